@@ -1,0 +1,130 @@
+# leadscore: `make help` says what there is.
+
+EXTENSION   = leadscore
+MODULE_big  = leadscore
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" leadscore.control)
+
+# The install script, in the order in which its parts need each other.
+SQL_PARTS = \
+	src/leadscore.sql \
+	src/catalog.sql \
+	src/store.sql \
+	src/recount.sql \
+	src/check.sql \
+	src/capture.sql \
+	src/model.sql \
+	src/attach.sql \
+	src/ddl.sql \
+	src/score.sql
+
+INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
+
+OBJS       = $(patsubst %.c,%.o,$(wildcard src/*.c))
+DATA       = $(wildcard src/$(EXTENSION)--*--*.sql)
+DATA_built = $(INSTALL_SCRIPT_SQL)
+
+# -MMD writes src/*.d, read below: a changed header rebuilds what includes it.
+PG_CPPFLAGS = -MMD -MP
+ifdef STRICT
+PG_CFLAGS += -Wall -Wextra -Wno-unused-parameter -Werror
+endif
+ifdef ASSERTS
+PG_CFLAGS += -DUSE_ASSERT_CHECKING
+endif
+
+# Tests are found, not listed.  LEADSCORE_LONG adds the long ones.
+ifndef REGRESS
+REGRESS := $(patsubst sql/%.sql,%,$(wildcard sql/*.sql))
+endif
+ifndef ISOLATION
+ISOLATION := $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec))
+endif
+ifndef PROVE_TESTS
+PROVE_TESTS := $(wildcard test/t/*.pl) $(if $(LEADSCORE_LONG),$(wildcard test/t/long/*.pl))
+endif
+ifneq ($(strip $(PROVE_TESTS)),)
+TAP_TESTS = 1
+endif
+PGTAP_TESTS := $(wildcard test/pgtap/*.sql)
+UNIT_TESTS  := $(patsubst %.c,%,$(wildcard test/unit/*.c))
+
+# pg_regress and isolation tester start instances of their own: no server has
+# to run, and the library is preloaded in them.
+TEST_INSTANCE  = --load-extension=$(EXTENSION) --temp-config=$(srcdir)/test/regress.conf --no-locale --encoding=UTF8
+REGRESS_OPTS   = $(TEST_INSTANCE) --temp-instance=$(CURDIR)/tmp_check_regress
+ISOLATION_OPTS = $(TEST_INSTANCE) --temp-instance=$(CURDIR)/tmp_check_iso --inputdir=$(srcdir)/test/isolation
+
+EXTRA_CLEAN = $(OBJS:.o=.d) $(UNIT_TESTS) $(EXTENSION)--*.sql \
+	results log regression.diffs regression.out \
+	output_iso tmp_check tmp_check_iso tmp_check_regress tmp_check_pgtap
+
+# Bitcode for the JIT is not worth needing clang; `make with_llvm=yes` makes it.
+ifneq ($(origin with_llvm),command line)
+override with_llvm := no
+endif
+
+.DEFAULT_GOAL := all
+
+PG_CONFIG ?= pg_config
+PGXS      := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+PG_HEADER := $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h)
+
+ifneq ($(and $(PGXS),$(PG_HEADER)),)
+include $(PGXS)
+PG_PROVE_FLAGS += -I $(srcdir)/test/perl
+else
+.PHONY: all install uninstall installcheck strict pgtapcheck clean
+all install uninstall installcheck strict pgtapcheck clean:
+	@echo "leadscore needs pg_config: apt-get install postgresql-server-dev-15 (or PG_CONFIG=...), or run make demo / make test" >&2
+	@exit 1
+endif
+
+-include $(OBJS:.o=.d)
+
+$(INSTALL_SCRIPT_SQL): $(SQL_PARTS) leadscore.control Makefile
+	cat /dev/null $(SQL_PARTS) > $@
+
+ifneq ($(and $(PGXS),$(PG_HEADER)),)
+.PHONY: strict pgtapcheck
+strict:
+	$(MAKE) clean
+	$(MAKE) all STRICT=1
+
+pgtapcheck:
+	$(if $(PGTAP_TESTS),PG_CONFIG='$(PG_CONFIG)' test/bin/pgtap-check '$(CURDIR)/tmp_check_pgtap' $(PGTAP_TESTS))
+endif
+
+# Plain C, no PostgreSQL: cmocka against src/decay.c, under the sanitizers.
+UNIT_CFLAGS = -std=c99 -g -O1 -Wall -Wextra -Werror -Isrc -fsanitize=address,undefined -fno-sanitize-recover=all
+
+.PHONY: unitcheck
+unitcheck: $(UNIT_TESTS)
+	$(if $(UNIT_TESTS),CMOCKA_MESSAGE_OUTPUT=TAP ASAN_OPTIONS=detect_leaks=0 prove $(PROVE_FLAGS) --exec '' $(UNIT_TESTS))
+
+$(UNIT_TESTS): %: %.c src/decay.c src/decay.h
+	$(CC) $(UNIT_CFLAGS) -o $@ $< src/decay.c -lcmocka -lm
+
+# Everything below installs what it needs.
+.PHONY: test test-long demo help
+test:
+	@test/bin/run-tests
+
+test-long:
+	@LEADSCORE_LONG=1 test/bin/run-tests
+
+demo:
+	@test/bin/demo
+
+help:
+	@echo "make, make install     build, and install into the server of PG_CONFIG ($(PG_CONFIG))"
+	@echo "make installcheck      regress, isolation and TAP tests of what is installed, in instances of"
+	@echo "                       their own (not as root); also: make pgtapcheck, make unitcheck"
+	@echo "make strict            build afresh with -Wall -Wextra -Werror"
+	@echo "make demo              a demonstration on a throw-away server"
+	@echo "make test              install what is missing, build, install, run every suite"
+	@echo "make test-long         the same with the long tests"
+	@echo ""
+	@echo "make test SUITES='regress isolation tap pgtap unit'     some suites only"
+	@echo "          REGRESS=name | ISOLATION=name | PROVE_TESTS=test/t/x.pl   some tests of their suite only"
+	@echo "          PROVE_FLAGS=-j2   ASSERTS=1 (build with assertions)   KEEP=1 (leave the build directory)"
+	@echo "test/bin/dev-cluster start DIR      a scratch server to work with"

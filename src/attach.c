@@ -1,0 +1,431 @@
+/*-------------------------------------------------------------------------
+ *
+ * attach.c
+ *		Event tables: attached to models as sources, and detached.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "attach.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "parser/parse_coerce.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "expression.h"
+#include "feed.h"
+#include "leadscore.h"
+#include "recount.h"
+
+PG_FUNCTION_INFO_V1(ls_attach);
+PG_FUNCTION_INFO_V1(ls_detach);
+
+/* check_privilege lets those attach a table who may put triggers on it. */
+static void
+check_privilege(Oid relid)
+{
+	AclResult	result;
+
+	ls_check_relation(relid);
+	result = pg_class_aclcheck(relid, GetUserId(), ACL_TRIGGER);
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
+}
+
+/* check_select makes sure that the model's owner may read a column. */
+static void
+check_select(Oid relid, const char *column, Oid role)
+{
+	AttrNumber	attno = ls_find_column(relid, column);
+
+	if (pg_class_aclcheck(relid, role, ACL_SELECT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck(relid, attno, role, ACL_SELECT) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\", which owns the model, may not read column \"%s\" of relation \"%s\"",
+						GetUserNameFromId(role, false), column, get_rel_name(relid)),
+				 errhint("Grant it SELECT.")));
+}
+
+/* compile_column sees whether a column can be turned into a type. */
+static LsExpr *
+compile_column(Relation rel, const char *column, Oid type, Oid collation,
+			   Oid role, ErrorData **error)
+{
+	LsExprSpec	spec = {0};
+
+	spec.use = LS_EXPR_COLUMN;
+	spec.rel = rel;
+	spec.text = column;
+	spec.role = role;
+	spec.where = psprintf("column \"%s\" of relation \"%s\"", column,
+						  RelationGetRelationName(rel));
+	spec.type = type;
+	spec.collation = collation;
+	return error ? ls_expr_try_compile(&spec, CurrentMemoryContext, error) :
+		ls_expr_compile(&spec, CurrentMemoryContext);
+}
+
+/* key_type gives the type of a model's contacts, as its score table has it. */
+static Oid
+key_type(const char *model, Oid *collation)
+{
+	Oid			type;
+	int32		typmod;
+
+	get_atttypetypmodcoll(ls_score_table(model, false), 1, &type, &typmod, collation);
+	return type;
+}
+
+/* contact_fits tells whether a column's type casts to the key's implicitly. */
+static bool
+contact_fits(Oid type, Oid key)
+{
+	return can_coerce_type(1, &type, &key, COERCION_IMPLICIT);
+}
+
+/* check_columns looks at the columns that a source names. */
+static void
+check_columns(const LsModelRow *model, const LsSourceRow *source)
+{
+	Oid			relid = source->relation;
+	Oid			collation;
+	Oid			key = key_type(model->model, &collation);
+	Oid			type = get_atttype(relid, ls_find_column(relid, source->contact));
+	Relation	rel;
+
+	if (!contact_fits(type, key))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s, contacts of model \"%s\" are of type %s",
+						source->contact, get_rel_name(relid), format_type_be(type),
+						model->model, format_type_be(key)),
+				 errdetail("The column needs the type of the key, or one that casts to it implicitly.")));
+	ls_check_time_column(relid, source->occurred_at);
+	check_select(relid, source->contact, model->owner);
+	check_select(relid, source->occurred_at, model->owner);
+	if (source->event)
+		check_select(relid, source->event, model->owner);
+
+	rel = relation_open(relid, AccessShareLock);
+	ls_expr_free(compile_column(rel, source->contact, key, collation,
+								model->owner, NULL));
+	if (source->event)
+		ls_expr_free(compile_column(rel, source->event, TEXTOID, InvalidOid,
+									model->owner, NULL));
+	relation_close(rel, NoLock);
+}
+
+/* same tells whether two names, either of which may be missing, are equal. */
+static bool
+same(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/*
+ * check_overlap refuses to count a row twice: the same columns under two
+ * names, or a table beside the one that it is a part of.
+ */
+static void
+check_overlap(const LsSourceRow *source, List *tree)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(source->model, NULL))
+	{
+		LsSourceRow *other = lfirst(lc);
+		ListCell   *mc;
+
+		if (strcmp(other->source, source->source) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("source \"%s\" of model \"%s\" already exists",
+							source->source, source->model),
+					 errhint("Give this one another name with source => '...'.")));
+		if (other->relation == source->relation)
+		{
+			if (same(other->contact, source->contact) &&
+				same(other->occurred_at, source->occurred_at) &&
+				same(other->event, source->event))
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_OBJECT),
+						 errmsg("\"%s\" already feeds model \"%s\" with these columns, as source \"%s\"",
+								get_rel_name(source->relation), source->model, other->source)));
+			continue;
+		}
+		foreach(mc, find_all_inheritors(other->relation, NoLock, NULL))
+			if (list_member_oid(tree, lfirst_oid(mc)))
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("\"%s\" cannot feed model \"%s\" beside \"%s\", which is source \"%s\"",
+								get_rel_name(source->relation), source->model,
+								get_rel_name(other->relation), other->source),
+						 errdetail("Both have the rows of \"%s\", which would count twice.",
+								   get_rel_name(lfirst_oid(mc))),
+						 errhint("Attach the topmost table only.")));
+	}
+}
+
+/* has_index tells whether rows can be found by a column. */
+static bool
+has_index(Oid relid, AttrNumber attno)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	List	   *indexes = RelationGetIndexList(rel);
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		if (index->indisvalid && index->indkey.values[0] == attno &&
+			heap_attisnull(tuple, Anum_pg_index_indpred, NULL))
+			found = true;
+		ReleaseSysCache(tuple);
+	}
+	relation_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * wake_rules has the rules that name a source counted again.  True if there
+ * are some that follow it and belong to another.
+ */
+static bool
+wake_rules(const LsSourceRow *source)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+	bool		followers;
+
+	ls_add_text(&args, source->model);
+	ls_add_text(&args, source->source);
+	ls_become(ls_extension_owner(), &saved);
+	ls_write_rules("UPDATE leadscore.lead_rule SET counted_version = NULL"
+				   " WHERE model OPERATOR(pg_catalog.=) $1"
+				   " AND source OPERATOR(pg_catalog.=) $2", &args);
+	followers = ls_write_rules("UPDATE leadscore.lead_rule SET counted_version = NULL"
+							   " WHERE model OPERATOR(pg_catalog.=) $1"
+							   " AND source OPERATOR(pg_catalog.<>) $2"
+							   " AND followed_source OPERATOR(pg_catalog.=) $2", &args) > 0;
+	ls_return(&saved);
+	return followers;
+}
+
+/* add_source writes the row of lead_source and makes its tables feed the model. */
+static void
+add_source(const LsSourceRow *source, List *tree)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add_text(&args, source->model);
+	ls_add_text(&args, source->source);
+	ls_add(&args, OIDOID, ObjectIdGetDatum(source->relation));
+	ls_add_text(&args, source->contact);
+	ls_add_text(&args, source->occurred_at);
+	ls_add_text(&args, source->event);
+	ls_add_text(&args, source->time_zone);
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("INSERT INTO leadscore.lead_source"
+			   " (model, source, relation, contact, occurred_at, event, time_zone)"
+			   " VALUES ($1, $2, $3, $4, $5, $6, $7)", &args);
+	ls_return(&saved);
+	ls_add_tree(source->model, source->source, tree);
+}
+
+/*
+ * ls_attach is leadscore.attach(): from now on a table's rows count, and those
+ * that are there are counted.
+ */
+Datum
+ls_attach(PG_FUNCTION_ARGS)
+{
+	LsSourceRow source = {0};
+	LsModelRow *model;
+	List	   *tree;
+	bool		followers;
+
+	source.model = ls_text_argument(fcinfo, 0, "model");
+	if (PG_ARGISNULL(1))
+		(void) ls_text_argument(fcinfo, 1, "events");
+	source.relation = PG_GETARG_OID(1);
+	source.contact = ls_text_argument(fcinfo, 2, "contact");
+	source.occurred_at = ls_text_argument(fcinfo, 3, "occurred_at");
+	source.event = ls_optional_argument(fcinfo, 4);
+	source.source = ls_optional_argument(fcinfo, 5);
+	if (!PG_ARGISNULL(6))
+		source.time_zone = ls_check_time_zone(ls_optional_argument(fcinfo, 6));
+	model = ls_model_row_for(source.model, GetUserId());
+
+	/* asked again when it is locked, as it may have been changed until then */
+	check_privilege(source.relation);
+	tree = ls_lock_tree(source.relation, ShareRowExclusiveLock);
+	check_privilege(source.relation);
+	if (source.source == NULL)
+		source.source = get_rel_name(source.relation);
+	if (*source.source == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("source must not be empty")));
+	check_columns(model, &source);
+	ls_check_tree(source.relation, tree, model->owner);
+	check_overlap(&source, tree);
+	if (!has_index(source.relation, get_attnum(source.relation, source.contact)))
+		ereport(NOTICE,
+				(errmsg("no index of \"%s\" begins with column \"%s\"",
+						get_rel_name(source.relation), source.contact),
+				 errdetail("Whenever a contact has to be counted anew, the whole table is read."),
+				 errhint("CREATE INDEX ON %s (%s, %s);",
+						 ls_qualified_name(source.relation),
+						 quote_identifier(source.contact),
+						 quote_identifier(source.occurred_at))));
+
+	add_source(&source, tree);
+	followers = wake_rules(&source);
+	ls_model_changed(source.model);
+	CommandCounterIncrement();
+	ls_recount_source(source.model, source.source, InvalidOid, "backfill");
+	if (followers)
+	{
+		ls_lock_sources(source.model);
+		ls_recount_rules(source.model);
+	}
+	PG_RETURN_VOID();
+}
+
+/* ---------- detach ---------- */
+
+/*
+ * ls_source_problem says what keeps a source from being read, or NULL.
+ */
+char *
+ls_source_problem(const LsModelRow *model, const LsSourceRow *source)
+{
+	Relation	rel = try_relation_open(source->relation, AccessShareLock);
+	AttrNumber	attno;
+	Oid			collation;
+	Oid			key;
+	ErrorData  *error = NULL;
+
+	if (rel == NULL)
+		return "its table does not exist any more";
+	relation_close(rel, NoLock);
+
+	attno = get_attnum(source->relation, source->occurred_at);
+	if (attno <= 0)
+		return psprintf("column \"%s\" does not exist any more", source->occurred_at);
+	if (!ls_is_time_type(get_atttype(source->relation, attno)))
+		return psprintf("column \"%s\" is of type %s", source->occurred_at,
+						format_type_be(get_atttype(source->relation, attno)));
+	attno = get_attnum(source->relation, source->contact);
+	if (attno <= 0)
+		return psprintf("column \"%s\" does not exist any more", source->contact);
+	key = key_type(model->model, &collation);
+	if (!contact_fits(get_atttype(source->relation, attno), key))
+		return psprintf("column \"%s\" is of type %s, contacts are of type %s",
+						source->contact,
+						format_type_be(get_atttype(source->relation, attno)),
+						format_type_be(key));
+	if (source->event == NULL)
+		return NULL;
+	if (get_attnum(source->relation, source->event) <= 0)
+		return psprintf("column \"%s\" does not exist any more", source->event);
+	rel = relation_open(source->relation, NoLock);
+	(void) compile_column(rel, source->event, TEXTOID, InvalidOid, model->owner, &error);
+	relation_close(rel, NoLock);
+
+	/* missing rights can come back, and are the rules' business until then */
+	if (error && error->sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return error->message;
+	return NULL;
+}
+
+/*
+ * ls_remove_source takes a source from a model, and gives the number of rules
+ * that are left without it.  The scores have to be rebuilt after that.
+ */
+uint64
+ls_remove_source(const char *model, const char *source)
+{
+	List	   *relations = ls_recorded_relations(model, source);
+	LsArguments args = {0};
+	LsIdentity	saved;
+	uint64		rules;
+	ListCell   *lc;
+
+	ls_add_text(&args, model);
+	ls_add_text(&args, source);
+	ls_become(ls_extension_owner(), &saved);
+	rules = ls_write_rules("UPDATE leadscore.lead_rule SET counted_version = 0"
+						   " WHERE model OPERATOR(pg_catalog.=) $1"
+						   " AND (source OPERATOR(pg_catalog.=) $2"
+						   " OR followed_source OPERATOR(pg_catalog.=) $2)", &args);
+	ls_execute("DELETE FROM leadscore.lead_source"
+			   " WHERE model OPERATOR(pg_catalog.=) $1"
+			   " AND source OPERATOR(pg_catalog.=) $2", &args);
+	ls_return(&saved);
+	CommandCounterIncrement();
+	foreach(lc, relations)
+		ls_remove_triggers_if_unused(lfirst_oid(lc));
+	ls_model_changed(model);
+	CommandCounterIncrement();
+	return rules;
+}
+
+/*
+ * ls_detach is leadscore.detach(): what a source contributed leaves the scores.
+ */
+Datum
+ls_detach(PG_FUNCTION_ARGS)
+{
+	char	   *model = ls_text_argument(fcinfo, 0, "model");
+	char	   *source = ls_text_argument(fcinfo, 1, "source");
+	List	   *names = NIL;
+	const char *nearest;
+	uint64		rules;
+	ListCell   *lc;
+
+	(void) ls_model_row_for(model, GetUserId());
+	foreach(lc, ls_source_rows(model, NULL))
+		names = lappend(names, ((LsSourceRow *) lfirst(lc))->source);
+	foreach(lc, names)
+		if (strcmp(lfirst(lc), source) == 0)
+			break;
+	if (lc == NULL)
+	{
+		nearest = ls_nearest(source, names);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("source \"%s\" of model \"%s\" does not exist", source, model),
+				 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
+	}
+
+	ls_lock_for_removal(model, source);
+	rules = ls_remove_source(model, source);
+	if (rules > 0)
+		ereport(NOTICE,
+				(errmsg_plural("%llu rule keeps waiting for source \"%s\" and contributes nothing until it is attached again",
+							   "%llu rules keep waiting for source \"%s\" and contribute nothing until it is attached again",
+							   rules, (unsigned long long) rules, source)));
+	ls_lock_sources(model);
+	(void) ls_rescore(model, "backfill");
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * attach.h
+ *		Event tables: attached to models as sources, and detached.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_ATTACH_H
+#define LEADSCORE_ATTACH_H
+
+#include "postgres.h"
+
+#include "catalog.h"
+#include "feed.h"
+
+extern char *ls_source_problem(const LsModelRow *model, const LsSourceRow *source);
+extern uint64 ls_remove_source(const char *model, const char *source);
+
+#endif							/* LEADSCORE_ATTACH_H */

@@ -1,0 +1,34 @@
+-- Tables that feed models, each with the partitions and children it has: what
+-- has our triggers, and what a change of tables is compared with.
+
+CREATE TABLE leadscore.lead_relation (
+	model text COLLATE "C" NOT NULL REFERENCES leadscore.lead_model ON DELETE CASCADE,
+	source text COLLATE "C",
+	relation regclass NOT NULL,
+	UNIQUE NULLS NOT DISTINCT (model, source, relation),
+	FOREIGN KEY (model, source) REFERENCES leadscore.lead_source ON DELETE CASCADE
+);
+CREATE INDEX lead_relation_relation ON leadscore.lead_relation (relation);
+COMMENT ON TABLE leadscore.lead_relation IS
+	'every table that feeds a model: the contact table (source is null) and attached ones, with their partitions and children';
+COMMENT ON COLUMN leadscore.lead_relation.model IS 'the model that is fed';
+COMMENT ON COLUMN leadscore.lead_relation.source IS 'the source that the table belongs to; null: it is the contact table or a part of it';
+COMMENT ON COLUMN leadscore.lead_relation.relation IS 'the table, which has triggers named leadscore_...';
+
+ALTER TABLE leadscore.lead_relation ENABLE ROW LEVEL SECURITY;
+CREATE POLICY owner ON leadscore.lead_relation USING (leadscore._may_manage(model));
+GRANT SELECT ON leadscore.lead_relation TO PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_relation', '');
+
+CREATE FUNCTION leadscore.attach(model text, events regclass, contact text, occurred_at text,
+		event text DEFAULT NULL, source text DEFAULT NULL, time_zone text DEFAULT NULL) RETURNS void
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_attach';
+COMMENT ON FUNCTION leadscore.attach(text, regclass, text, text, text, text, text) IS
+	'has an event table feed a model, as a source named after the table unless named; the rows that are there are counted';
+
+CREATE FUNCTION leadscore.detach(model text, source text) RETURNS void
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_detach';
+COMMENT ON FUNCTION leadscore.detach(text, text) IS
+	'takes a source from a model: what it contributed leaves the scores, its rules wait until it is attached again';

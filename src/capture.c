@@ -1,0 +1,610 @@
+/*-------------------------------------------------------------------------
+ *
+ * capture.c
+ *		Triggers on event and contact tables: rows in, changes out.
+ *
+ * What a statement inserts is added to the scores when its AFTER trigger
+ * fires.  What it updates, deletes or truncates cannot be added: the contacts
+ * concerned are noted, and counted again from their events when the outermost
+ * statement has fired all of its triggers.  Counting them at once would be
+ * wrong: INSERT ... ON CONFLICT DO UPDATE and MERGE fire the UPDATE trigger
+ * before the INSERT trigger, so that rows already in the table would be
+ * counted and then added.  BEFORE STATEMENT triggers count statements in,
+ * AFTER STATEMENT triggers count them out; what an aborted subtransaction had
+ * counted in is taken back.
+ *
+ * The way of one INSERT:
+ *	1. BEFORE: statements under way + 1
+ *	2. AFTER: locks RowExclusive on the score tables, models by oid
+ *	3. each row is shown to the rules of each source; a delta per contact
+ *	4. contacts in the order of their key: lock, merge, evaluate, write
+ *	5. statements under way - 1; at 0, noted contacts are counted again
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "capture.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "leadscore.h"
+#include "reader.h"
+#include "recount.h"
+#include "rules.h"
+#include "state.h"
+#include "store.h"
+#include "table.h"
+
+PG_FUNCTION_INFO_V1(ls_enter);
+PG_FUNCTION_INFO_V1(ls_capture);
+
+/* A contact to be counted again; contact is unset where the whole model is */
+typedef struct Note
+{
+	SubTransactionId subid;
+	Oid			score_table;
+	char	   *model;
+	bool		whole_model;
+	bool		profile_only;
+	bool		from_profile;	/* a change of the contact table */
+	Datum		contact;
+} Note;
+
+static SubTransactionId *entered = NULL;	/* statements under way */
+static int	nentered = 0;
+static int	maxentered = 0;
+static List *notes = NIL;		/* of Note, in TopTransactionContext */
+
+/* What a statement brings to one contact of one model */
+typedef struct Delta
+{
+	Datum		contact;
+	bool		has_profile;
+	LsState		state;
+	LsState		profile;
+} Delta;
+
+typedef struct DeltaEntry
+{
+	Datum		contact;
+	Delta	   *delta;
+	uint32		hash;
+	char		status;
+} DeltaEntry;
+
+#define SH_PREFIX delta
+#define SH_ELEMENT_TYPE DeltaEntry
+#define SH_KEY_TYPE Datum
+#define SH_KEY contact
+#define SH_HASH_KEY(tb, key) ls_key_hash((LsKeyType *) (tb)->private_data, key)
+#define SH_EQUAL(tb, a, b) \
+	(ls_key_compare((LsKeyType *) (tb)->private_data, a, b) == 0)
+#define SH_SCOPE static inline
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) (a)->hash
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* A statement's rows on their way */
+typedef struct Capture
+{
+	Relation	rel;
+	LsTable    *table;
+	MemoryContext context;
+	EState	   *estate;
+	ExprContext *econtext;
+	LsMatch    *matches;
+	delta_hash **deltas;		/* by model */
+	TimestampTz now;
+} Capture;
+
+/* ---------- statements under way ---------- */
+
+static void
+enter_statement(void)
+{
+	if (nentered >= maxentered)
+	{
+		maxentered = maxentered ? maxentered * 2 : 16;
+		entered = entered ?
+			repalloc(entered, sizeof(SubTransactionId) * maxentered) :
+			MemoryContextAlloc(TopMemoryContext,
+							   sizeof(SubTransactionId) * maxentered);
+	}
+	entered[nentered++] = GetCurrentSubTransactionId();
+}
+
+/* note leaves a contact to be counted again. */
+static void
+note(LsModel *model, Datum contact, bool profile_only, bool from_profile)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Note	   *n = palloc0(sizeof(Note));
+
+	n->subid = GetCurrentSubTransactionId();
+	n->score_table = model->score_table;
+	n->model = pstrdup(model->name);
+	n->contact = datumCopy(contact, model->key.typbyval, model->key.typlen);
+	n->profile_only = profile_only;
+	n->from_profile = from_profile;
+	notes = lappend(notes, n);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+note_model(LsModel *model)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Note	   *n = palloc0(sizeof(Note));
+
+	n->subid = GetCurrentSubTransactionId();
+	n->score_table = model->score_table;
+	n->model = pstrdup(model->name);
+	n->whole_model = true;
+	notes = lappend(notes, n);
+	MemoryContextSwitchTo(old);
+}
+
+static int
+by_contact(const void *a, const void *b, void *arg)
+{
+	return ls_key_compare(arg, (*(Note *const *) a)->contact,
+						  (*(Note *const *) b)->contact);
+}
+
+/* count_noted counts the noted contacts of one model again. */
+static void
+count_noted(LsModel *model, Note **mine, int n)
+{
+	bool		from_profile = true;
+	LsStore    *store;
+
+	qsort_arg(mine, n, sizeof(Note *), by_contact, &model->key);
+	for (int i = 0; i < n; i++)
+		from_profile &= mine[i]->from_profile;
+	store = ls_store_open(model, from_profile ? "profile" : "event",
+						  ls_count_contact, ls_count_profile);
+	for (int i = 0; i < n;)
+	{
+		LsChange	change = {0};
+		bool		profile_only = true;
+		int			first = i;
+
+		for (; i < n && ls_key_compare(&model->key, mine[first]->contact,
+									   mine[i]->contact) == 0; i++)
+			profile_only &= mine[i]->profile_only;
+		change.contact = mine[first]->contact;
+		change.count_profile = profile_only;
+		change.count_all = !profile_only;
+		ls_store_change(store, &change);
+	}
+	ls_store_close(store);
+	ls_rules_report(model);
+}
+
+/* settle_model does what was noted of one model. */
+static void
+settle_model(Note *first, List *list)
+{
+	Note	  **mine = palloc(sizeof(Note *) * list_length(list));
+	int			n = 0;
+	LsModel    *model;
+	ListCell   *lc;
+
+	LockRelationOid(first->score_table, RowExclusiveLock);
+	foreach(lc, list)
+	{
+		Note	   *each = lfirst(lc);
+
+		if (each->score_table != first->score_table)
+			continue;
+		if (each->whole_model)
+		{
+			ls_rescore(first->model, "event");
+			return;
+		}
+		mine[n++] = each;
+	}
+	model = ls_model_acquire(first->model, NULL);
+	if (model)
+	{
+		count_noted(model, mine, n);
+		ls_model_release(model);
+	}
+}
+
+static int
+by_model(const ListCell *a, const ListCell *b)
+{
+	Oid			x = ((Note *) lfirst(a))->score_table;
+	Oid			y = ((Note *) lfirst(b))->score_table;
+
+	return (x > y) - (x < y);
+}
+
+/* settle does what was noted, when no statement is under way. */
+static void
+settle(void)
+{
+	List	   *list = notes;
+	Oid			done = InvalidOid;
+	MemoryContext context,
+				old;
+	ListCell   *lc;
+
+	if (list == NIL || nentered > 0)
+		return;
+	notes = NIL;
+	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore settle",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	list_sort(list, by_model);
+	foreach(lc, list)
+	{
+		Note	   *each = lfirst(lc);
+
+		if (each->score_table == done)
+			continue;
+		done = each->score_table;
+		settle_model(each, list);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	list_free_deep(list);
+}
+
+static void
+leave_statement(void)
+{
+	if (nentered > 0)
+		nentered--;
+	settle();
+}
+
+/* ls_capture_before_commit: triggers may have been disabled in between. */
+void
+ls_capture_before_commit(void)
+{
+	nentered = 0;
+	if (notes == NIL)
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	settle();
+	PopActiveSnapshot();
+}
+
+void
+ls_capture_end_transaction(void)
+{
+	nentered = 0;
+	notes = NIL;
+	ls_tables_end_transaction();
+}
+
+/*
+ * ls_capture_end_subtransaction forgets what an aborted subtransaction had
+ * begun, and gives what a committed one had to its parent.
+ */
+void
+ls_capture_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
+							  bool committed)
+{
+	ListCell   *lc;
+
+	for (int i = nentered - 1; i >= 0 && entered[i] >= mine; i--)
+	{
+		if (committed)
+			entered[i] = parent;
+		else
+			nentered = i;
+	}
+	foreach(lc, notes)
+	{
+		Note	   *n = lfirst(lc);
+
+		if (n->subid < mine)
+			continue;
+		if (committed)
+			n->subid = parent;
+		else
+			notes = foreach_delete_current(notes, lc);
+	}
+}
+
+void
+ls_capture_forget(Oid relation)
+{
+	ls_tables_forget(relation);
+}
+
+/* ---------- rows ---------- */
+
+static void
+begin_capture(Capture *capture, TriggerData *trigger)
+{
+	int			most = 1;
+
+	capture->rel = trigger->tg_relation;
+	capture->table = ls_table_acquire(capture->rel);
+	capture->context = AllocSetContextCreate(CurrentMemoryContext,
+											 "leadscore statement",
+											 ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(capture->context);
+	capture->estate = CreateExecutorState();
+	capture->econtext = CreateExprContext(capture->estate);
+	for (int i = 0; i < capture->table->nbindings; i++)
+		if (capture->table->bindings[i].source)
+			most = Max(most, capture->table->bindings[i].source->max_matches);
+	capture->matches = palloc(sizeof(LsMatch) * most);
+	capture->deltas = palloc0(sizeof(delta_hash *) * Max(1, capture->table->nmodels));
+	capture->now = ls_clock();
+}
+
+static void
+end_capture(Capture *capture, MemoryContext old)
+{
+	FreeExecutorState(capture->estate);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(capture->context);
+	ls_table_release(capture->table);
+}
+
+/* delta_of finds or makes what a statement brings to a contact. */
+static Delta *
+delta_of(Capture *capture, int place, Datum contact)
+{
+	LsModel    *model = capture->table->models[place];
+	DeltaEntry *entry;
+	bool		found;
+
+	if (capture->deltas[place] == NULL)
+		capture->deltas[place] = delta_create(capture->context, 16, &model->key);
+	entry = delta_insert(capture->deltas[place], contact, &found);
+	if (!found)
+	{
+		entry->contact = datumCopy(contact, model->key.typbyval, model->key.typlen);
+		entry->delta = palloc0(sizeof(Delta));
+		entry->delta->contact = entry->contact;
+		ls_state_init(&entry->delta->state);
+		ls_state_init(&entry->delta->profile);
+	}
+	return entry->delta;
+}
+
+static TupleTableSlot *
+as_source_has_it(LsBinding *binding, TupleTableSlot *slot)
+{
+	if (binding->map == NULL)
+		return slot;
+	return execute_attr_map_slot(binding->map->attrMap, slot, binding->mapped);
+}
+
+/* contact_of evaluates whose row it is.  False for nobody's. */
+static bool
+contact_of(Capture *capture, LsExpr *expr, TupleTableSlot *slot, Datum *contact)
+{
+	ErrorData  *error = NULL;
+	bool		isnull;
+
+	capture->econtext->ecxt_scantuple = slot;
+	return ls_expr_eval(expr, capture->econtext, contact, &isnull,
+						&error) == LS_EXPR_OK && !isnull;
+}
+
+/* add_row adds a new row to the deltas of its contacts. */
+static void
+add_row(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
+{
+	LsModel    *model = capture->table->models[binding->model];
+	LsEvent		event;
+
+	event.matches = capture->matches;
+	if (!ls_source_match(model, binding->source, slot, capture->econtext, &event))
+		return;
+	ls_state_add(model, &delta_of(capture, binding->model, event.contact)->state,
+				 &event, capture->now);
+}
+
+/* add_contact takes up what a new row of the contact table says. */
+static void
+add_contact(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
+{
+	LsModel    *model = capture->table->models[binding->model];
+	Datum		contact;
+	Delta	   *delta;
+
+	if (!contact_of(capture, model->contact_key, slot, &contact))
+		return;
+	if (nentered > 1)
+	{
+		/* a trigger of the user's may write the same row, before or after us */
+		note(model, contact, true, true);
+		return;
+	}
+	delta = delta_of(capture, binding->model, contact);
+	delta->has_profile = true;
+	ls_profile_of(model, contact, slot, capture->econtext, &delta->profile);
+}
+
+/* note_row leaves the contact of a changed row to be counted again. */
+static void
+note_row(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
+{
+	LsModel    *model = capture->table->models[binding->model];
+	LsExpr	   *expr = binding->source ? binding->source->contact : model->contact_key;
+	Datum		contact;
+
+	if (contact_of(capture, expr, slot, &contact))
+		note(model, contact, binding->source == NULL, binding->source == NULL);
+}
+
+/*
+ * show_rows shows each row of a transition table to what is bound to it.  The
+ * table is shared with other triggers, hence a read pointer of our own.
+ */
+static void
+show_rows(Capture *capture, Tuplestorestate *rows, bool new_rows)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(capture->rel),
+													&TTSOpsMinimalTuple);
+	int			pointer = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
+
+	tuplestore_select_read_pointer(rows, pointer);
+	tuplestore_rescan(rows);
+	for (;;)
+	{
+		/* expressions of rules may run code that reads the same table */
+		tuplestore_select_read_pointer(rows, pointer);
+		if (!tuplestore_gettupleslot(rows, true, false, slot))
+			break;
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < capture->table->nbindings; i++)
+		{
+			LsBinding  *binding = &capture->table->bindings[i];
+			TupleTableSlot *row = as_source_has_it(binding, slot);
+
+			ResetExprContext(capture->econtext);
+			if (!new_rows)
+				note_row(capture, binding, row);
+			else if (binding->source)
+				add_row(capture, binding, row);
+			else
+				add_contact(capture, binding, row);
+		}
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+static int
+by_delta_contact(const void *a, const void *b, void *arg)
+{
+	return ls_key_compare(arg, (*(Delta *const *) a)->contact,
+						  (*(Delta *const *) b)->contact);
+}
+
+/* apply writes a model's deltas, in the order of contacts. */
+static void
+apply(Capture *capture, int place)
+{
+	LsModel    *model = capture->table->models[place];
+	delta_hash *hash = capture->deltas[place];
+	bool		from_profile = true;
+	Delta	  **sorted;
+	delta_iterator iterator;
+	DeltaEntry *entry;
+	LsStore    *store;
+	int			n = 0;
+
+	sorted = MemoryContextAllocHuge(capture->context,
+									sizeof(Delta *) * (Size) hash->members);
+	delta_start_iterate(hash, &iterator);
+	while ((entry = delta_iterate(hash, &iterator)) != NULL)
+	{
+		sorted[n++] = entry->delta;
+		from_profile &= entry->delta->has_profile;
+	}
+	qsort_arg(sorted, n, sizeof(Delta *), by_delta_contact, &model->key);
+
+	store = ls_store_open(model, from_profile ? "profile" : "event",
+						  ls_count_contact, ls_count_profile);
+	for (int i = 0; i < n; i++)
+	{
+		LsChange	change = {0};
+
+		change.contact = sorted[i]->contact;
+		if (sorted[i]->state.events > 0 || sorted[i]->state.nfuture > 0)
+			change.delta = &sorted[i]->state;
+		change.test_entry = change.delta != NULL;
+		if (sorted[i]->has_profile)
+			change.profile = &sorted[i]->profile;
+		ls_store_change(store, &change);
+	}
+	ls_store_close(store);
+}
+
+/* ---------- triggers ---------- */
+
+static TriggerData *
+trigger_data(FunctionCallInfo fcinfo)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("leadscore's trigger functions are for the statement triggers that leadscore.attach() makes")));
+	return trigger;
+}
+
+/* ls_enter fires BEFORE a statement. */
+Datum
+ls_enter(PG_FUNCTION_ARGS)
+{
+	trigger_data(fcinfo);
+	enter_statement();
+	return PointerGetDatum(NULL);
+}
+
+static void
+capture_rows(TriggerData *trigger)
+{
+	MemoryContext old = CurrentMemoryContext;
+	Capture		capture = {0};
+
+	begin_capture(&capture, trigger);
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		for (int i = 0; i < capture.table->nmodels; i++)
+			note_model(capture.table->models[i]);
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		show_rows(&capture, trigger->tg_newtable, true);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
+		TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		show_rows(&capture, trigger->tg_oldtable, false);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		show_rows(&capture, trigger->tg_newtable, false);
+	for (int i = 0; i < capture.table->nmodels; i++)
+	{
+		if (capture.deltas[i])
+			apply(&capture, i);
+		ls_rules_report(capture.table->models[i]);
+	}
+	end_capture(&capture, old);
+}
+
+static bool
+no_rows(TriggerData *trigger)
+{
+	Tuplestorestate *rows = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ?
+		trigger->tg_newtable : trigger->tg_oldtable;
+
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		return false;
+	if (rows == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger \"%s\" lacks the transition tables that leadscore.attach() gives it",
+						trigger->tg_trigger->tgname)));
+	return tuplestore_tuple_count(rows) == 0;
+}
+
+/* ls_capture fires AFTER a statement. */
+Datum
+ls_capture(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = trigger_data(fcinfo);
+
+	if (!no_rows(trigger))
+		capture_rows(trigger);
+	leave_statement();
+	return PointerGetDatum(NULL);
+}

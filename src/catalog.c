@@ -1,0 +1,584 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.c
+ *		The rows that a DBA writes, read into structs.
+ *
+ * They are read by scans and not by SQL: a cache that lives as long as the
+ * session must never be filled from a transaction's snapshot, and a NULL
+ * snapshot gives these scans the newest state.  The tables are small.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "catalog.h"
+
+#include <math.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "commands/defrem.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "tcop/pquery.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/varlena.h"
+
+#include "compat.h"
+#include "decay.h"
+#include "leadscore.h"
+
+PG_FUNCTION_INFO_V1(ls_may_manage);
+
+/* a row under the eyes of the readers below */
+typedef struct Row
+{
+	HeapTuple	tuple;
+	TupleDesc	desc;
+} Row;
+
+typedef void *(*RowReader) (Row *row);
+
+static List *changed_models = NIL;	/* of char *, in TopTransactionContext */
+static List *refreshed_models = NIL;
+
+static Datum
+field(Row *row, int attno, bool *isnull)
+{
+	return heap_getattr(row->tuple, attno, row->desc, isnull);
+}
+
+static char *
+text_field(Row *row, int attno)
+{
+	bool		isnull;
+	Datum		value = field(row, attno, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static double
+float_field(Row *row, int attno, double missing, bool *isnull)
+{
+	bool		null;
+	Datum		value = field(row, attno, &null);
+
+	if (isnull)
+		*isnull = null;
+	return null ? missing : DatumGetFloat8(value);
+}
+
+static int32
+int_field(Row *row, int attno, int32 missing, bool *isnull)
+{
+	bool		null;
+	Datum		value = field(row, attno, &null);
+
+	if (isnull)
+		*isnull = null;
+	return null ? missing : DatumGetInt32(value);
+}
+
+static int64
+bigint_field(Row *row, int attno, int64 missing, bool *isnull)
+{
+	bool		null;
+	Datum		value = field(row, attno, &null);
+
+	if (isnull)
+		*isnull = null;
+	return null ? missing : DatumGetInt64(value);
+}
+
+static Oid
+oid_field(Row *row, int attno)
+{
+	bool		null;
+	Datum		value = field(row, attno, &null);
+
+	return null ? InvalidOid : DatumGetObjectId(value);
+}
+
+static bool
+bool_field(Row *row, int attno, bool missing)
+{
+	bool		null;
+	Datum		value = field(row, attno, &null);
+
+	return null ? missing : DatumGetBool(value);
+}
+
+static Interval *
+interval_field(Row *row, int attno)
+{
+	bool		null;
+	Datum		value = field(row, attno, &null);
+	Interval   *copy;
+
+	if (null)
+		return NULL;
+	copy = palloc(sizeof(Interval));
+	*copy = *DatumGetIntervalP(value);
+	return copy;
+}
+
+/*
+ * scan_table gives what a reader makes of each row of one of our tables, of
+ * one model where model is not NULL.
+ */
+static List *
+scan_table(const char *name, const char *model, Snapshot snapshot,
+		   RowReader reader)
+{
+	Relation	rel = table_open(ls_table_oid(name, false), AccessShareLock);
+	List	   *rows = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	Row			row;
+
+	if (model)
+		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ,
+					CStringGetTextDatum(model));
+	if (model && strcmp(name, "lead_rule") == 0)
+		key.sk_attno = LS_RULE_MODEL;
+	scan = systable_beginscan(rel, InvalidOid, false, snapshot,
+							  model ? 1 : 0, &key);
+	row.desc = RelationGetDescr(rel);
+	while (HeapTupleIsValid(row.tuple = systable_getnext(scan)))
+		rows = lappend(rows, reader(&row));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return rows;
+}
+
+static void *
+read_model(Row *row)
+{
+	LsModelRow *m = palloc0(sizeof(LsModelRow));
+
+	m->model = text_field(row, 1);
+	m->owner = oid_field(row, 2);
+	m->contacts = oid_field(row, 3);
+	m->key = text_field(row, 4);
+	m->created_at = text_field(row, 5);
+	m->time_zone = text_field(row, 6);
+	m->max_drift = float_field(row, 7, 0.5, NULL);
+	m->max_drift_ratio = float_field(row, 8, 0.005, NULL);
+	m->min_score = float_field(row, 9, -INFINITY, NULL);
+	m->max_score = float_field(row, 10, INFINITY, NULL);
+	m->enabled = bool_field(row, 11, true);
+	m->rules_version = bigint_field(row, 12, 0, NULL);
+	return m;
+}
+
+static void *
+read_category(Row *row)
+{
+	LsCategoryRow *c = palloc0(sizeof(LsCategoryRow));
+
+	c->category = text_field(row, 2);
+	c->position = int_field(row, 3, 0, NULL);
+	c->weight = float_field(row, 4, 1.0, NULL);
+	c->min_points = float_field(row, 5, -INFINITY, NULL);
+	c->max_points = float_field(row, 6, INFINITY, NULL);
+	return c;
+}
+
+static void *
+read_source(Row *row)
+{
+	LsSourceRow *s = palloc0(sizeof(LsSourceRow));
+
+	s->model = text_field(row, 1);
+	s->source = text_field(row, 2);
+	s->relation = oid_field(row, 3);
+	s->contact = text_field(row, 4);
+	s->occurred_at = text_field(row, 5);
+	s->event = text_field(row, 6);
+	s->time_zone = text_field(row, 7);
+	return s;
+}
+
+/* ls_rule_row_read reads a row of lead_rule, from the table or a trigger. */
+void
+ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *rule)
+{
+	Row			row = {tuple, desc};
+
+	rule->rule_id = bigint_field(&row, LS_RULE_ID, 0, NULL);
+	rule->model = text_field(&row, LS_RULE_MODEL);
+	rule->name = text_field(&row, LS_RULE_NAME);
+	rule->category = text_field(&row, LS_RULE_CATEGORY);
+	rule->kind = text_field(&row, LS_RULE_KIND);
+	rule->source = text_field(&row, LS_RULE_SOURCE);
+	rule->event = text_field(&row, LS_RULE_EVENT);
+	rule->condition = text_field(&row, LS_RULE_CONDITION);
+	rule->points = float_field(&row, LS_RULE_POINTS, 0, &rule->points_null);
+	rule->weight = text_field(&row, LS_RULE_WEIGHT);
+	rule->award = text_field(&row, LS_RULE_AWARD);
+	rule->time_frame = interval_field(&row, LS_RULE_TIME_FRAME);
+	rule->at_least = int_field(&row, LS_RULE_AT_LEAST, 1, &rule->at_least_null);
+	rule->decay = text_field(&row, LS_RULE_DECAY);
+	rule->decay_interval = interval_field(&row, LS_RULE_DECAY_INTERVAL);
+	rule->decay_keep = float_field(&row, LS_RULE_DECAY_KEEP, 0,
+								   &rule->decay_keep_null);
+	rule->max_points = float_field(&row, LS_RULE_MAX_POINTS, INFINITY,
+								   &rule->max_points_null);
+	rule->max_per_period = float_field(&row, LS_RULE_MAX_PER_PERIOD, INFINITY,
+									   &rule->max_per_period_null);
+	rule->period = interval_field(&row, LS_RULE_PERIOD);
+	rule->idle = interval_field(&row, LS_RULE_IDLE);
+	rule->max_gap = interval_field(&row, LS_RULE_MAX_GAP);
+	rule->followed_by = text_field(&row, LS_RULE_FOLLOWED_BY);
+	rule->followed_condition = text_field(&row, LS_RULE_FOLLOWED_CONDITION);
+	rule->followed_source = text_field(&row, LS_RULE_FOLLOWED_SOURCE);
+	rule->negated = bool_field(&row, LS_RULE_NEGATED, false);
+	rule->disqualifies = bool_field(&row, LS_RULE_DISQUALIFIES, false);
+	rule->enabled = bool_field(&row, LS_RULE_ENABLED, true);
+	rule->events_from = bigint_field(&row, LS_RULE_EVENTS_FROM, DT_NOBEGIN, NULL);
+	rule->events_before = bigint_field(&row, LS_RULE_EVENTS_BEFORE, DT_NOEND, NULL);
+	rule->description = text_field(&row, LS_RULE_DESCRIPTION);
+	rule->counted_version = bigint_field(&row, LS_RULE_COUNTED_VERSION, 0,
+										 &rule->counted_version_null);
+}
+
+static void *
+read_rule(Row *row)
+{
+	LsRuleRow  *r = palloc0(sizeof(LsRuleRow));
+
+	ls_rule_row_read(row->tuple, row->desc, r);
+	return r;
+}
+
+static void *
+read_stage(Row *row)
+{
+	LsStageRow *s = palloc0(sizeof(LsStageRow));
+
+	s->stage = text_field(row, 2);
+	s->position = int_field(row, 3, 0, NULL);
+	s->enter_at = float_field(row, 4, -INFINITY, NULL);
+	s->leave_below = float_field(row, 5, 0, &s->leave_below_null);
+	s->sticky = bool_field(row, 6, false);
+	s->condition = text_field(row, 7);
+	return s;
+}
+
+static void *
+read_grade(Row *row)
+{
+	LsGradeRow *g = palloc0(sizeof(LsGradeRow));
+
+	g->category = text_field(row, 2);
+	g->grade = text_field(row, 3);
+	g->min_points = float_field(row, 4, -INFINITY, NULL);
+	return g;
+}
+
+static int
+by_category_position(const ListCell *a, const ListCell *b)
+{
+	const LsCategoryRow *x = lfirst(a);
+	const LsCategoryRow *y = lfirst(b);
+
+	return (x->position > y->position) - (x->position < y->position);
+}
+
+static int
+by_stage_position(const ListCell *a, const ListCell *b)
+{
+	const LsStageRow *x = lfirst(a);
+	const LsStageRow *y = lfirst(b);
+
+	return (x->position > y->position) - (x->position < y->position);
+}
+
+static int
+by_grade_minimum(const ListCell *a, const ListCell *b)
+{
+	const LsGradeRow *x = lfirst(a);
+	const LsGradeRow *y = lfirst(b);
+
+	return (x->min_points > y->min_points) - (x->min_points < y->min_points);
+}
+
+static int
+by_rule_version(const ListCell *a, const ListCell *b)
+{
+	const LsRuleRow *x = lfirst(a);
+	const LsRuleRow *y = lfirst(b);
+
+	if (x->counted_version != y->counted_version)
+		return x->counted_version > y->counted_version ? 1 : -1;
+	return (x->rule_id > y->rule_id) - (x->rule_id < y->rule_id);
+}
+
+/* ls_model_row gives a model's row, or NULL. */
+LsModelRow *
+ls_model_row(const char *model, Snapshot snapshot)
+{
+	List	   *rows = scan_table("lead_model", model, snapshot, read_model);
+
+	return rows == NIL ? NULL : linitial(rows);
+}
+
+List *
+ls_model_rows(Snapshot snapshot)
+{
+	return scan_table("lead_model", NULL, snapshot, read_model);
+}
+
+/* ls_category_rows gives a model's categories in their order. */
+List *
+ls_category_rows(const char *model, Snapshot snapshot)
+{
+	List	   *rows = scan_table("lead_category", model, snapshot, read_category);
+
+	list_sort(rows, by_category_position);
+	return rows;
+}
+
+List *
+ls_source_rows(const char *model, Snapshot snapshot)
+{
+	return scan_table("lead_source", model, snapshot, read_source);
+}
+
+/* ls_rule_rows gives a model's rules ascending by counted_version. */
+List *
+ls_rule_rows(const char *model, Snapshot snapshot)
+{
+	List	   *rows = scan_table("lead_rule", model, snapshot, read_rule);
+
+	list_sort(rows, by_rule_version);
+	return rows;
+}
+
+/* ls_stage_rows gives a model's stages ascending by position. */
+List *
+ls_stage_rows(const char *model, Snapshot snapshot)
+{
+	List	   *rows = scan_table("lead_stage", model, snapshot, read_stage);
+
+	list_sort(rows, by_stage_position);
+	return rows;
+}
+
+/* ls_grade_rows gives a model's grades ascending by min_points. */
+List *
+ls_grade_rows(const char *model, Snapshot snapshot)
+{
+	List	   *rows = scan_table("lead_grade", model, snapshot, read_grade);
+
+	list_sort(rows, by_grade_minimum);
+	return rows;
+}
+
+/* ls_table_oid finds one of our tables. */
+Oid
+ls_table_oid(const char *name, bool missing_ok)
+{
+	Oid			schema = get_namespace_oid(LEADSCORE_SCHEMA, missing_ok);
+	Oid			table = OidIsValid(schema) ?
+		get_relname_relid(name, schema) : InvalidOid;
+
+	if (!OidIsValid(table) && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table \"%s.%s\" does not exist", LEADSCORE_SCHEMA, name),
+				 errhint("Use CREATE EXTENSION leadscore.")));
+	return table;
+}
+
+Oid
+ls_score_table(const char *model, bool missing_ok)
+{
+	return ls_table_oid(psprintf("score_%s", model), missing_ok);
+}
+
+/*
+ * ls_model_row_for gives the row of a model that a role may manage, or says
+ * why not.
+ */
+LsModelRow *
+ls_model_row_for(const char *model, Oid role)
+{
+	LsModelRow *row = ls_model_row(model, NULL);
+
+	if (row == NULL)
+	{
+		List	   *names = NIL;
+		ListCell   *lc;
+		const char *nearest;
+
+		foreach(lc, ls_model_rows(NULL))
+			names = lappend(names, ((LsModelRow *) lfirst(lc))->model);
+		nearest = ls_nearest(model, names);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model \"%s\" does not exist", model),
+				 nearest ? errhint("Did you mean \"%s\"?", nearest) :
+				 errhint("Make it with leadscore.create_model().")));
+	}
+	if (!has_privs_of_role(role, row->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for model \"%s\"", model),
+				 errdetail("Only members of role \"%s\" manage it.",
+						   GetUserNameFromId(row->owner, true) ?
+						   GetUserNameFromId(row->owner, true) : "(dropped)")));
+	return row;
+}
+
+/* ls_may_manage is the row security policy of our tables. */
+Datum
+ls_may_manage(PG_FUNCTION_ARGS)
+{
+	LsModelRow *row = ls_model_row(TextDatumGetCString(PG_GETARG_DATUM(0)), NULL);
+
+	PG_RETURN_BOOL(row != NULL && has_privs_of_role(GetUserId(), row->owner));
+}
+
+/*
+ * ls_interval_usec turns an interval into microseconds as the meaning of a
+ * score has it: years of 365 days, months of 30.  False if out of range.
+ */
+bool
+ls_interval_usec(const Interval *interval, int64 *usec)
+{
+	int64		days = INT64CONST(365) * (interval->month / 12) +
+		INT64CONST(30) * (interval->month % 12) + interval->day;
+
+	return !pg_mul_s64_overflow(days, LS_DAY, usec) &&
+		!pg_add_s64_overflow(*usec, interval->time, usec);
+}
+
+/* ls_nearest finds the word that was probably meant, or NULL. */
+const char *
+ls_nearest(const char *word, List *words)
+{
+	const char *best = NULL;
+	int			length = strlen(word);
+	int			limit = Max(2, Min(length, 63) / 3) + 1;
+	ListCell   *lc;
+
+	if (length > 200)
+		return NULL;
+	foreach(lc, words)
+	{
+		const char *candidate = lfirst(lc);
+		int			distance;
+
+		if (strlen(candidate) > 200)
+			continue;
+		distance = varstr_levenshtein_less_equal(word, length, candidate,
+												 strlen(candidate), 1, 1, 1,
+												 limit, true);
+		if (distance < limit)
+		{
+			limit = distance;
+			best = candidate;
+		}
+	}
+	return best;
+}
+
+/*
+ * ls_restoring tells whether rows come from a dump: through COPY, and by one
+ * who may write anything here.
+ */
+bool
+ls_restoring(void)
+{
+	return ActivePortal != NULL && ActivePortal->commandTag == CMDTAG_COPY &&
+		has_privs_of_role(GetUserId(), ls_extension_owner());
+}
+
+static bool
+remember(List **models, const char *model)
+{
+	MemoryContext old;
+	ListCell   *lc;
+
+	foreach(lc, *models)
+		if (strcmp(lfirst(lc), model) == 0)
+			return false;
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	*models = lappend(*models, pstrdup(model));
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+/*
+ * ls_model_changed gives a model a new version and tells every session's
+ * cache of it.
+ */
+void
+ls_model_changed(const char *model)
+{
+	static const char *sql =
+		"UPDATE leadscore.lead_model"
+		" SET rules_version = pg_catalog.nextval('leadscore.version_seq')"
+		" WHERE model OPERATOR(pg_catalog.=) $1";
+	Oid			type = TEXTOID;
+	Datum		value = CStringGetTextDatum(model);
+	Oid			table = ls_score_table(model, true);
+	LsIdentity	saved;
+
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (SPI_execute_with_args(sql, 1, &type, &value, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not give model \"%s\" a new version", model);
+	SPI_finish();
+	ls_return(&saved);
+	if (OidIsValid(table))
+		CacheInvalidateRelcacheByRelid(table);
+	remember(&changed_models, model);
+}
+
+/* ls_changed_models are those whose stored rows may not be up to date. */
+List *
+ls_changed_models(void)
+{
+	return changed_models;
+}
+
+/* ls_changed_models_done notes that they are. */
+void
+ls_changed_models_done(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, changed_models)
+		remember(&refreshed_models, lfirst(lc));
+	changed_models = NIL;
+}
+
+/*
+ * ls_changed_models_again is for a subtransaction that aborts: what it brought
+ * up to date is not, after all.
+ */
+void
+ls_changed_models_again(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, refreshed_models)
+		remember(&changed_models, lfirst(lc));
+	refreshed_models = NIL;
+}
+
+/* ls_changed_models_forget: the transaction is over, and its memory gone. */
+void
+ls_changed_models_forget(void)
+{
+	changed_models = NIL;
+	refreshed_models = NIL;
+}

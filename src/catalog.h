@@ -1,0 +1,184 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.h
+ *		The rows that a DBA writes, as they stand in the tables.
+ *
+ * Reading takes a snapshot: NULL is the newest committed state (and the
+ * transaction's own), which is what writers of scores need; readers give the
+ * snapshot that they read with.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_CATALOG_H
+#define LEADSCORE_CATALOG_H
+
+#include "postgres.h"
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "nodes/pg_list.h"
+#include "utils/snapshot.h"
+#include "utils/timestamp.h"
+
+typedef struct LsModelRow
+{
+	char	   *model;
+	Oid			owner;
+	Oid			contacts;
+	char	   *key;
+	char	   *created_at;		/* NULL: none */
+	char	   *time_zone;
+	double		max_drift;
+	double		max_drift_ratio;
+	double		min_score;		/* -infinity: none */
+	double		max_score;		/* infinity: none */
+	bool		enabled;
+	int64		rules_version;
+} LsModelRow;
+
+typedef struct LsCategoryRow
+{
+	char	   *category;
+	int32		position;
+	double		weight;
+	double		min_points;		/* -infinity: none */
+	double		max_points;		/* infinity: none */
+} LsCategoryRow;
+
+typedef struct LsSourceRow
+{
+	char	   *model;
+	char	   *source;
+	Oid			relation;
+	char	   *contact;
+	char	   *occurred_at;
+	char	   *event;			/* NULL: none */
+	char	   *time_zone;		/* NULL: the model's */
+} LsSourceRow;
+
+/* NULL pointers stand for NULL; the nulls of numbers have flags */
+typedef struct LsRuleRow
+{
+	int64		rule_id;
+	char	   *model;
+	char	   *name;
+	char	   *category;
+	char	   *kind;
+	char	   *source;
+	char	   *event;
+	char	   *condition;
+	double		points;
+	bool		points_null;
+	char	   *weight;
+	char	   *award;
+	Interval   *time_frame;
+	int32		at_least;
+	bool		at_least_null;
+	char	   *decay;
+	Interval   *decay_interval;
+	double		decay_keep;
+	bool		decay_keep_null;
+	double		max_points;
+	bool		max_points_null;
+	double		max_per_period;
+	bool		max_per_period_null;
+	Interval   *period;
+	Interval   *idle;
+	Interval   *max_gap;
+	char	   *followed_by;
+	char	   *followed_condition;
+	char	   *followed_source;
+	bool		negated;
+	bool		disqualifies;
+	bool		enabled;
+	TimestampTz events_from;	/* DT_NOBEGIN: none */
+	TimestampTz events_before;	/* DT_NOEND: none */
+	char	   *description;
+	int64		counted_version;	/* 0: to be counted, or cannot be */
+	bool		counted_version_null;
+} LsRuleRow;
+
+typedef struct LsStageRow
+{
+	char	   *stage;
+	int32		position;
+	double		enter_at;
+	double		leave_below;
+	bool		leave_below_null;
+	bool		sticky;
+	char	   *condition;
+} LsStageRow;
+
+typedef struct LsGradeRow
+{
+	char	   *category;
+	char	   *grade;
+	double		min_points;
+} LsGradeRow;
+
+/* columns of leadscore.lead_rule, in the table's order */
+enum LsRuleColumn
+{
+	LS_RULE_ID = 1,
+	LS_RULE_MODEL,
+	LS_RULE_NAME,
+	LS_RULE_CATEGORY,
+	LS_RULE_KIND,
+	LS_RULE_SOURCE,
+	LS_RULE_EVENT,
+	LS_RULE_CONDITION,
+	LS_RULE_POINTS,
+	LS_RULE_WEIGHT,
+	LS_RULE_AWARD,
+	LS_RULE_TIME_FRAME,
+	LS_RULE_AT_LEAST,
+	LS_RULE_DECAY,
+	LS_RULE_DECAY_INTERVAL,
+	LS_RULE_DECAY_KEEP,
+	LS_RULE_MAX_POINTS,
+	LS_RULE_MAX_PER_PERIOD,
+	LS_RULE_PERIOD,
+	LS_RULE_IDLE,
+	LS_RULE_MAX_GAP,
+	LS_RULE_FOLLOWED_BY,
+	LS_RULE_FOLLOWED_CONDITION,
+	LS_RULE_FOLLOWED_SOURCE,
+	LS_RULE_NEGATED,
+	LS_RULE_DISQUALIFIES,
+	LS_RULE_ENABLED,
+	LS_RULE_EVENTS_FROM,
+	LS_RULE_EVENTS_BEFORE,
+	LS_RULE_DESCRIPTION,
+	LS_RULE_COUNTED_VERSION,
+	LS_RULE_NCOLUMNS = LS_RULE_COUNTED_VERSION
+};
+
+/* lists of pointers to the rows above, palloc'd in the current context */
+extern LsModelRow *ls_model_row(const char *model, Snapshot snapshot);
+extern List *ls_model_rows(Snapshot snapshot);
+extern List *ls_category_rows(const char *model, Snapshot snapshot);
+extern List *ls_source_rows(const char *model, Snapshot snapshot);	/* NULL: all */
+extern List *ls_rule_rows(const char *model, Snapshot snapshot);
+extern List *ls_stage_rows(const char *model, Snapshot snapshot);
+extern List *ls_grade_rows(const char *model, Snapshot snapshot);
+extern void ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *row);
+
+extern Oid	ls_table_oid(const char *name, bool missing_ok);
+extern Oid	ls_score_table(const char *model, bool missing_ok);
+
+extern LsModelRow *ls_model_row_for(const char *model, Oid role);
+extern bool ls_interval_usec(const Interval *interval, int64 *usec);
+extern const char *ls_nearest(const char *word, List *words);
+extern bool ls_restoring(void);
+
+/*
+ * Models whose meaning has changed in this transaction, and whose stored rows
+ * are brought up to date before it commits.
+ */
+extern void ls_model_changed(const char *model);
+extern List *ls_changed_models(void);
+extern void ls_changed_models_done(void);
+extern void ls_changed_models_again(void);
+extern void ls_changed_models_forget(void);
+
+#endif							/* LEADSCORE_CATALOG_H */

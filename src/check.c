@@ -1,0 +1,701 @@
+/*-------------------------------------------------------------------------
+ *
+ * check.c
+ *		What happens when a DBA writes models, categories, stages and grades.
+ *
+ * Row triggers refuse what has no meaning; statement triggers give the models
+ * concerned a new version, once per statement, and have new rules counted.
+ * Rows of a dump that is being restored are neither refused nor acted on.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "check.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+
+#include "leadscore.h"
+#include "recount.h"
+
+PG_FUNCTION_INFO_V1(ls_check_stage);
+PG_FUNCTION_INFO_V1(ls_check_grade);
+PG_FUNCTION_INFO_V1(ls_check_category_row);
+PG_FUNCTION_INFO_V1(ls_check_model);
+PG_FUNCTION_INFO_V1(ls_rules_changed);
+PG_FUNCTION_INFO_V1(ls_sheet_changed);
+PG_FUNCTION_INFO_V1(ls_model_row_changed);
+PG_FUNCTION_INFO_V1(ls_refuse_truncate);
+PG_FUNCTION_INFO_V1(ls_refresh_changed);
+
+bool		ls_rule_internal_update = false;
+
+/* A row of a small table under examination; its columns go by name. */
+typedef struct SheetRow
+{
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	const char *where;			/* stage "x" of model "y" */
+} SheetRow;
+
+/* ---------- for all triggers ---------- */
+
+/*
+ * ls_check_trigger makes sure that a function is called by its own trigger.
+ * table is the table that it belongs to, NULL for several.
+ */
+TriggerData *
+ls_check_trigger(FunctionCallInfo fcinfo, const char *table)
+{
+	TriggerData *td = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		RelationGetNamespace(td->tg_relation) !=
+		get_namespace_oid(LEADSCORE_SCHEMA, true) ||
+		(table && RelationGetRelid(td->tg_relation) != ls_table_oid(table, false)))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("this function is for the triggers of leadscore's own tables")));
+	return td;
+}
+
+/* ls_check_new_row is the row that an INSERT or UPDATE writes. */
+HeapTuple
+ls_check_new_row(const TriggerData *td)
+{
+	return TRIGGER_FIRED_BY_UPDATE(td->tg_event) ? td->tg_newtuple : td->tg_trigtuple;
+}
+
+/*
+ * ls_check_restoring tells whether a dump with the model is being restored.
+ * One made with pg_dump --inserts is known by a score table that has no key
+ * yet: keys come after the rows.
+ */
+bool
+ls_check_restoring(const char *model)
+{
+	Oid			table;
+	Relation	rel;
+	bool		keyless;
+
+	if (ls_restoring())
+		return true;
+	table = model ? ls_score_table(model, true) : InvalidOid;
+	if (!OidIsValid(table) || get_rel_relkind(table) != RELKIND_RELATION)
+		return false;
+	rel = table_open(table, AccessShareLock);
+	keyless = RelationGetIndexList(rel) == NIL;
+	table_close(rel, AccessShareLock);
+	return keyless;
+}
+
+static int
+by_score_table(const ListCell *a, const ListCell *b)
+{
+	Oid			x = ls_score_table(lfirst(a), true);
+	Oid			y = ls_score_table(lfirst(b), true);
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * ls_check_models collects the models whose rows a statement wrote, in the
+ * order in which models are locked.  Rules inserted with what they count
+ * already counted are of a restore, and left out.
+ */
+List *
+ls_check_models(const TriggerData *td)
+{
+	bool		inserted = TRIGGER_FIRED_BY_INSERT(td->tg_event);
+	Tuplestorestate *store = TRIGGER_FIRED_BY_DELETE(td->tg_event) ?
+		td->tg_oldtable : td->tg_newtable;
+	TupleDesc	desc = RelationGetDescr(td->tg_relation);
+	int			model_column = SPI_fnumber(desc, "model");
+	int			counted_column = inserted ? SPI_fnumber(desc, "counted_version") : 0;
+	List	   *models = NIL;
+	TupleTableSlot *slot;
+	int			pointer;
+
+	if (store == NULL || tuplestore_tuple_count(store) == 0)
+		return NIL;
+	/* the store is shared with the statement's other triggers */
+	pointer = tuplestore_alloc_read_pointer(store, EXEC_FLAG_REWIND);
+	tuplestore_select_read_pointer(store, pointer);
+	tuplestore_rescan(store);
+	slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	while (tuplestore_gettupleslot(store, true, false, slot))
+	{
+		bool		isnull;
+		char	   *model;
+		bool		known = false;
+		ListCell   *lc;
+
+		CHECK_FOR_INTERRUPTS();
+		if (counted_column > 0)
+		{
+			(void) slot_getattr(slot, counted_column, &isnull);
+			if (!isnull)
+				continue;
+		}
+		model = TextDatumGetCString(slot_getattr(slot, model_column, &isnull));
+		foreach(lc, models)
+			known = known || strcmp(lfirst(lc), model) == 0;
+		if (known)
+			pfree(model);
+		else
+			models = lappend(models, model);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	list_sort(models, by_score_table);
+	return models;
+}
+
+/* ls_check_list writes words for a message. */
+char *
+ls_check_list(List *words)
+{
+	StringInfoData s;
+	ListCell   *lc;
+
+	initStringInfo(&s);
+	foreach(lc, words)
+		appendStringInfo(&s, "%s\"%s\"", s.len > 0 ? ", " : "",
+						 (const char *) lfirst(lc));
+	return s.data;
+}
+
+/* ls_check_categories gives the names of a model's categories. */
+List *
+ls_check_categories(const char *model)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_category_rows(model, NULL))
+		names = lappend(names, ((LsCategoryRow *) lfirst(lc))->category);
+	return names;
+}
+
+/* ls_check_category refuses a category that the model does not have. */
+void
+ls_check_category(const char *model, const char *category, const char *where)
+{
+	List	   *names = ls_check_categories(model);
+	const char *nearest;
+	ListCell   *lc;
+
+	foreach(lc, names)
+		if (strcmp(lfirst(lc), category) == 0)
+			return;
+	nearest = ls_nearest(category, names);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("category \"%s\" of %s does not exist", category, where),
+			 errdetail("The model's categories are %s.", ls_check_list(names)),
+			 nearest ? errhint("Did you mean \"%s\"?", nearest) :
+			 errhint("Set category to one of them.")));
+}
+
+/*
+ * ls_check_expression has PostgreSQL read an expression over a table; what is
+ * wrong with it is an error.
+ */
+void
+ls_check_expression(LsExprSpec *spec, Oid relation)
+{
+	spec->rel = try_relation_open(relation, AccessShareLock);
+	if (spec->rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the table that %s reads does not exist any more", spec->where)));
+	ls_expr_free(ls_expr_compile(spec, CurrentMemoryContext));
+	relation_close(spec->rel, NoLock);
+}
+
+/* ls_check_finite refuses infinity and NaN. */
+void
+ls_check_finite(const char *column, double value, const char *where)
+{
+	if (!isfinite(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("%s of %s must be a finite number", column, where)));
+}
+
+/* ---------- stages, grades, categories, models ---------- */
+
+static Datum
+column_value(const SheetRow *row, const char *column, bool *isnull)
+{
+	return heap_getattr(row->tuple, SPI_fnumber(row->desc, column), row->desc, isnull);
+}
+
+static char *
+text_value(const SheetRow *row, const char *column)
+{
+	bool		isnull;
+	Datum		value = column_value(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* float_value gives a number, or what stands for NULL. */
+static double
+float_value(const SheetRow *row, const char *column, double missing)
+{
+	bool		isnull;
+	Datum		value = column_value(row, column, &isnull);
+
+	return isnull ? missing : DatumGetFloat8(value);
+}
+
+static bool
+bool_value(const SheetRow *row, const char *column)
+{
+	bool		isnull;
+	Datum		value = column_value(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+static int32
+int_value(const SheetRow *row, const char *column)
+{
+	bool		isnull;
+	Datum		value = column_value(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+/*
+ * check_owner looks for the model of a new row, and whether the caller may
+ * manage it; kind and name are those of the row.
+ */
+static LsModelRow *
+check_owner(const TriggerData *td, SheetRow *row, const char *kind, const char *column)
+{
+	char	   *model = text_value(row, "model");
+	char	   *name = text_value(row, column);
+	LsModelRow *found;
+
+	if (model == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("a %s needs a model", kind),
+				 errhint("Set model to the name given to leadscore.create_model().")));
+	found = ls_model_row_for(model, GetUserId());
+	if (name == NULL || name[strspn(name, " \t\r\n")] == '\0')
+		ereport(ERROR,
+				(errcode(name ? ERRCODE_INVALID_NAME : ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("a %s of model \"%s\" needs a name", kind, model),
+				 errhint("Set column %s.", column)));
+	row->where = psprintf("%s \"%s\" of model \"%s\"", kind, name, model);
+	if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
+	{
+		SheetRow	old = {td->tg_trigtuple, row->desc, NULL};
+
+		if (strcmp(text_value(&old, "model"), model) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s cannot be moved to model \"%s\"",
+							psprintf("%s \"%s\" of model \"%s\"", kind,
+									 text_value(&old, column), text_value(&old, "model")),
+							model),
+					 errhint("Delete it and insert it for the other model.")));
+	}
+	return found;
+}
+
+/* check_bound refuses what no score ever reaches, and NaN. */
+static void
+check_bound(const SheetRow *row, const char *column)
+{
+	double		value = float_value(row, column, 0);
+
+	if (isnan(value) || (isinf(value) && value > 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("%s of %s must be a number below infinity", column, row->where)));
+}
+
+/* check_limits looks at a pair of limits, each a finite number or NULL. */
+static void
+check_limits(const SheetRow *row, const char *low, const char *high)
+{
+	bool		no_low,
+				no_high;
+	double		min = DatumGetFloat8(column_value(row, low, &no_low));
+	double		max = DatumGetFloat8(column_value(row, high, &no_high));
+
+	if (!no_low)
+		ls_check_finite(low, min, row->where);
+	if (!no_high)
+		ls_check_finite(high, max, row->where);
+	if (!no_low && !no_high && min > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("%s of %s must not be above its %s", low, row->where, high)));
+}
+
+/* check_stage_condition compiles a condition over contact, score and categories. */
+static void
+check_stage_condition(const SheetRow *row, const LsModelRow *model)
+{
+	LsExprSpec	spec = {0};
+	List	   *categories = ls_check_categories(model->model);
+	ListCell   *lc;
+
+	spec.use = LS_EXPR_CONDITION;
+	spec.text = text_value(row, "condition");
+	spec.role = model->owner;
+	spec.where = psprintf("condition of %s", row->where);
+	spec.variables = palloc(sizeof(char *) * (1 + list_length(categories)));
+	spec.variables[spec.nvariables++] = "score";
+	foreach(lc, categories)
+		spec.variables[spec.nvariables++] = lfirst(lc);
+	ls_check_expression(&spec, model->contacts);
+}
+
+/* is_open tells whether every contact has reached a stage. */
+static bool
+is_open(const LsStageRow *stage)
+{
+	return isinf(stage->enter_at) && stage->enter_at < 0 && stage->condition == NULL;
+}
+
+/*
+ * check_first_stage keeps a model's lowest stage one that every contact has
+ * reached, since there is always a stage.
+ */
+static void
+check_first_stage(const char *model)
+{
+	List	   *stages = ls_stage_rows(model, NULL);
+	LsStageRow *first = stages ? linitial(stages) : NULL;
+
+	if (first == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" needs a stage", model)));
+	if (is_open(first))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the lowest stage of model \"%s\" must be open to every contact", model),
+			 errdetail("The stage with the lowest position, \"%s\", has %s.", first->stage,
+					   first->condition ? "a condition" :
+					   psprintf("enter_at %g", first->enter_at)),
+			 errhint("Keep a stage with enter_at '-infinity' and without condition below all others.")));
+}
+
+/* delete_stage refuses to delete the first stage. */
+static void
+delete_stage(const SheetRow *row)
+{
+	char	   *model = text_value(row, "model");
+	char	   *stage = text_value(row, "stage");
+	LsStageRow *first;
+	List	   *stages;
+
+	if (ls_model_row(model, NULL) == NULL)
+		return;					/* goes with its model */
+	(void) ls_model_row_for(model, GetUserId());
+	stages = ls_stage_rows(model, NULL);
+	first = stages ? linitial(stages) : NULL;
+	if (first && strcmp(first->stage, stage) == 0 && is_open(first))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the first stage \"%s\" of model \"%s\" cannot be deleted", stage, model),
+				 errdetail("Contacts that have reached no other stage are in it."),
+				 errhint("It can be renamed; leadscore.drop_model() deletes the model with all stages.")));
+}
+
+/* ls_check_stage is leadscore._check_stage(). */
+Datum
+ls_check_stage(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = ls_check_trigger(fcinfo, "lead_stage");
+	bool		update = TRIGGER_FIRED_BY_UPDATE(td->tg_event);
+	SheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
+	SheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	LsModelRow *model;
+	List	   *stages;
+	char	   *condition;
+
+	if (ls_check_restoring(text_value(&row, "model")))
+		return PointerGetDatum(row.tuple);
+	if (TRIGGER_FIRED_BY_DELETE(td->tg_event))
+	{
+		delete_stage(&row);
+		return PointerGetDatum(row.tuple);
+	}
+	model = check_owner(td, &row, "stage", "stage");
+	if (strcmp(text_value(&row, "stage"), "disqualified") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("stage name \"disqualified\" is reserved"),
+				 errdetail("Contacts are in it while a rule with disqualifies is in force."),
+				 errhint("Choose another name, and set disqualifies in the rules that lead to it.")));
+	check_bound(&row, "enter_at");
+	check_bound(&row, "leave_below");
+	if (float_value(&row, "leave_below", -INFINITY) > float_value(&row, "enter_at", INFINITY))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("leave_below of %s must not be above its enter_at", row.where),
+				 errhint("Leave leave_below NULL for a little below enter_at.")));
+
+	/* moves within a statement can be judged only when all are done */
+	stages = update ? NIL : ls_stage_rows(model->model, NULL);
+	if (stages && int_value(&row, "position") < ((LsStageRow *) linitial(stages))->position)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("position of %s must be above that of the first stage", row.where),
+				 errdetail("The first stage, \"%s\", has position %d.",
+						   ((LsStageRow *) linitial(stages))->stage,
+						   ((LsStageRow *) linitial(stages))->position)));
+
+	/* what broke since it was written must not keep its row from being changed */
+	condition = text_value(&row, "condition");
+	if (condition && (!update || text_value(&old, "condition") == NULL ||
+					  strcmp(condition, text_value(&old, "condition")) != 0))
+		check_stage_condition(&row, model);
+	return PointerGetDatum(row.tuple);
+}
+
+/* ls_check_grade is leadscore._check_grade(). */
+Datum
+ls_check_grade(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = ls_check_trigger(fcinfo, "lead_grade");
+	SheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
+	LsModelRow *model;
+	char	   *category;
+
+	if (ls_check_restoring(text_value(&row, "model")))
+		return PointerGetDatum(row.tuple);
+	model = check_owner(td, &row, "grade", "grade");
+	category = text_value(&row, "category");
+	if (category == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("%s needs a category", row.where),
+				 errdetail("The model's categories are %s.",
+						   ls_check_list(ls_check_categories(model->model)))));
+	ls_check_category(model->model, category, row.where);
+	check_bound(&row, "min_points");
+	return PointerGetDatum(row.tuple);
+}
+
+/* ls_check_category_row is leadscore._check_category(). */
+Datum
+ls_check_category_row(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = ls_check_trigger(fcinfo, "lead_category");
+	SheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
+	SheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+
+	if (ls_check_restoring(text_value(&row, "model")))
+		return PointerGetDatum(row.tuple);
+	(void) check_owner(td, &row, "category", "category");
+	if (strcmp(text_value(&old, "category"), text_value(&row, "category")) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("category \"%s\" of model \"%s\" cannot be renamed",
+						text_value(&old, "category"), text_value(&old, "model")),
+				 errdetail("It is a column of the model's score table.")));
+	ls_check_finite("weight", float_value(&row, "weight", 1), row.where);
+	check_limits(&row, "min_points", "max_points");
+	return PointerGetDatum(row.tuple);
+}
+
+/* is_other tells whether a row of lead_model changed, but for its version. */
+static bool
+is_other(HeapTuple a, HeapTuple b, TupleDesc desc)
+{
+	for (int i = 1; i <= desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i - 1);
+		bool		anull,
+					bnull;
+		Datum		x = heap_getattr(a, i, desc, &anull);
+		Datum		y = heap_getattr(b, i, desc, &bnull);
+
+		if (attr->attisdropped || strcmp(NameStr(attr->attname), "rules_version") == 0)
+			continue;
+		if (anull != bnull ||
+			(!anull && !datum_image_eq(x, y, attr->attbyval, attr->attlen)))
+			return true;
+	}
+	return false;
+}
+
+/* ls_check_model is leadscore._check_model(). */
+Datum
+ls_check_model(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = ls_check_trigger(fcinfo, "lead_model");
+	SheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
+	SheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	char	   *model = text_value(&old, "model");
+	double		drift = float_value(&row, "max_drift", 0);
+	double		ratio = float_value(&row, "max_drift_ratio", 0);
+
+	if (!is_other(old.tuple, row.tuple, row.desc) || ls_check_restoring(model))
+		return PointerGetDatum(row.tuple);
+	(void) ls_model_row_for(model, GetUserId());
+	row.where = psprintf("model \"%s\"", model);
+	if (text_value(&row, "model") == NULL || strcmp(model, text_value(&row, "model")) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s cannot be renamed", row.where)));
+	ls_check_finite("max_drift", drift, row.where);
+	if (drift < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("max_drift of %s must be at least 0", row.where)));
+	if (!(ratio >= 0 && ratio < 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("max_drift_ratio of %s must be at least 0 and below 1", row.where)));
+	check_limits(&row, "min_score", "max_score");
+	return PointerGetDatum(row.tuple);
+}
+
+/* ---------- after a change ---------- */
+
+/* has_uncounted tells whether rules of a model are to be counted. */
+static bool
+has_uncounted(const char *model)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_rule_rows(model, NULL))
+		if (((LsRuleRow *) lfirst(lc))->counted_version_null)
+			return true;
+	return false;
+}
+
+/*
+ * ls_rules_changed is leadscore._rules_changed(): once per statement, the
+ * models get new versions and new rules are counted.
+ */
+Datum
+ls_rules_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = ls_check_trigger(fcinfo, "lead_rule");
+	List	   *models;
+	ListCell   *lc;
+
+	if (ls_rule_internal_update)
+		return PointerGetDatum(NULL);
+	models = ls_check_models(td);
+	if (models != NIL)
+		CommandCounterIncrement();	/* to see what the statement wrote */
+	foreach(lc, models)
+	{
+		const char *model = lfirst(lc);
+		bool		uncounted;
+
+		if (ls_model_row(model, NULL) == NULL)
+			continue;			/* dropped, with its rules */
+		uncounted = has_uncounted(model);
+		/* tables are locked first, so that nobody waits for us holding them */
+		if (uncounted)
+			ls_lock_sources(model);
+		ls_model_changed(model);
+		if (uncounted)
+			ls_recount_rules(model);
+	}
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * ls_sheet_changed is leadscore._sheet_changed(), after each statement that
+ * wrote stages, grades or categories.
+ */
+Datum
+ls_sheet_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = ls_check_trigger(fcinfo, NULL);
+	bool		stages = RelationGetRelid(td->tg_relation) == ls_table_oid("lead_stage", false);
+	List	   *models = ls_check_models(td);
+	ListCell   *lc;
+
+	if (models != NIL)
+		CommandCounterIncrement();	/* to see what the statement wrote */
+	foreach(lc, models)
+	{
+		const char *model = lfirst(lc);
+
+		if (ls_model_row(model, NULL) == NULL || ls_check_restoring(model))
+			continue;
+		if (stages)
+			check_first_stage(model);
+		ls_model_changed(model);
+	}
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * ls_model_row_changed is leadscore._model_changed(), after each update of a
+ * row of lead_model.  A model that was switched off has missed events.
+ */
+Datum
+ls_model_row_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = ls_check_trigger(fcinfo, "lead_model");
+	SheetRow	row = {td->tg_newtuple, RelationGetDescr(td->tg_relation), NULL};
+	SheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	char	   *model = text_value(&row, "model");
+	bool		resumed = bool_value(&row, "enabled") && !bool_value(&old, "enabled");
+
+	if (!is_other(old.tuple, row.tuple, row.desc) || ls_check_restoring(model))
+		return PointerGetDatum(NULL);
+	CommandCounterIncrement();	/* to see what the statement wrote */
+	if (resumed)
+		ls_lock_sources(model);
+	ls_model_changed(model);
+	if (resumed)
+		(void) ls_rescore(model, "backfill");
+	return PointerGetDatum(NULL);
+}
+
+/* ls_refuse_truncate is leadscore._refuse_truncate(). */
+Datum
+ls_refuse_truncate(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = ls_check_trigger(fcinfo, NULL);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("table \"%s.%s\" cannot be truncated", LEADSCORE_SCHEMA,
+					RelationGetRelationName(td->tg_relation)),
+			 errdetail("The scores would not follow."),
+			 errhint("Use DELETE, or leadscore.drop_model().")));
+	PG_RETURN_NULL();
+}
+
+/*
+ * ls_refresh_changed is leadscore._refresh_changed(), at the end of the
+ * transaction: the first of its many calls does the work of all.
+ */
+Datum
+ls_refresh_changed(PG_FUNCTION_ARGS)
+{
+	(void) ls_check_trigger(fcinfo, NULL);
+	if (!ls_rule_internal_update && ls_changed_models() != NIL)
+		ls_refresh_changed_models();
+	return PointerGetDatum(NULL);
+}

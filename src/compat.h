@@ -1,0 +1,86 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		Differences between PostgreSQL 15 and 19, and nowhere else.
+ *
+ * The code is written against the newest name of each API; older servers get
+ * it emulated here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_COMPAT_H
+#define LEADSCORE_COMPAT_H
+
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "executor/executor.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/datetime.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/snapmgr.h"
+
+#if PG_VERSION_NUM < 150000
+#error "leadscore needs PostgreSQL 15 or newer"
+#endif
+
+/* 17: RestrictSearchPath() is core's own name for what maintenance commands do */
+#if PG_VERSION_NUM < 170000
+static inline void
+RestrictSearchPath(void)
+{
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+#endif
+
+/* 16: one object_aclcheck() for every catalog */
+#if PG_VERSION_NUM < 160000
+#define ls_function_aclcheck(oid, role) pg_proc_aclcheck(oid, role, ACL_EXECUTE)
+#else
+#define ls_function_aclcheck(oid, role) \
+	object_aclcheck(ProcedureRelationId, oid, role, ACL_EXECUTE)
+#endif
+
+/* 16: DecodeDateTime() reports more about what is wrong */
+static inline int
+ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
+				   struct pg_tm *tm, fsec_t *fsec, int *tz)
+{
+#if PG_VERSION_NUM < 160000
+	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz);
+#else
+	DateTimeErrorExtra extra;
+
+	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz, &extra);
+#endif
+}
+
+/* 16: what a setting's check hook hands on is core's own kind of memory */
+#if PG_VERSION_NUM < 160000
+#define ls_guc_malloc(size) malloc(size)
+#else
+#define ls_guc_malloc(size) guc_malloc(LOG, size)
+#endif
+
+/* 18: a deferrable primary key has to be asked for */
+#if PG_VERSION_NUM < 180000
+#define ls_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
+#else
+#define ls_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
+#endif
+
+/* 18: the module says its name and version */
+#ifdef PG_MODULE_MAGIC_EXT
+#define LEADSCORE_MODULE_MAGIC \
+	PG_MODULE_MAGIC_EXT(.name = "leadscore", .version = LEADSCORE_VERSION)
+#else
+#define LEADSCORE_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+#endif							/* LEADSCORE_COMPAT_H */

@@ -1,0 +1,310 @@
+/*-------------------------------------------------------------------------
+ *
+ * ddl.c
+ *		Event triggers: what a command did, as far as models can mind it.
+ *
+ * One looks at what a command made or altered, the other at what it dropped;
+ * follow.c does what has to be done about it.
+ *
+ * A command that has nothing to do with a model must not notice any of this:
+ * nothing fails for it, and little is done.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ddl.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_cast.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_ts_config.h"
+#include "catalog/pg_ts_dict.h"
+#include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "nodes/parsenodes.h"
+#include "tcop/deparse_utility.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "feed.h"
+#include "leadscore.h"
+
+PG_FUNCTION_INFO_V1(ls_ddl_command);
+PG_FUNCTION_INFO_V1(ls_ddl_drop);
+
+/* adds_column and gives_values tell what a part of ALTER TABLE does. */
+static bool
+adds_column(AlterTableType type)
+{
+#if PG_VERSION_NUM < 160000
+	return type == AT_AddColumn || type == AT_AddColumnRecurse;
+#else
+	return type == AT_AddColumn;
+#endif
+}
+
+static bool
+gives_values(AlterTableType type)
+{
+#if PG_VERSION_NUM < 170000
+	return type == AT_AlterColumnType;
+#else
+	return type == AT_AlterColumnType || type == AT_SetExpression;
+#endif
+}
+
+/* change_of gives what is noted about a table. */
+static Change *
+change_of(Ddl *ddl, Oid relation)
+{
+	Change	   *change;
+	ListCell   *lc;
+
+	foreach(lc, ddl->changes)
+	{
+		change = lfirst(lc);
+		if (change->relation == relation)
+			return change;
+	}
+	change = palloc0(sizeof(Change));
+	change->relation = relation;
+	ddl->changes = lappend(ddl->changes, change);
+	return change;
+}
+
+/* note_relation notes what was done to a table; subid is that of a column. */
+static void
+note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
+{
+	char		relkind = get_rel_relkind(relid);
+	Change	   *change;
+	ListCell   *lc;
+
+	if (relkind == RELKIND_COMPOSITE_TYPE)
+		ddl->everything = true;
+	if ((relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE &&
+		 relkind != RELKIND_FOREIGN_TABLE) ||
+		get_rel_persistence(relid) == RELPERSISTENCE_TEMP ||
+		get_rel_namespace(relid) == get_namespace_oid(LEADSCORE_SCHEMA, true))
+		return;
+
+	change = change_of(ddl, relid);
+	if (subid > 0)
+		change->new_name = get_attname(relid, subid, true);
+	if (command->type != SCT_AlterTable)
+		return;
+	foreach(lc, command->d.alterTable.subcmds)
+	{
+		CollectedATSubcmd *sub = lfirst(lc);
+		AlterTableCmd *cmd = (AlterTableCmd *) sub->parsetree;
+
+		if (!IsA(cmd, AlterTableCmd))
+			continue;
+		change->added = change->added || adds_column(cmd->subtype);
+		change->owner = change->owner || cmd->subtype == AT_ChangeOwner;
+		if (gives_values(cmd->subtype) && cmd->name)
+			change->columns = lappend(change->columns, pstrdup(cmd->name));
+	}
+}
+
+/*
+ * note_grant notes rights that were given or taken.  Those on tables that
+ * feed no model are of no interest.
+ */
+static void
+note_grant(Ddl *ddl, InternalGrant *grant)
+{
+	ListCell   *lc;
+	bool		ours = false;
+
+	switch (grant->objtype)
+	{
+		case OBJECT_TABLE:
+			foreach(lc, grant->objects)
+				ours = ours || ls_relation_rows(lfirst_oid(lc)) != NIL;
+			break;
+		case OBJECT_FUNCTION:
+		case OBJECT_ROUTINE:
+		case OBJECT_SCHEMA:
+		case OBJECT_TYPE:
+		case OBJECT_DOMAIN:
+			ours = true;
+			break;
+		default:
+			break;
+	}
+	ddl->granted = ddl->granted || (ours && grant->is_grant);
+	ddl->everything = ddl->everything || (ours && !grant->is_grant);
+}
+
+/* note_command notes one row of pg_event_trigger_ddl_commands(). */
+static void
+note_command(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	bool		missing;
+	Oid			classid = DatumGetObjectId(SPI_getbinval(tuple, desc, 1, &missing));
+	Oid			objid = DatumGetObjectId(SPI_getbinval(tuple, desc, 2, &isnull));
+	int32		subid = DatumGetInt32(SPI_getbinval(tuple, desc, 3, &isnull));
+	CollectedCommand *command =
+		(CollectedCommand *) DatumGetPointer(SPI_getbinval(tuple, desc, 4, &isnull));
+
+	if (missing)
+	{
+		if (command->type == SCT_Grant)
+			note_grant(ddl, command->d.grant.istmt);
+	}
+	else if (classid == RelationRelationId)
+		note_relation(ddl, objid, subid, command);
+	else if (classid == ProcedureRelationId)
+		ddl->functions = lappend_oid(ddl->functions, objid);
+	else if (classid == TypeRelationId || classid == OperatorRelationId ||
+			 classid == CastRelationId || classid == CollationRelationId ||
+			 classid == NamespaceRelationId || classid == ExtensionRelationId ||
+			 classid == TSConfigRelationId || classid == TSDictionaryRelationId)
+		ddl->everything = true;
+}
+
+/* note_trigger warns of one of our triggers being dropped by hand. */
+static void
+note_trigger(List *names)
+{
+	Oid			schema;
+	Oid			relid;
+
+	if (list_length(names) != 3 || strncmp(lthird(names), "leadscore_", 10) != 0)
+		return;
+	schema = get_namespace_oid(linitial(names), true);
+	relid = OidIsValid(schema) ? get_relname_relid(lsecond(names), schema) : InvalidOid;
+	if (OidIsValid(relid) && ls_relation_rows(relid) != NIL)
+		ereport(WARNING,
+				(errmsg("changes of table \"%s\" are not noticed any more, though it feeds a model",
+						(char *) lsecond(names)),
+				 errdetail("Trigger \"%s\" was dropped.", (char *) lthird(names)),
+				 errhint("Detach the table and attach it again, or drop the model.")));
+}
+
+/* note_dropped notes one row of pg_event_trigger_dropped_objects(). */
+static void
+note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Oid			classid = DatumGetObjectId(SPI_getbinval(tuple, desc, 1, &isnull));
+	Oid			objid = DatumGetObjectId(SPI_getbinval(tuple, desc, 2, &isnull));
+	int32		subid = DatumGetInt32(SPI_getbinval(tuple, desc, 3, &isnull));
+	bool		named = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
+	Datum		array = SPI_getbinval(tuple, desc, 5, &isnull);
+	List	   *names = NIL;
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+
+	if (isnull)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
+					  &values, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		names = lappend(names, nulls[i] ? "" : TextDatumGetCString(values[i]));
+
+	if (classid == RelationRelationId && subid > 0 && n == 3)
+	{
+		Change	   *change = change_of(ddl, objid);
+
+		change->columns = lappend(change->columns, lthird(names));
+	}
+	else if (classid == RelationRelationId)
+	{
+		ddl->dropped = lappend_oid(ddl->dropped, objid);
+		if (n == 2 && strcmp(linitial(names), LEADSCORE_SCHEMA) == 0 &&
+			strncmp(lsecond(names), "score_", 6) == 0)
+			ddl->dropped_models = lappend(ddl->dropped_models,
+										  (char *) lsecond(names) + 6);
+	}
+	else if (classid == TriggerRelationId && named)
+		note_trigger(names);
+	else if (classid == ProcedureRelationId || classid == OperatorRelationId ||
+			 classid == CastRelationId || classid == CollationRelationId ||
+			 classid == TSConfigRelationId || classid == TSDictionaryRelationId ||
+			 (classid == TypeRelationId && named))
+		ddl->everything = true;
+}
+
+/* read_ddl hands each row of a query to a function. */
+static void
+read_ddl(Ddl *ddl, const char *sql,
+		 void (*note) (Ddl *, HeapTuple, TupleDesc))
+{
+	MemoryContext context = CurrentMemoryContext;
+	LsIdentity	saved;
+
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not run \"%s\"", sql);
+	MemoryContextSwitchTo(context);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		note(ddl, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+	SPI_finish();
+	ls_return(&saved);
+}
+
+/*
+ * is_concerned tells whether there is anything to look at: not where there are
+ * no models, nor while leadscore itself is installed, updated or dropped.
+ */
+static bool
+is_concerned(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("this function is for leadscore's event triggers")));
+	if (!OidIsValid(ls_table_oid("lead_model", true)) ||
+		!OidIsValid(ls_table_oid("lead_relation_relation", true)))
+		return false;
+	if (creating_extension &&
+		CurrentExtensionObject == get_extension_oid("leadscore", true))
+		return false;
+	return ls_model_rows(NULL) != NIL;
+}
+
+/* ls_ddl_command looks at what a command has made or altered. */
+Datum
+ls_ddl_command(PG_FUNCTION_ARGS)
+{
+	Ddl			ddl = {0};
+
+	if (is_concerned(fcinfo))
+	{
+		read_ddl(&ddl, "SELECT classid, objid, objsubid, command"
+				 " FROM pg_catalog.pg_event_trigger_ddl_commands()", note_command);
+		ls_follow(&ddl);
+	}
+	PG_RETURN_NULL();
+}
+
+/* ls_ddl_drop looks at what a command has dropped. */
+Datum
+ls_ddl_drop(PG_FUNCTION_ARGS)
+{
+	Ddl			ddl = {0};
+
+	if (is_concerned(fcinfo))
+	{
+		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names"
+				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"
+				 " WHERE NOT is_temporary", note_dropped);
+		ls_follow(&ddl);
+	}
+	PG_RETURN_NULL();
+}

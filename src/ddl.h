@@ -1,0 +1,38 @@
+/*-------------------------------------------------------------------------
+ *
+ * ddl.h
+ *		What becomes of models when tables, functions and rights change.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_DDL_H
+#define LEADSCORE_DDL_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+/* What a command did to one table */
+typedef struct Change
+{
+	Oid			relation;
+	char	   *new_name;		/* that a column has now; NULL: none renamed */
+	bool		added;			/* it has a new column */
+	bool		owner;			/* it has another owner */
+	List	   *columns;		/* names of those that hold something else, or are gone */
+} Change;
+
+/* What a command did, as far as models can mind it */
+typedef struct Ddl
+{
+	List	   *changes;		/* of Change */
+	List	   *functions;		/* OIDs of those that were made or altered */
+	bool		everything;		/* something that any rule might use */
+	bool		granted;		/* rights, that a sleeping rule might have lacked */
+	List	   *dropped;		/* OIDs of relations */
+	List	   *dropped_models; /* whose score tables were dropped */
+} Ddl;
+
+extern void ls_follow(const Ddl *ddl);
+
+#endif							/* LEADSCORE_DDL_H */

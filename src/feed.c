@@ -1,0 +1,528 @@
+/*-------------------------------------------------------------------------
+ *
+ * feed.c
+ *		Tables that feed models: which can, which do, and their triggers.
+ *
+ * Statement triggers see the rows that were named in the statement: a row
+ * that is inserted through a partitioned table fires the triggers of that
+ * table, one inserted straight into a partition those of the partition.  So
+ * every table of a tree has the same triggers and each row is seen once.
+ *
+ * The triggers are made with plain CREATE TRIGGER, so that dumps hold them.
+ *
+ * Locks: a table is locked before its partitions and children, as statements
+ * that go through it do, and before anything of ours.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "feed.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgtime.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+#include "utils/syscache.h"
+
+#include "check.h"
+#include "compat.h"
+#include "leadscore.h"
+
+/* The triggers of a table that feeds a model. */
+static const struct
+{
+	const char *name;
+	const char *when;
+	const char *tables;
+	const char *function;
+}			triggers[] = {
+	{"leadscore_enter", "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "", "_enter"},
+	{"leadscore_insert", "AFTER INSERT",
+	" REFERENCING NEW TABLE AS leadscore_new", "_capture"},
+	{"leadscore_update", "AFTER UPDATE",
+	" REFERENCING OLD TABLE AS leadscore_old NEW TABLE AS leadscore_new", "_capture"},
+	{"leadscore_delete", "AFTER DELETE",
+	" REFERENCING OLD TABLE AS leadscore_old", "_capture"},
+	{"leadscore_truncate", "AFTER TRUNCATE", "", "_capture"},
+};
+
+/* ---------- statements of our own, and arguments ---------- */
+
+/* ls_add adds an argument to a statement. */
+void
+ls_add(LsArguments *args, Oid type, Datum value)
+{
+	Assert(args->n < LS_MAX_ARGUMENTS);
+	args->types[args->n] = type;
+	args->values[args->n] = value;
+	args->nulls[args->n++] = ' ';
+}
+
+/* ls_add_text adds a text, NULL standing for NULL. */
+void
+ls_add_text(LsArguments *args, const char *value)
+{
+	ls_add(args, TEXTOID, value ? CStringGetTextDatum(value) : (Datum) 0);
+	if (value == NULL)
+		args->nulls[args->n - 1] = 'n';
+}
+
+/*
+ * ls_execute runs one statement and gives the number of rows that it touched.
+ * The caller has taken the identity that it is to run under.
+ */
+uint64
+ls_execute(const char *sql, LsArguments *args)
+{
+	LsArguments none = {0};
+	uint64		processed;
+	int			result;
+
+	if (args == NULL)
+		args = &none;
+	SPI_connect();
+	result = SPI_execute_with_args(sql, args->n, args->types, args->values,
+								   args->nulls, false, 0);
+	if (result < 0)
+		elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(result));
+	processed = SPI_processed;
+	SPI_finish();
+	return processed;
+}
+
+/*
+ * ls_write_rules runs a statement that writes lead_rule, itself or by way of
+ * a foreign key, which lead_rule's triggers are to let through.
+ */
+uint64
+ls_write_rules(const char *sql, LsArguments *args)
+{
+	bool		outer = ls_rule_internal_update;
+	uint64		processed;
+
+	ls_rule_internal_update = true;
+	PG_TRY();
+	{
+		processed = ls_execute(sql, args);
+	}
+	PG_FINALLY();
+	{
+		ls_rule_internal_update = outer;
+	}
+	PG_END_TRY();
+	return processed;
+}
+
+/* ls_optional_argument gives a text argument, or NULL. */
+char *
+ls_optional_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+/* ls_text_argument gives a text argument that must not be NULL. */
+char *
+ls_text_argument(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be NULL", name)));
+	return ls_optional_argument(fcinfo, n);
+}
+
+/* ---------- what can feed a model ---------- */
+
+/* ls_qualified_name gives a table's name as SQL takes it anywhere. */
+char *
+ls_qualified_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
+/*
+ * ls_check_relation refuses what cannot be a contact or event table.
+ */
+void
+ls_check_relation(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	FormData_pg_class form;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	form = *(Form_pg_class) GETSTRUCT(tuple);
+	ReleaseSysCache(tuple);
+	name = pstrdup(NameStr(form.relname));
+
+	if (form.relkind != RELKIND_RELATION && form.relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" cannot feed a model", name),
+				 errdetail_relkind_not_supported(form.relkind),
+				 form.relkind == RELKIND_VIEW || form.relkind == RELKIND_MATVIEW ?
+				 errhint("Use the tables that it reads.") : 0));
+	if (IsCatalogRelationOid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("\"%s\" cannot feed a model", name),
+				 errdetail("It is a system catalog.")));
+	if (form.relnamespace == get_namespace_oid(LEADSCORE_SCHEMA, true))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" cannot feed a model", name),
+				 errdetail("It belongs to leadscore itself.")));
+	if (form.relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" cannot feed a model", name),
+				 errdetail("It is a temporary table, which scores would outlive.")));
+}
+
+/*
+ * ls_check_tree refuses tables whose partitions or children cannot be watched,
+ * or whose rows a role would not all see.
+ */
+void
+ls_check_tree(Oid relid, List *tree, Oid role)
+{
+	ListCell   *lc;
+
+	foreach(lc, tree)
+	{
+		Oid			member = lfirst_oid(lc);
+
+		if (get_rel_relkind(member) == RELKIND_FOREIGN_TABLE)
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("\"%s\" cannot feed a model", get_rel_name(relid)),
+					 errdetail("Its partition or child \"%s\" is a foreign table, whose changes are not noticed.",
+							   get_rel_name(member))));
+		if (check_enable_rls(member, role, true) == RLS_ENABLED)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("row-level security of \"%s\" hides rows from role \"%s\"",
+							get_rel_name(member), GetUserNameFromId(role, false)),
+					 errdetail("A model reads its tables as its owner, and must see every row."),
+					 errhint("Give the role BYPASSRLS, or let the table's owner own the model.")));
+		if (get_rel_persistence(member) == RELPERSISTENCE_UNLOGGED)
+			ereport(WARNING,
+					(errmsg("\"%s\" is unlogged", get_rel_name(member)),
+					 errdetail("A crash of the server empties it, which fires no trigger."),
+					 errhint("Call leadscore.rescore() after a crash.")));
+	}
+}
+
+/*
+ * ls_find_column gives a column's number; one that does not exist is refused.
+ */
+AttrNumber
+ls_find_column(Oid relid, const char *column)
+{
+	AttrNumber	attno = get_attnum(relid, column);
+	List	   *names = NIL;
+	const char *nearest;
+	Relation	rel;
+
+	if (attno > 0)
+		return attno;
+	if (attno < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("system column \"%s\" cannot be used", column)));
+	rel = relation_open(relid, AccessShareLock);
+	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (!att->attisdropped)
+			names = lappend(names, pstrdup(NameStr(att->attname)));
+	}
+	relation_close(rel, AccessShareLock);
+	nearest = ls_nearest(column, names);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column \"%s\" of relation \"%s\" does not exist",
+					column, get_rel_name(relid)),
+			 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
+	return InvalidAttrNumber;	/* not reached */
+}
+
+/* ls_is_time_type tells whether a type, or what it is a domain over, is a time. */
+bool
+ls_is_time_type(Oid type)
+{
+	type = getBaseType(type);
+	return type == TIMESTAMPTZOID || type == TIMESTAMPOID || type == DATEOID;
+}
+
+/*
+ * ls_check_time_column refuses columns that do not hold times.  Those that are
+ * computed when they are read are empty when triggers look at a row.
+ */
+void
+ls_check_time_column(Oid relid, const char *column)
+{
+	AttrNumber	attno = ls_find_column(relid, column);
+	Oid			type = get_atttype(relid, attno);
+
+	if (!ls_is_time_type(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s",
+						column, get_rel_name(relid), format_type_be(type)),
+				 errdetail("A time is a timestamp with or without time zone, or a date."),
+				 errhint("Use another column, or add a stored generated one.")));
+	if (get_attgenerated(relid, attno) == 'v')
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of relation \"%s\" is a virtual generated column",
+						column, get_rel_name(relid)),
+				 errhint("Make it a stored one.")));
+}
+
+/* ls_check_time_zone gives a time zone's proper name. */
+char *
+ls_check_time_zone(const char *name)
+{
+	pg_tz	   *tz = pg_tzset(name);
+
+	if (tz == NULL || !pg_tz_acceptable(tz))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone \"%s\" not recognized", name),
+				 errhint("Names such as Europe/Berlin are listed in the view pg_timezone_names.")));
+	return pstrdup(pg_get_timezone_name(tz));
+}
+
+/*
+ * ls_lock_tree locks a table with all its partitions and children, and gives
+ * them, the table first.  Children that are temporary are left out: nothing of
+ * another session's can be watched.
+ */
+List *
+ls_lock_tree(Oid relid, LOCKMODE lockmode)
+{
+	List	   *tree;
+	List	   *kept = NIL;
+	ListCell   *lc;
+
+	LockRelationOid(relid, lockmode);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	tree = find_all_inheritors(relid, lockmode, NULL);
+	foreach(lc, tree)
+		if (get_rel_persistence(lfirst_oid(lc)) != RELPERSISTENCE_TEMP)
+			kept = lappend_oid(kept, lfirst_oid(lc));
+	return kept;
+}
+
+/* ---------- triggers, and lead_relation ---------- */
+
+/* ls_make_triggers puts our triggers on a table that has none yet. */
+void
+ls_make_triggers(Oid relid)
+{
+	char	   *name = ls_qualified_name(relid);
+	LsIdentity	saved;
+
+	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+		return;
+	ls_become(ls_extension_owner(), &saved);
+	for (int i = 0; i < (int) lengthof(triggers); i++)
+		if (!OidIsValid(get_trigger_oid(relid, triggers[i].name, true)))
+			ls_execute(psprintf("CREATE TRIGGER %s %s ON %s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.%s()",
+								triggers[i].name, triggers[i].when, name,
+								triggers[i].tables, triggers[i].function),
+					   NULL);
+	ls_return(&saved);
+}
+
+/*
+ * ls_remove_triggers_if_unused takes our triggers from a table that feeds no
+ * model any more.  It may not exist any more either.
+ */
+void
+ls_remove_triggers_if_unused(Oid relid)
+{
+	LsIdentity	saved;
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		return;
+	CacheInvalidateRelcacheByRelid(relid);
+	if (ls_relation_rows(relid) != NIL)
+		return;
+	ls_become(ls_extension_owner(), &saved);
+	for (int i = 0; i < (int) lengthof(triggers); i++)
+		if (OidIsValid(get_trigger_oid(relid, triggers[i].name, true)))
+			ls_execute(psprintf("DROP TRIGGER %s ON %s", triggers[i].name,
+								ls_qualified_name(relid)),
+					   NULL);
+	ls_return(&saved);
+}
+
+/*
+ * ls_relation_rows gives the rows of lead_relation about one relation, or all
+ * of them.  As in catalog.c it sees the newest state, whatever the isolation
+ * level: a table is locked when it is asked about.
+ */
+List *
+ls_relation_rows(Oid relation)
+{
+	Relation	rel = table_open(ls_table_oid("lead_relation", false), AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	Oid			index = ls_table_oid("lead_relation_relation", false);
+	List	   *rows = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, 3, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relation));
+	scan = systable_beginscan(rel, index, OidIsValid(relation), NULL,
+							  OidIsValid(relation) ? 1 : 0, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		LsRelationRow *row = palloc(sizeof(LsRelationRow));
+		bool		isnull;
+		Datum		source = heap_getattr(tuple, 2, desc, &isnull);
+
+		row->source = isnull ? NULL : TextDatumGetCString(source);
+		row->model = TextDatumGetCString(heap_getattr(tuple, 1, desc, &isnull));
+		row->relation = DatumGetObjectId(heap_getattr(tuple, 3, desc, &isnull));
+		rows = lappend(rows, row);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return rows;
+}
+
+/*
+ * ls_recorded_relations gives the relations of a source, or of the contact
+ * table where source is NULL.
+ */
+List *
+ls_recorded_relations(const char *model, const char *source)
+{
+	List	   *relations = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_relation_rows(InvalidOid))
+	{
+		LsRelationRow *row = lfirst(lc);
+
+		if (strcmp(row->model, model) == 0 &&
+			(source && row->source ? strcmp(row->source, source) == 0 :
+			 source == row->source))
+			relations = lappend_oid(relations, row->relation);
+	}
+	return relations;
+}
+
+/* ls_record_relation writes a row of lead_relation. */
+void
+ls_record_relation(const char *model, const char *source, Oid relid)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add_text(&args, model);
+	ls_add_text(&args, source);
+	ls_add(&args, OIDOID, ObjectIdGetDatum(relid));
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("INSERT INTO leadscore.lead_relation (model, source, relation)"
+			   " VALUES ($1, $2, $3)", &args);
+	ls_return(&saved);
+}
+
+/*
+ * ls_add_tree makes tables feed a model.  What sessions have noted about them
+ * is forgotten, also where the triggers are there for another model already.
+ */
+void
+ls_add_tree(const char *model, const char *source, List *tree)
+{
+	ListCell   *lc;
+
+	foreach(lc, tree)
+	{
+		ls_record_relation(model, source, lfirst_oid(lc));
+		ls_make_triggers(lfirst_oid(lc));
+		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
+	}
+	CommandCounterIncrement();
+}
+
+/* lock_one_for_removal locks a table, weakly where others need its triggers. */
+static void
+lock_one_for_removal(Oid relid, const char *model, const char *source)
+{
+	LOCKMODE	lockmode = AccessExclusiveLock;
+	ListCell   *lc;
+
+	foreach(lc, ls_relation_rows(relid))
+	{
+		LsRelationRow *row = lfirst(lc);
+
+		if (strcmp(row->model, model) != 0 ||
+			(source && (row->source == NULL || strcmp(row->source, source) != 0)))
+			lockmode = ShareRowExclusiveLock;
+	}
+	LockRelationOid(relid, lockmode);
+}
+
+/*
+ * ls_lock_for_removal locks the tables of a source, or of a whole model where
+ * source is NULL, before they lose their triggers.  DROP TRIGGER asks for the
+ * strongest lock; it is taken at once and not on top of a weaker one, since
+ * two sessions that both do that would wait for each other.
+ */
+void
+ls_lock_for_removal(const char *model, const char *source)
+{
+	List	   *roots = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(model, NULL))
+	{
+		LsSourceRow *row = lfirst(lc);
+
+		if (source == NULL || strcmp(row->source, source) == 0)
+			roots = list_append_unique_oid(roots, row->relation);
+	}
+	if (source == NULL)
+		roots = list_append_unique_oid(roots, ls_model_row(model, NULL)->contacts);
+	list_sort(roots, list_oid_cmp);
+	foreach(lc, roots)
+	{
+		ListCell   *mc;
+
+		lock_one_for_removal(lfirst_oid(lc), model, source);
+		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
+			continue;
+		/* which lock a table gets depends on it: not taken while finding them */
+		foreach(mc, find_all_inheritors(lfirst_oid(lc), NoLock, NULL))
+			if (get_rel_persistence(lfirst_oid(mc)) != RELPERSISTENCE_TEMP)
+				lock_one_for_removal(lfirst_oid(mc), model, source);
+	}
+}

@@ -1,0 +1,810 @@
+/*-------------------------------------------------------------------------
+ *
+ * follow.c
+ *		Models brought in line with changed tables, functions and rights.
+ *
+ * Whatever a command was, a model is brought in line by comparing, not by
+ * doing what the command did: the tables that are below a source now with
+ * those in lead_relation, the columns that a source names with those that are
+ * there, each rule with what PostgreSQL makes of it now.
+ *
+ * A rule that cannot be read any more is put to sleep (counted_version 0) and
+ * woken when it can be read again.  A source whose own columns are gone is
+ * detached.  The column that identifies contacts cannot be dropped.
+ *
+ * While a dump is restored, models are left alone until they are complete.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ddl.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "nodes/bitmapset.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "attach.h"
+#include "compat.h"
+#include "expression.h"
+#include "feed.h"
+#include "leadscore.h"
+#include "model.h"
+#include "recount.h"
+
+/* A table that came to a source with rows, or left it with them */
+typedef struct Part
+{
+	char	   *source;
+	Oid			relation;
+} Part;
+
+/* What has to be done about one model */
+typedef struct Work
+{
+	LsModelRow *row;
+	const Ddl  *ddl;
+	bool		changed;		/* it means something else */
+	bool		recount;		/* rules wait to be counted */
+	bool		rescore;		/* everything has to be counted again */
+	List	   *come;			/* of Part */
+	List	   *left;			/* of Part */
+} Work;
+
+/* What PostgreSQL makes of a rule now */
+typedef struct Verdict
+{
+	bool		unattached;		/* it waits for a source */
+	bool		affected;		/* it uses what has changed */
+	ErrorData  *error;			/* why it cannot be read */
+} Verdict;
+
+/* ---------- which models it concerns ---------- */
+
+/* parents_of gives the tables that a table is directly a part of. */
+static List *
+parents_of(Oid relid)
+{
+	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
+	List	   *parents = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		parents = lappend_oid(parents,
+							  ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return parents;
+}
+
+/* exists tells whether a relation is there. */
+static bool
+exists(Oid relid)
+{
+	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
+}
+
+/* tree_of gives a table with its partitions and children, without temporary ones. */
+static List *
+tree_of(Oid relid)
+{
+	List	   *tree = NIL;
+	ListCell   *lc;
+
+	if (!exists(relid))
+		return NIL;
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+		if (get_rel_persistence(lfirst_oid(lc)) != RELPERSISTENCE_TEMP)
+			tree = lappend_oid(tree, lfirst_oid(lc));
+	return tree;
+}
+
+/*
+ * touched_rows gives the rows of lead_relation that a command may have made
+ * wrong: those of the tables that it names, of what is below them (columns are
+ * changed there too) and right above them (what they may have become a part of).
+ */
+static List *
+touched_rows(const Ddl *ddl)
+{
+	List	   *relations = list_copy(ddl->dropped);
+	List	   *rows = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ddl->changes)
+	{
+		Change	   *change = lfirst(lc);
+
+		relations = list_append_unique_oid(relations, change->relation);
+		relations = list_concat_unique_oid(relations, tree_of(change->relation));
+		relations = list_concat_unique_oid(relations, parents_of(change->relation));
+	}
+	foreach(lc, relations)
+		rows = list_concat(rows, ls_relation_rows(lfirst_oid(lc)));
+	return rows;
+}
+
+/* is_below tells whether a table is another or a part of it. */
+static bool
+is_below(Oid relid, Oid ancestor)
+{
+	return relid == ancestor || list_member_oid(tree_of(ancestor), relid);
+}
+
+/* column_changed tells whether a column of a table holds something else now. */
+static bool
+column_changed(const Ddl *ddl, Oid relid, const char *column)
+{
+	ListCell   *lc;
+	ListCell   *nc;
+
+	foreach(lc, ddl->changes)
+	{
+		Change	   *change = lfirst(lc);
+
+		foreach(nc, change->columns)
+			if (column && strcmp(lfirst(nc), column) == 0 &&
+				is_below(relid, change->relation))
+				return true;
+	}
+	return false;
+}
+
+/* expression_affected tells whether an expression uses what has changed. */
+static bool
+expression_affected(const Ddl *ddl, Oid relid, const LsExpr *expr)
+{
+	int			attno = -1;
+	ListCell   *lc;
+
+	foreach(lc, ddl->functions)
+		if (ls_expr_uses_function(expr, lfirst_oid(lc)))
+			return true;
+	while ((attno = bms_next_member(expr->columns, attno)) >= 0)
+	{
+		int			number = attno + FirstLowInvalidHeapAttributeNumber;
+
+		/* the whole row has every column */
+		if (number == 0)
+		{
+			foreach(lc, ddl->changes)
+				if (((Change *) lfirst(lc))->columns != NIL &&
+					is_below(relid, ((Change *) lfirst(lc))->relation))
+					return true;
+		}
+		else if (number > 0 &&
+				 column_changed(ddl, relid, get_attname(relid, number, true)))
+			return true;
+	}
+	return false;
+}
+
+/* ---------- tables that came and went ---------- */
+
+/* refuse_overlap keeps a model from counting the rows of a table twice. */
+static void
+refuse_overlap(const Work *work, const char *source, Oid root, Oid relid)
+{
+	ListCell   *lc;
+	ListCell   *sc;
+
+	if (source == NULL)
+		return;
+	foreach(lc, ls_relation_rows(relid))
+	{
+		LsRelationRow *row = lfirst(lc);
+
+		if (row->source == NULL || strcmp(row->model, work->row->model) != 0)
+			continue;
+		foreach(sc, ls_source_rows(row->model, NULL))
+		{
+			LsSourceRow *other = lfirst(sc);
+
+			if (strcmp(other->source, row->source) == 0 && other->relation != root)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("\"%s\" cannot become a part of \"%s\", since both feed model \"%s\"",
+								get_rel_name(relid), get_rel_name(root), row->model),
+						 errdetail("Its rows would count twice."),
+						 errhint("Call leadscore.detach('%s', '%s') before.",
+								 row->model, row->source)));
+		}
+	}
+}
+
+/* has_rows tells whether a table may have rows: none has none. */
+static bool
+has_rows(Oid relid)
+{
+	Relation	rel;
+	bool		any;
+
+	if (get_rel_relkind(relid) != RELKIND_RELATION)
+		return false;
+	rel = relation_open(relid, AccessShareLock);
+	any = RelationGetNumberOfBlocks(rel) > 0;
+	relation_close(rel, NoLock);
+	return any;
+}
+
+/* add_parts notes the topmost of some tables, whose rows include the others'. */
+static void
+add_parts(List **parts, const char *source, List *relations)
+{
+	ListCell   *lc;
+	ListCell   *pc;
+
+	foreach(lc, relations)
+	{
+		Part	   *part;
+		bool		below = false;
+		bool		rows = false;
+
+		foreach(pc, parents_of(lfirst_oid(lc)))
+			below = below || list_member_oid(relations, lfirst_oid(pc));
+		foreach(pc, tree_of(lfirst_oid(lc)))
+			rows = rows || has_rows(lfirst_oid(pc));
+		if (below || !rows)
+			continue;
+		part = palloc(sizeof(Part));
+		part->source = pstrdup(source);
+		part->relation = lfirst_oid(lc);
+		*parts = lappend(*parts, part);
+	}
+}
+
+/* forget_relation takes a table out of a source. */
+static void
+forget_relation(const char *model, const char *source, Oid relid)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add_text(&args, model);
+	ls_add_text(&args, source);
+	ls_add(&args, OIDOID, ObjectIdGetDatum(relid));
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("DELETE FROM leadscore.lead_relation"
+			   " WHERE model OPERATOR(pg_catalog.=) $1"
+			   " AND source IS NOT DISTINCT FROM $2"
+			   " AND relation OPERATOR(pg_catalog.=) $3", &args);
+	ls_return(&saved);
+	CommandCounterIncrement();
+	ls_remove_triggers_if_unused(relid);
+}
+
+/* warn_of_foreign says that a foreign table cannot be watched. */
+static void
+warn_of_foreign(Oid relid, Oid root)
+{
+	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+		ereport(WARNING,
+				(errmsg("\"%s\", a part of \"%s\", is a foreign table",
+						get_rel_name(relid), get_rel_name(root)),
+				 errdetail("\"%s\" feeds a model, but changes of the foreign table's rows are not noticed.",
+						   get_rel_name(root)),
+				 errhint("Take it out of the table, or detach the table from the model.")));
+}
+
+/*
+ * sync_tree compares the tables below a source, or below the contact table,
+ * with those that are known, and sees to those that came and went.  A source
+ * of which nothing is known is one that is being restored.
+ */
+static void
+sync_tree(Work *work, const char *source, Oid root)
+{
+	const char *model = work->row->model;
+	List	   *known = ls_recorded_relations(model, source);
+	List	   *now = tree_of(root);
+	List	   *come = list_difference_oid(now, known);
+	List	   *left = list_difference_oid(known, now);
+	ListCell   *lc;
+
+	if (known == NIL || now == NIL || (come == NIL && left == NIL))
+		return;
+	foreach(lc, come)
+	{
+		warn_of_foreign(lfirst_oid(lc), root);
+		refuse_overlap(work, source, root, lfirst_oid(lc));
+		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
+	}
+	ls_add_tree(model, source, come);
+	foreach(lc, left)
+	{
+		forget_relation(model, source, lfirst_oid(lc));
+		if (!exists(lfirst_oid(lc)))
+			work->rescore = true;
+	}
+	if (source)
+	{
+		add_parts(&work->come, source, come);
+		add_parts(&work->left, source, left);
+		return;
+	}
+	foreach(lc, come)
+		work->rescore = work->rescore || has_rows(lfirst_oid(lc));
+	if (left != NIL)
+		work->rescore = true;
+}
+
+/* ---------- columns ---------- */
+
+/* renamed gives a column's new name where it is the one that was renamed. */
+static char *
+renamed(const Change *change, Oid relid, char *column)
+{
+	if (column == NULL || get_attnum(relid, column) != InvalidAttrNumber ||
+		get_attnum(relid, change->new_name) <= 0 ||
+		!is_below(relid, change->relation))
+		return column;
+	return change->new_name;
+}
+
+/*
+ * adopt_name has a model and its sources name a column as it is named now.
+ * Rules are left alone: their expressions are their owners' words.
+ */
+static void
+adopt_name(Work *work, const Change *change)
+{
+	LsModelRow *row = work->row;
+	LsArguments args = {0};
+	LsIdentity	saved;
+	ListCell   *lc;
+
+	row->key = renamed(change, row->contacts, row->key);
+	row->created_at = renamed(change, row->contacts, row->created_at);
+	ls_add_text(&args, row->model);
+	ls_add_text(&args, row->key);
+	ls_add_text(&args, row->created_at);
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("UPDATE leadscore.lead_model SET key = $2, created_at = $3"
+			   " WHERE model OPERATOR(pg_catalog.=) $1"
+			   " AND (key OPERATOR(pg_catalog.<>) $2 OR created_at IS DISTINCT FROM $3)",
+			   &args);
+	foreach(lc, ls_source_rows(row->model, NULL))
+	{
+		LsSourceRow *source = lfirst(lc);
+		LsArguments names = {0};
+
+		ls_add_text(&names, row->model);
+		ls_add_text(&names, source->source);
+		ls_add_text(&names, renamed(change, source->relation, source->contact));
+		ls_add_text(&names, renamed(change, source->relation, source->occurred_at));
+		ls_add_text(&names, renamed(change, source->relation, source->event));
+		ls_execute("UPDATE leadscore.lead_source SET contact = $3, occurred_at = $4, event = $5"
+				   " WHERE model OPERATOR(pg_catalog.=) $1"
+				   " AND source OPERATOR(pg_catalog.=) $2"
+				   " AND (contact OPERATOR(pg_catalog.<>) $3"
+				   " OR occurred_at OPERATOR(pg_catalog.<>) $4"
+				   " OR event IS DISTINCT FROM $5)", &names);
+	}
+	ls_return(&saved);
+	CommandCounterIncrement();
+	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
+}
+
+/* forget_created_at has a model do without its column of beginnings. */
+static void
+forget_created_at(Work *work)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ereport(WARNING,
+			(errmsg("model \"%s\" does without column \"%s\" from now on",
+					work->row->model, work->row->created_at),
+			 errdetail("It does not hold times any more.  A contact begins with its first event.")));
+	ls_add_text(&args, work->row->model);
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("UPDATE leadscore.lead_model SET created_at = NULL"
+			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
+	ls_return(&saved);
+	work->row->created_at = NULL;
+	work->changed = work->rescore = true;
+}
+
+/* look_at_contacts sees to the columns of the contact table that a model uses. */
+static void
+look_at_contacts(Work *work)
+{
+	LsModelRow *row = work->row;
+	AttrNumber	attno = get_attnum(row->contacts, row->key);
+	Oid			type;
+	Oid			score_type;
+	Oid			collation;
+	Oid			score_collation;
+	int32		typmod;
+
+	if (attno <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot do without column \"%s\" of table \"%s\", which identifies the contacts of model \"%s\"",
+						row->key, get_rel_name(row->contacts), row->model),
+				 errhint("Call leadscore.drop_model('%s') before.", row->model)));
+
+	get_atttypetypmodcoll(row->contacts, attno, &type, &typmod, &collation);
+	get_atttypetypmodcoll(ls_score_table(row->model, false), 1,
+						  &score_type, &typmod, &score_collation);
+	if (getBaseType(type) != score_type || collation != score_collation)
+	{
+		ls_model_rekey(row, getBaseType(type), collation);
+		work->changed = work->rescore = true;
+	}
+
+	attno = row->created_at ? get_attnum(row->contacts, row->created_at) : 0;
+	if (row->created_at &&
+		(attno <= 0 || !ls_is_time_type(get_atttype(row->contacts, attno))))
+		forget_created_at(work);
+	if (column_changed(work->ddl, row->contacts, row->key) ||
+		column_changed(work->ddl, row->contacts, row->created_at))
+		work->rescore = true;
+}
+
+/* lose_source takes a source from a model that it cannot feed any more. */
+static void
+lose_source(Work *work, const LsSourceRow *source, int elevel, const char *why)
+{
+	uint64		rules = ls_remove_source(work->row->model, source->source);
+
+	ereport(elevel,
+			(errmsg("source \"%s\" was detached from model \"%s\": %s",
+					source->source, work->row->model, why),
+			 rules > 0 ?
+			 errdetail_plural("%llu rule waits for it and contributes nothing until it is attached again.",
+							  "%llu rules wait for it and contribute nothing until it is attached again.",
+							  rules, (unsigned long long) rules) : 0));
+	work->rescore = true;
+}
+
+/* look_at_sources sees to the columns that sources name. */
+static void
+look_at_sources(Work *work)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(work->row->model, NULL))
+	{
+		LsSourceRow *source = lfirst(lc);
+		char	   *problem = ls_source_problem(work->row, source);
+
+		if (problem)
+			lose_source(work, source, WARNING, problem);
+		else if (column_changed(work->ddl, source->relation, source->contact) ||
+				 column_changed(work->ddl, source->relation, source->occurred_at) ||
+				 column_changed(work->ddl, source->relation, source->event))
+			work->rescore = true;
+	}
+}
+
+/* ---------- rules ---------- */
+
+/* look_at_expression has PostgreSQL read one expression of a rule. */
+static void
+look_at_expression(const Work *work, Oid relid, LsExprUse use, const char *text,
+				   const LsRuleRow *rule, Verdict *verdict)
+{
+	LsExprSpec	spec = {0};
+	LsExpr	   *expr;
+
+	if (text == NULL || verdict->error)
+		return;
+	spec.rel = try_relation_open(relid, AccessShareLock);
+	if (spec.rel == NULL)
+	{
+		verdict->unattached = true;
+		return;
+	}
+	spec.use = use;
+	spec.text = text;
+	spec.role = work->row->owner;
+	spec.where = psprintf("%s of rule \"%s\" of model \"%s\"",
+						  use == LS_EXPR_WEIGHT ? "weight" : "condition",
+						  rule->name, work->row->model);
+	expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &verdict->error);
+	if (expr)
+	{
+		verdict->affected = verdict->affected ||
+			expression_affected(work->ddl, relid, expr);
+		ls_expr_free(expr);
+	}
+	relation_close(spec.rel, NoLock);
+}
+
+/* source_relation gives the table of a source; invalid if it is not attached. */
+static Oid
+source_relation(List *sources, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, sources)
+		if (name && strcmp(((LsSourceRow *) lfirst(lc))->source, name) == 0)
+			return ((LsSourceRow *) lfirst(lc))->relation;
+	return InvalidOid;
+}
+
+/* judge finds out what has become of a rule. */
+static void
+judge(const Work *work, List *sources, const LsRuleRow *rule, Verdict *verdict)
+{
+	bool		profile = strcmp(rule->kind, "profile") == 0;
+	Oid			relid = profile ? work->row->contacts :
+		source_relation(sources, rule->source);
+	Oid			followed = rule->followed_source ?
+		source_relation(sources, rule->followed_source) : relid;
+
+	memset(verdict, 0, sizeof(Verdict));
+	if ((rule->source && !OidIsValid(relid)) ||
+		(rule->followed_source && !OidIsValid(followed)))
+	{
+		verdict->unattached = true;
+		return;
+	}
+	look_at_expression(work, relid, LS_EXPR_CONDITION, rule->condition, rule, verdict);
+	look_at_expression(work, relid, LS_EXPR_WEIGHT, rule->weight, rule, verdict);
+	look_at_expression(work, followed, LS_EXPR_CONDITION, rule->followed_condition,
+					   rule, verdict);
+}
+
+/* set_counted writes what a rule's counted_version says: 0 asleep, NULL to count. */
+static void
+set_counted(const LsRuleRow *rule, bool asleep)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
+	ls_become(ls_extension_owner(), &saved);
+	ls_write_rules(asleep ?
+				   "UPDATE leadscore.lead_rule SET counted_version = 0"
+				   " WHERE rule_id OPERATOR(pg_catalog.=) $1" :
+				   "UPDATE leadscore.lead_rule SET counted_version = NULL"
+				   " WHERE rule_id OPERATOR(pg_catalog.=) $1", &args);
+	ls_return(&saved);
+}
+
+/* put_to_sleep has a rule that cannot be read contribute nothing. */
+static void
+put_to_sleep(Work *work, const LsRuleRow *rule, const ErrorData *error)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ereport(WARNING,
+			(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
+					rule->name, work->row->model, error->message),
+			 errhint("It counts again when it is corrected, or what it uses is back.")));
+	set_counted(rule, true);
+	ls_add_text(&args, work->row->model);
+	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
+	ls_add_text(&args, rule->name);
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_add_text(&args, unpack_sql_state(error->sqlerrcode));
+	ls_add_text(&args, error->message);
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("INSERT INTO leadscore.lead_rule_error"
+			   " (model, rule_id, name, failed_at, failures, sqlstate, message)"
+			   " VALUES ($1, $2, $3, $4, 1, $5, $6)", &args);
+	ls_return(&saved);
+	work->changed = true;
+}
+
+/* look_at_rules sees which rules fell asleep, woke, or mean something else. */
+static void
+look_at_rules(Work *work, bool sleeping_only)
+{
+	List	   *sources = ls_source_rows(work->row->model, NULL);
+	ListCell   *lc;
+
+	foreach(lc, ls_rule_rows(work->row->model, NULL))
+	{
+		LsRuleRow  *rule = lfirst(lc);
+		bool		asleep = !rule->counted_version_null && rule->counted_version == 0;
+		Verdict		verdict;
+
+		if (sleeping_only && !asleep)
+			continue;
+		judge(work, sources, rule, &verdict);
+		if (verdict.unattached)
+			continue;
+		if (verdict.error && !asleep)
+			put_to_sleep(work, rule, verdict.error);
+		else if (verdict.error == NULL && (asleep || verdict.affected))
+		{
+			set_counted(rule, false);
+			work->changed = work->recount = true;
+		}
+	}
+}
+
+/* look_at_stages says which conditions of stages cannot be read any more. */
+static void
+look_at_stages(Work *work)
+{
+	List	   *categories = ls_category_rows(work->row->model, NULL);
+	char	  **names = palloc(sizeof(char *) * (list_length(categories) + 1));
+	LsExprSpec	spec = {0};
+	ListCell   *lc;
+
+	names[spec.nvariables++] = "score";
+	foreach(lc, categories)
+		names[spec.nvariables++] = ((LsCategoryRow *) lfirst(lc))->category;
+	spec.use = LS_EXPR_CONDITION;
+	spec.role = work->row->owner;
+	spec.variables = names;
+	spec.rel = relation_open(work->row->contacts, AccessShareLock);
+	foreach(lc, ls_stage_rows(work->row->model, NULL))
+	{
+		LsStageRow *stage = lfirst(lc);
+		ErrorData  *error = NULL;
+		LsExpr	   *expr;
+
+		if (stage->condition == NULL)
+			continue;
+		spec.text = stage->condition;
+		spec.where = psprintf("condition of stage \"%s\" of model \"%s\"",
+							  stage->stage, work->row->model);
+		expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &error);
+		if (error)
+			ereport(WARNING,
+					(errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
+							stage->stage, work->row->model, error->message),
+					 errhint("Correct it in leadscore.lead_stage.")));
+		else if (expression_affected(work->ddl, work->row->contacts, expr))
+			work->changed = true;
+		if (expr)
+			ls_expr_free(expr);
+	}
+	relation_close(spec.rel, NoLock);
+}
+
+/* ---------- all together ---------- */
+
+/* finish counts what has to be counted. */
+static void
+finish(Work *work)
+{
+	const char *model = work->row->model;
+	ListCell   *lc;
+
+	CommandCounterIncrement();
+	if (work->changed)
+	{
+		ls_model_changed(model);
+		CommandCounterIncrement();
+	}
+	if (work->recount && work->come != NIL)
+		work->rescore = true;	/* or new rows would count twice for new rules */
+	if (work->recount || work->rescore || work->come != NIL || work->left != NIL)
+		ls_lock_sources(model);
+	if (work->recount)
+		ls_recount_rules(model);
+	if (work->rescore)
+	{
+		(void) ls_rescore(model, "backfill");
+		return;
+	}
+	foreach(lc, work->left)
+		ls_recount_relation(model, ((Part *) lfirst(lc))->source,
+							((Part *) lfirst(lc))->relation);
+	foreach(lc, work->come)
+		ls_recount_source(model, ((Part *) lfirst(lc))->source,
+						  ((Part *) lfirst(lc))->relation, "backfill");
+}
+
+/*
+ * see_to_model brings a model in line.  rows are those of lead_relation that
+ * the command may have made wrong, of this model and of others.
+ */
+static void
+see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
+{
+	Work		work = {.row = row, .ddl = ddl};
+	bool		look = ddl->everything || ddl->functions != NIL;
+	bool		touched = false;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+		touched = touched || strcmp(((LsRelationRow *) lfirst(lc))->model, row->model) == 0;
+	if (touched)
+	{
+		foreach(lc, ddl->changes)
+		{
+			Change	   *change = lfirst(lc);
+
+			if (change->new_name)
+				adopt_name(&work, change);
+			if (change->owner && change->relation == row->contacts)
+			{
+				HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(row->contacts));
+
+				row->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+				ReleaseSysCache(tuple);
+				ls_model_new_owner(row, row->owner);
+			}
+			look = look || change->new_name || change->added || change->owner ||
+				change->columns != NIL;
+		}
+		foreach(lc, ls_source_rows(row->model, NULL))
+		{
+			LsSourceRow *source = lfirst(lc);
+
+			if (exists(source->relation))
+				sync_tree(&work, source->source, source->relation);
+			else
+				lose_source(&work, source, NOTICE, "its table was dropped");
+		}
+		sync_tree(&work, NULL, row->contacts);
+	}
+	if (look)
+	{
+		look_at_contacts(&work);
+		look_at_sources(&work);
+		look_at_rules(&work, false);
+		look_at_stages(&work);
+	}
+	else if (ddl->granted)
+		look_at_rules(&work, true);
+	if (work.changed || work.recount || work.rescore ||
+		work.come != NIL || work.left != NIL)
+		finish(&work);
+}
+
+/* lose_model drops a model whose tables were dropped. */
+static bool
+lose_model(const Ddl *ddl, const LsModelRow *row)
+{
+	bool		lost = list_member_oid(ddl->dropped, row->contacts);
+	ListCell   *lc;
+
+	foreach(lc, ddl->dropped_models)
+		lost = lost || strcmp(lfirst(lc), row->model) == 0;
+	if (!lost)
+		return false;
+	ls_drop_model(row);
+	ereport(NOTICE,
+			(errmsg("model \"%s\" was dropped with its table", row->model)));
+	return true;
+}
+
+/* ls_follow brings all models in line with what a command did. */
+void
+ls_follow(const Ddl *ddl)
+{
+	List	   *rows;
+	ListCell   *lc;
+
+	if (ddl->changes == NIL && ddl->functions == NIL && ddl->dropped == NIL &&
+		!ddl->everything && !ddl->granted)
+		return;
+	rows = touched_rows(ddl);
+	if (rows == NIL && ddl->functions == NIL && ddl->dropped_models == NIL &&
+		!ddl->everything && !ddl->granted)
+		return;
+	foreach(lc, ls_model_rows(NULL))
+	{
+		LsModelRow *row = lfirst(lc);
+
+		if (!lose_model(ddl, row) && exists(row->contacts) &&
+			ls_model_complete(row->model))
+			see_to_model(ddl, row, rows);
+	}
+}

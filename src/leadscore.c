@@ -1,0 +1,266 @@
+/*-------------------------------------------------------------------------
+ *
+ * leadscore.c
+ *		Module load, settings, the clock, and whose rights are used.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "leadscore.h"
+
+#include <limits.h>
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "capture.h"
+#include "catalog.h"
+#include "compat.h"
+#include "rules.h"
+
+LEADSCORE_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+PG_FUNCTION_INFO_V1(ls_clock_now);
+
+int			ls_rule_error = LS_RULE_ERROR_WARNING;
+
+static char *clock_setting = NULL;
+static TimestampTz held_clock = DT_NOBEGIN;	/* DT_NOBEGIN: the clock runs */
+static uint64 transaction_number = 1;
+
+static const struct config_enum_entry rule_error_options[] = {
+	{"warning", LS_RULE_ERROR_WARNING, false},
+	{"error", LS_RULE_ERROR_ERROR, false},
+	{NULL, 0, false}
+};
+
+/*
+ * check_clock accepts a timestamp, or nothing for the running clock.  Settings
+ * are checked outside transactions too, hence no timestamptz_in().
+ */
+static bool
+check_clock(char **newval, void **extra, GucSource source)
+{
+	TimestampTz *held = ls_guc_malloc(sizeof(TimestampTz));
+	char		buf[MAXDATELEN + MAXDATEFIELDS];
+	char	   *field[MAXDATEFIELDS];
+	int			ftype[MAXDATEFIELDS];
+	int			nf,
+				dtype,
+				tz;
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (held == NULL)
+		return false;
+	*held = DT_NOBEGIN;
+	*extra = held;
+	if (*newval == NULL || **newval == '\0')
+		return true;
+
+	if (ParseDateTime(*newval, buf, sizeof(buf), field, ftype,
+					  MAXDATEFIELDS, &nf) != 0 ||
+		ls_decode_datetime(field, ftype, nf, &dtype, &tm, &fsec, &tz) != 0 ||
+		dtype != DTK_DATE ||
+		tm2timestamp(&tm, fsec, &tz, held) != 0)
+	{
+		GUC_check_errdetail("Give a timestamp such as 2026-01-01 00:00:00+00, or nothing for the running clock.");
+		return false;
+	}
+	return true;
+}
+
+static void
+assign_clock(const char *newval, void *extra)
+{
+	held_clock = extra ? *(TimestampTz *) extra : DT_NOBEGIN;
+}
+
+/*
+ * ls_clock is the only place where time is read.
+ */
+TimestampTz
+ls_clock(void)
+{
+	return held_clock != DT_NOBEGIN ? held_clock : GetCurrentTimestamp();
+}
+
+/*
+ * ls_statement_clock gives one instant to everything that a statement asks.
+ *
+ * It is the clock at the first use under a snapshot: statement_timestamp()
+ * would lie before what the transaction itself has just written where several
+ * statements come in one string or from a procedural language.
+ */
+TimestampTz
+ls_statement_clock(void)
+{
+	static TimestampTz instant;
+	static TimestampTz statement;
+	static uint64 transaction;
+	static CommandId command;
+	static uint64 completions;
+	Snapshot	snapshot;
+
+	if (held_clock != DT_NOBEGIN || !ActiveSnapshotSet())
+		return ls_clock();
+	snapshot = GetActiveSnapshot();
+	if (transaction != transaction_number ||
+		statement != GetCurrentStatementStartTimestamp() ||
+		command != snapshot->curcid ||
+		completions != snapshot->snapXactCompletionCount)
+	{
+		instant = ls_clock();
+		transaction = transaction_number;
+		statement = GetCurrentStatementStartTimestamp();
+		command = snapshot->curcid;
+		completions = snapshot->snapXactCompletionCount;
+	}
+	return instant;
+}
+
+/* ls_clock_now is leadscore.clock(). */
+Datum
+ls_clock_now(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(ls_statement_clock());
+}
+
+/* ls_transaction_number tells one top-level transaction from the next. */
+uint64
+ls_transaction_number(void)
+{
+	return transaction_number;
+}
+
+/*
+ * ls_become takes the rights of another role, for work on our own tables.
+ * Row security and the caller's search_path play no part in it.
+ */
+void
+ls_become(Oid role, LsIdentity *saved)
+{
+	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
+	SetUserIdAndSecContext(role, saved->sec_context |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_NOFORCE_RLS);
+	saved->guc_nest = NewGUCNestLevel();
+	RestrictSearchPath();
+}
+
+/*
+ * ls_become_untrusted takes the rights of a role whose expressions are to be
+ * run, in a context in which they can do nothing but compute.
+ */
+void
+ls_become_untrusted(Oid role, LsIdentity *saved)
+{
+	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
+	SetUserIdAndSecContext(role, saved->sec_context |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	saved->guc_nest = NewGUCNestLevel();
+	RestrictSearchPath();
+}
+
+/* ls_return goes back to the identity that was saved. */
+void
+ls_return(const LsIdentity *saved)
+{
+	AtEOXact_GUC(false, saved->guc_nest);
+	SetUserIdAndSecContext(saved->userid, saved->sec_context);
+}
+
+/* ls_extension_owner is the role that owns the extension's tables. */
+Oid
+ls_extension_owner(void)
+{
+	HeapTuple	tuple = SearchSysCache1(NAMESPACENAME,
+										CStringGetDatum(LEADSCORE_SCHEMA));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_SCHEMA),
+				 errmsg("schema \"%s\" does not exist", LEADSCORE_SCHEMA),
+				 errhint("Use CREATE EXTENSION leadscore.")));
+	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	ls_rules_forget(relid);
+	ls_capture_forget(relid);
+}
+
+static void
+transaction_event(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			ls_capture_before_commit();
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			transaction_number++;
+			ls_capture_end_transaction();
+			ls_rules_end_transaction();
+			ls_changed_models_forget();
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+subtransaction_event(SubXactEvent event, SubTransactionId mine,
+					 SubTransactionId parent, void *arg)
+{
+	switch (event)
+	{
+		case SUBXACT_EVENT_COMMIT_SUB:
+			ls_capture_end_subtransaction(mine, parent, true);
+			break;
+		case SUBXACT_EVENT_ABORT_SUB:
+			ls_capture_end_subtransaction(mine, parent, false);
+			ls_changed_models_again();
+			break;
+		default:
+			break;
+	}
+}
+
+void
+_PG_init(void)
+{
+	DefineCustomStringVariable("leadscore.clock",
+							   "Instant at which leadscore's clock is held, for tests.",
+							   "Empty: the clock runs.",
+							   &clock_setting, "", PGC_SUSET, 0,
+							   check_clock, assign_clock, NULL);
+	DefineCustomEnumVariable("leadscore.rule_error",
+							 "What happens to a statement when a rule fails on one of its rows.",
+							 "warning: the rule is skipped for the row and the failure is recorded; error: the statement fails.",
+							 &ls_rule_error, LS_RULE_ERROR_WARNING,
+							 rule_error_options, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	MarkGUCPrefixReserved("leadscore");
+
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	RegisterXactCallback(transaction_event, NULL);
+	RegisterSubXactCallback(subtransaction_event, NULL);
+}

@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * leadscore.h
+ *		What every room shares: settings, the clock, whose rights are used.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_H
+#define LEADSCORE_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/timestamp.h"
+
+#define LEADSCORE_SCHEMA	"leadscore"
+
+/* leadscore.rule_error */
+typedef enum LsRuleError
+{
+	LS_RULE_ERROR_WARNING,
+	LS_RULE_ERROR_ERROR
+} LsRuleError;
+
+extern int	ls_rule_error;
+
+extern TimestampTz ls_clock(void);
+extern TimestampTz ls_statement_clock(void);
+
+/*
+ * Whose rights the code uses, saved to be put back.  An error needs no
+ * putting back: aborting the (sub)transaction restores user and settings.
+ */
+typedef struct LsIdentity
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_nest;
+} LsIdentity;
+
+extern void ls_become(Oid role, LsIdentity *saved);
+extern void ls_become_untrusted(Oid role, LsIdentity *saved);
+extern void ls_return(const LsIdentity *saved);
+extern Oid	ls_extension_owner(void);
+
+extern uint64 ls_transaction_number(void);
+
+#endif							/* LEADSCORE_H */

@@ -1,0 +1,460 @@
+/*-------------------------------------------------------------------------
+ *
+ * match.c
+ *		Which rules a row matches, when it occurred, and whose it is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rules.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "parser/parse_coerce.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/typcache.h"
+
+#include "leadscore.h"
+
+/* how often one backend writes down that a rule still fails */
+#define RECORD_EVERY	(60 * LS_SECOND)
+
+/* ---------- event names ---------- */
+
+static inline bool
+same_name(LsName a, LsName b)
+{
+	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
+#define SH_PREFIX lsevent
+#define SH_ELEMENT_TYPE LsEventName
+#define SH_KEY_TYPE LsName
+#define SH_KEY name
+#define SH_HASH_KEY(tb, key) \
+	hash_bytes((const unsigned char *) (key).data, (key).len)
+#define SH_EQUAL(tb, a, b) same_name(a, b)
+#define SH_SCOPE static inline
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) (a)->hash
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* ls_event_index maps event names to the rules that name them. */
+struct lsevent_hash *
+ls_event_index(LsModel *model, LsRule **rules, int nrules)
+{
+	lsevent_hash *index = lsevent_create(model->context, Max(nrules, 4), NULL);
+
+	for (int i = 0; i < nrules; i++)
+	{
+		LsName		name = {rules[i]->event, strlen(rules[i]->event)};
+		bool		found;
+		LsEventName *entry = lsevent_insert(index, name, &found);
+
+		if (!found)
+		{
+			entry->nrules = 0;
+			entry->rules = MemoryContextAlloc(model->context, sizeof(LsRule *));
+		}
+		else
+			entry->rules = repalloc(entry->rules,
+									sizeof(LsRule *) * (entry->nrules + 1));
+		entry->rules[entry->nrules++] = rules[i];
+	}
+	return index;
+}
+
+/* ---------- instants ---------- */
+
+/* ls_local_time gives what a clock on the wall of a zone shows, as timestamp. */
+int64
+ls_local_time(TimestampTz t, pg_tz *tz)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+
+	if (timestamp2tm(t, &offset, &tm, &fsec, NULL, tz) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+	return t - (int64) offset * LS_SECOND;
+}
+
+/*
+ * ls_instant reads a timestamptz, timestamp or date, the latter two in a time
+ * zone as AT TIME ZONE does.  False for what is no finite instant.
+ */
+bool
+ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t)
+{
+	Timestamp	local;
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+
+	if (type == TIMESTAMPTZOID)
+	{
+		*t = DatumGetTimestampTz(value);
+		return !TIMESTAMP_NOT_FINITE(*t);
+	}
+	if (type == DATEOID)
+	{
+		DateADT		date = DatumGetDateADT(value);
+
+		if (DATE_NOT_FINITE(date) || date >= (TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE))
+			return false;
+		local = (int64) date * USECS_PER_DAY;
+	}
+	else
+		local = DatumGetTimestamp(value);
+	if (TIMESTAMP_NOT_FINITE(local) ||
+		timestamp2tm(local, NULL, &tm, &fsec, NULL, NULL) != 0)
+		return false;
+	offset = DetermineTimeZoneOffset(&tm, tz);
+	*t = local + (int64) offset * LS_SECOND;
+	return IS_VALID_TIMESTAMP(*t);
+}
+
+/* ls_rule_bucket numbers the period of a bucketed rule that an instant is in. */
+int64
+ls_rule_bucket(const LsModel *model, const LsRule *rule, TimestampTz t)
+{
+	return ls_bucket(rule->local ? ls_local_time(t, model->tz) : t, rule->period);
+}
+
+/* ---------- contacts ---------- */
+
+/* ls_key_type looks up how values of a key's type compare and print. */
+void
+ls_key_type(Oid type, Oid collation, LsKeyType *key)
+{
+	Oid			base = getBaseType(type);
+	TypeCacheEntry *entry = lookup_type_cache(base,
+											  TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR |
+											  TYPECACHE_CMP_PROC | TYPECACHE_HASH_PROC |
+											  TYPECACHE_BTREE_OPFAMILY);
+	Oid			output;
+	bool		varlena;
+
+	if (!OidIsValid(entry->cmp_proc) || !OidIsValid(entry->hash_proc))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("type %s has no default btree and hash operator classes",
+						format_type_be(base))));
+	key->type = base;
+	key->collation = OidIsValid(collation) ? collation : entry->typcollation;
+	key->typlen = entry->typlen;
+	key->typbyval = entry->typbyval;
+	key->typalign = entry->typalign;
+	key->eq_operator = entry->eq_opr;
+	key->lt_operator = entry->lt_opr;
+	key->opfamily = entry->btree_opf;
+	fmgr_info_cxt(entry->cmp_proc, &key->cmp, CurrentMemoryContext);
+	fmgr_info_cxt(entry->hash_proc, &key->hash, CurrentMemoryContext);
+	getTypeOutputInfo(base, &output, &varlena);
+	fmgr_info_cxt(output, &key->output, CurrentMemoryContext);
+}
+
+int
+ls_key_compare(LsKeyType *key, Datum a, Datum b)
+{
+	return DatumGetInt32(FunctionCall2Coll(&key->cmp, key->collation, a, b));
+}
+
+uint32
+ls_key_hash(LsKeyType *key, Datum value)
+{
+	return DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation, value));
+}
+
+char *
+ls_key_text(LsKeyType *key, Datum value)
+{
+	return OutputFunctionCall(&key->output, value);
+}
+
+/*
+ * ls_key_convert turns a value that a caller gives for a contact into the
+ * key's type.  False where the two have nothing to do with each other.
+ */
+bool
+ls_key_convert(LsKeyType *key, Datum value, Oid type, Datum *out)
+{
+	Oid			base = getBaseType(type);
+	Oid			function,
+				input,
+				output,
+				ioparam;
+	bool		varlena;
+
+	if (base == key->type || IsBinaryCoercible(base, key->type))
+	{
+		*out = value;
+		return true;
+	}
+	switch (find_coercion_pathway(key->type, base, COERCION_ASSIGNMENT, &function))
+	{
+		case COERCION_PATH_RELABELTYPE:
+			*out = value;
+			return true;
+		case COERCION_PATH_FUNC:
+			if (get_func_nargs(function) == 1)
+			{
+				*out = OidFunctionCall1Coll(function, key->collation, value);
+				return true;
+			}
+			break;
+		default:
+			break;
+	}
+	if (TypeCategory(base) != TYPCATEGORY_STRING && base != UNKNOWNOID)
+		return false;
+	getTypeOutputInfo(base, &output, &varlena);
+	getTypeInputInfo(key->type, &input, &ioparam);
+	*out = OidInputFunctionCall(input, OidOutputFunctionCall(output, value),
+								ioparam, -1);
+	return true;
+}
+
+/* ---------- failures ---------- */
+
+static void
+set_text(LsModel *model, char **to, const char *text)
+{
+	if (*to)
+		pfree(*to);
+	*to = text ? MemoryContextStrdup(model->context, text) : NULL;
+}
+
+/*
+ * ls_rule_failed notes that a rule could not be evaluated on a row.  The first
+ * failure is kept to be reported with the number of all.
+ */
+void
+ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, Datum contact)
+{
+	if (ls_rule_error == LS_RULE_ERROR_ERROR)
+		ereport(ERROR,
+				(errcode(error->sqlerrcode),
+				 errmsg("rule \"%s\" of model \"%s\" failed: %s",
+						rule->name, model->name, error->message),
+				 errhint("With leadscore.rule_error = 'warning' the rule is skipped for such rows.")));
+	if (rule->failures++ > 0)
+		return;
+	model->nfailing++;
+	rule->failure_code = error->sqlerrcode;
+	set_text(model, &rule->failure, error->message);
+	set_text(model, &rule->failed_contact,
+			 contact ? ls_key_text(&model->key, contact) : NULL);
+}
+
+/* record writes a failure down, where this transaction may write. */
+static void
+record(LsModel *model, LsRule *rule)
+{
+	static const char *sql =
+		"INSERT INTO leadscore.lead_rule_error"
+		" VALUES ($1, $2, $3, pg_catalog.clock_timestamp(), $4, $5, $6, $7)";
+	Oid			types[] = {TEXTOID, INT8OID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[7];
+	char		nulls[] = "       ";
+	TimestampTz now = GetCurrentTimestamp();
+	LsIdentity	saved;
+
+	if (XactReadOnly || (rule->recorded_at != 0 &&
+						 now - rule->recorded_at < RECORD_EVERY))
+		return;
+	rule->recorded_at = now;
+	values[0] = CStringGetTextDatum(model->name);
+	values[1] = Int64GetDatum(rule->rule_id);
+	values[2] = CStringGetTextDatum(rule->name);
+	values[3] = Int64GetDatum(rule->failures);
+	values[4] = CStringGetTextDatum(unpack_sql_state(rule->failure_code));
+	values[5] = CStringGetTextDatum(rule->failure);
+	if (rule->failed_contact)
+		values[6] = CStringGetTextDatum(rule->failed_contact);
+	else
+		nulls[6] = 'n';
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (SPI_execute_with_args(sql, 7, types, values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not record the failure of rule \"%s\"", rule->name);
+	SPI_finish();
+	ls_return(&saved);
+}
+
+/*
+ * ls_rules_report warns of the rules that failed since the last report, and
+ * once of those that could not be compiled.
+ */
+void
+ls_rules_report(LsModel *model)
+{
+	if (!model->broken_reported)
+	{
+		model->broken_reported = true;
+		for (int i = 0; i < model->nrules; i++)
+			if (model->rules[i].broken && model->rules[i].version != 0)
+				ls_rule_failed(model, &model->rules[i], model->rules[i].broken, 0);
+	}
+	for (int i = 0; model->nfailing > 0 && i < model->nrules; i++)
+	{
+		LsRule	   *rule = &model->rules[i];
+
+		if (rule->failures == 0)
+			continue;
+		ereport(WARNING,
+				(errcode(rule->failure_code),
+				 rule->broken ?
+				 errmsg("rule \"%s\" of model \"%s\" is skipped: %s",
+						rule->name, model->name, rule->failure) :
+				 errmsg("rule \"%s\" of model \"%s\" failed and was skipped: %s",
+						rule->name, model->name, rule->failure),
+				 rule->failed_contact ?
+				 errdetail_plural("It failed on " INT64_FORMAT " row, of contact %s.",
+								  "It failed on " INT64_FORMAT " rows, first of contact %s.",
+								  rule->failures, rule->failures,
+								  rule->failed_contact) : 0,
+				 errhint("See the view leadscore.rule_errors.")));
+		record(model, rule);
+		rule->failures = 0;
+		model->nfailing--;
+	}
+}
+
+/* ---------- matching ---------- */
+
+/*
+ * matches evaluates a rule's condition and weight on the row in econtext, and
+ * gives the weight where the rule matches.
+ */
+static bool
+matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
+		double *weight)
+{
+	ErrorData  *error = NULL;
+	Datum		value;
+	bool		isnull;
+
+	*weight = 1.0;
+	if (rule->condition)
+	{
+		if (ls_expr_eval(rule->condition, econtext, &value, &isnull,
+						 &error) != LS_EXPR_OK)
+		{
+			ls_rule_failed(model, rule, error, contact);
+			return false;
+		}
+		if (isnull || !DatumGetBool(value))
+			return false;
+	}
+	if (rule->weight)
+	{
+		if (ls_expr_eval(rule->weight, econtext, &value, &isnull,
+						 &error) != LS_EXPR_OK)
+		{
+			ls_rule_failed(model, rule, error, contact);
+			return false;
+		}
+		*weight = isnull ? 0.0 : DatumGetFloat8(value);
+		if (!isfinite(*weight) || !isfinite(rule->points * *weight))
+		{
+			ErrorData	infinite = {0};
+
+			infinite.sqlerrcode = ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
+			infinite.message = "points times weight is not a finite number";
+			ls_rule_failed(model, rule, &infinite, contact);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void
+try_rules(LsModel *model, LsRule **rules, int nrules, ExprContext *econtext,
+		  LsEvent *event)
+{
+	for (int i = 0; i < nrules; i++)
+	{
+		LsRule	   *rule = rules[i];
+		double		weight;
+
+		if (rule->skip || event->at < rule->events_from ||
+			event->at >= rule->events_before ||
+			!matches(model, rule, econtext, event->contact, &weight))
+			continue;
+		event->matches[event->nmatches].rule = rule;
+		event->matches[event->nmatches++].weight = weight;
+	}
+}
+
+/* column evaluates what can hardly fail; if it does the value is NULL. */
+static Datum
+column(LsExpr *expr, ExprContext *econtext, bool *isnull)
+{
+	ErrorData  *error = NULL;
+	Datum		value;
+
+	if (ls_expr_eval(expr, econtext, &value, isnull, &error) != LS_EXPR_OK)
+		*isnull = true;
+	return value;
+}
+
+/*
+ * ls_source_match looks at one row of a source, whose columns lie as in the
+ * source's own table.  False for a row that is not scored.
+ */
+bool
+ls_source_match(LsModel *model, LsSource *source, TupleTableSlot *slot,
+				ExprContext *econtext, LsEvent *event)
+{
+	bool		isnull;
+	Datum		value;
+
+	event->nmatches = 0;
+	if (source->broken)
+		return false;
+	econtext->ecxt_scantuple = slot;
+	value = slot_getattr(slot, source->time_attno, &isnull);
+	if (isnull || !ls_instant(value, source->time_type, source->tz, &event->at))
+		return false;
+	event->contact = column(source->contact, econtext, &isnull);
+	if (isnull)
+		return false;
+
+	try_rules(model, source->anonymous, source->nanonymous, econtext, event);
+	if (source->event && source->max_matches > source->nanonymous)
+	{
+		value = column(source->event, econtext, &isnull);
+		if (!isnull)
+		{
+			struct varlena *text = PG_DETOAST_DATUM_PACKED(value);
+			LsName		name = {VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text)};
+			LsEventName *entry = lsevent_lookup(source->by_event, name);
+
+			if (entry)
+				try_rules(model, entry->rules, entry->nrules, econtext, event);
+		}
+	}
+	return true;
+}
+
+/* ls_profile_match tells whether a profile rule holds on a contact's row. */
+bool
+ls_profile_match(LsModel *model, LsRule *rule, Datum contact,
+				 ExprContext *econtext, double *weight)
+{
+	return !rule->skip && matches(model, rule, econtext, contact, weight);
+}

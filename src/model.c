@@ -1,0 +1,722 @@
+/*-------------------------------------------------------------------------
+ *
+ * model.c
+ *		Models: score sheets over contact tables, made and dropped.
+ *
+ * A model's own tables and views are made by plain SQL as the extension's
+ * owner and are no members of the extension, so that dumps hold them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "model.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/stratnum.h"
+#include "catalog/heap.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "check.h"
+#include "compat.h"
+#include "feed.h"
+#include "leadscore.h"
+#include "recount.h"
+
+PG_FUNCTION_INFO_V1(ls_create_model);
+PG_FUNCTION_INFO_V1(ls_drop_model_sql);
+PG_FUNCTION_INFO_V1(ls_detach_all);
+
+#define MAX_CATEGORIES	32
+#define MAX_NAME		41		/* with what stands before and after it, an identifier */
+
+/* The columns of score_<model>; those of the categories come after the score. */
+static const struct
+{
+	const char *name;
+	const char *definition;
+	bool		internal;		/* not in live_<model> */
+	const char *comment;
+}			columns[] = {
+	{"score", "pg_catalog.float8 NOT NULL", false,
+	"sum of the categories, each times its weight, within the model''s limits, at scored_at"},
+	{"grade", "pg_catalog.text", false,
+	"per category the highest band reached, in the order of the categories"},
+	{"stage", "pg_catalog.text NOT NULL", false,
+	"stage that the contact is in"},
+	{"stage_since", "pg_catalog.timestamptz NOT NULL", false,
+	"when the contact entered the stage"},
+	{"disqualified", "pg_catalog.bool NOT NULL", false,
+	"whether a rule that disqualifies is in force"},
+	{"has_contact", "pg_catalog.bool NOT NULL", false,
+	"whether the contact table has the contact; false: there are only events of it"},
+	{"last_event_at", "pg_catalog.timestamptz", false,
+	"time of the latest event of the contact, whether or not it counts"},
+	{"scored_at", "pg_catalog.timestamptz NOT NULL", false,
+	"instant at which the score was exactly this"},
+	{"rules_version", "pg_catalog.int8 NOT NULL", true,
+	"internal: version of the rules that the row was scored with"},
+	{"state", "pg_catalog.bytea NOT NULL", true,
+	"internal: what the events add up to, from which the score at any instant follows"},
+};
+
+/* A model being made. */
+typedef struct NewModel
+{
+	LsModelRow	row;
+	Oid			key_type;		/* not a domain */
+	Oid			key_collation;
+	char	  **categories;
+	int			ncategories;
+} NewModel;
+
+/* ---------- what is asked for ---------- */
+
+/* is_name tells whether a word can be a part of the names that we make. */
+static bool
+is_name(const char *word)
+{
+	if (*word < 'a' || *word > 'z' || strlen(word) > MAX_NAME)
+		return false;
+	for (; *word; word++)
+		if (!(*word >= 'a' && *word <= 'z') && !(*word >= '0' && *word <= '9') &&
+			*word != '_')
+			return false;
+	return true;
+}
+
+/* check_category refuses what cannot be a column of the score table. */
+static void
+check_category(const char *name)
+{
+	bool		reserved = strcmp(name, "contact_id") == 0 ||
+		SystemAttributeByName(name) != NULL;
+
+	if (!is_name(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("invalid name of a category: \"%s\"", name),
+				 errhint("Use up to %d lower-case letters, digits and underscores, a letter first.",
+						 MAX_NAME)));
+	for (int i = 0; i < (int) lengthof(columns); i++)
+		reserved = reserved || strcmp(name, columns[i].name) == 0;
+	if (reserved)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("category name \"%s\" is reserved", name),
+				 errdetail("The score table has a column of this name.")));
+}
+
+/* read_categories reads the names of categories, in their order. */
+static void
+read_categories(ArrayType *array, NewModel *new)
+{
+	Datum	   *values;
+	bool	   *nulls;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
+					  &values, &nulls, &new->ncategories);
+	if (ARR_NDIM(array) > 1 || new->ncategories < 1 ||
+		new->ncategories > MAX_CATEGORIES)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a model has between 1 and %d categories", MAX_CATEGORIES),
+				 errhint("Give their names as a plain array, such as '{fit,engagement}'.")));
+	new->categories = palloc(sizeof(char *) * new->ncategories);
+	for (int i = 0; i < new->ncategories; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("the name of a category must not be NULL")));
+		new->categories[i] = TextDatumGetCString(values[i]);
+		check_category(new->categories[i]);
+		for (int j = 0; j < i; j++)
+			if (strcmp(new->categories[i], new->categories[j]) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_OBJECT),
+						 errmsg("category \"%s\" is given more than once",
+								new->categories[i])));
+	}
+}
+
+/* check_name makes sure that a model's name, and those made of it, are free. */
+static void
+check_name(const char *model)
+{
+	static const char *const prefixes[] = {"score_", "live_", "history_"};
+
+	if (!is_name(model))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("invalid name of a model: \"%s\"", model),
+				 errhint("Use up to %d lower-case letters, digits and underscores, a letter first.",
+						 MAX_NAME)));
+	if (ls_model_row(model, NULL) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("model \"%s\" already exists", model)));
+	for (int i = 0; i < (int) lengthof(prefixes); i++)
+	{
+		char	   *name = psprintf("%s%s", prefixes[i], model);
+
+		if (OidIsValid(ls_table_oid(name, true)))
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_TABLE),
+					 errmsg("relation \"%s.%s\" already exists", LEADSCORE_SCHEMA, name),
+					 errdetail("Model \"%s\" would need the name.", model),
+					 errhint("Drop it, or choose another name for the model.")));
+	}
+}
+
+/* check_owner lets only the owner of the contact table make a model over it. */
+static Oid
+check_owner(Oid contacts)
+{
+	HeapTuple	tuple;
+	Oid			owner;
+
+	ls_check_relation(contacts);
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(contacts));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", contacts);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	if (!has_privs_of_role(GetUserId(), owner))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(get_rel_relkind(contacts)),
+					   get_rel_name(contacts));
+	return owner;
+}
+
+/* ---------- the key ---------- */
+
+/* primary_key_column names the only column of a table's primary key. */
+static char *
+primary_key_column(Relation rel)
+{
+	AttrNumber	attno = InvalidAttrNumber;
+	int			natts = 0;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		if (index->indisprimary)
+		{
+			natts = index->indnkeyatts;
+			attno = index->indkey.values[0];
+		}
+		ReleaseSysCache(tuple);
+	}
+	if (natts != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 natts == 0 ?
+				 errmsg("table \"%s\" has no primary key", RelationGetRelationName(rel)) :
+				 errmsg("the primary key of table \"%s\" has several columns",
+						RelationGetRelationName(rel)),
+				 errhint("Name the column that identifies contacts with key => '...'.")));
+	return get_attname(RelationGetRelid(rel), attno, false);
+}
+
+/*
+ * is_unique_index tells whether an index keeps the values of a column distinct
+ * in the sense in which the score table's key will.
+ */
+static bool
+is_unique_index(Oid indexid, const Form_pg_attribute column, Oid equality)
+{
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(indexid));
+	Form_pg_index index;
+	Relation	rel;
+	Oid			opclass;
+	Oid			input;
+	bool		fits;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	index = (Form_pg_index) GETSTRUCT(tuple);
+	fits = index->indisunique && index->indimmediate && index->indisvalid &&
+		index->indislive && index->indnkeyatts == 1 &&
+		index->indkey.values[0] == column->attnum &&
+		heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+	ReleaseSysCache(tuple);
+	if (!fits)
+		return false;
+
+	opclass = get_index_column_opclass(indexid, 1);
+	input = get_opclass_input_type(opclass);
+	if (get_opfamily_member(get_opclass_family(opclass), input, input,
+							BTEqualStrategyNumber) != equality)
+		return false;
+	if (!OidIsValid(column->attcollation) ||
+		get_collation_isdeterministic(column->attcollation))
+		return true;
+	/* a case-insensitive column may be unique by case only */
+	rel = index_open(indexid, AccessShareLock);
+	fits = rel->rd_indcollation[0] == column->attcollation;
+	index_close(rel, NoLock);
+	return fits;
+}
+
+/* check_key finds out the key's type and refuses keys that do not identify. */
+static void
+check_key(Relation rel, NewModel *new)
+{
+	AttrNumber	attno = ls_find_column(RelationGetRelid(rel), new->row.key);
+	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), attno - 1);
+	TypeCacheEntry *type;
+	ListCell   *lc;
+
+	new->key_type = getBaseType(column->atttypid);
+	new->key_collation = column->attcollation;
+	type = lookup_type_cache(new->key_type, TYPECACHE_EQ_OPR |
+							 TYPECACHE_CMP_PROC | TYPECACHE_HASH_PROC);
+	if (!OidIsValid(type->eq_opr) || !OidIsValid(type->cmp_proc) ||
+		!OidIsValid(type->hash_proc))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("contacts cannot be identified by column \"%s\" of type %s",
+						new->row.key, format_type_be(column->atttypid)),
+				 errdetail("The type has no default operator class for hash and btree.")));
+	if (column->attgenerated == 'v')
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("contacts cannot be identified by the virtual generated column \"%s\"",
+						new->row.key),
+				 errhint("Make it a stored one.")));
+	foreach(lc, RelationGetIndexList(rel))
+		if (is_unique_index(lfirst_oid(lc), column, type->eq_opr))
+			return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+			 errmsg("nothing keeps column \"%s\" of table \"%s\" unique",
+					new->row.key, RelationGetRelationName(rel)),
+			 errdetail("The key needs a unique index of its own that is valid, neither partial nor deferrable, and on the plain column."),
+			 errhint("CREATE UNIQUE INDEX ON %s (%s);",
+					 ls_qualified_name(RelationGetRelid(rel)),
+					 quote_identifier(new->row.key))));
+}
+
+/* ---------- tables and views ---------- */
+
+/*
+ * type_name writes a type as SQL takes it anywhere.  Unlike format_type() it
+ * has no length where none is given: character would be character(1).
+ */
+static char *
+type_name(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Form_pg_type form;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	name = quote_qualified_identifier(get_namespace_name(form->typnamespace),
+									  NameStr(form->typname));
+	ReleaseSysCache(tuple);
+	return name;
+}
+
+/* collate_clause writes a collation that is not the type's own, or nothing. */
+static char *
+collate_clause(Oid type, Oid collation)
+{
+	HeapTuple	tuple;
+	Form_pg_collation form;
+	char	   *clause;
+
+	if (!OidIsValid(collation) || collation == get_typcollation(type))
+		return "";
+	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	form = (Form_pg_collation) GETSTRUCT(tuple);
+	clause = psprintf(" COLLATE %s",
+					  quote_qualified_identifier(get_namespace_name(form->collnamespace),
+												 NameStr(form->collname)));
+	ReleaseSysCache(tuple);
+	return clause;
+}
+
+/* comment_on_columns gives a table or view of a model its comments. */
+static void
+comment_on_columns(const NewModel *new, const char *prefix, bool internals)
+{
+	char	   *name = psprintf("leadscore.%s%s", prefix, new->row.model);
+
+	ls_execute(psprintf("COMMENT ON COLUMN %s.contact_id IS 'contact: the key of the contact table'",
+						name), NULL);
+	for (int i = 0; i < new->ncategories; i++)
+		ls_execute(psprintf("COMMENT ON COLUMN %s.%s IS 'points of the category, within its limits, at scored_at'",
+							name, quote_identifier(new->categories[i])), NULL);
+	for (int i = 0; i < (int) lengthof(columns); i++)
+		if (internals || !columns[i].internal)
+			ls_execute(psprintf("COMMENT ON COLUMN %s.%s IS '%s'", name,
+								columns[i].name, columns[i].comment), NULL);
+}
+
+/* grant lets the model's owner read, and let others read. */
+static void
+grant(const char *prefix, const LsModelRow *row)
+{
+	const char *role = quote_identifier(GetUserNameFromId(row->owner, false));
+
+	ls_execute(psprintf("REVOKE ALL ON leadscore.%s%s FROM PUBLIC", prefix, row->model), NULL);
+	if (row->owner != GetUserId())
+		ls_execute(psprintf("GRANT SELECT ON leadscore.%s%s TO %s WITH GRANT OPTION",
+							prefix, row->model, role), NULL);
+}
+
+/*
+ * create_score_table makes score_<model>.  No index but the key and some room
+ * in each page, so that updates are HOT; vacuum comes early.  The state is
+ * compact as it is: compressing it again would be in vain.
+ */
+static void
+create_score_table(const NewModel *new)
+{
+	const char *model = new->row.model;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE TABLE leadscore.score_%s (contact_id %s%s PRIMARY KEY",
+					 model, type_name(new->key_type),
+					 collate_clause(new->key_type, new->key_collation));
+	for (int i = 0; i < (int) lengthof(columns); i++)
+	{
+		appendStringInfo(&sql, ", %s %s", columns[i].name, columns[i].definition);
+		for (int j = 0; i == 0 && j < new->ncategories; j++)
+			appendStringInfo(&sql, ", %s pg_catalog.float8 NOT NULL",
+							 quote_identifier(new->categories[j]));
+	}
+	appendStringInfoString(&sql, ") WITH (fillfactor = 70,"
+						   " autovacuum_vacuum_scale_factor = 0.05,"
+						   " autovacuum_vacuum_insert_scale_factor = 0.1,"
+						   " autovacuum_analyze_scale_factor = 0.05)");
+	ls_execute(sql.data, NULL);
+	ls_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN state SET STORAGE EXTERNAL",
+						model), NULL);
+	ls_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
+						" ON leadscore.score_%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore._guard()",
+						model), NULL);
+	ls_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
+						model, model), NULL);
+	comment_on_columns(new, "score_", true);
+	grant("score_", &new->row);
+}
+
+/*
+ * create_live_view makes live_<model>: the same, evaluated now.  OFFSET 0 has
+ * a row evaluated once and not once per column; the key comes from the table
+ * itself, so that it is used to find rows; a contact whose scores are not
+ * asked for is not evaluated.
+ */
+static void
+create_live_view(const NewModel *new)
+{
+	const char *model = new->row.model;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE VIEW leadscore.live_%s AS SELECT s.contact_id", model);
+	for (int i = 0; i < (int) lengthof(columns); i++)
+	{
+		if (!columns[i].internal)
+			appendStringInfo(&sql, ", (v.r).%s", columns[i].name);
+		for (int j = 0; i == 0 && j < new->ncategories; j++)
+			appendStringInfo(&sql, ", (v.r).%s", quote_identifier(new->categories[j]));
+	}
+	appendStringInfo(&sql, " FROM leadscore.score_%s s CROSS JOIN LATERAL"
+					 " (SELECT leadscore._live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
+					 model);
+	ls_execute(sql.data, NULL);
+	ls_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
+						model, model), NULL);
+	comment_on_columns(new, "live_", false);
+	grant("live_", &new->row);
+}
+
+/* create_history_view makes history_<model>: contacts in the key's type. */
+static void
+create_history_view(const NewModel *new)
+{
+	static const char *const comments[][2] = {
+		{"contact_id", "contact: the key of the contact table"},
+		{"from_stage", "stage that it left; null: its first"},
+		{"to_stage", "stage that it entered"},
+		{"score", "its score at that instant"},
+		{"changed_at", "when it happened"},
+		{"recorded_at", "when it was written down"},
+		{"cause", "why: event, time, rule, profile, manual, merge or backfill"},
+	};
+	const char *model = new->row.model;
+
+	ls_execute(psprintf("CREATE VIEW leadscore.history_%s AS"
+						" SELECT h.contact::%s%s AS contact_id, h.from_stage, h.to_stage,"
+						" h.score, h.changed_at, h.recorded_at, h.cause"
+						" FROM leadscore.lead_stage_history h"
+						" WHERE h.model OPERATOR(pg_catalog.=) '%s'",
+						model, type_name(new->key_type),
+						collate_clause(new->key_type, new->key_collation), model), NULL);
+	ls_execute(psprintf("COMMENT ON VIEW leadscore.history_%s IS 'changes of stage in model %s'",
+						model, model), NULL);
+	for (int i = 0; i < (int) lengthof(comments); i++)
+		ls_execute(psprintf("COMMENT ON COLUMN leadscore.history_%s.%s IS '%s'",
+							model, comments[i][0], comments[i][1]), NULL);
+	grant("history_", &new->row);
+}
+
+/* write_rows writes what the catalog holds about a new model. */
+static void
+write_rows(const NewModel *new)
+{
+	LsArguments args = {0};
+
+	ls_add_text(&args, new->row.model);
+	ls_add(&args, OIDOID, ObjectIdGetDatum(new->row.owner));
+	ls_add(&args, OIDOID, ObjectIdGetDatum(new->row.contacts));
+	ls_add_text(&args, new->row.key);
+	ls_add_text(&args, new->row.created_at);
+	ls_add_text(&args, new->row.time_zone);
+	ls_execute("INSERT INTO leadscore.lead_model (model, owner, contacts, key, created_at, time_zone)"
+			   " VALUES ($1, $2, $3, $4, $5, $6)", &args);
+	for (int i = 0; i < new->ncategories; i++)
+	{
+		LsArguments category = {0};
+
+		ls_add_text(&category, new->row.model);
+		ls_add_text(&category, new->categories[i]);
+		ls_add(&category, INT4OID, Int32GetDatum(i + 1));
+		ls_execute("INSERT INTO leadscore.lead_category (model, category, position)"
+				   " VALUES ($1, $2, $3)", &category);
+	}
+	memset(&args, 0, sizeof(args));
+	ls_add_text(&args, new->row.model);
+	ls_execute("INSERT INTO leadscore.lead_stage (model, stage, position, enter_at)"
+			   " VALUES ($1, 'unqualified', 0, '-infinity')", &args);
+}
+
+/*
+ * ls_create_model is leadscore.create_model(): a score sheet over a contact
+ * table, with a row for every contact that there is.
+ */
+Datum
+ls_create_model(PG_FUNCTION_ARGS)
+{
+	NewModel	new = {0};
+	LsModelRow *row = &new.row;
+	LsIdentity	saved;
+	List	   *tree;
+	Relation	rel;
+
+	row->model = ls_text_argument(fcinfo, 0, "model");
+	if (PG_ARGISNULL(1))
+		(void) ls_text_argument(fcinfo, 1, "contacts");
+	row->contacts = PG_GETARG_OID(1);
+	row->key = ls_optional_argument(fcinfo, 2);
+	if (PG_ARGISNULL(3))
+		(void) ls_text_argument(fcinfo, 3, "categories");
+	row->created_at = ls_optional_argument(fcinfo, 4);
+	row->time_zone = ls_check_time_zone(ls_text_argument(fcinfo, 5, "time_zone"));
+	check_name(row->model);
+	read_categories(PG_GETARG_ARRAYTYPE_P(3), &new);
+
+	/* asked again when it is locked, as it may have been changed until then */
+	(void) check_owner(row->contacts);
+	tree = ls_lock_tree(row->contacts, ShareRowExclusiveLock);
+	row->owner = check_owner(row->contacts);
+	ls_check_tree(row->contacts, tree, row->owner);
+	rel = relation_open(row->contacts, NoLock);
+	if (row->key == NULL)
+		row->key = primary_key_column(rel);
+	check_key(rel, &new);
+	if (row->created_at)
+		ls_check_time_column(row->contacts, row->created_at);
+	relation_close(rel, NoLock);
+
+	ls_become(ls_extension_owner(), &saved);
+	create_score_table(&new);
+	create_live_view(&new);
+	create_history_view(&new);
+	write_rows(&new);
+	ls_return(&saved);
+	CommandCounterIncrement();
+	ls_add_tree(row->model, NULL, tree);
+	ls_recount_contacts(row->model, "backfill");
+	PG_RETURN_OID(ls_score_table(row->model, false));
+}
+
+/* ---------- an end, and changes that the contact table goes through ---------- */
+
+/* drop_if_there drops a table or view of a model. */
+static void
+drop_if_there(const char *kind, const char *prefix, const char *model)
+{
+	if (OidIsValid(ls_table_oid(psprintf("%s%s", prefix, model), true)))
+		ls_execute(psprintf("DROP %s leadscore.%s%s", kind, prefix, model), NULL);
+}
+
+/*
+ * ls_drop_model drops a model.  What others have built on its tables is not
+ * dropped with it, but is an error.
+ */
+void
+ls_drop_model(const LsModelRow *model)
+{
+	List	   *relations = NIL;
+	LsArguments args = {0};
+	LsIdentity	saved;
+	ListCell   *lc;
+
+	ls_lock_for_removal(model->model, NULL);
+	foreach(lc, ls_relation_rows(InvalidOid))
+	{
+		LsRelationRow *row = lfirst(lc);
+
+		if (strcmp(row->model, model->model) == 0)
+			relations = list_append_unique_oid(relations, row->relation);
+	}
+
+	ls_add_text(&args, model->model);
+	ls_become(ls_extension_owner(), &saved);
+	ls_write_rules("DELETE FROM leadscore.lead_model WHERE model OPERATOR(pg_catalog.=) $1",
+				   &args);
+	drop_if_there("VIEW", "live_", model->model);
+	drop_if_there("VIEW", "history_", model->model);
+	drop_if_there("TABLE", "due_", model->model);
+	drop_if_there("TABLE", "pending_", model->model);
+	drop_if_there("TABLE", "score_", model->model);
+	ls_return(&saved);
+	CommandCounterIncrement();
+	foreach(lc, relations)
+		ls_remove_triggers_if_unused(lfirst_oid(lc));
+}
+
+/* ls_drop_model_sql is leadscore.drop_model(). */
+Datum
+ls_drop_model_sql(PG_FUNCTION_ARGS)
+{
+	char	   *model = ls_text_argument(fcinfo, 0, "model");
+
+	ls_drop_model(ls_model_row_for(model, GetUserId()));
+	PG_RETURN_VOID();
+}
+
+/*
+ * ls_detach_all is leadscore.detach_all(): it drops every model, and leaves no
+ * trigger behind that would keep the extension from being dropped.
+ */
+Datum
+ls_detach_all(PG_FUNCTION_ARGS)
+{
+	ListCell   *lc;
+
+	if (!has_privs_of_role(GetUserId(), ls_extension_owner()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to drop every model"),
+				 errhint("Only the owner of extension leadscore may do this; drop_model() drops one.")));
+	foreach(lc, ls_model_rows(NULL))
+		ls_drop_model(lfirst(lc));
+	PG_RETURN_VOID();
+}
+
+/*
+ * ls_model_complete tells whether a model can be worked with.  While a dump is
+ * restored there are moments when it cannot: the rows come before the keys.
+ */
+bool
+ls_model_complete(const char *model)
+{
+	return OidIsValid(ls_score_table(model, true)) && !ls_check_restoring(model) &&
+		ls_recorded_relations(model, NULL) != NIL;
+}
+
+/* read_model reads what the views of an existing model are made from. */
+static void
+read_model(const LsModelRow *model, NewModel *new)
+{
+	List	   *rows = ls_category_rows(model->model, NULL);
+	ListCell   *lc;
+
+	new->row = *model;
+	new->categories = palloc(sizeof(char *) * list_length(rows));
+	foreach(lc, rows)
+		new->categories[new->ncategories++] = ((LsCategoryRow *) lfirst(lc))->category;
+}
+
+/*
+ * ls_model_rekey turns the score table's key into another type, after the
+ * contact table's was.
+ */
+void
+ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
+{
+	NewModel	new = {0};
+	LsIdentity	saved;
+	char	   *name;
+
+	read_model(model, &new);
+	new.key_type = type;
+	new.key_collation = collation;
+	name = type_name(type);
+	ls_become(ls_extension_owner(), &saved);
+	drop_if_there("VIEW", "live_", model->model);
+	drop_if_there("VIEW", "history_", model->model);
+	ls_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN contact_id TYPE %s%s"
+						" USING contact_id::pg_catalog.text::%s",
+						model->model, name, collate_clause(type, collation), name), NULL);
+	create_live_view(&new);
+	create_history_view(&new);
+	ls_return(&saved);
+	ereport(NOTICE,
+			(errmsg("the key of model \"%s\" is now of type %s",
+					model->model, format_type_be(type)),
+			 errdetail("The views live_%s and history_%s were made anew.",
+					   model->model, model->model),
+			 errhint("Grant SELECT on them again to those who had it.")));
+}
+
+/* ls_model_new_owner hands a model to the new owner of its contact table. */
+void
+ls_model_new_owner(const LsModelRow *model, Oid owner)
+{
+	static const char *const prefixes[] = {"score_", "live_", "history_"};
+	LsModelRow	changed = *model;
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	changed.owner = owner;
+	ls_add_text(&args, model->model);
+	ls_add(&args, OIDOID, ObjectIdGetDatum(owner));
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("UPDATE leadscore.lead_model SET owner = $2"
+			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
+	for (int i = 0; i < (int) lengthof(prefixes); i++)
+		if (OidIsValid(ls_table_oid(psprintf("%s%s", prefixes[i], model->model), true)))
+			grant(prefixes[i], &changed);
+	ls_return(&saved);
+	CommandCounterIncrement();
+}

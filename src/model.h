@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * model.h
+ *		Models: score sheets over contact tables, made and dropped.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_MODEL_H
+#define LEADSCORE_MODEL_H
+
+#include "postgres.h"
+
+#include "catalog.h"
+
+extern void ls_drop_model(const LsModelRow *model);
+extern bool ls_model_complete(const char *model);
+extern void ls_model_rekey(const LsModelRow *model, Oid type, Oid collation);
+extern void ls_model_new_owner(const LsModelRow *model, Oid owner);
+
+#endif							/* LEADSCORE_MODEL_H */

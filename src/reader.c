@@ -1,0 +1,503 @@
+/*-------------------------------------------------------------------------
+ *
+ * reader.c
+ *		Rows of event tables, contact table and score table, by contact.
+ *
+ * A reader runs one query for each table, as the model's owner and with the
+ * active snapshot, and merges their results by contact: for one contact by
+ * the index that users are told to make, for all of them sorted.  Queries name
+ * only the columns that rules need, at the places where the table has them,
+ * so that compiled expressions work on the result.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "reader.h"
+
+#include "access/relation.h"
+#include "access/stratnum.h"
+#include "catalog/pg_operator.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/syscache.h"
+
+#include "leadscore.h"
+
+#define BATCH_OF_ONE	100
+#define BATCH_OF_ALL	1000
+
+/* One table's rows */
+typedef struct Stream
+{
+	int			what;
+	LsSource   *source;			/* of events */
+	Portal		portal;
+	SPITupleTable *table;
+	uint64		rows;
+	uint64		at;
+	TupleTableSlot *slot;
+	Datum		key;			/* of the row in slot */
+	bool		key_is_copy;
+	bool		ended;
+} Stream;
+
+struct LsReader
+{
+	LsReaderSpec spec;
+	MemoryContext context;
+	EState	   *estate;
+	ExprContext *econtext;		/* of rows */
+	ExprContext *keycontext;	/* of keys that wait in streams */
+	int			nstreams;
+	Stream	   *streams;
+	LsMatch    *matches;
+	Datum		contact;
+	bool		has_contact;	/* contact is set */
+};
+
+static void
+append_operator(StringInfo sql, Oid operator)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	appendStringInfo(sql, "OPERATOR(%s.%s)",
+					 quote_identifier(get_namespace_name(form->oprnamespace)),
+					 NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+}
+
+static char *
+table_name(Oid relation)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
+									  get_rel_name(relation));
+}
+
+/*
+ * append_key writes the column that holds the contact, as the key's type; for
+ * a comparison that an index can serve, as it stands.
+ */
+static Oid
+append_key(StringInfo sql, LsKeyType *key, Oid relation, const char *column,
+		   bool comparison)
+{
+	AttrNumber	attno = get_attnum(relation, column);
+	Oid			type,
+				collation,
+				operator = key->eq_operator;
+	int32		typmod;
+
+	get_atttypetypmodcoll(relation, attno, &type, &typmod, &collation);
+	appendStringInfo(sql, "t.%s", quote_identifier(column));
+	if (type != key->type)
+	{
+		Oid			mixed = comparison ?
+			get_opfamily_member(key->opfamily, type, key->type,
+								BTEqualStrategyNumber) : InvalidOid;
+
+		if (OidIsValid(mixed))
+			operator = mixed;
+		else
+			appendStringInfo(sql, "::%s", format_type_be_qualified(key->type));
+	}
+	if (OidIsValid(key->collation) && collation != key->collation)
+		appendStringInfo(sql, " COLLATE %s",
+						 generate_collation_name(key->collation));
+	return operator;
+}
+
+/*
+ * append_columns lists the needed columns of a table where the table has
+ * them, and NULL in the place of the others.
+ */
+static void
+append_columns(StringInfo sql, Oid layout, Bitmapset *needed)
+{
+	Relation	rel = relation_open(layout, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		appendStringInfoString(sql, i > 0 ? ", " : "");
+		if (!att->attisdropped &&
+			bms_is_member(att->attnum - FirstLowInvalidHeapAttributeNumber, needed))
+			appendStringInfo(sql, "t.%s", quote_identifier(NameStr(att->attname)));
+		else
+			appendStringInfoString(sql, "NULL");
+	}
+	relation_close(rel, AccessShareLock);
+}
+
+/* What a stream reads */
+typedef struct TableQuery
+{
+	Oid			layout;			/* whose columns lie as compiled */
+	Oid			relation;
+	const char *key_column;
+	const char *time_column;	/* NULL: none */
+	Bitmapset  *columns;
+} TableQuery;
+
+static char *
+query_text(LsModel *model, const TableQuery *query, bool one)
+{
+	StringInfoData sql;
+	Oid			operator;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	append_columns(&sql, query->layout, query->columns);
+	appendStringInfo(&sql, " FROM %s t WHERE ", table_name(query->relation));
+	if (one)
+	{
+		operator = append_key(&sql, &model->key, query->relation,
+							  query->key_column, true);
+		appendStringInfoChar(&sql, ' ');
+		append_operator(&sql, operator);
+		appendStringInfoString(&sql, " $1");
+		return sql.data;
+	}
+	appendStringInfo(&sql, "t.%s IS NOT NULL ORDER BY ",
+					 quote_identifier(query->key_column));
+	append_key(&sql, &model->key, query->relation, query->key_column, false);
+	appendStringInfoString(&sql, " USING ");
+	append_operator(&sql, model->key.lt_operator);
+	if (query->time_column)
+		appendStringInfo(&sql, ", t.%s", quote_identifier(query->time_column));
+	return sql.data;
+}
+
+/*
+ * open_stream starts a query as the model's owner.  The plan for one contact
+ * is kept, as rows that change one by one ask for it again and again.
+ */
+static void
+open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
+			SPIPlanPtr *kept)
+{
+	LsModel    *model = reader->spec.model;
+	bool		one = reader->spec.one;
+	SPIPlanPtr	plan = one && kept ? *kept : NULL;
+	LsIdentity	saved;
+
+	ls_become_untrusted(model->owner, &saved);
+	if (plan == NULL)
+	{
+		plan = SPI_prepare(query_text(model, query, one), one ? 1 : 0,
+						   &model->key.type);
+		if (plan == NULL)
+			elog(ERROR, "could not prepare a query of table \"%s\": %s",
+				 get_rel_name(query->relation), SPI_result_code_string(SPI_result));
+		if (one && kept)
+		{
+			SPI_keepplan(plan);
+			*kept = plan;
+		}
+	}
+	stream->portal = SPI_cursor_open(NULL, plan, one ? &reader->spec.contact : NULL,
+									 NULL, true);
+	ls_return(&saved);
+}
+
+/* open_scores reads our own table, as its owner. */
+static void
+open_scores(LsReader *reader, Stream *stream)
+{
+	LsModel    *model = reader->spec.model;
+	StringInfoData sql;
+	SPIPlanPtr	plan;
+	LsIdentity	saved;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT * FROM %s t ORDER BY t.contact_id USING ",
+					 table_name(model->score_table));
+	append_operator(&sql, model->key.lt_operator);
+	ls_become(ls_extension_owner(), &saved);
+	plan = SPI_prepare(sql.data, 0, NULL);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare a query of the scores of model \"%s\"",
+			 model->name);
+	stream->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+	ls_return(&saved);
+}
+
+/* advance brings a stream to its next row that has a contact. */
+static void
+advance(LsReader *reader, Stream *stream)
+{
+	LsModel    *model = reader->spec.model;
+	LsExpr	   *expr = stream->what == LS_READ_EVENTS ? stream->source->contact :
+		model->contact_key;
+	bool		isnull = true;
+
+	if (stream->key_is_copy)
+		pfree(DatumGetPointer(stream->key));
+	stream->key_is_copy = false;
+	while (isnull)
+	{
+		ErrorData  *error = NULL;
+
+		if (stream->table == NULL || stream->at >= stream->rows)
+		{
+			if (stream->table)
+			{
+				ExecClearTuple(stream->slot);
+				SPI_freetuptable(stream->table);
+			}
+			SPI_cursor_fetch(stream->portal, true,
+							 reader->spec.one ? BATCH_OF_ONE : BATCH_OF_ALL);
+			stream->table = SPI_tuptable;
+			stream->rows = SPI_processed;
+			stream->at = 0;
+			if (stream->rows == 0)
+			{
+				stream->ended = true;
+				return;
+			}
+			if (stream->slot == NULL)
+				stream->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(stream->table->tupdesc),
+														&TTSOpsHeapTuple);
+		}
+		ExecStoreHeapTuple(stream->table->vals[stream->at++], stream->slot, false);
+		if (stream->what == LS_READ_SCORES)
+		{
+			stream->key = slot_getattr(stream->slot, 1, &isnull);
+			continue;
+		}
+		reader->keycontext->ecxt_scantuple = stream->slot;
+		if (ls_expr_eval(expr, reader->keycontext, &stream->key, &isnull,
+						 &error) != LS_EXPR_OK)
+			isnull = true;
+	}
+	/* a converted key must outlive the context in which it was made */
+	if (stream->what != LS_READ_SCORES && expr->attno == 0 && !model->key.typbyval)
+	{
+		stream->key = datumCopy(stream->key, false, model->key.typlen);
+		stream->key_is_copy = true;
+	}
+	ResetExprContext(reader->keycontext);
+}
+
+static void
+add_stream(LsReader *reader, int what, LsSource *source, const TableQuery *query,
+		   SPIPlanPtr *kept)
+{
+	Stream	   *stream = &reader->streams[reader->nstreams++];
+
+	stream->what = what;
+	stream->source = source;
+	if (what == LS_READ_SCORES)
+		open_scores(reader, stream);
+	else
+		open_stream(reader, stream, query, kept);
+	advance(reader, stream);
+}
+
+static void
+add_source(LsReader *reader, LsSource *source)
+{
+	Oid			relation = reader->spec.relation;
+	TableQuery		query = {0};
+
+	if (source->broken || source->unread)
+		return;
+	query.layout = source->relation;
+	query.relation = OidIsValid(relation) ? relation : source->relation;
+	query.key_column = source->contact_column;
+	query.time_column = source->time_column;
+	query.columns = source->columns;
+	add_stream(reader, LS_READ_EVENTS, source, &query,
+			   OidIsValid(relation) ? NULL : &source->by_contact);
+}
+
+/*
+ * ls_reader_open starts to read; the active snapshot decides what is seen.
+ * Readers nest, the one opened last being closed first.
+ */
+LsReader *
+ls_reader_open(const LsReaderSpec *spec)
+{
+	LsModel    *model = spec->model;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "leadscore reader",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	LsReader   *reader = palloc0(sizeof(LsReader));
+	int			most = 1;
+
+	reader->spec = *spec;
+	reader->context = context;
+	reader->estate = CreateExecutorState();
+	reader->econtext = CreateExprContext(reader->estate);
+	reader->keycontext = CreateExprContext(reader->estate);
+	reader->streams = palloc0(sizeof(Stream) * (model->nsources + 2));
+	for (int i = 0; i < model->nsources; i++)
+		most = Max(most, model->sources[i].max_matches);
+	reader->matches = palloc(sizeof(LsMatch) * most);
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+
+	for (int i = 0; i < model->nsources && (spec->what & LS_READ_EVENTS); i++)
+		if (spec->source < 0 || spec->source == i)
+			add_source(reader, &model->sources[i]);
+	if ((spec->what & LS_READ_CONTACTS) && model->contact_key)
+	{
+		TableQuery		query = {0};
+
+		query.layout = query.relation = model->contacts;
+		query.key_column = model->key_column;
+		query.columns = model->contact_columns;
+		add_stream(reader, LS_READ_CONTACTS, NULL, &query, &model->contact_by_key);
+	}
+	if (spec->what & LS_READ_SCORES)
+		add_stream(reader, LS_READ_SCORES, NULL, NULL, NULL);
+	MemoryContextSwitchTo(old);
+	return reader;
+}
+
+static bool
+at_contact(LsReader *reader, Stream *stream)
+{
+	return !stream->ended &&
+		ls_key_compare(&reader->spec.model->key, stream->key, reader->contact) == 0;
+}
+
+/* ls_reader_next goes on to the next contact, in the order of the key. */
+bool
+ls_reader_next(LsReader *reader, Datum *contact)
+{
+	LsKeyType  *key = &reader->spec.model->key;
+	MemoryContext old = MemoryContextSwitchTo(reader->context);
+	Stream	   *least = NULL;
+
+	for (int i = 0; i < reader->nstreams && reader->has_contact; i++)
+		while (at_contact(reader, &reader->streams[i]))
+			advance(reader, &reader->streams[i]);
+	for (int i = 0; i < reader->nstreams; i++)
+	{
+		Stream	   *stream = &reader->streams[i];
+
+		if (!stream->ended &&
+			(least == NULL || ls_key_compare(key, stream->key, least->key) < 0))
+			least = stream;
+	}
+	if (reader->has_contact && !key->typbyval)
+		pfree(DatumGetPointer(reader->contact));
+	reader->has_contact = least != NULL;
+	if (least)
+		reader->contact = datumCopy(least->key, key->typbyval, key->typlen);
+	*contact = reader->contact;
+	MemoryContextSwitchTo(old);
+	return least != NULL;
+}
+
+/*
+ * ls_reader_event gives the next event of the contact, with the rules that it
+ * matches.  It is good until the next call.
+ */
+bool
+ls_reader_event(LsReader *reader, LsEvent *event)
+{
+	MemoryContext old = MemoryContextSwitchTo(reader->context);
+	bool		found = false;
+
+	for (int i = 0; i < reader->nstreams && !found; i++)
+	{
+		Stream	   *stream = &reader->streams[i];
+
+		if (stream->what != LS_READ_EVENTS)
+			continue;
+		while (!found && at_contact(reader, stream))
+		{
+			ResetExprContext(reader->econtext);
+			event->matches = reader->matches;
+			found = ls_source_match(reader->spec.model, stream->source,
+									stream->slot, reader->econtext, event);
+			/* what the caller needs lies in matches, not in the row */
+			event->contact = reader->contact;
+			advance(reader, stream);
+		}
+	}
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+/*
+ * ls_reader_contact gives the contact's row in the contact table, if there is
+ * one, in the context in which its rules are evaluated.
+ */
+TupleTableSlot *
+ls_reader_contact(LsReader *reader, ExprContext **econtext)
+{
+	for (int i = 0; i < reader->nstreams; i++)
+	{
+		Stream	   *stream = &reader->streams[i];
+
+		if (stream->what != LS_READ_CONTACTS || !at_contact(reader, stream))
+			continue;
+		ResetExprContext(reader->econtext);
+		reader->econtext->ecxt_scantuple = stream->slot;
+		*econtext = reader->econtext;
+		return stream->slot;
+	}
+	return NULL;
+}
+
+/* ls_reader_score gives the contact's row in score_<model>, if there is one. */
+HeapTuple
+ls_reader_score(LsReader *reader, TupleDesc *desc)
+{
+	for (int i = 0; i < reader->nstreams; i++)
+	{
+		Stream	   *stream = &reader->streams[i];
+
+		if (stream->what != LS_READ_SCORES || !at_contact(reader, stream))
+			continue;
+		*desc = stream->table->tupdesc;
+		return stream->table->vals[stream->at - 1];
+	}
+	return NULL;
+}
+
+void
+ls_reader_close(LsReader *reader)
+{
+	for (int i = 0; i < reader->nstreams; i++)
+	{
+		Stream	   *stream = &reader->streams[i];
+
+		if (stream->slot)
+			ExecDropSingleTupleTableSlot(stream->slot);
+		SPI_cursor_close(stream->portal);
+	}
+	SPI_finish();
+	FreeExecutorState(reader->estate);
+	MemoryContextDelete(reader->context);
+}
+
+/* ls_reader_created reads when a contact began, from its row. */
+TimestampTz
+ls_reader_created(LsModel *model, TupleTableSlot *slot)
+{
+	TimestampTz created;
+	Datum		value;
+	bool		isnull;
+
+	if (model->created_attno == InvalidAttrNumber)
+		return DT_NOBEGIN;
+	value = slot_getattr(slot, model->created_attno, &isnull);
+	if (isnull || !ls_instant(value, model->created_type, model->tz, &created))
+		return DT_NOBEGIN;
+	return created;
+}

@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * reader.h
+ *		Rows of event tables, contact table and score table, by contact.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_READER_H
+#define LEADSCORE_READER_H
+
+#include "postgres.h"
+
+#include "access/htup.h"
+#include "executor/tuptable.h"
+
+#include "rules.h"
+
+#define LS_READ_EVENTS		0x01
+#define LS_READ_CONTACTS	0x02
+#define LS_READ_SCORES		0x04
+
+typedef struct LsReaderSpec
+{
+	LsModel    *model;
+	int			what;			/* LS_READ_... */
+	int			source;			/* index, or -1: all */
+	Oid			relation;		/* one below the source's, or invalid */
+	bool		one;			/* only the rows of one contact ... */
+	Datum		contact;		/* ... namely of this one */
+} LsReaderSpec;
+
+typedef struct LsReader LsReader;
+
+extern LsReader *ls_reader_open(const LsReaderSpec *spec);
+extern bool ls_reader_next(LsReader *reader, Datum *contact);
+extern bool ls_reader_event(LsReader *reader, LsEvent *event);
+extern TupleTableSlot *ls_reader_contact(LsReader *reader, ExprContext **econtext);
+extern HeapTuple ls_reader_score(LsReader *reader, TupleDesc *desc);
+extern void ls_reader_close(LsReader *reader);
+extern TimestampTz ls_reader_created(LsModel *model, TupleTableSlot *slot);
+
+#endif							/* LEADSCORE_READER_H */

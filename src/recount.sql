@@ -1,0 +1,11 @@
+CREATE FUNCTION leadscore.refresh(model text DEFAULT NULL) RETURNS bigint
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'ls_refresh_model';
+COMMENT ON FUNCTION leadscore.refresh(text) IS
+	'writes the scores that time or rules have changed, now and in this session; NULL: of every model of yours. Returns how many contacts';
+
+CREATE FUNCTION leadscore.rescore(model text) RETURNS bigint
+	LANGUAGE c VOLATILE STRICT
+	AS 'MODULE_PATHNAME', 'ls_rescore_model';
+COMMENT ON FUNCTION leadscore.rescore(text) IS
+	'counts every contact of a model anew from the events. Returns how many contacts there are';

@@ -1,0 +1,357 @@
+/*-------------------------------------------------------------------------
+ *
+ * replay.c
+ *		The score from the events alone: what verify compares with.
+ *
+ * Written from the meaning of a score (docs/reference.md) and not from the
+ * engine: of the rest it uses only which rules a row matches, and the formulas
+ * of decay.  It keeps every matching event and goes through all of them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "replay.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* What a rule matched */
+typedef struct Matched
+{
+	TimestampTz at;
+	int64		bucket;			/* of bucketed rules */
+	double		weight;
+} Matched;
+
+typedef struct Matches
+{
+	int			n;
+	int			room;
+	Matched    *events;
+} Matches;
+
+struct LsReplay
+{
+	LsModel    *model;
+	MemoryContext context;
+	bool		known;			/* there is a row of the contact somewhere */
+	TimestampTz created_at;
+	int			nall;			/* all events of the contact */
+	int			roomall;
+	TimestampTz *all;
+	Matches    *matches;		/* by rule */
+	bool	   *holds;			/* by rule: profile rules */
+	double	   *weights;
+};
+
+static double
+bounded(double value)
+{
+	return ls_clamp(value, -DBL_MAX, DBL_MAX);
+}
+
+/* ls_replay_clear forgets a contact, before the next. */
+void
+ls_replay_clear(LsReplay *replay)
+{
+	int			n = Max(1, replay->model->nrules);
+	MemoryContext old;
+
+	MemoryContextReset(replay->context);
+	old = MemoryContextSwitchTo(replay->context);
+	replay->known = false;
+	replay->created_at = DT_NOBEGIN;
+	replay->nall = replay->roomall = 0;
+	replay->all = NULL;
+	replay->matches = palloc0(sizeof(Matches) * n);
+	replay->holds = palloc0(sizeof(bool) * n);
+	replay->weights = palloc0(sizeof(double) * n);
+	MemoryContextSwitchTo(old);
+}
+
+LsReplay *
+ls_replay_make(LsModel *model)
+{
+	LsReplay   *replay = palloc0(sizeof(LsReplay));
+
+	replay->model = model;
+	replay->context = AllocSetContextCreate(CurrentMemoryContext,
+											"leadscore replay",
+											ALLOCSET_DEFAULT_SIZES);
+	ls_replay_clear(replay);
+	return replay;
+}
+
+static void
+keep_event(LsReplay *replay, const LsEvent *event)
+{
+	if (replay->nall >= replay->roomall)
+	{
+		replay->roomall = Max(16, replay->roomall * 2);
+		replay->all = replay->all ?
+			repalloc_huge(replay->all, sizeof(TimestampTz) * replay->roomall) :
+			palloc(sizeof(TimestampTz) * replay->roomall);
+	}
+	replay->all[replay->nall++] = event->at;
+	for (int i = 0; i < event->nmatches; i++)
+	{
+		Matches    *matches = &replay->matches[event->matches[i].rule - replay->model->rules];
+
+		if (matches->n >= matches->room)
+		{
+			matches->room = Max(8, matches->room * 2);
+			matches->events = matches->events ?
+				repalloc_huge(matches->events, sizeof(Matched) * matches->room) :
+				palloc(sizeof(Matched) * matches->room);
+		}
+		matches->events[matches->n].at = event->at;
+		matches->events[matches->n].bucket = event->matches[i].rule->bucketed ?
+			ls_rule_bucket(replay->model, event->matches[i].rule, event->at) : 0;
+		matches->events[matches->n++].weight = event->matches[i].weight;
+	}
+}
+
+/* ls_replay_read takes up what a reader has of a contact. */
+void
+ls_replay_read(LsReplay *replay, LsReader *reader, Datum contact)
+{
+	LsModel    *model = replay->model;
+	MemoryContext old = MemoryContextSwitchTo(replay->context);
+	ExprContext *econtext;
+	TupleTableSlot *slot = ls_reader_contact(reader, &econtext);
+	LsEvent		event;
+
+	if (slot)
+	{
+		replay->known = true;
+		replay->created_at = ls_reader_created(model, slot);
+		for (int i = 0; i < model->nrules; i++)
+			if (model->rules[i].kind == LS_PROFILE)
+				replay->holds[i] = ls_profile_match(model, &model->rules[i], contact,
+													econtext, &replay->weights[i]);
+	}
+	while (ls_reader_event(reader, &event))
+	{
+		replay->known = true;
+		keep_event(replay, &event);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* ls_replay_contact reads one contact.  False if nothing is known of it. */
+bool
+ls_replay_contact(LsReplay *replay, Datum contact)
+{
+	LsReaderSpec spec = {replay->model, LS_READ_EVENTS | LS_READ_CONTACTS, -1,
+	InvalidOid, true, contact};
+	LsReader   *reader = ls_reader_open(&spec);
+	Datum		found;
+
+	ls_replay_clear(replay);
+	while (ls_reader_next(reader, &found))
+		ls_replay_read(replay, reader, found);
+	ls_reader_close(reader);
+	return replay->known;
+}
+
+bool
+ls_replay_known(const LsReplay *replay)
+{
+	return replay->known;
+}
+
+/* ---------- the meaning of a score ---------- */
+
+static int64
+age_of(const LsRule *rule, const Matched *event, TimestampTz t, int64 bucket)
+{
+	if (!rule->bucketed)
+		return t - event->at;
+	return Max(0, bucket - event->bucket) * rule->period;
+}
+
+/* in the order of time; by period first, as clocks that are set back repeat */
+static int
+by_period_and_instant(const void *a, const void *b)
+{
+	const Matched *x = a;
+	const Matched *y = b;
+
+	if (x->bucket != y->bucket)
+		return x->bucket > y->bucket ? 1 : -1;
+	return (x->at > y->at) - (x->at < y->at);
+}
+
+static void
+add_points(LsContribution *c, LsSum *sum, double points)
+{
+	ls_sum_add(sum, points);
+	c->size = bounded(c->size + fabs(points));
+}
+
+/*
+ * sum_events adds up points x w x d(age), within each period to its limit.
+ */
+static void
+sum_events(const LsRule *rule, Matches *matches, TimestampTz t, int64 bucket,
+		   LsContribution *c)
+{
+	LsSum		sum = {0, 0};
+	LsSum		in_period = {0, 0};
+
+	for (int i = 0; i < matches->n; i++)
+	{
+		Matched    *event = &matches->events[i];
+		int64		age = age_of(rule, event, t, bucket);
+		double		factor = ls_decay(&rule->decay, Max(0, age));
+
+		if (event->at <= t && !(rule->time_frame > 0 && age >= rule->time_frame))
+		{
+			if (isinf(rule->max_per_period))
+				add_points(c, &sum, bounded(rule->points * event->weight * factor));
+			else
+				ls_sum_add(&in_period, rule->points * event->weight);
+		}
+		if (isinf(rule->max_per_period) ||
+			(i + 1 < matches->n && matches->events[i + 1].bucket == event->bucket))
+			continue;
+		add_points(c, &sum, factor * ls_clamp(ls_sum_value(&in_period),
+											  -rule->max_per_period,
+											  rule->max_per_period));
+		in_period = (LsSum) {0, 0};
+	}
+	c->raw = ls_sum_value(&sum);
+}
+
+static void
+replay_event(LsModel *model, const LsRule *rule, Matches *matches, TimestampTz t,
+			 LsContribution *c)
+{
+	int64		bucket = rule->bucketed ? ls_rule_bucket(model, rule, t) : 0;
+	Matched    *latest = NULL;
+
+	if (matches->n > 1)
+		qsort(matches->events, matches->n, sizeof(Matched), by_period_and_instant);
+	for (int i = 0; i < matches->n; i++)
+	{
+		Matched    *event = &matches->events[i];
+
+		if (event->at > t)
+			continue;
+		c->last_match = Max(c->last_match, event->at);
+		if (rule->time_frame > 0 && age_of(rule, event, t, bucket) >= rule->time_frame)
+			continue;
+		c->matched++;
+		if (latest == NULL || event->at > latest->at)
+			latest = event;
+	}
+	if (latest == NULL || c->matched < rule->at_least)
+		return;
+	c->in_force = true;
+	if (!rule->once)
+	{
+		sum_events(rule, matches, t, bucket, c);
+		return;
+	}
+	c->raw = rule->points * ls_decay(&rule->decay, age_of(rule, latest, t, bucket));
+	c->size = fabs(c->raw);
+}
+
+static void
+replay_absence(LsReplay *replay, const LsRule *rule, Matches *matches,
+			   TimestampTz t, LsContribution *c)
+{
+	TimestampTz beginning = replay->created_at;
+	TimestampTz since;
+
+	if (beginning == DT_NOBEGIN)
+	{
+		TimestampTz earliest = DT_NOEND;
+
+		for (int i = 0; i < replay->nall; i++)
+			earliest = Min(earliest, replay->all[i]);
+		if (earliest > t)
+			return;
+		beginning = earliest;
+	}
+	for (int i = 0; i < matches->n; i++)
+		if (matches->events[i].at <= t)
+			c->last_match = Max(c->last_match, matches->events[i].at);
+	since = Max(Max(beginning, c->last_match), rule->events_from);
+	if (t >= rule->events_before || t <= since)
+		return;
+	c->matched = (t - since) / rule->idle;
+	c->in_force = c->matched > 0;
+	c->raw = !c->in_force ? 0 : rule->once ? rule->points :
+		bounded(rule->points * (double) c->matched);
+	c->size = fabs(c->raw);
+}
+
+/* replay_rule gives what one rule contributes at t. */
+static LsContribution
+replay_rule(LsReplay *replay, int i, TimestampTz t)
+{
+	LsModel    *model = replay->model;
+	LsRule	   *rule = &model->rules[i];
+	LsContribution c = {0};
+
+	c.last_match = DT_NOBEGIN;
+	if (rule->skip || !rule->enabled)
+		return c;
+	if (rule->kind == LS_PROFILE)
+	{
+		c.in_force = replay->holds[i];
+		c.matched = c.in_force ? 1 : 0;
+		c.raw = c.in_force ? bounded(rule->points * replay->weights[i]) : 0;
+		c.size = fabs(c.raw);
+	}
+	else if (rule->kind == LS_ABSENCE)
+		replay_absence(replay, rule, &replay->matches[i], t, &c);
+	else
+		replay_event(model, rule, &replay->matches[i], t, &c);
+	c.points = ls_clamp(c.raw, -rule->max_points, rule->max_points);
+	return c;
+}
+
+/* ls_replay_rules gives what every rule contributes at t. */
+LsContribution *
+ls_replay_rules(LsReplay *replay, TimestampTz t)
+{
+	LsContribution *all = palloc(sizeof(LsContribution) *
+								 Max(1, replay->model->nrules));
+
+	for (int i = 0; i < replay->model->nrules; i++)
+		all[i] = replay_rule(replay, i, t);
+	return all;
+}
+
+/* ls_replay_score gives the score at t, and how much went into it. */
+double
+ls_replay_score(LsReplay *replay, TimestampTz t, double *size)
+{
+	LsModel    *model = replay->model;
+	LsContribution *all = ls_replay_rules(replay, t);
+	LsSum		score = {0, 0};
+
+	*size = 0;
+	for (int c = 0; c < model->ncategories; c++)
+	{
+		LsCategory *category = &model->categories[c];
+		LsSum		sum = {0, 0};
+
+		for (int i = 0; i < model->nrules; i++)
+		{
+			if (model->rules[i].category != c)
+				continue;
+			ls_sum_add(&sum, all[i].points);
+			*size = bounded(*size + all[i].size);
+		}
+		ls_sum_add(&score, bounded(category->weight *
+								   ls_clamp(ls_sum_value(&sum), category->min_points,
+											category->max_points)));
+	}
+	pfree(all);
+	return ls_clamp(ls_sum_value(&score), model->min_score, model->max_score);
+}

@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * replay.h
+ *		The score from the events alone: what verify compares with.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_REPLAY_H
+#define LEADSCORE_REPLAY_H
+
+#include "postgres.h"
+
+#include "evaluate.h"
+#include "reader.h"
+#include "rules.h"
+
+typedef struct LsReplay LsReplay;
+
+extern LsReplay *ls_replay_make(LsModel *model);
+extern void ls_replay_clear(LsReplay *replay);
+extern void ls_replay_read(LsReplay *replay, LsReader *reader, Datum contact);
+extern bool ls_replay_contact(LsReplay *replay, Datum contact);
+extern bool ls_replay_known(const LsReplay *replay);
+extern double ls_replay_score(LsReplay *replay, TimestampTz t, double *size);
+extern LsContribution *ls_replay_rules(LsReplay *replay, TimestampTz t);
+
+#endif							/* LEADSCORE_REPLAY_H */

@@ -1,0 +1,799 @@
+/*-------------------------------------------------------------------------
+ *
+ * rules.c
+ *		Models compiled from the catalog, and the session's cache of them.
+ *
+ * A compiled model is kept under its name and rules version.  Versions come
+ * from a sequence, so one is never another's; a reader gets the version that
+ * its snapshot sees, a writer the newest.  What else a compiled model depends
+ * on (the tables' columns, the functions in expressions) makes it stale: an
+ * invalidation of any of its relations sets a flag, and the next to ask for
+ * the model compiles it anew.  A model in use is never freed: users count.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rules.h"
+
+#include <math.h>
+
+#include "access/relation.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "leadscore.h"
+#include "store.h"
+
+static List *cache = NIL;		/* of LsModel, in CacheMemoryContext */
+
+/*
+ * Relations invalidated while a model is being loaded, which may have been
+ * read before or after the change.  Too many to note means all.
+ */
+#define MAX_NOTED 32
+static int	loading = 0;
+static int	nnoted = 0;
+static Oid	noted[MAX_NOTED];
+
+/* Where a model is being loaded from, handed down while it is compiled */
+typedef struct Load
+{
+	LsModel    *model;
+	LsModelRow *row;
+	Snapshot	snapshot;
+} Load;
+
+/* ---------- what the rows of lead_rule mean ---------- */
+
+static int64
+usec(const Interval *interval)
+{
+	int64		result;
+
+	if (interval == NULL || !ls_interval_usec(interval, &result))
+		return 0;
+	return result;
+}
+
+static LsKind
+kind_of(const char *kind)
+{
+	if (strcmp(kind, "absence") == 0)
+		return LS_ABSENCE;
+	if (strcmp(kind, "profile") == 0)
+		return LS_PROFILE;
+	if (strcmp(kind, "sequence") == 0)
+		return LS_SEQUENCE;
+	return LS_EVENT;
+}
+
+static LsDecayKind
+decay_of(const char *decay)
+{
+	if (strcmp(decay, "half_life") == 0)
+		return LS_DECAY_HALF_LIFE;
+	if (strcmp(decay, "linear") == 0)
+		return LS_DECAY_LINEAR;
+	if (strcmp(decay, "step") == 0)
+		return LS_DECAY_STEP;
+	return LS_DECAY_NONE;
+}
+
+/*
+ * ls_rule_derive fills in what follows from a rule's own columns; what needs
+ * the model (category, source, expressions) is left alone.
+ */
+void
+ls_rule_derive(const LsRuleRow *row, LsRule *rule)
+{
+	rule->rule_id = row->rule_id;
+	rule->kind = kind_of(row->kind);
+	rule->points = row->points;
+	rule->enabled = row->enabled;
+	rule->disqualifies = row->disqualifies;
+	rule->at_least = row->at_least;
+	rule->once = row->award ? strcmp(row->award, "once") == 0 :
+		row->at_least > 1 || rule->kind == LS_ABSENCE;
+	rule->decay.kind = decay_of(row->decay);
+	rule->decay.interval = usec(row->decay_interval);
+	rule->decay.keep = row->decay_keep;
+	rule->time_frame = usec(row->time_frame);
+	rule->max_points = row->max_points_null ? INFINITY : row->max_points;
+	rule->max_per_period = row->max_per_period_null ? INFINITY : row->max_per_period;
+	rule->idle = usec(row->idle);
+	rule->events_from = row->events_from;
+	rule->events_before = row->events_before;
+	rule->version = row->counted_version;
+
+	rule->bucketed = (rule->kind == LS_EVENT || rule->kind == LS_SEQUENCE) &&
+		(rule->time_frame > 0 || !isinf(rule->max_per_period) ||
+		 rule->decay.kind == LS_DECAY_LINEAR || rule->decay.kind == LS_DECAY_STEP);
+	if (rule->bucketed)
+	{
+		rule->period = row->period ? usec(row->period) :
+			ls_default_period(&rule->decay, rule->time_frame);
+		if (rule->period <= 0)
+			return;
+		rule->local = rule->period >= LS_DAY;
+		rule->span = ls_span_periods(ls_span(&rule->decay, rule->time_frame),
+									 rule->period);
+		rule->frame = ls_span_periods(rule->time_frame, rule->period);
+	}
+}
+
+static void
+sign_text(StringInfo to, const char *value)
+{
+	if (value)
+		appendStringInfo(to, "%zu:%s,", strlen(value), value);
+	else
+		appendStringInfoString(to, "-,");
+}
+
+/*
+ * ls_rule_signature says what a rule's slots depend on: rules of the same
+ * signature match the same rows and keep the same sums, so that a change of
+ * anything else needs no events.
+ */
+char *
+ls_rule_signature(const LsRuleRow *row)
+{
+	LsRule		rule = {0};
+	StringInfoData s;
+
+	ls_rule_derive(row, &rule);
+	initStringInfo(&s);
+	sign_text(&s, row->kind);
+	sign_text(&s, rule.kind == LS_PROFILE ? NULL : row->source);
+	sign_text(&s, row->event);
+	sign_text(&s, row->condition);
+	sign_text(&s, row->weight);
+	appendStringInfo(&s, INT64_FORMAT "," INT64_FORMAT ",%d,%d,",
+					 rule.events_from, rule.events_before,
+					 rule.once, rule.bucketed);
+	if (rule.bucketed)
+		appendStringInfo(&s, INT64_FORMAT "," INT64_FORMAT ",",
+						 rule.period, rule.span);
+	/* a sum that is held decayed depends on how, and so does what is folded */
+	if (rule.bucketed ? rule.span == 0 : rule.decay.kind != LS_DECAY_NONE)
+		appendStringInfo(&s, "%d," INT64_FORMAT ",%.17g,", rule.decay.kind,
+						 rule.decay.interval, rule.decay.keep);
+	if (rule.bucketed && rule.span == 0 && !isinf(rule.max_per_period))
+		appendStringInfo(&s, "%.17g,%.17g,", rule.points, rule.max_per_period);
+	return s.data;
+}
+
+/* ---------- compiling ---------- */
+
+static void
+need_columns(Bitmapset **columns, LsExpr *expr)
+{
+	if (expr == NULL)
+		return;
+	if (expr->attno != 0)
+		*columns = bms_add_member(*columns, expr->attno -
+								  FirstLowInvalidHeapAttributeNumber);
+	*columns = bms_add_members(*columns, expr->columns);
+}
+
+static ErrorData *
+simple_error(int code, const char *message)
+{
+	ErrorData  *error = palloc0(sizeof(ErrorData));
+
+	error->elevel = ERROR;
+	error->sqlerrcode = code;
+	error->message = pstrdup(message);
+	return error;
+}
+
+static LsExpr *
+compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
+		const char *where, ErrorData **error)
+{
+	LsExprSpec	spec = {0};
+
+	spec.use = use;
+	spec.rel = rel;
+	spec.text = text;
+	spec.role = model->owner;
+	spec.where = where;
+	return ls_expr_try_compile(&spec, model->context, error);
+}
+
+static LsExpr *
+compile_column(LsModel *model, Relation rel, const char *column, Oid type,
+			   ErrorData **error)
+{
+	LsExprSpec	spec = {0};
+
+	spec.use = LS_EXPR_COLUMN;
+	spec.rel = rel;
+	spec.text = column;
+	spec.role = model->owner;
+	spec.where = psprintf("column \"%s\" of table \"%s\"", column,
+						  RelationGetRelationName(rel));
+	spec.type = type;
+	spec.collation = type == model->key.type ? model->key.collation : InvalidOid;
+	return ls_expr_try_compile(&spec, model->context, error);
+}
+
+/*
+ * time_column finds a column with instants: timestamptz, timestamp or date,
+ * or a domain over one.
+ */
+static AttrNumber
+time_column(Relation rel, const char *column, Oid *type)
+{
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel), column);
+
+	if (attno <= 0)
+		return InvalidAttrNumber;
+	*type = getBaseType(get_atttype(RelationGetRelid(rel), attno));
+	if (*type != TIMESTAMPTZOID && *type != TIMESTAMPOID && *type != DATEOID)
+		return InvalidAttrNumber;
+	return attno;
+}
+
+static void
+load_source(Load *load, LsSourceRow *row, LsSource *source)
+{
+	LsModel    *model = load->model;
+	Relation	rel = try_relation_open(row->relation, AccessShareLock);
+
+	source->name = row->source;
+	source->relation = row->relation;
+	source->contact_column = row->contact;
+	source->time_column = row->occurred_at;
+	source->event_column = row->event;
+	source->tz = row->time_zone ? pg_tzset(row->time_zone) : model->tz;
+	if (source->tz == NULL)
+		source->tz = model->tz;
+	if (rel == NULL)
+	{
+		source->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
+									  "its table does not exist any more");
+		return;
+	}
+	source->contact = compile_column(model, rel, row->contact, model->key.type,
+									 &source->broken);
+	if (source->contact && row->event)
+		source->event = compile_column(model, rel, row->event, TEXTOID,
+									   &source->broken);
+	source->time_attno = time_column(rel, row->occurred_at, &source->time_type);
+	if (source->time_attno == InvalidAttrNumber)
+		source->broken = simple_error(ERRCODE_UNDEFINED_COLUMN,
+									  psprintf("column \"%s\" with the time of events does not exist any more",
+											   row->occurred_at));
+	else
+		source->columns = bms_add_member(source->columns, source->time_attno -
+										 FirstLowInvalidHeapAttributeNumber);
+	need_columns(&source->columns, source->contact);
+	need_columns(&source->columns, source->event);
+	relation_close(rel, AccessShareLock);
+}
+
+/* load_rule compiles the expressions of a rule against the table it reads. */
+static void
+load_rule(Load *load, LsRuleRow *row, LsRule *rule)
+{
+	LsModel    *model = load->model;
+	LsSource   *source = NULL;
+	Oid			relid;
+	Relation	rel;
+
+	rule->name = row->name;
+	rule->event = row->event;
+	ls_rule_derive(row, rule);
+	rule->category = -1;
+	for (int i = 0; i < model->ncategories; i++)
+		if (strcmp(model->categories[i].name, row->category) == 0)
+			rule->category = i;
+	rule->source = -1;
+	if (row->source)
+	{
+		source = ls_source_by_name(model, row->source);
+		if (source)
+			rule->source = source - model->sources;
+	}
+	rule->skip = rule->version == 0 || rule->kind == LS_SEQUENCE;
+	if ((rule->bucketed && rule->period <= 0) ||
+		(rule->kind == LS_ABSENCE && rule->idle <= 0) ||
+		(rule->decay.kind != LS_DECAY_NONE && rule->decay.interval <= 0))
+		rule->broken = simple_error(ERRCODE_INVALID_PARAMETER_VALUE,
+									"one of its intervals is not greater than 0");
+	if (rule->category < 0 || (row->source && source == NULL) ||
+		(source && source->broken))
+		rule->broken = simple_error(ERRCODE_UNDEFINED_OBJECT,
+									"its source is not attached");
+	if (rule->broken)
+		rule->skip = true;
+	if (rule->broken || (row->condition == NULL && row->weight == NULL) ||
+		(source == NULL && rule->kind != LS_PROFILE))
+		return;
+
+	relid = rule->kind == LS_PROFILE ? model->contacts : source->relation;
+	rel = try_relation_open(relid, AccessShareLock);
+	if (rel != NULL && row->condition)
+		rule->condition = compile(model, rel, LS_EXPR_CONDITION, row->condition,
+								  psprintf("condition of rule \"%s\" of model \"%s\"",
+										   row->name, model->name),
+								  &rule->broken);
+	if (rel != NULL && row->weight && !rule->broken)
+		rule->weight = compile(model, rel, LS_EXPR_WEIGHT, row->weight,
+							   psprintf("weight of rule \"%s\" of model \"%s\"",
+										row->name, model->name),
+							   &rule->broken);
+	if (rel == NULL)
+		rule->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
+									"its table does not exist any more");
+	else
+		relation_close(rel, AccessShareLock);
+	if (rule->broken)
+		rule->skip = true;
+	need_columns(source ? &source->columns : &model->contact_columns, rule->condition);
+	need_columns(source ? &source->columns : &model->contact_columns, rule->weight);
+}
+
+static void
+load_categories(Load *load)
+{
+	LsModel    *model = load->model;
+	List	   *rows = ls_category_rows(model->name, load->snapshot);
+	List	   *grades = ls_grade_rows(model->name, load->snapshot);
+	ListCell   *lc,
+			   *gc;
+
+	model->categories = palloc0(sizeof(LsCategory) * Max(1, list_length(rows)));
+	foreach(lc, rows)
+	{
+		LsCategoryRow *row = lfirst(lc);
+		LsCategory *category = &model->categories[model->ncategories++];
+
+		category->name = row->category;
+		category->weight = row->weight;
+		category->min_points = row->min_points;
+		category->max_points = row->max_points;
+		category->grades = palloc0(sizeof(char *) * Max(1, list_length(grades)));
+		category->grade_min = palloc0(sizeof(double) * Max(1, list_length(grades)));
+		foreach(gc, grades)
+		{
+			LsGradeRow *grade = lfirst(gc);
+
+			if (strcmp(grade->category, row->category) != 0)
+				continue;
+			category->grades[category->ngrades] = grade->grade;
+			category->grade_min[category->ngrades++] = grade->min_points;
+		}
+	}
+}
+
+static void
+load_stages(Load *load, Relation contacts)
+{
+	LsModel    *model = load->model;
+	List	   *rows = ls_stage_rows(model->name, load->snapshot);
+	char	  **names = palloc(sizeof(char *) * (model->ncategories + 1));
+	ListCell   *lc;
+
+	names[0] = "score";
+	for (int i = 0; i < model->ncategories; i++)
+		names[i + 1] = model->categories[i].name;
+
+	model->stages = palloc0(sizeof(LsStage) * Max(1, list_length(rows)));
+	foreach(lc, rows)
+	{
+		LsStageRow *row = lfirst(lc);
+		LsStage    *stage = &model->stages[model->nstages++];
+		LsExprSpec	spec = {0};
+
+		stage->name = row->stage;
+		stage->position = row->position;
+		stage->enter_at = row->enter_at;
+		stage->sticky = row->sticky;
+		stage->leave_below = row->leave_below;
+		if (row->leave_below_null)
+			stage->leave_below = isinf(row->enter_at) ? row->enter_at :
+				row->enter_at - Min(model->max_drift, fabs(row->enter_at) / 2);
+		if (row->condition == NULL || contacts == NULL)
+			continue;
+		spec.use = LS_EXPR_CONDITION;
+		spec.rel = contacts;
+		spec.text = row->condition;
+		spec.role = model->owner;
+		spec.where = psprintf("condition of stage \"%s\" of model \"%s\"",
+							  row->stage, model->name);
+		spec.nvariables = model->ncategories + 1;
+		spec.variables = names;
+		stage->condition = ls_expr_try_compile(&spec, model->context, &stage->broken);
+		need_columns(&model->contact_columns, stage->condition);
+		if (stage->condition && !bms_is_empty(stage->condition->columns))
+			model->stages_read_contact = true;
+	}
+}
+
+static void
+load_contacts(Load *load, Relation contacts)
+{
+	LsModel    *model = load->model;
+
+	if (contacts == NULL)
+	{
+		model->contacts_broken = simple_error(ERRCODE_UNDEFINED_TABLE,
+											  "the contact table does not exist any more");
+		return;
+	}
+	model->contact_key = compile_column(model, contacts, model->key_column,
+										model->key.type, &model->contacts_broken);
+	need_columns(&model->contact_columns, model->contact_key);
+	if (model->created_column)
+	{
+		model->created_attno = time_column(contacts, model->created_column,
+										   &model->created_type);
+		if (model->created_attno != InvalidAttrNumber)
+			model->contact_columns = bms_add_member(model->contact_columns,
+													model->created_attno -
+													FirstLowInvalidHeapAttributeNumber);
+	}
+}
+
+static void
+load_rules(Load *load)
+{
+	LsModel    *model = load->model;
+	List	   *rows = ls_rule_rows(model->name, load->snapshot);
+	ListCell   *lc;
+
+	model->rules = palloc0(sizeof(LsRule) * Max(1, list_length(rows)));
+	model->absences = palloc0(sizeof(LsRule *) * Max(1, list_length(rows)));
+	model->profiles = palloc0(sizeof(LsRule *) * Max(1, list_length(rows)));
+	foreach(lc, rows)
+	{
+		LsRule	   *rule = &model->rules[model->nrules++];
+
+		load_rule(load, lfirst(lc), rule);
+		if (rule->kind == LS_ABSENCE)
+			model->absences[model->nabsences++] = rule;
+		if (rule->kind == LS_PROFILE)
+			model->profiles[model->nprofiles++] = rule;
+	}
+}
+
+/*
+ * ls_source_index sorts a source's rules by the event that they name, so that
+ * a row looks at those that may match it and no others.
+ */
+void
+ls_source_index(LsModel *model, LsSource *source)
+{
+	MemoryContext old = MemoryContextSwitchTo(model->context);
+	int			mine = source - model->sources;
+	LsRule	  **named = palloc(sizeof(LsRule *) * Max(1, model->nrules));
+	int			nnamed = 0;
+
+	source->anonymous = palloc(sizeof(LsRule *) * Max(1, model->nrules));
+	source->nanonymous = 0;
+	for (int i = 0; i < model->nrules; i++)
+	{
+		LsRule	   *rule = &model->rules[i];
+
+		if (rule->skip || rule->kind == LS_PROFILE ||
+			(rule->source != mine && rule->source != -1))
+			continue;
+		if (rule->event == NULL)
+			source->anonymous[source->nanonymous++] = rule;
+		else if (source->event)
+			named[nnamed++] = rule;
+	}
+	source->by_event = ls_event_index(model, named, nnamed);
+	source->max_matches = source->nanonymous + nnamed;
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * ls_model_load compiles a model from the rows that a snapshot sees; the
+ * caller owns it.  NULL if there is none of the name.
+ */
+LsModel *
+ls_model_load(const char *name, Snapshot snapshot)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "leadscore model",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	LsModelRow *row = ls_model_row(name, snapshot);
+	LsModel    *model;
+	Load		load;
+	Relation	contacts;
+	List	   *sources;
+	ListCell   *lc;
+	Oid			type,
+				collation;
+	int32		typmod;
+
+	if (row == NULL)
+	{
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(context);
+		return NULL;
+	}
+	model = palloc0(sizeof(LsModel));
+	model->context = context;
+	model->name = row->model;
+	model->owner = row->owner;
+	model->contacts = row->contacts;
+	model->score_table = ls_score_table(name, false);
+	model->key_column = row->key;
+	model->created_column = row->created_at;
+	model->tz = pg_tzset(row->time_zone);
+	if (model->tz == NULL)
+		model->tz = pg_tzset("GMT");
+	model->max_drift = row->max_drift;
+	model->max_drift_ratio = row->max_drift_ratio;
+	model->min_score = row->min_score;
+	model->max_score = row->max_score;
+	model->enabled = row->enabled;
+	model->version = row->rules_version;
+	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
+	ls_key_type(type, collation, &model->key);
+
+	load.model = model;
+	load.row = row;
+	load.snapshot = snapshot;
+	load_categories(&load);
+	contacts = try_relation_open(model->contacts, AccessShareLock);
+	load_contacts(&load, contacts);
+	load_stages(&load, contacts);
+	if (contacts)
+		relation_close(contacts, AccessShareLock);
+
+	sources = ls_source_rows(name, snapshot);
+	model->sources = palloc0(sizeof(LsSource) * Max(1, list_length(sources)));
+	foreach(lc, sources)
+		load_source(&load, lfirst(lc), &model->sources[model->nsources++]);
+	load_rules(&load);
+	for (int i = 0; i < model->nsources; i++)
+		ls_source_index(model, &model->sources[i]);
+	MemoryContextSwitchTo(old);
+	return model;
+}
+
+/* ---------- the cache ---------- */
+
+static bool
+expressions_valid(LsModel *model)
+{
+	for (int i = 0; i < model->nrules; i++)
+	{
+		LsRule	   *rule = &model->rules[i];
+
+		if ((rule->condition && !ls_expr_valid(rule->condition)) ||
+			(rule->weight && !ls_expr_valid(rule->weight)))
+			return false;
+	}
+	for (int i = 0; i < model->nstages; i++)
+		if (model->stages[i].condition &&
+			!ls_expr_valid(model->stages[i].condition))
+			return false;
+	return true;
+}
+
+static void
+free_plan(struct _SPI_plan *plan)
+{
+	if (plan)
+		SPI_freeplan(plan);
+}
+
+static void
+free_expr(LsExpr *expr)
+{
+	if (expr)
+		ls_expr_free(expr);
+}
+
+static void
+free_model(LsModel *model)
+{
+	for (int i = 0; i < model->nrules; i++)
+	{
+		free_expr(model->rules[i].condition);
+		free_expr(model->rules[i].weight);
+	}
+	for (int i = 0; i < model->nstages; i++)
+		free_expr(model->stages[i].condition);
+	for (int i = 0; i < model->nsources; i++)
+	{
+		free_expr(model->sources[i].contact);
+		free_expr(model->sources[i].event);
+		free_plan(model->sources[i].by_contact);
+	}
+	free_expr(model->contact_key);
+	free_plan(model->contact_by_key);
+	ls_store_free_plans(model);
+	MemoryContextDelete(model->context);
+}
+
+static void
+sweep(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, cache)
+	{
+		LsModel    *model = lfirst(lc);
+
+		if (model->stale && model->refcount == 0 && model->pins == 0)
+		{
+			cache = foreach_delete_current(cache, lc);
+			free_model(model);
+		}
+	}
+}
+
+/* depends_on tells whether a model was compiled from a relation. */
+static bool
+depends_on(LsModel *model, Oid relation)
+{
+	if (relation == InvalidOid || relation == model->score_table ||
+		relation == model->contacts)
+		return true;
+	for (int i = 0; i < model->nsources; i++)
+		if (model->sources[i].relation == relation)
+			return true;
+	return false;
+}
+
+/*
+ * load_current loads a model, again where one of its relations changed
+ * meanwhile: an invalidation that comes while loading must not be lost.
+ */
+static LsModel *
+load_current(const char *name, Snapshot snapshot)
+{
+	for (int attempt = 0;; attempt++)
+	{
+		LsModel    *model;
+		bool		changed;
+
+		if (loading++ == 0)
+			nnoted = 0;
+		model = ls_model_load(name, snapshot);
+		loading--;
+		changed = nnoted > MAX_NOTED;
+		for (int i = 0; model && i < nnoted && !changed; i++)
+			changed = depends_on(model, noted[i]);
+		if (model == NULL || !changed || attempt == 8)
+			return model;
+		free_model(model);
+	}
+}
+
+/*
+ * ls_model_acquire gives the compiled model that a snapshot sees, NULL being
+ * the newest; NULL if there is none of the name.  To be released.
+ */
+LsModel *
+ls_model_acquire(const char *name, Snapshot snapshot)
+{
+	LsModelRow *row = ls_model_row(name, snapshot);
+	LsModel    *model;
+	MemoryContext old;
+	ListCell   *lc;
+
+	if (row == NULL)
+		return NULL;
+	foreach(lc, cache)
+	{
+		model = lfirst(lc);
+		if (model->stale || strcmp(model->name, name) != 0 ||
+			model->version != row->rules_version)
+			continue;
+		if (!expressions_valid(model))
+		{
+			model->stale = true;
+			continue;
+		}
+		model->refcount++;
+		return model;
+	}
+	sweep();
+
+	model = load_current(name, snapshot);
+	if (model == NULL)
+		return NULL;
+	MemoryContextSetParent(model->context, CacheMemoryContext);
+	old = MemoryContextSwitchTo(CacheMemoryContext);
+	cache = lappend(cache, model);
+	MemoryContextSwitchTo(old);
+	model->refcount++;
+	return model;
+}
+
+/* ls_model_release ends a use; a model that was loaded, not acquired, ends. */
+void
+ls_model_release(LsModel *model)
+{
+	if (list_member_ptr(cache, model))
+		model->refcount--;
+	else
+		free_model(model);
+}
+
+/* ls_rules_forget marks what depends on a relation; it reads nothing. */
+void
+ls_rules_forget(Oid relation)
+{
+	ListCell   *lc;
+
+	if (loading > 0 && (nnoted >= MAX_NOTED || relation == InvalidOid))
+		nnoted = MAX_NOTED + 1;
+	else if (loading > 0)
+		noted[nnoted++] = relation;
+	foreach(lc, cache)
+	{
+		LsModel    *model = lfirst(lc);
+
+		if (depends_on(model, relation))
+			model->stale = true;
+	}
+}
+
+/*
+ * ls_rules_end_transaction drops the uses that an error left behind, and
+ * failures that were never reported.
+ */
+void
+ls_rules_end_transaction(void)
+{
+	ListCell   *lc;
+
+	loading = 0;
+	foreach(lc, cache)
+	{
+		LsModel    *model = lfirst(lc);
+
+		model->refcount = 0;
+		if (model->nfailing == 0)
+			continue;
+		for (int i = 0; i < model->nrules; i++)
+			model->rules[i].failures = 0;
+		model->nfailing = 0;
+	}
+}
+
+/* ls_rule_by_version finds the rule whose slot has this version, or NULL. */
+LsRule *
+ls_rule_by_version(LsModel *model, int64 version)
+{
+	int			low = 0,
+				high = model->nrules - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+		LsRule	   *rule = &model->rules[middle];
+
+		if (rule->version == version)
+			return rule;
+		if (rule->version < version)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return NULL;
+}
+
+LsSource *
+ls_source_by_name(LsModel *model, const char *name)
+{
+	for (int i = 0; i < model->nsources; i++)
+		if (strcmp(model->sources[i].name, name) == 0)
+			return &model->sources[i];
+	return NULL;
+}

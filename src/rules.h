@@ -1,0 +1,234 @@
+/*-------------------------------------------------------------------------
+ *
+ * rules.h
+ *		Compiled models: what a score sheet means, ready to be applied to rows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_RULES_H
+#define LEADSCORE_RULES_H
+
+#include "postgres.h"
+
+#include "access/attmap.h"
+#include "executor/tuptable.h"
+#include "pgtime.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "decay.h"
+#include "expression.h"
+
+typedef enum LsKind
+{
+	LS_EVENT,
+	LS_ABSENCE,
+	LS_SEQUENCE,
+	LS_PROFILE
+} LsKind;
+
+typedef struct LsRule
+{
+	int64		rule_id;
+	char	   *name;
+	LsKind		kind;
+	int			category;		/* index */
+	int			source;			/* index, or -1: every source, or none */
+	char	   *event;			/* NULL: any */
+	LsExpr	   *condition;		/* NULL: always */
+	LsExpr	   *weight;			/* NULL: 1 */
+	double		points;
+	bool		once;
+	bool		enabled;
+	bool		disqualifies;
+	int64		at_least;
+	LsDecay		decay;
+	bool		bucketed;
+	bool		local;			/* buckets lie in the model's time zone */
+	int64		period;
+	int64		time_frame;		/* 0: none */
+	int64		span;			/* 0: none; else in periods */
+	int64		frame;			/* 0: none; time_frame in periods */
+	double		max_points;		/* infinity: none */
+	double		max_per_period; /* infinity: none */
+	int64		idle;
+	TimestampTz events_from;
+	TimestampTz events_before;
+	int64		version;		/* of what it matches: key of its slot; 0: none */
+	bool		skip;			/* matches no row: uncounted, broken, not asked */
+	ErrorData  *broken;			/* why it could not be compiled */
+	int64		failures;		/* not yet reported, with the first of them */
+	int			failure_code;
+	char	   *failure;
+	char	   *failed_contact;
+	TimestampTz recorded_at;	/* when failures were last written down */
+} LsRule;
+
+typedef struct LsName
+{
+	const char *data;
+	int			len;
+} LsName;
+
+typedef struct LsEventName
+{
+	LsName		name;
+	uint32		hash;
+	char		status;			/* simplehash */
+	int			nrules;
+	LsRule	  **rules;
+} LsEventName;
+
+typedef struct LsSource
+{
+	char	   *name;
+	Oid			relation;
+	char	   *contact_column;
+	char	   *time_column;
+	char	   *event_column;	/* NULL: none */
+	pg_tz	   *tz;
+	LsExpr	   *contact;		/* of the key's type */
+	LsExpr	   *event;			/* text, or NULL */
+	AttrNumber	time_attno;
+	Oid			time_type;
+	struct lsevent_hash *by_event;	/* rules that name an event */
+	int			nanonymous;		/* rules that do not */
+	LsRule	  **anonymous;
+	int			max_matches;
+	Bitmapset  *columns;		/* attribute numbers that rules need */
+	ErrorData  *broken;
+	bool		unread;			/* nothing of it is wanted at present */
+	struct _SPI_plan *by_contact;	/* the reader's kept plan */
+} LsSource;
+
+typedef struct LsCategory
+{
+	char	   *name;
+	double		weight;
+	double		min_points;
+	double		max_points;
+	int			ngrades;		/* ascending */
+	double	   *grade_min;
+	char	  **grades;
+} LsCategory;
+
+typedef struct LsStage
+{
+	char	   *name;
+	int32		position;
+	double		enter_at;
+	double		leave_below;
+	bool		sticky;
+	LsExpr	   *condition;
+	ErrorData  *broken;
+} LsStage;
+
+/* The type of a model's contacts: the base type where the key is a domain. */
+typedef struct LsKeyType
+{
+	Oid			type;
+	Oid			collation;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	Oid			eq_operator;
+	Oid			lt_operator;
+	Oid			opfamily;
+	FmgrInfo	cmp;
+	FmgrInfo	hash;
+	FmgrInfo	output;
+} LsKeyType;
+
+typedef struct LsModel
+{
+	MemoryContext context;
+	int			refcount;		/* uses in this transaction */
+	int			pins;			/* tables that capture has prepared */
+	bool		stale;
+	char	   *name;
+	Oid			owner;
+	Oid			contacts;
+	Oid			score_table;
+	char	   *key_column;
+	char	   *created_column; /* NULL: none */
+	AttrNumber	key_attno;
+	AttrNumber	created_attno;
+	Oid			created_type;
+	ErrorData  *contacts_broken;
+	pg_tz	   *tz;
+	double		max_drift;
+	double		max_drift_ratio;
+	double		min_score;
+	double		max_score;
+	bool		enabled;
+	int64		version;
+	LsKeyType	key;
+	LsExpr	   *contact_key;	/* key column of the contact table */
+	int			ncategories;
+	LsCategory *categories;
+	int			nsources;
+	LsSource   *sources;
+	int			nrules;
+	LsRule	   *rules;			/* ascending by version */
+	int			nabsences;
+	LsRule	  **absences;		/* rules that count where nothing happened */
+	int			nprofiles;
+	LsRule	  **profiles;
+	int			nfailing;		/* rules with failures to report */
+	bool		broken_reported;
+	int			nstages;
+	LsStage    *stages;			/* ascending by position */
+	bool		stages_read_contact;
+	Bitmapset  *contact_columns;	/* that profile rules and stages need */
+	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
+	struct LsStorePlans *store; /* the store's kept plans */
+} LsModel;
+
+/* One row of a source, seen by the rules */
+typedef struct LsMatch
+{
+	LsRule	   *rule;
+	double		weight;
+} LsMatch;
+
+typedef struct LsEvent
+{
+	Datum		contact;
+	TimestampTz at;
+	int			nmatches;
+	LsMatch    *matches;		/* room for the source's max_matches */
+} LsEvent;
+
+extern LsModel *ls_model_acquire(const char *name, Snapshot snapshot);
+extern LsModel *ls_model_load(const char *name, Snapshot snapshot);
+extern void ls_model_release(LsModel *model);
+extern void ls_rules_forget(Oid relation);
+extern void ls_rules_end_transaction(void);
+
+extern void ls_rule_derive(const LsRuleRow *row, LsRule *rule);
+extern char *ls_rule_signature(const LsRuleRow *row);
+extern bool ls_source_match(LsModel *model, LsSource *source,
+							TupleTableSlot *slot, ExprContext *econtext,
+							LsEvent *event);
+extern bool ls_profile_match(LsModel *model, LsRule *rule, Datum contact,
+							 ExprContext *econtext, double *weight);
+extern struct lsevent_hash *ls_event_index(LsModel *model, LsRule **rules,
+										   int nrules);
+extern LsRule *ls_rule_by_version(LsModel *model, int64 version);
+extern LsSource *ls_source_by_name(LsModel *model, const char *name);
+extern void ls_source_index(LsModel *model, LsSource *source);
+extern void ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error,
+						   Datum contact);
+extern void ls_rules_report(LsModel *model);
+extern int64 ls_local_time(TimestampTz t, pg_tz *tz);
+extern bool ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t);
+extern int64 ls_rule_bucket(const LsModel *model, const LsRule *rule,
+							TimestampTz t);
+
+extern int	ls_key_compare(LsKeyType *key, Datum a, Datum b);
+extern uint32 ls_key_hash(LsKeyType *key, Datum value);
+extern char *ls_key_text(LsKeyType *key, Datum value);
+extern void ls_key_type(Oid type, Oid collation, LsKeyType *key);
+extern bool ls_key_convert(LsKeyType *key, Datum value, Oid type, Datum *out);
+
+#endif							/* LEADSCORE_RULES_H */

@@ -1,0 +1,461 @@
+/*-------------------------------------------------------------------------
+ *
+ * score.c
+ *		What users ask: score, explain, replay, verify, the live view.
+ *
+ * All of it is read with the snapshot of the asking statement: state, rules
+ * and events alike, so that inside a transaction the answers show what its own
+ * changes would do.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+#include "utils/typcache.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "evaluate.h"
+#include "leadscore.h"
+#include "reader.h"
+#include "replay.h"
+#include "rules.h"
+#include "state.h"
+#include "store.h"
+
+PG_FUNCTION_INFO_V1(ls_score);
+PG_FUNCTION_INFO_V1(ls_replay);
+PG_FUNCTION_INFO_V1(ls_explain);
+PG_FUNCTION_INFO_V1(ls_verify);
+PG_FUNCTION_INFO_V1(ls_live);
+PG_FUNCTION_INFO_V1(ls_state_text);
+
+#define EXPLAIN_COLUMNS 8
+#define VERIFY_COLUMNS 4
+
+/* The model that a function was asked about last, under the same snapshot */
+typedef struct Asked
+{
+	char	   *name;
+	LsModel    *model;
+	uint64		transaction;
+	CommandId	command;
+	uint64		completions;
+} Asked;
+
+static const char *const kind_names[] = {"event", "absence", "sequence", "profile"};
+
+static void
+check_may_read(LsModel *model, const char *also)
+{
+	Oid			other = also ? ls_table_oid(also, true) : InvalidOid;
+
+	if (pg_class_aclcheck(model->score_table, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return;
+	if (OidIsValid(other) &&
+		pg_class_aclcheck(other, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return;
+	aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
+				   get_rel_name(model->score_table));
+}
+
+/*
+ * asked_model gives the model that the asking statement sees.  Calls of one
+ * statement find it at once; it is held until the transaction ends.
+ */
+static LsModel *
+asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	Asked	   *asked = fcinfo->flinfo->fn_extra;
+	LsModel    *model;
+
+	if (asked && asked->transaction == ls_transaction_number() &&
+		asked->command == snapshot->curcid &&
+		asked->completions == snapshot->snapXactCompletionCount &&
+		!asked->model->stale && strcmp(asked->name, name) == 0)
+		return asked->model;
+
+	model = ls_model_acquire(name, snapshot);
+	if (model == NULL)
+	{
+		(void) ls_model_row_for(name, GetUserId());
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model \"%s\" does not exist", name)));
+	}
+	check_may_read(model, also);
+	asked = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(Asked));
+	asked->name = MemoryContextStrdup(fcinfo->flinfo->fn_mcxt, name);
+	asked->model = model;
+	asked->transaction = ls_transaction_number();
+	asked->command = snapshot->curcid;
+	asked->completions = snapshot->snapXactCompletionCount;
+	fcinfo->flinfo->fn_extra = asked;
+	return model;
+}
+
+/* asked_contact turns the argument for a contact into the key's type. */
+static Datum
+asked_contact(FunctionCallInfo fcinfo, LsModel *model)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	Datum		contact;
+
+	if (!OidIsValid(type))
+		type = TEXTOID;
+	if (!ls_key_convert(&model->key, PG_GETARG_DATUM(1), type, &contact))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("contacts of model \"%s\" are of type %s, not %s",
+						model->name, format_type_be(model->key.type),
+						format_type_be(type))));
+	return contact;
+}
+
+static TimestampTz
+asked_instant(FunctionCallInfo fcinfo)
+{
+	TimestampTz at;
+
+	if (PG_ARGISNULL(2))
+		return ls_statement_clock();
+	at = PG_GETARG_TIMESTAMPTZ(2);
+	if (TIMESTAMP_NOT_FINITE(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a score has no value at an infinite instant")));
+	return at;
+}
+
+/*
+ * from_state tells whether the state knows the score at an instant: not what
+ * was before the last event.  It is advanced to the instant.
+ */
+static bool
+from_state(LsModel *model, LsScoreRow *row, TimestampTz at)
+{
+	if (row->state.events > 0 && at < row->state.last)
+		return false;
+	ls_state_advance(model, &row->state, at);
+	return true;
+}
+
+/* ls_score is leadscore.score(). */
+Datum
+ls_score(PG_FUNCTION_ARGS)
+{
+	LsModel    *model;
+	Datum		contact;
+	TimestampTz at;
+	LsScoreRow	row;
+	LsReplay   *replay;
+	double		score,
+				size;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	model = asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	contact = asked_contact(fcinfo, model);
+	at = asked_instant(fcinfo);
+	if (!ls_store_read(model, contact, &row))
+		PG_RETURN_NULL();
+	if (from_state(model, &row, at))
+	{
+		LsScore    *result = ls_score_make(model, false);
+
+		ls_evaluate(model, &row.state, at, result);
+		PG_RETURN_FLOAT8(result->score);
+	}
+	replay = ls_replay_make(model);
+	(void) ls_replay_contact(replay, contact);
+	score = ls_replay_score(replay, at, &size);
+	ls_rules_report(model);
+	PG_RETURN_FLOAT8(score);
+}
+
+/* ls_replay is leadscore.replay(). */
+Datum
+ls_replay(PG_FUNCTION_ARGS)
+{
+	LsModel    *model;
+	TimestampTz at;
+	LsReplay   *replay;
+	double		score,
+				size;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	model = asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	at = asked_instant(fcinfo);
+	replay = ls_replay_make(model);
+	if (!ls_replay_contact(replay, asked_contact(fcinfo, model)))
+		PG_RETURN_NULL();
+	score = ls_replay_score(replay, at, &size);
+	ls_rules_report(model);
+	PG_RETURN_FLOAT8(score);
+}
+
+static void
+explain_rule(ReturnSetInfo *result, LsModel *model, LsRule *rule,
+			 const LsContribution *c)
+{
+	Datum		values[EXPLAIN_COLUMNS];
+	bool		nulls[EXPLAIN_COLUMNS] = {0};
+
+	values[0] = Int64GetDatum(rule->rule_id);
+	values[1] = CStringGetTextDatum(rule->name);
+	nulls[2] = rule->category < 0;
+	values[2] = nulls[2] ? 0 :
+		CStringGetTextDatum(model->categories[rule->category].name);
+	values[3] = CStringGetTextDatum(kind_names[rule->kind]);
+	values[4] = Int64GetDatum(c->matched);
+	nulls[5] = c->last_match == DT_NOBEGIN;
+	values[5] = TimestampTzGetDatum(c->last_match);
+	values[6] = Float8GetDatum(c->raw);
+	values[7] = Float8GetDatum(c->points);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static int
+by_category_and_id(const void *a, const void *b)
+{
+	const LsRule *x = *(LsRule *const *) a;
+	const LsRule *y = *(LsRule *const *) b;
+
+	if (x->category != y->category)
+		return x->category - y->category;
+	return (x->rule_id > y->rule_id) - (x->rule_id < y->rule_id);
+}
+
+/* ls_explain is leadscore.explain(): one row a rule. */
+Datum
+ls_explain(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	LsModel    *model;
+	Datum		contact;
+	TimestampTz at;
+	LsScoreRow	row;
+	LsContribution *all;
+	LsRule	  **rules;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	model = asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	contact = asked_contact(fcinfo, model);
+	at = asked_instant(fcinfo);
+	if (!ls_store_read(model, contact, &row))
+		PG_RETURN_NULL();
+	if (from_state(model, &row, at))
+	{
+		LsScore    *score = ls_score_make(model, true);
+
+		ls_evaluate(model, &row.state, at, score);
+		all = score->contributions;
+	}
+	else
+	{
+		LsReplay   *replay = ls_replay_make(model);
+
+		(void) ls_replay_contact(replay, contact);
+		all = ls_replay_rules(replay, at);
+		ls_rules_report(model);
+	}
+	rules = palloc(sizeof(LsRule *) * Max(1, model->nrules));
+	for (int i = 0; i < model->nrules; i++)
+		rules[i] = &model->rules[i];
+	qsort(rules, model->nrules, sizeof(LsRule *), by_category_and_id);
+	for (int i = 0; i < model->nrules; i++)
+		explain_rule(result, model, rules[i], &all[rules[i] - model->rules]);
+	PG_RETURN_NULL();
+}
+
+/*
+ * verify_contact compares a stored row with the events, and reports where they
+ * differ.
+ */
+static void
+verify_contact(ReturnSetInfo *result, LsModel *model, LsReplay *replay,
+			   Datum contact, const LsScoreRow *row)
+{
+	Datum		values[VERIFY_COLUMNS];
+	bool		nulls[VERIFY_COLUMNS] = {0};
+	bool		known = ls_replay_known(replay);
+	double		replayed = 0,
+				size = 0;
+
+	if (known)
+		replayed = ls_replay_score(replay, row ? row->scored_at : ls_statement_clock(),
+								   &size);
+	if ((row == NULL && !known) ||
+		(row && known && fabs(row->score - replayed) <= 1e-9 * Max(1.0, size)))
+		return;
+	values[0] = CStringGetTextDatum(ls_key_text(&model->key, contact));
+	nulls[1] = row == NULL;
+	values[1] = row ? Float8GetDatum(row->score) : 0;
+	nulls[2] = !known;
+	values[2] = Float8GetDatum(replayed);
+	values[3] = CStringGetTextDatum(row && row->rules_version != model->version ?
+									"pending" : "wrong");
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* ls_verify is leadscore.verify(): no rows are the proof. */
+Datum
+ls_verify(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	LsModel    *model = asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	LsReaderSpec spec = {model, LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES,
+	-1, InvalidOid, false, 0};
+	MemoryContext context;
+	LsReplay   *replay;
+	LsReader   *reader;
+	Datum		contact;
+
+	InitMaterializedSRF(fcinfo, 0);
+	replay = ls_replay_make(model);
+	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore verify",
+									ALLOCSET_DEFAULT_SIZES);
+	reader = ls_reader_open(&spec);
+	while (ls_reader_next(reader, &contact))
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		TupleDesc	desc;
+		HeapTuple	tuple = ls_reader_score(reader, &desc);
+		LsScoreRow	row;
+
+		CHECK_FOR_INTERRUPTS();
+		if (tuple)
+		{
+			Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+			bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+
+			heap_deform_tuple(tuple, desc, values, nulls);
+			ls_store_row(model, values, nulls, &row);
+		}
+		ls_replay_clear(replay);
+		ls_replay_read(replay, reader, contact);
+		verify_contact(result, model, replay, contact, tuple ? &row : NULL);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	ls_reader_close(reader);
+	ls_rules_report(model);
+	PG_RETURN_NULL();
+}
+
+/*
+ * ls_live evaluates a row of a score table at an instant and gives it back:
+ * what the views live_<model> show.
+ */
+Datum
+ls_live(PG_FUNCTION_ARGS)
+{
+	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(0);
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
+											  HeapTupleHeaderGetTypMod(header));
+	Oid			relation = get_typ_typrelid(HeapTupleHeaderGetTypeId(header));
+	char	   *name = OidIsValid(relation) ? get_rel_name(relation) : NULL;
+	HeapTupleData tuple;
+	HeapTuple	evaluated;
+	LsModel    *model;
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+
+	if (name == NULL || strncmp(name, "score_", 6) != 0 ||
+		relation != ls_score_table(name + 6, true))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("this is not a row of a score table")));
+	model = asked_model(fcinfo, name + 6, psprintf("live_%s", name + 6));
+	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = header;
+	heap_deform_tuple(&tuple, desc, values, nulls);
+	ls_store_live(model, values, nulls,
+				  PG_ARGISNULL(1) ? ls_statement_clock() : PG_GETARG_TIMESTAMPTZ(1));
+	evaluated = heap_form_tuple(desc, values, nulls);
+	ReleaseTupleDesc(desc);
+	PG_RETURN_DATUM(HeapTupleGetDatum(evaluated));
+}
+
+static void
+show_sum(StringInfo out, const LsSum *sum)
+{
+	appendStringInfo(out, "%.17g", sum->hi);
+	if (sum->lo != 0)
+		appendStringInfo(out, "%+.9g", sum->lo);
+}
+
+static void
+show_slot(StringInfo out, const LsSlot *slot)
+{
+	appendStringInfo(out, "\nslot " INT64_FORMAT ": %lld events",
+					 slot->version, (long long) slot->count);
+	if (slot->last != DT_NOBEGIN)
+		appendStringInfo(out, ", last %s", timestamptz_to_str(slot->last));
+	appendStringInfoString(out, ", sum ");
+	show_sum(out, &slot->sum);
+	for (int i = 0; i < slot->nbuckets; i++)
+	{
+		appendStringInfo(out, "\n  period " INT64_FORMAT ": %lld events, sum ",
+						 slot->buckets[i].bucket, (long long) slot->buckets[i].count);
+		show_sum(out, &slot->buckets[i].sum);
+	}
+	for (int i = 0; i < slot->nfolded; i++)
+	{
+		appendStringInfo(out, "\n  up to period " INT64_FORMAT ", phase " INT64_FORMAT
+						 ": %lld events, sum ", slot->folded_to,
+						 slot->folded[i].bucket, (long long) slot->folded[i].count);
+		show_sum(out, &slot->folded[i].sum);
+	}
+	for (int i = 0; i < slot->nfuture; i++)
+		appendStringInfo(out, "\n  later, at %s: weight %.17g",
+						 timestamptz_to_str(slot->future[i].at),
+						 slot->future[i].weight);
+}
+
+/* ls_state_text is leadscore.state_text(): a state as a person reads it. */
+Datum
+ls_state_text(PG_FUNCTION_ARGS)
+{
+	LsState		state;
+	StringInfoData out;
+
+	ls_state_decode(PG_GETARG_BYTEA_PP(0), &state);
+	initStringInfo(&out);
+	appendStringInfo(&out, "format %d, %s", LS_STATE_FORMAT,
+					 state.has_contact ? "contact" : "no contact");
+	if (state.created_at != DT_NOBEGIN)
+		appendStringInfo(&out, " created at %s", timestamptz_to_str(state.created_at));
+	appendStringInfo(&out, ", %lld events", (long long) state.events);
+	if (state.events > 0)
+	{
+		appendStringInfo(&out, ", first %s", timestamptz_to_str(state.first));
+		appendStringInfo(&out, ", last %s", timestamptz_to_str(state.last));
+	}
+	if (state.nfuture > 0)
+		appendStringInfo(&out, ", %d dated later", state.nfuture);
+	if (state.prior_stage)
+		appendStringInfo(&out, ", stage before disqualification %s", state.prior_stage);
+	for (int i = 0; i < state.nslots; i++)
+		show_slot(&out, &state.slots[i]);
+	PG_RETURN_TEXT_P(cstring_to_text(out.data));
+}

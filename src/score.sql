@@ -1,0 +1,77 @@
+-- Two overloads each: a contact is given in the key's own type, or as text.
+
+CREATE FUNCTION leadscore.score(model text, contact anyelement, at timestamptz DEFAULT NULL)
+	RETURNS float8
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'ls_score';
+COMMENT ON FUNCTION leadscore.score(text, anyelement, timestamptz) IS
+	'the exact score of a contact at an instant, past or future; NULL for an unknown contact';
+CREATE FUNCTION leadscore.score(model text, contact text, at timestamptz DEFAULT NULL)
+	RETURNS float8
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'ls_score';
+COMMENT ON FUNCTION leadscore.score(text, text, timestamptz) IS
+	'the exact score of a contact at an instant, past or future; NULL for an unknown contact';
+
+CREATE FUNCTION leadscore.replay(model text, contact anyelement, at timestamptz DEFAULT NULL)
+	RETURNS float8
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'ls_replay';
+COMMENT ON FUNCTION leadscore.replay(text, anyelement, timestamptz) IS
+	'the score of a contact computed from the raw events alone';
+CREATE FUNCTION leadscore.replay(model text, contact text, at timestamptz DEFAULT NULL)
+	RETURNS float8
+	LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'ls_replay';
+COMMENT ON FUNCTION leadscore.replay(text, text, timestamptz) IS
+	'the score of a contact computed from the raw events alone';
+
+CREATE FUNCTION leadscore.explain(model text, contact anyelement, at timestamptz DEFAULT NULL,
+		OUT rule_id bigint, OUT name text, OUT category text, OUT kind text,
+		OUT matched bigint, OUT last_match timestamptz, OUT raw float8, OUT points float8)
+	RETURNS SETOF record
+	LANGUAGE c STABLE ROWS 20
+	AS 'MODULE_PATHNAME', 'ls_explain';
+COMMENT ON FUNCTION leadscore.explain(text, anyelement, timestamptz) IS
+	'what each rule contributes to a contact''s score at an instant';
+CREATE FUNCTION leadscore.explain(model text, contact text, at timestamptz DEFAULT NULL,
+		OUT rule_id bigint, OUT name text, OUT category text, OUT kind text,
+		OUT matched bigint, OUT last_match timestamptz, OUT raw float8, OUT points float8)
+	RETURNS SETOF record
+	LANGUAGE c STABLE ROWS 20
+	AS 'MODULE_PATHNAME', 'ls_explain';
+COMMENT ON FUNCTION leadscore.explain(text, text, timestamptz) IS
+	'what each rule contributes to a contact''s score at an instant';
+
+CREATE FUNCTION leadscore.verify(model text,
+		OUT contact text, OUT stored float8, OUT replayed float8, OUT status text)
+	RETURNS SETOF record
+	LANGUAGE c STABLE STRICT ROWS 10
+	AS 'MODULE_PATHNAME', 'ls_verify';
+COMMENT ON FUNCTION leadscore.verify(text) IS
+	'contacts whose stored score is not what the raw events give; no rows are the proof that all are right';
+
+CREATE FUNCTION leadscore.state_text(state bytea) RETURNS text
+	LANGUAGE c STABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'ls_state_text';
+COMMENT ON FUNCTION leadscore.state_text(bytea) IS
+	'the state of a contact as a person reads it';
+
+CREATE FUNCTION leadscore._live(contact anyelement, at timestamptz) RETURNS anyelement
+	LANGUAGE c STABLE STRICT
+	AS 'MODULE_PATHNAME', 'ls_live';
+COMMENT ON FUNCTION leadscore._live(anyelement, timestamptz) IS
+	'a row of a score table as it is at an instant: for the views live_<model>';
+
+CREATE VIEW leadscore.rule_errors AS
+	SELECT model, rule_id, name, max(failed_at) AS last_failed_at,
+		   sum(failures) AS failures,
+		   (array_agg(sqlstate ORDER BY failed_at DESC))[1] AS sqlstate,
+		   (array_agg(message ORDER BY failed_at DESC))[1] AS message,
+		   (array_agg(contact ORDER BY failed_at DESC))[1] AS contact
+	  FROM leadscore.lead_rule_error
+	 WHERE leadscore._may_manage(model)
+	 GROUP BY model, rule_id, name;
+COMMENT ON VIEW leadscore.rule_errors IS
+	'rules that failed and were skipped: how often, when last, why, and on whose row';
+GRANT SELECT ON leadscore.rule_errors TO PUBLIC;

@@ -1,0 +1,835 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.c
+ *		Accumulators of events: adding, merging, folding, and their bytes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "state.h"
+
+#include <math.h>
+
+#include "access/detoast.h"
+#include "lib/stringinfo.h"
+
+/* flags of a state */
+#define HAS_CONTACT		0x01
+#define HAS_CREATED		0x02
+#define HAS_EVENTS		0x04
+#define HAS_FUTURE		0x08
+#define HAS_PRIOR		0x10
+
+/* flags of a slot: how its sum is written, and what follows */
+#define SUM_MASK		0x03
+#define SLOT_LAST		0x04
+#define SLOT_BUCKETS	0x08
+#define SLOT_FOLDED		0x10
+#define SLOT_FUTURE		0x20
+
+/* how a sum is written */
+#define SUM_ZERO		0
+#define SUM_COUNT		1		/* it equals the count */
+#define SUM_HI			2
+#define SUM_HI_LO		3
+
+/* ls_state_init makes the state of no events. */
+void
+ls_state_init(LsState *state)
+{
+	memset(state, 0, sizeof(LsState));
+	state->created_at = DT_NOBEGIN;
+	state->first = DT_NOEND;
+	state->last = DT_NOBEGIN;
+}
+
+/* ls_state_slot finds a rule's slot, or makes one. */
+LsSlot *
+ls_state_slot(LsState *state, int64 version, bool create)
+{
+	int			low = 0,
+				high = state->nslots;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (state->slots[middle].version < version)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < state->nslots && state->slots[low].version == version)
+		return &state->slots[low];
+	if (!create)
+		return NULL;
+
+	if (state->nslots >= state->maxslots)
+	{
+		state->maxslots = state->maxslots ? state->maxslots * 2 : 8;
+		state->slots = state->slots ?
+			repalloc(state->slots, sizeof(LsSlot) * state->maxslots) :
+			palloc(sizeof(LsSlot) * state->maxslots);
+	}
+	memmove(&state->slots[low + 1], &state->slots[low],
+			sizeof(LsSlot) * (state->nslots - low));
+	state->nslots++;
+	memset(&state->slots[low], 0, sizeof(LsSlot));
+	state->slots[low].version = version;
+	state->slots[low].last = DT_NOBEGIN;
+	return &state->slots[low];
+}
+
+/* ls_state_remove forgets a rule's slot. */
+void
+ls_state_remove(LsState *state, int64 version)
+{
+	LsSlot	   *slot = ls_state_slot(state, version, false);
+	int			at;
+
+	if (slot == NULL)
+		return;
+	at = slot - state->slots;
+	memmove(slot, slot + 1, sizeof(LsSlot) * (state->nslots - at - 1));
+	state->nslots--;
+}
+
+/* ls_rule_needs_buckets: a count and the latest do without. */
+bool
+ls_rule_needs_buckets(const LsRule *rule)
+{
+	return rule->bucketed && !(rule->once && rule->time_frame == 0);
+}
+
+/*
+ * ls_slot_phases: for step decay, buckets whose numbers differ by a multiple
+ * of this lose their worth at the same instants.
+ */
+int64
+ls_slot_phases(const LsRule *rule)
+{
+	return rule->decay.kind == LS_DECAY_STEP ?
+		Max(1, rule->decay.interval / rule->period) : 1;
+}
+
+/*
+ * ls_bucket_points gives what a bucket brings before its decay: points, where
+ * a limit applies to each period, else the weights that points will multiply.
+ */
+double
+ls_bucket_points(const LsRule *rule, const LsBucket *bucket)
+{
+	double		weight = ls_sum_value(&bucket->sum);
+
+	if (isinf(rule->max_per_period))
+		return weight;
+	return ls_clamp(rule->points * weight,
+					-rule->max_per_period, rule->max_per_period);
+}
+
+static LsBucket *
+find_bucket(LsSlot *slot, int64 bucket)
+{
+	int			low = 0,
+				high = slot->nbuckets;
+
+	/* events mostly come in their order */
+	if (high > 0 && slot->buckets[high - 1].bucket < bucket)
+		low = high;
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (slot->buckets[middle].bucket < bucket)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < slot->nbuckets && slot->buckets[low].bucket == bucket)
+		return &slot->buckets[low];
+
+	if (slot->nbuckets >= slot->maxbuckets)
+	{
+		slot->maxbuckets = slot->maxbuckets ? slot->maxbuckets * 2 : 4;
+		slot->buckets = slot->buckets ?
+			repalloc(slot->buckets, sizeof(LsBucket) * slot->maxbuckets) :
+			palloc(sizeof(LsBucket) * slot->maxbuckets);
+	}
+	memmove(&slot->buckets[low + 1], &slot->buckets[low],
+			sizeof(LsBucket) * (slot->nbuckets - low));
+	slot->nbuckets++;
+	memset(&slot->buckets[low], 0, sizeof(LsBucket));
+	slot->buckets[low].bucket = bucket;
+	return &slot->buckets[low];
+}
+
+/*
+ * align brings a half-life sum held at one event's landmark to another's.
+ */
+static void
+align(const LsRule *rule, LsSum *sum, TimestampTz from, TimestampTz to)
+{
+	ls_sum_shift(sum, ls_floor_div(to, rule->decay.interval) -
+				 ls_floor_div(from, rule->decay.interval));
+}
+
+static void
+add_decaying(const LsRule *rule, LsSlot *slot, TimestampTz at, const LsSum *sum)
+{
+	LsSum		grown = *sum;
+
+	if (slot->last == DT_NOBEGIN)
+		slot->sum = grown;
+	else if (at > slot->last)
+	{
+		align(rule, &slot->sum, slot->last, at);
+		ls_sum_merge(&slot->sum, &grown);
+	}
+	else
+	{
+		align(rule, &grown, at, slot->last);
+		ls_sum_merge(&slot->sum, &grown);
+	}
+}
+
+/* add_to_slot counts one event of weight w. */
+static void
+add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w)
+{
+	if (ls_rule_needs_buckets(rule))
+	{
+		LsBucket   *bucket = find_bucket(slot, ls_rule_bucket(model, rule, at));
+
+		bucket->count++;
+		if (!rule->once)
+			ls_sum_add(&bucket->sum, w);
+	}
+	else if (!rule->once && rule->kind != LS_ABSENCE)
+	{
+		if (rule->decay.kind == LS_DECAY_HALF_LIFE)
+		{
+			LsSum		grown = {0, 0};
+
+			ls_sum_add(&grown, w * ls_half_life_rise(at, rule->decay.interval));
+			add_decaying(rule, slot, at, &grown);
+		}
+		else
+			ls_sum_add(&slot->sum, w);
+	}
+	slot->count++;
+	slot->last = Max(slot->last, at);
+}
+
+static void
+add_future(LsSlot *slot, TimestampTz at, double weight)
+{
+	int			i;
+
+	slot->future = slot->future ?
+		repalloc(slot->future, sizeof(LsFuture) * (slot->nfuture + 1)) :
+		palloc(sizeof(LsFuture));
+	for (i = slot->nfuture; i > 0 && slot->future[i - 1].at > at; i--)
+		slot->future[i] = slot->future[i - 1];
+	slot->future[i].at = at;
+	slot->future[i].weight = weight;
+	slot->nfuture++;
+}
+
+static void
+add_future_event(LsState *state, TimestampTz at)
+{
+	int			i;
+
+	state->future = state->future ?
+		repalloc(state->future, sizeof(TimestampTz) * (state->nfuture + 1)) :
+		palloc(sizeof(TimestampTz));
+	for (i = state->nfuture; i > 0 && state->future[i - 1] > at; i--)
+		state->future[i] = state->future[i - 1];
+	state->future[i] = at;
+	state->nfuture++;
+}
+
+static void
+add_event(LsState *state, TimestampTz at)
+{
+	state->events++;
+	state->first = Min(state->first, at);
+	state->last = Max(state->last, at);
+}
+
+/* ls_state_add counts an event, or lets it wait where it is dated later. */
+void
+ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
+			 TimestampTz now)
+{
+	bool		later = event->at > now;
+
+	if (later)
+		add_future_event(state, event->at);
+	else
+		add_event(state, event->at);
+	for (int i = 0; i < event->nmatches; i++)
+	{
+		const LsMatch *match = &event->matches[i];
+		LsSlot	   *slot = ls_state_slot(state, match->rule->version, true);
+
+		if (later)
+			add_future(slot, event->at, match->weight);
+		else
+			add_to_slot(model, match->rule, slot, event->at, match->weight);
+	}
+}
+
+/* ls_state_advance counts what was dated later than the clock and is not now. */
+void
+ls_state_advance(LsModel *model, LsState *state, TimestampTz now)
+{
+	int			due = 0;
+
+	while (due < state->nfuture && state->future[due] <= now)
+		add_event(state, state->future[due++]);
+	state->nfuture -= due;
+	if (due > 0)
+		memmove(state->future, state->future + due,
+				sizeof(TimestampTz) * state->nfuture);
+	for (int i = 0; i < state->nslots; i++)
+	{
+		LsSlot	   *slot = &state->slots[i];
+		LsRule	   *rule;
+
+		if (slot->nfuture == 0 || slot->future[0].at > now)
+			continue;
+		rule = ls_rule_by_version(model, slot->version);
+		for (due = 0; due < slot->nfuture && slot->future[due].at <= now; due++)
+			if (rule)
+				add_to_slot(model, rule, slot, slot->future[due].at,
+							slot->future[due].weight);
+		slot->nfuture -= due;
+		memmove(slot->future, slot->future + due,
+				sizeof(LsFuture) * slot->nfuture);
+	}
+}
+
+/* phase_of numbers the phase of a bucket. */
+static int64
+phase_of(const LsRule *rule, int64 bucket)
+{
+	int64		phases = ls_slot_phases(rule);
+
+	return bucket - ls_floor_div(bucket, phases) * phases;
+}
+
+/* fold_bucket adds a bucket to the sum of its phase. */
+static void
+fold_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
+{
+	int64		phase = phase_of(rule, bucket->bucket);
+	int64		held = slot->folded_to -
+		phase_of(rule, slot->folded_to - phase);
+	LsBucket   *folded = NULL;
+
+	Assert(held >= bucket->bucket);
+	for (int i = 0; i < slot->nfolded; i++)
+		if (slot->folded[i].bucket == phase)
+			folded = &slot->folded[i];
+	if (folded == NULL)
+	{
+		slot->folded = slot->folded ?
+			repalloc(slot->folded, sizeof(LsBucket) * (slot->nfolded + 1)) :
+			palloc(sizeof(LsBucket));
+		folded = &slot->folded[slot->nfolded++];
+		memset(folded, 0, sizeof(LsBucket));
+		folded->bucket = phase;
+	}
+	folded->count += bucket->count;
+	ls_sum_add(&folded->sum, ls_bucket_points(rule, bucket) *
+			   ls_decay(&rule->decay, (held - bucket->bucket) * rule->period));
+}
+
+/* fold_to moves the bucket at which folded sums are held. */
+static void
+fold_to(const LsRule *rule, LsSlot *slot, int64 to)
+{
+	for (int i = 0; i < slot->nfolded; i++)
+	{
+		int64		phase = slot->folded[i].bucket;
+		int64		from_held = slot->folded_to -
+			phase_of(rule, slot->folded_to - phase);
+		int64		to_held = to - phase_of(rule, to - phase);
+
+		ls_sum_scale(&slot->folded[i].sum,
+					 ls_decay(&rule->decay, (to_held - from_held) * rule->period));
+	}
+	slot->folded_to = to;
+}
+
+/* fold_slot drops buckets out of the span, or folds those that are far back. */
+static void
+fold_slot(const LsRule *rule, LsSlot *slot)
+{
+	int64		newest;
+	int			old = 0;
+
+	if (slot->nbuckets == 0)
+		return;
+	newest = slot->buckets[slot->nbuckets - 1].bucket;
+	while (newest - slot->buckets[old].bucket >=
+		   (rule->span > 0 ? rule->span : LS_MAX_PERIODS + 1))
+		old++;
+	if (old == 0)
+		return;
+	if (rule->span == 0)
+	{
+		fold_to(rule, slot, slot->buckets[old - 1].bucket);
+		for (int i = 0; i < old; i++)
+			fold_bucket(rule, slot, &slot->buckets[i]);
+	}
+	slot->nbuckets -= old;
+	memmove(slot->buckets, slot->buckets + old, sizeof(LsBucket) * slot->nbuckets);
+}
+
+/* ls_state_fold bounds the length of every slot. */
+void
+ls_state_fold(LsModel *model, LsState *state)
+{
+	for (int i = 0; i < state->nslots; i++)
+	{
+		LsSlot	   *slot = &state->slots[i];
+		LsRule	   *rule = ls_rule_by_version(model, slot->version);
+
+		if (rule && slot->nbuckets > 1)
+			fold_slot(rule, slot);
+	}
+}
+
+/*
+ * merge_buckets adds buckets that were never folded.  False where one of them
+ * belongs to a bucket that has been folded after a limit, which cannot be
+ * taken apart any more.
+ */
+static bool
+merge_buckets(const LsRule *rule, LsSlot *slot, const LsSlot *delta)
+{
+	for (int i = 0; i < delta->nbuckets; i++)
+	{
+		const LsBucket *from = &delta->buckets[i];
+		LsBucket   *to;
+
+		if (slot->nfolded > 0 && from->bucket <= slot->folded_to)
+		{
+			if (!isinf(rule->max_per_period))
+				return false;
+			fold_bucket(rule, slot, from);
+			continue;
+		}
+		to = find_bucket(slot, from->bucket);
+		to->count += from->count;
+		ls_sum_merge(&to->sum, &from->sum);
+	}
+	return true;
+}
+
+/*
+ * ls_state_merge adds the state of further events.  False where it cannot be
+ * done: the contact has to be counted again from its events, and what is in
+ * state then is of no use.
+ */
+bool
+ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
+{
+	state->events += delta->events;
+	state->first = Min(state->first, delta->first);
+	state->last = Max(state->last, delta->last);
+	for (int i = 0; i < delta->nfuture; i++)
+		add_future_event(state, delta->future[i]);
+
+	for (int i = 0; i < delta->nslots; i++)
+	{
+		const LsSlot *from = &delta->slots[i];
+		LsRule	   *rule = ls_rule_by_version(model, from->version);
+		LsSlot	   *to;
+
+		if (rule == NULL)
+			continue;
+		to = ls_state_slot(state, from->version, true);
+		if (!merge_buckets(rule, to, from))
+			return false;
+		for (int f = 0; f < from->nfuture; f++)
+			add_future(to, from->future[f].at, from->future[f].weight);
+		if (from->count == 0)
+			continue;
+		if (!rule->bucketed && rule->decay.kind == LS_DECAY_HALF_LIFE)
+			add_decaying(rule, to, from->last, &from->sum);
+		else
+			ls_sum_merge(&to->sum, &from->sum);
+		to->count += from->count;
+		to->last = Max(to->last, from->last);
+	}
+	return true;
+}
+
+/* ls_state_drop_unknown forgets slots that no rule of the model has. */
+void
+ls_state_drop_unknown(LsModel *model, LsState *state)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < state->nslots; i++)
+		if (ls_rule_by_version(model, state->slots[i].version) != NULL)
+			state->slots[kept++] = state->slots[i];
+	state->nslots = kept;
+}
+
+/* ls_state_set_profile notes whether a profile rule holds. */
+void
+ls_state_set_profile(LsState *state, int64 version, bool holds, double weight)
+{
+	LsSlot	   *slot;
+
+	if (!holds)
+	{
+		ls_state_remove(state, version);
+		return;
+	}
+	slot = ls_state_slot(state, version, true);
+	slot->count = 1;
+	slot->sum.hi = weight;
+	slot->sum.lo = 0;
+}
+
+/* ---------- bytes ---------- */
+
+static void
+put_unsigned(StringInfo to, uint64 value)
+{
+	while (value >= 0x80)
+	{
+		appendStringInfoCharMacro(to, (char) (value | 0x80));
+		value >>= 7;
+	}
+	appendStringInfoCharMacro(to, (char) value);
+}
+
+/* small values of either sign become small unsigned ones */
+static void
+put_signed(StringInfo to, int64 value)
+{
+	put_unsigned(to, ((uint64) value << 1) ^ (uint64) (value >> 63));
+}
+
+/* what instants are written relative to, so that they are short */
+static TimestampTz
+base(const LsState *state)
+{
+	return state->events > 0 ? state->last : 0;
+}
+
+static int
+sum_form(const LsSum *sum, int64 count)
+{
+	if (sum->lo != 0)
+		return SUM_HI_LO;
+	if (sum->hi == 0 && !signbit(sum->hi))
+		return SUM_ZERO;
+	return sum->hi == (double) count ? SUM_COUNT : SUM_HI;
+}
+
+static void
+put_sum(StringInfo to, const LsSum *sum, int form)
+{
+	float		lo = (float) sum->lo;
+
+	if (form == SUM_HI || form == SUM_HI_LO)
+		appendBinaryStringInfo(to, (const char *) &sum->hi, sizeof(double));
+	if (form == SUM_HI_LO)
+		appendBinaryStringInfo(to, (const char *) &lo, sizeof(float));
+}
+
+static void
+put_buckets(StringInfo to, const LsBucket *buckets, int n)
+{
+	int64		previous = 0;
+
+	put_unsigned(to, n);
+	for (int i = 0; i < n; i++)
+	{
+		int			form = sum_form(&buckets[i].sum, buckets[i].count);
+
+		put_signed(to, buckets[i].bucket - previous);
+		previous = buckets[i].bucket;
+		put_unsigned(to, ((uint64) buckets[i].count << 2) | form);
+		put_sum(to, &buckets[i].sum, form);
+	}
+}
+
+static void
+put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous)
+{
+	int			form = sum_form(&slot->sum, slot->count);
+	int			flags = form;
+
+	if (slot->last != DT_NOBEGIN)
+		flags |= SLOT_LAST;
+	if (slot->nbuckets > 0)
+		flags |= SLOT_BUCKETS;
+	if (slot->nfolded > 0)
+		flags |= SLOT_FOLDED;
+	if (slot->nfuture > 0)
+		flags |= SLOT_FUTURE;
+	put_unsigned(to, slot->version - previous);
+	appendStringInfoCharMacro(to, (char) flags);
+	put_unsigned(to, slot->count);
+	if (flags & SLOT_LAST)
+		put_signed(to, base(state) - slot->last);
+	put_sum(to, &slot->sum, form);
+	if (flags & SLOT_BUCKETS)
+		put_buckets(to, slot->buckets, slot->nbuckets);
+	if (flags & SLOT_FOLDED)
+	{
+		put_signed(to, slot->folded_to);
+		put_buckets(to, slot->folded, slot->nfolded);
+	}
+	if (flags & SLOT_FUTURE)
+	{
+		put_unsigned(to, slot->nfuture);
+		for (int i = 0; i < slot->nfuture; i++)
+		{
+			put_signed(to, slot->future[i].at);
+			appendBinaryStringInfo(to, (const char *) &slot->future[i].weight,
+								   sizeof(double));
+		}
+	}
+}
+
+/* ls_state_encode gives the bytes that are stored. */
+bytea *
+ls_state_encode(const LsState *state)
+{
+	StringInfoData to;
+	int64		previous = 0;
+	int			flags = 0;
+
+	initStringInfo(&to);
+	appendStringInfoSpaces(&to, VARHDRSZ);
+	if (state->has_contact)
+		flags |= HAS_CONTACT;
+	if (state->created_at != DT_NOBEGIN)
+		flags |= HAS_CREATED;
+	if (state->events > 0)
+		flags |= HAS_EVENTS;
+	if (state->nfuture > 0)
+		flags |= HAS_FUTURE;
+	if (state->prior_stage)
+		flags |= HAS_PRIOR;
+	appendStringInfoCharMacro(&to, LS_STATE_FORMAT);
+	appendStringInfoCharMacro(&to, (char) flags);
+	if (flags & HAS_CREATED)
+		put_signed(&to, state->created_at);
+	if (flags & HAS_EVENTS)
+	{
+		put_unsigned(&to, state->events);
+		put_signed(&to, state->last);
+		put_unsigned(&to, state->last - state->first);
+	}
+	if (flags & HAS_FUTURE)
+	{
+		put_unsigned(&to, state->nfuture);
+		for (int i = 0; i < state->nfuture; i++)
+			put_signed(&to, state->future[i]);
+	}
+	if (flags & HAS_PRIOR)
+	{
+		put_unsigned(&to, strlen(state->prior_stage));
+		appendStringInfoString(&to, state->prior_stage);
+	}
+	put_unsigned(&to, state->nslots);
+	for (int i = 0; i < state->nslots; i++)
+	{
+		put_slot(&to, state, &state->slots[i], previous);
+		previous = state->slots[i].version;
+	}
+	SET_VARSIZE(to.data, to.len);
+	return (bytea *) to.data;
+}
+
+/* Reading trusts nothing: a state may have been forged or torn. */
+typedef struct Cursor
+{
+	const unsigned char *at;
+	const unsigned char *end;
+} Cursor;
+
+static void
+malformed(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("malformed state of a contact"),
+			 errhint("leadscore.rescore() rebuilds it from the events.")));
+}
+
+static uint64
+get_unsigned(Cursor *from)
+{
+	uint64		value = 0;
+
+	for (int shift = 0; shift < 64; shift += 7)
+	{
+		unsigned char byte;
+
+		if (from->at >= from->end)
+			malformed();
+		byte = *from->at++;
+		value |= (uint64) (byte & 0x7f) << shift;
+		if (byte < 0x80)
+			return value;
+	}
+	malformed();
+	return 0;
+}
+
+static int64
+get_signed(Cursor *from)
+{
+	uint64		value = get_unsigned(from);
+
+	return (int64) (value >> 1) ^ -(int64) (value & 1);
+}
+
+/* get_length reads a number of things that take at least so many bytes each. */
+static int
+get_length(Cursor *from, int bytes)
+{
+	uint64		n = get_unsigned(from);
+
+	if (n > (uint64) (from->end - from->at) / bytes)
+		malformed();
+	return (int) n;
+}
+
+static void
+get_bytes(Cursor *from, void *to, int n)
+{
+	if (from->end - from->at < n)
+		malformed();
+	memcpy(to, from->at, n);
+	from->at += n;
+}
+
+static void
+get_sum(Cursor *from, LsSum *sum, int form, int64 count)
+{
+	float		lo = 0;
+
+	sum->hi = form == SUM_COUNT ? (double) count : 0;
+	if (form == SUM_HI || form == SUM_HI_LO)
+		get_bytes(from, &sum->hi, sizeof(double));
+	if (form == SUM_HI_LO)
+		get_bytes(from, &lo, sizeof(float));
+	sum->lo = lo;
+}
+
+static LsBucket *
+get_buckets(Cursor *from, int *n)
+{
+	LsBucket   *buckets;
+	int64		previous = 0;
+
+	*n = get_length(from, 2);
+	buckets = palloc(sizeof(LsBucket) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		uint64		counted;
+
+		previous += get_signed(from);
+		buckets[i].bucket = previous;
+		counted = get_unsigned(from);
+		buckets[i].count = counted >> 2;
+		get_sum(from, &buckets[i].sum, counted & 3, buckets[i].count);
+	}
+	return buckets;
+}
+
+static void
+get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
+{
+	unsigned char flags;
+
+	memset(slot, 0, sizeof(LsSlot));
+	slot->version = previous + get_unsigned(from);
+	get_bytes(from, &flags, 1);
+	slot->count = get_unsigned(from);
+	slot->last = flags & SLOT_LAST ? base(state) - get_signed(from) : DT_NOBEGIN;
+	get_sum(from, &slot->sum, flags & SUM_MASK, slot->count);
+	if (flags & SLOT_BUCKETS)
+	{
+		slot->buckets = get_buckets(from, &slot->nbuckets);
+		slot->maxbuckets = Max(slot->nbuckets, 1);
+	}
+	if (flags & SLOT_FOLDED)
+	{
+		slot->folded_to = get_signed(from);
+		slot->folded = get_buckets(from, &slot->nfolded);
+	}
+	if (flags & SLOT_FUTURE)
+	{
+		slot->nfuture = get_length(from, 9);
+		slot->future = palloc(sizeof(LsFuture) * Max(slot->nfuture, 1));
+		for (int i = 0; i < slot->nfuture; i++)
+		{
+			slot->future[i].at = get_signed(from);
+			get_bytes(from, &slot->future[i].weight, sizeof(double));
+		}
+	}
+}
+
+/* ls_state_decode reads what ls_state_encode wrote. */
+void
+ls_state_decode(const bytea *bytes, LsState *state)
+{
+	Cursor		from = {(const unsigned char *) VARDATA_ANY(bytes),
+	(const unsigned char *) VARDATA_ANY(bytes) + VARSIZE_ANY_EXHDR(bytes)};
+	unsigned char head[2];
+	int64		previous = 0;
+
+	ls_state_init(state);
+	get_bytes(&from, head, 2);
+	if (head[0] != LS_STATE_FORMAT)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("state of a contact has format %d, which this version does not know",
+						head[0]),
+				 errhint("leadscore.rescore() rebuilds it from the events.")));
+	state->has_contact = (head[1] & HAS_CONTACT) != 0;
+	if (head[1] & HAS_CREATED)
+		state->created_at = get_signed(&from);
+	if (head[1] & HAS_EVENTS)
+	{
+		state->events = get_unsigned(&from);
+		state->last = get_signed(&from);
+		state->first = state->last - get_unsigned(&from);
+	}
+	if (head[1] & HAS_FUTURE)
+	{
+		state->nfuture = get_length(&from, 1);
+		state->future = palloc(sizeof(TimestampTz) * Max(state->nfuture, 1));
+		for (int i = 0; i < state->nfuture; i++)
+			state->future[i] = get_signed(&from);
+	}
+	if (head[1] & HAS_PRIOR)
+	{
+		int			length = get_length(&from, 1);
+
+		state->prior_stage = palloc0(length + 1);
+		get_bytes(&from, state->prior_stage, length);
+	}
+	state->nslots = get_length(&from, 3);
+	state->maxslots = state->nslots + 8;
+	state->slots = palloc(sizeof(LsSlot) * state->maxslots);
+	for (int i = 0; i < state->nslots; i++)
+	{
+		get_slot(&from, state, &state->slots[i], previous);
+		previous = state->slots[i].version;
+	}
+	if (from.at != from.end)
+		malformed();
+}

@@ -1,0 +1,67 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.h
+ *		Reads and writes score_<model>: the only writer.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_STORE_H
+#define LEADSCORE_STORE_H
+
+#include "postgres.h"
+
+#include "evaluate.h"
+#include "rules.h"
+#include "state.h"
+
+/* A row of score_<model> */
+typedef struct LsScoreRow
+{
+	Datum		contact;
+	double		score;
+	double	   *categories;
+	char	   *grade;			/* NULL: none */
+	char	   *stage;
+	TimestampTz stage_since;
+	bool		disqualified;
+	TimestampTz scored_at;
+	int64		rules_version;
+	LsState		state;
+} LsScoreRow;
+
+/*
+ * How the state of one contact changes, once its row is locked.  What has to be
+ * read then is read by the store's counters, with a snapshot newer than the
+ * lock.
+ */
+typedef struct LsChange
+{
+	Datum		contact;
+	const LsState *delta;		/* events to be added, or NULL */
+	bool		test_entry;		/* of stages, at the latest of these events */
+	const LsState *profile;		/* what the contact's row says now, or NULL */
+	bool		count_profile;	/* ... to be read */
+	bool		count_all;		/* events and profile to be counted anew */
+	const LsState *whole;		/* events and profile counted anew, or NULL */
+	bool		only_if_changed;	/* leave a row that is still true alone */
+} LsChange;
+
+/* fills in a state from the tables */
+typedef void (*LsCounter) (LsModel *model, Datum contact, LsState *state);
+
+typedef struct LsStore LsStore;
+
+extern LsStore *ls_store_open(LsModel *model, const char *cause,
+							  LsCounter count_all, LsCounter count_profile);
+extern bool ls_store_change(LsStore *store, const LsChange *change);
+extern void ls_store_close(LsStore *store);
+extern bool ls_store_needs_change(LsStore *store, LsScoreRow *row);
+
+extern bool ls_store_read(LsModel *model, Datum contact, LsScoreRow *row);
+extern void ls_store_row(LsModel *model, const Datum *values,
+						 const bool *nulls, LsScoreRow *row);
+extern void ls_store_live(LsModel *model, Datum *values, bool *nulls,
+						  TimestampTz t);
+extern void ls_store_free_plans(LsModel *model);
+
+#endif							/* LEADSCORE_STORE_H */

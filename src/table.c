@@ -1,0 +1,293 @@
+/*-------------------------------------------------------------------------
+ *
+ * table.c
+ *		The session's cache of what is to be done with the rows of a table.
+ *
+ * An entry is made from the catalog when a trigger first fires on a table, and
+ * again after an invalidation of the table or of one of its models.  It is
+ * marked valid before it is loaded, so that an invalidation that comes
+ * meanwhile is not lost.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "table.h"
+
+#include "access/table.h"
+#include "catalog/pg_inherits.h"
+#include "storage/lmgr.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+static HTAB *tables = NULL;		/* of Entry, by relation */
+static List *orphans = NIL;		/* of LsTable: invalid but in use */
+
+typedef struct Entry
+{
+	Oid			relation;
+	LsTable    *table;
+} Entry;
+
+static void
+free_table(LsTable *table)
+{
+	for (int i = 0; i < table->nmodels; i++)
+		table->models[i]->pins--;
+	for (int i = 0; i < table->nbindings; i++)
+		if (table->bindings[i].mapped)
+			ExecDropSingleTupleTableSlot(table->bindings[i].mapped);
+	MemoryContextDelete(table->context);
+}
+
+static bool
+current(LsTable *table)
+{
+	for (int i = 0; i < table->nmodels; i++)
+		if (table->models[i]->stale)
+			return false;
+	return table->valid && table->loaded;
+}
+
+/* is_below tells whether a table is another, or a partition or child of it. */
+static bool
+is_below(Oid relation, Oid root)
+{
+	return relation == root ||
+		list_member_oid(find_all_inheritors(root, NoLock, NULL), relation);
+}
+
+static int
+by_score_table(const void *a, const void *b)
+{
+	Oid			x = (*(LsModel *const *) a)->score_table;
+	Oid			y = (*(LsModel *const *) b)->score_table;
+
+	return (x > y) - (x < y);
+}
+
+static int
+model_place(LsTable *table, LsModel *model)
+{
+	for (int i = 0; i < table->nmodels; i++)
+		if (table->models[i] == model)
+			return i;
+	return -1;
+}
+
+static void
+bind(LsTable *table, LsModel *model, LsSource *source, Relation rel)
+{
+	Oid			root = source ? source->relation : model->contacts;
+	LsBinding  *binding;
+	Relation	layout;
+
+	if (!is_below(RelationGetRelid(rel), root))
+		return;
+	binding = &table->bindings[table->nbindings++];
+	binding->model = model_place(table, model);
+	binding->source = source;
+	if (root == RelationGetRelid(rel))
+		return;
+	layout = table_open(root, AccessShareLock);
+	binding->map = convert_tuples_by_name(CreateTupleDescCopy(RelationGetDescr(rel)),
+										  CreateTupleDescCopy(RelationGetDescr(layout)));
+	if (binding->map)
+		binding->mapped = MakeSingleTupleTableSlot(binding->map->outdesc,
+												   &TTSOpsVirtual);
+	table_close(layout, AccessShareLock);
+}
+
+/* concerns tells whether a model looks at a table at all. */
+static bool
+concerns(LsModelRow *row, Oid relation)
+{
+	ListCell   *lc;
+
+	if (!row->enabled)
+		return false;
+	if (is_below(relation, row->contacts))
+		return true;
+	foreach(lc, ls_source_rows(row->model, NULL))
+		if (is_below(relation, ((LsSourceRow *) lfirst(lc))->relation))
+			return true;
+	return false;
+}
+
+static void
+load(LsTable *table, Relation rel)
+{
+	MemoryContext old = MemoryContextSwitchTo(table->context);
+	List	   *rows = ls_model_rows(NULL);
+	int			nbindings = 0;
+	ListCell   *lc;
+
+	table->models = palloc0(sizeof(LsModel *) * Max(1, list_length(rows)));
+	foreach(lc, rows)
+	{
+		LsModelRow *row = lfirst(lc);
+		LsModel    *model;
+
+		if (!concerns(row, RelationGetRelid(rel)) ||
+			(model = ls_model_acquire(row->model, NULL)) == NULL)
+			continue;
+		model->pins++;
+		ls_model_release(model);
+		table->models[table->nmodels++] = model;
+		nbindings += model->nsources + 1;
+	}
+	qsort(table->models, table->nmodels, sizeof(LsModel *), by_score_table);
+	table->bindings = palloc0(sizeof(LsBinding) * Max(1, nbindings));
+	for (int i = 0; i < table->nmodels; i++)
+	{
+		LsModel    *model = table->models[i];
+
+		if (!model->contacts_broken)
+			bind(table, model, NULL, rel);
+		for (int s = 0; s < model->nsources; s++)
+			if (!model->sources[s].broken)
+				bind(table, model, &model->sources[s], rel);
+	}
+	MemoryContextSwitchTo(old);
+	table->loaded = true;
+}
+
+static LsTable *
+make_table(Relation rel)
+{
+	MemoryContext context = AllocSetContextCreate(CacheMemoryContext,
+												  "leadscore table",
+												  ALLOCSET_SMALL_SIZES);
+	LsTable    *table = MemoryContextAllocZero(context, sizeof(LsTable));
+
+	table->context = context;
+	table->relation = RelationGetRelid(rel);
+	table->valid = true;
+	return table;
+}
+
+/* drop takes an entry out of the cache, at once or when its last use ends. */
+static void
+drop(Entry *entry)
+{
+	LsTable    *table = entry->table;
+	MemoryContext old;
+
+	entry->table = NULL;
+	if (table->uses == 0)
+	{
+		free_table(table);
+		return;
+	}
+	old = MemoryContextSwitchTo(CacheMemoryContext);
+	orphans = lappend(orphans, table);
+	MemoryContextSwitchTo(old);
+}
+
+static Entry *
+find_entry(Oid relation)
+{
+	Entry	   *entry;
+	bool		found;
+
+	if (tables == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		ctl.keysize = sizeof(Oid);
+		ctl.entrysize = sizeof(Entry);
+		ctl.hcxt = CacheMemoryContext;
+		tables = hash_create("leadscore tables", 16, &ctl,
+							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	entry = hash_search(tables, &relation, HASH_ENTER, &found);
+	if (!found)
+		entry->table = NULL;
+	return entry;
+}
+
+/*
+ * ls_table_acquire gives the entry of a table, current under locks on the
+ * score tables of its models, which are taken here: a change of rules waits
+ * for them before it commits, so what we see stays what is in force.
+ */
+LsTable *
+ls_table_acquire(Relation rel)
+{
+	Entry	   *entry = find_entry(RelationGetRelid(rel));
+
+	for (;;)
+	{
+		LsTable    *table = entry->table;
+
+		if (table && !current(table))
+		{
+			drop(entry);
+			table = NULL;
+		}
+		if (table == NULL)
+		{
+			table = make_table(rel);
+			entry->table = table;
+			load(table, rel);
+		}
+		for (int i = 0; i < table->nmodels; i++)
+			LockRelationOid(table->models[i]->score_table, RowExclusiveLock);
+		if (current(table))
+		{
+			table->uses++;
+			return table;
+		}
+	}
+}
+
+void
+ls_table_release(LsTable *table)
+{
+	table->uses--;
+	if (table->uses == 0 && list_member_ptr(orphans, table))
+	{
+		orphans = list_delete_ptr(orphans, table);
+		free_table(table);
+	}
+}
+
+/* ls_tables_forget marks entries of a relation; it reads nothing. */
+void
+ls_tables_forget(Oid relation)
+{
+	HASH_SEQ_STATUS status;
+	Entry	   *entry;
+
+	if (tables == NULL)
+		return;
+	if (relation != InvalidOid)
+	{
+		entry = hash_search(tables, &relation, HASH_FIND, NULL);
+		if (entry && entry->table)
+			entry->table->valid = false;
+		return;
+	}
+	hash_seq_init(&status, tables);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->table)
+			entry->table->valid = false;
+}
+
+/* ls_tables_end_transaction drops the uses that an error left behind. */
+void
+ls_tables_end_transaction(void)
+{
+	HASH_SEQ_STATUS status;
+	Entry	   *entry;
+	ListCell   *lc;
+
+	if (tables == NULL)
+		return;
+	foreach(lc, orphans)
+		free_table(lfirst(lc));
+	list_free(orphans);
+	orphans = NIL;
+	hash_seq_init(&status, tables);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->table)
+			entry->table->uses = 0;
+}

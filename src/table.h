@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * table.h
+ *		What is to be done with the rows of a table: for which models it is a
+ *		source, for which the contact table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_TABLE_H
+#define LEADSCORE_TABLE_H
+
+#include "postgres.h"
+
+#include "access/tupconvert.h"
+#include "utils/rel.h"
+
+#include "rules.h"
+
+/* A table seen by one model: as a source, or as its contact table */
+typedef struct LsBinding
+{
+	int			model;			/* index into the table's models */
+	LsSource   *source;			/* NULL: the contact table */
+	TupleConversionMap *map;	/* to the source's own columns, or NULL */
+	TupleTableSlot *mapped;
+} LsBinding;
+
+typedef struct LsTable
+{
+	Oid			relation;
+	MemoryContext context;
+	bool		valid;			/* nothing was invalidated since */
+	bool		loaded;
+	int			uses;
+	int			nmodels;		/* ascending by oid of their score tables */
+	LsModel   **models;
+	int			nbindings;
+	LsBinding  *bindings;
+} LsTable;
+
+extern LsTable *ls_table_acquire(Relation rel);
+extern void ls_table_release(LsTable *table);
+extern void ls_tables_forget(Oid relation);
+extern void ls_tables_end_transaction(void);
+
+#endif							/* LEADSCORE_TABLE_H */

@@ -1,0 +1,134 @@
+-- Holds the engine against the oracle.  Load after the extension and oracle.sql.
+--
+--   oracle.differences(model, instants)    score() and replay() of every known contact at every instant
+--   oracle.stored_differences(model)       rows of score_<model>, each at its own scored_at
+--   oracle.live_differences(model)         live_<model> and score() without an instant, at the clock
+--   oracle.explain_differences(model, contacts, instants)    points of each rule; in pairs
+--
+-- No row means no difference.
+
+CREATE TYPE oracle.difference AS (what text, contact text, t timestamptz, engine text, oracle text, bound float8);
+
+CREATE FUNCTION oracle.differences(model_name text, instants timestamptz[]) RETURNS SETOF oracle.difference
+LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY EXECUTE format($query$
+		WITH expected AS MATERIALIZED (SELECT * FROM oracle.scores($1, $2)),
+		got AS (
+			SELECT e.*, v.*
+			FROM expected e,
+			LATERAL (VALUES
+				('score', leadscore.score($1, e.contact::%1$s, e.t)),
+				('replay', leadscore.replay($1, e.contact::text, e.t))) v (what, value))
+		SELECT what, contact, t, value::text, score::text, bound
+		FROM got
+		WHERE (abs(value - score) <= bound) IS NOT TRUE
+		$query$, oracle.key_type(model_name)) USING model_name, instants;
+END
+$$;
+
+-- What a row of a table with the columns of score_<model> says, beside what the oracle says at `t`.
+CREATE FUNCTION oracle.row_differences(label text, stored jsonb, expected record) RETURNS SETOF oracle.difference
+LANGUAGE plpgsql AS $$
+DECLARE
+	category record;
+BEGIN
+	IF (abs((stored->>'score')::float8 - expected.score) <= expected.bound) IS NOT TRUE THEN
+		RETURN NEXT ROW(label || ' score', expected.contact, expected.t, stored->>'score', expected.score::text, expected.bound)::oracle.difference;
+	END IF;
+	FOR category IN SELECT key, value::float8 FROM jsonb_each_text(expected.categories) LOOP
+		IF (abs((stored->>category.key)::float8 - category.value) <= expected.bound) IS NOT TRUE THEN
+			RETURN NEXT ROW(label || ' category ' || category.key, expected.contact, expected.t, stored->>category.key,
+				category.value::text, expected.bound)::oracle.difference;
+		END IF;
+	END LOOP;
+	IF stored->>'grade' IS DISTINCT FROM expected.grade AND NOT expected.on_edge THEN
+		RETURN NEXT ROW(label || ' grade', expected.contact, expected.t, stored->>'grade', expected.grade, NULL)::oracle.difference;
+	END IF;
+	IF (stored->>'disqualified')::bool IS DISTINCT FROM expected.disqualified THEN
+		RETURN NEXT ROW(label || ' disqualified', expected.contact, expected.t, stored->>'disqualified',
+			expected.disqualified::text, NULL)::oracle.difference;
+	END IF;
+END
+$$;
+
+-- Rows written under other rules than today's are left out where current_only.
+CREATE FUNCTION oracle.stored_differences(model_name text, current_only bool DEFAULT false) RETURNS SETOF oracle.difference
+LANGUAGE plpgsql AS $$
+DECLARE
+	stored jsonb;
+BEGIN
+	EXECUTE format('SELECT jsonb_object_agg(contact_id::text, to_jsonb(s) - ''state'') FROM leadscore.%I s',
+		'score_' || model_name) INTO stored;
+
+	RETURN QUERY SELECT 'no row', k.contact, NULL::timestamptz, NULL::text, 'a known contact', NULL::float8
+	FROM oracle.known_contacts(model_name) k
+	WHERE NOT coalesce(stored ? k.contact, false);
+
+	RETURN QUERY
+	WITH stored_rows AS (
+		SELECT key AS contact, value, (value->>'scored_at')::timestamptz AS scored_at
+		FROM jsonb_each(stored)
+		WHERE NOT current_only
+			OR (value->>'rules_version')::int8 = (SELECT rules_version FROM leadscore.lead_model WHERE model = model_name)),
+	asked AS (SELECT array_agg(contact) AS contacts, array_agg(scored_at) AS instants FROM stored_rows)
+	SELECT d.*
+	FROM asked a, oracle.scores(model_name, a.contacts, a.instants) e
+	JOIN stored_rows s ON s.contact = e.contact,
+	LATERAL oracle.row_differences('stored', s.value, e) d;
+
+	RETURN QUERY
+	SELECT 'scored_at', key, leadscore.clock(), value->>'scored_at', 'not after the clock', NULL::float8
+	FROM jsonb_each(stored)
+	WHERE ((value->>'scored_at')::timestamptz <= leadscore.clock()) IS NOT TRUE;
+
+	RETURN QUERY
+	SELECT 'has_contact', s.key, NULL::timestamptz, s.value->>'has_contact', (c.contact IS NOT NULL)::text, NULL::float8
+	FROM jsonb_each(stored) s
+	LEFT JOIN oracle.contact_rows(model_name) c ON c.contact = s.key
+	WHERE (s.value->>'has_contact')::bool IS DISTINCT FROM (c.contact IS NOT NULL);
+END
+$$;
+
+CREATE FUNCTION oracle.live_differences(model_name text) RETURNS SETOF oracle.difference
+LANGUAGE plpgsql AS $$
+DECLARE
+	live jsonb;
+BEGIN
+	EXECUTE format('SELECT jsonb_object_agg(contact_id::text, to_jsonb(l)) FROM leadscore.%I l', 'live_' || model_name) INTO live;
+	RETURN QUERY
+	WITH expected AS MATERIALIZED (SELECT * FROM oracle.scores(model_name, ARRAY[leadscore.clock()]))
+	SELECT 'score without an instant', e.contact, e.t, s::text, e.score::text, e.bound
+	FROM expected e, LATERAL leadscore.score(model_name, e.contact) s
+	WHERE (abs(s - e.score) <= e.bound) IS NOT TRUE
+	UNION ALL
+	SELECT d.*
+	FROM expected e, LATERAL oracle.row_differences('live', coalesce(live->e.contact, '{}'), e) d;
+END
+$$;
+
+CREATE FUNCTION oracle.explain_differences(model_name text, contacts text[], instants timestamptz[])
+RETURNS TABLE (what text, contact text, t timestamptz, rule_id bigint, engine text, oracle text, bound float8, definition text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+	WITH explained AS MATERIALIZED (
+		SELECT a.contact, a.t, x.*
+		FROM unnest(contacts, instants) AS a (contact, t), leadscore.explain(model_name, a.contact, a.t) x)
+	SELECT v.what, o.contact, o.t, o.rule_id, v.engine, v.oracle, 1e-9 * greatest(1, o.gross),
+		jsonb_strip_nulls(to_jsonb(r) - '{model,counted_version}'::text[])::text
+	FROM oracle.rules(model_name, contacts, instants) o
+	JOIN leadscore.lead_rule r ON r.rule_id = o.rule_id
+	LEFT JOIN explained e ON e.contact = o.contact AND e.t = o.t AND e.rule_id = o.rule_id,
+	LATERAL (VALUES
+		('points', e.points::text, o.points::text,
+			CASE WHEN r.enabled THEN abs(e.points - o.points) <= 1e-9 * greatest(1, o.gross)
+				ELSE coalesce(e.points, 0) = 0 END),
+		-- what counts as a match of other rules is not laid down
+		('matched', e.matched::text, o.matched::text,
+			NOT r.enabled OR r.kind <> 'event' OR r.time_frame IS NOT NULL OR e.matched::text = o.matched::text),
+		('category', e.category, o.category, NOT r.enabled OR e.category = o.category)) v (what, engine, oracle, equal)
+	WHERE v.equal IS NOT TRUE;
+END
+$$;
