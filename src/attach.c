@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/xact.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
@@ -60,8 +61,8 @@ check_select(Oid relid, const char *column, Oid role)
 
 /* compile_column sees whether a column can be turned into a type. */
 static LsExpr *
-compile_column(Relation rel, const char *column, Oid type, Oid collation,
-			   Oid role, ErrorData **error)
+compile_column(Relation rel, const char *column, Oid type, Oid role,
+			   ErrorData **error)
 {
 	LsExprSpec	spec = {0};
 
@@ -72,20 +73,15 @@ compile_column(Relation rel, const char *column, Oid type, Oid collation,
 	spec.where = psprintf("column \"%s\" of relation \"%s\"", column,
 						  RelationGetRelationName(rel));
 	spec.type = type;
-	spec.collation = collation;
 	return error ? ls_expr_try_compile(&spec, CurrentMemoryContext, error) :
 		ls_expr_compile(&spec, CurrentMemoryContext);
 }
 
 /* key_type gives the type of a model's contacts, as its score table has it. */
 static Oid
-key_type(const char *model, Oid *collation)
+key_type(const char *model)
 {
-	Oid			type;
-	int32		typmod;
-
-	get_atttypetypmodcoll(ls_score_table(model, false), 1, &type, &typmod, collation);
-	return type;
+	return get_atttype(ls_score_table(model, false), 1);
 }
 
 /* contact_fits tells whether a column's type casts to the key's implicitly. */
@@ -100,8 +96,7 @@ static void
 check_columns(const LsModelRow *model, const LsSourceRow *source)
 {
 	Oid			relid = source->relation;
-	Oid			collation;
-	Oid			key = key_type(model->model, &collation);
+	Oid			key = key_type(model->model);
 	Oid			type = get_atttype(relid, ls_find_column(relid, source->contact));
 	Relation	rel;
 
@@ -119,11 +114,9 @@ check_columns(const LsModelRow *model, const LsSourceRow *source)
 		check_select(relid, source->event, model->owner);
 
 	rel = relation_open(relid, AccessShareLock);
-	ls_expr_free(compile_column(rel, source->contact, key, collation,
-								model->owner, NULL));
+	ls_expr_free(compile_column(rel, source->contact, key, model->owner, NULL));
 	if (source->event)
-		ls_expr_free(compile_column(rel, source->event, TEXTOID, InvalidOid,
-									model->owner, NULL));
+		ls_expr_free(compile_column(rel, source->event, TEXTOID, model->owner, NULL));
 	relation_close(rel, NoLock);
 }
 
@@ -314,16 +307,14 @@ ls_attach(PG_FUNCTION_ARGS)
 /* ---------- detach ---------- */
 
 /*
- * ls_source_problem says what keeps a source from being read, or NULL.
+ * ls_source_problem says why a source cannot feed its model any more, or NULL.
  */
 char *
 ls_source_problem(const LsModelRow *model, const LsSourceRow *source)
 {
 	Relation	rel = try_relation_open(source->relation, AccessShareLock);
 	AttrNumber	attno;
-	Oid			collation;
 	Oid			key;
-	ErrorData  *error = NULL;
 
 	if (rel == NULL)
 		return "its table does not exist any more";
@@ -338,24 +329,40 @@ ls_source_problem(const LsModelRow *model, const LsSourceRow *source)
 	attno = get_attnum(source->relation, source->contact);
 	if (attno <= 0)
 		return psprintf("column \"%s\" does not exist any more", source->contact);
-	key = key_type(model->model, &collation);
+	key = key_type(model->model);
 	if (!contact_fits(get_atttype(source->relation, attno), key))
 		return psprintf("column \"%s\" is of type %s, contacts are of type %s",
 						source->contact,
 						format_type_be(get_atttype(source->relation, attno)),
 						format_type_be(key));
-	if (source->event == NULL)
-		return NULL;
-	if (get_attnum(source->relation, source->event) <= 0)
+	if (source->event && get_attnum(source->relation, source->event) <= 0)
 		return psprintf("column \"%s\" does not exist any more", source->event);
-	rel = relation_open(source->relation, NoLock);
-	(void) compile_column(rel, source->event, TEXTOID, InvalidOid, model->owner, &error);
-	relation_close(rel, NoLock);
-
-	/* missing rights can come back, and are the rules' business until then */
-	if (error && error->sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE)
-		return error->message;
 	return NULL;
+}
+
+/*
+ * ls_source_error is the error that reading a source's columns raises, such as
+ * for want of rights, or NULL.  It may be over soon, so the source stays.
+ */
+ErrorData *
+ls_source_error(const LsModelRow *model, const LsSourceRow *source)
+{
+	Relation	rel = relation_open(source->relation, AccessShareLock);
+	ErrorData  *error = NULL;
+	LsExpr	   *expr;
+
+	expr = compile_column(rel, source->contact, key_type(model->model),
+						  model->owner, &error);
+	if (expr)
+		ls_expr_free(expr);
+	if (error == NULL && source->event)
+	{
+		expr = compile_column(rel, source->event, TEXTOID, model->owner, &error);
+		if (expr)
+			ls_expr_free(expr);
+	}
+	relation_close(rel, NoLock);
+	return error;
 }
 
 /*

@@ -14,6 +14,7 @@
 #include "feed.h"
 
 extern char *ls_source_problem(const LsModelRow *model, const LsSourceRow *source);
+extern ErrorData *ls_source_error(const LsModelRow *model, const LsSourceRow *source);
 extern uint64 ls_remove_source(const char *model, const char *source);
 
 #endif							/* LEADSCORE_ATTACH_H */

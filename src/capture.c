@@ -36,6 +36,7 @@
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
+#include "compat.h"
 #include "leadscore.h"
 #include "reader.h"
 #include "recount.h"
@@ -449,40 +450,136 @@ note_row(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
 }
 
 /*
- * show_rows shows each row of a transition table to what is bound to it.  The
- * table is shared with other triggers, hence a read pointer of our own.
+ * A transition table is shared with other triggers, hence a read pointer of
+ * our own; expressions of rules may run code that reads the same table, hence
+ * it is chosen again for every row.
  */
-static void
-show_rows(Capture *capture, Tuplestorestate *rows, bool new_rows)
+typedef struct Rows
 {
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(capture->rel),
-													&TTSOpsMinimalTuple);
-	int			pointer = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
+	Tuplestorestate *store;
+	int			pointer;
+	TupleTableSlot *slot;
+} Rows;
 
-	tuplestore_select_read_pointer(rows, pointer);
-	tuplestore_rescan(rows);
-	for (;;)
-	{
-		/* expressions of rules may run code that reads the same table */
-		tuplestore_select_read_pointer(rows, pointer);
-		if (!tuplestore_gettupleslot(rows, true, false, slot))
-			break;
-		CHECK_FOR_INTERRUPTS();
+static void
+open_rows(Rows *rows, Capture *capture, Tuplestorestate *store)
+{
+	rows->store = store;
+	rows->slot = MakeSingleTupleTableSlot(RelationGetDescr(capture->rel),
+										  &TTSOpsMinimalTuple);
+	rows->pointer = tuplestore_alloc_read_pointer(store, EXEC_FLAG_REWIND);
+	tuplestore_select_read_pointer(store, rows->pointer);
+	tuplestore_rescan(store);
+}
+
+static bool
+next_row(Rows *rows)
+{
+	CHECK_FOR_INTERRUPTS();
+	tuplestore_select_read_pointer(rows->store, rows->pointer);
+	return tuplestore_gettupleslot(rows->store, true, false, rows->slot);
+}
+
+/* show_inserts shows each new row to what is bound to the table. */
+static void
+show_inserts(Capture *capture, Tuplestorestate *store)
+{
+	Rows		rows;
+
+	open_rows(&rows, capture, store);
+	while (next_row(&rows))
 		for (int i = 0; i < capture->table->nbindings; i++)
 		{
 			LsBinding  *binding = &capture->table->bindings[i];
-			TupleTableSlot *row = as_source_has_it(binding, slot);
+			TupleTableSlot *row = as_source_has_it(binding, rows.slot);
 
 			ResetExprContext(capture->econtext);
-			if (!new_rows)
-				note_row(capture, binding, row);
-			else if (binding->source)
+			if (binding->source)
 				add_row(capture, binding, row);
 			else
 				add_contact(capture, binding, row);
 		}
+	ExecDropSingleTupleTableSlot(rows.slot);
+}
+
+/* show_changes notes the contacts of rows that were deleted or updated. */
+static void
+show_changes(Capture *capture, Tuplestorestate *store)
+{
+	Rows		rows;
+
+	open_rows(&rows, capture, store);
+	while (next_row(&rows))
+		for (int i = 0; i < capture->table->nbindings; i++)
+		{
+			LsBinding  *binding = &capture->table->bindings[i];
+
+			ResetExprContext(capture->econtext);
+			note_row(capture, binding, as_source_has_it(binding, rows.slot));
+		}
+	ExecDropSingleTupleTableSlot(rows.slot);
+}
+
+/* same_columns tells whether two rows agree in what a binding looks at. */
+static bool
+same_columns(Bitmapset *columns, TupleTableSlot *a, TupleTableSlot *b)
+{
+	int			member = -1;
+
+	while ((member = bms_next_member(columns, member)) >= 0)
+	{
+		AttrNumber	attno = member + FirstLowInvalidHeapAttributeNumber;
+		Form_pg_attribute att = TupleDescAttr(a->tts_tupleDescriptor, attno - 1);
+		bool		anull,
+					bnull;
+		Datum		avalue = slot_getattr(a, attno, &anull);
+		Datum		bvalue = slot_getattr(b, attno, &bnull);
+
+		if (anull != bnull ||
+			(!anull && !datum_image_eq(avalue, bvalue, att->attbyval, att->attlen)))
+			return false;
 	}
-	ExecDropSingleTupleTableSlot(slot);
+	return true;
+}
+
+/*
+ * show_updates notes the contacts of updated rows, but not for rows that were
+ * updated in columns that no rule looks at.  Old and new rows are compared as
+ * they come: even if two that do not belong together were, taking the one away
+ * and adding the other changes nothing where they are the same to the rules.
+ */
+static void
+show_updates(Capture *capture, Tuplestorestate *old_store,
+			 Tuplestorestate *new_store)
+{
+	Rows		old_rows,
+				new_rows;
+
+	if (tuplestore_tuple_count(old_store) != tuplestore_tuple_count(new_store) ||
+		ls_has_virtual_columns(RelationGetDescr(capture->rel)))
+	{
+		show_changes(capture, old_store);
+		show_changes(capture, new_store);
+		return;
+	}
+	open_rows(&old_rows, capture, old_store);
+	open_rows(&new_rows, capture, new_store);
+	while (next_row(&old_rows) && next_row(&new_rows))
+		for (int i = 0; i < capture->table->nbindings; i++)
+		{
+			LsBinding  *binding = &capture->table->bindings[i];
+			Bitmapset  *columns = binding->source ? binding->source->columns :
+				capture->table->models[binding->model]->contact_columns;
+
+			ResetExprContext(capture->econtext);
+			if (binding->map == NULL &&
+				same_columns(columns, old_rows.slot, new_rows.slot))
+				continue;
+			note_row(capture, binding, as_source_has_it(binding, old_rows.slot));
+			note_row(capture, binding, as_source_has_it(binding, new_rows.slot));
+		}
+	ExecDropSingleTupleTableSlot(old_rows.slot);
+	ExecDropSingleTupleTableSlot(new_rows.slot);
 }
 
 static int
@@ -566,12 +663,11 @@ capture_rows(TriggerData *trigger)
 		for (int i = 0; i < capture.table->nmodels; i++)
 			note_model(capture.table->models[i]);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		show_rows(&capture, trigger->tg_newtable, true);
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
-		TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		show_rows(&capture, trigger->tg_oldtable, false);
+		show_inserts(&capture, trigger->tg_newtable);
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		show_changes(&capture, trigger->tg_oldtable);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		show_rows(&capture, trigger->tg_newtable, false);
+		show_updates(&capture, trigger->tg_oldtable, trigger->tg_newtable);
 	for (int i = 0; i < capture.table->nmodels; i++)
 	{
 		if (capture.deltas[i])

@@ -24,6 +24,9 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
+#if PG_VERSION_NUM >= 180000
+#include "rewrite/rewriteHandler.h"
+#endif
 
 #if PG_VERSION_NUM < 150000
 #error "leadscore needs PostgreSQL 15 or newer"
@@ -68,12 +71,31 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 #define ls_guc_malloc(size) guc_malloc(LOG, size)
 #endif
 
+/* 18: generated columns may be virtual, and are NULL in transition tables */
+#if PG_VERSION_NUM < 180000
+#define ls_has_virtual_columns(desc) ((void) (desc), false)
+#else
+#define ls_has_virtual_columns(desc) \
+	((desc)->constr != NULL && (desc)->constr->has_generated_virtual)
+#endif
+
 /* 18: a deferrable primary key has to be asked for */
 #if PG_VERSION_NUM < 180000
 #define ls_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #else
 #define ls_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
 #endif
+
+/* 18: virtual generated columns; the relation is the expression's only one */
+static inline Node *
+ls_expand_generated_columns(Node *node, Relation rel)
+{
+#if PG_VERSION_NUM < 180000
+	return node;
+#else
+	return expand_generated_columns_in_expr(node, rel, 1);
+#endif
+}
 
 /* 18: the module says its name and version */
 #ifdef PG_MODULE_MAGIC_EXT

@@ -63,6 +63,14 @@ gives_values(AlterTableType type)
 #endif
 }
 
+/* hides_rows tells whether a part of ALTER TABLE is about row security. */
+static bool
+hides_rows(AlterTableType type)
+{
+	return type == AT_EnableRowSecurity || type == AT_DisableRowSecurity ||
+		type == AT_ForceRowSecurity || type == AT_NoForceRowSecurity;
+}
+
 /* change_of gives what is noted about a table. */
 static Change *
 change_of(Ddl *ddl, Oid relation)
@@ -112,6 +120,7 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 			continue;
 		change->added = change->added || adds_column(cmd->subtype);
 		change->owner = change->owner || cmd->subtype == AT_ChangeOwner;
+		change->rights = change->rights || hides_rows(cmd->subtype);
 		if (gives_values(cmd->subtype) && cmd->name)
 			change->columns = lappend(change->columns, pstrdup(cmd->name));
 	}
@@ -144,7 +153,8 @@ note_grant(Ddl *ddl, InternalGrant *grant)
 			break;
 	}
 	ddl->granted = ddl->granted || (ours && grant->is_grant);
-	ddl->everything = ddl->everything || (ours && !grant->is_grant);
+	if (ours && !grant->is_grant)
+		ddl->everything = ddl->taken = true;
 }
 
 /* note_command notes one row of pg_event_trigger_ddl_commands(). */
@@ -167,10 +177,15 @@ note_command(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 	else if (classid == RelationRelationId)
 		note_relation(ddl, objid, subid, command);
 	else if (classid == ProcedureRelationId)
-		ddl->functions = lappend_oid(ddl->functions, objid);
+	{
+		if (!isAnyTempNamespace(get_func_namespace(objid)))
+			ddl->functions = lappend_oid(ddl->functions, objid);
+	}
+	else if (classid == NamespaceRelationId)
+		ddl->everything = ddl->everything || !IsA(command->parsetree, CreateSchemaStmt);
 	else if (classid == TypeRelationId || classid == OperatorRelationId ||
 			 classid == CastRelationId || classid == CollationRelationId ||
-			 classid == NamespaceRelationId || classid == ExtensionRelationId ||
+			 classid == ExtensionRelationId ||
 			 classid == TSConfigRelationId || classid == TSDictionaryRelationId)
 		ddl->everything = true;
 }
@@ -236,7 +251,7 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 			 classid == CastRelationId || classid == CollationRelationId ||
 			 classid == TSConfigRelationId || classid == TSDictionaryRelationId ||
 			 (classid == TypeRelationId && named))
-		ddl->everything = true;
+		ddl->everything = ddl->taken = true;
 }
 
 /* read_ddl hands each row of a query to a function. */

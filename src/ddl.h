@@ -19,6 +19,7 @@ typedef struct Change
 	char	   *new_name;		/* that a column has now; NULL: none renamed */
 	bool		added;			/* it has a new column */
 	bool		owner;			/* it has another owner */
+	bool		rights;			/* who sees its rows may have changed */
 	List	   *columns;		/* names of those that hold something else, or are gone */
 } Change;
 
@@ -27,7 +28,8 @@ typedef struct Ddl
 {
 	List	   *changes;		/* of Change */
 	List	   *functions;		/* OIDs of those that were made or altered */
-	bool		everything;		/* something that any rule might use */
+	bool		everything;		/* something that any rule might use ... */
+	bool		taken;			/* ... and that is no more */
 	bool		granted;		/* rights, that a sleeping rule might have lacked */
 	List	   *dropped;		/* OIDs of relations */
 	List	   *dropped_models; /* whose score tables were dropped */

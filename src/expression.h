@@ -31,15 +31,12 @@ typedef struct LsExprSpec
 	Oid			role;			/* as whom it is checked and run */
 	const char *where;			/* for messages: condition of rule "x" ... */
 	Oid			type;			/* LS_EXPR_COLUMN: the type it is turned into */
-	Oid			collation;		/* LS_EXPR_COLUMN: and its collation */
 	int			nvariables;		/* further float8 names that it may use ... */
 	char	  **variables;		/* ... which hide columns of these names */
 } LsExprSpec;
 
 typedef struct LsExpr
 {
-	LsExprUse	use;
-	char	   *text;
 	char	   *where;
 	Oid			role;
 	CachedExpression *cached;	/* NULL where attno is set */
@@ -56,8 +53,6 @@ typedef struct LsExpr
 								 * another identity nor a subtransaction */
 	bool		safe;			/* nothing in it can fail: all leakproof */
 	AttrNumber	attno;			/* of a plain column without conversion, else 0 */
-	int16		typlen;			/* of the result */
-	bool		typbyval;
 } LsExpr;
 
 typedef enum LsExprResult

@@ -23,6 +23,7 @@
 #include "access/relation.h"
 #include "access/sysattr.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -62,6 +63,13 @@ typedef struct Work
 	List	   *come;			/* of Part */
 	List	   *left;			/* of Part */
 } Work;
+
+/* A source, and the error that reading it raises now; NULL: none */
+typedef struct Feed
+{
+	LsSourceRow *row;
+	ErrorData  *error;
+} Feed;
 
 /* What PostgreSQL makes of a rule now */
 typedef struct Verdict
@@ -434,6 +442,8 @@ look_at_contacts(Work *work)
 	Oid			score_collation;
 	int32		typmod;
 
+	if (attno <= 0 && !column_changed(work->ddl, row->contacts, row->key))
+		return;
 	if (attno <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
@@ -529,42 +539,72 @@ look_at_expression(const Work *work, Oid relid, LsExprUse use, const char *text,
 	relation_close(spec.rel, NoLock);
 }
 
-/* source_relation gives the table of a source; invalid if it is not attached. */
-static Oid
-source_relation(List *sources, const char *name)
+/* read_feeds gives a model's sources, and whether they can be read. */
+static List *
+read_feeds(const LsModelRow *model)
 {
+	List	   *feeds = NIL;
 	ListCell   *lc;
 
-	foreach(lc, sources)
-		if (name && strcmp(((LsSourceRow *) lfirst(lc))->source, name) == 0)
-			return ((LsSourceRow *) lfirst(lc))->relation;
-	return InvalidOid;
+	foreach(lc, ls_source_rows(model->model, NULL))
+	{
+		Feed	   *feed = palloc(sizeof(Feed));
+
+		feed->row = lfirst(lc);
+		feed->error = ls_source_error(model, feed->row);
+		feeds = lappend(feeds, feed);
+	}
+	return feeds;
+}
+
+/*
+ * judge_source finds the table of a source that a rule names.  A rule cannot be
+ * read where its source cannot; one that names none needs all of them.
+ */
+static Oid
+judge_source(List *feeds, const char *name, Verdict *verdict)
+{
+	Oid			relation = InvalidOid;
+	ListCell   *lc;
+
+	foreach(lc, feeds)
+	{
+		Feed	   *feed = lfirst(lc);
+
+		if (name && strcmp(feed->row->source, name) != 0)
+			continue;
+		relation = feed->row->relation;
+		if (feed->error && verdict->error == NULL)
+			verdict->error = feed->error;
+	}
+	if (name && !OidIsValid(relation))
+		verdict->unattached = true;
+	return relation;
 }
 
 /* judge finds out what has become of a rule. */
 static void
-judge(const Work *work, List *sources, const LsRuleRow *rule, Verdict *verdict)
+judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 {
-	bool		profile = strcmp(rule->kind, "profile") == 0;
-	Oid			relid = profile ? work->row->contacts :
-		source_relation(sources, rule->source);
-	Oid			followed = rule->followed_source ?
-		source_relation(sources, rule->followed_source) : relid;
+	Oid			relid;
+	Oid			followed;
 
 	memset(verdict, 0, sizeof(Verdict));
-	if ((rule->source && !OidIsValid(relid)) ||
-		(rule->followed_source && !OidIsValid(followed)))
-	{
-		verdict->unattached = true;
+	if (strcmp(rule->kind, "profile") == 0)
+		relid = work->row->contacts;
+	else
+		relid = judge_source(feeds, rule->source, verdict);
+	followed = rule->followed_source ?
+		judge_source(feeds, rule->followed_source, verdict) : relid;
+	if (verdict->unattached)
 		return;
-	}
 	look_at_expression(work, relid, LS_EXPR_CONDITION, rule->condition, rule, verdict);
 	look_at_expression(work, relid, LS_EXPR_WEIGHT, rule->weight, rule, verdict);
 	look_at_expression(work, followed, LS_EXPR_CONDITION, rule->followed_condition,
 					   rule, verdict);
 }
 
-/* set_counted writes what a rule's counted_version says: 0 asleep, NULL to count. */
+/* set_counted writes a rule's counted_version: NULL, to be counted, or 0, asleep. */
 static void
 set_counted(const LsRuleRow *rule, bool asleep)
 {
@@ -611,7 +651,7 @@ put_to_sleep(Work *work, const LsRuleRow *rule, const ErrorData *error)
 static void
 look_at_rules(Work *work, bool sleeping_only)
 {
-	List	   *sources = ls_source_rows(work->row->model, NULL);
+	List	   *feeds = read_feeds(work->row);
 	ListCell   *lc;
 
 	foreach(lc, ls_rule_rows(work->row->model, NULL))
@@ -620,14 +660,23 @@ look_at_rules(Work *work, bool sleeping_only)
 		bool		asleep = !rule->counted_version_null && rule->counted_version == 0;
 		Verdict		verdict;
 
-		if (sleeping_only && !asleep)
+		/* sequences cannot be counted yet, however well they read */
+		if (asleep ? strcmp(rule->kind, "sequence") == 0 : sleeping_only)
 			continue;
-		judge(work, sources, rule, &verdict);
+		judge(work, feeds, rule, &verdict);
 		if (verdict.unattached)
 			continue;
 		if (verdict.error && !asleep)
 			put_to_sleep(work, rule, verdict.error);
-		else if (verdict.error == NULL && (asleep || verdict.affected))
+		else if (verdict.error == NULL && asleep)
+		{
+			/*
+			 * Where its source could not be read, more went unnoticed than what
+			 * this rule asks about.  ls_rescore() takes in all that sleep.
+			 */
+			work->rescore = true;
+		}
+		else if (verdict.error == NULL && verdict.affected)
 		{
 			set_counted(rule, false);
 			work->changed = work->recount = true;
@@ -637,7 +686,7 @@ look_at_rules(Work *work, bool sleeping_only)
 
 /* look_at_stages says which conditions of stages cannot be read any more. */
 static void
-look_at_stages(Work *work)
+look_at_stages(Work *work, bool warn)
 {
 	List	   *categories = ls_category_rows(work->row->model, NULL);
 	char	  **names = palloc(sizeof(char *) * (list_length(categories) + 1));
@@ -663,15 +712,16 @@ look_at_stages(Work *work)
 		spec.where = psprintf("condition of stage \"%s\" of model \"%s\"",
 							  stage->stage, work->row->model);
 		expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &error);
-		if (error)
+		if (error && warn)
 			ereport(WARNING,
 					(errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
 							stage->stage, work->row->model, error->message),
 					 errhint("Correct it in leadscore.lead_stage.")));
-		else if (expression_affected(work->ddl, work->row->contacts, expr))
+		if (expr == NULL)
+			continue;
+		if (expression_affected(work->ddl, work->row->contacts, expr))
 			work->changed = true;
-		if (expr)
-			ls_expr_free(expr);
+		ls_expr_free(expr);
 	}
 	relation_close(spec.rel, NoLock);
 }
@@ -691,17 +741,16 @@ finish(Work *work)
 		ls_model_changed(model);
 		CommandCounterIncrement();
 	}
-	if (work->recount && work->come != NIL)
-		work->rescore = true;	/* or new rows would count twice for new rules */
-	if (work->recount || work->rescore || work->come != NIL || work->left != NIL)
-		ls_lock_sources(model);
-	if (work->recount)
-		ls_recount_rules(model);
-	if (work->rescore)
+	/* or the rows that came would count twice for the rules that are recounted */
+	if (work->rescore || (work->recount && work->come != NIL))
 	{
 		(void) ls_rescore(model, "backfill");
 		return;
 	}
+	if (work->recount || work->come != NIL || work->left != NIL)
+		ls_lock_sources(model);
+	if (work->recount)
+		ls_recount_rules(model);
 	foreach(lc, work->left)
 		ls_recount_relation(model, ((Part *) lfirst(lc))->source,
 							((Part *) lfirst(lc))->relation);
@@ -740,7 +789,8 @@ see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
 				ReleaseSysCache(tuple);
 				ls_model_new_owner(row, row->owner);
 			}
-			look = look || change->new_name || change->added || change->owner ||
+			look = look || change->new_name || change->added || change->rights ||
+				change->owner ||
 				change->columns != NIL;
 		}
 		foreach(lc, ls_source_rows(row->model, NULL))
@@ -759,7 +809,7 @@ see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
 		look_at_contacts(&work);
 		look_at_sources(&work);
 		look_at_rules(&work, false);
-		look_at_stages(&work);
+		look_at_stages(&work, touched || ddl->taken);
 	}
 	else if (ddl->granted)
 		look_at_rules(&work, true);

@@ -77,7 +77,10 @@ ls_event_index(LsModel *model, LsRule **rules, int nrules)
 
 /* ---------- instants ---------- */
 
-/* ls_local_time gives what a clock on the wall of a zone shows, as timestamp. */
+/*
+ * ls_local_time gives what a clock on the wall of a zone shows, as timestamp;
+ * at the far ends of time, where there is no such clock, of UTC.
+ */
 int64
 ls_local_time(TimestampTz t, pg_tz *tz)
 {
@@ -86,9 +89,7 @@ ls_local_time(TimestampTz t, pg_tz *tz)
 	int			offset;
 
 	if (timestamp2tm(t, &offset, &tm, &fsec, NULL, tz) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("timestamp out of range")));
+		return t;
 	return t - (int64) offset * LS_SECOND;
 }
 

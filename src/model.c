@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/stratnum.h"
+#include "access/xact.h"
 #include "catalog/heap.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
@@ -614,6 +615,21 @@ ls_drop_model(const LsModelRow *model)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
 }
 
+/*
+ * settle runs the triggers of our tables that wait for the commit, so that the
+ * extension can be dropped in the same transaction.
+ */
+static void
+settle(void)
+{
+	LsIdentity	saved;
+
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("SET CONSTRAINTS leadscore.refresh_changed IMMEDIATE", NULL);
+	ls_execute("SET CONSTRAINTS leadscore.refresh_changed DEFERRED", NULL);
+	ls_return(&saved);
+}
+
 /* ls_drop_model_sql is leadscore.drop_model(). */
 Datum
 ls_drop_model_sql(PG_FUNCTION_ARGS)
@@ -621,6 +637,7 @@ ls_drop_model_sql(PG_FUNCTION_ARGS)
 	char	   *model = ls_text_argument(fcinfo, 0, "model");
 
 	ls_drop_model(ls_model_row_for(model, GetUserId()));
+	settle();
 	PG_RETURN_VOID();
 }
 
@@ -640,6 +657,7 @@ ls_detach_all(PG_FUNCTION_ARGS)
 				 errhint("Only the owner of extension leadscore may do this; drop_model() drops one.")));
 	foreach(lc, ls_model_rows(NULL))
 		ls_drop_model(lfirst(lc));
+	settle();
 	PG_RETURN_VOID();
 }
 

@@ -473,6 +473,8 @@ ls_reader_score(LsReader *reader, TupleDesc *desc)
 void
 ls_reader_close(LsReader *reader)
 {
+	MemoryContext caller = CurrentMemoryContext;
+
 	for (int i = 0; i < reader->nstreams; i++)
 	{
 		Stream	   *stream = &reader->streams[i];
@@ -481,7 +483,9 @@ ls_reader_close(LsReader *reader)
 			ExecDropSingleTupleTableSlot(stream->slot);
 		SPI_cursor_close(stream->portal);
 	}
+	/* this goes back to the reader's own context, which ends here */
 	SPI_finish();
+	MemoryContextSwitchTo(caller);
 	FreeExecutorState(reader->estate);
 	MemoryContextDelete(reader->context);
 }

@@ -191,6 +191,11 @@ run_pass(Pass *pass)
 	LsReader   *reader;
 	Datum		contact;
 
+	/*
+	 * Writers of other tables must not be between their rules and the rows
+	 * that we change: they would take away what their rules do not know.
+	 */
+	LockRelationOid(pass->model->score_table, ShareRowExclusiveLock);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	store = open_store(pass->model, pass->cause);

@@ -219,7 +219,6 @@ compile_column(LsModel *model, Relation rel, const char *column, Oid type,
 	spec.where = psprintf("column \"%s\" of table \"%s\"", column,
 						  RelationGetRelationName(rel));
 	spec.type = type;
-	spec.collation = type == model->key.type ? model->key.collation : InvalidOid;
 	return ls_expr_try_compile(&spec, model->context, error);
 }
 

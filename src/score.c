@@ -98,7 +98,10 @@ asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 				 errmsg("model \"%s\" does not exist", name)));
 	}
 	check_may_read(model, also);
-	asked = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(Asked));
+	if (asked == NULL)
+		asked = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Asked));
+	if (asked->name)
+		pfree(asked->name);
 	asked->name = MemoryContextStrdup(fcinfo->flinfo->fn_mcxt, name);
 	asked->model = model;
 	asked->transaction = ls_transaction_number();
@@ -285,6 +288,29 @@ ls_explain(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
+/* agrees compares a score with the one that the events give. */
+static bool
+agrees(double score, double replayed, double size)
+{
+	return fabs(score - replayed) <= 1e-9 * Max(1.0, size);
+}
+
+/*
+ * is_pending tells whether a row is only waiting to be written: the rules have
+ * changed since, and the events that they need are counted.
+ */
+static bool
+is_pending(LsModel *model, const LsScoreRow *row, double replayed, double size)
+{
+	LsScore    *score;
+
+	if (row->rules_version == model->version)
+		return false;
+	score = ls_score_make(model, false);
+	ls_evaluate(model, &row->state, row->scored_at, score);
+	return agrees(score->score, replayed, size);
+}
+
 /*
  * verify_contact compares a stored row with the events, and reports where they
  * differ.
@@ -303,14 +329,14 @@ verify_contact(ReturnSetInfo *result, LsModel *model, LsReplay *replay,
 		replayed = ls_replay_score(replay, row ? row->scored_at : ls_statement_clock(),
 								   &size);
 	if ((row == NULL && !known) ||
-		(row && known && fabs(row->score - replayed) <= 1e-9 * Max(1.0, size)))
+		(row && known && agrees(row->score, replayed, size)))
 		return;
 	values[0] = CStringGetTextDatum(ls_key_text(&model->key, contact));
 	nulls[1] = row == NULL;
 	values[1] = row ? Float8GetDatum(row->score) : 0;
 	nulls[2] = !known;
 	values[2] = Float8GetDatum(replayed);
-	values[3] = CStringGetTextDatum(row && row->rules_version != model->version ?
+	values[3] = CStringGetTextDatum(row && known && is_pending(model, row, replayed, size) ?
 									"pending" : "wrong");
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }

@@ -18,6 +18,7 @@
 #define HAS_EVENTS		0x04
 #define HAS_FUTURE		0x08
 #define HAS_PRIOR		0x10
+#define STAGE_RECORDED	0x20
 
 /* flags of a slot: how its sum is written, and what follows */
 #define SUM_MASK		0x03
@@ -620,6 +621,8 @@ ls_state_encode(const LsState *state)
 		flags |= HAS_FUTURE;
 	if (state->prior_stage)
 		flags |= HAS_PRIOR;
+	if (state->stage_recorded)
+		flags |= STAGE_RECORDED;
 	appendStringInfoCharMacro(&to, LS_STATE_FORMAT);
 	appendStringInfoCharMacro(&to, (char) flags);
 	if (flags & HAS_CREATED)
@@ -800,6 +803,7 @@ ls_state_decode(const bytea *bytes, LsState *state)
 						head[0]),
 				 errhint("leadscore.rescore() rebuilds it from the events.")));
 	state->has_contact = (head[1] & HAS_CONTACT) != 0;
+	state->stage_recorded = (head[1] & STAGE_RECORDED) != 0;
 	if (head[1] & HAS_CREATED)
 		state->created_at = get_signed(&from);
 	if (head[1] & HAS_EVENTS)

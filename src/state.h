@@ -70,6 +70,7 @@ typedef struct LsState
 	TimestampTz last;			/* DT_NOBEGIN: none */
 	int			nfuture;
 	TimestampTz *future;		/* of events dated later, ascending */
+	bool		stage_recorded; /* its stage has changed once, and was recorded */
 	char	   *prior_stage;	/* sticky stage to be restored, or NULL */
 	int			nslots;
 	int			maxslots;

@@ -634,13 +634,11 @@ new_state(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
 {
 	LsModel    *model = store->model;
 	char	   *prior_stage = state->prior_stage;
+	bool		stage_recorded = state->stage_recorded;
 	bool		count_all = change->count_all;
 
 	if (change->whole)
-	{
 		*state = *change->whole;
-		state->prior_stage = prior_stage;
-	}
 	else if (!count_all)
 	{
 		ls_state_advance(model, state, t);
@@ -651,7 +649,6 @@ new_state(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
 	{
 		ls_state_init(state);
 		count_again(store, change->contact, state, store->count_all);
-		state->prior_stage = prior_stage;
 	}
 	else if (change->count_profile)
 	{
@@ -663,6 +660,9 @@ new_state(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
 	}
 	else if (change->profile)
 		set_profile(model, state, change->profile);
+	/* events do not tell what stages the contact went through */
+	state->prior_stage = prior_stage;
+	state->stage_recorded = stage_recorded;
 	ls_state_advance(model, state, t);
 	ls_state_fold(model, state);
 	ls_state_drop_unknown(model, state);
@@ -685,6 +685,7 @@ step(LsStore *store, LsScoreRow *row, ExprContext *econtext, TimestampTz t)
 		transition->at = t;
 		row->stage = standing.stage;
 		row->stage_since = standing.since;
+		row->state.stage_recorded = true;
 	}
 	row->state.prior_stage = standing.prior_stage;
 }
@@ -703,7 +704,9 @@ entry_instant(const LsChange *change, const LsScoreRow *row, TimestampTz last,
 	if (!change->test_entry || change->delta == NULL || change->delta->events == 0)
 		return DT_NOBEGIN;
 	at = change->delta->last;
-	return at >= last && at >= row->stage_since && at < t ? at : DT_NOBEGIN;
+	if (row->state.stage_recorded && at < row->stage_since)
+		return DT_NOBEGIN;
+	return at >= last && at < t ? at : DT_NOBEGIN;
 }
 
 /* differs compares stored numbers with what they should be. */

@@ -137,6 +137,10 @@ INSERT INTO leadscore.lead_rule (model, name, category, kind, source, event, con
 	('m', 'between', 'all',                 'event',   'events', 'open', NULL,       1,  NULL,  NULL,  1, NULL,      'none',      NULL,       NULL,  NULL, NULL, NULL, NULL, '2025-03-04 06:00+00', '2025-03-10 00:00+00'),
 	('m', 'everything', 'all',              'event',   'events', NULL,   NULL,       1,  NULL,  NULL,  1, NULL,      'none',      NULL,       NULL,  NULL, NULL, NULL, NULL, NULL, NULL),
 	('m', 'others', 'all',                  'event',   'others', NULL,   NULL,       1,  NULL,  NULL,  1, NULL,      'none',      NULL,       NULL,  NULL, NULL, NULL, NULL, NULL, NULL),
+	('m', 'half-life in a frame', 'all',    'event',   'events', 'form', NULL,      80,  NULL,  NULL,  1, '30 days', 'half_life', '10 days',  NULL,  NULL, NULL, NULL, NULL, NULL, NULL),
+	('m', 'once, linear', 'all',            'event',   'events', 'open', NULL,      10,  NULL, 'once', 1, NULL,      'linear',    '10 days',  NULL,  NULL, NULL, NULL, NULL, NULL, NULL),
+	('m', 'at least 3, limit', 'all',       'event',   'events', 'open', NULL,      10,  NULL, 'each', 3, NULL,      'none',      NULL,       NULL,  NULL,    6, NULL, NULL, NULL, NULL),
+	('m', 'step, limit', 'all',             'event',   'events', 'open', NULL,      10,  'n',   NULL,  1, NULL,      'step',      '7 days',   0.5,   NULL,   15, NULL, NULL, NULL, NULL),
 	('m', 'disabled', 'all',                'event',   'events', 'open', NULL,       1,  NULL,  NULL,  1, NULL,      'none',      NULL,       NULL,  NULL, NULL, NULL, NULL, NULL, NULL);
 UPDATE leadscore.lead_rule SET enabled = false WHERE name = 'disabled';
 
@@ -214,6 +218,15 @@ INSERT INTO wanted VALUES
 	('others', 4, '2025-04-19 23:59:59+00', 0, false),
 	('others', 4, '2025-04-20 00:00+00', 1, true),
 	('others', 2, '2025-04-20 00:00+00', 0, false),
+	('half-life in a frame', 1, '2025-03-13 00:00+00', 40, true),	-- bucketed: by the day
+	('half-life in a frame', 1, '2025-03-23 23:59+00', 20, true),
+	('half-life in a frame', 1, '2025-04-02 00:00+00', 0, false),
+	('once, linear', 1, '2025-03-12 05:00+00', 8, true),
+	('at least 3, limit', 1, '2025-03-09 23:59+00', 0, false),
+	('at least 3, limit', 1, '2025-03-10 00:00+00', 18, true),
+	('step, limit', 1, '2025-03-10 23:00+00', 22.5, true),
+	('step, limit', 1, '2025-03-13 00:00+00', 15, true),
+	('idle, each', 1, '2024-12-01 00:00+00', 0, false),		-- before its beginning
 	('disabled', 1, '2025-03-13 00:00+00', 0, false);
 
 INSERT INTO checked (name, got, want)

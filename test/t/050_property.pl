@@ -175,8 +175,9 @@ sub new_world
 	$w{instants} = [ $w{base} ];
 
 	$w{key_type} = ('int4', 'int8', 'uuid', 'text')[ $seed % 4 ];
-	$w{keys} = [ map { make_key($w{key_type}, $_) } 1 .. 30 ];
-	$w{ghosts} = [ map { make_key($w{key_type}, $_) } 901 .. 905 ];
+	$w{small_keys} = $seed % 8 == 1;	# int8 keys that an int4 column holds
+	$w{keys} = [ map { make_key($w{small_keys} ? 'int4' : $w{key_type}, $_) } 1 .. 30 ];
+	$w{ghosts} = [ map { make_key($w{small_keys} ? 'int4' : $w{key_type}, $_) } 901 .. 905 ];
 	$w{rows} = {};	# keys that have a row in the contact table
 
 	$w{created_at} = chance(0.6) ? pick('timestamptz', 'timestamptz', 'timestamp', 'date') : undef;
@@ -212,7 +213,6 @@ sub make_table
 	my $time = chance(0.3) ? 'At' : 'at';
 	my $who = chance(0.2) ? 'Who Did' : 'who';
 	my $time_type = pick_of(6 => 'timestamptz', 2 => 'timestamp', 2 => 'date');
-	my %narrower = (int8 => 'int4', text => 'varchar(60)');
 
 	my %t = (
 		name => $table_name, into => $table_name, kind => $kind, who => $who, time => $time, rows => 0,
@@ -220,8 +220,8 @@ sub make_table
 		columns => [ 'id', $who, $time, 'what', 'dwell', 'amount', 'url', 'props' ],
 		types => [
 			'int8',
-			# an int8 key of ours does not fit an int4 column
-			$w->{key_type} eq 'text' && chance(0.3) ? $narrower{text} : $w->{key_type},
+			# what casts to the key's type implicitly
+			$w->{key_type} eq 'text' && chance(0.3) ? 'varchar(60)' : $w->{small_keys} && $kind ne 'plain' ? 'int4' : $w->{key_type},
 			$time_type, pick_of(3 => 'text', 1 => 'varchar(20)', 1 => 'event_name'), 'int4',
 			pick('float8', 'numeric'), 'text', 'jsonb' ]);
 	my %source = (table => \%t, zone => chance(0.3) ? pick('Asia/Tokyo', 'America/New_York', 'UTC') : undef,
@@ -440,7 +440,7 @@ sub make_rule
 	else
 	{
 		my $s = pick(@sources);
-		$r{source} = $s->{name};
+		$r{source} = $s->{name} unless @sources == 1 && chance(0.3);
 		$r{event} = pick('open', 'open', 'click', 'form', 'Open', '', 'page') if $s->{event} && chance(0.75);
 		$r{condition} = pick(@event_conditions) if chance(0.4);
 		$r{award} = pick(undef, undef, 'each', 'once');
@@ -731,7 +731,7 @@ sub show_rules
 		FROM oracle.rules('$w->{model}', $pair) o JOIN leadscore.lead_rule r USING (rule_id) WHERE o.matched > 0 OR o.points <> 0;\n"));
 }
 
-my $columns = "what, 'contact ' || contact, t, 'engine ' || engine, 'oracle ' || oracle, bound";
+my $columns = "what, 'contact ' || contact, t AT TIME ZONE 'UTC' || '+00', concat('engine ', engine), concat('oracle ', oracle), bound";
 
 sub compare
 {
@@ -757,6 +757,13 @@ sub compare
 
 	$out = is_empty($w, "SELECT $columns FROM oracle.stored_differences('$model', current_only => true);\n", "$when: stored rows before a refresh");
 	show_rules($w, $1, $2) if $out =~ /^[^|]*\|contact ([^|]*)\|([^|]+)\|/;
+
+	if (!$skip{rules})
+	{
+		is_empty($w, "BEGIN;\n" . change_rule($w) . change_rule($w)
+			. "SELECT $columns FROM oracle.differences('$model', ARRAY[leadscore.clock()]) WHERE what = 'score';\n"
+			. "SELECT $columns FROM oracle.live_differences('$model');\nROLLBACK;\n", "$when: score and live rows while rules are tried out");
+	}
 
 	run($w, 'refresh', "SELECT leadscore.refresh('$model');\n") if $w->{changed} || chance(0.5);
 	$w->{changed} = 0;
@@ -865,7 +872,7 @@ my $checked = $node->safe_psql('oracle_check', "\\i $top/oracle_check.sql\n", ex
 my @wrong = grep { !/^ok\|/ } split /\n/, $checked;
 ok($checked && !@wrong, 'the oracle agrees with ' . scalar(split /\n/, $checked) . ' examples worked out by hand') or diag(join("\n", @wrong));
 
-my @seeds = (1, 2, 3);
+my @seeds = (1, 4, 6, 43);
 if ($ENV{LEADSCORE_SEED})
 {
 	@seeds = split /,/, $ENV{LEADSCORE_SEED};
