@@ -24,7 +24,7 @@ DATA       = $(wildcard src/$(EXTENSION)--*--*.sql)
 DATA_built = $(INSTALL_SCRIPT_SQL)
 
 # -MMD writes src/*.d, read below: a changed header rebuilds what includes it.
-PG_CPPFLAGS = -MMD -MP
+PG_CPPFLAGS = -MMD -MP -DLEADSCORE_VERSION='"$(EXTVERSION)"'
 ifdef STRICT
 PG_CFLAGS += -Wall -Wextra -Wno-unused-parameter -Werror
 endif

@@ -125,4 +125,5 @@ SELECT relname FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND 
 SELECT tgname FROM pg_trigger WHERE tgrelid IN ('contacts'::regclass, 'activity'::regclass) AND NOT tgisinternal;
 SELECT count(*) FROM leadscore.lead_rule WHERE model = 'basics';
 INSERT INTO activity VALUES (1, 'form', '2026-03-09 12:00+00', 0);
+SET client_min_messages = warning;
 DROP SCHEMA basics CASCADE;

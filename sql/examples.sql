@@ -55,9 +55,9 @@ SELECT contact_id, score, leadscore.replay('agency', contact_id), fit, engagemen
   FROM leadscore.score_agency ORDER BY contact_id;
 SELECT name, matched, points FROM leadscore.explain('agency', 'warm@x');
 
--- 25 days later nobody has visited for 30 days or more, but whose last visit
--- was on 27 February: 28 days.  warm's visits are in their 30 days no more on
--- 28 March, when the older one has become the 30th day's.
+-- on 27 March the last visit of warm and cool, on 27 February, is 28 days old,
+-- and form was created 25 days ago; on 28 March warm's first visit is 30 days
+-- old: one is left, and not two
 SET leadscore.clock = '2026-03-27 09:00+00';
 SELECT contact_id, score, stage FROM leadscore.live_agency ORDER BY contact_id;
 SET leadscore.clock = '2026-03-28 09:00+00';
@@ -178,4 +178,5 @@ SELECT contact_id, content, acquisition, engagement, score FROM leadscore.score_
 SELECT leadscore.replay('china', 3);
 SELECT * FROM leadscore.verify('china');
 SELECT leadscore.drop_model('china');
+SET client_min_messages = warning;
 DROP SCHEMA examples CASCADE;

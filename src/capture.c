@@ -661,7 +661,8 @@ capture_rows(TriggerData *trigger)
 	begin_capture(&capture, trigger);
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		for (int i = 0; i < capture.table->nmodels; i++)
-			note_model(capture.table->models[i]);
+			if (capture.table->models[i]->enabled)
+				note_model(capture.table->models[i]);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		show_inserts(&capture, trigger->tg_newtable);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))

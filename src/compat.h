@@ -28,6 +28,10 @@
 #include "rewrite/rewriteHandler.h"
 #endif
 
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 #if PG_VERSION_NUM < 150000
 #error "leadscore needs PostgreSQL 15 or newer"
 #endif
@@ -63,6 +67,37 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz, &extra);
 #endif
 }
+
+/* 16: a list of result relations, of which we have none */
+#if PG_VERSION_NUM < 160000
+#define ls_eval_plan_qual_init(epq, estate) \
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1)
+#else
+#define ls_eval_plan_qual_init(epq, estate) \
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
+#endif
+
+/* 19: versions of a row that are not live may be left out, which we want to see */
+#if PG_VERSION_NUM < 190000
+#define ls_find_by_index(rel, index, mode, search, found) \
+	RelationFindReplTupleByIndex(rel, index, mode, search, found)
+#else
+#define ls_find_by_index(rel, index, mode, search, found) \
+	RelationFindReplTupleByIndex(rel, index, false, mode, search, found)
+#endif
+
+/* 17, 16: parts of ALTER TABLE that are new, or not told apart any more */
+#if PG_VERSION_NUM < 170000
+#define LS_AT_SET_EXPRESSION(type) false
+#else
+#define LS_AT_SET_EXPRESSION(type) ((type) == AT_SetExpression)
+#endif
+#if PG_VERSION_NUM < 160000
+#define LS_AT_ADD_COLUMN(type) \
+	((type) == AT_AddColumn || (type) == AT_AddColumnRecurse)
+#else
+#define LS_AT_ADD_COLUMN(type) ((type) == AT_AddColumn)
+#endif
 
 /* 16: what a setting's check hook hands on is core's own kind of memory */
 #if PG_VERSION_NUM < 160000

@@ -42,25 +42,11 @@
 PG_FUNCTION_INFO_V1(ls_ddl_command);
 PG_FUNCTION_INFO_V1(ls_ddl_drop);
 
-/* adds_column and gives_values tell what a part of ALTER TABLE does. */
-static bool
-adds_column(AlterTableType type)
-{
-#if PG_VERSION_NUM < 160000
-	return type == AT_AddColumn || type == AT_AddColumnRecurse;
-#else
-	return type == AT_AddColumn;
-#endif
-}
-
+/* gives_values tells whether a part of ALTER TABLE fills a column anew. */
 static bool
 gives_values(AlterTableType type)
 {
-#if PG_VERSION_NUM < 170000
-	return type == AT_AlterColumnType;
-#else
-	return type == AT_AlterColumnType || type == AT_SetExpression;
-#endif
+	return type == AT_AlterColumnType || LS_AT_SET_EXPRESSION(type);
 }
 
 /* hides_rows tells whether a part of ALTER TABLE is about row security. */
@@ -118,7 +104,7 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 
 		if (!IsA(cmd, AlterTableCmd))
 			continue;
-		change->added = change->added || adds_column(cmd->subtype);
+		change->added = change->added || LS_AT_ADD_COLUMN(cmd->subtype);
 		change->owner = change->owner || cmd->subtype == AT_ChangeOwner;
 		change->rights = change->rights || hides_rows(cmd->subtype);
 		if (gives_values(cmd->subtype) && cmd->name)

@@ -12,7 +12,8 @@
  * woken when it can be read again.  A source whose own columns are gone is
  * detached.  The column that identifies contacts cannot be dropped.
  *
- * While a dump is restored, models are left alone until they are complete.
+ * While a dump is restored, models are left alone until they are complete, and
+ * their rules until it is over.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,6 +33,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -760,6 +762,17 @@ finish(Work *work)
 }
 
 /*
+ * is_restoring tells whether the session restores a dump: each begins with
+ * this setting.  Functions and rights come in an order of their own then, and
+ * rules must not fall asleep and be counted again for it.
+ */
+static bool
+is_restoring(void)
+{
+	return !check_function_bodies;
+}
+
+/*
  * see_to_model brings a model in line.  rows are those of lead_relation that
  * the command may have made wrong, of this model and of others.
  */
@@ -790,8 +803,7 @@ see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
 				ls_model_new_owner(row, row->owner);
 			}
 			look = look || change->new_name || change->added || change->rights ||
-				change->owner ||
-				change->columns != NIL;
+				change->owner || change->columns != NIL;
 		}
 		foreach(lc, ls_source_rows(row->model, NULL))
 		{
@@ -804,7 +816,9 @@ see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
 		}
 		sync_tree(&work, NULL, row->contacts);
 	}
-	if (look)
+	if (is_restoring())
+		;						/* rules stay as they were dumped */
+	else if (look)
 	{
 		look_at_contacts(&work);
 		look_at_sources(&work);

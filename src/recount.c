@@ -385,27 +385,23 @@ leave_out(LsModel *model, List *versions, bool *absence)
 	return what;
 }
 
-static void
-lock_tree(List **tables, Oid relation)
-{
-	*tables = list_concat_unique_oid(*tables,
-									 find_all_inheritors(relation, NoLock, NULL));
-}
-
 /*
- * lock_tables locks tables so that nobody but us writes to them, in the order
- * of their oids.
+ * lock_tables locks tables, with what is below them, so that nobody but us
+ * writes to them: a table before its partitions and children, as statements
+ * that go through it do.
  */
 static void
-lock_tables(List *tables)
+lock_tables(List *roots)
 {
 	ListCell   *lc;
 
-	list_sort(tables, list_oid_cmp);
-	foreach(lc, tables)
+	list_sort(roots, list_oid_cmp);
+	foreach(lc, roots)
 	{
 		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
-		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
+			(void) find_all_inheritors(lfirst_oid(lc), ShareRowExclusiveLock, NULL);
+		else
 			UnlockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
 	}
 }
@@ -415,27 +411,27 @@ void
 ls_lock_sources(const char *name)
 {
 	LsModelRow *row = ls_model_row(name, NULL);
-	List	   *tables = NIL;
+	List	   *roots = NIL;
 	ListCell   *lc;
 
 	foreach(lc, ls_source_rows(name, NULL))
-		lock_tree(&tables, ((LsSourceRow *) lfirst(lc))->relation);
+		roots = list_append_unique_oid(roots, ((LsSourceRow *) lfirst(lc))->relation);
 	if (row)
-		lock_tree(&tables, row->contacts);
-	lock_tables(tables);
+		roots = list_append_unique_oid(roots, row->contacts);
+	lock_tables(roots);
 }
 
 static void
 lock_for_rules(LsModel *model, int what)
 {
-	List	   *tables = NIL;
+	List	   *roots = NIL;
 
 	for (int i = 0; i < model->nsources && (what & LS_READ_EVENTS); i++)
 		if (!model->sources[i].unread)
-			lock_tree(&tables, model->sources[i].relation);
+			roots = list_append_unique_oid(roots, model->sources[i].relation);
 	if (what & LS_READ_CONTACTS)
-		lock_tree(&tables, model->contacts);
-	lock_tables(tables);
+		roots = list_append_unique_oid(roots, model->contacts);
+	lock_tables(roots);
 }
 
 /* ls_recount_rules counts the rules of a model that wait for it. */
@@ -536,6 +532,15 @@ ls_refresh(const char *name, const char *cause)
 	return changed;
 }
 
+static int
+by_score_table(const ListCell *a, const ListCell *b)
+{
+	Oid			x = ls_score_table(lfirst(a), true);
+	Oid			y = ls_score_table(lfirst(b), true);
+
+	return (x > y) - (x < y);
+}
+
 /*
  * ls_refresh_changed_models brings the stored rows of models that this
  * transaction has changed up to date, just before it commits.
@@ -550,6 +555,7 @@ ls_refresh_changed_models(void)
 	ListCell   *lc;
 
 	ls_changed_models_done();
+	list_sort(models, by_score_table);	/* as writers lock them */
 	foreach(lc, models)
 	{
 		const char *name = lfirst(lc);

@@ -12,6 +12,8 @@
 #include "access/detoast.h"
 #include "lib/stringinfo.h"
 
+#include "compat.h"
+
 /* flags of a state */
 #define HAS_CONTACT		0x01
 #define HAS_CREATED		0x02

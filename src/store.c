@@ -483,9 +483,8 @@ lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 	search->tts_values[0] = contact;
 	search->tts_isnull[0] = false;
 	ExecStoreVirtualTuple(search);
-	if (!RelationFindReplTupleByIndex(store->rel, store->key_index,
-									  LockTupleNoKeyExclusive, search,
-									  store->found))
+	if (!ls_find_by_index(store->rel, store->key_index,
+						  LockTupleNoKeyExclusive, search, store->found))
 		return false;
 	slot_getallattrs(store->found);
 	ls_store_row(store->model, store->found->tts_values,
@@ -514,7 +513,7 @@ update_row(LsStore *store, Datum *values, bool *nulls)
 	memcpy(store->written->tts_values, values, sizeof(Datum) * NATTS(model));
 	memcpy(store->written->tts_isnull, nulls, sizeof(bool) * NATTS(model));
 	ExecStoreVirtualTuple(store->written);
-	EvalPlanQualInit(&epq, store->estate, NULL, NIL, -1);
+	ls_eval_plan_qual_init(&epq, store->estate);
 	store->estate->es_output_cid = GetCurrentCommandId(true);
 	ExecSimpleRelationUpdate(store->target, store->estate, &epq,
 							 store->found, store->written);

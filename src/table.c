@@ -96,14 +96,15 @@ bind(LsTable *table, LsModel *model, LsSource *source, Relation rel)
 	table_close(layout, AccessShareLock);
 }
 
-/* concerns tells whether a model looks at a table at all. */
+/*
+ * concerns tells whether a model looks at a table at all.  One that is not
+ * enabled does: the entry has to be made again when it is.
+ */
 static bool
 concerns(LsModelRow *row, Oid relation)
 {
 	ListCell   *lc;
 
-	if (!row->enabled)
-		return false;
 	if (is_below(relation, row->contacts))
 		return true;
 	foreach(lc, ls_source_rows(row->model, NULL))
@@ -140,6 +141,8 @@ load(LsTable *table, Relation rel)
 	{
 		LsModel    *model = table->models[i];
 
+		if (!model->enabled)
+			continue;
 		if (!model->contacts_broken)
 			bind(table, model, NULL, rel);
 		for (int s = 0; s < model->nsources; s++)

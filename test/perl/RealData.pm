@@ -12,7 +12,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
-our @EXPORT = qw(start_server sql agree verified program);
+our @EXPORT = qw(start_server sql agree agree_at verified program create_from load);
 
 my $node;
 
@@ -40,27 +40,37 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub agree
 {
 	my ($model, $clock, $at, $what) = @_;
-	my $differ = sub { "NOT coalesce(abs($_[0] - p.score) <= 1e-9 * greatest(1, p.size), false)" };
-	my $fixed = "SET leadscore.clock = '$clock';\n";
 
-	for my $table ('score', 'live')
-	{
-		is(sql($fixed . <<"SQL"), '', "$what: ${table}_$model");
-			SELECT coalesce(s.contact_id::text, p.contact::text), s.score, p.score, count(*) OVER () AS of
-			  FROM leadscore.${table}_$model s
-			  FULL JOIN plain_$model('$clock') p ON p.contact = s.contact_id
-			 WHERE ${\$differ->('s.score')} ORDER BY 1 LIMIT 5
+	compare($model, $clock, $clock, "$what: $_",
+		"SELECT p.contact, p.score, p.size, s.score AS got, s.contact_id"
+		  . " FROM leadscore.$_ s FULL JOIN plain p ON p.contact = s.contact_id")
+	  foreach "score_$model", "live_$model";
+	agree_at($model, $clock, $at, $what);
+}
+
+# agree_at compares score() at some instants only.
+sub agree_at
+{
+	my ($model, $clock, $at, $what) = @_;
+
+	compare($model, $clock, $_, "$what: score() at $_",
+		"SELECT *, leadscore.score('$model', contact, '$_') AS got, contact AS contact_id FROM plain")
+	  foreach @$at;
+}
+
+# compare shows what differs between plain SQL at an instant and a query.
+sub compare
+{
+	my ($model, $clock, $at, $what, $query) = @_;
+
+	is(sql(<<"SQL"), '', $what);
+		SET leadscore.clock = '$clock';
+		WITH plain AS MATERIALIZED (SELECT contact, score, size FROM plain_$model('$at')),
+			both_ways AS MATERIALIZED ($query)
+		SELECT coalesce(contact_id::text, contact::text), got, score, count(*) OVER () AS of
+		  FROM both_ways WHERE NOT coalesce(abs(got - score) <= 1e-9 * greatest(1, size), false)
+		 ORDER BY 1 LIMIT 5
 SQL
-	}
-	for my $t (@$at)
-	{
-		is(sql($fixed . <<"SQL"), '', "$what: score() at $t");
-			SELECT p.contact, x.score, p.score, count(*) OVER () AS of
-			  FROM plain_$model('$t') p,
-				   LATERAL (SELECT leadscore.score('$model', p.contact, '$t') AS score OFFSET 0) x
-			 WHERE ${\$differ->('x.score')} ORDER BY 1 LIMIT 5
-SQL
-	}
 }
 
 # verified shows that verify() finds nothing.
@@ -79,6 +89,27 @@ sub program
 
 	$command =~ s/'/''/g;
 	return "PROGRAM '$command'";
+}
+
+# create_from creates a table with the columns that an export's first line names,
+# text unless types are given.
+sub create_from
+{
+	my ($table, $path, %types) = @_;
+
+	open(my $file, '<:encoding(UTF-8)', $path) or die "could not read $path: $!\n";
+	chomp(my $head = <$file>);
+	$head =~ s/^\x{feff}|\r$//g;
+	my @columns = map { qq("$_" ) . ($types{$_} // 'text') } split /,/, $head;
+	sql("CREATE TABLE $table (" . join(', ', @columns) . ')');
+}
+
+# load loads an export as it is, byte order mark and all.
+sub load
+{
+	my ($table, $path, $clock) = @_;
+
+	sql("SET leadscore.clock = '$clock'; COPY $table FROM '$path' (FORMAT csv, HEADER)");
 }
 
 1;

@@ -237,7 +237,7 @@ sub make_table
 	}
 	else
 	{
-		$t{sources} = [ { %source, name => chance(0.8) ? $table_name : 'my source', time => $time,
+		$t{sources} = [ { %source, name => chance(0.8) ? $table_name : "my $table_name", time => $time,
 			event => chance(0.9) ? 'what' : undef } ];
 	}
 	if ($kind eq 'partitioned')
