@@ -107,7 +107,6 @@ EXECUTE typed (1, 'ann@x');
 SELECT id, leadscore.score('ids', id), leadscore.score('mails', email) FROM contact ORDER BY id;
 SELECT leadscore.score('ids', 'one');
 SELECT leadscore.score('ids', true);
-SELECT leadscore.score('ids', 1.5);
 SELECT leadscore.score('mails', 1);
 SELECT leadscore.score('nobody', 1);
 SELECT leadscore.score('id', 1);

@@ -266,7 +266,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	source.source = ls_optional_argument(fcinfo, 5);
 	if (!PG_ARGISNULL(6))
 		source.time_zone = ls_check_time_zone(ls_optional_argument(fcinfo, 6));
-	model = ls_model_row_for(source.model, GetUserId());
+	model = ls_model_row_held(source.model, GetUserId());
 
 	/* asked again when it is locked, as it may have been changed until then */
 	check_privilege(source.relation);
@@ -388,6 +388,9 @@ ls_remove_source(const char *model, const char *source)
 	ls_execute("DELETE FROM leadscore.lead_source"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source OPERATOR(pg_catalog.=) $2", &args);
+	ls_execute("DELETE FROM leadscore.lead_relation"
+			   " WHERE model OPERATOR(pg_catalog.=) $1"
+			   " AND source OPERATOR(pg_catalog.=) $2", &args);
 	ls_return(&saved);
 	CommandCounterIncrement();
 	foreach(lc, relations)
@@ -410,7 +413,7 @@ ls_detach(PG_FUNCTION_ARGS)
 	uint64		rules;
 	ListCell   *lc;
 
-	(void) ls_model_row_for(model, GetUserId());
+	(void) ls_model_row_held(model, GetUserId());
 	foreach(lc, ls_source_rows(model, NULL))
 		names = lappend(names, ((LsSourceRow *) lfirst(lc))->source);
 	foreach(lc, names)

@@ -2,11 +2,10 @@
 -- has our triggers, and what a change of tables is compared with.
 
 CREATE TABLE leadscore.lead_relation (
-	model text COLLATE "C" NOT NULL REFERENCES leadscore.lead_model ON DELETE CASCADE,
+	model text COLLATE "C" NOT NULL,
 	source text COLLATE "C",
 	relation regclass NOT NULL,
-	UNIQUE NULLS NOT DISTINCT (model, source, relation),
-	FOREIGN KEY (model, source) REFERENCES leadscore.lead_source ON DELETE CASCADE
+	UNIQUE NULLS NOT DISTINCT (model, source, relation)
 );
 CREATE INDEX lead_relation_relation ON leadscore.lead_relation (relation);
 COMMENT ON TABLE leadscore.lead_relation IS

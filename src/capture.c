@@ -48,7 +48,11 @@
 PG_FUNCTION_INFO_V1(ls_enter);
 PG_FUNCTION_INFO_V1(ls_capture);
 
-/* A contact to be counted again; contact is unset where the whole model is */
+/*
+ * What is to be done about a contact when the outermost statement ends: events
+ * to be added, or all to be counted again.  contact is unset where the whole
+ * model is.
+ */
 typedef struct Note
 {
 	SubTransactionId subid;
@@ -57,6 +61,7 @@ typedef struct Note
 	bool		whole_model;
 	bool		profile_only;
 	bool		from_profile;	/* a change of the contact table */
+	bytea	   *delta;			/* a state to be added, NULL: count again */
 	Datum		contact;
 } Note;
 
@@ -73,6 +78,12 @@ typedef struct Delta
 	LsState		state;
 	LsState		profile;
 } Delta;
+
+static bool
+has_events(const Delta *delta)
+{
+	return delta->state.events > 0 || delta->state.nfuture > 0;
+}
 
 typedef struct DeltaEntry
 {
@@ -126,7 +137,7 @@ enter_statement(void)
 }
 
 /* note leaves a contact to be counted again. */
-static void
+static Note *
 note(LsModel *model, Datum contact, bool profile_only, bool from_profile)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
@@ -139,6 +150,22 @@ note(LsModel *model, Datum contact, bool profile_only, bool from_profile)
 	n->profile_only = profile_only;
 	n->from_profile = from_profile;
 	notes = lappend(notes, n);
+	MemoryContextSwitchTo(old);
+	return n;
+}
+
+/* note_delta leaves what a statement brings to a contact for later. */
+static void
+note_delta(LsModel *model, const Delta *delta)
+{
+	MemoryContext old;
+
+	if (delta->has_profile)
+		note(model, delta->contact, true, true);
+	if (!has_events(delta))
+		return;
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	note(model, delta->contact, false, false)->delta = ls_state_encode(&delta->state);
 	MemoryContextSwitchTo(old);
 }
 
@@ -163,10 +190,32 @@ by_contact(const void *a, const void *b, void *arg)
 						  (*(Note *const *) b)->contact);
 }
 
-/* count_noted counts the noted contacts of one model again. */
+/* take_note adds one note about a contact to its change. */
 static void
-count_noted(LsModel *model, Note **mine, int n)
+take_note(LsModel *model, const Note *n, LsState *sum, LsChange *change)
 {
+	LsState		delta;
+
+	if (n->delta == NULL)
+	{
+		change->count_profile |= n->profile_only;
+		change->count_all |= !n->profile_only;
+		return;
+	}
+	ls_state_decode(n->delta, &delta);
+	if (!ls_state_merge(model, sum, &delta))
+		change->count_all = true;
+	change->delta = sum;
+	change->test_entry = true;
+}
+
+/* settle_contacts does what was noted about the contacts of one model. */
+static void
+settle_contacts(LsModel *model, Note **mine, int n)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "leadscore note",
+												  ALLOCSET_DEFAULT_SIZES);
 	bool		from_profile = true;
 	LsStore    *store;
 
@@ -177,19 +226,22 @@ count_noted(LsModel *model, Note **mine, int n)
 						  ls_count_contact, ls_count_profile);
 	for (int i = 0; i < n;)
 	{
+		MemoryContext old = MemoryContextSwitchTo(context);
 		LsChange	change = {0};
-		bool		profile_only = true;
+		LsState		sum;
 		int			first = i;
 
+		ls_state_init(&sum);
+		change.contact = mine[first]->contact;
 		for (; i < n && ls_key_compare(&model->key, mine[first]->contact,
 									   mine[i]->contact) == 0; i++)
-			profile_only &= mine[i]->profile_only;
-		change.contact = mine[first]->contact;
-		change.count_profile = profile_only;
-		change.count_all = !profile_only;
+			take_note(model, mine[i], &sum, &change);
+		MemoryContextSwitchTo(old);
 		ls_store_change(store, &change);
+		MemoryContextReset(context);
 	}
 	ls_store_close(store);
+	MemoryContextDelete(context);
 	ls_rules_report(model);
 }
 
@@ -219,7 +271,7 @@ settle_model(Note *first, List *list)
 	model = ls_model_acquire(first->model, NULL);
 	if (model)
 	{
-		count_noted(model, mine, n);
+		settle_contacts(model, mine, n);
 		ls_model_release(model);
 	}
 }
@@ -589,7 +641,11 @@ by_delta_contact(const void *a, const void *b, void *arg)
 						  (*(Delta *const *) b)->contact);
 }
 
-/* apply writes a model's deltas, in the order of contacts. */
+/*
+ * apply writes a model's deltas, in the order of contacts.  Statements within
+ * others, and those of which something is noted already, leave theirs to the
+ * end of the outermost, so that all contacts are locked in one order.
+ */
 static void
 apply(Capture *capture, int place)
 {
@@ -612,6 +668,13 @@ apply(Capture *capture, int place)
 	}
 	qsort_arg(sorted, n, sizeof(Delta *), by_delta_contact, &model->key);
 
+	if (nentered > 1 || notes != NIL)
+	{
+		/* what was noted comes later, maybe to contacts before these */
+		for (int i = 0; i < n; i++)
+			note_delta(model, sorted[i]);
+		return;
+	}
 	store = ls_store_open(model, from_profile ? "profile" : "event",
 						  ls_count_contact, ls_count_profile);
 	for (int i = 0; i < n; i++)
@@ -619,7 +682,7 @@ apply(Capture *capture, int place)
 		LsChange	change = {0};
 
 		change.contact = sorted[i]->contact;
-		if (sorted[i]->state.events > 0 || sorted[i]->state.nfuture > 0)
+		if (has_events(sorted[i]))
 			change.delta = &sorted[i]->state;
 		change.test_entry = change.delta != NULL;
 		if (sorted[i]->has_profile)

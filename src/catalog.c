@@ -21,6 +21,7 @@
 #include "common/int.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "tcop/pquery.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -420,7 +421,8 @@ ls_model_row_for(const char *model, Oid role)
 		const char *nearest;
 
 		foreach(lc, ls_model_rows(NULL))
-			names = lappend(names, ((LsModelRow *) lfirst(lc))->model);
+			if (has_privs_of_role(role, ((LsModelRow *) lfirst(lc))->owner))
+				names = lappend(names, ((LsModelRow *) lfirst(lc))->model);
 		nearest = ls_nearest(model, names);
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -436,6 +438,20 @@ ls_model_row_for(const char *model, Oid role)
 						   GetUserNameFromId(row->owner, true) ?
 						   GetUserNameFromId(row->owner, true) : "(dropped)")));
 	return row;
+}
+
+/*
+ * ls_model_row_held does so for one who adds something to the model, which is
+ * kept from being dropped until the transaction ends.
+ */
+LsModelRow *
+ls_model_row_held(const char *model, Oid role)
+{
+	Oid			table = ls_score_table(model, true);
+
+	if (OidIsValid(table))
+		LockRelationOid(table, AccessShareLock);
+	return ls_model_row_for(model, role);
 }
 
 /* ls_may_manage is the row security policy of our tables. */

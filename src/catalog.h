@@ -167,6 +167,7 @@ extern Oid	ls_table_oid(const char *name, bool missing_ok);
 extern Oid	ls_score_table(const char *model, bool missing_ok);
 
 extern LsModelRow *ls_model_row_for(const char *model, Oid role);
+extern LsModelRow *ls_model_row_held(const char *model, Oid role);
 extern bool ls_interval_usec(const Interval *interval, int64 *usec);
 extern const char *ls_nearest(const char *word, List *words);
 extern bool ls_restoring(void);

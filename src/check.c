@@ -295,7 +295,7 @@ check_owner(const TriggerData *td, SheetRow *row, const char *kind, const char *
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
 				 errmsg("a %s needs a model", kind),
 				 errhint("Set model to the name given to leadscore.create_model().")));
-	found = ls_model_row_for(model, GetUserId());
+	found = ls_model_row_held(model, GetUserId());
 	if (name == NULL || name[strspn(name, " \t\r\n")] == '\0')
 		ereport(ERROR,
 				(errcode(name ? ERRCODE_INVALID_NAME : ERRCODE_NOT_NULL_VIOLATION),
@@ -411,7 +411,7 @@ delete_stage(const SheetRow *row)
 
 	if (ls_model_row(model, NULL) == NULL)
 		return;					/* goes with its model */
-	(void) ls_model_row_for(model, GetUserId());
+	(void) ls_model_row_held(model, GetUserId());
 	stages = ls_stage_rows(model, NULL);
 	first = stages ? linitial(stages) : NULL;
 	if (first && strcmp(first->stage, stage) == 0 && is_open(first))
@@ -554,7 +554,7 @@ ls_check_model(PG_FUNCTION_ARGS)
 
 	if (!is_other(old.tuple, row.tuple, row.desc) || ls_check_restoring(model))
 		return PointerGetDatum(row.tuple);
-	(void) ls_model_row_for(model, GetUserId());
+	(void) ls_model_row_held(model, GetUserId());
 	row.where = psprintf("model \"%s\"", model);
 	if (text_value(&row, "model") == NULL || strcmp(model, text_value(&row, "model")) != 0)
 		ereport(ERROR,

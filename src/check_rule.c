@@ -179,7 +179,7 @@ check_identity(RuleCheck *check)
 				 errmsg("rule \"%s\" cannot be moved from model \"%s\" to model \"%s\"",
 						check->old.name, check->old.model, row->model),
 				 errhint("Delete the rule and insert it for the other model.")));
-	check->model = ls_model_row_for(row->model, GetUserId());
+	check->model = ls_model_row_held(row->model, GetUserId());
 	if (row->name == NULL || row->name[strspn(row->name, " \t\r\n")] == '\0')
 		ereport(ERROR,
 				(errcode(row->name ? ERRCODE_INVALID_NAME : ERRCODE_NOT_NULL_VIOLATION),

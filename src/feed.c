@@ -106,8 +106,8 @@ ls_execute(const char *sql, LsArguments *args)
 }
 
 /*
- * ls_write_rules runs a statement that writes lead_rule, itself or by way of
- * a foreign key, which lead_rule's triggers are to let through.
+ * ls_write_rules runs a statement that writes lead_rule, which its triggers
+ * are to let through.
  */
 uint64
 ls_write_rules(const char *sql, LsArguments *args)

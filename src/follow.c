@@ -749,10 +749,17 @@ finish(Work *work)
 		(void) ls_rescore(model, "backfill");
 		return;
 	}
-	if (work->recount || work->come != NIL || work->left != NIL)
-		ls_lock_sources(model);
 	if (work->recount)
+	{
+		ls_lock_sources(model);
 		ls_recount_rules(model);
+	}
+
+	/*
+	 * Nobody else writes to what came or left.  The table that it is a part of
+	 * is not locked more than it is: those who write through it may be waiting
+	 * for another part that the command holds.
+	 */
 	foreach(lc, work->left)
 		ls_recount_relation(model, ((Part *) lfirst(lc))->source,
 							((Part *) lfirst(lc))->relation);

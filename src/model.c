@@ -586,6 +586,10 @@ drop_if_there(const char *kind, const char *prefix, const char *model)
 void
 ls_drop_model(const LsModelRow *model)
 {
+	/* the model first: what the others' triggers protect is gone with it */
+	static const char *const tables[] = {"lead_model", "lead_category",
+		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
+	"lead_stage_history", "lead_rule_error"};
 	List	   *relations = NIL;
 	LsArguments args = {0};
 	LsIdentity	saved;
@@ -602,8 +606,10 @@ ls_drop_model(const LsModelRow *model)
 
 	ls_add_text(&args, model->model);
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules("DELETE FROM leadscore.lead_model WHERE model OPERATOR(pg_catalog.=) $1",
-				   &args);
+	for (size_t i = 0; i < lengthof(tables); i++)
+		ls_write_rules(psprintf("DELETE FROM leadscore.%s"
+								" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]),
+					   &args);
 	drop_if_there("VIEW", "live_", model->model);
 	drop_if_there("VIEW", "history_", model->model);
 	drop_if_there("TABLE", "due_", model->model);

@@ -812,6 +812,25 @@ same_bytes(const bytea *a, const bytea *b)
 	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
 }
 
+/*
+ * was_missed tells whether there is a row of a contact after all.  One that
+ * moves to another page while its index entry is read is not found by
+ * lock_row(); who inserts one learns of it, who has nothing to write does not.
+ */
+static bool
+was_missed(LsStore *store, Datum contact)
+{
+	LsScoreRow	row;
+	bool		found;
+
+	if (IsolationUsesXactSnapshot())
+		return false;			/* looked for with a snapshot, which misses none */
+	PushActiveSnapshot(GetLatestSnapshot());
+	found = ls_store_read(store->model, contact, &row);
+	PopActiveSnapshot();
+	return found;
+}
+
 /* try_change makes one attempt.  False: another transaction made the row. */
 static bool
 try_change(LsStore *store, const LsChange *change, bool *changed)
@@ -835,8 +854,9 @@ try_change(LsStore *store, const LsChange *change, bool *changed)
 	*changed = true;
 	if (row.state.events == 0 && row.state.nfuture == 0 && !row.state.has_contact)
 	{
-		if (store->exists)
-			delete_row(store, change->contact);
+		if (!store->exists)
+			return !was_missed(store, change->contact);
+		delete_row(store, change->contact);
 		return true;
 	}
 	econtext = stage_context(store, change->contact);
