@@ -74,9 +74,8 @@ static List *notes = NIL;		/* of Note, in TopTransactionContext */
 typedef struct Delta
 {
 	Datum		contact;
-	bool		has_profile;
+	LsState    *profile;		/* what its row says, or NULL */
 	LsState		state;
-	LsState		profile;
 } Delta;
 
 static bool
@@ -117,6 +116,9 @@ typedef struct Capture
 	ExprContext *econtext;
 	LsMatch    *matches;
 	delta_hash **deltas;		/* by model */
+	Delta	   *unused;			/* room for further deltas */
+	int			nunused;
+	int			batch;
 	TimestampTz now;
 } Capture;
 
@@ -160,7 +162,7 @@ note_delta(LsModel *model, const Delta *delta)
 {
 	MemoryContext old;
 
-	if (delta->has_profile)
+	if (delta->profile)
 		note(model, delta->contact, true, true);
 	if (!has_events(delta))
 		return;
@@ -412,6 +414,19 @@ end_capture(Capture *capture, MemoryContext old)
 	ls_table_release(capture->table);
 }
 
+/* new_delta gives room for one, taken by the hundred: a statement may need many. */
+static Delta *
+new_delta(Capture *capture)
+{
+	if (capture->nunused == 0)
+	{
+		capture->batch = Min(256, Max(1, capture->batch * 4));
+		capture->nunused = capture->batch;
+		capture->unused = palloc0(sizeof(Delta) * capture->nunused);
+	}
+	return &capture->unused[--capture->nunused];
+}
+
 /* delta_of finds or makes what a statement brings to a contact. */
 static Delta *
 delta_of(Capture *capture, int place, Datum contact)
@@ -426,10 +441,9 @@ delta_of(Capture *capture, int place, Datum contact)
 	if (!found)
 	{
 		entry->contact = datumCopy(contact, model->key.typbyval, model->key.typlen);
-		entry->delta = palloc0(sizeof(Delta));
+		entry->delta = new_delta(capture);
 		entry->delta->contact = entry->contact;
 		ls_state_init(&entry->delta->state);
-		ls_state_init(&entry->delta->profile);
 	}
 	return entry->delta;
 }
@@ -460,9 +474,14 @@ add_row(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
 {
 	LsModel    *model = capture->table->models[binding->model];
 	LsEvent		event;
+	bool		scored;
 
+	/* errors of rules are not to pile up */
 	event.matches = capture->matches;
-	if (!ls_source_match(model, binding->source, slot, capture->econtext, &event))
+	MemoryContextSwitchTo(capture->econtext->ecxt_per_tuple_memory);
+	scored = ls_source_match(model, binding->source, slot, capture->econtext, &event);
+	MemoryContextSwitchTo(capture->context);
+	if (!scored)
 		return;
 	ls_state_add(model, &delta_of(capture, binding->model, event.contact)->state,
 				 &event, capture->now);
@@ -485,8 +504,10 @@ add_contact(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
 		return;
 	}
 	delta = delta_of(capture, binding->model, contact);
-	delta->has_profile = true;
-	ls_profile_of(model, contact, slot, capture->econtext, &delta->profile);
+	if (delta->profile == NULL)
+		delta->profile = palloc(sizeof(LsState));
+	ls_state_init(delta->profile);
+	ls_profile_of(model, contact, slot, capture->econtext, delta->profile);
 }
 
 /* note_row leaves the contact of a changed row to be counted again. */
@@ -664,7 +685,7 @@ apply(Capture *capture, int place)
 	while ((entry = delta_iterate(hash, &iterator)) != NULL)
 	{
 		sorted[n++] = entry->delta;
-		from_profile &= entry->delta->has_profile;
+		from_profile &= entry->delta->profile != NULL;
 	}
 	qsort_arg(sorted, n, sizeof(Delta *), by_delta_contact, &model->key);
 
@@ -685,8 +706,7 @@ apply(Capture *capture, int place)
 		if (has_events(sorted[i]))
 			change.delta = &sorted[i]->state;
 		change.test_entry = change.delta != NULL;
-		if (sorted[i]->has_profile)
-			change.profile = &sorted[i]->profile;
+		change.profile = sorted[i]->profile;
 		ls_store_change(store, &change);
 	}
 	ls_store_close(store);

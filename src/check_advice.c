@@ -225,6 +225,7 @@ advise(const LsRuleRow *row, const LsModelRow *model)
 						row->name, model->model, from) :
 				 errmsg("rule \"%s\" of model \"%s\" counts every row of %s",
 						row->name, model->model, from),
+				 profile ? errdetail("It has no condition.") :
 				 errdetail("It has neither event nor condition.")));
 		return;
 	}

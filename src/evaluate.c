@@ -73,20 +73,20 @@ evaluate_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
 	LsSum		sum = {0, 0};
 	int64		in_frame = 0;
 
-	for (int i = 0; i < slot->nfolded; i++)
+	for (int i = 0; i < slot->more->nfolded; i++)
 	{
-		const LsBucket *folded = &slot->folded[i];
+		const LsBucket *folded = &slot->more->folded[i];
 		int64		phases = ls_slot_phases(rule);
-		int64		past = slot->folded_to - folded->bucket;
-		int64		held = slot->folded_to -
+		int64		past = slot->more->folded_to - folded->bucket;
+		int64		held = slot->more->folded_to -
 			(past - ls_floor_div(past, phases) * phases);
 
 		decayed(&sum, c, points * ls_sum_value(&folded->sum),
 				ls_decay(&rule->decay, Max(0, now - held) * rule->period));
 	}
-	for (int i = 0; i < slot->nbuckets; i++)
+	for (int i = 0; i < slot->more->nbuckets; i++)
 	{
-		const LsBucket *bucket = &slot->buckets[i];
+		const LsBucket *bucket = &slot->more->buckets[i];
 		int64		age = Max(0, now - bucket->bucket);
 
 		if (rule->frame > 0 && age >= rule->frame)

@@ -29,6 +29,7 @@
 #include "utils/rls.h"
 #include "utils/varlena.h"
 
+#include "catalog.h"
 #include "compat.h"
 
 #define MAX_TEXT_LENGTH (100 * 1024)
@@ -219,6 +220,34 @@ variable_ref(ParseState *pstate, ColumnRef *cref)
 }
 
 /*
+ * nearest_variable looks at a name that is not a column: one of the names above
+ * may have been meant.
+ */
+static Node *
+nearest_variable(ParseState *pstate, ColumnRef *cref, Node *found)
+{
+	const LsExprSpec *spec = ((LsCompile *) pstate->p_ref_hook_state)->spec;
+	const char *name;
+	const char *nearest;
+	List	   *names = NIL;
+
+	if (found != NULL || list_length(cref->fields) != 1 ||
+		!IsA(linitial(cref->fields), String))
+		return NULL;
+	for (int i = 0; i < spec->nvariables; i++)
+		names = lappend(names, spec->variables[i]);
+	name = strVal(linitial(cref->fields));
+	nearest = ls_nearest(name, names);
+	if (nearest != NULL && get_attnum(RelationGetRelid(spec->rel), name) == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" does not exist", name),
+				 errhint("Did you mean \"%s\"?", nearest),
+				 parser_errposition(pstate, cref->location)));
+	return NULL;
+}
+
+/*
  * parse_single parses the text, which must not bring along a FROM clause or
  * anything else that could follow the expression in a SELECT.
  */
@@ -366,6 +395,7 @@ analyse(LsCompile *c)
 	if (c->spec->use != LS_EXPR_COLUMN)
 		c->pstate->p_sourcetext = c->spec->text;
 	c->pstate->p_pre_columnref_hook = variable_ref;
+	c->pstate->p_post_columnref_hook = nearest_variable;
 	c->pstate->p_ref_hook_state = c;
 	item = addRangeTableEntryForRelation(c->pstate, c->spec->rel,
 										 AccessShareLock, NULL, false, false);

@@ -164,7 +164,7 @@ zone_hint(Oid function)
 
 	for (int i = 0; i < ntypes; i++)
 		if (types[i] == TIMESTAMPTZOID)
-			return ZONE_HINT;
+			return result == BOOLOID ? TO_ZONE_HINT : ZONE_HINT;
 	return result == TIMESTAMPTZOID ? TO_ZONE_HINT : NULL;
 }
 

@@ -312,32 +312,59 @@ is_pending(LsModel *model, const LsScoreRow *row, double replayed, double size)
 }
 
 /*
- * verify_contact compares a stored row with the events, and reports where they
- * differ.
+ * verify_state compares what the state gives now with what the events give: one
+ * that was missed may be later than the row.
+ */
+static bool
+verify_state(LsModel *model, LsReplay *replay, LsScoreRow *row,
+			 double *stored, double *replayed)
+{
+	TimestampTz now = Max(ls_statement_clock(), row->scored_at);
+	LsScore    *score = ls_score_make(model, false);
+	double		size;
+
+	if (!from_state(model, row, now))
+		return false;
+	ls_evaluate(model, &row->state, now, score);
+	*stored = score->score;
+	*replayed = ls_replay_score(replay, now, &size);
+	return agrees(*stored, *replayed, size);
+}
+
+/*
+ * verify_contact compares a stored row, and the state in it, with the events,
+ * and reports where they differ.
  */
 static void
 verify_contact(ReturnSetInfo *result, LsModel *model, LsReplay *replay,
-			   Datum contact, const LsScoreRow *row)
+			   Datum contact, LsScoreRow *row)
 {
 	Datum		values[VERIFY_COLUMNS];
 	bool		nulls[VERIFY_COLUMNS] = {0};
 	bool		known = ls_replay_known(replay);
-	double		replayed = 0,
+	bool		pending = false;
+	double		stored = row ? row->score : 0,
+				replayed = 0,
 				size = 0;
 
 	if (known)
 		replayed = ls_replay_score(replay, row ? row->scored_at : ls_statement_clock(),
 								   &size);
-	if ((row == NULL && !known) ||
-		(row && known && agrees(row->score, replayed, size)))
+	if (row == NULL && !known)
 		return;
+	if (row && known)
+	{
+		if (!agrees(stored, replayed, size))
+			pending = is_pending(model, row, replayed, size);
+		else if (verify_state(model, replay, row, &stored, &replayed))
+			return;
+	}
 	values[0] = CStringGetTextDatum(ls_key_text(&model->key, contact));
 	nulls[1] = row == NULL;
-	values[1] = row ? Float8GetDatum(row->score) : 0;
+	values[1] = Float8GetDatum(stored);
 	nulls[2] = !known;
 	values[2] = Float8GetDatum(replayed);
-	values[3] = CStringGetTextDatum(row && known && is_pending(model, row, replayed, size) ?
-									"pending" : "wrong");
+	values[3] = CStringGetTextDatum(pending ? "pending" : "wrong");
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -439,23 +466,23 @@ show_slot(StringInfo out, const LsSlot *slot)
 		appendStringInfo(out, ", last %s", timestamptz_to_str(slot->last));
 	appendStringInfoString(out, ", sum ");
 	show_sum(out, &slot->sum);
-	for (int i = 0; i < slot->nbuckets; i++)
+	for (int i = 0; i < slot->more->nbuckets; i++)
 	{
 		appendStringInfo(out, "\n  period " INT64_FORMAT ": %lld events, sum ",
-						 slot->buckets[i].bucket, (long long) slot->buckets[i].count);
-		show_sum(out, &slot->buckets[i].sum);
+						 slot->more->buckets[i].bucket, (long long) slot->more->buckets[i].count);
+		show_sum(out, &slot->more->buckets[i].sum);
 	}
-	for (int i = 0; i < slot->nfolded; i++)
+	for (int i = 0; i < slot->more->nfolded; i++)
 	{
 		appendStringInfo(out, "\n  up to period " INT64_FORMAT ", phase " INT64_FORMAT
-						 ": %lld events, sum ", slot->folded_to,
-						 slot->folded[i].bucket, (long long) slot->folded[i].count);
-		show_sum(out, &slot->folded[i].sum);
+						 ": %lld events, sum ", slot->more->folded_to,
+						 slot->more->folded[i].bucket, (long long) slot->more->folded[i].count);
+		show_sum(out, &slot->more->folded[i].sum);
 	}
-	for (int i = 0; i < slot->nfuture; i++)
+	for (int i = 0; i < slot->more->nfuture; i++)
 		appendStringInfo(out, "\n  later, at %s: weight %.17g",
-						 timestamptz_to_str(slot->future[i].at),
-						 slot->future[i].weight);
+						 timestamptz_to_str(slot->more->future[i].at),
+						 slot->more->future[i].weight);
 }
 
 /* ls_state_text is leadscore.state_text(): a state as a person reads it. */

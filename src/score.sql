@@ -74,4 +74,12 @@ CREATE VIEW leadscore.rule_errors AS
 	 GROUP BY model, rule_id, name;
 COMMENT ON VIEW leadscore.rule_errors IS
 	'rules that failed and were skipped: how often, when last, why, and on whose row';
+COMMENT ON COLUMN leadscore.rule_errors.model IS 'the model';
+COMMENT ON COLUMN leadscore.rule_errors.rule_id IS 'number of the rule';
+COMMENT ON COLUMN leadscore.rule_errors.name IS 'name of the rule';
+COMMENT ON COLUMN leadscore.rule_errors.last_failed_at IS 'when a failure was last written down';
+COMMENT ON COLUMN leadscore.rule_errors.failures IS 'how many rows it failed on, as far as written down';
+COMMENT ON COLUMN leadscore.rule_errors.sqlstate IS 'code of the latest error';
+COMMENT ON COLUMN leadscore.rule_errors.message IS 'message of the latest error';
+COMMENT ON COLUMN leadscore.rule_errors.contact IS 'contact of the latest row';
 GRANT SELECT ON leadscore.rule_errors TO PUBLIC;

@@ -35,6 +35,12 @@
 #define SUM_HI			2
 #define SUM_HI_LO		3
 
+/* slots that fit a chunk of memory without loss, more than most rules match */
+#define FEW_SLOTS		10
+
+/* what slots without buckets, folded sums and future events share */
+static LsSlotMore nothing_more;
+
 /* ls_state_init makes the state of no events. */
 void
 ls_state_init(LsState *state)
@@ -43,6 +49,24 @@ ls_state_init(LsState *state)
 	state->created_at = DT_NOBEGIN;
 	state->first = DT_NOEND;
 	state->last = DT_NOBEGIN;
+}
+
+static void
+init_slot(LsSlot *slot, int64 version)
+{
+	memset(slot, 0, sizeof(LsSlot));
+	slot->version = version;
+	slot->last = DT_NOBEGIN;
+	slot->more = &nothing_more;
+}
+
+/* more_of gives what may be written of a slot's rarer members. */
+static LsSlotMore *
+more_of(LsSlot *slot)
+{
+	if (slot->more == &nothing_more)
+		slot->more = palloc0(sizeof(LsSlotMore));
+	return slot->more;
 }
 
 /* ls_state_slot finds a rule's slot, or makes one. */
@@ -68,7 +92,7 @@ ls_state_slot(LsState *state, int64 version, bool create)
 
 	if (state->nslots >= state->maxslots)
 	{
-		state->maxslots = state->maxslots ? state->maxslots * 2 : 8;
+		state->maxslots = state->maxslots ? state->maxslots * 2 : FEW_SLOTS;
 		state->slots = state->slots ?
 			repalloc(state->slots, sizeof(LsSlot) * state->maxslots) :
 			palloc(sizeof(LsSlot) * state->maxslots);
@@ -76,9 +100,7 @@ ls_state_slot(LsState *state, int64 version, bool create)
 	memmove(&state->slots[low + 1], &state->slots[low],
 			sizeof(LsSlot) * (state->nslots - low));
 	state->nslots++;
-	memset(&state->slots[low], 0, sizeof(LsSlot));
-	state->slots[low].version = version;
-	state->slots[low].last = DT_NOBEGIN;
+	init_slot(&state->slots[low], version);
 	return &state->slots[low];
 }
 
@@ -132,37 +154,38 @@ ls_bucket_points(const LsRule *rule, const LsBucket *bucket)
 static LsBucket *
 find_bucket(LsSlot *slot, int64 bucket)
 {
+	LsSlotMore *more = more_of(slot);
 	int			low = 0,
-				high = slot->nbuckets;
+				high = more->nbuckets;
 
 	/* events mostly come in their order */
-	if (high > 0 && slot->buckets[high - 1].bucket < bucket)
+	if (high > 0 && more->buckets[high - 1].bucket < bucket)
 		low = high;
 	while (low < high)
 	{
 		int			middle = (low + high) / 2;
 
-		if (slot->buckets[middle].bucket < bucket)
+		if (more->buckets[middle].bucket < bucket)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	if (low < slot->nbuckets && slot->buckets[low].bucket == bucket)
-		return &slot->buckets[low];
+	if (low < more->nbuckets && more->buckets[low].bucket == bucket)
+		return &more->buckets[low];
 
-	if (slot->nbuckets >= slot->maxbuckets)
+	if (more->nbuckets >= more->maxbuckets)
 	{
-		slot->maxbuckets = slot->maxbuckets ? slot->maxbuckets * 2 : 4;
-		slot->buckets = slot->buckets ?
-			repalloc(slot->buckets, sizeof(LsBucket) * slot->maxbuckets) :
-			palloc(sizeof(LsBucket) * slot->maxbuckets);
+		more->maxbuckets = more->maxbuckets ? more->maxbuckets * 2 : 4;
+		more->buckets = more->buckets ?
+			repalloc(more->buckets, sizeof(LsBucket) * more->maxbuckets) :
+			palloc(sizeof(LsBucket) * more->maxbuckets);
 	}
-	memmove(&slot->buckets[low + 1], &slot->buckets[low],
-			sizeof(LsBucket) * (slot->nbuckets - low));
-	slot->nbuckets++;
-	memset(&slot->buckets[low], 0, sizeof(LsBucket));
-	slot->buckets[low].bucket = bucket;
-	return &slot->buckets[low];
+	memmove(&more->buckets[low + 1], &more->buckets[low],
+			sizeof(LsBucket) * (more->nbuckets - low));
+	more->nbuckets++;
+	memset(&more->buckets[low], 0, sizeof(LsBucket));
+	more->buckets[low].bucket = bucket;
+	return &more->buckets[low];
 }
 
 /*
@@ -225,16 +248,17 @@ add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w
 static void
 add_future(LsSlot *slot, TimestampTz at, double weight)
 {
+	LsSlotMore *more = more_of(slot);
 	int			i;
 
-	slot->future = slot->future ?
-		repalloc(slot->future, sizeof(LsFuture) * (slot->nfuture + 1)) :
+	more->future = more->future ?
+		repalloc(more->future, sizeof(LsFuture) * (more->nfuture + 1)) :
 		palloc(sizeof(LsFuture));
-	for (i = slot->nfuture; i > 0 && slot->future[i - 1].at > at; i--)
-		slot->future[i] = slot->future[i - 1];
-	slot->future[i].at = at;
-	slot->future[i].weight = weight;
-	slot->nfuture++;
+	for (i = more->nfuture; i > 0 && more->future[i - 1].at > at; i--)
+		more->future[i] = more->future[i - 1];
+	more->future[i].at = at;
+	more->future[i].weight = weight;
+	more->nfuture++;
 }
 
 static void
@@ -299,16 +323,16 @@ ls_state_advance(LsModel *model, LsState *state, TimestampTz now)
 		LsSlot	   *slot = &state->slots[i];
 		LsRule	   *rule;
 
-		if (slot->nfuture == 0 || slot->future[0].at > now)
+		if (slot->more->nfuture == 0 || slot->more->future[0].at > now)
 			continue;
 		rule = ls_rule_by_version(model, slot->version);
-		for (due = 0; due < slot->nfuture && slot->future[due].at <= now; due++)
+		for (due = 0; due < slot->more->nfuture && slot->more->future[due].at <= now; due++)
 			if (rule)
-				add_to_slot(model, rule, slot, slot->future[due].at,
-							slot->future[due].weight);
-		slot->nfuture -= due;
-		memmove(slot->future, slot->future + due,
-				sizeof(LsFuture) * slot->nfuture);
+				add_to_slot(model, rule, slot, slot->more->future[due].at,
+							slot->more->future[due].weight);
+		slot->more->nfuture -= due;
+		memmove(slot->more->future, slot->more->future + due,
+				sizeof(LsFuture) * slot->more->nfuture);
 	}
 }
 
@@ -326,20 +350,20 @@ static void
 fold_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 {
 	int64		phase = phase_of(rule, bucket->bucket);
-	int64		held = slot->folded_to -
-		phase_of(rule, slot->folded_to - phase);
+	int64		held = slot->more->folded_to -
+		phase_of(rule, slot->more->folded_to - phase);
 	LsBucket   *folded = NULL;
 
 	Assert(held >= bucket->bucket);
-	for (int i = 0; i < slot->nfolded; i++)
-		if (slot->folded[i].bucket == phase)
-			folded = &slot->folded[i];
+	for (int i = 0; i < slot->more->nfolded; i++)
+		if (slot->more->folded[i].bucket == phase)
+			folded = &slot->more->folded[i];
 	if (folded == NULL)
 	{
-		slot->folded = slot->folded ?
-			repalloc(slot->folded, sizeof(LsBucket) * (slot->nfolded + 1)) :
+		slot->more->folded = slot->more->folded ?
+			repalloc(slot->more->folded, sizeof(LsBucket) * (slot->more->nfolded + 1)) :
 			palloc(sizeof(LsBucket));
-		folded = &slot->folded[slot->nfolded++];
+		folded = &slot->more->folded[slot->more->nfolded++];
 		memset(folded, 0, sizeof(LsBucket));
 		folded->bucket = phase;
 	}
@@ -352,17 +376,17 @@ fold_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 static void
 fold_to(const LsRule *rule, LsSlot *slot, int64 to)
 {
-	for (int i = 0; i < slot->nfolded; i++)
+	for (int i = 0; i < slot->more->nfolded; i++)
 	{
-		int64		phase = slot->folded[i].bucket;
-		int64		from_held = slot->folded_to -
-			phase_of(rule, slot->folded_to - phase);
+		int64		phase = slot->more->folded[i].bucket;
+		int64		from_held = slot->more->folded_to -
+			phase_of(rule, slot->more->folded_to - phase);
 		int64		to_held = to - phase_of(rule, to - phase);
 
-		ls_sum_scale(&slot->folded[i].sum,
+		ls_sum_scale(&slot->more->folded[i].sum,
 					 ls_decay(&rule->decay, (to_held - from_held) * rule->period));
 	}
-	slot->folded_to = to;
+	slot->more->folded_to = to;
 }
 
 /* fold_slot drops buckets out of the span, or folds those that are far back. */
@@ -372,22 +396,22 @@ fold_slot(const LsRule *rule, LsSlot *slot)
 	int64		newest;
 	int			old = 0;
 
-	if (slot->nbuckets == 0)
+	if (slot->more->nbuckets == 0)
 		return;
-	newest = slot->buckets[slot->nbuckets - 1].bucket;
-	while (newest - slot->buckets[old].bucket >=
+	newest = slot->more->buckets[slot->more->nbuckets - 1].bucket;
+	while (newest - slot->more->buckets[old].bucket >=
 		   (rule->span > 0 ? rule->span : LS_MAX_PERIODS + 1))
 		old++;
 	if (old == 0)
 		return;
 	if (rule->span == 0)
 	{
-		fold_to(rule, slot, slot->buckets[old - 1].bucket);
+		fold_to(rule, slot, slot->more->buckets[old - 1].bucket);
 		for (int i = 0; i < old; i++)
-			fold_bucket(rule, slot, &slot->buckets[i]);
+			fold_bucket(rule, slot, &slot->more->buckets[i]);
 	}
-	slot->nbuckets -= old;
-	memmove(slot->buckets, slot->buckets + old, sizeof(LsBucket) * slot->nbuckets);
+	slot->more->nbuckets -= old;
+	memmove(slot->more->buckets, slot->more->buckets + old, sizeof(LsBucket) * slot->more->nbuckets);
 }
 
 /* ls_state_fold bounds the length of every slot. */
@@ -399,7 +423,7 @@ ls_state_fold(LsModel *model, LsState *state)
 		LsSlot	   *slot = &state->slots[i];
 		LsRule	   *rule = ls_rule_by_version(model, slot->version);
 
-		if (rule && slot->nbuckets > 1)
+		if (rule && slot->more->nbuckets > 1)
 			fold_slot(rule, slot);
 	}
 }
@@ -412,12 +436,12 @@ ls_state_fold(LsModel *model, LsState *state)
 static bool
 merge_buckets(const LsRule *rule, LsSlot *slot, const LsSlot *delta)
 {
-	for (int i = 0; i < delta->nbuckets; i++)
+	for (int i = 0; i < delta->more->nbuckets; i++)
 	{
-		const LsBucket *from = &delta->buckets[i];
+		const LsBucket *from = &delta->more->buckets[i];
 		LsBucket   *to;
 
-		if (slot->nfolded > 0 && from->bucket <= slot->folded_to)
+		if (slot->more->nfolded > 0 && from->bucket <= slot->more->folded_to)
 		{
 			if (!isinf(rule->max_per_period))
 				return false;
@@ -456,8 +480,8 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 		to = ls_state_slot(state, from->version, true);
 		if (!merge_buckets(rule, to, from))
 			return false;
-		for (int f = 0; f < from->nfuture; f++)
-			add_future(to, from->future[f].at, from->future[f].weight);
+		for (int f = 0; f < from->more->nfuture; f++)
+			add_future(to, from->more->future[f].at, from->more->future[f].weight);
 		if (from->count == 0)
 			continue;
 		if (!rule->bucketed && rule->decay.kind == LS_DECAY_HALF_LIFE)
@@ -572,11 +596,11 @@ put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous
 
 	if (slot->last != DT_NOBEGIN)
 		flags |= SLOT_LAST;
-	if (slot->nbuckets > 0)
+	if (slot->more->nbuckets > 0)
 		flags |= SLOT_BUCKETS;
-	if (slot->nfolded > 0)
+	if (slot->more->nfolded > 0)
 		flags |= SLOT_FOLDED;
-	if (slot->nfuture > 0)
+	if (slot->more->nfuture > 0)
 		flags |= SLOT_FUTURE;
 	put_unsigned(to, slot->version - previous);
 	appendStringInfoCharMacro(to, (char) flags);
@@ -585,19 +609,19 @@ put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous
 		put_signed(to, base(state) - slot->last);
 	put_sum(to, &slot->sum, form);
 	if (flags & SLOT_BUCKETS)
-		put_buckets(to, slot->buckets, slot->nbuckets);
+		put_buckets(to, slot->more->buckets, slot->more->nbuckets);
 	if (flags & SLOT_FOLDED)
 	{
-		put_signed(to, slot->folded_to);
-		put_buckets(to, slot->folded, slot->nfolded);
+		put_signed(to, slot->more->folded_to);
+		put_buckets(to, slot->more->folded, slot->more->nfolded);
 	}
 	if (flags & SLOT_FUTURE)
 	{
-		put_unsigned(to, slot->nfuture);
-		for (int i = 0; i < slot->nfuture; i++)
+		put_unsigned(to, slot->more->nfuture);
+		for (int i = 0; i < slot->more->nfuture; i++)
 		{
-			put_signed(to, slot->future[i].at);
-			appendBinaryStringInfo(to, (const char *) &slot->future[i].weight,
+			put_signed(to, slot->more->future[i].at);
+			appendBinaryStringInfo(to, (const char *) &slot->more->future[i].weight,
 								   sizeof(double));
 		}
 	}
@@ -759,30 +783,31 @@ get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
 {
 	unsigned char flags;
 
-	memset(slot, 0, sizeof(LsSlot));
-	slot->version = previous + get_unsigned(from);
+	init_slot(slot, previous + get_unsigned(from));
 	get_bytes(from, &flags, 1);
 	slot->count = get_unsigned(from);
 	slot->last = flags & SLOT_LAST ? base(state) - get_signed(from) : DT_NOBEGIN;
 	get_sum(from, &slot->sum, flags & SUM_MASK, slot->count);
+	if (flags & (SLOT_BUCKETS | SLOT_FOLDED | SLOT_FUTURE))
+		more_of(slot);
 	if (flags & SLOT_BUCKETS)
 	{
-		slot->buckets = get_buckets(from, &slot->nbuckets);
-		slot->maxbuckets = Max(slot->nbuckets, 1);
+		slot->more->buckets = get_buckets(from, &slot->more->nbuckets);
+		slot->more->maxbuckets = Max(slot->more->nbuckets, 1);
 	}
 	if (flags & SLOT_FOLDED)
 	{
-		slot->folded_to = get_signed(from);
-		slot->folded = get_buckets(from, &slot->nfolded);
+		slot->more->folded_to = get_signed(from);
+		slot->more->folded = get_buckets(from, &slot->more->nfolded);
 	}
 	if (flags & SLOT_FUTURE)
 	{
-		slot->nfuture = get_length(from, 9);
-		slot->future = palloc(sizeof(LsFuture) * Max(slot->nfuture, 1));
-		for (int i = 0; i < slot->nfuture; i++)
+		slot->more->nfuture = get_length(from, 9);
+		slot->more->future = palloc(sizeof(LsFuture) * Max(slot->more->nfuture, 1));
+		for (int i = 0; i < slot->more->nfuture; i++)
 		{
-			slot->future[i].at = get_signed(from);
-			get_bytes(from, &slot->future[i].weight, sizeof(double));
+			slot->more->future[i].at = get_signed(from);
+			get_bytes(from, &slot->more->future[i].weight, sizeof(double));
 		}
 	}
 }

@@ -37,13 +37,30 @@ typedef struct LsFuture
 } LsFuture;
 
 /*
- * One rule's accumulator, under the version of what the rule matches.
+ * What few slots have.
  *
- * sum: of the weights; for a half-life, of the weights grown to the last
- * landmark not after last.  For profile rules the weight of the row.
  * buckets: ascending, where the rule needs them.  folded: without a span, what
  * is older than the last 512 periods: a sum per phase, each held at the last
  * bucket of its phase not after folded_to.
+ */
+typedef struct LsSlotMore
+{
+	int			nbuckets;
+	int			maxbuckets;
+	LsBucket   *buckets;
+	int			nfolded;
+	int			nfuture;
+	LsBucket   *folded;			/* bucket is the phase */
+	int64		folded_to;
+	LsFuture   *future;			/* ascending */
+} LsSlotMore;
+
+/*
+ * One rule's accumulator, under the version of what the rule matches.  Small,
+ * as a statement keeps those of all of its contacts.
+ *
+ * sum: of the weights; for a half-life, of the weights grown to the last
+ * landmark not after last.  For profile rules the weight of the row.
  */
 typedef struct LsSlot
 {
@@ -51,29 +68,22 @@ typedef struct LsSlot
 	int64		count;
 	TimestampTz last;			/* DT_NOBEGIN: none */
 	LsSum		sum;
-	int			nbuckets;
-	int			maxbuckets;
-	LsBucket   *buckets;
-	int			nfolded;
-	LsBucket   *folded;			/* bucket is the phase */
-	int64		folded_to;
-	int			nfuture;
-	LsFuture   *future;			/* ascending */
+	LsSlotMore *more;			/* never NULL: to be read only, until more_of() */
 } LsSlot;
 
 typedef struct LsState
 {
 	bool		has_contact;	/* there is a row in the contact table */
-	TimestampTz created_at;		/* of that row, DT_NOBEGIN: none */
+	bool		stage_recorded; /* its stage has changed once, and was recorded */
+	int			nfuture;
+	int			nslots;
+	int			maxslots;
+	TimestampTz created_at;		/* of the contact's row, DT_NOBEGIN: none */
 	int64		events;			/* of all sources, not later than the clock */
 	TimestampTz first;			/* DT_NOEND: none */
 	TimestampTz last;			/* DT_NOBEGIN: none */
-	int			nfuture;
 	TimestampTz *future;		/* of events dated later, ascending */
-	bool		stage_recorded; /* its stage has changed once, and was recorded */
 	char	   *prior_stage;	/* sticky stage to be restored, or NULL */
-	int			nslots;
-	int			maxslots;
 	LsSlot	   *slots;			/* ascending by version */
 } LsState;
 

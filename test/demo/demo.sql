@@ -122,7 +122,7 @@ SELECT leadscore.attach('b2b', 'crm.orders', contact => 'contact_id', occurred_a
 \echo
 \echo '3. What counts: rules are rows. Each INSERT counts the events that are there'
 \echo
-\echo '   What is done is worth less as it ages: half after decay_interval, endlessly'
+\echo '   What somebody does is worth less as it ages: by halves, or in a straight line'
 \set ECHO queries
 INSERT INTO leadscore.lead_rule
     (model, source, name, event, points, max_points, decay, decay_interval)
@@ -146,10 +146,14 @@ VALUES
 \echo '   A daily limit, steps, minimum counts in a time frame, and points below zero'
 \set ECHO queries
 INSERT INTO leadscore.lead_rule
-    (model, source, name, event, condition, points, max_points, max_per_period, decay, decay_interval, decay_keep)
+    (model, source, name, event, condition, points, max_points, max_per_period, period, decay, decay_interval)
 VALUES
-    ('b2b', 'activity', 'pricing page', 'page_view', $$page = '/pricing'$$, 6, 30, 12, 'half_life', '14 days', NULL),
-    ('b2b', 'activity', 'webinar', 'webinar', NULL, 12, 24, NULL, 'step', '30 days', 0.5);
+    ('b2b', 'activity', 'pricing page', 'page_view', $$page = '/pricing'$$, 6, 30, 12, '1 day', 'half_life', '14 days');
+
+INSERT INTO leadscore.lead_rule
+    (model, source, name, event, points, max_points, decay, decay_interval, decay_keep)
+VALUES
+    ('b2b', 'activity', 'webinar', 'webinar', 12, 24, 'step', '30 days', 0.5);
 
 INSERT INTO leadscore.lead_rule
     (model, source, name, event, condition, points, at_least, time_frame, max_points)

@@ -96,7 +96,6 @@ sub run_document
 		'<', \$script, '>&', \$output);
 	utf8::decode($output);
 
-	ok(@blocks > 0, "$name has SQL");
 	foreach my $i (0 .. $#blocks)
 	{
 		my $block = $blocks[$i];
@@ -135,12 +134,12 @@ SQL
 	my @relations = list("SELECT relname FROM pg_class WHERE relkind IN ('r', 'v')"
 		  . " AND relname !~ '^_' AND oid IN ($members 'pg_class'::regclass)");
 	my @settings = list("SELECT name FROM pg_settings WHERE name LIKE 'leadscore.%'");
-	my @columns = list("SELECT DISTINCT replace(relname, '_m', '_<model>') || ' ' || attname"
+	my @columns = list("SELECT DISTINCT regexp_replace(relname, '_m\$', '_<model>') || ' ' || attname"
 		  . " FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped"
 		  . " WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'v')"
 		  . " AND attname NOT IN ('fit', 'engagement') ORDER BY 1");
 
-	ok(@functions > 10 && @relations > 10 && @settings > 0 && @columns > 100,
+	ok(@functions >= 10 && @relations >= 10 && @settings > 0 && @columns >= 80,
 		'the catalog has what the reference is compared with');
 	like($reference, qr/^#+ .*`$_\(/m, "docs/reference.md has a heading for function $_()") foreach @functions;
 	like($examples, qr/leadscore\.$_\(/, "... and an example of it") foreach @functions;
@@ -181,7 +180,8 @@ sub heading_anchor
 	return $heading =~ tr/ /-/r;
 }
 
-run_document($_) foreach grep { !m{docs/architecture} || blocks($_) } @documents;
+ok(scalar(blocks($_)), "$_ has SQL") foreach 'README.md', 'docs/tutorial.md', 'docs/reference.md';
+run_document($_) foreach grep { blocks($_) } @documents;
 reference_is_complete();
 links_lead_somewhere($_) foreach @documents;
 

@@ -8,13 +8,13 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $statements = $ENV{LEADSCORE_LONG} ? 10_000 : 3_000;
+my $statements = 10_000;
 my $contacts = 100_000;
 my $rows = 1_000_000;
 
 my $node = PostgreSQL::Test::Cluster->new('memory');
 $node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\nmax_wal_size = 4GB\n");
+$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\nshared_buffers = 16MB\nmax_wal_size = 4GB\n");
 $node->start;
 
 # A CRM with two event tables, and a model with ten rules of every kind.
@@ -42,7 +42,7 @@ sub create_crm
 			('m', 'division', 'order', 'amount / (amount - 7) > 0', 1, NULL, NULL, 'half_life', '9 days', NULL, 1, NULL),
 			('m', 'open', 'open', NULL, 1, NULL, NULL, 'half_life', '5 days', NULL, 1, NULL),
 			('m', 'often', 'open', NULL, 10, NULL, 'once', 'none', NULL, NULL, 5, NULL),
-			('m', 'a week', 'page', NULL, 1, NULL, NULL, 'none', NULL, '7 days', 2, 5);
+			('m', 'a week', 'page', NULL, 1, NULL, 'each', 'none', NULL, '7 days', 2, 5);
 		INSERT INTO leadscore.lead_rule (model, name, kind, points, idle) VALUES ('m', 'idle', 'absence', -1, '30 days');
 		INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('m', 'near', 'profile', $$country = 'FR'$$, 3);
 		INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, condition)

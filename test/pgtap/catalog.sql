@@ -1,0 +1,52 @@
+-- What the extension and a model leave in the catalog.
+BEGIN;
+SELECT plan(19);
+SET LOCAL client_min_messages = warning;
+CREATE TABLE public.catalog_contact (id int PRIMARY KEY);
+CREATE TABLE public.catalog_event (contact int, at timestamptz);
+SELECT leadscore.create_model('catalog', 'public.catalog_contact');
+SELECT leadscore.attach('catalog', 'public.catalog_event', 'contact', 'at');
+
+-- the extension
+SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'leadscore'), false, 'not relocatable');
+SELECT is((SELECT trusted FROM pg_available_extension_versions WHERE name = 'leadscore' AND installed), false, 'not trusted');
+SELECT is((SELECT schema FROM pg_available_extension_versions WHERE name = 'leadscore' AND installed), NULL, 'no schema in the control file');
+SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace AND prosecdef$$,
+	'nothing is SECURITY DEFINER');
+SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace
+	AND prorettype IN ('trigger'::regtype, 'event_trigger'::regtype) AND has_function_privilege('public', oid, 'EXECUTE')$$,
+	'no trigger function can be called by PUBLIC');
+SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c WHERE relnamespace = 'leadscore'::regnamespace AND relkind = 'r'
+	AND relname LIKE 'lead\_%' AND NOT relrowsecurity$$, 'every table of the extension has row security');
+SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c, pg_extension e WHERE relnamespace = 'leadscore'::regnamespace
+	AND relkind = 'r' AND relname LIKE 'lead\_%' AND extname = 'leadscore' AND NOT c.oid = ANY (extconfig)$$,
+	'every table of the extension is dumped');
+
+-- comments
+SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace
+	AND obj_description(oid, 'pg_proc') IS NULL$$, 'every function has a comment');
+SELECT is_empty($$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'v')
+	AND obj_description(oid, 'pg_class') IS NULL$$, 'every table and view has a comment');
+SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_class c JOIN pg_attribute ON attrelid = c.oid
+	WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'v') AND attnum > 0 AND NOT attisdropped
+	AND col_description(attrelid, attnum) IS NULL$$, 'every column has a comment');
+
+-- a model
+SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c JOIN pg_depend ON classid = 'pg_class'::regclass AND objid = c.oid
+	WHERE relname LIKE '%\_catalog' AND relnamespace = 'leadscore'::regnamespace AND deptype = 'e'$$,
+	'tables and views of a model are no members of the extension');
+SELECT columns_are('leadscore', 'score_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at,rules_version,state}'::name[]);
+SELECT columns_are('leadscore', 'live_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at}'::name[]);
+SELECT columns_are('leadscore', 'history_catalog', '{contact_id,from_stage,to_stage,score,changed_at,recorded_at,cause}'::name[]);
+SELECT col_is_pk('leadscore', 'score_catalog', 'contact_id', 'the contact is the key');
+SELECT is((SELECT count(*) FROM pg_index WHERE indrelid = 'leadscore.score_catalog'::regclass), 1::bigint, 'there is no index but the key');
+SELECT ok((SELECT 'fillfactor=70' = ANY (reloptions) FROM pg_class WHERE oid = 'leadscore.score_catalog'::regclass), 'there is room for HOT updates');
+SELECT set_eq($$SELECT tgrelid::regclass::text, tgname::text FROM pg_trigger WHERE tgname LIKE 'leadscore\_%' AND NOT tgisinternal
+	AND tgrelid IN ('public.catalog_contact'::regclass, 'public.catalog_event'::regclass)$$,
+	$$SELECT t, 'leadscore_' || n FROM unnest('{catalog_contact,catalog_event}'::text[]) t, unnest('{enter,insert,update,delete,truncate}'::text[]) n$$,
+	'both tables have the triggers');
+SELECT leadscore.drop_model('catalog');
+SELECT is_empty($$SELECT tgname FROM pg_trigger WHERE tgname LIKE 'leadscore\_%'
+	AND tgrelid IN ('public.catalog_contact'::regclass, 'public.catalog_event'::regclass)$$, 'which go with the model');
+SELECT * FROM finish();
+ROLLBACK;
