@@ -400,7 +400,7 @@ check_decay(const RuleCheck *check)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s has decay_interval, but decay none", check->where),
-				 errhint("Did you mean decay => 'half_life'?")));
+				 errhint("Did you mean decay = 'half_life'?")));
 	if (check->decay.kind != LS_DECAY_NONE && row->decay_interval == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),

@@ -22,6 +22,7 @@
 
 #include "capture.h"
 #include "catalog.h"
+#include "check.h"
 #include "compat.h"
 #include "rules.h"
 
@@ -205,6 +206,20 @@ relation_changed(Datum arg, Oid relid)
 	ls_capture_forget(relid);
 }
 
+/*
+ * refresh_changed_models does what the deferred triggers of check.sql have not:
+ * they may have fired before the last change, or not be there for it.
+ */
+static void
+refresh_changed_models(void)
+{
+	if (ls_changed_models() == NIL)
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ls_refresh_changed_models();
+	PopActiveSnapshot();
+}
+
 static void
 transaction_event(XactEvent event, void *arg)
 {
@@ -213,6 +228,7 @@ transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
 			ls_capture_before_commit();
+			refresh_changed_models();
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:

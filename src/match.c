@@ -194,6 +194,7 @@ bool
 ls_key_convert(LsKeyType *key, Datum value, Oid type, Datum *out)
 {
 	Oid			base = getBaseType(type);
+	CoercionContext allowed = COERCION_IMPLICIT;
 	Oid			function,
 				input,
 				output,
@@ -205,7 +206,11 @@ ls_key_convert(LsKeyType *key, Datum value, Oid type, Datum *out)
 		*out = value;
 		return true;
 	}
-	switch (find_coercion_pathway(key->type, base, COERCION_ASSIGNMENT, &function))
+	/* between integers nothing is rounded: what does not fit is an error */
+	if ((base == INT8OID || base == INT4OID) &&
+		(key->type == INT4OID || key->type == INT2OID))
+		allowed = COERCION_ASSIGNMENT;
+	switch (find_coercion_pathway(key->type, base, allowed, &function))
 	{
 		case COERCION_PATH_RELABELTYPE:
 			*out = value;
@@ -274,14 +279,16 @@ record(LsModel *model, LsRule *rule)
 	TimestampTz now = GetCurrentTimestamp();
 	LsIdentity	saved;
 
-	if (XactReadOnly || (rule->recorded_at != 0 &&
-						 now - rule->recorded_at < RECORD_EVERY))
+	if (XactReadOnly)
+		return;
+	rule->unrecorded += rule->failures;
+	if (rule->recorded_at != 0 && now - rule->recorded_at < RECORD_EVERY)
 		return;
 	rule->recorded_at = now;
 	values[0] = CStringGetTextDatum(model->name);
 	values[1] = Int64GetDatum(rule->rule_id);
 	values[2] = CStringGetTextDatum(rule->name);
-	values[3] = Int64GetDatum(rule->failures);
+	values[3] = Int64GetDatum(rule->unrecorded);
 	values[4] = CStringGetTextDatum(unpack_sql_state(rule->failure_code));
 	values[5] = CStringGetTextDatum(rule->failure);
 	if (rule->failed_contact)
@@ -292,6 +299,7 @@ record(LsModel *model, LsRule *rule)
 	SPI_connect();
 	if (SPI_execute_with_args(sql, 7, types, values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not record the failure of rule \"%s\"", rule->name);
+	rule->unrecorded = 0;
 	SPI_finish();
 	ls_return(&saved);
 }

@@ -173,6 +173,7 @@ change_contact(Pass *pass, LsReader *reader, LsStore *store, Datum contact)
 		if (state.events > 0 || state.nfuture > 0 || state.nslots > 0)
 			change.delta = &state;
 		change.only_if_changed = change.delta == NULL;
+		change.state_only = pass->only_slots;
 		if (change.delta == NULL && change.profile == NULL)
 			return;
 	}
@@ -353,11 +354,10 @@ ls_recount_assign(const char *name, bool again)
  * be read for them.
  */
 static int
-leave_out(LsModel *model, List *versions, bool *absence)
+leave_out(LsModel *model, List *versions)
 {
 	int			what = 0;
 
-	*absence = false;
 	for (int i = 0; i < model->nrules; i++)
 	{
 		LsRule	   *rule = &model->rules[i];
@@ -371,7 +371,6 @@ leave_out(LsModel *model, List *versions, bool *absence)
 		if (rule->skip)
 			continue;
 		what |= rule->kind == LS_PROFILE ? LS_READ_CONTACTS : LS_READ_EVENTS;
-		*absence |= rule->kind == LS_ABSENCE;
 	}
 	/* a source none of whose rules are wanted is not read at all */
 	for (int i = 0; i < model->nsources; i++)
@@ -434,20 +433,24 @@ lock_for_rules(LsModel *model, int what)
 	lock_tables(roots);
 }
 
-/* ls_recount_rules counts the rules of a model that wait for it. */
+/*
+ * ls_recount_rules counts the rules of a model that wait for it.
+ *
+ * What is shown in the score table stays as it is until the transaction
+ * commits, so that it can be compared with what the new rules say.
+ */
 void
 ls_recount_rules(const char *name)
 {
 	List	   *versions = ls_recount_assign(name, false);
 	LsModel    *counting;
 	Pass		pass = {0};
-	bool		absence;
 	int			what;
 
 	if (versions == NIL)
 		return;
 	counting = ls_model_load(name, NULL);
-	what = leave_out(counting, versions, &absence);
+	what = leave_out(counting, versions);
 	lock_for_rules(counting, what);
 	pass.model = model_to_count(name);
 	pass.counting = counting;
@@ -458,9 +461,6 @@ ls_recount_rules(const char *name)
 		run_pass(&pass);
 	ls_model_release(pass.model);
 	ls_model_release(counting);
-	/* these change scores where nothing was found, too */
-	if (absence)
-		ls_refresh(name, "rule");
 }
 
 /* ls_rescore counts everything anew and gives the number of contacts. */

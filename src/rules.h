@@ -62,6 +62,7 @@ typedef struct LsRule
 	char	   *failure;
 	char	   *failed_contact;
 	TimestampTz recorded_at;	/* when failures were last written down */
+	int64		unrecorded;		/* since then */
 } LsRule;
 
 typedef struct LsName

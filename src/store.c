@@ -786,7 +786,19 @@ start_row(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t
 	ls_state_init(&row->state);
 }
 
-/* write_row evaluates a row's state and writes it.  False to start again. */
+/* take_score gives a row what was evaluated last. */
+static void
+take_score(LsStore *store, LsScoreRow *row, TimestampTz t)
+{
+	row->score = store->score->score;
+	row->categories = store->score->categories;
+	row->grade = store->score->grade;
+	row->disqualified = store->score->disqualified;
+	row->rules_version = store->model->version;
+	row->scored_at = t;
+}
+
+/* write_row writes a row.  False to start again. */
 static bool
 write_row(LsStore *store, LsScoreRow *row)
 {
@@ -794,11 +806,6 @@ write_row(LsStore *store, LsScoreRow *row)
 	Datum	   *values = palloc(sizeof(Datum) * NATTS(model));
 	bool	   *nulls = palloc(sizeof(bool) * NATTS(model));
 
-	row->score = store->score->score;
-	row->categories = store->score->categories;
-	row->grade = store->score->grade;
-	row->disqualified = store->score->disqualified;
-	row->rules_version = model->version;
 	row_values(model, row, values, nulls);
 	if (!store->exists)
 		return insert_row(store, values, nulls);
@@ -859,19 +866,19 @@ try_change(LsStore *store, const LsChange *change, bool *changed)
 		delete_row(store, change->contact);
 		return true;
 	}
+	*changed = before == NULL || !same_bytes(before, ls_state_encode(&row.state));
+	if (change->state_only && store->exists)
+		return !*changed || write_row(store, &row);
 	econtext = stage_context(store, change->contact);
-	if (before && same_bytes(before, ls_state_encode(&row.state)) &&
-		still_true(store, &row, econtext, t))
-	{
-		*changed = false;
+	if (!*changed && still_true(store, &row, econtext, t))
 		return true;
-	}
+	*changed = true;
 	store->ntransitions = 0;
 	entry = entry_instant(change, &row, last, t);
 	if (entry != DT_NOBEGIN)
 		step(store, &row, econtext, entry);
 	step(store, &row, econtext, t);
-	row.scored_at = t;
+	take_score(store, &row, t);
 	if (!write_row(store, &row))
 		return false;
 	for (int i = 0; i < store->ntransitions; i++)

@@ -44,6 +44,8 @@ typedef struct LsChange
 	bool		count_all;		/* events and profile to be counted anew */
 	const LsState *whole;		/* events and profile counted anew, or NULL */
 	bool		only_if_changed;	/* leave a row that is still true alone */
+	bool		state_only;		/* leave what is shown alone: the transaction
+								 * may be trying rules out */
 } LsChange;
 
 /* fills in a state from the tables */

@@ -19,7 +19,7 @@ need_valgrind();
 my %cost;
 for my $case (qw(bare plpgsql rules_20 rules_1000))
 {
-	$cost{$case} = insert_cost($case, $annotate && $case eq 'rules_20');
+	$cost{$case} = insert_cost($case, 100, $annotate && $case eq 'rules_20');
 	printf "%-12s %9d instructions an INSERT", $case, $cost{$case};
 	printf ", %9d added", $cost{$case} - $cost{bare} if $case ne 'bare';
 	print "\n";

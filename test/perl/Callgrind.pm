@@ -9,10 +9,18 @@ use Exporter 'import';
 use File::Temp qw(tempdir);
 use Test::More;
 
-our @EXPORT = qw(need_valgrind make_cluster instructions single);
+our @EXPORT = qw(need_valgrind make_cluster instructions single use_server);
 
 chomp(my $bindir = `\${PG_CONFIG:-pg_config} --bindir`);
-our $scratch;
+my $scratch;
+
+# use_server has another installation run from now on.
+sub use_server
+{
+	my ($config) = @_;
+
+	chomp($bindir = `$config --bindir`);
+}
 
 sub need_valgrind
 {

@@ -57,7 +57,7 @@ my %setup = (
 # insert_cost gives the instructions of one case.
 sub insert_cost
 {
-	my ($case, $annotate) = @_;
+	my ($case, $n, $annotate) = @_;
 
 	make_cluster() unless $made++;
 	# databases are made by a session of its own
@@ -70,7 +70,7 @@ sub insert_cost
 		$id++;
 		return "INSERT INTO event VALUES ($id, ${\($n % $contacts)}, timestamptz '2026-01-01 00:00+00' + $id * interval '1 min',"
 		  . " 'e1', '/docs/page', 100);";
-	}, 100, $annotate);
+	}, $n, $annotate);
 }
 
 1;
