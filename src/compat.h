@@ -49,9 +49,12 @@ RestrictSearchPath(void)
 /* 16: one object_aclcheck() for every catalog */
 #if PG_VERSION_NUM < 160000
 #define ls_function_aclcheck(oid, role) pg_proc_aclcheck(oid, role, ACL_EXECUTE)
+#define ls_schema_aclcheck(oid, role) pg_namespace_aclcheck(oid, role, ACL_USAGE)
 #else
 #define ls_function_aclcheck(oid, role) \
 	object_aclcheck(ProcedureRelationId, oid, role, ACL_EXECUTE)
+#define ls_schema_aclcheck(oid, role) \
+	object_aclcheck(NamespaceRelationId, oid, role, ACL_USAGE)
 #endif
 
 /* 16: DecodeDateTime() reports more about what is wrong */

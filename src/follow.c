@@ -31,6 +31,7 @@
 #include "nodes/bitmapset.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -254,9 +255,22 @@ has_rows(Oid relid)
 	return any;
 }
 
+/*
+ * may_read tells whether a model can read a part by itself.  Rights on the
+ * table that it is a part of are enough to read it there.
+ */
+static bool
+may_read(const Work *work, Oid relid)
+{
+	Oid			role = work->row->owner;
+
+	return pg_class_aclcheck(relid, role, ACL_SELECT) == ACLCHECK_OK &&
+		ls_schema_aclcheck(get_rel_namespace(relid), role) == ACLCHECK_OK;
+}
+
 /* add_parts notes the topmost of some tables, whose rows include the others'. */
 static void
-add_parts(List **parts, const char *source, List *relations)
+add_parts(Work *work, List **parts, const char *source, List *relations)
 {
 	ListCell   *lc;
 	ListCell   *pc;
@@ -273,6 +287,11 @@ add_parts(List **parts, const char *source, List *relations)
 			rows = rows || has_rows(lfirst_oid(pc));
 		if (below || !rows)
 			continue;
+		if (!may_read(work, lfirst_oid(lc)))
+		{
+			work->rescore = true;
+			continue;
+		}
 		part = palloc(sizeof(Part));
 		part->source = pstrdup(source);
 		part->relation = lfirst_oid(lc);
@@ -345,8 +364,8 @@ sync_tree(Work *work, const char *source, Oid root)
 	}
 	if (source)
 	{
-		add_parts(&work->come, source, come);
-		add_parts(&work->left, source, left);
+		add_parts(work, &work->come, source, come);
+		add_parts(work, &work->left, source, left);
 		return;
 	}
 	foreach(lc, come)

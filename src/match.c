@@ -225,7 +225,10 @@ ls_key_convert(LsKeyType *key, Datum value, Oid type, Datum *out)
 		default:
 			break;
 	}
-	if (TypeCategory(base) != TYPCATEGORY_STRING && base != UNKNOWNOID)
+	/* other numbers as they are written, so that none is rounded to a contact */
+	if (TypeCategory(base) != TYPCATEGORY_STRING && base != UNKNOWNOID &&
+		(TypeCategory(base) != TYPCATEGORY_NUMERIC ||
+		 TypeCategory(key->type) != TYPCATEGORY_NUMERIC))
 		return false;
 	getTypeOutputInfo(base, &output, &varlena);
 	getTypeInputInfo(key->type, &input, &ioparam);

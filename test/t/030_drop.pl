@@ -117,18 +117,17 @@ is(run($db, "$scores; SELECT * FROM leadscore.verify('m')"), $before, '... and n
 my $here = "INSERT INTO app.events (contact, what) VALUES (5, 'buy'), (5, 'open'); SELECT score FROM leadscore.score_m WHERE contact_id = 5;\n";
 ($out, $err) = run($db, "${here}SET client_min_messages = warning; DROP EXTENSION leadscore CASCADE;\n$works$again");
 is($err, '', 'DROP EXTENSION CASCADE, and all again in the same session');
-is($out, "210\n0\n0\n0\nf\nf\n1:10 2:5 4:5 5:5 8:5 77:0", '... nothing is left of it, and all works again');
+is($out, "210\n0\n0\n0\nf\nf\n1:10 2:10 3:0 4:5 5:5 8:5 77:0", '... nothing is left of it, and all works again');
 
 # another session that has used it stays connected
 $db = copy();
 my $other = $node->background_psql($db, on_error_stop => 0);
 $other->query_safe("INSERT INTO app.events (contact) VALUES (5)");
 is(run($db, "SET client_min_messages = warning; SELECT leadscore.detach_all() IS NULL; DROP EXTENSION leadscore;\n$works"), "f\n0\n0\n0", 'DROP EXTENSION after detach_all()');
-$other->query_safe("INSERT INTO app.events (contact) VALUES (5); SAVEPOINT a") if 0;
 $other->query_safe("INSERT INTO app.events (contact) VALUES (5)");
-is(run($db, $again), "f\nf\n1:10 2:5 4:5 5:10 8:5 77:0", '... and all again');
+is(run($db, $again), "f\nf\n1:10 2:10 3:0 4:5 5:10 8:5 77:0", '... and all again');
 $other->query_safe("INSERT INTO app.events (contact) VALUES (5), (1)");
-is(run($db, "$scores; SELECT * FROM leadscore.verify('m')"), '1:15 2:5 4:5 5:15 8:5 77:0', '... and for a session that had it in its cache');
+is(run($db, "$scores; SELECT * FROM leadscore.verify('m')"), '1:15 2:10 3:0 4:5 5:15 8:5 77:0', '... and for a session that had it in its cache');
 $other->quit;
 
 $db = copy();
@@ -175,7 +174,7 @@ like("$out$err", qr/^0.*model "m" was dropped with its table/s, 'DROP TABLE of t
 # Alterations
 
 my $more = "INSERT INTO app.events (contact) VALUES (1)";
-after('tables renamed and moved', "CREATE SCHEMA b; ALTER TABLE app.visits SET SCHEMA b; ALTER TABLE b.visits RENAME TO v; ALTER TABLE app.contacts RENAME TO c; ALTER TABLE app.events RENAME TO e;
+after('tables renamed and moved', "CREATE SCHEMA b; GRANT USAGE ON SCHEMA b TO sales; ALTER TABLE app.visits SET SCHEMA b; ALTER TABLE b.visits RENAME TO v; ALTER TABLE app.contacts RENAME TO c; ALTER TABLE app.events RENAME TO e;
 	ALTER TABLE app.e_open RENAME TO o; INSERT INTO app.o (contact) VALUES (1); INSERT INTO b.v (contact) VALUES (1); UPDATE app.c SET note = 'x'; DELETE FROM app.e WHERE contact = 2", '', '1:2227 2:1007 3:217 4:210 9:1000');
 after('a schema renamed', 'ALTER SCHEMA app RENAME TO crm; INSERT INTO crm.visits (contact) VALUES (1); UPDATE crm.events SET amount = 2 WHERE contact = 3',
 	qr/rule "(buy|local)" of model "m" does not count any more: schema "app" does not exist/, '1:2010 2:1010 3:10 4:10 9:1000');
@@ -186,13 +185,10 @@ $db = after('a column under a condition comes back', "SET client_min_messages = 
 after('another column dropped', "ALTER TABLE app.events DROP COLUMN extra; $more", qr/rule "extra" of model "m" does not count any more/, '1:1223 2:1213 3:213 4:210 9:1000');
 after('the time column dropped', "ALTER TABLE app.visits DROP COLUMN at; INSERT INTO app.visits VALUES (1)", qr/source "visits" was detached from model "m": column "at" does not exist any more/, '1:213 2:213 3:213 4:210');
 after('the key dropped', "ALTER TABLE app.contacts DROP COLUMN id; $more", qr/cannot do without column "id" of table "contacts", which identifies the contacts of model "m"/, '1:1223 2:1213 3:213 4:210 9:1000');
-after('the type of a column changed', "ALTER TABLE app.events ALTER amount TYPE numeric(10,0) USING 4; $more", '', '1:1423 2:1413 3:813 4:810 9:1000')
-	if 0;
 after('the type of a column changed', "ALTER TABLE app.events ALTER amount TYPE real USING 4; INSERT INTO app.visits VALUES (3)", '', '1:1813 2:1813 3:1813 4:810 9:1000');
 after('the type of the time changed', "SET timezone = 'UTC'; ALTER TABLE app.visits ALTER at TYPE timestamp; INSERT INTO app.visits VALUES (3)", '', '1:1213 2:1213 3:1213 4:210 9:1000');
 after('the type of the key changed', "SET client_min_messages = warning; ALTER TABLE app.contacts ALTER id TYPE bigint; $more; UPDATE app.contacts SET note = 'x'", '', '1:1227 2:1217 3:217 4:210 9:1000');
 after('columns added', "ALTER TABLE app.events ADD COLUMN z int DEFAULT 1; ALTER TABLE app.contacts ADD z text; INSERT INTO app.e_open (contact, z) VALUES (1, 2); ALTER TABLE app.events DROP COLUMN z; $more", '', '1:1233 2:1213 3:213 4:210 9:1000');
-after('the owner changed', "CREATE ROLE heirs; ALTER TABLE app.contacts OWNER TO heirs; $more; UPDATE app.contacts SET note = 'x' WHERE id = 2; SELECT 1", qr/permission denied|may not|/, '1:1023 2:1017 3:13 4:10 9:1000') if 0;
 
 ################################################################################
 # Partitions
@@ -200,12 +196,13 @@ after('the owner changed', "CREATE ROLE heirs; ALTER TABLE app.contacts OWNER TO
 my $detach = 'ALTER TABLE app.events DETACH PARTITION app.e_buy';
 for my $how ($detach, "$detach CONCURRENTLY")
 {
-	$db = after($how =~ /CONC/ ? 'DETACH CONCURRENTLY' : 'DETACH', "$how; INSERT INTO app.e_buy VALUES (1)", '', '1:1013 2:1013 3:13 4:10 9:1000');
+	$db = after($how =~ /CONC/ ? 'DETACH CONCURRENTLY' : 'DETACH', "$how; INSERT INTO app.e_buy (contact, what) VALUES (1, 'buy')", '', '1:1013 2:1013 3:13 4:10 9:1000');
 	is(run($db, "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'app.e_buy'::regclass AND tgname LIKE 'leadscore%'"), 0, '... the partition has no triggers any more');
-	after('ATTACH', "UPDATE app.e_buy SET what = 'buy'; ALTER TABLE app.events ATTACH PARTITION app.e_buy FOR VALUES IN ('buy'); INSERT INTO app.e_buy (contact, what) VALUES (3, 'buy')", '', '1:1413 2:1213 3:413 4:210 9:1000', $db);
+	after('ATTACH', "ALTER TABLE app.events ATTACH PARTITION app.e_buy FOR VALUES IN ('buy'); INSERT INTO app.e_buy (contact, what) VALUES (3, 'buy')", '', '1:1413 2:1213 3:413 4:210 9:1000', $db);
 }
-after('rolled back', "BEGIN; $detach; INSERT INTO app.e_buy VALUES (1); ROLLBACK; INSERT INTO app.e_buy (contact, what) VALUES (3, 'buy')", '', '1:1213 2:1213 3:413 4:210 9:1000');
-after('a partition that is partitioned', "CREATE TABLE app.sub (LIKE app.events) PARTITION BY RANGE (contact); CREATE TABLE app.sub_1 PARTITION OF app.sub FOR VALUES FROM (0) TO (100);
+after('rolled back', "BEGIN; $detach; INSERT INTO app.e_buy (contact, what) VALUES (1, 'buy'); ROLLBACK; INSERT INTO app.e_buy (contact, what) VALUES (3, 'buy')", '', '1:1213 2:1213 3:413 4:210 9:1000');
+# of another owner, whose rows the model's owner may read through the table that they are attached to
+after('partitions that the model may not read by themselves', "CREATE TABLE app.sub (LIKE app.events) PARTITION BY RANGE (contact); CREATE TABLE app.sub_1 PARTITION OF app.sub FOR VALUES FROM (0) TO (100);
 	INSERT INTO app.sub (contact, at, what, extra) VALUES (1, '2026-01-10', 'more', 1); ALTER TABLE app.events ATTACH PARTITION app.sub FOR VALUES IN ('more');
 	INSERT INTO app.sub_1 (contact, at, what, extra) VALUES (2, '2026-01-10', 'more', 1); INSERT INTO app.sub (contact, at, what, extra) VALUES (2, '2026-01-10', 'more', 1);
 	INSERT INTO app.events (contact, what, extra) VALUES (3, 'more', 1)", '', '1:1220 2:1227 3:220 4:210 9:1000');
@@ -217,7 +214,7 @@ after('CREATE OR REPLACE of an inlined function', "$here CREATE OR REPLACE FUNCT
 after('CREATE OR REPLACE of a plpgsql function', "CREATE OR REPLACE FUNCTION app.local(country text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS \$\$ BEGIN RETURN country = 'FR'; END \$\$; UPDATE app.contacts SET country = 'FR' WHERE id = 3; $more", '', '1:1220 2:1210 3:213 4:210 9:1000');
 $db = after('DROP FUNCTION', "DROP FUNCTION app.worth; $more", qr/rule "buy" of model "m" does not count any more: function app.worth\(double precision\) does not exist/, '1:1023 2:1013 3:13 4:10 9:1000');
 after('a function that comes back', "CREATE FUNCTION app.worth(amount float8) RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT 5 * amount'; $more", '', '1:1533 2:1513 3:513 4:510 9:1000', $db);
-after('a function that is not immutable any more', "ALTER FUNCTION app.worth STABLE; $more", qr/rule "buy" of model "m" does not count any more/, '1:1023 2:1013 3:13 4:10 9:1000');
+after('a function that is not immutable any more', "ALTER FUNCTION app.local STABLE; $more", qr/rule "local" of model "m" does not count any more/, '1:1220 2:1210 3:210 4:210 9:1000');
 
 ################################################################################
 # Sessions that have a snapshot, and rules and functions that change meanwhile

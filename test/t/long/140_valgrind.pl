@@ -16,6 +16,9 @@ need_valgrind();
 my $top = "$FindBin::Bin/../../..";
 my $script = do { local $/; <DATA> };
 
+# PostgreSQL's own, which its cache of regular expressions draws from anybody.
+my $known = qr/Source and destination overlap in memcpy.*RE_compile_and_cache/s;
+
 # check runs the script under valgrind; what it finds is counted where the
 # stack goes through leadscore.so.
 sub check
@@ -30,7 +33,7 @@ sub check
 	open(my $file, '<', $log) or die "no log of valgrind: $!\n";
 	my @blocks = split /^==\d+== \n/m, do { local $/; <$file> };
 	my $files = join '|', map { s{.*/}{}r } glob("$top/src/*.c");
-	my @ours = grep { /leadscore\.so|\((?:$files):\d+\)/ } @blocks;
+	my @ours = grep { /leadscore\.so|\((?:$files):\d+\)/ && !/$known/ } @blocks;
 
 	like($out, qr/verified = "0"/, "$what: the script ran");
 	ok(scalar(grep { /ERROR SUMMARY/ } @blocks), "$what: valgrind ran to the end");
