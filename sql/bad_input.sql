@@ -291,6 +291,8 @@ SELECT try('source', 'event', 'event', 'something else');
 SELECT try('source', 'event', 'event', 'form', 'condition', 'amount > 1000');
 SELECT try('source', 'event');
 SELECT try('kind', 'absence', 'idle', '1 day');
+SELECT try('source', 'event', 'event', 'form', 'max_per_period', '3', 'decay', 'half_life', 'decay_interval', '7 days');
+SELECT try('source', 'event', 'event', 'form', 'max_per_period', '3', 'time_frame', '2 years');
 SELECT try('kind', 'absence', 'idle', '1 day', 'event', 'from');
 SELECT try('kind', 'profile');
 SELECT try('kind', 'profile', 'condition', 'title = ''CEO''');

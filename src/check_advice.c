@@ -22,6 +22,7 @@
 #include "utils/resowner.h"
 
 #include "leadscore.h"
+#include "rules.h"
 
 PG_FUNCTION_INFO_V1(ls_advise_rule);
 
@@ -208,6 +209,31 @@ source_text(const LsRuleRow *row, const LsModelRow *model)
 	return row->source ? psprintf("source \"%s\"", row->source) : pstrdup("every source");
 }
 
+/*
+ * advise_period says to what a limit applies where that is not a day: the
+ * period follows from decay and time frame, which few will expect of a limit.
+ */
+static void
+advise_period(const LsRuleRow *row)
+{
+	LsRule		rule = {0};
+
+	if (row->max_per_period_null || row->period != NULL)
+		return;
+	ls_rule_derive(row, &rule);
+	if (rule.period == LS_DAY)
+		return;
+	ereport(NOTICE,
+			(errmsg("max_per_period of rule \"%s\" of model \"%s\" applies to periods of %s",
+					row->name, row->model,
+					rule.period == LS_WEEK ? "a week" :
+					rule.period == LS_HOUR ? "an hour" :
+					rule.period == LS_MINUTE ? "a minute" :
+					rule.period == LS_SECOND ? "a second" : "its decay_interval"),
+			 errdetail("The period follows from time_frame and decay_interval where none is given."),
+			 errhint("Set period to '1 day' for a daily limit.")));
+}
+
 /* advise gives the notices about one rule. */
 static void
 advise(const LsRuleRow *row, const LsModelRow *model)
@@ -284,6 +310,9 @@ ls_advise_rule(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	model = ls_model_row(row.model, NULL);
 	if (model != NULL && !ls_check_restoring(row.model))
+	{
+		advise_period(&row);
 		advise(&row, model);
+	}
 	return PointerGetDatum(NULL);
 }

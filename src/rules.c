@@ -766,20 +766,28 @@ ls_rules_end_transaction(void)
 	}
 }
 
-/* ls_rule_by_version finds the rule whose slot has this version, or NULL. */
+/*
+ * ls_rule_by_version finds the rule whose slot has this version, or NULL.
+ * Slots are in the order of rules: mostly it is the one after the last found.
+ */
 LsRule *
 ls_rule_by_version(LsModel *model, int64 version)
 {
 	int			low = 0,
 				high = model->nrules - 1;
 
+	if (model->found < high && model->rules[model->found + 1].version == version)
+		return &model->rules[++model->found];
 	while (low <= high)
 	{
 		int			middle = (low + high) / 2;
 		LsRule	   *rule = &model->rules[middle];
 
 		if (rule->version == version)
+		{
+			model->found = middle;
 			return rule;
+		}
 		if (rule->version < version)
 			low = middle + 1;
 		else

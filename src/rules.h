@@ -171,6 +171,7 @@ typedef struct LsModel
 	LsSource   *sources;
 	int			nrules;
 	LsRule	   *rules;			/* ascending by version */
+	int			found;			/* by version, the last time */
 	int			nabsences;
 	LsRule	  **absences;		/* rules that count where nothing happened */
 	int			nprofiles;

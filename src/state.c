@@ -76,6 +76,9 @@ ls_state_slot(LsState *state, int64 version, bool create)
 	int			low = 0,
 				high = state->nslots;
 
+	/* rules mostly come in the order of their slots */
+	if (high > 0 && state->slots[high - 1].version < version)
+		low = high;
 	while (low < high)
 	{
 		int			middle = (low + high) / 2;

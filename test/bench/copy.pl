@@ -1,0 +1,68 @@
+# COPY of 1,000,000 rows, 10 events a contact, 20 rules in force, beside the same
+# COPY into a table that feeds no model: the ratio of the medians of paired runs.
+#
+#   PG_CONFIG=... perl -I test/perl test/bench/copy.pl [pairs [rows]]
+#
+# not as root; leadscore must be installed.
+use strict;
+use warnings;
+
+use Callgrind;
+use Time::HiRes 'time';
+
+my $pairs = $ARGV[0] // 5;
+my $rows = $ARGV[1] // 1_000_000;
+my $data = make_cluster();
+my $dir = $data =~ s{/data$}{}r;
+chomp(my $bindir = `\${PG_CONFIG:-pg_config} --bindir`);
+my $psql = "$bindir/psql -h $dir -U postgres -XqAt -v ON_ERROR_STOP=1 postgres";
+
+sub run
+{
+	my ($sql) = @_;
+	open(my $file, '>', "$dir/sql") or die "could not write: $!\n";
+	print $file $sql;
+	close($file);
+	my $out = `$psql -f $dir/sql 2>&1`;
+	die $out if $?;
+	return $out;
+}
+
+system("$bindir/pg_ctl -D $data -l $dir/log -w -o \"-k $dir -h '' -c fsync=off -c shared_buffers=256MB -c max_wal_size=8GB -c autovacuum=off\" start >$dir/started") == 0
+  or die "the server did not start\n";
+END { system("$bindir/pg_ctl -D $data -m immediate -w stop >/dev/null 2>&1") if $data }
+
+my $contacts = $rows / 10;
+run(<<"SQL");
+	CREATE EXTENSION leadscore;
+	CREATE TABLE contact (id int PRIMARY KEY);
+	CREATE TABLE event (id bigint, contact int, at timestamptz, what text, url text, amount float8);
+	CREATE TABLE bare (LIKE event);
+	SELECT leadscore.create_model('m', 'contact');
+	SELECT leadscore.attach('m', 'event', 'contact', 'at', event => 'what');
+	INSERT INTO leadscore.lead_rule (model, name, event, condition, points, decay, decay_interval)
+		SELECT 'm', 'rule ' || n, 'e' || n % 4, CASE WHEN n <= 10 THEN (ARRAY['url LIKE ''/docs/%''', 'amount > ' || n])[1 + n % 2] END,
+			   n, 'half_life', n * interval '1 day'
+		  FROM generate_series(1, 20) n;
+	CREATE INDEX ON event (contact, at);
+	CREATE INDEX ON bare (contact, at);
+	COPY (SELECT n, n % $contacts, timestamptz '2026-01-01' + n * interval '1 second', 'e' || n / $contacts % 4, '/docs/' || n, n % 20
+			FROM generate_series(1, $rows) n) TO '$dir/rows';
+SQL
+
+my %took;
+for my $pair (1 .. $pairs)
+{
+	for my $table ($pair % 2 ? qw(bare event) : qw(event bare))
+	{
+		# each run begins with contacts that have no events
+		run("SET client_min_messages = error; TRUNCATE $table; CHECKPOINT");
+		my $started = time;
+		run("COPY $table FROM '$dir/rows'");
+		push @{ $took{$table} }, time - $started;
+	}
+	printf "pair %d: bare %.2f s, with leadscore %.2f s\n", $pair, map { $took{$_}[-1] } qw(bare event);
+}
+sub median { return (sort { $a <=> $b } @_)[ $#_ / 2 ] }
+printf "COPY of %d rows over %d contacts: medians %.2f s and %.2f s, ratio %.2f (the roadmap wants 1.35)\n", $rows, $contacts,
+  median(@{ $took{bare} }), median(@{ $took{event} }), median(@{ $took{event} }) / median(@{ $took{bare} });

@@ -1,0 +1,142 @@
+# Minutes of writers of every kind while rules, stages, sources, partitions and
+# models come and go: verify finds nothing, during and after.  No statement of a
+# writer may end in a deadlock, but for those that docs/architecture.md names:
+# TRUNCATE and DDL take tables before contacts, writers the other way round.
+#
+#   LEADSCORE_SOAK=600    seconds (default 150)
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../../perl";
+use LeadscoreTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+need_long();
+my $seconds = $ENV{LEADSCORE_SOAK} || 150;
+
+my $node = PostgreSQL::Test::Cluster->new('soak');
+$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nfsync = off\nlog_lock_waits = on");
+$node->start;
+my $dir = PostgreSQL::Test::Utils::tempdir;
+
+$node->safe_psql('postgres', <<'SQL');
+SET client_min_messages = warning;
+CREATE EXTENSION leadscore;
+CREATE FUNCTION worth(float8) RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT 2 * $1';
+CREATE TABLE contacts (id int PRIMARY KEY, country text, note text);
+CREATE TABLE events (id bigint NOT NULL, contact int, at timestamptz NOT NULL, what text, amount float8) PARTITION BY RANGE (id);
+CREATE SEQUENCE ids;
+CREATE TABLE e_0 PARTITION OF events FOR VALUES FROM (0) TO (1000);
+CREATE TABLE e_rest PARTITION OF events DEFAULT;
+CREATE TABLE e_loose (LIKE events);
+ALTER TABLE e_loose ADD CHECK (id >= -1000 AND id < 0);
+CREATE INDEX ON events (contact, at);
+CREATE INDEX ON events (id);
+CREATE TABLE visits (contact int, at timestamptz NOT NULL, opened timestamptz);
+CREATE INDEX ON visits (contact, at);
+INSERT INTO contacts SELECT g, 'DE' FROM generate_series(1, 150) g;
+INSERT INTO events SELECT g, g % 170, now() - g * interval '1 hour', 'open', 1 FROM generate_series(1, 800) g;
+INSERT INTO e_loose SELECT -g, g % 170, now() - g * interval '1 hour', 'open', 1 FROM generate_series(1, 200) g;
+SELECT leadscore.create_model('m', 'contacts');
+SELECT leadscore.attach('m', 'events', 'contact', 'at', 'what');
+SELECT leadscore.attach('m', 'visits', 'contact', 'at');
+SELECT leadscore.create_model('n', 'contacts', categories => '{heat}');
+SELECT leadscore.attach('n', 'events', 'contact', 'at', 'what');
+INSERT INTO leadscore.lead_rule (model, name, source, event, points, weight, decay, decay_interval, time_frame, at_least, max_per_period) VALUES
+	('m', 'open', 'events', 'open', 10, NULL, 'half_life', '7 days', NULL, DEFAULT, NULL), ('m', 'buy', 'events', 'buy', 3, 'worth(amount)', 'none', NULL, NULL, DEFAULT, NULL),
+	('m', 'often', 'events', NULL, 25, NULL, 'none', NULL, '30 days', 5, NULL), ('m', 'daily', 'visits', NULL, 1, NULL, 'linear', '20 days', NULL, DEFAULT, 3);
+INSERT INTO leadscore.lead_rule (model, category, name, points, at_least) VALUES ('n', 'heat', 'all', 1, 3);
+INSERT INTO leadscore.lead_rule (model, name, kind, points, idle) VALUES ('m', 'silent', 'absence', -5, '3 days');
+INSERT INTO leadscore.lead_rule (model, name, kind, points, condition) VALUES ('m', 'german', 'profile', 2, 'country = ''DE''');
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'warm', 1, 50), ('m', 'hot', 2, 200);
+SQL
+
+my $rows = "SELECT nextval('ids') + 10000, (random() * 170)::int, now() - random() * interval '40 days', (ARRAY['open', 'buy', 'other'])[1 + (random() * 2)::int], random() * 9 FROM generate_series(1, :n)";
+my %scripts = (
+	'insert@6' => "\\set n random(1, 20)\nINSERT INTO events $rows;",
+	'visit@3' => "\\set n random(1, 8)\nINSERT INTO visits SELECT (random() * 170)::int, now() - random() * interval '9 days' FROM generate_series(1, :n);",
+	'both@2' => "\\set n random(1, 8)\nWITH v AS (INSERT INTO visits SELECT (random() * 170)::int, now() FROM generate_series(1, 4)) INSERT INTO events $rows;",
+	'delete@2' => "\\set id random(1, 800)\nDELETE FROM events WHERE id = :id;",
+	'again@2' => "\\set id random(1, 800)\n\\set c random(1, 170)\nINSERT INTO events SELECT :id, :c, now(), 'open', 1 WHERE NOT EXISTS (SELECT FROM events WHERE id = :id);",
+	'update@2' => "\\set id random(1, 800)\n\\set c random(1, 170)\nUPDATE events SET contact = :c, amount = :id WHERE id = :id;",
+	'contact@2' => "\\set c random(1, 150)\nUPDATE contacts SET country = CASE country WHEN 'DE' THEN 'FR' ELSE 'DE' END WHERE id = :c;",
+	'newcomer@1' => "\\set c random(151, 170)\nINSERT INTO contacts VALUES (:c, 'DE') ON CONFLICT (id) DO UPDATE SET country = 'FR';",
+	'gone@1' => "\\set c random(140, 170)\nDELETE FROM contacts WHERE id = :c;",
+	'rolled@2' => "\\set n random(1, 5)\n\\set c random(1, 170)\nBEGIN;\nSAVEPOINT a;\nINSERT INTO events VALUES (1, :c, now(), 'open');\nROLLBACK TO a;\nINSERT INTO events $rows;\nCOMMIT;",
+	'snapshot@2' => "\\set n random(1, 3)\nBEGIN ISOLATION LEVEL REPEATABLE READ;\nINSERT INTO events $rows;\nCOMMIT;");
+my @files;
+for my $script (sort keys %scripts)
+{
+	my ($name, $weight) = split /@/, $script;
+	PostgreSQL::Test::Utils::append_to_file("$dir/$name.pgbench", "$scripts{$script}\n");
+	push @files, '-f', "$dir/$name.pgbench\@$weight";
+}
+
+# What is done meanwhile, each in a session of its own.
+my @changes = (
+	"UPDATE leadscore.lead_rule SET points = points + 1 WHERE name = 'open'",
+	"UPDATE leadscore.lead_rule SET points = points + 1",
+	"UPDATE leadscore.lead_rule SET event = CASE event WHEN 'buy' THEN 'other' ELSE 'buy' END WHERE name = 'buy'",
+	"UPDATE leadscore.lead_rule SET decay_interval = decay_interval + '1 hour' WHERE name IN ('open', 'daily')",
+	"INSERT INTO leadscore.lead_rule (model, name, source, event, points) VALUES ('m', 'passing', 'events', 'other', 4); DELETE FROM leadscore.lead_rule WHERE name = 'passing'",
+	"BEGIN; UPDATE leadscore.lead_rule SET points = 0.5 WHERE name = 'often'; SELECT count(*) FROM leadscore.live_m; ROLLBACK",
+	"BEGIN; UPDATE leadscore.lead_rule SET enabled = NOT enabled WHERE name = 'silent'; UPDATE leadscore.lead_rule SET points = points + 1 WHERE name = 'all'; COMMIT",
+	"BEGIN; UPDATE leadscore.lead_rule SET points = points + 1 WHERE name = 'all'; UPDATE leadscore.lead_rule SET enabled = NOT enabled WHERE name = 'silent'; COMMIT",
+	"UPDATE leadscore.lead_stage SET enter_at = enter_at + 1 WHERE stage = 'warm'",
+	"UPDATE leadscore.lead_model SET enabled = NOT enabled WHERE model = 'n'",
+	"SELECT leadscore.refresh()", "SELECT leadscore.rescore('m')",
+	"SELECT leadscore.attach('m', 'visits', 'contact', 'opened', source => 'opened'); UPDATE visits SET opened = at WHERE ctid = '(0,1)'; SELECT leadscore.detach('m', 'opened')",
+	"SELECT leadscore.attach('n', 'visits', 'contact', 'at'); SELECT leadscore.detach('n', 'visits')",
+	"CREATE OR REPLACE FUNCTION worth(float8) RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT ' || (1 + random())::text || ' * \$1'" =~ s/AS 'SELECT.*/AS 'SELECT 3 * \$1'/r,
+	"SELECT leadscore.create_model('o', 'contacts'); SELECT leadscore.attach('o', 'events', 'contact', 'at'); SELECT leadscore.drop_model('o')",
+	"ALTER TABLE events ATTACH PARTITION e_loose FOR VALUES FROM (-1000) TO (0); INSERT INTO e_loose SELECT -500, 3, now(), 'open'; ALTER TABLE events DETACH PARTITION e_loose",
+	"CREATE TABLE e_new PARTITION OF events FOR VALUES FROM (1000) TO (1010); INSERT INTO e_new VALUES (1001, 1, now(), 'open'); DROP TABLE e_new",
+	"ALTER TABLE contacts ADD COLUMN z int; ALTER TABLE contacts DROP COLUMN z", "VACUUM leadscore.score_m", "ANALYZE");
+
+my ($stdout, $stderr) = ('', '');
+my @connection = ('-h', $node->host, '-p', $node->port);
+my $bench = IPC::Run::start([ 'pgbench', '-n', @connection, '-c', 5, '-j', 1, '-T', $seconds, '--max-tries', 100, @files, 'postgres' ], '>', \$stdout, '2>', \$stderr);
+my $end = time + $seconds;
+my ($done, @errors, $wrong) = (0);
+srand($ENV{LEADSCORE_SEED} || time);
+while (time < $end)
+{
+	# two at a time
+	my @pair = map { $changes[ rand @changes ] } 1 .. 2;
+	my @runs = map { my ($out, $err) = ('', ''); { out => \$out, err => \$err, what => $_,
+		run => IPC::Run::start([ 'psql', '-X', '-q', @connection, '-d', 'postgres', '-c', 'SET client_min_messages = warning', map { ('-c', $_) } split /; (?!.*COMMIT|.*ROLLBACK)/, $_ ], '<', \undef, '>', \$out, '2>', \$err) } } @pair;
+	for my $r (@runs)
+	{
+		$r->{run}->finish;
+		$done++;
+		# two sessions may well want the same of a name
+		push @errors, "$r->{what}: ${$r->{err}}"
+		  if ${ $r->{err} } && ${ $r->{err} } !~ /already exists|already feeds|does not exist|is not a partition|already a partition|duplicate key|tuple concurrently updated|would overlap|cannot feed/;
+	}
+	next if rand() > 0.2;
+	# stored rows and events of one snapshot belong together
+	$wrong = $node->safe_psql('postgres', "SELECT v.* FROM leadscore.verify('m') v WHERE status = 'wrong' LIMIT 3");
+	is($wrong, '', 'verify finds nothing wrong while they write') if $wrong;
+}
+$bench->finish;
+note($stdout =~ s/SQL script 1:.*//sr, "changes: $done");
+unlike($stderr, qr/aborted|ERROR/, 'the writers ran to their end') or diag($stderr);
+ok(!$wrong, 'verify found nothing wrong while they wrote');
+
+my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
+my @deadlocks = $log =~ /(ERROR:  deadlock detected\n(?:.*(?:DETAIL|HINT|CONTEXT|STATEMENT|\t).*\n)+)/g;
+note(scalar(@deadlocks) . " deadlocks");
+my @writers = grep { !/AccessExclusive|AccessShare|TRUNCATE|ALTER TABLE|drop_model|detach/ } @deadlocks;
+is(scalar @writers, 0, 'no deadlocks among statements of writers and changes of rules') or diag(@writers);
+diag($_) for grep { !/deadlock detected/ } @errors;
+is(scalar(grep { !/deadlock detected/ } @errors), 0, 'no other errors');
+unlike($log, qr/PANIC|TRAP|terminated by signal|XX000/, 'no crash');
+
+$node->safe_psql('postgres', "SET client_min_messages = warning; UPDATE leadscore.lead_model SET enabled = true WHERE NOT enabled");
+is($node->safe_psql('postgres', "SELECT '$_', v.* FROM leadscore.verify('$_') v LIMIT 5"), '', "$_: verify finds nothing in the end") for qw(m n);
+$node->stop;
+done_testing();
