@@ -740,6 +740,7 @@ capture_rows(TriggerData *trigger)
 {
 	MemoryContext old = CurrentMemoryContext;
 	Capture		capture = {0};
+	int			noted = list_length(notes);
 
 	begin_capture(&capture, trigger);
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
@@ -752,6 +753,9 @@ capture_rows(TriggerData *trigger)
 		show_changes(&capture, trigger->tg_oldtable);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		show_updates(&capture, trigger->tg_oldtable, trigger->tg_newtable);
+	for (int i = 0; i < capture.table->nbindings && list_length(notes) > noted; i++)
+		if (capture.table->bindings[i].source)
+			ls_lock_to_read(capture.table->models[capture.table->bindings[i].model]);
 	for (int i = 0; i < capture.table->nmodels; i++)
 	{
 		if (capture.deltas[i])

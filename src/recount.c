@@ -194,9 +194,11 @@ run_pass(Pass *pass)
 
 	/*
 	 * Writers of other tables must not be between their rules and the rows
-	 * that we change: they would take away what their rules do not know.
+	 * that we change: they would take away what their rules do not know.  Where
+	 * one relation comes or goes the rules are what they were.
 	 */
-	LockRelationOid(pass->model->score_table, ShareRowExclusiveLock);
+	if (!OidIsValid(pass->spec.relation))
+		LockRelationOid(pass->model->score_table, ShareRowExclusiveLock);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	store = open_store(pass->model, pass->cause);
@@ -420,6 +422,22 @@ ls_lock_sources(const char *name)
 	lock_tables(roots);
 }
 
+/*
+ * ls_lock_to_read locks what a contact is counted from, against those who
+ * would drop or empty it.  Done before contacts are locked: they take tables
+ * first, too.
+ */
+void
+ls_lock_to_read(LsModel *model)
+{
+	for (int i = 0; i < model->nsources; i++)
+		if (model->sources[i].broken == NULL)
+		{
+			LockRelationOid(model->sources[i].relation, AccessShareLock);
+			(void) find_all_inheritors(model->sources[i].relation, AccessShareLock, NULL);
+		}
+}
+
 static void
 lock_for_rules(LsModel *model, int what)
 {
@@ -516,7 +534,7 @@ ls_refresh(const char *name, const char *cause)
 		LsScoreRow	row;
 
 		heap_deform_tuple(tuple, desc, values, nulls);
-		ls_store_row(model, values, nulls, &row);
+		ls_row_read(model, values, nulls, &row);
 		change.contact = contact;
 		change.only_if_changed = true;
 		if (ls_store_needs_change(store, &row) && ls_store_change(store, &change))

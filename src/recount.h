@@ -56,4 +56,7 @@ extern void ls_recount_relation(const char *model, const char *source, Oid relat
  * partitions and children, and its contact table, in oid order */
 extern void ls_lock_sources(const char *model);
 
+/* takes ACCESS SHARE on a model's event tables, before contacts are replayed */
+extern void ls_lock_to_read(LsModel *model);
+
 #endif							/* LEADSCORE_RECOUNT_H */

@@ -27,7 +27,7 @@
 #include "utils/memutils.h"
 
 #include "leadscore.h"
-#include "store.h"
+#include "score_table.h"
 
 static List *cache = NIL;		/* of LsModel, in CacheMemoryContext */
 
@@ -614,7 +614,7 @@ free_model(LsModel *model)
 	}
 	free_expr(model->contact_key);
 	free_plan(model->contact_by_key);
-	ls_store_free_plans(model);
+	ls_row_free_plans(model);
 	MemoryContextDelete(model->context);
 }
 

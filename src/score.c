@@ -174,7 +174,7 @@ ls_score(PG_FUNCTION_ARGS)
 	model = asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	contact = asked_contact(fcinfo, model);
 	at = asked_instant(fcinfo);
-	if (!ls_store_read(model, contact, &row))
+	if (!ls_row_find(model, contact, &row))
 		PG_RETURN_NULL();
 	if (from_state(model, &row, at))
 	{
@@ -262,7 +262,7 @@ ls_explain(PG_FUNCTION_ARGS)
 	model = asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	contact = asked_contact(fcinfo, model);
 	at = asked_instant(fcinfo);
-	if (!ls_store_read(model, contact, &row))
+	if (!ls_row_find(model, contact, &row))
 		PG_RETURN_NULL();
 	if (from_state(model, &row, at))
 	{
@@ -400,7 +400,7 @@ ls_verify(PG_FUNCTION_ARGS)
 			bool	   *nulls = palloc(sizeof(bool) * desc->natts);
 
 			heap_deform_tuple(tuple, desc, values, nulls);
-			ls_store_row(model, values, nulls, &row);
+			ls_row_read(model, values, nulls, &row);
 		}
 		ls_replay_clear(replay);
 		ls_replay_read(replay, reader, contact);

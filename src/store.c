@@ -22,11 +22,9 @@
 #include <math.h>
 
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "executor/executor.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -38,36 +36,6 @@
 #include "compat.h"
 #include "leadscore.h"
 #include "reader.h"
-
-PG_FUNCTION_INFO_V1(ls_guard);
-
-/* columns of score_<model>: contact_id, score, a column a category, then */
-enum
-{
-	COL_GRADE,
-	COL_STAGE,
-	COL_STAGE_SINCE,
-	COL_DISQUALIFIED,
-	COL_HAS_CONTACT,
-	COL_LAST_EVENT_AT,
-	COL_SCORED_AT,
-	COL_RULES_VERSION,
-	COL_STATE,
-	COL_AFTER_CATEGORIES
-};
-
-#define AT(model, column) (2 + (model)->ncategories + (column))
-#define NATTS(model) AT(model, COL_AFTER_CATEGORIES)
-
-typedef struct LsStorePlans
-{
-	SPIPlanPtr	insert;
-	SPIPlanPtr	lock;
-	SPIPlanPtr	update;
-	SPIPlanPtr	delete;
-	SPIPlanPtr	read;
-	SPIPlanPtr	history;
-} LsStorePlans;
 
 struct LsStore
 {
@@ -86,324 +54,9 @@ struct LsStore
 	LsScore    *score;
 	bool		exists;			/* the row of the change in hand */
 	int			ntransitions;	/* of stage, in that change */
-	struct Transition
-	{
-		const char *from;
-		const char *to;
-		double		score;
-		TimestampTz at;
-	}			transitions[2];
+	LsTransition transitions[2];
 	TupleTableSlot *contact_row;	/* for conditions of stages */
 };
-
-static bool writing = false;	/* we are writing, by SQL */
-
-/*
- * ls_guard refuses what others write to score tables, but for COPY by those
- * who restore a dump.
- */
-Datum
-ls_guard(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called by trigger manager")));
-	if (!writing && !(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && ls_restoring()))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("table \"%s\" is kept by leadscore and cannot be written",
-						RelationGetRelationName(trigger->tg_relation)),
-				 errhint("Scores follow from events and rules: change those, or use leadscore.rescore().")));
-	return PointerGetDatum(NULL);
-}
-
-/* ---------- rows ---------- */
-
-/* ls_store_row reads a row of score_<model>. */
-void
-ls_store_row(LsModel *model, const Datum *values, const bool *nulls,
-			 LsScoreRow *row)
-{
-	row->contact = values[0];
-	row->score = DatumGetFloat8(values[1]);
-	row->categories = palloc(sizeof(double) * Max(1, model->ncategories));
-	for (int i = 0; i < model->ncategories; i++)
-		row->categories[i] = DatumGetFloat8(values[2 + i]);
-	row->grade = nulls[AT(model, COL_GRADE)] ? NULL :
-		TextDatumGetCString(values[AT(model, COL_GRADE)]);
-	row->stage = TextDatumGetCString(values[AT(model, COL_STAGE)]);
-	row->stage_since = DatumGetTimestampTz(values[AT(model, COL_STAGE_SINCE)]);
-	row->disqualified = DatumGetBool(values[AT(model, COL_DISQUALIFIED)]);
-	row->scored_at = DatumGetTimestampTz(values[AT(model, COL_SCORED_AT)]);
-	row->rules_version = DatumGetInt64(values[AT(model, COL_RULES_VERSION)]);
-	ls_state_decode(DatumGetByteaPP(values[AT(model, COL_STATE)]), &row->state);
-}
-
-static void
-row_values(LsModel *model, const LsScoreRow *row, Datum *values, bool *nulls)
-{
-	memset(nulls, 0, NATTS(model));
-	values[0] = row->contact;
-	values[1] = Float8GetDatum(row->score);
-	for (int i = 0; i < model->ncategories; i++)
-		values[2 + i] = Float8GetDatum(row->categories[i]);
-	nulls[AT(model, COL_GRADE)] = row->grade == NULL;
-	values[AT(model, COL_GRADE)] = row->grade ? CStringGetTextDatum(row->grade) : 0;
-	values[AT(model, COL_STAGE)] = CStringGetTextDatum(row->stage);
-	values[AT(model, COL_STAGE_SINCE)] = TimestampTzGetDatum(row->stage_since);
-	values[AT(model, COL_DISQUALIFIED)] = BoolGetDatum(row->disqualified);
-	values[AT(model, COL_HAS_CONTACT)] = BoolGetDatum(row->state.has_contact);
-	nulls[AT(model, COL_LAST_EVENT_AT)] = row->state.events == 0;
-	values[AT(model, COL_LAST_EVENT_AT)] = TimestampTzGetDatum(row->state.last);
-	values[AT(model, COL_SCORED_AT)] = TimestampTzGetDatum(row->scored_at);
-	values[AT(model, COL_RULES_VERSION)] = Int64GetDatum(row->rules_version);
-	values[AT(model, COL_STATE)] = PointerGetDatum(ls_state_encode(&row->state));
-}
-
-/* ---------- SQL ---------- */
-
-static const char *
-score_table_name(LsModel *model)
-{
-	return psprintf("%s.%s", LEADSCORE_SCHEMA,
-					quote_identifier(get_rel_name(model->score_table)));
-}
-
-/* column_types lists the types of a score table, to be parameters. */
-static Oid *
-column_types(LsModel *model)
-{
-	Oid		   *types = palloc(sizeof(Oid) * NATTS(model));
-
-	types[0] = model->key.type;
-	for (int i = 1; i < 2 + model->ncategories; i++)
-		types[i] = FLOAT8OID;
-	types[AT(model, COL_GRADE)] = TEXTOID;
-	types[AT(model, COL_STAGE)] = TEXTOID;
-	types[AT(model, COL_STAGE_SINCE)] = TIMESTAMPTZOID;
-	types[AT(model, COL_DISQUALIFIED)] = BOOLOID;
-	types[AT(model, COL_HAS_CONTACT)] = BOOLOID;
-	types[AT(model, COL_LAST_EVENT_AT)] = TIMESTAMPTZOID;
-	types[AT(model, COL_SCORED_AT)] = TIMESTAMPTZOID;
-	types[AT(model, COL_RULES_VERSION)] = INT8OID;
-	types[AT(model, COL_STATE)] = BYTEAOID;
-	return types;
-}
-
-static const char *
-key_operator(LsModel *model)
-{
-	char	   *name = get_opname(model->key.eq_operator);
-	Oid			schema = get_func_namespace(get_opcode(model->key.eq_operator));
-
-	return psprintf("OPERATOR(%s.%s)",
-					quote_identifier(get_namespace_name(schema)), name);
-}
-
-static char *
-insert_text(LsModel *model)
-{
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "INSERT INTO %s VALUES (", score_table_name(model));
-	for (int i = 1; i <= NATTS(model); i++)
-		appendStringInfo(&sql, i > 1 ? ", $%d" : "$%d", i);
-	appendStringInfoString(&sql, ") ON CONFLICT (contact_id) DO NOTHING");
-	return sql.data;
-}
-
-static char *
-update_text(LsModel *model)
-{
-	Relation	rel = table_open(model->score_table, AccessShareLock);
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "UPDATE %s SET ", score_table_name(model));
-	for (int i = 2; i <= NATTS(model); i++)
-		appendStringInfo(&sql, "%s%s = $%d", i > 2 ? ", " : "",
-						 quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rel), i - 1)->attname)),
-						 i);
-	appendStringInfo(&sql, " WHERE contact_id %s $1", key_operator(model));
-	table_close(rel, AccessShareLock);
-	return sql.data;
-}
-
-static SPIPlanPtr
-kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
-{
-	if (*plan == NULL)
-	{
-		SPIPlanPtr	made = SPI_prepare(sql, nargs, types);
-
-		if (made == NULL || SPI_keepplan(made) != 0)
-			elog(ERROR, "could not prepare \"%s\": %s", sql,
-				 SPI_result_code_string(SPI_result));
-		*plan = made;
-	}
-	return *plan;
-}
-
-static LsStorePlans *
-plans_of(LsModel *model)
-{
-	if (model->store == NULL)
-		model->store = MemoryContextAllocZero(model->context, sizeof(LsStorePlans));
-	return model->store;
-}
-
-/* ls_store_free_plans is for a compiled model that ends. */
-void
-ls_store_free_plans(LsModel *model)
-{
-	SPIPlanPtr *plan = (SPIPlanPtr *) model->store;
-
-	for (size_t i = 0; plan && i < sizeof(LsStorePlans) / sizeof(SPIPlanPtr); i++)
-		if (plan[i])
-			SPI_freeplan(plan[i]);
-}
-
-/*
- * run executes a plan of ours as the extension's owner, past the guard, and
- * gives the number of rows.
- */
-static uint64
-run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues)
-{
-	char	   *flags = palloc(nvalues + 1);
-	bool		was_writing = writing;
-	uint64		rows;
-	int			result;
-
-	for (int i = 0; i < nvalues; i++)
-		flags[i] = nulls && nulls[i] ? 'n' : ' ';
-	flags[nvalues] = '\0';
-	writing = true;
-	PG_TRY();
-	{
-		result = SPI_execute_plan(plan, values, flags, false, 0);
-		rows = SPI_processed;
-	}
-	PG_FINALLY();
-	{
-		writing = was_writing;
-	}
-	PG_END_TRY();
-	if (result < 0)
-		elog(ERROR, "could not write scores: %s", SPI_result_code_string(result));
-	return rows;
-}
-
-/* Between these two, SQL is ours.  Results are copied to the caller's context. */
-static void
-begin_sql(LsIdentity *saved)
-{
-	ls_become(ls_extension_owner(), saved);
-	SPI_connect();
-}
-
-static void
-end_sql(LsIdentity *saved)
-{
-	SPI_finish();
-	ls_return(saved);
-}
-
-/* copy_row brings the row that SPI found to the caller's context. */
-static void
-copy_row(LsModel *model, LsScoreRow *row, MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	HeapTuple	tuple = heap_copytuple(SPI_tuptable->vals[0]);
-	TupleDesc	desc = CreateTupleDescCopy(SPI_tuptable->tupdesc);
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
-
-	heap_deform_tuple(tuple, desc, values, nulls);
-	ls_store_row(model, values, nulls, row);
-	MemoryContextSwitchTo(old);
-}
-
-static bool
-select_row(LsModel *model, Datum contact, LsScoreRow *row, bool lock)
-{
-	LsStorePlans *plans = plans_of(model);
-	MemoryContext caller = CurrentMemoryContext;
-	LsIdentity	saved;
-	bool		found;
-
-	begin_sql(&saved);
-	if (lock)
-		found = run(kept_plan(&plans->lock,
-							  psprintf("SELECT * FROM %s WHERE contact_id %s $1 FOR UPDATE",
-									   score_table_name(model), key_operator(model)),
-							  1, &model->key.type), &contact, NULL, 1) > 0;
-	else
-	{
-		SPI_execute_plan(kept_plan(&plans->read,
-								   psprintf("SELECT * FROM %s WHERE contact_id %s $1",
-											score_table_name(model), key_operator(model)),
-								   1, &model->key.type), &contact, NULL, true, 0);
-		found = SPI_processed > 0;
-	}
-	if (found)
-		copy_row(model, row, caller);
-	end_sql(&saved);
-	return found;
-}
-
-/* ls_store_read reads a contact's row with the active snapshot. */
-bool
-ls_store_read(LsModel *model, Datum contact, LsScoreRow *row)
-{
-	return select_row(model, contact, row, false);
-}
-
-static bool
-insert_row(LsStore *store, Datum *values, bool *nulls)
-{
-	LsModel    *model = store->model;
-	LsStorePlans *plans = plans_of(model);
-	LsIdentity	saved;
-	bool		inserted;
-
-	begin_sql(&saved);
-	inserted = run(kept_plan(&plans->insert, insert_text(model), NATTS(model),
-							 column_types(model)), values, nulls, NATTS(model)) > 0;
-	end_sql(&saved);
-	return inserted;
-}
-
-static void
-write_history(LsStore *store, Datum contact, const struct Transition *transition)
-{
-	static const char *sql =
-		"INSERT INTO leadscore.lead_stage_history"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
-	Datum		values[] = {
-		CStringGetTextDatum(store->model->name),
-		CStringGetTextDatum(ls_key_text(&store->model->key, contact)),
-		CStringGetTextDatum(transition->from),
-		CStringGetTextDatum(transition->to),
-		Float8GetDatum(transition->score),
-		TimestampTzGetDatum(transition->at),
-		TimestampTzGetDatum(ls_clock()),
-		CStringGetTextDatum(store->cause)
-	};
-	LsStorePlans *plans = plans_of(store->model);
-	LsIdentity	saved;
-
-	begin_sql(&saved);
-	run(kept_plan(&plans->history, sql, lengthof(types), types), values, NULL,
-		lengthof(types));
-	end_sql(&saved);
-}
 
 /* ---------- the executor ---------- */
 
@@ -423,7 +76,7 @@ ls_store_open(LsModel *model, const char *cause, LsCounter count_all,
 										   ALLOCSET_DEFAULT_SIZES);
 	store->score = ls_score_make(model, false);
 	store->rel = table_open(model->score_table, RowExclusiveLock);
-	if (RelationGetDescr(store->rel)->natts != NATTS(model))
+	if (RelationGetDescr(store->rel)->natts != ls_row_natts(model))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" does not have the columns that leadscore gave it",
@@ -476,7 +129,7 @@ lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 	TupleTableSlot *search = store->search;
 
 	if (IsolationUsesXactSnapshot())
-		return select_row(store->model, contact, row, true);
+		return ls_row_select(store->model, contact, row, true);
 
 	ExecClearTuple(search);
 	memset(search->tts_isnull, true, search->tts_tupleDescriptor->natts);
@@ -487,7 +140,7 @@ lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 						  LockTupleNoKeyExclusive, search, store->found))
 		return false;
 	slot_getallattrs(store->found);
-	ls_store_row(store->model, store->found->tts_values,
+	ls_row_read(store->model, store->found->tts_values,
 				 store->found->tts_isnull, row);
 	return true;
 }
@@ -500,18 +153,12 @@ update_row(LsStore *store, Datum *values, bool *nulls)
 
 	if (IsolationUsesXactSnapshot())
 	{
-		LsStorePlans *plans = plans_of(model);
-		LsIdentity	saved;
-
-		begin_sql(&saved);
-		run(kept_plan(&plans->update, update_text(model), NATTS(model),
-					  column_types(model)), values, nulls, NATTS(model));
-		end_sql(&saved);
+		ls_row_update(model, values, nulls);
 		return;
 	}
 	ExecClearTuple(store->written);
-	memcpy(store->written->tts_values, values, sizeof(Datum) * NATTS(model));
-	memcpy(store->written->tts_isnull, nulls, sizeof(bool) * NATTS(model));
+	memcpy(store->written->tts_values, values, sizeof(Datum) * ls_row_natts(model));
+	memcpy(store->written->tts_isnull, nulls, sizeof(bool) * ls_row_natts(model));
 	ExecStoreVirtualTuple(store->written);
 	ls_eval_plan_qual_init(&epq, store->estate);
 	store->estate->es_output_cid = GetCurrentCommandId(true);
@@ -519,21 +166,6 @@ update_row(LsStore *store, Datum *values, bool *nulls)
 							 store->found, store->written);
 	EvalPlanQualEnd(&epq);
 	ResetPerTupleExprContext(store->estate);
-}
-
-static void
-delete_row(LsStore *store, Datum contact)
-{
-	LsModel    *model = store->model;
-	LsStorePlans *plans = plans_of(model);
-	LsIdentity	saved;
-
-	begin_sql(&saved);
-	run(kept_plan(&plans->delete,
-				  psprintf("DELETE FROM %s WHERE contact_id %s $1",
-						   score_table_name(model), key_operator(model)),
-				  1, &model->key.type), &contact, NULL, 1);
-	end_sql(&saved);
 }
 
 /* ---------- changes ---------- */
@@ -676,7 +308,7 @@ step(LsStore *store, LsScoreRow *row, ExprContext *econtext, TimestampTz t)
 	ls_evaluate(store->model, &row->state, t, store->score);
 	if (ls_stage_step(store->model, store->score, econtext, &standing, t))
 	{
-		struct Transition *transition = &store->transitions[store->ntransitions++];
+		LsTransition *transition = &store->transitions[store->ntransitions++];
 
 		transition->from = row->stage;
 		transition->to = standing.stage;
@@ -803,12 +435,12 @@ static bool
 write_row(LsStore *store, LsScoreRow *row)
 {
 	LsModel    *model = store->model;
-	Datum	   *values = palloc(sizeof(Datum) * NATTS(model));
-	bool	   *nulls = palloc(sizeof(bool) * NATTS(model));
+	Datum	   *values = palloc(sizeof(Datum) * ls_row_natts(model));
+	bool	   *nulls = palloc(sizeof(bool) * ls_row_natts(model));
 
-	row_values(model, row, values, nulls);
+	ls_row_values(model, row, values, nulls);
 	if (!store->exists)
-		return insert_row(store, values, nulls);
+		return ls_row_insert(model, values, nulls);
 	update_row(store, values, nulls);
 	return true;
 }
@@ -833,7 +465,7 @@ was_missed(LsStore *store, Datum contact)
 	if (IsolationUsesXactSnapshot())
 		return false;			/* looked for with a snapshot, which misses none */
 	PushActiveSnapshot(GetLatestSnapshot());
-	found = ls_store_read(store->model, contact, &row);
+	found = ls_row_find(store->model, contact, &row);
 	PopActiveSnapshot();
 	return found;
 }
@@ -863,7 +495,7 @@ try_change(LsStore *store, const LsChange *change, bool *changed)
 	{
 		if (!store->exists)
 			return !was_missed(store, change->contact);
-		delete_row(store, change->contact);
+		ls_row_delete(store->model, change->contact);
 		return true;
 	}
 	*changed = before == NULL || !same_bytes(before, ls_state_encode(&row.state));
@@ -882,7 +514,8 @@ try_change(LsStore *store, const LsChange *change, bool *changed)
 	if (!write_row(store, &row))
 		return false;
 	for (int i = 0; i < store->ntransitions; i++)
-		write_history(store, change->contact, &store->transitions[i]);
+		ls_row_history(store->model, change->contact, &store->transitions[i],
+					   store->cause);
 	return true;
 }
 
@@ -916,7 +549,7 @@ ls_store_live(LsModel *model, Datum *values, bool *nulls, TimestampTz t)
 	LsStanding	standing;
 	LsScoreRow	row;
 
-	ls_store_row(model, values, nulls, &row);
+	ls_row_read(model, values, nulls, &row);
 	if (model->stages_read_contact)
 	{
 		econtext->ecxt_scantuple = contact_slot(model);
@@ -934,6 +567,6 @@ ls_store_live(LsModel *model, Datum *values, bool *nulls, TimestampTz t)
 	row.stage = standing.stage;
 	row.stage_since = standing.since;
 	row.scored_at = t;
-	row_values(model, &row, values, nulls);
+	ls_row_values(model, &row, values, nulls);
 	FreeExecutorState(estate);
 }

@@ -12,22 +12,8 @@
 
 #include "evaluate.h"
 #include "rules.h"
+#include "score_table.h"
 #include "state.h"
-
-/* A row of score_<model> */
-typedef struct LsScoreRow
-{
-	Datum		contact;
-	double		score;
-	double	   *categories;
-	char	   *grade;			/* NULL: none */
-	char	   *stage;
-	TimestampTz stage_since;
-	bool		disqualified;
-	TimestampTz scored_at;
-	int64		rules_version;
-	LsState		state;
-} LsScoreRow;
 
 /*
  * How the state of one contact changes, once its row is locked.  What has to be
@@ -59,11 +45,7 @@ extern bool ls_store_change(LsStore *store, const LsChange *change);
 extern void ls_store_close(LsStore *store);
 extern bool ls_store_needs_change(LsStore *store, LsScoreRow *row);
 
-extern bool ls_store_read(LsModel *model, Datum contact, LsScoreRow *row);
-extern void ls_store_row(LsModel *model, const Datum *values,
-						 const bool *nulls, LsScoreRow *row);
 extern void ls_store_live(LsModel *model, Datum *values, bool *nulls,
 						  TimestampTz t);
-extern void ls_store_free_plans(LsModel *model);
 
 #endif							/* LEADSCORE_STORE_H */

@@ -47,7 +47,7 @@ SELECT leadscore.attach('m', 'visits', 'contact', 'at');
 SELECT leadscore.create_model('n', 'contacts', categories => '{heat}');
 SELECT leadscore.attach('n', 'events', 'contact', 'at', 'what');
 INSERT INTO leadscore.lead_rule (model, name, source, event, points, weight, decay, decay_interval, time_frame, at_least, max_per_period) VALUES
-	('m', 'open', 'events', 'open', 10, NULL, 'half_life', '7 days', NULL, DEFAULT, NULL), ('m', 'buy', 'events', 'buy', 3, 'worth(amount)', 'none', NULL, NULL, DEFAULT, NULL),
+	('m', 'open', 'events', 'open', 10, NULL, 'half_life', '7 days', NULL, DEFAULT, NULL), ('m', 'buy', 'events', 'buy', 3, 'public.worth(amount)', 'none', NULL, NULL, DEFAULT, NULL),
 	('m', 'often', 'events', NULL, 25, NULL, 'none', NULL, '30 days', 5, NULL), ('m', 'daily', 'visits', NULL, 1, NULL, 'linear', '20 days', NULL, DEFAULT, 3);
 INSERT INTO leadscore.lead_rule (model, category, name, points, at_least) VALUES ('n', 'heat', 'all', 1, 3);
 INSERT INTO leadscore.lead_rule (model, name, kind, points, idle) VALUES ('m', 'silent', 'absence', -5, '3 days');
@@ -91,7 +91,7 @@ my @changes = (
 	"SELECT leadscore.refresh()", "SELECT leadscore.rescore('m')",
 	"SELECT leadscore.attach('m', 'visits', 'contact', 'opened', source => 'opened'); UPDATE visits SET opened = at WHERE ctid = '(0,1)'; SELECT leadscore.detach('m', 'opened')",
 	"SELECT leadscore.attach('n', 'visits', 'contact', 'at'); SELECT leadscore.detach('n', 'visits')",
-	"CREATE OR REPLACE FUNCTION worth(float8) RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT ' || (1 + random())::text || ' * \$1'" =~ s/AS 'SELECT.*/AS 'SELECT 3 * \$1'/r,
+	(map { "CREATE OR REPLACE FUNCTION worth(float8) RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT $_ * \$1'" } 2, 3),
 	"SELECT leadscore.create_model('o', 'contacts'); SELECT leadscore.attach('o', 'events', 'contact', 'at'); SELECT leadscore.drop_model('o')",
 	"ALTER TABLE events ATTACH PARTITION e_loose FOR VALUES FROM (-1000) TO (0); INSERT INTO e_loose SELECT -500, 3, now(), 'open'; ALTER TABLE events DETACH PARTITION e_loose",
 	"CREATE TABLE e_new PARTITION OF events FOR VALUES FROM (1000) TO (1010); INSERT INTO e_new VALUES (1001, 1, now(), 'open'); DROP TABLE e_new",
@@ -108,7 +108,7 @@ while (time < $end)
 	# two at a time
 	my @pair = map { $changes[ rand @changes ] } 1 .. 2;
 	my @runs = map { my ($out, $err) = ('', ''); { out => \$out, err => \$err, what => $_,
-		run => IPC::Run::start([ 'psql', '-X', '-q', @connection, '-d', 'postgres', '-c', 'SET client_min_messages = warning', map { ('-c', $_) } split /; (?!.*COMMIT|.*ROLLBACK)/, $_ ], '<', \undef, '>', \$out, '2>', \$err) } } @pair;
+		run => IPC::Run::start([ 'psql', '-X', '-q', @connection, '-d', 'postgres', '-c', 'SET client_min_messages = warning', map { ('-c', $_) } /^BEGIN/ ? $_ : split(/; /, $_) ], '<', \undef, '>', \$out, '2>', \$err) } } @pair;
 	for my $r (@runs)
 	{
 		$r->{run}->finish;

@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * score_table.h
+ *		The rows of score_<model> and of the history of stages, in SQL.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_SCORE_TABLE_H
+#define LEADSCORE_SCORE_TABLE_H
+
+#include "postgres.h"
+
+#include "rules.h"
+#include "state.h"
+
+/* A row of score_<model> */
+typedef struct LsScoreRow
+{
+	Datum		contact;
+	double		score;
+	double	   *categories;
+	char	   *grade;			/* NULL: none */
+	char	   *stage;
+	TimestampTz stage_since;
+	bool		disqualified;
+	TimestampTz scored_at;
+	int64		rules_version;
+	LsState		state;
+} LsScoreRow;
+
+/* A change of stage */
+typedef struct LsTransition
+{
+	const char *from;
+	const char *to;
+	double		score;
+	TimestampTz at;
+} LsTransition;
+
+extern int	ls_row_natts(const LsModel *model);
+extern void ls_row_read(LsModel *model, const Datum *values,
+						 const bool *nulls, LsScoreRow *row);
+extern void ls_row_values(LsModel *model, const LsScoreRow *row,
+						  Datum *values, bool *nulls);
+extern bool ls_row_find(LsModel *model, Datum contact, LsScoreRow *row);
+extern bool ls_row_select(LsModel *model, Datum contact, LsScoreRow *row,
+						  bool lock);
+extern bool ls_row_insert(LsModel *model, Datum *values, bool *nulls);
+extern void ls_row_update(LsModel *model, Datum *values, bool *nulls);
+extern void ls_row_delete(LsModel *model, Datum contact);
+extern void ls_row_history(LsModel *model, Datum contact,
+						   const LsTransition *transition, const char *cause);
+extern void ls_row_free_plans(LsModel *model);
+
+#endif							/* LEADSCORE_SCORE_TABLE_H */
