@@ -448,6 +448,7 @@ load_rules(Load *load)
 	List	   *rows = ls_rule_rows(model->name, load->snapshot);
 	ListCell   *lc;
 
+	model->staged = model->nstages > 1;
 	model->rules = palloc0(sizeof(LsRule) * Max(1, list_length(rows)));
 	model->absences = palloc0(sizeof(LsRule *) * Max(1, list_length(rows)));
 	model->profiles = palloc0(sizeof(LsRule *) * Max(1, list_length(rows)));
@@ -456,6 +457,7 @@ load_rules(Load *load)
 		LsRule	   *rule = &model->rules[model->nrules++];
 
 		load_rule(load, lfirst(lc), rule);
+		model->staged = model->staged || rule->disqualifies;
 		if (rule->kind == LS_ABSENCE)
 			model->absences[model->nabsences++] = rule;
 		if (rule->kind == LS_PROFILE)

@@ -181,6 +181,7 @@ typedef struct LsModel
 	int			nstages;
 	LsStage    *stages;			/* ascending by position */
 	bool		stages_read_contact;
+	bool		staged;			/* a contact can come into another stage */
 	Bitmapset  *contact_columns;	/* that profile rules and stages need */
 	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
 	struct LsStorePlans *store; /* the store's kept plans */

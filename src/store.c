@@ -327,12 +327,13 @@ step(LsStore *store, LsScoreRow *row, ExprContext *econtext, TimestampTz t)
  * stage last changed.
  */
 static TimestampTz
-entry_instant(const LsChange *change, const LsScoreRow *row, TimestampTz last,
-			  TimestampTz t)
+entry_instant(const LsModel *model, const LsChange *change,
+			  const LsScoreRow *row, TimestampTz last, TimestampTz t)
 {
 	TimestampTz at;
 
-	if (!change->test_entry || change->delta == NULL || change->delta->events == 0)
+	if (!change->test_entry || change->delta == NULL || change->delta->events == 0 ||
+		!model->staged)
 		return DT_NOBEGIN;
 	at = change->delta->last;
 	if (row->state.stage_recorded && at < row->stage_since)
@@ -506,7 +507,7 @@ try_change(LsStore *store, const LsChange *change, bool *changed)
 		return true;
 	*changed = true;
 	store->ntransitions = 0;
-	entry = entry_instant(change, &row, last, t);
+	entry = entry_instant(store->model, change, &row, last, t);
 	if (entry != DT_NOBEGIN)
 		step(store, &row, econtext, entry);
 	step(store, &row, econtext, t);
