@@ -757,6 +757,9 @@ finish(Work *work)
 	ListCell   *lc;
 
 	CommandCounterIncrement();
+	/* before the model's row, as everywhere */
+	if (work->rescore || work->recount)
+		ls_lock_sources(model);
 	if (work->changed)
 	{
 		ls_model_changed(model);
@@ -769,10 +772,7 @@ finish(Work *work)
 		return;
 	}
 	if (work->recount)
-	{
-		ls_lock_sources(model);
 		ls_recount_rules(model);
-	}
 
 	/*
 	 * Nobody else writes to what came or left.  The table that it is a part of

@@ -34,6 +34,8 @@
 PG_FUNCTION_INFO_V1(ls_rescore_model);
 PG_FUNCTION_INFO_V1(ls_refresh_model);
 
+#define LOCK_ATTEMPTS 50
+
 /* ---------- one contact ---------- */
 
 /* ls_profile_of fills in what a row of the contact table says. */
@@ -387,16 +389,47 @@ leave_out(LsModel *model, List *versions)
 }
 
 /*
+ * lock_at_once locks tables of which first is waited for, and the others only
+ * taken if nobody is in the way.  Gives the place of one that was not to be
+ * had, and then holds none; -1 if all are locked.
+ */
+static int
+lock_at_once(List *tables, int first)
+{
+	LockRelationOid(list_nth_oid(tables, first), ShareRowExclusiveLock);
+	for (int i = 0; i < list_length(tables); i++)
+	{
+		if (i == first ||
+			ConditionalLockRelationOid(list_nth_oid(tables, i), ShareRowExclusiveLock))
+			continue;
+		for (int j = 0; j < i; j++)
+			if (j != first)
+				UnlockRelationOid(list_nth_oid(tables, j), ShareRowExclusiveLock);
+		UnlockRelationOid(list_nth_oid(tables, first), ShareRowExclusiveLock);
+		return i;
+	}
+	return -1;
+}
+
+/*
  * lock_tables locks tables, with what is below them, so that nobody but us
- * writes to them: a table before its partitions and children, as statements
- * that go through it do.
+ * writes to them.  As statements write to several tables in any order, by
+ * cascades and triggers, we had better not hold one while waiting for another.
+ * Where they are too busy for that we wait for each in its turn, a table before
+ * its partitions and children, as statements that go through it do.
  */
 static void
 lock_tables(List *roots)
 {
+	List	   *tables = NIL;
+	int			waited_for = 0;
 	ListCell   *lc;
 
 	list_sort(roots, list_oid_cmp);
+	foreach(lc, roots)
+		tables = list_concat_unique_oid(tables, find_all_inheritors(lfirst_oid(lc), NoLock, NULL));
+	for (int i = 0; i < LOCK_ATTEMPTS && tables != NIL && waited_for >= 0; i++)
+		waited_for = lock_at_once(tables, waited_for);
 	foreach(lc, roots)
 	{
 		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
@@ -593,6 +626,7 @@ Datum
 ls_refresh_model(PG_FUNCTION_ARGS)
 {
 	int64		changed = 0;
+	List	   *models = NIL;
 	ListCell   *lc;
 
 	if (!PG_ARGISNULL(0))
@@ -603,10 +637,13 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 		PG_RETURN_INT64(ls_refresh(row->model, "time"));
 	}
 	foreach(lc, ls_model_rows(NULL))
+		models = lappend(models, ((LsModelRow *) lfirst(lc))->model);
+	list_sort(models, by_score_table);
+	foreach(lc, models)
 	{
-		LsModelRow *row = lfirst(lc);
+		LsModelRow *row = ls_model_row(lfirst(lc), NULL);
 
-		if (row->enabled && has_privs_of_role(GetUserId(), row->owner))
+		if (row && row->enabled && has_privs_of_role(GetUserId(), row->owner))
 			changed += ls_refresh(row->model, "time");
 	}
 	PG_RETURN_INT64(changed);
