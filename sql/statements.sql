@@ -327,6 +327,20 @@ CLUSTER event USING event_pkey;
 INSERT INTO event VALUES (22, 7, 'v');
 SELECT * FROM now;
 SELECT * FROM leadscore.verify('st');
+--
+-- a rule that a trigger writes while rows are on their way counts them once
+--
+CREATE FUNCTION new_rule() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('st', 'made by ' || NEW.what, NEW.what, 100)
+		ON CONFLICT DO NOTHING;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER new_rule AFTER INSERT ON event FOR EACH ROW WHEN (NEW.what = 'w') EXECUTE FUNCTION new_rule();
+INSERT INTO event VALUES (30, 7, 'w'), (31, 7, 'w');
+SELECT name, matched, points FROM leadscore.explain('st', 7) WHERE name LIKE 'made%';
+SELECT leadscore.score('st', 7) = leadscore.replay('st', 7) AS same;
+SELECT * FROM leadscore.verify('st');
 DROP VIEW now;
 SELECT leadscore.drop_model('st');
 DROP SCHEMA statements CASCADE;

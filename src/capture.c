@@ -172,17 +172,31 @@ note_delta(LsModel *model, const Delta *delta)
 }
 
 static void
-note_model(LsModel *model)
+note_model(const char *model, Oid score_table)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	Note	   *n = palloc0(sizeof(Note));
 
 	n->subid = GetCurrentSubTransactionId();
-	n->score_table = model->score_table;
-	n->model = pstrdup(model->name);
+	n->score_table = score_table;
+	n->model = pstrdup(model);
 	n->whole_model = true;
 	notes = lappend(notes, n);
 	MemoryContextSwitchTo(old);
+}
+
+/*
+ * ls_capture_defer_count leaves it to the end of the outermost statement to
+ * count a model, where one is under way: its rows may be in the tables already
+ * and will be added.  False where there is none.
+ */
+bool
+ls_capture_defer_count(const char *model)
+{
+	if (nentered == 0)
+		return false;
+	note_model(model, ls_score_table(model, false));
+	return true;
 }
 
 static int
@@ -746,7 +760,8 @@ capture_rows(TriggerData *trigger)
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		for (int i = 0; i < capture.table->nmodels; i++)
 			if (capture.table->models[i]->enabled)
-				note_model(capture.table->models[i]);
+				note_model(capture.table->models[i]->name,
+						   capture.table->models[i]->score_table);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		show_inserts(&capture, trigger->tg_newtable);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))

@@ -27,6 +27,7 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
+#include "capture.h"
 #include "leadscore.h"
 #include "recount.h"
 
@@ -610,7 +611,8 @@ ls_rules_changed(PG_FUNCTION_ARGS)
 
 		if (ls_model_row(model, NULL) == NULL)
 			continue;			/* dropped, with its rules */
-		uncounted = has_uncounted(model);
+		/* written by a trigger of an event table, in the midst of a statement */
+		uncounted = has_uncounted(model) && !ls_capture_defer_count(model);
 		/* tables are locked first, so that nobody waits for us holding them */
 		if (uncounted)
 			ls_lock_sources(model);

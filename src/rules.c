@@ -26,6 +26,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "compat.h"
 #include "leadscore.h"
 #include "score_table.h"
 
@@ -257,6 +258,13 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	{
 		source->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
 									  "its table does not exist any more");
+		return;
+	}
+	if (ls_schema_aclcheck(RelationGetNamespace(rel), model->owner) != ACLCHECK_OK)
+	{
+		source->broken = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
+									  "its owner may not use the schema of the table");
+		relation_close(rel, AccessShareLock);
 		return;
 	}
 	source->contact = compile_column(model, rel, row->contact, model->key.type,
