@@ -169,7 +169,7 @@ distribution_major() {
 }
 
 build_packages=(make gcc libc6-dev postgresql-MAJOR postgresql-server-dev-MAJOR)
-test_packages=(perl libipc-run-perl libcmocka-dev postgresql-MAJOR-pgtap libtap-parser-sourcehandler-pgtap-perl)
+test_packages=(perl libipc-run-perl libcmocka-dev valgrind postgresql-MAJOR-pgtap libtap-parser-sourcehandler-pgtap-perl)
 
 # --- a build in a copy ------------------------------------------------------
 
