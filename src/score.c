@@ -157,37 +157,58 @@ from_state(LsModel *model, LsScoreRow *row, TimestampTz at)
 	return true;
 }
 
-/* ls_score is leadscore.score(). */
-Datum
-ls_score(PG_FUNCTION_ARGS)
+/* What is asked about one contact */
+typedef struct Question
 {
 	LsModel    *model;
 	Datum		contact;
 	TimestampTz at;
 	LsScoreRow	row;
-	LsReplay   *replay;
-	double		score,
-				size;
+	LsReplay   *replay;			/* NULL: the row's state knows the answer */
+} Question;
+
+/*
+ * ask reads the arguments of score() and explain(), and what is known of the
+ * contact: its state, or its events for an instant before the last of them.
+ * False where there is no answer.
+ */
+static bool
+ask(FunctionCallInfo fcinfo, Question *question)
+{
+	LsModel    *model;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		PG_RETURN_NULL();
+		return false;
 	model = asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
-	contact = asked_contact(fcinfo, model);
-	at = asked_instant(fcinfo);
-	if (!ls_row_find(model, contact, &row))
-		PG_RETURN_NULL();
-	if (from_state(model, &row, at))
-	{
-		LsScore    *result = ls_score_make(model, false);
-
-		ls_evaluate(model, &row.state, at, result);
-		PG_RETURN_FLOAT8(result->score);
-	}
-	replay = ls_replay_make(model);
-	(void) ls_replay_contact(replay, contact);
-	score = ls_replay_score(replay, at, &size);
+	question->model = model;
+	question->contact = asked_contact(fcinfo, model);
+	question->at = asked_instant(fcinfo);
+	question->replay = NULL;
+	if (!ls_row_find(model, question->contact, &question->row))
+		return false;
+	if (from_state(model, &question->row, question->at))
+		return true;
+	question->replay = ls_replay_make(model);
+	(void) ls_replay_contact(question->replay, question->contact);
 	ls_rules_report(model);
-	PG_RETURN_FLOAT8(score);
+	return true;
+}
+
+/* ls_score is leadscore.score(). */
+Datum
+ls_score(PG_FUNCTION_ARGS)
+{
+	Question	q;
+	LsScore    *score;
+	double		size;
+
+	if (!ask(fcinfo, &q))
+		PG_RETURN_NULL();
+	if (q.replay)
+		PG_RETURN_FLOAT8(ls_replay_score(q.replay, q.at, &size));
+	score = ls_score_make(q.model, false);
+	ls_evaluate(q.model, &q.row.state, q.at, score);
+	PG_RETURN_FLOAT8(score->score);
 }
 
 /* ls_replay is leadscore.replay(). */
@@ -249,35 +270,23 @@ Datum
 ls_explain(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Question	q;
 	LsModel    *model;
-	Datum		contact;
-	TimestampTz at;
-	LsScoreRow	row;
+	LsScore    *score;
 	LsContribution *all;
 	LsRule	  **rules;
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+	if (!ask(fcinfo, &q))
 		PG_RETURN_NULL();
-	model = asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
-	contact = asked_contact(fcinfo, model);
-	at = asked_instant(fcinfo);
-	if (!ls_row_find(model, contact, &row))
-		PG_RETURN_NULL();
-	if (from_state(model, &row, at))
-	{
-		LsScore    *score = ls_score_make(model, true);
-
-		ls_evaluate(model, &row.state, at, score);
-		all = score->contributions;
-	}
+	model = q.model;
+	if (q.replay)
+		all = ls_replay_rules(q.replay, q.at);
 	else
 	{
-		LsReplay   *replay = ls_replay_make(model);
-
-		(void) ls_replay_contact(replay, contact);
-		all = ls_replay_rules(replay, at);
-		ls_rules_report(model);
+		score = ls_score_make(model, true);
+		ls_evaluate(model, &q.row.state, q.at, score);
+		all = score->contributions;
 	}
 	rules = palloc(sizeof(LsRule *) * Max(1, model->nrules));
 	for (int i = 0; i < model->nrules; i++)
