@@ -339,6 +339,13 @@ ls_recount_assign(const char *name, bool again)
 		{
 			if (row->counted_version_null)
 				set_counted_version(row->rule_id, 0);
+			if (row->counted_version_null && rule && rule->enabled &&
+				rule->source >= 0 && rule->broken)
+				ereport(WARNING,
+						(errcode(rule->broken->sqlerrcode),
+						 errmsg("rule \"%s\" of model \"%s\" counts nothing: %s",
+								rule->name, name, rule->broken->message),
+						 errhint("Mend that, then call leadscore.rescore('%s').", name)));
 			continue;
 		}
 		version = palloc(sizeof(int64));

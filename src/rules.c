@@ -314,10 +314,11 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 		(rule->decay.kind != LS_DECAY_NONE && rule->decay.interval <= 0))
 		rule->broken = simple_error(ERRCODE_INVALID_PARAMETER_VALUE,
 									"one of its intervals is not greater than 0");
-	if (rule->category < 0 || (row->source && source == NULL) ||
-		(source && source->broken))
+	if (rule->category < 0 || (row->source && source == NULL))
 		rule->broken = simple_error(ERRCODE_UNDEFINED_OBJECT,
 									"its source is not attached");
+	else if (source && source->broken)
+		rule->broken = source->broken;
 	if (rule->broken)
 		rule->skip = true;
 	if (rule->broken || (row->condition == NULL && row->weight == NULL) ||
