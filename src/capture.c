@@ -138,20 +138,31 @@ enter_statement(void)
 	entered[nentered++] = GetCurrentSubTransactionId();
 }
 
-/* note leaves a contact to be counted again. */
+/* new_note makes a note about a model, in TopTransactionContext. */
 static Note *
-note(LsModel *model, Datum contact, bool profile_only, bool from_profile)
+new_note(const char *model, Oid score_table)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	Note	   *n = palloc0(sizeof(Note));
 
 	n->subid = GetCurrentSubTransactionId();
-	n->score_table = model->score_table;
-	n->model = pstrdup(model->name);
+	n->score_table = score_table;
+	n->model = pstrdup(model);
+	notes = lappend(notes, n);
+	MemoryContextSwitchTo(old);
+	return n;
+}
+
+/* note leaves a contact to be counted again. */
+static Note *
+note(LsModel *model, Datum contact, bool profile_only, bool from_profile)
+{
+	Note	   *n = new_note(model->name, model->score_table);
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
 	n->contact = datumCopy(contact, model->key.typbyval, model->key.typlen);
 	n->profile_only = profile_only;
 	n->from_profile = from_profile;
-	notes = lappend(notes, n);
 	MemoryContextSwitchTo(old);
 	return n;
 }
@@ -171,18 +182,11 @@ note_delta(LsModel *model, const Delta *delta)
 	MemoryContextSwitchTo(old);
 }
 
+/* note_model leaves all contacts of a model to be counted again. */
 static void
 note_model(const char *model, Oid score_table)
 {
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	Note	   *n = palloc0(sizeof(Note));
-
-	n->subid = GetCurrentSubTransactionId();
-	n->score_table = score_table;
-	n->model = pstrdup(model);
-	n->whole_model = true;
-	notes = lappend(notes, n);
-	MemoryContextSwitchTo(old);
+	new_note(model, score_table)->whole_model = true;
 }
 
 /*

@@ -183,15 +183,42 @@ change_contact(Pass *pass, LsReader *reader, LsStore *store, Datum contact)
 	pass->contacts++;
 }
 
+/* A way through contacts with what it needs, opened and closed in one piece */
+typedef struct Walk
+{
+	LsStore    *store;
+	LsReader   *reader;
+	MemoryContext context;		/* of one contact */
+	MemoryContext caller;
+} Walk;
+
+static void
+begin_walk(Walk *walk, LsModel *model, const char *cause, const LsReaderSpec *spec)
+{
+	walk->context = AllocSetContextCreate(CurrentMemoryContext,
+										  "leadscore walk",
+										  ALLOCSET_DEFAULT_SIZES);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	walk->store = open_store(model, cause);
+	walk->reader = ls_reader_open(spec);
+	walk->caller = MemoryContextSwitchTo(walk->context);
+}
+
+static void
+end_walk(Walk *walk)
+{
+	MemoryContextSwitchTo(walk->caller);
+	ls_reader_close(walk->reader);
+	ls_store_close(walk->store);
+	PopActiveSnapshot();
+	MemoryContextDelete(walk->context);
+}
+
 static void
 run_pass(Pass *pass)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "leadscore pass",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old;
-	LsStore    *store;
-	LsReader   *reader;
+	Walk		walk;
 	Datum		contact;
 
 	/*
@@ -201,21 +228,13 @@ run_pass(Pass *pass)
 	 */
 	if (!OidIsValid(pass->spec.relation))
 		LockRelationOid(pass->model->score_table, ShareRowExclusiveLock);
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	store = open_store(pass->model, pass->cause);
-	reader = ls_reader_open(&pass->spec);
-	old = MemoryContextSwitchTo(context);
-	while (ls_reader_next(reader, &contact))
+	begin_walk(&walk, pass->model, pass->cause, &pass->spec);
+	while (ls_reader_next(walk.reader, &contact))
 	{
-		change_contact(pass, reader, store, contact);
-		MemoryContextReset(context);
+		change_contact(pass, walk.reader, walk.store, contact);
+		MemoryContextReset(walk.context);
 	}
-	MemoryContextSwitchTo(old);
-	ls_reader_close(reader);
-	ls_store_close(store);
-	PopActiveSnapshot();
-	MemoryContextDelete(context);
+	end_walk(&walk);
 	ls_rules_report(pass->counting);
 }
 
@@ -550,42 +569,27 @@ ls_refresh(const char *name, const char *cause)
 {
 	LsModel    *model = model_to_count(name);
 	LsReaderSpec spec = {model, LS_READ_SCORES, -1, InvalidOid, false, 0};
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "leadscore refresh",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old;
-	LsReader   *reader;
-	LsStore    *store;
+	Walk		walk;
 	Datum		contact;
 	int64		changed = 0;
 
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	store = open_store(model, cause);
-	reader = ls_reader_open(&spec);
-	old = MemoryContextSwitchTo(context);
-	while (ls_reader_next(reader, &contact))
+	begin_walk(&walk, model, cause, &spec);
+	while (ls_reader_next(walk.reader, &contact))
 	{
 		LsChange	change = {0};
 		TupleDesc	desc;
-		HeapTuple	tuple = ls_reader_score(reader, &desc);
-		Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-		bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+		HeapTuple	tuple = ls_reader_score(walk.reader, &desc);
 		LsScoreRow	row;
 
-		heap_deform_tuple(tuple, desc, values, nulls);
-		ls_row_read(model, values, nulls, &row);
+		ls_row_read_tuple(model, tuple, desc, &row);
 		change.contact = contact;
 		change.only_if_changed = true;
-		if (ls_store_needs_change(store, &row) && ls_store_change(store, &change))
+		if (ls_store_needs_change(walk.store, &row) &&
+			ls_store_change(walk.store, &change))
 			changed++;
-		MemoryContextReset(context);
+		MemoryContextReset(walk.context);
 	}
-	MemoryContextSwitchTo(old);
-	ls_reader_close(reader);
-	ls_store_close(store);
-	PopActiveSnapshot();
-	MemoryContextDelete(context);
+	end_walk(&walk);
 	ls_model_release(model);
 	return changed;
 }
@@ -618,13 +622,14 @@ ls_refresh_changed_models(void)
 	{
 		const char *name = lfirst(lc);
 		Oid			table = ls_score_table(name, true);
+		LsModelRow *row;
 
-		if (!OidIsValid(table) || ls_model_row(name, NULL) == NULL)
+		if (!OidIsValid(table))
 			continue;
 		LockRelationOid(table, ShareRowExclusiveLock);
-		if (!ls_model_row(name, NULL)->enabled)
-			continue;
-		ls_refresh(name, "rule");
+		row = ls_model_row(name, NULL);
+		if (row && row->enabled)
+			ls_refresh(name, "rule");
 	}
 }
 

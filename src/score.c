@@ -404,13 +404,7 @@ ls_verify(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		if (tuple)
-		{
-			Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-			bool	   *nulls = palloc(sizeof(bool) * desc->natts);
-
-			heap_deform_tuple(tuple, desc, values, nulls);
-			ls_row_read(model, values, nulls, &row);
-		}
+			ls_row_read_tuple(model, tuple, desc, &row);
 		ls_replay_clear(replay);
 		ls_replay_read(replay, reader, contact);
 		verify_contact(result, model, replay, contact, tuple ? &row : NULL);

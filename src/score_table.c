@@ -104,6 +104,18 @@ ls_row_read(LsModel *model, const Datum *values, const bool *nulls,
 	ls_state_decode(DatumGetByteaPP(values[AT(model, COL_STATE)]), &row->state);
 }
 
+/* ls_row_read_tuple reads a row that a query gave. */
+void
+ls_row_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
+				  LsScoreRow *row)
+{
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	ls_row_read(model, values, nulls, row);
+}
+
 /* ls_row_values gives the columns of a row. */
 void
 ls_row_values(LsModel *model, const LsScoreRow *row, Datum *values, bool *nulls)
@@ -281,13 +293,9 @@ static void
 copy_row(LsModel *model, LsScoreRow *row, MemoryContext context)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
-	HeapTuple	tuple = heap_copytuple(SPI_tuptable->vals[0]);
-	TupleDesc	desc = CreateTupleDescCopy(SPI_tuptable->tupdesc);
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
 
-	heap_deform_tuple(tuple, desc, values, nulls);
-	ls_row_read(model, values, nulls, row);
+	ls_row_read_tuple(model, heap_copytuple(SPI_tuptable->vals[0]),
+					  SPI_tuptable->tupdesc, row);
 	MemoryContextSwitchTo(old);
 }
 

@@ -40,6 +40,8 @@ typedef struct LsTransition
 extern int	ls_row_natts(const LsModel *model);
 extern void ls_row_read(LsModel *model, const Datum *values,
 						 const bool *nulls, LsScoreRow *row);
+extern void ls_row_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
+							  LsScoreRow *row);
 extern void ls_row_values(LsModel *model, const LsScoreRow *row,
 						  Datum *values, bool *nulls);
 extern bool ls_row_find(LsModel *model, Datum contact, LsScoreRow *row);

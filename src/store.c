@@ -419,15 +419,14 @@ start_row(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t
 	ls_state_init(&row->state);
 }
 
-/* take_score gives a row what was evaluated last. */
+/* take_score gives a row what was evaluated at t. */
 static void
-take_score(LsStore *store, LsScoreRow *row, TimestampTz t)
+take_score(LsScoreRow *row, const LsScore *score, TimestampTz t)
 {
-	row->score = store->score->score;
-	row->categories = store->score->categories;
-	row->grade = store->score->grade;
-	row->disqualified = store->score->disqualified;
-	row->rules_version = store->model->version;
+	row->score = score->score;
+	row->categories = score->categories;
+	row->grade = score->grade;
+	row->disqualified = score->disqualified;
 	row->scored_at = t;
 }
 
@@ -478,13 +477,14 @@ try_change(LsStore *store, const LsChange *change, bool *changed)
 	LsScoreRow	row;
 	ExprContext *econtext;
 	bytea	   *before = NULL;
-	TimestampTz t = ls_clock(),
+	TimestampTz t,
 				entry,
 				last;
 
 	store->exists = lock_row(store, change->contact, &row);
+	t = ls_clock();
 	if (store->exists)
-		t = Max(ls_clock(), row.scored_at);
+		t = Max(t, row.scored_at);
 	else
 		start_row(store, change, &row, t);
 	last = row.state.last;
@@ -511,7 +511,8 @@ try_change(LsStore *store, const LsChange *change, bool *changed)
 	if (entry != DT_NOBEGIN)
 		step(store, &row, econtext, entry);
 	step(store, &row, econtext, t);
-	take_score(store, &row, t);
+	take_score(&row, store->score, t);
+	row.rules_version = store->model->version;
 	if (!write_row(store, &row))
 		return false;
 	for (int i = 0; i < store->ntransitions; i++)
@@ -561,13 +562,9 @@ ls_store_live(LsModel *model, Datum *values, bool *nulls, TimestampTz t)
 	ls_evaluate(model, &row.state, t, score);
 	standing = (LsStanding) {row.stage, row.stage_since, row.state.prior_stage};
 	(void) ls_stage_step(model, score, econtext, &standing, t);
-	row.score = score->score;
-	row.categories = score->categories;
-	row.grade = score->grade;
-	row.disqualified = score->disqualified;
+	take_score(&row, score, t);
 	row.stage = standing.stage;
 	row.stage_since = standing.since;
-	row.scored_at = t;
 	ls_row_values(model, &row, values, nulls);
 	FreeExecutorState(estate);
 }
