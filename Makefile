@@ -20,7 +20,8 @@ SQL_PARTS = \
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 
 OBJS       = $(patsubst %.c,%.o,$(wildcard src/*.c))
-DATA       = $(wildcard src/$(EXTENSION)--*--*.sql)
+# upgrade scripts, and the first version, from which they are tested
+DATA       = $(wildcard src/$(EXTENSION)--*.sql)
 DATA_built = $(INSTALL_SCRIPT_SQL)
 
 # -MMD writes src/*.d, read below: a changed header rebuilds what includes it.

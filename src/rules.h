@@ -56,6 +56,7 @@ typedef struct LsRule
 	TimestampTz events_before;
 	int64		version;		/* of what it matches: key of its slot; 0: none */
 	bool		skip;			/* matches no row: uncounted, broken, not asked */
+	bool		watched;		/* an action wants to know when it comes in force */
 	ErrorData  *broken;			/* why it could not be compiled */
 	int64		failures;		/* not yet reported, with the first of them */
 	int			failure_code;
@@ -183,6 +184,11 @@ typedef struct LsModel
 	bool		stages_read_contact;
 	bool		staged;			/* a contact can come into another stage */
 	Bitmapset  *contact_columns;	/* that profile rules and stages need */
+	bool		has_actions;	/* somebody is told of what happens */
+	bool		watches_rules;	/* ... of rules that come in force */
+	int			nlevels;		/* ... of scores that reach or leave these */
+	double	   *levels;			/* ascending */
+	Oid			due_table;		/* invalid: of an older version */
 	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
 	struct LsStorePlans *store; /* the store's kept plans */
 } LsModel;
