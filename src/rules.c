@@ -538,6 +538,7 @@ ls_model_load(const char *name, Snapshot snapshot)
 	model->owner = row->owner;
 	model->contacts = row->contacts;
 	model->score_table = ls_score_table(name, false);
+	model->due_table = ls_table_oid(psprintf("due_%s", name), true);
 	model->key_column = row->key;
 	model->created_column = row->created_at;
 	model->tz = pg_tzset(row->time_zone);
