@@ -196,7 +196,8 @@ CREATE TABLE leadscore.lead_stage_history (
 	changed_at timestamptz NOT NULL,
 	recorded_at timestamptz NOT NULL,
 	cause text NOT NULL
-		CHECK (cause OPERATOR(pg_catalog.=) ANY (ARRAY['event', 'time', 'rule', 'profile', 'manual', 'merge', 'backfill']))
+		CHECK (cause OPERATOR(pg_catalog.=) ANY (ARRAY['event', 'time', 'rule', 'profile', 'manual', 'merge', 'backfill'])),
+	reason text
 );
 CREATE INDEX lead_stage_history_contact ON leadscore.lead_stage_history (model, contact, changed_at);
 COMMENT ON TABLE leadscore.lead_stage_history IS 'every change of stage: when it happened, when it was recorded, and why';
@@ -208,6 +209,7 @@ COMMENT ON COLUMN leadscore.lead_stage_history.score IS 'its score at that insta
 COMMENT ON COLUMN leadscore.lead_stage_history.changed_at IS 'when it happened';
 COMMENT ON COLUMN leadscore.lead_stage_history.recorded_at IS 'when it was written down';
 COMMENT ON COLUMN leadscore.lead_stage_history.cause IS 'why: event, time, rule, profile, manual, merge or backfill';
+COMMENT ON COLUMN leadscore.lead_stage_history.reason IS 'what was given as the reason where it was set by hand';
 
 CREATE TABLE leadscore.lead_rule_error (
 	model text COLLATE "C" NOT NULL,

@@ -358,8 +358,9 @@ ls_due_next(LsDue *due, bool *drift)
 	TimestampTz start = curve->from;
 	TimestampTz future = next_future(due->state);
 	TimestampTz last = Min(due->until, END_TIMESTAMP - 1);
-	Search		search = {due};
+	Search		search;
 
+	search.due = due;
 	watch(&search);
 	for (int jumps = 0;; jumps++)
 	{

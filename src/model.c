@@ -39,6 +39,7 @@
 PG_FUNCTION_INFO_V1(ls_create_model);
 PG_FUNCTION_INFO_V1(ls_drop_model_sql);
 PG_FUNCTION_INFO_V1(ls_detach_all);
+PG_FUNCTION_INFO_V1(ls_upgrade_models);
 
 #define MAX_CATEGORIES	32
 #define MAX_NAME		41		/* with what stands before and after it, an identifier */
@@ -476,4 +477,31 @@ ls_model_new_owner(const LsModelRow *model, Oid owner)
 	ls_tables_grant(&changed);
 	ls_return(&saved);
 	CommandCounterIncrement();
+}
+
+/*
+ * ls_upgrade_models is leadscore._upgrade_models(): the end of an upgrade
+ * script.  Models get the tables that they lack, and every contact its due
+ * instant.
+ */
+Datum
+ls_upgrade_models(PG_FUNCTION_ARGS)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_model_rows(NULL))
+	{
+		LsModelRow *row = lfirst(lc);
+		LsModelTables tables;
+		LsIdentity	saved;
+
+		LockRelationOid(ls_score_table(row->model, false), ShareRowExclusiveLock);
+		ls_become(ls_extension_owner(), &saved);
+		ls_tables_read(row, &tables);
+		ls_tables_upgrade(&tables);
+		ls_return(&saved);
+		CommandCounterIncrement();
+		(void) ls_refresh(row->model, "time");
+	}
+	PG_RETURN_VOID();
 }

@@ -31,7 +31,7 @@ static const struct
 }			parts[] = {
 	{"VIEW", "live_", true},
 	{"VIEW", "history_", true},
-	{"TABLE", "due_", false},
+	{"TABLE", "due_", true},
 	{"TABLE", "pending_", false},
 	{"TABLE", "daily_", true},
 	{"TABLE", "funnel_daily_", true},
@@ -172,6 +172,15 @@ comment_on_columns(const LsModelTables *new, const char *prefix, bool internals)
 								columns[i].name, columns[i].comment), NULL);
 }
 
+/* create_guard has a table refuse what others than leadscore write. */
+static void
+create_guard(const char *prefix, const char *model)
+{
+	ls_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
+						" ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore._guard()",
+						prefix, model), NULL);
+}
+
 /*
  * create_score_table makes score_<model>.  No index but the key and some room
  * in each page, so that updates are HOT; vacuum comes early.  The state is
@@ -201,9 +210,7 @@ create_score_table(const LsModelTables *new)
 	ls_execute(sql.data, NULL);
 	ls_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN state SET STORAGE EXTERNAL",
 						model), NULL);
-	ls_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
-						" ON leadscore.score_%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore._guard()",
-						model), NULL);
+	create_guard("score_", model);
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
 						model, model), NULL);
 	comment_on_columns(new, "score_", true);
@@ -241,6 +248,36 @@ create_live_view(const LsModelTables *new)
 	ls_tables_grant_one("live_", &new->row);
 }
 
+/*
+ * create_due_table makes due_<model>.  Its key is the order in which the
+ * worker takes contacts, and the only index; rows move often.
+ */
+static void
+create_due_table(const LsModelTables *new)
+{
+	static const char *const comments[][2] = {
+		{"due_at", "when the contact is to be looked at: early at worst, never late"},
+		{"drift", "whether only numbers will have drifted, and no stage or grade changed"},
+		{"contact_id", "contact: the key of the contact table"},
+	};
+	const char *model = new->row.model;
+
+	ls_execute(psprintf("CREATE TABLE leadscore.due_%s (due_at pg_catalog.timestamptz,"
+						" drift pg_catalog.bool, contact_id %s%s,"
+						" PRIMARY KEY (due_at, drift, contact_id))"
+						" WITH (autovacuum_vacuum_scale_factor = 0.05,"
+						" autovacuum_analyze_scale_factor = 0.05)",
+						model, ls_tables_type(new->key_type),
+						ls_tables_collation(new->key_type, new->key_collation)), NULL);
+	create_guard("due_", model);
+	ls_execute(psprintf("COMMENT ON TABLE leadscore.due_%s IS 'when time will change the contacts of model %s: at most one row a contact, kept by leadscore'",
+						model, model), NULL);
+	for (int i = 0; i < (int) lengthof(comments); i++)
+		ls_execute(psprintf("COMMENT ON COLUMN leadscore.due_%s.%s IS '%s'",
+							model, comments[i][0], comments[i][1]), NULL);
+	ls_tables_grant_one("due_", &new->row);
+}
+
 /* create_history_view makes history_<model>: contacts in the key's type. */
 static void
 create_history_view(const LsModelTables *new)
@@ -253,12 +290,13 @@ create_history_view(const LsModelTables *new)
 		{"changed_at", "when it happened"},
 		{"recorded_at", "when it was written down"},
 		{"cause", "why: event, time, rule, profile, manual, merge or backfill"},
+		{"reason", "what was given as the reason where it was set by hand"},
 	};
 	const char *model = new->row.model;
 
-	ls_execute(psprintf("CREATE VIEW leadscore.history_%s AS"
+	ls_execute(psprintf("CREATE OR REPLACE VIEW leadscore.history_%s AS"
 						" SELECT h.contact::%s%s AS contact_id, h.from_stage, h.to_stage,"
-						" h.score, h.changed_at, h.recorded_at, h.cause"
+						" h.score, h.changed_at, h.recorded_at, h.cause, h.reason"
 						" FROM leadscore.lead_stage_history h"
 						" WHERE h.model OPERATOR(pg_catalog.=) '%s'",
 						model, ls_tables_type(new->key_type),
@@ -286,8 +324,17 @@ void
 ls_tables_make(const LsModelTables *new)
 {
 	create_score_table(new);
+	create_due_table(new);
 	create_live_view(new);
 	create_history_view(new);
+}
+
+/* ls_tables_upgrade makes what a model of version 0.1 has not. */
+void
+ls_tables_upgrade(const LsModelTables *old)
+{
+	create_due_table(old);
+	create_history_view(old);
 }
 
 /* ls_tables_read reads what those of an existing model are made from. */
@@ -333,6 +380,7 @@ ls_tables_rekey(const LsModelTables *new)
 	drop_part("VIEW", "live_", new->row.model);
 	drop_part("VIEW", "history_", new->row.model);
 	rekey_table(new, "score_");
+	rekey_table(new, "due_");
 	rekey_table(new, "daily_");
 	create_live_view(new);
 	create_history_view(new);
