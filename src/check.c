@@ -43,14 +43,6 @@ PG_FUNCTION_INFO_V1(ls_refresh_changed);
 
 bool		ls_rule_internal_update = false;
 
-/* A row of a small table under examination; its columns go by name. */
-typedef struct SheetRow
-{
-	HeapTuple	tuple;
-	TupleDesc	desc;
-	const char *where;			/* stage "x" of model "y" */
-} SheetRow;
-
 /* ---------- for all triggers ---------- */
 
 /*
@@ -238,13 +230,13 @@ ls_check_finite(const char *column, double value, const char *where)
 /* ---------- stages, grades, categories, models ---------- */
 
 static Datum
-column_value(const SheetRow *row, const char *column, bool *isnull)
+column_value(const LsSheetRow *row, const char *column, bool *isnull)
 {
 	return heap_getattr(row->tuple, SPI_fnumber(row->desc, column), row->desc, isnull);
 }
 
 static char *
-text_value(const SheetRow *row, const char *column)
+text_value(const LsSheetRow *row, const char *column)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -254,7 +246,7 @@ text_value(const SheetRow *row, const char *column)
 
 /* float_value gives a number, or what stands for NULL. */
 static double
-float_value(const SheetRow *row, const char *column, double missing)
+float_value(const LsSheetRow *row, const char *column, double missing)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -263,7 +255,7 @@ float_value(const SheetRow *row, const char *column, double missing)
 }
 
 static bool
-bool_value(const SheetRow *row, const char *column)
+bool_value(const LsSheetRow *row, const char *column)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -272,7 +264,7 @@ bool_value(const SheetRow *row, const char *column)
 }
 
 static int32
-int_value(const SheetRow *row, const char *column)
+int_value(const LsSheetRow *row, const char *column)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -281,31 +273,33 @@ int_value(const SheetRow *row, const char *column)
 }
 
 /*
- * check_owner looks for the model of a new row, and whether the caller may
+ * ls_check_owner looks for the model of a new row, and whether the caller may
  * manage it; kind and name are those of the row.
  */
-static LsModelRow *
-check_owner(const TriggerData *td, SheetRow *row, const char *kind, const char *column)
+LsModelRow *
+ls_check_owner(const TriggerData *td, LsSheetRow *row, const char *kind,
+			   const char *column)
 {
 	char	   *model = text_value(row, "model");
 	char	   *name = text_value(row, column);
+	const char *article = *kind == 'a' ? "an" : "a";
 	LsModelRow *found;
 
 	if (model == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
-				 errmsg("a %s needs a model", kind),
+				 errmsg("%s %s needs a model", article, kind),
 				 errhint("Set model to the name given to leadscore.create_model().")));
 	found = ls_model_row_held(model, GetUserId());
 	if (name == NULL || name[strspn(name, " \t\r\n")] == '\0')
 		ereport(ERROR,
 				(errcode(name ? ERRCODE_INVALID_NAME : ERRCODE_NOT_NULL_VIOLATION),
-				 errmsg("a %s of model \"%s\" needs a name", kind, model),
+				 errmsg("%s %s of model \"%s\" needs a name", article, kind, model),
 				 errhint("Set column %s.", column)));
 	row->where = psprintf("%s \"%s\" of model \"%s\"", kind, name, model);
 	if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
 	{
-		SheetRow	old = {td->tg_trigtuple, row->desc, NULL};
+		LsSheetRow	old = {td->tg_trigtuple, row->desc, NULL};
 
 		if (strcmp(text_value(&old, "model"), model) != 0)
 			ereport(ERROR,
@@ -321,7 +315,7 @@ check_owner(const TriggerData *td, SheetRow *row, const char *kind, const char *
 
 /* check_bound refuses what no score ever reaches, and NaN. */
 static void
-check_bound(const SheetRow *row, const char *column)
+check_bound(const LsSheetRow *row, const char *column)
 {
 	double		value = float_value(row, column, 0);
 
@@ -333,7 +327,7 @@ check_bound(const SheetRow *row, const char *column)
 
 /* check_limits looks at a pair of limits, each a finite number or NULL. */
 static void
-check_limits(const SheetRow *row, const char *low, const char *high)
+check_limits(const LsSheetRow *row, const char *low, const char *high)
 {
 	bool		no_low,
 				no_high;
@@ -352,7 +346,7 @@ check_limits(const SheetRow *row, const char *low, const char *high)
 
 /* check_stage_condition compiles a condition over contact, score and categories. */
 static void
-check_stage_condition(const SheetRow *row, const LsModelRow *model)
+check_stage_condition(const LsSheetRow *row, const LsModelRow *model)
 {
 	LsExprSpec	spec = {0};
 	List	   *categories = ls_check_categories(model->model);
@@ -403,7 +397,7 @@ check_first_stage(const char *model)
 
 /* delete_stage refuses to delete the first stage. */
 static void
-delete_stage(const SheetRow *row)
+delete_stage(const LsSheetRow *row)
 {
 	char	   *model = text_value(row, "model");
 	char	   *stage = text_value(row, "stage");
@@ -429,8 +423,8 @@ ls_check_stage(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_check_trigger(fcinfo, "lead_stage");
 	bool		update = TRIGGER_FIRED_BY_UPDATE(td->tg_event);
-	SheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
-	SheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	LsSheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
+	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
 	LsModelRow *model;
 	List	   *stages;
 	char	   *condition;
@@ -442,7 +436,7 @@ ls_check_stage(PG_FUNCTION_ARGS)
 		delete_stage(&row);
 		return PointerGetDatum(row.tuple);
 	}
-	model = check_owner(td, &row, "stage", "stage");
+	model = ls_check_owner(td, &row, "stage", "stage");
 	if (strcmp(text_value(&row, "stage"), "disqualified") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
@@ -480,13 +474,13 @@ Datum
 ls_check_grade(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_check_trigger(fcinfo, "lead_grade");
-	SheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
+	LsSheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
 	LsModelRow *model;
 	char	   *category;
 
 	if (ls_check_restoring(text_value(&row, "model")))
 		return PointerGetDatum(row.tuple);
-	model = check_owner(td, &row, "grade", "grade");
+	model = ls_check_owner(td, &row, "grade", "grade");
 	category = text_value(&row, "category");
 	if (category == NULL)
 		ereport(ERROR,
@@ -504,12 +498,12 @@ Datum
 ls_check_category_row(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_check_trigger(fcinfo, "lead_category");
-	SheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
-	SheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	LsSheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
+	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
 
 	if (ls_check_restoring(text_value(&row, "model")))
 		return PointerGetDatum(row.tuple);
-	(void) check_owner(td, &row, "category", "category");
+	(void) ls_check_owner(td, &row, "category", "category");
 	if (strcmp(text_value(&old, "category"), text_value(&row, "category")) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -547,8 +541,8 @@ Datum
 ls_check_model(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_check_trigger(fcinfo, "lead_model");
-	SheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
-	SheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	LsSheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
+	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
 	char	   *model = text_value(&old, "model");
 	double		drift = float_value(&row, "max_drift", 0);
 	double		ratio = float_value(&row, "max_drift_ratio", 0);
@@ -658,8 +652,8 @@ Datum
 ls_model_row_changed(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_check_trigger(fcinfo, "lead_model");
-	SheetRow	row = {td->tg_newtuple, RelationGetDescr(td->tg_relation), NULL};
-	SheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	LsSheetRow	row = {td->tg_newtuple, RelationGetDescr(td->tg_relation), NULL};
+	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
 	char	   *model = text_value(&row, "model");
 	bool		resumed = bool_value(&row, "enabled") && !bool_value(&old, "enabled");
 

@@ -351,7 +351,7 @@ ls_drop_model(const LsModelRow *model)
 	/* the model first: what the others' triggers protect is gone with it */
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
-	"lead_stage_history", "lead_rule_error"};
+	"lead_stage_history", "lead_rule_error", "lead_action", "lead_outbox"};
 	List	   *relations = NIL;
 	LsArguments args = {0};
 	LsIdentity	saved;
@@ -369,9 +369,10 @@ ls_drop_model(const LsModelRow *model)
 	ls_add_text(&args, model->model);
 	ls_become(ls_extension_owner(), &saved);
 	for (size_t i = 0; i < lengthof(tables); i++)
-		ls_write_rules(psprintf("DELETE FROM leadscore.%s"
-								" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]),
-					   &args);
+		if (OidIsValid(ls_table_oid(tables[i], true)))	/* not all in older versions */
+			ls_write_rules(psprintf("DELETE FROM leadscore.%s"
+									" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]),
+						   &args);
 	ls_tables_drop(model->model);
 	ls_return(&saved);
 	CommandCounterIncrement();

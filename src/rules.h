@@ -191,6 +191,7 @@ typedef struct LsModel
 	Oid			due_table;		/* invalid: of an older version */
 	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
 	struct LsStorePlans *store; /* the store's kept plans */
+	struct LsActionPlans *actions;	/* and that of actions */
 } LsModel;
 
 /* One row of a source, seen by the rules */
