@@ -217,9 +217,9 @@ evaluate_rule(LsModel *model, const LsState *state, LsRule *rule,
 		score->contributions[rule - model->rules] = c;
 }
 
-/* finish turns the sums of categories into a score and a grade. */
-static void
-finish(LsModel *model, LsScore *score, LsSum *sums)
+/* ls_score_finish turns the sums of categories into a score and a grade. */
+void
+ls_score_finish(LsModel *model, LsScore *score, LsSum *sums)
 {
 	LsSum		total = {0, 0};
 	StringInfoData grade;
@@ -280,7 +280,7 @@ ls_evaluate(LsModel *model, const LsState *state, TimestampTz t, LsScore *score)
 						  ls_state_slot((LsState *) state, rule->version, false),
 						  t, score, sums);
 	}
-	finish(model, score, sums);
+	ls_score_finish(model, score, sums);
 }
 
 /* ls_drift is how far a stored score may be from the exact one. */

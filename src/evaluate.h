@@ -45,6 +45,7 @@ typedef struct LsStanding
 extern LsScore *ls_score_make(LsModel *model, bool contributions);
 extern void ls_evaluate(LsModel *model, const LsState *state, TimestampTz t,
 						LsScore *score);
+extern void ls_score_finish(LsModel *model, LsScore *score, LsSum *sums);
 extern bool ls_stage_step(LsModel *model, const LsScore *score,
 						  ExprContext *econtext, LsStanding *standing,
 						  TimestampTz t);

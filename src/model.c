@@ -31,6 +31,7 @@
 
 #include "check.h"
 #include "compat.h"
+#include "daily.h"
 #include "feed.h"
 #include "leadscore.h"
 #include "model_tables.h"
@@ -331,6 +332,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_become(ls_extension_owner(), &saved);
 	ls_tables_make(&new);
 	write_rows(&new);
+	ls_daily_begin(row);
 	ls_return(&saved);
 	CommandCounterIncrement();
 	ls_add_tree(row->model, NULL, tree);
@@ -350,7 +352,7 @@ ls_drop_model(const LsModelRow *model)
 	/* the model first: what the others' triggers protect is gone with it */
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
-	"lead_stage_history", "lead_rule_error"};
+	"lead_stage_history", "lead_rule_error", "lead_day"};
 	List	   *relations = NIL;
 	LsArguments args = {0};
 	LsIdentity	saved;
@@ -368,7 +370,8 @@ ls_drop_model(const LsModelRow *model)
 	ls_add_text(&args, model->model);
 	ls_become(ls_extension_owner(), &saved);
 	for (size_t i = 0; i < lengthof(tables); i++)
-		ls_write_rules(psprintf("DELETE FROM leadscore.%s"
+		if (OidIsValid(ls_table_oid(tables[i], true)))
+			ls_write_rules(psprintf("DELETE FROM leadscore.%s"
 								" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]),
 					   &args);
 	ls_tables_drop(model->model);
