@@ -21,11 +21,12 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -35,6 +36,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -270,34 +272,49 @@ ls_daily_make_table(const LsModelRow *row)
 	ls_tables_grant_one("daily_", row);
 }
 
+/* has_partition tells whether a row of a day has a partition to go to. */
+static bool
+has_partition(Oid parent, DateADT day)
+{
+	Relation	rel = table_open(parent, AccessShareLock);
+	PartitionKey key = RelationGetPartitionKey(rel);
+	PartitionBoundInfo bounds = RelationGetPartitionDesc(rel, true)->boundinfo;
+	Datum		value = DateADTGetDatum(day);
+	bool		found = false;
+	bool		equal;
+
+	if (bounds)
+	{
+		int			place = partition_range_datum_bsearch(key->partsupfunc, key->partcollation,
+														  bounds, 1, &value, &equal);
+
+		found = bounds->indexes[place + 1] >= 0 || partition_bound_has_default(bounds);
+	}
+	table_close(rel, NoLock);
+	return found;
+}
+
 /*
- * make_partition makes the partition of daily_<model> that a day belongs to.
- * It is made by itself and then attached, so that those who read others are
- * not waited for.  Its name may be taken by the table of another model.
+ * make_partition makes the partition of daily_<model> that a day belongs to,
+ * if there is none.  It is made by itself and then attached, so that those who
+ * read others are not waited for.  Its name may be taken by the table of
+ * another model.
  */
 static void
 make_partition(const char *model, DateADT day)
 {
-	Oid			parent = ls_table_oid(psprintf("daily_%s", model), false);
-	char	   *name = NULL;
+	char	   *name;
 	int			year,
 				month,
 				next,
 				unused;
 
+	if (has_partition(ls_table_oid(psprintf("daily_%s", model), false), day))
+		return;
 	j2date(day + POSTGRES_EPOCH_JDATE, &year, &month, &unused);
-	for (int i = 0; name == NULL; i++)
-	{
-		char	   *free = i == 0 ? psprintf("daily_%s_%04d%02d", model, year, month) :
-			psprintf("daily_%s_%04d%02d_%d", model, year, month, i);
-		Oid			there = ls_table_oid(free, true);
-
-		if (!OidIsValid(there))
-			name = free;
-		else if (get_rel_relispartition(there) &&
-				 get_partition_parent(there, true) == parent)
-			return;
-	}
+	name = psprintf("daily_%s_%04d%02d", model, year, month);
+	for (int i = 1; OidIsValid(ls_table_oid(name, true)); i++)
+		name = psprintf("daily_%s_%04d%02d_%d", model, year, month, i);
 	next = year * 12 + month;	/* months from 0 on, and the one after */
 	ls_execute(psprintf("CREATE TABLE leadscore.%s (LIKE leadscore.daily_%s INCLUDING COMMENTS)",
 						name, model), NULL);
@@ -555,17 +572,17 @@ read_moves(Day *day, const LsScoreRow *row, Moves *moves)
 }
 
 /*
- * was_there tells whether there was a contact when the day ended: it had an
- * event or a change of stage, or its row was made before.  Where rows do not
- * tell when they were made, one that has not moved since it became known has
- * been in its stage since then; one that has is taken to be older.
+ * was_there tells whether there was a contact when the day ended: it had had an
+ * event, or its row was made.  Where rows do not tell when they were made, one
+ * that has not moved since it became known has been in its stage since then;
+ * one that has is taken to be older.
  */
 static bool
-was_there(const Day *day, const LsScoreRow *row, const Moves *moves)
+was_there(const Day *day, const LsScoreRow *row)
 {
 	const LsState *state = &row->state;
 
-	if (moves->n > 0 || (state->events > 0 && state->first < day->until))
+	if (state->events > 0 && state->first < day->until)
 		return true;
 	if (!state->has_contact)
 		return false;
@@ -606,9 +623,9 @@ take_contact(Day *day, LsReader *reader)
 	ls_row_read_tuple(day->model, tuple, desc, &row);
 	if (row.state.events == 0 || row.state.last <= day->until)
 		ls_state_advance(day->model, &row.state, day->until);
-	read_moves(day, &row, &moves);
-	if (!was_there(day, &row, &moves))
+	if (!was_there(day, &row))
 		return;
+	read_moves(day, &row, &moves);
 	evaluate(day, reader, &row);
 	cell = cell_of(day, moves.stage, day->score->grade);
 	cell->contacts++;
@@ -720,30 +737,33 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 }
 
 /*
- * take_turn locks a model's row of lead_day, without waiting for whoever has
- * it, and makes one where there is none.  The score table comes first, as it
- * does where a model is dropped.
+ * take_turn locks a model's row of lead_day, and makes one where there is none.
+ * Nobody is waited for.  The score table comes first, as it does where a model
+ * is dropped.  NULL if it is not our turn.
  */
-static bool
-take_turn(const LsModelRow *row)
+static LsModelRow *
+take_turn(const char *model)
 {
-	Oid			table = ls_score_table(row->model, true);
+	Oid			table = ls_score_table(model, true);
 	LsArguments args = {0};
+	LsModelRow *row;
 	LsIdentity	saved;
 	DateADT		unused;
 	bool		ours;
 
-	if (!OidIsValid(table) || !ConditionalLockRelationOid(table, AccessShareLock) ||
-		ls_model_row(row->model, NULL) == NULL)
-		return false;
-	ls_add_text(&args, row->model);
+	if (!OidIsValid(table) || !ConditionalLockRelationOid(table, AccessShareLock))
+		return NULL;
+	row = ls_model_row(model, NULL);
+	if (row == NULL || !ls_model_complete(model))
+		return NULL;
+	ls_add_text(&args, model);
 	ls_become(ls_extension_owner(), &saved);
 	ours = ls_execute("SELECT FROM leadscore.lead_day WHERE model OPERATOR(pg_catalog.=) $1"
 					  " FOR UPDATE SKIP LOCKED", &args) > 0;
-	if (!ours && !written_to(row->model, &unused))
+	if (!ours && !written_to(model, &unused))
 		ls_daily_begin(row);
 	ls_return(&saved);
-	return ours;
+	return ours ? row : NULL;
 }
 
 /*
@@ -753,14 +773,16 @@ take_turn(const LsModelRow *row)
 bool
 ls_daily_write(const char *model)
 {
-	LsModelRow *row = ls_model_row(model, NULL);
+	LsModelRow *row;
 	DateADT		day,
 				earliest;
 	TimestampTz until;
 	pg_tz	   *tz;
 
-	if (ls_daily_next(model) > ls_clock() || !ls_model_complete(model) ||
-		!take_turn(row) || !written_to(model, &day))
+	if (ls_daily_next(model) > ls_clock())
+		return false;
+	row = take_turn(model);
+	if (row == NULL || !written_to(model, &day))
 		return false;
 	tz = zone_of(row);
 	day++;
