@@ -16,7 +16,8 @@ SQL_PARTS = \
 	src/attach.sql \
 	src/ddl.sql \
 	src/score.sql \
-	src/action.sql
+	src/action.sql \
+	src/daily.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 

@@ -178,6 +178,7 @@ read_model(Row *row)
 	m->max_score = float_field(row, 10, INFINITY, NULL);
 	m->enabled = bool_field(row, 11, true);
 	m->rules_version = bigint_field(row, 12, 0, NULL);
+	m->daily = row->desc->natts >= 13 && bool_field(row, 13, false);
 	return m;
 }
 

@@ -34,6 +34,7 @@ typedef struct LsModelRow
 	double		max_score;		/* infinity: none */
 	bool		enabled;
 	int64		rules_version;
+	bool		daily;
 } LsModelRow;
 
 typedef struct LsCategoryRow

@@ -28,6 +28,7 @@
 #include "utils/tuplestore.h"
 
 #include "capture.h"
+#include "daily.h"
 #include "leadscore.h"
 #include "recount.h"
 
@@ -515,9 +516,12 @@ ls_check_category_row(PG_FUNCTION_ARGS)
 	return PointerGetDatum(row.tuple);
 }
 
-/* is_other tells whether a row of lead_model changed, but for its version. */
+/*
+ * is_other tells whether a row of lead_model changed, but for its version and
+ * another column, or NULL.
+ */
 static bool
-is_other(HeapTuple a, HeapTuple b, TupleDesc desc)
+is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but)
 {
 	for (int i = 1; i <= desc->natts; i++)
 	{
@@ -527,7 +531,8 @@ is_other(HeapTuple a, HeapTuple b, TupleDesc desc)
 		Datum		x = heap_getattr(a, i, desc, &anull);
 		Datum		y = heap_getattr(b, i, desc, &bnull);
 
-		if (attr->attisdropped || strcmp(NameStr(attr->attname), "rules_version") == 0)
+		if (attr->attisdropped || strcmp(NameStr(attr->attname), "rules_version") == 0 ||
+			(but && strcmp(NameStr(attr->attname), but) == 0))
 			continue;
 		if (anull != bnull ||
 			(!anull && !datum_image_eq(x, y, attr->attbyval, attr->attlen)))
@@ -547,7 +552,7 @@ ls_check_model(PG_FUNCTION_ARGS)
 	double		drift = float_value(&row, "max_drift", 0);
 	double		ratio = float_value(&row, "max_drift_ratio", 0);
 
-	if (!is_other(old.tuple, row.tuple, row.desc) || ls_check_restoring(model))
+	if (!is_other(old.tuple, row.tuple, row.desc, NULL) || ls_check_restoring(model))
 		return PointerGetDatum(row.tuple);
 	(void) ls_model_row_held(model, GetUserId());
 	row.where = psprintf("model \"%s\"", model);
@@ -644,9 +649,24 @@ ls_sheet_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/* keep_days makes the table in which contacts are kept by day, if wanted. */
+static void
+keep_days(const char *model)
+{
+	LsModelRow *row = ls_model_row(model, NULL);
+	LsIdentity	saved;
+
+	if (row == NULL || !row->daily)
+		return;
+	ls_become(ls_extension_owner(), &saved);
+	ls_daily_make_table(row);
+	ls_return(&saved);
+}
+
 /*
  * ls_model_row_changed is leadscore._model_changed(), after each update of a
- * row of lead_model.  A model that was switched off has missed events.
+ * row of lead_model.  A model that was switched off has missed events.  What is
+ * kept by day does not concern the scores.
  */
 Datum
 ls_model_row_changed(PG_FUNCTION_ARGS)
@@ -657,9 +677,12 @@ ls_model_row_changed(PG_FUNCTION_ARGS)
 	char	   *model = text_value(&row, "model");
 	bool		resumed = bool_value(&row, "enabled") && !bool_value(&old, "enabled");
 
-	if (!is_other(old.tuple, row.tuple, row.desc) || ls_check_restoring(model))
+	if (!is_other(old.tuple, row.tuple, row.desc, NULL) || ls_check_restoring(model))
 		return PointerGetDatum(NULL);
 	CommandCounterIncrement();	/* to see what the statement wrote */
+	keep_days(model);
+	if (!is_other(old.tuple, row.tuple, row.desc, "daily"))
+		return PointerGetDatum(NULL);
 	if (resumed)
 		ls_lock_sources(model);
 	ls_model_changed(model);

@@ -31,6 +31,7 @@
 
 #include "check.h"
 #include "compat.h"
+#include "daily.h"
 #include "feed.h"
 #include "leadscore.h"
 #include "model_tables.h"
@@ -332,6 +333,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_become(ls_extension_owner(), &saved);
 	ls_tables_make(&new);
 	write_rows(&new);
+	ls_daily_begin(row);
 	ls_return(&saved);
 	CommandCounterIncrement();
 	ls_add_tree(row->model, NULL, tree);
@@ -351,7 +353,8 @@ ls_drop_model(const LsModelRow *model)
 	/* the model first: what the others' triggers protect is gone with it */
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
-	"lead_stage_history", "lead_rule_error", "lead_action", "lead_outbox"};
+	"lead_stage_history", "lead_rule_error", "lead_action",
+	"lead_outbox", "lead_day", "lead_worker_error"};
 	List	   *relations = NIL;
 	LsArguments args = {0};
 	LsIdentity	saved;
