@@ -16,6 +16,8 @@ SQL_PARTS = \
 	src/attach.sql \
 	src/ddl.sql \
 	src/score.sql \
+	src/forecast.sql \
+	src/manual.sql \
 	src/action.sql \
 	src/daily.sql
 

@@ -258,9 +258,23 @@ contact_slot(LsModel *model)
 }
 
 /*
- * stage_context gives the context in which conditions of stages are evaluated,
- * with the contact's row where one of them needs it.
+ * ls_stage_context gives the context in which conditions of stages are
+ * evaluated, with the contact's row where one of them needs it.
  */
+ExprContext *
+ls_stage_context(LsModel *model, EState *estate, Datum contact)
+{
+	ExprContext *econtext = CreateExprContext(estate);
+
+	if (model->stages_read_contact)
+	{
+		econtext->ecxt_scantuple = contact_slot(model);
+		read_contact(model, contact, econtext->ecxt_scantuple);
+	}
+	return econtext;
+}
+
+/* stage_context does so for a change, with the newest row. */
 static ExprContext *
 stage_context(LsStore *store, Datum contact)
 {
@@ -761,12 +775,7 @@ ls_store_live(LsModel *model, Datum *values, bool *nulls, TimestampTz t)
 	course.model = model;
 	course.row = &row;
 	course.score = ls_course_score(model);
-	course.econtext = CreateExprContext(estate);
-	if (model->stages_read_contact)
-	{
-		course.econtext->ecxt_scantuple = contact_slot(model);
-		read_contact(model, row.contact, course.econtext->ecxt_scantuple);
-	}
+	course.econtext = ls_stage_context(model, estate, row.contact);
 	t = Max(t, row.scored_at);
 	ls_course_begin(&course, true);
 	if (row.state.due <= t)

@@ -59,6 +59,8 @@ extern int64 ls_store_transitions(const LsStore *store);
 extern void ls_store_close(LsStore *store);
 extern bool ls_store_needs_change(LsStore *store, LsScoreRow *row);
 
+extern ExprContext *ls_stage_context(LsModel *model, EState *estate,
+									 Datum contact);
 extern void ls_store_live(LsModel *model, Datum *values, bool *nulls,
 						  TimestampTz t);
 
