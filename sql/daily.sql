@@ -25,6 +25,9 @@ INSERT INTO leadscore.lead_rule (model, name, kind, condition, points)
 	SELECT model, 'chief', 'profile', 'title = ''chief''', 20 FROM unnest('{east,india}'::text[]) model;
 INSERT INTO leadscore.lead_rule (model, name, event, points, disqualifies)
 	SELECT model, 'spam', 'spam', -5, true FROM unnest('{east,india}'::text[]) model;
+INSERT INTO leadscore.lead_rule (model, name, event, points, time_frame, at_least, decay, decay_interval, decay_keep)
+	VALUES ('india', 'again', 'kept', 7, '3 days', 2, 'step', '1 day', 0.5);
+INSERT INTO leadscore.lead_rule (model, name, kind, points, idle, max_points, award) VALUES ('india', 'silent', 'absence', -1, '2 days', 4, 'each');
 INSERT INTO leadscore.lead_grade (model, category, grade, min_points)
 	SELECT model, category, grade, min_points
 	  FROM unnest('{east,india}'::text[]) model,

@@ -677,6 +677,7 @@ walk(Day *day)
 	day->merged = ls_clock() - day->until > LS_DAY;
 	if (day->merged)
 		spec.what |= LS_READ_EVENTS | LS_READ_CONTACTS;
+	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	reader = ls_reader_open(&spec);
 	old = MemoryContextSwitchTo(day->one);

@@ -113,6 +113,11 @@ SELECT leadscore.detach('crm', 'calls');
 ALTER TABLE app.visits DROP COLUMN gone;
 DROP FUNCTION app.doomed;
 UPDATE leadscore.lead_model SET enabled = false WHERE model = 'off';
+UPDATE leadscore.lead_model SET daily = true WHERE model IN ('crm', 'people');
+GRANT SELECT ON leadscore.funnel_daily_crm TO PUBLIC;
+SET leadscore.clock = '2026-01-17 12:00+00';
+SELECT leadscore.write_days(model) FROM leadscore.lead_model;
+RESET leadscore.clock;
 GRANT SELECT ON leadscore.score_crm, leadscore.live_crm TO PUBLIC;
 SQL
 
@@ -125,7 +130,11 @@ my %queries = (
 			"definition_$_" => "SELECT attname, format_type(atttypid, atttypmod), attnotnull, attcollation::regcollation, col_description(attrelid, attnum), attstorage, reloptions, relacl
 				FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE attrelid = 'leadscore.score_$_'::regclass AND attnum > 0 ORDER BY attnum") } qw(crm people accounts off)),
 	(map { ($_ => "SELECT * FROM leadscore.$_ t ORDER BY t::text COLLATE \"C\"") }
-		qw(lead_model lead_category lead_source lead_relation lead_rule lead_stage lead_grade lead_stage_history lead_rule_error)),
+		qw(lead_model lead_category lead_source lead_relation lead_rule lead_stage lead_grade lead_stage_history lead_rule_error lead_day)),
+	(map { ("daily_$_" => "SELECT tableoid::regclass, * FROM leadscore.daily_$_ ORDER BY day, contact_id") } qw(crm people)),
+	(map { ("funnel_daily_$_" => "SELECT * FROM leadscore.funnel_daily_$_ ORDER BY day, stage, grade",
+			"days_definition_$_" => "SELECT attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull, attcollation::regcollation, col_description(attrelid, attnum), obj_description(attrelid, 'pg_class'), relacl, pg_get_expr(relpartbound, c.oid)
+				FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relname ~ '^(funnel_)?daily_$_' AND relkind IN ('r', 'p') AND attnum > 0 ORDER BY relname, attnum") } qw(crm people accounts off)),
 	triggers => q(SELECT tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text, tgname),
 	event_triggers => q(SELECT evtname, evtevent, evtenabled, evttags FROM pg_event_trigger ORDER BY 1),
 	sequences => q(SELECT (SELECT last_value FROM leadscore.version_seq), (SELECT last_value FROM leadscore.lead_rule_rule_id_seq)));
@@ -159,6 +168,7 @@ my $original = state_of('crm');
 is(sql('crm', $verify), '', 'the original is right');
 is(sql('crm', "SELECT count(*) FILTER (WHERE counted_version = 0) FROM leadscore.lead_rule"), 3, 'three rules of it wait for what they use');
 like($original->{history_crm}, qr/hot/, 'there is some history');
+like($original->{daily_crm}, qr/^leadscore.daily_crm_202601\|2026-01-16/m, 'there are some days');
 
 # What is done next, in the original and in copies of it.
 my @next = (
@@ -166,6 +176,7 @@ my @next = (
 		INSERT INTO app.events_2026 (contact, at, what) VALUES (2, '2026-01-14', 'view'); INSERT INTO acts VALUES ('P1\@x.EXAMPLE', '2026-01-14', 'came')",
 	'contacts' => "INSERT INTO app.contacts VALUES (44, 'b\@c.example', 'DE', '2026-01-01'); DELETE FROM people WHERE mail = 'p2\@x.example'",
 	'updates and deletes' => "UPDATE app.events SET amount = 3 WHERE contact = 3; DELETE FROM app.events WHERE contact = 4; UPDATE app.visits SET opened = '2026-01-15' WHERE contact = 5",
+	'days' => "SET leadscore.clock = '2026-02-02 12:00+00'; SELECT leadscore.write_days(model) FROM leadscore.lead_model",
 	'a rule' => "SET client_min_messages = warning; INSERT INTO leadscore.lead_rule (model, name, source, event, points) VALUES ('crm', 'new', 'events', 'view', 0.5)",
 	'a changed rule' => "SET client_min_messages = warning; UPDATE leadscore.lead_rule SET event = 'view' WHERE name = 'buy'; UPDATE leadscore.lead_rule SET points = 3 WHERE name = 'sent'",
 	'a leaf' => "CREATE TABLE app.events_2024 PARTITION OF app.events FOR VALUES FROM ('2024-01-01') TO ('2025-01-01'); INSERT INTO app.events_2024 (contact, at, what) VALUES (2, '2024-05-01', 'view')",
