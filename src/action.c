@@ -325,7 +325,7 @@ ls_action_claim(LsDelivery *delivery)
 		" status = CASE WHEN attempts < max_attempts THEN 'ready' ELSE 'dead' END,"
 		" finished_at = CASE WHEN attempts >= max_attempts THEN $1 END,"
 		" last_error = CASE WHEN attempts < max_attempts THEN last_error"
-		"  ELSE coalesce(last_error, 'the server or the worker ended during the call') END,"
+		"  ELSE 'the server or the worker ended during the call' END,"
 		" attempts = CASE WHEN attempts < max_attempts THEN attempts + 1 ELSE attempts END,"
 		" available_at = $1 + " LS_BACK_OFF("(attempts + 1)")
 		" FROM picked p WHERE o.outbox_id = p.outbox_id "
