@@ -15,7 +15,8 @@ SQL_PARTS = \
 	src/model.sql \
 	src/attach.sql \
 	src/ddl.sql \
-	src/score.sql
+	src/score.sql \
+	src/launcher.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 

@@ -1,0 +1,126 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_error.c
+ *		What failed in a worker, written down, and when it is tried again.
+ *
+ * All times here are real ones: a held clock must not keep what has failed from
+ * being tried again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "worker_error.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+
+#include "catalog.h"
+#include "feed.h"
+#include "launcher.h"
+#include "leadscore.h"
+
+/* failures_so_far counts those that are written down already. */
+static int
+failures_so_far(const char *model, const char *contact)
+{
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		values[2];
+	char		nulls[2] = {' ', contact ? ' ' : 'n'};
+	int			failures = 0;
+	bool		isnull;
+
+	values[0] = CStringGetTextDatum(model);
+	values[1] = contact ? CStringGetTextDatum(contact) : (Datum) 0;
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT least(failures, 1000)::pg_catalog.int4"
+							  " FROM leadscore.lead_worker_error"
+							  " WHERE model OPERATOR(pg_catalog.=) $1"
+							  " AND contact IS NOT DISTINCT FROM $2 FOR UPDATE",
+							  2, types, values, nulls, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the errors of model \"%s\"", model);
+	if (SPI_processed == 1)
+		failures = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
+											   SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return failures;
+}
+
+/*
+ * ls_worker_error_record writes down that something failed, and gives how long
+ * it is to be left alone, in microseconds.
+ */
+int64
+ls_worker_error_record(const char *model, const char *contact, int sqlerrcode,
+					   const char *message)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	LsArguments args = {0};
+	LsIdentity	saved;
+	int64		wait;
+
+	ls_become(ls_extension_owner(), &saved);
+	wait = ls_back_off(failures_so_far(model, contact) + 1);
+	ls_add_text(&args, model);
+	ls_add_text(&args, contact);
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now + wait));
+	ls_add_text(&args, unpack_sql_state(sqlerrcode));
+	ls_add_text(&args, message);
+	ls_execute("INSERT INTO leadscore.lead_worker_error AS e (model, contact, failures,"
+			   " first_failed_at, last_failed_at, retry_at, sqlstate, message)"
+			   " VALUES ($1, $2, 1, $3, $3, $4, $5, $6)"
+			   " ON CONFLICT (model, contact) DO UPDATE SET"
+			   " failures = e.failures OPERATOR(pg_catalog.+) 1,"
+			   " last_failed_at = excluded.last_failed_at,"
+			   " retry_at = excluded.retry_at,"
+			   " sqlstate = excluded.sqlstate, message = excluded.message", &args);
+	ls_return(&saved);
+	return wait;
+}
+
+/* ls_worker_error_clear forgets it: all is well again. */
+void
+ls_worker_error_clear(const char *model, const char *contact)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add_text(&args, model);
+	ls_add_text(&args, contact);
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("DELETE FROM leadscore.lead_worker_error"
+			   " WHERE model OPERATOR(pg_catalog.=) $1"
+			   " AND contact IS NOT DISTINCT FROM $2", &args);
+	ls_return(&saved);
+}
+
+/*
+ * ls_worker_errors gives the models that have failed as a whole, in the current
+ * memory context.
+ */
+List *
+ls_worker_errors(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *errors = NIL;
+	bool		isnull;
+
+	SPI_connect();
+	if (SPI_execute("SELECT model, retry_at FROM leadscore.lead_worker_error"
+					" WHERE contact IS NULL", false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read what has failed");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		LsWorkerError *error = palloc(sizeof(LsWorkerError));
+
+		error->model = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
+		error->retry_at = DatumGetTimestampTz(SPI_getbinval(tuple, SPI_tuptable->tupdesc,
+															2, &isnull));
+		errors = lappend(errors, error);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return errors;
+}
