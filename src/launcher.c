@@ -40,9 +40,9 @@
  *		with it as the template: they lock the database and give others 5 s to
  *		leave.  The worker looks, between batches and each 250 ms of a nap, whether
  *		it could take the lock that a new connection takes; if not it leaves.  One
- *		that is still there a second later (in a long batch or function) is
- *		terminated by the launcher: its transaction is undone, and done anew by
- *		the next.  No worker is started while the lock is held.
+ *		that is still there half a second after the launcher has seen this (in a
+ *		long batch or function) is terminated: its transaction is undone, and done
+ *		anew by the next.  No worker is started while the lock is held.
  * DROP DATABASE of another database: asks every process for a barrier.  Launcher
  *		and workers check for interrupts in every turn of every loop.
  * A copy made by CREATE DATABASE: has another OID, is listed within 2 s, NEW.
@@ -120,7 +120,7 @@ PG_FUNCTION_INFO_V1(ls_stop_worker);
 
 #define RESTART_SECONDS		1	/* of a launcher that ended by an error */
 #define LIST_INTERVAL		(2 * USECS_PER_SEC)
-#define TURN				(1 * USECS_PER_SEC) /* longest nap with workers */
+#define TURN				(USECS_PER_SEC / 2) /* longest nap with workers */
 #define FIRST_BACK_OFF		(1 * USECS_PER_SEC)
 #define LAST_BACK_OFF		(600 * USECS_PER_SEC)
 #define ADVISORY_CLASS		0x4C53	/* users have 1 and 2 */
@@ -587,6 +587,7 @@ nap(long milliseconds)
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 milliseconds, wait_event);
 	ResetLatch(MyLatch);
+	QueryCancelPending = false; /* there is nothing to be cancelled now */
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{
@@ -655,7 +656,7 @@ watch(void)
 			mind_worker(i);
 		if (ls_enabled)
 			start_workers();
-		nap(ls_enabled ? nap_length(list_at) : TURN / 1000);
+		nap(ls_enabled ? nap_length(list_at) : LIST_INTERVAL / 1000);
 	}
 }
 

@@ -14,6 +14,12 @@
  * extension's owner.  Between steps, and in naps, the worker looks whether it is
  * to leave (launcher.c says why and what for).
  *
+ * A worker must never be one of those who wait in a circle, as it holds the lock
+ * on the extension.  So it does not wait: what it needs of a model it locks only
+ * if it can, contacts that somebody has locked it skips, and where it has to wait
+ * all the same lock_timeout ends that before anybody looks for deadlocks.  A
+ * model that is busy is left to the next round.
+ *
  * A step that fails is undone.  A model's pass is tried once more at once, one
  * contact at a time, so that a contact that fails is written down and put off
  * and the others go on (pass.c); if it fails all the same, the model is written
@@ -36,6 +42,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -58,6 +65,7 @@ PGDLLEXPORT void ls_worker_main(Datum main_arg);
 
 #define LIFETIME_MS			60000
 #define LOOK_MS				250 /* how often a nap is interrupted to look around */
+#define LOCK_WAIT_MS		200	/* shorter than anybody waits to look for deadlocks */
 #define FIRST_ABSENCE		(60 * USECS_PER_SEC)
 #define LAST_ABSENCE		(900 * USECS_PER_SEC)
 #define OUTDATED_WAIT		(10 * USECS_PER_SEC)
@@ -70,6 +78,7 @@ PGDLLEXPORT void ls_worker_main(Datum main_arg);
 typedef struct Task
 {
 	char	   *model;
+	Oid			contacts;
 	TimestampTz retry_at;		/* 0: it has not failed */
 	TimestampTz until;			/* of its pass; DT_NOBEGIN: there was none */
 } Task;
@@ -87,6 +96,7 @@ typedef struct Work
 	ErrorData  *error;			/* of the last step, NULL: it went well */
 	ErrorData  *failure;		/* to be written down */
 	LsDelivery	delivery;		/* call that is made */
+	bool		busy;			/* somebody has locked what the step needs */
 	bool		leaving;		/* no more steps */
 	bool		reloaded;		/* settings have changed since the round began */
 	TimestampTz next_due;		/* by the clock */
@@ -187,6 +197,7 @@ leave(Work *work, LsPhase phase, int64 wait)
 static bool
 look_around(Work *work)
 {
+	QueryCancelPending = false; /* there is nothing to be cancelled now */
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{
@@ -253,7 +264,10 @@ describe(void *arg)
 		errcontext("leadscore worker");
 }
 
-/* perform runs one step in a transaction, which may raise an error. */
+/*
+ * perform runs one step in a transaction, which may raise an error.  What the
+ * step allocates goes with the transaction, unless it is put into work->round.
+ */
 static void
 perform(Work *work, Step step)
 {
@@ -265,7 +279,6 @@ perform(Work *work, Step step)
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
 		ls_become(ls_extension_owner(), &saved);
-		MemoryContextSwitchTo(work->round);
 		step(work);
 		ls_return(&saved);
 		PopActiveSnapshot();
@@ -274,9 +287,9 @@ perform(Work *work, Step step)
 }
 
 /*
- * attempt runs one step and tells whether it went well.  Where it did not, the
- * step is undone, logged, and its error is in work->error, unless the worker
- * is to leave.
+ * attempt runs one step and tells whether it went well.  Where it did not, it
+ * is undone: the worker is to leave, something is busy, or there was an error,
+ * which is logged and in work->error.
  */
 static bool
 attempt(Work *work, Step step)
@@ -284,6 +297,7 @@ attempt(Work *work, Step step)
 	ErrorContextCallback context = {error_context_stack, describe, work};
 
 	work->error = NULL;
+	work->busy = false;
 	if (!look_around(work))
 		return false;
 	error_context_stack = &context;
@@ -296,7 +310,9 @@ attempt(Work *work, Step step)
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(work->round);
 		work->error = CopyErrorData();
-		EmitErrorReport();
+		work->busy = work->error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+		if (!work->busy)
+			EmitErrorReport();
 		AbortOutOfAnyTransaction();
 		FlushErrorState();
 		disable_all_timeouts(false);
@@ -306,14 +322,21 @@ attempt(Work *work, Step step)
 	PG_END_TRY();
 	error_context_stack = context.previous;
 	MemoryContextSwitchTo(work->round);
-	return work->error == NULL && !work->leaving;
+	return work->error == NULL && !work->busy && !work->leaving;
+}
+
+/* has_failed tells whether the last step ended in an error that is one. */
+static bool
+has_failed(const Work *work)
+{
+	return work->error != NULL && !work->busy;
 }
 
 /* note_error shows an error on the board. */
 static void
 note_error(const Work *work)
 {
-	if (work->error == NULL)
+	if (!has_failed(work))
 		return;
 	ls_slot_error(slot, work->task ?
 				  psprintf("model \"%s\": %s", work->task->model, work->error->message) :
@@ -331,10 +354,11 @@ report(const Work *work, const char *what)
 
 /* ---------- what models there are ---------- */
 
-/* read_tasks lists the models that are enabled and complete. */
+/* read_tasks lists the models that are enabled. */
 static void
 read_tasks(Work *work)
 {
+	MemoryContext old = MemoryContextSwitchTo(work->round);
 	List	   *errors = ls_worker_errors();
 	ListCell   *lc;
 
@@ -345,10 +369,11 @@ read_tasks(Work *work)
 		Task	   *task;
 		ListCell   *le;
 
-		if (!row->enabled || !ls_model_complete(row->model))
+		if (!row->enabled)
 			continue;
 		task = palloc0(sizeof(Task));
 		task->model = row->model;
+		task->contacts = row->contacts;
 		task->until = DT_NOBEGIN;
 		foreach(le, errors)
 		{
@@ -359,6 +384,7 @@ read_tasks(Work *work)
 		}
 		work->tasks = lappend(work->tasks, task);
 	}
+	MemoryContextSwitchTo(old);
 }
 
 /* is_left_alone tells whether a model has failed too recently. */
@@ -372,13 +398,38 @@ is_left_alone(const Task *task)
 
 /* ---------- one model ---------- */
 
+/*
+ * lock_model takes the locks that its steps need, in the order in which
+ * writers take them.  False: somebody has them, or the model is incomplete, as
+ * while a dump is restored.
+ */
+static bool
+lock_model(Work *work)
+{
+	const Task *task = work->task;
+	Oid			table = ls_score_table(task->model, true);
+
+	if (!OidIsValid(table) ||
+		!ConditionalLockRelationOid(task->contacts, AccessShareLock) ||
+		!ConditionalLockRelationOid(table, RowExclusiveLock) ||
+		ls_score_table(task->model, true) != table ||
+		!ls_model_complete(task->model))
+		work->busy = true;
+	return !work->busy;
+}
+
 /* write_batch writes the next contacts that are due. */
 static void
 write_batch(Work *work)
 {
+	if (!lock_model(work))
+		return;
 	if (work->pass == NULL)
 	{
+		MemoryContext old = MemoryContextSwitchTo(work->round);
+
 		work->pass = ls_pass_begin(work->task->model);
+		MemoryContextSwitchTo(old);
 		work->pass->one_by_one = work->one_by_one;
 		work->total = 0;
 	}
@@ -412,14 +463,44 @@ run_pass(Work *work, bool one_by_one)
 			   psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(work->total, done)) :
 			   psprintf(INT64_FORMAT " due", done));
 	}
-	return work->error == NULL;
+	return !has_failed(work);
 }
 
 /* write_day writes one of the model's midnights, if one has passed. */
 static void
 write_day(Work *work)
 {
-	work->returned = ls_daily_write(work->task->model);
+	work->returned = lock_model(work) && ls_daily_write(work->task->model);
+}
+
+/* write_days writes all that have passed; false if a step failed. */
+static bool
+write_days(Work *work)
+{
+	ls_slot_phase(slot, LS_PHASE_DAYS, work->task->model);
+	report(work, "days");
+	while (attempt(work, write_day) && work->returned)
+		;
+	return !has_failed(work);
+}
+
+/*
+ * look_ahead finds the next instant at which the model has something to do.
+ * What is due and was not done in this round (a contact that somebody has
+ * locked) has to wait for the next.
+ */
+static void
+look_ahead(Work *work)
+{
+	TimestampTz due;
+
+	if (!lock_model(work))
+		return;
+	due = ls_pass_next_due(work->task->model);
+	if (due > work->task->until && due <= ls_clock())
+		work->hurry = true;
+	work->next_due = Min(work->next_due, due);
+	work->next_due = Min(work->next_due, ls_daily_next(work->task->model));
 }
 
 static void
@@ -435,6 +516,21 @@ blame(Work *work)
 								  work->failure->message);
 }
 
+/* settle_blame writes down how it went, where that is news. */
+static void
+settle_blame(Work *work, bool well)
+{
+	if (!well)
+	{
+		note_error(work);
+		work->failure = work->error;
+		if (work->failure->sqlerrcode != ERRCODE_QUERY_CANCELED)
+			(void) attempt(work, blame);
+	}
+	else if (work->task->retry_at != 0)
+		(void) attempt(work, forgive);
+}
+
 /* run_model does all that one model asks for. */
 static void
 run_model(Work *work, Task *task)
@@ -446,26 +542,12 @@ run_model(Work *work, Task *task)
 	well = run_pass(work, false);
 	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 		well = run_pass(work, true);
-	if (well)
-	{
-		ls_slot_phase(slot, LS_PHASE_DAYS, task->model);
-		report(work, "days");
-		do
-		{
-			work->returned = 0;
-			well = attempt(work, write_day) || work->error == NULL;
-		} while (well && work->returned && !work->leaving);
-	}
-
-	if (!well)
-	{
-		note_error(work);
-		work->failure = work->error;
-		if (work->failure->sqlerrcode != ERRCODE_QUERY_CANCELED)
-			(void) attempt(work, blame);
-	}
-	else if (task->retry_at != 0)
-		(void) attempt(work, forgive);
+	if (well && !work->busy)
+		well = write_days(work);
+	if (well && !work->busy)
+		well = attempt(work, look_ahead) || !has_failed(work);
+	if (!work->busy)
+		settle_blame(work, well);
 	work->task = NULL;
 }
 
@@ -487,12 +569,18 @@ send_notifications(Work *work)
 static void
 claim_call(Work *work)
 {
+	MemoryContext old = MemoryContextSwitchTo(work->round);
+
 	work->returned = ls_action_claim(&work->delivery);
+	MemoryContextSwitchTo(old);
 }
 
+/* make_call calls a function of somebody's, which may wait as it likes. */
 static void
 make_call(Work *work)
 {
+	(void) set_config_option("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
 	ls_action_call(&work->delivery);
 }
 
@@ -535,7 +623,6 @@ deliver(Work *work)
 		{
 			work->failure = work->error;
 			(void) attempt(work, write_failed_call);
-			work->error = NULL;
 		}
 		if (elapsed_ms(&start) > ls_naptime)
 		{
@@ -583,32 +670,6 @@ purge(Work *work)
 
 /* ---------- rounds and naps ---------- */
 
-/*
- * look_ahead finds the next instant at which there is something to do.  What
- * is due and was not done in this round (a contact that somebody has locked)
- * has to wait for the next.
- */
-static void
-look_ahead(Work *work)
-{
-	TimestampTz now = ls_clock();
-	ListCell   *lc;
-
-	foreach(lc, work->tasks)
-	{
-		Task	   *task = lfirst(lc);
-		TimestampTz due;
-
-		if (is_left_alone(task))
-			continue;
-		due = ls_pass_next_due(task->model);
-		work->next_due = Min(work->next_due, due);
-		if (due > task->until && due <= now)
-			work->hurry = true;
-		work->next_due = Min(work->next_due, ls_daily_next(task->model));
-	}
-}
-
 /* show_next_due tells the board when something will be due, and of the round. */
 static void
 show_next_due(Work *work)
@@ -642,9 +703,9 @@ run_round(Work *work)
 	if (!attempt(work, read_tasks))
 	{
 		note_error(work);
-		if (work->error)
+		if (has_failed(work))
 			leave(work, LS_PHASE_FAILED, 0);
-		return false;
+		return !work->leaving;
 	}
 
 	/* one that start_worker() has started is not told of models to come */
@@ -658,8 +719,6 @@ run_round(Work *work)
 			run_model(work, lfirst(lc));
 	deliver(work);
 	purge(work);
-	if (!attempt(work, look_ahead))
-		note_error(work);
 	show_next_due(work);
 	pgstat_report_stat(true);
 	return !work->leaving;
@@ -720,16 +779,15 @@ nap(Work *work, const instr_time *birth)
 }
 
 /*
- * settle sets what must not depend on how the server is set up for others, as
- * autovacuum does.  It does not wait for standbys: what they have not got when
+ * settle sets what must not depend on how the server is set up for others.  It does not wait for standbys: what they have not got when
  * one is promoted is found due there again.
  */
 static void
 settle(void)
 {
-	static const char *const settings[][2] = {
+	const char *const settings[][2] = {
+		{"lock_timeout", psprintf("%d", Max(1, Min(LOCK_WAIT_MS, DeadlockTimeout / 2)))},
 		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"default_transaction_read_only", "false"},
 		{"default_transaction_isolation", "read committed"},
@@ -737,7 +795,7 @@ settle(void)
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION);
 }
 
 /* ls_worker_main is where the process begins. */
