@@ -16,6 +16,10 @@ SQL_PARTS = \
 	src/attach.sql \
 	src/ddl.sql \
 	src/score.sql \
+	src/forecast.sql \
+	src/manual.sql \
+	src/action.sql \
+	src/daily.sql \
 	src/launcher.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql

@@ -358,7 +358,7 @@ SELECT * FROM leadscore.verify('bda');
 SELECT leadscore.refresh('bda');
 SELECT leadscore.rescore('bda');
 SELECT leadscore.state_text('\x');
-SELECT leadscore.state_text('\x0203');
+SELECT leadscore.state_text('\x0903');
 SELECT leadscore._capture();
 SET leadscore.clock = 'soon';
 SET leadscore.rule_error = 'ignore';

@@ -3,11 +3,548 @@
  * action.c
  *		Consequences: who is told of what happened to a contact, and how.
  *
+ * What is to be told is a row of lead_outbox, written in the transaction in
+ * which it happened and so there once, and only if it happened.  outbox.c has
+ * what consumers call; here is what the store calls, and what the worker does
+ * with the rows that it delivers itself.
+ *
  *-------------------------------------------------------------------------
  */
 #include "action.h"
 
+#include <math.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+#include "utils/varlena.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "decay.h"
+#include "feed.h"
+#include "leadscore.h"
+
+/* the longest that goes as a NOTIFY's payload, with some room left */
+#define MAX_NOTIFY	7900
+
+typedef struct LsActionPlans
+{
+	SPIPlanPtr	note;
+} LsActionPlans;
+
+/* ---------- what happened is noted ---------- */
+
+/*
+ * Who waits for what happened, and a row for each.  $2 is the contact, $3 and
+ * $4 the stages, $5 and $6 the scores, $7 the cause, $8 when it happened, $9
+ * when it is written down, $10 the rules.  A level is reached as ls_reached()
+ * has it.
+ */
+static const char note_sql[] =
+	"WITH hit AS MATERIALIZED ("
+	" SELECT nextval('leadscore.lead_outbox_outbox_id_seq') AS outbox_id, a.*"
+	" FROM (SELECT name, occasion, score_level, rule, deliver, channel, function, timeout, max_attempts,"
+	"  CASE occasion WHEN 'stage_left' THEN $3 ELSE $4 END AS stage"
+	"  FROM leadscore.lead_action,"
+	"  LATERAL (SELECT score_level - 1e-9 * greatest(1.0, abs(score_level)) AS bound) b"
+	"  WHERE model = $1 AND enabled AND $7 = ANY (causes)"
+	"  AND CASE occasion"
+	"   WHEN 'stage_entered' THEN $3 IS DISTINCT FROM $4 AND coalesce(stage, $4) = $4"
+	"   WHEN 'stage_left' THEN $3 <> $4 AND coalesce(stage, $3) = $3"
+	"   WHEN 'score_rises' THEN $5 < bound AND $6 >= bound"
+	"   WHEN 'score_falls' THEN $5 >= bound AND $6 < bound"
+	"   WHEN 'rule_in_force' THEN rule = ANY ($10)"
+	"  END ORDER BY action_id) a) "
+	"INSERT INTO leadscore.lead_outbox (outbox_id, model, action, contact, occasion, stage, from_stage, to_stage,"
+	" score_level, rule, score, cause, happened_at, recorded_at, deliver, channel, function, timeout, max_attempts,"
+	" available_at, payload) "
+	"SELECT outbox_id, $1, name, $2, occasion, stage, nullif($3, $4), CASE WHEN $3 IS DISTINCT FROM $4 THEN $4 END,"
+	" score_level, rule, $6, $7, $8, $9, deliver, channel, function, timeout, max_attempts, $9,"
+	" jsonb_strip_nulls(jsonb_build_object('outbox_id', outbox_id, 'model', $1, 'action', name, 'contact', $2,"
+	"  'occasion', occasion, 'stage', stage, 'from_stage', nullif($3, $4),"
+	"  'to_stage', CASE WHEN $3 IS DISTINCT FROM $4 THEN $4 END, 'score_level', score_level, 'rule', rule,"
+	"  'score', $6, 'cause', $7, 'happened_at', $8, 'recorded_at', $9)) "
+	"FROM hit";
+
+/* note_plan gives the model's kept plan of the statement above. */
+static SPIPlanPtr
+note_plan(LsModel *model)
+{
+	static Oid	types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID,
+	TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTARRAYOID};
+	SPIPlanPtr	made;
+
+	if (model->actions == NULL)
+		model->actions = MemoryContextAllocZero(model->context, sizeof(LsActionPlans));
+	if (model->actions->note == NULL)
+	{
+		made = SPI_prepare(note_sql, lengthof(types), types);
+		if (made == NULL || SPI_keepplan(made) != 0)
+			elog(ERROR, "could not prepare to note what happened: %s",
+				 SPI_result_code_string(SPI_result));
+		model->actions->note = made;
+	}
+	return model->actions->note;
+}
+
+/* ls_action_free_plans is for a compiled model that ends. */
+void
+ls_action_free_plans(LsModel *model)
+{
+	if (model->actions && model->actions->note)
+		SPI_freeplan(model->actions->note);
+}
+
+/* crosses_level tells whether a level lies between two scores. */
+static bool
+crosses_level(const LsModel *model, double before, double after)
+{
+	for (int i = 0; i < model->nlevels; i++)
+		if (ls_reached(before, model->levels[i]) != ls_reached(after, model->levels[i]))
+			return true;
+	return false;
+}
+
+/* moved tells whether an occasion changed the stage. */
+static bool
+moved(const LsOccasion *occasion)
+{
+	return occasion->from_stage == NULL ||
+		strcmp(occasion->from_stage, occasion->to_stage) != 0;
+}
+
+static Datum
+rule_names(const List *rules)
+{
+	Datum	   *names = palloc(sizeof(Datum) * Max(1, list_length(rules)));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, rules)
+		names[n++] = CStringGetTextDatum(((LsRule *) lfirst(lc))->name);
+	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/*
+ * ls_action_note writes what is to be told of what happened to a contact.  It
+ * is a part of the writer's statement, so what is wrong with an action must
+ * not be an error here; what is written does not depend on the writer's
+ * settings.
+ */
 void
 ls_action_note(LsModel *model, Datum contact, const LsOccasion *occasion)
 {
+	Datum		values[10];
+	char		nulls[] = "          ";
+	double		before = isnan(occasion->score_before) ? -INFINITY : occasion->score_before;
+	LsIdentity	saved;
+	int			result;
+
+	if (!model->has_actions ||
+		(!moved(occasion) && occasion->rules == NIL &&
+		 !crosses_level(model, before, occasion->score)))
+		return;
+
+	values[0] = CStringGetTextDatum(model->name);
+	values[1] = CStringGetTextDatum(ls_key_text(&model->key, contact));
+	values[2] = occasion->from_stage ? CStringGetTextDatum(occasion->from_stage) : (Datum) 0;
+	nulls[2] = occasion->from_stage ? ' ' : 'n';
+	values[3] = CStringGetTextDatum(occasion->to_stage);
+	values[4] = Float8GetDatum(before);
+	values[5] = Float8GetDatum(occasion->score);
+	values[6] = CStringGetTextDatum(occasion->cause);
+	values[7] = TimestampTzGetDatum(occasion->at);
+	values[8] = TimestampTzGetDatum(ls_clock());
+	values[9] = rule_names(occasion->rules);
+
+	ls_become(ls_extension_owner(), &saved);
+	(void) set_config_option("timezone", "UTC", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("extra_float_digits", "1", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	SPI_connect();
+	result = SPI_execute_plan(note_plan(model), values, nulls, false, 0);
+	if (result < 0)
+		elog(ERROR, "could not note what happened: %s", SPI_result_code_string(result));
+	SPI_finish();
+	ls_return(&saved);
+}
+
+/* ---------- functions ---------- */
+
+/*
+ * ls_action_function finds the function that an action names: of a schema, with
+ * one argument of type jsonb.  InvalidOid where there is none; schema and name
+ * are NULL where the text is no such name at all.
+ */
+Oid
+ls_action_function(const char *text, char **schema, char **name)
+{
+	Oid			jsonb = JSONBOID;
+	List	   *parts;
+	Oid			namespace;
+	HeapTuple	tuple;
+	Oid			function = InvalidOid;
+
+	*schema = *name = NULL;
+	if (!SplitIdentifierString(pstrdup(text), '.', &parts) || list_length(parts) != 2)
+		return InvalidOid;
+	*schema = linitial(parts);
+	*name = lsecond(parts);
+	namespace = get_namespace_oid(*schema, true);
+	if (!OidIsValid(namespace))
+		return InvalidOid;
+	tuple = SearchSysCache3(PROCNAMEARGSNSP, PointerGetDatum(*name),
+							PointerGetDatum(buildoidvector(&jsonb, 1)),
+							ObjectIdGetDatum(namespace));
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	if (((Form_pg_proc) GETSTRUCT(tuple))->prokind == PROKIND_FUNCTION)
+		function = ((Form_pg_proc) GETSTRUCT(tuple))->oid;
+	ReleaseSysCache(tuple);
+	return function;
+}
+
+/* ---------- the worker's part ---------- */
+
+/*
+ * Between these two, SQL on lead_outbox is ours.  What is ready is found by its
+ * index whatever the statistics say, which are always out of date in a queue.
+ */
+static void
+begin_sql(LsIdentity *saved)
+{
+	ls_become(ls_extension_owner(), saved);
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	SPI_connect();
+}
+
+static void
+end_sql(LsIdentity *saved)
+{
+	SPI_finish();
+	ls_return(saved);
+}
+
+static void
+run(const char *sql, LsArguments *args)
+{
+	int			result = SPI_execute_with_args(sql, args->n, args->types, args->values,
+											   args->nulls, false, 0);
+
+	if (result < 0)
+		elog(ERROR, "could not deliver what happened: %s", SPI_result_code_string(result));
+}
+
+/*
+ * ls_action_notify sends what waits to be sent as NOTIFY, in its order, when
+ * the transaction commits.
+ */
+int
+ls_action_notify(int limit)
+{
+	static const char sql[] =
+		"WITH picked AS MATERIALIZED ("
+		" SELECT outbox_id FROM leadscore.lead_outbox"
+		" WHERE deliver = 'notify' AND status = 'ready' AND available_at <= $1"
+		" ORDER BY available_at, outbox_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED),"
+		" sent AS (UPDATE leadscore.lead_outbox o"
+		" SET status = 'done', attempts = attempts + 1, finished_at = $1"
+		" FROM picked p WHERE o.outbox_id = p.outbox_id RETURNING o.*) "
+		"SELECT coalesce(channel, 'leadscore'),"
+		" CASE WHEN octet_length(payload::text) <= $3 THEN payload::text"
+		"  ELSE jsonb_build_object('outbox_id', outbox_id, 'model', model, 'occasion', occasion,"
+		"   'score', payload->'score', 'cause', cause, 'happened_at', payload->'happened_at',"
+		"   'recorded_at', payload->'recorded_at', 'shortened', true)::text END "
+		"FROM sent ORDER BY outbox_id";
+	LsArguments args = {0};
+	LsIdentity	saved;
+	int			sent;
+
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_add(&args, INT4OID, Int32GetDatum(limit));
+	ls_add(&args, INT4OID, Int32GetDatum(MAX_NOTIFY));
+	begin_sql(&saved);
+	run(sql, &args);
+	sent = SPI_processed;
+	for (int i = 0; i < sent; i++)
+		Async_Notify(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+					 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
+	end_sql(&saved);
+	return sent;
+}
+
+/* read_delivery copies what SPI found to the caller's context. */
+static void
+read_delivery(LsDelivery *delivery, MemoryContext context)
+{
+	HeapTuple	tuple = SPI_tuptable->vals[0];
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	MemoryContext old = MemoryContextSwitchTo(context);
+	bool		isnull;
+
+	delivery->outbox_id = DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
+	delivery->model = SPI_getvalue(tuple, desc, 2);
+	delivery->action = SPI_getvalue(tuple, desc, 3);
+	delivery->contact = SPI_getvalue(tuple, desc, 4);
+	delivery->function = SPI_getvalue(tuple, desc, 5);
+	delivery->timeout = palloc(sizeof(Interval));
+	*delivery->timeout = *DatumGetIntervalP(SPI_getbinval(tuple, desc, 6, &isnull));
+	delivery->attempts = DatumGetInt32(SPI_getbinval(tuple, desc, 7, &isnull));
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * ls_action_claim takes the next call that waits.  False: there is none.  What
+ * was claimed as often as it may be, and was never heard of again, is dead.
+ */
+bool
+ls_action_claim(LsDelivery *delivery)
+{
+	static const char sql[] =
+		"WITH picked AS MATERIALIZED ("
+		" SELECT outbox_id FROM leadscore.lead_outbox"
+		" WHERE deliver = 'function' AND status = 'ready' AND available_at <= $1"
+		" ORDER BY available_at, outbox_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) "
+		"UPDATE leadscore.lead_outbox o SET"
+		" status = CASE WHEN attempts < max_attempts THEN 'ready' ELSE 'dead' END,"
+		" finished_at = CASE WHEN attempts >= max_attempts THEN $1 END,"
+		" last_error = CASE WHEN attempts < max_attempts THEN last_error"
+		"  ELSE coalesce(last_error, 'the server or the worker ended during the call') END,"
+		" attempts = CASE WHEN attempts < max_attempts THEN attempts + 1 ELSE attempts END,"
+		" available_at = $1 + " LS_BACK_OFF("(attempts + 1)")
+		" FROM picked p WHERE o.outbox_id = p.outbox_id "
+		"RETURNING o.outbox_id, model, action, contact, function, timeout, attempts, status";
+	MemoryContext caller = CurrentMemoryContext;
+	bool		found;
+	bool		dead = true;
+
+	do
+	{
+		LsArguments args = {0};
+		LsIdentity	saved;
+
+		ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+		begin_sql(&saved);
+		run(sql, &args);
+		found = SPI_processed > 0;
+		if (found)
+			dead = strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 8),
+						  "dead") == 0;
+		if (found && !dead)
+			read_delivery(delivery, caller);
+		end_sql(&saved);
+	} while (found && dead);
+	return found;
+}
+
+/*
+ * lock_delivery locks the row of a claim and gives its payload.  False: it is
+ * not ours any more.
+ */
+static bool
+lock_delivery(const LsDelivery *delivery, Datum *payload)
+{
+	static const char sql[] =
+		"SELECT payload FROM leadscore.lead_outbox"
+		" WHERE outbox_id = $1 AND attempts = $2 AND status = 'ready'"
+		" FOR NO KEY UPDATE SKIP LOCKED";
+	LsArguments args = {0};
+	LsIdentity	saved;
+	bool		found,
+				isnull;
+
+	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
+	ls_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
+	begin_sql(&saved);
+	run(sql, &args);
+	found = SPI_processed > 0;
+	if (found)
+		*payload = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0],
+												   SPI_tuptable->tupdesc, 1, &isnull),
+									 false, -1);
+	end_sql(&saved);
+	return found;
+}
+
+/* milliseconds gives an interval as timeouts are set. */
+static int
+milliseconds(const Interval *interval)
+{
+	int64		usec;
+
+	if (!ls_interval_usec(interval, &usec) || usec / 1000 > INT_MAX)
+		return INT_MAX;
+	return Max(1, usec / 1000);
+}
+
+/*
+ * call_function calls a function as the model's owner, who can neither become
+ * anybody else there nor leave something behind that is run as somebody else.
+ */
+static void
+call_function(const LsDelivery *delivery, Oid owner, Datum payload)
+{
+	char	   *schema;
+	char	   *name;
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	if (!OidIsValid(ls_action_function(delivery->function, &schema, &name)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function %s(jsonb) does not exist", delivery->function)));
+	ls_add(&args, JSONBOID, payload);
+	ls_become_untrusted(owner, &saved);
+	enable_timeout_after(STATEMENT_TIMEOUT, milliseconds(delivery->timeout));
+	PG_TRY();
+	{
+		(void) ls_execute(psprintf("SELECT %s($1)",
+								   quote_qualified_identifier(schema, name)), &args);
+	}
+	PG_FINALLY();
+	{
+		disable_timeout(STATEMENT_TIMEOUT, false);
+	}
+	PG_END_TRY();
+	ls_return(&saved);
+}
+
+/*
+ * ls_action_call makes a call that was claimed and marks it done: both are
+ * committed, or neither is.
+ */
+void
+ls_action_call(const LsDelivery *delivery)
+{
+	static const char sql[] =
+		"UPDATE leadscore.lead_outbox SET status = 'done', finished_at = $2"
+		" WHERE outbox_id = $1";
+	LsArguments args = {0};
+	LsModelRow *model = ls_model_row(delivery->model, NULL);
+	LsIdentity	saved;
+	Datum		payload;
+
+	if (model == NULL || !lock_delivery(delivery, &payload))
+		return;
+	call_function(delivery, model->owner, payload);
+
+	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	begin_sql(&saved);
+	run(sql, &args);
+	end_sql(&saved);
+}
+
+/*
+ * ls_action_failed records why a call failed, in a transaction of its own.  It
+ * is made again later, or never.
+ */
+void
+ls_action_failed(const LsDelivery *delivery, const char *error)
+{
+	static const char sql[] =
+		"UPDATE leadscore.lead_outbox SET last_error = $3,"
+		" status = CASE WHEN attempts < max_attempts THEN 'ready' ELSE 'dead' END,"
+		" finished_at = CASE WHEN attempts >= max_attempts THEN $4 END,"
+		" available_at = $4 + " LS_BACK_OFF("attempts")
+		" WHERE outbox_id = $1 AND attempts = $2 AND status = 'ready'";
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
+	ls_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
+	ls_add_text(&args, error);
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	begin_sql(&saved);
+	run(sql, &args);
+	end_sql(&saved);
+}
+
+/* earliest gives when the first row of a kind of delivery is ready. */
+static TimestampTz
+earliest(Relation outbox, Relation index, const char *deliver)
+{
+	TupleDesc	desc = RelationGetDescr(outbox);
+	TimestampTz at = DT_NOEND;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		isnull;
+
+	ScanKeyInit(&key, SPI_fnumber(desc, "deliver"), BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(deliver));
+	scan = systable_beginscan_ordered(outbox, index, NULL, 1, &key);
+	tuple = systable_getnext_ordered(scan, ForwardScanDirection);
+	if (HeapTupleIsValid(tuple))
+		at = DatumGetTimestampTz(heap_getattr(tuple, SPI_fnumber(desc, "available_at"),
+											  desc, &isnull));
+	systable_endscan_ordered(scan);
+	return at;
+}
+
+/*
+ * ls_action_waiting tells whether there is something to be sent or called now.
+ * It is asked often, and mostly for nothing: no SQL.
+ */
+bool
+ls_action_waiting(void)
+{
+	Oid			table = ls_table_oid("lead_outbox", true);
+	Relation	outbox;
+	Relation	index;
+	TimestampTz at;
+
+	if (!OidIsValid(table))
+		return false;
+	outbox = table_open(table, AccessShareLock);
+	index = index_open(ls_table_oid("lead_outbox_ready", false), AccessShareLock);
+	at = Min(earliest(outbox, index, "notify"), earliest(outbox, index, "function"));
+	index_close(index, AccessShareLock);
+	table_close(outbox, AccessShareLock);
+	return at <= ls_clock();
+}
+
+/*
+ * ls_action_purge deletes rows that were done long ago.  Dead letters wait for
+ * somebody to look at them.
+ */
+int64
+ls_action_purge(int days)
+{
+	static const char sql[] =
+		"DELETE FROM leadscore.lead_outbox WHERE outbox_id IN"
+		" (SELECT outbox_id FROM leadscore.lead_outbox"
+		"  WHERE status = 'done' AND finished_at < $1"
+		"  ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+	LsArguments args = {0};
+	LsIdentity	saved;
+	int64		deleted;
+
+	if (days < 0)
+		return 0;
+	/* a timestamp whatever the number is */
+	days = Min(days, 1000000);
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock() - days * USECS_PER_DAY));
+	ls_add(&args, INT4OID, Int32GetDatum(LS_PURGE_CHUNK));
+	begin_sql(&saved);
+	run(sql, &args);
+	deleted = SPI_processed;
+	end_sql(&saved);
+	return deleted;
 }

@@ -30,5 +30,49 @@ typedef struct LsOccasion
 /* called by the store, in the transaction of what happened */
 extern void ls_action_note(LsModel *model, Datum contact,
 						   const LsOccasion *occasion);
+extern void ls_action_free_plans(LsModel *model);
+
+extern Oid	ls_action_function(const char *text, char **schema, char **name);
+
+/* how long after that many attempts the next may be made: doubling, up to 1 h */
+#define LS_BACK_OFF(attempts) \
+	"least(interval '1 hour', interval '1 second' * 2 ^ least(" attempts " - 1, 12))"
+
+/*
+ * Delivery, by the worker.  Each of these expects a transaction with an active
+ * snapshot; the caller begins and ends it, and catches errors.
+ */
+
+/* A call that is to be made */
+typedef struct LsDelivery
+{
+	int64		outbox_id;
+	char	   *model;
+	char	   *action;
+	char	   *contact;
+	char	   *function;
+	Interval   *timeout;
+	int32		attempts;		/* this one counted */
+} LsDelivery;
+
+/* sends up to so many NOTIFYs when the transaction commits; how many */
+extern int	ls_action_notify(int limit);
+
+/*
+ * Claim the next call in a transaction of its own; call in a second one; where
+ * that fails, roll it back and say so in a third.  A claim that is followed by
+ * nothing, because of a crash, was an attempt.
+ */
+extern bool ls_action_claim(LsDelivery *delivery);
+extern void ls_action_call(const LsDelivery *delivery);
+extern void ls_action_failed(const LsDelivery *delivery, const char *error);
+
+/* whether there is anything of these to do now */
+extern bool ls_action_waiting(void);
+
+/* deletes rows that were done so many days ago, one chunk of at most
+ * LS_PURGE_CHUNK; how many, to be called again while it is that many */
+#define LS_PURGE_CHUNK	5000
+extern int64 ls_action_purge(int days);
 
 #endif							/* LEADSCORE_ACTION_H */

@@ -17,6 +17,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "common/int.h"
 #include "executor/spi.h"
@@ -24,6 +25,7 @@
 #include "storage/lmgr.h"
 #include "tcop/pquery.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -147,8 +149,8 @@ scan_table(const char *name, const char *model, Snapshot snapshot,
 	if (model)
 		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ,
 					CStringGetTextDatum(model));
-	if (model && strcmp(name, "lead_rule") == 0)
-		key.sk_attno = LS_RULE_MODEL;
+	if (model && (strcmp(name, "lead_rule") == 0 || strcmp(name, "lead_action") == 0))
+		key.sk_attno = LS_RULE_MODEL;	/* behind a number, in either */
 	scan = systable_beginscan(rel, InvalidOid, false, snapshot,
 							  model ? 1 : 0, &key);
 	row.desc = RelationGetDescr(rel);
@@ -176,6 +178,7 @@ read_model(Row *row)
 	m->max_score = float_field(row, 10, INFINITY, NULL);
 	m->enabled = bool_field(row, 11, true);
 	m->rules_version = bigint_field(row, 12, 0, NULL);
+	m->daily = row->desc->natts >= 13 && bool_field(row, 13, false);
 	return m;
 }
 
@@ -284,6 +287,57 @@ read_grade(Row *row)
 	return g;
 }
 
+/* list_field gives the words of a text[], NULL for those that are null. */
+static List *
+list_field(Row *row, int attno)
+{
+	bool		isnull;
+	Datum		value = field(row, attno, &isnull);
+	List	   *words = NIL;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+
+	if (isnull)
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		words = lappend(words, nulls[i] ? NULL : TextDatumGetCString(elements[i]));
+	return words;
+}
+
+/* ls_action_row_read reads a row of lead_action, from the table or a trigger. */
+void
+ls_action_row_read(HeapTuple tuple, TupleDesc desc, LsActionRow *action)
+{
+	Row			row = {tuple, desc};
+
+	action->action_id = bigint_field(&row, 1, 0, NULL);
+	action->model = text_field(&row, 2);
+	action->name = text_field(&row, 3);
+	action->occasion = text_field(&row, 4);
+	action->stage = text_field(&row, 5);
+	action->score_level = float_field(&row, 6, 0, &action->score_level_null);
+	action->rule = text_field(&row, 7);
+	action->causes = list_field(&row, 8);
+	action->deliver = text_field(&row, 9);
+	action->channel = text_field(&row, 10);
+	action->function = text_field(&row, 11);
+	action->timeout = interval_field(&row, 12);
+	action->max_attempts = int_field(&row, 13, 0, NULL);
+	action->enabled = bool_field(&row, 14, true);
+}
+
+static void *
+read_action(Row *row)
+{
+	LsActionRow *a = palloc0(sizeof(LsActionRow));
+
+	ls_action_row_read(row->tuple, row->desc, a);
+	return a;
+}
+
 static int
 by_category_position(const ListCell *a, const ListCell *b)
 {
@@ -381,6 +435,18 @@ ls_grade_rows(const char *model, Snapshot snapshot)
 
 	list_sort(rows, by_grade_minimum);
 	return rows;
+}
+
+/*
+ * ls_action_rows gives a model's actions; none in the SQL of a version that
+ * has no table of them.
+ */
+List *
+ls_action_rows(const char *model, Snapshot snapshot)
+{
+	if (!OidIsValid(ls_table_oid("lead_action", true)))
+		return NIL;
+	return scan_table("lead_action", model, snapshot, read_action);
 }
 
 /* ls_table_oid finds one of our tables. */

@@ -34,6 +34,7 @@ typedef struct LsModelRow
 	double		max_score;		/* infinity: none */
 	bool		enabled;
 	int64		rules_version;
+	bool		daily;
 } LsModelRow;
 
 typedef struct LsCategoryRow
@@ -116,6 +117,25 @@ typedef struct LsGradeRow
 	double		min_points;
 } LsGradeRow;
 
+typedef struct LsActionRow
+{
+	int64		action_id;
+	char	   *model;
+	char	   *name;
+	char	   *occasion;
+	char	   *stage;			/* NULL: any, or none */
+	double		score_level;
+	bool		score_level_null;
+	char	   *rule;
+	List	   *causes;			/* of char *, NULL for a null; NIL: none */
+	char	   *deliver;
+	char	   *channel;		/* NULL: leadscore */
+	char	   *function;
+	Interval   *timeout;
+	int32		max_attempts;	/* 0: null */
+	bool		enabled;
+} LsActionRow;
+
 /* columns of leadscore.lead_rule, in the table's order */
 enum LsRuleColumn
 {
@@ -161,6 +181,8 @@ extern List *ls_source_rows(const char *model, Snapshot snapshot);	/* NULL: all 
 extern List *ls_rule_rows(const char *model, Snapshot snapshot);
 extern List *ls_stage_rows(const char *model, Snapshot snapshot);
 extern List *ls_grade_rows(const char *model, Snapshot snapshot);
+extern List *ls_action_rows(const char *model, Snapshot snapshot);
+extern void ls_action_row_read(HeapTuple tuple, TupleDesc desc, LsActionRow *row);
 extern void ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *row);
 
 extern Oid	ls_table_oid(const char *name, bool missing_ok);

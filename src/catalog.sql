@@ -27,6 +27,7 @@ CREATE TABLE leadscore.lead_model (
 		CHECK (max_score OPERATOR(pg_catalog.>) '-infinity' AND max_score OPERATOR(pg_catalog.<) 'infinity'),
 	enabled boolean NOT NULL DEFAULT true,
 	rules_version bigint NOT NULL DEFAULT pg_catalog.nextval('leadscore.version_seq'),
+	daily boolean NOT NULL DEFAULT false,
 	CONSTRAINT lead_model_limits CHECK (min_score OPERATOR(pg_catalog.<=) max_score)
 );
 COMMENT ON TABLE leadscore.lead_model IS 'score sheets, made by leadscore.create_model()';
@@ -42,6 +43,7 @@ COMMENT ON COLUMN leadscore.lead_model.min_score IS 'lowest score; null: none';
 COMMENT ON COLUMN leadscore.lead_model.max_score IS 'highest score; null: none';
 COMMENT ON COLUMN leadscore.lead_model.enabled IS 'whether scores are kept; when it is set again, what was missed is counted';
 COMMENT ON COLUMN leadscore.lead_model.rules_version IS 'version of all that the model says, a new one with each change';
+COMMENT ON COLUMN leadscore.lead_model.daily IS 'whether every contact is kept by day, in daily_<model>; funnel_daily_<model> always is';
 
 CREATE TABLE leadscore.lead_category (
 	model text COLLATE "C" NOT NULL,
@@ -196,7 +198,8 @@ CREATE TABLE leadscore.lead_stage_history (
 	changed_at timestamptz NOT NULL,
 	recorded_at timestamptz NOT NULL,
 	cause text NOT NULL
-		CHECK (cause OPERATOR(pg_catalog.=) ANY (ARRAY['event', 'time', 'rule', 'profile', 'manual', 'merge', 'backfill']))
+		CHECK (cause OPERATOR(pg_catalog.=) ANY (ARRAY['event', 'time', 'rule', 'profile', 'manual', 'merge', 'backfill'])),
+	reason text
 );
 CREATE INDEX lead_stage_history_contact ON leadscore.lead_stage_history (model, contact, changed_at);
 COMMENT ON TABLE leadscore.lead_stage_history IS 'every change of stage: when it happened, when it was recorded, and why';
@@ -208,6 +211,7 @@ COMMENT ON COLUMN leadscore.lead_stage_history.score IS 'its score at that insta
 COMMENT ON COLUMN leadscore.lead_stage_history.changed_at IS 'when it happened';
 COMMENT ON COLUMN leadscore.lead_stage_history.recorded_at IS 'when it was written down';
 COMMENT ON COLUMN leadscore.lead_stage_history.cause IS 'why: event, time, rule, profile, manual, merge or backfill';
+COMMENT ON COLUMN leadscore.lead_stage_history.reason IS 'what was given as the reason where it was set by hand';
 
 CREATE TABLE leadscore.lead_rule_error (
 	model text COLLATE "C" NOT NULL,
@@ -260,7 +264,7 @@ CREATE POLICY owner ON leadscore.lead_rule_error USING (leadscore._may_manage(mo
 GRANT SELECT ON leadscore.lead_model, leadscore.lead_category, leadscore.lead_source,
 	leadscore.lead_rule, leadscore.lead_stage, leadscore.lead_grade,
 	leadscore.lead_stage_history, leadscore.lead_rule_error TO PUBLIC;
-GRANT UPDATE (max_drift, max_drift_ratio, min_score, max_score, enabled)
+GRANT UPDATE (max_drift, max_drift_ratio, min_score, max_score, enabled, daily)
 	ON leadscore.lead_model TO PUBLIC;
 GRANT UPDATE (weight, min_points, max_points) ON leadscore.lead_category TO PUBLIC;
 GRANT INSERT, UPDATE, DELETE ON leadscore.lead_rule, leadscore.lead_stage,

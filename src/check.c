@@ -28,6 +28,7 @@
 #include "utils/tuplestore.h"
 
 #include "capture.h"
+#include "daily.h"
 #include "launcher.h"
 #include "leadscore.h"
 #include "recount.h"
@@ -43,14 +44,6 @@ PG_FUNCTION_INFO_V1(ls_refuse_truncate);
 PG_FUNCTION_INFO_V1(ls_refresh_changed);
 
 bool		ls_rule_internal_update = false;
-
-/* A row of a small table under examination; its columns go by name. */
-typedef struct SheetRow
-{
-	HeapTuple	tuple;
-	TupleDesc	desc;
-	const char *where;			/* stage "x" of model "y" */
-} SheetRow;
 
 /* ---------- for all triggers ---------- */
 
@@ -239,13 +232,13 @@ ls_check_finite(const char *column, double value, const char *where)
 /* ---------- stages, grades, categories, models ---------- */
 
 static Datum
-column_value(const SheetRow *row, const char *column, bool *isnull)
+column_value(const LsSheetRow *row, const char *column, bool *isnull)
 {
 	return heap_getattr(row->tuple, SPI_fnumber(row->desc, column), row->desc, isnull);
 }
 
 static char *
-text_value(const SheetRow *row, const char *column)
+text_value(const LsSheetRow *row, const char *column)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -255,7 +248,7 @@ text_value(const SheetRow *row, const char *column)
 
 /* float_value gives a number, or what stands for NULL. */
 static double
-float_value(const SheetRow *row, const char *column, double missing)
+float_value(const LsSheetRow *row, const char *column, double missing)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -264,7 +257,7 @@ float_value(const SheetRow *row, const char *column, double missing)
 }
 
 static bool
-bool_value(const SheetRow *row, const char *column)
+bool_value(const LsSheetRow *row, const char *column)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -273,7 +266,7 @@ bool_value(const SheetRow *row, const char *column)
 }
 
 static int32
-int_value(const SheetRow *row, const char *column)
+int_value(const LsSheetRow *row, const char *column)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -282,31 +275,33 @@ int_value(const SheetRow *row, const char *column)
 }
 
 /*
- * check_owner looks for the model of a new row, and whether the caller may
+ * ls_check_owner looks for the model of a new row, and whether the caller may
  * manage it; kind and name are those of the row.
  */
-static LsModelRow *
-check_owner(const TriggerData *td, SheetRow *row, const char *kind, const char *column)
+LsModelRow *
+ls_check_owner(const TriggerData *td, LsSheetRow *row, const char *kind,
+			   const char *column)
 {
 	char	   *model = text_value(row, "model");
 	char	   *name = text_value(row, column);
+	const char *article = *kind == 'a' ? "an" : "a";
 	LsModelRow *found;
 
 	if (model == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
-				 errmsg("a %s needs a model", kind),
+				 errmsg("%s %s needs a model", article, kind),
 				 errhint("Set model to the name given to leadscore.create_model().")));
 	found = ls_model_row_held(model, GetUserId());
 	if (name == NULL || name[strspn(name, " \t\r\n")] == '\0')
 		ereport(ERROR,
 				(errcode(name ? ERRCODE_INVALID_NAME : ERRCODE_NOT_NULL_VIOLATION),
-				 errmsg("a %s of model \"%s\" needs a name", kind, model),
+				 errmsg("%s %s of model \"%s\" needs a name", article, kind, model),
 				 errhint("Set column %s.", column)));
 	row->where = psprintf("%s \"%s\" of model \"%s\"", kind, name, model);
 	if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
 	{
-		SheetRow	old = {td->tg_trigtuple, row->desc, NULL};
+		LsSheetRow	old = {td->tg_trigtuple, row->desc, NULL};
 
 		if (strcmp(text_value(&old, "model"), model) != 0)
 			ereport(ERROR,
@@ -322,7 +317,7 @@ check_owner(const TriggerData *td, SheetRow *row, const char *kind, const char *
 
 /* check_bound refuses what no score ever reaches, and NaN. */
 static void
-check_bound(const SheetRow *row, const char *column)
+check_bound(const LsSheetRow *row, const char *column)
 {
 	double		value = float_value(row, column, 0);
 
@@ -334,7 +329,7 @@ check_bound(const SheetRow *row, const char *column)
 
 /* check_limits looks at a pair of limits, each a finite number or NULL. */
 static void
-check_limits(const SheetRow *row, const char *low, const char *high)
+check_limits(const LsSheetRow *row, const char *low, const char *high)
 {
 	bool		no_low,
 				no_high;
@@ -353,7 +348,7 @@ check_limits(const SheetRow *row, const char *low, const char *high)
 
 /* check_stage_condition compiles a condition over contact, score and categories. */
 static void
-check_stage_condition(const SheetRow *row, const LsModelRow *model)
+check_stage_condition(const LsSheetRow *row, const LsModelRow *model)
 {
 	LsExprSpec	spec = {0};
 	List	   *categories = ls_check_categories(model->model);
@@ -404,7 +399,7 @@ check_first_stage(const char *model)
 
 /* delete_stage refuses to delete the first stage. */
 static void
-delete_stage(const SheetRow *row)
+delete_stage(const LsSheetRow *row)
 {
 	char	   *model = text_value(row, "model");
 	char	   *stage = text_value(row, "stage");
@@ -430,8 +425,8 @@ ls_check_stage(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_check_trigger(fcinfo, "lead_stage");
 	bool		update = TRIGGER_FIRED_BY_UPDATE(td->tg_event);
-	SheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
-	SheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	LsSheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
+	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
 	LsModelRow *model;
 	List	   *stages;
 	char	   *condition;
@@ -443,7 +438,7 @@ ls_check_stage(PG_FUNCTION_ARGS)
 		delete_stage(&row);
 		return PointerGetDatum(row.tuple);
 	}
-	model = check_owner(td, &row, "stage", "stage");
+	model = ls_check_owner(td, &row, "stage", "stage");
 	if (strcmp(text_value(&row, "stage"), "disqualified") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
@@ -481,13 +476,13 @@ Datum
 ls_check_grade(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_check_trigger(fcinfo, "lead_grade");
-	SheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
+	LsSheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
 	LsModelRow *model;
 	char	   *category;
 
 	if (ls_check_restoring(text_value(&row, "model")))
 		return PointerGetDatum(row.tuple);
-	model = check_owner(td, &row, "grade", "grade");
+	model = ls_check_owner(td, &row, "grade", "grade");
 	category = text_value(&row, "category");
 	if (category == NULL)
 		ereport(ERROR,
@@ -505,12 +500,12 @@ Datum
 ls_check_category_row(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_check_trigger(fcinfo, "lead_category");
-	SheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
-	SheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	LsSheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
+	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
 
 	if (ls_check_restoring(text_value(&row, "model")))
 		return PointerGetDatum(row.tuple);
-	(void) check_owner(td, &row, "category", "category");
+	(void) ls_check_owner(td, &row, "category", "category");
 	if (strcmp(text_value(&old, "category"), text_value(&row, "category")) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -522,9 +517,12 @@ ls_check_category_row(PG_FUNCTION_ARGS)
 	return PointerGetDatum(row.tuple);
 }
 
-/* is_other tells whether a row of lead_model changed, but for its version. */
+/*
+ * is_other tells whether a row of lead_model changed, but for its version and
+ * another column, or NULL.
+ */
 static bool
-is_other(HeapTuple a, HeapTuple b, TupleDesc desc)
+is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but)
 {
 	for (int i = 1; i <= desc->natts; i++)
 	{
@@ -534,7 +532,8 @@ is_other(HeapTuple a, HeapTuple b, TupleDesc desc)
 		Datum		x = heap_getattr(a, i, desc, &anull);
 		Datum		y = heap_getattr(b, i, desc, &bnull);
 
-		if (attr->attisdropped || strcmp(NameStr(attr->attname), "rules_version") == 0)
+		if (attr->attisdropped || strcmp(NameStr(attr->attname), "rules_version") == 0 ||
+			(but && strcmp(NameStr(attr->attname), but) == 0))
 			continue;
 		if (anull != bnull ||
 			(!anull && !datum_image_eq(x, y, attr->attbyval, attr->attlen)))
@@ -548,13 +547,13 @@ Datum
 ls_check_model(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_check_trigger(fcinfo, "lead_model");
-	SheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
-	SheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	LsSheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
+	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
 	char	   *model = text_value(&old, "model");
 	double		drift = float_value(&row, "max_drift", 0);
 	double		ratio = float_value(&row, "max_drift_ratio", 0);
 
-	if (!is_other(old.tuple, row.tuple, row.desc) || ls_check_restoring(model))
+	if (!is_other(old.tuple, row.tuple, row.desc, NULL) || ls_check_restoring(model))
 		return PointerGetDatum(row.tuple);
 	(void) ls_model_row_held(model, GetUserId());
 	row.where = psprintf("model \"%s\"", model);
@@ -651,22 +650,40 @@ ls_sheet_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/* keep_days makes the table in which contacts are kept by day, if wanted. */
+static void
+keep_days(const char *model)
+{
+	LsModelRow *row = ls_model_row(model, NULL);
+	LsIdentity	saved;
+
+	if (row == NULL || !row->daily)
+		return;
+	ls_become(ls_extension_owner(), &saved);
+	ls_daily_make_table(row);
+	ls_return(&saved);
+}
+
 /*
  * ls_model_row_changed is leadscore._model_changed(), after each update of a
- * row of lead_model.  A model that was switched off has missed events.
+ * row of lead_model.  A model that was switched off has missed events.  What is
+ * kept by day does not concern the scores.
  */
 Datum
 ls_model_row_changed(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_check_trigger(fcinfo, "lead_model");
-	SheetRow	row = {td->tg_newtuple, RelationGetDescr(td->tg_relation), NULL};
-	SheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	LsSheetRow	row = {td->tg_newtuple, RelationGetDescr(td->tg_relation), NULL};
+	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
 	char	   *model = text_value(&row, "model");
 	bool		resumed = bool_value(&row, "enabled") && !bool_value(&old, "enabled");
 
-	if (!is_other(old.tuple, row.tuple, row.desc) || ls_check_restoring(model))
+	if (!is_other(old.tuple, row.tuple, row.desc, NULL) || ls_check_restoring(model))
 		return PointerGetDatum(NULL);
 	CommandCounterIncrement();	/* to see what the statement wrote */
+	keep_days(model);
+	if (!is_other(old.tuple, row.tuple, row.desc, "daily"))
+		return PointerGetDatum(NULL);
 	if (resumed)
 		ls_lock_sources(model);
 	ls_model_changed(model);

@@ -3,8 +3,8 @@
  * check.h
  *		What is refused when a DBA writes models, rules, stages and grades.
  *
- * check_rule.c looks at rules, check.c at the rest of a score sheet and at what
- * follows from a change; check_advice.c gives notices about rules that are
+ * check_rule.c looks at rules, check_action.c at actions, check.c at the rest of
+ * a score sheet and at what follows from a change; check_advice.c gives notices about rules that are
  * allowed but probably not meant.  check.sql has the triggers that call them.
  *
  *-------------------------------------------------------------------------
@@ -29,7 +29,17 @@ extern bool ls_rule_internal_update;
 /* brings the stored rows of the models that changed up to date; not of here */
 extern void ls_refresh_changed_models(void);
 
+/* A row of a small table under examination; its columns go by name. */
+typedef struct LsSheetRow
+{
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	const char *where;			/* stage "x" of model "y" */
+} LsSheetRow;
+
 /* for the files of this room */
+extern LsModelRow *ls_check_owner(const TriggerData *td, LsSheetRow *row,
+								  const char *kind, const char *column);
 extern TriggerData *ls_check_trigger(FunctionCallInfo fcinfo, const char *table);
 extern HeapTuple ls_check_new_row(const TriggerData *td);
 extern bool ls_check_restoring(const char *model);

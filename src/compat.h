@@ -92,6 +92,15 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	RelationFindReplTupleByIndex(rel, index, false, mode, search, found)
 #endif
 
+/* 18: index scans are counted where the caller wants it */
+#if PG_VERSION_NUM < 180000
+#define ls_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan(rel, index, snapshot, nkeys, 0)
+#else
+#define ls_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#endif
+
 /* 17, 16: parts of ALTER TABLE that are new, or not told apart any more */
 #if PG_VERSION_NUM < 170000
 #define LS_AT_SET_EXPRESSION(type) false

@@ -12,19 +12,26 @@
 
 #include "utils/timestamp.h"
 
-/* makes funnel_daily_<model>; called as the extension's owner */
-extern void ls_daily_make_funnel(const char *model);
+#include "catalog.h"
+
+/*
+ * Makes funnel_daily_<model> and notes that the current day is the first to be
+ * written; called as the extension's owner.
+ */
+extern void ls_daily_begin(const LsModelRow *row);
+
 /* makes daily_<model>, where it is not there; called as the extension's owner */
-extern void ls_daily_make_table(const char *model);
-/* drops both with their partitions */
-extern void ls_daily_drop(const char *model);
+extern void ls_daily_make_table(const LsModelRow *row);
 
 /*
  * Writes the earliest midnight of a model that has passed and is not written.
- * False if there is none.
+ * False if there is none, or somebody else is about it: whoever calls it again
+ * then naps first.
  */
 extern bool ls_daily_write(const char *model);
-/* the next midnight to be written, in the past where one is missing */
+
+/* the next midnight to be written, in the past where one is missing; DT_NOEND
+ * where none ever will be */
 extern TimestampTz ls_daily_next(const char *model);
 
 #endif							/* LEADSCORE_DAILY_H */

@@ -6,23 +6,6 @@
  * Nothing is read here but the arguments, and nothing is changed but results:
  * the same state gives the score of any instant not before its last event.
  *
- * The state machine of stages (ls_stage_step):
- *
- *	now in		 | what holds						| then
- *	-------------+----------------------------------+-------------------------
- *	any			 | a disqualifying rule in force	| disqualified; a sticky
- *				 |									| stage is kept in mind
- *	disqualified | none in force any more			| the stage kept in mind,
- *				 |									| else found anew
- *	any other	 | a higher stage is reached, and	| the highest such stage
- *				 | its condition holds				|
- *	sticky		 | else								| the same
- *	not sticky	 | else leave_below is reached and	| the same
- *				 | its condition holds				|
- *	not sticky	 | else								| the highest lower stage
- *				 |									| whose leave_below is
- *				 |									| reached
- *
  *-------------------------------------------------------------------------
  */
 #include "evaluate.h"
@@ -30,11 +13,8 @@
 #include <float.h>
 #include <math.h>
 
-#include "catalog/pg_type.h"
-#include "lib/stringinfo.h"
-#include "nodes/params.h"
-
-#define DISQUALIFIED "disqualified"
+#include "common/int.h"
+#include "utils/memutils.h"
 
 static double
 bounded(double value)
@@ -49,10 +29,20 @@ ls_score_make(LsModel *model, bool contributions)
 	LsScore    *score = palloc0(sizeof(LsScore));
 
 	score->categories = palloc0(sizeof(double) * Max(1, model->ncategories));
+	score->bands = palloc0(sizeof(int) * Max(1, model->ncategories));
+	score->sums = palloc0(sizeof(LsSum) * Max(1, model->ncategories));
 	if (contributions)
 		score->contributions = palloc0(sizeof(LsContribution) *
 									   Max(1, model->nrules));
 	return score;
+}
+
+/* ls_score_want_curve has evaluations tell how the score goes on, too. */
+void
+ls_score_want_curve(LsModel *model, LsScore *score)
+{
+	score->curve = palloc0(sizeof(LsCurve));
+	score->curve->base = palloc0(sizeof(double) * Max(1, model->ncategories));
 }
 
 /* decayed adds points x weight x decay to a sum, and to the size. */
@@ -155,22 +145,30 @@ evaluate_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
 	}
 }
 
-static void
-evaluate_absence(const LsState *state, const LsRule *rule, const LsSlot *slot,
-				 TimestampTz t, LsContribution *c)
+/* absent_since tells when the silence that holds at t began; DT_NOBEGIN: none. */
+static TimestampTz
+absent_since(const LsState *state, const LsRule *rule, TimestampTz last_match,
+			 TimestampTz t)
 {
 	TimestampTz since = state->created_at;
 
 	if (since == DT_NOBEGIN && state->events > 0 && state->first <= t)
 		since = state->first;
-	if (slot && slot->last != DT_NOBEGIN)
-	{
+	since = Max(since, last_match);
+	return since == DT_NOBEGIN ? since : Max(since, rule->events_from);
+}
+
+static void
+evaluate_absence(const LsState *state, const LsRule *rule, const LsSlot *slot,
+				 TimestampTz t, LsContribution *c)
+{
+	TimestampTz since;
+
+	if (slot)
 		c->last_match = slot->last;
-		since = Max(since, slot->last);
-	}
+	since = absent_since(state, rule, c->last_match, t);
 	if (since == DT_NOBEGIN || t >= rule->events_before)
 		return;
-	since = Max(since, rule->events_from);
 	if (t > since)
 		c->matched = (t - since) / rule->idle;
 	if (c->matched == 0)
@@ -191,15 +189,190 @@ evaluate_profile(const LsRule *rule, const LsSlot *slot, LsContribution *c)
 	c->size = fabs(c->raw);
 }
 
+/* ---------- how it goes on ---------- */
+
+static void
+add_jump(LsCurve *curve, TimestampTz at)
+{
+	if (at > curve->from && at < END_TIMESTAMP)
+		curve->jump = Min(curve->jump, at);
+}
+
+/* add_jump_at_bucket notes the instant at which a period begins. */
+static void
+add_jump_at_bucket(LsModel *model, const LsRule *rule, LsCurve *curve,
+				   int64 bucket)
+{
+	add_jump(curve, ls_rule_bucket_start(model, rule, bucket));
+	/* where clocks are put back over midnight, a day may begin twice */
+	if (rule->local && curve->zone_change == DT_NOBEGIN)
+		curve->zone_change = ls_next_zone_change(curve->from, model->tz);
+	if (rule->local)
+		add_jump(curve, curve->zone_change);
+}
+
+/* next_step gives the age in periods at which step decay takes the next step. */
+static int64
+next_step(const LsRule *rule, int64 age)
+{
+	int64		phases = ls_slot_phases(rule);
+
+	return (ls_floor_div(age, phases) + 1) * phases;
+}
+
+/*
+ * jump_of_buckets notes when a rule that counts by periods changes next, as far
+ * as no event comes: where a period leaves the time frame, and where its worth
+ * falls.
+ */
+static void
+jump_of_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
+				const LsContribution *c, LsCurve *curve)
+{
+	int64		now = ls_rule_bucket(model, rule, curve->from);
+	bool		oldest = true;
+
+	for (int i = 0; i < slot->more->nbuckets; i++)
+	{
+		int64		bucket = slot->more->buckets[i].bucket;
+		int64		age = Max(0, now - bucket);
+
+		if (rule->frame > 0 && age >= rule->frame)
+			continue;
+		if (rule->frame > 0 && oldest)
+			add_jump_at_bucket(model, rule, curve, bucket + rule->frame);
+		oldest = false;
+		if (rule->decay.kind == LS_DECAY_STEP)
+			add_jump_at_bucket(model, rule, curve, bucket + next_step(rule, age));
+	}
+	for (int i = 0; i < slot->more->nfolded && rule->decay.kind == LS_DECAY_STEP; i++)
+	{
+		int64		phase = slot->more->folded[i].bucket;
+
+		add_jump_at_bucket(model, rule, curve,
+						   phase + next_step(rule, now - phase));
+	}
+	if (c->raw != 0 &&
+		(rule->decay.kind == LS_DECAY_LINEAR || rule->decay.kind == LS_DECAY_HALF_LIFE))
+		add_jump_at_bucket(model, rule, curve, now + 1);
+}
+
+/* jump_of_latest does so for a rule that gives points for the latest event. */
+static void
+jump_of_latest(LsModel *model, const LsRule *rule, const LsSlot *slot,
+			   const LsContribution *c, LsCurve *curve)
+{
+	int64		now = ls_rule_bucket(model, rule, curve->from);
+	int64		age = latest_age(model, rule, slot, curve->from) / rule->period;
+
+	if (c->raw == 0 || rule->decay.kind == LS_DECAY_NONE)
+		return;
+	if (rule->decay.kind == LS_DECAY_STEP)
+		add_jump_at_bucket(model, rule, curve, now + next_step(rule, age) - age);
+	else
+		add_jump_at_bucket(model, rule, curve, now + 1);
+}
+
+static void
+add_piece(LsCurve *curve, const LsRule *rule, double value)
+{
+	LsPiece    *piece;
+
+	for (int i = 0; i < curve->npieces; i++)
+	{
+		piece = &curve->pieces[i];
+		if (piece->category == rule->category && isinf(piece->limit) &&
+			piece->half_life == rule->decay.interval && isinf(rule->max_points) &&
+			(piece->value > 0) == (value > 0))
+		{
+			piece->value = bounded(piece->value + value);
+			return;
+		}
+	}
+	if (curve->npieces >= curve->maxpieces)
+	{
+		curve->maxpieces = curve->maxpieces ? curve->maxpieces * 2 : 8;
+		curve->pieces = curve->pieces ?
+			repalloc(curve->pieces, sizeof(LsPiece) * curve->maxpieces) :
+			MemoryContextAlloc(GetMemoryChunkContext(curve),
+							   sizeof(LsPiece) * curve->maxpieces);
+	}
+	piece = &curve->pieces[curve->npieces++];
+	piece->category = rule->category;
+	piece->half_life = rule->decay.interval;
+	piece->value = value;
+	piece->limit = rule->max_points;
+}
+
+/* curve_of_event adds how the contribution of an event rule goes on. */
+static void
+curve_of_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
+			   const LsContribution *c, LsCurve *curve)
+{
+	if (!c->in_force)
+		return;
+	if (ls_rule_needs_buckets(rule))
+		jump_of_buckets(model, rule, slot, c, curve);
+	if (rule->bucketed && rule->once)
+		jump_of_latest(model, rule, slot, c, curve);
+	if (!rule->bucketed && rule->decay.kind == LS_DECAY_HALF_LIFE && c->raw != 0)
+		add_piece(curve, rule, c->raw);
+	else
+		curve->base[rule->category] += c->points;
+}
+
+/*
+ * jump_of_absence notes when the next period of silence is complete, and when
+ * silence ends to count.
+ */
+static void
+jump_of_absence(const LsState *state, const LsRule *rule,
+				const LsContribution *c, LsCurve *curve)
+{
+	TimestampTz since = absent_since(state, rule, c->last_match, curve->from);
+	int64		next;
+
+	if (since == DT_NOBEGIN || curve->from >= rule->events_before)
+		return;
+	if (c->in_force && rule->events_before != DT_NOEND)
+		add_jump(curve, rule->events_before);
+	if (c->in_force &&
+		(rule->once || fabs(c->raw) >= rule->max_points || rule->points == 0))
+		return;
+	if (!pg_mul_s64_overflow(c->matched + 1, rule->idle, &next) &&
+		!pg_add_s64_overflow(since, next, &next) && next < rule->events_before)
+		add_jump(curve, next);
+}
+
+/* begin_curve starts the curve of an evaluation. */
+static void
+begin_curve(LsModel *model, const LsState *state, TimestampTz t, LsCurve *curve)
+{
+	curve->from = t;
+	curve->jump = DT_NOEND;
+	curve->zone_change = DT_NOBEGIN;
+	curve->npieces = 0;
+	memset(curve->base, 0, sizeof(double) * model->ncategories);
+	/* what is dated later comes to count */
+	if (state->nfuture > 0)
+		add_jump(curve, state->future[0]);
+	for (int i = 0; i < state->nslots; i++)
+		if (state->slots[i].more->nfuture > 0)
+			add_jump(curve, state->slots[i].more->future[0].at);
+}
+
+/* ---------- together ---------- */
+
 /* evaluate_rule adds what one rule brings to its category. */
 static void
 evaluate_rule(LsModel *model, const LsState *state, LsRule *rule,
-			  const LsSlot *slot, TimestampTz t, LsScore *score, LsSum *sums)
+			  const LsSlot *slot, TimestampTz t, LsScore *score)
 {
 	LsContribution c = {0};
+	bool		counts = rule->enabled && !rule->skip;
 
 	c.last_match = DT_NOBEGIN;
-	if (rule->enabled && !rule->skip)
+	if (counts)
 	{
 		if (rule->kind == LS_ABSENCE)
 			evaluate_absence(state, rule, slot, t, &c);
@@ -209,39 +382,62 @@ evaluate_rule(LsModel *model, const LsState *state, LsRule *rule,
 			evaluate_event(model, rule, slot, t, &c);
 	}
 	c.points = ls_clamp(c.raw, -rule->max_points, rule->max_points);
-	ls_sum_add(&sums[rule->category], c.points);
+	ls_sum_add(&score->sums[rule->category], c.points);
 	score->size = bounded(score->size + c.size);
 	if (c.in_force && rule->disqualifies)
 		score->disqualified = true;
 	if (score->contributions)
 		score->contributions[rule - model->rules] = c;
+	if (score->curve && counts)
+	{
+		if (rule->kind == LS_EVENT)
+			curve_of_event(model, rule, slot, &c, score->curve);
+		else
+			score->curve->base[rule->category] += c.points;
+		if (rule->kind == LS_ABSENCE)
+			jump_of_absence(state, rule, &c, score->curve);
+	}
 }
 
-/* finish turns the sums of categories into a score and a grade. */
-static void
-finish(LsModel *model, LsScore *score, LsSum *sums)
+/* ls_score_finish turns the sums of categories into a score and a grade. */
+void
+ls_score_finish(LsModel *model, LsScore *score)
 {
 	LsSum		total = {0, 0};
-	StringInfoData grade;
 
-	initStringInfo(&grade);
 	for (int i = 0; i < model->ncategories; i++)
 	{
 		LsCategory *category = &model->categories[i];
-		double		value = ls_clamp(ls_sum_value(&sums[i]),
+		double		value = ls_clamp(ls_sum_value(&score->sums[i]),
 									 category->min_points, category->max_points);
+		int			band = category->ngrades - 1;
 
 		score->categories[i] = value;
 		ls_sum_add(&total, bounded(category->weight * value));
-		for (int g = category->ngrades - 1; g >= 0; g--)
-			if (ls_reached(value, category->grade_min[g]))
-			{
-				appendStringInfoString(&grade, category->grades[g]);
-				break;
-			}
+		while (band >= 0 && !ls_reached(value, category->grade_min[band]))
+			band--;
+		score->bands[i] = band;
 	}
 	score->score = ls_clamp(ls_sum_value(&total), model->min_score, model->max_score);
-	score->grade = grade.len > 0 ? grade.data : NULL;
+}
+
+/* ls_score_grade writes the letters of the grades reached; NULL: none. */
+char *
+ls_score_grade(LsModel *model, const LsScore *score)
+{
+	int			length = 0;
+	char	   *grade;
+
+	for (int i = 0; i < model->ncategories; i++)
+		if (score->bands[i] >= 0)
+			length += strlen(model->categories[i].grades[score->bands[i]]);
+	if (length == 0)
+		return NULL;
+	grade = palloc0(length + 1);
+	for (int i = 0; i < model->ncategories; i++)
+		if (score->bands[i] >= 0)
+			strcat(grade, model->categories[i].grades[score->bands[i]]);
+	return grade;
 }
 
 /*
@@ -252,10 +448,11 @@ finish(LsModel *model, LsScore *score, LsSum *sums)
 void
 ls_evaluate(LsModel *model, const LsState *state, TimestampTz t, LsScore *score)
 {
-	LsSum	   *sums = palloc0(sizeof(LsSum) * Max(1, model->ncategories));
-
+	memset(score->sums, 0, sizeof(LsSum) * model->ncategories);
 	score->size = 0;
 	score->disqualified = false;
+	if (score->curve)
+		begin_curve(model, state, t, score->curve);
 	if (score->contributions)
 	{
 		memset(score->contributions, 0, sizeof(LsContribution) * model->nrules);
@@ -268,7 +465,7 @@ ls_evaluate(LsModel *model, const LsState *state, TimestampTz t, LsScore *score)
 		LsRule	   *rule = ls_rule_by_version(model, slot->version);
 
 		if (rule && rule->kind != LS_ABSENCE && rule->category >= 0)
-			evaluate_rule(model, state, rule, slot, t, score, sums);
+			evaluate_rule(model, state, rule, slot, t, score);
 	}
 	/* these count where nothing was ever seen */
 	for (int i = 0; i < model->nabsences; i++)
@@ -278,9 +475,9 @@ ls_evaluate(LsModel *model, const LsState *state, TimestampTz t, LsScore *score)
 		if (rule->version != 0 && rule->category >= 0)
 			evaluate_rule(model, state, rule,
 						  ls_state_slot((LsState *) state, rule->version, false),
-						  t, score, sums);
+						  t, score);
 	}
-	finish(model, score, sums);
+	ls_score_finish(model, score);
 }
 
 /* ls_drift is how far a stored score may be from the exact one. */
@@ -288,106 +485,4 @@ double
 ls_drift(const LsModel *model, double score)
 {
 	return Max(model->max_drift, model->max_drift_ratio * fabs(score));
-}
-
-/* ---------- stages ---------- */
-
-/*
- * holds evaluates a stage's condition over the contact's row (in econtext, all
- * NULL where there is none), the score and the categories.  One that fails
- * does not hold.
- */
-static bool
-holds(LsModel *model, LsStage *stage, const LsScore *score, ExprContext *econtext)
-{
-	int			n = model->ncategories + 1;
-	ParamListInfo params;
-	ErrorData  *error = NULL;
-	Datum		value;
-	bool		isnull;
-
-	if (stage->broken)
-		return false;
-	if (stage->condition == NULL)
-		return true;
-	params = makeParamList(n);
-	for (int i = 0; i < n; i++)
-	{
-		params->params[i].value = Float8GetDatum(i == 0 ? score->score :
-												 score->categories[i - 1]);
-		params->params[i].isnull = false;
-		params->params[i].pflags = PARAM_FLAG_CONST;
-		params->params[i].ptype = FLOAT8OID;
-	}
-	econtext->ecxt_param_list_info = params;
-	return ls_expr_eval(stage->condition, econtext, &value, &isnull,
-						&error) == LS_EXPR_OK && !isnull && DatumGetBool(value);
-}
-
-static LsStage *
-find_stage(LsModel *model, const char *name)
-{
-	for (int i = 0; name && i < model->nstages; i++)
-		if (strcmp(model->stages[i].name, name) == 0)
-			return &model->stages[i];
-	return NULL;
-}
-
-/* next_stage is the stage that follows from one, NULL being none yet. */
-static LsStage *
-next_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
-		   LsStage *now)
-{
-	int			place = now ? now - model->stages : -1;
-
-	for (int i = model->nstages - 1; i > place; i--)
-		if (ls_reached(score->score, model->stages[i].enter_at) &&
-			holds(model, &model->stages[i], score, econtext))
-			return &model->stages[i];
-	if (now == NULL)
-		return model->nstages > 0 ? &model->stages[0] : NULL;
-	if (now->sticky ||
-		(ls_reached(score->score, now->leave_below) &&
-		 holds(model, now, score, econtext)))
-		return now;
-	for (int i = place - 1; i > 0; i--)
-		if (ls_reached(score->score, model->stages[i].leave_below) &&
-			holds(model, &model->stages[i], score, econtext))
-			return &model->stages[i];
-	return &model->stages[0];
-}
-
-/*
- * ls_stage_step moves a contact to the stage in which it is at t, and tells
- * whether that is another one than before.
- */
-bool
-ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
-			  LsStanding *standing, TimestampTz t)
-{
-	LsStage    *now = find_stage(model, standing->stage);
-	bool		was_disqualified = standing->stage &&
-		strcmp(standing->stage, DISQUALIFIED) == 0;
-	const char *next;
-	LsStage    *stage;
-
-	if (score->disqualified)
-	{
-		if (now && now->sticky)
-			standing->prior_stage = now->name;
-		next = DISQUALIFIED;
-	}
-	else
-	{
-		if (was_disqualified)
-			now = find_stage(model, standing->prior_stage);
-		standing->prior_stage = NULL;
-		stage = next_stage(model, score, econtext, now);
-		next = stage ? stage->name : "unqualified";
-	}
-	if (standing->stage && strcmp(standing->stage, next) == 0)
-		return false;
-	standing->stage = pstrdup(next);
-	standing->since = t;
-	return true;
 }

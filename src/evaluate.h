@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * evaluate.h
- *		State x rules x instant: points, categories, score, grade, stage.
+ *		State x rules x instant: points, categories, score, grade.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,30 +24,49 @@ typedef struct LsContribution
 	bool		in_force;
 } LsContribution;
 
+/* What a rule with a half-life contributes, from one instant on */
+typedef struct LsPiece
+{
+	int			category;
+	int64		half_life;
+	double		value;			/* at that instant, before the rule's limit */
+	double		limit;			/* max_points */
+} LsPiece;
+
+/*
+ * How a score goes on from an instant: constant parts and pieces that lose a
+ * half of their worth with each half-life, until something jumps.
+ */
+typedef struct LsCurve
+{
+	TimestampTz from;
+	TimestampTz jump;			/* the first after from; DT_NOEND: none */
+	TimestampTz zone_change;	/* of the model's time zone; DT_NOBEGIN: not
+								 * looked for */
+	double	   *base;			/* by category */
+	int			npieces;
+	int			maxpieces;
+	LsPiece    *pieces;
+} LsCurve;
+
 typedef struct LsScore
 {
 	double		score;
 	double	   *categories;
-	char	   *grade;			/* NULL: no letter */
+	int		   *bands;			/* by category: the grade reached, -1: none */
 	bool		disqualified;
 	double		size;			/* of all contributions together */
 	LsContribution *contributions;	/* by rule, or NULL where not asked for */
+	LsCurve    *curve;			/* or NULL where not asked for */
+	LsSum	   *sums;			/* for the evaluation itself */
 } LsScore;
 
-/* What a stage depends on beside the score: where the contact was before */
-typedef struct LsStanding
-{
-	char	   *stage;			/* NULL: none yet */
-	TimestampTz since;
-	char	   *prior_stage;	/* sticky stage before disqualification */
-} LsStanding;
-
 extern LsScore *ls_score_make(LsModel *model, bool contributions);
+extern void ls_score_want_curve(LsModel *model, LsScore *score);
 extern void ls_evaluate(LsModel *model, const LsState *state, TimestampTz t,
 						LsScore *score);
-extern bool ls_stage_step(LsModel *model, const LsScore *score,
-						  ExprContext *econtext, LsStanding *standing,
-						  TimestampTz t);
+extern void ls_score_finish(LsModel *model, LsScore *score);
+extern char *ls_score_grade(LsModel *model, const LsScore *score);
 extern double ls_drift(const LsModel *model, double score);
 
 #endif							/* LEADSCORE_EVALUATE_H */

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "common/hashfn.h"
+#include "common/int.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
@@ -133,6 +134,65 @@ int64
 ls_rule_bucket(const LsModel *model, const LsRule *rule, TimestampTz t)
 {
 	return ls_bucket(rule->local ? ls_local_time(t, model->tz) : t, rule->period);
+}
+
+/*
+ * ls_rule_bucket_start gives the first instant of a period of a bucketed rule;
+ * DT_NOEND where it lies beyond the end of time.
+ */
+TimestampTz
+ls_rule_bucket_start(const LsModel *model, const LsRule *rule, int64 bucket)
+{
+	int64		local;
+	TimestampTz a,
+				b;
+
+	if (pg_mul_s64_overflow(bucket, rule->period, &local) ||
+		pg_add_s64_overflow(local, LS_ORIGIN, &local) ||
+		local >= END_TIMESTAMP - 2 * LS_DAY || local < MIN_TIMESTAMP + 2 * LS_DAY)
+		return DT_NOEND;
+	if (!rule->local)
+		return local;
+	/* with the offsets that hold before and after, which seldom differ */
+	a = local - (ls_local_time(local - LS_DAY, model->tz) - (local - LS_DAY));
+	b = local - (ls_local_time(local + LS_DAY, model->tz) - (local + LS_DAY));
+	if (a == b ||
+		(ls_rule_bucket(model, rule, a) >= bucket &&
+		 ls_rule_bucket(model, rule, a - 1) < bucket))
+		return a;
+	/* midnight was left out, or came twice */
+	a = Min(a, b) - LS_DAY;
+	b = Max(a, b) + LS_DAY;
+	while (b - a > 1)
+	{
+		TimestampTz middle = a + (b - a) / 2;
+
+		if (ls_rule_bucket(model, rule, middle) >= bucket)
+			b = middle;
+		else
+			a = middle;
+	}
+	return b;
+}
+
+/*
+ * ls_next_zone_change gives the next instant at which the clocks of a zone are
+ * changed; DT_NOEND: never.
+ */
+TimestampTz
+ls_next_zone_change(TimestampTz t, pg_tz *tz)
+{
+	pg_time_t	from = timestamptz_to_time_t(t);
+	long int	before_offset,
+				after_offset;
+	int			before_dst,
+				after_dst;
+	pg_time_t	boundary;
+
+	if (pg_next_dst_boundary(&from, &before_offset, &before_dst, &boundary,
+							 &after_offset, &after_dst, tz) != 1)
+		return DT_NOEND;
+	return time_t_to_timestamptz(boundary);
 }
 
 /* ---------- contacts ---------- */

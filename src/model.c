@@ -3,8 +3,7 @@
  * model.c
  *		Models: score sheets over contact tables, made and dropped.
  *
- * A model's own tables and views are made by plain SQL as the extension's
- * owner and are no members of the extension, so that dumps hold them.
+ * What is asked for is looked at here; model_tables.c makes the tables.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,7 +16,6 @@
 #include "access/xact.h"
 #include "catalog/heap.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -33,56 +31,19 @@
 
 #include "check.h"
 #include "compat.h"
+#include "daily.h"
 #include "feed.h"
 #include "leadscore.h"
+#include "model_tables.h"
 #include "recount.h"
 
 PG_FUNCTION_INFO_V1(ls_create_model);
 PG_FUNCTION_INFO_V1(ls_drop_model_sql);
 PG_FUNCTION_INFO_V1(ls_detach_all);
+PG_FUNCTION_INFO_V1(ls_upgrade_models);
 
 #define MAX_CATEGORIES	32
 #define MAX_NAME		41		/* with what stands before and after it, an identifier */
-
-/* The columns of score_<model>; those of the categories come after the score. */
-static const struct
-{
-	const char *name;
-	const char *definition;
-	bool		internal;		/* not in live_<model> */
-	const char *comment;
-}			columns[] = {
-	{"score", "pg_catalog.float8 NOT NULL", false,
-	"sum of the categories, each times its weight, within the model''s limits, at scored_at"},
-	{"grade", "pg_catalog.text", false,
-	"per category the highest band reached, in the order of the categories"},
-	{"stage", "pg_catalog.text NOT NULL", false,
-	"stage that the contact is in"},
-	{"stage_since", "pg_catalog.timestamptz NOT NULL", false,
-	"when the contact entered the stage"},
-	{"disqualified", "pg_catalog.bool NOT NULL", false,
-	"whether a rule that disqualifies is in force"},
-	{"has_contact", "pg_catalog.bool NOT NULL", false,
-	"whether the contact table has the contact; false: there are only events of it"},
-	{"last_event_at", "pg_catalog.timestamptz", false,
-	"time of the latest event of the contact, whether or not it counts"},
-	{"scored_at", "pg_catalog.timestamptz NOT NULL", false,
-	"instant at which the score was exactly this"},
-	{"rules_version", "pg_catalog.int8 NOT NULL", true,
-	"internal: version of the rules that the row was scored with"},
-	{"state", "pg_catalog.bytea NOT NULL", true,
-	"internal: what the events add up to, from which the score at any instant follows"},
-};
-
-/* A model being made. */
-typedef struct NewModel
-{
-	LsModelRow	row;
-	Oid			key_type;		/* not a domain */
-	Oid			key_collation;
-	char	  **categories;
-	int			ncategories;
-} NewModel;
 
 /* ---------- what is asked for ---------- */
 
@@ -103,18 +64,13 @@ is_name(const char *word)
 static void
 check_category(const char *name)
 {
-	bool		reserved = strcmp(name, "contact_id") == 0 ||
-		SystemAttributeByName(name) != NULL;
-
 	if (!is_name(name))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
 				 errmsg("invalid name of a category: \"%s\"", name),
 				 errhint("Use up to %d lower-case letters, digits and underscores, a letter first.",
 						 MAX_NAME)));
-	for (int i = 0; i < (int) lengthof(columns); i++)
-		reserved = reserved || strcmp(name, columns[i].name) == 0;
-	if (reserved)
+	if (ls_tables_have_column(name) || SystemAttributeByName(name) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
 				 errmsg("category name \"%s\" is reserved", name),
@@ -123,7 +79,7 @@ check_category(const char *name)
 
 /* read_categories reads the names of categories, in their order. */
 static void
-read_categories(ArrayType *array, NewModel *new)
+read_categories(ArrayType *array, LsModelTables *new)
 {
 	Datum	   *values;
 	bool	   *nulls;
@@ -158,8 +114,6 @@ read_categories(ArrayType *array, NewModel *new)
 static void
 check_name(const char *model)
 {
-	static const char *const prefixes[] = {"score_", "live_", "history_"};
-
 	if (!is_name(model))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
@@ -170,17 +124,7 @@ check_name(const char *model)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("model \"%s\" already exists", model)));
-	for (int i = 0; i < (int) lengthof(prefixes); i++)
-	{
-		char	   *name = psprintf("%s%s", prefixes[i], model);
-
-		if (OidIsValid(ls_table_oid(name, true)))
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_TABLE),
-					 errmsg("relation \"%s.%s\" already exists", LEADSCORE_SCHEMA, name),
-					 errdetail("Model \"%s\" would need the name.", model),
-					 errhint("Drop it, or choose another name for the model.")));
-	}
+	ls_tables_check_free(model);
 }
 
 /* check_owner lets only the owner of the contact table make a model over it. */
@@ -281,7 +225,7 @@ is_unique_index(Oid indexid, const Form_pg_attribute column, Oid equality)
 
 /* check_key finds out the key's type and refuses keys that do not identify. */
 static void
-check_key(Relation rel, NewModel *new)
+check_key(Relation rel, LsModelTables *new)
 {
 	AttrNumber	attno = ls_find_column(RelationGetRelid(rel), new->row.key);
 	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), attno - 1);
@@ -318,180 +262,9 @@ check_key(Relation rel, NewModel *new)
 					 quote_identifier(new->row.key))));
 }
 
-/* ---------- tables and views ---------- */
-
-/*
- * type_name writes a type as SQL takes it anywhere.  Unlike format_type() it
- * has no length where none is given: character would be character(1).
- */
-static char *
-type_name(Oid type)
-{
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	Form_pg_type form;
-	char	   *name;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for type %u", type);
-	form = (Form_pg_type) GETSTRUCT(tuple);
-	name = quote_qualified_identifier(get_namespace_name(form->typnamespace),
-									  NameStr(form->typname));
-	ReleaseSysCache(tuple);
-	return name;
-}
-
-/* collate_clause writes a collation that is not the type's own, or nothing. */
-static char *
-collate_clause(Oid type, Oid collation)
-{
-	HeapTuple	tuple;
-	Form_pg_collation form;
-	char	   *clause;
-
-	if (!OidIsValid(collation) || collation == get_typcollation(type))
-		return "";
-	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for collation %u", collation);
-	form = (Form_pg_collation) GETSTRUCT(tuple);
-	clause = psprintf(" COLLATE %s",
-					  quote_qualified_identifier(get_namespace_name(form->collnamespace),
-												 NameStr(form->collname)));
-	ReleaseSysCache(tuple);
-	return clause;
-}
-
-/* comment_on_columns gives a table or view of a model its comments. */
-static void
-comment_on_columns(const NewModel *new, const char *prefix, bool internals)
-{
-	char	   *name = psprintf("leadscore.%s%s", prefix, new->row.model);
-
-	ls_execute(psprintf("COMMENT ON COLUMN %s.contact_id IS 'contact: the key of the contact table'",
-						name), NULL);
-	for (int i = 0; i < new->ncategories; i++)
-		ls_execute(psprintf("COMMENT ON COLUMN %s.%s IS 'points of the category, within its limits, at scored_at'",
-							name, quote_identifier(new->categories[i])), NULL);
-	for (int i = 0; i < (int) lengthof(columns); i++)
-		if (internals || !columns[i].internal)
-			ls_execute(psprintf("COMMENT ON COLUMN %s.%s IS '%s'", name,
-								columns[i].name, columns[i].comment), NULL);
-}
-
-/* grant lets the model's owner read, and let others read. */
-static void
-grant(const char *prefix, const LsModelRow *row)
-{
-	const char *role = quote_identifier(GetUserNameFromId(row->owner, false));
-
-	ls_execute(psprintf("REVOKE ALL ON leadscore.%s%s FROM PUBLIC", prefix, row->model), NULL);
-	if (row->owner != GetUserId())
-		ls_execute(psprintf("GRANT SELECT ON leadscore.%s%s TO %s WITH GRANT OPTION",
-							prefix, row->model, role), NULL);
-}
-
-/*
- * create_score_table makes score_<model>.  No index but the key and some room
- * in each page, so that updates are HOT; vacuum comes early.  The state is
- * compact as it is: compressing it again would be in vain.
- */
-static void
-create_score_table(const NewModel *new)
-{
-	const char *model = new->row.model;
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE TABLE leadscore.score_%s (contact_id %s%s PRIMARY KEY",
-					 model, type_name(new->key_type),
-					 collate_clause(new->key_type, new->key_collation));
-	for (int i = 0; i < (int) lengthof(columns); i++)
-	{
-		appendStringInfo(&sql, ", %s %s", columns[i].name, columns[i].definition);
-		for (int j = 0; i == 0 && j < new->ncategories; j++)
-			appendStringInfo(&sql, ", %s pg_catalog.float8 NOT NULL",
-							 quote_identifier(new->categories[j]));
-	}
-	appendStringInfoString(&sql, ") WITH (fillfactor = 70,"
-						   " autovacuum_vacuum_scale_factor = 0.05,"
-						   " autovacuum_vacuum_insert_scale_factor = 0.1,"
-						   " autovacuum_analyze_scale_factor = 0.05)");
-	ls_execute(sql.data, NULL);
-	ls_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN state SET STORAGE EXTERNAL",
-						model), NULL);
-	ls_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
-						" ON leadscore.score_%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore._guard()",
-						model), NULL);
-	ls_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
-						model, model), NULL);
-	comment_on_columns(new, "score_", true);
-	grant("score_", &new->row);
-}
-
-/*
- * create_live_view makes live_<model>: the same, evaluated now.  OFFSET 0 has
- * a row evaluated once and not once per column; the key comes from the table
- * itself, so that it is used to find rows; a contact whose scores are not
- * asked for is not evaluated.
- */
-static void
-create_live_view(const NewModel *new)
-{
-	const char *model = new->row.model;
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE VIEW leadscore.live_%s AS SELECT s.contact_id", model);
-	for (int i = 0; i < (int) lengthof(columns); i++)
-	{
-		if (!columns[i].internal)
-			appendStringInfo(&sql, ", (v.r).%s", columns[i].name);
-		for (int j = 0; i == 0 && j < new->ncategories; j++)
-			appendStringInfo(&sql, ", (v.r).%s", quote_identifier(new->categories[j]));
-	}
-	appendStringInfo(&sql, " FROM leadscore.score_%s s CROSS JOIN LATERAL"
-					 " (SELECT leadscore._live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
-					 model);
-	ls_execute(sql.data, NULL);
-	ls_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
-						model, model), NULL);
-	comment_on_columns(new, "live_", false);
-	grant("live_", &new->row);
-}
-
-/* create_history_view makes history_<model>: contacts in the key's type. */
-static void
-create_history_view(const NewModel *new)
-{
-	static const char *const comments[][2] = {
-		{"contact_id", "contact: the key of the contact table"},
-		{"from_stage", "stage that it left; null: its first"},
-		{"to_stage", "stage that it entered"},
-		{"score", "its score at that instant"},
-		{"changed_at", "when it happened"},
-		{"recorded_at", "when it was written down"},
-		{"cause", "why: event, time, rule, profile, manual, merge or backfill"},
-	};
-	const char *model = new->row.model;
-
-	ls_execute(psprintf("CREATE VIEW leadscore.history_%s AS"
-						" SELECT h.contact::%s%s AS contact_id, h.from_stage, h.to_stage,"
-						" h.score, h.changed_at, h.recorded_at, h.cause"
-						" FROM leadscore.lead_stage_history h"
-						" WHERE h.model OPERATOR(pg_catalog.=) '%s'",
-						model, type_name(new->key_type),
-						collate_clause(new->key_type, new->key_collation), model), NULL);
-	ls_execute(psprintf("COMMENT ON VIEW leadscore.history_%s IS 'changes of stage in model %s'",
-						model, model), NULL);
-	for (int i = 0; i < (int) lengthof(comments); i++)
-		ls_execute(psprintf("COMMENT ON COLUMN leadscore.history_%s.%s IS '%s'",
-							model, comments[i][0], comments[i][1]), NULL);
-	grant("history_", &new->row);
-}
-
 /* write_rows writes what the catalog holds about a new model. */
 static void
-write_rows(const NewModel *new)
+write_rows(const LsModelTables *new)
 {
 	LsArguments args = {0};
 
@@ -526,7 +299,7 @@ write_rows(const NewModel *new)
 Datum
 ls_create_model(PG_FUNCTION_ARGS)
 {
-	NewModel	new = {0};
+	LsModelTables new = {0};
 	LsModelRow *row = &new.row;
 	LsIdentity	saved;
 	List	   *tree;
@@ -558,10 +331,9 @@ ls_create_model(PG_FUNCTION_ARGS)
 	relation_close(rel, NoLock);
 
 	ls_become(ls_extension_owner(), &saved);
-	create_score_table(&new);
-	create_live_view(&new);
-	create_history_view(&new);
+	ls_tables_make(&new);
 	write_rows(&new);
+	ls_daily_begin(row);
 	ls_return(&saved);
 	CommandCounterIncrement();
 	ls_add_tree(row->model, NULL, tree);
@@ -570,14 +342,6 @@ ls_create_model(PG_FUNCTION_ARGS)
 }
 
 /* ---------- an end, and changes that the contact table goes through ---------- */
-
-/* drop_if_there drops a table or view of a model. */
-static void
-drop_if_there(const char *kind, const char *prefix, const char *model)
-{
-	if (OidIsValid(ls_table_oid(psprintf("%s%s", prefix, model), true)))
-		ls_execute(psprintf("DROP %s leadscore.%s%s", kind, prefix, model), NULL);
-}
 
 /*
  * ls_drop_model drops a model.  What others have built on its tables is not
@@ -589,7 +353,8 @@ ls_drop_model(const LsModelRow *model)
 	/* the model first: what the others' triggers protect is gone with it */
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
-	"lead_stage_history", "lead_rule_error"};
+	"lead_stage_history", "lead_rule_error", "lead_action",
+	"lead_outbox", "lead_day", "lead_worker_error"};
 	List	   *relations = NIL;
 	LsArguments args = {0};
 	LsIdentity	saved;
@@ -607,14 +372,11 @@ ls_drop_model(const LsModelRow *model)
 	ls_add_text(&args, model->model);
 	ls_become(ls_extension_owner(), &saved);
 	for (size_t i = 0; i < lengthof(tables); i++)
-		ls_write_rules(psprintf("DELETE FROM leadscore.%s"
-								" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]),
-					   &args);
-	drop_if_there("VIEW", "live_", model->model);
-	drop_if_there("VIEW", "history_", model->model);
-	drop_if_there("TABLE", "due_", model->model);
-	drop_if_there("TABLE", "pending_", model->model);
-	drop_if_there("TABLE", "score_", model->model);
+		if (OidIsValid(ls_table_oid(tables[i], true)))	/* not all in older versions */
+			ls_write_rules(psprintf("DELETE FROM leadscore.%s"
+									" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]),
+						   &args);
+	ls_tables_drop(model->model);
 	ls_return(&saved);
 	CommandCounterIncrement();
 	foreach(lc, relations)
@@ -678,42 +440,21 @@ ls_model_complete(const char *model)
 		ls_recorded_relations(model, NULL) != NIL;
 }
 
-/* read_model reads what the views of an existing model are made from. */
-static void
-read_model(const LsModelRow *model, NewModel *new)
-{
-	List	   *rows = ls_category_rows(model->model, NULL);
-	ListCell   *lc;
-
-	new->row = *model;
-	new->categories = palloc(sizeof(char *) * list_length(rows));
-	foreach(lc, rows)
-		new->categories[new->ncategories++] = ((LsCategoryRow *) lfirst(lc))->category;
-}
-
 /*
- * ls_model_rekey turns the score table's key into another type, after the
- * contact table's was.
+ * ls_model_rekey turns the key of a model's tables into another type, after
+ * the contact table's was.
  */
 void
 ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 {
-	NewModel	new = {0};
+	LsModelTables new;
 	LsIdentity	saved;
-	char	   *name;
 
-	read_model(model, &new);
+	ls_tables_read(model, &new);
 	new.key_type = type;
 	new.key_collation = collation;
-	name = type_name(type);
 	ls_become(ls_extension_owner(), &saved);
-	drop_if_there("VIEW", "live_", model->model);
-	drop_if_there("VIEW", "history_", model->model);
-	ls_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN contact_id TYPE %s%s"
-						" USING contact_id::pg_catalog.text::%s",
-						model->model, name, collate_clause(type, collation), name), NULL);
-	create_live_view(&new);
-	create_history_view(&new);
+	ls_tables_rekey(&new);
 	ls_return(&saved);
 	ereport(NOTICE,
 			(errmsg("the key of model \"%s\" is now of type %s",
@@ -727,7 +468,6 @@ ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 void
 ls_model_new_owner(const LsModelRow *model, Oid owner)
 {
-	static const char *const prefixes[] = {"score_", "live_", "history_"};
 	LsModelRow	changed = *model;
 	LsArguments args = {0};
 	LsIdentity	saved;
@@ -738,9 +478,34 @@ ls_model_new_owner(const LsModelRow *model, Oid owner)
 	ls_become(ls_extension_owner(), &saved);
 	ls_execute("UPDATE leadscore.lead_model SET owner = $2"
 			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
-	for (int i = 0; i < (int) lengthof(prefixes); i++)
-		if (OidIsValid(ls_table_oid(psprintf("%s%s", prefixes[i], model->model), true)))
-			grant(prefixes[i], &changed);
+	ls_tables_grant(&changed);
 	ls_return(&saved);
 	CommandCounterIncrement();
+}
+
+/*
+ * ls_upgrade_models is leadscore._upgrade_models(): the end of an upgrade
+ * script.  Models get the tables that they lack, and every contact its due
+ * instant.
+ */
+Datum
+ls_upgrade_models(PG_FUNCTION_ARGS)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_model_rows(NULL))
+	{
+		LsModelRow *row = lfirst(lc);
+		LsModelTables tables;
+		LsIdentity	saved;
+
+		LockRelationOid(ls_score_table(row->model, false), ShareRowExclusiveLock);
+		ls_become(ls_extension_owner(), &saved);
+		ls_tables_read(row, &tables);
+		ls_tables_upgrade(&tables);
+		ls_return(&saved);
+		CommandCounterIncrement();
+		(void) ls_refresh(row->model, "time");
+	}
+	PG_RETURN_VOID();
 }

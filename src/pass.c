@@ -3,33 +3,270 @@
  * pass.c
  *		What time alone changes: the contacts of a model that are due.
  *
+ * A pass looks at what was due when it began, so that it ends.  Batches are
+ * taken in the order of due_<model>, crossings of an instant before drift
+ * refreshes; within a batch contacts are locked in the order of their key, as
+ * everybody locks them.  Who is locked by somebody else is left to a later
+ * pass: most often that writer will do what is due.
+ *
  *-------------------------------------------------------------------------
  */
 #include "pass.h"
 
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "due_table.h"
+#include "leadscore.h"
+#include "recount.h"
+#include "rules.h"
+#include "store.h"
+#include "worker_error.h"
+
+PG_FUNCTION_INFO_V1(ls_refresh_model);
+
+struct LsPassPlace
+{
+	LsDueRow	row;
+};
+
+/* ls_pass_begin starts a way through what is due now. */
 LsPass *
 ls_pass_begin(const char *model)
 {
 	LsPass	   *pass = palloc0(sizeof(LsPass));
 
 	pass->model = pstrdup(model);
+	pass->until = ls_clock();
 	return pass;
 }
 
+/* stop_at notes where the next batch begins. */
+static void
+stop_at(LsPass *pass, const LsModel *model, const LsDueRow *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(pass));
+
+	if (pass->place == NULL)
+		pass->place = palloc0(sizeof(struct LsPassPlace));
+	pass->place->row = *row;
+	pass->place->row.contact = datumCopy(row->contact, model->key.typbyval,
+										 model->key.typlen);
+	MemoryContextSwitchTo(old);
+}
+
+static int
+by_contact(const void *a, const void *b, void *arg)
+{
+	return ls_key_compare(arg, ((const LsDueRow *) a)->contact,
+						  ((const LsDueRow *) b)->contact);
+}
+
+static LsStore *
+open_store(LsModel *model)
+{
+	return ls_store_open(model, "time", ls_count_contact, ls_count_profile);
+}
+
+/* look_at does what is due about one contact. */
+static void
+look_at(LsPass *pass, LsStore *store, const LsDueRow *row, bool skip_locked)
+{
+	LsChange	change = {0};
+	LsOutcome	outcome;
+
+	change.contact = row->contact;
+	change.due = row;
+	change.skip_locked = skip_locked;
+	outcome = ls_store_change(store, &change);
+	pass->done++;
+	pass->changed += outcome == LS_CHANGED;
+	pass->skipped += outcome == LS_SKIPPED;
+}
+
+/* put_off records that a contact cannot be looked at, and when it is next. */
+static void
+put_off(LsModel *model, const LsDueRow *row, ErrorData *error)
+{
+	LsDueTable *table = ls_due_table_open(model);
+	LsDueRow	later = *row;
+
+	later.at = ls_clock() +
+		ls_worker_error_record(model->name, ls_key_text(&model->key, row->contact),
+							   error->sqlerrcode, error->message);
+	ls_due_table_move(table, row, &later);
+	ls_due_table_close(table);
+}
+
+/*
+ * look_alone does what is due about a contact in a subtransaction of its own,
+ * so that one which fails does not hold up the others.
+ */
+static void
+look_alone(LsPass *pass, LsModel *model, const LsDueRow *row, bool skip_locked)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		LsStore    *store = open_store(model);
+
+		look_at(pass, store, row, skip_locked);
+		pass->transitions += ls_store_transitions(store);
+		ls_store_close(store);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	/* who is asked to stop does not go on with the next one */
+	if (error && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	if (error)
+		put_off(model, row, error);
+}
+
+/* look_at_all does what is due about the contacts of a batch. */
+static void
+look_at_all(LsPass *pass, LsModel *model, LsDueRow *rows, int n, bool skip_locked)
+{
+	LsStore    *store;
+
+	qsort_arg(rows, n, sizeof(LsDueRow), by_contact, &model->key);
+	if (pass->one_by_one)
+	{
+		for (int i = 0; i < n; i++)
+			look_alone(pass, model, &rows[i], skip_locked);
+		return;
+	}
+	store = open_store(model);
+	for (int i = 0; i < n; i++)
+		look_at(pass, store, &rows[i], skip_locked);
+	pass->transitions += ls_store_transitions(store);
+	ls_store_close(store);
+}
+
+/*
+ * ls_pass_batch looks at the next contacts that are due, at most limit, in the
+ * transaction that the caller has begun.  How many there were; 0 at the end, or
+ * where the model is locked by somebody who changes it.
+ */
 int
 ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 {
-	return 0;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "leadscore pass",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	LsDueRow   *rows = MemoryContextAllocHuge(context, sizeof(LsDueRow) * (Size) limit);
+	Oid			table = ls_score_table(pass->model, true);
+	LsModel    *model = NULL;
+	int			n = 0;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (OidIsValid(table) &&
+		(!skip_locked || ConditionalLockRelationOid(table, RowExclusiveLock)))
+		n = ls_due_table_read(pass->model, pass->place ? &pass->place->row : NULL,
+							  pass->until, limit, rows);
+	if (n > 0)
+		model = ls_model_acquire(pass->model, NULL);
+	if (model && model->enabled)
+	{
+		stop_at(pass, model, &rows[n - 1]);
+		look_at_all(pass, model, rows, n, skip_locked);
+	}
+	else
+		n = 0;
+	if (model)
+		ls_model_release(model);
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return n;
 }
 
+/* ls_pass_all does all that is due at once, and gives the number of changes. */
+int64
+ls_pass_all(const char *model)
+{
+	LsPass	   *pass = ls_pass_begin(model);
+	int64		due;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	due = ls_due_table_count(model, pass->until, PG_INT32_MAX);
+	PopActiveSnapshot();
+	if (due > 0)
+		(void) ls_pass_batch(pass, (int) due, false);
+	return pass->changed;
+}
+
+/* ls_pass_next_due gives a model's earliest due instant; DT_NOEND: none. */
 TimestampTz
 ls_pass_next_due(const char *model)
 {
-	return DT_NOEND;
+	LsDueRow	row;
+	int			n;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	n = ls_due_table_read(model, NULL, END_TIMESTAMP - 1, 1, &row);
+	PopActiveSnapshot();
+	return n > 0 ? row.at : DT_NOEND;
 }
 
+/* ls_pass_count counts the contacts that are due now, up to a limit. */
 int64
 ls_pass_count(const char *model, int64 limit)
 {
-	return 0;
+	int64		n;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	n = ls_due_table_count(model, ls_clock(), limit);
+	PopActiveSnapshot();
+	return n;
+}
+
+/* ls_refresh_model is leadscore.refresh(). */
+Datum
+ls_refresh_model(PG_FUNCTION_ARGS)
+{
+	int64		changed = 0;
+	List	   *models = NIL;
+	ListCell   *lc;
+
+	if (!PG_ARGISNULL(0))
+	{
+		LsModelRow *row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)),
+										   GetUserId());
+
+		PG_RETURN_INT64(ls_pass_all(row->model));
+	}
+	foreach(lc, ls_model_rows(NULL))
+		models = lappend(models, ((LsModelRow *) lfirst(lc))->model);
+	list_sort(models, ls_by_score_table);
+	foreach(lc, models)
+	{
+		LsModelRow *row = ls_model_row(lfirst(lc), NULL);
+
+		if (row && row->enabled && has_privs_of_role(GetUserId(), row->owner))
+			changed += ls_pass_all(row->model);
+	}
+	PG_RETURN_INT64(changed);
 }

@@ -32,6 +32,7 @@ typedef struct LsPass
 
 extern LsPass *ls_pass_begin(const char *model);
 extern int	ls_pass_batch(LsPass *pass, int limit, bool skip_locked);
+extern int64 ls_pass_all(const char *model);
 
 /* the earliest due instant of a model; DT_NOEND: nothing will be due */
 extern TimestampTz ls_pass_next_due(const char *model);

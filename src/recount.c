@@ -32,7 +32,6 @@
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(ls_rescore_model);
-PG_FUNCTION_INFO_V1(ls_refresh_model);
 
 #define LOCK_ATTEMPTS 50
 
@@ -561,8 +560,8 @@ ls_rescore(const char *name, const char *cause)
 /* ---------- refresh ---------- */
 
 /*
- * ls_refresh writes the rows of a model that are not true any more, because
- * the rules changed or time passed.
+ * ls_refresh looks at every row of a model and writes those that are not true
+ * any more, because the rules changed, or have to be looked at earlier.
  */
 int64
 ls_refresh(const char *name, const char *cause)
@@ -585,7 +584,7 @@ ls_refresh(const char *name, const char *cause)
 		change.contact = contact;
 		change.only_if_changed = true;
 		if (ls_store_needs_change(walk.store, &row) &&
-			ls_store_change(walk.store, &change))
+			ls_store_change(walk.store, &change) == LS_CHANGED)
 			changed++;
 		MemoryContextReset(walk.context);
 	}
@@ -594,8 +593,9 @@ ls_refresh(const char *name, const char *cause)
 	return changed;
 }
 
-static int
-by_score_table(const ListCell *a, const ListCell *b)
+/* ls_by_score_table is the order in which models are locked. */
+int
+ls_by_score_table(const ListCell *a, const ListCell *b)
 {
 	Oid			x = ls_score_table(lfirst(a), true);
 	Oid			y = ls_score_table(lfirst(b), true);
@@ -617,7 +617,7 @@ ls_refresh_changed_models(void)
 	ListCell   *lc;
 
 	ls_changed_models_done();
-	list_sort(models, by_score_table);	/* as writers lock them */
+	list_sort(models, ls_by_score_table);	/* as writers lock them */
 	foreach(lc, models)
 	{
 		const char *name = lfirst(lc);
@@ -631,34 +631,6 @@ ls_refresh_changed_models(void)
 		if (row && row->enabled)
 			ls_refresh(name, "rule");
 	}
-}
-
-/* ls_refresh_model is leadscore.refresh(). */
-Datum
-ls_refresh_model(PG_FUNCTION_ARGS)
-{
-	int64		changed = 0;
-	List	   *models = NIL;
-	ListCell   *lc;
-
-	if (!PG_ARGISNULL(0))
-	{
-		LsModelRow *row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)),
-										   GetUserId());
-
-		PG_RETURN_INT64(ls_refresh(row->model, "time"));
-	}
-	foreach(lc, ls_model_rows(NULL))
-		models = lappend(models, ((LsModelRow *) lfirst(lc))->model);
-	list_sort(models, by_score_table);
-	foreach(lc, models)
-	{
-		LsModelRow *row = ls_model_row(lfirst(lc), NULL);
-
-		if (row && row->enabled && has_privs_of_role(GetUserId(), row->owner))
-			changed += ls_refresh(row->model, "time");
-	}
-	PG_RETURN_INT64(changed);
 }
 
 /* ls_rescore_model is leadscore.rescore(). */

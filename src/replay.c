@@ -5,7 +5,9 @@
  *
  * Written from the meaning of a score (docs/reference.md) and not from the
  * engine: of the rest it uses only which rules a row matches, and the formulas
- * of decay.  It keeps every matching event and goes through all of them.
+ * of decay.  It keeps every matching event and goes through all of them.  Only
+ * categories and grades (ls_replay_evaluate, for days) are made as the engine
+ * makes them.
  *
  *-------------------------------------------------------------------------
  */
@@ -354,4 +356,32 @@ ls_replay_score(LsReplay *replay, TimestampTz t, double *size)
 	}
 	pfree(all);
 	return ls_clamp(ls_sum_value(&score), model->min_score, model->max_score);
+}
+
+/*
+ * ls_replay_evaluate gives what was true at t, as ls_evaluate does, but for the
+ * single contributions.
+ */
+void
+ls_replay_evaluate(LsReplay *replay, TimestampTz t, LsScore *score)
+{
+	LsModel    *model = replay->model;
+	LsContribution *all = ls_replay_rules(replay, t);
+
+	memset(score->sums, 0, sizeof(LsSum) * model->ncategories);
+	score->size = 0;
+	score->disqualified = false;
+	for (int i = 0; i < model->nrules; i++)
+	{
+		LsRule	   *rule = &model->rules[i];
+
+		if (rule->category < 0)
+			continue;
+		ls_sum_add(&score->sums[rule->category], all[i].points);
+		score->size = bounded(score->size + all[i].size);
+		if (all[i].in_force && rule->disqualifies)
+			score->disqualified = true;
+	}
+	ls_score_finish(model, score);
+	pfree(all);
 }

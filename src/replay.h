@@ -22,6 +22,7 @@ extern void ls_replay_read(LsReplay *replay, LsReader *reader, Datum contact);
 extern bool ls_replay_contact(LsReplay *replay, Datum contact);
 extern bool ls_replay_known(const LsReplay *replay);
 extern double ls_replay_score(LsReplay *replay, TimestampTz t, double *size);
+extern void ls_replay_evaluate(LsReplay *replay, TimestampTz t, LsScore *score);
 extern LsContribution *ls_replay_rules(LsReplay *replay, TimestampTz t);
 
 #endif							/* LEADSCORE_REPLAY_H */

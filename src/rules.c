@@ -26,6 +26,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "action.h"
 #include "compat.h"
 #include "leadscore.h"
 #include "score_table.h"
@@ -474,6 +475,47 @@ load_rules(Load *load)
 	}
 }
 
+static int
+by_level(const void *a, const void *b)
+{
+	double		x = *(const double *) a;
+	double		y = *(const double *) b;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * load_actions notes what actions wait for, so that nothing is looked for
+ * where nobody does.  What they do is read when it happens.
+ */
+static void
+load_actions(Load *load)
+{
+	LsModel    *model = load->model;
+	List	   *rows = ls_action_rows(model->name, load->snapshot);
+	int			n = 0;
+	ListCell   *lc;
+
+	model->levels = palloc0(sizeof(double) * Max(1, list_length(rows)));
+	foreach(lc, rows)
+	{
+		LsActionRow *row = lfirst(lc);
+
+		if (!row->enabled)
+			continue;
+		model->has_actions = true;
+		if (!row->score_level_null && isfinite(row->score_level))
+			model->levels[n++] = row->score_level;
+		for (int i = 0; row->rule && i < model->nrules; i++)
+			if (strcmp(model->rules[i].name, row->rule) == 0)
+				model->watches_rules = model->rules[i].watched = true;
+	}
+	qsort(model->levels, n, sizeof(double), by_level);
+	for (int i = 0; i < n; i++)
+		if (i == 0 || model->levels[i] != model->levels[model->nlevels - 1])
+			model->levels[model->nlevels++] = model->levels[i];
+}
+
 /*
  * ls_source_index sorts a source's rules by the event that they name, so that
  * a row looks at those that may match it and no others.
@@ -538,6 +580,7 @@ ls_model_load(const char *name, Snapshot snapshot)
 	model->owner = row->owner;
 	model->contacts = row->contacts;
 	model->score_table = ls_score_table(name, false);
+	model->due_table = ls_table_oid(psprintf("due_%s", name), true);
 	model->key_column = row->key;
 	model->created_column = row->created_at;
 	model->tz = pg_tzset(row->time_zone);
@@ -567,6 +610,7 @@ ls_model_load(const char *name, Snapshot snapshot)
 	foreach(lc, sources)
 		load_source(&load, lfirst(lc), &model->sources[model->nsources++]);
 	load_rules(&load);
+	load_actions(&load);
 	for (int i = 0; i < model->nsources; i++)
 		ls_source_index(model, &model->sources[i]);
 	MemoryContextSwitchTo(old);
@@ -626,6 +670,7 @@ free_model(LsModel *model)
 	free_expr(model->contact_key);
 	free_plan(model->contact_by_key);
 	ls_row_free_plans(model);
+	ls_action_free_plans(model);
 	MemoryContextDelete(model->context);
 }
 

@@ -191,6 +191,7 @@ typedef struct LsModel
 	Oid			due_table;		/* invalid: of an older version */
 	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
 	struct LsStorePlans *store; /* the store's kept plans */
+	struct LsActionPlans *actions;	/* and that of actions */
 } LsModel;
 
 /* One row of a source, seen by the rules */
@@ -233,6 +234,9 @@ extern int64 ls_local_time(TimestampTz t, pg_tz *tz);
 extern bool ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t);
 extern int64 ls_rule_bucket(const LsModel *model, const LsRule *rule,
 							TimestampTz t);
+extern TimestampTz ls_rule_bucket_start(const LsModel *model, const LsRule *rule,
+										int64 bucket);
+extern TimestampTz ls_next_zone_change(TimestampTz t, pg_tz *tz);
 
 extern int	ls_key_compare(LsKeyType *key, Datum a, Datum b);
 extern uint32 ls_key_hash(LsKeyType *key, Datum value);

@@ -26,6 +26,7 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
+#include "ask.h"
 #include "catalog.h"
 #include "compat.h"
 #include "evaluate.h"
@@ -73,11 +74,11 @@ check_may_read(LsModel *model, const char *also)
 }
 
 /*
- * asked_model gives the model that the asking statement sees.  Calls of one
+ * ls_asked_model gives the model that the asking statement sees.  Calls of one
  * statement find it at once; it is held until the transaction ends.
  */
-static LsModel *
-asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
+LsModel *
+ls_asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 {
 	Snapshot	snapshot = GetActiveSnapshot();
 	Asked	   *asked = fcinfo->flinfo->fn_extra;
@@ -111,9 +112,9 @@ asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 	return model;
 }
 
-/* asked_contact turns the argument for a contact into the key's type. */
-static Datum
-asked_contact(FunctionCallInfo fcinfo, LsModel *model)
+/* ls_asked_contact turns the argument for a contact into the key's type. */
+Datum
+ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model)
 {
 	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 1);
 	Datum		contact;
@@ -179,9 +180,9 @@ ask(FunctionCallInfo fcinfo, Question *question)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return false;
-	model = asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	question->model = model;
-	question->contact = asked_contact(fcinfo, model);
+	question->contact = ls_asked_contact(fcinfo, model);
 	question->at = asked_instant(fcinfo);
 	question->replay = NULL;
 	if (!ls_row_find(model, question->contact, &question->row))
@@ -223,10 +224,10 @@ ls_replay(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	model = asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	at = asked_instant(fcinfo);
 	replay = ls_replay_make(model);
-	if (!ls_replay_contact(replay, asked_contact(fcinfo, model)))
+	if (!ls_replay_contact(replay, ls_asked_contact(fcinfo, model)))
 		PG_RETURN_NULL();
 	score = ls_replay_score(replay, at, &size);
 	ls_rules_report(model);
@@ -382,7 +383,7 @@ Datum
 ls_verify(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	LsModel    *model = asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	LsModel    *model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	LsReaderSpec spec = {model, LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES,
 	-1, InvalidOid, false, 0};
 	MemoryContext context;
@@ -439,7 +440,7 @@ ls_live(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("this is not a row of a score table")));
-	model = asked_model(fcinfo, name + 6, psprintf("live_%s", name + 6));
+	model = ls_asked_model(fcinfo, name + 6, psprintf("live_%s", name + 6));
 	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
 	ItemPointerSetInvalid(&tuple.t_self);
 	tuple.t_tableOid = InvalidOid;

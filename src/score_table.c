@@ -49,6 +49,7 @@ typedef struct LsStorePlans
 	SPIPlanPtr	delete;
 	SPIPlanPtr	read;
 	SPIPlanPtr	history;
+	SPIPlanPtr	reasoned;		/* history with a reason */
 } LsStorePlans;
 
 static bool writing = false;	/* we are writing, by SQL */
@@ -380,29 +381,34 @@ ls_row_delete(LsModel *model, Datum contact)
 
 /* ls_row_history records a change of stage. */
 void
-ls_row_history(LsModel *model, Datum contact, const LsTransition *transition,
-			   const char *cause)
+ls_row_history(LsModel *model, Datum contact, const LsOccasion *occasion,
+			   const char *reason)
 {
+	/* version 0.1 had no reasons, and nothing that would give one */
 	static const char *sql =
-		"INSERT INTO leadscore.lead_stage_history"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+		"INSERT INTO leadscore.lead_stage_history (model, contact, from_stage,"
+		" to_stage, score, changed_at, recorded_at, cause%s)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8%s)";
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
+	TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
 	Datum		values[] = {
 		CStringGetTextDatum(model->name),
 		CStringGetTextDatum(ls_key_text(&model->key, contact)),
-		CStringGetTextDatum(transition->from),
-		CStringGetTextDatum(transition->to),
-		Float8GetDatum(transition->score),
-		TimestampTzGetDatum(transition->at),
-		TimestampTzGetDatum(ls_clock()),
-		CStringGetTextDatum(cause)
+		CStringGetTextDatum(occasion->from_stage),
+		CStringGetTextDatum(occasion->to_stage),
+		Float8GetDatum(occasion->score),
+		TimestampTzGetDatum(occasion->at),
+		TimestampTzGetDatum(Max(ls_clock(), occasion->at)),
+		CStringGetTextDatum(occasion->cause),
+		reason ? CStringGetTextDatum(reason) : (Datum) 0
 	};
 	LsStorePlans *plans = plans_of(model);
 	LsIdentity	saved;
+	int			n = reason ? 9 : 8;
 
 	begin_sql(&saved);
-	run(kept_plan(&plans->history, sql, lengthof(types), types), values, NULL,
-		lengthof(types));
+	run(kept_plan(reason ? &plans->reasoned : &plans->history,
+				  psprintf(sql, reason ? ", reason" : "", reason ? ", $9" : ""),
+				  n, types), values, NULL, n);
 	end_sql(&saved);
 }

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "action.h"
 #include "rules.h"
 #include "state.h"
 
@@ -28,15 +29,6 @@ typedef struct LsScoreRow
 	LsState		state;
 } LsScoreRow;
 
-/* A change of stage */
-typedef struct LsTransition
-{
-	const char *from;
-	const char *to;
-	double		score;
-	TimestampTz at;
-} LsTransition;
-
 extern int	ls_row_natts(const LsModel *model);
 extern void ls_row_read(LsModel *model, const Datum *values,
 						 const bool *nulls, LsScoreRow *row);
@@ -51,7 +43,7 @@ extern bool ls_row_insert(LsModel *model, Datum *values, bool *nulls);
 extern void ls_row_update(LsModel *model, Datum *values, bool *nulls);
 extern void ls_row_delete(LsModel *model, Datum contact);
 extern void ls_row_history(LsModel *model, Datum contact,
-						   const LsTransition *transition, const char *cause);
+						   const LsOccasion *occasion, const char *reason);
 extern void ls_row_free_plans(LsModel *model);
 
 #endif							/* LEADSCORE_SCORE_TABLE_H */

@@ -21,6 +21,8 @@
 #define HAS_FUTURE		0x08
 #define HAS_PRIOR		0x10
 #define STAGE_RECORDED	0x20
+#define HAS_DUE			0x40
+#define HAS_HOLD		0x80
 
 /* flags of a slot: how its sum is written, and what follows */
 #define SUM_MASK		0x03
@@ -49,6 +51,7 @@ ls_state_init(LsState *state)
 	state->created_at = DT_NOBEGIN;
 	state->first = DT_NOEND;
 	state->last = DT_NOBEGIN;
+	state->due = DT_NOEND;
 }
 
 static void
@@ -652,6 +655,10 @@ ls_state_encode(const LsState *state)
 		flags |= HAS_PRIOR;
 	if (state->stage_recorded)
 		flags |= STAGE_RECORDED;
+	if (state->due != DT_NOEND)
+		flags |= HAS_DUE;
+	if (state->hold != LS_HOLD_NONE)
+		flags |= HAS_HOLD;
 	appendStringInfoCharMacro(&to, LS_STATE_FORMAT);
 	appendStringInfoCharMacro(&to, (char) flags);
 	if (flags & HAS_CREATED)
@@ -673,6 +680,10 @@ ls_state_encode(const LsState *state)
 		put_unsigned(&to, strlen(state->prior_stage));
 		appendStringInfoString(&to, state->prior_stage);
 	}
+	if (flags & HAS_DUE)
+		put_signed(&to, (state->due - base(state)) * 2 + state->due_drift);
+	if (flags & HAS_HOLD)
+		appendStringInfoCharMacro(&to, (char) state->hold);
 	put_unsigned(&to, state->nslots);
 	for (int i = 0; i < state->nslots; i++)
 	{
@@ -822,11 +833,12 @@ ls_state_decode(const bytea *bytes, LsState *state)
 	Cursor		from = {(const unsigned char *) VARDATA_ANY(bytes),
 	(const unsigned char *) VARDATA_ANY(bytes) + VARSIZE_ANY_EXHDR(bytes)};
 	unsigned char head[2];
+	unsigned char hold = LS_HOLD_NONE;
 	int64		previous = 0;
 
 	ls_state_init(state);
 	get_bytes(&from, head, 2);
-	if (head[0] != LS_STATE_FORMAT)
+	if (head[0] < LS_STATE_FIRST_FORMAT || head[0] > LS_STATE_FORMAT)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("state of a contact has format %d, which this version does not know",
@@ -856,6 +868,16 @@ ls_state_decode(const bytea *bytes, LsState *state)
 		state->prior_stage = palloc0(length + 1);
 		get_bytes(&from, state->prior_stage, length);
 	}
+	if (head[1] & HAS_DUE)
+	{
+		int64		due = get_signed(&from);
+
+		state->due_drift = (due & 1) != 0;
+		state->due = base(state) + ls_floor_div(due, 2);
+	}
+	if (head[1] & HAS_HOLD)
+		get_bytes(&from, &hold, 1);
+	state->hold = hold <= LS_HOLD_AT_MOST ? hold : LS_HOLD_NONE;
 	state->nslots = get_length(&from, 3);
 	state->maxslots = state->nslots + 8;
 	state->slots = palloc(sizeof(LsSlot) * state->maxslots);

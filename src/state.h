@@ -19,8 +19,20 @@
 #include "decay.h"
 #include "rules.h"
 
-/* first byte of the stored form */
-#define LS_STATE_FORMAT 1
+/*
+ * First byte of the stored form.  Format 1, of version 0.1, knew neither due
+ * instants nor stages set by hand; it is read as a state that has none.
+ */
+#define LS_STATE_FORMAT 2
+#define LS_STATE_FIRST_FORMAT 1
+
+/* A stage that was set by hand is kept: from falling, or from rising */
+typedef enum LsHold
+{
+	LS_HOLD_NONE,
+	LS_HOLD_UNTIL_REACHED,		/* the score has not reached it: kept until then */
+	LS_HOLD_AT_MOST				/* the score had reached it: no higher one */
+} LsHold;
 
 typedef struct LsBucket
 {
@@ -84,6 +96,10 @@ typedef struct LsState
 	TimestampTz last;			/* DT_NOBEGIN: none */
 	TimestampTz *future;		/* of events dated later, ascending */
 	char	   *prior_stage;	/* sticky stage to be restored, or NULL */
+	LsHold		hold;			/* of the stage that the contact is in */
+	TimestampTz due;			/* the contact's row of due_<model>, DT_NOEND:
+								 * it has none */
+	bool		due_drift;		/* ... is about numbers only */
 	LsSlot	   *slots;			/* ascending by version */
 } LsState;
 

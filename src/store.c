@@ -21,6 +21,8 @@
 
 #include <math.h>
 
+#include "access/genam.h"
+#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -34,8 +36,18 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "course.h"
+#include "due.h"
+#include "due_table.h"
 #include "leadscore.h"
 #include "reader.h"
+
+/*
+ * After how many jumps a search for the next due instant stops, early: in a
+ * statement that has a writer waiting, and in the worker.
+ */
+#define FEW_JUMPS	8
+#define MANY_JUMPS	64
 
 struct LsStore
 {
@@ -53,9 +65,9 @@ struct LsStore
 	TupleTableSlot *written;
 	LsScore    *score;
 	bool		exists;			/* the row of the change in hand */
-	int			ntransitions;	/* of stage, in that change */
-	LsTransition transitions[2];
 	TupleTableSlot *contact_row;	/* for conditions of stages */
+	LsDueTable *due;			/* opened when it is first needed */
+	int64		transitions;	/* of stage, of all changes */
 };
 
 /* ---------- the executor ---------- */
@@ -74,7 +86,7 @@ ls_store_open(LsModel *model, const char *cause, LsCounter count_all,
 	store->context = AllocSetContextCreate(CurrentMemoryContext,
 										   "leadscore change",
 										   ALLOCSET_DEFAULT_SIZES);
-	store->score = ls_score_make(model, false);
+	store->score = ls_course_score(model);
 	store->rel = table_open(model->score_table, RowExclusiveLock);
 	if (RelationGetDescr(store->rel)->natts != ls_row_natts(model))
 		ereport(ERROR,
@@ -112,6 +124,8 @@ ls_store_close(LsStore *store)
 	ExecDropSingleTupleTableSlot(store->written);
 	if (store->contact_row)
 		ExecDropSingleTupleTableSlot(store->contact_row);
+	if (store->due)
+		ls_due_table_close(store->due);
 	FreeExecutorState(store->estate);
 	table_close(store->rel, NoLock);
 	MemoryContextDelete(store->context);
@@ -143,6 +157,42 @@ lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 	ls_row_read(store->model, store->found->tts_values,
 				 store->found->tts_isnull, row);
 	return true;
+}
+
+/*
+ * lock_if_free does so without waiting, at READ COMMITTED, and says in
+ * store->exists whether there is a row.  False where somebody holds it.
+ */
+static bool
+lock_if_free(LsStore *store, Datum contact, LsScoreRow *row)
+{
+	LsKeyType  *key = &store->model->key;
+	Relation	index = index_open(store->key_index, NoLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	IndexScanDesc scan = ls_index_beginscan(store->rel, index, snapshot, 1);
+	ScanKeyData search;
+	TM_FailureData failure;
+	TM_Result	result = TM_Deleted;
+
+	ScanKeyEntryInitialize(&search, 0, 1, BTEqualStrategyNumber, key->type,
+						   key->collation, get_opcode(key->eq_operator), contact);
+	index_rescan(scan, &search, 1, NULL, 0);
+	if (index_getnext_slot(scan, ForwardScanDirection, store->found))
+		result = table_tuple_lock(store->rel, &store->found->tts_tid, snapshot,
+								  store->found, GetCurrentCommandId(false),
+								  LockTupleNoKeyExclusive, LockWaitSkip,
+								  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+	index_endscan(scan);
+	index_close(index, NoLock);
+	UnregisterSnapshot(snapshot);
+	store->exists = result == TM_Ok;
+	if (store->exists)
+	{
+		slot_getallattrs(store->found);
+		ls_row_read(store->model, store->found->tts_values,
+					store->found->tts_isnull, row);
+	}
+	return result != TM_WouldBlock;
 }
 
 static void
@@ -208,9 +258,23 @@ contact_slot(LsModel *model)
 }
 
 /*
- * stage_context gives the context in which conditions of stages are evaluated,
- * with the contact's row where one of them needs it.
+ * ls_stage_context gives the context in which conditions of stages are
+ * evaluated, with the contact's row where one of them needs it.
  */
+ExprContext *
+ls_stage_context(LsModel *model, EState *estate, Datum contact)
+{
+	ExprContext *econtext = CreateExprContext(estate);
+
+	if (model->stages_read_contact)
+	{
+		econtext->ecxt_scantuple = contact_slot(model);
+		read_contact(model, contact, econtext->ecxt_scantuple);
+	}
+	return econtext;
+}
+
+/* stage_context does so for a change, with the newest row. */
 static ExprContext *
 stage_context(LsStore *store, Datum contact)
 {
@@ -264,8 +328,7 @@ static void
 new_state(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
 {
 	LsModel    *model = store->model;
-	char	   *prior_stage = state->prior_stage;
-	bool		stage_recorded = state->stage_recorded;
+	LsState		before = *state;
 	bool		count_all = change->count_all;
 
 	if (change->whole)
@@ -292,33 +355,14 @@ new_state(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
 	else if (change->profile)
 		set_profile(model, state, change->profile);
 	/* events do not tell what stages the contact went through */
-	state->prior_stage = prior_stage;
-	state->stage_recorded = stage_recorded;
+	state->prior_stage = before.prior_stage;
+	state->stage_recorded = before.stage_recorded;
+	state->hold = before.hold;
+	state->due = before.due;
+	state->due_drift = before.due_drift;
 	ls_state_advance(model, state, t);
 	ls_state_fold(model, state);
 	ls_state_drop_unknown(model, state);
-}
-
-/* step moves the contact to its stage at an instant, and notes it. */
-static void
-step(LsStore *store, LsScoreRow *row, ExprContext *econtext, TimestampTz t)
-{
-	LsStanding	standing = {row->stage, row->stage_since, row->state.prior_stage};
-
-	ls_evaluate(store->model, &row->state, t, store->score);
-	if (ls_stage_step(store->model, store->score, econtext, &standing, t))
-	{
-		LsTransition *transition = &store->transitions[store->ntransitions++];
-
-		transition->from = row->stage;
-		transition->to = standing.stage;
-		transition->score = store->score->score;
-		transition->at = t;
-		row->stage = standing.stage;
-		row->stage_since = standing.since;
-		row->state.stage_recorded = true;
-	}
-	row->state.prior_stage = standing.prior_stage;
 }
 
 /*
@@ -348,6 +392,14 @@ differs(double stored, double exact, double allowed)
 	return fabs(stored - exact) > allowed;
 }
 
+static bool
+other_grade(LsModel *model, const LsScoreRow *row, const LsScore *now)
+{
+	char	   *grade = ls_score_grade(model, now);
+
+	return strcmp(row->grade ? row->grade : "", grade ? grade : "") != 0;
+}
+
 /*
  * outdated tells whether a row's numbers are not what they should be any more:
  * because the rules changed, or because time moved them further than the
@@ -361,7 +413,7 @@ outdated(LsModel *model, const LsScoreRow *row, const LsScore *at_stored,
 	bool		other_rules = row->rules_version != model->version;
 
 	if (row->disqualified != now->disqualified ||
-		strcmp(row->grade ? row->grade : "", now->grade ? now->grade : "") != 0 ||
+		other_grade(model, row, now) ||
 		differs(row->score, now->score, ls_drift(model, now->score)) ||
 		(other_rules && differs(row->score, at_stored->score, exact)))
 		return true;
@@ -375,19 +427,48 @@ outdated(LsModel *model, const LsScoreRow *row, const LsScore *at_stored,
 }
 
 /*
+ * next_due tells when time will change the row, from where store->score stands
+ * on; DT_NOEND where that is later than until, or never.
+ */
+static TimestampTz
+next_due(LsStore *store, const LsScoreRow *row, TimestampTz until,
+		 int max_jumps, bool *drift)
+{
+	LsStanding	standing = ls_row_standing(row);
+	LsDue		due = {0};
+
+	*drift = false;
+	if (!OidIsValid(store->model->due_table))
+		return DT_NOEND;
+	due.model = store->model;
+	due.state = &row->state;
+	due.score = store->score;
+	due.standing = &standing;
+	due.what = LS_DUE_STAGE | LS_DUE_GRADE | LS_DUE_DRIFT;
+	due.stored_score = row->score;
+	due.stored_categories = row->categories;
+	due.until = until;
+	due.max_jumps = max_jumps;
+	return ls_due_next(&due, drift);
+}
+
+/*
  * still_true tells whether a row can be left as it is: nobody who reads it
  * would be told anything else by a new one.
  */
 static bool
 still_true(LsStore *store, LsScoreRow *row, ExprContext *econtext, TimestampTz t)
 {
-	LsStanding	standing = {row->stage, row->stage_since, row->state.prior_stage};
+	LsStanding	standing = ls_row_standing(row);
 	LsScore    *at_stored = ls_score_make(store->model, false);
+	bool		drift;
 
 	ls_evaluate(store->model, &row->state, row->scored_at, at_stored);
 	ls_evaluate(store->model, &row->state, t, store->score);
-	return !outdated(store->model, row, at_stored, store->score) &&
-		!ls_stage_step(store->model, store->score, econtext, &standing, t);
+	return row->state.due > t &&
+		!outdated(store->model, row, at_stored, store->score) &&
+		!ls_stage_step(store->model, store->score, econtext, &standing, t) &&
+		next_due(store, row, row->state.due - 1, FEW_JUMPS, &drift) == DT_NOEND;
 }
 
 /*
@@ -421,11 +502,13 @@ start_row(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t
 
 /* take_score gives a row what was evaluated at t. */
 static void
-take_score(LsScoreRow *row, const LsScore *score, TimestampTz t)
+take_score(LsModel *model, LsScoreRow *row, const LsScore *score, TimestampTz t)
 {
+	Size		size = sizeof(double) * Max(1, model->ncategories);
+
 	row->score = score->score;
-	row->categories = score->categories;
-	row->grade = score->grade;
+	row->categories = memcpy(palloc(size), score->categories, size);
+	row->grade = ls_score_grade(model, score);
 	row->disqualified = score->disqualified;
 	row->scored_at = t;
 }
@@ -470,54 +553,186 @@ was_missed(LsStore *store, Datum contact)
 	return found;
 }
 
+/* ---------- due instants ---------- */
+
+/* move_due puts the contact's row of due_<model> where its state says. */
+static void
+move_due(LsStore *store, Datum contact, const LsDueRow *from, const LsState *to)
+{
+	LsDueRow	row = {to->due, to->due_drift, contact};
+
+	if (from->at == row.at && from->drift == row.drift)
+		return;
+	if (store->due == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(MemoryContextGetParent(store->context));
+
+		store->due = ls_due_table_open(store->model);
+		MemoryContextSwitchTo(old);
+	}
+	if (store->due)
+		ls_due_table_move(store->due, from, &row);
+}
+
+/*
+ * set_due finds when the row that is about to be written has to be looked at.
+ * One that comes before is left alone: the worker will move it then.
+ */
+static void
+set_due(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t)
+{
+	LsState    *state = &row->state;
+	bool		keeps = state->due > t && state->due != DT_NOEND;
+	TimestampTz next;
+	bool		drift;
+
+	next = next_due(store, row, keeps ? state->due - 1 : DT_NOEND,
+					change->due ? MANY_JUMPS : FEW_JUMPS, &drift);
+	if (keeps && next == DT_NOEND)
+		return;
+	state->due = next;
+	state->due_drift = next != DT_NOEND && drift;
+}
+
+/*
+ * not_due deals with a row of due_<model> of a contact that is not due: its
+ * state does not know the row, or another was faster.
+ */
+static bool
+not_due(LsStore *store, const LsChange *change, const LsScoreRow *row,
+		TimestampTz t)
+{
+	LsState		none;
+	bool		known = store->exists && row->state.due == change->due->at &&
+		row->state.due_drift == change->due->drift;
+
+	ls_state_init(&none);
+	if (!known)
+		move_due(store, change->contact, change->due, &none);
+	return !store->exists || row->state.due > t;
+}
+
+/* ---------- one change ---------- */
+
+/* refuse_by_hand refuses what cannot be set by hand. */
+static void
+refuse_by_hand(const LsStore *store, const LsChange *change)
+{
+	char	   *contact = ls_key_text(&store->model->key, change->contact);
+
+	if (!store->exists)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("model \"%s\" has no contact \"%s\"", store->model->name, contact),
+				 errhint("A contact has a score when the contact table or an attached table has a row of it.")));
+	if (store->score->disqualified)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("contact \"%s\" of model \"%s\" is disqualified",
+						contact, store->model->name),
+				 errdetail("A rule that disqualifies is in force."),
+				 errhint("leadscore.explain() shows which rules are.")));
+}
+
+/* go_on takes the contact through what its row shall say from now on. */
+static void
+go_on(LsStore *store, const LsChange *change, LsCourse *course,
+	  TimestampTz last, TimestampTz t)
+{
+	TimestampTz entry = entry_instant(store->model, change, course->row, last, t);
+
+	if (entry != DT_NOBEGIN)
+	{
+		ls_course_step(course, entry, store->cause);
+		ls_course_catch_up(course, entry, t);
+	}
+	ls_course_step(course, t, change->due || change->by_hand ? "time" : store->cause);
+	if (change->by_hand)
+	{
+		refuse_by_hand(store, change);
+		course->reason = change->reason;
+		ls_course_set_stage(course, t, change->stage);
+	}
+	take_score(store->model, course->row, store->score, t);
+	course->row->rules_version = store->model->version;
+	set_due(store, change, course->row, t);
+}
+
+/* remove_row deletes the row of a contact of which nothing is left. */
+static void
+remove_row(LsStore *store, const LsChange *change, const LsDueRow *due)
+{
+	LsState		none;
+
+	ls_state_init(&none);
+	ls_row_delete(store->model, change->contact);
+	move_due(store, change->contact, due, &none);
+}
+
 /* try_change makes one attempt.  False: another transaction made the row. */
 static bool
-try_change(LsStore *store, const LsChange *change, bool *changed)
+try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 {
 	LsScoreRow	row;
-	ExprContext *econtext;
+	LsCourse	course = {0};
+	LsDueRow	due;
 	bytea	   *before = NULL;
 	TimestampTz t,
-				entry,
 				last;
 
-	store->exists = lock_row(store, change->contact, &row);
+	if (change->skip_locked && !lock_if_free(store, change->contact, &row))
+	{
+		*outcome = LS_SKIPPED;
+		return true;
+	}
+	if (!change->skip_locked)
+		store->exists = lock_row(store, change->contact, &row);
 	t = ls_clock();
 	if (store->exists)
 		t = Max(t, row.scored_at);
 	else
 		start_row(store, change, &row, t);
+	*outcome = LS_UNCHANGED;
+	if (change->due && not_due(store, change, &row, t))
+		return true;
+	if (change->by_hand && !store->exists)
+		refuse_by_hand(store, change);
+	due = (LsDueRow) {row.state.due, row.state.due_drift, change->contact};
+	course.model = store->model;
+	course.row = &row;
+	course.score = store->score;
+	if (!change->state_only)
+	{
+		course.econtext = stage_context(store, change->contact);
+		ls_course_begin(&course, store->exists);
+		if (row.state.due <= t)
+			ls_course_catch_up(&course, row.scored_at, t);
+	}
 	last = row.state.last;
 	if (change->only_if_changed && store->exists)
 		before = ls_state_encode(&row.state);
 	new_state(store, change, &row.state, t);
-	*changed = true;
 	if (row.state.events == 0 && row.state.nfuture == 0 && !row.state.has_contact)
 	{
 		if (!store->exists)
 			return !was_missed(store, change->contact);
-		ls_row_delete(store->model, change->contact);
+		remove_row(store, change, &due);
+		*outcome = LS_CHANGED;
 		return true;
 	}
-	*changed = before == NULL || !same_bytes(before, ls_state_encode(&row.state));
+	if (before == NULL || !same_bytes(before, ls_state_encode(&row.state)))
+		*outcome = LS_CHANGED;
 	if (change->state_only && store->exists)
-		return !*changed || write_row(store, &row);
-	econtext = stage_context(store, change->contact);
-	if (!*changed && still_true(store, &row, econtext, t))
+		return *outcome == LS_UNCHANGED || write_row(store, &row);
+	if (*outcome == LS_UNCHANGED && course.happened == NIL &&
+		still_true(store, &row, course.econtext, t))
 		return true;
-	*changed = true;
-	store->ntransitions = 0;
-	entry = entry_instant(store->model, change, &row, last, t);
-	if (entry != DT_NOBEGIN)
-		step(store, &row, econtext, entry);
-	step(store, &row, econtext, t);
-	take_score(&row, store->score, t);
-	row.rules_version = store->model->version;
+	*outcome = LS_CHANGED;
+	go_on(store, change, &course, last, t);
 	if (!write_row(store, &row))
 		return false;
-	for (int i = 0; i < store->ntransitions; i++)
-		ls_row_history(store->model, change->contact, &store->transitions[i],
-					   store->cause);
+	move_due(store, change->contact, &due, &row.state);
+	store->transitions += ls_course_record(&course);
 	return true;
 }
 
@@ -525,18 +740,25 @@ try_change(LsStore *store, const LsChange *change, bool *changed)
  * ls_store_change changes one contact's row, making it where there is none and
  * deleting it where nothing is left.  Tells whether anything was written.
  */
-bool
+LsOutcome
 ls_store_change(LsStore *store, const LsChange *change)
 {
 	MemoryContext old = MemoryContextSwitchTo(store->context);
-	bool		changed = false;
+	LsOutcome	outcome;
 
 	CHECK_FOR_INTERRUPTS();
-	while (!try_change(store, change, &changed))
+	while (!try_change(store, change, &outcome))
 		MemoryContextReset(store->context);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(store->context);
-	return changed;
+	return outcome;
+}
+
+/* ls_store_transitions counts the changes of stage that were written. */
+int64
+ls_store_transitions(const LsStore *store)
+{
+	return store->transitions;
 }
 
 /*
@@ -545,26 +767,22 @@ ls_store_change(LsStore *store, const LsChange *change)
 void
 ls_store_live(LsModel *model, Datum *values, bool *nulls, TimestampTz t)
 {
-	LsScore    *score = ls_score_make(model, false);
 	EState	   *estate = CreateExecutorState();
-	ExprContext *econtext = CreateExprContext(estate);
-	LsStanding	standing;
 	LsScoreRow	row;
+	LsCourse	course = {0};
 
 	ls_row_read(model, values, nulls, &row);
-	if (model->stages_read_contact)
-	{
-		econtext->ecxt_scantuple = contact_slot(model);
-		read_contact(model, row.contact, econtext->ecxt_scantuple);
-	}
+	course.model = model;
+	course.row = &row;
+	course.score = ls_course_score(model);
+	course.econtext = ls_stage_context(model, estate, row.contact);
 	t = Max(t, row.scored_at);
+	ls_course_begin(&course, true);
+	if (row.state.due <= t)
+		ls_course_catch_up(&course, row.scored_at, t);
 	ls_state_advance(model, &row.state, t);
-	ls_evaluate(model, &row.state, t, score);
-	standing = (LsStanding) {row.stage, row.stage_since, row.state.prior_stage};
-	(void) ls_stage_step(model, score, econtext, &standing, t);
-	take_score(&row, score, t);
-	row.stage = standing.stage;
-	row.stage_since = standing.since;
+	ls_course_step(&course, t, "time");
+	take_score(model, &row, course.score, t);
 	ls_row_values(model, &row, values, nulls);
 	FreeExecutorState(estate);
 }

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "due_table.h"
 #include "evaluate.h"
 #include "rules.h"
 #include "score_table.h"
@@ -32,7 +33,19 @@ typedef struct LsChange
 	bool		only_if_changed;	/* leave a row that is still true alone */
 	bool		state_only;		/* leave what is shown alone: the transaction
 								 * may be trying rules out */
+	const LsDueRow *due;		/* time has come, says this row of due_<model> */
+	bool		skip_locked;	/* do nothing where somebody holds the row */
+	bool		by_hand;		/* put into this stage, or where it is NULL */
+	const char *stage;			/* leave it to the score again, ... */
+	const char *reason;			/* ... for this reason, or NULL */
 } LsChange;
+
+typedef enum LsOutcome
+{
+	LS_UNCHANGED,
+	LS_CHANGED,
+	LS_SKIPPED					/* somebody held the row */
+} LsOutcome;
 
 /* fills in a state from the tables */
 typedef void (*LsCounter) (LsModel *model, Datum contact, LsState *state);
@@ -41,10 +54,13 @@ typedef struct LsStore LsStore;
 
 extern LsStore *ls_store_open(LsModel *model, const char *cause,
 							  LsCounter count_all, LsCounter count_profile);
-extern bool ls_store_change(LsStore *store, const LsChange *change);
+extern LsOutcome ls_store_change(LsStore *store, const LsChange *change);
+extern int64 ls_store_transitions(const LsStore *store);
 extern void ls_store_close(LsStore *store);
 extern bool ls_store_needs_change(LsStore *store, LsScoreRow *row);
 
+extern ExprContext *ls_stage_context(LsModel *model, EState *estate,
+									 Datum contact);
 extern void ls_store_live(LsModel *model, Datum *values, bool *nulls,
 						  TimestampTz t);
 

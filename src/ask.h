@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ *
+ * ask.h
+ *		What functions that users call are asked about: model and contact.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_ASK_H
+#define LEADSCORE_ASK_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "rules.h"
+
+extern LsModel *ls_asked_model(FunctionCallInfo fcinfo, const char *name,
+							   const char *also);
+extern Datum ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model);
+
+#endif							/* LEADSCORE_ASK_H */

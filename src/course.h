@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * course.h
+ *		What happens to a contact in the course of a change, step by step.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_COURSE_H
+#define LEADSCORE_COURSE_H
+
+#include "postgres.h"
+
+#include "evaluate.h"
+#include "score_table.h"
+#include "stage.h"
+
+typedef struct LsCourse
+{
+	LsModel    *model;
+	LsScoreRow *row;			/* stage and state are moved on */
+	LsScore    *score;			/* with its curve */
+	ExprContext *econtext;		/* for conditions of stages */
+	TimestampTz at;				/* when score was true; DT_NOBEGIN: never yet */
+	double		last_score;
+	bool	   *in_force;		/* by rule, where actions watch them */
+	List	   *happened;		/* of LsOccasion */
+	const char *reason;			/* of what is done by hand */
+} LsCourse;
+
+extern LsScore *ls_course_score(LsModel *model);
+extern void ls_course_begin(LsCourse *course, bool exists);
+extern void ls_course_step(LsCourse *course, TimestampTz at, const char *cause);
+extern void ls_course_catch_up(LsCourse *course, TimestampTz from, TimestampTz to);
+extern void ls_course_set_stage(LsCourse *course, TimestampTz at,
+								const char *stage);
+extern int	ls_course_record(LsCourse *course);
+extern LsStanding ls_row_standing(const LsScoreRow *row);
+
+#endif							/* LEADSCORE_COURSE_H */

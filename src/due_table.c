@@ -1,0 +1,275 @@
+/*-------------------------------------------------------------------------
+ *
+ * due_table.c
+ *		The rows of due_<model>: who is to be looked at when.
+ *
+ * A contact that time will change has one row, whose instant its state knows,
+ * too: so the row is found by the primary key (due_at, drift, contact_id), in
+ * the order of which it is worked off, and no second index is needed.  It is
+ * changed only by who holds the lock of the contact's row in score_<model>, and
+ * only together with that row: whoever may update the one may update the
+ * other, at any isolation level.
+ *
+ * A row that its state does not know (a dump restored in part) does no harm:
+ * the worker finds that the contact is not due, and deletes it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "due_table.h"
+
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+
+/* columns of due_<model> */
+enum
+{
+	DUE_AT = 1,
+	DUE_DRIFT,
+	DUE_CONTACT,
+	DUE_NCOLUMNS = DUE_CONTACT
+};
+
+struct LsDueTable
+{
+	Relation	rel;
+	Oid			key_index;
+	EState	   *estate;
+	ResultRelInfo *target;
+	TupleTableSlot *search;
+	TupleTableSlot *found;
+	TupleTableSlot *written;
+};
+
+/* ---------- changes ---------- */
+
+/* ls_due_table_open gets ready to change rows; NULL where there is no table. */
+LsDueTable *
+ls_due_table_open(LsModel *model)
+{
+	LsDueTable *table;
+	TupleDesc	desc;
+
+	if (!OidIsValid(model->due_table))
+		return NULL;
+	table = palloc0(sizeof(LsDueTable));
+	table->rel = table_open(model->due_table, RowExclusiveLock);
+	table->key_index = ls_primary_key_index(table->rel);
+	if (!OidIsValid(table->key_index))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has no primary key",
+						RelationGetRelationName(table->rel)),
+				 errhint("Add PRIMARY KEY (due_at, drift, contact_id), as a restored dump does at its end.")));
+	table->estate = CreateExecutorState();
+	table->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
+	table->target = makeNode(ResultRelInfo);
+	InitResultRelInfo(table->target, table->rel, 0, NULL, 0);
+	ExecOpenIndices(table->target, false);
+	desc = RelationGetDescr(table->rel);
+	table->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	table->written = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	table->found = table_slot_create(table->rel, NULL);
+	return table;
+}
+
+void
+ls_due_table_close(LsDueTable *table)
+{
+	ExecCloseIndices(table->target);
+	ExecDropSingleTupleTableSlot(table->search);
+	ExecDropSingleTupleTableSlot(table->found);
+	ExecDropSingleTupleTableSlot(table->written);
+	FreeExecutorState(table->estate);
+	table_close(table->rel, NoLock);
+	pfree(table);
+}
+
+static void
+fill(TupleTableSlot *slot, const LsDueRow *row)
+{
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, false, sizeof(bool) * DUE_NCOLUMNS);
+	slot->tts_values[DUE_AT - 1] = TimestampTzGetDatum(row->at);
+	slot->tts_values[DUE_DRIFT - 1] = BoolGetDatum(row->drift);
+	slot->tts_values[DUE_CONTACT - 1] = row->contact;
+	ExecStoreVirtualTuple(slot);
+}
+
+/* ls_due_table_move puts one row in the place of another, or of none. */
+void
+ls_due_table_move(LsDueTable *table, const LsDueRow *from, const LsDueRow *to)
+{
+	EState	   *estate = table->estate;
+	EPQState	epq;
+	bool		exists = false;
+
+	if (from->at == to->at && (from->at == DT_NOEND || from->drift == to->drift))
+		return;
+	estate->es_output_cid = GetCurrentCommandId(true);
+	if (from->at != DT_NOEND)
+	{
+		fill(table->search, from);
+		exists = ls_find_by_index(table->rel, table->key_index,
+								  LockTupleNoKeyExclusive, table->search,
+								  table->found);
+	}
+	fill(table->written, to);
+	ls_eval_plan_qual_init(&epq, estate);
+	if (exists && to->at != DT_NOEND)
+		ExecSimpleRelationUpdate(table->target, estate, &epq, table->found,
+								 table->written);
+	else if (exists)
+		ExecSimpleRelationDelete(table->target, estate, &epq, table->found);
+	else if (to->at != DT_NOEND)
+		ExecSimpleRelationInsert(table->target, estate, table->written);
+	EvalPlanQualEnd(&epq);
+	ResetPerTupleExprContext(estate);
+}
+
+/* ---------- reading ---------- */
+
+/* A stretch of the primary key, in its order */
+typedef struct Stretch
+{
+	ScanKeyData keys[DUE_NCOLUMNS];
+	int			nkeys;
+} Stretch;
+
+/* add_key narrows a stretch by a column of the index. */
+static void
+add_key(Stretch *stretch, Relation index, int column, StrategyNumber strategy,
+		Datum value)
+{
+	Oid			family = index->rd_opfamily[column - 1];
+	Oid			type = index->rd_opcintype[column - 1];
+	Oid			operator = get_opfamily_member(family, type, type, strategy);
+
+	if (!OidIsValid(operator))
+		elog(ERROR, "index \"%s\" has no operator for column %d",
+			 RelationGetRelationName(index), column);
+	ScanKeyEntryInitialize(&stretch->keys[stretch->nkeys++], 0, column, strategy,
+						   type, index->rd_indcollation[column - 1],
+						   get_opcode(operator), value);
+}
+
+/*
+ * make_stretches gives what comes after a row, up to an instant: the rest of
+ * its instant and kind, the rest of its instant, what is later.
+ */
+static int
+make_stretches(Relation index, const LsDueRow *after, TimestampTz until,
+			   Stretch *stretches)
+{
+	Datum		last = TimestampTzGetDatum(until);
+	Datum		at;
+
+	memset(stretches, 0, sizeof(Stretch) * 3);
+	if (after == NULL)
+	{
+		add_key(&stretches[0], index, DUE_AT, BTLessEqualStrategyNumber, last);
+		return 1;
+	}
+	at = TimestampTzGetDatum(after->at);
+	add_key(&stretches[0], index, DUE_AT, BTEqualStrategyNumber, at);
+	add_key(&stretches[0], index, DUE_DRIFT, BTEqualStrategyNumber,
+			BoolGetDatum(after->drift));
+	add_key(&stretches[0], index, DUE_CONTACT, BTGreaterStrategyNumber, after->contact);
+	add_key(&stretches[1], index, DUE_AT, BTEqualStrategyNumber, at);
+	add_key(&stretches[1], index, DUE_DRIFT, BTGreaterStrategyNumber,
+			BoolGetDatum(after->drift));
+	add_key(&stretches[2], index, DUE_AT, BTGreaterStrategyNumber, at);
+	add_key(&stretches[2], index, DUE_AT, BTLessEqualStrategyNumber, last);
+	return 3;
+}
+
+/* read_stretch reads rows of a stretch, or counts them where rows is NULL. */
+static int64
+read_stretch(Relation rel, Relation index, Stretch *stretch, int64 limit,
+			 LsDueRow *rows)
+{
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), DUE_CONTACT - 1);
+	int64		n = 0;
+
+	if (limit <= 0)
+		return 0;
+	scan = systable_beginscan_ordered(rel, index, GetActiveSnapshot(),
+									  stretch->nkeys, stretch->keys);
+	while (n < limit &&
+		   (tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
+	{
+		if (rows)
+		{
+			bool		isnull;
+
+			rows[n].at = DatumGetTimestampTz(heap_getattr(tuple, DUE_AT, RelationGetDescr(rel), &isnull));
+			rows[n].drift = DatumGetBool(heap_getattr(tuple, DUE_DRIFT, RelationGetDescr(rel), &isnull));
+			rows[n].contact = datumCopy(heap_getattr(tuple, DUE_CONTACT, RelationGetDescr(rel), &isnull),
+										att->attbyval, att->attlen);
+		}
+		n++;
+	}
+	systable_endscan_ordered(scan);
+	return n;
+}
+
+static int64
+read_table(const char *model, const LsDueRow *after, TimestampTz until,
+		   int64 limit, LsDueRow *rows)
+{
+	Oid			relid = ls_table_oid(psprintf("due_%s", model), true);
+	Relation	rel,
+				index;
+	Stretch		stretches[3];
+	int			nstretches;
+	int64		n = 0;
+	Oid			key_index;
+
+	if (!OidIsValid(relid))
+		return 0;
+	rel = table_open(relid, AccessShareLock);
+	key_index = ls_primary_key_index(rel);
+	if (OidIsValid(key_index))
+	{
+		index = index_open(key_index, AccessShareLock);
+		nstretches = make_stretches(index, after, until, stretches);
+		for (int i = 0; i < nstretches; i++)
+			n += read_stretch(rel, index, &stretches[i], limit - n,
+							  rows ? rows + n : NULL);
+		index_close(index, AccessShareLock);
+	}
+	table_close(rel, AccessShareLock);
+	return n;
+}
+
+/*
+ * ls_due_table_read gives rows in the order in which they are worked off, after
+ * one that was read, or from the first; how many they are.
+ */
+int
+ls_due_table_read(const char *model, const LsDueRow *after, TimestampTz until,
+				  int limit, LsDueRow *rows)
+{
+	return (int) read_table(model, after, until, limit, rows);
+}
+
+/* ls_due_table_count counts the rows up to an instant, but not beyond a limit. */
+int64
+ls_due_table_count(const char *model, TimestampTz until, int64 limit)
+{
+	return read_table(model, NULL, until, limit, NULL);
+}

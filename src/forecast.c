@@ -1,0 +1,286 @@
+/*-------------------------------------------------------------------------
+ *
+ * forecast.c
+ *		What will happen if nothing happens: stages and grades to come.
+ *
+ * The way of a contact through the time to come is gone in memory, as the
+ * worker will go it.  Who will be on the way by an instant is known from
+ * due_<model>: a contact is looked at before anything changes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "ask.h"
+#include "course.h"
+#include "due.h"
+#include "due_table.h"
+#include "leadscore.h"
+#include "store.h"
+
+PG_FUNCTION_INFO_V1(ls_forecast);
+PG_FUNCTION_INFO_V1(ls_upcoming);
+
+#define FORECAST_COLUMNS	5
+#define UPCOMING_COLUMNS	6
+#define CHUNK				1000
+
+/* how far forecast() looks where it is not told */
+#define FAR					(10 * 365 * LS_DAY)
+
+/* The way of one contact from now on */
+typedef struct Way
+{
+	LsCourse	course;
+	LsScoreRow	row;
+	EState	   *estate;
+	LsPath		path;
+	double		score_now;
+} Way;
+
+/* set_out puts a contact where it is now, whatever has been written down. */
+static void
+set_out(Way *way, LsModel *model, TimestampTz now)
+{
+	LsCourse   *course = &way->course;
+
+	memset(course, 0, sizeof(LsCourse));
+	way->estate = CreateExecutorState();
+	course->model = model;
+	course->row = &way->row;
+	course->score = ls_course_score(model);
+	course->econtext = ls_stage_context(model, way->estate, way->row.contact);
+	now = Max(now, way->row.scored_at);
+	ls_course_begin(course, true);
+	if (way->row.state.due <= now)
+		ls_course_catch_up(course, way->row.scored_at, now);
+	ls_state_advance(model, &way->row.state, now);
+	ls_course_step(course, now, "time");
+	way->score_now = course->score->score;
+	way->path = (LsPath) {model, &way->row.state, course->score,
+	LS_DUE_STAGE | LS_DUE_GRADE, now};
+}
+
+/*
+ * go gets to the next instant at which something may change, and gives the
+ * stage before.  False where there is none.
+ */
+static bool
+go(Way *way, TimestampTz until, const char **from_stage)
+{
+	LsStanding	standing = ls_row_standing(&way->row);
+
+	CHECK_FOR_INTERRUPTS();
+	*from_stage = way->row.stage;
+	if (!ls_path_next(&way->path, &standing, until))
+		return false;
+	(void) ls_stage_step(way->course.model, way->course.score,
+						 way->course.econtext, &standing, way->path.at);
+	way->row.stage = standing.stage;
+	way->row.stage_since = standing.since;
+	way->row.state.prior_stage = standing.prior_stage;
+	way->row.state.hold = standing.hold;
+	return true;
+}
+
+/* asked_until checks an instant up to which is asked. */
+static TimestampTz
+asked_until(TimestampTz until)
+{
+	if (TIMESTAMP_NOT_FINITE(until))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a forecast needs a finite end"),
+				 errhint("Give an instant such as now() + interval '30 days'.")));
+	return until;
+}
+
+/* foretell gives a row of forecast(). */
+static void
+foretell(ReturnSetInfo *result, const Way *way, const char *what,
+		 const char *from, const char *to)
+{
+	Datum		values[FORECAST_COLUMNS];
+	bool		nulls[FORECAST_COLUMNS] = {0};
+
+	if (strcmp(from ? from : "", to ? to : "") == 0)
+		return;
+	values[0] = TimestampTzGetDatum(way->path.at);
+	values[1] = CStringGetTextDatum(what);
+	nulls[2] = from == NULL;
+	values[2] = from ? CStringGetTextDatum(from) : 0;
+	nulls[3] = to == NULL;
+	values[3] = to ? CStringGetTextDatum(to) : 0;
+	values[4] = Float8GetDatum(way->course.score->score);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* ls_forecast is leadscore.forecast(): one row a change of stage or grade. */
+Datum
+ls_forecast(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	TimestampTz now = ls_statement_clock();
+	LsModel    *model;
+	TimestampTz until;
+	const char *stage;
+	char	   *grade;
+	Way			way;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	until = PG_ARGISNULL(2) ? now + FAR : asked_until(PG_GETARG_TIMESTAMPTZ(2));
+	if (!ls_row_find(model, ls_asked_contact(fcinfo, model), &way.row))
+		PG_RETURN_NULL();
+	set_out(&way, model, now);
+	grade = ls_score_grade(model, way.course.score);
+	while (go(&way, until, &stage))
+	{
+		char	   *next = ls_score_grade(model, way.course.score);
+
+		foretell(result, &way, "stage", stage, way.row.stage);
+		foretell(result, &way, "grade", grade, next);
+		grade = next;
+	}
+	FreeExecutorState(way.estate);
+	PG_RETURN_NULL();
+}
+
+/* ---------- everybody ---------- */
+
+/* A row of upcoming() */
+typedef struct Coming
+{
+	char	   *contact;
+	TimestampTz at;
+	const char *from_stage;
+	const char *to_stage;
+	double		score_now;
+	double		score_then;
+} Coming;
+
+static int
+by_instant(const ListCell *a, const ListCell *b)
+{
+	const Coming *x = lfirst(a);
+	const Coming *y = lfirst(b);
+
+	if (x->at != y->at)
+		return x->at < y->at ? -1 : 1;
+	return strcmp(x->contact, y->contact);
+}
+
+/* ask_contact adds what will come of one contact to a list. */
+static List *
+ask_contact(List *coming, LsModel *model, Datum contact, TimestampTz until,
+			MemoryContext context)
+{
+	Way			way;
+	const char *stage;
+
+	if (!ls_row_find(model, contact, &way.row))
+		return coming;
+	set_out(&way, model, ls_statement_clock());
+	while (go(&way, until, &stage))
+	{
+		MemoryContext old;
+		Coming	   *one;
+
+		if (strcmp(stage, way.row.stage) == 0)
+			continue;
+		old = MemoryContextSwitchTo(context);
+		one = palloc(sizeof(Coming));
+		one->contact = ls_key_text(&model->key, contact);
+		one->at = way.path.at;
+		one->from_stage = pstrdup(stage);
+		one->to_stage = pstrdup(way.row.stage);
+		one->score_now = way.score_now;
+		one->score_then = way.course.score->score;
+		coming = lappend(coming, one);
+		MemoryContextSwitchTo(old);
+	}
+	FreeExecutorState(way.estate);
+	return coming;
+}
+
+/* ask_all does so for all that are due by an instant. */
+static List *
+ask_all(LsModel *model, TimestampTz until)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext contexts[2];
+	LsDueRow   *last = NULL;
+	List	   *coming = NIL;
+	int			n = CHUNK;
+
+	for (int i = 0; i < 2; i++)
+		contexts[i] = AllocSetContextCreate(caller, "leadscore forecast",
+											ALLOCSET_DEFAULT_SIZES);
+	for (int chunk = 0; n == CHUNK; chunk++)
+	{
+		/* the last row of a chunk is needed until the next has been read */
+		MemoryContext context = contexts[chunk % 2];
+		MemoryContext one;
+		LsDueRow   *rows;
+
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+		one = AllocSetContextCreate(context, "leadscore forecast of one",
+									ALLOCSET_DEFAULT_SIZES);
+		rows = palloc(sizeof(LsDueRow) * CHUNK);
+		n = ls_due_table_read(model->name, last, until, CHUNK, rows);
+		for (int i = 0; i < n; i++)
+		{
+			MemoryContextSwitchTo(one);
+			coming = ask_contact(coming, model, rows[i].contact, until, caller);
+			MemoryContextReset(one);
+		}
+		last = n > 0 ? &rows[n - 1] : NULL;
+	}
+	MemoryContextSwitchTo(caller);
+	for (int i = 0; i < 2; i++)
+		MemoryContextDelete(contexts[i]);
+	list_sort(coming, by_instant);
+	return coming;
+}
+
+/* ls_upcoming is leadscore.upcoming(): who will change stage, and when. */
+Datum
+ls_upcoming(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	LsModel    *model;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	if (PG_ARGISNULL(1))
+		(void) asked_until(DT_NOEND);
+	foreach(lc, ask_all(model, asked_until(PG_GETARG_TIMESTAMPTZ(1))))
+	{
+		Coming	   *one = lfirst(lc);
+		Datum		values[UPCOMING_COLUMNS];
+		bool		nulls[UPCOMING_COLUMNS] = {0};
+
+		values[0] = CStringGetTextDatum(one->contact);
+		values[1] = TimestampTzGetDatum(one->at);
+		values[2] = CStringGetTextDatum(one->from_stage);
+		values[3] = CStringGetTextDatum(one->to_stage);
+		values[4] = Float8GetDatum(one->score_now);
+		values[5] = Float8GetDatum(one->score_then);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	PG_RETURN_NULL();
+}

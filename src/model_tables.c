@@ -1,0 +1,404 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_tables.c
+ *		The tables and views of a model: how they are made, changed, dropped.
+ *
+ * They are made by plain SQL as the extension's owner and are no members of
+ * the extension, so that dumps hold them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "model_tables.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "feed.h"
+#include "leadscore.h"
+
+/* All that is called after a model, in the order in which it is dropped. */
+static const struct
+{
+	const char *kind;
+	const char *prefix;
+	bool		shown;			/* to the model's owner */
+}			parts[] = {
+	{"VIEW", "live_", true},
+	{"VIEW", "history_", true},
+	{"TABLE", "due_", true},
+	{"TABLE", "pending_", false},
+	{"TABLE", "daily_", true},
+	{"TABLE", "funnel_daily_", true},
+	{"TABLE", "score_", true},
+};
+
+/* The columns of score_<model>; those of the categories come after the score. */
+static const struct
+{
+	const char *name;
+	const char *definition;
+	bool		internal;		/* not in live_<model> */
+	const char *comment;
+}			columns[] = {
+	{"score", "pg_catalog.float8 NOT NULL", false,
+	"sum of the categories, each times its weight, within the model''s limits, at scored_at"},
+	{"grade", "pg_catalog.text", false,
+	"per category the highest band reached, in the order of the categories"},
+	{"stage", "pg_catalog.text NOT NULL", false,
+	"stage that the contact is in"},
+	{"stage_since", "pg_catalog.timestamptz NOT NULL", false,
+	"when the contact entered the stage"},
+	{"disqualified", "pg_catalog.bool NOT NULL", false,
+	"whether a rule that disqualifies is in force"},
+	{"has_contact", "pg_catalog.bool NOT NULL", false,
+	"whether the contact table has the contact; false: there are only events of it"},
+	{"last_event_at", "pg_catalog.timestamptz", false,
+	"time of the latest event of the contact, whether or not it counts"},
+	{"scored_at", "pg_catalog.timestamptz NOT NULL", false,
+	"instant at which the score was exactly this"},
+	{"rules_version", "pg_catalog.int8 NOT NULL", true,
+	"internal: version of the rules that the row was scored with"},
+	{"state", "pg_catalog.bytea NOT NULL", true,
+	"internal: what the events add up to, from which the score at any instant follows"},
+};
+
+/* ls_tables_have_column tells whether the score table has a column of its own. */
+bool
+ls_tables_have_column(const char *name)
+{
+	for (int i = 0; i < (int) lengthof(columns); i++)
+		if (strcmp(name, columns[i].name) == 0)
+			return true;
+	return strcmp(name, "contact_id") == 0;
+}
+
+static Oid
+find_part(const char *prefix, const char *model)
+{
+	return ls_table_oid(psprintf("%s%s", prefix, model), true);
+}
+
+/* ls_tables_check_free makes sure that the names made of a model's are free. */
+void
+ls_tables_check_free(const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+		if (OidIsValid(find_part(parts[i].prefix, model)))
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_TABLE),
+					 errmsg("relation \"%s.%s%s\" already exists", LEADSCORE_SCHEMA,
+							parts[i].prefix, model),
+					 errdetail("Model \"%s\" would need the name.", model),
+					 errhint("Drop it, or choose another name for the model.")));
+}
+
+/* ---------- parts of statements ---------- */
+
+/*
+ * ls_tables_type writes a type as SQL takes it anywhere.  Unlike format_type()
+ * it has no length where none is given: character would be character(1).
+ */
+char *
+ls_tables_type(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Form_pg_type form;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	name = quote_qualified_identifier(get_namespace_name(form->typnamespace),
+									  NameStr(form->typname));
+	ReleaseSysCache(tuple);
+	return name;
+}
+
+/* ls_tables_collation writes a collation that is not the type's own, or none. */
+char *
+ls_tables_collation(Oid type, Oid collation)
+{
+	HeapTuple	tuple;
+	Form_pg_collation form;
+	char	   *clause;
+
+	if (!OidIsValid(collation) || collation == get_typcollation(type))
+		return "";
+	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	form = (Form_pg_collation) GETSTRUCT(tuple);
+	clause = psprintf(" COLLATE %s",
+					  quote_qualified_identifier(get_namespace_name(form->collnamespace),
+												 NameStr(form->collname)));
+	ReleaseSysCache(tuple);
+	return clause;
+}
+
+/* ls_tables_grant_one lets the model's owner read, and let others read. */
+void
+ls_tables_grant_one(const char *prefix, const LsModelRow *row)
+{
+	const char *role = quote_identifier(GetUserNameFromId(row->owner, false));
+
+	ls_execute(psprintf("REVOKE ALL ON leadscore.%s%s FROM PUBLIC", prefix, row->model), NULL);
+	if (row->owner != GetUserId())
+		ls_execute(psprintf("GRANT SELECT ON leadscore.%s%s TO %s WITH GRANT OPTION",
+							prefix, row->model, role), NULL);
+}
+
+/* ---------- one by one ---------- */
+
+/* comment_on_columns gives a table or view of a model its comments. */
+static void
+comment_on_columns(const LsModelTables *new, const char *prefix, bool internals)
+{
+	char	   *name = psprintf("leadscore.%s%s", prefix, new->row.model);
+
+	ls_execute(psprintf("COMMENT ON COLUMN %s.contact_id IS 'contact: the key of the contact table'",
+						name), NULL);
+	for (int i = 0; i < new->ncategories; i++)
+		ls_execute(psprintf("COMMENT ON COLUMN %s.%s IS 'points of the category, within its limits, at scored_at'",
+							name, quote_identifier(new->categories[i])), NULL);
+	for (int i = 0; i < (int) lengthof(columns); i++)
+		if (internals || !columns[i].internal)
+			ls_execute(psprintf("COMMENT ON COLUMN %s.%s IS '%s'", name,
+								columns[i].name, columns[i].comment), NULL);
+}
+
+/* create_guard has a table refuse what others than leadscore write. */
+static void
+create_guard(const char *prefix, const char *model)
+{
+	ls_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
+						" ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore._guard()",
+						prefix, model), NULL);
+}
+
+/*
+ * create_score_table makes score_<model>.  No index but the key and some room
+ * in each page, so that updates are HOT; vacuum comes early.  The state is
+ * compact as it is: compressing it again would be in vain.
+ */
+static void
+create_score_table(const LsModelTables *new)
+{
+	const char *model = new->row.model;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE TABLE leadscore.score_%s (contact_id %s%s PRIMARY KEY",
+					 model, ls_tables_type(new->key_type),
+					 ls_tables_collation(new->key_type, new->key_collation));
+	for (int i = 0; i < (int) lengthof(columns); i++)
+	{
+		appendStringInfo(&sql, ", %s %s", columns[i].name, columns[i].definition);
+		for (int j = 0; i == 0 && j < new->ncategories; j++)
+			appendStringInfo(&sql, ", %s pg_catalog.float8 NOT NULL",
+							 quote_identifier(new->categories[j]));
+	}
+	appendStringInfoString(&sql, ") WITH (fillfactor = 70,"
+						   " autovacuum_vacuum_scale_factor = 0.05,"
+						   " autovacuum_vacuum_insert_scale_factor = 0.1,"
+						   " autovacuum_analyze_scale_factor = 0.05)");
+	ls_execute(sql.data, NULL);
+	ls_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN state SET STORAGE EXTERNAL",
+						model), NULL);
+	create_guard("score_", model);
+	ls_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
+						model, model), NULL);
+	comment_on_columns(new, "score_", true);
+	ls_tables_grant_one("score_", &new->row);
+}
+
+/*
+ * create_live_view makes live_<model>: the same, evaluated now.  OFFSET 0 has
+ * a row evaluated once and not once per column; the key comes from the table
+ * itself, so that it is used to find rows; a contact whose scores are not
+ * asked for is not evaluated.
+ */
+static void
+create_live_view(const LsModelTables *new)
+{
+	const char *model = new->row.model;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE VIEW leadscore.live_%s AS SELECT s.contact_id", model);
+	for (int i = 0; i < (int) lengthof(columns); i++)
+	{
+		if (!columns[i].internal)
+			appendStringInfo(&sql, ", (v.r).%s", columns[i].name);
+		for (int j = 0; i == 0 && j < new->ncategories; j++)
+			appendStringInfo(&sql, ", (v.r).%s", quote_identifier(new->categories[j]));
+	}
+	appendStringInfo(&sql, " FROM leadscore.score_%s s CROSS JOIN LATERAL"
+					 " (SELECT leadscore._live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
+					 model);
+	ls_execute(sql.data, NULL);
+	ls_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
+						model, model), NULL);
+	comment_on_columns(new, "live_", false);
+	ls_tables_grant_one("live_", &new->row);
+}
+
+/*
+ * create_due_table makes due_<model>.  Its key is the order in which the
+ * worker takes contacts, and the only index; rows move often.
+ */
+static void
+create_due_table(const LsModelTables *new)
+{
+	static const char *const comments[][2] = {
+		{"due_at", "when the contact is to be looked at: early at worst, never late"},
+		{"drift", "whether only numbers will have drifted, and no stage or grade changed"},
+		{"contact_id", "contact: the key of the contact table"},
+	};
+	const char *model = new->row.model;
+
+	ls_execute(psprintf("CREATE TABLE leadscore.due_%s (due_at pg_catalog.timestamptz,"
+						" drift pg_catalog.bool, contact_id %s%s,"
+						" PRIMARY KEY (due_at, drift, contact_id))"
+						" WITH (autovacuum_vacuum_scale_factor = 0.05,"
+						" autovacuum_analyze_scale_factor = 0.05)",
+						model, ls_tables_type(new->key_type),
+						ls_tables_collation(new->key_type, new->key_collation)), NULL);
+	create_guard("due_", model);
+	ls_execute(psprintf("COMMENT ON TABLE leadscore.due_%s IS 'when time will change the contacts of model %s: at most one row a contact, kept by leadscore'",
+						model, model), NULL);
+	for (int i = 0; i < (int) lengthof(comments); i++)
+		ls_execute(psprintf("COMMENT ON COLUMN leadscore.due_%s.%s IS '%s'",
+							model, comments[i][0], comments[i][1]), NULL);
+	ls_tables_grant_one("due_", &new->row);
+}
+
+/* create_history_view makes history_<model>: contacts in the key's type. */
+static void
+create_history_view(const LsModelTables *new)
+{
+	static const char *const comments[][2] = {
+		{"contact_id", "contact: the key of the contact table"},
+		{"from_stage", "stage that it left; null: its first"},
+		{"to_stage", "stage that it entered"},
+		{"score", "its score at that instant"},
+		{"changed_at", "when it happened"},
+		{"recorded_at", "when it was written down"},
+		{"cause", "why: event, time, rule, profile, manual, merge or backfill"},
+		{"reason", "what was given as the reason where it was set by hand"},
+	};
+	const char *model = new->row.model;
+
+	ls_execute(psprintf("CREATE OR REPLACE VIEW leadscore.history_%s AS"
+						" SELECT h.contact::%s%s AS contact_id, h.from_stage, h.to_stage,"
+						" h.score, h.changed_at, h.recorded_at, h.cause, h.reason"
+						" FROM leadscore.lead_stage_history h"
+						" WHERE h.model OPERATOR(pg_catalog.=) '%s'",
+						model, ls_tables_type(new->key_type),
+						ls_tables_collation(new->key_type, new->key_collation), model), NULL);
+	ls_execute(psprintf("COMMENT ON VIEW leadscore.history_%s IS 'changes of stage in model %s'",
+						model, model), NULL);
+	for (int i = 0; i < (int) lengthof(comments); i++)
+		ls_execute(psprintf("COMMENT ON COLUMN leadscore.history_%s.%s IS '%s'",
+							model, comments[i][0], comments[i][1]), NULL);
+	ls_tables_grant_one("history_", &new->row);
+}
+
+/* drop_part drops a table or view of a model. */
+static void
+drop_part(const char *kind, const char *prefix, const char *model)
+{
+	if (OidIsValid(find_part(prefix, model)))
+		ls_execute(psprintf("DROP %s leadscore.%s%s", kind, prefix, model), NULL);
+}
+
+/* ---------- all of them ---------- */
+
+/* ls_tables_make makes the tables and views of a new model. */
+void
+ls_tables_make(const LsModelTables *new)
+{
+	create_score_table(new);
+	create_due_table(new);
+	create_live_view(new);
+	create_history_view(new);
+}
+
+/* ls_tables_upgrade makes what a model of version 0.1 has not. */
+void
+ls_tables_upgrade(const LsModelTables *old)
+{
+	create_due_table(old);
+	create_history_view(old);
+}
+
+/* ls_tables_read reads what those of an existing model are made from. */
+void
+ls_tables_read(const LsModelRow *row, LsModelTables *tables)
+{
+	Oid			table = ls_score_table(row->model, true);
+	List	   *rows = ls_category_rows(row->model, NULL);
+	int32		typmod;
+	ListCell   *lc;
+
+	memset(tables, 0, sizeof(LsModelTables));
+	tables->row = *row;
+	if (OidIsValid(table))
+		get_atttypetypmodcoll(table, 1, &tables->key_type, &typmod,
+							  &tables->key_collation);
+	tables->categories = palloc(sizeof(char *) * list_length(rows));
+	foreach(lc, rows)
+		tables->categories[tables->ncategories++] = ((LsCategoryRow *) lfirst(lc))->category;
+}
+
+/* rekey_table turns the key in a table of a model into another type. */
+static void
+rekey_table(const LsModelTables *new, const char *prefix)
+{
+	char	   *name = ls_tables_type(new->key_type);
+
+	if (OidIsValid(find_part(prefix, new->row.model)))
+		ls_execute(psprintf("ALTER TABLE leadscore.%s%s ALTER COLUMN contact_id TYPE %s%s"
+							" USING contact_id::pg_catalog.text::%s",
+							prefix, new->row.model, name,
+							ls_tables_collation(new->key_type, new->key_collation),
+							name), NULL);
+}
+
+/*
+ * ls_tables_rekey turns the key in all of them into the type that new has, and
+ * makes the views anew.
+ */
+void
+ls_tables_rekey(const LsModelTables *new)
+{
+	drop_part("VIEW", "live_", new->row.model);
+	drop_part("VIEW", "history_", new->row.model);
+	rekey_table(new, "score_");
+	rekey_table(new, "due_");
+	rekey_table(new, "daily_");
+	create_live_view(new);
+	create_history_view(new);
+}
+
+/* ls_tables_grant lets a model's new owner read all that is shown. */
+void
+ls_tables_grant(const LsModelRow *row)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+		if (parts[i].shown && OidIsValid(find_part(parts[i].prefix, row->model)))
+			ls_tables_grant_one(parts[i].prefix, row);
+}
+
+/* ls_tables_drop drops all of them. */
+void
+ls_tables_drop(const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+		drop_part(parts[i].kind, parts[i].prefix, model);
+}

@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_tables.h
+ *		The tables and views of a model: how they are made, changed, dropped.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_MODEL_TABLES_H
+#define LEADSCORE_MODEL_TABLES_H
+
+#include "postgres.h"
+
+#include "catalog.h"
+
+/* What a model's tables and views are made from */
+typedef struct LsModelTables
+{
+	LsModelRow	row;
+	Oid			key_type;		/* not a domain */
+	Oid			key_collation;
+	char	  **categories;
+	int			ncategories;
+} LsModelTables;
+
+/* all of these are called as the extension's owner, but for the first two */
+extern bool ls_tables_have_column(const char *name);
+extern void ls_tables_check_free(const char *model);
+extern void ls_tables_make(const LsModelTables *new);
+extern void ls_tables_upgrade(const LsModelTables *old);
+extern void ls_tables_rekey(const LsModelTables *new);
+extern void ls_tables_grant(const LsModelRow *row);
+extern void ls_tables_drop(const char *model);
+
+/* for those who make one of them */
+extern void ls_tables_read(const LsModelRow *row, LsModelTables *tables);
+extern char *ls_tables_type(Oid type);
+extern char *ls_tables_collation(Oid type, Oid collation);
+extern void ls_tables_grant_one(const char *prefix, const LsModelRow *row);
+
+#endif							/* LEADSCORE_MODEL_TABLES_H */
