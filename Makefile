@@ -19,7 +19,8 @@ SQL_PARTS = \
 	src/forecast.sql \
 	src/manual.sql \
 	src/action.sql \
-	src/daily.sql
+	src/daily.sql \
+	src/launcher.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 

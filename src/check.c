@@ -29,6 +29,7 @@
 
 #include "capture.h"
 #include "daily.h"
+#include "launcher.h"
 #include "leadscore.h"
 #include "recount.h"
 
@@ -714,6 +715,7 @@ Datum
 ls_refresh_changed(PG_FUNCTION_ARGS)
 {
 	(void) ls_check_trigger(fcinfo, NULL);
+	ls_launcher_poke_at_commit();
 	if (!ls_rule_internal_update && ls_changed_models() != NIL)
 		ls_refresh_changed_models();
 	return PointerGetDatum(NULL);

@@ -17,6 +17,8 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
+#include "postmaster/bgworker.h"
+#include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/datetime.h"
@@ -24,6 +26,7 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
+#include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 180000
 #include "rewrite/rewriteHandler.h"
 #endif
@@ -143,6 +146,44 @@ ls_expand_generated_columns(Node *node, Relation rel)
 	return expand_generated_columns_in_expr(node, rel, 1);
 #endif
 }
+
+/* 17: a wait has a name of ours in pg_stat_activity */
+static inline uint32
+ls_wait_event(const char *name)
+{
+#if PG_VERSION_NUM < 170000
+	return PG_WAIT_EXTENSION;
+#else
+	return WaitEventExtensionNew(name);
+#endif
+}
+
+/* 19: a tranche is made with its name, which every process then knows */
+static inline void
+ls_name_tranche(int tranche, const char *name)
+{
+#if PG_VERSION_NUM < 190000
+	LWLockRegisterTranche(tranche, name);
+#endif
+}
+
+static inline int
+ls_new_tranche(const char *name)
+{
+#if PG_VERSION_NUM < 190000
+	int			tranche = LWLockNewTrancheId();
+
+	LWLockRegisterTranche(tranche, name);
+	return tranche;
+#else
+	return LWLockNewTrancheId(name);
+#endif
+}
+
+/* 19: DROP DATABASE and its like may end a worker that is in their way */
+#ifndef BGWORKER_INTERRUPTIBLE
+#define BGWORKER_INTERRUPTIBLE 0
+#endif
 
 /* 18: the module says its name and version */
 #ifdef PG_MODULE_MAGIC_EXT

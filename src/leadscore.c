@@ -24,6 +24,7 @@
 #include "catalog.h"
 #include "check.h"
 #include "compat.h"
+#include "launcher.h"
 #include "rules.h"
 
 LEADSCORE_MODULE_MAGIC;
@@ -237,6 +238,7 @@ transaction_event(XactEvent event, void *arg)
 			ls_capture_end_transaction();
 			ls_rules_end_transaction();
 			ls_changed_models_forget();
+			ls_launcher_end_transaction(event == XACT_EVENT_COMMIT);
 			break;
 		default:
 			break;
@@ -275,6 +277,7 @@ _PG_init(void)
 							 &ls_rule_error, LS_RULE_ERROR_WARNING,
 							 rule_error_options, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
+	ls_launcher_define();
 	MarkGUCPrefixReserved("leadscore");
 
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);

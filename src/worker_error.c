@@ -16,17 +16,8 @@
 
 #include "catalog.h"
 #include "feed.h"
+#include "launcher.h"
 #include "leadscore.h"
-
-static int64
-ls_back_off(int failures)
-{
-	int64		wait = 1000000;
-
-	while (--failures > 0 && wait < 600000000)
-		wait *= 2;
-	return Min(wait, 600000000);
-}
 
 /* failures_so_far counts those that are written down already. */
 static int

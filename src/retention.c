@@ -1,0 +1,33 @@
+/*-------------------------------------------------------------------------
+ *
+ * retention.c
+ *		Deletes what is older than it is to be kept.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "retention.h"
+
+#include "catalog/pg_type.h"
+#include "utils/timestamp.h"
+
+#include "feed.h"
+#include "leadscore.h"
+
+/*
+ * ls_purge_history deletes rows of lead_stage_history that were recorded so
+ * many days ago, as the extension's owner, found by the index on recorded_at.
+ */
+int64
+ls_purge_history(int days, int limit)
+{
+	LsArguments args = {0};
+
+	ls_add(&args, TIMESTAMPTZOID,
+		   TimestampTzGetDatum(ls_clock() - (int64) days * USECS_PER_DAY));
+	ls_add(&args, INT4OID, Int32GetDatum(limit));
+	return (int64) ls_execute("DELETE FROM leadscore.lead_stage_history"
+							  " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+							  "SELECT ctid FROM leadscore.lead_stage_history"
+							  " WHERE recorded_at OPERATOR(pg_catalog.<) $1 LIMIT $2))",
+							  &args);
+}

@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * retention.h
+ *		Deletes what is older than it is to be kept.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_RETENTION_H
+#define LEADSCORE_RETENTION_H
+
+#include "postgres.h"
+
+/* deletes up to so many rows of lead_stage_history; how many it has deleted */
+extern int64 ls_purge_history(int days, int limit);
+
+#endif							/* LEADSCORE_RETENTION_H */

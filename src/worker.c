@@ -1,0 +1,855 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *		Does in one database what time asks for.
+ *
+ * A worker lives for about a minute, so that no memory can grow and every
+ * setting of the database comes into force.  In each round it looks what models
+ * there are, and for each of them writes what is due, batch by batch, and the
+ * days that have ended; then it sends what is to be sent and deletes what is no
+ * longer to be kept.  Then it naps until something is due, at most for naptime.
+ *
+ * Everything is done in steps, each a transaction of its own: the lock on the
+ * extension, a look whether it is there and new enough, then the work, as the
+ * extension's owner.  Between steps, and in naps, the worker looks whether it is
+ * to leave (launcher.c says why and what for).
+ *
+ * A worker must never be one of those who wait in a circle, as it holds the lock
+ * on the extension.  So it does not wait: what it needs of a model it locks only
+ * if it can, contacts that somebody has locked it skips, and where it has to wait
+ * all the same lock_timeout ends that before anybody looks for deadlocks.  A
+ * model that is busy is left to the next round.
+ *
+ * A step that fails is undone.  A model's pass is tried once more at once, one
+ * contact at a time, so that a contact that fails is written down and put off
+ * and the others go on (pass.c); if it fails all the same, the model is written
+ * down in lead_worker_error and left alone until retry_at.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "worker.h"
+
+#include <limits.h>
+
+#include "access/xact.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "portability/instr_time.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+
+#include "action.h"
+#include "activity.h"
+#include "catalog.h"
+#include "compat.h"
+#include "daily.h"
+#include "launcher.h"
+#include "leadscore.h"
+#include "model.h"
+#include "pass.h"
+#include "retention.h"
+#include "worker_error.h"
+
+PGDLLEXPORT void ls_worker_main(Datum main_arg);
+
+#define LIFETIME_MS			60000
+#define LOOK_MS				250 /* how often a nap is interrupted to look around */
+#define LOCK_WAIT_MS		200	/* shorter than anybody waits to look for deadlocks */
+#define FIRST_ABSENCE		(60 * USECS_PER_SEC)
+#define LAST_ABSENCE		(900 * USECS_PER_SEC)
+#define OUTDATED_WAIT		(10 * USECS_PER_SEC)
+#define PURGE_INTERVAL		(3600 * USECS_PER_SEC)
+#define PURGE_ROWS			5000
+#define COUNT_LIMIT			1000000
+#define FORGIVEN			(1200 * USECS_PER_SEC)	/* a retry_at beyond is wrong */
+
+/* one model in a round */
+typedef struct Task
+{
+	char	   *model;
+	Oid			contacts;
+	TimestampTz retry_at;		/* 0: it has not failed */
+	TimestampTz until;			/* of its pass; DT_NOBEGIN: there was none */
+} Task;
+
+/* What the steps of a worker share */
+typedef struct Work
+{
+	MemoryContext round;		/* what lives from one nap to the next */
+	List	   *tasks;			/* of Task * */
+	Task	   *task;			/* in hand, or NULL */
+	LsPass	   *pass;
+	bool		one_by_one;
+	int64		returned;		/* by the last step: rows, or whether it did anything */
+	int64		total;
+	ErrorData  *error;			/* of the last step, NULL: it went well */
+	ErrorData  *failure;		/* to be written down */
+	LsDelivery	delivery;		/* call that is made */
+	bool		busy;			/* somebody has locked what the step needs */
+	bool		leaving;		/* no more steps */
+	bool		reloaded;		/* settings have changed since the round began */
+	TimestampTz next_due;		/* by the clock */
+	bool		hurry;			/* something became due while we were at it */
+} Work;
+
+typedef void (*Step) (Work *work);
+
+int			ls_naptime = 1000;
+int			ls_batch_size = 500;
+int			ls_history_retention = -1;
+int			ls_outbox_retention = 7;
+
+static LsWorkerOrder order;
+static LsSlot *slot;
+
+/* how things stand with the database when the worker ends, see note_end() */
+static LsPhase end_phase = LS_PHASE_FAILED;
+static int64 end_wait = 0;
+
+/* ---------- coming and going ---------- */
+
+/* is_expected tells whether the launcher that ordered this worker waits for it. */
+static bool
+is_expected(void)
+{
+	return ls_board->launcher_pid != 0 &&
+		ls_board->launcher_number == order.launcher_number;
+}
+
+/* note_end leaves word on the board when the process ends, however it does. */
+static void
+note_end(int code, Datum arg)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	slot->pid = 0;
+	slot->latch = NULL;
+	slot->started_at = 0;
+	slot->model[0] = '\0';
+	slot->phase = end_phase;
+	switch (end_phase)
+	{
+		case LS_PHASE_FAILED:
+			slot->failures++;
+			slot->wake_at = now + ls_back_off(slot->failures);
+			break;
+		case LS_PHASE_ABSENT:
+			slot->wake_at = now + Min(FIRST_ABSENCE << Min(slot->absences, 10), LAST_ABSENCE);
+			slot->absences++;
+			slot->failures = 0;
+			break;
+		default:
+			slot->wake_at = now + end_wait;
+			slot->absences = 0;
+			slot->failures = 0;
+	}
+	ls_board_wake_launcher();
+	LWLockRelease(&ls_board->lock);
+}
+
+/* take_slot puts the worker on the board; false if it comes too late. */
+static bool
+take_slot(void)
+{
+	bool		mine;
+
+	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	slot = &ls_board->slots[order.slot];
+	mine = is_expected() && slot->database == order.database &&
+		slot->phase == LS_PHASE_STARTING && slot->pid == 0;
+	if (mine)
+	{
+		slot->pid = MyProcPid;
+		slot->latch = MyLatch;
+		slot->started_at = GetCurrentTimestamp();
+	}
+	LWLockRelease(&ls_board->lock);
+	if (mine)
+		before_shmem_exit(note_end, (Datum) 0);
+	return mine;
+}
+
+/* leave ends the worker's work, and says how things stand with the database. */
+static void
+leave(Work *work, LsPhase phase, int64 wait)
+{
+	work->leaving = true;
+	end_phase = phase;
+	end_wait = wait;
+}
+
+/*
+ * look_around sees to signals and settings, and tells whether the worker is to
+ * go on.
+ */
+static bool
+look_around(Work *work)
+{
+	QueryCancelPending = false; /* there is nothing to be cancelled now */
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		work->reloaded = true;
+	}
+	if (!work->leaving && (!ls_enabled || !is_expected()))
+		leave(work, LS_PHASE_WAITING, 0);
+	if (!work->leaving && ls_database_wanted(MyDatabaseId))
+		leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+	return !work->leaving;
+}
+
+/*
+ * enter locks the extension and makes sure that there is something to work with.
+ *
+ * It never waits: who holds one of these locks wants to drop or to update the
+ * extension, and we are in his way.
+ */
+static bool
+enter(Work *work)
+{
+	Oid			extension = get_extension_oid("leadscore", true);
+	Oid			models;
+
+	if (OidIsValid(extension) &&
+		!ConditionalLockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock))
+	{
+		leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+		return false;
+	}
+	if (!OidIsValid(extension) || get_extension_oid("leadscore", true) != extension)
+	{
+		leave(work, LS_PHASE_ABSENT, 0);
+		return false;
+	}
+	models = ls_table_oid("lead_model", true);
+	if (!OidIsValid(models) || !OidIsValid(ls_table_oid("lead_worker_error", true)))
+	{
+		ls_slot_error(slot, "the extension is older than the library: use ALTER EXTENSION leadscore UPDATE");
+		leave(work, LS_PHASE_OUTDATED, OUTDATED_WAIT);
+		return false;
+	}
+	if (!ConditionalLockRelationOid(models, AccessShareLock))
+	{
+		leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+		return false;
+	}
+	return true;
+}
+
+/* ---------- steps ---------- */
+
+/* describe adds to error messages what the worker was at. */
+static void
+describe(void *arg)
+{
+	Work	   *work = arg;
+
+	if (work->task)
+		errcontext("leadscore worker, model \"%s\"", work->task->model);
+	else
+		errcontext("leadscore worker");
+}
+
+/*
+ * perform runs one step in a transaction, which may raise an error.  What the
+ * step allocates goes with the transaction, unless it is put into work->round.
+ */
+static void
+perform(Work *work, Step step)
+{
+	LsIdentity	saved;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (enter(work))
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		ls_become(ls_extension_owner(), &saved);
+		step(work);
+		ls_return(&saved);
+		PopActiveSnapshot();
+	}
+	CommitTransactionCommand();
+}
+
+/*
+ * attempt runs one step and tells whether it went well.  Where it did not, it
+ * is undone: the worker is to leave, something is busy, or there was an error,
+ * which is logged and in work->error.
+ */
+static bool
+attempt(Work *work, Step step)
+{
+	ErrorContextCallback context = {error_context_stack, describe, work};
+
+	work->error = NULL;
+	work->busy = false;
+	if (!look_around(work))
+		return false;
+	error_context_stack = &context;
+	PG_TRY();
+	{
+		perform(work, step);
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(work->round);
+		work->error = CopyErrorData();
+		work->busy = work->error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+		if (!work->busy)
+			EmitErrorReport();
+		AbortOutOfAnyTransaction();
+		FlushErrorState();
+		disable_all_timeouts(false);
+		QueryCancelPending = false;
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	error_context_stack = context.previous;
+	MemoryContextSwitchTo(work->round);
+	return work->error == NULL && !work->busy && !work->leaving;
+}
+
+/* has_failed tells whether the last step ended in an error that is one. */
+static bool
+has_failed(const Work *work)
+{
+	return work->error != NULL && !work->busy;
+}
+
+/* note_error shows an error on the board. */
+static void
+note_error(const Work *work)
+{
+	if (!has_failed(work))
+		return;
+	ls_slot_error(slot, work->task ?
+				  psprintf("model \"%s\": %s", work->task->model, work->error->message) :
+				  work->error->message);
+}
+
+/* report tells pg_stat_activity what the worker is at. */
+static void
+report(const Work *work, const char *what)
+{
+	pgstat_report_activity(STATE_RUNNING, work->task ?
+						   psprintf("leadscore: model %s, %s", work->task->model, what) :
+						   psprintf("leadscore: %s", what));
+}
+
+/* ---------- what models there are ---------- */
+
+/* read_tasks lists the models that are enabled. */
+static void
+read_tasks(Work *work)
+{
+	MemoryContext old = MemoryContextSwitchTo(work->round);
+	List	   *errors = ls_worker_errors();
+	ListCell   *lc;
+
+	work->tasks = NIL;
+	foreach(lc, ls_model_rows(NULL))
+	{
+		LsModelRow *row = lfirst(lc);
+		Task	   *task;
+		ListCell   *le;
+
+		if (!row->enabled)
+			continue;
+		task = palloc0(sizeof(Task));
+		task->model = row->model;
+		task->contacts = row->contacts;
+		task->until = DT_NOBEGIN;
+		foreach(le, errors)
+		{
+			LsWorkerError *error = lfirst(le);
+
+			if (strcmp(error->model, row->model) == 0)
+				task->retry_at = error->retry_at;
+		}
+		work->tasks = lappend(work->tasks, task);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* is_left_alone tells whether a model has failed too recently. */
+static bool
+is_left_alone(const Task *task)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return task->retry_at > now && task->retry_at < now + FORGIVEN;
+}
+
+/* ---------- one model ---------- */
+
+/*
+ * lock_model takes the locks that its steps need, in the order in which
+ * writers take them.  False: somebody has them, or the model is incomplete, as
+ * while a dump is restored.
+ */
+static bool
+lock_model(Work *work)
+{
+	const Task *task = work->task;
+	Oid			table = ls_score_table(task->model, true);
+
+	if (!OidIsValid(table) ||
+		!ConditionalLockRelationOid(task->contacts, AccessShareLock) ||
+		!ConditionalLockRelationOid(table, RowExclusiveLock) ||
+		ls_score_table(task->model, true) != table ||
+		!ls_model_complete(task->model))
+		work->busy = true;
+	return !work->busy;
+}
+
+/* write_batch writes the next contacts that are due. */
+static void
+write_batch(Work *work)
+{
+	if (!lock_model(work))
+		return;
+	if (work->pass == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(work->round);
+
+		work->pass = ls_pass_begin(work->task->model);
+		MemoryContextSwitchTo(old);
+		work->pass->one_by_one = work->one_by_one;
+		work->total = 0;
+	}
+	work->returned = ls_pass_batch(work->pass, ls_batch_size, true);
+	if (work->total == 0 && work->returned >= ls_batch_size)
+		work->total = work->pass->done + ls_pass_count(work->task->model, COUNT_LIMIT);
+}
+
+/* run_pass writes all that is due in a model; false if a step failed. */
+static bool
+run_pass(Work *work, bool one_by_one)
+{
+	int64		done = 0;
+	int64		transitions = 0;
+
+	work->pass = NULL;
+	work->one_by_one = one_by_one;
+	report(work, "looking for what is due");
+	while (attempt(work, write_batch))
+	{
+		LsPass	   *pass = work->pass;
+
+		ls_slot_count(slot, pass->done - done, pass->transitions - transitions);
+		done = pass->done;
+		transitions = pass->transitions;
+		work->task->until = pass->until;
+		if (work->returned == 0)
+			return true;
+		ls_slot_progress(slot, done, Max(work->total, done));
+		report(work, work->total > 0 ?
+			   psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(work->total, done)) :
+			   psprintf(INT64_FORMAT " due", done));
+	}
+	return !has_failed(work);
+}
+
+/* write_day writes one of the model's midnights, if one has passed. */
+static void
+write_day(Work *work)
+{
+	work->returned = lock_model(work) && ls_daily_write(work->task->model);
+}
+
+/* write_days writes all that have passed; false if a step failed. */
+static bool
+write_days(Work *work)
+{
+	ls_slot_phase(slot, LS_PHASE_DAYS, work->task->model);
+	report(work, "days");
+	while (attempt(work, write_day) && work->returned)
+		;
+	return !has_failed(work);
+}
+
+/*
+ * look_ahead finds the next instant at which the model has something to do.
+ * What is due and was not done in this round (a contact that somebody has
+ * locked) has to wait for the next.
+ */
+static void
+look_ahead(Work *work)
+{
+	TimestampTz due;
+
+	if (!lock_model(work))
+		return;
+	due = ls_pass_next_due(work->task->model);
+	if (due > work->task->until && due <= ls_clock())
+		work->hurry = true;
+	work->next_due = Min(work->next_due, due);
+	work->next_due = Min(work->next_due, ls_daily_next(work->task->model));
+}
+
+static void
+forgive(Work *work)
+{
+	ls_worker_error_clear(work->task->model, NULL);
+}
+
+static void
+blame(Work *work)
+{
+	(void) ls_worker_error_record(work->task->model, NULL, work->failure->sqlerrcode,
+								  work->failure->message);
+}
+
+/* settle_blame writes down how it went, where that is news. */
+static void
+settle_blame(Work *work, bool well)
+{
+	if (!well)
+	{
+		note_error(work);
+		work->failure = work->error;
+		if (work->failure->sqlerrcode != ERRCODE_QUERY_CANCELED)
+			(void) attempt(work, blame);
+	}
+	else if (work->task->retry_at != 0)
+		(void) attempt(work, forgive);
+}
+
+/* run_model does all that one model asks for. */
+static void
+run_model(Work *work, Task *task)
+{
+	bool		well;
+
+	work->task = task;
+	ls_slot_phase(slot, LS_PHASE_SCORING, task->model);
+	well = run_pass(work, false);
+	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+		well = run_pass(work, true);
+	if (well && !work->busy)
+		well = write_days(work);
+	if (well && !work->busy)
+		well = attempt(work, look_ahead) || !has_failed(work);
+	if (!work->busy)
+		settle_blame(work, well);
+	work->task = NULL;
+}
+
+/* ---------- what is for all models together ---------- */
+
+/* look_for_deliveries: in work->returned, whether anything waits. */
+static void
+look_for_deliveries(Work *work)
+{
+	work->returned = ls_action_waiting();
+}
+
+static void
+send_notifications(Work *work)
+{
+	work->returned = ls_action_notify(ls_batch_size);
+}
+
+static void
+claim_call(Work *work)
+{
+	MemoryContext old = MemoryContextSwitchTo(work->round);
+
+	work->returned = ls_action_claim(&work->delivery);
+	MemoryContextSwitchTo(old);
+}
+
+/* make_call calls a function of somebody's, which may wait as it likes. */
+static void
+make_call(Work *work)
+{
+	(void) set_config_option("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+	ls_action_call(&work->delivery);
+}
+
+static void
+write_failed_call(Work *work)
+{
+	ls_action_failed(&work->delivery, work->failure->message);
+}
+
+/* elapsed_ms is how long ago something began, whatever is done to the clock. */
+static int64
+elapsed_ms(const instr_time *start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, *start);
+	return (int64) INSTR_TIME_GET_MILLISEC(now);
+}
+
+/*
+ * deliver sends what has happened to whoever is told of it by the worker.
+ * Scores come first: what is not sent within naptime waits for the next round.
+ */
+static void
+deliver(Work *work)
+{
+	instr_time	start;
+
+	if (!attempt(work, look_for_deliveries) || !work->returned)
+		return;
+	INSTR_TIME_SET_CURRENT(start);
+	ls_slot_phase(slot, LS_PHASE_DELIVERING, NULL);
+	report(work, "telling what happened");
+	while (attempt(work, send_notifications) && work->returned >= ls_batch_size)
+		;
+	while (attempt(work, claim_call) && work->returned)
+	{
+		if (!attempt(work, make_call) && work->error)
+		{
+			work->failure = work->error;
+			(void) attempt(work, write_failed_call);
+		}
+		if (elapsed_ms(&start) > ls_naptime)
+		{
+			work->hurry = true;
+			break;
+		}
+	}
+	note_error(work);
+}
+
+static void
+purge_history(Work *work)
+{
+	work->returned = ls_purge_history(ls_history_retention, PURGE_ROWS);
+}
+
+static void
+purge_outbox(Work *work)
+{
+	work->returned = ls_action_purge(ls_outbox_retention);
+}
+
+/* purge deletes what is older than it is to be kept, now and then. */
+static void
+purge(Work *work)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now >= slot->purged_at && now - slot->purged_at < PURGE_INTERVAL)
+		return;
+	ls_slot_phase(slot, LS_PHASE_PURGING, NULL);
+	report(work, "deleting what is no longer to be kept");
+	if (ls_history_retention >= 0)
+		while (attempt(work, purge_history) && work->returned >= PURGE_ROWS)
+			;
+	note_error(work);
+	if (ls_outbox_retention >= 0)
+		while (attempt(work, purge_outbox) && work->returned >= LS_PURGE_CHUNK)
+			;
+	note_error(work);
+	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	slot->purged_at = now;
+	LWLockRelease(&ls_board->lock);
+}
+
+/* ---------- rounds and naps ---------- */
+
+/* show_next_due tells the board when something will be due, and of the round. */
+static void
+show_next_due(Work *work)
+{
+	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	slot->next_due = work->next_due;
+	slot->last_pass_at = GetCurrentTimestamp();
+	LWLockRelease(&ls_board->lock);
+}
+
+/*
+ * run_round does once all that there is to do.  False: there is nothing to come
+ * back for, or the worker is to leave.
+ */
+static bool
+run_round(Work *work)
+{
+	ListCell   *lc;
+
+	MemoryContextReset(work->round);
+	MemoryContextSwitchTo(work->round);
+	work->task = NULL;
+	work->next_due = DT_NOEND;
+	work->hurry = false;
+	if (work->reloaded)
+		slot->purged_at = 0;
+	work->reloaded = false;
+
+	ls_slot_phase(slot, LS_PHASE_LOOKING, NULL);
+	report(work, "looking for models");
+	if (!attempt(work, read_tasks))
+	{
+		note_error(work);
+		if (has_failed(work))
+			leave(work, LS_PHASE_FAILED, 0);
+		return !work->leaving;
+	}
+
+	/* one that start_worker() has started is not told of models to come */
+	if (work->tasks == NIL && order.board == DSM_HANDLE_INVALID)
+	{
+		leave(work, LS_PHASE_ABSENT, 0);
+		return false;
+	}
+	foreach(lc, work->tasks)
+		if (!work->leaving && !is_left_alone(lfirst(lc)))
+			run_model(work, lfirst(lc));
+	deliver(work);
+	purge(work);
+	show_next_due(work);
+	pgstat_report_stat(true);
+	return !work->leaving;
+}
+
+/* nap_ms is how long there is nothing to do. */
+static int64
+nap_ms(const Work *work)
+{
+	TimestampTz now = ls_clock();
+
+	if (work->hurry)
+		return 0;
+	if (work->next_due <= now || work->next_due - now > (int64) ls_naptime * 1000)
+		return ls_naptime;
+	return (work->next_due - now) / 1000 + 1;
+}
+
+/*
+ * nap waits until there is something to do, looking around meanwhile.  False:
+ * the worker is to leave, and what is left of the nap is waited for by the
+ * launcher.
+ */
+static bool
+nap(Work *work, const instr_time *birth)
+{
+	static uint32 wait_event = 0;
+	int64		length = nap_ms(work);
+	instr_time	start;
+	int64		left;
+
+	if (wait_event == 0)
+		wait_event = ls_wait_event("LeadscoreWorker");
+	INSTR_TIME_SET_CURRENT(start);
+	ls_slot_phase(slot, LS_PHASE_NAPPING, NULL);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	while (look_around(work) && !work->reloaded && !slot->poked &&
+		   (left = length - elapsed_ms(&start)) > 0)
+	{
+		if (ls_board->seats_wanted || elapsed_ms(birth) > LIFETIME_MS)
+		{
+			leave(work, LS_PHASE_WAITING, left * 1000);
+			break;
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(left, LOOK_MS), wait_event);
+		ResetLatch(MyLatch);
+	}
+	if (!work->leaving && (ls_board->seats_wanted || elapsed_ms(birth) > LIFETIME_MS))
+		leave(work, LS_PHASE_WAITING, 0);
+	if (slot->poked)
+	{
+		LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+		slot->poked = false;
+		LWLockRelease(&ls_board->lock);
+	}
+	return !work->leaving;
+}
+
+/*
+ * settle sets what must not depend on how the server is set up for others.  It does not wait for standbys: what they have not got when
+ * one is promoted is found due there again.
+ */
+static void
+settle(void)
+{
+	const char *const settings[][2] = {
+		{"lock_timeout", psprintf("%d", Max(1, Min(LOCK_WAIT_MS, DeadlockTimeout / 2)))},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"default_transaction_read_only", "false"},
+		{"default_transaction_isolation", "read committed"},
+		{"synchronous_commit", "local"}
+	};
+
+	for (size_t i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION);
+}
+
+/* ls_worker_main is where the process begins. */
+void
+ls_worker_main(Datum main_arg)
+{
+	Work		work = {0};
+	instr_time	birth;
+
+	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	if (!ls_board_attach(order.board) || !take_slot())
+		proc_exit(0);
+	BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
+	settle();
+
+	/* one that a former launcher has started may not have left yet */
+	if (!ls_take_advisory(LS_LOCK_WORKER, MyDatabaseId))
+	{
+		leave(&work, LS_PHASE_WAITING, USECS_PER_SEC);
+		proc_exit(0);
+	}
+
+	INSTR_TIME_SET_CURRENT(birth);
+	work.round = AllocSetContextCreate(TopMemoryContext, "leadscore worker",
+									   ALLOCSET_DEFAULT_SIZES);
+	while (run_round(&work) && nap(&work, &birth))
+		;
+	pgstat_report_stat(true);
+	proc_exit(0);
+}
+
+/* ls_worker_define defines the settings. */
+void
+ls_worker_define(void)
+{
+	DefineCustomIntVariable("leadscore.naptime",
+							"Longest time between two looks at what is due.",
+							NULL, &ls_naptime, 1000, 10, 3600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.batch_size",
+							"How many contacts are written in one transaction.",
+							NULL, &ls_batch_size, 500, 1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.history_retention",
+							"How many days rows of lead_stage_history are kept.",
+							"-1: for ever.",
+							&ls_history_retention, -1, -1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.outbox_retention",
+							"How many days rows of lead_outbox are kept that are done with.",
+							"-1: for ever.",
+							&ls_outbox_retention, 7, -1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
