@@ -95,6 +95,27 @@ ls_worker_error_clear(const char *model, const char *contact)
 }
 
 /*
+ * ls_worker_error_expire forgets the contacts of a model whose turn has come
+ * again, at the end of a pass: had one failed again, it would have been put off.
+ */
+void
+ls_worker_error_expire(const char *model)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	if (!OidIsValid(ls_table_oid("lead_worker_error", true)))
+		return;
+	ls_add_text(&args, model);
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()));
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("DELETE FROM leadscore.lead_worker_error"
+			   " WHERE model OPERATOR(pg_catalog.=) $1 AND contact IS NOT NULL"
+			   " AND retry_at OPERATOR(pg_catalog.<) $2", &args);
+	ls_return(&saved);
+}
+
+/*
  * ls_worker_errors gives the models that have failed as a whole, in the current
  * memory context.
  */

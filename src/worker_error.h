@@ -24,6 +24,7 @@ typedef struct LsWorkerError
 extern int64 ls_worker_error_record(const char *model, const char *contact,
 									int sqlerrcode, const char *message);
 extern void ls_worker_error_clear(const char *model, const char *contact);
+extern void ls_worker_error_expire(const char *model);
 
 /* of LsWorkerError *: models that failed as a whole */
 extern List *ls_worker_errors(void);
