@@ -25,6 +25,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -506,6 +507,8 @@ upgrade_model(const LsModelRow *row)
 	ls_tables_upgrade(&tables);
 	ls_daily_begin(row);
 	ls_return(&saved);
+	/* compiled models know of no due instants yet */
+	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
 	CommandCounterIncrement();
 }
 
