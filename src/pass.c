@@ -195,8 +195,6 @@ ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 	{
 		stop_at(pass, model, &rows[n - 1]);
 		look_at_all(pass, model, rows, n, skip_locked);
-		if (n < limit || !skip_locked)
-			ls_worker_error_expire(pass->model);
 	}
 	else
 		n = 0;

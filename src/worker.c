@@ -72,6 +72,7 @@ PGDLLEXPORT void ls_worker_main(Datum main_arg);
 #define PURGE_INTERVAL		(3600 * USECS_PER_SEC)
 #define PURGE_ROWS			5000
 #define COUNT_LIMIT			1000000
+#define FORGOTTEN			(60 * USECS_PER_SEC)
 #define FORGIVEN			(1200 * USECS_PER_SEC)	/* a retry_at beyond is wrong */
 
 /* one model in a round */
@@ -80,6 +81,7 @@ typedef struct Task
 	char	   *model;
 	Oid			contacts;
 	TimestampTz retry_at;		/* 0: it has not failed */
+	TimestampTz contact_retry_at;	/* 0: none of its contacts has */
 	TimestampTz until;			/* of its pass; DT_NOBEGIN: there was none */
 } Task;
 
@@ -379,8 +381,10 @@ read_tasks(Work *work)
 		{
 			LsWorkerError *error = lfirst(le);
 
-			if (strcmp(error->model, row->model) == 0)
-				task->retry_at = error->retry_at;
+			if (strcmp(error->model, row->model) != 0)
+				continue;
+			task->retry_at = error->retry_at;
+			task->contact_retry_at = error->contact_retry_at;
 		}
 		work->tasks = lappend(work->tasks, task);
 	}
@@ -509,6 +513,13 @@ forgive(Work *work)
 	ls_worker_error_clear(work->task->model, NULL);
 }
 
+/* forget is for contacts: a minute after they were due again all is well. */
+static void
+forget(Work *work)
+{
+	ls_worker_error_forget(work->task->model, GetCurrentTimestamp() - FORGOTTEN);
+}
+
 static void
 blame(Work *work)
 {
@@ -529,6 +540,9 @@ settle_blame(Work *work, bool well)
 	}
 	else if (work->task->retry_at != 0)
 		(void) attempt(work, forgive);
+	if (well && work->task->contact_retry_at != 0 &&
+		work->task->contact_retry_at < GetCurrentTimestamp() - FORGOTTEN)
+		(void) attempt(work, forget);
 }
 
 /* run_model does all that one model asks for. */
