@@ -187,18 +187,16 @@ BEGIN
 	r.at := t;
 END $$;
 
--- ref_all takes those who are told to t; stepping: something was written at t
+-- ref_all takes those who are told, or one of them, to t
 CREATE PROCEDURE ref_all(who int, t timestamptz) LANGUAGE plpgsql AS $$
 DECLARE
 	r ref;
-	old ref;
 BEGIN
-	FOR r IN SELECT * FROM ref WHERE who IS NULL OR contact = who LOOP
-		old := r;
+	FOR r IN SELECT o.* FROM ref o JOIN contacts c ON c.id = o.contact,
+			ref_stage(o.stage, o.prior, leadscore.replay(o.model, o.contact, t), lost(c.id, t), c.vip) s
+			WHERE (who IS NULL OR o.contact = who) AND s.stage <> o.stage LOOP
 		CALL ref_advance(r, t);
-		IF (r.stage, r.prior) IS DISTINCT FROM (old.stage, old.prior) THEN
-			UPDATE ref SET stage = r.stage, since = r.since, prior = r.prior, moved = r.moved WHERE model = r.model AND contact = r.contact;
-		END IF;
+		UPDATE ref SET stage = r.stage, since = r.since, prior = r.prior, moved = r.moved WHERE model = r.model AND contact = r.contact;
 	END LOOP;
 	UPDATE ref SET at = t WHERE who IS NULL OR contact = who;
 END $$;
