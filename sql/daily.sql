@@ -25,6 +25,9 @@ INSERT INTO leadscore.lead_rule (model, name, kind, condition, points)
 	SELECT model, 'chief', 'profile', 'title = ''chief''', 20 FROM unnest('{east,india}'::text[]) model;
 INSERT INTO leadscore.lead_rule (model, name, event, points, disqualifies)
 	SELECT model, 'spam', 'spam', -5, true FROM unnest('{east,india}'::text[]) model;
+INSERT INTO leadscore.lead_rule (model, name, event, points, time_frame, at_least, decay, decay_interval, decay_keep)
+	VALUES ('india', 'again', 'kept', 7, '3 days', 2, 'step', '1 day', 0.5);
+INSERT INTO leadscore.lead_rule (model, name, kind, points, idle, max_points, award) VALUES ('india', 'silent', 'absence', -1, '2 days', 4, 'each');
 INSERT INTO leadscore.lead_grade (model, category, grade, min_points)
 	SELECT model, category, grade, min_points
 	  FROM unnest('{east,india}'::text[]) model,
@@ -129,7 +132,6 @@ INSERT INTO event VALUES (4, 'kept', '2026-03-07 20:00+00', 35);
 SET leadscore.clock = '2026-03-07 06:00+00';
 INSERT INTO event VALUES (1, 'hot', '2026-03-07 05:30+00', 100), (3, 'kept', '2026-03-07 05:30+00', 31);
 UPDATE contact SET title = 'chief' WHERE id = 4;
-SELECT leadscore.refresh() >= 0 AS refreshed;
 SELECT leadscore.write_days('east');
 SELECT * FROM east;
 SELECT * FROM wrong('east', '{2026-03-06}');
@@ -143,11 +145,9 @@ SELECT v.rules_version = m.rules_version AS same FROM version v, leadscore.lead_
 SELECT count(*) FROM leadscore.daily_east;
 -- clocks go forward: the 8th has 23 hours
 SET leadscore.clock = '2026-03-09 03:59:59+00';
-SELECT leadscore.refresh() >= 0 AS refreshed;
 SELECT leadscore.write_days('east');
 SET leadscore.clock = '2026-03-09 04:00+00';
 INSERT INTO event VALUES (6, 'spam', '2026-03-08 22:00+00', 0), (1, 'kept', '2026-03-08 23:00+00', 250);
-SELECT leadscore.refresh() >= 0 AS refreshed;
 SELECT leadscore.write_days('east');
 SELECT * FROM wrong('east', '{2026-03-08}');
 SELECT * FROM east WHERE day > '2026-03-06';
@@ -166,7 +166,6 @@ INSERT INTO event SELECT 1 + n % 7, (ARRAY['hot', 'kept', 'other'])[1 + n % 3], 
 	FROM generate_series(0, 70) n;
 INSERT INTO event VALUES (8, 'kept', '2026-03-20 00:00+00', 33);
 DELETE FROM event WHERE contact = 6 AND what = 'spam';
-SELECT leadscore.refresh() >= 0 AS refreshed;
 SELECT leadscore.write_days('east'), leadscore.write_days('india'), leadscore.write_days('india');
 SELECT * FROM wrong('east', (SELECT array_agg(d::date) FROM generate_series(date '2026-03-09', '2026-03-29', '1 day') d));
 SELECT * FROM wrong('india', (SELECT array_agg(d::date) FROM generate_series(date '2026-03-07', '2026-03-29', '1 day') d));

@@ -12,8 +12,6 @@
  */
 #include "action.h"
 
-#include <math.h>
-
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -50,42 +48,41 @@ typedef struct LsActionPlans
 
 /*
  * Who waits for what happened, and a row for each.  $2 is the contact, $3 and
- * $4 the stages, $5 and $6 the scores, $7 the cause, $8 when it happened, $9
- * when it is written down, $10 the rules.  A level is reached as ls_reached()
- * has it.
+ * $4 the stages, $5 and $6 the levels that the score has risen to or fallen
+ * below, $7 the score, $8 the cause, $9 when it happened, $10 when it is
+ * written down, $11 the rules.  Nothing is computed that could fail.
  */
 static const char note_sql[] =
 	"WITH hit AS MATERIALIZED ("
 	" SELECT nextval('leadscore.lead_outbox_outbox_id_seq') AS outbox_id, a.*"
 	" FROM (SELECT name, occasion, score_level, rule, deliver, channel, function, timeout, max_attempts,"
 	"  CASE occasion WHEN 'stage_left' THEN $3 ELSE $4 END AS stage"
-	"  FROM leadscore.lead_action,"
-	"  LATERAL (SELECT score_level - 1e-9 * greatest(1.0, abs(score_level)) AS bound) b"
-	"  WHERE model = $1 AND enabled AND $7 = ANY (causes)"
+	"  FROM leadscore.lead_action"
+	"  WHERE model = $1 AND enabled AND $8 = ANY (causes)"
 	"  AND CASE occasion"
 	"   WHEN 'stage_entered' THEN $3 IS DISTINCT FROM $4 AND coalesce(stage, $4) = $4"
 	"   WHEN 'stage_left' THEN $3 <> $4 AND coalesce(stage, $3) = $3"
-	"   WHEN 'score_rises' THEN $5 < bound AND $6 >= bound"
-	"   WHEN 'score_falls' THEN $5 >= bound AND $6 < bound"
-	"   WHEN 'rule_in_force' THEN rule = ANY ($10)"
+	"   WHEN 'score_rises' THEN score_level = ANY ($5)"
+	"   WHEN 'score_falls' THEN score_level = ANY ($6)"
+	"   WHEN 'rule_in_force' THEN rule = ANY ($11)"
 	"  END ORDER BY action_id) a) "
 	"INSERT INTO leadscore.lead_outbox (outbox_id, model, action, contact, occasion, stage, from_stage, to_stage,"
 	" score_level, rule, score, cause, happened_at, recorded_at, deliver, channel, function, timeout, max_attempts,"
 	" available_at, payload) "
 	"SELECT outbox_id, $1, name, $2, occasion, stage, nullif($3, $4), CASE WHEN $3 IS DISTINCT FROM $4 THEN $4 END,"
-	" score_level, rule, $6, $7, $8, $9, deliver, channel, function, timeout, max_attempts, $9,"
+	" score_level, rule, $7, $8, $9, $10, deliver, channel, function, timeout, max_attempts, $10,"
 	" jsonb_strip_nulls(jsonb_build_object('outbox_id', outbox_id, 'model', $1, 'action', name, 'contact', $2,"
 	"  'occasion', occasion, 'stage', stage, 'from_stage', nullif($3, $4),"
 	"  'to_stage', CASE WHEN $3 IS DISTINCT FROM $4 THEN $4 END, 'score_level', score_level, 'rule', rule,"
-	"  'score', $6, 'cause', $7, 'happened_at', $8, 'recorded_at', $9)) "
+	"  'score', $7, 'cause', $8, 'happened_at', $9, 'recorded_at', $10)) "
 	"FROM hit";
 
 /* note_plan gives the model's kept plan of the statement above. */
 static SPIPlanPtr
 note_plan(LsModel *model)
 {
-	static Oid	types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID,
-	TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTARRAYOID};
+	static Oid	types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8ARRAYOID, FLOAT8ARRAYOID,
+	FLOAT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTARRAYOID};
 	SPIPlanPtr	made;
 
 	if (model->actions == NULL)
@@ -109,14 +106,22 @@ ls_action_free_plans(LsModel *model)
 		SPI_freeplan(model->actions->note);
 }
 
-/* crosses_level tells whether a level lies between two scores. */
-static bool
-crosses_level(const LsModel *model, double before, double after)
+/*
+ * levels_reached gives the levels that a score has reached and another one has
+ * not, and their number.
+ */
+static Datum
+levels_reached(const LsModel *model, double score, double other, int *number)
 {
+	Datum	   *levels = palloc(sizeof(Datum) * Max(1, model->nlevels));
+	int			n = 0;
+
 	for (int i = 0; i < model->nlevels; i++)
-		if (ls_reached(before, model->levels[i]) != ls_reached(after, model->levels[i]))
-			return true;
-	return false;
+		if (ls_reached(score, model->levels[i]) && !ls_reached(other, model->levels[i]))
+			levels[n++] = Float8GetDatum(model->levels[i]);
+	*number += n;
+	return PointerGetDatum(construct_array(levels, n, FLOAT8OID, sizeof(float8),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 /* moved tells whether an occasion changed the stage. */
@@ -148,28 +153,31 @@ rule_names(const List *rules)
 void
 ls_action_note(LsModel *model, Datum contact, const LsOccasion *occasion)
 {
-	Datum		values[10];
-	char		nulls[] = "          ";
-	double		before = isnan(occasion->score_before) ? -INFINITY : occasion->score_before;
+	Datum		values[11] = {0};
+	char		nulls[] = "           ";
+	int			crossed = 0;
 	LsIdentity	saved;
 	int			result;
 
-	if (!model->has_actions ||
-		(!moved(occasion) && occasion->rules == NIL &&
-		 !crosses_level(model, before, occasion->score)))
+	if (!model->has_actions)
+		return;
+	values[4] = levels_reached(model, occasion->score, occasion->score_before, &crossed);
+	values[5] = levels_reached(model, occasion->score_before, occasion->score, &crossed);
+	if (crossed == 0 && occasion->rules == NIL && !moved(occasion))
 		return;
 
 	values[0] = CStringGetTextDatum(model->name);
 	values[1] = CStringGetTextDatum(ls_key_text(&model->key, contact));
-	values[2] = occasion->from_stage ? CStringGetTextDatum(occasion->from_stage) : (Datum) 0;
-	nulls[2] = occasion->from_stage ? ' ' : 'n';
+	if (occasion->from_stage)
+		values[2] = CStringGetTextDatum(occasion->from_stage);
+	else
+		nulls[2] = 'n';
 	values[3] = CStringGetTextDatum(occasion->to_stage);
-	values[4] = Float8GetDatum(before);
-	values[5] = Float8GetDatum(occasion->score);
-	values[6] = CStringGetTextDatum(occasion->cause);
-	values[7] = TimestampTzGetDatum(occasion->at);
-	values[8] = TimestampTzGetDatum(ls_clock());
-	values[9] = rule_names(occasion->rules);
+	values[6] = Float8GetDatum(occasion->score);
+	values[7] = CStringGetTextDatum(occasion->cause);
+	values[8] = TimestampTzGetDatum(occasion->at);
+	values[9] = TimestampTzGetDatum(ls_clock());
+	values[10] = rule_names(occasion->rules);
 
 	ls_become(ls_extension_owner(), &saved);
 	(void) set_config_option("timezone", "UTC", PGC_USERSET, PGC_S_SESSION,
@@ -325,7 +333,7 @@ ls_action_claim(LsDelivery *delivery)
 		" status = CASE WHEN attempts < max_attempts THEN 'ready' ELSE 'dead' END,"
 		" finished_at = CASE WHEN attempts >= max_attempts THEN $1 END,"
 		" last_error = CASE WHEN attempts < max_attempts THEN last_error"
-		"  ELSE coalesce(last_error, 'the server or the worker ended during the call') END,"
+		"  ELSE 'the server or the worker ended during the call' END,"
 		" attempts = CASE WHEN attempts < max_attempts THEN attempts + 1 ELSE attempts END,"
 		" available_at = $1 + " LS_BACK_OFF("(attempts + 1)")
 		" FROM picked p WHERE o.outbox_id = p.outbox_id "
@@ -513,7 +521,7 @@ ls_action_waiting(void)
 	if (!OidIsValid(table))
 		return false;
 	outbox = table_open(table, AccessShareLock);
-	index = index_open(ls_table_oid("lead_outbox_ready", false), AccessShareLock);
+	index = index_open(ls_table_oid("lead_outbox_worker", false), AccessShareLock);
 	at = Min(earliest(outbox, index, "notify"), earliest(outbox, index, "function"));
 	index_close(index, AccessShareLock);
 	table_close(outbox, AccessShareLock);

@@ -72,11 +72,14 @@ CREATE TABLE leadscore.lead_outbox (
 	last_error text,
 	finished_at timestamptz
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
--- what is waiting; of one action, so that another one's backlog is not read
-CREATE INDEX lead_outbox_ready ON leadscore.lead_outbox (deliver, available_at, outbox_id)
-	WHERE status OPERATOR(pg_catalog.=) 'ready';
+-- what is waiting: for consumers, for those of one action, which do not read
+-- another one's backlog, and for the worker
+CREATE INDEX lead_outbox_ready ON leadscore.lead_outbox (available_at, outbox_id)
+	WHERE status OPERATOR(pg_catalog.=) 'ready' AND deliver OPERATOR(pg_catalog.=) 'outbox';
 CREATE INDEX lead_outbox_ready_action ON leadscore.lead_outbox (model, action, available_at, outbox_id)
 	WHERE status OPERATOR(pg_catalog.=) 'ready' AND deliver OPERATOR(pg_catalog.=) 'outbox';
+CREATE INDEX lead_outbox_worker ON leadscore.lead_outbox (deliver, available_at, outbox_id)
+	WHERE status OPERATOR(pg_catalog.=) 'ready' AND deliver OPERATOR(pg_catalog.<>) 'outbox';
 CREATE INDEX lead_outbox_finished ON leadscore.lead_outbox (status, finished_at)
 	WHERE status OPERATOR(pg_catalog.<>) 'ready';
 COMMENT ON TABLE leadscore.lead_outbox IS

@@ -625,7 +625,7 @@ ls_rules_changed(PG_FUNCTION_ARGS)
 
 /*
  * ls_sheet_changed is leadscore._sheet_changed(), after each statement that
- * wrote stages, grades or categories.
+ * wrote stages, grades, categories or actions.
  */
 Datum
 ls_sheet_changed(PG_FUNCTION_ARGS)

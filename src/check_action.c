@@ -85,7 +85,7 @@ needs(const Check *check, const char *column, bool given, const char *because,
 	if (!given)
 		ereport(ERROR,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
-				 errmsg("%s needs a %s", check->where, column),
+				 errmsg("%s of %s must be given", column, check->where),
 				 because ? errdetail("Its %s is \"%s\".", because, value) : 0));
 }
 

@@ -50,7 +50,6 @@
 #include "rules.h"
 #include "score_table.h"
 
-PG_FUNCTION_INFO_V1(ls_write_days);
 
 #define MAX_DAYS_BACK	400
 #define BATCH			1000
@@ -677,6 +676,7 @@ walk(Day *day)
 	day->merged = ls_clock() - day->until > LS_DAY;
 	if (day->merged)
 		spec.what |= LS_READ_EVENTS | LS_READ_CONTACTS;
+	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	reader = ls_reader_open(&spec);
 	old = MemoryContextSwitchTo(day->one);
@@ -802,17 +802,4 @@ ls_daily_write(const char *model)
 		return false;			/* somebody else was faster */
 	write_day(row, day, until);
 	return true;
-}
-
-/* ls_write_days is leadscore.write_days(). */
-Datum
-ls_write_days(PG_FUNCTION_ARGS)
-{
-	char	   *model = ls_text_argument(fcinfo, 0, "model");
-	int32		days = 0;
-
-	(void) ls_model_row_for(model, GetUserId());
-	while (ls_daily_write(model))
-		days++;
-	PG_RETURN_INT32(days);
 }

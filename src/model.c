@@ -18,12 +18,14 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -483,29 +485,59 @@ ls_model_new_owner(const LsModelRow *model, Oid owner)
 	CommandCounterIncrement();
 }
 
+static int
+by_score_table(const ListCell *a, const ListCell *b)
+{
+	Oid			x = ls_score_table(((LsModelRow *) lfirst(a))->model, true);
+	Oid			y = ls_score_table(((LsModelRow *) lfirst(b))->model, true);
+
+	return (x > y) - (x < y);
+}
+
+/* upgrade_model gives a model of an older version the tables that it lacks. */
+static void
+upgrade_model(const LsModelRow *row)
+{
+	LsModelTables tables;
+	LsIdentity	saved;
+
+	LockRelationOid(ls_score_table(row->model, false), ShareRowExclusiveLock);
+	ls_become(ls_extension_owner(), &saved);
+	ls_tables_read(row, &tables);
+	ls_tables_upgrade(&tables);
+	ls_daily_begin(row);
+	ls_return(&saved);
+	/* compiled models know of no due instants yet */
+	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
+	CommandCounterIncrement();
+}
+
 /*
- * ls_upgrade_models is leadscore._upgrade_models(): the end of an upgrade
+ * ls_upgrade_models is leadscore._upgrade_models(), at the end of an upgrade
  * script.  Models get the tables that they lack, and every contact its due
- * instant.
+ * instant.  What belongs to a model does not become a member of the extension,
+ * though it is made while one of its scripts runs.
  */
 Datum
 ls_upgrade_models(PG_FUNCTION_ARGS)
 {
+	bool		in_script = creating_extension;
+	List	   *models = ls_model_rows(NULL);
 	ListCell   *lc;
 
-	foreach(lc, ls_model_rows(NULL))
+	list_sort(models, by_score_table);
+	creating_extension = false;
+	PG_TRY();
 	{
-		LsModelRow *row = lfirst(lc);
-		LsModelTables tables;
-		LsIdentity	saved;
-
-		LockRelationOid(ls_score_table(row->model, false), ShareRowExclusiveLock);
-		ls_become(ls_extension_owner(), &saved);
-		ls_tables_read(row, &tables);
-		ls_tables_upgrade(&tables);
-		ls_return(&saved);
-		CommandCounterIncrement();
-		(void) ls_refresh(row->model, "time");
+		foreach(lc, models)
+			upgrade_model(lfirst(lc));
 	}
+	PG_FINALLY();
+	{
+		creating_extension = in_script;
+	}
+	PG_END_TRY();
+	foreach(lc, models)
+		(void) ls_refresh(((LsModelRow *) lfirst(lc))->model, "time");
 	PG_RETURN_VOID();
 }

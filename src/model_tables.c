@@ -262,6 +262,8 @@ create_due_table(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
+	if (!OidIsValid(ls_table_oid("lead_day", true)))
+		return;					/* the extension is of version 0.1 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.due_%s (due_at pg_catalog.timestamptz,"
 						" drift pg_catalog.bool, contact_id %s%s,"
 						" PRIMARY KEY (due_at, drift, contact_id))"
@@ -294,16 +296,21 @@ create_history_view(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
+	/* while the extension is of version 0.1, its tables are made as that did */
+	bool		reasons = get_attnum(ls_table_oid("lead_stage_history", false),
+									 "reason") != InvalidAttrNumber;
+
 	ls_execute(psprintf("CREATE OR REPLACE VIEW leadscore.history_%s AS"
 						" SELECT h.contact::%s%s AS contact_id, h.from_stage, h.to_stage,"
-						" h.score, h.changed_at, h.recorded_at, h.cause, h.reason"
+						" h.score, h.changed_at, h.recorded_at, h.cause%s"
 						" FROM leadscore.lead_stage_history h"
 						" WHERE h.model OPERATOR(pg_catalog.=) '%s'",
 						model, ls_tables_type(new->key_type),
-						ls_tables_collation(new->key_type, new->key_collation), model), NULL);
+						ls_tables_collation(new->key_type, new->key_collation),
+						reasons ? ", h.reason" : "", model), NULL);
 	ls_execute(psprintf("COMMENT ON VIEW leadscore.history_%s IS 'changes of stage in model %s'",
 						model, model), NULL);
-	for (int i = 0; i < (int) lengthof(comments); i++)
+	for (int i = 0; i < (int) lengthof(comments) - !reasons; i++)
 		ls_execute(psprintf("COMMENT ON COLUMN leadscore.history_%s.%s IS '%s'",
 							model, comments[i][0], comments[i][1]), NULL);
 	ls_tables_grant_one("history_", &new->row);

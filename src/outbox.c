@@ -17,6 +17,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/tuplestore.h"
@@ -52,22 +53,15 @@ consumer_argument(FunctionCallInfo fcinfo)
 	return consumer;
 }
 
-/* ids_argument gives an array of numbers of rows. */
-static Datum
-ids_argument(FunctionCallInfo fcinfo, int n)
+/* add_ids adds an array of numbers of rows; NULL, such as array_agg() of none. */
+static void
+add_ids(LsArguments *args, FunctionCallInfo fcinfo, int n)
 {
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("ids must not be NULL"),
-				 errhint("Give the outbox_id of the rows as an array.")));
-	return PG_GETARG_DATUM(n);
+	ls_add(args, INT8ARRAYOID, PG_ARGISNULL(n) ? PointerGetDatum(construct_empty_array(INT8OID)) :
+		   PG_GETARG_DATUM(n));
 }
 
-/*
- * after gives the instant an interval after another.  Long ones are refused
- * that lead out of what a timestamp can be.
- */
+/* after gives the instant that lies an interval after another. */
 static TimestampTz
 after(TimestampTz now, const Interval *interval, bool positive, const char *argument)
 {
@@ -75,12 +69,15 @@ after(TimestampTz now, const Interval *interval, bool positive, const char *argu
 	int64		usec;
 
 	if (!ls_interval_usec(interval, &usec) || pg_add_s64_overflow(now, usec, &at) ||
-		!IS_VALID_TIMESTAMP(at) || usec < (positive ? 1 : 0))
+		!IS_VALID_TIMESTAMP(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("%s is out of range", argument)));
+	if (usec < (positive ? 1 : 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 positive ? errmsg("%s must be greater than 0", argument) :
-				 errmsg("%s must not be negative", argument),
-				 errhint("Give an interval such as '60 seconds'.")));
+				 errmsg("%s must not be negative", argument)));
 	return at;
 }
 
@@ -214,8 +211,8 @@ ls_outbox_take(PG_FUNCTION_ARGS)
 		" taken AS (UPDATE leadscore.lead_outbox o SET"
 		" status = CASE WHEN attempts < max_attempts THEN 'ready' ELSE 'dead' END,"
 		" finished_at = CASE WHEN attempts >= max_attempts THEN $1 END,"
-		" last_error = CASE WHEN attempts < max_attempts THEN last_error ELSE coalesce(last_error,"
-		"  'consumer \"' || taken_by || '\" took it and was not heard of again') END,"
+		" last_error = CASE WHEN attempts < max_attempts THEN last_error ELSE"
+		"  coalesce('consumer \"' || taken_by || '\" took it and was not heard of again', last_error) END,"
 		" taken_by = CASE WHEN attempts < max_attempts THEN $4 ELSE taken_by END,"
 		" available_at = CASE WHEN attempts < max_attempts THEN $2 ELSE available_at END,"
 		" attempts = CASE WHEN attempts < max_attempts THEN attempts + 1 ELSE attempts END"
@@ -275,7 +272,7 @@ ls_outbox_done(PG_FUNCTION_ARGS)
 	char	   *consumer = consumer_argument(fcinfo);
 
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	ls_add(&args, INT8ARRAYOID, ids_argument(fcinfo, 1));
+	add_ids(&args, fcinfo, 1);
 	ls_add_text(&args, consumer);
 	PG_RETURN_INT64(change(sql, &args));
 }
@@ -292,12 +289,11 @@ ls_outbox_failed(PG_FUNCTION_ARGS)
 		" WHERE outbox_id = ANY ($2) AND deliver = 'outbox' AND status = 'ready' AND taken_by = $3";
 	LsArguments args = {0};
 	char	   *consumer = consumer_argument(fcinfo);
-	Datum		ids = ids_argument(fcinfo, 1);
 	char	   *error = ls_text_argument(fcinfo, 2, "error");
 	TimestampTz now = ls_clock();
 
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
-	ls_add(&args, INT8ARRAYOID, ids);
+	add_ids(&args, fcinfo, 1);
 	ls_add_text(&args, consumer);
 	ls_add_text(&args, error);
 	ls_add(&args, TIMESTAMPTZOID, (Datum) 0);
@@ -320,6 +316,6 @@ ls_outbox_retry(PG_FUNCTION_ARGS)
 	LsArguments args = {0};
 
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	ls_add(&args, INT8ARRAYOID, ids_argument(fcinfo, 0));
+	add_ids(&args, fcinfo, 0);
 	PG_RETURN_INT64(change(sql, &args));
 }

@@ -23,7 +23,9 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "daily.h"
 #include "due_table.h"
+#include "feed.h"
 #include "leadscore.h"
 #include "recount.h"
 #include "rules.h"
@@ -31,6 +33,7 @@
 #include "worker_error.h"
 
 PG_FUNCTION_INFO_V1(ls_refresh_model);
+PG_FUNCTION_INFO_V1(ls_write_days);
 
 struct LsPassPlace
 {
@@ -218,6 +221,20 @@ ls_pass_all(const char *model)
 	return pass->changed;
 }
 
+/*
+ * refresh_model does what the worker would do about a model, but for telling
+ * others of it.
+ */
+static int64
+refresh_model(const char *model)
+{
+	int64		changed = ls_pass_all(model);
+
+	while (ls_daily_write(model))
+		;
+	return changed;
+}
+
 /* ls_pass_next_due gives a model's earliest due instant; DT_NOEND: none. */
 TimestampTz
 ls_pass_next_due(const char *model)
@@ -256,7 +273,7 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 		LsModelRow *row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)),
 										   GetUserId());
 
-		PG_RETURN_INT64(ls_pass_all(row->model));
+		PG_RETURN_INT64(refresh_model(row->model));
 	}
 	foreach(lc, ls_model_rows(NULL))
 		models = lappend(models, ((LsModelRow *) lfirst(lc))->model);
@@ -266,7 +283,22 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 		LsModelRow *row = ls_model_row(lfirst(lc), NULL);
 
 		if (row && row->enabled && has_privs_of_role(GetUserId(), row->owner))
-			changed += ls_pass_all(row->model);
+			changed += refresh_model(row->model);
 	}
 	PG_RETURN_INT64(changed);
+}
+
+/* ls_write_days is leadscore.write_days(). */
+Datum
+ls_write_days(PG_FUNCTION_ARGS)
+{
+	char	   *model = ls_text_argument(fcinfo, 0, "model");
+	int32		days = 0;
+
+	(void) ls_model_row_for(model, GetUserId());
+	/* what was due before has to be in the history */
+	(void) ls_pass_all(model);
+	while (ls_daily_write(model))
+		days++;
+	PG_RETURN_INT32(days);
 }

@@ -512,6 +512,12 @@ ls_state_text(PG_FUNCTION_ARGS)
 		appendStringInfo(&out, ", %d dated later", state.nfuture);
 	if (state.prior_stage)
 		appendStringInfo(&out, ", stage before disqualification %s", state.prior_stage);
+	if (state.hold != LS_HOLD_NONE)
+		appendStringInfo(&out, ", stage set by hand%s",
+						 state.hold == LS_HOLD_AT_MOST ? " and not exceeded" :
+						 " until reached");
+	if (state.due != DT_NOEND)
+		appendStringInfo(&out, ", due at %s", timestamptz_to_str(state.due));
 	for (int i = 0; i < state.nslots; i++)
 		show_slot(&out, &state.slots[i]);
 	PG_RETURN_TEXT_P(cstring_to_text(out.data));

@@ -2,6 +2,7 @@
 --
 --   oracle.differences(model, instants)    score() and replay() of every known contact at every instant
 --   oracle.stored_differences(model)       rows of score_<model>, each at its own scored_at
+--   oracle.drift_differences(model)        rows of score_<model> at the clock, after a refresh: within the model's drift
 --   oracle.live_differences(model)         live_<model> and score() without an instant, at the clock
 --   oracle.explain_differences(model, contacts, instants)    points of each rule; in pairs
 --
@@ -87,6 +88,46 @@ BEGIN
 	FROM jsonb_each(stored) s
 	LEFT JOIN oracle.contact_rows(model_name) c ON c.contact = s.key
 	WHERE (s.value->>'has_contact')::bool IS DISTINCT FROM (c.contact IS NOT NULL);
+END
+$$;
+
+-- What time does to stored rows: numbers stay within the drift, all else is as it is, and nobody is overdue.
+CREATE FUNCTION oracle.drift_differences(model_name text) RETURNS SETOF oracle.difference
+LANGUAGE plpgsql AS $$
+DECLARE
+	stored jsonb;
+	expected record;
+	allowed record;
+	number record;
+BEGIN
+	EXECUTE format('SELECT jsonb_object_agg(contact_id::text, to_jsonb(s) - ''state'') FROM leadscore.%I s',
+		'score_' || model_name) INTO stored;
+	SELECT max_drift, max_drift_ratio INTO allowed FROM leadscore.lead_model WHERE model = model_name;
+	FOR expected IN SELECT * FROM oracle.scores(model_name, ARRAY[leadscore.clock()]) LOOP
+		CONTINUE WHEN NOT coalesce(stored ? expected.contact, false);
+		FOR number IN SELECT 'score' AS key, expected.score AS value
+			UNION ALL SELECT key, value::float8 FROM jsonb_each_text(expected.categories) LOOP
+			IF (abs((stored->expected.contact->>number.key)::float8 - number.value)
+				<= greatest(allowed.max_drift, allowed.max_drift_ratio * abs(number.value)) + expected.bound) IS NOT TRUE THEN
+				RETURN NEXT ROW('drift of ' || number.key, expected.contact, expected.t, stored->expected.contact->>number.key,
+					number.value::text, expected.bound)::oracle.difference;
+			END IF;
+		END LOOP;
+		IF stored->expected.contact->>'grade' IS DISTINCT FROM expected.grade AND NOT expected.on_edge THEN
+			RETURN NEXT ROW('grade after a refresh', expected.contact, expected.t, stored->expected.contact->>'grade', expected.grade, NULL)::oracle.difference;
+		END IF;
+		IF (stored->expected.contact->>'disqualified')::bool IS DISTINCT FROM expected.disqualified THEN
+			RETURN NEXT ROW('disqualified after a refresh', expected.contact, expected.t, stored->expected.contact->>'disqualified',
+				expected.disqualified::text, NULL)::oracle.difference;
+		END IF;
+	END LOOP;
+	RETURN QUERY EXECUTE format($query$
+		SELECT 'due', coalesce(d.contact_id, s.contact_id)::text, d.due_at, d.due_at::text,
+			'one row a contact, in the time to come, as its state has it: ' || leadscore.state_text(s.state), NULL::float8
+		FROM leadscore.%I d FULL JOIN leadscore.%I s USING (contact_id)
+		WHERE s.contact_id IS NULL OR d.due_at <= leadscore.clock()
+			OR coalesce('due at ' || d.due_at, '') IS DISTINCT FROM coalesce(substring(leadscore.state_text(s.state) FROM 'due at [^,\n]*'), '')
+		$query$, 'due_' || model_name, 'score_' || model_name);
 END
 $$;
 

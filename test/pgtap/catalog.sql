@@ -1,10 +1,11 @@
 -- What the extension and a model leave in the catalog.
 BEGIN;
-SELECT plan(19);
+SELECT plan(22);
 SET LOCAL client_min_messages = warning;
 CREATE TABLE public.catalog_contact (id int PRIMARY KEY);
 CREATE TABLE public.catalog_event (contact int, at timestamptz);
 SELECT leadscore.create_model('catalog', 'public.catalog_contact');
+UPDATE leadscore.lead_model SET daily = true WHERE model = 'catalog';
 SELECT leadscore.attach('catalog', 'public.catalog_event', 'contact', 'at');
 
 -- the extension
@@ -25,10 +26,10 @@ SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c, pg_extension e WHERE r
 -- comments
 SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace
 	AND obj_description(oid, 'pg_proc') IS NULL$$, 'every function has a comment');
-SELECT is_empty($$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'v')
+SELECT is_empty($$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p', 'v')
 	AND obj_description(oid, 'pg_class') IS NULL$$, 'every table and view has a comment');
 SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_class c JOIN pg_attribute ON attrelid = c.oid
-	WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'v') AND attnum > 0 AND NOT attisdropped
+	WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p', 'v') AND attnum > 0 AND NOT attisdropped
 	AND col_description(attrelid, attnum) IS NULL$$, 'every column has a comment');
 
 -- a model
@@ -38,6 +39,9 @@ SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c JOIN pg_depend ON class
 SELECT columns_are('leadscore', 'score_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at,rules_version,state}'::name[]);
 SELECT columns_are('leadscore', 'live_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at}'::name[]);
 SELECT columns_are('leadscore', 'history_catalog', '{contact_id,from_stage,to_stage,score,changed_at,recorded_at,cause}'::name[]);
+SELECT columns_are('leadscore', 'funnel_daily_catalog', '{day,stage,grade,contacts,entered,left,score_sum}'::name[]);
+SELECT columns_are('leadscore', 'daily_catalog', '{day,contact_id,score,fit,engagement,grade,stage}'::name[]);
+SELECT col_is_pk('leadscore', 'daily_catalog', '{day,contact_id}'::name[], 'a contact has one row a day');
 SELECT col_is_pk('leadscore', 'score_catalog', 'contact_id', 'the contact is the key');
 SELECT is((SELECT count(*) FROM pg_index WHERE indrelid = 'leadscore.score_catalog'::regclass), 1::bigint, 'there is no index but the key');
 SELECT ok((SELECT 'fillfactor=70' = ANY (reloptions) FROM pg_class WHERE oid = 'leadscore.score_catalog'::regclass), 'there is room for HOT updates');

@@ -83,6 +83,10 @@ SELECT leadscore.attach('off', 'app.events', 'contact', 'at', 'what');
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, sticky, condition) VALUES
 	('crm', 'warm', 1, 40, false, NULL), ('crm', 'hot', 2, 80, true, 'country = ''DE'' AND app.is_business("E-Mail")'), ('people', 'seen', 1, 1, false, NULL);
 INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('crm', 'fit', 'A', 5), ('crm', 'fit', 'B', '-infinity'), ('crm', 'engagement', '1', 50);
+CREATE FUNCTION app.tell(jsonb) RETURNS void LANGUAGE sql AS '';
+INSERT INTO leadscore.lead_action (model, name, occasion, stage, score_level, deliver, channel, function, causes) VALUES
+	('crm', 'hot', 'stage_entered', 'hot', NULL, DEFAULT, NULL, NULL, '{event,backfill,rule}'), ('crm', 'warm', 'stage_left', 'warm', NULL, 'function', NULL, 'app.tell', DEFAULT),
+	('crm', 'cold', 'score_falls', NULL, 10, 'notify', 'c', NULL, DEFAULT), ('people', 'seen', 'stage_entered', NULL, NULL, DEFAULT, NULL, NULL, DEFAULT);
 UPDATE leadscore.lead_category SET weight = 2, max_points = 200 WHERE model = 'crm' AND category = 'engagement';
 UPDATE leadscore.lead_model SET max_score = 300, max_drift = 0.1 WHERE model = 'crm';
 INSERT INTO leadscore.lead_rule (model, name, source, event, condition, points, weight, decay, decay_interval, decay_keep, time_frame, at_least, max_per_period) VALUES
@@ -113,6 +117,11 @@ SELECT leadscore.detach('crm', 'calls');
 ALTER TABLE app.visits DROP COLUMN gone;
 DROP FUNCTION app.doomed;
 UPDATE leadscore.lead_model SET enabled = false WHERE model = 'off';
+UPDATE leadscore.lead_model SET daily = true WHERE model IN ('crm', 'people');
+GRANT SELECT ON leadscore.funnel_daily_crm TO PUBLIC;
+SET leadscore.clock = '2026-01-17 12:00+00';
+SELECT leadscore.write_days(model) FROM leadscore.lead_model;
+RESET leadscore.clock;
 GRANT SELECT ON leadscore.score_crm, leadscore.live_crm TO PUBLIC;
 SQL
 
@@ -125,10 +134,15 @@ my %queries = (
 			"definition_$_" => "SELECT attname, format_type(atttypid, atttypmod), attnotnull, attcollation::regcollation, col_description(attrelid, attnum), attstorage, reloptions, relacl
 				FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE attrelid = 'leadscore.score_$_'::regclass AND attnum > 0 ORDER BY attnum") } qw(crm people accounts off)),
 	(map { ($_ => "SELECT * FROM leadscore.$_ t ORDER BY t::text COLLATE \"C\"") }
-		qw(lead_model lead_category lead_source lead_relation lead_rule lead_stage lead_grade lead_stage_history lead_rule_error)),
+		qw(lead_model lead_category lead_source lead_relation lead_rule lead_stage lead_grade lead_stage_history lead_rule_error lead_day lead_action lead_outbox lead_worker_error)),
+	(map { ("due_$_" => "SELECT * FROM leadscore.due_$_ ORDER BY 1, 2, 3") } qw(crm people accounts off)),
+	(map { ("daily_$_" => "SELECT tableoid::regclass, * FROM leadscore.daily_$_ ORDER BY day, contact_id") } qw(crm people)),
+	(map { ("funnel_daily_$_" => "SELECT * FROM leadscore.funnel_daily_$_ ORDER BY day, stage, grade",
+			"days_definition_$_" => "SELECT attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull, attcollation::regcollation, col_description(attrelid, attnum), obj_description(attrelid, 'pg_class'), relacl, pg_get_expr(relpartbound, c.oid)
+				FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relname ~ '^(funnel_)?daily_$_' AND relkind IN ('r', 'p') AND attnum > 0 ORDER BY relname, attnum") } qw(crm people accounts off)),
 	triggers => q(SELECT tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text, tgname),
 	event_triggers => q(SELECT evtname, evtevent, evtenabled, evttags FROM pg_event_trigger ORDER BY 1),
-	sequences => q(SELECT (SELECT last_value FROM leadscore.version_seq), (SELECT last_value FROM leadscore.lead_rule_rule_id_seq)));
+	sequences => q(SELECT (SELECT last_value FROM leadscore.version_seq), (SELECT last_value FROM leadscore.lead_rule_rule_id_seq), (SELECT last_value FROM leadscore.lead_action_action_id_seq), (SELECT last_value FROM leadscore.lead_outbox_outbox_id_seq)));
 my $verify = join(' UNION ALL ', map { "SELECT '$_', v.* FROM leadscore.verify('$_') v" } qw(crm people accounts));
 
 sub state_of
@@ -159,6 +173,7 @@ my $original = state_of('crm');
 is(sql('crm', $verify), '', 'the original is right');
 is(sql('crm', "SELECT count(*) FILTER (WHERE counted_version = 0) FROM leadscore.lead_rule"), 3, 'three rules of it wait for what they use');
 like($original->{history_crm}, qr/hot/, 'there is some history');
+like($original->{daily_crm}, qr/^leadscore.daily_crm_202601\|2026-01-16/m, 'there are some days');
 
 # What is done next, in the original and in copies of it.
 my @next = (
@@ -166,6 +181,7 @@ my @next = (
 		INSERT INTO app.events_2026 (contact, at, what) VALUES (2, '2026-01-14', 'view'); INSERT INTO acts VALUES ('P1\@x.EXAMPLE', '2026-01-14', 'came')",
 	'contacts' => "INSERT INTO app.contacts VALUES (44, 'b\@c.example', 'DE', '2026-01-01'); DELETE FROM people WHERE mail = 'p2\@x.example'",
 	'updates and deletes' => "UPDATE app.events SET amount = 3 WHERE contact = 3; DELETE FROM app.events WHERE contact = 4; UPDATE app.visits SET opened = '2026-01-15' WHERE contact = 5",
+	'days' => "SET leadscore.clock = '2026-02-02 12:00+00'; SELECT leadscore.write_days(model) FROM leadscore.lead_model",
 	'a rule' => "SET client_min_messages = warning; INSERT INTO leadscore.lead_rule (model, name, source, event, points) VALUES ('crm', 'new', 'events', 'view', 0.5)",
 	'a changed rule' => "SET client_min_messages = warning; UPDATE leadscore.lead_rule SET event = 'view' WHERE name = 'buy'; UPDATE leadscore.lead_rule SET points = 3 WHERE name = 'sent'",
 	'a leaf' => "CREATE TABLE app.events_2024 PARTITION OF app.events FOR VALUES FROM ('2024-01-01') TO ('2025-01-01'); INSERT INTO app.events_2024 (contact, at, what) VALUES (2, '2024-05-01', 'view')",

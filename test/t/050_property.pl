@@ -775,6 +775,16 @@ sub compare
 	return $list;
 }
 
+# What time alone did: after a refresh every row is as true as it has to be.
+sub time_passes
+{
+	my ($w, $when, $by) = @_;
+
+	$w->{clock} += $by;
+	run($w, 'refresh', "SELECT leadscore.refresh('$w->{model}');\n");
+	is_empty($w, "SELECT $columns FROM oracle.drift_differences('$w->{model}');\n", "$when: rows after time has passed");
+}
+
 # The instant of some event of the last weeks.
 sub read_instant_of_event
 {
@@ -826,6 +836,7 @@ sub run_seed
 		$w->{clock} += between(1, 11) * $day + between(0, 86399) * $second + pick(0, 0, 123456);
 		# sometimes on the hour, where buckets begin
 		$w->{clock} = floor($w->{clock} / $hour) * $hour if chance(0.2);
+		time_passes($w, "batch $batch", 0) if $batch > 1 && chance(0.6);
 		for my $t (@{ $w->{tables} })
 		{
 			run($w, "batch $batch, $t->{name}", insert_events($w, $t, int($total / 5 / @{ $w->{tables} }), $since)
@@ -849,6 +860,7 @@ sub run_seed
 		}
 		compare($w, 'half-way', 3) if $batch == 3;
 	}
+	time_passes($w, "step $_", pick(1, $second, $hour, between(1, 40) * $hour, between(1, 30) * $day, between(1, 400) * $day)) for 1 .. 6;
 	$w->{clock} += pick(0, 1, 3 * $hour, 2 * $day);
 	my $list = compare($w, 'in the end', 8);
 	note("seed $seed: rules that contribute to some score: " . run($w, 'coverage', "SELECT string_agg(format('%s of %s %s', contributing, total, kind), ', ' ORDER BY kind)

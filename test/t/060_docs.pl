@@ -128,6 +128,7 @@ sub reference_is_complete
 		CREATE EXTENSION leadscore;
 		CREATE TABLE contact (id int PRIMARY KEY);
 		SELECT leadscore.create_model('m', 'contact');
+		UPDATE leadscore.lead_model SET daily = true;
 SQL
 	my @functions = list("SELECT DISTINCT proname FROM pg_proc WHERE proname !~ '^_'"
 		  . " AND oid IN ($members 'pg_proc'::regclass)");
@@ -136,7 +137,7 @@ SQL
 	my @settings = list("SELECT name FROM pg_settings WHERE name LIKE 'leadscore.%'");
 	my @columns = list("SELECT DISTINCT regexp_replace(relname, '_m\$', '_<model>') || ' ' || attname"
 		  . " FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped"
-		  . " WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'v')"
+		  . " WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p', 'v')"
 		  . " AND attname NOT IN ('fit', 'engagement') ORDER BY 1");
 
 	ok(@functions >= 10 && @relations >= 10 && @settings > 0 && @columns >= 80,
