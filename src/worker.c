@@ -82,7 +82,6 @@ typedef struct Task
 	Oid			contacts;
 	TimestampTz retry_at;		/* 0: it has not failed */
 	TimestampTz contact_retry_at;	/* 0: none of its contacts has */
-	TimestampTz until;			/* of its pass; DT_NOBEGIN: there was none */
 } Task;
 
 /* What the steps of a worker share */
@@ -101,8 +100,10 @@ typedef struct Work
 	bool		busy;			/* somebody has locked what the step needs */
 	bool		leaving;		/* no more steps */
 	bool		reloaded;		/* settings have changed since the round began */
-	TimestampTz next_due;		/* by the clock */
-	bool		hurry;			/* something became due while we were at it */
+	TimestampTz began;			/* the round, by the clock like the next two */
+	TimestampTz next_due;		/* over all models */
+	TimestampTz wake_due;		/* the same, of what was not due when it began */
+	bool		hurry;			/* there is more to be delivered */
 } Work;
 
 typedef void (*Step) (Work *work);
@@ -376,7 +377,6 @@ read_tasks(Work *work)
 		task = palloc0(sizeof(Task));
 		task->model = row->model;
 		task->contacts = row->contacts;
-		task->until = DT_NOBEGIN;
 		foreach(le, errors)
 		{
 			LsWorkerError *error = lfirst(le);
@@ -459,7 +459,6 @@ run_pass(Work *work, bool one_by_one)
 		ls_slot_count(slot, pass->done - done, pass->transitions - transitions);
 		done = pass->done;
 		transitions = pass->transitions;
-		work->task->until = pass->until;
 		if (work->returned == 0)
 			return true;
 		ls_slot_progress(slot, done, Max(work->total, done));
@@ -489,22 +488,26 @@ write_days(Work *work)
 }
 
 /*
- * look_ahead finds the next instant at which the model has something to do.
- * What is due and was not done in this round (a contact that somebody has
- * locked) has to wait for the next.
+ * wake_for notes an instant at which there is something to do.  What was due
+ * when the round began and has not been done (a contact that somebody has
+ * locked) has to wait for the next round.
  */
+static void
+wake_for(Work *work, TimestampTz due)
+{
+	work->next_due = Min(work->next_due, due);
+	if (due > work->began)
+		work->wake_due = Min(work->wake_due, due);
+}
+
+/* look_ahead finds the next instants at which the model has something to do. */
 static void
 look_ahead(Work *work)
 {
-	TimestampTz due;
-
 	if (!lock_model(work))
 		return;
-	due = ls_pass_next_due(work->task->model);
-	if (due > work->task->until && due <= ls_clock())
-		work->hurry = true;
-	work->next_due = Min(work->next_due, due);
-	work->next_due = Min(work->next_due, ls_daily_next(work->task->model));
+	wake_for(work, ls_pass_next_due(work->task->model));
+	wake_for(work, ls_daily_next(work->task->model));
 }
 
 static void
@@ -706,7 +709,9 @@ run_round(Work *work)
 	MemoryContextReset(work->round);
 	MemoryContextSwitchTo(work->round);
 	work->task = NULL;
+	work->began = ls_clock();
 	work->next_due = DT_NOEND;
+	work->wake_due = DT_NOEND;
 	work->hurry = false;
 	if (work->reloaded)
 		slot->purged_at = 0;
@@ -744,11 +749,11 @@ nap_ms(const Work *work)
 {
 	TimestampTz now = ls_clock();
 
-	if (work->hurry)
+	if (work->hurry || work->wake_due <= now)
 		return 0;
-	if (work->next_due <= now || work->next_due - now > (int64) ls_naptime * 1000)
+	if (work->wake_due == DT_NOEND || work->wake_due - now >= (int64) ls_naptime * 1000)
 		return ls_naptime;
-	return (work->next_due - now) / 1000 + 1;
+	return (work->wake_due - now) / 1000 + 1;
 }
 
 /*
