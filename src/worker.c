@@ -32,6 +32,7 @@
 #include <limits.h>
 
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
@@ -54,6 +55,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "daily.h"
+#include "feed.h"
 #include "launcher.h"
 #include "leadscore.h"
 #include "model.h"
@@ -403,6 +405,36 @@ is_left_alone(const Task *task)
 /* ---------- one model ---------- */
 
 /*
+ * is_being_restored tells whether pg_restore is at work in this database.  It
+ * fills tables in any order, and makes keys of one while it fills another, so
+ * that a model can look complete which is not.  What has once been there in
+ * full need not be asked about again.
+ */
+static bool
+is_being_restored(Oid score_table)
+{
+	static List *known = NIL;	/* OIDs of score tables */
+	MemoryContext old;
+	LsIdentity	saved;
+	bool		restoring;
+
+	if (list_member_oid(known, score_table))
+		return false;
+	/* names of others' sessions are not for everybody */
+	ls_become(BOOTSTRAP_SUPERUSERID, &saved);
+	restoring = ls_execute("SELECT FROM pg_catalog.pg_stat_activity"
+						   " WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
+						   " AND application_name OPERATOR(pg_catalog.=) 'pg_restore'", NULL) > 0;
+	ls_return(&saved);
+	if (restoring)
+		return true;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	known = lappend_oid(known, score_table);
+	MemoryContextSwitchTo(old);
+	return false;
+}
+
+/*
  * lock_model takes the locks that its steps need, in the order in which
  * writers take them.  False: somebody has them, or the model is incomplete, as
  * while a dump is restored.
@@ -417,7 +449,7 @@ lock_model(Work *work)
 		!ConditionalLockRelationOid(task->contacts, AccessShareLock) ||
 		!ConditionalLockRelationOid(table, RowExclusiveLock) ||
 		ls_score_table(task->model, true) != table ||
-		!ls_model_complete(task->model))
+		!ls_model_complete(task->model) || is_being_restored(table))
 		work->busy = true;
 	return !work->busy;
 }
