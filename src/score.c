@@ -511,6 +511,9 @@ ls_state_text(PG_FUNCTION_ARGS)
 		appendStringInfo(&out, ", %d dated later", state.nfuture);
 	if (state.prior_stage)
 		appendStringInfo(&out, ", stage before disqualification %s", state.prior_stage);
+	if (state.due != DT_NOEND)
+		appendStringInfo(&out, ", due %s%s", timestamptz_to_str(state.due),
+						 state.due_drift ? " for drift" : "");
 	for (int i = 0; i < state.nslots; i++)
 		show_slot(&out, &state.slots[i]);
 	PG_RETURN_TEXT_P(cstring_to_text(out.data));
