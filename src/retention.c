@@ -16,6 +16,7 @@
 /*
  * ls_purge_history deletes rows of lead_stage_history that were recorded so
  * many days ago, as the extension's owner, found by the index on recorded_at.
+ * A day that is still to be written needs those of its own, in whatever zone.
  */
 int64
 ls_purge_history(int days, int limit)
@@ -27,7 +28,10 @@ ls_purge_history(int days, int limit)
 	ls_add(&args, INT4OID, Int32GetDatum(limit));
 	return (int64) ls_execute("DELETE FROM leadscore.lead_stage_history"
 							  " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-							  "SELECT ctid FROM leadscore.lead_stage_history"
-							  " WHERE recorded_at OPERATOR(pg_catalog.<) $1 LIMIT $2))",
+							  "SELECT h.ctid FROM leadscore.lead_stage_history h"
+							  " WHERE recorded_at OPERATOR(pg_catalog.<) $1"
+							  " AND NOT EXISTS (SELECT FROM leadscore.lead_day d"
+							  " WHERE d.model OPERATOR(pg_catalog.=) h.model AND h.changed_at"
+							  " OPERATOR(pg_catalog.>) (d.written_to OPERATOR(pg_catalog.-) 1)) LIMIT $2))",
 							  &args);
 }

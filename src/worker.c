@@ -60,8 +60,8 @@
 #include "leadscore.h"
 #include "model.h"
 #include "pass.h"
-#include "retention.h"
 #include "worker_error.h"
+#include "worker_internal.h"
 
 PGDLLEXPORT void ls_worker_main(Datum main_arg);
 
@@ -71,44 +71,9 @@ PGDLLEXPORT void ls_worker_main(Datum main_arg);
 #define FIRST_ABSENCE		(60 * USECS_PER_SEC)
 #define LAST_ABSENCE		(900 * USECS_PER_SEC)
 #define OUTDATED_WAIT		(10 * USECS_PER_SEC)
-#define PURGE_INTERVAL		(3600 * USECS_PER_SEC)
-#define PURGE_ROWS			5000
 #define COUNT_LIMIT			1000000
 #define FORGOTTEN			(60 * USECS_PER_SEC)
 #define FORGIVEN			(1200 * USECS_PER_SEC)	/* a retry_at beyond is wrong */
-
-/* one model in a round */
-typedef struct Task
-{
-	char	   *model;
-	Oid			contacts;
-	TimestampTz retry_at;		/* 0: it has not failed */
-	TimestampTz contact_retry_at;	/* 0: none of its contacts has */
-} Task;
-
-/* What the steps of a worker share */
-typedef struct Work
-{
-	MemoryContext round;		/* what lives from one nap to the next */
-	List	   *tasks;			/* of Task * */
-	Task	   *task;			/* in hand, or NULL */
-	LsPass	   *pass;
-	bool		one_by_one;
-	int64		returned;		/* by the last step: rows, or whether it did anything */
-	int64		total;
-	ErrorData  *error;			/* of the last step, NULL: it went well */
-	ErrorData  *failure;		/* to be written down */
-	LsDelivery	delivery;		/* call that is made */
-	bool		busy;			/* somebody has locked what the step needs */
-	bool		leaving;		/* no more steps */
-	bool		reloaded;		/* settings have changed since the round began */
-	TimestampTz began;			/* the round, by the clock like the next two */
-	TimestampTz next_due;		/* over all models */
-	TimestampTz wake_due;		/* the same, of what was not due when it began */
-	bool		hurry;			/* there is more to be delivered */
-} Work;
-
-typedef void (*Step) (Work *work);
 
 int			ls_naptime = 1000;
 int			ls_batch_size = 500;
@@ -116,7 +81,7 @@ int			ls_history_retention = -1;
 int			ls_outbox_retention = 7;
 
 static LsWorkerOrder order;
-static LsSlot *slot;
+LsSlot	   *ls_worker_slot;
 
 /* how things stand with the database when the worker ends, see note_end() */
 static LsPhase end_phase = LS_PHASE_FAILED;
@@ -139,26 +104,26 @@ note_end(int code, Datum arg)
 	TimestampTz now = GetCurrentTimestamp();
 
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	slot->pid = 0;
-	slot->latch = NULL;
-	slot->started_at = 0;
-	slot->model[0] = '\0';
-	slot->phase = end_phase;
+	ls_worker_slot->pid = 0;
+	ls_worker_slot->latch = NULL;
+	ls_worker_slot->started_at = 0;
+	ls_worker_slot->model[0] = '\0';
+	ls_worker_slot->phase = end_phase;
 	switch (end_phase)
 	{
 		case LS_PHASE_FAILED:
-			slot->failures++;
-			slot->wake_at = now + ls_back_off(slot->failures);
+			ls_worker_slot->failures++;
+			ls_worker_slot->wake_at = now + ls_back_off(ls_worker_slot->failures);
 			break;
 		case LS_PHASE_ABSENT:
-			slot->wake_at = now + Min(FIRST_ABSENCE << Min(slot->absences, 10), LAST_ABSENCE);
-			slot->absences++;
-			slot->failures = 0;
+			ls_worker_slot->wake_at = now + Min(FIRST_ABSENCE << Min(ls_worker_slot->absences, 10), LAST_ABSENCE);
+			ls_worker_slot->absences++;
+			ls_worker_slot->failures = 0;
 			break;
 		default:
-			slot->wake_at = now + end_wait;
-			slot->absences = 0;
-			slot->failures = 0;
+			ls_worker_slot->wake_at = now + end_wait;
+			ls_worker_slot->absences = 0;
+			ls_worker_slot->failures = 0;
 	}
 	ls_board_wake_launcher();
 	LWLockRelease(&ls_board->lock);
@@ -171,14 +136,14 @@ take_slot(void)
 	bool		mine;
 
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	slot = &ls_board->slots[order.slot];
-	mine = is_expected() && slot->database == order.database &&
-		slot->phase == LS_PHASE_STARTING && slot->pid == 0;
+	ls_worker_slot = &ls_board->slots[order.slot];
+	mine = is_expected() && ls_worker_slot->database == order.database &&
+		ls_worker_slot->phase == LS_PHASE_STARTING && ls_worker_slot->pid == 0;
 	if (mine)
 	{
-		slot->pid = MyProcPid;
-		slot->latch = MyLatch;
-		slot->started_at = GetCurrentTimestamp();
+		ls_worker_slot->pid = MyProcPid;
+		ls_worker_slot->latch = MyLatch;
+		ls_worker_slot->started_at = GetCurrentTimestamp();
 	}
 	LWLockRelease(&ls_board->lock);
 	if (mine)
@@ -243,7 +208,7 @@ enter(Work *work)
 	models = ls_table_oid("lead_model", true);
 	if (!OidIsValid(models) || !OidIsValid(ls_table_oid("lead_worker_error", true)))
 	{
-		ls_slot_error(slot, "the extension is older than the library: use ALTER EXTENSION leadscore UPDATE");
+		ls_slot_error(ls_worker_slot, "the extension is older than the library: use ALTER EXTENSION leadscore UPDATE");
 		leave(work, LS_PHASE_OUTDATED, OUTDATED_WAIT);
 		return false;
 	}
@@ -292,12 +257,12 @@ perform(Work *work, Step step)
 }
 
 /*
- * attempt runs one step and tells whether it went well.  Where it did not, it
+ * ls_worker_attempt runs one step and tells whether it went well.  Where it did not, it
  * is undone: the worker is to leave, something is busy, or there was an error,
  * which is logged and in work->error.
  */
-static bool
-attempt(Work *work, Step step)
+bool
+ls_worker_attempt(Work *work, Step step)
 {
 	ErrorContextCallback context = {error_context_stack, describe, work};
 
@@ -337,20 +302,20 @@ has_failed(const Work *work)
 	return work->error != NULL && !work->busy;
 }
 
-/* note_error shows an error on the board. */
-static void
-note_error(const Work *work)
+/* ls_worker_note_error shows an error on the board. */
+void
+ls_worker_note_error(const Work *work)
 {
 	if (!has_failed(work))
 		return;
-	ls_slot_error(slot, work->task ?
+	ls_slot_error(ls_worker_slot, work->task ?
 				  psprintf("model \"%s\": %s", work->task->model, work->error->message) :
 				  work->error->message);
 }
 
-/* report tells pg_stat_activity what the worker is at. */
-static void
-report(const Work *work, const char *what)
+/* ls_worker_report tells pg_stat_activity what the worker is at. */
+void
+ls_worker_report(const Work *work, const char *what)
 {
 	pgstat_report_activity(STATE_RUNNING, work->task ?
 						   psprintf("leadscore: model %s, %s", work->task->model, what) :
@@ -483,18 +448,18 @@ run_pass(Work *work, bool one_by_one)
 
 	work->pass = NULL;
 	work->one_by_one = one_by_one;
-	report(work, "looking for what is due");
-	while (attempt(work, write_batch))
+	ls_worker_report(work, "looking for what is due");
+	while (ls_worker_attempt(work, write_batch))
 	{
 		LsPass	   *pass = work->pass;
 
-		ls_slot_count(slot, pass->done - done, pass->transitions - transitions);
+		ls_slot_count(ls_worker_slot, pass->done - done, pass->transitions - transitions);
 		done = pass->done;
 		transitions = pass->transitions;
 		if (work->returned == 0)
 			return true;
-		ls_slot_progress(slot, done, Max(work->total, done));
-		report(work, work->total > 0 ?
+		ls_slot_progress(ls_worker_slot, done, Max(work->total, done));
+		ls_worker_report(work, work->total > 0 ?
 			   psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(work->total, done)) :
 			   psprintf(INT64_FORMAT " due", done));
 	}
@@ -512,9 +477,9 @@ write_day(Work *work)
 static bool
 write_days(Work *work)
 {
-	ls_slot_phase(slot, LS_PHASE_DAYS, work->task->model);
-	report(work, "days");
-	while (attempt(work, write_day) && work->returned)
+	ls_slot_phase(ls_worker_slot, LS_PHASE_DAYS, work->task->model);
+	ls_worker_report(work, "days");
+	while (ls_worker_attempt(work, write_day) && work->returned)
 		;
 	return !has_failed(work);
 }
@@ -568,16 +533,16 @@ settle_blame(Work *work, bool well)
 {
 	if (!well)
 	{
-		note_error(work);
+		ls_worker_note_error(work);
 		work->failure = work->error;
 		if (work->failure->sqlerrcode != ERRCODE_QUERY_CANCELED)
-			(void) attempt(work, blame);
+			(void) ls_worker_attempt(work, blame);
 	}
 	else if (work->task->retry_at != 0)
-		(void) attempt(work, forgive);
+		(void) ls_worker_attempt(work, forgive);
 	if (well && work->task->contact_retry_at != 0 &&
 		work->task->contact_retry_at < GetCurrentTimestamp() - FORGOTTEN)
-		(void) attempt(work, forget);
+		(void) ls_worker_attempt(work, forget);
 }
 
 /* run_model does all that one model asks for. */
@@ -587,61 +552,24 @@ run_model(Work *work, Task *task)
 	bool		well;
 
 	work->task = task;
-	ls_slot_phase(slot, LS_PHASE_SCORING, task->model);
+	ls_slot_phase(ls_worker_slot, LS_PHASE_SCORING, task->model);
 	well = run_pass(work, false);
 	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 		well = run_pass(work, true);
 	if (well && !work->busy)
 		well = write_days(work);
 	if (well && !work->busy)
-		well = attempt(work, look_ahead) || !has_failed(work);
+		well = ls_worker_attempt(work, look_ahead) || !has_failed(work);
 	if (!work->busy)
 		settle_blame(work, well);
 	work->task = NULL;
 }
 
-/* ---------- what is for all models together ---------- */
+/* ---------- rounds and naps ---------- */
 
-/* look_for_deliveries: in work->returned, whether anything waits. */
-static void
-look_for_deliveries(Work *work)
-{
-	work->returned = ls_action_waiting();
-}
-
-static void
-send_notifications(Work *work)
-{
-	work->returned = ls_action_notify(ls_batch_size);
-}
-
-static void
-claim_call(Work *work)
-{
-	MemoryContext old = MemoryContextSwitchTo(work->round);
-
-	work->returned = ls_action_claim(&work->delivery);
-	MemoryContextSwitchTo(old);
-}
-
-/* make_call calls a function of somebody's, which may wait as it likes. */
-static void
-make_call(Work *work)
-{
-	(void) set_config_option("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_LOCAL, true, 0, false);
-	ls_action_call(&work->delivery);
-}
-
-static void
-write_failed_call(Work *work)
-{
-	ls_action_failed(&work->delivery, work->failure->message);
-}
-
-/* elapsed_ms is how long ago something began, whatever is done to the clock. */
-static int64
-elapsed_ms(const instr_time *start)
+/* ls_worker_elapsed_ms is how long ago something began, whatever is done to the clock. */
+int64
+ls_worker_elapsed_ms(const instr_time *start)
 {
 	instr_time	now;
 
@@ -650,82 +578,13 @@ elapsed_ms(const instr_time *start)
 	return (int64) INSTR_TIME_GET_MILLISEC(now);
 }
 
-/*
- * deliver sends what has happened to whoever is told of it by the worker.
- * Scores come first: what is not sent within naptime waits for the next round.
- */
-static void
-deliver(Work *work)
-{
-	instr_time	start;
-
-	if (!attempt(work, look_for_deliveries) || !work->returned)
-		return;
-	INSTR_TIME_SET_CURRENT(start);
-	ls_slot_phase(slot, LS_PHASE_DELIVERING, NULL);
-	report(work, "telling what happened");
-	while (attempt(work, send_notifications) && work->returned >= ls_batch_size)
-		;
-	while (attempt(work, claim_call) && work->returned)
-	{
-		if (!attempt(work, make_call) && work->error)
-		{
-			work->failure = work->error;
-			(void) attempt(work, write_failed_call);
-		}
-		if (elapsed_ms(&start) > ls_naptime)
-		{
-			work->hurry = true;
-			break;
-		}
-	}
-	note_error(work);
-}
-
-static void
-purge_history(Work *work)
-{
-	work->returned = ls_purge_history(ls_history_retention, PURGE_ROWS);
-}
-
-static void
-purge_outbox(Work *work)
-{
-	work->returned = ls_action_purge(ls_outbox_retention);
-}
-
-/* purge deletes what is older than it is to be kept, now and then. */
-static void
-purge(Work *work)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (now >= slot->purged_at && now - slot->purged_at < PURGE_INTERVAL)
-		return;
-	ls_slot_phase(slot, LS_PHASE_PURGING, NULL);
-	report(work, "deleting what is no longer to be kept");
-	if (ls_history_retention >= 0)
-		while (attempt(work, purge_history) && work->returned >= PURGE_ROWS)
-			;
-	note_error(work);
-	if (ls_outbox_retention >= 0)
-		while (attempt(work, purge_outbox) && work->returned >= LS_PURGE_CHUNK)
-			;
-	note_error(work);
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	slot->purged_at = now;
-	LWLockRelease(&ls_board->lock);
-}
-
-/* ---------- rounds and naps ---------- */
-
 /* show_next_due tells the board when something will be due, and of the round. */
 static void
 show_next_due(Work *work)
 {
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	slot->next_due = work->next_due;
-	slot->last_pass_at = GetCurrentTimestamp();
+	ls_worker_slot->next_due = work->next_due;
+	ls_worker_slot->last_pass_at = GetCurrentTimestamp();
 	LWLockRelease(&ls_board->lock);
 }
 
@@ -746,14 +605,14 @@ run_round(Work *work)
 	work->wake_due = DT_NOEND;
 	work->hurry = false;
 	if (work->reloaded)
-		slot->purged_at = 0;
+		ls_worker_slot->purged_at = 0;
 	work->reloaded = false;
 
-	ls_slot_phase(slot, LS_PHASE_LOOKING, NULL);
-	report(work, "looking for models");
-	if (!attempt(work, read_tasks))
+	ls_slot_phase(ls_worker_slot, LS_PHASE_LOOKING, NULL);
+	ls_worker_report(work, "looking for models");
+	if (!ls_worker_attempt(work, read_tasks))
 	{
-		note_error(work);
+		ls_worker_note_error(work);
 		if (has_failed(work))
 			leave(work, LS_PHASE_FAILED, 0);
 		return !work->leaving;
@@ -768,8 +627,8 @@ run_round(Work *work)
 	foreach(lc, work->tasks)
 		if (!work->leaving && !is_left_alone(lfirst(lc)))
 			run_model(work, lfirst(lc));
-	deliver(work);
-	purge(work);
+	ls_worker_deliver(work);
+	ls_worker_purge(work);
 	show_next_due(work);
 	pgstat_report_stat(true);
 	return !work->leaving;
@@ -804,12 +663,12 @@ nap(Work *work, const instr_time *birth)
 	if (wait_event == 0)
 		wait_event = ls_wait_event("LeadscoreWorker");
 	INSTR_TIME_SET_CURRENT(start);
-	ls_slot_phase(slot, LS_PHASE_NAPPING, NULL);
+	ls_slot_phase(ls_worker_slot, LS_PHASE_NAPPING, NULL);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	while (look_around(work) && !work->reloaded && !slot->poked &&
-		   (left = length - elapsed_ms(&start)) > 0)
+	while (look_around(work) && !work->reloaded && !ls_worker_slot->poked &&
+		   (left = length - ls_worker_elapsed_ms(&start)) > 0)
 	{
-		if (ls_board->seats_wanted || elapsed_ms(birth) > LIFETIME_MS)
+		if (ls_board->seats_wanted || ls_worker_elapsed_ms(birth) > LIFETIME_MS)
 		{
 			leave(work, LS_PHASE_WAITING, left * 1000);
 			break;
@@ -818,12 +677,12 @@ nap(Work *work, const instr_time *birth)
 						 Min(left, LOOK_MS), wait_event);
 		ResetLatch(MyLatch);
 	}
-	if (!work->leaving && (ls_board->seats_wanted || elapsed_ms(birth) > LIFETIME_MS))
+	if (!work->leaving && (ls_board->seats_wanted || ls_worker_elapsed_ms(birth) > LIFETIME_MS))
 		leave(work, LS_PHASE_WAITING, 0);
-	if (slot->poked)
+	if (ls_worker_slot->poked)
 	{
 		LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-		slot->poked = false;
+		ls_worker_slot->poked = false;
 		LWLockRelease(&ls_board->lock);
 	}
 	return !work->leaving;

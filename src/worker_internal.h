@@ -1,0 +1,67 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_internal.h
+ *		What the files of the worker share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_WORKER_INTERNAL_H
+#define LEADSCORE_WORKER_INTERNAL_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "portability/instr_time.h"
+#include "utils/timestamp.h"
+
+#include "action.h"
+#include "activity.h"
+#include "pass.h"
+
+/* one model in a round */
+typedef struct Task
+{
+	char	   *model;
+	Oid			contacts;
+	TimestampTz retry_at;		/* 0: it has not failed */
+	TimestampTz contact_retry_at;	/* 0: none of its contacts has */
+} Task;
+
+/* What the steps of a worker share */
+typedef struct Work
+{
+	MemoryContext round;		/* what lives from one nap to the next */
+	List	   *tasks;			/* of Task * */
+	Task	   *task;			/* in hand, or NULL */
+	LsPass	   *pass;
+	bool		one_by_one;
+	int64		returned;		/* by the last step: rows, or whether it did anything */
+	int64		total;
+	ErrorData  *error;			/* of the last step, NULL: it went well */
+	ErrorData  *failure;		/* to be written down */
+	LsDelivery	delivery;		/* call that is made */
+	bool		busy;			/* somebody has locked what the step needs */
+	bool		leaving;		/* no more steps */
+	bool		reloaded;		/* settings have changed since the round began */
+	TimestampTz began;			/* the round, by the clock like the next two */
+	TimestampTz next_due;		/* over all models */
+	TimestampTz wake_due;		/* the same, of what was not due when it began */
+	bool		hurry;			/* there is more to be delivered */
+} Work;
+
+typedef void (*Step) (Work *work);
+
+/* the worker's own row on the board */
+extern LsSlot *ls_worker_slot;
+
+/* steps, in worker.c */
+extern bool ls_worker_attempt(Work *work, Step step);
+extern void ls_worker_note_error(const Work *work);
+extern void ls_worker_report(const Work *work, const char *what);
+extern int64 ls_worker_elapsed_ms(const instr_time *start);
+
+/* what is for all models together, in worker_deliver.c */
+extern void ls_worker_deliver(Work *work);
+extern void ls_worker_purge(Work *work);
+
+#endif							/* LEADSCORE_WORKER_INTERNAL_H */
