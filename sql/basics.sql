@@ -70,7 +70,7 @@ SELECT * FROM leadscore.history_basics ORDER BY changed_at, contact_id;
 SELECT * FROM leadscore.verify('basics');
 
 -- the state as a person reads it
-SELECT regexp_replace(leadscore.state_text(state), 'slot [0-9]+', 'slot', 'g')
+SELECT regexp_replace(regexp_replace(leadscore.state_text(state), 'slot [0-9]+', 'slot', 'g'), 'due at \S+ \S+', 'due then')
   FROM leadscore.score_basics WHERE contact_id IN (1, 3) ORDER BY contact_id;
 
 -- what if: rules are tried, and left as they were

@@ -288,7 +288,7 @@ settle_model(Note *first, List *list)
 		}
 		mine[n++] = each;
 	}
-	model = ls_model_acquire(first->model, NULL);
+	model = ls_model_acquire_to_write(first->model);
 	if (model)
 	{
 		settle_contacts(model, mine, n);

@@ -15,6 +15,7 @@
 
 #include "access/genam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "postmaster/bgworker.h"
@@ -92,13 +93,16 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	RelationFindReplTupleByIndex(rel, index, false, mode, search, found)
 #endif
 
-/* 18: index scans are counted where the caller wants it */
+/* 18: index scans are counted where the caller wants it; 19: flags */
 #if PG_VERSION_NUM < 180000
 #define ls_index_beginscan(rel, index, snapshot, nkeys) \
 	index_beginscan(rel, index, snapshot, nkeys, 0)
-#else
+#elif PG_VERSION_NUM < 190000
 #define ls_index_beginscan(rel, index, snapshot, nkeys) \
 	index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#else
+#define ls_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan(rel, index, snapshot, NULL, nkeys, 0, SO_NONE)
 #endif
 
 /* 17, 16: parts of ALTER TABLE that are new, or not told apart any more */

@@ -33,6 +33,8 @@
 #define EARLY			0.01
 /* how many steps a search makes towards a bound that may be found early */
 #define MAX_STEPS		64
+/* how exactly a score is reckoned, as a part of all that goes into it */
+#define ROUNDING		1e-14
 
 /* The bounds within which nothing is noticed */
 typedef struct Watch
@@ -248,9 +250,12 @@ score_speed(LsModel *model, Motion *motion, bool down, double *left)
 	return speed;
 }
 
-/* time_inside gives the least time for which all stays within the bounds. */
+/*
+ * time_inside gives the least time for which all stays within the bounds, if
+ * these lie further away by so much.
+ */
 static double
-time_inside(LsModel *model, const Watch *watch, Motion *motion)
+time_inside(LsModel *model, const Watch *watch, Motion *motion, double further)
 {
 	double		time = INFINITY;
 	double		score = 0;
@@ -262,9 +267,9 @@ time_inside(LsModel *model, const Watch *watch, Motion *motion)
 		const LsBounds *bounds = &watch->categories[i];
 		LsCategory *category = &model->categories[i];
 
-		time = fmin(time, time_to(motion->value[i] - bounds->low,
+		time = fmin(time, time_to(motion->value[i] - bounds->low + further,
 								  motion->fall[i], motion->fall_left[i]));
-		time = fmin(time, time_to(bounds->high - motion->value[i],
+		time = fmin(time, time_to(bounds->high - motion->value[i] + further,
 								  motion->rise[i], motion->rise_left[i]));
 		score += category->weight * ls_clamp(motion->value[i], category->min_points,
 											 category->max_points);
@@ -272,14 +277,36 @@ time_inside(LsModel *model, const Watch *watch, Motion *motion)
 	if (!isinf(watch->score.low))
 	{
 		speed = score_speed(model, motion, true, &left);
-		time = fmin(time, time_to(score - watch->score.low, speed, left));
+		time = fmin(time, time_to(score - watch->score.low + further, speed, left));
 	}
 	if (!isinf(watch->score.high))
 	{
 		speed = score_speed(model, motion, false, &left);
-		time = fmin(time, time_to(watch->score.high - score, speed, left));
+		time = fmin(time, time_to(watch->score.high - score + further, speed, left));
 	}
 	return time;
+}
+
+/*
+ * push gives how far to go from where a bound is reached but for rounding, as
+ * it was not when the score was evaluated: at least as far as the score takes
+ * to change noticeably.  Where it comes to a stand at a bound that can be days.
+ */
+static double
+push(Search *search, const LsCurve *curve, Motion *motion)
+{
+	LsModel    *model = search->due->model;
+	double		weight = 1;
+	double		longest = 1;
+	double		further;
+
+	for (int i = 0; i < model->ncategories; i++)
+		weight = fmax(weight, fabs(model->categories[i].weight));
+	for (int i = 0; i < curve->npieces; i++)
+		longest = fmax(longest, (double) curve->pieces[i].half_life);
+	further = ROUNDING * fmax(search->due->score->size, 1) * weight;
+	return fmax(1, fmin(longest, fmin(time_inside(model, &search->crossing, motion, further),
+									  time_inside(model, &search->drifting, motion, further))));
 }
 
 /*
@@ -306,9 +333,9 @@ smooth(Search *search, TimestampTz start, TimestampTz end, bool *drift)
 					time;
 
 		look(due->model, curve, offset, &motion);
-		crossing = time_inside(due->model, &search->crossing, &motion);
+		crossing = time_inside(due->model, &search->crossing, &motion, 0);
 		drifting = due->what & LS_DUE_DRIFT ?
-			time_inside(due->model, &search->drifting, &motion) : INFINITY;
+			time_inside(due->model, &search->drifting, &motion, 0) : INFINITY;
 		time = fmin(crossing, drifting);
 		*drift = drifting < crossing;
 		if (motion.kink + 1 < time)
@@ -321,6 +348,11 @@ smooth(Search *search, TimestampTz start, TimestampTz end, bool *drift)
 		}
 		if (offset + time >= length)
 			return end;
+		if (steps == 1 && time < 1)
+		{
+			time = push(search, curve, &motion);
+			return time >= length ? end : curve->from + (int64) time;
+		}
 		offset += time;
 		if (time < 1 || (!exact && steps >= MAX_STEPS) ||
 			(!exact && *drift && time <= EARLY * (before + offset)))
@@ -402,6 +434,7 @@ ls_path_next(LsPath *path, const LsStanding *standing, TimestampTz until)
 	TimestampTz at;
 	bool		drift;
 
+	CHECK_FOR_INTERRUPTS();
 	due.model = path->model;
 	due.state = path->state;
 	due.score = path->score;

@@ -252,7 +252,8 @@ jump_of_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
 		add_jump_at_bucket(model, rule, curve,
 						   phase + next_step(rule, now - phase));
 	}
-	if (c->raw != 0 &&
+	/* its size, as what cancels out today need not tomorrow */
+	if (c->size != 0 &&
 		(rule->decay.kind == LS_DECAY_LINEAR || rule->decay.kind == LS_DECAY_HALF_LIFE))
 		add_jump_at_bucket(model, rule, curve, now + 1);
 }

@@ -46,6 +46,8 @@
  * DROP DATABASE of another database: asks every process for a barrier.  Launcher
  *		and workers check for interrupts in every turn of every loop.
  * A copy made by CREATE DATABASE: has another OID, is listed within 2 s, NEW.
+ * pg_restore: the keys of a model's tables come after their rows, and nothing is
+ *		done for a model without them, nor for a new one while pg_restore runs.
  * ALTER EXTENSION UPDATE: an update script locks lead_model first.  A worker's
  *		transaction takes ACCESS SHARE on lead_model after that on the extension,
  *		and leaves where it does not get it.  An extension without the tables that
@@ -667,7 +669,7 @@ watch(void)
 static void
 wait_for_caller(const LauncherOrder *order)
 {
-	for (;;)
+	while (!stop_asked_for())
 	{
 		PGPROC	   *proc = BackendPidGetProc(order->caller);
 		VirtualTransactionId transaction;
@@ -775,6 +777,27 @@ check_may_start(void)
 				 errdetail("Scores come from the primary server.")));
 }
 
+/*
+ * wait_for_lock waits until the launcher that was started holds its lock, or
+ * has ended, so that whoever asks next gets the right answer.
+ */
+static void
+wait_for_lock(BackgroundWorkerHandle *handle)
+{
+	pid_t		pid;
+
+	while (ls_take_advisory(LS_LOCK_LAUNCHER, MyDatabaseId))
+	{
+		ls_release_advisory(LS_LOCK_LAUNCHER, MyDatabaseId);
+		if (GetBackgroundWorkerPid(handle, &pid) != BGWH_STARTED)
+			return;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 20, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /* ls_start_worker is leadscore.start_worker(). */
 Datum
 ls_start_worker(PG_FUNCTION_ARGS)
@@ -815,6 +838,7 @@ ls_start_worker(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("could not start a background process"),
 				 errhint("More details may be available in the server log.")));
+	wait_for_lock(handle);
 	PG_RETURN_BOOL(true);
 }
 

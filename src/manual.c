@@ -59,7 +59,7 @@ change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 
 	if (PG_ARGISNULL(1))
 		(void) ls_text_argument(fcinfo, 1, "contact");
-	model = ls_model_acquire(row->model, NULL);
+	model = ls_model_acquire_to_write(row->model);
 	if (model == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

@@ -190,13 +190,11 @@ ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 		n = ls_due_table_read(pass->model, pass->place ? &pass->place->row : NULL,
 							  pass->until, limit, rows);
 	if (n > 0)
-		model = ls_model_acquire(pass->model, NULL);
+		model = ls_model_acquire_to_write(pass->model);
 	if (model && model->enabled)
 	{
 		stop_at(pass, model, &rows[n - 1]);
 		look_at_all(pass, model, rows, n, skip_locked);
-		if (n < limit || !skip_locked)
-			ls_worker_error_expire(pass->model);
 	}
 	else
 		n = 0;

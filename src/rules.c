@@ -21,6 +21,7 @@
 #include "commands/defrem.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -768,6 +769,23 @@ ls_model_acquire(const char *name, Snapshot snapshot)
 	MemoryContextSwitchTo(old);
 	model->refcount++;
 	return model;
+}
+
+/*
+ * ls_model_acquire_to_write gives the newest model to one who will write its
+ * scores.  The score table is locked first: whoever changes the rules holds a
+ * stronger lock until they are committed, and old rules must not be applied to
+ * what the new ones have counted.
+ */
+LsModel *
+ls_model_acquire_to_write(const char *name)
+{
+	Oid			table = ls_score_table(name, true);
+
+	if (!OidIsValid(table))
+		return NULL;
+	LockRelationOid(table, RowExclusiveLock);
+	return ls_model_acquire(name, NULL);
 }
 
 /* ls_model_release ends a use; a model that was loaded, not acquired, ends. */

@@ -210,6 +210,7 @@ typedef struct LsEvent
 } LsEvent;
 
 extern LsModel *ls_model_acquire(const char *name, Snapshot snapshot);
+extern LsModel *ls_model_acquire_to_write(const char *name);
 extern LsModel *ls_model_load(const char *name, Snapshot snapshot);
 extern void ls_model_release(LsModel *model);
 extern void ls_rules_forget(Oid relation);

@@ -517,7 +517,8 @@ ls_state_text(PG_FUNCTION_ARGS)
 						 state.hold == LS_HOLD_AT_MOST ? " and not exceeded" :
 						 " until reached");
 	if (state.due != DT_NOEND)
-		appendStringInfo(&out, ", due at %s", timestamptz_to_str(state.due));
+		appendStringInfo(&out, ", due at %s%s", timestamptz_to_str(state.due),
+						 state.due_drift ? " for drift" : "");
 	for (int i = 0; i < state.nslots; i++)
 		show_slot(&out, &state.slots[i]);
 	PG_RETURN_TEXT_P(cstring_to_text(out.data));

@@ -32,6 +32,7 @@
 #include <limits.h>
 
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
@@ -54,6 +55,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "daily.h"
+#include "feed.h"
 #include "launcher.h"
 #include "leadscore.h"
 #include "model.h"
@@ -72,6 +74,7 @@ PGDLLEXPORT void ls_worker_main(Datum main_arg);
 #define PURGE_INTERVAL		(3600 * USECS_PER_SEC)
 #define PURGE_ROWS			5000
 #define COUNT_LIMIT			1000000
+#define FORGOTTEN			(60 * USECS_PER_SEC)
 #define FORGIVEN			(1200 * USECS_PER_SEC)	/* a retry_at beyond is wrong */
 
 /* one model in a round */
@@ -80,7 +83,7 @@ typedef struct Task
 	char	   *model;
 	Oid			contacts;
 	TimestampTz retry_at;		/* 0: it has not failed */
-	TimestampTz until;			/* of its pass; DT_NOBEGIN: there was none */
+	TimestampTz contact_retry_at;	/* 0: none of its contacts has */
 } Task;
 
 /* What the steps of a worker share */
@@ -99,8 +102,10 @@ typedef struct Work
 	bool		busy;			/* somebody has locked what the step needs */
 	bool		leaving;		/* no more steps */
 	bool		reloaded;		/* settings have changed since the round began */
-	TimestampTz next_due;		/* by the clock */
-	bool		hurry;			/* something became due while we were at it */
+	TimestampTz began;			/* the round, by the clock like the next two */
+	TimestampTz next_due;		/* over all models */
+	TimestampTz wake_due;		/* the same, of what was not due when it began */
+	bool		hurry;			/* there is more to be delivered */
 } Work;
 
 typedef void (*Step) (Work *work);
@@ -374,13 +379,14 @@ read_tasks(Work *work)
 		task = palloc0(sizeof(Task));
 		task->model = row->model;
 		task->contacts = row->contacts;
-		task->until = DT_NOBEGIN;
 		foreach(le, errors)
 		{
 			LsWorkerError *error = lfirst(le);
 
-			if (strcmp(error->model, row->model) == 0)
-				task->retry_at = error->retry_at;
+			if (strcmp(error->model, row->model) != 0)
+				continue;
+			task->retry_at = error->retry_at;
+			task->contact_retry_at = error->contact_retry_at;
 		}
 		work->tasks = lappend(work->tasks, task);
 	}
@@ -399,6 +405,36 @@ is_left_alone(const Task *task)
 /* ---------- one model ---------- */
 
 /*
+ * is_being_restored tells whether pg_restore is at work in this database.  It
+ * fills tables in any order, and makes keys of one while it fills another, so
+ * that a model can look complete which is not.  What has once been there in
+ * full need not be asked about again.
+ */
+static bool
+is_being_restored(Oid score_table)
+{
+	static List *known = NIL;	/* OIDs of score tables */
+	MemoryContext old;
+	LsIdentity	saved;
+	bool		restoring;
+
+	if (list_member_oid(known, score_table))
+		return false;
+	/* names of others' sessions are not for everybody */
+	ls_become(BOOTSTRAP_SUPERUSERID, &saved);
+	restoring = ls_execute("SELECT FROM pg_catalog.pg_stat_activity"
+						   " WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
+						   " AND application_name OPERATOR(pg_catalog.=) 'pg_restore'", NULL) > 0;
+	ls_return(&saved);
+	if (restoring)
+		return true;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	known = lappend_oid(known, score_table);
+	MemoryContextSwitchTo(old);
+	return false;
+}
+
+/*
  * lock_model takes the locks that its steps need, in the order in which
  * writers take them.  False: somebody has them, or the model is incomplete, as
  * while a dump is restored.
@@ -413,7 +449,7 @@ lock_model(Work *work)
 		!ConditionalLockRelationOid(task->contacts, AccessShareLock) ||
 		!ConditionalLockRelationOid(table, RowExclusiveLock) ||
 		ls_score_table(task->model, true) != table ||
-		!ls_model_complete(task->model))
+		!ls_model_complete(task->model) || is_being_restored(table))
 		work->busy = true;
 	return !work->busy;
 }
@@ -455,7 +491,6 @@ run_pass(Work *work, bool one_by_one)
 		ls_slot_count(slot, pass->done - done, pass->transitions - transitions);
 		done = pass->done;
 		transitions = pass->transitions;
-		work->task->until = pass->until;
 		if (work->returned == 0)
 			return true;
 		ls_slot_progress(slot, done, Max(work->total, done));
@@ -485,28 +520,39 @@ write_days(Work *work)
 }
 
 /*
- * look_ahead finds the next instant at which the model has something to do.
- * What is due and was not done in this round (a contact that somebody has
- * locked) has to wait for the next.
+ * wake_for notes an instant at which there is something to do.  What was due
+ * when the round began and has not been done (a contact that somebody has
+ * locked) has to wait for the next round.
  */
+static void
+wake_for(Work *work, TimestampTz due)
+{
+	work->next_due = Min(work->next_due, due);
+	if (due > work->began)
+		work->wake_due = Min(work->wake_due, due);
+}
+
+/* look_ahead finds the next instants at which the model has something to do. */
 static void
 look_ahead(Work *work)
 {
-	TimestampTz due;
-
 	if (!lock_model(work))
 		return;
-	due = ls_pass_next_due(work->task->model);
-	if (due > work->task->until && due <= ls_clock())
-		work->hurry = true;
-	work->next_due = Min(work->next_due, due);
-	work->next_due = Min(work->next_due, ls_daily_next(work->task->model));
+	wake_for(work, ls_pass_next_due(work->task->model));
+	wake_for(work, ls_daily_next(work->task->model));
 }
 
 static void
 forgive(Work *work)
 {
 	ls_worker_error_clear(work->task->model, NULL);
+}
+
+/* forget is for contacts: a minute after they were due again all is well. */
+static void
+forget(Work *work)
+{
+	ls_worker_error_forget(work->task->model, GetCurrentTimestamp() - FORGOTTEN);
 }
 
 static void
@@ -529,6 +575,9 @@ settle_blame(Work *work, bool well)
 	}
 	else if (work->task->retry_at != 0)
 		(void) attempt(work, forgive);
+	if (well && work->task->contact_retry_at != 0 &&
+		work->task->contact_retry_at < GetCurrentTimestamp() - FORGOTTEN)
+		(void) attempt(work, forget);
 }
 
 /* run_model does all that one model asks for. */
@@ -692,7 +741,9 @@ run_round(Work *work)
 	MemoryContextReset(work->round);
 	MemoryContextSwitchTo(work->round);
 	work->task = NULL;
+	work->began = ls_clock();
 	work->next_due = DT_NOEND;
+	work->wake_due = DT_NOEND;
 	work->hurry = false;
 	if (work->reloaded)
 		slot->purged_at = 0;
@@ -730,11 +781,11 @@ nap_ms(const Work *work)
 {
 	TimestampTz now = ls_clock();
 
-	if (work->hurry)
+	if (work->hurry || work->wake_due <= now)
 		return 0;
-	if (work->next_due <= now || work->next_due - now > (int64) ls_naptime * 1000)
+	if (work->wake_due == DT_NOEND || work->wake_due - now >= (int64) ls_naptime * 1000)
 		return ls_naptime;
-	return (work->next_due - now) / 1000 + 1;
+	return (work->wake_due - now) / 1000 + 1;
 }
 
 /*

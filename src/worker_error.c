@@ -95,19 +95,17 @@ ls_worker_error_clear(const char *model, const char *contact)
 }
 
 /*
- * ls_worker_error_expire forgets the contacts of a model whose turn has come
- * again, at the end of a pass: had one failed again, it would have been put off.
+ * ls_worker_error_forget forgets contacts that were to be tried again before an
+ * instant: had they failed once more, they would have a later one.
  */
 void
-ls_worker_error_expire(const char *model)
+ls_worker_error_forget(const char *model, TimestampTz before)
 {
 	LsArguments args = {0};
 	LsIdentity	saved;
 
-	if (!OidIsValid(ls_table_oid("lead_worker_error", true)))
-		return;
 	ls_add_text(&args, model);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()));
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(before));
 	ls_become(ls_extension_owner(), &saved);
 	ls_execute("DELETE FROM leadscore.lead_worker_error"
 			   " WHERE model OPERATOR(pg_catalog.=) $1 AND contact IS NOT NULL"
@@ -115,30 +113,41 @@ ls_worker_error_expire(const char *model)
 	ls_return(&saved);
 }
 
+static TimestampTz
+time_of(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(tuple, desc, column, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
 /*
- * ls_worker_errors gives the models that have failed as a whole, in the current
- * memory context.
+ * ls_worker_errors gives the models in which something has failed, in the
+ * current memory context.
  */
 List *
 ls_worker_errors(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List	   *errors = NIL;
-	bool		isnull;
 
 	SPI_connect();
-	if (SPI_execute("SELECT model, retry_at FROM leadscore.lead_worker_error"
-					" WHERE contact IS NULL", false, 0) != SPI_OK_SELECT)
+	if (SPI_execute("SELECT model, max(retry_at) FILTER (WHERE contact IS NULL),"
+					" min(retry_at) FILTER (WHERE contact IS NOT NULL)"
+					" FROM leadscore.lead_worker_error GROUP BY model",
+					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read what has failed");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
 		LsWorkerError *error = palloc(sizeof(LsWorkerError));
 
-		error->model = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
-		error->retry_at = DatumGetTimestampTz(SPI_getbinval(tuple, SPI_tuptable->tupdesc,
-															2, &isnull));
+		error->model = SPI_getvalue(tuple, desc, 1);
+		error->retry_at = time_of(tuple, desc, 2);
+		error->contact_retry_at = time_of(tuple, desc, 3);
 		errors = lappend(errors, error);
 		MemoryContextSwitchTo(old);
 	}

@@ -13,20 +13,23 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
-/* a model that has failed as a whole */
+/* What has failed in a model; real times, 0: nothing */
 typedef struct LsWorkerError
 {
 	char	   *model;
-	TimestampTz retry_at;		/* real time */
+	TimestampTz retry_at;		/* of the model as a whole */
+	TimestampTz contact_retry_at;	/* of a contact, the earliest */
 } LsWorkerError;
 
 /* both in the current transaction; contact NULL: the model as a whole */
 extern int64 ls_worker_error_record(const char *model, const char *contact,
 									int sqlerrcode, const char *message);
 extern void ls_worker_error_clear(const char *model, const char *contact);
-extern void ls_worker_error_expire(const char *model);
 
-/* of LsWorkerError *: models that failed as a whole */
+/* contacts that were to be tried again before, and have not failed since */
+extern void ls_worker_error_forget(const char *model, TimestampTz before);
+
+/* of LsWorkerError * */
 extern List *ls_worker_errors(void);
 
 #endif							/* LEADSCORE_WORKER_ERROR_H */

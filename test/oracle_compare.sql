@@ -126,7 +126,7 @@ BEGIN
 			'one row a contact, in the time to come, as its state has it: ' || leadscore.state_text(s.state), NULL::float8
 		FROM leadscore.%I d FULL JOIN leadscore.%I s USING (contact_id)
 		WHERE s.contact_id IS NULL OR d.due_at <= leadscore.clock()
-			OR coalesce('due at ' || d.due_at, '') IS DISTINCT FROM coalesce(substring(leadscore.state_text(s.state) FROM 'due at [^,\n]*'), '')
+			OR coalesce('due at ' || d.due_at || CASE WHEN d.drift THEN ' for drift' ELSE '' END, '') IS DISTINCT FROM coalesce(substring(leadscore.state_text(s.state) FROM 'due at [^,\n]*'), '')
 		$query$, 'due_' || model_name, 'score_' || model_name);
 END
 $$;

@@ -18,8 +18,9 @@ my @documents = map { s{^\Q$top/\E}{}r } ("$top/README.md", sort glob("$top/docs
 my $node = PostgreSQL::Test::Cluster->new('docs');
 $node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
 
-# Not preloaded for the server: a worker would go by the real clock.
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\n");
+# Not preloaded for the server, and not enabled where it is started: a worker
+# would go by the real clock.
+$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nleadscore.enabled = off\nfsync = off\n");
 $node->start;
 
 sub slurp

@@ -173,9 +173,10 @@ reload($node, enabled => 'on');
 within($node, 5, has_worker('a'), 'enabled = on: they are back');
 
 # More databases than workers: each gets its turn
-$node->safe_psql('postgres', "CREATE DATABASE d$_ TEMPLATE a") foreach 1 .. 4;
+reload($node, max_workers => 1);
+within($node, 10, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'", 'no more workers than max_workers');
 reload($node, max_workers => 2, naptime => '200ms');
-within($node, 10, "SELECT count(*) <= 2 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'", 'no more workers than max_workers');
+$node->safe_psql('postgres', "CREATE DATABASE d$_ TEMPLATE a") foreach 1 .. 4;
 my $start = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
 my $most = 0;
 my $turns = "SELECT count(*) = 6 FROM leadscore.activity WHERE last_pass_at > '$start' AND database IN ('a', 'b', 'd1', 'd2', 'd3', 'd4')";

@@ -40,6 +40,9 @@ is(ask('SELECT leadscore.stop_worker()', 'b'), 't', 'stop_worker()');
 within($node, 5, "SELECT NOT ($_)", 'ends it') foreach has_worker('b');
 is(workers($node), 1, 'and not the other');
 
+is(ask("BEGIN; $start; SELECT leadscore.stop_worker(); COMMIT", 'b'), "t\nt", 'started and stopped in one transaction');
+is(workers($node), 1, '... it is gone');
+
 # settings
 $node->append_conf('postgresql.conf', 'leadscore.enabled = off');
 $node->reload;

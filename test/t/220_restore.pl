@@ -1,0 +1,57 @@
+# A dump is restored, in parallel, into a server whose worker would like to begin
+# at once: it waits until all is there.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WorkerTest;
+
+my $node = new_node('restore', 1, "leadscore.naptime = '10ms'\n");
+$node->start;
+my $dump = PostgreSQL::Test::Utils::tempdir . '/dump';
+
+$node->safe_psql('postgres', 'CREATE DATABASE crm');
+reload($node, enabled => 'off');
+$node->safe_psql('crm', <<'SQL');
+SET client_min_messages = warning;
+CREATE EXTENSION leadscore;
+SELECT set_config('leadscore.clock', (now() - interval '2 days')::text, false);
+CREATE TABLE contact (id int PRIMARY KEY, country text);
+CREATE TABLE event (contact int, at timestamptz, what text, filler text DEFAULT repeat('x', 100));
+CREATE INDEX ON event (contact, at);
+INSERT INTO contact SELECT g, 'DE' FROM generate_series(1, 3000) g;
+INSERT INTO event SELECT 1 + g % 3000, leadscore.clock() - g * interval '1 minute', 'e' || g % 7 FROM generate_series(1, 100000) g;
+SELECT leadscore.create_model('m', 'contact');
+SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what');
+INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval)
+	SELECT 'm', 'rule ' || g, 'e' || g % 7, 10, 'half_life', g * interval '1 day' FROM generate_series(1, 30) g;
+INSERT INTO leadscore.lead_rule (model, name, kind, points, idle) VALUES ('m', 'silent', 'absence', -5, '3 days');
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'warm', 1, 50), ('m', 'hot', 2, 200);
+INSERT INTO leadscore.lead_action (model, name, occasion) VALUES ('m', 'left', 'stage_left');
+SQL
+$node->command_ok([ 'pg_dump', '-Fd', '-j', 2, '-f', $dump, $node->connstr('crm') ], 'pg_dump');
+my $before = $node->safe_psql('crm', 'SELECT count(*) FROM leadscore.lead_stage_history');
+reload($node, enabled => 'on');
+
+for my $round (1 .. 3)
+{
+	$node->safe_psql('postgres', "CREATE DATABASE copy$round");
+	$node->command_ok([ 'pg_restore', '-j', 4, '-d', $node->connstr("copy$round"), $dump ], 'pg_restore');
+	within($node, 60, "SELECT next_due > now() AND lag = '0' FROM leadscore.activity WHERE database = 'copy$round'", 'the worker has done all that was due', "copy$round");
+	reload($node, enabled => 'off');
+	within($node, 5, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'", 'it ends');
+	is($node->safe_psql("copy$round", "SELECT * FROM leadscore.verify('m') LIMIT 3"), '', 'what is stored is what the events give');
+	is($node->safe_psql("copy$round", "SELECT count(*) FROM leadscore.score_m s WHERE s.score IS DISTINCT FROM leadscore.score('m', s.contact_id, s.scored_at)"), 0, '... under the rules as they are');
+	is($node->safe_psql("copy$round", "SELECT count(*) FROM leadscore.lead_stage_history WHERE cause <> 'time'"), $before, '... all history is there');
+	is($node->safe_psql("copy$round", "SELECT (SELECT count(*) FROM leadscore.lead_outbox) = (SELECT count(*) FROM leadscore.lead_stage_history WHERE cause = 'time' AND from_stage IS NOT NULL)"), 't', '... and what was to be told');
+	is($node->safe_psql("copy$round", "SELECT count(*) FROM leadscore.lead_worker_error"), 0, '... without errors');
+	reload($node, enabled => 'on');
+}
+
+$node->stop;
+done_testing();

@@ -1,0 +1,12 @@
+# The same two years as in 230_time.pl for more contacts, ten minutes at a time.
+use strict;
+use warnings;
+
+use LeadscoreTest;
+use SimulatedTime;
+use Test::More;
+
+need_long();
+simulate(100, 25, '10 minutes');
+
+done_testing();
