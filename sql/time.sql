@@ -184,7 +184,7 @@ SET leadscore.clock = '2027-11-20 00:00+00';
 -- One row a contact at most, and what a stored row knows of it --------------------
 SELECT contact_id FROM leadscore.due_timely GROUP BY 1 HAVING count(*) > 1;
 SELECT count(*) > 0 AS due, count(*) FILTER (WHERE d.due_at || CASE WHEN d.drift THEN ' for drift' ELSE '' END
-		IS DISTINCT FROM substring(leadscore.state_text(s.state) FROM E', due ([^\n]*)')) AS others
+		IS DISTINCT FROM substring(leadscore.state_text(s.state) FROM E', due at ([^\n]*)')) AS others
   FROM leadscore.score_timely s LEFT JOIN leadscore.due_timely d USING (contact_id);
 DELETE FROM t_event WHERE contact = 1;
 SELECT * FROM t_due WHERE contact_id = 1;

@@ -774,9 +774,11 @@ ls_store_live(LsModel *model, Datum *values, bool *nulls, TimestampTz t)
 	ls_row_read(model, values, nulls, &row);
 	course.model = model;
 	course.row = &row;
-	course.score = ls_course_score(model);
 	course.econtext = ls_stage_context(model, estate, row.contact);
 	t = Max(t, row.scored_at);
+	/* most rows are not overdue, and need not know how they go on */
+	course.score = row.state.due <= t ? ls_course_score(model) :
+		ls_score_make(model, model->watches_rules);
 	ls_course_begin(&course, true);
 	if (row.state.due <= t)
 		ls_course_catch_up(&course, row.scored_at, t);

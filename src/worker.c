@@ -830,8 +830,9 @@ nap(Work *work, const instr_time *birth)
 }
 
 /*
- * settle sets what must not depend on how the server is set up for others.  It does not wait for standbys: what they have not got when
- * one is promoted is found due there again.
+ * settle sets what must not depend on how the server is set up for others.  The
+ * worker does not wait for standbys: what they have not got when one is
+ * promoted is found due there again.
  */
 static void
 settle(void)
