@@ -33,8 +33,8 @@
 #include "catalog.h"
 #include "compat.h"
 #include "decay.h"
-#include "feed.h"
 #include "leadscore.h"
+#include "outbox.h"
 
 /* the longest that goes as a NOTIFY's payload, with some room left */
 #define MAX_NOTIFY	7900
@@ -230,36 +230,6 @@ ls_action_function(const char *text, char **schema, char **name)
 /* ---------- the worker's part ---------- */
 
 /*
- * Between these two, SQL on lead_outbox is ours.  What is ready is found by its
- * index whatever the statistics say, which are always out of date in a queue.
- */
-static void
-begin_sql(LsIdentity *saved)
-{
-	ls_become(ls_extension_owner(), saved);
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	SPI_connect();
-}
-
-static void
-end_sql(LsIdentity *saved)
-{
-	SPI_finish();
-	ls_return(saved);
-}
-
-static void
-run(const char *sql, LsArguments *args)
-{
-	int			result = SPI_execute_with_args(sql, args->n, args->types, args->values,
-											   args->nulls, false, 0);
-
-	if (result < 0)
-		elog(ERROR, "could not deliver what happened: %s", SPI_result_code_string(result));
-}
-
-/*
  * ls_action_notify sends what waits to be sent as NOTIFY, in its order, when
  * the transaction commits.
  */
@@ -287,13 +257,13 @@ ls_action_notify(int limit)
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	ls_add(&args, INT4OID, Int32GetDatum(limit));
 	ls_add(&args, INT4OID, Int32GetDatum(MAX_NOTIFY));
-	begin_sql(&saved);
-	run(sql, &args);
+	ls_outbox_begin(ls_extension_owner(), &saved);
+	(void) ls_outbox_run(sql, &args);
 	sent = SPI_processed;
 	for (int i = 0; i < sent; i++)
 		Async_Notify(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
 					 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
-	end_sql(&saved);
+	ls_outbox_end(&saved);
 	return sent;
 }
 
@@ -348,15 +318,15 @@ ls_action_claim(LsDelivery *delivery)
 		LsIdentity	saved;
 
 		ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-		begin_sql(&saved);
-		run(sql, &args);
+		ls_outbox_begin(ls_extension_owner(), &saved);
+		(void) ls_outbox_run(sql, &args);
 		found = SPI_processed > 0;
 		if (found)
 			dead = strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 8),
 						  "dead") == 0;
 		if (found && !dead)
 			read_delivery(delivery, caller);
-		end_sql(&saved);
+		ls_outbox_end(&saved);
 	} while (found && dead);
 	return found;
 }
@@ -379,14 +349,14 @@ lock_delivery(const LsDelivery *delivery, Datum *payload)
 
 	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
 	ls_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
-	begin_sql(&saved);
-	run(sql, &args);
+	ls_outbox_begin(ls_extension_owner(), &saved);
+	(void) ls_outbox_run(sql, &args);
 	found = SPI_processed > 0;
 	if (found)
 		*payload = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0],
 												   SPI_tuptable->tupdesc, 1, &isnull),
 									 false, -1);
-	end_sql(&saved);
+	ls_outbox_end(&saved);
 	return found;
 }
 
@@ -454,9 +424,9 @@ ls_action_call(const LsDelivery *delivery)
 
 	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	begin_sql(&saved);
-	run(sql, &args);
-	end_sql(&saved);
+	ls_outbox_begin(ls_extension_owner(), &saved);
+	(void) ls_outbox_run(sql, &args);
+	ls_outbox_end(&saved);
 }
 
 /*
@@ -479,9 +449,9 @@ ls_action_failed(const LsDelivery *delivery, const char *error)
 	ls_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
 	ls_add_text(&args, error);
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	begin_sql(&saved);
-	run(sql, &args);
-	end_sql(&saved);
+	ls_outbox_begin(ls_extension_owner(), &saved);
+	(void) ls_outbox_run(sql, &args);
+	ls_outbox_end(&saved);
 }
 
 /* earliest gives when the first row of a kind of delivery is ready. */
@@ -550,9 +520,9 @@ ls_action_purge(int days)
 	days = Min(days, 1000000);
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock() - days * USECS_PER_DAY));
 	ls_add(&args, INT4OID, Int32GetDatum(LS_PURGE_CHUNK));
-	begin_sql(&saved);
-	run(sql, &args);
+	ls_outbox_begin(ls_extension_owner(), &saved);
+	(void) ls_outbox_run(sql, &args);
 	deleted = SPI_processed;
-	end_sql(&saved);
+	ls_outbox_end(&saved);
 	return deleted;
 }

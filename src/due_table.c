@@ -241,7 +241,9 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 
 	if (!OidIsValid(relid))
 		return 0;
-	rel = table_open(relid, AccessShareLock);
+	rel = try_table_open(relid, AccessShareLock);
+	if (rel == NULL)
+		return 0;				/* dropped while we waited */
 	key_index = ls_primary_key_index(rel);
 	if (OidIsValid(key_index))
 	{

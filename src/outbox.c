@@ -26,8 +26,8 @@
 #include "catalog.h"
 #include "check.h"
 #include "compat.h"
-#include "feed.h"
 #include "leadscore.h"
+#include "outbox.h"
 
 PG_FUNCTION_INFO_V1(ls_outbox_take);
 PG_FUNCTION_INFO_V1(ls_outbox_done);
@@ -125,29 +125,29 @@ check_filter(const char *model, const char *action)
 /* ---------- SQL ---------- */
 
 /*
- * Between these two, SQL is run with the caller's rights, but not with its
- * search_path; rows that are ready are found by index, whatever the statistics
- * of a table say that is filled and emptied all the time.
+ * Between these two, SQL is run with the rights of a role, but not with the
+ * caller's search_path; rows that are ready are found by index, whatever the
+ * statistics of a table say that is filled and emptied all the time.
  */
-static void
-begin_sql(LsIdentity *saved)
+void
+ls_outbox_begin(Oid role, LsIdentity *saved)
 {
-	ls_become(GetUserId(), saved);
+	ls_become(role, saved);
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 }
 
-static void
-end_sql(LsIdentity *saved)
+void
+ls_outbox_end(LsIdentity *saved)
 {
 	SPI_finish();
 	ls_return(saved);
 }
 
-/* run runs a statement and gives the number of rows. */
-static int64
-run(const char *sql, LsArguments *args)
+/* ls_outbox_run runs a statement and gives the number of rows. */
+int64
+ls_outbox_run(const char *sql, LsArguments *args)
 {
 	int			result = SPI_execute_with_args(sql, args->n, args->types, args->values,
 											   args->nulls, false, 0);
@@ -164,9 +164,9 @@ change(const char *sql, LsArguments *args)
 	LsIdentity	saved;
 	int64		rows;
 
-	begin_sql(&saved);
-	rows = run(sql, args);
-	end_sql(&saved);
+	ls_outbox_begin(GetUserId(), &saved);
+	rows = ls_outbox_run(sql, args);
+	ls_outbox_end(&saved);
 	return rows;
 }
 
@@ -253,10 +253,10 @@ ls_outbox_take(PG_FUNCTION_ARGS)
 		ls_add_text(&args, consumer);
 		ls_add_text(&args, model);
 		ls_add_text(&args, action);
-		begin_sql(&saved);
-		found = run(sql, &args);
+		ls_outbox_begin(GetUserId(), &saved);
+		found = ls_outbox_run(sql, &args);
 		wanted -= put_rows(result);
-		end_sql(&saved);
+		ls_outbox_end(&saved);
 	} while (found > 0 && wanted > 0);
 	return (Datum) 0;
 }

@@ -140,8 +140,9 @@ look_alone(LsPass *pass, LsModel *model, const LsDueRow *row, bool skip_locked)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	/* who is asked to stop does not go on with the next one */
-	if (error && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	/* who is asked to stop does not go on; a busy table is not the contact's fault */
+	if (error && (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+				  error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE))
 		ReThrowError(error);
 	if (error)
 		put_off(model, row, error);

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox.h
+ *		SQL on lead_outbox, for consumers and for the worker.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_OUTBOX_H
+#define LEADSCORE_OUTBOX_H
+
+#include "postgres.h"
+
+#include "feed.h"
+#include "leadscore.h"
+
+extern void ls_outbox_begin(Oid role, LsIdentity *saved);
+extern void ls_outbox_end(LsIdentity *saved);
+extern int64 ls_outbox_run(const char *sql, LsArguments *args);
+
+#endif							/* LEADSCORE_OUTBOX_H */
