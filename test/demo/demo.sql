@@ -20,6 +20,7 @@ SET datestyle = 'ISO';
 \echo '========================================================================'
 \echo ' Generated data; the clock is held at Monday 2 March 2026, 09:00 UTC, so'
 \echo ' that every run shows the same numbers. Only the timings are this machine''s.'
+\echo ' Near the end, time passes.'
 \echo
 \echo '1. A CRM of 20,000 contacts and 300,000 events in half a year'
 \echo
@@ -231,6 +232,9 @@ SELECT days AS "in days", at::date, round(leadscore.score('b2b', :id, at)::numer
        repeat('#', leadscore.score('b2b', :id, at)::int) AS "#"
   FROM unnest('{0, 7, 30, 90}'::int[]) AS days,
        LATERAL (SELECT leadscore.clock() + days * interval '1 day' AS at) AS t;
+
+SELECT at, what, from_value AS "from", to_value AS "to", round(score::numeric, 1) AS score
+  FROM leadscore.forecast('b2b', :id, leadscore.clock() + interval '90 days');
 \set ECHO none
 \echo '6. A request for a demo arrives: the score commits with the event, or not at all'
 \echo
@@ -292,7 +296,122 @@ INSERT INTO crm.activity SELECT * FROM burst;
 
 \set ECHO none
 \echo
-\echo '9. The proof: every stored score against one recomputed from the raw events alone'
+\echo '9. The call list: who will fall in the next seven days if nobody does anything'
+\echo
+\timing on
+\set ECHO queries
+CREATE TEMPORARY TABLE call_list AS
+SELECT contact::int AS contact_id, at, from_stage, to_stage, score, score_then
+  FROM leadscore.upcoming('b2b', leadscore.clock() + interval '7 days');
+\timing off
+SELECT from_stage, to_stage, count(*) AS changes, count(DISTINCT contact_id) AS contacts
+  FROM call_list GROUP BY 1, 2 ORDER BY 3 DESC;
+
+SELECT l.at, c.name, c.title, round(l.score::numeric, 1) AS score_now, l.from_stage AS "from", l.to_stage AS "to"
+  FROM call_list l JOIN crm.contact c USING (contact_id) WHERE from_stage = 'sql' ORDER BY l.at LIMIT 5;
+\set ECHO none
+\echo '10. The seven days pass, in a moment: the clock is set, and the worker has it all to do'
+\echo
+SET client_min_messages = error;
+-- sales wants to know
+INSERT INTO leadscore.lead_action (model, name, occasion, stage) VALUES ('b2b', 'win back', 'stage_left', 'sql');
+SET client_min_messages = warning;
+SET leadscore.clock = '2026-03-09 09:00:00+00';
+\set ECHO queries
+ALTER SYSTEM SET leadscore.clock = '2026-03-09 09:00:00+00';
+ALTER SYSTEM SET leadscore.enabled = on;
+SELECT pg_reload_conf() \g /dev/null
+\set ECHO none
+\echo
+\echo '   Until nothing is due any more and the last midnight is written:'
+-- a minute at most
+\timing on
+DO $$
+BEGIN
+	FOR i IN 1 .. 1200 LOOP
+		EXIT WHEN NOT EXISTS (SELECT FROM leadscore.due_b2b WHERE due_at <= leadscore.clock())
+			AND (SELECT written_to FROM leadscore.lead_day WHERE model = 'b2b') = date '2026-03-08';
+		PERFORM pg_sleep(0.05);
+	END LOOP;
+END $$;
+\timing off
+\echo
+\set ECHO queries
+SELECT count(*) AS contacts, count(*) FILTER (WHERE scored_at = leadscore.clock()) AS written,
+       (SELECT count(*) FROM leadscore.history_b2b WHERE cause = 'time') AS changes_of_stage
+  FROM leadscore.score_b2b;
+
+SELECT h.changed_at, h.recorded_at, h.from_stage AS "from", h.to_stage AS "to", h.changed_at = l.at AS as_forecast
+  FROM leadscore.history_b2b h JOIN call_list l USING (contact_id, from_stage, to_stage)
+ WHERE h.cause = 'time' AND h.from_stage = 'sql' ORDER BY 1 LIMIT 5;
+\set ECHO none
+\echo '   All of them, beside what had been foretold'
+\echo
+\set ECHO queries
+SELECT count(*) AS happened, count(*) FILTER (WHERE l.at = h.changed_at) AS as_foretold
+  FROM leadscore.history_b2b h
+  FULL JOIN call_list l ON (l.contact_id, l.at, l.to_stage) = (h.contact_id, h.changed_at, h.to_stage)
+ WHERE h.cause = 'time' OR h.cause IS NULL;
+\set ECHO none
+\echo '   Whoever waits for it takes it from the outbox, once'
+\echo
+\set ECHO queries
+SELECT action, contact, stage AS has_left, round(score::numeric, 1) AS score, happened_at
+  FROM leadscore.take('win back team', max_rows => 3) ORDER BY outbox_id;
+\set ECHO none
+\echo '   And what the funnel was at each midnight'
+\echo
+\set ECHO queries
+SELECT day, sum(contacts) FILTER (WHERE stage = 'sql') AS sql, sum("left") FILTER (WHERE stage = 'sql') AS sql_left,
+       sum(contacts) FILTER (WHERE stage = 'mql') AS mql, sum(entered) FILTER (WHERE stage = 'mql') AS mql_entered,
+       sum("left") FILTER (WHERE stage = 'mql') AS mql_left, round(sum(score_sum)::numeric) AS all_points
+  FROM leadscore.funnel_daily_b2b GROUP BY day ORDER BY day;
+\set ECHO none
+\echo '11. To see it happen: in another database the clock runs, and interest halves in five seconds'
+\echo
+CREATE DATABASE live;
+ALTER DATABASE live SET leadscore.clock = '';
+\connect live
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+CREATE EXTENSION leadscore;
+CREATE TABLE contact (contact_id int PRIMARY KEY);
+CREATE TABLE visit (contact_id int, at timestamptz);
+CREATE INDEX ON visit (contact_id, at);
+SELECT leadscore.create_model('fast', 'contact') \g /dev/null
+SELECT leadscore.attach('fast', 'visit', 'contact_id', 'at') \g /dev/null
+\set ECHO queries
+INSERT INTO leadscore.lead_rule (model, name, points, decay, decay_interval)
+VALUES ('fast', 'visit', 100, 'half_life', '5 seconds');
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, leave_below)
+VALUES ('fast', 'warm', 1, 50, 50), ('fast', 'hot', 2, 80, 80);
+INSERT INTO visit VALUES (1, leadscore.clock());
+\set ECHO none
+\echo
+\echo '   100 points, and from here on nobody does anything'
+\echo
+DO $$
+BEGIN
+	FOR i IN 1 .. 200 LOOP
+		EXIT WHEN (SELECT count(*) FROM leadscore.history_fast WHERE cause = 'time') = 2;
+		PERFORM pg_sleep(0.05);
+	END LOOP;
+END $$;
+\set ECHO queries
+SELECT from_stage, to_stage, cause, round(extract(epoch FROM changed_at - at), 3) AS seconds_after_the_visit,
+       round(1000 * extract(epoch FROM recorded_at - changed_at), 1) AS "recorded ... ms later"
+  FROM leadscore.history_fast JOIN visit USING (contact_id) ORDER BY changed_at;
+\set ECHO none
+\connect postgres
+SET timezone = 'UTC';
+SET leadscore.clock = '2026-03-09 09:00:00+00';
+\echo '   Seeing it work: the launcher, and a worker in each database that has a model'
+\echo
+\set ECHO queries
+SELECT role, database, phase, lag, round(transitions_per_minute::numeric) AS changes_per_minute, last_error
+  FROM leadscore.activity WHERE database IS NULL OR database IN ('live', 'postgres') ORDER BY role, database;
+\set ECHO none
+\echo '12. The proof: every stored score against one recomputed from the raw events alone'
 \echo
 \set ECHO queries
 \timing on
