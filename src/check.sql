@@ -55,7 +55,7 @@ CREATE FUNCTION leadscore._sheet_changed() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'ls_sheet_changed';
 REVOKE ALL ON FUNCTION leadscore._sheet_changed() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore._sheet_changed() IS
-	'trigger: gives the models of changed stages, grades and categories a new version';
+	'trigger: gives the models of changed stages, grades, categories and actions a new version';
 
 CREATE FUNCTION leadscore._model_changed() RETURNS trigger
 	LANGUAGE c

@@ -178,7 +178,8 @@ ls_course_set_stage(LsCourse *course, TimestampTz at, const char *stage)
 	LsStanding	standing = ls_row_standing(course->row);
 
 	if (stage)
-		(void) ls_stage_set(course->model, course->score, stage, &standing, at);
+		(void) ls_stage_set(course->model, course->score, course->econtext, stage,
+							&standing, at);
 	else
 		(void) ls_stage_release(course->model, course->score, course->econtext,
 								&standing, at);

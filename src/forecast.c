@@ -182,13 +182,15 @@ by_instant(const ListCell *a, const ListCell *b)
 
 /* ask_contact adds what will come of one contact to a list. */
 static List *
-ask_contact(List *coming, LsModel *model, Datum contact, TimestampTz until,
-			MemoryContext context)
+ask_contact(List *coming, LsModel *model, const LsDueRow *due,
+			TimestampTz until, MemoryContext context)
 {
+	Datum		contact = due->contact;
 	Way			way;
 	const char *stage;
 
-	if (!ls_row_find(model, contact, &way.row))
+	/* a row of which its state does not know is not the contact's only one */
+	if (!ls_row_find(model, contact, &way.row) || way.row.state.due != due->at)
 		return coming;
 	set_out(&way, model, ls_statement_clock());
 	while (go(&way, until, &stage))
@@ -242,7 +244,7 @@ ask_all(LsModel *model, TimestampTz until)
 		for (int i = 0; i < n; i++)
 		{
 			MemoryContextSwitchTo(one);
-			coming = ask_contact(coming, model, rows[i].contact, until, caller);
+			coming = ask_contact(coming, model, &rows[i], until, caller);
 			MemoryContextReset(one);
 		}
 		last = n > 0 ? &rows[n - 1] : NULL;

@@ -10,6 +10,11 @@ GRANT UPDATE (daily) ON leadscore.lead_model TO PUBLIC;
 ALTER TABLE leadscore.lead_stage_history ADD COLUMN reason text;
 COMMENT ON COLUMN leadscore.lead_stage_history.reason IS 'what was given as the reason where it was set by hand';
 
+COMMENT ON FUNCTION leadscore.refresh(text) IS
+	'does what is due by time, now and in this session, and writes the days that have ended; NULL: of every model of yours. Returns how many contacts changed';
+COMMENT ON FUNCTION leadscore._sheet_changed() IS
+	'trigger: gives the models of changed stages, grades, categories and actions a new version';
+
 CREATE FUNCTION leadscore._upgrade_models() RETURNS void
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_upgrade_models';

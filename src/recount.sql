@@ -2,7 +2,7 @@ CREATE FUNCTION leadscore.refresh(model text DEFAULT NULL) RETURNS bigint
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'ls_refresh_model';
 COMMENT ON FUNCTION leadscore.refresh(text) IS
-	'writes the scores that time or rules have changed, now and in this session; NULL: of every model of yours. Returns how many contacts';
+	'does what is due by time, now and in this session, and writes the days that have ended; NULL: of every model of yours. Returns how many contacts changed';
 
 CREATE FUNCTION leadscore.rescore(model text) RETURNS bigint
 	LANGUAGE c VOLATILE STRICT

@@ -498,7 +498,8 @@ ls_state_text(PG_FUNCTION_ARGS)
 
 	ls_state_decode(PG_GETARG_BYTEA_PP(0), &state);
 	initStringInfo(&out);
-	appendStringInfo(&out, "format %d, %s", LS_STATE_FORMAT,
+	appendStringInfo(&out, "format %d, %s",
+					 *(unsigned char *) VARDATA_ANY(PG_GETARG_BYTEA_PP(0)),
 					 state.has_contact ? "contact" : "no contact");
 	if (state.created_at != DT_NOBEGIN)
 		appendStringInfo(&out, " created at %s", timestamptz_to_str(state.created_at));
@@ -514,7 +515,7 @@ ls_state_text(PG_FUNCTION_ARGS)
 		appendStringInfo(&out, ", stage before disqualification %s", state.prior_stage);
 	if (state.hold != LS_HOLD_NONE)
 		appendStringInfo(&out, ", stage set by hand%s",
-						 state.hold == LS_HOLD_AT_MOST ? " and not exceeded" :
+						 state.hold == LS_HOLD_AT_MOST ? " and not to be exceeded" :
 						 " until reached");
 	if (state.due != DT_NOEND)
 		appendStringInfo(&out, ", due at %s%s", timestamptz_to_str(state.due),

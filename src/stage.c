@@ -11,12 +11,11 @@
  *				 |									| stage is kept in mind
  *	disqualified | none in force any more			| the stage kept in mind,
  *				 |									| else found anew
- *	set by hand, | enter_at is not reached			| the same
- *	not reached	 | it is							| as any other, from now
- *	set by hand, | leave_below is reached			| the same
- *	had reached	 | it is not						| the highest lower stage
- *				 |									| whose leave_below is
- *				 |									| reached
+ *	set by hand, | its score alone would still put	| the same
+ *	above		 | it lower							|
+ *	set by hand, | its score alone would still put	| the same
+ *	below		 | it higher						|
+ *	set by hand  | else								| as any other, from now
  *	any other	 | a higher stage is reached, and	| the highest such stage
  *				 | its condition holds				|
  *	sticky		 | else								| the same
@@ -26,9 +25,9 @@
  *				 |									| whose leave_below is
  *				 |									| reached
  *
- * A stage can be set by hand above what the score has reached: it is kept
- * until the score has once reached it.  Or below: then the contact goes no
- * further up, but may fall.  ls_stage_release() ends either.
+ * A stage can be set by hand above what the score (and the stage's condition)
+ * gives: it is kept until the score has once reached it.  Or below: it is kept
+ * until the score has come down to it.  ls_stage_release() ends either.
  *
  *-------------------------------------------------------------------------
  */
@@ -113,20 +112,15 @@ next_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
 	return lower_stage(model, score, econtext, now);
 }
 
-/*
- * held_stage is the stage that follows from one that was set by hand; NULL
- * where that is no longer what counts.
- */
-static LsStage *
-held_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
-		   LsStage *now, LsHold hold)
+/* hold_of tells how a stage that is set by hand compares with the score's own. */
+static LsHold
+hold_of(LsModel *model, const LsScore *score, ExprContext *econtext,
+		const LsStage *chosen)
 {
-	if (hold == LS_HOLD_UNTIL_REACHED && !ls_reached(score->score, now->enter_at))
-		return now;
-	if (hold == LS_HOLD_AT_MOST)
-		return ls_reached(score->score, now->leave_below) ? now :
-			lower_stage(model, score, econtext, now);
-	return NULL;
+	LsStage    *own = next_stage(model, score, econtext, NULL);
+
+	return own < chosen ? LS_HOLD_UNTIL_REACHED :
+		own > chosen ? LS_HOLD_AT_MOST : LS_HOLD_NONE;
 }
 
 /* move puts a contact into a stage, and tells whether that is another one. */
@@ -149,7 +143,7 @@ ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
 			  LsStanding *standing, TimestampTz t)
 {
 	LsStage    *now = ls_stage_by_name(model, standing->stage);
-	LsStage    *next = NULL;
+	LsStage    *next;
 
 	if (score->disqualified)
 	{
@@ -161,12 +155,11 @@ ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
 	if (standing->stage && strcmp(standing->stage, LS_DISQUALIFIED) == 0)
 		now = ls_stage_by_name(model, standing->prior_stage);
 	standing->prior_stage = NULL;
-	if (now && standing->hold != LS_HOLD_NONE)
-		next = held_stage(model, score, econtext, now, standing->hold);
-	if (next == NULL || next != now)
-		standing->hold = LS_HOLD_NONE;
-	if (next == NULL)
-		next = next_stage(model, score, econtext, now);
+	if (now && standing->hold != LS_HOLD_NONE &&
+		hold_of(model, score, econtext, now) == standing->hold)
+		return false;
+	standing->hold = LS_HOLD_NONE;
+	next = next_stage(model, score, econtext, now);
 	return move(standing, next ? next->name : "unqualified", t);
 }
 
@@ -175,12 +168,11 @@ ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
  * it is already.
  */
 bool
-ls_stage_set(LsModel *model, const LsScore *score, const char *stage,
-			 LsStanding *standing, TimestampTz t)
+ls_stage_set(LsModel *model, const LsScore *score, ExprContext *econtext,
+			 const char *stage, LsStanding *standing, TimestampTz t)
 {
 	LsStage    *chosen = ls_stage_by_name(model, stage);
-	LsHold		hold = ls_reached(score->score, chosen->enter_at) ?
-		LS_HOLD_AT_MOST : LS_HOLD_UNTIL_REACHED;
+	LsHold		hold = hold_of(model, score, econtext, chosen);
 	bool		same = standing->hold == hold;
 
 	standing->hold = hold;
@@ -236,15 +228,10 @@ ls_stage_bounds(LsModel *model, double score, const LsStanding *standing,
 		bound(bounds, score, model->levels[i]);
 	if (standing->stage && strcmp(standing->stage, LS_DISQUALIFIED) == 0)
 		return;
-	if (standing->hold == LS_HOLD_UNTIL_REACHED && now)
-	{
+	if (now && standing->hold == LS_HOLD_UNTIL_REACHED)
 		bound(bounds, score, now->enter_at);
-		return;
-	}
-	if (now && (standing->hold == LS_HOLD_AT_MOST || !now->sticky))
+	else if (now && !now->sticky)
 		bound(bounds, score, now->leave_below);
-	if (standing->hold == LS_HOLD_AT_MOST)
-		return;
 	for (int i = place + 1; i < model->nstages; i++)
 		bound(bounds, score, model->stages[i].enter_at);
 }

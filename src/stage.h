@@ -36,8 +36,8 @@ extern bool ls_stage_step(LsModel *model, const LsScore *score,
 						  ExprContext *econtext, LsStanding *standing,
 						  TimestampTz t);
 extern bool ls_stage_set(LsModel *model, const LsScore *score,
-						 const char *stage, LsStanding *standing,
-						 TimestampTz t);
+						 ExprContext *econtext, const char *stage,
+						 LsStanding *standing, TimestampTz t);
 extern bool ls_stage_release(LsModel *model, const LsScore *score,
 							 ExprContext *econtext, LsStanding *standing,
 							 TimestampTz t);

@@ -26,12 +26,12 @@
 #define LS_STATE_FORMAT 2
 #define LS_STATE_FIRST_FORMAT 1
 
-/* A stage that was set by hand is kept: from falling, or from rising */
+/* A stage that was set by hand, and not where the score alone would put it */
 typedef enum LsHold
 {
 	LS_HOLD_NONE,
-	LS_HOLD_UNTIL_REACHED,		/* the score has not reached it: kept until then */
-	LS_HOLD_AT_MOST				/* the score had reached it: no higher one */
+	LS_HOLD_UNTIL_REACHED,		/* above that: kept until it is reached */
+	LS_HOLD_AT_MOST				/* below that: kept until the score is down to it */
 } LsHold;
 
 typedef struct LsBucket
