@@ -191,7 +191,7 @@ ls_course_set_stage(LsCourse *course, TimestampTz at, const char *stage)
  * of stage.
  */
 int
-ls_course_record(LsCourse *course)
+ls_course_record(LsCourse *course, LsHistory *history)
 {
 	Datum		contact = course->row->contact;
 	int			moves = 0;
@@ -203,7 +203,7 @@ ls_course_record(LsCourse *course)
 
 		if (strcmp(occasion->from_stage, occasion->to_stage) != 0)
 		{
-			ls_row_history(course->model, contact, occasion, course->reason);
+			ls_history_add(history, contact, occasion, course->reason);
 			moves++;
 		}
 		if (course->model->has_actions)

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "evaluate.h"
+#include "history.h"
 #include "score_table.h"
 #include "stage.h"
 
@@ -33,7 +34,7 @@ extern void ls_course_step(LsCourse *course, TimestampTz at, const char *cause);
 extern void ls_course_catch_up(LsCourse *course, TimestampTz from, TimestampTz to);
 extern void ls_course_set_stage(LsCourse *course, TimestampTz at,
 								const char *stage);
-extern int	ls_course_record(LsCourse *course);
+extern int	ls_course_record(LsCourse *course, LsHistory *history);
 extern LsStanding ls_row_standing(const LsScoreRow *row);
 
 #endif							/* LEADSCORE_COURSE_H */

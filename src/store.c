@@ -67,6 +67,7 @@ struct LsStore
 	bool		exists;			/* the row of the change in hand */
 	TupleTableSlot *contact_row;	/* for conditions of stages */
 	LsDueTable *due;			/* opened when it is first needed */
+	LsHistory  *history;		/* and so is this */
 	int64		transitions;	/* of stage, of all changes */
 };
 
@@ -126,6 +127,8 @@ ls_store_close(LsStore *store)
 		ExecDropSingleTupleTableSlot(store->contact_row);
 	if (store->due)
 		ls_due_table_close(store->due);
+	if (store->history)
+		ls_history_close(store->history);
 	FreeExecutorState(store->estate);
 	table_close(store->rel, NoLock);
 	MemoryContextDelete(store->context);
@@ -658,6 +661,22 @@ go_on(LsStore *store, const LsChange *change, LsCourse *course,
 	set_due(store, change, course->row, t);
 }
 
+/* record writes down what happened on the way. */
+static void
+record(LsStore *store, LsCourse *course)
+{
+	if (course->happened == NIL)
+		return;
+	if (store->history == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(MemoryContextGetParent(store->context));
+
+		store->history = ls_history_open(store->model);
+		MemoryContextSwitchTo(old);
+	}
+	store->transitions += ls_course_record(course, store->history);
+}
+
 /* remove_row deletes the row of a contact of which nothing is left. */
 static void
 remove_row(LsStore *store, const LsChange *change, const LsDueRow *due)
@@ -732,7 +751,7 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	if (!write_row(store, &row))
 		return false;
 	move_due(store, change->contact, &due, &row.state);
-	store->transitions += ls_course_record(&course);
+	record(store, &course);
 	return true;
 }
 
