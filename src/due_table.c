@@ -18,20 +18,16 @@
 #include "due_table.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "executor/executor.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "target.h"
 
 /* columns of due_<model> */
 enum
@@ -44,13 +40,7 @@ enum
 
 struct LsDueTable
 {
-	Relation	rel;
-	Oid			key_index;
-	EState	   *estate;
-	ResultRelInfo *target;
-	TupleTableSlot *search;
-	TupleTableSlot *found;
-	TupleTableSlot *written;
+	LsTarget	target;
 };
 
 /* ---------- changes ---------- */
@@ -60,40 +50,18 @@ LsDueTable *
 ls_due_table_open(LsModel *model)
 {
 	LsDueTable *table;
-	TupleDesc	desc;
 
 	if (!OidIsValid(model->due_table))
 		return NULL;
 	table = palloc0(sizeof(LsDueTable));
-	table->rel = table_open(model->due_table, RowExclusiveLock);
-	table->key_index = ls_primary_key_index(table->rel);
-	if (!OidIsValid(table->key_index))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no primary key",
-						RelationGetRelationName(table->rel)),
-				 errhint("Add PRIMARY KEY (due_at, drift, contact_id), as a restored dump does at its end.")));
-	table->estate = CreateExecutorState();
-	table->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
-	table->target = makeNode(ResultRelInfo);
-	InitResultRelInfo(table->target, table->rel, 0, NULL, 0);
-	ExecOpenIndices(table->target, false);
-	desc = RelationGetDescr(table->rel);
-	table->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	table->written = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	table->found = table_slot_create(table->rel, NULL);
+	ls_target_open(&table->target, model->due_table, "due_at, drift, contact_id");
 	return table;
 }
 
 void
 ls_due_table_close(LsDueTable *table)
 {
-	ExecCloseIndices(table->target);
-	ExecDropSingleTupleTableSlot(table->search);
-	ExecDropSingleTupleTableSlot(table->found);
-	ExecDropSingleTupleTableSlot(table->written);
-	FreeExecutorState(table->estate);
-	table_close(table->rel, NoLock);
+	ls_target_close(&table->target);
 	pfree(table);
 }
 
@@ -112,31 +80,23 @@ fill(TupleTableSlot *slot, const LsDueRow *row)
 void
 ls_due_table_move(LsDueTable *table, const LsDueRow *from, const LsDueRow *to)
 {
-	EState	   *estate = table->estate;
-	EPQState	epq;
+	LsTarget   *target = &table->target;
 	bool		exists = false;
 
 	if (from->at == to->at && (from->at == DT_NOEND || from->drift == to->drift))
 		return;
-	estate->es_output_cid = GetCurrentCommandId(true);
 	if (from->at != DT_NOEND)
 	{
-		fill(table->search, from);
-		exists = ls_find_by_index(table->rel, table->key_index,
-								  LockTupleNoKeyExclusive, table->search,
-								  table->found);
+		fill(target->search, from);
+		exists = ls_target_find(target);
 	}
-	fill(table->written, to);
-	ls_eval_plan_qual_init(&epq, estate);
+	fill(target->written, to);
 	if (exists && to->at != DT_NOEND)
-		ExecSimpleRelationUpdate(table->target, estate, &epq, table->found,
-								 table->written);
+		ls_target_update(target);
 	else if (exists)
-		ExecSimpleRelationDelete(table->target, estate, &epq, table->found);
+		ls_target_delete(target);
 	else if (to->at != DT_NOEND)
-		ExecSimpleRelationInsert(table->target, estate, table->written);
-	EvalPlanQualEnd(&epq);
-	ResetPerTupleExprContext(estate);
+		ls_target_insert(target);
 }
 
 /* ---------- reading ---------- */

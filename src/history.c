@@ -6,22 +6,19 @@
  * A pass may move thousands of contacts.  SQL would set up an executor for each
  * row, and read the table's CHECK constraint anew, which takes as long as all
  * else that is done about a contact: so the table is opened once, and rows are
- * inserted as logical replication does it.  A table that is not as leadscore
+ * inserted without SQL.  A table that is not as leadscore
  * made it (somebody has added a trigger, or a column) is written by SQL.
  *
  *-------------------------------------------------------------------------
  */
 #include "history.h"
 
-#include "access/table.h"
-#include "access/xact.h"
-#include "executor/executor.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "leadscore.h"
 #include "score_table.h"
+#include "target.h"
 
 /* columns of lead_stage_history; version 0.1 had no reason */
 enum
@@ -41,10 +38,8 @@ enum
 struct LsHistory
 {
 	LsModel    *model;
-	Relation	rel;
-	EState	   *estate;			/* NULL: rows are written by SQL */
-	ResultRelInfo *target;
-	TupleTableSlot *slot;
+	LsTarget	target;
+	bool		by_sql;
 };
 
 /* as_made tells whether a table has the columns that rows are made for, and no more. */
@@ -74,30 +69,15 @@ ls_history_open(LsModel *model)
 	LsHistory  *history = palloc0(sizeof(LsHistory));
 
 	history->model = model;
-	history->rel = table_open(ls_table_oid("lead_stage_history", false),
-							  RowExclusiveLock);
-	if (!as_made(history->rel))
-		return history;
-	history->estate = CreateExecutorState();
-	history->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
-	history->target = makeNode(ResultRelInfo);
-	InitResultRelInfo(history->target, history->rel, 0, NULL, 0);
-	ExecOpenIndices(history->target, false);
-	history->slot = MakeSingleTupleTableSlot(RelationGetDescr(history->rel),
-											 &TTSOpsVirtual);
+	ls_target_open(&history->target, ls_table_oid("lead_stage_history", false), NULL);
+	history->by_sql = !as_made(history->target.rel);
 	return history;
 }
 
 void
 ls_history_close(LsHistory *history)
 {
-	if (history->estate)
-	{
-		ExecCloseIndices(history->target);
-		ExecDropSingleTupleTableSlot(history->slot);
-		FreeExecutorState(history->estate);
-	}
-	table_close(history->rel, NoLock);
+	ls_target_close(&history->target);
 	pfree(history);
 }
 
@@ -106,7 +86,7 @@ static void
 fill(LsHistory *history, Datum contact, const LsOccasion *occasion,
 	 const char *reason)
 {
-	TupleTableSlot *slot = history->slot;
+	TupleTableSlot *slot = history->target.written;
 	Datum	   *values = slot->tts_values;
 
 	ExecClearTuple(slot);
@@ -133,15 +113,11 @@ void
 ls_history_add(LsHistory *history, Datum contact, const LsOccasion *occasion,
 			   const char *reason)
 {
-	EState	   *estate = history->estate;
-
-	if (estate == NULL)
+	if (history->by_sql)
 	{
 		ls_row_history(history->model, contact, occasion, reason);
 		return;
 	}
 	fill(history, contact, occasion, reason);
-	estate->es_output_cid = GetCurrentCommandId(true);
-	ExecSimpleRelationInsert(history->target, estate, history->slot);
-	ResetPerTupleExprContext(estate);
+	ls_target_insert(&history->target);
 }

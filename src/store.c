@@ -21,15 +21,11 @@
 
 #include <math.h>
 
-#include "access/genam.h"
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -41,6 +37,7 @@
 #include "due_table.h"
 #include "leadscore.h"
 #include "reader.h"
+#include "target.h"
 
 /*
  * After how many jumps a search for the next due instant stops, early: in a
@@ -56,13 +53,7 @@ struct LsStore
 	LsCounter	count_all;
 	LsCounter	count_profile;
 	MemoryContext context;		/* of one change */
-	Relation	rel;
-	Oid			key_index;
-	EState	   *estate;
-	ResultRelInfo *target;
-	TupleTableSlot *search;
-	TupleTableSlot *found;
-	TupleTableSlot *written;
+	LsTarget	target;			/* score_<model> */
 	LsScore    *score;
 	bool		exists;			/* the row of the change in hand */
 	TupleTableSlot *contact_row;	/* for conditions of stages */
@@ -88,29 +79,12 @@ ls_store_open(LsModel *model, const char *cause, LsCounter count_all,
 										   "leadscore change",
 										   ALLOCSET_DEFAULT_SIZES);
 	store->score = ls_course_score(model);
-	store->rel = table_open(model->score_table, RowExclusiveLock);
-	if (RelationGetDescr(store->rel)->natts != ls_row_natts(model))
+	ls_target_open(&store->target, model->score_table, "contact_id");
+	if (RelationGetDescr(store->target.rel)->natts != ls_row_natts(model))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" does not have the columns that leadscore gave it",
-						RelationGetRelationName(store->rel))));
-	store->key_index = ls_primary_key_index(store->rel);
-	if (!OidIsValid(store->key_index))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no primary key",
-						RelationGetRelationName(store->rel)),
-				 errhint("Add PRIMARY KEY (contact_id), as a restored dump does at its end.")));
-	store->estate = CreateExecutorState();
-	store->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
-	store->target = makeNode(ResultRelInfo);
-	InitResultRelInfo(store->target, store->rel, 0, NULL, 0);
-	ExecOpenIndices(store->target, false);
-	store->search = MakeSingleTupleTableSlot(RelationGetDescr(store->rel),
-											 &TTSOpsVirtual);
-	store->found = table_slot_create(store->rel, NULL);
-	store->written = MakeSingleTupleTableSlot(RelationGetDescr(store->rel),
-											  &TTSOpsVirtual);
+						RelationGetRelationName(store->target.rel))));
 	/* rows that this transaction has written before must be seen as such */
 	CommandCounterIncrement();
 	return store;
@@ -119,31 +93,33 @@ ls_store_open(LsModel *model, const char *cause, LsCounter count_all,
 void
 ls_store_close(LsStore *store)
 {
-	ExecCloseIndices(store->target);
-	ExecDropSingleTupleTableSlot(store->search);
-	ExecDropSingleTupleTableSlot(store->found);
-	ExecDropSingleTupleTableSlot(store->written);
 	if (store->contact_row)
 		ExecDropSingleTupleTableSlot(store->contact_row);
 	if (store->due)
 		ls_due_table_close(store->due);
 	if (store->history)
 		ls_history_close(store->history);
-	FreeExecutorState(store->estate);
-	table_close(store->rel, NoLock);
+	ls_target_close(&store->target);
 	MemoryContextDelete(store->context);
 	pfree(store);
 	CommandCounterIncrement();
 }
 
-/*
- * lock_row locks the contact's row, where there is one, and reads it.  Its
- * newest version: a transaction that held it has ended.
- */
+/* read_found reads the row that was found. */
+static void
+read_found(LsStore *store, LsScoreRow *row)
+{
+	TupleTableSlot *found = store->target.found;
+
+	slot_getallattrs(found);
+	ls_row_read(store->model, found->tts_values, found->tts_isnull, row);
+}
+
+/* lock_row locks the contact's row, where there is one, and reads it. */
 static bool
 lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 {
-	TupleTableSlot *search = store->search;
+	TupleTableSlot *search = store->target.search;
 
 	if (IsolationUsesXactSnapshot())
 		return ls_row_select(store->model, contact, row, true);
@@ -153,12 +129,9 @@ lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 	search->tts_values[0] = contact;
 	search->tts_isnull[0] = false;
 	ExecStoreVirtualTuple(search);
-	if (!ls_find_by_index(store->rel, store->key_index,
-						  LockTupleNoKeyExclusive, search, store->found))
+	if (!ls_target_find(&store->target))
 		return false;
-	slot_getallattrs(store->found);
-	ls_row_read(store->model, store->found->tts_values,
-				 store->found->tts_isnull, row);
+	read_found(store, row);
 	return true;
 }
 
@@ -170,55 +143,33 @@ static bool
 lock_if_free(LsStore *store, Datum contact, LsScoreRow *row)
 {
 	LsKeyType  *key = &store->model->key;
-	Relation	index = index_open(store->key_index, NoLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	IndexScanDesc scan = ls_index_beginscan(store->rel, index, snapshot, 1);
 	ScanKeyData search;
-	TM_FailureData failure;
-	TM_Result	result = TM_Deleted;
 
 	ScanKeyEntryInitialize(&search, 0, 1, BTEqualStrategyNumber, key->type,
 						   key->collation, get_opcode(key->eq_operator), contact);
-	index_rescan(scan, &search, 1, NULL, 0);
-	if (index_getnext_slot(scan, ForwardScanDirection, store->found))
-		result = table_tuple_lock(store->rel, &store->found->tts_tid, snapshot,
-								  store->found, GetCurrentCommandId(false),
-								  LockTupleNoKeyExclusive, LockWaitSkip,
-								  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
-	index_endscan(scan);
-	index_close(index, NoLock);
-	UnregisterSnapshot(snapshot);
-	store->exists = result == TM_Ok;
+	if (!ls_target_find_free(&store->target, &search, &store->exists))
+		return false;
 	if (store->exists)
-	{
-		slot_getallattrs(store->found);
-		ls_row_read(store->model, store->found->tts_values,
-					store->found->tts_isnull, row);
-	}
-	return result != TM_WouldBlock;
+		read_found(store, row);
+	return true;
 }
 
 static void
 update_row(LsStore *store, Datum *values, bool *nulls)
 {
 	LsModel    *model = store->model;
-	EPQState	epq;
+	TupleTableSlot *written = store->target.written;
 
 	if (IsolationUsesXactSnapshot())
 	{
 		ls_row_update(model, values, nulls);
 		return;
 	}
-	ExecClearTuple(store->written);
-	memcpy(store->written->tts_values, values, sizeof(Datum) * ls_row_natts(model));
-	memcpy(store->written->tts_isnull, nulls, sizeof(bool) * ls_row_natts(model));
-	ExecStoreVirtualTuple(store->written);
-	ls_eval_plan_qual_init(&epq, store->estate);
-	store->estate->es_output_cid = GetCurrentCommandId(true);
-	ExecSimpleRelationUpdate(store->target, store->estate, &epq,
-							 store->found, store->written);
-	EvalPlanQualEnd(&epq);
-	ResetPerTupleExprContext(store->estate);
+	ExecClearTuple(written);
+	memcpy(written->tts_values, values, sizeof(Datum) * ls_row_natts(model));
+	memcpy(written->tts_isnull, nulls, sizeof(bool) * ls_row_natts(model));
+	ExecStoreVirtualTuple(written);
+	ls_target_update(&store->target);
 }
 
 /* ---------- changes ---------- */
@@ -281,7 +232,7 @@ ls_stage_context(LsModel *model, EState *estate, Datum contact)
 static ExprContext *
 stage_context(LsStore *store, Datum contact)
 {
-	ExprContext *econtext = GetPerTupleExprContext(store->estate);
+	ExprContext *econtext = GetPerTupleExprContext(store->target.estate);
 	MemoryContext old;
 
 	if (!store->model->stages_read_contact)
@@ -485,7 +436,7 @@ ls_store_needs_change(LsStore *store, LsScoreRow *row)
 
 	if (store->model->stages_read_contact || row->state.nfuture > 0)
 		return true;
-	return !still_true(store, row, GetPerTupleExprContext(store->estate), t);
+	return !still_true(store, row, GetPerTupleExprContext(store->target.estate), t);
 }
 
 static void

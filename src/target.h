@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * target.h
+ *		A table of ours, written row by row through the executor.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_TARGET_H
+#define LEADSCORE_TARGET_H
+
+#include "postgres.h"
+
+#include "access/skey.h"
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "utils/rel.h"
+
+typedef struct LsTarget
+{
+	Relation	rel;
+	Oid			key_index;		/* invalid where rows are only inserted */
+	EState	   *estate;
+	ResultRelInfo *info;
+	TupleTableSlot *search;		/* columns of the key, to look for */
+	TupleTableSlot *found;
+	TupleTableSlot *written;
+} LsTarget;
+
+extern void ls_target_open(LsTarget *target, Oid relid, const char *key);
+extern void ls_target_close(LsTarget *target);
+extern bool ls_target_find(LsTarget *target);
+extern bool ls_target_find_free(LsTarget *target, ScanKey key, bool *exists);
+extern void ls_target_insert(LsTarget *target);
+extern void ls_target_update(LsTarget *target);
+extern void ls_target_delete(LsTarget *target);
+
+#endif							/* LEADSCORE_TARGET_H */
