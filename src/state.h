@@ -21,7 +21,8 @@
 
 /*
  * First byte of the stored form.  Format 1, of version 0.1, knew neither due
- * instants nor stages set by hand; it is read as a state that has none.
+ * instants nor stages set by hand.  It is what is written while the extension is
+ * of that version, and read as a state whose due instant is not known.
  */
 #define LS_STATE_FORMAT 2
 #define LS_STATE_FIRST_FORMAT 1
@@ -97,8 +98,8 @@ typedef struct LsState
 	TimestampTz *future;		/* of events dated later, ascending */
 	char	   *prior_stage;	/* sticky stage to be restored, or NULL */
 	LsHold		hold;			/* of the stage that the contact is in */
-	TimestampTz due;			/* the contact's row of due_<model>, DT_NOEND:
-								 * it has none */
+	TimestampTz due;			/* the contact's row of due_<model>; DT_NOEND:
+								 * it has none; DT_NOBEGIN: nobody has looked */
 	bool		due_drift;		/* ... is about numbers only */
 	LsSlot	   *slots;			/* ascending by version */
 } LsState;

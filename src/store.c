@@ -391,9 +391,6 @@ next_due(LsStore *store, const LsScoreRow *row, TimestampTz until,
 	LsStanding	standing = ls_row_standing(row);
 	LsDue		due = {0};
 
-	*drift = false;
-	if (!OidIsValid(store->model->due_table))
-		return DT_NOEND;
 	due.model = store->model;
 	due.state = &row->state;
 	due.score = store->score;
@@ -540,6 +537,11 @@ set_due(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t)
 	TimestampTz next;
 	bool		drift;
 
+	if (!OidIsValid(store->model->due_table))
+	{
+		state->due = DT_NOBEGIN;
+		return;
+	}
 	next = next_due(store, row, keeps ? state->due - 1 : DT_NOEND,
 					change->due ? MANY_JUMPS : FEW_JUMPS, &drift);
 	if (keeps && next == DT_NOEND)
@@ -667,7 +669,9 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		return true;
 	if (change->by_hand && !store->exists)
 		refuse_by_hand(store, change);
-	due = (LsDueRow) {row.state.due, row.state.due_drift, change->contact};
+	due.at = row.state.due == DT_NOBEGIN ? DT_NOEND : row.state.due;
+	due.drift = row.state.due_drift;
+	due.contact = change->contact;
 	course.model = store->model;
 	course.row = &row;
 	course.score = store->score;

@@ -121,6 +121,23 @@ isnt($node->safe_psql('upgraded_crm', 'SELECT count(*) FROM leadscore.due_b2b'),
 is($node->safe_psql('upgraded_crm', "$later SELECT * FROM leadscore.verify('b2b')"), '', 'verify() finds nothing');
 
 ################################################################################
+# What time had changed before the upgrade is recorded at its own instant
+
+$node->safe_psql('postgres', "CREATE DATABASE $_") for qw(fresh_late upgraded_late);
+$node->safe_psql('fresh_late', "CREATE EXTENSION leadscore; $crm");
+$node->safe_psql('upgraded_late', "CREATE EXTENSION leadscore VERSION '0.1.0'; $crm");
+# an event that comes in between finds what was before it
+for my $db (qw(fresh_late upgraded_late))
+{
+	$node->safe_psql($db, "SET leadscore.clock = '2026-03-12 00:00+00'; INSERT INTO event VALUES (2, '2026-03-12 00:00+00', 'form')");
+}
+is($node->safe_psql('upgraded_late', "SELECT DISTINCT substring(state::text, 3, 2) FROM leadscore.score_b2b"), '01', 'until then states stay in the old format');
+$node->safe_psql('upgraded_late', "$later ALTER EXTENSION leadscore UPDATE");
+$node->safe_psql('fresh_late', "$later SELECT leadscore.refresh()");
+isnt($node->safe_psql('upgraded_late', "SELECT count(*) FROM leadscore.history_b2b WHERE cause = 'time' AND changed_at < recorded_at"), 0, 'there was something');
+is($node->safe_psql('upgraded_late', $contents{history}), $node->safe_psql('fresh_late', $contents{history}), 'the same history');
+
+################################################################################
 # And back to nothing
 
 for my $db (qw(upgraded_crm fresh_crm))
