@@ -135,6 +135,7 @@ SELECT * FROM history WHERE changed_at > '2026-03-31';
 -- a condition that fails does not hold
 UPDATE leadscore.lead_stage SET condition = '1 / (score - 30)::int > 0' WHERE model = 'stages' AND stage = 'warm';
 SELECT contact_id, stage FROM leadscore.live_stages ORDER BY contact_id;
+SELECT model, rule_id, name, sqlstate, message FROM leadscore.rule_errors;
 
 --
 -- what a change of rules, time or the backfill has caused is called so

@@ -10,6 +10,9 @@ GRANT UPDATE (daily) ON leadscore.lead_model TO PUBLIC;
 ALTER TABLE leadscore.lead_stage_history ADD COLUMN reason text;
 COMMENT ON COLUMN leadscore.lead_stage_history.reason IS 'what was given as the reason where it was set by hand';
 
+COMMENT ON COLUMN leadscore.lead_rule_error.rule_id IS 'number of the rule that failed; null: it is a stage''s condition';
+COMMENT ON COLUMN leadscore.lead_rule_error.name IS 'name of the rule, or the word stage and that of the stage';
+
 COMMENT ON FUNCTION leadscore.refresh(text) IS
 	'does what is due by time, now and in this session, and writes the days that have ended; NULL: of every model of yours. Returns how many contacts changed';
 COMMENT ON FUNCTION leadscore._sheet_changed() IS

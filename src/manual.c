@@ -77,6 +77,7 @@ change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 	store = ls_store_open(model, "manual", ls_count_contact, ls_count_profile);
 	(void) ls_store_change(store, &change);
 	ls_store_close(store);
+	ls_rules_report(model);
 	ls_model_release(model);
 }
 

@@ -307,10 +307,20 @@ set_text(LsModel *model, char **to, const char *text)
 	*to = text ? MemoryContextStrdup(model->context, text) : NULL;
 }
 
-/*
- * ls_rule_failed notes that a rule could not be evaluated on a row.  The first
- * failure is kept to be reported with the number of all.
- */
+/* note_failure counts a failure.  The first is kept to be reported. */
+static void
+note_failure(LsModel *model, LsFailures *failures, ErrorData *error,
+			 const char *contact)
+{
+	if (failures->number++ > 0)
+		return;
+	model->nfailing++;
+	failures->code = error->sqlerrcode;
+	set_text(model, &failures->message, error->message);
+	set_text(model, &failures->contact, contact);
+}
+
+/* ls_rule_failed notes that a rule could not be evaluated on a row. */
 void
 ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, Datum contact)
 {
@@ -320,18 +330,26 @@ ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, Datum contact)
 				 errmsg("rule \"%s\" of model \"%s\" failed: %s",
 						rule->name, model->name, error->message),
 				 errhint("With leadscore.rule_error = 'warning' the rule is skipped for such rows.")));
-	if (rule->failures++ > 0)
-		return;
-	model->nfailing++;
-	rule->failure_code = error->sqlerrcode;
-	set_text(model, &rule->failure, error->message);
-	set_text(model, &rule->failed_contact,
-			 contact ? ls_key_text(&model->key, contact) : NULL);
+	note_failure(model, &rule->failures, error,
+				 contact ? ls_key_text(&model->key, contact) : NULL);
 }
 
-/* record writes a failure down, where this transaction may write. */
+/*
+ * ls_stage_failed notes that a stage's condition could not be evaluated.  That
+ * is never an error: it is looked at when rows are read, too.
+ */
+void
+ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error)
+{
+	note_failure(model, &stage->failures, error, NULL);
+}
+
+/*
+ * record writes failures down, where this transaction may write; rule_id is 0
+ * for a stage.
+ */
 static void
-record(LsModel *model, LsRule *rule)
+record(LsModel *model, LsFailures *failures, int64 rule_id, const char *name)
 {
 	static const char *sql =
 		"INSERT INTO leadscore.lead_rule_error"
@@ -344,32 +362,67 @@ record(LsModel *model, LsRule *rule)
 
 	if (XactReadOnly)
 		return;
-	rule->unrecorded += rule->failures;
-	if (rule->recorded_at != 0 && now - rule->recorded_at < RECORD_EVERY)
+	failures->unrecorded += failures->number;
+	if (failures->recorded_at != 0 && now - failures->recorded_at < RECORD_EVERY)
 		return;
-	rule->recorded_at = now;
+	failures->recorded_at = now;
 	values[0] = CStringGetTextDatum(model->name);
-	values[1] = Int64GetDatum(rule->rule_id);
-	values[2] = CStringGetTextDatum(rule->name);
-	values[3] = Int64GetDatum(rule->unrecorded);
-	values[4] = CStringGetTextDatum(unpack_sql_state(rule->failure_code));
-	values[5] = CStringGetTextDatum(rule->failure);
-	if (rule->failed_contact)
-		values[6] = CStringGetTextDatum(rule->failed_contact);
-	else
-		nulls[6] = 'n';
+	values[1] = Int64GetDatum(rule_id);
+	nulls[1] = rule_id == 0 ? 'n' : ' ';
+	values[2] = CStringGetTextDatum(name);
+	values[3] = Int64GetDatum(failures->unrecorded);
+	values[4] = CStringGetTextDatum(unpack_sql_state(failures->code));
+	values[5] = CStringGetTextDatum(failures->message);
+	values[6] = failures->contact ? CStringGetTextDatum(failures->contact) : 0;
+	nulls[6] = failures->contact ? ' ' : 'n';
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
 	if (SPI_execute_with_args(sql, 7, types, values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not record the failure of rule \"%s\"", rule->name);
-	rule->unrecorded = 0;
+		elog(ERROR, "could not record the failure of \"%s\"", name);
+	failures->unrecorded = 0;
 	SPI_finish();
 	ls_return(&saved);
 }
 
+/* report_rule warns of a rule that failed, or cannot be evaluated at all. */
+static void
+report_rule(LsModel *model, LsRule *rule)
+{
+	LsFailures *failures = &rule->failures;
+
+	ereport(WARNING,
+			(errcode(failures->code),
+			 rule->broken ?
+			 errmsg("rule \"%s\" of model \"%s\" is skipped: %s",
+					rule->name, model->name, failures->message) :
+			 errmsg("rule \"%s\" of model \"%s\" failed and was skipped: %s",
+					rule->name, model->name, failures->message),
+			 failures->contact ?
+			 errdetail_plural("It failed on " INT64_FORMAT " row, of contact %s.",
+							  "It failed on " INT64_FORMAT " rows, first of contact %s.",
+							  failures->number, failures->number,
+							  failures->contact) : 0,
+			 errhint("See the view leadscore.rule_errors.")));
+	record(model, failures, rule->rule_id, rule->name);
+}
+
+/* report_stage warns of a stage whose condition failed. */
+static void
+report_stage(LsModel *model, LsStage *stage)
+{
+	LsFailures *failures = &stage->failures;
+
+	ereport(WARNING,
+			(errcode(failures->code),
+			 errmsg("the condition of stage \"%s\" of model \"%s\" failed and counts as false: %s",
+					stage->name, model->name, failures->message),
+			 errhint("See the view leadscore.rule_errors.")));
+	record(model, failures, 0, psprintf("stage %s", stage->name));
+}
+
 /*
- * ls_rules_report warns of the rules that failed since the last report, and
- * once of those that could not be compiled.
+ * ls_rules_report warns of the rules and stages that failed since the last
+ * report, and once of those rules that could not be compiled.
  */
 void
 ls_rules_report(LsModel *model)
@@ -381,29 +434,21 @@ ls_rules_report(LsModel *model)
 			if (model->rules[i].broken && model->rules[i].version != 0)
 				ls_rule_failed(model, &model->rules[i], model->rules[i].broken, 0);
 	}
-	for (int i = 0; model->nfailing > 0 && i < model->nrules; i++)
+	if (model->nfailing == 0)
+		return;
+	for (int i = 0; i < model->nrules; i++)
 	{
-		LsRule	   *rule = &model->rules[i];
-
-		if (rule->failures == 0)
-			continue;
-		ereport(WARNING,
-				(errcode(rule->failure_code),
-				 rule->broken ?
-				 errmsg("rule \"%s\" of model \"%s\" is skipped: %s",
-						rule->name, model->name, rule->failure) :
-				 errmsg("rule \"%s\" of model \"%s\" failed and was skipped: %s",
-						rule->name, model->name, rule->failure),
-				 rule->failed_contact ?
-				 errdetail_plural("It failed on " INT64_FORMAT " row, of contact %s.",
-								  "It failed on " INT64_FORMAT " rows, first of contact %s.",
-								  rule->failures, rule->failures,
-								  rule->failed_contact) : 0,
-				 errhint("See the view leadscore.rule_errors.")));
-		record(model, rule);
-		rule->failures = 0;
-		model->nfailing--;
+		if (model->rules[i].failures.number > 0)
+			report_rule(model, &model->rules[i]);
+		model->rules[i].failures.number = 0;
 	}
+	for (int i = 0; i < model->nstages; i++)
+	{
+		if (model->stages[i].failures.number > 0)
+			report_stage(model, &model->stages[i]);
+		model->stages[i].failures.number = 0;
+	}
+	model->nfailing = 0;
 }
 
 /* ---------- matching ---------- */

@@ -196,6 +196,7 @@ ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 	{
 		stop_at(pass, model, &rows[n - 1]);
 		look_at_all(pass, model, rows, n, skip_locked);
+		ls_rules_report(model);
 	}
 	else
 		n = 0;

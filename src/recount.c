@@ -235,6 +235,8 @@ run_pass(Pass *pass)
 	}
 	end_walk(&walk);
 	ls_rules_report(pass->counting);
+	if (pass->model != pass->counting)
+		ls_rules_report(pass->model);
 }
 
 /* ls_recount_contacts gives every contact of the contact table its row. */
@@ -589,6 +591,7 @@ ls_refresh(const char *name, const char *cause)
 		MemoryContextReset(walk.context);
 	}
 	end_walk(&walk);
+	ls_rules_report(model);
 	ls_model_release(model);
 	return changed;
 }

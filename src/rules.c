@@ -835,7 +835,9 @@ ls_rules_end_transaction(void)
 		if (model->nfailing == 0)
 			continue;
 		for (int i = 0; i < model->nrules; i++)
-			model->rules[i].failures = 0;
+			model->rules[i].failures.number = 0;
+		for (int i = 0; i < model->nstages; i++)
+			model->stages[i].failures.number = 0;
 		model->nfailing = 0;
 	}
 }

@@ -27,6 +27,17 @@ typedef enum LsKind
 	LS_PROFILE
 } LsKind;
 
+/* How often an expression failed, and how it did the first time */
+typedef struct LsFailures
+{
+	int64		number;			/* not yet reported */
+	int			code;
+	char	   *message;
+	char	   *contact;		/* on whose row, NULL: not known */
+	TimestampTz recorded_at;	/* when they were last written down */
+	int64		unrecorded;		/* since then */
+} LsFailures;
+
 typedef struct LsRule
 {
 	int64		rule_id;
@@ -58,12 +69,7 @@ typedef struct LsRule
 	bool		skip;			/* matches no row: uncounted, broken, not asked */
 	bool		watched;		/* an action wants to know when it comes in force */
 	ErrorData  *broken;			/* why it could not be compiled */
-	int64		failures;		/* not yet reported, with the first of them */
-	int			failure_code;
-	char	   *failure;
-	char	   *failed_contact;
-	TimestampTz recorded_at;	/* when failures were last written down */
-	int64		unrecorded;		/* since then */
+	LsFailures	failures;
 } LsRule;
 
 typedef struct LsName
@@ -123,6 +129,7 @@ typedef struct LsStage
 	bool		sticky;
 	LsExpr	   *condition;
 	ErrorData  *broken;
+	LsFailures	failures;
 } LsStage;
 
 /* The type of a model's contacts: the base type where the key is a domain. */
@@ -177,7 +184,7 @@ typedef struct LsModel
 	LsRule	  **absences;		/* rules that count where nothing happened */
 	int			nprofiles;
 	LsRule	  **profiles;
-	int			nfailing;		/* rules with failures to report */
+	int			nfailing;		/* rules and stages with failures to report */
 	bool		broken_reported;
 	int			nstages;
 	LsStage    *stages;			/* ascending by position */
@@ -230,6 +237,7 @@ extern LsSource *ls_source_by_name(LsModel *model, const char *name);
 extern void ls_source_index(LsModel *model, LsSource *source);
 extern void ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error,
 						   Datum contact);
+extern void ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error);
 extern void ls_rules_report(LsModel *model);
 extern int64 ls_local_time(TimestampTz t, pg_tz *tz);
 extern bool ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t);

@@ -41,7 +41,7 @@
 /*
  * holds evaluates a stage's condition over the contact's row (in econtext, all
  * NULL where there is none), the score and the categories.  One that fails
- * does not hold.
+ * does not hold, which is noted.
  */
 static bool
 holds(LsModel *model, LsStage *stage, const LsScore *score, ExprContext *econtext)
@@ -66,8 +66,11 @@ holds(LsModel *model, LsStage *stage, const LsScore *score, ExprContext *econtex
 		params->params[i].ptype = FLOAT8OID;
 	}
 	econtext->ecxt_param_list_info = params;
-	return ls_expr_eval(stage->condition, econtext, &value, &isnull,
-						&error) == LS_EXPR_OK && !isnull && DatumGetBool(value);
+	if (ls_expr_eval(stage->condition, econtext, &value, &isnull,
+					 &error) == LS_EXPR_OK)
+		return !isnull && DatumGetBool(value);
+	ls_stage_failed(model, stage, error);
+	return false;
 }
 
 /* ls_stage_by_name finds a stage of the model, or gives NULL. */
