@@ -128,11 +128,15 @@ sub busy_passes
 	{
 		my $clock = "$before + interval '1 hour' * $round";
 		$node->safe_psql('postgres', "TRUNCATE to_write, due_before; INSERT INTO due_before SELECT * FROM leadscore.due_m WHERE due_at <= $clock");
+		$node->safe_psql('postgres', 'ANALYZE due_before, leadscore.lead_stage_history');
 		my $ours = timed($node, "SELECT leadscore.refresh('m');", $clock);
 		$node->safe_psql('postgres', <<"SQL");
+			CREATE TEMP TABLE due_now AS SELECT * FROM leadscore.due_m WHERE contact_id IN (SELECT contact_id FROM due_before);
+			ALTER TABLE due_now ADD PRIMARY KEY (contact_id);
+			ANALYZE due_now;
 			INSERT INTO to_write
-				SELECT (row_number() OVER (ORDER BY b.due_at, b.drift, b.contact_id) - 1) / $batch, s, ROW(b.*)::leadscore.due_m, d, h
-				  FROM due_before b JOIN leadscore.score_m s USING (contact_id) JOIN leadscore.due_m d USING (contact_id)
+				SELECT (row_number() OVER (ORDER BY b.due_at, b.drift, b.contact_id) - 1) / $batch, s, ROW(b.*)::leadscore.due_m, ROW(d.*)::leadscore.due_m, h
+				  FROM due_before b JOIN leadscore.score_m s USING (contact_id) JOIN due_now d USING (contact_id)
 				  JOIN leadscore.lead_stage_history h ON h.model = 'm' AND h.contact = contact_id::text AND h.changed_at = s.stage_since AND h.cause = 'time'
 				 ORDER BY 1, contact_id;
 SQL

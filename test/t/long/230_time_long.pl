@@ -7,6 +7,6 @@ use SimulatedTime;
 use Test::More;
 
 need_long();
-simulate(100, 25, '10 minutes');
+simulate(60, 12, '10 minutes');
 
 done_testing();
