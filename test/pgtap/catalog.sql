@@ -1,6 +1,6 @@
 -- What the extension and a model leave in the catalog.
 BEGIN;
-SELECT plan(22);
+SELECT plan(24);
 SET LOCAL client_min_messages = warning;
 CREATE TABLE public.catalog_contact (id int PRIMARY KEY);
 CREATE TABLE public.catalog_event (contact int, at timestamptz);
@@ -38,10 +38,12 @@ SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c JOIN pg_depend ON class
 	'tables and views of a model are no members of the extension');
 SELECT columns_are('leadscore', 'score_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at,rules_version,state}'::name[]);
 SELECT columns_are('leadscore', 'live_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at}'::name[]);
-SELECT columns_are('leadscore', 'history_catalog', '{contact_id,from_stage,to_stage,score,changed_at,recorded_at,cause}'::name[]);
+SELECT columns_are('leadscore', 'history_catalog', '{contact_id,from_stage,to_stage,score,changed_at,recorded_at,cause,reason}'::name[]);
 SELECT columns_are('leadscore', 'funnel_daily_catalog', '{day,stage,grade,contacts,entered,left,score_sum}'::name[]);
 SELECT columns_are('leadscore', 'daily_catalog', '{day,contact_id,score,fit,engagement,grade,stage}'::name[]);
 SELECT col_is_pk('leadscore', 'daily_catalog', '{day,contact_id}'::name[], 'a contact has one row a day');
+SELECT columns_are('leadscore', 'due_catalog', '{due_at,drift,contact_id}'::name[]);
+SELECT col_is_pk('leadscore', 'due_catalog', '{due_at,drift,contact_id}'::name[], 'due rows are found by their key, in the order of which they are worked off');
 SELECT col_is_pk('leadscore', 'score_catalog', 'contact_id', 'the contact is the key');
 SELECT is((SELECT count(*) FROM pg_index WHERE indrelid = 'leadscore.score_catalog'::regclass), 1::bigint, 'there is no index but the key');
 SELECT ok((SELECT 'fillfactor=70' = ANY (reloptions) FROM pg_class WHERE oid = 'leadscore.score_catalog'::regclass), 'there is room for HOT updates');
