@@ -81,6 +81,9 @@ INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('
 INSERT INTO leadscore.lead_rule (model, source, name, event, points, disqualifies) VALUES ('m', 'event', 'out', 'out', 0, true);
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, condition) VALUES ('m', 'mql', 1, 5, 'country IS NOT NULL AND score > 5'), ('m', 'sql', 2, 40, NULL);
 INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('m', 'engagement', '1', 50), ('m', 'engagement', '2', 0);
+INSERT INTO leadscore.lead_action (model, name, occasion, stage, score_level, rule, deliver) VALUES ('m', 'moved', 'stage_entered', NULL, NULL, NULL, 'outbox'),
+ ('m', 'hot', 'score_rises', NULL, 20, NULL, 'outbox'), ('m', 'quiet', 'rule_in_force', NULL, NULL, 'idle', 'notify');
+UPDATE leadscore.lead_model SET daily = true WHERE model = 'm';
 INSERT INTO contact SELECT 'lead ' || n, (ARRAY['FR', 'DE'])[1 + n % 2], '2025-12-01' FROM generate_series(1, 20) n;
 INSERT INTO event VALUES ('lead 1', '2026-01-05 10:00+00', NULL, 'a', 'xyz', 3);
 INSERT INTO event SELECT 'lead ' || n % 40, timestamptz '2024-01-01' + n * interval '2 days', CASE WHEN n % 3 = 0 THEN timestamp '2026-01-01' + n * interval '1 hour' END, (ARRAY['a', 'b', 'out', NULL])[1 + n % 4], repeat('x', n % 7), n % 11 FROM generate_series(1, 600) n;
@@ -98,7 +101,17 @@ SELECT sum(leadscore.score('m', contact_id)), sum(leadscore.score('m', contact_i
 SELECT count(*) FROM leadscore.score_m s, leadscore.explain('m', s.contact_id) e;
 SELECT count(leadscore.state_text(state)) FROM leadscore.score_m;
 SELECT count(*), sum(score) FROM leadscore.live_m;
+SELECT leadscore.set_stage('m', contact_id, 'sql', 'by hand') FROM leadscore.score_m WHERE NOT disqualified AND contact_id < 'lead 3';
+SELECT leadscore.release_stage('m', contact_id) FROM leadscore.score_m WHERE NOT disqualified AND contact_id < 'lead 2';
+SELECT count(*) FROM leadscore.score_m s, leadscore.forecast('m', s.contact_id, leadscore.clock() + interval '1 year') f;
+SELECT count(*) FROM leadscore.upcoming('m', leadscore.clock() + interval '90 days');
+SET leadscore.clock = '2027-02-01 00:00+00';
+INSERT INTO event VALUES ('lead 4', '2027-02-01', NULL, 'a', 'xyz', 3);
 SELECT leadscore.refresh('m');
+SELECT count(*), sum(contacts) FROM leadscore.funnel_daily_m;
+SELECT count(*) FROM leadscore.daily_m;
+SELECT count(leadscore.done('c', ARRAY[outbox_id])) FROM leadscore.take('c', 50);
+SELECT leadscore.failed('c', array_agg(outbox_id), 'no') FROM leadscore.take('c', 50);
 SELECT count(*) AS verified FROM leadscore.verify('m');
 TRUNCATE event;
 SELECT leadscore.rescore('m');
