@@ -181,6 +181,10 @@ SELECT stage, count(*) FROM leadscore.score_stand GROUP BY 1;
 SELECT leadscore.drop_model('stand');
 SET leadscore.clock = '2027-11-20 00:00+00';
 
+-- What is dated very much later is looked at before
+INSERT INTO t_event VALUES (8, '200000-01-01 00:00+00', 'form');
+SELECT contact_id, due_at < '40000-01-01' AS before, drift FROM t_due WHERE contact_id = 8;
+
 -- One row a contact at most, and what a stored row knows of it --------------------
 SELECT contact_id FROM leadscore.due_timely GROUP BY 1 HAVING count(*) > 1;
 SELECT count(*) > 0 AS due, count(*) FILTER (WHERE d.due_at || CASE WHEN d.drift THEN ' for drift' ELSE '' END

@@ -46,6 +46,9 @@
 #define FEW_JUMPS	8
 #define MANY_JUMPS	64
 
+/* A state has room for due instants as far away as this: 36,000 years */
+#define FAR_AWAY	(INT64CONST(1) << 60)
+
 struct LsStore
 {
 	LsModel    *model;
@@ -546,6 +549,11 @@ set_due(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t)
 					change->due ? MANY_JUMPS : FEW_JUMPS, &drift);
 	if (keeps && next == DT_NOEND)
 		return;
+	if (next != DT_NOEND && next - t > FAR_AWAY)
+	{
+		next = t + FAR_AWAY;
+		drift = true;
+	}
 	state->due = next;
 	state->due_drift = next != DT_NOEND && drift;
 }
