@@ -34,10 +34,6 @@ extern void ls_action_free_plans(LsModel *model);
 
 extern Oid	ls_action_function(const char *text, char **schema, char **name);
 
-/* how long after that many attempts the next may be made: doubling, up to 1 h */
-#define LS_BACK_OFF(attempts) \
-	"least(interval '1 hour', interval '1 second' * 2 ^ least(" attempts " - 1, 12))"
-
 /*
  * Delivery, by the worker.  Each of these expects a transaction with an active
  * snapshot; the caller begins and ends it, and catches errors.

@@ -114,6 +114,7 @@
 #include "compat.h"
 #include "leadscore.h"
 #include "worker.h"
+#include "worker_error.h"
 
 PGDLLEXPORT void ls_launcher_main(Datum main_arg);
 
@@ -123,8 +124,6 @@ PG_FUNCTION_INFO_V1(ls_stop_worker);
 #define RESTART_SECONDS		1	/* of a launcher that ended by an error */
 #define LIST_INTERVAL		(2 * USECS_PER_SEC)
 #define TURN				(USECS_PER_SEC / 2) /* longest nap with workers */
-#define FIRST_BACK_OFF		(1 * USECS_PER_SEC)
-#define LAST_BACK_OFF		(600 * USECS_PER_SEC)
 #define ADVISORY_CLASS		0x4C53	/* users have 1 and 2 */
 #define ADVISORY_KEY		0x6C656164
 #define INVALID_DATABASE	(-2)	/* datconnlimit of one that is half dropped */
@@ -215,17 +214,6 @@ ls_database_wanted(Oid database)
 		return true;
 	LockRelease(&tag, RowExclusiveLock, true);
 	return false;
-}
-
-/* ls_back_off is how long something is left alone that failed so many times. */
-int64
-ls_back_off(int failures)
-{
-	int64		wait = FIRST_BACK_OFF;
-
-	while (--failures > 0 && wait < LAST_BACK_OFF)
-		wait *= 2;
-	return Min(wait, LAST_BACK_OFF);
 }
 
 /* ---------- the databases ---------- */
@@ -374,7 +362,7 @@ start_worker(int number)
 
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
 	slot->phase = LS_PHASE_WAITING;
-	slot->wake_at = GetCurrentTimestamp() + FIRST_BACK_OFF;
+	slot->wake_at = GetCurrentTimestamp() + ls_back_off(1);
 	LWLockRelease(&ls_board->lock);
 	if (!no_worker_said)
 		ereport(LOG,
@@ -495,7 +483,7 @@ start_workers(void)
 		if (ls_database_wanted(slot->database))
 		{
 			LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-			slot->wake_at = now + FIRST_BACK_OFF;
+			slot->wake_at = now + ls_back_off(1);
 			LWLockRelease(&ls_board->lock);
 		}
 		else if (!start_worker(number))

@@ -42,6 +42,5 @@ extern void ls_launcher_end_transaction(bool committed);
 extern bool ls_database_wanted(Oid database);
 extern bool ls_take_advisory(LsAdvisory lock, Oid database);
 extern void ls_release_advisory(LsAdvisory lock, Oid database);
-extern int64 ls_back_off(int failures);
 
 #endif							/* LEADSCORE_LAUNCHER_H */

@@ -9,7 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "postgres.h"
+#include "outbox.h"
 
 #include "catalog/pg_type.h"
 #include "common/int.h"
@@ -22,12 +22,9 @@
 #include "utils/guc.h"
 #include "utils/tuplestore.h"
 
-#include "action.h"
 #include "catalog.h"
 #include "check.h"
 #include "compat.h"
-#include "leadscore.h"
-#include "outbox.h"
 
 PG_FUNCTION_INFO_V1(ls_outbox_take);
 PG_FUNCTION_INFO_V1(ls_outbox_done);

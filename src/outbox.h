@@ -13,6 +13,10 @@
 #include "feed.h"
 #include "leadscore.h"
 
+/* how long after that many attempts the next may be made: doubling, up to 1 h */
+#define LS_BACK_OFF(attempts) \
+	"least(interval '1 hour', interval '1 second' * 2 ^ least(" attempts " - 1, 12))"
+
 extern void ls_outbox_begin(Oid role, LsIdentity *saved);
 extern void ls_outbox_end(LsIdentity *saved);
 extern int64 ls_outbox_run(const char *sql, LsArguments *args);

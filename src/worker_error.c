@@ -16,8 +16,21 @@
 
 #include "catalog.h"
 #include "feed.h"
-#include "launcher.h"
 #include "leadscore.h"
+
+#define FIRST_BACK_OFF		(1 * USECS_PER_SEC)
+#define LAST_BACK_OFF		(600 * USECS_PER_SEC)
+
+/* ls_back_off is how long something is left alone that failed so many times. */
+int64
+ls_back_off(int failures)
+{
+	int64		wait = FIRST_BACK_OFF;
+
+	while (--failures > 0 && wait < LAST_BACK_OFF)
+		wait *= 2;
+	return Min(wait, LAST_BACK_OFF);
+}
 
 /* failures_so_far counts those that are written down already. */
 static int

@@ -21,6 +21,8 @@ typedef struct LsWorkerError
 	TimestampTz contact_retry_at;	/* of a contact, the earliest */
 } LsWorkerError;
 
+extern int64 ls_back_off(int failures);
+
 /* both in the current transaction; contact NULL: the model as a whole */
 extern int64 ls_worker_error_record(const char *model, const char *contact,
 									int sqlerrcode, const char *message);
