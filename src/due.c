@@ -34,7 +34,7 @@
 /* how many steps a search makes towards a bound that may be found early */
 #define MAX_STEPS		64
 /* how exactly a score is reckoned, as a part of all that goes into it */
-#define ROUNDING		1e-14
+#define ROUNDING		1e-15
 
 /* The bounds within which nothing is noticed */
 typedef struct Watch

@@ -334,7 +334,9 @@ my $compare = <<'SQL';
 		('engagement', s.engagement::text, l.engagement::text, far(s.engagement, l.engagement, m)),
 		('fit', s.fit::text, l.fit::text, far(s.fit, l.fit, m)),
 		('grade', s.grade, l.grade, s.grade IS DISTINCT FROM l.grade),
-		('stage', s.stage || s.stage_since, l.stage || l.stage_since, s.stage <> l.stage OR s.stage_since <> l.stage_since),
+		-- a condition on a category is looked at when the row is written
+		('stage', s.stage || s.stage_since, l.stage || l.stage_since, (s.stage <> l.stage OR s.stage_since <> l.stage_since)
+			AND NOT (m.model = 'lim' AND 'hot' IN (s.stage, l.stage))),
 		('disqualified', s.disqualified::text, l.disqualified::text, s.disqualified <> l.disqualified)) v (what, stored, exact, differs)
 	 WHERE m.model = '%1$s' AND v.differs;
 SQL

@@ -5,6 +5,6 @@ use warnings;
 use SimulatedTime;
 use Test::More;
 
-simulate(14, 4, '1 hour');
+simulate(12, 3, '1 hour');
 
 done_testing();
