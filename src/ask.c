@@ -1,0 +1,100 @@
+/*-------------------------------------------------------------------------
+ *
+ * ask.c
+ *		What functions that users call are asked about: model and contact.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ask.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "catalog.h"
+#include "leadscore.h"
+
+/* The model that a function was asked about last, under the same snapshot */
+typedef struct Asked
+{
+	char	   *name;
+	LsModel    *model;
+	uint64		transaction;
+	CommandId	command;
+	uint64		completions;
+} Asked;
+
+static void
+check_may_read(LsModel *model, const char *also)
+{
+	Oid			other = also ? ls_table_oid(also, true) : InvalidOid;
+
+	if (pg_class_aclcheck(model->score_table, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return;
+	if (OidIsValid(other) &&
+		pg_class_aclcheck(other, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return;
+	aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
+				   get_rel_name(model->score_table));
+}
+
+/*
+ * ls_asked_model gives the model that the asking statement sees.  Calls of one
+ * statement find it at once; it is held until the transaction ends.
+ */
+LsModel *
+ls_asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	Asked	   *asked = fcinfo->flinfo->fn_extra;
+	LsModel    *model;
+
+	if (asked && asked->transaction == ls_transaction_number() &&
+		asked->command == snapshot->curcid &&
+		asked->completions == snapshot->snapXactCompletionCount &&
+		!asked->model->stale && strcmp(asked->name, name) == 0)
+		return asked->model;
+
+	model = ls_model_acquire(name, snapshot);
+	if (model == NULL)
+	{
+		(void) ls_model_row_for(name, GetUserId());
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model \"%s\" does not exist", name)));
+	}
+	check_may_read(model, also);
+	if (asked == NULL)
+		asked = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Asked));
+	if (asked->name)
+		pfree(asked->name);
+	asked->name = MemoryContextStrdup(fcinfo->flinfo->fn_mcxt, name);
+	asked->model = model;
+	asked->transaction = ls_transaction_number();
+	asked->command = snapshot->curcid;
+	asked->completions = snapshot->snapXactCompletionCount;
+	fcinfo->flinfo->fn_extra = asked;
+	return model;
+}
+
+/* ls_asked_contact turns the argument for a contact into the key's type. */
+Datum
+ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	Datum		contact;
+
+	if (!OidIsValid(type))
+		type = TEXTOID;
+	if (!ls_key_convert(&model->key, PG_GETARG_DATUM(1), type, &contact))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("contacts of model \"%s\" are of type %s, not %s",
+						model->name, format_type_be(model->key.type),
+						format_type_be(type))));
+	return contact;
+}
