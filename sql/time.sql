@@ -222,8 +222,29 @@ SELECT count(*) FROM leadscore.due_timely;
 SELECT leadscore.refresh('timely');
 RESET ROLE;
 
+-- What is counted afterwards is recorded at its own instant, and told to nobody who
+-- has not asked for it -------------------------------------------------------------
+SET leadscore.clock = '2028-03-01 00:00+00';
+CREATE TABLE t_old (contact int, at timestamptz, what text);
+CREATE INDEX ON t_old (contact, at);
+ALTER TABLE t_old OWNER TO t_owner;
+INSERT INTO t_old VALUES (51, '2028-01-01 00:00+00', 'form'), (51, '2028-01-11 00:00+00', 'form'), (52, '2028-02-20 00:00+00', 'form');
+SELECT leadscore.create_model('past', 't_contact');
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, leave_below) VALUES ('past', 'mql', 1, 50, 50), ('past', 'sql', 2, 80, 80);
+INSERT INTO leadscore.lead_action (model, name, occasion, causes) VALUES ('past', 'usual', 'stage_entered', DEFAULT), ('past', 'backfill too', 'stage_entered', '{backfill}');
+SELECT leadscore.attach('past', 't_old', 'contact', 'at', 'what');
+INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval) VALUES ('past', 'form', 'form', 100, 'half_life', '10 days');
+SELECT leadscore.detach('past', 't_old');
+SELECT leadscore.attach('past', 't_old', 'contact', 'at', 'what');
+SELECT contact_id, from_stage, to_stage, round(score::numeric, 1) AS score, date_trunc('minute', changed_at + interval '30 s') AS changed_at, recorded_at, cause
+  FROM leadscore.history_past ORDER BY contact_id, recorded_at, history_past.changed_at;
+SELECT action, contact, stage, cause FROM leadscore.lead_outbox WHERE model = 'past' ORDER BY outbox_id;
+SELECT * FROM leadscore.verify('past');
+
 DROP VIEW t_now, t_due;
 DROP FUNCTION t_history;
 SELECT leadscore.drop_model('timely');
+SELECT leadscore.drop_model('past');
+DROP TABLE t_old;
 DROP TABLE t_contact, t_event;
 DROP ROLE t_owner, t_other;

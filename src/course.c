@@ -150,9 +150,12 @@ ls_course_step(LsCourse *course, TimestampTz at, const char *cause)
 /*
  * ls_course_catch_up goes the way that time alone takes the contact from one
  * instant to another.  The score is true at the last of its stations then.
+ * cause is time, but where it is a time that nobody has seen: what is counted
+ * afterwards must not be told as if it happened now.
  */
 void
-ls_course_catch_up(LsCourse *course, TimestampTz from, TimestampTz to)
+ls_course_catch_up(LsCourse *course, TimestampTz from, TimestampTz to,
+				   const char *cause)
 {
 	LsPath		path = {course->model, &course->row->state, course->score,
 	LS_DUE_STAGE, from};
@@ -164,7 +167,7 @@ ls_course_catch_up(LsCourse *course, TimestampTz from, TimestampTz to)
 	{
 		(void) ls_stage_step(course->model, course->score, course->econtext,
 							 &standing, path.at);
-		arrive(course, &standing, path.at, "time");
+		arrive(course, &standing, path.at, cause);
 	}
 }
 

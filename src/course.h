@@ -31,7 +31,8 @@ typedef struct LsCourse
 extern LsScore *ls_course_score(LsModel *model);
 extern void ls_course_begin(LsCourse *course, bool exists);
 extern void ls_course_step(LsCourse *course, TimestampTz at, const char *cause);
-extern void ls_course_catch_up(LsCourse *course, TimestampTz from, TimestampTz to);
+extern void ls_course_catch_up(LsCourse *course, TimestampTz from,
+							   TimestampTz to, const char *cause);
 extern void ls_course_set_stage(LsCourse *course, TimestampTz at,
 								const char *stage);
 extern int	ls_course_record(LsCourse *course, LsHistory *history);

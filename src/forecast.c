@@ -61,7 +61,7 @@ set_out(Way *way, LsModel *model, TimestampTz now)
 	now = Max(now, way->row.scored_at);
 	ls_course_begin(course, true);
 	if (way->row.state.due <= now)
-		ls_course_catch_up(course, way->row.scored_at, now);
+		ls_course_catch_up(course, way->row.scored_at, now, "time");
 	ls_state_advance(model, &way->row.state, now);
 	ls_course_step(course, now, "time");
 	way->score_now = course->score->score;

@@ -173,6 +173,7 @@ change_contact(Pass *pass, LsReader *reader, LsStore *store, Datum contact)
 		}
 		if (state.events > 0 || state.nfuture > 0 || state.nslots > 0)
 			change.delta = &state;
+		change.test_entry = change.delta != NULL && !pass->only_slots;
 		change.only_if_changed = change.delta == NULL;
 		change.state_only = pass->only_slots;
 		if (change.delta == NULL && change.profile == NULL)

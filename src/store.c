@@ -608,7 +608,8 @@ go_on(LsStore *store, const LsChange *change, LsCourse *course,
 	if (entry != DT_NOBEGIN)
 	{
 		ls_course_step(course, entry, store->cause);
-		ls_course_catch_up(course, entry, t);
+		ls_course_catch_up(course, entry, t,
+						   strcmp(store->cause, "backfill") == 0 ? store->cause : "time");
 	}
 	ls_course_step(course, t, change->due || change->by_hand ? "time" : store->cause);
 	if (change->by_hand)
@@ -688,7 +689,7 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		course.econtext = stage_context(store, change->contact);
 		ls_course_begin(&course, store->exists);
 		if (row.state.due <= t)
-			ls_course_catch_up(&course, row.scored_at, t);
+			ls_course_catch_up(&course, row.scored_at, t, "time");
 	}
 	last = row.state.last;
 	if (change->only_if_changed && store->exists)
@@ -763,7 +764,7 @@ ls_store_live(LsModel *model, Datum *values, bool *nulls, TimestampTz t)
 		ls_score_make(model, model->watches_rules);
 	ls_course_begin(&course, true);
 	if (row.state.due <= t)
-		ls_course_catch_up(&course, row.scored_at, t);
+		ls_course_catch_up(&course, row.scored_at, t, "time");
 	ls_state_advance(model, &row.state, t);
 	ls_course_step(&course, t, "time");
 	take_score(model, &row, course.score, t);

@@ -141,7 +141,7 @@ cmp_ok($sorted[-1], '<', 10, sprintf('the lag is bounded: median %.2f s, most %.
 # whoever waits is told in the end, once
 $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM leadscore.lead_outbox WHERE deliver = 'notify' AND status = 'ready')") or fail('notifications are sent');
 $node->safe_psql('postgres', "INSERT INTO told SELECT outbox_id, 'last', contact, stage FROM leadscore.take('last', 1000000)");
-is($node->safe_psql('postgres', <<'SQL'), '', 'every change of stage was told, once, in its order');
+is($node->safe_psql('postgres', <<'SQL'), '', 'every change of stage was told, once');
 SELECT coalesce(h.contact, t.contact), h.stages, t.stages
   FROM (SELECT contact, string_agg(to_stage, ' ' ORDER BY recorded_at, changed_at, ctid) AS stages, count(*) FROM leadscore.lead_stage_history GROUP BY 1) h
   FULL JOIN (SELECT contact, count(*), string_agg(stage, ' ' ORDER BY outbox_id) AS stages FROM told GROUP BY 1) t ON t.contact = h.contact
