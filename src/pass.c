@@ -163,7 +163,12 @@ look_at_all(LsPass *pass, LsModel *model, LsDueRow *rows, int n, bool skip_locke
 	}
 	store = open_store(model);
 	for (int i = 0; i < n; i++)
+	{
+		/* one that was put off may have two rows: what was just written is seen */
+		if (i > 0 && by_contact(&rows[i - 1], &rows[i], &model->key) == 0)
+			CommandCounterIncrement();
 		look_at(pass, store, &rows[i], skip_locked);
+	}
 	pass->transitions += ls_store_transitions(store);
 	ls_store_close(store);
 }

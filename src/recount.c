@@ -98,11 +98,25 @@ ls_count_profile(LsModel *model, Datum contact, LsState *state)
 
 /* ---------- many ---------- */
 
+/*
+ * model_to_count gives the newest model to one who will count by it.  Its score
+ * table is locked first: whoever changes the rules holds a stronger lock until
+ * they are committed.
+ *
+ * Where relation is none, the lock keeps writers of other tables from being
+ * between their rules and the rows that we change: they would take away what
+ * their rules do not know.  Where one relation comes or goes the rules are what
+ * they were.
+ */
 static LsModel *
-model_to_count(const char *name)
+model_to_count(const char *name, Oid relation)
 {
-	LsModel    *model = ls_model_acquire(name, NULL);
+	Oid			table = ls_score_table(name, true);
+	LsModel    *model;
 
+	if (OidIsValid(table))
+		LockRelationOid(table, OidIsValid(relation) ? RowExclusiveLock : ShareRowExclusiveLock);
+	model = ls_model_acquire(name, NULL);
 	if (model == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -221,13 +235,6 @@ run_pass(Pass *pass)
 	Walk		walk;
 	Datum		contact;
 
-	/*
-	 * Writers of other tables must not be between their rules and the rows
-	 * that we change: they would take away what their rules do not know.  Where
-	 * one relation comes or goes the rules are what they were.
-	 */
-	if (!OidIsValid(pass->spec.relation))
-		LockRelationOid(pass->model->score_table, ShareRowExclusiveLock);
 	begin_walk(&walk, pass->model, pass->cause, &pass->spec);
 	while (ls_reader_next(walk.reader, &contact))
 	{
@@ -244,7 +251,7 @@ run_pass(Pass *pass)
 void
 ls_recount_contacts(const char *name, const char *cause)
 {
-	LsModel    *model = model_to_count(name);
+	LsModel    *model = model_to_count(name, InvalidOid);
 	Pass		pass = {0};
 
 	pass.model = pass.counting = model;
@@ -264,7 +271,7 @@ ls_recount_source(const char *name, const char *source, Oid relation,
 	Pass		pass = {0};
 
 	ls_recount_assign(name, false);
-	model = model_to_count(name);
+	model = model_to_count(name, relation);
 	found = ls_source_by_name(model, source);
 	if (found == NULL)
 		elog(ERROR, "model \"%s\" has no source \"%s\"", name, source);
@@ -280,7 +287,7 @@ ls_recount_source(const char *name, const char *source, Oid relation,
 void
 ls_recount_relation(const char *name, const char *source, Oid relation)
 {
-	LsModel    *model = model_to_count(name);
+	LsModel    *model = model_to_count(name, relation);
 	LsSource   *found = ls_source_by_name(model, source);
 	Pass		pass = {0};
 
@@ -531,14 +538,16 @@ ls_recount_rules(const char *name)
 	counting = ls_model_load(name, NULL);
 	what = leave_out(counting, versions);
 	lock_for_rules(counting, what);
-	pass.model = model_to_count(name);
-	pass.counting = counting;
-	pass.cause = "rule";
-	pass.only_slots = true;
-	pass.spec = (LsReaderSpec) {counting, what, -1, InvalidOid, false, 0};
 	if (what != 0)
+	{
+		pass.model = model_to_count(name, InvalidOid);
+		pass.counting = counting;
+		pass.cause = "rule";
+		pass.only_slots = true;
+		pass.spec = (LsReaderSpec) {counting, what, -1, InvalidOid, false, 0};
 		run_pass(&pass);
-	ls_model_release(pass.model);
+		ls_model_release(pass.model);
+	}
 	ls_model_release(counting);
 }
 
@@ -550,7 +559,7 @@ ls_rescore(const char *name, const char *cause)
 
 	ls_lock_sources(name);
 	ls_recount_assign(name, true);
-	pass.model = pass.counting = model_to_count(name);
+	pass.model = pass.counting = model_to_count(name, InvalidOid);
 	pass.cause = cause;
 	pass.whole = true;
 	pass.spec = (LsReaderSpec) {pass.model,
@@ -569,7 +578,7 @@ ls_rescore(const char *name, const char *cause)
 int64
 ls_refresh(const char *name, const char *cause)
 {
-	LsModel    *model = model_to_count(name);
+	LsModel    *model = model_to_count(name, InvalidOid);
 	LsReaderSpec spec = {model, LS_READ_SCORES, -1, InvalidOid, false, 0};
 	Walk		walk;
 	Datum		contact;

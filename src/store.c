@@ -118,14 +118,39 @@ read_found(LsStore *store, LsScoreRow *row)
 	ls_row_read(store->model, found->tts_values, found->tts_isnull, row);
 }
 
-/* lock_row locks the contact's row, where there is one, and reads it. */
+/* is_there tells whether there is a row of a contact now, for whoever looks. */
+static bool
+is_there(LsModel *model, Datum contact)
+{
+	LsScoreRow	row;
+	bool		found;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	found = ls_row_find(model, contact, &row);
+	PopActiveSnapshot();
+	return found;
+}
+
+/*
+ * lock_row locks the contact's row, where there is one, and reads it.  Under a
+ * transaction snapshot a row that is newer cannot be changed; that there is none
+ * must not be taken from that, as nothing would be done about the contact.
+ */
 static bool
 lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 {
 	TupleTableSlot *search = store->target.search;
 
 	if (IsolationUsesXactSnapshot())
-		return ls_row_select(store->model, contact, row, true);
+	{
+		if (ls_row_select(store->model, contact, row, true))
+			return true;
+		if (is_there(store->model, contact))
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access due to concurrent update")));
+		return false;
+	}
 
 	ExecClearTuple(search);
 	memset(search->tts_isnull, true, search->tts_tupleDescriptor->natts);
@@ -496,15 +521,9 @@ same_bytes(const bytea *a, const bytea *b)
 static bool
 was_missed(LsStore *store, Datum contact)
 {
-	LsScoreRow	row;
-	bool		found;
-
 	if (IsolationUsesXactSnapshot())
-		return false;			/* looked for with a snapshot, which misses none */
-	PushActiveSnapshot(GetLatestSnapshot());
-	found = ls_row_find(store->model, contact, &row);
-	PopActiveSnapshot();
-	return found;
+		return false;			/* lock_row() has looked */
+	return is_there(store->model, contact);
 }
 
 /* ---------- due instants ---------- */
