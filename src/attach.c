@@ -267,6 +267,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(6))
 		source.time_zone = ls_check_time_zone(ls_optional_argument(fcinfo, 6));
 	model = ls_model_row_held(source.model, GetUserId());
+	ls_lock_rules(source.model);
 
 	/* asked again when it is locked, as it may have been changed until then */
 	check_privilege(source.relation);
@@ -428,6 +429,9 @@ ls_detach(PG_FUNCTION_ARGS)
 				 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
 	}
 
+	/* all at once: a writer to another table may be about to read this one */
+	ls_lock_rules(model);
+	ls_lock_sources(model);
 	ls_lock_for_removal(model, source);
 	rules = ls_remove_source(model, source);
 	if (rules > 0)
@@ -435,7 +439,6 @@ ls_detach(PG_FUNCTION_ARGS)
 				(errmsg_plural("%llu rule keeps waiting for source \"%s\" and contributes nothing until it is attached again",
 							   "%llu rules keep waiting for source \"%s\" and contribute nothing until it is attached again",
 							   rules, (unsigned long long) rules, source)));
-	ls_lock_sources(model);
 	(void) ls_rescore(model, "backfill");
 	PG_RETURN_VOID();
 }

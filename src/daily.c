@@ -676,8 +676,6 @@ walk(Day *day)
 	day->merged = ls_clock() - day->until > LS_DAY;
 	if (day->merged)
 		spec.what |= LS_READ_EVENTS | LS_READ_CONTACTS;
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
 	reader = ls_reader_open(&spec);
 	old = MemoryContextSwitchTo(day->one);
 	while (ls_reader_next(reader, &contact))
@@ -688,20 +686,20 @@ walk(Day *day)
 	}
 	MemoryContextSwitchTo(old);
 	ls_reader_close(reader);
-	PopActiveSnapshot();
 }
 
-/* write_day writes a day of a model. */
+/*
+ * write_day writes a day of a model, by the rules that the rows it reads were
+ * written by: as others may change them meanwhile, both are of one snapshot.
+ */
 static void
 write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 {
-	LsModel    *model = ls_model_acquire(row->model, NULL);
+	LsModel    *model;
 	LsArguments args = {0};
 	Day			day = {0};
 	LsIdentity	saved;
 
-	if (model == NULL)
-		elog(ERROR, "model \"%s\" does not exist", row->model);
 	ls_become(ls_extension_owner(), &saved);
 	make_funnel(row);
 	if (row->daily)
@@ -709,6 +707,11 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 		ls_daily_make_table(row);
 		make_partition(row->model, date);
 	}
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	model = ls_model_acquire(row->model, GetActiveSnapshot());
+	if (model == NULL)
+		elog(ERROR, "model \"%s\" does not exist", row->model);
 	SPI_connect();
 	day.model = model;
 	day.day = date;
@@ -724,6 +727,7 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 	ls_return(&saved);
 
 	walk(&day);
+	PopActiveSnapshot();
 	write_batch(&day);
 	ls_rules_report(model);
 	ls_model_release(model);

@@ -128,6 +128,23 @@ ls_write_rules(const char *sql, LsArguments *args)
 	return processed;
 }
 
+/*
+ * ls_lock_rules locks a model's rules, before tables are: who changes a rule
+ * holds it when he locks the tables from which it is counted.
+ */
+void
+ls_lock_rules(const char *model)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add_text(&args, model);
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("SELECT FROM leadscore.lead_rule WHERE model OPERATOR(pg_catalog.=) $1"
+			   " ORDER BY rule_id FOR NO KEY UPDATE", &args);
+	ls_return(&saved);
+}
+
 /* ls_optional_argument gives a text argument, or NULL. */
 char *
 ls_optional_argument(FunctionCallInfo fcinfo, int n)

@@ -51,14 +51,16 @@ check_stage(const LsModel *model, const char *stage)
 static void
 change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 {
-	LsModelRow *row = ls_model_row_held(ls_text_argument(fcinfo, 0, "model"),
-										GetUserId());
+	LsModelRow *row = ls_model_row_for(ls_text_argument(fcinfo, 0, "model"),
+									   GetUserId());
 	LsModel    *model;
 	LsChange	change = {0};
 	LsStore    *store;
 
 	if (PG_ARGISNULL(1))
 		(void) ls_text_argument(fcinfo, 1, "contact");
+	ls_lock_before_writing(row->model);
+	row = ls_model_row_held(row->model, GetUserId());
 	model = ls_model_acquire_to_write(row->model);
 	if (model == NULL)
 		ereport(ERROR,

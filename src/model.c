@@ -404,9 +404,13 @@ settle(void)
 Datum
 ls_drop_model_sql(PG_FUNCTION_ARGS)
 {
-	char	   *model = ls_text_argument(fcinfo, 0, "model");
+	LsModelRow *row = ls_model_row_for(ls_text_argument(fcinfo, 0, "model"),
+									   GetUserId());
 
-	ls_drop_model(ls_model_row_for(model, GetUserId()));
+	/* all at once: a writer to one table may be about to read another */
+	ls_lock_rules(row->model);
+	ls_lock_sources(row->model);
+	ls_drop_model(ls_model_row_for(row->model, GetUserId()));
 	settle();
 	PG_RETURN_VOID();
 }

@@ -235,8 +235,10 @@ ls_pass_all(const char *model)
 static int64
 refresh_model(const char *model)
 {
-	int64		changed = ls_pass_all(model);
+	int64		changed;
 
+	ls_lock_before_writing(model);
+	changed = ls_pass_all(model);
 	while (ls_daily_write(model))
 		;
 	return changed;
@@ -303,6 +305,7 @@ ls_write_days(PG_FUNCTION_ARGS)
 	int32		days = 0;
 
 	(void) ls_model_row_for(model, GetUserId());
+	ls_lock_before_writing(model);
 	/* what was due before has to be in the history */
 	(void) ls_pass_all(model);
 	while (ls_daily_write(model))

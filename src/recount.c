@@ -499,11 +499,31 @@ void
 ls_lock_to_read(LsModel *model)
 {
 	for (int i = 0; i < model->nsources; i++)
-		if (model->sources[i].broken == NULL)
-		{
-			LockRelationOid(model->sources[i].relation, AccessShareLock);
-			(void) find_all_inheritors(model->sources[i].relation, AccessShareLock, NULL);
-		}
+	{
+		Oid			relation = model->sources[i].relation;
+
+		if (model->sources[i].broken)
+			continue;
+		LockRelationOid(relation, AccessShareLock);
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
+			(void) find_all_inheritors(relation, AccessShareLock, NULL);
+	}
+}
+
+/*
+ * ls_lock_before_writing does so for one who does not come from one of these
+ * tables, before he locks a model's score table.
+ */
+void
+ls_lock_before_writing(const char *name)
+{
+	LsModel    *model = ls_model_acquire(name, NULL);
+
+	if (model == NULL)
+		return;
+	LockRelationOid(model->contacts, AccessShareLock);
+	ls_lock_to_read(model);
+	ls_model_release(model);
 }
 
 static void

@@ -59,5 +59,6 @@ extern void ls_lock_sources(const char *model);
 
 /* takes ACCESS SHARE on a model's event tables, before contacts are replayed */
 extern void ls_lock_to_read(LsModel *model);
+extern void ls_lock_before_writing(const char *name);
 
 #endif							/* LEADSCORE_RECOUNT_H */
