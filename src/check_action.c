@@ -28,6 +28,9 @@
 
 PG_FUNCTION_INFO_V1(ls_check_action);
 
+/* the longest name of an action, in bytes */
+#define MAX_NAME	1000
+
 /* An action under examination */
 typedef struct Check
 {
@@ -100,6 +103,21 @@ refuse(const Check *check, const char *column, bool given, const char *because,
 				 errmsg("column \"%s\" is not allowed in an action of %s %s",
 						column, because, value),
 				 errhint("Leave %s NULL in %s.", column, check->where)));
+}
+
+/*
+ * check_length refuses a name that could be written here, but not in the longer
+ * keys of lead_outbox, where that would be an error of whoever writes events.
+ */
+static void
+check_length(const Check *check)
+{
+	if (strlen(check->row.name) > MAX_NAME)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("name of an action of model \"%s\" must have at most %d bytes",
+						check->row.model, MAX_NAME),
+				 errdetail("This one has %zu.", strlen(check->row.name))));
 }
 
 /* check_occasion looks at what the action waits for. */
@@ -268,7 +286,11 @@ check_delivery(const Check *check)
 	if (row->function && !same(row->function, check->old.function))
 		check_function(check);
 	needs(check, "timeout", row->timeout != NULL, NULL, NULL);
-	if (!ls_interval_usec(row->timeout, &usec) || usec <= 0)
+	if (!ls_interval_usec(row->timeout, &usec))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timeout of %s is out of range", check->where)));
+	if (usec <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("timeout of %s must be greater than 0", check->where)));
@@ -297,6 +319,7 @@ ls_check_action(PG_FUNCTION_ARGS)
 		ls_action_row_read(td->tg_trigtuple, desc, &check.old);
 	check.model = ls_check_owner(td, &row, "action", "name");
 	check.where = row.where;
+	check_length(&check);
 	check_occasion(&check);
 	check_causes(&check);
 	check_delivery(&check);

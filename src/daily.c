@@ -70,7 +70,7 @@ typedef struct Batch
 {
 	MemoryContext context;
 	SPIPlanPtr	plan;			/* NULL: not asked for */
-	Oid			key_type;		/* in which the key is handed over */
+	bool		arrays;			/* many rows at once; else one */
 	int			ncolumns;
 	int			n;
 	Datum	  **values;
@@ -329,8 +329,9 @@ make_partition(const char *model, DateADT day)
 /* ---------- rows of daily_<model> ---------- */
 
 /*
- * begin_batch prepares to write contacts.  A key of a type that has no arrays,
- * being one, is handed over as text.
+ * begin_batch prepares to write contacts.  Those with a key of a type that has
+ * no arrays, being one, are written one by one: as text the key would have to be
+ * cast, by whatever functions the type's owner has put there.
  */
 static void
 begin_batch(Batch *batch, LsModel *model)
@@ -340,7 +341,7 @@ begin_batch(Batch *batch, LsModel *model)
 	Oid		   *types = palloc(sizeof(Oid) * most);
 	StringInfoData sql;
 
-	batch->key_type = OidIsValid(array) ? model->key.type : TEXTOID;
+	batch->arrays = OidIsValid(array);
 	batch->ncolumns = model->ncategories + 4;
 	batch->values = palloc(sizeof(Datum *) * batch->ncolumns);
 	for (int i = 0; i < batch->ncolumns; i++)
@@ -351,24 +352,22 @@ begin_batch(Batch *batch, LsModel *model)
 
 	/* the columns lie in the order in which ls_daily_make_table() names them */
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "INSERT INTO leadscore.daily_%s SELECT $1, u.c1%s%s",
-					 model->name, OidIsValid(array) ? "" : "::",
-					 OidIsValid(array) ? "" : ls_tables_type(model->key.type));
-	for (int i = 2; i <= batch->ncolumns; i++)
-		appendStringInfo(&sql, ", u.c%d", i);
-	appendStringInfoString(&sql, " FROM unnest($2");
-	for (int i = 2; i <= batch->ncolumns; i++)
-		appendStringInfo(&sql, ", $%d", i + 1);
-	appendStringInfoString(&sql, ") AS u (c1");
-	for (int i = 2; i <= batch->ncolumns; i++)
-		appendStringInfo(&sql, ", c%d", i);
-	appendStringInfoChar(&sql, ')');
+	appendStringInfo(&sql, "INSERT INTO leadscore.daily_%s SELECT $1", model->name);
+	for (int i = 1; i <= batch->ncolumns; i++)
+		appendStringInfo(&sql, batch->arrays ? ", u.c%d" : ", $%d",
+						 batch->arrays ? i : i + 1);
+	for (int i = 1; batch->arrays && i <= batch->ncolumns; i++)
+		appendStringInfo(&sql, "%s$%d", i == 1 ? " FROM unnest(" : ", ", i + 1);
+	for (int i = 1; batch->arrays && i <= batch->ncolumns; i++)
+		appendStringInfo(&sql, "%sc%d", i == 1 ? ") AS u (" : ", ", i);
+	if (batch->arrays)
+		appendStringInfoChar(&sql, ')');
 
 	types[0] = DATEOID;
-	types[1] = OidIsValid(array) ? array : TEXTARRAYOID;
+	types[1] = batch->arrays ? array : model->key.type;
 	for (int i = 2; i < most - 2; i++)
-		types[i] = FLOAT8ARRAYOID;
-	types[most - 2] = types[most - 1] = TEXTARRAYOID;
+		types[i] = batch->arrays ? FLOAT8ARRAYOID : FLOAT8OID;
+	types[most - 2] = types[most - 1] = batch->arrays ? TEXTARRAYOID : TEXTOID;
 	batch->plan = SPI_prepare(sql.data, most, types);
 	if (batch->plan == NULL)
 		elog(ERROR, "could not prepare to write days of model \"%s\": %s",
@@ -395,6 +394,7 @@ write_batch(Day *day)
 	Batch	   *batch = &day->batch;
 	int			grade = batch->ncolumns - 2;
 	Datum	   *values;
+	char	   *nulls;
 	LsIdentity	saved;
 
 	if (batch->n == 0)
@@ -402,12 +402,17 @@ write_batch(Day *day)
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
 	values = palloc(sizeof(Datum) * (batch->ncolumns + 1));
+	nulls = palloc(batch->ncolumns + 1);
+	memset(nulls, ' ', batch->ncolumns + 1);
 	values[0] = DateADTGetDatum(day->day);
 	for (int i = 0; i < batch->ncolumns; i++)
-		values[i + 1] = array_of(batch->values[i], i == grade ? batch->no_grade : NULL,
-								 batch->n, i == 0 ? batch->key_type :
-								 i < grade ? FLOAT8OID : TEXTOID);
-	if (SPI_execute_plan(batch->plan, values, NULL, false, 0) != SPI_OK_INSERT)
+		values[i + 1] = !batch->arrays ? batch->values[i][0] :
+			array_of(batch->values[i], i == grade ? batch->no_grade : NULL,
+					 batch->n, i == 0 ? day->model->key.type :
+					 i < grade ? FLOAT8OID : TEXTOID);
+	if (!batch->arrays && batch->no_grade[0])
+		nulls[grade + 1] = 'n';
+	if (SPI_execute_plan(batch->plan, values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write days of model \"%s\"", day->model->name);
 	SPI_finish();
 	ls_return(&saved);
@@ -425,9 +430,7 @@ add_to_batch(Day *day, Datum contact, const char *stage)
 	int			grade = batch->ncolumns - 2;
 	int			n = batch->n++;
 
-	batch->values[0][n] = batch->key_type == model->key.type ?
-		datumCopy(contact, model->key.typbyval, model->key.typlen) :
-		CStringGetTextDatum(ls_key_text(&model->key, contact));
+	batch->values[0][n] = datumCopy(contact, model->key.typbyval, model->key.typlen);
 	batch->values[1][n] = Float8GetDatum(day->score->score);
 	for (int i = 0; i < model->ncategories; i++)
 		batch->values[2 + i][n] = Float8GetDatum(day->score->categories[i]);
@@ -436,7 +439,7 @@ add_to_batch(Day *day, Datum contact, const char *stage)
 		CStringGetTextDatum(day->grade);
 	batch->values[grade + 1][n] = CStringGetTextDatum(stage);
 	MemoryContextSwitchTo(old);
-	if (batch->n == BATCH)
+	if (batch->n == BATCH || !batch->arrays)
 		write_batch(day);
 }
 

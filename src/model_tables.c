@@ -11,10 +11,15 @@
 #include "model_tables.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_cast.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "parser/parse_coerce.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -363,6 +368,68 @@ ls_tables_read(const LsModelRow *row, LsModelTables *tables)
 		tables->categories[tables->ncategories++] = ((LsCategoryRow *) lfirst(lc))->category;
 }
 
+/*
+ * checked_by_others tells whether values of a type may be checked by constraints
+ * of domains when they are read from text.  A row's columns can become such.
+ */
+static bool
+checked_by_others(Oid type)
+{
+	switch (get_typtype(type))
+	{
+		case TYPTYPE_DOMAIN:
+		case TYPTYPE_COMPOSITE:
+			return true;
+		case TYPTYPE_RANGE:
+			return checked_by_others(get_range_subtype(type));
+		case TYPTYPE_MULTIRANGE:
+			return checked_by_others(get_multirange_range(type));
+	}
+	return OidIsValid(get_element_type(type)) && checked_by_others(get_element_type(type));
+}
+
+/* cast_by_others tells whether a cast is a function that is no superuser's. */
+static bool
+cast_by_others(Oid from, Oid to)
+{
+	Oid			function = InvalidOid;
+	HeapTuple	tuple;
+	Oid			owner;
+
+	(void) find_coercion_pathway(to, from, COERCION_EXPLICIT, &function);
+	if (!OidIsValid(function))
+		return false;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	return !superuser_arg(owner) && owner != ls_extension_owner();
+}
+
+/*
+ * check_rekey refuses what would run functions of a type's owner with the rights
+ * of the extension's.  Nobody can make a cast after that, until we are done.
+ */
+static void
+check_rekey(const LsModelTables *new)
+{
+	LsModelTables old;
+
+	LockRelationOid(CastRelationId, ShareLock);
+	ls_tables_read(&new->row, &old);
+	if (!checked_by_others(new->key_type) && !cast_by_others(TEXTOID, new->key_type) &&
+		!cast_by_others(old.key_type, TEXTOID))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("the key of model \"%s\" cannot be turned into type %s",
+					new->row.model, format_type_be(new->key_type)),
+			 errdetail("Constraints of a domain or the function of a cast would be run as the owner of extension leadscore."),
+			 errhint("Call leadscore.drop_model('%s') before, and make the model anew.",
+					 new->row.model)));
+}
+
 /* rekey_table turns the key in a table of a model into another type. */
 static void
 rekey_table(const LsModelTables *new, const char *prefix)
@@ -384,6 +451,7 @@ rekey_table(const LsModelTables *new, const char *prefix)
 void
 ls_tables_rekey(const LsModelTables *new)
 {
+	check_rekey(new);
 	drop_part("VIEW", "live_", new->row.model);
 	drop_part("VIEW", "history_", new->row.model);
 	rekey_table(new, "score_");
