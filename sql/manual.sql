@@ -86,6 +86,7 @@ SELECT leadscore.set_stage('hand', 99, 'mql');
 SELECT leadscore.set_stage('hand', 'x', 'mql');
 SELECT leadscore.set_stage('hand', 1.5, 'mql');
 SELECT leadscore.set_stage('hand', 1, 'mqls');
+SELECT leadscore.set_stage('hand', 1, 'MQL');
 SELECT leadscore.set_stage('hand', 1, 'nonsense');
 SELECT leadscore.set_stage('hand', 1, 'disqualified');
 SELECT leadscore.set_stage('hand', 1, NULL);
