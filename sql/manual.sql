@@ -86,6 +86,7 @@ SELECT leadscore.set_stage('hand', 99, 'mql');
 SELECT leadscore.set_stage('hand', 'x', 'mql');
 SELECT leadscore.set_stage('hand', 1.5, 'mql');
 SELECT leadscore.set_stage('hand', 1, 'mqls');
+SELECT leadscore.set_stage('hand', 1, 'MQL');
 SELECT leadscore.set_stage('hand', 1, 'nonsense');
 SELECT leadscore.set_stage('hand', 1, 'disqualified');
 SELECT leadscore.set_stage('hand', 1, NULL);
@@ -101,6 +102,31 @@ SELECT leadscore.upcoming('hadn', '2026-08-01');
 SELECT leadscore.upcoming('hand', NULL);
 SELECT leadscore.upcoming('hand', '-infinity');
 SELECT leadscore.refresh('hadn');
+
+-- nothing is written where nothing may be; what only reads, does
+BEGIN READ ONLY;
+SAVEPOINT here;
+SELECT leadscore.set_stage('hand', 1, 'mql');
+ROLLBACK TO here;
+SELECT leadscore.release_stage('hand', 1);
+ROLLBACK TO here;
+SELECT leadscore.refresh('hand');
+ROLLBACK TO here;
+SELECT leadscore.write_days('hand');
+ROLLBACK TO here;
+SELECT leadscore.rescore('hand');
+ROLLBACK TO here;
+SELECT leadscore.take('anna');
+ROLLBACK TO here;
+SELECT leadscore.done('anna', '{1}');
+ROLLBACK TO here;
+SELECT leadscore.failed('anna', '{1}', 'no connection');
+ROLLBACK TO here;
+SELECT leadscore.retry('{1}');
+ROLLBACK TO here;
+SELECT count(*) >= 0 AS reads FROM leadscore.forecast('hand', 1), leadscore.upcoming('hand', '2026-08-01'), leadscore.live_hand, leadscore.verify('hand');
+COMMIT;
+
 CREATE ROLE regress_ls_stranger;
 SET ROLE regress_ls_stranger;
 \set VERBOSITY terse

@@ -202,6 +202,31 @@ SELECT leadscore.drop_model('names');
 DROP SCHEMA "Neue Welt" CASCADE;
 
 --
+-- a score table whose columns are not the model's any more, which only a
+-- superuser can bring about: refused by all who read it
+--
+SELECT leadscore.create_model('columns', 'contact');
+BEGIN;
+DELETE FROM leadscore.lead_category WHERE model = 'columns' AND category = 'fit';
+SAVEPOINT changed;
+SELECT leadscore.score('columns', 1);
+ROLLBACK TO changed;
+SELECT score FROM leadscore.live_columns;
+ROLLBACK TO changed;
+SELECT * FROM leadscore.verify('columns');
+ROLLBACK TO changed;
+SELECT leadscore.forecast('columns', 1);
+ROLLBACK TO changed;
+SELECT leadscore.rescore('columns');
+ROLLBACK TO changed;
+SET leadscore.clock = '2026-03-04 00:00+00';
+SELECT leadscore.write_days('columns');
+ROLLBACK;
+ALTER TABLE leadscore.score_columns ADD COLUMN mine int;
+SELECT leadscore.score('columns', 1);
+SELECT leadscore.drop_model('columns');
+
+--
 -- tables that go: the source, then the contacts with the model
 --
 CREATE TABLE event (contact int, at timestamptz);

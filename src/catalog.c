@@ -555,6 +555,9 @@ ls_nearest(const char *word, List *words)
 	if (length > 200)
 		return NULL;
 	foreach(lc, words)
+		if (pg_strcasecmp(word, lfirst(lc)) == 0)
+			return lfirst(lc);
+	foreach(lc, words)
 	{
 		const char *candidate = lfirst(lc);
 		int			distance;

@@ -87,6 +87,7 @@ change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 Datum
 ls_set_stage(PG_FUNCTION_ARGS)
 {
+	PreventCommandIfReadOnly("set_stage()");
 	change_by_hand(fcinfo, ls_text_argument(fcinfo, 2, "stage"),
 				   ls_optional_argument(fcinfo, 3));
 	PG_RETURN_VOID();
@@ -96,6 +97,7 @@ ls_set_stage(PG_FUNCTION_ARGS)
 Datum
 ls_release_stage(PG_FUNCTION_ARGS)
 {
+	PreventCommandIfReadOnly("release_stage()");
 	change_by_hand(fcinfo, NULL, ls_optional_argument(fcinfo, 2));
 	PG_RETURN_VOID();
 }

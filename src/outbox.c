@@ -225,6 +225,7 @@ ls_outbox_take(PG_FUNCTION_ARGS)
 	int			wanted;
 	uint64		found;
 
+	PreventCommandIfReadOnly("take()");
 	if (PG_ARGISNULL(1) || PG_GETARG_INT32(1) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -268,6 +269,7 @@ ls_outbox_done(PG_FUNCTION_ARGS)
 	LsArguments args = {0};
 	char	   *consumer = consumer_argument(fcinfo);
 
+	PreventCommandIfReadOnly("done()");
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	add_ids(&args, fcinfo, 1);
 	ls_add_text(&args, consumer);
@@ -289,6 +291,7 @@ ls_outbox_failed(PG_FUNCTION_ARGS)
 	char	   *error = ls_text_argument(fcinfo, 2, "error");
 	TimestampTz now = ls_clock();
 
+	PreventCommandIfReadOnly("failed()");
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
 	add_ids(&args, fcinfo, 1);
 	ls_add_text(&args, consumer);
@@ -312,6 +315,7 @@ ls_outbox_retry(PG_FUNCTION_ARGS)
 		" WHERE outbox_id = ANY ($2) AND status = 'dead'";
 	LsArguments args = {0};
 
+	PreventCommandIfReadOnly("retry()");
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	add_ids(&args, fcinfo, 0);
 	PG_RETURN_INT64(change(sql, &args));

@@ -277,6 +277,7 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 	List	   *models = NIL;
 	ListCell   *lc;
 
+	PreventCommandIfReadOnly("refresh()");
 	if (!PG_ARGISNULL(0))
 	{
 		LsModelRow *row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)),
@@ -304,6 +305,7 @@ ls_write_days(PG_FUNCTION_ARGS)
 	char	   *model = ls_text_argument(fcinfo, 0, "model");
 	int32		days = 0;
 
+	PreventCommandIfReadOnly("write_days()");
 	(void) ls_model_row_for(model, GetUserId());
 	ls_lock_before_writing(model);
 	/* what was due before has to be in the history */

@@ -670,8 +670,9 @@ ls_refresh_changed_models(void)
 Datum
 ls_rescore_model(PG_FUNCTION_ARGS)
 {
-	LsModelRow *row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)),
-									   GetUserId());
+	LsModelRow *row;
 
+	PreventCommandIfReadOnly("rescore()");
+	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
 	PG_RETURN_INT64(ls_rescore(row->model, "backfill"));
 }

@@ -358,6 +358,7 @@ ls_live(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("this is not a row of a score table")));
 	model = ls_asked_model(fcinfo, name + 6, psprintf("live_%s", name + 6));
+	ls_row_check(model, desc);
 	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
 	ItemPointerSetInvalid(&tuple.t_self);
 	tuple.t_tableOid = InvalidOid;

@@ -85,6 +85,39 @@ ls_row_natts(const LsModel *model)
 	return NATTS(model);
 }
 
+/* column_type gives the type that a column of a score table has. */
+static Oid
+column_type(const LsModel *model, int column)
+{
+	static const Oid after[COL_AFTER_CATEGORIES] = {
+		TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, TIMESTAMPTZOID,
+		TIMESTAMPTZOID, INT8OID, BYTEAOID
+	};
+
+	if (column == 0)
+		return model->key.type;
+	return column < AT(model, 0) ? FLOAT8OID : after[column - AT(model, 0)];
+}
+
+/*
+ * ls_row_check refuses a score table whose columns are not those of its model,
+ * as when a superuser has changed it, or lead_category, by hand.
+ */
+void
+ls_row_check(const LsModel *model, TupleDesc desc)
+{
+	bool		right = desc->natts == NATTS(model);
+
+	for (int i = 0; right && i < desc->natts; i++)
+		right = TupleDescAttr(desc, i)->atttypid == column_type(model, i);
+	if (!right)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"score_%s\" does not have the columns that leadscore gave it",
+						model->name),
+				 errhint("Undo what was done to it or to the rows of leadscore.lead_category by hand, or drop the model.")));
+}
+
 /* ls_row_read reads a row of score_<model>. */
 void
 ls_row_read(LsModel *model, const Datum *values, const bool *nulls,
@@ -113,6 +146,7 @@ ls_row_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
 	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
 
+	ls_row_check(model, desc);
 	heap_deform_tuple(tuple, desc, values, nulls);
 	ls_row_read(model, values, nulls, row);
 }
@@ -154,18 +188,8 @@ column_types(LsModel *model)
 {
 	Oid		   *types = palloc(sizeof(Oid) * NATTS(model));
 
-	types[0] = model->key.type;
-	for (int i = 1; i < 2 + model->ncategories; i++)
-		types[i] = FLOAT8OID;
-	types[AT(model, COL_GRADE)] = TEXTOID;
-	types[AT(model, COL_STAGE)] = TEXTOID;
-	types[AT(model, COL_STAGE_SINCE)] = TIMESTAMPTZOID;
-	types[AT(model, COL_DISQUALIFIED)] = BOOLOID;
-	types[AT(model, COL_HAS_CONTACT)] = BOOLOID;
-	types[AT(model, COL_LAST_EVENT_AT)] = TIMESTAMPTZOID;
-	types[AT(model, COL_SCORED_AT)] = TIMESTAMPTZOID;
-	types[AT(model, COL_RULES_VERSION)] = INT8OID;
-	types[AT(model, COL_STATE)] = BYTEAOID;
+	for (int i = 0; i < NATTS(model); i++)
+		types[i] = column_type(model, i);
 	return types;
 }
 

@@ -30,6 +30,7 @@ typedef struct LsScoreRow
 } LsScoreRow;
 
 extern int	ls_row_natts(const LsModel *model);
+extern void ls_row_check(const LsModel *model, TupleDesc desc);
 extern void ls_row_read(LsModel *model, const Datum *values,
 						 const bool *nulls, LsScoreRow *row);
 extern void ls_row_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,

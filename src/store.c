@@ -83,11 +83,7 @@ ls_store_open(LsModel *model, const char *cause, LsCounter count_all,
 										   ALLOCSET_DEFAULT_SIZES);
 	store->score = ls_course_score(model);
 	ls_target_open(&store->target, model->score_table, "contact_id");
-	if (RelationGetDescr(store->target.rel)->natts != ls_row_natts(model))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" does not have the columns that leadscore gave it",
-						RelationGetRelationName(store->target.rel))));
+	ls_row_check(model, RelationGetDescr(store->target.rel));
 	/* rows that this transaction has written before must be seen as such */
 	CommandCounterIncrement();
 	return store;
