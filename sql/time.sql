@@ -248,3 +248,8 @@ SELECT leadscore.drop_model('past');
 DROP TABLE t_old;
 DROP TABLE t_contact, t_event;
 DROP ROLE t_owner, t_other;
+
+-- preloaded, and switched off: there is a launcher, but it starts nothing
+SET client_min_messages = notice;
+SELECT leadscore.start_worker();
+SELECT leadscore.stop_worker();

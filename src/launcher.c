@@ -800,7 +800,8 @@ ls_start_worker(PG_FUNCTION_ARGS)
 	{
 		ereport(NOTICE,
 				(errmsg("the launcher looks after this database already"),
-				 errdetail("The library is preloaded for the server.")));
+				 errdetail("The library is preloaded for the server."),
+				 ls_enabled ? 0 : errhint("It starts no worker while leadscore.enabled is off: set it to on and reload.")));
 		ls_launcher_poke_at_commit();
 		PG_RETURN_BOOL(false);
 	}
