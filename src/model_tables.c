@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -402,10 +403,19 @@ ls_tables_grant(const LsModelRow *row)
 			ls_tables_grant_one(parts[i].prefix, row);
 }
 
-/* ls_tables_drop drops all of them. */
+/*
+ * ls_tables_drop drops all of them.  They are locked as those who use them do:
+ * views, the score table, the other tables.
+ */
 void
 ls_tables_drop(const char *model)
 {
+	Oid			score_table = ls_score_table(model, true);
+
 	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		if (strcmp(parts[i].kind, "TABLE") == 0 && OidIsValid(score_table))
+			LockRelationOid(score_table, AccessExclusiveLock);
 		drop_part(parts[i].kind, parts[i].prefix, model);
+	}
 }
