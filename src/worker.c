@@ -699,6 +699,7 @@ settle(void)
 	const char *const settings[][2] = {
 		{"lock_timeout", psprintf("%d", Max(1, Min(LOCK_WAIT_MS, DeadlockTimeout / 2)))},
 		{"statement_timeout", "0"},
+		LS_TRANSACTION_TIMEOUT
 		{"idle_in_transaction_session_timeout", "0"},
 		{"default_transaction_read_only", "false"},
 		{"default_transaction_isolation", "read committed"},
