@@ -93,6 +93,13 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	RelationFindReplTupleByIndex(rel, index, false, mode, search, found)
 #endif
 
+/* 17: how long a transaction may take; for a list of settings */
+#if PG_VERSION_NUM < 170000
+#define LS_TRANSACTION_TIMEOUT
+#else
+#define LS_TRANSACTION_TIMEOUT {"transaction_timeout", "0"},
+#endif
+
 /* 18: index scans are counted where the caller wants it; 19: flags */
 #if PG_VERSION_NUM < 180000
 #define ls_index_beginscan(rel, index, snapshot, nkeys) \

@@ -6,13 +6,13 @@ CREATE FUNCTION leadscore.set_stage(model text, contact anyelement, stage text, 
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_set_stage';
 COMMENT ON FUNCTION leadscore.set_stage(text, anyelement, text, text) IS
-	'puts a contact into a stage by hand, where it is kept until its score has reached it, or from rising where it had';
+	'puts a contact into a stage by hand; it is kept there while its score alone would put it elsewhere';
 CREATE FUNCTION leadscore.set_stage(model text, contact text, stage text, reason text DEFAULT NULL)
 	RETURNS void
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_set_stage';
 COMMENT ON FUNCTION leadscore.set_stage(text, text, text, text) IS
-	'puts a contact into a stage by hand, where it is kept until its score has reached it, or from rising where it had';
+	'puts a contact into a stage by hand; it is kept there while its score alone would put it elsewhere';
 
 CREATE FUNCTION leadscore.release_stage(model text, contact anyelement, reason text DEFAULT NULL)
 	RETURNS void

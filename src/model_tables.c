@@ -470,10 +470,19 @@ ls_tables_grant(const LsModelRow *row)
 			ls_tables_grant_one(parts[i].prefix, row);
 }
 
-/* ls_tables_drop drops all of them. */
+/*
+ * ls_tables_drop drops all of them.  They are locked as those who use them do:
+ * views, the score table, the other tables.
+ */
 void
 ls_tables_drop(const char *model)
 {
+	Oid			score_table = ls_score_table(model, true);
+
 	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		if (strcmp(parts[i].kind, "TABLE") == 0 && OidIsValid(score_table))
+			LockRelationOid(score_table, AccessExclusiveLock);
 		drop_part(parts[i].kind, parts[i].prefix, model);
+	}
 }

@@ -34,6 +34,7 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -379,17 +380,21 @@ static bool
 is_being_restored(Oid score_table)
 {
 	static List *known = NIL;	/* OIDs of score tables */
+	LsArguments args = {0};
 	MemoryContext old;
 	LsIdentity	saved;
 	bool		restoring;
 
 	if (list_member_oid(known, score_table))
 		return false;
+	/* anybody can call himself that; our tables are filled by those who may */
+	ls_add(&args, OIDOID, ObjectIdGetDatum(ls_extension_owner()));
 	/* names of others' sessions are not for everybody */
 	ls_become(BOOTSTRAP_SUPERUSERID, &saved);
 	restoring = ls_execute("SELECT FROM pg_catalog.pg_stat_activity"
 						   " WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
-						   " AND application_name OPERATOR(pg_catalog.=) 'pg_restore'", NULL) > 0;
+						   " AND application_name OPERATOR(pg_catalog.=) 'pg_restore'"
+						   " AND pg_catalog.pg_has_role(usesysid, $1, 'USAGE')", &args) > 0;
 	ls_return(&saved);
 	if (restoring)
 		return true;
@@ -699,6 +704,7 @@ settle(void)
 	const char *const settings[][2] = {
 		{"lock_timeout", psprintf("%d", Max(1, Min(LOCK_WAIT_MS, DeadlockTimeout / 2)))},
 		{"statement_timeout", "0"},
+		LS_TRANSACTION_TIMEOUT
 		{"idle_in_transaction_session_timeout", "0"},
 		{"default_transaction_read_only", "false"},
 		{"default_transaction_isolation", "read committed"},

@@ -53,5 +53,23 @@ for my $round (1 .. 3)
 	reload($node, enabled => 'on');
 }
 
+# Who calls himself pg_restore, but could not restore a model, holds nothing up.
+reload($node, enabled => 'off');
+within($node, 5, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'", 'the worker ends');
+$node->safe_psql('postgres', 'CREATE ROLE guest LOGIN');
+my $guest = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('copy3') . ' user=guest application_name=pg_restore', '-c', 'SELECT pg_sleep(60)' ],
+	'>', \my $out, '2>', \my $err);
+within($node, 10, "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'pg_restore'", 'a guest has come');
+reload($node, enabled => 'on');
+$node->safe_psql('copy3', <<'SQL');
+INSERT INTO leadscore.lead_rule (model, name, event, points, time_frame) VALUES ('m', 'blink', 'blink', 1000, '1 second');
+INSERT INTO event VALUES (1, clock_timestamp(), 'blink');
+SQL
+within($node, 5, "SELECT EXISTS (SELECT FROM leadscore.due_m WHERE contact_id = 1)", 'it will be due', 'copy3');
+sleep 2;
+within($node, 20, "SELECT NOT EXISTS (SELECT FROM leadscore.due_m WHERE due_at < now() - interval '1 second')", 'the worker goes on beside him', 'copy3');
+is($node->safe_psql('copy3', "SELECT count(*) FROM leadscore.score_m WHERE contact_id = 1 AND scored_at > (SELECT max(at) FROM event)"), 1, '... with what is due');
+$guest->kill_kill;
+
 $node->stop;
 done_testing();
