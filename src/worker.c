@@ -43,6 +43,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -103,6 +104,13 @@ note_end(int code, Datum arg)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
+	if (ls_action_overran)
+	{
+		/* that is nobody's fault but the function's: the next worker soon begins */
+		end_phase = LS_PHASE_WAITING;
+		end_wait = USECS_PER_SEC;
+		ls_slot_error(ls_worker_slot, "the worker had to end, as a function of an action went on after its timeout");
+	}
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
 	ls_worker_slot->pid = 0;
 	ls_worker_slot->latch = NULL;
@@ -373,23 +381,27 @@ is_left_alone(const Task *task)
  * is_being_restored tells whether pg_restore is at work in this database.  It
  * fills tables in any order, and makes keys of one while it fills another, so
  * that a model can look complete which is not.  What has once been there in
- * full need not be asked about again.
+ * full need not be asked about again.  Anybody can call a session so; only those
+ * who may write our tables can restore them.
  */
 static bool
 is_being_restored(Oid score_table)
 {
 	static List *known = NIL;	/* OIDs of score tables */
 	MemoryContext old;
+	LsArguments args = {0};
 	LsIdentity	saved;
 	bool		restoring;
 
 	if (list_member_oid(known, score_table))
 		return false;
+	ls_add(&args, OIDOID, ObjectIdGetDatum(ls_extension_owner()));
 	/* names of others' sessions are not for everybody */
 	ls_become(BOOTSTRAP_SUPERUSERID, &saved);
 	restoring = ls_execute("SELECT FROM pg_catalog.pg_stat_activity"
 						   " WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
-						   " AND application_name OPERATOR(pg_catalog.=) 'pg_restore'", NULL) > 0;
+						   " AND application_name OPERATOR(pg_catalog.=) 'pg_restore'"
+						   " AND pg_catalog.pg_has_role(usesysid, $1, 'MEMBER')", &args) > 0;
 	ls_return(&saved);
 	if (restoring)
 		return true;
@@ -589,6 +601,18 @@ show_next_due(Work *work)
 }
 
 /*
+ * settle_locks lets go of the advisory locks that somebody's function has left
+ * behind, and makes sure of the worker's own: such a function can release it.
+ */
+static void
+settle_locks(Work *work)
+{
+	LockReleaseAll(USER_LOCKMETHOD, true);
+	if (!ls_take_advisory(LS_LOCK_WORKER, MyDatabaseId))
+		leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+}
+
+/*
  * run_round does once all that there is to do.  False: there is nothing to come
  * back for, or the worker is to leave.
  */
@@ -629,6 +653,7 @@ run_round(Work *work)
 			run_model(work, lfirst(lc));
 	ls_worker_deliver(work);
 	ls_worker_purge(work);
+	settle_locks(work);
 	show_next_due(work);
 	pgstat_report_stat(true);
 	return !work->leaving;
