@@ -129,16 +129,58 @@ like(sql("SELECT string_agg(last_error, '') FROM leadscore.activity"), qr/a func
 good_is_told('after that');
 
 ################################################################################
+# expressions
+
+sub good_goes_on
+{
+	my ($contact) = @_;
+	sql("INSERT INTO good.events (contact, what) VALUES ($contact, 'seen')", extra_params => [ '-U', 'good' ]);
+	waits_for("SELECT count(*) = 1 FROM leadscore.history_good WHERE contact_id = $contact AND to_stage = 'unqualified' AND cause = 'time'", 'the good model goes on');
+}
+
+foreach my $who (qw(bad good))
+{
+	sql("SET client_min_messages = warning; INSERT INTO leadscore.lead_rule (model, name, event, points, time_frame, period) VALUES ('$who', 'seen', 'seen', 10, '1 second', '1 second')", extra_params => [ '-U', $who ]);
+}
+sql(<<'SQL', extra_params => [ '-U', 'bad' ]);
+DELETE FROM leadscore.lead_action;
+CREATE FUNCTION bad.condition(float8) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF session_user <> 'bad' THEN PERFORM pg_sleep(1000); END IF; RETURN true; END $$;
+UPDATE leadscore.lead_stage SET condition = 'bad.condition(score)' WHERE stage = 'warm';
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('bad', 'hot', 2, 20);
+INSERT INTO bad.events (contact, what) VALUES (2000, 'came'), (2000, 'seen');
+SQL
+waits_for("SELECT count(*) = 1 FROM leadscore.lead_worker_error WHERE model = 'bad' AND message ~ 'took longer than 10 s'", 'a condition that takes for ever is cancelled, and its model blamed');
+good_goes_on(2000);
+sql(<<'SQL', extra_params => [ '-U', 'bad' ]);
+CREATE OR REPLACE FUNCTION bad.condition(float8) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	WHILE session_user <> 'bad' LOOP
+		BEGIN
+			PERFORM pg_sleep(1000);
+		EXCEPTION WHEN query_canceled THEN
+			NULL;
+		END;
+	END LOOP;
+	RETURN true;
+END $$;
+INSERT INTO bad.events (contact, what) VALUES (3000, 'came'), (3000, 'seen');
+SQL
+waits_for("SELECT string_agg(last_error, '') ~ 'the worker had to end: an expression took longer' FROM leadscore.activity", 'one that handles that ends the worker');
+waits_for("SELECT count(*) = 1 FROM leadscore.lead_worker_error WHERE model = 'bad' AND failures > 1", '... and its model is blamed again');
+good_goes_on(2001);
+sql(<<'SQL', extra_params => [ '-U', 'bad' ]);
+CREATE OR REPLACE FUNCTION bad.condition(float8) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT true';
+SQL
+waits_for("SELECT NOT EXISTS (SELECT FROM leadscore.lead_worker_error)", 'all is well when the condition is');
+is(sql("SELECT to_stage FROM leadscore.history_bad WHERE contact_id = 3000 AND cause = 'time'"), 'warm', 'what was due is written');
+
+################################################################################
 # anybody may call himself pg_restore
 
 my $session = $node->background_psql('postgres', extra_params => [ '-U', 'bad' ]);
 $session->query_safe("SET application_name = 'pg_restore'");
 sql('SELECT pg_terminate_backend(' . worker() . ')');
-sql(<<'SQL', extra_params => [ '-U', 'good' ]);
-INSERT INTO leadscore.lead_rule (model, name, event, points, time_frame, period) VALUES ('good', 'seen', 'seen', 10, '1 second', '1 second');
-INSERT INTO good.events (contact, what) VALUES (1000, 'seen');
-SQL
-waits_for("SELECT count(*) = 1 FROM leadscore.history_good WHERE contact_id = 1000 AND to_stage = 'unqualified' AND cause = 'time'", 'time goes on for all that');
+good_goes_on(2002);
 $session->quit;
 
 $node->stop;
