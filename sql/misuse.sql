@@ -48,6 +48,39 @@ SELECT contact_id, pg_typeof(contact_id) FROM leadscore.score_misuse ORDER BY 1;
 SELECT leadscore.drop_model('misuse');
 
 --
+-- nor are keys cast when tables are read, or a contact is asked for
+--
+CREATE TABLE event (contact text, at timestamptz);
+CREATE INDEX ON event (contact);
+CREATE TABLE sort (id kind PRIMARY KEY);
+INSERT INTO sort VALUES ('a'), ('b');
+CREATE OR REPLACE FUNCTION to_kind(text) RETURNS kind LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	PERFORM misuse.become('');
+	IF $1 = 'a' THEN
+		RETURN 'a'::misuse.kind;
+	END IF;
+	RETURN 'b'::misuse.kind;
+END $$;
+CREATE CAST (text AS kind) WITH FUNCTION to_kind(text) AS IMPLICIT;
+SELECT leadscore.create_model('sort', 'sort');
+SELECT leadscore.attach('sort', 'event', 'contact', 'at');
+INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('sort', 'any', 1);
+INSERT INTO event VALUES ('a', '2026-03-01'), ('b', '2026-03-01');
+RESET ROLE;
+INSERT INTO misuse.event VALUES ('b', '2026-03-01');
+DELETE FROM misuse.event WHERE contact = 'a';
+SELECT * FROM leadscore.verify('sort');
+SELECT leadscore.replay('sort', 'b'), leadscore.score('sort', 'b'::text);
+SELECT leadscore.rescore('sort');
+SET leadscore.clock = '2026-03-03 01:00+00';
+SELECT leadscore.write_days('sort');
+SET leadscore.clock = '2026-03-02 00:00+00';
+SET ROLE regress_ls_misuser;
+SELECT contact_id, score FROM leadscore.score_sort ORDER BY contact_id;
+SELECT leadscore.drop_model('sort');
+
+--
 -- days of a key that is an array itself
 --
 CREATE TABLE crowd (id word[] PRIMARY KEY);

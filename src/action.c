@@ -12,6 +12,9 @@
  */
 #include "action.h"
 
+#include <limits.h>
+#include <signal.h>
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -21,6 +24,8 @@
 #include "commands/async.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/params.h"
+#include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -38,6 +43,11 @@
 
 /* the longest that goes as a NOTIFY's payload, with some room left */
 #define MAX_NOTIFY	7900
+
+/* how long a function may go on after its timeout, in milliseconds */
+#define GRACE	2000
+
+bool		ls_action_overran = false;
 
 typedef struct LsActionPlans
 {
@@ -242,7 +252,7 @@ ls_action_notify(int limit)
 		" WHERE deliver = 'notify' AND status = 'ready' AND available_at <= $1"
 		" ORDER BY available_at, outbox_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED),"
 		" sent AS (UPDATE leadscore.lead_outbox o"
-		" SET status = 'done', attempts = attempts + 1, finished_at = $1"
+		" SET status = 'done', attempts = least(attempts, 2147483646) + 1, finished_at = $1"
 		" FROM picked p WHERE o.outbox_id = p.outbox_id RETURNING o.*) "
 		"SELECT coalesce(channel, 'leadscore'),"
 		" CASE WHEN octet_length(payload::text) <= $3 THEN payload::text"
@@ -305,7 +315,7 @@ ls_action_claim(LsDelivery *delivery)
 		" last_error = CASE WHEN attempts < max_attempts THEN last_error"
 		"  ELSE 'the server or the worker ended during the call' END,"
 		" attempts = CASE WHEN attempts < max_attempts THEN attempts + 1 ELSE attempts END,"
-		" available_at = $1 + " LS_BACK_OFF("(attempts + 1)")
+		" available_at = $1 + " LS_BACK_OFF("least(attempts, 12) + 1")
 		" FROM picked p WHERE o.outbox_id = p.outbox_id "
 		"RETURNING o.outbox_id, model, action, contact, function, timeout, attempts, status";
 	MemoryContext caller = CurrentMemoryContext;
@@ -371,6 +381,49 @@ milliseconds(const Interval *interval)
 	return Max(1, usec / 1000);
 }
 
+/* end_process ends the worker: whoever handles errors cannot handle this. */
+static void
+end_process(void)
+{
+	ls_action_overran = true;
+	kill(MyProcPid, SIGTERM);
+}
+
+/*
+ * run_call calls a function, for at most so many milliseconds.  What it returns
+ * is not kept, as it may be a set of any size.  It can handle the error that
+ * ends its time, but then not go on for ever.
+ */
+static void
+run_call(const char *sql, Datum payload, int limit)
+{
+	static TimeoutId last = MAX_TIMEOUTS;
+	SPIExecuteOptions options = {0};
+	int			result;
+
+	if (last == MAX_TIMEOUTS)
+		last = RegisterTimeout(USER_TIMEOUT, end_process);
+	options.params = makeParamList(1);
+	options.params->params[0] = (ParamExternData) {payload, false, PARAM_FLAG_CONST, JSONBOID};
+	options.dest = None_Receiver;
+	enable_timeout_after(STATEMENT_TIMEOUT, limit);
+	enable_timeout_after(last, limit > INT_MAX - GRACE ? INT_MAX : limit + GRACE);
+	PG_TRY();
+	{
+		SPI_connect();
+		result = SPI_execute_extended(sql, &options);
+		if (result < 0)
+			elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(result));
+		SPI_finish();
+	}
+	PG_FINALLY();
+	{
+		disable_timeout(last, false);
+		disable_timeout(STATEMENT_TIMEOUT, false);
+	}
+	PG_END_TRY();
+}
+
 /*
  * call_function calls a function as the model's owner, who can neither become
  * anybody else there nor leave something behind that is run as somebody else.
@@ -380,26 +433,15 @@ call_function(const LsDelivery *delivery, Oid owner, Datum payload)
 {
 	char	   *schema;
 	char	   *name;
-	LsArguments args = {0};
 	LsIdentity	saved;
 
 	if (!OidIsValid(ls_action_function(delivery->function, &schema, &name)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("function %s(jsonb) does not exist", delivery->function)));
-	ls_add(&args, JSONBOID, payload);
 	ls_become_untrusted(owner, &saved);
-	enable_timeout_after(STATEMENT_TIMEOUT, milliseconds(delivery->timeout));
-	PG_TRY();
-	{
-		(void) ls_execute(psprintf("SELECT %s($1)",
-								   quote_qualified_identifier(schema, name)), &args);
-	}
-	PG_FINALLY();
-	{
-		disable_timeout(STATEMENT_TIMEOUT, false);
-	}
-	PG_END_TRY();
+	run_call(psprintf("SELECT %s($1)", quote_qualified_identifier(schema, name)),
+			 payload, milliseconds(delivery->timeout));
 	ls_return(&saved);
 }
 

@@ -61,6 +61,10 @@ extern int	ls_action_notify(int limit);
  */
 extern bool ls_action_claim(LsDelivery *delivery);
 extern void ls_action_call(const LsDelivery *delivery);
+
+/* whether the process ends because a function went on after its timeout */
+extern bool ls_action_overran;
+
 extern void ls_action_failed(const LsDelivery *delivery, const char *error);
 
 /* whether there is anything of these to do now */

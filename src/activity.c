@@ -17,9 +17,11 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
+#include "catalog.h"
 #include "compat.h"
 #include "leadscore.h"
 
@@ -223,8 +225,11 @@ ls_slot_count(LsSlot *slot, int64 contacts, int64 transitions)
 void
 ls_slot_error(LsSlot *slot, const char *message)
 {
+	int			length = pg_mbcliplen(message, strlen(message), sizeof(slot->last_error) - 1);
+
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	strlcpy(slot->last_error, message, sizeof(slot->last_error));
+	memcpy(slot->last_error, message, length);
+	slot->last_error[length] = '\0';
 	slot->last_error_at = GetCurrentTimestamp();
 	LWLockRelease(&ls_board->lock);
 }
@@ -315,10 +320,33 @@ put_launcher(ReturnSetInfo *rsinfo, const LsBoard *board)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+/* may_see tells whether a model of this database is one of the caller's. */
+static bool
+may_see(const char *model)
+{
+	LsModelRow *row = ls_model_row(model, NULL);
+
+	return row != NULL && has_privs_of_role(GetUserId(), row->owner);
+}
+
+/*
+ * readable gives a message that may come from a database with another encoding:
+ * where it is none in ours, other characters than those of ASCII are lost.
+ */
+static char *
+readable(char *message)
+{
+	if (!pg_verifymbstr(message, strlen(message), true))
+		for (char *c = message; *c; c++)
+			if (IS_HIGHBIT_SET(*c))
+				*c = '?';
+	return message;
+}
+
 /*
  * put_slot shows a database.  Those who may not see what others are doing see
- * more than its name for their own database only, and no messages, which may
- * quote what is in the tables.
+ * more than its name for their own database only, of models their own only, and
+ * no messages, which may quote what is in the tables.
  */
 static void
 put_slot(ReturnSetInfo *rsinfo, LsSlot *slot, bool all)
@@ -338,7 +366,7 @@ put_slot(ReturnSetInfo *rsinfo, LsSlot *slot, bool all)
 	if (details)
 	{
 		put(values, nulls, COL_PHASE, true, CStringGetTextDatum(phase_name(slot->phase)));
-		put(values, nulls, COL_MODEL, slot->model[0] != '\0',
+		put(values, nulls, COL_MODEL, slot->model[0] != '\0' && (all || may_see(slot->model)),
 			CStringGetTextDatum(slot->model));
 		put(values, nulls, COL_DONE, slot->phase == LS_PHASE_SCORING,
 			Int64GetDatum(slot->done));
@@ -348,7 +376,7 @@ put_slot(ReturnSetInfo *rsinfo, LsSlot *slot, bool all)
 			Float8GetDatum(per_minute(slot, GetCurrentTimestamp())));
 		put_time(values, nulls, COL_LAST_PASS_AT, slot->last_pass_at);
 		put(values, nulls, COL_LAST_ERROR, all && slot->last_error_at != 0,
-			CStringGetTextDatum(slot->last_error));
+			CStringGetTextDatum(readable(slot->last_error)));
 		put_time(values, nulls, COL_LAST_ERROR_AT, slot->last_error_at);
 		put_time(values, nulls, COL_STARTED_AT, slot->started_at);
 	}

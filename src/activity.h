@@ -76,6 +76,7 @@ typedef struct LsSlot
 	TimestampTz purged_at;		/* real time; 0: none yet */
 	TimestampTz last_error_at;	/* real time; 0: none */
 	char		last_error[256];
+	char		suspect[NAMEDATALEN];	/* model that a worker could not stop, or empty */
 } LsSlot;
 
 typedef struct LsBoard

@@ -7,6 +7,7 @@
  */
 #include "ask.h"
 
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -81,6 +82,25 @@ ls_asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 	return model;
 }
 
+/*
+ * convert turns a value into the key's type.  Where that type is somebody's own
+ * and the value's is not, it is his function that does it, or a constraint of
+ * his: it must not have the rights of whoever asks.
+ */
+static bool
+convert(LsModel *model, Datum value, Oid type, Datum *contact)
+{
+	LsIdentity	saved;
+	bool		converted;
+
+	if (model->key.type < FirstNormalObjectId || type >= FirstNormalObjectId)
+		return ls_key_convert(&model->key, value, type, contact);
+	ls_become_untrusted(model->owner, &saved);
+	converted = ls_key_convert(&model->key, value, type, contact);
+	ls_return(&saved);
+	return converted;
+}
+
 /* ls_asked_contact turns the argument for a contact into the key's type. */
 Datum
 ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model)
@@ -90,7 +110,7 @@ ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model)
 
 	if (!OidIsValid(type))
 		type = TEXTOID;
-	if (!ls_key_convert(&model->key, PG_GETARG_DATUM(1), type, &contact))
+	if (!convert(model, PG_GETARG_DATUM(1), type, &contact))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("contacts of model \"%s\" are of type %s, not %s",

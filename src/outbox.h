@@ -13,9 +13,12 @@
 #include "feed.h"
 #include "leadscore.h"
 
-/* how long after that many attempts the next may be made: doubling, up to 1 h */
+/*
+ * How long after that many attempts the next may be made: doubling, up to 1 h.
+ * Members of a model's owner may write any number there, so nothing may overflow.
+ */
 #define LS_BACK_OFF(attempts) \
-	"least(interval '1 hour', interval '1 second' * 2 ^ least(" attempts " - 1, 12))"
+	"least(interval '1 hour', interval '1 second' * 2 ^ (least(greatest(" attempts ", 1), 13) - 1))"
 
 extern void ls_outbox_begin(Oid role, LsIdentity *saved);
 extern void ls_outbox_end(LsIdentity *saved);

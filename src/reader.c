@@ -232,6 +232,28 @@ open_scores(LsReader *reader, Stream *stream)
 	ls_return(&saved);
 }
 
+/*
+ * fetch reads the next rows of a stream.  A cast of the key is the function of
+ * whoever made the cast, and is run as those who may read the table: as the
+ * model's owner.
+ */
+static void
+fetch(const LsReader *reader, Stream *stream)
+{
+	LsIdentity	saved;
+
+	if (stream->what == LS_READ_SCORES)
+		ls_become(ls_extension_owner(), &saved);
+	else
+		ls_become_untrusted(reader->spec.model->owner, &saved);
+	SPI_cursor_fetch(stream->portal, true,
+					 reader->spec.one ? BATCH_OF_ONE : BATCH_OF_ALL);
+	ls_return(&saved);
+	stream->table = SPI_tuptable;
+	stream->rows = SPI_processed;
+	stream->at = 0;
+}
+
 /* advance brings a stream to its next row that has a contact. */
 static void
 advance(LsReader *reader, Stream *stream)
@@ -255,11 +277,7 @@ advance(LsReader *reader, Stream *stream)
 				ExecClearTuple(stream->slot);
 				SPI_freetuptable(stream->table);
 			}
-			SPI_cursor_fetch(stream->portal, true,
-							 reader->spec.one ? BATCH_OF_ONE : BATCH_OF_ALL);
-			stream->table = SPI_tuptable;
-			stream->rows = SPI_processed;
-			stream->at = 0;
+			fetch(reader, stream);
 			if (stream->rows == 0)
 			{
 				stream->ended = true;

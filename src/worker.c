@@ -30,6 +30,7 @@
 #include "worker.h"
 
 #include <limits.h>
+#include <signal.h>
 
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
@@ -44,6 +45,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -56,6 +58,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "daily.h"
+#include "expression.h"
 #include "feed.h"
 #include "launcher.h"
 #include "leadscore.h"
@@ -73,6 +76,7 @@ PGDLLEXPORT void ls_worker_main(Datum main_arg);
 #define LAST_ABSENCE		(900 * USECS_PER_SEC)
 #define OUTDATED_WAIT		(10 * USECS_PER_SEC)
 #define COUNT_LIMIT			1000000
+#define WATCH_MS			5000	/* an expression may take twice as long */
 #define FORGOTTEN			(60 * USECS_PER_SEC)
 #define FORGIVEN			(1200 * USECS_PER_SEC)	/* a retry_at beyond is wrong */
 
@@ -88,7 +92,37 @@ LsSlot	   *ls_worker_slot;
 static LsPhase end_phase = LS_PHASE_FAILED;
 static int64 end_wait = 0;
 
+/* how many times the watch has found the same expression running */
+static TimeoutId watch;
+static volatile sig_atomic_t found_running = 0;
+
+#define STUCK		2
+#define OVERRAN		3
+#define TOO_LONG	"an expression took longer than 10 s for one contact"
+
 /* ---------- coming and going ---------- */
+
+/*
+ * look_at_expression cancels an expression that goes on for too long, so that
+ * one model's owner does not hold up all models.  The process ends where that
+ * has been handled.
+ */
+static void
+look_at_expression(void)
+{
+	static uint64 run = 0;
+
+	if (!ls_expr_running || ls_expr_runs != run)
+	{
+		run = ls_expr_runs;
+		found_running = 0;
+		return;
+	}
+	if (++found_running == STUCK)
+		kill(MyProcPid, SIGINT);
+	else if (found_running == OVERRAN)
+		kill(MyProcPid, SIGTERM);
+}
 
 /* is_expected tells whether the launcher that ordered this worker waits for it. */
 static bool
@@ -104,7 +138,23 @@ note_end(int code, Datum arg)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
+	if (ls_action_overran)
+	{
+		/* that is nobody's fault but the function's: the next worker soon begins */
+		end_phase = LS_PHASE_WAITING;
+		end_wait = USECS_PER_SEC;
+		ls_slot_error(ls_worker_slot, "the worker had to end, as a function of an action went on after its timeout");
+	}
+	if (found_running == OVERRAN)
+	{
+		end_phase = LS_PHASE_WAITING;
+		end_wait = USECS_PER_SEC;
+		ls_slot_error(ls_worker_slot, "the worker had to end: " TOO_LONG);
+	}
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	if (found_running == OVERRAN)
+		strlcpy(ls_worker_slot->suspect, ls_worker_slot->model,
+				sizeof(ls_worker_slot->suspect));
 	ls_worker_slot->pid = 0;
 	ls_worker_slot->latch = NULL;
 	ls_worker_slot->started_at = 0;
@@ -268,19 +318,27 @@ ls_worker_attempt(Work *work, Step step)
 	ErrorContextCallback context = {error_context_stack, describe, work};
 
 	work->error = NULL;
-	work->busy = false;
+	work->busy = work->stuck = false;
 	if (!look_around(work))
 		return false;
 	error_context_stack = &context;
+	found_running = 0;
+	if (work->task)
+		enable_timeout_every(watch, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WATCH_MS),
+							 WATCH_MS);
 	PG_TRY();
 	{
 		perform(work, step);
+		disable_timeout(watch, false);
 	}
 	PG_CATCH();
 	{
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(work->round);
 		work->error = CopyErrorData();
+		work->stuck = found_running >= STUCK;
+		if (work->stuck)
+			work->error->message = pstrdup(TOO_LONG);
 		work->busy = work->error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
 		if (!work->busy)
 			EmitErrorReport();
@@ -374,7 +432,8 @@ is_left_alone(const Task *task)
  * is_being_restored tells whether pg_restore is at work in this database.  It
  * fills tables in any order, and makes keys of one while it fills another, so
  * that a model can look complete which is not.  What has once been there in
- * full need not be asked about again.
+ * full need not be asked about again.  Anybody can call a session so; only those
+ * who may write our tables can restore them.
  */
 static bool
 is_being_restored(Oid score_table)
@@ -387,14 +446,13 @@ is_being_restored(Oid score_table)
 
 	if (list_member_oid(known, score_table))
 		return false;
-	/* anybody can call himself that; our tables are filled by those who may */
 	ls_add(&args, OIDOID, ObjectIdGetDatum(ls_extension_owner()));
 	/* names of others' sessions are not for everybody */
 	ls_become(BOOTSTRAP_SUPERUSERID, &saved);
 	restoring = ls_execute("SELECT FROM pg_catalog.pg_stat_activity"
 						   " WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
 						   " AND application_name OPERATOR(pg_catalog.=) 'pg_restore'"
-						   " AND pg_catalog.pg_has_role(usesysid, $1, 'USAGE')", &args) > 0;
+						   " AND pg_catalog.pg_has_role(usesysid, $1, 'MEMBER')", &args) > 0;
 	ls_return(&saved);
 	if (restoring)
 		return true;
@@ -532,6 +590,30 @@ blame(Work *work)
 								  work->failure->message);
 }
 
+/* blame_suspect does so for a model that the last worker had to end for. */
+static void
+blame_suspect(Work *work)
+{
+	ErrorData	failure = {.sqlerrcode = ERRCODE_QUERY_CANCELED, .message = TOO_LONG};
+	ListCell   *lc;
+
+	foreach(lc, work->tasks)
+	{
+		Task	   *task = lfirst(lc);
+
+		if (strcmp(task->model, ls_worker_slot->suspect) != 0)
+			continue;
+		work->task = task;
+		work->failure = &failure;
+		if (ls_worker_attempt(work, blame))
+			task->retry_at = GetCurrentTimestamp() + USECS_PER_SEC;
+		work->task = NULL;
+	}
+	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	ls_worker_slot->suspect[0] = '\0';
+	LWLockRelease(&ls_board->lock);
+}
+
 /* settle_blame writes down how it went, where that is news. */
 static void
 settle_blame(Work *work, bool well)
@@ -540,7 +622,7 @@ settle_blame(Work *work, bool well)
 	{
 		ls_worker_note_error(work);
 		work->failure = work->error;
-		if (work->failure->sqlerrcode != ERRCODE_QUERY_CANCELED)
+		if (work->failure->sqlerrcode != ERRCODE_QUERY_CANCELED || work->stuck)
 			(void) ls_worker_attempt(work, blame);
 	}
 	else if (work->task->retry_at != 0)
@@ -594,6 +676,18 @@ show_next_due(Work *work)
 }
 
 /*
+ * settle_locks lets go of the advisory locks that somebody's function has left
+ * behind, and makes sure of the worker's own: such a function can release it.
+ */
+static void
+settle_locks(Work *work)
+{
+	LockReleaseAll(USER_LOCKMETHOD, true);
+	if (!ls_take_advisory(LS_LOCK_WORKER, MyDatabaseId))
+		leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+}
+
+/*
  * run_round does once all that there is to do.  False: there is nothing to come
  * back for, or the worker is to leave.
  */
@@ -629,11 +723,14 @@ run_round(Work *work)
 		leave(work, LS_PHASE_ABSENT, 0);
 		return false;
 	}
+	if (ls_worker_slot->suspect[0] != '\0')
+		blame_suspect(work);
 	foreach(lc, work->tasks)
 		if (!work->leaving && !is_left_alone(lfirst(lc)))
 			run_model(work, lfirst(lc));
 	ls_worker_deliver(work);
 	ls_worker_purge(work);
+	settle_locks(work);
 	show_next_due(work);
 	pgstat_report_stat(true);
 	return !work->leaving;
@@ -730,6 +827,7 @@ ls_worker_main(Datum main_arg)
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
 	settle();
+	watch = RegisterTimeout(USER_TIMEOUT, look_at_expression);
 
 	/* one that a former launcher has started may not have left yet */
 	if (!ls_take_advisory(LS_LOCK_WORKER, MyDatabaseId))

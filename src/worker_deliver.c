@@ -72,6 +72,7 @@ ls_worker_deliver(Work *work)
 	ls_worker_report(work, "telling what happened");
 	while (ls_worker_attempt(work, send_notifications) && work->returned >= ls_batch_size)
 		;
+	ls_worker_note_error(work);
 	while (ls_worker_attempt(work, claim_call) && work->returned)
 	{
 		if (!ls_worker_attempt(work, make_call) && work->error)

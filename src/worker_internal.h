@@ -41,6 +41,7 @@ typedef struct Work
 	ErrorData  *failure;		/* to be written down */
 	LsDelivery	delivery;		/* call that is made */
 	bool		busy;			/* somebody has locked what the step needs */
+	bool		stuck;			/* an expression took too long */
 	bool		leaving;		/* no more steps */
 	bool		reloaded;		/* settings have changed since the round began */
 	TimestampTz began;			/* the round, by the clock like the next two */
