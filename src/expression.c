@@ -212,37 +212,6 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	return expr;
 }
 
-/*
- * guarded runs something in a subtransaction and gives the error it raised,
- * or NULL.  Whoever cancels the statement or ends the session is not stopped.
- */
-static ErrorData *
-guarded(void (*body) (void *), void *arg)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		body(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return error;
-}
-
 /* must_pass tells whether an error is not about the expression at all. */
 static bool
 must_pass(const ErrorData *error)
@@ -251,7 +220,7 @@ must_pass(const ErrorData *error)
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
 }
 
-/* try_compile is ls_expr_compile() for guarded(). */
+/* try_compile is ls_expr_compile() for ls_guarded(). */
 static void
 try_compile(void *arg)
 {
@@ -270,7 +239,7 @@ ls_expr_try_compile(const LsExprSpec *spec, MemoryContext context,
 {
 	LsTry		try = {.spec = spec, .context = context};
 
-	*error = guarded(try_compile, &try);
+	*error = ls_guarded(try_compile, &try);
 	if (*error && must_pass(*error))
 		ReThrowError(*error);
 	return *error ? NULL : try.expr;
@@ -325,7 +294,7 @@ has_state(const LsExpr *expr)
 
 /*
  * run_as_role makes the state of an expression, where it needs one, and runs
- * it as its role, for guarded().  A state remembers what it is in the middle
+ * it as its role, for ls_guarded().  A state remembers what it is in the middle
  * of: it is run once at a time, and not again after an error.
  */
 static void
@@ -370,7 +339,7 @@ eval_guarded(LsRun *run)
 	if (!outer)
 		ls_expr_runs++;
 	ls_expr_running = true;
-	error = guarded(run_as_role, run);
+	error = ls_guarded(run_as_role, run);
 	ls_expr_running = outer;
 	if (error == NULL)
 		return NULL;

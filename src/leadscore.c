@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -180,6 +181,38 @@ ls_return(const LsIdentity *saved)
 {
 	AtEOXact_GUC(false, saved->guc_nest);
 	SetUserIdAndSecContext(saved->userid, saved->sec_context);
+}
+
+/*
+ * ls_guarded runs something in a subtransaction and gives the error it raised,
+ * or NULL.  The caller sees to it that whoever cancels the statement is not
+ * stopped.
+ */
+ErrorData *
+ls_guarded(void (*body) (void *), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		body(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
 }
 
 /* ls_extension_owner is the role that owns the extension's tables. */

@@ -42,6 +42,7 @@ extern void ls_become(Oid role, LsIdentity *saved);
 extern void ls_become_untrusted(Oid role, LsIdentity *saved);
 extern void ls_return(const LsIdentity *saved);
 extern Oid	ls_extension_owner(void);
+extern ErrorData *ls_guarded(void (*body) (void *), void *arg);
 
 extern uint64 ls_transaction_number(void);
 

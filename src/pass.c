@@ -20,7 +20,6 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "daily.h"
@@ -108,44 +107,42 @@ put_off(LsModel *model, const LsDueRow *row, ErrorData *error)
 	ls_due_table_close(table);
 }
 
+/* What look_alone() does in a subtransaction */
+typedef struct Alone
+{
+	LsPass	   *pass;
+	LsModel    *model;
+	const LsDueRow *row;
+	bool		skip_locked;
+} Alone;
+
+static void
+try_alone(void *arg)
+{
+	Alone	   *alone = arg;
+	LsStore    *store = open_store(alone->model);
+
+	look_at(alone->pass, store, alone->row, alone->skip_locked);
+	alone->pass->transitions += ls_store_transitions(store);
+	ls_store_close(store);
+}
+
 /*
  * look_alone does what is due about a contact in a subtransaction of its own,
  * so that one which fails does not hold up the others.
  */
 static void
-look_alone(LsPass *pass, LsModel *model, const LsDueRow *row, bool skip_locked)
+look_alone(Alone *alone)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData  *error = ls_guarded(try_alone, alone);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		LsStore    *store = open_store(model);
-
-		look_at(pass, store, row, skip_locked);
-		pass->transitions += ls_store_transitions(store);
-		ls_store_close(store);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	if (error == NULL)
+		return;
 	/* who is asked to stop does not go on; a busy table is not the contact's fault */
-	if (error && (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-				  error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE))
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 		ReThrowError(error);
-	if (error)
-		put_off(model, row, error);
+	put_off(alone->model, alone->row, error);
 }
 
 /* look_at_all does what is due about the contacts of a batch. */
@@ -158,7 +155,11 @@ look_at_all(LsPass *pass, LsModel *model, LsDueRow *rows, int n, bool skip_locke
 	if (pass->one_by_one)
 	{
 		for (int i = 0; i < n; i++)
-			look_alone(pass, model, &rows[i], skip_locked);
+		{
+			Alone		alone = {pass, model, &rows[i], skip_locked};
+
+			look_alone(&alone);
+		}
 		return;
 	}
 	store = open_store(model);
