@@ -140,10 +140,14 @@ cmp_ok($sorted[-1], '<', 10, sprintf('the lag is bounded: median %.2f s, most %.
 
 # whoever waits is told in the end, once
 $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM leadscore.lead_outbox WHERE deliver = 'notify' AND status = 'ready')") or fail('notifications are sent');
+# time goes on changing stages: nobody may act on it between the last take and the look at history
+$node->safe_psql('postgres', 'ALTER SYSTEM SET leadscore.enabled = off');
+$node->reload;
+$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'leadscore worker')") or fail('the worker is gone');
 $node->safe_psql('postgres', "INSERT INTO told SELECT outbox_id, 'last', contact, stage FROM leadscore.take('last', 1000000)");
 is($node->safe_psql('postgres', <<'SQL'), '', 'every change of stage was told, once');
-SELECT coalesce(h.contact, t.contact), h.stages, t.stages
-  FROM (SELECT contact, string_agg(to_stage, ' ' ORDER BY recorded_at, changed_at, ctid) AS stages, count(*) FROM leadscore.lead_stage_history GROUP BY 1) h
+SELECT coalesce(h.contact, t.contact), h.stages, t.stages, h.last, h.causes, (SELECT max(available_at) FROM leadscore.lead_outbox o WHERE o.contact = h.contact), clock_timestamp()
+  FROM (SELECT contact, max(recorded_at) AS last, string_agg(cause, ' ' ORDER BY recorded_at, changed_at, ctid) AS causes, string_agg(to_stage, ' ' ORDER BY recorded_at, changed_at, ctid) AS stages, count(*) FROM leadscore.lead_stage_history GROUP BY 1) h
   FULL JOIN (SELECT contact, count(*), string_agg(stage, ' ' ORDER BY outbox_id) AS stages FROM told GROUP BY 1) t ON t.contact = h.contact
  WHERE h.count IS DISTINCT FROM t.count LIMIT 5;
 SQL
