@@ -7,30 +7,13 @@
 use strict;
 use warnings;
 
-use Callgrind;
+use BenchServer;
 use Time::HiRes 'time';
 
 my $pairs = $ARGV[0] // 5;
 my $rows = $ARGV[1] // 1_000_000;
-my $data = make_cluster();
-my $dir = $data =~ s{/data$}{}r;
-chomp(my $bindir = `\${PG_CONFIG:-pg_config} --bindir`);
-my $psql = "$bindir/psql -h $dir -U postgres -XqAt -v ON_ERROR_STOP=1 postgres";
 
-sub run
-{
-	my ($sql) = @_;
-	open(my $file, '>', "$dir/sql") or die "could not write: $!\n";
-	print $file $sql;
-	close($file);
-	my $out = `$psql -f $dir/sql 2>&1`;
-	die $out if $?;
-	return $out;
-}
-
-system("$bindir/pg_ctl -D $data -l $dir/log -w -o \"-k $dir -h '' -c fsync=off -c shared_buffers=256MB -c max_wal_size=8GB -c autovacuum=off\" start >$dir/started") == 0
-  or die "the server did not start\n";
-END { system("$bindir/pg_ctl -D $data -m immediate -w stop >/dev/null 2>&1") if $data }
+my $dir = start_bench();
 
 my $contacts = $rows / 10;
 run(<<"SQL");
@@ -63,6 +46,5 @@ for my $pair (1 .. $pairs)
 	}
 	printf "pair %d: bare %.2f s, with leadscore %.2f s\n", $pair, map { $took{$_}[-1] } qw(bare event);
 }
-sub median { return (sort { $a <=> $b } @_)[ $#_ / 2 ] }
 printf "COPY of %d rows over %d contacts: medians %.2f s and %.2f s, ratio %.2f (the roadmap wants 1.35)\n", $rows, $contacts,
   median(@{ $took{bare} }), median(@{ $took{event} }), median(@{ $took{event} }) / median(@{ $took{bare} });

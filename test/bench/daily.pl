@@ -8,26 +8,11 @@
 use strict;
 use warnings;
 
-use Callgrind;
+use BenchServer;
 use Time::HiRes 'time';
 
 my $pairs = $ARGV[0] // 5;		# up to 12
 my $contacts = $ARGV[1] // 100_000;
-my $data = make_cluster();
-my $dir = $data =~ s{/data$}{}r;
-chomp(my $bindir = `\${PG_CONFIG:-pg_config} --bindir`);
-my $psql = "$bindir/psql -h $dir -U postgres -XqAt -v ON_ERROR_STOP=1 postgres";
-
-sub run
-{
-	my ($sql) = @_;
-	open(my $file, '>', "$dir/sql") or die "could not write: $!\n";
-	print $file $sql;
-	close($file);
-	my $out = `$psql -f $dir/sql 2>&1`;
-	die $out if $?;
-	return $out;
-}
 
 sub timed
 {
@@ -36,11 +21,7 @@ sub timed
 	return time - $started;
 }
 
-sub median { return (sort { $a <=> $b } @_)[ $#_ / 2 ] }
-
-system("$bindir/pg_ctl -D $data -l $dir/log -w -o \"-k $dir -h '' -c fsync=off -c shared_buffers=256MB -c max_wal_size=8GB -c autovacuum=off -c session_preload_libraries=leadscore\" start >$dir/started") == 0
-  or die "the server did not start\n";
-END { system("$bindir/pg_ctl -D $data -m immediate -w stop >/dev/null 2>&1") if $data }
+start_bench('session_preload_libraries=leadscore');
 
 run(<<"SQL");
 	CREATE EXTENSION leadscore;

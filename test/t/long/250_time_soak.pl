@@ -14,6 +14,7 @@ use List::Util qw(max);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use WorkerTest qw(reload);
 
 need_long();
 my $seconds = $ENV{LEADSCORE_SOAK} || 600;
@@ -141,8 +142,7 @@ cmp_ok($sorted[-1], '<', 10, sprintf('the lag is bounded: median %.2f s, most %.
 # whoever waits is told in the end, once
 $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM leadscore.lead_outbox WHERE deliver = 'notify' AND status = 'ready')") or fail('notifications are sent');
 # time goes on changing stages: nobody may act on it between the last take and the look at history
-$node->safe_psql('postgres', 'ALTER SYSTEM SET leadscore.enabled = off');
-$node->reload;
+reload($node, enabled => 'off');
 $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'leadscore worker')") or fail('the worker is gone');
 $node->safe_psql('postgres', "INSERT INTO told SELECT outbox_id, 'last', contact, stage FROM leadscore.take('last', 1000000)");
 is($node->safe_psql('postgres', <<'SQL'), '', 'every change of stage was told, once');
