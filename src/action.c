@@ -268,8 +268,7 @@ ls_action_notify(int limit)
 	ls_add(&args, INT4OID, Int32GetDatum(limit));
 	ls_add(&args, INT4OID, Int32GetDatum(MAX_NOTIFY));
 	ls_outbox_begin(ls_extension_owner(), &saved);
-	(void) ls_outbox_run(sql, &args);
-	sent = SPI_processed;
+	sent = ls_run(sql, &args);
 	for (int i = 0; i < sent; i++)
 		Async_Notify(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
 					 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
@@ -329,8 +328,7 @@ ls_action_claim(LsDelivery *delivery)
 
 		ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 		ls_outbox_begin(ls_extension_owner(), &saved);
-		(void) ls_outbox_run(sql, &args);
-		found = SPI_processed > 0;
+		found = ls_run(sql, &args) > 0;
 		if (found)
 			dead = strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 8),
 						  "dead") == 0;
@@ -360,8 +358,7 @@ lock_delivery(const LsDelivery *delivery, Datum *payload)
 	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
 	ls_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
 	ls_outbox_begin(ls_extension_owner(), &saved);
-	(void) ls_outbox_run(sql, &args);
-	found = SPI_processed > 0;
+	found = ls_run(sql, &args) > 0;
 	if (found)
 		*payload = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0],
 												   SPI_tuptable->tupdesc, 1, &isnull),
@@ -457,7 +454,6 @@ ls_action_call(const LsDelivery *delivery)
 		" WHERE outbox_id = $1";
 	LsArguments args = {0};
 	LsModelRow *model = ls_model_row(delivery->model, NULL);
-	LsIdentity	saved;
 	Datum		payload;
 
 	if (model == NULL || !lock_delivery(delivery, &payload))
@@ -466,9 +462,7 @@ ls_action_call(const LsDelivery *delivery)
 
 	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	ls_outbox_begin(ls_extension_owner(), &saved);
-	(void) ls_outbox_run(sql, &args);
-	ls_outbox_end(&saved);
+	(void) ls_outbox_change(ls_extension_owner(), sql, &args);
 }
 
 /*
@@ -485,15 +479,12 @@ ls_action_failed(const LsDelivery *delivery, const char *error)
 		" available_at = $4 + " LS_BACK_OFF("attempts")
 		" WHERE outbox_id = $1 AND attempts = $2 AND status = 'ready'";
 	LsArguments args = {0};
-	LsIdentity	saved;
 
 	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
 	ls_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
 	ls_add_text(&args, error);
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	ls_outbox_begin(ls_extension_owner(), &saved);
-	(void) ls_outbox_run(sql, &args);
-	ls_outbox_end(&saved);
+	(void) ls_outbox_change(ls_extension_owner(), sql, &args);
 }
 
 /* earliest gives when the first row of a kind of delivery is ready. */
@@ -545,7 +536,7 @@ ls_action_waiting(void)
  * somebody to look at them.
  */
 int64
-ls_action_purge(int days)
+ls_action_purge(int days, int limit)
 {
 	static const char sql[] =
 		"DELETE FROM leadscore.lead_outbox WHERE outbox_id IN"
@@ -553,18 +544,8 @@ ls_action_purge(int days)
 		"  WHERE status = 'done' AND finished_at < $1"
 		"  ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
 	LsArguments args = {0};
-	LsIdentity	saved;
-	int64		deleted;
 
-	if (days < 0)
-		return 0;
-	/* a timestamp whatever the number is */
-	days = Min(days, 1000000);
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock() - days * USECS_PER_DAY));
-	ls_add(&args, INT4OID, Int32GetDatum(LS_PURGE_CHUNK));
-	ls_outbox_begin(ls_extension_owner(), &saved);
-	(void) ls_outbox_run(sql, &args);
-	deleted = SPI_processed;
-	ls_outbox_end(&saved);
-	return deleted;
+	ls_add(&args, INT4OID, Int32GetDatum(limit));
+	return ls_outbox_change(ls_extension_owner(), sql, &args);
 }

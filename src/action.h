@@ -70,9 +70,7 @@ extern void ls_action_failed(const LsDelivery *delivery, const char *error);
 /* whether there is anything of these to do now */
 extern bool ls_action_waiting(void);
 
-/* deletes rows that were done so many days ago, one chunk of at most
- * LS_PURGE_CHUNK; how many, to be called again while it is that many */
-#define LS_PURGE_CHUNK	5000
-extern int64 ls_action_purge(int days);
+/* deletes rows that were done so many days ago, at most limit; how many */
+extern int64 ls_action_purge(int days, int limit);
 
 #endif							/* LEADSCORE_ACTION_H */

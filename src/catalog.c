@@ -147,10 +147,8 @@ scan_table(const char *name, const char *model, Snapshot snapshot,
 	Row			row;
 
 	if (model)
-		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ,
-					CStringGetTextDatum(model));
-	if (model && (strcmp(name, "lead_rule") == 0 || strcmp(name, "lead_action") == 0))
-		key.sk_attno = LS_RULE_MODEL;	/* behind a number, in either */
+		ScanKeyInit(&key, SPI_fnumber(RelationGetDescr(rel), "model"),
+					BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
 	scan = systable_beginscan(rel, InvalidOid, false, snapshot,
 							  model ? 1 : 0, &key);
 	row.desc = RelationGetDescr(rel);

@@ -41,6 +41,16 @@ ls_row_standing(const LsScoreRow *row)
 	return standing;
 }
 
+/* ls_row_stand puts it there. */
+void
+ls_row_stand(LsScoreRow *row, const LsStanding *standing)
+{
+	row->stage = standing->stage;
+	row->stage_since = standing->since;
+	row->state.prior_stage = standing->prior_stage;
+	row->state.hold = standing->hold;
+}
+
 /*
  * ls_course_begin notes what is true before a change; model, row, score and
  * econtext have been filled in.  exists: the row was in the table before.
@@ -119,10 +129,7 @@ arrive(LsCourse *course, const LsStanding *standing, TimestampTz at,
 	}
 	if (moved)
 		row->state.stage_recorded = true;
-	row->stage = standing->stage;
-	row->stage_since = standing->since;
-	row->state.prior_stage = standing->prior_stage;
-	row->state.hold = standing->hold;
+	ls_row_stand(row, standing);
 	course->last_score = course->score->score;
 	course->at = at;
 }
@@ -169,6 +176,22 @@ ls_course_catch_up(LsCourse *course, TimestampTz from, TimestampTz to,
 							 &standing, path.at);
 		arrive(course, &standing, path.at, cause);
 	}
+}
+
+/*
+ * ls_course_now takes a contact whose row is in the table to where it is now,
+ * in memory, for those who only read.
+ */
+void
+ls_course_now(LsCourse *course, TimestampTz now)
+{
+	LsScoreRow *row = course->row;
+
+	ls_course_begin(course, true);
+	if (row->state.due <= now)
+		ls_course_catch_up(course, row->scored_at, now, "time");
+	ls_state_advance(course->model, &row->state, now);
+	ls_course_step(course, now, "time");
 }
 
 /*

@@ -50,7 +50,6 @@
 #include "rules.h"
 #include "score_table.h"
 
-
 #define MAX_DAYS_BACK	400
 #define BATCH			1000
 
@@ -178,13 +177,6 @@ ls_daily_next(const char *model)
 /* ---------- tables ---------- */
 
 static void
-comment_on(const char *table, const char *column, const char *comment)
-{
-	ls_execute(psprintf("COMMENT ON COLUMN leadscore.%s.%s IS '%s'",
-						table, quote_identifier(column), comment), NULL);
-}
-
-static void
 make_funnel(const LsModelRow *row)
 {
 	static const char *const comments[][2] = {
@@ -209,7 +201,7 @@ make_funnel(const LsModelRow *row)
 						" 'stages and grades of model %s at the end of each day'",
 						name, row->model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
-		comment_on(name, comments[i][0], comments[i][1]);
+		ls_tables_comment(name, comments[i][0], comments[i][1]);
 	ls_tables_grant_one("funnel_daily_", row);
 }
 
@@ -261,14 +253,14 @@ ls_daily_make_table(const LsModelRow *row)
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
 						" 'contacts of model %s at the end of each day'",
 						name, row->model), NULL);
-	comment_on(name, "day", "the day, in the time zone of the model");
-	comment_on(name, "contact_id", "contact: the key of the contact table");
-	comment_on(name, "score", "score when the day ended");
+	ls_tables_comment(name, "day", "the day, in the time zone of the model");
+	ls_tables_comment(name, "contact_id", "contact: the key of the contact table");
+	ls_tables_comment(name, "score", "score when the day ended");
 	for (int i = 0; i < tables.ncategories; i++)
-		comment_on(name, tables.categories[i],
-				   "points of the category, within its limits, when the day ended");
-	comment_on(name, "grade", "grade when the day ended; null: none");
-	comment_on(name, "stage", "stage that the contact was in when the day ended");
+		ls_tables_comment(name, tables.categories[i],
+						  "points of the category, within its limits, when the day ended");
+	ls_tables_comment(name, "grade", "grade when the day ended; null: none");
+	ls_tables_comment(name, "stage", "stage that the contact was in when the day ended");
 	ls_tables_grant_one("daily_", row);
 }
 
@@ -594,11 +586,18 @@ was_there(const Day *day, const LsScoreRow *row)
 	return state->stage_recorded || row->stage_since < day->until;
 }
 
+/* tells_midnight tells whether a state says what was true when the day ended. */
+static bool
+tells_midnight(const Day *day, const LsState *state)
+{
+	return state->events == 0 || state->last <= day->until;
+}
+
 /* evaluate gives what was true of a contact when the day ended. */
 static void
 evaluate(Day *day, LsReader *reader, LsScoreRow *row)
 {
-	if (row->state.events == 0 || row->state.last <= day->until)
+	if (tells_midnight(day, &row->state))
 		ls_evaluate(day->model, &row->state, day->until, day->score);
 	else
 	{
@@ -624,7 +623,7 @@ take_contact(Day *day, LsReader *reader)
 	if (tuple == NULL)
 		return;
 	ls_row_read_tuple(day->model, tuple, desc, &row);
-	if (row.state.events == 0 || row.state.last <= day->until)
+	if (tells_midnight(day, &row.state))
 		ls_state_advance(day->model, &row.state, day->until);
 	if (!was_there(day, &row))
 		return;

@@ -211,11 +211,18 @@ ls_clamp(double value, double low, double high)
 	return value < low ? low : value > high ? high : value;
 }
 
-/* ls_reached compares as stages and grades do, with room for rounding. */
+/* ls_threshold is from where on a bound counts as reached, with room for rounding. */
+double
+ls_threshold(double bound)
+{
+	return bound - 1e-9 * fmax(1.0, fabs(bound));
+}
+
+/* ls_reached compares as stages and grades do. */
 bool
 ls_reached(double value, double bound)
 {
 	if (isinf(bound))
 		return bound < 0;
-	return value >= bound - 1e-9 * fmax(1.0, fabs(bound));
+	return value >= ls_threshold(bound);
 }

@@ -67,6 +67,7 @@ extern void ls_sum_scale(LsSum *sum, double factor);
 extern double ls_sum_value(const LsSum *sum);
 
 extern double ls_clamp(double value, double low, double high);
+extern double ls_threshold(double bound);
 extern bool ls_reached(double value, double bound);
 
 #endif							/* LEADSCORE_DECAY_H */

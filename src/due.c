@@ -101,11 +101,9 @@ static void
 grade_bounds(const LsCategory *category, int band, LsBounds *bounds)
 {
 	if (band >= 0)
-		bounds->low = category->grade_min[band] -
-			1e-9 * fmax(1.0, fabs(category->grade_min[band]));
+		bounds->low = ls_threshold(category->grade_min[band]);
 	if (band + 1 < category->ngrades)
-		bounds->high = category->grade_min[band + 1] -
-			1e-9 * fmax(1.0, fabs(category->grade_min[band + 1]));
+		bounds->high = ls_threshold(category->grade_min[band + 1]);
 }
 
 /* watch sets the bounds from what is true at the beginning. */

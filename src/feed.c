@@ -83,24 +83,32 @@ ls_add_text(LsArguments *args, const char *value)
 }
 
 /*
- * ls_execute runs one statement and gives the number of rows that it touched.
- * The caller has taken the identity that it is to run under.
+ * ls_run runs one statement, within SPI, and gives the number of rows that it
+ * touched.  The caller has taken the identity that it is to run under.
  */
 uint64
-ls_execute(const char *sql, LsArguments *args)
+ls_run(const char *sql, LsArguments *args)
 {
 	LsArguments none = {0};
-	uint64		processed;
 	int			result;
 
 	if (args == NULL)
 		args = &none;
-	SPI_connect();
 	result = SPI_execute_with_args(sql, args->n, args->types, args->values,
 								   args->nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(result));
-	processed = SPI_processed;
+	return SPI_processed;
+}
+
+/* ls_execute does so for those who need nothing of it but the number. */
+uint64
+ls_execute(const char *sql, LsArguments *args)
+{
+	uint64		processed;
+
+	SPI_connect();
+	processed = ls_run(sql, args);
 	SPI_finish();
 	return processed;
 }

@@ -42,6 +42,7 @@ typedef struct LsArguments
 
 extern void ls_add(LsArguments *args, Oid type, Datum value);
 extern void ls_add_text(LsArguments *args, const char *value);
+extern uint64 ls_run(const char *sql, LsArguments *args);
 extern uint64 ls_execute(const char *sql, LsArguments *args);
 extern uint64 ls_write_rules(const char *sql, LsArguments *args);
 extern void ls_lock_rules(const char *model);

@@ -59,11 +59,7 @@ set_out(Way *way, LsModel *model, TimestampTz now)
 	course->score = ls_course_score(model);
 	course->econtext = ls_stage_context(model, way->estate, way->row.contact);
 	now = Max(now, way->row.scored_at);
-	ls_course_begin(course, true);
-	if (way->row.state.due <= now)
-		ls_course_catch_up(course, way->row.scored_at, now, "time");
-	ls_state_advance(model, &way->row.state, now);
-	ls_course_step(course, now, "time");
+	ls_course_now(course, now);
 	way->score_now = course->score->score;
 	way->path = (LsPath) {model, &way->row.state, course->score,
 	LS_DUE_STAGE | LS_DUE_GRADE, now};
@@ -84,10 +80,7 @@ go(Way *way, TimestampTz until, const char **from_stage)
 		return false;
 	(void) ls_stage_step(way->course.model, way->course.score,
 						 way->course.econtext, &standing, way->path.at);
-	way->row.stage = standing.stage;
-	way->row.stage_since = standing.since;
-	way->row.state.prior_stage = standing.prior_stage;
-	way->row.state.hold = standing.hold;
+	ls_row_stand(&way->row, &standing);
 	return true;
 }
 

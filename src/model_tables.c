@@ -146,6 +146,14 @@ ls_tables_collation(Oid type, Oid collation)
 	return clause;
 }
 
+/* ls_tables_comment gives a column of a table or view of ours its comment. */
+void
+ls_tables_comment(const char *table, const char *column, const char *comment)
+{
+	ls_execute(psprintf("COMMENT ON COLUMN leadscore.%s.%s IS '%s'",
+						table, quote_identifier(column), comment), NULL);
+}
+
 /* ls_tables_grant_one lets the model's owner read, and let others read. */
 void
 ls_tables_grant_one(const char *prefix, const LsModelRow *row)
@@ -164,17 +172,15 @@ ls_tables_grant_one(const char *prefix, const LsModelRow *row)
 static void
 comment_on_columns(const LsModelTables *new, const char *prefix, bool internals)
 {
-	char	   *name = psprintf("leadscore.%s%s", prefix, new->row.model);
+	char	   *name = psprintf("%s%s", prefix, new->row.model);
 
-	ls_execute(psprintf("COMMENT ON COLUMN %s.contact_id IS 'contact: the key of the contact table'",
-						name), NULL);
+	ls_tables_comment(name, "contact_id", "contact: the key of the contact table");
 	for (int i = 0; i < new->ncategories; i++)
-		ls_execute(psprintf("COMMENT ON COLUMN %s.%s IS 'points of the category, within its limits, at scored_at'",
-							name, quote_identifier(new->categories[i])), NULL);
+		ls_tables_comment(name, new->categories[i],
+						  "points of the category, within its limits, at scored_at");
 	for (int i = 0; i < (int) lengthof(columns); i++)
 		if (internals || !columns[i].internal)
-			ls_execute(psprintf("COMMENT ON COLUMN %s.%s IS '%s'", name,
-								columns[i].name, columns[i].comment), NULL);
+			ls_tables_comment(name, columns[i].name, columns[i].comment);
 }
 
 /* create_guard has a table refuse what others than leadscore write. */
@@ -280,8 +286,7 @@ create_due_table(const LsModelTables *new)
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.due_%s IS 'when time will change the contacts of model %s: at most one row a contact, kept by leadscore'",
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
-		ls_execute(psprintf("COMMENT ON COLUMN leadscore.due_%s.%s IS '%s'",
-							model, comments[i][0], comments[i][1]), NULL);
+		ls_tables_comment(psprintf("due_%s", model), comments[i][0], comments[i][1]);
 	ls_tables_grant_one("due_", &new->row);
 }
 
@@ -316,8 +321,7 @@ create_history_view(const LsModelTables *new)
 	ls_execute(psprintf("COMMENT ON VIEW leadscore.history_%s IS 'changes of stage in model %s'",
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments) - !reasons; i++)
-		ls_execute(psprintf("COMMENT ON COLUMN leadscore.history_%s.%s IS '%s'",
-							model, comments[i][0], comments[i][1]), NULL);
+		ls_tables_comment(psprintf("history_%s", model), comments[i][0], comments[i][1]);
 	ls_tables_grant_one("history_", &new->row);
 }
 

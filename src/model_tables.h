@@ -35,6 +35,8 @@ extern void ls_tables_drop(const char *model);
 extern void ls_tables_read(const LsModelRow *row, LsModelTables *tables);
 extern char *ls_tables_type(Oid type);
 extern char *ls_tables_collation(Oid type, Oid collation);
+extern void ls_tables_comment(const char *table, const char *column,
+							  const char *comment);
 extern void ls_tables_grant_one(const char *prefix, const LsModelRow *row);
 
 #endif							/* LEADSCORE_MODEL_TABLES_H */

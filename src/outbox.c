@@ -142,27 +142,15 @@ ls_outbox_end(LsIdentity *saved)
 	ls_return(saved);
 }
 
-/* ls_outbox_run runs a statement and gives the number of rows. */
+/* ls_outbox_change runs a statement of which only the number of rows is wanted. */
 int64
-ls_outbox_run(const char *sql, LsArguments *args)
-{
-	int			result = SPI_execute_with_args(sql, args->n, args->types, args->values,
-											   args->nulls, false, 0);
-
-	if (result < 0)
-		elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(result));
-	return SPI_processed;
-}
-
-/* change runs a statement of done(), failed() or retry(). */
-static int64
-change(const char *sql, LsArguments *args)
+ls_outbox_change(Oid role, const char *sql, LsArguments *args)
 {
 	LsIdentity	saved;
 	int64		rows;
 
-	ls_outbox_begin(GetUserId(), &saved);
-	rows = ls_outbox_run(sql, args);
+	ls_outbox_begin(role, &saved);
+	rows = ls_run(sql, args);
 	ls_outbox_end(&saved);
 	return rows;
 }
@@ -252,7 +240,7 @@ ls_outbox_take(PG_FUNCTION_ARGS)
 		ls_add_text(&args, model);
 		ls_add_text(&args, action);
 		ls_outbox_begin(GetUserId(), &saved);
-		found = ls_outbox_run(sql, &args);
+		found = ls_run(sql, &args);
 		wanted -= put_rows(result);
 		ls_outbox_end(&saved);
 	} while (found > 0 && wanted > 0);
@@ -273,7 +261,7 @@ ls_outbox_done(PG_FUNCTION_ARGS)
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	add_ids(&args, fcinfo, 1);
 	ls_add_text(&args, consumer);
-	PG_RETURN_INT64(change(sql, &args));
+	PG_RETURN_INT64(ls_outbox_change(GetUserId(), sql, &args));
 }
 
 /* ls_outbox_failed is leadscore.failed(). */
@@ -302,7 +290,7 @@ ls_outbox_failed(PG_FUNCTION_ARGS)
 	else
 		args.values[args.n - 1] =
 			TimestampTzGetDatum(after(now, PG_GETARG_INTERVAL_P(3), false, "retry_in"));
-	PG_RETURN_INT64(change(sql, &args));
+	PG_RETURN_INT64(ls_outbox_change(GetUserId(), sql, &args));
 }
 
 /* ls_outbox_retry is leadscore.retry(), for rows of any kind of delivery. */
@@ -318,5 +306,5 @@ ls_outbox_retry(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("retry()");
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	add_ids(&args, fcinfo, 0);
-	PG_RETURN_INT64(change(sql, &args));
+	PG_RETURN_INT64(ls_outbox_change(GetUserId(), sql, &args));
 }

@@ -22,6 +22,6 @@
 
 extern void ls_outbox_begin(Oid role, LsIdentity *saved);
 extern void ls_outbox_end(LsIdentity *saved);
-extern int64 ls_outbox_run(const char *sql, LsArguments *args);
+extern int64 ls_outbox_change(Oid role, const char *sql, LsArguments *args);
 
 #endif							/* LEADSCORE_OUTBOX_H */

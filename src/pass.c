@@ -34,11 +34,6 @@
 PG_FUNCTION_INFO_V1(ls_refresh_model);
 PG_FUNCTION_INFO_V1(ls_write_days);
 
-struct LsPassPlace
-{
-	LsDueRow	row;
-};
-
 /* ls_pass_begin starts a way through what is due now. */
 LsPass *
 ls_pass_begin(const char *model)
@@ -57,10 +52,10 @@ stop_at(LsPass *pass, const LsModel *model, const LsDueRow *row)
 	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(pass));
 
 	if (pass->place == NULL)
-		pass->place = palloc0(sizeof(struct LsPassPlace));
-	pass->place->row = *row;
-	pass->place->row.contact = datumCopy(row->contact, model->key.typbyval,
-										 model->key.typlen);
+		pass->place = palloc(sizeof(LsDueRow));
+	*pass->place = *row;
+	pass->place->contact = datumCopy(row->contact, model->key.typbyval,
+									 model->key.typlen);
 	MemoryContextSwitchTo(old);
 }
 
@@ -194,8 +189,7 @@ ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (OidIsValid(table) &&
 		(!skip_locked || ConditionalLockRelationOid(table, RowExclusiveLock)))
-		n = ls_due_table_read(pass->model, pass->place ? &pass->place->row : NULL,
-							  pass->until, limit, rows);
+		n = ls_due_table_read(pass->model, pass->place, pass->until, limit, rows);
 	if (n > 0)
 		model = ls_model_acquire_to_write(pass->model);
 	if (model && model->enabled)

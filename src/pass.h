@@ -27,7 +27,7 @@ typedef struct LsPass
 	int64		skipped;		/* locked by somebody, left to a later pass */
 	bool		one_by_one;		/* after an error: a contact that fails is
 								 * recorded and put off, the others go on */
-	struct LsPassPlace *place;	/* where the last batch ended, or NULL */
+	struct LsDueRow *place;		/* where the last batch ended, or NULL */
 } LsPass;
 
 extern LsPass *ls_pass_begin(const char *model);

@@ -208,7 +208,7 @@ bound(LsBounds *bounds, double score, double value)
 
 	if (isinf(value))
 		return;
-	threshold = value - 1e-9 * fmax(1.0, fabs(value));
+	threshold = ls_threshold(value);
 	if (score >= threshold)
 		bounds->low = fmax(bounds->low, threshold);
 	else

@@ -777,11 +777,7 @@ ls_store_live(LsModel *model, Datum *values, bool *nulls, TimestampTz t)
 	/* most rows are not overdue, and need not know how they go on */
 	course.score = row.state.due <= t ? ls_course_score(model) :
 		ls_score_make(model, model->watches_rules);
-	ls_course_begin(&course, true);
-	if (row.state.due <= t)
-		ls_course_catch_up(&course, row.scored_at, t, "time");
-	ls_state_advance(model, &row.state, t);
-	ls_course_step(&course, t, "time");
+	ls_course_now(&course, t);
 	take_score(model, &row, course.score, t);
 	ls_row_values(model, &row, values, nulls);
 	FreeExecutorState(estate);

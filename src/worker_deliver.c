@@ -98,7 +98,17 @@ purge_history(Work *work)
 static void
 purge_outbox(Work *work)
 {
-	work->returned = ls_action_purge(ls_outbox_retention);
+	work->returned = ls_action_purge(ls_outbox_retention, PURGE_ROWS);
+}
+
+/* purge deletes rows of one kind, where they are not kept for ever. */
+static void
+purge(Work *work, int days, Step step)
+{
+	if (days >= 0)
+		while (ls_worker_attempt(work, step) && work->returned >= PURGE_ROWS)
+			;
+	ls_worker_note_error(work);
 }
 
 /* ls_worker_purge deletes what is older than it is to be kept, now and then. */
@@ -111,14 +121,8 @@ ls_worker_purge(Work *work)
 		return;
 	ls_slot_phase(ls_worker_slot, LS_PHASE_PURGING, NULL);
 	ls_worker_report(work, "deleting what is no longer to be kept");
-	if (ls_history_retention >= 0)
-		while (ls_worker_attempt(work, purge_history) && work->returned >= PURGE_ROWS)
-			;
-	ls_worker_note_error(work);
-	if (ls_outbox_retention >= 0)
-		while (ls_worker_attempt(work, purge_outbox) && work->returned >= LS_PURGE_CHUNK)
-			;
-	ls_worker_note_error(work);
+	purge(work, ls_history_retention, purge_history);
+	purge(work, ls_outbox_retention, purge_outbox);
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
 	ls_worker_slot->purged_at = now;
 	LWLockRelease(&ls_board->lock);
