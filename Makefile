@@ -20,6 +20,7 @@ SQL_PARTS = \
 	src/manual.sql \
 	src/action.sql \
 	src/daily.sql \
+	src/job.sql \
 	src/launcher.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql

@@ -222,6 +222,24 @@ wake_rules(const LsSourceRow *source)
 	return followers;
 }
 
+/* set_options writes what versions before 0.3 did not have, where it is asked for. */
+static void
+set_options(const LsSourceRow *source)
+{
+	LsArguments args = {0};
+
+	if (source->visitor == NULL && !source->keep && !source->queued)
+		return;
+	ls_add_text(&args, source->model);
+	ls_add_text(&args, source->source);
+	ls_add_text(&args, source->visitor);
+	ls_add_text(&args, source->keep ? "keep" : "retract");
+	ls_add_text(&args, source->queued ? "queued" : "immediate");
+	ls_execute("UPDATE leadscore.lead_source SET visitor = $3, on_delete = $4, mode = $5"
+			   " WHERE model OPERATOR(pg_catalog.=) $1 AND source OPERATOR(pg_catalog.=) $2",
+			   &args);
+}
+
 /* add_source writes the row of lead_source and makes its tables feed the model. */
 static void
 add_source(const LsSourceRow *source, List *tree)
@@ -240,8 +258,27 @@ add_source(const LsSourceRow *source, List *tree)
 	ls_execute("INSERT INTO leadscore.lead_source"
 			   " (model, source, relation, contact, occurred_at, event, time_zone)"
 			   " VALUES ($1, $2, $3, $4, $5, $6, $7)", &args);
+	set_options(source);
 	ls_return(&saved);
 	ls_add_tree(source->model, source->source, tree);
+}
+
+/* choice reads an argument that is one of two words; true for the second. */
+static bool
+choice(FunctionCallInfo fcinfo, int n, const char *name, const char *first,
+	   const char *second)
+{
+	char	   *word;
+
+	if (PG_NARGS() <= n)
+		return false;			/* the SQL is of a version before 0.3 */
+	word = ls_text_argument(fcinfo, n, name);
+	if (strcmp(word, first) != 0 && strcmp(word, second) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for %s: \"%s\"", name, word),
+				 errhint("It is \"%s\" or \"%s\".", first, second)));
+	return strcmp(word, second) == 0;
 }
 
 /*
@@ -266,6 +303,10 @@ ls_attach(PG_FUNCTION_ARGS)
 	source.source = ls_optional_argument(fcinfo, 5);
 	if (!PG_ARGISNULL(6))
 		source.time_zone = ls_check_time_zone(ls_optional_argument(fcinfo, 6));
+	if (PG_NARGS() > 7)
+		source.visitor = ls_optional_argument(fcinfo, 7);
+	source.keep = choice(fcinfo, 8, "on_delete", "retract", "keep");
+	source.queued = choice(fcinfo, 9, "mode", "immediate", "queued");
 	model = ls_model_row_held(source.model, GetUserId());
 	ls_lock_rules(source.model);
 

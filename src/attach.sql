@@ -20,10 +20,11 @@ GRANT SELECT ON leadscore.lead_relation TO PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_relation', '');
 
 CREATE FUNCTION leadscore.attach(model text, events regclass, contact text, occurred_at text,
-		event text DEFAULT NULL, source text DEFAULT NULL, time_zone text DEFAULT NULL) RETURNS void
+		event text DEFAULT NULL, source text DEFAULT NULL, time_zone text DEFAULT NULL,
+		visitor text DEFAULT NULL, on_delete text DEFAULT 'retract', mode text DEFAULT 'immediate') RETURNS void
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_attach';
-COMMENT ON FUNCTION leadscore.attach(text, regclass, text, text, text, text, text) IS
+COMMENT ON FUNCTION leadscore.attach(text, regclass, text, text, text, text, text, text, text, text) IS
 	'has an event table feed a model, as a source named after the table unless named; the rows that are there are counted';
 
 CREATE FUNCTION leadscore.detach(model text, source text) RETURNS void

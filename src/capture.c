@@ -20,6 +20,9 @@
  *	4. contacts in the order of their key: lock, merge, evaluate, write
  *	5. statements under way - 1; at 0, noted contacts are counted again
  *
+ * Where a source is queued, and under a transaction snapshot, 4 and 5 put aside
+ * what they would do (pending.c); it is folded in later by others.
+ *
  *-------------------------------------------------------------------------
  */
 #include "capture.h"
@@ -38,6 +41,7 @@
 
 #include "compat.h"
 #include "leadscore.h"
+#include "pending.h"
 #include "reader.h"
 #include "recount.h"
 #include "rules.h"
@@ -75,6 +79,8 @@ typedef struct Delta
 {
 	Datum		contact;
 	LsState    *profile;		/* what its row says, or NULL */
+	bool		count_profile;	/* put aside: its row is to be looked at ... */
+	bool		count_all;		/* ... or all to be counted again */
 	LsState		state;
 } Delta;
 
@@ -116,6 +122,7 @@ typedef struct Capture
 	ExprContext *econtext;
 	LsMatch    *matches;
 	delta_hash **deltas;		/* by model */
+	bool	   *aside;			/* by model: what is done is put aside */
 	Delta	   *unused;			/* room for further deltas */
 	int			nunused;
 	int			batch;
@@ -402,6 +409,19 @@ ls_capture_forget(Oid relation)
 
 /* ---------- rows ---------- */
 
+/*
+ * note_aside notes whether what happens to a table is put aside for a model: as
+ * its source says, or as this transaction might not write what others wrote
+ * since it began.
+ */
+static void
+note_aside(Capture *capture, const LsBinding *binding)
+{
+	if (OidIsValid(capture->table->models[binding->model]->pending_table) &&
+		(IsolationUsesXactSnapshot() || (binding->source && binding->source->queued)))
+		capture->aside[binding->model] = true;
+}
+
 static void
 begin_capture(Capture *capture, TriggerData *trigger)
 {
@@ -420,6 +440,9 @@ begin_capture(Capture *capture, TriggerData *trigger)
 			most = Max(most, capture->table->bindings[i].source->max_matches);
 	capture->matches = palloc(sizeof(LsMatch) * most);
 	capture->deltas = palloc0(sizeof(delta_hash *) * Max(1, capture->table->nmodels));
+	capture->aside = palloc0(sizeof(bool) * Max(1, capture->table->nmodels));
+	for (int i = 0; i < capture->table->nbindings; i++)
+		note_aside(capture, &capture->table->bindings[i]);
 	capture->now = ls_clock();
 }
 
@@ -515,6 +538,11 @@ add_contact(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
 
 	if (!contact_of(capture, model->contact_key, slot, &contact))
 		return;
+	if (capture->aside[binding->model])
+	{
+		delta_of(capture, binding->model, contact)->count_profile = true;
+		return;
+	}
 	if (nentered > 1)
 	{
 		/* a trigger of the user's may write the same row, before or after us */
@@ -536,8 +564,14 @@ note_row(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
 	LsExpr	   *expr = binding->source ? binding->source->contact : model->contact_key;
 	Datum		contact;
 
-	if (contact_of(capture, expr, slot, &contact))
+	if (!contact_of(capture, expr, slot, &contact))
+		return;
+	if (!capture->aside[binding->model])
 		note(model, contact, binding->source == NULL, binding->source == NULL);
+	else if (binding->source)
+		delta_of(capture, binding->model, contact)->count_all = true;
+	else
+		delta_of(capture, binding->model, contact)->count_profile = true;
 }
 
 /*
@@ -681,6 +715,32 @@ by_delta_contact(const void *a, const void *b, void *arg)
 }
 
 /*
+ * put_aside leaves a model's deltas to be folded in later.  Nobody is waited for,
+ * and as they add up in any order, they are not sorted.
+ */
+static void
+put_aside(Capture *capture, int place)
+{
+	LsPendingTable *table = ls_pending_open(capture->table->models[place]);
+	delta_iterator iterator;
+	DeltaEntry *entry;
+
+	delta_start_iterate(capture->deltas[place], &iterator);
+	while ((entry = delta_iterate(capture->deltas[place], &iterator)) != NULL)
+	{
+		const Delta *delta = entry->delta;
+
+		if (has_events(delta))
+			ls_pending_add(table, delta->contact, &delta->state, false);
+		if (delta->count_all)
+			ls_pending_add(table, delta->contact, NULL, false);
+		if (delta->count_profile)
+			ls_pending_add(table, delta->contact, NULL, true);
+	}
+	ls_pending_close(table);
+}
+
+/*
  * apply writes a model's deltas, in the order of contacts.  Statements within
  * others, and those of which something is noted already, leave theirs to the
  * end of the outermost, so that all contacts are locked in one order.
@@ -777,7 +837,9 @@ capture_rows(TriggerData *trigger)
 			ls_lock_to_read(capture.table->models[capture.table->bindings[i].model]);
 	for (int i = 0; i < capture.table->nmodels; i++)
 	{
-		if (capture.deltas[i])
+		if (capture.deltas[i] && capture.aside[i])
+			put_aside(&capture, i);
+		else if (capture.deltas[i])
 			apply(&capture, i);
 		ls_rules_report(capture.table->models[i]);
 	}

@@ -205,6 +205,13 @@ read_source(Row *row)
 	s->occurred_at = text_field(row, 5);
 	s->event = text_field(row, 6);
 	s->time_zone = text_field(row, 7);
+	s->complete_from = DT_NOBEGIN;
+	if (row->desc->natts < 11)
+		return s;				/* of a version before 0.3 */
+	s->visitor = text_field(row, 8);
+	s->keep = strcmp(text_field(row, 9), "keep") == 0;
+	s->queued = strcmp(text_field(row, 10), "queued") == 0;
+	s->complete_from = bigint_field(row, 11, DT_NOBEGIN, NULL);
 	return s;
 }
 
@@ -249,6 +256,12 @@ ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *rule)
 	rule->description = text_field(&row, LS_RULE_DESCRIPTION);
 	rule->counted_version = bigint_field(&row, LS_RULE_COUNTED_VERSION, 0,
 										 &rule->counted_version_null);
+	rule->draft = false;
+	rule->counting_version = 0;
+	if (desc->natts < LS_RULE_COUNTING_VERSION)
+		return;					/* of a version before 0.3 */
+	rule->draft = bool_field(&row, LS_RULE_DRAFT, false);
+	rule->counting_version = bigint_field(&row, LS_RULE_COUNTING_VERSION, 0, NULL);
 }
 
 static void *

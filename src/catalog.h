@@ -55,6 +55,11 @@ typedef struct LsSourceRow
 	char	   *occurred_at;
 	char	   *event;			/* NULL: none */
 	char	   *time_zone;		/* NULL: the model's */
+	char	   *visitor;		/* NULL: none */
+	bool		keep;			/* what is deleted stays in the scores */
+	bool		queued;			/* changes are put aside for the worker */
+	TimestampTz complete_from;	/* events up to this may have been purged;
+								 * DT_NOBEGIN: all are there */
 } LsSourceRow;
 
 /* NULL pointers stand for NULL; the nulls of numbers have flags */
@@ -97,6 +102,8 @@ typedef struct LsRuleRow
 	char	   *description;
 	int64		counted_version;	/* 0: to be counted, or cannot be */
 	bool		counted_version_null;
+	bool		draft;
+	int64		counting_version;	/* 0: no job is counting it */
 } LsRuleRow;
 
 typedef struct LsStageRow
@@ -170,7 +177,9 @@ enum LsRuleColumn
 	LS_RULE_EVENTS_BEFORE,
 	LS_RULE_DESCRIPTION,
 	LS_RULE_COUNTED_VERSION,
-	LS_RULE_NCOLUMNS = LS_RULE_COUNTED_VERSION
+	LS_RULE_DRAFT,				/* from here on not in versions before 0.3 */
+	LS_RULE_COUNTING_VERSION,
+	LS_RULE_NCOLUMNS = LS_RULE_COUNTING_VERSION
 };
 
 /* lists of pointers to the rows above, palloc'd in the current context */

@@ -20,6 +20,7 @@
 #include "utils/tuplestore.h"
 
 #include "ask.h"
+#include "contact.h"
 #include "course.h"
 #include "due.h"
 #include "due_table.h"
@@ -133,7 +134,7 @@ ls_forecast(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	until = PG_ARGISNULL(2) ? now + FAR : asked_until(PG_GETARG_TIMESTAMPTZ(2));
-	if (!ls_row_find(model, ls_asked_contact(fcinfo, model), &way.row))
+	if (!ls_contact_find(model, ls_asked_contact(fcinfo, model), &way.row))
 		PG_RETURN_NULL();
 	set_out(&way, model, now);
 	grade = ls_score_grade(model, way.course.score);

@@ -246,6 +246,17 @@ ls_key_text(LsKeyType *key, Datum value)
 	return OutputFunctionCall(&key->output, value);
 }
 
+/* ls_key_read reads what ls_key_text wrote. */
+Datum
+ls_key_read(LsKeyType *key, char *text)
+{
+	Oid			input,
+				ioparam;
+
+	getTypeInputInfo(key->type, &input, &ioparam);
+	return OidInputFunctionCall(input, text, ioparam, -1);
+}
+
 /*
  * ls_key_convert turns a value that a caller gives for a contact into the
  * key's type.  False where the two have nothing to do with each other.

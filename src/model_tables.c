@@ -23,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "feed.h"
 #include "leadscore.h"
@@ -37,7 +38,7 @@ static const struct
 	{"VIEW", "live_", true},
 	{"VIEW", "history_", true},
 	{"TABLE", "due_", true},
-	{"TABLE", "pending_", false},
+	{"TABLE", "pending_", true},
 	{"TABLE", "daily_", true},
 	{"TABLE", "funnel_daily_", true},
 	{"TABLE", "score_", true},
@@ -228,6 +229,30 @@ create_score_table(const LsModelTables *new)
 	ls_tables_grant_one("score_", &new->row);
 }
 
+/* append_live_columns lists what live_<model> shows beside the contact. */
+static void
+append_live_columns(StringInfo sql, const LsModelTables *new)
+{
+	for (int i = 0; i < (int) lengthof(columns); i++)
+	{
+		if (!columns[i].internal)
+			appendStringInfo(sql, ", (v.r).%s", columns[i].name);
+		for (int j = 0; i == 0 && j < new->ncategories; j++)
+			appendStringInfo(sql, ", (v.r).%s", quote_identifier(new->categories[j]));
+	}
+}
+
+/* key_operator names the operator that compares contacts. */
+static char *
+key_operator(Oid type)
+{
+	Oid			operator = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+
+	return psprintf("%s.%s",
+					quote_identifier(get_namespace_name(get_func_namespace(get_opcode(operator)))),
+					get_opname(operator));
+}
+
 /*
  * create_live_view makes live_<model>: the same, evaluated now.  OFFSET 0 has
  * a row evaluated once and not once per column; the key comes from the table
@@ -241,17 +266,22 @@ create_live_view(const LsModelTables *new)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE VIEW leadscore.live_%s AS SELECT s.contact_id", model);
-	for (int i = 0; i < (int) lengthof(columns); i++)
-	{
-		if (!columns[i].internal)
-			appendStringInfo(&sql, ", (v.r).%s", columns[i].name);
-		for (int j = 0; i == 0 && j < new->ncategories; j++)
-			appendStringInfo(&sql, ", (v.r).%s", quote_identifier(new->categories[j]));
-	}
+	appendStringInfo(&sql, "CREATE OR REPLACE VIEW leadscore.live_%s AS SELECT s.contact_id", model);
+	append_live_columns(&sql, new);
 	appendStringInfo(&sql, " FROM leadscore.score_%s s CROSS JOIN LATERAL"
 					 " (SELECT leadscore._live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
 					 model);
+	if (OidIsValid(find_part("pending_", model)))
+	{
+		appendStringInfoString(&sql, " UNION ALL SELECT p.contact_id");
+		append_live_columns(&sql, new);
+		appendStringInfo(&sql, " FROM (SELECT DISTINCT q.contact_id FROM leadscore.pending_%s q"
+						 " WHERE NOT EXISTS (SELECT FROM leadscore.score_%s s"
+						 " WHERE s.contact_id OPERATOR(%s) q.contact_id)) p CROSS JOIN LATERAL"
+						 " (SELECT leadscore._live_new(NULL::leadscore.score_%s, p.contact_id::pg_catalog.text,"
+						 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
+						 model, model, key_operator(new->key_type), model);
+	}
 	ls_execute(sql.data, NULL);
 	ls_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
 						model, model), NULL);
@@ -288,6 +318,43 @@ create_due_table(const LsModelTables *new)
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(psprintf("due_%s", model), comments[i][0], comments[i][1]);
 	ls_tables_grant_one("due_", &new->row);
+}
+
+/*
+ * create_pending_table makes pending_<model>: what writers who must not wait
+ * for a contact's row put aside.  It is filled and emptied all the time.
+ */
+static void
+create_pending_table(const LsModelTables *new)
+{
+	static const char *const comments[][2] = {
+		{"contact_id", "contact: the key of the contact table"},
+		{"rules_version", "version of the rules that the events were matched with"},
+		{"profile", "whether it is the contact''s row that has changed"},
+		{"delta", "internal: what the events add up to; null: the contact has to be counted again"},
+	};
+	const char *model = new->row.model;
+
+	if (!OidIsValid(ls_table_oid("lead_job", true)))
+		return;					/* the extension is of a version before 0.3 still */
+	ls_execute(psprintf("CREATE TABLE leadscore.pending_%s (contact_id %s%s NOT NULL,"
+						" rules_version pg_catalog.int8 NOT NULL,"
+						" profile pg_catalog.bool NOT NULL, delta pg_catalog.bytea)"
+						" WITH (autovacuum_vacuum_threshold = 1000,"
+						" autovacuum_vacuum_scale_factor = 0,"
+						" autovacuum_vacuum_insert_threshold = -1)",
+						model, ls_tables_type(new->key_type),
+						ls_tables_collation(new->key_type, new->key_collation)), NULL);
+	ls_execute(psprintf("CREATE INDEX pending_%s_contact ON leadscore.pending_%s (contact_id)",
+						model, model), NULL);
+	ls_execute(psprintf("ALTER TABLE leadscore.pending_%s ALTER COLUMN delta SET STORAGE EXTERNAL",
+						model), NULL);
+	create_guard("pending_", model);
+	ls_execute(psprintf("COMMENT ON TABLE leadscore.pending_%s IS 'what has still to be folded into the scores of model %s; scores that are asked for include it'",
+						model, model), NULL);
+	for (int i = 0; i < (int) lengthof(comments); i++)
+		ls_tables_comment(psprintf("pending_%s", model), comments[i][0], comments[i][1]);
+	ls_tables_grant_one("pending_", &new->row);
 }
 
 /* create_history_view makes history_<model>: contacts in the key's type. */
@@ -341,6 +408,7 @@ ls_tables_make(const LsModelTables *new)
 {
 	create_score_table(new);
 	create_due_table(new);
+	create_pending_table(new);
 	create_live_view(new);
 	create_history_view(new);
 }
@@ -460,6 +528,7 @@ ls_tables_rekey(const LsModelTables *new)
 	drop_part("VIEW", "history_", new->row.model);
 	rekey_table(new, "score_");
 	rekey_table(new, "due_");
+	rekey_table(new, "pending_");
 	rekey_table(new, "daily_");
 	create_live_view(new);
 	create_history_view(new);

@@ -25,6 +25,7 @@
 #include "daily.h"
 #include "due_table.h"
 #include "feed.h"
+#include "fold.h"
 #include "leadscore.h"
 #include "recount.h"
 #include "rules.h"
@@ -234,6 +235,7 @@ refresh_model(const char *model)
 
 	ls_lock_before_writing(model);
 	changed = ls_pass_all(model);
+	changed += ls_fold_all(model);
 	while (ls_daily_write(model))
 		;
 	return changed;
@@ -305,6 +307,7 @@ ls_write_days(PG_FUNCTION_ARGS)
 	ls_lock_before_writing(model);
 	/* what was due before has to be in the history */
 	(void) ls_pass_all(model);
+	(void) ls_fold_all(model);
 	while (ls_daily_write(model))
 		days++;
 	PG_RETURN_INT32(days);

@@ -141,7 +141,8 @@ typedef struct Pass
 	LsModel    *counting;
 	LsReaderSpec spec;
 	const char *cause;
-	bool		only_slots;		/* the events themselves are counted already */
+	int64	   *versions;		/* of the only rules that are counted, or NULL */
+	int			nversions;
 	bool		whole;			/* what is read replaces the state */
 	bool		count_all;		/* every contact found is counted anew */
 	int64		contacts;
@@ -179,18 +180,21 @@ change_contact(Pass *pass, LsReader *reader, LsStore *store, Datum contact)
 		}
 		while (ls_reader_event(reader, &event))
 			ls_state_add(pass->counting, &state, &event, now);
-		if (pass->only_slots)
+		if (pass->versions)
 		{
-			state.events = state.nfuture = 0;
-			state.first = DT_NOEND;
-			state.last = DT_NOBEGIN;
+			if (slot)
+				ls_store_set_profile(pass->counting, &state, &profile);
+			change.profile = NULL;
+			change.slots = &state;
+			change.versions = pass->versions;
+			change.nversions = pass->nversions;
+			change.state_only = true;
 		}
-		if (state.events > 0 || state.nfuture > 0 || state.nslots > 0)
+		else if (state.events > 0 || state.nfuture > 0)
 			change.delta = &state;
-		change.test_entry = change.delta != NULL && !pass->only_slots;
+		change.test_entry = change.delta != NULL;
 		change.only_if_changed = change.delta == NULL;
-		change.state_only = pass->only_slots;
-		if (change.delta == NULL && change.profile == NULL)
+		if (change.delta == NULL && change.profile == NULL && change.slots == NULL)
 			return;
 	}
 	ls_store_change(store, &change);
@@ -388,6 +392,16 @@ ls_recount_assign(const char *name, bool again)
 	return given;
 }
 
+static int64 *
+version_array(List *versions)
+{
+	int64	   *array = palloc(sizeof(int64) * list_length(versions));
+
+	for (int i = 0; i < list_length(versions); i++)
+		array[i] = *(int64 *) list_nth(versions, i);
+	return array;
+}
+
 /*
  * leave_out makes a model match the given versions only, and tells what has to
  * be read for them.
@@ -563,7 +577,8 @@ ls_recount_rules(const char *name)
 		pass.model = model_to_count(name, InvalidOid);
 		pass.counting = counting;
 		pass.cause = "rule";
-		pass.only_slots = true;
+		pass.versions = version_array(versions);
+		pass.nversions = list_length(versions);
 		pass.spec = (LsReaderSpec) {counting, what, -1, InvalidOid, false, 0};
 		run_pass(&pass);
 		ls_model_release(pass.model);

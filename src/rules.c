@@ -30,6 +30,7 @@
 #include "action.h"
 #include "compat.h"
 #include "leadscore.h"
+#include "pending.h"
 #include "score_table.h"
 
 static List *cache = NIL;		/* of LsModel, in CacheMemoryContext */
@@ -253,6 +254,10 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->contact_column = row->contact;
 	source->time_column = row->occurred_at;
 	source->event_column = row->event;
+	source->visitor_column = row->visitor;
+	source->keep = row->keep;
+	source->queued = row->queued;
+	source->complete_from = row->complete_from;
 	source->tz = row->time_zone ? pg_tzset(row->time_zone) : model->tz;
 	if (source->tz == NULL)
 		source->tz = model->tz;
@@ -582,6 +587,7 @@ ls_model_load(const char *name, Snapshot snapshot)
 	model->contacts = row->contacts;
 	model->score_table = ls_score_table(name, false);
 	model->due_table = ls_table_oid(psprintf("due_%s", name), true);
+	model->pending_table = ls_table_oid(psprintf("pending_%s", name), true);
 	model->key_column = row->key;
 	model->created_column = row->created_at;
 	model->tz = pg_tzset(row->time_zone);
@@ -672,6 +678,7 @@ free_model(LsModel *model)
 	free_plan(model->contact_by_key);
 	ls_row_free_plans(model);
 	ls_action_free_plans(model);
+	ls_pending_free_plans(model);
 	MemoryContextDelete(model->context);
 }
 

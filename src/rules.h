@@ -106,6 +106,10 @@ typedef struct LsSource
 	Bitmapset  *columns;		/* attribute numbers that rules need */
 	ErrorData  *broken;
 	bool		unread;			/* nothing of it is wanted at present */
+	char	   *visitor_column; /* NULL: none */
+	bool		keep;			/* what is deleted stays in the scores */
+	bool		queued;			/* changes are put aside for the worker */
+	TimestampTz complete_from;	/* events up to this may have been purged */
 	struct _SPI_plan *by_contact;	/* the reader's kept plan */
 } LsSource;
 
@@ -196,9 +200,11 @@ typedef struct LsModel
 	int			nlevels;		/* ... of scores that reach or leave these */
 	double	   *levels;			/* ascending */
 	Oid			due_table;		/* invalid: of an older version */
+	Oid			pending_table;	/* invalid: of an older version */
 	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
 	struct LsStorePlans *store; /* the store's kept plans */
 	struct LsActionPlans *actions;	/* and that of actions */
+	struct LsPendingPlans *pending; /* and those of what is pending */
 } LsModel;
 
 /* One row of a source, seen by the rules */
@@ -250,6 +256,7 @@ extern TimestampTz ls_next_zone_change(TimestampTz t, pg_tz *tz);
 extern int	ls_key_compare(LsKeyType *key, Datum a, Datum b);
 extern uint32 ls_key_hash(LsKeyType *key, Datum value);
 extern char *ls_key_text(LsKeyType *key, Datum value);
+extern Datum ls_key_read(LsKeyType *key, char *text);
 extern void ls_key_type(Oid type, Oid collation, LsKeyType *key);
 extern bool ls_key_convert(LsKeyType *key, Datum value, Oid type, Datum *out);
 

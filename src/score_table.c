@@ -193,8 +193,9 @@ column_types(LsModel *model)
 	return types;
 }
 
-static const char *
-key_operator(LsModel *model)
+/* ls_row_key_operator writes the operator that compares contacts. */
+const char *
+ls_row_key_operator(LsModel *model)
 {
 	char	   *name = get_opname(model->key.eq_operator);
 	Oid			schema = get_func_namespace(get_opcode(model->key.eq_operator));
@@ -228,7 +229,7 @@ update_text(LsModel *model)
 		appendStringInfo(&sql, "%s%s = $%d", i > 2 ? ", " : "",
 						 quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rel), i - 1)->attname)),
 						 i);
-	appendStringInfo(&sql, " WHERE contact_id %s $1", key_operator(model));
+	appendStringInfo(&sql, " WHERE contact_id %s $1", ls_row_key_operator(model));
 	table_close(rel, AccessShareLock);
 	return sql.data;
 }
@@ -268,11 +269,13 @@ ls_row_free_plans(LsModel *model)
 }
 
 /*
- * run executes a plan of ours as the extension's owner, past the guard, and
- * gives the number of rows.
+ * ls_row_run executes a plan of ours, past the guard, and gives the number of
+ * rows.  The caller is the extension's owner and has connected to SPI; snapshot
+ * is what the statement is to see, or NULL for all that is committed by now.
  */
-static uint64
-run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues)
+uint64
+ls_row_run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues,
+		   Snapshot snapshot)
 {
 	char	   *flags = palloc(nvalues + 1);
 	bool		was_writing = writing;
@@ -285,7 +288,10 @@ run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues)
 	writing = true;
 	PG_TRY();
 	{
-		result = SPI_execute_plan(plan, values, flags, false, 0);
+		result = snapshot ?
+			SPI_execute_snapshot(plan, values, flags, snapshot, InvalidSnapshot,
+								 false, true, 0) :
+			SPI_execute_plan(plan, values, flags, false, 0);
 		rows = SPI_processed;
 	}
 	PG_FINALLY();
@@ -296,6 +302,12 @@ run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues)
 	if (result < 0)
 		elog(ERROR, "could not write scores: %s", SPI_result_code_string(result));
 	return rows;
+}
+
+static uint64
+run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues)
+{
+	return ls_row_run(plan, values, nulls, nvalues, NULL);
 }
 
 /* Between these two, SQL is ours.  Results are copied to the caller's context. */
@@ -337,13 +349,13 @@ ls_row_select(LsModel *model, Datum contact, LsScoreRow *row, bool lock)
 	if (lock)
 		found = run(kept_plan(&plans->lock,
 							  psprintf("SELECT * FROM %s WHERE contact_id %s $1 FOR UPDATE",
-									   score_table_name(model), key_operator(model)),
+									   score_table_name(model), ls_row_key_operator(model)),
 							  1, &model->key.type), &contact, NULL, 1) > 0;
 	else
 	{
 		SPI_execute_plan(kept_plan(&plans->read,
 								   psprintf("SELECT * FROM %s WHERE contact_id %s $1",
-											score_table_name(model), key_operator(model)),
+											score_table_name(model), ls_row_key_operator(model)),
 								   1, &model->key.type), &contact, NULL, true, 0);
 		found = SPI_processed > 0;
 	}
@@ -398,7 +410,7 @@ ls_row_delete(LsModel *model, Datum contact)
 	begin_sql(&saved);
 	run(kept_plan(&plans->delete,
 				  psprintf("DELETE FROM %s WHERE contact_id %s $1",
-						   score_table_name(model), key_operator(model)),
+						   score_table_name(model), ls_row_key_operator(model)),
 				  1, &model->key.type), &contact, NULL, 1);
 	end_sql(&saved);
 }

@@ -45,6 +45,9 @@ extern void ls_row_update(LsModel *model, Datum *values, bool *nulls);
 extern void ls_row_delete(LsModel *model, Datum contact);
 extern void ls_row_history(LsModel *model, Datum contact,
 						   const LsOccasion *occasion, const char *reason);
+extern const char *ls_row_key_operator(LsModel *model);
+extern uint64 ls_row_run(struct _SPI_plan *plan, Datum *values, const bool *nulls,
+						 int nvalues, Snapshot snapshot);
 extern void ls_row_free_plans(LsModel *model);
 
 #endif							/* LEADSCORE_SCORE_TABLE_H */

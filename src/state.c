@@ -500,6 +500,35 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 	return true;
 }
 
+/*
+ * ls_state_inherit takes over what events do not tell: the way that the contact
+ * has gone through the stages.
+ */
+void
+ls_state_inherit(LsState *state, const LsState *before)
+{
+	state->prior_stage = before->prior_stage;
+	state->stage_recorded = before->stage_recorded;
+	state->hold = before->hold;
+	state->due = before->due;
+	state->due_drift = before->due_drift;
+}
+
+/* ls_state_replace puts the slots of some versions in the place of its own. */
+void
+ls_state_replace(LsState *state, const LsState *counted,
+				 const int64 *versions, int nversions)
+{
+	for (int i = 0; i < nversions; i++)
+	{
+		LsSlot	   *from = ls_state_slot((LsState *) counted, versions[i], false);
+
+		ls_state_remove(state, versions[i]);
+		if (from)
+			*ls_state_slot(state, versions[i], true) = *from;
+	}
+}
+
 /* ls_state_drop_unknown forgets slots that no rule of the model has. */
 void
 ls_state_drop_unknown(LsModel *model, LsState *state)

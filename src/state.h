@@ -112,6 +112,9 @@ extern void ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 extern bool ls_state_merge(LsModel *model, LsState *state, const LsState *delta);
 extern void ls_state_advance(LsModel *model, LsState *state, TimestampTz now);
 extern void ls_state_fold(LsModel *model, LsState *state);
+extern void ls_state_inherit(LsState *state, const LsState *before);
+extern void ls_state_replace(LsState *state, const LsState *counted,
+							 const int64 *versions, int nversions);
 extern void ls_state_drop_unknown(LsModel *model, LsState *state);
 extern void ls_state_set_profile(LsState *state, int64 version, bool holds,
 								 double weight);

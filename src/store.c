@@ -36,6 +36,7 @@
 #include "due.h"
 #include "due_table.h"
 #include "leadscore.h"
+#include "pending.h"
 #include "reader.h"
 #include "target.h"
 
@@ -63,6 +64,8 @@ struct LsStore
 	LsDueTable *due;			/* opened when it is first needed */
 	LsHistory  *history;		/* and so is this */
 	int64		transitions;	/* of stage, of all changes */
+	LsPending	taken;			/* what was pending, of the change in hand ... */
+	MemoryContext taken_context;	/* ... which may need several attempts */
 };
 
 /* ---------- the executor ---------- */
@@ -81,6 +84,10 @@ ls_store_open(LsModel *model, const char *cause, LsCounter count_all,
 	store->context = AllocSetContextCreate(CurrentMemoryContext,
 										   "leadscore change",
 										   ALLOCSET_DEFAULT_SIZES);
+	store->taken_context = AllocSetContextCreate(CurrentMemoryContext,
+												 "leadscore pending",
+												 ALLOCSET_SMALL_SIZES);
+	ls_pending_init(&store->taken);
 	store->score = ls_course_score(model);
 	ls_target_open(&store->target, model->score_table, "contact_id");
 	ls_row_check(model, RelationGetDescr(store->target.rel));
@@ -100,6 +107,7 @@ ls_store_close(LsStore *store)
 		ls_history_close(store->history);
 	ls_target_close(&store->target);
 	MemoryContextDelete(store->context);
+	MemoryContextDelete(store->taken_context);
 	pfree(store);
 	CommandCounterIncrement();
 }
@@ -274,9 +282,9 @@ stage_context(LsStore *store, Datum contact)
 	return econtext;
 }
 
-/* set_profile puts what the contact's row says in the place of what it said. */
-static void
-set_profile(LsModel *model, LsState *state, const LsState *profile)
+/* ls_store_set_profile puts what the contact's row says in the place of what it said. */
+void
+ls_store_set_profile(LsModel *model, LsState *state, const LsState *profile)
 {
 	state->has_contact = profile->has_contact;
 	state->created_at = profile->created_at;
@@ -288,17 +296,78 @@ set_profile(LsModel *model, LsState *state, const LsState *profile)
 							 ls_sum_value(&profile->slots[i].sum));
 }
 
+/* take_pending takes away what the active snapshot sees pending of a contact. */
+static void
+take_pending(LsStore *store, Datum contact)
+{
+	MemoryContext old = MemoryContextSwitchTo(store->taken_context);
+
+	ls_pending_take(store->model, contact, &store->taken);
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * count_again fills in the state from the tables.  The snapshot is taken under
  * the row's lock: whoever comes later waits for us and adds to what we wrote.
+ * What it sees pending was counted with the events.
  */
 static void
 count_again(LsStore *store, Datum contact, LsState *state, LsCounter counter)
 {
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
+	if (counter == store->count_all)
+		take_pending(store, contact);
 	counter(store->model, contact, state);
 	PopActiveSnapshot();
+}
+
+/*
+ * add_pending adds what was put aside.  False where the contact has to be
+ * counted again.
+ */
+static bool
+add_pending(LsStore *store, const LsChange *change, LsState *state)
+{
+	if (change->fold)
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetLatestSnapshot());
+		take_pending(store, change->contact);
+		PopActiveSnapshot();
+	}
+	else if (change->slots)
+		take_pending(store, change->contact);	/* as the events were seen */
+	return !store->taken.count_all &&
+		(!store->taken.has_delta ||
+		 ls_state_merge(store->model, state, &store->taken.delta));
+}
+
+/*
+ * add_up makes the state from the one before and what a change brings.  False
+ * where the contact has to be counted again.
+ */
+static bool
+add_up(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
+{
+	/* a row that came meanwhile has events that were not seen */
+	if (change->count_all ||
+		(change->row_then != LS_ROW_HELD &&
+		 (change->row_then == LS_ROW_THERE) != store->exists))
+		return false;
+	if (change->whole)
+	{
+		*state = *change->whole;
+		take_pending(store, change->contact);
+		return true;
+	}
+	ls_state_advance(store->model, state, t);
+	if (!add_pending(store, change, state) ||
+		(change->delta && !ls_state_merge(store->model, state, change->delta)))
+		return false;
+	if (change->slots)
+		ls_state_replace(state, change->slots, change->versions, change->nversions);
+	return true;
 }
 
 /* new_state makes the state that a change leads to. */
@@ -307,40 +376,39 @@ new_state(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
 {
 	LsModel    *model = store->model;
 	LsState		before = *state;
-	bool		count_all = change->count_all;
 
-	if (change->whole)
-		*state = *change->whole;
-	else if (!count_all)
-	{
-		ls_state_advance(model, state, t);
-		if (change->delta && !ls_state_merge(model, state, change->delta))
-			count_all = true;
-	}
-	if (count_all)
+	if (!add_up(store, change, state, t))
 	{
 		ls_state_init(state);
 		count_again(store, change->contact, state, store->count_all);
 	}
-	else if (change->count_profile)
+	else if (change->count_profile || store->taken.count_profile)
 	{
 		LsState		profile;
 
 		ls_state_init(&profile);
 		count_again(store, change->contact, &profile, store->count_profile);
-		set_profile(model, state, &profile);
+		ls_store_set_profile(model, state, &profile);
 	}
 	else if (change->profile)
-		set_profile(model, state, change->profile);
-	/* events do not tell what stages the contact went through */
-	state->prior_stage = before.prior_stage;
-	state->stage_recorded = before.stage_recorded;
-	state->hold = before.hold;
-	state->due = before.due;
-	state->due_drift = before.due_drift;
+		ls_store_set_profile(model, state, change->profile);
+	ls_state_inherit(state, &before);
 	ls_state_advance(model, state, t);
 	ls_state_fold(model, state);
 	ls_state_drop_unknown(model, state);
+}
+
+/* latest_event gives the latest event that a change adds; DT_NOBEGIN: none. */
+static TimestampTz
+latest_event(const LsStore *store, const LsChange *change)
+{
+	TimestampTz at = DT_NOBEGIN;
+
+	if (change->test_entry && change->delta && change->delta->events > 0)
+		at = change->delta->last;
+	if (store->taken.has_delta && store->taken.delta.events > 0)
+		at = Max(at, store->taken.delta.last);
+	return at;
 }
 
 /*
@@ -349,15 +417,13 @@ new_state(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
  * stage last changed.
  */
 static TimestampTz
-entry_instant(const LsModel *model, const LsChange *change,
+entry_instant(const LsStore *store, const LsChange *change,
 			  const LsScoreRow *row, TimestampTz last, TimestampTz t)
 {
-	TimestampTz at;
+	TimestampTz at = latest_event(store, change);
 
-	if (!change->test_entry || change->delta == NULL || change->delta->events == 0 ||
-		!model->staged)
+	if (at == DT_NOBEGIN || !store->model->staged)
 		return DT_NOBEGIN;
-	at = change->delta->last;
 	if (row->state.stage_recorded && at < row->stage_since)
 		return DT_NOBEGIN;
 	return at >= last && at < t ? at : DT_NOBEGIN;
@@ -460,17 +526,15 @@ ls_store_needs_change(LsStore *store, LsScoreRow *row)
 	return !still_true(store, row, GetPerTupleExprContext(store->target.estate), t);
 }
 
-static void
-start_row(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t)
+/* ls_store_start_row makes the row of a contact that has none yet. */
+void
+ls_store_start_row(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t)
 {
-	LsModel    *model = store->model;
-
 	memset(row, 0, sizeof(LsScoreRow));
-	row->contact = change->contact;
+	row->contact = contact;
+	row->categories = palloc0(sizeof(double) * Max(1, model->ncategories));
 	row->stage = model->nstages > 0 ? model->stages[0].name : "unqualified";
 	row->stage_since = t;
-	if (change->test_entry && change->delta && change->delta->events > 0)
-		row->stage_since = Min(t, change->delta->last);
 	row->scored_at = t;
 	ls_state_init(&row->state);
 }
@@ -618,7 +682,7 @@ static void
 go_on(LsStore *store, const LsChange *change, LsCourse *course,
 	  TimestampTz last, TimestampTz t)
 {
-	TimestampTz entry = entry_instant(store->model, change, course->row, last, t);
+	TimestampTz entry = entry_instant(store, change, course->row, last, t);
 
 	if (entry != DT_NOBEGIN)
 	{
@@ -687,7 +751,7 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	if (store->exists)
 		t = Max(t, row.scored_at);
 	else
-		start_row(store, change, &row, t);
+		ls_store_start_row(store->model, change->contact, &row, t);
 	*outcome = LS_UNCHANGED;
 	if (change->due && not_due(store, change, &row, t))
 		return true;
@@ -710,6 +774,8 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	if (change->only_if_changed && store->exists)
 		before = ls_state_encode(&row.state);
 	new_state(store, change, &row.state, t);
+	if (!store->exists && latest_event(store, change) != DT_NOBEGIN)
+		row.stage_since = Min(t, latest_event(store, change));
 	if (row.state.events == 0 && row.state.nfuture == 0 && !row.state.has_contact)
 	{
 		if (!store->exists)
@@ -749,6 +815,11 @@ ls_store_change(LsStore *store, const LsChange *change)
 		MemoryContextReset(store->context);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(store->context);
+	if (store->taken.nrows > 0)
+	{
+		MemoryContextReset(store->taken_context);
+		ls_pending_init(&store->taken);
+	}
 	return outcome;
 }
 
@@ -760,25 +831,24 @@ ls_store_transitions(const LsStore *store)
 }
 
 /*
- * ls_store_live puts what is true at t in the place of a row's stored values.
+ * ls_store_live moves a row on to what is true at t, and gives its columns.
  */
 void
-ls_store_live(LsModel *model, Datum *values, bool *nulls, TimestampTz t)
+ls_store_live(LsModel *model, LsScoreRow *row, TimestampTz t,
+			  Datum *values, bool *nulls)
 {
 	EState	   *estate = CreateExecutorState();
-	LsScoreRow	row;
 	LsCourse	course = {0};
 
-	ls_row_read(model, values, nulls, &row);
 	course.model = model;
-	course.row = &row;
-	course.econtext = ls_stage_context(model, estate, row.contact);
-	t = Max(t, row.scored_at);
+	course.row = row;
+	course.econtext = ls_stage_context(model, estate, row->contact);
+	t = Max(t, row->scored_at);
 	/* most rows are not overdue, and need not know how they go on */
-	course.score = row.state.due <= t ? ls_course_score(model) :
+	course.score = row->state.due <= t ? ls_course_score(model) :
 		ls_score_make(model, model->watches_rules);
 	ls_course_now(&course, t);
-	take_score(model, &row, course.score, t);
-	ls_row_values(model, &row, values, nulls);
+	take_score(model, row, course.score, t);
+	ls_row_values(model, row, values, nulls);
 	FreeExecutorState(estate);
 }

@@ -16,6 +16,14 @@
 #include "score_table.h"
 #include "state.h"
 
+/* Whether a contact had a row, which was locked, when its events were counted */
+typedef enum LsRowThen
+{
+	LS_ROW_HELD,				/* others are kept away, it is as it was */
+	LS_ROW_THERE,
+	LS_ROW_NONE
+} LsRowThen;
+
 /*
  * How the state of one contact changes, once its row is locked.  What has to be
  * read then is read by the store's counters, with a snapshot newer than the
@@ -30,6 +38,11 @@ typedef struct LsChange
 	bool		count_profile;	/* ... to be read */
 	bool		count_all;		/* events and profile to be counted anew */
 	const LsState *whole;		/* events and profile counted anew, or NULL */
+	const LsState *slots;		/* some rules counted anew, or NULL: those of ... */
+	const int64 *versions;		/* ... these versions */
+	int			nversions;
+	LsRowThen	row_then;		/* when whole or slots were counted */
+	bool		fold;			/* what is pending is to be added */
 	bool		only_if_changed;	/* leave a row that is still true alone */
 	bool		state_only;		/* leave what is shown alone: the transaction
 								 * may be trying rules out */
@@ -59,9 +72,13 @@ extern int64 ls_store_transitions(const LsStore *store);
 extern void ls_store_close(LsStore *store);
 extern bool ls_store_needs_change(LsStore *store, LsScoreRow *row);
 
+extern void ls_store_start_row(LsModel *model, Datum contact, LsScoreRow *row,
+							   TimestampTz t);
+extern void ls_store_set_profile(LsModel *model, LsState *state,
+								 const LsState *profile);
 extern ExprContext *ls_stage_context(LsModel *model, EState *estate,
 									 Datum contact);
-extern void ls_store_live(LsModel *model, Datum *values, bool *nulls,
-						  TimestampTz t);
+extern void ls_store_live(LsModel *model, LsScoreRow *row, TimestampTz t,
+						  Datum *values, bool *nulls);
 
 #endif							/* LEADSCORE_STORE_H */

@@ -60,6 +60,7 @@
 #include "daily.h"
 #include "expression.h"
 #include "feed.h"
+#include "fold.h"
 #include "launcher.h"
 #include "leadscore.h"
 #include "model.h"
@@ -529,6 +530,42 @@ run_pass(Work *work, bool one_by_one)
 	return !has_failed(work);
 }
 
+/* fold_batch folds in what is pending of the next contacts. */
+static void
+fold_batch(Work *work)
+{
+	if (!lock_model(work))
+		return;
+	if (work->fold == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(work->round);
+
+		work->fold = ls_fold_begin(work->task->model);
+		MemoryContextSwitchTo(old);
+	}
+	work->returned = ls_fold_batch(work->fold, ls_batch_size, true);
+}
+
+/* run_fold folds in all that is pending; false if a step failed. */
+static bool
+run_fold(Work *work)
+{
+	int64		transitions = 0;
+
+	work->fold = NULL;
+	ls_worker_report(work, "folding in what is pending");
+	while (ls_worker_attempt(work, fold_batch))
+	{
+		LsFold	   *fold = work->fold;
+
+		ls_slot_count(ls_worker_slot, 0, fold->transitions - transitions);
+		transitions = fold->transitions;
+		if (work->returned == 0)
+			return true;
+	}
+	return !has_failed(work);
+}
+
 /* write_day writes one of the model's midnights, if one has passed. */
 static void
 write_day(Work *work)
@@ -643,6 +680,8 @@ run_model(Work *work, Task *task)
 	well = run_pass(work, false);
 	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 		well = run_pass(work, true);
+	if (well && !work->busy)
+		well = run_fold(work);
 	if (well && !work->busy)
 		well = write_days(work);
 	if (well && !work->busy)

@@ -16,6 +16,7 @@
 
 #include "action.h"
 #include "activity.h"
+#include "fold.h"
 #include "pass.h"
 
 /* one model in a round */
@@ -34,6 +35,7 @@ typedef struct Work
 	List	   *tasks;			/* of Task * */
 	Task	   *task;			/* in hand, or NULL */
 	LsPass	   *pass;
+	LsFold	   *fold;
 	bool		one_by_one;
 	int64		returned;		/* by the last step: rows, or whether it did anything */
 	int64		total;

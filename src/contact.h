@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * contact.h
+ *		A contact as a snapshot sees it: its row, and what is pending of it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_CONTACT_H
+#define LEADSCORE_CONTACT_H
+
+#include "postgres.h"
+
+#include "rules.h"
+#include "score_table.h"
+
+extern bool ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row);
+extern bool ls_contact_complete(LsModel *model, LsScoreRow *row);
+extern bool ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row);
+
+#endif							/* LEADSCORE_CONTACT_H */

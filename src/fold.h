@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * fold.h
+ *		What is pending, folded into the rows of score_<model>.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_FOLD_H
+#define LEADSCORE_FOLD_H
+
+#include "postgres.h"
+
+#include "rules.h"
+
+/* A way through the contacts of which something is pending */
+typedef struct LsFold
+{
+	char	   *model;
+	int64		done;
+	int64		changed;
+	int64		transitions;
+	int64		skipped;		/* locked by somebody, left to a later one */
+	bool		has_place;
+	Datum		place;			/* contact with which the last batch ended */
+} LsFold;
+
+extern LsFold *ls_fold_begin(const char *model);
+extern int	ls_fold_batch(LsFold *fold, int limit, bool skip_locked);
+extern int64 ls_fold_all(const char *model);
+
+#endif							/* LEADSCORE_FOLD_H */

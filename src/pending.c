@@ -1,0 +1,445 @@
+/*-------------------------------------------------------------------------
+ *
+ * pending.c
+ *		The rows of pending_<model>: what is put aside, to be folded in later.
+ *
+ * Who must not wait for the row of a contact, or may not write it (under a
+ * transaction snapshot, where another transaction has written it since), puts
+ * what he brings aside: a state of events to be added, or the word that the
+ * contact has to be counted again.  As states add up in any order, nothing is
+ * lost by that, and scores that are asked for include what is pending.
+ *
+ * What a snapshot sees of pending_<model> fits what it sees of the events: both
+ * were committed together.  Hence the rule for all who count a contact from
+ * its events: what the same snapshot sees pending of it is counted with them,
+ * and must be taken away.  Rows are taken away only under the lock of the
+ * contact's row, by SQL with that snapshot; where there is no row yet, two who
+ * take the same rows wait for each other, and the second finds none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "pending.h"
+
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "executor/spi.h"
+#include "storage/bufmgr.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "leadscore.h"
+#include "score_table.h"
+#include "target.h"
+
+/* columns of pending_<model> */
+enum
+{
+	PENDING_CONTACT = 1,
+	PENDING_RULES_VERSION,
+	PENDING_PROFILE,
+	PENDING_DELTA,
+	PENDING_NCOLUMNS = PENDING_DELTA
+};
+
+struct LsPendingTable
+{
+	LsModel    *model;
+	LsTarget	target;
+};
+
+typedef struct LsPendingPlans
+{
+	SPIPlanPtr	take;
+	SPIPlanPtr	clear;
+	SPIPlanPtr	oldest;
+} LsPendingPlans;
+
+/* ---------- putting aside ---------- */
+
+/* ls_pending_open gets ready to put something aside; NULL where there is no table. */
+LsPendingTable *
+ls_pending_open(LsModel *model)
+{
+	LsPendingTable *table;
+
+	if (!OidIsValid(model->pending_table))
+		return NULL;
+	table = palloc0(sizeof(LsPendingTable));
+	table->model = model;
+	ls_target_open(&table->target, model->pending_table, NULL);
+	return table;
+}
+
+/*
+ * ls_pending_add puts aside what happened to a contact: events, or, where delta
+ * is NULL, something after which it, or its profile, has to be counted again.
+ */
+void
+ls_pending_add(LsPendingTable *table, Datum contact, const LsState *delta,
+			   bool profile)
+{
+	TupleTableSlot *slot = table->target.written;
+	bytea	   *bytes = delta ? ls_state_encode(delta) : NULL;
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, false, sizeof(bool) * PENDING_NCOLUMNS);
+	slot->tts_values[PENDING_CONTACT - 1] = contact;
+	slot->tts_values[PENDING_RULES_VERSION - 1] = Int64GetDatum(table->model->version);
+	slot->tts_values[PENDING_PROFILE - 1] = BoolGetDatum(profile);
+	slot->tts_isnull[PENDING_DELTA - 1] = bytes == NULL;
+	slot->tts_values[PENDING_DELTA - 1] = PointerGetDatum(bytes);
+	ExecStoreVirtualTuple(slot);
+	ls_target_insert(&table->target);
+	if (bytes)
+		pfree(bytes);
+}
+
+void
+ls_pending_close(LsPendingTable *table)
+{
+	ls_target_close(&table->target);
+	pfree(table);
+}
+
+/* ls_pending_add_one does all three for one contact. */
+void
+ls_pending_add_one(LsModel *model, Datum contact, const LsState *delta, bool profile)
+{
+	LsPendingTable *table = ls_pending_open(model);
+
+	ls_pending_add(table, contact, delta, profile);
+	ls_pending_close(table);
+}
+
+/* ---------- reading ---------- */
+
+void
+ls_pending_init(LsPending *pending)
+{
+	memset(pending, 0, sizeof(LsPending));
+	ls_state_init(&pending->delta);
+}
+
+/* add_row adds one row to what is pending; it may lie in a buffer. */
+static void
+add_row(LsModel *model, LsPending *pending, bool profile, bytea *bytes)
+{
+	LsState		delta;
+
+	pending->nrows++;
+	if (bytes == NULL)
+	{
+		pending->count_profile |= profile;
+		pending->count_all |= !profile;
+		return;
+	}
+	ls_state_decode(bytes, &delta);
+	if (!ls_state_merge(model, &pending->delta, &delta))
+		pending->count_all = true;
+	pending->has_delta = true;
+}
+
+/* empty tells whether a table has never had a row, or been vacuumed since. */
+static bool
+empty(Relation rel)
+{
+	return RelationGetNumberOfBlocks(rel) == 0;
+}
+
+/* contact_index finds the index by contact. */
+static Oid
+contact_index(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+
+	if (indexes == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has no index", RelationGetRelationName(rel)),
+				 errhint("Create one on contact_id, as a restored dump does at its end.")));
+	return linitial_oid(indexes);
+}
+
+/* begin_scan starts to read by contact; strategy BTEqual, or BTGreater. */
+static IndexScanDesc
+begin_scan(LsModel *model, Relation rel, Relation *index, const Datum *contact,
+		   StrategyNumber strategy)
+{
+	LsKeyType  *key = &model->key;
+	Oid			operator = get_opfamily_member(key->opfamily, key->type, key->type, strategy);
+	IndexScanDesc scan;
+	ScanKeyData search;
+
+	*index = index_open(contact_index(rel), AccessShareLock);
+	scan = ls_index_beginscan(rel, *index, GetActiveSnapshot(), contact ? 1 : 0);
+	if (contact)
+		ScanKeyEntryInitialize(&search, 0, 1, strategy, key->type, key->collation,
+							   get_opcode(operator), *contact);
+	index_rescan(scan, contact ? &search : NULL, contact ? 1 : 0, NULL, 0);
+	return scan;
+}
+
+/*
+ * ls_pending_read adds up what the active snapshot sees pending about a contact,
+ * and leaves it there.
+ */
+void
+ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
+{
+	Relation	rel,
+				index;
+	TupleTableSlot *slot;
+	IndexScanDesc scan;
+
+	if (!OidIsValid(model->pending_table))
+		return;
+	rel = table_open(model->pending_table, AccessShareLock);
+	if (!empty(rel))
+	{
+		slot = table_slot_create(rel, NULL);
+		scan = begin_scan(model, rel, &index, &contact, BTEqualStrategyNumber);
+		while (index_getnext_slot(scan, ForwardScanDirection, slot))
+		{
+			slot_getallattrs(slot);
+			add_row(model, pending, DatumGetBool(slot->tts_values[PENDING_PROFILE - 1]),
+					slot->tts_isnull[PENDING_DELTA - 1] ? NULL :
+					DatumGetByteaPCopy(slot->tts_values[PENDING_DELTA - 1]));
+		}
+		index_endscan(scan);
+		index_close(index, AccessShareLock);
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	table_close(rel, AccessShareLock);
+}
+
+/*
+ * ls_pending_any tells whether the active snapshot sees anything pending.  It is
+ * asked once for each row that a query reads, hence it remembers.
+ */
+bool
+ls_pending_any(LsModel *model)
+{
+	static Oid	known_table = InvalidOid;
+	static SnapshotData known;
+	static bool any;
+	Snapshot	snapshot = GetActiveSnapshot();
+	Relation	rel,
+				index;
+	IndexScanDesc scan;
+
+	if (!OidIsValid(model->pending_table))
+		return false;
+	if (known_table == model->pending_table && known.xmin == snapshot->xmin &&
+		known.xmax == snapshot->xmax && known.curcid == snapshot->curcid &&
+		known.snapXactCompletionCount != 0 &&
+		known.snapXactCompletionCount == snapshot->snapXactCompletionCount)
+		return any;
+	rel = table_open(model->pending_table, AccessShareLock);
+	any = false;
+	if (!empty(rel))
+	{
+		TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+		scan = begin_scan(model, rel, &index, NULL, BTGreaterStrategyNumber);
+		any = index_getnext_slot(scan, ForwardScanDirection, slot);
+		index_endscan(scan);
+		index_close(index, AccessShareLock);
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	table_close(rel, AccessShareLock);
+	known_table = model->pending_table;
+	known = *snapshot;
+	return any;
+}
+
+/*
+ * ls_pending_contacts gives the next contacts of which something is pending, in
+ * the order of their key, as the active snapshot sees it.  A contact with many
+ * rows is passed over by one descent of the index.
+ */
+int
+ls_pending_contacts(LsModel *model, const Datum *after, int limit, Datum *contacts)
+{
+	LsKeyType  *key = &model->key;
+	Relation	rel,
+				index;
+	int			n = 0;
+
+	if (!OidIsValid(model->pending_table))
+		return 0;
+	rel = table_open(model->pending_table, AccessShareLock);
+	if (!empty(rel))
+	{
+		TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+		while (n < limit)
+		{
+			IndexScanDesc scan = begin_scan(model, rel, &index, after, BTGreaterStrategyNumber);
+			bool		found = index_getnext_slot(scan, ForwardScanDirection, slot);
+			bool		isnull;
+
+			if (found)
+				contacts[n] = datumCopy(slot_getattr(slot, PENDING_CONTACT, &isnull),
+										key->typbyval, key->typlen);
+			index_endscan(scan);
+			index_close(index, AccessShareLock);
+			if (!found)
+				break;
+			after = &contacts[n++];
+		}
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	table_close(rel, AccessShareLock);
+	return n;
+}
+
+/* ---------- taking away ---------- */
+
+static SPIPlanPtr
+kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
+{
+	if (*plan == NULL)
+	{
+		*plan = SPI_prepare(sql, nargs, types);
+		if (*plan == NULL || SPI_keepplan(*plan) != 0)
+			elog(ERROR, "could not prepare \"%s\": %s", sql,
+				 SPI_result_code_string(SPI_result));
+	}
+	return *plan;
+}
+
+static LsPendingPlans *
+plans_of(LsModel *model)
+{
+	if (model->pending == NULL)
+		model->pending = MemoryContextAllocZero(model->context, sizeof(LsPendingPlans));
+	return model->pending;
+}
+
+/* ls_pending_free_plans is for a compiled model that ends. */
+void
+ls_pending_free_plans(LsModel *model)
+{
+	SPIPlanPtr *plan = (SPIPlanPtr *) model->pending;
+
+	for (size_t i = 0; plan && i < sizeof(LsPendingPlans) / sizeof(SPIPlanPtr); i++)
+		if (plan[i])
+			SPI_freeplan(plan[i]);
+}
+
+/* is_empty looks without a scan. */
+static bool
+is_empty(LsModel *model)
+{
+	Relation	rel;
+	bool		result;
+
+	if (!OidIsValid(model->pending_table))
+		return true;
+	rel = table_open(model->pending_table, RowExclusiveLock);
+	result = empty(rel);
+	table_close(rel, NoLock);
+	return result;
+}
+
+static char *
+table_name(LsModel *model)
+{
+	return psprintf("%s.%s", LEADSCORE_SCHEMA,
+					quote_identifier(get_rel_name(model->pending_table)));
+}
+
+/*
+ * ls_pending_take adds up what the active snapshot sees pending about a contact
+ * and takes it away.
+ */
+void
+ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	SPIPlanPtr	plan;
+	LsIdentity	saved;
+
+	if (is_empty(model))
+		return;
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	plan = kept_plan(&plans_of(model)->take,
+					 psprintf("DELETE FROM %s WHERE contact_id %s $1 RETURNING profile, delta",
+							  table_name(model), ls_row_key_operator(model)),
+					 1, &model->key.type);
+	(void) ls_row_run(plan, &contact, NULL, 1, GetActiveSnapshot());
+	MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		bool		profile = DatumGetBool(SPI_getbinval(tuple, desc, 1, &isnull));
+		Datum		delta = SPI_getbinval(tuple, desc, 2, &isnull);
+
+		add_row(model, pending, profile, isnull ? NULL : DatumGetByteaPCopy(delta));
+	}
+	SPI_finish();
+	ls_return(&saved);
+}
+
+/*
+ * ls_pending_clear takes away all that is pending, for one who counts every
+ * contact under a lock that keeps writers away.
+ */
+int64
+ls_pending_clear(LsModel *model)
+{
+	LsIdentity	saved;
+	uint64		rows;
+
+	if (is_empty(model))
+		return 0;
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	rows = ls_row_run(kept_plan(&plans_of(model)->clear,
+								psprintf("DELETE FROM %s", table_name(model)), 0, NULL),
+					  NULL, NULL, 0, GetActiveSnapshot());
+	SPI_finish();
+	ls_return(&saved);
+	return rows;
+}
+
+/*
+ * ls_pending_oldest gives the oldest version of the rules with which something
+ * is pending, PG_INT64_MAX where nothing is.
+ */
+int64
+ls_pending_oldest(LsModel *model)
+{
+	LsIdentity	saved;
+	bool		isnull = true;
+	int64		oldest = PG_INT64_MAX;
+	Datum		value;
+
+	if (is_empty(model))
+		return oldest;
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (SPI_execute_plan(kept_plan(&plans_of(model)->oldest,
+								   psprintf("SELECT pg_catalog.min(rules_version) FROM %s",
+											table_name(model)), 0, NULL),
+						 NULL, NULL, true, 0) == SPI_OK_SELECT && SPI_processed == 1)
+	{
+		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		if (!isnull)
+			oldest = DatumGetInt64(value);
+	}
+	SPI_finish();
+	ls_return(&saved);
+	return oldest;
+}
