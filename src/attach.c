@@ -25,7 +25,9 @@
 #include "compat.h"
 #include "expression.h"
 #include "feed.h"
+#include "job_run.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "recount.h"
 
 PG_FUNCTION_INFO_V1(ls_attach);
@@ -171,32 +173,6 @@ check_overlap(const LsSourceRow *source, List *tree)
 	}
 }
 
-/* has_index tells whether rows can be found by a column. */
-static bool
-has_index(Oid relid, AttrNumber attno)
-{
-	Relation	rel = relation_open(relid, AccessShareLock);
-	List	   *indexes = RelationGetIndexList(rel);
-	bool		found = false;
-	ListCell   *lc;
-
-	foreach(lc, indexes)
-	{
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
-		Form_pg_index index;
-
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		index = (Form_pg_index) GETSTRUCT(tuple);
-		if (index->indisvalid && index->indkey.values[0] == attno &&
-			heap_attisnull(tuple, Anum_pg_index_indpred, NULL))
-			found = true;
-		ReleaseSysCache(tuple);
-	}
-	relation_close(rel, NoLock);
-	return found;
-}
-
 /*
  * wake_rules has the rules that name a source counted again.  True if there
  * are some that follow it and belong to another.
@@ -292,6 +268,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	LsModelRow *model;
 	List	   *tree;
 	bool		followers;
+	double		rows;
 
 	source.model = ls_text_argument(fcinfo, 0, "model");
 	if (PG_ARGISNULL(1))
@@ -323,7 +300,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	check_columns(model, &source);
 	ls_check_tree(source.relation, tree, model->owner);
 	check_overlap(&source, tree);
-	if (!has_index(source.relation, get_attnum(source.relation, source.contact)))
+	if (!ls_has_index(source.relation, get_attnum(source.relation, source.contact)))
 		ereport(NOTICE,
 				(errmsg("no index of \"%s\" begins with column \"%s\"",
 						get_rel_name(source.relation), source.contact),
@@ -337,6 +314,12 @@ ls_attach(PG_FUNCTION_ARGS)
 	followers = wake_rules(&source);
 	ls_model_changed(source.model);
 	CommandCounterIncrement();
+	rows = ls_estimate_rows(source.relation);
+	if (ls_is_large(rows))
+	{
+		ls_job_announce(source.model, "attach", source.source, rows);
+		PG_RETURN_VOID();
+	}
 	ls_recount_source(source.model, source.source, InvalidOid, "backfill");
 	if (followers)
 	{
@@ -480,6 +463,6 @@ ls_detach(PG_FUNCTION_ARGS)
 				(errmsg_plural("%llu rule keeps waiting for source \"%s\" and contributes nothing until it is attached again",
 							   "%llu rules keep waiting for source \"%s\" and contribute nothing until it is attached again",
 							   rules, (unsigned long long) rules, source)));
-	(void) ls_rescore(model, "backfill");
+	ls_job_rescore(model, source);
 	PG_RETURN_VOID();
 }

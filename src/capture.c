@@ -41,6 +41,7 @@
 
 #include "compat.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "pending.h"
 #include "reader.h"
 #include "recount.h"

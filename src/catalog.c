@@ -381,9 +381,11 @@ by_rule_version(const ListCell *a, const ListCell *b)
 {
 	const LsRuleRow *x = lfirst(a);
 	const LsRuleRow *y = lfirst(b);
+	int64		xv = x->counting_version ? x->counting_version : x->counted_version;
+	int64		yv = y->counting_version ? y->counting_version : y->counted_version;
 
-	if (x->counted_version != y->counted_version)
-		return x->counted_version > y->counted_version ? 1 : -1;
+	if (xv != yv)
+		return xv > yv ? 1 : -1;
 	return (x->rule_id > y->rule_id) - (x->rule_id < y->rule_id);
 }
 
@@ -418,7 +420,7 @@ ls_source_rows(const char *model, Snapshot snapshot)
 	return scan_table("lead_source", model, snapshot, read_source);
 }
 
-/* ls_rule_rows gives a model's rules ascending by counted_version. */
+/* ls_rule_rows gives a model's rules ascending by the version of their slots. */
 List *
 ls_rule_rows(const char *model, Snapshot snapshot)
 {
@@ -614,11 +616,11 @@ remember(List **models, const char *model)
 }
 
 /*
- * ls_model_changed gives a model a new version and tells every session's
+ * ls_model_new_version gives a model a new version and tells every session's
  * cache of it.
  */
 void
-ls_model_changed(const char *model)
+ls_model_new_version(const char *model)
 {
 	static const char *sql =
 		"UPDATE leadscore.lead_model"
@@ -637,7 +639,29 @@ ls_model_changed(const char *model)
 	ls_return(&saved);
 	if (OidIsValid(table))
 		CacheInvalidateRelcacheByRelid(table);
+}
+
+/*
+ * ls_model_changed does so where stored rows have to be brought up to date
+ * before the transaction commits, or by a job.
+ */
+void
+ls_model_changed(const char *model)
+{
+	ls_model_new_version(model);
 	remember(&changed_models, model);
+}
+
+/* ls_model_refreshed notes that the rows of a model have been brought up to date. */
+void
+ls_model_refreshed(const char *model)
+{
+	ListCell   *lc;
+
+	foreach(lc, changed_models)
+		if (strcmp(lfirst(lc), model) == 0)
+			changed_models = foreach_delete_current(changed_models, lc);
+	remember(&refreshed_models, model);
 }
 
 /* ls_changed_models are those whose stored rows may not be up to date. */

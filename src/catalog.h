@@ -208,6 +208,8 @@ extern bool ls_restoring(void);
  * are brought up to date before it commits.
  */
 extern void ls_model_changed(const char *model);
+extern void ls_model_new_version(const char *model);
+extern void ls_model_refreshed(const char *model);
 extern List *ls_changed_models(void);
 extern void ls_changed_models_done(void);
 extern void ls_changed_models_again(void);

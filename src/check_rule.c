@@ -710,17 +710,20 @@ static void
 set_counted_version(RuleCheck *check)
 {
 	const LsRuleRow *old = &check->old;
-	bool		valid = check->update && !old->counted_version_null &&
+	bool		counted = check->update && !old->counted_version_null &&
 		old->counted_version != 0;
+	bool		counting = check->update && old->counting_version != 0;
 
-	if (valid)
+	if (counted || counting)
 	{
 		read_row(check);
-		valid = strcmp(ls_rule_signature(old), ls_rule_signature(&check->row)) == 0;
+		if (strcmp(ls_rule_signature(old), ls_rule_signature(&check->row)) != 0)
+			counted = counting = false;
 	}
-	check->nulls[LS_RULE_COUNTED_VERSION - 1] = !valid;
-	if (valid)
-		check->values[LS_RULE_COUNTED_VERSION - 1] = Int64GetDatum(old->counted_version);
+	check->nulls[LS_RULE_COUNTED_VERSION - 1] = !counted;
+	check->values[LS_RULE_COUNTED_VERSION - 1] = Int64GetDatum(old->counted_version);
+	check->nulls[LS_RULE_COUNTING_VERSION - 1] = !counting;
+	check->values[LS_RULE_COUNTING_VERSION - 1] = Int64GetDatum(old->counting_version);
 }
 
 /* ls_check_rule is leadscore._check_rule(). */

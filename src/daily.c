@@ -670,7 +670,7 @@ prepare_moves(void)
 static void
 walk(Day *day)
 {
-	LsReaderSpec spec = {day->model, LS_READ_SCORES, -1, InvalidOid, false, 0};
+	LsReaderSpec spec = {.model = day->model, .what = LS_READ_SCORES, .source = -1};
 	LsReader   *reader;
 	MemoryContext old;
 	Datum		contact;

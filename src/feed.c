@@ -292,6 +292,32 @@ ls_find_column(Oid relid, const char *column)
 	return InvalidAttrNumber;	/* not reached */
 }
 
+/* ls_has_index tells whether rows can be found by a column. */
+bool
+ls_has_index(Oid relid, AttrNumber attno)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	List	   *indexes = RelationGetIndexList(rel);
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		if (index->indisvalid && index->indkey.values[0] == attno &&
+			heap_attisnull(tuple, Anum_pg_index_indpred, NULL))
+			found = true;
+		ReleaseSysCache(tuple);
+	}
+	relation_close(rel, NoLock);
+	return found;
+}
+
 /* ls_is_time_type tells whether a type, or what it is a domain over, is a time. */
 bool
 ls_is_time_type(Oid type)

@@ -66,6 +66,7 @@ extern void ls_check_tree(Oid relid, List *tree, Oid role);
 extern char *ls_check_time_zone(const char *name);
 extern void ls_check_time_column(Oid relid, const char *column);
 extern AttrNumber ls_find_column(Oid relid, const char *column);
+extern bool ls_has_index(Oid relid, AttrNumber attno);
 extern char *ls_qualified_name(Oid relid);
 extern bool ls_is_time_type(Oid type);
 

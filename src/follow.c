@@ -44,7 +44,9 @@
 #include "compat.h"
 #include "expression.h"
 #include "feed.h"
+#include "job_run.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "model.h"
 #include "recount.h"
 
@@ -768,7 +770,7 @@ finish(Work *work)
 	/* or the rows that came would count twice for the rules that are recounted */
 	if (work->rescore || (work->recount && work->come != NIL))
 	{
-		(void) ls_rescore(model, "backfill");
+		ls_job_rescore(model, NULL);
 		return;
 	}
 	if (work->recount)

@@ -21,7 +21,8 @@ CREATE TABLE leadscore.lead_job (
 	finished_at timestamptz,
 	attempts integer NOT NULL DEFAULT 0,
 	retry_at timestamptz,
-	error text
+	error text,
+	taken_over_by bigint
 );
 CREATE INDEX lead_job_open ON leadscore.lead_job (model, job_id)
 	WHERE state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'running']);
@@ -45,9 +46,22 @@ COMMENT ON COLUMN leadscore.lead_job.finished_at IS 'when it ended, one way or a
 COMMENT ON COLUMN leadscore.lead_job.attempts IS 'how many times in a row it has failed';
 COMMENT ON COLUMN leadscore.lead_job.retry_at IS 'when it is tried again after it failed';
 COMMENT ON COLUMN leadscore.lead_job.error IS 'what it last failed of';
+COMMENT ON COLUMN leadscore.lead_job.taken_over_by IS 'another job that did what this one was asked for';
 
 ALTER TABLE leadscore.lead_job ENABLE ROW LEVEL SECURITY;
 CREATE POLICY owner ON leadscore.lead_job USING (leadscore._may_manage(model));
 GRANT SELECT ON leadscore.lead_job TO PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_job', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_job_job_id_seq', '');
+
+CREATE FUNCTION leadscore.cancel_job(job_id bigint) RETURNS void
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_cancel_job';
+COMMENT ON FUNCTION leadscore.cancel_job(bigint) IS
+	'ends a job that has not been done yet: rules that it was to count contribute nothing until they are counted';
+
+CREATE FUNCTION leadscore.rescore(model text, online boolean) RETURNS bigint
+	LANGUAGE c VOLATILE STRICT
+	AS 'MODULE_PATHNAME', 'ls_rescore_online';
+COMMENT ON FUNCTION leadscore.rescore(text, boolean) IS
+	'counts every contact of a model anew from the events; online: in the background, beside writers. Returns how many contacts there are, or the number of the job';

@@ -25,6 +25,7 @@
 #include "catalog.h"
 #include "check.h"
 #include "compat.h"
+#include "job.h"
 #include "launcher.h"
 #include "rules.h"
 
@@ -311,6 +312,7 @@ _PG_init(void)
 							 rule_error_options, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 	ls_launcher_define();
+	ls_job_define();
 	MarkGUCPrefixReserved("leadscore");
 
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);

@@ -14,6 +14,7 @@
 #include "ask.h"
 #include "catalog.h"
 #include "feed.h"
+#include "lock.h"
 #include "recount.h"
 #include "stage.h"
 #include "store.h"

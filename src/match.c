@@ -246,6 +246,20 @@ ls_key_text(LsKeyType *key, Datum value)
 	return OutputFunctionCall(&key->output, value);
 }
 
+/*
+ * ls_key_operator gives an operator that compares contacts in the order of the
+ * key; a type may use those of another, as varchar those of text.
+ */
+Oid
+ls_key_operator(const LsKeyType *key, StrategyNumber strategy)
+{
+	Oid			left,
+				right;
+
+	op_input_types(key->eq_operator, &left, &right);
+	return get_opfamily_member(key->opfamily, left, right, strategy);
+}
+
 /* ls_key_read reads what ls_key_text wrote. */
 Datum
 ls_key_read(LsKeyType *key, char *text)

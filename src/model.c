@@ -36,6 +36,7 @@
 #include "daily.h"
 #include "feed.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "model_tables.h"
 #include "recount.h"
 

@@ -26,7 +26,9 @@
 #include "due_table.h"
 #include "feed.h"
 #include "fold.h"
+#include "job_run.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "recount.h"
 #include "rules.h"
 #include "store.h"
@@ -234,6 +236,7 @@ refresh_model(const char *model)
 	int64		changed;
 
 	ls_lock_before_writing(model);
+	ls_job_run_all(model);
 	changed = ls_pass_all(model);
 	changed += ls_fold_all(model);
 	while (ls_daily_write(model))

@@ -174,7 +174,7 @@ begin_scan(LsModel *model, Relation rel, Relation *index, const Datum *contact,
 		   StrategyNumber strategy)
 {
 	LsKeyType  *key = &model->key;
-	Oid			operator = get_opfamily_member(key->opfamily, key->type, key->type, strategy);
+	Oid			operator = ls_key_operator(key, strategy);
 	IndexScanDesc scan;
 	ScanKeyData search;
 

@@ -84,25 +84,25 @@ table_name(Oid relation)
 
 /*
  * append_key writes the column that holds the contact, as the key's type; for
- * a comparison that an index can serve, as it stands.
+ * a comparison that an index can serve (strategy), as it stands.  Gives the
+ * operator of the comparison.
  */
 static Oid
 append_key(StringInfo sql, LsKeyType *key, Oid relation, const char *column,
-		   bool comparison)
+		   StrategyNumber strategy)
 {
 	AttrNumber	attno = get_attnum(relation, column);
 	Oid			type,
 				collation,
-				operator = key->eq_operator;
+				operator = InvalidOid;
 	int32		typmod;
 
 	get_atttypetypmodcoll(relation, attno, &type, &typmod, &collation);
 	appendStringInfo(sql, "t.%s", quote_identifier(column));
 	if (type != key->type)
 	{
-		Oid			mixed = comparison ?
-			get_opfamily_member(key->opfamily, type, key->type,
-								BTEqualStrategyNumber) : InvalidOid;
+		Oid			mixed = strategy != InvalidStrategy ?
+			get_opfamily_member(key->opfamily, type, key->type, strategy) : InvalidOid;
 
 		if (OidIsValid(mixed))
 			operator = mixed;
@@ -112,7 +112,63 @@ append_key(StringInfo sql, LsKeyType *key, Oid relation, const char *column,
 	if (OidIsValid(key->collation) && collation != key->collation)
 		appendStringInfo(sql, " COLLATE %s",
 						 generate_collation_name(key->collation));
+	if (!OidIsValid(operator) && strategy != InvalidStrategy)
+		operator = ls_key_operator(key, strategy);
 	return operator;
+}
+
+/* append_bound compares the contact with a parameter. */
+static void
+append_bound(StringInfo sql, LsKeyType *key, Oid relation, const char *column,
+			 StrategyNumber strategy, int parameter)
+{
+	Oid			operator = append_key(sql, key, relation, column, strategy);
+
+	appendStringInfoChar(sql, ' ');
+	append_operator(sql, operator);
+	appendStringInfo(sql, " $%d", parameter);
+}
+
+/*
+ * append_range restricts a query to the range of contacts that is asked for, and
+ * gives the number of its parameters.
+ */
+static int
+append_range(StringInfo sql, const LsReaderSpec *spec, Oid relation, const char *column)
+{
+	int			n = 0;
+
+	if (spec->after)
+	{
+		appendStringInfoString(sql, " AND ");
+		append_bound(sql, &spec->model->key, relation, column, BTGreaterStrategyNumber, ++n);
+	}
+	if (spec->upto)
+	{
+		appendStringInfoString(sql, " AND ");
+		append_bound(sql, &spec->model->key, relation, column, BTLessEqualStrategyNumber, ++n);
+	}
+	return n;
+}
+
+/* ls_reader_append_range does so for a query of the score table. */
+void
+ls_reader_append_range(StringInfo sql, const LsReaderSpec *spec)
+{
+	(void) append_range(sql, spec, spec->model->score_table, "contact_id");
+}
+
+/* range_values gives these parameters, with their types. */
+static void
+range_values(const LsReaderSpec *spec, Oid *types, Datum *values)
+{
+	int			n = 0;
+
+	types[0] = types[1] = spec->model->key.type;
+	if (spec->after)
+		values[n++] = *spec->after;
+	if (spec->upto)
+		values[n++] = *spec->upto;
 }
 
 /*
@@ -150,27 +206,25 @@ typedef struct TableQuery
 } TableQuery;
 
 static char *
-query_text(LsModel *model, const TableQuery *query, bool one)
+query_text(const LsReaderSpec *spec, const TableQuery *query)
 {
+	LsModel    *model = spec->model;
 	StringInfoData sql;
-	Oid			operator;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
 	append_columns(&sql, query->layout, query->columns);
 	appendStringInfo(&sql, " FROM %s t WHERE ", table_name(query->relation));
-	if (one)
+	if (spec->one)
 	{
-		operator = append_key(&sql, &model->key, query->relation,
-							  query->key_column, true);
-		appendStringInfoChar(&sql, ' ');
-		append_operator(&sql, operator);
-		appendStringInfoString(&sql, " $1");
+		append_bound(&sql, &model->key, query->relation, query->key_column,
+					 BTEqualStrategyNumber, 1);
 		return sql.data;
 	}
-	appendStringInfo(&sql, "t.%s IS NOT NULL ORDER BY ",
-					 quote_identifier(query->key_column));
-	append_key(&sql, &model->key, query->relation, query->key_column, false);
+	appendStringInfo(&sql, "t.%s IS NOT NULL", quote_identifier(query->key_column));
+	append_range(&sql, spec, query->relation, query->key_column);
+	appendStringInfoString(&sql, " ORDER BY ");
+	append_key(&sql, &model->key, query->relation, query->key_column, InvalidStrategy);
 	appendStringInfoString(&sql, " USING ");
 	append_operator(&sql, model->key.lt_operator);
 	if (query->time_column)
@@ -189,13 +243,17 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 	LsModel    *model = reader->spec.model;
 	bool		one = reader->spec.one;
 	SPIPlanPtr	plan = one && kept ? *kept : NULL;
+	Oid			types[2];
+	Datum		bounds[2];
 	LsIdentity	saved;
 
+	range_values(&reader->spec, types, bounds);
 	ls_become_untrusted(model->owner, &saved);
 	if (plan == NULL)
 	{
-		plan = SPI_prepare(query_text(model, query, one), one ? 1 : 0,
-						   &model->key.type);
+		plan = SPI_prepare(query_text(&reader->spec, query),
+						   one ? 1 : (reader->spec.after != NULL) + (reader->spec.upto != NULL),
+						   types);
 		if (plan == NULL)
 			elog(ERROR, "could not prepare a query of table \"%s\": %s",
 				 get_rel_name(query->relation), SPI_result_code_string(SPI_result));
@@ -205,7 +263,7 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 			*kept = plan;
 		}
 	}
-	stream->portal = SPI_cursor_open(NULL, plan, one ? &reader->spec.contact : NULL,
+	stream->portal = SPI_cursor_open(NULL, plan, one ? &reader->spec.contact : bounds,
 									 NULL, true);
 	ls_return(&saved);
 }
@@ -217,18 +275,23 @@ open_scores(LsReader *reader, Stream *stream)
 	LsModel    *model = reader->spec.model;
 	StringInfoData sql;
 	SPIPlanPtr	plan;
+	Oid			types[2];
+	Datum		bounds[2];
 	LsIdentity	saved;
+	int			n;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT * FROM %s t ORDER BY t.contact_id USING ",
-					 table_name(model->score_table));
+	appendStringInfo(&sql, "SELECT * FROM %s t WHERE true", table_name(model->score_table));
+	n = append_range(&sql, &reader->spec, model->score_table, "contact_id");
+	appendStringInfoString(&sql, " ORDER BY t.contact_id USING ");
 	append_operator(&sql, model->key.lt_operator);
+	range_values(&reader->spec, types, bounds);
 	ls_become(ls_extension_owner(), &saved);
-	plan = SPI_prepare(sql.data, 0, NULL);
+	plan = SPI_prepare(sql.data, n, types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a query of the scores of model \"%s\"",
 			 model->name);
-	stream->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+	stream->portal = SPI_cursor_open(NULL, plan, bounds, NULL, true);
 	ls_return(&saved);
 }
 

@@ -12,6 +12,7 @@
 
 #include "access/htup.h"
 #include "executor/tuptable.h"
+#include "lib/stringinfo.h"
 
 #include "rules.h"
 
@@ -27,6 +28,8 @@ typedef struct LsReaderSpec
 	Oid			relation;		/* one below the source's, or invalid */
 	bool		one;			/* only the rows of one contact ... */
 	Datum		contact;		/* ... namely of this one */
+	const Datum *after;			/* only contacts after this one, NULL: all ... */
+	const Datum *upto;			/* ... and not after this one, NULL: all */
 } LsReaderSpec;
 
 typedef struct LsReader LsReader;
@@ -36,6 +39,7 @@ extern bool ls_reader_next(LsReader *reader, Datum *contact);
 extern bool ls_reader_event(LsReader *reader, LsEvent *event);
 extern TupleTableSlot *ls_reader_contact(LsReader *reader, ExprContext **econtext);
 extern HeapTuple ls_reader_score(LsReader *reader, TupleDesc *desc);
+extern void ls_reader_append_range(StringInfo sql, const LsReaderSpec *spec);
 extern void ls_reader_close(LsReader *reader);
 extern TimestampTz ls_reader_created(LsModel *model, TupleTableSlot *slot);
 

@@ -13,13 +13,10 @@
 
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/pg_inherits.h"
-#include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/acl.h"
+#include "utils/datum.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -27,13 +24,17 @@
 #include "utils/syscache.h"
 
 #include "check.h"
+#include "counted.h"
+#include "feed.h"
+#include "fold.h"
+#include "job.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "reader.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(ls_rescore_model);
-
-#define LOCK_ATTEMPTS 50
+PG_FUNCTION_INFO_V1(ls_rescore_online);
 
 /* ---------- one contact ---------- */
 
@@ -73,7 +74,8 @@ read_contact(LsModel *model, LsReader *reader, Datum contact, LsState *state)
 static void
 count_one(LsModel *model, Datum contact, LsState *state, int what)
 {
-	LsReaderSpec spec = {model, what, -1, InvalidOid, true, contact};
+	LsReaderSpec spec = {.model = model, .what = what,
+	.source = -1, .one = true, .contact = contact};
 	LsReader   *reader = ls_reader_open(&spec);
 	Datum		found;
 
@@ -145,8 +147,33 @@ typedef struct Pass
 	int			nversions;
 	bool		whole;			/* what is read replaces the state */
 	bool		count_all;		/* every contact found is counted anew */
+	bool		online;			/* others write: these contacts are locked */
+	Datum	   *locked;			/* ascending */
+	int			nlocked;
+	int			next_locked;
 	int64		contacts;
 } Pass;
+
+/*
+ * row_then tells whether a contact's row was locked before its events were read.
+ * Contacts come in the order of their key.
+ */
+static LsRowThen
+row_then(Pass *pass, Datum contact)
+{
+	LsKeyType  *key = &pass->model->key;
+
+	if (!pass->online)
+		return LS_ROW_HELD;
+	for (; pass->next_locked < pass->nlocked; pass->next_locked++)
+	{
+		int			order = ls_key_compare(key, pass->locked[pass->next_locked], contact);
+
+		if (order >= 0)
+			return order == 0 ? LS_ROW_THERE : LS_ROW_NONE;
+	}
+	return LS_ROW_NONE;
+}
 
 static void
 change_contact(Pass *pass, LsReader *reader, LsStore *store, Datum contact)
@@ -162,10 +189,12 @@ change_contact(Pass *pass, LsReader *reader, LsStore *store, Datum contact)
 	ls_state_init(&state);
 	ls_state_init(&profile);
 	change.contact = contact;
+	change.row_then = row_then(pass, contact);
 	if (pass->whole)
 	{
 		read_contact(pass->counting, reader, contact, &state);
 		change.whole = &state;
+		change.test_entry = pass->online;
 		change.only_if_changed = true;
 	}
 	else if (pass->count_all)
@@ -188,7 +217,7 @@ change_contact(Pass *pass, LsReader *reader, LsStore *store, Datum contact)
 			change.slots = &state;
 			change.versions = pass->versions;
 			change.nversions = pass->nversions;
-			change.state_only = true;
+			change.state_only = !pass->online;
 		}
 		else if (state.events > 0 || state.nfuture > 0)
 			change.delta = &state;
@@ -260,7 +289,7 @@ ls_recount_contacts(const char *name, const char *cause)
 
 	pass.model = pass.counting = model;
 	pass.cause = cause;
-	pass.spec = (LsReaderSpec) {model, LS_READ_CONTACTS, -1, InvalidOid, false, 0};
+	pass.spec = (LsReaderSpec) {.model = model, .what = LS_READ_CONTACTS, .source = -1};
 	run_pass(&pass);
 	ls_model_release(model);
 }
@@ -281,8 +310,8 @@ ls_recount_source(const char *name, const char *source, Oid relation,
 		elog(ERROR, "model \"%s\" has no source \"%s\"", name, source);
 	pass.model = pass.counting = model;
 	pass.cause = cause;
-	pass.spec = (LsReaderSpec) {model, LS_READ_EVENTS, found - model->sources,
-	relation, false, 0};
+	pass.spec = (LsReaderSpec) {.model = model, .what = LS_READ_EVENTS,
+	.source = found - model->sources, .relation = relation};
 	run_pass(&pass);
 	ls_model_release(model);
 }
@@ -300,97 +329,13 @@ ls_recount_relation(const char *name, const char *source, Oid relation)
 	pass.model = pass.counting = model;
 	pass.cause = "backfill";
 	pass.count_all = true;
-	pass.spec = (LsReaderSpec) {model, LS_READ_EVENTS, found - model->sources,
-	relation, false, 0};
+	pass.spec = (LsReaderSpec) {.model = model, .what = LS_READ_EVENTS,
+	.source = found - model->sources, .relation = relation};
 	run_pass(&pass);
 	ls_model_release(model);
 }
 
 /* ---------- rules ---------- */
-
-static void
-set_counted_version(int64 rule_id, int64 version)
-{
-	static const char *sql =
-		"UPDATE leadscore.lead_rule SET counted_version = $2"
-		" WHERE rule_id OPERATOR(pg_catalog.=) $1";
-	Oid			types[] = {INT8OID, INT8OID};
-	Datum		values[] = {Int64GetDatum(rule_id), Int64GetDatum(version)};
-	LsIdentity	saved;
-
-	ls_become(ls_extension_owner(), &saved);
-	SPI_connect();
-	ls_rule_internal_update = true;
-	PG_TRY();
-	{
-		SPI_execute_with_args(sql, 2, types, values, NULL, false, 0);
-	}
-	PG_FINALLY();
-	{
-		ls_rule_internal_update = false;
-	}
-	PG_END_TRY();
-	SPI_finish();
-	ls_return(&saved);
-}
-
-static LsRule *
-rule_by_id(LsModel *model, int64 rule_id)
-{
-	for (int i = 0; i < model->nrules; i++)
-		if (model->rules[i].rule_id == rule_id)
-			return &model->rules[i];
-	return NULL;
-}
-
-/*
- * ls_recount_assign gives the rules that wait to be counted a version of what
- * they match, or 0 where they cannot be counted.  again: try those with 0 too.
- * Returns the versions given.
- */
-List *
-ls_recount_assign(const char *name, bool again)
-{
-	Oid			sequence = ls_table_oid("version_seq", false);
-	LsModel    *model = NULL;
-	List	   *given = NIL;
-	ListCell   *lc;
-
-	foreach(lc, ls_rule_rows(name, NULL))
-	{
-		LsRuleRow  *row = lfirst(lc);
-		LsRule	   *rule;
-		int64	   *version;
-
-		if (!row->counted_version_null && !(again && row->counted_version == 0))
-			continue;
-		if (model == NULL)
-			model = ls_model_load(name, NULL);
-		rule = rule_by_id(model, row->rule_id);
-		if (rule == NULL || rule->broken || rule->kind == LS_SEQUENCE)
-		{
-			if (row->counted_version_null)
-				set_counted_version(row->rule_id, 0);
-			if (row->counted_version_null && rule && rule->enabled &&
-				rule->source >= 0 && rule->broken)
-				ereport(WARNING,
-						(errcode(rule->broken->sqlerrcode),
-						 errmsg("rule \"%s\" of model \"%s\" counts nothing: %s",
-								rule->name, name, rule->broken->message),
-						 errhint("Mend that, then call leadscore.rescore('%s').", name)));
-			continue;
-		}
-		version = palloc(sizeof(int64));
-		*version = nextval_internal(sequence, false);
-		set_counted_version(row->rule_id, *version);
-		given = lappend(given, version);
-	}
-	if (model)
-		ls_model_release(model);
-	if (given != NIL)
-		ls_model_changed(name);
-	return given;
-}
 
 static int64 *
 version_array(List *versions)
@@ -437,109 +382,6 @@ leave_out(LsModel *model, List *versions)
 	return what;
 }
 
-/*
- * lock_at_once locks tables of which first is waited for, and the others only
- * taken if nobody is in the way.  Gives the place of one that was not to be
- * had, and then holds none; -1 if all are locked.
- */
-static int
-lock_at_once(List *tables, int first)
-{
-	LockRelationOid(list_nth_oid(tables, first), ShareRowExclusiveLock);
-	for (int i = 0; i < list_length(tables); i++)
-	{
-		if (i == first ||
-			ConditionalLockRelationOid(list_nth_oid(tables, i), ShareRowExclusiveLock))
-			continue;
-		for (int j = 0; j < i; j++)
-			if (j != first)
-				UnlockRelationOid(list_nth_oid(tables, j), ShareRowExclusiveLock);
-		UnlockRelationOid(list_nth_oid(tables, first), ShareRowExclusiveLock);
-		return i;
-	}
-	return -1;
-}
-
-/*
- * lock_tables locks tables, with what is below them, so that nobody but us
- * writes to them.  As statements write to several tables in any order, by
- * cascades and triggers, we had better not hold one while waiting for another.
- * Where they are too busy for that we wait for each in its turn, a table before
- * its partitions and children, as statements that go through it do.
- */
-static void
-lock_tables(List *roots)
-{
-	List	   *tables = NIL;
-	int			waited_for = 0;
-	ListCell   *lc;
-
-	list_sort(roots, list_oid_cmp);
-	foreach(lc, roots)
-		tables = list_concat_unique_oid(tables, find_all_inheritors(lfirst_oid(lc), NoLock, NULL));
-	for (int i = 0; i < LOCK_ATTEMPTS && tables != NIL && waited_for >= 0; i++)
-		waited_for = lock_at_once(tables, waited_for);
-	foreach(lc, roots)
-	{
-		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
-		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
-			(void) find_all_inheritors(lfirst_oid(lc), ShareRowExclusiveLock, NULL);
-		else
-			UnlockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
-	}
-}
-
-/* ls_lock_sources locks all that a model is counted from. */
-void
-ls_lock_sources(const char *name)
-{
-	LsModelRow *row = ls_model_row(name, NULL);
-	List	   *roots = NIL;
-	ListCell   *lc;
-
-	foreach(lc, ls_source_rows(name, NULL))
-		roots = list_append_unique_oid(roots, ((LsSourceRow *) lfirst(lc))->relation);
-	if (row)
-		roots = list_append_unique_oid(roots, row->contacts);
-	lock_tables(roots);
-}
-
-/*
- * ls_lock_to_read locks what a contact is counted from, against those who
- * would drop or empty it.  Done before contacts are locked: they take tables
- * first, too.
- */
-void
-ls_lock_to_read(LsModel *model)
-{
-	for (int i = 0; i < model->nsources; i++)
-	{
-		Oid			relation = model->sources[i].relation;
-
-		if (model->sources[i].broken)
-			continue;
-		LockRelationOid(relation, AccessShareLock);
-		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
-			(void) find_all_inheritors(relation, AccessShareLock, NULL);
-	}
-}
-
-/*
- * ls_lock_before_writing does so for one who does not come from one of these
- * tables, before he locks a model's score table.
- */
-void
-ls_lock_before_writing(const char *name)
-{
-	LsModel    *model = ls_model_acquire(name, NULL);
-
-	if (model == NULL)
-		return;
-	LockRelationOid(model->contacts, AccessShareLock);
-	ls_lock_to_read(model);
-	ls_model_release(model);
-}
-
 static void
 lock_for_rules(LsModel *model, int what)
 {
@@ -550,7 +392,7 @@ lock_for_rules(LsModel *model, int what)
 			roots = list_append_unique_oid(roots, model->sources[i].relation);
 	if (what & LS_READ_CONTACTS)
 		roots = list_append_unique_oid(roots, model->contacts);
-	lock_tables(roots);
+	ls_lock_tables(roots);
 }
 
 /*
@@ -575,15 +417,201 @@ ls_recount_rules(const char *name)
 	if (what != 0)
 	{
 		pass.model = model_to_count(name, InvalidOid);
+		/* contacts that are only pending have no row to which slots could be added */
+		(void) ls_fold_all(name);
 		pass.counting = counting;
 		pass.cause = "rule";
 		pass.versions = version_array(versions);
 		pass.nversions = list_length(versions);
-		pass.spec = (LsReaderSpec) {counting, what, -1, InvalidOid, false, 0};
+		pass.spec = (LsReaderSpec) {.model = counting, .what = what, .source = -1};
 		run_pass(&pass);
 		ls_model_release(pass.model);
 	}
 	ls_model_release(counting);
+}
+
+/* ---------- parts of jobs ---------- */
+
+/* keys_of copies the contacts that SPI found. */
+static Datum *
+keys_of(LsModel *model, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Datum	   *keys = palloc(sizeof(Datum) * Max(1, SPI_processed));
+	bool		isnull;
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+		keys[i] = datumCopy(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull),
+							model->key.typbyval, model->key.typlen);
+	MemoryContextSwitchTo(old);
+	return keys;
+}
+
+/*
+ * next_keys reads the next contacts that have a row, up to a number (0: all) or
+ * a contact, and locks their rows where asked to.
+ */
+static Datum *
+next_keys(LsModel *model, const LsReaderSpec *range, int limit, const char *lock, int *n)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	StringInfoData sql;
+	Oid			types[2] = {model->key.type, model->key.type};
+	Datum		values[2];
+	int			nvalues = 0;
+	LsIdentity	saved;
+	Datum	   *keys;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT t.contact_id FROM %s t WHERE true",
+					 ls_qualified_name(model->score_table));
+	if (range->after)
+		values[nvalues++] = *range->after;
+	if (range->upto)
+		values[nvalues++] = *range->upto;
+	ls_reader_append_range(&sql, range);
+	appendStringInfoString(&sql, " ORDER BY t.contact_id");
+	if (limit > 0)
+		appendStringInfo(&sql, " LIMIT %d", limit);
+	appendStringInfoString(&sql, lock);
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (SPI_execute_with_args(sql.data, nvalues, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the contacts of model \"%s\"", model->name);
+	keys = keys_of(model, caller);
+	*n = SPI_processed;
+	SPI_finish();
+	ls_return(&saved);
+	return keys;
+}
+
+/*
+ * lock_chunk chooses the contacts of a chunk and locks their rows: as many as
+ * are free.  Who holds a row is waited for only where it is the first, so that
+ * nobody waits for us meanwhile.  The chunk ends with the last that is locked, or
+ * where all are, with the last that there is.
+ */
+static void
+lock_chunk(Pass *pass, LsChunk *chunk)
+{
+	LsReaderSpec *range = &pass->spec;
+	int			n,
+				same = 0;
+	Datum	   *keys = next_keys(pass->model, range, chunk->limit, "", &n);
+
+	range->upto = n > 0 ? &keys[n - 1] : NULL;
+	pass->locked = next_keys(pass->model, range, 0, " FOR NO KEY UPDATE SKIP LOCKED",
+							 &pass->nlocked);
+	while (same < n && same < pass->nlocked &&
+		   ls_key_compare(&pass->model->key, keys[same], pass->locked[same]) == 0)
+		same++;
+	if (n > 0 && same == 0)
+	{
+		range->upto = &keys[0];
+		pass->locked = next_keys(pass->model, range, 0, " FOR NO KEY UPDATE", &pass->nlocked);
+		same = 1;
+	}
+	range->upto = same < n || n == chunk->limit ? &keys[same - 1] : NULL;
+	if (range->upto)
+		chunk->position = ls_key_text(&pass->model->key, *range->upto);
+	chunk->ended = range->upto == NULL;
+}
+
+/* run_chunk changes the contacts of a chunk, as a snapshot sees them that is
+ * newer than the locks. */
+static void
+run_chunk(Pass *pass, LsChunk *chunk)
+{
+	Walk		walk;
+	Datum		contact;
+
+	begin_walk(&walk, pass->model, pass->cause, &pass->spec);
+	while (ls_reader_next(walk.reader, &contact))
+	{
+		change_contact(pass, walk.reader, walk.store, contact);
+		MemoryContextReset(walk.context);
+		/* contacts that had no row come without number */
+		if (pass->contacts < chunk->limit * 4 || pass->spec.upto)
+			continue;
+		chunk->position = MemoryContextStrdup(walk.caller, ls_key_text(&pass->model->key, contact));
+		chunk->ended = false;
+		break;
+	}
+	end_walk(&walk);
+	chunk->contacts = Max(pass->contacts, pass->nlocked);
+	ls_rules_report(pass->counting);
+	if (pass->model != pass->counting)
+		ls_rules_report(pass->model);
+}
+
+/* counting_versions lists the versions of the rules that a job is counting. */
+static List *
+counting_versions(LsModel *model)
+{
+	List	   *versions = NIL;
+
+	for (int i = 0; i < model->nrules; i++)
+		if (model->rules[i].counting)
+			versions = lappend(versions, &model->rules[i].version);
+	return versions;
+}
+
+/* start_after reads where a chunk begins. */
+static const Datum *
+start_after(LsModel *model, const LsChunk *chunk)
+{
+	Datum	   *after;
+
+	if (chunk->position == NULL)
+		return NULL;
+	after = palloc(sizeof(Datum));
+	*after = ls_key_read(&model->key, chunk->position);
+	return after;
+}
+
+/*
+ * ls_recount_chunk counts the next contacts of a job from their events, all that
+ * is known of them or the rules that the job counts.
+ *
+ * The rows are locked first, and the events read with a snapshot that is newer:
+ * what is committed by then is counted, and what is not will be added by those
+ * who wait for the row.  They know the rules, as the job has waited for those
+ * who do not.  A row that comes meanwhile is counted by itself.
+ */
+void
+ls_recount_chunk(LsChunk *chunk)
+{
+	LsModel    *model = ls_model_acquire_to_write(chunk->model);
+	Pass		pass = {0};
+	List	   *versions;
+
+	if (model == NULL)
+		return;
+	versions = counting_versions(model);
+	pass.model = pass.counting = model;
+	pass.cause = chunk->cause;
+	pass.online = true;
+	pass.whole = chunk->whole;
+	pass.spec = (LsReaderSpec) {.model = model, .source = -1,
+	.what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES};
+	if (!chunk->whole && versions != NIL)
+	{
+		pass.counting = ls_model_load(chunk->model, NULL);
+		pass.spec.model = pass.counting;
+		pass.spec.what = leave_out(pass.counting, versions);
+		pass.versions = version_array(versions);
+		pass.nversions = list_length(versions);
+	}
+	chunk->ended = true;
+	if (chunk->whole || (versions != NIL && pass.spec.what != 0))
+	{
+		pass.spec.after = start_after(model, chunk);
+		lock_chunk(&pass, chunk);
+		run_chunk(&pass, chunk);
+	}
+	if (pass.counting != model)
+		ls_model_release(pass.counting);
+	ls_model_release(model);
 }
 
 /* ls_rescore counts everything anew and gives the number of contacts. */
@@ -597,10 +625,11 @@ ls_rescore(const char *name, const char *cause)
 	pass.model = pass.counting = model_to_count(name, InvalidOid);
 	pass.cause = cause;
 	pass.whole = true;
-	pass.spec = (LsReaderSpec) {pass.model,
-	LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES, -1, InvalidOid, false, 0};
+	pass.spec = (LsReaderSpec) {.model = pass.model, .what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES,
+	.source = -1};
 	run_pass(&pass);
 	ls_model_release(pass.model);
+	ls_job_superseded(name);
 	return pass.contacts;
 }
 
@@ -614,7 +643,7 @@ int64
 ls_refresh(const char *name, const char *cause)
 {
 	LsModel    *model = model_to_count(name, InvalidOid);
-	LsReaderSpec spec = {model, LS_READ_SCORES, -1, InvalidOid, false, 0};
+	LsReaderSpec spec = {.model = model, .what = LS_READ_SCORES, .source = -1};
 	Walk		walk;
 	Datum		contact;
 	int64		changed = 0;
@@ -641,6 +670,60 @@ ls_refresh(const char *name, const char *cause)
 	return changed;
 }
 
+/* refresh_contact makes one row true.  False where somebody holds it. */
+static bool
+refresh_contact(LsStore *store, LsChunk *chunk, LsScoreRow *row, bool wait)
+{
+	LsChange	change = {0};
+
+	change.contact = row->contact;
+	change.only_if_changed = true;
+	change.skip_locked = !wait;
+	return !ls_store_needs_change(store, row) ||
+		ls_store_change(store, &change) != LS_SKIPPED;
+}
+
+/*
+ * ls_refresh_chunk makes the rows of the next contacts true.  It ends before one
+ * that somebody holds; where that is the first, it is waited for alone.
+ */
+void
+ls_refresh_chunk(LsChunk *chunk)
+{
+	LsModel    *model = ls_model_acquire_to_write(chunk->model);
+	LsReaderSpec spec = {.model = model, .what = LS_READ_SCORES, .source = -1};
+	Walk		walk;
+	Datum		contact;
+
+	if (model == NULL)
+		return;
+	spec.after = start_after(model, chunk);
+	chunk->ended = true;
+	begin_walk(&walk, model, chunk->cause, &spec);
+	while (chunk->ended && ls_reader_next(walk.reader, &contact))
+	{
+		TupleDesc	desc;
+		HeapTuple	tuple = ls_reader_score(walk.reader, &desc);
+		LsScoreRow	row;
+		bool		free_row;
+
+		ls_row_read_tuple(model, tuple, desc, &row);
+		free_row = refresh_contact(walk.store, chunk, &row, false);
+		if (!free_row && chunk->contacts == 0)
+			(void) refresh_contact(walk.store, chunk, &row, true);
+		chunk->ended = free_row && chunk->contacts + 1 < chunk->limit;
+		if (free_row || chunk->contacts == 0)
+		{
+			chunk->contacts++;
+			chunk->position = MemoryContextStrdup(walk.caller, ls_key_text(&model->key, contact));
+		}
+		MemoryContextReset(walk.context);
+	}
+	end_walk(&walk);
+	ls_rules_report(model);
+	ls_model_release(model);
+}
+
 /* ls_by_score_table is the order in which models are locked. */
 int
 ls_by_score_table(const ListCell *a, const ListCell *b)
@@ -656,7 +739,8 @@ ls_by_score_table(const ListCell *a, const ListCell *b)
  * transaction has changed up to date, just before it commits.
  *
  * The lock makes it final: writers that evaluated with the old rules have
- * ended, and those that wait will see the new ones.
+ * ended, and those that wait will see the new ones.  Where there are many rows it
+ * is left to a job, and nobody waits.
  */
 void
 ls_refresh_changed_models(void)
@@ -674,11 +758,29 @@ ls_refresh_changed_models(void)
 
 		if (!OidIsValid(table))
 			continue;
+		if (ls_is_large(ls_estimate_rows(table)))
+		{
+			(void) ls_job_request(name, "refresh", NULL);
+			continue;
+		}
 		LockRelationOid(table, ShareRowExclusiveLock);
 		row = ls_model_row(name, NULL);
 		if (row && row->enabled)
 			ls_refresh(name, "rule");
 	}
+}
+
+/* ls_rescore_online is leadscore.rescore() with the choice to do it beside writers. */
+Datum
+ls_rescore_online(PG_FUNCTION_ARGS)
+{
+	LsModelRow *row;
+
+	PreventCommandIfReadOnly("rescore()");
+	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
+	if (PG_GETARG_BOOL(1))
+		PG_RETURN_INT64(ls_job_request(row->model, "rescore", NULL));
+	PG_RETURN_INT64(ls_rescore(row->model, "backfill"));
 }
 
 /* ls_rescore_model is leadscore.rescore(). */

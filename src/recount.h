@@ -44,21 +44,29 @@ extern void ls_recount_source(const char *model, const char *source,
  * (source not attached, expression broken) get 0 */
 extern void ls_recount_rules(const char *model);
 
-/* gives waiting rules their versions, see there; list of int64 pointers */
-extern List *ls_recount_assign(const char *model, bool again);
+/*
+ * A part of a job: the next contacts, beside writers, in the transaction that
+ * the caller has begun.
+ */
+typedef struct LsChunk
+{
+	const char *model;
+	const char *cause;
+	bool		whole;			/* everything is counted, not only some rules */
+	int			limit;			/* how many contacts, about */
+	char	   *position;		/* contact with which the last one ended, or NULL;
+								 * then with which this one did */
+	bool		ended;			/* there are no more */
+	int64		contacts;
+} LsChunk;
+
+extern void ls_recount_chunk(LsChunk *chunk);
+extern void ls_refresh_chunk(LsChunk *chunk);
 
 /* rebuilds everything from the events; number of contacts */
 extern int64 ls_rescore(const char *model, const char *cause);
 
 /* replays the contacts that occur in one relation (a partition detached) */
 extern void ls_recount_relation(const char *model, const char *source, Oid relation);
-
-/* takes SHARE ROW EXCLUSIVE on a model's event tables, with all their
- * partitions and children, and its contact table, in oid order */
-extern void ls_lock_sources(const char *model);
-
-/* takes ACCESS SHARE on a model's event tables, before contacts are replayed */
-extern void ls_lock_to_read(LsModel *model);
-extern void ls_lock_before_writing(const char *name);
 
 #endif							/* LEADSCORE_RECOUNT_H */

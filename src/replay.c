@@ -146,8 +146,8 @@ ls_replay_read(LsReplay *replay, LsReader *reader, Datum contact)
 bool
 ls_replay_contact(LsReplay *replay, Datum contact)
 {
-	LsReaderSpec spec = {replay->model, LS_READ_EVENTS | LS_READ_CONTACTS, -1,
-	InvalidOid, true, contact};
+	LsReaderSpec spec = {.model = replay->model, .what = LS_READ_EVENTS | LS_READ_CONTACTS,
+	.source = -1, .one = true, .contact = contact};
 	LsReader   *reader = ls_reader_open(&spec);
 	Datum		found;
 
@@ -300,7 +300,7 @@ replay_rule(LsReplay *replay, int i, TimestampTz t)
 	LsContribution c = {0};
 
 	c.last_match = DT_NOBEGIN;
-	if (rule->skip || !rule->enabled)
+	if (rule->skip || rule->counting || !rule->enabled)
 		return c;
 	if (rule->kind == LS_PROFILE)
 	{

@@ -112,7 +112,8 @@ ls_rule_derive(const LsRuleRow *row, LsRule *rule)
 	rule->idle = usec(row->idle);
 	rule->events_from = row->events_from;
 	rule->events_before = row->events_before;
-	rule->version = row->counted_version;
+	rule->counting = row->counting_version != 0;
+	rule->version = rule->counting ? row->counting_version : row->counted_version;
 
 	rule->bucketed = (rule->kind == LS_EVENT || rule->kind == LS_SEQUENCE) &&
 		(rule->time_frame > 0 || !isinf(rule->max_per_period) ||

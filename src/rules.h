@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/attmap.h"
+#include "access/stratnum.h"
 #include "executor/tuptable.h"
 #include "pgtime.h"
 #include "utils/timestamp.h"
@@ -67,6 +68,7 @@ typedef struct LsRule
 	TimestampTz events_before;
 	int64		version;		/* of what it matches: key of its slot; 0: none */
 	bool		skip;			/* matches no row: uncounted, broken, not asked */
+	bool		counting;		/* a job counts it: it matches, and gives nothing */
 	bool		watched;		/* an action wants to know when it comes in force */
 	ErrorData  *broken;			/* why it could not be compiled */
 	LsFailures	failures;
@@ -256,6 +258,7 @@ extern TimestampTz ls_next_zone_change(TimestampTz t, pg_tz *tz);
 extern int	ls_key_compare(LsKeyType *key, Datum a, Datum b);
 extern uint32 ls_key_hash(LsKeyType *key, Datum value);
 extern char *ls_key_text(LsKeyType *key, Datum value);
+extern Oid	ls_key_operator(const LsKeyType *key, StrategyNumber strategy);
 extern Datum ls_key_read(LsKeyType *key, char *text);
 extern void ls_key_type(Oid type, Oid collation, LsKeyType *key);
 extern bool ls_key_convert(LsKeyType *key, Datum value, Oid type, Datum *out);

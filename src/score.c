@@ -304,8 +304,8 @@ ls_verify(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	LsModel    *model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
-	LsReaderSpec spec = {model, LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES,
-	-1, InvalidOid, false, 0};
+	LsReaderSpec spec = {.model = model, .what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES,
+	.source = -1};
 	MemoryContext context;
 	LsReplay   *replay;
 	LsReader   *reader;

@@ -14,29 +14,6 @@
 
 #include "compat.h"
 
-/* flags of a state */
-#define HAS_CONTACT		0x01
-#define HAS_CREATED		0x02
-#define HAS_EVENTS		0x04
-#define HAS_FUTURE		0x08
-#define HAS_PRIOR		0x10
-#define STAGE_RECORDED	0x20
-#define HAS_DUE			0x40
-#define HAS_HOLD		0x80
-
-/* flags of a slot: how its sum is written, and what follows */
-#define SUM_MASK		0x03
-#define SLOT_LAST		0x04
-#define SLOT_BUCKETS	0x08
-#define SLOT_FOLDED		0x10
-#define SLOT_FUTURE		0x20
-
-/* how a sum is written */
-#define SUM_ZERO		0
-#define SUM_COUNT		1		/* it equals the count */
-#define SUM_HI			2
-#define SUM_HI_LO		3
-
 /* slots that fit a chunk of memory without loss, more than most rules match */
 #define FEW_SLOTS		10
 
@@ -54,8 +31,9 @@ ls_state_init(LsState *state)
 	state->due = DT_NOEND;
 }
 
-static void
-init_slot(LsSlot *slot, int64 version)
+/* ls_slot_init makes the slot of no events. */
+void
+ls_slot_init(LsSlot *slot, int64 version)
 {
 	memset(slot, 0, sizeof(LsSlot));
 	slot->version = version;
@@ -63,9 +41,9 @@ init_slot(LsSlot *slot, int64 version)
 	slot->more = &nothing_more;
 }
 
-/* more_of gives what may be written of a slot's rarer members. */
-static LsSlotMore *
-more_of(LsSlot *slot)
+/* ls_slot_more gives what may be written of a slot's rarer members. */
+LsSlotMore *
+ls_slot_more(LsSlot *slot)
 {
 	if (slot->more == &nothing_more)
 		slot->more = palloc0(sizeof(LsSlotMore));
@@ -106,7 +84,7 @@ ls_state_slot(LsState *state, int64 version, bool create)
 	memmove(&state->slots[low + 1], &state->slots[low],
 			sizeof(LsSlot) * (state->nslots - low));
 	state->nslots++;
-	init_slot(&state->slots[low], version);
+	ls_slot_init(&state->slots[low], version);
 	return &state->slots[low];
 }
 
@@ -160,7 +138,7 @@ ls_bucket_points(const LsRule *rule, const LsBucket *bucket)
 static LsBucket *
 find_bucket(LsSlot *slot, int64 bucket)
 {
-	LsSlotMore *more = more_of(slot);
+	LsSlotMore *more = ls_slot_more(slot);
 	int			low = 0,
 				high = more->nbuckets;
 
@@ -254,7 +232,7 @@ add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w
 static void
 add_future(LsSlot *slot, TimestampTz at, double weight)
 {
-	LsSlotMore *more = more_of(slot);
+	LsSlotMore *more = ls_slot_more(slot);
 	int			i;
 
 	more->future = more->future ?
@@ -556,368 +534,4 @@ ls_state_set_profile(LsState *state, int64 version, bool holds, double weight)
 	slot->count = 1;
 	slot->sum.hi = weight;
 	slot->sum.lo = 0;
-}
-
-/* ---------- bytes ---------- */
-
-static void
-put_unsigned(StringInfo to, uint64 value)
-{
-	while (value >= 0x80)
-	{
-		appendStringInfoCharMacro(to, (char) (value | 0x80));
-		value >>= 7;
-	}
-	appendStringInfoCharMacro(to, (char) value);
-}
-
-/* small values of either sign become small unsigned ones */
-static void
-put_signed(StringInfo to, int64 value)
-{
-	put_unsigned(to, ((uint64) value << 1) ^ (uint64) (value >> 63));
-}
-
-/* what instants are written relative to, so that they are short */
-static TimestampTz
-base(const LsState *state)
-{
-	return state->events > 0 ? state->last : 0;
-}
-
-static int
-sum_form(const LsSum *sum, int64 count)
-{
-	if (sum->lo != 0)
-		return SUM_HI_LO;
-	if (sum->hi == 0 && !signbit(sum->hi))
-		return SUM_ZERO;
-	return sum->hi == (double) count ? SUM_COUNT : SUM_HI;
-}
-
-static void
-put_sum(StringInfo to, const LsSum *sum, int form)
-{
-	float		lo = (float) sum->lo;
-
-	if (form == SUM_HI || form == SUM_HI_LO)
-		appendBinaryStringInfo(to, (const char *) &sum->hi, sizeof(double));
-	if (form == SUM_HI_LO)
-		appendBinaryStringInfo(to, (const char *) &lo, sizeof(float));
-}
-
-static void
-put_buckets(StringInfo to, const LsBucket *buckets, int n)
-{
-	int64		previous = 0;
-
-	put_unsigned(to, n);
-	for (int i = 0; i < n; i++)
-	{
-		int			form = sum_form(&buckets[i].sum, buckets[i].count);
-
-		put_signed(to, buckets[i].bucket - previous);
-		previous = buckets[i].bucket;
-		put_unsigned(to, ((uint64) buckets[i].count << 2) | form);
-		put_sum(to, &buckets[i].sum, form);
-	}
-}
-
-static void
-put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous)
-{
-	int			form = sum_form(&slot->sum, slot->count);
-	int			flags = form;
-
-	if (slot->last != DT_NOBEGIN)
-		flags |= SLOT_LAST;
-	if (slot->more->nbuckets > 0)
-		flags |= SLOT_BUCKETS;
-	if (slot->more->nfolded > 0)
-		flags |= SLOT_FOLDED;
-	if (slot->more->nfuture > 0)
-		flags |= SLOT_FUTURE;
-	put_unsigned(to, slot->version - previous);
-	appendStringInfoCharMacro(to, (char) flags);
-	put_unsigned(to, slot->count);
-	if (flags & SLOT_LAST)
-		put_signed(to, base(state) - slot->last);
-	put_sum(to, &slot->sum, form);
-	if (flags & SLOT_BUCKETS)
-		put_buckets(to, slot->more->buckets, slot->more->nbuckets);
-	if (flags & SLOT_FOLDED)
-	{
-		put_signed(to, slot->more->folded_to);
-		put_buckets(to, slot->more->folded, slot->more->nfolded);
-	}
-	if (flags & SLOT_FUTURE)
-	{
-		put_unsigned(to, slot->more->nfuture);
-		for (int i = 0; i < slot->more->nfuture; i++)
-		{
-			put_signed(to, slot->more->future[i].at);
-			appendBinaryStringInfo(to, (const char *) &slot->more->future[i].weight,
-								   sizeof(double));
-		}
-	}
-}
-
-/* ls_state_encode gives the bytes that are stored. */
-bytea *
-ls_state_encode(const LsState *state)
-{
-	StringInfoData to;
-	int64		previous = 0;
-	int			flags = 0;
-	bool		known = state->due != DT_NOBEGIN;
-
-	initStringInfo(&to);
-	appendStringInfoSpaces(&to, VARHDRSZ);
-	if (state->has_contact)
-		flags |= HAS_CONTACT;
-	if (state->created_at != DT_NOBEGIN)
-		flags |= HAS_CREATED;
-	if (state->events > 0)
-		flags |= HAS_EVENTS;
-	if (state->nfuture > 0)
-		flags |= HAS_FUTURE;
-	if (state->prior_stage)
-		flags |= HAS_PRIOR;
-	if (state->stage_recorded)
-		flags |= STAGE_RECORDED;
-	if (known && state->due != DT_NOEND)
-		flags |= HAS_DUE;
-	if (known && state->hold != LS_HOLD_NONE)
-		flags |= HAS_HOLD;
-	appendStringInfoCharMacro(&to, known ? LS_STATE_FORMAT : LS_STATE_FIRST_FORMAT);
-	appendStringInfoCharMacro(&to, (char) flags);
-	if (flags & HAS_CREATED)
-		put_signed(&to, state->created_at);
-	if (flags & HAS_EVENTS)
-	{
-		put_unsigned(&to, state->events);
-		put_signed(&to, state->last);
-		put_unsigned(&to, state->last - state->first);
-	}
-	if (flags & HAS_FUTURE)
-	{
-		put_unsigned(&to, state->nfuture);
-		for (int i = 0; i < state->nfuture; i++)
-			put_signed(&to, state->future[i]);
-	}
-	if (flags & HAS_PRIOR)
-	{
-		put_unsigned(&to, strlen(state->prior_stage));
-		appendStringInfoString(&to, state->prior_stage);
-	}
-	if (flags & HAS_DUE)
-		put_signed(&to, (state->due - base(state)) * 2 + state->due_drift);
-	if (flags & HAS_HOLD)
-		appendStringInfoCharMacro(&to, (char) state->hold);
-	put_unsigned(&to, state->nslots);
-	for (int i = 0; i < state->nslots; i++)
-	{
-		put_slot(&to, state, &state->slots[i], previous);
-		previous = state->slots[i].version;
-	}
-	SET_VARSIZE(to.data, to.len);
-	return (bytea *) to.data;
-}
-
-/* Reading trusts nothing: a state may have been forged or torn. */
-typedef struct Cursor
-{
-	const unsigned char *at;
-	const unsigned char *end;
-} Cursor;
-
-static void
-malformed(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("malformed state of a contact"),
-			 errhint("leadscore.rescore() rebuilds it from the events.")));
-}
-
-static uint64
-get_unsigned(Cursor *from)
-{
-	uint64		value = 0;
-
-	for (int shift = 0; shift < 64; shift += 7)
-	{
-		unsigned char byte;
-
-		if (from->at >= from->end)
-			malformed();
-		byte = *from->at++;
-		value |= (uint64) (byte & 0x7f) << shift;
-		if (byte < 0x80)
-			return value;
-	}
-	malformed();
-	return 0;
-}
-
-static int64
-get_signed(Cursor *from)
-{
-	uint64		value = get_unsigned(from);
-
-	return (int64) (value >> 1) ^ -(int64) (value & 1);
-}
-
-/* get_length reads a number of things that take at least so many bytes each. */
-static int
-get_length(Cursor *from, int bytes)
-{
-	uint64		n = get_unsigned(from);
-
-	if (n > (uint64) (from->end - from->at) / bytes)
-		malformed();
-	return (int) n;
-}
-
-static void
-get_bytes(Cursor *from, void *to, int n)
-{
-	if (from->end - from->at < n)
-		malformed();
-	memcpy(to, from->at, n);
-	from->at += n;
-}
-
-static void
-get_sum(Cursor *from, LsSum *sum, int form, int64 count)
-{
-	float		lo = 0;
-
-	sum->hi = form == SUM_COUNT ? (double) count : 0;
-	if (form == SUM_HI || form == SUM_HI_LO)
-		get_bytes(from, &sum->hi, sizeof(double));
-	if (form == SUM_HI_LO)
-		get_bytes(from, &lo, sizeof(float));
-	sum->lo = lo;
-}
-
-static LsBucket *
-get_buckets(Cursor *from, int *n)
-{
-	LsBucket   *buckets;
-	int64		previous = 0;
-
-	*n = get_length(from, 2);
-	buckets = palloc(sizeof(LsBucket) * Max(*n, 1));
-	for (int i = 0; i < *n; i++)
-	{
-		uint64		counted;
-
-		previous += get_signed(from);
-		buckets[i].bucket = previous;
-		counted = get_unsigned(from);
-		buckets[i].count = counted >> 2;
-		get_sum(from, &buckets[i].sum, counted & 3, buckets[i].count);
-	}
-	return buckets;
-}
-
-static void
-get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
-{
-	unsigned char flags;
-
-	init_slot(slot, previous + get_unsigned(from));
-	get_bytes(from, &flags, 1);
-	slot->count = get_unsigned(from);
-	slot->last = flags & SLOT_LAST ? base(state) - get_signed(from) : DT_NOBEGIN;
-	get_sum(from, &slot->sum, flags & SUM_MASK, slot->count);
-	if (flags & (SLOT_BUCKETS | SLOT_FOLDED | SLOT_FUTURE))
-		more_of(slot);
-	if (flags & SLOT_BUCKETS)
-	{
-		slot->more->buckets = get_buckets(from, &slot->more->nbuckets);
-		slot->more->maxbuckets = Max(slot->more->nbuckets, 1);
-	}
-	if (flags & SLOT_FOLDED)
-	{
-		slot->more->folded_to = get_signed(from);
-		slot->more->folded = get_buckets(from, &slot->more->nfolded);
-	}
-	if (flags & SLOT_FUTURE)
-	{
-		slot->more->nfuture = get_length(from, 9);
-		slot->more->future = palloc(sizeof(LsFuture) * Max(slot->more->nfuture, 1));
-		for (int i = 0; i < slot->more->nfuture; i++)
-		{
-			slot->more->future[i].at = get_signed(from);
-			get_bytes(from, &slot->more->future[i].weight, sizeof(double));
-		}
-	}
-}
-
-/* ls_state_decode reads what ls_state_encode wrote. */
-void
-ls_state_decode(const bytea *bytes, LsState *state)
-{
-	Cursor		from = {(const unsigned char *) VARDATA_ANY(bytes),
-	(const unsigned char *) VARDATA_ANY(bytes) + VARSIZE_ANY_EXHDR(bytes)};
-	unsigned char head[2];
-	unsigned char hold = LS_HOLD_NONE;
-	int64		previous = 0;
-
-	ls_state_init(state);
-	get_bytes(&from, head, 2);
-	if (head[0] < LS_STATE_FIRST_FORMAT || head[0] > LS_STATE_FORMAT)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("state of a contact has format %d, which this version does not know",
-						head[0]),
-				 errhint("leadscore.rescore() rebuilds it from the events.")));
-	if (head[0] == LS_STATE_FIRST_FORMAT)
-		state->due = DT_NOBEGIN;
-	state->has_contact = (head[1] & HAS_CONTACT) != 0;
-	state->stage_recorded = (head[1] & STAGE_RECORDED) != 0;
-	if (head[1] & HAS_CREATED)
-		state->created_at = get_signed(&from);
-	if (head[1] & HAS_EVENTS)
-	{
-		state->events = get_unsigned(&from);
-		state->last = get_signed(&from);
-		state->first = state->last - get_unsigned(&from);
-	}
-	if (head[1] & HAS_FUTURE)
-	{
-		state->nfuture = get_length(&from, 1);
-		state->future = palloc(sizeof(TimestampTz) * Max(state->nfuture, 1));
-		for (int i = 0; i < state->nfuture; i++)
-			state->future[i] = get_signed(&from);
-	}
-	if (head[1] & HAS_PRIOR)
-	{
-		int			length = get_length(&from, 1);
-
-		state->prior_stage = palloc0(length + 1);
-		get_bytes(&from, state->prior_stage, length);
-	}
-	if (head[1] & HAS_DUE)
-	{
-		int64		due = get_signed(&from);
-
-		state->due_drift = (due & 1) != 0;
-		state->due = base(state) + ls_floor_div(due, 2);
-	}
-	if (head[1] & HAS_HOLD)
-		get_bytes(&from, &hold, 1);
-	state->hold = hold <= LS_HOLD_AT_MOST ? hold : LS_HOLD_NONE;
-	state->nslots = get_length(&from, 3);
-	state->maxslots = state->nslots + 8;
-	state->slots = palloc(sizeof(LsSlot) * state->maxslots);
-	for (int i = 0; i < state->nslots; i++)
-	{
-		get_slot(&from, state, &state->slots[i], previous);
-		previous = state->slots[i].version;
-	}
-	if (from.at != from.end)
-		malformed();
 }

@@ -81,7 +81,7 @@ typedef struct LsSlot
 	int64		count;
 	TimestampTz last;			/* DT_NOBEGIN: none */
 	LsSum		sum;
-	LsSlotMore *more;			/* never NULL: to be read only, until more_of() */
+	LsSlotMore *more;			/* never NULL: to be read only, until ls_slot_more() */
 } LsSlot;
 
 typedef struct LsState
@@ -121,6 +121,10 @@ extern void ls_state_set_profile(LsState *state, int64 version, bool holds,
 
 extern bytea *ls_state_encode(const LsState *state);
 extern void ls_state_decode(const bytea *bytes, LsState *state);
+
+/* shared with state_bytes.c */
+extern void ls_slot_init(LsSlot *slot, int64 version);
+extern LsSlotMore *ls_slot_more(LsSlot *slot);
 
 /* shared with evaluation */
 extern int64 ls_slot_phases(const LsRule *rule);

@@ -213,7 +213,8 @@ update_row(LsStore *store, Datum *values, bool *nulls)
 static void
 read_contact(LsModel *model, Datum contact, TupleTableSlot *to)
 {
-	LsReaderSpec spec = {model, LS_READ_CONTACTS, -1, InvalidOid, true, contact};
+	LsReaderSpec spec = {.model = model, .what = LS_READ_CONTACTS,
+	.source = -1, .one = true, .contact = contact};
 	LsReader   *reader = ls_reader_open(&spec);
 	ExprContext *unused;
 	TupleTableSlot *slot;
@@ -336,7 +337,7 @@ add_pending(LsStore *store, const LsChange *change, LsState *state)
 		take_pending(store, change->contact);
 		PopActiveSnapshot();
 	}
-	else if (change->slots)
+	else if (change->slots && !change->state_only)
 		take_pending(store, change->contact);	/* as the events were seen */
 	return !store->taken.count_all &&
 		(!store->taken.has_delta ||
@@ -404,8 +405,10 @@ latest_event(const LsStore *store, const LsChange *change)
 {
 	TimestampTz at = DT_NOBEGIN;
 
-	if (change->test_entry && change->delta && change->delta->events > 0)
-		at = change->delta->last;
+	const LsState *added = change->delta ? change->delta : change->whole;
+
+	if (change->test_entry && added && added->events > 0)
+		at = added->last;
 	if (store->taken.has_delta && store->taken.delta.events > 0)
 		at = Max(at, store->taken.delta.last);
 	return at;

@@ -355,9 +355,9 @@ ls_worker_attempt(Work *work, Step step)
 	return work->error == NULL && !work->busy && !work->leaving;
 }
 
-/* has_failed tells whether the last step ended in an error that is one. */
-static bool
-has_failed(const Work *work)
+/* ls_worker_failed tells whether the last step ended in an error that is one. */
+bool
+ls_worker_failed(const Work *work)
 {
 	return work->error != NULL && !work->busy;
 }
@@ -366,7 +366,7 @@ has_failed(const Work *work)
 void
 ls_worker_note_error(const Work *work)
 {
-	if (!has_failed(work))
+	if (!ls_worker_failed(work))
 		return;
 	ls_slot_error(ls_worker_slot, work->task ?
 				  psprintf("model \"%s\": %s", work->task->model, work->error->message) :
@@ -464,12 +464,12 @@ is_being_restored(Oid score_table)
 }
 
 /*
- * lock_model takes the locks that its steps need, in the order in which
+ * ls_worker_lock_model takes the locks that its steps need, in the order in which
  * writers take them.  False: somebody has them, or the model is incomplete, as
  * while a dump is restored.
  */
-static bool
-lock_model(Work *work)
+bool
+ls_worker_lock_model(Work *work)
 {
 	const Task *task = work->task;
 	Oid			table = ls_score_table(task->model, true);
@@ -487,7 +487,7 @@ lock_model(Work *work)
 static void
 write_batch(Work *work)
 {
-	if (!lock_model(work))
+	if (!ls_worker_lock_model(work))
 		return;
 	if (work->pass == NULL)
 	{
@@ -527,50 +527,14 @@ run_pass(Work *work, bool one_by_one)
 			   psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(work->total, done)) :
 			   psprintf(INT64_FORMAT " due", done));
 	}
-	return !has_failed(work);
-}
-
-/* fold_batch folds in what is pending of the next contacts. */
-static void
-fold_batch(Work *work)
-{
-	if (!lock_model(work))
-		return;
-	if (work->fold == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(work->round);
-
-		work->fold = ls_fold_begin(work->task->model);
-		MemoryContextSwitchTo(old);
-	}
-	work->returned = ls_fold_batch(work->fold, ls_batch_size, true);
-}
-
-/* run_fold folds in all that is pending; false if a step failed. */
-static bool
-run_fold(Work *work)
-{
-	int64		transitions = 0;
-
-	work->fold = NULL;
-	ls_worker_report(work, "folding in what is pending");
-	while (ls_worker_attempt(work, fold_batch))
-	{
-		LsFold	   *fold = work->fold;
-
-		ls_slot_count(ls_worker_slot, 0, fold->transitions - transitions);
-		transitions = fold->transitions;
-		if (work->returned == 0)
-			return true;
-	}
-	return !has_failed(work);
+	return !ls_worker_failed(work);
 }
 
 /* write_day writes one of the model's midnights, if one has passed. */
 static void
 write_day(Work *work)
 {
-	work->returned = lock_model(work) && ls_daily_write(work->task->model);
+	work->returned = ls_worker_lock_model(work) && ls_daily_write(work->task->model);
 }
 
 /* write_days writes all that have passed; false if a step failed. */
@@ -581,7 +545,7 @@ write_days(Work *work)
 	ls_worker_report(work, "days");
 	while (ls_worker_attempt(work, write_day) && work->returned)
 		;
-	return !has_failed(work);
+	return !ls_worker_failed(work);
 }
 
 /*
@@ -601,7 +565,7 @@ wake_for(Work *work, TimestampTz due)
 static void
 look_ahead(Work *work)
 {
-	if (!lock_model(work))
+	if (!ls_worker_lock_model(work))
 		return;
 	wake_for(work, ls_pass_next_due(work->task->model));
 	wake_for(work, ls_daily_next(work->task->model));
@@ -681,11 +645,13 @@ run_model(Work *work, Task *task)
 	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 		well = run_pass(work, true);
 	if (well && !work->busy)
-		well = run_fold(work);
+		well = ls_worker_fold(work);
+	if (well && !work->busy && !work->leaving)
+		ls_worker_job(work);
 	if (well && !work->busy)
 		well = write_days(work);
 	if (well && !work->busy)
-		well = ls_worker_attempt(work, look_ahead) || !has_failed(work);
+		well = ls_worker_attempt(work, look_ahead) || !ls_worker_failed(work);
 	if (!work->busy)
 		settle_blame(work, well);
 	work->task = NULL;
@@ -751,7 +717,7 @@ run_round(Work *work)
 	if (!ls_worker_attempt(work, read_tasks))
 	{
 		ls_worker_note_error(work);
-		if (has_failed(work))
+		if (ls_worker_failed(work))
 			leave(work, LS_PHASE_FAILED, 0);
 		return !work->leaving;
 	}

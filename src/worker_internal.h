@@ -17,6 +17,7 @@
 #include "action.h"
 #include "activity.h"
 #include "fold.h"
+#include "job_run.h"
 #include "pass.h"
 
 /* one model in a round */
@@ -39,6 +40,8 @@ typedef struct Work
 	bool		one_by_one;
 	int64		returned;		/* by the last step: rows, or whether it did anything */
 	int64		total;
+	LsJobNext	next_step;		/* of the model's job */
+	LsJobRun   *job_run;		/* what is remembered of it */
 	ErrorData  *error;			/* of the last step, NULL: it went well */
 	ErrorData  *failure;		/* to be written down */
 	LsDelivery	delivery;		/* call that is made */
@@ -59,9 +62,15 @@ extern LsSlot *ls_worker_slot;
 
 /* steps, in worker.c */
 extern bool ls_worker_attempt(Work *work, Step step);
+extern bool ls_worker_lock_model(Work *work);
+extern bool ls_worker_failed(const Work *work);
 extern void ls_worker_note_error(const Work *work);
 extern void ls_worker_report(const Work *work, const char *what);
 extern int64 ls_worker_elapsed_ms(const instr_time *start);
+
+/* what is done for writers to a model, in worker_job.c */
+extern bool ls_worker_fold(Work *work);
+extern void ls_worker_job(Work *work);
 
 /* what is for all models together, in worker_deliver.c */
 extern void ls_worker_deliver(Work *work);

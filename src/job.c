@@ -1,0 +1,420 @@
+/*-------------------------------------------------------------------------
+ *
+ * job.c
+ *		The rows of lead_job: what is done in the background, and how far it is.
+ *
+ * Asking for a job only inserts a row, which waits for nobody.  Jobs of a model
+ * are done one after the other, in the order of their numbers.  One that begins
+ * takes over those that wait and ask for no more than it does: what they were
+ * asked for has been committed, and it sees it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "job.h"
+
+#include "access/relation.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "optimizer/plancat.h"
+#include "storage/bufmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "feed.h"
+#include "launcher.h"
+#include "leadscore.h"
+#include "worker_error.h"
+
+PG_FUNCTION_INFO_V1(ls_cancel_job);
+
+int			ls_inline_limit = 100000;
+int			ls_job_rate = 0;
+
+#define OPEN_STATES "state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'running'])"
+
+/* ls_jobs_exist tells whether the SQL is of a version that has jobs. */
+bool
+ls_jobs_exist(void)
+{
+	return OidIsValid(ls_table_oid("lead_job", true));
+}
+
+/* ls_estimate_rows estimates how many rows a table has, with all below it. */
+double
+ls_estimate_rows(Oid relation)
+{
+	double		rows = 0;
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(relation, AccessShareLock, NULL))
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+		BlockNumber pages;
+		double		tuples,
+					visible;
+
+		if (rel->rd_rel->relkind == RELKIND_RELATION)
+		{
+			estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
+			/* one that was never analyzed and has few pages is taken for ten pages */
+			if (RelationGetNumberOfBlocks(rel) == 0)
+				tuples = 0;
+			rows += tuples;
+		}
+		relation_close(rel, NoLock);
+	}
+	return rows;
+}
+
+/* ls_is_large tells whether so many rows are left to a job. */
+bool
+ls_is_large(double rows)
+{
+	return rows > ls_inline_limit && ls_jobs_exist();
+}
+
+/* ---------- asking ---------- */
+
+/* waiting_job gives the number of one that this transaction has asked for, or 0. */
+static int64
+waiting_job(const char *model, const char *kind, const char *source)
+{
+	LsArguments args = {0};
+	int64		job = 0;
+	bool		isnull;
+
+	ls_add_text(&args, model);
+	ls_add_text(&args, kind);
+	ls_add_text(&args, source);
+	SPI_connect();
+	if (ls_run("SELECT job_id FROM leadscore.lead_job"
+			   " WHERE model OPERATOR(pg_catalog.=) $1 AND kind OPERATOR(pg_catalog.=) $2"
+			   " AND source IS NOT DISTINCT FROM $3 AND state OPERATOR(pg_catalog.=) 'waiting'"
+			   " AND xmin OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.xid"
+			   " LIMIT 1", &args) > 0)
+		job = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+										  SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return job;
+}
+
+/* ls_job_request asks for a job and gives its number. */
+int64
+ls_job_request(const char *model, const char *kind, const char *source)
+{
+	char	   *requested_by = GetUserNameFromId(GetUserId(), false);
+	LsArguments args = {0};
+	LsIdentity	saved;
+	int64		job;
+	bool		isnull;
+
+	ls_become(ls_extension_owner(), &saved);
+	job = waiting_job(model, kind, source);
+	if (job == 0)
+	{
+		ls_add_text(&args, model);
+		ls_add_text(&args, kind);
+		ls_add_text(&args, source);
+		ls_add_text(&args, requested_by);
+		SPI_connect();
+		(void) ls_run("INSERT INTO leadscore.lead_job (model, kind, source, requested_by)"
+					  " VALUES ($1, $2, $3, $4::pg_catalog.name) RETURNING job_id", &args);
+		job = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+										  SPI_tuptable->tupdesc, 1, &isnull));
+		SPI_finish();
+	}
+	ls_return(&saved);
+	ls_launcher_poke_at_commit();
+	return job;
+}
+
+/* ---------- doing ---------- */
+
+static char *
+text_of(HeapTuple tuple, int column, MemoryContext context)
+{
+	char	   *value = SPI_getvalue(tuple, SPI_tuptable->tupdesc, column);
+
+	return value ? MemoryContextStrdup(context, value) : NULL;
+}
+
+static int64
+number_of(HeapTuple tuple, int column, int64 missing)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, column, &isnull);
+
+	return isnull ? missing : DatumGetInt64(value);
+}
+
+/* ls_job_open gives the job of a model that is next, or being done; or NULL. */
+LsJob *
+ls_job_open(const char *model)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	LsArguments args = {0};
+	LsJob	   *job = NULL;
+	LsIdentity	saved;
+
+	if (!ls_jobs_exist())
+		return NULL;
+	ls_add_text(&args, model);
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (ls_run("SELECT job_id, kind, source, phase, position, done, total,"
+			   " attempts::pg_catalog.int8, started_at, retry_at FROM leadscore.lead_job"
+			   " WHERE model OPERATOR(pg_catalog.=) $1 AND " OPEN_STATES
+			   " ORDER BY job_id LIMIT 1", &args) > 0)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[0];
+
+		job = MemoryContextAllocZero(caller, sizeof(LsJob));
+		job->job_id = number_of(tuple, 1, 0);
+		job->model = MemoryContextStrdup(caller, model);
+		job->kind = text_of(tuple, 2, caller);
+		job->source = text_of(tuple, 3, caller);
+		job->phase = text_of(tuple, 4, caller);
+		job->position = text_of(tuple, 5, caller);
+		job->done = number_of(tuple, 6, 0);
+		job->total = number_of(tuple, 7, -1);
+		job->attempts = (int) number_of(tuple, 8, 0);
+		job->started_at = number_of(tuple, 9, 0);
+		job->retry_at = number_of(tuple, 10, 0);
+	}
+	SPI_finish();
+	ls_return(&saved);
+	return job;
+}
+
+/*
+ * ls_job_recounts tells whether a job that counts contacts anew is open: what is
+ * stored of them may not be what the events give.
+ */
+bool
+ls_job_recounts(const char *model)
+{
+	LsJob	   *job = ls_job_open(model);
+
+	return job != NULL && (strcmp(job->kind, "attach") == 0 || strcmp(job->kind, "rescore") == 0);
+}
+
+/*
+ * ls_job_progress writes down how far a job is: in which phase, and up to which
+ * contact.  Nothing where it was cancelled meanwhile.
+ */
+void
+ls_job_progress(LsJob *job, const char *phase, const char *position, int64 contacts)
+{
+	bool		ended = strcmp(phase, "end") == 0;
+	TimestampTz now = GetCurrentTimestamp();
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	job->done += contacts;
+	if (job->started_at == 0)
+		job->started_at = now;
+	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_add_text(&args, phase);
+	ls_add_text(&args, position);
+	ls_add(&args, INT8OID, Int64GetDatum(job->done));
+	ls_add(&args, INT8OID, Int64GetDatum(ended ? job->done : Max(job->total, job->done)));
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(job->started_at));
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute(psprintf("UPDATE leadscore.lead_job SET phase = $2, position = $3, done = $4, total = $5,"
+						" started_at = $6, updated_at = $7, attempts = 0, retry_at = NULL, error = NULL,"
+						" state = '%s', finished_at = %s,"
+						" remaining = CASE WHEN $4 OPERATOR(pg_catalog.>) 0 THEN"
+						" ($7 OPERATOR(pg_catalog.-) $6) OPERATOR(pg_catalog.*)"
+						" (($5 OPERATOR(pg_catalog.-) $4)::pg_catalog.float8 OPERATOR(pg_catalog./) $4::pg_catalog.float8) END"
+						" WHERE job_id OPERATOR(pg_catalog.=) $1 AND " OPEN_STATES,
+						ended ? "done" : "running", ended ? "$7" : "NULL"), &args);
+	ls_return(&saved);
+}
+
+/* ls_job_take_over ends the waiting jobs that ask for no more than one which begins. */
+void
+ls_job_take_over(const LsJob *job)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add_text(&args, job->model);
+	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_add_text(&args, job->kind);
+	ls_add_text(&args, job->source);
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("UPDATE leadscore.lead_job SET state = 'done', phase = 'end',"
+			   " finished_at = pg_catalog.clock_timestamp(), taken_over_by = $2"
+			   " WHERE model OPERATOR(pg_catalog.=) $1 AND job_id OPERATOR(pg_catalog.<>) $2"
+			   " AND state OPERATOR(pg_catalog.=) 'waiting'"
+			   " AND (kind OPERATOR(pg_catalog.=) 'refresh'"
+			   " OR kind OPERATOR(pg_catalog.=) 'count' AND $3 OPERATOR(pg_catalog.<>) 'refresh'"
+			   " OR kind OPERATOR(pg_catalog.=) $3 AND source IS NOT DISTINCT FROM $4)", &args);
+	ls_return(&saved);
+}
+
+/* ls_job_failed writes down why a job does not go on, and when it is tried again. */
+void
+ls_job_failed(LsJob *job, const char *error)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_add_text(&args, error);
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now + ls_back_off(job->attempts + 1)));
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("UPDATE leadscore.lead_job SET error = $2, retry_at = $3,"
+			   " attempts = attempts OPERATOR(pg_catalog.+) 1"
+			   " WHERE job_id OPERATOR(pg_catalog.=) $1 AND " OPEN_STATES, &args);
+	ls_return(&saved);
+}
+
+/*
+ * ls_job_superseded ends the open jobs of a model for one who has done at once,
+ * under locks, what they are for.
+ */
+void
+ls_job_superseded(const char *model)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	if (!ls_jobs_exist())
+		return;
+	ls_add_text(&args, model);
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("UPDATE leadscore.lead_job SET state = 'done', phase = 'end', remaining = NULL,"
+			   " finished_at = pg_catalog.clock_timestamp()"
+			   " WHERE model OPERATOR(pg_catalog.=) $1 AND " OPEN_STATES, &args);
+	ls_return(&saved);
+}
+
+/* ---------- cancelling ---------- */
+
+/* cancel_count has the rules that a job counts wait until somebody asks again. */
+static void
+cancel_count(const LsJob *job)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add_text(&args, job->model);
+	ls_become(ls_extension_owner(), &saved);
+	ls_write_rules("UPDATE leadscore.lead_rule SET counting_version = NULL"
+				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
+	ls_return(&saved);
+	ls_model_changed(job->model);
+	ereport(NOTICE,
+			(errmsg("rules of model \"%s\" that are not counted contribute nothing", job->model),
+			 errhint("Delete or change them, or have them counted: leadscore.rescore('%s', online => true).",
+					 job->model)));
+}
+
+/* find_job reads an open job by its number. */
+static LsJob *
+find_job(int64 job_id)
+{
+	LsArguments args = {0};
+	char	   *model = NULL;
+	char	   *state = NULL;
+	MemoryContext caller = CurrentMemoryContext;
+	LsIdentity	saved;
+	LsJob	   *job;
+
+	ls_add(&args, INT8OID, Int64GetDatum(job_id));
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (ls_run("SELECT model, state FROM leadscore.lead_job"
+			   " WHERE job_id OPERATOR(pg_catalog.=) $1 FOR UPDATE", &args) > 0)
+	{
+		model = text_of(SPI_tuptable->vals[0], 1, caller);
+		state = text_of(SPI_tuptable->vals[0], 2, caller);
+	}
+	SPI_finish();
+	ls_return(&saved);
+	if (model == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("there is no job " INT64_FORMAT, job_id),
+				 errhint("leadscore.lead_job lists them.")));
+	(void) ls_model_row_for(model, GetUserId());
+	if (strcmp(state, "waiting") != 0 && strcmp(state, "running") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job " INT64_FORMAT " is %s already", job_id, state)));
+	job = ls_job_open(model);
+	if (job == NULL || job->job_id != job_id)
+	{
+		/* one that has not begun */
+		job = palloc0(sizeof(LsJob));
+		job->job_id = job_id;
+		job->model = model;
+		job->kind = "";
+	}
+	return job;
+}
+
+/*
+ * ls_cancel_job is leadscore.cancel_job().  A job that would leave scores wrong
+ * if it did not end is not cancelled.
+ */
+Datum
+ls_cancel_job(PG_FUNCTION_ARGS)
+{
+	LsJob	   *job;
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("job_id must not be NULL")));
+	PreventCommandIfReadOnly("cancel_job()");
+	job = find_job(PG_GETARG_INT64(0));
+	if (strcmp(job->kind, "attach") == 0 || strcmp(job->kind, "refresh") == 0 ||
+		(strcmp(job->kind, "rescore") == 0 && job->source) ||
+		strcmp(job->phase ? job->phase : "start", "settle") == 0 ||
+		strcmp(job->phase ? job->phase : "start", "refresh") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("job " INT64_FORMAT " of model \"%s\" cannot be cancelled in phase \"%s\"",
+						job->job_id, job->model, job->phase),
+				 errdetail("Scores of contacts that it has not come to would stay wrong."),
+				 strcmp(job->kind, "attach") == 0 ?
+				 errhint("leadscore.detach('%s', '%s') ends it.", job->model, job->source) :
+				 errhint("Change the rules back, or set leadscore.job_rate to slow it down.")));
+	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("UPDATE leadscore.lead_job SET state = 'cancelled', remaining = NULL,"
+			   " finished_at = pg_catalog.clock_timestamp()"
+			   " WHERE job_id OPERATOR(pg_catalog.=) $1", &args);
+	ls_return(&saved);
+	if (strcmp(job->kind, "count") == 0)
+		cancel_count(job);
+	PG_RETURN_VOID();
+}
+
+/* ls_job_define defines the settings. */
+void
+ls_job_define(void)
+{
+	DefineCustomIntVariable("leadscore.inline_limit",
+							"How many rows are counted at once when a rule changes; more are left to a job.",
+							"As estimated from the size of the tables.",
+							&ls_inline_limit, 100000, 0, INT_MAX,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.job_rate",
+							"How many contacts a second a job takes, at most.",
+							"0: as many as it can.",
+							&ls_job_rate, 0, 0, INT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+}

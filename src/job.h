@@ -1,0 +1,60 @@
+/*-------------------------------------------------------------------------
+ *
+ * job.h
+ *		The rows of lead_job: what is done in the background, and how far it is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_JOB_H
+#define LEADSCORE_JOB_H
+
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+
+/*
+ * A job that is open.  Its way through the phases:
+ *
+ *	start	rules that wait to be counted get the versions under which they are
+ *	wait	... until nobody writes any more who does not know that
+ *	count	contacts in the order of their key: their events are counted
+ *	settle	the rules count from now on; until nobody writes who does not know it
+ *	refresh	contacts in the order of their key: what is shown is made true
+ *	end
+ *
+ * A refresh begins with settle.
+ */
+typedef struct LsJob
+{
+	int64		job_id;
+	char	   *model;
+	char	   *kind;			/* count, refresh, attach, rescore */
+	char	   *source;			/* NULL: none in particular */
+	char	   *phase;
+	char	   *position;		/* contact up to which the phase is done, or NULL */
+	int64		done;
+	int64		total;			/* -1: not known */
+	int			attempts;
+	TimestampTz started_at;		/* 0: not yet */
+	TimestampTz retry_at;		/* 0: at once */
+} LsJob;
+
+extern int	ls_inline_limit;
+extern int	ls_job_rate;
+
+extern bool ls_jobs_exist(void);
+extern double ls_estimate_rows(Oid relation);
+extern bool ls_is_large(double rows);
+extern int64 ls_job_request(const char *model, const char *kind, const char *source);
+extern LsJob *ls_job_open(const char *model);
+extern bool ls_job_recounts(const char *model);
+extern void ls_job_progress(LsJob *job, const char *phase, const char *position,
+							int64 contacts);
+extern void ls_job_take_over(const LsJob *job);
+extern void ls_job_failed(LsJob *job, const char *error);
+extern void ls_job_superseded(const char *model);
+extern void ls_job_define(void);
+
+#endif							/* LEADSCORE_JOB_H */

@@ -1,0 +1,304 @@
+/*-------------------------------------------------------------------------
+ *
+ * job_run.c
+ *		Jobs done: step by step in the worker, or all at once.
+ *
+ * What a job must not miss is a writer that goes by rules which are not the
+ * newest: such a one adds nothing to the slots that are being counted, or writes
+ * a score that is not true any more after the job has come by.  Writers lock the
+ * score table until they end, and look at the rules after that.  So after each
+ * change of what the rules are, the job looks who has the table locked, and goes
+ * on when all of them have ended.  It takes no lock for that: nobody waits for
+ * it, nor queues behind it.
+ *
+ * The scenarios:
+ *	- The process is killed in the middle of a chunk: what the chunk wrote, and how
+ *	  far the job is, were to be committed together; the chunk is done again.
+ *	- It is killed while it waits for writers: the next one looks again who there
+ *	  are.  All that wrote then and still do are among them.
+ *	- A rule that is counted is changed meanwhile: it is not counted any more
+ *	  (check_rule.c), what was counted of it is a slot that no rule has; another
+ *	  job has been asked for.
+ *	- A rule that is counted is deleted, its source detached: likewise.
+ *	- Rules change while rows are refreshed: the refresh goes by the newest rules,
+ *	  and the change has asked for a refresh of its own.
+ *	- A contact is deleted or made, an event retracted, while it is counted: they
+ *	  wait for the contact's row, or the job does; who counts it again counts all
+ *	  rules, those that a job counts among them.
+ *	- A dump is restored with a job in it: the scores stand as the job left them,
+ *	  and it goes on.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "job_run.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "counted.h"
+#include "feed.h"
+#include "leadscore.h"
+#include "lock.h"
+#include "recount.h"
+#include "rules.h"
+
+/* How long a chunk is to take, as its contacts are locked until it ends */
+#define CHUNK_MS		40
+#define FIRST_LIMIT		100
+#define LEAST_LIMIT		10
+#define MOST_LIMIT		5000
+/* Where contacts are found by no index, a chunk reads whole tables */
+#define FEW_CHUNKS		50
+
+static bool
+is(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+/* counts_all tells whether a job counts all that is known of a contact. */
+static bool
+counts_all(const LsJob *job)
+{
+	return is(job->kind, "attach") || is(job->kind, "rescore");
+}
+
+/* ---------- waiting for writers ---------- */
+
+/* note_writers finds out who has the score table locked as writers do. */
+static void
+note_writers(LsJobRun *run, Oid score_table)
+{
+	VirtualTransactionId *writers;
+	LOCKTAG		tag;
+	int			n;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, score_table);
+	writers = GetLockConflicts(&tag, ShareRowExclusiveLock, &n);
+	if (run->writers)
+		pfree(run->writers);
+	run->writers = MemoryContextAlloc(TopMemoryContext,
+									  sizeof(VirtualTransactionId) * Max(1, n));
+	memcpy(run->writers, writers, sizeof(VirtualTransactionId) * n);
+	run->nwriters = n;
+	run->looked = true;
+}
+
+/* writers_ended tells whether those who wrote when the phase began have ended. */
+static bool
+writers_ended(LsJobRun *run, const LsJob *job)
+{
+	if (!run->looked)
+		note_writers(run, ls_score_table(job->model, false));
+	while (run->nwriters > 0 &&
+		   VirtualXactLock(run->writers[run->nwriters - 1], false))
+		run->nwriters--;
+	return run->nwriters == 0;
+}
+
+/* ---------- phases ---------- */
+
+/* chunk_floor is how few contacts a chunk may have. */
+static int
+chunk_floor(const LsJob *job)
+{
+	double		contacts = ls_estimate_rows(ls_score_table(job->model, false));
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(job->model, NULL))
+	{
+		LsSourceRow *source = lfirst(lc);
+
+		if (!ls_has_index(source->relation, get_attnum(source->relation, source->contact)))
+			return Max(LEAST_LIMIT, Min(MOST_LIMIT * 10.0, contacts / FEW_CHUNKS));
+	}
+	return LEAST_LIMIT;
+}
+
+/* begin gives the rules that wait to be counted the versions to be counted under. */
+static void
+begin(LsJob *job)
+{
+	double		contacts = ls_estimate_rows(ls_score_table(job->model, false));
+	bool		only_refresh = is(job->kind, "refresh");
+
+	ls_job_take_over(job);
+	job->total = (int64) (only_refresh ? contacts : contacts * 2);
+	if (!only_refresh)
+	{
+		ls_recount_publish(job->model, is(job->kind, "rescore"));
+		ls_model_new_version(job->model);
+	}
+	ls_job_progress(job, only_refresh ? "settle" : "wait", NULL, 0);
+}
+
+/* publish lets the rules that were counted count. */
+static void
+publish(LsJob *job)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add_text(&args, job->model);
+	ls_become(ls_extension_owner(), &saved);
+	ls_write_rules("UPDATE leadscore.lead_rule"
+				   " SET counted_version = counting_version, counting_version = NULL"
+				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
+	ls_return(&saved);
+	ls_model_new_version(job->model);
+}
+
+static void
+count_chunk(LsJob *job, LsJobRun *run, int64 *contacts)
+{
+	LsChunk		chunk = {.model = job->model, .cause = "backfill",
+	.whole = counts_all(job), .limit = run->limit, .position = job->position};
+
+	if (!chunk.whole)
+		chunk.cause = "rule";
+	ls_recount_chunk(&chunk);
+	*contacts = chunk.contacts;
+	if (chunk.ended)
+		publish(job);
+	ls_job_progress(job, chunk.ended ? "settle" : "count",
+					chunk.ended ? NULL : chunk.position, chunk.contacts);
+}
+
+static void
+refresh_chunk(LsJob *job, LsJobRun *run, int64 *contacts)
+{
+	LsChunk		chunk = {.model = job->model, .cause = "rule",
+	.limit = run->limit, .position = job->position};
+
+	ls_refresh_chunk(&chunk);
+	*contacts = chunk.contacts;
+	ls_job_progress(job, chunk.ended ? "end" : "refresh", chunk.position, chunk.contacts);
+}
+
+/* turn_to forgets what was remembered of another job, or of another phase. */
+static void
+turn_to(LsJobRun *run, const LsJob *job)
+{
+	if (run->job_id != job->job_id)
+	{
+		run->job_id = job->job_id;
+		run->floor = chunk_floor(job);
+		run->limit = Max(run->floor, FIRST_LIMIT);
+		run->not_before = 0;
+		run->phase[0] = '\0';
+	}
+	if (!is(run->phase, job->phase))
+		run->looked = false;
+	strlcpy(run->phase, job->phase, sizeof(run->phase));
+}
+
+/*
+ * ls_job_step does the next step of a model's job, in the transaction that the
+ * caller has begun; the locks that a writer takes are held.
+ */
+LsJobNext
+ls_job_step(const char *model, LsJobRun *run, int64 *contacts)
+{
+	LsJob	   *job = ls_job_open(model);
+	TimestampTz now = GetCurrentTimestamp();
+
+	*contacts = 0;
+	if (job == NULL)
+		return LS_JOB_NONE;
+	turn_to(run, job);
+	if (job->retry_at > now || run->not_before > now)
+		return LS_JOB_WAIT;
+	if (is(job->phase, "start"))
+		begin(job);
+	else if (is(job->phase, "wait") || is(job->phase, "settle"))
+	{
+		if (!writers_ended(run, job))
+			return LS_JOB_WAIT;
+		ls_job_progress(job, is(job->phase, "wait") ? "count" : "refresh", NULL, 0);
+	}
+	else if (is(job->phase, "count"))
+		count_chunk(job, run, contacts);
+	else
+		refresh_chunk(job, run, contacts);
+	return LS_JOB_MORE;
+}
+
+/*
+ * ls_job_pace chooses the size of the next chunk, by the time that the last one
+ * took, and when it may begin.
+ */
+void
+ls_job_pace(LsJobRun *run, int64 contacts, int64 milliseconds)
+{
+	if (contacts > 0 && milliseconds < CHUNK_MS / 2)
+		run->limit = Min(Max(MOST_LIMIT, run->floor), run->limit * 2);
+	else if (milliseconds > CHUNK_MS * 3 / 2)
+		run->limit = Max(run->floor, run->limit / 2);
+	if (contacts > 0 && ls_job_rate > 0)
+		run->not_before = GetCurrentTimestamp() - milliseconds * 1000 +
+			contacts * USECS_PER_SEC / ls_job_rate;
+}
+
+/* ---------- at once ---------- */
+
+/*
+ * ls_job_run_all does at once what the jobs of a model are for, under locks that
+ * keep writers away.
+ */
+void
+ls_job_run_all(const char *model)
+{
+	LsJob	   *job = ls_job_open(model);
+
+	if (job == NULL)
+		return;
+	if (counts_all(job))
+		(void) ls_rescore(model, "backfill");
+	else
+	{
+		ls_lock_sources(model);
+		ls_recount_rules(model);
+	}
+	LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
+	(void) ls_refresh(model, "rule");
+	ls_model_refreshed(model);
+	ls_job_superseded(model);
+}
+
+/*
+ * ls_job_rescore counts a model anew from its events: at once, or where they are
+ * many, by a job.
+ */
+void
+ls_job_rescore(const char *model, const char *source)
+{
+	double		rows = ls_recount_size(model, true);
+
+	if (ls_is_large(rows))
+		ls_job_announce(model, "rescore", source ? source : "*", rows);
+	else
+		(void) ls_rescore(model, "backfill");
+}
+
+/* ls_job_announce asks for a job, and says so. */
+void
+ls_job_announce(const char *model, const char *kind, const char *source, double rows)
+{
+	int64		job = ls_job_request(model, kind, source);
+
+	ereport(NOTICE,
+			(is(kind, "count") ?
+			 errmsg("rules of model \"%s\" are counted in the background, by job " INT64_FORMAT,
+					model, job) :
+			 errmsg("contacts of model \"%s\" are counted in the background, by job " INT64_FORMAT,
+					model, job),
+			 is(kind, "count") ?
+			 errdetail("They read about %.0f rows, and contribute nothing until they are counted.", rows) :
+			 errdetail("That reads about %.0f rows.", rows),
+			 errhint("leadscore.lead_job shows how far it is.  Without a worker, leadscore.refresh('%s') does it at once.",
+					 model)));
+}

@@ -1,0 +1,136 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_job.c
+ *		What a worker does for writers: folds in what they put aside, and counts
+ *		for them what rules ask for.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "worker_internal.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "leadscore.h"
+#include "worker.h"
+
+#define JOB_MS				300 /* how long a job goes on before others have their turn */
+#define JOB_WAIT_MS			50
+
+/* fold_batch folds in what is pending of the next contacts. */
+static void
+fold_batch(Work *work)
+{
+	if (!ls_worker_lock_model(work))
+		return;
+	if (work->fold == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(work->round);
+
+		work->fold = ls_fold_begin(work->task->model);
+		MemoryContextSwitchTo(old);
+	}
+	work->returned = ls_fold_batch(work->fold, ls_batch_size, true);
+}
+
+/* ls_worker_fold folds in all that is pending; false if a step failed. */
+bool
+ls_worker_fold(Work *work)
+{
+	int64		transitions = 0;
+
+	work->fold = NULL;
+	ls_worker_report(work, "folding in what is pending");
+	while (ls_worker_attempt(work, fold_batch))
+	{
+		LsFold	   *fold = work->fold;
+
+		ls_slot_count(ls_worker_slot, 0, fold->transitions - transitions);
+		transitions = fold->transitions;
+		if (work->returned == 0)
+			return true;
+	}
+	return !ls_worker_failed(work);
+}
+
+/* What is remembered of a model's job from one round to the next */
+typedef struct Remembered
+{
+	char		model[NAMEDATALEN];
+	LsJobRun	run;
+} Remembered;
+
+/* job_run_of finds it, or begins to remember. */
+static LsJobRun *
+job_run_of(const char *model)
+{
+	static List *all = NIL;
+	MemoryContext old;
+	Remembered *one;
+	ListCell   *lc;
+
+	foreach(lc, all)
+		if (strcmp(((Remembered *) lfirst(lc))->model, model) == 0)
+			return &((Remembered *) lfirst(lc))->run;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	one = palloc0(sizeof(Remembered));
+	strlcpy(one->model, model, NAMEDATALEN);
+	all = lappend(all, one);
+	MemoryContextSwitchTo(old);
+	return &one->run;
+}
+
+/* job_step does the next step of the model's job. */
+static void
+job_step(Work *work)
+{
+	work->next_step = LS_JOB_WAIT;
+	work->returned = 0;
+	if (ls_worker_lock_model(work))
+		work->next_step = ls_job_step(work->task->model, work->job_run, &work->returned);
+}
+
+static void
+job_failed(Work *work)
+{
+	LsJob	   *job = ls_job_open(work->task->model);
+
+	if (job)
+		ls_job_failed(job, work->failure->message);
+}
+
+/*
+ * ls_worker_job goes on with the model's job for a while, so that nothing else is late.
+ * A step that fails is written down in the job, and is tried again later.
+ */
+void
+ls_worker_job(Work *work)
+{
+	instr_time	start;
+
+	INSTR_TIME_SET_CURRENT(start);
+	work->job_run = job_run_of(work->task->model);
+	do
+	{
+		int64		before = ls_worker_elapsed_ms(&start);
+
+		if (!ls_worker_attempt(work, job_step))
+		{
+			work->job_run->limit = Max(work->job_run->floor, work->job_run->limit / 2);
+			if (ls_worker_failed(work))
+			{
+				ls_worker_note_error(work);
+				work->failure = work->error;
+				(void) ls_worker_attempt(work, job_failed);
+			}
+			work->next_step = LS_JOB_WAIT;
+			work->busy = false;
+			break;
+		}
+		if (work->next_step == LS_JOB_MORE)
+			ls_job_pace(work->job_run, work->returned, ls_worker_elapsed_ms(&start) - before);
+	} while (work->next_step == LS_JOB_MORE && ls_worker_elapsed_ms(&start) < JOB_MS);
+	if (work->next_step != LS_JOB_NONE)
+		work->wake_due = Min(work->wake_due, ls_clock() +
+							 (work->next_step == LS_JOB_MORE ? 1 : JOB_WAIT_MS) * 1000);
+}
