@@ -81,7 +81,10 @@ ls_is_large(double rows)
 
 /* ---------- asking ---------- */
 
-/* waiting_job gives the number of one that this transaction has asked for, or 0. */
+/*
+ * waiting_job gives the number of one that this transaction has asked for, or 0;
+ * where kind is NULL, of any kind.
+ */
 static int64
 waiting_job(const char *model, const char *kind, const char *source)
 {
@@ -94,8 +97,9 @@ waiting_job(const char *model, const char *kind, const char *source)
 	ls_add_text(&args, source);
 	SPI_connect();
 	if (ls_run("SELECT job_id FROM leadscore.lead_job"
-			   " WHERE model OPERATOR(pg_catalog.=) $1 AND kind OPERATOR(pg_catalog.=) $2"
-			   " AND source IS NOT DISTINCT FROM $3 AND state OPERATOR(pg_catalog.=) 'waiting'"
+			   " WHERE model OPERATOR(pg_catalog.=) $1"
+			   " AND ($2 IS NULL OR kind OPERATOR(pg_catalog.=) $2 AND source IS NOT DISTINCT FROM $3)"
+			   " AND state OPERATOR(pg_catalog.=) 'waiting'"
 			   " AND xmin OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.xid"
 			   " LIMIT 1", &args) > 0)
 		job = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
@@ -115,7 +119,8 @@ ls_job_request(const char *model, const char *kind, const char *source)
 	bool		isnull;
 
 	ls_become(ls_extension_owner(), &saved);
-	job = waiting_job(model, kind, source);
+	/* whatever is done for a model ends with a refresh */
+	job = waiting_job(model, strcmp(kind, "refresh") == 0 ? NULL : kind, source);
 	if (job == 0)
 	{
 		ls_add_text(&args, model);

@@ -341,6 +341,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	CommandCounterIncrement();
 	ls_add_tree(row->model, NULL, tree);
 	ls_recount_contacts(row->model, "backfill");
+	ls_model_refreshed(row->model);
 	PG_RETURN_OID(ls_score_table(row->model, false));
 }
 

@@ -694,13 +694,19 @@ ls_refresh_chunk(LsChunk *chunk)
 	LsReaderSpec spec = {.model = model, .what = LS_READ_SCORES, .source = -1};
 	Walk		walk;
 	Datum		contact;
+	Datum	   *keys;
+	int			n;
+	bool		more = true;
 
 	if (model == NULL)
 		return;
 	spec.after = start_after(model, chunk);
-	chunk->ended = true;
+	keys = next_keys(model, &spec, chunk->limit, "", &n);
+	if (n == chunk->limit)
+		spec.upto = &keys[n - 1];
+	chunk->ended = spec.upto == NULL;
 	begin_walk(&walk, model, chunk->cause, &spec);
-	while (chunk->ended && ls_reader_next(walk.reader, &contact))
+	while (more && ls_reader_next(walk.reader, &contact))
 	{
 		TupleDesc	desc;
 		HeapTuple	tuple = ls_reader_score(walk.reader, &desc);
@@ -711,7 +717,8 @@ ls_refresh_chunk(LsChunk *chunk)
 		free_row = refresh_contact(walk.store, chunk, &row, false);
 		if (!free_row && chunk->contacts == 0)
 			(void) refresh_contact(walk.store, chunk, &row, true);
-		chunk->ended = free_row && chunk->contacts + 1 < chunk->limit;
+		more = free_row;
+		chunk->ended &= free_row;
 		if (free_row || chunk->contacts == 0)
 		{
 			chunk->contacts++;
