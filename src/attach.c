@@ -187,13 +187,14 @@ wake_rules(const LsSourceRow *source)
 	ls_add_text(&args, source->model);
 	ls_add_text(&args, source->source);
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules("UPDATE leadscore.lead_rule SET counted_version = NULL"
-				   " WHERE model OPERATOR(pg_catalog.=) $1"
-				   " AND source OPERATOR(pg_catalog.=) $2", &args);
-	followers = ls_write_rules("UPDATE leadscore.lead_rule SET counted_version = NULL"
-							   " WHERE model OPERATOR(pg_catalog.=) $1"
-							   " AND source OPERATOR(pg_catalog.<>) $2"
-							   " AND followed_source OPERATOR(pg_catalog.=) $2", &args) > 0;
+	ls_write_rules(psprintf("UPDATE leadscore.lead_rule SET counted_version = NULL%s"
+							" WHERE model OPERATOR(pg_catalog.=) $1"
+							" AND source OPERATOR(pg_catalog.=) $2", ls_not_counting()), &args);
+	followers = ls_write_rules(psprintf("UPDATE leadscore.lead_rule SET counted_version = NULL%s"
+										" WHERE model OPERATOR(pg_catalog.=) $1"
+										" AND source OPERATOR(pg_catalog.<>) $2"
+										" AND followed_source OPERATOR(pg_catalog.=) $2",
+										ls_not_counting()), &args) > 0;
 	ls_return(&saved);
 	return followers;
 }
@@ -322,10 +323,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	}
 	ls_recount_source(source.model, source.source, InvalidOid, "backfill");
 	if (followers)
-	{
-		ls_lock_sources(source.model);
-		ls_recount_rules(source.model);
-	}
+		(void) ls_job_count(source.model);
 	PG_RETURN_VOID();
 }
 
@@ -406,10 +404,11 @@ ls_remove_source(const char *model, const char *source)
 	ls_add_text(&args, model);
 	ls_add_text(&args, source);
 	ls_become(ls_extension_owner(), &saved);
-	rules = ls_write_rules("UPDATE leadscore.lead_rule SET counted_version = 0"
-						   " WHERE model OPERATOR(pg_catalog.=) $1"
-						   " AND (source OPERATOR(pg_catalog.=) $2"
-						   " OR followed_source OPERATOR(pg_catalog.=) $2)", &args);
+	rules = ls_write_rules(psprintf("UPDATE leadscore.lead_rule SET counted_version = 0%s"
+									" WHERE model OPERATOR(pg_catalog.=) $1"
+									" AND (source OPERATOR(pg_catalog.=) $2"
+									" OR followed_source OPERATOR(pg_catalog.=) $2)",
+									ls_not_counting()), &args);
 	ls_execute("DELETE FROM leadscore.lead_source"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source OPERATOR(pg_catalog.=) $2", &args);

@@ -28,12 +28,10 @@
 #include "utils/tuplestore.h"
 
 #include "capture.h"
-#include "counted.h"
 #include "daily.h"
 #include "job_run.h"
 #include "launcher.h"
 #include "leadscore.h"
-#include "lock.h"
 #include "recount.h"
 
 PG_FUNCTION_INFO_V1(ls_check_stage);
@@ -610,26 +608,13 @@ ls_rules_changed(PG_FUNCTION_ARGS)
 	foreach(lc, models)
 	{
 		const char *model = lfirst(lc);
-		bool		uncounted;
-		double		rows;
-
 		if (ls_model_row(model, NULL) == NULL)
 			continue;			/* dropped, with its rules */
 		/* written by a trigger of an event table, in the midst of a statement */
-		uncounted = has_uncounted(model) && !ls_capture_defer_count(model);
-		rows = uncounted ? ls_recount_size(model, false) : 0;
-		if (ls_is_large(rows))
-		{
+		if (has_uncounted(model) && !ls_capture_defer_count(model))
+			(void) ls_job_count(model);
+		else
 			ls_model_changed(model);
-			ls_job_announce(model, "count", NULL, rows);
-			continue;
-		}
-		/* tables are locked first, so that nobody waits for us holding them */
-		if (uncounted)
-			ls_lock_sources(model);
-		ls_model_changed(model);
-		if (uncounted)
-			ls_recount_rules(model);
 	}
 	return PointerGetDatum(NULL);
 }

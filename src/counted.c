@@ -37,7 +37,7 @@ set_counted_version(int64 rule_id, int64 version)
 	ls_rule_internal_update = true;
 	PG_TRY();
 	{
-		SPI_execute_with_args(psprintf(sql, ls_jobs_exist() ? ", counting_version = NULL" : ""),
+		SPI_execute_with_args(psprintf(sql, ls_not_counting()),
 							  2, types, values, NULL, false, 0);
 	}
 	PG_FINALLY();

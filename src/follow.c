@@ -636,11 +636,9 @@ set_counted(const LsRuleRow *rule, bool asleep)
 
 	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules(asleep ?
-				   "UPDATE leadscore.lead_rule SET counted_version = 0"
-				   " WHERE rule_id OPERATOR(pg_catalog.=) $1" :
-				   "UPDATE leadscore.lead_rule SET counted_version = NULL"
-				   " WHERE rule_id OPERATOR(pg_catalog.=) $1", &args);
+	ls_write_rules(psprintf("UPDATE leadscore.lead_rule SET counted_version = %s%s"
+							" WHERE rule_id OPERATOR(pg_catalog.=) $1",
+							asleep ? "0" : "NULL", ls_not_counting()), &args);
 	ls_return(&saved);
 }
 
@@ -774,7 +772,7 @@ finish(Work *work)
 		return;
 	}
 	if (work->recount)
-		ls_recount_rules(model);
+		ls_job_count(model);
 
 	/*
 	 * Nobody else writes to what came or left.  The table that it is a part of

@@ -45,6 +45,16 @@ ls_jobs_exist(void)
 	return OidIsValid(ls_table_oid("lead_job", true));
 }
 
+/*
+ * ls_not_counting is for an UPDATE of lead_rule that sets counted_version: no job
+ * counts the rule any more.
+ */
+const char *
+ls_not_counting(void)
+{
+	return ls_jobs_exist() ? ", counting_version = NULL" : "";
+}
+
 /* ls_estimate_rows estimates how many rows a table has, with all below it. */
 double
 ls_estimate_rows(Oid relation)

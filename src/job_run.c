@@ -33,9 +33,11 @@
 #include "job_run.h"
 
 #include "access/xact.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -46,6 +48,8 @@
 #include "recount.h"
 #include "rules.h"
 
+PG_FUNCTION_INFO_V1(ls_run_job);
+
 /* How long a chunk is to take, as its contacts are locked until it ends */
 #define CHUNK_MS		40
 #define FIRST_LIMIT		100
@@ -53,6 +57,12 @@
 #define MOST_LIMIT		5000
 /* Where contacts are found by no index, a chunk reads whole tables */
 #define FEW_CHUNKS		50
+
+typedef struct Remembered
+{
+	char		model[NAMEDATALEN];
+	LsJobRun	run;
+} Remembered;
 
 static bool
 is(const char *a, const char *b)
@@ -179,6 +189,29 @@ refresh_chunk(LsJob *job, LsJobRun *run, int64 *contacts)
 	ls_job_progress(job, chunk.ended ? "end" : "refresh", chunk.position, chunk.contacts);
 }
 
+/*
+ * ls_job_run_of gives what the process remembers of a model's job from one step
+ * to the next.
+ */
+LsJobRun *
+ls_job_run_of(const char *model)
+{
+	static List *all = NIL;
+	MemoryContext old;
+	Remembered *one;
+	ListCell   *lc;
+
+	foreach(lc, all)
+		if (is(((Remembered *) lfirst(lc))->model, model))
+			return &((Remembered *) lfirst(lc))->run;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	one = palloc0(sizeof(Remembered));
+	strlcpy(one->model, model, NAMEDATALEN);
+	all = lappend(all, one);
+	MemoryContextSwitchTo(old);
+	return &one->run;
+}
+
 /* turn_to forgets what was remembered of another job, or of another phase. */
 static void
 turn_to(LsJobRun *run, const LsJob *job)
@@ -198,10 +231,11 @@ turn_to(LsJobRun *run, const LsJob *job)
 
 /*
  * ls_job_step does the next step of a model's job, in the transaction that the
- * caller has begun; the locks that a writer takes are held.
+ * caller has begun; the locks that a writer takes are held.  limit is how many
+ * contacts it takes; 0: as the pace has it.
  */
 LsJobNext
-ls_job_step(const char *model, LsJobRun *run, int64 *contacts)
+ls_job_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
 {
 	LsJob	   *job = ls_job_open(model);
 	TimestampTz now = GetCurrentTimestamp();
@@ -210,7 +244,9 @@ ls_job_step(const char *model, LsJobRun *run, int64 *contacts)
 	if (job == NULL)
 		return LS_JOB_NONE;
 	turn_to(run, job);
-	if (job->retry_at > now || run->not_before > now)
+	if (limit > 0)
+		run->limit = limit;
+	else if (job->retry_at > now || run->not_before > now)
 		return LS_JOB_WAIT;
 	if (is(job->phase, "start"))
 		begin(job);
@@ -284,6 +320,28 @@ ls_job_rescore(const char *model, const char *source)
 		(void) ls_rescore(model, "backfill");
 }
 
+/*
+ * ls_job_count counts the rules that wait for it: at once, under locks on what
+ * they read, or by a job.  True if it is left to a job.
+ */
+bool
+ls_job_count(const char *model)
+{
+	double		rows = ls_recount_size(model, false);
+
+	if (ls_is_large(rows))
+	{
+		ls_model_changed(model);
+		ls_job_announce(model, "count", NULL, rows);
+		return true;
+	}
+	/* tables are locked first, so that nobody waits for us holding them */
+	ls_lock_sources(model);
+	ls_model_changed(model);
+	ls_recount_rules(model);
+	return false;
+}
+
 /* ls_job_announce asks for a job, and says so. */
 void
 ls_job_announce(const char *model, const char *kind, const char *source, double rows)
@@ -301,4 +359,45 @@ ls_job_announce(const char *model, const char *kind, const char *source, double 
 			 errdetail("That reads about %.0f rows.", rows),
 			 errhint("leadscore.lead_job shows how far it is.  Without a worker, leadscore.refresh('%s') does it at once.",
 					 model)));
+}
+
+/*
+ * ls_run_job is leadscore.run_job(): the next step of a model's job, in this
+ * transaction, for those who have no worker.
+ */
+Datum
+ls_run_job(PG_FUNCTION_ARGS)
+{
+	char	   *model = ls_text_argument(fcinfo, 0, "model");
+	LsJobRun   *run;
+	LsJob	   *job;
+	LsIdentity	saved;
+	int64		contacts;
+
+	PreventCommandIfReadOnly("run_job()");
+	if (PG_ARGISNULL(1))
+		(void) ls_text_argument(fcinfo, 1, "contacts");
+	if (PG_GETARG_INT32(1) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("contacts must be at least 1")));
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("run_job() cannot be used under a transaction snapshot"),
+				 errhint("Use it in a transaction of its own, at READ COMMITTED.")));
+	(void) ls_model_row_for(model, GetUserId());
+	ls_lock_before_writing(model);
+	LockRelationOid(ls_score_table(model, false), RowExclusiveLock);
+	run = ls_job_run_of(model);
+	ls_become(ls_extension_owner(), &saved);
+	if (ls_job_step(model, run, PG_GETARG_INT32(1), &contacts) == LS_JOB_NONE)
+	{
+		ls_return(&saved);
+		PG_RETURN_NULL();
+	}
+	ls_return(&saved);
+	CommandCounterIncrement();
+	job = ls_job_open(model);
+	PG_RETURN_TEXT_P(cstring_to_text(job ? job->phase : "end"));
 }

@@ -35,10 +35,13 @@ typedef struct LsJobRun
 	TimestampTz not_before;		/* real time: of the next chunk */
 } LsJobRun;
 
-extern LsJobNext ls_job_step(const char *model, LsJobRun *run, int64 *contacts);
+extern LsJobNext ls_job_step(const char *model, LsJobRun *run, int limit,
+							 int64 *contacts);
+extern LsJobRun *ls_job_run_of(const char *model);
 extern void ls_job_pace(LsJobRun *run, int64 contacts, int64 milliseconds);
 extern void ls_job_run_all(const char *model);
 extern void ls_job_rescore(const char *model, const char *source);
+extern bool ls_job_count(const char *model);
 extern void ls_job_announce(const char *model, const char *kind, const char *source,
 							double rows);
 

@@ -9,7 +9,6 @@
 #include "worker_internal.h"
 
 #include "miscadmin.h"
-#include "utils/memutils.h"
 
 #include "leadscore.h"
 #include "worker.h"
@@ -53,33 +52,6 @@ ls_worker_fold(Work *work)
 	return !ls_worker_failed(work);
 }
 
-/* What is remembered of a model's job from one round to the next */
-typedef struct Remembered
-{
-	char		model[NAMEDATALEN];
-	LsJobRun	run;
-} Remembered;
-
-/* job_run_of finds it, or begins to remember. */
-static LsJobRun *
-job_run_of(const char *model)
-{
-	static List *all = NIL;
-	MemoryContext old;
-	Remembered *one;
-	ListCell   *lc;
-
-	foreach(lc, all)
-		if (strcmp(((Remembered *) lfirst(lc))->model, model) == 0)
-			return &((Remembered *) lfirst(lc))->run;
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	one = palloc0(sizeof(Remembered));
-	strlcpy(one->model, model, NAMEDATALEN);
-	all = lappend(all, one);
-	MemoryContextSwitchTo(old);
-	return &one->run;
-}
-
 /* job_step does the next step of the model's job. */
 static void
 job_step(Work *work)
@@ -87,7 +59,7 @@ job_step(Work *work)
 	work->next_step = LS_JOB_WAIT;
 	work->returned = 0;
 	if (ls_worker_lock_model(work))
-		work->next_step = ls_job_step(work->task->model, work->job_run, &work->returned);
+		work->next_step = ls_job_step(work->task->model, work->job_run, 0, &work->returned);
 }
 
 static void
@@ -109,7 +81,7 @@ ls_worker_job(Work *work)
 	instr_time	start;
 
 	INSTR_TIME_SET_CURRENT(start);
-	work->job_run = job_run_of(work->task->model);
+	work->job_run = ls_job_run_of(work->task->model);
 	do
 	{
 		int64		before = ls_worker_elapsed_ms(&start);
