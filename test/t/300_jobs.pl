@@ -1,0 +1,116 @@
+# Jobs: what many rows have to be read for is done by the worker, in chunks, beside
+# writers; it goes on after the worker, or the server, was killed.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+
+use IPC::Run;
+use JobLoad;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use WorkerTest;
+
+my $node = new_node('jobs', 1, "leadscore.inline_limit = 1000\nleadscore.naptime = 100\nlog_lock_waits = on\ndeadlock_timeout = 200ms\n");
+$node->start;
+load_tables($node, 4000, 40_000);
+reload($node, job_rate => 6000);
+job_beside_writers($node, 4000, limit => 60, bare => 1);
+reload($node, job_rate => 0);
+
+my $fresh = <<'SQL';
+SET client_min_messages = warning;
+SELECT leadscore.drop_model('fresh') FROM leadscore.lead_model WHERE model = 'fresh';
+SELECT leadscore.create_model('fresh', 'contact');
+SELECT leadscore.attach('fresh', 'event', 'contact', 'at', 'what');
+SET leadscore.inline_limit = 1000000;
+INSERT INTO leadscore.lead_rule (model, name, category, kind, source, event, condition, points, weight, time_frame, decay, decay_interval, max_per_period)
+	SELECT 'fresh', name, category, kind, source, event, condition, points, weight, time_frame, decay, decay_interval, max_per_period FROM leadscore.lead_rule WHERE model = 'm';
+SELECT leadscore.refresh('fresh') IS NOT NULL, leadscore.refresh('m') IS NOT NULL;
+SQL
+my $same = <<'SQL';
+SET leadscore.clock = '2040-01-01';
+SELECT contact_id, a.score, b.score FROM leadscore.live_m a FULL JOIN leadscore.live_fresh b USING (contact_id)
+ WHERE abs(a.score - b.score) > 1e-6 OR a.score IS NULL OR b.score IS NULL OR a.last_event_at IS DISTINCT FROM b.last_event_at LIMIT 5
+SQL
+sub as_fresh
+{
+	my ($what) = @_;
+	$node->safe_psql('postgres', $fresh);
+	is($node->safe_psql('postgres', $same), '', "$what: row by row as a model made anew");
+	is($node->safe_psql('postgres', "SELECT * FROM leadscore.verify('m') LIMIT 5"), '', "$what: verify() finds nothing");
+}
+as_fresh('jobs beside writers');
+
+################################################################################
+# Killed in the middle, with the server
+
+sub slowly { reload($node, job_rate => $_[0]) }
+
+# kill_at sends a signal when the job has counted something.
+sub half_way
+{
+	my ($phase) = @_;
+	return "SELECT count(*) = 1 FROM leadscore.lead_job WHERE state = 'running' AND phase = '$phase' AND position IS NOT NULL";
+}
+
+slowly(4000);
+$node->safe_psql('postgres', "SET client_min_messages = warning; UPDATE leadscore.lead_rule SET condition = 'n > 2' WHERE model = 'm' AND name = 'form'");
+within($node, 20, half_way('count'), 'a slow job counts');
+my $position = $node->safe_psql('postgres', "SELECT position FROM leadscore.lead_job WHERE state = 'running'");
+is($node->safe_psql('postgres', "SELECT count(*) > 0 FROM leadscore.explain('m', 5) WHERE name = 'form' AND points <> 0"), 'f', 'a rule contributes nothing until it is counted');
+kill 9, worker_pid($node, 'postgres');
+within($node, 30, half_way('count'), 'the server comes back, and the job goes on');
+cmp_ok($node->safe_psql('postgres', "SELECT coalesce(position::int, 999999) FROM leadscore.lead_job WHERE state = 'running'"), '>=', $position, '... where it was');
+within($node, 30, half_way('refresh'), 'rows are refreshed');
+$node->stop('immediate');
+$node->start;
+slowly(0);
+within($node, 30, "SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running')", 'after a crash of the server it goes on to its end');
+as_fresh('after two crashes');
+
+################################################################################
+# How fast, how far
+
+slowly(2000);
+$node->safe_psql('postgres', "SELECT leadscore.rescore('m', online => true)");
+within($node, 20, "SELECT count(*) = 1 FROM leadscore.lead_job WHERE state = 'running' AND done > 500 AND remaining > '0.5 s'", 'it says how long it will take');
+my ($t, $n) = (time, $node->safe_psql('postgres', "SELECT done FROM leadscore.lead_job WHERE state = 'running'"));
+sleep 1;
+my $rate = ($node->safe_psql('postgres', "SELECT done FROM leadscore.lead_job WHERE state = 'running'") - $n) / (time - $t);
+cmp_ok($rate, '<', 4000, sprintf('leadscore.job_rate holds it back (%.0f contacts a second)', $rate));
+$node->safe_psql('postgres', "SELECT leadscore.cancel_job(job_id) FROM leadscore.lead_job WHERE state = 'running'");
+is($node->safe_psql('postgres', "SELECT state, finished_at IS NOT NULL FROM leadscore.lead_job ORDER BY job_id DESC LIMIT 1"), 'cancelled|t', 'it can be cancelled');
+slowly(0);
+as_fresh('after a job that was cancelled');
+
+################################################################################
+# A job that fails is tried again, and says why
+
+$node->safe_psql('postgres', "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no room''; END'; CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON leadscore.score_m FOR EACH ROW EXECUTE FUNCTION refuse()");
+$node->safe_psql('postgres', "SET client_min_messages = warning; UPDATE leadscore.lead_rule SET condition = 'n > 3' WHERE model = 'm' AND name = 'form'");
+within($node, 20, "SELECT count(*) = 1 FROM leadscore.lead_job WHERE state = 'running' AND attempts > 1 AND error = 'no room' AND retry_at IS NOT NULL", 'an error is shown');
+$node->safe_psql('postgres', 'DROP TRIGGER refuse ON leadscore.score_m');
+within($node, 30, "SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running')", 'when it is mended the job goes on by itself');
+as_fresh('after errors');
+
+################################################################################
+# Bad input
+
+sub refused
+{
+	my ($sql, $error, $what) = @_;
+	my ($code, $out, $err) = $node->psql('postgres', $sql);
+	like($err, $error, $what);
+}
+refused('SELECT leadscore.cancel_job(4711)', qr/there is no job 4711.*HINT:  leadscore.lead_job lists them/s, 'a job that is not there');
+refused('SELECT leadscore.cancel_job(NULL)', qr/job_id must not be NULL/, 'no job');
+refused('SELECT leadscore.cancel_job(1)', qr/job 1 is done already/, 'one that is done');
+refused("SELECT leadscore.run_job('n')", qr/model "n" does not exist.*Did you mean "m"/s, 'a model that is not there');
+refused("SELECT leadscore.run_job('m', 0)", qr/contacts must be at least 1/, 'no contacts');
+refused("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT leadscore.run_job('m')", qr/run_job\(\) cannot be used under a transaction snapshot/, 'under a snapshot');
+
+done_testing();
