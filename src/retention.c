@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "feed.h"
+#include "job.h"
 #include "leadscore.h"
 
 /*
@@ -34,4 +35,21 @@ ls_purge_history(int days, int limit)
 							  " WHERE d.model OPERATOR(pg_catalog.=) h.model AND h.changed_at"
 							  " OPERATOR(pg_catalog.>) (d.written_to OPERATOR(pg_catalog.-) 1)) LIMIT $2))",
 							  &args);
+}
+
+/* ls_purge_jobs deletes rows of lead_job that ended so many days ago. */
+int64
+ls_purge_jobs(int days, int limit)
+{
+	LsArguments args = {0};
+
+	if (!ls_jobs_exist())
+		return 0;
+	ls_add(&args, TIMESTAMPTZOID,
+		   TimestampTzGetDatum(GetCurrentTimestamp() - (int64) days * USECS_PER_DAY));
+	ls_add(&args, INT4OID, Int32GetDatum(limit));
+	return (int64) ls_execute("DELETE FROM leadscore.lead_job"
+							  " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+							  "SELECT ctid FROM leadscore.lead_job"
+							  " WHERE finished_at OPERATOR(pg_catalog.<) $1 LIMIT $2))", &args);
 }

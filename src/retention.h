@@ -12,5 +12,6 @@
 
 /* deletes up to so many rows of lead_stage_history; how many it has deleted */
 extern int64 ls_purge_history(int days, int limit);
+extern int64 ls_purge_jobs(int days, int limit);
 
 #endif							/* LEADSCORE_RETENTION_H */

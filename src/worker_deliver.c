@@ -18,6 +18,7 @@
 
 #define PURGE_INTERVAL		(3600 * USECS_PER_SEC)
 #define PURGE_ROWS			5000
+#define JOB_RETENTION	90	/* days */
 
 /* look_for_deliveries: in work->returned, whether anything waits. */
 static void
@@ -101,6 +102,12 @@ purge_outbox(Work *work)
 	work->returned = ls_action_purge(ls_outbox_retention, PURGE_ROWS);
 }
 
+static void
+purge_jobs(Work *work)
+{
+	work->returned = ls_purge_jobs(JOB_RETENTION, PURGE_ROWS);
+}
+
 /* purge deletes rows of one kind, where they are not kept for ever. */
 static void
 purge(Work *work, int days, Step step)
@@ -123,6 +130,7 @@ ls_worker_purge(Work *work)
 	ls_worker_report(work, "deleting what is no longer to be kept");
 	purge(work, ls_history_retention, purge_history);
 	purge(work, ls_outbox_retention, purge_outbox);
+	purge(work, JOB_RETENTION, purge_jobs);
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
 	ls_worker_slot->purged_at = now;
 	LWLockRelease(&ls_board->lock);
