@@ -7,7 +7,7 @@ use warnings;
 
 use Exporter 'import';
 
-our @EXPORT = qw(queued_setup queued_cases queued_rounds queued_proof);
+our @EXPORT = qw(queued_setup queued_cases queued_clients queued_rounds queued_proof);
 
 # the last one puts aside because of its transactions' level
 my @cases = qw(bare queued immediate bare_rr repeatable_read);
@@ -40,11 +40,29 @@ SQL
 	return $sql;
 }
 
+# queued_clients runs a script of pgbench's in many clients, at an isolation level,
+# and gives its rate, and how many of its lines tell of an error.  where says how to
+# connect, how_long is -T seconds or -t transactions.
+sub queued_clients
+{
+	my ($where, $dir, $clients, $how_long, $script, $level) = @_;
+	$level =~ s/ /\\ /g if $level;
+	my $options = $level ? "PGOPTIONS='-c default_transaction_isolation=$level' " : '';
+
+	open(my $file, '>', "$dir/queued.sql") or die "could not write: $!\n";
+	print $file $script;
+	close($file);
+	my $out = `$options$bindir/pgbench $where -n -M prepared -c $clients -j 2 $how_long -f $dir/queued.sql postgres 2>&1`;
+	my $errors = () = $out =~ /ERROR|FATAL|aborted|deadlock/g;
+	my ($rate) = $out =~ /^tps = ([\d.]+)/m or die "pgbench failed: $out";
+	return ($rate, $errors, $out);
+}
+
 # queued_rounds gives the rates of each case, a list in the order of rounds, and
-# under errors how many clients ended with one.
+# under errors how many there were.
 sub queued_rounds
 {
-	my ($run, $dir, $rounds, $seconds, $clients) = @_;
+	my ($run, $where, $dir, $rounds, $how_long, $clients) = @_;
 	my %tps = (errors => { map { $_ => 0 } @cases });
 
 	for my $round (1 .. $rounds)
@@ -52,13 +70,10 @@ sub queued_rounds
 		my @order = $round % 2 ? @cases : reverse @cases;
 		for my $case (@order)
 		{
-			open(my $file, '>', "$dir/insert_$case.sql") or die "could not write: $!\n";
-			print $file "INSERT INTO event_$case (contact, what, amount) VALUES (7, 'e1', 3);\n";
-			close($file);
-			my $level = $case =~ /rr$|repeatable/ ? "PGOPTIONS='-c default_transaction_isolation=repeatable\\ read' " : '';
-			my $out = `$level$bindir/pgbench -h $dir -U postgres -n -M prepared -c $clients -j 2 -T $seconds -f $dir/insert_$case.sql postgres 2>&1`;
-			$tps{errors}{$case} += () = $out =~ /ERROR|FATAL|aborted|deadlock/g;
-			my ($rate) = $out =~ /^tps = ([\d.]+)/m or die "pgbench failed: $out";
+			my ($rate, $errors) = queued_clients($where, $dir, $clients, $how_long,
+				"INSERT INTO event_$case (contact, what, amount) VALUES (7, 'e1', 3);\n",
+				$case =~ /rr$|repeatable/ ? 'repeatable read' : undef);
+			$tps{errors}{$case} += $errors;
 			push @{ $tps{$case} }, $rate;
 			# the next begins with nothing pending
 			$run->("SET client_min_messages = warning; SELECT leadscore.refresh('$case')") unless $case =~ /bare/;

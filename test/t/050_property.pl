@@ -920,7 +920,9 @@ sub run_seed
 	my $model = $w->{model};
 	$w->{errors} = [];
 	$w->{session_zone} = 'Asia/Tokyo';
-	note("seed $seed: key $w->{key_type}, zone $w->{zone}, tables " . join(', ', map { "$_->{name} ($_->{kind}, $_->{types}[2])" } @{ $w->{tables} }));
+	note("seed $seed: key $w->{key_type}, zone $w->{zone}, writers at " . ($w->{level} // 'read committed')
+	  . ', tables ' . join(', ', map { "$_->{name} ($_->{kind}, $_->{types}[2])" } @{ $w->{tables} })
+	  . ', queued: ' . (join(', ', map { $_->{name} } grep { $_->{mode} } @{ $w->{sources} }) || 'none'));
 
 	run($w, 'extension', "CREATE EXTENSION IF NOT EXISTS leadscore;\n\\i $top/oracle.sql\n\\i $top/oracle_compare.sql\n");
 	run($w, 'tables', create_tables($w));
