@@ -833,7 +833,7 @@ empty_table(Capture *capture, int place)
 	if (!model->enabled)
 		return;
 	if (capture->aside[place])
-		ls_pending_add_all(model);
+		ls_pending_again(model, true);
 	else
 		note_model(model->name, model->score_table);
 }

@@ -744,15 +744,17 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	LsCourse	course = {0};
 	LsDueRow	due;
 	bytea	   *before = NULL;
+	/* what an attempt before this one has taken away must not be left */
+	bool		skip = change->skip_locked && store->taken.nrows == 0;
 	TimestampTz t,
 				last;
 
-	if (change->skip_locked && !lock_if_free(store, change->contact, &row))
+	if (skip && !lock_if_free(store, change->contact, &row))
 	{
 		*outcome = LS_SKIPPED;
 		return true;
 	}
-	if (!change->skip_locked)
+	if (!skip)
 		store->exists = lock_row(store, change->contact, &row);
 	t = ls_clock();
 	if (store->exists)
