@@ -21,6 +21,7 @@ SQL_PARTS = \
 	src/action.sql \
 	src/daily.sql \
 	src/job.sql \
+	src/pending.sql \
 	src/launcher.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql

@@ -175,18 +175,27 @@ PREPARE TRANSACTION 'leadscore_statements_2';
 ROLLBACK PREPARED 'leadscore_statements_2';
 SELECT * FROM now;
 -- under a transaction's snapshot
+-- nothing is written to the scores, but what is told has it in
+CREATE VIEW told AS SELECT contact_id, l.score, leadscore.score('st', contact_id) AS asked, leadscore.replay('st', contact_id) AS replay, last_event_at, has_contact FROM leadscore.live_st l ORDER BY contact_id;
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 INSERT INTO event VALUES (13, 1, 'v');
 INSERT INTO event VALUES (14, 1, 'v'), (15, 7, 'v') ON CONFLICT DO NOTHING;
 UPDATE event SET at = '2026-03-01' WHERE id = 10;
 SELECT * FROM now;
+SELECT * FROM told;
 SELECT * FROM leadscore.verify('st');
 COMMIT;
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 DELETE FROM event WHERE contact = 1 AND what = 'f';
 SELECT * FROM now;
+SELECT * FROM told;
 COMMIT;
 SELECT * FROM leadscore.verify('st');
+SELECT changes, contacts FROM leadscore.pending('st');
+SELECT leadscore.refresh('st');
+SELECT * FROM now;
+SELECT * FROM leadscore.verify('st');
+SELECT changes, contacts FROM leadscore.pending('st');
 TRUNCATE event;
 
 --
@@ -341,6 +350,6 @@ INSERT INTO event VALUES (30, 7, 'w'), (31, 7, 'w');
 SELECT name, matched, points FROM leadscore.explain('st', 7) WHERE name LIKE 'made%';
 SELECT leadscore.score('st', 7) = leadscore.replay('st', 7) AS same;
 SELECT * FROM leadscore.verify('st');
-DROP VIEW now;
+DROP VIEW now, told;
 SELECT leadscore.drop_model('st');
 DROP SCHEMA statements CASCADE;

@@ -198,6 +198,16 @@ note_model(const char *model, Oid score_table)
 }
 
 /*
+ * ls_capture_under_way tells whether a statement is: its rows may be in the tables
+ * already, but what they bring is not noted yet, so nothing must be counted.
+ */
+bool
+ls_capture_under_way(void)
+{
+	return nentered > 0;
+}
+
+/*
  * ls_capture_defer_count leaves it to the end of the outermost statement to
  * count a model, where one is under way: its rows may be in the tables already
  * and will be added.  False where there is none.
@@ -814,6 +824,20 @@ ls_enter(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/* empty_table has a model counted again of which a table was emptied. */
+static void
+empty_table(Capture *capture, int place)
+{
+	LsModel    *model = capture->table->models[place];
+
+	if (!model->enabled)
+		return;
+	if (capture->aside[place])
+		ls_pending_again(model, true);
+	else
+		note_model(model->name, model->score_table);
+}
+
 static void
 capture_rows(TriggerData *trigger)
 {
@@ -824,9 +848,7 @@ capture_rows(TriggerData *trigger)
 	begin_capture(&capture, trigger);
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		for (int i = 0; i < capture.table->nmodels; i++)
-			if (capture.table->models[i]->enabled)
-				note_model(capture.table->models[i]->name,
-						   capture.table->models[i]->score_table);
+			empty_table(&capture, i);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		show_inserts(&capture, trigger->tg_newtable);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+extern bool ls_capture_under_way(void);
 extern bool ls_capture_defer_count(const char *model);
 extern void ls_capture_forget(Oid relation);
 extern void ls_capture_before_commit(void);

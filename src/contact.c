@@ -7,32 +7,25 @@
  */
 #include "contact.h"
 
+#include "executor/executor.h"
+
+#include "course.h"
 #include "leadscore.h"
 #include "pending.h"
 #include "recount.h"
 #include "store.h"
 
-/*
- * ls_contact_complete adds what the active snapshot sees pending of a contact to
- * the state of its row.  True if there was something.
- */
-bool
-ls_contact_complete(LsModel *model, LsScoreRow *row)
+/* add_pending adds what is pending to the state of a row, at an instant. */
+static void
+add_pending(LsModel *model, LsScoreRow *row, LsPending *pending, TimestampTz now)
 {
-	TimestampTz now = ls_statement_clock();
-	LsPending	pending;
-
-	ls_pending_init(&pending);
-	ls_pending_read(model, row->contact, &pending);
-	if (pending.nrows == 0)
-		return false;
-	if (!pending.count_all)
+	if (!pending->count_all)
 	{
 		ls_state_advance(model, &row->state, now);
-		if (pending.has_delta)
-			pending.count_all = !ls_state_merge(model, &row->state, &pending.delta);
+		if (pending->has_delta)
+			pending->count_all = !ls_state_merge(model, &row->state, &pending->delta);
 	}
-	if (pending.count_all)
+	if (pending->count_all)
 	{
 		LsState		counted;
 
@@ -41,7 +34,7 @@ ls_contact_complete(LsModel *model, LsScoreRow *row)
 		ls_state_inherit(&counted, &row->state);
 		row->state = counted;
 	}
-	else if (pending.count_profile)
+	else if (pending->count_profile)
 	{
 		LsState		profile;
 
@@ -52,7 +45,31 @@ ls_contact_complete(LsModel *model, LsScoreRow *row)
 	ls_state_fold(model, &row->state);
 	/* when it is due is not known any more */
 	row->state.due = DT_NOBEGIN;
+}
+
+/*
+ * ls_contact_complete adds what the active snapshot sees pending of a contact to
+ * the state of its row; the row's stage is left as it is.  True if there was
+ * something.
+ */
+bool
+ls_contact_complete(LsModel *model, LsScoreRow *row)
+{
+	LsPending	pending;
+
+	ls_pending_init(&pending);
+	ls_pending_read(model, row->contact, &pending);
+	if (pending.nrows == 0)
+		return false;
+	add_pending(model, row, &pending, ls_statement_clock());
 	return true;
+}
+
+/* ls_contact_known tells whether anything is left of a contact. */
+bool
+ls_contact_known(const LsScoreRow *row)
+{
+	return row->state.events > 0 || row->state.nfuture > 0 || row->state.has_contact;
 }
 
 /*
@@ -63,8 +80,7 @@ bool
 ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row)
 {
 	ls_store_start_row(model, contact, row, ls_statement_clock());
-	return ls_contact_complete(model, row) &&
-		(row->state.events > 0 || row->state.nfuture > 0 || row->state.has_contact);
+	return ls_contact_complete(model, row) && ls_contact_known(row);
 }
 
 /* ls_contact_find gives a contact's row, completed.  False: it is not known. */
@@ -73,6 +89,66 @@ ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row)
 {
 	if (!ls_row_find(model, contact, row))
 		return ls_contact_start(model, contact, row);
-	(void) ls_contact_complete(model, row);
+	return !ls_contact_complete(model, row) || ls_contact_known(row);
+}
+
+/*
+ * ls_contact_bring brings a row, which exists or has just been started, to where
+ * it will be when what is pending has been folded in, stage included: the way
+ * that the store goes.  True if there was something pending.
+ */
+bool
+ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
+{
+	TimestampTz now = Max(ls_statement_clock(), row->scored_at);
+	TimestampTz last,
+				added,
+				entry;
+	LsCourse	course = {0};
+	LsPending	pending;
+	EState	   *estate;
+
+	ls_pending_init(&pending);
+	ls_pending_read(model, row->contact, &pending);
+	if (pending.nrows == 0)
+		return false;
+	estate = CreateExecutorState();
+	course.model = model;
+	course.row = row;
+	course.score = ls_course_score(model);
+	course.econtext = ls_stage_context(model, estate, row->contact);
+	ls_course_begin(&course, exists);
+	if (exists && row->state.due <= now)
+		ls_course_catch_up(&course, row->scored_at, now, "time");
+	last = row->state.last;
+	add_pending(model, row, &pending, now);
+	added = pending.has_delta && pending.delta.events > 0 ? pending.delta.last : DT_NOBEGIN;
+	if (!exists && added != DT_NOBEGIN)
+		row->stage_since = Min(now, added);
+	entry = ls_store_entry(model, row, added, last, now);
+	if (entry != DT_NOBEGIN)
+	{
+		ls_course_step(&course, entry, "event");
+		ls_course_catch_up(&course, entry, now, "time");
+	}
+	row->scored_at = now;
+	row->state.due = DT_NOEND;	/* it has been brought to now */
+	FreeExecutorState(estate);
 	return true;
+}
+
+/*
+ * ls_contact_stand gives a contact's row, brought to where it is now.  False: it
+ * is not known.
+ */
+bool
+ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row)
+{
+	bool		exists = ls_row_find(model, contact, row);
+	bool		brought;
+
+	if (!exists)
+		ls_store_start_row(model, contact, row, ls_statement_clock());
+	brought = ls_contact_bring(model, row, exists);
+	return brought ? ls_contact_known(row) : exists;
 }

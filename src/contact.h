@@ -13,8 +13,11 @@
 #include "rules.h"
 #include "score_table.h"
 
+extern bool ls_contact_known(const LsScoreRow *row);
 extern bool ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row);
 extern bool ls_contact_complete(LsModel *model, LsScoreRow *row);
 extern bool ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row);
+extern bool ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists);
+extern bool ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row);
 
 #endif							/* LEADSCORE_CONTACT_H */

@@ -40,11 +40,13 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "contact.h"
 #include "evaluate.h"
 #include "feed.h"
 #include "leadscore.h"
 #include "model.h"
 #include "model_tables.h"
+#include "pending.h"
 #include "reader.h"
 #include "replay.h"
 #include "rules.h"
@@ -623,6 +625,8 @@ take_contact(Day *day, LsReader *reader)
 	if (tuple == NULL)
 		return;
 	ls_row_read_tuple(day->model, tuple, desc, &row);
+	if (ls_pending_any(day->model))
+		(void) ls_contact_complete(day->model, &row);
 	if (tells_midnight(day, &row.state))
 		ls_state_advance(day->model, &row.state, day->until);
 	if (!was_there(day, &row))

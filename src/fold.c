@@ -17,10 +17,12 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "capture.h"
 #include "leadscore.h"
 #include "pending.h"
 #include "recount.h"
 #include "store.h"
+#include "worker_error.h"
 
 LsFold *
 ls_fold_begin(const char *model)
@@ -44,19 +46,32 @@ stop_at(LsFold *fold, const LsModel *model, Datum contact)
 	MemoryContextSwitchTo(old);
 }
 
-static void
-fold_contacts(LsFold *fold, LsModel *model, Datum *contacts, int n, bool skip_locked)
+/* Contacts that are folded together */
+typedef struct Some
 {
-	LsStore    *store = ls_store_open(model, "event", ls_count_contact, ls_count_profile);
+	LsFold	   *fold;
+	LsModel    *model;
+	Datum	   *contacts;
+	int			n;
+	bool		skip_locked;
+} Some;
 
-	for (int i = 0; i < n; i++)
+/* fold_some folds in what is pending of some contacts, as far as the fold knows of it. */
+static void
+fold_some(void *arg)
+{
+	Some	   *some = arg;
+	LsFold	   *fold = some->fold;
+	LsStore    *store = ls_store_open(some->model, "event", ls_count_contact, ls_count_profile);
+
+	for (int i = 0; i < some->n; i++)
 	{
 		LsChange	change = {0};
 		LsOutcome	outcome;
 
-		change.contact = contacts[i];
+		change.contact = some->contacts[i];
 		change.fold = true;
-		change.skip_locked = skip_locked;
+		change.skip_locked = some->skip_locked;
 		change.only_if_changed = true;
 		outcome = ls_store_change(store, &change);
 		fold->done++;
@@ -65,7 +80,35 @@ fold_contacts(LsFold *fold, LsModel *model, Datum *contacts, int n, bool skip_lo
 	}
 	fold->transitions += ls_store_transitions(store);
 	ls_store_close(store);
-	ls_rules_report(model);
+}
+
+/*
+ * fold_alone folds each in a subtransaction of its own, so that one which fails
+ * does not hold up the others.  What is pending of it stays, and is tried again
+ * after a while.
+ */
+static void
+fold_alone(Some *all)
+{
+	for (int i = 0; i < all->n; i++)
+	{
+		char	   *name = ls_key_text(&all->model->key, all->contacts[i]);
+		Some		one = *all;
+		ErrorData  *error;
+
+		if (ls_worker_error_waits(all->model->name, name))
+			continue;
+		one.contacts = &all->contacts[i];
+		one.n = 1;
+		error = ls_guarded(fold_some, &one);
+		if (error == NULL)
+			continue;
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+			ReThrowError(error);
+		(void) ls_worker_error_record(all->model->name, name, error->sqlerrcode,
+									  error->message);
+	}
 }
 
 /*
@@ -92,12 +135,17 @@ ls_fold_batch(LsFold *fold, int limit, bool skip_locked)
 	if (model && model->enabled)
 	{
 		Datum	   *contacts = palloc(sizeof(Datum) * limit);
+		Some		some = {fold, model, contacts, 0, skip_locked};
 
-		n = ls_pending_contacts(model, fold->has_place ? &fold->place : NULL, limit, contacts);
+		some.n = n = ls_pending_contacts(model, fold->has_place ? &fold->place : NULL, limit, contacts);
 		if (n > 0)
 		{
 			stop_at(fold, model, contacts[n - 1]);
-			fold_contacts(fold, model, contacts, n, skip_locked);
+			if (fold->one_by_one)
+				fold_alone(&some);
+			else
+				fold_some(&some);
+			ls_rules_report(model);
 		}
 	}
 	if (model)
@@ -108,12 +156,18 @@ ls_fold_batch(LsFold *fold, int limit, bool skip_locked)
 	return n;
 }
 
-/* ls_fold_all folds in all that is pending, and gives the number of changes. */
+/*
+ * ls_fold_all folds in all that is pending, and gives the number of changes.  In
+ * the midst of a statement nothing is: a contact might be counted with rows that
+ * are still to be added.
+ */
 int64
 ls_fold_all(const char *model)
 {
 	LsFold	   *fold = ls_fold_begin(model);
 
+	if (ls_capture_under_way())
+		return 0;
 	while (ls_fold_batch(fold, 1000, false) > 0)
 		;
 	return fold->changed;

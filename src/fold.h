@@ -20,6 +20,7 @@ typedef struct LsFold
 	int64		changed;
 	int64		transitions;
 	int64		skipped;		/* locked by somebody, left to a later one */
+	bool		one_by_one;		/* each by itself, as one of them fails */
 	bool		has_place;
 	Datum		place;			/* contact with which the last batch ended */
 } LsFold;

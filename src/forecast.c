@@ -25,6 +25,7 @@
 #include "due.h"
 #include "due_table.h"
 #include "leadscore.h"
+#include "pending.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(ls_forecast);
@@ -134,7 +135,7 @@ ls_forecast(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	until = PG_ARGISNULL(2) ? now + FAR : asked_until(PG_GETARG_TIMESTAMPTZ(2));
-	if (!ls_contact_find(model, ls_asked_contact(fcinfo, model), &way.row))
+	if (!ls_contact_stand(model, ls_asked_contact(fcinfo, model), &way.row))
 		PG_RETURN_NULL();
 	set_out(&way, model, now);
 	grade = ls_score_grade(model, way.course.score);
@@ -174,18 +175,15 @@ by_instant(const ListCell *a, const ListCell *b)
 	return strcmp(x->contact, y->contact);
 }
 
-/* ask_contact adds what will come of one contact to a list. */
+/* go_all_the_way adds what will come of one contact to a list. */
 static List *
-ask_contact(List *coming, LsModel *model, const LsDueRow *due,
-			TimestampTz until, MemoryContext context)
+go_all_the_way(List *coming, Way *to_go, LsModel *model, TimestampTz until,
+			   MemoryContext context)
 {
-	Datum		contact = due->contact;
-	Way			way;
+	Way			way = *to_go;
+	Datum		contact = way.row.contact;
 	const char *stage;
 
-	/* a row of which its state does not know is not the contact's only one */
-	if (!ls_row_find(model, contact, &way.row) || way.row.state.due != due->at)
-		return coming;
 	set_out(&way, model, ls_statement_clock());
 	while (go(&way, until, &stage))
 	{
@@ -206,6 +204,62 @@ ask_contact(List *coming, LsModel *model, const LsDueRow *due,
 		MemoryContextSwitchTo(old);
 	}
 	FreeExecutorState(way.estate);
+	return coming;
+}
+
+/* ask_due does so for one that is due; those of whom something is pending are left. */
+static List *
+ask_due(List *coming, LsModel *model, const LsDueRow *due, TimestampTz until,
+		MemoryContext context)
+{
+	LsPending	pending;
+	Way			way;
+
+	/* a row of which its state does not know is not the contact's only one */
+	if (!ls_row_find(model, due->contact, &way.row) || way.row.state.due != due->at)
+		return coming;
+	if (ls_pending_any(model))
+	{
+		ls_pending_init(&pending);
+		ls_pending_read(model, due->contact, &pending);
+		if (pending.nrows > 0)
+			return coming;
+	}
+	return go_all_the_way(coming, &way, model, until, context);
+}
+
+/* ask_pending does so for those of whom something is pending, due or not. */
+static List *
+ask_pending(List *coming, LsModel *model, TimestampTz until, MemoryContext context)
+{
+	MemoryContext chunk = AllocSetContextCreate(context, "leadscore forecast of pending",
+												ALLOCSET_DEFAULT_SIZES);
+	MemoryContext one = AllocSetContextCreate(context, "leadscore forecast of one",
+											  ALLOCSET_DEFAULT_SIZES);
+	Datum	   *contacts = palloc(sizeof(Datum) * CHUNK);
+	Datum		last;
+	int			n;
+
+	for (const Datum *after = NULL;; after = &last)
+	{
+		MemoryContextSwitchTo(chunk);
+		n = ls_pending_contacts(model, after, CHUNK, contacts);
+		for (int i = 0; i < n; i++)
+		{
+			Way			way;
+
+			MemoryContextSwitchTo(one);
+			if (ls_contact_stand(model, contacts[i], &way.row))
+				coming = go_all_the_way(coming, &way, model, until, context);
+			MemoryContextReset(one);
+		}
+		if (n < CHUNK)
+			break;
+		last = contacts[n - 1];
+	}
+	MemoryContextSwitchTo(context);
+	MemoryContextDelete(one);
+	MemoryContextDelete(chunk);
 	return coming;
 }
 
@@ -238,7 +292,7 @@ ask_all(LsModel *model, TimestampTz until)
 		for (int i = 0; i < n; i++)
 		{
 			MemoryContextSwitchTo(one);
-			coming = ask_contact(coming, model, &rows[i], until, caller);
+			coming = ask_due(coming, model, &rows[i], until, caller);
 			MemoryContextReset(one);
 		}
 		last = n > 0 ? &rows[n - 1] : NULL;
@@ -246,6 +300,8 @@ ask_all(LsModel *model, TimestampTz until)
 	MemoryContextSwitchTo(caller);
 	for (int i = 0; i < 2; i++)
 		MemoryContextDelete(contexts[i]);
+	if (ls_pending_any(model))
+		coming = ask_pending(coming, model, until, caller);
 	list_sort(coming, by_instant);
 	return coming;
 }

@@ -45,6 +45,7 @@
 #include "feed.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "pending.h"
 #include "recount.h"
 #include "rules.h"
 
@@ -129,6 +130,21 @@ chunk_floor(const LsJob *job)
 	return LEAST_LIMIT;
 }
 
+/*
+ * count_pending_again is for contacts of which the job finds nothing, as their
+ * events have gone: what was pending of them must not come back.
+ */
+static void
+count_pending_again(const char *name)
+{
+	LsModel    *model = ls_model_acquire_to_write(name);
+
+	if (model == NULL)
+		return;
+	ls_pending_again(model, false);
+	ls_model_release(model);
+}
+
 /* begin gives the rules that wait to be counted the versions to be counted under. */
 static void
 begin(LsJob *job)
@@ -138,6 +154,8 @@ begin(LsJob *job)
 
 	ls_job_take_over(job);
 	job->total = (int64) (only_refresh ? contacts : contacts * 2);
+	if (counts_all(job))
+		count_pending_again(job->model);
 	if (!only_refresh)
 	{
 		ls_recount_publish(job->model, is(job->kind, "rescore"));

@@ -273,12 +273,14 @@ create_live_view(const LsModelTables *new)
 					 model);
 	if (OidIsValid(find_part("pending_", model)))
 	{
-		appendStringInfoString(&sql, " UNION ALL SELECT p.contact_id");
+		/* of whom nothing is left but what is still to be taken away is not there */
+		appendStringInfoString(&sql, " WHERE (v.r).stage IS NOT NULL"
+							   " UNION ALL SELECT p.contact_id");
 		append_live_columns(&sql, new);
 		appendStringInfo(&sql, " FROM (SELECT DISTINCT q.contact_id FROM leadscore.pending_%s q"
 						 " WHERE NOT EXISTS (SELECT FROM leadscore.score_%s s"
 						 " WHERE s.contact_id OPERATOR(%s) q.contact_id)) p CROSS JOIN LATERAL"
-						 " (SELECT leadscore._live_new(NULL::leadscore.score_%s, p.contact_id::pg_catalog.text,"
+						 " (SELECT leadscore._live_new(NULL::leadscore.score_%s, p.contact_id,"
 						 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
 						 model, model, key_operator(new->key_type), model);
 	}
@@ -330,6 +332,7 @@ create_pending_table(const LsModelTables *new)
 	static const char *const comments[][2] = {
 		{"contact_id", "contact: the key of the contact table"},
 		{"rules_version", "version of the rules that the events were matched with"},
+		{"noted_at", "when it was put aside"},
 		{"profile", "whether it is the contact''s row that has changed"},
 		{"delta", "internal: what the events add up to; null: the contact has to be counted again"},
 	};
@@ -339,6 +342,7 @@ create_pending_table(const LsModelTables *new)
 		return;					/* the extension is of a version before 0.3 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.pending_%s (contact_id %s%s NOT NULL,"
 						" rules_version pg_catalog.int8 NOT NULL,"
+						" noted_at pg_catalog.timestamptz NOT NULL,"
 						" profile pg_catalog.bool NOT NULL, delta pg_catalog.bytea)"
 						" WITH (autovacuum_vacuum_threshold = 1000,"
 						" autovacuum_vacuum_scale_factor = 0,"
@@ -347,8 +351,9 @@ create_pending_table(const LsModelTables *new)
 						ls_tables_collation(new->key_type, new->key_collation)), NULL);
 	ls_execute(psprintf("CREATE INDEX pending_%s_contact ON leadscore.pending_%s (contact_id)",
 						model, model), NULL);
-	ls_execute(psprintf("ALTER TABLE leadscore.pending_%s ALTER COLUMN delta SET STORAGE EXTERNAL",
-						model), NULL);
+	/* it has no key, and may be published with all tables */
+	ls_execute(psprintf("ALTER TABLE leadscore.pending_%s ALTER COLUMN delta SET STORAGE EXTERNAL,"
+						" REPLICA IDENTITY FULL", model), NULL);
 	create_guard("pending_", model);
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.pending_%s IS 'what has still to be folded into the scores of model %s; scores that are asked for include it'",
 						model, model), NULL);

@@ -237,8 +237,9 @@ refresh_model(const char *model)
 
 	ls_lock_before_writing(model);
 	ls_job_run_all(model);
-	changed = ls_pass_all(model);
-	changed += ls_fold_all(model);
+	/* who is folded is seen to what is due as well */
+	changed = ls_fold_all(model);
+	changed += ls_pass_all(model);
 	while (ls_daily_write(model))
 		;
 	return changed;

@@ -24,6 +24,8 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
@@ -44,6 +46,7 @@ enum
 {
 	PENDING_CONTACT = 1,
 	PENDING_RULES_VERSION,
+	PENDING_NOTED_AT,
 	PENDING_PROFILE,
 	PENDING_DELTA,
 	PENDING_NCOLUMNS = PENDING_DELTA
@@ -57,6 +60,7 @@ struct LsPendingTable
 
 typedef struct LsPendingPlans
 {
+	SPIPlanPtr	again[2];
 	SPIPlanPtr	take;
 	SPIPlanPtr	clear;
 	SPIPlanPtr	oldest;
@@ -93,6 +97,7 @@ ls_pending_add(LsPendingTable *table, Datum contact, const LsState *delta,
 	memset(slot->tts_isnull, false, sizeof(bool) * PENDING_NCOLUMNS);
 	slot->tts_values[PENDING_CONTACT - 1] = contact;
 	slot->tts_values[PENDING_RULES_VERSION - 1] = Int64GetDatum(table->model->version);
+	slot->tts_values[PENDING_NOTED_AT - 1] = TimestampTzGetDatum(ls_clock());
 	slot->tts_values[PENDING_PROFILE - 1] = BoolGetDatum(profile);
 	slot->tts_isnull[PENDING_DELTA - 1] = bytes == NULL;
 	slot->tts_values[PENDING_DELTA - 1] = PointerGetDatum(bytes);
@@ -412,6 +417,37 @@ ls_pending_clear(LsModel *model)
 	SPI_finish();
 	ls_return(&saved);
 	return rows;
+}
+
+/*
+ * ls_pending_again has contacts counted again: all of which anything is known, for
+ * one who has locked a table against all others and emptied it; or those of
+ * which something is pending, where it may be true no more.
+ */
+void
+ls_pending_again(LsModel *model, bool all)
+{
+	char	   *known = all ? psprintf("SELECT contact_id FROM leadscore.%s UNION ",
+									   quote_identifier(get_rel_name(model->score_table))) : "";
+	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
+	Datum		values[] = {Int64GetDatum(model->version), TimestampTzGetDatum(ls_clock())};
+	LsIdentity	saved;
+
+	if (!all && is_empty(model))
+		return;
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	(void) ls_row_run(kept_plan(&plans_of(model)->again[all],
+								psprintf("INSERT INTO %s (contact_id, rules_version, noted_at, profile)"
+										 " SELECT k.contact_id, $1, $2, false FROM"
+										 " (%sSELECT DISTINCT contact_id FROM %s) k",
+										 table_name(model), known, table_name(model)), 2, types),
+					  values, NULL, 2, GetActiveSnapshot());
+	SPI_finish();
+	ls_return(&saved);
+	PopActiveSnapshot();
 }
 
 /*

@@ -42,6 +42,7 @@ extern bool ls_pending_any(LsModel *model);
 extern int	ls_pending_contacts(LsModel *model, const Datum *after, int limit,
 								Datum *contacts);
 extern int64 ls_pending_clear(LsModel *model);
+extern void ls_pending_again(LsModel *model, bool all);
 extern int64 ls_pending_oldest(LsModel *model);
 extern void ls_pending_free_plans(LsModel *model);
 

@@ -30,6 +30,7 @@
 #include "job.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "pending.h"
 #include "reader.h"
 #include "store.h"
 
@@ -614,6 +615,18 @@ ls_recount_chunk(LsChunk *chunk)
 	ls_model_release(model);
 }
 
+/*
+ * drop_pending forgets what is pending of contacts of which nothing was found,
+ * after all were counted, with writers kept away.
+ */
+static void
+drop_pending(LsModel *model)
+{
+	PushActiveSnapshot(GetLatestSnapshot());
+	(void) ls_pending_clear(model);
+	PopActiveSnapshot();
+}
+
 /* ls_rescore counts everything anew and gives the number of contacts. */
 int64
 ls_rescore(const char *name, const char *cause)
@@ -628,6 +641,7 @@ ls_rescore(const char *name, const char *cause)
 	pass.spec = (LsReaderSpec) {.model = pass.model, .what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES,
 	.source = -1};
 	run_pass(&pass);
+	drop_pending(pass.model);
 	ls_model_release(pass.model);
 	ls_job_superseded(name);
 	return pass.contacts;

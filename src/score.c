@@ -262,6 +262,33 @@ verify_state(LsModel *model, LsReplay *replay, LsScoreRow *row,
 }
 
 /*
+ * is_put_aside tells whether what is pending of a contact is all that keeps its
+ * row, or that it has none, from being what the events give.
+ */
+static bool
+is_put_aside(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
+{
+	LsScoreRow	made;
+	double		completed,
+				replayed;
+
+	if (!ls_pending_any(model))
+		return false;
+	if (row == NULL)
+	{
+		row = &made;
+		if (!ls_contact_start(model, contact, row))
+			return false;
+	}
+	else if (!ls_contact_complete(model, row))
+		return false;
+	if (!ls_contact_known(row))
+		return !ls_replay_known(replay);
+	return ls_replay_known(replay) &&
+		verify_state(model, replay, row, &completed, &replayed);
+}
+
+/*
  * verify_contact compares a stored row, and the state in it, with the events,
  * and reports where they differ.
  */
@@ -289,6 +316,8 @@ verify_contact(ReturnSetInfo *result, LsModel *model, LsReplay *replay,
 		else if (verify_state(model, replay, row, &stored, &replayed))
 			return;
 	}
+	if (!pending)
+		pending = is_put_aside(model, replay, contact, row);
 	values[0] = CStringGetTextDatum(ls_key_text(&model->key, contact));
 	nulls[1] = row == NULL;
 	values[1] = Float8GetDatum(stored);
@@ -376,8 +405,12 @@ ls_live(PG_FUNCTION_ARGS)
 	tuple.t_data = header;
 	heap_deform_tuple(&tuple, desc, values, nulls);
 	ls_row_read(model, values, nulls, &row);
-	if (ls_pending_any(model))
-		(void) ls_contact_complete(model, &row);
+	if (ls_pending_any(model) && ls_contact_bring(model, &row, true) &&
+		!ls_contact_known(&row))
+	{
+		ReleaseTupleDesc(desc);
+		PG_RETURN_NULL();
+	}
 	ls_store_live(model, &row,
 				  PG_ARGISNULL(1) ? ls_statement_clock() : PG_GETARG_TIMESTAMPTZ(1),
 				  values, nulls);
@@ -401,8 +434,13 @@ ls_live_new(PG_FUNCTION_ARGS)
 	HeapTuple	made;
 	LsScoreRow	row;
 
-	if (PG_ARGISNULL(1) || PG_ARGISNULL(2) ||
-		!ls_contact_start(model, ls_key_read(&model->key, text_to_cstring(PG_GETARG_TEXT_PP(1))), &row))
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		PG_RETURN_NULL();
+	if (get_fn_expr_argtype(fcinfo->flinfo, 1) != model->key.type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("contacts of model \"%s\" are of another type", model->name)));
+	if (!ls_contact_stand(model, PG_GETARG_DATUM(1), &row))
 		PG_RETURN_NULL();
 	desc = lookup_rowtype_tupdesc(type, -1);
 	ls_row_check(model, desc);

@@ -63,10 +63,10 @@ CREATE FUNCTION leadscore._live(contact anyelement, at timestamptz) RETURNS anye
 COMMENT ON FUNCTION leadscore._live(anyelement, timestamptz) IS
 	'a row of a score table as it is at an instant: for the views live_<model>';
 
-CREATE FUNCTION leadscore._live_new(row_type anyelement, contact text, at timestamptz) RETURNS anyelement
+CREATE FUNCTION leadscore._live_new(row_type anyelement, contact "any", at timestamptz) RETURNS anyelement
 	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'ls_live_new';
-COMMENT ON FUNCTION leadscore._live_new(anyelement, text, timestamptz) IS
+COMMENT ON FUNCTION leadscore._live_new(anyelement, "any", timestamptz) IS
 	'the row of a contact that is only pending as it will be: for the views live_<model>';
 
 CREATE VIEW leadscore.rule_errors AS

@@ -415,17 +415,15 @@ latest_event(const LsStore *store, const LsChange *change)
 }
 
 /*
- * entry_instant gives the instant of the latest event that a change brings, if
- * the event is in order: not before what the contact did last, nor before its
- * stage last changed.
+ * ls_store_entry tells whether the latest event that a change brings, which is
+ * at an instant, is in order: not before what the contact did last, nor before
+ * its stage last changed.  Gives the instant then, DT_NOBEGIN otherwise.
  */
-static TimestampTz
-entry_instant(const LsStore *store, const LsChange *change,
-			  const LsScoreRow *row, TimestampTz last, TimestampTz t)
+TimestampTz
+ls_store_entry(const LsModel *model, const LsScoreRow *row, TimestampTz at,
+			   TimestampTz last, TimestampTz t)
 {
-	TimestampTz at = latest_event(store, change);
-
-	if (at == DT_NOBEGIN || !store->model->staged)
+	if (at == DT_NOBEGIN || !model->staged)
 		return DT_NOBEGIN;
 	if (row->state.stage_recorded && at < row->stage_since)
 		return DT_NOBEGIN;
@@ -660,22 +658,27 @@ not_due(LsStore *store, const LsChange *change, const LsScoreRow *row,
 
 /* ---------- one change ---------- */
 
+/* refuse_unknown refuses to set the stage of one of whom nothing is known. */
+static void
+refuse_unknown(const LsStore *store, const LsChange *change)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("model \"%s\" has no contact \"%s\"", store->model->name,
+					ls_key_text(&store->model->key, change->contact)),
+			 errhint("A contact has a score when the contact table or an attached table has a row of it.")));
+}
+
 /* refuse_by_hand refuses what cannot be set by hand. */
 static void
 refuse_by_hand(const LsStore *store, const LsChange *change)
 {
-	char	   *contact = ls_key_text(&store->model->key, change->contact);
-
-	if (!store->exists)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("model \"%s\" has no contact \"%s\"", store->model->name, contact),
-				 errhint("A contact has a score when the contact table or an attached table has a row of it.")));
 	if (store->score->disqualified)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("contact \"%s\" of model \"%s\" is disqualified",
-						contact, store->model->name),
+						ls_key_text(&store->model->key, change->contact),
+						store->model->name),
 				 errdetail("A rule that disqualifies is in force."),
 				 errhint("leadscore.explain() shows which rules are.")));
 }
@@ -685,11 +688,12 @@ static void
 go_on(LsStore *store, const LsChange *change, LsCourse *course,
 	  TimestampTz last, TimestampTz t)
 {
-	TimestampTz entry = entry_instant(store, change, course->row, last, t);
+	TimestampTz entry = ls_store_entry(store->model, course->row,
+									   latest_event(store, change), last, t);
 
 	if (entry != DT_NOBEGIN)
 	{
-		ls_course_step(course, entry, store->cause);
+		ls_course_step(course, entry, change->by_hand ? "event" : store->cause);
 		ls_course_catch_up(course, entry, t,
 						   strcmp(store->cause, "backfill") == 0 ? store->cause : "time");
 	}
@@ -740,15 +744,17 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	LsCourse	course = {0};
 	LsDueRow	due;
 	bytea	   *before = NULL;
+	/* what an attempt before this one has taken away must not be left */
+	bool		skip = change->skip_locked && store->taken.nrows == 0;
 	TimestampTz t,
 				last;
 
-	if (change->skip_locked && !lock_if_free(store, change->contact, &row))
+	if (skip && !lock_if_free(store, change->contact, &row))
 	{
 		*outcome = LS_SKIPPED;
 		return true;
 	}
-	if (!change->skip_locked)
+	if (!skip)
 		store->exists = lock_row(store, change->contact, &row);
 	t = ls_clock();
 	if (store->exists)
@@ -758,8 +764,6 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	*outcome = LS_UNCHANGED;
 	if (change->due && not_due(store, change, &row, t))
 		return true;
-	if (change->by_hand && !store->exists)
-		refuse_by_hand(store, change);
 	due.at = row.state.due == DT_NOBEGIN ? DT_NOEND : row.state.due;
 	due.drift = row.state.due_drift;
 	due.contact = change->contact;
@@ -781,8 +785,12 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		row.stage_since = Min(t, latest_event(store, change));
 	if (row.state.events == 0 && row.state.nfuture == 0 && !row.state.has_contact)
 	{
+		if (!store->exists && was_missed(store, change->contact))
+			return false;
+		if (change->by_hand)
+			refuse_unknown(store, change);
 		if (!store->exists)
-			return !was_missed(store, change->contact);
+			return true;
 		remove_row(store, change, &due);
 		*outcome = LS_CHANGED;
 		return true;

@@ -74,6 +74,8 @@ extern bool ls_store_needs_change(LsStore *store, LsScoreRow *row);
 
 extern void ls_store_start_row(LsModel *model, Datum contact, LsScoreRow *row,
 							   TimestampTz t);
+extern TimestampTz ls_store_entry(const LsModel *model, const LsScoreRow *row,
+								  TimestampTz at, TimestampTz last, TimestampTz t);
 extern void ls_store_set_profile(LsModel *model, LsState *state,
 								 const LsState *profile);
 extern ExprContext *ls_stage_context(LsModel *model, EState *estate,

@@ -91,6 +91,26 @@ ls_worker_error_record(const char *model, const char *contact, int sqlerrcode,
 	return wait;
 }
 
+/* ls_worker_error_waits tells whether a contact failed too recently. */
+bool
+ls_worker_error_waits(const char *model, const char *contact)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+	bool		waits;
+
+	ls_add_text(&args, model);
+	ls_add_text(&args, contact);
+	ls_become(ls_extension_owner(), &saved);
+	waits = ls_execute("SELECT FROM leadscore.lead_worker_error"
+					   " WHERE model OPERATOR(pg_catalog.=) $1"
+					   " AND contact OPERATOR(pg_catalog.=) $2"
+					   " AND retry_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()",
+					   &args) > 0;
+	ls_return(&saved);
+	return waits;
+}
+
 /* ls_worker_error_clear forgets it: all is well again. */
 void
 ls_worker_error_clear(const char *model, const char *contact)

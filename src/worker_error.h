@@ -26,6 +26,7 @@ extern int64 ls_back_off(int failures);
 /* both in the current transaction; contact NULL: the model as a whole */
 extern int64 ls_worker_error_record(const char *model, const char *contact,
 									int sqlerrcode, const char *message);
+extern bool ls_worker_error_waits(const char *model, const char *contact);
 extern void ls_worker_error_clear(const char *model, const char *contact);
 
 /* contacts that were to be tried again before, and have not failed since */

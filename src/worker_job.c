@@ -27,18 +27,20 @@ fold_batch(Work *work)
 		MemoryContext old = MemoryContextSwitchTo(work->round);
 
 		work->fold = ls_fold_begin(work->task->model);
+		work->fold->one_by_one = work->one_by_one;
 		MemoryContextSwitchTo(old);
 	}
 	work->returned = ls_fold_batch(work->fold, ls_batch_size, true);
 }
 
-/* ls_worker_fold folds in all that is pending; false if a step failed. */
-bool
-ls_worker_fold(Work *work)
+/* fold folds in all that is pending; false if a step failed. */
+static bool
+fold(Work *work, bool one_by_one)
 {
 	int64		transitions = 0;
 
 	work->fold = NULL;
+	work->one_by_one = one_by_one;
 	ls_worker_report(work, "folding in what is pending");
 	while (ls_worker_attempt(work, fold_batch))
 	{
@@ -50,6 +52,21 @@ ls_worker_fold(Work *work)
 			return true;
 	}
 	return !ls_worker_failed(work);
+}
+
+/*
+ * ls_worker_fold does so, contact by contact where one of them fails, or has
+ * failed before; false if that failed as well.
+ */
+bool
+ls_worker_fold(Work *work)
+{
+	bool		one_by_one = work->task->contact_retry_at != 0;
+
+	if (fold(work, one_by_one))
+		return true;
+	return !one_by_one && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED &&
+		fold(work, true);
 }
 
 /* job_step does the next step of the model's job. */

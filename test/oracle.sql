@@ -3,7 +3,8 @@
 -- Every function below stands for one sentence or paragraph of "Meaning of a score" in the design and
 -- says which; the words after a "Design:" are quoted from it.  It reads the event tables, the contact table
 -- and the rows of leadscore.lead_model, lead_category, lead_source, lead_grade and lead_rule, and nothing else:
--- no state, no stored score and no function of the engine, so that it can disagree with it.
+-- no state, no stored score and no function of the engine, so that it can disagree with it.  Who is whose, and
+-- what has been purged, whoever tests writes down himself, in oracle.edge and in tables oracle.purged_<table>.
 -- It is meant to be read, not to be fast.  Instants and intervals are bigint microseconds, sums are numeric.
 --
 --   oracle.rules(model, contacts, instants)    what each rule contributes; asked in pairs (contact, instant)
@@ -82,6 +83,48 @@ SET search_path = pg_catalog AS $$
 	WHERE m.model = model_name
 $$;
 
+-- Contacts that are merged into others (kind contact: key counts for contact), and visitors that are identified
+-- (kind visitor: anonymous rows of the visitor key count for contact).
+CREATE TABLE oracle.edge (model text, kind text, key text, contact text NOT NULL, PRIMARY KEY (model, kind, key));
+
+-- Whom the events of a contact count for in the end.
+CREATE FUNCTION oracle.root(model_name text, contact text) RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+	next text;
+BEGIN
+	LOOP
+		SELECT e.contact INTO next FROM oracle.edge e WHERE e.model = model_name AND e.kind = 'contact' AND e.key = root.contact;
+		EXIT WHEN NOT FOUND;
+		contact := next;
+	END LOOP;
+	RETURN contact;
+END
+$$;
+
+-- The SQL that says whom a row of a source counts for.
+CREATE FUNCTION oracle.contact_sql(model_name text, contact_column text, visitor_column text) RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+	expression text := format('%I::%s::text', contact_column, oracle.key_type(model_name));
+BEGIN
+	IF visitor_column IS NOT NULL THEN
+		expression := format('coalesce(%s, (SELECT v.contact FROM oracle.edge v WHERE v.model = %L AND v.kind = ''visitor'' AND v.key = %I::text))',
+			expression, model_name, visitor_column);
+	END IF;
+	IF EXISTS (SELECT FROM oracle.edge e WHERE e.model = model_name AND e.kind = 'contact') THEN
+		expression := format('oracle.root(%L, %s)', model_name, expression);
+	END IF;
+	RETURN expression;
+END
+$$;
+
+-- The table that has what was purged from another, NULL where nothing was.
+CREATE FUNCTION oracle.purged(relation regclass) RETURNS regclass
+LANGUAGE sql STABLE AS $$
+	SELECT to_regclass(format('oracle.%I', 'purged_' || relname)) FROM pg_catalog.pg_class WHERE oid = relation
+$$;
+
 -- Design: "Rows whose contact or time is NULL, or whose time is infinite, are not scored."  Returns the rows of
 -- one source that are; only those named event_name where that is not NULL ("event equal, compared as text
 -- bytewise, where given").  A source without an event column has no row of any name.
@@ -90,8 +133,9 @@ RETURNS TABLE (contact text, occurred_at timestamptz)
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
 	s record;
+	one regclass;
 BEGIN
-	SELECT src.relation, src.contact, src.event,
+	SELECT src.relation, oracle.contact_sql(src.model, src.contact, src.visitor) AS contact, src.event,
 		oracle.instant_sql(src.relation, src.occurred_at, coalesce(src.time_zone, m.time_zone, 'UTC')) AS instant
 	INTO STRICT s
 	FROM leadscore.lead_source src
@@ -102,9 +146,11 @@ BEGIN
 		RETURN;
 	END IF;
 
-	RETURN QUERY EXECUTE format('SELECT %I::%s::text, %s FROM %s WHERE %I IS NOT NULL AND isfinite(%s) AND %s',
-		s.contact, oracle.key_type(model_name), s.instant, s.relation, s.contact, s.instant,
-		CASE WHEN event_name IS NULL THEN 'true' ELSE format('%I::text COLLATE "C" = %L', s.event, event_name) END);
+	FOREACH one IN ARRAY array_remove(ARRAY[s.relation, oracle.purged(s.relation)], NULL) LOOP
+		RETURN QUERY EXECUTE format('SELECT %s, %s FROM %s WHERE %s IS NOT NULL AND isfinite(%s) AND %s',
+			s.contact, s.instant, one, s.contact, s.instant,
+			CASE WHEN event_name IS NULL THEN 'true' ELSE format('%I::text COLLATE "C" = %L', s.event, event_name) END);
+	END LOOP;
 END
 $$;
 
@@ -133,9 +179,11 @@ END
 $$;
 
 -- Who has a score: contacts with a row in the contact table or with a scored row in any source, whatever its time.
+-- Those that are merged into others are left out.
 CREATE FUNCTION oracle.known_contacts(model_name text) RETURNS TABLE (contact text)
 LANGUAGE sql STABLE AS $$
-	SELECT contact FROM oracle.contact_rows(model_name)
+	SELECT c.contact FROM oracle.contact_rows(model_name) c
+	WHERE NOT EXISTS (SELECT FROM oracle.edge e WHERE e.model = model_name AND e.kind = 'contact' AND e.key = c.contact)
 	UNION
 	SELECT contact FROM oracle.rows_of_every_source(model_name)
 $$;
@@ -221,6 +269,7 @@ LANGUAGE plpgsql STABLE AS $$
 DECLARE
 	s record;
 	query text;
+	one regclass;
 BEGIN
 	IF r.kind = 'absence' AND r.source IS NULL THEN
 		-- Design: "source NULL: rows of every source, `event` applies, no `condition`".
@@ -231,7 +280,7 @@ BEGIN
 		RETURN;
 	END IF;
 
-	SELECT src.relation, src.contact, src.event,
+	SELECT src.relation, oracle.contact_sql(src.model, src.contact, src.visitor) AS contact, src.event,
 		oracle.instant_sql(src.relation, src.occurred_at, coalesce(src.time_zone, m.time_zone, 'UTC')) AS instant
 	INTO STRICT s
 	FROM leadscore.lead_source src
@@ -242,17 +291,18 @@ BEGIN
 		RETURN;
 	END IF;
 
-	query := format('SELECT %I::%s::text AS contact, %s AS occurred_at, ',
-			s.contact, oracle.key_type(r.model), s.instant)
+	query := format('SELECT %s AS contact, %s AS occurred_at, ', s.contact, s.instant)
 		|| oracle.points_w_sql(r) || ' AS points_w FROM @relation@'
-		|| format(' WHERE %I IS NOT NULL AND isfinite(%s)', s.contact, s.instant)
+		|| format(' WHERE %s IS NOT NULL AND isfinite(%s)', s.contact, s.instant)
 		|| CASE WHEN r.event IS NULL THEN '' ELSE format(' AND %I::text COLLATE "C" = %L', s.event, r.event) END
 		|| ' AND ' || oracle.condition_sql(r);
 
-	RETURN QUERY SELECT e.contact, e.occurred_at, e.points_w
-		FROM oracle.rows_that_work(query, s.relation) e
-		WHERE (r.events_from IS NULL OR r.events_from <= e.occurred_at)
-			AND (r.events_before IS NULL OR e.occurred_at < r.events_before);
+	FOREACH one IN ARRAY array_remove(ARRAY[s.relation, oracle.purged(s.relation)], NULL) LOOP
+		RETURN QUERY SELECT e.contact, e.occurred_at, e.points_w
+			FROM oracle.rows_that_work(query, one) e
+			WHERE (r.events_from IS NULL OR r.events_from <= e.occurred_at)
+				AND (r.events_before IS NULL OR e.occurred_at < r.events_before);
+	END LOOP;
 END
 $$;
 

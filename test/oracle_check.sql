@@ -11,7 +11,7 @@ CREATE TABLE leadscore.lead_model (model text, owner regrole, contacts regclass,
 CREATE TABLE leadscore.lead_category (model text, category text, position int, weight float8 DEFAULT 1,
 	min_points float8, max_points float8);
 CREATE TABLE leadscore.lead_source (model text, source text, relation regclass, contact text, occurred_at text, event text,
-	time_zone text);
+	time_zone text, visitor text);
 CREATE TABLE leadscore.lead_grade (model text, category text, grade text, min_points float8);
 CREATE TABLE leadscore.lead_rule (rule_id int8 GENERATED ALWAYS AS IDENTITY, model text, name text, category text,
 	kind text DEFAULT 'event', source text, event text, condition text, points float8, weight text, award text,

@@ -53,25 +53,47 @@ BEGIN
 END
 $$;
 
--- Rows written under other rules than today's are left out where current_only.
+-- Contacts of which something waits to be folded in, where the extension has such a table.
+CREATE FUNCTION oracle.pending_contacts(model_name text) RETURNS SETOF text
+LANGUAGE plpgsql AS $$
+BEGIN
+	IF to_regclass(format('leadscore.%I', 'pending_' || model_name)) IS NOT NULL THEN
+		RETURN QUERY EXECUTE format('SELECT DISTINCT contact_id::text FROM leadscore.%I', 'pending_' || model_name);
+	END IF;
+END
+$$;
+
+-- Rows written under other rules than today's, and contacts of which something is pending, are left out where
+-- current_only.
 CREATE FUNCTION oracle.stored_differences(model_name text, current_only bool DEFAULT false) RETURNS SETOF oracle.difference
 LANGUAGE plpgsql AS $$
 DECLARE
 	stored jsonb;
+	waiting text[];
 BEGIN
 	EXECUTE format('SELECT jsonb_object_agg(contact_id::text, to_jsonb(s) - ''state'') FROM leadscore.%I s',
 		'score_' || model_name) INTO stored;
+	IF current_only THEN
+		waiting := ARRAY(SELECT * FROM oracle.pending_contacts(model_name));
+		stored := stored - waiting;
+	END IF;
 
 	RETURN QUERY SELECT 'no row', k.contact, NULL::timestamptz, NULL::text, 'a known contact', NULL::float8
 	FROM oracle.known_contacts(model_name) k
-	WHERE NOT coalesce(stored ? k.contact, false);
+	WHERE NOT coalesce(stored ? k.contact, false) AND (k.contact = ANY (waiting)) IS NOT TRUE;
+
+	RETURN QUERY SELECT 'a row', s.key, NULL::timestamptz, 'a row', 'nobody known', NULL::float8
+	FROM jsonb_each(stored) s
+	WHERE s.key NOT IN (SELECT contact FROM oracle.known_contacts(model_name))
+		AND NOT EXISTS (SELECT FROM oracle.edge e WHERE e.model = model_name AND e.key = s.key);
 
 	RETURN QUERY
 	WITH stored_rows AS (
 		SELECT key AS contact, value, (value->>'scored_at')::timestamptz AS scored_at
 		FROM jsonb_each(stored)
-		WHERE NOT current_only
-			OR (value->>'rules_version')::int8 = (SELECT rules_version FROM leadscore.lead_model WHERE model = model_name)),
+		WHERE NOT EXISTS (SELECT FROM oracle.edge e WHERE e.model = model_name AND e.kind = 'contact' AND e.key = jsonb_each.key)
+			AND (NOT current_only
+				OR (value->>'rules_version')::int8 = (SELECT rules_version FROM leadscore.lead_model WHERE model = model_name))),
 	asked AS (SELECT array_agg(contact) AS contacts, array_agg(scored_at) AS instants FROM stored_rows)
 	SELECT d.*
 	FROM asked a, oracle.scores(model_name, a.contacts, a.instants) e
@@ -144,7 +166,12 @@ BEGIN
 	WHERE (abs(s - e.score) <= e.bound) IS NOT TRUE
 	UNION ALL
 	SELECT d.*
-	FROM expected e, LATERAL oracle.row_differences('live', coalesce(live->e.contact, '{}'), e) d;
+	FROM expected e, LATERAL oracle.row_differences('live', coalesce(live->e.contact, '{}'), e) d
+	UNION ALL
+	SELECT 'a live row', l.key, leadscore.clock(), 'a row', 'nobody known', NULL::float8
+	FROM jsonb_each(live) l
+	WHERE l.key NOT IN (SELECT contact FROM oracle.known_contacts(model_name))
+		AND NOT EXISTS (SELECT FROM oracle.edge e WHERE e.model = model_name AND e.key = l.key);
 END
 $$;
 

@@ -1,5 +1,5 @@
 # Instructions that a single-row INSERT takes: bare, with leadscore and 20 rules
-# in force (half with a condition, all with half-lives), with 1,000 rules over
+# in force (half with a condition, all with half-lives), the same queued, with 1,000 rules over
 # 300 event names, and with the leanest plpgsql row trigger that does one
 # decayed upsert.
 #
@@ -17,7 +17,7 @@ my $annotate = grep { $_ eq '--annotate' } @ARGV;
 
 need_valgrind();
 my %cost;
-for my $case (qw(bare plpgsql rules_20 rules_1000))
+for my $case (qw(bare plpgsql rules_20 queued rules_1000))
 {
 	$cost{$case} = insert_cost($case, 100, $annotate && $case eq 'rules_20');
 	printf "%-12s %9d instructions an INSERT", $case, $cost{$case};

@@ -52,6 +52,7 @@ my %setup = (
 	bare => $tables,
 	plpgsql => $tables . $plpgsql,
 	rules_20 => $tables . $model . $twenty,
+	queued => $tables . ($model =~ s/(event => 'what')/$1, mode => 'queued'/r) . $twenty,
 	rules_1000 => $tables . $model . $twenty . $thousand);
 
 # insert_cost gives the instructions of one case.

@@ -4,7 +4,12 @@
 #
 #   LEADSCORE_SEED=17        this seed only (or several: 17,18)
 #   LEADSCORE_LONG=1         forty random seeds more (a larger number: that many)
-#   LEADSCORE_SKIP=leaf,inherited,key,rules,profile,absence,merge     leave out what is named
+#   LEADSCORE_SKIP=leaf,inherited,key,rules,profile,absence,merge,levels,queued,truncate,detach,identity,purge
+#                            leave out what is named
+#
+# In some seeds writers are under transaction snapshots, and some sources are queued:
+# then the stored rows are compared when what is pending has been folded in, and what
+# is told by score(), explain() and live rows at any time.
 #
 # What a seed ran is left in tmp_check/log/050_property_seed_<n>.sql.
 use strict;
@@ -24,6 +29,16 @@ $node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
 # Not preloaded for the server: a worker would go by the real clock.
 $node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off");
 $node->start;
+
+# What this build has: who is whose, and events that are purged but kept in the scores.
+my %can;
+
+sub find_features
+{
+	my ($db) = @_;
+	$can{identity} = !$skip{identity} && $node->safe_psql($db, "SELECT to_regprocedure('leadscore.merge_contacts(text,text,text)') IS NOT NULL") eq 't';
+	$can{purge} = !$skip{purge} && $node->safe_psql($db, "SELECT count(*) FROM pg_settings WHERE name = 'leadscore.on_delete'") eq '1';
+}
 
 ################################################################################
 # Chance
@@ -177,6 +192,11 @@ sub new_world
 	$w{key_type} = ('int4', 'int8', 'uuid', 'text')[ $seed % 4 ];
 	$w{small_keys} = $seed % 8 == 1;	# int8 keys that an int4 column holds
 	$w{keys} = [ map { make_key($w{small_keys} ? 'int4' : $w{key_type}, $_) } 1 .. 30 ];
+	# how writers of this seed begin their transactions
+	$w{level} = $skip{levels} ? undef : pick(undef, undef, 'repeatable read', 'serializable');
+	$w{identity} = $can{identity} && chance(0.5);
+	$w{visitors} = [ map { "v$_" } 1 .. 9 ];
+	$w{merged} = {};
 	$w{ghosts} = [ map { make_key($w{small_keys} ? 'int4' : $w{key_type}, $_) } 901 .. 905 ];
 	$w{rows} = {};	# keys that have a row in the contact table
 
@@ -225,15 +245,23 @@ sub make_table
 			$time_type, pick_of(3 => 'text', 1 => 'varchar(20)', 1 => 'event_name'), 'int4',
 			pick('float8', 'numeric'), 'text', 'jsonb' ]);
 	my %source = (table => \%t, zone => chance(0.3) ? pick('Asia/Tokyo', 'America/New_York', 'UTC') : undef,
-		late => chance(0.3));
+		late => chance(0.3), mode => !$skip{queued} && chance(0.35) ? 'queued' : undef);
+	if ($w->{identity} && chance(0.6))
+	{
+		push @{ $t{columns} }, 'cookie';
+		push @{ $t{types} }, 'text';
+		$source{visitor} = 'cookie';
+	}
 
 	if ($kind eq 'two sources')
 	{
 		push @{ $t{columns} }, 'opened';
 		push @{ $t{types} }, pick('timestamptz', 'timestamptz', 'timestamp', 'date');
+		$t{opened} = $#{ $t{columns} };
 		$t{sources} = [
 			{ %source, name => 'sent', time => $time, event => 'what' },
-			{ %source, name => 'opened', time => 'opened', event => chance(0.6) ? 'what' : undef, late => chance(0.3) } ];
+			{ %source, name => 'opened', time => 'opened', event => chance(0.6) ? 'what' : undef, late => chance(0.3),
+				mode => !$skip{queued} && chance(0.35) ? 'queued' : undef } ];
 	}
 	else
 	{
@@ -331,7 +359,7 @@ sub event_row
 	my ($w, $t, $since) = @_;
 	my @row = (
 		$w->{next_id}++,
-		chance(0.03) ? undef : chance(0.06) ? pick(@{ $w->{ghosts} }) : pick(@{ $w->{keys} }),
+		chance($t->{sources}[0]{visitor} ? 0.25 : 0.03) ? undef : chance(0.06) ? pick(@{ $w->{ghosts} }) : pick(@{ $w->{keys} }),
 		time_value($w, $since, $t->{types}[2]),
 		pick('open', 'open', 'open', 'click', 'click', 'form', 'page', 'Open', '', undef),
 		pick(undef, between(0, 10), between(0, 10), between(0, 10)),
@@ -339,7 +367,8 @@ sub event_row
 		  : chance(0.003) ? '1000000000.5' : sprintf('%.2f', rand(150) - 50),
 		pick('/pricing', '/pricing/eu', '/home', '/HOME', '/p', undef),
 		pick(undef, '{}', '{"plan": "pro", "n": "7"}', '{"plan": "free", "n": "2.5"}', '{"n": "many"}', '{"plan": null, "n": "3"}'));
-	push @row, chance(0.5) ? undef : time_value($w, $since, $t->{types}[8]) if $t->{kind} eq 'two sources';
+	push @row, chance(0.2) ? undef : pick(@{ $w->{visitors} }) if $t->{sources}[0]{visitor};
+	push @row, chance(0.5) ? undef : time_value($w, $since, $t->{types}[ $t->{opened} ]) if $t->{kind} eq 'two sources';
 	$t->{rows}++;
 	return \@row;
 }
@@ -593,7 +622,10 @@ sub insert_events
 			8 => sub { "BEGIN;\n" . $chunk->($n) . "SAVEPOINT s;\n" . $chunk->(3) . "SAVEPOINT u;\n" . $chunk->(4) . "ROLLBACK TO u;\n"
 				  . change_events($w, $t) . "RELEASE s;\n" . "COMMIT;\n" },
 			8 => sub { "BEGIN;\n" . $chunk->(between(2, 9)) . change_events($w, $t) . "ROLLBACK;\n" . $chunk->($n) },
-			4 => sub { "BEGIN ISOLATION LEVEL REPEATABLE READ;\n" . $chunk->($n) . "COMMIT;\n" })->();
+			8 => sub { 'BEGIN ISOLATION LEVEL ' . pick('REPEATABLE READ', 'SERIALIZABLE') . ";\n" . $chunk->($n)
+				  . (chance(0.4) ? change_events($w, $t) . $chunk->(2) : '') . "COMMIT;\n" },
+			4 => sub { "BEGIN ISOLATION LEVEL REPEATABLE READ;\n" . $chunk->($n) . "SAVEPOINT s;\n" . $chunk->(4) . change_events($w, $t)
+				  . "ROLLBACK TO s;\n" . $chunk->(3) . "COMMIT;\n" })->();
 	}
 	return $sql;
 }
@@ -615,6 +647,8 @@ sub change_events
 		"UPDATE $t->{name} SET $time = NULL WHERE id % $modulus = $rest AND id % 2 = 0;\n",
 		"UPDATE $t->{name} SET $who = $other WHERE id % 97 < 3;\n",
 		"UPDATE $t->{name} SET url = url;\n");
+	push @choices, "TRUNCATE $t->{name};\n" if !$skip{truncate} && chance(0.25);
+	push @choices, "UPDATE $t->{name} SET cookie = " . quoted(pick(@{ $w->{visitors} })) . " $some;\n" if $t->{sources}[0]{visitor};
 	push @choices, ("UPDATE $t->{name} SET opened = $time WHERE opened IS NULL AND id % 5 = " . between(0, 4) . ";\n") x 6
 	  if $t->{kind} eq 'two sources';
 	return pick(@choices);
@@ -672,11 +706,70 @@ sub attach
 {
 	my ($w, $s) = @_;
 	$s->{attached} = 1;
-	return sprintf("SELECT leadscore.attach('%s', '%s', contact => '%s', occurred_at => '%s'%s%s%s);\n",
+	return sprintf("SELECT leadscore.attach('%s', '%s', contact => '%s', occurred_at => '%s'%s%s%s%s%s%s);\n",
 		$w->{model}, $s->{table}{name}, $s->{table}{who}, $s->{time},
 		defined $s->{event} ? ", event => '$s->{event}'" : '',
 		$s->{name} ne $s->{table}{name} ? ", source => '$s->{name}'" : '',
-		defined $s->{zone} ? ", time_zone => '$s->{zone}'" : '');
+		defined $s->{zone} ? ", time_zone => '$s->{zone}'" : '',
+		defined $s->{visitor} ? ", visitor => '$s->{visitor}'" : '',
+		defined $s->{mode} ? ", mode => '$s->{mode}'" : '',
+		defined $s->{on_delete} ? ", on_delete => '$s->{on_delete}'" : '');
+}
+
+# A source that is gone for a while: its events leave the scores and come back.
+sub detach_for_a_while
+{
+	my ($w) = @_;
+	my $s = pick(grep { $_->{attached} } @{ $w->{sources} });
+	my $t = $s->{table};
+	$s->{mode} = $s->{mode} ? undef : 'queued' if !$skip{queued} && chance(0.3);
+	return "SELECT leadscore.detach('$w->{model}', '$s->{name}');\n"
+	  . (chance(0.5) ? insert_events($w, $t, between(1, 20), $w->{base}) : '') . (chance(0.5) ? change_events($w, $t) : '') . attach($w, $s);
+}
+
+# Visitors are identified, contacts merged and parted again; the oracle is told.
+sub change_identities
+{
+	my ($w) = @_;
+	my $sql = '';
+	for (1 .. between(1, 3))
+	{
+		my ($target, $source) = (shuffled(grep { !$w->{merged}{$_} } sort keys %{ $w->{rows} }))[ 0, 1 ];
+		my @parted = sort keys %{ $w->{merged} };
+		if (chance(0.4) && @{ $w->{visitors_left} //= [ @{ $w->{visitors} } ] } && grep({ $_->{table}{sources}[0]{visitor} && $_->{attached} } @{ $w->{sources} }))
+		{
+			my $visitor = shift @{ $w->{visitors_left} };
+			my $contact = $target // pick(@{ $w->{keys} });
+			$sql .= sprintf("SELECT leadscore.identify('%s', %s, %s);\nINSERT INTO oracle.edge VALUES ('%s', 'visitor', %s, %s);\n",
+				$w->{model}, quoted($visitor), quoted($contact), $w->{model}, quoted($visitor), quoted($contact));
+		}
+		elsif (@parted && chance(0.4))
+		{
+			my $contact = pick(@parted);
+			delete $w->{merged}{$contact};
+			$sql .= sprintf("SELECT leadscore.unmerge('%s', %s);\nDELETE FROM oracle.edge WHERE model = '%s' AND kind = 'contact' AND key = %s;\n",
+				$w->{model}, quoted($contact), $w->{model}, quoted($contact));
+		}
+		elsif (defined $source)
+		{
+			$w->{merged}{$source} = $target;
+			$sql .= sprintf("SELECT leadscore.merge_contacts('%s', %s, %s);\nINSERT INTO oracle.edge VALUES ('%s', 'contact', %s, %s);\n",
+				$w->{model}, quoted($target), quoted($source), $w->{model}, quoted($source), quoted($target));
+		}
+	}
+	return $sql;
+}
+
+# Events that go because they are old, and stay in the scores.  The oracle is given
+# them; what reads events (replay, and scores of the past) knows them no more.
+sub purge
+{
+	my ($w, $t) = @_;
+	my $purged = "oracle.purged_$t->{name}";
+	my $where = "WHERE id % " . between(3, 9) . " = 0";
+	$w->{purged} = 1;
+	return "CREATE TABLE IF NOT EXISTS $purged (LIKE $t->{name});\nBEGIN;\nSET LOCAL leadscore.on_delete = 'keep';\n"
+	  . "INSERT INTO $purged SELECT * FROM $t->{name} $where;\nDELETE FROM $t->{name} $where;\nCOMMIT;\n";
 }
 
 ################################################################################
@@ -686,8 +779,9 @@ sub attach
 # what it printed.
 sub run
 {
-	my ($w, $what, $sql) = @_;
+	my ($w, $what, $sql, $level) = @_;
 	my ($out, $err) = ('', '');
+	$sql = "SET default_transaction_isolation = '$level';\n$sql" if defined $level;
 	$sql = "-- $what\nSET client_min_messages = warning;\nSET timezone = '$w->{session_zone}';\nSET leadscore.clock = '" . instant($w->{clock}) . "';\n$sql";
 	print { $w->{trace} } "\\connect - \n$sql\n";
 	$w->{trace}->flush;
@@ -749,8 +843,12 @@ sub compare
 	@instants = @instants[ 0 .. $count - 1 ];
 	my $list = 'ARRAY[' . join(', ', map { quoted($_) } @instants) . ']::timestamptz[]';
 
-	my $out = is_empty($w, "SELECT $columns FROM oracle.differences('$model', $list) ORDER BY t, contact, what;\n", "$when: score and replay");
-	show_rules($w, $1, $2) if $out =~ /^[^|]*\|contact ([^|]*)\|([^|]*)\|/;
+	my $out;
+	if (!$w->{purged})
+	{
+		$out = is_empty($w, "SELECT $columns FROM oracle.differences('$model', $list) ORDER BY t, contact, what;\n", "$when: score and replay");
+		show_rules($w, $1, $2) if $out =~ /^[^|]*\|contact ([^|]*)\|([^|]*)\|/;
+	}
 
 	$out = is_empty($w, "SELECT $columns FROM oracle.live_differences('$model');\n", "$when: live rows");
 	show_rules($w, $1, $2) if $out =~ /^[^|]*\|contact ([^|]*)\|([^|]*)\|/;
@@ -758,21 +856,38 @@ sub compare
 	$out = is_empty($w, "SELECT $columns FROM oracle.stored_differences('$model', current_only => true);\n", "$when: stored rows before a refresh");
 	show_rules($w, $1, $2) if $out =~ /^[^|]*\|contact ([^|]*)\|([^|]+)\|/;
 
-	if (!$skip{rules})
+	is_empty($w, "SELECT * FROM leadscore.verify('$model') WHERE status = 'wrong';\n", "$when: verify before a refresh");
+	explained($w, $list, "$when: explain before a refresh", 10) if !$w->{purged};
+
+	if (!$skip{rules} && !$w->{purged})
 	{
 		is_empty($w, "BEGIN;\n" . change_rule($w) . change_rule($w)
 			. "SELECT $columns FROM oracle.differences('$model', ARRAY[leadscore.clock()]) WHERE what = 'score';\n"
 			. "SELECT $columns FROM oracle.live_differences('$model');\nROLLBACK;\n", "$when: score and live rows while rules are tried out");
 	}
 
-	run($w, 'refresh', "SELECT leadscore.refresh('$model');\n") if $w->{changed} || chance(0.5);
-	$w->{changed} = 0;
-	is_empty($w, "SELECT * FROM leadscore.verify('$model');\n", "$when: verify");
+	fold_beside($w) if chance(0.3);
+	run($w, 'refresh', "SELECT leadscore.refresh('$model');\n");
+	is_empty($w, "SELECT * FROM leadscore.verify('$model')" . ($w->{purged} ? " WHERE status = 'wrong'" : '') . ";\n", "$when: verify");
 	is_empty($w, "SELECT $columns FROM oracle.stored_differences('$model');\n", "$when: stored rows");
-	is_empty($w, "SELECT d.* FROM (SELECT array_agg(contact) AS contacts, array_agg(t) AS instants
-			FROM (SELECT k.contact, i.t FROM oracle.known_contacts('$model') k, unnest($list) AS i (t) ORDER BY md5(k.contact || i.t) LIMIT 30) AS s) AS p,
-		oracle.explain_differences('$model', p.contacts, p.instants) d;\n", "$when: explain");
+	is_empty($w, "SELECT * FROM oracle.pending_contacts('$model');\n", "$when: nothing is left pending");
+	explained($w, $list, "$when: explain", 30) if !$w->{purged};
 	return $list;
+}
+
+sub explained
+{
+	my ($w, $list, $what, $pairs) = @_;
+	is_empty($w, "SELECT d.* FROM (SELECT array_agg(contact) AS contacts, array_agg(t) AS instants
+			FROM (SELECT k.contact, i.t FROM oracle.known_contacts('$w->{model}') k, unnest($list) AS i (t) ORDER BY md5(k.contact || i.t) LIMIT $pairs) AS s) AS p,
+		oracle.explain_differences('$w->{model}', p.contacts, p.instants) d;\n", $what);
+}
+
+# Half of what is pending is folded in by a transaction that is rolled back.
+sub fold_beside
+{
+	my ($w) = @_;
+	run($w, 'a fold rolled back', "BEGIN;\nSELECT leadscore.refresh('$w->{model}');\nROLLBACK;\n", pick(undef, 'repeatable read'));
 }
 
 # What time alone did: after a refresh every row is as true as it has to be.
@@ -798,14 +913,18 @@ sub run_seed
 {
 	my ($seed) = @_;
 	srand(($seed * 2654435761) % 4294967296);	# neighbours are far apart
+	$node->safe_psql('postgres', "CREATE DATABASE seed_$seed");
+	$node->safe_psql("seed_$seed", 'CREATE EXTENSION leadscore');
+	find_features("seed_$seed");
 	my $w = new_world($seed);
 	my $model = $w->{model};
 	$w->{errors} = [];
 	$w->{session_zone} = 'Asia/Tokyo';
-	note("seed $seed: key $w->{key_type}, zone $w->{zone}, tables " . join(', ', map { "$_->{name} ($_->{kind}, $_->{types}[2])" } @{ $w->{tables} }));
+	note("seed $seed: key $w->{key_type}, zone $w->{zone}, writers at " . ($w->{level} // 'read committed')
+	  . ', tables ' . join(', ', map { "$_->{name} ($_->{kind}, $_->{types}[2])" } @{ $w->{tables} })
+	  . ', queued: ' . (join(', ', map { $_->{name} } grep { $_->{mode} } @{ $w->{sources} }) || 'none'));
 
-	$node->safe_psql('postgres', "CREATE DATABASE $w->{db}");
-	run($w, 'extension', "CREATE EXTENSION leadscore;\n\\i $top/oracle.sql\n\\i $top/oracle_compare.sql\n");
+	run($w, 'extension', "CREATE EXTENSION IF NOT EXISTS leadscore;\n\\i $top/oracle.sql\n\\i $top/oracle_compare.sql\n");
 	run($w, 'tables', create_tables($w));
 	my @early = grep { chance(0.6) } @{ $w->{keys} };
 	run($w, 'contacts', insert_values($w->{contacts}, [ map { contact_row($w, $_) } @early ])) if @early;
@@ -840,25 +959,35 @@ sub run_seed
 		for my $t (@{ $w->{tables} })
 		{
 			run($w, "batch $batch, $t->{name}", insert_events($w, $t, int($total / 5 / @{ $w->{tables} }), $since)
-			  . ($batch > 1 ? change_events($w, $t) . change_events($w, $t) : ''));
+			  . ($batch > 1 ? change_events($w, $t) . change_events($w, $t) : ''), chance(0.7) ? $w->{level} : undef);
 		}
-		run($w, "batch $batch, contacts", change_contacts($w));
+		run($w, "batch $batch, contacts", change_contacts($w), chance(0.7) ? $w->{level} : undef);
+		run($w, "batch $batch, identities", change_identities($w)) if $w->{identity} && $batch > 1;
+		run($w, "batch $batch, refresh", "SELECT leadscore.refresh('$model');\n", pick(undef, undef, 'repeatable read')) if chance(0.3);
 		if ($batch == 2)
 		{
 			run($w, 'late attach', join('', map { attach($w, $_) } grep { $_->{late} } @{ $w->{sources} }));
 			run($w, 'rules after events', join('', map { insert_rule($w) } 1 .. between(7, 12)));
-			$w->{changed} = 1;
 		}
 		if ($batch == 4 && !$skip{rules})
 		{
 			run($w, 'changed rules', join('', map { change_rule($w) } 1 .. 5) . (chance(0.5) ? set_limits($w) : ''));
-			$w->{changed} = 1;
 		}
+		elsif ($batch > 1 && !$skip{rules} && chance(0.4))
+		{
+			run($w, 'rules in between', change_rule($w) . change_rule($w), chance(0.3) ? $w->{level} : undef);
+		}
+		run($w, 'detach and attach', detach_for_a_while($w)) if $batch > 2 && !$skip{detach} && chance(0.35);
 		if ($batch == 4 && !$skip{leaf})
 		{
 			run($w, 'a new leaf', attach_leaf($w, $_)) for grep { ($_->{partition_by} // '') eq 'time' && chance(0.6) } @{ $w->{tables} };
 		}
 		compare($w, 'half-way', 3) if $batch == 3;
+	}
+	if ($can{purge} && chance(0.4))
+	{
+		run($w, 'refresh', "SELECT leadscore.refresh('$model');\n");
+		run($w, 'purge', join('', map { purge($w, $_) } @{ $w->{tables} }));
 	}
 	time_passes($w, "step $_", pick(1, $second, $hour, between(1, 40) * $hour, between(1, 30) * $day, between(1, 400) * $day)) for 1 .. 6;
 	$w->{clock} += pick(0, 1, 3 * $hour, 2 * $day);
