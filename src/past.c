@@ -111,6 +111,7 @@ rules_of(Past *past, Snapshot snapshot)
 	{
 		LsRuleVersion *version = lfirst(lc);
 
+		version->rule.counting_version = 0;	/* whether a job counts it is all one */
 		if (in_force(version->from, version->to, past->as_of))
 			rules = lappend(rules, &version->rule);
 	}
@@ -118,6 +119,7 @@ rules_of(Past *past, Snapshot snapshot)
 	{
 		LsRuleRow  *row = lfirst(lc);
 
+		row->counting_version = 0;
 		if (!has_version(past->versions, row->rule_id))
 			rules = lappend(rules, row);
 	}

@@ -725,11 +725,16 @@ record(LsStore *store, LsCourse *course)
 	store->transitions += ls_course_record(course, store->history);
 }
 
-/* keeps_profiles tells whether what profile rules say is written down. */
+/*
+ * keeps_profiles tells whether what the contact's row says is written down: where
+ * there are rules that look at it, or at when the contact began.
+ */
 static bool
 keeps_profiles(const LsModel *model)
 {
-	return model->nprofiles > 0 && OidIsValid(model->profile_table);
+	return OidIsValid(model->profile_table) &&
+		(model->nprofiles > 0 ||
+		 (model->created_column != NULL && model->nabsences > 0));
 }
 
 /*

@@ -388,9 +388,8 @@ run_all(LsTrial *trial, LsTrialTaker take, void *arg)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "leadscore trial",
 												  ALLOCSET_DEFAULT_SIZES);
-	LsReaderSpec spec = {trial->after, LS_READ_SCORES |
-		(trial->replayed ? LS_READ_EVENTS | LS_READ_CONTACTS : 0),
-	-1, InvalidOid, false, 0};
+	LsReaderSpec spec = {.model = trial->after, .source = -1, .what = LS_READ_SCORES |
+	(trial->replayed ? LS_READ_EVENTS | LS_READ_CONTACTS : 0)};
 	LsReader   *reader = ls_reader_open(&spec);
 	Entry		item;
 
