@@ -92,7 +92,7 @@ SELECT day, id, leadscore.score('hist', id, day, day) AS then, leadscore.score('
 	   leadscore.score('hist', id, day, NULL) = leadscore.score('hist', id, day) AS null_is_now
   FROM unnest('{2026-03-02 12:00+00,2026-03-03 12:00+00,2026-03-04 12:00+00,2026-03-05 12:00+00,2026-03-06 12:00+00}'::timestamptz[]) day, generate_series(1, 4) id
  ORDER BY 1, 2;
-SELECT * FROM leadscore.explain('hist', 1, '2026-03-02 12:00+00', '2026-03-02 12:00+00') \gx
+SELECT name, category, kind, matched, last_match, raw, points FROM leadscore.explain('hist', 1, '2026-03-02 12:00+00', '2026-03-02 12:00+00');
 SELECT name, raw, points FROM leadscore.explain('hist', '1', NULL, '2026-03-03 13:00+00');
 SELECT leadscore.score('hist', '1'::text, NULL, now() + interval '10 years') = leadscore.score('hist', 1) AS rules_of_the_future;
 SELECT leadscore.score('hist', 99, NULL, '2026-03-05 12:00+00'), leadscore.score(NULL, 1, NULL, '2026-03-05'), leadscore.score('hist', NULL::int, NULL, '2026-03-05');
