@@ -11,11 +11,13 @@ SQL_PARTS = \
 	src/store.sql \
 	src/recount.sql \
 	src/check.sql \
+	src/rule_history.sql \
 	src/capture.sql \
 	src/model.sql \
 	src/attach.sql \
 	src/ddl.sql \
 	src/score.sql \
+	src/what_if.sql \
 	src/forecast.sql \
 	src/manual.sql \
 	src/action.sql \

@@ -101,6 +101,22 @@ convert(LsModel *model, Datum value, Oid type, Datum *contact)
 	return converted;
 }
 
+/* ls_asked_instant reads an argument for an instant: NULL is now. */
+TimestampTz
+ls_asked_instant(FunctionCallInfo fcinfo, int n)
+{
+	TimestampTz at;
+
+	if (PG_ARGISNULL(n))
+		return ls_statement_clock();
+	at = PG_GETARG_TIMESTAMPTZ(n);
+	if (TIMESTAMP_NOT_FINITE(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a score has no value at an infinite instant")));
+	return at;
+}
+
 /* ls_asked_contact turns the argument for a contact into the key's type. */
 Datum
 ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model)

@@ -274,6 +274,64 @@ read_rule(Row *row)
 }
 
 static void *
+read_rule_version(Row *row)
+{
+	LsRuleVersion *v = palloc0(sizeof(LsRuleVersion));
+	Datum	   *versions;
+	bool		isnull;
+
+	ls_rule_row_read(row->tuple, row->desc, &v->rule);
+	v->from = bigint_field(row, LS_RULE_VALID_FROM, DT_NOBEGIN, NULL);
+	v->to = bigint_field(row, LS_RULE_VALID_TO, DT_NOEND, NULL);
+	deconstruct_array(DatumGetArrayTypeP(field(row, LS_RULE_VERSIONS, &isnull)),
+					  INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &versions, NULL, &v->nversions);
+	v->versions = palloc(sizeof(int64) * Max(1, v->nversions));
+	for (int i = 0; i < v->nversions; i++)
+		v->versions[i] = DatumGetInt64(versions[i]);
+	return v;
+}
+
+static void *
+read_sheet_version(Row *row)
+{
+	LsSheetVersion *v = palloc0(sizeof(LsSheetVersion));
+	Datum	   *values[4];
+	bool	   *nulls[4];
+	int			n[4];
+
+	v->min_score = float_field(row, 2, -INFINITY, NULL);
+	v->max_score = float_field(row, 3, INFINITY, NULL);
+	v->time_zone = text_field(row, 4);
+	for (int i = 0; i < 4; i++)
+	{
+		bool		isnull;
+		ArrayType  *array = DatumGetArrayTypeP(field(row, 5 + i, &isnull));
+
+		if (i == 0)
+			deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
+							  &values[i], &nulls[i], &n[i]);
+		else
+			deconstruct_array(array, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL,
+							  TYPALIGN_DOUBLE, &values[i], &nulls[i], &n[i]);
+	}
+	for (int i = 0; i < Min(Min(n[0], n[1]), Min(n[2], n[3])); i++)
+	{
+		LsCategoryRow *c = palloc0(sizeof(LsCategoryRow));
+
+		c->category = TextDatumGetCString(values[0][i]);
+		c->position = i + 1;
+		c->weight = DatumGetFloat8(values[1][i]);
+		c->min_points = nulls[2][i] ? -INFINITY : DatumGetFloat8(values[2][i]);
+		c->max_points = nulls[3][i] ? INFINITY : DatumGetFloat8(values[3][i]);
+		v->categories = lappend(v->categories, c);
+	}
+	v->from = bigint_field(row, 9, DT_NOBEGIN, NULL);
+	v->to = bigint_field(row, 10, DT_NOEND, NULL);
+	return v;
+}
+
+static void *
 read_stage(Row *row)
 {
 	LsStageRow *s = palloc0(sizeof(LsStageRow));
@@ -428,6 +486,20 @@ ls_rule_rows(const char *model, Snapshot snapshot)
 
 	list_sort(rows, by_rule_version);
 	return rows;
+}
+
+/* ls_rule_versions gives all that the rules of a model are and were. */
+List *
+ls_rule_versions(const char *model, Snapshot snapshot)
+{
+	return scan_table("lead_rule_history", model, snapshot, read_rule_version);
+}
+
+/* ls_sheet_versions gives what else the model says and said. */
+List *
+ls_sheet_versions(const char *model, Snapshot snapshot)
+{
+	return scan_table("lead_sheet_history", model, snapshot, read_sheet_version);
 }
 
 /* ls_stage_rows gives a model's stages ascending by position. */

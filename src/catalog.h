@@ -106,6 +106,27 @@ typedef struct LsRuleRow
 	int64		counting_version;	/* 0: no job is counting it */
 } LsRuleRow;
 
+/* A version of a rule, from when to when it was in force */
+typedef struct LsRuleVersion
+{
+	LsRuleRow	rule;
+	TimestampTz from;
+	TimestampTz to;				/* DT_NOEND: it still is */
+	int			nversions;
+	int64	   *versions;		/* under which what it matches was counted */
+} LsRuleVersion;
+
+/* What decides a score beside the rules, from when to when */
+typedef struct LsSheetVersion
+{
+	double		min_score;
+	double		max_score;
+	char	   *time_zone;
+	List	   *categories;		/* of LsCategoryRow */
+	TimestampTz from;
+	TimestampTz to;				/* DT_NOEND: it still is */
+} LsSheetVersion;
+
 typedef struct LsStageRow
 {
 	char	   *stage;
@@ -179,7 +200,10 @@ enum LsRuleColumn
 	LS_RULE_COUNTED_VERSION,
 	LS_RULE_DRAFT,				/* from here on not in versions before 0.3 */
 	LS_RULE_COUNTING_VERSION,
-	LS_RULE_NCOLUMNS = LS_RULE_COUNTING_VERSION
+	LS_RULE_NCOLUMNS = LS_RULE_COUNTING_VERSION,
+	LS_RULE_VALID_FROM,			/* of lead_rule_history, after those */
+	LS_RULE_VALID_TO,
+	LS_RULE_VERSIONS = LS_RULE_VALID_TO + 3
 };
 
 /* lists of pointers to the rows above, palloc'd in the current context */
@@ -188,6 +212,8 @@ extern List *ls_model_rows(Snapshot snapshot);
 extern List *ls_category_rows(const char *model, Snapshot snapshot);
 extern List *ls_source_rows(const char *model, Snapshot snapshot);	/* NULL: all */
 extern List *ls_rule_rows(const char *model, Snapshot snapshot);
+extern List *ls_rule_versions(const char *model, Snapshot snapshot);
+extern List *ls_sheet_versions(const char *model, Snapshot snapshot);
 extern List *ls_stage_rows(const char *model, Snapshot snapshot);
 extern List *ls_grade_rows(const char *model, Snapshot snapshot);
 extern List *ls_action_rows(const char *model, Snapshot snapshot);

@@ -33,6 +33,7 @@
 #include "launcher.h"
 #include "leadscore.h"
 #include "recount.h"
+#include "rule_history.h"
 
 PG_FUNCTION_INFO_V1(ls_check_stage);
 PG_FUNCTION_INFO_V1(ls_check_grade);
@@ -641,6 +642,8 @@ ls_sheet_changed(PG_FUNCTION_ARGS)
 			continue;
 		if (stages)
 			check_first_stage(model);
+		if (RelationGetRelid(td->tg_relation) == ls_table_oid("lead_category", false))
+			ls_record_sheet(model);
 		ls_model_changed(model);
 	}
 	return PointerGetDatum(NULL);
@@ -680,6 +683,7 @@ ls_model_row_changed(PG_FUNCTION_ARGS)
 	keep_days(model);
 	if (!is_other(old.tuple, row.tuple, row.desc, "daily"))
 		return PointerGetDatum(NULL);
+	ls_record_sheet(model);
 	ls_model_changed(model);
 	if (resumed)
 		ls_job_rescore(model, NULL);

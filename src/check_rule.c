@@ -159,6 +159,8 @@ set_defaults(RuleCheck *check)
 		set_value(check, LS_RULE_DISQUALIFIES, BoolGetDatum(false));
 	if (is_null(check, LS_RULE_ENABLED))
 		set_value(check, LS_RULE_ENABLED, BoolGetDatum(true));
+	if (is_null(check, LS_RULE_DRAFT))
+		set_value(check, LS_RULE_DRAFT, BoolGetDatum(false));
 	read_row(check);
 }
 

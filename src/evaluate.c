@@ -364,7 +364,10 @@ begin_curve(LsModel *model, const LsState *state, TimestampTz t, LsCurve *curve)
 
 /* ---------- together ---------- */
 
-/* evaluate_rule adds what one rule brings to its category. */
+/*
+ * evaluate_rule adds what one rule brings to its category.  What a draft would
+ * bring is only told.
+ */
 static void
 evaluate_rule(LsModel *model, const LsState *state, LsRule *rule,
 			  const LsSlot *slot, TimestampTz t, LsScore *score)
@@ -382,7 +385,14 @@ evaluate_rule(LsModel *model, const LsState *state, LsRule *rule,
 		else
 			evaluate_event(model, rule, slot, t, &c);
 	}
-	c.points = ls_clamp(c.raw, -rule->max_points, rule->max_points);
+	if (rule->draft)
+	{
+		c.in_force = false;
+		c.size = 0;
+		counts = false;
+	}
+	else
+		c.points = ls_clamp(c.raw, -rule->max_points, rule->max_points);
 	ls_sum_add(&score->sums[rule->category], c.points);
 	score->size = bounded(score->size + c.size);
 	if (c.in_force && rule->disqualifies)

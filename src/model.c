@@ -39,6 +39,7 @@
 #include "lock.h"
 #include "model_tables.h"
 #include "recount.h"
+#include "rule_history.h"
 
 PG_FUNCTION_INFO_V1(ls_create_model);
 PG_FUNCTION_INFO_V1(ls_drop_model_sql);
@@ -339,6 +340,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_daily_begin(row);
 	ls_return(&saved);
 	CommandCounterIncrement();
+	ls_record_sheet(row->model);
 	ls_add_tree(row->model, NULL, tree);
 	ls_recount_contacts(row->model, "backfill");
 	ls_model_refreshed(row->model);
@@ -358,7 +360,8 @@ ls_drop_model(const LsModelRow *model)
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
 	"lead_stage_history", "lead_rule_error", "lead_action",
-	"lead_outbox", "lead_day", "lead_worker_error", "lead_job"};
+	"lead_outbox", "lead_day", "lead_worker_error", "lead_job",
+	"lead_rule_history", "lead_sheet_history"};
 	List	   *relations = NIL;
 	LsArguments args = {0};
 	LsIdentity	saved;

@@ -39,6 +39,7 @@ static const struct
 	{"VIEW", "history_", true},
 	{"TABLE", "due_", true},
 	{"TABLE", "pending_", true},
+	{"TABLE", "profile_", true},
 	{"TABLE", "daily_", true},
 	{"TABLE", "funnel_daily_", true},
 	{"TABLE", "score_", true},
@@ -362,6 +363,41 @@ create_pending_table(const LsModelTables *new)
 	ls_tables_grant_one("pending_", &new->row);
 }
 
+/*
+ * create_profile_table makes profile_<model>: what the rows of contacts said
+ * from when on, as far as profile rules look at them.  It is only added to.
+ */
+static void
+create_profile_table(const LsModelTables *new)
+{
+	static const char *const comments[][2] = {
+		{"contact_id", "contact: the key of the contact table"},
+		{"since", "from when on; -infinity: always, as far as is known"},
+		{"counted", "whether rules came to be counted, and not the contact changed"},
+		{"has_contact", "whether the contact table had the contact"},
+		{"created_at", "the contact''s beginning, where the model has a column for it"},
+		{"versions", "profile rules that held, as the column versions of lead_rule_history names them"},
+		{"weights", "what the points of each were multiplied with"},
+	};
+	const char *model = new->row.model;
+
+	if (!OidIsValid(ls_table_oid("lead_rule_history", true)))
+		return;					/* the extension is of a version before 0.3 still */
+	ls_execute(psprintf("CREATE TABLE leadscore.profile_%s (contact_id %s%s,"
+						" since pg_catalog.timestamptz, counted pg_catalog.bool NOT NULL,"
+						" has_contact pg_catalog.bool NOT NULL, created_at pg_catalog.timestamptz,"
+						" versions pg_catalog.int8[] NOT NULL, weights pg_catalog.float8[] NOT NULL,"
+						" PRIMARY KEY (contact_id, since))",
+						model, ls_tables_type(new->key_type),
+						ls_tables_collation(new->key_type, new->key_collation)), NULL);
+	create_guard("profile_", model);
+	ls_execute(psprintf("COMMENT ON TABLE leadscore.profile_%s IS 'what profile rules of model %s said of contacts, from when on; kept by leadscore'",
+						model, model), NULL);
+	for (int i = 0; i < (int) lengthof(comments); i++)
+		ls_tables_comment(psprintf("profile_%s", model), comments[i][0], comments[i][1]);
+	ls_tables_grant_one("profile_", &new->row);
+}
+
 /* create_history_view makes history_<model>: contacts in the key's type. */
 static void
 create_history_view(const LsModelTables *new)
@@ -414,6 +450,7 @@ ls_tables_make(const LsModelTables *new)
 	create_score_table(new);
 	create_due_table(new);
 	create_pending_table(new);
+	create_profile_table(new);
 	create_live_view(new);
 	create_history_view(new);
 }
@@ -423,6 +460,7 @@ void
 ls_tables_upgrade(const LsModelTables *old)
 {
 	create_due_table(old);
+	create_profile_table(old);
 	create_history_view(old);
 }
 
@@ -534,6 +572,7 @@ ls_tables_rekey(const LsModelTables *new)
 	rekey_table(new, "score_");
 	rekey_table(new, "due_");
 	rekey_table(new, "pending_");
+	rekey_table(new, "profile_");
 	rekey_table(new, "daily_");
 	create_live_view(new);
 	create_history_view(new);

@@ -158,6 +158,22 @@ ls_replay_contact(LsReplay *replay, Datum contact)
 	return replay->known;
 }
 
+/* ls_replay_recall has the contact's row be what it was, and not what it is. */
+void
+ls_replay_recall(LsReplay *replay, bool has_contact, TimestampTz created_at)
+{
+	replay->known = replay->known || has_contact;
+	replay->created_at = created_at;
+}
+
+/* ls_replay_hold does so for what a profile rule, by its place, said of it. */
+void
+ls_replay_hold(LsReplay *replay, int rule, bool holds, double weight)
+{
+	replay->holds[rule] = holds;
+	replay->weights[rule] = weight;
+}
+
 bool
 ls_replay_known(const LsReplay *replay)
 {
@@ -313,7 +329,14 @@ replay_rule(LsReplay *replay, int i, TimestampTz t)
 		replay_absence(replay, rule, &replay->matches[i], t, &c);
 	else
 		replay_event(model, rule, &replay->matches[i], t, &c);
-	c.points = ls_clamp(c.raw, -rule->max_points, rule->max_points);
+	if (rule->draft)
+	{
+		/* told, but nothing of it counts */
+		c.in_force = false;
+		c.size = 0;
+	}
+	else
+		c.points = ls_clamp(c.raw, -rule->max_points, rule->max_points);
 	return c;
 }
 

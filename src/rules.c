@@ -50,6 +50,7 @@ typedef struct Load
 	LsModel    *model;
 	LsModelRow *row;
 	Snapshot	snapshot;
+	const LsSheet *sheet;		/* NULL: that of the catalog */
 } Load;
 
 /* ---------- what the rows of lead_rule mean ---------- */
@@ -100,6 +101,7 @@ ls_rule_derive(const LsRuleRow *row, LsRule *rule)
 	rule->points = row->points;
 	rule->enabled = row->enabled;
 	rule->disqualifies = row->disqualifies;
+	rule->draft = row->draft;
 	rule->at_least = row->at_least;
 	rule->once = row->award ? strcmp(row->award, "once") == 0 :
 		row->at_least > 1 || rule->kind == LS_ABSENCE;
@@ -316,7 +318,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 		if (source)
 			rule->source = source - model->sources;
 	}
-	rule->skip = rule->version == 0 || rule->kind == LS_SEQUENCE;
+	rule->skip = (rule->version == 0 && !load->sheet) || rule->kind == LS_SEQUENCE;
 	if ((rule->bucketed && rule->period <= 0) ||
 		(rule->kind == LS_ABSENCE && rule->idle <= 0) ||
 		(rule->decay.kind != LS_DECAY_NONE && rule->decay.interval <= 0))
@@ -360,7 +362,8 @@ static void
 load_categories(Load *load)
 {
 	LsModel    *model = load->model;
-	List	   *rows = ls_category_rows(model->name, load->snapshot);
+	List	   *rows = load->sheet && load->sheet->limits ? load->sheet->limits->categories :
+		ls_category_rows(model->name, load->snapshot);
 	List	   *grades = ls_grade_rows(model->name, load->snapshot);
 	ListCell   *lc,
 			   *gc;
@@ -462,7 +465,8 @@ static void
 load_rules(Load *load)
 {
 	LsModel    *model = load->model;
-	List	   *rows = ls_rule_rows(model->name, load->snapshot);
+	List	   *rows = load->sheet ? load->sheet->rules :
+		ls_rule_rows(model->name, load->snapshot);
 	ListCell   *lc;
 
 	model->staged = model->nstages > 1;
@@ -474,7 +478,7 @@ load_rules(Load *load)
 		LsRule	   *rule = &model->rules[model->nrules++];
 
 		load_rule(load, lfirst(lc), rule);
-		model->staged = model->staged || rule->disqualifies;
+		model->staged = model->staged || (rule->disqualifies && !rule->draft);
 		if (rule->kind == LS_ABSENCE)
 			model->absences[model->nabsences++] = rule;
 		if (rule->kind == LS_PROFILE)
@@ -561,6 +565,14 @@ ls_source_index(LsModel *model, LsSource *source)
 LsModel *
 ls_model_load(const char *name, Snapshot snapshot)
 {
+	return ls_model_load_sheet(name, snapshot, NULL);
+}
+
+/* ls_model_load_sheet does so with another score sheet, or NULL. */
+LsModel *
+ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
+{
+	const LsSheetVersion *limits = sheet ? sheet->limits : NULL;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "leadscore model",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -591,13 +603,14 @@ ls_model_load(const char *name, Snapshot snapshot)
 	model->pending_table = ls_table_oid(psprintf("pending_%s", name), true);
 	model->key_column = row->key;
 	model->created_column = row->created_at;
-	model->tz = pg_tzset(row->time_zone);
+	model->profile_table = ls_table_oid(psprintf("profile_%s", name), true);
+	model->tz = pg_tzset(limits ? limits->time_zone : row->time_zone);
 	if (model->tz == NULL)
 		model->tz = pg_tzset("GMT");
 	model->max_drift = row->max_drift;
 	model->max_drift_ratio = row->max_drift_ratio;
-	model->min_score = row->min_score;
-	model->max_score = row->max_score;
+	model->min_score = limits ? limits->min_score : row->min_score;
+	model->max_score = limits ? limits->max_score : row->max_score;
 	model->enabled = row->enabled;
 	model->version = row->rules_version;
 	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
@@ -606,6 +619,7 @@ ls_model_load(const char *name, Snapshot snapshot)
 	load.model = model;
 	load.row = row;
 	load.snapshot = snapshot;
+	load.sheet = sheet;
 	load_categories(&load);
 	contacts = try_relation_open(model->contacts, AccessShareLock);
 	load_contacts(&load, contacts);

@@ -53,6 +53,7 @@ typedef struct LsRule
 	bool		once;
 	bool		enabled;
 	bool		disqualifies;
+	bool		draft;			/* shown, but counts nothing yet */
 	int64		at_least;
 	LsDecay		decay;
 	bool		bucketed;
@@ -203,11 +204,23 @@ typedef struct LsModel
 	double	   *levels;			/* ascending */
 	Oid			due_table;		/* invalid: of an older version */
 	Oid			pending_table;	/* invalid: of an older version */
+	Oid			profile_table;	/* and so is this */
 	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
 	struct LsStorePlans *store; /* the store's kept plans */
 	struct LsActionPlans *actions;	/* and that of actions */
 	struct LsPendingPlans *pending; /* and those of what is pending */
 } LsModel;
+
+/*
+ * A score sheet to be compiled in the place of the one in the catalog, for one
+ * who evaluates events and not states: every rule matches rows, whether it is
+ * counted or not.
+ */
+typedef struct LsSheet
+{
+	List	   *rules;			/* of LsRuleRow */
+	const LsSheetVersion *limits;	/* NULL: those of the catalog */
+} LsSheet;
 
 /* One row of a source, seen by the rules */
 typedef struct LsMatch
@@ -227,6 +240,8 @@ typedef struct LsEvent
 extern LsModel *ls_model_acquire(const char *name, Snapshot snapshot);
 extern LsModel *ls_model_acquire_to_write(const char *name);
 extern LsModel *ls_model_load(const char *name, Snapshot snapshot);
+extern LsModel *ls_model_load_sheet(const char *name, Snapshot snapshot,
+									const LsSheet *sheet);
 extern void ls_model_release(LsModel *model);
 extern void ls_rules_forget(Oid relation);
 extern void ls_rules_end_transaction(void);

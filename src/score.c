@@ -34,6 +34,7 @@
 #include "reader.h"
 #include "replay.h"
 #include "rules.h"
+#include "score.h"
 #include "state.h"
 #include "store.h"
 
@@ -49,21 +50,6 @@ PG_FUNCTION_INFO_V1(ls_state_text);
 #define VERIFY_COLUMNS 4
 
 static const char *const kind_names[] = {"event", "absence", "sequence", "profile"};
-
-static TimestampTz
-asked_instant(FunctionCallInfo fcinfo)
-{
-	TimestampTz at;
-
-	if (PG_ARGISNULL(2))
-		return ls_statement_clock();
-	at = PG_GETARG_TIMESTAMPTZ(2);
-	if (TIMESTAMP_NOT_FINITE(at))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a score has no value at an infinite instant")));
-	return at;
-}
 
 /*
  * from_state tells whether the state knows the score at an instant: not what
@@ -103,7 +89,7 @@ ask(FunctionCallInfo fcinfo, Question *question)
 	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	question->model = model;
 	question->contact = ls_asked_contact(fcinfo, model);
-	question->at = asked_instant(fcinfo);
+	question->at = ls_asked_instant(fcinfo, 2);
 	question->replay = NULL;
 	if (!ls_contact_find(model, question->contact, &question->row))
 		return false;
@@ -145,7 +131,7 @@ ls_replay(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
-	at = asked_instant(fcinfo);
+	at = ls_asked_instant(fcinfo, 2);
 	replay = ls_replay_make(model);
 	if (!ls_replay_contact(replay, ls_asked_contact(fcinfo, model)))
 		PG_RETURN_NULL();
@@ -186,6 +172,19 @@ by_category_and_id(const void *a, const void *b)
 	return (x->rule_id > y->rule_id) - (x->rule_id < y->rule_id);
 }
 
+/* ls_explain_rules gives a row for each rule, by category. */
+void
+ls_explain_rules(ReturnSetInfo *result, LsModel *model, const LsContribution *all)
+{
+	LsRule	  **rules = palloc(sizeof(LsRule *) * Max(1, model->nrules));
+
+	for (int i = 0; i < model->nrules; i++)
+		rules[i] = &model->rules[i];
+	qsort(rules, model->nrules, sizeof(LsRule *), by_category_and_id);
+	for (int i = 0; i < model->nrules; i++)
+		explain_rule(result, model, rules[i], &all[rules[i] - model->rules]);
+}
+
 /* ls_explain is leadscore.explain(): one row a rule. */
 Datum
 ls_explain(PG_FUNCTION_ARGS)
@@ -195,7 +194,6 @@ ls_explain(PG_FUNCTION_ARGS)
 	LsModel    *model;
 	LsScore    *score;
 	LsContribution *all;
-	LsRule	  **rules;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!ask(fcinfo, &q))
@@ -209,12 +207,7 @@ ls_explain(PG_FUNCTION_ARGS)
 		ls_evaluate(model, &q.row.state, q.at, score);
 		all = score->contributions;
 	}
-	rules = palloc(sizeof(LsRule *) * Max(1, model->nrules));
-	for (int i = 0; i < model->nrules; i++)
-		rules[i] = &model->rules[i];
-	qsort(rules, model->nrules, sizeof(LsRule *), by_category_and_id);
-	for (int i = 0; i < model->nrules; i++)
-		explain_rule(result, model, rules[i], &all[rules[i] - model->rules]);
+	ls_explain_rules(result, model, all);
 	PG_RETURN_NULL();
 }
 

@@ -37,6 +37,7 @@
 #include "due_table.h"
 #include "leadscore.h"
 #include "pending.h"
+#include "profile_table.h"
 #include "reader.h"
 #include "target.h"
 
@@ -63,6 +64,7 @@ struct LsStore
 	TupleTableSlot *contact_row;	/* for conditions of stages */
 	LsDueTable *due;			/* opened when it is first needed */
 	LsHistory  *history;		/* and so is this */
+	LsProfileTable *profiles;	/* ... and this */
 	int64		transitions;	/* of stage, of all changes */
 	LsPending	taken;			/* what was pending, of the change in hand ... */
 	MemoryContext taken_context;	/* ... which may need several attempts */
@@ -105,6 +107,8 @@ ls_store_close(LsStore *store)
 		ls_due_table_close(store->due);
 	if (store->history)
 		ls_history_close(store->history);
+	if (store->profiles)
+		ls_profile_table_close(store->profiles);
 	ls_target_close(&store->target);
 	MemoryContextDelete(store->context);
 	MemoryContextDelete(store->taken_context);
@@ -725,6 +729,43 @@ record(LsStore *store, LsCourse *course)
 	store->transitions += ls_course_record(course, store->history);
 }
 
+/*
+ * keeps_profiles tells whether what the contact's row says is written down: where
+ * there are rules that look at it, or at when the contact began.
+ */
+static bool
+keeps_profiles(const LsModel *model)
+{
+	return OidIsValid(model->profile_table) &&
+		(model->nprofiles > 0 ||
+		 (model->created_column != NULL && model->nabsences > 0));
+}
+
+/*
+ * record_profile writes down what the contact's row says from t on, where that
+ * is not what it said.
+ */
+static void
+record_profile(LsStore *store, const LsChange *change, const LsProfile *before,
+			   const LsState *state, TimestampTz t)
+{
+	LsProfileRow row = {t, change->whole || change->slots, {0}};
+
+	if (!keeps_profiles(store->model))
+		return;
+	ls_profile_of_state(store->model, state, &row.profile);
+	if (ls_profile_equal(before, &row.profile))
+		return;
+	if (store->profiles == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(MemoryContextGetParent(store->context));
+
+		store->profiles = ls_profile_table_open(store->model);
+		MemoryContextSwitchTo(old);
+	}
+	ls_profile_table_add(store->profiles, change->contact, before, &row);
+}
+
 /* remove_row deletes the row of a contact of which nothing is left. */
 static void
 remove_row(LsStore *store, const LsChange *change, const LsDueRow *due)
@@ -743,6 +784,7 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	LsScoreRow	row;
 	LsCourse	course = {0};
 	LsDueRow	due;
+	LsProfile	profile = {0};
 	bytea	   *before = NULL;
 	/* what an attempt before this one has taken away must not be left */
 	bool		skip = change->skip_locked && store->taken.nrows == 0;
@@ -780,6 +822,8 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	last = row.state.last;
 	if (change->only_if_changed && store->exists)
 		before = ls_state_encode(&row.state);
+	if (keeps_profiles(store->model))
+		ls_profile_of_state(store->model, &row.state, &profile);
 	new_state(store, change, &row.state, t);
 	if (!store->exists && latest_event(store, change) != DT_NOBEGIN)
 		row.stage_since = Min(t, latest_event(store, change));
@@ -792,13 +836,21 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		if (!store->exists)
 			return true;
 		remove_row(store, change, &due);
+		record_profile(store, change, &profile, &row.state, t);
 		*outcome = LS_CHANGED;
 		return true;
 	}
 	if (before == NULL || !same_bytes(before, ls_state_encode(&row.state)))
 		*outcome = LS_CHANGED;
 	if (change->state_only && store->exists)
-		return *outcome == LS_UNCHANGED || write_row(store, &row);
+	{
+		if (*outcome == LS_UNCHANGED)
+			return true;
+		if (!write_row(store, &row))
+			return false;
+		record_profile(store, change, &profile, &row.state, t);
+		return true;
+	}
 	if (*outcome == LS_UNCHANGED && course.happened == NIL &&
 		still_true(store, &row, course.econtext, t))
 		return true;
@@ -807,6 +859,7 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	if (!write_row(store, &row))
 		return false;
 	move_due(store, change->contact, &due, &row.state);
+	record_profile(store, change, &profile, &row.state, t);
 	record(store, &course);
 	return true;
 }

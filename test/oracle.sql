@@ -544,11 +544,13 @@ SET extra_float_digits = 1 AS $$
 DECLARE
 	r leadscore.lead_rule;
 	zone text;
+	draft bool;
 	pairs oracle.contribution[];
 BEGIN
 	SELECT coalesce(m.time_zone, 'UTC') INTO STRICT zone FROM leadscore.lead_model m WHERE m.model = model_name;
 
 	FOR r IN SELECT * FROM leadscore.lead_rule l WHERE l.model = model_name ORDER BY l.rule_id LOOP
+		draft := coalesce((to_jsonb(r) ->> 'draft')::bool, false);
 		IF NOT r.enabled THEN
 			-- Design: "A disabled rule contributes 0 and is not in force."
 			SELECT array_agg(DISTINCT ROW(a.contact, a.t, 0, false, 0, 0)::oracle.contribution) INTO pairs
@@ -563,11 +565,13 @@ BEGIN
 			RAISE EXCEPTION 'kind % is not in the oracle yet', r.kind;
 		END IF;
 
-		-- Design: "then R is clamped to +-max_points where given."
+		-- Design: "then R is clamped to +-max_points where given."  "`draft` rules that are evaluated but count nothing".
+		-- (Older versions have no such column.)
 		RETURN QUERY SELECT p.contact, p.t, r.rule_id::bigint, r.category::text, r.disqualifies,
-			p.matched, p.in_force, oracle.rounded(v.total), oracle.rounded(p.gross), v.total
+			p.matched, p.in_force AND NOT draft, oracle.rounded(v.total), oracle.rounded(CASE WHEN draft THEN 0 ELSE p.gross END), v.total
 		FROM unnest(pairs) p
-		CROSS JOIN LATERAL (SELECT oracle.clamp(p.raw, - oracle.exact(r.max_points), oracle.exact(r.max_points))) AS v (total);
+		CROSS JOIN LATERAL (SELECT CASE WHEN draft THEN 0
+			ELSE oracle.clamp(p.raw, - oracle.exact(r.max_points), oracle.exact(r.max_points)) END) AS v (total);
 	END LOOP;
 END
 $$;

@@ -134,7 +134,9 @@ my %queries = (
 			"definition_$_" => "SELECT attname, format_type(atttypid, atttypmod), attnotnull, attcollation::regcollation, col_description(attrelid, attnum), attstorage, reloptions, relacl
 				FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE attrelid = 'leadscore.score_$_'::regclass AND attnum > 0 ORDER BY attnum") } qw(crm people accounts off)),
 	(map { ($_ => "SELECT * FROM leadscore.$_ t ORDER BY t::text COLLATE \"C\"") }
-		qw(lead_model lead_category lead_source lead_relation lead_rule lead_stage lead_grade lead_stage_history lead_rule_error lead_day lead_action lead_outbox lead_worker_error)),
+		qw(lead_model lead_category lead_source lead_relation lead_rule lead_rule_history lead_sheet_history lead_stage lead_grade lead_stage_history lead_rule_error lead_day lead_action lead_outbox lead_worker_error)),
+	(map { ("profile_$_" => "SELECT * FROM leadscore.profile_$_ ORDER BY 1, 2",
+			"as_of_$_" => "SELECT contact_id, leadscore.score('$_', contact_id, leadscore.clock(), leadscore.clock() - interval '0') FROM leadscore.score_$_ ORDER BY 1") } qw(people accounts off)),
 	(map { ("due_$_" => "SELECT * FROM leadscore.due_$_ ORDER BY 1, 2, 3") } qw(crm people accounts off)),
 	(map { ("daily_$_" => "SELECT tableoid::regclass, * FROM leadscore.daily_$_ ORDER BY day, contact_id") } qw(crm people)),
 	(map { ("funnel_daily_$_" => "SELECT * FROM leadscore.funnel_daily_$_ ORDER BY day, stage, grade",
@@ -142,7 +144,7 @@ my %queries = (
 				FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relname ~ '^(funnel_)?daily_$_' AND relkind IN ('r', 'p') AND attnum > 0 ORDER BY relname, attnum") } qw(crm people accounts off)),
 	triggers => q(SELECT tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text, tgname),
 	event_triggers => q(SELECT evtname, evtevent, evtenabled, evttags FROM pg_event_trigger ORDER BY 1),
-	sequences => q(SELECT (SELECT last_value FROM leadscore.version_seq), (SELECT last_value FROM leadscore.lead_rule_rule_id_seq), (SELECT last_value FROM leadscore.lead_action_action_id_seq), (SELECT last_value FROM leadscore.lead_outbox_outbox_id_seq)));
+	sequences => q(SELECT (SELECT last_value FROM leadscore.version_seq), (SELECT last_value FROM leadscore.lead_rule_rule_id_seq), (SELECT last_value FROM leadscore.lead_rule_history_history_id_seq), (SELECT last_value FROM leadscore.lead_sheet_history_history_id_seq), (SELECT last_value FROM leadscore.lead_action_action_id_seq), (SELECT last_value FROM leadscore.lead_outbox_outbox_id_seq)));
 my $verify = join(' UNION ALL ', map { "SELECT '$_', v.* FROM leadscore.verify('$_') v" } qw(crm people accounts));
 
 sub state_of

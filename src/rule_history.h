@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * rule_history.h
+ *		Versions of rules and models, written down as they are changed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_RULE_HISTORY_H
+#define LEADSCORE_RULE_HISTORY_H
+
+#include "postgres.h"
+
+/* writes down what a model says beside its rules, if that has changed */
+extern void ls_record_sheet(const char *model);
+
+#endif							/* LEADSCORE_RULE_HISTORY_H */
