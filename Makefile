@@ -24,6 +24,7 @@ SQL_PARTS = \
 	src/daily.sql \
 	src/job.sql \
 	src/pending.sql \
+	src/purge.sql \
 	src/launcher.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql

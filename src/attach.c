@@ -26,6 +26,7 @@
 #include "expression.h"
 #include "feed.h"
 #include "job_run.h"
+#include "kept.h"
 #include "leadscore.h"
 #include "lock.h"
 #include "recount.h"
@@ -416,6 +417,7 @@ ls_remove_source(const char *model, const char *source)
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source OPERATOR(pg_catalog.=) $2", &args);
 	ls_return(&saved);
+	ls_kept_forget_source(model, source);
 	CommandCounterIncrement();
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));

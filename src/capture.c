@@ -13,6 +13,9 @@
  * AFTER STATEMENT triggers count them out; what an aborted subtransaction had
  * counted in is taken back.
  *
+ * What goes from a source that keeps it is not noted but kept, and TRUNCATE reads
+ * the table before it is emptied (purge.c).
+ *
  * The way of one INSERT:
  *	1. BEFORE: statements under way + 1
  *	2. AFTER: locks RowExclusive on the score tables, models by oid
@@ -40,9 +43,11 @@
 #include "utils/tuplestore.h"
 
 #include "compat.h"
+#include "kept.h"
 #include "leadscore.h"
 #include "lock.h"
 #include "pending.h"
+#include "purge.h"
 #include "reader.h"
 #include "recount.h"
 #include "rules.h"
@@ -66,6 +71,7 @@ typedef struct Note
 	bool		whole_model;
 	bool		profile_only;
 	bool		from_profile;	/* a change of the contact table */
+	bool		fold;			/* what has been put aside is to be added */
 	bytea	   *delta;			/* a state to be added, NULL: count again */
 	Datum		contact;
 } Note;
@@ -124,6 +130,7 @@ typedef struct Capture
 	LsMatch    *matches;
 	delta_hash **deltas;		/* by model */
 	bool	   *aside;			/* by model: what is done is put aside */
+	LsPurge   **purges;			/* by binding: rows that go and are kept */
 	Delta	   *unused;			/* room for further deltas */
 	int			nunused;
 	int			batch;
@@ -208,6 +215,16 @@ ls_capture_under_way(void)
 }
 
 /*
+ * ls_capture_fold_later has what was put aside about a contact added when the
+ * outermost statement has ended, if nobody is in the way then.
+ */
+void
+ls_capture_fold_later(LsModel *model, Datum contact)
+{
+	note(model, contact, false, false)->fold = true;
+}
+
+/*
  * ls_capture_defer_count leaves it to the end of the outermost statement to
  * count a model, where one is under way: its rows may be in the tables already
  * and will be added.  False where there is none.
@@ -234,6 +251,11 @@ take_note(LsModel *model, const Note *n, LsState *sum, LsChange *change)
 {
 	LsState		delta;
 
+	change->fold |= n->fold;
+	change->skip_locked &= n->fold;
+	change->only_if_changed &= n->fold;
+	if (n->fold)
+		return;
 	if (n->delta == NULL)
 	{
 		change->count_profile |= n->profile_only;
@@ -271,6 +293,7 @@ settle_contacts(LsModel *model, Note **mine, int n)
 
 		ls_state_init(&sum);
 		change.contact = mine[first]->contact;
+		change.skip_locked = change.only_if_changed = true;
 		for (; i < n && ls_key_compare(&model->key, mine[first]->contact,
 									   mine[i]->contact) == 0; i++)
 			take_note(model, mine[i], &sum, &change);
@@ -281,6 +304,26 @@ settle_contacts(LsModel *model, Note **mine, int n)
 	ls_store_close(store);
 	MemoryContextDelete(context);
 	ls_rules_report(model);
+}
+
+/*
+ * drop_folds leaves to the worker what was put aside, where somebody has locked
+ * what it would be counted from: we may hold a table that he waits for.
+ */
+static int
+drop_folds(LsModel *model, Note **mine, int n)
+{
+	bool		any = false;
+	int			kept = 0;
+
+	for (int i = 0; i < n; i++)
+		any |= mine[i]->fold;
+	if (!any || ls_lock_to_read_if_free(model))
+		return n;
+	for (int i = 0; i < n; i++)
+		if (!mine[i]->fold)
+			mine[kept++] = mine[i];
+	return kept;
 }
 
 /* settle_model does what was noted of one model. */
@@ -309,6 +352,7 @@ settle_model(Note *first, List *list)
 	model = ls_model_acquire_to_write(first->model);
 	if (model)
 	{
+		n = drop_folds(model, mine, n);
 		settle_contacts(model, mine, n);
 		ls_model_release(model);
 	}
@@ -452,6 +496,7 @@ begin_capture(Capture *capture, TriggerData *trigger)
 	capture->matches = palloc(sizeof(LsMatch) * most);
 	capture->deltas = palloc0(sizeof(delta_hash *) * Max(1, capture->table->nmodels));
 	capture->aside = palloc0(sizeof(bool) * Max(1, capture->table->nmodels));
+	capture->purges = palloc0(sizeof(LsPurge *) * Max(1, capture->table->nbindings));
 	for (int i = 0; i < capture->table->nbindings; i++)
 		note_aside(capture, &capture->table->bindings[i]);
 	capture->now = ls_clock();
@@ -638,9 +683,24 @@ show_inserts(Capture *capture, Tuplestorestate *store)
 	ExecDropSingleTupleTableSlot(rows.slot);
 }
 
+/* keep_row takes up a deleted row of a source that keeps what it gave. */
+static bool
+keep_row(Capture *capture, int place, TupleTableSlot *slot)
+{
+	LsBinding  *binding = &capture->table->bindings[place];
+	LsModel    *model = capture->table->models[binding->model];
+
+	if (binding->source == NULL || !ls_keeps(model, binding->source))
+		return false;
+	if (capture->purges[place] == NULL)
+		capture->purges[place] = ls_purge_begin(model, binding->source, true);
+	ls_purge_row(capture->purges[place], slot, capture->econtext);
+	return true;
+}
+
 /* show_changes notes the contacts of rows that were deleted or updated. */
 static void
-show_changes(Capture *capture, Tuplestorestate *store)
+show_changes(Capture *capture, Tuplestorestate *store, bool deleted)
 {
 	Rows		rows;
 
@@ -649,9 +709,11 @@ show_changes(Capture *capture, Tuplestorestate *store)
 		for (int i = 0; i < capture->table->nbindings; i++)
 		{
 			LsBinding  *binding = &capture->table->bindings[i];
+			TupleTableSlot *row = as_source_has_it(binding, rows.slot);
 
 			ResetExprContext(capture->econtext);
-			note_row(capture, binding, as_source_has_it(binding, rows.slot));
+			if (!deleted || !keep_row(capture, i, row))
+				note_row(capture, binding, row);
 		}
 	ExecDropSingleTupleTableSlot(rows.slot);
 }
@@ -694,8 +756,8 @@ show_updates(Capture *capture, Tuplestorestate *old_store,
 	if (tuplestore_tuple_count(old_store) != tuplestore_tuple_count(new_store) ||
 		ls_has_virtual_columns(RelationGetDescr(capture->rel)))
 	{
-		show_changes(capture, old_store);
-		show_changes(capture, new_store);
+		show_changes(capture, old_store, false);
+		show_changes(capture, new_store, false);
 		return;
 	}
 	open_rows(&old_rows, capture, old_store);
@@ -819,23 +881,49 @@ trigger_data(FunctionCallInfo fcinfo)
 Datum
 ls_enter(PG_FUNCTION_ARGS)
 {
-	trigger_data(fcinfo);
+	TriggerData *trigger = trigger_data(fcinfo);
+
 	enter_statement();
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		(void) ls_purge_read(trigger->tg_relation, NIL);
 	return PointerGetDatum(NULL);
 }
 
-/* empty_table has a model counted again of which a table was emptied. */
+/*
+ * lock_or_put_aside locks what the contacts that were noted are counted from.
+ * Where somebody holds or waits for one of these tables, he may want what we
+ * hold: then they are put aside instead.
+ */
 static void
-empty_table(Capture *capture, int place)
+lock_or_put_aside(LsModel *model, int noted)
 {
-	LsModel    *model = capture->table->models[place];
+	LsPendingTable *table;
+	bool		events = false;
 
-	if (!model->enabled)
+	for (int i = noted; i < list_length(notes); i++)
+	{
+		Note	   *n = list_nth(notes, i);
+
+		events |= n->score_table == model->score_table && !n->from_profile;
+	}
+	if (!events || ls_lock_to_read_if_free(model))
 		return;
-	if (capture->aside[place])
-		ls_pending_again(model, true);
-	else
-		note_model(model->name, model->score_table);
+	if (!OidIsValid(model->pending_table))
+	{
+		ls_lock_to_read(model);
+		return;
+	}
+	table = ls_pending_open(model);
+	for (int i = list_length(notes) - 1; i >= noted; i--)
+	{
+		Note	   *n = list_nth(notes, i);
+
+		if (n->score_table != model->score_table)
+			continue;
+		ls_pending_add(table, n->contact, NULL, n->profile_only);
+		notes = list_delete_nth_cell(notes, i);
+	}
+	ls_pending_close(table);
 }
 
 static void
@@ -848,16 +936,21 @@ capture_rows(TriggerData *trigger)
 	begin_capture(&capture, trigger);
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		for (int i = 0; i < capture.table->nmodels; i++)
-			empty_table(&capture, i);
+			if (capture.table->models[i]->enabled &&
+				!OidIsValid(capture.table->models[i]->pending_table))
+				note_model(capture.table->models[i]->name,
+						   capture.table->models[i]->score_table);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		show_inserts(&capture, trigger->tg_newtable);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		show_changes(&capture, trigger->tg_oldtable);
+		show_changes(&capture, trigger->tg_oldtable, true);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		show_updates(&capture, trigger->tg_oldtable, trigger->tg_newtable);
-	for (int i = 0; i < capture.table->nbindings && list_length(notes) > noted; i++)
-		if (capture.table->bindings[i].source)
-			ls_lock_to_read(capture.table->models[capture.table->bindings[i].model]);
+	for (int i = 0; i < capture.table->nbindings; i++)
+		if (capture.purges[i])
+			ls_purge_end(capture.purges[i]);
+	for (int i = 0; i < capture.table->nmodels && list_length(notes) > noted; i++)
+		lock_or_put_aside(capture.table->models[i], noted);
 	for (int i = 0; i < capture.table->nmodels; i++)
 	{
 		if (capture.deltas[i] && capture.aside[i])

@@ -205,13 +205,11 @@ read_source(Row *row)
 	s->occurred_at = text_field(row, 5);
 	s->event = text_field(row, 6);
 	s->time_zone = text_field(row, 7);
-	s->complete_from = DT_NOBEGIN;
-	if (row->desc->natts < 11)
+	if (row->desc->natts < 10)
 		return s;				/* of a version before 0.3 */
 	s->visitor = text_field(row, 8);
 	s->keep = strcmp(text_field(row, 9), "keep") == 0;
 	s->queued = strcmp(text_field(row, 10), "queued") == 0;
-	s->complete_from = bigint_field(row, 11, DT_NOBEGIN, NULL);
 	return s;
 }
 

@@ -58,8 +58,6 @@ typedef struct LsSourceRow
 	char	   *visitor;		/* NULL: none */
 	bool		keep;			/* what is deleted stays in the scores */
 	bool		queued;			/* changes are put aside for the worker */
-	TimestampTz complete_from;	/* events up to this may have been purged;
-								 * DT_NOBEGIN: all are there */
 } LsSourceRow;
 
 /* NULL pointers stand for NULL; the nulls of numbers have flags */

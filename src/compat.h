@@ -112,6 +112,22 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	index_beginscan(rel, index, snapshot, NULL, nkeys, 0, SO_NONE)
 #endif
 
+/* 16: one function asks for the owners of all kinds of objects */
+#if PG_VERSION_NUM < 160000
+#define ls_class_ownercheck(oid, role) pg_class_ownercheck(oid, role)
+#define ls_namespace_ownercheck(oid, role) pg_namespace_ownercheck(oid, role)
+#else
+#define ls_class_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
+#define ls_namespace_ownercheck(oid, role) object_ownercheck(NamespaceRelationId, oid, role)
+#endif
+
+/* 19: flags */
+#if PG_VERSION_NUM < 190000
+#define ls_table_beginscan(rel, snapshot) table_beginscan(rel, snapshot, 0, NULL)
+#else
+#define ls_table_beginscan(rel, snapshot) table_beginscan(rel, snapshot, 0, NULL, SO_NONE)
+#endif
+
 /* 17, 16: parts of ALTER TABLE that are new, or not told apart any more */
 #if PG_VERSION_NUM < 170000
 #define LS_AT_SET_EXPRESSION(type) false

@@ -20,6 +20,7 @@
 #include "check.h"
 #include "feed.h"
 #include "job.h"
+#include "kept.h"
 #include "leadscore.h"
 
 static void
@@ -183,6 +184,7 @@ ls_recount_assign(const char *name, bool again)
 		*version = nextval_internal(sequence, false);
 		set_counted_version(row->rule_id, *version);
 		given = lappend(given, version);
+		ls_kept_tell_rule(model, rule);
 	}
 	if (model)
 		ls_model_release(model);

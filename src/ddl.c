@@ -260,11 +260,11 @@ read_ddl(Ddl *ddl, const char *sql,
 }
 
 /*
- * is_concerned tells whether there is anything to look at: not where there are
+ * ls_ddl_is_concerned tells whether there is anything to look at: not where there are
  * no models, nor while leadscore itself is installed, updated or dropped.
  */
-static bool
-is_concerned(FunctionCallInfo fcinfo)
+bool
+ls_ddl_is_concerned(FunctionCallInfo fcinfo)
 {
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR,
@@ -285,7 +285,7 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 {
 	Ddl			ddl = {0};
 
-	if (is_concerned(fcinfo))
+	if (ls_ddl_is_concerned(fcinfo))
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, command"
 				 " FROM pg_catalog.pg_event_trigger_ddl_commands()", note_command);
@@ -300,7 +300,7 @@ ls_ddl_drop(PG_FUNCTION_ARGS)
 {
 	Ddl			ddl = {0};
 
-	if (is_concerned(fcinfo))
+	if (ls_ddl_is_concerned(fcinfo))
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names"
 				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
 #include "nodes/pg_list.h"
 
 /* What a command did to one table */
@@ -35,6 +36,7 @@ typedef struct Ddl
 	List	   *dropped_models; /* whose score tables were dropped */
 } Ddl;
 
+extern bool ls_ddl_is_concerned(FunctionCallInfo fcinfo);
 extern void ls_follow(const Ddl *ddl);
 
 #endif							/* LEADSCORE_DDL_H */

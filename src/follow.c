@@ -48,6 +48,7 @@
 #include "leadscore.h"
 #include "lock.h"
 #include "model.h"
+#include "purge.h"
 #include "recount.h"
 
 /* A table that came to a source with rows, or left it with them */
@@ -361,7 +362,7 @@ sync_tree(Work *work, const char *source, Oid root)
 	foreach(lc, left)
 	{
 		forget_relation(model, source, lfirst_oid(lc));
-		if (!exists(lfirst_oid(lc)))
+		if (!exists(lfirst_oid(lc)) && !ls_purge_dropped(lfirst_oid(lc)))
 			work->rescore = true;
 	}
 	if (source)

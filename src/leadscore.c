@@ -26,6 +26,7 @@
 #include "check.h"
 #include "compat.h"
 #include "job.h"
+#include "kept.h"
 #include "launcher.h"
 #include "rules.h"
 
@@ -44,6 +45,13 @@ static uint64 transaction_number = 1;
 static const struct config_enum_entry rule_error_options[] = {
 	{"warning", LS_RULE_ERROR_WARNING, false},
 	{"error", LS_RULE_ERROR_ERROR, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry on_delete_options[] = {
+	{"source", LS_ON_DELETE_SOURCE, false},
+	{"retract", LS_ON_DELETE_RETRACT, false},
+	{"keep", LS_ON_DELETE_KEEP, false},
 	{NULL, 0, false}
 };
 
@@ -310,6 +318,12 @@ _PG_init(void)
 							 "warning: the rule is skipped for the row and the failure is recorded; error: the statement fails.",
 							 &ls_rule_error, LS_RULE_ERROR_WARNING,
 							 rule_error_options, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomEnumVariable("leadscore.on_delete",
+							 "What deleting events means for the scores.",
+							 "source: what attach() was told; retract: they never happened; keep: they happened, and are only not stored any longer.",
+							 &ls_on_delete, LS_ON_DELETE_SOURCE,
+							 on_delete_options, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 	ls_launcher_define();
 	ls_job_define();

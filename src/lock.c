@@ -106,6 +106,30 @@ ls_lock_to_read(LsModel *model)
 }
 
 /*
+ * ls_lock_to_read_if_free does so without waiting, the contact table included.
+ * False where somebody is in the way.
+ */
+bool
+ls_lock_to_read_if_free(LsModel *model)
+{
+	if (!ConditionalLockRelationOid(model->contacts, AccessShareLock))
+		return false;
+	for (int i = 0; i < model->nsources; i++)
+	{
+		ListCell   *lc;
+
+		if (model->sources[i].broken)
+			continue;
+		if (!ConditionalLockRelationOid(model->sources[i].relation, AccessShareLock))
+			return false;
+		foreach(lc, find_all_inheritors(model->sources[i].relation, NoLock, NULL))
+			if (!ConditionalLockRelationOid(lfirst_oid(lc), AccessShareLock))
+				return false;
+	}
+	return true;
+}
+
+/*
  * ls_lock_before_writing does so for one who does not come from one of these
  * tables, before he locks a model's score table.
  */

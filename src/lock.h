@@ -20,6 +20,7 @@ extern void ls_lock_tables(List *roots);
 extern void ls_lock_sources(const char *model);
 /* ACCESS SHARE on a model's event tables, before contacts are counted */
 extern void ls_lock_to_read(LsModel *model);
+extern bool ls_lock_to_read_if_free(LsModel *model);
 extern void ls_lock_before_writing(const char *name);
 
 #endif							/* LEADSCORE_LOCK_H */

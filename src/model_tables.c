@@ -40,6 +40,7 @@ static const struct
 	{"TABLE", "due_", true},
 	{"TABLE", "pending_", true},
 	{"TABLE", "profile_", true},
+	{"TABLE", "kept_", true},
 	{"TABLE", "daily_", true},
 	{"TABLE", "funnel_daily_", true},
 	{"TABLE", "score_", true},
@@ -398,6 +399,41 @@ create_profile_table(const LsModelTables *new)
 	ls_tables_grant_one("profile_", &new->row);
 }
 
+/*
+ * create_kept_table makes kept_<model>: what events that were purged had given.
+ * Rows are only added to it.
+ */
+static void
+create_kept_table(const LsModelTables *new)
+{
+	static const char *const comments[][2] = {
+		{"contact_id", "contact: the key of the contact table"},
+		{"source", "source whose rows were purged"},
+		{"until", "time of the latest of the events that were purged together"},
+		{"rules_version", "version of the rules that the events were matched with"},
+		{"state", "internal: what the events add up to"},
+	};
+	const char *model = new->row.model;
+
+	if (!OidIsValid(ls_table_oid("lead_job", true)))
+		return;					/* the extension is of a version before 0.3 still */
+	ls_execute(psprintf("CREATE TABLE leadscore.kept_%s (contact_id %s%s NOT NULL,"
+						" source pg_catalog.text COLLATE \"C\" NOT NULL,"
+						" until pg_catalog.timestamptz NOT NULL,"
+						" rules_version pg_catalog.int8 NOT NULL,"
+						" state pg_catalog.bytea NOT NULL)",
+						model, ls_tables_type(new->key_type),
+						ls_tables_collation(new->key_type, new->key_collation)), NULL);
+	ls_execute(psprintf("CREATE INDEX kept_%s_contact ON leadscore.kept_%s (contact_id)",
+						model, model), NULL);
+	create_guard("kept_", model);
+	ls_execute(psprintf("COMMENT ON TABLE leadscore.kept_%s IS 'what events that were purged had given to the scores of model %s'",
+						model, model), NULL);
+	for (int i = 0; i < (int) lengthof(comments); i++)
+		ls_tables_comment(psprintf("kept_%s", model), comments[i][0], comments[i][1]);
+	ls_tables_grant_one("kept_", &new->row);
+}
+
 /* create_history_view makes history_<model>: contacts in the key's type. */
 static void
 create_history_view(const LsModelTables *new)
@@ -451,6 +487,7 @@ ls_tables_make(const LsModelTables *new)
 	create_due_table(new);
 	create_pending_table(new);
 	create_profile_table(new);
+	create_kept_table(new);
 	create_live_view(new);
 	create_history_view(new);
 }
@@ -573,6 +610,7 @@ ls_tables_rekey(const LsModelTables *new)
 	rekey_table(new, "due_");
 	rekey_table(new, "pending_");
 	rekey_table(new, "profile_");
+	rekey_table(new, "kept_");
 	rekey_table(new, "daily_");
 	create_live_view(new);
 	create_history_view(new);

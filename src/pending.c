@@ -173,10 +173,13 @@ contact_index(Relation rel)
 	return linitial_oid(indexes);
 }
 
-/* begin_scan starts to read by contact; strategy BTEqual, or BTGreater. */
-static IndexScanDesc
-begin_scan(LsModel *model, Relation rel, Relation *index, const Datum *contact,
-		   StrategyNumber strategy)
+/*
+ * ls_by_contact_begin starts to read a table by contact, with the active
+ * snapshot; strategy BTEqual, or BTGreater.
+ */
+IndexScanDesc
+ls_by_contact_begin(LsModel *model, Relation rel, Relation *index,
+					const Datum *contact, StrategyNumber strategy)
 {
 	LsKeyType  *key = &model->key;
 	Oid			operator = ls_key_operator(key, strategy);
@@ -210,7 +213,7 @@ ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 	if (!empty(rel))
 	{
 		slot = table_slot_create(rel, NULL);
-		scan = begin_scan(model, rel, &index, &contact, BTEqualStrategyNumber);
+		scan = ls_by_contact_begin(model, rel, &index, &contact, BTEqualStrategyNumber);
 		while (index_getnext_slot(scan, ForwardScanDirection, slot))
 		{
 			slot_getallattrs(slot);
@@ -253,7 +256,7 @@ ls_pending_any(LsModel *model)
 	{
 		TupleTableSlot *slot = table_slot_create(rel, NULL);
 
-		scan = begin_scan(model, rel, &index, NULL, BTGreaterStrategyNumber);
+		scan = ls_by_contact_begin(model, rel, &index, NULL, BTGreaterStrategyNumber);
 		any = index_getnext_slot(scan, ForwardScanDirection, slot);
 		index_endscan(scan);
 		index_close(index, AccessShareLock);
@@ -287,7 +290,7 @@ ls_pending_contacts(LsModel *model, const Datum *after, int limit, Datum *contac
 
 		while (n < limit)
 		{
-			IndexScanDesc scan = begin_scan(model, rel, &index, after, BTGreaterStrategyNumber);
+			IndexScanDesc scan = ls_by_contact_begin(model, rel, &index, after, BTGreaterStrategyNumber);
 			bool		found = index_getnext_slot(scan, ForwardScanDirection, slot);
 			bool		isnull;
 

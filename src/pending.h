@@ -10,6 +10,9 @@
 
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/stratnum.h"
+
 #include "rules.h"
 #include "state.h"
 
@@ -44,6 +47,10 @@ extern int	ls_pending_contacts(LsModel *model, const Datum *after, int limit,
 extern int64 ls_pending_clear(LsModel *model);
 extern void ls_pending_again(LsModel *model, bool all);
 extern int64 ls_pending_oldest(LsModel *model);
+/* for tables that have an index by contact, as their only one */
+extern IndexScanDesc ls_by_contact_begin(LsModel *model, Relation rel,
+										 Relation *index, const Datum *contact,
+										 StrategyNumber strategy);
 extern void ls_pending_free_plans(LsModel *model);
 
 #endif							/* LEADSCORE_PENDING_H */

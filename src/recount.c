@@ -28,6 +28,7 @@
 #include "feed.h"
 #include "fold.h"
 #include "job.h"
+#include "kept.h"
 #include "leadscore.h"
 #include "lock.h"
 #include "pending.h"
@@ -80,12 +81,14 @@ count_one(LsModel *model, Datum contact, LsState *state, int what)
 	LsReader   *reader = ls_reader_open(&spec);
 	Datum		found;
 
+	if (what & LS_READ_EVENTS)
+		ls_kept_add(model, contact, state);
 	while (ls_reader_next(reader, &found))
 		read_contact(model, reader, found, state);
 	ls_reader_close(reader);
 }
 
-/* ls_count_contact counts all that is known of one contact. */
+/* ls_count_contact counts all that is known of one contact, purged events included. */
 void
 ls_count_contact(LsModel *model, Datum contact, LsState *state)
 {
@@ -193,6 +196,7 @@ change_contact(Pass *pass, LsReader *reader, LsStore *store, Datum contact)
 	change.row_then = row_then(pass, contact);
 	if (pass->whole)
 	{
+		ls_kept_add(pass->counting, contact, &state);
 		read_contact(pass->counting, reader, contact, &state);
 		change.whole = &state;
 		change.test_entry = pass->online;
@@ -202,6 +206,8 @@ change_contact(Pass *pass, LsReader *reader, LsStore *store, Datum contact)
 		change.count_all = true;
 	else
 	{
+		if (pass->versions)
+			ls_kept_add(pass->counting, contact, &state);
 		slot = ls_reader_contact(reader, &econtext);
 		if (slot)
 		{
@@ -602,6 +608,9 @@ ls_recount_chunk(LsChunk *chunk)
 		pass.spec.what = leave_out(pass.counting, versions);
 		pass.versions = version_array(versions);
 		pass.nversions = list_length(versions);
+		/* what it counts may have been purged meanwhile, with all else of a contact */
+		if (pass.spec.what != 0 && ls_kept_any(model))
+			pass.spec.what |= LS_READ_SCORES;
 	}
 	chunk->ended = true;
 	if (chunk->whole || (versions != NIL && pass.spec.what != 0))
@@ -809,8 +818,14 @@ Datum
 ls_rescore_model(PG_FUNCTION_ARGS)
 {
 	LsModelRow *row;
+	LsModel    *model;
+	int64		contacts;
 
 	PreventCommandIfReadOnly("rescore()");
 	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
-	PG_RETURN_INT64(ls_rescore(row->model, "backfill"));
+	contacts = ls_rescore(row->model, "backfill");
+	model = ls_model_acquire(row->model, NULL);
+	ls_kept_tell(model, "What they gave is kept, and was added to what is still there.");
+	ls_model_release(model);
+	PG_RETURN_INT64(contacts);
 }

@@ -9,6 +9,10 @@
  * categories and grades (ls_replay_evaluate, for days) are made as the engine
  * makes them.
  *
+ * Of events that were purged there is only the state that is kept.  A contact
+ * that has some is evaluated from a state, made of that and of the events that
+ * are there: what is compared then is what was counted, and not how.
+ *
  *-------------------------------------------------------------------------
  */
 #include "replay.h"
@@ -18,6 +22,9 @@
 
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+
+#include "kept.h"
+#include "state.h"
 
 /* What a rule matched */
 typedef struct Matched
@@ -46,6 +53,8 @@ struct LsReplay
 	Matches    *matches;		/* by rule */
 	bool	   *holds;			/* by rule: profile rules */
 	double	   *weights;
+	List	   *kept;			/* of LsKept: of events that were purged */
+	bool		has_contact;
 };
 
 static double
@@ -63,7 +72,8 @@ ls_replay_clear(LsReplay *replay)
 
 	MemoryContextReset(replay->context);
 	old = MemoryContextSwitchTo(replay->context);
-	replay->known = false;
+	replay->known = replay->has_contact = false;
+	replay->kept = NIL;
 	replay->created_at = DT_NOBEGIN;
 	replay->nall = replay->roomall = 0;
 	replay->all = NULL;
@@ -115,9 +125,20 @@ keep_event(LsReplay *replay, const LsEvent *event)
 	}
 }
 
-/* ls_replay_read takes up what a reader has of a contact. */
-void
-ls_replay_read(LsReplay *replay, LsReader *reader, Datum contact)
+/* read_kept takes up what is kept of a contact. */
+static void
+read_kept(LsReplay *replay, Datum contact)
+{
+	MemoryContext old = MemoryContextSwitchTo(replay->context);
+
+	replay->kept = ls_kept_rows(replay->model, contact);
+	replay->known = replay->kept != NIL;
+	MemoryContextSwitchTo(old);
+}
+
+/* take_up takes up what a reader has of a contact. */
+static void
+take_up(LsReplay *replay, LsReader *reader, Datum contact)
 {
 	LsModel    *model = replay->model;
 	MemoryContext old = MemoryContextSwitchTo(replay->context);
@@ -127,7 +148,7 @@ ls_replay_read(LsReplay *replay, LsReader *reader, Datum contact)
 
 	if (slot)
 	{
-		replay->known = true;
+		replay->known = replay->has_contact = true;
 		replay->created_at = ls_reader_created(model, slot);
 		for (int i = 0; i < model->nrules; i++)
 			if (model->rules[i].kind == LS_PROFILE)
@@ -142,6 +163,14 @@ ls_replay_read(LsReplay *replay, LsReader *reader, Datum contact)
 	MemoryContextSwitchTo(old);
 }
 
+/* ls_replay_read takes up what is known of a reader's contact. */
+void
+ls_replay_read(LsReplay *replay, LsReader *reader, Datum contact)
+{
+	read_kept(replay, contact);
+	take_up(replay, reader, contact);
+}
+
 /* ls_replay_contact reads one contact.  False if nothing is known of it. */
 bool
 ls_replay_contact(LsReplay *replay, Datum contact)
@@ -152,8 +181,9 @@ ls_replay_contact(LsReplay *replay, Datum contact)
 	Datum		found;
 
 	ls_replay_clear(replay);
+	read_kept(replay, contact);
 	while (ls_reader_next(reader, &found))
-		ls_replay_read(replay, reader, found);
+		take_up(replay, reader, found);
 	ls_reader_close(reader);
 	return replay->known;
 }
@@ -340,13 +370,104 @@ replay_rule(LsReplay *replay, int i, TimestampTz t)
 	return c;
 }
 
+/* come tells whether all that is kept in a row had happened at t. */
+static bool
+come(const LsKept *kept, TimestampTz t)
+{
+	return kept->state.events == 0 || kept->state.last <= t;
+}
+
+/* add_matches adds the events that are there to a state, as far as they were at t. */
+static void
+add_matches(LsReplay *replay, LsState *state, TimestampTz t)
+{
+	LsModel    *model = replay->model;
+
+	for (int i = 0; i < replay->nall; i++)
+	{
+		LsEvent		event = {0, replay->all[i], 0, NULL};
+
+		if (event.at <= t)
+			ls_state_add(model, state, &event, t);
+	}
+	for (int i = 0; i < model->nrules; i++)
+		for (int m = 0; m < replay->matches[i].n; m++)
+		{
+			LsMatch		match = {&model->rules[i], replay->matches[i].events[m].weight};
+			LsEvent		event = {0, replay->matches[i].events[m].at, 1, &match};
+
+			if (event.at <= t)
+				ls_state_add(model, state, &event, t);
+		}
+}
+
+/* with_kept gives what every rule contributes at t, purged events included. */
+static LsContribution *
+with_kept(LsReplay *replay, TimestampTz t)
+{
+	LsModel    *model = replay->model;
+	LsScore    *score = ls_score_make(model, true);
+	LsState		state;
+	ListCell   *lc;
+
+	ls_state_init(&state);
+	state.has_contact = replay->has_contact;
+	state.created_at = replay->created_at;
+	foreach(lc, replay->kept)
+		if (come(lfirst(lc), t))
+			(void) ls_state_merge(model, &state, &((LsKept *) lfirst(lc))->state);
+	ls_state_advance(model, &state, t);
+	add_matches(replay, &state, t);
+	for (int i = 0; i < model->nrules; i++)
+		if (model->rules[i].kind == LS_PROFILE && replay->holds[i])
+			ls_state_set_profile(&state, model->rules[i].version, true, replay->weights[i]);
+	ls_evaluate(model, &state, t, score);
+	return score->contributions;
+}
+
+/*
+ * ls_replay_tell says what an answer for t lacks, or is made from beside the
+ * events; always: also where it lacks nothing.
+ */
+void
+ls_replay_tell(const LsReplay *replay, Datum contact, TimestampTz t, bool always)
+{
+	const LsKept *latest = NULL;
+	const LsKept *lacking = NULL;
+	ListCell   *lc;
+
+	foreach(lc, replay->kept)
+	{
+		const LsKept *kept = lfirst(lc);
+
+		if (latest == NULL || kept->until > latest->until)
+			latest = kept;
+		if (!come(kept, t) && (lacking == NULL || kept->until > lacking->until))
+			lacking = kept;
+	}
+	if (lacking)
+		ereport(NOTICE,
+				(errmsg("events of contact \"%s\" from source \"%s\" up to %s have been purged",
+						ls_key_text(&replay->model->key, contact), lacking->source,
+						timestamptz_to_str(lacking->until)),
+				 errdetail("What they gave before that is not known any more; the answer is computed from what is still there.")));
+	else if (latest && always)
+		ereport(NOTICE,
+				(errmsg("events of contact \"%s\" from source \"%s\" up to %s have been purged",
+						ls_key_text(&replay->model->key, contact), latest->source,
+						timestamptz_to_str(latest->until)),
+				 errdetail("What they gave was kept, and is counted as it was kept.")));
+}
+
 /* ls_replay_rules gives what every rule contributes at t. */
 LsContribution *
 ls_replay_rules(LsReplay *replay, TimestampTz t)
 {
-	LsContribution *all = palloc(sizeof(LsContribution) *
-								 Max(1, replay->model->nrules));
+	LsContribution *all;
 
+	if (replay->kept != NIL)
+		return with_kept(replay, t);
+	all = palloc(sizeof(LsContribution) * Max(1, replay->model->nrules));
 	for (int i = 0; i < replay->model->nrules; i++)
 		all[i] = replay_rule(replay, i, t);
 	return all;

@@ -260,7 +260,6 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->visitor_column = row->visitor;
 	source->keep = row->keep;
 	source->queued = row->queued;
-	source->complete_from = row->complete_from;
 	source->tz = row->time_zone ? pg_tzset(row->time_zone) : model->tz;
 	if (source->tz == NULL)
 		source->tz = model->tz;
@@ -601,6 +600,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	model->score_table = ls_score_table(name, false);
 	model->due_table = ls_table_oid(psprintf("due_%s", name), true);
 	model->pending_table = ls_table_oid(psprintf("pending_%s", name), true);
+	model->kept_table = ls_table_oid(psprintf("kept_%s", name), true);
 	model->key_column = row->key;
 	model->created_column = row->created_at;
 	model->profile_table = ls_table_oid(psprintf("profile_%s", name), true);

@@ -112,7 +112,6 @@ typedef struct LsSource
 	char	   *visitor_column; /* NULL: none */
 	bool		keep;			/* what is deleted stays in the scores */
 	bool		queued;			/* changes are put aside for the worker */
-	TimestampTz complete_from;	/* events up to this may have been purged */
 	struct _SPI_plan *by_contact;	/* the reader's kept plan */
 } LsSource;
 
@@ -205,6 +204,7 @@ typedef struct LsModel
 	Oid			due_table;		/* invalid: of an older version */
 	Oid			pending_table;	/* invalid: of an older version */
 	Oid			profile_table;	/* and so is this */
+	Oid			kept_table;		/* invalid: of an older version */
 	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
 	struct LsStorePlans *store; /* the store's kept plans */
 	struct LsActionPlans *actions;	/* and that of actions */

@@ -29,6 +29,7 @@
 #include "compat.h"
 #include "contact.h"
 #include "evaluate.h"
+#include "kept.h"
 #include "leadscore.h"
 #include "pending.h"
 #include "reader.h"
@@ -97,6 +98,7 @@ ask(FunctionCallInfo fcinfo, Question *question)
 		return true;
 	question->replay = ls_replay_make(model);
 	(void) ls_replay_contact(question->replay, question->contact);
+	ls_replay_tell(question->replay, question->contact, question->at, false);
 	ls_rules_report(model);
 	return true;
 }
@@ -125,6 +127,7 @@ ls_replay(PG_FUNCTION_ARGS)
 	LsModel    *model;
 	TimestampTz at;
 	LsReplay   *replay;
+	Datum		contact;
 	double		score,
 				size;
 
@@ -133,8 +136,10 @@ ls_replay(PG_FUNCTION_ARGS)
 	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	at = ls_asked_instant(fcinfo, 2);
 	replay = ls_replay_make(model);
-	if (!ls_replay_contact(replay, ls_asked_contact(fcinfo, model)))
+	contact = ls_asked_contact(fcinfo, model);
+	if (!ls_replay_contact(replay, contact))
 		PG_RETURN_NULL();
+	ls_replay_tell(replay, contact, at, true);
 	score = ls_replay_score(replay, at, &size);
 	ls_rules_report(model);
 	PG_RETURN_FLOAT8(score);
@@ -356,6 +361,7 @@ ls_verify(PG_FUNCTION_ARGS)
 	}
 	ls_reader_close(reader);
 	ls_rules_report(model);
+	ls_kept_tell(model, "What they gave is kept, and was compared as it was kept.");
 	PG_RETURN_NULL();
 }
 

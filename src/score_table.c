@@ -304,6 +304,26 @@ ls_row_run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues,
 	return rows;
 }
 
+/*
+ * ls_row_execute runs one statement on tables that are guarded, as whoever the
+ * caller has become.  No argument is null.
+ */
+uint64
+ls_row_execute(const char *sql, LsArguments *args)
+{
+	SPIPlanPtr	plan;
+	uint64		rows;
+
+	SPI_connect();
+	plan = SPI_prepare(sql, args->n, args->types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", sql,
+			 SPI_result_code_string(SPI_result));
+	rows = ls_row_run(plan, args->values, NULL, args->n, NULL);
+	SPI_finish();
+	return rows;
+}
+
 static uint64
 run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues)
 {

@@ -12,6 +12,7 @@
 
 #include "action.h"
 #include "rules.h"
+#include "feed.h"
 #include "state.h"
 
 /* A row of score_<model> */
@@ -48,6 +49,7 @@ extern void ls_row_history(LsModel *model, Datum contact,
 extern const char *ls_row_key_operator(LsModel *model);
 extern uint64 ls_row_run(struct _SPI_plan *plan, Datum *values, const bool *nulls,
 						 int nvalues, Snapshot snapshot);
+extern uint64 ls_row_execute(const char *sql, LsArguments *args);
 extern void ls_row_free_plans(LsModel *model);
 
 #endif							/* LEADSCORE_SCORE_TABLE_H */
