@@ -16,6 +16,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -306,7 +307,8 @@ ls_row_run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues,
 
 /*
  * ls_row_execute runs one statement on tables that are guarded, as whoever the
- * caller has become.  No argument is null.
+ * caller has become, on the newest rows at any isolation level.  No argument is
+ * null.
  */
 uint64
 ls_row_execute(const char *sql, LsArguments *args)
@@ -319,7 +321,7 @@ ls_row_execute(const char *sql, LsArguments *args)
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", sql,
 			 SPI_result_code_string(SPI_result));
-	rows = ls_row_run(plan, args->values, NULL, args->n, NULL);
+	rows = ls_row_run(plan, args->values, NULL, args->n, GetLatestSnapshot());
 	SPI_finish();
 	return rows;
 }
