@@ -103,6 +103,8 @@ ls_recount_publish(const char *name, bool again)
 		can = can_be_counted(model, row);
 		if (!can && !row->counted_version_null)
 			continue;
+		if (can)
+			ls_kept_tell_rule(model, rule_by_id(model, row->rule_id));
 		ls_add(&args, INT8OID, Int64GetDatum(row->rule_id));
 		ls_add(&args, INT8OID, Int64GetDatum(can ? nextval_internal(sequence, false) : 0));
 		ls_write_rules(can ?
@@ -184,7 +186,7 @@ ls_recount_assign(const char *name, bool again)
 		*version = nextval_internal(sequence, false);
 		set_counted_version(row->rule_id, *version);
 		given = lappend(given, version);
-		ls_kept_tell_rule(model, rule);
+		ls_kept_tell_rule(model, rule_by_id(model, row->rule_id));
 	}
 	if (model)
 		ls_model_release(model);

@@ -22,8 +22,8 @@
 #include "catalog.h"
 #include "feed.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "reader.h"
-#include "recount.h"
 #include "score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_erase_contact);
@@ -77,7 +77,8 @@ static const struct
 static bool
 has_rows(LsModel *model, Datum contact, int what, int source)
 {
-	LsReaderSpec spec = {model, what, source, InvalidOid, true, contact};
+	LsReaderSpec spec = {.model = model, .what = what, .source = source,
+	.one = true, .contact = contact};
 	LsReader   *reader;
 	Datum		found;
 	bool		any;

@@ -22,20 +22,23 @@ sub pick { return $_[ int(rand(@_)) ] }
 sub maybe { my ($p, $sql) = @_; return chance($p) ? $sql : 'NULL' }
 
 # A rule of any kind, as the columns of lead_rule after model and name.
-my $columns = 'kind, source, event, condition, points, weight, award, at_least, time_frame, decay, decay_interval, decay_keep, max_points, max_per_period, idle, events_from';
+my $columns = 'kind, source, event, condition, points, weight, award, at_least, time_frame, decay, decay_interval, decay_keep, max_points, max_per_period, idle, events_from, period';
 sub rule
 {
 	my $points = between(1, 20) * pick(1, 1, -0.5);
 	my $event = maybe(0.6, pick("'a'", "'b'"));
-	return "'profile', NULL, NULL, 'country = ''DE''', $points, NULL, NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL, NULL" if chance(0.1);
-	return "'absence', 'ev', $event, NULL, $points, NULL, " . pick("'once'", "'each'") . ", 1, NULL, 'none', NULL, NULL, " . maybe(0.3, 30) . ", NULL, '" . between(1, 9) . " days', " . maybe(0.2, "'2026-01-20 00:00+00'") if chance(0.2);
+	return "'profile', NULL, NULL, 'country = ''DE''', $points, NULL, NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL, NULL, NULL" if chance(0.1);
+	return "'absence', 'ev', $event, NULL, $points, NULL, " . pick("'once'", "'each'") . ", 1, NULL, 'none', NULL, NULL, " . maybe(0.3, 30) . ", NULL, '" . between(1, 9) . " days', " . maybe(0.2, "'2026-01-20 00:00+00'") . ', NULL' if chance(0.2);
 	my $once = chance(0.25);
 	my $decay = pick('none', 'half_life', 'linear', 'step');
 	my $interval = $decay eq 'none' ? 'NULL' : "'" . between(3, 40) . " days'";
+	my $frame = maybe(0.4, "'" . between(5, 45) . " days'");
+	my $limit = $once ? 'NULL' : maybe(0.4, between(2, 30));
+	my $period = "$frame$limit" ne 'NULLNULL' || $decay =~ /linear|step/ ? "'1 day'" : 'NULL';
 	return join(', ', "'event'", "'ev'", $event, maybe(0.2, "'amount > 3'"), $points,
 		$once ? 'NULL' : maybe(0.4, "'amount'"), $once ? "'once'" : "'each'", pick(1, 1, 2, 3),
-		maybe(0.4, "'" . between(5, 45) . " days'"), "'$decay'", $interval, $decay eq 'step' ? pick(0.5, 0) : 'NULL',
-		maybe(0.3, between(5, 60)), $once ? 'NULL' : maybe(0.4, between(2, 30)), 'NULL', maybe(0.15, "'2026-01-10 00:00+00'"));
+		$frame, "'$decay'", $interval, $decay eq 'step' ? pick(0.5, 0) : 'NULL',
+		maybe(0.3, between(5, 60)), $limit, 'NULL', maybe(0.15, "'2026-01-10 00:00+00'"), $period);
 }
 
 my $clock;
@@ -78,7 +81,8 @@ sub step
 		return levels('CREATE TEMP TABLE upd AS SELECT id FROM ev WHERE ' . some(), both("UPDATE EV SET $set WHERE id IN (SELECT id FROM upd)"), 'DROP TABLE upd');
 	}
 	return levels('DROP TABLE ev_a', "CREATE TABLE ev_a PARTITION OF ev FOR VALUES IN ('a')") if $kind <= 85;
-	return ("UPDATE leadscore.lead_rule SET points = points * 1.5, max_points = max_points + 1 WHERE name = 'r" . between(1, 3) . "'") if $kind <= 89;
+	# not what has to be counted again: that is not kept
+	return ("UPDATE leadscore.lead_rule SET points = points * 1.5, max_points = max_points + 1 WHERE max_per_period IS NULL AND name = 'r" . between(1, 3) . "'") if $kind <= 89;
 	return ("SELECT leadscore.rescore('p')") if $kind <= 93;
 	return (both("UPDATE leadscore.lead_source SET mode = CASE mode WHEN 'queued' THEN 'immediate' ELSE 'queued' END WHERE source = 'ev'")) [0] if $kind <= 95;
 	$clock += between(1, 4);
@@ -110,7 +114,8 @@ CREATE FUNCTION near(a float8, b float8) RETURNS bool LANGUAGE sql AS 'SELECT co
 CREATE PROCEDURE agree(step int) LANGUAGE plpgsql AS $$
 DECLARE bad record;
 BEGIN
-	SELECT * INTO bad FROM leadscore.live_p p FULL JOIN leadscore.live_t t USING (contact_id)
+	SELECT * INTO bad FROM (SELECT * FROM leadscore.live_p WHERE has_contact OR last_event_at IS NOT NULL) p
+	  FULL JOIN (SELECT * FROM leadscore.live_t WHERE has_contact OR last_event_at IS NOT NULL) t USING (contact_id)
 	 WHERE NOT near(p.score, t.score) OR NOT near(p.fit, t.fit) OR p.last_event_at IS DISTINCT FROM t.last_event_at;
 	IF FOUND THEN RAISE EXCEPTION 'step %: live: %', step, bad; END IF;
 	SELECT * INTO bad FROM (SELECT contact_id, leadscore.score('p', contact_id) a, leadscore.replay('p', contact_id) b, leadscore.replay('t', contact_id) c,
