@@ -30,6 +30,7 @@
 #include "action.h"
 #include "compat.h"
 #include "leadscore.h"
+#include "look.h"
 #include "pending.h"
 #include "score_table.h"
 
@@ -250,7 +251,8 @@ static void
 load_source(Load *load, LsSourceRow *row, LsSource *source)
 {
 	LsModel    *model = load->model;
-	Relation	rel = try_relation_open(row->relation, AccessShareLock);
+	bool		locked;
+	Relation	rel = ls_look_open(row->relation, &locked);
 
 	source->name = row->source;
 	source->relation = row->relation;
@@ -273,7 +275,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	{
 		source->broken = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
 									  "its owner may not use the schema of the table");
-		relation_close(rel, AccessShareLock);
+		ls_look_close(rel, locked);
 		return;
 	}
 	source->contact = compile_column(model, rel, row->contact, model->key.type,
@@ -291,7 +293,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 										 FirstLowInvalidHeapAttributeNumber);
 	need_columns(&source->columns, source->contact);
 	need_columns(&source->columns, source->event);
-	relation_close(rel, AccessShareLock);
+	ls_look_close(rel, locked);
 }
 
 /* load_rule compiles the expressions of a rule against the table it reads. */
@@ -302,6 +304,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 	LsSource   *source = NULL;
 	Oid			relid;
 	Relation	rel;
+	bool		locked;
 
 	rule->name = row->name;
 	rule->event = row->event;
@@ -335,7 +338,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 		return;
 
 	relid = rule->kind == LS_PROFILE ? model->contacts : source->relation;
-	rel = try_relation_open(relid, AccessShareLock);
+	rel = ls_look_open(relid, &locked);
 	if (rel != NULL && row->condition)
 		rule->condition = compile(model, rel, LS_EXPR_CONDITION, row->condition,
 								  psprintf("condition of rule \"%s\" of model \"%s\"",
@@ -350,7 +353,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 		rule->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
 									"its table does not exist any more");
 	else
-		relation_close(rel, AccessShareLock);
+		ls_look_close(rel, locked);
 	if (rule->broken)
 		rule->skip = true;
 	need_columns(source ? &source->columns : &model->contact_columns, rule->condition);
@@ -580,6 +583,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	LsModel    *model;
 	Load		load;
 	Relation	contacts;
+	bool		locked;
 	List	   *sources;
 	ListCell   *lc;
 	Oid			type,
@@ -621,11 +625,11 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	load.snapshot = snapshot;
 	load.sheet = sheet;
 	load_categories(&load);
-	contacts = try_relation_open(model->contacts, AccessShareLock);
+	contacts = ls_look_open(model->contacts, &locked);
 	load_contacts(&load, contacts);
 	load_stages(&load, contacts);
 	if (contacts)
-		relation_close(contacts, AccessShareLock);
+		ls_look_close(contacts, locked);
 
 	sources = ls_source_rows(name, snapshot);
 	model->sources = palloc0(sizeof(LsSource) * Max(1, list_length(sources)));

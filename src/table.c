@@ -18,6 +18,8 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
+#include "look.h"
+
 static HTAB *tables = NULL;		/* of Entry, by relation */
 static List *orphans = NIL;		/* of LsTable: invalid but in use */
 
@@ -79,6 +81,7 @@ bind(LsTable *table, LsModel *model, LsSource *source, Relation rel)
 	Oid			root = source ? source->relation : model->contacts;
 	LsBinding  *binding;
 	Relation	layout;
+	bool		locked;
 
 	if (!is_below(RelationGetRelid(rel), root))
 		return;
@@ -87,13 +90,15 @@ bind(LsTable *table, LsModel *model, LsSource *source, Relation rel)
 	binding->source = source;
 	if (root == RelationGetRelid(rel))
 		return;
-	layout = table_open(root, AccessShareLock);
+	layout = ls_look_open(root, &locked);
+	if (layout == NULL)
+		return;
 	binding->map = convert_tuples_by_name(CreateTupleDescCopy(RelationGetDescr(rel)),
 										  CreateTupleDescCopy(RelationGetDescr(layout)));
 	if (binding->map)
 		binding->mapped = MakeSingleTupleTableSlot(binding->map->outdesc,
 												   &TTSOpsVirtual);
-	table_close(layout, AccessShareLock);
+	ls_look_close(layout, locked);
 }
 
 /*
