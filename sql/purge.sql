@@ -51,6 +51,16 @@ CREATE FUNCTION as_replayed() RETURNS TABLE (contact_id text, score float8, repl
 	$$ SELECT contact_id, leadscore.score('p', contact_id), leadscore.replay('p', contact_id) FROM leadscore.live_p
 	    WHERE abs(leadscore.score('p', contact_id) - leadscore.replay('p', contact_id)) > 1e-9 IS NOT FALSE $$;
 
+CREATE PROCEDURE leadscore_jobs(m text) LANGUAGE plpgsql AS $$
+	DECLARE phase text;
+	BEGIN
+		FOR i IN 1 .. 200 LOOP
+			phase := leadscore.run_job(m);
+			EXIT WHEN phase IS NULL;
+			COMMIT;
+		END LOOP;
+	END $$;
+
 --
 -- keep: by DELETE, TRUNCATE, DROP of partitions
 --
@@ -130,6 +140,32 @@ ROLLBACK TO a;
 DELETE FROM mail;
 ROLLBACK;
 SELECT * FROM leadscore.verify('p');
+
+-- purged between a change of rules and the job that counts it: kept as the new rule matched it
+SET leadscore.inline_limit = 0;
+CREATE TABLE hint (contact text, at timestamptz, amount float8);
+CREATE INDEX ON hint (contact, at);
+INSERT INTO hint SELECT 'contact-' || g, '2026-02-01 00:00+00', g FROM generate_series(1, 4) g, generate_series(1, 3);
+SELECT leadscore.attach('p', 'hint', 'contact', 'at', on_delete => 'keep');
+CALL leadscore_jobs('p');
+INSERT INTO leadscore.lead_rule (model, name, source, points, weight) VALUES ('p', 'hint', 'hint', 1000, 'amount');
+SELECT state, kind FROM leadscore.lead_job WHERE model = 'p' ORDER BY job_id;
+DELETE FROM hint WHERE contact = 'contact-4' AND ctid = (SELECT min(ctid) FROM hint WHERE contact = 'contact-4');
+SELECT leadscore.run_job('p');
+SELECT leadscore.run_job('p');
+DELETE FROM hint WHERE contact = 'contact-2' AND ctid = (SELECT min(ctid) FROM hint WHERE contact = 'contact-2');
+INSERT INTO hint VALUES ('contact-3', '2026-02-02 00:00+00', 100), ('new', '2026-02-02 00:00+00', 7);
+DELETE FROM hint WHERE contact IN ('contact-3', 'new');
+CALL leadscore_jobs('p');
+SELECT state, kind FROM leadscore.lead_job WHERE model = 'p' ORDER BY job_id;
+SELECT c AS contact, matched, points FROM (SELECT DISTINCT contact_id AS c FROM leadscore.score_p) x, leadscore.explain('p', c) WHERE name = 'hint' ORDER BY c;
+SELECT * FROM leadscore.verify('p');
+SELECT leadscore.rescore('p') > 0 AS done;
+SELECT c AS contact, matched, points FROM (SELECT DISTINCT contact_id AS c FROM leadscore.score_p) x, leadscore.explain('p', c) WHERE name = 'hint' ORDER BY c;
+SELECT leadscore.detach('p', 'hint');
+CALL leadscore_jobs('p');
+DELETE FROM leadscore.lead_rule WHERE name = 'hint';
+RESET leadscore.inline_limit;
 
 --
 -- what is said
