@@ -21,7 +21,8 @@ SQL_PARTS = \
 	src/action.sql \
 	src/daily.sql \
 	src/job.sql \
-	src/launcher.sql
+	src/launcher.sql \
+	src/apply.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 

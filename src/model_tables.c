@@ -347,8 +347,9 @@ create_pending_table(const LsModelTables *new)
 						ls_tables_collation(new->key_type, new->key_collation)), NULL);
 	ls_execute(psprintf("CREATE INDEX pending_%s_contact ON leadscore.pending_%s (contact_id)",
 						model, model), NULL);
-	ls_execute(psprintf("ALTER TABLE leadscore.pending_%s ALTER COLUMN delta SET STORAGE EXTERNAL",
-						model), NULL);
+	/* it has no key; FULL, or its rows could not be deleted where it is published */
+	ls_execute(psprintf("ALTER TABLE leadscore.pending_%s ALTER COLUMN delta SET STORAGE EXTERNAL,"
+						" REPLICA IDENTITY FULL", model), NULL);
 	create_guard("pending_", model);
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.pending_%s IS 'what has still to be folded into the scores of model %s; scores that are asked for include it'",
 						model, model), NULL);
@@ -413,11 +414,15 @@ ls_tables_make(const LsModelTables *new)
 	create_history_view(new);
 }
 
-/* ls_tables_upgrade makes what a model of version 0.1 has not. */
+/* ls_tables_upgrade makes what a model of an older version has not. */
 void
 ls_tables_upgrade(const LsModelTables *old)
 {
-	create_due_table(old);
+	if (!OidIsValid(find_part("due_", old->row.model)))
+		create_due_table(old);
+	if (!OidIsValid(find_part("pending_", old->row.model)))
+		create_pending_table(old);
+	create_live_view(old);
 	create_history_view(old);
 }
 
