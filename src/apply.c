@@ -186,7 +186,7 @@ refuse_own_tables(void)
 					" JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.srrelid"
 					" JOIN pg_catalog.pg_subscription s ON s.oid OPERATOR(pg_catalog.=) r.srsubid"
 					" WHERE c.relnamespace OPERATOR(pg_catalog.=) '" LEADSCORE_SCHEMA "'::pg_catalog.regnamespace"
-					" ORDER BY 1 LIMIT 1", true, 0) == SPI_OK_SELECT && SPI_processed == 1)
+					" ORDER BY 1 LIMIT 1", false, 0) == SPI_OK_SELECT && SPI_processed == 1)
 	{
 		table = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 		subscription = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);

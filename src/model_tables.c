@@ -155,6 +155,16 @@ ls_tables_comment(const char *table, const char *column, const char *comment)
 						table, quote_identifier(column), comment), NULL);
 }
 
+/*
+ * ls_tables_publishable has rows of a table that has no key be deleted where it
+ * is published, as FOR ALL TABLES does.
+ */
+void
+ls_tables_publishable(const char *table)
+{
+	ls_execute(psprintf("ALTER TABLE leadscore.%s REPLICA IDENTITY FULL", table), NULL);
+}
+
 /* ls_tables_grant_one lets the model's owner read, and let others read. */
 void
 ls_tables_grant_one(const char *prefix, const LsModelRow *row)
@@ -347,9 +357,9 @@ create_pending_table(const LsModelTables *new)
 						ls_tables_collation(new->key_type, new->key_collation)), NULL);
 	ls_execute(psprintf("CREATE INDEX pending_%s_contact ON leadscore.pending_%s (contact_id)",
 						model, model), NULL);
-	/* it has no key; FULL, or its rows could not be deleted where it is published */
-	ls_execute(psprintf("ALTER TABLE leadscore.pending_%s ALTER COLUMN delta SET STORAGE EXTERNAL,"
-						" REPLICA IDENTITY FULL", model), NULL);
+	ls_execute(psprintf("ALTER TABLE leadscore.pending_%s ALTER COLUMN delta SET STORAGE EXTERNAL",
+						model), NULL);
+	ls_tables_publishable(psprintf("pending_%s", model));
 	create_guard("pending_", model);
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.pending_%s IS 'what has still to be folded into the scores of model %s; scores that are asked for include it'",
 						model, model), NULL);
@@ -422,6 +432,8 @@ ls_tables_upgrade(const LsModelTables *old)
 		create_due_table(old);
 	if (!OidIsValid(find_part("pending_", old->row.model)))
 		create_pending_table(old);
+	if (OidIsValid(find_part("funnel_daily_", old->row.model)))
+		ls_tables_publishable(psprintf("funnel_daily_%s", old->row.model));
 	create_live_view(old);
 	create_history_view(old);
 }
