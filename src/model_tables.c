@@ -361,6 +361,9 @@ create_pending_table(const LsModelTables *new)
 						model), NULL);
 	ls_tables_publishable(psprintf("pending_%s", model));
 	create_guard("pending_", model);
+	ls_execute(psprintf("CREATE TRIGGER leadscore_restored AFTER INSERT ON leadscore.pending_%s"
+						" FOR EACH STATEMENT EXECUTE FUNCTION leadscore._restored()",
+						model), NULL);
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.pending_%s IS 'what has still to be folded into the scores of model %s; scores that are asked for include it'",
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
