@@ -242,6 +242,36 @@ is_pending(LsModel *model, const LsScoreRow *row, double replayed, double size)
 }
 
 /*
+ * is_put_aside tells whether a contact is only waiting for what is pending of it
+ * to be folded in: what its row gives with that is what the events give.
+ */
+static bool
+is_put_aside(LsModel *model, LsReplay *replay, Datum contact,
+			 const LsScoreRow *row, bool known)
+{
+	TimestampTz now = Max(ls_statement_clock(), row ? row->scored_at : DT_NOBEGIN);
+	LsScore    *score = ls_score_make(model, false);
+	LsScoreRow	complete;
+	double		replayed,
+				size;
+
+	if (!ls_pending_any(model))
+		return false;
+	if (row)
+		complete = *row;
+	if (!(row ? ls_contact_complete(model, &complete) :
+		  ls_contact_start(model, contact, &complete)))
+		return false;
+	if (!known)
+		return complete.state.events == 0 && complete.state.nfuture == 0 &&
+			!complete.state.has_contact;
+	ls_state_advance(model, &complete.state, now);
+	ls_evaluate(model, &complete.state, now, score);
+	replayed = ls_replay_score(replay, now, &size);
+	return agrees(score->score, replayed, size);
+}
+
+/*
  * verify_state compares what the state gives now with what the events give: one
  * that was missed may be later than the row.
  */
@@ -289,6 +319,7 @@ verify_contact(ReturnSetInfo *result, LsModel *model, LsReplay *replay,
 		else if (verify_state(model, replay, row, &stored, &replayed))
 			return;
 	}
+	pending = pending || is_put_aside(model, replay, contact, row, known);
 	values[0] = CStringGetTextDatum(ls_key_text(&model->key, contact));
 	nulls[1] = row == NULL;
 	values[1] = Float8GetDatum(stored);
