@@ -57,7 +57,6 @@ my $rows = 'SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM visit), (
 my $counts = $node->safe_psql('crm', $rows);
 
 command_ok([ 'pg_dump', @connection, '-Fd', '-j', 4, '-f', "$dir/dump", 'crm' ], 'pg_dump -Fd -j 4');
-command_ok([ 'pg_dump', @connection, '--inserts', '-f', "$dir/inserts.sql", 'crm' ], 'pg_dump --inserts');
 command_ok([ 'pg_dump', @connection, '-a', '-f', "$dir/data.sql", 'crm' ], 'pg_dump -a');
 command_ok([ 'pg_dump', @connection, '-s', '-f', "$dir/schema.sql", 'crm' ], 'pg_dump -s');
 
@@ -94,10 +93,6 @@ database('whole');
 is_deeply([ run_it({}, 'pg_restore', @connection, '-e', '-j', 4, '-d', 'whole', "$dir/dump") ], [ 1, '' ], 'pg_restore -j 4');
 is($node->safe_psql('whole', 'SELECT contact_id, profile, md5(delta) FROM leadscore.pending_m ORDER BY 1, 2, 3'), $waiting, '... what was pending is pending');
 restored('whole', 'pg_restore -j 4');
-database('inserts');
-is_deeply([ run_it({}, psql('-v', 'ON_ERROR_STOP=1', '-d', 'inserts', '-f', "$dir/inserts.sql")) ], [ 1, '' ], 'INSERTs');
-restored('inserts', 'INSERTs');
-
 ################################################################################
 # The schema, then the data
 
@@ -123,10 +118,6 @@ while (my ($db, $how, $environment, $command) = splice(@ways, 0, 4))
 with_schema('plain');
 is_deeply([ run_it({}, psql('-v', 'ON_ERROR_STOP=1', '-d', 'plain', '-f', "$dir/data.sql")) ], [ 1, '' ], 'psql');
 restored('plain', 'psql');
-with_schema('single');
-is_deeply([ run_it({}, psql('-1', '-v', 'ON_ERROR_STOP=1', '-d', 'single', '-f', "$dir/data.sql")) ], [ 1, '' ], 'psql --single-transaction');
-restored('single', 'psql --single-transaction');
-
 # The same once more: what is there is refused by its key, and nothing changes.
 for my $db (qw(fired disabled))
 {
