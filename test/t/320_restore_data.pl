@@ -12,6 +12,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use ServerTest;
+use WorkerTest;
 
 my $node = quiet_node('data');
 $node->start;
@@ -152,6 +153,26 @@ $node->safe_psql('postgres', 'CREATE DATABASE template_copy TEMPLATE crm');
 is($node->safe_psql('template_copy', 'SELECT contact_id, profile, md5(delta) FROM leadscore.pending_m ORDER BY 1, 2, 3'), $waiting, 'CREATE DATABASE TEMPLATE: what was pending is pending');
 restored('template_copy', 'CREATE DATABASE TEMPLATE');
 same_rows(sheet($node, 'crm'), $wanted, 'the original is as it was');
+
+################################################################################
+# A job that waits goes on in the copy
+
+$node->safe_psql('crm', "SET client_min_messages = warning; SET leadscore.inline_limit = 0; INSERT INTO leadscore.lead_rule (model, name, source, event, points) VALUES ('m', 'by a job', 'event', 'buy', 11)");
+my $job = 'SELECT job_id, model, kind, state FROM leadscore.lead_job ORDER BY 1';
+like($node->safe_psql('crm', $job), qr/\|waiting$/, 'a job waits');
+$wanted = sheet($node, 'crm');
+command_ok([ 'pg_dump', @connection, '-Fc', '-f', "$dir/job", 'crm' ], 'pg_dump');
+database('job');
+hold_clock($node, 'job');
+is_deeply([ run_it({}, 'pg_restore', @connection, '-e', '-d', 'job', "$dir/job") ], [ 1, '' ], 'a dump with a job');
+is($node->safe_psql('job', $job), $node->safe_psql('crm', $job), '... which waits there, too');
+same_rows(sheet($node, 'job'), $wanted, '... and the scores are the same until it is done');
+reload($node, enabled => 'on', naptime => '100ms');
+within($node, 30, "SELECT bool_and(state = 'done') FROM leadscore.lead_job", 'it is done', $_) for qw(crm job);
+reload($node, enabled => 'off');
+isnt(sheet($node, 'crm'), $wanted, 'it changes the scores');
+same_rows(sheet($node, 'job'), sheet($node, 'crm'), '... to the same');
+right($node, 'job', 'after the job');
 
 $node->stop;
 done_testing();
