@@ -25,7 +25,8 @@ SQL_PARTS = \
 	src/job.sql \
 	src/pending.sql \
 	src/purge.sql \
-	src/launcher.sql
+	src/launcher.sql \
+	src/apply.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 

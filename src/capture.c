@@ -134,6 +134,7 @@ typedef struct Capture
 	Delta	   *unused;			/* room for further deltas */
 	int			nunused;
 	int			batch;
+	bool		restoring;		/* rows of a dump: others of it may be there */
 	TimestampTz now;
 } Capture;
 
@@ -398,10 +399,14 @@ settle(void)
 	list_free_deep(list);
 }
 
+/*
+ * leave_statement counts a statement out.  One of a replica, such as a TRUNCATE
+ * that is applied, was not counted in.
+ */
 static void
 leave_statement(void)
 {
-	if (nentered > 0)
+	if (nentered > 0 && SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
 		nentered--;
 	settle();
 }
@@ -466,14 +471,15 @@ ls_capture_forget(Oid relation)
 
 /*
  * note_aside notes whether what happens to a table is put aside for a model: as
- * its source says, or as this transaction might not write what others wrote
- * since it began.
+ * its source says, as this transaction might not write what others wrote since
+ * it began, or as the scores may be restored from a dump as well, later on.
  */
 static void
 note_aside(Capture *capture, const LsBinding *binding)
 {
 	if (OidIsValid(capture->table->models[binding->model]->pending_table) &&
-		(IsolationUsesXactSnapshot() || (binding->source && binding->source->queued)))
+		(IsolationUsesXactSnapshot() || capture->restoring ||
+		 (binding->source && binding->source->queued)))
 		capture->aside[binding->model] = true;
 }
 
@@ -497,6 +503,7 @@ begin_capture(Capture *capture, TriggerData *trigger)
 	capture->deltas = palloc0(sizeof(delta_hash *) * Max(1, capture->table->nmodels));
 	capture->aside = palloc0(sizeof(bool) * Max(1, capture->table->nmodels));
 	capture->purges = palloc0(sizeof(LsPurge *) * Max(1, capture->table->nbindings));
+	capture->restoring = ls_session_restores();
 	for (int i = 0; i < capture->table->nbindings; i++)
 		note_aside(capture, &capture->table->bindings[i]);
 	capture->now = ls_clock();
@@ -545,26 +552,6 @@ delta_of(Capture *capture, int place, Datum contact)
 	return entry->delta;
 }
 
-static TupleTableSlot *
-as_source_has_it(LsBinding *binding, TupleTableSlot *slot)
-{
-	if (binding->map == NULL)
-		return slot;
-	return execute_attr_map_slot(binding->map->attrMap, slot, binding->mapped);
-}
-
-/* contact_of evaluates whose row it is.  False for nobody's. */
-static bool
-contact_of(Capture *capture, LsExpr *expr, TupleTableSlot *slot, Datum *contact)
-{
-	ErrorData  *error = NULL;
-	bool		isnull;
-
-	capture->econtext->ecxt_scantuple = slot;
-	return ls_expr_eval(expr, capture->econtext, contact, &isnull,
-						&error) == LS_EXPR_OK && !isnull;
-}
-
 /* add_row adds a new row to the deltas of its contacts. */
 static void
 add_row(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
@@ -592,7 +579,7 @@ add_contact(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
 	Datum		contact;
 	Delta	   *delta;
 
-	if (!contact_of(capture, model->contact_key, slot, &contact))
+	if (!ls_binding_contact(binding, model, slot, capture->econtext, &contact))
 		return;
 	if (capture->aside[binding->model])
 	{
@@ -617,10 +604,9 @@ static void
 note_row(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
 {
 	LsModel    *model = capture->table->models[binding->model];
-	LsExpr	   *expr = binding->source ? binding->source->contact : model->contact_key;
 	Datum		contact;
 
-	if (!contact_of(capture, expr, slot, &contact))
+	if (!ls_binding_contact(binding, model, slot, capture->econtext, &contact))
 		return;
 	if (!capture->aside[binding->model])
 		note(model, contact, binding->source == NULL, binding->source == NULL);
@@ -672,10 +658,12 @@ show_inserts(Capture *capture, Tuplestorestate *store)
 		for (int i = 0; i < capture->table->nbindings; i++)
 		{
 			LsBinding  *binding = &capture->table->bindings[i];
-			TupleTableSlot *row = as_source_has_it(binding, rows.slot);
+			TupleTableSlot *row = ls_binding_row(binding, rows.slot);
 
 			ResetExprContext(capture->econtext);
-			if (binding->source)
+			if (capture->restoring && capture->aside[binding->model])
+				note_row(capture, binding, row);
+			else if (binding->source)
 				add_row(capture, binding, row);
 			else
 				add_contact(capture, binding, row);
@@ -709,35 +697,13 @@ show_changes(Capture *capture, Tuplestorestate *store, bool deleted)
 		for (int i = 0; i < capture->table->nbindings; i++)
 		{
 			LsBinding  *binding = &capture->table->bindings[i];
-			TupleTableSlot *row = as_source_has_it(binding, rows.slot);
+			TupleTableSlot *row = ls_binding_row(binding, rows.slot);
 
 			ResetExprContext(capture->econtext);
 			if (!deleted || !keep_row(capture, i, row))
 				note_row(capture, binding, row);
 		}
 	ExecDropSingleTupleTableSlot(rows.slot);
-}
-
-/* same_columns tells whether two rows agree in what a binding looks at. */
-static bool
-same_columns(Bitmapset *columns, TupleTableSlot *a, TupleTableSlot *b)
-{
-	int			member = -1;
-
-	while ((member = bms_next_member(columns, member)) >= 0)
-	{
-		AttrNumber	attno = member + FirstLowInvalidHeapAttributeNumber;
-		Form_pg_attribute att = TupleDescAttr(a->tts_tupleDescriptor, attno - 1);
-		bool		anull,
-					bnull;
-		Datum		avalue = slot_getattr(a, attno, &anull);
-		Datum		bvalue = slot_getattr(b, attno, &bnull);
-
-		if (anull != bnull ||
-			(!anull && !datum_image_eq(avalue, bvalue, att->attbyval, att->attlen)))
-			return false;
-	}
-	return true;
 }
 
 /*
@@ -766,15 +732,13 @@ show_updates(Capture *capture, Tuplestorestate *old_store,
 		for (int i = 0; i < capture->table->nbindings; i++)
 		{
 			LsBinding  *binding = &capture->table->bindings[i];
-			Bitmapset  *columns = binding->source ? binding->source->columns :
-				capture->table->models[binding->model]->contact_columns;
 
 			ResetExprContext(capture->econtext);
-			if (binding->map == NULL &&
-				same_columns(columns, old_rows.slot, new_rows.slot))
+			if (ls_binding_same(binding, capture->table->models[binding->model],
+								old_rows.slot, new_rows.slot))
 				continue;
-			note_row(capture, binding, as_source_has_it(binding, old_rows.slot));
-			note_row(capture, binding, as_source_has_it(binding, new_rows.slot));
+			note_row(capture, binding, ls_binding_row(binding, old_rows.slot));
+			note_row(capture, binding, ls_binding_row(binding, new_rows.slot));
 		}
 	ExecDropSingleTupleTableSlot(old_rows.slot);
 	ExecDropSingleTupleTableSlot(new_rows.slot);

@@ -28,6 +28,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -668,6 +669,16 @@ ls_restoring(void)
 {
 	return ActivePortal != NULL && ActivePortal->commandTag == CMDTAG_COPY &&
 		has_privs_of_role(GetUserId(), ls_extension_owner());
+}
+
+/*
+ * ls_session_restores tells whether the session restores a dump, in whatever
+ * way: each begins with this setting.
+ */
+bool
+ls_session_restores(void)
+{
+	return !check_function_bodies;
 }
 
 static bool

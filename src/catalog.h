@@ -226,6 +226,7 @@ extern LsModelRow *ls_model_row_held(const char *model, Oid role);
 extern bool ls_interval_usec(const Interval *interval, int64 *usec);
 extern const char *ls_nearest(const char *word, List *words);
 extern bool ls_restoring(void);
+extern bool ls_session_restores(void);
 
 /*
  * Models whose meaning has changed in this transaction, and whose stored rows

@@ -21,6 +21,7 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -98,6 +99,18 @@ ls_check_restoring(const char *model)
 	return keyless;
 }
 
+/*
+ * ls_check_dumped tells whether a rule comes from a dump that was made before it
+ * was counted: a job that comes with it goes on with that.
+ */
+bool
+ls_check_dumped(const char *model)
+{
+	return ls_session_restores() &&
+		has_privs_of_role(GetUserId(), ls_extension_owner()) &&
+		ls_check_restoring(model);
+}
+
 static int
 by_score_table(const ListCell *a, const ListCell *b)
 {
@@ -110,7 +123,7 @@ by_score_table(const ListCell *a, const ListCell *b)
 /*
  * ls_check_models collects the models whose rows a statement wrote, in the
  * order in which models are locked.  Rules inserted with what they count
- * already counted are of a restore, and left out.
+ * already counted are of a restore, and left out, as are others of a dump.
  */
 List *
 ls_check_models(const TriggerData *td)
@@ -149,7 +162,7 @@ ls_check_models(const TriggerData *td)
 		model = TextDatumGetCString(slot_getattr(slot, model_column, &isnull));
 		foreach(lc, models)
 			known = known || strcmp(lfirst(lc), model) == 0;
-		if (known)
+		if (known || (counted_column > 0 && ls_check_dumped(model)))
 			pfree(model);
 		else
 			models = lappend(models, model);

@@ -43,6 +43,7 @@ extern LsModelRow *ls_check_owner(const TriggerData *td, LsSheetRow *row,
 extern TriggerData *ls_check_trigger(FunctionCallInfo fcinfo, const char *table);
 extern HeapTuple ls_check_new_row(const TriggerData *td);
 extern bool ls_check_restoring(const char *model);
+extern bool ls_check_dumped(const char *model);
 extern List *ls_check_models(const TriggerData *td);
 extern char *ls_check_list(List *words);
 extern List *ls_check_categories(const char *model);

@@ -689,16 +689,20 @@ is_counted(Relation rel, Datum version)
 
 /*
  * is_restored tells a row of a dump from one that a user writes: it says what
- * it counts already, and comes from one who may write anything here.  A copy
- * of another rule does not; its version is that of the other.
+ * it counts already, or that a job has still to count it, and comes from one who
+ * may write anything here.  A copy of another rule does not; its version is that
+ * of the other.
  */
 static bool
 is_restored(const RuleCheck *check, Relation rel)
 {
 	bool		isnull = is_null(check, LS_RULE_COUNTED_VERSION);
 
-	if (isnull || is_null(check, LS_RULE_MODEL) ||
-		!has_privs_of_role(GetUserId(), ls_extension_owner()))
+	if (is_null(check, LS_RULE_MODEL))
+		return false;
+	if (isnull)
+		return ls_check_dumped(check->row.model);
+	if (!has_privs_of_role(GetUserId(), ls_extension_owner()))
 		return false;
 	return ls_check_restoring(check->row.model) ||
 		!is_counted(rel, check->values[LS_RULE_COUNTED_VERSION - 1]);

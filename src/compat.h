@@ -17,6 +17,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "postmaster/bgworker.h"
 #include "storage/lwlock.h"
@@ -146,6 +147,15 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 #define ls_guc_malloc(size) malloc(size)
 #else
 #define ls_guc_malloc(size) guc_malloc(LOG, size)
+#endif
+
+/* 16: the triggers that a partition has from its parent can be told */
+#if PG_VERSION_NUM < 160000
+#define ls_set_trigger_firing(rel, name, fires, lockmode) \
+	EnableDisableTrigger(rel, name, fires, true, lockmode)
+#else
+#define ls_set_trigger_firing(rel, name, fires, lockmode) \
+	EnableDisableTrigger(rel, name, InvalidOid, fires, true, false, lockmode)
 #endif
 
 /* 18: generated columns may be virtual, and are NULL in transition tables */

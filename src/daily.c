@@ -199,6 +199,7 @@ make_funnel(const LsModelRow *row)
 						" contacts pg_catalog.int8 NOT NULL, entered pg_catalog.int8 NOT NULL,"
 						" \"left\" pg_catalog.int8 NOT NULL, score_sum pg_catalog.float8 NOT NULL,"
 						" UNIQUE NULLS NOT DISTINCT (day, stage, grade))", name), NULL);
+	ls_tables_publishable(name);
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
 						" 'stages and grades of model %s at the end of each day'",
 						name, row->model), NULL);

@@ -279,12 +279,40 @@ ls_ddl_is_concerned(FunctionCallInfo fcinfo)
 	return ls_model_rows(NULL) != NIL;
 }
 
+/*
+ * keep_triggers looks at ALTER TABLE ... ENABLE TRIGGER, which may be about ours.
+ * It comes at the end of a restore, too, when models are not complete yet.
+ */
+static void
+keep_triggers(Node *command)
+{
+	AlterTableStmt *stmt = (AlterTableStmt *) command;
+	ListCell   *lc;
+	Oid			relid;
+
+	if (!IsA(command, AlterTableStmt) || stmt->objtype != OBJECT_TABLE)
+		return;
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableType type = ((AlterTableCmd *) lfirst(lc))->subtype;
+
+		if (type != AT_EnableTrig && type != AT_EnableTrigAll && type != AT_EnableTrigUser)
+			continue;
+		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+		if (OidIsValid(relid))
+			ls_keep_triggers(relid);
+		return;
+	}
+}
+
 /* ls_ddl_command looks at what a command has made or altered. */
 Datum
 ls_ddl_command(PG_FUNCTION_ARGS)
 {
 	Ddl			ddl = {0};
 
+	if (CALLED_AS_EVENT_TRIGGER(fcinfo))
+		keep_triggers(((EventTriggerData *) fcinfo->context)->parsetree);
 	if (ls_ddl_is_concerned(fcinfo))
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, command"

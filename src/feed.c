@@ -29,6 +29,8 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
 #include "pgtime.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -43,22 +45,36 @@
 #include "compat.h"
 #include "leadscore.h"
 
-/* The triggers of a table that feeds a model. */
+/*
+ * The triggers of a table that feeds a model.  Those that fire for each row are
+ * for what logical replication applies (apply.c), and only on tables that have
+ * rows: PostgreSQL would copy one of a partitioned table to its partitions,
+ * which have their own.
+ */
 static const struct
 {
 	const char *name;
 	const char *when;
 	const char *tables;
+	bool		row;
+	char		fires;
 	const char *function;
 }			triggers[] = {
-	{"leadscore_enter", "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "", "_enter"},
+	{"leadscore_enter", "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "",
+	false, TRIGGER_FIRES_ON_ORIGIN, "_enter"},
 	{"leadscore_insert", "AFTER INSERT",
-	" REFERENCING NEW TABLE AS leadscore_new", "_capture"},
+		" REFERENCING NEW TABLE AS leadscore_new",
+	false, TRIGGER_FIRES_ON_ORIGIN, "_capture"},
 	{"leadscore_update", "AFTER UPDATE",
-	" REFERENCING OLD TABLE AS leadscore_old NEW TABLE AS leadscore_new", "_capture"},
+		" REFERENCING OLD TABLE AS leadscore_old NEW TABLE AS leadscore_new",
+	false, TRIGGER_FIRES_ON_ORIGIN, "_capture"},
 	{"leadscore_delete", "AFTER DELETE",
-	" REFERENCING OLD TABLE AS leadscore_old", "_capture"},
-	{"leadscore_truncate", "AFTER TRUNCATE", "", "_capture"},
+		" REFERENCING OLD TABLE AS leadscore_old",
+	false, TRIGGER_FIRES_ON_ORIGIN, "_capture"},
+	{"leadscore_truncate", "AFTER TRUNCATE", "",
+	false, TRIGGER_FIRES_ALWAYS, "_capture"},
+	{"leadscore_apply", "AFTER INSERT OR UPDATE OR DELETE", "",
+	true, TRIGGER_FIRES_ON_REPLICA, "_apply"},
 };
 
 /* ---------- statements of our own, and arguments ---------- */
@@ -391,23 +407,69 @@ ls_lock_tree(Oid relid, LOCKMODE lockmode)
 
 /* ---------- triggers, and lead_relation ---------- */
 
-/* ls_make_triggers puts our triggers on a table that has none yet. */
+/* has_apply tells whether the SQL is of a version that knows of replication. */
+static bool
+has_apply(void)
+{
+	List	   *name = list_make2(makeString(LEADSCORE_SCHEMA), makeString("_apply"));
+
+	return OidIsValid(LookupFuncName(name, 0, NULL, true));
+}
+
+/*
+ * ls_keep_triggers has those of our triggers that fire otherwise than triggers
+ * do by default do so.  ENABLE TRIGGER ALL, with which a restore with
+ * --disable-triggers ends, has made them ordinary ones.
+ */
+void
+ls_keep_triggers(Oid relid)
+{
+	Relation	rel = relation_open(relid, ShareRowExclusiveLock);
+
+	for (int i = 0; rel->trigdesc && i < (int) lengthof(triggers); i++)
+		for (int j = 0; j < rel->trigdesc->numtriggers; j++)
+		{
+			Trigger    *trigger = &rel->trigdesc->triggers[j];
+
+			if (triggers[i].fires == TRIGGER_FIRES_ON_ORIGIN ||
+				trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN ||
+				strcmp(trigger->tgname, triggers[i].name) != 0)
+				continue;
+			ls_set_trigger_firing(rel, triggers[i].name, triggers[i].fires,
+								  ShareRowExclusiveLock);
+			/* which has the relation's triggers read again */
+			CommandCounterIncrement();
+			break;
+		}
+	relation_close(rel, NoLock);
+}
+
+/* ls_make_triggers puts those of our triggers on a table that it lacks. */
 void
 ls_make_triggers(Oid relid)
 {
 	char	   *name = ls_qualified_name(relid);
+	bool		replicated = has_apply();
 	LsIdentity	saved;
 
 	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
 		return;
 	ls_become(ls_extension_owner(), &saved);
 	for (int i = 0; i < (int) lengthof(triggers); i++)
-		if (!OidIsValid(get_trigger_oid(relid, triggers[i].name, true)))
-			ls_execute(psprintf("CREATE TRIGGER %s %s ON %s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.%s()",
-								triggers[i].name, triggers[i].when, name,
-								triggers[i].tables, triggers[i].function),
-					   NULL);
+	{
+		if (OidIsValid(get_trigger_oid(relid, triggers[i].name, true)) ||
+			(triggers[i].row &&
+			 (!replicated || get_rel_relkind(relid) != RELKIND_RELATION)))
+			continue;
+		ls_execute(psprintf("CREATE TRIGGER %s %s ON %s%s FOR EACH %s EXECUTE FUNCTION leadscore.%s()",
+							triggers[i].name, triggers[i].when, name,
+							triggers[i].tables, triggers[i].row ? "ROW" : "STATEMENT",
+							triggers[i].function),
+				   NULL);
+	}
 	ls_return(&saved);
+	if (replicated)
+		ls_keep_triggers(relid);
 }
 
 /*

@@ -34,7 +34,6 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -789,17 +788,6 @@ finish(Work *work)
 }
 
 /*
- * is_restoring tells whether the session restores a dump: each begins with
- * this setting.  Functions and rights come in an order of their own then, and
- * rules must not fall asleep and be counted again for it.
- */
-static bool
-is_restoring(void)
-{
-	return !check_function_bodies;
-}
-
-/*
  * see_to_model brings a model in line.  rows are those of lead_relation that
  * the command may have made wrong, of this model and of others.
  */
@@ -843,8 +831,12 @@ see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
 		}
 		sync_tree(&work, NULL, row->contacts);
 	}
-	if (is_restoring())
-		;						/* rules stay as they were dumped */
+	/*
+	 * Functions and rights come in an order of their own when a dump is restored;
+	 * rules must not fall asleep and be counted again for it.
+	 */
+	if (ls_session_restores())
+		;						/* they stay as they were dumped */
 	else if (look)
 	{
 		look_at_contacts(&work);

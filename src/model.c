@@ -45,6 +45,7 @@ PG_FUNCTION_INFO_V1(ls_create_model);
 PG_FUNCTION_INFO_V1(ls_drop_model_sql);
 PG_FUNCTION_INFO_V1(ls_detach_all);
 PG_FUNCTION_INFO_V1(ls_upgrade_models);
+PG_FUNCTION_INFO_V1(ls_upgrade_triggers);
 
 #define MAX_CATEGORIES	32
 #define MAX_NAME		41		/* with what stands before and after it, an identifier */
@@ -519,6 +520,39 @@ upgrade_model(const LsModelRow *row)
 	/* compiled models know of no due instants yet */
 	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
 	CommandCounterIncrement();
+}
+
+/*
+ * ls_upgrade_triggers is leadscore._upgrade_triggers(), for the beginning of an
+ * upgrade script: tables that feed models get the triggers that they lack.  They
+ * are locked as writers lock them, before anything of ours.
+ */
+Datum
+ls_upgrade_triggers(PG_FUNCTION_ARGS)
+{
+	bool		in_script = creating_extension;
+	List	   *relations = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_relation_rows(InvalidOid))
+		relations = list_append_unique_oid(relations,
+										   ((LsRelationRow *) lfirst(lc))->relation);
+	list_sort(relations, list_oid_cmp);
+	creating_extension = false;
+	PG_TRY();
+	{
+		foreach(lc, relations)
+		{
+			(void) ls_lock_tree(lfirst_oid(lc), ShareRowExclusiveLock);
+			ls_make_triggers(lfirst_oid(lc));
+		}
+	}
+	PG_FINALLY();
+	{
+		creating_extension = in_script;
+	}
+	PG_END_TRY();
+	PG_RETURN_VOID();
 }
 
 /*

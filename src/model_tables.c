@@ -157,6 +157,16 @@ ls_tables_comment(const char *table, const char *column, const char *comment)
 						table, quote_identifier(column), comment), NULL);
 }
 
+/*
+ * ls_tables_publishable has rows of a table that has no key be deleted where it
+ * is published, as FOR ALL TABLES does.
+ */
+void
+ls_tables_publishable(const char *table)
+{
+	ls_execute(psprintf("ALTER TABLE leadscore.%s REPLICA IDENTITY FULL", table), NULL);
+}
+
 /* ls_tables_grant_one lets the model's owner read, and let others read. */
 void
 ls_tables_grant_one(const char *prefix, const LsModelRow *row)
@@ -353,10 +363,13 @@ create_pending_table(const LsModelTables *new)
 						ls_tables_collation(new->key_type, new->key_collation)), NULL);
 	ls_execute(psprintf("CREATE INDEX pending_%s_contact ON leadscore.pending_%s (contact_id)",
 						model, model), NULL);
-	/* it has no key, and may be published with all tables */
-	ls_execute(psprintf("ALTER TABLE leadscore.pending_%s ALTER COLUMN delta SET STORAGE EXTERNAL,"
-						" REPLICA IDENTITY FULL", model), NULL);
+	ls_execute(psprintf("ALTER TABLE leadscore.pending_%s ALTER COLUMN delta SET STORAGE EXTERNAL",
+						model), NULL);
+	ls_tables_publishable(psprintf("pending_%s", model));
 	create_guard("pending_", model);
+	ls_execute(psprintf("CREATE TRIGGER leadscore_restored AFTER INSERT ON leadscore.pending_%s"
+						" FOR EACH STATEMENT EXECUTE FUNCTION leadscore._restored()",
+						model), NULL);
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.pending_%s IS 'what has still to be folded into the scores of model %s; scores that are asked for include it'",
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
@@ -492,12 +505,21 @@ ls_tables_make(const LsModelTables *new)
 	create_history_view(new);
 }
 
-/* ls_tables_upgrade makes what a model of version 0.1 has not. */
+/* ls_tables_upgrade makes what a model of an older version has not. */
 void
 ls_tables_upgrade(const LsModelTables *old)
 {
-	create_due_table(old);
-	create_profile_table(old);
+	if (!OidIsValid(find_part("due_", old->row.model)))
+		create_due_table(old);
+	if (!OidIsValid(find_part("pending_", old->row.model)))
+		create_pending_table(old);
+	if (!OidIsValid(find_part("profile_", old->row.model)))
+		create_profile_table(old);
+	if (!OidIsValid(find_part("kept_", old->row.model)))
+		create_kept_table(old);
+	if (OidIsValid(find_part("funnel_daily_", old->row.model)))
+		ls_tables_publishable(psprintf("funnel_daily_%s", old->row.model));
+	create_live_view(old);
 	create_history_view(old);
 }
 

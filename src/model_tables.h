@@ -37,6 +37,7 @@ extern char *ls_tables_type(Oid type);
 extern char *ls_tables_collation(Oid type, Oid collation);
 extern void ls_tables_comment(const char *table, const char *column,
 							  const char *comment);
+extern void ls_tables_publishable(const char *table);
 extern void ls_tables_grant_one(const char *prefix, const LsModelRow *row);
 
 #endif							/* LEADSCORE_MODEL_TABLES_H */

@@ -23,6 +23,7 @@
 #include "leadscore.h"
 
 PG_FUNCTION_INFO_V1(ls_guard);
+PG_FUNCTION_INFO_V1(ls_restored);
 
 /* columns of score_<model>: contact_id, score, a column a category, then */
 enum
@@ -74,6 +75,37 @@ ls_guard(PG_FUNCTION_ARGS)
 				 errmsg("table \"%s\" is kept by leadscore and cannot be written",
 						RelationGetRelationName(trigger->tg_relation)),
 				 errhint("Scores follow from events and rules: change those, or use leadscore.rescore().")));
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * ls_restored fires after rows of pending_<model> were restored from a dump into
+ * a model that is there.  Events that were put aside then may have been counted
+ * since, and rows without a key cannot be refused; so their contacts are counted
+ * again instead.
+ */
+Datum
+ls_restored(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	SPIPlanPtr	plan;
+	LsIdentity	saved;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function was not called by trigger manager")));
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	plan = SPI_prepare(psprintf("UPDATE %s SET delta = NULL WHERE delta IS NOT NULL",
+								quote_qualified_identifier(LEADSCORE_SCHEMA,
+														   RelationGetRelationName(trigger->tg_relation))),
+					   0, NULL);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare: %s", SPI_result_code_string(SPI_result));
+	(void) ls_row_run(plan, NULL, NULL, 0, NULL);
+	SPI_finish();
+	ls_return(&saved);
 	return PointerGetDatum(NULL);
 }
 

@@ -12,9 +12,11 @@
  */
 #include "table.h"
 
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/pg_inherits.h"
 #include "storage/lmgr.h"
+#include "utils/datum.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
@@ -298,4 +300,64 @@ ls_tables_end_transaction(void)
 	while ((entry = hash_seq_search(&status)) != NULL)
 		if (entry->table)
 			entry->table->uses = 0;
+}
+
+/* ---------- rows ---------- */
+
+/* ls_binding_row gives a row of a table as the source's own table would have it. */
+TupleTableSlot *
+ls_binding_row(LsBinding *binding, TupleTableSlot *slot)
+{
+	if (binding->map == NULL)
+		return slot;
+	return execute_attr_map_slot(binding->map->attrMap, slot, binding->mapped);
+}
+
+/* ls_binding_contact evaluates whose row it is.  False for nobody's. */
+bool
+ls_binding_contact(const LsBinding *binding, LsModel *model, TupleTableSlot *slot,
+				   ExprContext *econtext, Datum *contact)
+{
+	LsExpr	   *expr = binding->source ? binding->source->contact : model->contact_key;
+	ErrorData  *error = NULL;
+	bool		isnull;
+
+	econtext->ecxt_scantuple = slot;
+	return ls_expr_eval(expr, econtext, contact, &isnull, &error) == LS_EXPR_OK &&
+		!isnull;
+}
+
+/*
+ * ls_binding_same tells whether two rows, as they come, agree in all that a
+ * binding looks at.
+ */
+bool
+ls_binding_same(const LsBinding *binding, const LsModel *model,
+				TupleTableSlot *a, TupleTableSlot *b)
+{
+	Bitmapset  *columns = binding->source ? binding->source->columns :
+		model->contact_columns;
+	int			member = -1;
+
+	if (binding->map)
+		return false;
+	while ((member = bms_next_member(columns, member)) >= 0)
+	{
+		AttrNumber	attno = member + FirstLowInvalidHeapAttributeNumber;
+		Form_pg_attribute att;
+		bool		anull,
+					bnull;
+		Datum		avalue;
+		Datum		bvalue;
+
+		if (attno <= 0)
+			return false;		/* the row as a whole */
+		att = TupleDescAttr(a->tts_tupleDescriptor, attno - 1);
+		avalue = slot_getattr(a, attno, &anull);
+		bvalue = slot_getattr(b, attno, &bnull);
+		if (anull != bnull ||
+			(!anull && !datum_image_eq(avalue, bvalue, att->attbyval, att->attlen)))
+			return false;
+	}
+	return true;
 }

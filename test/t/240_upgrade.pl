@@ -1,12 +1,17 @@
 # An extension that was upgraded is the same as a fresh one: every member, every
 # comment and right, the tables of models and what stands in them.  Before the
-# upgrade the new library does with the old version's SQL.
+# upgrade the new library does with the old version's SQL.  So from each version
+# that there was.
 use strict;
 use warnings;
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+
+my %control = slurp_file(`pg_config --sharedir` =~ s/\s+$/\/extension\/leadscore.control/r) =~ /^(\w+) *= *'?([^'\n]*)/mg;
+my $current = $control{default_version};
+my @versions = qw(0.1.0 0.2.0);
 
 my $node = PostgreSQL::Test::Cluster->new('upgrade');
 $node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
@@ -65,86 +70,129 @@ sub same
 	is($upgraded->{$_}, $fresh->{$_}, "$what: $_") for sort keys %$fresh;
 }
 
-$node->safe_psql('postgres', "CREATE DATABASE $_") for qw(fresh upgraded fresh_crm upgraded_crm);
-
-################################################################################
-# The extension alone
-
-$node->safe_psql('fresh', 'CREATE EXTENSION leadscore');
-$node->safe_psql('upgraded', "CREATE EXTENSION leadscore VERSION '0.1.0'");
-isnt($node->safe_psql('upgraded', "SELECT extversion FROM pg_extension WHERE extname = 'leadscore'"),
-	$node->safe_psql('fresh', "SELECT extversion FROM pg_extension WHERE extname = 'leadscore'"), 'an older version is there');
-$node->safe_psql('upgraded', 'ALTER EXTENSION leadscore UPDATE');
-same(all_of('fresh'), all_of('upgraded'), 'without models');
-
-################################################################################
-# With a model.  The old version's SQL works with the new library meanwhile.
-
-$node->safe_psql('fresh_crm', "CREATE EXTENSION leadscore; $crm");
-$node->safe_psql('upgraded_crm', "CREATE EXTENSION leadscore VERSION '0.1.0'; $crm");
-
+my $now = "SET leadscore.clock = '2026-03-02 12:00+00'; SET timezone = 'UTC';";
 my $later = "SET leadscore.clock = '2026-03-20 00:00+00'; SET timezone = 'UTC';";
 my $scores = "SELECT contact_id, round(score::numeric, 6), fit, grade, stage, disqualified, last_event_at FROM leadscore.live_b2b ORDER BY contact_id";
-is($node->safe_psql('upgraded_crm', "$later SELECT * FROM leadscore.verify('b2b')"), '', 'before the upgrade: verify() finds nothing');
-is($node->safe_psql('upgraded_crm', "$later $scores"), $node->safe_psql('fresh_crm', "$later $scores"), 'before the upgrade: the same scores');
-is($node->safe_psql('upgraded_crm', "$later SELECT leadscore.refresh()"), 0, 'before the upgrade: refresh() knows of nothing that is due');
-my ($code, $out, $err) = $node->psql('upgraded_crm', "SELECT leadscore.forecast('b2b', 1)");
-like($err, qr/function leadscore.forecast\(unknown, integer\) does not exist/, 'before the upgrade: new functions are not there');
 
-$node->safe_psql('upgraded_crm', "SET leadscore.clock = '2026-03-02 12:00+00'; ALTER EXTENSION leadscore UPDATE");
-my ($fresh, $upgraded) = map { all_of($_) } qw(fresh_crm upgraded_crm);
-same($fresh, $upgraded, 'with a model');
-
-my $dump = sub {
+sub dump_of
+{
 	my ($db) = @_;
 	my ($stdout, $stderr) = run_command([ 'pg_dump', '--schema-only', '-h', $node->host, '-p', $node->port, $db ]);
 	# objects of one kind and name do not come in an order of their own, and a dump is not to be had twice
 	return join("\n", sort grep { !/^--|^$|restrict/ } split /\n/, $stdout);
-};
-is($dump->('upgraded_crm'), $dump->('fresh_crm'), 'a dump of the schema is the same');
+}
 
 my %contents = (
 	due => 'SELECT due_at, drift, contact_id FROM leadscore.due_b2b ORDER BY 1, 2, 3',
 	scores => 'SELECT contact_id, round(score::numeric, 6), fit, round(engagement::numeric, 6), grade, stage, stage_since FROM leadscore.score_b2b ORDER BY 1',
+	live => $scores,
+	replay => "SELECT contact_id, round(leadscore.replay('b2b', contact_id)::numeric, 6), round(leadscore.score('b2b', contact_id, '2026-03-01')::numeric, 6) FROM leadscore.score_b2b ORDER BY 1",
 	history => 'SELECT contact_id, from_stage, to_stage, changed_at, cause, reason FROM leadscore.history_b2b ORDER BY 4, 1',
 	funnel => 'SELECT day, stage, grade, contacts, entered, "left", round(score_sum::numeric, 4) FROM leadscore.funnel_daily_b2b ORDER BY 1, 2, 3',
-	days => 'SELECT * FROM leadscore.lead_day');
-for my $when ("SET leadscore.clock = '2026-03-02 12:00+00'", $later . ' SELECT leadscore.refresh() > 0')
+	days => 'SELECT * FROM leadscore.lead_day',
+	pending => 'SELECT contact_id, profile, md5(delta) FROM leadscore.pending_b2b ORDER BY 1, 2, 3');
+
+sub contents_of
 {
-	for my $what (sort keys %contents)
-	{
-		my ($is, $expected) = map { $node->safe_psql($_, "$when; $contents{$what}") } qw(upgraded_crm fresh_crm);
-		is($is, $expected, ($when =~ /refresh/ ? 'later' : 'at once') . ": the same $what");
-	}
+	my ($db, $clock) = @_;
+	return { map { $_ => $node->safe_psql($db, "$clock $contents{$_}") } keys %contents };
 }
-isnt($node->safe_psql('upgraded_crm', 'SELECT count(*) FROM leadscore.due_b2b'), 0, 'contacts are due');
-is($node->safe_psql('upgraded_crm', "$later SELECT * FROM leadscore.verify('b2b')"), '', 'verify() finds nothing');
 
-################################################################################
-# What time had changed before the upgrade is recorded at its own instant
+# What can only be written by way of what came with 0.3.0
+my $changes = <<'SQL';
+SET leadscore.clock = '2026-03-20 00:00+00';
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+INSERT INTO event VALUES (1, '2026-03-19', 'form');
+DELETE FROM event WHERE contact = 2;
+COMMIT;
+SET session_replication_role = replica;
+INSERT INTO event VALUES (3, '2026-03-19', 'form'), (4, '2026-03-19', 'visit');
+UPDATE contact SET title = 'Director' WHERE id = 4;
+RESET session_replication_role;
+TRUNCATE contact;
+INSERT INTO contact VALUES (1, 'a', 'Director');
+SELECT leadscore.refresh();
+SQL
 
-$node->safe_psql('postgres', "CREATE DATABASE $_") for qw(fresh_late upgraded_late);
-$node->safe_psql('fresh_late', "CREATE EXTENSION leadscore; $crm");
-$node->safe_psql('upgraded_late', "CREATE EXTENSION leadscore VERSION '0.1.0'; $crm");
+$node->safe_psql('postgres', "CREATE DATABASE $_") for qw(fresh fresh_crm fresh_late);
+$node->safe_psql('fresh', 'CREATE EXTENSION leadscore');
+$node->safe_psql($_, "CREATE EXTENSION leadscore; $crm") for qw(fresh_crm fresh_late);
 # an event that comes in between finds what was before it
-for my $db (qw(fresh_late upgraded_late))
+my $between = "SET leadscore.clock = '2026-03-12 00:00+00'; INSERT INTO event VALUES (2, '2026-03-12 00:00+00', 'form')";
+$node->safe_psql('fresh_late', $between);
+my (%wanted, %all);
+$all{$_} = all_of($_) for qw(fresh fresh_crm);
+my $dumped = dump_of('fresh_crm');
+is($all{fresh}{version}, "($current)", "the current version is $current");
+
+my $unwritten = $node->safe_psql('fresh_crm', "$later $scores");
+my @when = ($now => 'at once', "$later SELECT leadscore.refresh()" => 'later', $changes => 'after changes');
+for (my $i = 0; $i < @when; $i += 2)
 {
-	$node->safe_psql($db, "SET leadscore.clock = '2026-03-12 00:00+00'; INSERT INTO event VALUES (2, '2026-03-12 00:00+00', 'form')");
+	$node->safe_psql('fresh_crm', $when[$i]);
+	$wanted{ $when[ $i + 1 ] } = contents_of('fresh_crm', $i ? $later : $now);
 }
-is($node->safe_psql('upgraded_late', "SELECT DISTINCT substring(state::text, 3, 2) FROM leadscore.score_b2b"), '01', 'until then states stay in the old format');
-$node->safe_psql('upgraded_late', "$later ALTER EXTENSION leadscore UPDATE");
 $node->safe_psql('fresh_late', "$later SELECT leadscore.refresh()");
-isnt($node->safe_psql('upgraded_late', "SELECT count(*) FROM leadscore.history_b2b WHERE cause = 'time' AND changed_at < recorded_at"), 0, 'there was something');
-is($node->safe_psql('upgraded_late', $contents{history}), $node->safe_psql('fresh_late', $contents{history}), 'the same history');
+my $history = $node->safe_psql('fresh_late', $contents{history});
 
-################################################################################
-# And back to nothing
-
-for my $db (qw(upgraded_crm fresh_crm))
+for my $version (@versions)
 {
-	$node->safe_psql($db, 'SET client_min_messages = warning; SELECT leadscore.detach_all(); DROP EXTENSION leadscore');
-	is($node->safe_psql($db, "SELECT count(*) FROM pg_namespace WHERE nspname = 'leadscore'"), 0, "$db: nothing is left");
+	my ($alone, $with, $late) = map { "v$_" . $version =~ tr/./_/r } qw(alone crm late);
+	$node->safe_psql('postgres', "CREATE DATABASE $_") for $alone, $with, $late;
+
+	############################################################################
+	# The extension alone
+
+	$node->safe_psql($alone, "CREATE EXTENSION leadscore VERSION '$version'");
+	is($node->safe_psql($alone, "SELECT extversion FROM pg_extension WHERE extname = 'leadscore'"), $version, "$version is there");
+	$node->safe_psql($alone, 'ALTER EXTENSION leadscore UPDATE');
+	same($all{fresh}, all_of($alone), "$version without models");
+
+	############################################################################
+	# With a model.  The old version's SQL works with the new library meanwhile.
+
+	$node->safe_psql($with, "CREATE EXTENSION leadscore VERSION '$version'; $crm");
+	is($node->safe_psql($with, "$later SELECT * FROM leadscore.verify('b2b')"), '', "$version before the upgrade: verify() finds nothing");
+	is($node->safe_psql($with, "$later $scores"), $unwritten, "$version before the upgrade: the same scores");
+	# writers of every kind, and what they did undone
+	$node->safe_psql($with, "BEGIN; SET leadscore.clock = '2026-03-03'; INSERT INTO event VALUES (1, '2026-03-02', 'form'); UPDATE event SET what = 'visit' WHERE contact = 3; DELETE FROM event WHERE contact = 4;
+		SET session_replication_role = replica; INSERT INTO event VALUES (1, '2026-03-02', 'form'); SET session_replication_role = origin; TRUNCATE event; ROLLBACK");
+	if ($version eq '0.1.0')
+	{
+		is($node->safe_psql($with, "$later SELECT leadscore.refresh()"), 0, "$version before the upgrade: refresh() knows of nothing that is due");
+		my ($code, $out, $err) = $node->psql($with, "SELECT leadscore.forecast('b2b', 1)");
+		like($err, qr/function leadscore.forecast\(unknown, integer\) does not exist/, "$version before the upgrade: new functions are not there");
+	}
+
+	$node->safe_psql($with, "$now ALTER EXTENSION leadscore UPDATE");
+	same($all{fresh_crm}, all_of($with), "$version with a model");
+	is(dump_of($with), $dumped, "$version: a dump of the schema is the same");
+	for (my $i = 0; $i < @when; $i += 2)
+	{
+		$node->safe_psql($with, $when[$i]);
+		same($wanted{ $when[ $i + 1 ] }, contents_of($with, $i ? $later : $now), "$version $when[$i + 1]");
+	}
+	is($node->safe_psql($with, "$later SELECT * FROM leadscore.verify('b2b')"), '', "$version: verify() finds nothing");
+
+	############################################################################
+	# What time had changed before the upgrade is recorded at its own instant
+
+	$node->safe_psql($late, "CREATE EXTENSION leadscore VERSION '$version'; $crm");
+	$node->safe_psql($late, $between);
+	is($node->safe_psql($late, "SELECT DISTINCT substring(state::text, 3, 2) FROM leadscore.score_b2b"), '01', 'until then states stay in the old format') if $version eq '0.1.0';
+	$node->safe_psql($late, "$later ALTER EXTENSION leadscore UPDATE");
+	isnt($node->safe_psql($late, "SELECT count(*) FROM leadscore.history_b2b WHERE cause = 'time' AND changed_at < recorded_at"), 0, "$version: there was something");
+	is($node->safe_psql($late, $contents{history}), $history, "$version: the same history");
+
+	############################################################################
+	# And back to nothing
+
+	$node->safe_psql($with, 'SET client_min_messages = warning; SELECT leadscore.detach_all(); DROP EXTENSION leadscore');
+	is($node->safe_psql($with, "SELECT count(*) FROM pg_namespace WHERE nspname = 'leadscore'"), 0, "$version: nothing is left");
 }
+isnt($wanted{'at once'}{due}, '', 'contacts were due');
+isnt($wanted{later}{history}, $wanted{'at once'}{history}, 'time changed something');
+isnt($wanted{'after changes'}{scores}, $wanted{later}{scores}, 'and so did changes');
 
 $node->stop;
 done_testing();

@@ -1,0 +1,113 @@
+# Sessions that set session_replication_role: each row counts once, whichever
+# trigger sees it, and what restores do to triggers does not last.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use ServerTest;
+
+my $node = quiet_node('replica');
+$node->start;
+hold_clock($node, 'postgres');
+$node->safe_psql('postgres', "CREATE EXTENSION leadscore; $crm $rules");
+$node->safe_psql('postgres', <<'SQL');
+INSERT INTO contact SELECT g, g || '@a.example', CASE g % 3 WHEN 0 THEN 'DE' ELSE 'FR' END FROM generate_series(1, 20) g;
+INSERT INTO event SELECT g, g % 25, timestamptz '2026-01-05 00:00+00' + g * interval '9 hours', CASE g % 3 WHEN 0 THEN 'buy' ELSE 'open' END, g % 7 FROM generate_series(1, 100) g;
+INSERT INTO visit SELECT g, g % 25, timestamptz '2026-01-05 00:00+00' + g * interval '12 hours', CASE g % 4 WHEN 0 THEN 'prices' ELSE 'home' END FROM generate_series(1, 80) g;
+SQL
+
+my $firing = "SELECT string_agg(DISTINCT concat(tgname, ' ', tgenabled), ', ' ORDER BY concat(tgname, ' ', tgenabled)) FROM pg_trigger WHERE tgname LIKE 'leadscore%' AND tgrelid = 'event'::regclass";
+my $as_made = 'leadscore_apply R, leadscore_delete O, leadscore_enter O, leadscore_insert O, leadscore_truncate A, leadscore_update O';
+
+# The same, done in a session that is a replica, in one that is none, and in one
+# that is both by turns, gives what a model made afterwards gives.
+sub counted
+{
+	my ($what, $sql) = @_;
+	$node->safe_psql('postgres', $sql);
+	my $wanted = fresh_model($node, 'postgres');
+	same_rows(sheet($node, 'postgres'), $wanted, "$what: as a new model has it");
+	right($node, 'postgres', $what);
+	same_rows(sheet($node, 'postgres'), $wanted, "$what: and so when it is folded in");
+}
+
+is($node->safe_psql('postgres', $firing), $as_made, 'triggers fire as they are to');
+my $id = 1000;
+for my $role ('replica', 'origin', 'local')
+{
+	my $set = "SET session_replication_role = $role;";
+	my ($a, $b) = ($id + 1, $id + 20);
+	counted("$role: rows that are inserted", "$set INSERT INTO event SELECT g, g % 25, '2026-02-10', 'open', 1 FROM generate_series($a, $b) g; INSERT INTO contact VALUES ($a, 'x', 'DE')");
+	counted("$role: COPY", "$set COPY visit (id, contact, at, page) FROM stdin;\n$a\t1\t2026-01-20\tprices\n$b\t2\t2026-02-10\tprices\n\\.\n");
+	counted("$role: updates", "$set UPDATE event SET amount = 5, what = 'buy' WHERE id % 9 = 0; UPDATE event SET contact = 30 WHERE id = $b; UPDATE visit SET at = '2026-01-21' WHERE id = $b; UPDATE contact SET country = 'DE' WHERE id % 7 = 0");
+	counted("$role: ON CONFLICT and MERGE", "$set INSERT INTO event SELECT g, 3, '2026-02-11', 'open', 1 FROM generate_series($b - 3, $b + 3) g ON CONFLICT (id) DO UPDATE SET at = '2026-02-12', what = 'buy', amount = 2;
+		MERGE INTO event USING generate_series($b + 2, $b + 5) g ON id = g WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (g, 4, '2026-02-12', 'open')");
+	counted("$role: deletes", "$set DELETE FROM event WHERE id % 10 = 3; DELETE FROM visit WHERE id % 10 = 4; DELETE FROM contact WHERE id = $a");
+	counted("$role: what is rolled back", "$set BEGIN; INSERT INTO event VALUES ($b + 30, 1, '2026-02-10', 'open'); SAVEPOINT s; DELETE FROM event WHERE contact = 2; ROLLBACK TO s; COMMIT; BEGIN; DELETE FROM event; ROLLBACK");
+	counted("$role: under a transaction snapshot", "$set BEGIN ISOLATION LEVEL SERIALIZABLE; INSERT INTO event VALUES ($b + 31, 1, '2026-02-10', 'open'); DELETE FROM event WHERE contact = 5; COMMIT");
+	$id += 100;
+}
+counted('by turns', <<'SQL');
+BEGIN;
+INSERT INTO event VALUES (5001, 1, '2026-02-13', 'buy', 1), (5002, 2, '2026-02-13', 'buy', 1);
+SET LOCAL session_replication_role = replica;
+INSERT INTO event VALUES (5003, 1, '2026-02-13', 'buy', 1), (5004, 3, '2026-02-13', 'buy', 1);
+UPDATE event SET amount = 2 WHERE id = 5001;
+SET LOCAL session_replication_role = origin;
+UPDATE event SET amount = 3 WHERE id = 5003;
+DELETE FROM event WHERE id = 5004;
+SET LOCAL session_replication_role = replica;
+DELETE FROM event WHERE id = 5002;
+COMMIT;
+SQL
+
+# Where a trigger of the user's writes within a statement, in another role
+counted('within a statement', <<'SQL');
+CREATE FUNCTION echo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	PERFORM set_config('session_replication_role', 'replica', true);
+	INSERT INTO visit VALUES (NEW.id, NEW.contact, '2026-02-14', 'prices');
+	TRUNCATE visit_1;
+	PERFORM set_config('session_replication_role', 'origin', true);
+	RETURN NEW; END $$;
+CREATE TRIGGER echo BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION echo();
+INSERT INTO event VALUES (6001, 1, '2026-02-14', 'open'), (6002, 2, '2026-02-14', 'open');
+DROP TRIGGER echo ON event;
+SQL
+
+# Rows whose columns no rule looks at put nothing aside
+$node->safe_psql('postgres', "SET session_replication_role = replica; UPDATE event SET note = 'n'; UPDATE contact SET note = 'n'");
+is($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.pending_m'), 0, 'columns that no rule looks at put nothing aside');
+
+# A rule that looks at the row as a whole
+$node->safe_psql('postgres', "SET client_min_messages = warning; INSERT INTO leadscore.lead_rule (model, name, source, condition, points) VALUES ('m', 'whole', 'event', \$\$event.note = 'yes'\$\$, 7)");
+$rules .= "INSERT INTO leadscore.lead_rule (model, name, source, condition, points) VALUES ('m', 'whole', 'event', \$\$event.note = 'yes'\$\$, 7);";
+counted('a column with its table', "SET session_replication_role = replica; UPDATE event SET note = 'yes' WHERE id % 3 = 0");
+
+################################################################################
+# What --disable-triggers does at its beginning and end
+
+for my $user ('ALL', 'USER')
+{
+	counted("DISABLE TRIGGER $user", "ALTER TABLE event DISABLE TRIGGER $user; ALTER TABLE event ENABLE TRIGGER $user; INSERT INTO event VALUES ($id, 1, '2026-02-15', 'buy', 1), ($id + 1, 2, '2026-02-15', 'buy', 1)");
+	is($node->safe_psql('postgres', $firing), $as_made, '... triggers fire as before');
+	counted('... and what a replica does counts', "SET session_replication_role = replica; DELETE FROM event WHERE id = $id; INSERT INTO event VALUES ($id, 3, '2026-02-15', 'buy', 1)");
+	$id += 10;
+}
+# A replica's event triggers do not fire.  What all others write counts once even so.
+counted('ENABLE TRIGGER ALL by a replica', "SET session_replication_role = replica; ALTER TABLE event ENABLE TRIGGER ALL; RESET session_replication_role; INSERT INTO event VALUES ($id, 1, '2026-02-15', 'buy', 1)");
+$node->safe_psql('postgres', 'ALTER TABLE event ENABLE TRIGGER ALL');
+is($node->safe_psql('postgres', $firing), $as_made, '... and who does it as ever puts it right');
+
+counted('TRUNCATE by a replica', 'SET session_replication_role = replica; TRUNCATE event');
+counted('TRUNCATE', 'TRUNCATE visit');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.score_m WHERE engagement > 0'), 0, 'nothing is left');
+
+$node->safe_psql('postgres', "SET client_min_messages = warning; SELECT leadscore.drop_model('m')");
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'leadscore%' AND tgrelid::regclass::text !~ '^leadscore'"), 0, 'all triggers go with the model');
+$node->stop;
+done_testing();
