@@ -196,6 +196,32 @@ INSERT INTO leadscore.profile_hist VALUES (1, now(), true, true, NULL, '{}', '{}
 SELECT leadscore.drop_model('hist');
 SELECT (SELECT count(*) FROM leadscore.lead_rule_history), (SELECT count(*) FROM leadscore.lead_sheet_history), to_regclass('leadscore.profile_hist');
 
+-- what purged events gave then counts under the rules of then
+SET ROLE regress_ls_hist_owner;
+SET leadscore.clock = '2026-04-01 12:00+00';
+SELECT leadscore.create_model('purged', 'contact');
+SELECT leadscore.attach('purged', 'event', 'contact', 'at', event => 'what', on_delete => 'keep');
+INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('purged', 'form', 'form', 20), ('purged', 'open', 'open', 5);
+INSERT INTO leadscore.lead_rule (model, name, event, points, draft) VALUES ('purged', 'try', 'open', 50, true);
+SET leadscore.clock = '2026-04-02 12:00+00';
+UPDATE leadscore.lead_rule SET points = 30 WHERE model = 'purged' AND name = 'form';
+DELETE FROM leadscore.lead_rule WHERE model = 'purged' AND name = 'open';
+SELECT id, leadscore.score('purged', id) AS now, leadscore.score('purged', id, '2026-04-01 13:00+00', '2026-04-01 13:00+00') AS then FROM generate_series(1, 4) id;
+DELETE FROM event WHERE at < '2026-03-02';
+SELECT id, leadscore.score('purged', id) AS now, leadscore.score('purged', id, '2026-04-01 13:00+00', '2026-04-01 13:00+00') AS then FROM generate_series(1, 4) id;
+SET client_min_messages = notice;
+SELECT leadscore.score('purged', 1, '2026-02-28', '2026-04-01 13:00+00');
+-- a rule that a job is to count knows what is left, and what was kept under other rules is not its
+BEGIN;
+SET LOCAL leadscore.inline_limit = 0;
+SET LOCAL client_min_messages = error;
+INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('purged', 'first', 'form', 1), ('purged', 'second', 'open', 100);
+SELECT part, before, after, round(mean_before::numeric, 6) AS mean_before, round(mean_after::numeric, 6) AS mean_after FROM leadscore.what_if('purged', full => true) WHERE part = 'all';
+ROLLBACK;
+SET client_min_messages = warning;
+SELECT leadscore.drop_model('purged');
+RESET ROLE;
+
 -- At random: scores written down at the time are told again later, to the last one.
 SET ROLE regress_ls_hist_owner;
 CREATE TABLE person (id int PRIMARY KEY, country text, employees int, created timestamptz);

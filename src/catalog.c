@@ -487,6 +487,30 @@ ls_rule_rows(const char *model, Snapshot snapshot)
 	return rows;
 }
 
+/*
+ * ls_rules_as_counted has rules be as if all were counted: ascending by version,
+ * and those that have none under one that no state has ever heard of.
+ */
+void
+ls_rules_as_counted(List *rows)
+{
+	int64		unheard = PG_INT64_MAX;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		LsRuleRow  *row = lfirst(lc);
+
+		if (row->counting_version != 0)
+			row->counted_version = row->counting_version;
+		row->counting_version = 0;
+		if (row->counted_version == 0)
+			row->counted_version = unheard--;
+		row->counted_version_null = false;
+	}
+	list_sort(rows, by_rule_version);
+}
+
 /* ls_rule_versions gives all that the rules of a model are and were. */
 List *
 ls_rule_versions(const char *model, Snapshot snapshot)

@@ -210,6 +210,7 @@ extern List *ls_model_rows(Snapshot snapshot);
 extern List *ls_category_rows(const char *model, Snapshot snapshot);
 extern List *ls_source_rows(const char *model, Snapshot snapshot);	/* NULL: all */
 extern List *ls_rule_rows(const char *model, Snapshot snapshot);
+extern void ls_rules_as_counted(List *rows);
 extern List *ls_rule_versions(const char *model, Snapshot snapshot);
 extern List *ls_sheet_versions(const char *model, Snapshot snapshot);
 extern List *ls_stage_rows(const char *model, Snapshot snapshot);

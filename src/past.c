@@ -111,7 +111,6 @@ rules_of(Past *past, Snapshot snapshot)
 	{
 		LsRuleVersion *version = lfirst(lc);
 
-		version->rule.counting_version = 0;	/* whether a job counts it is all one */
 		if (in_force(version->from, version->to, past->as_of))
 			rules = lappend(rules, &version->rule);
 	}
@@ -119,10 +118,10 @@ rules_of(Past *past, Snapshot snapshot)
 	{
 		LsRuleRow  *row = lfirst(lc);
 
-		row->counting_version = 0;
 		if (!has_version(past->versions, row->rule_id))
 			rules = lappend(rules, row);
 	}
+	ls_rules_as_counted(rules);
 	return rules;
 }
 
@@ -153,7 +152,6 @@ load(Past *past, const char *name, TimestampTz as_of, Snapshot snapshot)
 	past->versions = ls_rule_versions(name, snapshot);
 	sheet.rules = rules_of(past, snapshot);
 	past->model = ls_model_load_sheet(name, snapshot, &sheet);
-	past->model->broken_reported = true;	/* by check_rules() */
 	past->signatures = palloc0(sizeof(char *) * Max(1, list_length(past->versions)));
 	for (int i = 0; i < list_length(past->versions); i++)
 	{
@@ -362,6 +360,7 @@ ask(FunctionCallInfo fcinfo, int elevel, Past **past, TimestampTz *at)
 	replay = ls_replay_make((*past)->model);
 	(void) ls_replay_contact(replay, contact);
 	recall(*past, replay, contact, *at);
+	ls_replay_tell(replay, contact, *at, true);
 	ls_rules_report((*past)->model);
 	return ls_replay_known(replay) ? replay : NULL;
 }

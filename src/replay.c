@@ -193,6 +193,7 @@ void
 ls_replay_recall(LsReplay *replay, bool has_contact, TimestampTz created_at)
 {
 	replay->known = replay->known || has_contact;
+	replay->has_contact = has_contact;
 	replay->created_at = created_at;
 }
 

@@ -624,6 +624,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	load.row = row;
 	load.snapshot = snapshot;
 	load.sheet = sheet;
+	model->broken_reported = sheet != NULL;
 	load_categories(&load);
 	contacts = ls_look_open(model->contacts, &locked);
 	load_contacts(&load, contacts);

@@ -111,16 +111,6 @@ read_rules(const char *model, bool publish, LsSheet *sheet)
 	return uncounted;
 }
 
-/* all_counted has every rule be as it is when it is counted. */
-static void
-all_counted(LsSheet *sheet)
-{
-	ListCell   *lc;
-
-	foreach(lc, sheet->rules)
-		((LsRuleRow *) lfirst(lc))->counting_version = 0;
-}
-
 /* lacks tells whether a model does not know all that another counts. */
 static bool
 lacks(LsModel *model, const LsModel *other)
@@ -147,7 +137,7 @@ ls_trial_make(LsModel *asked, const LsTrialSpec *spec)
 	trial->replayed = read_rules(asked->name, spec->publish, &sheet);
 	trial->loaded_after = trial->replayed || spec->publish;
 	if (trial->replayed)
-		all_counted(&sheet);
+		ls_rules_as_counted(sheet.rules);
 	trial->after = trial->loaded_after ?
 		ls_model_load_sheet(asked->name, GetActiveSnapshot(), &sheet) : asked;
 	trial->recounted = lacks(asked, trial->before);
