@@ -48,6 +48,18 @@ struct LsProfileTable
 
 /* ---------- what a row says ---------- */
 
+/*
+ * ls_keeps_profiles tells whether what the contact's row says is written down:
+ * where there are rules that look at it, or at when the contact began.
+ */
+bool
+ls_keeps_profiles(const LsModel *model)
+{
+	return OidIsValid(model->profile_table) &&
+		(model->nprofiles > 0 ||
+		 (model->created_column != NULL && model->nabsences > 0));
+}
+
 /* ls_profile_of_state tells what a state says of the contact's row. */
 void
 ls_profile_of_state(const LsModel *model, const LsState *state, LsProfile *profile)

@@ -730,18 +730,6 @@ record(LsStore *store, LsCourse *course)
 }
 
 /*
- * keeps_profiles tells whether what the contact's row says is written down: where
- * there are rules that look at it, or at when the contact began.
- */
-static bool
-keeps_profiles(const LsModel *model)
-{
-	return OidIsValid(model->profile_table) &&
-		(model->nprofiles > 0 ||
-		 (model->created_column != NULL && model->nabsences > 0));
-}
-
-/*
  * record_profile writes down what the contact's row says from t on, where that
  * is not what it said.
  */
@@ -751,7 +739,7 @@ record_profile(LsStore *store, const LsChange *change, const LsProfile *before,
 {
 	LsProfileRow row = {t, change->whole || change->slots, {0}};
 
-	if (!keeps_profiles(store->model))
+	if (!ls_keeps_profiles(store->model))
 		return;
 	ls_profile_of_state(store->model, state, &row.profile);
 	if (ls_profile_equal(before, &row.profile))
@@ -764,6 +752,17 @@ record_profile(LsStore *store, const LsChange *change, const LsProfile *before,
 		MemoryContextSwitchTo(old);
 	}
 	ls_profile_table_add(store->profiles, change->contact, before, &row);
+}
+
+/* write_state writes a row that shows what it showed.  False to start again. */
+static bool
+write_state(LsStore *store, const LsChange *change, const LsProfile *before,
+			LsScoreRow *row, TimestampTz t)
+{
+	if (!write_row(store, row))
+		return false;
+	record_profile(store, change, before, &row->state, t);
+	return true;
 }
 
 /* remove_row deletes the row of a contact of which nothing is left. */
@@ -822,7 +821,7 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	last = row.state.last;
 	if (change->only_if_changed && store->exists)
 		before = ls_state_encode(&row.state);
-	if (keeps_profiles(store->model))
+	if (ls_keeps_profiles(store->model))
 		ls_profile_of_state(store->model, &row.state, &profile);
 	new_state(store, change, &row.state, t);
 	if (!store->exists && latest_event(store, change) != DT_NOBEGIN)
@@ -843,14 +842,8 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	if (before == NULL || !same_bytes(before, ls_state_encode(&row.state)))
 		*outcome = LS_CHANGED;
 	if (change->state_only && store->exists)
-	{
-		if (*outcome == LS_UNCHANGED)
-			return true;
-		if (!write_row(store, &row))
-			return false;
-		record_profile(store, change, &profile, &row.state, t);
-		return true;
-	}
+		return *outcome == LS_UNCHANGED ||
+			write_state(store, change, &profile, &row, t);
 	if (*outcome == LS_UNCHANGED && course.happened == NIL &&
 		still_true(store, &row, course.econtext, t))
 		return true;

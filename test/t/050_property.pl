@@ -434,6 +434,7 @@ sub limits
 		$r->{points} = 0 if chance(0.5);
 	}
 	$r->{enabled} = 'false' if chance(0.08);
+	$r->{draft} = 'true' if chance(0.08);
 	if ($r->{kind} ne 'profile')
 	{
 		my ($from, $before) = sort { $a <=> $b } map { $w->{base} + between(0, 40 * 86400) * $second } 1 .. 2;
@@ -510,6 +511,7 @@ sub change_rule
 	return pick(
 		"UPDATE leadscore.lead_rule SET points = points * 1.5 $where;\n",
 		"UPDATE leadscore.lead_rule SET enabled = NOT enabled $where;\n",
+		"UPDATE leadscore.lead_rule SET draft = NOT draft $where;\n",
 		"UPDATE leadscore.lead_rule SET max_points = 7.5 $where;\n",
 		"UPDATE leadscore.lead_rule SET condition = '$condition' $where AND kind = 'event';\n",
 		"UPDATE leadscore.lead_rule SET events_from = '" . instant($w->{base} + 3 * $day) . "' $where AND kind <> 'profile' AND events_before IS NULL;\n",
