@@ -13,7 +13,8 @@
  * It puts aside what a row brings, to be folded in later (pending.c).  So who
  * applies waits for nobody: neither for the rows of contacts, nor in circles.
  *
- * TRUNCATE is applied with its statement triggers; ours fires always.
+ * TRUNCATE is applied with its statement triggers: one more fires before it for
+ * replicas, and that after it for all.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,8 +32,10 @@
 #include "catalog.h"
 #include "compat.h"
 #include "feed.h"
+#include "kept.h"
 #include "leadscore.h"
 #include "pending.h"
+#include "purge.h"
 #include "rules.h"
 #include "state.h"
 #include "table.h"
@@ -84,6 +87,21 @@ add(Apply *apply, LsBinding *binding, TupleTableSlot *slot)
 	ls_pending_add_one(model, event.contact, &delta, false);
 }
 
+/* keep takes up a deleted row of a source that keeps what it gave.  False: it does not. */
+static bool
+keep(Apply *apply, LsBinding *binding, TupleTableSlot *slot)
+{
+	LsModel    *model = apply->table->models[binding->model];
+	LsPurge    *purge;
+
+	if (binding->source == NULL || !ls_keeps(model, binding->source))
+		return false;
+	purge = ls_purge_begin(model, binding->source, true);
+	ls_purge_row(purge, ls_binding_row(binding, slot), apply->econtext);
+	ls_purge_end(purge);
+	return true;
+}
+
 /* show shows what happened to a row to one of those whom it concerns. */
 static void
 show(Apply *apply, LsBinding *binding, TriggerData *trigger)
@@ -102,7 +120,8 @@ show(Apply *apply, LsBinding *binding, TriggerData *trigger)
 	else if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && binding->source &&
 			 !ls_session_restores())
 		add(apply, binding, old);
-	else
+	else if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ||
+			 !keep(apply, binding, old))
 		mark(apply, binding, old);
 }
 

@@ -400,8 +400,8 @@ settle(void)
 }
 
 /*
- * leave_statement counts a statement out.  One of a replica, such as a TRUNCATE
- * that is applied, was not counted in.
+ * leave_statement counts a statement out.  One of a replica, a TRUNCATE, was not
+ * counted in.
  */
 static void
 leave_statement(void)
@@ -847,7 +847,8 @@ ls_enter(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = trigger_data(fcinfo);
 
-	enter_statement();
+	if (SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
+		enter_statement();
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		(void) ls_purge_read(trigger->tg_relation, NIL);
 	return PointerGetDatum(NULL);

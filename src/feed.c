@@ -75,6 +75,8 @@ static const struct
 	false, TRIGGER_FIRES_ALWAYS, "_capture"},
 	{"leadscore_apply", "AFTER INSERT OR UPDATE OR DELETE", "",
 	true, TRIGGER_FIRES_ON_REPLICA, "_apply"},
+	{"leadscore_apply_truncate", "BEFORE TRUNCATE", "",
+	false, TRIGGER_FIRES_ON_REPLICA, "_enter"},
 };
 
 /* ---------- statements of our own, and arguments ---------- */
@@ -458,8 +460,8 @@ ls_make_triggers(Oid relid)
 	for (int i = 0; i < (int) lengthof(triggers); i++)
 	{
 		if (OidIsValid(get_trigger_oid(relid, triggers[i].name, true)) ||
-			(triggers[i].row &&
-			 (!replicated || get_rel_relkind(relid) != RELKIND_RELATION)))
+			(triggers[i].fires == TRIGGER_FIRES_ON_REPLICA && !replicated) ||
+			(triggers[i].row && get_rel_relkind(relid) != RELKIND_RELATION))
 			continue;
 		ls_execute(psprintf("CREATE TRIGGER %s %s ON %s%s FOR EACH %s EXECUTE FUNCTION leadscore.%s()",
 							triggers[i].name, triggers[i].when, name,

@@ -439,6 +439,7 @@ create_kept_table(const LsModelTables *new)
 						ls_tables_collation(new->key_type, new->key_collation)), NULL);
 	ls_execute(psprintf("CREATE INDEX kept_%s_contact ON leadscore.kept_%s (contact_id)",
 						model, model), NULL);
+	ls_tables_publishable(psprintf("kept_%s", model));
 	create_guard("kept_", model);
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.kept_%s IS 'what events that were purged had given to the scores of model %s'",
 						model, model), NULL);

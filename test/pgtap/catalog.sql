@@ -49,7 +49,7 @@ SELECT is((SELECT count(*) FROM pg_index WHERE indrelid = 'leadscore.score_catal
 SELECT ok((SELECT 'fillfactor=70' = ANY (reloptions) FROM pg_class WHERE oid = 'leadscore.score_catalog'::regclass), 'there is room for HOT updates');
 SELECT set_eq($$SELECT tgrelid::regclass::text, tgname::text FROM pg_trigger WHERE tgname LIKE 'leadscore\_%' AND NOT tgisinternal
 	AND tgrelid IN ('public.catalog_contact'::regclass, 'public.catalog_event'::regclass)$$,
-	$$SELECT t, 'leadscore_' || n FROM unnest('{catalog_contact,catalog_event}'::text[]) t, unnest('{enter,insert,update,delete,truncate,apply}'::text[]) n$$,
+	$$SELECT t, 'leadscore_' || n FROM unnest('{catalog_contact,catalog_event}'::text[]) t, unnest('{enter,insert,update,delete,truncate,apply,apply_truncate}'::text[]) n$$,
 	'both tables have the triggers');
 SELECT leadscore.drop_model('catalog');
 SELECT is_empty($$SELECT tgname FROM pg_trigger WHERE tgname LIKE 'leadscore\_%'

@@ -22,7 +22,7 @@ INSERT INTO visit SELECT g, g % 25, timestamptz '2026-01-05 00:00+00' + g * inte
 SQL
 
 my $firing = "SELECT string_agg(DISTINCT concat(tgname, ' ', tgenabled), ', ' ORDER BY concat(tgname, ' ', tgenabled)) FROM pg_trigger WHERE tgname LIKE 'leadscore%' AND tgrelid = 'event'::regclass";
-my $as_made = 'leadscore_apply R, leadscore_delete O, leadscore_enter O, leadscore_insert O, leadscore_truncate A, leadscore_update O';
+my $as_made = 'leadscore_apply R, leadscore_apply_truncate R, leadscore_delete O, leadscore_enter O, leadscore_insert O, leadscore_truncate A, leadscore_update O';
 
 # The same, done in a session that is a replica, in one that is none, and in one
 # that is both by turns, gives what a model made afterwards gives.
@@ -102,6 +102,35 @@ for my $user ('ALL', 'USER')
 counted('ENABLE TRIGGER ALL by a replica', "SET session_replication_role = replica; ALTER TABLE event ENABLE TRIGGER ALL; RESET session_replication_role; INSERT INTO event VALUES ($id, 1, '2026-02-15', 'buy', 1)");
 $node->safe_psql('postgres', 'ALTER TABLE event ENABLE TRIGGER ALL');
 is($node->safe_psql('postgres', $firing), $as_made, '... and who does it as ever puts it right');
+
+################################################################################
+# A source that keeps what is deleted
+
+$node->safe_psql('postgres', <<'SQL');
+SET client_min_messages = warning;
+CREATE TABLE mail (id int PRIMARY KEY, contact int, at timestamptz);
+CREATE INDEX ON mail (contact, at);
+SELECT leadscore.attach('m', 'mail', 'contact', 'at', on_delete => 'keep');
+INSERT INTO leadscore.lead_rule (model, name, source, points) VALUES ('m', 'mail', 'mail', 2);
+INSERT INTO mail SELECT g, g % 25, '2026-01-20' FROM generate_series(1, 100) g;
+SQL
+my $kept = sheet($node, 'postgres');
+for my $role ('replica', 'origin')
+{
+	$node->safe_psql('postgres', "SET session_replication_role = $role; DELETE FROM mail WHERE id % 4 = 0 AND id > 20; DELETE FROM mail WHERE id = 1");
+	right($node, 'postgres', "$role: purged");
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.kept_m') > 0, 1, "$role: ... which is kept");
+	same_rows($node->safe_psql('postgres', 'SELECT contact_id, round(leadscore.score(\'m\', contact_id)::numeric, 6) FROM leadscore.score_m ORDER BY 1'),
+		join("\n", map { join('|', (split /\|/)[ 0, 1 ]) } split /\n/, $kept), "$role: ... and changes no score");
+	$node->safe_psql('postgres', "SET session_replication_role = $role; INSERT INTO mail SELECT g, g % 25, '2026-01-20' FROM generate_series(200, 210) g; SET leadscore.on_delete = retract; DELETE FROM mail WHERE id >= 200");
+	same_rows($node->safe_psql('postgres', 'SELECT contact_id, round(leadscore.score(\'m\', contact_id)::numeric, 6) FROM leadscore.score_m ORDER BY 1'),
+		join("\n", map { join('|', (split /\|/)[ 0, 1 ]) } split /\n/, $kept), "$role: ... nor does what is retracted");
+}
+$node->safe_psql('postgres', "SET session_replication_role = replica; TRUNCATE mail");
+right($node, 'postgres', 'purged by TRUNCATE of a replica');
+same_rows($node->safe_psql('postgres', 'SELECT contact_id, round(leadscore.score(\'m\', contact_id)::numeric, 6) FROM leadscore.score_m ORDER BY 1'),
+	join("\n", map { join('|', (split /\|/)[ 0, 1 ]) } split /\n/, $kept), '... it changes no score');
+$node->safe_psql('postgres', "SET client_min_messages = error; SELECT leadscore.detach('m', 'mail')");
 
 counted('TRUNCATE by a replica', 'SET session_replication_role = replica; TRUNCATE event');
 counted('TRUNCATE', 'TRUNCATE visit');

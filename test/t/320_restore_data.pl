@@ -84,7 +84,7 @@ sub restored
 	# and it goes on
 	$node->safe_psql($db, "INSERT INTO event VALUES (9000, 1, '2026-02-20', 'buy', 2); INSERT INTO app.call VALUES (9000, 1, '2026-02-20'); DELETE FROM event WHERE id = 1");
 	right($node, $db, "$how, and then");
-	is($node->safe_psql($db, "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'leadscore%' AND tgenabled <> CASE tgname WHEN 'leadscore_apply' THEN 'R' WHEN 'leadscore_truncate' THEN 'A' ELSE 'O' END"), 0, "$how: triggers are as they should be");
+	is($node->safe_psql($db, "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'leadscore%' AND tgenabled <> CASE tgname WHEN 'leadscore_apply' THEN 'R' WHEN 'leadscore_apply_truncate' THEN 'R' WHEN 'leadscore_truncate' THEN 'A' ELSE 'O' END"), 0, "$how: triggers are as they should be");
 }
 
 ################################################################################
