@@ -595,6 +595,7 @@ ls_recount_chunk(LsChunk *chunk)
 	if (model == NULL)
 		return;
 	versions = counting_versions(model);
+	ls_lock_to_read(model);		/* before the snapshot, as TRUNCATE minds none */
 	pass.model = pass.counting = model;
 	pass.cause = chunk->cause;
 	pass.online = true;

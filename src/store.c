@@ -36,6 +36,7 @@
 #include "due.h"
 #include "due_table.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "pending.h"
 #include "profile_table.h"
 #include "reader.h"
@@ -61,6 +62,7 @@ struct LsStore
 	LsTarget	target;			/* score_<model> */
 	LsScore    *score;
 	bool		exists;			/* the row of the change in hand */
+	bool		locked_to_read; /* the tables that contacts are counted from */
 	TupleTableSlot *contact_row;	/* for conditions of stages */
 	LsDueTable *due;			/* opened when it is first needed */
 	LsHistory  *history;		/* and so is this */
@@ -319,6 +321,15 @@ take_pending(LsStore *store, Datum contact)
 static void
 count_again(LsStore *store, Datum contact, LsState *state, LsCounter counter)
 {
+	/*
+	 * TRUNCATE and DROP are no matter of snapshots: with one that is older than
+	 * the lock, what they took and what is kept of it would both be missing.
+	 */
+	if (counter == store->count_all && !store->locked_to_read)
+	{
+		ls_lock_to_read(store->model);
+		store->locked_to_read = true;
+	}
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (counter == store->count_all)

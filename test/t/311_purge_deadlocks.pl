@@ -13,7 +13,7 @@ use Test::More;
 my $seconds = $ENV{LEADSCORE_SOAK} || 12;
 my $node = PostgreSQL::Test::Cluster->new('deadlocks');
 $node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nfsync = off\ndeadlock_timeout = 100ms");
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nfsync = off\ndeadlock_timeout = 100ms\nlog_error_verbosity = verbose");
 $node->start;
 
 $node->safe_psql('postgres', <<'SQL');
