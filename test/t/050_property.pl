@@ -647,7 +647,7 @@ sub change_events
 		"UPDATE $t->{name} SET $time = NULL WHERE id % $modulus = $rest AND id % 2 = 0;\n",
 		"UPDATE $t->{name} SET $who = $other WHERE id % 97 < 3;\n",
 		"UPDATE $t->{name} SET url = url;\n");
-	push @choices, "TRUNCATE $t->{name};\n" if !$skip{truncate} && chance(0.25);
+	push @choices, "TRUNCATE $t->{name};\n" if !$skip{truncate} && chance(0.5);
 	push @choices, "UPDATE $t->{name} SET cookie = " . quoted(pick(@{ $w->{visitors} })) . " $some;\n" if $t->{sources}[0]{visitor};
 	push @choices, ("UPDATE $t->{name} SET opened = $time WHERE opened IS NULL AND id % 5 = " . between(0, 4) . ";\n") x 6
 	  if $t->{kind} eq 'two sources';
