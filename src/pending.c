@@ -60,7 +60,7 @@ struct LsPendingTable
 
 typedef struct LsPendingPlans
 {
-	SPIPlanPtr	again[2];
+	SPIPlanPtr	again;
 	SPIPlanPtr	take;
 	SPIPlanPtr	clear;
 	SPIPlanPtr	oldest;
@@ -423,30 +423,26 @@ ls_pending_clear(LsModel *model)
 }
 
 /*
- * ls_pending_again has contacts counted again: all of which anything is known, for
- * one who has locked a table against all others and emptied it; or those of
- * which something is pending, where it may be true no more.
+ * ls_pending_again has the contacts counted again of which something is pending,
+ * where that may be true no more.
  */
 void
-ls_pending_again(LsModel *model, bool all)
+ls_pending_again(LsModel *model)
 {
-	char	   *known = all ? psprintf("SELECT contact_id FROM leadscore.%s UNION ",
-									   quote_identifier(get_rel_name(model->score_table))) : "";
 	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
 	Datum		values[] = {Int64GetDatum(model->version), TimestampTzGetDatum(ls_clock())};
 	LsIdentity	saved;
 
-	if (!all && is_empty(model))
+	if (is_empty(model))
 		return;
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
-	(void) ls_row_run(kept_plan(&plans_of(model)->again[all],
+	(void) ls_row_run(kept_plan(&plans_of(model)->again,
 								psprintf("INSERT INTO %s (contact_id, rules_version, noted_at, profile)"
-										 " SELECT k.contact_id, $1, $2, false FROM"
-										 " (%sSELECT DISTINCT contact_id FROM %s) k",
-										 table_name(model), known, table_name(model)), 2, types),
+										 " SELECT DISTINCT contact_id, $1, $2, false FROM %s",
+										 table_name(model), table_name(model)), 2, types),
 					  values, NULL, 2, GetActiveSnapshot());
 	SPI_finish();
 	ls_return(&saved);
