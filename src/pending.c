@@ -228,6 +228,36 @@ ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 	table_close(rel, AccessShareLock);
 }
 
+/* What a snapshot of this session was taken of */
+typedef struct Moment
+{
+	uint64		transaction;
+	SubTransactionId subid;		/* another one after each that was rolled back */
+	CommandId	command;
+	TransactionId xmin;
+	TransactionId xmax;
+	uint32		running;		/* of those in between: they only grow fewer */
+	int32		subrunning;
+} Moment;
+
+static Moment
+moment_of(Snapshot snapshot)
+{
+	Moment		moment = {ls_transaction_number(), GetCurrentSubTransactionId(),
+		snapshot->curcid, snapshot->xmin, snapshot->xmax, snapshot->xcnt,
+	snapshot->subxcnt};
+
+	return moment;
+}
+
+static bool
+same_moment(const Moment *a, const Moment *b)
+{
+	return a->transaction == b->transaction && a->subid == b->subid &&
+		a->command == b->command && a->xmin == b->xmin && a->xmax == b->xmax &&
+		a->running == b->running && a->subrunning == b->subrunning;
+}
+
 /*
  * ls_pending_any tells whether the active snapshot sees anything pending.  It is
  * asked once for each row that a query reads, hence it remembers.
@@ -236,19 +266,16 @@ bool
 ls_pending_any(LsModel *model)
 {
 	static Oid	known_table = InvalidOid;
-	static SnapshotData known;
+	static Moment known;
 	static bool any;
-	Snapshot	snapshot = GetActiveSnapshot();
+	Moment		moment = moment_of(GetActiveSnapshot());
 	Relation	rel,
 				index;
 	IndexScanDesc scan;
 
 	if (!OidIsValid(model->pending_table))
 		return false;
-	if (known_table == model->pending_table && known.xmin == snapshot->xmin &&
-		known.xmax == snapshot->xmax && known.curcid == snapshot->curcid &&
-		known.snapXactCompletionCount != 0 &&
-		known.snapXactCompletionCount == snapshot->snapXactCompletionCount)
+	if (known_table == model->pending_table && same_moment(&known, &moment))
 		return any;
 	rel = table_open(model->pending_table, AccessShareLock);
 	any = false;
@@ -264,7 +291,7 @@ ls_pending_any(LsModel *model)
 	}
 	table_close(rel, AccessShareLock);
 	known_table = model->pending_table;
-	known = *snapshot;
+	known = moment;
 	return any;
 }
 

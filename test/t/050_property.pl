@@ -1013,7 +1013,7 @@ my $checked = $node->safe_psql('oracle_check', "\\i $top/oracle_check.sql\n", ex
 my @wrong = grep { !/^ok\|/ } split /\n/, $checked;
 ok($checked && !@wrong, 'the oracle agrees with ' . scalar(split /\n/, $checked) . ' examples worked out by hand') or diag(join("\n", @wrong));
 
-my @seeds = (1, 4, 6, 43);
+my @seeds = (2, 5, 43, 301);
 if ($ENV{LEADSCORE_SEED})
 {
 	@seeds = split /,/, $ENV{LEADSCORE_SEED};
