@@ -141,7 +141,7 @@ count_pending_again(const char *name)
 
 	if (model == NULL)
 		return;
-	ls_pending_again(model, false);
+	ls_pending_again(model);
 	ls_model_release(model);
 }
 

@@ -60,7 +60,7 @@ struct LsPendingTable
 
 typedef struct LsPendingPlans
 {
-	SPIPlanPtr	again[2];
+	SPIPlanPtr	again;
 	SPIPlanPtr	take;
 	SPIPlanPtr	clear;
 	SPIPlanPtr	oldest;
@@ -228,6 +228,36 @@ ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 	table_close(rel, AccessShareLock);
 }
 
+/* What a snapshot of this session was taken of */
+typedef struct Moment
+{
+	uint64		transaction;
+	SubTransactionId subid;		/* another one after each that was rolled back */
+	CommandId	command;
+	TransactionId xmin;
+	TransactionId xmax;
+	uint32		running;		/* of those in between: they only grow fewer */
+	int32		subrunning;
+} Moment;
+
+static Moment
+moment_of(Snapshot snapshot)
+{
+	Moment		moment = {ls_transaction_number(), GetCurrentSubTransactionId(),
+		snapshot->curcid, snapshot->xmin, snapshot->xmax, snapshot->xcnt,
+	snapshot->subxcnt};
+
+	return moment;
+}
+
+static bool
+same_moment(const Moment *a, const Moment *b)
+{
+	return a->transaction == b->transaction && a->subid == b->subid &&
+		a->command == b->command && a->xmin == b->xmin && a->xmax == b->xmax &&
+		a->running == b->running && a->subrunning == b->subrunning;
+}
+
 /*
  * ls_pending_any tells whether the active snapshot sees anything pending.  It is
  * asked once for each row that a query reads, hence it remembers.
@@ -236,19 +266,16 @@ bool
 ls_pending_any(LsModel *model)
 {
 	static Oid	known_table = InvalidOid;
-	static SnapshotData known;
+	static Moment known;
 	static bool any;
-	Snapshot	snapshot = GetActiveSnapshot();
+	Moment		moment = moment_of(GetActiveSnapshot());
 	Relation	rel,
 				index;
 	IndexScanDesc scan;
 
 	if (!OidIsValid(model->pending_table))
 		return false;
-	if (known_table == model->pending_table && known.xmin == snapshot->xmin &&
-		known.xmax == snapshot->xmax && known.curcid == snapshot->curcid &&
-		known.snapXactCompletionCount != 0 &&
-		known.snapXactCompletionCount == snapshot->snapXactCompletionCount)
+	if (known_table == model->pending_table && same_moment(&known, &moment))
 		return any;
 	rel = table_open(model->pending_table, AccessShareLock);
 	any = false;
@@ -264,7 +291,7 @@ ls_pending_any(LsModel *model)
 	}
 	table_close(rel, AccessShareLock);
 	known_table = model->pending_table;
-	known = *snapshot;
+	known = moment;
 	return any;
 }
 
@@ -423,30 +450,26 @@ ls_pending_clear(LsModel *model)
 }
 
 /*
- * ls_pending_again has contacts counted again: all of which anything is known, for
- * one who has locked a table against all others and emptied it; or those of
- * which something is pending, where it may be true no more.
+ * ls_pending_again has the contacts counted again of which something is pending,
+ * where that may be true no more.
  */
 void
-ls_pending_again(LsModel *model, bool all)
+ls_pending_again(LsModel *model)
 {
-	char	   *known = all ? psprintf("SELECT contact_id FROM leadscore.%s UNION ",
-									   quote_identifier(get_rel_name(model->score_table))) : "";
 	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
 	Datum		values[] = {Int64GetDatum(model->version), TimestampTzGetDatum(ls_clock())};
 	LsIdentity	saved;
 
-	if (!all && is_empty(model))
+	if (is_empty(model))
 		return;
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
-	(void) ls_row_run(kept_plan(&plans_of(model)->again[all],
+	(void) ls_row_run(kept_plan(&plans_of(model)->again,
 								psprintf("INSERT INTO %s (contact_id, rules_version, noted_at, profile)"
-										 " SELECT k.contact_id, $1, $2, false FROM"
-										 " (%sSELECT DISTINCT contact_id FROM %s) k",
-										 table_name(model), known, table_name(model)), 2, types),
+										 " SELECT DISTINCT contact_id, $1, $2, false FROM %s",
+										 table_name(model), table_name(model)), 2, types),
 					  values, NULL, 2, GetActiveSnapshot());
 	SPI_finish();
 	ls_return(&saved);

@@ -649,7 +649,7 @@ sub change_events
 		"UPDATE $t->{name} SET $time = NULL WHERE id % $modulus = $rest AND id % 2 = 0;\n",
 		"UPDATE $t->{name} SET $who = $other WHERE id % 97 < 3;\n",
 		"UPDATE $t->{name} SET url = url;\n");
-	push @choices, "TRUNCATE $t->{name};\n" if !$skip{truncate} && chance(0.25);
+	push @choices, "TRUNCATE $t->{name};\n" if !$skip{truncate} && chance(0.5);
 	push @choices, "UPDATE $t->{name} SET cookie = " . quoted(pick(@{ $w->{visitors} })) . " $some;\n" if $t->{sources}[0]{visitor};
 	push @choices, ("UPDATE $t->{name} SET opened = $time WHERE opened IS NULL AND id % 5 = " . between(0, 4) . ";\n") x 6
 	  if $t->{kind} eq 'two sources';
@@ -1015,7 +1015,7 @@ my $checked = $node->safe_psql('oracle_check', "\\i $top/oracle_check.sql\n", ex
 my @wrong = grep { !/^ok\|/ } split /\n/, $checked;
 ok($checked && !@wrong, 'the oracle agrees with ' . scalar(split /\n/, $checked) . ' examples worked out by hand') or diag(join("\n", @wrong));
 
-my @seeds = (1, 4, 6, 43);
+my @seeds = (2, 5, 43, 301);
 if ($ENV{LEADSCORE_SEED})
 {
 	@seeds = split /,/, $ENV{LEADSCORE_SEED};
