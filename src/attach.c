@@ -451,12 +451,14 @@ ls_source_error(const LsModelRow *model, const LsSourceRow *source)
 
 /*
  * ls_remove_source takes a source from a model, and gives the number of rules
- * that are left without it.  The scores have to be rebuilt after that.
+ * that are left without it.  The scores have to be rebuilt after that, and those
+ * of the model's visitors, if the source has any.
  */
 uint64
 ls_remove_source(const char *model, const char *source)
 {
 	List	   *relations = ls_recorded_relations(model, source);
+	const char *visitors;
 	LsArguments args = {0};
 	LsIdentity	saved;
 	uint64		rules;
@@ -481,6 +483,9 @@ ls_remove_source(const char *model, const char *source)
 	CommandCounterIncrement();
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
+	visitors = ls_visitors_model(model);
+	if (visitors)
+		(void) ls_remove_source(visitors, source);
 	ls_model_changed(model);
 	CommandCounterIncrement();
 	return rules;
@@ -496,7 +501,6 @@ ls_detach(PG_FUNCTION_ARGS)
 	char	   *source = ls_text_argument(fcinfo, 1, "source");
 	List	   *names = NIL;
 	const char *nearest;
-	const char *visitors;
 	uint64		rules;
 	ListCell   *lc;
 
@@ -520,9 +524,6 @@ ls_detach(PG_FUNCTION_ARGS)
 	ls_lock_sources(model);
 	ls_lock_for_removal(model, source);
 	rules = ls_remove_source(model, source);
-	visitors = ls_visitors_model(model);
-	if (visitors)
-		(void) ls_remove_source(visitors, source);
 	if (rules > 0)
 		ereport(NOTICE,
 				(errmsg_plural("%llu rule keeps waiting for source \"%s\" and contributes nothing until it is attached again",
