@@ -148,7 +148,7 @@ sub step
 	return sprintf("UPDATE mail SET who = '%s' WHERE who = '%s';\n", pick(@people), pick(@people)) if $kind < 0.86;
 	return sprintf("UPDATE c SET country = '%s' WHERE id = '%s';\n", pick('DE', 'FR'), pick(@people)) if $kind < 0.9;
 	return sprintf("UPDATE leadscore.lead_rule SET event = 'e%d' WHERE name = 'r%d';\n", between(0, 3), between(1, 9)) if $kind < 0.93;
-	return "SELECT leadscore.rescore('m');\n" if $kind < 0.95;
+	return pick("SELECT leadscore.rescore('m');\n", "SELECT leadscore.rescore('m', true);\n") if $kind < 0.95;
 	return sprintf("SELECT set_config('leadscore.clock', (leadscore.clock() + interval '%d hours')::text, false);\n", between(1, 200));
 }
 
@@ -156,6 +156,9 @@ sub script
 {
 	my ($seed) = @_;
 	my ($drift, $steps) = (pick(0, 0.5, 3), 30);
+	# what is counted in the background is so in small chunks, of which a check may find some done
+	my $jobs = $seed % 2;
+	my $chunks = join '', map { "SELECT leadscore.run_job('" . ($_ % 3 ? 'm' : 'm_visitors') . "', 2);\n" } 1 .. 18;
 	my $sql = <<"SQL";
 SET client_min_messages = error;
 SET timezone = 'UTC';
@@ -185,9 +188,11 @@ SQL
 	my $rules = insert_rules(rules());
 	$rules =~ s/'w'/'weight'/g;
 	$sql .= $rules . insert() . check("seed $seed, start");
+	$sql .= "SET leadscore.inline_limit = 0;\n" if $jobs;
 	for my $i (1 .. $steps)
 	{
 		$sql .= step();
+		$sql .= $chunks if $jobs && chance(0.3);
 		$sql .= check("seed $seed, step $i") if $i % 3 == 0;
 	}
 	$sql .= check("seed $seed, step $steps");
