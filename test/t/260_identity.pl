@@ -117,14 +117,14 @@ sub step
 	my $kind = rand();
 
 	return insert() if $kind < 0.25;
-	if ($kind < 0.42 && @free > 2)
+	if ($kind < 0.47 && @free > 2)
 	{
 		my ($target, $source) = (pick(@free), pick(@free));
 		return '' if $target eq $source;
 		$into{$source} = $target;
 		return "SELECT leadscore.merge_contacts('m', '$target', '$source');\n";
 	}
-	if ($kind < 0.54 && @merged)
+	if ($kind < 0.55 && @merged)
 	{
 		my $source = pick(@merged);
 		delete $into{$source};
@@ -196,9 +196,12 @@ SQL
 		$sql .= check("seed $seed, step $i") if $i % 3 == 0;
 	}
 	$sql .= check("seed $seed, step $steps");
-	$sql .= "SELECT leadscore.unmerge('m', '$_');\n" for grep { defined $into{$_} } sort { rand() <=> 0.5 } @people;
-	%into = ();
-	$sql .= check("seed $seed, unmerged");
+	for my $source (grep { defined $into{$_} } sort { rand() <=> 0.5 } @people)
+	{
+		$sql .= "SELECT leadscore.unmerge('m', '$source');\n";
+		delete $into{$source};
+		$sql .= check("seed $seed, unmerged $source");
+	}
 	$sql .= "SELECT leadscore.unidentify('m', '$_');\n" for grep { defined $is{$_} } @visitors;
 	%is = ();
 	$sql .= check("seed $seed, all taken back");
