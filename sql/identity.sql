@@ -167,6 +167,8 @@ SELECT leadscore.identify('b2b', 'c3', 2);
 SELECT leadscore.refresh('b2b');
 SELECT source_id, target_id, merged_into FROM leadscore.merged_b2b ORDER BY 1;
 SELECT kind, key FROM leadscore.identities('b2b', 2) ORDER BY 1, 2;
+SELECT leadscore.identify('b2b', 'c3', 5);
+SELECT visitor, contact_id FROM leadscore.identity_b2b WHERE visitor = 'c3';
 SELECT * FROM contacts;
 SELECT * FROM wrong;
 SELECT leadscore.unmerge('b2b', 1);

@@ -563,9 +563,18 @@ make_row(LsModel *visitors, Datum visitor)
 	return ls_row_insert(visitors, values, nulls);
 }
 
+/* counts_for gives the contact for whom one counts, be it itself. */
+static Datum
+counts_for(LsModel *model, Datum contact)
+{
+	Datum		target;
+
+	return ls_alias_find(model, contact, LS_ALIAS_NOW, &target) ? target : contact;
+}
+
 /*
- * is_identified tells whether a visitor is known to be this contact; as another
- * he cannot be identified.
+ * is_identified tells whether a visitor is known to be this contact, or one that
+ * is the same person; as another he cannot be identified.
  */
 static bool
 is_identified(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
@@ -574,7 +583,8 @@ is_identified(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 
 	if (!ls_alias_find(visitors, visitor, LS_ALIAS_NOW, &other))
 		return false;
-	if (ls_key_compare(&model->key, contact, other) == 0)
+	if (ls_key_compare(&model->key, counts_for(model, contact),
+					   counts_for(model, other)) == 0)
 		return true;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
