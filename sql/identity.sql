@@ -273,6 +273,7 @@ ALTER TABLE hit ATTACH PARTITION hit_b FOR VALUES IN ('b');
 SELECT contact_id, score FROM leadscore.score_crm ORDER BY 1;
 SELECT contact_id, score FROM leadscore.score_crm_visitors ORDER BY 1;
 TRUNCATE hit_a;
+SELECT leadscore.refresh('crm');
 SELECT contact_id, score FROM leadscore.score_crm ORDER BY 1;
 SELECT source_id, target_id, merged_by FROM leadscore.merged_crm;
 SELECT visitor, contact_id, identified_by FROM leadscore.identity_crm;

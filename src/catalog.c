@@ -542,14 +542,16 @@ ls_rule_rows(const char *model, Snapshot snapshot)
 List *
 ls_rule_versions(const char *model, Snapshot snapshot)
 {
-	return scan_table("lead_rule_history", model, snapshot, read_rule_version);
+	return scan_table("lead_rule_history", sheet_of(model, snapshot), snapshot,
+							read_rule_version);
 }
 
 /* ls_sheet_versions gives what else the model says and said. */
 List *
 ls_sheet_versions(const char *model, Snapshot snapshot)
 {
-	return scan_table("lead_sheet_history", model, snapshot, read_sheet_version);
+	return scan_table("lead_sheet_history", sheet_of(model, snapshot), snapshot,
+							read_sheet_version);
 }
 
 /* ls_stage_rows gives a model's stages ascending by position. */

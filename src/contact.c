@@ -153,7 +153,10 @@ ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row)
 {
 	bool		exists = ls_row_find(model, contact, row);
 	bool		brought;
+	Datum		target;
 
+	if (!exists && ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
+		return false;			/* what is pending is to be told of the other */
 	if (!exists)
 		ls_store_start_row(model, contact, row, ls_statement_clock());
 	brought = ls_contact_bring(model, row, exists);
