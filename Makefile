@@ -20,6 +20,7 @@ SQL_PARTS = \
 	src/what_if.sql \
 	src/forecast.sql \
 	src/manual.sql \
+	src/identity.sql \
 	src/action.sql \
 	src/daily.sql \
 	src/job.sql \

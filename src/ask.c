@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "alias.h"
 #include "catalog.h"
 #include "leadscore.h"
 
@@ -117,16 +118,31 @@ ls_asked_instant(FunctionCallInfo fcinfo, int n)
 	return at;
 }
 
-/* ls_asked_contact turns the argument for a contact into the key's type. */
+/*
+ * ls_asked_contact turns the argument for a contact into the key's type.  Who asks
+ * about one that was merged is told about the contact for whom it counts.
+ */
 Datum
 ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model)
 {
-	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 1);
+	Datum		contact = ls_asked_key(fcinfo, 1, model);
+	Datum		target;
+
+	if (model->sheet == NULL && ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
+		return target;
+	return contact;
+}
+
+/* ls_asked_key does so for the n-th argument, and stays with whom it names. */
+Datum
+ls_asked_key(FunctionCallInfo fcinfo, int n, LsModel *model)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
 	Datum		contact;
 
 	if (!OidIsValid(type))
 		type = TEXTOID;
-	if (!convert(model, PG_GETARG_DATUM(1), type, &contact))
+	if (!convert(model, PG_GETARG_DATUM(n), type, &contact))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("contacts of model \"%s\" are of type %s, not %s",

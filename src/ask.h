@@ -18,5 +18,6 @@ extern LsModel *ls_asked_model(FunctionCallInfo fcinfo, const char *name,
 							   const char *also);
 extern TimestampTz ls_asked_instant(FunctionCallInfo fcinfo, int n);
 extern Datum ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model);
+extern Datum ls_asked_key(FunctionCallInfo fcinfo, int n, LsModel *model);
 
 #endif							/* LEADSCORE_ASK_H */

@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -30,6 +31,7 @@
 #include "leadscore.h"
 #include "lock.h"
 #include "recount.h"
+#include "visitors.h"
 
 PG_FUNCTION_INFO_V1(ls_attach);
 PG_FUNCTION_INFO_V1(ls_detach);
@@ -94,6 +96,24 @@ contact_fits(Oid type, Oid key)
 	return can_coerce_type(1, &type, &key, COERCION_IMPLICIT);
 }
 
+/* check_visitor looks at the column with the visitors of a source. */
+static void
+check_visitor(const LsModelRow *model, const LsSourceRow *source)
+{
+	const char *visitors = ls_visitors_model(model->model);
+	AttrNumber	attno = ls_find_column(source->relation, source->visitor);
+	Oid			type = get_atttype(source->relation, attno);
+
+	ls_visitors_check(model, source);
+	if (visitors && !contact_fits(type, key_type(visitors)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s, visitors of model \"%s\" are of type %s",
+						source->visitor, get_rel_name(source->relation), format_type_be(type),
+						model->model, format_type_be(key_type(visitors)))));
+	check_select(source->relation, source->visitor, model->owner);
+}
+
 /* check_columns looks at the columns that a source names. */
 static void
 check_columns(const LsModelRow *model, const LsSourceRow *source)
@@ -115,6 +135,9 @@ check_columns(const LsModelRow *model, const LsSourceRow *source)
 	check_select(relid, source->occurred_at, model->owner);
 	if (source->event)
 		check_select(relid, source->event, model->owner);
+
+	if (source->visitor)
+		check_visitor(model, source);
 
 	rel = relation_open(relid, AccessShareLock);
 	ls_expr_free(compile_column(rel, source->contact, key, model->owner, NULL));
@@ -259,6 +282,40 @@ choice(FunctionCallInfo fcinfo, int n, const char *name, const char *first,
 	return strcmp(word, second) == 0;
 }
 
+/* advise_index says that rows cannot be found by a column. */
+static void
+advise_index(const LsSourceRow *source, const char *column)
+{
+	if (ls_has_index(source->relation, get_attnum(source->relation, column)))
+		return;
+	ereport(NOTICE,
+			(errmsg("no index of \"%s\" begins with column \"%s\"",
+					get_rel_name(source->relation), column),
+			 errdetail("Whenever a contact has to be counted anew, the whole table is read."),
+			 errhint("CREATE INDEX ON %s (%s, %s);",
+					 ls_qualified_name(source->relation),
+					 quote_identifier(column),
+					 quote_identifier(source->occurred_at))));
+}
+
+/*
+ * add_visitors has the table feed the model of the visitors as well, whose
+ * contacts they are.  NULL where the source has no visitors.
+ */
+static char *
+add_visitors(const LsModelRow *model, const LsSourceRow *source, List *tree)
+{
+	LsSourceRow theirs = *source;
+
+	if (source->visitor == NULL)
+		return NULL;
+	theirs.model = ls_visitors_make(model, source);
+	theirs.contact = source->visitor;
+	theirs.visitor = NULL;
+	add_source(&theirs, tree);
+	return theirs.model;
+}
+
 /*
  * ls_attach is leadscore.attach(): from now on a table's rows count, and those
  * that are there are counted.
@@ -269,6 +326,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	LsSourceRow source = {0};
 	LsModelRow *model;
 	List	   *tree;
+	char	   *visitors;
 	bool		followers;
 	double		rows;
 
@@ -287,6 +345,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	source.keep = choice(fcinfo, 8, "on_delete", "retract", "keep");
 	source.queued = choice(fcinfo, 9, "mode", "immediate", "queued");
 	model = ls_model_row_held(source.model, GetUserId());
+	ls_visitors_refuse(model);
 	ls_lock_rules(source.model);
 
 	/* asked again when it is locked, as it may have been changed until then */
@@ -302,17 +361,12 @@ ls_attach(PG_FUNCTION_ARGS)
 	check_columns(model, &source);
 	ls_check_tree(source.relation, tree, model->owner);
 	check_overlap(&source, tree);
-	if (!ls_has_index(source.relation, get_attnum(source.relation, source.contact)))
-		ereport(NOTICE,
-				(errmsg("no index of \"%s\" begins with column \"%s\"",
-						get_rel_name(source.relation), source.contact),
-				 errdetail("Whenever a contact has to be counted anew, the whole table is read."),
-				 errhint("CREATE INDEX ON %s (%s, %s);",
-						 ls_qualified_name(source.relation),
-						 quote_identifier(source.contact),
-						 quote_identifier(source.occurred_at))));
+	advise_index(&source, source.contact);
+	if (source.visitor)
+		advise_index(&source, source.visitor);
 
 	add_source(&source, tree);
+	visitors = add_visitors(model, &source, tree);
 	followers = wake_rules(&source);
 	ls_model_changed(source.model);
 	CommandCounterIncrement();
@@ -320,9 +374,15 @@ ls_attach(PG_FUNCTION_ARGS)
 	if (ls_is_large(rows))
 	{
 		ls_job_announce(source.model, "attach", source.source, rows);
+		if (visitors)
+			(void) ls_job_request(visitors, "attach", source.source);
 		PG_RETURN_VOID();
 	}
+	if (visitors)
+		LockRelationOid(ls_score_table(visitors, false), ShareRowExclusiveLock);
 	ls_recount_source(source.model, source.source, InvalidOid, "backfill");
+	if (visitors)
+		ls_recount_source(visitors, source.source, InvalidOid, "backfill");
 	if (followers)
 		(void) ls_job_count(source.model);
 	PG_RETURN_VOID();
@@ -391,12 +451,14 @@ ls_source_error(const LsModelRow *model, const LsSourceRow *source)
 
 /*
  * ls_remove_source takes a source from a model, and gives the number of rules
- * that are left without it.  The scores have to be rebuilt after that.
+ * that are left without it.  The scores have to be rebuilt after that, and those
+ * of the model's visitors, if the source has any.
  */
 uint64
 ls_remove_source(const char *model, const char *source)
 {
 	List	   *relations = ls_recorded_relations(model, source);
+	const char *visitors;
 	LsArguments args = {0};
 	LsIdentity	saved;
 	uint64		rules;
@@ -421,6 +483,9 @@ ls_remove_source(const char *model, const char *source)
 	CommandCounterIncrement();
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
+	visitors = ls_visitors_model(model);
+	if (visitors)
+		(void) ls_remove_source(visitors, source);
 	ls_model_changed(model);
 	CommandCounterIncrement();
 	return rules;
@@ -439,7 +504,7 @@ ls_detach(PG_FUNCTION_ARGS)
 	uint64		rules;
 	ListCell   *lc;
 
-	(void) ls_model_row_held(model, GetUserId());
+	ls_visitors_refuse(ls_model_row_held(model, GetUserId()));
 	foreach(lc, ls_source_rows(model, NULL))
 		names = lappend(names, ((LsSourceRow *) lfirst(lc))->source);
 	foreach(lc, names)

@@ -67,6 +67,7 @@ typedef struct Note
 {
 	SubTransactionId subid;
 	Oid			score_table;
+	uint64		rank;			/* of the model */
 	char	   *model;
 	bool		whole_model;
 	bool		profile_only;
@@ -156,13 +157,14 @@ enter_statement(void)
 
 /* new_note makes a note about a model, in TopTransactionContext. */
 static Note *
-new_note(const char *model, Oid score_table)
+new_note(const char *model, Oid score_table, uint64 rank)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	Note	   *n = palloc0(sizeof(Note));
 
 	n->subid = GetCurrentSubTransactionId();
 	n->score_table = score_table;
+	n->rank = rank;
 	n->model = pstrdup(model);
 	notes = lappend(notes, n);
 	MemoryContextSwitchTo(old);
@@ -173,7 +175,7 @@ new_note(const char *model, Oid score_table)
 static Note *
 note(LsModel *model, Datum contact, bool profile_only, bool from_profile)
 {
-	Note	   *n = new_note(model->name, model->score_table);
+	Note	   *n = new_note(model->name, model->score_table, model->rank);
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 
 	n->contact = datumCopy(contact, model->key.typbyval, model->key.typlen);
@@ -202,7 +204,7 @@ note_delta(LsModel *model, const Delta *delta)
 static void
 note_model(const char *model, Oid score_table)
 {
-	new_note(model, score_table)->whole_model = true;
+	new_note(model, score_table, ls_model_rank(model))->whole_model = true;
 }
 
 /*
@@ -362,8 +364,8 @@ settle_model(Note *first, List *list)
 static int
 by_model(const ListCell *a, const ListCell *b)
 {
-	Oid			x = ((Note *) lfirst(a))->score_table;
-	Oid			y = ((Note *) lfirst(b))->score_table;
+	uint64		x = ((Note *) lfirst(a))->rank;
+	uint64		y = ((Note *) lfirst(b))->rank;
 
 	return (x > y) - (x < y);
 }

@@ -178,6 +178,7 @@ read_model(Row *row)
 	m->enabled = bool_field(row, 11, true);
 	m->rules_version = bigint_field(row, 12, 0, NULL);
 	m->daily = row->desc->natts >= 13 && bool_field(row, 13, false);
+	m->sheet = row->desc->natts >= 14 ? text_field(row, 14) : NULL;
 	return m;
 }
 
@@ -461,11 +462,60 @@ ls_model_rows(Snapshot snapshot)
 	return scan_table("lead_model", NULL, snapshot, read_model);
 }
 
+/* sheet_of names the model whose score sheet a model has. */
+static const char *
+sheet_of(const char *model, Snapshot snapshot)
+{
+	LsModelRow *row = ls_model_row(model, snapshot);
+
+	return row && row->sheet ? row->sheet : model;
+}
+
+/* ls_visitors_model names the model that scores a model's visitors, or is NULL. */
+char *
+ls_visitors_model(const char *model)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_model_rows(NULL))
+	{
+		LsModelRow *row = lfirst(lc);
+
+		if (row->sheet && strcmp(row->sheet, model) == 0)
+			return row->model;
+	}
+	return NULL;
+}
+
+/*
+ * ls_model_rank is the order in which models are locked: by score table, one of
+ * visitors right before its sheet, which gets what is said of visitors that are
+ * identified.
+ */
+uint64
+ls_model_rank(const char *model)
+{
+	const char *sheet = sheet_of(model, NULL);
+
+	return (uint64) ls_score_table(sheet, true) << 1 |
+		(strcmp(sheet, model) == 0 ? 1 : 0);
+}
+
+int
+ls_by_row_rank(const ListCell *a, const ListCell *b)
+{
+	uint64		x = ls_model_rank(((LsModelRow *) lfirst(a))->model);
+	uint64		y = ls_model_rank(((LsModelRow *) lfirst(b))->model);
+
+	return (x > y) - (x < y);
+}
+
 /* ls_category_rows gives a model's categories in their order. */
 List *
 ls_category_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table("lead_category", model, snapshot, read_category);
+	List	   *rows = scan_table("lead_category", sheet_of(model, snapshot),
+							snapshot, read_category);
 
 	list_sort(rows, by_category_position);
 	return rows;
@@ -481,7 +531,8 @@ ls_source_rows(const char *model, Snapshot snapshot)
 List *
 ls_rule_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table("lead_rule", model, snapshot, read_rule);
+	List	   *rows = scan_table("lead_rule", sheet_of(model, snapshot),
+							snapshot, read_rule);
 
 	list_sort(rows, by_rule_version);
 	return rows;
@@ -515,21 +566,24 @@ ls_rules_as_counted(List *rows)
 List *
 ls_rule_versions(const char *model, Snapshot snapshot)
 {
-	return scan_table("lead_rule_history", model, snapshot, read_rule_version);
+	return scan_table("lead_rule_history", sheet_of(model, snapshot), snapshot,
+							read_rule_version);
 }
 
 /* ls_sheet_versions gives what else the model says and said. */
 List *
 ls_sheet_versions(const char *model, Snapshot snapshot)
 {
-	return scan_table("lead_sheet_history", model, snapshot, read_sheet_version);
+	return scan_table("lead_sheet_history", sheet_of(model, snapshot), snapshot,
+							read_sheet_version);
 }
 
 /* ls_stage_rows gives a model's stages ascending by position. */
 List *
 ls_stage_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table("lead_stage", model, snapshot, read_stage);
+	List	   *rows = scan_table("lead_stage", sheet_of(model, snapshot),
+							snapshot, read_stage);
 
 	list_sort(rows, by_stage_position);
 	return rows;
@@ -539,7 +593,8 @@ ls_stage_rows(const char *model, Snapshot snapshot)
 List *
 ls_grade_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table("lead_grade", model, snapshot, read_grade);
+	List	   *rows = scan_table("lead_grade", sheet_of(model, snapshot),
+							snapshot, read_grade);
 
 	list_sort(rows, by_grade_minimum);
 	return rows;
@@ -734,6 +789,7 @@ ls_model_new_version(const char *model)
 	Oid			type = TEXTOID;
 	Datum		value = CStringGetTextDatum(model);
 	Oid			table = ls_score_table(model, true);
+	const char *visitors;
 	LsIdentity	saved;
 
 	ls_become(ls_extension_owner(), &saved);
@@ -744,6 +800,9 @@ ls_model_new_version(const char *model)
 	ls_return(&saved);
 	if (OidIsValid(table))
 		CacheInvalidateRelcacheByRelid(table);
+	visitors = ls_visitors_model(model);
+	if (visitors)
+		ls_model_new_version(visitors);
 }
 
 /*
@@ -753,8 +812,12 @@ ls_model_new_version(const char *model)
 void
 ls_model_changed(const char *model)
 {
+	const char *visitors = ls_visitors_model(model);
+
 	ls_model_new_version(model);
 	remember(&changed_models, model);
+	if (visitors)
+		remember(&changed_models, visitors);
 }
 
 /* ls_model_refreshed notes that the rows of a model have been brought up to date. */

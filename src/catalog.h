@@ -35,6 +35,7 @@ typedef struct LsModelRow
 	bool		enabled;
 	int64		rules_version;
 	bool		daily;
+	char	   *sheet;			/* model whose visitors it scores; NULL: none */
 } LsModelRow;
 
 typedef struct LsCategoryRow
@@ -204,7 +205,10 @@ enum LsRuleColumn
 	LS_RULE_VERSIONS = LS_RULE_VALID_TO + 3
 };
 
-/* lists of pointers to the rows above, palloc'd in the current context */
+/*
+ * Lists of pointers to the rows above, palloc'd in the current context.  A model
+ * of visitors has the categories, rules, stages and grades of its sheet.
+ */
 extern LsModelRow *ls_model_row(const char *model, Snapshot snapshot);
 extern List *ls_model_rows(Snapshot snapshot);
 extern List *ls_category_rows(const char *model, Snapshot snapshot);
@@ -223,6 +227,9 @@ extern Oid	ls_table_oid(const char *name, bool missing_ok);
 extern Oid	ls_score_table(const char *model, bool missing_ok);
 
 extern LsModelRow *ls_model_row_for(const char *model, Oid role);
+extern uint64 ls_model_rank(const char *model);
+extern int	ls_by_row_rank(const ListCell *a, const ListCell *b);
+extern char *ls_visitors_model(const char *model);
 extern LsModelRow *ls_model_row_held(const char *model, Oid role);
 extern bool ls_interval_usec(const Interval *interval, int64 *usec);
 extern const char *ls_nearest(const char *word, List *words);

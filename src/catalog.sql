@@ -28,6 +28,7 @@ CREATE TABLE leadscore.lead_model (
 	enabled boolean NOT NULL DEFAULT true,
 	rules_version bigint NOT NULL DEFAULT pg_catalog.nextval('leadscore.version_seq'),
 	daily boolean NOT NULL DEFAULT false,
+	sheet text COLLATE "C",
 	CONSTRAINT lead_model_limits CHECK (min_score OPERATOR(pg_catalog.<=) max_score)
 );
 COMMENT ON TABLE leadscore.lead_model IS 'score sheets, made by leadscore.create_model()';
@@ -44,6 +45,7 @@ COMMENT ON COLUMN leadscore.lead_model.max_score IS 'highest score; null: none';
 COMMENT ON COLUMN leadscore.lead_model.enabled IS 'whether scores are kept; when it is set again, what was missed is counted';
 COMMENT ON COLUMN leadscore.lead_model.rules_version IS 'version of all that the model says, a new one with each change';
 COMMENT ON COLUMN leadscore.lead_model.daily IS 'whether every contact is kept by day, in daily_<model>; funnel_daily_<model> always is';
+COMMENT ON COLUMN leadscore.lead_model.sheet IS 'model whose visitors this one scores, by its rules; null: it has rules of its own';
 
 CREATE TABLE leadscore.lead_category (
 	model text COLLATE "C" NOT NULL,

@@ -35,6 +35,7 @@
 #include "leadscore.h"
 #include "recount.h"
 #include "rule_history.h"
+#include "visitors.h"
 
 PG_FUNCTION_INFO_V1(ls_check_stage);
 PG_FUNCTION_INFO_V1(ls_check_grade);
@@ -111,15 +112,6 @@ ls_check_dumped(const char *model)
 		ls_check_restoring(model);
 }
 
-static int
-by_score_table(const ListCell *a, const ListCell *b)
-{
-	Oid			x = ls_score_table(lfirst(a), true);
-	Oid			y = ls_score_table(lfirst(b), true);
-
-	return (x > y) - (x < y);
-}
-
 /*
  * ls_check_models collects the models whose rows a statement wrote, in the
  * order in which models are locked.  Rules inserted with what they count
@@ -168,7 +160,7 @@ ls_check_models(const TriggerData *td)
 			models = lappend(models, model);
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	list_sort(models, by_score_table);
+	list_sort(models, ls_by_model_rank);
 	return models;
 }
 
@@ -308,6 +300,7 @@ ls_check_owner(const TriggerData *td, LsSheetRow *row, const char *kind,
 				 errmsg("%s %s needs a model", article, kind),
 				 errhint("Set model to the name given to leadscore.create_model().")));
 	found = ls_model_row_held(model, GetUserId());
+	ls_visitors_refuse(found);
 	if (name == NULL || name[strspn(name, " \t\r\n")] == '\0')
 		ereport(ERROR,
 				(errcode(name ? ERRCODE_INVALID_NAME : ERRCODE_NOT_NULL_VIOLATION),
@@ -557,6 +550,17 @@ is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but)
 	return false;
 }
 
+/* said_by_sheet tells whether a change is of what holds for a model's visitors too. */
+static bool
+said_by_sheet(const LsSheetRow *old, const LsSheetRow *new)
+{
+	return float_value(old, "max_drift", 0) != float_value(new, "max_drift", 0) ||
+		float_value(old, "max_drift_ratio", 0) != float_value(new, "max_drift_ratio", 0) ||
+		float_value(old, "min_score", -INFINITY) != float_value(new, "min_score", -INFINITY) ||
+		float_value(old, "max_score", INFINITY) != float_value(new, "max_score", INFINITY) ||
+		bool_value(old, "enabled") != bool_value(new, "enabled");
+}
+
 /* ls_check_model is leadscore._check_model(). */
 Datum
 ls_check_model(PG_FUNCTION_ARGS)
@@ -565,12 +569,15 @@ ls_check_model(PG_FUNCTION_ARGS)
 	LsSheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
 	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
 	char	   *model = text_value(&old, "model");
+	LsModelRow *found;
 	double		drift = float_value(&row, "max_drift", 0);
 	double		ratio = float_value(&row, "max_drift_ratio", 0);
 
 	if (!is_other(old.tuple, row.tuple, row.desc, NULL) || ls_check_restoring(model))
 		return PointerGetDatum(row.tuple);
-	(void) ls_model_row_held(model, GetUserId());
+	found = ls_model_row_held(model, GetUserId());
+	if (!ls_rule_internal_update && said_by_sheet(&old, &row))
+		ls_visitors_refuse(found);
 	row.where = psprintf("model \"%s\"", model);
 	if (text_value(&row, "model") == NULL || strcmp(model, text_value(&row, "model")) != 0)
 		ereport(ERROR,
@@ -697,6 +704,7 @@ ls_model_row_changed(PG_FUNCTION_ARGS)
 	if (!is_other(old.tuple, row.tuple, row.desc, "daily"))
 		return PointerGetDatum(NULL);
 	ls_record_sheet(model);
+	ls_visitors_follow(model);
 	ls_model_changed(model);
 	if (resumed)
 		ls_job_rescore(model, NULL);

@@ -29,6 +29,7 @@
 
 #include "decay.h"
 #include "leadscore.h"
+#include "visitors.h"
 #include "rules.h"
 
 PG_FUNCTION_INFO_V1(ls_check_rule);
@@ -182,6 +183,7 @@ check_identity(RuleCheck *check)
 						check->old.name, check->old.model, row->model),
 				 errhint("Delete the rule and insert it for the other model.")));
 	check->model = ls_model_row_held(row->model, GetUserId());
+	ls_visitors_refuse(check->model);
 	if (row->name == NULL || row->name[strspn(row->name, " \t\r\n")] == '\0')
 		ereport(ERROR,
 				(errcode(row->name ? ERRCODE_INVALID_NAME : ERRCODE_NOT_NULL_VIOLATION),

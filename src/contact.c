@@ -9,6 +9,7 @@
 
 #include "executor/executor.h"
 
+#include "alias.h"
 #include "course.h"
 #include "leadscore.h"
 #include "pending.h"
@@ -59,7 +60,8 @@ ls_contact_complete(LsModel *model, LsScoreRow *row)
 
 	ls_pending_init(&pending);
 	ls_pending_read(model, row->contact, &pending);
-	if (pending.nrows == 0)
+	pending.count_all |= ls_alias_pending(model, row->contact);
+	if (pending.nrows == 0 && !pending.count_all)
 		return false;
 	add_pending(model, row, &pending, ls_statement_clock());
 	return true;
@@ -79,6 +81,10 @@ ls_contact_known(const LsScoreRow *row)
 bool
 ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row)
 {
+	Datum		target;
+
+	if (ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
+		return false;			/* what is pending is to be told of the other */
 	ls_store_start_row(model, contact, row, ls_statement_clock());
 	return ls_contact_complete(model, row) && ls_contact_known(row);
 }
@@ -110,7 +116,8 @@ ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
 
 	ls_pending_init(&pending);
 	ls_pending_read(model, row->contact, &pending);
-	if (pending.nrows == 0)
+	pending.count_all |= ls_alias_pending(model, row->contact);
+	if (pending.nrows == 0 && !pending.count_all)
 		return false;
 	estate = CreateExecutorState();
 	course.model = model;
@@ -146,7 +153,10 @@ ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row)
 {
 	bool		exists = ls_row_find(model, contact, row);
 	bool		brought;
+	Datum		target;
 
+	if (!exists && ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
+		return false;			/* what is pending is to be told of the other */
 	if (!exists)
 		ls_store_start_row(model, contact, row, ls_statement_clock());
 	brought = ls_contact_bring(model, row, exists);

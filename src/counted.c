@@ -77,19 +77,32 @@ can_be_counted(LsModel *model, const LsRuleRow *row)
 	return false;
 }
 
+/* is_of_visitors tells whether a model has the rules of another. */
+static bool
+is_of_visitors(const char *name)
+{
+	LsModelRow *row = ls_model_row(name, NULL);
+
+	return row && row->sheet;
+}
+
 /*
  * ls_recount_publish gives the rules that wait to be counted a version under
  * which writers match them from now on, though they contribute nothing until a
  * job has counted what was there before.  again: also those that could not be.
+ * Rules of visitors are their sheet's, and get their versions there.
  */
 void
 ls_recount_publish(const char *name, bool again)
 {
 	Oid			sequence = ls_table_oid("version_seq", false);
-	LsModel    *model = ls_model_load(name, NULL);
+	LsModel    *model;
 	LsIdentity	saved;
 	ListCell   *lc;
 
+	if (is_of_visitors(name))
+		return;
+	model = ls_model_load(name, NULL);
 	ls_become(ls_extension_owner(), &saved);
 	foreach(lc, ls_rule_rows(name, NULL))
 	{
@@ -167,6 +180,8 @@ ls_recount_assign(const char *name, bool again)
 	List	   *given = NIL;
 	ListCell   *lc;
 
+	if (is_of_visitors(name))
+		return NIL;
 	foreach(lc, ls_rule_rows(name, NULL))
 	{
 		LsRuleRow  *row = lfirst(lc);

@@ -593,13 +593,15 @@ static void
 lock_one_for_removal(Oid relid, const char *model, const char *source)
 {
 	LOCKMODE	lockmode = AccessExclusiveLock;
+	const char *visitors = ls_visitors_model(model);
 	ListCell   *lc;
 
 	foreach(lc, ls_relation_rows(relid))
 	{
 		LsRelationRow *row = lfirst(lc);
 
-		if (strcmp(row->model, model) != 0 ||
+		if ((strcmp(row->model, model) != 0 &&
+			 (visitors == NULL || strcmp(row->model, visitors) != 0)) ||
 			(source && (row->source == NULL || strcmp(row->source, source) != 0)))
 			lockmode = ShareRowExclusiveLock;
 	}

@@ -164,11 +164,20 @@ ls_fold_batch(LsFold *fold, int limit, bool skip_locked)
 int64
 ls_fold_all(const char *model)
 {
-	LsFold	   *fold = ls_fold_begin(model);
+	int64		changed = 0;
+	LsFold	   *fold;
 
 	if (ls_capture_under_way())
 		return 0;
-	while (ls_fold_batch(fold, 1000, false) > 0)
-		;
-	return fold->changed;
+	/* what is pending of contacts that were merged becomes their targets' */
+	for (int i = 0; i < 3; i++)
+	{
+		fold = ls_fold_begin(model);
+		while (ls_fold_batch(fold, 1000, false) > 0)
+			;
+		changed += fold->changed;
+		if (fold->done == 0)
+			break;
+	}
+	return changed;
 }

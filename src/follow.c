@@ -389,6 +389,21 @@ renamed(const Change *change, Oid relid, char *column)
 	return change->new_name;
 }
 
+/* rename_visitor writes the name of the column with the visitors of a source. */
+static void
+rename_visitor(const LsSourceRow *source, const char *column)
+{
+	LsArguments args = {0};
+
+	ls_add_text(&args, source->model);
+	ls_add_text(&args, source->source);
+	ls_add_text(&args, column);
+	ls_execute("UPDATE leadscore.lead_source SET visitor = $3"
+			   " WHERE model OPERATOR(pg_catalog.=) $1"
+			   " AND source OPERATOR(pg_catalog.=) $2"
+			   " AND visitor OPERATOR(pg_catalog.<>) $3", &args);
+}
+
 /*
  * adopt_name has a model and its sources name a column as it is named now.
  * Rules are left alone: their expressions are their owners' words.
@@ -427,6 +442,8 @@ adopt_name(Work *work, const Change *change)
 				   " AND (contact OPERATOR(pg_catalog.<>) $3"
 				   " OR occurred_at OPERATOR(pg_catalog.<>) $4"
 				   " OR event IS DISTINCT FROM $5)", &names);
+		if (source->visitor)
+			rename_visitor(source, renamed(change, source->relation, source->visitor));
 	}
 	ls_return(&saved);
 	CommandCounterIncrement();
@@ -523,7 +540,8 @@ look_at_sources(Work *work)
 			lose_source(work, source, WARNING, problem);
 		else if (column_changed(work->ddl, source->relation, source->contact) ||
 				 column_changed(work->ddl, source->relation, source->occurred_at) ||
-				 column_changed(work->ddl, source->relation, source->event))
+				 column_changed(work->ddl, source->relation, source->event) ||
+				 column_changed(work->ddl, source->relation, source->visitor))
 			work->rescore = true;
 	}
 }
@@ -839,12 +857,15 @@ see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
 		;						/* they stay as they were dumped */
 	else if (look)
 	{
-		look_at_contacts(&work);
 		look_at_sources(&work);
-		look_at_rules(&work, false);
-		look_at_stages(&work, touched || ddl->taken);
+		if (row->sheet == NULL)
+		{
+			look_at_contacts(&work);
+			look_at_rules(&work, false);
+			look_at_stages(&work, touched || ddl->taken);
+		}
 	}
-	else if (ddl->granted)
+	else if (ddl->granted && row->sheet == NULL)
 		look_at_rules(&work, true);
 	if (work.changed || work.recount || work.rescore ||
 		work.come != NIL || work.left != NIL)
@@ -863,6 +884,8 @@ lose_model(const Ddl *ddl, const LsModelRow *row)
 	if (!lost)
 		return false;
 	ls_drop_model(row);
+	if (row->sheet && list_member_oid(ddl->dropped, row->contacts))
+		return true;			/* which its sheet tells */
 	ereport(NOTICE,
 			(errmsg("model \"%s\" was dropped with its table", row->model)));
 	return true;
@@ -873,6 +896,7 @@ void
 ls_follow(const Ddl *ddl)
 {
 	List	   *rows;
+	List	   *models;
 	ListCell   *lc;
 
 	if (ddl->changes == NIL && ddl->functions == NIL && ddl->dropped == NIL &&
@@ -882,7 +906,9 @@ ls_follow(const Ddl *ddl)
 	if (rows == NIL && ddl->functions == NIL && ddl->dropped_models == NIL &&
 		!ddl->everything && !ddl->granted)
 		return;
-	foreach(lc, ls_model_rows(NULL))
+	models = ls_model_rows(NULL);
+	list_sort(models, ls_by_row_rank);
+	foreach(lc, models)
 	{
 		LsModelRow *row = lfirst(lc);
 

@@ -164,10 +164,14 @@ begin(LsJob *job)
 	ls_job_progress(job, only_refresh ? "settle" : "wait", NULL, 0);
 }
 
-/* publish lets the rules that were counted count. */
+/*
+ * publish lets the rules that were counted count.  The model's visitors, who have
+ * the same rules, are counted after that.
+ */
 static void
 publish(LsJob *job)
 {
+	const char *visitors = ls_visitors_model(job->model);
 	LsArguments args = {0};
 	LsIdentity	saved;
 
@@ -178,6 +182,8 @@ publish(LsJob *job)
 				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
 	ls_return(&saved);
 	ls_model_new_version(job->model);
+	if (visitors)
+		(void) ls_job_request(visitors, "rescore", NULL);
 }
 
 static void

@@ -29,6 +29,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "alias.h"
 #include "feed.h"
 #include "leadscore.h"
 #include "pending.h"
@@ -160,9 +161,9 @@ ls_kept_any(LsModel *model)
 	return any;
 }
 
-/* ls_kept_rows gives what the active snapshot sees kept of a contact. */
-List *
-ls_kept_rows(LsModel *model, Datum contact)
+/* rows_of gives what the active snapshot sees kept under one key. */
+static List *
+rows_of(LsModel *model, Datum contact)
 {
 	List	   *rows = NIL;
 	Relation	rel;
@@ -184,6 +185,35 @@ ls_kept_rows(LsModel *model, Datum contact)
 		ExecDropSingleTupleTableSlot(slot);
 	}
 	table_close(rel, AccessShareLock);
+	return rows;
+}
+
+/*
+ * ls_kept_rows gives what the active snapshot sees kept of a contact, and of those
+ * whose events count for it.
+ */
+List *
+ls_kept_rows(LsModel *model, Datum contact)
+{
+	LsAliases	aliases;
+	LsModel    *visitors;
+	List	   *rows;
+
+	if (!ls_alias_merges(model) && !ls_alias_visitors(model))
+		return rows_of(model, contact);
+	ls_alias_of(model, contact, &aliases);
+	if (aliases.taken)
+		return NIL;
+	rows = rows_of(model, contact);
+	for (int i = 0; i < aliases.nsources; i++)
+		rows = list_concat(rows, rows_of(model, aliases.sources[i]));
+	if (aliases.nvisitors == 0 || ls_visitors_model(model->name) == NULL)
+		return rows;
+	visitors = ls_model_acquire(ls_visitors_model(model->name), NULL);
+	for (int i = 0; visitors && i < aliases.nvisitors; i++)
+		rows = list_concat(rows, rows_of(visitors, aliases.visitors[i]));
+	if (visitors)
+		ls_model_release(visitors);
 	return rows;
 }
 

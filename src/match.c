@@ -563,6 +563,25 @@ ls_source_match(LsModel *model, LsSource *source, TupleTableSlot *slot,
 				ExprContext *econtext, LsEvent *event)
 {
 	bool		isnull;
+
+	event->nmatches = 0;
+	if (source->broken ||
+		(source->unless_column && !slot_attisnull(slot, source->unless_attno)))
+		return false;
+	econtext->ecxt_scantuple = slot;
+	event->contact = column(source->contact, econtext, &isnull);
+	return !isnull && ls_source_match_known(model, source, slot, econtext, event);
+}
+
+/*
+ * ls_source_match_known does so for a row of which it is known otherwise whose
+ * it is: of a visitor who is identified, or of a contact that was merged.
+ */
+bool
+ls_source_match_known(LsModel *model, LsSource *source, TupleTableSlot *slot,
+					  ExprContext *econtext, LsEvent *event)
+{
+	bool		isnull;
 	Datum		value;
 
 	event->nmatches = 0;
@@ -571,9 +590,6 @@ ls_source_match(LsModel *model, LsSource *source, TupleTableSlot *slot,
 	econtext->ecxt_scantuple = slot;
 	value = slot_getattr(slot, source->time_attno, &isnull);
 	if (isnull || !ls_instant(value, source->time_type, source->tz, &event->at))
-		return false;
-	event->contact = column(source->contact, econtext, &isnull);
-	if (isnull)
 		return false;
 
 	try_rules(model, source->anonymous, source->nanonymous, econtext, event);

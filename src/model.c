@@ -40,6 +40,7 @@
 #include "model_tables.h"
 #include "recount.h"
 #include "rule_history.h"
+#include "visitors.h"
 
 PG_FUNCTION_INFO_V1(ls_create_model);
 PG_FUNCTION_INFO_V1(ls_drop_model_sql);
@@ -364,11 +365,17 @@ ls_drop_model(const LsModelRow *model)
 	"lead_outbox", "lead_day", "lead_worker_error", "lead_job",
 	"lead_rule_history", "lead_sheet_history"};
 	List	   *relations = NIL;
+	const char *visitors;
 	LsArguments args = {0};
 	LsIdentity	saved;
 	ListCell   *lc;
 
+	if (ls_model_row(model->model, NULL) == NULL)
+		return;					/* gone with the model whose visitors it scored */
 	ls_lock_for_removal(model->model, NULL);
+	visitors = ls_visitors_model(model->model);
+	if (visitors)
+		ls_drop_model(ls_model_row(visitors, NULL));
 	foreach(lc, ls_relation_rows(InvalidOid))
 	{
 		LsRelationRow *row = lfirst(lc);
@@ -413,6 +420,7 @@ ls_drop_model_sql(PG_FUNCTION_ARGS)
 	LsModelRow *row = ls_model_row_for(ls_text_argument(fcinfo, 0, "model"),
 									   GetUserId());
 
+	ls_visitors_refuse(row);
 	/* all at once: a writer to one table may be about to read another */
 	ls_lock_rules(row->model);
 	ls_lock_sources(row->model);
@@ -495,15 +503,6 @@ ls_model_new_owner(const LsModelRow *model, Oid owner)
 	CommandCounterIncrement();
 }
 
-static int
-by_score_table(const ListCell *a, const ListCell *b)
-{
-	Oid			x = ls_score_table(((LsModelRow *) lfirst(a))->model, true);
-	Oid			y = ls_score_table(((LsModelRow *) lfirst(b))->model, true);
-
-	return (x > y) - (x < y);
-}
-
 /* upgrade_model gives a model of an older version the tables that it lacks. */
 static void
 upgrade_model(const LsModelRow *row)
@@ -568,7 +567,7 @@ ls_upgrade_models(PG_FUNCTION_ARGS)
 	List	   *models = ls_model_rows(NULL);
 	ListCell   *lc;
 
-	list_sort(models, by_score_table);
+	list_sort(models, ls_by_row_rank);
 	creating_extension = false;
 	PG_TRY();
 	{

@@ -41,6 +41,8 @@ static const struct
 	{"TABLE", "pending_", true},
 	{"TABLE", "profile_", true},
 	{"TABLE", "kept_", true},
+	{"TABLE", "merged_", true},
+	{"TABLE", "identity_", true},
 	{"TABLE", "daily_", true},
 	{"TABLE", "funnel_daily_", true},
 	{"TABLE", "score_", true},
@@ -448,6 +450,86 @@ create_kept_table(const LsModelTables *new)
 	ls_tables_grant_one("kept_", &new->row);
 }
 
+/*
+ * create_alias_table makes a table of those whose rows count for others, with
+ * what they were before, to be given back to them.
+ */
+static void
+create_alias_table(const LsModelTables *new, const char *prefix, const char *columns,
+				   const char *comment)
+{
+	static const char *const comments[][2] = {
+		{"stage", "stage that it was in before; null: it had no score"},
+		{"stage_since", "since when it was in that stage"},
+		{"prior_stage", "internal: sticky stage that it had before it was disqualified"},
+		{"hold", "internal: how that stage was held, where it was set by hand"},
+	};
+	char	   *name = psprintf("%s%s", prefix, new->row.model);
+
+	ls_execute(psprintf("CREATE TABLE leadscore.%s (%s, stage pg_catalog.text,"
+						" stage_since pg_catalog.timestamptz, prior_stage pg_catalog.text,"
+						" hold pg_catalog.int4)", name, columns), NULL);
+	create_guard(prefix, new->row.model);
+	ls_execute(psprintf("COMMENT ON TABLE leadscore.%s IS '%s'", name, comment), NULL);
+	for (int i = 0; i < (int) lengthof(comments); i++)
+		ls_tables_comment(name, comments[i][0], comments[i][1]);
+	ls_tables_grant_one(prefix, &new->row);
+}
+
+/* create_merged_table makes merged_<model>: contacts that were merged. */
+static void
+create_merged_table(const LsModelTables *new)
+{
+	const char *model = new->row.model;
+	char	   *name = psprintf("merged_%s", model);
+	char	   *type = psprintf("%s%s", ls_tables_type(new->key_type),
+								ls_tables_collation(new->key_type, new->key_collation));
+
+	if (!OidIsValid(ls_table_oid("lead_job", true)))
+		return;					/* the extension is of a version before 0.3 still */
+	create_alias_table(new, "merged_",
+					   psprintf("source_id %s PRIMARY KEY, target_id %s NOT NULL,"
+								" merged_into %s NOT NULL,"
+								" merged_at pg_catalog.timestamptz NOT NULL,"
+								" merged_by pg_catalog.name NOT NULL", type, type, type),
+					   psprintf("contacts of model %s that were merged into others, written by leadscore.merge_contacts()",
+								model));
+	ls_execute(psprintf("CREATE INDEX merged_%s_target ON leadscore.merged_%s (target_id)",
+						model, model), NULL);
+	ls_tables_comment(name, "source_id", "contact that was merged: its events count for another");
+	ls_tables_comment(name, "target_id", "contact for whom they count");
+	ls_tables_comment(name, "merged_into", "contact into which it was merged, which may have been merged itself since");
+	ls_tables_comment(name, "merged_at", "when it was merged");
+	ls_tables_comment(name, "merged_by", "role that merged it");
+}
+
+/*
+ * ls_tables_make_identity makes identity_<model>: visitors, by keys of their own
+ * type, who are identified.
+ */
+void
+ls_tables_make_identity(const LsModelTables *model, Oid type, Oid collation)
+{
+	const char *name = model->row.model;
+	char	   *table = psprintf("identity_%s", name);
+
+	create_alias_table(model, "identity_",
+					   psprintf("visitor %s%s PRIMARY KEY, contact_id %s%s NOT NULL,"
+								" identified_at pg_catalog.timestamptz NOT NULL,"
+								" identified_by pg_catalog.name NOT NULL",
+								ls_tables_type(type), ls_tables_collation(type, collation),
+								ls_tables_type(model->key_type),
+								ls_tables_collation(model->key_type, model->key_collation)),
+					   psprintf("visitors of whom model %s knows which contact they are, written by leadscore.identify()",
+								name));
+	ls_execute(psprintf("CREATE INDEX identity_%s_contact ON leadscore.identity_%s (contact_id)",
+						name, name), NULL);
+	ls_tables_comment(table, "visitor", "key of the visitor, as anonymous events have it");
+	ls_tables_comment(table, "contact_id", "contact that the visitor is");
+	ls_tables_comment(table, "identified_at", "when that was said");
+	ls_tables_comment(table, "identified_by", "role that said so");
+}
+
 /* create_history_view makes history_<model>: contacts in the key's type. */
 static void
 create_history_view(const LsModelTables *new)
@@ -502,6 +584,8 @@ ls_tables_make(const LsModelTables *new)
 	create_pending_table(new);
 	create_profile_table(new);
 	create_kept_table(new);
+	if (new->row.sheet == NULL)
+		create_merged_table(new);
 	create_live_view(new);
 	create_history_view(new);
 }
@@ -522,6 +606,8 @@ ls_tables_upgrade(const LsModelTables *old)
 		ls_tables_publishable(psprintf("funnel_daily_%s", old->row.model));
 	create_live_view(old);
 	create_history_view(old);
+	if (!OidIsValid(find_part("merged_", old->row.model)))
+		create_merged_table(old);
 }
 
 /* ls_tables_read reads what those of an existing model are made from. */
@@ -607,16 +693,16 @@ check_rekey(const LsModelTables *new)
 
 /* rekey_table turns the key in a table of a model into another type. */
 static void
-rekey_table(const LsModelTables *new, const char *prefix)
+rekey_table(const LsModelTables *new, const char *prefix, const char *column)
 {
 	char	   *name = ls_tables_type(new->key_type);
 
 	if (OidIsValid(find_part(prefix, new->row.model)))
-		ls_execute(psprintf("ALTER TABLE leadscore.%s%s ALTER COLUMN contact_id TYPE %s%s"
-							" USING contact_id::pg_catalog.text::%s",
-							prefix, new->row.model, name,
+		ls_execute(psprintf("ALTER TABLE leadscore.%s%s ALTER COLUMN %s TYPE %s%s"
+							" USING %s::pg_catalog.text::%s",
+							prefix, new->row.model, column, name,
 							ls_tables_collation(new->key_type, new->key_collation),
-							name), NULL);
+							column, name), NULL);
 }
 
 /*
@@ -629,12 +715,16 @@ ls_tables_rekey(const LsModelTables *new)
 	check_rekey(new);
 	drop_part("VIEW", "live_", new->row.model);
 	drop_part("VIEW", "history_", new->row.model);
-	rekey_table(new, "score_");
-	rekey_table(new, "due_");
-	rekey_table(new, "pending_");
-	rekey_table(new, "profile_");
-	rekey_table(new, "kept_");
-	rekey_table(new, "daily_");
+	rekey_table(new, "score_", "contact_id");
+	rekey_table(new, "due_", "contact_id");
+	rekey_table(new, "pending_", "contact_id");
+	rekey_table(new, "profile_", "contact_id");
+	rekey_table(new, "kept_", "contact_id");
+	rekey_table(new, "daily_", "contact_id");
+	rekey_table(new, "identity_", "contact_id");
+	rekey_table(new, "merged_", "source_id");
+	rekey_table(new, "merged_", "target_id");
+	rekey_table(new, "merged_", "merged_into");
 	create_live_view(new);
 	create_history_view(new);
 }

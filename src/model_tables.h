@@ -27,6 +27,8 @@ extern bool ls_tables_have_column(const char *name);
 extern void ls_tables_check_free(const char *model);
 extern void ls_tables_make(const LsModelTables *new);
 extern void ls_tables_upgrade(const LsModelTables *old);
+extern void ls_tables_make_identity(const LsModelTables *model, Oid type,
+									Oid collation);
 extern void ls_tables_rekey(const LsModelTables *new);
 extern void ls_tables_grant(const LsModelRow *row);
 extern void ls_tables_drop(const char *model);

@@ -233,12 +233,16 @@ ls_pass_all(const char *model)
 static int64
 refresh_model(const char *model)
 {
-	int64		changed;
+	const char *visitors = ls_visitors_model(model);
+	int64		changed = 0;
 
+	/* what is pending of those who are identified becomes the model's */
+	if (visitors)
+		changed = refresh_model(visitors);
 	ls_lock_before_writing(model);
 	ls_job_run_all(model);
 	/* who is folded is seen to what is due as well */
-	changed = ls_fold_all(model);
+	changed += ls_fold_all(model);
 	changed += ls_pass_all(model);
 	while (ls_daily_write(model))
 		;
@@ -288,7 +292,7 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 	}
 	foreach(lc, ls_model_rows(NULL))
 		models = lappend(models, ((LsModelRow *) lfirst(lc))->model);
-	list_sort(models, ls_by_score_table);
+	list_sort(models, ls_by_model_rank);
 	foreach(lc, models)
 	{
 		LsModelRow *row = ls_model_row(lfirst(lc), NULL);

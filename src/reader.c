@@ -9,6 +9,9 @@
  * only the columns that rules need, at the places where the table has them,
  * so that compiled expressions work on the result.
  *
+ * It is here that the rows of contacts that were merged, and of visitors who are
+ * identified, become those of the contact for whom they count (alias.h).
+ *
  *-------------------------------------------------------------------------
  */
 #include "reader.h"
@@ -26,7 +29,9 @@
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 
+#include "alias.h"
 #include "leadscore.h"
+#include "score_table.h"
 
 #define BATCH_OF_ONE	100
 #define BATCH_OF_ALL	1000
@@ -43,6 +48,9 @@ typedef struct Stream
 	TupleTableSlot *slot;
 	Datum		key;			/* of the row in slot */
 	bool		key_is_copy;
+	bool		known;			/* whose rows it has, is known otherwise: that
+								 * of spec.contact, or in the last column */
+	Datum		param;			/* whose rows are asked for */
 	bool		ended;
 } Stream;
 
@@ -56,6 +64,9 @@ struct LsReader
 	int			nstreams;
 	Stream	   *streams;
 	LsMatch    *matches;
+	LsAliases	aliases;		/* of the one contact */
+	bool		merges;			/* contacts may have been merged */
+	bool		visitors;		/* visitors may have been identified */
 	Datum		contact;
 	bool		has_contact;	/* contact is set */
 };
@@ -195,36 +206,149 @@ append_columns(StringInfo sql, Oid layout, Bitmapset *needed)
 	relation_close(rel, AccessShareLock);
 }
 
+/* Whose rows count for the contacts that are read */
+typedef enum Whose
+{
+	LS_OWN_ROWS,
+	LS_ROWS_OF_MERGED,			/* of contacts that were merged into them */
+	LS_ROWS_OF_VISITORS,		/* of visitors that they are */
+	LS_ROWS_OF_MERGED_VISITORS	/* of visitors that the merged ones are */
+} Whose;
+
 /* What a stream reads */
 typedef struct TableQuery
 {
+	Whose		whose;
 	Oid			layout;			/* whose columns lie as compiled */
 	Oid			relation;
 	const char *key_column;
 	const char *time_column;	/* NULL: none */
+	const char *visitor_column; /* NULL: none */
+	const char *unless_column;	/* no rows that have this; or NULL */
 	Bitmapset  *columns;
 } TableQuery;
 
-static char *
-query_text(const LsReaderSpec *spec, const TableQuery *query)
+/* append_equals compares a column with a value of the key's type. */
+static void
+append_equals(StringInfo sql, LsKeyType *key, Oid relation, const char *column,
+			  const char *value)
 {
-	LsModel    *model = spec->model;
+	Oid			operator = append_key(sql, key, relation, column, BTEqualStrategyNumber);
+
+	appendStringInfoChar(sql, ' ');
+	append_operator(sql, operator);
+	appendStringInfo(sql, " %s", value);
+}
+
+/* query_one asks for the rows of one contact, or of one visitor. */
+static char *
+query_one(LsModel *model, const TableQuery *query)
+{
+	bool		visitors = query->whose != LS_OWN_ROWS;
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
 	append_columns(&sql, query->layout, query->columns);
 	appendStringInfo(&sql, " FROM %s t WHERE ", table_name(query->relation));
-	if (spec->one)
+	append_equals(&sql, visitors ? &model->visitor_key : &model->key, query->relation,
+				  visitors ? query->visitor_column : query->key_column, "$1");
+	if (visitors || query->unless_column)
+		appendStringInfo(&sql, " AND t.%s IS NULL",
+						 quote_identifier(visitors ? query->key_column : query->unless_column));
+	return sql.data;
+}
+
+/* append_own is for the rows that count for those whom they name. */
+static void
+append_own(StringInfo sql, LsReader *reader, const TableQuery *query)
+{
+	LsModel    *model = reader->spec.model;
+
+	appendStringInfo(sql, " FROM %s t WHERE t.%s IS NOT NULL", table_name(query->relation),
+					 quote_identifier(query->key_column));
+	if (query->unless_column)
+		appendStringInfo(sql, " AND t.%s IS NULL", quote_identifier(query->unless_column));
+	if (model->sheet ? reader->visitors : reader->merges)
 	{
-		append_bound(&sql, &model->key, query->relation, query->key_column,
-					 BTEqualStrategyNumber, 1);
-		return sql.data;
+		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s a WHERE ",
+						 table_name(model->sheet ? model->identity_table : model->merged_table));
+		append_equals(sql, &model->key, query->relation, query->key_column,
+					  model->sheet ? "a.visitor" : "a.source_id");
+		appendStringInfoChar(sql, ')');
 	}
-	appendStringInfo(&sql, "t.%s IS NOT NULL", quote_identifier(query->key_column));
-	append_range(&sql, spec, query->relation, query->key_column);
-	appendStringInfoString(&sql, " ORDER BY ");
-	append_key(&sql, &model->key, query->relation, query->key_column, InvalidStrategy);
+	(void) append_range(sql, &reader->spec, query->relation, query->key_column);
+}
+
+/*
+ * append_others is for the rows that count for others, and gives the expression
+ * that says for whom.
+ */
+static const char *
+append_others(StringInfo sql, LsReader *reader, const TableQuery *query)
+{
+	LsModel    *model = reader->spec.model;
+	const char *equals = ls_row_key_operator(model);
+	const char *whom = query->whose == LS_ROWS_OF_VISITORS ? "i.contact_id" : "m.target_id";
+	int			n = 0;
+
+	appendStringInfo(sql, ", %s FROM %s t", whom, table_name(query->relation));
+	if (query->whose != LS_ROWS_OF_MERGED)
+	{
+		appendStringInfo(sql, " JOIN %s i ON (", table_name(model->identity_table));
+		append_equals(sql, &model->visitor_key, query->relation, query->visitor_column,
+					  "i.visitor");
+		appendStringInfoChar(sql, ')');
+	}
+	if (query->whose != LS_ROWS_OF_VISITORS)
+	{
+		appendStringInfo(sql, " JOIN %s m ON (", table_name(model->merged_table));
+		if (query->whose == LS_ROWS_OF_MERGED)
+			append_equals(sql, &model->key, query->relation, query->key_column, "m.source_id");
+		else
+			appendStringInfo(sql, "i.contact_id %s m.source_id", equals);
+		appendStringInfoChar(sql, ')');
+	}
+	appendStringInfoString(sql, " WHERE true");
+	if (query->whose != LS_ROWS_OF_MERGED)
+		appendStringInfo(sql, " AND t.%s IS NULL", quote_identifier(query->key_column));
+	if (query->whose == LS_ROWS_OF_VISITORS && reader->merges)
+		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s a WHERE a.source_id %s i.contact_id)",
+						 table_name(model->merged_table), equals);
+	for (int i = 0; i < 2; i++)
+	{
+		if (i == 0 ? reader->spec.after == NULL : reader->spec.upto == NULL)
+			continue;
+		appendStringInfo(sql, " AND %s ", whom);
+		append_operator(sql, ls_key_operator(&model->key, i == 0 ? BTGreaterStrategyNumber :
+											 BTLessEqualStrategyNumber));
+		appendStringInfo(sql, " $%d", ++n);
+	}
+	return whom;
+}
+
+/* query_all asks for the rows of all contacts, in the order of those for whom they count. */
+static char *
+query_all(LsReader *reader, const TableQuery *query)
+{
+	LsModel    *model = reader->spec.model;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	append_columns(&sql, query->layout, query->columns);
+	if (query->whose == LS_OWN_ROWS)
+	{
+		append_own(&sql, reader, query);
+		appendStringInfoString(&sql, " ORDER BY ");
+		(void) append_key(&sql, &model->key, query->relation, query->key_column, InvalidStrategy);
+	}
+	else
+	{
+		const char *whom = append_others(&sql, reader, query);
+
+		appendStringInfo(&sql, " ORDER BY %s", whom);
+	}
 	appendStringInfoString(&sql, " USING ");
 	append_operator(&sql, model->key.lt_operator);
 	if (query->time_column)
@@ -248,10 +372,12 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 	LsIdentity	saved;
 
 	range_values(&reader->spec, types, bounds);
+	if (one && query->whose != LS_OWN_ROWS)
+		types[0] = model->visitor_key.type;
 	ls_become_untrusted(model->owner, &saved);
 	if (plan == NULL)
 	{
-		plan = SPI_prepare(query_text(&reader->spec, query),
+		plan = SPI_prepare(one ? query_one(model, query) : query_all(reader, query),
 						   one ? 1 : (reader->spec.after != NULL) + (reader->spec.upto != NULL),
 						   types);
 		if (plan == NULL)
@@ -263,7 +389,7 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 			*kept = plan;
 		}
 	}
-	stream->portal = SPI_cursor_open(NULL, plan, one ? &reader->spec.contact : bounds,
+	stream->portal = SPI_cursor_open(NULL, plan, one ? &stream->param : bounds,
 									 NULL, true);
 	ls_return(&saved);
 }
@@ -351,9 +477,17 @@ advance(LsReader *reader, Stream *stream)
 														&TTSOpsHeapTuple);
 		}
 		ExecStoreHeapTuple(stream->table->vals[stream->at++], stream->slot, false);
-		if (stream->what == LS_READ_SCORES)
+		if (stream->what == LS_READ_SCORES || (stream->known && !reader->spec.one))
 		{
-			stream->key = slot_getattr(stream->slot, 1, &isnull);
+			stream->key = slot_getattr(stream->slot, stream->known ?
+									   stream->slot->tts_tupleDescriptor->natts : 1,
+									   &isnull);
+			continue;
+		}
+		if (stream->known)
+		{
+			stream->key = reader->spec.contact;
+			isnull = false;
 			continue;
 		}
 		reader->keycontext->ecxt_scantuple = stream->slot;
@@ -362,7 +496,8 @@ advance(LsReader *reader, Stream *stream)
 			isnull = true;
 	}
 	/* a converted key must outlive the context in which it was made */
-	if (stream->what != LS_READ_SCORES && expr->attno == 0 && !model->key.typbyval)
+	if (stream->what != LS_READ_SCORES && !stream->known && expr->attno == 0 &&
+		!model->key.typbyval)
 	{
 		stream->key = datumCopy(stream->key, false, model->key.typlen);
 		stream->key_is_copy = true;
@@ -370,14 +505,20 @@ advance(LsReader *reader, Stream *stream)
 	ResetExprContext(reader->keycontext);
 }
 
+/*
+ * add_stream starts to read a table.  of: whose rows are asked for, where they
+ * are another's than the reader's contact; NULL: they are its own.
+ */
 static void
 add_stream(LsReader *reader, int what, LsSource *source, const TableQuery *query,
-		   SPIPlanPtr *kept)
+		   SPIPlanPtr *kept, const Datum *of)
 {
 	Stream	   *stream = &reader->streams[reader->nstreams++];
 
 	stream->what = what;
 	stream->source = source;
+	stream->known = of != NULL;
+	stream->param = of ? *of : reader->spec.contact;
 	if (what == LS_READ_SCORES)
 		open_scores(reader, stream);
 	else
@@ -385,11 +526,26 @@ add_stream(LsReader *reader, int what, LsSource *source, const TableQuery *query
 	advance(reader, stream);
 }
 
+/* add_others adds the streams of rows that count for others, of all contacts. */
+static void
+add_others(LsReader *reader, LsSource *source, TableQuery *query)
+{
+	Datum		none = (Datum) 0;
+	bool		visitors = query->visitor_column && reader->visitors;
+
+	for (query->whose = LS_ROWS_OF_MERGED; query->whose <= LS_ROWS_OF_MERGED_VISITORS; query->whose++)
+		if (query->whose == LS_ROWS_OF_MERGED ? reader->merges :
+			visitors && (query->whose == LS_ROWS_OF_VISITORS || reader->merges))
+			add_stream(reader, LS_READ_EVENTS, source, query, NULL, &none);
+}
+
 static void
 add_source(LsReader *reader, LsSource *source)
 {
 	Oid			relation = reader->spec.relation;
+	LsAliases  *aliases = &reader->aliases;
 	TableQuery		query = {0};
+	SPIPlanPtr *kept;
 
 	if (source->broken || source->unread)
 		return;
@@ -397,9 +553,36 @@ add_source(LsReader *reader, LsSource *source)
 	query.relation = OidIsValid(relation) ? relation : source->relation;
 	query.key_column = source->contact_column;
 	query.time_column = source->time_column;
+	query.visitor_column = source->visitor_column;
+	query.unless_column = source->unless_column;
 	query.columns = source->columns;
-	add_stream(reader, LS_READ_EVENTS, source, &query,
-			   OidIsValid(relation) ? NULL : &source->by_contact);
+	kept = OidIsValid(relation) ? NULL : &source->by_contact;
+	add_stream(reader, LS_READ_EVENTS, source, &query, kept, NULL);
+	for (int i = 0; i < aliases->nsources; i++)
+		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &aliases->sources[i]);
+	query.whose = LS_ROWS_OF_VISITORS;
+	kept = OidIsValid(relation) ? NULL : &source->by_visitor;
+	for (int i = 0; i < aliases->nvisitors && query.visitor_column; i++)
+		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &aliases->visitors[i]);
+	if (!reader->spec.one && reader->spec.model->sheet == NULL)
+		add_others(reader, source, &query);
+}
+
+/*
+ * find_aliases finds out whose rows are to be read.  A contact that is not asked
+ * for by itself may have others' in any of them.
+ */
+static int
+find_aliases(LsReader *reader)
+{
+	LsModel    *model = reader->spec.model;
+	LsAliases  *aliases = &reader->aliases;
+
+	reader->merges = ls_alias_merges(model);
+	reader->visitors = ls_alias_visitors(model);
+	if (reader->spec.one && (reader->merges || reader->visitors))
+		ls_alias_of(model, reader->spec.contact, aliases);
+	return model->nsources * (4 + aliases->nsources + aliases->nvisitors) + 2;
 }
 
 /*
@@ -422,27 +605,28 @@ ls_reader_open(const LsReaderSpec *spec)
 	reader->estate = CreateExecutorState();
 	reader->econtext = CreateExprContext(reader->estate);
 	reader->keycontext = CreateExprContext(reader->estate);
-	reader->streams = palloc0(sizeof(Stream) * (model->nsources + 2));
+	reader->streams = palloc0(sizeof(Stream) * find_aliases(reader));
 	for (int i = 0; i < model->nsources; i++)
 		most = Max(most, model->sources[i].max_matches);
 	reader->matches = palloc(sizeof(LsMatch) * most);
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 
-	for (int i = 0; i < model->nsources && (spec->what & LS_READ_EVENTS); i++)
+	for (int i = 0; i < model->nsources && (spec->what & LS_READ_EVENTS) &&
+		 !reader->aliases.taken; i++)
 		if (spec->source < 0 || spec->source == i)
 			add_source(reader, &model->sources[i]);
-	if ((spec->what & LS_READ_CONTACTS) && model->contact_key)
+	if ((spec->what & LS_READ_CONTACTS) && model->contact_key && !reader->aliases.taken)
 	{
 		TableQuery		query = {0};
 
 		query.layout = query.relation = model->contacts;
 		query.key_column = model->key_column;
 		query.columns = model->contact_columns;
-		add_stream(reader, LS_READ_CONTACTS, NULL, &query, &model->contact_by_key);
+		add_stream(reader, LS_READ_CONTACTS, NULL, &query, &model->contact_by_key, NULL);
 	}
 	if (spec->what & LS_READ_SCORES)
-		add_stream(reader, LS_READ_SCORES, NULL, NULL, NULL);
+		add_stream(reader, LS_READ_SCORES, NULL, NULL, NULL, NULL);
 	MemoryContextSwitchTo(old);
 	return reader;
 }
@@ -503,8 +687,11 @@ ls_reader_event(LsReader *reader, LsEvent *event)
 		{
 			ResetExprContext(reader->econtext);
 			event->matches = reader->matches;
-			found = ls_source_match(reader->spec.model, stream->source,
-									stream->slot, reader->econtext, event);
+			found = stream->known ?
+				ls_source_match_known(reader->spec.model, stream->source,
+									  stream->slot, reader->econtext, event) :
+				ls_source_match(reader->spec.model, stream->source,
+								stream->slot, reader->econtext, event);
 			/* what the caller needs lies in matches, not in the row */
 			event->contact = reader->contact;
 			advance(reader, stream);

@@ -402,24 +402,14 @@ lock_for_rules(LsModel *model, int what)
 	ls_lock_tables(roots);
 }
 
-/*
- * ls_recount_rules counts the rules of a model that wait for it.
- *
- * What is shown in the score table stays as it is until the transaction
- * commits, so that it can be compared with what the new rules say.
- */
-void
-ls_recount_rules(const char *name)
+/* count_rules counts the rules that were given these versions. */
+static void
+count_rules(const char *name, List *versions)
 {
-	List	   *versions = ls_recount_assign(name, false);
-	LsModel    *counting;
+	LsModel    *counting = ls_model_load(name, NULL);
+	int			what = leave_out(counting, versions);
 	Pass		pass = {0};
-	int			what;
 
-	if (versions == NIL)
-		return;
-	counting = ls_model_load(name, NULL);
-	what = leave_out(counting, versions);
 	lock_for_rules(counting, what);
 	if (what != 0)
 	{
@@ -435,6 +425,26 @@ ls_recount_rules(const char *name)
 		ls_model_release(pass.model);
 	}
 	ls_model_release(counting);
+}
+
+/*
+ * ls_recount_rules counts the rules of a model that wait for it, for its visitors
+ * as well.
+ *
+ * What is shown in the score table stays as it is until the transaction
+ * commits, so that it can be compared with what the new rules say.
+ */
+void
+ls_recount_rules(const char *name)
+{
+	List	   *versions = ls_recount_assign(name, false);
+	const char *visitors = ls_visitors_model(name);
+
+	if (versions == NIL)
+		return;
+	if (visitors)
+		count_rules(visitors, versions);
+	count_rules(name, versions);
 }
 
 /* ---------- parts of jobs ---------- */
@@ -637,24 +647,38 @@ drop_pending(LsModel *model)
 	PopActiveSnapshot();
 }
 
-/* ls_rescore counts everything anew and gives the number of contacts. */
-int64
-ls_rescore(const char *name, const char *cause)
+/* rescore counts everything anew and gives the number of contacts. */
+static int64
+rescore(const char *name, const char *cause)
 {
 	Pass		pass = {0};
 
-	ls_lock_sources(name);
-	ls_recount_assign(name, true);
 	pass.model = pass.counting = model_to_count(name, InvalidOid);
 	pass.cause = cause;
 	pass.whole = true;
 	pass.spec = (LsReaderSpec) {.model = pass.model, .what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES,
 	.source = -1};
 	run_pass(&pass);
+	/* what is pending of visitors who are identified is for others */
+	if (pass.model->sheet)
+		(void) ls_fold_all(name);
 	drop_pending(pass.model);
 	ls_model_release(pass.model);
 	ls_job_superseded(name);
 	return pass.contacts;
+}
+
+/* ls_rescore does so for a model and its visitors, and gives that of the former. */
+int64
+ls_rescore(const char *name, const char *cause)
+{
+	const char *visitors = ls_visitors_model(name);
+
+	ls_lock_sources(name);
+	ls_recount_assign(name, true);
+	if (visitors)
+		(void) rescore(visitors, cause);
+	return rescore(name, cause);
 }
 
 /* ---------- refresh ---------- */
@@ -755,12 +779,12 @@ ls_refresh_chunk(LsChunk *chunk)
 	ls_model_release(model);
 }
 
-/* ls_by_score_table is the order in which models are locked. */
+/* ls_by_model_rank is the order in which models are locked. */
 int
-ls_by_score_table(const ListCell *a, const ListCell *b)
+ls_by_model_rank(const ListCell *a, const ListCell *b)
 {
-	Oid			x = ls_score_table(lfirst(a), true);
-	Oid			y = ls_score_table(lfirst(b), true);
+	uint64		x = ls_model_rank(lfirst(a));
+	uint64		y = ls_model_rank(lfirst(b));
 
 	return (x > y) - (x < y);
 }
@@ -780,7 +804,7 @@ ls_refresh_changed_models(void)
 	ListCell   *lc;
 
 	ls_changed_models_done();
-	list_sort(models, ls_by_score_table);	/* as writers lock them */
+	list_sort(models, ls_by_model_rank);	/* as writers lock them */
 	foreach(lc, models)
 	{
 		const char *name = lfirst(lc);

@@ -274,8 +274,10 @@ ls_record_sheet(const char *model)
 	Author		author;
 	LsArguments args = {0};
 	LsArguments with_name;
+	LsModelRow *row = ls_model_row(model, NULL);
 
-	if (!OidIsValid(ls_table_oid("lead_sheet_history", true)))
+	/* what is said of visitors is what their sheet says */
+	if (!OidIsValid(ls_table_oid("lead_sheet_history", true)) || (row && row->sheet))
 		return;
 	begin(&author, model, &saved);
 	ls_add_text(&args, model);

@@ -28,6 +28,7 @@
 #include "utils/memutils.h"
 
 #include "action.h"
+#include "alias.h"
 #include "compat.h"
 #include "leadscore.h"
 #include "look.h"
@@ -247,6 +248,32 @@ time_column(Relation rel, const char *column, Oid *type)
 	return attno;
 }
 
+/*
+ * load_unless finds the column which says that a row has a contact: it is no
+ * visitor's then.
+ */
+static void
+load_unless(Load *load, LsSource *source)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(load->model->sheet, load->snapshot))
+	{
+		LsSourceRow *row = lfirst(lc);
+
+		if (strcmp(row->source, source->name) != 0)
+			continue;
+		source->unless_column = row->contact;
+		source->unless_attno = get_attnum(source->relation, row->contact);
+	}
+	if (source->unless_attno > 0)
+		source->columns = bms_add_member(source->columns, source->unless_attno -
+										 FirstLowInvalidHeapAttributeNumber);
+	else if (source->broken == NULL)
+		source->broken = simple_error(ERRCODE_UNDEFINED_COLUMN,
+									  "its column with the contact does not exist any more");
+}
+
 static void
 load_source(Load *load, LsSourceRow *row, LsSource *source)
 {
@@ -259,7 +286,9 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->contact_column = row->contact;
 	source->time_column = row->occurred_at;
 	source->event_column = row->event;
-	source->visitor_column = row->visitor;
+	if (row->visitor && get_attnum(row->relation, row->visitor) > 0 &&
+		OidIsValid(model->identity_table))
+		source->visitor_column = row->visitor;
 	source->keep = row->keep;
 	source->queued = row->queued;
 	source->tz = row->time_zone ? pg_tzset(row->time_zone) : model->tz;
@@ -293,6 +322,12 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 										 FirstLowInvalidHeapAttributeNumber);
 	need_columns(&source->columns, source->contact);
 	need_columns(&source->columns, source->event);
+	if (source->visitor_column)
+		source->columns = bms_add_member(source->columns,
+										 get_attnum(row->relation, row->visitor) -
+										 FirstLowInvalidHeapAttributeNumber);
+	if (model->sheet)
+		load_unless(load, source);
 	ls_look_close(rel, locked);
 }
 
@@ -326,7 +361,9 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 		(rule->decay.kind != LS_DECAY_NONE && rule->decay.interval <= 0))
 		rule->broken = simple_error(ERRCODE_INVALID_PARAMETER_VALUE,
 									"one of its intervals is not greater than 0");
-	if (rule->category < 0 || (row->source && source == NULL))
+	if (model->sheet && row->source && source == NULL)
+		rule->skip = true;		/* no visitors come by it */
+	else if (rule->category < 0 || (row->source && source == NULL))
 		rule->broken = simple_error(ERRCODE_UNDEFINED_OBJECT,
 									"its source is not attached");
 	else if (source && source->broken)
@@ -443,6 +480,12 @@ load_contacts(Load *load, Relation contacts)
 {
 	LsModel    *model = load->model;
 
+	if (model->sheet)
+	{
+		model->contacts_broken = simple_error(ERRCODE_UNDEFINED_TABLE,
+											  "visitors have no contact table");
+		return;
+	}
 	if (contacts == NULL)
 	{
 		model->contacts_broken = simple_error(ERRCODE_UNDEFINED_TABLE,
@@ -561,6 +604,33 @@ ls_source_index(LsModel *model, LsSource *source)
 }
 
 /*
+ * load_identity finds the tables which say who is whose, and who visitors are.
+ */
+static void
+load_identity(LsModel *model, const LsModelRow *row)
+{
+	const char *sheet = row->sheet ? row->sheet : row->model;
+	const char *visitors = row->sheet ? row->model : ls_visitors_model(row->model);
+	Oid			type,
+				collation;
+	int32		typmod;
+
+	model->sheet = row->sheet;
+	model->rank = ls_model_rank(row->model);
+	if (model->sheet == NULL)
+		model->merged_table = ls_table_oid(psprintf("merged_%s", sheet), true);
+	if (visitors)
+	{
+		model->identity_table = ls_table_oid(psprintf("identity_%s", sheet), true);
+		model->visitors_table = ls_table_oid(psprintf("pending_%s", visitors), true);
+	}
+	if (!OidIsValid(model->identity_table))
+		return;
+	get_atttypetypmodcoll(model->identity_table, 1, &type, &typmod, &collation);
+	ls_key_type(type, collation, &model->visitor_key);
+}
+
+/*
  * ls_model_load compiles a model from the rows that a snapshot sees; the
  * caller owns it.  NULL if there is none of the name.
  */
@@ -619,6 +689,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	model->version = row->rules_version;
 	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, &model->key);
+	load_identity(model, row);
 
 	load.model = model;
 	load.row = row;
@@ -693,12 +764,14 @@ free_model(LsModel *model)
 		free_expr(model->sources[i].contact);
 		free_expr(model->sources[i].event);
 		free_plan(model->sources[i].by_contact);
+		free_plan(model->sources[i].by_visitor);
 	}
 	free_expr(model->contact_key);
 	free_plan(model->contact_by_key);
 	ls_row_free_plans(model);
 	ls_action_free_plans(model);
 	ls_pending_free_plans(model);
+	ls_alias_free_plans(model);
 	MemoryContextDelete(model->context);
 }
 

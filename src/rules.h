@@ -110,9 +110,12 @@ typedef struct LsSource
 	ErrorData  *broken;
 	bool		unread;			/* nothing of it is wanted at present */
 	char	   *visitor_column; /* NULL: none */
+	char	   *unless_column;	/* of visitors: rows with this are not theirs */
+	AttrNumber	unless_attno;
 	bool		keep;			/* what is deleted stays in the scores */
 	bool		queued;			/* changes are put aside for the worker */
-	struct _SPI_plan *by_contact;	/* the reader's kept plan */
+	struct _SPI_plan *by_contact;	/* the reader's kept plans */
+	struct _SPI_plan *by_visitor;
 } LsSource;
 
 typedef struct LsCategory
@@ -205,10 +208,17 @@ typedef struct LsModel
 	Oid			pending_table;	/* invalid: of an older version */
 	Oid			profile_table;	/* and so is this */
 	Oid			kept_table;		/* invalid: of an older version */
+	char	   *sheet;			/* whose visitors it scores; NULL: none */
+	uint64		rank;			/* in the order in which models are locked */
+	Oid			merged_table;	/* invalid: of visitors, or an older version */
+	Oid			identity_table; /* of visitors, and the model they belong to */
+	Oid			visitors_table; /* what is pending of visitors; invalid: none */
+	LsKeyType	visitor_key;	/* of the latter */
 	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
 	struct LsStorePlans *store; /* the store's kept plans */
 	struct LsActionPlans *actions;	/* and that of actions */
 	struct LsPendingPlans *pending; /* and those of what is pending */
+	struct LsAliasPlans *aliases;	/* and those of who is whose */
 } LsModel;
 
 /*
@@ -251,6 +261,9 @@ extern char *ls_rule_signature(const LsRuleRow *row);
 extern bool ls_source_match(LsModel *model, LsSource *source,
 							TupleTableSlot *slot, ExprContext *econtext,
 							LsEvent *event);
+extern bool ls_source_match_known(LsModel *model, LsSource *source,
+								  TupleTableSlot *slot, ExprContext *econtext,
+								  LsEvent *event);
 extern bool ls_profile_match(LsModel *model, LsRule *rule, Datum contact,
 							 ExprContext *econtext, double *weight);
 extern struct lsevent_hash *ls_event_index(LsModel *model, LsRule **rules,

@@ -24,6 +24,7 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
+#include "alias.h"
 #include "ask.h"
 #include "catalog.h"
 #include "compat.h"
@@ -404,8 +405,8 @@ ls_live(PG_FUNCTION_ARGS)
 	tuple.t_data = header;
 	heap_deform_tuple(&tuple, desc, values, nulls);
 	ls_row_read(model, values, nulls, &row);
-	if (ls_pending_any(model) && ls_contact_bring(model, &row, true) &&
-		!ls_contact_known(&row))
+	if ((ls_pending_any(model) || ls_alias_may_be_pending(model)) &&
+		ls_contact_bring(model, &row, true) && !ls_contact_known(&row))
 	{
 		ReleaseTupleDesc(desc);
 		PG_RETURN_NULL();

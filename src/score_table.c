@@ -230,8 +230,15 @@ column_types(LsModel *model)
 const char *
 ls_row_key_operator(LsModel *model)
 {
-	char	   *name = get_opname(model->key.eq_operator);
-	Oid			schema = get_func_namespace(get_opcode(model->key.eq_operator));
+	return ls_row_operator(&model->key);
+}
+
+/* ls_row_operator does so for keys of any type. */
+const char *
+ls_row_operator(const LsKeyType *key)
+{
+	char	   *name = get_opname(key->eq_operator);
+	Oid			schema = get_func_namespace(get_opcode(key->eq_operator));
 
 	return psprintf("OPERATOR(%s.%s)",
 					quote_identifier(get_namespace_name(schema)), name);

@@ -47,6 +47,7 @@ extern void ls_row_delete(LsModel *model, Datum contact);
 extern void ls_row_history(LsModel *model, Datum contact,
 						   const LsOccasion *occasion, const char *reason);
 extern const char *ls_row_key_operator(LsModel *model);
+extern const char *ls_row_operator(const LsKeyType *key);
 extern uint64 ls_row_run(struct _SPI_plan *plan, Datum *values, const bool *nulls,
 						 int nvalues, Snapshot snapshot);
 extern uint64 ls_row_execute(const char *sql, LsArguments *args);

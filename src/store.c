@@ -31,6 +31,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "alias.h"
 #include "compat.h"
 #include "course.h"
 #include "due.h"
@@ -787,6 +788,60 @@ remove_row(LsStore *store, const LsChange *change, const LsDueRow *due)
 	move_due(store, change->contact, due, &none);
 }
 
+/* ---------- contacts that count for another ---------- */
+
+/*
+ * forward leaves word for whom a contact counts, where it counts for another.
+ * There is no row of it then, and it gets none.
+ */
+static bool
+forward(LsStore *store, const LsChange *change)
+{
+	Datum		target;
+
+	if (change->by_hand ||
+		!ls_alias_find(store->model, change->contact, LS_ALIAS_HELD, &target))
+		return false;
+	if (change->fold)
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetLatestSnapshot());
+		take_pending(store, change->contact);
+		PopActiveSnapshot();
+	}
+	if (change->delta || change->count_all || store->taken.has_delta || store->taken.count_all)
+		ls_alias_mark(store->model, target);
+	return true;
+}
+
+/*
+ * was_taken looks, when a row has been made, whether the contact counts for
+ * another since: who saw to that kept us waiting while we made it.
+ */
+static bool
+was_taken(LsStore *store, Datum contact)
+{
+	Datum		target;
+
+	if (!ls_alias_find(store->model, contact, LS_ALIAS_NOW, &target))
+		return false;
+	ls_row_delete(store->model, contact);
+	return true;
+}
+
+/* begin_row makes the row of a contact that has none, as it is before a change. */
+static void
+begin_row(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t)
+{
+	ls_store_start_row(store->model, change->contact, row, t);
+	if (change->standing == NULL)
+		return;
+	ls_row_stand(row, change->standing);
+	row->state.stage_recorded = true;
+}
+
+/* ---------- all together ---------- */
+
 /* try_change makes one attempt.  False: another transaction made the row. */
 static bool
 try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
@@ -812,9 +867,11 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	if (store->exists)
 		t = Max(t, row.scored_at);
 	else
-		ls_store_start_row(store->model, change->contact, &row, t);
+		begin_row(store, change, &row, t);
 	*outcome = LS_UNCHANGED;
 	if (change->due && not_due(store, change, &row, t))
+		return true;
+	if (!store->exists && forward(store, change))
 		return true;
 	due.at = row.state.due == DT_NOBEGIN ? DT_NOEND : row.state.due;
 	due.drift = row.state.due_drift;
@@ -829,13 +886,20 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		if (row.state.due <= t)
 			ls_course_catch_up(&course, row.scored_at, t, "time");
 	}
+	if (change->remove)
+	{
+		if (store->exists)
+			remove_row(store, change, &due);
+		record(store, &course);
+		return true;
+	}
 	last = row.state.last;
 	if (change->only_if_changed && store->exists)
 		before = ls_state_encode(&row.state);
 	if (ls_keeps_profiles(store->model))
 		ls_profile_of_state(store->model, &row.state, &profile);
 	new_state(store, change, &row.state, t);
-	if (!store->exists && latest_event(store, change) != DT_NOBEGIN)
+	if (!store->exists && !change->standing && latest_event(store, change) != DT_NOBEGIN)
 		row.stage_since = Min(t, latest_event(store, change));
 	if (row.state.events == 0 && row.state.nfuture == 0 && !row.state.has_contact)
 	{
@@ -860,7 +924,8 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		return true;
 	*outcome = LS_CHANGED;
 	go_on(store, change, &course, last, t);
-	if (!write_row(store, &row))
+	if (!write_row(store, &row) ||
+		(!store->exists && was_taken(store, change->contact)))
 		return false;
 	move_due(store, change->contact, &due, &row.state);
 	record_profile(store, change, &profile, &row.state, t);

@@ -14,6 +14,7 @@
 #include "evaluate.h"
 #include "rules.h"
 #include "score_table.h"
+#include "stage.h"
 #include "state.h"
 
 /* Whether a contact had a row, which was locked, when its events were counted */
@@ -48,6 +49,8 @@ typedef struct LsChange
 								 * may be trying rules out */
 	const LsDueRow *due;		/* time has come, says this row of due_<model> */
 	bool		skip_locked;	/* do nothing where somebody holds the row */
+	bool		remove;			/* its row goes: it counts for another now */
+	const LsStanding *standing; /* what it begins with, if it has no row */
 	bool		by_hand;		/* put into this stage, or where it is NULL */
 	const char *stage;			/* leave it to the score again, ... */
 	const char *reason;			/* ... for this reason, or NULL */

@@ -60,10 +60,10 @@ is_below(Oid relation, Oid root)
 }
 
 static int
-by_score_table(const void *a, const void *b)
+by_rank(const void *a, const void *b)
 {
-	Oid			x = (*(LsModel *const *) a)->score_table;
-	Oid			y = (*(LsModel *const *) b)->score_table;
+	uint64		x = (*(LsModel *const *) a)->rank;
+	uint64		y = (*(LsModel *const *) b)->rank;
 
 	return (x > y) - (x < y);
 }
@@ -142,7 +142,7 @@ load(LsTable *table, Relation rel)
 		table->models[table->nmodels++] = model;
 		nbindings += model->nsources + 1;
 	}
-	qsort(table->models, table->nmodels, sizeof(LsModel *), by_score_table);
+	qsort(table->models, table->nmodels, sizeof(LsModel *), by_rank);
 	table->bindings = palloc0(sizeof(LsBinding) * Max(1, nbindings));
 	for (int i = 0; i < table->nmodels; i++)
 	{

@@ -1,0 +1,271 @@
+/*-------------------------------------------------------------------------
+ *
+ * alias.c
+ *		Who is whose: contacts that were merged, visitors that are identified.
+ *
+ * merged_<model> says for a contact that was merged for whom its rows count;
+ * identity_<model> says so for a visitor.  Neither has a row of its own in its
+ * score table as long as it does.  In the order in which contacts are locked,
+ * the row that says so takes the place of the one that is not there: who has
+ * something to bring to such a contact holds it (FOR KEY SHARE) until his
+ * transaction ends, and who changes it waits for him.
+ *
+ * What he brings is not added anywhere: he leaves word in pending_<model> that
+ * the contact for whom it counts has to be counted again.  That locks nothing,
+ * so the other's place in the order does not matter.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "alias.h"
+
+#include "access/table.h"
+#include "executor/spi.h"
+#include "storage/bufmgr.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "leadscore.h"
+#include "pending.h"
+#include "score_table.h"
+
+typedef struct LsAliasPlans
+{
+	SPIPlanPtr	target;
+	SPIPlanPtr	hold;
+	SPIPlanPtr	sources;
+	SPIPlanPtr	visitors;
+	SPIPlanPtr	pending;
+} LsAliasPlans;
+
+static LsAliasPlans *
+plans_of(LsModel *model)
+{
+	if (model->aliases == NULL)
+		model->aliases = MemoryContextAllocZero(model->context, sizeof(LsAliasPlans));
+	return model->aliases;
+}
+
+/* ls_alias_free_plans is for a compiled model that ends. */
+void
+ls_alias_free_plans(LsModel *model)
+{
+	SPIPlanPtr *plan = (SPIPlanPtr *) model->aliases;
+
+	for (size_t i = 0; plan && i < sizeof(LsAliasPlans) / sizeof(SPIPlanPtr); i++)
+		if (plan[i])
+			SPI_freeplan(plan[i]);
+}
+
+/* has_pages tells whether a table has ever had a row since it was vacuumed. */
+static bool
+has_pages(Oid table)
+{
+	Relation	rel;
+	bool		any;
+
+	if (!OidIsValid(table))
+		return false;
+	rel = table_open(table, AccessShareLock);
+	any = RelationGetNumberOfBlocks(rel) > 0;
+	table_close(rel, NoLock);
+	return any;
+}
+
+/* ls_alias_merges tells whether contacts of a model may have been merged. */
+bool
+ls_alias_merges(LsModel *model)
+{
+	return has_pages(model->merged_table);
+}
+
+/* ls_alias_visitors tells whether visitors of a model may have been identified. */
+bool
+ls_alias_visitors(LsModel *model)
+{
+	return has_pages(model->identity_table);
+}
+
+static const char *
+name_of(Oid table)
+{
+	return psprintf("%s.%s", LEADSCORE_SCHEMA, quote_identifier(get_rel_name(table)));
+}
+
+/*
+ * look_up runs a plan of one argument, whose text is prepared when it is first
+ * needed, and gives the values of its only column in the caller's context.
+ */
+static Datum *
+look_up(SPIPlanPtr *plan, const char *sql, Datum value, Oid type, Snapshot snapshot,
+		int *n)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Datum	   *values;
+	LsIdentity	saved;
+
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (*plan == NULL)
+	{
+		*plan = SPI_prepare(sql, 1, &type);
+		if (*plan == NULL || SPI_keepplan(*plan) != 0)
+			elog(ERROR, "could not prepare \"%s\": %s", sql,
+				 SPI_result_code_string(SPI_result));
+	}
+	if (snapshot)
+		(void) ls_row_run(*plan, &value, NULL, 1, snapshot);
+	else if (SPI_execute_plan(*plan, &value, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not run \"%s\"", sql);
+	*n = SPI_processed;
+	values = MemoryContextAlloc(caller, sizeof(Datum) * Max(1, *n));
+	MemoryContextSwitchTo(caller);
+	for (int i = 0; i < *n; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(SPI_tuptable->tupdesc, 0);
+		bool		isnull;
+
+		values[i] = datumCopy(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+											1, &isnull),
+							  att->attbyval, att->attlen);
+	}
+	SPI_finish();
+	ls_return(&saved);
+	return values;
+}
+
+/*
+ * ls_alias_find tells for whom the rows of a contact, or of a visitor where the
+ * model is of visitors, count.  False: for itself.  A visitor's target is the
+ * contact as whom it was identified, who may have been merged himself.
+ */
+bool
+ls_alias_find(LsModel *model, Datum contact, LsAliasLook look, Datum *target)
+{
+	bool		hold = look == LS_ALIAS_HELD;
+	Oid			table = model->sheet ? model->identity_table : model->merged_table;
+	LsAliasPlans *plans;
+	Datum	   *found;
+	int			n;
+
+	if (!has_pages(table))
+		return false;
+	plans = plans_of(model);
+	if (look != LS_ALIAS_SEEN)
+		PushActiveSnapshot(GetLatestSnapshot());
+	found = look_up(hold ? &plans->hold : &plans->target,
+					psprintf("SELECT %s FROM %s WHERE %s %s $1%s",
+							 model->sheet ? "contact_id" : "target_id", name_of(table),
+							 model->sheet ? "visitor" : "source_id",
+							 ls_row_key_operator(model), hold ? " FOR KEY SHARE" : ""),
+					contact, model->key.type, hold ? GetActiveSnapshot() : NULL, &n);
+	if (look != LS_ALIAS_SEEN)
+		PopActiveSnapshot();
+	if (n > 0)
+		*target = found[0];
+	return n > 0;
+}
+
+/* visitors_of adds the visitors who were identified as one contact. */
+static void
+visitors_of(LsModel *model, Datum contact, LsAliases *aliases)
+{
+	int			n;
+	Datum	   *found = look_up(&plans_of(model)->visitors,
+								psprintf("SELECT visitor FROM %s WHERE contact_id %s $1",
+										 name_of(model->identity_table),
+										 ls_row_key_operator(model)),
+								contact, model->key.type, NULL, &n);
+
+	if (n == 0)
+		return;
+	aliases->visitors = aliases->visitors ?
+		repalloc(aliases->visitors, sizeof(Datum) * (aliases->nvisitors + n)) :
+		palloc(sizeof(Datum) * n);
+	memcpy(aliases->visitors + aliases->nvisitors, found, sizeof(Datum) * n);
+	aliases->nvisitors += n;
+}
+
+/*
+ * ls_alias_of tells whose rows count for a contact beside its own, as the active
+ * snapshot sees it.
+ */
+void
+ls_alias_of(LsModel *model, Datum contact, LsAliases *aliases)
+{
+	Datum		target;
+
+	memset(aliases, 0, sizeof(LsAliases));
+	aliases->taken = ls_alias_find(model, contact, LS_ALIAS_SEEN, &target);
+	if (aliases->taken || model->sheet)
+		return;
+	if (ls_alias_merges(model))
+		aliases->sources = look_up(&plans_of(model)->sources,
+								   psprintf("SELECT source_id FROM %s WHERE target_id %s $1",
+											name_of(model->merged_table),
+											ls_row_key_operator(model)),
+								   contact, model->key.type, NULL, &aliases->nsources);
+	if (!ls_alias_visitors(model))
+		return;
+	visitors_of(model, contact, aliases);
+	for (int i = 0; i < aliases->nsources; i++)
+		visitors_of(model, aliases->sources[i], aliases);
+}
+
+/*
+ * ls_alias_mark leaves word that a contact has to be counted again: something
+ * has happened to one whose rows count for it.
+ */
+void
+ls_alias_mark(LsModel *model, Datum target)
+{
+	LsModel    *owner;
+
+	if (model->sheet == NULL)
+	{
+		ls_pending_add_one(model, target, NULL, false);
+		return;
+	}
+	owner = ls_model_acquire(model->sheet, NULL);
+	if (owner == NULL)
+		return;					/* dropped, with its visitors */
+	ls_pending_add_one(owner, target, NULL, false);
+	ls_model_release(owner);
+}
+
+/* ls_alias_may_be_pending tells without a scan whether visitors may be concerned. */
+bool
+ls_alias_may_be_pending(LsModel *model)
+{
+	return model->sheet == NULL && ls_alias_visitors(model) &&
+		has_pages(model->visitors_table);
+}
+
+/*
+ * ls_alias_pending tells whether the active snapshot sees anything pending of
+ * those whose rows count for a contact.
+ */
+bool
+ls_alias_pending(LsModel *model, Datum contact)
+{
+	LsAliases	aliases;
+	LsPending	pending;
+	int			n = 0;
+
+	if (model->sheet || (!ls_alias_merges(model) && !ls_alias_visitors(model)))
+		return false;
+	ls_alias_of(model, contact, &aliases);
+	ls_pending_init(&pending);
+	for (int i = 0; i < aliases.nsources && pending.nrows == 0; i++)
+		ls_pending_read(model, aliases.sources[i], &pending);
+	for (int i = 0; i < aliases.nvisitors && pending.nrows + n == 0 &&
+		 has_pages(model->visitors_table); i++)
+		(void) look_up(&plans_of(model)->pending,
+					   psprintf("SELECT 1 FROM %s WHERE contact_id %s $1 LIMIT 1",
+								name_of(model->visitors_table),
+								ls_row_operator(&model->visitor_key)),
+					   aliases.visitors[i], model->visitor_key.type, NULL, &n);
+	return pending.nrows + n > 0;
+}
