@@ -198,6 +198,11 @@ SELECT * FROM visitors;
 SELECT * FROM wrong;
 SELECT leadscore.unmerge('b2b', 5);
 SELECT * FROM wrong;
+-- erased: nobody else instead
+SELECT leadscore.merge_contacts('b2b', 1, 2);
+SELECT leadscore.erase_contact('b2b', 2);
+SELECT leadscore.erase_contact('b2b', 1);
+SELECT leadscore.unmerge('b2b', 2);
 -- the tables are ours to write
 DELETE FROM leadscore.merged_b2b;
 INSERT INTO leadscore.identity_b2b (visitor, contact_id, identified_at, identified_by) VALUES ('x', 1, now(), current_user);

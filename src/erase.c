@@ -18,6 +18,7 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
+#include "alias.h"
 #include "ask.h"
 #include "catalog.h"
 #include "feed.h"
@@ -111,6 +112,23 @@ check_gone(LsModel *model, Datum contact)
 				 errhint("Delete them before; what a source keeps of deleted rows is erased here.")));
 }
 
+/* refuse_merged refuses to erase a contact whose events count for another. */
+static void
+refuse_merged(LsModel *model, Datum contact)
+{
+	Datum		target;
+
+	if (!ls_alias_find(model, contact, LS_ALIAS_NOW, &target))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("contact \"%s\" of model \"%s\" was merged into \"%s\"",
+					ls_key_text(&model->key, contact), model->name,
+					ls_key_text(&model->key, target)),
+			 errhint("Call leadscore.unmerge() first, or erase \"%s\".",
+					 ls_key_text(&model->key, target))));
+}
+
 /* erase removes what there is, and gives the number of rows. */
 static int64
 erase(LsModel *model, Datum contact)
@@ -161,7 +179,8 @@ ls_erase_contact(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("model \"%s\" does not exist", row->model)));
-	contact = ls_asked_contact(fcinfo, model);
+	contact = ls_asked_key(fcinfo, 1, model);
+	refuse_merged(model, contact);
 	/* whoever is at it comes first, and what he wrote is seen */
 	(void) ls_row_select(model, contact, &unused, true);
 	check_gone(model, contact);
