@@ -28,11 +28,11 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
-#include "capture.h"
 #include "daily.h"
 #include "job_run.h"
 #include "launcher.h"
 #include "leadscore.h"
+#include "note.h"
 #include "recount.h"
 #include "rule_history.h"
 #include "visitors.h"
@@ -632,7 +632,7 @@ ls_rules_changed(PG_FUNCTION_ARGS)
 		if (ls_model_row(model, NULL) == NULL)
 			continue;			/* dropped, with its rules */
 		/* written by a trigger of an event table, in the midst of a statement */
-		if (has_uncounted(model) && !ls_capture_defer_count(model))
+		if (has_uncounted(model) && !ls_note_defer_count(model))
 			(void) ls_job_count(model);
 		else
 			ls_model_changed(model);

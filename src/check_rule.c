@@ -29,8 +29,8 @@
 
 #include "decay.h"
 #include "leadscore.h"
-#include "visitors.h"
 #include "rules.h"
+#include "visitors.h"
 
 PG_FUNCTION_INFO_V1(ls_check_rule);
 

@@ -16,6 +16,8 @@
  */
 #include "course.h"
 
+#include <math.h>
+
 #include "utils/builtins.h"
 
 #include "action.h"
@@ -236,4 +238,47 @@ ls_course_record(LsCourse *course, LsHistory *history)
 			ls_action_note(course->model, contact, occasion);
 	}
 	return moves;
+}
+
+/* ---------- rows that are not true any more ---------- */
+
+/* differs compares stored numbers with what they should be. */
+static bool
+differs(double stored, double exact, double allowed)
+{
+	return fabs(stored - exact) > allowed;
+}
+
+static bool
+other_grade(LsModel *model, const LsScoreRow *row, const LsScore *now)
+{
+	char	   *grade = ls_score_grade(model, now);
+
+	return strcmp(row->grade ? row->grade : "", grade ? grade : "") != 0;
+}
+
+/*
+ * ls_row_outdated tells whether a row's numbers are not what they should be any more:
+ * because the rules changed, or because time moved them further than the
+ * model's drift.  at_stored is what is true at the row's own instant.
+ */
+bool
+ls_row_outdated(LsModel *model, const LsScoreRow *row, const LsScore *at_stored,
+				const LsScore *now)
+{
+	double		exact = 1e-9 * Max(1.0, at_stored->size);
+	bool		other_rules = row->rules_version != model->version;
+
+	if (row->disqualified != now->disqualified ||
+		other_grade(model, row, now) ||
+		differs(row->score, now->score, ls_drift(model, now->score)) ||
+		(other_rules && differs(row->score, at_stored->score, exact)))
+		return true;
+	for (int i = 0; i < model->ncategories; i++)
+		if (differs(row->categories[i], now->categories[i],
+					ls_drift(model, now->categories[i])) ||
+			(other_rules &&
+			 differs(row->categories[i], at_stored->categories[i], exact)))
+			return true;
+	return false;
 }

@@ -37,6 +37,8 @@ extern void ls_course_set_stage(LsCourse *course, TimestampTz at,
 								const char *stage);
 extern int	ls_course_record(LsCourse *course, LsHistory *history);
 extern void ls_course_now(LsCourse *course, TimestampTz now);
+extern bool ls_row_outdated(LsModel *model, const LsScoreRow *row,
+							const LsScore *at_stored, const LsScore *now);
 extern LsStanding ls_row_standing(const LsScoreRow *row);
 extern void ls_row_stand(LsScoreRow *row, const LsStanding *standing);
 

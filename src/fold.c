@@ -17,8 +17,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "capture.h"
 #include "leadscore.h"
+#include "note.h"
 #include "pending.h"
 #include "recount.h"
 #include "store.h"
@@ -167,7 +167,7 @@ ls_fold_all(const char *model)
 	int64		changed = 0;
 	LsFold	   *fold;
 
-	if (ls_capture_under_way())
+	if (ls_note_under_way())
 		return 0;
 	/* what is pending of contacts that were merged becomes their targets' */
 	for (int i = 0; i < 3; i++)

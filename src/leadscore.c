@@ -28,7 +28,9 @@
 #include "job.h"
 #include "kept.h"
 #include "launcher.h"
+#include "note.h"
 #include "rules.h"
+#include "table.h"
 
 LEADSCORE_MODULE_MAGIC;
 
@@ -270,14 +272,15 @@ transaction_event(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
-			ls_capture_before_commit();
+			ls_note_before_commit();
 			refresh_changed_models();
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			transaction_number++;
-			ls_capture_end_transaction();
+			ls_note_end_transaction();
+			ls_tables_end_transaction();
 			ls_rules_end_transaction();
 			ls_changed_models_forget();
 			ls_launcher_end_transaction(event == XACT_EVENT_COMMIT);
@@ -294,10 +297,10 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 	switch (event)
 	{
 		case SUBXACT_EVENT_COMMIT_SUB:
-			ls_capture_end_subtransaction(mine, parent, true);
+			ls_note_end_subtransaction(mine, parent, true);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
-			ls_capture_end_subtransaction(mine, parent, false);
+			ls_note_end_subtransaction(mine, parent, false);
 			ls_changed_models_again();
 			break;
 		default:

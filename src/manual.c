@@ -12,10 +12,10 @@
 #include "utils/snapmgr.h"
 
 #include "ask.h"
-#include "capture.h"
 #include "catalog.h"
 #include "feed.h"
 #include "lock.h"
+#include "note.h"
 #include "recount.h"
 #include "stage.h"
 #include "store.h"
@@ -76,7 +76,7 @@ change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 		check_stage(model, stage);
 	change.contact = ls_asked_contact(fcinfo, model);
 	change.by_hand = true;
-	change.fold = !ls_capture_under_way();
+	change.fold = !ls_note_under_way();
 	change.stage = stage;
 	change.reason = reason;
 	store = ls_store_open(model, "manual", ls_count_contact, ls_count_profile);

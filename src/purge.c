@@ -25,11 +25,11 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "capture.h"
 #include "compat.h"
 #include "feed.h"
 #include "kept.h"
 #include "leadscore.h"
+#include "note.h"
 #include "pending.h"
 #include "table.h"
 
@@ -168,7 +168,7 @@ count_all_again(LsPurge *purge)
 	{
 		ls_pending_add(table, entry->contact, NULL, purge->source == NULL);
 		if (few)
-			ls_capture_fold_later(purge->model, entry->contact);
+			ls_note_fold_later(purge->model, entry->contact);
 	}
 	ls_pending_close(table);
 }

@@ -43,6 +43,12 @@ extern bool ls_stage_release(LsModel *model, const LsScore *score,
 							 TimestampTz t);
 extern void ls_stage_bounds(LsModel *model, double score,
 							const LsStanding *standing, LsBounds *bounds);
+/* what conditions of stages look at, in stage_context.c */
+extern TupleTableSlot *ls_contact_slot(LsModel *model);
+extern void ls_contact_row(LsModel *model, Datum contact, TupleTableSlot *to);
+extern ExprContext *ls_stage_context(LsModel *model, EState *estate,
+									 Datum contact);
+
 extern LsStage *ls_stage_by_name(LsModel *model, const char *name);
 
 #endif							/* LEADSCORE_STAGE_H */

@@ -213,61 +213,6 @@ update_row(LsStore *store, Datum *values, bool *nulls)
 
 /* ---------- changes ---------- */
 
-/*
- * read_contact fills a slot with a contact's row, or with NULLs where there is
- * none, as the active snapshot sees it.
- */
-static void
-read_contact(LsModel *model, Datum contact, TupleTableSlot *to)
-{
-	LsReaderSpec spec = {.model = model, .what = LS_READ_CONTACTS,
-	.source = -1, .one = true, .contact = contact};
-	LsReader   *reader = ls_reader_open(&spec);
-	ExprContext *unused;
-	TupleTableSlot *slot;
-	Datum		key;
-
-	ExecStoreAllNullTuple(to);
-	if (ls_reader_next(reader, &key) &&
-		(slot = ls_reader_contact(reader, &unused)) != NULL)
-	{
-		int			natts = to->tts_tupleDescriptor->natts;
-
-		slot_getallattrs(slot);
-		memcpy(to->tts_values, slot->tts_values, sizeof(Datum) * natts);
-		memcpy(to->tts_isnull, slot->tts_isnull, sizeof(bool) * natts);
-		ExecMaterializeSlot(to);
-	}
-	ls_reader_close(reader);
-}
-
-static TupleTableSlot *
-contact_slot(LsModel *model)
-{
-	Relation	contacts = table_open(model->contacts, AccessShareLock);
-	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(contacts));
-
-	table_close(contacts, AccessShareLock);
-	return MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-}
-
-/*
- * ls_stage_context gives the context in which conditions of stages are
- * evaluated, with the contact's row where one of them needs it.
- */
-ExprContext *
-ls_stage_context(LsModel *model, EState *estate, Datum contact)
-{
-	ExprContext *econtext = CreateExprContext(estate);
-
-	if (model->stages_read_contact)
-	{
-		econtext->ecxt_scantuple = contact_slot(model);
-		read_contact(model, contact, econtext->ecxt_scantuple);
-	}
-	return econtext;
-}
-
 /* stage_context does so for a change, with the newest row. */
 static ExprContext *
 stage_context(LsStore *store, Datum contact)
@@ -280,11 +225,11 @@ stage_context(LsStore *store, Datum contact)
 	if (store->contact_row == NULL)
 	{
 		old = MemoryContextSwitchTo(MemoryContextGetParent(store->context));
-		store->contact_row = contact_slot(store->model);
+		store->contact_row = ls_contact_slot(store->model);
 		MemoryContextSwitchTo(old);
 	}
 	PushActiveSnapshot(GetLatestSnapshot());
-	read_contact(store->model, contact, store->contact_row);
+	ls_contact_row(store->model, contact, store->contact_row);
 	PopActiveSnapshot();
 	econtext->ecxt_scantuple = store->contact_row;
 	return econtext;
@@ -446,47 +391,6 @@ ls_store_entry(const LsModel *model, const LsScoreRow *row, TimestampTz at,
 	return at >= last && at < t ? at : DT_NOBEGIN;
 }
 
-/* differs compares stored numbers with what they should be. */
-static bool
-differs(double stored, double exact, double allowed)
-{
-	return fabs(stored - exact) > allowed;
-}
-
-static bool
-other_grade(LsModel *model, const LsScoreRow *row, const LsScore *now)
-{
-	char	   *grade = ls_score_grade(model, now);
-
-	return strcmp(row->grade ? row->grade : "", grade ? grade : "") != 0;
-}
-
-/*
- * outdated tells whether a row's numbers are not what they should be any more:
- * because the rules changed, or because time moved them further than the
- * model's drift.  at_stored is what is true at the row's own instant.
- */
-static bool
-outdated(LsModel *model, const LsScoreRow *row, const LsScore *at_stored,
-		 const LsScore *now)
-{
-	double		exact = 1e-9 * Max(1.0, at_stored->size);
-	bool		other_rules = row->rules_version != model->version;
-
-	if (row->disqualified != now->disqualified ||
-		other_grade(model, row, now) ||
-		differs(row->score, now->score, ls_drift(model, now->score)) ||
-		(other_rules && differs(row->score, at_stored->score, exact)))
-		return true;
-	for (int i = 0; i < model->ncategories; i++)
-		if (differs(row->categories[i], now->categories[i],
-					ls_drift(model, now->categories[i])) ||
-			(other_rules &&
-			 differs(row->categories[i], at_stored->categories[i], exact)))
-			return true;
-	return false;
-}
-
 /*
  * next_due tells when time will change the row, from where store->score stands
  * on; DT_NOEND where that is later than until, or never.
@@ -524,7 +428,7 @@ still_true(LsStore *store, LsScoreRow *row, ExprContext *econtext, TimestampTz t
 	ls_evaluate(store->model, &row->state, row->scored_at, at_stored);
 	ls_evaluate(store->model, &row->state, t, store->score);
 	return row->state.due > t &&
-		!outdated(store->model, row, at_stored, store->score) &&
+		!ls_row_outdated(store->model, row, at_stored, store->score) &&
 		!ls_stage_step(store->model, store->score, econtext, &standing, t) &&
 		next_due(store, row, row->state.due - 1, FEW_JUMPS, &drift) == DT_NOEND;
 }

@@ -81,8 +81,6 @@ extern TimestampTz ls_store_entry(const LsModel *model, const LsScoreRow *row,
 								  TimestampTz at, TimestampTz last, TimestampTz t);
 extern void ls_store_set_profile(LsModel *model, LsState *state,
 								 const LsState *profile);
-extern ExprContext *ls_stage_context(LsModel *model, EState *estate,
-									 Datum contact);
 extern void ls_store_live(LsModel *model, LsScoreRow *row, TimestampTz t,
 						  Datum *values, bool *nulls);
 

@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * follow_internal.h
+ *		What the files share that bring models in line with changed tables.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_FOLLOW_INTERNAL_H
+#define LEADSCORE_FOLLOW_INTERNAL_H
+
+#include "postgres.h"
+
+#include "catalog.h"
+#include "ddl.h"
+#include "expression.h"
+
+/* A table that came to a source with rows, or left it with them */
+typedef struct Part
+{
+	char	   *source;
+	Oid			relation;
+} Part;
+
+/* What has to be done about one model */
+typedef struct Work
+{
+	LsModelRow *row;
+	const Ddl  *ddl;
+	bool		changed;		/* it means something else */
+	bool		recount;		/* rules wait to be counted */
+	bool		rescore;		/* everything has to be counted again */
+	List	   *come;			/* of Part */
+	List	   *left;			/* of Part */
+} Work;
+
+/* in follow.c */
+extern bool ls_follow_affects(const Ddl *ddl, Oid relid, const LsExpr *expr);
+
+/* rules and conditions of stages, in follow_rules.c */
+extern void ls_follow_rules(Work *work, bool sleeping_only);
+extern void ls_follow_stages(Work *work, bool warn);
+
+#endif							/* LEADSCORE_FOLLOW_INTERNAL_H */

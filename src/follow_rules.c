@@ -1,0 +1,249 @@
+/*-------------------------------------------------------------------------
+ *
+ * follow_rules.c
+ *		Rules and stages, read anew after tables, functions or rights changed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "follow_internal.h"
+
+#include "access/relation.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#include "attach.h"
+#include "feed.h"
+#include "job.h"
+#include "leadscore.h"
+
+/* A source, and the error that reading it raises now; NULL: none */
+typedef struct Feed
+{
+	LsSourceRow *row;
+	ErrorData  *error;
+} Feed;
+
+/* What PostgreSQL makes of a rule now */
+typedef struct Verdict
+{
+	bool		unattached;		/* it waits for a source */
+	bool		affected;		/* it uses what has changed */
+	ErrorData  *error;			/* why it cannot be read */
+} Verdict;
+
+/* look_at_expression has PostgreSQL read one expression of a rule. */
+static void
+look_at_expression(const Work *work, Oid relid, LsExprUse use, const char *text,
+				   const LsRuleRow *rule, Verdict *verdict)
+{
+	LsExprSpec	spec = {0};
+	LsExpr	   *expr;
+
+	if (text == NULL || verdict->error)
+		return;
+	spec.rel = try_relation_open(relid, AccessShareLock);
+	if (spec.rel == NULL)
+	{
+		verdict->unattached = true;
+		return;
+	}
+	spec.use = use;
+	spec.text = text;
+	spec.role = work->row->owner;
+	spec.where = psprintf("%s of rule \"%s\" of model \"%s\"",
+						  use == LS_EXPR_WEIGHT ? "weight" : "condition",
+						  rule->name, work->row->model);
+	expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &verdict->error);
+	if (expr)
+	{
+		verdict->affected = verdict->affected ||
+			ls_follow_affects(work->ddl, relid, expr);
+		ls_expr_free(expr);
+	}
+	relation_close(spec.rel, NoLock);
+}
+
+/* read_feeds gives a model's sources, and whether they can be read. */
+static List *
+read_feeds(const LsModelRow *model)
+{
+	List	   *feeds = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(model->model, NULL))
+	{
+		Feed	   *feed = palloc(sizeof(Feed));
+
+		feed->row = lfirst(lc);
+		feed->error = ls_source_error(model, feed->row);
+		feeds = lappend(feeds, feed);
+	}
+	return feeds;
+}
+
+/*
+ * judge_source finds the table of a source that a rule names.  A rule cannot be
+ * read where its source cannot; one that names none needs all of them.
+ */
+static Oid
+judge_source(List *feeds, const char *name, Verdict *verdict)
+{
+	Oid			relation = InvalidOid;
+	ListCell   *lc;
+
+	foreach(lc, feeds)
+	{
+		Feed	   *feed = lfirst(lc);
+
+		if (name && strcmp(feed->row->source, name) != 0)
+			continue;
+		relation = feed->row->relation;
+		if (feed->error && verdict->error == NULL)
+			verdict->error = feed->error;
+	}
+	if (name && !OidIsValid(relation))
+		verdict->unattached = true;
+	return relation;
+}
+
+/* judge finds out what has become of a rule. */
+static void
+judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
+{
+	Oid			relid;
+	Oid			followed;
+
+	memset(verdict, 0, sizeof(Verdict));
+	if (strcmp(rule->kind, "profile") == 0)
+		relid = work->row->contacts;
+	else
+		relid = judge_source(feeds, rule->source, verdict);
+	followed = rule->followed_source ?
+		judge_source(feeds, rule->followed_source, verdict) : relid;
+	if (verdict->unattached)
+		return;
+	look_at_expression(work, relid, LS_EXPR_CONDITION, rule->condition, rule, verdict);
+	look_at_expression(work, relid, LS_EXPR_WEIGHT, rule->weight, rule, verdict);
+	look_at_expression(work, followed, LS_EXPR_CONDITION, rule->followed_condition,
+					   rule, verdict);
+}
+
+/* set_counted writes a rule's counted_version: NULL, to be counted, or 0, asleep. */
+static void
+set_counted(const LsRuleRow *rule, bool asleep)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
+	ls_become(ls_extension_owner(), &saved);
+	ls_write_rules(psprintf("UPDATE leadscore.lead_rule SET counted_version = %s%s"
+							" WHERE rule_id OPERATOR(pg_catalog.=) $1",
+							asleep ? "0" : "NULL", ls_not_counting()), &args);
+	ls_return(&saved);
+}
+
+/* put_to_sleep has a rule that cannot be read contribute nothing. */
+static void
+put_to_sleep(Work *work, const LsRuleRow *rule, const ErrorData *error)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ereport(WARNING,
+			(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
+					rule->name, work->row->model, error->message),
+			 errhint("It counts again when it is corrected, or what it uses is back.")));
+	set_counted(rule, true);
+	ls_add_text(&args, work->row->model);
+	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
+	ls_add_text(&args, rule->name);
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_add_text(&args, unpack_sql_state(error->sqlerrcode));
+	ls_add_text(&args, error->message);
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("INSERT INTO leadscore.lead_rule_error"
+			   " (model, rule_id, name, failed_at, failures, sqlstate, message)"
+			   " VALUES ($1, $2, $3, $4, 1, $5, $6)", &args);
+	ls_return(&saved);
+	work->changed = true;
+}
+
+/* ls_follow_rules sees which rules fell asleep, woke, or mean something else. */
+void
+ls_follow_rules(Work *work, bool sleeping_only)
+{
+	List	   *feeds = read_feeds(work->row);
+	ListCell   *lc;
+
+	foreach(lc, ls_rule_rows(work->row->model, NULL))
+	{
+		LsRuleRow  *rule = lfirst(lc);
+		bool		asleep = !rule->counted_version_null && rule->counted_version == 0;
+		Verdict		verdict;
+
+		/* sequences cannot be counted yet, however well they read */
+		if (asleep ? strcmp(rule->kind, "sequence") == 0 : sleeping_only)
+			continue;
+		judge(work, feeds, rule, &verdict);
+		if (verdict.unattached)
+			continue;
+		if (verdict.error && !asleep)
+			put_to_sleep(work, rule, verdict.error);
+		else if (verdict.error == NULL && asleep)
+		{
+			/*
+			 * Where its source could not be read, more went unnoticed than what
+			 * this rule asks about.  ls_rescore() takes in all that sleep.
+			 */
+			work->rescore = true;
+		}
+		else if (verdict.error == NULL && verdict.affected)
+		{
+			set_counted(rule, false);
+			work->changed = work->recount = true;
+		}
+	}
+}
+
+/* ls_follow_stages says which conditions of stages cannot be read any more. */
+void
+ls_follow_stages(Work *work, bool warn)
+{
+	List	   *categories = ls_category_rows(work->row->model, NULL);
+	char	  **names = palloc(sizeof(char *) * (list_length(categories) + 1));
+	LsExprSpec	spec = {0};
+	ListCell   *lc;
+
+	names[spec.nvariables++] = "score";
+	foreach(lc, categories)
+		names[spec.nvariables++] = ((LsCategoryRow *) lfirst(lc))->category;
+	spec.use = LS_EXPR_CONDITION;
+	spec.role = work->row->owner;
+	spec.variables = names;
+	spec.rel = relation_open(work->row->contacts, AccessShareLock);
+	foreach(lc, ls_stage_rows(work->row->model, NULL))
+	{
+		LsStageRow *stage = lfirst(lc);
+		ErrorData  *error = NULL;
+		LsExpr	   *expr;
+
+		if (stage->condition == NULL)
+			continue;
+		spec.text = stage->condition;
+		spec.where = psprintf("condition of stage \"%s\" of model \"%s\"",
+							  stage->stage, work->row->model);
+		expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &error);
+		if (error && warn)
+			ereport(WARNING,
+					(errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
+							stage->stage, work->row->model, error->message),
+					 errhint("Correct it in leadscore.lead_stage.")));
+		if (expr == NULL)
+			continue;
+		if (ls_follow_affects(work->ddl, work->row->contacts, expr))
+			work->changed = true;
+		ls_expr_free(expr);
+	}
+	relation_close(spec.rel, NoLock);
+}
