@@ -208,15 +208,36 @@ ls_job_open(const char *model)
 }
 
 /*
- * ls_job_recounts tells whether a job that counts contacts anew is open: what is
- * stored of them may not be what the events give.
+ * ls_job_left tells, as the active snapshot sees it, whether a job has still to
+ * count all that is known of some contacts: those after position, or where that
+ * is NULL, all of them.  What is stored of them may not be what the events give.
  */
 bool
-ls_job_recounts(const char *model)
+ls_job_left(const char *model, char **position)
 {
-	LsJob	   *job = ls_job_open(model);
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			type = TEXTOID;
+	Datum		value = CStringGetTextDatum(model);
+	LsIdentity	saved;
+	bool		left;
 
-	return job != NULL && (strcmp(job->kind, "attach") == 0 || strcmp(job->kind, "rescore") == 0);
+	if (!ls_jobs_exist())
+		return false;
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT CASE WHEN phase OPERATOR(pg_catalog.=) 'count' THEN position END"
+							  " FROM leadscore.lead_job"
+							  " WHERE model OPERATOR(pg_catalog.=) $1 AND " OPEN_STATES
+							  " AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['attach', 'rescore'])"
+							  " AND phase OPERATOR(pg_catalog.=) ANY (ARRAY['start', 'wait', 'count'])"
+							  " ORDER BY job_id DESC LIMIT 1",
+							  1, &type, &value, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the jobs of model \"%s\"", model);
+	left = SPI_processed > 0;
+	*position = left ? text_of(SPI_tuptable->vals[0], 1, caller) : NULL;
+	SPI_finish();
+	ls_return(&saved);
+	return left;
 }
 
 /*

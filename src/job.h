@@ -50,7 +50,7 @@ extern double ls_estimate_rows(Oid relation);
 extern bool ls_is_large(double rows);
 extern int64 ls_job_request(const char *model, const char *kind, const char *source);
 extern LsJob *ls_job_open(const char *model);
-extern bool ls_job_recounts(const char *model);
+extern bool ls_job_left(const char *model, char **position);
 extern void ls_job_progress(LsJob *job, const char *phase, const char *position,
 							int64 contacts);
 extern void ls_job_take_over(const LsJob *job);

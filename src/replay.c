@@ -205,6 +205,12 @@ ls_replay_hold(LsReplay *replay, int rule, bool holds, double weight)
 	replay->weights[rule] = weight;
 }
 
+LsModel *
+ls_replay_model(const LsReplay *replay)
+{
+	return replay->model;
+}
+
 bool
 ls_replay_known(const LsReplay *replay)
 {

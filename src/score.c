@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "contact.h"
 #include "evaluate.h"
+#include "job.h"
 #include "kept.h"
 #include "leadscore.h"
 #include "pending.h"
@@ -287,14 +288,41 @@ is_put_aside(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
 		verify_state(model, replay, row, &completed, &replayed);
 }
 
+/* Contacts that a job has still to count */
+typedef struct Left
+{
+	bool		any;
+	bool		all;			/* ... or those after this one: */
+	Datum		after;
+} Left;
+
+static void
+find_left(LsModel *model, Left *left)
+{
+	char	   *position;
+
+	left->any = ls_job_left(model->name, &position);
+	left->all = position == NULL;
+	if (position)
+		left->after = ls_key_read(&model->key, position);
+}
+
+static bool
+is_left(LsModel *model, const Left *left, Datum contact)
+{
+	return left->any &&
+		(left->all || ls_key_compare(&model->key, contact, left->after) > 0);
+}
+
 /*
  * verify_contact compares a stored row, and the state in it, with the events,
  * and reports where they differ.
  */
 static void
-verify_contact(ReturnSetInfo *result, LsModel *model, LsReplay *replay,
-			   Datum contact, LsScoreRow *row)
+verify_contact(ReturnSetInfo *result, LsReplay *replay, Datum contact,
+			   LsScoreRow *row, const Left *left)
 {
+	LsModel    *model = ls_replay_model(replay);
 	Datum		values[VERIFY_COLUMNS];
 	bool		nulls[VERIFY_COLUMNS] = {0};
 	bool		known = ls_replay_known(replay);
@@ -316,7 +344,7 @@ verify_contact(ReturnSetInfo *result, LsModel *model, LsReplay *replay,
 			return;
 	}
 	if (!pending)
-		pending = is_put_aside(model, replay, contact, row);
+		pending = is_left(model, left, contact) || is_put_aside(model, replay, contact, row);
 	values[0] = CStringGetTextDatum(ls_key_text(&model->key, contact));
 	nulls[1] = row == NULL;
 	values[1] = Float8GetDatum(stored);
@@ -338,8 +366,10 @@ ls_verify(PG_FUNCTION_ARGS)
 	LsReplay   *replay;
 	LsReader   *reader;
 	Datum		contact;
+	Left		left;
 
 	InitMaterializedSRF(fcinfo, 0);
+	find_left(model, &left);
 	replay = ls_replay_make(model);
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore verify",
 									ALLOCSET_DEFAULT_SIZES);
@@ -356,7 +386,7 @@ ls_verify(PG_FUNCTION_ARGS)
 			ls_row_read_tuple(model, tuple, desc, &row);
 		ls_replay_clear(replay);
 		ls_replay_read(replay, reader, contact);
-		verify_contact(result, model, replay, contact, tuple ? &row : NULL);
+		verify_contact(result, replay, contact, tuple ? &row : NULL, &left);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
