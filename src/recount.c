@@ -605,7 +605,11 @@ ls_recount_chunk(LsChunk *chunk)
 	if (model == NULL)
 		return;
 	versions = counting_versions(model);
-	ls_lock_to_read(model);		/* before the snapshot, as TRUNCATE minds none */
+	/* before the snapshot, as TRUNCATE minds none; who holds a table may want ours */
+	if (!ls_lock_to_read_if_free(model))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("a table that feeds model \"%s\" is locked", model->name)));
 	pass.model = pass.counting = model;
 	pass.cause = chunk->cause;
 	pass.online = true;
