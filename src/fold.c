@@ -123,7 +123,8 @@ ls_fold_batch(LsFold *fold, int limit, bool skip_locked)
 												  "leadscore fold",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Oid			table = ls_score_table(fold->model, true);
+	Oid			table = ls_pending_none(fold->model) ? InvalidOid :
+		ls_score_table(fold->model, true);
 	LsModel    *model = NULL;
 	int			n = 0;
 

@@ -159,6 +159,22 @@ empty(Relation rel)
 	return RelationGetNumberOfBlocks(rel) == 0;
 }
 
+/* ls_pending_none tells, at next to no cost, that nothing is pending of a model. */
+bool
+ls_pending_none(const char *model)
+{
+	Oid			table = ls_table_oid(psprintf("pending_%s", model), true);
+	Relation	rel;
+	bool		none;
+
+	if (!OidIsValid(table))
+		return true;
+	rel = table_open(table, AccessShareLock);
+	none = empty(rel);
+	table_close(rel, NoLock);
+	return none;
+}
+
 /* contact_index finds the index by contact. */
 static Oid
 contact_index(Relation rel)

@@ -24,9 +24,10 @@ sub start_server
 	$node = PostgreSQL::Test::Cluster->new($name);
 	$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
 
-	# Not preloaded for the server: a worker would go by the real clock.
+	# Not preloaded for the server: a worker would go by the real clock.  Without one,
+	# all is counted at once.
 	$node->append_conf('postgresql.conf',
-		"session_preload_libraries = 'leadscore'\nfsync = off\nmax_wal_size = 2GB\n");
+		"session_preload_libraries = 'leadscore'\nfsync = off\nmax_wal_size = 2GB\nleadscore.inline_limit = 100000000\n");
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION leadscore');
 	return $node;

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use WorkerTest;
 
-my $node = new_node('restore', 1, "leadscore.naptime = '10ms'\n");
+my $node = new_node('restore', 1, "leadscore.naptime = '10ms'\nleadscore.inline_limit = 1000000\n");
 $node->start;
 my $dump = PostgreSQL::Test::Utils::tempdir . '/dump';
 

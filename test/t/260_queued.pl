@@ -167,7 +167,7 @@ is($node->safe_psql('crm', "SELECT count(*) FROM leadscore.lead_stage_history WH
 within($node, 15, "SELECT changes = 0 AND lag IS NULL FROM leadscore.pending('m')", '... and nothing is left', 'crm');
 
 # what a superuser has damaged
-$node->safe_psql('crm', "ALTER TABLE leadscore.pending_m DISABLE TRIGGER leadscore_guard; INSERT INTO leadscore.pending_m VALUES (5, 1, now(), false, '\\x00ff'); ALTER TABLE leadscore.pending_m ENABLE TRIGGER leadscore_guard");
+$node->safe_psql('crm', "ALTER TABLE leadscore.pending_m DISABLE TRIGGER USER; INSERT INTO leadscore.pending_m VALUES (5, 1, now(), false, '\\x00ff'); ALTER TABLE leadscore.pending_m ENABLE TRIGGER USER");
 $node->safe_psql('crm', "INSERT INTO event (contact) VALUES (4), (5), (6)");
 within($node, 15, "SELECT count(*) = 2 FROM leadscore.score_m WHERE contact_id IN (4, 6) AND score = 5", 'one contact that fails does not hold up the others', 'crm');
 within($node, 15, "SELECT count(*) = 1 FROM leadscore.lead_worker_error WHERE contact = '5'", '... and is written down', 'crm');
