@@ -683,6 +683,8 @@ ls_launcher_main(Datum main_arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	/* a reload while the process was being started has passed it by */
+	ProcessConfigFile(PGC_SIGHUP);
 	pgstat_report_activity(STATE_RUNNING, OidIsValid(only_database) ?
 						   psprintf("leadscore: looking after database %u", only_database) :
 						   "leadscore: looking after all databases");

@@ -831,6 +831,8 @@ ls_worker_main(Datum main_arg)
 	if (!ls_board_attach(order.board) || !take_slot())
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
+	/* a reload while the process was being started has passed it by */
+	ProcessConfigFile(PGC_SIGHUP);
 	settle();
 	watch = RegisterTimeout(USER_TIMEOUT, look_at_expression);
 
