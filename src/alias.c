@@ -48,15 +48,10 @@ plans_of(LsModel *model)
 	return model->aliases;
 }
 
-/* ls_alias_free_plans is for a compiled model that ends. */
 void
 ls_alias_free_plans(LsModel *model)
 {
-	SPIPlanPtr *plan = (SPIPlanPtr *) model->aliases;
-
-	for (size_t i = 0; plan && i < sizeof(LsAliasPlans) / sizeof(SPIPlanPtr); i++)
-		if (plan[i])
-			SPI_freeplan(plan[i]);
+	ls_row_free(model->aliases, sizeof(LsAliasPlans));
 }
 
 /* has_pages tells whether a table has ever had a row since it was vacuumed. */

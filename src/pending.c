@@ -63,7 +63,6 @@ typedef struct LsPendingPlans
 	SPIPlanPtr	again;
 	SPIPlanPtr	take;
 	SPIPlanPtr	clear;
-	SPIPlanPtr	oldest;
 } LsPendingPlans;
 
 /* ---------- putting aside ---------- */
@@ -354,19 +353,6 @@ ls_pending_contacts(LsModel *model, const Datum *after, int limit, Datum *contac
 
 /* ---------- taking away ---------- */
 
-static SPIPlanPtr
-kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
-{
-	if (*plan == NULL)
-	{
-		*plan = SPI_prepare(sql, nargs, types);
-		if (*plan == NULL || SPI_keepplan(*plan) != 0)
-			elog(ERROR, "could not prepare \"%s\": %s", sql,
-				 SPI_result_code_string(SPI_result));
-	}
-	return *plan;
-}
-
 static LsPendingPlans *
 plans_of(LsModel *model)
 {
@@ -375,15 +361,10 @@ plans_of(LsModel *model)
 	return model->pending;
 }
 
-/* ls_pending_free_plans is for a compiled model that ends. */
 void
 ls_pending_free_plans(LsModel *model)
 {
-	SPIPlanPtr *plan = (SPIPlanPtr *) model->pending;
-
-	for (size_t i = 0; plan && i < sizeof(LsPendingPlans) / sizeof(SPIPlanPtr); i++)
-		if (plan[i])
-			SPI_freeplan(plan[i]);
+	ls_row_free(model->pending, sizeof(LsPendingPlans));
 }
 
 /* is_empty looks without a scan. */
@@ -423,7 +404,7 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 		return;
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
-	plan = kept_plan(&plans_of(model)->take,
+	plan = ls_row_plan(&plans_of(model)->take,
 					 psprintf("DELETE FROM %s WHERE contact_id %s $1 RETURNING profile, delta",
 							  table_name(model), ls_row_key_operator(model)),
 					 1, &model->key.type);
@@ -457,7 +438,7 @@ ls_pending_clear(LsModel *model)
 		return 0;
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
-	rows = ls_row_run(kept_plan(&plans_of(model)->clear,
+	rows = ls_row_run(ls_row_plan(&plans_of(model)->clear,
 								psprintf("DELETE FROM %s", table_name(model)), 0, NULL),
 					  NULL, NULL, 0, GetActiveSnapshot());
 	SPI_finish();
@@ -482,7 +463,7 @@ ls_pending_again(LsModel *model)
 	PushActiveSnapshot(GetLatestSnapshot());
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
-	(void) ls_row_run(kept_plan(&plans_of(model)->again,
+	(void) ls_row_run(ls_row_plan(&plans_of(model)->again,
 								psprintf("INSERT INTO %s (contact_id, rules_version, noted_at, profile)"
 										 " SELECT DISTINCT contact_id, $1, $2, false FROM %s",
 										 table_name(model), table_name(model)), 2, types),
@@ -490,34 +471,4 @@ ls_pending_again(LsModel *model)
 	SPI_finish();
 	ls_return(&saved);
 	PopActiveSnapshot();
-}
-
-/*
- * ls_pending_oldest gives the oldest version of the rules with which something
- * is pending, PG_INT64_MAX where nothing is.
- */
-int64
-ls_pending_oldest(LsModel *model)
-{
-	LsIdentity	saved;
-	bool		isnull = true;
-	int64		oldest = PG_INT64_MAX;
-	Datum		value;
-
-	if (is_empty(model))
-		return oldest;
-	ls_become(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (SPI_execute_plan(kept_plan(&plans_of(model)->oldest,
-								   psprintf("SELECT pg_catalog.min(rules_version) FROM %s",
-											table_name(model)), 0, NULL),
-						 NULL, NULL, true, 0) == SPI_OK_SELECT && SPI_processed == 1)
-	{
-		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-		if (!isnull)
-			oldest = DatumGetInt64(value);
-	}
-	SPI_finish();
-	ls_return(&saved);
-	return oldest;
 }

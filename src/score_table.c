@@ -274,8 +274,9 @@ update_text(LsModel *model)
 	return sql.data;
 }
 
-static SPIPlanPtr
-kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
+/* ls_row_plan gives a plan that is kept with a compiled model. */
+SPIPlanPtr
+ls_row_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
 {
 	if (*plan == NULL)
 	{
@@ -297,15 +298,21 @@ plans_of(LsModel *model)
 	return model->store;
 }
 
-/* ls_row_free_plans is for a compiled model that ends. */
+/* ls_row_free is for plans of a compiled model that ends. */
+void
+ls_row_free(void *plans, Size size)
+{
+	SPIPlanPtr *plan = plans;
+
+	for (size_t i = 0; plan && i < size / sizeof(SPIPlanPtr); i++)
+		if (plan[i])
+			SPI_freeplan(plan[i]);
+}
+
 void
 ls_row_free_plans(LsModel *model)
 {
-	SPIPlanPtr *plan = (SPIPlanPtr *) model->store;
-
-	for (size_t i = 0; plan && i < sizeof(LsStorePlans) / sizeof(SPIPlanPtr); i++)
-		if (plan[i])
-			SPI_freeplan(plan[i]);
+	ls_row_free(model->store, sizeof(LsStorePlans));
 }
 
 /*
@@ -408,13 +415,13 @@ ls_row_select(LsModel *model, Datum contact, LsScoreRow *row, bool lock)
 
 	begin_sql(&saved);
 	if (lock)
-		found = run(kept_plan(&plans->lock,
+		found = run(ls_row_plan(&plans->lock,
 							  psprintf("SELECT * FROM %s WHERE contact_id %s $1 FOR UPDATE",
 									   score_table_name(model), ls_row_key_operator(model)),
 							  1, &model->key.type), &contact, NULL, 1) > 0;
 	else
 	{
-		SPI_execute_plan(kept_plan(&plans->read,
+		SPI_execute_plan(ls_row_plan(&plans->read,
 								   psprintf("SELECT * FROM %s WHERE contact_id %s $1",
 											score_table_name(model), ls_row_key_operator(model)),
 								   1, &model->key.type), &contact, NULL, true, 0);
@@ -442,7 +449,7 @@ ls_row_insert(LsModel *model, Datum *values, bool *nulls)
 	bool		inserted;
 
 	begin_sql(&saved);
-	inserted = run(kept_plan(&plans->insert, insert_text(model), NATTS(model),
+	inserted = run(ls_row_plan(&plans->insert, insert_text(model), NATTS(model),
 							 column_types(model)), values, nulls, NATTS(model)) > 0;
 	end_sql(&saved);
 	return inserted;
@@ -456,7 +463,7 @@ ls_row_update(LsModel *model, Datum *values, bool *nulls)
 	LsIdentity	saved;
 
 	begin_sql(&saved);
-	run(kept_plan(&plans->update, update_text(model), NATTS(model),
+	run(ls_row_plan(&plans->update, update_text(model), NATTS(model),
 				  column_types(model)), values, nulls, NATTS(model));
 	end_sql(&saved);
 }
@@ -469,7 +476,7 @@ ls_row_delete(LsModel *model, Datum contact)
 	LsIdentity	saved;
 
 	begin_sql(&saved);
-	run(kept_plan(&plans->delete,
+	run(ls_row_plan(&plans->delete,
 				  psprintf("DELETE FROM %s WHERE contact_id %s $1",
 						   score_table_name(model), ls_row_key_operator(model)),
 				  1, &model->key.type), &contact, NULL, 1);
@@ -504,7 +511,7 @@ ls_row_history(LsModel *model, Datum contact, const LsOccasion *occasion,
 	int			n = reason ? 9 : 8;
 
 	begin_sql(&saved);
-	run(kept_plan(reason ? &plans->reasoned : &plans->history,
+	run(ls_row_plan(reason ? &plans->reasoned : &plans->history,
 				  psprintf(sql, reason ? ", reason" : "", reason ? ", $9" : ""),
 				  n, types), values, NULL, n);
 	end_sql(&saved);

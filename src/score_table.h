@@ -51,6 +51,9 @@ extern const char *ls_row_operator(const LsKeyType *key);
 extern uint64 ls_row_run(struct _SPI_plan *plan, Datum *values, const bool *nulls,
 						 int nvalues, Snapshot snapshot);
 extern uint64 ls_row_execute(const char *sql, LsArguments *args);
+extern struct _SPI_plan *ls_row_plan(struct _SPI_plan **plan, const char *sql,
+									 int nargs, Oid *types);
+extern void ls_row_free(void *plans, Size size);
 extern void ls_row_free_plans(LsModel *model);
 
 #endif							/* LEADSCORE_SCORE_TABLE_H */
