@@ -8,6 +8,7 @@
 #include "follow_internal.h"
 
 #include "access/relation.h"
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 

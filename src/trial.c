@@ -312,7 +312,7 @@ draw(LsTrial *trial, Drawn **drawn)
 	Drawn	   *kept = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Drawn) * room);
 	Relation	rel = table_open(trial->after->score_table, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	TableScanDesc scan = ls_table_beginscan(rel, GetActiveSnapshot());
 	uint32		limit = PG_UINT32_MAX;
 	Size		n = 0;
 
