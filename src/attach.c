@@ -30,6 +30,7 @@
 #include "kept.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "look.h"
 #include "recount.h"
 #include "visitors.h"
 
@@ -184,7 +185,7 @@ check_overlap(const LsSourceRow *source, List *tree)
 								get_rel_name(source->relation), source->model, other->source)));
 			continue;
 		}
-		foreach(mc, find_all_inheritors(other->relation, NoLock, NULL))
+		foreach(mc, ls_look_tree(other->relation))
 			if (list_member_oid(tree, lfirst_oid(mc)))
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

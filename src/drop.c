@@ -39,6 +39,7 @@
 #include "ddl.h"
 #include "feed.h"
 #include "leadscore.h"
+#include "look.h"
 
 PG_FUNCTION_INFO_V1(ls_ddl_purge);
 
@@ -74,7 +75,7 @@ is_fed(Oid relation)
 {
 	ListCell   *lc;
 
-	foreach(lc, find_all_inheritors(relation, NoLock, NULL))
+	foreach(lc, ls_look_tree(relation))
 		if (ls_relation_rows(lfirst_oid(lc)) != NIL)
 			return true;
 	return false;

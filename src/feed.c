@@ -44,6 +44,7 @@
 #include "check.h"
 #include "compat.h"
 #include "leadscore.h"
+#include "look.h"
 
 /*
  * The triggers of a table that feeds a model.  Those that fire for each row are
@@ -638,7 +639,7 @@ ls_lock_for_removal(const char *model, const char *source)
 		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
 			continue;
 		/* which lock a table gets depends on it: not taken while finding them */
-		foreach(mc, find_all_inheritors(lfirst_oid(lc), NoLock, NULL))
+		foreach(mc, ls_look_tree(lfirst_oid(lc)))
 			if (get_rel_persistence(lfirst_oid(mc)) != RELPERSISTENCE_TEMP)
 				lock_one_for_removal(lfirst_oid(mc), model, source);
 	}

@@ -47,6 +47,7 @@
 #include "job_run.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "look.h"
 #include "model.h"
 #include "purge.h"
 #include "recount.h"
@@ -90,7 +91,7 @@ tree_of(Oid relid)
 
 	if (!exists(relid))
 		return NIL;
-	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	foreach(lc, ls_look_tree(relid))
 		if (get_rel_persistence(lfirst_oid(lc)) != RELPERSISTENCE_TEMP)
 			tree = lappend_oid(tree, lfirst_oid(lc));
 	return tree;

@@ -232,6 +232,7 @@ ls_job_left(const char *model, char **position)
 	LsIdentity	saved;
 	bool		left;
 
+	*position = NULL;
 	if (!ls_jobs_exist())
 		return false;
 	ls_become(ls_extension_owner(), &saved);

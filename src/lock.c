@@ -15,6 +15,7 @@
 #include "utils/syscache.h"
 
 #include "catalog.h"
+#include "look.h"
 
 #define LOCK_ATTEMPTS 50
 
@@ -57,7 +58,7 @@ ls_lock_tables(List *roots)
 
 	list_sort(roots, list_oid_cmp);
 	foreach(lc, roots)
-		tables = list_concat_unique_oid(tables, find_all_inheritors(lfirst_oid(lc), NoLock, NULL));
+		tables = list_concat_unique_oid(tables, ls_look_tree(lfirst_oid(lc)));
 	for (int i = 0; i < LOCK_ATTEMPTS && tables != NIL && waited_for >= 0; i++)
 		waited_for = lock_at_once(tables, waited_for);
 	foreach(lc, roots)
@@ -122,7 +123,7 @@ ls_lock_to_read_if_free(LsModel *model)
 			continue;
 		if (!ConditionalLockRelationOid(model->sources[i].relation, AccessShareLock))
 			return false;
-		foreach(lc, find_all_inheritors(model->sources[i].relation, NoLock, NULL))
+		foreach(lc, ls_look_tree(model->sources[i].relation))
 			if (!ConditionalLockRelationOid(lfirst_oid(lc), AccessShareLock))
 				return false;
 	}

@@ -14,7 +14,13 @@
  */
 #include "look.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_inherits.h"
 #include "storage/lmgr.h"
+#include "utils/fmgroids.h"
 #include "utils/relcache.h"
 #include "utils/syscache.h"
 
@@ -43,4 +49,41 @@ ls_look_close(Relation rel, bool locked)
 	RelationClose(rel);
 	if (locked)
 		UnlockRelationOid(relation, AccessShareLock);
+}
+
+/* children_of gives the tables that are directly a part of a table, by oid. */
+static List *
+children_of(Relation inherits, Oid relation)
+{
+	List	   *children = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhparent, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relation));
+	scan = systable_beginscan(inherits, InheritsParentIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		if (!((Form_pg_inherits) GETSTRUCT(tuple))->inhdetachpending)
+			children = lappend_oid(children, ((Form_pg_inherits) GETSTRUCT(tuple))->inhrelid);
+	systable_endscan(scan);
+	list_sort(children, list_oid_cmp);
+	return children;
+}
+
+/*
+ * ls_look_tree gives a table with its partitions and children, the table first.
+ * find_all_inheritors() wants them locked: it fails on one that is dropped
+ * meanwhile.
+ */
+List *
+ls_look_tree(Oid relation)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	List	   *tree = list_make1_oid(relation);
+
+	for (int i = 0; i < list_length(tree); i++)
+		tree = list_concat_unique_oid(tree, children_of(inherits, list_nth_oid(tree, i)));
+	table_close(inherits, AccessShareLock);
+	return tree;
 }

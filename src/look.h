@@ -10,9 +10,11 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
 #include "utils/rel.h"
 
 extern Relation ls_look_open(Oid relation, bool *locked);
 extern void ls_look_close(Relation rel, bool locked);
+extern List *ls_look_tree(Oid relation);
 
 #endif							/* LEADSCORE_LOOK_H */

@@ -29,10 +29,14 @@
 #include "job_run.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "note.h"
+#include "pending.h"
 #include "recount.h"
 #include "rules.h"
 #include "store.h"
 #include "worker_error.h"
+
+#define PENDING_BATCH 1000
 
 PG_FUNCTION_INFO_V1(ls_refresh_model);
 PG_FUNCTION_INFO_V1(ls_write_days);
@@ -211,19 +215,136 @@ ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 	return n;
 }
 
-/* ls_pass_all does all that is due at once, and gives the number of changes. */
+/*
+ * Contacts to be seen to in one transaction: those of whom something is pending,
+ * and those that are due, in the order of their key.
+ */
+typedef struct Everybody
+{
+	LsModel    *model;
+	LsDueRow   *due;
+	int			ndue;
+	Datum		pending[PENDING_BATCH];
+	int			npending;		/* that were read; ... */
+	int			next;			/* ... of which this one is the next */
+	bool		no_more;
+} Everybody;
+
+/* next_pending gives the next contact of whom something is pending; NULL: none. */
+static Datum *
+next_pending(Everybody *all)
+{
+	if (all->next >= all->npending && !all->no_more)
+	{
+		Datum		last = all->npending > 0 ? all->pending[all->npending - 1] : 0;
+
+		all->npending = ls_pending_contacts(all->model, all->npending > 0 ? &last : NULL,
+											PENDING_BATCH, all->pending);
+		all->next = 0;
+		all->no_more = all->npending < PENDING_BATCH;
+	}
+	return all->next < all->npending ? &all->pending[all->next] : NULL;
+}
+
+/*
+ * see_to_all folds in what is pending and does what is due, contact by contact.
+ * Who is folded is seen to what is due as well.
+ */
+static int64
+see_to_all(Everybody *all)
+{
+	LsStore    *store = ls_store_open(all->model, "event", ls_count_contact, ls_count_profile);
+	int64		changed = 0;
+	Datum	   *contact = next_pending(all);
+	int			i = 0;
+
+	qsort_arg(all->due, all->ndue, sizeof(LsDueRow), by_contact, &all->model->key);
+	while (contact || i < all->ndue)
+	{
+		int			order = contact == NULL ? 1 : i == all->ndue ? -1 :
+			ls_key_compare(&all->model->key, *contact, all->due[i].contact);
+		LsChange	change = {0};
+
+		change.contact = order <= 0 ? *contact : all->due[i].contact;
+		change.fold = order <= 0;
+		change.only_if_changed = order <= 0;
+		if (order > 0)
+			change.due = &all->due[i];
+		/* one that was put off may have two rows: what was just written is seen */
+		if (order > 0 && i > 0 &&
+			by_contact(&all->due[i - 1], &all->due[i], &all->model->key) == 0)
+			CommandCounterIncrement();
+		changed += ls_store_change(store, &change) == LS_CHANGED;
+		if (order >= 0)
+			i++;
+		if (order <= 0)
+		{
+			all->next++;
+			contact = next_pending(all);
+		}
+	}
+	ls_store_close(store);
+	return changed;
+}
+
+/*
+ * see_to_model does so for a model.  In the midst of a statement nothing is folded:
+ * a contact might be counted with rows that are still to be added.
+ */
+static int64
+see_to_model(const char *name)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "leadscore refresh",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Everybody  *all = palloc0(sizeof(Everybody));
+	TimestampTz until = ls_clock();
+	int64		changed = 0;
+	int64		due;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	all->no_more = ls_note_under_way() || ls_pending_none(name);
+	due = ls_due_table_count(name, until, PG_INT32_MAX);
+	if ((due > 0 || !all->no_more) &&
+		(all->model = ls_model_acquire_to_write(name)) != NULL)
+	{
+		all->due = MemoryContextAllocHuge(context, sizeof(LsDueRow) * (Size) Max(1, due));
+		all->ndue = ls_due_table_read(name, NULL, until, (int) due, all->due);
+		if (all->model->enabled)
+			changed = see_to_all(all);
+		ls_rules_report(all->model);
+		ls_model_release(all->model);
+	}
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return changed;
+}
+
+/*
+ * ls_pass_all does all that is due, and folds in all that is pending, at once, and
+ * gives the number of changes.
+ *
+ * What is pending of contacts that were merged becomes their targets', who may
+ * come before them; these are not waited for, and left to a later pass where
+ * somebody has locked them.
+ */
 int64
 ls_pass_all(const char *model)
 {
-	LsPass	   *pass = ls_pass_begin(model);
-	int64		due;
+	int64		changed = see_to_model(model);
 
-	PushActiveSnapshot(GetLatestSnapshot());
-	due = ls_due_table_count(model, pass->until, PG_INT32_MAX);
-	PopActiveSnapshot();
-	if (due > 0)
-		(void) ls_pass_batch(pass, (int) due, false);
-	return pass->changed;
+	for (int i = 0; i < 2 && !ls_note_under_way() && !ls_pending_none(model); i++)
+	{
+		LsFold	   *fold = ls_fold_begin(model);
+
+		while (ls_fold_batch(fold, PENDING_BATCH, true) > 0)
+			;
+		changed += fold->changed;
+	}
+	return changed;
 }
 
 /*
@@ -241,8 +362,6 @@ refresh_model(const char *model)
 		changed = refresh_model(visitors);
 	ls_lock_before_writing(model);
 	ls_job_run_all(model);
-	/* who is folded is seen to what is due as well */
-	changed += ls_fold_all(model);
 	changed += ls_pass_all(model);
 	while (ls_daily_write(model))
 		;
@@ -315,7 +434,6 @@ ls_write_days(PG_FUNCTION_ARGS)
 	ls_lock_before_writing(model);
 	/* what was due before has to be in the history */
 	(void) ls_pass_all(model);
-	(void) ls_fold_all(model);
 	while (ls_daily_write(model))
 		days++;
 	PG_RETURN_INT32(days);

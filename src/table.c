@@ -56,7 +56,7 @@ static bool
 is_below(Oid relation, Oid root)
 {
 	return relation == root ||
-		list_member_oid(find_all_inheritors(root, NoLock, NULL), relation);
+		list_member_oid(ls_look_tree(root), relation);
 }
 
 static int
