@@ -433,8 +433,8 @@ SELECT kind, state, done AS contacts, finished_at - started_at AS took FROM lead
 \set ECHO none
 \echo '   Two contacts turn out to be one person: scored on all that both have done, and taken apart again'
 \echo
-SELECT contact_id AS a, round(score::numeric, 1) AS score_a FROM leadscore.live_b2b WHERE score > 20 AND NOT disqualified ORDER BY contact_id LIMIT 1 \gset
-SELECT contact_id AS b, round(score::numeric, 1) AS score_b FROM leadscore.live_b2b WHERE score > 20 AND NOT disqualified AND contact_id <> :a ORDER BY contact_id LIMIT 1 \gset
+SELECT contact_id AS a, round(score::numeric, 1) AS score_a FROM leadscore.live_b2b WHERE engagement BETWEEN 8 AND 25 AND score > 10 AND NOT disqualified ORDER BY contact_id LIMIT 1 \gset
+SELECT contact_id AS b, round(score::numeric, 1) AS score_b FROM leadscore.live_b2b WHERE engagement BETWEEN 8 AND 25 AND score > 10 AND NOT disqualified AND contact_id <> :a ORDER BY contact_id LIMIT 1 \gset
 SELECT :a AS contact, :score_a AS score UNION ALL SELECT :b, :score_b;
 \set ECHO queries
 SELECT leadscore.merge_contacts('b2b', :a, :b) \g /dev/null
