@@ -8,7 +8,7 @@ CREATE TABLE leadscore.lead_job (
 		CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY['count', 'refresh', 'attach', 'rescore'])),
 	source text COLLATE "C",
 	state text NOT NULL DEFAULT 'waiting'
-		CHECK (state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'running', 'done', 'cancelled', 'failed'])),
+		CHECK (state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'running', 'done', 'cancelled'])),
 	phase text NOT NULL DEFAULT 'start',
 	position text,
 	done bigint NOT NULL DEFAULT 0,
@@ -32,7 +32,7 @@ COMMENT ON COLUMN leadscore.lead_job.job_id IS 'number of the job';
 COMMENT ON COLUMN leadscore.lead_job.model IS 'the model';
 COMMENT ON COLUMN leadscore.lead_job.kind IS 'count: rules that match something new; refresh: scores under changed rules; attach: the rows of a new source; rescore: everything';
 COMMENT ON COLUMN leadscore.lead_job.source IS 'source whose rows are counted; null: all that the rules read';
-COMMENT ON COLUMN leadscore.lead_job.state IS 'waiting, running, done, cancelled or failed';
+COMMENT ON COLUMN leadscore.lead_job.state IS 'waiting, running, done or cancelled; one that fails is tried again';
 COMMENT ON COLUMN leadscore.lead_job.phase IS 'what it is at: start, wait (for writers that know the old rules), count, refresh, or end';
 COMMENT ON COLUMN leadscore.lead_job.position IS 'contact up to which the phase is done';
 COMMENT ON COLUMN leadscore.lead_job.done IS 'contacts done, over all phases';
