@@ -169,11 +169,11 @@ ls_recount_size(const char *name, bool all)
 
 /*
  * ls_recount_assign gives the rules that wait to be counted a version of what
- * they match, or 0 where they cannot be counted.  again: try those with 0 too.
- * Returns the versions given.
+ * they match, or 0 where they cannot be counted: those that read a source, where
+ * one is given.  again: try those with 0 too.  Returns the versions given.
  */
 List *
-ls_recount_assign(const char *name, bool again)
+ls_recount_assign(const char *name, const char *source, bool again)
 {
 	Oid			sequence = ls_table_oid("version_seq", false);
 	LsModel    *model = NULL;
@@ -188,6 +188,8 @@ ls_recount_assign(const char *name, bool again)
 		int64	   *version;
 
 		if (!row->counted_version_null && !(again && row->counted_version == 0))
+			continue;
+		if (source && (row->source == NULL || strcmp(row->source, source) != 0))
 			continue;
 		if (model == NULL)
 			model = ls_model_load(name, NULL);

@@ -19,6 +19,6 @@ extern void ls_recount_publish(const char *model, bool again);
 /* how many rows have to be read for that, or for everything */
 extern double ls_recount_size(const char *model, bool all);
 /* gives waiting rules their versions at once; list of int64 pointers */
-extern List *ls_recount_assign(const char *model, bool again);
+extern List *ls_recount_assign(const char *model, const char *source, bool again);
 
 #endif							/* LEADSCORE_COUNTED_H */

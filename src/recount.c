@@ -310,7 +310,9 @@ ls_recount_source(const char *name, const char *source, Oid relation,
 	LsSource   *found;
 	Pass		pass = {0};
 
-	ls_recount_assign(name, false);
+	/* rules that wait for a job are not counted by what one part has */
+	if (!OidIsValid(relation))
+		ls_recount_assign(name, source, false);
 	model = model_to_count(name, relation);
 	found = ls_source_by_name(model, source);
 	if (found == NULL)
@@ -437,7 +439,7 @@ count_rules(const char *name, List *versions)
 void
 ls_recount_rules(const char *name)
 {
-	List	   *versions = ls_recount_assign(name, false);
+	List	   *versions = ls_recount_assign(name, NULL, false);
 	const char *visitors = ls_visitors_model(name);
 
 	if (versions == NIL)
@@ -679,7 +681,7 @@ ls_rescore(const char *name, const char *cause)
 	const char *visitors = ls_visitors_model(name);
 
 	ls_lock_sources(name);
-	ls_recount_assign(name, true);
+	ls_recount_assign(name, NULL, true);
 	if (visitors)
 		(void) rescore(visitors, cause);
 	return rescore(name, cause);
