@@ -138,6 +138,8 @@ is(scalar(grep { !/deadlock detected/ } @errors), 0, 'no other errors');
 unlike($log, qr/PANIC|TRAP|terminated by signal|XX000/, 'no crash');
 
 $node->safe_psql('postgres', "SET client_min_messages = warning; UPDATE leadscore.lead_model SET enabled = true WHERE NOT enabled");
+# what was put aside, and what jobs have still to count
+$node->safe_psql('postgres', "SELECT leadscore.refresh()");
 is($node->safe_psql('postgres', "SELECT '$_', v.* FROM leadscore.verify('$_') v LIMIT 5"), '', "$_: verify finds nothing in the end") for qw(m n);
 $node->stop;
 done_testing();
