@@ -14,10 +14,8 @@
 
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "executor/spi.h"
 #include "utils/syscache.h"
 
-#include "check.h"
 #include "feed.h"
 #include "job.h"
 #include "kept.h"
@@ -26,27 +24,14 @@
 static void
 set_counted_version(int64 rule_id, int64 version)
 {
-	static const char *sql =
-		"UPDATE leadscore.lead_rule SET counted_version = $2%s"
-		" WHERE rule_id OPERATOR(pg_catalog.=) $1";
-	Oid			types[] = {INT8OID, INT8OID};
-	Datum		values[] = {Int64GetDatum(rule_id), Int64GetDatum(version)};
+	LsArguments args = {0};
 	LsIdentity	saved;
 
+	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
+	ls_add(&args, INT8OID, Int64GetDatum(version));
 	ls_become(ls_extension_owner(), &saved);
-	SPI_connect();
-	ls_rule_internal_update = true;
-	PG_TRY();
-	{
-		SPI_execute_with_args(psprintf(sql, ls_not_counting()),
-							  2, types, values, NULL, false, 0);
-	}
-	PG_FINALLY();
-	{
-		ls_rule_internal_update = false;
-	}
-	PG_END_TRY();
-	SPI_finish();
+	ls_write_rules(psprintf("UPDATE leadscore.lead_rule SET counted_version = $2%s"
+							" WHERE rule_id OPERATOR(pg_catalog.=) $1", ls_not_counting()), &args);
 	ls_return(&saved);
 }
 
@@ -75,6 +60,13 @@ can_be_counted(LsModel *model, const LsRuleRow *row)
 						rule->name, model->name, rule->broken->message),
 				 errhint("Mend that, then call leadscore.rescore('%s').", model->name)));
 	return false;
+}
+
+/* waits tells whether a rule is to be counted; again: or tried once more. */
+static bool
+waits(const LsRuleRow *row, bool again)
+{
+	return row->counted_version_null || (again && row->counted_version == 0);
 }
 
 /* is_of_visitors tells whether a model has the rules of another. */
@@ -110,8 +102,7 @@ ls_recount_publish(const char *name, bool again)
 		LsArguments args = {0};
 		bool		can;
 
-		if (row->counting_version != 0 ||
-			(!row->counted_version_null && !(again && row->counted_version == 0)))
+		if (row->counting_version != 0 || !waits(row, again))
 			continue;
 		can = can_be_counted(model, row);
 		if (!can && !row->counted_version_null)
@@ -187,7 +178,7 @@ ls_recount_assign(const char *name, const char *source, bool again)
 		LsRuleRow  *row = lfirst(lc);
 		int64	   *version;
 
-		if (!row->counted_version_null && !(again && row->counted_version == 0))
+		if (!waits(row, again))
 			continue;
 		if (source && (row->source == NULL || strcmp(row->source, source) != 0))
 			continue;

@@ -174,11 +174,7 @@ ls_erase_contact(PG_FUNCTION_ARGS)
 		(void) ls_text_argument(fcinfo, 1, "contact");
 	ls_lock_before_writing(row->model);
 	row = ls_model_row_held(row->model, GetUserId());
-	model = ls_model_acquire_to_write(row->model);
-	if (model == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("model \"%s\" does not exist", row->model)));
+	model = ls_model_to_change(row->model, false);
 	contact = ls_asked_key(fcinfo, 1, model);
 	refuse_merged(model, contact);
 	/* whoever is at it comes first, and what he wrote is seen */

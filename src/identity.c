@@ -67,23 +67,6 @@ check_model(FunctionCallInfo fcinfo)
 	return ls_model_row_held(row->model, GetUserId());
 }
 
-/* open_model gives the compiled model, to be written. */
-static LsModel *
-open_model(const char *name)
-{
-	LsModel    *model = ls_model_acquire_to_write(name);
-
-	if (model == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("model \"%s\" does not exist", name)));
-	if (!model->enabled)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\" is not enabled", model->name)));
-	return model;
-}
-
 static LsStore *
 open_store(LsModel *model)
 {
@@ -459,7 +442,7 @@ ls_merge_contacts(PG_FUNCTION_ARGS)
 	LsStanding	standing;
 
 	PreventCommandIfReadOnly("merge_contacts()");
-	model = open_model(check_model(fcinfo)->model);
+	model = ls_model_to_change(check_model(fcinfo)->model, true);
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		(void) ls_text_argument(fcinfo, PG_ARGISNULL(1) ? 1 : 2,
 								PG_ARGISNULL(1) ? "target" : "source");
@@ -506,7 +489,7 @@ ls_unmerge(PG_FUNCTION_ARGS)
 	LsStanding *standing;
 
 	PreventCommandIfReadOnly("unmerge()");
-	model = open_model(check_model(fcinfo)->model);
+	model = ls_model_to_change(check_model(fcinfo)->model, true);
 	if (PG_ARGISNULL(1))
 		(void) ls_text_argument(fcinfo, 1, "source");
 	source = ls_asked_key(fcinfo, 1, model);
@@ -547,7 +530,7 @@ open_visitors(const char *name)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("model \"%s\" has no visitors", name),
 				 errhint("Attach a source with visitor => '...', the column that has the key of a visitor where there is no contact.")));
-	return open_model(visitors);
+	return ls_model_to_change(visitors, true);
 }
 
 /* make_row makes a row for a visitor of whom nothing is known, to be held. */
@@ -665,7 +648,7 @@ ls_identify(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("identify()");
 	row = check_model(fcinfo);
 	visitors = open_visitors(row->model);
-	model = open_model(row->model);
+	model = ls_model_to_change(row->model, true);
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		(void) ls_text_argument(fcinfo, PG_ARGISNULL(1) ? 1 : 2,
 								PG_ARGISNULL(1) ? "visitor" : "contact");
@@ -695,7 +678,7 @@ ls_unidentify(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("unidentify()");
 	row = check_model(fcinfo);
 	visitors = open_visitors(row->model);
-	model = open_model(row->model);
+	model = ls_model_to_change(row->model, true);
 	if (PG_ARGISNULL(1))
 		(void) ls_text_argument(fcinfo, 1, "visitor");
 	visitor = ls_asked_key(fcinfo, 1, visitors);

@@ -19,6 +19,17 @@
 
 #define LOCK_ATTEMPTS 50
 
+/* lock_tree waits for a table, then for those below it; it may be gone. */
+static void
+lock_tree(Oid relation, LOCKMODE mode)
+{
+	LockRelationOid(relation, mode);
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
+		(void) find_all_inheritors(relation, mode, NULL);
+	else
+		UnlockRelationOid(relation, mode);
+}
+
 /*
  * lock_at_once locks tables of which first is waited for, and the others only
  * taken if nobody is in the way.  Gives the place of one that was not to be
@@ -62,13 +73,7 @@ ls_lock_tables(List *roots)
 	for (int i = 0; i < LOCK_ATTEMPTS && tables != NIL && waited_for >= 0; i++)
 		waited_for = lock_at_once(tables, waited_for);
 	foreach(lc, roots)
-	{
-		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
-		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
-			(void) find_all_inheritors(lfirst_oid(lc), ShareRowExclusiveLock, NULL);
-		else
-			UnlockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
-	}
+		lock_tree(lfirst_oid(lc), ShareRowExclusiveLock);
 }
 
 /* ls_lock_sources locks all that a model is counted from. */
@@ -95,15 +100,8 @@ void
 ls_lock_to_read(LsModel *model)
 {
 	for (int i = 0; i < model->nsources; i++)
-	{
-		Oid			relation = model->sources[i].relation;
-
-		if (model->sources[i].broken)
-			continue;
-		LockRelationOid(relation, AccessShareLock);
-		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
-			(void) find_all_inheritors(relation, AccessShareLock, NULL);
-	}
+		if (!model->sources[i].broken)
+			lock_tree(model->sources[i].relation, AccessShareLock);
 }
 
 /*

@@ -63,15 +63,7 @@ change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 		(void) ls_text_argument(fcinfo, 1, "contact");
 	ls_lock_before_writing(row->model);
 	row = ls_model_row_held(row->model, GetUserId());
-	model = ls_model_acquire_to_write(row->model);
-	if (model == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("model \"%s\" does not exist", row->model)));
-	if (!model->enabled)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\" is not enabled", model->name)));
+	model = ls_model_to_change(row->model, true);
 	if (stage)
 		check_stage(model, stage);
 	change.contact = ls_asked_contact(fcinfo, model);

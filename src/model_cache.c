@@ -206,6 +206,26 @@ ls_model_acquire_to_write(const char *name)
 	return ls_model_acquire(name, NULL);
 }
 
+/*
+ * ls_model_to_change does so for a function that was called for the model by
+ * name: there must be one, and where it is asked for, an enabled one.
+ */
+LsModel *
+ls_model_to_change(const char *name, bool enabled)
+{
+	LsModel    *model = ls_model_acquire_to_write(name);
+
+	if (model == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model \"%s\" does not exist", name)));
+	if (enabled && !model->enabled)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" is not enabled", model->name)));
+	return model;
+}
+
 /* ls_model_release ends a use; a model that was loaded, not acquired, ends. */
 void
 ls_model_release(LsModel *model)

@@ -249,6 +249,7 @@ typedef struct LsEvent
 
 extern LsModel *ls_model_acquire(const char *name, Snapshot snapshot);
 extern LsModel *ls_model_acquire_to_write(const char *name);
+extern LsModel *ls_model_to_change(const char *name, bool enabled);
 extern LsModel *ls_model_load(const char *name, Snapshot snapshot);
 extern LsModel *ls_model_load_sheet(const char *name, Snapshot snapshot,
 									const LsSheet *sheet);
