@@ -206,9 +206,9 @@ DROP ROLE regress_ls_purger;
 -- not noticed before, as by DROP EXTENSION: then they are gone with what they gave
 CREATE TABLE visit_6 PARTITION OF visit FOR VALUES FROM ('2026-03-01') TO ('2026-04-01');
 INSERT INTO visit VALUES ('contact-4', '2026-03-01 00:00+00', 'price');
-ALTER EVENT TRIGGER leadscore_ddl_purge DISABLE;
+ALTER EVENT TRIGGER leadscore_ddl_start DISABLE;
 DROP TABLE visit_6;
-ALTER EVENT TRIGGER leadscore_ddl_purge ENABLE;
+ALTER EVENT TRIGGER leadscore_ddl_start ENABLE;
 SELECT matched, points FROM leadscore.explain('p', 'contact-4') WHERE name = 'most';
 SELECT * FROM leadscore.verify('p');
 -- what fails to be dropped is not kept

@@ -135,6 +135,8 @@ REVOKE ALL ON FUNCTION leadscore._check_action() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore._check_action() IS
 	'trigger: refuses actions that could never be taken';
 
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_action
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
 CREATE TRIGGER check_action BEFORE INSERT OR UPDATE ON leadscore.lead_action
 	FOR EACH ROW EXECUTE FUNCTION leadscore._check_action();
 CREATE TRIGGER actions_inserted AFTER INSERT ON leadscore.lead_action

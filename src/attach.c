@@ -345,12 +345,14 @@ ls_attach(PG_FUNCTION_ARGS)
 		source.visitor = ls_optional_argument(fcinfo, 7);
 	source.keep = choice(fcinfo, 8, "on_delete", "retract", "keep");
 	source.queued = choice(fcinfo, 9, "mode", "immediate", "queued");
-	model = ls_model_row_held(source.model, GetUserId());
+	ls_lock_sheets();
+	model = ls_model_row_for(source.model, GetUserId());
 	ls_visitors_refuse(model);
-	ls_lock_rules(source.model);
 
 	/* asked again when it is locked, as it may have been changed until then */
 	check_privilege(source.relation);
+	/* the others too: one who writes to them may go on to this one */
+	ls_lock_sources_and(source.model, source.relation);
 	tree = ls_lock_tree(source.relation, ShareRowExclusiveLock);
 	check_privilege(source.relation);
 	if (source.source == NULL)
@@ -505,7 +507,8 @@ ls_detach(PG_FUNCTION_ARGS)
 	uint64		rules;
 	ListCell   *lc;
 
-	ls_visitors_refuse(ls_model_row_held(model, GetUserId()));
+	ls_lock_sheets();
+	ls_visitors_refuse(ls_model_row_for(model, GetUserId()));
 	foreach(lc, ls_source_rows(model, NULL))
 		names = lappend(names, ((LsSourceRow *) lfirst(lc))->source);
 	foreach(lc, names)
@@ -521,8 +524,6 @@ ls_detach(PG_FUNCTION_ARGS)
 	}
 
 	/* all at once: a writer to another table may be about to read this one */
-	ls_lock_rules(model);
-	ls_lock_sources(model);
 	ls_lock_for_removal(model, source);
 	rules = ls_remove_source(model, source);
 	if (rules > 0)

@@ -32,6 +32,7 @@
 #include "job_run.h"
 #include "launcher.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "note.h"
 #include "recount.h"
 #include "rule_history.h"
@@ -45,9 +46,24 @@ PG_FUNCTION_INFO_V1(ls_rules_changed);
 PG_FUNCTION_INFO_V1(ls_sheet_changed);
 PG_FUNCTION_INFO_V1(ls_model_row_changed);
 PG_FUNCTION_INFO_V1(ls_refuse_truncate);
+PG_FUNCTION_INFO_V1(ls_enter_sheets);
 PG_FUNCTION_INFO_V1(ls_refresh_changed);
 
 bool		ls_rule_internal_update = false;
+
+/*
+ * ls_enter_sheets is leadscore._enter_sheets(), before each statement that writes
+ * to one of the tables that say what models are.
+ */
+Datum
+ls_enter_sheets(PG_FUNCTION_ARGS)
+{
+	(void) ls_check_trigger(fcinfo, NULL);
+	/* a parallel restore writes to all of them at the same time */
+	if (!ls_session_restores())
+		ls_lock_sheets();
+	return PointerGetDatum(NULL);
+}
 
 /* ---------- for all triggers ---------- */
 

@@ -64,6 +64,13 @@ REVOKE ALL ON FUNCTION leadscore._model_changed() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore._model_changed() IS
 	'trigger: gives a changed model a new version, and counts anew what it missed while it was not enabled';
 
+CREATE FUNCTION leadscore._enter_sheets() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_enter_sheets';
+REVOKE ALL ON FUNCTION leadscore._enter_sheets() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore._enter_sheets() IS
+	'trigger: score sheets are changed by one transaction at a time';
+
 CREATE FUNCTION leadscore._refuse_truncate() RETURNS trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_refuse_truncate';
@@ -77,6 +84,19 @@ CREATE FUNCTION leadscore._refresh_changed() RETURNS trigger
 REVOKE ALL ON FUNCTION leadscore._refresh_changed() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore._refresh_changed() IS
 	'trigger, at the end of the transaction: brings the stored scores of changed models up to date';
+
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_model
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_category
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_source
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_rule
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_stage
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_grade
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
 
 CREATE TRIGGER check_rule BEFORE INSERT OR UPDATE ON leadscore.lead_rule
 	FOR EACH ROW EXECUTE FUNCTION leadscore._check_rule();

@@ -3,8 +3,10 @@
  * ddl.c
  *		Event triggers: what a command did, as far as models can mind it.
  *
- * One looks at what a command made or altered, the other at what it dropped;
- * follow.c does what has to be done about it.
+ * One looks at what a command made or altered, another at what it dropped;
+ * follow.c does what has to be done about it.  The first of all comes before the
+ * command has locked anything: it locks the score sheets where models will be
+ * changed for tables that the command is going to hold.
  *
  * A command that has nothing to do with a model must not notice any of this:
  * nothing fails for it, and little is done.
@@ -38,7 +40,10 @@
 #include "compat.h"
 #include "feed.h"
 #include "leadscore.h"
+#include "lock.h"
+#include "purge.h"
 
+PG_FUNCTION_INFO_V1(ls_ddl_start);
 PG_FUNCTION_INFO_V1(ls_ddl_command);
 PG_FUNCTION_INFO_V1(ls_ddl_drop);
 
@@ -56,6 +61,109 @@ hides_rows(AlterTableType type)
 	return type == AT_EnableRowSecurity || type == AT_DisableRowSecurity ||
 		type == AT_ForceRowSecurity || type == AT_NoForceRowSecurity;
 }
+
+/* ---------- before a command ---------- */
+
+/* is_fed_name tells whether a table that a command names feeds a model. */
+static bool
+is_fed_name(const RangeVar *name)
+{
+	Oid			relation = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+
+	return OidIsValid(relation) && ls_feeds(relation);
+}
+
+/*
+ * changes_models tells whether a part of ALTER TABLE is one that models follow.
+ * other gives the table that it names beside the altered one.
+ */
+static bool
+changes_models(const AlterTableCmd *cmd, const RangeVar **other)
+{
+	*other = NULL;
+	switch (cmd->subtype)
+	{
+		case AT_AttachPartition:
+		case AT_DetachPartition:
+		case AT_DetachPartitionFinalize:
+			*other = ((PartitionCmd *) cmd->def)->name;
+			return true;
+		case AT_AddInherit:
+		case AT_DropInherit:
+			*other = (RangeVar *) cmd->def;
+			return true;
+		case AT_DropColumn:
+		case AT_ChangeOwner:
+			return true;
+		default:
+			return LS_AT_ADD_COLUMN(cmd->subtype) || gives_values(cmd->subtype) ||
+				hides_rows(cmd->subtype);
+	}
+}
+
+/* alters_models tells whether models will be changed for an ALTER TABLE. */
+static bool
+alters_models(const AlterTableStmt *stmt)
+{
+	bool		fed = is_fed_name(stmt->relation);
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		const RangeVar *other;
+
+		if (changes_models(lfirst(lc), &other) && (fed || is_fed_name(other)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * concerns_models tells whether models will be changed for tables that a command
+ * is going to lock.
+ */
+static bool
+concerns_models(const Node *stmt)
+{
+	switch (nodeTag(stmt))
+	{
+		case T_AlterTableStmt:
+			/* the columns of tables follow a composite type */
+			return ((const AlterTableStmt *) stmt)->objtype == OBJECT_TYPE ||
+				alters_models((const AlterTableStmt *) stmt);
+		case T_RenameStmt:
+			return is_fed_name(((const RenameStmt *) stmt)->relation);
+		case T_AlterObjectSchemaStmt:
+			return is_fed_name(((const AlterObjectSchemaStmt *) stmt)->relation);
+		case T_AlterDomainStmt:
+		case T_DropOwnedStmt:
+			return true;
+		case T_DropStmt:
+			/* which tables or columns others take with them is not known yet */
+			return ((const DropStmt *) stmt)->removeType == OBJECT_TABLE ?
+				ls_drops_fed((const DropStmt *) stmt) :
+				((const DropStmt *) stmt)->behavior == DROP_CASCADE;
+		default:
+			return false;
+	}
+}
+
+/* ls_ddl_start looks at what a command is about to do. */
+Datum
+ls_ddl_start(PG_FUNCTION_ARGS)
+{
+	const Node *stmt;
+
+	if (!ls_ddl_is_concerned(fcinfo))
+		PG_RETURN_NULL();
+	stmt = ((EventTriggerData *) fcinfo->context)->parsetree;
+	if (concerns_models(stmt))
+		ls_lock_sheets();
+	ls_purge_before(stmt);
+	PG_RETURN_NULL();
+}
+
+/* ---------- what a command did ---------- */
 
 /* change_of gives what is noted about a table. */
 static Change *

@@ -14,6 +14,22 @@ REVOKE ALL ON FUNCTION leadscore._ddl_drop() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore._ddl_drop() IS
 	'brings models in line with what a command has dropped';
 
+CREATE FUNCTION leadscore._ddl_start() RETURNS event_trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_ddl_start';
+REVOKE ALL ON FUNCTION leadscore._ddl_start() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore._ddl_start() IS
+	'before a command locks tables that feed models: locks the score sheets, and keeps what partitions and children gave that it drops';
+
+CREATE EVENT TRIGGER leadscore_ddl_start ON ddl_command_start
+	WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE', 'ALTER DOMAIN',
+		'DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP DOMAIN',
+		'DROP FUNCTION', 'DROP ROUTINE', 'DROP OPERATOR', 'DROP CAST',
+		'DROP COLLATION', 'DROP EXTENSION', 'DROP FOREIGN TABLE')
+	EXECUTE FUNCTION leadscore._ddl_start();
+COMMENT ON EVENT TRIGGER leadscore_ddl_start IS
+	'leadscore: changes of tables wait for changes of models; what is dropped with a part of an event table stays in the scores';
+
 CREATE EVENT TRIGGER leadscore_ddl_command ON ddl_command_end
 	WHEN TAG IN ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA',
 		'ALTER TABLE', 'ALTER FOREIGN TABLE', 'ALTER SCHEMA',

@@ -39,9 +39,8 @@
 #include "ddl.h"
 #include "feed.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "look.h"
-
-PG_FUNCTION_INFO_V1(ls_ddl_purge);
 
 /* relations that were read before a command of this transaction dropped them */
 static List *read_before = NIL;
@@ -69,9 +68,9 @@ remember(Oid relation)
 	MemoryContextSwitchTo(old);
 }
 
-/* is_fed tells whether a table, or what is below it, feeds a model. */
-static bool
-is_fed(Oid relation)
+/* ls_feeds tells whether a table, or what is below it, feeds a model. */
+bool
+ls_feeds(Oid relation)
 {
 	ListCell   *lc;
 
@@ -104,11 +103,11 @@ lock_table(Oid relation)
 	return find_all_inheritors(relation, AccessExclusiveLock, NULL);
 }
 
-/* named gives the tables that DROP TABLE names, and those below them. */
+/* named gives the tables that DROP TABLE names and that feed models. */
 static List *
 named(const DropStmt *stmt)
 {
-	List	   *dropped = NIL;
+	List	   *relations = NIL;
 	ListCell   *lc;
 
 	foreach(lc, stmt->objects)
@@ -116,10 +115,17 @@ named(const DropStmt *stmt)
 		RangeVar   *name = makeRangeVarFromNameList(lfirst(lc));
 		Oid			relation = RangeVarGetRelid(name, NoLock, true);
 
-		if (OidIsValid(relation) && is_fed(relation) && may_drop(relation))
-			dropped = list_concat_unique_oid(dropped, lock_table(relation));
+		if (OidIsValid(relation) && ls_feeds(relation) && may_drop(relation))
+			relations = list_append_unique_oid(relations, relation);
 	}
-	return dropped;
+	return relations;
+}
+
+/* ls_drops_fed tells whether DROP TABLE names tables that feed models. */
+bool
+ls_drops_fed(const DropStmt *stmt)
+{
+	return named(stmt) != NIL;
 }
 
 /* names_schema tells whether DROP SCHEMA names a table's. */
@@ -158,7 +164,6 @@ static List *
 in_bulk(const Node *stmt)
 {
 	List	   *relations = NIL;
-	List	   *dropped = NIL;
 	ListCell   *lc;
 
 	foreach(lc, ls_relation_rows(InvalidOid))
@@ -171,12 +176,10 @@ in_bulk(const Node *stmt)
 			relations = list_append_unique_oid(relations, relation);
 	}
 	list_sort(relations, list_oid_cmp);
-	foreach(lc, relations)
-		dropped = list_concat_unique_oid(dropped, lock_table(lfirst_oid(lc)));
-	return dropped;
+	return relations;
 }
 
-/* dropped_by gives the tables that a command will drop, locked. */
+/* dropped_by gives the tables that a command will drop, and that feed models. */
 static List *
 dropped_by(const Node *stmt)
 {
@@ -191,16 +194,40 @@ dropped_by(const Node *stmt)
 	return NIL;
 }
 
-/* ls_ddl_purge keeps what the rows of tables that a command drops gave. */
-Datum
-ls_ddl_purge(PG_FUNCTION_ARGS)
+/*
+ * lock_models locks the models that go with their contact tables, with all that
+ * loses its triggers, before one of their tables is held against everybody.
+ */
+static void
+lock_models(List *relations)
 {
-	List	   *dropped;
+	List	   *models = ls_model_rows(NULL);
 	ListCell   *lc;
 
-	if (!ls_ddl_is_concerned(fcinfo))
-		PG_RETURN_NULL();
-	dropped = dropped_by(((EventTriggerData *) fcinfo->context)->parsetree);
+	list_sort(models, ls_by_row_rank);
+	foreach(lc, models)
+	{
+		LsModelRow *row = lfirst(lc);
+
+		if (list_member_oid(relations, row->contacts))
+			ls_lock_for_removal(row->model, NULL);
+	}
+}
+
+/*
+ * ls_purge_before keeps what the rows of tables gave that a command is about to
+ * drop.
+ */
+void
+ls_purge_before(const Node *stmt)
+{
+	List	   *relations = dropped_by(stmt);
+	List	   *dropped = NIL;
+	ListCell   *lc;
+
+	lock_models(relations);
+	foreach(lc, relations)
+		dropped = list_concat_unique_oid(dropped, lock_table(lfirst_oid(lc)));
 	foreach(lc, dropped)
 	{
 		Relation	rel;
@@ -212,5 +239,4 @@ ls_ddl_purge(PG_FUNCTION_ARGS)
 			remember(lfirst_oid(lc));
 		table_close(rel, NoLock);
 	}
-	PG_RETURN_NULL();
 }

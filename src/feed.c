@@ -155,23 +155,6 @@ ls_write_rules(const char *sql, LsArguments *args)
 	return processed;
 }
 
-/*
- * ls_lock_rules locks a model's rules, before tables are: who changes a rule
- * holds it when he locks the tables from which it is counted.
- */
-void
-ls_lock_rules(const char *model)
-{
-	LsArguments args = {0};
-	LsIdentity	saved;
-
-	ls_add_text(&args, model);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("SELECT FROM leadscore.lead_rule WHERE model OPERATOR(pg_catalog.=) $1"
-			   " ORDER BY rule_id FOR NO KEY UPDATE", &args);
-	ls_return(&saved);
-}
-
 /* ls_optional_argument gives a text argument, or NULL. */
 char *
 ls_optional_argument(FunctionCallInfo fcinfo, int n)
@@ -587,60 +570,4 @@ ls_add_tree(const char *model, const char *source, List *tree)
 		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
 	}
 	CommandCounterIncrement();
-}
-
-/* lock_one_for_removal locks a table, weakly where others need its triggers. */
-static void
-lock_one_for_removal(Oid relid, const char *model, const char *source)
-{
-	LOCKMODE	lockmode = AccessExclusiveLock;
-	const char *visitors = ls_visitors_model(model);
-	ListCell   *lc;
-
-	foreach(lc, ls_relation_rows(relid))
-	{
-		LsRelationRow *row = lfirst(lc);
-
-		if ((strcmp(row->model, model) != 0 &&
-			 (visitors == NULL || strcmp(row->model, visitors) != 0)) ||
-			(source && (row->source == NULL || strcmp(row->source, source) != 0)))
-			lockmode = ShareRowExclusiveLock;
-	}
-	LockRelationOid(relid, lockmode);
-}
-
-/*
- * ls_lock_for_removal locks the tables of a source, or of a whole model where
- * source is NULL, before they lose their triggers.  DROP TRIGGER asks for the
- * strongest lock; it is taken at once and not on top of a weaker one, since
- * two sessions that both do that would wait for each other.
- */
-void
-ls_lock_for_removal(const char *model, const char *source)
-{
-	List	   *roots = NIL;
-	ListCell   *lc;
-
-	foreach(lc, ls_source_rows(model, NULL))
-	{
-		LsSourceRow *row = lfirst(lc);
-
-		if (source == NULL || strcmp(row->source, source) == 0)
-			roots = list_append_unique_oid(roots, row->relation);
-	}
-	if (source == NULL)
-		roots = list_append_unique_oid(roots, ls_model_row(model, NULL)->contacts);
-	list_sort(roots, list_oid_cmp);
-	foreach(lc, roots)
-	{
-		ListCell   *mc;
-
-		lock_one_for_removal(lfirst_oid(lc), model, source);
-		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
-			continue;
-		/* which lock a table gets depends on it: not taken while finding them */
-		foreach(mc, ls_look_tree(lfirst_oid(lc)))
-			if (get_rel_persistence(lfirst_oid(mc)) != RELPERSISTENCE_TEMP)
-				lock_one_for_removal(lfirst_oid(mc), model, source);
-	}
 }

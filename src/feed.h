@@ -45,7 +45,6 @@ extern void ls_add_text(LsArguments *args, const char *value);
 extern uint64 ls_run(const char *sql, LsArguments *args);
 extern uint64 ls_execute(const char *sql, LsArguments *args);
 extern uint64 ls_write_rules(const char *sql, LsArguments *args);
-extern void ls_lock_rules(const char *model);
 
 extern char *ls_text_argument(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *ls_optional_argument(FunctionCallInfo fcinfo, int n);
@@ -60,7 +59,6 @@ extern List *ls_recorded_relations(const char *model, const char *source);
 extern void ls_record_relation(const char *model, const char *source, Oid relid);
 extern void ls_add_tree(const char *model, const char *source, List *tree);
 extern List *ls_lock_tree(Oid relid, LOCKMODE lockmode);
-extern void ls_lock_for_removal(const char *model, const char *source);
 
 extern void ls_check_relation(Oid relid);
 extern void ls_check_tree(Oid relid, List *tree, Oid role);

@@ -521,25 +521,21 @@ static void
 finish(Work *work)
 {
 	const char *model = work->row->model;
+	bool		holds_tables = work->ddl->changes != NIL || work->ddl->dropped != NIL;
+	/* or the rows that came would count twice for the rules that are recounted */
+	bool		all = work->rescore || (work->recount && work->come != NIL);
 	ListCell   *lc;
 
 	CommandCounterIncrement();
-	/* before the model's row, as everywhere */
-	if (work->rescore || work->recount)
-		ls_lock_sources(model);
-	if (work->changed)
+	if (work->changed || work->recount)
 	{
 		ls_model_changed(model);
 		CommandCounterIncrement();
 	}
-	/* or the rows that came would count twice for the rules that are recounted */
-	if (work->rescore || (work->recount && work->come != NIL))
-	{
-		ls_job_rescore(model, NULL);
+	if (work->changed || work->recount || work->rescore)
+		ls_job_follow(model, all, work->recount, holds_tables);
+	if (all)
 		return;
-	}
-	if (work->recount)
-		ls_job_count(model);
 
 	/*
 	 * Nobody else writes to what came or left.  The table that it is a part of

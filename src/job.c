@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "optimizer/plancat.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -29,6 +30,7 @@
 #include "feed.h"
 #include "launcher.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "worker_error.h"
 
 PG_FUNCTION_INFO_V1(ls_cancel_job);
@@ -367,48 +369,59 @@ cancel_count(const LsJob *job)
 					 job->model)));
 }
 
-/* find_job reads an open job by its number. */
+/*
+ * read_job reads an open job by its number.  Whoever does a step of it has the
+ * model's score table locked, and the job's row in the end: it is waited for in
+ * the same order.
+ */
 static LsJob *
-find_job(int64 job_id)
+read_job(int64 job_id, bool locked)
 {
-	LsArguments args = {0};
-	char	   *model = NULL;
-	char	   *state = NULL;
 	MemoryContext caller = CurrentMemoryContext;
+	LsArguments args = {0};
+	LsJob	   *job = NULL;
+	char	   *state = NULL;
 	LsIdentity	saved;
-	LsJob	   *job;
 
 	ls_add(&args, INT8OID, Int64GetDatum(job_id));
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
-	if (ls_run("SELECT model, state FROM leadscore.lead_job"
-			   " WHERE job_id OPERATOR(pg_catalog.=) $1 FOR UPDATE", &args) > 0)
+	if (ls_run(psprintf("SELECT model, state, kind, source, phase FROM leadscore.lead_job"
+						" WHERE job_id OPERATOR(pg_catalog.=) $1%s",
+						locked ? " FOR UPDATE" : ""), &args) > 0)
 	{
-		model = text_of(SPI_tuptable->vals[0], 1, caller);
-		state = text_of(SPI_tuptable->vals[0], 2, caller);
+		HeapTuple	tuple = SPI_tuptable->vals[0];
+
+		job = MemoryContextAllocZero(caller, sizeof(LsJob));
+		job->job_id = job_id;
+		job->model = text_of(tuple, 1, caller);
+		state = text_of(tuple, 2, caller);
+		job->kind = text_of(tuple, 3, caller);
+		job->source = text_of(tuple, 4, caller);
+		job->phase = text_of(tuple, 5, caller);
 	}
 	SPI_finish();
 	ls_return(&saved);
-	if (model == NULL)
+	if (job == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("there is no job " INT64_FORMAT, job_id),
 				 errhint("leadscore.lead_job lists them.")));
-	(void) ls_model_row_for(model, GetUserId());
+	(void) ls_model_row_for(job->model, GetUserId());
 	if (strcmp(state, "waiting") != 0 && strcmp(state, "running") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("job " INT64_FORMAT " is %s already", job_id, state)));
-	job = ls_job_open(model);
-	if (job == NULL || job->job_id != job_id)
-	{
-		/* one that has not begun */
-		job = palloc0(sizeof(LsJob));
-		job->job_id = job_id;
-		job->model = model;
-		job->kind = "";
-	}
 	return job;
+}
+
+/* may_end tells whether scores are right if a job is not done. */
+static bool
+may_end(const LsJob *job)
+{
+	return strcmp(job->kind, "attach") != 0 && strcmp(job->kind, "refresh") != 0 &&
+		(strcmp(job->kind, "rescore") != 0 || job->source == NULL) &&
+		strcmp(job->phase, "settle") != 0 && strcmp(job->phase, "refresh") != 0;
 }
 
 /*
@@ -427,11 +440,12 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("job_id must not be NULL")));
 	PreventCommandIfReadOnly("cancel_job()");
-	job = find_job(PG_GETARG_INT64(0));
-	if (strcmp(job->kind, "attach") == 0 || strcmp(job->kind, "refresh") == 0 ||
-		(strcmp(job->kind, "rescore") == 0 && job->source) ||
-		strcmp(job->phase ? job->phase : "start", "settle") == 0 ||
-		strcmp(job->phase ? job->phase : "start", "refresh") == 0)
+	ls_lock_sheets();
+	job = read_job(PG_GETARG_INT64(0), false);
+	ls_lock_before_writing(job->model);
+	LockRelationOid(ls_score_table(job->model, false), ShareRowExclusiveLock);
+	job = read_job(job->job_id, true);
+	if (!may_end(job))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("job " INT64_FORMAT " of model \"%s\" cannot be cancelled in phase \"%s\"",

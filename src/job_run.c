@@ -186,20 +186,27 @@ publish(LsJob *job)
 		(void) ls_job_request(visitors, "rescore", NULL);
 }
 
-static void
+/*
+ * count_chunk counts the next contacts.  Where all are counted but somebody is at
+ * the score sheets, it is left to a later step to say so.
+ */
+static LsJobNext
 count_chunk(LsJob *job, LsJobRun *run, int64 *contacts)
 {
 	LsChunk		chunk = {.model = job->model, .cause = "backfill",
 	.whole = counts_all(job), .limit = run->limit, .position = job->position};
+	bool		all;
 
 	if (!chunk.whole)
 		chunk.cause = "rule";
 	ls_recount_chunk(&chunk);
 	*contacts = chunk.contacts;
-	if (chunk.ended)
+	all = chunk.ended && ls_lock_sheets_if_free();
+	if (all)
 		publish(job);
-	ls_job_progress(job, chunk.ended ? "settle" : "count",
-					chunk.ended ? NULL : chunk.position, chunk.contacts);
+	ls_job_progress(job, all ? "settle" : "count", all ? NULL : chunk.position,
+					chunk.contacts);
+	return chunk.ended && !all ? LS_JOB_WAIT : LS_JOB_MORE;
 }
 
 static void
@@ -272,6 +279,9 @@ ls_job_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
 		run->limit = limit;
 	else if (job->retry_at > now || run->not_before > now)
 		return LS_JOB_WAIT;
+	/* what rules are is changed: whoever is at it comes first */
+	if (is(job->phase, "start") && !ls_lock_sheets_if_free())
+		return LS_JOB_WAIT;
 	if (is(job->phase, "start"))
 		begin(job);
 	else if (is(job->phase, "wait") || is(job->phase, "settle"))
@@ -281,7 +291,7 @@ ls_job_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
 		ls_job_progress(job, is(job->phase, "wait") ? "count" : "refresh", NULL, 0);
 	}
 	else if (is(job->phase, "count"))
-		count_chunk(job, run, contacts);
+		return count_chunk(job, run, contacts);
 	else
 		refresh_chunk(job, run, contacts);
 	return LS_JOB_MORE;
@@ -307,7 +317,7 @@ ls_job_pace(LsJobRun *run, int64 contacts, int64 milliseconds)
 
 /*
  * ls_job_run_all does at once what the jobs of a model are for, under locks that
- * keep writers away.
+ * keep writers away.  The score sheets are locked.
  */
 void
 ls_job_run_all(const char *model)
@@ -327,6 +337,43 @@ ls_job_run_all(const char *model)
 	(void) ls_refresh(model, "rule");
 	ls_model_refreshed(model);
 	ls_job_superseded(model);
+}
+
+/*
+ * ls_job_follow does what has become necessary by a command: counts all, or the
+ * rules that wait for it, and has the rows refreshed.  A command that holds tables
+ * holds them against everybody, and who waits for those may hold others of the
+ * model.  So these are not waited for: what cannot be done at once is left to a job.
+ */
+void
+ls_job_follow(const char *model, bool all, bool count, bool holds_tables)
+{
+	const char *visitors = ls_visitors_model(model);
+	double		rows = all || count ? ls_recount_size(model, all) : 0;
+
+	if (!ls_jobs_exist() ||
+		(!ls_is_large(rows) && (!holds_tables || ls_lock_sources_if_free(model))))
+	{
+		ls_lock_sources(model);
+		if (all)
+			(void) ls_rescore(model, "backfill");
+		else if (count)
+			ls_recount_rules(model);
+		return;
+	}
+	if (all)
+		ls_job_announce(model, "rescore", "*", rows);
+	else if (count)
+		ls_job_announce(model, "count", NULL, rows);
+	else
+		(void) ls_job_request(model, "refresh", NULL);
+	/* nor is the score table, at the end of the transaction */
+	ls_model_refreshed(model);
+	if (visitors)
+	{
+		(void) ls_job_request(visitors, "refresh", NULL);
+		ls_model_refreshed(visitors);
+	}
 }
 
 /*

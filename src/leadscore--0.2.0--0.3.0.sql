@@ -54,6 +54,32 @@ REVOKE ALL ON FUNCTION leadscore._restored() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore._restored() IS
 	'has contacts counted again of which something pending was restored from a dump';
 
+CREATE FUNCTION leadscore._enter_sheets() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_enter_sheets';
+
+REVOKE ALL ON FUNCTION leadscore._enter_sheets() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore._enter_sheets() IS
+	'trigger: score sheets are changed by one transaction at a time';
+
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_model
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
+
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_category
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
+
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_source
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
+
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_rule
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
+
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_stage
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
+
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_grade
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
+
 -- What decided a score, from when to when: the versions of rules, and of what
 -- else goes into a score.  Rows stay; those of a dropped model go with it.
 
@@ -223,6 +249,24 @@ CREATE FUNCTION leadscore.attach(model text, events regclass, contact text, occu
 COMMENT ON FUNCTION leadscore.attach(text, regclass, text, text, text, text, text, text, text, text) IS
 	'has an event table feed a model, as a source named after the table unless named; the rows that are there are counted';
 
+CREATE FUNCTION leadscore._ddl_start() RETURNS event_trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_ddl_start';
+
+REVOKE ALL ON FUNCTION leadscore._ddl_start() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore._ddl_start() IS
+	'before a command locks tables that feed models: locks the score sheets, and keeps what partitions and children gave that it drops';
+
+CREATE EVENT TRIGGER leadscore_ddl_start ON ddl_command_start
+	WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE', 'ALTER DOMAIN',
+		'DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP DOMAIN',
+		'DROP FUNCTION', 'DROP ROUTINE', 'DROP OPERATOR', 'DROP CAST',
+		'DROP COLLATION', 'DROP EXTENSION', 'DROP FOREIGN TABLE')
+	EXECUTE FUNCTION leadscore._ddl_start();
+
+COMMENT ON EVENT TRIGGER leadscore_ddl_start IS
+	'leadscore: changes of tables wait for changes of models; what is dropped with a part of an event table stays in the scores';
+
 CREATE FUNCTION leadscore._live_new(row_type anyelement, contact "any", at timestamptz) RETURNS anyelement
 	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'ls_live_new';
@@ -356,6 +400,9 @@ CREATE FUNCTION leadscore.history_of(model text, contact text)
 COMMENT ON FUNCTION leadscore.history_of(text, text) IS
 	'changes of stage of a contact, of contacts merged into it, and of visitors identified as any of them';
 
+CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore.lead_action
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._enter_sheets();
+
 -- What has to be counted from the events, or brought up to date, in the
 -- background: by the worker, in chunks that commit.
 
@@ -445,22 +492,7 @@ CREATE FUNCTION leadscore.pending(INOUT model text DEFAULT NULL, OUT changes big
 COMMENT ON FUNCTION leadscore.pending(text) IS
 	'what has still to be folded into the scores of a model, or of each that one may read: how many changes, of how many contacts, since when';
 
--- Rows of event tables that go, and contacts about which nothing is to be kept.
-
-CREATE FUNCTION leadscore._ddl_purge() RETURNS event_trigger
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'ls_ddl_purge';
-
-REVOKE ALL ON FUNCTION leadscore._ddl_purge() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore._ddl_purge() IS
-	'keeps what the rows of partitions and children of event tables gave, before a command drops them';
-
-CREATE EVENT TRIGGER leadscore_ddl_purge ON ddl_command_start
-	WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED')
-	EXECUTE FUNCTION leadscore._ddl_purge();
-
-COMMENT ON EVENT TRIGGER leadscore_ddl_purge IS
-	'leadscore: what is dropped with a part of an event table stays in the scores';
+-- Contacts about which nothing is to be kept.
 
 CREATE FUNCTION leadscore.erase_contact(model text, contact anyelement) RETURNS bigint
 	LANGUAGE c

@@ -1,23 +1,208 @@
 /*-------------------------------------------------------------------------
  *
  * lock.c
- *		Locks on the tables that a model reads, in an order that all keep.
+ *		Locks, in an order that all keep.
  *
- * Event and contact tables come before score tables, and these before rows; see
- * docs/architecture.md.
+ * First the score sheets, then event and contact tables, then score tables, then
+ * rows; see docs/architecture.md.
  *
  *-------------------------------------------------------------------------
  */
 #include "lock.h"
 
+#include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "common/pg_prng.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "catalog.h"
+#include "feed.h"
+#include "leadscore.h"
 #include "look.h"
+#include "visitors.h"
 
-#define LOCK_ATTEMPTS 50
+/* How long one table is waited for while others are held */
+#define PATIENCE_MS		100
+#define ATTEMPTS		50
+#define FEW_ATTEMPTS	2
+
+/* ---------- score sheets ---------- */
+
+static bool
+lock_sheets(bool wait)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
+					   ls_table_oid("lead_rule", false), 0);
+	if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	AcceptInvalidationMessages();
+	return true;
+}
+
+/*
+ * ls_lock_sheets is what everybody begins with who changes what models are: rules,
+ * stages, sources, models themselves.  One transaction of a database does so at a
+ * time, so that two never hold rows, tables or models that the other goes on
+ * to.  Writers of events and readers need it not.
+ *
+ * It is no lock on one of our tables: a statement has locked the table that it
+ * writes to, less strongly, before any trigger of ours could.
+ */
+void
+ls_lock_sheets(void)
+{
+	(void) lock_sheets(true);
+}
+
+/* ls_lock_sheets_if_free does so for one who holds other locks already. */
+bool
+ls_lock_sheets_if_free(void)
+{
+	return lock_sheets(false);
+}
+
+/* ---------- several tables ---------- */
+
+/*
+ * Statements write to several tables in any order, by cascades and triggers.  So
+ * who needs several tables for himself had better not hold one of them while he
+ * waits for another: the first is waited for, holding none; the others for a
+ * moment only.  If one is not to be had in that time all are let go, and it is
+ * the first in the next attempt.
+ *
+ * Somebody in whose transaction more is held already may find that no attempt
+ * helps.  In the end each is waited for in its turn, so that a deadlock is
+ * found, or the longest statement waited for.
+ */
+typedef struct Wanted
+{
+	Oid			relation;
+	LOCKMODE	mode;
+} Wanted;
+
+typedef struct Attempt
+{
+	List	   *wanted;			/* of Wanted, in the order of statements */
+	int			first;
+	int			at;				/* the one that is being waited for */
+	bool		patient;		/* the first is waited for as long as it takes */
+} Attempt;
+
+static int
+patience(void)
+{
+	/* our own is over before somebody looks for a deadlock */
+	return Max(1, Min(PATIENCE_MS, DeadlockTimeout / 2));
+}
+
+static void
+lock_one(Attempt *attempt, int n)
+{
+	Wanted	   *wanted = list_nth(attempt->wanted, n);
+
+	attempt->at = n;
+	LockRelationOid(wanted->relation, wanted->mode);
+}
+
+static void
+lock_all(void *arg)
+{
+	Attempt    *attempt = arg;
+
+	if (!attempt->patient)
+		LockTimeout = patience();
+	lock_one(attempt, attempt->first);
+	LockTimeout = patience();
+	for (int i = 0; i < list_length(attempt->wanted); i++)
+		if (i != attempt->first)
+			lock_one(attempt, i);
+}
+
+/* try_to_lock makes one attempt; the locks of one that fails are given back. */
+static bool
+try_to_lock(Attempt *attempt, TimestampTz begun)
+{
+	int			timeout = LockTimeout;
+	ErrorData  *error = ls_guarded(lock_all, attempt);
+
+	LockTimeout = timeout;
+	if (error == NULL)
+		return true;
+	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE ||
+		(timeout > 0 && TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), timeout)))
+		ReThrowError(error);
+	FreeErrorData(error);
+	attempt->first = attempt->at;
+	return false;
+}
+
+/* lock_wanted makes some attempts, and tells whether one of them did. */
+static bool
+lock_wanted(List *wanted, bool patient)
+{
+	Attempt		attempt = {.wanted = wanted, .patient = patient};
+	TimestampTz begun = GetCurrentTimestamp();
+
+	if (wanted == NIL)
+		return true;
+	for (int i = 0; i < (patient ? ATTEMPTS : FEW_ATTEMPTS); i++)
+	{
+		if (try_to_lock(&attempt, begun))
+			return true;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(pg_prng_uint64_range(&pg_global_prng_state, 100, 5000));
+	}
+	return false;
+}
+
+/* want adds a table to those wanted; a temporary one is nobody else's. */
+static List *
+want(List *list, Oid relation, LOCKMODE mode)
+{
+	Wanted	   *wanted;
+	ListCell   *lc;
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)) ||
+		get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
+		return list;
+	foreach(lc, list)
+	{
+		wanted = lfirst(lc);
+		if (wanted->relation != relation)
+			continue;
+		wanted->mode = Max(wanted->mode, mode);
+		return list;
+	}
+	wanted = palloc(sizeof(Wanted));
+	wanted->relation = relation;
+	wanted->mode = mode;
+	return lappend(list, wanted);
+}
+
+/* want_tree adds tables with what is below them, a table before its parts. */
+static List *
+want_tree(List *roots)
+{
+	List	   *wanted = NIL;
+	ListCell   *lc;
+	ListCell   *tc;
+
+	list_sort(roots, list_oid_cmp);
+	foreach(lc, roots)
+		foreach(tc, ls_look_tree(lfirst_oid(lc)))
+			wanted = want(wanted, lfirst_oid(tc), ShareRowExclusiveLock);
+	return wanted;
+}
 
 /* lock_tree waits for a table, then for those below it; it may be gone. */
 static void
@@ -31,54 +216,23 @@ lock_tree(Oid relation, LOCKMODE mode)
 }
 
 /*
- * lock_at_once locks tables of which first is waited for, and the others only
- * taken if nobody is in the way.  Gives the place of one that was not to be
- * had, and then holds none; -1 if all are locked.
- */
-static int
-lock_at_once(List *tables, int first)
-{
-	LockRelationOid(list_nth_oid(tables, first), ShareRowExclusiveLock);
-	for (int i = 0; i < list_length(tables); i++)
-	{
-		if (i == first ||
-			ConditionalLockRelationOid(list_nth_oid(tables, i), ShareRowExclusiveLock))
-			continue;
-		for (int j = 0; j < i; j++)
-			if (j != first)
-				UnlockRelationOid(list_nth_oid(tables, j), ShareRowExclusiveLock);
-		UnlockRelationOid(list_nth_oid(tables, first), ShareRowExclusiveLock);
-		return i;
-	}
-	return -1;
-}
-
-/*
  * ls_lock_tables locks tables, with what is below them, so that nobody but us
- * writes to them.  As statements write to several tables in any order, by
- * cascades and triggers, we had better not hold one while waiting for another.
- * Where they are too busy for that we wait for each in its turn, a table before
- * its partitions and children, as statements that go through it do.
+ * writes to them.
  */
 void
 ls_lock_tables(List *roots)
 {
-	List	   *tables = NIL;
-	int			waited_for = 0;
 	ListCell   *lc;
 
-	list_sort(roots, list_oid_cmp);
-	foreach(lc, roots)
-		tables = list_concat_unique_oid(tables, ls_look_tree(lfirst_oid(lc)));
-	for (int i = 0; i < LOCK_ATTEMPTS && tables != NIL && waited_for >= 0; i++)
-		waited_for = lock_at_once(tables, waited_for);
+	(void) lock_wanted(want_tree(roots), true);
+	/* parts that have come meanwhile */
 	foreach(lc, roots)
 		lock_tree(lfirst_oid(lc), ShareRowExclusiveLock);
 }
 
-/* ls_lock_sources locks all that a model is counted from. */
-void
-ls_lock_sources(const char *name)
+/* sources_of gives the tables that a model is counted from. */
+static List *
+sources_of(const char *name)
 {
 	LsModelRow *row = ls_model_row(name, NULL);
 	List	   *roots = NIL;
@@ -88,8 +242,85 @@ ls_lock_sources(const char *name)
 		roots = list_append_unique_oid(roots, ((LsSourceRow *) lfirst(lc))->relation);
 	if (row)
 		roots = list_append_unique_oid(roots, row->contacts);
-	ls_lock_tables(roots);
+	return roots;
 }
+
+/* ls_lock_sources locks all that a model is counted from. */
+void
+ls_lock_sources(const char *name)
+{
+	ls_lock_tables(sources_of(name));
+}
+
+/* ls_lock_sources_and locks a table that is to be one of them, too. */
+void
+ls_lock_sources_and(const char *name, Oid relation)
+{
+	ls_lock_tables(list_append_unique_oid(sources_of(name), relation));
+}
+
+/*
+ * ls_lock_sources_if_free does so for one who holds tables against everybody, for
+ * which those may be waiting who hold the others.
+ */
+bool
+ls_lock_sources_if_free(const char *name)
+{
+	return lock_wanted(want_tree(sources_of(name)), false);
+}
+
+/*
+ * removal_mode is how a table is locked before it loses the triggers that it has
+ * for a model: weakly where others need them.
+ */
+static LOCKMODE
+removal_mode(Oid relid, const char *model, const char *source)
+{
+	const char *visitors = ls_visitors_model(model);
+	ListCell   *lc;
+
+	foreach(lc, ls_relation_rows(relid))
+	{
+		LsRelationRow *row = lfirst(lc);
+
+		if ((strcmp(row->model, model) != 0 &&
+			 (visitors == NULL || strcmp(row->model, visitors) != 0)) ||
+			(source && (row->source == NULL || strcmp(row->source, source) != 0)))
+			return ShareRowExclusiveLock;
+	}
+	return AccessExclusiveLock;
+}
+
+/*
+ * ls_lock_for_removal locks all that a model is counted from, and those of its
+ * tables that lose their triggers with a source, or with the whole model where
+ * source is NULL, against readers as well: DROP TRIGGER asks for that.
+ */
+void
+ls_lock_for_removal(const char *model, const char *source)
+{
+	const char *visitors = ls_visitors_model(model);
+	List	   *wanted = want_tree(sources_of(model));
+	ListCell   *lc;
+
+	foreach(lc, wanted)
+	{
+		Wanted	   *one = lfirst(lc);
+
+		one->mode = removal_mode(one->relation, model, source);
+	}
+	/* these go with the model, and may be read together with what it reads */
+	if (source == NULL && visitors)
+		wanted = want(wanted, ls_score_table(visitors, true), AccessExclusiveLock);
+	if (source == NULL)
+		wanted = want(wanted, ls_score_table(model, true), AccessExclusiveLock);
+	if (lock_wanted(wanted, true))
+		return;
+	foreach(lc, wanted)
+		LockRelationOid(((Wanted *) lfirst(lc))->relation, ((Wanted *) lfirst(lc))->mode);
+}
+
+/* ---------- to read ---------- */
 
 /*
  * ls_lock_to_read locks what a contact is counted from, against those who

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * lock.h
- *		Locks on the tables that a model reads, in an order that all keep.
+ *		Locks, in an order that all keep.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,10 +14,17 @@
 
 #include "rules.h"
 
+/* for whoever changes what models are, before anything else */
+extern void ls_lock_sheets(void);
+extern bool ls_lock_sheets_if_free(void);
 /* SHARE ROW EXCLUSIVE on tables, with their partitions and children */
 extern void ls_lock_tables(List *roots);
 /* ... on a model's event tables and its contact table */
 extern void ls_lock_sources(const char *model);
+extern void ls_lock_sources_and(const char *model, Oid relation);
+extern bool ls_lock_sources_if_free(const char *model);
+/* ... and stronger where triggers go: with a source, or (NULL) with the model */
+extern void ls_lock_for_removal(const char *model, const char *source);
 /* ACCESS SHARE on a model's event tables, before contacts are counted */
 extern void ls_lock_to_read(LsModel *model);
 extern bool ls_lock_to_read_if_free(LsModel *model);

@@ -320,6 +320,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 		(void) ls_text_argument(fcinfo, 3, "categories");
 	row->created_at = ls_optional_argument(fcinfo, 4);
 	row->time_zone = ls_check_time_zone(ls_text_argument(fcinfo, 5, "time_zone"));
+	ls_lock_sheets();
 	check_name(row->model);
 	read_categories(PG_GETARG_ARRAYTYPE_P(3), &new);
 
@@ -372,6 +373,7 @@ ls_drop_model(const LsModelRow *model)
 
 	if (ls_model_row(model->model, NULL) == NULL)
 		return;					/* gone with the model whose visitors it scored */
+	/* all at once: a writer to one table may be about to read another */
 	ls_lock_for_removal(model->model, NULL);
 	visitors = ls_visitors_model(model->model);
 	if (visitors)
@@ -417,14 +419,13 @@ settle(void)
 Datum
 ls_drop_model_sql(PG_FUNCTION_ARGS)
 {
-	LsModelRow *row = ls_model_row_for(ls_text_argument(fcinfo, 0, "model"),
-									   GetUserId());
+	char	   *model = ls_text_argument(fcinfo, 0, "model");
+	LsModelRow *row;
 
+	ls_lock_sheets();
+	row = ls_model_row_for(model, GetUserId());
 	ls_visitors_refuse(row);
-	/* all at once: a writer to one table may be about to read another */
-	ls_lock_rules(row->model);
-	ls_lock_sources(row->model);
-	ls_drop_model(ls_model_row_for(row->model, GetUserId()));
+	ls_drop_model(row);
 	settle();
 	PG_RETURN_VOID();
 }
@@ -443,6 +444,7 @@ ls_detach_all(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to drop every model"),
 				 errhint("Only the owner of extension leadscore may do this; drop_model() drops one.")));
+	ls_lock_sheets();
 	foreach(lc, ls_model_rows(NULL))
 		ls_drop_model(lfirst(lc));
 	settle();
@@ -533,6 +535,7 @@ ls_upgrade_triggers(PG_FUNCTION_ARGS)
 	List	   *relations = NIL;
 	ListCell   *lc;
 
+	ls_lock_sheets();
 	foreach(lc, ls_relation_rows(InvalidOid))
 		relations = list_append_unique_oid(relations,
 										   ((LsRelationRow *) lfirst(lc))->relation);

@@ -348,23 +348,34 @@ ls_pass_all(const char *model)
 }
 
 /*
- * refresh_model does what the worker would do about a model, but for telling
- * others of it.
+ * refresh_models does what the worker would do about some models, but for telling
+ * others of it.  Jobs that are asked for meanwhile are left to the next.
  */
 static int64
-refresh_model(const char *model)
+refresh_models(List *models)
 {
-	const char *visitors = ls_visitors_model(model);
+	List	   *jobs = NIL;
 	int64		changed = 0;
+	ListCell   *lc;
 
-	/* what is pending of those who are identified becomes the model's */
-	if (visitors)
-		changed = refresh_model(visitors);
-	ls_lock_before_writing(model);
-	ls_job_run_all(model);
-	changed += ls_pass_all(model);
-	while (ls_daily_write(model))
-		;
+	foreach(lc, models)
+		if (ls_job_open(lfirst(lc)))
+			jobs = lappend(jobs, lfirst(lc));
+	if (jobs != NIL)
+		ls_lock_sheets();
+	/* tables of all before rows of one */
+	foreach(lc, jobs)
+		ls_lock_sources(lfirst(lc));
+	foreach(lc, models)
+		ls_lock_before_writing(lfirst(lc));
+	foreach(lc, models)
+	{
+		if (list_member_ptr(jobs, lfirst(lc)))
+			ls_job_run_all(lfirst(lc));
+		changed += ls_pass_all(lfirst(lc));
+		while (ls_daily_write(lfirst(lc)))
+			;
+	}
 	return changed;
 }
 
@@ -397,7 +408,6 @@ ls_pass_count(const char *model, int64 limit)
 Datum
 ls_refresh_model(PG_FUNCTION_ARGS)
 {
-	int64		changed = 0;
 	List	   *models = NIL;
 	ListCell   *lc;
 
@@ -406,20 +416,23 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 	{
 		LsModelRow *row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)),
 										   GetUserId());
+		char	   *visitors = ls_visitors_model(row->model);
 
-		PG_RETURN_INT64(refresh_model(row->model));
+		if (visitors)
+			models = lappend(models, visitors);
+		models = lappend(models, row->model);
 	}
-	foreach(lc, ls_model_rows(NULL))
-		models = lappend(models, ((LsModelRow *) lfirst(lc))->model);
+	else
+		foreach(lc, ls_model_rows(NULL))
+		{
+			LsModelRow *row = lfirst(lc);
+
+			if (row->enabled && has_privs_of_role(GetUserId(), row->owner))
+				models = lappend(models, row->model);
+		}
+	/* visitors come before their sheet: what is pending of them becomes its */
 	list_sort(models, ls_by_model_rank);
-	foreach(lc, models)
-	{
-		LsModelRow *row = ls_model_row(lfirst(lc), NULL);
-
-		if (row && row->enabled && has_privs_of_role(GetUserId(), row->owner))
-			changed += refresh_model(row->model);
-	}
-	PG_RETURN_INT64(changed);
+	PG_RETURN_INT64(refresh_models(models));
 }
 
 /* ls_write_days is leadscore.write_days(). */

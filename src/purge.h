@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "executor/tuptable.h"
+#include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
 
@@ -23,6 +24,10 @@ extern LsPurge *ls_purge_begin(LsModel *model, LsSource *source, bool keep);
 extern void ls_purge_row(LsPurge *purge, TupleTableSlot *slot, ExprContext *econtext);
 extern void ls_purge_end(LsPurge *purge);
 
+/* before tables are dropped */
+extern bool ls_feeds(Oid relation);
+extern bool ls_drops_fed(const DropStmt *stmt);
+extern void ls_purge_before(const Node *stmt);
 extern bool ls_purge_read(Relation rel, const List *dropped);
 extern bool ls_purge_dropped(Oid relation);
 

@@ -680,6 +680,7 @@ ls_rescore(const char *name, const char *cause)
 {
 	const char *visitors = ls_visitors_model(name);
 
+	ls_lock_sheets();
 	ls_lock_sources(name);
 	ls_recount_assign(name, NULL, true);
 	if (visitors)
@@ -807,6 +808,7 @@ void
 ls_refresh_changed_models(void)
 {
 	List	   *models = ls_changed_models();
+	List	   *small = NIL;
 	ListCell   *lc;
 
 	ls_changed_models_done();
@@ -815,7 +817,6 @@ ls_refresh_changed_models(void)
 	{
 		const char *name = lfirst(lc);
 		Oid			table = ls_score_table(name, true);
-		LsModelRow *row;
 
 		if (!OidIsValid(table))
 			continue;
@@ -824,7 +825,15 @@ ls_refresh_changed_models(void)
 			(void) ls_job_request(name, "refresh", NULL);
 			continue;
 		}
-		LockRelationOid(table, ShareRowExclusiveLock);
+		ls_lock_before_writing(name);
+		small = lappend(small, lfirst(lc));
+	}
+	foreach(lc, small)
+	{
+		const char *name = lfirst(lc);
+		LsModelRow *row;
+
+		LockRelationOid(ls_score_table(name, false), ShareRowExclusiveLock);
 		row = ls_model_row(name, NULL);
 		if (row && row->enabled)
 			ls_refresh(name, "rule");
