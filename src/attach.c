@@ -405,7 +405,7 @@ ls_source_problem(const LsModelRow *model, const LsSourceRow *source)
 
 	if (rel == NULL)
 		return "its table does not exist any more";
-	relation_close(rel, NoLock);
+	relation_close(rel, AccessShareLock);
 
 	attno = get_attnum(source->relation, source->occurred_at);
 	if (attno <= 0)
@@ -448,7 +448,7 @@ ls_source_error(const LsModelRow *model, const LsSourceRow *source)
 		if (expr)
 			ls_expr_free(expr);
 	}
-	relation_close(rel, NoLock);
+	relation_close(rel, AccessShareLock);
 	return error;
 }
 

@@ -228,7 +228,8 @@ ls_check_category(const char *model, const char *category, const char *where)
 
 /*
  * ls_check_expression has PostgreSQL read an expression over a table; what is
- * wrong with it is an error.
+ * wrong with it is an error.  The table is let go, as it may have to be locked for
+ * good before long, together with others.
  */
 void
 ls_check_expression(LsExprSpec *spec, Oid relation)
@@ -239,7 +240,7 @@ ls_check_expression(LsExprSpec *spec, Oid relation)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the table that %s reads does not exist any more", spec->where)));
 	ls_expr_free(ls_expr_compile(spec, CurrentMemoryContext));
-	relation_close(spec->rel, NoLock);
+	relation_close(spec->rel, AccessShareLock);
 }
 
 /* ls_check_finite refuses infinity and NaN. */

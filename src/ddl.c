@@ -16,6 +16,7 @@
 #include "ddl.h"
 
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
@@ -30,6 +31,7 @@
 #include "commands/event_trigger.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "tcop/deparse_utility.h"
 #include "utils/array.h"
@@ -148,17 +150,46 @@ concerns_models(const Node *stmt)
 	}
 }
 
+/*
+ * detached gives a partition that ALTER TABLE detaches at once, of a table that
+ * the current user may alter; or none.
+ */
+static Oid
+detached(const AlterTableStmt *stmt)
+{
+	const PartitionCmd *cmd;
+	Oid			parent;
+	Oid			part;
+
+	if (list_length(stmt->cmds) != 1 ||
+		((const AlterTableCmd *) linitial(stmt->cmds))->subtype != AT_DetachPartition)
+		return InvalidOid;
+	cmd = (const PartitionCmd *) ((const AlterTableCmd *) linitial(stmt->cmds))->def;
+	parent = RangeVarGetRelid(stmt->relation, NoLock, true);
+	if (cmd->concurrent || !OidIsValid(parent) || !ls_class_ownercheck(parent, GetUserId()))
+		return InvalidOid;
+	part = RangeVarGetRelid(cmd->name, NoLock, true);
+	return OidIsValid(part) && get_rel_relispartition(part) &&
+		get_partition_parent(part, true) == parent ? part : InvalidOid;
+}
+
 /* ls_ddl_start looks at what a command is about to do. */
 Datum
 ls_ddl_start(PG_FUNCTION_ARGS)
 {
 	const Node *stmt;
+	Oid			part;
 
 	if (!ls_ddl_is_concerned(fcinfo))
 		PG_RETURN_NULL();
 	stmt = ((EventTriggerData *) fcinfo->context)->parsetree;
 	if (concerns_models(stmt))
+	{
 		ls_lock_sheets();
+		if (IsA(stmt, AlterTableStmt) &&
+			OidIsValid(part = detached((const AlterTableStmt *) stmt)))
+			ls_lock_against_all(list_make1_oid(part));
+	}
 	ls_purge_before(stmt);
 	PG_RETURN_NULL();
 }

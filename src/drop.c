@@ -20,7 +20,6 @@
 
 #include "access/table.h"
 #include "catalog/namespace.h"
-#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
@@ -89,14 +88,12 @@ may_drop(Oid relation)
 }
 
 /*
- * lock_table locks a table that is to be dropped, the one it is a partition of
- * before it, and gives what is below it.  NIL where it is gone meanwhile.
+ * lock_table locks a table that is to be dropped, and gives what is below it.  NIL
+ * where it is gone meanwhile.
  */
 static List *
 lock_table(Oid relation)
 {
-	if (get_rel_relispartition(relation))
-		LockRelationOid(get_partition_parent(relation, true), AccessExclusiveLock);
 	LockRelationOid(relation, AccessExclusiveLock);
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
 		return NIL;
@@ -226,6 +223,7 @@ ls_purge_before(const Node *stmt)
 	ListCell   *lc;
 
 	lock_models(relations);
+	ls_lock_against_all(relations);
 	foreach(lc, relations)
 		dropped = list_concat_unique_oid(dropped, lock_table(lfirst_oid(lc)));
 	foreach(lc, dropped)

@@ -221,7 +221,7 @@ has_rows(Oid relid)
 		return false;
 	rel = relation_open(relid, AccessShareLock);
 	any = RelationGetNumberOfBlocks(rel) > 0;
-	relation_close(rel, NoLock);
+	relation_close(rel, AccessShareLock);
 	return any;
 }
 

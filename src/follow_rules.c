@@ -61,7 +61,7 @@ look_at_expression(const Work *work, Oid relid, LsExprUse use, const char *text,
 			ls_follow_affects(work->ddl, relid, expr);
 		ls_expr_free(expr);
 	}
-	relation_close(spec.rel, NoLock);
+	relation_close(spec.rel, AccessShareLock);
 }
 
 /* read_feeds gives a model's sources, and whether they can be read. */
@@ -246,5 +246,5 @@ ls_follow_stages(Work *work, bool warn)
 			work->changed = true;
 		ls_expr_free(expr);
 	}
-	relation_close(spec.rel, NoLock);
+	relation_close(spec.rel, AccessShareLock);
 }

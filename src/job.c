@@ -13,7 +13,6 @@
 #include "job.h"
 
 #include "access/relation.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -31,6 +30,7 @@
 #include "launcher.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "look.h"
 #include "worker_error.h"
 
 PG_FUNCTION_INFO_V1(ls_cancel_job);
@@ -57,29 +57,34 @@ ls_not_counting(void)
 	return ls_jobs_exist() ? ", counting_version = NULL" : "";
 }
 
-/* ls_estimate_rows estimates how many rows a table has, with all below it. */
+/*
+ * ls_estimate_rows estimates how many rows a table has, with all below it.  No lock
+ * is kept: they may have to be locked together.  One that somebody holds against
+ * everybody is taken for what it was when it was last analyzed.
+ */
 double
 ls_estimate_rows(Oid relation)
 {
 	double		rows = 0;
 	ListCell   *lc;
 
-	foreach(lc, find_all_inheritors(relation, AccessShareLock, NULL))
+	foreach(lc, ls_look_tree(relation))
 	{
-		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+		bool		locked;
+		Relation	rel = ls_look_open(lfirst_oid(lc), &locked);
 		BlockNumber pages;
-		double		tuples,
+		double		tuples = 0,
 					visible;
 
-		if (rel->rd_rel->relkind == RELKIND_RELATION)
-		{
+		if (rel == NULL)
+			continue;
+		if (rel->rd_rel->relkind == RELKIND_RELATION && !locked)
+			tuples = Max(0, rel->rd_rel->reltuples);
+		/* one that was never analyzed and has few pages is taken for ten pages */
+		else if (rel->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(rel) > 0)
 			estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
-			/* one that was never analyzed and has few pages is taken for ten pages */
-			if (RelationGetNumberOfBlocks(rel) == 0)
-				tuples = 0;
-			rows += tuples;
-		}
-		relation_close(rel, NoLock);
+		rows += tuples;
+		ls_look_close(rel, locked);
 	}
 	return rows;
 }

@@ -11,6 +11,7 @@
 #include "lock.h"
 
 #include "access/xact.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "common/pg_prng.h"
@@ -318,6 +319,30 @@ ls_lock_for_removal(const char *model, const char *source)
 		return;
 	foreach(lc, wanted)
 		LockRelationOid(((Wanted *) lfirst(lc))->relation, ((Wanted *) lfirst(lc))->mode);
+}
+
+/*
+ * ls_lock_against_all locks tables as DROP TABLE and DETACH PARTITION will, the one
+ * that each is a partition of and what is below it included.  Those commands lock
+ * the parent first, but who inserts straight into a partition asks for it second.
+ */
+void
+ls_lock_against_all(List *relations)
+{
+	List	   *wanted = NIL;
+	ListCell   *lc;
+	ListCell   *tc;
+
+	foreach(lc, relations)
+	{
+		if (get_rel_relispartition(lfirst_oid(lc)))
+			wanted = want(wanted, get_partition_parent(lfirst_oid(lc), true),
+						  AccessExclusiveLock);
+		foreach(tc, ls_look_tree(lfirst_oid(lc)))
+			wanted = want(wanted, lfirst_oid(tc), AccessExclusiveLock);
+	}
+	/* if not, the command waits for each */
+	(void) lock_wanted(wanted, true);
 }
 
 /* ---------- to read ---------- */

@@ -25,6 +25,8 @@ extern void ls_lock_sources_and(const char *model, Oid relation);
 extern bool ls_lock_sources_if_free(const char *model);
 /* ... and stronger where triggers go: with a source, or (NULL) with the model */
 extern void ls_lock_for_removal(const char *model, const char *source);
+/* ACCESS EXCLUSIVE, as DROP TABLE and DETACH PARTITION take it */
+extern void ls_lock_against_all(List *relations);
 /* ACCESS SHARE on a model's event tables, before contacts are counted */
 extern void ls_lock_to_read(LsModel *model);
 extern bool ls_lock_to_read_if_free(LsModel *model);
