@@ -110,6 +110,9 @@ refused('SELECT leadscore.cancel_job(4711)', qr/there is no job 4711.*HINT:  lea
 refused('SELECT leadscore.cancel_job(NULL)', qr/job_id must not be NULL/, 'no job');
 refused('SELECT leadscore.cancel_job(1)', qr/job 1 is done already/, 'one that is done');
 refused("SELECT leadscore.run_job('n')", qr/model "n" does not exist.*Did you mean "m"/s, 'a model that is not there');
+refused("BEGIN; SET LOCAL leadscore.inline_limit = 0; SELECT leadscore.rescore('m', online => true); CREATE TABLE late (contact int, at timestamptz); INSERT INTO late VALUES (1, now());"
+	. " SELECT leadscore.attach('m', 'late', 'contact', 'at'); SELECT leadscore.cancel_job(max(job_id)) FROM leadscore.lead_job",
+	qr/job \d+ of model "m" cannot be cancelled in phase "start".*HINT:  leadscore.detach\('m', 'late'\) ends it/s, 'the rows of a source, though another job comes first');
 refused("SELECT leadscore.run_job('m', 0)", qr/contacts must be at least 1/, 'no contacts');
 refused("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT leadscore.run_job('m')", qr/run_job\(\) cannot be used under a transaction snapshot/, 'under a snapshot');
 
