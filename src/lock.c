@@ -99,11 +99,13 @@ typedef struct Attempt
 	bool		patient;		/* the first is waited for as long as it takes */
 } Attempt;
 
+/* patience gives what is left of ours: it is over before somebody looks for a deadlock. */
 static int
-patience(void)
+patience(TimestampTz since)
 {
-	/* our own is over before somebody looks for a deadlock */
-	return Max(1, Min(PATIENCE_MS, DeadlockTimeout / 2));
+	long		waited = TimestampDifferenceMilliseconds(since, GetCurrentTimestamp());
+
+	return Max(1, Min(PATIENCE_MS, DeadlockTimeout / 2) - (int) Min(waited, PATIENCE_MS));
 }
 
 static void
@@ -119,14 +121,18 @@ static void
 lock_all(void *arg)
 {
 	Attempt    *attempt = arg;
+	TimestampTz since = GetCurrentTimestamp();
 
 	if (!attempt->patient)
-		LockTimeout = patience();
+		LockTimeout = patience(since);
 	lock_one(attempt, attempt->first);
-	LockTimeout = patience();
+	since = GetCurrentTimestamp();
 	for (int i = 0; i < list_length(attempt->wanted); i++)
+	{
+		LockTimeout = patience(since);
 		if (i != attempt->first)
 			lock_one(attempt, i);
+	}
 }
 
 /* try_to_lock makes one attempt; the locks of one that fails are given back. */
