@@ -345,6 +345,7 @@ ls_attach(PG_FUNCTION_ARGS)
 		source.visitor = ls_optional_argument(fcinfo, 7);
 	source.keep = choice(fcinfo, 8, "on_delete", "retract", "keep");
 	source.queued = choice(fcinfo, 9, "mode", "immediate", "queued");
+	PreventCommandIfReadOnly("attach()");
 	ls_lock_sheets();
 	model = ls_model_row_for(source.model, GetUserId());
 	ls_visitors_refuse(model);
@@ -507,6 +508,7 @@ ls_detach(PG_FUNCTION_ARGS)
 	uint64		rules;
 	ListCell   *lc;
 
+	PreventCommandIfReadOnly("detach()");
 	ls_lock_sheets();
 	ls_visitors_refuse(ls_model_row_for(model, GetUserId()));
 	foreach(lc, ls_source_rows(model, NULL))

@@ -320,6 +320,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 		(void) ls_text_argument(fcinfo, 3, "categories");
 	row->created_at = ls_optional_argument(fcinfo, 4);
 	row->time_zone = ls_check_time_zone(ls_text_argument(fcinfo, 5, "time_zone"));
+	PreventCommandIfReadOnly("create_model()");
 	ls_lock_sheets();
 	check_name(row->model);
 	read_categories(PG_GETARG_ARRAYTYPE_P(3), &new);
@@ -422,6 +423,7 @@ ls_drop_model_sql(PG_FUNCTION_ARGS)
 	char	   *model = ls_text_argument(fcinfo, 0, "model");
 	LsModelRow *row;
 
+	PreventCommandIfReadOnly("drop_model()");
 	ls_lock_sheets();
 	row = ls_model_row_for(model, GetUserId());
 	ls_visitors_refuse(row);
@@ -444,6 +446,7 @@ ls_detach_all(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to drop every model"),
 				 errhint("Only the owner of extension leadscore may do this; drop_model() drops one.")));
+	PreventCommandIfReadOnly("detach_all()");
 	ls_lock_sheets();
 	foreach(lc, ls_model_rows(NULL))
 		ls_drop_model(lfirst(lc));
