@@ -27,6 +27,7 @@ SQL_PARTS = \
 	src/pending.sql \
 	src/purge.sql \
 	src/launcher.sql \
+	src/restore.sql \
 	src/apply.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql

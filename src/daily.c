@@ -162,6 +162,18 @@ written_to(const char *model, DateADT *day)
 	return found;
 }
 
+/*
+ * ls_daily_begun tells whether a model's days have begun, which they do when it
+ * is made, or updated to a version that has days.
+ */
+bool
+ls_daily_begun(const char *model)
+{
+	DateADT		unused;
+
+	return written_to(model, &unused) || !OidIsValid(ls_table_oid("lead_day", true));
+}
+
 /* ls_daily_next gives the midnight at which a model's next day is written. */
 TimestampTz
 ls_daily_next(const char *model)
@@ -169,10 +181,8 @@ ls_daily_next(const char *model)
 	LsModelRow *row = ls_model_row(model, NULL);
 	DateADT		day;
 
-	if (row == NULL || !row->enabled || !OidIsValid(ls_table_oid("lead_day", true)))
+	if (row == NULL || !row->enabled || !written_to(model, &day))
 		return DT_NOEND;
-	if (!written_to(model, &day))
-		return ls_clock();		/* a model of an older version begins */
 	return midnight(day + 2, zone_of(row));
 }
 
@@ -750,9 +760,10 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 }
 
 /*
- * take_turn locks a model's row of lead_day, and makes one where there is none.
- * Nobody is waited for.  The score table comes first, as it does where a model
- * is dropped.  NULL if it is not our turn.
+ * take_turn locks a model's row of lead_day.  Nobody is waited for.  The score
+ * table comes first, as it does where a model is dropped.  NULL if it is not our
+ * turn, or there is no such row: it is made with the model, and by nobody else,
+ * as a dump brings it.
  */
 static LsModelRow *
 take_turn(const char *model)
@@ -761,7 +772,6 @@ take_turn(const char *model)
 	LsArguments args = {0};
 	LsModelRow *row;
 	LsIdentity	saved;
-	DateADT		unused;
 	bool		ours;
 
 	if (!OidIsValid(table) || !ConditionalLockRelationOid(table, AccessShareLock))
@@ -773,8 +783,6 @@ take_turn(const char *model)
 	ls_become(ls_extension_owner(), &saved);
 	ours = ls_execute("SELECT FROM leadscore.lead_day WHERE model OPERATOR(pg_catalog.=) $1"
 					  " FOR UPDATE SKIP LOCKED", &args) > 0;
-	if (!ours && !written_to(model, &unused))
-		ls_daily_begin(row);
 	ls_return(&saved);
 	return ours ? row : NULL;
 }

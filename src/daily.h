@@ -20,6 +20,9 @@
  */
 extern void ls_daily_begin(const LsModelRow *row);
 
+/* tells whether that was noted */
+extern bool ls_daily_begun(const char *model);
+
 /* makes daily_<model>, where it is not there; called as the extension's owner */
 extern void ls_daily_make_table(const LsModelRow *row);
 

@@ -44,6 +44,7 @@
 #include "leadscore.h"
 #include "lock.h"
 #include "purge.h"
+#include "restore.h"
 
 PG_FUNCTION_INFO_V1(ls_ddl_start);
 PG_FUNCTION_INFO_V1(ls_ddl_command);
@@ -451,7 +452,10 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 	Ddl			ddl = {0};
 
 	if (CALLED_AS_EVENT_TRIGGER(fcinfo))
+	{
 		keep_triggers(((EventTriggerData *) fcinfo->context)->parsetree);
+		ls_restore_command(((EventTriggerData *) fcinfo->context)->parsetree);
+	}
 	if (ls_ddl_is_concerned(fcinfo))
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, command"

@@ -200,6 +200,26 @@ ls_release_advisory(LsAdvisory lock, Oid database)
 	LockRelease(&tag, ExclusiveLock, true);
 }
 
+/* ls_share_advisory takes a lock for the session, beside others who share it. */
+void
+ls_share_advisory(LsAdvisory lock, Oid database)
+{
+	LOCKTAG		tag;
+
+	advisory_tag(&tag, lock, database);
+	(void) LockAcquire(&tag, ShareLock, true, false);
+}
+
+/* ls_hold_advisory takes a lock until the transaction ends, unless somebody has it. */
+bool
+ls_hold_advisory(LsAdvisory lock, Oid database)
+{
+	LOCKTAG		tag;
+
+	advisory_tag(&tag, lock, database);
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
 /*
  * ls_database_wanted tells whether somebody wants a database to himself, to
  * drop, copy or rename it: a new connection would have to wait for him.

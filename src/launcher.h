@@ -32,7 +32,8 @@ typedef enum LsAdvisory
 {
 	LS_LOCK_LAUNCHER,			/* of a launcher that start_worker() started */
 	LS_LOCK_WORKER,				/* one worker in a database */
-	LS_LOCK_STOP				/* somebody waits for the launcher to end */
+	LS_LOCK_STOP,				/* somebody waits for the launcher to end */
+	LS_LOCK_RESTORE				/* of sessions that restore models, see restore.c */
 } LsAdvisory;
 
 extern void ls_launcher_define(void);
@@ -42,5 +43,7 @@ extern void ls_launcher_end_transaction(bool committed);
 extern bool ls_database_wanted(Oid database);
 extern bool ls_take_advisory(LsAdvisory lock, Oid database);
 extern void ls_release_advisory(LsAdvisory lock, Oid database);
+extern void ls_share_advisory(LsAdvisory lock, Oid database);
+extern bool ls_hold_advisory(LsAdvisory lock, Oid database);
 
 #endif							/* LEADSCORE_LAUNCHER_H */

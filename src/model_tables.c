@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_cast.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -608,6 +609,29 @@ ls_tables_upgrade(const LsModelTables *old)
 	create_history_view(old);
 	if (!OidIsValid(find_part("merged_", old->row.model)))
 		create_merged_table(old);
+}
+
+/*
+ * ls_tables_without_index gives a table of a model that has no key or index yet, as
+ * those of a dump come after the rows; InvalidOid: none.  Nobody is waited for.
+ */
+Oid
+ls_tables_without_index(const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		Oid			table = find_part(parts[i].prefix, model);
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+		bool		indexed;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		indexed = ((Form_pg_class) GETSTRUCT(tuple))->relhasindex;
+		ReleaseSysCache(tuple);
+		if (!indexed && strcmp(parts[i].kind, "TABLE") == 0)
+			return table;
+	}
+	return InvalidOid;
 }
 
 /* ls_tables_read reads what those of an existing model are made from. */

@@ -33,6 +33,9 @@ extern void ls_tables_rekey(const LsModelTables *new);
 extern void ls_tables_grant(const LsModelRow *row);
 extern void ls_tables_drop(const char *model);
 
+/* looks whether all of a dump is there; called as anybody */
+extern Oid	ls_tables_without_index(const char *model);
+
 /* for those who make one of them */
 extern void ls_tables_read(const LsModelRow *row, LsModelTables *tables);
 extern char *ls_tables_type(Oid type);

@@ -65,6 +65,7 @@
 #include "leadscore.h"
 #include "model.h"
 #include "pass.h"
+#include "restore.h"
 #include "worker_error.h"
 #include "worker_internal.h"
 
@@ -269,7 +270,9 @@ enter(Work *work)
 		leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
 		return false;
 	}
-	return true;
+	if (!ls_restore_keep_away())
+		work->busy = true;		/* somebody restores what we would work on */
+	return !work->busy;
 }
 
 /* ---------- steps ---------- */
@@ -384,7 +387,7 @@ ls_worker_report(const Work *work, const char *what)
 
 /* ---------- what models there are ---------- */
 
-/* read_tasks lists the models that are enabled. */
+/* read_tasks lists the models that are there in full and enabled. */
 static void
 read_tasks(Work *work)
 {
@@ -393,13 +396,16 @@ read_tasks(Work *work)
 	ListCell   *lc;
 
 	work->tasks = NIL;
+	work->incomplete = false;
 	foreach(lc, ls_model_rows(NULL))
 	{
 		LsModelRow *row = lfirst(lc);
 		Task	   *task;
 		ListCell   *le;
 
-		if (!row->enabled)
+		if (!ls_restore_complete(row))
+			work->incomplete = true;
+		if (!row->enabled || !ls_restore_complete(row))
 			continue;
 		task = palloc0(sizeof(Task));
 		task->model = row->model;
@@ -430,40 +436,6 @@ is_left_alone(const Task *task)
 /* ---------- one model ---------- */
 
 /*
- * is_being_restored tells whether pg_restore is at work in this database.  It
- * fills tables in any order, and makes keys of one while it fills another, so
- * that a model can look complete which is not.  What has once been there in
- * full need not be asked about again.  Anybody can call a session so; only those
- * who may write our tables can restore them.
- */
-static bool
-is_being_restored(Oid score_table)
-{
-	static List *known = NIL;	/* OIDs of score tables */
-	LsArguments args = {0};
-	MemoryContext old;
-	LsIdentity	saved;
-	bool		restoring;
-
-	if (list_member_oid(known, score_table))
-		return false;
-	ls_add(&args, OIDOID, ObjectIdGetDatum(ls_extension_owner()));
-	/* names of others' sessions are not for everybody */
-	ls_become(BOOTSTRAP_SUPERUSERID, &saved);
-	restoring = ls_execute("SELECT FROM pg_catalog.pg_stat_activity"
-						   " WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
-						   " AND application_name OPERATOR(pg_catalog.=) 'pg_restore'"
-						   " AND pg_catalog.pg_has_role(usesysid, $1, 'MEMBER')", &args) > 0;
-	ls_return(&saved);
-	if (restoring)
-		return true;
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	known = lappend_oid(known, score_table);
-	MemoryContextSwitchTo(old);
-	return false;
-}
-
-/*
  * ls_worker_lock_model takes the locks that its steps need, in the order in which
  * writers take them.  False: somebody has them, or the model is incomplete, as
  * while a dump is restored.
@@ -478,7 +450,7 @@ ls_worker_lock_model(Work *work)
 		!ConditionalLockRelationOid(task->contacts, AccessShareLock) ||
 		!ConditionalLockRelationOid(table, RowExclusiveLock) ||
 		ls_score_table(task->model, true) != table ||
-		!ls_model_complete(task->model) || is_being_restored(table))
+		!ls_model_complete(task->model))
 		work->busy = true;
 	return !work->busy;
 }
@@ -723,7 +695,7 @@ run_round(Work *work)
 	}
 
 	/* one that start_worker() has started is not told of models to come */
-	if (work->tasks == NIL && order.board == DSM_HANDLE_INVALID)
+	if (work->tasks == NIL && !work->incomplete && order.board == DSM_HANDLE_INVALID)
 	{
 		leave(work, LS_PHASE_ABSENT, 0);
 		return false;
@@ -733,8 +705,11 @@ run_round(Work *work)
 	foreach(lc, work->tasks)
 		if (!work->leaving && !is_left_alone(lfirst(lc)))
 			run_model(work, lfirst(lc));
-	ls_worker_deliver(work);
-	ls_worker_purge(work);
+	if (!work->incomplete)
+	{
+		ls_worker_deliver(work);
+		ls_worker_purge(work);
+	}
 	settle_locks(work);
 	show_next_due(work);
 	pgstat_report_stat(true);

@@ -34,6 +34,7 @@ typedef struct Work
 {
 	MemoryContext round;		/* what lives from one nap to the next */
 	List	   *tasks;			/* of Task * */
+	bool		incomplete;		/* a model is not there in full */
 	Task	   *task;			/* in hand, or NULL */
 	LsPass	   *pass;
 	LsFold	   *fold;
