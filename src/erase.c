@@ -7,10 +7,16 @@
  * be gone before: the contact would be scored again from what is left.  What is
  * counted over many contacts (funnel_daily_<model>) names none and stays.
  *
+ * Who was merged into a contact, and visitors who were identified as it, are the
+ * same person and go with it.  The rows that say so go first: that waits for those
+ * who bring something to one of them, in the order in which everybody locks
+ * contacts, and what then has rows of its own is seen.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -25,7 +31,10 @@
 #include "leadscore.h"
 #include "lock.h"
 #include "reader.h"
+#include "recount.h"
+#include "rules.h"
 #include "score_table.h"
+#include "store.h"
 
 PG_FUNCTION_INFO_V1(ls_erase_contact);
 
@@ -40,19 +49,17 @@ static const struct
 	{"kept_", "contact_id"},
 	{"profile_", "contact_id"},
 	{"daily_", "contact_id"},
-	{"identity_", "contact_id"},
-	{"merged_", "source_id"},
-	{"merged_", "target_id"},
 	{"score_", "contact_id"},
 };
 
 /* Messages may quote what could not be read; short keys are in too many words */
-#define NAMES_IT(column) \
-	"(contact OPERATOR(pg_catalog.=) $2" \
-	" OR pg_catalog.strpos(" column ", $2) OPERATOR(pg_catalog.>) 0" \
+#define QUOTES_IT(column) \
+	"(pg_catalog.strpos(" column ", $2) OPERATOR(pg_catalog.>) 0" \
 	" AND pg_catalog.length($2) OPERATOR(pg_catalog.>) 3" \
 	" OR pg_catalog.strpos(" column ", '\"' OPERATOR(pg_catalog.||) $2 OPERATOR(pg_catalog.||) '\"')" \
 	" OPERATOR(pg_catalog.>) 0)"
+#define NAMES_IT(column) \
+	"(contact OPERATOR(pg_catalog.=) $2 OR " QUOTES_IT(column) ")"
 
 /* What is to be done in the tables of all models: $1 the model, $2 the contact */
 static const struct
@@ -68,10 +75,11 @@ static const struct
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message")},
 	{"lead_worker_error", "DELETE FROM leadscore.lead_worker_error"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message")},
-	/* a job that is under way goes on from there */
+	/* a job that has come to it begins its phase again */
 	{"lead_job", "UPDATE leadscore.lead_job SET position = NULL"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND position OPERATOR(pg_catalog.=) $2"
-	" AND finished_at IS NOT NULL"},
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND position OPERATOR(pg_catalog.=) $2"},
+	{"lead_job", "UPDATE leadscore.lead_job SET error = NULL"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error")},
 };
 
 /* has_rows tells whether there are rows of a contact, as the newest snapshot sees it. */
@@ -98,7 +106,7 @@ check_gone(LsModel *model, Datum contact)
 {
 	Oid			table = InvalidOid;
 
-	if (has_rows(model, contact, LS_READ_CONTACTS, -1))
+	if (model->sheet == NULL && has_rows(model, contact, LS_READ_CONTACTS, -1))
 		table = model->contacts;
 	for (int i = 0; i < model->nsources && !OidIsValid(table); i++)
 		if (has_rows(model, contact, LS_READ_EVENTS, i))
@@ -129,7 +137,10 @@ refuse_merged(LsModel *model, Datum contact)
 					 ls_key_text(&model->key, target))));
 }
 
-/* erase removes what there is, and gives the number of rows. */
+/*
+ * erase removes what there is of one contact or visitor, and gives the number of
+ * rows.
+ */
 static int64
 erase(LsModel *model, Datum contact)
 {
@@ -158,13 +169,136 @@ erase(LsModel *model, Datum contact)
 	return rows;
 }
 
+/* ---------- who is whose ---------- */
+
+/* forget_alias deletes the row that says for whom a contact or visitor counts. */
+static int64
+forget_alias(LsModel *model, Datum contact)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+	int64		rows;
+
+	ls_add(&args, model->key.type, contact);
+	ls_become(ls_extension_owner(), &saved);
+	rows = ls_row_execute(psprintf("DELETE FROM leadscore.%s%s WHERE %s %s $1",
+								   model->sheet ? "identity_" : "merged_",
+								   model->sheet ? model->sheet : model->name,
+								   model->sheet ? "visitor" : "source_id",
+								   ls_row_key_operator(model)), &args);
+	ls_return(&saved);
+	return rows;
+}
+
+static int
+by_key(const void *a, const void *b, void *arg)
+{
+	return ls_key_compare(arg, *(const Datum *) a, *(const Datum *) b);
+}
+
+/* aliases_now gives those who count for a contact by now, in their order. */
+static LsAliases
+aliases_now(LsModel *model, Datum contact)
+{
+	LsAliases	aliases;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	ls_alias_of(model, contact, &aliases);
+	PopActiveSnapshot();
+	if (aliases.nsources > 0)
+		qsort_arg(aliases.sources, aliases.nsources, sizeof(Datum), by_key, &model->key);
+	if (aliases.nvisitors > 0)
+		qsort_arg(aliases.visitors, aliases.nvisitors, sizeof(Datum), by_key,
+				  &model->visitor_key);
+	return aliases;
+}
+
+/* hold locks the row of a contact: whoever is at it comes first. */
+static void
+hold(LsModel *model, Datum contact)
+{
+	LsScoreRow	unused;
+
+	(void) ls_row_select(model, contact, &unused, true);
+}
+
+/* erase_person erases a contact with all that count for it. */
+static int64
+erase_person(LsModel *visitors, LsModel *model, Datum contact)
+{
+	int64		rows = 0;
+
+	for (;;)
+	{
+		LsAliases	aliases = aliases_now(model, contact);
+		int			i = 0;
+
+		for (int j = 0; j < aliases.nvisitors; j++)
+			rows += forget_alias(visitors, aliases.visitors[j]);
+		for (; i < aliases.nsources &&
+			 ls_key_compare(&model->key, aliases.sources[i], contact) < 0; i++)
+			rows += forget_alias(model, aliases.sources[i]);
+		hold(model, contact);
+		for (; i < aliases.nsources; i++)
+			rows += forget_alias(model, aliases.sources[i]);
+		CommandCounterIncrement();
+		check_gone(model, contact);
+		for (int j = 0; j < aliases.nvisitors; j++)
+		{
+			check_gone(visitors, aliases.visitors[j]);
+			rows += erase(visitors, aliases.visitors[j]);
+		}
+		for (int j = 0; j < aliases.nsources; j++)
+		{
+			check_gone(model, aliases.sources[j]);
+			rows += erase(model, aliases.sources[j]);
+		}
+		/* others may have been merged into it, or identified, while we waited */
+		if (aliases.nvisitors + aliases.nsources == 0)
+			break;
+	}
+	return rows + erase(model, contact);
+}
+
+/*
+ * erase_visitor erases a visitor.  If he was identified, that is forgotten, and
+ * the contact counted again, for whom what was kept of him counts no more.
+ */
+static int64
+erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)
+{
+	LsChange	change = {0};
+	LsStore    *store;
+	Datum		target;
+	bool		identified = ls_alias_find(visitors, visitor, LS_ALIAS_NOW, &target);
+	int64		rows = 0;
+
+	if (identified)
+		rows = forget_alias(visitors, visitor);
+	hold(visitors, visitor);
+	CommandCounterIncrement();
+	check_gone(visitors, visitor);
+	rows += erase(visitors, visitor);
+	if (!identified)
+		return rows;
+	store = ls_store_open(model, "merge", ls_count_contact, ls_count_profile);
+	change.count_all = true;
+	if (!ls_alias_find(model, target, LS_ALIAS_NOW, &change.contact))
+		change.contact = target;
+	(void) ls_store_change(store, &change);
+	ls_store_close(store);
+	return rows;
+}
+
 /* ls_erase_contact is leadscore.erase_contact(). */
 Datum
 ls_erase_contact(PG_FUNCTION_ARGS)
 {
 	LsModelRow *row;
 	LsModel    *model;
-	LsScoreRow	unused;
+	LsModel    *visitors = NULL;
+	const char *name;
 	Datum		contact;
 	int64		rows;
 
@@ -172,15 +306,23 @@ ls_erase_contact(PG_FUNCTION_ARGS)
 	row = ls_model_row_for(ls_text_argument(fcinfo, 0, "model"), GetUserId());
 	if (PG_ARGISNULL(1))
 		(void) ls_text_argument(fcinfo, 1, "contact");
-	ls_lock_before_writing(row->model);
+	ls_lock_before_writing(row->sheet ? row->sheet : row->model);
 	row = ls_model_row_held(row->model, GetUserId());
-	model = ls_model_to_change(row->model, false);
-	contact = ls_asked_key(fcinfo, 1, model);
-	refuse_merged(model, contact);
-	/* whoever is at it comes first, and what he wrote is seen */
-	(void) ls_row_select(model, contact, &unused, true);
-	check_gone(model, contact);
-	rows = erase(model, contact);
+	name = row->sheet ? row->model : ls_visitors_model(row->model);
+	if (name)
+		visitors = ls_model_to_change(name, false);
+	model = ls_model_to_change(row->sheet ? row->sheet : row->model, false);
+	contact = ls_asked_key(fcinfo, 1, row->sheet ? visitors : model);
+	if (row->sheet)
+		rows = erase_visitor(visitors, model, contact);
+	else
+	{
+		refuse_merged(model, contact);
+		rows = erase_person(visitors, model, contact);
+	}
+	ls_rules_report(model);
 	ls_model_release(model);
+	if (visitors)
+		ls_model_release(visitors);
 	PG_RETURN_INT64(rows);
 }
