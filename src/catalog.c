@@ -52,6 +52,7 @@ typedef void *(*RowReader) (Row *row);
 
 static List *changed_models = NIL;	/* of char *, in TopTransactionContext */
 static List *refreshed_models = NIL;
+static bool session_restores_models = false;
 
 static Datum
 field(Row *row, int attno, bool *isnull)
@@ -740,14 +741,36 @@ ls_nearest(const char *word, List *words)
 }
 
 /*
- * ls_restoring tells whether rows come from a dump: through COPY, and by one
- * who may write anything here.
+ * ls_restoring tells whether rows come from a dump: through COPY, or by INSERT in
+ * a session that has brought rows of lead_model in this way, which nobody does by
+ * hand; and by one who may write anything here.
  */
 bool
 ls_restoring(void)
 {
-	return ActivePortal != NULL && ActivePortal->commandTag == CMDTAG_COPY &&
+	return ActivePortal != NULL &&
+		(ActivePortal->commandTag == CMDTAG_COPY ||
+		 (session_restores_models && ls_session_inserts())) &&
 		has_privs_of_role(GetUserId(), ls_extension_owner());
+}
+
+/*
+ * ls_session_inserts tells whether a session that restores a dump made with
+ * --inserts is at a row.
+ */
+bool
+ls_session_inserts(void)
+{
+	return ls_session_restores() && ActivePortal != NULL &&
+		ActivePortal->commandTag == CMDTAG_INSERT &&
+		has_privs_of_role(GetUserId(), ls_extension_owner());
+}
+
+/* ls_session_restores_models notes that the session has brought rows of lead_model. */
+void
+ls_session_restores_models(void)
+{
+	session_restores_models = true;
 }
 
 /*

@@ -235,6 +235,8 @@ extern bool ls_interval_usec(const Interval *interval, int64 *usec);
 extern const char *ls_nearest(const char *word, List *words);
 extern bool ls_restoring(void);
 extern bool ls_session_restores(void);
+extern bool ls_session_inserts(void);
+extern void ls_session_restores_models(void);
 
 /*
  * Models whose meaning has changed in this transaction, and whose stored rows

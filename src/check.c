@@ -96,7 +96,8 @@ ls_check_new_row(const TriggerData *td)
 /*
  * ls_check_restoring tells whether a dump with the model is being restored.
  * One made with pg_dump --inserts is known by a score table that has no key
- * yet: keys come after the rows.
+ * yet, as keys come after the rows; one of the data alone by a model that comes
+ * after its rules and actions.
  */
 bool
 ls_check_restoring(const char *model)
@@ -105,7 +106,8 @@ ls_check_restoring(const char *model)
 	Relation	rel;
 	bool		keyless;
 
-	if (ls_restoring())
+	if (ls_restoring() ||
+		(model && ls_session_inserts() && ls_model_row(model, NULL) == NULL))
 		return true;
 	table = model ? ls_score_table(model, true) : InvalidOid;
 	if (!OidIsValid(table) || get_rel_relkind(table) != RELKIND_RELATION)

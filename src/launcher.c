@@ -46,8 +46,8 @@
  * DROP DATABASE of another database: asks every process for a barrier.  Launcher
  *		and workers check for interrupts in every turn of every loop.
  * A copy made by CREATE DATABASE: has another OID, is listed within 2 s, NEW.
- * pg_restore: the keys of a model's tables come after their rows, and nothing is
- *		done for a model without them, nor for a new one while pg_restore runs.
+ * A dump is restored: nothing is done as long as a session that brings models has
+ *		not ended, nor for a model that is not complete (restore.c).
  * ALTER EXTENSION UPDATE: an update script locks lead_model first.  A worker's
  *		transaction takes ACCESS SHARE on lead_model after that on the extension,
  *		and leaves where it does not get it.  An extension without the tables that

@@ -29,8 +29,6 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
-#include "tcop/pquery.h"
-#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -44,6 +42,7 @@
 #include "leadscore.h"
 #include "model.h"
 #include "model_tables.h"
+#include "score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_restoring_models);
 
@@ -67,46 +66,59 @@ Datum
 ls_restoring_models(PG_FUNCTION_ARGS)
 {
 	(void) ls_check_trigger(fcinfo, "lead_model");
-	if (ls_restoring() ||
-		(ls_session_restores() && ActivePortal != NULL &&
-		 ActivePortal->commandTag == CMDTAG_INSERT &&
-		 has_privs_of_role(GetUserId(), ls_extension_owner())))
+	if (ls_session_inserts())
+		ls_session_restores_models();
+	if (ls_restoring())
 		begin();
 	return PointerGetDatum(NULL);
 }
 
+/* is_pending_table tells whether a table is pending_<model> of ours. */
+static bool
+is_pending_table(Oid relid)
+{
+	return get_rel_namespace(relid) == get_namespace_oid(LEADSCORE_SCHEMA, true) &&
+		strncmp(get_rel_name(relid), "pending_", 8) == 0;
+}
+
 /*
- * ls_restore_command looks whether a command disables the triggers of lead_model,
- * as a dump does with --disable-triggers before its rows come.  When they are
- * enabled again ours has become an ordinary one, and is made to fire always.
+ * ls_restore_command looks at commands that disable all triggers of a table and
+ * enable them again, as a dump does with --disable-triggers around the rows.  It
+ * does what the triggers would have done, and has that of lead_model, which has
+ * become an ordinary one, fire always.
  */
 void
 ls_restore_command(Node *command)
 {
 	AlterTableStmt *stmt = (AlterTableStmt *) command;
 	AlterTableType type;
-	Oid			models;
-	Relation	rel;
+	bool		disables;
+	Oid			relid;
 
 	if (!IsA(command, AlterTableStmt) || stmt->objtype != OBJECT_TABLE ||
 		list_length(stmt->cmds) != 1)
 		return;
 	type = ((AlterTableCmd *) linitial(stmt->cmds))->subtype;
-	if (type != AT_DisableTrigAll && type != AT_DisableTrigUser &&
-		type != AT_EnableTrigAll && type != AT_EnableTrigUser)
+	disables = type == AT_DisableTrigAll || type == AT_DisableTrigUser;
+	if (!disables && type != AT_EnableTrigAll && type != AT_EnableTrigUser)
 		return;
-	models = ls_table_oid("lead_model", true);
-	if (!OidIsValid(models) || RangeVarGetRelid(stmt->relation, NoLock, true) != models ||
-		!OidIsValid(get_trigger_oid(models, TRIGGER, true)))
+	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	if (!OidIsValid(relid))
 		return;
-	if (type == AT_DisableTrigAll || type == AT_DisableTrigUser)
-	{
+	if (!disables && is_pending_table(relid))
+		ls_row_restored(relid);
+	if (relid != ls_table_oid("lead_model", true) ||
+		!OidIsValid(get_trigger_oid(relid, TRIGGER, true)))
+		return;
+	if (disables)
 		begin();
-		return;
+	else
+	{
+		Relation	rel = table_open(relid, ShareRowExclusiveLock);
+
+		ls_set_trigger_firing(rel, TRIGGER, TRIGGER_FIRES_ALWAYS, ShareRowExclusiveLock);
+		table_close(rel, NoLock);
 	}
-	rel = table_open(models, ShareRowExclusiveLock);
-	ls_set_trigger_firing(rel, TRIGGER, TRIGGER_FIRES_ALWAYS, ShareRowExclusiveLock);
-	table_close(rel, NoLock);
 }
 
 bool

@@ -57,8 +57,8 @@ typedef struct LsStorePlans
 static bool writing = false;	/* we are writing, by SQL */
 
 /*
- * ls_guard refuses what others write to score tables, but for COPY by those
- * who restore a dump.
+ * ls_guard refuses what others write to score tables, but for those who restore
+ * a dump, by COPY or INSERT.
  */
 Datum
 ls_guard(PG_FUNCTION_ARGS)
@@ -69,7 +69,8 @@ ls_guard(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function was not called by trigger manager")));
-	if (!writing && !(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && ls_restoring()))
+	if (!writing && !(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
+					  (ls_restoring() || ls_session_inserts())))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("table \"%s\" is kept by leadscore and cannot be written",
@@ -79,33 +80,41 @@ ls_guard(PG_FUNCTION_ARGS)
 }
 
 /*
- * ls_restored fires after rows of pending_<model> were restored from a dump into
- * a model that is there.  Events that were put aside then may have been counted
- * since, and rows without a key cannot be refused; so their contacts are counted
- * again instead.
+ * ls_row_restored is for rows of pending_<model> that were restored from a dump
+ * into a model that is there.  Events that were put aside then may have been
+ * counted since, and rows without a key cannot be refused; so their contacts are
+ * counted again instead.
  */
-Datum
-ls_restored(PG_FUNCTION_ARGS)
+void
+ls_row_restored(Oid pending_table)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	SPIPlanPtr	plan;
 	LsIdentity	saved;
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called by trigger manager")));
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
 	plan = SPI_prepare(psprintf("UPDATE %s SET delta = NULL WHERE delta IS NOT NULL",
 								quote_qualified_identifier(LEADSCORE_SCHEMA,
-														   RelationGetRelationName(trigger->tg_relation))),
+														   get_rel_name(pending_table))),
 					   0, NULL);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare: %s", SPI_result_code_string(SPI_result));
 	(void) ls_row_run(plan, NULL, NULL, 0, NULL);
 	SPI_finish();
 	ls_return(&saved);
+}
+
+/* ls_restored fires after rows of pending_<model> were restored. */
+Datum
+ls_restored(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function was not called by trigger manager")));
+	ls_row_restored(RelationGetRelid(trigger->tg_relation));
 	return PointerGetDatum(NULL);
 }
 

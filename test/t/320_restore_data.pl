@@ -119,11 +119,27 @@ while (my ($db, $how, $environment, $command) = splice(@ways, 0, 4))
 with_schema('plain');
 is_deeply([ run_it({}, psql('-v', 'ON_ERROR_STOP=1', '-d', 'plain', '-f', "$dir/data.sql")) ], [ 1, '' ], 'psql');
 restored('plain', 'psql');
-# The same once more: what is there is refused by its key, and nothing changes.
-for my $db (qw(fired disabled))
+# Row by row
+for my $kind ('--inserts', '--column-inserts', '--inserts --rows-per-insert=7')
 {
+	for my $triggers ('', ' --disable-triggers')
+	{
+		(my $db = "$kind$triggers") =~ s/\W+/_/g;
+		with_schema($db);
+		command_ok([ 'pg_dump', @connection, '-a', split(/ /, "$kind$triggers"), '-f', "$dir/$db.sql", 'crm' ], "pg_dump -a $kind$triggers");
+		is_deeply([ run_it({}, psql('-v', 'ON_ERROR_STOP=1', '-d', $db, '-f', "$dir/$db.sql")) ], [ 1, '' ], "$kind$triggers");
+		restored($db, "$kind$triggers");
+	}
+}
+# The same once more: what is there is refused by its key, and nothing changes.
+for my $again ('fired', 'disabled', 'disabled --disable-triggers', '_inserts', '_inserts_disable_triggers', '_column_inserts')
+{
+	my ($db, @options) = split / /, $again;
+	# rows are refused one by one: the one that was deleted would come back
+	$node->safe_psql($db, grep { /^INSERT INTO public.event .*VALUES \(1, / } split /^/, slurp_file("$dir/$db.sql")) if $db =~ /^_/;
 	my $before = sheet($node, $db);
-	my (undef, $err) = run_it({}, 'pg_restore', @connection, '-a', '-d', $db, "$dir/dump");
+	my (undef, $err) = $db =~ /^_/ ? run_it({}, psql('-d', $db, '-f', "$dir/$db.sql")) :
+	  run_it({}, 'pg_restore', @connection, '-a', @options, '-d', $db, "$dir/dump");
 	like($err, qr/duplicate key value violates unique constraint "$_"/, "once more: \"$_\" refuses it") for qw(event_pkey contact_pkey score_m_pkey lead_rule_pkey lead_model_pkey call_pkey);
 	# the two that had no row in the way have come back with their tables; nothing else did
 	same_rows(sheet($node, $db), $before, 'once more: nothing is counted twice');
