@@ -262,7 +262,7 @@ SET leadscore.clock = '2026-03-11 12:00+00';
 SELECT leadscore.write_days('nobody');
 SELECT * FROM leadscore.daily_nobody ORDER BY 1, 2;
 SELECT * FROM leadscore.funnel_daily_nobody;
--- a model of an older version has no row: its days begin
+-- a model without a row is being restored: the row is in the dump, and nobody else makes it
 DELETE FROM leadscore.lead_day WHERE model = 'nobody';
 SELECT leadscore.write_days('nobody'), leadscore.write_days('nobody');
 SELECT written_to FROM leadscore.lead_day WHERE model = 'nobody';
