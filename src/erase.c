@@ -223,40 +223,55 @@ hold(LsModel *model, Datum contact)
 	(void) ls_row_select(model, contact, &unused, true);
 }
 
+/* part deletes the rows that say so, and holds all that is left to be erased. */
+static int64
+part(LsModel *visitors, LsModel *model, Datum contact, const LsAliases *aliases)
+{
+	int64		rows = 0;
+	int			i = 0;
+
+	for (int j = 0; j < aliases->nvisitors; j++)
+		rows += forget_alias(visitors, aliases->visitors[j]);
+	for (; i < aliases->nsources &&
+		 ls_key_compare(&model->key, aliases->sources[i], contact) < 0; i++)
+		rows += forget_alias(model, aliases->sources[i]);
+	hold(model, contact);
+	for (; i < aliases->nsources; i++)
+		rows += forget_alias(model, aliases->sources[i]);
+	return rows;
+}
+
 /* erase_person erases a contact with all that count for it. */
 static int64
 erase_person(LsModel *visitors, LsModel *model, Datum contact)
 {
+	List	   *all = NIL;
 	int64		rows = 0;
+	LsAliases  *aliases;
+	ListCell   *lc;
 
-	for (;;)
+	/* others may be merged into it, or identified, while we wait */
+	do
 	{
-		LsAliases	aliases = aliases_now(model, contact);
-		int			i = 0;
-
-		for (int j = 0; j < aliases.nvisitors; j++)
-			rows += forget_alias(visitors, aliases.visitors[j]);
-		for (; i < aliases.nsources &&
-			 ls_key_compare(&model->key, aliases.sources[i], contact) < 0; i++)
-			rows += forget_alias(model, aliases.sources[i]);
-		hold(model, contact);
-		for (; i < aliases.nsources; i++)
-			rows += forget_alias(model, aliases.sources[i]);
-		CommandCounterIncrement();
-		check_gone(model, contact);
-		for (int j = 0; j < aliases.nvisitors; j++)
+		aliases = palloc(sizeof(LsAliases));
+		*aliases = aliases_now(model, contact);
+		rows += part(visitors, model, contact, aliases);
+		all = lappend(all, aliases);
+	} while (aliases->nvisitors + aliases->nsources > 0);
+	check_gone(model, contact);
+	foreach(lc, all)
+	{
+		aliases = lfirst(lc);
+		for (int i = 0; i < aliases->nvisitors; i++)
 		{
-			check_gone(visitors, aliases.visitors[j]);
-			rows += erase(visitors, aliases.visitors[j]);
+			check_gone(visitors, aliases->visitors[i]);
+			rows += erase(visitors, aliases->visitors[i]);
 		}
-		for (int j = 0; j < aliases.nsources; j++)
+		for (int i = 0; i < aliases->nsources; i++)
 		{
-			check_gone(model, aliases.sources[j]);
-			rows += erase(model, aliases.sources[j]);
+			check_gone(model, aliases->sources[i]);
+			rows += erase(model, aliases->sources[i]);
 		}
-		/* others may have been merged into it, or identified, while we waited */
-		if (aliases.nvisitors + aliases.nsources == 0)
-			break;
 	}
 	return rows + erase(model, contact);
 }
