@@ -235,6 +235,19 @@ look_around(Work *work)
 	return !work->leaving;
 }
 
+/* may_work tells whether nobody restores models, and shows where somebody does. */
+static bool
+may_work(Work *work)
+{
+	static bool shown = false;
+
+	work->busy = !ls_restore_keep_away();
+	if (work->busy && !shown)
+		ls_slot_error(ls_worker_slot, "a session restores models: nothing is done until it has ended");
+	shown = work->busy;
+	return !work->busy;
+}
+
 /*
  * enter locks the extension and makes sure that there is something to work with.
  *
@@ -270,9 +283,7 @@ enter(Work *work)
 		leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
 		return false;
 	}
-	if (!ls_restore_keep_away())
-		work->busy = true;		/* somebody restores what we would work on */
-	return !work->busy;
+	return may_work(work);
 }
 
 /* ---------- steps ---------- */
