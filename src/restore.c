@@ -105,7 +105,7 @@ ls_restore_command(Node *command)
 	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 	if (!OidIsValid(relid))
 		return;
-	if (!disables && is_pending_table(relid))
+	if (type == AT_EnableTrigAll && is_pending_table(relid))
 		ls_row_restored(relid);
 	if (relid != ls_table_oid("lead_model", true) ||
 		!OidIsValid(get_trigger_oid(relid, TRIGGER, true)))
