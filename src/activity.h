@@ -56,6 +56,7 @@ typedef struct LsSlot
 	Latch	   *latch;			/* of the worker */
 	TimestampTz started_at;		/* when the worker began */
 	bool		poked;			/* models have come: look now */
+	bool		helper_missed;	/* no process was to be had for one, it was said */
 
 	/* for the launcher; the real time, whatever the clock says */
 	TimestampTz wake_at;		/* when a worker is to come */

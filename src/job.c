@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "feed.h"
+#include "job_part.h"
 #include "launcher.h"
 #include "leadscore.h"
 #include "lock.h"
@@ -37,8 +38,7 @@ PG_FUNCTION_INFO_V1(ls_cancel_job);
 
 int			ls_inline_limit = 100000;
 int			ls_job_rate = 0;
-
-#define OPEN_STATES "state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'running'])"
+int			ls_job_workers = 2;
 
 /* ls_jobs_exist tells whether the SQL is of a version that has jobs. */
 bool
@@ -158,8 +158,9 @@ ls_job_request(const char *model, const char *kind, const char *source)
 
 /* ---------- doing ---------- */
 
-static char *
-text_of(HeapTuple tuple, int column, MemoryContext context)
+/* ls_spi_text gives a column of what SPI found, as text, or NULL. */
+char *
+ls_spi_text(HeapTuple tuple, int column, MemoryContext context)
 {
 	char	   *value = SPI_getvalue(tuple, SPI_tuptable->tupdesc, column);
 
@@ -200,25 +201,32 @@ ls_job_open(const char *model)
 	ls_add_text(&args, model);
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
-	if (ls_run("SELECT job_id, kind, source, phase, position, done, total,"
-			   " attempts::pg_catalog.int8, started_at, retry_at FROM leadscore.lead_job"
-			   " WHERE model OPERATOR(pg_catalog.=) $1 AND " OPEN_STATES
-			   " ORDER BY job_id LIMIT 1", &args) > 0)
+	if (ls_run(psprintf("SELECT job_id, kind, source, phase, position, done, total,"
+						" attempts::pg_catalog.int8, started_at, retry_at, %s"
+						" FROM leadscore.lead_job j"
+						" WHERE model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS
+						" ORDER BY job_id LIMIT 1",
+						ls_parts_exist() ?
+						"(SELECT 1 FROM leadscore.lead_job_part p"
+						" WHERE p.job_id OPERATOR(pg_catalog.=) j.job_id"
+						" AND p.phase OPERATOR(pg_catalog.=) j.phase LIMIT 1)::pg_catalog.int8" :
+						"NULL::pg_catalog.int8"), &args) > 0)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[0];
 
 		job = MemoryContextAllocZero(caller, sizeof(LsJob));
 		job->job_id = number_of(tuple, 1, 0);
 		job->model = MemoryContextStrdup(caller, model);
-		job->kind = text_of(tuple, 2, caller);
-		job->source = text_of(tuple, 3, caller);
-		job->phase = text_of(tuple, 4, caller);
-		job->position = text_of(tuple, 5, caller);
+		job->kind = ls_spi_text(tuple, 2, caller);
+		job->source = ls_spi_text(tuple, 3, caller);
+		job->phase = ls_spi_text(tuple, 4, caller);
+		job->position = ls_spi_text(tuple, 5, caller);
 		job->done = number_of(tuple, 6, 0);
 		job->total = number_of(tuple, 7, -1);
 		job->attempts = (int) number_of(tuple, 8, 0);
 		job->started_at = number_of(tuple, 9, 0);
 		job->retry_at = number_of(tuple, 10, 0);
+		job->in_parts = number_of(tuple, 11, 0) != 0;
 	}
 	SPI_finish();
 	ls_return(&saved);
@@ -226,37 +234,25 @@ ls_job_open(const char *model)
 }
 
 /*
- * ls_job_left tells, as the active snapshot sees it, whether a job has still to
- * count all that is known of some contacts: those after position, or where that
- * is NULL, all of them.  What is stored of them may not be what the events give.
+ * ls_job_lock locks a job's row, if nobody has it and it is still in the phase
+ * that was read of it.
  */
 bool
-ls_job_left(const char *model, char **position)
+ls_job_lock(const LsJob *job)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	Oid			type = TEXTOID;
-	Datum		value = CStringGetTextDatum(model);
+	LsArguments args = {0};
 	LsIdentity	saved;
-	bool		left;
+	bool		locked;
 
-	*position = NULL;
-	if (!ls_jobs_exist())
-		return false;
+	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_add_text(&args, job->phase);
 	ls_become(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT CASE WHEN phase OPERATOR(pg_catalog.=) 'count' THEN position END"
-							  " FROM leadscore.lead_job"
-							  " WHERE model OPERATOR(pg_catalog.=) $1 AND " OPEN_STATES
-							  " AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['attach', 'rescore'])"
-							  " AND phase OPERATOR(pg_catalog.=) ANY (ARRAY['start', 'wait', 'count'])"
-							  " ORDER BY job_id DESC LIMIT 1",
-							  1, &type, &value, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the jobs of model \"%s\"", model);
-	left = SPI_processed > 0;
-	*position = left ? text_of(SPI_tuptable->vals[0], 1, caller) : NULL;
-	SPI_finish();
+	locked = ls_execute("SELECT FROM leadscore.lead_job"
+						" WHERE job_id OPERATOR(pg_catalog.=) $1"
+						" AND phase OPERATOR(pg_catalog.=) $2 AND " LS_OPEN_JOBS
+						" FOR NO KEY UPDATE SKIP LOCKED", &args) > 0;
 	ls_return(&saved);
-	return left;
+	return locked;
 }
 
 /*
@@ -288,7 +284,7 @@ ls_job_progress(LsJob *job, const char *phase, const char *position, int64 conta
 						" remaining = CASE WHEN $4 OPERATOR(pg_catalog.>) 0 THEN"
 						" ($7 OPERATOR(pg_catalog.-) $6) OPERATOR(pg_catalog.*)"
 						" (($5 OPERATOR(pg_catalog.-) $4)::pg_catalog.float8 OPERATOR(pg_catalog./) $4::pg_catalog.float8) END"
-						" WHERE job_id OPERATOR(pg_catalog.=) $1 AND " OPEN_STATES,
+						" WHERE job_id OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS,
 						ended ? "done" : "running", ended ? "$7" : "NULL"), &args);
 	ls_return(&saved);
 }
@@ -329,7 +325,7 @@ ls_job_failed(LsJob *job, const char *error)
 	ls_become(ls_extension_owner(), &saved);
 	ls_execute("UPDATE leadscore.lead_job SET error = $2, retry_at = $3,"
 			   " attempts = attempts OPERATOR(pg_catalog.+) 1"
-			   " WHERE job_id OPERATOR(pg_catalog.=) $1 AND " OPEN_STATES, &args);
+			   " WHERE job_id OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, &args);
 	ls_return(&saved);
 }
 
@@ -349,8 +345,9 @@ ls_job_superseded(const char *model)
 	ls_become(ls_extension_owner(), &saved);
 	ls_execute("UPDATE leadscore.lead_job SET state = 'done', phase = 'end', remaining = NULL,"
 			   " finished_at = pg_catalog.clock_timestamp()"
-			   " WHERE model OPERATOR(pg_catalog.=) $1 AND " OPEN_STATES, &args);
+			   " WHERE model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, &args);
 	ls_return(&saved);
+	(void) ls_parts_sweep(model);
 }
 
 /* ---------- cancelling ---------- */
@@ -399,11 +396,11 @@ read_job(int64 job_id, bool locked)
 
 		job = MemoryContextAllocZero(caller, sizeof(LsJob));
 		job->job_id = job_id;
-		job->model = text_of(tuple, 1, caller);
-		state = text_of(tuple, 2, caller);
-		job->kind = text_of(tuple, 3, caller);
-		job->source = text_of(tuple, 4, caller);
-		job->phase = text_of(tuple, 5, caller);
+		job->model = ls_spi_text(tuple, 1, caller);
+		state = ls_spi_text(tuple, 2, caller);
+		job->kind = ls_spi_text(tuple, 3, caller);
+		job->source = ls_spi_text(tuple, 4, caller);
+		job->phase = ls_spi_text(tuple, 5, caller);
 	}
 	SPI_finish();
 	ls_return(&saved);
@@ -465,6 +462,7 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 			   " finished_at = pg_catalog.clock_timestamp()"
 			   " WHERE job_id OPERATOR(pg_catalog.=) $1", &args);
 	ls_return(&saved);
+	(void) ls_parts_sweep(job->model);
 	if (strcmp(job->kind, "count") == 0)
 		cancel_count(job);
 	PG_RETURN_VOID();
@@ -483,5 +481,10 @@ ls_job_define(void)
 							"How many contacts a second a job takes, at most.",
 							"0: as many as it can.",
 							&ls_job_rate, 0, 0, INT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.job_workers",
+							"How many processes a job uses, at most, the worker included.",
+							"Each but the worker takes one of max_worker_processes while the job is under way.",
+							&ls_job_workers, 2, 1, 64,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }

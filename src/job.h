@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "access/htup.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
@@ -39,10 +40,15 @@ typedef struct LsJob
 	int			attempts;
 	TimestampTz started_at;		/* 0: not yet */
 	TimestampTz retry_at;		/* 0: at once */
+	bool		in_parts;		/* the phase has been cut into ranges, job_part.h */
 } LsJob;
+
+/* condition on rows of lead_job */
+#define LS_OPEN_JOBS "state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'running'])"
 
 extern int	ls_inline_limit;
 extern int	ls_job_rate;
+extern int	ls_job_workers;
 
 extern bool ls_jobs_exist(void);
 extern const char *ls_not_counting(void);
@@ -50,12 +56,13 @@ extern double ls_estimate_rows(Oid relation);
 extern bool ls_is_large(double rows);
 extern int64 ls_job_request(const char *model, const char *kind, const char *source);
 extern LsJob *ls_job_open(const char *model);
-extern bool ls_job_left(const char *model, char **position);
+extern bool ls_job_lock(const LsJob *job);
 extern void ls_job_progress(LsJob *job, const char *phase, const char *position,
 							int64 contacts);
 extern void ls_job_take_over(const LsJob *job);
 extern void ls_job_failed(LsJob *job, const char *error);
 extern void ls_job_superseded(const char *model);
 extern void ls_job_define(void);
+extern char *ls_spi_text(HeapTuple tuple, int column, MemoryContext context);
 
 #endif							/* LEADSCORE_JOB_H */

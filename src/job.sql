@@ -54,6 +54,45 @@ GRANT SELECT ON leadscore.lead_job TO PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_job', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_job_job_id_seq', '');
 
+CREATE TABLE leadscore.lead_job_part (
+	job_id bigint NOT NULL REFERENCES leadscore.lead_job ON DELETE CASCADE,
+	part integer NOT NULL,
+	model text COLLATE "C" NOT NULL,
+	phase text NOT NULL,
+	first text,
+	last text,
+	position text,
+	ended boolean NOT NULL DEFAULT false,
+	done bigint NOT NULL DEFAULT 0,
+	done_before bigint NOT NULL DEFAULT 0,
+	updated_at timestamptz,
+	attempts integer NOT NULL DEFAULT 0,
+	retry_at timestamptz,
+	error text,
+	PRIMARY KEY (job_id, part)
+);
+COMMENT ON TABLE leadscore.lead_job_part IS
+	'ranges of contacts that the processes of a running job share; gone when the phase has ended';
+COMMENT ON COLUMN leadscore.lead_job_part.job_id IS 'the job';
+COMMENT ON COLUMN leadscore.lead_job_part.part IS 'number of the range, in the order of the contacts'' keys';
+COMMENT ON COLUMN leadscore.lead_job_part.model IS 'the model';
+COMMENT ON COLUMN leadscore.lead_job_part.phase IS 'phase of the job that it is a range of: count or refresh';
+COMMENT ON COLUMN leadscore.lead_job_part.first IS 'contact after which it begins; null: with the first';
+COMMENT ON COLUMN leadscore.lead_job_part.last IS 'contact with which it ends; null: with the last';
+COMMENT ON COLUMN leadscore.lead_job_part.position IS 'contact up to which it is done; null: it has not begun, or has ended with the last';
+COMMENT ON COLUMN leadscore.lead_job_part.ended IS 'whether all of it is done';
+COMMENT ON COLUMN leadscore.lead_job_part.done IS 'contacts done in it';
+COMMENT ON COLUMN leadscore.lead_job_part.done_before IS 'contacts that the job had done when the phase began; the same in all of its ranges';
+COMMENT ON COLUMN leadscore.lead_job_part.updated_at IS 'when it last made progress';
+COMMENT ON COLUMN leadscore.lead_job_part.attempts IS 'how many times in a row it has failed';
+COMMENT ON COLUMN leadscore.lead_job_part.retry_at IS 'when it is tried again after it failed';
+COMMENT ON COLUMN leadscore.lead_job_part.error IS 'what it last failed of';
+
+ALTER TABLE leadscore.lead_job_part ENABLE ROW LEVEL SECURITY;
+CREATE POLICY owner ON leadscore.lead_job_part USING (leadscore._may_manage(model));
+GRANT SELECT ON leadscore.lead_job_part TO PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_job_part', '');
+
 CREATE FUNCTION leadscore.cancel_job(job_id bigint) RETURNS void
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_cancel_job';

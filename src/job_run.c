@@ -27,6 +27,7 @@
  *	  rules, those that a job counts among them.
  *	- A dump is restored with a job in it: the scores stand as the job left them,
  *	  and it goes on.
+ *	- Several processes work on it: see job_part.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,6 +44,7 @@
 
 #include "counted.h"
 #include "feed.h"
+#include "job_part.h"
 #include "leadscore.h"
 #include "lock.h"
 #include "pending.h"
@@ -153,6 +155,7 @@ begin(LsJob *job)
 	bool		only_refresh = is(job->kind, "refresh");
 
 	ls_job_take_over(job);
+	(void) ls_parts_sweep(job->model);
 	job->total = (int64) (only_refresh ? contacts : contacts * 2);
 	if (counts_all(job))
 		count_pending_again(job->model);
@@ -186,38 +189,119 @@ publish(LsJob *job)
 		(void) ls_job_request(visitors, "rescore", NULL);
 }
 
-/*
- * count_chunk counts the next contacts.  Where all are counted but somebody is at
- * the score sheets, it is left to a later step to say so.
- */
-static LsJobNext
-count_chunk(LsJob *job, LsJobRun *run, int64 *contacts)
+/* start_phase begins to count, or to refresh, in ranges where that pays. */
+static void
+start_phase(LsJob *job, LsJobRun *run)
 {
-	LsChunk		chunk = {.model = job->model, .cause = "backfill",
-	.whole = counts_all(job), .limit = run->limit, .position = job->position};
-	bool		all;
+	bool		count = is(job->phase, "wait");
+	const char *phase = count ? "count" : "refresh";
+	double		contacts = ls_estimate_rows(ls_score_table(job->model, false));
 
-	if (!chunk.whole)
-		chunk.cause = "rule";
-	ls_recount_chunk(&chunk);
-	*contacts = chunk.contacts;
-	all = chunk.ended && ls_lock_sheets_if_free();
-	if (all)
-		publish(job);
-	ls_job_progress(job, all ? "settle" : "count", all ? NULL : chunk.position,
-					chunk.contacts);
-	return chunk.ended && !all ? LS_JOB_WAIT : LS_JOB_MORE;
+	ls_job_progress(job, phase, NULL, 0);
+	/* what is found by no index is read as a whole for each chunk, whoever does it */
+	if (ls_parts_pay(contacts) && !(count && run->floor > LEAST_LIMIT))
+		ls_parts_make(job, phase, contacts);
 }
 
-static void
-refresh_chunk(LsJob *job, LsJobRun *run, int64 *contacts)
+/*
+ * may_end tells whether a phase that has come to its end can be left.  Where all
+ * are counted but somebody is at the score sheets, it is left to a later step to
+ * say so.
+ */
+static bool
+may_end(const LsJob *job)
 {
-	LsChunk		chunk = {.model = job->model, .cause = "rule",
-	.limit = run->limit, .position = job->position};
+	return !is(job->phase, "count") || ls_lock_sheets_if_free();
+}
 
-	ls_refresh_chunk(&chunk);
+/* end_phase goes on from a phase that has come to its end. */
+static void
+end_phase(LsJob *job, const char *position, int64 contacts)
+{
+	bool		count = is(job->phase, "count");
+
+	if (count)
+		publish(job);
+	ls_job_progress(job, count ? "settle" : "end", count ? NULL : position, contacts);
+}
+
+/* do_chunk does the next contacts of a phase, or of a range of it. */
+static void
+do_chunk(const LsJob *job, LsJobRun *run, const LsPart *part, LsChunk *chunk)
+{
+	chunk->model = job->model;
+	chunk->cause = counts_all(job) && is(job->phase, "count") ? "backfill" : "rule";
+	chunk->whole = counts_all(job);
+	chunk->limit = run->limit;
+	chunk->position = part ? part->position : job->position;
+	chunk->last = part ? part->last : NULL;
+	if (is(job->phase, "count"))
+		ls_recount_chunk(chunk);
+	else
+		ls_refresh_chunk(chunk);
+}
+
+/*
+ * parts_ended goes on from a phase if all of its ranges have ended.  One that
+ * somebody is doing has not, until he commits.
+ */
+static bool
+parts_ended(LsJob *job)
+{
+	LsPartsOpen open;
+
+	ls_parts_open(job, &open);
+	if (open.all > 0 || !may_end(job) || !ls_job_lock(job))
+		return false;
+	ls_parts_end(job);
+	end_phase(job, NULL, 0);
+	return true;
+}
+
+/* part_step does the next contacts of a range that is free. */
+static LsJobNext
+part_step(LsJob *job, LsJobRun *run, bool at_once, int64 *contacts)
+{
+	LsChunk		chunk = {0};
+	LsPartsOpen open;
+	LsPart		part;
+
+	run->in_parts = true;
+	if (!ls_part_take(job, at_once, run->avoid, &part))
+	{
+		/* that all have ended, but the job does not go on, is no fault of a range */
+		if (run->helper || (!at_once && job->retry_at > GetCurrentTimestamp()))
+			return LS_JOB_WAIT;
+		return parts_ended(job) ? LS_JOB_MORE : LS_JOB_WAIT;
+	}
+	run->part = part.number;
+	if (!run->helper)
+	{
+		ls_parts_open(job, &open);
+		run->parts_due = open.due;
+	}
+	do_chunk(job, run, &part, &chunk);
 	*contacts = chunk.contacts;
-	ls_job_progress(job, chunk.ended ? "end" : "refresh", chunk.position, chunk.contacts);
+	ls_part_progress(job, &part, chunk.position, chunk.ended, chunk.contacts);
+	run->part = 0;
+	return LS_JOB_MORE;
+}
+
+/* whole_step does the next contacts of a phase that is not cut into ranges. */
+static LsJobNext
+whole_step(LsJob *job, LsJobRun *run, int64 *contacts)
+{
+	LsChunk		chunk = {0};
+	bool		ends;
+
+	do_chunk(job, run, NULL, &chunk);
+	*contacts = chunk.contacts;
+	ends = chunk.ended && may_end(job);
+	if (ends)
+		end_phase(job, chunk.position, chunk.contacts);
+	else
+		ls_job_progress(job, job->phase, chunk.position, chunk.contacts);
+	return chunk.ended && !ends ? LS_JOB_WAIT : LS_JOB_MORE;
 }
 
 /*
@@ -272,12 +356,27 @@ ls_job_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
 	TimestampTz now = GetCurrentTimestamp();
 
 	*contacts = 0;
+	if (run->part > 0)
+		run->avoid = run->part;
+	run->part = 0;
+	run->parts_due = 0;
+	if (run->in_parts && (job == NULL || job->job_id != run->job_id))
+	{
+		run->in_parts = false;
+		run->sweep = !run->helper;
+	}
+	if (run->sweep)
+		run->sweep = ls_parts_sweep(model);
 	if (job == NULL)
 		return LS_JOB_NONE;
 	turn_to(run, job);
 	if (limit > 0)
 		run->limit = limit;
-	else if (job->retry_at > now || run->not_before > now)
+	else if ((job->retry_at > now && !job->in_parts) || run->not_before > now)
+		return LS_JOB_WAIT;
+	if (job->in_parts)
+		return part_step(job, run, limit > 0, contacts);
+	if (run->helper)
 		return LS_JOB_WAIT;
 	/* what rules are is changed: whoever is at it comes first */
 	if (is(job->phase, "start") && !ls_lock_sheets_if_free())
@@ -286,15 +385,27 @@ ls_job_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
 		begin(job);
 	else if (is(job->phase, "wait") || is(job->phase, "settle"))
 	{
-		if (!writers_ended(run, job))
+		if (!writers_ended(run, job) || !ls_job_lock(job))
 			return LS_JOB_WAIT;
-		ls_job_progress(job, is(job->phase, "wait") ? "count" : "refresh", NULL, 0);
+		start_phase(job, run);
 	}
-	else if (is(job->phase, "count"))
-		return count_chunk(job, run, contacts);
 	else
-		refresh_chunk(job, run, contacts);
+		return whole_step(job, run, contacts);
 	return LS_JOB_MORE;
+}
+
+/* ls_job_step_failed writes down why a step of a model's job failed. */
+void
+ls_job_step_failed(const char *model, const LsJobRun *run, const char *error)
+{
+	LsJob	   *job = ls_job_open(model);
+
+	if (job == NULL)
+		return;
+	if (run->part > 0 && job->in_parts)
+		ls_part_failed(job, run->part, error);
+	else
+		ls_job_failed(job, error);
 }
 
 /*

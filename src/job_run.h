@@ -33,10 +33,18 @@ typedef struct LsJobRun
 	int			limit;			/* contacts in a chunk */
 	int			floor;			/* ... at least */
 	TimestampTz not_before;		/* real time: of the next chunk */
+	bool		helper;			/* this process only works on ranges */
+	bool		in_parts;		/* the job has had ranges */
+	bool		sweep;			/* ranges of a job before it may be left */
+	int			part;			/* range that a step has taken and not done, 0: none */
+	int			avoid;			/* one that was held up, or failed: others first */
+	int64		parts_due;		/* ranges that anybody could take before it */
 } LsJobRun;
 
 extern LsJobNext ls_job_step(const char *model, LsJobRun *run, int limit,
 							 int64 *contacts);
+extern void ls_job_step_failed(const char *model, const LsJobRun *run,
+							   const char *error);
 extern LsJobRun *ls_job_run_of(const char *model);
 extern void ls_job_pace(LsJobRun *run, int64 contacts, int64 milliseconds);
 extern void ls_job_run_all(const char *model);

@@ -364,7 +364,7 @@ ls_drop_model(const LsModelRow *model)
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
 	"lead_stage_history", "lead_rule_error", "lead_action",
-	"lead_outbox", "lead_day", "lead_worker_error", "lead_job",
+	"lead_outbox", "lead_day", "lead_worker_error", "lead_job_part", "lead_job",
 	"lead_rule_history", "lead_sheet_history"};
 	List	   *relations = NIL;
 	const char *visitors;

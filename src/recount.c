@@ -152,6 +152,7 @@ typedef struct Pass
 	bool		whole;			/* what is read replaces the state */
 	bool		count_all;		/* every contact found is counted anew */
 	bool		online;			/* others write: these contacts are locked */
+	bool		within_rows;	/* they have rows up to where the pass ends */
 	Datum	   *locked;			/* ascending */
 	int			nlocked;
 	int			next_locked;
@@ -508,17 +509,19 @@ next_keys(LsModel *model, const LsReaderSpec *range, int limit, const char *lock
  * lock_chunk chooses the contacts of a chunk and locks their rows: as many as
  * are free.  Who holds a row is waited for only where it is the first, so that
  * nobody waits for us meanwhile.  The chunk ends with the last that is locked, or
- * where all are, with the last that there is.
+ * where all are, with the last that there is, or that it may come to.
  */
 static void
 lock_chunk(Pass *pass, LsChunk *chunk)
 {
 	LsReaderSpec *range = &pass->spec;
+	const Datum *last = range->upto;
 	int			n,
 				same = 0;
 	Datum	   *keys = next_keys(pass->model, range, chunk->limit, "", &n);
 
-	range->upto = n > 0 ? &keys[n - 1] : NULL;
+	if (n > 0)
+		range->upto = &keys[n - 1];
 	pass->locked = next_keys(pass->model, range, 0, " FOR NO KEY UPDATE SKIP LOCKED",
 							 &pass->nlocked);
 	while (same < n && same < pass->nlocked &&
@@ -530,10 +533,11 @@ lock_chunk(Pass *pass, LsChunk *chunk)
 		pass->locked = next_keys(pass->model, range, 0, " FOR NO KEY UPDATE", &pass->nlocked);
 		same = 1;
 	}
-	range->upto = same < n || n == chunk->limit ? &keys[same - 1] : NULL;
-	if (range->upto)
+	pass->within_rows = same < n || n == chunk->limit;
+	range->upto = pass->within_rows ? &keys[same - 1] : last;
+	if (pass->within_rows)
 		chunk->position = ls_key_text(&pass->model->key, *range->upto);
-	chunk->ended = range->upto == NULL;
+	chunk->ended = !pass->within_rows;
 }
 
 /* run_chunk changes the contacts of a chunk, as a snapshot sees them that is
@@ -550,7 +554,7 @@ run_chunk(Pass *pass, LsChunk *chunk)
 		change_contact(pass, walk.reader, walk.store, contact);
 		MemoryContextReset(walk.context);
 		/* contacts that had no row come without number */
-		if (pass->contacts < chunk->limit * 4 || pass->spec.upto)
+		if (pass->contacts < chunk->limit * 4 || pass->within_rows)
 			continue;
 		chunk->position = MemoryContextStrdup(walk.caller, ls_key_text(&pass->model->key, contact));
 		chunk->ended = false;
@@ -575,17 +579,17 @@ counting_versions(LsModel *model)
 	return versions;
 }
 
-/* start_after reads where a chunk begins. */
+/* key_of reads a contact where a chunk begins or has to end. */
 static const Datum *
-start_after(LsModel *model, const LsChunk *chunk)
+key_of(LsModel *model, const char *contact)
 {
-	Datum	   *after;
+	Datum	   *key;
 
-	if (chunk->position == NULL)
+	if (contact == NULL)
 		return NULL;
-	after = palloc(sizeof(Datum));
-	*after = ls_key_read(&model->key, chunk->position);
-	return after;
+	key = palloc(sizeof(Datum));
+	*key = ls_key_read(&model->key, pstrdup(contact));
+	return key;
 }
 
 /*
@@ -632,7 +636,8 @@ ls_recount_chunk(LsChunk *chunk)
 	chunk->ended = true;
 	if (chunk->whole || (versions != NIL && pass.spec.what != 0))
 	{
-		pass.spec.after = start_after(model, chunk);
+		pass.spec.after = key_of(model, chunk->position);
+		pass.spec.upto = key_of(model, chunk->last);
 		lock_chunk(&pass, chunk);
 		run_chunk(&pass, chunk);
 	}
@@ -755,11 +760,12 @@ ls_refresh_chunk(LsChunk *chunk)
 
 	if (model == NULL)
 		return;
-	spec.after = start_after(model, chunk);
+	spec.after = key_of(model, chunk->position);
+	spec.upto = key_of(model, chunk->last);
 	keys = next_keys(model, &spec, chunk->limit, "", &n);
 	if (n == chunk->limit)
 		spec.upto = &keys[n - 1];
-	chunk->ended = spec.upto == NULL;
+	chunk->ended = n < chunk->limit;
 	begin_walk(&walk, model, chunk->cause, &spec);
 	while (more && ls_reader_next(walk.reader, &contact))
 	{

@@ -56,6 +56,7 @@ typedef struct LsChunk
 	int			limit;			/* how many contacts, about */
 	char	   *position;		/* contact with which the last one ended, or NULL;
 								 * then with which this one did */
+	const char *last;			/* not beyond this contact, or NULL */
 	bool		ended;			/* there are no more */
 	int64		contacts;
 } LsChunk;

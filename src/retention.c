@@ -11,7 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "feed.h"
-#include "job.h"
+#include "job_part.h"
 #include "leadscore.h"
 
 /*
@@ -37,7 +37,7 @@ ls_purge_history(int days, int limit)
 							  &args);
 }
 
-/* ls_purge_jobs deletes rows of lead_job that ended so many days ago. */
+/* ls_purge_jobs deletes rows of lead_job that ended so many days ago, and ranges of those that are over. */
 int64
 ls_purge_jobs(int days, int limit)
 {
@@ -45,6 +45,7 @@ ls_purge_jobs(int days, int limit)
 
 	if (!ls_jobs_exist())
 		return 0;
+	(void) ls_parts_sweep(NULL);
 	ls_add(&args, TIMESTAMPTZOID,
 		   TimestampTzGetDatum(GetCurrentTimestamp() - (int64) days * USECS_PER_DAY));
 	ls_add(&args, INT4OID, Int32GetDatum(limit));

@@ -30,7 +30,7 @@
 #include "compat.h"
 #include "contact.h"
 #include "evaluate.h"
-#include "job.h"
+#include "job_part.h"
 #include "kept.h"
 #include "leadscore.h"
 #include "pending.h"
@@ -288,30 +288,52 @@ is_put_aside(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
 		verify_state(model, replay, row, &completed, &replayed);
 }
 
-/* Contacts that a job has still to count */
+/* A range of contacts that a job has still to count */
 typedef struct Left
 {
-	bool		any;
-	bool		all;			/* ... or those after this one: */
-	Datum		after;
+	bool		from_first;
+	bool		to_last;
+	Datum		after;			/* else: those after this one ... */
+	Datum		upto;			/* ... up to this one */
 } Left;
 
-static void
-find_left(LsModel *model, Left *left)
+/* find_left lists these ranges. */
+static List *
+find_left(LsModel *model)
 {
-	char	   *position;
+	List	   *all = NIL;
+	ListCell   *lc;
 
-	left->any = ls_job_left(model->name, &position);
-	left->all = position == NULL;
-	if (position)
-		left->after = ls_key_read(&model->key, position);
+	foreach(lc, ls_job_left(model->name))
+	{
+		LsJobLeft  *range = lfirst(lc);
+		Left	   *left = palloc0(sizeof(Left));
+
+		left->from_first = range->after == NULL;
+		left->to_last = range->upto == NULL;
+		if (range->after)
+			left->after = ls_key_read(&model->key, range->after);
+		if (range->upto)
+			left->upto = ls_key_read(&model->key, range->upto);
+		all = lappend(all, left);
+	}
+	return all;
 }
 
 static bool
-is_left(LsModel *model, const Left *left, Datum contact)
+is_left(LsModel *model, List *all, Datum contact)
 {
-	return left->any &&
-		(left->all || ls_key_compare(&model->key, contact, left->after) > 0);
+	ListCell   *lc;
+
+	foreach(lc, all)
+	{
+		Left	   *left = lfirst(lc);
+
+		if ((left->from_first || ls_key_compare(&model->key, contact, left->after) > 0) &&
+			(left->to_last || ls_key_compare(&model->key, contact, left->upto) <= 0))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -320,7 +342,7 @@ is_left(LsModel *model, const Left *left, Datum contact)
  */
 static void
 verify_contact(ReturnSetInfo *result, LsReplay *replay, Datum contact,
-			   LsScoreRow *row, const Left *left)
+			   LsScoreRow *row, List *left)
 {
 	LsModel    *model = ls_replay_model(replay);
 	Datum		values[VERIFY_COLUMNS];
@@ -366,10 +388,10 @@ ls_verify(PG_FUNCTION_ARGS)
 	LsReplay   *replay;
 	LsReader   *reader;
 	Datum		contact;
-	Left		left;
+	List	   *left;
 
 	InitMaterializedSRF(fcinfo, 0);
-	find_left(model, &left);
+	left = find_left(model);
 	replay = ls_replay_make(model);
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore verify",
 									ALLOCSET_DEFAULT_SIZES);
@@ -386,7 +408,7 @@ ls_verify(PG_FUNCTION_ARGS)
 			ls_row_read_tuple(model, tuple, desc, &row);
 		ls_replay_clear(replay);
 		ls_replay_read(replay, reader, contact);
-		verify_contact(result, replay, contact, tuple ? &row : NULL, &left);
+		verify_contact(result, replay, contact, tuple ? &row : NULL, left);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}

@@ -61,6 +61,7 @@
 #include "expression.h"
 #include "feed.h"
 #include "fold.h"
+#include "job_worker.h"
 #include "launcher.h"
 #include "leadscore.h"
 #include "model.h"
@@ -87,8 +88,9 @@ int			ls_batch_size = 500;
 int			ls_history_retention = -1;
 int			ls_outbox_retention = 7;
 
-static LsWorkerOrder order;
+LsWorkerOrder ls_worker_order;
 LsSlot	   *ls_worker_slot;
+static pid_t helped = 0;		/* worker that this process helps, 0: it is one */
 
 /* how things stand with the database when the worker ends, see note_end() */
 static LsPhase end_phase = LS_PHASE_FAILED;
@@ -126,12 +128,16 @@ look_at_expression(void)
 		kill(MyProcPid, SIGTERM);
 }
 
-/* is_expected tells whether the launcher that ordered this worker waits for it. */
+/*
+ * is_expected tells whether the launcher that ordered this worker waits for it, or
+ * the worker that ordered this helper.
+ */
 static bool
 is_expected(void)
 {
 	return ls_board->launcher_pid != 0 &&
-		ls_board->launcher_number == order.launcher_number;
+		ls_board->launcher_number == ls_worker_order.launcher_number &&
+		(helped == 0 || ls_worker_slot->pid == helped);
 }
 
 /* note_end leaves word on the board when the process ends, however it does. */
@@ -182,15 +188,20 @@ note_end(int code, Datum arg)
 	LWLockRelease(&ls_board->lock);
 }
 
-/* take_slot puts the worker on the board; false if it comes too late. */
+/*
+ * take_slot puts the worker on the board; false if it comes too late.  A helper
+ * has no slot of its own.
+ */
 static bool
 take_slot(void)
 {
 	bool		mine;
 
+	ls_worker_slot = &ls_board->slots[ls_worker_order.slot];
+	if (helped != 0)
+		return is_expected();
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	ls_worker_slot = &ls_board->slots[order.slot];
-	mine = is_expected() && ls_worker_slot->database == order.database &&
+	mine = is_expected() && ls_worker_slot->database == ls_worker_order.database &&
 		ls_worker_slot->phase == LS_PHASE_STARTING && ls_worker_slot->pid == 0;
 	if (mine)
 	{
@@ -231,7 +242,10 @@ look_around(Work *work)
 	if (!work->leaving && (!ls_enabled || !is_expected()))
 		leave(work, LS_PHASE_WAITING, 0);
 	if (!work->leaving && ls_database_wanted(MyDatabaseId))
+	{
+		ls_helpers_terminate();
 		leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+	}
 	return !work->leaving;
 }
 
@@ -706,7 +720,8 @@ run_round(Work *work)
 	}
 
 	/* one that start_worker() has started is not told of models to come */
-	if (work->tasks == NIL && !work->incomplete && order.board == DSM_HANDLE_INVALID)
+	if (work->tasks == NIL && !work->incomplete &&
+		ls_worker_order.board == DSM_HANDLE_INVALID)
 	{
 		leave(work, LS_PHASE_ABSENT, 0);
 		return false;
@@ -803,24 +818,41 @@ settle(void)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION);
 }
 
-/* ls_worker_main is where the process begins. */
-void
-ls_worker_main(Datum main_arg)
+/*
+ * ls_worker_begin connects a worker, or a helper of one, to the database; false
+ * if it comes too late.
+ */
+bool
+ls_worker_begin(Work *work, const LsWorkerOrder *given, pid_t of)
 {
-	Work		work = {0};
-	instr_time	birth;
-
-	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
+	ls_worker_order = *given;
+	helped = of;
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	if (!ls_board_attach(order.board) || !take_slot())
-		proc_exit(0);
-	BackgroundWorkerInitializeConnectionByOid(order.database, InvalidOid, 0);
+	if (!ls_board_attach(given->board) || !take_slot())
+		return false;
+	BackgroundWorkerInitializeConnectionByOid(given->database, InvalidOid, 0);
 	/* a reload while the process was being started has passed it by */
 	ProcessConfigFile(PGC_SIGHUP);
 	settle();
 	watch = RegisterTimeout(USER_TIMEOUT, look_at_expression);
+	work->round = AllocSetContextCreate(TopMemoryContext, "leadscore worker",
+										ALLOCSET_DEFAULT_SIZES);
+	return true;
+}
+
+/* ls_worker_main is where the process begins. */
+void
+ls_worker_main(Datum main_arg)
+{
+	LsWorkerOrder order;
+	Work		work = {0};
+	instr_time	birth;
+
+	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
+	if (!ls_worker_begin(&work, &order, 0))
+		proc_exit(0);
 
 	/* one that a former launcher has started may not have left yet */
 	if (!ls_take_advisory(LS_LOCK_WORKER, MyDatabaseId))
@@ -830,8 +862,6 @@ ls_worker_main(Datum main_arg)
 	}
 
 	INSTR_TIME_SET_CURRENT(birth);
-	work.round = AllocSetContextCreate(TopMemoryContext, "leadscore worker",
-									   ALLOCSET_DEFAULT_SIZES);
 	while (run_round(&work) && nap(&work, &birth))
 		;
 	pgstat_report_stat(true);

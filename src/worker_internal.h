@@ -18,6 +18,7 @@
 #include "activity.h"
 #include "fold.h"
 #include "job_run.h"
+#include "launcher.h"
 #include "pass.h"
 
 /* one model in a round */
@@ -58,8 +59,12 @@ typedef struct Work
 
 typedef void (*Step) (Work *work);
 
-/* the worker's own row on the board */
+/* the worker's own row on the board, and what it was told when it was started */
 extern LsSlot *ls_worker_slot;
+extern LsWorkerOrder ls_worker_order;
+
+/* beginning, also for a helper of the worker with a process number; in worker.c */
+extern bool ls_worker_begin(Work *work, const LsWorkerOrder *given, pid_t of);
 
 /* steps, in worker.c */
 extern bool ls_worker_attempt(Work *work, Step step);
@@ -72,6 +77,7 @@ extern int64 ls_worker_elapsed_ms(const instr_time *start);
 /* what is done for writers to a model, in worker_job.c */
 extern bool ls_worker_fold(Work *work);
 extern void ls_worker_job(Work *work);
+extern void ls_worker_job_steps(Work *work);
 
 /* what is for all models together, in worker_deliver.c */
 extern void ls_worker_deliver(Work *work);

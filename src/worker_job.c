@@ -10,6 +10,7 @@
 
 #include "miscadmin.h"
 
+#include "job_worker.h"
 #include "leadscore.h"
 #include "worker.h"
 
@@ -82,18 +83,15 @@ job_step(Work *work)
 static void
 job_failed(Work *work)
 {
-	LsJob	   *job = ls_job_open(work->task->model);
-
-	if (job)
-		ls_job_failed(job, work->failure->message);
+	ls_job_step_failed(work->task->model, work->job_run, work->failure->message);
 }
 
 /*
- * ls_worker_job goes on with the model's job for a while, so that nothing else is late.
- * A step that fails is written down in the job, and is tried again later.
+ * ls_worker_job_steps goes on with the model's job for a while, for the worker or a
+ * helper.  A step that fails is written down in the job, and is tried again later.
  */
 void
-ls_worker_job(Work *work)
+ls_worker_job_steps(Work *work)
 {
 	instr_time	start;
 
@@ -118,7 +116,16 @@ ls_worker_job(Work *work)
 		}
 		if (work->next_step == LS_JOB_MORE)
 			ls_job_pace(work->job_run, work->returned, ls_worker_elapsed_ms(&start) - before);
+		if (!work->job_run->helper)
+			ls_helpers_keep(work->task->model, work->job_run->parts_due);
 	} while (work->next_step == LS_JOB_MORE && ls_worker_elapsed_ms(&start) < JOB_MS);
+}
+
+/* ls_worker_job does so for a while, so that nothing else is late. */
+void
+ls_worker_job(Work *work)
+{
+	ls_worker_job_steps(work);
 	if (work->next_step != LS_JOB_NONE)
 		work->wake_due = Min(work->wake_due, ls_clock() +
 							 (work->next_step == LS_JOB_MORE ? 1 : JOB_WAIT_MS) * 1000);
