@@ -21,29 +21,7 @@ reload($node, job_rate => 6000);
 job_beside_writers($node, 4000, limit => 60, bare => 1);
 reload($node, job_rate => 0);
 
-my $fresh = <<'SQL';
-SET client_min_messages = warning;
-SELECT leadscore.drop_model('fresh') FROM leadscore.lead_model WHERE model = 'fresh';
-SELECT leadscore.create_model('fresh', 'contact');
-SELECT leadscore.attach('fresh', 'event', 'contact', 'at', 'what');
-SET leadscore.inline_limit = 1000000;
-INSERT INTO leadscore.lead_rule (model, name, category, kind, source, event, condition, points, weight, time_frame, decay, decay_interval, max_per_period)
-	SELECT 'fresh', name, category, kind, source, event, condition, points, weight, time_frame, decay, decay_interval, max_per_period FROM leadscore.lead_rule WHERE model = 'm';
-SELECT leadscore.refresh('fresh') IS NOT NULL, leadscore.refresh('m') IS NOT NULL;
-SQL
-my $same = <<'SQL';
-SET leadscore.clock = '2040-01-01';
-SELECT contact_id, a.score, b.score FROM leadscore.live_m a FULL JOIN leadscore.live_fresh b USING (contact_id)
- WHERE abs(a.score - b.score) > 1e-6 OR a.score IS NULL OR b.score IS NULL OR a.last_event_at IS DISTINCT FROM b.last_event_at LIMIT 5
-SQL
-sub as_fresh
-{
-	my ($what) = @_;
-	$node->safe_psql('postgres', $fresh);
-	is($node->safe_psql('postgres', $same), '', "$what: row by row as a model made anew");
-	is($node->safe_psql('postgres', "SELECT * FROM leadscore.verify('m') LIMIT 5"), '', "$what: verify() finds nothing");
-}
-as_fresh('jobs beside writers');
+as_fresh($node, 'jobs beside writers');
 
 ################################################################################
 # Killed in the middle, with the server
@@ -70,7 +48,7 @@ $node->stop('immediate');
 $node->start;
 slowly(0);
 within($node, 30, "SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running')", 'after a crash of the server it goes on to its end');
-as_fresh('after two crashes');
+as_fresh($node, 'after two crashes');
 
 ################################################################################
 # How fast, how far
@@ -85,7 +63,7 @@ cmp_ok($rate, '<', 4000, sprintf('leadscore.job_rate holds it back (%.0f contact
 $node->safe_psql('postgres', "SELECT leadscore.cancel_job(job_id) FROM leadscore.lead_job WHERE state = 'running'");
 is($node->safe_psql('postgres', "SELECT state, finished_at IS NOT NULL FROM leadscore.lead_job ORDER BY job_id DESC LIMIT 1"), 'cancelled|t', 'it can be cancelled');
 slowly(0);
-as_fresh('after a job that was cancelled');
+as_fresh($node, 'after a job that was cancelled');
 
 ################################################################################
 # A job that fails is tried again, and says why
@@ -95,7 +73,7 @@ $node->safe_psql('postgres', "SET client_min_messages = warning; UPDATE leadscor
 within($node, 20, "SELECT count(*) = 1 FROM leadscore.lead_job WHERE state = 'running' AND attempts > 1 AND error = 'no room' AND retry_at IS NOT NULL", 'an error is shown');
 $node->safe_psql('postgres', 'DROP TRIGGER refuse ON leadscore.score_m');
 within($node, 30, "SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running')", 'when it is mended the job goes on by itself');
-as_fresh('after errors');
+as_fresh($node, 'after errors');
 
 ################################################################################
 # Bad input

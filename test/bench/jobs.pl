@@ -1,0 +1,94 @@
+# How long a job takes with leadscore.job_workers = 1 and 2: a rescore of all
+# contacts beside writers (of whom there are none here), and a new rule that has
+# to be counted.  Each round runs both settings, each its turn first; ratios are
+# those of medians.  Other processes on the machine take what a second one would
+# use, so the load average is shown with each time.
+#
+#   PG_CONFIG=... perl -I test/perl test/bench/jobs.pl [rounds [contacts [events [processes]]]]
+#
+# not as root; leadscore must be installed.
+use strict;
+use warnings;
+
+use BenchServer;
+
+my $rounds = $ARGV[0] // 3;
+my $contacts = $ARGV[1] // 200_000;
+my $events = $ARGV[2] // 2_000_000;
+my $processes = $ARGV[3] // 2;
+
+start_bench('shared_preload_libraries=leadscore', 'leadscore.naptime=100', 'max_worker_processes=16');
+
+run(<<"SQL");
+	CREATE EXTENSION leadscore;
+	SET client_min_messages = warning;
+	CREATE TABLE contact (id int PRIMARY KEY, country text);
+	CREATE TABLE event (contact int, at timestamptz, what text, n int);
+	INSERT INTO contact SELECT n, (ARRAY['DE', 'FR', 'IT'])[1 + n % 3] FROM generate_series(1, $contacts) n;
+	SELECT setseed(0.5);
+	INSERT INTO event SELECT 1 + (random() * ($contacts - 1))::int, now() - random() * interval '90 days', 'e' || n % 8, n % 10
+		FROM generate_series(1, $events) n;
+	CREATE INDEX ON event (contact, at);
+	VACUUM ANALYZE;
+	SELECT leadscore.create_model('m', 'contact');
+	INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'mql', 1, 20), ('m', 'sql', 2, 40);
+	SET leadscore.inline_limit = 2000000000;
+	SELECT leadscore.attach('m', 'event', 'contact', 'at', event => 'what');
+	INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval)
+		SELECT 'm', 'rule ' || n, 'e' || n % 8, n, 'half_life', n * interval '3 days' FROM generate_series(1, 8) n;
+	INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('m', 'here', 'profile', 'country = ''DE''', 5);
+	VACUUM ANALYZE;
+SQL
+
+my $open = "SELECT count(*) FROM leadscore.lead_job WHERE state IN ('waiting', 'running')";
+
+sub load
+{
+	open(my $file, '<', '/proc/loadavg') or return '?';
+	return (split ' ', <$file>)[0];
+}
+
+# job has one done, and gives the seconds from its beginning to its end, and how
+# many processes were seen at it.
+sub job
+{
+	my ($sql) = @_;
+	my $most = 0;
+
+	run("SET client_min_messages = warning; $sql");
+	while (run($open) > 0)
+	{
+		my $seen = run("SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'leadscore%worker' AND state = 'active'");
+		$most = $seen if $seen > $most;
+		select(undef, undef, undef, 0.2);
+	}
+	return (run("SELECT extract(epoch FROM finished_at - started_at) FROM leadscore.lead_job ORDER BY job_id DESC LIMIT 1") + 0, $most + 0);
+}
+
+my %took;
+for my $round (1 .. $rounds)
+{
+	for my $workers ($round % 2 ? (1, $processes) : ($processes, 1))
+	{
+		run("ALTER SYSTEM SET leadscore.job_workers = $workers");
+		run("SELECT pg_reload_conf()");
+		my $load = load();
+		my ($rescore, $seen) = job("SELECT leadscore.rescore('m', online => true)");
+		run("VACUUM ANALYZE; CHECKPOINT");
+		my ($rule) = job("INSERT INTO leadscore.lead_rule (model, name, event, points, weight) VALUES ('m', 'new', 'e3', 2, 'n')");
+		job("DELETE FROM leadscore.lead_rule WHERE name = 'new'");
+		run("VACUUM ANALYZE; CHECKPOINT");
+		printf "round %d, job_workers = %d (%d processes seen): rescore %.1f s, new rule %.1f s; load average before %s, after %s\n",
+		  $round, $workers, $seen, $rescore, $rule, $load, load();
+		push @{ $took{$workers}{rescore} }, $rescore;
+		push @{ $took{$workers}{'new rule'} }, $rule;
+	}
+}
+for my $what ('rescore', 'new rule')
+{
+	my ($one, $more) = map { median(@{ $took{$_}{$what} }) } 1, $processes;
+	printf "%s, %d events of %d contacts: %.1f s with one process, %.1f s with %d: %.2f times as fast (medians of %d)\n",
+	  $what, $events, $contacts, $one, $more, $processes, $one / $more, $rounds;
+}
+my $wrong = run("SELECT count(*) FROM leadscore.verify('m')") + 0;
+print "verify() finds $wrong\n";
