@@ -460,7 +460,6 @@ CREATE POLICY owner ON leadscore.lead_job USING (leadscore._may_manage(model));
 GRANT SELECT ON leadscore.lead_job TO PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_job', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_job_job_id_seq', '');
-
 CREATE TABLE leadscore.lead_job_part (
 	job_id bigint NOT NULL REFERENCES leadscore.lead_job ON DELETE CASCADE,
 	part integer NOT NULL,
@@ -478,8 +477,10 @@ CREATE TABLE leadscore.lead_job_part (
 	error text,
 	PRIMARY KEY (job_id, part)
 );
+
 COMMENT ON TABLE leadscore.lead_job_part IS
 	'ranges of contacts that the processes of a running job share; gone when the phase has ended';
+
 COMMENT ON COLUMN leadscore.lead_job_part.job_id IS 'the job';
 COMMENT ON COLUMN leadscore.lead_job_part.part IS 'number of the range, in the order of the contacts'' keys';
 COMMENT ON COLUMN leadscore.lead_job_part.model IS 'the model';
@@ -494,7 +495,6 @@ COMMENT ON COLUMN leadscore.lead_job_part.updated_at IS 'when it last made progr
 COMMENT ON COLUMN leadscore.lead_job_part.attempts IS 'how many times in a row it has failed';
 COMMENT ON COLUMN leadscore.lead_job_part.retry_at IS 'when it is tried again after it failed';
 COMMENT ON COLUMN leadscore.lead_job_part.error IS 'what it last failed of';
-
 ALTER TABLE leadscore.lead_job_part ENABLE ROW LEVEL SECURITY;
 CREATE POLICY owner ON leadscore.lead_job_part USING (leadscore._may_manage(model));
 GRANT SELECT ON leadscore.lead_job_part TO PUBLIC;
@@ -547,6 +547,20 @@ CREATE FUNCTION leadscore.erase_contact(model text, contact text) RETURNS bigint
 COMMENT ON FUNCTION leadscore.erase_contact(text, text) IS
 	'removes everything that leadscore knows of a contact whose own rows are gone; number of rows that were removed';
 
+-- What works by time keeps away from what is being restored.
+
+CREATE FUNCTION leadscore._restoring() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_restoring_models';
+
+REVOKE ALL ON FUNCTION leadscore._restoring() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore._restoring() IS
+	'trigger: keeps the worker away until a session that restores models has ended';
+
+CREATE TRIGGER restoring BEFORE INSERT ON leadscore.lead_model
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._restoring();
+
+ALTER TABLE leadscore.lead_model ENABLE ALWAYS TRIGGER restoring;
 CREATE EVENT TRIGGER leadscore_subscribed ON ddl_command_end
 	WHEN TAG IN ('CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION')
 	EXECUTE FUNCTION leadscore._subscribed();
@@ -561,18 +575,5 @@ ALTER TABLE leadscore.lead_relation REPLICA IDENTITY FULL;
 ALTER TABLE leadscore.lead_stage_history REPLICA IDENTITY FULL;
 ALTER TABLE leadscore.lead_rule_error REPLICA IDENTITY FULL;
 ALTER TABLE leadscore.lead_worker_error REPLICA IDENTITY FULL;
-
--- What works by time keeps away from what is being restored.
-
-CREATE FUNCTION leadscore._restoring() RETURNS trigger
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'ls_restoring_models';
-REVOKE ALL ON FUNCTION leadscore._restoring() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore._restoring() IS
-	'trigger: keeps the worker away until a session that restores models has ended';
-
-CREATE TRIGGER restoring BEFORE INSERT ON leadscore.lead_model
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore._restoring();
-ALTER TABLE leadscore.lead_model ENABLE ALWAYS TRIGGER restoring;
 
 SELECT leadscore._upgrade_models();
