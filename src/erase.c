@@ -20,6 +20,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -28,6 +29,7 @@
 #include "ask.h"
 #include "catalog.h"
 #include "feed.h"
+#include "job.h"
 #include "leadscore.h"
 #include "lock.h"
 #include "reader.h"
@@ -58,6 +60,9 @@ static const struct
 	" AND pg_catalog.length($2) OPERATOR(pg_catalog.>) 3" \
 	" OR pg_catalog.strpos(" column ", '\"' OPERATOR(pg_catalog.||) $2 OPERATOR(pg_catalog.||) '\"')" \
 	" OPERATOR(pg_catalog.>) 0)"
+#define JOBS_BOUND \
+	"SELECT p.job_id FROM leadscore.lead_job_part p WHERE p.model OPERATOR(pg_catalog.=) $1" \
+	" AND $2 OPERATOR(pg_catalog.=) ANY (ARRAY[p.first, p.last, p.position])"
 #define NAMES_IT(column) \
 	"(contact OPERATOR(pg_catalog.=) $2 OR " QUOTES_IT(column) ")"
 
@@ -75,7 +80,13 @@ static const struct
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message")},
 	{"lead_worker_error", "DELETE FROM leadscore.lead_worker_error"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message")},
-	/* a job that has come to it begins its phase again */
+	/* a job whose ranges it bounds, or that has come to it, begins its phase again */
+	{"lead_job_part", "UPDATE leadscore.lead_job SET position = NULL"
+	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))"},
+	{"lead_job_part", "DELETE FROM leadscore.lead_job_part"
+	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))"},
+	{"lead_job_part", "UPDATE leadscore.lead_job_part SET error = NULL"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error")},
 	{"lead_job", "UPDATE leadscore.lead_job SET position = NULL"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND position OPERATOR(pg_catalog.=) $2"},
 	{"lead_job", "UPDATE leadscore.lead_job SET error = NULL"
@@ -306,6 +317,17 @@ erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)
 	return rows;
 }
 
+/*
+ * hold_job keeps all away who take ranges of a job, in whose bounds there may be
+ * somebody who is erased.  A job that comes later waits for us before it has any.
+ */
+static void
+hold_job(const char *model)
+{
+	if (ls_job_open(model))
+		LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
+}
+
 /* ls_erase_contact is leadscore.erase_contact(). */
 Datum
 ls_erase_contact(PG_FUNCTION_ARGS)
@@ -325,7 +347,11 @@ ls_erase_contact(PG_FUNCTION_ARGS)
 	row = ls_model_row_held(row->model, GetUserId());
 	name = row->sheet ? row->model : ls_visitors_model(row->model);
 	if (name)
+	{
+		hold_job(name);
 		visitors = ls_model_to_change(name, false);
+	}
+	hold_job(row->sheet ? row->sheet : row->model);
 	model = ls_model_to_change(row->sheet ? row->sheet : row->model, false);
 	contact = ls_asked_key(fcinfo, 1, row->sheet ? visitors : model);
 	if (row->sheet)

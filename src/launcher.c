@@ -210,14 +210,17 @@ ls_share_advisory(LsAdvisory lock, Oid database)
 	(void) LockAcquire(&tag, ShareLock, true, false);
 }
 
-/* ls_hold_advisory takes a lock until the transaction ends, unless somebody has it. */
+/*
+ * ls_hold_advisory takes a lock until the transaction ends, beside others who do,
+ * unless somebody shares it for a session.
+ */
 bool
 ls_hold_advisory(LsAdvisory lock, Oid database)
 {
 	LOCKTAG		tag;
 
 	advisory_tag(&tag, lock, database);
-	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquire(&tag, RowExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 /*

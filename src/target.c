@@ -55,6 +55,8 @@ ls_target_close(LsTarget *target)
 	ExecDropSingleTupleTableSlot(target->search);
 	ExecDropSingleTupleTableSlot(target->found);
 	ExecDropSingleTupleTableSlot(target->written);
+	/* those that triggers of the table were given */
+	ExecResetTupleTable(target->estate->es_tupleTable, false);
 	FreeExecutorState(target->estate);
 	table_close(target->rel, NoLock);
 }

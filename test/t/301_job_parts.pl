@@ -105,6 +105,14 @@ within($node, 5, "SELECT count(*) = 0 $helpers AND pid = $pid", 'its helper goes
 within($node, 10, $helper, '... and comes with the next');
 let_it_end('after SIGTERM for the worker');
 
+slow_job('a contact is erased');
+my $bound = ask('SELECT first FROM leadscore.lead_job_part WHERE NOT ended AND first IS NOT NULL ORDER BY part DESC LIMIT 1');
+ask("DELETE FROM event WHERE contact = $bound; DELETE FROM contact WHERE id = $bound");
+cmp_ok(ask("SELECT leadscore.erase_contact('m', $bound)"), '>', 0, 'a contact that bounds a range is erased');
+is(ask("SELECT count(*) FROM (SELECT unnest(ARRAY[first, last, position]) AS bound FROM leadscore.lead_job_part UNION ALL SELECT position FROM leadscore.lead_job) x WHERE bound = '$bound'"),
+	0, '... and named by no job');
+let_it_end('after a contact was erased');
+
 ################################################################################
 # Told to leave
 
