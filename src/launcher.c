@@ -200,7 +200,7 @@ ls_release_advisory(LsAdvisory lock, Oid database)
 	LockRelease(&tag, ExclusiveLock, true);
 }
 
-/* ls_share_advisory takes a lock for the session, beside others who share it. */
+/* ls_share_advisory takes a lock for the session, beside others who do. */
 void
 ls_share_advisory(LsAdvisory lock, Oid database)
 {
@@ -210,10 +210,7 @@ ls_share_advisory(LsAdvisory lock, Oid database)
 	(void) LockAcquire(&tag, ShareLock, true, false);
 }
 
-/*
- * ls_hold_advisory takes a lock until the transaction ends, beside others who do,
- * unless somebody shares it for a session.
- */
+/* ls_hold_advisory takes it until the transaction ends, unless a session has it so. */
 bool
 ls_hold_advisory(LsAdvisory lock, Oid database)
 {
