@@ -85,5 +85,18 @@ for my $model (qw(m n))
 	is($node->safe_psql('postgres', "SELECT * FROM leadscore.verify('$model')"), '', "$model: and nothing pending, refreshed");
 }
 cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.kept_m'), '>', 0, 'something was kept');
+
+# A row that goes straight into a leaf asks for the parent after the leaf, who drops
+# or detaches it before; in plain PostgreSQL this is a deadlock.
+for my $command ('DROP TABLE clicks_0', 'ALTER TABLE clicks DETACH PARTITION clicks_0')
+{
+	my ($insert_err, $ddl_err) = ('', '');
+	my @psql = ('psql', '-X', '-q', '-h', $node->host, '-p', $node->port, '-d', 'postgres');
+	my $insert = IPC::Run::start([ @psql, '-c', 'INSERT INTO clicks_0 (contact, part) SELECT 1, 0 FROM pg_sleep(1.5)' ], '>', \my $none, '2>', \$insert_err);
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), "an INSERT into the leaf, then $command");
+	IPC::Run::run([ @psql, '-c', "BEGIN; $command; ROLLBACK" ], '>', \$none, '2>', \$ddl_err);
+	$insert->finish;
+	is("$insert_err$ddl_err", '', 'both end well');
+}
 $node->stop;
 done_testing();
