@@ -2,7 +2,8 @@
 # contacts beside writers (of whom there are none here), and a new rule that has
 # to be counted.  Each round runs both settings, each its turn first; ratios are
 # those of medians.  Other processes on the machine take what a second one would
-# use, so the load average is shown with each time.
+# use, so the load average is shown with each time, and what the job used of the
+# processors: if that is the same with two, they do not get into each other's way.
 #
 #   PG_CONFIG=... perl -I test/perl test/bench/jobs.pl [rounds [contacts [events [processes]]]]
 #
@@ -48,21 +49,43 @@ sub load
 	return (split ' ', <$file>)[0];
 }
 
-# job has one done, and gives the seconds from its beginning to its end, and how
-# many processes were seen at it.
+# cpu is what processes have used of the processors, in seconds, by their ids.
+sub cpu
+{
+	my %used;
+	foreach my $pid (split ' ', run("SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'leadscore%worker'"))
+	{
+		open(my $file, '<', "/proc/$pid/stat") or next;
+		my @fields = split ' ', (split /\) /, <$file>)[1];
+		$used{$pid} = ($fields[11] + $fields[12]) / 100;
+	}
+	return %used;
+}
+
+# job has one done, and gives the seconds from its beginning to its end, how many
+# processes were seen at it, what they used of the processors together, and in how
+# many looks a process was found waiting for something.
 sub job
 {
 	my ($sql) = @_;
-	my $most = 0;
+	my ($most, $looks, $waits) = (0, 0, 0);
+	my %before = cpu();
+	my %after;
 
 	run("SET client_min_messages = warning; $sql");
 	while (run($open) > 0)
 	{
-		my $seen = run("SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'leadscore%worker' AND state = 'active'");
+		my ($seen, $waiting) = split /\|/, run("SELECT count(*), count(wait_event) FROM pg_stat_activity WHERE backend_type LIKE 'leadscore%worker' AND state = 'active'");
 		$most = $seen if $seen > $most;
+		$looks += $seen;
+		$waits += $waiting;
+		%after = (%after, cpu());
 		select(undef, undef, undef, 0.2);
 	}
-	return (run("SELECT extract(epoch FROM finished_at - started_at) FROM leadscore.lead_job ORDER BY job_id DESC LIMIT 1") + 0, $most + 0);
+	my $used = 0;
+	$used += $after{$_} - ($before{$_} // 0) foreach keys %after;
+	return { took => run("SELECT extract(epoch FROM finished_at - started_at) FROM leadscore.lead_job ORDER BY job_id DESC LIMIT 1") + 0,
+		seen => $most + 0, cpu => $used, waiting => $looks ? $waits / $looks : 0 };
 }
 
 my %took;
@@ -73,15 +96,17 @@ for my $round (1 .. $rounds)
 		run("ALTER SYSTEM SET leadscore.job_workers = $workers");
 		run("SELECT pg_reload_conf()");
 		my $load = load();
-		my ($rescore, $seen) = job("SELECT leadscore.rescore('m', online => true)");
+		my $rescore = job("SELECT leadscore.rescore('m', online => true)");
 		run("VACUUM ANALYZE; CHECKPOINT");
-		my ($rule) = job("INSERT INTO leadscore.lead_rule (model, name, event, points, weight) VALUES ('m', 'new', 'e3', 2, 'n')");
+		my $rule = job("INSERT INTO leadscore.lead_rule (model, name, event, points, weight) VALUES ('m', 'new', 'e3', 2, 'n')");
 		job("DELETE FROM leadscore.lead_rule WHERE name = 'new'");
 		run("VACUUM ANALYZE; CHECKPOINT");
-		printf "round %d, job_workers = %d (%d processes seen): rescore %.1f s, new rule %.1f s; load average before %s, after %s\n",
-		  $round, $workers, $seen, $rescore, $rule, $load, load();
-		push @{ $took{$workers}{rescore} }, $rescore;
-		push @{ $took{$workers}{'new rule'} }, $rule;
+		printf "round %d, job_workers = %d, %d processes seen: ", $round, $workers, $rescore->{seen};
+		printf "%s %.1f s (%.1f s of processors, %.0f %% of looks waiting), ", @$_
+		  foreach map { [ $_->[0], $_->[1]{took}, $_->[1]{cpu}, 100 * $_->[1]{waiting} ] } [ 'rescore', $rescore ], [ 'new rule', $rule ];
+		printf "load average before %s, after %s\n", $load, load();
+		push @{ $took{$workers}{rescore} }, $rescore->{took};
+		push @{ $took{$workers}{'new rule'} }, $rule->{took};
 	}
 }
 for my $what ('rescore', 'new rule')
