@@ -125,7 +125,7 @@ my $dump = PostgreSQL::Test::Utils::tempdir . '/dump';
 my @connection = ('-h', $node->host, '-p', $node->port);
 command_ok([ 'pg_dump', @connection, '-Fc', '-f', $dump, 'postgres' ], 'pg_dump in the midst of it');
 command_ok([ 'createdb', @connection, 'copy' ], 'another database');
-command_ok([ 'pg_restore', @connection, '-e', '-d', 'copy', $dump ], 'pg_restore');
+command_ok([ 'pg_restore', @connection, '-e', '-j', 2, '-d', 'copy', $dump ], 'pg_restore');
 is($node->safe_psql('copy', $parts), ask($parts), 'ranges are in the dump');
 reload($node, enabled => 'on');
 let_it_end('after leadscore.enabled = off and on');
