@@ -89,6 +89,7 @@ sub watch
 
 # job_beside_writers attaches the table, then has rules counted, each beside 4
 # clients; the worker is ended on the way, or with crash killed, and the server with it.
+# quick: it may end before it is seen to move.
 sub job_beside_writers
 {
 	my ($node, $contacts, %options) = @_;
@@ -130,7 +131,8 @@ sub job_beside_writers
 				}
 			});
 		ok(defined $places, "$name: the job ends");
-		cmp_ok($places // 0, '>', $options{places} // 2, "$name: it was seen to move ($places places" . ($killed ? ', the worker was ended on the way)' : ')'));
+		cmp_ok($places // 0, '>', 2, "$name: it was seen to move ($places places" . ($killed ? ', the worker was ended on the way)' : ')'))
+		  unless $options{quick};
 		$writers->signal('INT');
 		$writers->finish;
 		my @now = percentiles("$directory/$name");
