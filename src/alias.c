@@ -18,9 +18,7 @@
  */
 #include "alias.h"
 
-#include "access/table.h"
 #include "executor/spi.h"
-#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -54,39 +52,36 @@ ls_alias_free_plans(LsModel *model)
 	ls_row_free(model->aliases, sizeof(LsAliasPlans));
 }
 
-/* has_pages tells whether a table has ever had a row since it was vacuumed. */
-static bool
-has_pages(Oid table)
-{
-	Relation	rel;
-	bool		any;
-
-	if (!OidIsValid(table))
-		return false;
-	rel = table_open(table, AccessShareLock);
-	any = RelationGetNumberOfBlocks(rel) > 0;
-	table_close(rel, NoLock);
-	return any;
-}
-
 /* ls_alias_merges tells whether contacts of a model may have been merged. */
 bool
 ls_alias_merges(LsModel *model)
 {
-	return has_pages(model->merged_table);
+	return ls_has_pages(model->merged_table);
 }
 
 /* ls_alias_visitors tells whether visitors of a model may have been identified. */
 bool
 ls_alias_visitors(LsModel *model)
 {
-	return has_pages(model->identity_table);
+	return ls_has_pages(model->identity_table);
 }
 
 static const char *
 name_of(Oid table)
 {
 	return psprintf("%s.%s", LEADSCORE_SCHEMA, quote_identifier(get_rel_name(table)));
+}
+
+/*
+ * ls_alias_place names the row that says for whom a contact, or a visitor where the
+ * model is of visitors, counts: "table WHERE column = $1".
+ */
+char *
+ls_alias_place(LsModel *model)
+{
+	return psprintf("%s WHERE %s %s $1",
+					name_of(model->sheet ? model->identity_table : model->merged_table),
+					model->sheet ? "visitor" : "source_id", ls_row_key_operator(model));
 }
 
 /*
@@ -103,13 +98,7 @@ look_up(SPIPlanPtr *plan, const char *sql, Datum value, Oid type, Snapshot snaps
 
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
-	if (*plan == NULL)
-	{
-		*plan = SPI_prepare(sql, 1, &type);
-		if (*plan == NULL || SPI_keepplan(*plan) != 0)
-			elog(ERROR, "could not prepare \"%s\": %s", sql,
-				 SPI_result_code_string(SPI_result));
-	}
+	(void) ls_row_plan(plan, sql, 1, &type);
 	if (snapshot)
 		(void) ls_row_run(*plan, &value, NULL, 1, snapshot);
 	else if (SPI_execute_plan(*plan, &value, NULL, true, 0) != SPI_OK_SELECT)
@@ -145,16 +134,14 @@ ls_alias_find(LsModel *model, Datum contact, LsAliasLook look, Datum *target)
 	Datum	   *found;
 	int			n;
 
-	if (!has_pages(table))
+	if (!ls_has_pages(table))
 		return false;
 	plans = plans_of(model);
 	if (look != LS_ALIAS_SEEN)
 		PushActiveSnapshot(GetLatestSnapshot());
 	found = look_up(hold ? &plans->hold : &plans->target,
-					psprintf("SELECT %s FROM %s WHERE %s %s $1%s",
-							 model->sheet ? "contact_id" : "target_id", name_of(table),
-							 model->sheet ? "visitor" : "source_id",
-							 ls_row_key_operator(model), hold ? " FOR KEY SHARE" : ""),
+					psprintf("SELECT %s FROM %s%s", model->sheet ? "contact_id" : "target_id",
+							 ls_alias_place(model), hold ? " FOR KEY SHARE" : ""),
 					contact, model->key.type, hold ? GetActiveSnapshot() : NULL, &n);
 	if (look != LS_ALIAS_SEEN)
 		PopActiveSnapshot();
@@ -235,7 +222,7 @@ bool
 ls_alias_may_be_pending(LsModel *model)
 {
 	return model->sheet == NULL && ls_alias_visitors(model) &&
-		has_pages(model->visitors_table);
+		ls_has_pages(model->visitors_table);
 }
 
 /*
@@ -256,7 +243,7 @@ ls_alias_pending(LsModel *model, Datum contact)
 	for (int i = 0; i < aliases.nsources && pending.nrows == 0; i++)
 		ls_pending_read(model, aliases.sources[i], &pending);
 	for (int i = 0; i < aliases.nvisitors && pending.nrows + n == 0 &&
-		 has_pages(model->visitors_table); i++)
+		 ls_has_pages(model->visitors_table); i++)
 		(void) look_up(&plans_of(model)->pending,
 					   psprintf("SELECT 1 FROM %s WHERE contact_id %s $1 LIMIT 1",
 								name_of(model->visitors_table),

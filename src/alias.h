@@ -32,6 +32,7 @@ typedef struct LsAliases
 
 extern bool ls_alias_merges(LsModel *model);
 extern bool ls_alias_visitors(LsModel *model);
+extern char *ls_alias_place(LsModel *model);
 extern bool ls_alias_find(LsModel *model, Datum contact, LsAliasLook look,
 						  Datum *target);
 extern void ls_alias_of(LsModel *model, Datum contact, LsAliases *aliases);

@@ -192,19 +192,9 @@ forget_alias(LsModel *model, Datum contact)
 
 	ls_add(&args, model->key.type, contact);
 	ls_become(ls_extension_owner(), &saved);
-	rows = ls_row_execute(psprintf("DELETE FROM leadscore.%s%s WHERE %s %s $1",
-								   model->sheet ? "identity_" : "merged_",
-								   model->sheet ? model->sheet : model->name,
-								   model->sheet ? "visitor" : "source_id",
-								   ls_row_key_operator(model)), &args);
+	rows = ls_row_execute(psprintf("DELETE FROM %s", ls_alias_place(model)), &args);
 	ls_return(&saved);
 	return rows;
-}
-
-static int
-by_key(const void *a, const void *b, void *arg)
-{
-	return ls_key_compare(arg, *(const Datum *) a, *(const Datum *) b);
 }
 
 /* aliases_now gives those who count for a contact by now, in their order. */
@@ -218,9 +208,9 @@ aliases_now(LsModel *model, Datum contact)
 	ls_alias_of(model, contact, &aliases);
 	PopActiveSnapshot();
 	if (aliases.nsources > 0)
-		qsort_arg(aliases.sources, aliases.nsources, sizeof(Datum), by_key, &model->key);
+		qsort_arg(aliases.sources, aliases.nsources, sizeof(Datum), ls_by_key, &model->key);
 	if (aliases.nvisitors > 0)
-		qsort_arg(aliases.visitors, aliases.nvisitors, sizeof(Datum), by_key,
+		qsort_arg(aliases.visitors, aliases.nvisitors, sizeof(Datum), ls_by_key,
 				  &model->visitor_key);
 	return aliases;
 }

@@ -19,21 +19,17 @@
  */
 #include "ddl.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/sysattr.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "nodes/bitmapset.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -53,27 +49,6 @@
 #include "recount.h"
 
 /* ---------- which models it concerns ---------- */
-
-/* parents_of gives the tables that a table is directly a part of. */
-static List *
-parents_of(Oid relid)
-{
-	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
-	List	   *parents = NIL;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		parents = lappend_oid(parents,
-							  ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return parents;
-}
 
 /* exists tells whether a relation is there. */
 static bool
@@ -115,7 +90,7 @@ touched_rows(const Ddl *ddl)
 
 		relations = list_append_unique_oid(relations, change->relation);
 		relations = list_concat_unique_oid(relations, tree_of(change->relation));
-		relations = list_concat_unique_oid(relations, parents_of(change->relation));
+		relations = list_concat_unique_oid(relations, ls_look_parents(change->relation));
 	}
 	foreach(lc, relations)
 		rows = list_concat(rows, ls_relation_rows(lfirst_oid(lc)));
@@ -251,7 +226,7 @@ add_parts(Work *work, List **parts, const char *source, List *relations)
 		bool		below = false;
 		bool		rows = false;
 
-		foreach(pc, parents_of(lfirst_oid(lc)))
+		foreach(pc, ls_look_parents(lfirst_oid(lc)))
 			below = below || list_member_oid(relations, lfirst_oid(pc));
 		foreach(pc, tree_of(lfirst_oid(lc)))
 			rows = rows || has_rows(lfirst_oid(pc));

@@ -219,11 +219,8 @@ take_back(LsModel *model, Datum contact)
 
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
-	plan = SPI_prepare(psprintf("DELETE FROM %s WHERE %s %s $1"
-								" RETURNING stage, stage_since, prior_stage, hold",
-								name_of(model->sheet ? model->identity_table : model->merged_table),
-								model->sheet ? "visitor" : "source_id",
-								ls_row_key_operator(model)),
+	plan = SPI_prepare(psprintf("DELETE FROM %s RETURNING stage, stage_since, prior_stage, hold",
+								ls_alias_place(model)),
 					   1, &model->key.type);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -282,18 +279,7 @@ hold_row(LsModel *model, LsStore *store, Datum contact, LsScoreRow *row)
 static void
 hold_alias(LsModel *model, Datum contact)
 {
-	(void) run_for(model,
-				   psprintf("SELECT 1 FROM %s WHERE %s %s $1 FOR UPDATE",
-							name_of(model->sheet ? model->identity_table : model->merged_table),
-							model->sheet ? "visitor" : "source_id",
-							ls_row_key_operator(model)),
-				   contact);
-}
-
-static int
-by_key(const void *a, const void *b, void *arg)
-{
-	return ls_key_compare(arg, *(const Datum *) a, *(const Datum *) b);
+	(void) run_for(model, psprintf("SELECT 1 FROM %s FOR UPDATE", ls_alias_place(model)), contact);
 }
 
 /* hold_all locks the places of contacts in their order, with or without a row. */
@@ -308,7 +294,7 @@ hold_all(LsModel *model, LsStore *store, const Keys *keys, Datum one, Datum othe
 	memcpy(all, keys->keys, sizeof(Datum) * keys->n);
 	all[keys->n] = one;
 	all[keys->n + 1] = other;
-	qsort_arg(all, n, sizeof(Datum), by_key, &model->key);
+	qsort_arg(all, n, sizeof(Datum), ls_by_key, &model->key);
 	for (int i = 0; i < n; i++)
 	{
 		if (ls_alias_find(model, all[i], LS_ALIAS_NOW, &target))

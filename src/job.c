@@ -176,61 +176,61 @@ number_of(HeapTuple tuple, int column, int64 missing)
 	return isnull ? missing : DatumGetInt64(value);
 }
 
-/* no_jobs tells, at next to no cost, that there never was a job. */
-static bool
-no_jobs(void)
+/*
+ * read_job reads the first of the jobs for which a condition holds, or NULL; what
+ * is added to the statement comes after it.
+ */
+static LsJob *
+read_job(const char *condition, const char *added, LsArguments *args)
 {
-	Relation	rel = relation_open(ls_table_oid("lead_job", false), AccessShareLock);
-	bool		none = RelationGetNumberOfBlocks(rel) == 0;
+	MemoryContext caller = CurrentMemoryContext;
+	LsJob	   *job = NULL;
+	LsIdentity	saved;
 
-	relation_close(rel, NoLock);
-	return none;
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (ls_run(psprintf("SELECT job_id, model, state, kind, source, phase, position, done, total,"
+						" attempts::pg_catalog.int8, started_at, retry_at, %s"
+						" FROM leadscore.lead_job j WHERE %s ORDER BY job_id LIMIT 1%s",
+						ls_parts_exist() ?
+						"(SELECT 1 FROM leadscore.lead_job_part p"
+						" WHERE p.job_id OPERATOR(pg_catalog.=) j.job_id"
+						" AND p.phase OPERATOR(pg_catalog.=) j.phase LIMIT 1)::pg_catalog.int8" :
+						"NULL::pg_catalog.int8", condition, added), args) > 0)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[0];
+
+		job = MemoryContextAllocZero(caller, sizeof(LsJob));
+		job->job_id = number_of(tuple, 1, 0);
+		job->model = ls_spi_text(tuple, 2, caller);
+		job->state = ls_spi_text(tuple, 3, caller);
+		job->kind = ls_spi_text(tuple, 4, caller);
+		job->source = ls_spi_text(tuple, 5, caller);
+		job->phase = ls_spi_text(tuple, 6, caller);
+		job->position = ls_spi_text(tuple, 7, caller);
+		job->done = number_of(tuple, 8, 0);
+		job->total = number_of(tuple, 9, -1);
+		job->attempts = (int) number_of(tuple, 10, 0);
+		job->started_at = number_of(tuple, 11, 0);
+		job->retry_at = number_of(tuple, 12, 0);
+		job->in_parts = number_of(tuple, 13, 0) != 0;
+	}
+	SPI_finish();
+	ls_return(&saved);
+	return job;
 }
 
 /* ls_job_open gives the job of a model that is next, or being done; or NULL. */
 LsJob *
 ls_job_open(const char *model)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	LsArguments args = {0};
-	LsJob	   *job = NULL;
-	LsIdentity	saved;
 
-	if (!ls_jobs_exist() || no_jobs())
+	/* mostly there never was one, which costs next to nothing to see */
+	if (!ls_jobs_exist() || !ls_has_pages(ls_table_oid("lead_job", false)))
 		return NULL;
 	ls_add_text(&args, model);
-	ls_become(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (ls_run(psprintf("SELECT job_id, kind, source, phase, position, done, total,"
-						" attempts::pg_catalog.int8, started_at, retry_at, %s"
-						" FROM leadscore.lead_job j"
-						" WHERE model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS
-						" ORDER BY job_id LIMIT 1",
-						ls_parts_exist() ?
-						"(SELECT 1 FROM leadscore.lead_job_part p"
-						" WHERE p.job_id OPERATOR(pg_catalog.=) j.job_id"
-						" AND p.phase OPERATOR(pg_catalog.=) j.phase LIMIT 1)::pg_catalog.int8" :
-						"NULL::pg_catalog.int8"), &args) > 0)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-
-		job = MemoryContextAllocZero(caller, sizeof(LsJob));
-		job->job_id = number_of(tuple, 1, 0);
-		job->model = MemoryContextStrdup(caller, model);
-		job->kind = ls_spi_text(tuple, 2, caller);
-		job->source = ls_spi_text(tuple, 3, caller);
-		job->phase = ls_spi_text(tuple, 4, caller);
-		job->position = ls_spi_text(tuple, 5, caller);
-		job->done = number_of(tuple, 6, 0);
-		job->total = number_of(tuple, 7, -1);
-		job->attempts = (int) number_of(tuple, 8, 0);
-		job->started_at = number_of(tuple, 9, 0);
-		job->retry_at = number_of(tuple, 10, 0);
-		job->in_parts = number_of(tuple, 11, 0) != 0;
-	}
-	SPI_finish();
-	ls_return(&saved);
-	return job;
+	return read_job("model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, "", &args);
 }
 
 /*
@@ -281,9 +281,7 @@ ls_job_progress(LsJob *job, const char *phase, const char *position, int64 conta
 	ls_execute(psprintf("UPDATE leadscore.lead_job SET phase = $2, position = $3, done = $4, total = $5,"
 						" started_at = $6, updated_at = $7, attempts = 0, retry_at = NULL, error = NULL,"
 						" state = '%s', finished_at = %s,"
-						" remaining = CASE WHEN $4 OPERATOR(pg_catalog.>) 0 THEN"
-						" ($7 OPERATOR(pg_catalog.-) $6) OPERATOR(pg_catalog.*)"
-						" (($5 OPERATOR(pg_catalog.-) $4)::pg_catalog.float8 OPERATOR(pg_catalog./) $4::pg_catalog.float8) END"
+						" remaining = " LS_JOB_REMAINING("$7", "$6", "$5", "$4")
 						" WHERE job_id OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS,
 						ended ? "done" : "running", ended ? "$7" : "NULL"), &args);
 	ls_return(&saved);
@@ -372,54 +370,34 @@ cancel_count(const LsJob *job)
 }
 
 /*
- * read_job reads an open job by its number.  Whoever does a step of it has the
+ * job_to_cancel reads an open job by its number.  Whoever does a step of it has the
  * model's score table locked, and the job's row in the end: it is waited for in
  * the same order.
  */
 static LsJob *
-read_job(int64 job_id, bool locked)
+job_to_cancel(int64 job_id, bool locked)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	LsArguments args = {0};
-	LsJob	   *job = NULL;
-	char	   *state = NULL;
-	LsIdentity	saved;
+	LsJob	   *job;
 
 	ls_add(&args, INT8OID, Int64GetDatum(job_id));
-	ls_become(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (ls_run(psprintf("SELECT model, state, kind, source, phase FROM leadscore.lead_job"
-						" WHERE job_id OPERATOR(pg_catalog.=) $1%s",
-						locked ? " FOR UPDATE" : ""), &args) > 0)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-
-		job = MemoryContextAllocZero(caller, sizeof(LsJob));
-		job->job_id = job_id;
-		job->model = ls_spi_text(tuple, 1, caller);
-		state = ls_spi_text(tuple, 2, caller);
-		job->kind = ls_spi_text(tuple, 3, caller);
-		job->source = ls_spi_text(tuple, 4, caller);
-		job->phase = ls_spi_text(tuple, 5, caller);
-	}
-	SPI_finish();
-	ls_return(&saved);
+	job = read_job("job_id OPERATOR(pg_catalog.=) $1", locked ? " FOR UPDATE OF j" : "", &args);
 	if (job == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("there is no job " INT64_FORMAT, job_id),
 				 errhint("leadscore.lead_job lists them.")));
 	(void) ls_model_row_for(job->model, GetUserId());
-	if (strcmp(state, "waiting") != 0 && strcmp(state, "running") != 0)
+	if (strcmp(job->state, "waiting") != 0 && strcmp(job->state, "running") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job " INT64_FORMAT " is %s already", job_id, state)));
+				 errmsg("job " INT64_FORMAT " is %s already", job_id, job->state)));
 	return job;
 }
 
-/* may_end tells whether scores are right if a job is not done. */
+/* may_be_left_out tells whether scores are right if a job is not done. */
 static bool
-may_end(const LsJob *job)
+may_be_left_out(const LsJob *job)
 {
 	return strcmp(job->kind, "attach") != 0 && strcmp(job->kind, "refresh") != 0 &&
 		(strcmp(job->kind, "rescore") != 0 || job->source == NULL) &&
@@ -443,11 +421,11 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 				 errmsg("job_id must not be NULL")));
 	PreventCommandIfReadOnly("cancel_job()");
 	ls_lock_sheets();
-	job = read_job(PG_GETARG_INT64(0), false);
+	job = job_to_cancel(PG_GETARG_INT64(0), false);
 	ls_lock_before_writing(job->model);
 	LockRelationOid(ls_score_table(job->model, false), ShareRowExclusiveLock);
-	job = read_job(job->job_id, true);
-	if (!may_end(job))
+	job = job_to_cancel(job->job_id, true);
+	if (!may_be_left_out(job))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("job " INT64_FORMAT " of model \"%s\" cannot be cancelled in phase \"%s\"",

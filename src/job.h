@@ -31,6 +31,7 @@ typedef struct LsJob
 {
 	int64		job_id;
 	char	   *model;
+	char	   *state;
 	char	   *kind;			/* count, refresh, attach, rescore */
 	char	   *source;			/* NULL: none in particular */
 	char	   *phase;
@@ -45,6 +46,13 @@ typedef struct LsJob
 
 /* condition on rows of lead_job */
 #define LS_OPEN_JOBS "state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'running'])"
+
+/* SQL for how long it will take yet, going by the contacts done so far */
+#define LS_JOB_REMAINING(now, started, total, done) \
+	"CASE WHEN " done " OPERATOR(pg_catalog.>) 0 THEN" \
+	" (" now " OPERATOR(pg_catalog.-) " started ") OPERATOR(pg_catalog.*)" \
+	" ((" total " OPERATOR(pg_catalog.-) " done ")::pg_catalog.float8" \
+	" OPERATOR(pg_catalog./) " done "::pg_catalog.float8) END"
 
 extern int	ls_inline_limit;
 extern int	ls_job_rate;

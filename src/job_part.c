@@ -270,10 +270,7 @@ show(const LsJob *job)
 	ls_execute("UPDATE leadscore.lead_job j SET done = p.done, total = greatest(j.total, p.done),"
 			   " position = coalesce(p.position, j.position), updated_at = $3,"
 			   " attempts = p.attempts, retry_at = p.retry_at, error = p.error,"
-			   " remaining = CASE WHEN p.done OPERATOR(pg_catalog.>) 0 THEN"
-			   " ($3 OPERATOR(pg_catalog.-) j.started_at) OPERATOR(pg_catalog.*)"
-			   " ((greatest(j.total, p.done) OPERATOR(pg_catalog.-) p.done)::pg_catalog.float8"
-			   " OPERATOR(pg_catalog./) p.done::pg_catalog.float8) END"
+			   " remaining = " LS_JOB_REMAINING("$3", "j.started_at", "greatest(j.total, p.done)", "p.done")
 			   " FROM (SELECT (pg_catalog.max(done_before) OPERATOR(pg_catalog.+)"
 			   " pg_catalog.sum(done))::pg_catalog.int8 AS done,"
 			   " (pg_catalog.array_agg(coalesce(position, first) ORDER BY part)"

@@ -10,13 +10,16 @@
 #include <limits.h>
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -224,6 +227,24 @@ ls_guarded(void (*body) (void *), void *arg)
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	return error;
+}
+
+/*
+ * ls_has_pages tells, at next to no cost, whether a table of ours may have rows: it
+ * has had one since it was vacuumed.
+ */
+bool
+ls_has_pages(Oid table)
+{
+	Relation	rel;
+	bool		any;
+
+	if (!OidIsValid(table))
+		return false;
+	rel = table_open(table, AccessShareLock);
+	any = RelationGetNumberOfBlocks(rel) > 0;
+	table_close(rel, NoLock);
+	return any;
 }
 
 /* ls_extension_owner is the role that owns the extension's tables. */

@@ -45,5 +45,6 @@ extern Oid	ls_extension_owner(void);
 extern ErrorData *ls_guarded(void (*body) (void *), void *arg);
 
 extern uint64 ls_transaction_number(void);
+extern bool ls_has_pages(Oid table);
 
 #endif							/* LEADSCORE_H */

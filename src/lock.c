@@ -153,12 +153,16 @@ try_to_lock(Attempt *attempt, TimestampTz begun)
 	return false;
 }
 
-/* lock_wanted makes some attempts, and tells whether one of them did. */
+/*
+ * lock_wanted makes some attempts, and in the end waits for each; unless patient
+ * it does not, and tells whether one of the attempts did.
+ */
 static bool
 lock_wanted(List *wanted, bool patient)
 {
 	Attempt		attempt = {.wanted = wanted, .patient = patient};
 	TimestampTz begun = GetCurrentTimestamp();
+	ListCell   *lc;
 
 	if (wanted == NIL)
 		return true;
@@ -169,7 +173,10 @@ lock_wanted(List *wanted, bool patient)
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(pg_prng_uint64_range(&pg_global_prng_state, 100, 5000));
 	}
-	return false;
+	if (patient)
+		foreach(lc, wanted)
+			LockRelationOid(((Wanted *) lfirst(lc))->relation, ((Wanted *) lfirst(lc))->mode);
+	return patient;
 }
 
 /* want adds a table to those wanted; a temporary one is nobody else's. */
@@ -278,12 +285,11 @@ ls_lock_sources_if_free(const char *name)
 
 /*
  * removal_mode is how a table is locked before it loses the triggers that it has
- * for a model: weakly where others need them.
+ * for a model and its visitors: weakly where others need them.
  */
 static LOCKMODE
-removal_mode(Oid relid, const char *model, const char *source)
+removal_mode(Oid relid, const char *model, const char *visitors, const char *source)
 {
-	const char *visitors = ls_visitors_model(model);
 	ListCell   *lc;
 
 	foreach(lc, ls_relation_rows(relid))
@@ -314,17 +320,14 @@ ls_lock_for_removal(const char *model, const char *source)
 	{
 		Wanted	   *one = lfirst(lc);
 
-		one->mode = removal_mode(one->relation, model, source);
+		one->mode = removal_mode(one->relation, model, visitors, source);
 	}
 	/* these go with the model, and may be read together with what it reads */
 	if (source == NULL && visitors)
 		wanted = want(wanted, ls_score_table(visitors, true), AccessExclusiveLock);
 	if (source == NULL)
 		wanted = want(wanted, ls_score_table(model, true), AccessExclusiveLock);
-	if (lock_wanted(wanted, true))
-		return;
-	foreach(lc, wanted)
-		LockRelationOid(((Wanted *) lfirst(lc))->relation, ((Wanted *) lfirst(lc))->mode);
+	(void) lock_wanted(wanted, true);
 }
 
 /*
@@ -347,7 +350,6 @@ ls_lock_against_all(List *relations)
 		foreach(tc, ls_look_tree(lfirst_oid(lc)))
 			wanted = want(wanted, lfirst_oid(tc), AccessExclusiveLock);
 	}
-	/* if not, the command waits for each */
 	(void) lock_wanted(wanted, true);
 }
 

@@ -51,24 +51,50 @@ ls_look_close(Relation rel, bool locked)
 		UnlockRelationOid(relation, AccessShareLock);
 }
 
-/* children_of gives the tables that are directly a part of a table, by oid. */
+/* relatives gives the tables that are directly a part of a table, or that it is a part of. */
 static List *
-children_of(Relation inherits, Oid relation)
+relatives(Relation inherits, Oid relation, bool parts)
 {
-	List	   *children = NIL;
+	List	   *found = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	ScanKeyInit(&key, Anum_pg_inherits_inhparent, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relation));
-	scan = systable_beginscan(inherits, InheritsParentIndexId, true, NULL, 1, &key);
+	ScanKeyInit(&key, parts ? Anum_pg_inherits_inhparent : Anum_pg_inherits_inhrelid,
+				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relation));
+	scan = systable_beginscan(inherits,
+							  parts ? InheritsParentIndexId : InheritsRelidSeqnoIndexId,
+							  true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		if (!((Form_pg_inherits) GETSTRUCT(tuple))->inhdetachpending)
-			children = lappend_oid(children, ((Form_pg_inherits) GETSTRUCT(tuple))->inhrelid);
+	{
+		Form_pg_inherits row = (Form_pg_inherits) GETSTRUCT(tuple);
+
+		if (!parts || !row->inhdetachpending)
+			found = lappend_oid(found, parts ? row->inhrelid : row->inhparent);
+	}
 	systable_endscan(scan);
+	return found;
+}
+
+/* children_of gives the tables that are directly a part of a table, by oid. */
+static List *
+children_of(Relation inherits, Oid relation)
+{
+	List	   *children = relatives(inherits, relation, true);
+
 	list_sort(children, list_oid_cmp);
 	return children;
+}
+
+/* ls_look_parents gives the tables that a table is directly a part of. */
+List *
+ls_look_parents(Oid relation)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	List	   *parents = relatives(inherits, relation, false);
+
+	table_close(inherits, AccessShareLock);
+	return parents;
 }
 
 /*

@@ -16,5 +16,6 @@
 extern Relation ls_look_open(Oid relation, bool *locked);
 extern void ls_look_close(Relation rel, bool locked);
 extern List *ls_look_tree(Oid relation);
+extern List *ls_look_parents(Oid relation);
 
 #endif							/* LEADSCORE_LOOK_H */

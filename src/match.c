@@ -234,6 +234,13 @@ ls_key_compare(LsKeyType *key, Datum a, Datum b)
 	return DatumGetInt32(FunctionCall2Coll(&key->cmp, key->collation, a, b));
 }
 
+/* ls_by_key orders keys that stand in an array; arg is their type. */
+int
+ls_by_key(const void *a, const void *b, void *arg)
+{
+	return ls_key_compare(arg, *(const Datum *) a, *(const Datum *) b);
+}
+
 uint32
 ls_key_hash(LsKeyType *key, Datum value)
 {

@@ -162,16 +162,7 @@ empty(Relation rel)
 bool
 ls_pending_none(const char *model)
 {
-	Oid			table = ls_table_oid(psprintf("pending_%s", model), true);
-	Relation	rel;
-	bool		none;
-
-	if (!OidIsValid(table))
-		return true;
-	rel = table_open(table, AccessShareLock);
-	none = empty(rel);
-	table_close(rel, NoLock);
-	return none;
+	return !ls_has_pages(ls_table_oid(psprintf("pending_%s", model), true));
 }
 
 /* contact_index finds the index by contact. */
@@ -405,9 +396,9 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
 	plan = ls_row_plan(&plans_of(model)->take,
-					 psprintf("DELETE FROM %s WHERE contact_id %s $1 RETURNING profile, delta",
-							  table_name(model), ls_row_key_operator(model)),
-					 1, &model->key.type);
+					   psprintf("DELETE FROM %s WHERE contact_id %s $1 RETURNING profile, delta",
+								table_name(model), ls_row_key_operator(model)),
+					   1, &model->key.type);
 	(void) ls_row_run(plan, &contact, NULL, 1, GetActiveSnapshot());
 	MemoryContextSwitchTo(caller);
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -439,7 +430,7 @@ ls_pending_clear(LsModel *model)
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
 	rows = ls_row_run(ls_row_plan(&plans_of(model)->clear,
-								psprintf("DELETE FROM %s", table_name(model)), 0, NULL),
+								  psprintf("DELETE FROM %s", table_name(model)), 0, NULL),
 					  NULL, NULL, 0, GetActiveSnapshot());
 	SPI_finish();
 	ls_return(&saved);
@@ -464,9 +455,9 @@ ls_pending_again(LsModel *model)
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
 	(void) ls_row_run(ls_row_plan(&plans_of(model)->again,
-								psprintf("INSERT INTO %s (contact_id, rules_version, noted_at, profile)"
-										 " SELECT DISTINCT contact_id, $1, $2, false FROM %s",
-										 table_name(model), table_name(model)), 2, types),
+								  psprintf("INSERT INTO %s (contact_id, rules_version, noted_at, profile)"
+										   " SELECT DISTINCT contact_id, $1, $2, false FROM %s",
+										   table_name(model), table_name(model)), 2, types),
 					  values, NULL, 2, GetActiveSnapshot());
 	SPI_finish();
 	ls_return(&saved);

@@ -285,6 +285,7 @@ extern TimestampTz ls_rule_bucket_start(const LsModel *model, const LsRule *rule
 extern TimestampTz ls_next_zone_change(TimestampTz t, pg_tz *tz);
 
 extern int	ls_key_compare(LsKeyType *key, Datum a, Datum b);
+extern int	ls_by_key(const void *a, const void *b, void *arg);
 extern uint32 ls_key_hash(LsKeyType *key, Datum value);
 extern char *ls_key_text(LsKeyType *key, Datum value);
 extern Oid	ls_key_operator(const LsKeyType *key, StrategyNumber strategy);

@@ -425,15 +425,15 @@ ls_row_select(LsModel *model, Datum contact, LsScoreRow *row, bool lock)
 	begin_sql(&saved);
 	if (lock)
 		found = run(ls_row_plan(&plans->lock,
-							  psprintf("SELECT * FROM %s WHERE contact_id %s $1 FOR UPDATE",
-									   score_table_name(model), ls_row_key_operator(model)),
-							  1, &model->key.type), &contact, NULL, 1) > 0;
+								psprintf("SELECT * FROM %s WHERE contact_id %s $1 FOR UPDATE",
+										 score_table_name(model), ls_row_key_operator(model)),
+								1, &model->key.type), &contact, NULL, 1) > 0;
 	else
 	{
 		SPI_execute_plan(ls_row_plan(&plans->read,
-								   psprintf("SELECT * FROM %s WHERE contact_id %s $1",
-											score_table_name(model), ls_row_key_operator(model)),
-								   1, &model->key.type), &contact, NULL, true, 0);
+									 psprintf("SELECT * FROM %s WHERE contact_id %s $1",
+											  score_table_name(model), ls_row_key_operator(model)),
+									 1, &model->key.type), &contact, NULL, true, 0);
 		found = SPI_processed > 0;
 	}
 	if (found)
@@ -459,7 +459,7 @@ ls_row_insert(LsModel *model, Datum *values, bool *nulls)
 
 	begin_sql(&saved);
 	inserted = run(ls_row_plan(&plans->insert, insert_text(model), NATTS(model),
-							 column_types(model)), values, nulls, NATTS(model)) > 0;
+							   column_types(model)), values, nulls, NATTS(model)) > 0;
 	end_sql(&saved);
 	return inserted;
 }
@@ -473,7 +473,7 @@ ls_row_update(LsModel *model, Datum *values, bool *nulls)
 
 	begin_sql(&saved);
 	run(ls_row_plan(&plans->update, update_text(model), NATTS(model),
-				  column_types(model)), values, nulls, NATTS(model));
+					column_types(model)), values, nulls, NATTS(model));
 	end_sql(&saved);
 }
 
@@ -486,9 +486,9 @@ ls_row_delete(LsModel *model, Datum contact)
 
 	begin_sql(&saved);
 	run(ls_row_plan(&plans->delete,
-				  psprintf("DELETE FROM %s WHERE contact_id %s $1",
-						   score_table_name(model), ls_row_key_operator(model)),
-				  1, &model->key.type), &contact, NULL, 1);
+					psprintf("DELETE FROM %s WHERE contact_id %s $1",
+							 score_table_name(model), ls_row_key_operator(model)),
+					1, &model->key.type), &contact, NULL, 1);
 	end_sql(&saved);
 }
 
@@ -521,7 +521,7 @@ ls_row_history(LsModel *model, Datum contact, const LsOccasion *occasion,
 
 	begin_sql(&saved);
 	run(ls_row_plan(reason ? &plans->reasoned : &plans->history,
-				  psprintf(sql, reason ? ", reason" : "", reason ? ", $9" : ""),
-				  n, types), values, NULL, n);
+					psprintf(sql, reason ? ", reason" : "", reason ? ", $9" : ""),
+					n, types), values, NULL, n);
 	end_sql(&saved);
 }

@@ -425,12 +425,12 @@ read_tasks(Work *work)
 	foreach(lc, ls_model_rows(NULL))
 	{
 		LsModelRow *row = lfirst(lc);
+		bool		complete = ls_restore_complete(row);
 		Task	   *task;
 		ListCell   *le;
 
-		if (!ls_restore_complete(row))
-			work->incomplete = true;
-		if (!row->enabled || !ls_restore_complete(row))
+		work->incomplete |= !complete;
+		if (!row->enabled || !complete)
 			continue;
 		task = palloc0(sizeof(Task));
 		task->model = row->model;
