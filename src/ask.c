@@ -96,7 +96,7 @@ convert(LsModel *model, Datum value, Oid type, Datum *contact)
 
 	if (model->key.type < FirstNormalObjectId || type >= FirstNormalObjectId)
 		return ls_key_convert(&model->key, value, type, contact);
-	ls_become_untrusted(model->owner, &saved);
+	ls_become_to_compute(model->owner, &saved);
 	converted = ls_key_convert(&model->key, value, type, contact);
 	ls_return(&saved);
 	return converted;

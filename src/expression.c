@@ -135,6 +135,10 @@ build(LsCompile *c)
 	Node	   *bare;
 	MemoryContext old;
 
+	/* planning runs functions of constants */
+	ls_reach_expression(&c->reach, planned);
+	ls_check_reach(&c->reach, c->spec->role);
+
 	expr->context = own;
 	expr->release.func = release_cached;
 	expr->release.arg = expr;
@@ -170,7 +174,7 @@ build(LsCompile *c)
 	}
 
 	old = MemoryContextSwitchTo(own);
-	expr->functions = list_copy(c->functions);
+	ls_reach_merge(&expr->reach, &c->reach);
 	MemoryContextSwitchTo(old);
 	return expr;
 }
@@ -194,7 +198,7 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	callback.arg = &c;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-	ls_become_untrusted(spec->role, &saved);
+	ls_become_to_compute(spec->role, &saved);
 	pin_settings();
 	work = AllocSetContextCreate(CurTransactionContext,
 								 "leadscore compilation",
@@ -268,7 +272,7 @@ ls_expr_free(LsExpr *expr)
 bool
 ls_expr_uses_function(const LsExpr *expr, Oid function)
 {
-	return list_member_oid(expr->functions, function);
+	return list_member_oid(expr->reach.functions, function);
 }
 
 /* ---------- evaluating ---------- */
@@ -310,7 +314,7 @@ run_as_role(void *arg)
 				 errmsg("%s must not be evaluated by a function of its own",
 						expr->where)));
 	expr->busy = run->entered = true;
-	ls_become_untrusted(expr->role, &saved);
+	ls_become_to_compute(expr->role, &saved);
 	if (!has_state(expr))
 	{
 		MemoryContext old;

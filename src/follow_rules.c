@@ -11,11 +11,13 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 
 #include "attach.h"
 #include "feed.h"
 #include "job.h"
 #include "leadscore.h"
+#include "reach.h"
 
 /* A source, and the error that reading it raises now; NULL: none */
 typedef struct Feed
@@ -82,6 +84,17 @@ read_feeds(const LsModelRow *model)
 	return feeds;
 }
 
+/* judge_contacts finds the contact table, for a profile rule. */
+static Oid
+judge_contacts(const LsModelRow *model, Verdict *verdict)
+{
+	LsReach		reach = {NIL};
+
+	verdict->error = ls_key_reach_error(&reach, get_atttype(ls_score_table(model->model, false), 1),
+										model->contacts, model->owner);
+	return model->contacts;
+}
+
 /*
  * judge_source finds the table of a source that a rule names.  A rule cannot be
  * read where its source cannot; one that names none needs all of them.
@@ -116,7 +129,7 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 
 	memset(verdict, 0, sizeof(Verdict));
 	if (strcmp(rule->kind, "profile") == 0)
-		relid = work->row->contacts;
+		relid = judge_contacts(work->row, verdict);
 	else
 		relid = judge_source(feeds, rule->source, verdict);
 	followed = rule->followed_source ?
@@ -154,7 +167,9 @@ put_to_sleep(Work *work, const LsRuleRow *rule, const ErrorData *error)
 	ereport(WARNING,
 			(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
 					rule->name, work->row->model, error->message),
-			 errhint("It counts again when it is corrected, or what it uses is back.")));
+			 errhint("%s", error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ?
+					 error->hint :
+					 "It counts again when it is corrected, or what it uses is back.")));
 	set_counted(rule, true);
 	ls_add_text(&args, work->row->model);
 	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));

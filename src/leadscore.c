@@ -32,6 +32,7 @@
 #include "kept.h"
 #include "launcher.h"
 #include "note.h"
+#include "reach.h"
 #include "rules.h"
 #include "table.h"
 
@@ -166,6 +167,7 @@ ls_transaction_number(void)
 void
 ls_become(Oid role, LsIdentity *saved)
 {
+	saved->read_only = XactReadOnly;
 	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
 	SetUserIdAndSecContext(role, saved->sec_context |
 						   SECURITY_LOCAL_USERID_CHANGE |
@@ -175,12 +177,14 @@ ls_become(Oid role, LsIdentity *saved)
 }
 
 /*
- * ls_become_untrusted takes the rights of a role whose expressions are to be
- * run, in a context in which they can do nothing but compute.
+ * ls_become_untrusted takes the rights of a role whose code is to be run, in a
+ * context in which it can neither become anybody else nor leave something behind
+ * that is run as somebody else.
  */
 void
 ls_become_untrusted(Oid role, LsIdentity *saved)
 {
+	saved->read_only = XactReadOnly;
 	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
 	SetUserIdAndSecContext(role, saved->sec_context |
 						   SECURITY_LOCAL_USERID_CHANGE |
@@ -189,10 +193,23 @@ ls_become_untrusted(Oid role, LsIdentity *saved)
 	RestrictSearchPath();
 }
 
+/*
+ * ls_become_to_compute does so for code that is to give a value and do nothing
+ * else, such as the expression of a rule: what is called immutable may write all
+ * the same.
+ */
+void
+ls_become_to_compute(Oid role, LsIdentity *saved)
+{
+	ls_become_untrusted(role, saved);
+	XactReadOnly = true;
+}
+
 /* ls_return goes back to the identity that was saved. */
 void
 ls_return(const LsIdentity *saved)
 {
+	XactReadOnly = saved->read_only;
 	AtEOXact_GUC(false, saved->guc_nest);
 	SetUserIdAndSecContext(saved->userid, saved->sec_context);
 }
@@ -270,6 +287,21 @@ relation_changed(Datum arg, Oid relid)
 {
 	ls_rules_forget(relid);
 	ls_capture_forget(relid);
+}
+
+/* object_changed hears of functions and types that expressions reach. */
+static void
+object_changed(Datum arg, LsSysCacheId cache, uint32 hash)
+{
+	if (ls_reach_watches(hash))
+		ls_rules_forget_reach();
+}
+
+/* roles_changed hears of roles: one may have lost the privileges of another. */
+static void
+roles_changed(Datum arg, LsSysCacheId cache, uint32 hash)
+{
+	ls_rules_forget_reach();
 }
 
 /*
@@ -354,6 +386,10 @@ _PG_init(void)
 	MarkGUCPrefixReserved("leadscore");
 
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, object_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, object_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, roles_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, roles_changed, (Datum) 0);
 	RegisterXactCallback(transaction_event, NULL);
 	RegisterSubXactCallback(subtransaction_event, NULL);
 }

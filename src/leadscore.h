@@ -36,10 +36,12 @@ typedef struct LsIdentity
 	Oid			userid;
 	int			sec_context;
 	int			guc_nest;
+	bool		read_only;
 } LsIdentity;
 
 extern void ls_become(Oid role, LsIdentity *saved);
 extern void ls_become_untrusted(Oid role, LsIdentity *saved);
+extern void ls_become_to_compute(Oid role, LsIdentity *saved);
 extern void ls_return(const LsIdentity *saved);
 extern Oid	ls_extension_owner(void);
 extern ErrorData *ls_guarded(void (*body) (void *), void *arg);

@@ -38,6 +38,7 @@
 #include "leadscore.h"
 #include "lock.h"
 #include "model_tables.h"
+#include "reach.h"
 #include "recount.h"
 #include "rule_history.h"
 #include "visitors.h"
@@ -236,8 +237,13 @@ check_key(Relation rel, LsModelTables *new)
 	AttrNumber	attno = ls_find_column(RelationGetRelid(rel), new->row.key);
 	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), attno - 1);
 	TypeCacheEntry *type;
+	LsReach		reach = {NIL};
+	ErrorData  *error;
 	ListCell   *lc;
 
+	error = ls_key_reach_error(&reach, column->atttypid, RelationGetRelid(rel), new->row.owner);
+	if (error)
+		ThrowErrorData(error);
 	new->key_type = getBaseType(column->atttypid);
 	new->key_collation = column->attcollation;
 	type = lookup_type_cache(new->key_type, TYPECACHE_EQ_OPR |

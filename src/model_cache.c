@@ -256,6 +256,26 @@ ls_rules_forget(Oid relation)
 }
 
 /*
+ * ls_rules_forget_reach marks what leads to functions or types of users, which
+ * have changed, or may not run any more; it reads nothing.
+ */
+void
+ls_rules_forget_reach(void)
+{
+	ListCell   *lc;
+
+	if (loading > 0)
+		nnoted = MAX_NOTED + 1;
+	foreach(lc, cache)
+	{
+		LsModel    *model = lfirst(lc);
+
+		if (model->untrusted || model->reach.functions != NIL || model->reach.types != NIL)
+			model->stale = true;
+	}
+}
+
+/*
  * ls_rules_end_transaction drops the uses that an error left behind, and
  * failures that were never reported.
  */

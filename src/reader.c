@@ -374,7 +374,7 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 	range_values(&reader->spec, types, bounds);
 	if (one && query->whose != LS_OWN_ROWS)
 		types[0] = model->visitor_key.type;
-	ls_become_untrusted(model->owner, &saved);
+	ls_become_to_compute(model->owner, &saved);
 	if (plan == NULL)
 	{
 		plan = SPI_prepare(one ? query_one(model, query) : query_all(reader, query),
@@ -434,7 +434,7 @@ fetch(const LsReader *reader, Stream *stream)
 	if (stream->what == LS_READ_SCORES)
 		ls_become(ls_extension_owner(), &saved);
 	else
-		ls_become_untrusted(reader->spec.model->owner, &saved);
+		ls_become_to_compute(reader->spec.model->owner, &saved);
 	SPI_cursor_fetch(stream->portal, true,
 					 reader->spec.one ? BATCH_OF_ONE : BATCH_OF_ALL);
 	ls_return(&saved);

@@ -183,6 +183,15 @@ simple_error(int code, const char *message)
 	return error;
 }
 
+/* reached has the model know what an expression of it leads to. */
+static LsExpr *
+reached(LsModel *model, LsExpr *expr)
+{
+	if (expr)
+		ls_reach_merge(&model->reach, &expr->reach);
+	return expr;
+}
+
 static LsExpr *
 compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
 		const char *where, ErrorData **error)
@@ -194,7 +203,7 @@ compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
 	spec.text = text;
 	spec.role = model->owner;
 	spec.where = where;
-	return ls_expr_try_compile(&spec, model->context, error);
+	return reached(model, ls_expr_try_compile(&spec, model->context, error));
 }
 
 static LsExpr *
@@ -210,7 +219,7 @@ compile_column(LsModel *model, Relation rel, const char *column, Oid type,
 	spec.where = psprintf("column \"%s\" of table \"%s\"", column,
 						  RelationGetRelationName(rel));
 	spec.type = type;
-	return ls_expr_try_compile(&spec, model->context, error);
+	return reached(model, ls_expr_try_compile(&spec, model->context, error));
 }
 
 /*
@@ -289,6 +298,13 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 		ls_look_close(rel, locked);
 		return;
 	}
+	source->broken = model->untrusted ? model->untrusted :
+		ls_table_reach_error(&model->reach, row->relation, model->owner);
+	if (source->broken)
+	{
+		ls_look_close(rel, locked);
+		return;
+	}
 	source->contact = compile_column(model, rel, row->contact, model->key.type,
 									 &source->broken);
 	if (source->contact && row->event)
@@ -350,6 +366,8 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 									"its source is not attached");
 	else if (source && source->broken)
 		rule->broken = source->broken;
+	else if (rule->kind == LS_PROFILE && model->untrusted)
+		rule->broken = model->untrusted;
 	if (rule->broken)
 		rule->skip = true;
 	if (rule->broken || (row->condition == NULL && row->weight == NULL) ||
@@ -450,7 +468,8 @@ load_stages(Load *load, Relation contacts)
 							  row->stage, model->name);
 		spec.nvariables = model->ncategories + 1;
 		spec.variables = names;
-		stage->condition = ls_expr_try_compile(&spec, model->context, &stage->broken);
+		stage->condition = reached(model, ls_expr_try_compile(&spec, model->context,
+															  &stage->broken));
 		need_columns(&model->contact_columns, stage->condition);
 		if (stage->condition && !bms_is_empty(stage->condition->columns))
 			model->stages_read_contact = true;
@@ -472,6 +491,11 @@ load_contacts(Load *load, Relation contacts)
 	{
 		model->contacts_broken = simple_error(ERRCODE_UNDEFINED_TABLE,
 											  "the contact table does not exist any more");
+		return;
+	}
+	if (model->untrusted)
+	{
+		model->contacts_broken = model->untrusted;
 		return;
 	}
 	model->contact_key = compile_column(model, contacts, model->key_column,
@@ -613,6 +637,20 @@ load_identity(LsModel *model, const LsModelRow *row)
 }
 
 /*
+ * load_trust sees whether keys may be compared, and contacts read, with the rights
+ * of the model's owner: where not, nothing of the model is.
+ */
+static void
+load_trust(LsModel *model)
+{
+	model->untrusted = ls_key_reach_error(&model->reach, model->key.type, model->contacts,
+										  model->owner);
+	if (model->untrusted == NULL && OidIsValid(model->visitors_table))
+		model->untrusted = ls_key_reach_error(&model->reach, model->visitor_key.type,
+											  InvalidOid, model->owner);
+}
+
+/*
  * ls_model_load compiles a model from the rows that a snapshot sees; the
  * caller owns it.  NULL if there is none of the name.
  */
@@ -672,6 +710,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, &model->key);
 	load_identity(model, row);
+	load_trust(model);
 
 	load.model = model;
 	load.row = row;
@@ -693,6 +732,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	load_actions(&load);
 	for (int i = 0; i < model->nsources; i++)
 		ls_source_index(model, &model->sources[i]);
+	ls_reach_watch(&model->reach);
 	MemoryContextSwitchTo(old);
 	return model;
 }

@@ -173,6 +173,8 @@ typedef struct LsModel
 	AttrNumber	created_attno;
 	Oid			created_type;
 	ErrorData  *contacts_broken;
+	ErrorData  *untrusted;		/* why its key or contacts must not be read */
+	LsReach		reach;			/* what its expressions, key and tables lead to */
 	pg_tz	   *tz;
 	double		max_drift;
 	double		max_drift_ratio;
@@ -255,6 +257,7 @@ extern LsModel *ls_model_load_sheet(const char *name, Snapshot snapshot,
 									const LsSheet *sheet);
 extern void ls_model_release(LsModel *model);
 extern void ls_rules_forget(Oid relation);
+extern void ls_rules_forget_reach(void);
 extern void ls_rules_end_transaction(void);
 
 extern void ls_rule_derive(const LsRuleRow *row, LsRule *rule);
