@@ -40,6 +40,7 @@
 #include "decay.h"
 #include "leadscore.h"
 #include "outbox.h"
+#include "reach.h"
 
 /* the longest that goes as a NOTIFY's payload, with some room left */
 #define MAX_NOTIFY	7900
@@ -430,12 +431,14 @@ call_function(const LsDelivery *delivery, Oid owner, Datum payload)
 {
 	char	   *schema;
 	char	   *name;
+	Oid			function = ls_action_function(delivery->function, &schema, &name);
 	LsIdentity	saved;
 
-	if (!OidIsValid(ls_action_function(delivery->function, &schema, &name)))
+	if (!OidIsValid(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("function %s(jsonb) does not exist", delivery->function)));
+	ls_check_call(function, owner);
 	ls_become_untrusted(owner, &saved);
 	run_call(psprintf("SELECT %s($1)", quote_qualified_identifier(schema, name)),
 			 payload, milliseconds(delivery->timeout));

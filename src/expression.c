@@ -26,7 +26,10 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "nodes/nodeFuncs.h"
+#include "miscadmin.h"
 #include "optimizer/optimizer.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -224,6 +227,22 @@ must_pass(const ErrorData *error)
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
 }
 
+/*
+ * pass_on raises an error again that is not about the expression.  Where it came
+ * up is told to those only who have the rights with which it was run.
+ */
+static void
+pass_on(ErrorData *error, const char *where, Oid role)
+{
+	if (!has_privs_of_role(GetOuterUserId(), role))
+	{
+		error->detail = error->hint = error->context = error->internalquery = NULL;
+		if (error->sqlerrcode == ERRCODE_ASSERT_FAILURE)
+			error->message = psprintf("%s failed", where);
+	}
+	ReThrowError(error);
+}
+
 /* try_compile is ls_expr_compile() for ls_guarded(). */
 static void
 try_compile(void *arg)
@@ -245,7 +264,7 @@ ls_expr_try_compile(const LsExprSpec *spec, MemoryContext context,
 
 	*error = ls_guarded(try_compile, &try);
 	if (*error && must_pass(*error))
-		ReThrowError(*error);
+		pass_on(*error, spec->where, spec->role);
 	return *error ? NULL : try.expr;
 }
 
@@ -353,7 +372,7 @@ eval_guarded(LsRun *run)
 		run->expr->state = NULL;
 	}
 	if (must_pass(error))
-		ReThrowError(error);
+		pass_on(error, run->expr->where, run->expr->role);
 	return error;
 }
 

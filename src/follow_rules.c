@@ -14,6 +14,7 @@
 #include "utils/lsyscache.h"
 
 #include "attach.h"
+#include "disclose.h"
 #include "feed.h"
 #include "job.h"
 #include "leadscore.h"
@@ -31,6 +32,7 @@ typedef struct Verdict
 {
 	bool		unattached;		/* it waits for a source */
 	bool		affected;		/* it uses what has changed */
+	Oid			relid;			/* the table that it reads; invalid: several */
 	ErrorData  *error;			/* why it cannot be read */
 } Verdict;
 
@@ -136,6 +138,7 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 		judge_source(feeds, rule->followed_source, verdict) : relid;
 	if (verdict->unattached)
 		return;
+	verdict->relid = rule->source == NULL && relid != work->row->contacts ? InvalidOid : relid;
 	look_at_expression(work, relid, LS_EXPR_CONDITION, rule->condition, rule, verdict);
 	look_at_expression(work, relid, LS_EXPR_WEIGHT, rule->weight, rule, verdict);
 	look_at_expression(work, followed, LS_EXPR_CONDITION, rule->followed_condition,
@@ -159,17 +162,23 @@ set_counted(const LsRuleRow *rule, bool asleep)
 
 /* put_to_sleep has a rule that cannot be read contribute nothing. */
 static void
-put_to_sleep(Work *work, const LsRuleRow *rule, const ErrorData *error)
+put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
 {
 	LsArguments args = {0};
 	LsIdentity	saved;
 
-	ereport(WARNING,
-			(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
-					rule->name, work->row->model, error->message),
-			 errhint("%s", error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ?
-					 error->hint :
-					 "It counts again when it is corrected, or what it uses is back.")));
+	if (ls_may_see_table(work->row->owner, relid))
+		ereport(WARNING,
+				(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
+						rule->name, work->row->model, error->message),
+				 errhint("%s", error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ?
+						 error->hint :
+						 "It counts again when it is corrected, or what it uses is back.")));
+	else
+		ereport(WARNING,
+				(errmsg("rule \"%s\" of model \"%s\" does not count any more: SQLSTATE %s",
+						rule->name, work->row->model, unpack_sql_state(error->sqlerrcode)),
+				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
 	set_counted(rule, true);
 	ls_add_text(&args, work->row->model);
 	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
@@ -205,7 +214,7 @@ ls_follow_rules(Work *work, bool sleeping_only)
 		if (verdict.unattached)
 			continue;
 		if (verdict.error && !asleep)
-			put_to_sleep(work, rule, verdict.error);
+			put_to_sleep(work, rule, verdict.relid, verdict.error);
 		else if (verdict.error == NULL && asleep)
 		{
 			/*
@@ -252,8 +261,12 @@ ls_follow_stages(Work *work, bool warn)
 		expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &error);
 		if (error && warn)
 			ereport(WARNING,
-					(errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
-							stage->stage, work->row->model, error->message),
+					(ls_may_see_table(work->row->owner, work->row->contacts) ?
+					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
+							stage->stage, work->row->model, error->message) :
+					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: SQLSTATE %s",
+							stage->stage, work->row->model,
+							unpack_sql_state(error->sqlerrcode)),
 					 errhint("Correct it in leadscore.lead_stage.")));
 		if (expr == NULL)
 			continue;

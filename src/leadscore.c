@@ -16,6 +16,7 @@
 #include "catalog/pg_namespace.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -196,13 +197,20 @@ ls_become_untrusted(Oid role, LsIdentity *saved)
 /*
  * ls_become_to_compute does so for code that is to give a value and do nothing
  * else, such as the expression of a rule: what is called immutable may write all
- * the same.
+ * the same.  What it tells the client is kept from those who are not to see what
+ * the role may read.
  */
 void
 ls_become_to_compute(Oid role, LsIdentity *saved)
 {
+	bool		hide = client_min_messages < ERROR &&
+		!has_privs_of_role(GetOuterUserId(), role);
+
 	ls_become_untrusted(role, saved);
 	XactReadOnly = true;
+	if (hide)
+		(void) set_config_option("client_min_messages", "error", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* ls_return goes back to the identity that was saved. */

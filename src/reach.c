@@ -615,6 +615,19 @@ ls_check_reach(const LsReach *reach, Oid role)
 		ThrowErrorData(error);
 }
 
+/* ls_check_call refuses to call a function as a role. */
+void
+ls_check_call(Oid function, Oid role)
+{
+	LsReach		reach = {NIL};
+	LsIdentity	saved;
+
+	ls_become_to_compute(role, &saved);
+	ls_reach_function(&reach, function, NULL);
+	ls_return(&saved);
+	ls_check_reach(&reach, role);
+}
+
 static Oid
 table_owner(Oid relid)
 {

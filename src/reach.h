@@ -36,6 +36,7 @@ extern ErrorData *ls_reach_error(const LsReach *reach, Oid role);
 extern ErrorData *ls_table_reach_error(LsReach *reach, Oid relid, Oid role);
 extern ErrorData *ls_key_reach_error(LsReach *reach, Oid key, Oid contacts, Oid role);
 extern void ls_check_reach(const LsReach *reach, Oid role);
+extern void ls_check_call(Oid function, Oid role);
 
 extern void ls_reach_watch(const LsReach *reach);
 extern bool ls_reach_watches(uint32 hash);

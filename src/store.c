@@ -34,6 +34,7 @@
 #include "alias.h"
 #include "compat.h"
 #include "course.h"
+#include "disclose.h"
 #include "due.h"
 #include "due_table.h"
 #include "leadscore.h"
@@ -845,11 +846,14 @@ LsOutcome
 ls_store_change(LsStore *store, const LsChange *change)
 {
 	MemoryContext old = MemoryContextSwitchTo(store->context);
+	ErrorContextCallback callback = {error_context_stack, ls_undisclosed_context, store->model};
 	LsOutcome	outcome;
 
 	CHECK_FOR_INTERRUPTS();
+	error_context_stack = &callback;
 	while (!try_change(store, change, &outcome))
 		MemoryContextReset(store->context);
+	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(store->context);
 	if (store->taken.nrows > 0)
