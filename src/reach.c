@@ -43,7 +43,6 @@
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rowsecurity.h"
 #include "tcop/tcopprot.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
@@ -58,6 +57,7 @@
 
 #include "leadscore.h"
 #include "look.h"
+#include "trust.h"
 
 /* add puts an OID into one of the lists.  False: there is nothing to look into. */
 static bool
@@ -537,35 +537,6 @@ ls_reach_table(LsReach *reach, Oid relid)
 
 /* ---------- trust ---------- */
 
-static Oid
-function_owner(Oid function)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Oid			owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
-}
-
-/*
- * ls_may_run_as tells whether a function may run with the rights of a role: its
- * owner has them, and so gains nothing.
- */
-bool
-ls_may_run_as(Oid function, Oid role)
-{
-	Oid			owner;
-
-	if (function < FirstNormalObjectId)
-		return true;
-	owner = function_owner(function);
-	return OidIsValid(owner) && has_privs_of_role(owner, role);
-}
-
 /* name_of names a role for a message; it may have been dropped meanwhile. */
 static const char *
 name_of(Oid role)
@@ -586,10 +557,10 @@ ls_reach_error(const LsReach *reach, Oid role)
 
 	foreach(lc, reach->functions)
 	{
-		if (ls_may_run_as(lfirst_oid(lc), role))
+		if (ls_function_trusted(lfirst_oid(lc), role))
 			continue;
 		function = format_procedure_qualified(lfirst_oid(lc));
-		owner = name_of(function_owner(lfirst_oid(lc)));
+		owner = name_of(ls_function_owner(lfirst_oid(lc)));
 		error = palloc0(sizeof(ErrorData));
 		error->elevel = ERROR;
 		error->sqlerrcode = ERRCODE_INSUFFICIENT_PRIVILEGE;
@@ -613,6 +584,23 @@ ls_check_reach(const LsReach *reach, Oid role)
 
 	if (error)
 		ThrowErrorData(error);
+}
+
+/*
+ * ls_type_untrusted gives a function that values of a type lead to and that must
+ * not be run as a role; invalid where there is none.
+ */
+Oid
+ls_type_untrusted(Oid type, Oid role)
+{
+	LsReach		reach = {NIL};
+	ListCell   *lc;
+
+	ls_reach_type(&reach, type);
+	foreach(lc, reach.functions)
+		if (!ls_function_trusted(lfirst_oid(lc), role))
+			return lfirst_oid(lc);
+	return InvalidOid;
 }
 
 /* ls_check_call refuses to call a function as a role. */
@@ -656,7 +644,7 @@ ls_table_reach_error(LsReach *reach, Oid relid, Oid role)
 	ListCell   *lc;
 
 	foreach(lc, ls_look_tree(relid))
-		if (!has_privs_of_role(table_owner(lfirst_oid(lc)), role))
+		if (!ls_role_trusted(table_owner(lfirst_oid(lc)), role))
 			suspects = lappend_oid(suspects, lfirst_oid(lc));
 	if (suspects == NIL)
 		return NULL;

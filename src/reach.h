@@ -31,7 +31,7 @@ extern void ls_reach_table(LsReach *reach, Oid relid);
 
 extern void ls_reach_merge(LsReach *reach, const LsReach *other);
 
-extern bool ls_may_run_as(Oid function, Oid role);
+extern Oid	ls_type_untrusted(Oid type, Oid role);
 extern ErrorData *ls_reach_error(const LsReach *reach, Oid role);
 extern ErrorData *ls_table_reach_error(LsReach *reach, Oid relid, Oid role);
 extern ErrorData *ls_key_reach_error(LsReach *reach, Oid key, Oid contacts, Oid role);
