@@ -15,15 +15,22 @@
  */
 #include "ddl.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_ts_config.h"
 #include "catalog/pg_ts_dict.h"
@@ -36,7 +43,10 @@
 #include "tcop/deparse_utility.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "catalog.h"
 #include "compat.h"
@@ -216,6 +226,51 @@ change_of(Ddl *ddl, Oid relation)
 	return change;
 }
 
+/* policy_table gives the table of a policy. */
+static Oid
+policy_table(Oid policy)
+{
+	Relation	rel = table_open(PolicyRelationId, AccessShareLock);
+	Oid			table = InvalidOid;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_policy_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(policy));
+	scan = systable_beginscan(rel, PolicyOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		table = ((Form_pg_policy) GETSTRUCT(tuple))->polrelid;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return table;
+}
+
+/* statistics_table gives the table of extended statistics. */
+static Oid
+statistics_table(Oid statistics)
+{
+	HeapTuple	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(statistics));
+	Oid			table = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		table = ((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid;
+		ReleaseSysCache(tuple);
+	}
+	return table;
+}
+
+/* note_part notes that something was made which belongs to a table. */
+static void
+note_part(Ddl *ddl, Oid table)
+{
+	if (OidIsValid(table) && get_rel_persistence(table) != RELPERSISTENCE_TEMP &&
+		ls_relation_rows(table) != NIL)
+		(void) change_of(ddl, table);
+}
+
 /* note_relation notes what was done to a table; subid is that of a column. */
 static void
 note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
@@ -300,6 +355,14 @@ note_command(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 		if (command->type == SCT_Grant)
 			note_grant(ddl, command->d.grant.istmt);
 	}
+	else if (classid == RelationRelationId &&
+			 (get_rel_relkind(objid) == RELKIND_INDEX ||
+			  get_rel_relkind(objid) == RELKIND_PARTITIONED_INDEX))
+		note_part(ddl, IndexGetRelation(objid, true));
+	else if (classid == PolicyRelationId)
+		note_part(ddl, policy_table(objid));
+	else if (classid == StatisticExtRelationId)
+		note_part(ddl, statistics_table(objid));
 	else if (classid == RelationRelationId)
 		note_relation(ddl, objid, subid, command);
 	else if (classid == ProcedureRelationId)
@@ -366,6 +429,7 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 	else if (classid == RelationRelationId)
 	{
 		ddl->dropped = lappend_oid(ddl->dropped, objid);
+		ddl->granted = ddl->granted || named;	/* it may be an index */
 		if (n == 2 && strcmp(linitial(names), LEADSCORE_SCHEMA) == 0 &&
 			strncmp(lsecond(names), "score_", 6) == 0)
 			ddl->dropped_models = lappend(ddl->dropped_models,
@@ -373,6 +437,9 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 	}
 	else if (classid == TriggerRelationId && named)
 		note_trigger(names);
+	else if ((classid == PolicyRelationId || classid == StatisticExtRelationId ||
+			  classid == ConstraintRelationId) && named)
+		ddl->granted = true;
 	else if (classid == ProcedureRelationId || classid == OperatorRelationId ||
 			 classid == CastRelationId || classid == CollationRelationId ||
 			 classid == TSConfigRelationId || classid == TSDictionaryRelationId ||

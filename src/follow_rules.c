@@ -194,17 +194,30 @@ put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *erro
 	work->changed = true;
 }
 
+static bool
+is_asleep(const LsRuleRow *rule)
+{
+	return !rule->counted_version_null && rule->counted_version == 0;
+}
+
 /* ls_follow_rules sees which rules fell asleep, woke, or mean something else. */
 void
 ls_follow_rules(Work *work, bool sleeping_only)
 {
-	List	   *feeds = read_feeds(work->row);
+	List	   *rules = ls_rule_rows(work->row->model, NULL);
+	List	   *feeds;
 	ListCell   *lc;
+	bool		any = !sleeping_only;
 
-	foreach(lc, ls_rule_rows(work->row->model, NULL))
+	foreach(lc, rules)
+		any = any || is_asleep(lfirst(lc));
+	if (!any)
+		return;
+	feeds = read_feeds(work->row);
+	foreach(lc, rules)
 	{
 		LsRuleRow  *rule = lfirst(lc);
-		bool		asleep = !rule->counted_version_null && rule->counted_version == 0;
+		bool		asleep = is_asleep(rule);
 		Verdict		verdict;
 
 		/* sequences cannot be counted yet, however well they read */

@@ -23,6 +23,7 @@
 #include "utils/snapmgr.h"
 
 #include "daily.h"
+#include "ddl.h"
 #include "due_table.h"
 #include "feed.h"
 #include "fold.h"
@@ -358,6 +359,8 @@ refresh_models(List *models)
 	int64		changed = 0;
 	ListCell   *lc;
 
+	foreach(lc, models)
+		ls_follow_roles(lfirst(lc), false);
 	foreach(lc, models)
 		if (ls_job_open(lfirst(lc)))
 			jobs = lappend(jobs, lfirst(lc));

@@ -559,7 +559,7 @@ ls_reach_error(const LsReach *reach, Oid role)
 	{
 		if (ls_function_trusted(lfirst_oid(lc), role))
 			continue;
-		function = format_procedure_qualified(lfirst_oid(lc));
+		function = format_procedure(lfirst_oid(lc));
 		owner = name_of(ls_function_owner(lfirst_oid(lc)));
 		error = palloc0(sizeof(ErrorData));
 		error->elevel = ERROR;
@@ -616,20 +616,6 @@ ls_check_call(Oid function, Oid role)
 	ls_check_reach(&reach, role);
 }
 
-static Oid
-table_owner(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
-}
-
 /*
  * ls_table_reach_error is the error where reading a table, with its partitions
  * and children, would run code of somebody who could not run it as the role
@@ -644,7 +630,7 @@ ls_table_reach_error(LsReach *reach, Oid relid, Oid role)
 	ListCell   *lc;
 
 	foreach(lc, ls_look_tree(relid))
-		if (!ls_role_trusted(table_owner(lfirst_oid(lc)), role))
+		if (!ls_role_trusted(ls_table_owner(lfirst_oid(lc)), role))
 			suspects = lappend_oid(suspects, lfirst_oid(lc));
 	if (suspects == NIL)
 		return NULL;

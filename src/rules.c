@@ -397,6 +397,20 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 	need_columns(source ? &source->columns : &model->contact_columns, rule->weight);
 }
 
+/*
+ * out_of_step tells whether a rule counts that cannot be read, or sleeps though it
+ * can: roles may lose privileges, and get them, without a word.
+ */
+static bool
+out_of_step(const LsRuleRow *row, const LsRule *rule)
+{
+	bool		asleep = !row->counted_version_null && row->counted_version == 0;
+
+	if (rule->broken)
+		return !asleep && rule->broken->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
+	return asleep && rule->kind != LS_SEQUENCE;
+}
+
 static void
 load_categories(Load *load)
 {
@@ -529,6 +543,8 @@ load_rules(Load *load)
 		LsRule	   *rule = &model->rules[model->nrules++];
 
 		load_rule(load, lfirst(lc), rule);
+		if (model->sheet == NULL && load->sheet == NULL)
+			model->out_of_step = model->out_of_step || out_of_step(lfirst(lc), rule);
 		model->staged = model->staged || (rule->disqualifies && !rule->draft);
 		if (rule->kind == LS_ABSENCE)
 			model->absences[model->nabsences++] = rule;

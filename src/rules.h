@@ -181,6 +181,7 @@ typedef struct LsModel
 	LsRule	  **profiles;
 	int			nfailing;		/* rules and stages with failures to report */
 	bool		broken_reported;
+	bool		out_of_step;	/* rules are to fall asleep, or to wake */
 	int			nstages;
 	LsStage    *stages;			/* ascending by position */
 	bool		stages_read_contact;

@@ -80,3 +80,18 @@ ls_function_owner(Oid function)
 	read_function(function, &language, &owner);
 	return owner;
 }
+
+/* ls_table_owner gives the owner of a table; invalid where it is gone. */
+Oid
+ls_table_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}

@@ -58,6 +58,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "daily.h"
+#include "ddl.h"
 #include "expression.h"
 #include "feed.h"
 #include "fold.h"
@@ -630,6 +631,14 @@ settle_blame(Work *work, bool well)
 		(void) ls_worker_attempt(work, forget);
 }
 
+/* follow_roles has rules fall asleep, or wake, for what happened to roles. */
+static void
+follow_roles(Work *work)
+{
+	if (ls_worker_lock_model(work))
+		ls_follow_roles(work->task->model, true);
+}
+
 /* run_model does all that one model asks for. */
 static void
 run_model(Work *work, Task *task)
@@ -638,7 +647,7 @@ run_model(Work *work, Task *task)
 
 	work->task = task;
 	ls_slot_phase(ls_worker_slot, LS_PHASE_SCORING, task->model);
-	well = run_pass(work, false);
+	well = ls_worker_attempt(work, follow_roles) && run_pass(work, false);
 	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 		well = run_pass(work, true);
 	if (well && !work->busy)
