@@ -360,7 +360,7 @@ SELECT leadscore.rescore('bda');
 SELECT leadscore.state_text('\x');
 SELECT leadscore.state_text('\x0903');
 SELECT leadscore.state_text('\x01000000');
-SELECT leadscore._capture();
+SELECT leadscore_internal.capture();
 SET leadscore.clock = 'soon';
 SET leadscore.rule_error = 'ignore';
 SET leadscore.colck = 'x';

@@ -212,10 +212,10 @@ wake_rules(const LsSourceRow *source)
 	ls_add_text(&args, source->model);
 	ls_add_text(&args, source->source);
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules("UPDATE leadscore.lead_rule SET counted_version = NULL, counting_version = NULL"
+	ls_write_rules("UPDATE leadscore_internal.lead_rule SET counted_version = NULL, counting_version = NULL"
 				   " WHERE model OPERATOR(pg_catalog.=) $1"
 				   " AND source OPERATOR(pg_catalog.=) $2", &args);
-	followers = ls_write_rules("UPDATE leadscore.lead_rule"
+	followers = ls_write_rules("UPDATE leadscore_internal.lead_rule"
 							   " SET counted_version = NULL, counting_version = NULL"
 							   " WHERE model OPERATOR(pg_catalog.=) $1"
 							   " AND source OPERATOR(pg_catalog.<>) $2"
@@ -242,7 +242,7 @@ add_source(const LsSourceRow *source, List *tree)
 	ls_add_text(&args, source->keep ? "keep" : "retract");
 	ls_add_text(&args, source->queued ? "queued" : "immediate");
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("INSERT INTO leadscore.lead_source"
+	ls_execute("INSERT INTO leadscore_internal.lead_source"
 			   " (model, source, relation, contact, occurred_at, event, time_zone,"
 			   " visitor, on_delete, mode)"
 			   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", &args);
@@ -452,15 +452,15 @@ ls_remove_source(const char *model, const char *source)
 	ls_add_text(&args, model);
 	ls_add_text(&args, source);
 	ls_become(ls_extension_owner(), &saved);
-	rules = ls_write_rules("UPDATE leadscore.lead_rule"
+	rules = ls_write_rules("UPDATE leadscore_internal.lead_rule"
 						   " SET counted_version = 0, counting_version = NULL"
 						   " WHERE model OPERATOR(pg_catalog.=) $1"
 						   " AND (source OPERATOR(pg_catalog.=) $2"
 						   " OR followed_source OPERATOR(pg_catalog.=) $2)", &args);
-	ls_execute("DELETE FROM leadscore.lead_source"
+	ls_execute("DELETE FROM leadscore_internal.lead_source"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source OPERATOR(pg_catalog.=) $2", &args);
-	ls_execute("DELETE FROM leadscore.lead_relation"
+	ls_execute("DELETE FROM leadscore_internal.lead_relation"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source OPERATOR(pg_catalog.=) $2", &args);
 	ls_return(&saved);

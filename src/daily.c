@@ -140,7 +140,7 @@ zone_of(const LsModelRow *row)
 static bool
 written_to(const char *model, DateADT *day)
 {
-	Relation	rel = table_open(ls_table_oid("lead_day", false), AccessShareLock);
+	Relation	rel = table_open(ls_base_table_oid("lead_day", false), AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -220,7 +220,7 @@ ls_daily_begin(const LsModelRow *row)
 	make_funnel(row);
 	ls_add_text(&args, row->model);
 	ls_add(&args, DATEOID, DateADTGetDatum(day_of(ls_clock(), zone_of(row)) - 1));
-	ls_execute("INSERT INTO leadscore.lead_day (model, written_to) VALUES ($1, $2)"
+	ls_execute("INSERT INTO leadscore_internal.lead_day (model, written_to) VALUES ($1, $2)"
 			   " ON CONFLICT (model) DO NOTHING", &args);
 }
 
@@ -655,7 +655,7 @@ static SPIPlanPtr
 prepare_moves(void)
 {
 	static const char *sql =
-		"SELECT from_stage, to_stage, changed_at FROM leadscore.lead_stage_history"
+		"SELECT from_stage, to_stage, changed_at FROM leadscore_internal.lead_stage_history"
 		" WHERE model OPERATOR(pg_catalog.=) $1 AND contact OPERATOR(pg_catalog.=) $2"
 		" AND changed_at OPERATOR(pg_catalog.>=) $3"
 		" ORDER BY changed_at, recorded_at, ctid";
@@ -744,7 +744,7 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 	SPI_finish();
 	ls_add_text(&args, row->model);
 	ls_add(&args, DATEOID, DateADTGetDatum(date));
-	ls_execute("UPDATE leadscore.lead_day SET written_to = $2"
+	ls_execute("UPDATE leadscore_internal.lead_day SET written_to = $2"
 			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
 	ls_return(&saved);
 	CommandCounterIncrement();
@@ -772,7 +772,7 @@ take_turn(const char *model)
 		return NULL;
 	ls_add_text(&args, model);
 	ls_become(ls_extension_owner(), &saved);
-	ours = ls_execute("SELECT FROM leadscore.lead_day WHERE model OPERATOR(pg_catalog.=) $1"
+	ours = ls_execute("SELECT FROM leadscore_internal.lead_day WHERE model OPERATOR(pg_catalog.=) $1"
 					  " FOR UPDATE SKIP LOCKED", &args) > 0;
 	ls_return(&saved);
 	return ours ? row : NULL;

@@ -61,31 +61,31 @@ static const struct
 	" OR pg_catalog.strpos(" column ", '\"' OPERATOR(pg_catalog.||) $2 OPERATOR(pg_catalog.||) '\"')" \
 	" OPERATOR(pg_catalog.>) 0)"
 #define JOBS_BOUND \
-	"SELECT p.job_id FROM leadscore.lead_job_part p WHERE p.model OPERATOR(pg_catalog.=) $1" \
+	"SELECT p.job_id FROM leadscore_internal.lead_job_part p WHERE p.model OPERATOR(pg_catalog.=) $1" \
 	" AND $2 OPERATOR(pg_catalog.=) ANY (ARRAY[p.first, p.last, p.position])"
 #define NAMES_IT(column) \
 	"(contact OPERATOR(pg_catalog.=) $2 OR " QUOTES_IT(column) ")"
 
 /* What is to be done in the tables of all models: $1 the model, $2 the contact */
 static const char *const statements[] = {
-	"DELETE FROM leadscore.lead_stage_history"
+	"DELETE FROM leadscore_internal.lead_stage_history"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND contact OPERATOR(pg_catalog.=) $2",
-	"DELETE FROM leadscore.lead_outbox"
+	"DELETE FROM leadscore_internal.lead_outbox"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND contact OPERATOR(pg_catalog.=) $2",
-	"DELETE FROM leadscore.lead_rule_error"
+	"DELETE FROM leadscore_internal.lead_rule_error"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message"),
-	"DELETE FROM leadscore.lead_worker_error"
+	"DELETE FROM leadscore_internal.lead_worker_error"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message"),
 	/* a job whose ranges it bounds, or that has come to it, begins its phase again */
-	"UPDATE leadscore.lead_job SET position = NULL"
+	"UPDATE leadscore_internal.lead_job SET position = NULL"
 	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))",
-	"DELETE FROM leadscore.lead_job_part"
+	"DELETE FROM leadscore_internal.lead_job_part"
 	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))",
-	"UPDATE leadscore.lead_job_part SET error = NULL"
+	"UPDATE leadscore_internal.lead_job_part SET error = NULL"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error"),
-	"UPDATE leadscore.lead_job SET position = NULL"
+	"UPDATE leadscore_internal.lead_job SET position = NULL"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND position OPERATOR(pg_catalog.=) $2",
-	"UPDATE leadscore.lead_job SET error = NULL"
+	"UPDATE leadscore_internal.lead_job SET error = NULL"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error"),
 };
 

@@ -255,13 +255,13 @@ Oid
 ls_extension_owner(void)
 {
 	HeapTuple	tuple = SearchSysCache1(NAMESPACENAME,
-										CStringGetDatum(LEADSCORE_SCHEMA));
+										CStringGetDatum(LEADSCORE_INTERNAL));
 	Oid			owner;
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_SCHEMA),
-				 errmsg("schema \"%s\" does not exist", LEADSCORE_SCHEMA),
+				 errmsg("schema \"%s\" does not exist", LEADSCORE_INTERNAL),
 				 errhint("Use CREATE EXTENSION leadscore.")));
 	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
 	ReleaseSysCache(tuple);
@@ -292,6 +292,14 @@ ls_extension_version(Oid extension)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return version;
+}
+
+/* ls_is_own_schema tells whether a schema is one of the extension's. */
+bool
+ls_is_own_schema(Oid schema)
+{
+	return schema == get_namespace_oid(LEADSCORE_SCHEMA, true) ||
+		schema == get_namespace_oid(LEADSCORE_INTERNAL, true);
 }
 
 static void

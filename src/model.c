@@ -276,7 +276,7 @@ write_rows(const LsModelTables *new)
 	ls_add_text(&args, new->row.key);
 	ls_add_text(&args, new->row.created_at);
 	ls_add_text(&args, new->row.time_zone);
-	ls_execute("INSERT INTO leadscore.lead_model (model, owner, contacts, key, created_at, time_zone)"
+	ls_execute("INSERT INTO leadscore_internal.lead_model (model, owner, contacts, key, created_at, time_zone)"
 			   " VALUES ($1, $2, $3, $4, $5, $6)", &args);
 	for (int i = 0; i < new->ncategories; i++)
 	{
@@ -285,12 +285,12 @@ write_rows(const LsModelTables *new)
 		ls_add_text(&category, new->row.model);
 		ls_add_text(&category, new->categories[i]);
 		ls_add(&category, INT4OID, Int32GetDatum(i + 1));
-		ls_execute("INSERT INTO leadscore.lead_category (model, category, position)"
+		ls_execute("INSERT INTO leadscore_internal.lead_category (model, category, position)"
 				   " VALUES ($1, $2, $3)", &category);
 	}
 	memset(&args, 0, sizeof(args));
 	ls_add_text(&args, new->row.model);
-	ls_execute("INSERT INTO leadscore.lead_stage (model, stage, position, enter_at)"
+	ls_execute("INSERT INTO leadscore_internal.lead_stage (model, stage, position, enter_at)"
 			   " VALUES ($1, 'unqualified', 0, '-infinity')", &args);
 }
 
@@ -406,8 +406,8 @@ settle(void)
 	LsIdentity	saved;
 
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("SET CONSTRAINTS leadscore.refresh_changed IMMEDIATE", NULL);
-	ls_execute("SET CONSTRAINTS leadscore.refresh_changed DEFERRED", NULL);
+	ls_execute("SET CONSTRAINTS leadscore_internal.refresh_changed IMMEDIATE", NULL);
+	ls_execute("SET CONSTRAINTS leadscore_internal.refresh_changed DEFERRED", NULL);
 	ls_return(&saved);
 }
 
@@ -496,7 +496,7 @@ ls_model_new_owner(const LsModelRow *model, Oid owner)
 	ls_add_text(&args, model->model);
 	ls_add(&args, OIDOID, ObjectIdGetDatum(owner));
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore.lead_model SET owner = $2"
+	ls_execute("UPDATE leadscore_internal.lead_model SET owner = $2"
 			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
 	ls_tables_grant(&changed);
 	ls_return(&saved);

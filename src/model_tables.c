@@ -215,7 +215,7 @@ static void
 create_guard(const char *prefix, const char *model)
 {
 	ls_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
-						" ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore._guard()",
+						" ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.guard()",
 						prefix, model), NULL);
 }
 
@@ -295,7 +295,7 @@ create_live_view(const LsModelTables *new)
 	appendStringInfo(&sql, "CREATE OR REPLACE VIEW leadscore.live_%s AS SELECT s.contact_id", model);
 	append_live_columns(&sql, new);
 	appendStringInfo(&sql, " FROM leadscore.score_%s s CROSS JOIN LATERAL"
-					 " (SELECT leadscore._live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
+					 " (SELECT leadscore_internal.live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
 					 model);
 	/* of whom nothing is left but what is still to be taken away is not there */
 	appendStringInfoString(&sql, " WHERE (v.r).stage IS NOT NULL"
@@ -304,7 +304,7 @@ create_live_view(const LsModelTables *new)
 	appendStringInfo(&sql, " FROM (SELECT DISTINCT q.contact_id FROM leadscore.pending_%s q"
 					 " WHERE NOT EXISTS (SELECT FROM leadscore.score_%s s"
 					 " WHERE s.contact_id OPERATOR(%s) q.contact_id)) p CROSS JOIN LATERAL"
-					 " (SELECT leadscore._live_new(NULL::leadscore.score_%s, p.contact_id,"
+					 " (SELECT leadscore_internal.live_new(NULL::leadscore.score_%s, p.contact_id,"
 					 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
 					 model, model, key_operator(new->key_type), model);
 	ls_execute(sql.data, NULL);
@@ -375,7 +375,7 @@ create_pending_table(const LsModelTables *new)
 	ls_tables_publishable(psprintf("pending_%s", model));
 	create_guard("pending_", model);
 	ls_execute(psprintf("CREATE TRIGGER leadscore_restored AFTER INSERT ON leadscore.pending_%s"
-						" FOR EACH STATEMENT EXECUTE FUNCTION leadscore._restored()",
+						" FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restored()",
 						model), NULL);
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.pending_%s IS 'what has still to be folded into the scores of model %s; scores that are asked for include it'",
 						model, model), NULL);
@@ -548,7 +548,7 @@ create_history_view(const LsModelTables *new)
 	ls_execute(psprintf("CREATE OR REPLACE VIEW leadscore.history_%s AS"
 						" SELECT h.contact::%s%s AS contact_id, h.from_stage, h.to_stage,"
 						" h.score, h.changed_at, h.recorded_at, h.cause, h.reason"
-						" FROM leadscore.lead_stage_history h"
+						" FROM leadscore_internal.lead_stage_history h"
 						" WHERE h.model OPERATOR(pg_catalog.=) '%s'",
 						model, ls_tables_type(new->key_type),
 						ls_tables_collation(new->key_type, new->key_collation),

@@ -497,7 +497,7 @@ ls_row_history(LsModel *model, Datum contact, const LsOccasion *occasion,
 			   const char *reason)
 {
 	static const char *sql =
-		"INSERT INTO leadscore.lead_stage_history (model, contact, from_stage,"
+		"INSERT INTO leadscore_internal.lead_stage_history (model, contact, from_stage,"
 		" to_stage, score, changed_at, recorded_at, cause, reason)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,

@@ -295,7 +295,7 @@ enter(Work *work)
 		leave(work, LS_PHASE_OUTDATED, OUTDATED_WAIT);
 		return false;
 	}
-	models = ls_table_oid("lead_model", false);
+	models = ls_base_table_oid("lead_model", false);
 	if (!ConditionalLockRelationOid(models, AccessShareLock))
 	{
 		leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
