@@ -55,6 +55,7 @@
 #include "lock.h"
 #include "purge.h"
 #include "restore.h"
+#include "trust.h"
 
 PG_FUNCTION_INFO_V1(ls_ddl_start);
 PG_FUNCTION_INFO_V1(ls_ddl_command);
@@ -84,6 +85,55 @@ is_fed_name(const RangeVar *name)
 	Oid			relation = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
 
 	return OidIsValid(relation) && ls_feeds(relation);
+}
+
+/*
+ * is_suspect_name tells whether a table that a command names feeds a model whose
+ * owner must not run code of the table's owner: then models mind whatever the table
+ * has computed.
+ */
+static bool
+is_suspect_name(const RangeVar *name)
+{
+	Oid			relation = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+	ListCell   *lc;
+
+	if (!OidIsValid(relation))
+		return false;
+	foreach(lc, ls_relation_rows(relation))
+	{
+		LsModelRow *row = ls_model_row(((LsRelationRow *) lfirst(lc))->model, NULL);
+
+		if (row && !ls_role_trusted(ls_table_owner(relation), row->owner))
+			return true;
+	}
+	return false;
+}
+
+/* is_suspect tells whether a command adds to what such a table has computed. */
+static bool
+is_suspect(const Node *stmt)
+{
+	ListCell   *lc;
+
+	switch (nodeTag(stmt))
+	{
+		case T_AlterTableStmt:
+			return is_suspect_name(((const AlterTableStmt *) stmt)->relation);
+		case T_IndexStmt:
+			return is_suspect_name(((const IndexStmt *) stmt)->relation);
+		case T_CreatePolicyStmt:
+			return is_suspect_name(((const CreatePolicyStmt *) stmt)->table);
+		case T_AlterPolicyStmt:
+			return is_suspect_name(((const AlterPolicyStmt *) stmt)->table);
+		case T_CreateStatsStmt:
+			foreach(lc, ((const CreateStatsStmt *) stmt)->relations)
+				if (IsA(lfirst(lc), RangeVar) && is_suspect_name(lfirst(lc)))
+					return true;
+			return false;
+		default:
+			return false;
+	}
 }
 
 /*
@@ -138,6 +188,8 @@ alters_models(const AlterTableStmt *stmt)
 static bool
 concerns_models(const Node *stmt)
 {
+	if (is_suspect(stmt))
+		return true;
 	switch (nodeTag(stmt))
 	{
 		case T_AlterTableStmt:

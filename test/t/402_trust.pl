@@ -179,12 +179,12 @@ quiet('alice', "SET client_min_messages = warning; DELETE FROM leadscore.lead_ru
 	INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver, function) VALUES ('hotel', 'tell', 'stage_entered', 'hot', 'function', 'dep.call')", 'an action');
 $node->safe_psql('postgres', 'ALTER FUNCTION dep.call OWNER TO mallory');
 quiet('web', "INSERT INTO mal.stay (guest, at, kind) SELECT 3, '2026-02-06', 'suite' FROM generate_series(1, 100)", 'is caused');
-$node->append_conf('postgresql.conf', 'leadscore.enabled = on');
+$node->append_conf('postgresql.conf', "leadscore.enabled = on\nleadscore.naptime = 1s");
 $node->reload;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM leadscore.lead_outbox WHERE last_error LIKE 'function dep.call(jsonb) of role \"mallory\" must not run%'"), 'but the function of somebody else is not called');
 is(robbed(), '', 'nothing was run');
 $node->safe_psql('postgres', 'ALTER FUNCTION dep.call OWNER TO deputy');
-$node->safe_psql('postgres', 'UPDATE leadscore_internal.lead_outbox SET available_at = now() - interval \'1 day\'');
+$node->safe_psql('postgres', 'UPDATE leadscore_internal.lead_outbox SET available_at = \'2026-02-01\'');
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM mal.loot WHERE who = \'alice\''), 'and is when it may be');
 $node->safe_psql('postgres', 'REVOKE alice FROM deputy');
 ok($node->poll_query_until('postgres', "SELECT counted_version = 0 FROM leadscore.lead_rule WHERE name = 'deep'"), 'the worker has rules fall asleep, too');
