@@ -272,7 +272,7 @@ is_put_aside(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
 	double		completed,
 				replayed;
 
-	if (!ls_pending_any(model))
+	if (!ls_contact_any_pending(model))
 		return false;
 	if (row == NULL)
 	{
@@ -457,7 +457,7 @@ ls_live(PG_FUNCTION_ARGS)
 	tuple.t_data = header;
 	heap_deform_tuple(&tuple, desc, values, nulls);
 	ls_row_read(model, values, nulls, &row);
-	if ((ls_pending_any(model) || ls_alias_may_be_pending(model)) &&
+	if (ls_contact_any_pending(model) &&
 		ls_contact_bring(model, &row, true) && !ls_contact_known(&row))
 	{
 		ReleaseTupleDesc(desc);
