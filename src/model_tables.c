@@ -204,7 +204,7 @@ static void
 create_guard(const char *prefix, const char *model)
 {
 	ls_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
-						" ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore._guard()",
+						" ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.guard()",
 						prefix, model), NULL);
 }
 
@@ -284,7 +284,7 @@ create_live_view(const LsModelTables *new)
 	appendStringInfo(&sql, "CREATE OR REPLACE VIEW leadscore.live_%s AS SELECT s.contact_id", model);
 	append_live_columns(&sql, new);
 	appendStringInfo(&sql, " FROM leadscore.score_%s s CROSS JOIN LATERAL"
-					 " (SELECT leadscore._live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
+					 " (SELECT leadscore_internal.live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
 					 model);
 	if (OidIsValid(find_part("pending_", model)))
 	{
@@ -295,7 +295,7 @@ create_live_view(const LsModelTables *new)
 		appendStringInfo(&sql, " FROM (SELECT DISTINCT q.contact_id FROM leadscore.pending_%s q"
 						 " WHERE NOT EXISTS (SELECT FROM leadscore.score_%s s"
 						 " WHERE s.contact_id OPERATOR(%s) q.contact_id)) p CROSS JOIN LATERAL"
-						 " (SELECT leadscore._live_new(NULL::leadscore.score_%s, p.contact_id,"
+						 " (SELECT leadscore_internal.live_new(NULL::leadscore.score_%s, p.contact_id,"
 						 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
 						 model, model, key_operator(new->key_type), model);
 	}
@@ -320,7 +320,7 @@ create_due_table(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
-	if (!OidIsValid(ls_table_oid("lead_day", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_day", true)))
 		return;					/* the extension is of version 0.1 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.due_%s (due_at pg_catalog.timestamptz,"
 						" drift pg_catalog.bool, contact_id %s%s,"
@@ -353,7 +353,7 @@ create_pending_table(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
-	if (!OidIsValid(ls_table_oid("lead_job", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_job", true)))
 		return;					/* the extension is of a version before 0.3 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.pending_%s (contact_id %s%s NOT NULL,"
 						" rules_version pg_catalog.int8 NOT NULL,"
@@ -371,7 +371,7 @@ create_pending_table(const LsModelTables *new)
 	ls_tables_publishable(psprintf("pending_%s", model));
 	create_guard("pending_", model);
 	ls_execute(psprintf("CREATE TRIGGER leadscore_restored AFTER INSERT ON leadscore.pending_%s"
-						" FOR EACH STATEMENT EXECUTE FUNCTION leadscore._restored()",
+						" FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restored()",
 						model), NULL);
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.pending_%s IS 'what has still to be folded into the scores of model %s; scores that are asked for include it'",
 						model, model), NULL);
@@ -398,7 +398,7 @@ create_profile_table(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
-	if (!OidIsValid(ls_table_oid("lead_rule_history", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_rule_history", true)))
 		return;					/* the extension is of a version before 0.3 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.profile_%s (contact_id %s%s,"
 						" since pg_catalog.timestamptz, counted pg_catalog.bool NOT NULL,"
@@ -431,7 +431,7 @@ create_kept_table(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
-	if (!OidIsValid(ls_table_oid("lead_job", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_job", true)))
 		return;					/* the extension is of a version before 0.3 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.kept_%s (contact_id %s%s NOT NULL,"
 						" source pg_catalog.text COLLATE \"C\" NOT NULL,"
@@ -486,7 +486,7 @@ create_merged_table(const LsModelTables *new)
 	char	   *type = psprintf("%s%s", ls_tables_type(new->key_type),
 								ls_tables_collation(new->key_type, new->key_collation));
 
-	if (!OidIsValid(ls_table_oid("lead_job", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_job", true)))
 		return;					/* the extension is of a version before 0.3 still */
 	create_alias_table(new, "merged_",
 					   psprintf("source_id %s PRIMARY KEY, target_id %s NOT NULL,"
@@ -548,13 +548,13 @@ create_history_view(const LsModelTables *new)
 	const char *model = new->row.model;
 
 	/* while the extension is of version 0.1, its tables are made as that did */
-	bool		reasons = get_attnum(ls_table_oid("lead_stage_history", false),
+	bool		reasons = get_attnum(ls_base_table_oid("lead_stage_history", false),
 									 "reason") != InvalidAttrNumber;
 
 	ls_execute(psprintf("CREATE OR REPLACE VIEW leadscore.history_%s AS"
 						" SELECT h.contact::%s%s AS contact_id, h.from_stage, h.to_stage,"
 						" h.score, h.changed_at, h.recorded_at, h.cause%s"
-						" FROM leadscore.lead_stage_history h"
+						" FROM leadscore_internal.lead_stage_history h"
 						" WHERE h.model OPERATOR(pg_catalog.=) '%s'",
 						model, ls_tables_type(new->key_type),
 						ls_tables_collation(new->key_type, new->key_collation),
