@@ -37,7 +37,7 @@ SELECT * FROM proof;
 SELECT leadscore.refresh('p');
 SELECT * FROM proof;
 -- one of a visitor who is identified as somebody who is merged then
-SELECT leadscore.identify('p', '2', 2);
+SELECT leadscore.identify('p', '2', 3);
 SELECT leadscore.merge_contacts('p', 2, 3);
 BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO act (id, visitor) VALUES (5, '2'); COMMIT;
 SELECT * FROM proof;
@@ -45,7 +45,7 @@ SELECT * FROM visitors;
 SELECT leadscore.refresh('p');
 SELECT * FROM proof;
 -- of the contact that was merged himself
-BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO act (id, guest) VALUES (6, 2); COMMIT;
+BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO act (id, guest) VALUES (6, 3); COMMIT;
 SELECT * FROM proof;
 BEGIN ISOLATION LEVEL REPEATABLE READ; UPDATE act SET guest = 1 WHERE id = 6; COMMIT;
 SELECT * FROM proof;
@@ -59,6 +59,12 @@ BEGIN ISOLATION LEVEL REPEATABLE READ; DELETE FROM act WHERE visitor = '3'; COMM
 SELECT * FROM proof;
 SELECT leadscore.refresh('p');
 SELECT * FROM proof;
+-- the same, and nothing at all before
+SELECT leadscore.identify('p', '4', 78);
+BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO act (id, visitor) VALUES (11, '4'); COMMIT;
+SELECT * FROM proof;
+SELECT leadscore.refresh('p');
+SELECT * FROM proof;
 -- what is wrong stays wrong, whatever is pending of others
 ALTER TABLE act DISABLE TRIGGER USER;
 INSERT INTO act (id, visitor) VALUES (9, '1');
@@ -67,5 +73,6 @@ BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO act (id, visitor) VALUES (10,
 SELECT * FROM proof;
 SELECT leadscore.rescore('p');
 SELECT * FROM proof;
+DROP VIEW proof, visitors;
 SELECT leadscore.drop_model('p');
-DROP TABLE guest, act CASCADE;
+DROP TABLE guest, act;

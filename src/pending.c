@@ -264,6 +264,46 @@ same_moment(const Moment *a, const Moment *b)
 		a->running == b->running && a->subrunning == b->subrunning;
 }
 
+/* What is remembered of a table of pending rows */
+typedef struct Known
+{
+	Oid			table;
+	Moment		moment;
+	bool		any;
+} Known;
+
+/* sees_any tells whether the active snapshot sees a row in a table of pending rows. */
+static bool
+sees_any(LsModel *model, Oid table, Known *known)
+{
+	Moment		moment = moment_of(GetActiveSnapshot());
+	Relation	rel,
+				index;
+	IndexScanDesc scan;
+
+	if (!OidIsValid(table))
+		return false;
+	if (known->table == table && same_moment(&known->moment, &moment))
+		return known->any;
+	known->table = InvalidOid;
+	rel = table_open(table, AccessShareLock);
+	known->any = false;
+	if (!empty(rel))
+	{
+		TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+		scan = ls_by_contact_begin(model, rel, &index, NULL, BTGreaterStrategyNumber);
+		known->any = index_getnext_slot(scan, ForwardScanDirection, slot);
+		index_endscan(scan);
+		index_close(index, AccessShareLock);
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	table_close(rel, AccessShareLock);
+	known->table = table;
+	known->moment = moment;
+	return known->any;
+}
+
 /*
  * ls_pending_any tells whether the active snapshot sees anything pending.  It is
  * asked once for each row that a query reads, hence it remembers.
@@ -271,34 +311,18 @@ same_moment(const Moment *a, const Moment *b)
 bool
 ls_pending_any(LsModel *model)
 {
-	static Oid	known_table = InvalidOid;
-	static Moment known;
-	static bool any;
-	Moment		moment = moment_of(GetActiveSnapshot());
-	Relation	rel,
-				index;
-	IndexScanDesc scan;
+	static Known known;
 
-	if (!OidIsValid(model->pending_table))
-		return false;
-	if (known_table == model->pending_table && same_moment(&known, &moment))
-		return any;
-	rel = table_open(model->pending_table, AccessShareLock);
-	any = false;
-	if (!empty(rel))
-	{
-		TupleTableSlot *slot = table_slot_create(rel, NULL);
+	return sees_any(model, model->pending_table, &known);
+}
 
-		scan = ls_by_contact_begin(model, rel, &index, NULL, BTGreaterStrategyNumber);
-		any = index_getnext_slot(scan, ForwardScanDirection, slot);
-		index_endscan(scan);
-		index_close(index, AccessShareLock);
-		ExecDropSingleTupleTableSlot(slot);
-	}
-	table_close(rel, AccessShareLock);
-	known_table = model->pending_table;
-	known = moment;
-	return any;
+/* ls_pending_any_visitors tells so of the model's visitors. */
+bool
+ls_pending_any_visitors(LsModel *model)
+{
+	static Known known;
+
+	return sees_any(model, model->visitors_table, &known);
 }
 
 /*
