@@ -56,7 +56,7 @@ SELECT leadscore.score('crm', 1);
 SELECT leadscore.replay('crm', 1);
 SELECT * FROM leadscore.explain('crm', 1);
 SELECT * FROM leadscore.verify('crm');
-SELECT leadscore_internal.live(ROW(1, 0, 0, 0, NULL, 'x', now(), false, true, now(), now(), 1, '\x010100')::leadscore.score_crm, now());
+SELECT leadscore_internal.live(NULL::leadscore.score_crm, 'leadscore.score_crm'::regclass, '(0,1)', now());
 SELECT leadscore.refresh('crm');
 SELECT leadscore.rescore('crm');
 -- of what others describe it sees nothing
@@ -292,7 +292,7 @@ SELECT c.relname, c.relkind, c.relrowsecurity,
 	array_to_string(ARRAY(SELECT lower(left(privilege, 3)) FROM unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) privilege WHERE has_table_privilege('regress_ls_writer', c.oid, privilege)), ' ') AS privileges
   FROM pg_class c
  WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind IN ('r', 'v', 'p') AND c.relname NOT LIKE '%\_crm'
- ORDER BY c.relname COLLATE "C";
+ ORDER BY c.relname COLLATE "C", c.relkind;
 
 SET ROLE regress_ls_owner;
 SELECT leadscore.drop_model('crm');
