@@ -34,8 +34,8 @@ SQL_PARTS = \
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 
 OBJS       = $(patsubst %.c,%.o,$(wildcard src/*.c))
-# upgrade scripts, and the first version, from which they are tested
-DATA       = $(wildcard src/$(EXTENSION)--*.sql)
+# scripts from version to version, of which there are none before the first release
+DATA       = $(wildcard src/upgrade/$(EXTENSION)--*.sql)
 DATA_built = $(INSTALL_SCRIPT_SQL)
 
 # -MMD writes src/*.d, read below: a changed header rebuilds what includes it.
@@ -95,6 +95,9 @@ all install uninstall installcheck strict pgtapcheck clean:
 endif
 
 -include $(OBJS:.o=.d)
+
+# they hold the version
+$(OBJS): leadscore.control
 
 $(INSTALL_SCRIPT_SQL): $(SQL_PARTS) leadscore.control Makefile
 	cat /dev/null $(SQL_PARTS) > $@
