@@ -62,7 +62,7 @@ $node->safe_psql('crm', "INSERT INTO contact SELECT generate_series(1, 40)");
 $node->safe_psql('crm', join('', map { "INSERT INTO event (contact) VALUES ($_);\n" } 1 .. 40));
 is($node->safe_psql('crm', "SELECT count(*), count(DISTINCT contact) FROM leadscore.lead_stage_history WHERE to_stage = 'sql' AND cause <> 'time'"), '40|40', 'forty contacts entered the highest stage');
 within($node, 60, "SELECT count(*) >= 10 FROM leadscore.lead_stage_history WHERE cause = 'time'", 'some leave it', 'crm');
-within($node, 60, "SELECT transitions_per_minute >= 1 FROM leadscore.activity WHERE database = 'crm'", 'the view counts transitions');
+within($node, 60, "SELECT transitions_per_minute >= 1 FROM leadscore.activity WHERE database = 'crm'", 'the view counts transitions', 'crm');
 all_left(40, 60, 'all leave both stages');
 is($node->safe_psql('crm', "SELECT count(*) FROM leadscore.lead_stage_history WHERE cause = 'time' AND recorded_at < changed_at"), 0, 'none is recorded before it happens');
 my $worst = $node->safe_psql('crm', "SELECT max(extract(epoch FROM recorded_at - changed_at)) FROM leadscore.lead_stage_history WHERE cause = 'time'");
