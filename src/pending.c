@@ -21,10 +21,13 @@
 #include "pending.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/bufmgr.h"
@@ -65,6 +68,29 @@ typedef struct LsPendingPlans
 	SPIPlanPtr	clear;
 } LsPendingPlans;
 
+/* column_types gives the types of the table's columns. */
+static void
+column_types(const LsModel *model, Oid *types)
+{
+	types[PENDING_CONTACT - 1] = model->key.type;
+	types[PENDING_RULES_VERSION - 1] = INT8OID;
+	types[PENDING_NOTED_AT - 1] = TIMESTAMPTZOID;
+	types[PENDING_PROFILE - 1] = BOOLOID;
+	types[PENDING_DELTA - 1] = BYTEAOID;
+}
+
+/* open_to_read opens the table, of which there is one. */
+static Relation
+open_to_read(const LsModel *model)
+{
+	Relation	rel = open_to_read(model);
+	Oid			types[PENDING_NCOLUMNS];
+
+	column_types(model, types);
+	ls_target_check(rel, types, PENDING_NCOLUMNS);
+	return rel;
+}
+
 /* ---------- putting aside ---------- */
 
 /* ls_pending_open gets ready to put something aside; NULL where there is no table. */
@@ -72,12 +98,14 @@ LsPendingTable *
 ls_pending_open(LsModel *model)
 {
 	LsPendingTable *table;
+	Oid			types[PENDING_NCOLUMNS];
 
 	if (!OidIsValid(model->pending_table))
 		return NULL;
 	table = palloc0(sizeof(LsPendingTable));
 	table->model = model;
-	ls_target_open(&table->target, model->pending_table, NULL);
+	column_types(model, types);
+	ls_target_open(&table->target, model->pending_table, 0, types, PENDING_NCOLUMNS);
 	return table;
 }
 
@@ -165,18 +193,35 @@ ls_pending_none(const char *model)
 	return !ls_has_pages(ls_table_oid(psprintf("pending_%s", model), true));
 }
 
-/* contact_index finds the index by contact. */
-static Oid
-contact_index(Relation rel)
+/* is_by_contact tells whether rows of a contact are found by an index. */
+static bool
+is_by_contact(Relation index)
 {
-	List	   *indexes = RelationGetIndexList(rel);
+	return index->rd_index->indisvalid && index->rd_rel->relam == BTREE_AM_OID &&
+		index->rd_index->indkey.values[0] == PENDING_CONTACT &&
+		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+}
 
-	if (indexes == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no index", RelationGetRelationName(rel)),
-				 errhint("Create one on contact_id, as a restored dump does at its end.")));
-	return linitial_oid(indexes);
+/* open_contact_index opens the index by contact, the first column; there may be others. */
+static Relation
+open_contact_index(Relation rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (is_by_contact(index))
+			return index;
+		index_close(index, AccessShareLock);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" has no index on column \"contact_id\"",
+					RelationGetRelationName(rel)),
+			 errhint("Create one, as a restored dump does at its end.")));
+	return NULL;				/* not reached */
 }
 
 /*
@@ -192,7 +237,7 @@ ls_by_contact_begin(LsModel *model, Relation rel, Relation *index,
 	IndexScanDesc scan;
 	ScanKeyData search;
 
-	*index = index_open(contact_index(rel), AccessShareLock);
+	*index = open_contact_index(rel);
 	scan = ls_index_beginscan(rel, *index, GetActiveSnapshot(), contact ? 1 : 0);
 	if (contact)
 		ScanKeyEntryInitialize(&search, 0, 1, strategy, key->type, key->collation,
@@ -215,7 +260,7 @@ ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 
 	if (!OidIsValid(model->pending_table))
 		return;
-	rel = table_open(model->pending_table, AccessShareLock);
+	rel = open_to_read(model);
 	if (!empty(rel))
 	{
 		slot = table_slot_create(rel, NULL);
@@ -283,7 +328,7 @@ ls_pending_any(LsModel *model)
 		return false;
 	if (known_table == model->pending_table && same_moment(&known, &moment))
 		return any;
-	rel = table_open(model->pending_table, AccessShareLock);
+	rel = open_to_read(model);
 	any = false;
 	if (!empty(rel))
 	{
@@ -316,7 +361,7 @@ ls_pending_contacts(LsModel *model, const Datum *after, int limit, Datum *contac
 
 	if (!OidIsValid(model->pending_table))
 		return 0;
-	rel = table_open(model->pending_table, AccessShareLock);
+	rel = open_to_read(model);
 	if (!empty(rel))
 	{
 		TupleTableSlot *slot = table_slot_create(rel, NULL);
@@ -393,7 +438,7 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 
 	if (is_empty(model))
 		return;
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	plan = ls_row_plan(&plans_of(model)->take,
 					   psprintf("DELETE FROM %s WHERE contact_id %s $1 RETURNING profile, delta",
@@ -427,7 +472,7 @@ ls_pending_clear(LsModel *model)
 
 	if (is_empty(model))
 		return 0;
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	rows = ls_row_run(ls_row_plan(&plans_of(model)->clear,
 								  psprintf("DELETE FROM %s", table_name(model)), 0, NULL),
@@ -452,7 +497,7 @@ ls_pending_again(LsModel *model)
 		return;
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	(void) ls_row_run(ls_row_plan(&plans_of(model)->again,
 								  psprintf("INSERT INTO %s (contact_id, rules_version, noted_at, profile)"

@@ -610,6 +610,7 @@ load_identity(LsModel *model, const LsModelRow *row)
 		return;
 	get_atttypetypmodcoll(model->identity_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, &model->visitor_key);
+	model->target_type = get_atttype(ls_score_table(sheet, false), 1);
 }
 
 /*
