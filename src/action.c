@@ -64,10 +64,10 @@ typedef struct LsActionPlans
  */
 static const char note_sql[] =
 	"WITH hit AS MATERIALIZED ("
-	" SELECT nextval('leadscore.lead_outbox_outbox_id_seq') AS outbox_id, a.*"
+	" SELECT nextval('leadscore_internal.lead_outbox_outbox_id_seq') AS outbox_id, a.*"
 	" FROM (SELECT name, occasion, score_level, rule, deliver, channel, function, timeout, max_attempts,"
 	"  CASE occasion WHEN 'stage_left' THEN $3 ELSE $4 END AS stage"
-	"  FROM leadscore.lead_action"
+	"  FROM leadscore_internal.lead_action"
 	"  WHERE model = $1 AND enabled AND $8 = ANY (causes)"
 	"  AND CASE occasion"
 	"   WHEN 'stage_entered' THEN $3 IS DISTINCT FROM $4 AND coalesce(stage, $4) = $4"
@@ -76,7 +76,7 @@ static const char note_sql[] =
 	"   WHEN 'score_falls' THEN score_level = ANY ($6)"
 	"   WHEN 'rule_in_force' THEN rule = ANY ($11)"
 	"  END ORDER BY action_id) a) "
-	"INSERT INTO leadscore.lead_outbox (outbox_id, model, action, contact, occasion, stage, from_stage, to_stage,"
+	"INSERT INTO leadscore_internal.lead_outbox (outbox_id, model, action, contact, occasion, stage, from_stage, to_stage,"
 	" score_level, rule, score, cause, happened_at, recorded_at, deliver, channel, function, timeout, max_attempts,"
 	" available_at, payload) "
 	"SELECT outbox_id, $1, name, $2, occasion, stage, nullif($3, $4), CASE WHEN $3 IS DISTINCT FROM $4 THEN $4 END,"
@@ -248,10 +248,10 @@ ls_action_notify(int limit)
 {
 	static const char sql[] =
 		"WITH picked AS MATERIALIZED ("
-		" SELECT outbox_id FROM leadscore.lead_outbox"
+		" SELECT outbox_id FROM leadscore_internal.lead_outbox"
 		" WHERE deliver = 'notify' AND status = 'ready' AND available_at <= $1"
 		" ORDER BY available_at, outbox_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED),"
-		" sent AS (UPDATE leadscore.lead_outbox o"
+		" sent AS (UPDATE leadscore_internal.lead_outbox o"
 		" SET status = 'done', attempts = least(attempts, 2147483646) + 1, finished_at = $1"
 		" FROM picked p WHERE o.outbox_id = p.outbox_id RETURNING o.*) "
 		"SELECT coalesce(channel, 'leadscore'),"
@@ -305,10 +305,10 @@ ls_action_claim(LsDelivery *delivery)
 {
 	static const char sql[] =
 		"WITH picked AS MATERIALIZED ("
-		" SELECT outbox_id FROM leadscore.lead_outbox"
+		" SELECT outbox_id FROM leadscore_internal.lead_outbox"
 		" WHERE deliver = 'function' AND status = 'ready' AND available_at <= $1"
 		" ORDER BY available_at, outbox_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) "
-		"UPDATE leadscore.lead_outbox o SET"
+		"UPDATE leadscore_internal.lead_outbox o SET"
 		" status = CASE WHEN attempts < max_attempts THEN 'ready' ELSE 'dead' END,"
 		" finished_at = CASE WHEN attempts >= max_attempts THEN $1 END,"
 		" last_error = CASE WHEN attempts < max_attempts THEN last_error"
@@ -347,7 +347,7 @@ static bool
 lock_delivery(const LsDelivery *delivery, Datum *payload)
 {
 	static const char sql[] =
-		"SELECT payload FROM leadscore.lead_outbox"
+		"SELECT payload FROM leadscore_internal.lead_outbox"
 		" WHERE outbox_id = $1 AND attempts = $2 AND status = 'ready'"
 		" FOR NO KEY UPDATE SKIP LOCKED";
 	LsArguments args = {0};
@@ -450,7 +450,7 @@ void
 ls_action_call(const LsDelivery *delivery)
 {
 	static const char sql[] =
-		"UPDATE leadscore.lead_outbox SET status = 'done', finished_at = $2"
+		"UPDATE leadscore_internal.lead_outbox SET status = 'done', finished_at = $2"
 		" WHERE outbox_id = $1";
 	LsArguments args = {0};
 	LsModelRow *model = ls_model_row(delivery->model, NULL);
@@ -458,6 +458,11 @@ ls_action_call(const LsDelivery *delivery)
 
 	if (model == NULL || !lock_delivery(delivery, &payload))
 		return;
+	if (model->suspended)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" is suspended", model->model),
+				 errdetail("Its contact table has a new owner, with whose privileges the function would be run.")));
 	call_function(delivery, model->owner, payload);
 
 	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
@@ -473,7 +478,7 @@ void
 ls_action_failed(const LsDelivery *delivery, const char *error)
 {
 	static const char sql[] =
-		"UPDATE leadscore.lead_outbox SET last_error = $3,"
+		"UPDATE leadscore_internal.lead_outbox SET last_error = $3,"
 		" status = CASE WHEN attempts < max_attempts THEN 'ready' ELSE 'dead' END,"
 		" finished_at = CASE WHEN attempts >= max_attempts THEN $4 END,"
 		" available_at = $4 + " LS_BACK_OFF("attempts")
@@ -516,7 +521,7 @@ earliest(Relation outbox, Relation index, const char *deliver)
 bool
 ls_action_waiting(void)
 {
-	Oid			table = ls_table_oid("lead_outbox", true);
+	Oid			table = ls_base_table_oid("lead_outbox", true);
 	Relation	outbox;
 	Relation	index;
 	TimestampTz at;
@@ -524,7 +529,7 @@ ls_action_waiting(void)
 	if (!OidIsValid(table))
 		return false;
 	outbox = table_open(table, AccessShareLock);
-	index = index_open(ls_table_oid("lead_outbox_worker", false), AccessShareLock);
+	index = index_open(ls_base_table_oid("lead_outbox_worker", false), AccessShareLock);
 	at = Min(earliest(outbox, index, "notify"), earliest(outbox, index, "function"));
 	index_close(index, AccessShareLock);
 	table_close(outbox, AccessShareLock);
@@ -539,8 +544,8 @@ int64
 ls_action_purge(int days, int limit)
 {
 	static const char sql[] =
-		"DELETE FROM leadscore.lead_outbox WHERE outbox_id IN"
-		" (SELECT outbox_id FROM leadscore.lead_outbox"
+		"DELETE FROM leadscore_internal.lead_outbox WHERE outbox_id IN"
+		" (SELECT outbox_id FROM leadscore_internal.lead_outbox"
 		"  WHERE status = 'done' AND finished_at < $1"
 		"  ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
 	LsArguments args = {0};

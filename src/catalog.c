@@ -17,6 +17,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "common/int.h"
@@ -33,6 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/varlena.h"
 
 #include "compat.h"
@@ -142,7 +144,7 @@ static List *
 scan_table(const char *name, const char *model, Snapshot snapshot,
 		   RowReader reader)
 {
-	Relation	rel = table_open(ls_table_oid(name, false), AccessShareLock);
+	Relation	rel = table_open(ls_base_table_oid(name, false), AccessShareLock);
 	List	   *rows = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -161,14 +163,34 @@ scan_table(const char *name, const char *model, Snapshot snapshot,
 	return rows;
 }
 
+/*
+ * read_owner finds whose a model is.  Who owned the contact table when the model
+ * was made, or last accepted, wrote its rules and actions; they are not run with
+ * the rights of another owner, unless those are rights that the writer has, too.
+ * This is asked whenever a row is read, as not every change of an owner can be
+ * noticed: REASSIGN OWNED fires no event trigger.
+ */
+static void
+read_owner(LsModelRow *m, Oid accepted)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(m->contacts));
+
+	m->owner = InvalidOid;
+	if (!HeapTupleIsValid(tuple))
+		return;
+	m->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	m->suspended = accepted != m->owner && !has_privs_of_role(accepted, m->owner);
+}
+
 static void *
 read_model(Row *row)
 {
 	LsModelRow *m = palloc0(sizeof(LsModelRow));
 
 	m->model = text_field(row, 1);
-	m->owner = oid_field(row, 2);
 	m->contacts = oid_field(row, 3);
+	read_owner(m, oid_field(row, 2));
 	m->key = text_field(row, 4);
 	m->created_at = text_field(row, 5);
 	m->time_zone = text_field(row, 6);
@@ -176,7 +198,7 @@ read_model(Row *row)
 	m->max_drift_ratio = float_field(row, 8, 0.005, NULL);
 	m->min_score = float_field(row, 9, -INFINITY, NULL);
 	m->max_score = float_field(row, 10, INFINITY, NULL);
-	m->enabled = bool_field(row, 11, true);
+	m->enabled = bool_field(row, 11, true) && !m->suspended;
 	m->rules_version = bigint_field(row, 12, 0, NULL);
 	m->daily = row->desc->natts >= 13 && bool_field(row, 13, false);
 	m->sheet = row->desc->natts >= 14 ? text_field(row, 14) : NULL;
@@ -608,25 +630,38 @@ ls_grade_rows(const char *model, Snapshot snapshot)
 List *
 ls_action_rows(const char *model, Snapshot snapshot)
 {
-	if (!OidIsValid(ls_table_oid("lead_action", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_action", true)))
 		return NIL;
 	return scan_table("lead_action", model, snapshot, read_action);
 }
 
-/* ls_table_oid finds one of our tables. */
-Oid
-ls_table_oid(const char *name, bool missing_ok)
+static Oid
+find_table(const char *schema_name, const char *name, bool missing_ok)
 {
-	Oid			schema = get_namespace_oid(LEADSCORE_SCHEMA, missing_ok);
+	Oid			schema = get_namespace_oid(schema_name, missing_ok);
 	Oid			table = OidIsValid(schema) ?
 		get_relname_relid(name, schema) : InvalidOid;
 
 	if (!OidIsValid(table) && !missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table \"%s.%s\" does not exist", LEADSCORE_SCHEMA, name),
+				 errmsg("table \"%s.%s\" does not exist", schema_name, name),
 				 errhint("Use CREATE EXTENSION leadscore.")));
 	return table;
+}
+
+/* ls_base_table_oid finds one of the extension's own tables. */
+Oid
+ls_base_table_oid(const char *name, bool missing_ok)
+{
+	return find_table(LEADSCORE_INTERNAL, name, missing_ok);
+}
+
+/* ls_table_oid finds one of the tables of a model. */
+Oid
+ls_table_oid(const char *name, bool missing_ok)
+{
+	return find_table(LEADSCORE_SCHEMA, name, missing_ok);
 }
 
 Oid
@@ -806,8 +841,8 @@ void
 ls_model_new_version(const char *model)
 {
 	static const char *sql =
-		"UPDATE leadscore.lead_model"
-		" SET rules_version = pg_catalog.nextval('leadscore.version_seq')"
+		"UPDATE leadscore_internal.lead_model"
+		" SET rules_version = pg_catalog.nextval('leadscore_internal.version_seq')"
 		" WHERE model OPERATOR(pg_catalog.=) $1";
 	Oid			type = TEXTOID;
 	Datum		value = CStringGetTextDatum(model);

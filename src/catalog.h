@@ -23,7 +23,8 @@
 typedef struct LsModelRow
 {
 	char	   *model;
-	Oid			owner;
+	Oid			owner;			/* of the contact table; InvalidOid: there is none */
+	bool		suspended;		/* another owner's rules, which nobody has accepted */
 	Oid			contacts;
 	char	   *key;
 	char	   *created_at;		/* NULL: none */
@@ -32,7 +33,7 @@ typedef struct LsModelRow
 	double		max_drift_ratio;
 	double		min_score;		/* -infinity: none */
 	double		max_score;		/* infinity: none */
-	bool		enabled;
+	bool		enabled;		/* and not suspended */
 	int64		rules_version;
 	bool		daily;
 	char	   *sheet;			/* model whose visitors it scores; NULL: none */
@@ -163,7 +164,7 @@ typedef struct LsActionRow
 	bool		enabled;
 } LsActionRow;
 
-/* columns of leadscore.lead_rule, in the table's order */
+/* columns of leadscore_internal.lead_rule, in the table's order */
 enum LsRuleColumn
 {
 	LS_RULE_ID = 1,
@@ -223,6 +224,7 @@ extern List *ls_action_rows(const char *model, Snapshot snapshot);
 extern void ls_action_row_read(HeapTuple tuple, TupleDesc desc, LsActionRow *row);
 extern void ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *row);
 
+extern Oid	ls_base_table_oid(const char *name, bool missing_ok);
 extern Oid	ls_table_oid(const char *name, bool missing_ok);
 extern Oid	ls_score_table(const char *model, bool missing_ok);
 

@@ -294,12 +294,20 @@ ls_relation_owner(Oid relid)
 
 /*
  * ls_extension_owner is the role that owns the extension's own tables.  Who owns
- * the extension, or its schema, may be another one and no superuser.
+ * the extension, or a schema of it, may be another one and no superuser.
  */
 Oid
 ls_extension_owner(void)
 {
-	return ls_relation_owner(ls_table_oid("lead_model", false));
+	return ls_relation_owner(ls_base_table_oid("lead_model", false));
+}
+
+/* ls_is_own_schema tells whether a schema is one of the extension's. */
+bool
+ls_is_own_schema(Oid schema)
+{
+	return schema == get_namespace_oid(LEADSCORE_SCHEMA, true) ||
+		schema == get_namespace_oid(LEADSCORE_INTERNAL, true);
 }
 
 static void

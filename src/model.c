@@ -20,6 +20,7 @@
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -43,6 +44,7 @@
 #include "visitors.h"
 
 PG_FUNCTION_INFO_V1(ls_create_model);
+PG_FUNCTION_INFO_V1(ls_take_owner);
 PG_FUNCTION_INFO_V1(ls_drop_model_sql);
 PG_FUNCTION_INFO_V1(ls_detach_all);
 PG_FUNCTION_INFO_V1(ls_upgrade_models);
@@ -280,7 +282,7 @@ write_rows(const LsModelTables *new)
 	ls_add_text(&args, new->row.key);
 	ls_add_text(&args, new->row.created_at);
 	ls_add_text(&args, new->row.time_zone);
-	ls_execute("INSERT INTO leadscore.lead_model (model, owner, contacts, key, created_at, time_zone)"
+	ls_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, contacts, key, created_at, time_zone)"
 			   " VALUES ($1, $2, $3, $4, $5, $6)", &args);
 	for (int i = 0; i < new->ncategories; i++)
 	{
@@ -289,12 +291,12 @@ write_rows(const LsModelTables *new)
 		ls_add_text(&category, new->row.model);
 		ls_add_text(&category, new->categories[i]);
 		ls_add(&category, INT4OID, Int32GetDatum(i + 1));
-		ls_execute("INSERT INTO leadscore.lead_category (model, category, position)"
+		ls_execute("INSERT INTO leadscore_internal.lead_category (model, category, position)"
 				   " VALUES ($1, $2, $3)", &category);
 	}
 	memset(&args, 0, sizeof(args));
 	ls_add_text(&args, new->row.model);
-	ls_execute("INSERT INTO leadscore.lead_stage (model, stage, position, enter_at)"
+	ls_execute("INSERT INTO leadscore_internal.lead_stage (model, stage, position, enter_at)"
 			   " VALUES ($1, 'unqualified', 0, '-infinity')", &args);
 }
 
@@ -390,8 +392,8 @@ ls_drop_model(const LsModelRow *model)
 	ls_add_text(&args, model->model);
 	ls_become(ls_extension_owner(), &saved);
 	for (size_t i = 0; i < lengthof(tables); i++)
-		if (OidIsValid(ls_table_oid(tables[i], true)))	/* not all in older versions */
-			ls_write_rules(psprintf("DELETE FROM leadscore.%s"
+		if (OidIsValid(ls_base_table_oid(tables[i], true)))	/* not all in older versions */
+			ls_write_rules(psprintf("DELETE FROM leadscore_internal.%s"
 									" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]),
 						   &args);
 	ls_tables_drop(model->model);
@@ -411,8 +413,8 @@ settle(void)
 	LsIdentity	saved;
 
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("SET CONSTRAINTS leadscore.refresh_changed IMMEDIATE", NULL);
-	ls_execute("SET CONSTRAINTS leadscore.refresh_changed DEFERRED", NULL);
+	ls_execute("SET CONSTRAINTS leadscore_internal.refresh_changed IMMEDIATE", NULL);
+	ls_execute("SET CONSTRAINTS leadscore_internal.refresh_changed DEFERRED", NULL);
 	ls_return(&saved);
 }
 
@@ -489,23 +491,60 @@ ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 			 errhint("Grant SELECT on them again to those who had it.")));
 }
 
-/* ls_model_new_owner hands a model to the new owner of its contact table. */
+/*
+ * ls_model_new_owner hands the tables of a model to the new owner of its contact
+ * table, and says so where the rules of the former owner are not run any more.  From
+ * now on a model that goes on is the new owner's: former may lose his rights.
+ */
 void
-ls_model_new_owner(const LsModelRow *model, Oid owner)
+ls_model_new_owner(const LsModelRow *model)
 {
-	LsModelRow	changed = *model;
 	LsArguments args = {0};
 	LsIdentity	saved;
 
-	changed.owner = owner;
-	ls_add_text(&args, model->model);
-	ls_add(&args, OIDOID, ObjectIdGetDatum(owner));
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore.lead_model SET owner = $2"
-			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
-	ls_tables_grant(&changed);
+	ls_tables_give(model->model, model->owner);
+	if (!model->suspended)
+	{
+		ls_add_text(&args, model->model);
+		ls_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
+		ls_write_rules("UPDATE leadscore_internal.lead_model SET accepted_owner = $2"
+					   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
+	}
 	ls_return(&saved);
 	CommandCounterIncrement();
+	CacheInvalidateRelcacheByRelid(ls_score_table(model->model, false));
+	if (model->suspended && model->sheet == NULL)
+		ereport(WARNING,
+				(errmsg("model \"%s\" is suspended", model->model),
+				 errdetail("Table \"%s\" belongs to role \"%s\" now.  The rules, stages and actions of its former owner would run with privileges that the former owner does not have.",
+						   get_rel_name(model->contacts),
+						   GetUserNameFromId(model->owner, false)),
+				 errhint("Look at them, and accept them with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
+						 model->model)));
+}
+
+/*
+ * ls_take_owner is leadscore_internal.take_owner(), before a row of lead_model is
+ * inserted: whoever makes a model, or restores one, answers for its rules.  What a
+ * dump says is a number of another cluster.
+ */
+Datum
+ls_take_owner(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = ls_check_trigger(fcinfo, "lead_model");
+	TupleDesc	desc = RelationGetDescr(td->tg_relation);
+	int			column = SPI_fnumber(desc, "accepted_owner");
+	bool		isnull;
+	Datum		contacts = heap_getattr(td->tg_trigtuple, SPI_fnumber(desc, "contacts"),
+										desc, &isnull);
+	Datum		owner = ObjectIdGetDatum(InvalidOid);
+
+	if (!isnull && SearchSysCacheExists1(RELOID, contacts))
+		owner = ObjectIdGetDatum(ls_relation_owner(DatumGetObjectId(contacts)));
+	isnull = false;
+	return PointerGetDatum(heap_modify_tuple_by_cols(td->tg_trigtuple, desc, 1,
+													 &column, &owner, &isnull));
 }
 
 /* upgrade_model gives a model of an older version the tables that it lacks. */
@@ -527,7 +566,7 @@ upgrade_model(const LsModelRow *row)
 }
 
 /*
- * ls_upgrade_triggers is leadscore._upgrade_triggers(), for the beginning of an
+ * ls_upgrade_triggers is leadscore_internal.upgrade_triggers(), for the beginning of an
  * upgrade script: tables that feed models get the triggers that they lack.  They
  * are locked as writers lock them, before anything of ours.
  */
@@ -561,7 +600,7 @@ ls_upgrade_triggers(PG_FUNCTION_ARGS)
 }
 
 /*
- * ls_upgrade_models is leadscore._upgrade_models(), at the end of an upgrade
+ * ls_upgrade_models is leadscore_internal.upgrade_models(), at the end of an upgrade
  * script.  Models get the tables that they lack, and every contact its due
  * instant.  What belongs to a model does not become a member of the extension,
  * though it is made while one of its scripts runs.

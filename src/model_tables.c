@@ -3,22 +3,21 @@
  * model_tables.c
  *		The tables and views of a model: how they are made, changed, dropped.
  *
- * They are made by plain SQL as the extension's owner and are no members of
- * the extension, so that dumps hold them.
+ * They are made by plain SQL as the extension's owner, as nobody else may make
+ * tables in its schema, and given to the owner of the contact table before anybody
+ * can see them.  They are no members of the extension, so that dumps hold them.
  *
  *-------------------------------------------------------------------------
  */
 #include "model_tables.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
-#include "catalog/pg_proc.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "parser/parse_coerce.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -34,19 +33,18 @@ static const struct
 {
 	const char *kind;
 	const char *prefix;
-	bool		shown;			/* to the model's owner */
 }			parts[] = {
-	{"VIEW", "live_", true},
-	{"VIEW", "history_", true},
-	{"TABLE", "due_", true},
-	{"TABLE", "pending_", true},
-	{"TABLE", "profile_", true},
-	{"TABLE", "kept_", true},
-	{"TABLE", "merged_", true},
-	{"TABLE", "identity_", true},
-	{"TABLE", "daily_", true},
-	{"TABLE", "funnel_daily_", true},
-	{"TABLE", "score_", true},
+	{"VIEW", "live_"},
+	{"VIEW", "history_"},
+	{"TABLE", "due_"},
+	{"TABLE", "pending_"},
+	{"TABLE", "profile_"},
+	{"TABLE", "kept_"},
+	{"TABLE", "merged_"},
+	{"TABLE", "identity_"},
+	{"TABLE", "daily_"},
+	{"TABLE", "funnel_daily_"},
+	{"TABLE", "score_"},
 };
 
 /* The columns of score_<model>; those of the categories come after the score. */
@@ -170,16 +168,19 @@ ls_tables_publishable(const char *table)
 	ls_execute(psprintf("ALTER TABLE leadscore.%s REPLICA IDENTITY FULL", table), NULL);
 }
 
-/* ls_tables_grant_one lets the model's owner read, and let others read. */
-void
-ls_tables_grant_one(const char *prefix, const LsModelRow *row)
+/* give_one gives a table or view to a role, which then has all rights and nobody else any. */
+static void
+give_one(const char *kind, const char *name, Oid owner)
 {
-	const char *role = quote_identifier(GetUserNameFromId(row->owner, false));
+	ls_execute(psprintf("ALTER %s leadscore.%s OWNER TO %s", kind, quote_identifier(name),
+						quote_identifier(GetUserNameFromId(owner, false))), NULL);
+}
 
-	ls_execute(psprintf("REVOKE ALL ON leadscore.%s%s FROM PUBLIC", prefix, row->model), NULL);
-	if (row->owner != GetUserId())
-		ls_execute(psprintf("GRANT SELECT ON leadscore.%s%s TO %s WITH GRANT OPTION",
-							prefix, row->model, role), NULL);
+/* ls_tables_give_one gives a table that was made for a model to its owner. */
+void
+ls_tables_give_one(const char *name, Oid owner)
+{
+	give_one("TABLE", name, owner);
 }
 
 /* ---------- one by one ---------- */
@@ -204,7 +205,7 @@ static void
 create_guard(const char *prefix, const char *model)
 {
 	ls_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
-						" ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore._guard()",
+						" ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.guard()",
 						prefix, model), NULL);
 }
 
@@ -241,7 +242,7 @@ create_score_table(const LsModelTables *new)
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
 						model, model), NULL);
 	comment_on_columns(new, "score_", true);
-	ls_tables_grant_one("score_", &new->row);
+	give_one("TABLE", psprintf("score_%s", model), new->row.owner);
 }
 
 /* append_live_columns lists what live_<model> shows beside the contact. */
@@ -284,7 +285,7 @@ create_live_view(const LsModelTables *new)
 	appendStringInfo(&sql, "CREATE OR REPLACE VIEW leadscore.live_%s AS SELECT s.contact_id", model);
 	append_live_columns(&sql, new);
 	appendStringInfo(&sql, " FROM leadscore.score_%s s CROSS JOIN LATERAL"
-					 " (SELECT leadscore._live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
+					 " (SELECT leadscore_internal.live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
 					 model);
 	if (OidIsValid(find_part("pending_", model)))
 	{
@@ -295,7 +296,7 @@ create_live_view(const LsModelTables *new)
 		appendStringInfo(&sql, " FROM (SELECT DISTINCT q.contact_id FROM leadscore.pending_%s q"
 						 " WHERE NOT EXISTS (SELECT FROM leadscore.score_%s s"
 						 " WHERE s.contact_id OPERATOR(%s) q.contact_id)) p CROSS JOIN LATERAL"
-						 " (SELECT leadscore._live_new(NULL::leadscore.score_%s, p.contact_id,"
+						 " (SELECT leadscore_internal.live_new(NULL::leadscore.score_%s, p.contact_id,"
 						 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
 						 model, model, key_operator(new->key_type), model);
 	}
@@ -303,7 +304,7 @@ create_live_view(const LsModelTables *new)
 	ls_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
 						model, model), NULL);
 	comment_on_columns(new, "live_", false);
-	ls_tables_grant_one("live_", &new->row);
+	give_one("VIEW", psprintf("live_%s", model), new->row.owner);
 }
 
 /*
@@ -320,7 +321,7 @@ create_due_table(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
-	if (!OidIsValid(ls_table_oid("lead_day", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_day", true)))
 		return;					/* the extension is of version 0.1 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.due_%s (due_at pg_catalog.timestamptz,"
 						" drift pg_catalog.bool, contact_id %s%s,"
@@ -334,7 +335,7 @@ create_due_table(const LsModelTables *new)
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(psprintf("due_%s", model), comments[i][0], comments[i][1]);
-	ls_tables_grant_one("due_", &new->row);
+	give_one("TABLE", psprintf("due_%s", model), new->row.owner);
 }
 
 /*
@@ -353,7 +354,7 @@ create_pending_table(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
-	if (!OidIsValid(ls_table_oid("lead_job", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_job", true)))
 		return;					/* the extension is of a version before 0.3 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.pending_%s (contact_id %s%s NOT NULL,"
 						" rules_version pg_catalog.int8 NOT NULL,"
@@ -371,13 +372,13 @@ create_pending_table(const LsModelTables *new)
 	ls_tables_publishable(psprintf("pending_%s", model));
 	create_guard("pending_", model);
 	ls_execute(psprintf("CREATE TRIGGER leadscore_restored AFTER INSERT ON leadscore.pending_%s"
-						" FOR EACH STATEMENT EXECUTE FUNCTION leadscore._restored()",
+						" FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restored()",
 						model), NULL);
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.pending_%s IS 'what has still to be folded into the scores of model %s; scores that are asked for include it'",
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(psprintf("pending_%s", model), comments[i][0], comments[i][1]);
-	ls_tables_grant_one("pending_", &new->row);
+	give_one("TABLE", psprintf("pending_%s", model), new->row.owner);
 }
 
 /*
@@ -398,7 +399,7 @@ create_profile_table(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
-	if (!OidIsValid(ls_table_oid("lead_rule_history", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_rule_history", true)))
 		return;					/* the extension is of a version before 0.3 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.profile_%s (contact_id %s%s,"
 						" since pg_catalog.timestamptz, counted pg_catalog.bool NOT NULL,"
@@ -412,7 +413,7 @@ create_profile_table(const LsModelTables *new)
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(psprintf("profile_%s", model), comments[i][0], comments[i][1]);
-	ls_tables_grant_one("profile_", &new->row);
+	give_one("TABLE", psprintf("profile_%s", model), new->row.owner);
 }
 
 /*
@@ -431,7 +432,7 @@ create_kept_table(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
-	if (!OidIsValid(ls_table_oid("lead_job", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_job", true)))
 		return;					/* the extension is of a version before 0.3 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.kept_%s (contact_id %s%s NOT NULL,"
 						" source pg_catalog.text COLLATE \"C\" NOT NULL,"
@@ -448,7 +449,7 @@ create_kept_table(const LsModelTables *new)
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(psprintf("kept_%s", model), comments[i][0], comments[i][1]);
-	ls_tables_grant_one("kept_", &new->row);
+	give_one("TABLE", psprintf("kept_%s", model), new->row.owner);
 }
 
 /*
@@ -474,7 +475,7 @@ create_alias_table(const LsModelTables *new, const char *prefix, const char *col
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.%s IS '%s'", name, comment), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(name, comments[i][0], comments[i][1]);
-	ls_tables_grant_one(prefix, &new->row);
+	give_one("TABLE", name, new->row.owner);
 }
 
 /* create_merged_table makes merged_<model>: contacts that were merged. */
@@ -486,7 +487,7 @@ create_merged_table(const LsModelTables *new)
 	char	   *type = psprintf("%s%s", ls_tables_type(new->key_type),
 								ls_tables_collation(new->key_type, new->key_collation));
 
-	if (!OidIsValid(ls_table_oid("lead_job", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_job", true)))
 		return;					/* the extension is of a version before 0.3 still */
 	create_alias_table(new, "merged_",
 					   psprintf("source_id %s PRIMARY KEY, target_id %s NOT NULL,"
@@ -548,13 +549,13 @@ create_history_view(const LsModelTables *new)
 	const char *model = new->row.model;
 
 	/* while the extension is of version 0.1, its tables are made as that did */
-	bool		reasons = get_attnum(ls_table_oid("lead_stage_history", false),
+	bool		reasons = get_attnum(ls_base_table_oid("lead_stage_history", false),
 									 "reason") != InvalidAttrNumber;
 
 	ls_execute(psprintf("CREATE OR REPLACE VIEW leadscore.history_%s AS"
 						" SELECT h.contact::%s%s AS contact_id, h.from_stage, h.to_stage,"
 						" h.score, h.changed_at, h.recorded_at, h.cause%s"
-						" FROM leadscore.lead_stage_history h"
+						" FROM leadscore_internal.lead_stage_history h"
 						" WHERE h.model OPERATOR(pg_catalog.=) '%s'",
 						model, ls_tables_type(new->key_type),
 						ls_tables_collation(new->key_type, new->key_collation),
@@ -563,7 +564,9 @@ create_history_view(const LsModelTables *new)
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments) - !reasons; i++)
 		ls_tables_comment(psprintf("history_%s", model), comments[i][0], comments[i][1]);
-	ls_tables_grant_one("history_", &new->row);
+	/* it reads a table of the extension's, and so is not the owner's */
+	ls_execute(psprintf("GRANT SELECT ON leadscore.history_%s TO %s WITH GRANT OPTION",
+						model, quote_identifier(GetUserNameFromId(new->row.owner, false))), NULL);
 }
 
 /* drop_part drops a table or view of a model. */
@@ -653,68 +656,6 @@ ls_tables_read(const LsModelRow *row, LsModelTables *tables)
 		tables->categories[tables->ncategories++] = ((LsCategoryRow *) lfirst(lc))->category;
 }
 
-/*
- * checked_by_others tells whether values of a type may be checked by constraints
- * of domains when they are read from text.  A row's columns can become such.
- */
-static bool
-checked_by_others(Oid type)
-{
-	switch (get_typtype(type))
-	{
-		case TYPTYPE_DOMAIN:
-		case TYPTYPE_COMPOSITE:
-			return true;
-		case TYPTYPE_RANGE:
-			return checked_by_others(get_range_subtype(type));
-		case TYPTYPE_MULTIRANGE:
-			return checked_by_others(get_multirange_range(type));
-	}
-	return OidIsValid(get_element_type(type)) && checked_by_others(get_element_type(type));
-}
-
-/* cast_by_others tells whether a cast is a function that is no superuser's. */
-static bool
-cast_by_others(Oid from, Oid to)
-{
-	Oid			function = InvalidOid;
-	HeapTuple	tuple;
-	Oid			owner;
-
-	(void) find_coercion_pathway(to, from, COERCION_EXPLICIT, &function);
-	if (!OidIsValid(function))
-		return false;
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", function);
-	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
-	ReleaseSysCache(tuple);
-	return !superuser_arg(owner) && owner != ls_extension_owner();
-}
-
-/*
- * check_rekey refuses what would run functions of a type's owner with the rights
- * of the extension's.  Nobody can make a cast after that, until we are done.
- */
-static void
-check_rekey(const LsModelTables *new)
-{
-	LsModelTables old;
-
-	LockRelationOid(CastRelationId, ShareLock);
-	ls_tables_read(&new->row, &old);
-	if (!checked_by_others(new->key_type) && !cast_by_others(TEXTOID, new->key_type) &&
-		!cast_by_others(old.key_type, TEXTOID))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("the key of model \"%s\" cannot be turned into type %s",
-					new->row.model, format_type_be(new->key_type)),
-			 errdetail("Constraints of a domain or the function of a cast would be run as the owner of extension leadscore."),
-			 errhint("Call leadscore.drop_model('%s') before, and make the model anew.",
-					 new->row.model)));
-}
-
 /* rekey_table turns the key in a table of a model into another type. */
 static void
 rekey_table(const LsModelTables *new, const char *prefix, const char *column)
@@ -731,14 +672,18 @@ rekey_table(const LsModelTables *new, const char *prefix, const char *column)
 
 /*
  * ls_tables_rekey turns the key in all of them into the type that new has, and
- * makes the views anew.
+ * makes the views anew.  Casts, and whatever the owner has put on the tables, are run
+ * as the owner.
  */
 void
 ls_tables_rekey(const LsModelTables *new)
 {
-	check_rekey(new);
-	drop_part("VIEW", "live_", new->row.model);
-	drop_part("VIEW", "history_", new->row.model);
+	const char *model = new->row.model;
+	LsIdentity	saved;
+
+	drop_part("VIEW", "live_", model);
+	drop_part("VIEW", "history_", model);
+	ls_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
 	rekey_table(new, "score_", "contact_id");
 	rekey_table(new, "due_", "contact_id");
 	rekey_table(new, "pending_", "contact_id");
@@ -749,17 +694,37 @@ ls_tables_rekey(const LsModelTables *new)
 	rekey_table(new, "merged_", "source_id");
 	rekey_table(new, "merged_", "target_id");
 	rekey_table(new, "merged_", "merged_into");
+	ls_return(&saved);
 	create_live_view(new);
 	create_history_view(new);
 }
 
-/* ls_tables_grant lets a model's new owner read all that is shown. */
+/*
+ * ls_tables_give gives all of them to the owner of the model's contact table.  Those
+ * that are the owner's already are left alone.
+ */
 void
-ls_tables_grant(const LsModelRow *row)
+ls_tables_give(const char *model, Oid owner)
 {
+	ListCell   *lc;
+
 	for (int i = 0; i < (int) lengthof(parts); i++)
-		if (parts[i].shown && OidIsValid(find_part(parts[i].prefix, row->model)))
-			ls_tables_grant_one(parts[i].prefix, row);
+	{
+		Oid			table = find_part(parts[i].prefix, model);
+
+		if (!OidIsValid(table))
+			continue;
+		if (strcmp(parts[i].prefix, "history_") == 0)
+			ls_execute(psprintf("GRANT SELECT ON leadscore.history_%s TO %s WITH GRANT OPTION",
+								model, quote_identifier(GetUserNameFromId(owner, false))), NULL);
+		else if (ls_relation_owner(table) != owner)
+			give_one(parts[i].kind, get_rel_name(table), owner);
+		if (get_rel_relkind(table) != RELKIND_PARTITIONED_TABLE)
+			continue;
+		foreach(lc, find_inheritance_children(table, NoLock))
+			if (ls_relation_owner(lfirst_oid(lc)) != owner)
+				give_one("TABLE", get_rel_name(lfirst_oid(lc)), owner);
+	}
 }
 
 /*

@@ -83,7 +83,7 @@ column_types(const LsModel *model, Oid *types)
 static Relation
 open_to_read(const LsModel *model)
 {
-	Relation	rel = open_to_read(model);
+	Relation	rel = table_open(model->pending_table, AccessShareLock);
 	Oid			types[PENDING_NCOLUMNS];
 
 	column_types(model, types);

@@ -276,10 +276,14 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->tz = row->time_zone ? pg_tzset(row->time_zone) : model->tz;
 	if (source->tz == NULL)
 		source->tz = model->tz;
+	source->broken = model->suspended;
 	if (rel == NULL)
-	{
 		source->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
 									  "its table does not exist any more");
+	if (source->broken)
+	{
+		if (rel)
+			ls_look_close(rel, locked);
 		return;
 	}
 	if (ls_schema_aclcheck(RelationGetNamespace(rel), model->owner) != ACLCHECK_OK)
@@ -350,6 +354,8 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 									"its source is not attached");
 	else if (source && source->broken)
 		rule->broken = source->broken;
+	if (model->suspended)
+		rule->broken = model->suspended;
 	if (rule->broken)
 		rule->skip = true;
 	if (rule->broken || (row->condition == NULL && row->weight == NULL) ||
@@ -440,7 +446,9 @@ load_stages(Load *load, Relation contacts)
 		if (row->leave_below_null)
 			stage->leave_below = isinf(row->enter_at) ? row->enter_at :
 				row->enter_at - Min(model->max_drift, fabs(row->enter_at) / 2);
-		if (row->condition == NULL || contacts == NULL)
+		if (row->condition)
+			stage->broken = model->suspended;
+		if (row->condition == NULL || contacts == NULL || stage->broken)
 			continue;
 		spec.use = LS_EXPR_CONDITION;
 		spec.rel = contacts;
@@ -466,6 +474,11 @@ load_contacts(Load *load, Relation contacts)
 	{
 		model->contacts_broken = simple_error(ERRCODE_UNDEFINED_TABLE,
 											  "visitors have no contact table");
+		return;
+	}
+	if (model->suspended)
+	{
+		model->contacts_broken = model->suspended;
 		return;
 	}
 	if (contacts == NULL)
@@ -669,6 +682,9 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	model->min_score = limits ? limits->min_score : row->min_score;
 	model->max_score = limits ? limits->max_score : row->max_score;
 	model->enabled = row->enabled;
+	if (row->suspended)
+		model->suspended = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
+										"the model is suspended: its contact table has a new owner");
 	model->version = row->rules_version;
 	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, &model->key);

@@ -165,6 +165,7 @@ typedef struct LsModel
 	bool		stale;
 	char	   *name;
 	Oid			owner;
+	struct ErrorData *suspended;	/* why no expression is run; NULL: they are */
 	Oid			contacts;
 	Oid			score_table;
 	char	   *key_column;

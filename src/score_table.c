@@ -499,7 +499,7 @@ ls_row_history(LsModel *model, Datum contact, const LsOccasion *occasion,
 {
 	/* version 0.1 had no reasons, and nothing that would give one */
 	static const char *sql =
-		"INSERT INTO leadscore.lead_stage_history (model, contact, from_stage,"
+		"INSERT INTO leadscore_internal.lead_stage_history (model, contact, from_stage,"
 		" to_stage, score, changed_at, recorded_at, cause%s)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8%s)";
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
