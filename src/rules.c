@@ -622,7 +622,7 @@ load_identity(LsModel *model, const LsModelRow *row)
 	if (!OidIsValid(model->identity_table))
 		return;
 	get_atttypetypmodcoll(model->identity_table, 1, &type, &typmod, &collation);
-	ls_key_type(type, collation, &model->visitor_key);
+	ls_key_type(type, collation, row->owner, row->model, &model->visitor_key);
 	model->target_type = get_atttype(ls_score_table(sheet, false), 1);
 }
 
@@ -687,7 +687,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 										"the model is suspended: its contact table has a new owner");
 	model->version = row->rules_version;
 	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
-	ls_key_type(type, collation, &model->key);
+	ls_key_type(type, collation, row->owner, name, &model->key);
 	load_identity(model, row);
 
 	load.model = model;
