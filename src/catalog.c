@@ -176,6 +176,7 @@ read_owner(LsModelRow *m, Oid accepted)
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(m->contacts));
 
 	m->owner = InvalidOid;
+	m->accepted = accepted;
 	if (!HeapTupleIsValid(tuple))
 		return;
 	m->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
@@ -198,7 +199,8 @@ read_model(Row *row)
 	m->max_drift_ratio = float_field(row, 8, 0.005, NULL);
 	m->min_score = float_field(row, 9, -INFINITY, NULL);
 	m->max_score = float_field(row, 10, INFINITY, NULL);
-	m->enabled = bool_field(row, 11, true) && !m->suspended;
+	m->switched_on = bool_field(row, 11, true);
+	m->enabled = m->switched_on && !m->suspended;
 	m->rules_version = bigint_field(row, 12, 0, NULL);
 	m->daily = row->desc->natts >= 13 && bool_field(row, 13, false);
 	m->sheet = row->desc->natts >= 14 ? text_field(row, 14) : NULL;

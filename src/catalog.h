@@ -24,6 +24,7 @@ typedef struct LsModelRow
 {
 	char	   *model;
 	Oid			owner;			/* of the contact table; InvalidOid: there is none */
+	Oid			accepted;		/* as whose its rules were written or accepted */
 	bool		suspended;		/* another owner's rules, which nobody has accepted */
 	Oid			contacts;
 	char	   *key;
@@ -34,6 +35,7 @@ typedef struct LsModelRow
 	double		min_score;		/* -infinity: none */
 	double		max_score;		/* infinity: none */
 	bool		enabled;		/* and not suspended */
+	bool		switched_on;	/* suspended or not */
 	int64		rules_version;
 	bool		daily;
 	char	   *sheet;			/* model whose visitors it scores; NULL: none */

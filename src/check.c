@@ -33,6 +33,7 @@
 #include "launcher.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "model_tables.h"
 #include "note.h"
 #include "recount.h"
 #include "rule_history.h"
@@ -733,6 +734,18 @@ accepted(const LsSheetRow *row)
 										 row->desc, &isnull));
 }
 
+/* take_over gives what may still be the former owner's to the one that was accepted. */
+static void
+take_over(const char *model)
+{
+	LsIdentity	saved;
+
+	ls_become(ls_extension_owner(), &saved);
+	ls_tables_give(model, ls_model_row(model, NULL)->owner);
+	ls_return(&saved);
+	CommandCounterIncrement();
+}
+
 /*
  * ls_model_row_changed is leadscore_internal.model_changed(), after each update of a
  * row of lead_model.  A model that was switched off has missed events.  What is
@@ -758,6 +771,8 @@ ls_model_row_changed(PG_FUNCTION_ARGS)
 	keep_days(model);
 	if (!is_other(old.tuple, row.tuple, row.desc, "daily"))
 		return PointerGetDatum(NULL);
+	if (accepted(&row) != accepted(&old))
+		take_over(model);
 	ls_record_sheet(model);
 	ls_visitors_follow(model);
 	ls_model_changed(model);

@@ -346,6 +346,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_daily_begin(row);
 	ls_return(&saved);
 	CommandCounterIncrement();
+	ls_tables_depend(row);
 	ls_record_sheet(row->model);
 	ls_add_tree(row->model, NULL, tree);
 	ls_recount_contacts(row->model, "backfill");
@@ -435,24 +436,51 @@ ls_drop_model_sql(PG_FUNCTION_ARGS)
 }
 
 /*
- * ls_detach_all is leadscore.detach_all(): it drops every model, and leaves no
- * trigger behind that would keep the extension from being dropped.
+ * ls_models_detach drops models, visitors' with those that they are of, and leaves
+ * no trigger behind that would keep the extension from being dropped.
+ */
+void
+ls_models_detach(List *rows)
+{
+	ListCell   *lc;
+
+	foreach(lc, rows)
+		ls_drop_model(lfirst(lc));
+	settle();
+}
+
+/*
+ * ls_detach_all is leadscore.detach_all(): it drops a model, or every one.
  */
 Datum
 ls_detach_all(PG_FUNCTION_ARGS)
 {
+	List	   *rows;
 	ListCell   *lc;
 
-	if (!has_privs_of_role(GetUserId(), ls_extension_owner()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to drop every model"),
-				 errhint("Only the owner of extension leadscore may do this; drop_model() drops one.")));
 	PreventCommandIfReadOnly("detach_all()");
 	ls_lock_sheets();
-	foreach(lc, ls_model_rows(NULL))
-		ls_drop_model(lfirst(lc));
-	settle();
+	if (PG_ARGISNULL(0))
+		rows = ls_model_rows(NULL);
+	else
+	{
+		rows = list_make1(ls_model_row_for(ls_text_argument(fcinfo, 0, "model"), GetUserId()));
+		ls_visitors_refuse(linitial(rows));
+	}
+	foreach(lc, rows)
+	{
+		LsModelRow *row = lfirst(lc);
+
+		if (!has_privs_of_role(GetUserId(), OidIsValid(row->owner) ? row->owner :
+							   ls_extension_owner()))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to drop model \"%s\"", row->model),
+					 errdetail("It belongs to role \"%s\".", GetUserNameFromId(row->owner, true) ?
+							   GetUserNameFromId(row->owner, true) : "(dropped)"),
+					 errhint("Let that role or a superuser do this; leadscore.detach_all(model) and leadscore.drop_model(model) drop one model.")));
+	}
+	ls_models_detach(rows);
 	PG_RETURN_VOID();
 }
 
@@ -504,13 +532,16 @@ ls_model_new_owner(const LsModelRow *model)
 
 	ls_become(ls_extension_owner(), &saved);
 	ls_tables_give(model->model, model->owner);
-	if (!model->suspended)
-	{
-		ls_add_text(&args, model->model);
-		ls_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
+	ls_add_text(&args, model->model);
+	ls_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
+	if (model->suspended)
+		ls_write_rules("UPDATE leadscore_internal.lead_model SET enabled = false"
+					   " WHERE model OPERATOR(pg_catalog.=) $1 AND enabled"
+					   " AND $2 IS NOT NULL", &args);
+	else
 		ls_write_rules("UPDATE leadscore_internal.lead_model SET accepted_owner = $2"
-					   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
-	}
+					   " WHERE model OPERATOR(pg_catalog.=) $1"
+					   " AND accepted_owner OPERATOR(pg_catalog.<>) $2", &args);
 	ls_return(&saved);
 	CommandCounterIncrement();
 	CacheInvalidateRelcacheByRelid(ls_score_table(model->model, false));
@@ -522,6 +553,25 @@ ls_model_new_owner(const LsModelRow *model)
 						   GetUserNameFromId(model->owner, false)),
 				 errhint("Look at them, and accept them with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
 						 model->model)));
+}
+
+/*
+ * ls_model_settle does for a model that is complete what could not be done when it became
+ * so: the score table depends on the contact table; an owner who came by REASSIGN
+ * OWNED, which nobody was told of, has all tables.  Nobody is waited for.
+ */
+void
+ls_model_settle(const LsModelRow *model)
+{
+	bool		belongs = ls_tables_belong(model->model, model->owner);
+
+	if (belongs && (model->suspended ? !model->switched_on : model->accepted == model->owner))
+	{
+		ls_tables_depend(model);
+		return;
+	}
+	if (ls_lock_sheets_if_free() && (belongs || ls_tables_lock_if_free(model->model)))
+		ls_model_new_owner(model);
 }
 
 /*

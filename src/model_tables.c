@@ -11,9 +11,14 @@
  */
 #include "model_tables.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
@@ -21,12 +26,16 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "feed.h"
 #include "leadscore.h"
+
+static bool giving = false;		/* tables to their owner */
 
 /* All that is called after a model, in the order in which it is dropped. */
 static const struct
@@ -168,12 +177,23 @@ ls_tables_publishable(const char *table)
 	ls_execute(psprintf("ALTER TABLE leadscore.%s REPLICA IDENTITY FULL", table), NULL);
 }
 
-/* give_one gives a table or view to a role, which then has all rights and nobody else any. */
+/* give_one gives a table or view to a role. */
 static void
 give_one(const char *kind, const char *name, Oid owner)
 {
-	ls_execute(psprintf("ALTER %s leadscore.%s OWNER TO %s", kind, quote_identifier(name),
-						quote_identifier(GetUserNameFromId(owner, false))), NULL);
+	bool		outer = giving;
+
+	giving = true;
+	PG_TRY();
+	{
+		ls_execute(psprintf("ALTER %s leadscore.%s OWNER TO %s", kind, quote_identifier(name),
+							quote_identifier(GetUserNameFromId(owner, false))), NULL);
+	}
+	PG_FINALLY();
+	{
+		giving = outer;
+	}
+	PG_END_TRY();
 }
 
 /* ls_tables_give_one gives a table that was made for a model to its owner. */
@@ -725,6 +745,115 @@ ls_tables_give(const char *model, Oid owner)
 			if (ls_relation_owner(lfirst_oid(lc)) != owner)
 				give_one("TABLE", get_rel_name(lfirst_oid(lc)), owner);
 	}
+}
+
+/* table_of_another gives a table of a model that is not its owner's; InvalidOid: none. */
+static Oid
+table_of_another(const char *model, Oid owner)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		Oid			table = find_part(parts[i].prefix, model);
+
+		if (OidIsValid(table) && strcmp(parts[i].kind, "TABLE") == 0 &&
+			ls_relation_owner(table) != owner)
+			return table;
+	}
+	return InvalidOid;
+}
+
+/* ls_tables_belong tells whether all tables of a model are a role's. */
+bool
+ls_tables_belong(const char *model, Oid owner)
+{
+	return !OidIsValid(table_of_another(model, owner));
+}
+
+/* ls_tables_check_owner refuses what has given a table of a model to another role. */
+void
+ls_tables_check_owner(void)
+{
+	ListCell   *lc;
+
+	if (giving)
+		return;
+	foreach(lc, ls_model_rows(NULL))
+	{
+		LsModelRow *row = lfirst(lc);
+		Oid			table = row->suspended || !OidIsValid(row->owner) ? InvalidOid :
+			table_of_another(row->model, row->owner);
+
+		if (OidIsValid(table))
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("cannot change owner of table \"%s\"", get_rel_name(table)),
+					 errdetail("The tables of model \"%s\" belong to the owner of its contact table.",
+							   row->model),
+					 errhint("Change the owner of table \"%s\" instead.",
+							 get_rel_name(row->contacts))));
+	}
+}
+
+/* ls_tables_lock_if_free locks all of them, unless somebody is in the way. */
+bool
+ls_tables_lock_if_free(const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		Oid			table = find_part(parts[i].prefix, model);
+
+		if (OidIsValid(table) && !ConditionalLockRelationOid(table, AccessExclusiveLock))
+			return false;
+	}
+	return true;
+}
+
+/* depends tells whether dropping one table is refused, or another goes with it. */
+static bool
+depends(const ObjectAddress *object, const ObjectAddress *on)
+{
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(object->classId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(object->objectId));
+	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, keys);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		found = form->refclassid == on->classId && form->refobjid == on->objectId &&
+			form->refobjsubid == 0 && form->objsubid == 0;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/*
+ * ls_tables_depend has the score table depend on the contact table, where it does
+ * not yet: a dump knows nothing of that.  DROP TABLE is refused then, as for any table
+ * that something depends on; with CASCADE the score table goes, and the model.
+ */
+void
+ls_tables_depend(const LsModelRow *row)
+{
+	ObjectAddress scores;
+	ObjectAddress contacts;
+	Oid			table = ls_score_table(row->model, true);
+
+	if (row->sheet || !OidIsValid(table) ||
+		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(row->contacts)))
+		return;
+	ObjectAddressSet(scores, RelationRelationId, table);
+	ObjectAddressSet(contacts, RelationRelationId, row->contacts);
+	if (!depends(&scores, &contacts))
+		recordDependencyOn(&scores, &contacts, DEPENDENCY_NORMAL);
 }
 
 /*

@@ -30,6 +30,10 @@ extern void ls_tables_upgrade(const LsModelTables *old);
 extern void ls_tables_make_identity(const LsModelTables *model, Oid type,
 									Oid collation);
 extern void ls_tables_rekey(const LsModelTables *new);
+extern bool ls_tables_lock_if_free(const char *model);
+extern void ls_tables_check_owner(void);
+extern bool ls_tables_belong(const char *model, Oid owner);
+extern void ls_tables_depend(const LsModelRow *row);
 extern void ls_tables_give(const char *model, Oid owner);
 extern void ls_tables_drop(const char *model);
 

@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "leadscore.h"
 #include "look.h"
+#include "model_tables.h"
 #include "pending.h"
 #include "score_table.h"
 
@@ -682,9 +683,13 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	model->min_score = limits ? limits->min_score : row->min_score;
 	model->max_score = limits ? limits->max_score : row->max_score;
 	model->enabled = row->enabled;
+	if (!ls_tables_belong(name, row->owner))
+		model->suspended = simple_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+										"the model is suspended: not all of its tables belong to the owner of its contact table");
 	if (row->suspended)
 		model->suspended = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
 										"the model is suspended: its contact table has a new owner");
+	model->enabled = model->enabled && model->suspended == NULL;
 	model->version = row->rules_version;
 	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, row->owner, name, &model->key);
