@@ -59,7 +59,7 @@ struct LsKeptTable
 bool
 ls_keeps(const LsModel *model, const LsSource *source)
 {
-	if (!OidIsValid(model->kept_table) || ls_on_delete == LS_ON_DELETE_RETRACT)
+	if (ls_on_delete == LS_ON_DELETE_RETRACT)
 		return false;
 	return ls_on_delete == LS_ON_DELETE_KEEP || source->keep;
 }
@@ -134,11 +134,9 @@ void
 ls_kept_forget_source(const char *model, const char *source)
 {
 	LsArguments args = {0};
-	Oid			table = ls_table_oid(psprintf("kept_%s", model), true);
+	Oid			table = ls_table_oid(psprintf("kept_%s", model), false);
 	LsIdentity	saved;
 
-	if (!OidIsValid(table))
-		return;
 	ls_add_text(&args, source);
 	ls_switch_to_owner(ls_relation_owner(table), &saved);
 	ls_row_execute(psprintf("DELETE FROM leadscore.kept_%s"
@@ -164,12 +162,9 @@ read_row(TupleTableSlot *slot)
 bool
 ls_kept_any(LsModel *model)
 {
-	Relation	rel;
+	Relation	rel = table_open(model->kept_table, AccessShareLock);
 	bool		any;
 
-	if (!OidIsValid(model->kept_table))
-		return false;
-	rel = table_open(model->kept_table, AccessShareLock);
 	any = RelationGetNumberOfBlocks(rel) > 0;
 	table_close(rel, AccessShareLock);
 	return any;
@@ -181,11 +176,8 @@ rows_of(LsModel *model, Datum contact)
 {
 	Oid			types[KEPT_NCOLUMNS];
 	List	   *rows = NIL;
-	Relation	rel;
+	Relation	rel = table_open(model->kept_table, AccessShareLock);
 
-	if (!OidIsValid(model->kept_table))
-		return NIL;
-	rel = table_open(model->kept_table, AccessShareLock);
 	column_types(model, types);
 	ls_target_check(rel, types, KEPT_NCOLUMNS);
 	if (RelationGetNumberOfBlocks(rel) > 0)

@@ -17,10 +17,3 @@ CREATE FUNCTION leadscore.detach_all(model text DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'ls_detach_all';
 COMMENT ON FUNCTION leadscore.detach_all(text) IS
 	'drops every model, so that the extension can be dropped';
-
-CREATE FUNCTION leadscore_internal.upgrade_models() RETURNS void
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'ls_upgrade_models';
-REVOKE ALL ON FUNCTION leadscore_internal.upgrade_models() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore_internal.upgrade_models() IS
-	'internal: makes what models of an older version have not, for ALTER EXTENSION leadscore UPDATE';

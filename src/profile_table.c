@@ -55,9 +55,8 @@ struct LsProfileTable
 bool
 ls_keeps_profiles(const LsModel *model)
 {
-	return OidIsValid(model->profile_table) &&
-		(model->nprofiles > 0 ||
-		 (model->created_column != NULL && model->nabsences > 0));
+	return model->nprofiles > 0 ||
+		(model->created_column != NULL && model->nabsences > 0);
 }
 
 /* ls_profile_of_state tells what a state says of the contact's row. */
@@ -253,7 +252,7 @@ read_row(HeapTuple tuple, TupleDesc desc)
 List *
 ls_profile_rows(LsModel *model, Datum contact)
 {
-	Relation	rel;
+	Relation	rel = table_open(model->profile_table, AccessShareLock);
 	Relation	index;
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -262,9 +261,6 @@ ls_profile_rows(LsModel *model, Datum contact)
 	Oid			types[PROFILE_NCOLUMNS];
 	Oid			key_index;
 
-	if (!OidIsValid(model->profile_table))
-		return NIL;
-	rel = table_open(model->profile_table, AccessShareLock);
 	column_types(model, types);
 	ls_target_check(rel, types, PROFILE_NCOLUMNS);
 	key_index = ls_target_key_index(rel, PROFILE_SINCE);
