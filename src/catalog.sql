@@ -55,7 +55,6 @@ COMMENT ON FUNCTION leadscore_internal.take_owner() IS
 	'trigger: whoever inserts a model answers for its rules';
 CREATE TRIGGER take_owner BEFORE INSERT ON leadscore_internal.lead_model
 	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.take_owner();
-ALTER TABLE leadscore_internal.lead_model ENABLE ALWAYS TRIGGER take_owner;
 
 CREATE TABLE leadscore_internal.lead_category (
 	model text COLLATE "C" NOT NULL,

@@ -273,7 +273,9 @@ ls_has_pages(Oid table)
 
 	if (!OidIsValid(table))
 		return false;
-	rel = table_open(table, AccessShareLock);
+	rel = try_table_open(table, AccessShareLock);
+	if (rel == NULL)
+		return false;			/* dropped while we waited */
 	any = RelationGetNumberOfBlocks(rel) > 0;
 	table_close(rel, NoLock);
 	return any;

@@ -471,10 +471,10 @@ ls_detach_all(PG_FUNCTION_ARGS)
 							   ls_extension_owner()))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("permission denied to drop model \"%s\"", row->model),
-					 errdetail("It belongs to role \"%s\".", GetUserNameFromId(row->owner, true) ?
-							   GetUserNameFromId(row->owner, true) : "(dropped)"),
-					 errhint("Let that role or a superuser do this; leadscore.detach_all(model) and leadscore.drop_model(model) drop one model.")));
+					 errmsg("permission denied to drop every model"),
+					 errdetail("There are models whose owner's privileges role \"%s\" does not have.",
+							   GetUserNameFromId(GetUserId(), false)),
+					 errhint("Drop your own ones with leadscore.detach_all(model); a superuser may drop all.")));
 	}
 	ls_models_detach(rows);
 	PG_RETURN_VOID();
