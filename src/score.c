@@ -418,18 +418,30 @@ ls_verify(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-/* live_model gives the model whose score table has a row type. */
-static LsModel *
-live_model(FunctionCallInfo fcinfo, Oid type)
+static void
+refuse_row(void)
 {
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("this is not a row of a score table"),
+			 errhint("Use the views live_<model>, or leadscore.score().")));
+}
+
+/*
+ * live_model gives the model whose score table has the row type that a function
+ * is asked about, and that its first argument must have.  Who calls the function
+ * by name may give it anything.
+ */
+static LsModel *
+live_model(FunctionCallInfo fcinfo)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
 	Oid			relation = get_typ_typrelid(type);
 	char	   *name = OidIsValid(relation) ? get_rel_name(relation) : NULL;
 
 	if (name == NULL || strncmp(name, "score_", 6) != 0 ||
 		relation != ls_score_table(name + 6, true))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("this is not a row of a score table")));
+		refuse_row();
 	return ls_asked_model(fcinfo, name + 6, psprintf("live_%s", name + 6));
 }
 
@@ -440,17 +452,26 @@ live_model(FunctionCallInfo fcinfo, Oid type)
 Datum
 ls_live(PG_FUNCTION_ARGS)
 {
-	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(0);
-	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
-											  HeapTupleHeaderGetTypMod(header));
+	LsModel    *model = live_model(fcinfo);
+	TimestampTz at = ls_asked_instant(fcinfo, 1);
+	HeapTupleHeader header;
 	HeapTupleData tuple;
 	HeapTuple	evaluated;
-	LsModel    *model = live_model(fcinfo, HeapTupleHeaderGetTypeId(header));
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	TupleDesc	desc;
+	Datum	   *values;
+	bool	   *nulls;
 	LsScoreRow	row;
 
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	header = PG_GETARG_HEAPTUPLEHEADER(0);
+	if (HeapTupleHeaderGetTypeId(header) != get_fn_expr_argtype(fcinfo->flinfo, 0))
+		refuse_row();
+	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
+								  HeapTupleHeaderGetTypMod(header));
 	ls_row_check(model, desc);
+	values = palloc(sizeof(Datum) * desc->natts);
+	nulls = palloc(sizeof(bool) * desc->natts);
 	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
 	ItemPointerSetInvalid(&tuple.t_self);
 	tuple.t_tableOid = InvalidOid;
@@ -463,9 +484,7 @@ ls_live(PG_FUNCTION_ARGS)
 		ReleaseTupleDesc(desc);
 		PG_RETURN_NULL();
 	}
-	ls_store_live(model, &row,
-				  PG_ARGISNULL(1) ? ls_statement_clock() : PG_GETARG_TIMESTAMPTZ(1),
-				  values, nulls);
+	ls_store_live(model, &row, at, values, nulls);
 	evaluated = heap_form_tuple(desc, values, nulls);
 	ReleaseTupleDesc(desc);
 	PG_RETURN_DATUM(HeapTupleGetDatum(evaluated));
@@ -478,8 +497,7 @@ ls_live(PG_FUNCTION_ARGS)
 Datum
 ls_live_new(PG_FUNCTION_ARGS)
 {
-	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
-	LsModel    *model = live_model(fcinfo, type);
+	LsModel    *model = live_model(fcinfo);
 	TupleDesc	desc;
 	Datum	   *values;
 	bool	   *nulls;
@@ -494,11 +512,11 @@ ls_live_new(PG_FUNCTION_ARGS)
 				 errmsg("contacts of model \"%s\" are of another type", model->name)));
 	if (!ls_contact_stand(model, PG_GETARG_DATUM(1), &row))
 		PG_RETURN_NULL();
-	desc = lookup_rowtype_tupdesc(type, -1);
+	desc = lookup_rowtype_tupdesc(get_fn_expr_argtype(fcinfo->flinfo, 0), -1);
 	ls_row_check(model, desc);
 	values = palloc(sizeof(Datum) * desc->natts);
 	nulls = palloc(sizeof(bool) * desc->natts);
-	ls_store_live(model, &row, PG_GETARG_TIMESTAMPTZ(2), values, nulls);
+	ls_store_live(model, &row, ls_asked_instant(fcinfo, 2), values, nulls);
 	made = heap_form_tuple(desc, values, nulls);
 	ReleaseTupleDesc(desc);
 	PG_RETURN_DATUM(HeapTupleGetDatum(made));
