@@ -453,7 +453,7 @@ Datum
 ls_live(PG_FUNCTION_ARGS)
 {
 	LsModel    *model = live_model(fcinfo);
-	TimestampTz at = ls_asked_instant(fcinfo, 1);
+	TimestampTz at = ls_asked_until(ls_asked_instant(fcinfo, 1));
 	HeapTupleHeader header;
 	HeapTupleData tuple;
 	HeapTuple	evaluated;
@@ -516,7 +516,7 @@ ls_live_new(PG_FUNCTION_ARGS)
 	ls_row_check(model, desc);
 	values = palloc(sizeof(Datum) * desc->natts);
 	nulls = palloc(sizeof(bool) * desc->natts);
-	ls_store_live(model, &row, ls_asked_instant(fcinfo, 2), values, nulls);
+	ls_store_live(model, &row, ls_asked_until(ls_asked_instant(fcinfo, 2)), values, nulls);
 	made = heap_form_tuple(desc, values, nulls);
 	ReleaseTupleDesc(desc);
 	PG_RETURN_DATUM(HeapTupleGetDatum(made));

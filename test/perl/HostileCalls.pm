@@ -380,6 +380,45 @@ sub event_trigger
 		'DROP TABLE IF EXISTS tenant.spare');
 }
 
+# forged calls what shows states, or asks for a contact, with all arguments but one
+# as they should be.
+sub forged
+{
+	my $n = rand;
+
+	return 'SELECT leadscore.state_text(' . state() . ')' if $n < 0.3;
+	return 'SELECT (leadscore_internal.live(' . row() . ', ' . one('now()', 'now()', one(@instants) . '::timestamptz') . ')).*' if $n < 0.6;
+	return "SELECT leadscore_internal.live_new(NULL::leadscore.score_m, " . one(@numbers, anything()) . ', ' . one('now()', one(@instants) . '::timestamptz') . ')' if $n < 0.7;
+	return 'SELECT * FROM leadscore.' . one('score', 'replay', 'explain', 'forecast', 'identities') . '(' . quoted(one('m', 'pairs')) . '::text, ' . anything() . ')' if $n < 0.9;
+	return 'SELECT leadscore.' . one('merge_contacts', 'set_stage') . "('m'::text, " . anything() . ', ' . anything() . ')';
+}
+
+# damage spoils what is stored, as the owner of the tables can, and uses it.
+sub damage
+{
+	my $table = one('score_m', 'score_m', 'score_m', 'pending_m', 'due_m', 'kept_m', 'purged_m', 'profile_m', 'merged_m', 'identity_m');
+	my $column = one(@{ $known{columns} });
+	my $value = $column eq 'state' ? state() : $column =~ /^(score|fit|engagement)$/ ? one(@floats) . '::float8' : $column =~ /_at|since/ ? one(@instants) . '::timestamptz'
+		: $column =~ /contact_id|version/ ? one(@numbers) : $column =~ /^(has_contact|disqualified)$/ ? one('true', 'false', 'NULL') : one(text(), "'x'", 'NULL');
+
+	return (
+		'SET LOCAL session_replication_role = replica',
+		"ALTER TABLE leadscore.$table DISABLE TRIGGER ALL",
+		one("ALTER TABLE leadscore.$table ALTER $column DROP NOT NULL", "ALTER TABLE leadscore.score_m ALTER stage DROP NOT NULL"),
+		$table eq 'score_m' ? one("UPDATE leadscore.score_m SET $column = $value WHERE contact_id IN (1, 2, 3)", "UPDATE leadscore.score_m SET state = " . state() . ' WHERE contact_id < 6')
+		: $table eq 'pending_m' ? 'INSERT INTO leadscore.pending_m (contact_id, delta) VALUES (1, ' . state() . ')'
+		: $table eq 'due_m' ? 'UPDATE leadscore.due_m SET due_at = ' . one(@instants)
+		: $table =~ /kept|purged/ ? "UPDATE leadscore.$table SET state = " . state()
+		: $table eq 'profile_m' ? 'DELETE FROM leadscore.profile_m' : one("DROP TABLE leadscore.$table CASCADE", "DELETE FROM leadscore.$table"),
+		'SET LOCAL session_replication_role = origin',
+		(map { one("SELECT leadscore.score('m', 1)", "SELECT count(*) FROM leadscore.explain('m', 2)", "SELECT count(*) FROM leadscore.verify('m')", 'SELECT * FROM leadscore.live_m',
+			"SELECT leadscore.refresh('m')", "INSERT INTO tenant.event (contact, at, what, amount) VALUES (1, now(), 'buy', 1), (3, now(), 'open', 1)",
+			"UPDATE tenant.contact SET country = 'DE' WHERE id < 4", 'DELETE FROM tenant.event WHERE contact = 2', "SELECT leadscore.set_stage('m', 1, 'hot')",
+			"SELECT leadscore.merge_contacts('m', 1, 2)", "SELECT count(*) FROM leadscore.forecast('m', 3)", "SELECT count(*) FROM leadscore.upcoming('m', now() + interval '1 year')",
+			"SELECT leadscore.write_days('m')", "SELECT count(*) FROM leadscore.what_if_contacts('m')", "SELECT leadscore.rescore('m')", "SELECT leadscore.rescore('m', true)",
+			"SELECT leadscore.run_job('m', 3)", "SELECT count(*) FROM leadscore.identities('m', 1)", "SELECT count(*) FROM leadscore.pending('m')") } 1 .. 4));
+}
+
 # changes is a change of one of the extension's tables and views.
 sub changes
 {
@@ -402,8 +441,10 @@ sub statements
 	my $f;
 
 	return (0, changes()) if $n < 0.1;
-	return (0, trigger(one(grep { $_->{result} eq 'trigger' } @functions), $role)) if $n < 0.22;
-	return (0, event_trigger(one(grep { $_->{result} eq 'event_trigger' } @functions))) if $n < 0.25;
+	return (0, trigger(one(grep { $_->{result} eq 'trigger' } @functions), $role)) if $n < 0.2;
+	return (0, event_trigger(one(grep { $_->{result} eq 'event_trigger' } @functions))) if $n < 0.22;
+	return (0, forged()) if $n < 0.35;
+	return (0, damage()) if $n < 0.42;
 	$f = one(@functions);
 	return ($f->{name} !~ /detach|drop|erase|attach|create_model|worker/ && rand() < 0.1, call($f));
 }
