@@ -289,6 +289,12 @@ sub row
 	return "jsonb_populate_record(NULL::leadscore.score_m, " . quoted($row) . "::jsonb || $change)";
 }
 
+sub relation
+{
+	return one((map { quoted($_) } @{ $known{relations} }), (map { "'leadscore.${_}_m'" } qw(score pending identity)), '0', '4294967295', $known{dropped}, "'pg_class'", "'tenant.contact'",
+		"'tenant.event'", "'information_schema.tables'", 'NULL') . '::regclass';
+}
+
 sub anything
 {
 	my $n = rand;
@@ -322,7 +328,7 @@ sub argument
 		if $type eq 'bigint[]';
 	return one("'{}'", "'{NULL}'", 'NULL', "'{fit,fit}'", "'{{a,b},{c,d}}'", "'{score}'", "'{a}'", "'{\"\"}'", "(SELECT array_agg('c' || i) FROM generate_series(1, 2000) i)", "ARRAY[repeat('x', 100000)]") . '::text[]'
 		if $type eq 'text[]';
-	return one((map { quoted($_) } @{ $known{relations} }), '0', '4294967295', $known{dropped}, "'pg_class'", "'tenant.contact'", "'tenant.event'", "'information_schema.tables'", 'NULL') . '::regclass' if $type eq 'regclass';
+	return relation() if $type eq 'regclass' || $type eq 'oid';
 	return one("'{}'", "'null'", 'NULL', "'[1]'", "'\"x\"'") . '::jsonb' if $type eq 'jsonb';
 	return anything();
 }
@@ -387,8 +393,8 @@ sub forged
 	my $n = rand;
 
 	return 'SELECT leadscore.state_text(' . state() . ')' if $n < 0.3;
-	return 'SELECT (leadscore_internal.live(' . row() . ', ' . one('now()', 'now()', one(@instants) . '::timestamptz') . ')).*' if $n < 0.6;
-	return "SELECT leadscore_internal.live_new(NULL::leadscore.score_m, " . one(@numbers, anything()) . ', ' . one('now()', one(@instants) . '::timestamptz') . ')' if $n < 0.7;
+	return 'SELECT leadscore_internal.live(' . one('NULL::leadscore.score_m', 'NULL::leadscore.score_m', row()) . ', ' . relation() . '::oid, '
+		. one("'(0,1)'", "'(0,2)'", "'(0,0)'", "'(4294967295,65535)'", "'(1,300)'", 'NULL') . '::tid, ' . one('now()', one(@instants) . '::timestamptz') . ')' if $n < 0.7;
 	return 'SELECT * FROM leadscore.' . one('score', 'replay', 'explain', 'forecast', 'identities') . '(' . quoted(one('m', 'pairs')) . '::text, ' . anything() . ')' if $n < 0.9;
 	return 'SELECT leadscore.' . one('merge_contacts', 'set_stage') . "('m'::text, " . anything() . ', ' . anything() . ')';
 }
