@@ -31,6 +31,7 @@ typedef struct Ddl
 	List	   *functions;		/* OIDs of those that were made or altered */
 	bool		everything;		/* something that any rule might use ... */
 	bool		taken;			/* ... and that is no more */
+	bool		owners;			/* of tables of models were changed */
 	bool		granted;		/* what a sleeping rule might have waited for */
 	bool		no_wait;		/* for locks of tables: a job does what needs them */
 	List	   *dropped;		/* OIDs of relations */

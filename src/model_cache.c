@@ -115,7 +115,10 @@ static bool
 depends_on(LsModel *model, Oid relation)
 {
 	if (relation == InvalidOid || relation == model->score_table ||
-		relation == model->contacts)
+		relation == model->contacts || relation == model->due_table ||
+		relation == model->pending_table || relation == model->profile_table ||
+		relation == model->kept_table || relation == model->merged_table ||
+		relation == model->identity_table)
 		return true;
 	for (int i = 0; i < model->nsources; i++)
 		if (model->sources[i].relation == relation)
@@ -270,7 +273,7 @@ ls_rules_forget_reach(void)
 	{
 		LsModel    *model = lfirst(lc);
 
-		if (model->untrusted || model->reach.functions != NIL || model->reach.types != NIL)
+		if (model->suspended || model->reach.functions != NIL || model->reach.types != NIL)
 			model->stale = true;
 	}
 }

@@ -21,10 +21,13 @@
 #include "pending.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/bufmgr.h"
@@ -35,6 +38,7 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "leadscore.h"
@@ -65,6 +69,29 @@ typedef struct LsPendingPlans
 	SPIPlanPtr	clear;
 } LsPendingPlans;
 
+/* column_types gives the types of the table's columns. */
+static void
+column_types(const LsModel *model, Oid *types)
+{
+	types[PENDING_CONTACT - 1] = model->key.type;
+	types[PENDING_RULES_VERSION - 1] = INT8OID;
+	types[PENDING_NOTED_AT - 1] = TIMESTAMPTZOID;
+	types[PENDING_PROFILE - 1] = BOOLOID;
+	types[PENDING_DELTA - 1] = BYTEAOID;
+}
+
+/* open_to_read opens the table, of which there is one. */
+static Relation
+open_to_read(const LsModel *model)
+{
+	Relation	rel = table_open(model->pending_table, AccessShareLock);
+	Oid			types[PENDING_NCOLUMNS];
+
+	column_types(model, types);
+	ls_target_check(rel, types, PENDING_NCOLUMNS);
+	return rel;
+}
+
 /* ---------- putting aside ---------- */
 
 /* ls_pending_open gets ready to put something aside. */
@@ -72,9 +99,11 @@ LsPendingTable *
 ls_pending_open(LsModel *model)
 {
 	LsPendingTable *table = palloc0(sizeof(LsPendingTable));
+	Oid			types[PENDING_NCOLUMNS];
 
 	table->model = model;
-	ls_target_open(&table->target, model->pending_table, NULL);
+	column_types(model, types);
+	ls_target_open(&table->target, model->pending_table, 0, types, PENDING_NCOLUMNS);
 	return table;
 }
 
@@ -162,18 +191,48 @@ ls_pending_none(const char *model)
 	return !ls_has_pages(ls_table_oid(psprintf("pending_%s", model), true));
 }
 
+/* is_by_contact tells whether an index has all rows, and those of a contact together. */
+static bool
+is_by_contact(Oid index, AttrNumber contact)
+{
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	Form_pg_index form;
+	HeapTuple	class;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_index) GETSTRUCT(tuple);
+	result = form->indisvalid && form->indkey.values[0] == contact &&
+		heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+	ReleaseSysCache(tuple);
+	class = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
+	if (!HeapTupleIsValid(class))
+		return false;
+	result &= ((Form_pg_class) GETSTRUCT(class))->relam == BTREE_AM_OID;
+	ReleaseSysCache(class);
+	return result;
+}
+
 /* contact_index finds the index by contact. */
 static Oid
 contact_index(Relation rel)
 {
+	AttrNumber	contact = get_attnum(RelationGetRelid(rel), "contact_id");
+	Oid			found = InvalidOid;
 	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
 
-	if (indexes == NIL)
+	foreach(lc, indexes)
+		if (!OidIsValid(found) && is_by_contact(lfirst_oid(lc), contact))
+			found = lfirst_oid(lc);
+	list_free(indexes);
+	if (!OidIsValid(found))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no index", RelationGetRelationName(rel)),
-				 errhint("Create one on contact_id, as a restored dump does at its end.")));
-	return linitial_oid(indexes);
+				 errmsg("table \"%s\" has no valid index on contact_id", RelationGetRelationName(rel)),
+				 errhint("Create one, as a restored dump does at its end.")));
+	return found;
 }
 
 /*
@@ -205,7 +264,7 @@ ls_by_contact_begin(LsModel *model, Relation rel, Relation *index,
 void
 ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 {
-	Relation	rel = table_open(model->pending_table, AccessShareLock);
+	Relation	rel = open_to_read(model);
 	Relation	index;
 	TupleTableSlot *slot;
 	IndexScanDesc scan;
@@ -258,6 +317,46 @@ same_moment(const Moment *a, const Moment *b)
 		a->running == b->running && a->subrunning == b->subrunning;
 }
 
+/* What is remembered of a table of pending rows */
+typedef struct Known
+{
+	Oid			table;
+	Moment		moment;
+	bool		any;
+} Known;
+
+/* sees_any tells whether the active snapshot sees a row in a table of pending rows. */
+static bool
+sees_any(LsModel *model, Oid table, Known *known)
+{
+	Moment		moment = moment_of(GetActiveSnapshot());
+	Relation	rel,
+				index;
+	IndexScanDesc scan;
+
+	if (!OidIsValid(table))
+		return false;
+	if (known->table == table && same_moment(&known->moment, &moment))
+		return known->any;
+	known->table = InvalidOid;
+	rel = table_open(table, AccessShareLock);
+	known->any = false;
+	if (!empty(rel))
+	{
+		TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+		scan = ls_by_contact_begin(model, rel, &index, NULL, BTGreaterStrategyNumber);
+		known->any = index_getnext_slot(scan, ForwardScanDirection, slot);
+		index_endscan(scan);
+		index_close(index, AccessShareLock);
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	table_close(rel, AccessShareLock);
+	known->table = table;
+	known->moment = moment;
+	return known->any;
+}
+
 /*
  * ls_pending_any tells whether the active snapshot sees anything pending.  It is
  * asked once for each row that a query reads, hence it remembers.
@@ -265,32 +364,18 @@ same_moment(const Moment *a, const Moment *b)
 bool
 ls_pending_any(LsModel *model)
 {
-	static Oid	known_table = InvalidOid;
-	static Moment known;
-	static bool any;
-	Moment		moment = moment_of(GetActiveSnapshot());
-	Relation	rel,
-				index;
-	IndexScanDesc scan;
+	static Known known;
 
-	if (known_table == model->pending_table && same_moment(&known, &moment))
-		return any;
-	rel = table_open(model->pending_table, AccessShareLock);
-	any = false;
-	if (!empty(rel))
-	{
-		TupleTableSlot *slot = table_slot_create(rel, NULL);
+	return sees_any(model, model->pending_table, &known);
+}
 
-		scan = ls_by_contact_begin(model, rel, &index, NULL, BTGreaterStrategyNumber);
-		any = index_getnext_slot(scan, ForwardScanDirection, slot);
-		index_endscan(scan);
-		index_close(index, AccessShareLock);
-		ExecDropSingleTupleTableSlot(slot);
-	}
-	table_close(rel, AccessShareLock);
-	known_table = model->pending_table;
-	known = moment;
-	return any;
+/* ls_pending_any_visitors tells so of the model's visitors. */
+bool
+ls_pending_any_visitors(LsModel *model)
+{
+	static Known known;
+
+	return sees_any(model, model->visitors_table, &known);
 }
 
 /*
@@ -302,7 +387,7 @@ int
 ls_pending_contacts(LsModel *model, const Datum *after, int limit, Datum *contacts)
 {
 	LsKeyType  *key = &model->key;
-	Relation	rel = table_open(model->pending_table, AccessShareLock);
+	Relation	rel = open_to_read(model);
 	Relation	index;
 	int			n = 0;
 
@@ -378,7 +463,7 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 
 	if (is_empty(model))
 		return;
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	plan = ls_row_plan(&plans_of(model)->take,
 					   psprintf("DELETE FROM %s WHERE contact_id %s $1 RETURNING profile, delta",
@@ -412,7 +497,7 @@ ls_pending_clear(LsModel *model)
 
 	if (is_empty(model))
 		return 0;
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	rows = ls_row_run(ls_row_plan(&plans_of(model)->clear,
 								  psprintf("DELETE FROM %s", table_name(model)), 0, NULL),
@@ -437,7 +522,7 @@ ls_pending_again(LsModel *model)
 		return;
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	(void) ls_row_run(ls_row_plan(&plans_of(model)->again,
 								  psprintf("INSERT INTO %s (contact_id, rules_version, noted_at, profile)"
