@@ -140,8 +140,15 @@ load_current(const char *name, Snapshot snapshot)
 
 		if (loading++ == 0)
 			nnoted = 0;
-		model = ls_model_load(name, snapshot);
-		loading--;
+		PG_TRY();
+		{
+			model = ls_model_load(name, snapshot);
+		}
+		PG_FINALLY();
+		{
+			loading--;
+		}
+		PG_END_TRY();
 		changed = nnoted > MAX_NOTED;
 		for (int i = 0; model && i < nnoted && !changed; i++)
 			changed = depends_on(model, noted[i]);

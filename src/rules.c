@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "access/relation.h"
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "executor/spi.h"
@@ -659,6 +660,19 @@ load_identity(LsModel *model, const LsModelRow *row)
 	model->target_type = get_atttype(ls_score_table(sheet, false), 1);
 }
 
+/* check_score_table refuses one that does not have the columns of the model. */
+static void
+check_score_table(const LsModel *model, bool of_the_past)
+{
+	Relation	rel;
+
+	if (of_the_past)
+		return;
+	rel = table_open(model->score_table, AccessShareLock);
+	ls_row_check(model, RelationGetDescr(rel));
+	table_close(rel, AccessShareLock);
+}
+
 /*
  * load_trust sees whether keys may be compared, and contacts read, with the rights
  * of the model's owner: where not, nothing of the model is.
@@ -749,6 +763,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	load.sheet = sheet;
 	model->broken_reported = sheet != NULL;
 	load_categories(&load);
+	check_score_table(model, limits != NULL);
 	contacts = ls_look_open(model->contacts, &locked);
 	load_contacts(&load, contacts);
 	load_stages(&load, contacts);
