@@ -136,9 +136,10 @@ set_counted(const LsRuleRow *rule, bool asleep)
 	LsArguments args = {0};
 	LsIdentity	saved;
 
+	ls_lock_definitions(rule->model);
 	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules(psprintf("UPDATE leadscore_internal.lead_rule SET counted_version = %s%s"
+	ls_execute(psprintf("UPDATE leadscore_internal.lead_rule SET counted_version = %s%s"
 							" WHERE rule_id OPERATOR(pg_catalog.=) $1",
 							asleep ? "0" : "NULL", ls_not_counting()), &args);
 	ls_return(&saved);

@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -28,6 +29,7 @@
 #include "catalog.h"
 #include "check.h"
 #include "compat.h"
+#include "definition.h"
 #include "job.h"
 #include "kept.h"
 #include "launcher.h"
@@ -160,6 +162,47 @@ ls_transaction_number(void)
 }
 
 /*
+ * Whether it is leadscore itself that writes to its tables.  An error takes it
+ * back to what it was when the subtransaction began.
+ */
+static bool engine = false;
+static List *engine_before = NIL;	/* of int, a subtransaction each, innermost last */
+
+/* ls_is_engine tells whether leadscore itself is at work on its tables. */
+bool
+ls_is_engine(void)
+{
+	return engine;
+}
+
+static void
+begin_subtransaction(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	engine_before = lappend_int(engine_before, engine);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+end_subtransaction(bool aborted)
+{
+	if (engine_before == NIL)
+		return;
+	if (aborted)
+		engine = llast_int(engine_before);
+	engine_before = list_delete_last(engine_before);
+}
+
+static void
+end_transaction(void)
+{
+	engine = false;
+	list_free(engine_before);
+	engine_before = NIL;
+}
+
+/*
  * ls_become takes the rights of another role, for work on our own tables.
  * Row security and the caller's search_path play no part in it.
  */
@@ -170,6 +213,8 @@ ls_become(Oid role, LsIdentity *saved)
 	SetUserIdAndSecContext(role, saved->sec_context |
 						   SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_NOFORCE_RLS);
+	saved->engine = engine;
+	engine = true;
 	saved->guc_nest = NewGUCNestLevel();
 	RestrictSearchPath();
 }
@@ -185,6 +230,8 @@ ls_become_untrusted(Oid role, LsIdentity *saved)
 	SetUserIdAndSecContext(role, saved->sec_context |
 						   SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
+	saved->engine = engine;
+	engine = false;
 	saved->guc_nest = NewGUCNestLevel();
 	RestrictSearchPath();
 }
@@ -195,6 +242,7 @@ ls_return(const LsIdentity *saved)
 {
 	AtEOXact_GUC(false, saved->guc_nest);
 	SetUserIdAndSecContext(saved->userid, saved->sec_context);
+	engine = saved->engine;
 }
 
 /*
@@ -247,6 +295,21 @@ ls_has_pages(Oid table)
 	return any;
 }
 
+/* ls_has_key tells whether a table has an index: a dump makes it after the rows. */
+bool
+ls_has_key(Oid table)
+{
+	Relation	rel;
+	bool		any;
+
+	if (get_rel_relkind(table) != RELKIND_RELATION)
+		return false;
+	rel = table_open(table, AccessShareLock);
+	any = RelationGetIndexList(rel) != NIL;
+	table_close(rel, AccessShareLock);
+	return any;
+}
+
 /* ls_extension_owner is the role that owns the extension's tables. */
 Oid
 ls_extension_owner(void)
@@ -281,14 +344,16 @@ relation_changed(Datum arg, Oid relid)
 }
 
 /*
- * refresh_changed_models does what the deferred triggers of check.sql have not:
- * they may have fired before the last change, or not be there for it.
+ * refresh_changed_models brings the stored scores of models that this transaction
+ * has changed up to date.  It is done before the commit, so that rules can be
+ * changed, looked at and rolled back at no cost.
  */
 static void
 refresh_changed_models(void)
 {
 	if (ls_changed_models() == NIL)
 		return;
+	ls_launcher_poke_at_commit();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	ls_refresh_changed_models();
 	PopActiveSnapshot();
@@ -308,6 +373,8 @@ transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			transaction_number++;
+			end_transaction();
+			ls_definitions_end_transaction();
 			ls_note_end_transaction();
 			ls_tables_end_transaction();
 			ls_rules_end_transaction();
@@ -325,11 +392,18 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 {
 	switch (event)
 	{
+		case SUBXACT_EVENT_START_SUB:
+			begin_subtransaction();
+			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
+			end_subtransaction(false);
 			ls_note_end_subtransaction(mine, parent, true);
+			ls_definitions_end_subtransaction(mine, parent, true);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
+			end_subtransaction(true);
 			ls_note_end_subtransaction(mine, parent, false);
+			ls_definitions_end_subtransaction(mine, parent, false);
 			ls_changed_models_again();
 			break;
 		default:
@@ -359,6 +433,7 @@ _PG_init(void)
 							 NULL, NULL, NULL);
 	ls_launcher_define();
 	ls_job_define();
+	ls_definitions_define();
 	MarkGUCPrefixReserved("leadscore");
 
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);

@@ -39,16 +39,19 @@ typedef struct LsIdentity
 	Oid			userid;
 	int			sec_context;
 	int			guc_nest;
+	bool		engine;
 } LsIdentity;
 
 extern void ls_become(Oid role, LsIdentity *saved);
 extern void ls_become_untrusted(Oid role, LsIdentity *saved);
 extern void ls_return(const LsIdentity *saved);
+extern bool ls_is_engine(void);
 extern Oid	ls_extension_owner(void);
 extern bool ls_is_own_schema(Oid schema);
 extern ErrorData *ls_guarded(void (*body) (void *), void *arg);
 
 extern uint64 ls_transaction_number(void);
 extern bool ls_has_pages(Oid table);
+extern bool ls_has_key(Oid table);
 
 #endif							/* LEADSCORE_H */

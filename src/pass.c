@@ -359,10 +359,17 @@ refresh_models(List *models)
 	ListCell   *lc;
 
 	foreach(lc, models)
+	{
+		LsModelRow *row = ls_model_row(lfirst(lc), NULL);
+
+		if (row)
+			(void) ls_restore_under_way(row);
+	}
+	foreach(lc, models)
 		if (ls_job_open(lfirst(lc)))
 			jobs = lappend(jobs, lfirst(lc));
-	if (jobs != NIL)
-		ls_lock_sheets();
+	foreach(lc, jobs)
+		ls_lock_definitions(lfirst(lc));
 	/* tables of all before rows of one */
 	foreach(lc, jobs)
 		ls_lock_sources(lfirst(lc));

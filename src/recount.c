@@ -685,7 +685,7 @@ ls_rescore(const char *name, const char *cause)
 {
 	const char *visitors = ls_visitors_model(name);
 
-	ls_lock_sheets();
+	ls_lock_definitions(name);
 	ls_lock_sources(name);
 	ls_recount_assign(name, NULL, true);
 	if (visitors)

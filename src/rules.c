@@ -668,6 +668,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	model->min_score = limits ? limits->min_score : row->min_score;
 	model->max_score = limits ? limits->max_score : row->max_score;
 	model->enabled = row->enabled;
+	model->restoring = row->restoring;
 	model->version = row->rules_version;
 	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, row->owner, name, &model->key);
