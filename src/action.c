@@ -516,14 +516,11 @@ earliest(Relation outbox, Relation index, const char *deliver)
 bool
 ls_action_waiting(void)
 {
-	Oid			table = ls_base_table_oid("lead_outbox", true);
 	Relation	outbox;
 	Relation	index;
 	TimestampTz at;
 
-	if (!OidIsValid(table))
-		return false;
-	outbox = table_open(table, AccessShareLock);
+	outbox = table_open(ls_base_table_oid("lead_outbox", false), AccessShareLock);
 	index = index_open(ls_base_table_oid("lead_outbox_worker", false), AccessShareLock);
 	at = Min(earliest(outbox, index, "notify"), earliest(outbox, index, "function"));
 	index_close(index, AccessShareLock);

@@ -51,9 +51,15 @@ typedef void *(*RowReader) (Row *row);
 static List *changed_models = NIL;	/* of char *, in TopTransactionContext */
 static List *refreshed_models = NIL;
 
+/* field reads a column, as far as the table has as many as it was made with. */
 static Datum
 field(Row *row, int attno, bool *isnull)
 {
+	if (attno > row->desc->natts)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("table \"%s\" of leadscore has %d columns, where at least %d are expected",
+						get_rel_name(row->tuple->t_tableOid), row->desc->natts, attno)));
 	return heap_getattr(row->tuple, attno, row->desc, isnull);
 }
 
@@ -175,9 +181,9 @@ read_model(Row *row)
 	m->max_score = float_field(row, 10, INFINITY, NULL);
 	m->enabled = bool_field(row, 11, true);
 	m->rules_version = bigint_field(row, 12, 0, NULL);
-	m->daily = row->desc->natts >= 13 && bool_field(row, 13, false);
-	m->sheet = row->desc->natts >= 14 ? text_field(row, 14) : NULL;
-	m->restoring = row->desc->natts >= 15 && bool_field(row, 15, false);
+	m->daily = bool_field(row, 13, false);
+	m->sheet = text_field(row, 14);
+	m->restoring = bool_field(row, 15, false);
 	return m;
 }
 
@@ -206,8 +212,6 @@ read_source(Row *row)
 	s->occurred_at = text_field(row, 5);
 	s->event = text_field(row, 6);
 	s->time_zone = text_field(row, 7);
-	if (row->desc->natts < 10)
-		return s;				/* of a version before 0.3 */
 	s->visitor = text_field(row, 8);
 	s->keep = strcmp(text_field(row, 9), "keep") == 0;
 	s->queued = strcmp(text_field(row, 10), "queued") == 0;
@@ -255,10 +259,6 @@ ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *rule)
 	rule->description = text_field(&row, LS_RULE_DESCRIPTION);
 	rule->counted_version = bigint_field(&row, LS_RULE_COUNTED_VERSION, 0,
 										 &rule->counted_version_null);
-	rule->draft = false;
-	rule->counting_version = 0;
-	if (desc->natts < LS_RULE_COUNTING_VERSION)
-		return;					/* of a version before 0.3 */
 	rule->draft = bool_field(&row, LS_RULE_DRAFT, false);
 	rule->counting_version = bigint_field(&row, LS_RULE_COUNTING_VERSION, 0, NULL);
 }
@@ -500,6 +500,16 @@ ls_model_rank(const char *model)
 		(strcmp(sheet, model) == 0 ? 1 : 0);
 }
 
+/* ls_by_model_rank is the order in which models are locked. */
+int
+ls_by_model_rank(const ListCell *a, const ListCell *b)
+{
+	uint64		x = ls_model_rank(lfirst(a));
+	uint64		y = ls_model_rank(lfirst(b));
+
+	return (x > y) - (x < y);
+}
+
 int
 ls_by_row_rank(const ListCell *a, const ListCell *b)
 {
@@ -599,15 +609,10 @@ ls_grade_rows(const char *model, Snapshot snapshot)
 	return rows;
 }
 
-/*
- * ls_action_rows gives a model's actions; none in the SQL of a version that
- * has no table of them.
- */
+/* ls_action_rows gives a model's actions. */
 List *
 ls_action_rows(const char *model, Snapshot snapshot)
 {
-	if (!OidIsValid(ls_base_table_oid("lead_action", true)))
-		return NIL;
 	return scan_table("lead_action", model, snapshot, read_action);
 }
 

@@ -198,7 +198,7 @@ enum LsRuleColumn
 	LS_RULE_EVENTS_BEFORE,
 	LS_RULE_DESCRIPTION,
 	LS_RULE_COUNTED_VERSION,
-	LS_RULE_DRAFT,				/* from here on not in versions before 0.3 */
+	LS_RULE_DRAFT,
 	LS_RULE_COUNTING_VERSION,
 	LS_RULE_NCOLUMNS = LS_RULE_COUNTING_VERSION,
 	LS_RULE_VALID_FROM,			/* of lead_rule_history, after those */
@@ -234,6 +234,7 @@ extern bool ls_may_read_model(const LsModelRow *model, Oid role);
 extern LsModelRow *ls_model_row_for(const char *model, Oid role);
 extern const char *ls_sheet_of(const char *model, Snapshot snapshot);
 extern uint64 ls_model_rank(const char *model);
+extern int	ls_by_model_rank(const ListCell *a, const ListCell *b);
 extern int	ls_by_row_rank(const ListCell *a, const ListCell *b);
 extern char *ls_visitors_model(const char *model);
 extern bool ls_interval_usec(const Interval *interval, int64 *usec);

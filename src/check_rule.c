@@ -28,6 +28,7 @@
 
 #include "decay.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "rules.h"
 #include "visitors.h"
 
@@ -73,8 +74,8 @@ typedef struct RuleCheck
 {
 	bool		update;
 	TupleDesc	desc;
-	Datum		values[LS_RULE_NCOLUMNS];	/* of the new row ... */
-	bool		nulls[LS_RULE_NCOLUMNS];
+	Datum	   *values;			/* of the new row ... */
+	bool	   *nulls;
 	LsRuleRow	row;			/* ... and read */
 	LsRuleRow	old;			/* of an UPDATE */
 	LsModelRow *model;
@@ -700,7 +701,6 @@ set_counted_version(RuleCheck *check)
 HeapTuple
 ls_check_rule(const LsDefinition *change)
 {
-	bool		replace[LS_RULE_NCOLUMNS];
 	RuleCheck	check = {0};
 
 	if (change->new == NULL)
@@ -710,6 +710,8 @@ ls_check_rule(const LsDefinition *change)
 	}
 	check.desc = change->desc;
 	check.update = change->old != NULL;
+	check.values = palloc(sizeof(Datum) * check.desc->natts);
+	check.nulls = palloc(sizeof(bool) * check.desc->natts);
 	heap_deform_tuple(change->new, check.desc, check.values, check.nulls);
 	ls_rule_row_read(change->new, check.desc, &check.row);
 	if (check.update)
@@ -729,6 +731,5 @@ ls_check_rule(const LsDefinition *change)
 	check_expressions(&check);
 	set_counted_version(&check);
 
-	memset(replace, true, sizeof(replace));
-	return heap_modify_tuple(change->new, check.desc, check.values, check.nulls, replace);
+	return heap_form_tuple(check.desc, check.values, check.nulls);
 }

@@ -43,6 +43,7 @@
 #include "feed.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "look.h"
 #include "purge.h"
 #include "restore.h"
 

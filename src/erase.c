@@ -67,30 +67,26 @@ static const struct
 	"(contact OPERATOR(pg_catalog.=) $2 OR " QUOTES_IT(column) ")"
 
 /* What is to be done in the tables of all models: $1 the model, $2 the contact */
-static const struct
-{
-	const char *table;
-	const char *sql;
-}			statements[] = {
-	{"lead_stage_history", "DELETE FROM leadscore_internal.lead_stage_history"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND contact OPERATOR(pg_catalog.=) $2"},
-	{"lead_outbox", "DELETE FROM leadscore_internal.lead_outbox"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND contact OPERATOR(pg_catalog.=) $2"},
-	{"lead_rule_error", "DELETE FROM leadscore_internal.lead_rule_error"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message")},
-	{"lead_worker_error", "DELETE FROM leadscore_internal.lead_worker_error"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message")},
+static const char *const statements[] = {
+	"DELETE FROM leadscore_internal.lead_stage_history"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND contact OPERATOR(pg_catalog.=) $2",
+	"DELETE FROM leadscore_internal.lead_outbox"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND contact OPERATOR(pg_catalog.=) $2",
+	"DELETE FROM leadscore_internal.lead_rule_error"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message"),
+	"DELETE FROM leadscore_internal.lead_worker_error"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message"),
 	/* a job whose ranges it bounds, or that has come to it, begins its phase again */
-	{"lead_job_part", "UPDATE leadscore_internal.lead_job SET position = NULL"
-	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))"},
-	{"lead_job_part", "DELETE FROM leadscore_internal.lead_job_part"
-	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))"},
-	{"lead_job_part", "UPDATE leadscore_internal.lead_job_part SET error = NULL"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error")},
-	{"lead_job", "UPDATE leadscore_internal.lead_job SET position = NULL"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND position OPERATOR(pg_catalog.=) $2"},
-	{"lead_job", "UPDATE leadscore_internal.lead_job SET error = NULL"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error")},
+	"UPDATE leadscore_internal.lead_job SET position = NULL"
+	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))",
+	"DELETE FROM leadscore_internal.lead_job_part"
+	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))",
+	"UPDATE leadscore_internal.lead_job_part SET error = NULL"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error"),
+	"UPDATE leadscore_internal.lead_job SET position = NULL"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND position OPERATOR(pg_catalog.=) $2",
+	"UPDATE leadscore_internal.lead_job SET error = NULL"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error"),
 };
 
 /* has_rows tells whether there are rows of a contact, as the newest snapshot sees it. */
@@ -168,14 +164,13 @@ erase(LsModel *model, Datum contact)
 	{
 		char	   *name = psprintf("%s%s", model_tables[i].prefix, model->name);
 
-		if (OidIsValid(ls_table_oid(name, true)))
+		if (OidIsValid(ls_table_oid(name, true)))	/* not every model has all */
 			rows += ls_row_execute(psprintf("DELETE FROM leadscore.%s WHERE %s %s $1", name,
 											model_tables[i].column,
 											ls_row_key_operator(model)), &key);
 	}
 	for (int i = 0; i < (int) lengthof(statements); i++)
-		if (OidIsValid(ls_base_table_oid(statements[i].table, true)))
-			rows += ls_row_execute(statements[i].sql, &names);
+		rows += ls_row_execute(statements[i], &names);
 	ls_return(&saved);
 	return rows;
 }

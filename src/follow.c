@@ -46,6 +46,7 @@
 #include "look.h"
 #include "model.h"
 #include "purge.h"
+#include "restore.h"
 #include "recount.h"
 
 /* ---------- which models it concerns ---------- */

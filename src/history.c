@@ -20,7 +20,7 @@
 #include "score_table.h"
 #include "target.h"
 
-/* columns of lead_stage_history; version 0.1 had no reason */
+/* columns of lead_stage_history */
 enum
 {
 	HISTORY_MODEL,
@@ -53,7 +53,7 @@ as_made(Relation rel)
 	TupleDesc	desc = RelationGetDescr(rel);
 
 	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->trigdesc != NULL ||
-		(desc->natts != HISTORY_NCOLUMNS && desc->natts != HISTORY_REASON))
+		desc->natts != HISTORY_NCOLUMNS)
 		return false;
 	for (int i = 0; i < desc->natts; i++)
 		if (TupleDescAttr(desc, i)->attisdropped ||
@@ -100,11 +100,8 @@ fill(LsHistory *history, Datum contact, const LsOccasion *occasion,
 	values[HISTORY_CHANGED_AT] = TimestampTzGetDatum(occasion->at);
 	values[HISTORY_RECORDED_AT] = TimestampTzGetDatum(Max(ls_clock(), occasion->at));
 	values[HISTORY_CAUSE] = CStringGetTextDatum(occasion->cause);
-	if (slot->tts_tupleDescriptor->natts > HISTORY_REASON)
-	{
-		slot->tts_isnull[HISTORY_REASON] = reason == NULL;
-		values[HISTORY_REASON] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
-	}
+	slot->tts_isnull[HISTORY_REASON] = reason == NULL;
+	values[HISTORY_REASON] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
 	ExecStoreVirtualTuple(slot);
 }
 

@@ -53,5 +53,6 @@ extern ErrorData *ls_guarded(void (*body) (void *), void *arg);
 extern uint64 ls_transaction_number(void);
 extern bool ls_has_pages(Oid table);
 extern bool ls_has_key(Oid table);
+extern char *ls_extension_version(Oid extension);
 
 #endif							/* LEADSCORE_H */

@@ -35,18 +35,19 @@ static const struct
 	const char *kind;
 	const char *prefix;
 	bool		shown;			/* to the model's owner */
+	bool		always;			/* what scores needs it: every model has it */
 }			parts[] = {
-	{"VIEW", "live_", true},
-	{"VIEW", "history_", true},
-	{"TABLE", "due_", true},
-	{"TABLE", "pending_", true},
-	{"TABLE", "profile_", true},
-	{"TABLE", "kept_", true},
-	{"TABLE", "merged_", true},
-	{"TABLE", "identity_", true},
-	{"TABLE", "daily_", true},
-	{"TABLE", "funnel_daily_", true},
-	{"TABLE", "score_", true},
+	{"VIEW", "live_", true, false},
+	{"VIEW", "history_", true, false},
+	{"TABLE", "due_", true, true},
+	{"TABLE", "pending_", true, true},
+	{"TABLE", "profile_", true, true},
+	{"TABLE", "kept_", true, true},
+	{"TABLE", "merged_", true, false},
+	{"TABLE", "identity_", true, false},
+	{"TABLE", "daily_", true, false},
+	{"TABLE", "funnel_daily_", true, false},
+	{"TABLE", "score_", true, true},
 };
 
 /* The columns of score_<model>; those of the categories come after the score. */
@@ -93,6 +94,16 @@ static Oid
 find_part(const char *prefix, const char *model)
 {
 	return ls_table_oid(psprintf("%s%s", prefix, model), true);
+}
+
+/* ls_tables_exist tells whether a model has all the tables that every model has. */
+bool
+ls_tables_exist(const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+		if (parts[i].always && !OidIsValid(find_part(parts[i].prefix, model)))
+			return false;
+	return true;
 }
 
 /* ls_tables_check_free makes sure that the names made of a model's are free. */
@@ -286,19 +297,16 @@ create_live_view(const LsModelTables *new)
 	appendStringInfo(&sql, " FROM leadscore.score_%s s CROSS JOIN LATERAL"
 					 " (SELECT leadscore_internal.live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
 					 model);
-	if (OidIsValid(find_part("pending_", model)))
-	{
-		/* of whom nothing is left but what is still to be taken away is not there */
-		appendStringInfoString(&sql, " WHERE (v.r).stage IS NOT NULL"
-							   " UNION ALL SELECT p.contact_id");
-		append_live_columns(&sql, new);
-		appendStringInfo(&sql, " FROM (SELECT DISTINCT q.contact_id FROM leadscore.pending_%s q"
-						 " WHERE NOT EXISTS (SELECT FROM leadscore.score_%s s"
-						 " WHERE s.contact_id OPERATOR(%s) q.contact_id)) p CROSS JOIN LATERAL"
-						 " (SELECT leadscore_internal.live_new(NULL::leadscore.score_%s, p.contact_id,"
-						 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
-						 model, model, key_operator(new->key_type), model);
-	}
+	/* of whom nothing is left but what is still to be taken away is not there */
+	appendStringInfoString(&sql, " WHERE (v.r).stage IS NOT NULL"
+						   " UNION ALL SELECT p.contact_id");
+	append_live_columns(&sql, new);
+	appendStringInfo(&sql, " FROM (SELECT DISTINCT q.contact_id FROM leadscore.pending_%s q"
+					 " WHERE NOT EXISTS (SELECT FROM leadscore.score_%s s"
+					 " WHERE s.contact_id OPERATOR(%s) q.contact_id)) p CROSS JOIN LATERAL"
+					 " (SELECT leadscore_internal.live_new(NULL::leadscore.score_%s, p.contact_id,"
+					 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
+					 model, model, key_operator(new->key_type), model);
 	ls_execute(sql.data, NULL);
 	ls_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
 						model, model), NULL);
@@ -320,8 +328,6 @@ create_due_table(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
-	if (!OidIsValid(ls_base_table_oid("lead_day", true)))
-		return;					/* the extension is of version 0.1 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.due_%s (due_at pg_catalog.timestamptz,"
 						" drift pg_catalog.bool, contact_id %s%s,"
 						" PRIMARY KEY (due_at, drift, contact_id))"
@@ -353,8 +359,6 @@ create_pending_table(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
-	if (!OidIsValid(ls_base_table_oid("lead_job", true)))
-		return;					/* the extension is of a version before 0.3 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.pending_%s (contact_id %s%s NOT NULL,"
 						" rules_version pg_catalog.int8 NOT NULL,"
 						" noted_at pg_catalog.timestamptz NOT NULL,"
@@ -398,8 +402,6 @@ create_profile_table(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
-	if (!OidIsValid(ls_base_table_oid("lead_rule_history", true)))
-		return;					/* the extension is of a version before 0.3 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.profile_%s (contact_id %s%s,"
 						" since pg_catalog.timestamptz, counted pg_catalog.bool NOT NULL,"
 						" has_contact pg_catalog.bool NOT NULL, created_at pg_catalog.timestamptz,"
@@ -431,8 +433,6 @@ create_kept_table(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
-	if (!OidIsValid(ls_base_table_oid("lead_job", true)))
-		return;					/* the extension is of a version before 0.3 still */
 	ls_execute(psprintf("CREATE TABLE leadscore.kept_%s (contact_id %s%s NOT NULL,"
 						" source pg_catalog.text COLLATE \"C\" NOT NULL,"
 						" until pg_catalog.timestamptz NOT NULL,"
@@ -486,8 +486,6 @@ create_merged_table(const LsModelTables *new)
 	char	   *type = psprintf("%s%s", ls_tables_type(new->key_type),
 								ls_tables_collation(new->key_type, new->key_collation));
 
-	if (!OidIsValid(ls_base_table_oid("lead_job", true)))
-		return;					/* the extension is of a version before 0.3 still */
 	create_alias_table(new, "merged_",
 					   psprintf("source_id %s PRIMARY KEY, target_id %s NOT NULL,"
 								" merged_into %s NOT NULL,"
@@ -547,21 +545,17 @@ create_history_view(const LsModelTables *new)
 	};
 	const char *model = new->row.model;
 
-	/* while the extension is of version 0.1, its tables are made as that did */
-	bool		reasons = get_attnum(ls_base_table_oid("lead_stage_history", false),
-									 "reason") != InvalidAttrNumber;
-
 	ls_execute(psprintf("CREATE OR REPLACE VIEW leadscore.history_%s AS"
 						" SELECT h.contact::%s%s AS contact_id, h.from_stage, h.to_stage,"
-						" h.score, h.changed_at, h.recorded_at, h.cause%s"
+						" h.score, h.changed_at, h.recorded_at, h.cause, h.reason"
 						" FROM leadscore_internal.lead_stage_history h"
 						" WHERE h.model OPERATOR(pg_catalog.=) '%s'",
 						model, ls_tables_type(new->key_type),
 						ls_tables_collation(new->key_type, new->key_collation),
-						reasons ? ", h.reason" : "", model), NULL);
+						model), NULL);
 	ls_execute(psprintf("COMMENT ON VIEW leadscore.history_%s IS 'changes of stage in model %s'",
 						model, model), NULL);
-	for (int i = 0; i < (int) lengthof(comments) - !reasons; i++)
+	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(psprintf("history_%s", model), comments[i][0], comments[i][1]);
 	ls_tables_grant_one("history_", &new->row);
 }
@@ -589,26 +583,6 @@ ls_tables_make(const LsModelTables *new)
 		create_merged_table(new);
 	create_live_view(new);
 	create_history_view(new);
-}
-
-/* ls_tables_upgrade makes what a model of an older version has not. */
-void
-ls_tables_upgrade(const LsModelTables *old)
-{
-	if (!OidIsValid(find_part("due_", old->row.model)))
-		create_due_table(old);
-	if (!OidIsValid(find_part("pending_", old->row.model)))
-		create_pending_table(old);
-	if (!OidIsValid(find_part("profile_", old->row.model)))
-		create_profile_table(old);
-	if (!OidIsValid(find_part("kept_", old->row.model)))
-		create_kept_table(old);
-	if (OidIsValid(find_part("funnel_daily_", old->row.model)))
-		ls_tables_publishable(psprintf("funnel_daily_%s", old->row.model));
-	create_live_view(old);
-	create_history_view(old);
-	if (!OidIsValid(find_part("merged_", old->row.model)))
-		create_merged_table(old);
 }
 
 /*

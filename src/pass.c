@@ -32,6 +32,7 @@
 #include "note.h"
 #include "pending.h"
 #include "recount.h"
+#include "restore.h"
 #include "rules.h"
 #include "store.h"
 #include "worker_error.h"

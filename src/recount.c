@@ -792,16 +792,6 @@ ls_refresh_chunk(LsChunk *chunk)
 	ls_model_release(model);
 }
 
-/* ls_by_model_rank is the order in which models are locked. */
-int
-ls_by_model_rank(const ListCell *a, const ListCell *b)
-{
-	uint64		x = ls_model_rank(lfirst(a));
-	uint64		y = ls_model_rank(lfirst(b));
-
-	return (x > y) - (x < y);
-}
-
 /*
  * ls_refresh_changed_models brings the stored rows of models that this
  * transaction has changed up to date, just before it commits.

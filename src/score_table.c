@@ -14,6 +14,8 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -51,7 +53,6 @@ typedef struct LsStorePlans
 	SPIPlanPtr	delete;
 	SPIPlanPtr	read;
 	SPIPlanPtr	history;
-	SPIPlanPtr	reasoned;		/* history with a reason */
 } LsStorePlans;
 
 static bool writing = false;	/* we are writing, by SQL */
@@ -497,11 +498,10 @@ void
 ls_row_history(LsModel *model, Datum contact, const LsOccasion *occasion,
 			   const char *reason)
 {
-	/* version 0.1 had no reasons, and nothing that would give one */
 	static const char *sql =
 		"INSERT INTO leadscore_internal.lead_stage_history (model, contact, from_stage,"
-		" to_stage, score, changed_at, recorded_at, cause%s)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8%s)";
+		" to_stage, score, changed_at, recorded_at, cause, reason)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
 	TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
 	Datum		values[] = {
@@ -515,13 +515,12 @@ ls_row_history(LsModel *model, Datum contact, const LsOccasion *occasion,
 		CStringGetTextDatum(occasion->cause),
 		reason ? CStringGetTextDatum(reason) : (Datum) 0
 	};
-	LsStorePlans *plans = plans_of(model);
+	bool		nulls[lengthof(values)] = {0};
 	LsIdentity	saved;
-	int			n = reason ? 9 : 8;
 
+	nulls[lengthof(values) - 1] = reason == NULL;
 	begin_sql(&saved);
-	run(ls_row_plan(reason ? &plans->reasoned : &plans->history,
-					psprintf(sql, reason ? ", reason" : "", reason ? ", $9" : ""),
-					n, types), values, NULL, n);
+	run(ls_row_plan(&plans_of(model)->history, sql, lengthof(types), types),
+		values, nulls, lengthof(values));
 	end_sql(&saved);
 }
