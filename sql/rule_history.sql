@@ -190,7 +190,7 @@ SELECT leadscore.score('hist', 1, NULL, '2026-03-05');
 SELECT * FROM leadscore.explain('hist', 1, NULL, '2026-03-05');
 SELECT * FROM leadscore.profile_hist;
 RESET ROLE;
-INSERT INTO leadscore.profile_hist VALUES (1, now(), true, true, NULL, '{}', '{}');
+UPDATE leadscore.profile_hist SET contact_id = 1;
 
 -- a model takes its history along
 SELECT leadscore.drop_model('hist');

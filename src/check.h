@@ -20,9 +20,6 @@
 #include "catalog.h"
 #include "expression.h"
 
-/* brings the stored rows of the models that changed up to date; not of here */
-extern void ls_refresh_changed_models(void);
-
 /* A row of a small table under examination; its columns go by name. */
 typedef struct LsSheetRow
 {

@@ -30,13 +30,13 @@
 
 #include "capture.h"
 #include "catalog.h"
-#include "check.h"
 #include "compat.h"
 #include "definition.h"
 #include "job.h"
 #include "kept.h"
 #include "launcher.h"
 #include "note.h"
+#include "recount.h"
 #include "rules.h"
 #include "table.h"
 
@@ -384,7 +384,7 @@ refresh_changed_models(void)
 		return;
 	ls_launcher_poke_at_commit();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	ls_refresh_changed_models();
+	(void) ls_refresh_changed_models();
 	PopActiveSnapshot();
 }
 

@@ -359,6 +359,9 @@ refresh_models(List *models)
 	int64		changed = 0;
 	ListCell   *lc;
 
+	/* what this transaction has changed itself, which its commit would do */
+	if (ls_changed_models() != NIL)
+		changed += ls_refresh_changed_models();
 	foreach(lc, models)
 	{
 		LsModelRow *row = ls_model_row(lfirst(lc), NULL);

@@ -798,16 +798,20 @@ ls_refresh_chunk(LsChunk *chunk)
  *
  * The lock makes it final: writers that evaluated with the old rules have
  * ended, and those that wait will see the new ones.  Where there are many rows it
- * is left to a job, and nobody waits.
+ * is left to a job, and nobody waits.  Returns how many contacts changed.
  */
-void
+int64
 ls_refresh_changed_models(void)
 {
 	List	   *models = ls_changed_models();
 	List	   *small = NIL;
+	int64		changed = 0;
 	ListCell   *lc;
 
 	ls_changed_models_done();
+	/* the extension may have been dropped since */
+	if (!OidIsValid(ls_base_table_oid("lead_model", true)))
+		return 0;
 	list_sort(models, ls_by_model_rank);	/* as writers lock them */
 	foreach(lc, models)
 	{
@@ -832,8 +836,9 @@ ls_refresh_changed_models(void)
 		LockRelationOid(ls_score_table(name, false), ShareRowExclusiveLock);
 		row = ls_model_row(name, NULL);
 		if (row && row->enabled)
-			ls_refresh(name, "rule");
+			changed += ls_refresh(name, "rule");
 	}
+	return changed;
 }
 
 /* ls_rescore_online is leadscore.rescore() with the choice to do it beside writers. */
