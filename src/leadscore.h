@@ -48,6 +48,7 @@ extern void ls_return(const LsIdentity *saved);
 extern bool ls_is_engine(void);
 extern Oid	ls_extension_owner(void);
 extern bool ls_is_own_schema(Oid schema);
+extern void ls_hint_retry(ErrorContextCallback *context);
 extern ErrorData *ls_guarded(void (*body) (void *), void *arg);
 
 extern uint64 ls_transaction_number(void);
