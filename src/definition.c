@@ -69,6 +69,7 @@ PG_FUNCTION_INFO_V1(ls_leave_definitions);
 typedef struct Kind
 {
 	const char *table;
+	int			nkey;			/* its first columns are the primary key */
 	int			writes;			/* what users may do */
 	const char *hint;			/* what to do instead of the rest */
 	const char *sequence;		/* numbers its first column; NULL: none */
@@ -78,22 +79,22 @@ typedef struct Kind
 } Kind;
 
 static const Kind kinds[] = {
-	{"lead_model", UPDATES,
+	{"lead_model", 1, UPDATES,
 		"Models are made by leadscore.create_model() and dropped by leadscore.drop_model().",
 	NULL, ls_check_model, ls_model_written, NULL},
-	{"lead_category", UPDATES,
+	{"lead_category", 2, UPDATES,
 		"The categories of a model are given to leadscore.create_model().",
 	NULL, ls_check_category_row, NULL, ls_category_changed},
-	{"lead_source", 0,
+	{"lead_source", 2, 0,
 		"Sources are attached by leadscore.attach() and detached by leadscore.detach().",
 	NULL, NULL, NULL, NULL},
-	{"lead_rule", INSERTS | UPDATES | DELETES, NULL,
+	{"lead_rule", 1, INSERTS | UPDATES | DELETES, NULL,
 	"lead_rule_rule_id_seq", ls_check_rule, ls_rule_written, ls_rules_changed},
-	{"lead_stage", INSERTS | UPDATES | DELETES, NULL,
+	{"lead_stage", 2, INSERTS | UPDATES | DELETES, NULL,
 	NULL, ls_check_stage, NULL, ls_stage_changed},
-	{"lead_grade", INSERTS | UPDATES | DELETES, NULL,
+	{"lead_grade", 3, INSERTS | UPDATES | DELETES, NULL,
 	NULL, ls_check_grade, NULL, ls_model_changed},
-	{"lead_action", INSERTS | UPDATES | DELETES, NULL,
+	{"lead_action", 1, INSERTS | UPDATES | DELETES, NULL,
 	"lead_action_action_id_seq", ls_check_action, NULL, ls_model_changed},
 };
 
@@ -447,7 +448,7 @@ ls_write_definition(PG_FUNCTION_ARGS)
 	if (!(kind->writes & (TRIGGER_FIRED_BY_INSERT(td->tg_event) ? INSERTS :
 						  TRIGGER_FIRED_BY_DELETE(td->tg_event) ? DELETES : UPDATES)))
 		refuse(kind, td);
-	ls_target_open(&target, ls_base_table_oid(kind->table, false), "model");
+	ls_target_open(&target, ls_base_table_oid(kind->table, false), kind->nkey, NULL, 0);
 	row.desc = CreateTupleDescCopy(RelationGetDescr(target.rel));
 	found = read_rows(td, kind, &target, &row);
 	if (found)
@@ -458,8 +459,10 @@ ls_write_definition(PG_FUNCTION_ARGS)
 	if (kind->written)
 		kind->written(&row);
 	note_change(kind, model_of(row.new ? row.new : row.old, row.desc));
-	return PointerGetDatum(row.new ? convert(row.new, row.desc, RelationGetDescr(td->tg_relation), NULL) :
-						   td->tg_trigtuple);
+	if (row.new == NULL)
+		return PointerGetDatum(td->tg_trigtuple);
+	return PointerGetDatum(convert(row.new, row.desc, RelationGetDescr(td->tg_relation),
+								   row.old ? td->tg_newtuple : td->tg_trigtuple));
 }
 
 /* ---------- a statement ---------- */

@@ -8,9 +8,12 @@ CREATE FUNCTION leadscore_internal.lead_model_rows() RETURNS SETOF leadscore_int
 COMMENT ON FUNCTION leadscore_internal.lead_model_rows() IS
 	'rows of lead_model of models that the caller manages, or whose scores he may read: for the view';
 CREATE VIEW leadscore.lead_model AS
-	SELECT model, owner, contacts, key, created_at, time_zone, max_drift,
-		   max_drift_ratio, min_score, max_score, enabled, rules_version, daily, sheet
-	  FROM leadscore_internal.lead_model_rows();
+	SELECT m.model,
+		   (SELECT c.relowner::pg_catalog.regrole FROM pg_catalog.pg_class c
+			 WHERE c.oid OPERATOR(pg_catalog.=) m.contacts) AS owner,
+		   m.contacts, m.key, m.created_at, m.time_zone, m.max_drift, m.max_drift_ratio,
+		   m.min_score, m.max_score, m.enabled, m.rules_version, m.daily, m.sheet
+	  FROM leadscore_internal.lead_model_rows() m;
 
 CREATE FUNCTION leadscore_internal.lead_category_rows() RETURNS SETOF leadscore_internal.lead_category
 	LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 50

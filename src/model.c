@@ -19,11 +19,13 @@
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -295,7 +297,7 @@ write_rows(const LsModelTables *new)
 	ls_add_text(&args, new->row.key);
 	ls_add_text(&args, new->row.created_at);
 	ls_add_text(&args, new->row.time_zone);
-	ls_execute("INSERT INTO leadscore_internal.lead_model (model, owner, contacts, key, created_at, time_zone)"
+	ls_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, contacts, key, created_at, time_zone)"
 			   " VALUES ($1, $2, $3, $4, $5, $6)", &args);
 	for (int i = 0; i < new->ncategories; i++)
 	{
@@ -362,6 +364,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_daily_begin(row);
 	ls_return(&saved);
 	CommandCounterIncrement();
+	ls_tables_depend(row);
 	ls_record_sheet(row->model);
 	ls_add_tree(row->model, NULL, tree);
 	ls_recount_contacts(row->model, "backfill");
@@ -425,26 +428,52 @@ ls_drop_model_sql(PG_FUNCTION_ARGS)
 }
 
 /*
- * ls_detach_all is leadscore.detach_all(): it drops every model, and leaves no
- * trigger behind that would keep the extension from being dropped.
+ * ls_models_detach drops models, visitors' with those that they are of, and leaves
+ * no trigger behind that would keep the extension from being dropped.
+ */
+void
+ls_models_detach(List *rows)
+{
+	ListCell   *lc;
+
+	list_sort(rows, ls_by_row_rank);
+	foreach(lc, rows)
+		ls_lock_definitions(((LsModelRow *) lfirst(lc))->model);
+	foreach(lc, rows)
+		ls_drop_model(lfirst(lc));
+}
+
+/*
+ * ls_detach_all is leadscore.detach_all(): it drops a model, or every one.
  */
 Datum
 ls_detach_all(PG_FUNCTION_ARGS)
 {
-	List	   *models;
+	List	   *rows;
 	ListCell   *lc;
 
-	if (!has_privs_of_role(GetUserId(), ls_extension_owner()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to drop every model"),
-				 errhint("Only the owner of extension leadscore may do this; drop_model() drops one.")));
 	PreventCommandIfReadOnly("detach_all()");
-	ls_lock_own_definitions();
-	models = ls_model_rows(NULL);
-	list_sort(models, ls_by_row_rank);
-	foreach(lc, models)
-		ls_drop_model(lfirst(lc));
+	if (PG_ARGISNULL(0))
+		rows = ls_model_rows(NULL);
+	else
+	{
+		rows = list_make1(ls_model_row_for(ls_text_argument(fcinfo, 0, "model"), GetUserId()));
+		ls_visitors_refuse(linitial(rows));
+	}
+	foreach(lc, rows)
+	{
+		LsModelRow *row = lfirst(lc);
+
+		if (!has_privs_of_role(GetUserId(), OidIsValid(row->owner) ? row->owner :
+							   ls_extension_owner()))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to drop every model"),
+					 errdetail("There are models whose owner's privileges role \"%s\" does not have.",
+							   GetUserNameFromId(GetUserId(), false)),
+					 errhint("Drop your own ones with leadscore.detach_all(model); a superuser may drop all.")));
+	}
+	ls_models_detach(rows);
 	PG_RETURN_VOID();
 }
 
@@ -485,21 +514,63 @@ ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 			 errhint("Grant SELECT on them again to those who had it.")));
 }
 
-/* ls_model_new_owner hands a model to the new owner of its contact table. */
+/*
+ * ls_model_new_owner hands the tables of a model to the new owner of its contact
+ * table, and says so where the rules of the former owner are not run any more.  From
+ * now on a model that goes on is the new owner's: former may lose his rights.
+ */
 void
-ls_model_new_owner(const LsModelRow *model, Oid owner)
+ls_model_new_owner(const LsModelRow *model)
 {
-	LsModelRow	changed = *model;
 	LsArguments args = {0};
 	LsIdentity	saved;
+	bool		disabled = false;
 
-	changed.owner = owner;
-	ls_add_text(&args, model->model);
-	ls_add(&args, OIDOID, ObjectIdGetDatum(owner));
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_model SET owner = $2"
-			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
-	ls_tables_grant(&changed);
+	ls_tables_give(model->model, model->owner);
+	ls_add_text(&args, model->model);
+	ls_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
+	if (model->suspended)
+		disabled = ls_execute("UPDATE leadscore_internal.lead_model SET enabled = false"
+							  " WHERE model OPERATOR(pg_catalog.=) $1 AND enabled"
+							  " AND $2 IS NOT NULL", &args) > 0;
+	else
+		ls_execute("UPDATE leadscore_internal.lead_model SET accepted_owner = $2"
+				   " WHERE model OPERATOR(pg_catalog.=) $1"
+				   " AND accepted_owner OPERATOR(pg_catalog.<>) $2", &args);
 	ls_return(&saved);
 	CommandCounterIncrement();
+	if (disabled)
+	{
+		ls_visitors_follow(model->model);
+		ls_model_changed(model->model);
+	}
+	CacheInvalidateRelcacheByRelid(ls_score_table(model->model, false));
+	if (model->suspended && model->sheet == NULL)
+		ereport(WARNING,
+				(errmsg("model \"%s\" is suspended", model->model),
+				 errdetail("Table \"%s\" belongs to role \"%s\" now.  The rules, stages and actions of its former owner would run with privileges that the former owner does not have.",
+						   get_rel_name(model->contacts),
+						   GetUserNameFromId(model->owner, false)),
+				 errhint("Look at them, and accept them with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
+						 model->model)));
+}
+
+/*
+ * ls_model_settle does for a model that is complete what could not be done when it became
+ * so: the score table depends on the contact table; an owner who came by REASSIGN
+ * OWNED, which nobody was told of, has all tables.  Nobody is waited for.
+ */
+void
+ls_model_settle(const LsModelRow *model)
+{
+	bool		belongs = ls_tables_belong(model->model, model->owner);
+
+	if (belongs && (model->suspended ? !model->switched_on : model->accepted == model->owner))
+	{
+		ls_tables_depend(model);
+		return;
+	}
+	if (ls_lock_definitions_if_free(model->model) && (belongs || ls_tables_lock_if_free(model->model)))
+		ls_model_new_owner(model);
 }

@@ -156,23 +156,46 @@ move_sequences(Relation rel, HeapTuple tuple)
 	}
 }
 
-/* check_rights makes sure that who restores rows of a model has its owner's rights. */
-static void
+/*
+ * check_rights makes sure that who restores rows of a model has its owner's rights,
+ * and gives the owner, or none where its contact table is gone.
+ */
+static Oid
 check_rights(const char *model, Oid contacts)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(contacts));
 	Oid			owner;
 
-	if (!HeapTupleIsValid(tuple))
-		return;					/* the model is dropped with its table */
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(contacts)))
+		return InvalidOid;
+	owner = ls_relation_owner(contacts);
 	if (!has_privs_of_role(GetUserId(), owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to restore model \"%s\"", model),
 				 errdetail("Only members of role \"%s\", which owns its contact table, may do this.",
 						   GetUserNameFromId(owner, false))));
+	return owner;
+}
+
+/*
+ * restore_model takes a row of lead_model.  Whoever restores a model answers for its
+ * rules: the owner that the dump says accepted them is a number of another cluster.
+ */
+static HeapTuple
+restore_model(const char *name, HeapTuple tuple, TupleDesc desc)
+{
+	int			columns[2] = {SPI_fnumber(desc, "accepted_owner"), SPI_fnumber(desc, "restoring")};
+	bool		nulls[2] = {false, false};
+	bool		isnull;
+	Datum		values[2];
+	Datum		contacts = heap_getattr(tuple, SPI_fnumber(desc, "contacts"), desc, &isnull);
+
+	if (isnull)
+		return tuple;			/* which is refused */
+	values[0] = ObjectIdGetDatum(check_rights(name, DatumGetObjectId(contacts)));
+	values[1] = BoolGetDatum(true);
+	begin();
+	return heap_modify_tuple_by_cols(tuple, desc, 2, columns, values, nulls);
 }
 
 /*
@@ -185,11 +208,8 @@ ls_restore_row(PG_FUNCTION_ARGS)
 	TriggerData *td = ls_check_trigger(fcinfo, NULL);
 	TupleDesc	desc = RelationGetDescr(td->tg_relation);
 	HeapTuple	tuple = td->tg_trigtuple;
-	bool		is_model = RelationGetRelid(td->tg_relation) == ls_base_table_oid("lead_model", false);
-	int			restoring = SPI_fnumber(desc, "restoring");
 	bool		isnull;
 	Datum		value = heap_getattr(tuple, SPI_fnumber(desc, "model"), desc, &isnull);
-	Datum		yes = BoolGetDatum(true);
 	char	   *name;
 	LsModelRow *model;
 	Oid			table;
@@ -197,19 +217,15 @@ ls_restore_row(PG_FUNCTION_ARGS)
 	if (ls_is_engine() || isnull)
 		return PointerGetDatum(tuple);
 	name = TextDatumGetCString(value);
-	if (is_model)
-		check_rights(name, DatumGetObjectId(heap_getattr(tuple, SPI_fnumber(desc, "contacts"),
-														 desc, &isnull)));
+	if (RelationGetRelid(td->tg_relation) == ls_base_table_oid("lead_model", false))
+		tuple = restore_model(name, tuple, desc);
 	else if ((model = ls_model_row(name, NULL)) != NULL)
-		check_rights(name, model->contacts);
+		(void) check_rights(name, model->contacts);
 	move_sequences(td->tg_relation, tuple);
 	table = ls_score_table(name, true);
 	if (OidIsValid(table))
 		CacheInvalidateRelcacheByRelid(table);
-	if (!is_model)
-		return PointerGetDatum(tuple);
-	begin();
-	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, desc, 1, &restoring, &yes, &isnull));
+	return PointerGetDatum(tuple);
 }
 
 /*
@@ -256,7 +272,9 @@ catch_up(Oid relid)
 	if (relid != ls_base_table_oid("lead_model", false))
 		return;
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_model SET restoring = true", NULL);
+	ls_execute("UPDATE leadscore_internal.lead_model m SET restoring = true,"
+			   " accepted_owner = COALESCE((SELECT c.relowner FROM pg_catalog.pg_class c"
+			   " WHERE c.oid OPERATOR(pg_catalog.=) m.contacts), m.accepted_owner)", NULL);
 	ls_return(&saved);
 }
 

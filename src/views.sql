@@ -49,6 +49,9 @@ BEGIN
 END
 $$;
 
+
+COMMENT ON COLUMN leadscore.lead_model.owner IS
+	'owner of the contact table: whoever has its privileges manages the model, and its rights are used to read tables and run rules';
 GRANT DELETE ON leadscore.lead_outbox TO PUBLIC;
 GRANT UPDATE (status, available_at, taken_by, attempts, last_error, finished_at)
 	ON leadscore.lead_outbox TO PUBLIC;
