@@ -302,7 +302,7 @@ check_snapshot(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			 errmsg("could not serialize access due to concurrent change of model \"%s\"", name),
-			 errhint("Run the transaction again, or change rules at READ COMMITTED.")));
+			 errhint(LS_RETRY_HINT)));
 }
 
 /*

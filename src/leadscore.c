@@ -280,7 +280,7 @@ static void
 hint_retry(void *arg)
 {
 	if (geterrcode() == ERRCODE_T_R_SERIALIZATION_FAILURE)
-		errhint("Another transaction changed what this one needs after this one began. Retry the transaction, or use READ COMMITTED.");
+		errhint(LS_RETRY_HINT);
 }
 
 /*

@@ -50,6 +50,9 @@ extern bool ls_is_engine(void);
 extern Oid	ls_relation_owner(Oid relid);
 extern Oid	ls_extension_owner(void);
 extern bool ls_is_own_schema(Oid schema);
+/* what to do about a serialization failure */
+#define LS_RETRY_HINT \
+	"Another transaction changed what this one needs after this one began. Retry the transaction, or use READ COMMITTED."
 extern void ls_hint_retry(ErrorContextCallback *context);
 extern ErrorData *ls_guarded(void (*body) (void *), void *arg);
 
