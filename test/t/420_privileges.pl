@@ -219,7 +219,7 @@ is(join(' ', grep { !$tried{"`$_`"} } sort keys %calls), '', 'nothing is called 
 
 my $variables = "\\set job " . sql("SELECT max(job_id) FROM leadscore.lead_job WHERE state = 'waiting'")
   . "\n\\set state " . sql("SELECT encode(state, 'hex') FROM leadscore.score_m WHERE contact_id = 1")
-  . "\n\\set taken '\\'" . sql("SELECT coalesce(array_agg(outbox_id), '{}') FROM leadscore.lead_outbox WHERE status = 'taken'") . "\\'::bigint[]'\n";
+  . "\n\\set taken '\\'" . sql("SELECT coalesce(array_agg(outbox_id), '{}') FROM leadscore.lead_outbox WHERE taken_by = 'c'") . "\\'::bigint[]'\n";
 
 # tried gives what each row's statement says to a role: t or f for an error, how
 # many rows, the message.
@@ -244,8 +244,6 @@ sub tried
 	return @tried;
 }
 
-# A message is told once, whatever it names
-my (@messages, %number);
 sub cell
 {
 	my ($row, $tried, $by_superuser) = @_;
@@ -256,9 +254,7 @@ sub cell
 	{
 		return 'refused' if $message =~ /^permission denied for (?:table|view|sequence|function|schema) |^cannot (?:insert into|update|delete from) (?:view|column) /;
 		$message =~ s/(table|view|relation) "\w+"/$1 NAME/g;
-		push @messages, $message unless $number{$message};
-		$number{$message} ||= @messages;
-		return "refused ($number{$message})";
+		return "refused ($message)";
 	}
 	return 'may' if $kind eq 'may' || $kind eq 'sees' && $by_superuser->[1] == 0;
 	return $count ? $kind eq 'rows' ? 'may' : 'sees' : $kind eq 'rows' ? 'no rows' : 'nothing';
@@ -281,6 +277,17 @@ for my $i (0 .. $#rows)
 	}
 	push @table, [ $part, $name, $command, $cells ];
 }
+
+# a message is told once, and by its number
+my (@messages, %number);
+sub number_of
+{
+	my ($message) = @_;
+
+	push @messages, $message unless $number{$message};
+	return $number{$message} ||= @messages;
+}
+$_->[3] =~ s/refused \((.*?)\)(?= \||$)/'refused (' . number_of($1) . ')'/ge for @table;
 $tables{ $_->[0] } .= '| ' . join(' ', grep { $_ } @$_[ 1, 2 ]) . " | $_->[3] |\n" for @table;
 my $head = '| | ' . join(' | ', map { $_->[1] } @roles) . " |\n|" . '---|' x (@roles + 1) . "\n";
 my $page = slurp_file($page_file);
