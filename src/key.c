@@ -21,7 +21,6 @@
  */
 #include "key.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -255,11 +254,7 @@ enter(const LsKeyType *key, bool foreign, bool pinned, LsIdentity *saved)
 	if (foreign)
 		ls_become_to_compute(key->owner, saved);
 	else
-	{
-		saved->read_only = XactReadOnly;
-		GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
-		saved->guc_nest = NewGUCNestLevel();
-	}
+		ls_stay(saved);
 	if (pinned)
 		pin_settings();
 }

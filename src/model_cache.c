@@ -126,6 +126,25 @@ depends_on(LsModel *model, Oid relation)
 	return false;
 }
 
+/* load_noting loads a model, while it is noted what changes. */
+static LsModel *
+load_noting(const char *name, Snapshot snapshot)
+{
+	LsModel    *model = NULL;
+
+	loading++;
+	PG_TRY();
+	{
+		model = ls_model_load(name, snapshot);
+	}
+	PG_FINALLY();
+	{
+		loading--;
+	}
+	PG_END_TRY();
+	return model;
+}
+
 /*
  * load_current loads a model, again where one of its relations changed
  * meanwhile: an invalidation that comes while loading must not be lost.
@@ -138,17 +157,9 @@ load_current(const char *name, Snapshot snapshot)
 		LsModel    *model;
 		bool		changed;
 
-		if (loading++ == 0)
+		if (loading == 0)
 			nnoted = 0;
-		PG_TRY();
-		{
-			model = ls_model_load(name, snapshot);
-		}
-		PG_FINALLY();
-		{
-			loading--;
-		}
-		PG_END_TRY();
+		model = load_noting(name, snapshot);
 		changed = nnoted > MAX_NOTED;
 		for (int i = 0; model && i < nnoted && !changed; i++)
 			changed = depends_on(model, noted[i]);
