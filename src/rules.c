@@ -10,7 +10,6 @@
 #include <math.h>
 
 #include "access/relation.h"
-#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "executor/spi.h"
@@ -665,12 +664,12 @@ static void
 check_score_table(const LsModel *model, bool of_the_past)
 {
 	Relation	rel;
+	bool		locked;
 
-	if (of_the_past)
+	if (of_the_past || (rel = ls_look_open(model->score_table, &locked)) == NULL)
 		return;
-	rel = table_open(model->score_table, AccessShareLock);
 	ls_row_check(model, RelationGetDescr(rel));
-	table_close(rel, AccessShareLock);
+	ls_look_close(rel, locked);
 }
 
 /*

@@ -115,7 +115,7 @@ for my $role ('web', 'reader', 'analyst')
 {
 	unlike(run($role, "SELECT * FROM leadscore.rule_errors; SELECT * FROM leadscore.lead_rule_error; SELECT * FROM leadscore_internal.lead_rule_error"), qr/DE89|gold/, "$role does not see it");
 }
-$node->safe_psql('postgres', "GRANT SELECT ON own.stay TO bound; CREATE POLICY some ON own.stay USING (iban NOT LIKE 'DE%'); CREATE POLICY any ON own.stay FOR INSERT TO bound WITH CHECK (true); ALTER TABLE own.stay ENABLE ROW LEVEL SECURITY");
+$node->safe_psql('postgres', "GRANT SELECT ON own.stay TO bound; CREATE POLICY few ON own.stay USING (iban NOT LIKE 'DE%'); CREATE POLICY more ON own.stay FOR INSERT TO bound WITH CHECK (true); ALTER TABLE own.stay ENABLE ROW LEVEL SECURITY");
 hidden('bound', "INSERT INTO own.stay VALUES (4711, '2026-02-01', 'pay', 'DE89 3704')", $failed, 'row security');
 $node->safe_psql('postgres', 'ALTER TABLE own.stay DISABLE ROW LEVEL SECURITY');
 
