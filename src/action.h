@@ -27,11 +27,6 @@ typedef struct LsOccasion
 	const char *cause;			/* as in lead_stage_history */
 } LsOccasion;
 
-/* called by the store, in the transaction of what happened */
-extern void ls_action_note(LsModel *model, Datum contact,
-						   const LsOccasion *occasion);
-extern void ls_action_free_plans(LsModel *model);
-
 extern Oid	ls_action_function(const char *text, char **schema, char **name);
 
 /*

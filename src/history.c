@@ -1,29 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * history.c
- *		Writes down changes of stage, many of them.
+ *		Writes down what happened to contacts: changes of stage, what is told.
  *
- * A pass may move thousands of contacts.  SQL would set up an executor for each
- * row, and read the table's CHECK constraint anew, which takes as long as all
- * else that is done about a contact: so the table is opened once, and rows are
- * inserted without SQL.  A table that is not as leadscore
- * made it (somebody has added a trigger, or a column) is written by SQL.
+ * The tables are opened when there is first something to write.
  *
  *-------------------------------------------------------------------------
  */
 #include "history.h"
 
 #include "utils/builtins.h"
-#include "utils/rel.h"
+#include "utils/memutils.h"
 
 #include "leadscore.h"
-#include "score_table.h"
-#include "target.h"
+#include "outbox_row.h"
+#include "row_writer.h"
 
-/* columns of lead_stage_history; version 0.1 had no reason */
+/* columns of history_<model>, as table_layout.c has them */
 enum
 {
-	HISTORY_MODEL,
 	HISTORY_CONTACT,
 	HISTORY_FROM_STAGE,
 	HISTORY_TO_STAGE,
@@ -31,93 +26,82 @@ enum
 	HISTORY_CHANGED_AT,
 	HISTORY_RECORDED_AT,
 	HISTORY_CAUSE,
-	HISTORY_REASON,
-	HISTORY_NCOLUMNS
+	HISTORY_REASON
 };
 
 struct LsHistory
 {
 	LsModel    *model;
-	LsTarget	target;
-	bool		by_sql;
+	MemoryContext context;
+	LsRowWriter *history;		/* NULL: not open yet */
+	LsRowWriter *outbox;		/* likewise */
 };
 
-/* as_made tells whether a table has the columns that rows are made for, and no more. */
-static bool
-as_made(Relation rel)
-{
-	static const char *const names[HISTORY_NCOLUMNS] = {
-		"model", "contact", "from_stage", "to_stage", "score", "changed_at",
-		"recorded_at", "cause", "reason"
-	};
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->trigdesc != NULL ||
-		(desc->natts != HISTORY_NCOLUMNS && desc->natts != HISTORY_REASON))
-		return false;
-	for (int i = 0; i < desc->natts; i++)
-		if (TupleDescAttr(desc, i)->attisdropped ||
-			strcmp(NameStr(TupleDescAttr(desc, i)->attname), names[i]) != 0)
-			return false;
-	return true;
-}
-
-/* ls_history_open gets ready to write rows about the contacts of a model. */
+/* ls_history_open gets ready to write about the contacts of a model. */
 LsHistory *
 ls_history_open(LsModel *model)
 {
 	LsHistory  *history = palloc0(sizeof(LsHistory));
 
 	history->model = model;
-	ls_target_open(&history->target, ls_table_oid("lead_stage_history", false), NULL);
-	history->by_sql = !as_made(history->target.rel);
+	history->context = CurrentMemoryContext;
 	return history;
 }
 
 void
 ls_history_close(LsHistory *history)
 {
-	ls_target_close(&history->target);
+	if (history->history)
+		ls_row_writer_close(history->history);
+	if (history->outbox)
+		ls_row_writer_close(history->outbox);
 	pfree(history);
 }
 
-/* fill puts a change of stage into the slot. */
-static void
-fill(LsHistory *history, Datum contact, const LsOccasion *occasion,
-	 const char *reason)
+/* writer gives one of the two, opened. */
+static LsRowWriter *
+writer(LsHistory *history, LsRowWriter **place, const char *prefix)
 {
-	TupleTableSlot *slot = history->target.written;
-	Datum	   *values = slot->tts_values;
-
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, false, slot->tts_tupleDescriptor->natts);
-	values[HISTORY_MODEL] = CStringGetTextDatum(history->model->name);
-	values[HISTORY_CONTACT] = CStringGetTextDatum(ls_key_text(&history->model->key,
-															  contact));
-	values[HISTORY_FROM_STAGE] = CStringGetTextDatum(occasion->from_stage);
-	values[HISTORY_TO_STAGE] = CStringGetTextDatum(occasion->to_stage);
-	values[HISTORY_SCORE] = Float8GetDatum(occasion->score);
-	values[HISTORY_CHANGED_AT] = TimestampTzGetDatum(occasion->at);
-	values[HISTORY_RECORDED_AT] = TimestampTzGetDatum(Max(ls_clock(), occasion->at));
-	values[HISTORY_CAUSE] = CStringGetTextDatum(occasion->cause);
-	if (slot->tts_tupleDescriptor->natts > HISTORY_REASON)
+	if (*place == NULL)
 	{
-		slot->tts_isnull[HISTORY_REASON] = reason == NULL;
-		values[HISTORY_REASON] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
+		MemoryContext old = MemoryContextSwitchTo(history->context);
+
+		*place = ls_row_writer_open(history->model, prefix);
+		MemoryContextSwitchTo(old);
 	}
-	ExecStoreVirtualTuple(slot);
+	return *place;
 }
 
-/* ls_history_add records a change of stage. */
-void
+/* add_move writes a change of stage. */
+static void
+add_move(LsRowWriter *rows, Datum contact, const LsOccasion *occasion, const char *reason)
+{
+	ls_row_writer_clear(rows);
+	ls_row_writer_set(rows, HISTORY_CONTACT, contact);
+	ls_row_writer_set_text(rows, HISTORY_FROM_STAGE, occasion->from_stage);
+	ls_row_writer_set_text(rows, HISTORY_TO_STAGE, occasion->to_stage);
+	ls_row_writer_set(rows, HISTORY_SCORE, Float8GetDatum(occasion->score));
+	ls_row_writer_set(rows, HISTORY_CHANGED_AT, TimestampTzGetDatum(occasion->at));
+	ls_row_writer_set(rows, HISTORY_RECORDED_AT,
+					  TimestampTzGetDatum(Max(ls_clock(), occasion->at)));
+	ls_row_writer_set_text(rows, HISTORY_CAUSE, occasion->cause);
+	ls_row_writer_set_text(rows, HISTORY_REASON, reason);
+	ls_row_writer_add(rows);
+}
+
+/*
+ * ls_history_add writes down what happened to a contact, and gives the number of
+ * changes of stage.
+ */
+int
 ls_history_add(LsHistory *history, Datum contact, const LsOccasion *occasion,
 			   const char *reason)
 {
-	if (history->by_sql)
-	{
-		ls_row_history(history->model, contact, occasion, reason);
-		return;
-	}
-	fill(history, contact, occasion, reason);
-	ls_target_insert(&history->target);
+	bool		moved = strcmp(occasion->from_stage, occasion->to_stage) != 0;
+
+	if (moved)
+		add_move(writer(history, &history->history, "history_"), contact, occasion, reason);
+	if (ls_outbox_concerns(history->model, occasion))
+		ls_outbox_add(writer(history, &history->outbox, "outbox_"), contact, occasion);
+	return moved;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * history.h
- *		Writes down changes of stage, many of them.
+ *		Writes down what happened to contacts: changes of stage, what is told.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +16,7 @@
 typedef struct LsHistory LsHistory;
 
 extern LsHistory *ls_history_open(LsModel *model);
-extern void ls_history_add(LsHistory *history, Datum contact,
+extern int	ls_history_add(LsHistory *history, Datum contact,
 						   const LsOccasion *occasion, const char *reason);
 extern void ls_history_close(LsHistory *history);
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * score_table.c
- *		The rows of score_<model> and of the history of stages, in SQL.
+ *		The rows of score_<model>, in SQL.
  *
  * Everything here is done as the extension's owner and past the guard, which
  * refuses what anybody else writes to a score table.
@@ -50,8 +50,6 @@ typedef struct LsStorePlans
 	SPIPlanPtr	update;
 	SPIPlanPtr	delete;
 	SPIPlanPtr	read;
-	SPIPlanPtr	history;
-	SPIPlanPtr	reasoned;		/* history with a reason */
 } LsStorePlans;
 
 static bool writing = false;	/* we are writing, by SQL */
@@ -489,39 +487,5 @@ ls_row_delete(LsModel *model, Datum contact)
 					psprintf("DELETE FROM %s WHERE contact_id %s $1",
 							 score_table_name(model), ls_row_key_operator(model)),
 					1, &model->key.type), &contact, NULL, 1);
-	end_sql(&saved);
-}
-
-/* ls_row_history records a change of stage. */
-void
-ls_row_history(LsModel *model, Datum contact, const LsOccasion *occasion,
-			   const char *reason)
-{
-	/* version 0.1 had no reasons, and nothing that would give one */
-	static const char *sql =
-		"INSERT INTO leadscore.lead_stage_history (model, contact, from_stage,"
-		" to_stage, score, changed_at, recorded_at, cause%s)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8%s)";
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
-	Datum		values[] = {
-		CStringGetTextDatum(model->name),
-		CStringGetTextDatum(ls_key_text(&model->key, contact)),
-		CStringGetTextDatum(occasion->from_stage),
-		CStringGetTextDatum(occasion->to_stage),
-		Float8GetDatum(occasion->score),
-		TimestampTzGetDatum(occasion->at),
-		TimestampTzGetDatum(Max(ls_clock(), occasion->at)),
-		CStringGetTextDatum(occasion->cause),
-		reason ? CStringGetTextDatum(reason) : (Datum) 0
-	};
-	LsStorePlans *plans = plans_of(model);
-	LsIdentity	saved;
-	int			n = reason ? 9 : 8;
-
-	begin_sql(&saved);
-	run(ls_row_plan(reason ? &plans->reasoned : &plans->history,
-					psprintf(sql, reason ? ", reason" : "", reason ? ", $9" : ""),
-					n, types), values, NULL, n);
 	end_sql(&saved);
 }

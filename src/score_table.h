@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * score_table.h
- *		The rows of score_<model> and of the history of stages, in SQL.
+ *		The rows of score_<model>, in SQL.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,8 +45,6 @@ extern bool ls_row_select(LsModel *model, Datum contact, LsScoreRow *row,
 extern bool ls_row_insert(LsModel *model, Datum *values, bool *nulls);
 extern void ls_row_update(LsModel *model, Datum *values, bool *nulls);
 extern void ls_row_delete(LsModel *model, Datum contact);
-extern void ls_row_history(LsModel *model, Datum contact,
-						   const LsOccasion *occasion, const char *reason);
 extern const char *ls_row_key_operator(LsModel *model);
 extern const char *ls_row_operator(const LsKeyType *key);
 extern uint64 ls_row_run(struct _SPI_plan *plan, Datum *values, const bool *nulls,
