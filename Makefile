@@ -28,7 +28,8 @@ SQL_PARTS = \
 	src/purge.sql \
 	src/launcher.sql \
 	src/restore.sql \
-	src/apply.sql
+	src/apply.sql \
+	src/views.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 

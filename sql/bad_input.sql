@@ -359,7 +359,7 @@ SELECT leadscore.refresh('bda');
 SELECT leadscore.rescore('bda');
 SELECT leadscore.state_text('\x');
 SELECT leadscore.state_text('\x0903');
-SELECT leadscore._capture();
+SELECT leadscore_internal.capture();
 SET leadscore.clock = 'soon';
 SET leadscore.rule_error = 'ignore';
 SET leadscore.colck = 'x';

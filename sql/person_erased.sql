@@ -43,7 +43,7 @@ INSERT INTO leadscore.lead_job (model, kind, requested_by, state, phase, positio
 CREATE FUNCTION found(text, OUT place text, OUT rows bigint) RETURNS SETOF record LANGUAGE plpgsql AS $$
 	DECLARE t regclass;
 	BEGIN
-		FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relkind = 'r' ORDER BY relname COLLATE "C" LOOP
+		FOR t IN SELECT oid FROM pg_class WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND relkind = 'r' ORDER BY relname COLLATE "C" LOOP
 			EXECUTE format('SELECT count(*) FROM ONLY %s t WHERE t::text ~ $1', t) INTO rows USING $1;
 			place := t;
 			IF rows > 0 THEN RETURN NEXT; END IF;

@@ -56,7 +56,7 @@ SELECT leadscore.score('crm', 1);
 SELECT leadscore.replay('crm', 1);
 SELECT * FROM leadscore.explain('crm', 1);
 SELECT * FROM leadscore.verify('crm');
-SELECT leadscore._live(ROW(1, 0, 0, 0, NULL, 'x', now(), false, true, now(), now(), 1, '\x010100')::leadscore.score_crm, now());
+SELECT leadscore_internal.live(ROW(1, 0, 0, 0, NULL, 'x', now(), false, true, now(), now(), 1, '\x010100')::leadscore.score_crm, now());
 SELECT leadscore.refresh('crm');
 SELECT leadscore.rescore('crm');
 -- of what others describe it sees nothing
@@ -90,9 +90,9 @@ INSERT INTO leadscore.score_crm SELECT * FROM leadscore.score_crm;
 DELETE FROM leadscore.score_crm;
 SET leadscore.clock = '2020-01-01';
 CREATE TABLE evil.bait (contact int, at timestamptz);
-CREATE TRIGGER bait AFTER INSERT ON evil.bait EXECUTE FUNCTION leadscore._capture();
-CREATE TRIGGER bait BEFORE INSERT ON evil.bait EXECUTE FUNCTION leadscore._enter();
-SELECT nextval('leadscore.version_seq');
+CREATE TRIGGER bait AFTER INSERT ON evil.bait EXECUTE FUNCTION leadscore_internal.capture();
+CREATE TRIGGER bait BEFORE INSERT ON evil.bait EXECUTE FUNCTION leadscore_internal.enter();
+SELECT nextval('leadscore_internal.version_seq');
 CREATE TABLE leadscore.bait ();
 RESET ROLE;
 
@@ -281,17 +281,17 @@ RESET ROLE;
 --
 SELECT p.oid::regprocedure AS function, p.prosecdef
   FROM pg_proc p
- WHERE p.pronamespace = 'leadscore'::regnamespace AND has_function_privilege('regress_ls_writer', p.oid, 'EXECUTE')
+ WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND has_function_privilege('regress_ls_writer', p.oid, 'EXECUTE')
  ORDER BY p.oid::regprocedure::text COLLATE "C";
 SELECT p.oid::regprocedure AS function, p.prosecdef
   FROM pg_proc p
- WHERE p.pronamespace = 'leadscore'::regnamespace AND NOT has_function_privilege('regress_ls_writer', p.oid, 'EXECUTE')
+ WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND NOT has_function_privilege('regress_ls_writer', p.oid, 'EXECUTE')
  ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- tables: to read under row security, or written by triggers only
 SELECT c.relname, c.relkind, c.relrowsecurity,
 	array_to_string(ARRAY(SELECT lower(left(privilege, 3)) FROM unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) privilege WHERE has_table_privilege('regress_ls_writer', c.oid, privilege)), ' ') AS privileges
   FROM pg_class c
- WHERE c.relnamespace = 'leadscore'::regnamespace AND c.relkind IN ('r', 'v', 'p') AND c.relname NOT LIKE '%\_crm'
+ WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind IN ('r', 'v', 'p') AND c.relname NOT LIKE '%\_crm'
  ORDER BY c.relname COLLATE "C";
 
 SET ROLE regress_ls_owner;

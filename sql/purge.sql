@@ -266,7 +266,7 @@ COMMIT;
 CREATE FUNCTION found(text, OUT place text, OUT rows bigint) RETURNS SETOF record LANGUAGE plpgsql AS $$
 	DECLARE t regclass;
 	BEGIN
-		FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p') ORDER BY relname COLLATE "C" LOOP
+		FOR t IN SELECT oid FROM pg_class WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND relkind IN ('r', 'p') ORDER BY relname COLLATE "C" LOOP
 			EXECUTE format('SELECT count(*) FROM ONLY %s t WHERE strpos(t::text, $1) > 0', t) INTO rows USING $1;
 			place := t;
 			IF rows > 0 THEN RETURN NEXT; END IF;

@@ -29,7 +29,7 @@ PG_FUNCTION_INFO_V1(ls_activity);
 
 #define TRANCHE		"leadscore"
 
-/* columns of leadscore._activity() */
+/* columns of leadscore_internal.activity() */
 enum
 {
 	COL_ROLE,
@@ -383,7 +383,7 @@ put_slot(ReturnSetInfo *rsinfo, LsSlot *slot, bool all)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* ls_activity is leadscore._activity(), from which the view activity is made. */
+/* ls_activity is leadscore_internal.activity(), from which the view activity is made. */
 Datum
 ls_activity(PG_FUNCTION_ARGS)
 {

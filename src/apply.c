@@ -204,7 +204,8 @@ refuse_own_tables(void)
 	if (SPI_execute("SELECT c.relname, s.subname FROM pg_catalog.pg_subscription_rel r"
 					" JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.srrelid"
 					" JOIN pg_catalog.pg_subscription s ON s.oid OPERATOR(pg_catalog.=) r.srsubid"
-					" WHERE c.relnamespace OPERATOR(pg_catalog.=) '" LEADSCORE_SCHEMA "'::pg_catalog.regnamespace"
+					" WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY"
+					" (ARRAY['" LEADSCORE_SCHEMA "', '" LEADSCORE_INTERNAL "']::pg_catalog.regnamespace[])"
 					" ORDER BY 1 LIMIT 1", false, 0) == SPI_OK_SELECT && SPI_processed == 1)
 	{
 		table = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
@@ -216,8 +217,8 @@ refuse_own_tables(void)
 				 errmsg("subscription \"%s\" would write leadscore's own table \"%s\"",
 						subscription, table),
 				 errdetail("Each server keeps the scores of its own models; those of the publisher would be mixed with them."),
-				 errhint("Publish the contact and event tables only, not FOR ALL TABLES or schema %s. A replication slot that was made at the publisher has to be dropped there.",
-						 LEADSCORE_SCHEMA)));
+				 errhint("Publish the contact and event tables only, not FOR ALL TABLES or schemas %s and %s. A replication slot that was made at the publisher has to be dropped there.",
+						 LEADSCORE_SCHEMA, LEADSCORE_INTERNAL)));
 	SPI_finish();
 	ls_return(&saved);
 }

@@ -212,10 +212,10 @@ wake_rules(const LsSourceRow *source)
 	ls_add_text(&args, source->model);
 	ls_add_text(&args, source->source);
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules(psprintf("UPDATE leadscore.lead_rule SET counted_version = NULL%s"
+	ls_write_rules(psprintf("UPDATE leadscore_internal.lead_rule SET counted_version = NULL%s"
 							" WHERE model OPERATOR(pg_catalog.=) $1"
 							" AND source OPERATOR(pg_catalog.=) $2", ls_not_counting()), &args);
-	followers = ls_write_rules(psprintf("UPDATE leadscore.lead_rule SET counted_version = NULL%s"
+	followers = ls_write_rules(psprintf("UPDATE leadscore_internal.lead_rule SET counted_version = NULL%s"
 										" WHERE model OPERATOR(pg_catalog.=) $1"
 										" AND source OPERATOR(pg_catalog.<>) $2"
 										" AND followed_source OPERATOR(pg_catalog.=) $2",
@@ -237,7 +237,7 @@ set_options(const LsSourceRow *source)
 	ls_add_text(&args, source->visitor);
 	ls_add_text(&args, source->keep ? "keep" : "retract");
 	ls_add_text(&args, source->queued ? "queued" : "immediate");
-	ls_execute("UPDATE leadscore.lead_source SET visitor = $3, on_delete = $4, mode = $5"
+	ls_execute("UPDATE leadscore_internal.lead_source SET visitor = $3, on_delete = $4, mode = $5"
 			   " WHERE model OPERATOR(pg_catalog.=) $1 AND source OPERATOR(pg_catalog.=) $2",
 			   &args);
 }
@@ -257,7 +257,7 @@ add_source(const LsSourceRow *source, List *tree)
 	ls_add_text(&args, source->event);
 	ls_add_text(&args, source->time_zone);
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("INSERT INTO leadscore.lead_source"
+	ls_execute("INSERT INTO leadscore_internal.lead_source"
 			   " (model, source, relation, contact, occurred_at, event, time_zone)"
 			   " VALUES ($1, $2, $3, $4, $5, $6, $7)", &args);
 	set_options(source);
@@ -471,15 +471,15 @@ ls_remove_source(const char *model, const char *source)
 	ls_add_text(&args, model);
 	ls_add_text(&args, source);
 	ls_become(ls_extension_owner(), &saved);
-	rules = ls_write_rules(psprintf("UPDATE leadscore.lead_rule SET counted_version = 0%s"
+	rules = ls_write_rules(psprintf("UPDATE leadscore_internal.lead_rule SET counted_version = 0%s"
 									" WHERE model OPERATOR(pg_catalog.=) $1"
 									" AND (source OPERATOR(pg_catalog.=) $2"
 									" OR followed_source OPERATOR(pg_catalog.=) $2)",
 									ls_not_counting()), &args);
-	ls_execute("DELETE FROM leadscore.lead_source"
+	ls_execute("DELETE FROM leadscore_internal.lead_source"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source OPERATOR(pg_catalog.=) $2", &args);
-	ls_execute("DELETE FROM leadscore.lead_relation"
+	ls_execute("DELETE FROM leadscore_internal.lead_relation"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source OPERATOR(pg_catalog.=) $2", &args);
 	ls_return(&saved);

@@ -1,23 +1,23 @@
 -- Tables that feed models, each with the partitions and children it has: what
 -- has our triggers, and what a change of tables is compared with.
 
-CREATE TABLE leadscore.lead_relation (
+CREATE TABLE leadscore_internal.lead_relation (
 	model text COLLATE "C" NOT NULL,
 	source text COLLATE "C",
 	relation regclass NOT NULL,
 	UNIQUE NULLS NOT DISTINCT (model, source, relation)
 );
-CREATE INDEX lead_relation_relation ON leadscore.lead_relation (relation);
-COMMENT ON TABLE leadscore.lead_relation IS
+CREATE INDEX lead_relation_relation ON leadscore_internal.lead_relation (relation);
+COMMENT ON TABLE leadscore_internal.lead_relation IS
 	'every table that feeds a model: the contact table (source is null) and attached ones, with their partitions and children';
-COMMENT ON COLUMN leadscore.lead_relation.model IS 'the model that is fed';
-COMMENT ON COLUMN leadscore.lead_relation.source IS 'the source that the table belongs to; null: it is the contact table or a part of it';
-COMMENT ON COLUMN leadscore.lead_relation.relation IS 'the table, which has triggers named leadscore_...';
+COMMENT ON COLUMN leadscore_internal.lead_relation.model IS 'the model that is fed';
+COMMENT ON COLUMN leadscore_internal.lead_relation.source IS 'the source that the table belongs to; null: it is the contact table or a part of it';
+COMMENT ON COLUMN leadscore_internal.lead_relation.relation IS 'the table, which has triggers named leadscore_...';
 
-ALTER TABLE leadscore.lead_relation ENABLE ROW LEVEL SECURITY;
-CREATE POLICY owner ON leadscore.lead_relation USING (leadscore._may_manage(model));
-GRANT SELECT ON leadscore.lead_relation TO PUBLIC;
-SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_relation', '');
+ALTER TABLE leadscore_internal.lead_relation ENABLE ROW LEVEL SECURITY;
+CREATE POLICY owner ON leadscore_internal.lead_relation USING (leadscore_internal.may_manage(model));
+GRANT SELECT ON leadscore_internal.lead_relation TO PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_relation', '');
 
 CREATE FUNCTION leadscore.attach(model text, events regclass, contact text, occurred_at text,
 		event text DEFAULT NULL, source text DEFAULT NULL, time_zone text DEFAULT NULL,

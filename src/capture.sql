@@ -1,13 +1,13 @@
-CREATE FUNCTION leadscore._enter() RETURNS trigger
+CREATE FUNCTION leadscore_internal.enter() RETURNS trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_enter';
-REVOKE ALL ON FUNCTION leadscore._enter() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore._enter() IS
+REVOKE ALL ON FUNCTION leadscore_internal.enter() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.enter() IS
 	'fires before statements on event and contact tables, so that what they change is settled when the outermost of them ends';
 
-CREATE FUNCTION leadscore._capture() RETURNS trigger
+CREATE FUNCTION leadscore_internal.capture() RETURNS trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_capture';
-REVOKE ALL ON FUNCTION leadscore._capture() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore._capture() IS
+REVOKE ALL ON FUNCTION leadscore_internal.capture() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.capture() IS
 	'fires after statements on event and contact tables and keeps the scores right';

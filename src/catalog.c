@@ -142,7 +142,7 @@ static List *
 scan_table(const char *name, const char *model, Snapshot snapshot,
 		   RowReader reader)
 {
-	Relation	rel = table_open(ls_table_oid(name, false), AccessShareLock);
+	Relation	rel = table_open(ls_base_table_oid(name, false), AccessShareLock);
 	List	   *rows = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -608,25 +608,38 @@ ls_grade_rows(const char *model, Snapshot snapshot)
 List *
 ls_action_rows(const char *model, Snapshot snapshot)
 {
-	if (!OidIsValid(ls_table_oid("lead_action", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_action", true)))
 		return NIL;
 	return scan_table("lead_action", model, snapshot, read_action);
 }
 
-/* ls_table_oid finds one of our tables. */
-Oid
-ls_table_oid(const char *name, bool missing_ok)
+static Oid
+find_table(const char *schema_name, const char *name, bool missing_ok)
 {
-	Oid			schema = get_namespace_oid(LEADSCORE_SCHEMA, missing_ok);
+	Oid			schema = get_namespace_oid(schema_name, missing_ok);
 	Oid			table = OidIsValid(schema) ?
 		get_relname_relid(name, schema) : InvalidOid;
 
 	if (!OidIsValid(table) && !missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table \"%s.%s\" does not exist", LEADSCORE_SCHEMA, name),
+				 errmsg("table \"%s.%s\" does not exist", schema_name, name),
 				 errhint("Use CREATE EXTENSION leadscore.")));
 	return table;
+}
+
+/* ls_base_table_oid finds one of the extension's own tables. */
+Oid
+ls_base_table_oid(const char *name, bool missing_ok)
+{
+	return find_table(LEADSCORE_INTERNAL, name, missing_ok);
+}
+
+/* ls_table_oid finds one of the tables of a model. */
+Oid
+ls_table_oid(const char *name, bool missing_ok)
+{
+	return find_table(LEADSCORE_SCHEMA, name, missing_ok);
 }
 
 Oid
@@ -806,8 +819,8 @@ void
 ls_model_new_version(const char *model)
 {
 	static const char *sql =
-		"UPDATE leadscore.lead_model"
-		" SET rules_version = pg_catalog.nextval('leadscore.version_seq')"
+		"UPDATE leadscore_internal.lead_model"
+		" SET rules_version = pg_catalog.nextval('leadscore_internal.version_seq')"
 		" WHERE model OPERATOR(pg_catalog.=) $1";
 	Oid			type = TEXTOID;
 	Datum		value = CStringGetTextDatum(model);

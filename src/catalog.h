@@ -163,7 +163,7 @@ typedef struct LsActionRow
 	bool		enabled;
 } LsActionRow;
 
-/* columns of leadscore.lead_rule, in the table's order */
+/* columns of leadscore_internal.lead_rule, in the table's order */
 enum LsRuleColumn
 {
 	LS_RULE_ID = 1,
@@ -223,6 +223,7 @@ extern List *ls_action_rows(const char *model, Snapshot snapshot);
 extern void ls_action_row_read(HeapTuple tuple, TupleDesc desc, LsActionRow *row);
 extern void ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *row);
 
+extern Oid	ls_base_table_oid(const char *name, bool missing_ok);
 extern Oid	ls_table_oid(const char *name, bool missing_ok);
 extern Oid	ls_score_table(const char *model, bool missing_ok);
 

@@ -52,7 +52,7 @@ PG_FUNCTION_INFO_V1(ls_refresh_changed);
 bool		ls_rule_internal_update = false;
 
 /*
- * ls_enter_sheets is leadscore._enter_sheets(), before each statement that writes
+ * ls_enter_sheets is leadscore_internal.enter_sheets(), before each statement that writes
  * to one of the tables that say what models are.
  */
 Datum
@@ -78,8 +78,8 @@ ls_check_trigger(FunctionCallInfo fcinfo, const char *table)
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		RelationGetNamespace(td->tg_relation) !=
-		get_namespace_oid(LEADSCORE_SCHEMA, true) ||
-		(table && RelationGetRelid(td->tg_relation) != ls_table_oid(table, false)))
+		get_namespace_oid(LEADSCORE_INTERNAL, true) ||
+		(table && RelationGetRelid(td->tg_relation) != ls_base_table_oid(table, false)))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("this function is for the triggers of leadscore's own tables")));
@@ -446,7 +446,7 @@ delete_stage(const LsSheetRow *row)
 				 errhint("It can be renamed; leadscore.drop_model() deletes the model with all stages.")));
 }
 
-/* ls_check_stage is leadscore._check_stage(). */
+/* ls_check_stage is leadscore_internal.check_stage(). */
 Datum
 ls_check_stage(PG_FUNCTION_ARGS)
 {
@@ -498,7 +498,7 @@ ls_check_stage(PG_FUNCTION_ARGS)
 	return PointerGetDatum(row.tuple);
 }
 
-/* ls_check_grade is leadscore._check_grade(). */
+/* ls_check_grade is leadscore_internal.check_grade(). */
 Datum
 ls_check_grade(PG_FUNCTION_ARGS)
 {
@@ -522,7 +522,7 @@ ls_check_grade(PG_FUNCTION_ARGS)
 	return PointerGetDatum(row.tuple);
 }
 
-/* ls_check_category_row is leadscore._check_category(). */
+/* ls_check_category_row is leadscore_internal.check_category(). */
 Datum
 ls_check_category_row(PG_FUNCTION_ARGS)
 {
@@ -580,7 +580,7 @@ said_by_sheet(const LsSheetRow *old, const LsSheetRow *new)
 		bool_value(old, "enabled") != bool_value(new, "enabled");
 }
 
-/* ls_check_model is leadscore._check_model(). */
+/* ls_check_model is leadscore_internal.check_model(). */
 Datum
 ls_check_model(PG_FUNCTION_ARGS)
 {
@@ -630,7 +630,7 @@ has_uncounted(const char *model)
 }
 
 /*
- * ls_rules_changed is leadscore._rules_changed(): once per statement, the
+ * ls_rules_changed is leadscore_internal.rules_changed(): once per statement, the
  * models get new versions and new rules are counted.
  */
 Datum
@@ -660,14 +660,14 @@ ls_rules_changed(PG_FUNCTION_ARGS)
 }
 
 /*
- * ls_sheet_changed is leadscore._sheet_changed(), after each statement that
+ * ls_sheet_changed is leadscore_internal.sheet_changed(), after each statement that
  * wrote stages, grades, categories or actions.
  */
 Datum
 ls_sheet_changed(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_check_trigger(fcinfo, NULL);
-	bool		stages = RelationGetRelid(td->tg_relation) == ls_table_oid("lead_stage", false);
+	bool		stages = RelationGetRelid(td->tg_relation) == ls_base_table_oid("lead_stage", false);
 	List	   *models = ls_check_models(td);
 	ListCell   *lc;
 
@@ -681,7 +681,7 @@ ls_sheet_changed(PG_FUNCTION_ARGS)
 			continue;
 		if (stages)
 			check_first_stage(model);
-		if (RelationGetRelid(td->tg_relation) == ls_table_oid("lead_category", false))
+		if (RelationGetRelid(td->tg_relation) == ls_base_table_oid("lead_category", false))
 			ls_record_sheet(model);
 		ls_model_changed(model);
 	}
@@ -703,7 +703,7 @@ keep_days(const char *model)
 }
 
 /*
- * ls_model_row_changed is leadscore._model_changed(), after each update of a
+ * ls_model_row_changed is leadscore_internal.model_changed(), after each update of a
  * row of lead_model.  A model that was switched off has missed events.  What is
  * kept by day does not concern the scores.
  */
@@ -730,7 +730,7 @@ ls_model_row_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* ls_refuse_truncate is leadscore._refuse_truncate(). */
+/* ls_refuse_truncate is leadscore_internal.refuse_truncate(). */
 Datum
 ls_refuse_truncate(PG_FUNCTION_ARGS)
 {
@@ -746,7 +746,7 @@ ls_refuse_truncate(PG_FUNCTION_ARGS)
 }
 
 /*
- * ls_refresh_changed is leadscore._refresh_changed(), at the end of the
+ * ls_refresh_changed is leadscore_internal.refresh_changed(), at the end of the
  * transaction: the first of its many calls does the work of all.
  */
 Datum

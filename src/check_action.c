@@ -301,7 +301,7 @@ check_delivery(const Check *check)
 }
 
 /*
- * ls_check_action is leadscore._check_action().  What broke since it was
+ * ls_check_action is leadscore_internal.check_action().  What broke since it was
  * written must not keep its row from being changed.
  */
 Datum

@@ -292,7 +292,7 @@ advise(const LsRuleRow *row, const LsModelRow *model)
 }
 
 /*
- * ls_advise_rule is leadscore._advise_rule(), after each row, so that an
+ * ls_advise_rule is leadscore_internal.advise_rule(), after each row, so that an
  * INSERT ... ON CONFLICT that inserts nothing says nothing.  Rules whose
  * matches stay as they were, and those of a dump, have a counted_version.
  */

@@ -734,7 +734,7 @@ set_counted_version(RuleCheck *check)
 	check->values[LS_RULE_COUNTING_VERSION - 1] = Int64GetDatum(old->counting_version);
 }
 
-/* ls_check_rule is leadscore._check_rule(). */
+/* ls_check_rule is leadscore_internal.check_rule(). */
 Datum
 ls_check_rule(PG_FUNCTION_ARGS)
 {

@@ -30,7 +30,7 @@ set_counted_version(int64 rule_id, int64 version)
 	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
 	ls_add(&args, INT8OID, Int64GetDatum(version));
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules(psprintf("UPDATE leadscore.lead_rule SET counted_version = $2%s"
+	ls_write_rules(psprintf("UPDATE leadscore_internal.lead_rule SET counted_version = $2%s"
 							" WHERE rule_id OPERATOR(pg_catalog.=) $1", ls_not_counting()), &args);
 	ls_return(&saved);
 }
@@ -87,7 +87,7 @@ is_of_visitors(const char *name)
 void
 ls_recount_publish(const char *name, bool again)
 {
-	Oid			sequence = ls_table_oid("version_seq", false);
+	Oid			sequence = ls_base_table_oid("version_seq", false);
 	LsModel    *model;
 	LsIdentity	saved;
 	ListCell   *lc;
@@ -112,9 +112,9 @@ ls_recount_publish(const char *name, bool again)
 		ls_add(&args, INT8OID, Int64GetDatum(row->rule_id));
 		ls_add(&args, INT8OID, Int64GetDatum(can ? nextval_internal(sequence, false) : 0));
 		ls_write_rules(can ?
-					   "UPDATE leadscore.lead_rule SET counting_version = $2, counted_version = NULL"
+					   "UPDATE leadscore_internal.lead_rule SET counting_version = $2, counted_version = NULL"
 					   " WHERE rule_id OPERATOR(pg_catalog.=) $1" :
-					   "UPDATE leadscore.lead_rule SET counted_version = $2"
+					   "UPDATE leadscore_internal.lead_rule SET counted_version = $2"
 					   " WHERE rule_id OPERATOR(pg_catalog.=) $1", &args);
 	}
 	ls_return(&saved);
@@ -166,7 +166,7 @@ ls_recount_size(const char *name, bool all)
 List *
 ls_recount_assign(const char *name, const char *source, bool again)
 {
-	Oid			sequence = ls_table_oid("version_seq", false);
+	Oid			sequence = ls_base_table_oid("version_seq", false);
 	LsModel    *model = NULL;
 	List	   *given = NIL;
 	ListCell   *lc;

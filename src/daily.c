@@ -140,7 +140,7 @@ zone_of(const LsModelRow *row)
 static bool
 written_to(const char *model, DateADT *day)
 {
-	Oid			table = ls_table_oid("lead_day", true);
+	Oid			table = ls_base_table_oid("lead_day", true);
 	Relation	rel;
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -171,7 +171,7 @@ ls_daily_begun(const char *model)
 {
 	DateADT		unused;
 
-	return written_to(model, &unused) || !OidIsValid(ls_table_oid("lead_day", true));
+	return written_to(model, &unused) || !OidIsValid(ls_base_table_oid("lead_day", true));
 }
 
 /* ls_daily_next gives the midnight at which a model's next day is written. */
@@ -224,12 +224,12 @@ ls_daily_begin(const LsModelRow *row)
 {
 	LsArguments args = {0};
 
-	if (!OidIsValid(ls_table_oid("lead_day", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_day", true)))
 		return;
 	make_funnel(row);
 	ls_add_text(&args, row->model);
 	ls_add(&args, DATEOID, DateADTGetDatum(day_of(ls_clock(), zone_of(row)) - 1));
-	ls_execute("INSERT INTO leadscore.lead_day (model, written_to) VALUES ($1, $2)"
+	ls_execute("INSERT INTO leadscore_internal.lead_day (model, written_to) VALUES ($1, $2)"
 			   " ON CONFLICT (model) DO NOTHING", &args);
 }
 
@@ -664,7 +664,7 @@ static SPIPlanPtr
 prepare_moves(void)
 {
 	static const char *sql =
-		"SELECT from_stage, to_stage, changed_at FROM leadscore.lead_stage_history"
+		"SELECT from_stage, to_stage, changed_at FROM leadscore_internal.lead_stage_history"
 		" WHERE model OPERATOR(pg_catalog.=) $1 AND contact OPERATOR(pg_catalog.=) $2"
 		" AND changed_at OPERATOR(pg_catalog.>=) $3"
 		" ORDER BY changed_at, recorded_at, ctid";
@@ -753,7 +753,7 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 	SPI_finish();
 	ls_add_text(&args, row->model);
 	ls_add(&args, DATEOID, DateADTGetDatum(date));
-	ls_execute("UPDATE leadscore.lead_day SET written_to = $2"
+	ls_execute("UPDATE leadscore_internal.lead_day SET written_to = $2"
 			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
 	ls_return(&saved);
 	CommandCounterIncrement();
@@ -781,7 +781,7 @@ take_turn(const char *model)
 		return NULL;
 	ls_add_text(&args, model);
 	ls_become(ls_extension_owner(), &saved);
-	ours = ls_execute("SELECT FROM leadscore.lead_day WHERE model OPERATOR(pg_catalog.=) $1"
+	ours = ls_execute("SELECT FROM leadscore_internal.lead_day WHERE model OPERATOR(pg_catalog.=) $1"
 					  " FOR UPDATE SKIP LOCKED", &args) > 0;
 	ls_return(&saved);
 	return ours ? row : NULL;

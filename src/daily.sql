@@ -1,19 +1,19 @@
 -- Days: what the scores were at each of a model's midnights.  The tables that
 -- they are written to, funnel_daily_<model> and daily_<model>, belong to models.
 
-CREATE TABLE leadscore.lead_day (
+CREATE TABLE leadscore_internal.lead_day (
 	model text COLLATE "C" PRIMARY KEY,
 	written_to date NOT NULL
 );
-COMMENT ON TABLE leadscore.lead_day IS
+COMMENT ON TABLE leadscore_internal.lead_day IS
 	'how far the days of models are written to funnel_daily_<model> and daily_<model>';
-COMMENT ON COLUMN leadscore.lead_day.model IS 'the model';
-COMMENT ON COLUMN leadscore.lead_day.written_to IS 'last day that is written; a new model''s first is the day on which it was made';
+COMMENT ON COLUMN leadscore_internal.lead_day.model IS 'the model';
+COMMENT ON COLUMN leadscore_internal.lead_day.written_to IS 'last day that is written; a new model''s first is the day on which it was made';
 
-ALTER TABLE leadscore.lead_day ENABLE ROW LEVEL SECURITY;
-CREATE POLICY owner ON leadscore.lead_day USING (leadscore._may_manage(model));
-GRANT SELECT ON leadscore.lead_day TO PUBLIC;
-SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_day', '');
+ALTER TABLE leadscore_internal.lead_day ENABLE ROW LEVEL SECURITY;
+CREATE POLICY owner ON leadscore_internal.lead_day USING (leadscore_internal.may_manage(model));
+GRANT SELECT ON leadscore_internal.lead_day TO PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_day', '');
 
 CREATE FUNCTION leadscore.write_days(model text) RETURNS integer
 	LANGUAGE c

@@ -229,7 +229,7 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 	if ((relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE &&
 		 relkind != RELKIND_FOREIGN_TABLE) ||
 		get_rel_persistence(relid) == RELPERSISTENCE_TEMP ||
-		get_rel_namespace(relid) == get_namespace_oid(LEADSCORE_SCHEMA, true))
+		ls_is_own_schema(get_rel_namespace(relid)))
 		return;
 
 	change = change_of(ddl, relid);
@@ -410,8 +410,8 @@ ls_ddl_is_concerned(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("this function is for leadscore's event triggers")));
-	if (!OidIsValid(ls_table_oid("lead_model", true)) ||
-		!OidIsValid(ls_table_oid("lead_relation_relation", true)))
+	if (!OidIsValid(ls_base_table_oid("lead_model", true)) ||
+		!OidIsValid(ls_base_table_oid("lead_relation_relation", true)))
 		return false;
 	if (creating_extension &&
 		CurrentExtensionObject == get_extension_oid("leadscore", true))

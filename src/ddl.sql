@@ -1,24 +1,24 @@
 -- Changes of tables, functions and rights that models have to follow.
 
-CREATE FUNCTION leadscore._ddl_command() RETURNS event_trigger
+CREATE FUNCTION leadscore_internal.ddl_command() RETURNS event_trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_ddl_command';
-REVOKE ALL ON FUNCTION leadscore._ddl_command() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore._ddl_command() IS
+REVOKE ALL ON FUNCTION leadscore_internal.ddl_command() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.ddl_command() IS
 	'brings models in line with what a command has made or altered';
 
-CREATE FUNCTION leadscore._ddl_drop() RETURNS event_trigger
+CREATE FUNCTION leadscore_internal.ddl_drop() RETURNS event_trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_ddl_drop';
-REVOKE ALL ON FUNCTION leadscore._ddl_drop() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore._ddl_drop() IS
+REVOKE ALL ON FUNCTION leadscore_internal.ddl_drop() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.ddl_drop() IS
 	'brings models in line with what a command has dropped';
 
-CREATE FUNCTION leadscore._ddl_start() RETURNS event_trigger
+CREATE FUNCTION leadscore_internal.ddl_start() RETURNS event_trigger
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_ddl_start';
-REVOKE ALL ON FUNCTION leadscore._ddl_start() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore._ddl_start() IS
+REVOKE ALL ON FUNCTION leadscore_internal.ddl_start() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.ddl_start() IS
 	'before a command locks tables that feed models: locks the score sheets, and keeps what partitions and children gave that it drops';
 
 CREATE EVENT TRIGGER leadscore_ddl_start ON ddl_command_start
@@ -26,7 +26,7 @@ CREATE EVENT TRIGGER leadscore_ddl_start ON ddl_command_start
 		'DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP DOMAIN',
 		'DROP FUNCTION', 'DROP ROUTINE', 'DROP OPERATOR', 'DROP CAST',
 		'DROP COLLATION', 'DROP EXTENSION', 'DROP FOREIGN TABLE')
-	EXECUTE FUNCTION leadscore._ddl_start();
+	EXECUTE FUNCTION leadscore_internal.ddl_start();
 COMMENT ON EVENT TRIGGER leadscore_ddl_start IS
 	'leadscore: changes of tables wait for changes of models; what is dropped with a part of an event table stays in the scores';
 
@@ -39,11 +39,11 @@ CREATE EVENT TRIGGER leadscore_ddl_command ON ddl_command_end
 		'CREATE COLLATION', 'ALTER COLLATION',
 		'CREATE TEXT SEARCH CONFIGURATION', 'ALTER TEXT SEARCH CONFIGURATION',
 		'CREATE EXTENSION', 'ALTER EXTENSION', 'GRANT', 'REVOKE')
-	EXECUTE FUNCTION leadscore._ddl_command();
+	EXECUTE FUNCTION leadscore_internal.ddl_command();
 COMMENT ON EVENT TRIGGER leadscore_ddl_command IS
 	'leadscore: models follow changes of tables, functions and rights';
 
 CREATE EVENT TRIGGER leadscore_ddl_drop ON sql_drop
-	EXECUTE FUNCTION leadscore._ddl_drop();
+	EXECUTE FUNCTION leadscore_internal.ddl_drop();
 COMMENT ON EVENT TRIGGER leadscore_ddl_drop IS
 	'leadscore: models follow what is dropped';

@@ -61,7 +61,7 @@ static const struct
 	" OR pg_catalog.strpos(" column ", '\"' OPERATOR(pg_catalog.||) $2 OPERATOR(pg_catalog.||) '\"')" \
 	" OPERATOR(pg_catalog.>) 0)"
 #define JOBS_BOUND \
-	"SELECT p.job_id FROM leadscore.lead_job_part p WHERE p.model OPERATOR(pg_catalog.=) $1" \
+	"SELECT p.job_id FROM leadscore_internal.lead_job_part p WHERE p.model OPERATOR(pg_catalog.=) $1" \
 	" AND $2 OPERATOR(pg_catalog.=) ANY (ARRAY[p.first, p.last, p.position])"
 #define NAMES_IT(column) \
 	"(contact OPERATOR(pg_catalog.=) $2 OR " QUOTES_IT(column) ")"
@@ -72,24 +72,24 @@ static const struct
 	const char *table;
 	const char *sql;
 }			statements[] = {
-	{"lead_stage_history", "DELETE FROM leadscore.lead_stage_history"
+	{"lead_stage_history", "DELETE FROM leadscore_internal.lead_stage_history"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND contact OPERATOR(pg_catalog.=) $2"},
-	{"lead_outbox", "DELETE FROM leadscore.lead_outbox"
+	{"lead_outbox", "DELETE FROM leadscore_internal.lead_outbox"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND contact OPERATOR(pg_catalog.=) $2"},
-	{"lead_rule_error", "DELETE FROM leadscore.lead_rule_error"
+	{"lead_rule_error", "DELETE FROM leadscore_internal.lead_rule_error"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message")},
-	{"lead_worker_error", "DELETE FROM leadscore.lead_worker_error"
+	{"lead_worker_error", "DELETE FROM leadscore_internal.lead_worker_error"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message")},
 	/* a job whose ranges it bounds, or that has come to it, begins its phase again */
-	{"lead_job_part", "UPDATE leadscore.lead_job SET position = NULL"
+	{"lead_job_part", "UPDATE leadscore_internal.lead_job SET position = NULL"
 	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))"},
-	{"lead_job_part", "DELETE FROM leadscore.lead_job_part"
+	{"lead_job_part", "DELETE FROM leadscore_internal.lead_job_part"
 	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))"},
-	{"lead_job_part", "UPDATE leadscore.lead_job_part SET error = NULL"
+	{"lead_job_part", "UPDATE leadscore_internal.lead_job_part SET error = NULL"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error")},
-	{"lead_job", "UPDATE leadscore.lead_job SET position = NULL"
+	{"lead_job", "UPDATE leadscore_internal.lead_job SET position = NULL"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND position OPERATOR(pg_catalog.=) $2"},
-	{"lead_job", "UPDATE leadscore.lead_job SET error = NULL"
+	{"lead_job", "UPDATE leadscore_internal.lead_job SET error = NULL"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error")},
 };
 
@@ -174,7 +174,7 @@ erase(LsModel *model, Datum contact)
 											ls_row_key_operator(model)), &key);
 	}
 	for (int i = 0; i < (int) lengthof(statements); i++)
-		if (OidIsValid(ls_table_oid(statements[i].table, true)))
+		if (OidIsValid(ls_base_table_oid(statements[i].table, true)))
 			rows += ls_row_execute(statements[i].sql, &names);
 	ls_return(&saved);
 	return rows;

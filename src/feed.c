@@ -29,8 +29,6 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "nodes/value.h"
-#include "parser/parse_func.h"
 #include "pgtime.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -62,22 +60,22 @@ static const struct
 	const char *function;
 }			triggers[] = {
 	{"leadscore_enter", "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "",
-	false, TRIGGER_FIRES_ON_ORIGIN, "_enter"},
+	false, TRIGGER_FIRES_ON_ORIGIN, "enter"},
 	{"leadscore_insert", "AFTER INSERT",
 		" REFERENCING NEW TABLE AS leadscore_new",
-	false, TRIGGER_FIRES_ON_ORIGIN, "_capture"},
+	false, TRIGGER_FIRES_ON_ORIGIN, "capture"},
 	{"leadscore_update", "AFTER UPDATE",
 		" REFERENCING OLD TABLE AS leadscore_old NEW TABLE AS leadscore_new",
-	false, TRIGGER_FIRES_ON_ORIGIN, "_capture"},
+	false, TRIGGER_FIRES_ON_ORIGIN, "capture"},
 	{"leadscore_delete", "AFTER DELETE",
 		" REFERENCING OLD TABLE AS leadscore_old",
-	false, TRIGGER_FIRES_ON_ORIGIN, "_capture"},
+	false, TRIGGER_FIRES_ON_ORIGIN, "capture"},
 	{"leadscore_truncate", "AFTER TRUNCATE", "",
-	false, TRIGGER_FIRES_ALWAYS, "_capture"},
+	false, TRIGGER_FIRES_ALWAYS, "capture"},
 	{"leadscore_apply", "AFTER INSERT OR UPDATE OR DELETE", "",
-	true, TRIGGER_FIRES_ON_REPLICA, "_apply"},
+	true, TRIGGER_FIRES_ON_REPLICA, "apply"},
 	{"leadscore_apply_truncate", "BEFORE TRUNCATE", "",
-	false, TRIGGER_FIRES_ON_REPLICA, "_enter"},
+	false, TRIGGER_FIRES_ON_REPLICA, "enter"},
 };
 
 /* ---------- statements of our own, and arguments ---------- */
@@ -201,6 +199,11 @@ ls_check_relation(Oid relid)
 	ReleaseSysCache(tuple);
 	name = pstrdup(NameStr(form.relname));
 
+	if (ls_is_own_schema(form.relnamespace))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" cannot feed a model", name),
+				 errdetail("It belongs to leadscore itself.")));
 	if (form.relkind != RELKIND_RELATION && form.relkind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -213,11 +216,6 @@ ls_check_relation(Oid relid)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("\"%s\" cannot feed a model", name),
 				 errdetail("It is a system catalog.")));
-	if (form.relnamespace == get_namespace_oid(LEADSCORE_SCHEMA, true))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" cannot feed a model", name),
-				 errdetail("It belongs to leadscore itself.")));
 	if (form.relpersistence == RELPERSISTENCE_TEMP)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -393,15 +391,6 @@ ls_lock_tree(Oid relid, LOCKMODE lockmode)
 
 /* ---------- triggers, and lead_relation ---------- */
 
-/* has_apply tells whether the SQL is of a version that knows of replication. */
-static bool
-has_apply(void)
-{
-	List	   *name = list_make2(makeString(LEADSCORE_SCHEMA), makeString("_apply"));
-
-	return OidIsValid(LookupFuncName(name, 0, NULL, true));
-}
-
 /*
  * ls_keep_triggers has those of our triggers that fire otherwise than triggers
  * do by default do so.  ENABLE TRIGGER ALL, with which a restore with
@@ -435,7 +424,6 @@ void
 ls_make_triggers(Oid relid)
 {
 	char	   *name = ls_qualified_name(relid);
-	bool		replicated = has_apply();
 	LsIdentity	saved;
 
 	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
@@ -444,18 +432,16 @@ ls_make_triggers(Oid relid)
 	for (int i = 0; i < (int) lengthof(triggers); i++)
 	{
 		if (OidIsValid(get_trigger_oid(relid, triggers[i].name, true)) ||
-			(triggers[i].fires == TRIGGER_FIRES_ON_REPLICA && !replicated) ||
 			(triggers[i].row && get_rel_relkind(relid) != RELKIND_RELATION))
 			continue;
-		ls_execute(psprintf("CREATE TRIGGER %s %s ON %s%s FOR EACH %s EXECUTE FUNCTION leadscore.%s()",
+		ls_execute(psprintf("CREATE TRIGGER %s %s ON %s%s FOR EACH %s EXECUTE FUNCTION leadscore_internal.%s()",
 							triggers[i].name, triggers[i].when, name,
 							triggers[i].tables, triggers[i].row ? "ROW" : "STATEMENT",
 							triggers[i].function),
 				   NULL);
 	}
 	ls_return(&saved);
-	if (replicated)
-		ls_keep_triggers(relid);
+	ls_keep_triggers(relid);
 }
 
 /*
@@ -489,9 +475,9 @@ ls_remove_triggers_if_unused(Oid relid)
 List *
 ls_relation_rows(Oid relation)
 {
-	Relation	rel = table_open(ls_table_oid("lead_relation", false), AccessShareLock);
+	Relation	rel = table_open(ls_base_table_oid("lead_relation", false), AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
-	Oid			index = ls_table_oid("lead_relation_relation", false);
+	Oid			index = ls_base_table_oid("lead_relation_relation", false);
 	List	   *rows = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -549,7 +535,7 @@ ls_record_relation(const char *model, const char *source, Oid relid)
 	ls_add_text(&args, source);
 	ls_add(&args, OIDOID, ObjectIdGetDatum(relid));
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("INSERT INTO leadscore.lead_relation (model, source, relation)"
+	ls_execute("INSERT INTO leadscore_internal.lead_relation (model, source, relation)"
 			   " VALUES ($1, $2, $3)", &args);
 	ls_return(&saved);
 }

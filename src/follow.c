@@ -255,7 +255,7 @@ forget_relation(const char *model, const char *source, Oid relid)
 	ls_add_text(&args, source);
 	ls_add(&args, OIDOID, ObjectIdGetDatum(relid));
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("DELETE FROM leadscore.lead_relation"
+	ls_execute("DELETE FROM leadscore_internal.lead_relation"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source IS NOT DISTINCT FROM $2"
 			   " AND relation OPERATOR(pg_catalog.=) $3", &args);
@@ -341,7 +341,7 @@ rename_visitor(const LsSourceRow *source, const char *column)
 	ls_add_text(&args, source->model);
 	ls_add_text(&args, source->source);
 	ls_add_text(&args, column);
-	ls_execute("UPDATE leadscore.lead_source SET visitor = $3"
+	ls_execute("UPDATE leadscore_internal.lead_source SET visitor = $3"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source OPERATOR(pg_catalog.=) $2"
 			   " AND visitor OPERATOR(pg_catalog.<>) $3", &args);
@@ -365,7 +365,7 @@ adopt_name(Work *work, const Change *change)
 	ls_add_text(&args, row->key);
 	ls_add_text(&args, row->created_at);
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore.lead_model SET key = $2, created_at = $3"
+	ls_execute("UPDATE leadscore_internal.lead_model SET key = $2, created_at = $3"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND (key OPERATOR(pg_catalog.<>) $2 OR created_at IS DISTINCT FROM $3)",
 			   &args);
@@ -379,7 +379,7 @@ adopt_name(Work *work, const Change *change)
 		ls_add_text(&names, renamed(change, source->relation, source->contact));
 		ls_add_text(&names, renamed(change, source->relation, source->occurred_at));
 		ls_add_text(&names, renamed(change, source->relation, source->event));
-		ls_execute("UPDATE leadscore.lead_source SET contact = $3, occurred_at = $4, event = $5"
+		ls_execute("UPDATE leadscore_internal.lead_source SET contact = $3, occurred_at = $4, event = $5"
 				   " WHERE model OPERATOR(pg_catalog.=) $1"
 				   " AND source OPERATOR(pg_catalog.=) $2"
 				   " AND (contact OPERATOR(pg_catalog.<>) $3"
@@ -406,7 +406,7 @@ forget_created_at(Work *work)
 			 errdetail("It does not hold times any more.  A contact begins with its first event.")));
 	ls_add_text(&args, work->row->model);
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore.lead_model SET created_at = NULL"
+	ls_execute("UPDATE leadscore_internal.lead_model SET created_at = NULL"
 			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
 	ls_return(&saved);
 	work->row->created_at = NULL;

@@ -138,7 +138,7 @@ set_counted(const LsRuleRow *rule, bool asleep)
 
 	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules(psprintf("UPDATE leadscore.lead_rule SET counted_version = %s%s"
+	ls_write_rules(psprintf("UPDATE leadscore_internal.lead_rule SET counted_version = %s%s"
 							" WHERE rule_id OPERATOR(pg_catalog.=) $1",
 							asleep ? "0" : "NULL", ls_not_counting()), &args);
 	ls_return(&saved);
@@ -163,7 +163,7 @@ put_to_sleep(Work *work, const LsRuleRow *rule, const ErrorData *error)
 	ls_add_text(&args, unpack_sql_state(error->sqlerrcode));
 	ls_add_text(&args, error->message);
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("INSERT INTO leadscore.lead_rule_error"
+	ls_execute("INSERT INTO leadscore_internal.lead_rule_error"
 			   " (model, rule_id, name, failed_at, failures, sqlstate, message)"
 			   " VALUES ($1, $2, $3, $4, 1, $5, $6)", &args);
 	ls_return(&saved);

@@ -64,7 +64,7 @@ CREATE FUNCTION leadscore.history_of(model text, contact text)
 	SELECT i.kind, i.key, h.from_stage, h.to_stage, h.score,
 		   h.changed_at, h.recorded_at, h.cause, h.reason
 	  FROM leadscore.identities($1, $2) i
-	  JOIN leadscore.lead_stage_history h
+	  JOIN leadscore_internal.lead_stage_history h
 		ON h.model OPERATOR(pg_catalog.=)
 		   CASE WHEN i.kind OPERATOR(pg_catalog.=) 'visitor' THEN pg_catalog.concat($1, '_visitors') ELSE $1 END
 	   AND h.contact OPERATOR(pg_catalog.=) i.key

@@ -44,7 +44,7 @@ int			ls_job_workers = 2;
 bool
 ls_jobs_exist(void)
 {
-	return OidIsValid(ls_table_oid("lead_job", true));
+	return OidIsValid(ls_base_table_oid("lead_job", true));
 }
 
 /*
@@ -113,7 +113,7 @@ waiting_job(const char *model, const char *kind, const char *source)
 	ls_add_text(&args, kind);
 	ls_add_text(&args, source);
 	SPI_connect();
-	if (ls_run("SELECT job_id FROM leadscore.lead_job"
+	if (ls_run("SELECT job_id FROM leadscore_internal.lead_job"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND ($2 IS NULL OR kind OPERATOR(pg_catalog.=) $2 AND source IS NOT DISTINCT FROM $3)"
 			   " AND state OPERATOR(pg_catalog.=) 'waiting'"
@@ -145,7 +145,7 @@ ls_job_request(const char *model, const char *kind, const char *source)
 		ls_add_text(&args, source);
 		ls_add_text(&args, requested_by);
 		SPI_connect();
-		(void) ls_run("INSERT INTO leadscore.lead_job (model, kind, source, requested_by)"
+		(void) ls_run("INSERT INTO leadscore_internal.lead_job (model, kind, source, requested_by)"
 					  " VALUES ($1, $2, $3, $4::pg_catalog.name) RETURNING job_id", &args);
 		job = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
 										  SPI_tuptable->tupdesc, 1, &isnull));
@@ -191,9 +191,9 @@ read_job(const char *condition, const char *added, LsArguments *args)
 	SPI_connect();
 	if (ls_run(psprintf("SELECT job_id, model, state, kind, source, phase, position, done, total,"
 						" attempts::pg_catalog.int8, started_at, retry_at, %s"
-						" FROM leadscore.lead_job j WHERE %s ORDER BY job_id LIMIT 1%s",
+						" FROM leadscore_internal.lead_job j WHERE %s ORDER BY job_id LIMIT 1%s",
 						ls_parts_exist() ?
-						"(SELECT 1 FROM leadscore.lead_job_part p"
+						"(SELECT 1 FROM leadscore_internal.lead_job_part p"
 						" WHERE p.job_id OPERATOR(pg_catalog.=) j.job_id"
 						" AND p.phase OPERATOR(pg_catalog.=) j.phase LIMIT 1)::pg_catalog.int8" :
 						"NULL::pg_catalog.int8", condition, added), args) > 0)
@@ -227,7 +227,7 @@ ls_job_open(const char *model)
 	LsArguments args = {0};
 
 	/* mostly there never was one, which costs next to nothing to see */
-	if (!ls_jobs_exist() || !ls_has_pages(ls_table_oid("lead_job", false)))
+	if (!ls_jobs_exist() || !ls_has_pages(ls_base_table_oid("lead_job", false)))
 		return NULL;
 	ls_add_text(&args, model);
 	return read_job("model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, "", &args);
@@ -247,7 +247,7 @@ ls_job_lock(const LsJob *job)
 	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
 	ls_add_text(&args, job->phase);
 	ls_become(ls_extension_owner(), &saved);
-	locked = ls_execute("SELECT FROM leadscore.lead_job"
+	locked = ls_execute("SELECT FROM leadscore_internal.lead_job"
 						" WHERE job_id OPERATOR(pg_catalog.=) $1"
 						" AND phase OPERATOR(pg_catalog.=) $2 AND " LS_OPEN_JOBS
 						" FOR NO KEY UPDATE SKIP LOCKED", &args) > 0;
@@ -278,7 +278,7 @@ ls_job_progress(LsJob *job, const char *phase, const char *position, int64 conta
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(job->started_at));
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute(psprintf("UPDATE leadscore.lead_job SET phase = $2, position = $3, done = $4, total = $5,"
+	ls_execute(psprintf("UPDATE leadscore_internal.lead_job SET phase = $2, position = $3, done = $4, total = $5,"
 						" started_at = $6, updated_at = $7, attempts = 0, retry_at = NULL, error = NULL,"
 						" state = '%s', finished_at = %s,"
 						" remaining = " LS_JOB_REMAINING("$7", "$6", "$5", "$4")
@@ -299,7 +299,7 @@ ls_job_take_over(const LsJob *job)
 	ls_add_text(&args, job->kind);
 	ls_add_text(&args, job->source);
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore.lead_job SET state = 'done', phase = 'end',"
+	ls_execute("UPDATE leadscore_internal.lead_job SET state = 'done', phase = 'end',"
 			   " finished_at = pg_catalog.clock_timestamp(), taken_over_by = $2"
 			   " WHERE model OPERATOR(pg_catalog.=) $1 AND job_id OPERATOR(pg_catalog.<>) $2"
 			   " AND state OPERATOR(pg_catalog.=) 'waiting'"
@@ -321,7 +321,7 @@ ls_job_failed(LsJob *job, const char *error)
 	ls_add_text(&args, error);
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now + ls_back_off(job->attempts + 1)));
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore.lead_job SET error = $2, retry_at = $3,"
+	ls_execute("UPDATE leadscore_internal.lead_job SET error = $2, retry_at = $3,"
 			   " attempts = attempts OPERATOR(pg_catalog.+) 1"
 			   " WHERE job_id OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, &args);
 	ls_return(&saved);
@@ -341,7 +341,7 @@ ls_job_superseded(const char *model)
 		return;
 	ls_add_text(&args, model);
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore.lead_job SET state = 'done', phase = 'end', remaining = NULL,"
+	ls_execute("UPDATE leadscore_internal.lead_job SET state = 'done', phase = 'end', remaining = NULL,"
 			   " finished_at = pg_catalog.clock_timestamp()"
 			   " WHERE model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, &args);
 	ls_return(&saved);
@@ -359,7 +359,7 @@ cancel_count(const LsJob *job)
 
 	ls_add_text(&args, job->model);
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules("UPDATE leadscore.lead_rule SET counting_version = NULL"
+	ls_write_rules("UPDATE leadscore_internal.lead_rule SET counting_version = NULL"
 				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
 	ls_return(&saved);
 	ls_model_changed(job->model);
@@ -436,7 +436,7 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 				 errhint("Change the rules back, or set leadscore.job_rate to slow it down.")));
 	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore.lead_job SET state = 'cancelled', remaining = NULL,"
+	ls_execute("UPDATE leadscore_internal.lead_job SET state = 'cancelled', remaining = NULL,"
 			   " finished_at = pg_catalog.clock_timestamp()"
 			   " WHERE job_id OPERATOR(pg_catalog.=) $1", &args);
 	ls_return(&saved);

@@ -59,7 +59,7 @@
 bool
 ls_parts_exist(void)
 {
-	return OidIsValid(ls_table_oid("lead_job_part", true));
+	return OidIsValid(ls_base_table_oid("lead_job_part", true));
 }
 
 /* ls_parts_pay tells whether so many contacts are shared by several processes. */
@@ -127,7 +127,7 @@ make_part(const LsJob *job, const char *phase, int number, const char *first, co
 	ls_add_text(&args, first);
 	ls_add_text(&args, last);
 	ls_add(&args, INT8OID, Int64GetDatum(job->done));
-	ls_execute("INSERT INTO leadscore.lead_job_part (job_id, phase, part, model, first, last, done_before)"
+	ls_execute("INSERT INTO leadscore_internal.lead_job_part (job_id, phase, part, model, first, last, done_before)"
 			   " VALUES ($1, $2, $3, $4, $5, $6, $7)", &args);
 }
 
@@ -177,17 +177,17 @@ ls_parts_end(LsJob *job)
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
 	(void) ls_run("SELECT (pg_catalog.max(done_before) OPERATOR(pg_catalog.+) pg_catalog.sum(done))::pg_catalog.int8"
-				  " FROM leadscore.lead_job_part WHERE " OF_PHASE, &args);
+				  " FROM leadscore_internal.lead_job_part WHERE " OF_PHASE, &args);
 	done = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
 		job->done = DatumGetInt64(done);
-	(void) ls_run("DELETE FROM leadscore.lead_job_part WHERE " OF_PHASE, &args);
+	(void) ls_run("DELETE FROM leadscore_internal.lead_job_part WHERE " OF_PHASE, &args);
 	SPI_finish();
 	ls_return(&saved);
 }
 
 #define LEFT_OVER \
-	" FROM leadscore.lead_job_part p JOIN leadscore.lead_job j" \
+	" FROM leadscore_internal.lead_job_part p JOIN leadscore_internal.lead_job j" \
 	" ON j.job_id OPERATOR(pg_catalog.=) p.job_id" \
 	" WHERE ($1 IS NULL OR p.model OPERATOR(pg_catalog.=) $1)" \
 	" AND NOT (j." LS_OPEN_JOBS ")"
@@ -210,7 +210,7 @@ ls_parts_sweep(const char *model)
 	ls_become(ls_extension_owner(), &saved);
 	any = ls_execute("SELECT" LEFT_OVER " LIMIT 1", &args) > 0;
 	if (any)
-		ls_execute("DELETE FROM leadscore.lead_job_part WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+		ls_execute("DELETE FROM leadscore_internal.lead_job_part WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 				   "SELECT p.ctid" LEFT_OVER " FOR UPDATE OF p SKIP LOCKED))", &args);
 	ls_return(&saved);
 	return any;
@@ -236,7 +236,7 @@ ls_part_take(const LsJob *job, bool at_once, int avoid, LsPart *part)
 	ls_add(&args, INT4OID, Int32GetDatum(avoid));
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
-	found = ls_run(psprintf("SELECT part, coalesce(position, first), last FROM leadscore.lead_job_part"
+	found = ls_run(psprintf("SELECT part, coalesce(position, first), last FROM leadscore_internal.lead_job_part"
 							" WHERE " OF_PHASE " AND NOT ended%s"
 							" ORDER BY part OPERATOR(pg_catalog.=) $3, part"
 							" LIMIT 1 FOR UPDATE SKIP LOCKED",
@@ -267,7 +267,7 @@ show(const LsJob *job)
 		return;
 	name_job(&args, job);
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()));
-	ls_execute("UPDATE leadscore.lead_job j SET done = p.done, total = greatest(j.total, p.done),"
+	ls_execute("UPDATE leadscore_internal.lead_job j SET done = p.done, total = greatest(j.total, p.done),"
 			   " position = coalesce(p.position, j.position), updated_at = $3,"
 			   " attempts = p.attempts, retry_at = p.retry_at, error = p.error,"
 			   " remaining = " LS_JOB_REMAINING("$3", "j.started_at", "greatest(j.total, p.done)", "p.done")
@@ -277,7 +277,7 @@ show(const LsJob *job)
 			   " FILTER (WHERE NOT ended))[1] AS position,"
 			   " pg_catalog.max(attempts) AS attempts, pg_catalog.min(retry_at) AS retry_at,"
 			   " (pg_catalog.array_agg(error ORDER BY part) FILTER (WHERE error IS NOT NULL))[1] AS error"
-			   " FROM leadscore.lead_job_part WHERE " OF_PHASE ") p"
+			   " FROM leadscore_internal.lead_job_part WHERE " OF_PHASE ") p"
 			   " WHERE j." OF_JOB, &args);
 }
 
@@ -295,7 +295,7 @@ ls_part_progress(const LsJob *job, const LsPart *part, const char *position,
 	ls_add(&args, BOOLOID, BoolGetDatum(ended));
 	ls_add(&args, INT8OID, Int64GetDatum(contacts));
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore.lead_job_part SET position = $3, ended = $4,"
+	ls_execute("UPDATE leadscore_internal.lead_job_part SET position = $3, ended = $4,"
 			   " done = done OPERATOR(pg_catalog.+) $5, updated_at = pg_catalog.clock_timestamp(),"
 			   " attempts = 0, retry_at = NULL, error = NULL"
 			   " WHERE " OF_JOB " AND part OPERATOR(pg_catalog.=) $2", &args);
@@ -318,7 +318,7 @@ ls_part_failed(const LsJob *job, int number, const char *error)
 	ls_add(&args, INT4OID, Int32GetDatum(number));
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
-	if (ls_run("SELECT attempts FROM leadscore.lead_job_part WHERE " OF_PHASE
+	if (ls_run("SELECT attempts FROM leadscore_internal.lead_job_part WHERE " OF_PHASE
 			   " AND part OPERATOR(pg_catalog.=) $3 AND NOT ended"
 			   " FOR UPDATE SKIP LOCKED", &args) > 0)
 	{
@@ -329,7 +329,7 @@ ls_part_failed(const LsJob *job, int number, const char *error)
 		ls_add(&args, TIMESTAMPTZOID,
 			   TimestampTzGetDatum(GetCurrentTimestamp() + ls_back_off(attempts)));
 		ls_add(&args, INT4OID, Int32GetDatum(attempts));
-		(void) ls_run("UPDATE leadscore.lead_job_part SET error = $4, retry_at = $5, attempts = $6"
+		(void) ls_run("UPDATE leadscore_internal.lead_job_part SET error = $4, retry_at = $5, attempts = $6"
 					  " WHERE " OF_PHASE " AND part OPERATOR(pg_catalog.=) $3", &args);
 		show(job);
 	}
@@ -349,7 +349,7 @@ ls_parts_open(const LsJob *job, LsPartsOpen *open)
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
 	(void) ls_run("SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE " IS_DUE ")"
-				  " FROM leadscore.lead_job_part WHERE " OF_PHASE " AND NOT ended", &args);
+				  " FROM leadscore_internal.lead_job_part WHERE " OF_PHASE " AND NOT ended", &args);
 	open->all = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	open->due = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
 	SPI_finish();
@@ -359,7 +359,7 @@ ls_parts_open(const LsJob *job, LsPartsOpen *open)
 /* ---------- what is left ---------- */
 
 #define JOB_THAT_COUNTS_ALL \
-	"(SELECT job_id, phase, position FROM leadscore.lead_job" \
+	"(SELECT job_id, phase, position FROM leadscore_internal.lead_job" \
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS \
 	" AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['attach', 'rescore'])" \
 	" AND phase OPERATOR(pg_catalog.=) ANY (ARRAY['start', 'wait', 'count'])" \
@@ -388,7 +388,7 @@ ls_job_left(const char *model)
 							  "SELECT CASE WHEN p.part IS NULL THEN " POSITION_OF_JOB
 							  " ELSE coalesce(p.position, p.first) END, p.last"
 							  " FROM " JOB_THAT_COUNTS_ALL
-							  " LEFT JOIN leadscore.lead_job_part p"
+							  " LEFT JOIN leadscore_internal.lead_job_part p"
 							  " ON p.job_id OPERATOR(pg_catalog.=) j.job_id"
 							  " AND p.phase OPERATOR(pg_catalog.=) j.phase"
 							  " WHERE p.ended IS NOT TRUE" :

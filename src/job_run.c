@@ -180,7 +180,7 @@ publish(LsJob *job)
 
 	ls_add_text(&args, job->model);
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules("UPDATE leadscore.lead_rule"
+	ls_write_rules("UPDATE leadscore_internal.lead_rule"
 				   " SET counted_version = counting_version, counting_version = NULL"
 				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
 	ls_return(&saved);

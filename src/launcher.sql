@@ -1,6 +1,6 @@
 -- Launcher and workers: what they write down, and what can be seen of them.
 
-CREATE TABLE leadscore.lead_worker_error (
+CREATE TABLE leadscore_internal.lead_worker_error (
 	model text COLLATE "C" NOT NULL,
 	contact text COLLATE "C",
 	failures bigint NOT NULL,
@@ -11,24 +11,24 @@ CREATE TABLE leadscore.lead_worker_error (
 	message text NOT NULL,
 	UNIQUE NULLS NOT DISTINCT (model, contact)
 );
-COMMENT ON TABLE leadscore.lead_worker_error IS
+COMMENT ON TABLE leadscore_internal.lead_worker_error IS
 	'models and contacts that the worker failed on, and tries again later; a row goes when it has succeeded';
-COMMENT ON COLUMN leadscore.lead_worker_error.model IS 'the model';
-COMMENT ON COLUMN leadscore.lead_worker_error.contact IS 'key of the contact, as text; null: the model as a whole';
-COMMENT ON COLUMN leadscore.lead_worker_error.failures IS 'how many times in a row';
-COMMENT ON COLUMN leadscore.lead_worker_error.first_failed_at IS 'the first of these times; like all times here by the real clock';
-COMMENT ON COLUMN leadscore.lead_worker_error.last_failed_at IS 'the last of these times';
-COMMENT ON COLUMN leadscore.lead_worker_error.retry_at IS 'when it will be tried again';
-COMMENT ON COLUMN leadscore.lead_worker_error.sqlstate IS 'code of the latest error';
-COMMENT ON COLUMN leadscore.lead_worker_error.message IS 'message of the latest error';
+COMMENT ON COLUMN leadscore_internal.lead_worker_error.model IS 'the model';
+COMMENT ON COLUMN leadscore_internal.lead_worker_error.contact IS 'key of the contact, as text; null: the model as a whole';
+COMMENT ON COLUMN leadscore_internal.lead_worker_error.failures IS 'how many times in a row';
+COMMENT ON COLUMN leadscore_internal.lead_worker_error.first_failed_at IS 'the first of these times; like all times here by the real clock';
+COMMENT ON COLUMN leadscore_internal.lead_worker_error.last_failed_at IS 'the last of these times';
+COMMENT ON COLUMN leadscore_internal.lead_worker_error.retry_at IS 'when it will be tried again';
+COMMENT ON COLUMN leadscore_internal.lead_worker_error.sqlstate IS 'code of the latest error';
+COMMENT ON COLUMN leadscore_internal.lead_worker_error.message IS 'message of the latest error';
 
-ALTER TABLE leadscore.lead_worker_error ENABLE ROW LEVEL SECURITY;
-CREATE POLICY owner ON leadscore.lead_worker_error USING (leadscore._may_manage(model));
-GRANT SELECT ON leadscore.lead_worker_error TO PUBLIC;
-SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_worker_error', '');
+ALTER TABLE leadscore_internal.lead_worker_error ENABLE ROW LEVEL SECURITY;
+CREATE POLICY owner ON leadscore_internal.lead_worker_error USING (leadscore_internal.may_manage(model));
+GRANT SELECT ON leadscore_internal.lead_worker_error TO PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_worker_error', '');
 
 -- For leadscore.history_retention: rows come in the order of this column.
-CREATE INDEX lead_stage_history_recorded ON leadscore.lead_stage_history
+CREATE INDEX lead_stage_history_recorded ON leadscore_internal.lead_stage_history
 	USING brin (recorded_at) WITH (autosummarize = on);
 
 CREATE FUNCTION leadscore.start_worker() RETURNS boolean
@@ -45,18 +45,18 @@ REVOKE ALL ON FUNCTION leadscore.stop_worker() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore.stop_worker() IS
 	'stops the worker that leadscore.start_worker() has started; false: there is none';
 
-CREATE FUNCTION leadscore._activity(OUT role text, OUT pid integer, OUT database text, OUT phase text,
+CREATE FUNCTION leadscore_internal.activity(OUT role text, OUT pid integer, OUT database text, OUT phase text,
 		OUT model text, OUT done bigint, OUT total bigint, OUT next_due timestamptz,
 		OUT transitions_per_minute float8, OUT last_pass_at timestamptz,
 		OUT last_error text, OUT last_error_at timestamptz, OUT started_at timestamptz)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE ROWS 10
 	AS 'MODULE_PATHNAME', 'ls_activity';
-COMMENT ON FUNCTION leadscore._activity() IS
+COMMENT ON FUNCTION leadscore_internal.activity() IS
 	'launcher, workers and databases, as they stand in shared memory: for the view activity';
 
 CREATE VIEW leadscore.activity AS
-	WITH known AS MATERIALIZED (SELECT * FROM leadscore._activity())
+	WITH known AS MATERIALIZED (SELECT * FROM leadscore_internal.activity())
 	SELECT role, pid, database, phase, model, done, total,
 		   CASE WHEN next_due OPERATOR(pg_catalog.<) leadscore.clock()
 				THEN leadscore.clock() OPERATOR(pg_catalog.-) next_due

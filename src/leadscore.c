@@ -252,17 +252,25 @@ Oid
 ls_extension_owner(void)
 {
 	HeapTuple	tuple = SearchSysCache1(NAMESPACENAME,
-										CStringGetDatum(LEADSCORE_SCHEMA));
+										CStringGetDatum(LEADSCORE_INTERNAL));
 	Oid			owner;
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_SCHEMA),
-				 errmsg("schema \"%s\" does not exist", LEADSCORE_SCHEMA),
+				 errmsg("schema \"%s\" does not exist", LEADSCORE_INTERNAL),
 				 errhint("Use CREATE EXTENSION leadscore.")));
 	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
 	ReleaseSysCache(tuple);
 	return owner;
+}
+
+/* ls_is_own_schema tells whether a schema is one of the extension's. */
+bool
+ls_is_own_schema(Oid schema)
+{
+	return schema == get_namespace_oid(LEADSCORE_SCHEMA, true) ||
+		schema == get_namespace_oid(LEADSCORE_INTERNAL, true);
 }
 
 static void

@@ -13,7 +13,10 @@
 #include "fmgr.h"
 #include "utils/timestamp.h"
 
+/* what users name: functions, views, and the tables and views of each model */
 #define LEADSCORE_SCHEMA	"leadscore"
+/* base tables of definitions, and functions that nobody calls by name */
+#define LEADSCORE_INTERNAL	"leadscore_internal"
 
 /* leadscore.rule_error */
 typedef enum LsRuleError
@@ -42,6 +45,7 @@ extern void ls_become(Oid role, LsIdentity *saved);
 extern void ls_become_untrusted(Oid role, LsIdentity *saved);
 extern void ls_return(const LsIdentity *saved);
 extern Oid	ls_extension_owner(void);
+extern bool ls_is_own_schema(Oid schema);
 extern ErrorData *ls_guarded(void (*body) (void *), void *arg);
 
 extern uint64 ls_transaction_number(void);

@@ -6,6 +6,12 @@ CREATE SCHEMA leadscore;
 COMMENT ON SCHEMA leadscore IS 'lead scoring: models, rules and the scores kept from them';
 GRANT USAGE ON SCHEMA leadscore TO PUBLIC;
 
+-- Base tables, and functions that nobody calls by name.  pg_dump by the owner
+-- of the database has to name them.
+CREATE SCHEMA leadscore_internal;
+COMMENT ON SCHEMA leadscore_internal IS 'what leadscore keeps for itself; use the views and functions of schema leadscore';
+GRANT USAGE ON SCHEMA leadscore_internal TO pg_database_owner;
+
 CREATE FUNCTION leadscore.clock() RETURNS timestamptz
 	LANGUAGE c STABLE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'ls_clock_now';

@@ -43,7 +43,7 @@ lock_sheets(bool wait)
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
-					   ls_table_oid("lead_rule", false), 0);
+					   ls_base_table_oid("lead_rule", false), 0);
 	if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
 	AcceptInvalidationMessages();

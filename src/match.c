@@ -384,7 +384,7 @@ static void
 record(LsModel *model, LsFailures *failures, int64 rule_id, const char *name)
 {
 	static const char *sql =
-		"INSERT INTO leadscore.lead_rule_error"
+		"INSERT INTO leadscore_internal.lead_rule_error"
 		" VALUES ($1, $2, $3, pg_catalog.clock_timestamp(), $4, $5, $6, $7)";
 	Oid			types[] = {TEXTOID, INT8OID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[7];

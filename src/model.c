@@ -280,7 +280,7 @@ write_rows(const LsModelTables *new)
 	ls_add_text(&args, new->row.key);
 	ls_add_text(&args, new->row.created_at);
 	ls_add_text(&args, new->row.time_zone);
-	ls_execute("INSERT INTO leadscore.lead_model (model, owner, contacts, key, created_at, time_zone)"
+	ls_execute("INSERT INTO leadscore_internal.lead_model (model, owner, contacts, key, created_at, time_zone)"
 			   " VALUES ($1, $2, $3, $4, $5, $6)", &args);
 	for (int i = 0; i < new->ncategories; i++)
 	{
@@ -289,12 +289,12 @@ write_rows(const LsModelTables *new)
 		ls_add_text(&category, new->row.model);
 		ls_add_text(&category, new->categories[i]);
 		ls_add(&category, INT4OID, Int32GetDatum(i + 1));
-		ls_execute("INSERT INTO leadscore.lead_category (model, category, position)"
+		ls_execute("INSERT INTO leadscore_internal.lead_category (model, category, position)"
 				   " VALUES ($1, $2, $3)", &category);
 	}
 	memset(&args, 0, sizeof(args));
 	ls_add_text(&args, new->row.model);
-	ls_execute("INSERT INTO leadscore.lead_stage (model, stage, position, enter_at)"
+	ls_execute("INSERT INTO leadscore_internal.lead_stage (model, stage, position, enter_at)"
 			   " VALUES ($1, 'unqualified', 0, '-infinity')", &args);
 }
 
@@ -390,8 +390,8 @@ ls_drop_model(const LsModelRow *model)
 	ls_add_text(&args, model->model);
 	ls_become(ls_extension_owner(), &saved);
 	for (size_t i = 0; i < lengthof(tables); i++)
-		if (OidIsValid(ls_table_oid(tables[i], true)))	/* not all in older versions */
-			ls_write_rules(psprintf("DELETE FROM leadscore.%s"
+		if (OidIsValid(ls_base_table_oid(tables[i], true)))	/* not all in older versions */
+			ls_write_rules(psprintf("DELETE FROM leadscore_internal.%s"
 									" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]),
 						   &args);
 	ls_tables_drop(model->model);
@@ -411,8 +411,8 @@ settle(void)
 	LsIdentity	saved;
 
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("SET CONSTRAINTS leadscore.refresh_changed IMMEDIATE", NULL);
-	ls_execute("SET CONSTRAINTS leadscore.refresh_changed DEFERRED", NULL);
+	ls_execute("SET CONSTRAINTS leadscore_internal.refresh_changed IMMEDIATE", NULL);
+	ls_execute("SET CONSTRAINTS leadscore_internal.refresh_changed DEFERRED", NULL);
 	ls_return(&saved);
 }
 
@@ -501,7 +501,7 @@ ls_model_new_owner(const LsModelRow *model, Oid owner)
 	ls_add_text(&args, model->model);
 	ls_add(&args, OIDOID, ObjectIdGetDatum(owner));
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore.lead_model SET owner = $2"
+	ls_execute("UPDATE leadscore_internal.lead_model SET owner = $2"
 			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
 	ls_tables_grant(&changed);
 	ls_return(&saved);
@@ -527,7 +527,7 @@ upgrade_model(const LsModelRow *row)
 }
 
 /*
- * ls_upgrade_triggers is leadscore._upgrade_triggers(), for the beginning of an
+ * ls_upgrade_triggers is leadscore_internal.upgrade_triggers(), for the beginning of an
  * upgrade script: tables that feed models get the triggers that they lack.  They
  * are locked as writers lock them, before anything of ours.
  */
@@ -561,7 +561,7 @@ ls_upgrade_triggers(PG_FUNCTION_ARGS)
 }
 
 /*
- * ls_upgrade_models is leadscore._upgrade_models(), at the end of an upgrade
+ * ls_upgrade_models is leadscore_internal.upgrade_models(), at the end of an upgrade
  * script.  Models get the tables that they lack, and every contact its due
  * instant.  What belongs to a model does not become a member of the extension,
  * though it is made while one of its scripts runs.

@@ -207,7 +207,7 @@ static void
 create_guard(const char *prefix, const char *model)
 {
 	ls_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
-						" ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore._guard()",
+						" ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.guard()",
 						prefix, model), NULL);
 }
 
@@ -287,7 +287,7 @@ create_live_view(const LsModelTables *new)
 	appendStringInfo(&sql, "CREATE OR REPLACE VIEW leadscore.live_%s AS SELECT s.contact_id", model);
 	append_live_columns(&sql, new);
 	appendStringInfo(&sql, " FROM leadscore.score_%s s CROSS JOIN LATERAL"
-					 " (SELECT leadscore._live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
+					 " (SELECT leadscore_internal.live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
 					 model);
 	if (OidIsValid(find_part("pending_", model)))
 	{
@@ -298,7 +298,7 @@ create_live_view(const LsModelTables *new)
 		appendStringInfo(&sql, " FROM (SELECT DISTINCT q.contact_id FROM leadscore.pending_%s q"
 						 " WHERE NOT EXISTS (SELECT FROM leadscore.score_%s s"
 						 " WHERE s.contact_id OPERATOR(%s) q.contact_id)) p CROSS JOIN LATERAL"
-						 " (SELECT leadscore._live_new(NULL::leadscore.score_%s, p.contact_id,"
+						 " (SELECT leadscore_internal.live_new(NULL::leadscore.score_%s, p.contact_id,"
 						 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
 						 model, model, key_operator(new->key_type), model);
 	}
@@ -356,7 +356,7 @@ create_table(const LsModelTables *new, const LsTableLayout *layout, const char *
 	create_guard(layout->prefix, model);
 	if (layout->restored)
 		ls_execute(psprintf("CREATE TRIGGER leadscore_restored AFTER INSERT ON leadscore.%s"
-							" FOR EACH STATEMENT EXECUTE FUNCTION leadscore._restored()",
+							" FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restored()",
 							name), NULL);
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.%s IS '%s'", name,
 						psprintf(layout->comment, model)), NULL);

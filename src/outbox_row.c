@@ -270,7 +270,7 @@ ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsOccasion *occasion)
 			continue;
 		told.stage = strcmp(told.action->occasion, "stage_left") == 0 ?
 			occasion->from_stage : occasion->to_stage;
-		told.id = nextval_internal(ls_table_oid(SEQUENCE, false), false);
+		told.id = nextval_internal(ls_base_table_oid(SEQUENCE, false), false);
 		add_row(outbox, contact, &told);
 	}
 }
@@ -284,15 +284,15 @@ ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsOccasion *occasion)
 void
 ls_outbox_pass_ids(Oid table)
 {
-	Oid			sequence = ls_table_oid(SEQUENCE, false);
+	Oid			sequence = ls_base_table_oid(SEQUENCE, false);
 	LsIdentity	saved;
 
 	/* nobody draws a number between our reading it and setting it */
 	LockRelationOid(sequence, ShareRowExclusiveLock);
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute(psprintf("SELECT pg_catalog.setval('leadscore." SEQUENCE "', m.id)"
+	ls_execute(psprintf("SELECT pg_catalog.setval('leadscore_internal." SEQUENCE "', m.id)"
 						" FROM (SELECT pg_catalog.max(outbox_id) AS id FROM leadscore.%s) m,"
-						" leadscore." SEQUENCE " s"
+						" leadscore_internal." SEQUENCE " s"
 						" WHERE m.id OPERATOR(pg_catalog.>) s.last_value",
 						quote_identifier(get_rel_name(table))), NULL);
 	ls_return(&saved);

@@ -107,7 +107,7 @@ ls_restore_command(Node *command)
 		return;
 	if (type == AT_EnableTrigAll && is_pending_table(relid))
 		ls_row_restored(relid);
-	if (relid != ls_table_oid("lead_model", true) ||
+	if (relid != ls_base_table_oid("lead_model", true) ||
 		!OidIsValid(get_trigger_oid(relid, TRIGGER, true)))
 		return;
 	if (disables)
@@ -140,7 +140,7 @@ ahead_of_sequence(const LsModelRow *row)
 	bool		isnull;
 
 	SPI_connect();
-	if (SPI_execute("SELECT last_value FROM leadscore.version_seq", false, 1) != SPI_OK_SELECT)
+	if (SPI_execute("SELECT last_value FROM leadscore_internal.version_seq", false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read sequence \"version_seq\"");
 	if (SPI_processed == 1)
 		ahead = row->rules_version >

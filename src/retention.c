@@ -27,11 +27,11 @@ ls_purge_history(int days, int limit)
 	ls_add(&args, TIMESTAMPTZOID,
 		   TimestampTzGetDatum(ls_clock() - (int64) days * USECS_PER_DAY));
 	ls_add(&args, INT4OID, Int32GetDatum(limit));
-	return (int64) ls_execute("DELETE FROM leadscore.lead_stage_history"
+	return (int64) ls_execute("DELETE FROM leadscore_internal.lead_stage_history"
 							  " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-							  "SELECT h.ctid FROM leadscore.lead_stage_history h"
+							  "SELECT h.ctid FROM leadscore_internal.lead_stage_history h"
 							  " WHERE recorded_at OPERATOR(pg_catalog.<) $1"
-							  " AND NOT EXISTS (SELECT FROM leadscore.lead_day d"
+							  " AND NOT EXISTS (SELECT FROM leadscore_internal.lead_day d"
 							  " WHERE d.model OPERATOR(pg_catalog.=) h.model AND h.changed_at"
 							  " OPERATOR(pg_catalog.>) (d.written_to OPERATOR(pg_catalog.-) 1)) LIMIT $2))",
 							  &args);
@@ -49,8 +49,8 @@ ls_purge_jobs(int days, int limit)
 	ls_add(&args, TIMESTAMPTZOID,
 		   TimestampTzGetDatum(GetCurrentTimestamp() - (int64) days * USECS_PER_DAY));
 	ls_add(&args, INT4OID, Int32GetDatum(limit));
-	return (int64) ls_execute("DELETE FROM leadscore.lead_job"
+	return (int64) ls_execute("DELETE FROM leadscore_internal.lead_job"
 							  " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-							  "SELECT ctid FROM leadscore.lead_job"
+							  "SELECT ctid FROM leadscore_internal.lead_job"
 							  " WHERE finished_at OPERATOR(pg_catalog.<) $1 LIMIT $2))", &args);
 }

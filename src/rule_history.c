@@ -70,9 +70,9 @@ begin(Author *author, const char *model, LsIdentity *saved)
 	ls_become(ls_extension_owner(), saved);
 	SPI_connect();
 	(void) ls_run("SELECT GREATEST($2,"
-				  " (SELECT pg_catalog.max(h.valid_from) FROM leadscore.lead_rule_history h"
+				  " (SELECT pg_catalog.max(h.valid_from) FROM leadscore_internal.lead_rule_history h"
 				  " WHERE h.model OPERATOR(pg_catalog.=) $1),"
-				  " (SELECT pg_catalog.max(h.valid_from) FROM leadscore.lead_sheet_history h"
+				  " (SELECT pg_catalog.max(h.valid_from) FROM leadscore_internal.lead_sheet_history h"
 				  " WHERE h.model OPERATOR(pg_catalog.=) $1))", &args);
 	author->at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
 												   SPI_tuptable->tupdesc, 1, &isnull));
@@ -148,10 +148,10 @@ note_counted(int64 rule_id)
 	LsArguments args = {0};
 
 	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
-	ls_execute("UPDATE leadscore.lead_rule_history h"
+	ls_execute("UPDATE leadscore_internal.lead_rule_history h"
 			   " SET counted_version = r.counted_version,"
 			   " counting_version = r.counting_version, versions = " VERSIONS("h.versions")
-			   " FROM leadscore.lead_rule r"
+			   " FROM leadscore_internal.lead_rule r"
 			   " WHERE h.rule_id OPERATOR(pg_catalog.=) $1 AND h.valid_to IS NULL"
 			   " AND r.rule_id OPERATOR(pg_catalog.=) $1", &args);
 }
@@ -167,12 +167,12 @@ add_version(const Author *author, TupleDesc desc, int64 rule_id,
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
 	ls_add_text(&args, author->name);
 	ls_add_text(&args, operation);
-	ls_execute(psprintf("INSERT INTO leadscore.lead_rule_history"
+	ls_execute(psprintf("INSERT INTO leadscore_internal.lead_rule_history"
 						" (%s, valid_from, changed_by, operation, versions)"
-						" SELECT %s, $2, $3, $4, %s FROM leadscore.lead_rule r"
+						" SELECT %s, $2, $3, $4, %s FROM leadscore_internal.lead_rule r"
 						" WHERE r.rule_id OPERATOR(pg_catalog.=) $1",
 						column_list(desc, ""), column_list(desc, "r."),
-						known ? VERSIONS("(SELECT h.versions FROM leadscore.lead_rule_history h"
+						known ? VERSIONS("(SELECT h.versions FROM leadscore_internal.lead_rule_history h"
 										 " WHERE h.rule_id OPERATOR(pg_catalog.=) $1"
 										 " ORDER BY h.history_id DESC LIMIT 1)") :
 						VERSIONS("'{}'::pg_catalog.int8[]")), &args);
@@ -186,7 +186,7 @@ end_version(const Author *author, int64 rule_id)
 
 	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
-	return ls_execute("UPDATE leadscore.lead_rule_history SET valid_to = $2"
+	return ls_execute("UPDATE leadscore_internal.lead_rule_history SET valid_to = $2"
 					  " WHERE rule_id OPERATOR(pg_catalog.=) $1 AND valid_to IS NULL",
 					  &args) > 0;
 }
@@ -200,17 +200,17 @@ note_deleted(const Author *author, TupleDesc desc, int64 rule_id)
 	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
 	ls_add_text(&args, author->name);
-	ls_execute(psprintf("INSERT INTO leadscore.lead_rule_history"
+	ls_execute(psprintf("INSERT INTO leadscore_internal.lead_rule_history"
 						" (%s, valid_from, valid_to, changed_by, operation, versions)"
 						" SELECT %s, $2, $2, $3, 'DELETE', h.versions"
-						" FROM leadscore.lead_rule_history h"
+						" FROM leadscore_internal.lead_rule_history h"
 						" WHERE h.rule_id OPERATOR(pg_catalog.=) $1"
 						" ORDER BY h.history_id DESC LIMIT 1",
 						column_list(desc, ""), column_list(desc, "h.")), &args);
 }
 
 /*
- * ls_record_rule is leadscore._record_rule(), after each row of lead_rule that
+ * ls_record_rule is leadscore_internal.record_rule(), after each row of lead_rule that
  * was written.  Rows of a dump bring their history with them, and that of a
  * dropped model goes with it.
  */
@@ -255,12 +255,12 @@ ls_record_rule(PG_FUNCTION_ARGS)
 /* what decides a score beside the rules of model $1, as now */
 #define SHEET_NOW \
 	"(SELECT m.model, m.min_score, m.max_score, m.time_zone, c.names, c.weights," \
-	" c.lowest, c.highest FROM leadscore.lead_model m CROSS JOIN LATERAL" \
+	" c.lowest, c.highest FROM leadscore_internal.lead_model m CROSS JOIN LATERAL" \
 	" (SELECT pg_catalog.array_agg(d.category::pg_catalog.text ORDER BY d.position) AS names," \
 	" pg_catalog.array_agg(d.weight ORDER BY d.position) AS weights," \
 	" pg_catalog.array_agg(d.min_points ORDER BY d.position) AS lowest," \
 	" pg_catalog.array_agg(d.max_points ORDER BY d.position) AS highest" \
-	" FROM leadscore.lead_category d WHERE d.model OPERATOR(pg_catalog.=) m.model) c" \
+	" FROM leadscore_internal.lead_category d WHERE d.model OPERATOR(pg_catalog.=) m.model) c" \
 	" WHERE m.model OPERATOR(pg_catalog.=) $1)"
 
 /*
@@ -277,24 +277,24 @@ ls_record_sheet(const char *model)
 	LsModelRow *row = ls_model_row(model, NULL);
 
 	/* what is said of visitors is what their sheet says */
-	if (!OidIsValid(ls_table_oid("lead_sheet_history", true)) || (row && row->sheet))
+	if (!OidIsValid(ls_base_table_oid("lead_sheet_history", true)) || (row && row->sheet))
 		return;
 	begin(&author, model, &saved);
 	ls_add_text(&args, model);
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author.at));
 	with_name = args;
 	ls_add_text(&with_name, author.name);
-	ls_execute("UPDATE leadscore.lead_sheet_history h SET valid_to = $2"
+	ls_execute("UPDATE leadscore_internal.lead_sheet_history h SET valid_to = $2"
 			   " FROM " SHEET_NOW " s"
 			   " WHERE h.model OPERATOR(pg_catalog.=) $1 AND h.valid_to IS NULL"
 			   " AND (h.min_score, h.max_score, h.time_zone, h.categories, h.weights,"
 			   " h.min_points, h.max_points) IS DISTINCT FROM"
 			   " (s.min_score, s.max_score, s.time_zone, s.names, s.weights, s.lowest, s.highest)",
 			   &args);
-	ls_execute("INSERT INTO leadscore.lead_sheet_history (model, min_score, max_score, time_zone,"
+	ls_execute("INSERT INTO leadscore_internal.lead_sheet_history (model, min_score, max_score, time_zone,"
 			   " categories, weights, min_points, max_points, valid_from, changed_by)"
 			   " SELECT s.*, $2, $3 FROM " SHEET_NOW " s"
-			   " WHERE NOT EXISTS (SELECT FROM leadscore.lead_sheet_history h"
+			   " WHERE NOT EXISTS (SELECT FROM leadscore_internal.lead_sheet_history h"
 			   " WHERE h.model OPERATOR(pg_catalog.=) $1 AND h.valid_to IS NULL)",
 			   &with_name);
 	ls_return(&saved);

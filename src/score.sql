@@ -57,16 +57,16 @@ CREATE FUNCTION leadscore.state_text(state bytea) RETURNS text
 COMMENT ON FUNCTION leadscore.state_text(bytea) IS
 	'the state of a contact as a person reads it';
 
-CREATE FUNCTION leadscore._live(contact anyelement, at timestamptz) RETURNS anyelement
+CREATE FUNCTION leadscore_internal.live(contact anyelement, at timestamptz) RETURNS anyelement
 	LANGUAGE c STABLE STRICT
 	AS 'MODULE_PATHNAME', 'ls_live';
-COMMENT ON FUNCTION leadscore._live(anyelement, timestamptz) IS
+COMMENT ON FUNCTION leadscore_internal.live(anyelement, timestamptz) IS
 	'a row of a score table as it is at an instant: for the views live_<model>';
 
-CREATE FUNCTION leadscore._live_new(row_type anyelement, contact "any", at timestamptz) RETURNS anyelement
+CREATE FUNCTION leadscore_internal.live_new(row_type anyelement, contact "any", at timestamptz) RETURNS anyelement
 	LANGUAGE c STABLE
 	AS 'MODULE_PATHNAME', 'ls_live_new';
-COMMENT ON FUNCTION leadscore._live_new(anyelement, "any", timestamptz) IS
+COMMENT ON FUNCTION leadscore_internal.live_new(anyelement, "any", timestamptz) IS
 	'the row of a contact that is only pending as it will be: for the views live_<model>';
 
 CREATE VIEW leadscore.rule_errors AS
@@ -75,8 +75,8 @@ CREATE VIEW leadscore.rule_errors AS
 		   (array_agg(sqlstate ORDER BY failed_at DESC))[1] AS sqlstate,
 		   (array_agg(message ORDER BY failed_at DESC))[1] AS message,
 		   (array_agg(contact ORDER BY failed_at DESC))[1] AS contact
-	  FROM leadscore.lead_rule_error
-	 WHERE leadscore._may_manage(model)
+	  FROM leadscore_internal.lead_rule_error
+	 WHERE leadscore_internal.may_manage(model)
 	 GROUP BY model, rule_id, name;
 COMMENT ON VIEW leadscore.rule_errors IS
 	'rules that failed and were skipped: how often, when last, why, and on whose row';

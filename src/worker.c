@@ -285,8 +285,8 @@ enter(Work *work)
 		leave(work, LS_PHASE_ABSENT, 0);
 		return false;
 	}
-	models = ls_table_oid("lead_model", true);
-	if (!OidIsValid(models) || !OidIsValid(ls_table_oid("lead_worker_error", true)))
+	models = ls_base_table_oid("lead_model", true);
+	if (!OidIsValid(models) || !OidIsValid(ls_base_table_oid("lead_worker_error", true)))
 	{
 		ls_slot_error(ls_worker_slot, "the extension is older than the library: use ALTER EXTENSION leadscore UPDATE");
 		leave(work, LS_PHASE_OUTDATED, OUTDATED_WAIT);

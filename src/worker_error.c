@@ -46,7 +46,7 @@ failures_so_far(const char *model, const char *contact)
 	values[1] = contact ? CStringGetTextDatum(contact) : (Datum) 0;
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT least(failures, 1000)::pg_catalog.int4"
-							  " FROM leadscore.lead_worker_error"
+							  " FROM leadscore_internal.lead_worker_error"
 							  " WHERE model OPERATOR(pg_catalog.=) $1"
 							  " AND contact IS NOT DISTINCT FROM $2 FOR UPDATE",
 							  2, types, values, nulls, false, 1) != SPI_OK_SELECT)
@@ -79,7 +79,7 @@ ls_worker_error_record(const char *model, const char *contact, int sqlerrcode,
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now + wait));
 	ls_add_text(&args, unpack_sql_state(sqlerrcode));
 	ls_add_text(&args, message);
-	ls_execute("INSERT INTO leadscore.lead_worker_error AS e (model, contact, failures,"
+	ls_execute("INSERT INTO leadscore_internal.lead_worker_error AS e (model, contact, failures,"
 			   " first_failed_at, last_failed_at, retry_at, sqlstate, message)"
 			   " VALUES ($1, $2, 1, $3, $3, $4, $5, $6)"
 			   " ON CONFLICT (model, contact) DO UPDATE SET"
@@ -102,7 +102,7 @@ ls_worker_error_waits(const char *model, const char *contact)
 	ls_add_text(&args, model);
 	ls_add_text(&args, contact);
 	ls_become(ls_extension_owner(), &saved);
-	waits = ls_execute("SELECT FROM leadscore.lead_worker_error"
+	waits = ls_execute("SELECT FROM leadscore_internal.lead_worker_error"
 					   " WHERE model OPERATOR(pg_catalog.=) $1"
 					   " AND contact OPERATOR(pg_catalog.=) $2"
 					   " AND retry_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()",
@@ -121,7 +121,7 @@ ls_worker_error_clear(const char *model, const char *contact)
 	ls_add_text(&args, model);
 	ls_add_text(&args, contact);
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("DELETE FROM leadscore.lead_worker_error"
+	ls_execute("DELETE FROM leadscore_internal.lead_worker_error"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND contact IS NOT DISTINCT FROM $2", &args);
 	ls_return(&saved);
@@ -140,7 +140,7 @@ ls_worker_error_forget(const char *model, TimestampTz before)
 	ls_add_text(&args, model);
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(before));
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("DELETE FROM leadscore.lead_worker_error"
+	ls_execute("DELETE FROM leadscore_internal.lead_worker_error"
 			   " WHERE model OPERATOR(pg_catalog.=) $1 AND contact IS NOT NULL"
 			   " AND retry_at OPERATOR(pg_catalog.<) $2", &args);
 	ls_return(&saved);
@@ -168,7 +168,7 @@ ls_worker_errors(void)
 	SPI_connect();
 	if (SPI_execute("SELECT model, max(retry_at) FILTER (WHERE contact IS NULL),"
 					" min(retry_at) FILTER (WHERE contact IS NOT NULL)"
-					" FROM leadscore.lead_worker_error GROUP BY model",
+					" FROM leadscore_internal.lead_worker_error GROUP BY model",
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read what has failed");
 	for (uint64 i = 0; i < SPI_processed; i++)

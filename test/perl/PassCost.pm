@@ -87,7 +87,7 @@ SQL
 my $copies = <<'SQL';
 CREATE TABLE score_copy (LIKE leadscore.score_m INCLUDING ALL) WITH (fillfactor = 70);
 CREATE TABLE due_copy (LIKE leadscore.due_m INCLUDING ALL);
-CREATE TABLE history_copy (LIKE leadscore.lead_stage_history INCLUDING ALL);
+CREATE TABLE history_copy (LIKE leadscore_internal.lead_stage_history INCLUDING ALL);
 INSERT INTO score_copy TABLE leadscore.score_m ORDER BY contact_id;
 INSERT INTO due_copy TABLE leadscore.due_m ORDER BY due_at, drift, contact_id;
 INSERT INTO history_copy TABLE leadscore.lead_stage_history;

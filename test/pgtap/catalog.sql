@@ -12,29 +12,29 @@ SELECT leadscore.attach('catalog', 'public.catalog_event', 'contact', 'at');
 SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'leadscore'), false, 'not relocatable');
 SELECT is((SELECT trusted FROM pg_available_extension_versions WHERE name = 'leadscore' AND installed), false, 'not trusted');
 SELECT is((SELECT schema FROM pg_available_extension_versions WHERE name = 'leadscore' AND installed), NULL, 'no schema in the control file');
-SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace AND prosecdef$$,
+SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND prosecdef$$,
 	'nothing is SECURITY DEFINER');
-SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace
+SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
 	AND prorettype IN ('trigger'::regtype, 'event_trigger'::regtype) AND has_function_privilege('public', oid, 'EXECUTE')$$,
 	'no trigger function can be called by PUBLIC');
-SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c WHERE relnamespace = 'leadscore'::regnamespace AND relkind = 'r'
+SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND relkind = 'r'
 	AND relname LIKE 'lead\_%' AND NOT relrowsecurity$$, 'every table of the extension has row security');
-SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c, pg_extension e WHERE relnamespace = 'leadscore'::regnamespace
+SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c, pg_extension e WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
 	AND relkind = 'r' AND relname LIKE 'lead\_%' AND extname = 'leadscore' AND NOT c.oid = ANY (extconfig)$$,
 	'every table of the extension is dumped');
 
 -- comments
-SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace
+SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
 	AND obj_description(oid, 'pg_proc') IS NULL$$, 'every function has a comment');
-SELECT is_empty($$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p', 'v')
+SELECT is_empty($$SELECT oid::regclass FROM pg_class WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND relkind IN ('r', 'p', 'v')
 	AND obj_description(oid, 'pg_class') IS NULL$$, 'every table and view has a comment');
 SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_class c JOIN pg_attribute ON attrelid = c.oid
-	WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p', 'v') AND attnum > 0 AND NOT attisdropped
+	WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND relkind IN ('r', 'p', 'v') AND attnum > 0 AND NOT attisdropped
 	AND col_description(attrelid, attnum) IS NULL$$, 'every column has a comment');
 
 -- a model
 SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c JOIN pg_depend ON classid = 'pg_class'::regclass AND objid = c.oid
-	WHERE relname LIKE '%\_catalog' AND relnamespace = 'leadscore'::regnamespace AND deptype = 'e'$$,
+	WHERE relname LIKE '%\_catalog' AND relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND deptype = 'e'$$,
 	'tables and views of a model are no members of the extension');
 SELECT columns_are('leadscore', 'score_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at,rules_version,state}'::name[]);
 SELECT columns_are('leadscore', 'live_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at}'::name[]);

@@ -111,7 +111,7 @@ my $again = $make . $look;
 my $db = copy();
 my ($out, $err) = run($db, 'DROP EXTENSION leadscore');
 like($err, qr/cannot drop extension leadscore because other objects depend on it/, 'DROP EXTENSION is refused');
-like($err, qr/trigger leadscore_insert on table app.events depends on function leadscore._capture\(\)/, '... and says why');
+like($err, qr/trigger leadscore_insert on table app.events depends on function leadscore_internal.capture\(\)/, '... and says why');
 is(run($db, "$scores; SELECT * FROM leadscore.verify('m')"), $before, '... and nothing has happened');
 # one session: it has used the triggers before, and does it all again after
 my $here = "INSERT INTO app.events (contact, what) VALUES (5, 'buy'), (5, 'open'); SELECT score FROM leadscore.score_m WHERE contact_id = 5;\n";

@@ -131,10 +131,10 @@ sub reference_is_complete
 		SELECT leadscore.create_model('m', 'contact');
 		UPDATE leadscore.lead_model SET daily = true;
 SQL
-	my @functions = list("SELECT DISTINCT proname FROM pg_proc WHERE proname !~ '^_'"
+	my @functions = list("SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace"
 		  . " AND oid IN ($members 'pg_proc'::regclass)");
 	my @relations = list("SELECT relname FROM pg_class WHERE relkind IN ('r', 'v')"
-		  . " AND relname !~ '^_' AND oid IN ($members 'pg_class'::regclass)");
+		  . " AND relnamespace = 'leadscore'::regnamespace AND oid IN ($members 'pg_class'::regclass)");
 	my @settings = list("SELECT name FROM pg_settings WHERE name LIKE 'leadscore.%'");
 	my @columns = list("SELECT DISTINCT regexp_replace(relname, '_m\$', '_<model>') || ' ' || attname"
 		  . " FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped"

@@ -96,7 +96,7 @@ within($node, 10, "SELECT count(*) = 0 FROM leadscore.activity WHERE database IN
 $node->safe_psql('postgres', 'CREATE DATABASE busy TEMPLATE a');
 $node->safe_psql('busy', <<'SQL');
 CREATE FUNCTION sleepy() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(100); RETURN OLD; END';
-CREATE TRIGGER sleepy BEFORE DELETE ON leadscore.lead_stage_history FOR EACH ROW EXECUTE FUNCTION sleepy();
+CREATE TRIGGER sleepy BEFORE DELETE ON leadscore_internal.lead_stage_history FOR EACH ROW EXECUTE FUNCTION sleepy();
 INSERT INTO leadscore.lead_stage_history VALUES ('m', '1', NULL, 'unqualified', 0, '2020-01-01', '2020-01-01', 'event');
 SQL
 reload($node, history_retention => 30);
@@ -192,11 +192,11 @@ cmp_ok($most, '<=', 2, 'with two workers');
 timed($node, 3, "DROP DATABASE d$_", 'DROP DATABASE while workers change places') foreach 1 .. 4;
 
 # One database that fails does not keep the others from their turn
-$node->safe_psql('b', 'ALTER TABLE leadscore.lead_worker_error RENAME retry_at TO elsewhere');
+$node->safe_psql('b', 'ALTER TABLE leadscore_internal.lead_worker_error RENAME retry_at TO elsewhere');
 within($node, 10, "SELECT phase = 'failed' AND last_error LIKE '%retry_at%' FROM leadscore.activity WHERE database = 'b'", 'a database that fails is left alone for a while');
 $start = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
 within($node, 10, "SELECT last_pass_at > '$start' FROM leadscore.activity WHERE database = 'a'", 'the others go on');
-$node->safe_psql('b', 'ALTER TABLE leadscore.lead_worker_error RENAME elsewhere TO retry_at');
+$node->safe_psql('b', 'ALTER TABLE leadscore_internal.lead_worker_error RENAME elsewhere TO retry_at');
 within($node, 30, has_worker('b'), 'it is tried again');
 reload($node, max_workers => 3, naptime => '1s');
 

@@ -63,9 +63,10 @@ CREATE FUNCTION pg_temp.all_rows(passed text) RETURNS SETOF text LANGUAGE plpgsq
 DECLARE
 	t text;
 BEGIN
-	FOR t IN SELECT relname FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relkind = 'r' AND relname !~ passed ORDER BY 1
+	FOR t IN SELECT relname FROM pg_class WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
+		AND relkind = 'r' AND relname !~ passed ORDER BY 1
 	LOOP
-		RETURN QUERY EXECUTE format('SELECT %L || r::text FROM leadscore.%I r ORDER BY 1', t || ': ', t);
+		RETURN QUERY EXECUTE format('SELECT %L || r::text FROM %s r ORDER BY 1', t || ': ', COALESCE(to_regclass('leadscore_internal.' || t), ('leadscore.' || t)::regclass));
 	END LOOP;
 END
 $$;
@@ -239,7 +240,7 @@ for my $way ([ slow => 'one session', "$dir/whole.sql", 'none' ],
 
 $node->safe_psql('postgres', 'CREATE DATABASE parallel');
 command_ok([ 'pg_restore', @connection, '-d', 'parallel', '--section=pre-data', "$dir/whole" ], 'parallel: what comes before the data');
-my ($in, $seen) = ("COPY leadscore.lead_model FROM stdin;\n\\.\nSELECT 'held';\n", '');
+my ($in, $seen) = ("COPY leadscore_internal.lead_model FROM stdin;\n\\.\nSELECT 'held';\n", '');
 my $timer = IPC::Run::timer(180);
 my $handle = IPC::Run::start([ 'psql', '-XAtq', @connection, '-d', 'parallel' ], '<', \$in, '>', \$seen, '2>', '/dev/null', $timer);
 $handle->pump until $seen =~ /held/;

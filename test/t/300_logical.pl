@@ -69,7 +69,7 @@ like($err, qr/HINT:  Publish the contact and event tables only/, '... with what 
 is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM pg_subscription'), 0, '... and is not there');
 
 # what is published without being subscribed to can be written all the same
-is($publisher->safe_psql('postgres', q(SELECT relname FROM pg_class c WHERE relnamespace = 'leadscore'::regnamespace AND relkind = 'r' AND relreplident <> 'f'
+is($publisher->safe_psql('postgres', q(SELECT relname FROM pg_class c WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND relkind = 'r' AND relreplident <> 'f'
 	AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary))), '', 'every table has a replica identity');
 $publisher->safe_psql('postgres', "BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO event VALUES (1000, 1, '2026-02-01', 'open'); COMMIT; SELECT leadscore.refresh()");
 is($publisher->safe_psql('postgres', 'SELECT count(*) FROM leadscore.pending_m'), 0, 'what is pending is folded in where all tables are published');

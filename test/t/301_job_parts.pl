@@ -23,7 +23,7 @@ load_tables($node, 4000, 40_000);
 $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE seen (pid int, job bigint, phase text, part int);
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.seen VALUES (pg_backend_pid(), NEW.job_id, NEW.phase, NEW.part); RETURN NULL; END$$;
-CREATE TRIGGER note AFTER UPDATE ON leadscore.lead_job_part FOR EACH ROW EXECUTE FUNCTION note();
+CREATE TRIGGER note AFTER UPDATE ON leadscore_internal.lead_job_part FOR EACH ROW EXECUTE FUNCTION note();
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END$$;
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.contact_id = 777 THEN RAISE EXCEPTION 'no room'; END IF; RETURN NEW; END$$;
 SQL
