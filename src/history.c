@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * history.c
- *		Writes down what happened to contacts: changes of stage, what is told.
+ *		What happened to contacts, written down: changes of stage, what is told.
  *
  * The tables are opened when there is first something to write.
  *
@@ -9,11 +9,15 @@
  */
 #include "history.h"
 
+#include "access/table.h"
+#include "access/tableam.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 
 #include "leadscore.h"
 #include "outbox_row.h"
+#include "pending.h"
 #include "row_writer.h"
 
 /* columns of history_<model>, as table_layout.c has them */
@@ -104,4 +108,75 @@ ls_history_add(LsHistory *history, Datum contact, const LsOccasion *occasion,
 	if (ls_outbox_concerns(history->model, occasion))
 		ls_outbox_add(writer(history, &history->outbox, "outbox_"), contact, occasion);
 	return moved;
+}
+
+/* ---------- reading ---------- */
+
+/* ls_by_move orders changes of stage as they happened, and were written down. */
+int
+ls_by_move(const void *a, const void *b)
+{
+	const LsMove *x = a;
+	const LsMove *y = b;
+
+	if (x->changed_at != y->changed_at)
+		return x->changed_at > y->changed_at ? 1 : -1;
+	if (x->recorded_at != y->recorded_at)
+		return x->recorded_at > y->recorded_at ? 1 : -1;
+	return (x->place > y->place) - (x->place < y->place);
+}
+
+static char *
+text_of(TupleTableSlot *slot, int column)
+{
+	return slot->tts_isnull[column] ? NULL : TextDatumGetCString(slot->tts_values[column]);
+}
+
+static void
+read_move(TupleTableSlot *slot, LsMove *move)
+{
+	slot_getallattrs(slot);
+	move->from_stage = text_of(slot, HISTORY_FROM_STAGE);
+	move->to_stage = text_of(slot, HISTORY_TO_STAGE);
+	move->score = DatumGetFloat8(slot->tts_values[HISTORY_SCORE]);
+	move->changed_at = DatumGetTimestampTz(slot->tts_values[HISTORY_CHANGED_AT]);
+	move->recorded_at = DatumGetTimestampTz(slot->tts_values[HISTORY_RECORDED_AT]);
+	move->cause = text_of(slot, HISTORY_CAUSE);
+	move->reason = text_of(slot, HISTORY_REASON);
+	move->place = (uint64) ItemPointerGetBlockNumber(&slot->tts_tid) << 16 |
+		ItemPointerGetOffsetNumber(&slot->tts_tid);
+}
+
+/*
+ * ls_history_read gives the changes of stage of a contact from an instant on that
+ * the active snapshot sees, in the order in which they happened.
+ */
+LsMove *
+ls_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
+{
+	Relation	rel = table_open(ls_table_oid(psprintf("history_%s", model->name), false),
+								 AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	int			size = 8;
+	LsMove	   *moves = palloc(sizeof(LsMove) * size);
+	Relation	index;
+	IndexScanDesc scan;
+
+	ls_table_check(rel, ls_table_layout("history_"), model->key.type);
+	scan = ls_by_contact_begin(model, rel, &index, &contact, BTEqualStrategyNumber);
+	*n = 0;
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		if (*n == size)
+			moves = repalloc(moves, sizeof(LsMove) * (size *= 2));
+		read_move(slot, &moves[*n]);
+		if (moves[*n].changed_at >= from)
+			(*n)++;
+	}
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, AccessShareLock);
+	qsort(moves, *n, sizeof(LsMove), ls_by_move);
+	return moves;
 }

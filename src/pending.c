@@ -25,6 +25,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/bufmgr.h"
@@ -165,18 +166,34 @@ ls_pending_none(const char *model)
 	return !ls_has_pages(ls_table_oid(psprintf("pending_%s", model), true));
 }
 
+/* is_by_contact tells whether an index finds the rows of a contact. */
+static bool
+is_by_contact(Relation rel, Oid indexid)
+{
+	Relation	index = index_open(indexid, AccessShareLock);
+	AttrNumber	column = index->rd_index->indkey.values[0];
+	bool		usable = index->rd_index->indisvalid && index->rd_rel->relam == BTREE_AM_OID &&
+		column > 0 && RelationGetIndexPredicate(index) == NIL &&
+		strcmp(NameStr(TupleDescAttr(RelationGetDescr(rel), column - 1)->attname), "contact_id") == 0;
+
+	index_close(index, AccessShareLock);
+	return usable;
+}
+
 /* contact_index finds the index by contact. */
 static Oid
 contact_index(Relation rel)
 {
-	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
 
-	if (indexes == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no index", RelationGetRelationName(rel)),
-				 errhint("Create one on contact_id, as a restored dump does at its end.")));
-	return linitial_oid(indexes);
+	foreach(lc, RelationGetIndexList(rel))
+		if (is_by_contact(rel, lfirst_oid(lc)))
+			return lfirst_oid(lc);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" has no index", RelationGetRelationName(rel)),
+			 errhint("Create one on contact_id, as a restored dump does at its end.")));
+	return InvalidOid;			/* keep compilers quiet */
 }
 
 /*

@@ -35,7 +35,8 @@ ls_row_writer_open(LsModel *model, const char *prefix)
 		writer->ncolumns++;
 	ls_target_open(&writer->target, ls_table_oid(psprintf("%s%s", prefix, model->name), false),
 				   NULL);
-	writer->by_sql = !ls_table_as_made(writer->target.rel, writer->layout, model->key.type);
+	ls_table_check(writer->target.rel, writer->layout, model->key.type);
+	writer->by_sql = !ls_table_is_plain(writer->target.rel, writer->layout);
 	if (writer->by_sql)
 	{
 		writer->values = palloc(sizeof(Datum) * writer->ncolumns);

@@ -229,7 +229,7 @@ static const LsColumnLayout outbox_columns[] = {
 	{"max_attempts", INT4OID, " NOT NULL", "how often delivery is tried"},
 	{"payload", JSONBOID, " NOT NULL",
 	"all of it as JSON: what a NOTIFY or a function is given"},
-	{"status", TEXTOID, " NOT NULL",
+	{"status", TEXTOID, " COLLATE \"C\" NOT NULL",
 	"ready: to be delivered; done: delivered; dead: given up after max_attempts"},
 	{"available_at", TIMESTAMPTZOID, " NOT NULL",
 	"when it may be taken: at once, when a lease ends, or at the next attempt"},
@@ -293,37 +293,57 @@ ls_table_layout(const char *prefix)
 	elog(ERROR, "there are no tables \"%s\" of models", prefix);
 }
 
-/* fires tells whether triggers for each row fire when rows are inserted. */
-static bool
-fires(Relation rel)
-{
-	return rel->trigdesc &&
-		(rel->trigdesc->trig_insert_before_row || rel->trigdesc->trig_insert_after_row);
-}
-
 /*
- * ls_table_as_made tells whether rows made for a layout, of a model whose keys
- * have a type, can go into a table as they are: its owner may have added a
- * column, or a trigger.
+ * has_columns tells whether the columns of a table begin with those of a layout, of
+ * a model whose keys have a type.
  */
-bool
-ls_table_as_made(Relation rel, const LsTableLayout *layout, Oid key_type)
+static bool
+has_columns(Relation rel, const LsTableLayout *layout, Oid key_type)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
-	int			n = 0;
 
-	if (rel->rd_rel->relkind != RELKIND_RELATION || fires(rel))
-		return false;
-	for (const LsColumnLayout *column = layout->columns; column->name; column++, n++)
+	for (int i = 0; layout->columns[i].name; i++)
 	{
+		const LsColumnLayout *column = &layout->columns[i];
 		Form_pg_attribute att;
 
-		if (n == desc->natts)
+		if (i == desc->natts)
 			return false;
-		att = TupleDescAttr(desc, n);
+		att = TupleDescAttr(desc, i);
 		if (att->attisdropped || strcmp(NameStr(att->attname), column->name) != 0 ||
 			att->atttypid != (column->type == LS_TYPE_KEY ? key_type : column->type))
 			return false;
 	}
-	return n == desc->natts;
+	return rel->rd_rel->relkind == RELKIND_RELATION;
+}
+
+/*
+ * ls_table_check refuses a table whose columns are not those of its layout, as
+ * when its owner has changed it by hand; he may have added some.
+ */
+void
+ls_table_check(Relation rel, const LsTableLayout *layout, Oid key_type)
+{
+	if (!has_columns(rel, layout, key_type))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" does not have the columns that leadscore gave it",
+						RelationGetRelationName(rel)),
+				 errhint("Undo what was done to it by hand, or drop the model.")));
+}
+
+/*
+ * ls_table_is_plain tells whether rows can be added to a table as they are: its
+ * owner has added no column that may have a default, and no trigger.
+ */
+bool
+ls_table_is_plain(Relation rel, const LsTableLayout *layout)
+{
+	int			n = 0;
+
+	while (layout->columns[n].name)
+		n++;
+	return RelationGetDescr(rel)->natts == n &&
+		(rel->trigdesc == NULL || (!rel->trigdesc->trig_insert_before_row &&
+								   !rel->trigdesc->trig_insert_after_row));
 }

@@ -49,6 +49,7 @@ typedef struct LsTableLayout
 
 extern const LsTableLayout *const ls_table_layouts[];	/* up to NULL */
 extern const LsTableLayout *ls_table_layout(const char *prefix);
-extern bool ls_table_as_made(Relation rel, const LsTableLayout *layout, Oid key_type);
+extern void ls_table_check(Relation rel, const LsTableLayout *layout, Oid key_type);
+extern bool ls_table_is_plain(Relation rel, const LsTableLayout *layout);
 
 #endif							/* LEADSCORE_TABLE_LAYOUT_H */
