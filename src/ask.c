@@ -7,7 +7,6 @@
  */
 #include "ask.h"
 
-#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -83,25 +82,6 @@ ls_asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 	return model;
 }
 
-/*
- * convert turns a value into the key's type.  Where that type is somebody's own
- * and the value's is not, it is his function that does it, or a constraint of
- * his: it must not have the rights of whoever asks.
- */
-static bool
-convert(LsModel *model, Datum value, Oid type, Datum *contact)
-{
-	LsIdentity	saved;
-	bool		converted;
-
-	if (model->key.type < FirstNormalObjectId || type >= FirstNormalObjectId)
-		return ls_key_convert(&model->key, value, type, contact);
-	ls_become_untrusted(model->owner, &saved);
-	converted = ls_key_convert(&model->key, value, type, contact);
-	ls_return(&saved);
-	return converted;
-}
-
 /* ls_asked_instant reads an argument for an instant: NULL is now. */
 TimestampTz
 ls_asked_instant(FunctionCallInfo fcinfo, int n)
@@ -138,15 +118,7 @@ Datum
 ls_asked_key(FunctionCallInfo fcinfo, int n, LsModel *model)
 {
 	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
-	Datum		contact;
 
-	if (!OidIsValid(type))
-		type = TEXTOID;
-	if (!convert(model, PG_GETARG_DATUM(n), type, &contact))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("contacts of model \"%s\" are of type %s, not %s",
-						model->name, format_type_be(model->key.type),
-						format_type_be(type))));
-	return contact;
+	return ls_key_ask(&model->key, PG_GETARG_DATUM(n),
+					  OidIsValid(type) ? type : TEXTOID);
 }

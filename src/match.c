@@ -10,19 +10,16 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "commands/defrem.h"
 #include "common/hashfn.h"
 #include "common/int.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "parser/parse_coerce.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/typcache.h"
 
 #include "leadscore.h"
 
@@ -193,140 +190,6 @@ ls_next_zone_change(TimestampTz t, pg_tz *tz)
 							 &after_offset, &after_dst, tz) != 1)
 		return DT_NOEND;
 	return time_t_to_timestamptz(boundary);
-}
-
-/* ---------- contacts ---------- */
-
-/* ls_key_type looks up how values of a key's type compare and print. */
-void
-ls_key_type(Oid type, Oid collation, LsKeyType *key)
-{
-	Oid			base = getBaseType(type);
-	TypeCacheEntry *entry = lookup_type_cache(base,
-											  TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR |
-											  TYPECACHE_CMP_PROC | TYPECACHE_HASH_PROC |
-											  TYPECACHE_BTREE_OPFAMILY);
-	Oid			output;
-	bool		varlena;
-
-	if (!OidIsValid(entry->cmp_proc) || !OidIsValid(entry->hash_proc))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("type %s has no default btree and hash operator classes",
-						format_type_be(base))));
-	key->type = base;
-	key->collation = OidIsValid(collation) ? collation : entry->typcollation;
-	key->typlen = entry->typlen;
-	key->typbyval = entry->typbyval;
-	key->typalign = entry->typalign;
-	key->eq_operator = entry->eq_opr;
-	key->lt_operator = entry->lt_opr;
-	key->opfamily = entry->btree_opf;
-	fmgr_info_cxt(entry->cmp_proc, &key->cmp, CurrentMemoryContext);
-	fmgr_info_cxt(entry->hash_proc, &key->hash, CurrentMemoryContext);
-	getTypeOutputInfo(base, &output, &varlena);
-	fmgr_info_cxt(output, &key->output, CurrentMemoryContext);
-}
-
-int
-ls_key_compare(LsKeyType *key, Datum a, Datum b)
-{
-	return DatumGetInt32(FunctionCall2Coll(&key->cmp, key->collation, a, b));
-}
-
-/* ls_by_key orders keys that stand in an array; arg is their type. */
-int
-ls_by_key(const void *a, const void *b, void *arg)
-{
-	return ls_key_compare(arg, *(const Datum *) a, *(const Datum *) b);
-}
-
-uint32
-ls_key_hash(LsKeyType *key, Datum value)
-{
-	return DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation, value));
-}
-
-char *
-ls_key_text(LsKeyType *key, Datum value)
-{
-	return OutputFunctionCall(&key->output, value);
-}
-
-/*
- * ls_key_operator gives an operator that compares contacts in the order of the
- * key; a type may use those of another, as varchar those of text.
- */
-Oid
-ls_key_operator(const LsKeyType *key, StrategyNumber strategy)
-{
-	Oid			left,
-				right;
-
-	op_input_types(key->eq_operator, &left, &right);
-	return get_opfamily_member(key->opfamily, left, right, strategy);
-}
-
-/* ls_key_read reads what ls_key_text wrote. */
-Datum
-ls_key_read(LsKeyType *key, char *text)
-{
-	Oid			input,
-				ioparam;
-
-	getTypeInputInfo(key->type, &input, &ioparam);
-	return OidInputFunctionCall(input, text, ioparam, -1);
-}
-
-/*
- * ls_key_convert turns a value that a caller gives for a contact into the
- * key's type.  False where the two have nothing to do with each other.
- */
-bool
-ls_key_convert(LsKeyType *key, Datum value, Oid type, Datum *out)
-{
-	Oid			base = getBaseType(type);
-	CoercionContext allowed = COERCION_IMPLICIT;
-	Oid			function,
-				input,
-				output,
-				ioparam;
-	bool		varlena;
-
-	if (base == key->type || IsBinaryCoercible(base, key->type))
-	{
-		*out = value;
-		return true;
-	}
-	/* between integers nothing is rounded: what does not fit is an error */
-	if ((base == INT8OID || base == INT4OID) &&
-		(key->type == INT4OID || key->type == INT2OID))
-		allowed = COERCION_ASSIGNMENT;
-	switch (find_coercion_pathway(key->type, base, allowed, &function))
-	{
-		case COERCION_PATH_RELABELTYPE:
-			*out = value;
-			return true;
-		case COERCION_PATH_FUNC:
-			if (get_func_nargs(function) == 1)
-			{
-				*out = OidFunctionCall1Coll(function, key->collation, value);
-				return true;
-			}
-			break;
-		default:
-			break;
-	}
-	/* other numbers as they are written, so that none is rounded to a contact */
-	if (TypeCategory(base) != TYPCATEGORY_STRING && base != UNKNOWNOID &&
-		(TypeCategory(base) != TYPCATEGORY_NUMERIC ||
-		 TypeCategory(key->type) != TYPCATEGORY_NUMERIC))
-		return false;
-	getTypeOutputInfo(base, &output, &varlena);
-	getTypeInputInfo(key->type, &input, &ioparam);
-	*out = OidInputFunctionCall(input, OidOutputFunctionCall(output, value),
-								ioparam, -1);
-	return true;
 }
 
 /* ---------- failures ---------- */

@@ -588,7 +588,7 @@ key_of(LsModel *model, const char *contact)
 	if (contact == NULL)
 		return NULL;
 	key = palloc(sizeof(Datum));
-	*key = ls_key_read(&model->key, pstrdup(contact));
+	*key = ls_key_read(&model->key, contact);
 	return key;
 }
 

@@ -619,7 +619,7 @@ load_identity(LsModel *model, const LsModelRow *row)
 	if (!OidIsValid(model->identity_table))
 		return;
 	get_atttypetypmodcoll(model->identity_table, 1, &type, &typmod, &collation);
-	ls_key_type(type, collation, &model->visitor_key);
+	ls_key_type(type, collation, row->owner, row->model, &model->visitor_key);
 }
 
 /*
@@ -680,7 +680,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	model->enabled = row->enabled;
 	model->version = row->rules_version;
 	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
-	ls_key_type(type, collation, &model->key);
+	ls_key_type(type, collation, row->owner, name, &model->key);
 	load_identity(model, row);
 
 	load.model = model;

@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "access/attmap.h"
-#include "access/stratnum.h"
 #include "executor/tuptable.h"
 #include "pgtime.h"
 #include "utils/timestamp.h"
@@ -19,6 +18,7 @@
 #include "catalog.h"
 #include "decay.h"
 #include "expression.h"
+#include "key.h"
 
 typedef enum LsKind
 {
@@ -140,22 +140,6 @@ typedef struct LsStage
 	ErrorData  *broken;
 	LsFailures	failures;
 } LsStage;
-
-/* The type of a model's contacts: the base type where the key is a domain. */
-typedef struct LsKeyType
-{
-	Oid			type;
-	Oid			collation;
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
-	Oid			eq_operator;
-	Oid			lt_operator;
-	Oid			opfamily;
-	FmgrInfo	cmp;
-	FmgrInfo	hash;
-	FmgrInfo	output;
-} LsKeyType;
 
 typedef struct LsModel
 {
@@ -282,14 +266,5 @@ extern int64 ls_rule_bucket(const LsModel *model, const LsRule *rule,
 extern TimestampTz ls_rule_bucket_start(const LsModel *model, const LsRule *rule,
 										int64 bucket);
 extern TimestampTz ls_next_zone_change(TimestampTz t, pg_tz *tz);
-
-extern int	ls_key_compare(LsKeyType *key, Datum a, Datum b);
-extern int	ls_by_key(const void *a, const void *b, void *arg);
-extern uint32 ls_key_hash(LsKeyType *key, Datum value);
-extern char *ls_key_text(LsKeyType *key, Datum value);
-extern Oid	ls_key_operator(const LsKeyType *key, StrategyNumber strategy);
-extern Datum ls_key_read(LsKeyType *key, char *text);
-extern void ls_key_type(Oid type, Oid collation, LsKeyType *key);
-extern bool ls_key_convert(LsKeyType *key, Datum value, Oid type, Datum *out);
 
 #endif							/* LEADSCORE_RULES_H */
