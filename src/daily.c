@@ -186,6 +186,19 @@ ls_daily_next(const char *model)
 	return midnight(day + 2, zone_of(row));
 }
 
+/*
+ * ls_daily_needs gives the instant from which on the history of a model is needed for
+ * days that are still to be written; DT_NOEND: none ever will be.
+ */
+TimestampTz
+ls_daily_needs(const char *model)
+{
+	LsModelRow *row = ls_model_row(model, NULL);
+	DateADT		day;
+
+	return row && written_to(model, &day) ? midnight(day, zone_of(row)) : DT_NOEND;
+}
+
 /* ---------- tables ---------- */
 
 static void

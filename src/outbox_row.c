@@ -18,10 +18,12 @@
 #include "executor/spi.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
+#include "feed.h"
 #include "leadscore.h"
 
 /* numbers of rows, which are one to one with rows of all models */
@@ -253,9 +255,11 @@ void
 ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsOccasion *occasion)
 {
 	LsModel    *model = outbox->model;
-	Told		told = {model, NULL, occasion};
+	Told		told = {0};
 	ListCell   *lc;
 
+	told.model = model;
+	told.occasion = occasion;
 	told.contact = ls_key_text(&model->key, contact);
 	told.recorded_at = ls_clock();
 	if (moved(occasion))

@@ -42,9 +42,11 @@
 #include "leadscore.h"
 #include "model.h"
 #include "model_tables.h"
+#include "outbox_row.h"
 #include "score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_restoring_models);
+PG_FUNCTION_INFO_V1(ls_restored);
 
 #define TRIGGER "restoring"
 
@@ -73,17 +75,62 @@ ls_restoring_models(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* is_pending_table tells whether a table is pending_<model> of ours. */
+/* is_table tells whether a relation is the table of ours with a prefix, of whatever model. */
 static bool
-is_pending_table(Oid relid)
+is_table(Oid relid, const char *prefix)
 {
 	return get_rel_namespace(relid) == get_namespace_oid(LEADSCORE_SCHEMA, true) &&
-		strncmp(get_rel_name(relid), "pending_", 8) == 0;
+		strncmp(get_rel_name(relid), prefix, strlen(prefix)) == 0;
+}
+
+/* rows_restored sees to what rows that were restored to a table of a model ask for. */
+static void
+rows_restored(Oid relid)
+{
+	if (is_table(relid, "pending_"))
+		ls_row_restored(relid);
+	else if (is_table(relid, "outbox_"))
+		ls_outbox_pass_ids(relid);
+}
+
+/* ls_restored fires after rows of such a table were inserted. */
+Datum
+ls_restored(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function was not called by trigger manager")));
+	if (!ls_row_writing())
+		rows_restored(RelationGetRelid(trigger->tg_relation));
+	return PointerGetDatum(NULL);
 }
 
 /*
- * ls_restore_command looks at commands that disable all triggers of a table and
- * enable them again, as a dump does with --disable-triggers around the rows.  It
+ * adds_key tells whether a command gives a table its primary key, as a dump does when
+ * its rows are there.
+ */
+static bool
+adds_key(const AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		const AlterTableCmd *cmd = lfirst(lc);
+
+		if (cmd->subtype == AT_AddConstraint && cmd->def && IsA(cmd->def, Constraint) &&
+			((const Constraint *) cmd->def)->contype == CONSTR_PRIMARY)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * ls_restore_command looks at commands that give a table its key, and at those that
+ * disable all triggers of a table and enable them again, as a dump does with --disable-triggers around the rows.  It
  * does what the triggers would have done, and has that of lead_model, which has
  * become an ordinary one, fire always.
  */
@@ -95,8 +142,16 @@ ls_restore_command(Node *command)
 	bool		disables;
 	Oid			relid;
 
-	if (!IsA(command, AlterTableStmt) || stmt->objtype != OBJECT_TABLE ||
-		list_length(stmt->cmds) != 1)
+	if (!IsA(command, AlterTableStmt) || stmt->objtype != OBJECT_TABLE)
+		return;
+	if (adds_key(stmt))
+	{
+		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+		if (OidIsValid(relid) && is_table(relid, "outbox_"))
+			rows_restored(relid);
+		return;
+	}
+	if (list_length(stmt->cmds) != 1)
 		return;
 	type = ((AlterTableCmd *) linitial(stmt->cmds))->subtype;
 	disables = type == AT_DisableTrigAll || type == AT_DisableTrigUser;
@@ -105,8 +160,8 @@ ls_restore_command(Node *command)
 	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 	if (!OidIsValid(relid))
 		return;
-	if (type == AT_EnableTrigAll && is_pending_table(relid))
-		ls_row_restored(relid);
+	if (type == AT_EnableTrigAll)
+		rows_restored(relid);
 	if (relid != ls_base_table_oid("lead_model", true) ||
 		!OidIsValid(get_trigger_oid(relid, TRIGGER, true)))
 		return;

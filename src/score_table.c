@@ -23,7 +23,6 @@
 #include "leadscore.h"
 
 PG_FUNCTION_INFO_V1(ls_guard);
-PG_FUNCTION_INFO_V1(ls_restored);
 
 /* columns of score_<model>: contact_id, score, a column a category, then */
 enum
@@ -73,6 +72,8 @@ ls_guard(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("table \"%s\" is kept by leadscore and cannot be written",
 						RelationGetRelationName(trigger->tg_relation)),
+				 strncmp(RelationGetRelationName(trigger->tg_relation), "outbox_", 7) == 0 ?
+				 errhint("Use leadscore.take(), done(), failed(), retry() or discard().") :
 				 errhint("Scores follow from events and rules: change those, or use leadscore.rescore().")));
 	return PointerGetDatum(NULL);
 }
@@ -102,18 +103,11 @@ ls_row_restored(Oid pending_table)
 	ls_return(&saved);
 }
 
-/* ls_restored fires after rows of pending_<model> were restored. */
-Datum
-ls_restored(PG_FUNCTION_ARGS)
+/* ls_row_writing tells whether it is we who write a guarded table by SQL. */
+bool
+ls_row_writing(void)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called by trigger manager")));
-	ls_row_restored(RelationGetRelid(trigger->tg_relation));
-	return PointerGetDatum(NULL);
+	return writing;
 }
 
 /* ---------- rows ---------- */

@@ -31,6 +31,7 @@ typedef struct LsScoreRow
 } LsScoreRow;
 
 extern void ls_row_restored(Oid pending_table);
+extern bool ls_row_writing(void);
 extern int	ls_row_natts(const LsModel *model);
 extern void ls_row_check(const LsModel *model, TupleDesc desc);
 extern void ls_row_read(LsModel *model, const Datum *values,
