@@ -34,8 +34,8 @@ SQL_PARTS = \
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 
 OBJS       = $(patsubst %.c,%.o,$(wildcard src/*.c))
-# upgrade scripts, and the first version, from which they are tested
-DATA       = $(wildcard src/$(EXTENSION)--*.sql)
+# scripts from version to version, of which there are none before the first release
+DATA       = $(wildcard src/upgrade/$(EXTENSION)--*.sql)
 DATA_built = $(INSTALL_SCRIPT_SQL)
 
 # -MMD writes src/*.d, read below: a changed header rebuilds what includes it.
@@ -96,6 +96,9 @@ endif
 
 -include $(OBJS:.o=.d)
 
+# they hold the version
+$(OBJS): leadscore.control
+
 $(INSTALL_SCRIPT_SQL): $(SQL_PARTS) leadscore.control Makefile
 	cat /dev/null $(SQL_PARTS) > $@
 
@@ -139,7 +142,10 @@ help:
 	@echo "make test              install what is missing, build, install, run every suite"
 	@echo "make test-long         the same with the long tests"
 	@echo ""
-	@echo "make test SUITES='regress isolation tap pgtap unit'     some suites only"
+	@echo "make test SUITES='regress isolation tap pgtap unit versions'     some suites only"
 	@echo "          REGRESS=name | ISOLATION=name | PROVE_TESTS=test/t/x.pl   some tests of their suite only"
 	@echo "          PROVE_FLAGS=-j2   ASSERTS=1 (build with assertions)   KEEP=1 (leave the build directory)"
+	@echo "          VERSIONS='17 18'   for the suite versions (a part of make test-long; root only)"
+	@echo "test/bin/on-version NN              regress and isolation with PostgreSQL NN in a chroot; other"
+	@echo "                                    suites, pg_upgrade from 15, commands: see its usage"
 	@echo "test/bin/dev-cluster start DIR      a scratch server to work with"

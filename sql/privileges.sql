@@ -292,7 +292,7 @@ SELECT c.relname, c.relkind, c.relrowsecurity,
 	array_to_string(ARRAY(SELECT lower(left(privilege, 3)) FROM unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) privilege WHERE has_table_privilege('regress_ls_writer', c.oid, privilege)), ' ') AS privileges
   FROM pg_class c
  WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind IN ('r', 'v', 'p') AND c.relname NOT LIKE '%\_crm'
- ORDER BY c.relname COLLATE "C";
+ ORDER BY c.relname COLLATE "C", c.relkind;
 
 SET ROLE regress_ls_owner;
 SELECT leadscore.drop_model('crm');

@@ -36,7 +36,7 @@ typedef enum LsPhase
 	LS_PHASE_STARTING,			/* a worker is being started */
 	LS_PHASE_WAITING,			/* there are models: a worker comes when due */
 	LS_PHASE_ABSENT,			/* no extension, or no model */
-	LS_PHASE_OUTDATED,			/* the extension is older than the library */
+	LS_PHASE_OUTDATED,			/* the extension is of another version than the library */
 	LS_PHASE_FAILED,			/* the worker failed and will be tried again */
 	/* of a worker */
 	LS_PHASE_LOOKING,			/* it reads what models there are */

@@ -20,13 +20,6 @@ CREATE EVENT TRIGGER leadscore_subscribed ON ddl_command_end
 COMMENT ON EVENT TRIGGER leadscore_subscribed IS
 	'leadscore: subscriptions leave its own tables alone';
 
-CREATE FUNCTION leadscore_internal.upgrade_triggers() RETURNS void
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'ls_upgrade_triggers';
-REVOKE ALL ON FUNCTION leadscore_internal.upgrade_triggers() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore_internal.upgrade_triggers() IS
-	'internal: puts the triggers on event and contact tables that an older version did not make, for ALTER EXTENSION leadscore UPDATE';
-
 -- Rows without a key could not be changed where they are published, as FOR ALL
 -- TABLES does.
 ALTER TABLE leadscore_internal.lead_relation REPLICA IDENTITY FULL;

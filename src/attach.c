@@ -212,34 +212,16 @@ wake_rules(const LsSourceRow *source)
 	ls_add_text(&args, source->model);
 	ls_add_text(&args, source->source);
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules(psprintf("UPDATE leadscore_internal.lead_rule SET counted_version = NULL%s"
-							" WHERE model OPERATOR(pg_catalog.=) $1"
-							" AND source OPERATOR(pg_catalog.=) $2", ls_not_counting()), &args);
-	followers = ls_write_rules(psprintf("UPDATE leadscore_internal.lead_rule SET counted_version = NULL%s"
-										" WHERE model OPERATOR(pg_catalog.=) $1"
-										" AND source OPERATOR(pg_catalog.<>) $2"
-										" AND followed_source OPERATOR(pg_catalog.=) $2",
-										ls_not_counting()), &args) > 0;
+	ls_write_rules("UPDATE leadscore_internal.lead_rule SET counted_version = NULL, counting_version = NULL"
+				   " WHERE model OPERATOR(pg_catalog.=) $1"
+				   " AND source OPERATOR(pg_catalog.=) $2", &args);
+	followers = ls_write_rules("UPDATE leadscore_internal.lead_rule"
+							   " SET counted_version = NULL, counting_version = NULL"
+							   " WHERE model OPERATOR(pg_catalog.=) $1"
+							   " AND source OPERATOR(pg_catalog.<>) $2"
+							   " AND followed_source OPERATOR(pg_catalog.=) $2", &args) > 0;
 	ls_return(&saved);
 	return followers;
-}
-
-/* set_options writes what versions before 0.3 did not have, where it is asked for. */
-static void
-set_options(const LsSourceRow *source)
-{
-	LsArguments args = {0};
-
-	if (source->visitor == NULL && !source->keep && !source->queued)
-		return;
-	ls_add_text(&args, source->model);
-	ls_add_text(&args, source->source);
-	ls_add_text(&args, source->visitor);
-	ls_add_text(&args, source->keep ? "keep" : "retract");
-	ls_add_text(&args, source->queued ? "queued" : "immediate");
-	ls_execute("UPDATE leadscore_internal.lead_source SET visitor = $3, on_delete = $4, mode = $5"
-			   " WHERE model OPERATOR(pg_catalog.=) $1 AND source OPERATOR(pg_catalog.=) $2",
-			   &args);
 }
 
 /* add_source writes the row of lead_source and makes its tables feed the model. */
@@ -256,11 +238,14 @@ add_source(const LsSourceRow *source, List *tree)
 	ls_add_text(&args, source->occurred_at);
 	ls_add_text(&args, source->event);
 	ls_add_text(&args, source->time_zone);
+	ls_add_text(&args, source->visitor);
+	ls_add_text(&args, source->keep ? "keep" : "retract");
+	ls_add_text(&args, source->queued ? "queued" : "immediate");
 	ls_become(ls_extension_owner(), &saved);
 	ls_execute("INSERT INTO leadscore_internal.lead_source"
-			   " (model, source, relation, contact, occurred_at, event, time_zone)"
-			   " VALUES ($1, $2, $3, $4, $5, $6, $7)", &args);
-	set_options(source);
+			   " (model, source, relation, contact, occurred_at, event, time_zone,"
+			   " visitor, on_delete, mode)"
+			   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", &args);
 	ls_return(&saved);
 	ls_add_tree(source->model, source->source, tree);
 }
@@ -270,11 +255,8 @@ static bool
 choice(FunctionCallInfo fcinfo, int n, const char *name, const char *first,
 	   const char *second)
 {
-	char	   *word;
+	char	   *word = ls_text_argument(fcinfo, n, name);
 
-	if (PG_NARGS() <= n)
-		return false;			/* the SQL is of a version before 0.3 */
-	word = ls_text_argument(fcinfo, n, name);
 	if (strcmp(word, first) != 0 && strcmp(word, second) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -341,8 +323,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	source.source = ls_optional_argument(fcinfo, 5);
 	if (!PG_ARGISNULL(6))
 		source.time_zone = ls_check_time_zone(ls_optional_argument(fcinfo, 6));
-	if (PG_NARGS() > 7)
-		source.visitor = ls_optional_argument(fcinfo, 7);
+	source.visitor = ls_optional_argument(fcinfo, 7);
 	source.keep = choice(fcinfo, 8, "on_delete", "retract", "keep");
 	source.queued = choice(fcinfo, 9, "mode", "immediate", "queued");
 	PreventCommandIfReadOnly("attach()");
@@ -471,11 +452,11 @@ ls_remove_source(const char *model, const char *source)
 	ls_add_text(&args, model);
 	ls_add_text(&args, source);
 	ls_become(ls_extension_owner(), &saved);
-	rules = ls_write_rules(psprintf("UPDATE leadscore_internal.lead_rule SET counted_version = 0%s"
-									" WHERE model OPERATOR(pg_catalog.=) $1"
-									" AND (source OPERATOR(pg_catalog.=) $2"
-									" OR followed_source OPERATOR(pg_catalog.=) $2)",
-									ls_not_counting()), &args);
+	rules = ls_write_rules("UPDATE leadscore_internal.lead_rule"
+						   " SET counted_version = 0, counting_version = NULL"
+						   " WHERE model OPERATOR(pg_catalog.=) $1"
+						   " AND (source OPERATOR(pg_catalog.=) $2"
+						   " OR followed_source OPERATOR(pg_catalog.=) $2)", &args);
 	ls_execute("DELETE FROM leadscore_internal.lead_source"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source OPERATOR(pg_catalog.=) $2", &args);

@@ -124,9 +124,8 @@ typedef struct Capture
 static void
 note_aside(Capture *capture, const LsBinding *binding)
 {
-	if (OidIsValid(capture->table->models[binding->model]->pending_table) &&
-		(IsolationUsesXactSnapshot() || capture->restoring ||
-		 (binding->source && binding->source->queued)))
+	if (IsolationUsesXactSnapshot() || capture->restoring ||
+		(binding->source && binding->source->queued))
 		capture->aside[binding->model] = true;
 }
 
@@ -516,12 +515,6 @@ capture_rows(TriggerData *trigger)
 	int			noted = ls_note_count();
 
 	begin_capture(&capture, trigger);
-	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-		for (int i = 0; i < capture.table->nmodels; i++)
-			if (capture.table->models[i]->enabled &&
-				!OidIsValid(capture.table->models[i]->pending_table))
-				ls_note_model(capture.table->models[i]->name,
-							  capture.table->models[i]->score_table);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		show_inserts(&capture, trigger->tg_newtable);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))

@@ -54,9 +54,15 @@ static List *changed_models = NIL;	/* of char *, in TopTransactionContext */
 static List *refreshed_models = NIL;
 static bool session_restores_models = false;
 
+/* field reads a column, as far as the table has as many as it was made with. */
 static Datum
 field(Row *row, int attno, bool *isnull)
 {
+	if (attno > row->desc->natts)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("table \"%s\" of leadscore has %d columns, where at least %d are expected",
+						get_rel_name(row->tuple->t_tableOid), row->desc->natts, attno)));
 	return heap_getattr(row->tuple, attno, row->desc, isnull);
 }
 
@@ -178,8 +184,8 @@ read_model(Row *row)
 	m->max_score = float_field(row, 10, INFINITY, NULL);
 	m->enabled = bool_field(row, 11, true);
 	m->rules_version = bigint_field(row, 12, 0, NULL);
-	m->daily = row->desc->natts >= 13 && bool_field(row, 13, false);
-	m->sheet = row->desc->natts >= 14 ? text_field(row, 14) : NULL;
+	m->daily = bool_field(row, 13, false);
+	m->sheet = text_field(row, 14);
 	return m;
 }
 
@@ -208,8 +214,6 @@ read_source(Row *row)
 	s->occurred_at = text_field(row, 5);
 	s->event = text_field(row, 6);
 	s->time_zone = text_field(row, 7);
-	if (row->desc->natts < 10)
-		return s;				/* of a version before 0.3 */
 	s->visitor = text_field(row, 8);
 	s->keep = strcmp(text_field(row, 9), "keep") == 0;
 	s->queued = strcmp(text_field(row, 10), "queued") == 0;
@@ -257,10 +261,6 @@ ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *rule)
 	rule->description = text_field(&row, LS_RULE_DESCRIPTION);
 	rule->counted_version = bigint_field(&row, LS_RULE_COUNTED_VERSION, 0,
 										 &rule->counted_version_null);
-	rule->draft = false;
-	rule->counting_version = 0;
-	if (desc->natts < LS_RULE_COUNTING_VERSION)
-		return;					/* of a version before 0.3 */
 	rule->draft = bool_field(&row, LS_RULE_DRAFT, false);
 	rule->counting_version = bigint_field(&row, LS_RULE_COUNTING_VERSION, 0, NULL);
 }
@@ -601,15 +601,10 @@ ls_grade_rows(const char *model, Snapshot snapshot)
 	return rows;
 }
 
-/*
- * ls_action_rows gives a model's actions; none in the SQL of a version that
- * has no table of them.
- */
+/* ls_action_rows gives a model's actions. */
 List *
 ls_action_rows(const char *model, Snapshot snapshot)
 {
-	if (!OidIsValid(ls_base_table_oid("lead_action", true)))
-		return NIL;
 	return scan_table("lead_action", model, snapshot, read_action);
 }
 

@@ -197,7 +197,7 @@ enum LsRuleColumn
 	LS_RULE_EVENTS_BEFORE,
 	LS_RULE_DESCRIPTION,
 	LS_RULE_COUNTED_VERSION,
-	LS_RULE_DRAFT,				/* from here on not in versions before 0.3 */
+	LS_RULE_DRAFT,
 	LS_RULE_COUNTING_VERSION,
 	LS_RULE_NCOLUMNS = LS_RULE_COUNTING_VERSION,
 	LS_RULE_VALID_FROM,			/* of lead_rule_history, after those */

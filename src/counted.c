@@ -30,8 +30,8 @@ set_counted_version(int64 rule_id, int64 version)
 	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
 	ls_add(&args, INT8OID, Int64GetDatum(version));
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules(psprintf("UPDATE leadscore_internal.lead_rule SET counted_version = $2%s"
-							" WHERE rule_id OPERATOR(pg_catalog.=) $1", ls_not_counting()), &args);
+	ls_write_rules("UPDATE leadscore_internal.lead_rule SET counted_version = $2, counting_version = NULL"
+				   " WHERE rule_id OPERATOR(pg_catalog.=) $1", &args);
 	ls_return(&saved);
 }
 

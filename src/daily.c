@@ -140,17 +140,13 @@ zone_of(const LsModelRow *row)
 static bool
 written_to(const char *model, DateADT *day)
 {
-	Oid			table = ls_base_table_oid("lead_day", true);
-	Relation	rel;
+	Relation	rel = table_open(ls_base_table_oid("lead_day", false), AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	bool		found;
 	bool		isnull;
 
-	if (!OidIsValid(table))
-		return false;
-	rel = table_open(table, AccessShareLock);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
 	tuple = systable_getnext(scan);
@@ -162,16 +158,13 @@ written_to(const char *model, DateADT *day)
 	return found;
 }
 
-/*
- * ls_daily_begun tells whether a model's days have begun, which they do when it
- * is made, or updated to a version that has days.
- */
+/* ls_daily_begun tells whether a model's days have begun, which they do when it is made. */
 bool
 ls_daily_begun(const char *model)
 {
 	DateADT		unused;
 
-	return written_to(model, &unused) || !OidIsValid(ls_base_table_oid("lead_day", true));
+	return written_to(model, &unused);
 }
 
 /* ls_daily_next gives the midnight at which a model's next day is written. */
@@ -237,8 +230,6 @@ ls_daily_begin(const LsModelRow *row)
 {
 	LsArguments args = {0};
 
-	if (!OidIsValid(ls_base_table_oid("lead_day", true)))
-		return;
 	make_funnel(row);
 	ls_add_text(&args, row->model);
 	ls_add(&args, DATEOID, DateADTGetDatum(day_of(ls_clock(), zone_of(row)) - 1));

@@ -45,15 +45,12 @@ struct LsDueTable
 
 /* ---------- changes ---------- */
 
-/* ls_due_table_open gets ready to change rows; NULL where there is no table. */
+/* ls_due_table_open gets ready to change rows. */
 LsDueTable *
 ls_due_table_open(LsModel *model)
 {
-	LsDueTable *table;
+	LsDueTable *table = palloc0(sizeof(LsDueTable));
 
-	if (!OidIsValid(model->due_table))
-		return NULL;
-	table = palloc0(sizeof(LsDueTable));
 	ls_target_open(&table->target, model->due_table, "due_at, drift, contact_id");
 	return table;
 }

@@ -250,7 +250,6 @@ erase(LsModel *model, Datum contact)
 	for (int i = 0; i < (int) lengthof(statements); i++)
 		rows += ls_row_execute(statements[i], &texts);
 	/* others' errors may quote it */
-	texts.values[0] = texts.values[1];
 	rows += ls_row_execute(psprintf("DELETE FROM leadscore.worker_error_%s WHERE " QUOTES_IT("message"),
 									model->name), &texts);
 	ls_return(&saved);

@@ -84,7 +84,8 @@ static const struct
 void
 ls_add(LsArguments *args, Oid type, Datum value)
 {
-	Assert(args->n < LS_MAX_ARGUMENTS);
+	if (args->n >= LS_MAX_ARGUMENTS)
+		elog(ERROR, "too many arguments");
 	args->types[args->n] = type;
 	args->values[args->n] = value;
 	args->nulls[args->n++] = ' ';

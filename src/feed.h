@@ -30,7 +30,7 @@ typedef struct LsRelationRow
 } LsRelationRow;
 
 /* what a statement of our own is given; see the functions below */
-#define LS_MAX_ARGUMENTS 8
+#define LS_MAX_ARGUMENTS 10
 
 typedef struct LsArguments
 {

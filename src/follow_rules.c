@@ -138,9 +138,10 @@ set_counted(const LsRuleRow *rule, bool asleep)
 
 	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules(psprintf("UPDATE leadscore_internal.lead_rule SET counted_version = %s%s"
+	ls_write_rules(psprintf("UPDATE leadscore_internal.lead_rule"
+							" SET counted_version = %s, counting_version = NULL"
 							" WHERE rule_id OPERATOR(pg_catalog.=) $1",
-							asleep ? "0" : "NULL", ls_not_counting()), &args);
+							asleep ? "0" : "NULL"), &args);
 	ls_return(&saved);
 }
 

@@ -40,23 +40,6 @@ int			ls_inline_limit = 100000;
 int			ls_job_rate = 0;
 int			ls_job_workers = 2;
 
-/* ls_jobs_exist tells whether the SQL is of a version that has jobs. */
-bool
-ls_jobs_exist(void)
-{
-	return OidIsValid(ls_base_table_oid("lead_job", true));
-}
-
-/*
- * ls_not_counting is for an UPDATE of lead_rule that sets counted_version: no job
- * counts the rule any more.
- */
-const char *
-ls_not_counting(void)
-{
-	return ls_jobs_exist() ? ", counting_version = NULL" : "";
-}
-
 /*
  * ls_estimate_rows estimates how many rows a table has, with all below it.  No lock
  * is kept: they may have to be locked together.  One that somebody holds against
@@ -93,7 +76,7 @@ ls_estimate_rows(Oid relation)
 bool
 ls_is_large(double rows)
 {
-	return rows > ls_inline_limit && ls_jobs_exist();
+	return rows > ls_inline_limit;
 }
 
 /* ---------- asking ---------- */
@@ -190,13 +173,12 @@ read_job(const char *condition, const char *added, LsArguments *args)
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
 	if (ls_run(psprintf("SELECT job_id, model, state, kind, source, phase, position, done, total,"
-						" attempts::pg_catalog.int8, started_at, retry_at, %s"
-						" FROM leadscore_internal.lead_job j WHERE %s ORDER BY job_id LIMIT 1%s",
-						ls_parts_exist() ?
-						"(SELECT 1 FROM leadscore_internal.lead_job_part p"
+						" attempts::pg_catalog.int8, started_at, retry_at,"
+						" (SELECT 1 FROM leadscore_internal.lead_job_part p"
 						" WHERE p.job_id OPERATOR(pg_catalog.=) j.job_id"
-						" AND p.phase OPERATOR(pg_catalog.=) j.phase LIMIT 1)::pg_catalog.int8" :
-						"NULL::pg_catalog.int8", condition, added), args) > 0)
+						" AND p.phase OPERATOR(pg_catalog.=) j.phase LIMIT 1)::pg_catalog.int8"
+						" FROM leadscore_internal.lead_job j WHERE %s ORDER BY job_id LIMIT 1%s",
+						condition, added), args) > 0)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[0];
 
@@ -227,7 +209,7 @@ ls_job_open(const char *model)
 	LsArguments args = {0};
 
 	/* mostly there never was one, which costs next to nothing to see */
-	if (!ls_jobs_exist() || !ls_has_pages(ls_base_table_oid("lead_job", false)))
+	if (!ls_has_pages(ls_base_table_oid("lead_job", false)))
 		return NULL;
 	ls_add_text(&args, model);
 	return read_job("model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, "", &args);
@@ -337,8 +319,6 @@ ls_job_superseded(const char *model)
 	LsArguments args = {0};
 	LsIdentity	saved;
 
-	if (!ls_jobs_exist())
-		return;
 	ls_add_text(&args, model);
 	ls_become(ls_extension_owner(), &saved);
 	ls_execute("UPDATE leadscore_internal.lead_job SET state = 'done', phase = 'end', remaining = NULL,"

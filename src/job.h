@@ -58,8 +58,6 @@ extern int	ls_inline_limit;
 extern int	ls_job_rate;
 extern int	ls_job_workers;
 
-extern bool ls_jobs_exist(void);
-extern const char *ls_not_counting(void);
 extern double ls_estimate_rows(Oid relation);
 extern bool ls_is_large(double rows);
 extern int64 ls_job_request(const char *model, const char *kind, const char *source);

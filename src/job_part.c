@@ -56,18 +56,11 @@
 #define PART_CONTACTS		250 /* in a range, at least */
 #define SAMPLE				10000	/* keys, to find bounds among */
 
-bool
-ls_parts_exist(void)
-{
-	return OidIsValid(ls_base_table_oid("lead_job_part", true));
-}
-
 /* ls_parts_pay tells whether so many contacts are shared by several processes. */
 bool
 ls_parts_pay(double contacts)
 {
-	return ls_job_workers > 1 && ls_job_rate == 0 && contacts >= FEWEST_CONTACTS &&
-		ls_parts_exist();
+	return ls_job_workers > 1 && ls_job_rate == 0 && contacts >= FEWEST_CONTACTS;
 }
 
 /* name_job adds what names a job and its phase: $1 and $2. */
@@ -204,8 +197,6 @@ ls_parts_sweep(const char *model)
 	LsIdentity	saved;
 	bool		any;
 
-	if (!ls_parts_exist())
-		return false;
 	ls_add_text(&args, model);
 	ls_become(ls_extension_owner(), &saved);
 	any = ls_execute("SELECT" LEFT_OVER " LIMIT 1", &args) > 0;
@@ -380,19 +371,15 @@ ls_job_left(const char *model)
 	List	   *all = NIL;
 	LsIdentity	saved;
 
-	if (!ls_jobs_exist())
-		return NIL;
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
-	if (SPI_execute_with_args(ls_parts_exist() ?
-							  "SELECT CASE WHEN p.part IS NULL THEN " POSITION_OF_JOB
+	if (SPI_execute_with_args("SELECT CASE WHEN p.part IS NULL THEN " POSITION_OF_JOB
 							  " ELSE coalesce(p.position, p.first) END, p.last"
 							  " FROM " JOB_THAT_COUNTS_ALL
 							  " LEFT JOIN leadscore_internal.lead_job_part p"
 							  " ON p.job_id OPERATOR(pg_catalog.=) j.job_id"
 							  " AND p.phase OPERATOR(pg_catalog.=) j.phase"
-							  " WHERE p.ended IS NOT TRUE" :
-							  "SELECT " POSITION_OF_JOB ", NULL FROM " JOB_THAT_COUNTS_ALL,
+							  " WHERE p.ended IS NOT TRUE",
 							  1, &type, &value, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the jobs of model \"%s\"", model);
 	for (uint64 i = 0; i < SPI_processed; i++)

@@ -36,7 +36,6 @@ typedef struct LsJobLeft
 	char	   *upto;
 } LsJobLeft;
 
-extern bool ls_parts_exist(void);
 extern bool ls_parts_pay(double contacts);
 extern void ls_parts_make(const LsJob *job, const char *phase, double contacts);
 extern bool ls_part_take(const LsJob *job, bool at_once, int avoid, LsPart *part);

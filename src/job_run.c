@@ -462,8 +462,7 @@ ls_job_follow(const char *model, bool all, bool count, bool holds_tables)
 	const char *visitors = ls_visitors_model(model);
 	double		rows = all || count ? ls_recount_size(model, all) : 0;
 
-	if (!ls_jobs_exist() ||
-		(!ls_is_large(rows) && (!holds_tables || ls_lock_sources_if_free(model))))
+	if (!ls_is_large(rows) && (!holds_tables || ls_lock_sources_if_free(model)))
 	{
 		ls_lock_sources(model);
 		if (all)

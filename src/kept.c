@@ -59,7 +59,7 @@ struct LsKeptTable
 bool
 ls_keeps(const LsModel *model, const LsSource *source)
 {
-	if (!OidIsValid(model->kept_table) || ls_on_delete == LS_ON_DELETE_RETRACT)
+	if (ls_on_delete == LS_ON_DELETE_RETRACT)
 		return false;
 	return ls_on_delete == LS_ON_DELETE_KEEP || source->keep;
 }
@@ -123,8 +123,6 @@ ls_kept_forget_source(const char *model, const char *source)
 	LsArguments args = {0};
 	LsIdentity	saved;
 
-	if (!OidIsValid(ls_table_oid(psprintf("kept_%s", model), true)))
-		return;
 	ls_add_text(&args, source);
 	ls_become(ls_extension_owner(), &saved);
 	ls_row_execute(psprintf("DELETE FROM leadscore.kept_%s"
@@ -150,12 +148,9 @@ read_row(TupleTableSlot *slot)
 bool
 ls_kept_any(LsModel *model)
 {
-	Relation	rel;
+	Relation	rel = table_open(model->kept_table, AccessShareLock);
 	bool		any;
 
-	if (!OidIsValid(model->kept_table))
-		return false;
-	rel = table_open(model->kept_table, AccessShareLock);
 	any = RelationGetNumberOfBlocks(rel) > 0;
 	table_close(rel, AccessShareLock);
 	return any;
@@ -166,11 +161,8 @@ static List *
 rows_of(LsModel *model, Datum contact)
 {
 	List	   *rows = NIL;
-	Relation	rel;
+	Relation	rel = table_open(model->kept_table, AccessShareLock);
 
-	if (!OidIsValid(model->kept_table))
-		return NIL;
-	rel = table_open(model->kept_table, AccessShareLock);
 	if (RelationGetNumberOfBlocks(rel) > 0)
 	{
 		TupleTableSlot *slot = table_slot_create(rel, NULL);

@@ -50,8 +50,8 @@
  *		not ended, nor for a model that is not complete (restore.c).
  * ALTER EXTENSION UPDATE: an update script locks lead_model first.  A worker's
  *		transaction takes ACCESS SHARE on lead_model after that on the extension,
- *		and leaves where it does not get it.  An extension without the tables that
- *		this worker needs is OUTDATED and left alone.
+ *		and leaves where it does not get it.  An extension of another version than
+ *		the library is OUTDATED and left alone.
  * Restart: all databases are NEW.  What has become due meanwhile is recorded in
  *		order, each at its own instant (pass.c).
  * kill -9 of a backend, a worker or the launcher, immediate shutdown: the server

@@ -50,5 +50,6 @@ extern ErrorData *ls_guarded(void (*body) (void *), void *arg);
 
 extern uint64 ls_transaction_number(void);
 extern bool ls_has_pages(Oid table);
+extern char *ls_extension_version(Oid extension);
 
 #endif							/* LEADSCORE_H */

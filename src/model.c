@@ -18,14 +18,12 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -45,8 +43,6 @@
 PG_FUNCTION_INFO_V1(ls_create_model);
 PG_FUNCTION_INFO_V1(ls_drop_model_sql);
 PG_FUNCTION_INFO_V1(ls_detach_all);
-PG_FUNCTION_INFO_V1(ls_upgrade_models);
-PG_FUNCTION_INFO_V1(ls_upgrade_triggers);
 
 #define MAX_CATEGORIES	32
 #define MAX_NAME		41		/* with what stands before and after it, an identifier */
@@ -389,10 +385,9 @@ ls_drop_model(const LsModelRow *model)
 	ls_add_text(&args, model->model);
 	ls_become(ls_extension_owner(), &saved);
 	for (size_t i = 0; i < lengthof(tables); i++)
-		if (OidIsValid(ls_base_table_oid(tables[i], true)))	/* not all in older versions */
-			ls_write_rules(psprintf("DELETE FROM leadscore_internal.%s"
-									" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]),
-						   &args);
+		ls_write_rules(psprintf("DELETE FROM leadscore.%s"
+								" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]),
+					   &args);
 	ls_tables_drop(model->model);
 	ls_return(&saved);
 	CommandCounterIncrement();
@@ -460,7 +455,7 @@ ls_detach_all(PG_FUNCTION_ARGS)
 bool
 ls_model_complete(const char *model)
 {
-	return OidIsValid(ls_score_table(model, true)) && !ls_check_restoring(model) &&
+	return ls_tables_exist(model) && !ls_check_restoring(model) &&
 		ls_recorded_relations(model, NULL) != NIL;
 }
 
@@ -504,86 +499,4 @@ ls_model_new_owner(const LsModelRow *model, Oid owner)
 	ls_tables_grant(&changed);
 	ls_return(&saved);
 	CommandCounterIncrement();
-}
-
-/* upgrade_model gives a model of an older version the tables that it lacks. */
-static void
-upgrade_model(const LsModelRow *row)
-{
-	LsModelTables tables;
-	LsIdentity	saved;
-
-	LockRelationOid(ls_score_table(row->model, false), ShareRowExclusiveLock);
-	ls_become(ls_extension_owner(), &saved);
-	ls_tables_read(row, &tables);
-	ls_tables_upgrade(&tables);
-	ls_daily_begin(row);
-	ls_return(&saved);
-	/* compiled models know of no due instants yet */
-	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
-	CommandCounterIncrement();
-}
-
-/*
- * ls_upgrade_triggers is leadscore_internal.upgrade_triggers(), for the beginning of an
- * upgrade script: tables that feed models get the triggers that they lack.  They
- * are locked as writers lock them, before anything of ours.
- */
-Datum
-ls_upgrade_triggers(PG_FUNCTION_ARGS)
-{
-	bool		in_script = creating_extension;
-	List	   *relations = NIL;
-	ListCell   *lc;
-
-	ls_lock_sheets();
-	foreach(lc, ls_relation_rows(InvalidOid))
-		relations = list_append_unique_oid(relations,
-										   ((LsRelationRow *) lfirst(lc))->relation);
-	list_sort(relations, list_oid_cmp);
-	creating_extension = false;
-	PG_TRY();
-	{
-		foreach(lc, relations)
-		{
-			(void) ls_lock_tree(lfirst_oid(lc), ShareRowExclusiveLock);
-			ls_make_triggers(lfirst_oid(lc));
-		}
-	}
-	PG_FINALLY();
-	{
-		creating_extension = in_script;
-	}
-	PG_END_TRY();
-	PG_RETURN_VOID();
-}
-
-/*
- * ls_upgrade_models is leadscore_internal.upgrade_models(), at the end of an upgrade
- * script.  Models get the tables that they lack, and every contact its due
- * instant.  What belongs to a model does not become a member of the extension,
- * though it is made while one of its scripts runs.
- */
-Datum
-ls_upgrade_models(PG_FUNCTION_ARGS)
-{
-	bool		in_script = creating_extension;
-	List	   *models = ls_model_rows(NULL);
-	ListCell   *lc;
-
-	list_sort(models, ls_by_row_rank);
-	creating_extension = false;
-	PG_TRY();
-	{
-		foreach(lc, models)
-			upgrade_model(lfirst(lc));
-	}
-	PG_FINALLY();
-	{
-		creating_extension = in_script;
-	}
-	PG_END_TRY();
-	foreach(lc, models)
-		(void) ls_refresh(((LsModelRow *) lfirst(lc))->model, "time");
-	PG_RETURN_VOID();
 }

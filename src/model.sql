@@ -18,10 +18,3 @@ CREATE FUNCTION leadscore.detach_all() RETURNS void
 REVOKE ALL ON FUNCTION leadscore.detach_all() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore.detach_all() IS
 	'drops every model, so that the extension can be dropped';
-
-CREATE FUNCTION leadscore_internal.upgrade_models() RETURNS void
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'ls_upgrade_models';
-REVOKE ALL ON FUNCTION leadscore_internal.upgrade_models() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore_internal.upgrade_models() IS
-	'internal: makes what models of an older version have not, for ALTER EXTENSION leadscore UPDATE';

@@ -36,20 +36,21 @@ static const struct
 	const char *kind;
 	const char *prefix;
 	bool		shown;			/* to the model's owner */
+	bool		always;			/* what scores needs it: every model has it */
 }			parts[] = {
-	{"VIEW", "live_", true},
-	{"TABLE", "history_", true},
-	{"TABLE", "outbox_", true},
-	{"TABLE", "worker_error_", true},
-	{"TABLE", "due_", true},
-	{"TABLE", "pending_", true},
-	{"TABLE", "profile_", true},
-	{"TABLE", "kept_", true},
-	{"TABLE", "merged_", true},
-	{"TABLE", "identity_", true},
-	{"TABLE", "daily_", true},
-	{"TABLE", "funnel_daily_", true},
-	{"TABLE", "score_", true},
+	{"VIEW", "live_", true, false},
+	{"TABLE", "history_", true, true},
+	{"TABLE", "outbox_", true, true},
+	{"TABLE", "worker_error_", true, true},
+	{"TABLE", "due_", true, true},
+	{"TABLE", "pending_", true, true},
+	{"TABLE", "profile_", true, true},
+	{"TABLE", "kept_", true, true},
+	{"TABLE", "merged_", true, false},
+	{"TABLE", "identity_", true, false},
+	{"TABLE", "daily_", true, false},
+	{"TABLE", "funnel_daily_", true, false},
+	{"TABLE", "score_", true, true},
 };
 
 /* The columns of score_<model>; those of the categories come after the score. */
@@ -96,6 +97,16 @@ static Oid
 find_part(const char *prefix, const char *model)
 {
 	return ls_table_oid(psprintf("%s%s", prefix, model), true);
+}
+
+/* ls_tables_exist tells whether a model has all the tables that every model has. */
+bool
+ls_tables_exist(const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+		if (parts[i].always && !OidIsValid(find_part(parts[i].prefix, model)))
+			return false;
+	return true;
 }
 
 /* ls_tables_check_free makes sure that the names made of a model's are free. */
@@ -289,19 +300,16 @@ create_live_view(const LsModelTables *new)
 	appendStringInfo(&sql, " FROM leadscore.score_%s s CROSS JOIN LATERAL"
 					 " (SELECT leadscore_internal.live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
 					 model);
-	if (OidIsValid(find_part("pending_", model)))
-	{
-		/* of whom nothing is left but what is still to be taken away is not there */
-		appendStringInfoString(&sql, " WHERE (v.r).stage IS NOT NULL"
-							   " UNION ALL SELECT p.contact_id");
-		append_live_columns(&sql, new);
-		appendStringInfo(&sql, " FROM (SELECT DISTINCT q.contact_id FROM leadscore.pending_%s q"
-						 " WHERE NOT EXISTS (SELECT FROM leadscore.score_%s s"
-						 " WHERE s.contact_id OPERATOR(%s) q.contact_id)) p CROSS JOIN LATERAL"
-						 " (SELECT leadscore_internal.live_new(NULL::leadscore.score_%s, p.contact_id,"
-						 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
-						 model, model, key_operator(new->key_type), model);
-	}
+	/* of whom nothing is left but what is still to be taken away is not there */
+	appendStringInfoString(&sql, " WHERE (v.r).stage IS NOT NULL"
+						   " UNION ALL SELECT p.contact_id");
+	append_live_columns(&sql, new);
+	appendStringInfo(&sql, " FROM (SELECT DISTINCT q.contact_id FROM leadscore.pending_%s q"
+					 " WHERE NOT EXISTS (SELECT FROM leadscore.score_%s s"
+					 " WHERE s.contact_id OPERATOR(%s) q.contact_id)) p CROSS JOIN LATERAL"
+					 " (SELECT leadscore_internal.live_new(NULL::leadscore.score_%s, p.contact_id,"
+					 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
+					 model, model, key_operator(new->key_type), model);
 	ls_execute(sql.data, NULL);
 	ls_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
 						model, model), NULL);
@@ -406,16 +414,6 @@ ls_tables_make(const LsModelTables *new)
 		if (has_table(new, *layout))
 			create_table(new, *layout, NULL);
 	create_live_view(new);
-}
-
-/* ls_tables_upgrade makes what a model of an older version has not. */
-void
-ls_tables_upgrade(const LsModelTables *old)
-{
-	for (const LsTableLayout *const *layout = ls_table_layouts; *layout; layout++)
-		if (has_table(old, *layout) && !OidIsValid(find_part((*layout)->prefix, old->row.model)))
-			create_table(old, *layout, NULL);
-	create_live_view(old);
 }
 
 /*

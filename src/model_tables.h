@@ -26,7 +26,7 @@ typedef struct LsModelTables
 extern bool ls_tables_have_column(const char *name);
 extern void ls_tables_check_free(const char *model);
 extern void ls_tables_make(const LsModelTables *new);
-extern void ls_tables_upgrade(const LsModelTables *old);
+extern bool ls_tables_exist(const char *model);
 extern void ls_tables_make_identity(const LsModelTables *model, Oid type,
 									Oid collation);
 extern void ls_tables_rekey(const LsModelTables *new);

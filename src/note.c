@@ -117,9 +117,9 @@ ls_note_delta(LsModel *model, Datum contact, const LsState *delta)
 	MemoryContextSwitchTo(old);
 }
 
-/* ls_note_model leaves all contacts of a model to be counted again. */
-void
-ls_note_model(const char *model, Oid score_table)
+/* note_model leaves all contacts of a model to be counted again. */
+static void
+note_model(const char *model, Oid score_table)
 {
 	new_note(model, score_table, ls_model_rank(model))->whole_model = true;
 }
@@ -179,7 +179,7 @@ ls_note_defer_count(const char *model)
 {
 	if (nentered == 0)
 		return false;
-	ls_note_model(model, ls_score_table(model, false));
+	note_model(model, ls_score_table(model, false));
 	return true;
 }
 
@@ -423,11 +423,6 @@ ls_note_lock(LsModel *model, int noted)
 	}
 	if (!events || ls_lock_to_read_if_free(model))
 		return;
-	if (!OidIsValid(model->pending_table))
-	{
-		ls_lock_to_read(model);
-		return;
-	}
 	table = ls_pending_open(model);
 	for (int i = list_length(notes) - 1; i >= noted; i--)
 	{

@@ -68,15 +68,12 @@ typedef struct LsPendingPlans
 
 /* ---------- putting aside ---------- */
 
-/* ls_pending_open gets ready to put something aside; NULL where there is no table. */
+/* ls_pending_open gets ready to put something aside. */
 LsPendingTable *
 ls_pending_open(LsModel *model)
 {
-	LsPendingTable *table;
+	LsPendingTable *table = palloc0(sizeof(LsPendingTable));
 
-	if (!OidIsValid(model->pending_table))
-		return NULL;
-	table = palloc0(sizeof(LsPendingTable));
 	table->model = model;
 	ls_target_open(&table->target, model->pending_table, NULL);
 	return table;
@@ -225,14 +222,11 @@ ls_by_contact_begin(LsModel *model, Relation rel, Relation *index,
 void
 ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 {
-	Relation	rel,
-				index;
+	Relation	rel = table_open(model->pending_table, AccessShareLock);
+	Relation	index;
 	TupleTableSlot *slot;
 	IndexScanDesc scan;
 
-	if (!OidIsValid(model->pending_table))
-		return;
-	rel = table_open(model->pending_table, AccessShareLock);
 	if (!empty(rel))
 	{
 		slot = table_slot_create(rel, NULL);
@@ -296,8 +290,6 @@ ls_pending_any(LsModel *model)
 				index;
 	IndexScanDesc scan;
 
-	if (!OidIsValid(model->pending_table))
-		return false;
 	if (known_table == model->pending_table && same_moment(&known, &moment))
 		return any;
 	rel = table_open(model->pending_table, AccessShareLock);
@@ -327,13 +319,10 @@ int
 ls_pending_contacts(LsModel *model, const Datum *after, int limit, Datum *contacts)
 {
 	LsKeyType  *key = &model->key;
-	Relation	rel,
-				index;
+	Relation	rel = table_open(model->pending_table, AccessShareLock);
+	Relation	index;
 	int			n = 0;
 
-	if (!OidIsValid(model->pending_table))
-		return 0;
-	rel = table_open(model->pending_table, AccessShareLock);
 	if (!empty(rel))
 	{
 		TupleTableSlot *slot = table_slot_create(rel, NULL);
@@ -379,13 +368,9 @@ ls_pending_free_plans(LsModel *model)
 static bool
 is_empty(LsModel *model)
 {
-	Relation	rel;
-	bool		result;
+	Relation	rel = table_open(model->pending_table, RowExclusiveLock);
+	bool		result = empty(rel);
 
-	if (!OidIsValid(model->pending_table))
-		return true;
-	rel = table_open(model->pending_table, RowExclusiveLock);
-	result = empty(rel);
 	table_close(rel, NoLock);
 	return result;
 }

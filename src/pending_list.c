@@ -23,7 +23,7 @@ PG_FUNCTION_INFO_V1(ls_pending_list);
 
 #define PENDING_LIST_COLUMNS 5
 
-/* list_model gives the row of one model, where its SQL is new enough. */
+/* list_model gives the row of one model. */
 static void
 list_model(ReturnSetInfo *result, const char *model)
 {
@@ -32,8 +32,6 @@ list_model(ReturnSetInfo *result, const char *model)
 	bool		nulls[PENDING_LIST_COLUMNS] = {0};
 	LsIdentity	saved;
 
-	if (!OidIsValid(ls_table_oid(name, true)))
-		return;
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
 	if (SPI_execute(psprintf("SELECT pg_catalog.count(*), pg_catalog.count(DISTINCT contact_id),"

@@ -55,9 +55,8 @@ struct LsProfileTable
 bool
 ls_keeps_profiles(const LsModel *model)
 {
-	return OidIsValid(model->profile_table) &&
-		(model->nprofiles > 0 ||
-		 (model->created_column != NULL && model->nabsences > 0));
+	return model->nprofiles > 0 ||
+		(model->created_column != NULL && model->nabsences > 0);
 }
 
 /* ls_profile_of_state tells what a state says of the contact's row. */
@@ -237,18 +236,14 @@ read_row(HeapTuple tuple, TupleDesc desc)
 List *
 ls_profile_rows(LsModel *model, Datum contact)
 {
-	Relation	rel;
+	Relation	rel = table_open(model->profile_table, AccessShareLock);
 	Relation	index;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	List	   *rows = NIL;
-	Oid			key_index;
+	Oid			key_index = ls_primary_key_index(rel);
 
-	if (!OidIsValid(model->profile_table))
-		return NIL;
-	rel = table_open(model->profile_table, AccessShareLock);
-	key_index = ls_primary_key_index(rel);
 	if (!OidIsValid(key_index))
 		elog(ERROR, "table \"%s\" has no primary key", RelationGetRelationName(rel));
 	index = index_open(key_index, AccessShareLock);

@@ -252,11 +252,11 @@ wants(const Table *t, const LsBinding *binding, const List *dropped, bool *keep)
 	if (dropped == NIL)
 	{
 		*keep = binding->source && ls_keeps(model, binding->source);
-		return *keep || OidIsValid(model->pending_table);
+		return true;
 	}
 	/* what is dropped with all of its source is not kept */
 	*keep = true;
-	return binding->source && OidIsValid(model->kept_table) &&
+	return binding->source &&
 		!list_member_oid(dropped, binding->source->relation);
 }
 

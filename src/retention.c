@@ -52,8 +52,6 @@ ls_purge_jobs(int days, int limit)
 {
 	LsArguments args = {0};
 
-	if (!ls_jobs_exist())
-		return 0;
 	(void) ls_parts_sweep(NULL);
 	ls_add(&args, TIMESTAMPTZOID,
 		   TimestampTzGetDatum(GetCurrentTimestamp() - (int64) days * USECS_PER_DAY));

@@ -34,9 +34,9 @@ BEGIN
 	END LOOP;
 END
 $$;
-COMMENT ON COLUMN leadscore_internal.lead_rule_history.valid_from IS 'from when on the rule was this; -infinity: since before versions were kept';
+COMMENT ON COLUMN leadscore_internal.lead_rule_history.valid_from IS 'from when on the rule was this';
 COMMENT ON COLUMN leadscore_internal.lead_rule_history.valid_to IS 'until when; null: it still is; valid_from: another change of the same transaction came at once, or it is the note of a deletion';
-COMMENT ON COLUMN leadscore_internal.lead_rule_history.changed_by IS 'role that wrote it; null: not known';
+COMMENT ON COLUMN leadscore_internal.lead_rule_history.changed_by IS 'role that wrote it';
 COMMENT ON COLUMN leadscore_internal.lead_rule_history.operation IS 'what was done: INSERT, UPDATE or DELETE';
 COMMENT ON COLUMN leadscore_internal.lead_rule_history.versions IS 'internal: versions under which what it matches was counted';
 COMMENT ON COLUMN leadscore_internal.lead_rule_history.history_id IS 'number of the row, in the order in which they were written';
@@ -69,29 +69,10 @@ COMMENT ON COLUMN leadscore_internal.lead_sheet_history.categories IS 'names of 
 COMMENT ON COLUMN leadscore_internal.lead_sheet_history.weights IS 'their weights';
 COMMENT ON COLUMN leadscore_internal.lead_sheet_history.min_points IS 'their lowest points; null: none';
 COMMENT ON COLUMN leadscore_internal.lead_sheet_history.max_points IS 'their highest points; null: none';
-COMMENT ON COLUMN leadscore_internal.lead_sheet_history.valid_from IS 'from when on the model was this; -infinity: since before this was kept';
+COMMENT ON COLUMN leadscore_internal.lead_sheet_history.valid_from IS 'from when on the model was this';
 COMMENT ON COLUMN leadscore_internal.lead_sheet_history.valid_to IS 'until when; null: it still is';
-COMMENT ON COLUMN leadscore_internal.lead_sheet_history.changed_by IS 'role that changed it; null: not known';
+COMMENT ON COLUMN leadscore_internal.lead_sheet_history.changed_by IS 'role that changed it';
 COMMENT ON COLUMN leadscore_internal.lead_sheet_history.history_id IS 'number of the row, in the order in which they were written';
-
--- of the rules and models of an older version all that is known is what they are
-INSERT INTO leadscore_internal.lead_rule_history
-	SELECT r.*, '-infinity', NULL, NULL, 'INSERT',
-		   CASE WHEN r.counted_version OPERATOR(pg_catalog.>) 0 THEN ARRAY[r.counted_version] ELSE '{}' END
-	  FROM leadscore_internal.lead_rule r
-	 ORDER BY r.rule_id;
-INSERT INTO leadscore_internal.lead_sheet_history (model, min_score, max_score, time_zone,
-		categories, weights, min_points, max_points, valid_from)
-	SELECT m.model, m.min_score, m.max_score, m.time_zone, c.names, c.weights, c.lowest, c.highest, '-infinity'
-	  FROM leadscore_internal.lead_model m
-	 CROSS JOIN LATERAL
-		   (SELECT pg_catalog.array_agg(d.category::text ORDER BY d.position) AS names,
-				   pg_catalog.array_agg(d.weight ORDER BY d.position) AS weights,
-				   pg_catalog.array_agg(d.min_points ORDER BY d.position) AS lowest,
-				   pg_catalog.array_agg(d.max_points ORDER BY d.position) AS highest
-			  FROM leadscore_internal.lead_category d
-			 WHERE d.model OPERATOR(pg_catalog.=) m.model) c
-	 ORDER BY m.model;
 
 CREATE FUNCTION leadscore_internal.record_rule() RETURNS trigger
 	LANGUAGE c

@@ -610,7 +610,7 @@ load_identity(LsModel *model, const LsModelRow *row)
 	model->sheet = row->sheet;
 	model->rank = ls_model_rank(row->model);
 	if (model->sheet == NULL)
-		model->merged_table = ls_table_oid(psprintf("merged_%s", sheet), true);
+		model->merged_table = ls_table_oid(psprintf("merged_%s", sheet), false);
 	if (visitors)
 	{
 		model->identity_table = ls_table_oid(psprintf("identity_%s", sheet), true);
@@ -664,12 +664,12 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	model->owner = row->owner;
 	model->contacts = row->contacts;
 	model->score_table = ls_score_table(name, false);
-	model->due_table = ls_table_oid(psprintf("due_%s", name), true);
-	model->pending_table = ls_table_oid(psprintf("pending_%s", name), true);
-	model->kept_table = ls_table_oid(psprintf("kept_%s", name), true);
+	model->due_table = ls_table_oid(psprintf("due_%s", name), false);
+	model->pending_table = ls_table_oid(psprintf("pending_%s", name), false);
+	model->kept_table = ls_table_oid(psprintf("kept_%s", name), false);
 	model->key_column = row->key;
 	model->created_column = row->created_at;
-	model->profile_table = ls_table_oid(psprintf("profile_%s", name), true);
+	model->profile_table = ls_table_oid(psprintf("profile_%s", name), false);
 	model->tz = pg_tzset(limits ? limits->time_zone : row->time_zone);
 	if (model->tz == NULL)
 		model->tz = pg_tzset("GMT");

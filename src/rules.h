@@ -188,13 +188,13 @@ typedef struct LsModel
 	bool		watches_rules;	/* ... of rules that come in force */
 	int			nlevels;		/* ... of scores that reach or leave these */
 	double	   *levels;			/* ascending */
-	Oid			due_table;		/* invalid: of an older version */
-	Oid			pending_table;	/* invalid: of an older version */
-	Oid			profile_table;	/* and so is this */
-	Oid			kept_table;		/* invalid: of an older version */
+	Oid			due_table;
+	Oid			pending_table;
+	Oid			profile_table;
+	Oid			kept_table;
 	char	   *sheet;			/* whose visitors it scores; NULL: none */
 	uint64		rank;			/* in the order in which models are locked */
-	Oid			merged_table;	/* invalid: of visitors, or an older version */
+	Oid			merged_table;	/* invalid: it scores visitors */
 	Oid			identity_table; /* of visitors, and the model they belong to */
 	Oid			visitors_table; /* what is pending of visitors; invalid: none */
 	LsKeyType	visitor_key;	/* of the latter */

@@ -568,7 +568,7 @@ ls_state_text(PG_FUNCTION_ARGS)
 		appendStringInfo(&out, ", stage set by hand%s",
 						 state.hold == LS_HOLD_AT_MOST ? " and not to be exceeded" :
 						 " until reached");
-	if (state.due != DT_NOEND && state.due != DT_NOBEGIN)
+	if (state.due != DT_NOEND)
 		appendStringInfo(&out, ", due at %s%s", timestamptz_to_str(state.due),
 						 state.due_drift ? " for drift" : "");
 	for (int i = 0; i < state.nslots; i++)

@@ -19,13 +19,8 @@
 #include "decay.h"
 #include "rules.h"
 
-/*
- * First byte of the stored form.  Format 1, of version 0.1, knew neither due
- * instants nor stages set by hand.  It is what is written while the extension is
- * of that version, and read as a state whose due instant is not known.
- */
+/* First byte of the stored form; no other is read. */
 #define LS_STATE_FORMAT 2
-#define LS_STATE_FIRST_FORMAT 1
 
 /* A stage that was set by hand, and not where the score alone would put it */
 typedef enum LsHold

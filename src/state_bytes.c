@@ -148,8 +148,9 @@ ls_state_encode(const LsState *state)
 	StringInfoData to;
 	int64		previous = 0;
 	int			flags = 0;
-	bool		known = state->due != DT_NOBEGIN;
 
+	/* who writes a row has found out when it is due */
+	Assert(state->due != DT_NOBEGIN);
 	initStringInfo(&to);
 	appendStringInfoSpaces(&to, VARHDRSZ);
 	if (state->has_contact)
@@ -164,11 +165,11 @@ ls_state_encode(const LsState *state)
 		flags |= HAS_PRIOR;
 	if (state->stage_recorded)
 		flags |= STAGE_RECORDED;
-	if (known && state->due != DT_NOEND)
+	if (state->due != DT_NOEND)
 		flags |= HAS_DUE;
-	if (known && state->hold != LS_HOLD_NONE)
+	if (state->hold != LS_HOLD_NONE)
 		flags |= HAS_HOLD;
-	appendStringInfoCharMacro(&to, known ? LS_STATE_FORMAT : LS_STATE_FIRST_FORMAT);
+	appendStringInfoCharMacro(&to, LS_STATE_FORMAT);
 	appendStringInfoCharMacro(&to, (char) flags);
 	if (flags & HAS_CREATED)
 		put_signed(&to, state->created_at);
@@ -347,14 +348,12 @@ ls_state_decode(const bytea *bytes, LsState *state)
 
 	ls_state_init(state);
 	get_bytes(&from, head, 2);
-	if (head[0] < LS_STATE_FIRST_FORMAT || head[0] > LS_STATE_FORMAT)
+	if (head[0] != LS_STATE_FORMAT)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("state of a contact has format %d, which this version does not know",
 						head[0]),
 				 errhint("leadscore.rescore() rebuilds it from the events.")));
-	if (head[0] == LS_STATE_FIRST_FORMAT)
-		state->due = DT_NOBEGIN;
 	state->has_contact = (head[1] & HAS_CONTACT) != 0;
 	state->stage_recorded = (head[1] & STAGE_RECORDED) != 0;
 	if (head[1] & HAS_CREATED)

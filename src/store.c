@@ -525,8 +525,7 @@ move_due(LsStore *store, Datum contact, const LsDueRow *from, const LsState *to)
 		store->due = ls_due_table_open(store->model);
 		MemoryContextSwitchTo(old);
 	}
-	if (store->due)
-		ls_due_table_move(store->due, from, &row);
+	ls_due_table_move(store->due, from, &row);
 }
 
 /*
@@ -541,11 +540,6 @@ set_due(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t)
 	TimestampTz next;
 	bool		drift;
 
-	if (!OidIsValid(store->model->due_table))
-	{
-		state->due = DT_NOBEGIN;
-		return;
-	}
 	next = next_due(store, row, keeps ? state->due - 1 : DT_NOEND,
 					change->due ? MANY_JUMPS : FEW_JUMPS, &drift);
 	if (keeps && next == DT_NOEND)
@@ -773,7 +767,7 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		return true;
 	if (!store->exists && forward(store, change))
 		return true;
-	due.at = row.state.due == DT_NOBEGIN ? DT_NOEND : row.state.due;
+	due.at = row.state.due;
 	due.drift = row.state.due_drift;
 	due.contact = change->contact;
 	course.model = store->model;

@@ -273,6 +273,7 @@ enter(Work *work)
 {
 	Oid			extension = get_extension_oid("leadscore", true);
 	Oid			models;
+	char	   *version;
 
 	if (OidIsValid(extension) &&
 		!ConditionalLockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock))
@@ -285,13 +286,16 @@ enter(Work *work)
 		leave(work, LS_PHASE_ABSENT, 0);
 		return false;
 	}
-	models = ls_base_table_oid("lead_model", true);
-	if (!OidIsValid(models) || !OidIsValid(ls_base_table_oid("lead_worker_error", true)))
+	version = ls_extension_version(extension);
+	if (strcmp(version, LEADSCORE_VERSION) != 0)
 	{
-		ls_slot_error(ls_worker_slot, "the extension is older than the library: use ALTER EXTENSION leadscore UPDATE");
+		ls_slot_error(ls_worker_slot,
+					  psprintf("the extension is of version %s, the library of %s: use ALTER EXTENSION leadscore UPDATE, or restart the server if the library is the older one",
+							   version, LEADSCORE_VERSION));
 		leave(work, LS_PHASE_OUTDATED, OUTDATED_WAIT);
 		return false;
 	}
+	models = ls_base_table_oid("lead_model", false);
 	if (!ConditionalLockRelationOid(models, AccessShareLock))
 	{
 		leave(work, LS_PHASE_WAITING, USECS_PER_SEC);

@@ -566,7 +566,6 @@ BEGIN
 		END IF;
 
 		-- Design: "then R is clamped to +-max_points where given."  "`draft` rules that are evaluated but count nothing".
-		-- (Older versions have no such column.)
 		RETURN QUERY SELECT p.contact, p.t, r.rule_id::bigint, r.category::text, r.disqualifies,
 			p.matched, p.in_force AND NOT draft, oracle.rounded(v.total), oracle.rounded(CASE WHEN draft THEN 0 ELSE p.gross END), v.total
 		FROM unnest(pairs) p

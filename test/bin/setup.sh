@@ -87,8 +87,10 @@ put_back() {
 
 # install_packages NAME...: what is missing of them.  The server's package makes
 # a cluster, and starts and stops those that are there: it is kept from both.
+# LEADSCORE_PACKAGES=installed: what there is has to do (on-version).
 install_packages() {
 	local missing=() package running
+	[ "${LEADSCORE_PACKAGES:-}" != installed ] || return 0
 	for package; do
 		installed "$package" || missing+=("$package")
 	done

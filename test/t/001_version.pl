@@ -1,5 +1,5 @@
-# One version, wherever it is written: the control file, META.json, the head of
-# CHANGELOG.md, the install script and the last upgrade script.
+# One version, wherever it is written: the control file, META.json, CHANGELOG.md
+# but for what is not released yet, the install script and the last upgrade script.
 use strict;
 use warnings;
 
@@ -24,8 +24,8 @@ my $meta = JSON::PP->new->decode(slurp('META.json'));
 is($meta->{version}, $version, 'META.json');
 is($meta->{provides}{leadscore}{version}, $version, 'META.json, provides');
 
-my ($head) = slurp('CHANGELOG.md') =~ /^## \[?(\d[^\s\]]*)/m;
-is($head, $version, 'head of CHANGELOG.md');
+my ($head) = map { /^## \[?(\d[^\s\]]*)/ } grep { !/\(unreleased\)/ } slurp('CHANGELOG.md') =~ /^## .*/mg;
+is($head, $version, 'latest release in CHANGELOG.md');
 
 my @scripts = map { s{.*/leadscore--}{}r } glob("$top/leadscore--*.sql");
 is_deeply(\@scripts, ["$version.sql"], 'the install script that is built');
@@ -39,7 +39,7 @@ sub in_order
 	my ($left, $right) = map { sprintf '%05d' x 3, split /\./ } @_;
 	return $left cmp $right;
 }
-my @upgrades = sort { in_order($a, $b) } map { /--([\d.]+)\.sql$/ } glob("$top/src/leadscore--*--*.sql");
+my @upgrades = sort { in_order($a, $b) } map { /--([\d.]+)\.sql$/ } glob("$top/src/upgrade/leadscore--*--*.sql");
 is($upgrades[-1] // $version, $version, 'the last upgrade script');
 
 done_testing();

@@ -1,45 +1,176 @@
-# An extension that was upgraded is the same as a fresh one: every member, every
-# comment and right, the tables of models and what stands in them.  Before the
-# upgrade the new library does with the old version's SQL.  So from each version
-# that there was.
+# An extension that was updated is the same as a fresh one: every member, every
+# comment and right, what dumps hold, the tables of models and what stands in
+# them.  As nothing has been released, the next version is made up here, in an
+# installation of our own.
 use strict;
 use warnings;
 
+use File::Basename qw(dirname);
+use File::Copy qw(copy);
+use File::Path qw(make_path);
+use File::Temp;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my %control = slurp_file(`pg_config --sharedir` =~ s/\s+$/\/extension\/leadscore.control/r) =~ /^(\w+) *= *'?([^'\n]*)/mg;
-my $current = $control{default_version};
-my @versions = qw(0.1.0 0.2.0);
+my $next = '99.0.0';
 
-my $node = PostgreSQL::Test::Cluster->new('upgrade');
+################################################################################
+# The installation: programs are copied, as they find the rest from where they are
+
+my %dir;
+foreach my $what (qw(bindir sharedir pkglibdir libdir))
+{
+	chomp($dir{$what} = `pg_config --$what`);
+}
+my $root = File::Temp->newdir;
+
+# linked has a directory hold links to what is in another
+sub linked
+{
+	my ($from, $to) = @_;
+	make_path($to);
+	opendir(my $entries, $from) or die "could not read $from: $!\n";
+	symlink("$from/$_", "$to/$_") || -e "$to/$_" || die "could not link $from/$_: $!\n" for grep { !/^\.\.?$/ } readdir $entries;
+}
+
+make_path("$root$dir{bindir}");
+foreach my $program (grep { -f } glob("$dir{bindir}/*"))
+{
+	my $to = $root . $program;
+	copy($program, $to) && chmod(0755, $to) or die "could not copy $program: $!\n";
+}
+linked($dir{sharedir}, "$root$dir{sharedir}");
+my $extension = "$root$dir{sharedir}/extension";
+unlink $extension;
+linked("$dir{sharedir}/extension", $extension);
+make_path(dirname("$root$dir{pkglibdir}"));
+symlink($dir{pkglibdir}, "$root$dir{pkglibdir}") or die "could not link $dir{pkglibdir}: $!\n";
+
+my %control = slurp_file("$extension/leadscore.control") =~ /^(\w+) *= *'?([^'\n]*)/mg;
+my $current = $control{default_version};
+my $script = slurp_file("$extension/leadscore--$current.sql");
+
+# What the next version has and this one has not: a column more, a table that is
+# dumped, functions that come, change and go, and a table for each model.
+my $news = <<'SQL';
+DO $$
+DECLARE
+	grades regclass = (SELECT c.oid FROM pg_extension e JOIN pg_class c ON c.oid = ANY (e.extconfig)
+		WHERE e.extname = 'leadscore' AND c.relname = 'lead_grade');
+BEGIN
+	EXECUTE format('ALTER TABLE %s ADD COLUMN colour text DEFAULT %L', grades, 'grey');
+	EXECUTE format('COMMENT ON COLUMN %s.colour IS %L', grades, 'how it is shown');
+END
+$$;
+CREATE TABLE leadscore.lead_colour (model text PRIMARY KEY, colour text NOT NULL);
+COMMENT ON TABLE leadscore.lead_colour IS 'colours of models';
+GRANT SELECT ON leadscore.lead_colour TO PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('leadscore.lead_colour', '');
+CREATE FUNCTION leadscore.colours() RETURNS bigint
+	LANGUAGE sql STABLE
+	BEGIN ATOMIC SELECT pg_catalog.count(*) FROM leadscore.lead_colour; END;
+COMMENT ON FUNCTION leadscore.colours() IS 'how many colours there are';
+REVOKE ALL ON FUNCTION leadscore.colours() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore.clock() IS 'what time it is';
+ALTER FUNCTION leadscore.clock() COST 2;
+DROP FUNCTION leadscore.state_text(bytea);
+SQL
+
+# ... which models that are there get, and which is not the extension's
+my $of_models = <<'SQL';
+DO $$
+DECLARE
+	m record;
+BEGIN
+	FOR m IN SELECT model FROM leadscore.lead_model ORDER BY model
+	LOOP
+		EXECUTE format('CREATE TABLE leadscore.colour_%s AS SELECT contact_id, %L AS colour FROM leadscore.score_%s', m.model, 'grey', m.model);
+		EXECUTE format('ALTER EXTENSION leadscore DROP TABLE leadscore.colour_%s', m.model);
+	END LOOP;
+END
+$$;
+SQL
+
+# written writes one of the files, in the place of a link to another
+sub written
+{
+	my ($name, $text) = @_;
+	unlink "$extension/$name";
+	append_to_file("$extension/$name", $text);
+}
+written("leadscore--$next.sql", "$script$news");
+written("leadscore--$current--$next.sql", <<SQL);
+\\echo Use "ALTER EXTENSION leadscore UPDATE TO '$next'" to load this file. \\quit
+LOCK TABLE leadscore.lead_model IN ACCESS EXCLUSIVE MODE;
+$news$of_models
+SQL
+written("leadscore--$current--98.0.0.sql", "$news SELECT 1 / 0;");
+
+my $node = PostgreSQL::Test::Cluster->new('upgrade', install_path => dirname("$root$dir{bindir}"));
 $node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nleadscore.enabled = off\nfsync = off");
 $node->start;
+is($node->safe_psql('postgres', "SELECT path FROM pg_extension_update_paths('leadscore') WHERE source = '$current' AND target = '$next'"),
+	"$current--$next", 'there is a next version');
 
+################################################################################
+# What is compared
+
+my $ours = "(SELECT oid FROM pg_namespace WHERE nspname IN ('leadscore', 'leadscore_internal'))";
 my %members = (
-	functions => q(SELECT p.oid::regprocedure, pg_get_function_result(p.oid), pg_get_function_arguments(p.oid), prosrc, probin, provolatile, proparallel, proisstrict, prosecdef, procost, prorows, proconfig, proacl,
-		obj_description(p.oid, 'pg_proc') FROM pg_proc p WHERE pronamespace = 'leadscore'::regnamespace),
-	relations => q(SELECT c.oid::regclass, relkind, relrowsecurity, relforcerowsecurity, reloptions, relacl, relreplident, obj_description(c.oid, 'pg_class'),
+	schemas => "SELECT nspname, nspacl, obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE oid IN $ours",
+	functions => qq(SELECT p.oid::regprocedure, pg_get_function_result(p.oid), pg_get_function_arguments(p.oid), prosrc, probin, provolatile, proparallel, proisstrict, prosecdef,
+		procost, prorows, proconfig, proacl, obj_description(p.oid, 'pg_proc') FROM pg_proc p WHERE pronamespace IN $ours),
+	relations => qq(SELECT c.oid::regclass, relkind, relrowsecurity, relforcerowsecurity, reloptions, relacl, relreplident, obj_description(c.oid, 'pg_class'),
 		CASE relkind WHEN 'v' THEN pg_get_viewdef(c.oid) WHEN 'i' THEN pg_get_indexdef(c.oid) END
-		FROM pg_class c WHERE relnamespace = 'leadscore'::regnamespace AND relkind <> 't'),
-	columns => q(SELECT attrelid::regclass, attname, attnum, format_type(atttypid, atttypmod), attnotnull, attidentity, attcollation::regcollation, attstorage, attacl, col_description(attrelid, attnum),
-		(SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef d WHERE d.adrelid = attrelid AND d.adnum = attnum)
-		FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relnamespace = 'leadscore'::regnamespace AND attnum > 0 AND relkind IN ('r', 'v', 'p')),
-	constraints => q(SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'leadscore'::regnamespace),
-	triggers => q(SELECT tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid WHERE NOT tgisinternal),
-	policies => q(SELECT polrelid::regclass, polname, polcmd, polroles, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid) FROM pg_policy),
+		FROM pg_class c WHERE relnamespace IN $ours AND relkind <> 't'),
+	columns => qq(SELECT attrelid::regclass, attname, attnum, format_type(atttypid, atttypmod), attnotnull, attidentity, attcollation::regcollation, attstorage, attacl,
+		col_description(attrelid, attnum), (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef d WHERE d.adrelid = attrelid AND d.adnum = attnum)
+		FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relnamespace IN $ours AND attnum > 0 AND relkind IN ('r', 'v', 'p')),
+	constraints => "SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace IN $ours",
+	triggers => 'SELECT tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid WHERE NOT tgisinternal',
+	policies => 'SELECT polrelid::regclass, polname, polcmd, polroles, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid) FROM pg_policy',
 	event_triggers => q(SELECT evtname, evtevent, evtfoid::regprocedure, evtenabled, evttags, obj_description(oid, 'pg_event_trigger') FROM pg_event_trigger),
 	dumped => q(SELECT config::regclass, condition FROM pg_extension, unnest(extconfig, extcondition) AS u (config, condition) WHERE extname = 'leadscore'),
 	belonging => q(SELECT pg_describe_object(classid, objid, objsubid) FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
 		AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'leadscore')),
 	version => q(SELECT extversion FROM pg_extension WHERE extname = 'leadscore'));
 
-# A CRM, some of whose contacts time will change.
+sub all_of
+{
+	my ($db) = @_;
+	my %all;
+	$all{$_} = $node->safe_psql($db, "SELECT q::text FROM ($members{$_}) AS q ORDER BY q::text COLLATE \"C\"") for keys %members;
+	return \%all;
+}
+
+sub same
+{
+	my ($got, $wanted, $what) = @_;
+	is($got->{$_}, $wanted->{$_}, "$what: $_") for sort keys %$wanted;
+}
+
+sub dump_of
+{
+	my ($db) = @_;
+	my ($stdout, $stderr) = run_command([ 'pg_dump', '-h', $node->host, '-p', $node->port, $db ]);
+	is($stderr, '', "pg_dump of $db");
+	# objects of one kind and name do not come in an order of their own, and a dump is not to be had twice
+	return join("\n", sort grep { !/^--|^$|restrict/ } split /\n/, $stdout);
+}
+
+################################################################################
+# A CRM, some of whose contacts time will change, with the clock of the database
+
+sub clock
+{
+	my ($db, $at) = @_;
+	$node->safe_psql('postgres', "ALTER DATABASE $db SET leadscore.clock = '$at'");
+}
+
 my $crm = <<'SQL';
 SET client_min_messages = warning;
-SET leadscore.clock = '2026-03-02 12:00+00';
 CREATE TABLE contact (id int PRIMARY KEY, email text, title text);
 CREATE TABLE event (contact int, at timestamptz, what text);
 CREATE INDEX ON event (contact, at);
@@ -55,144 +186,98 @@ INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('b
 INSERT INTO event SELECT g, timestamptz '2026-03-02 12:00+00' - g * interval '20 hours', 'form' FROM generate_series(1, 20) g;
 INSERT INTO event SELECT g, timestamptz '2026-03-09 12:00+00' - g * interval '3 days', 'visit' FROM generate_series(1, 24, 2) g;
 SQL
-
-sub all_of
-{
-	my ($db) = @_;
-	my %all;
-	$all{$_} = $node->safe_psql($db, "SELECT q::text FROM ($members{$_}) AS q ORDER BY q::text COLLATE \"C\"") for keys %members;
-	return \%all;
-}
-
-sub same
-{
-	my ($fresh, $upgraded, $what) = @_;
-	is($upgraded->{$_}, $fresh->{$_}, "$what: $_") for sort keys %$fresh;
-}
-
-my $now = "SET leadscore.clock = '2026-03-02 12:00+00'; SET timezone = 'UTC';";
-my $later = "SET leadscore.clock = '2026-03-20 00:00+00'; SET timezone = 'UTC';";
-my $scores = "SELECT contact_id, round(score::numeric, 6), fit, grade, stage, disqualified, last_event_at FROM leadscore.live_b2b ORDER BY contact_id";
-
-sub dump_of
-{
-	my ($db) = @_;
-	my ($stdout, $stderr) = run_command([ 'pg_dump', '--schema-only', '-h', $node->host, '-p', $node->port, $db ]);
-	# objects of one kind and name do not come in an order of their own, and a dump is not to be had twice
-	return join("\n", sort grep { !/^--|^$|restrict/ } split /\n/, $stdout);
-}
-
-my %contents = (
-	due => 'SELECT due_at, drift, contact_id FROM leadscore.due_b2b ORDER BY 1, 2, 3',
-	scores => 'SELECT contact_id, round(score::numeric, 6), fit, round(engagement::numeric, 6), grade, stage, stage_since FROM leadscore.score_b2b ORDER BY 1',
-	live => $scores,
-	replay => "SELECT contact_id, round(leadscore.replay('b2b', contact_id)::numeric, 6), round(leadscore.score('b2b', contact_id, '2026-03-01')::numeric, 6) FROM leadscore.score_b2b ORDER BY 1",
-	history => 'SELECT contact_id, from_stage, to_stage, changed_at, cause, reason FROM leadscore.history_b2b ORDER BY 4, 1',
-	funnel => 'SELECT day, stage, grade, contacts, entered, "left", round(score_sum::numeric, 4) FROM leadscore.funnel_daily_b2b ORDER BY 1, 2, 3',
-	days => 'SELECT * FROM leadscore.lead_day',
-	pending => 'SELECT contact_id, profile, md5(delta) FROM leadscore.pending_b2b ORDER BY 1, 2, 3');
-
-sub contents_of
-{
-	my ($db, $clock) = @_;
-	return { map { $_ => $node->safe_psql($db, "$clock $contents{$_}") } keys %contents };
-}
-
-# What can only be written by way of what came with 0.3.0
 my $changes = <<'SQL';
-SET leadscore.clock = '2026-03-20 00:00+00';
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 INSERT INTO event VALUES (1, '2026-03-19', 'form');
 DELETE FROM event WHERE contact = 2;
 COMMIT;
-SET session_replication_role = replica;
-INSERT INTO event VALUES (3, '2026-03-19', 'form'), (4, '2026-03-19', 'visit');
 UPDATE contact SET title = 'Director' WHERE id = 4;
-RESET session_replication_role;
-TRUNCATE contact;
-INSERT INTO contact VALUES (1, 'a', 'Director');
+UPDATE leadscore.lead_rule SET points = 16 WHERE name = 'visit';
 SELECT leadscore.refresh();
 SQL
+my %contents = (
+	scores => 'SELECT contact_id, score, fit, engagement, grade, stage, stage_since, encode(state, $$hex$$) FROM leadscore.score_b2b ORDER BY 1',
+	live => 'SELECT * FROM leadscore.live_b2b ORDER BY contact_id',
+	due => 'SELECT due_at, drift, contact_id FROM leadscore.due_b2b ORDER BY 1, 2, 3',
+	history => 'SELECT contact_id, from_stage, to_stage, changed_at, cause, reason FROM leadscore.history_b2b ORDER BY 4, 1, 3',
+	funnel => 'SELECT day, stage, grade, contacts, entered, "left", round(score_sum::numeric, 4) FROM leadscore.funnel_daily_b2b ORDER BY 1, 2, 3',
+	rules => 'SELECT * FROM leadscore.lead_rule ORDER BY rule_id',
+	versions => 'SELECT rule_id, points, valid_from, valid_to FROM leadscore.lead_rule_history ORDER BY history_id',
+	pending => 'SELECT * FROM leadscore.pending_b2b',
+	verify => "SELECT * FROM leadscore.verify('b2b')");
 
-$node->safe_psql('postgres', "CREATE DATABASE $_") for qw(fresh fresh_crm fresh_late);
-$node->safe_psql('fresh', 'CREATE EXTENSION leadscore');
-$node->safe_psql($_, "CREATE EXTENSION leadscore; $crm") for qw(fresh_crm fresh_late);
-# an event that comes in between finds what was before it
-my $between = "SET leadscore.clock = '2026-03-12 00:00+00'; INSERT INTO event VALUES (2, '2026-03-12 00:00+00', 'form')";
-$node->safe_psql('fresh_late', $between);
-my (%wanted, %all);
-$all{$_} = all_of($_) for qw(fresh fresh_crm);
-my $dumped = dump_of('fresh_crm');
-is($all{fresh}{version}, "($current)", "the current version is $current");
-
-my $unwritten = $node->safe_psql('fresh_crm', "$later $scores");
-my @when = ($now => 'at once', "$later SELECT leadscore.refresh()" => 'later', $changes => 'after changes');
-for (my $i = 0; $i < @when; $i += 2)
+sub contents_of
 {
-	$node->safe_psql('fresh_crm', $when[$i]);
-	$wanted{ $when[ $i + 1 ] } = contents_of('fresh_crm', $i ? $later : $now);
+	my ($db) = @_;
+	return { map { $_ => $node->safe_psql($db, "SET timezone = 'UTC'; $contents{$_}") } keys %contents };
 }
-$node->safe_psql('fresh_late', "$later SELECT leadscore.refresh()");
-my $history = $node->safe_psql('fresh_late', $contents{history});
 
-for my $version (@versions)
+# crm makes a database with a version of the extension, and a CRM in it
+sub crm
 {
-	my ($alone, $with, $late) = map { "v$_" . $version =~ tr/./_/r } qw(alone crm late);
-	$node->safe_psql('postgres', "CREATE DATABASE $_") for $alone, $with, $late;
-
-	############################################################################
-	# The extension alone
-
-	$node->safe_psql($alone, "CREATE EXTENSION leadscore VERSION '$version'");
-	is($node->safe_psql($alone, "SELECT extversion FROM pg_extension WHERE extname = 'leadscore'"), $version, "$version is there");
-	$node->safe_psql($alone, 'ALTER EXTENSION leadscore UPDATE');
-	same($all{fresh}, all_of($alone), "$version without models");
-
-	############################################################################
-	# With a model.  The old version's SQL works with the new library meanwhile.
-
-	$node->safe_psql($with, "CREATE EXTENSION leadscore VERSION '$version'; $crm");
-	is($node->safe_psql($with, "$later SELECT * FROM leadscore.verify('b2b')"), '', "$version before the upgrade: verify() finds nothing");
-	is($node->safe_psql($with, "$later $scores"), $unwritten, "$version before the upgrade: the same scores");
-	# writers of every kind, and what they did undone
-	$node->safe_psql($with, "BEGIN; SET leadscore.clock = '2026-03-03'; INSERT INTO event VALUES (1, '2026-03-02', 'form'); UPDATE event SET what = 'visit' WHERE contact = 3; DELETE FROM event WHERE contact = 4;
-		SET session_replication_role = replica; INSERT INTO event VALUES (1, '2026-03-02', 'form'); SET session_replication_role = origin; TRUNCATE event; ROLLBACK");
-	if ($version eq '0.1.0')
-	{
-		is($node->safe_psql($with, "$later SELECT leadscore.refresh()"), 0, "$version before the upgrade: refresh() knows of nothing that is due");
-		my ($code, $out, $err) = $node->psql($with, "SELECT leadscore.forecast('b2b', 1)");
-		like($err, qr/function leadscore.forecast\(unknown, integer\) does not exist/, "$version before the upgrade: new functions are not there");
-	}
-
-	$node->safe_psql($with, "$now ALTER EXTENSION leadscore UPDATE");
-	same($all{fresh_crm}, all_of($with), "$version with a model");
-	is(dump_of($with), $dumped, "$version: a dump of the schema is the same");
-	for (my $i = 0; $i < @when; $i += 2)
-	{
-		$node->safe_psql($with, $when[$i]);
-		same($wanted{ $when[ $i + 1 ] }, contents_of($with, $i ? $later : $now), "$version $when[$i + 1]");
-	}
-	is($node->safe_psql($with, "$later SELECT * FROM leadscore.verify('b2b')"), '', "$version: verify() finds nothing");
-
-	############################################################################
-	# What time had changed before the upgrade is recorded at its own instant
-
-	$node->safe_psql($late, "CREATE EXTENSION leadscore VERSION '$version'; $crm");
-	$node->safe_psql($late, $between);
-	is($node->safe_psql($late, "SELECT DISTINCT substring(state::text, 3, 2) FROM leadscore.score_b2b"), '01', 'until then states stay in the old format') if $version eq '0.1.0';
-	$node->safe_psql($late, "$later ALTER EXTENSION leadscore UPDATE");
-	isnt($node->safe_psql($late, "SELECT count(*) FROM leadscore.history_b2b WHERE cause = 'time' AND changed_at < recorded_at"), 0, "$version: there was something");
-	is($node->safe_psql($late, $contents{history}), $history, "$version: the same history");
-
-	############################################################################
-	# And back to nothing
-
-	$node->safe_psql($with, 'SET client_min_messages = warning; SELECT leadscore.detach_all(); DROP EXTENSION leadscore');
-	is($node->safe_psql($with, "SELECT count(*) FROM pg_namespace WHERE nspname = 'leadscore'"), 0, "$version: nothing is left");
+	my ($db, $version) = @_;
+	$node->safe_psql('postgres', "CREATE DATABASE $db");
+	clock($db, '2026-03-02 12:00+00');
+	$node->safe_psql($db, "CREATE EXTENSION leadscore VERSION '$version'; $crm");
 }
-isnt($wanted{'at once'}{due}, '', 'contacts were due');
-isnt($wanted{later}{history}, $wanted{'at once'}{history}, 'time changed something');
-isnt($wanted{'after changes'}{scores}, $wanted{later}{scores}, 'and so did changes');
+
+################################################################################
+# The extension alone
+
+$node->safe_psql('postgres', "CREATE DATABASE $_") for qw(fresh alone);
+$node->safe_psql('fresh', "CREATE EXTENSION leadscore VERSION '$next'");
+$node->safe_psql('alone', 'CREATE EXTENSION leadscore');
+my $before = all_of('alone');
+is($before->{version}, "($current)", "the current version is $current");
+
+my ($code, $out, $err) = $node->psql('alone', "ALTER EXTENSION leadscore UPDATE TO '98.0.0'");
+like($err, qr/division by zero/, 'a script that fails');
+same(all_of('alone'), $before, 'an update that failed leaves all as it was');
+
+$node->safe_psql('alone', "ALTER EXTENSION leadscore UPDATE TO '$next'");
+same(all_of('alone'), all_of('fresh'), 'without models');
+isnt(all_of('alone')->{$_}, $before->{$_}, "... and there is something new: $_") for qw(functions relations columns dumped belonging version);
+
+################################################################################
+# With a model
+
+crm('updated', $current);
+crm('fresh_crm', $next);
+crm('as_ever', $current);
+is($node->safe_psql('updated', "SELECT DISTINCT substring(encode(state, 'hex'), 1, 2) FROM leadscore.score_b2b"), '02', 'states begin with their format');
+$node->safe_psql('updated', "ALTER EXTENSION leadscore UPDATE TO '$next'");
+$node->safe_psql('fresh_crm', "CREATE TABLE leadscore.colour_b2b AS SELECT contact_id, 'grey' AS colour FROM leadscore.score_b2b");
+same(all_of('updated'), all_of('fresh_crm'), 'with a model');
+is(dump_of('updated'), dump_of('fresh_crm'), 'a dump is the same');
+is($node->safe_psql('updated', "SELECT count(*) FROM leadscore.colour_b2b"), 22, 'the table of the model is there');
+
+for my $at ('2026-03-02 12:00+00', '2026-03-20 00:00+00')
+{
+	for my $db (qw(updated as_ever))
+	{
+		clock($db, $at);
+		$node->safe_psql($db, $at =~ /-20/ ? $changes : 'SELECT leadscore.refresh()');
+	}
+	my $wanted = contents_of('as_ever');
+	is($wanted->{verify}, '', "$at: scores are right");
+	same(contents_of('updated'), $wanted, "$at: the same as without the update");
+}
+isnt($node->safe_psql('updated', "SELECT count(*) FROM leadscore.history_b2b WHERE cause = 'time'"), 0, 'time changed something');
+
+################################################################################
+# Workers keep away where library and extension do not fit
+
+$node->safe_psql('postgres', 'CREATE EXTENSION leadscore; ALTER SYSTEM SET leadscore.enabled = on');
+$node->reload;
+ok($node->poll_query_until('postgres', "SELECT phase = 'outdated' AND last_error LIKE 'the extension is of version $next, the library of $current: use ALTER EXTENSION leadscore UPDATE%'
+	FROM leadscore.activity WHERE database = 'updated'"), 'workers keep away from an extension of another version');
+ok($node->poll_query_until('postgres', "SELECT phase = 'napping' FROM leadscore.activity WHERE database = 'as_ever' AND role = 'worker'"), '... and are with the others');
+
+################################################################################
+# And back to nothing
+
+$node->safe_psql('updated', 'SET client_min_messages = warning; DROP TABLE leadscore.colour_b2b; SELECT leadscore.detach_all(); DROP EXTENSION leadscore');
+is($node->safe_psql('updated', "SELECT count(*) FROM pg_namespace WHERE oid IN $ours"), 0, 'nothing is left');
 
 $node->stop;
 done_testing();

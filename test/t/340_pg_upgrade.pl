@@ -1,6 +1,6 @@
 # pg_upgrade to a newer server: the same scores, rules and history row by row, and
-# it goes on.  LEADSCORE_NEW_BINDIR names the newer server's programs; leadscore
-# has to be installed there, too.
+# it goes on.  LEADSCORE_NEW_BINDIR names the newer server's programs; make test
+# installs leadscore there, too.  test/bin/on-version NN UPGRADE_FROM=15 runs it.
 use strict;
 use warnings;
 
