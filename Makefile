@@ -27,6 +27,7 @@ SQL_PARTS = \
 	src/pending.sql \
 	src/purge.sql \
 	src/launcher.sql \
+	src/model_access.sql \
 	src/restore.sql \
 	src/apply.sql \
 	src/views.sql

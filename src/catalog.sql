@@ -203,30 +203,6 @@ COMMENT ON COLUMN leadscore_internal.lead_grade.category IS 'category whose poin
 COMMENT ON COLUMN leadscore_internal.lead_grade.grade IS 'what the band adds to the grade, such as a letter';
 COMMENT ON COLUMN leadscore_internal.lead_grade.min_points IS 'points from which the band reaches up to the next';
 
-CREATE TABLE leadscore_internal.lead_stage_history (
-	model text COLLATE "C" NOT NULL,
-	contact text NOT NULL,
-	from_stage text,
-	to_stage text NOT NULL,
-	score float8 NOT NULL,
-	changed_at timestamptz NOT NULL,
-	recorded_at timestamptz NOT NULL,
-	cause text NOT NULL
-		CHECK (cause OPERATOR(pg_catalog.=) ANY (ARRAY['event', 'time', 'rule', 'profile', 'manual', 'merge', 'backfill'])),
-	reason text
-);
-CREATE INDEX lead_stage_history_contact ON leadscore_internal.lead_stage_history (model, contact, changed_at);
-COMMENT ON TABLE leadscore_internal.lead_stage_history IS 'every change of stage: when it happened, when it was recorded, and why';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.model IS 'the model';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.contact IS 'key of the contact, as text; the view history_<model> has it in its own type';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.from_stage IS 'stage that it left; null: its first';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.to_stage IS 'stage that it entered';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.score IS 'its score at that instant';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.changed_at IS 'when it happened';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.recorded_at IS 'when it was written down';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.cause IS 'why: event, time, rule, profile, manual, merge or backfill';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.reason IS 'what was given as the reason where it was set by hand';
-
 CREATE TABLE leadscore_internal.lead_rule_error (
 	model text COLLATE "C" NOT NULL,
 	rule_id bigint,
@@ -263,7 +239,6 @@ ALTER TABLE leadscore_internal.lead_source ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leadscore_internal.lead_rule ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leadscore_internal.lead_stage ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leadscore_internal.lead_grade ENABLE ROW LEVEL SECURITY;
-ALTER TABLE leadscore_internal.lead_stage_history ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leadscore_internal.lead_rule_error ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY owner ON leadscore_internal.lead_model USING (leadscore_internal.may_manage(model));
@@ -272,12 +247,11 @@ CREATE POLICY owner ON leadscore_internal.lead_source USING (leadscore_internal.
 CREATE POLICY owner ON leadscore_internal.lead_rule USING (leadscore_internal.may_manage(model));
 CREATE POLICY owner ON leadscore_internal.lead_stage USING (leadscore_internal.may_manage(model));
 CREATE POLICY owner ON leadscore_internal.lead_grade USING (leadscore_internal.may_manage(model));
-CREATE POLICY owner ON leadscore_internal.lead_stage_history USING (leadscore_internal.may_manage(model));
 CREATE POLICY owner ON leadscore_internal.lead_rule_error USING (leadscore_internal.may_manage(model));
 
 GRANT SELECT ON leadscore_internal.lead_model, leadscore_internal.lead_category, leadscore_internal.lead_source,
 	leadscore_internal.lead_rule, leadscore_internal.lead_stage, leadscore_internal.lead_grade,
-	leadscore_internal.lead_stage_history, leadscore_internal.lead_rule_error TO PUBLIC;
+	leadscore_internal.lead_rule_error TO PUBLIC;
 GRANT UPDATE (max_drift, max_drift_ratio, min_score, max_score, enabled, daily)
 	ON leadscore_internal.lead_model TO PUBLIC;
 GRANT UPDATE (weight, min_points, max_points) ON leadscore_internal.lead_category TO PUBLIC;
@@ -292,5 +266,4 @@ SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_rule', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_rule_rule_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_stage', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_grade', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_stage_history', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_rule_error', '');

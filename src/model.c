@@ -385,7 +385,7 @@ ls_drop_model(const LsModelRow *model)
 	ls_add_text(&args, model->model);
 	ls_become(ls_extension_owner(), &saved);
 	for (size_t i = 0; i < lengthof(tables); i++)
-		ls_write_rules(psprintf("DELETE FROM leadscore.%s"
+		ls_write_rules(psprintf("DELETE FROM leadscore_internal.%s"
 								" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]),
 					   &args);
 	ls_tables_drop(model->model);

@@ -69,7 +69,7 @@ CREATE FUNCTION leadscore_internal.live_new(row_type anyelement, contact "any", 
 COMMENT ON FUNCTION leadscore_internal.live_new(anyelement, "any", timestamptz) IS
 	'the row of a contact that is only pending as it will be: for the views live_<model>';
 
-CREATE VIEW leadscore.rule_errors AS
+CREATE VIEW leadscore.rule_errors WITH (security_barrier) AS
 	SELECT model, rule_id, name, max(failed_at) AS last_failed_at,
 		   sum(failures) AS failures,
 		   (array_agg(sqlstate ORDER BY failed_at DESC))[1] AS sqlstate,

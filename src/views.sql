@@ -11,6 +11,7 @@ BEGIN
 		  FROM pg_catalog.pg_class c
 		 WHERE c.relnamespace OPERATOR(pg_catalog.=) 'leadscore_internal'::pg_catalog.regnamespace
 		   AND c.relkind OPERATOR(pg_catalog.=) 'r'
+		   AND pg_catalog.to_regclass(pg_catalog.concat('leadscore.', c.relname)) IS NULL
 		 ORDER BY c.relname
 	LOOP
 		EXECUTE pg_catalog.format('CREATE VIEW leadscore.%1$I WITH (security_invoker) AS SELECT * FROM leadscore_internal.%1$I',
@@ -35,6 +36,3 @@ GRANT UPDATE (max_drift, max_drift_ratio, min_score, max_score, enabled, daily)
 GRANT UPDATE (weight, min_points, max_points) ON leadscore.lead_category TO PUBLIC;
 GRANT INSERT, UPDATE, DELETE ON leadscore.lead_rule, leadscore.lead_stage,
 	leadscore.lead_grade, leadscore.lead_action TO PUBLIC;
-GRANT DELETE ON leadscore.lead_outbox TO PUBLIC;
-GRANT UPDATE (status, available_at, taken_by, attempts, last_error, finished_at)
-	ON leadscore.lead_outbox TO PUBLIC;
