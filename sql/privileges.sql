@@ -56,7 +56,7 @@ SELECT leadscore.score('crm', 1);
 SELECT leadscore.replay('crm', 1);
 SELECT * FROM leadscore.explain('crm', 1);
 SELECT * FROM leadscore.verify('crm');
-SELECT leadscore_internal.live(ROW(1, 0, 0, 0, NULL, 'x', now(), false, true, now(), now(), 1, '\x010100')::leadscore.score_crm, now());
+SELECT leadscore_internal.live(NULL::leadscore.score_crm, 'leadscore.score_crm'::regclass, '(0,1)', now());
 SELECT leadscore.refresh('crm');
 SELECT leadscore.rescore('crm');
 -- of what others describe it sees nothing

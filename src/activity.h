@@ -51,6 +51,7 @@ typedef enum LsPhase
 typedef struct LsSlot
 {
 	Oid			database;		/* InvalidOid: the slot is free */
+	Oid			owner;			/* of the database */
 	LsPhase		phase;
 	pid_t		pid;			/* of the worker, 0: none */
 	Latch	   *latch;			/* of the worker */

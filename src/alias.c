@@ -217,12 +217,12 @@ ls_alias_mark(LsModel *model, Datum target)
 	ls_model_release(owner);
 }
 
-/* ls_alias_may_be_pending tells without a scan whether visitors may be concerned. */
+/* ls_alias_may_be_pending tells, once for all contacts, whether visitors may be concerned. */
 bool
 ls_alias_may_be_pending(LsModel *model)
 {
 	return model->sheet == NULL && ls_alias_visitors(model) &&
-		ls_has_pages(model->visitors_table);
+		ls_pending_any_visitors(model);
 }
 
 /*
@@ -243,7 +243,7 @@ ls_alias_pending(LsModel *model, Datum contact)
 	for (int i = 0; i < aliases.nsources && pending.nrows == 0; i++)
 		ls_pending_read(model, aliases.sources[i], &pending);
 	for (int i = 0; i < aliases.nvisitors && pending.nrows + n == 0 &&
-		 ls_has_pages(model->visitors_table); i++)
+		 ls_pending_any_visitors(model); i++)
 		(void) look_up(&plans_of(model)->pending,
 					   psprintf("SELECT 1 FROM %s WHERE contact_id %s $1 LIMIT 1",
 								name_of(model->visitors_table),

@@ -37,6 +37,7 @@
 
 #include "compat.h"
 #include "decay.h"
+#include "feed.h"
 #include "leadscore.h"
 
 PG_FUNCTION_INFO_V1(ls_may_manage);
@@ -817,17 +818,14 @@ ls_model_new_version(const char *model)
 		"UPDATE leadscore_internal.lead_model"
 		" SET rules_version = pg_catalog.nextval('leadscore_internal.version_seq')"
 		" WHERE model OPERATOR(pg_catalog.=) $1";
-	Oid			type = TEXTOID;
-	Datum		value = CStringGetTextDatum(model);
 	Oid			table = ls_score_table(model, true);
+	LsArguments args = {0};
 	const char *visitors;
 	LsIdentity	saved;
 
+	ls_add_text(&args, model);
 	ls_become(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (SPI_execute_with_args(sql, 1, &type, &value, NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not give model \"%s\" a new version", model);
-	SPI_finish();
+	(void) ls_execute(sql, &args);
 	ls_return(&saved);
 	if (OidIsValid(table))
 		CacheInvalidateRelcacheByRelid(table);

@@ -117,9 +117,11 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 #if PG_VERSION_NUM < 160000
 #define ls_class_ownercheck(oid, role) pg_class_ownercheck(oid, role)
 #define ls_namespace_ownercheck(oid, role) pg_namespace_ownercheck(oid, role)
+#define ls_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
 #else
 #define ls_class_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
 #define ls_namespace_ownercheck(oid, role) object_ownercheck(NamespaceRelationId, oid, role)
+#define ls_database_ownercheck(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
 #endif
 
 /* 19: flags */
@@ -215,6 +217,17 @@ ls_new_tranche(const char *name)
 #else
 	return LWLockNewTrancheId(name);
 #endif
+}
+
+/*
+ * Whose process the current one counts as, for those who want to signal it:
+ * pg_terminate_backend() and DROP DATABASE WITH (FORCE) look here.  It gives
+ * the process no rights.  An Oid is read and written at once, hence no lock.
+ */
+static inline void
+ls_set_process_role(Oid role)
+{
+	MyProc->roleId = role;
 }
 
 /* 19: DROP DATABASE and its like may end a worker that is in their way */

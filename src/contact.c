@@ -67,6 +67,17 @@ ls_contact_complete(LsModel *model, LsScoreRow *row)
 	return true;
 }
 
+/*
+ * ls_contact_any_pending tells, once for all contacts of a model, whether the
+ * active snapshot may see anything pending of one of them, or of those whose rows
+ * count for it.
+ */
+bool
+ls_contact_any_pending(LsModel *model)
+{
+	return ls_pending_any(model) || ls_alias_may_be_pending(model);
+}
+
 /* ls_contact_known tells whether anything is left of a contact. */
 bool
 ls_contact_known(const LsScoreRow *row)

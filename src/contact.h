@@ -13,6 +13,7 @@
 #include "rules.h"
 #include "score_table.h"
 
+extern bool ls_contact_any_pending(LsModel *model);
 extern bool ls_contact_known(const LsScoreRow *row);
 extern bool ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row);
 extern bool ls_contact_complete(LsModel *model, LsScoreRow *row);

@@ -620,7 +620,7 @@ take_contact(Day *day, LsReader *reader)
 	if (tuple == NULL)
 		return;
 	ls_row_read_tuple(day->model, tuple, desc, &row);
-	if (ls_pending_any(day->model))
+	if (ls_contact_any_pending(day->model))
 		(void) ls_contact_complete(day->model, &row);
 	if (tells_midnight(day, &row.state))
 		ls_state_advance(day->model, &row.state, day->until);

@@ -108,12 +108,15 @@ uint64
 ls_run(const char *sql, LsArguments *args)
 {
 	LsArguments none = {0};
+	ErrorContextCallback context;
 	int			result;
 
 	if (args == NULL)
 		args = &none;
+	ls_hint_retry(&context);
 	result = SPI_execute_with_args(sql, args->n, args->types, args->values,
 								   args->nulls, false, 0);
+	error_context_stack = context.previous;
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(result));
 	return SPI_processed;

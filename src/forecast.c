@@ -19,6 +19,7 @@
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
+#include "alias.h"
 #include "ask.h"
 #include "contact.h"
 #include "course.h"
@@ -225,6 +226,9 @@ ask_due(List *coming, LsModel *model, const LsDueRow *due, TimestampTz until,
 		if (pending.nrows > 0)
 			return coming;
 	}
+	if (ls_alias_pending(model, due->contact) &&
+		!ls_contact_stand(model, due->contact, &way.row))
+		return coming;
 	return go_all_the_way(coming, &way, model, until, context);
 }
 

@@ -101,7 +101,6 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
@@ -124,8 +123,6 @@ PG_FUNCTION_INFO_V1(ls_stop_worker);
 #define RESTART_SECONDS		1	/* of a launcher that ended by an error */
 #define LIST_INTERVAL		(2 * USECS_PER_SEC)
 #define TURN				(USECS_PER_SEC / 2) /* longest nap with workers */
-#define ADVISORY_CLASS		0x4C53	/* users have 1 and 2 */
-#define ADVISORY_KEY		0x6C656164
 #define INVALID_DATABASE	(-2)	/* datconnlimit of one that is half dropped */
 
 /* what a launcher is told by start_worker(), in bgw_extra */
@@ -175,68 +172,14 @@ ls_launcher_end_transaction(bool committed)
 	poke_wanted = false;
 }
 
-static void
-advisory_tag(LOCKTAG *tag, LsAdvisory lock, Oid database)
-{
-	SET_LOCKTAG_ADVISORY(*tag, database, ADVISORY_KEY, (uint32) lock, ADVISORY_CLASS);
-}
-
-/* ls_take_advisory takes a lock for the session, unless somebody has it. */
-bool
-ls_take_advisory(LsAdvisory lock, Oid database)
-{
-	LOCKTAG		tag;
-
-	advisory_tag(&tag, lock, database);
-	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
-}
-
-void
-ls_release_advisory(LsAdvisory lock, Oid database)
-{
-	LOCKTAG		tag;
-
-	advisory_tag(&tag, lock, database);
-	LockRelease(&tag, ExclusiveLock, true);
-}
-
-/* ls_share_advisory takes a lock for the session, beside others who do. */
-void
-ls_share_advisory(LsAdvisory lock, Oid database)
-{
-	LOCKTAG		tag;
-
-	advisory_tag(&tag, lock, database);
-	(void) LockAcquire(&tag, ShareLock, true, false);
-}
-
-/* ls_hold_advisory takes it until the transaction ends, unless a session has it so. */
-bool
-ls_hold_advisory(LsAdvisory lock, Oid database)
-{
-	LOCKTAG		tag;
-
-	advisory_tag(&tag, lock, database);
-	return LockAcquire(&tag, RowExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
-}
-
-/*
- * ls_database_wanted tells whether somebody wants a database to himself, to
- * drop, copy or rename it: a new connection would have to wait for him.
- */
-bool
-ls_database_wanted(Oid database)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, database, 0);
-	if (LockAcquire(&tag, RowExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
-		return true;
-	LockRelease(&tag, RowExclusiveLock, true);
-	return false;
-}
-
 /* ---------- the databases ---------- */
+
+/* A database that may have a worker */
+typedef struct Database
+{
+	Oid			oid;
+	Oid			owner;
+} Database;
 
 /* list_databases gives those that one may connect to, and that are no templates. */
 static List *
@@ -257,13 +200,17 @@ list_databases(void)
 	{
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 		MemoryContext old;
+		Database   *database;
 
 		if (!form->datallowconn || form->datistemplate ||
 			form->datconnlimit == INVALID_DATABASE ||
 			(OidIsValid(only_database) && form->oid != only_database))
 			continue;
 		old = MemoryContextSwitchTo(context);
-		databases = lappend_oid(databases, form->oid);
+		database = palloc(sizeof(Database));
+		database->oid = form->oid;
+		database->owner = form->datdba;
+		databases = lappend(databases, database);
 		MemoryContextSwitchTo(old);
 	}
 	systable_endscan(scan);
@@ -282,6 +229,17 @@ is_occupied(const LsSlot *slot)
 		(slot->pid != 0 || slot->phase == LS_PHASE_STARTING);
 }
 
+static bool
+is_listed(List *databases, Oid oid)
+{
+	ListCell   *lc;
+
+	foreach(lc, databases)
+		if (((Database *) lfirst(lc))->oid == oid)
+			return true;
+	return false;
+}
+
 /* update_slots gives databases that have come a slot, and frees the others'. */
 static void
 update_slots(void)
@@ -297,15 +255,19 @@ update_slots(void)
 		LsSlot	   *slot = &ls_board->slots[i];
 
 		if (OidIsValid(slot->database) && !is_occupied(slot) &&
-			!list_member_oid(databases, slot->database))
+			!is_listed(databases, slot->database))
 			memset(slot, 0, sizeof(LsSlot));
 	}
 	foreach(lc, databases)
 	{
-		LsSlot	   *slot;
+		Database   *database = lfirst(lc);
+		LsSlot	   *slot = ls_board_find(database->oid);
 
-		if (ls_board_find(lfirst_oid(lc)))
+		if (slot)
+		{
+			slot->owner = database->owner;
 			continue;
+		}
 		slot = ls_board_find(InvalidOid);
 		if (slot == NULL)
 		{
@@ -313,7 +275,8 @@ update_slots(void)
 			break;
 		}
 		memset(slot, 0, sizeof(LsSlot));
-		slot->database = lfirst_oid(lc);
+		slot->database = database->oid;
+		slot->owner = database->owner;
 		slot->phase = LS_PHASE_NEW;
 		slot->next_due = DT_NOEND;
 	}
@@ -352,6 +315,7 @@ start_worker(int number)
 	slot->phase = LS_PHASE_STARTING;
 	slot->poked = false;
 	order.database = slot->database;
+	order.owner = slot->owner;
 	order.launcher_number = ls_board->launcher_number;
 	LWLockRelease(&ls_board->lock);
 	order.slot = number;
@@ -775,11 +739,12 @@ ls_launcher_define(void)
 static void
 check_may_start(void)
 {
-	if (!has_privs_of_role(GetUserId(), ls_extension_owner()))
+	if (!has_privs_of_role(GetUserId(), ls_extension_owner()) &&
+		!ls_database_ownercheck(MyDatabaseId, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to start or stop the worker"),
-				 errhint("Only the owner of extension leadscore may do this.")));
+				 errhint("Only the owner of the database, or of extension leadscore, may do this.")));
 	if (RecoveryInProgress())
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),

@@ -27,14 +27,12 @@ SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_worker_error
 CREATE FUNCTION leadscore.start_worker() RETURNS boolean
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_start_worker';
-REVOKE ALL ON FUNCTION leadscore.start_worker() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore.start_worker() IS
 	'starts a worker for the current database, where the library is not preloaded for the server; false: there is one';
 
 CREATE FUNCTION leadscore.stop_worker() RETURNS boolean
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_stop_worker';
-REVOKE ALL ON FUNCTION leadscore.stop_worker() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore.stop_worker() IS
 	'stops the worker that leadscore.start_worker() has started; false: there is none';
 

@@ -200,6 +200,26 @@ ls_return(const LsIdentity *saved)
 	SetUserIdAndSecContext(saved->userid, saved->sec_context);
 }
 
+static void
+hint_retry(void *arg)
+{
+	if (geterrcode() == ERRCODE_T_R_SERIALIZATION_FAILURE)
+		errhint("Another transaction changed what this one needs after this one began. Retry the transaction, or use READ COMMITTED.");
+}
+
+/*
+ * ls_hint_retry has a serialization failure in what comes next tell what to do:
+ * it is raised by a statement that the user does not know.  The caller pops it.
+ */
+void
+ls_hint_retry(ErrorContextCallback *context)
+{
+	context->previous = error_context_stack;
+	context->callback = hint_retry;
+	context->arg = NULL;
+	error_context_stack = context;
+}
+
 /*
  * ls_guarded runs something in a subtransaction and gives the error it raised,
  * or NULL.  The caller sees to it that whoever cancels the statement is not

@@ -46,6 +46,7 @@ extern void ls_become_untrusted(Oid role, LsIdentity *saved);
 extern void ls_return(const LsIdentity *saved);
 extern Oid	ls_extension_owner(void);
 extern bool ls_is_own_schema(Oid schema);
+extern void ls_hint_retry(ErrorContextCallback *context);
 extern ErrorData *ls_guarded(void (*body) (void *), void *arg);
 
 extern uint64 ls_transaction_number(void);

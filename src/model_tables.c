@@ -271,22 +271,22 @@ append_live_columns(StringInfo sql, const LsModelTables *new)
 	}
 }
 
-/* key_operator names the operator that compares contacts. */
-static char *
-key_operator(Oid type)
+/* append_live_arm adds a table that tells of contacts; see live.c. */
+static void
+append_live_arm(StringInfo sql, const char *prefix, const char *model)
 {
-	Oid			operator = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
-
-	return psprintf("%s.%s",
-					quote_identifier(get_namespace_name(get_func_namespace(get_opcode(operator)))),
-					get_opname(operator));
+	if (!OidIsValid(find_part(prefix, model)))
+		return;
+	appendStringInfo(sql, "%sSELECT t.contact_id, t.tableoid AS place_table, t.ctid AS place"
+					 " FROM leadscore.%s%s t",
+					 sql->data[sql->len - 1] == '(' ? "" : " UNION ALL ", prefix, model);
 }
 
 /*
  * create_live_view makes live_<model>: the same, evaluated now.  OFFSET 0 has
- * a row evaluated once and not once per column; the key comes from the table
- * itself, so that it is used to find rows; a contact whose scores are not
- * asked for is not evaluated.
+ * a row evaluated once and not once per column; the key comes from the tables
+ * themselves, so that their indexes are used to find rows, and only those rows
+ * are evaluated that are left when that has been done.
  */
 static void
 create_live_view(const LsModelTables *new)
@@ -295,21 +295,16 @@ create_live_view(const LsModelTables *new)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE OR REPLACE VIEW leadscore.live_%s AS SELECT s.contact_id", model);
+	appendStringInfo(&sql, "CREATE OR REPLACE VIEW leadscore.live_%s AS SELECT k.contact_id", model);
 	append_live_columns(&sql, new);
-	appendStringInfo(&sql, " FROM leadscore.score_%s s CROSS JOIN LATERAL"
-					 " (SELECT leadscore_internal.live(s, (SELECT leadscore.clock())) AS r OFFSET 0) v",
-					 model);
-	/* of whom nothing is left but what is still to be taken away is not there */
-	appendStringInfoString(&sql, " WHERE (v.r).stage IS NOT NULL"
-						   " UNION ALL SELECT p.contact_id");
-	append_live_columns(&sql, new);
-	appendStringInfo(&sql, " FROM (SELECT DISTINCT q.contact_id FROM leadscore.pending_%s q"
-					 " WHERE NOT EXISTS (SELECT FROM leadscore.score_%s s"
-					 " WHERE s.contact_id OPERATOR(%s) q.contact_id)) p CROSS JOIN LATERAL"
-					 " (SELECT leadscore_internal.live_new(NULL::leadscore.score_%s, p.contact_id,"
+	appendStringInfoString(&sql, " FROM (");
+	append_live_arm(&sql, "score_", model);
+	append_live_arm(&sql, "pending_", model);
+	append_live_arm(&sql, "identity_", model);
+	appendStringInfo(&sql, ") k CROSS JOIN LATERAL"
+					 " (SELECT leadscore_internal.live(NULL::leadscore.score_%s, k.place_table, k.place,"
 					 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
-					 model, model, key_operator(new->key_type), model);
+					 model);
 	ls_execute(sql.data, NULL);
 	ls_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
 						model, model), NULL);
@@ -382,6 +377,7 @@ ls_tables_make_identity(const LsModelTables *model, Oid type, Oid collation)
 {
 	create_table(model, ls_table_layout("identity_"),
 				 psprintf("%s%s", ls_tables_type(type), ls_tables_collation(type, collation)));
+	create_live_view(model);
 }
 
 /* drop_part drops a table or view of a model. */

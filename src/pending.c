@@ -21,11 +21,13 @@
 #include "pending.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/bufmgr.h"
@@ -36,6 +38,7 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "leadscore.h"
@@ -163,34 +166,48 @@ ls_pending_none(const char *model)
 	return !ls_has_pages(ls_table_oid(psprintf("pending_%s", model), true));
 }
 
-/* is_by_contact tells whether an index finds the rows of a contact. */
+/* is_by_contact tells whether an index has all rows, and those of a contact together. */
 static bool
-is_by_contact(Relation rel, Oid indexid)
+is_by_contact(Oid index, AttrNumber contact)
 {
-	Relation	index = index_open(indexid, AccessShareLock);
-	AttrNumber	column = index->rd_index->indkey.values[0];
-	bool		usable = index->rd_index->indisvalid && index->rd_rel->relam == BTREE_AM_OID &&
-		column > 0 && RelationGetIndexPredicate(index) == NIL &&
-		strcmp(NameStr(TupleDescAttr(RelationGetDescr(rel), column - 1)->attname), "contact_id") == 0;
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	Form_pg_index form;
+	HeapTuple	class;
+	bool		result;
 
-	index_close(index, AccessShareLock);
-	return usable;
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_index) GETSTRUCT(tuple);
+	result = form->indisvalid && form->indkey.values[0] == contact &&
+		heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+	ReleaseSysCache(tuple);
+	class = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
+	if (!HeapTupleIsValid(class))
+		return false;
+	result &= ((Form_pg_class) GETSTRUCT(class))->relam == BTREE_AM_OID;
+	ReleaseSysCache(class);
+	return result;
 }
 
 /* contact_index finds the index by contact. */
 static Oid
 contact_index(Relation rel)
 {
+	AttrNumber	contact = get_attnum(RelationGetRelid(rel), "contact_id");
+	Oid			found = InvalidOid;
+	List	   *indexes = RelationGetIndexList(rel);
 	ListCell   *lc;
 
-	foreach(lc, RelationGetIndexList(rel))
-		if (is_by_contact(rel, lfirst_oid(lc)))
-			return lfirst_oid(lc);
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"%s\" has no index", RelationGetRelationName(rel)),
-			 errhint("Create one on contact_id, as a restored dump does at its end.")));
-	return InvalidOid;			/* keep compilers quiet */
+	foreach(lc, indexes)
+		if (!OidIsValid(found) && is_by_contact(lfirst_oid(lc), contact))
+			found = lfirst_oid(lc);
+	list_free(indexes);
+	if (!OidIsValid(found))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has no valid index on contact_id", RelationGetRelationName(rel)),
+				 errhint("Create one, as a restored dump does at its end.")));
+	return found;
 }
 
 /*
@@ -278,6 +295,46 @@ same_moment(const Moment *a, const Moment *b)
 		a->running == b->running && a->subrunning == b->subrunning;
 }
 
+/* What is remembered of a table of pending rows */
+typedef struct Known
+{
+	Oid			table;
+	Moment		moment;
+	bool		any;
+} Known;
+
+/* sees_any tells whether the active snapshot sees a row in a table of pending rows. */
+static bool
+sees_any(LsModel *model, Oid table, Known *known)
+{
+	Moment		moment = moment_of(GetActiveSnapshot());
+	Relation	rel,
+				index;
+	IndexScanDesc scan;
+
+	if (!OidIsValid(table))
+		return false;
+	if (known->table == table && same_moment(&known->moment, &moment))
+		return known->any;
+	known->table = InvalidOid;
+	rel = table_open(table, AccessShareLock);
+	known->any = false;
+	if (!empty(rel))
+	{
+		TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+		scan = ls_by_contact_begin(model, rel, &index, NULL, BTGreaterStrategyNumber);
+		known->any = index_getnext_slot(scan, ForwardScanDirection, slot);
+		index_endscan(scan);
+		index_close(index, AccessShareLock);
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	table_close(rel, AccessShareLock);
+	known->table = table;
+	known->moment = moment;
+	return known->any;
+}
+
 /*
  * ls_pending_any tells whether the active snapshot sees anything pending.  It is
  * asked once for each row that a query reads, hence it remembers.
@@ -285,32 +342,18 @@ same_moment(const Moment *a, const Moment *b)
 bool
 ls_pending_any(LsModel *model)
 {
-	static Oid	known_table = InvalidOid;
-	static Moment known;
-	static bool any;
-	Moment		moment = moment_of(GetActiveSnapshot());
-	Relation	rel,
-				index;
-	IndexScanDesc scan;
+	static Known known;
 
-	if (known_table == model->pending_table && same_moment(&known, &moment))
-		return any;
-	rel = table_open(model->pending_table, AccessShareLock);
-	any = false;
-	if (!empty(rel))
-	{
-		TupleTableSlot *slot = table_slot_create(rel, NULL);
+	return sees_any(model, model->pending_table, &known);
+}
 
-		scan = ls_by_contact_begin(model, rel, &index, NULL, BTGreaterStrategyNumber);
-		any = index_getnext_slot(scan, ForwardScanDirection, slot);
-		index_endscan(scan);
-		index_close(index, AccessShareLock);
-		ExecDropSingleTupleTableSlot(slot);
-	}
-	table_close(rel, AccessShareLock);
-	known_table = model->pending_table;
-	known = moment;
-	return any;
+/* ls_pending_any_visitors tells so of the model's visitors. */
+bool
+ls_pending_any_visitors(LsModel *model)
+{
+	static Known known;
+
+	return sees_any(model, model->visitors_table, &known);
 }
 
 /*

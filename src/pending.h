@@ -42,6 +42,7 @@ extern void ls_pending_init(LsPending *pending);
 extern void ls_pending_read(LsModel *model, Datum contact, LsPending *pending);
 extern void ls_pending_take(LsModel *model, Datum contact, LsPending *pending);
 extern bool ls_pending_any(LsModel *model);
+extern bool ls_pending_any_visitors(LsModel *model);
 extern bool ls_pending_none(const char *model);
 extern int	ls_pending_contacts(LsModel *model, const Datum *after, int limit,
 								Datum *contacts);

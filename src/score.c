@@ -45,8 +45,6 @@ PG_FUNCTION_INFO_V1(ls_score);
 PG_FUNCTION_INFO_V1(ls_replay);
 PG_FUNCTION_INFO_V1(ls_explain);
 PG_FUNCTION_INFO_V1(ls_verify);
-PG_FUNCTION_INFO_V1(ls_live);
-PG_FUNCTION_INFO_V1(ls_live_new);
 PG_FUNCTION_INFO_V1(ls_state_text);
 
 #define EXPLAIN_COLUMNS 8
@@ -272,7 +270,7 @@ is_put_aside(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
 	double		completed,
 				replayed;
 
-	if (!ls_pending_any(model))
+	if (!ls_contact_any_pending(model))
 		return false;
 	if (row == NULL)
 	{
@@ -416,92 +414,6 @@ ls_verify(PG_FUNCTION_ARGS)
 	ls_rules_report(model);
 	ls_kept_tell(model, "What they gave is kept, and was compared as it was kept.");
 	PG_RETURN_NULL();
-}
-
-/* live_model gives the model whose score table has a row type. */
-static LsModel *
-live_model(FunctionCallInfo fcinfo, Oid type)
-{
-	Oid			relation = get_typ_typrelid(type);
-	char	   *name = OidIsValid(relation) ? get_rel_name(relation) : NULL;
-
-	if (name == NULL || strncmp(name, "score_", 6) != 0 ||
-		relation != ls_score_table(name + 6, true))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("this is not a row of a score table")));
-	return ls_asked_model(fcinfo, name + 6, psprintf("live_%s", name + 6));
-}
-
-/*
- * ls_live evaluates a row of a score table at an instant and gives it back:
- * what the views live_<model> show.
- */
-Datum
-ls_live(PG_FUNCTION_ARGS)
-{
-	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(0);
-	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
-											  HeapTupleHeaderGetTypMod(header));
-	HeapTupleData tuple;
-	HeapTuple	evaluated;
-	LsModel    *model = live_model(fcinfo, HeapTupleHeaderGetTypeId(header));
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
-	LsScoreRow	row;
-
-	ls_row_check(model, desc);
-	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
-	ItemPointerSetInvalid(&tuple.t_self);
-	tuple.t_tableOid = InvalidOid;
-	tuple.t_data = header;
-	heap_deform_tuple(&tuple, desc, values, nulls);
-	ls_row_read(model, values, nulls, &row);
-	if ((ls_pending_any(model) || ls_alias_may_be_pending(model)) &&
-		ls_contact_bring(model, &row, true) && !ls_contact_known(&row))
-	{
-		ReleaseTupleDesc(desc);
-		PG_RETURN_NULL();
-	}
-	ls_store_live(model, &row,
-				  PG_ARGISNULL(1) ? ls_statement_clock() : PG_GETARG_TIMESTAMPTZ(1),
-				  values, nulls);
-	evaluated = heap_form_tuple(desc, values, nulls);
-	ReleaseTupleDesc(desc);
-	PG_RETURN_DATUM(HeapTupleGetDatum(evaluated));
-}
-
-/*
- * ls_live_new does so for a contact that has no row yet, of what is pending;
- * the first argument, of the row's type, is NULL.
- */
-Datum
-ls_live_new(PG_FUNCTION_ARGS)
-{
-	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
-	LsModel    *model = live_model(fcinfo, type);
-	TupleDesc	desc;
-	Datum	   *values;
-	bool	   *nulls;
-	HeapTuple	made;
-	LsScoreRow	row;
-
-	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
-		PG_RETURN_NULL();
-	if (get_fn_expr_argtype(fcinfo->flinfo, 1) != model->key.type)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("contacts of model \"%s\" are of another type", model->name)));
-	if (!ls_contact_stand(model, PG_GETARG_DATUM(1), &row))
-		PG_RETURN_NULL();
-	desc = lookup_rowtype_tupdesc(type, -1);
-	ls_row_check(model, desc);
-	values = palloc(sizeof(Datum) * desc->natts);
-	nulls = palloc(sizeof(bool) * desc->natts);
-	ls_store_live(model, &row, PG_GETARG_TIMESTAMPTZ(2), values, nulls);
-	made = heap_form_tuple(desc, values, nulls);
-	ReleaseTupleDesc(desc);
-	PG_RETURN_DATUM(HeapTupleGetDatum(made));
 }
 
 static void

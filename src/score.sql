@@ -57,17 +57,11 @@ CREATE FUNCTION leadscore.state_text(state bytea) RETURNS text
 COMMENT ON FUNCTION leadscore.state_text(bytea) IS
 	'the state of a contact as a person reads it';
 
-CREATE FUNCTION leadscore_internal.live(contact anyelement, at timestamptz) RETURNS anyelement
-	LANGUAGE c STABLE STRICT
+CREATE FUNCTION leadscore_internal.live(row_type anyelement, place_table oid, place tid, at timestamptz) RETURNS anyelement
+	LANGUAGE c STABLE COST 100
 	AS 'MODULE_PATHNAME', 'ls_live';
-COMMENT ON FUNCTION leadscore_internal.live(anyelement, timestamptz) IS
-	'a row of a score table as it is at an instant: for the views live_<model>';
-
-CREATE FUNCTION leadscore_internal.live_new(row_type anyelement, contact "any", at timestamptz) RETURNS anyelement
-	LANGUAGE c STABLE
-	AS 'MODULE_PATHNAME', 'ls_live_new';
-COMMENT ON FUNCTION leadscore_internal.live_new(anyelement, "any", timestamptz) IS
-	'the row of a contact that is only pending as it will be: for the views live_<model>';
+COMMENT ON FUNCTION leadscore_internal.live(anyelement, oid, tid, timestamptz) IS
+	'the contact that a row of a model''s table tells of, as it is at an instant: for the views live_<model>';
 
 CREATE VIEW leadscore.rule_errors WITH (security_barrier) AS
 	SELECT model, rule_id, name, max(failed_at) AS last_failed_at,

@@ -326,6 +326,7 @@ ls_row_run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues,
 		   Snapshot snapshot)
 {
 	char	   *flags = palloc(nvalues + 1);
+	ErrorContextCallback context;
 	bool		was_writing = writing;
 	uint64		rows;
 	int			result;
@@ -334,6 +335,7 @@ ls_row_run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues,
 		flags[i] = nulls && nulls[i] ? 'n' : ' ';
 	flags[nvalues] = '\0';
 	writing = true;
+	ls_hint_retry(&context);
 	PG_TRY();
 	{
 		result = snapshot ?
@@ -347,6 +349,7 @@ ls_row_run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues,
 		writing = was_writing;
 	}
 	PG_END_TRY();
+	error_context_stack = context.previous;
 	if (result < 0)
 		elog(ERROR, "could not write scores: %s", SPI_result_code_string(result));
 	return rows;

@@ -141,7 +141,7 @@ ls_trial_make(LsModel *asked, const LsTrialSpec *spec)
 	trial->after = trial->loaded_after ?
 		ls_model_load_sheet(asked->name, GetActiveSnapshot(), &sheet) : asked;
 	trial->recounted = lacks(asked, trial->before);
-	trial->pending = ls_pending_any(asked);
+	trial->pending = ls_contact_any_pending(asked);
 	trial->now = ls_statement_clock();
 	trial->sample = spec->sample > 0 ? spec->sample :
 		trial->replayed && !spec->full ? DEFAULT_SAMPLE : 0;

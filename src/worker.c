@@ -69,6 +69,7 @@
 #include "restore.h"
 #include "worker_error.h"
 #include "worker_internal.h"
+#include "worker_role.h"
 
 PGDLLEXPORT void ls_worker_main(Datum main_arg);
 
@@ -329,6 +330,7 @@ perform(Work *work, Step step)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	ls_worker_role_refresh();
 	if (enter(work))
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
@@ -801,8 +803,9 @@ nap(Work *work, const instr_time *birth)
 }
 
 /*
- * settle sets what must not depend on how the server is set up for others.  The
- * worker does not wait for standbys: what they have not got when one is
+ * settle sets what must not depend on how the server is set up for others.  There
+ * are no parallel workers, which would be processes of a superuser's.  The worker
+ * does not wait for standbys: what they have not got when one is
  * promoted is found due there again.
  */
 static void
@@ -813,6 +816,8 @@ settle(void)
 		{"statement_timeout", "0"},
 		LS_TRANSACTION_TIMEOUT
 		{"idle_in_transaction_session_timeout", "0"},
+		{"max_parallel_workers_per_gather", "0"},
+		{"max_parallel_maintenance_workers", "0"},
 		{"default_transaction_read_only", "false"},
 		{"default_transaction_isolation", "read committed"},
 		{"synchronous_commit", "local"}
@@ -836,6 +841,7 @@ ls_worker_begin(Work *work, const LsWorkerOrder *given, pid_t of)
 	BackgroundWorkerUnblockSignals();
 	if (!ls_board_attach(given->board) || !take_slot())
 		return false;
+	ls_worker_role_begin(given->owner);
 	BackgroundWorkerInitializeConnectionByOid(given->database, InvalidOid, 0);
 	/* a reload while the process was being started has passed it by */
 	ProcessConfigFile(PGC_SIGHUP);

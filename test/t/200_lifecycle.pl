@@ -48,7 +48,7 @@ $node->safe_psql('postgres', 'CREATE ROLE nobody LOGIN; CREATE ROLE watcher LOGI
 my $seen = "SELECT string_agg(database, ',' ORDER BY database) FROM leadscore.activity WHERE phase IS NOT NULL AND database IN ('a', 'b')";
 is($node->safe_psql('a', "SET ROLE nobody; $seen"), 'a', 'anybody sees his own database');
 is($node->safe_psql('a', "SET ROLE watcher; $seen"), 'a,b', 'pg_monitor sees all');
-like(($node->psql('a', "SET ROLE nobody; SELECT leadscore.start_worker()"))[2], qr/permission denied for function start_worker/, 'start_worker is not for everybody');
+like(($node->psql('a', "SET ROLE nobody; SELECT leadscore.start_worker()"))[2], qr/permission denied to start or stop the worker.*HINT:  Only the owner of the database, or of extension leadscore, may do this/s, 'start_worker is not for everybody');
 my ($code, $out, $err) = $node->psql('a', 'SELECT leadscore.start_worker()');
 is($out, 'f', 'start_worker: there is a launcher');
 like($err, qr/NOTICE:  the launcher looks after this database already/, '... it says');
