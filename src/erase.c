@@ -238,7 +238,7 @@ erase(LsModel *model, Datum contact)
 	ls_add(&key, model->key.type, contact);
 	ls_add_text(&texts, model->name);
 	ls_add(&texts, TEXTARRAYOID, texts_of(model, contact));
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	for (int i = 0; i < (int) lengthof(model_tables); i++)
 	{
 		char	   *name = psprintf("%s%s", model_tables[i], model->name);
@@ -247,11 +247,13 @@ erase(LsModel *model, Datum contact)
 			rows += ls_row_execute(psprintf("DELETE FROM leadscore.%s WHERE contact_id %s $1",
 											name, ls_row_key_operator(model)), &key);
 	}
-	for (int i = 0; i < (int) lengthof(statements); i++)
-		rows += ls_row_execute(statements[i], &texts);
 	/* others' errors may quote it */
 	rows += ls_row_execute(psprintf("DELETE FROM leadscore.worker_error_%s WHERE " QUOTES_IT("message"),
 									model->name), &texts);
+	ls_return(&saved);
+	ls_become(ls_extension_owner(), &saved);
+	for (int i = 0; i < (int) lengthof(statements); i++)
+		rows += ls_row_execute(statements[i], &texts);
 	ls_return(&saved);
 	return rows;
 }
@@ -267,7 +269,7 @@ forget_alias(LsModel *model, Datum contact)
 	int64		rows;
 
 	ls_add(&args, model->key.type, contact);
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	rows = ls_row_execute(psprintf("DELETE FROM %s", ls_alias_place(model)), &args);
 	ls_return(&saved);
 	return rows;

@@ -157,12 +157,14 @@ ls_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
 	Relation	rel = table_open(ls_table_oid(psprintf("history_%s", model->name), false),
 								 AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	int			ncolumns;
+	Oid		   *types = ls_layout_types(ls_table_layout("history_"), model->key.type, &ncolumns);
 	int			size = 8;
 	LsMove	   *moves = palloc(sizeof(LsMove) * size);
 	Relation	index;
 	IndexScanDesc scan;
 
-	ls_table_check(rel, ls_table_layout("history_"), model->key.type);
+	ls_target_check(rel, types, ncolumns);
 	scan = ls_by_contact_begin(model, rel, &index, &contact, BTEqualStrategyNumber);
 	*n = 0;
 	while (index_getnext_slot(scan, ForwardScanDirection, slot))

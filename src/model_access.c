@@ -39,6 +39,7 @@
 #include "compat.h"
 #include "leadscore.h"
 #include "table_layout.h"
+#include "target.h"
 
 PG_FUNCTION_INFO_V1(ls_readable_models);
 PG_FUNCTION_INFO_V1(ls_history_rows);
@@ -177,12 +178,14 @@ show_rows(ReturnSetInfo *result, const LsTableLayout *layout, LsModelTable *tabl
 	Relation	rel = table_open(table->table, NoLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan;
-	int			n = result->setDesc->natts;
-	Datum	   *values = palloc(sizeof(Datum) * n);
+	Oid		   *types;
+	int			n;
+	Datum	   *values = palloc(sizeof(Datum) * result->setDesc->natts);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row",
 												  ALLOCSET_DEFAULT_SIZES);
 
-	ls_table_check(rel, layout, table->key.type);
+	types = ls_layout_types(layout, table->key.type, &n);
+	ls_target_check(rel, types, n);
 	scan = ls_table_beginscan(rel, GetActiveSnapshot());
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{

@@ -187,7 +187,9 @@ ls_outbox_run(Oid table, const char *sql, LsArguments *args)
 void
 ls_outbox_begin(Oid table, LsIdentity *saved)
 {
-	ls_become(ls_extension_owner(), saved);
+	ls_switch_to_owner(ls_relation_owner(table), saved);
+	if (saved->guc_nest == 0)
+		saved->guc_nest = NewGUCNestLevel();
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();

@@ -281,6 +281,26 @@ ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsOccasion *occasion)
 
 /* ---------- numbers ---------- */
 
+/* highest_id gives the highest number of a row of a table; 0: it has none. */
+static int64
+highest_id(Oid table)
+{
+	LsIdentity	saved;
+	int64		highest = 0;
+	bool		isnull = true;
+
+	ls_switch_to_owner(ls_relation_owner(table), &saved);
+	SPI_connect();
+	if (SPI_execute(psprintf("SELECT pg_catalog.max(outbox_id) FROM ONLY leadscore.%s",
+							 quote_identifier(get_rel_name(table))), true, 1) == SPI_OK_SELECT &&
+		SPI_processed == 1)
+		highest = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+											  &isnull));
+	SPI_finish();
+	ls_return(&saved);
+	return isnull ? 0 : highest;
+}
+
 /*
  * ls_outbox_pass_ids moves the sequence of numbers past those of the rows that were
  * restored to a table: it is not dumped, and nobody may get a number twice.
@@ -288,16 +308,18 @@ ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsOccasion *occasion)
 void
 ls_outbox_pass_ids(Oid table)
 {
-	Oid			sequence = ls_base_table_oid(SEQUENCE, false);
+	int64		highest = highest_id(table);
+	LsArguments args = {0};
 	LsIdentity	saved;
 
+	if (highest == 0)
+		return;
 	/* nobody draws a number between our reading it and setting it */
-	LockRelationOid(sequence, ShareRowExclusiveLock);
+	LockRelationOid(ls_base_table_oid(SEQUENCE, false), ShareRowExclusiveLock);
+	ls_add(&args, INT8OID, Int64GetDatum(highest));
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute(psprintf("SELECT pg_catalog.setval('leadscore_internal." SEQUENCE "', m.id)"
-						" FROM (SELECT pg_catalog.max(outbox_id) AS id FROM leadscore.%s) m,"
-						" leadscore_internal." SEQUENCE " s"
-						" WHERE m.id OPERATOR(pg_catalog.>) s.last_value",
-						quote_identifier(get_rel_name(table))), NULL);
+	ls_execute("SELECT pg_catalog.setval('leadscore_internal." SEQUENCE "', $1)"
+			   " FROM leadscore_internal." SEQUENCE
+			   " WHERE last_value OPERATOR(pg_catalog.<) $1", &args);
 	ls_return(&saved);
 }

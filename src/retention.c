@@ -36,7 +36,7 @@ ls_purge_history(const char *model, int days, int limit)
 		   TimestampTzGetDatum(Min(ls_clock() - (int64) days * USECS_PER_DAY,
 								   ls_daily_needs(model))));
 	ls_add(&args, INT4OID, Int32GetDatum(limit));
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(((LsModelTable *) linitial(tables))->table), &saved);
 	rows = ls_row_execute(psprintf("DELETE FROM leadscore.history_%1$s"
 								   " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 								   "SELECT ctid FROM leadscore.history_%1$s"

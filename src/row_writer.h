@@ -17,12 +17,8 @@
 typedef struct LsRowWriter
 {
 	LsModel    *model;
-	const LsTableLayout *layout;
-	LsTarget	target;
-	bool		by_sql;			/* the table is not as it was made */
 	int			ncolumns;
-	Datum	   *values;			/* of the row that is to be added, ... */
-	bool	   *nulls;			/* ... in the order of the layout */
+	LsTarget	target;
 } LsRowWriter;
 
 extern LsRowWriter *ls_row_writer_open(LsModel *model, const char *prefix);

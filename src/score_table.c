@@ -3,8 +3,8 @@
  * score_table.c
  *		The rows of score_<model>, in SQL.
  *
- * Everything here is done as the extension's owner and past the guard, which
- * refuses what anybody else writes to a score table.
+ * Everything here is done as the owner of the score table, in a restricted
+ * context, and past the guard, which refuses what anybody else writes to it.
  *
  *-------------------------------------------------------------------------
  */
@@ -90,7 +90,7 @@ ls_row_restored(Oid pending_table)
 	SPIPlanPtr	plan;
 	LsIdentity	saved;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(pending_table), &saved);
 	SPI_connect();
 	plan = SPI_prepare(psprintf("UPDATE %s SET delta = NULL WHERE delta IS NOT NULL",
 								quote_qualified_identifier(LEADSCORE_SCHEMA,
@@ -318,7 +318,7 @@ ls_row_free_plans(LsModel *model)
 
 /*
  * ls_row_run executes a plan of ours, past the guard, and gives the number of
- * rows.  The caller is the extension's owner and has connected to SPI; snapshot
+ * rows.  The caller is the table's owner and has connected to SPI; snapshot
  * is what the statement is to see, or NULL for all that is committed by now.
  */
 uint64
@@ -384,9 +384,9 @@ run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues)
 
 /* Between these two, SQL is ours.  Results are copied to the caller's context. */
 static void
-begin_sql(LsIdentity *saved)
+begin_sql(LsModel *model, LsIdentity *saved)
 {
-	ls_become(ls_extension_owner(), saved);
+	ls_switch_to_owner(ls_relation_owner(model->score_table), saved);
 	SPI_connect();
 }
 
@@ -417,7 +417,7 @@ ls_row_select(LsModel *model, Datum contact, LsScoreRow *row, bool lock)
 	LsIdentity	saved;
 	bool		found;
 
-	begin_sql(&saved);
+	begin_sql(model, &saved);
 	if (lock)
 		found = run(ls_row_plan(&plans->lock,
 								psprintf("SELECT * FROM %s WHERE contact_id %s $1 FOR UPDATE",
@@ -452,7 +452,7 @@ ls_row_insert(LsModel *model, Datum *values, bool *nulls)
 	LsIdentity	saved;
 	bool		inserted;
 
-	begin_sql(&saved);
+	begin_sql(model, &saved);
 	inserted = run(ls_row_plan(&plans->insert, insert_text(model), NATTS(model),
 							   column_types(model)), values, nulls, NATTS(model)) > 0;
 	end_sql(&saved);
@@ -466,7 +466,7 @@ ls_row_update(LsModel *model, Datum *values, bool *nulls)
 	LsStorePlans *plans = plans_of(model);
 	LsIdentity	saved;
 
-	begin_sql(&saved);
+	begin_sql(model, &saved);
 	run(ls_row_plan(&plans->update, update_text(model), NATTS(model),
 					column_types(model)), values, nulls, NATTS(model));
 	end_sql(&saved);
@@ -479,7 +479,7 @@ ls_row_delete(LsModel *model, Datum contact)
 	LsStorePlans *plans = plans_of(model);
 	LsIdentity	saved;
 
-	begin_sql(&saved);
+	begin_sql(model, &saved);
 	run(ls_row_plan(&plans->delete,
 					psprintf("DELETE FROM %s WHERE contact_id %s $1",
 							 score_table_name(model), ls_row_key_operator(model)),

@@ -13,8 +13,6 @@
  */
 #include "table_layout.h"
 
-#include "utils/rel.h"
-
 #define CONTACT_COMMENT "contact: the key of the contact table"
 #define OFTEN_VACUUMED "autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05"
 
@@ -294,56 +292,19 @@ ls_table_layout(const char *prefix)
 }
 
 /*
- * has_columns tells whether the columns of a table begin with those of a layout, of
- * a model whose keys have a type.
+ * ls_layout_types gives the types of a table's columns, of a model whose keys have a
+ * type, and their number.
  */
-static bool
-has_columns(Relation rel, const LsTableLayout *layout, Oid key_type)
+Oid *
+ls_layout_types(const LsTableLayout *layout, Oid key_type, int *n)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
+	Oid		   *types;
 
-	for (int i = 0; layout->columns[i].name; i++)
-	{
-		const LsColumnLayout *column = &layout->columns[i];
-		Form_pg_attribute att;
-
-		if (i == desc->natts)
-			return false;
-		att = TupleDescAttr(desc, i);
-		if (att->attisdropped || strcmp(NameStr(att->attname), column->name) != 0 ||
-			att->atttypid != (column->type == LS_TYPE_KEY ? key_type : column->type))
-			return false;
-	}
-	return rel->rd_rel->relkind == RELKIND_RELATION;
-}
-
-/*
- * ls_table_check refuses a table whose columns are not those of its layout, as
- * when its owner has changed it by hand; he may have added some.
- */
-void
-ls_table_check(Relation rel, const LsTableLayout *layout, Oid key_type)
-{
-	if (!has_columns(rel, layout, key_type))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" does not have the columns that leadscore gave it",
-						RelationGetRelationName(rel)),
-				 errhint("Undo what was done to it by hand, or drop the model.")));
-}
-
-/*
- * ls_table_is_plain tells whether rows can be added to a table as they are: its
- * owner has added no column that may have a default, and no trigger.
- */
-bool
-ls_table_is_plain(Relation rel, const LsTableLayout *layout)
-{
-	int			n = 0;
-
-	while (layout->columns[n].name)
-		n++;
-	return RelationGetDescr(rel)->natts == n &&
-		(rel->trigdesc == NULL || (!rel->trigdesc->trig_insert_before_row &&
-								   !rel->trigdesc->trig_insert_after_row));
+	*n = 0;
+	while (layout->columns[*n].name)
+		(*n)++;
+	types = palloc(sizeof(Oid) * *n);
+	for (int i = 0; i < *n; i++)
+		types[i] = layout->columns[i].type == LS_TYPE_KEY ? key_type : layout->columns[i].type;
+	return types;
 }

@@ -14,7 +14,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/relcache.h"
 
 /* types that differ from model to model: of the key, of the keys of visitors */
 #define LS_TYPE_KEY		ANYELEMENTOID
@@ -49,7 +48,6 @@ typedef struct LsTableLayout
 
 extern const LsTableLayout *const ls_table_layouts[];	/* up to NULL */
 extern const LsTableLayout *ls_table_layout(const char *prefix);
-extern void ls_table_check(Relation rel, const LsTableLayout *layout, Oid key_type);
-extern bool ls_table_is_plain(Relation rel, const LsTableLayout *layout);
+extern Oid *ls_layout_types(const LsTableLayout *layout, Oid key_type, int *n);
 
 #endif							/* LEADSCORE_TABLE_LAYOUT_H */

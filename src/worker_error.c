@@ -62,6 +62,16 @@ place_of_contact(LsModel *model, Datum contact)
 	return place;
 }
 
+/* switch_to takes the rights of whoever owns the place. */
+static void
+switch_to(const Place *place, LsIdentity *saved)
+{
+	if (place->model)
+		ls_switch_to_owner(ls_relation_owner(place->model->score_table), saved);
+	else
+		ls_become(ls_extension_owner(), saved);
+}
+
 /* execute runs a statement whose first argument is the place's own. */
 static uint64
 execute(const Place *place, const char *sql, LsArguments *args)
@@ -69,7 +79,7 @@ execute(const Place *place, const char *sql, LsArguments *args)
 	LsIdentity	saved;
 	uint64		rows;
 
-	ls_become(ls_extension_owner(), &saved);
+	switch_to(place, &saved);
 	rows = place->model ? ls_row_execute(sql, args) : ls_execute(sql, args);
 	ls_return(&saved);
 	return rows;
@@ -85,7 +95,7 @@ failures_so_far(const Place *place)
 	LsIdentity	saved;
 	bool		isnull;
 
-	ls_become(ls_extension_owner(), &saved);
+	switch_to(place, &saved);
 	SPI_connect();
 	if (SPI_execute_with_args(psprintf("SELECT least(failures, 1000)::pg_catalog.int4"
 									   " FROM %s WHERE %s %s $1 FOR UPDATE",
@@ -181,7 +191,7 @@ ls_worker_error_forget(const char *model, TimestampTz before)
 	LsIdentity	saved;
 
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(before));
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
 	(void) ls_row_execute(psprintf("DELETE FROM leadscore.worker_error_%s"
 								   " WHERE retry_at OPERATOR(pg_catalog.<) $1", model), &args);
 	ls_return(&saved);
@@ -197,7 +207,7 @@ earliest_contact(const LsModelTable *table)
 
 	if (!ls_model_table_lock(table, AccessShareLock, false))
 		return 0;
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(table->table), &saved);
 	SPI_connect();
 	if (SPI_execute(psprintf("SELECT pg_catalog.min(retry_at) FROM leadscore.worker_error_%s",
 							 table->model->model), false, 1) == SPI_OK_SELECT && SPI_processed == 1)
