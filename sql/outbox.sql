@@ -259,6 +259,28 @@ SET ROLE regress_ls_rep;
 SELECT leadscore.failed('rep', array_agg(n), 'x') FROM generate_series(1, 100) n;
 SELECT count(*) FROM leadscore.take('rep');
 SELECT leadscore.discard('{1,1000000}'), leadscore.discard('{1}'), leadscore.discard(NULL);
+-- or whom the owner lets: to see, to take, to discard
+SET ROLE regress_ls_sales;
+GRANT SELECT ON leadscore.outbox_deals TO regress_ls_else;
+SET ROLE regress_ls_else;
+SELECT count(*) > 0 AS some FROM leadscore.lead_outbox;
+SELECT leadscore.take('else', model => 'deals');
+SELECT leadscore.failed('rep', array_agg(n), 'x', '0') FROM generate_series(1, 100) n;
+SET ROLE regress_ls_sales;
+GRANT UPDATE ON leadscore.outbox_deals TO regress_ls_else;
+SET ROLE regress_ls_rep;
+SELECT leadscore.failed('rep', array_agg(n), 'x', '0') FROM generate_series(1, 100) n;
+SET ROLE regress_ls_else;
+SELECT count(*) FROM leadscore.take('else', 2, model => 'deals', action => 'any stage');
+SELECT leadscore.failed('else', array_agg(n), 'x', '0') FROM generate_series(1, 100) n;
+SELECT leadscore.discard(array_agg(n)) FROM generate_series(1, 100) n;
+UPDATE leadscore.outbox_deals SET status = 'done';
+SET ROLE regress_ls_sales;
+-- rows that the owner's policies show or hide are not shown by views over all models
+ALTER TABLE leadscore.outbox_deals ENABLE ROW LEVEL SECURITY;
+CREATE POLICY some ON leadscore.outbox_deals USING (outbox_id > 0);
+SET ROLE regress_ls_else;
+SELECT (SELECT count(*) FROM leadscore.lead_outbox) AS over_all, (SELECT count(*) > 0 FROM leadscore.outbox_deals) AS of_model;
 RESET ROLE;
 SELECT leadscore_internal.check_action();
 
