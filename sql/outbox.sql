@@ -278,7 +278,7 @@ UPDATE leadscore.outbox_deals SET status = 'done';
 SET ROLE regress_ls_sales;
 -- rows that the owner's policies show or hide are not shown by views over all models
 ALTER TABLE leadscore.outbox_deals ENABLE ROW LEVEL SECURITY;
-CREATE POLICY some ON leadscore.outbox_deals USING (outbox_id > 0);
+CREATE POLICY few ON leadscore.outbox_deals USING (outbox_id > 0);
 SET ROLE regress_ls_else;
 SELECT (SELECT count(*) FROM leadscore.lead_outbox) AS over_all, (SELECT count(*) > 0 FROM leadscore.outbox_deals) AS of_model;
 RESET ROLE;
