@@ -10,7 +10,6 @@ SQL_PARTS = \
 	src/catalog.sql \
 	src/store.sql \
 	src/recount.sql \
-	src/check.sql \
 	src/rule_history.sql \
 	src/capture.sql \
 	src/model.sql \
@@ -27,10 +26,11 @@ SQL_PARTS = \
 	src/pending.sql \
 	src/purge.sql \
 	src/launcher.sql \
-	src/model_access.sql \
-	src/restore.sql \
 	src/apply.sql \
-	src/views.sql
+	src/restore.sql \
+	src/definition.sql \
+	src/views.sql \
+	src/model_access.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 

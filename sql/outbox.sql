@@ -282,7 +282,7 @@ CREATE POLICY few ON leadscore.outbox_deals USING (outbox_id > 0);
 SET ROLE regress_ls_else;
 SELECT (SELECT count(*) FROM leadscore.lead_outbox) AS over_all, (SELECT count(*) > 0 FROM leadscore.outbox_deals) AS of_model;
 RESET ROLE;
-SELECT leadscore_internal.check_action();
+SELECT leadscore_internal.write_definition();
 
 --
 -- an action that goes leaves what has happened; a model takes all with it

@@ -46,41 +46,6 @@ CREATE SEQUENCE leadscore_internal.outbox_id_seq;
 COMMENT ON SEQUENCE leadscore_internal.outbox_id_seq IS
 	'numbers of the rows of all tables outbox_<model>';
 
-ALTER TABLE leadscore_internal.lead_action ENABLE ROW LEVEL SECURITY;
-CREATE POLICY owner ON leadscore_internal.lead_action USING (leadscore_internal.may_manage(model));
-GRANT SELECT, INSERT, UPDATE, DELETE ON leadscore_internal.lead_action TO PUBLIC;
-
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_action', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_action_action_id_seq', '');
-
--- A new version of the model with each change: when contacts are due depends on
--- the scores that somebody waits for.
-
-CREATE FUNCTION leadscore_internal.check_action() RETURNS trigger
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'ls_check_action';
-REVOKE ALL ON FUNCTION leadscore_internal.check_action() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore_internal.check_action() IS
-	'trigger: refuses actions that could never be taken';
-
-CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore_internal.lead_action
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.enter_sheets();
-CREATE TRIGGER check_action BEFORE INSERT OR UPDATE ON leadscore_internal.lead_action
-	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_action();
-CREATE TRIGGER actions_inserted AFTER INSERT ON leadscore_internal.lead_action
-	REFERENCING NEW TABLE AS new_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.sheet_changed();
-CREATE TRIGGER actions_updated AFTER UPDATE ON leadscore_internal.lead_action
-	REFERENCING NEW TABLE AS new_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.sheet_changed();
-CREATE TRIGGER actions_deleted AFTER DELETE ON leadscore_internal.lead_action
-	REFERENCING OLD TABLE AS old_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.sheet_changed();
-CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON leadscore_internal.lead_action
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.refuse_truncate();
-CREATE CONSTRAINT TRIGGER refresh_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore_internal.lead_action
-	DEFERRABLE INITIALLY DEFERRED
-	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.refresh_changed();
 
 -- A consumer takes from the models whose outbox_<model> he may update.
 

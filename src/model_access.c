@@ -56,7 +56,7 @@ may_use(const LsModelRow *model, Oid table, AclMode rights)
 
 	if (get_rel_relkind(table) != RELKIND_RELATION)
 		return false;
-	if (OidIsValid(model->owner) && has_privs_of_role(role, model->owner))
+	if (ls_may_manage_model(model, role))
 		return true;
 	return pg_class_aclcheck(table, role, rights) == ACLCHECK_OK &&
 		check_enable_rls(table, role, true) != RLS_ENABLED;
@@ -122,19 +122,11 @@ ls_model_table_lock(const LsModelTable *table, LOCKMODE mode, bool wait)
 	return false;
 }
 
-/* is_own tells whether a table is of a model that the caller manages. */
-static bool
-is_own(const LsModelTable *table)
-{
-	return OidIsValid(table->model->owner) &&
-		has_privs_of_role(GetUserId(), table->model->owner);
-}
-
 /* ls_model_table_take does so for what the caller may use: he waits for his own only. */
 bool
 ls_model_table_take(const LsModelTable *table, LOCKMODE mode)
 {
-	return ls_model_table_lock(table, mode, is_own(table));
+	return ls_model_table_lock(table, mode, ls_may_manage_model(table->model, GetUserId()));
 }
 
 /* ---------- views over all models ---------- */

@@ -113,7 +113,7 @@ CREATE VIEW leadscore.lead_worker_error WITH (security_barrier) AS
 	SELECT e.model, NULL::text AS contact, e.failures, e.first_failed_at, e.last_failed_at,
 		   e.retry_at, e.sqlstate, e.message
 	  FROM leadscore_internal.lead_worker_error e
-	 WHERE leadscore_internal.may_manage(e.model)
+	 WHERE e.model OPERATOR(pg_catalog.=) ANY ((SELECT leadscore_internal.managed_models())::text[])
 	UNION ALL
 	SELECT m.model COLLATE "C" AS model, r.contact, r.failures, r.first_failed_at, r.last_failed_at,
 		   r.retry_at, r.sqlstate, r.message

@@ -16,15 +16,14 @@
 #include "commands/sequence.h"
 #include "common/shortest_dec.h"
 #include "executor/spi.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
-#include "feed.h"
 #include "leadscore.h"
+#include "restore.h"
 
 /* numbers of rows, which are one to one with rows of all models */
 #define SEQUENCE "outbox_id_seq"
@@ -308,18 +307,5 @@ highest_id(Oid table)
 void
 ls_outbox_pass_ids(Oid table)
 {
-	int64		highest = highest_id(table);
-	LsArguments args = {0};
-	LsIdentity	saved;
-
-	if (highest == 0)
-		return;
-	/* nobody draws a number between our reading it and setting it */
-	LockRelationOid(ls_base_table_oid(SEQUENCE, false), ShareRowExclusiveLock);
-	ls_add(&args, INT8OID, Int64GetDatum(highest));
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("SELECT pg_catalog.setval('leadscore_internal." SEQUENCE "', $1)"
-			   " FROM leadscore_internal." SEQUENCE
-			   " WHERE last_value OPERATOR(pg_catalog.<) $1", &args);
-	ls_return(&saved);
+	ls_restore_number(SEQUENCE, highest_id(table));
 }
