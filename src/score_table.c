@@ -10,6 +10,8 @@
  */
 #include "score_table.h"
 
+#include <math.h>
+
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -159,11 +161,46 @@ ls_row_check(const LsModel *model, TupleDesc desc)
 				 errhint("Undo what was done to it or to the rows of leadscore.lead_category by hand, or drop the model.")));
 }
 
+/* damaged refuses a row that nobody of us has written. */
+static void
+damaged(LsModel *model, const Datum *values, const bool *nulls, int column,
+		const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 nulls[0] ? errmsg("a row of table \"score_%s\" is damaged", model->name) :
+			 errmsg("the row of contact \"%s\" in table \"score_%s\" is damaged",
+					ls_key_text(&model->key, values[0]), model->name),
+			 errdetail("Column \"%s\" is %s.",
+					   get_attname(model->score_table, column + 1, false), what)));
+}
+
+/* check_values looks at what is in a row, as ls_row_check at its columns. */
+static void
+check_values(LsModel *model, const Datum *values, const bool *nulls)
+{
+	for (int i = 0; i < NATTS(model); i++)
+	{
+		Oid			type = column_type(model, i);
+
+		if (nulls[i])
+		{
+			if (i != AT(model, COL_GRADE) && i != AT(model, COL_LAST_EVENT_AT))
+				damaged(model, values, nulls, i, "null");
+		}
+		else if (i > 0 && ((type == FLOAT8OID && !isfinite(DatumGetFloat8(values[i]))) ||
+						   (type == TIMESTAMPTZOID &&
+							TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[i])))))
+			damaged(model, values, nulls, i, "not finite");
+	}
+}
+
 /* ls_row_read reads a row of score_<model>. */
 void
 ls_row_read(LsModel *model, const Datum *values, const bool *nulls,
 			 LsScoreRow *row)
 {
+	check_values(model, values, nulls);
 	row->contact = values[0];
 	row->score = DatumGetFloat8(values[1]);
 	row->categories = palloc(sizeof(double) * Max(1, model->ncategories));
