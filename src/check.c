@@ -477,9 +477,8 @@ accept_owner(const LsModelRow *found, const LsSheetRow *old, LsSheetRow *row)
 	Datum		owner = ObjectIdGetDatum(found->owner);
 	bool		isnull = false;
 
-	/* enabled is what the view shows as false: to set it is the only change then */
-	if (!found->suspended || !bool_value(row, "enabled") ||
-		(bool_value(old, "enabled") && is_other(old->tuple, row->tuple, row->desc, NULL)))
+	/* the view shows it as not enabled */
+	if (!found->suspended || bool_value(old, "enabled") || !bool_value(row, "enabled"))
 		return;
 	row->tuple = heap_modify_tuple_by_cols(row->tuple, row->desc, 1, &column, &owner, &isnull);
 }
