@@ -87,7 +87,6 @@ free_model(LsModel *model)
 	free_expr(model->contact_key);
 	free_plan(model->contact_by_key);
 	ls_row_free_plans(model);
-	ls_action_free_plans(model);
 	ls_pending_free_plans(model);
 	ls_alias_free_plans(model);
 	MemoryContextDelete(model->context);

@@ -104,8 +104,7 @@ put_off(LsModel *model, const LsDueRow *row, ErrorData *error)
 	LsDueRow	later = *row;
 
 	later.at = ls_clock() +
-		ls_worker_error_record(model->name, ls_key_text(&model->key, row->contact),
-							   error->sqlerrcode, error->message);
+		ls_worker_error_record_contact(model, row->contact, error->sqlerrcode, error->message);
 	ls_due_table_move(table, row, &later);
 	ls_due_table_close(table);
 }

@@ -536,9 +536,18 @@ by_level(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static int
+by_action_id(const ListCell *a, const ListCell *b)
+{
+	int64		x = ((const LsActionRow *) lfirst(a))->action_id;
+	int64		y = ((const LsActionRow *) lfirst(b))->action_id;
+
+	return (x > y) - (x < y);
+}
+
 /*
  * load_actions notes what actions wait for, so that nothing is looked for
- * where nobody does.  What they do is read when it happens.
+ * where nobody does.
  */
 static void
 load_actions(Load *load)
@@ -555,13 +564,14 @@ load_actions(Load *load)
 
 		if (!row->enabled)
 			continue;
-		model->has_actions = true;
+		model->actions = lappend(model->actions, row);
 		if (!row->score_level_null && isfinite(row->score_level))
 			model->levels[n++] = row->score_level;
 		for (int i = 0; row->rule && i < model->nrules; i++)
 			if (strcmp(model->rules[i].name, row->rule) == 0)
 				model->watches_rules = model->rules[i].watched = true;
 	}
+	list_sort(model->actions, by_action_id);
 	qsort(model->levels, n, sizeof(double), by_level);
 	for (int i = 0; i < n; i++)
 		if (i == 0 || model->levels[i] != model->levels[model->nlevels - 1])

@@ -186,7 +186,7 @@ typedef struct LsModel
 	bool		stages_read_contact;
 	bool		staged;			/* a contact can come into another stage */
 	Bitmapset  *contact_columns;	/* that profile rules and stages need */
-	bool		has_actions;	/* somebody is told of what happens */
+	List	   *actions;		/* of LsActionRow *: who is told of what happens */
 	bool		watches_rules;	/* ... of rules that come in force */
 	int			nlevels;		/* ... of scores that reach or leave these */
 	double	   *levels;			/* ascending */
@@ -203,7 +203,6 @@ typedef struct LsModel
 	Oid			target_type;	/* of the key of those for whom visitors count */
 	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
 	struct LsStorePlans *store; /* the store's kept plans */
-	struct LsActionPlans *actions;	/* and that of actions */
 	struct LsPendingPlans *pending; /* and those of what is pending */
 	struct LsAliasPlans *aliases;	/* and those of who is whose */
 } LsModel;

@@ -36,6 +36,7 @@
 #include "course.h"
 #include "due.h"
 #include "due_table.h"
+#include "history.h"
 #include "leadscore.h"
 #include "lock.h"
 #include "pending.h"
@@ -66,8 +67,8 @@ struct LsStore
 	bool		locked_to_read; /* the tables that contacts are counted from */
 	TupleTableSlot *contact_row;	/* for conditions of stages */
 	LsDueTable *due;			/* opened when it is first needed */
-	LsHistory  *history;		/* and so is this */
-	LsProfileTable *profiles;	/* ... and this */
+	LsHistory  *history;
+	LsProfileTable *profiles;	/* and so is this */
 	int64		transitions;	/* of stage, of all changes */
 	LsPending	taken;			/* what was pending, of the change in hand ... */
 	MemoryContext taken_context;	/* ... which may need several attempts */
@@ -94,6 +95,7 @@ ls_store_open(LsModel *model, const char *cause, LsCounter count_all,
 												 ALLOCSET_SMALL_SIZES);
 	ls_pending_init(&store->taken);
 	store->score = ls_course_score(model);
+	store->history = ls_history_open(model);
 	ls_target_open(&store->target, model->score_table, 1, NULL, 0);
 	ls_row_check(model, RelationGetDescr(store->target.rel));
 	/* rows that this transaction has written before must be seen as such */
@@ -108,8 +110,7 @@ ls_store_close(LsStore *store)
 		ExecDropSingleTupleTableSlot(store->contact_row);
 	if (store->due)
 		ls_due_table_close(store->due);
-	if (store->history)
-		ls_history_close(store->history);
+	ls_history_close(store->history);
 	if (store->profiles)
 		ls_profile_table_close(store->profiles);
 	ls_target_close(&store->target);
@@ -625,18 +626,13 @@ go_on(LsStore *store, const LsChange *change, LsCourse *course,
 
 /* record writes down what happened on the way. */
 static void
-record(LsStore *store, LsCourse *course)
+record(LsStore *store, const LsCourse *course)
 {
-	if (course->happened == NIL)
-		return;
-	if (store->history == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(MemoryContextGetParent(store->context));
+	ListCell   *lc;
 
-		store->history = ls_history_open(store->model);
-		MemoryContextSwitchTo(old);
-	}
-	store->transitions += ls_course_record(course, store->history);
+	foreach(lc, course->happened)
+		store->transitions += ls_history_add(store->history, course->row->contact,
+											 lfirst(lc), course->reason);
 }
 
 /*

@@ -580,7 +580,7 @@ look_ahead(Work *work)
 static void
 forgive(Work *work)
 {
-	ls_worker_error_clear(work->task->model, NULL);
+	ls_worker_error_clear(work->task->model);
 }
 
 /* forget is for contacts: a minute after they were due again all is well. */
@@ -593,7 +593,7 @@ forget(Work *work)
 static void
 blame(Work *work)
 {
-	(void) ls_worker_error_record(work->task->model, NULL, work->failure->sqlerrcode,
+	(void) ls_worker_error_record(work->task->model, work->failure->sqlerrcode,
 								  work->failure->message);
 }
 
@@ -894,12 +894,12 @@ ls_worker_define(void)
 							NULL, &ls_batch_size, 500, 1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.history_retention",
-							"How many days rows of lead_stage_history are kept.",
+							"How many days rows of history_<model> are kept.",
 							"-1: for ever.",
 							&ls_history_retention, -1, -1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.outbox_retention",
-							"How many days rows of lead_outbox are kept that are done with.",
+							"How many days rows of outbox_<model> are kept that are done with.",
 							"-1: for ever.",
 							&ls_outbox_retention, 7, -1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
