@@ -176,7 +176,7 @@ for my $damage (
 	[ 'score_m', 'ALTER TABLE leadscore.score_m DROP CONSTRAINT score_m_pkey CASCADE; ALTER TABLE leadscore.score_m ADD PRIMARY KEY (stage, contact_id)' ],
 	[ 'score_m', 'ALTER TABLE leadscore.score_m ADD COLUMN x int' ],
 	[ 'pending_m', 'DROP TABLE leadscore.pending_m CASCADE' ],
-	[ 'pending_m', q(DROP VIEW leadscore.live_m; DROP TRIGGER leadscore_guard ON leadscore.pending_m; TRUNCATE leadscore.pending_m; CREATE RULE "_RETURN" AS ON SELECT TO leadscore.pending_m DO INSTEAD SELECT 1, 2::int8, now(), true, NULL::bytea) ])
+	[ 'pending_m', q(SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; DROP VIEW leadscore.live_m; DROP TRIGGER leadscore_guard ON leadscore.pending_m; TRUNCATE leadscore.pending_m; CREATE RULE "_RETURN" AS ON SELECT TO leadscore.pending_m DO INSTEAD SELECT 1 AS contact_id, 2::int8 AS rules_version, now() AS noted_at, true AS profile, NULL::bytea AS delta) ])
 {
 	my ($table, $sql) = @$damage;
 	my (undef, $err) = run("BEGIN; SET LOCAL client_min_messages = error; $sql; INSERT INTO app.act VALUES (1, NULL, '2026-02-27', 'buy'), (77, NULL, '2026-02-26', 'buy'); DELETE FROM app.act WHERE person = 1; SELECT leadscore.refresh('m'); COMMIT");
