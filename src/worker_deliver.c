@@ -9,7 +9,6 @@
 #include "worker_internal.h"
 
 #include "pgstat.h"
-#include "portability/instr_time.h"
 #include "utils/guc.h"
 
 #include "leadscore.h"
@@ -64,12 +63,12 @@ write_failed_call(Work *work)
 void
 ls_worker_deliver(Work *work)
 {
-	instr_time	start;
+	LsSlice		slice;
 
 	if (!ls_worker_attempt(work, look_for_deliveries) || !work->returned)
 		return;
-	INSTR_TIME_SET_CURRENT(start);
-	ls_slot_phase(ls_worker_slot, LS_PHASE_DELIVERING, NULL);
+	slice = ls_slice_begin(ls_naptime);
+	ls_worker_phase(work, LS_PHASE_DELIVERING);
 	ls_worker_report(work, "telling what happened");
 	while (ls_worker_attempt(work, send_notifications) && work->returned >= ls_batch_size)
 		;
@@ -81,7 +80,7 @@ ls_worker_deliver(Work *work)
 			work->failure = work->error;
 			(void) ls_worker_attempt(work, write_failed_call);
 		}
-		if (ls_worker_elapsed_ms(&start) > ls_naptime)
+		if (ls_slice_over(&slice))
 		{
 			work->hurry = true;
 			break;
@@ -126,7 +125,7 @@ ls_worker_purge(Work *work)
 
 	if (now >= ls_worker_slot->purged_at && now - ls_worker_slot->purged_at < PURGE_INTERVAL)
 		return;
-	ls_slot_phase(ls_worker_slot, LS_PHASE_PURGING, NULL);
+	ls_worker_phase(work, LS_PHASE_PURGING);
 	ls_worker_report(work, "deleting what is no longer to be kept");
 	purge(work, ls_history_retention, purge_history);
 	purge(work, ls_outbox_retention, purge_outbox);
