@@ -144,7 +144,7 @@ help:
 	@echo ""
 	@echo "make test SUITES='regress isolation tap pgtap unit versions'     some suites only"
 	@echo "          REGRESS=name | ISOLATION=name | PROVE_TESTS=test/t/x.pl   some tests of their suite only"
-	@echo "          PROVE_FLAGS=-j2   ASSERTS=1 (build with assertions)   KEEP=1 (leave the build directory)"
+	@echo "          PROVE_FLAGS=-j1   ASSERTS=1 (build with assertions)   KEEP=1 (leave the build directory)"
 	@echo "          VERSIONS='17 18'   for the suite versions (a part of make test-long; root only)"
 	@echo "test/bin/on-version NN              regress and isolation with PostgreSQL NN in a chroot; other"
 	@echo "                                    suites, pg_upgrade from 15, commands: see its usage"

@@ -359,7 +359,7 @@ SELECT leadscore.refresh('bda');
 SELECT leadscore.rescore('bda');
 SELECT leadscore.state_text('\x');
 SELECT leadscore.state_text('\x0903');
-SELECT leadscore.state_text('\x01000000');
+SELECT leadscore.state_text('\x010000');
 SELECT leadscore_internal.capture();
 SET leadscore.clock = 'soon';
 SET leadscore.rule_error = 'ignore';

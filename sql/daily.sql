@@ -315,7 +315,7 @@ SELECT count(*) FROM leadscore.daily_owned;
 SELECT count(*) FROM leadscore.funnel_daily_owned;
 RESET ROLE;
 SELECT relname FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relname LIKE '%daily\_owned%'
-	AND relowner <> (SELECT extowner FROM pg_extension WHERE extname = 'leadscore');
+	AND relowner <> 'daily_other'::regrole;
 SELECT relname, array_agg(privilege_type || ' ' || grantee::regrole || ' ' || is_grantable ORDER BY grantee::regrole::text, privilege_type)
   FROM pg_class c, aclexplode(relacl) WHERE relnamespace = 'leadscore'::regnamespace AND relname LIKE '%daily_owned' AND grantee <> relowner GROUP BY 1 ORDER BY 1;
 

@@ -301,7 +301,7 @@ SELECT * FROM leadscore.verify('crm_visitors');
 ALTER TABLE hit DROP COLUMN visit;
 SELECT contact_id, score FROM leadscore.score_crm ORDER BY 1;
 SELECT count(*) FROM leadscore.score_crm_visitors;
-DROP TABLE person, hit;
+DROP TABLE person, hit CASCADE;
 RESET ROLE;
 SELECT relname FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relname LIKE '%crm%';
 SELECT model FROM leadscore.lead_model;

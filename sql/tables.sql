@@ -240,6 +240,7 @@ DROP TABLE event;
 SELECT contact_id, score FROM leadscore.score_going ORDER BY contact_id;
 SELECT * FROM leadscore.verify('going');
 DROP TABLE contact;
+DROP TABLE contact CASCADE;
 SELECT model FROM leadscore.lead_model WHERE model = 'going';
 SELECT relname FROM pg_class WHERE relname LIKE '%\_going%';
 SET client_min_messages = warning;

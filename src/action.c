@@ -459,6 +459,11 @@ ls_action_call(const LsDelivery *delivery)
 
 	if (model == NULL || !lock_delivery(delivery, &payload))
 		return;
+	if (model->suspended)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" is suspended", model->model),
+				 errdetail("Its contact table has a new owner, with whose privileges the function would be run.")));
 	call_function(delivery, model->owner, payload);
 
 	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));

@@ -18,6 +18,7 @@
  */
 #include "alias.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -84,25 +85,41 @@ ls_alias_place(LsModel *model)
 					model->sheet ? "visitor" : "source_id", ls_row_key_operator(model));
 }
 
+/* A look-up by one key: its plan, which is kept, and the types of key and result */
+typedef struct LookUp
+{
+	SPIPlanPtr *plan;
+	const char *sql;
+	Oid			key;
+	Oid			result;
+} LookUp;
+
 /*
  * look_up runs a plan of one argument, whose text is prepared when it is first
  * needed, and gives the values of its only column in the caller's context.
  */
 static Datum *
-look_up(SPIPlanPtr *plan, const char *sql, Datum value, Oid type, Snapshot snapshot,
-		int *n)
+look_up(LsModel *model, const LookUp *what, Datum value, Snapshot snapshot, int *n)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	Oid			type = what->key;
 	Datum	   *values;
 	LsIdentity	saved;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	SPI_connect();
-	(void) ls_row_plan(plan, sql, 1, &type);
+	(void) ls_row_plan(what->plan, what->sql, 1, &type);
 	if (snapshot)
-		(void) ls_row_run(*plan, &value, NULL, 1, snapshot);
-	else if (SPI_execute_plan(*plan, &value, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not run \"%s\"", sql);
+		(void) ls_row_run(*what->plan, &value, NULL, 1, snapshot);
+	else if (SPI_execute_plan(*what->plan, &value, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not run \"%s\"", what->sql);
+	if (SPI_tuptable == NULL ||
+		TupleDescAttr(SPI_tuptable->tupdesc, 0)->atttypid != what->result)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("tables of model \"%s\" do not have the columns that leadscore gave them",
+						model->name),
+				 errhint("Undo what was done to them, or drop the model.")));
 	*n = SPI_processed;
 	values = MemoryContextAlloc(caller, sizeof(Datum) * Max(1, *n));
 	MemoryContextSwitchTo(caller);
@@ -130,19 +147,19 @@ ls_alias_find(LsModel *model, Datum contact, LsAliasLook look, Datum *target)
 {
 	bool		hold = look == LS_ALIAS_HELD;
 	Oid			table = model->sheet ? model->identity_table : model->merged_table;
-	LsAliasPlans *plans;
+	LookUp		what = {.key = model->key.type};
 	Datum	   *found;
 	int			n;
 
 	if (!ls_has_pages(table))
 		return false;
-	plans = plans_of(model);
+	what.plan = hold ? &plans_of(model)->hold : &plans_of(model)->target;
+	what.sql = psprintf("SELECT %s FROM %s%s", model->sheet ? "contact_id" : "target_id",
+						ls_alias_place(model), hold ? " FOR KEY SHARE" : "");
+	what.result = model->sheet ? model->target_type : model->key.type;
 	if (look != LS_ALIAS_SEEN)
 		PushActiveSnapshot(GetLatestSnapshot());
-	found = look_up(hold ? &plans->hold : &plans->target,
-					psprintf("SELECT %s FROM %s%s", model->sheet ? "contact_id" : "target_id",
-							 ls_alias_place(model), hold ? " FOR KEY SHARE" : ""),
-					contact, model->key.type, hold ? GetActiveSnapshot() : NULL, &n);
+	found = look_up(model, &what, contact, hold ? GetActiveSnapshot() : NULL, &n);
 	if (look != LS_ALIAS_SEEN)
 		PopActiveSnapshot();
 	if (n > 0)
@@ -154,12 +171,12 @@ ls_alias_find(LsModel *model, Datum contact, LsAliasLook look, Datum *target)
 static void
 visitors_of(LsModel *model, Datum contact, LsAliases *aliases)
 {
+	LookUp		what = {&plans_of(model)->visitors,
+		psprintf("SELECT visitor FROM %s WHERE contact_id %s $1",
+				 name_of(model->identity_table), ls_row_key_operator(model)),
+	model->key.type, model->visitor_key.type};
 	int			n;
-	Datum	   *found = look_up(&plans_of(model)->visitors,
-								psprintf("SELECT visitor FROM %s WHERE contact_id %s $1",
-										 name_of(model->identity_table),
-										 ls_row_key_operator(model)),
-								contact, model->key.type, NULL, &n);
+	Datum	   *found = look_up(model, &what, contact, NULL, &n);
 
 	if (n == 0)
 		return;
@@ -177,6 +194,7 @@ visitors_of(LsModel *model, Datum contact, LsAliases *aliases)
 void
 ls_alias_of(LsModel *model, Datum contact, LsAliases *aliases)
 {
+	LookUp		what = {.key = model->key.type, .result = model->key.type};
 	Datum		target;
 
 	memset(aliases, 0, sizeof(LsAliases));
@@ -184,11 +202,12 @@ ls_alias_of(LsModel *model, Datum contact, LsAliases *aliases)
 	if (aliases->taken || model->sheet)
 		return;
 	if (ls_alias_merges(model))
-		aliases->sources = look_up(&plans_of(model)->sources,
-								   psprintf("SELECT source_id FROM %s WHERE target_id %s $1",
-											name_of(model->merged_table),
-											ls_row_key_operator(model)),
-								   contact, model->key.type, NULL, &aliases->nsources);
+	{
+		what.plan = &plans_of(model)->sources;
+		what.sql = psprintf("SELECT source_id FROM %s WHERE target_id %s $1",
+							name_of(model->merged_table), ls_row_key_operator(model));
+		aliases->sources = look_up(model, &what, contact, NULL, &aliases->nsources);
+	}
 	if (!ls_alias_visitors(model))
 		return;
 	visitors_of(model, contact, aliases);
@@ -234,20 +253,24 @@ ls_alias_pending(LsModel *model, Datum contact)
 {
 	LsAliases	aliases;
 	LsPending	pending;
+	LookUp		what = {.key = model->visitor_key.type, .result = INT4OID};
 	int			n = 0;
 
 	if (model->sheet || (!ls_alias_merges(model) && !ls_alias_visitors(model)))
 		return false;
 	ls_alias_of(model, contact, &aliases);
 	ls_pending_init(&pending);
+	if (aliases.nvisitors > 0)
+	{
+		what.plan = &plans_of(model)->pending;
+		what.sql = psprintf("SELECT 1 FROM %s WHERE contact_id %s $1 LIMIT 1",
+							name_of(model->visitors_table),
+							ls_row_operator(&model->visitor_key));
+	}
 	for (int i = 0; i < aliases.nsources && pending.nrows == 0; i++)
 		ls_pending_read(model, aliases.sources[i], &pending);
 	for (int i = 0; i < aliases.nvisitors && pending.nrows + n == 0 &&
 		 ls_pending_any_visitors(model); i++)
-		(void) look_up(&plans_of(model)->pending,
-					   psprintf("SELECT 1 FROM %s WHERE contact_id %s $1 LIMIT 1",
-								name_of(model->visitors_table),
-								ls_row_operator(&model->visitor_key)),
-					   aliases.visitors[i], model->visitor_key.type, NULL, &n);
+		(void) look_up(model, &what, aliases.visitors[i], NULL, &n);
 	return pending.nrows + n > 0;
 }

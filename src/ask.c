@@ -19,6 +19,8 @@
 #include "catalog.h"
 #include "leadscore.h"
 
+#define FARTHEST	(1000 * 366 * LS_DAY)	/* ahead of the clock */
+
 /* The model that a function was asked about last, under the same snapshot */
 typedef struct Asked
 {
@@ -96,6 +98,26 @@ ls_asked_instant(FunctionCallInfo fcinfo, int n)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a score has no value at an infinite instant")));
 	return at;
+}
+
+/*
+ * ls_asked_until checks an instant up to which is looked step by step, as what
+ * absences take away goes on for ever.
+ */
+TimestampTz
+ls_asked_until(TimestampTz until)
+{
+	if (TIMESTAMP_NOT_FINITE(until))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a forecast needs a finite end"),
+				 errhint("Give an instant such as now() + interval '30 days'.")));
+	if (until > ls_statement_clock() + FARTHEST)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a forecast looks at most 1000 years ahead"),
+				 errhint("Give an instant such as now() + interval '30 days'.")));
+	return until;
 }
 
 /*

@@ -17,6 +17,7 @@
 extern LsModel *ls_asked_model(FunctionCallInfo fcinfo, const char *name,
 							   const char *also);
 extern TimestampTz ls_asked_instant(FunctionCallInfo fcinfo, int n);
+extern TimestampTz ls_asked_until(TimestampTz until);
 extern Datum ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model);
 extern Datum ls_asked_key(FunctionCallInfo fcinfo, int n, LsModel *model);
 

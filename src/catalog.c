@@ -17,6 +17,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "common/int.h"
@@ -33,6 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/varlena.h"
 
 #include "compat.h"
@@ -168,14 +170,35 @@ scan_table(const char *name, const char *model, Snapshot snapshot,
 	return rows;
 }
 
+/*
+ * read_owner finds whose a model is.  Who owned the contact table when the model
+ * was made, or last accepted, wrote its rules and actions; they are not run with
+ * the rights of another owner, unless those are rights that the writer has, too.
+ * This is asked whenever a row is read, as not every change of an owner can be
+ * noticed: REASSIGN OWNED fires no event trigger.
+ */
+static void
+read_owner(LsModelRow *m, Oid accepted)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(m->contacts));
+
+	m->owner = InvalidOid;
+	m->accepted = accepted;
+	if (!HeapTupleIsValid(tuple))
+		return;
+	m->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	m->suspended = accepted != m->owner && !has_privs_of_role(accepted, m->owner);
+}
+
 static void *
 read_model(Row *row)
 {
 	LsModelRow *m = palloc0(sizeof(LsModelRow));
 
 	m->model = text_field(row, 1);
-	m->owner = oid_field(row, 2);
 	m->contacts = oid_field(row, 3);
+	read_owner(m, oid_field(row, 2));
 	m->key = text_field(row, 4);
 	m->created_at = text_field(row, 5);
 	m->time_zone = text_field(row, 6);
@@ -183,7 +206,8 @@ read_model(Row *row)
 	m->max_drift_ratio = float_field(row, 8, 0.005, NULL);
 	m->min_score = float_field(row, 9, -INFINITY, NULL);
 	m->max_score = float_field(row, 10, INFINITY, NULL);
-	m->enabled = bool_field(row, 11, true);
+	m->switched_on = bool_field(row, 11, true);
+	m->enabled = m->switched_on && !m->suspended;
 	m->rules_version = bigint_field(row, 12, 0, NULL);
 	m->daily = bool_field(row, 13, false);
 	m->sheet = text_field(row, 14);

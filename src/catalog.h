@@ -23,7 +23,9 @@
 typedef struct LsModelRow
 {
 	char	   *model;
-	Oid			owner;
+	Oid			owner;			/* of the contact table; InvalidOid: there is none */
+	Oid			accepted;		/* as whose its rules were written or accepted */
+	bool		suspended;		/* another owner's rules, which nobody has accepted */
 	Oid			contacts;
 	char	   *key;
 	char	   *created_at;		/* NULL: none */
@@ -32,7 +34,8 @@ typedef struct LsModelRow
 	double		max_drift_ratio;
 	double		min_score;		/* -infinity: none */
 	double		max_score;		/* infinity: none */
-	bool		enabled;
+	bool		enabled;		/* and not suspended */
+	bool		switched_on;	/* suspended or not */
 	int64		rules_version;
 	bool		daily;
 	char	   *sheet;			/* model whose visitors it scores; NULL: none */

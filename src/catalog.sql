@@ -12,7 +12,7 @@ COMMENT ON SEQUENCE leadscore_internal.version_seq IS
 CREATE TABLE leadscore_internal.lead_model (
 	model text COLLATE "C" PRIMARY KEY
 		CHECK (model OPERATOR(pg_catalog.~) '^[a-z][a-z0-9_]{0,40}$'),
-	owner regrole NOT NULL,
+	accepted_owner oid NOT NULL,
 	contacts regclass NOT NULL,
 	key text NOT NULL,
 	created_at text,
@@ -33,7 +33,7 @@ CREATE TABLE leadscore_internal.lead_model (
 );
 COMMENT ON TABLE leadscore_internal.lead_model IS 'score sheets, made by leadscore.create_model()';
 COMMENT ON COLUMN leadscore_internal.lead_model.model IS 'name of the model: what its tables and views are called after';
-COMMENT ON COLUMN leadscore_internal.lead_model.owner IS 'owner of the contact table; its members manage the model, and its rights are used to read tables and run rules';
+COMMENT ON COLUMN leadscore_internal.lead_model.accepted_owner IS 'owner of the contact table when the model was made, restored or last accepted: with the rights of another one, rules and actions are not run';
 COMMENT ON COLUMN leadscore_internal.lead_model.contacts IS 'table of the contacts';
 COMMENT ON COLUMN leadscore_internal.lead_model.key IS 'column that identifies a contact';
 COMMENT ON COLUMN leadscore_internal.lead_model.created_at IS 'column with the time at which a contact was made; null: its first event counts as its beginning';
@@ -46,6 +46,15 @@ COMMENT ON COLUMN leadscore_internal.lead_model.enabled IS 'whether scores are k
 COMMENT ON COLUMN leadscore_internal.lead_model.rules_version IS 'version of all that the model says, a new one with each change';
 COMMENT ON COLUMN leadscore_internal.lead_model.daily IS 'whether every contact is kept by day, in daily_<model>; funnel_daily_<model> always is';
 COMMENT ON COLUMN leadscore_internal.lead_model.sheet IS 'model whose visitors this one scores, by its rules; null: it has rules of its own';
+
+CREATE FUNCTION leadscore_internal.take_owner() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_take_owner';
+REVOKE ALL ON FUNCTION leadscore_internal.take_owner() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.take_owner() IS
+	'trigger: whoever inserts a model answers for its rules';
+CREATE TRIGGER take_owner BEFORE INSERT ON leadscore_internal.lead_model
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.take_owner();
 
 CREATE TABLE leadscore_internal.lead_category (
 	model text COLLATE "C" NOT NULL,

@@ -33,6 +33,7 @@
 #include "launcher.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "model_tables.h"
 #include "note.h"
 #include "recount.h"
 #include "rule_history.h"
@@ -580,6 +581,24 @@ said_by_sheet(const LsSheetRow *old, const LsSheetRow *new)
 		bool_value(old, "enabled") != bool_value(new, "enabled");
 }
 
+/*
+ * accept_owner has a model that is suspended go on where it is enabled by somebody who has
+ * its new owner's privileges, and gives the row with that.
+ */
+static void
+accept_owner(const LsModelRow *found, const LsSheetRow *old, LsSheetRow *row)
+{
+	int			column = SPI_fnumber(row->desc, "accepted_owner");
+	Datum		owner = ObjectIdGetDatum(found->owner);
+	bool		isnull = false;
+
+	/* enabled is what the view shows as false: to set it is the only change then */
+	if (!found->suspended || !bool_value(row, "enabled") ||
+		(bool_value(old, "enabled") && is_other(old->tuple, row->tuple, row->desc, NULL)))
+		return;
+	row->tuple = heap_modify_tuple_by_cols(row->tuple, row->desc, 1, &column, &owner, &isnull);
+}
+
 /* ls_check_model is leadscore_internal.check_model(). */
 Datum
 ls_check_model(PG_FUNCTION_ARGS)
@@ -592,9 +611,12 @@ ls_check_model(PG_FUNCTION_ARGS)
 	double		drift = float_value(&row, "max_drift", 0);
 	double		ratio = float_value(&row, "max_drift_ratio", 0);
 
-	if (!is_other(old.tuple, row.tuple, row.desc, NULL) || ls_check_restoring(model))
+	found = ls_model_row(model, NULL);
+	if ((!is_other(old.tuple, row.tuple, row.desc, NULL) && (found == NULL || !found->suspended)) ||
+		ls_check_restoring(model))
 		return PointerGetDatum(row.tuple);
 	found = ls_model_row_held(model, GetUserId());
+	accept_owner(found, &old, &row);
 	if (!ls_rule_internal_update && said_by_sheet(&old, &row))
 		ls_visitors_refuse(found);
 	row.where = psprintf("model \"%s\"", model);
@@ -702,6 +724,28 @@ keep_days(const char *model)
 	ls_return(&saved);
 }
 
+/* accepted gives the owner as whom a model was accepted. */
+static Oid
+accepted(const LsSheetRow *row)
+{
+	bool		isnull;
+
+	return DatumGetObjectId(heap_getattr(row->tuple, SPI_fnumber(row->desc, "accepted_owner"),
+										 row->desc, &isnull));
+}
+
+/* take_over gives what may still be the former owner's to the one that was accepted. */
+static void
+take_over(const char *model)
+{
+	LsIdentity	saved;
+
+	ls_become(ls_extension_owner(), &saved);
+	ls_tables_give(model, ls_model_row(model, NULL)->owner);
+	ls_return(&saved);
+	CommandCounterIncrement();
+}
+
 /*
  * ls_model_row_changed is leadscore_internal.model_changed(), after each update of a
  * row of lead_model.  A model that was switched off has missed events.  What is
@@ -714,19 +758,29 @@ ls_model_row_changed(PG_FUNCTION_ARGS)
 	LsSheetRow	row = {td->tg_newtuple, RelationGetDescr(td->tg_relation), NULL};
 	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
 	char	   *model = text_value(&row, "model");
-	bool		resumed = bool_value(&row, "enabled") && !bool_value(&old, "enabled");
+	bool		resumed = bool_value(&row, "enabled") &&
+		(!bool_value(&old, "enabled") || accepted(&row) != accepted(&old));
+	const char *visitors;
 
+	if (ls_rule_internal_update &&
+		!is_other(old.tuple, row.tuple, row.desc, "accepted_owner"))
+		return PointerGetDatum(NULL);
 	if (!is_other(old.tuple, row.tuple, row.desc, NULL) || ls_check_restoring(model))
 		return PointerGetDatum(NULL);
 	CommandCounterIncrement();	/* to see what the statement wrote */
 	keep_days(model);
 	if (!is_other(old.tuple, row.tuple, row.desc, "daily"))
 		return PointerGetDatum(NULL);
+	if (accepted(&row) != accepted(&old))
+		take_over(model);
 	ls_record_sheet(model);
 	ls_visitors_follow(model);
 	ls_model_changed(model);
 	if (resumed)
 		ls_job_rescore(model, NULL);
+	visitors = ls_visitors_model(model);
+	if (visitors && accepted(&row) != accepted(&old))
+		ls_job_rescore(visitors, NULL);
 	return PointerGetDatum(NULL);
 }
 

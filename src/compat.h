@@ -117,10 +117,12 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 #if PG_VERSION_NUM < 160000
 #define ls_class_ownercheck(oid, role) pg_class_ownercheck(oid, role)
 #define ls_namespace_ownercheck(oid, role) pg_namespace_ownercheck(oid, role)
+#define ls_extension_ownercheck(oid, role) pg_extension_ownercheck(oid, role)
 #define ls_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
 #else
 #define ls_class_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
 #define ls_namespace_ownercheck(oid, role) object_ownercheck(NamespaceRelationId, oid, role)
+#define ls_extension_ownercheck(oid, role) object_ownercheck(ExtensionRelationId, oid, role)
 #define ls_database_ownercheck(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
 #endif
 

@@ -21,6 +21,9 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
@@ -28,6 +31,7 @@
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -39,6 +43,7 @@
 #include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "contact.h"
 #include "evaluate.h"
@@ -208,7 +213,7 @@ make_funnel(const LsModelRow *row)
 						name, row->model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(name, comments[i][0], comments[i][1]);
-	ls_tables_grant_one("funnel_daily_", row);
+	ls_tables_give_one(name, row->owner);
 }
 
 /* ls_daily_begin makes a model's days begin with the current one. */
@@ -265,7 +270,7 @@ ls_daily_make_table(const LsModelRow *row)
 						  "points of the category, within its limits, when the day ended");
 	ls_tables_comment(name, "grade", "grade when the day ended; null: none");
 	ls_tables_comment(name, "stage", "stage that the contact was in when the day ended");
-	ls_tables_grant_one("daily_", row);
+	ls_tables_give_one(name, row->owner);
 }
 
 /* has_partition tells whether a row of a day has a partition to go to. */
@@ -274,11 +279,18 @@ has_partition(Oid parent, DateADT day)
 {
 	Relation	rel = table_open(parent, AccessShareLock);
 	PartitionKey key = RelationGetPartitionKey(rel);
-	PartitionBoundInfo bounds = RelationGetPartitionDesc(rel, true)->boundinfo;
+	PartitionBoundInfo bounds;
 	Datum		value = DateADTGetDatum(day);
 	bool		found = false;
 	bool		equal;
 
+	if (key == NULL || key->strategy != PARTITION_STRATEGY_RANGE ||
+		key->partnatts != 1 || key->parttypid[0] != DATEOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not partitioned by days", RelationGetRelationName(rel)),
+				 errhint("Drop it: it is made anew.")));
+	bounds = RelationGetPartitionDesc(rel, true)->boundinfo;
 	if (bounds)
 	{
 		int			place = partition_range_datum_bsearch(key->partsupfunc, key->partcollation,
@@ -290,6 +302,37 @@ has_partition(Oid parent, DateADT day)
 	return found;
 }
 
+/* copy_grants gives a partition the rights that others have on its parent. */
+static void
+copy_grants(Oid parent, Oid partition)
+{
+	Relation	rel = table_open(RelationRelationId, RowExclusiveLock);
+	HeapTuple	old = SearchSysCache1(RELOID, ObjectIdGetDatum(parent));
+	HeapTuple	tuple = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(partition));
+	Datum		values[Natts_pg_class] = {0};
+	bool		nulls[Natts_pg_class] = {0};
+	bool		replaces[Natts_pg_class] = {0};
+	bool		isnull;
+	Datum		acl;
+
+	if (!HeapTupleIsValid(old) || !HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u or %u", parent, partition);
+	acl = SysCacheGetAttr(RELOID, old, Anum_pg_class_relacl, &isnull);
+	if (!isnull)
+	{
+		values[Anum_pg_class_relacl - 1] = acl;
+		replaces[Anum_pg_class_relacl - 1] = true;
+		tuple = heap_modify_tuple(tuple, RelationGetDescr(rel), values, nulls, replaces);
+		CatalogTupleUpdate(rel, &tuple->t_self, tuple);
+		recordDependencyOnNewAcl(RelationRelationId, partition, 0,
+								 ((Form_pg_class) GETSTRUCT(tuple))->relowner,
+								 DatumGetAclPCopy(acl));
+	}
+	ReleaseSysCache(old);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
 /*
  * make_partition makes the partition of daily_<model> that a day belongs to,
  * if there is none.  It is made by itself and then attached, so that those who
@@ -299,13 +342,15 @@ has_partition(Oid parent, DateADT day)
 static void
 make_partition(const char *model, DateADT day)
 {
+	Oid			parent = ls_table_oid(psprintf("daily_%s", model), false);
+	LsIdentity	saved;
 	char	   *name;
 	int			year,
 				month,
 				next,
 				unused;
 
-	if (has_partition(ls_table_oid(psprintf("daily_%s", model), false), day))
+	if (has_partition(parent, day))
 		return;
 	j2date(day + POSTGRES_EPOCH_JDATE, &year, &month, &unused);
 	name = psprintf("daily_%s_%04d%02d", model, year, month);
@@ -317,9 +362,13 @@ make_partition(const char *model, DateADT day)
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
 						" 'contacts of model %s at the end of each day of %04d-%02d'",
 						name, model, year, month), NULL);
+	ls_tables_give_one(name, ls_relation_owner(parent));
+	copy_grants(parent, ls_table_oid(name, false));
+	ls_switch_to_owner(ls_relation_owner(parent), &saved);
 	ls_execute(psprintf("ALTER TABLE leadscore.daily_%s ATTACH PARTITION leadscore.%s"
 						" FOR VALUES FROM ('%04d-%02d-01') TO ('%04d-%02d-01')",
 						model, name, year, month, next / 12, next % 12 + 1), NULL);
+	ls_return(&saved);
 }
 
 /* ---------- rows of daily_<model> ---------- */
@@ -395,7 +444,7 @@ write_batch(Day *day)
 
 	if (batch->n == 0)
 		return;
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(day->model->score_table), &saved);
 	SPI_connect();
 	values = palloc(sizeof(Datum) * (batch->ncolumns + 1));
 	nulls = palloc(batch->ncolumns + 1);
@@ -730,17 +779,23 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 	day.score = ls_score_make(model, false);
 	day.replay = ls_replay_make(model);
 	day.moves = prepare_moves();
-	if (row->daily)
-		begin_batch(&day.batch, model);
 	ls_return(&saved);
+	if (row->daily)
+	{
+		ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+		begin_batch(&day.batch, model);
+		ls_return(&saved);
+	}
 
 	walk(&day);
 	PopActiveSnapshot();
 	write_batch(&day);
 	ls_rules_report(model);
+	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	write_cells(&day);
+	ls_return(&saved);
 	ls_model_release(model);
 	ls_become(ls_extension_owner(), &saved);
-	write_cells(&day);
 	SPI_finish();
 	ls_add_text(&args, row->model);
 	ls_add(&args, DATEOID, DateADTGetDatum(date));

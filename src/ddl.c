@@ -43,6 +43,8 @@
 #include "feed.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "model.h"
+#include "model_tables.h"
 #include "purge.h"
 #include "restore.h"
 
@@ -174,6 +176,62 @@ detached(const AlterTableStmt *stmt)
 		get_partition_parent(part, true) == parent ? part : InvalidOid;
 }
 
+/* drops_extension tells whether a command drops leadscore itself. */
+static bool
+drops_extension(const DropStmt *stmt)
+{
+	ListCell   *lc;
+
+	if (!IsA(stmt, DropStmt) || stmt->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(lc, stmt->objects)
+		if (strcmp(strVal(lfirst(lc)), "leadscore") == 0)
+			return true;
+	return false;
+}
+
+/*
+ * before_extension_is_dropped refuses that while there are models, and drops them
+ * before where CASCADE asks for it: PostgreSQL would hold a lock for each trigger.
+ */
+static void
+before_extension_is_dropped(const DropStmt *stmt)
+{
+	List	   *models = ls_model_rows(NULL);
+
+	if (!ls_extension_ownercheck(get_extension_oid("leadscore", true), GetUserId()))
+		return;					/* which PostgreSQL will say */
+	if (stmt->behavior == DROP_CASCADE)
+	{
+		ls_lock_sheets();
+		ls_models_detach(models);
+		return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("cannot drop extension leadscore because other objects depend on it"),
+			 errdetail_plural("There is %d model, and triggers on the tables that it is counted from.",
+							  "There are %d models, and triggers on the tables that they are counted from.",
+							  list_length(models), list_length(models)),
+			 errhint("Call leadscore.detach_all() before, which drops them, or leadscore.detach_all(model) for one after the other.")));
+}
+
+/*
+ * keep_contacts has contact tables that a command may be about to drop be depended on,
+ * as those of a model that came with a dump are not yet.
+ */
+static void
+keep_contacts(const Node *stmt)
+{
+	ListCell   *lc;
+
+	if (!IsA(stmt, DropStmt) && !IsA(stmt, DropOwnedStmt))
+		return;
+	foreach(lc, ls_model_rows(NULL))
+		ls_tables_depend(lfirst(lc));
+	CommandCounterIncrement();
+}
+
 /* ls_ddl_start looks at what a command is about to do. */
 Datum
 ls_ddl_start(PG_FUNCTION_ARGS)
@@ -184,9 +242,12 @@ ls_ddl_start(PG_FUNCTION_ARGS)
 	if (!ls_ddl_is_concerned(fcinfo))
 		PG_RETURN_NULL();
 	stmt = ((EventTriggerData *) fcinfo->context)->parsetree;
-	if (concerns_models(stmt))
+	if (drops_extension((const DropStmt *) stmt))
+		before_extension_is_dropped((const DropStmt *) stmt);
+	else if (concerns_models(stmt))
 	{
 		ls_lock_sheets();
+		keep_contacts(stmt);
 		if (IsA(stmt, AlterTableStmt) &&
 			OidIsValid(part = detached((const AlterTableStmt *) stmt)))
 			ls_lock_against_all(list_make1_oid(part));
@@ -223,6 +284,14 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 	char		relkind = get_rel_relkind(relid);
 	Change	   *change;
 	ListCell   *lc;
+
+	if (command->type == SCT_AlterTable && ls_is_own_schema(get_rel_namespace(relid)))
+		foreach(lc, command->d.alterTable.subcmds)
+		{
+			AlterTableCmd *cmd = (AlterTableCmd *) ((CollectedATSubcmd *) lfirst(lc))->parsetree;
+
+			ddl->owners |= IsA(cmd, AlterTableCmd) && cmd->subtype == AT_ChangeOwner;
+		}
 
 	if (relkind == RELKIND_COMPOSITE_TYPE)
 		ddl->everything = true;
@@ -460,6 +529,8 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, command"
 				 " FROM pg_catalog.pg_event_trigger_ddl_commands()", note_command);
+		if (ddl.owners)
+			ls_tables_check_owner();
 		ls_follow(&ddl);
 	}
 	PG_RETURN_NULL();

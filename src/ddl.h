@@ -31,6 +31,7 @@ typedef struct Ddl
 	List	   *functions;		/* OIDs of those that were made or altered */
 	bool		everything;		/* something that any rule might use ... */
 	bool		taken;			/* ... and that is no more */
+	bool		owners;			/* of tables of models were changed */
 	bool		granted;		/* rights, that a sleeping rule might have lacked */
 	List	   *dropped;		/* OIDs of relations */
 	List	   *dropped_models; /* whose score tables were dropped */

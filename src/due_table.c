@@ -21,6 +21,7 @@
 #include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "catalog/pg_type.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -49,9 +50,10 @@ struct LsDueTable
 LsDueTable *
 ls_due_table_open(LsModel *model)
 {
+	Oid			types[DUE_NCOLUMNS] = {TIMESTAMPTZOID, BOOLOID, model->key.type};
 	LsDueTable *table = palloc0(sizeof(LsDueTable));
 
-	ls_target_open(&table->target, model->due_table, "due_at, drift, contact_id");
+	ls_target_open(&table->target, model->due_table, DUE_NCOLUMNS, types, DUE_NCOLUMNS);
 	return table;
 }
 
@@ -194,6 +196,7 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 	Stretch		stretches[3];
 	int			nstretches;
 	int64		n = 0;
+	Oid			types[DUE_NCOLUMNS] = {TIMESTAMPTZOID, BOOLOID};
 	Oid			key_index;
 
 	if (!OidIsValid(relid))
@@ -201,7 +204,9 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 	rel = try_table_open(relid, AccessShareLock);
 	if (rel == NULL)
 		return 0;				/* dropped while we waited */
-	key_index = ls_primary_key_index(rel);
+	types[DUE_CONTACT - 1] = get_atttype(ls_score_table(model, false), 1);
+	ls_target_check(rel, types, DUE_NCOLUMNS);
+	key_index = ls_target_key_index(rel, DUE_NCOLUMNS);
 	if (OidIsValid(key_index))
 	{
 		index = index_open(key_index, AccessShareLock);

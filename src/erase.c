@@ -159,7 +159,7 @@ erase(LsModel *model, Datum contact)
 	ls_add(&key, model->key.type, contact);
 	ls_add_text(&names, model->name);
 	ls_add_text(&names, ls_key_text(&model->key, contact));
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	for (int i = 0; i < (int) lengthof(model_tables); i++)
 	{
 		char	   *name = psprintf("%s%s", model_tables[i].prefix, model->name);
@@ -169,6 +169,8 @@ erase(LsModel *model, Datum contact)
 											model_tables[i].column,
 											ls_row_key_operator(model)), &key);
 	}
+	ls_return(&saved);
+	ls_become(ls_extension_owner(), &saved);
 	for (int i = 0; i < (int) lengthof(statements); i++)
 		rows += ls_row_execute(statements[i], &names);
 	ls_return(&saved);
@@ -186,7 +188,7 @@ forget_alias(LsModel *model, Datum contact)
 	int64		rows;
 
 	ls_add(&args, model->key.type, contact);
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	rows = ls_row_execute(psprintf("DELETE FROM %s", ls_alias_place(model)), &args);
 	ls_return(&saved);
 	return rows;

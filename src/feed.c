@@ -22,10 +22,15 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/catalog.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/comment.h"
+#include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -448,6 +453,56 @@ ls_make_triggers(Oid relid)
 	ls_keep_triggers(relid);
 }
 
+/* is_ours tells whether a trigger is one of those that we put on tables. */
+static bool
+is_ours(Form_pg_trigger trigger)
+{
+	if (trigger->tgisinternal ||
+		get_func_namespace(trigger->tgfoid) != get_namespace_oid(LEADSCORE_INTERNAL, true))
+		return false;
+	for (int i = 0; i < (int) lengthof(triggers); i++)
+		if (strcmp(NameStr(trigger->tgname), triggers[i].name) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * remove_triggers takes our triggers from a table.  DROP TRIGGER would lock each
+ * trigger until the transaction ends, beside the table, and that against readers:
+ * the lock table would be full where there are many partitions.  Nothing but the
+ * table itself is made of these triggers, which nobody else refers to.
+ */
+static void
+remove_triggers(Oid relid)
+{
+	Relation	rel = table_open(relid, ShareRowExclusiveLock);
+	Relation	catalog = table_open(TriggerRelationId, RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	CheckTableNotInUse(rel, "DROP TRIGGER");
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
+		Oid			oid = trigger->oid;
+
+		if (!is_ours(trigger))
+			continue;
+		CatalogTupleDelete(catalog, &tuple->t_self);
+		deleteDependencyRecordsFor(TriggerRelationId, oid, false);
+		DeleteComments(oid, TriggerRelationId, 0);
+	}
+	systable_endscan(scan);
+	table_close(catalog, RowExclusiveLock);
+	CacheInvalidateRelcache(rel);
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+}
+
 /*
  * ls_remove_triggers_if_unused takes our triggers from a table that feeds no
  * model any more.  It may not exist any more either.
@@ -455,20 +510,11 @@ ls_make_triggers(Oid relid)
 void
 ls_remove_triggers_if_unused(Oid relid)
 {
-	LsIdentity	saved;
-
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		return;
 	CacheInvalidateRelcacheByRelid(relid);
-	if (ls_relation_rows(relid) != NIL)
-		return;
-	ls_become(ls_extension_owner(), &saved);
-	for (int i = 0; i < (int) lengthof(triggers); i++)
-		if (OidIsValid(get_trigger_oid(relid, triggers[i].name, true)))
-			ls_execute(psprintf("DROP TRIGGER %s ON %s", triggers[i].name,
-								ls_qualified_name(relid)),
-					   NULL);
-	ls_return(&saved);
+	if (ls_relation_rows(relid) == NIL)
+		remove_triggers(relid);
 }
 
 /*

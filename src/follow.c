@@ -548,13 +548,7 @@ see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
 			if (change->new_name)
 				adopt_name(&work, change);
 			if (change->owner && change->relation == row->contacts)
-			{
-				HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(row->contacts));
-
-				row->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-				ReleaseSysCache(tuple);
-				ls_model_new_owner(row, row->owner);
-			}
+				ls_model_new_owner(row);
 			look = look || change->new_name || change->added || change->rights ||
 				change->owner || change->columns != NIL;
 		}
@@ -573,8 +567,8 @@ see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
 	 * Functions and rights come in an order of their own when a dump is restored;
 	 * rules must not fall asleep and be counted again for it.
 	 */
-	if (ls_session_restores())
-		;						/* they stay as they were dumped */
+	if (ls_session_restores() || row->suspended)
+		;						/* they stay as they are */
 	else if (look)
 	{
 		look_at_sources(&work);

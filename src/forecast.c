@@ -87,18 +87,6 @@ go(Way *way, TimestampTz until, const char **from_stage)
 	return true;
 }
 
-/* asked_until checks an instant up to which is asked. */
-static TimestampTz
-asked_until(TimestampTz until)
-{
-	if (TIMESTAMP_NOT_FINITE(until))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a forecast needs a finite end"),
-				 errhint("Give an instant such as now() + interval '30 days'.")));
-	return until;
-}
-
 /* foretell gives a row of forecast(). */
 static void
 foretell(ReturnSetInfo *result, const Way *way, const char *what,
@@ -135,7 +123,7 @@ ls_forecast(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
-	until = PG_ARGISNULL(2) ? now + FAR : asked_until(PG_GETARG_TIMESTAMPTZ(2));
+	until = PG_ARGISNULL(2) ? now + FAR : ls_asked_until(PG_GETARG_TIMESTAMPTZ(2));
 	if (!ls_contact_stand(model, ls_asked_contact(fcinfo, model), &way.row))
 		PG_RETURN_NULL();
 	set_out(&way, model, now);
@@ -323,8 +311,8 @@ ls_upcoming(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	if (PG_ARGISNULL(1))
-		(void) asked_until(DT_NOEND);
-	foreach(lc, ask_all(model, asked_until(PG_GETARG_TIMESTAMPTZ(1))))
+		(void) ls_asked_until(DT_NOEND);
+	foreach(lc, ask_all(model, ls_asked_until(PG_GETARG_TIMESTAMPTZ(1))))
 	{
 		Coming	   *one = lfirst(lc);
 		Datum		values[UPCOMING_COLUMNS];

@@ -69,7 +69,7 @@ ls_history_open(LsModel *model)
 	LsHistory  *history = palloc0(sizeof(LsHistory));
 
 	history->model = model;
-	ls_target_open(&history->target, ls_base_table_oid("lead_stage_history", false), NULL);
+	ls_target_open(&history->target, ls_base_table_oid("lead_stage_history", false), 0, NULL, 0);
 	history->by_sql = !as_made(history->target.rel);
 	return history;
 }

@@ -94,7 +94,7 @@ name_of(Oid table)
  * tables, and gives the values of its first column, if it has one.
  */
 static Keys
-run(const char *sql, const LsArguments *args)
+run(LsModel *model, const char *sql, const LsArguments *args)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Datum		values[LS_MAX_ARGUMENTS];
@@ -110,7 +110,7 @@ run(const char *sql, const LsArguments *args)
 		types[i] = args->types[i];
 		nulls[i] = args->nulls[i] == 'n';
 	}
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	SPI_connect();
 	plan = SPI_prepare(sql, args->n, types);
 	if (plan == NULL)
@@ -143,7 +143,7 @@ run_for(LsModel *model, const char *sql, Datum contact)
 	LsArguments args = {0};
 
 	ls_add(&args, model->key.type, contact);
-	return run(sql, &args);
+	return run(model, sql, &args);
 }
 
 /*
@@ -175,7 +175,7 @@ count_for(LsModel *model, const Keys *keys, Datum target)
 
 		ls_add(&args, model->key.type, keys->keys[i]);
 		ls_add(&args, model->key.type, target);
-		(void) run(psprintf("UPDATE %s SET target_id = $2 WHERE source_id %s $1",
+		(void) run(model, psprintf("UPDATE %s SET target_id = $2 WHERE source_id %s $1",
 							name_of(model->merged_table), ls_row_key_operator(model)),
 				   &args);
 	}
@@ -217,7 +217,7 @@ take_back(LsModel *model, Datum contact)
 	SPIPlanPtr	plan;
 	LsIdentity	saved;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	SPI_connect();
 	plan = SPI_prepare(psprintf("DELETE FROM %s RETURNING stage, stage_since, prior_stage, hold",
 								ls_alias_place(model)),
@@ -408,7 +408,7 @@ write_merge(LsModel *model, Datum target, Datum source, const LsStanding *standi
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	ls_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
 	add_standing(&args, standing);
-	(void) run(psprintf("INSERT INTO %s (source_id, target_id, merged_into, merged_at, merged_by,"
+	(void) run(model, psprintf("INSERT INTO %s (source_id, target_id, merged_into, merged_at, merged_by,"
 						" stage, stage_since, prior_stage, hold)"
 						" VALUES ($1, $2, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
 						name_of(model->merged_table)), &args);
@@ -589,7 +589,7 @@ write_identity(LsModel *visitors, LsModel *model, Datum visitor, Datum contact,
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	ls_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
 	add_standing(&args, standing);
-	(void) run(psprintf("INSERT INTO %s (visitor, contact_id, identified_at, identified_by,"
+	(void) run(visitors, psprintf("INSERT INTO %s (visitor, contact_id, identified_at, identified_by,"
 						" stage, stage_since, prior_stage, hold)"
 						" VALUES ($1, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
 						name_of(visitors->identity_table)), &args);

@@ -84,7 +84,9 @@ find_bounds(LsModel *model, double contacts, int wanted)
 	MemoryContext caller = CurrentMemoryContext;
 	List	   *bounds = NIL;
 	uint64		last = 0;
+	LsIdentity	saved;
 
+	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	SPI_connect();
 	(void) ls_run(psprintf("SELECT t.contact_id FROM %s t TABLESAMPLE pg_catalog.system (%.6f)"
 						   " ORDER BY t.contact_id", ls_qualified_name(model->score_table),
@@ -105,6 +107,7 @@ find_bounds(LsModel *model, double contacts, int wanted)
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
+	ls_return(&saved);
 	return bounds;
 }
 

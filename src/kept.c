@@ -66,13 +66,26 @@ ls_keeps(const LsModel *model, const LsSource *source)
 
 /* ---------- writing ---------- */
 
+/* column_types gives the types of the table's columns. */
+static void
+column_types(const LsModel *model, Oid *types)
+{
+	types[KEPT_CONTACT - 1] = model->key.type;
+	types[KEPT_SOURCE - 1] = TEXTOID;
+	types[KEPT_UNTIL - 1] = TIMESTAMPTZOID;
+	types[KEPT_RULES_VERSION - 1] = INT8OID;
+	types[KEPT_STATE - 1] = BYTEAOID;
+}
+
 LsKeptTable *
 ls_kept_open(LsModel *model)
 {
 	LsKeptTable *table = palloc0(sizeof(LsKeptTable));
+	Oid			types[KEPT_NCOLUMNS];
 
 	table->model = model;
-	ls_target_open(&table->target, model->kept_table, NULL);
+	column_types(model, types);
+	ls_target_open(&table->target, model->kept_table, 0, types, KEPT_NCOLUMNS);
 	return table;
 }
 
@@ -121,10 +134,11 @@ void
 ls_kept_forget_source(const char *model, const char *source)
 {
 	LsArguments args = {0};
+	Oid			table = ls_table_oid(psprintf("kept_%s", model), false);
 	LsIdentity	saved;
 
 	ls_add_text(&args, source);
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(table), &saved);
 	ls_row_execute(psprintf("DELETE FROM leadscore.kept_%s"
 							" WHERE source OPERATOR(pg_catalog.=) $1", model), &args);
 	ls_return(&saved);
@@ -160,9 +174,12 @@ ls_kept_any(LsModel *model)
 static List *
 rows_of(LsModel *model, Datum contact)
 {
+	Oid			types[KEPT_NCOLUMNS];
 	List	   *rows = NIL;
 	Relation	rel = table_open(model->kept_table, AccessShareLock);
 
+	column_types(model, types);
+	ls_target_check(rel, types, KEPT_NCOLUMNS);
 	if (RelationGetNumberOfBlocks(rel) > 0)
 	{
 		TupleTableSlot *slot = table_slot_create(rel, NULL);
@@ -234,7 +251,7 @@ purged(LsModel *model, List **sources, List **latest)
 	*sources = *latest = NIL;
 	if (!ls_kept_any(model))
 		return;
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->kept_table), &saved);
 	SPI_connect();
 	if (SPI_execute(psprintf("SELECT source, pg_catalog.max(until) FROM leadscore.kept_%s"
 							 " GROUP BY source ORDER BY source", model->name),

@@ -14,8 +14,8 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
-#include "catalog/pg_namespace.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
@@ -45,6 +45,9 @@ PGDLLEXPORT void _PG_init(void);
 PG_FUNCTION_INFO_V1(ls_clock_now);
 
 int			ls_rule_error = LS_RULE_ERROR_WARNING;
+
+/* what RestrictSearchPath() sets */
+#define LS_SEARCH_PATH	"pg_catalog, pg_temp"
 
 static char *clock_setting = NULL;
 static TimestampTz held_clock = DT_NOBEGIN;	/* DT_NOBEGIN: the clock runs */
@@ -163,18 +166,37 @@ ls_transaction_number(void)
 }
 
 /*
+ * switch_to takes the rights of another role, with search_path pinned, and says
+ * what has to be put back.  A new level of settings is begun where functions of
+ * that role's may leave others behind, or the path is not pinned yet.
+ */
+static void
+switch_to(Oid role, int flags, LsIdentity *saved)
+{
+	int			context;
+	bool		pinned = namespace_search_path != NULL &&
+		strcmp(namespace_search_path, LS_SEARCH_PATH) == 0;
+
+	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
+	context = saved->sec_context | SECURITY_LOCAL_USERID_CHANGE | flags;
+	SetUserIdAndSecContext(role, context);
+	saved->guc_nest = 0;
+	if (pinned && ((flags & SECURITY_RESTRICTED_OPERATION) == 0 ||
+				   (role == saved->userid && context == saved->sec_context)))
+		return;
+	saved->guc_nest = NewGUCNestLevel();
+	if (!pinned)
+		RestrictSearchPath();
+}
+
+/*
  * ls_become takes the rights of another role, for work on our own tables.
  * Row security and the caller's search_path play no part in it.
  */
 void
 ls_become(Oid role, LsIdentity *saved)
 {
-	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
-	SetUserIdAndSecContext(role, saved->sec_context |
-						   SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_NOFORCE_RLS);
-	saved->guc_nest = NewGUCNestLevel();
-	RestrictSearchPath();
+	switch_to(role, SECURITY_NOFORCE_RLS, saved);
 }
 
 /*
@@ -184,19 +206,26 @@ ls_become(Oid role, LsIdentity *saved)
 void
 ls_become_untrusted(Oid role, LsIdentity *saved)
 {
-	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
-	SetUserIdAndSecContext(role, saved->sec_context |
-						   SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
-	saved->guc_nest = NewGUCNestLevel();
-	RestrictSearchPath();
+	switch_to(role, SECURITY_RESTRICTED_OPERATION, saved);
+}
+
+/*
+ * ls_switch_to_owner takes the rights of a role that owns tables of a model, to
+ * read and write them, as referential integrity does: whatever the owner has put
+ * on them (triggers, rules, policies, expressions of indexes) is run as the owner.
+ */
+void
+ls_switch_to_owner(Oid owner, LsIdentity *saved)
+{
+	switch_to(owner, SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS, saved);
 }
 
 /* ls_return goes back to the identity that was saved. */
 void
 ls_return(const LsIdentity *saved)
 {
-	AtEOXact_GUC(false, saved->guc_nest);
+	if (saved->guc_nest > 0)
+		AtEOXact_GUC(false, saved->guc_nest);
 	SetUserIdAndSecContext(saved->userid, saved->sec_context);
 }
 
@@ -264,28 +293,38 @@ ls_has_pages(Oid table)
 
 	if (!OidIsValid(table))
 		return false;
-	rel = table_open(table, AccessShareLock);
+	rel = try_table_open(table, AccessShareLock);
+	if (rel == NULL)
+		return false;			/* dropped while we waited */
 	any = RelationGetNumberOfBlocks(rel) > 0;
 	table_close(rel, NoLock);
 	return any;
 }
 
-/* ls_extension_owner is the role that owns the extension's tables. */
+/* ls_relation_owner is the role that owns a table or view. */
 Oid
-ls_extension_owner(void)
+ls_relation_owner(Oid relid)
 {
-	HeapTuple	tuple = SearchSysCache1(NAMESPACENAME,
-										CStringGetDatum(LEADSCORE_INTERNAL));
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Oid			owner;
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_SCHEMA),
-				 errmsg("schema \"%s\" does not exist", LEADSCORE_INTERNAL),
-				 errhint("Use CREATE EXTENSION leadscore.")));
-	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
+}
+
+/*
+ * ls_extension_owner is the role that owns the extension's own tables.  Who owns
+ * the extension, or a schema of it, may be another one and no superuser.
+ */
+Oid
+ls_extension_owner(void)
+{
+	return ls_relation_owner(ls_base_table_oid("lead_model", false));
 }
 
 /* ls_extension_version is the version of the extension's SQL, which need not be the library's. */

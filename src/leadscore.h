@@ -38,12 +38,14 @@ typedef struct LsIdentity
 {
 	Oid			userid;
 	int			sec_context;
-	int			guc_nest;
+	int			guc_nest;		/* 0: none was begun */
 } LsIdentity;
 
 extern void ls_become(Oid role, LsIdentity *saved);
 extern void ls_become_untrusted(Oid role, LsIdentity *saved);
+extern void ls_switch_to_owner(Oid owner, LsIdentity *saved);
 extern void ls_return(const LsIdentity *saved);
+extern Oid	ls_relation_owner(Oid relid);
 extern Oid	ls_extension_owner(void);
 extern bool ls_is_own_schema(Oid schema);
 extern void ls_hint_retry(ErrorContextCallback *context);

@@ -159,7 +159,7 @@ ls_live(PG_FUNCTION_ARGS)
 	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
 	LsModel    *model = live_model(fcinfo, type);
 	Oid			table = PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1);
-	TimestampTz at = ls_asked_instant(fcinfo, 3);
+	TimestampTz at = ls_asked_until(ls_asked_instant(fcinfo, 3));
 	Relation	rel;
 	bool		known = false;
 	LsScoreRow	row;

@@ -284,44 +284,15 @@ ls_lock_sources_if_free(const char *name)
 }
 
 /*
- * removal_mode is how a table is locked before it loses the triggers that it has
- * for a model and its visitors: weakly where others need them.
- */
-static LOCKMODE
-removal_mode(Oid relid, const char *model, const char *visitors, const char *source)
-{
-	ListCell   *lc;
-
-	foreach(lc, ls_relation_rows(relid))
-	{
-		LsRelationRow *row = lfirst(lc);
-
-		if ((strcmp(row->model, model) != 0 &&
-			 (visitors == NULL || strcmp(row->model, visitors) != 0)) ||
-			(source && (row->source == NULL || strcmp(row->source, source) != 0)))
-			return ShareRowExclusiveLock;
-	}
-	return AccessExclusiveLock;
-}
-
-/*
- * ls_lock_for_removal locks all that a model is counted from, and those of its
- * tables that lose their triggers with a source, or with the whole model where
- * source is NULL, against readers as well: DROP TRIGGER asks for that.
+ * ls_lock_for_removal locks all that a model is counted from before a source leaves
+ * it, or, where source is NULL, the model goes with its score tables.
  */
 void
 ls_lock_for_removal(const char *model, const char *source)
 {
 	const char *visitors = ls_visitors_model(model);
 	List	   *wanted = want_tree(sources_of(model));
-	ListCell   *lc;
 
-	foreach(lc, wanted)
-	{
-		Wanted	   *one = lfirst(lc);
-
-		one->mode = removal_mode(one->relation, model, visitors, source);
-	}
 	/* these go with the model, and may be read together with what it reads */
 	if (source == NULL && visitors)
 		wanted = want(wanted, ls_score_table(visitors, true), AccessExclusiveLock);

@@ -19,11 +19,13 @@
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -41,6 +43,7 @@
 #include "visitors.h"
 
 PG_FUNCTION_INFO_V1(ls_create_model);
+PG_FUNCTION_INFO_V1(ls_take_owner);
 PG_FUNCTION_INFO_V1(ls_drop_model_sql);
 PG_FUNCTION_INFO_V1(ls_detach_all);
 
@@ -276,7 +279,7 @@ write_rows(const LsModelTables *new)
 	ls_add_text(&args, new->row.key);
 	ls_add_text(&args, new->row.created_at);
 	ls_add_text(&args, new->row.time_zone);
-	ls_execute("INSERT INTO leadscore_internal.lead_model (model, owner, contacts, key, created_at, time_zone)"
+	ls_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, contacts, key, created_at, time_zone)"
 			   " VALUES ($1, $2, $3, $4, $5, $6)", &args);
 	for (int i = 0; i < new->ncategories; i++)
 	{
@@ -340,6 +343,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_daily_begin(row);
 	ls_return(&saved);
 	CommandCounterIncrement();
+	ls_tables_depend(row);
 	ls_record_sheet(row->model);
 	ls_add_tree(row->model, NULL, tree);
 	ls_recount_contacts(row->model, "backfill");
@@ -428,24 +432,51 @@ ls_drop_model_sql(PG_FUNCTION_ARGS)
 }
 
 /*
- * ls_detach_all is leadscore.detach_all(): it drops every model, and leaves no
- * trigger behind that would keep the extension from being dropped.
+ * ls_models_detach drops models, visitors' with those that they are of, and leaves
+ * no trigger behind that would keep the extension from being dropped.
+ */
+void
+ls_models_detach(List *rows)
+{
+	ListCell   *lc;
+
+	foreach(lc, rows)
+		ls_drop_model(lfirst(lc));
+	settle();
+}
+
+/*
+ * ls_detach_all is leadscore.detach_all(): it drops a model, or every one.
  */
 Datum
 ls_detach_all(PG_FUNCTION_ARGS)
 {
+	List	   *rows;
 	ListCell   *lc;
 
-	if (!has_privs_of_role(GetUserId(), ls_extension_owner()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to drop every model"),
-				 errhint("Only the owner of extension leadscore may do this; drop_model() drops one.")));
 	PreventCommandIfReadOnly("detach_all()");
 	ls_lock_sheets();
-	foreach(lc, ls_model_rows(NULL))
-		ls_drop_model(lfirst(lc));
-	settle();
+	if (PG_ARGISNULL(0))
+		rows = ls_model_rows(NULL);
+	else
+	{
+		rows = list_make1(ls_model_row_for(ls_text_argument(fcinfo, 0, "model"), GetUserId()));
+		ls_visitors_refuse(linitial(rows));
+	}
+	foreach(lc, rows)
+	{
+		LsModelRow *row = lfirst(lc);
+
+		if (!has_privs_of_role(GetUserId(), OidIsValid(row->owner) ? row->owner :
+							   ls_extension_owner()))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to drop every model"),
+					 errdetail("There are models whose owner's privileges role \"%s\" does not have.",
+							   GetUserNameFromId(GetUserId(), false)),
+					 errhint("Drop your own ones with leadscore.detach_all(model); a superuser may drop all.")));
+	}
+	ls_models_detach(rows);
 	PG_RETURN_VOID();
 }
 
@@ -484,21 +515,80 @@ ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 			 errhint("Grant SELECT on them again to those who had it.")));
 }
 
-/* ls_model_new_owner hands a model to the new owner of its contact table. */
+/*
+ * ls_model_new_owner hands the tables of a model to the new owner of its contact
+ * table, and says so where the rules of the former owner are not run any more.  From
+ * now on a model that goes on is the new owner's: former may lose his rights.
+ */
 void
-ls_model_new_owner(const LsModelRow *model, Oid owner)
+ls_model_new_owner(const LsModelRow *model)
 {
-	LsModelRow	changed = *model;
 	LsArguments args = {0};
 	LsIdentity	saved;
 
-	changed.owner = owner;
-	ls_add_text(&args, model->model);
-	ls_add(&args, OIDOID, ObjectIdGetDatum(owner));
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_model SET owner = $2"
-			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
-	ls_tables_grant(&changed);
+	ls_tables_give(model->model, model->owner);
+	ls_add_text(&args, model->model);
+	ls_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
+	if (model->suspended)
+		ls_write_rules("UPDATE leadscore_internal.lead_model SET enabled = false"
+					   " WHERE model OPERATOR(pg_catalog.=) $1 AND enabled"
+					   " AND $2 IS NOT NULL", &args);
+	else
+		ls_write_rules("UPDATE leadscore_internal.lead_model SET accepted_owner = $2"
+					   " WHERE model OPERATOR(pg_catalog.=) $1"
+					   " AND accepted_owner OPERATOR(pg_catalog.<>) $2", &args);
 	ls_return(&saved);
 	CommandCounterIncrement();
+	CacheInvalidateRelcacheByRelid(ls_score_table(model->model, false));
+	if (model->suspended && model->sheet == NULL)
+		ereport(WARNING,
+				(errmsg("model \"%s\" is suspended", model->model),
+				 errdetail("Table \"%s\" belongs to role \"%s\" now.  The rules, stages and actions of its former owner would run with privileges that the former owner does not have.",
+						   get_rel_name(model->contacts),
+						   GetUserNameFromId(model->owner, false)),
+				 errhint("Look at them, and accept them with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
+						 model->model)));
+}
+
+/*
+ * ls_model_settle does for a model that is complete what could not be done when it became
+ * so: the score table depends on the contact table; an owner who came by REASSIGN
+ * OWNED, which nobody was told of, has all tables.  Nobody is waited for.
+ */
+void
+ls_model_settle(const LsModelRow *model)
+{
+	bool		belongs = ls_tables_belong(model->model, model->owner);
+
+	if (belongs && (model->suspended ? !model->switched_on : model->accepted == model->owner))
+	{
+		ls_tables_depend(model);
+		return;
+	}
+	if (ls_lock_sheets_if_free() && (belongs || ls_tables_lock_if_free(model->model)))
+		ls_model_new_owner(model);
+}
+
+/*
+ * ls_take_owner is leadscore_internal.take_owner(), before a row of lead_model is
+ * inserted: whoever makes a model, or restores one, answers for its rules.  What a
+ * dump says is a number of another cluster.
+ */
+Datum
+ls_take_owner(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = ls_check_trigger(fcinfo, "lead_model");
+	TupleDesc	desc = RelationGetDescr(td->tg_relation);
+	int			column = SPI_fnumber(desc, "accepted_owner");
+	bool		isnull;
+	Datum		contacts = heap_getattr(td->tg_trigtuple, SPI_fnumber(desc, "contacts"),
+										desc, &isnull);
+	Datum		owner = ObjectIdGetDatum(InvalidOid);
+
+	if (!isnull && SearchSysCacheExists1(RELOID, contacts))
+		owner = ObjectIdGetDatum(ls_relation_owner(DatumGetObjectId(contacts)));
+	isnull = false;
+	return PointerGetDatum(heap_modify_tuple_by_cols(td->tg_trigtuple, desc, 1,
+													 &column, &owner, &isnull));
 }

@@ -12,9 +12,8 @@ CREATE FUNCTION leadscore.drop_model(model text) RETURNS void
 COMMENT ON FUNCTION leadscore.drop_model(text) IS
 	'drops a model with its rules, scores and history';
 
-CREATE FUNCTION leadscore.detach_all() RETURNS void
+CREATE FUNCTION leadscore.detach_all(model text DEFAULT NULL) RETURNS void
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_detach_all';
-REVOKE ALL ON FUNCTION leadscore.detach_all() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore.detach_all() IS
+COMMENT ON FUNCTION leadscore.detach_all(text) IS
 	'drops every model, so that the extension can be dropped';

@@ -3,51 +3,58 @@
  * model_tables.c
  *		The tables and views of a model: how they are made, changed, dropped.
  *
- * They are made by plain SQL as the extension's owner and are no members of
- * the extension, so that dumps hold them.
+ * They are made by plain SQL as the extension's owner, as nobody else may make
+ * tables in its schema, and given to the owner of the contact table before anybody
+ * can see them.  They are no members of the extension, so that dumps hold them.
  *
  *-------------------------------------------------------------------------
  */
 #include "model_tables.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
-#include "catalog/pg_cast.h"
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
-#include "catalog/pg_proc.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "parser/parse_coerce.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "feed.h"
 #include "leadscore.h"
 
+static bool giving = false;		/* tables to their owner */
+
 /* All that is called after a model, in the order in which it is dropped. */
 static const struct
 {
 	const char *kind;
 	const char *prefix;
-	bool		shown;			/* to the model's owner */
 	bool		always;			/* what scores needs it: every model has it */
 }			parts[] = {
-	{"VIEW", "live_", true, false},
-	{"VIEW", "history_", true, false},
-	{"TABLE", "due_", true, true},
-	{"TABLE", "pending_", true, true},
-	{"TABLE", "profile_", true, true},
-	{"TABLE", "kept_", true, true},
-	{"TABLE", "merged_", true, false},
-	{"TABLE", "identity_", true, false},
-	{"TABLE", "daily_", true, false},
-	{"TABLE", "funnel_daily_", true, false},
-	{"TABLE", "score_", true, true},
+	{"VIEW", "live_", false},
+	{"VIEW", "history_", false},
+	{"TABLE", "due_", true},
+	{"TABLE", "pending_", true},
+	{"TABLE", "profile_", true},
+	{"TABLE", "kept_", true},
+	{"TABLE", "merged_", false},
+	{"TABLE", "identity_", false},
+	{"TABLE", "daily_", false},
+	{"TABLE", "funnel_daily_", false},
+	{"TABLE", "score_", true},
 };
 
 /* The columns of score_<model>; those of the categories come after the score. */
@@ -181,16 +188,30 @@ ls_tables_publishable(const char *table)
 	ls_execute(psprintf("ALTER TABLE leadscore.%s REPLICA IDENTITY FULL", table), NULL);
 }
 
-/* ls_tables_grant_one lets the model's owner read, and let others read. */
-void
-ls_tables_grant_one(const char *prefix, const LsModelRow *row)
+/* give_one gives a table or view to a role. */
+static void
+give_one(const char *kind, const char *name, Oid owner)
 {
-	const char *role = quote_identifier(GetUserNameFromId(row->owner, false));
+	bool		outer = giving;
 
-	ls_execute(psprintf("REVOKE ALL ON leadscore.%s%s FROM PUBLIC", prefix, row->model), NULL);
-	if (row->owner != GetUserId())
-		ls_execute(psprintf("GRANT SELECT ON leadscore.%s%s TO %s WITH GRANT OPTION",
-							prefix, row->model, role), NULL);
+	giving = true;
+	PG_TRY();
+	{
+		ls_execute(psprintf("ALTER %s leadscore.%s OWNER TO %s", kind, quote_identifier(name),
+							quote_identifier(GetUserNameFromId(owner, false))), NULL);
+	}
+	PG_FINALLY();
+	{
+		giving = outer;
+	}
+	PG_END_TRY();
+}
+
+/* ls_tables_give_one gives a table that was made for a model to its owner. */
+void
+ls_tables_give_one(const char *name, Oid owner)
+{
+	give_one("TABLE", name, owner);
 }
 
 /* ---------- one by one ---------- */
@@ -252,7 +273,7 @@ create_score_table(const LsModelTables *new)
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
 						model, model), NULL);
 	comment_on_columns(new, "score_", true);
-	ls_tables_grant_one("score_", &new->row);
+	give_one("TABLE", psprintf("score_%s", model), new->row.owner);
 }
 
 /* append_live_columns lists what live_<model> shows beside the contact. */
@@ -306,7 +327,7 @@ create_live_view(const LsModelTables *new)
 	ls_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
 						model, model), NULL);
 	comment_on_columns(new, "live_", false);
-	ls_tables_grant_one("live_", &new->row);
+	give_one("VIEW", psprintf("live_%s", model), new->row.owner);
 }
 
 /*
@@ -335,7 +356,7 @@ create_due_table(const LsModelTables *new)
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(psprintf("due_%s", model), comments[i][0], comments[i][1]);
-	ls_tables_grant_one("due_", &new->row);
+	give_one("TABLE", psprintf("due_%s", model), new->row.owner);
 }
 
 /*
@@ -376,7 +397,7 @@ create_pending_table(const LsModelTables *new)
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(psprintf("pending_%s", model), comments[i][0], comments[i][1]);
-	ls_tables_grant_one("pending_", &new->row);
+	give_one("TABLE", psprintf("pending_%s", model), new->row.owner);
 }
 
 /*
@@ -409,7 +430,7 @@ create_profile_table(const LsModelTables *new)
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(psprintf("profile_%s", model), comments[i][0], comments[i][1]);
-	ls_tables_grant_one("profile_", &new->row);
+	give_one("TABLE", psprintf("profile_%s", model), new->row.owner);
 }
 
 /*
@@ -443,7 +464,7 @@ create_kept_table(const LsModelTables *new)
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(psprintf("kept_%s", model), comments[i][0], comments[i][1]);
-	ls_tables_grant_one("kept_", &new->row);
+	give_one("TABLE", psprintf("kept_%s", model), new->row.owner);
 }
 
 /*
@@ -469,7 +490,7 @@ create_alias_table(const LsModelTables *new, const char *prefix, const char *col
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.%s IS '%s'", name, comment), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(name, comments[i][0], comments[i][1]);
-	ls_tables_grant_one(prefix, &new->row);
+	give_one("TABLE", name, new->row.owner);
 }
 
 /* create_merged_table makes merged_<model>: contacts that were merged. */
@@ -553,7 +574,9 @@ create_history_view(const LsModelTables *new)
 						model, model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(psprintf("history_%s", model), comments[i][0], comments[i][1]);
-	ls_tables_grant_one("history_", &new->row);
+	/* it reads a table of the extension's, and so is not the owner's */
+	ls_execute(psprintf("GRANT SELECT ON leadscore.history_%s TO %s WITH GRANT OPTION",
+						model, quote_identifier(GetUserNameFromId(new->row.owner, false))), NULL);
 }
 
 /* drop_part drops a table or view of a model. */
@@ -623,68 +646,6 @@ ls_tables_read(const LsModelRow *row, LsModelTables *tables)
 		tables->categories[tables->ncategories++] = ((LsCategoryRow *) lfirst(lc))->category;
 }
 
-/*
- * checked_by_others tells whether values of a type may be checked by constraints
- * of domains when they are read from text.  A row's columns can become such.
- */
-static bool
-checked_by_others(Oid type)
-{
-	switch (get_typtype(type))
-	{
-		case TYPTYPE_DOMAIN:
-		case TYPTYPE_COMPOSITE:
-			return true;
-		case TYPTYPE_RANGE:
-			return checked_by_others(get_range_subtype(type));
-		case TYPTYPE_MULTIRANGE:
-			return checked_by_others(get_multirange_range(type));
-	}
-	return OidIsValid(get_element_type(type)) && checked_by_others(get_element_type(type));
-}
-
-/* cast_by_others tells whether a cast is a function that is no superuser's. */
-static bool
-cast_by_others(Oid from, Oid to)
-{
-	Oid			function = InvalidOid;
-	HeapTuple	tuple;
-	Oid			owner;
-
-	(void) find_coercion_pathway(to, from, COERCION_EXPLICIT, &function);
-	if (!OidIsValid(function))
-		return false;
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", function);
-	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
-	ReleaseSysCache(tuple);
-	return !superuser_arg(owner) && owner != ls_extension_owner();
-}
-
-/*
- * check_rekey refuses what would run functions of a type's owner with the rights
- * of the extension's.  Nobody can make a cast after that, until we are done.
- */
-static void
-check_rekey(const LsModelTables *new)
-{
-	LsModelTables old;
-
-	LockRelationOid(CastRelationId, ShareLock);
-	ls_tables_read(&new->row, &old);
-	if (!checked_by_others(new->key_type) && !cast_by_others(TEXTOID, new->key_type) &&
-		!cast_by_others(old.key_type, TEXTOID))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("the key of model \"%s\" cannot be turned into type %s",
-					new->row.model, format_type_be(new->key_type)),
-			 errdetail("Constraints of a domain or the function of a cast would be run as the owner of extension leadscore."),
-			 errhint("Call leadscore.drop_model('%s') before, and make the model anew.",
-					 new->row.model)));
-}
-
 /* rekey_table turns the key in a table of a model into another type. */
 static void
 rekey_table(const LsModelTables *new, const char *prefix, const char *column)
@@ -701,14 +662,18 @@ rekey_table(const LsModelTables *new, const char *prefix, const char *column)
 
 /*
  * ls_tables_rekey turns the key in all of them into the type that new has, and
- * makes the views anew.
+ * makes the views anew.  Casts, and whatever the owner has put on the tables, are run
+ * as the owner.
  */
 void
 ls_tables_rekey(const LsModelTables *new)
 {
-	check_rekey(new);
-	drop_part("VIEW", "live_", new->row.model);
-	drop_part("VIEW", "history_", new->row.model);
+	const char *model = new->row.model;
+	LsIdentity	saved;
+
+	drop_part("VIEW", "live_", model);
+	drop_part("VIEW", "history_", model);
+	ls_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
 	rekey_table(new, "score_", "contact_id");
 	rekey_table(new, "due_", "contact_id");
 	rekey_table(new, "pending_", "contact_id");
@@ -719,17 +684,146 @@ ls_tables_rekey(const LsModelTables *new)
 	rekey_table(new, "merged_", "source_id");
 	rekey_table(new, "merged_", "target_id");
 	rekey_table(new, "merged_", "merged_into");
+	ls_return(&saved);
 	create_live_view(new);
 	create_history_view(new);
 }
 
-/* ls_tables_grant lets a model's new owner read all that is shown. */
+/*
+ * ls_tables_give gives all of them to the owner of the model's contact table.  Those
+ * that are the owner's already are left alone.
+ */
 void
-ls_tables_grant(const LsModelRow *row)
+ls_tables_give(const char *model, Oid owner)
+{
+	ListCell   *lc;
+
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		Oid			table = find_part(parts[i].prefix, model);
+
+		if (!OidIsValid(table))
+			continue;
+		if (strcmp(parts[i].prefix, "history_") == 0)
+			ls_execute(psprintf("GRANT SELECT ON leadscore.history_%s TO %s WITH GRANT OPTION",
+								model, quote_identifier(GetUserNameFromId(owner, false))), NULL);
+		else if (ls_relation_owner(table) != owner)
+			give_one(parts[i].kind, get_rel_name(table), owner);
+		if (get_rel_relkind(table) != RELKIND_PARTITIONED_TABLE)
+			continue;
+		foreach(lc, find_inheritance_children(table, NoLock))
+			if (ls_relation_owner(lfirst_oid(lc)) != owner)
+				give_one("TABLE", get_rel_name(lfirst_oid(lc)), owner);
+	}
+}
+
+/* table_of_another gives a table of a model that is not its owner's; InvalidOid: none. */
+static Oid
+table_of_another(const char *model, Oid owner)
 {
 	for (int i = 0; i < (int) lengthof(parts); i++)
-		if (parts[i].shown && OidIsValid(find_part(parts[i].prefix, row->model)))
-			ls_tables_grant_one(parts[i].prefix, row);
+	{
+		Oid			table = find_part(parts[i].prefix, model);
+
+		if (OidIsValid(table) && strcmp(parts[i].kind, "TABLE") == 0 &&
+			ls_relation_owner(table) != owner)
+			return table;
+	}
+	return InvalidOid;
+}
+
+/* ls_tables_belong tells whether all tables of a model are a role's. */
+bool
+ls_tables_belong(const char *model, Oid owner)
+{
+	return !OidIsValid(table_of_another(model, owner));
+}
+
+/* ls_tables_check_owner refuses what has given a table of a model to another role. */
+void
+ls_tables_check_owner(void)
+{
+	ListCell   *lc;
+
+	if (giving)
+		return;
+	foreach(lc, ls_model_rows(NULL))
+	{
+		LsModelRow *row = lfirst(lc);
+		Oid			table = row->suspended || !OidIsValid(row->owner) ? InvalidOid :
+			table_of_another(row->model, row->owner);
+
+		if (OidIsValid(table))
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("cannot change owner of table \"%s\"", get_rel_name(table)),
+					 errdetail("The tables of model \"%s\" belong to the owner of its contact table.",
+							   row->model),
+					 errhint("Change the owner of table \"%s\" instead.",
+							 get_rel_name(row->contacts))));
+	}
+}
+
+/* ls_tables_lock_if_free locks all of them, unless somebody is in the way. */
+bool
+ls_tables_lock_if_free(const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		Oid			table = find_part(parts[i].prefix, model);
+
+		if (OidIsValid(table) && !ConditionalLockRelationOid(table, AccessExclusiveLock))
+			return false;
+	}
+	return true;
+}
+
+/* depends tells whether dropping one table is refused, or another goes with it. */
+static bool
+depends(const ObjectAddress *object, const ObjectAddress *on)
+{
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(object->classId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(object->objectId));
+	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, keys);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		found = form->refclassid == on->classId && form->refobjid == on->objectId &&
+			form->refobjsubid == 0 && form->objsubid == 0;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/*
+ * ls_tables_depend has the score table depend on the contact table, where it does
+ * not yet: a dump knows nothing of that.  DROP TABLE is refused then, as for any table
+ * that something depends on; with CASCADE the score table goes, and the model.
+ */
+void
+ls_tables_depend(const LsModelRow *row)
+{
+	ObjectAddress scores;
+	ObjectAddress contacts;
+	Oid			table = ls_score_table(row->model, true);
+
+	if (row->sheet || !OidIsValid(table) ||
+		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(row->contacts)))
+		return;
+	ObjectAddressSet(scores, RelationRelationId, table);
+	ObjectAddressSet(contacts, RelationRelationId, row->contacts);
+	if (!depends(&scores, &contacts))
+		recordDependencyOn(&scores, &contacts, DEPENDENCY_NORMAL);
 }
 
 /*

@@ -30,7 +30,11 @@ extern bool ls_tables_exist(const char *model);
 extern void ls_tables_make_identity(const LsModelTables *model, Oid type,
 									Oid collation);
 extern void ls_tables_rekey(const LsModelTables *new);
-extern void ls_tables_grant(const LsModelRow *row);
+extern bool ls_tables_lock_if_free(const char *model);
+extern void ls_tables_check_owner(void);
+extern bool ls_tables_belong(const char *model, Oid owner);
+extern void ls_tables_depend(const LsModelRow *row);
+extern void ls_tables_give(const char *model, Oid owner);
 extern void ls_tables_drop(const char *model);
 
 /* looks whether all of a dump is there; called as anybody */
@@ -43,6 +47,6 @@ extern char *ls_tables_collation(Oid type, Oid collation);
 extern void ls_tables_comment(const char *table, const char *column,
 							  const char *comment);
 extern void ls_tables_publishable(const char *table);
-extern void ls_tables_grant_one(const char *prefix, const LsModelRow *row);
+extern void ls_tables_give_one(const char *name, Oid owner);
 
 #endif							/* LEADSCORE_MODEL_TABLES_H */

@@ -69,6 +69,29 @@ typedef struct LsPendingPlans
 	SPIPlanPtr	clear;
 } LsPendingPlans;
 
+/* column_types gives the types of the table's columns. */
+static void
+column_types(const LsModel *model, Oid *types)
+{
+	types[PENDING_CONTACT - 1] = model->key.type;
+	types[PENDING_RULES_VERSION - 1] = INT8OID;
+	types[PENDING_NOTED_AT - 1] = TIMESTAMPTZOID;
+	types[PENDING_PROFILE - 1] = BOOLOID;
+	types[PENDING_DELTA - 1] = BYTEAOID;
+}
+
+/* open_to_read opens the table, of which there is one. */
+static Relation
+open_to_read(const LsModel *model)
+{
+	Relation	rel = table_open(model->pending_table, AccessShareLock);
+	Oid			types[PENDING_NCOLUMNS];
+
+	column_types(model, types);
+	ls_target_check(rel, types, PENDING_NCOLUMNS);
+	return rel;
+}
+
 /* ---------- putting aside ---------- */
 
 /* ls_pending_open gets ready to put something aside. */
@@ -76,9 +99,11 @@ LsPendingTable *
 ls_pending_open(LsModel *model)
 {
 	LsPendingTable *table = palloc0(sizeof(LsPendingTable));
+	Oid			types[PENDING_NCOLUMNS];
 
 	table->model = model;
-	ls_target_open(&table->target, model->pending_table, NULL);
+	column_types(model, types);
+	ls_target_open(&table->target, model->pending_table, 0, types, PENDING_NCOLUMNS);
 	return table;
 }
 
@@ -239,7 +264,7 @@ ls_by_contact_begin(LsModel *model, Relation rel, Relation *index,
 void
 ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 {
-	Relation	rel = table_open(model->pending_table, AccessShareLock);
+	Relation	rel = open_to_read(model);
 	Relation	index;
 	TupleTableSlot *slot;
 	IndexScanDesc scan;
@@ -362,7 +387,7 @@ int
 ls_pending_contacts(LsModel *model, const Datum *after, int limit, Datum *contacts)
 {
 	LsKeyType  *key = &model->key;
-	Relation	rel = table_open(model->pending_table, AccessShareLock);
+	Relation	rel = open_to_read(model);
 	Relation	index;
 	int			n = 0;
 
@@ -438,7 +463,7 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 
 	if (is_empty(model))
 		return;
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	plan = ls_row_plan(&plans_of(model)->take,
 					   psprintf("DELETE FROM %s WHERE contact_id %s $1 RETURNING profile, delta",
@@ -472,7 +497,7 @@ ls_pending_clear(LsModel *model)
 
 	if (is_empty(model))
 		return 0;
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	rows = ls_row_run(ls_row_plan(&plans_of(model)->clear,
 								  psprintf("DELETE FROM %s", table_name(model)), 0, NULL),
@@ -497,7 +522,7 @@ ls_pending_again(LsModel *model)
 		return;
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	(void) ls_row_run(ls_row_plan(&plans_of(model)->again,
 								  psprintf("INSERT INTO %s (contact_id, rules_version, noted_at, profile)"

@@ -28,11 +28,12 @@ static void
 list_model(ReturnSetInfo *result, const char *model)
 {
 	char	   *name = psprintf("pending_%s", model);
+	Oid			table = ls_table_oid(name, false);
 	Datum		values[PENDING_LIST_COLUMNS] = {CStringGetTextDatum(model)};
 	bool		nulls[PENDING_LIST_COLUMNS] = {0};
 	LsIdentity	saved;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(table), &saved);
 	SPI_connect();
 	if (SPI_execute(psprintf("SELECT pg_catalog.count(*), pg_catalog.count(DISTINCT contact_id),"
 							 " pg_catalog.min(noted_at),"

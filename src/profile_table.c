@@ -92,15 +92,31 @@ ls_profile_equal(const LsProfile *a, const LsProfile *b)
 		memcmp(a->weights, b->weights, sizeof(double) * a->n) == 0;
 }
 
+/* column_types gives the types of the table's columns. */
+static void
+column_types(const LsModel *model, Oid *types)
+{
+	types[PROFILE_CONTACT - 1] = model->key.type;
+	types[PROFILE_SINCE - 1] = TIMESTAMPTZOID;
+	types[PROFILE_COUNTED - 1] = BOOLOID;
+	types[PROFILE_HAS_CONTACT - 1] = BOOLOID;
+	types[PROFILE_CREATED_AT - 1] = TIMESTAMPTZOID;
+	types[PROFILE_VERSIONS - 1] = INT8ARRAYOID;
+	types[PROFILE_WEIGHTS - 1] = FLOAT8ARRAYOID;
+}
+
 /* ---------- writing ---------- */
 
 LsProfileTable *
 ls_profile_table_open(LsModel *model)
 {
 	LsProfileTable *table = palloc0(sizeof(LsProfileTable));
+	Oid			types[PROFILE_NCOLUMNS];
 
 	table->model = model;
-	ls_target_open(&table->target, model->profile_table, "contact_id, since");
+	column_types(model, types);
+	ls_target_open(&table->target, model->profile_table, PROFILE_SINCE,
+				   types, PROFILE_NCOLUMNS);
 	return table;
 }
 
@@ -242,10 +258,16 @@ ls_profile_rows(LsModel *model, Datum contact)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	List	   *rows = NIL;
-	Oid			key_index = ls_primary_key_index(rel);
+	Oid			types[PROFILE_NCOLUMNS];
+	Oid			key_index;
 
+	column_types(model, types);
+	ls_target_check(rel, types, PROFILE_NCOLUMNS);
+	key_index = ls_target_key_index(rel, PROFILE_SINCE);
 	if (!OidIsValid(key_index))
-		elog(ERROR, "table \"%s\" has no primary key", RelationGetRelationName(rel));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has no primary key", RelationGetRelationName(rel))));
 	index = index_open(key_index, AccessShareLock);
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, model->key.type,
 						   index->rd_indcollation[0],

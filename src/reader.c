@@ -412,7 +412,7 @@ open_scores(LsReader *reader, Stream *stream)
 	appendStringInfoString(&sql, " ORDER BY t.contact_id USING ");
 	append_operator(&sql, model->key.lt_operator);
 	range_values(&reader->spec, types, bounds);
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	plan = SPI_prepare(sql.data, n, types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a query of the scores of model \"%s\"",
@@ -432,7 +432,7 @@ fetch(const LsReader *reader, Stream *stream)
 	LsIdentity	saved;
 
 	if (stream->what == LS_READ_SCORES)
-		ls_become(ls_extension_owner(), &saved);
+		ls_switch_to_owner(ls_relation_owner(reader->spec.model->score_table), &saved);
 	else
 		ls_become_untrusted(reader->spec.model->owner, &saved);
 	SPI_cursor_fetch(stream->portal, true,

@@ -494,7 +494,7 @@ next_keys(LsModel *model, const LsReaderSpec *range, int limit, const char *lock
 	if (limit > 0)
 		appendStringInfo(&sql, " LIMIT %d", limit);
 	appendStringInfoString(&sql, lock);
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	SPI_connect();
 	if (SPI_execute_with_args(sql.data, nvalues, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the contacts of model \"%s\"", model->name);

@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "leadscore.h"
 #include "look.h"
+#include "model_tables.h"
 #include "pending.h"
 #include "score_table.h"
 
@@ -276,10 +277,14 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->tz = row->time_zone ? pg_tzset(row->time_zone) : model->tz;
 	if (source->tz == NULL)
 		source->tz = model->tz;
+	source->broken = model->suspended;
 	if (rel == NULL)
-	{
 		source->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
 									  "its table does not exist any more");
+	if (source->broken)
+	{
+		if (rel)
+			ls_look_close(rel, locked);
 		return;
 	}
 	if (ls_schema_aclcheck(RelationGetNamespace(rel), model->owner) != ACLCHECK_OK)
@@ -350,6 +355,8 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 									"its source is not attached");
 	else if (source && source->broken)
 		rule->broken = source->broken;
+	if (model->suspended)
+		rule->broken = model->suspended;
 	if (rule->broken)
 		rule->skip = true;
 	if (rule->broken || (row->condition == NULL && row->weight == NULL) ||
@@ -440,7 +447,9 @@ load_stages(Load *load, Relation contacts)
 		if (row->leave_below_null)
 			stage->leave_below = isinf(row->enter_at) ? row->enter_at :
 				row->enter_at - Min(model->max_drift, fabs(row->enter_at) / 2);
-		if (row->condition == NULL || contacts == NULL)
+		if (row->condition)
+			stage->broken = model->suspended;
+		if (row->condition == NULL || contacts == NULL || stage->broken)
 			continue;
 		spec.use = LS_EXPR_CONDITION;
 		spec.rel = contacts;
@@ -466,6 +475,11 @@ load_contacts(Load *load, Relation contacts)
 	{
 		model->contacts_broken = simple_error(ERRCODE_UNDEFINED_TABLE,
 											  "visitors have no contact table");
+		return;
+	}
+	if (model->suspended)
+	{
+		model->contacts_broken = model->suspended;
 		return;
 	}
 	if (contacts == NULL)
@@ -610,6 +624,7 @@ load_identity(LsModel *model, const LsModelRow *row)
 		return;
 	get_atttypetypmodcoll(model->identity_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, row->owner, row->model, &model->visitor_key);
+	model->target_type = get_atttype(ls_score_table(sheet, false), 1);
 }
 
 /*
@@ -668,6 +683,13 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	model->min_score = limits ? limits->min_score : row->min_score;
 	model->max_score = limits ? limits->max_score : row->max_score;
 	model->enabled = row->enabled;
+	if (!ls_tables_belong(name, row->owner))
+		model->suspended = simple_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+										"the model is suspended: not all of its tables belong to the owner of its contact table");
+	if (row->suspended)
+		model->suspended = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
+										"the model is suspended: its contact table has a new owner");
+	model->enabled = model->enabled && model->suspended == NULL;
 	model->version = row->rules_version;
 	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, row->owner, name, &model->key);

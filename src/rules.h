@@ -149,6 +149,7 @@ typedef struct LsModel
 	bool		stale;
 	char	   *name;
 	Oid			owner;
+	struct ErrorData *suspended;	/* why no expression is run; NULL: they are */
 	Oid			contacts;
 	Oid			score_table;
 	char	   *key_column;
@@ -198,6 +199,7 @@ typedef struct LsModel
 	Oid			identity_table; /* of visitors, and the model they belong to */
 	Oid			visitors_table; /* what is pending of visitors; invalid: none */
 	LsKeyType	visitor_key;	/* of the latter */
+	Oid			target_type;	/* of the key of those for whom visitors count */
 	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
 	struct LsStorePlans *store; /* the store's kept plans */
 	struct LsActionPlans *actions;	/* and that of actions */

@@ -3,12 +3,14 @@
  * score_table.c
  *		The rows of score_<model> and of the history of stages, in SQL.
  *
- * Everything here is done as the extension's owner and past the guard, which
- * refuses what anybody else writes to a score table.
+ * Everything here is done as the owner of the score table, in a restricted
+ * context, and past the guard, which refuses what anybody else writes to it.
  *
  *-------------------------------------------------------------------------
  */
 #include "score_table.h"
+
+#include <math.h>
 
 #include "access/table.h"
 #include "catalog/pg_type.h"
@@ -90,7 +92,7 @@ ls_row_restored(Oid pending_table)
 	SPIPlanPtr	plan;
 	LsIdentity	saved;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_switch_to_owner(ls_relation_owner(pending_table), &saved);
 	SPI_connect();
 	plan = SPI_prepare(psprintf("UPDATE %s SET delta = NULL WHERE delta IS NOT NULL",
 								quote_qualified_identifier(LEADSCORE_SCHEMA,
@@ -159,11 +161,46 @@ ls_row_check(const LsModel *model, TupleDesc desc)
 				 errhint("Undo what was done to it or to the rows of leadscore.lead_category by hand, or drop the model.")));
 }
 
+/* damaged refuses a row that nobody of us has written. */
+static void
+damaged(LsModel *model, const Datum *values, const bool *nulls, int column,
+		const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 nulls[0] ? errmsg("a row of table \"score_%s\" is damaged", model->name) :
+			 errmsg("the row of contact \"%s\" in table \"score_%s\" is damaged",
+					ls_key_text(&model->key, values[0]), model->name),
+			 errdetail("Column \"%s\" is %s.",
+					   get_attname(model->score_table, column + 1, false), what)));
+}
+
+/* check_values looks at what is in a row, as ls_row_check at its columns. */
+static void
+check_values(LsModel *model, const Datum *values, const bool *nulls)
+{
+	for (int i = 0; i < NATTS(model); i++)
+	{
+		Oid			type = column_type(model, i);
+
+		if (nulls[i])
+		{
+			if (i != AT(model, COL_GRADE) && i != AT(model, COL_LAST_EVENT_AT))
+				damaged(model, values, nulls, i, "null");
+		}
+		else if (i > 0 && ((type == FLOAT8OID && !isfinite(DatumGetFloat8(values[i]))) ||
+						   (type == TIMESTAMPTZOID &&
+							TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[i])))))
+			damaged(model, values, nulls, i, "not finite");
+	}
+}
+
 /* ls_row_read reads a row of score_<model>. */
 void
 ls_row_read(LsModel *model, const Datum *values, const bool *nulls,
 			 LsScoreRow *row)
 {
+	check_values(model, values, nulls);
 	row->contact = values[0];
 	row->score = DatumGetFloat8(values[1]);
 	row->categories = palloc(sizeof(double) * Max(1, model->ncategories));
@@ -325,7 +362,7 @@ ls_row_free_plans(LsModel *model)
 
 /*
  * ls_row_run executes a plan of ours, past the guard, and gives the number of
- * rows.  The caller is the extension's owner and has connected to SPI; snapshot
+ * rows.  The caller is the table's owner and has connected to SPI; snapshot
  * is what the statement is to see, or NULL for all that is committed by now.
  */
 uint64
@@ -391,9 +428,9 @@ run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues)
 
 /* Between these two, SQL is ours.  Results are copied to the caller's context. */
 static void
-begin_sql(LsIdentity *saved)
+begin_sql(LsModel *model, LsIdentity *saved)
 {
-	ls_become(ls_extension_owner(), saved);
+	ls_switch_to_owner(ls_relation_owner(model->score_table), saved);
 	SPI_connect();
 }
 
@@ -424,7 +461,7 @@ ls_row_select(LsModel *model, Datum contact, LsScoreRow *row, bool lock)
 	LsIdentity	saved;
 	bool		found;
 
-	begin_sql(&saved);
+	begin_sql(model, &saved);
 	if (lock)
 		found = run(ls_row_plan(&plans->lock,
 								psprintf("SELECT * FROM %s WHERE contact_id %s $1 FOR UPDATE",
@@ -459,7 +496,7 @@ ls_row_insert(LsModel *model, Datum *values, bool *nulls)
 	LsIdentity	saved;
 	bool		inserted;
 
-	begin_sql(&saved);
+	begin_sql(model, &saved);
 	inserted = run(ls_row_plan(&plans->insert, insert_text(model), NATTS(model),
 							   column_types(model)), values, nulls, NATTS(model)) > 0;
 	end_sql(&saved);
@@ -473,7 +510,7 @@ ls_row_update(LsModel *model, Datum *values, bool *nulls)
 	LsStorePlans *plans = plans_of(model);
 	LsIdentity	saved;
 
-	begin_sql(&saved);
+	begin_sql(model, &saved);
 	run(ls_row_plan(&plans->update, update_text(model), NATTS(model),
 					column_types(model)), values, nulls, NATTS(model));
 	end_sql(&saved);
@@ -486,7 +523,7 @@ ls_row_delete(LsModel *model, Datum contact)
 	LsStorePlans *plans = plans_of(model);
 	LsIdentity	saved;
 
-	begin_sql(&saved);
+	begin_sql(model, &saved);
 	run(ls_row_plan(&plans->delete,
 					psprintf("DELETE FROM %s WHERE contact_id %s $1",
 							 score_table_name(model), ls_row_key_operator(model)),
@@ -520,7 +557,8 @@ ls_row_history(LsModel *model, Datum contact, const LsOccasion *occasion,
 	LsIdentity	saved;
 
 	nulls[lengthof(values) - 1] = reason == NULL;
-	begin_sql(&saved);
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
 	run(ls_row_plan(&plans_of(model)->history, sql, lengthof(types), types),
 		values, nulls, lengthof(values));
 	end_sql(&saved);

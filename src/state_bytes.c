@@ -12,7 +12,10 @@
 #include <math.h>
 
 #include "access/detoast.h"
+#include "common/int.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/memutils.h"
 
 #include "compat.h"
 
@@ -38,6 +41,8 @@
 #define SUM_COUNT		1		/* it equals the count */
 #define SUM_HI			2
 #define SUM_HI_LO		3
+
+#define LS_SPARE_SLOTS	8		/* room for rules that match later */
 
 static void
 put_unsigned(StringInfo to, uint64 value)
@@ -204,7 +209,11 @@ ls_state_encode(const LsState *state)
 	return (bytea *) to.data;
 }
 
-/* Reading trusts nothing: a state may have been forged or torn. */
+/*
+ * Reading trusts nothing: a state may have been forged or torn.  What it gives
+ * is what might have been encoded: lists in their order, instants that exist,
+ * numbers that are finite, text of the database's encoding.
+ */
 typedef struct Cursor
 {
 	const unsigned char *at;
@@ -216,7 +225,7 @@ malformed(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("malformed state of a contact"),
+			 errmsg("the state of a contact is damaged"),
 			 errhint("leadscore.rescore() rebuilds it from the events.")));
 }
 
@@ -248,15 +257,41 @@ get_signed(Cursor *from)
 	return (int64) (value >> 1) ^ -(int64) (value & 1);
 }
 
-/* get_length reads a number of things that take at least so many bytes each. */
+/*
+ * get_length reads a number of things that take at least so many bytes each,
+ * and so many in memory.
+ */
 static int
-get_length(Cursor *from, int bytes)
+get_length(Cursor *from, int bytes, Size size)
 {
 	uint64		n = get_unsigned(from);
 
-	if (n > (uint64) (from->end - from->at) / bytes)
+	if (n > (uint64) (from->end - from->at) / bytes ||
+		n >= MaxAllocSize / size - LS_SPARE_SLOTS)
 		malformed();
 	return (int) n;
+}
+
+/* get_count reads a number of events. */
+static int64
+get_count(Cursor *from)
+{
+	uint64		n = get_unsigned(from);
+
+	if (n > PG_INT64_MAX)
+		malformed();
+	return (int64) n;
+}
+
+/* instant is one that a timestamp can have, so far from another. */
+static TimestampTz
+instant(TimestampTz from, int64 difference)
+{
+	TimestampTz t;
+
+	if (pg_add_s64_overflow(from, difference, &t) || !IS_VALID_TIMESTAMP(t))
+		malformed();
+	return t;
 }
 
 static void
@@ -278,6 +313,8 @@ get_sum(Cursor *from, LsSum *sum, int form, int64 count)
 		get_bytes(from, &sum->hi, sizeof(double));
 	if (form == SUM_HI_LO)
 		get_bytes(from, &lo, sizeof(float));
+	if (!isfinite(sum->hi) || !isfinite(lo))
+		malformed();
 	sum->lo = lo;
 }
 
@@ -287,13 +324,15 @@ get_buckets(Cursor *from, int *n)
 	LsBucket   *buckets;
 	int64		previous = 0;
 
-	*n = get_length(from, 2);
+	*n = get_length(from, 2, sizeof(LsBucket));
 	buckets = palloc(sizeof(LsBucket) * Max(*n, 1));
 	for (int i = 0; i < *n; i++)
 	{
+		int64		step = get_signed(from);
 		uint64		counted;
 
-		previous += get_signed(from);
+		if ((i > 0 && step <= 0) || pg_add_s64_overflow(previous, step, &previous))
+			malformed();
 		buckets[i].bucket = previous;
 		counted = get_unsigned(from);
 		buckets[i].count = counted >> 2;
@@ -302,15 +341,59 @@ get_buckets(Cursor *from, int *n)
 	return buckets;
 }
 
+/* get_instants reads instants, none before the one before it. */
+static TimestampTz *
+get_instants(Cursor *from, int *n)
+{
+	TimestampTz *all;
+
+	*n = get_length(from, 1, sizeof(TimestampTz));
+	all = palloc(sizeof(TimestampTz) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		all[i] = instant(0, get_signed(from));
+		if (i > 0 && all[i] < all[i - 1])
+			malformed();
+	}
+	return all;
+}
+
+static void
+get_slot_future(Cursor *from, LsSlotMore *more)
+{
+	more->nfuture = get_length(from, 9, sizeof(LsFuture));
+	more->future = palloc(sizeof(LsFuture) * Max(more->nfuture, 1));
+	for (int i = 0; i < more->nfuture; i++)
+	{
+		LsFuture   *future = &more->future[i];
+
+		future->at = instant(0, get_signed(from));
+		get_bytes(from, &future->weight, sizeof(double));
+		if (!isfinite(future->weight) || (i > 0 && future->at < future[-1].at))
+			malformed();
+	}
+}
+
 static void
 get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
 {
 	unsigned char flags;
+	int64		version;
 
-	ls_slot_init(slot, previous + get_unsigned(from));
+	version = get_count(from);
+	if (version == 0 || pg_add_s64_overflow(version, previous, &version))
+		malformed();
+	ls_slot_init(slot, version);
 	get_bytes(from, &flags, 1);
-	slot->count = get_unsigned(from);
-	slot->last = flags & SLOT_LAST ? base(state) - get_signed(from) : DT_NOBEGIN;
+	slot->count = get_count(from);
+	if (flags & SLOT_LAST)
+	{
+		int64		before = get_signed(from);
+
+		if (before == PG_INT64_MIN)
+			malformed();
+		slot->last = instant(base(state), -before);
+	}
 	get_sum(from, &slot->sum, flags & SUM_MASK, slot->count);
 	if (flags & (SLOT_BUCKETS | SLOT_FOLDED | SLOT_FUTURE))
 		ls_slot_more(slot);
@@ -325,15 +408,20 @@ get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
 		slot->more->folded = get_buckets(from, &slot->more->nfolded);
 	}
 	if (flags & SLOT_FUTURE)
-	{
-		slot->more->nfuture = get_length(from, 9);
-		slot->more->future = palloc(sizeof(LsFuture) * Max(slot->more->nfuture, 1));
-		for (int i = 0; i < slot->more->nfuture; i++)
-		{
-			slot->more->future[i].at = get_signed(from);
-			get_bytes(from, &slot->more->future[i].weight, sizeof(double));
-		}
-	}
+		get_slot_future(from, slot->more);
+}
+
+/* get_prior_stage reads the name of a stage. */
+static char *
+get_prior_stage(Cursor *from)
+{
+	int			length = get_length(from, 1, 1);
+	char	   *name = palloc0(length + 1);
+
+	get_bytes(from, name, length);
+	if (length == 0 || !pg_verifymbstr(name, length, true))
+		malformed();
+	return name;
 }
 
 /* ls_state_decode reads what ls_state_encode wrote. */
@@ -357,39 +445,33 @@ ls_state_decode(const bytea *bytes, LsState *state)
 	state->has_contact = (head[1] & HAS_CONTACT) != 0;
 	state->stage_recorded = (head[1] & STAGE_RECORDED) != 0;
 	if (head[1] & HAS_CREATED)
-		state->created_at = get_signed(&from);
+		state->created_at = instant(0, get_signed(&from));
 	if (head[1] & HAS_EVENTS)
 	{
-		state->events = get_unsigned(&from);
-		state->last = get_signed(&from);
-		state->first = state->last - get_unsigned(&from);
+		state->events = get_count(&from);
+		state->last = instant(0, get_signed(&from));
+		state->first = instant(state->last, -get_count(&from));
+		if (state->events == 0)
+			malformed();
 	}
 	if (head[1] & HAS_FUTURE)
-	{
-		state->nfuture = get_length(&from, 1);
-		state->future = palloc(sizeof(TimestampTz) * Max(state->nfuture, 1));
-		for (int i = 0; i < state->nfuture; i++)
-			state->future[i] = get_signed(&from);
-	}
+		state->future = get_instants(&from, &state->nfuture);
 	if (head[1] & HAS_PRIOR)
-	{
-		int			length = get_length(&from, 1);
-
-		state->prior_stage = palloc0(length + 1);
-		get_bytes(&from, state->prior_stage, length);
-	}
+		state->prior_stage = get_prior_stage(&from);
 	if (head[1] & HAS_DUE)
 	{
 		int64		due = get_signed(&from);
 
 		state->due_drift = (due & 1) != 0;
-		state->due = base(state) + ls_floor_div(due, 2);
+		state->due = instant(base(state), ls_floor_div(due, 2));
 	}
 	if (head[1] & HAS_HOLD)
 		get_bytes(&from, &hold, 1);
-	state->hold = hold <= LS_HOLD_AT_MOST ? hold : LS_HOLD_NONE;
-	state->nslots = get_length(&from, 3);
-	state->maxslots = state->nslots + 8;
+	if (hold > LS_HOLD_AT_MOST)
+		malformed();
+	state->hold = hold;
+	state->nslots = get_length(&from, 3, sizeof(LsSlot));
+	state->maxslots = state->nslots + LS_SPARE_SLOTS;
 	state->slots = palloc(sizeof(LsSlot) * state->maxslots);
 	for (int i = 0; i < state->nslots; i++)
 	{

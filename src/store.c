@@ -94,7 +94,7 @@ ls_store_open(LsModel *model, const char *cause, LsCounter count_all,
 												 ALLOCSET_SMALL_SIZES);
 	ls_pending_init(&store->taken);
 	store->score = ls_course_score(model);
-	ls_target_open(&store->target, model->score_table, "contact_id");
+	ls_target_open(&store->target, model->score_table, 1, NULL, 0);
 	ls_row_check(model, RelationGetDescr(store->target.rel));
 	/* rows that this transaction has written before must be seen as such */
 	CommandCounterIncrement();

@@ -7,6 +7,10 @@
  * for each of them.  Who writes so at a transaction snapshot must know that
  * nobody else has changed the row since, or that nobody will look at it.
  *
+ * The tables of a model belong to its owner, who may have put triggers, check
+ * constraints or indexes on them.  They are run as the table's owner, as all that
+ * is written to it by SQL is (ls_switch_to_owner).
+ *
  *-------------------------------------------------------------------------
  */
 #include "target.h"
@@ -15,33 +19,117 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "leadscore.h"
 
 /*
- * ls_target_open gets ready to write to a table.  key names the columns of its
- * primary key, by which rows are found; NULL where none has to be.
+ * ls_target_check refuses a table whose columns are not those that it was made
+ * with: it belongs to the model's owner, who can alter it.
  */
 void
-ls_target_open(LsTarget *target, Oid relid, const char *key)
+ls_target_check(Relation rel, const Oid *types, int ncolumns)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	bool		right = rel->rd_rel->relkind == RELKIND_RELATION && desc->natts == ncolumns;
+
+	for (int i = 0; right && i < ncolumns; i++)
+		right = TupleDescAttr(desc, i)->atttypid == types[i];
+	if (!right)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" does not have the columns that leadscore gave it",
+						RelationGetRelationName(rel)),
+				 errhint("Undo what was done to it, or drop the model.")));
+}
+
+/*
+ * ls_target_key_index finds the primary key of a table, which its first columns
+ * must be, in their order; InvalidOid where it has no such key.
+ */
+Oid
+ls_target_key_index(Relation rel, int ncolumns)
+{
+	Oid			indexid = ls_primary_key_index(rel);
+	Relation	index;
+	bool		fits;
+
+	if (!OidIsValid(indexid))
+		return InvalidOid;
+	index = index_open(indexid, AccessShareLock);
+	fits = index->rd_index->indnkeyatts == ncolumns;
+	for (int i = 0; fits && i < ncolumns; i++)
+		fits = index->rd_index->indkey.values[i] == i + 1;
+	index_close(index, NoLock);
+	return fits ? indexid : InvalidOid;
+}
+
+/* runs_code tells whether functions of the owner's may be run where rows are written. */
+static bool
+runs_code(const LsTarget *target)
+{
+	const TriggerDesc *triggers = target->rel->trigdesc;
+
+	if (target->rel->rd_att->constr &&
+		(target->rel->rd_att->constr->num_check > 0 ||
+		 target->rel->rd_att->constr->has_generated_stored))
+		return true;
+	if (triggers &&
+		(triggers->trig_insert_before_row || triggers->trig_update_before_row ||
+		 triggers->trig_delete_before_row || target->queues_triggers))
+		return true;
+	for (int i = 0; i < target->info->ri_NumIndices; i++)
+		if (target->info->ri_IndexRelationInfo[i]->ii_Expressions != NIL ||
+			target->info->ri_IndexRelationInfo[i]->ii_Predicate != NIL)
+			return true;
+	return false;
+}
+
+/* queues_triggers tells whether there are AFTER triggers for each row. */
+static bool
+queues_triggers(const LsTarget *target)
+{
+	const TriggerDesc *triggers = target->rel->trigdesc;
+
+	return triggers &&
+		(triggers->trig_insert_after_row || triggers->trig_update_after_row ||
+		 triggers->trig_delete_after_row);
+}
+
+/*
+ * ls_target_open gets ready to write to a table, whose columns are of these types
+ * (NULL: not checked).  Rows are found by the primary key, which is its first nkey
+ * columns; 0 where none has to be found.
+ */
+void
+ls_target_open(LsTarget *target, Oid relid, int nkey,
+			   const Oid *types, int ncolumns)
 {
 	TupleDesc	desc;
 
 	target->rel = table_open(relid, RowExclusiveLock);
-	target->key_index = key ? ls_primary_key_index(target->rel) : InvalidOid;
-	if (key && !OidIsValid(target->key_index))
+	if (types)
+		ls_target_check(target->rel, types, ncolumns);
+	target->key_index = nkey > 0 ? ls_target_key_index(target->rel, nkey) : InvalidOid;
+	if (nkey > 0 && !OidIsValid(target->key_index))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" has no primary key",
 						RelationGetRelationName(target->rel)),
-				 errhint("Add PRIMARY KEY (%s), as a restored dump does at its end.", key)));
+				 nkey == 1 ?
+				 errhint("Make its first column the primary key, as a restored dump does at its end.") :
+				 errhint("Make its first %d columns the primary key, as a restored dump does at its end.",
+						 nkey)));
 	target->estate = CreateExecutorState();
 	target->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
 	target->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(target->info, target->rel, 0, NULL, 0);
 	ExecOpenIndices(target->info, false);
+	target->queues_triggers = queues_triggers(target);
+	target->runs_code = runs_code(target);
 	desc = RelationGetDescr(target->rel);
 	target->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	target->found = table_slot_create(target->rel, NULL);
@@ -57,8 +145,43 @@ ls_target_close(LsTarget *target)
 	ExecDropSingleTupleTableSlot(target->written);
 	/* those that triggers of the table were given */
 	ExecResetTupleTable(target->estate->es_tupleTable, false);
+	ExecCloseResultRelations(target->estate);
 	FreeExecutorState(target->estate);
 	table_close(target->rel, NoLock);
+}
+
+/*
+ * begin_write takes the rights of the table's owner, as whom triggers, constraints
+ * and expressions of indexes are run.  Settings are of no consequence where there
+ * are none.
+ */
+static void
+begin_write(LsTarget *target, LsIdentity *saved)
+{
+	if (target->runs_code)
+		ls_switch_to_owner(target->rel->rd_rel->relowner, saved);
+	if (target->queues_triggers)
+		AfterTriggerBeginQuery();
+	target->estate->es_output_cid = GetCurrentCommandId(true);
+}
+
+/* end_write fires what was queued, and gives the rights back. */
+static void
+end_write(LsTarget *target, const LsIdentity *saved)
+{
+	if (target->queues_triggers)
+	{
+		bool		snapshot = !ActiveSnapshotSet();
+
+		if (snapshot)
+			PushActiveSnapshot(GetTransactionSnapshot());
+		AfterTriggerEndQuery(target->estate);
+		if (snapshot)
+			PopActiveSnapshot();
+	}
+	ResetPerTupleExprContext(target->estate);
+	if (target->runs_code)
+		ls_return(saved);
 }
 
 /*
@@ -102,34 +225,38 @@ ls_target_find_free(LsTarget *target, ScanKey key, bool *exists)
 void
 ls_target_insert(LsTarget *target)
 {
-	target->estate->es_output_cid = GetCurrentCommandId(true);
+	LsIdentity	saved;
+
+	begin_write(target, &saved);
 	ExecSimpleRelationInsert(target->info, target->estate, target->written);
-	ResetPerTupleExprContext(target->estate);
+	end_write(target, &saved);
 }
 
 /* ls_target_update puts what is in written in the place of the row found. */
 void
 ls_target_update(LsTarget *target)
 {
+	LsIdentity	saved;
 	EPQState	epq;
 
+	begin_write(target, &saved);
 	ls_eval_plan_qual_init(&epq, target->estate);
-	target->estate->es_output_cid = GetCurrentCommandId(true);
 	ExecSimpleRelationUpdate(target->info, target->estate, &epq,
 							 target->found, target->written);
 	EvalPlanQualEnd(&epq);
-	ResetPerTupleExprContext(target->estate);
+	end_write(target, &saved);
 }
 
 /* ls_target_delete deletes the row found. */
 void
 ls_target_delete(LsTarget *target)
 {
+	LsIdentity	saved;
 	EPQState	epq;
 
+	begin_write(target, &saved);
 	ls_eval_plan_qual_init(&epq, target->estate);
-	target->estate->es_output_cid = GetCurrentCommandId(true);
 	ExecSimpleRelationDelete(target->info, target->estate, &epq, target->found);
 	EvalPlanQualEnd(&epq);
-	ResetPerTupleExprContext(target->estate);
+	end_write(target, &saved);
 }

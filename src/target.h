@@ -18,6 +18,8 @@
 typedef struct LsTarget
 {
 	Relation	rel;
+	bool		runs_code;		/* its owner's functions may be run by writing */
+	bool		queues_triggers;	/* AFTER triggers for each row */
 	Oid			key_index;		/* invalid where rows are only inserted */
 	EState	   *estate;
 	ResultRelInfo *info;
@@ -26,7 +28,10 @@ typedef struct LsTarget
 	TupleTableSlot *written;
 } LsTarget;
 
-extern void ls_target_open(LsTarget *target, Oid relid, const char *key);
+extern Oid	ls_target_key_index(Relation rel, int ncolumns);
+extern void ls_target_check(Relation rel, const Oid *types, int ncolumns);
+extern void ls_target_open(LsTarget *target, Oid relid, int nkey,
+						   const Oid *types, int ncolumns);
 extern void ls_target_close(LsTarget *target);
 extern bool ls_target_find(LsTarget *target);
 extern bool ls_target_find_free(LsTarget *target, ScanKey key, bool *exists);

@@ -13,8 +13,14 @@ BEGIN
 		   AND c.relkind OPERATOR(pg_catalog.=) 'r'
 		 ORDER BY c.relname
 	LOOP
-		EXECUTE pg_catalog.format('CREATE VIEW leadscore.%1$I WITH (security_invoker) AS SELECT * FROM leadscore_internal.%1$I',
-								  base.relname);
+		EXECUTE pg_catalog.format('CREATE VIEW leadscore.%1$I WITH (security_invoker) AS SELECT %2$s FROM leadscore_internal.%1$I m',
+								  base.relname,
+								  (SELECT pg_catalog.string_agg(CASE a.attname WHEN 'accepted_owner'
+										  THEN '(SELECT c.relowner::pg_catalog.regrole FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) m.contacts) AS owner'
+										  ELSE pg_catalog.quote_ident(a.attname) END, ', ' ORDER BY a.attnum)
+									 FROM pg_catalog.pg_attribute a
+									WHERE a.attrelid OPERATOR(pg_catalog.=) base.oid
+									  AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped));
 		EXECUTE pg_catalog.format('COMMENT ON VIEW leadscore.%I IS %L', base.relname, base.comment);
 		EXECUTE pg_catalog.format('GRANT SELECT ON leadscore.%I TO PUBLIC', base.relname);
 		FOR col IN
@@ -22,6 +28,7 @@ BEGIN
 			  FROM pg_catalog.pg_attribute a
 			 WHERE a.attrelid OPERATOR(pg_catalog.=) base.oid
 			   AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
+			   AND a.attname OPERATOR(pg_catalog.<>) 'accepted_owner'
 		LOOP
 			EXECUTE pg_catalog.format('COMMENT ON COLUMN leadscore.%I.%I IS %L',
 									  base.relname, col.attname, col.comment);
@@ -29,6 +36,9 @@ BEGIN
 	END LOOP;
 END
 $$;
+
+COMMENT ON COLUMN leadscore.lead_model.owner IS
+	'owner of the contact table: whoever has its privileges manages the model, and its rights are used to read tables and run rules';
 
 GRANT UPDATE (max_drift, max_drift_ratio, min_score, max_score, enabled, daily)
 	ON leadscore.lead_model TO PUBLIC;

@@ -81,6 +81,8 @@ read_tasks(Work *work)
 		ListCell   *le;
 
 		work->incomplete |= !complete;
+		if (complete)
+			ls_model_settle(row);
 		if (!row->enabled || !complete)
 			continue;
 		task = palloc0(sizeof(Task));

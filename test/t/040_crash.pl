@@ -111,8 +111,10 @@ all_right('after many writers');
 for my $round (1 .. 2)
 {
 	my $bench = IPC::Run::start([ bench(30, 4) ], '>', \$stdout, '2>', \$stderr);
+	my $bench_pid = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1";
+	$node->poll_query_until('postgres', "SELECT EXISTS ($bench_pid)") or die 'pgbench did not begin';
 	sleep 1;
-	my $pid = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1");
+	my $pid = $node->safe_psql('postgres', $bench_pid);
 	ok($pid, 'a backend is at work');
 	kill 9, $pid if $pid;
 	$bench->finish;

@@ -62,11 +62,11 @@ $node->safe_psql('crm', "INSERT INTO contact SELECT generate_series(1, 40)");
 $node->safe_psql('crm', join('', map { "INSERT INTO event (contact) VALUES ($_);\n" } 1 .. 40));
 is($node->safe_psql('crm', "SELECT count(*), count(DISTINCT contact) FROM leadscore.lead_stage_history WHERE to_stage = 'sql' AND cause <> 'time'"), '40|40', 'forty contacts entered the highest stage');
 within($node, 60, "SELECT count(*) >= 10 FROM leadscore.lead_stage_history WHERE cause = 'time'", 'some leave it', 'crm');
-within($node, 60, "SELECT transitions_per_minute >= 1 FROM leadscore.activity WHERE database = 'crm'", 'the view counts transitions');
+within($node, 60, "SELECT transitions_per_minute >= 1 FROM leadscore.activity WHERE database = 'crm'", 'the view counts transitions', 'crm');
 all_left(40, 60, 'all leave both stages');
 is($node->safe_psql('crm', "SELECT count(*) FROM leadscore.lead_stage_history WHERE cause = 'time' AND recorded_at < changed_at"), 0, 'none is recorded before it happens');
-# how late they are says more of the machine than of the worker: it is told, not tested
-diag('the latest was recorded after ' . $node->safe_psql('crm', "SELECT max(extract(epoch FROM recorded_at - changed_at)) FROM leadscore.lead_stage_history WHERE cause = 'time'") . ' s');
+my $worst = $node->safe_psql('crm', "SELECT max(extract(epoch FROM recorded_at - changed_at)) FROM leadscore.lead_stage_history WHERE cause = 'time'");
+in_time($worst, 2, "and none later than naptime and a second: $worst s");
 
 ################################################################################
 # A contact that somebody has locked
@@ -202,7 +202,7 @@ within($node, 5, "SELECT count(*) = 2 FROM leadscore.lead_stage_history WHERE ca
 reload($node, clock => '2029-01-01 00:00:00+00');
 sleep 1.5;
 is($node->safe_psql('crm', "SELECT count(*), min(scored_at) >= '2030-01-01 00:00:05+00' FROM leadscore.score_m"), '2|t', 'it is set back: nothing goes back');
-is($node->safe_psql('crm', "SELECT phase FROM leadscore.activity WHERE database = 'crm'"), 'napping', '... and the worker naps');
+within($node, 5, "SELECT phase = 'napping' FROM leadscore.activity WHERE database = 'crm'", '... and the worker naps', 'crm');
 reload($node, clock => '2030-01-02 00:00:00+00');
 all_left(2, 5, 'a day later');
 $node->safe_psql('postgres', 'ALTER SYSTEM RESET leadscore.clock');
@@ -221,7 +221,7 @@ within($node, 8, "SELECT count(*) = 3 FROM leadscore.lead_stage_history WHERE ca
 my $scores = 'SELECT contact_id, score, stage, scored_at FROM leadscore.score_m ORDER BY 1';
 $node->wait_for_catchup($standby);
 reload($node, enabled => 'off');
-sleep 0.5;
+within($node, 5, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'", 'the worker leaves');
 $node->wait_for_catchup($standby);
 is($standby->safe_psql('crm', $scores), $node->safe_psql('crm', $scores), 'primary and standby show the same');
 $node->stop('immediate');

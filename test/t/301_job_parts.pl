@@ -24,7 +24,7 @@ $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE seen (pid int, job bigint, phase text, part int);
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.seen VALUES (pg_backend_pid(), NEW.job_id, NEW.phase, NEW.part); RETURN NULL; END$$;
 CREATE TRIGGER note AFTER UPDATE ON leadscore_internal.lead_job_part FOR EACH ROW EXECUTE FUNCTION note();
-CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END$$;
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.004); RETURN NEW; END$$;
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.contact_id = 777 THEN RAISE EXCEPTION 'no room'; END IF; RETURN NEW; END$$;
 SQL
 
@@ -208,7 +208,7 @@ INSERT INTO contact SELECT generate_series(1, 4000);
 INSERT INTO event SELECT g, now(), 'form' FROM generate_series(1, 4000) g;
 SELECT leadscore.create_model('m', 'contact');
 SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what');
-CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.002); RETURN NEW; END$$;
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END$$;
 CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON leadscore.score_m FOR EACH ROW EXECUTE FUNCTION slow();
 INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('m', 'form', 'form', 1);
 SQL
