@@ -289,6 +289,7 @@ ls_job_worker_main(Datum main_arg)
 	}
 	wait_event = ls_wait_event("LeadscoreJobWorker");
 	ls_job_run_of(order.model)->helper = true;
+	work.alone = true;
 	idle = ls_slice_begin(IDLE_MS);
 	while (help_on(&work))
 	{

@@ -109,7 +109,11 @@ ls_worker_job_steps(Work *work)
 
 		if (!ls_worker_attempt(work, job_step))
 		{
-			work->job_run->limit = Max(work->job_run->floor, work->job_run->limit / 2);
+			/* what can be divided need not be left to a process of its own */
+			if (work->slow && work->job_run->limit > work->job_run->floor)
+				work->task->slow = false;
+			work->job_run->limit = Max(work->job_run->floor,
+									   work->job_run->limit / (work->slow ? 8 : 2));
 			if (ls_worker_failed(work) && !work->slow)
 			{
 				ls_worker_note_error(work);
