@@ -262,6 +262,7 @@ run_alone(Work *work, const char *model)
 		if (ls_worker_left_alone(task))
 			return false;
 		ls_worker_run_model(work, task);
+		ls_worker_call_alone(work, model);
 		/* what somebody's function has left behind */
 		LockReleaseAll(USER_LOCKMETHOD, true);
 		pgstat_report_stat(true);
@@ -343,12 +344,12 @@ ls_worker_define(void)
 							NULL, &ls_action_timeout, 30000, 1, 3600000,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.history_retention",
-							"How many days rows of lead_stage_history are kept.",
+							"How many days rows of history_<model> are kept.",
 							"-1: for ever.",
 							&ls_history_retention, -1, -1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.outbox_retention",
-							"How many days rows of lead_outbox are kept that are done with.",
+							"How many days rows of outbox_<model> are kept that are done with.",
 							"-1: for ever.",
 							&ls_outbox_retention, 7, -1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);

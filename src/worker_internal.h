@@ -58,7 +58,10 @@ typedef struct Work
 	LsJobRun   *job_run;		/* what is remembered of it */
 	ErrorData  *error;			/* of the last step, NULL: it went well */
 	ErrorData  *failure;		/* to be written down */
+	List	   *models;			/* names of those that are looked at one after the other */
+	const char *model;			/* ... and of the one in hand */
 	LsDelivery	delivery;		/* call that is made */
+	bool		unwatched;		/* a step that sees to its time itself */
 	bool		busy;			/* somebody has locked what the step needs */
 	bool		stuck;			/* an expression, or a step, took too long */
 	bool		slow;			/* a step was cancelled, as others wait */
@@ -101,6 +104,7 @@ extern bool ls_worker_lock_model(Work *work);
 extern void ls_worker_run_model(Work *work, Task *task);
 extern void ls_worker_look_only(Work *work, Task *task);
 extern void ls_worker_blame_suspect(Work *work);
+extern void ls_worker_leave_to_lane(const char *model);
 
 /* a process that is for one model alone, in worker.c */
 extern void ls_worker_lane(Work *work, const char *model);
@@ -112,6 +116,7 @@ extern void ls_worker_job_steps(Work *work);
 
 /* what is for all models together, in worker_deliver.c */
 extern void ls_worker_deliver(Work *work);
+extern void ls_worker_call_alone(Work *work, const char *model);
 extern void ls_worker_purge(Work *work);
 
 #endif							/* LEADSCORE_WORKER_INTERNAL_H */

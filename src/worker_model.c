@@ -19,6 +19,7 @@
 
 #include "catalog.h"
 #include "daily.h"
+#include "ddl.h"
 #include "leadscore.h"
 #include "model.h"
 #include "restore.h"
@@ -306,7 +307,7 @@ ls_worker_look_only(Work *work, Task *task)
 static void
 forgive(Work *work)
 {
-	ls_worker_error_clear(work->task->model, NULL);
+	ls_worker_error_clear(work->task->model);
 }
 
 /* forget is for contacts: a minute after they were due again all is well. */
@@ -319,7 +320,7 @@ forget(Work *work)
 static void
 blame(Work *work)
 {
-	(void) ls_worker_error_record(work->task->model, NULL, work->failure->sqlerrcode,
+	(void) ls_worker_error_record(work->task->model, work->failure->sqlerrcode,
 								  work->failure->message);
 }
 
@@ -369,22 +370,31 @@ settle_blame(Work *work, bool well)
 		(void) ls_worker_attempt(work, forget);
 }
 
-/* leave_to_lane leaves a model to a process of its own from now on. */
-static void
-leave_to_lane(const Task *task)
+/* ls_worker_leave_to_lane leaves a model to a process of its own from now on. */
+void
+ls_worker_leave_to_lane(const char *model)
 {
-	if (!ls_slot_is_slow(ls_worker_slot, task->model))
+	if (!ls_slot_is_slow(ls_worker_slot, model))
 		ereport(LOG,
-				(errmsg("leadscore leaves model \"%s\" to a process of its own for a while", task->model),
-				 errdetail("A step took so long that other models would have had to wait.")));
-	ls_slot_set_slow(ls_worker_slot, task->model);
+				(errmsg("leadscore leaves model \"%s\" to a process of its own for a while", model),
+				 errdetail("A step, or a call of a function, took so long that other models would have had to wait.")));
+	ls_slot_set_slow(ls_worker_slot, model);
+}
+
+/* follow_roles has rules fall asleep, or wake, for what happened to roles. */
+static void
+follow_roles(Work *work)
+{
+	if (ls_worker_lock_model(work))
+		ls_follow_roles(work->task->model, true);
 }
 
 /* do_all does what a model asks for, as far as its time allows; false if a step failed. */
 static bool
 do_all(Work *work)
 {
-	bool		well = run_pass(work, false);
+	bool		well = ls_worker_attempt(work, follow_roles) ? run_pass(work, false) :
+		!ls_worker_failed(work);
 
 	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 		well = run_pass(work, true);
@@ -412,7 +422,7 @@ ls_worker_run_model(Work *work, Task *task)
 	ls_worker_phase(work, LS_PHASE_SCORING);
 	well = do_all(work);
 	if (task->slow)
-		leave_to_lane(task);
+		ls_worker_leave_to_lane(task->model);
 	else if (!work->busy)
 		settle_blame(work, well);
 	task->share->spent += ls_slice_elapsed(&time);

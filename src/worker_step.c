@@ -55,6 +55,7 @@
 #define GRACE_LOOKS			1	/* ... and be handled */
 
 #define TOO_LONG	"an expression took longer than 10 s for one contact"
+#define CALL_OVERRAN	"the worker had to end, as a function of an action went on after its timeout"
 #define TOO_SLOW	"a step took longer than is allowed"
 
 LsWorkerOrder ls_worker_order;
@@ -139,6 +140,8 @@ note_suspect(const char *model)
 static void
 note_helper_end(int code, Datum model)
 {
+	if (ls_action_overran)
+		ls_slot_error(ls_worker_slot, CALL_OVERRAN);
 	if (watched.overran)
 		note_suspect((const char *) DatumGetPointer(model));
 }
@@ -161,7 +164,8 @@ note_end(int code, Datum arg)
 		/* that is nobody's fault but the function's: the next worker soon begins */
 		end_phase = LS_PHASE_WAITING;
 		end_wait = USECS_PER_SEC;
-		ls_slot_error(ls_worker_slot, "the worker had to end, as a function of an action went on after its timeout");
+		ls_slot_error(ls_worker_slot, CALL_OVERRAN);
+		ls_slot_set_slow(ls_worker_slot, ls_worker_slot->model);
 	}
 	if (watched.overran)
 	{
@@ -365,7 +369,7 @@ ls_worker_attempt(Work *work, Step step)
 	error_context_stack = &context;
 	memset((void *) &watched, 0, sizeof(watched));
 	watched.allowed = work->alone ? ALONE_LOOKS : SHARED_LOOKS;
-	if (work->task)
+	if ((work->task || work->model) && !work->unwatched)
 		enable_timeout_every(watch, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WATCH_MS),
 							 WATCH_MS);
 	PG_TRY();
@@ -382,7 +386,7 @@ ls_worker_attempt(Work *work, Step step)
 			watched.cancelled = NOTHING;
 		work->stuck = watched.cancelled == EXPRESSION || (watched.cancelled == STEP && work->alone);
 		work->slow = watched.cancelled == STEP && !work->alone;
-		if (work->slow)
+		if (work->slow && work->task)
 			work->task->slow = true;
 		if (watched.cancelled != NOTHING)
 			work->error->message = pstrdup(watched.cancelled == EXPRESSION ? TOO_LONG : TOO_SLOW);
@@ -424,7 +428,7 @@ void
 ls_worker_phase(const Work *work, LsPhase phase)
 {
 	if (!work->lane)
-		ls_slot_phase(ls_worker_slot, phase, work->task ? work->task->model : NULL);
+		ls_slot_phase(ls_worker_slot, phase, work->task ? work->task->model : work->model);
 }
 
 /* ls_worker_report tells pg_stat_activity what the worker is at. */
