@@ -238,6 +238,7 @@ ls_worker_purge(Work *work)
 		foreach(lc, work->models)
 		{
 			work->model = lfirst(lc);
+			ls_worker_phase(work, LS_PHASE_PURGING);
 			purge(work, ls_history_retention, purge_history);
 			purge(work, ls_outbox_retention, purge_outbox);
 		}
