@@ -19,7 +19,6 @@
 
 #include "catalog.h"
 #include "daily.h"
-#include "ddl.h"
 #include "leadscore.h"
 #include "model.h"
 #include "restore.h"
@@ -235,29 +234,6 @@ run_pass(Work *work, bool one_by_one)
 	return !ls_worker_failed(work);
 }
 
-/* write_day writes one of the model's midnights, if one has passed. */
-static void
-write_day(Work *work)
-{
-	work->returned = ls_worker_lock_model(work) && ls_daily_write(work->task->model);
-}
-
-/* write_days writes those that have passed, until the time is over; false if a step failed. */
-static bool
-write_days(Work *work)
-{
-	work->slice = ls_slice_begin(LS_SLICE_MS);
-	ls_worker_phase(work, LS_PHASE_DAYS);
-	ls_worker_report(work, "days");
-	while (ls_worker_attempt(work, write_day) && work->returned)
-		if (ls_slice_over(&work->slice))
-		{
-			work->hurry = true;
-			return true;
-		}
-	return !ls_worker_failed(work);
-}
-
 /*
  * wake_for notes an instant at which there is something to do.  What was due
  * when the round began and has not been done (a contact that somebody has
@@ -381,19 +357,11 @@ ls_worker_leave_to_lane(const char *model)
 	ls_slot_set_slow(ls_worker_slot, model);
 }
 
-/* follow_roles has rules fall asleep, or wake, for what happened to roles. */
-static void
-follow_roles(Work *work)
-{
-	if (ls_worker_lock_model(work))
-		ls_follow_roles(work->task->model, true);
-}
-
 /* do_all does what a model asks for, as far as its time allows; false if a step failed. */
 static bool
 do_all(Work *work)
 {
-	bool		well = ls_worker_attempt(work, follow_roles) ? run_pass(work, false) :
+	bool		well = ls_worker_attempt(work, ls_worker_follow_roles) ? run_pass(work, false) :
 		!ls_worker_failed(work);
 
 	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
@@ -405,7 +373,7 @@ do_all(Work *work)
 	if (work->task->slow)
 		return false;
 	if (well && !work->busy)
-		well = write_days(work);
+		well = ls_worker_days(work);
 	if (well && !work->busy)
 		well = ls_worker_attempt(work, look_ahead) || !ls_worker_failed(work);
 	return well;
