@@ -177,17 +177,33 @@ ls_key_type(Oid type, Oid collation, Oid owner, const char *model, LsKeyType *ke
 
 /* ---------- order ---------- */
 
+/*
+ * ls_key_enter and ls_key_leave stand around what compares keys elsewhere, as the
+ * scan of an index does, unless it is done as the model's owner anyway.
+ */
+void
+ls_key_enter(const LsKeyType *key, LsIdentity *saved)
+{
+	if (unlikely(key->foreign_order))
+		ls_become_untrusted(key->owner, saved);
+}
+
+void
+ls_key_leave(const LsKeyType *key, const LsIdentity *saved)
+{
+	if (unlikely(key->foreign_order))
+		ls_return(saved);
+}
+
 int
 ls_key_compare(LsKeyType *key, Datum a, Datum b)
 {
 	LsIdentity	saved;
 	int			order;
 
-	if (likely(!key->foreign_order))
-		return DatumGetInt32(FunctionCall2Coll(&key->cmp, key->collation, a, b));
-	ls_become_untrusted(key->owner, &saved);
+	ls_key_enter(key, &saved);
 	order = DatumGetInt32(FunctionCall2Coll(&key->cmp, key->collation, a, b));
-	ls_return(&saved);
+	ls_key_leave(key, &saved);
 	return order;
 }
 
@@ -204,11 +220,9 @@ ls_key_hash(LsKeyType *key, Datum value)
 	LsIdentity	saved;
 	uint32		hash;
 
-	if (likely(!key->foreign_order))
-		return DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation, value));
-	ls_become_untrusted(key->owner, &saved);
+	ls_key_enter(key, &saved);
 	hash = DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation, value));
-	ls_return(&saved);
+	ls_key_leave(key, &saved);
 	return hash;
 }
 
@@ -255,10 +269,13 @@ enter(const LsKeyType *key, bool foreign, bool pinned, LsIdentity *saved)
 	else
 	{
 		GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
-		saved->guc_nest = NewGUCNestLevel();
+		saved->guc_nest = 0;
 	}
-	if (pinned)
-		pin_settings();
+	if (!pinned)
+		return;
+	if (saved->guc_nest == 0)
+		saved->guc_nest = NewGUCNestLevel();
+	pin_settings();
 }
 
 static void

@@ -18,6 +18,7 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -67,7 +68,20 @@ ls_target_key_index(Relation rel, int ncolumns)
 	return fits ? indexid : InvalidOid;
 }
 
-/* runs_code tells whether functions of the owner's may be run where rows are written. */
+/* compares_own_type tells whether an index compares values of a type that is not the server's. */
+static bool
+compares_own_type(Relation index)
+{
+	for (int i = 0; i < RelationGetDescr(index)->natts; i++)
+		if (TupleDescAttr(RelationGetDescr(index), i)->atttypid >= FirstNormalObjectId)
+			return true;
+	return false;
+}
+
+/*
+ * runs_code tells whether functions of the owner's may be run where rows are
+ * written, or found to be written.
+ */
 static bool
 runs_code(const LsTarget *target)
 {
@@ -83,7 +97,8 @@ runs_code(const LsTarget *target)
 		return true;
 	for (int i = 0; i < target->info->ri_NumIndices; i++)
 		if (target->info->ri_IndexRelationInfo[i]->ii_Expressions != NIL ||
-			target->info->ri_IndexRelationInfo[i]->ii_Predicate != NIL)
+			target->info->ri_IndexRelationInfo[i]->ii_Predicate != NIL ||
+			compares_own_type(target->info->ri_IndexRelationDescs[i]))
 			return true;
 	return false;
 }
@@ -191,8 +206,16 @@ end_write(LsTarget *target, const LsIdentity *saved)
 bool
 ls_target_find(LsTarget *target)
 {
-	return ls_find_by_index(target->rel, target->key_index,
-							LockTupleNoKeyExclusive, target->search, target->found);
+	LsIdentity	saved;
+	bool		found;
+
+	if (target->runs_code)
+		ls_switch_to_owner(target->rel->rd_rel->relowner, &saved);
+	found = ls_find_by_index(target->rel, target->key_index,
+							 LockTupleNoKeyExclusive, target->search, target->found);
+	if (target->runs_code)
+		ls_return(&saved);
+	return found;
 }
 
 /*
@@ -207,7 +230,10 @@ ls_target_find_free(LsTarget *target, ScanKey key, bool *exists)
 	IndexScanDesc scan = ls_index_beginscan(target->rel, index, snapshot, 1);
 	TM_FailureData failure;
 	TM_Result	result = TM_Deleted;
+	LsIdentity	saved;
 
+	if (target->runs_code)
+		ls_switch_to_owner(target->rel->rd_rel->relowner, &saved);
 	index_rescan(scan, key, 1, NULL, 0);
 	if (index_getnext_slot(scan, ForwardScanDirection, target->found))
 		result = table_tuple_lock(target->rel, &target->found->tts_tid, snapshot,
@@ -217,6 +243,8 @@ ls_target_find_free(LsTarget *target, ScanKey key, bool *exists)
 	index_endscan(scan);
 	index_close(index, NoLock);
 	UnregisterSnapshot(snapshot);
+	if (target->runs_code)
+		ls_return(&saved);
 	*exists = result == TM_Ok;
 	return result != TM_WouldBlock;
 }
