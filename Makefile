@@ -10,7 +10,6 @@ SQL_PARTS = \
 	src/catalog.sql \
 	src/store.sql \
 	src/recount.sql \
-	src/check.sql \
 	src/rule_history.sql \
 	src/capture.sql \
 	src/model.sql \
@@ -27,8 +26,9 @@ SQL_PARTS = \
 	src/pending.sql \
 	src/purge.sql \
 	src/launcher.sql \
-	src/restore.sql \
 	src/apply.sql \
+	src/restore.sql \
+	src/definition.sql \
 	src/views.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql

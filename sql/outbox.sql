@@ -246,7 +246,7 @@ SET ROLE regress_ls_rep;
 SELECT leadscore.failed('rep', array_agg(n), 'x') FROM generate_series(1, 100) n;
 SELECT count(*) FROM leadscore.take('rep');
 RESET ROLE;
-SELECT leadscore_internal.check_action();
+SELECT leadscore_internal.write_definition();
 
 --
 -- an action that goes leaves what has happened; a model takes all with it

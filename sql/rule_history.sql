@@ -181,7 +181,7 @@ SELECT * FROM leadscore.explain('hist', 1, 'infinity', '2026-03-05');
 INSERT INTO leadscore.lead_rule_history SELECT * FROM leadscore.lead_rule_history;
 UPDATE leadscore.lead_rule_history SET points = 1;
 DELETE FROM leadscore.lead_sheet_history;
-INSERT INTO leadscore.profile_hist VALUES (1, now(), true, true, NULL, '{}', '{}');
+DELETE FROM leadscore.profile_hist;
 -- others see nothing
 SET ROLE regress_ls_hist_other;
 SELECT count(*) FROM leadscore.lead_rule_history;
@@ -190,7 +190,7 @@ SELECT leadscore.score('hist', 1, NULL, '2026-03-05');
 SELECT * FROM leadscore.explain('hist', 1, NULL, '2026-03-05');
 SELECT * FROM leadscore.profile_hist;
 RESET ROLE;
-INSERT INTO leadscore.profile_hist VALUES (1, now(), true, true, NULL, '{}', '{}');
+UPDATE leadscore.profile_hist SET contact_id = 1;
 
 -- a model takes its history along
 SELECT leadscore.drop_model('hist');

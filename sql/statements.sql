@@ -341,8 +341,8 @@ SELECT * FROM leadscore.verify('st');
 --
 CREATE FUNCTION new_rule() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('st', 'made by ' || NEW.what, NEW.what, 100)
-		ON CONFLICT DO NOTHING;
+	INSERT INTO leadscore.lead_rule (model, name, event, points) SELECT 'st', 'made by ' || NEW.what, NEW.what, 100
+		 WHERE NOT EXISTS (SELECT FROM leadscore.lead_rule WHERE model = 'st' AND name = 'made by ' || NEW.what);
 	RETURN NULL;
 END $$;
 CREATE TRIGGER new_rule AFTER INSERT ON event FOR EACH ROW WHEN (NEW.what = 'w') EXECUTE FUNCTION new_rule();

@@ -207,7 +207,7 @@ DROP SCHEMA "Neue Welt" CASCADE;
 --
 SELECT leadscore.create_model('columns', 'contact');
 BEGIN;
-DELETE FROM leadscore.lead_category WHERE model = 'columns' AND category = 'fit';
+DELETE FROM leadscore_internal.lead_category WHERE model = 'columns' AND category = 'fit';
 SAVEPOINT changed;
 SELECT leadscore.score('columns', 1);
 ROLLBACK TO changed;

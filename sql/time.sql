@@ -206,7 +206,6 @@ DROP TRIGGER t_tell ON leadscore_internal.lead_stage_history;
 DROP FUNCTION t_tell;
 
 -- Nobody writes the table but leadscore -------------------------------------------
-INSERT INTO leadscore.due_timely VALUES ('2026-01-01', false, 1);
 UPDATE leadscore.due_timely SET due_at = due_at + interval '1 day';
 DELETE FROM leadscore.due_timely;
 TRUNCATE leadscore.due_timely;

@@ -132,7 +132,6 @@ BEGIN
 		INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m' || n, 'good', 1, 3), ('m' || n, 'better', 2, 8);
 		INSERT INTO leadscore.lead_rule (model, name, kind, condition, weight, points) VALUES ('m' || n, 'x', 'profile', 'true', 'x', 1);
 		UPDATE leadscore.lead_rule SET points = 1.5 WHERE model = 'm' || n;
-		SET CONSTRAINTS ALL IMMEDIATE;
 		INSERT INTO estimates SELECT n, part, name, greatest(abs(a.before - b.before), abs(a.after - b.after)), b.error
 		  FROM leadscore.what_if('m' || n) a JOIN leadscore.what_if('m' || n, sample => 60) b USING (part, name) WHERE part = 'stage';
 		PERFORM leadscore.drop_model('m' || n);

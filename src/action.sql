@@ -111,48 +111,12 @@ COMMENT ON COLUMN leadscore_internal.lead_outbox.attempts IS 'how often delivery
 COMMENT ON COLUMN leadscore_internal.lead_outbox.last_error IS 'why the latest attempt failed';
 COMMENT ON COLUMN leadscore_internal.lead_outbox.finished_at IS 'when it was done, or given up';
 
-ALTER TABLE leadscore_internal.lead_action ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leadscore_internal.lead_outbox ENABLE ROW LEVEL SECURITY;
-CREATE POLICY owner ON leadscore_internal.lead_action USING (leadscore_internal.may_manage(model));
 CREATE POLICY owner ON leadscore_internal.lead_outbox USING (leadscore_internal.may_manage(model));
-GRANT SELECT, INSERT, UPDATE, DELETE ON leadscore_internal.lead_action TO PUBLIC;
 GRANT SELECT, DELETE ON leadscore_internal.lead_outbox TO PUBLIC;
 GRANT UPDATE (status, available_at, taken_by, attempts, last_error, finished_at)
 	ON leadscore_internal.lead_outbox TO PUBLIC;
 
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_action', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_action_action_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_outbox', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_outbox_outbox_id_seq', '');
-
--- A new version of the model with each change: when contacts are due depends on
--- the scores that somebody waits for.
-
-CREATE FUNCTION leadscore_internal.check_action() RETURNS trigger
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'ls_check_action';
-REVOKE ALL ON FUNCTION leadscore_internal.check_action() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore_internal.check_action() IS
-	'trigger: refuses actions that could never be taken';
-
-CREATE TRIGGER enter_sheets BEFORE INSERT OR UPDATE OR DELETE ON leadscore_internal.lead_action
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.enter_sheets();
-CREATE TRIGGER check_action BEFORE INSERT OR UPDATE ON leadscore_internal.lead_action
-	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.check_action();
-CREATE TRIGGER actions_inserted AFTER INSERT ON leadscore_internal.lead_action
-	REFERENCING NEW TABLE AS new_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.sheet_changed();
-CREATE TRIGGER actions_updated AFTER UPDATE ON leadscore_internal.lead_action
-	REFERENCING NEW TABLE AS new_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.sheet_changed();
-CREATE TRIGGER actions_deleted AFTER DELETE ON leadscore_internal.lead_action
-	REFERENCING OLD TABLE AS old_rows
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.sheet_changed();
-CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON leadscore_internal.lead_action
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.refuse_truncate();
-CREATE CONSTRAINT TRIGGER refresh_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore_internal.lead_action
-	DEFERRABLE INITIALLY DEFERRED
-	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.refresh_changed();
 
 -- Consumers have the rights of whoever calls, and so see their own models only.
 
@@ -186,7 +150,7 @@ CREATE FUNCTION leadscore.retry(ids bigint[]) RETURNS bigint
 COMMENT ON FUNCTION leadscore.retry(bigint[]) IS
 	'has dead letters delivered after all. Returns how many there were';
 
-CREATE VIEW leadscore.dead_letters AS
+CREATE VIEW leadscore.dead_letters WITH (security_barrier) AS
 	SELECT outbox_id, model, action, contact, occasion, deliver, attempts,
 		   last_error, happened_at, finished_at AS died_at, payload
 	  FROM leadscore_internal.lead_outbox

@@ -118,7 +118,7 @@ show(Apply *apply, LsBinding *binding, TriggerData *trigger)
 		mark(apply, binding, new);
 	}
 	else if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && binding->source &&
-			 !ls_session_restores())
+			 !apply->table->models[binding->model]->restoring)
 		add(apply, binding, old);
 	else if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ||
 			 !keep(apply, binding, old))

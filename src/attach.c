@@ -212,10 +212,10 @@ wake_rules(const LsSourceRow *source)
 	ls_add_text(&args, source->model);
 	ls_add_text(&args, source->source);
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules("UPDATE leadscore_internal.lead_rule SET counted_version = NULL, counting_version = NULL"
+	ls_execute("UPDATE leadscore_internal.lead_rule SET counted_version = NULL, counting_version = NULL"
 				   " WHERE model OPERATOR(pg_catalog.=) $1"
 				   " AND source OPERATOR(pg_catalog.=) $2", &args);
-	followers = ls_write_rules("UPDATE leadscore_internal.lead_rule"
+	followers = ls_execute("UPDATE leadscore_internal.lead_rule"
 							   " SET counted_version = NULL, counting_version = NULL"
 							   " WHERE model OPERATOR(pg_catalog.=) $1"
 							   " AND source OPERATOR(pg_catalog.<>) $2"
@@ -327,8 +327,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	source.keep = choice(fcinfo, 8, "on_delete", "retract", "keep");
 	source.queued = choice(fcinfo, 9, "mode", "immediate", "queued");
 	PreventCommandIfReadOnly("attach()");
-	ls_lock_sheets();
-	model = ls_model_row_for(source.model, GetUserId());
+	model = ls_model_row_locked(source.model, GetUserId());
 	ls_visitors_refuse(model);
 
 	/* asked again when it is locked, as it may have been changed until then */
@@ -452,7 +451,7 @@ ls_remove_source(const char *model, const char *source)
 	ls_add_text(&args, model);
 	ls_add_text(&args, source);
 	ls_become(ls_extension_owner(), &saved);
-	rules = ls_write_rules("UPDATE leadscore_internal.lead_rule"
+	rules = ls_execute("UPDATE leadscore_internal.lead_rule"
 						   " SET counted_version = 0, counting_version = NULL"
 						   " WHERE model OPERATOR(pg_catalog.=) $1"
 						   " AND (source OPERATOR(pg_catalog.=) $2"
@@ -490,8 +489,7 @@ ls_detach(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	PreventCommandIfReadOnly("detach()");
-	ls_lock_sheets();
-	ls_visitors_refuse(ls_model_row_for(model, GetUserId()));
+	ls_visitors_refuse(ls_model_row_locked(model, GetUserId()));
 	foreach(lc, ls_source_rows(model, NULL))
 		names = lappend(names, ((LsSourceRow *) lfirst(lc))->source);
 	foreach(lc, names)

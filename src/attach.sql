@@ -14,10 +14,6 @@ COMMENT ON COLUMN leadscore_internal.lead_relation.model IS 'the model that is f
 COMMENT ON COLUMN leadscore_internal.lead_relation.source IS 'the source that the table belongs to; null: it is the contact table or a part of it';
 COMMENT ON COLUMN leadscore_internal.lead_relation.relation IS 'the table, which has triggers named leadscore_...';
 
-ALTER TABLE leadscore_internal.lead_relation ENABLE ROW LEVEL SECURITY;
-CREATE POLICY owner ON leadscore_internal.lead_relation USING (leadscore_internal.may_manage(model));
-GRANT SELECT ON leadscore_internal.lead_relation TO PUBLIC;
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_relation', '');
 
 CREATE FUNCTION leadscore.attach(model text, events regclass, contact text, occurred_at text,
 		event text DEFAULT NULL, source text DEFAULT NULL, time_zone text DEFAULT NULL,

@@ -47,6 +47,7 @@
 #include "note.h"
 #include "pending.h"
 #include "purge.h"
+#include "restore.h"
 #include "reader.h"
 #include "recount.h"
 #include "rules.h"
@@ -110,7 +111,7 @@ typedef struct Capture
 	Delta	   *unused;			/* room for further deltas */
 	int			nunused;
 	int			batch;
-	bool		restoring;		/* rows of a dump: others of it may be there */
+	bool	   *restoring;		/* by model: rows and scores may come from a dump */
 	TimestampTz now;
 } Capture;
 
@@ -124,9 +125,18 @@ typedef struct Capture
 static void
 note_aside(Capture *capture, const LsBinding *binding)
 {
-	if (IsolationUsesXactSnapshot() || capture->restoring ||
+	if (IsolationUsesXactSnapshot() || capture->restoring[binding->model] ||
 		(binding->source && binding->source->queued))
 		capture->aside[binding->model] = true;
+}
+
+/* is_restored tells whether something of a model may still come from a dump. */
+static bool
+is_restored(const LsModel *model)
+{
+	LsModelRow *row = ls_model_row(model->name, NULL);
+
+	return row && ls_restore_under_way(row);
 }
 
 static void
@@ -149,7 +159,10 @@ begin_capture(Capture *capture, TriggerData *trigger)
 	capture->deltas = palloc0(sizeof(delta_hash *) * Max(1, capture->table->nmodels));
 	capture->aside = palloc0(sizeof(bool) * Max(1, capture->table->nmodels));
 	capture->purges = palloc0(sizeof(LsPurge *) * Max(1, capture->table->nbindings));
-	capture->restoring = ls_session_restores();
+	capture->restoring = palloc0(sizeof(bool) * Max(1, capture->table->nmodels));
+	for (int i = 0; i < capture->table->nmodels; i++)
+		capture->restoring[i] = capture->table->models[i]->restoring &&
+			is_restored(capture->table->models[i]);
 	for (int i = 0; i < capture->table->nbindings; i++)
 		note_aside(capture, &capture->table->bindings[i]);
 	capture->now = ls_clock();
@@ -309,7 +322,7 @@ show_inserts(Capture *capture, Tuplestorestate *store)
 			TupleTableSlot *row = ls_binding_row(binding, rows.slot);
 
 			ResetExprContext(capture->econtext);
-			if (capture->restoring && capture->aside[binding->model])
+			if (capture->restoring[binding->model] && capture->aside[binding->model])
 				note_row(capture, binding, row);
 			else if (binding->source)
 				add_row(capture, binding, row);

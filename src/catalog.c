@@ -23,13 +23,10 @@
 #include "common/int.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "tcop/pquery.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -43,6 +40,7 @@
 #include "leadscore.h"
 
 PG_FUNCTION_INFO_V1(ls_may_manage);
+PG_FUNCTION_INFO_V1(ls_managed_models);
 
 /* a row under the eyes of the readers below */
 typedef struct Row
@@ -55,7 +53,6 @@ typedef void *(*RowReader) (Row *row);
 
 static List *changed_models = NIL;	/* of char *, in TopTransactionContext */
 static List *refreshed_models = NIL;
-static bool session_restores_models = false;
 
 /* field reads a column, as far as the table has as many as it was made with. */
 static Datum
@@ -211,6 +208,7 @@ read_model(Row *row)
 	m->rules_version = bigint_field(row, 12, 0, NULL);
 	m->daily = bool_field(row, 13, false);
 	m->sheet = text_field(row, 14);
+	m->restoring = bool_field(row, 15, false);
 	return m;
 }
 
@@ -488,9 +486,9 @@ ls_model_rows(Snapshot snapshot)
 	return scan_table("lead_model", NULL, snapshot, read_model);
 }
 
-/* sheet_of names the model whose score sheet a model has. */
-static const char *
-sheet_of(const char *model, Snapshot snapshot)
+/* ls_sheet_of names the model whose score sheet a model has. */
+const char *
+ls_sheet_of(const char *model, Snapshot snapshot)
 {
 	LsModelRow *row = ls_model_row(model, snapshot);
 
@@ -521,10 +519,20 @@ ls_visitors_model(const char *model)
 uint64
 ls_model_rank(const char *model)
 {
-	const char *sheet = sheet_of(model, NULL);
+	const char *sheet = ls_sheet_of(model, NULL);
 
 	return (uint64) ls_score_table(sheet, true) << 1 |
 		(strcmp(sheet, model) == 0 ? 1 : 0);
+}
+
+/* ls_by_model_rank is the order in which models are locked. */
+int
+ls_by_model_rank(const ListCell *a, const ListCell *b)
+{
+	uint64		x = ls_model_rank(lfirst(a));
+	uint64		y = ls_model_rank(lfirst(b));
+
+	return (x > y) - (x < y);
 }
 
 int
@@ -540,7 +548,7 @@ ls_by_row_rank(const ListCell *a, const ListCell *b)
 List *
 ls_category_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table("lead_category", sheet_of(model, snapshot),
+	List	   *rows = scan_table("lead_category", ls_sheet_of(model, snapshot),
 							snapshot, read_category);
 
 	list_sort(rows, by_category_position);
@@ -557,7 +565,7 @@ ls_source_rows(const char *model, Snapshot snapshot)
 List *
 ls_rule_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table("lead_rule", sheet_of(model, snapshot),
+	List	   *rows = scan_table("lead_rule", ls_sheet_of(model, snapshot),
 							snapshot, read_rule);
 
 	list_sort(rows, by_rule_version);
@@ -592,7 +600,7 @@ ls_rules_as_counted(List *rows)
 List *
 ls_rule_versions(const char *model, Snapshot snapshot)
 {
-	return scan_table("lead_rule_history", sheet_of(model, snapshot), snapshot,
+	return scan_table("lead_rule_history", ls_sheet_of(model, snapshot), snapshot,
 							read_rule_version);
 }
 
@@ -600,7 +608,7 @@ ls_rule_versions(const char *model, Snapshot snapshot)
 List *
 ls_sheet_versions(const char *model, Snapshot snapshot)
 {
-	return scan_table("lead_sheet_history", sheet_of(model, snapshot), snapshot,
+	return scan_table("lead_sheet_history", ls_sheet_of(model, snapshot), snapshot,
 							read_sheet_version);
 }
 
@@ -608,7 +616,7 @@ ls_sheet_versions(const char *model, Snapshot snapshot)
 List *
 ls_stage_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table("lead_stage", sheet_of(model, snapshot),
+	List	   *rows = scan_table("lead_stage", ls_sheet_of(model, snapshot),
 							snapshot, read_stage);
 
 	list_sort(rows, by_stage_position);
@@ -619,7 +627,7 @@ ls_stage_rows(const char *model, Snapshot snapshot)
 List *
 ls_grade_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table("lead_grade", sheet_of(model, snapshot),
+	List	   *rows = scan_table("lead_grade", ls_sheet_of(model, snapshot),
 							snapshot, read_grade);
 
 	list_sort(rows, by_grade_minimum);
@@ -668,6 +676,22 @@ ls_score_table(const char *model, bool missing_ok)
 	return ls_table_oid(psprintf("score_%s", model), missing_ok);
 }
 
+/* ls_may_manage_model tells whether a role has the rights of a model's owner. */
+bool
+ls_may_manage_model(const LsModelRow *model, Oid role)
+{
+	return has_privs_of_role(role, model->owner);
+}
+
+/* ls_may_read_model tells whether a role may read the scores of a model. */
+bool
+ls_may_read_model(const LsModelRow *model, Oid role)
+{
+	Oid			table = ls_score_table(model->model, true);
+
+	return OidIsValid(table) && pg_class_aclcheck(table, role, ACL_SELECT) == ACLCHECK_OK;
+}
+
 /*
  * ls_model_row_for gives the row of a model that a role may manage, or says
  * why not.
@@ -684,7 +708,7 @@ ls_model_row_for(const char *model, Oid role)
 		const char *nearest;
 
 		foreach(lc, ls_model_rows(NULL))
-			if (has_privs_of_role(role, ((LsModelRow *) lfirst(lc))->owner))
+			if (ls_may_manage_model(lfirst(lc), role))
 				names = lappend(names, ((LsModelRow *) lfirst(lc))->model);
 		nearest = ls_nearest(model, names);
 		ereport(ERROR,
@@ -693,7 +717,7 @@ ls_model_row_for(const char *model, Oid role)
 				 nearest ? errhint("Did you mean \"%s\"?", nearest) :
 				 errhint("Make it with leadscore.create_model().")));
 	}
-	if (!has_privs_of_role(role, row->owner))
+	if (!ls_may_manage_model(row, role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for model \"%s\"", model),
@@ -703,27 +727,28 @@ ls_model_row_for(const char *model, Oid role)
 	return row;
 }
 
-/*
- * ls_model_row_held does so for one who adds something to the model, which is
- * kept from being dropped until the transaction ends.
- */
-LsModelRow *
-ls_model_row_held(const char *model, Oid role)
-{
-	Oid			table = ls_score_table(model, true);
-
-	if (OidIsValid(table))
-		LockRelationOid(table, AccessShareLock);
-	return ls_model_row_for(model, role);
-}
-
-/* ls_may_manage is the row security policy of our tables. */
+/* ls_may_manage is leadscore_internal.may_manage(). */
 Datum
 ls_may_manage(PG_FUNCTION_ARGS)
 {
 	LsModelRow *row = ls_model_row(TextDatumGetCString(PG_GETARG_DATUM(0)), NULL);
 
-	PG_RETURN_BOOL(row != NULL && has_privs_of_role(GetUserId(), row->owner));
+	PG_RETURN_BOOL(row != NULL && ls_may_manage_model(row, GetUserId()));
+}
+
+/* ls_managed_models gives the names of the models that the caller manages. */
+Datum
+ls_managed_models(PG_FUNCTION_ARGS)
+{
+	List	   *models = ls_model_rows(NULL);
+	Datum	   *names = palloc(sizeof(Datum) * Max(1, list_length(models)));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, models)
+		if (ls_may_manage_model(lfirst(lc), GetUserId()))
+			names[n++] = CStringGetTextDatum(((LsModelRow *) lfirst(lc))->model);
+	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 /*
@@ -771,49 +796,6 @@ ls_nearest(const char *word, List *words)
 		}
 	}
 	return best;
-}
-
-/*
- * ls_restoring tells whether rows come from a dump: through COPY, or by INSERT in
- * a session that has brought rows of lead_model in this way, which nobody does by
- * hand; and by one who may write anything here.
- */
-bool
-ls_restoring(void)
-{
-	return ActivePortal != NULL &&
-		(ActivePortal->commandTag == CMDTAG_COPY ||
-		 (session_restores_models && ls_session_inserts())) &&
-		has_privs_of_role(GetUserId(), ls_extension_owner());
-}
-
-/*
- * ls_session_inserts tells whether a session that restores a dump made with
- * --inserts is at a row.
- */
-bool
-ls_session_inserts(void)
-{
-	return ls_session_restores() && ActivePortal != NULL &&
-		ActivePortal->commandTag == CMDTAG_INSERT &&
-		has_privs_of_role(GetUserId(), ls_extension_owner());
-}
-
-/* ls_session_restores_models notes that the session has brought rows of lead_model. */
-void
-ls_session_restores_models(void)
-{
-	session_restores_models = true;
-}
-
-/*
- * ls_session_restores tells whether the session restores a dump, in whatever
- * way: each begins with this setting.
- */
-bool
-ls_session_restores(void)
-{
-	return !check_function_bodies;
 }
 
 static bool

@@ -39,6 +39,7 @@ typedef struct LsModelRow
 	int64		rules_version;
 	bool		daily;
 	char	   *sheet;			/* model whose visitors it scores; NULL: none */
+	bool		restoring;		/* something of it may still come from a dump */
 } LsModelRow;
 
 typedef struct LsCategoryRow
@@ -230,17 +231,17 @@ extern Oid	ls_base_table_oid(const char *name, bool missing_ok);
 extern Oid	ls_table_oid(const char *name, bool missing_ok);
 extern Oid	ls_score_table(const char *model, bool missing_ok);
 
+/* whether a role may change a model, and read its scores */
+extern bool ls_may_manage_model(const LsModelRow *model, Oid role);
+extern bool ls_may_read_model(const LsModelRow *model, Oid role);
 extern LsModelRow *ls_model_row_for(const char *model, Oid role);
+extern const char *ls_sheet_of(const char *model, Snapshot snapshot);
 extern uint64 ls_model_rank(const char *model);
+extern int	ls_by_model_rank(const ListCell *a, const ListCell *b);
 extern int	ls_by_row_rank(const ListCell *a, const ListCell *b);
 extern char *ls_visitors_model(const char *model);
-extern LsModelRow *ls_model_row_held(const char *model, Oid role);
 extern bool ls_interval_usec(const Interval *interval, int64 *usec);
 extern const char *ls_nearest(const char *word, List *words);
-extern bool ls_restoring(void);
-extern bool ls_session_restores(void);
-extern bool ls_session_inserts(void);
-extern void ls_session_restores_models(void);
 
 /*
  * Models whose meaning has changed in this transaction, and whose stored rows

@@ -29,6 +29,7 @@ CREATE TABLE leadscore_internal.lead_model (
 	rules_version bigint NOT NULL DEFAULT pg_catalog.nextval('leadscore_internal.version_seq'),
 	daily boolean NOT NULL DEFAULT false,
 	sheet text COLLATE "C",
+	restoring boolean NOT NULL DEFAULT false,
 	CONSTRAINT lead_model_limits CHECK (min_score OPERATOR(pg_catalog.<=) max_score)
 );
 COMMENT ON TABLE leadscore_internal.lead_model IS 'score sheets, made by leadscore.create_model()';
@@ -46,15 +47,7 @@ COMMENT ON COLUMN leadscore_internal.lead_model.enabled IS 'whether scores are k
 COMMENT ON COLUMN leadscore_internal.lead_model.rules_version IS 'version of all that the model says, a new one with each change';
 COMMENT ON COLUMN leadscore_internal.lead_model.daily IS 'whether every contact is kept by day, in daily_<model>; funnel_daily_<model> always is';
 COMMENT ON COLUMN leadscore_internal.lead_model.sheet IS 'model whose visitors this one scores, by its rules; null: it has rules of its own';
-
-CREATE FUNCTION leadscore_internal.take_owner() RETURNS trigger
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'ls_take_owner';
-REVOKE ALL ON FUNCTION leadscore_internal.take_owner() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore_internal.take_owner() IS
-	'trigger: whoever inserts a model answers for its rules';
-CREATE TRIGGER take_owner BEFORE INSERT ON leadscore_internal.lead_model
-	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.take_owner();
+COMMENT ON COLUMN leadscore_internal.lead_model.restoring IS 'internal: whether something of it may still come from a dump';
 
 CREATE TABLE leadscore_internal.lead_category (
 	model text COLLATE "C" NOT NULL,
@@ -266,40 +259,7 @@ CREATE FUNCTION leadscore_internal.may_manage(model text) RETURNS boolean
 COMMENT ON FUNCTION leadscore_internal.may_manage(text) IS
 	'whether the current user has the rights of the model''s owner';
 
-ALTER TABLE leadscore_internal.lead_model ENABLE ROW LEVEL SECURITY;
-ALTER TABLE leadscore_internal.lead_category ENABLE ROW LEVEL SECURITY;
-ALTER TABLE leadscore_internal.lead_source ENABLE ROW LEVEL SECURITY;
-ALTER TABLE leadscore_internal.lead_rule ENABLE ROW LEVEL SECURITY;
-ALTER TABLE leadscore_internal.lead_stage ENABLE ROW LEVEL SECURITY;
-ALTER TABLE leadscore_internal.lead_grade ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leadscore_internal.lead_stage_history ENABLE ROW LEVEL SECURITY;
-ALTER TABLE leadscore_internal.lead_rule_error ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY owner ON leadscore_internal.lead_model USING (leadscore_internal.may_manage(model));
-CREATE POLICY owner ON leadscore_internal.lead_category USING (leadscore_internal.may_manage(model));
-CREATE POLICY owner ON leadscore_internal.lead_source USING (leadscore_internal.may_manage(model));
-CREATE POLICY owner ON leadscore_internal.lead_rule USING (leadscore_internal.may_manage(model));
-CREATE POLICY owner ON leadscore_internal.lead_stage USING (leadscore_internal.may_manage(model));
-CREATE POLICY owner ON leadscore_internal.lead_grade USING (leadscore_internal.may_manage(model));
 CREATE POLICY owner ON leadscore_internal.lead_stage_history USING (leadscore_internal.may_manage(model));
-CREATE POLICY owner ON leadscore_internal.lead_rule_error USING (leadscore_internal.may_manage(model));
-
-GRANT SELECT ON leadscore_internal.lead_model, leadscore_internal.lead_category, leadscore_internal.lead_source,
-	leadscore_internal.lead_rule, leadscore_internal.lead_stage, leadscore_internal.lead_grade,
-	leadscore_internal.lead_stage_history, leadscore_internal.lead_rule_error TO PUBLIC;
-GRANT UPDATE (max_drift, max_drift_ratio, min_score, max_score, enabled, daily)
-	ON leadscore_internal.lead_model TO PUBLIC;
-GRANT UPDATE (weight, min_points, max_points) ON leadscore_internal.lead_category TO PUBLIC;
-GRANT INSERT, UPDATE, DELETE ON leadscore_internal.lead_rule, leadscore_internal.lead_stage,
-	leadscore_internal.lead_grade TO PUBLIC;
-
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.version_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_model', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_category', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_source', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_rule', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_rule_rule_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_stage', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_grade', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_stage_history', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_rule_error', '');
+GRANT SELECT ON leadscore_internal.lead_stage_history TO PUBLIC;

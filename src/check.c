@@ -3,9 +3,9 @@
  * check.c
  *		What happens when a DBA writes models, categories, stages and grades.
  *
- * Row triggers refuse what has no meaning; statement triggers give the models
- * concerned a new version, once per statement, and have new rules counted.
- * Rows of a dump that is being restored are neither refused nor acted on.
+ * What has no meaning is refused, row by row; when a statement is done, the models
+ * concerned get a new version and have new rules counted.  definition.c calls what is
+ * here, for what users write.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,10 +15,7 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/table.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
-#include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -26,11 +23,9 @@
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/tuplestore.h"
 
 #include "daily.h"
 #include "job_run.h"
-#include "launcher.h"
 #include "leadscore.h"
 #include "lock.h"
 #include "model_tables.h"
@@ -39,34 +34,7 @@
 #include "rule_history.h"
 #include "visitors.h"
 
-PG_FUNCTION_INFO_V1(ls_check_stage);
-PG_FUNCTION_INFO_V1(ls_check_grade);
-PG_FUNCTION_INFO_V1(ls_check_category_row);
-PG_FUNCTION_INFO_V1(ls_check_model);
-PG_FUNCTION_INFO_V1(ls_rules_changed);
-PG_FUNCTION_INFO_V1(ls_sheet_changed);
-PG_FUNCTION_INFO_V1(ls_model_row_changed);
-PG_FUNCTION_INFO_V1(ls_refuse_truncate);
-PG_FUNCTION_INFO_V1(ls_enter_sheets);
-PG_FUNCTION_INFO_V1(ls_refresh_changed);
-
-bool		ls_rule_internal_update = false;
-
-/*
- * ls_enter_sheets is leadscore_internal.enter_sheets(), before each statement that writes
- * to one of the tables that say what models are.
- */
-Datum
-ls_enter_sheets(PG_FUNCTION_ARGS)
-{
-	(void) ls_check_trigger(fcinfo, NULL);
-	/* a parallel restore writes to all of them at the same time */
-	if (!ls_session_restores())
-		ls_lock_sheets();
-	return PointerGetDatum(NULL);
-}
-
-/* ---------- for all triggers ---------- */
+/* ---------- for all tables ---------- */
 
 /*
  * ls_check_trigger makes sure that a function is called by its own trigger.
@@ -85,102 +53,6 @@ ls_check_trigger(FunctionCallInfo fcinfo, const char *table)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("this function is for the triggers of leadscore's own tables")));
 	return td;
-}
-
-/* ls_check_new_row is the row that an INSERT or UPDATE writes. */
-HeapTuple
-ls_check_new_row(const TriggerData *td)
-{
-	return TRIGGER_FIRED_BY_UPDATE(td->tg_event) ? td->tg_newtuple : td->tg_trigtuple;
-}
-
-/*
- * ls_check_restoring tells whether a dump with the model is being restored.
- * One made with pg_dump --inserts is known by a score table that has no key
- * yet, as keys come after the rows; one of the data alone by a model that comes
- * after its rules and actions.
- */
-bool
-ls_check_restoring(const char *model)
-{
-	Oid			table;
-	Relation	rel;
-	bool		keyless;
-
-	if (ls_restoring() ||
-		(model && ls_session_inserts() && ls_model_row(model, NULL) == NULL))
-		return true;
-	table = model ? ls_score_table(model, true) : InvalidOid;
-	if (!OidIsValid(table) || get_rel_relkind(table) != RELKIND_RELATION)
-		return false;
-	rel = table_open(table, AccessShareLock);
-	keyless = RelationGetIndexList(rel) == NIL;
-	table_close(rel, AccessShareLock);
-	return keyless;
-}
-
-/*
- * ls_check_dumped tells whether a rule comes from a dump that was made before it
- * was counted: a job that comes with it goes on with that.
- */
-bool
-ls_check_dumped(const char *model)
-{
-	return ls_session_restores() &&
-		has_privs_of_role(GetUserId(), ls_extension_owner()) &&
-		ls_check_restoring(model);
-}
-
-/*
- * ls_check_models collects the models whose rows a statement wrote, in the
- * order in which models are locked.  Rules inserted with what they count
- * already counted are of a restore, and left out, as are others of a dump.
- */
-List *
-ls_check_models(const TriggerData *td)
-{
-	bool		inserted = TRIGGER_FIRED_BY_INSERT(td->tg_event);
-	Tuplestorestate *store = TRIGGER_FIRED_BY_DELETE(td->tg_event) ?
-		td->tg_oldtable : td->tg_newtable;
-	TupleDesc	desc = RelationGetDescr(td->tg_relation);
-	int			model_column = SPI_fnumber(desc, "model");
-	int			counted_column = inserted ? SPI_fnumber(desc, "counted_version") : 0;
-	List	   *models = NIL;
-	TupleTableSlot *slot;
-	int			pointer;
-
-	if (store == NULL || tuplestore_tuple_count(store) == 0)
-		return NIL;
-	/* the store is shared with the statement's other triggers */
-	pointer = tuplestore_alloc_read_pointer(store, EXEC_FLAG_REWIND);
-	tuplestore_select_read_pointer(store, pointer);
-	tuplestore_rescan(store);
-	slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	while (tuplestore_gettupleslot(store, true, false, slot))
-	{
-		bool		isnull;
-		char	   *model;
-		bool		known = false;
-		ListCell   *lc;
-
-		CHECK_FOR_INTERRUPTS();
-		if (counted_column > 0)
-		{
-			(void) slot_getattr(slot, counted_column, &isnull);
-			if (!isnull)
-				continue;
-		}
-		model = TextDatumGetCString(slot_getattr(slot, model_column, &isnull));
-		foreach(lc, models)
-			known = known || strcmp(lfirst(lc), model) == 0;
-		if (known || (counted_column > 0 && ls_check_dumped(model)))
-			pfree(model);
-		else
-			models = lappend(models, model);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	list_sort(models, ls_by_model_rank);
-	return models;
 }
 
 /* ls_check_list writes words for a message. */
@@ -306,7 +178,7 @@ int_value(const LsSheetRow *row, const char *column)
  * manage it; kind and name are those of the row.
  */
 LsModelRow *
-ls_check_owner(const TriggerData *td, LsSheetRow *row, const char *kind,
+ls_check_owner(const LsDefinition *change, LsSheetRow *row, const char *kind,
 			   const char *column)
 {
 	char	   *model = text_value(row, "model");
@@ -319,6 +191,7 @@ ls_check_owner(const TriggerData *td, LsSheetRow *row, const char *kind,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
 				 errmsg("%s %s needs a model", article, kind),
 				 errhint("Set model to the name given to leadscore.create_model().")));
+	(void) ls_model_row_locked(model, GetUserId());
 	found = ls_model_row_held(model, GetUserId());
 	ls_visitors_refuse(found);
 	if (name == NULL || name[strspn(name, " \t\r\n")] == '\0')
@@ -327,9 +200,9 @@ ls_check_owner(const TriggerData *td, LsSheetRow *row, const char *kind,
 				 errmsg("%s %s of model \"%s\" needs a name", article, kind, model),
 				 errhint("Set column %s.", column)));
 	row->where = psprintf("%s \"%s\" of model \"%s\"", kind, name, model);
-	if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
+	if (change->old)
 	{
-		LsSheetRow	old = {td->tg_trigtuple, row->desc, NULL};
+		LsSheetRow	old = {change->old, row->desc, NULL};
 
 		if (strcmp(text_value(&old, "model"), model) != 0)
 			ereport(ERROR,
@@ -341,6 +214,21 @@ ls_check_owner(const TriggerData *td, LsSheetRow *row, const char *kind,
 					 errhint("Delete it and insert it for the other model.")));
 	}
 	return found;
+}
+
+/* ls_check_delete makes sure that the caller manages the model of a row. */
+void
+ls_check_delete(const LsDefinition *row)
+{
+	LsSheetRow	old = {row->old, row->desc, NULL};
+	char	   *model = text_value(&old, "model");
+
+	/* rows that were restored without their model */
+	if (ls_model_row(model, NULL) == NULL &&
+		has_privs_of_role(GetUserId(), ls_extension_owner()))
+		return;
+	(void) ls_model_row_locked(model, GetUserId());
+	ls_visitors_refuse(ls_model_row_held(model, GetUserId()));
 }
 
 /* check_bound refuses what no score ever reaches, and NaN. */
@@ -434,9 +322,6 @@ delete_stage(const LsSheetRow *row)
 	LsStageRow *first;
 	List	   *stages;
 
-	if (ls_model_row(model, NULL) == NULL)
-		return;					/* goes with its model */
-	(void) ls_model_row_held(model, GetUserId());
 	stages = ls_stage_rows(model, NULL);
 	first = stages ? linitial(stages) : NULL;
 	if (first && strcmp(first->stage, stage) == 0 && is_open(first))
@@ -447,26 +332,24 @@ delete_stage(const LsSheetRow *row)
 				 errhint("It can be renamed; leadscore.drop_model() deletes the model with all stages.")));
 }
 
-/* ls_check_stage is leadscore_internal.check_stage(). */
-Datum
-ls_check_stage(PG_FUNCTION_ARGS)
+/* ls_check_stage refuses stages without meaning, and to delete the first one. */
+HeapTuple
+ls_check_stage(const LsDefinition *change)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, "lead_stage");
-	bool		update = TRIGGER_FIRED_BY_UPDATE(td->tg_event);
-	LsSheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
-	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	bool		update = change->old != NULL;
+	LsSheetRow	row = {change->new, change->desc, NULL};
+	LsSheetRow	old = {change->old, change->desc, NULL};
 	LsModelRow *model;
 	List	   *stages;
 	char	   *condition;
 
-	if (ls_check_restoring(text_value(&row, "model")))
-		return PointerGetDatum(row.tuple);
-	if (TRIGGER_FIRED_BY_DELETE(td->tg_event))
+	if (change->new == NULL)
 	{
-		delete_stage(&row);
-		return PointerGetDatum(row.tuple);
+		ls_check_delete(change);
+		delete_stage(&old);
+		return NULL;
 	}
-	model = ls_check_owner(td, &row, "stage", "stage");
+	model = ls_check_owner(change, &row, "stage", "stage");
 	if (strcmp(text_value(&row, "stage"), "disqualified") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
@@ -496,21 +379,23 @@ ls_check_stage(PG_FUNCTION_ARGS)
 	if (condition && (!update || text_value(&old, "condition") == NULL ||
 					  strcmp(condition, text_value(&old, "condition")) != 0))
 		check_stage_condition(&row, model);
-	return PointerGetDatum(row.tuple);
+	return row.tuple;
 }
 
-/* ls_check_grade is leadscore_internal.check_grade(). */
-Datum
-ls_check_grade(PG_FUNCTION_ARGS)
+/* ls_check_grade refuses grades without meaning. */
+HeapTuple
+ls_check_grade(const LsDefinition *change)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, "lead_grade");
-	LsSheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
+	LsSheetRow	row = {change->new, change->desc, NULL};
 	LsModelRow *model;
 	char	   *category;
 
-	if (ls_check_restoring(text_value(&row, "model")))
-		return PointerGetDatum(row.tuple);
-	model = ls_check_owner(td, &row, "grade", "grade");
+	if (change->new == NULL)
+	{
+		ls_check_delete(change);
+		return NULL;
+	}
+	model = ls_check_owner(change, &row, "grade", "grade");
 	category = text_value(&row, "category");
 	if (category == NULL)
 		ereport(ERROR,
@@ -520,20 +405,20 @@ ls_check_grade(PG_FUNCTION_ARGS)
 						   ls_check_list(ls_check_categories(model->model)))));
 	ls_check_category(model->model, category, row.where);
 	check_bound(&row, "min_points");
-	return PointerGetDatum(row.tuple);
+	return row.tuple;
 }
 
-/* ls_check_category_row is leadscore_internal.check_category(). */
-Datum
-ls_check_category_row(PG_FUNCTION_ARGS)
+/*
+ * ls_check_category_row refuses weights and limits of categories without meaning.
+ * Categories come and go with their model only.
+ */
+HeapTuple
+ls_check_category_row(const LsDefinition *change)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, "lead_category");
-	LsSheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
-	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	LsSheetRow	row = {change->new, change->desc, NULL};
+	LsSheetRow	old = {change->old, change->desc, NULL};
 
-	if (ls_check_restoring(text_value(&row, "model")))
-		return PointerGetDatum(row.tuple);
-	(void) ls_check_owner(td, &row, "category", "category");
+	(void) ls_check_owner(change, &row, "category", "category");
 	if (strcmp(text_value(&old, "category"), text_value(&row, "category")) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -542,7 +427,7 @@ ls_check_category_row(PG_FUNCTION_ARGS)
 				 errdetail("It is a column of the model's score table.")));
 	ls_check_finite("weight", float_value(&row, "weight", 1), row.where);
 	check_limits(&row, "min_points", "max_points");
-	return PointerGetDatum(row.tuple);
+	return row.tuple;
 }
 
 /*
@@ -599,25 +484,23 @@ accept_owner(const LsModelRow *found, const LsSheetRow *old, LsSheetRow *row)
 	row->tuple = heap_modify_tuple_by_cols(row->tuple, row->desc, 1, &column, &owner, &isnull);
 }
 
-/* ls_check_model is leadscore_internal.check_model(). */
-Datum
-ls_check_model(PG_FUNCTION_ARGS)
+/* ls_check_model refuses drifts and limits of models without meaning. */
+HeapTuple
+ls_check_model(const LsDefinition *change)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, "lead_model");
-	LsSheetRow	row = {ls_check_new_row(td), RelationGetDescr(td->tg_relation), NULL};
-	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	LsSheetRow	row = {change->new, change->desc, NULL};
+	LsSheetRow	old = {change->old, change->desc, NULL};
 	char	   *model = text_value(&old, "model");
 	LsModelRow *found;
 	double		drift = float_value(&row, "max_drift", 0);
 	double		ratio = float_value(&row, "max_drift_ratio", 0);
 
-	found = ls_model_row(model, NULL);
-	if ((!is_other(old.tuple, row.tuple, row.desc, NULL) && (found == NULL || !found->suspended)) ||
-		ls_check_restoring(model))
-		return PointerGetDatum(row.tuple);
+	(void) ls_model_row_locked(model, GetUserId());
 	found = ls_model_row_held(model, GetUserId());
+	if (!is_other(old.tuple, row.tuple, row.desc, NULL) && !found->suspended)
+		return row.tuple;
 	accept_owner(found, &old, &row);
-	if (!ls_rule_internal_update && said_by_sheet(&old, &row))
+	if (said_by_sheet(&old, &row))
 		ls_visitors_refuse(found);
 	row.where = psprintf("model \"%s\"", model);
 	if (text_value(&row, "model") == NULL || strcmp(model, text_value(&row, "model")) != 0)
@@ -634,7 +517,7 @@ ls_check_model(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("max_drift_ratio of %s must be at least 0 and below 1", row.where)));
 	check_limits(&row, "min_score", "max_score");
-	return PointerGetDatum(row.tuple);
+	return row.tuple;
 }
 
 /* ---------- after a change ---------- */
@@ -651,63 +534,29 @@ has_uncounted(const char *model)
 	return false;
 }
 
-/*
- * ls_rules_changed is leadscore_internal.rules_changed(): once per statement, the
- * models get new versions and new rules are counted.
- */
-Datum
-ls_rules_changed(PG_FUNCTION_ARGS)
+/* ls_rules_changed gives a model a new version and has new rules counted. */
+void
+ls_rules_changed(const char *model)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, "lead_rule");
-	List	   *models;
-	ListCell   *lc;
-
-	if (ls_rule_internal_update)
-		return PointerGetDatum(NULL);
-	models = ls_check_models(td);
-	if (models != NIL)
-		CommandCounterIncrement();	/* to see what the statement wrote */
-	foreach(lc, models)
-	{
-		const char *model = lfirst(lc);
-		if (ls_model_row(model, NULL) == NULL)
-			continue;			/* dropped, with its rules */
-		/* written by a trigger of an event table, in the midst of a statement */
-		if (has_uncounted(model) && !ls_note_defer_count(model))
-			(void) ls_job_count(model);
-		else
-			ls_model_changed(model);
-	}
-	return PointerGetDatum(NULL);
+	/* written by a trigger of an event table, in the midst of a statement */
+	if (has_uncounted(model) && !ls_note_defer_count(model))
+		(void) ls_job_count(model);
+	else
+		ls_model_changed(model);
 }
 
-/*
- * ls_sheet_changed is leadscore_internal.sheet_changed(), after each statement that
- * wrote stages, grades, categories or actions.
- */
-Datum
-ls_sheet_changed(PG_FUNCTION_ARGS)
+void
+ls_stage_changed(const char *model)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, NULL);
-	bool		stages = RelationGetRelid(td->tg_relation) == ls_base_table_oid("lead_stage", false);
-	List	   *models = ls_check_models(td);
-	ListCell   *lc;
+	check_first_stage(model);
+	ls_model_changed(model);
+}
 
-	if (models != NIL)
-		CommandCounterIncrement();	/* to see what the statement wrote */
-	foreach(lc, models)
-	{
-		const char *model = lfirst(lc);
-
-		if (ls_model_row(model, NULL) == NULL || ls_check_restoring(model))
-			continue;
-		if (stages)
-			check_first_stage(model);
-		if (RelationGetRelid(td->tg_relation) == ls_base_table_oid("lead_category", false))
-			ls_record_sheet(model);
-		ls_model_changed(model);
-	}
-	return PointerGetDatum(NULL);
+void
+ls_category_changed(const char *model)
+{
+	ls_record_sheet(model);
+	ls_model_changed(model);
 }
 
 /* keep_days makes the table in which contacts are kept by day, if wanted. */
@@ -747,30 +596,24 @@ take_over(const char *model)
 }
 
 /*
- * ls_model_row_changed is leadscore_internal.model_changed(), after each update of a
- * row of lead_model.  A model that was switched off has missed events.  What is
- * kept by day does not concern the scores.
+ * ls_model_written sees to what a changed row of lead_model says.  A model that was
+ * switched off has missed events.  What is kept by day does not concern the scores.
  */
-Datum
-ls_model_row_changed(PG_FUNCTION_ARGS)
+void
+ls_model_written(const LsDefinition *change)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, "lead_model");
-	LsSheetRow	row = {td->tg_newtuple, RelationGetDescr(td->tg_relation), NULL};
-	LsSheetRow	old = {td->tg_trigtuple, row.desc, NULL};
+	LsSheetRow	row = {change->new, change->desc, NULL};
+	LsSheetRow	old = {change->old, change->desc, NULL};
 	char	   *model = text_value(&row, "model");
 	bool		resumed = bool_value(&row, "enabled") &&
 		(!bool_value(&old, "enabled") || accepted(&row) != accepted(&old));
 	const char *visitors;
 
-	if (ls_rule_internal_update &&
-		!is_other(old.tuple, row.tuple, row.desc, "accepted_owner"))
-		return PointerGetDatum(NULL);
-	if (!is_other(old.tuple, row.tuple, row.desc, NULL) || ls_check_restoring(model))
-		return PointerGetDatum(NULL);
-	CommandCounterIncrement();	/* to see what the statement wrote */
+	if (!is_other(old.tuple, row.tuple, row.desc, NULL))
+		return;
 	keep_days(model);
 	if (!is_other(old.tuple, row.tuple, row.desc, "daily"))
-		return PointerGetDatum(NULL);
+		return;
 	if (accepted(&row) != accepted(&old))
 		take_over(model);
 	ls_record_sheet(model);
@@ -781,34 +624,4 @@ ls_model_row_changed(PG_FUNCTION_ARGS)
 	visitors = ls_visitors_model(model);
 	if (visitors && accepted(&row) != accepted(&old))
 		ls_job_rescore(visitors, NULL);
-	return PointerGetDatum(NULL);
-}
-
-/* ls_refuse_truncate is leadscore_internal.refuse_truncate(). */
-Datum
-ls_refuse_truncate(PG_FUNCTION_ARGS)
-{
-	TriggerData *td = ls_check_trigger(fcinfo, NULL);
-
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("table \"%s.%s\" cannot be truncated", LEADSCORE_SCHEMA,
-					RelationGetRelationName(td->tg_relation)),
-			 errdetail("The scores would not follow."),
-			 errhint("Use DELETE, or leadscore.drop_model().")));
-	PG_RETURN_NULL();
-}
-
-/*
- * ls_refresh_changed is leadscore_internal.refresh_changed(), at the end of the
- * transaction: the first of its many calls does the work of all.
- */
-Datum
-ls_refresh_changed(PG_FUNCTION_ARGS)
-{
-	(void) ls_check_trigger(fcinfo, NULL);
-	ls_launcher_poke_at_commit();
-	if (!ls_rule_internal_update && ls_changed_models() != NIL)
-		ls_refresh_changed_models();
-	return PointerGetDatum(NULL);
 }

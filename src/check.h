@@ -4,8 +4,8 @@
  *		What is refused when a DBA writes models, rules, stages and grades.
  *
  * check_rule.c looks at rules, check_action.c at actions, check.c at the rest of
- * a score sheet and at what follows from a change; check_advice.c gives notices about rules that are
- * allowed but probably not meant.  check.sql has the triggers that call them.
+ * a score sheet and at what follows from a change; check_advice.c gives notices about
+ * rules that are allowed but probably not meant.  definition.c calls them.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,15 +20,6 @@
 #include "catalog.h"
 #include "expression.h"
 
-/*
- * Set while the extension itself writes lead_rule (counted_version), so that
- * the triggers let it through.  Whoever sets it resets it in PG_FINALLY.
- */
-extern bool ls_rule_internal_update;
-
-/* brings the stored rows of the models that changed up to date; not of here */
-extern void ls_refresh_changed_models(void);
-
 /* A row of a small table under examination; its columns go by name. */
 typedef struct LsSheetRow
 {
@@ -37,14 +28,37 @@ typedef struct LsSheetRow
 	const char *where;			/* stage "x" of model "y" */
 } LsSheetRow;
 
+/* A row of a base table that a user writes */
+typedef struct LsDefinition
+{
+	TupleDesc	desc;
+	HeapTuple	old;			/* NULL: it is inserted */
+	HeapTuple	new;			/* NULL: it is deleted */
+} LsDefinition;
+
+/* what is refused; what is written, with defaults filled in */
+extern HeapTuple ls_check_model(const LsDefinition *row);
+extern HeapTuple ls_check_category_row(const LsDefinition *row);
+extern HeapTuple ls_check_rule(const LsDefinition *row);
+extern HeapTuple ls_check_stage(const LsDefinition *row);
+extern HeapTuple ls_check_grade(const LsDefinition *row);
+extern HeapTuple ls_check_action(const LsDefinition *row);
+
+/* what follows when a row was written ... */
+extern void ls_model_written(const LsDefinition *row);
+extern void ls_rule_written(const LsDefinition *row);
+extern void ls_rule_advise(const LsDefinition *row);
+
+/* ... and, for each model, when a statement is done */
+extern void ls_category_changed(const char *model);
+extern void ls_rules_changed(const char *model);
+extern void ls_stage_changed(const char *model);
+
 /* for the files of this room */
-extern LsModelRow *ls_check_owner(const TriggerData *td, LsSheetRow *row,
+extern LsModelRow *ls_check_owner(const LsDefinition *change, LsSheetRow *row,
 								  const char *kind, const char *column);
+extern void ls_check_delete(const LsDefinition *row);
 extern TriggerData *ls_check_trigger(FunctionCallInfo fcinfo, const char *table);
-extern HeapTuple ls_check_new_row(const TriggerData *td);
-extern bool ls_check_restoring(const char *model);
-extern bool ls_check_dumped(const char *model);
-extern List *ls_check_models(const TriggerData *td);
 extern char *ls_check_list(List *words);
 extern List *ls_check_categories(const char *model);
 extern void ls_check_category(const char *model, const char *category,

@@ -26,7 +26,6 @@
 #include "feed.h"
 #include "leadscore.h"
 
-PG_FUNCTION_INFO_V1(ls_check_action);
 
 /* the longest name of an action, in bytes */
 #define MAX_NAME	1000
@@ -301,27 +300,32 @@ check_delivery(const Check *check)
 }
 
 /*
- * ls_check_action is leadscore_internal.check_action().  What broke since it was
- * written must not keep its row from being changed.
+ * ls_check_action refuses actions that could never be taken.  What broke since it
+ * was written must not keep its row from being changed.
  */
-Datum
-ls_check_action(PG_FUNCTION_ARGS)
+HeapTuple
+ls_check_action(const LsDefinition *change)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, "lead_action");
-	TupleDesc	desc = RelationGetDescr(td->tg_relation);
-	LsSheetRow	row = {ls_check_new_row(td), desc, NULL};
+	LsSheetRow	row = {change->new, change->desc, NULL};
 	Check		check = {0};
 
-	ls_action_row_read(row.tuple, desc, &check.row);
-	if (ls_check_restoring(check.row.model))
-		return PointerGetDatum(row.tuple);
-	if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
-		ls_action_row_read(td->tg_trigtuple, desc, &check.old);
-	check.model = ls_check_owner(td, &row, "action", "name");
+	if (change->new == NULL)
+	{
+		ls_check_delete(change);
+		return NULL;
+	}
+	ls_action_row_read(row.tuple, row.desc, &check.row);
+	if (change->old)
+		ls_action_row_read(change->old, row.desc, &check.old);
+	check.model = ls_check_owner(change, &row, "action", "name");
 	check.where = row.where;
+	if (change->old && check.old.action_id != check.row.action_id)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("action_id of %s cannot be changed", check.where)));
 	check_length(&check);
 	check_occasion(&check);
 	check_causes(&check);
 	check_delivery(&check);
-	return PointerGetDatum(row.tuple);
+	return row.tuple;
 }

@@ -24,8 +24,6 @@
 #include "leadscore.h"
 #include "rules.h"
 
-PG_FUNCTION_INFO_V1(ls_advise_rule);
-
 /* how many rows are looked at, but for the search of an event's name */
 #define MAX_ROWS	100000
 /* how many names are compared with one that was not found */
@@ -292,27 +290,24 @@ advise(const LsRuleRow *row, const LsModelRow *model)
 }
 
 /*
- * ls_advise_rule is leadscore_internal.advise_rule(), after each row, so that an
- * INSERT ... ON CONFLICT that inserts nothing says nothing.  Rules whose
- * matches stay as they were, and those of a dump, have a counted_version.
+ * ls_rule_advise gives notices about a rule that was written.  One whose matches
+ * stay as they were has a counted_version.
  */
-Datum
-ls_advise_rule(PG_FUNCTION_ARGS)
+void
+ls_rule_advise(const LsDefinition *change)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, "lead_rule");
 	LsRuleRow	row;
 	LsModelRow *model;
 
-	if (ls_rule_internal_update)
-		return PointerGetDatum(NULL);
-	ls_rule_row_read(ls_check_new_row(td), RelationGetDescr(td->tg_relation), &row);
+	if (change->new == NULL)
+		return;
+	ls_rule_row_read(change->new, change->desc, &row);
 	if (!row.counted_version_null)
-		return PointerGetDatum(NULL);
+		return;
 	model = ls_model_row(row.model, NULL);
-	if (model != NULL && !ls_check_restoring(row.model))
+	if (model != NULL)
 	{
 		advise_period(&row);
 		advise(&row, model);
 	}
-	return PointerGetDatum(NULL);
 }

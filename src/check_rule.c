@@ -4,10 +4,9 @@
  *		What is refused when a rule is written.
  *
  * A rule that gets into lead_rule can be evaluated: whatever would make it
- * meaningless is refused here, by name and with what to do about it.  Two
- * kinds of rows pass unseen: those of a dump that is being restored, since an
- * error there would lose every rule of the table, and the extension's own
- * updates of counted_version.
+ * meaningless is refused here, by name and with what to do about it.  Rows of a
+ * dump go into the base table and pass unseen, since an error there would lose
+ * every rule of the table.
  *
  * This is the only place that knows which column goes with which kind; the
  * rest of the code relies on it.
@@ -29,10 +28,9 @@
 
 #include "decay.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "rules.h"
 #include "visitors.h"
-
-PG_FUNCTION_INFO_V1(ls_check_rule);
 
 /* in the order of LsKind, LsDecayKind; LS_EACH and LS_ONCE */
 static const char *const kind_words[] = {"event", "absence", "sequence", "profile"};
@@ -76,8 +74,8 @@ typedef struct RuleCheck
 {
 	bool		update;
 	TupleDesc	desc;
-	Datum		values[LS_RULE_NCOLUMNS];	/* of the new row ... */
-	bool		nulls[LS_RULE_NCOLUMNS];
+	Datum	   *values;			/* of the new row ... */
+	bool	   *nulls;
 	LsRuleRow	row;			/* ... and read */
 	LsRuleRow	old;			/* of an UPDATE */
 	LsModelRow *model;
@@ -182,6 +180,7 @@ check_identity(RuleCheck *check)
 				 errmsg("rule \"%s\" cannot be moved from model \"%s\" to model \"%s\"",
 						check->old.name, check->old.model, row->model),
 				 errhint("Delete the rule and insert it for the other model.")));
+	(void) ls_model_row_locked(row->model, GetUserId());
 	check->model = ls_model_row_held(row->model, GetUserId());
 	ls_visitors_refuse(check->model);
 	if (row->name == NULL || row->name[strspn(row->name, " \t\r\n")] == '\0')
@@ -672,43 +671,7 @@ check_expressions(const RuleCheck *check)
 	compile_one(check, LS_EXPR_WEIGHT, row->weight, "weight");
 }
 
-/* ---------- the trigger ---------- */
-
-/* is_counted tells whether some rule has this counted_version. */
-static bool
-is_counted(Relation rel, Datum version)
-{
-	ScanKeyData key;
-	SysScanDesc scan;
-	bool		found;
-
-	ScanKeyInit(&key, LS_RULE_COUNTED_VERSION, BTEqualStrategyNumber, F_INT8EQ, version);
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
-	found = HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
-	return found;
-}
-
-/*
- * is_restored tells a row of a dump from one that a user writes: it says what
- * it counts already, or that a job has still to count it, and comes from one who
- * may write anything here.  A copy of another rule does not; its version is that
- * of the other.
- */
-static bool
-is_restored(const RuleCheck *check, Relation rel)
-{
-	bool		isnull = is_null(check, LS_RULE_COUNTED_VERSION);
-
-	if (is_null(check, LS_RULE_MODEL))
-		return false;
-	if (isnull)
-		return ls_check_dumped(check->row.model);
-	if (!has_privs_of_role(GetUserId(), ls_extension_owner()))
-		return false;
-	return ls_check_restoring(check->row.model) ||
-		!is_counted(rel, check->values[LS_RULE_COUNTED_VERSION - 1]);
-}
+/* ---------- all of it ---------- */
 
 /*
  * set_counted_version decides whether what the state holds for a rule is
@@ -734,26 +697,25 @@ set_counted_version(RuleCheck *check)
 	check->values[LS_RULE_COUNTING_VERSION - 1] = Int64GetDatum(old->counting_version);
 }
 
-/* ls_check_rule is leadscore_internal.check_rule(). */
-Datum
-ls_check_rule(PG_FUNCTION_ARGS)
+/* ls_check_rule fills in the defaults of a rule and refuses one that could not be evaluated. */
+HeapTuple
+ls_check_rule(const LsDefinition *change)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, "lead_rule");
-	HeapTuple	tuple = ls_check_new_row(td);
-	bool		replace[LS_RULE_NCOLUMNS];
 	RuleCheck	check = {0};
 
-	if (ls_rule_internal_update)
-		return PointerGetDatum(tuple);
-
-	check.desc = RelationGetDescr(td->tg_relation);
-	check.update = TRIGGER_FIRED_BY_UPDATE(td->tg_event);
-	heap_deform_tuple(tuple, check.desc, check.values, check.nulls);
-	ls_rule_row_read(tuple, check.desc, &check.row);
+	if (change->new == NULL)
+	{
+		ls_check_delete(change);
+		return NULL;
+	}
+	check.desc = change->desc;
+	check.update = change->old != NULL;
+	check.values = palloc(sizeof(Datum) * check.desc->natts);
+	check.nulls = palloc(sizeof(bool) * check.desc->natts);
+	heap_deform_tuple(change->new, check.desc, check.values, check.nulls);
+	ls_rule_row_read(change->new, check.desc, &check.row);
 	if (check.update)
-		ls_rule_row_read(td->tg_trigtuple, check.desc, &check.old);
-	else if (is_restored(&check, td->tg_relation))
-		return PointerGetDatum(tuple);
+		ls_rule_row_read(change->old, check.desc, &check.old);
 
 	set_defaults(&check);
 	check_identity(&check);
@@ -769,7 +731,5 @@ ls_check_rule(PG_FUNCTION_ARGS)
 	check_expressions(&check);
 	set_counted_version(&check);
 
-	memset(replace, true, sizeof(replace));
-	return PointerGetDatum(heap_modify_tuple(tuple, check.desc, check.values,
-											 check.nulls, replace));
+	return heap_form_tuple(check.desc, check.values, check.nulls);
 }

@@ -30,7 +30,7 @@ set_counted_version(int64 rule_id, int64 version)
 	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
 	ls_add(&args, INT8OID, Int64GetDatum(version));
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules("UPDATE leadscore_internal.lead_rule SET counted_version = $2, counting_version = NULL"
+	ls_execute("UPDATE leadscore_internal.lead_rule SET counted_version = $2, counting_version = NULL"
 				   " WHERE rule_id OPERATOR(pg_catalog.=) $1", &args);
 	ls_return(&saved);
 }
@@ -111,7 +111,7 @@ ls_recount_publish(const char *name, bool again)
 			ls_kept_tell_rule(model, rule_by_id(model, row->rule_id));
 		ls_add(&args, INT8OID, Int64GetDatum(row->rule_id));
 		ls_add(&args, INT8OID, Int64GetDatum(can ? nextval_internal(sequence, false) : 0));
-		ls_write_rules(can ?
+		ls_execute(can ?
 					   "UPDATE leadscore_internal.lead_rule SET counting_version = $2, counted_version = NULL"
 					   " WHERE rule_id OPERATOR(pg_catalog.=) $1" :
 					   "UPDATE leadscore_internal.lead_rule SET counted_version = $2"

@@ -10,10 +10,6 @@ COMMENT ON TABLE leadscore_internal.lead_day IS
 COMMENT ON COLUMN leadscore_internal.lead_day.model IS 'the model';
 COMMENT ON COLUMN leadscore_internal.lead_day.written_to IS 'last day that is written; a new model''s first is the day on which it was made';
 
-ALTER TABLE leadscore_internal.lead_day ENABLE ROW LEVEL SECURITY;
-CREATE POLICY owner ON leadscore_internal.lead_day USING (leadscore_internal.may_manage(model));
-GRANT SELECT ON leadscore_internal.lead_day TO PUBLIC;
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_day', '');
 
 CREATE FUNCTION leadscore.write_days(model text) RETURNS integer
 	LANGUAGE c

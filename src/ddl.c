@@ -43,6 +43,7 @@
 #include "feed.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "look.h"
 #include "model.h"
 #include "model_tables.h"
 #include "purge.h"
@@ -69,13 +70,35 @@ hides_rows(AlterTableType type)
 
 /* ---------- before a command ---------- */
 
-/* is_fed_name tells whether a table that a command names feeds a model. */
-static bool
-is_fed_name(const RangeVar *name)
+/* A list of models that a command will change */
+typedef struct Concerned
 {
-	Oid			relation = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+	List	   *models;			/* names */
+	bool		own;			/* it is not known which: all of the caller's */
+} Concerned;
 
-	return OidIsValid(relation) && ls_feeds(relation);
+/* concern_table adds the models that a table of the caller's, or a part of it, feeds. */
+static void
+concern_table(Concerned *concerned, Oid relation)
+{
+	ListCell   *lc;
+	ListCell   *rc;
+
+	if (!OidIsValid(relation) ||
+		!(ls_class_ownercheck(relation, GetUserId()) ||
+		  ls_namespace_ownercheck(get_rel_namespace(relation), GetUserId())))
+		return;
+	foreach(lc, ls_look_tree(relation))
+		foreach(rc, ls_relation_rows(lfirst_oid(lc)))
+			concerned->models = lappend(concerned->models,
+										((LsRelationRow *) lfirst(rc))->model);
+}
+
+static void
+concern_name(Concerned *concerned, const RangeVar *name)
+{
+	if (name)
+		concern_table(concerned, RangeVarGetRelid(name, NoLock, true));
 }
 
 /*
@@ -106,51 +129,79 @@ changes_models(const AlterTableCmd *cmd, const RangeVar **other)
 	}
 }
 
-/* alters_models tells whether models will be changed for an ALTER TABLE. */
-static bool
-alters_models(const AlterTableStmt *stmt)
+/* concern_altered adds the models that will be changed for an ALTER TABLE. */
+static void
+concern_altered(Concerned *concerned, const AlterTableStmt *stmt)
 {
-	bool		fed = is_fed_name(stmt->relation);
 	ListCell   *lc;
 
 	foreach(lc, stmt->cmds)
 	{
 		const RangeVar *other;
 
-		if (changes_models(lfirst(lc), &other) && (fed || is_fed_name(other)))
-			return true;
+		if (!changes_models(lfirst(lc), &other))
+			continue;
+		concern_name(concerned, stmt->relation);
+		concern_name(concerned, other);
 	}
-	return false;
 }
 
 /*
- * concerns_models tells whether models will be changed for tables that a command
- * is going to lock.
+ * concern adds the models that will be changed for tables that a command is going
+ * to lock.  Where it is not known which, as with what CASCADE takes along, it is
+ * those of the caller; others are locked when it turns out that they are changed.
  */
-static bool
-concerns_models(const Node *stmt)
+static void
+concern(Concerned *concerned, const Node *stmt)
 {
+	ListCell   *lc;
+
 	switch (nodeTag(stmt))
 	{
 		case T_AlterTableStmt:
 			/* the columns of tables follow a composite type */
-			return ((const AlterTableStmt *) stmt)->objtype == OBJECT_TYPE ||
-				alters_models((const AlterTableStmt *) stmt);
+			if (((const AlterTableStmt *) stmt)->objtype == OBJECT_TYPE)
+				concerned->own = true;
+			else
+				concern_altered(concerned, (const AlterTableStmt *) stmt);
+			break;
 		case T_RenameStmt:
-			return is_fed_name(((const RenameStmt *) stmt)->relation);
+			concern_name(concerned, ((const RenameStmt *) stmt)->relation);
+			break;
 		case T_AlterObjectSchemaStmt:
-			return is_fed_name(((const AlterObjectSchemaStmt *) stmt)->relation);
+			concern_name(concerned, ((const AlterObjectSchemaStmt *) stmt)->relation);
+			break;
 		case T_AlterDomainStmt:
 		case T_DropOwnedStmt:
-			return true;
+			concerned->own = true;
+			break;
 		case T_DropStmt:
 			/* which tables or columns others take with them is not known yet */
-			return ((const DropStmt *) stmt)->removeType == OBJECT_TABLE ?
-				ls_drops_fed((const DropStmt *) stmt) :
-				((const DropStmt *) stmt)->behavior == DROP_CASCADE;
+			if (((const DropStmt *) stmt)->removeType != OBJECT_TABLE)
+				concerned->own = ((const DropStmt *) stmt)->behavior == DROP_CASCADE;
+			else
+				foreach(lc, ls_drops_fed((const DropStmt *) stmt))
+					concern_table(concerned, lfirst_oid(lc));
+			break;
 		default:
-			return false;
+			break;
 	}
+}
+
+/* lock_concerned locks the definitions of the models that a command will change. */
+static bool
+lock_concerned(const Node *stmt)
+{
+	Concerned	concerned = {0};
+	ListCell   *lc;
+
+	concern(&concerned, stmt);
+	if (concerned.own)
+		ls_lock_own_definitions();
+	list_sort(concerned.models, ls_by_model_rank);
+	foreach(lc, concerned.models)
+		ls_lock_definitions(lfirst(lc));
+	return concerned.own || concerned.models != NIL;
 }
 
 /*
@@ -203,7 +254,6 @@ before_extension_is_dropped(const DropStmt *stmt)
 		return;					/* which PostgreSQL will say */
 	if (stmt->behavior == DROP_CASCADE)
 	{
-		ls_lock_sheets();
 		ls_models_detach(models);
 		return;
 	}
@@ -244,9 +294,8 @@ ls_ddl_start(PG_FUNCTION_ARGS)
 	stmt = ((EventTriggerData *) fcinfo->context)->parsetree;
 	if (drops_extension((const DropStmt *) stmt))
 		before_extension_is_dropped((const DropStmt *) stmt);
-	else if (concerns_models(stmt))
+	else if (lock_concerned(stmt))
 	{
-		ls_lock_sheets();
 		keep_contacts(stmt);
 		if (IsA(stmt, AlterTableStmt) &&
 			OidIsValid(part = detached((const AlterTableStmt *) stmt)))

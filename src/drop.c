@@ -118,11 +118,11 @@ named(const DropStmt *stmt)
 	return relations;
 }
 
-/* ls_drops_fed tells whether DROP TABLE names tables that feed models. */
-bool
+/* ls_drops_fed gives the tables that DROP TABLE names and that feed models. */
+List *
 ls_drops_fed(const DropStmt *stmt)
 {
-	return named(stmt) != NIL;
+	return named(stmt);
 }
 
 /* names_schema tells whether DROP SCHEMA names a table's. */

@@ -139,29 +139,6 @@ ls_execute(const char *sql, LsArguments *args)
 	return processed;
 }
 
-/*
- * ls_write_rules runs a statement that writes lead_rule, which its triggers
- * are to let through.
- */
-uint64
-ls_write_rules(const char *sql, LsArguments *args)
-{
-	bool		outer = ls_rule_internal_update;
-	uint64		processed;
-
-	ls_rule_internal_update = true;
-	PG_TRY();
-	{
-		processed = ls_execute(sql, args);
-	}
-	PG_FINALLY();
-	{
-		ls_rule_internal_update = outer;
-	}
-	PG_END_TRY();
-	return processed;
-}
-
 /* ls_optional_argument gives a text argument, or NULL. */
 char *
 ls_optional_argument(FunctionCallInfo fcinfo, int n)

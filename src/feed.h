@@ -44,7 +44,6 @@ extern void ls_add(LsArguments *args, Oid type, Datum value);
 extern void ls_add_text(LsArguments *args, const char *value);
 extern uint64 ls_run(const char *sql, LsArguments *args);
 extern uint64 ls_execute(const char *sql, LsArguments *args);
-extern uint64 ls_write_rules(const char *sql, LsArguments *args);
 
 extern char *ls_text_argument(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *ls_optional_argument(FunctionCallInfo fcinfo, int n);

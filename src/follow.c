@@ -46,6 +46,7 @@
 #include "look.h"
 #include "model.h"
 #include "purge.h"
+#include "restore.h"
 #include "recount.h"
 
 /* ---------- which models it concerns ---------- */
@@ -456,8 +457,10 @@ look_at_contacts(Work *work)
 static void
 lose_source(Work *work, const LsSourceRow *source, int elevel, const char *why)
 {
-	uint64		rules = ls_remove_source(work->row->model, source->source);
+	uint64		rules;
 
+	ls_lock_definitions(work->row->model);
+	rules = ls_remove_source(work->row->model, source->source);
 	ereport(elevel,
 			(errmsg("source \"%s\" was detached from model \"%s\": %s",
 					source->source, work->row->model, why),
@@ -567,7 +570,7 @@ see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
 	 * Functions and rights come in an order of their own when a dump is restored;
 	 * rules must not fall asleep and be counted again for it.
 	 */
-	if (ls_session_restores() || row->suspended)
+	if (row->suspended || ls_restore_under_way(row))
 		;						/* they stay as they are */
 	else if (look)
 	{
@@ -597,6 +600,7 @@ lose_model(const Ddl *ddl, const LsModelRow *row)
 		lost = lost || strcmp(lfirst(lc), row->model) == 0;
 	if (!lost)
 		return false;
+	ls_lock_definitions(row->model);
 	ls_drop_model(row);
 	if (row->sheet && list_member_oid(ddl->dropped, row->contacts))
 		return true;			/* which its sheet tells */

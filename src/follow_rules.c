@@ -16,6 +16,7 @@
 #include "feed.h"
 #include "job.h"
 #include "leadscore.h"
+#include "lock.h"
 
 /* A source, and the error that reading it raises now; NULL: none */
 typedef struct Feed
@@ -136,9 +137,10 @@ set_counted(const LsRuleRow *rule, bool asleep)
 	LsArguments args = {0};
 	LsIdentity	saved;
 
+	ls_lock_definitions(rule->model);
 	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules(psprintf("UPDATE leadscore_internal.lead_rule"
+	ls_execute(psprintf("UPDATE leadscore_internal.lead_rule"
 							" SET counted_version = %s, counting_version = NULL"
 							" WHERE rule_id OPERATOR(pg_catalog.=) $1",
 							asleep ? "0" : "NULL"), &args);

@@ -339,7 +339,7 @@ cancel_count(const LsJob *job)
 
 	ls_add_text(&args, job->model);
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules("UPDATE leadscore_internal.lead_rule SET counting_version = NULL"
+	ls_execute("UPDATE leadscore_internal.lead_rule SET counting_version = NULL"
 				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
 	ls_return(&saved);
 	ls_model_changed(job->model);
@@ -400,8 +400,8 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("job_id must not be NULL")));
 	PreventCommandIfReadOnly("cancel_job()");
-	ls_lock_sheets();
 	job = job_to_cancel(PG_GETARG_INT64(0), false);
+	ls_lock_definitions(job->model);
 	ls_lock_before_writing(job->model);
 	LockRelationOid(ls_score_table(job->model, false), ShareRowExclusiveLock);
 	job = job_to_cancel(job->job_id, true);

@@ -48,11 +48,6 @@ COMMENT ON COLUMN leadscore_internal.lead_job.retry_at IS 'when it is tried agai
 COMMENT ON COLUMN leadscore_internal.lead_job.error IS 'what it last failed of';
 COMMENT ON COLUMN leadscore_internal.lead_job.taken_over_by IS 'another job that did what this one was asked for';
 
-ALTER TABLE leadscore_internal.lead_job ENABLE ROW LEVEL SECURITY;
-CREATE POLICY owner ON leadscore_internal.lead_job USING (leadscore_internal.may_manage(model));
-GRANT SELECT ON leadscore_internal.lead_job TO PUBLIC;
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_job', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_job_job_id_seq', '');
 
 CREATE TABLE leadscore_internal.lead_job_part (
 	job_id bigint NOT NULL REFERENCES leadscore_internal.lead_job ON DELETE CASCADE,
@@ -88,10 +83,6 @@ COMMENT ON COLUMN leadscore_internal.lead_job_part.attempts IS 'how many times i
 COMMENT ON COLUMN leadscore_internal.lead_job_part.retry_at IS 'when it is tried again after it failed';
 COMMENT ON COLUMN leadscore_internal.lead_job_part.error IS 'what it last failed of';
 
-ALTER TABLE leadscore_internal.lead_job_part ENABLE ROW LEVEL SECURITY;
-CREATE POLICY owner ON leadscore_internal.lead_job_part USING (leadscore_internal.may_manage(model));
-GRANT SELECT ON leadscore_internal.lead_job_part TO PUBLIC;
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_job_part', '');
 
 CREATE FUNCTION leadscore.cancel_job(job_id bigint) RETURNS void
 	LANGUAGE c

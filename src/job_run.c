@@ -180,7 +180,7 @@ publish(LsJob *job)
 
 	ls_add_text(&args, job->model);
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules("UPDATE leadscore_internal.lead_rule"
+	ls_execute("UPDATE leadscore_internal.lead_rule"
 				   " SET counted_version = counting_version, counting_version = NULL"
 				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
 	ls_return(&saved);
@@ -211,7 +211,7 @@ start_phase(LsJob *job, LsJobRun *run)
 static bool
 may_end(const LsJob *job)
 {
-	return !is(job->phase, "count") || ls_lock_sheets_if_free();
+	return !is(job->phase, "count") || ls_lock_definitions_if_free(job->model);
 }
 
 /* end_phase goes on from a phase that has come to its end. */
@@ -379,7 +379,7 @@ ls_job_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
 	if (run->helper)
 		return LS_JOB_WAIT;
 	/* what rules are is changed: whoever is at it comes first */
-	if (is(job->phase, "start") && !ls_lock_sheets_if_free())
+	if (is(job->phase, "start") && !ls_lock_definitions_if_free(job->model))
 		return LS_JOB_WAIT;
 	if (is(job->phase, "start"))
 		begin(job);

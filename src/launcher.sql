@@ -22,10 +22,6 @@ COMMENT ON COLUMN leadscore_internal.lead_worker_error.retry_at IS 'when it will
 COMMENT ON COLUMN leadscore_internal.lead_worker_error.sqlstate IS 'code of the latest error';
 COMMENT ON COLUMN leadscore_internal.lead_worker_error.message IS 'message of the latest error';
 
-ALTER TABLE leadscore_internal.lead_worker_error ENABLE ROW LEVEL SECURITY;
-CREATE POLICY owner ON leadscore_internal.lead_worker_error USING (leadscore_internal.may_manage(model));
-GRANT SELECT ON leadscore_internal.lead_worker_error TO PUBLIC;
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_worker_error', '');
 
 -- For leadscore.history_retention: rows come in the order of this column.
 CREATE INDEX lead_stage_history_recorded ON leadscore_internal.lead_stage_history

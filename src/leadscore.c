@@ -22,6 +22,7 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -29,12 +30,13 @@
 
 #include "capture.h"
 #include "catalog.h"
-#include "check.h"
 #include "compat.h"
+#include "definition.h"
 #include "job.h"
 #include "kept.h"
 #include "launcher.h"
 #include "note.h"
+#include "recount.h"
 #include "rules.h"
 #include "table.h"
 
@@ -166,6 +168,47 @@ ls_transaction_number(void)
 }
 
 /*
+ * Whether it is leadscore itself that writes to its tables.  An error takes it
+ * back to what it was when the subtransaction began.
+ */
+static bool engine = false;
+static List *engine_before = NIL;	/* of int, a subtransaction each, innermost last */
+
+/* ls_is_engine tells whether leadscore itself is at work on its tables. */
+bool
+ls_is_engine(void)
+{
+	return engine;
+}
+
+static void
+begin_subtransaction(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	engine_before = lappend_int(engine_before, engine);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+end_subtransaction(bool aborted)
+{
+	if (engine_before == NIL)
+		return;
+	if (aborted)
+		engine = llast_int(engine_before);
+	engine_before = list_delete_last(engine_before);
+}
+
+static void
+end_transaction(void)
+{
+	engine = false;
+	list_free(engine_before);
+	engine_before = NIL;
+}
+
+/*
  * switch_to takes the rights of another role, with search_path pinned, and says
  * what has to be put back.  A new level of settings is begun where functions of
  * that role's may leave others behind, or the path is not pinned yet.
@@ -180,6 +223,8 @@ switch_to(Oid role, int flags, LsIdentity *saved)
 	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
 	context = saved->sec_context | SECURITY_LOCAL_USERID_CHANGE | flags;
 	SetUserIdAndSecContext(role, context);
+	saved->engine = engine;
+	engine = engine && role == saved->userid;
 	saved->guc_nest = 0;
 	if (pinned && ((flags & SECURITY_RESTRICTED_OPERATION) == 0 ||
 				   (role == saved->userid && context == saved->sec_context)))
@@ -197,6 +242,7 @@ void
 ls_become(Oid role, LsIdentity *saved)
 {
 	switch_to(role, SECURITY_NOFORCE_RLS, saved);
+	engine = true;
 }
 
 /*
@@ -227,13 +273,14 @@ ls_return(const LsIdentity *saved)
 	if (saved->guc_nest > 0)
 		AtEOXact_GUC(false, saved->guc_nest);
 	SetUserIdAndSecContext(saved->userid, saved->sec_context);
+	engine = saved->engine;
 }
 
 static void
 hint_retry(void *arg)
 {
 	if (geterrcode() == ERRCODE_T_R_SERIALIZATION_FAILURE)
-		errhint("Another transaction changed what this one needs after this one began. Retry the transaction, or use READ COMMITTED.");
+		errhint(LS_RETRY_HINT);
 }
 
 /*
@@ -298,6 +345,21 @@ ls_has_pages(Oid table)
 		return false;			/* dropped while we waited */
 	any = RelationGetNumberOfBlocks(rel) > 0;
 	table_close(rel, NoLock);
+	return any;
+}
+
+/* ls_has_key tells whether a table has an index: a dump makes it after the rows. */
+bool
+ls_has_key(Oid table)
+{
+	Relation	rel;
+	bool		any;
+
+	if (get_rel_relkind(table) != RELKIND_RELATION)
+		return false;
+	rel = table_open(table, AccessShareLock);
+	any = RelationGetIndexList(rel) != NIL;
+	table_close(rel, AccessShareLock);
 	return any;
 }
 
@@ -369,16 +431,18 @@ relation_changed(Datum arg, Oid relid)
 }
 
 /*
- * refresh_changed_models does what the deferred triggers of check.sql have not:
- * they may have fired before the last change, or not be there for it.
+ * refresh_changed_models brings the stored scores of models that this transaction
+ * has changed up to date.  It is done before the commit, so that rules can be
+ * changed, looked at and rolled back at no cost.
  */
 static void
 refresh_changed_models(void)
 {
 	if (ls_changed_models() == NIL)
 		return;
+	ls_launcher_poke_at_commit();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	ls_refresh_changed_models();
+	(void) ls_refresh_changed_models();
 	PopActiveSnapshot();
 }
 
@@ -396,6 +460,8 @@ transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			transaction_number++;
+			end_transaction();
+			ls_definitions_end_transaction();
 			ls_note_end_transaction();
 			ls_tables_end_transaction();
 			ls_rules_end_transaction();
@@ -413,11 +479,18 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 {
 	switch (event)
 	{
+		case SUBXACT_EVENT_START_SUB:
+			begin_subtransaction();
+			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
+			end_subtransaction(false);
 			ls_note_end_subtransaction(mine, parent, true);
+			ls_definitions_end_subtransaction(mine, parent, true);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
+			end_subtransaction(true);
 			ls_note_end_subtransaction(mine, parent, false);
+			ls_definitions_end_subtransaction(mine, parent, false);
 			ls_changed_models_again();
 			break;
 		default:
@@ -447,6 +520,7 @@ _PG_init(void)
 							 NULL, NULL, NULL);
 	ls_launcher_define();
 	ls_job_define();
+	ls_definitions_define();
 	MarkGUCPrefixReserved("leadscore");
 
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);

@@ -39,20 +39,26 @@ typedef struct LsIdentity
 	Oid			userid;
 	int			sec_context;
 	int			guc_nest;		/* 0: none was begun */
+	bool		engine;
 } LsIdentity;
 
 extern void ls_become(Oid role, LsIdentity *saved);
 extern void ls_become_untrusted(Oid role, LsIdentity *saved);
 extern void ls_switch_to_owner(Oid owner, LsIdentity *saved);
 extern void ls_return(const LsIdentity *saved);
+extern bool ls_is_engine(void);
 extern Oid	ls_relation_owner(Oid relid);
 extern Oid	ls_extension_owner(void);
 extern bool ls_is_own_schema(Oid schema);
+/* what to do about a serialization failure */
+#define LS_RETRY_HINT \
+	"Another transaction changed what this one needs after this one began. Retry the transaction, or use READ COMMITTED."
 extern void ls_hint_retry(ErrorContextCallback *context);
 extern ErrorData *ls_guarded(void (*body) (void *), void *arg);
 
 extern uint64 ls_transaction_number(void);
 extern bool ls_has_pages(Oid table);
+extern bool ls_has_key(Oid table);
 extern char *ls_extension_version(Oid extension);
 
 #endif							/* LEADSCORE_H */

@@ -3,7 +3,7 @@
  * lock.c
  *		Locks, in an order that all keep.
  *
- * First the score sheets, then event and contact tables, then score tables, then
+ * First the definitions of models, then event and contact tables, then score tables, then
  * rows; see docs/architecture.md.
  *
  *-------------------------------------------------------------------------
@@ -14,6 +14,7 @@
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "common/hashfn.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -35,41 +36,128 @@
 #define ATTEMPTS		50
 #define FEW_ATTEMPTS	2
 
-/* ---------- score sheets ---------- */
+/* Not the class of an advisory lock that SQL can take, nor those of launcher.c */
+#define LS_NAME_CLASS	22
 
+/* ---------- definitions ---------- */
+
+/* The transaction that has locked the definitions of some model */
+static uint64 locked_in = 0;
+
+/*
+ * lock_definitions locks the definitions of a model: of the one whose sheet it
+ * has, as visitors are scored by another model's rules.  It is known by its score
+ * table, since a name can be that of another model by the time it is locked.
+ */
 static bool
-lock_sheets(bool wait)
+lock_definitions(const char *model, bool wait)
 {
-	LOCKTAG		tag;
+	for (;;)
+	{
+		Oid			table = ls_score_table(ls_sheet_of(model, NULL), true);
+		LOCKTAG		tag;
 
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
-					   ls_base_table_oid("lead_rule", false), 0);
-	if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
-		return false;
-	AcceptInvalidationMessages();
-	return true;
+		if (!OidIsValid(table))
+			return true;		/* the caller will find that it is gone */
+		SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, table, 0);
+		if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
+			return false;
+		AcceptInvalidationMessages();
+		locked_in = ls_transaction_number();
+		if (ls_score_table(ls_sheet_of(model, NULL), true) == table)
+			return true;
+		LockRelease(&tag, ExclusiveLock, false);
+	}
 }
 
 /*
- * ls_lock_sheets is what everybody begins with who changes what models are: rules,
- * stages, sources, models themselves.  One transaction of a database does so at a
- * time, so that two never hold rows, tables or models that the other goes on
- * to.  Writers of events and readers need it not.
+ * ls_lock_definitions is what everybody begins with who changes what a model is:
+ * its rules, stages, sources, the model itself.  One transaction does so at a time,
+ * so that two never hold rows or tables that the other goes on to.  Writers of
+ * events and readers need it not.
  *
- * It is no lock on one of our tables: a statement has locked the table that it
- * writes to, less strongly, before any trigger of ours could.
+ * It is taken by those only who may change the model, so that nobody can keep the
+ * owner from it.  Models are locked in the order of their ranks, by who needs
+ * several of them at once.  It is no lock on a table: a statement has locked the
+ * table that it writes to, less strongly, before any trigger of ours could.
  */
 void
-ls_lock_sheets(void)
+ls_lock_definitions(const char *model)
 {
-	(void) lock_sheets(true);
+	(void) lock_definitions(model, true);
 }
 
-/* ls_lock_sheets_if_free does so for one who holds other locks already. */
+/* ls_lock_definitions_if_free does so for one who holds other locks already. */
 bool
-ls_lock_sheets_if_free(void)
+ls_lock_definitions_if_free(const char *model)
 {
-	return lock_sheets(false);
+	return lock_definitions(model, false);
+}
+
+/* ls_lock_own_definitions does so with all models that the caller manages. */
+void
+ls_lock_own_definitions(void)
+{
+	List	   *models = ls_model_rows(NULL);
+	ListCell   *lc;
+
+	list_sort(models, ls_by_row_rank);
+	foreach(lc, models)
+		if (ls_may_manage_model(lfirst(lc), GetUserId()))
+			ls_lock_definitions(((LsModelRow *) lfirst(lc))->model);
+}
+
+/* ls_definitions_locked tells whether this transaction has locked some. */
+bool
+ls_definitions_locked(void)
+{
+	return locked_in == ls_transaction_number();
+}
+
+/*
+ * ls_lock_model_name keeps others from making or dropping a model of that name
+ * until the transaction ends.
+ */
+void
+ls_lock_model_name(const char *model)
+{
+	uint64		hash = DatumGetUInt64(hash_any_extended((const unsigned char *) model,
+														strlen(model), 0));
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
+						 LS_NAME_CLASS);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	AcceptInvalidationMessages();
+}
+
+/*
+ * ls_model_row_locked gives the row of a model whose definitions a role is about to
+ * change.  They are locked when it is known that it may do so, which is asked again
+ * after it has waited.
+ */
+LsModelRow *
+ls_model_row_locked(const char *model, Oid role)
+{
+	(void) ls_model_row_for(model, role);
+	ls_lock_definitions(model);
+	return ls_model_row_for(model, role);
+}
+
+/*
+ * ls_model_row_held gives the row of a model for one who adds something to it, which
+ * is kept from being dropped until the transaction ends.
+ */
+LsModelRow *
+ls_model_row_held(const char *model, Oid role)
+{
+	Oid			table;
+
+	(void) ls_model_row_for(model, role);
+	table = ls_score_table(model, true);
+	if (OidIsValid(table))
+		LockRelationOid(table, AccessShareLock);
+	return ls_model_row_for(model, role);
 }
 
 /* ---------- several tables ---------- */

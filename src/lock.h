@@ -14,9 +14,14 @@
 
 #include "rules.h"
 
-/* for whoever changes what models are, before anything else */
-extern void ls_lock_sheets(void);
-extern bool ls_lock_sheets_if_free(void);
+/* for whoever changes what a model is, before anything else */
+extern void ls_lock_definitions(const char *model);
+extern bool ls_lock_definitions_if_free(const char *model);
+extern void ls_lock_own_definitions(void);
+extern bool ls_definitions_locked(void);
+extern LsModelRow *ls_model_row_locked(const char *model, Oid role);
+extern LsModelRow *ls_model_row_held(const char *model, Oid role);
+extern void ls_lock_model_name(const char *model);
 /* SHARE ROW EXCLUSIVE on tables, with their partitions and children */
 extern void ls_lock_tables(List *roots);
 /* ... on a model's event tables and its contact table */

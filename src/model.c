@@ -35,6 +35,7 @@
 #include "compat.h"
 #include "daily.h"
 #include "feed.h"
+#include "launcher.h"
 #include "leadscore.h"
 #include "lock.h"
 #include "model_tables.h"
@@ -43,7 +44,6 @@
 #include "visitors.h"
 
 PG_FUNCTION_INFO_V1(ls_create_model);
-PG_FUNCTION_INFO_V1(ls_take_owner);
 PG_FUNCTION_INFO_V1(ls_drop_model_sql);
 PG_FUNCTION_INFO_V1(ls_detach_all);
 
@@ -267,6 +267,24 @@ check_key(Relation rel, LsModelTables *new)
 					 quote_identifier(new->row.key))));
 }
 
+/* delete_rows deletes all that base tables hold about a model. */
+static void
+delete_rows(const char *model)
+{
+	/* the model first: what the others' triggers protect is gone with it */
+	static const char *const tables[] = {"lead_model", "lead_category",
+		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
+	"lead_stage_history", "lead_rule_error", "lead_action",
+	"lead_outbox", "lead_day", "lead_worker_error", "lead_job_part", "lead_job",
+	"lead_rule_history", "lead_sheet_history"};
+	LsArguments args = {0};
+
+	ls_add_text(&args, model);
+	for (size_t i = 0; i < lengthof(tables); i++)
+		ls_execute(psprintf("DELETE FROM leadscore_internal.%s"
+							" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]), &args);
+}
+
 /* write_rows writes what the catalog holds about a new model. */
 static void
 write_rows(const LsModelTables *new)
@@ -320,12 +338,13 @@ ls_create_model(PG_FUNCTION_ARGS)
 	row->created_at = ls_optional_argument(fcinfo, 4);
 	row->time_zone = ls_check_time_zone(ls_text_argument(fcinfo, 5, "time_zone"));
 	PreventCommandIfReadOnly("create_model()");
-	ls_lock_sheets();
-	check_name(row->model);
 	read_categories(PG_GETARG_ARRAYTYPE_P(3), &new);
 
 	/* asked again when it is locked, as it may have been changed until then */
 	(void) check_owner(row->contacts);
+	check_name(row->model);
+	ls_lock_model_name(row->model);
+	check_name(row->model);
 	tree = ls_lock_tree(row->contacts, ShareRowExclusiveLock);
 	row->owner = check_owner(row->contacts);
 	ls_check_tree(row->contacts, tree, row->owner);
@@ -338,6 +357,8 @@ ls_create_model(PG_FUNCTION_ARGS)
 	relation_close(rel, NoLock);
 
 	ls_become(ls_extension_owner(), &saved);
+	/* what was restored without its model */
+	delete_rows(row->model);
 	ls_tables_make(&new);
 	write_rows(&new);
 	ls_daily_begin(row);
@@ -348,6 +369,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_add_tree(row->model, NULL, tree);
 	ls_recount_contacts(row->model, "backfill");
 	ls_model_refreshed(row->model);
+	ls_launcher_poke_at_commit();
 	PG_RETURN_OID(ls_score_table(row->model, false));
 }
 
@@ -360,20 +382,14 @@ ls_create_model(PG_FUNCTION_ARGS)
 void
 ls_drop_model(const LsModelRow *model)
 {
-	/* the model first: what the others' triggers protect is gone with it */
-	static const char *const tables[] = {"lead_model", "lead_category",
-		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
-	"lead_stage_history", "lead_rule_error", "lead_action",
-	"lead_outbox", "lead_day", "lead_worker_error", "lead_job_part", "lead_job",
-	"lead_rule_history", "lead_sheet_history"};
 	List	   *relations = NIL;
 	const char *visitors;
-	LsArguments args = {0};
 	LsIdentity	saved;
 	ListCell   *lc;
 
 	if (ls_model_row(model->model, NULL) == NULL)
 		return;					/* gone with the model whose visitors it scored */
+	ls_lock_model_name(model->model);
 	/* all at once: a writer to one table may be about to read another */
 	ls_lock_for_removal(model->model, NULL);
 	visitors = ls_visitors_model(model->model);
@@ -387,32 +403,14 @@ ls_drop_model(const LsModelRow *model)
 			relations = list_append_unique_oid(relations, row->relation);
 	}
 
-	ls_add_text(&args, model->model);
 	ls_become(ls_extension_owner(), &saved);
-	for (size_t i = 0; i < lengthof(tables); i++)
-		ls_write_rules(psprintf("DELETE FROM leadscore.%s"
-								" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]),
-					   &args);
+	delete_rows(model->model);
 	ls_tables_drop(model->model);
 	ls_return(&saved);
 	CommandCounterIncrement();
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
-}
-
-/*
- * settle runs the triggers of our tables that wait for the commit, so that the
- * extension can be dropped in the same transaction.
- */
-static void
-settle(void)
-{
-	LsIdentity	saved;
-
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("SET CONSTRAINTS leadscore_internal.refresh_changed IMMEDIATE", NULL);
-	ls_execute("SET CONSTRAINTS leadscore_internal.refresh_changed DEFERRED", NULL);
-	ls_return(&saved);
+	ls_launcher_poke_at_commit();
 }
 
 /* ls_drop_model_sql is leadscore.drop_model(). */
@@ -423,11 +421,9 @@ ls_drop_model_sql(PG_FUNCTION_ARGS)
 	LsModelRow *row;
 
 	PreventCommandIfReadOnly("drop_model()");
-	ls_lock_sheets();
-	row = ls_model_row_for(model, GetUserId());
+	row = ls_model_row_locked(model, GetUserId());
 	ls_visitors_refuse(row);
 	ls_drop_model(row);
-	settle();
 	PG_RETURN_VOID();
 }
 
@@ -440,9 +436,11 @@ ls_models_detach(List *rows)
 {
 	ListCell   *lc;
 
+	list_sort(rows, ls_by_row_rank);
+	foreach(lc, rows)
+		ls_lock_definitions(((LsModelRow *) lfirst(lc))->model);
 	foreach(lc, rows)
 		ls_drop_model(lfirst(lc));
-	settle();
 }
 
 /*
@@ -455,7 +453,6 @@ ls_detach_all(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	PreventCommandIfReadOnly("detach_all()");
-	ls_lock_sheets();
 	if (PG_ARGISNULL(0))
 		rows = ls_model_rows(NULL);
 	else
@@ -487,7 +484,9 @@ ls_detach_all(PG_FUNCTION_ARGS)
 bool
 ls_model_complete(const char *model)
 {
-	return ls_tables_exist(model) && !ls_check_restoring(model) &&
+	Oid			table = ls_score_table(model, true);
+
+	return ls_tables_exist(model) && ls_has_key(table) &&
 		ls_recorded_relations(model, NULL) != NIL;
 }
 
@@ -525,21 +524,27 @@ ls_model_new_owner(const LsModelRow *model)
 {
 	LsArguments args = {0};
 	LsIdentity	saved;
+	bool		disabled = false;
 
 	ls_become(ls_extension_owner(), &saved);
 	ls_tables_give(model->model, model->owner);
 	ls_add_text(&args, model->model);
 	ls_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
 	if (model->suspended)
-		ls_write_rules("UPDATE leadscore_internal.lead_model SET enabled = false"
-					   " WHERE model OPERATOR(pg_catalog.=) $1 AND enabled"
-					   " AND $2 IS NOT NULL", &args);
+		disabled = ls_execute("UPDATE leadscore_internal.lead_model SET enabled = false"
+							  " WHERE model OPERATOR(pg_catalog.=) $1 AND enabled"
+							  " AND $2 IS NOT NULL", &args) > 0;
 	else
-		ls_write_rules("UPDATE leadscore_internal.lead_model SET accepted_owner = $2"
-					   " WHERE model OPERATOR(pg_catalog.=) $1"
-					   " AND accepted_owner OPERATOR(pg_catalog.<>) $2", &args);
+		ls_execute("UPDATE leadscore_internal.lead_model SET accepted_owner = $2"
+				   " WHERE model OPERATOR(pg_catalog.=) $1"
+				   " AND accepted_owner OPERATOR(pg_catalog.<>) $2", &args);
 	ls_return(&saved);
 	CommandCounterIncrement();
+	if (disabled)
+	{
+		ls_visitors_follow(model->model);
+		ls_model_changed(model->model);
+	}
 	CacheInvalidateRelcacheByRelid(ls_score_table(model->model, false));
 	if (model->suspended && model->sheet == NULL)
 		ereport(WARNING,
@@ -566,29 +571,6 @@ ls_model_settle(const LsModelRow *model)
 		ls_tables_depend(model);
 		return;
 	}
-	if (ls_lock_sheets_if_free() && (belongs || ls_tables_lock_if_free(model->model)))
+	if (ls_lock_definitions_if_free(model->model) && (belongs || ls_tables_lock_if_free(model->model)))
 		ls_model_new_owner(model);
-}
-
-/*
- * ls_take_owner is leadscore_internal.take_owner(), before a row of lead_model is
- * inserted: whoever makes a model, or restores one, answers for its rules.  What a
- * dump says is a number of another cluster.
- */
-Datum
-ls_take_owner(PG_FUNCTION_ARGS)
-{
-	TriggerData *td = ls_check_trigger(fcinfo, "lead_model");
-	TupleDesc	desc = RelationGetDescr(td->tg_relation);
-	int			column = SPI_fnumber(desc, "accepted_owner");
-	bool		isnull;
-	Datum		contacts = heap_getattr(td->tg_trigtuple, SPI_fnumber(desc, "contacts"),
-										desc, &isnull);
-	Datum		owner = ObjectIdGetDatum(InvalidOid);
-
-	if (!isnull && SearchSysCacheExists1(RELOID, contacts))
-		owner = ObjectIdGetDatum(ls_relation_owner(DatumGetObjectId(contacts)));
-	isnull = false;
-	return PointerGetDatum(heap_modify_tuple_by_cols(td->tg_trigtuple, desc, 1,
-													 &column, &owner, &isnull));
 }

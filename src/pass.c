@@ -32,6 +32,7 @@
 #include "note.h"
 #include "pending.h"
 #include "recount.h"
+#include "restore.h"
 #include "rules.h"
 #include "store.h"
 #include "worker_error.h"
@@ -358,11 +359,21 @@ refresh_models(List *models)
 	int64		changed = 0;
 	ListCell   *lc;
 
+	/* what this transaction has changed itself, which its commit would do */
+	if (ls_changed_models() != NIL)
+		changed += ls_refresh_changed_models();
+	foreach(lc, models)
+	{
+		LsModelRow *row = ls_model_row(lfirst(lc), NULL);
+
+		if (row)
+			(void) ls_restore_under_way(row);
+	}
 	foreach(lc, models)
 		if (ls_job_open(lfirst(lc)))
 			jobs = lappend(jobs, lfirst(lc));
-	if (jobs != NIL)
-		ls_lock_sheets();
+	foreach(lc, jobs)
+		ls_lock_definitions(lfirst(lc));
 	/* tables of all before rows of one */
 	foreach(lc, jobs)
 		ls_lock_sources(lfirst(lc));

@@ -26,7 +26,7 @@ extern void ls_purge_end(LsPurge *purge);
 
 /* before tables are dropped */
 extern bool ls_feeds(Oid relation);
-extern bool ls_drops_fed(const DropStmt *stmt);
+extern List *ls_drops_fed(const DropStmt *stmt);
 extern void ls_purge_before(const Node *stmt);
 extern bool ls_purge_read(Relation rel, const List *dropped);
 extern bool ls_purge_dropped(Oid relation);

@@ -685,7 +685,7 @@ ls_rescore(const char *name, const char *cause)
 {
 	const char *visitors = ls_visitors_model(name);
 
-	ls_lock_sheets();
+	ls_lock_definitions(name);
 	ls_lock_sources(name);
 	ls_recount_assign(name, NULL, true);
 	if (visitors)
@@ -792,32 +792,26 @@ ls_refresh_chunk(LsChunk *chunk)
 	ls_model_release(model);
 }
 
-/* ls_by_model_rank is the order in which models are locked. */
-int
-ls_by_model_rank(const ListCell *a, const ListCell *b)
-{
-	uint64		x = ls_model_rank(lfirst(a));
-	uint64		y = ls_model_rank(lfirst(b));
-
-	return (x > y) - (x < y);
-}
-
 /*
  * ls_refresh_changed_models brings the stored rows of models that this
  * transaction has changed up to date, just before it commits.
  *
  * The lock makes it final: writers that evaluated with the old rules have
  * ended, and those that wait will see the new ones.  Where there are many rows it
- * is left to a job, and nobody waits.
+ * is left to a job, and nobody waits.  Returns how many contacts changed.
  */
-void
+int64
 ls_refresh_changed_models(void)
 {
 	List	   *models = ls_changed_models();
 	List	   *small = NIL;
+	int64		changed = 0;
 	ListCell   *lc;
 
 	ls_changed_models_done();
+	/* the extension may have been dropped since */
+	if (!OidIsValid(ls_base_table_oid("lead_model", true)))
+		return 0;
 	list_sort(models, ls_by_model_rank);	/* as writers lock them */
 	foreach(lc, models)
 	{
@@ -842,8 +836,9 @@ ls_refresh_changed_models(void)
 		LockRelationOid(ls_score_table(name, false), ShareRowExclusiveLock);
 		row = ls_model_row(name, NULL);
 		if (row && row->enabled)
-			ls_refresh(name, "rule");
+			changed += ls_refresh(name, "rule");
 	}
+	return changed;
 }
 
 /* ls_rescore_online is leadscore.rescore() with the choice to do it beside writers. */

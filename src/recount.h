@@ -23,7 +23,7 @@ extern void ls_profile_of(LsModel *model, Datum contact, TupleTableSlot *slot,
 
 /* brings stored rows up to date; number of those that were not */
 extern int64 ls_refresh(const char *model, const char *cause);
-extern int	ls_by_model_rank(const ListCell *a, const ListCell *b);
+extern int64 ls_refresh_changed_models(void);
 
 /*
  * All of these read the newest committed rows (and the transaction's own) and

@@ -1,15 +1,21 @@
 /*-------------------------------------------------------------------------
  *
  * restore.c
- *		What works by time keeps away from what is being restored.
+ *		What is being restored, and kept away from until it is all there.
  *
- * A dump brings tables in any order, keys and triggers after the rows, numbers of
- * sequences last.  Who wrote anything to a model in between would have written
- * what the dump still brings (a row with its key would end the restore), or have
- * worked with what is not all there: a contact that is due and has no score yet,
- * a day without contacts, a job that finds nothing to count.
+ * A restore is known by its target: INSERT and COPY into a base table are of a
+ * restore, whoever's they are, but for leadscore itself; into a view they are an
+ * ordinary change.  A restored row is taken as it is, from who has the rights of the
+ * model's owner.  Rows may come before that of their model: they are kept, and not
+ * used until it is there.
  *
- * Hence two conditions for a worker, and neither is a guess at who restores:
+ * A dump brings tables in any order, keys and triggers after the rows.  Who wrote
+ * anything to a model in between would have written what the dump still brings (a
+ * row with its key would end the restore), or have worked with what is not all
+ * there: a contact that is due and has no score yet, a day without contacts, a job
+ * that finds nothing to count.
+ *
+ * Hence two conditions for a worker:
  *	- A session that brings rows of lead_model holds a lock until it ends, which a
  *	  transaction of a worker needs.  It is taken before the rows are there, so
  *	  whoever sees a model sees the lock.  A parallel restore has all its sessions
@@ -17,18 +23,29 @@
  *	- A model is complete: what a dump brings after its rows is there.  So it
  *	  is when a dump is restored in pieces, by sessions that come and go.
  *
+ * Until both hold for the first time, the model's row says that it is being restored.
+ * Events that come while it does may be of the dump, which has their scores, too:
+ * their contacts are only noted to be counted again.
+ *
  *-------------------------------------------------------------------------
  */
 #include "restore.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -40,13 +57,38 @@
 #include "feed.h"
 #include "launcher.h"
 #include "leadscore.h"
+#include "lock.h"
 #include "model.h"
 #include "model_tables.h"
 #include "score_table.h"
 
-PG_FUNCTION_INFO_V1(ls_restoring_models);
+PG_FUNCTION_INFO_V1(ls_restore_row);
+PG_FUNCTION_INFO_V1(ls_may_dump);
 
-#define TRIGGER "restoring"
+#define TRIGGER "restore_row"
+
+/* The sequences of base tables, and which columns have their numbers */
+static const struct
+{
+	const char *table;
+	const char *column;
+	const char *sequence;
+}			numbers[] = {
+	{"lead_model", "rules_version", "version_seq"},
+	{"lead_rule", "counted_version", "version_seq"},
+	{"lead_rule", "counting_version", "version_seq"},
+	{"lead_rule", "rule_id", "lead_rule_rule_id_seq"},
+	{"lead_rule_history", "counted_version", "version_seq"},
+	{"lead_rule_history", "counting_version", "version_seq"},
+	{"lead_rule_history", "rule_id", "lead_rule_rule_id_seq"},
+	{"lead_rule_history", "history_id", "lead_rule_history_history_id_seq"},
+	{"lead_sheet_history", "history_id", "lead_sheet_history_history_id_seq"},
+	{"lead_action", "action_id", "lead_action_action_id_seq"},
+	{"lead_outbox", "outbox_id", "lead_outbox_outbox_id_seq"},
+	{"lead_job", "job_id", "lead_job_job_id_seq"},
+};
+
+static bool session_restores = false;
 
 /* ---------- the lock ---------- */
 
@@ -55,22 +97,151 @@ static void
 begin(void)
 {
 	ls_share_advisory(LS_LOCK_RESTORE, MyDatabaseId);
+	session_restores = true;
+}
+
+/* ---------- rows ---------- */
+
+/* move_forward has a sequence go on after a number. */
+static void
+move_forward(const char *name, int64 number)
+{
+	Oid			sequence = ls_base_table_oid(name, false);
+	LsIdentity	saved;
+	bool		behind;
+	bool		isnull;
+
+	if (number <= 0)
+		return;
+	ls_become(ls_extension_owner(), &saved);
+	/* one at a time: none may set it back to what it has read */
+	LockRelationOid(sequence, ShareUpdateExclusiveLock);
+	SPI_connect();
+	if (SPI_execute(psprintf("SELECT last_value, is_called FROM leadscore_internal.%s", name),
+					false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not read sequence \"%s\"", name);
+	behind = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+										 1, &isnull)) < number ||
+		!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+									2, &isnull));
+	SPI_finish();
+	if (behind)
+		DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence), Int64GetDatum(number));
+	UnlockRelationOid(sequence, ShareUpdateExclusiveLock);
+	ls_return(&saved);
 }
 
 /*
- * ls_restoring_models fires before rows of lead_model are inserted, always: those
- * of a dump are inserted by COPY or, in a session that restores, by INSERT; those
- * that create_model() and attach() make, by a SELECT.
+ * move_sequences does so for the numbers of a row.  Each is looked at once in a
+ * session, as rows come in ascending order mostly.
+ */
+static void
+move_sequences(Relation rel, HeapTuple tuple)
+{
+	static int64 highest[lengthof(numbers)];
+
+	for (int i = 0; i < (int) lengthof(numbers); i++)
+	{
+		bool		isnull;
+		int64		number;
+
+		if (strcmp(RelationGetRelationName(rel), numbers[i].table) != 0)
+			continue;
+		number = DatumGetInt64(heap_getattr(tuple, SPI_fnumber(RelationGetDescr(rel), numbers[i].column),
+											RelationGetDescr(rel), &isnull));
+		if (isnull || number <= highest[i])
+			continue;
+		move_forward(numbers[i].sequence, number);
+		highest[i] = number;
+	}
+}
+
+/*
+ * check_rights makes sure that who restores rows of a model has its owner's rights,
+ * and gives the owner, or none where its contact table is gone.
+ */
+static Oid
+check_rights(const char *model, Oid contacts)
+{
+	Oid			owner;
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(contacts)))
+		return InvalidOid;
+	owner = ls_relation_owner(contacts);
+	if (!has_privs_of_role(GetUserId(), owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to restore model \"%s\"", model),
+				 errdetail("Only members of role \"%s\", which owns its contact table, may do this.",
+						   GetUserNameFromId(owner, false))));
+	return owner;
+}
+
+/*
+ * restore_model takes a row of lead_model.  Whoever restores a model answers for its
+ * rules: the owner that the dump says accepted them is a number of another cluster.
+ */
+static HeapTuple
+restore_model(const char *name, HeapTuple tuple, TupleDesc desc)
+{
+	int			columns[2] = {SPI_fnumber(desc, "accepted_owner"), SPI_fnumber(desc, "restoring")};
+	bool		nulls[2] = {false, false};
+	bool		isnull;
+	Datum		values[2];
+	Datum		contacts = heap_getattr(tuple, SPI_fnumber(desc, "contacts"), desc, &isnull);
+
+	if (isnull)
+		return tuple;			/* which is refused */
+	values[0] = ObjectIdGetDatum(check_rights(name, DatumGetObjectId(contacts)));
+	values[1] = BoolGetDatum(true);
+	begin();
+	return heap_modify_tuple_by_cols(tuple, desc, 2, columns, values, nulls);
+}
+
+/*
+ * ls_restore_row is leadscore_internal.restore_row(), before each row that is
+ * inserted into a base table, always.
  */
 Datum
-ls_restoring_models(PG_FUNCTION_ARGS)
+ls_restore_row(PG_FUNCTION_ARGS)
 {
-	(void) ls_check_trigger(fcinfo, "lead_model");
-	if (ls_session_inserts())
-		ls_session_restores_models();
-	if (ls_restoring())
-		begin();
-	return PointerGetDatum(NULL);
+	TriggerData *td = ls_check_trigger(fcinfo, NULL);
+	TupleDesc	desc = RelationGetDescr(td->tg_relation);
+	HeapTuple	tuple = td->tg_trigtuple;
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, SPI_fnumber(desc, "model"), desc, &isnull);
+	char	   *name;
+	LsModelRow *model;
+	Oid			table;
+
+	if (ls_is_engine() || isnull)
+		return PointerGetDatum(tuple);
+	name = TextDatumGetCString(value);
+	if (RelationGetRelid(td->tg_relation) == ls_base_table_oid("lead_model", false))
+		tuple = restore_model(name, tuple, desc);
+	else if ((model = ls_model_row(name, NULL)) != NULL)
+		(void) check_rights(name, model->contacts);
+	move_sequences(td->tg_relation, tuple);
+	table = ls_score_table(name, true);
+	if (OidIsValid(table))
+		CacheInvalidateRelcacheByRelid(table);
+	return PointerGetDatum(tuple);
+}
+
+/*
+ * ls_may_dump tells which rows are dumped: those of models that the caller may
+ * manage or read, as their tables are in the dump then; and those that were restored
+ * without their model, by who may write anything here.
+ */
+Datum
+ls_may_dump(PG_FUNCTION_ARGS)
+{
+	LsModelRow *model = ls_model_row(TextDatumGetCString(PG_GETARG_DATUM(0)), NULL);
+
+	if (model == NULL)
+		PG_RETURN_BOOL(has_privs_of_role(GetUserId(), ls_extension_owner()));
+	PG_RETURN_BOOL(ls_may_manage_model(model, GetUserId()) ||
+				   ls_may_read_model(model, GetUserId()));
 }
 
 /* is_pending_table tells whether a table is pending_<model> of ours. */
@@ -82,10 +253,34 @@ is_pending_table(Oid relid)
 }
 
 /*
+ * catch_up does for the rows of a base table what its trigger would have done that
+ * was disabled while they came, and has it fire always again.
+ */
+static void
+catch_up(Oid relid)
+{
+	Relation	rel = table_open(relid, ShareRowExclusiveLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	LsIdentity	saved;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		move_sequences(rel, tuple);
+	systable_endscan(scan);
+	ls_set_trigger_firing(rel, TRIGGER, TRIGGER_FIRES_ALWAYS, ShareRowExclusiveLock);
+	table_close(rel, NoLock);
+	if (relid != ls_base_table_oid("lead_model", false))
+		return;
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("UPDATE leadscore_internal.lead_model m SET restoring = true,"
+			   " accepted_owner = COALESCE((SELECT c.relowner FROM pg_catalog.pg_class c"
+			   " WHERE c.oid OPERATOR(pg_catalog.=) m.contacts), m.accepted_owner)", NULL);
+	ls_return(&saved);
+}
+
+/*
  * ls_restore_command looks at commands that disable all triggers of a table and
- * enable them again, as a dump does with --disable-triggers around the rows.  It
- * does what the triggers would have done, and has that of lead_model, which has
- * become an ordinary one, fire always.
+ * enable them again, as a dump does with --disable-triggers around the rows.
  */
 void
 ls_restore_command(Node *command)
@@ -107,18 +302,13 @@ ls_restore_command(Node *command)
 		return;
 	if (type == AT_EnableTrigAll && is_pending_table(relid))
 		ls_row_restored(relid);
-	if (relid != ls_base_table_oid("lead_model", true) ||
+	if (get_rel_namespace(relid) != get_namespace_oid(LEADSCORE_INTERNAL, true) ||
 		!OidIsValid(get_trigger_oid(relid, TRIGGER, true)))
 		return;
-	if (disables)
+	if (!disables)
+		catch_up(relid);
+	else if (relid == ls_base_table_oid("lead_model", true))
 		begin();
-	else
-	{
-		Relation	rel = table_open(relid, ShareRowExclusiveLock);
-
-		ls_set_trigger_firing(rel, TRIGGER, TRIGGER_FIRES_ALWAYS, ShareRowExclusiveLock);
-		table_close(rel, NoLock);
-	}
 }
 
 bool
@@ -128,26 +318,6 @@ ls_restore_keep_away(void)
 }
 
 /* ---------- complete models ---------- */
-
-/*
- * ahead_of_sequence tells whether a model has a version that its sequence has not
- * given yet: the numbers of sequences come after all rows.
- */
-static bool
-ahead_of_sequence(const LsModelRow *row)
-{
-	bool		ahead = false;
-	bool		isnull;
-
-	SPI_connect();
-	if (SPI_execute("SELECT last_value FROM leadscore_internal.version_seq", false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read sequence \"version_seq\"");
-	if (SPI_processed == 1)
-		ahead = row->rules_version >
-			DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	return ahead;
-}
 
 /* table_without_trigger gives a table that feeds the model and does not tell of it. */
 static Oid
@@ -184,8 +354,6 @@ missing(const LsModelRow *row)
 	table = table_without_trigger(row->model);
 	if (OidIsValid(table))
 		return psprintf("Table \"%s\" has no trigger of leadscore's.", ls_qualified_name(table));
-	if (ahead_of_sequence(row))
-		return "Sequence leadscore.version_seq has not come to its version.";
 	return NULL;
 }
 
@@ -216,4 +384,30 @@ ls_restore_complete(const LsModelRow *row)
 		complete = lappend_oid(complete, table);
 	MemoryContextSwitchTo(old);
 	return lack == NULL;
+}
+
+/*
+ * ls_restore_under_way tells whether something of a model may still come from a
+ * dump.  Where that is over it is noted, unless somebody else is at the model.
+ */
+bool
+ls_restore_under_way(const LsModelRow *row)
+{
+	Oid			table = ls_score_table(row->model, true);
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	if (!row->restoring)
+		return false;
+	if (session_restores || IsolationUsesXactSnapshot() || XactReadOnly ||
+		!ls_restore_complete(row) || !ls_restore_keep_away() ||
+		!ls_lock_definitions_if_free(row->model))
+		return true;
+	ls_add_text(&args, row->model);
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("UPDATE leadscore_internal.lead_model SET restoring = false"
+			   " WHERE model OPERATOR(pg_catalog.=) $1 AND restoring", &args);
+	ls_return(&saved);
+	CacheInvalidateRelcacheByRelid(table);
+	return false;
 }

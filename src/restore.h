@@ -23,4 +23,7 @@ extern bool ls_restore_keep_away(void);
 /* tells whether all of a model is there; what is missing goes to the log once */
 extern bool ls_restore_complete(const LsModelRow *row);
 
+/* tells whether something of a model may still come from a dump */
+extern bool ls_restore_under_way(const LsModelRow *row);
+
 #endif							/* LEADSCORE_RESTORE_H */

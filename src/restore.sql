@@ -1,12 +1,38 @@
--- What works by time keeps away from what is being restored.
+-- Dump and restore.  What goes into a base table is of a restore: see restore.c.
+-- The owner of the database dumps and restores as a superuser does.  Sequences are
+-- not dumped: a restored row with a higher number moves them.
 
-CREATE FUNCTION leadscore_internal.restoring() RETURNS trigger
+CREATE FUNCTION leadscore_internal.may_dump(model text) RETURNS boolean
+	LANGUAGE c STABLE STRICT
+	AS 'MODULE_PATHNAME', 'ls_may_dump';
+COMMENT ON FUNCTION leadscore_internal.may_dump(text) IS
+	'whether the rows of a model are in a dump that the caller makes';
+
+CREATE FUNCTION leadscore_internal.restore_row() RETURNS trigger
 	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'ls_restoring_models';
-REVOKE ALL ON FUNCTION leadscore_internal.restoring() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore_internal.restoring() IS
-	'trigger: keeps the worker away until a session that restores models has ended';
+	AS 'MODULE_PATHNAME', 'ls_restore_row';
+REVOKE ALL ON FUNCTION leadscore_internal.restore_row() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.restore_row() IS
+	'trigger: takes a row that is inserted into a base table for one of a dump';
 
-CREATE TRIGGER restoring BEFORE INSERT ON leadscore_internal.lead_model
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restoring();
-ALTER TABLE leadscore_internal.lead_model ENABLE ALWAYS TRIGGER restoring;
+DO $$
+DECLARE
+	name text;
+BEGIN
+	FOR name IN
+		SELECT c.relname FROM pg_catalog.pg_class c
+		 WHERE c.relnamespace OPERATOR(pg_catalog.=) 'leadscore_internal'::pg_catalog.regnamespace
+		   AND c.relkind OPERATOR(pg_catalog.=) 'r'
+		 ORDER BY c.relname
+	LOOP
+		EXECUTE pg_catalog.format('GRANT SELECT, INSERT ON leadscore_internal.%I TO pg_database_owner', name);
+		PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('leadscore_internal.%I', name)::pg_catalog.regclass,
+													'WHERE leadscore_internal.may_dump(model)');
+		-- written with every change of stage
+		CONTINUE WHEN name OPERATOR(pg_catalog.=) 'lead_stage_history';
+		EXECUTE pg_catalog.format('CREATE TRIGGER restore_row BEFORE INSERT ON leadscore_internal.%I'
+								  ' FOR EACH ROW EXECUTE FUNCTION leadscore_internal.restore_row()', name);
+		EXECUTE pg_catalog.format('ALTER TABLE leadscore_internal.%I ENABLE ALWAYS TRIGGER restore_row', name);
+	END LOOP;
+END
+$$;

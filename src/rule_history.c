@@ -29,7 +29,7 @@
 #include "leadscore.h"
 #include "rules.h"
 
-PG_FUNCTION_INFO_V1(ls_record_rule);
+PG_FUNCTION_INFO_V1(ls_record_counted);
 
 /* Who changes something of a model, and when */
 typedef struct Author
@@ -209,44 +209,50 @@ note_deleted(const Author *author, TupleDesc desc, int64 rule_id)
 						column_list(desc, ""), column_list(desc, "h.")), &args);
 }
 
-/*
- * ls_record_rule is leadscore_internal.record_rule(), after each row of lead_rule that
- * was written.  Rows of a dump bring their history with them, and that of a
- * dropped model goes with it.
- */
-Datum
-ls_record_rule(PG_FUNCTION_ARGS)
+/* ls_rule_written writes down each version of a rule that a user writes. */
+void
+ls_rule_written(const LsDefinition *change)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, "lead_rule");
-	TupleDesc	desc = RelationGetDescr(td->tg_relation);
-	bool		deleted = TRIGGER_FIRED_BY_DELETE(td->tg_event);
-	HeapTuple	tuple = ls_check_new_row(td);
 	LsIdentity	saved;
 	Author		author;
 	LsRuleRow	row;
 
-	ls_rule_row_read(tuple, desc, &row);
-	if (ls_model_row(row.model, NULL) == NULL ||
-		(TRIGGER_FIRED_BY_INSERT(td->tg_event) && !row.counted_version_null) ||
-		(!deleted && ls_check_restoring(row.model)))
-		return PointerGetDatum(NULL);
-	if (TRIGGER_FIRED_BY_UPDATE(td->tg_event) && same_rule(td->tg_trigtuple, tuple, desc))
+	ls_rule_row_read(change->new ? change->new : change->old, change->desc, &row);
+	if (!(change->old && change->new && same_rule(change->old, change->new, change->desc)))
 	{
+		begin(&author, row.model, &saved);
+		(void) end_version(&author, row.rule_id);
+		if (change->new == NULL)
+			note_deleted(&author, change->desc, row.rule_id);
+		else if (change->old)
+			add_version(&author, change->desc, row.rule_id, "UPDATE",
+						matches_same(change->old, change->new, change->desc));
+		else
+			add_version(&author, change->desc, row.rule_id, "INSERT", false);
+		ls_return(&saved);
+	}
+	ls_rule_advise(change);
+}
+
+/*
+ * ls_record_counted is leadscore_internal.record_counted(), after each update of a
+ * row of the base table: leadscore itself says there how a rule is counted.
+ */
+Datum
+ls_record_counted(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = ls_check_trigger(fcinfo, "lead_rule");
+	TupleDesc	desc = RelationGetDescr(td->tg_relation);
+	LsIdentity	saved;
+	LsRuleRow	row;
+
+	if (same_rule(td->tg_trigtuple, td->tg_newtuple, desc))
+	{
+		ls_rule_row_read(td->tg_newtuple, desc, &row);
 		ls_become(ls_extension_owner(), &saved);
 		note_counted(row.rule_id);
 		ls_return(&saved);
-		return PointerGetDatum(NULL);
 	}
-	begin(&author, row.model, &saved);
-	(void) end_version(&author, row.rule_id);
-	if (deleted)
-		note_deleted(&author, desc, row.rule_id);
-	else if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
-		add_version(&author, desc, row.rule_id, "UPDATE",
-					matches_same(td->tg_trigtuple, tuple, desc));
-	else
-		add_version(&author, desc, row.rule_id, "INSERT", false);
-	ls_return(&saved);
 	return PointerGetDatum(NULL);
 }
 

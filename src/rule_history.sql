@@ -74,24 +74,14 @@ COMMENT ON COLUMN leadscore_internal.lead_sheet_history.valid_to IS 'until when;
 COMMENT ON COLUMN leadscore_internal.lead_sheet_history.changed_by IS 'role that changed it';
 COMMENT ON COLUMN leadscore_internal.lead_sheet_history.history_id IS 'number of the row, in the order in which they were written';
 
-CREATE FUNCTION leadscore_internal.record_rule() RETURNS trigger
+CREATE FUNCTION leadscore_internal.record_counted() RETURNS trigger
 	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'ls_record_rule';
-REVOKE ALL ON FUNCTION leadscore_internal.record_rule() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore_internal.record_rule() IS
-	'trigger: writes each version of a rule into lead_rule_history';
-CREATE TRIGGER record_rule AFTER INSERT OR UPDATE OR DELETE ON leadscore_internal.lead_rule
-	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.record_rule();
-
-ALTER TABLE leadscore_internal.lead_rule_history ENABLE ROW LEVEL SECURITY;
-ALTER TABLE leadscore_internal.lead_sheet_history ENABLE ROW LEVEL SECURITY;
-CREATE POLICY owner ON leadscore_internal.lead_rule_history USING (leadscore_internal.may_manage(model));
-CREATE POLICY owner ON leadscore_internal.lead_sheet_history USING (leadscore_internal.may_manage(model));
-GRANT SELECT ON leadscore_internal.lead_rule_history, leadscore_internal.lead_sheet_history TO PUBLIC;
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_rule_history', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_rule_history_history_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_sheet_history', '');
-SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.lead_sheet_history_history_id_seq', '');
+	AS 'MODULE_PATHNAME', 'ls_record_counted';
+REVOKE ALL ON FUNCTION leadscore_internal.record_counted() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.record_counted() IS
+	'trigger: has the version of a rule in lead_rule_history note how it is counted';
+CREATE TRIGGER record_counted AFTER UPDATE ON leadscore_internal.lead_rule
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.record_counted();
 
 -- Scores under the rules of another day.  The functions of three arguments stay
 -- what they are.

@@ -683,6 +683,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	model->min_score = limits ? limits->min_score : row->min_score;
 	model->max_score = limits ? limits->max_score : row->max_score;
 	model->enabled = row->enabled;
+	model->restoring = row->restoring;
 	if (!ls_tables_belong(name, row->owner))
 		model->suspended = simple_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 										"the model is suspended: not all of its tables belong to the owner of its contact table");

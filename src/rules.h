@@ -163,6 +163,7 @@ typedef struct LsModel
 	double		max_drift_ratio;
 	double		min_score;
 	double		max_score;
+	bool		restoring;		/* something of it may come from a dump */
 	bool		enabled;
 	int64		version;
 	LsKeyType	key;

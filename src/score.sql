@@ -63,7 +63,7 @@ CREATE FUNCTION leadscore_internal.live(row_type anyelement, place_table oid, pl
 COMMENT ON FUNCTION leadscore_internal.live(anyelement, oid, tid, timestamptz) IS
 	'the contact that a row of a model''s table tells of, as it is at an instant: for the views live_<model>';
 
-CREATE VIEW leadscore.rule_errors AS
+CREATE VIEW leadscore.rule_errors WITH (security_barrier) AS
 	SELECT model, rule_id, name, max(failed_at) AS last_failed_at,
 		   sum(failures) AS failures,
 		   (array_agg(sqlstate ORDER BY failed_at DESC))[1] AS sqlstate,

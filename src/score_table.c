@@ -16,6 +16,8 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -58,8 +60,8 @@ typedef struct LsStorePlans
 static bool writing = false;	/* we are writing, by SQL */
 
 /*
- * ls_guard refuses what others write to score tables, but for those who restore
- * a dump, by COPY or INSERT.
+ * ls_guard refuses what others write to score tables, but for INSERT and COPY by
+ * who has the rights of the table's owner: they are of a restore.
  */
 Datum
 ls_guard(PG_FUNCTION_ARGS)
@@ -71,7 +73,7 @@ ls_guard(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function was not called by trigger manager")));
 	if (!writing && !(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
-					  (ls_restoring() || ls_session_inserts())))
+					  has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner)))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("table \"%s\" is kept by leadscore and cannot be written",

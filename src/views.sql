@@ -1,5 +1,11 @@
 -- The tables of leadscore_internal as users see them: a view each, of the same
--- name and with the same comments.
+-- name and with the same comments.  Those of definition.sql can be written.
+
+CREATE FUNCTION leadscore_internal.managed_models() RETURNS text[]
+	LANGUAGE c STABLE PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'ls_managed_models';
+COMMENT ON FUNCTION leadscore_internal.managed_models() IS
+	'models that the caller manages: for the views';
 
 DO $$
 DECLARE
@@ -7,28 +13,34 @@ DECLARE
 	col record;
 BEGIN
 	FOR base IN
-		SELECT c.oid, c.relname, pg_catalog.obj_description(c.oid, 'pg_class') AS comment
+		SELECT c.oid, c.relname, pg_catalog.obj_description(c.oid, 'pg_class') AS comment,
+			   pg_catalog.to_regclass(pg_catalog.format('leadscore.%I', c.relname)) IS NULL AS missing,
+			   c.relrowsecurity
 		  FROM pg_catalog.pg_class c
 		 WHERE c.relnamespace OPERATOR(pg_catalog.=) 'leadscore_internal'::pg_catalog.regnamespace
 		   AND c.relkind OPERATOR(pg_catalog.=) 'r'
 		 ORDER BY c.relname
 	LOOP
-		EXECUTE pg_catalog.format('CREATE VIEW leadscore.%1$I WITH (security_invoker) AS SELECT %2$s FROM leadscore_internal.%1$I m',
-								  base.relname,
-								  (SELECT pg_catalog.string_agg(CASE a.attname WHEN 'accepted_owner'
-										  THEN '(SELECT c.relowner::pg_catalog.regrole FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) m.contacts) AS owner'
-										  ELSE pg_catalog.quote_ident(a.attname) END, ', ' ORDER BY a.attnum)
-									 FROM pg_catalog.pg_attribute a
-									WHERE a.attrelid OPERATOR(pg_catalog.=) base.oid
-									  AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped));
+		IF base.missing THEN
+			EXECUTE CASE WHEN base.relrowsecurity THEN
+				pg_catalog.format('CREATE VIEW leadscore.%1$I WITH (security_invoker) AS'
+								  ' SELECT * FROM leadscore_internal.%1$I', base.relname)
+				ELSE
+				pg_catalog.format('CREATE VIEW leadscore.%1$I WITH (security_barrier) AS'
+								  ' SELECT * FROM leadscore_internal.%1$I'
+								  ' WHERE model OPERATOR(pg_catalog.=) ANY'
+								  ' ((SELECT leadscore_internal.managed_models())::pg_catalog.text[])', base.relname)
+				END;
+			EXECUTE pg_catalog.format('GRANT SELECT ON leadscore.%I TO PUBLIC', base.relname);
+		END IF;
 		EXECUTE pg_catalog.format('COMMENT ON VIEW leadscore.%I IS %L', base.relname, base.comment);
-		EXECUTE pg_catalog.format('GRANT SELECT ON leadscore.%I TO PUBLIC', base.relname);
 		FOR col IN
-			SELECT a.attname, pg_catalog.col_description(a.attrelid, a.attnum) AS comment
+			SELECT v.attname, pg_catalog.col_description(a.attrelid, a.attnum) AS comment
 			  FROM pg_catalog.pg_attribute a
+			  JOIN pg_catalog.pg_attribute v ON v.attname OPERATOR(pg_catalog.=) a.attname
+			   AND v.attrelid OPERATOR(pg_catalog.=) pg_catalog.format('leadscore.%I', base.relname)::pg_catalog.regclass
 			 WHERE a.attrelid OPERATOR(pg_catalog.=) base.oid
 			   AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
-			   AND a.attname OPERATOR(pg_catalog.<>) 'accepted_owner'
 		LOOP
 			EXECUTE pg_catalog.format('COMMENT ON COLUMN leadscore.%I.%I IS %L',
 									  base.relname, col.attname, col.comment);
@@ -37,14 +49,9 @@ BEGIN
 END
 $$;
 
+
 COMMENT ON COLUMN leadscore.lead_model.owner IS
 	'owner of the contact table: whoever has its privileges manages the model, and its rights are used to read tables and run rules';
-
-GRANT UPDATE (max_drift, max_drift_ratio, min_score, max_score, enabled, daily)
-	ON leadscore.lead_model TO PUBLIC;
-GRANT UPDATE (weight, min_points, max_points) ON leadscore.lead_category TO PUBLIC;
-GRANT INSERT, UPDATE, DELETE ON leadscore.lead_rule, leadscore.lead_stage,
-	leadscore.lead_grade, leadscore.lead_action TO PUBLIC;
 GRANT DELETE ON leadscore.lead_outbox TO PUBLIC;
 GRANT UPDATE (status, available_at, taken_by, attempts, last_error, finished_at)
 	ON leadscore.lead_outbox TO PUBLIC;

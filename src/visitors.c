@@ -151,7 +151,7 @@ ls_visitors_follow(const char *model)
 		return;
 	ls_add_text(&args, model);
 	ls_become(ls_extension_owner(), &saved);
-	ls_write_rules("UPDATE leadscore_internal.lead_model v SET max_drift = m.max_drift,"
+	ls_execute("UPDATE leadscore_internal.lead_model v SET max_drift = m.max_drift,"
 				   " max_drift_ratio = m.max_drift_ratio, min_score = m.min_score,"
 				   " max_score = m.max_score, enabled = m.enabled,"
 				   " accepted_owner = m.accepted_owner"

@@ -440,6 +440,7 @@ read_tasks(Work *work)
 			ls_model_settle(row);
 		if (!row->enabled || !complete)
 			continue;
+		(void) ls_restore_under_way(row);
 		task = palloc0(sizeof(Task));
 		task->model = row->model;
 		task->contacts = row->contacts;

@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * definition.h
+ *		Definitions as users see and write them: the views leadscore.lead_model,
+ *		lead_category, lead_source, lead_rule, lead_stage, lead_grade, lead_action.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_DEFINITION_H
+#define LEADSCORE_DEFINITION_H
+
+#include "postgres.h"
+
+extern void ls_definitions_end_transaction(void);
+extern void ls_definitions_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
+											  bool committed);
+extern void ls_definitions_define(void);
+
+#endif							/* LEADSCORE_DEFINITION_H */
