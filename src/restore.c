@@ -205,7 +205,8 @@ restore_model(const char *name, HeapTuple tuple, TupleDesc desc)
 Datum
 ls_restore_row(PG_FUNCTION_ARGS)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, NULL);
+	TriggerData *td = ls_check_trigger(fcinfo, TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW,
+									   LS_FIRED_INSERT, NULL);
 	TupleDesc	desc = RelationGetDescr(td->tg_relation);
 	HeapTuple	tuple = td->tg_trigtuple;
 	bool		isnull;
