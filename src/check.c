@@ -52,8 +52,7 @@ ls_check_trigger(FunctionCallInfo fcinfo, TriggerEvent when, int commands,
 		(table && RelationGetRelid(td->tg_relation) != ls_base_table_oid(table, false)))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function %s() is for the triggers of leadscore's own tables",
-						get_func_name(fcinfo->flinfo->fn_oid))));
+				 errmsg("this function is for the triggers of leadscore's own tables")));
 	return td;
 }
 

@@ -229,8 +229,7 @@ begin_trigger(FunctionCallInfo fcinfo, TriggerEvent when, int commands,
 				return &kinds[i];
 	ereport(ERROR,
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-			 errmsg("function %s() is for the triggers of leadscore's own views",
-					get_func_name(fcinfo->flinfo->fn_oid))));
+			 errmsg("this function is for the triggers of leadscore's own views")));
 	return NULL;
 }
 

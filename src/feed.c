@@ -154,8 +154,7 @@ ls_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when, int commands)
 		(commands & (1 << (td->tg_event & TRIGGER_EVENT_OPMASK))) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function %s() is for the triggers that leadscore makes",
-						get_func_name(fcinfo->flinfo->fn_oid))));
+				 errmsg("this function is for the triggers that leadscore makes")));
 	return td;
 }
 
