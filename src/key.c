@@ -34,6 +34,7 @@
 
 #include "compat.h"
 #include "leadscore.h"
+#include "reach.h"
 #include "trust.h"
 
 #define SHOWN	100				/* bytes of a text that an error quotes */
@@ -185,7 +186,7 @@ void
 ls_key_enter(const LsKeyType *key, LsIdentity *saved)
 {
 	if (unlikely(key->foreign_order))
-		ls_become_untrusted(key->owner, saved);
+		ls_become_to_compute(key->owner, saved);
 }
 
 void
@@ -265,12 +266,9 @@ static void
 enter(const LsKeyType *key, bool foreign, bool pinned, LsIdentity *saved)
 {
 	if (foreign)
-		ls_become_untrusted(key->owner, saved);
+		ls_become_to_compute(key->owner, saved);
 	else
-	{
-		GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
-		saved->guc_nest = 0;
-	}
+		ls_stay(saved);
 	if (!pinned)
 		return;
 	if (saved->guc_nest == 0)
