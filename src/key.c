@@ -142,14 +142,22 @@ compares_in_c(Oid type)
 void
 ls_key_type(Oid type, Oid collation, Oid owner, const char *model, LsKeyType *key)
 {
-	Oid			base = getBaseType(type);
-	TypeCacheEntry *entry = lookup_type_cache(base,
-											  TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR |
-											  TYPECACHE_CMP_PROC | TYPECACHE_HASH_PROC |
-											  TYPECACHE_BTREE_OPFAMILY);
+	Oid			base;
+	TypeCacheEntry *entry;
 	Oid			function;
 	bool		varlena;
 
+	/* the tables are the owner's, who may have dropped the column */
+	if (!OidIsValid(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the tables of model \"%s\" do not have the columns that leadscore gave them",
+						model),
+				 errhint("Undo what was done to them, or drop the model.")));
+	base = getBaseType(type);
+	entry = lookup_type_cache(base, TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR |
+							  TYPECACHE_CMP_PROC | TYPECACHE_HASH_PROC |
+							  TYPECACHE_BTREE_OPFAMILY);
 	if (!OidIsValid(entry->cmp_proc) || !OidIsValid(entry->hash_proc))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),

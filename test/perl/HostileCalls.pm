@@ -485,12 +485,15 @@ sub run
 
 		push @{ $report->{bad} }, "as $role: " . join("\n", map { @lines[ $_ .. ($_ + 4 > $#lines ? $#lines : $_ + 4) ] } @bad ? @bad[ 0 .. ($#bad > 2 ? 2 : $#bad) ] : ($#lines));
 		# where it was, in the script
+		my %shown;
+
 		foreach my $at (map { $lines[$_] =~ /:(\d+): (?:ERROR|FATAL|PANIC|server)/ ? $1 : () } @bad)
 		{
-			my @said = (split /\n/, $script)[ 0 .. $at - 1 ];
-			my ($from) = grep { $said[$_] eq 'BEGIN;' } reverse 0 .. $#said;
+			my @said = split /\n/, $script;
+			my ($from) = grep { $said[$_] eq 'BEGIN;' } reverse 0 .. $at - 1;
+			my ($to) = grep { $said[$_] =~ /^(?:COMMIT|ROLLBACK);/ } $at - 1 .. $#said;
 
-			push @{ $report->{bad} }, map { '    ' . substr($_, 0, 1500) } @said[ $from // 0 .. $#said ];
+			push @{ $report->{bad} }, map { '    ' . substr($_, 0, 1500) } @said[ $from .. $to ] unless $shown{$from}++;
 		}
 	}
 }
