@@ -209,6 +209,7 @@ read_model(Row *row)
 	m->daily = bool_field(row, 13, false);
 	m->sheet = text_field(row, 14);
 	m->restoring = bool_field(row, 15, false);
+	m->dump_number = bigint_field(row, 16, 0, NULL);
 	return m;
 }
 

@@ -40,6 +40,7 @@ typedef struct LsModelRow
 	bool		daily;
 	char	   *sheet;			/* model whose visitors it scores; NULL: none */
 	bool		restoring;		/* something of it may still come from a dump */
+	int64		dump_number;	/* which dump_seq has when all has come */
 } LsModelRow;
 
 typedef struct LsCategoryRow

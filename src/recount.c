@@ -33,6 +33,7 @@
 #include "lock.h"
 #include "pending.h"
 #include "reader.h"
+#include "restore.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(ls_rescore_model);
@@ -686,6 +687,9 @@ ls_rescore(const char *name, const char *cause)
 	const char *visitors = ls_visitors_model(name);
 
 	ls_lock_definitions(name);
+	ls_restore_over(name);
+	if (visitors)
+		ls_restore_over(visitors);
 	ls_lock_sources(name);
 	ls_recount_assign(name, NULL, true);
 	if (visitors)

@@ -25,5 +25,6 @@ extern bool ls_restore_complete(const LsModelRow *row);
 
 /* tells whether something of a model may still come from a dump */
 extern bool ls_restore_under_way(const LsModelRow *row);
+extern void ls_restore_over(const char *model);
 
 #endif							/* LEADSCORE_RESTORE_H */

@@ -66,7 +66,9 @@ BEGIN
 	FOR t IN SELECT relname FROM pg_class WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
 		AND relkind = 'r' AND relname !~ passed ORDER BY 1
 	LOOP
-		RETURN QUERY EXECUTE format('SELECT %L || r::text FROM %s r ORDER BY 1', t || ': ', COALESCE(to_regclass('leadscore_internal.' || t), ('leadscore.' || t)::regclass));
+		-- but for the last columns of lead_model, which say that it is being restored
+		RETURN QUERY EXECUTE format('SELECT %L || regexp_replace(r::text, %L, %L) FROM %s r ORDER BY 1',
+			t || ': ', CASE t WHEN 'lead_model' THEN ',[tf],\d+\)$' ELSE '^$' END, ')', COALESCE(to_regclass('leadscore_internal.' || t), ('leadscore.' || t)::regclass));
 	END LOOP;
 END
 $$;
@@ -213,7 +215,7 @@ sub with_schema
 }
 
 with_schema('disabled_pieces');
-in_pieces('disabled_pieces', 'data in pieces', "$dir/disabled.sql", qr/^version_seq;/, 'pending_m');
+in_pieces('disabled_pieces', 'data in pieces', "$dir/disabled.sql", qr/^dump_seq;/, 'pending_m');
 
 ################################################################################
 # By one session, that takes its time: what it sees in the end is what was dumped
