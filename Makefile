@@ -29,7 +29,8 @@ SQL_PARTS = \
 	src/apply.sql \
 	src/restore.sql \
 	src/definition.sql \
-	src/views.sql
+	src/views.sql \
+	src/model_access.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 

@@ -38,7 +38,10 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 INSERT INTO web SELECT 'person-' || g, NULL, '2026-03-02 12:00+00', 'home', 'x' FROM unnest('{a,b,c,d,e}'::text[]) g;
 INSERT INTO web SELECT NULL, 'cookie-' || g, '2026-03-02 13:00+00', 'home', 'x' FROM generate_series(1, 5) g;
 COMMIT;
-INSERT INTO leadscore.lead_worker_error VALUES ('e', 'person-b', 1, now(), now(), now(), '22012', 'division by zero'), ('e_visitors', 'cookie-2', 1, now(), now(), now(), '22012', 'of "cookie-2"');
+SET session_replication_role = replica;
+INSERT INTO leadscore.worker_error_e VALUES ('person-b', 1, now(), now(), now(), '22012', 'division by zero'), ('person-d', 1, now(), now(), now(), '22012', 'after "person-b"');
+INSERT INTO leadscore.worker_error_e_visitors VALUES ('cookie-2', 1, now(), now(), now(), '22012', 'of "cookie-2"');
+RESET session_replication_role;
 INSERT INTO leadscore.lead_job (model, kind, requested_by, state, phase, position, error) VALUES ('e', 'refresh', 'somebody', 'running', 'refresh', 'person-b', 'could not do "person-c"');
 CREATE FUNCTION found(text, OUT place text, OUT rows bigint) RETURNS SETOF record LANGUAGE plpgsql AS $$
 	DECLARE t regclass;

@@ -197,12 +197,12 @@ DELETE FROM t_event WHERE contact = 5;
 SELECT * FROM t_due WHERE contact_id = 5;
 
 -- Who has a trigger on the history is told of each row ----------------------------
-CREATE FUNCTION t_tell() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE WARNING '% came from % to %', NEW.contact, NEW.from_stage, NEW.to_stage; RETURN NULL; END$$;
-CREATE TRIGGER t_tell AFTER INSERT ON leadscore_internal.lead_stage_history FOR EACH ROW EXECUTE FUNCTION t_tell();
+CREATE FUNCTION t_tell() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE WARNING '% came from % to %', NEW.contact_id, NEW.from_stage, NEW.to_stage; RETURN NULL; END$$;
+CREATE TRIGGER t_tell AFTER INSERT ON leadscore.history_timely FOR EACH ROW EXECUTE FUNCTION t_tell();
 INSERT INTO t_event VALUES (6, '2027-11-20 00:00+00', 'form');
 SET leadscore.clock = '2027-12-10 00:00+00';
 SELECT leadscore.refresh('timely') > 0;
-DROP TRIGGER t_tell ON leadscore_internal.lead_stage_history;
+DROP TRIGGER t_tell ON leadscore.history_timely;
 DROP FUNCTION t_tell;
 
 -- Nobody writes the table but leadscore -------------------------------------------

@@ -3,10 +3,10 @@
  * action.c
  *		Consequences: who is told of what happened to a contact, and how.
  *
- * What is to be told is a row of lead_outbox, written in the transaction in
- * which it happened and so there once, and only if it happened.  outbox.c has
- * what consumers call; here is what the store calls, and what the worker does
- * with the rows that it delivers itself.
+ * What is to be told is a row of outbox_<model>, written in the transaction in
+ * which it happened (outbox_row.c) and so there once, and only if it happened.
+ * outbox.c has what consumers call; here is what the worker does with the rows that
+ * it delivers itself.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,6 +40,7 @@
 #include "decay.h"
 #include "leadscore.h"
 #include "outbox.h"
+#include "reach.h"
 
 /* the longest that goes as a NOTIFY's payload, with some room left */
 #define MAX_NOTIFY	7900
@@ -48,159 +49,6 @@
 #define GRACE	2000
 
 bool		ls_action_overran = false;
-
-typedef struct LsActionPlans
-{
-	SPIPlanPtr	note;
-} LsActionPlans;
-
-/* ---------- what happened is noted ---------- */
-
-/*
- * Who waits for what happened, and a row for each.  $2 is the contact, $3 and
- * $4 the stages, $5 and $6 the levels that the score has risen to or fallen
- * below, $7 the score, $8 the cause, $9 when it happened, $10 when it is
- * written down, $11 the rules.  Nothing is computed that could fail.
- */
-static const char note_sql[] =
-	"WITH hit AS MATERIALIZED ("
-	" SELECT nextval('leadscore_internal.lead_outbox_outbox_id_seq') AS outbox_id, a.*"
-	" FROM (SELECT name, occasion, score_level, rule, deliver, channel, function, timeout, max_attempts,"
-	"  CASE occasion WHEN 'stage_left' THEN $3 ELSE $4 END AS stage"
-	"  FROM leadscore_internal.lead_action"
-	"  WHERE model = $1 AND enabled AND $8 = ANY (causes)"
-	"  AND CASE occasion"
-	"   WHEN 'stage_entered' THEN $3 IS DISTINCT FROM $4 AND coalesce(stage, $4) = $4"
-	"   WHEN 'stage_left' THEN $3 <> $4 AND coalesce(stage, $3) = $3"
-	"   WHEN 'score_rises' THEN score_level = ANY ($5)"
-	"   WHEN 'score_falls' THEN score_level = ANY ($6)"
-	"   WHEN 'rule_in_force' THEN rule = ANY ($11)"
-	"  END ORDER BY action_id) a) "
-	"INSERT INTO leadscore_internal.lead_outbox (outbox_id, model, action, contact, occasion, stage, from_stage, to_stage,"
-	" score_level, rule, score, cause, happened_at, recorded_at, deliver, channel, function, timeout, max_attempts,"
-	" available_at, payload) "
-	"SELECT outbox_id, $1, name, $2, occasion, stage, nullif($3, $4), CASE WHEN $3 IS DISTINCT FROM $4 THEN $4 END,"
-	" score_level, rule, $7, $8, $9, $10, deliver, channel, function, timeout, max_attempts, $10,"
-	" jsonb_strip_nulls(jsonb_build_object('outbox_id', outbox_id, 'model', $1, 'action', name, 'contact', $2,"
-	"  'occasion', occasion, 'stage', stage, 'from_stage', nullif($3, $4),"
-	"  'to_stage', CASE WHEN $3 IS DISTINCT FROM $4 THEN $4 END, 'score_level', score_level, 'rule', rule,"
-	"  'score', $7, 'cause', $8, 'happened_at', $9, 'recorded_at', $10)) "
-	"FROM hit";
-
-/* note_plan gives the model's kept plan of the statement above. */
-static SPIPlanPtr
-note_plan(LsModel *model)
-{
-	static Oid	types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8ARRAYOID, FLOAT8ARRAYOID,
-	FLOAT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTARRAYOID};
-	SPIPlanPtr	made;
-
-	if (model->actions == NULL)
-		model->actions = MemoryContextAllocZero(model->context, sizeof(LsActionPlans));
-	if (model->actions->note == NULL)
-	{
-		made = SPI_prepare(note_sql, lengthof(types), types);
-		if (made == NULL || SPI_keepplan(made) != 0)
-			elog(ERROR, "could not prepare to note what happened: %s",
-				 SPI_result_code_string(SPI_result));
-		model->actions->note = made;
-	}
-	return model->actions->note;
-}
-
-/* ls_action_free_plans is for a compiled model that ends. */
-void
-ls_action_free_plans(LsModel *model)
-{
-	if (model->actions && model->actions->note)
-		SPI_freeplan(model->actions->note);
-}
-
-/*
- * levels_reached gives the levels that a score has reached and another one has
- * not, and their number.
- */
-static Datum
-levels_reached(const LsModel *model, double score, double other, int *number)
-{
-	Datum	   *levels = palloc(sizeof(Datum) * Max(1, model->nlevels));
-	int			n = 0;
-
-	for (int i = 0; i < model->nlevels; i++)
-		if (ls_reached(score, model->levels[i]) && !ls_reached(other, model->levels[i]))
-			levels[n++] = Float8GetDatum(model->levels[i]);
-	*number += n;
-	return PointerGetDatum(construct_array(levels, n, FLOAT8OID, sizeof(float8),
-										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
-/* moved tells whether an occasion changed the stage. */
-static bool
-moved(const LsOccasion *occasion)
-{
-	return occasion->from_stage == NULL ||
-		strcmp(occasion->from_stage, occasion->to_stage) != 0;
-}
-
-static Datum
-rule_names(const List *rules)
-{
-	Datum	   *names = palloc(sizeof(Datum) * Max(1, list_length(rules)));
-	int			n = 0;
-	ListCell   *lc;
-
-	foreach(lc, rules)
-		names[n++] = CStringGetTextDatum(((LsRule *) lfirst(lc))->name);
-	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-/*
- * ls_action_note writes what is to be told of what happened to a contact.  It
- * is a part of the writer's statement, so what is wrong with an action must
- * not be an error here; what is written does not depend on the writer's
- * settings.
- */
-void
-ls_action_note(LsModel *model, Datum contact, const LsOccasion *occasion)
-{
-	Datum		values[11] = {0};
-	char		nulls[] = "           ";
-	int			crossed = 0;
-	LsIdentity	saved;
-	int			result;
-
-	if (!model->has_actions)
-		return;
-	values[4] = levels_reached(model, occasion->score, occasion->score_before, &crossed);
-	values[5] = levels_reached(model, occasion->score_before, occasion->score, &crossed);
-	if (crossed == 0 && occasion->rules == NIL && !moved(occasion))
-		return;
-
-	values[0] = CStringGetTextDatum(model->name);
-	values[1] = CStringGetTextDatum(ls_key_text(&model->key, contact));
-	if (occasion->from_stage)
-		values[2] = CStringGetTextDatum(occasion->from_stage);
-	else
-		nulls[2] = 'n';
-	values[3] = CStringGetTextDatum(occasion->to_stage);
-	values[6] = Float8GetDatum(occasion->score);
-	values[7] = CStringGetTextDatum(occasion->cause);
-	values[8] = TimestampTzGetDatum(occasion->at);
-	values[9] = TimestampTzGetDatum(ls_clock());
-	values[10] = rule_names(occasion->rules);
-
-	ls_become(ls_extension_owner(), &saved);
-	(void) set_config_option("timezone", "UTC", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("extra_float_digits", "1", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	SPI_connect();
-	result = SPI_execute_plan(note_plan(model), values, nulls, false, 0);
-	if (result < 0)
-		elog(ERROR, "could not note what happened: %s", SPI_result_code_string(result));
-	SPI_finish();
-	ls_return(&saved);
-}
 
 /* ---------- functions ---------- */
 
@@ -239,36 +87,50 @@ ls_action_function(const char *text, char **schema, char **name)
 
 /* ---------- the worker's part ---------- */
 
+/* outbox_of gives the outbox of a model, locked; NULL: there is none, or it is busy. */
+static LsModelTable *
+outbox_of(const char *model)
+{
+	List	   *tables = ls_model_tables_for("outbox_", model, ACL_NO_RIGHTS);
+
+	return tables != NIL && ls_model_table_lock(linitial(tables), RowExclusiveLock, false) ?
+		linitial(tables) : NULL;
+}
+
 /*
- * ls_action_notify sends what waits to be sent as NOTIFY, in its order, when
- * the transaction commits.
+ * ls_action_notify sends what waits to be sent of a model as NOTIFY, in its order,
+ * when the transaction commits.
  */
 int
-ls_action_notify(int limit)
+ls_action_notify(const char *model, int limit)
 {
 	static const char sql[] =
 		"WITH picked AS MATERIALIZED ("
-		" SELECT outbox_id FROM leadscore_internal.lead_outbox"
+		" SELECT outbox_id FROM %1$s"
 		" WHERE deliver = 'notify' AND status = 'ready' AND available_at <= $1"
 		" ORDER BY available_at, outbox_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED),"
-		" sent AS (UPDATE leadscore_internal.lead_outbox o"
+		" sent AS (UPDATE %1$s o"
 		" SET status = 'done', attempts = least(attempts, 2147483646) + 1, finished_at = $1"
 		" FROM picked p WHERE o.outbox_id = p.outbox_id RETURNING o.*) "
 		"SELECT coalesce(channel, 'leadscore'),"
 		" CASE WHEN octet_length(payload::text) <= $3 THEN payload::text"
-		"  ELSE jsonb_build_object('outbox_id', outbox_id, 'model', model, 'occasion', occasion,"
+		"  ELSE jsonb_build_object('outbox_id', outbox_id, 'model', $4::text, 'occasion', occasion,"
 		"   'score', payload->'score', 'cause', cause, 'happened_at', payload->'happened_at',"
 		"   'recorded_at', payload->'recorded_at', 'shortened', true)::text END "
 		"FROM sent ORDER BY outbox_id";
+	LsModelTable *outbox = outbox_of(model);
 	LsArguments args = {0};
 	LsIdentity	saved;
 	int			sent;
 
+	if (outbox == NULL)
+		return 0;
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	ls_add(&args, INT4OID, Int32GetDatum(limit));
 	ls_add(&args, INT4OID, Int32GetDatum(MAX_NOTIFY));
-	ls_outbox_begin(ls_extension_owner(), &saved);
-	sent = ls_run(sql, &args);
+	ls_add_text(&args, model);
+	ls_outbox_begin(outbox->table, &saved);
+	sent = ls_outbox_run(outbox->table, sql, &args);
 	for (int i = 0; i < sent; i++)
 		Async_Notify(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
 					 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
@@ -278,7 +140,7 @@ ls_action_notify(int limit)
 
 /* read_delivery copies what SPI found to the caller's context. */
 static void
-read_delivery(LsDelivery *delivery, MemoryContext context)
+read_delivery(LsDelivery *delivery, const char *model, MemoryContext context)
 {
 	HeapTuple	tuple = SPI_tuptable->vals[0];
 	TupleDesc	desc = SPI_tuptable->tupdesc;
@@ -286,29 +148,27 @@ read_delivery(LsDelivery *delivery, MemoryContext context)
 	bool		isnull;
 
 	delivery->outbox_id = DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
-	delivery->model = SPI_getvalue(tuple, desc, 2);
-	delivery->action = SPI_getvalue(tuple, desc, 3);
-	delivery->contact = SPI_getvalue(tuple, desc, 4);
-	delivery->function = SPI_getvalue(tuple, desc, 5);
+	delivery->model = pstrdup(model);
+	delivery->function = SPI_getvalue(tuple, desc, 2);
 	delivery->timeout = palloc(sizeof(Interval));
-	*delivery->timeout = *DatumGetIntervalP(SPI_getbinval(tuple, desc, 6, &isnull));
-	delivery->attempts = DatumGetInt32(SPI_getbinval(tuple, desc, 7, &isnull));
+	*delivery->timeout = *DatumGetIntervalP(SPI_getbinval(tuple, desc, 3, &isnull));
+	delivery->attempts = DatumGetInt32(SPI_getbinval(tuple, desc, 4, &isnull));
 	MemoryContextSwitchTo(old);
 }
 
 /*
- * ls_action_claim takes the next call that waits.  False: there is none.  What
- * was claimed as often as it may be, and was never heard of again, is dead.
+ * ls_action_claim takes the next call of a model that waits.  False: there is none.
+ * What was claimed as often as it may be, and was never heard of again, is dead.
  */
 bool
-ls_action_claim(LsDelivery *delivery)
+ls_action_claim(const char *model, LsDelivery *delivery)
 {
 	static const char sql[] =
 		"WITH picked AS MATERIALIZED ("
-		" SELECT outbox_id FROM leadscore_internal.lead_outbox"
+		" SELECT outbox_id FROM %1$s"
 		" WHERE deliver = 'function' AND status = 'ready' AND available_at <= $1"
 		" ORDER BY available_at, outbox_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) "
-		"UPDATE leadscore_internal.lead_outbox o SET"
+		"UPDATE %1$s o SET"
 		" status = CASE WHEN attempts < max_attempts THEN 'ready' ELSE 'dead' END,"
 		" finished_at = CASE WHEN attempts >= max_attempts THEN $1 END,"
 		" last_error = CASE WHEN attempts < max_attempts THEN last_error"
@@ -316,24 +176,27 @@ ls_action_claim(LsDelivery *delivery)
 		" attempts = CASE WHEN attempts < max_attempts THEN attempts + 1 ELSE attempts END,"
 		" available_at = $1 + " LS_BACK_OFF("least(attempts, 12) + 1")
 		" FROM picked p WHERE o.outbox_id = p.outbox_id "
-		"RETURNING o.outbox_id, model, action, contact, function, timeout, attempts, status";
+		"RETURNING o.outbox_id, function, timeout, attempts, status";
 	MemoryContext caller = CurrentMemoryContext;
+	LsModelTable *outbox = outbox_of(model);
 	bool		found;
 	bool		dead = true;
 
+	if (outbox == NULL)
+		return false;
 	do
 	{
 		LsArguments args = {0};
 		LsIdentity	saved;
 
 		ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-		ls_outbox_begin(ls_extension_owner(), &saved);
-		found = ls_run(sql, &args) > 0;
+		ls_outbox_begin(outbox->table, &saved);
+		found = ls_outbox_run(outbox->table, sql, &args) > 0;
 		if (found)
-			dead = strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 8),
+			dead = strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5),
 						  "dead") == 0;
 		if (found && !dead)
-			read_delivery(delivery, caller);
+			read_delivery(delivery, model, caller);
 		ls_outbox_end(&saved);
 	} while (found && dead);
 	return found;
@@ -344,10 +207,10 @@ ls_action_claim(LsDelivery *delivery)
  * not ours any more.
  */
 static bool
-lock_delivery(const LsDelivery *delivery, Datum *payload)
+lock_delivery(const LsDelivery *delivery, const LsModelTable *outbox, Datum *payload)
 {
 	static const char sql[] =
-		"SELECT payload FROM leadscore_internal.lead_outbox"
+		"SELECT payload FROM %1$s"
 		" WHERE outbox_id = $1 AND attempts = $2 AND status = 'ready'"
 		" FOR NO KEY UPDATE SKIP LOCKED";
 	LsArguments args = {0};
@@ -357,8 +220,8 @@ lock_delivery(const LsDelivery *delivery, Datum *payload)
 
 	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
 	ls_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
-	ls_outbox_begin(ls_extension_owner(), &saved);
-	found = ls_run(sql, &args) > 0;
+	ls_outbox_begin(outbox->table, &saved);
+	found = ls_outbox_run(outbox->table, sql, &args) > 0;
 	if (found)
 		*payload = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0],
 												   SPI_tuptable->tupdesc, 1, &isnull),
@@ -430,12 +293,14 @@ call_function(const LsDelivery *delivery, Oid owner, Datum payload)
 {
 	char	   *schema;
 	char	   *name;
+	Oid			function = ls_action_function(delivery->function, &schema, &name);
 	LsIdentity	saved;
 
-	if (!OidIsValid(ls_action_function(delivery->function, &schema, &name)))
+	if (!OidIsValid(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("function %s(jsonb) does not exist", delivery->function)));
+	ls_check_call(function, owner);
 	ls_become_untrusted(owner, &saved);
 	run_call(psprintf("SELECT %s($1)", quote_qualified_identifier(schema, name)),
 			 payload, milliseconds(delivery->timeout));
@@ -450,24 +315,24 @@ void
 ls_action_call(const LsDelivery *delivery)
 {
 	static const char sql[] =
-		"UPDATE leadscore_internal.lead_outbox SET status = 'done', finished_at = $2"
+		"UPDATE %1$s SET status = 'done', finished_at = $2"
 		" WHERE outbox_id = $1";
 	LsArguments args = {0};
-	LsModelRow *model = ls_model_row(delivery->model, NULL);
+	LsModelTable *outbox = outbox_of(delivery->model);
 	Datum		payload;
 
-	if (model == NULL || !lock_delivery(delivery, &payload))
+	if (outbox == NULL || !lock_delivery(delivery, outbox, &payload))
 		return;
-	if (model->suspended)
+	if (outbox->model->suspended)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\" is suspended", model->model),
+				 errmsg("model \"%s\" is suspended", outbox->model->model),
 				 errdetail("Its contact table has a new owner, with whose privileges the function would be run.")));
-	call_function(delivery, model->owner, payload);
+	call_function(delivery, outbox->model->owner, payload);
 
 	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	(void) ls_outbox_change(ls_extension_owner(), sql, &args);
+	(void) ls_outbox_change(outbox->table, sql, &args);
 }
 
 /*
@@ -478,59 +343,40 @@ void
 ls_action_failed(const LsDelivery *delivery, const char *error)
 {
 	static const char sql[] =
-		"UPDATE leadscore_internal.lead_outbox SET last_error = $3,"
+		"UPDATE %1$s SET last_error = $3,"
 		" status = CASE WHEN attempts < max_attempts THEN 'ready' ELSE 'dead' END,"
 		" finished_at = CASE WHEN attempts >= max_attempts THEN $4 END,"
 		" available_at = $4 + " LS_BACK_OFF("attempts")
 		" WHERE outbox_id = $1 AND attempts = $2 AND status = 'ready'";
+	LsModelTable *outbox = outbox_of(delivery->model);
 	LsArguments args = {0};
 
+	if (outbox == NULL)
+		return;
 	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
 	ls_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
 	ls_add_text(&args, error);
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	(void) ls_outbox_change(ls_extension_owner(), sql, &args);
-}
-
-/* earliest gives when the first row of a kind of delivery is ready. */
-static TimestampTz
-earliest(Relation outbox, Relation index, const char *deliver)
-{
-	TupleDesc	desc = RelationGetDescr(outbox);
-	TimestampTz at = DT_NOEND;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		isnull;
-
-	ScanKeyInit(&key, SPI_fnumber(desc, "deliver"), BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(deliver));
-	scan = systable_beginscan_ordered(outbox, index, NULL, 1, &key);
-	tuple = systable_getnext_ordered(scan, ForwardScanDirection);
-	if (HeapTupleIsValid(tuple))
-		at = DatumGetTimestampTz(heap_getattr(tuple, SPI_fnumber(desc, "available_at"),
-											  desc, &isnull));
-	systable_endscan_ordered(scan);
-	return at;
+	(void) ls_outbox_change(outbox->table, sql, &args);
 }
 
 /*
- * ls_action_waiting tells whether there is something to be sent or called now.
- * It is asked often, and mostly for nothing: no SQL.
+ * ls_action_waiting gives the names of models of which there is something to be sent
+ * or called now, in the caller's context.
  */
-bool
+List *
 ls_action_waiting(void)
 {
-	Relation	outbox;
-	Relation	index;
-	TimestampTz at;
+	List	   *outboxes = ls_model_tables_for("outbox_", NULL, ACL_NO_RIGHTS);
+	List	   *names = NIL;
+	ListCell   *lc;
 
-	outbox = table_open(ls_base_table_oid("lead_outbox", false), AccessShareLock);
-	index = index_open(ls_base_table_oid("lead_outbox_worker", false), AccessShareLock);
-	at = Min(earliest(outbox, index, "notify"), earliest(outbox, index, "function"));
-	index_close(index, AccessShareLock);
-	table_close(outbox, AccessShareLock);
-	return at <= ls_clock();
+	foreach(lc, outboxes)
+		if (!ls_model_table_lock(lfirst(lc), AccessShareLock, false))
+			outboxes = foreach_delete_current(outboxes, lc);
+	foreach(lc, ls_outbox_waiting(outboxes, ls_clock(), "notify", "function"))
+		names = lappend(names, ((LsModelTable *) lfirst(lc))->model->model);
+	return names;
 }
 
 /*
@@ -538,16 +384,19 @@ ls_action_waiting(void)
  * somebody to look at them.
  */
 int64
-ls_action_purge(int days, int limit)
+ls_action_purge(const char *model, int days, int limit)
 {
 	static const char sql[] =
-		"DELETE FROM leadscore_internal.lead_outbox WHERE outbox_id IN"
-		" (SELECT outbox_id FROM leadscore_internal.lead_outbox"
+		"DELETE FROM %1$s WHERE outbox_id IN"
+		" (SELECT outbox_id FROM %1$s"
 		"  WHERE status = 'done' AND finished_at < $1"
 		"  ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+	LsModelTable *outbox = outbox_of(model);
 	LsArguments args = {0};
 
+	if (outbox == NULL)
+		return 0;
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock() - days * USECS_PER_DAY));
 	ls_add(&args, INT4OID, Int32GetDatum(limit));
-	return ls_outbox_change(ls_extension_owner(), sql, &args);
+	return ls_outbox_change(outbox->table, sql, &args);
 }

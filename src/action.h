@@ -27,11 +27,6 @@ typedef struct LsOccasion
 	const char *cause;			/* as in lead_stage_history */
 } LsOccasion;
 
-/* called by the store, in the transaction of what happened */
-extern void ls_action_note(LsModel *model, Datum contact,
-						   const LsOccasion *occasion);
-extern void ls_action_free_plans(LsModel *model);
-
 extern Oid	ls_action_function(const char *text, char **schema, char **name);
 
 /*
@@ -44,22 +39,23 @@ typedef struct LsDelivery
 {
 	int64		outbox_id;
 	char	   *model;
-	char	   *action;
-	char	   *contact;
 	char	   *function;
 	Interval   *timeout;
 	int32		attempts;		/* this one counted */
 } LsDelivery;
 
-/* sends up to so many NOTIFYs when the transaction commits; how many */
-extern int	ls_action_notify(int limit);
+/* names of models of which something is to be sent or called now */
+extern List *ls_action_waiting(void);
+
+/* sends up to so many NOTIFYs of a model when the transaction commits; how many */
+extern int	ls_action_notify(const char *model, int limit);
 
 /*
  * Claim the next call in a transaction of its own; call in a second one; where
  * that fails, roll it back and say so in a third.  A claim that is followed by
  * nothing, because of a crash, was an attempt.
  */
-extern bool ls_action_claim(LsDelivery *delivery);
+extern bool ls_action_claim(const char *model, LsDelivery *delivery);
 extern void ls_action_call(const LsDelivery *delivery);
 
 /* whether the process ends because a function went on after its timeout */
@@ -67,10 +63,7 @@ extern bool ls_action_overran;
 
 extern void ls_action_failed(const LsDelivery *delivery, const char *error);
 
-/* whether there is anything of these to do now */
-extern bool ls_action_waiting(void);
-
-/* deletes rows that were done so many days ago, at most limit; how many */
-extern int64 ls_action_purge(int days, int limit);
+/* deletes rows of a model that were done so many days ago, at most limit; how many */
+extern int64 ls_action_purge(const char *model, int days, int limit);
 
 #endif							/* LEADSCORE_ACTION_H */

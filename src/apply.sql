@@ -23,6 +23,4 @@ COMMENT ON EVENT TRIGGER leadscore_subscribed IS
 -- Rows without a key could not be changed where they are published, as FOR ALL
 -- TABLES does.
 ALTER TABLE leadscore_internal.lead_relation REPLICA IDENTITY FULL;
-ALTER TABLE leadscore_internal.lead_stage_history REPLICA IDENTITY FULL;
 ALTER TABLE leadscore_internal.lead_rule_error REPLICA IDENTITY FULL;
-ALTER TABLE leadscore_internal.lead_worker_error REPLICA IDENTITY FULL;

@@ -31,6 +31,7 @@
 #include "leadscore.h"
 #include "lock.h"
 #include "look.h"
+#include "reach.h"
 #include "recount.h"
 #include "visitors.h"
 
@@ -115,6 +116,17 @@ check_visitor(const LsModelRow *model, const LsSourceRow *source)
 	check_select(source->relation, source->visitor, model->owner);
 }
 
+/* reach_error is the error where reading a source would run others' code, or NULL. */
+static ErrorData *
+reach_error(const LsModelRow *model, const LsSourceRow *source)
+{
+	LsReach		reach = {NIL};
+	ErrorData  *error = ls_key_reach_error(&reach, key_type(model->model), model->contacts,
+										   model->owner);
+
+	return error ? error : ls_table_reach_error(&reach, source->relation, model->owner);
+}
+
 /* check_columns looks at the columns that a source names. */
 static void
 check_columns(const LsModelRow *model, const LsSourceRow *source)
@@ -122,8 +134,11 @@ check_columns(const LsModelRow *model, const LsSourceRow *source)
 	Oid			relid = source->relation;
 	Oid			key = key_type(model->model);
 	Oid			type = get_atttype(relid, ls_find_column(relid, source->contact));
+	ErrorData  *error = reach_error(model, source);
 	Relation	rel;
 
+	if (error)
+		ThrowErrorData(error);
 	if (!contact_fits(type, key))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -416,9 +431,14 @@ ErrorData *
 ls_source_error(const LsModelRow *model, const LsSourceRow *source)
 {
 	Relation	rel = relation_open(source->relation, AccessShareLock);
-	ErrorData  *error = NULL;
+	ErrorData  *error = reach_error(model, source);
 	LsExpr	   *expr;
 
+	if (error)
+	{
+		relation_close(rel, AccessShareLock);
+		return error;
+	}
 	expr = compile_column(rel, source->contact, key_type(model->model),
 						  model->owner, &error);
 	if (expr)

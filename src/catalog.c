@@ -49,28 +49,86 @@ typedef struct Row
 	TupleDesc	desc;
 } Row;
 
-typedef void *(*RowReader) (Row *row);
+/* a table, with the columns that are never null in a row that is there */
+typedef struct BaseTable
+{
+	const char *name;
+	void	   *(*reader) (Row *row);
+	uint64		required;
+} BaseTable;
+
+#define REQUIRED(attno)		(UINT64CONST(1) << (attno))
 
 static List *changed_models = NIL;	/* of char *, in TopTransactionContext */
 static List *refreshed_models = NIL;
 
-/* field reads a column, as far as the table has as many as it was made with. */
+/* refuse_table says that a base table is not as leadscore made it. */
+static void
+refuse_table(Oid relid, const char *detail)
+{
+	const char *name = get_rel_name(relid);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s.%s\" does not have the columns that leadscore gave it",
+					LEADSCORE_INTERNAL, name ? name : "?"),
+			 errdetail("%s", detail),
+			 errhint("Undo what was done to it by hand.")));
+}
+
+/* field reads a column, which must be of the type that it was made with. */
 static Datum
-field(Row *row, int attno, bool *isnull)
+field(Row *row, int attno, Oid type, bool *isnull)
 {
 	if (attno > row->desc->natts)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("table \"%s\" of leadscore has %d columns, where at least %d are expected",
-						get_rel_name(row->tuple->t_tableOid), row->desc->natts, attno)));
+		refuse_table(row->tuple->t_tableOid,
+					 psprintf("It has %d columns, where there were at least %d.",
+							  row->desc->natts, attno));
+	if (TupleDescAttr(row->desc, attno - 1)->atttypid != type)
+		refuse_table(row->tuple->t_tableOid,
+					 psprintf("Column %d, \"%s\", was of type %s.", attno,
+							  NameStr(TupleDescAttr(row->desc, attno - 1)->attname),
+							  format_type_be(type)));
 	return heap_getattr(row->tuple, attno, row->desc, isnull);
+}
+
+/*
+ * check_required refuses a row in which something is null that never is.  It may be
+ * in what a user writes, which is not read by scans.
+ */
+static void
+check_required(Row *row, uint64 required)
+{
+	for (int attno = 1; required >> attno != 0; attno++)
+		if ((required & REQUIRED(attno)) != 0 && attno <= row->desc->natts &&
+			heap_attisnull(row->tuple, attno, row->desc))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("column \"%s\" of a row of table \"%s.%s\" is null",
+							NameStr(TupleDescAttr(row->desc, attno - 1)->attname),
+							LEADSCORE_INTERNAL, get_rel_name(row->tuple->t_tableOid)),
+					 errdetail("leadscore does not write such a row."),
+					 errhint("Give the column its value back, or delete the row as a superuser.")));
+}
+
+/*
+ * ls_check_columns refuses a base table to which somebody has added columns, or from
+ * which somebody has taken some, before a row of it is written.
+ */
+void
+ls_check_columns(Relation rel, int ncolumns)
+{
+	if (RelationGetDescr(rel)->natts != ncolumns)
+		refuse_table(RelationGetRelid(rel),
+					 psprintf("It has %d columns, where there were %d.",
+							  RelationGetDescr(rel)->natts, ncolumns));
 }
 
 static char *
 text_field(Row *row, int attno)
 {
 	bool		isnull;
-	Datum		value = field(row, attno, &isnull);
+	Datum		value = field(row, attno, TEXTOID, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
@@ -79,7 +137,7 @@ static double
 float_field(Row *row, int attno, double missing, bool *isnull)
 {
 	bool		null;
-	Datum		value = field(row, attno, &null);
+	Datum		value = field(row, attno, FLOAT8OID, &null);
 
 	if (isnull)
 		*isnull = null;
@@ -90,7 +148,7 @@ static int32
 int_field(Row *row, int attno, int32 missing, bool *isnull)
 {
 	bool		null;
-	Datum		value = field(row, attno, &null);
+	Datum		value = field(row, attno, INT4OID, &null);
 
 	if (isnull)
 		*isnull = null;
@@ -101,18 +159,27 @@ static int64
 bigint_field(Row *row, int attno, int64 missing, bool *isnull)
 {
 	bool		null;
-	Datum		value = field(row, attno, &null);
+	Datum		value = field(row, attno, INT8OID, &null);
 
 	if (isnull)
 		*isnull = null;
 	return null ? missing : DatumGetInt64(value);
 }
 
-static Oid
-oid_field(Row *row, int attno)
+static TimestampTz
+instant_field(Row *row, int attno, TimestampTz missing)
 {
 	bool		null;
-	Datum		value = field(row, attno, &null);
+	Datum		value = field(row, attno, TIMESTAMPTZOID, &null);
+
+	return null ? missing : DatumGetTimestampTz(value);
+}
+
+static Oid
+oid_field(Row *row, int attno, Oid type)
+{
+	bool		null;
+	Datum		value = field(row, attno, type, &null);
 
 	return null ? InvalidOid : DatumGetObjectId(value);
 }
@@ -121,7 +188,7 @@ static bool
 bool_field(Row *row, int attno, bool missing)
 {
 	bool		null;
-	Datum		value = field(row, attno, &null);
+	Datum		value = field(row, attno, BOOLOID, &null);
 
 	return null ? missing : DatumGetBool(value);
 }
@@ -130,7 +197,7 @@ static Interval *
 interval_field(Row *row, int attno)
 {
 	bool		null;
-	Datum		value = field(row, attno, &null);
+	Datum		value = field(row, attno, INTERVALOID, &null);
 	Interval   *copy;
 
 	if (null)
@@ -145,23 +212,31 @@ interval_field(Row *row, int attno)
  * one model where model is not NULL.
  */
 static List *
-scan_table(const char *name, const char *model, Snapshot snapshot,
-		   RowReader reader)
+scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
 {
-	Relation	rel = table_open(ls_base_table_oid(name, false), AccessShareLock);
+	Relation	rel = table_open(ls_base_table_oid(table->name, false), AccessShareLock);
 	List	   *rows = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
 	Row			row;
 
 	if (model)
-		ScanKeyInit(&key, SPI_fnumber(RelationGetDescr(rel), "model"),
-					BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
+	{
+		int			attno = SPI_fnumber(RelationGetDescr(rel), "model");
+
+		if (attno <= 0)
+			refuse_table(RelationGetRelid(rel), "Column \"model\" is gone.");
+		ScanKeyInit(&key, attno, BTEqualStrategyNumber, F_TEXTEQ,
+					CStringGetTextDatum(model));
+	}
 	scan = systable_beginscan(rel, InvalidOid, false, snapshot,
 							  model ? 1 : 0, &key);
 	row.desc = RelationGetDescr(rel);
 	while (HeapTupleIsValid(row.tuple = systable_getnext(scan)))
-		rows = lappend(rows, reader(&row));
+	{
+		check_required(&row, table->required);
+		rows = lappend(rows, table->reader(&row));
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return rows;
@@ -194,8 +269,8 @@ read_model(Row *row)
 	LsModelRow *m = palloc0(sizeof(LsModelRow));
 
 	m->model = text_field(row, 1);
-	m->contacts = oid_field(row, 3);
-	read_owner(m, oid_field(row, 2));
+	m->contacts = oid_field(row, 3, REGCLASSOID);
+	read_owner(m, oid_field(row, 2, OIDOID));
 	m->key = text_field(row, 4);
 	m->created_at = text_field(row, 5);
 	m->time_zone = text_field(row, 6);
@@ -233,7 +308,7 @@ read_source(Row *row)
 
 	s->model = text_field(row, 1);
 	s->source = text_field(row, 2);
-	s->relation = oid_field(row, 3);
+	s->relation = oid_field(row, 3, REGCLASSOID);
 	s->contact = text_field(row, 4);
 	s->occurred_at = text_field(row, 5);
 	s->event = text_field(row, 6);
@@ -280,8 +355,8 @@ ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *rule)
 	rule->negated = bool_field(&row, LS_RULE_NEGATED, false);
 	rule->disqualifies = bool_field(&row, LS_RULE_DISQUALIFIES, false);
 	rule->enabled = bool_field(&row, LS_RULE_ENABLED, true);
-	rule->events_from = bigint_field(&row, LS_RULE_EVENTS_FROM, DT_NOBEGIN, NULL);
-	rule->events_before = bigint_field(&row, LS_RULE_EVENTS_BEFORE, DT_NOEND, NULL);
+	rule->events_from = instant_field(&row, LS_RULE_EVENTS_FROM, DT_NOBEGIN);
+	rule->events_before = instant_field(&row, LS_RULE_EVENTS_BEFORE, DT_NOEND);
 	rule->description = text_field(&row, LS_RULE_DESCRIPTION);
 	rule->counted_version = bigint_field(&row, LS_RULE_COUNTED_VERSION, 0,
 										 &rule->counted_version_null);
@@ -306,9 +381,9 @@ read_rule_version(Row *row)
 	bool		isnull;
 
 	ls_rule_row_read(row->tuple, row->desc, &v->rule);
-	v->from = bigint_field(row, LS_RULE_VALID_FROM, DT_NOBEGIN, NULL);
-	v->to = bigint_field(row, LS_RULE_VALID_TO, DT_NOEND, NULL);
-	deconstruct_array(DatumGetArrayTypeP(field(row, LS_RULE_VERSIONS, &isnull)),
+	v->from = instant_field(row, LS_RULE_VALID_FROM, DT_NOBEGIN);
+	v->to = instant_field(row, LS_RULE_VALID_TO, DT_NOEND);
+	deconstruct_array(DatumGetArrayTypeP(field(row, LS_RULE_VERSIONS, INT8ARRAYOID, &isnull)),
 					  INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
 					  &versions, NULL, &v->nversions);
 	v->versions = palloc(sizeof(int64) * Max(1, v->nversions));
@@ -331,7 +406,7 @@ read_sheet_version(Row *row)
 	for (int i = 0; i < 4; i++)
 	{
 		bool		isnull;
-		ArrayType  *array = DatumGetArrayTypeP(field(row, 5 + i, &isnull));
+		ArrayType  *array = DatumGetArrayTypeP(field(row, 5 + i, i == 0 ? TEXTARRAYOID : FLOAT8ARRAYOID, &isnull));
 
 		if (i == 0)
 			deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
@@ -351,8 +426,8 @@ read_sheet_version(Row *row)
 		c->max_points = nulls[3][i] ? INFINITY : DatumGetFloat8(values[3][i]);
 		v->categories = lappend(v->categories, c);
 	}
-	v->from = bigint_field(row, 9, DT_NOBEGIN, NULL);
-	v->to = bigint_field(row, 10, DT_NOEND, NULL);
+	v->from = instant_field(row, 9, DT_NOBEGIN);
+	v->to = instant_field(row, 10, DT_NOEND);
 	return v;
 }
 
@@ -386,7 +461,7 @@ static List *
 list_field(Row *row, int attno)
 {
 	bool		isnull;
-	Datum		value = field(row, attno, &isnull);
+	Datum		value = field(row, attno, TEXTARRAYOID, &isnull);
 	List	   *words = NIL;
 	Datum	   *elements;
 	bool	   *nulls;
@@ -432,6 +507,36 @@ read_action(Row *row)
 	return a;
 }
 
+/* ---------- the tables ---------- */
+
+#define REQUIRED_OF_RULE \
+	(REQUIRED(LS_RULE_ID) | REQUIRED(LS_RULE_MODEL) | REQUIRED(LS_RULE_NAME) | \
+	REQUIRED(LS_RULE_CATEGORY) | REQUIRED(LS_RULE_KIND) | REQUIRED(LS_RULE_POINTS) | \
+	REQUIRED(LS_RULE_AT_LEAST) | REQUIRED(LS_RULE_DECAY) | REQUIRED(LS_RULE_NEGATED) | \
+	REQUIRED(LS_RULE_DISQUALIFIES) | REQUIRED(LS_RULE_ENABLED) | REQUIRED(LS_RULE_DRAFT))
+
+static const BaseTable model_table = {"lead_model", read_model,
+	REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(6) | REQUIRED(7) |
+REQUIRED(8) | REQUIRED(11) | REQUIRED(12) | REQUIRED(13)};
+static const BaseTable category_table = {"lead_category", read_category,
+REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4)};
+static const BaseTable source_table = {"lead_source", read_source,
+	REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(5) | REQUIRED(9) |
+REQUIRED(10)};
+static const BaseTable rule_table = {"lead_rule", read_rule, REQUIRED_OF_RULE};
+static const BaseTable rule_history_table = {"lead_rule_history", read_rule_version,
+REQUIRED_OF_RULE | REQUIRED(LS_RULE_VALID_FROM) | REQUIRED(LS_RULE_VERSIONS)};
+static const BaseTable sheet_history_table = {"lead_sheet_history", read_sheet_version,
+	REQUIRED(1) | REQUIRED(4) | REQUIRED(5) | REQUIRED(6) | REQUIRED(7) | REQUIRED(8) |
+REQUIRED(9)};
+static const BaseTable stage_table = {"lead_stage", read_stage,
+REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(6)};
+static const BaseTable grade_table = {"lead_grade", read_grade,
+REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4)};
+static const BaseTable action_table = {"lead_action", read_action,
+	REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(8) | REQUIRED(9) |
+REQUIRED(12) | REQUIRED(13) | REQUIRED(14)};
+
 static int
 by_category_position(const ListCell *a, const ListCell *b)
 {
@@ -476,7 +581,7 @@ by_rule_version(const ListCell *a, const ListCell *b)
 LsModelRow *
 ls_model_row(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table("lead_model", model, snapshot, read_model);
+	List	   *rows = scan_table(&model_table, model, snapshot);
 
 	return rows == NIL ? NULL : linitial(rows);
 }
@@ -484,7 +589,7 @@ ls_model_row(const char *model, Snapshot snapshot)
 List *
 ls_model_rows(Snapshot snapshot)
 {
-	return scan_table("lead_model", NULL, snapshot, read_model);
+	return scan_table(&model_table, NULL, snapshot);
 }
 
 /* ls_sheet_of names the model whose score sheet a model has. */
@@ -549,8 +654,8 @@ ls_by_row_rank(const ListCell *a, const ListCell *b)
 List *
 ls_category_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table("lead_category", ls_sheet_of(model, snapshot),
-							snapshot, read_category);
+	List	   *rows = scan_table(&category_table, ls_sheet_of(model, snapshot),
+							snapshot);
 
 	list_sort(rows, by_category_position);
 	return rows;
@@ -559,15 +664,15 @@ ls_category_rows(const char *model, Snapshot snapshot)
 List *
 ls_source_rows(const char *model, Snapshot snapshot)
 {
-	return scan_table("lead_source", model, snapshot, read_source);
+	return scan_table(&source_table, model, snapshot);
 }
 
 /* ls_rule_rows gives a model's rules ascending by the version of their slots. */
 List *
 ls_rule_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table("lead_rule", ls_sheet_of(model, snapshot),
-							snapshot, read_rule);
+	List	   *rows = scan_table(&rule_table, ls_sheet_of(model, snapshot),
+							snapshot);
 
 	list_sort(rows, by_rule_version);
 	return rows;
@@ -601,24 +706,22 @@ ls_rules_as_counted(List *rows)
 List *
 ls_rule_versions(const char *model, Snapshot snapshot)
 {
-	return scan_table("lead_rule_history", ls_sheet_of(model, snapshot), snapshot,
-							read_rule_version);
+	return scan_table(&rule_history_table, ls_sheet_of(model, snapshot), snapshot);
 }
 
 /* ls_sheet_versions gives what else the model says and said. */
 List *
 ls_sheet_versions(const char *model, Snapshot snapshot)
 {
-	return scan_table("lead_sheet_history", ls_sheet_of(model, snapshot), snapshot,
-							read_sheet_version);
+	return scan_table(&sheet_history_table, ls_sheet_of(model, snapshot), snapshot);
 }
 
 /* ls_stage_rows gives a model's stages ascending by position. */
 List *
 ls_stage_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table("lead_stage", ls_sheet_of(model, snapshot),
-							snapshot, read_stage);
+	List	   *rows = scan_table(&stage_table, ls_sheet_of(model, snapshot),
+							snapshot);
 
 	list_sort(rows, by_stage_position);
 	return rows;
@@ -628,8 +731,8 @@ ls_stage_rows(const char *model, Snapshot snapshot)
 List *
 ls_grade_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table("lead_grade", ls_sheet_of(model, snapshot),
-							snapshot, read_grade);
+	List	   *rows = scan_table(&grade_table, ls_sheet_of(model, snapshot),
+							snapshot);
 
 	list_sort(rows, by_grade_minimum);
 	return rows;
@@ -639,7 +742,7 @@ ls_grade_rows(const char *model, Snapshot snapshot)
 List *
 ls_action_rows(const char *model, Snapshot snapshot)
 {
-	return scan_table("lead_action", model, snapshot, read_action);
+	return scan_table(&action_table, model, snapshot);
 }
 
 static Oid

@@ -211,30 +211,6 @@ COMMENT ON COLUMN leadscore_internal.lead_grade.category IS 'category whose poin
 COMMENT ON COLUMN leadscore_internal.lead_grade.grade IS 'what the band adds to the grade, such as a letter';
 COMMENT ON COLUMN leadscore_internal.lead_grade.min_points IS 'points from which the band reaches up to the next';
 
-CREATE TABLE leadscore_internal.lead_stage_history (
-	model text COLLATE "C" NOT NULL,
-	contact text NOT NULL,
-	from_stage text,
-	to_stage text NOT NULL,
-	score float8 NOT NULL,
-	changed_at timestamptz NOT NULL,
-	recorded_at timestamptz NOT NULL,
-	cause text NOT NULL
-		CHECK (cause OPERATOR(pg_catalog.=) ANY (ARRAY['event', 'time', 'rule', 'profile', 'manual', 'merge', 'backfill'])),
-	reason text
-);
-CREATE INDEX lead_stage_history_contact ON leadscore_internal.lead_stage_history (model, contact, changed_at);
-COMMENT ON TABLE leadscore_internal.lead_stage_history IS 'every change of stage: when it happened, when it was recorded, and why';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.model IS 'the model';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.contact IS 'key of the contact, as text; the view history_<model> has it in its own type';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.from_stage IS 'stage that it left; null: its first';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.to_stage IS 'stage that it entered';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.score IS 'its score at that instant';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.changed_at IS 'when it happened';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.recorded_at IS 'when it was written down';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.cause IS 'why: event, time, rule, profile, manual, merge or backfill';
-COMMENT ON COLUMN leadscore_internal.lead_stage_history.reason IS 'what was given as the reason where it was set by hand';
-
 CREATE TABLE leadscore_internal.lead_rule_error (
 	model text COLLATE "C" NOT NULL,
 	rule_id bigint,
@@ -265,7 +241,3 @@ CREATE FUNCTION leadscore_internal.may_manage(model text) RETURNS boolean
 COMMENT ON FUNCTION leadscore_internal.may_manage(text) IS
 	'whether the current user has the rights of the model''s owner';
 
-ALTER TABLE leadscore_internal.lead_stage_history ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY owner ON leadscore_internal.lead_stage_history USING (leadscore_internal.may_manage(model));
-GRANT SELECT ON leadscore_internal.lead_stage_history TO PUBLIC;

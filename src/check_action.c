@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "feed.h"
 #include "leadscore.h"
+#include "reach.h"
 
 
 /* the longest name of an action, in bytes */
@@ -259,6 +260,7 @@ check_function(const Check *check)
 						 schema_denied ? psprintf("USAGE on schema %s", quote_identifier(schema)) :
 						 "EXECUTE on it",
 						 GetUserNameFromId(owner, false))));
+	ls_check_call(function, owner);
 }
 
 /* check_delivery looks at how it is told. */

@@ -128,7 +128,7 @@ make_survey(Survey *survey)
 	LsIdentity	saved;
 	ListCell   *lc;
 
-	ls_become_untrusted(survey->owner, &saved);
+	ls_become_to_compute(survey->owner, &saved);
 	SPI_connect();
 	if (OidIsValid(survey->contacts))
 		survey_table(survey, survey->contacts, NULL);

@@ -51,6 +51,13 @@ RestrictSearchPath(void)
 }
 #endif
 
+/* 19: the caches of system catalogs are an enum */
+#if PG_VERSION_NUM < 190000
+typedef int LsSysCacheId;
+#else
+typedef SysCacheIdentifier LsSysCacheId;
+#endif
+
 /* 16: one object_aclcheck() for every catalog */
 #if PG_VERSION_NUM < 160000
 #define ls_function_aclcheck(oid, role) pg_proc_aclcheck(oid, role, ACL_EXECUTE)

@@ -19,6 +19,7 @@
 #include "feed.h"
 #include "job.h"
 #include "kept.h"
+#include "disclose.h"
 #include "leadscore.h"
 
 static void
@@ -56,8 +57,11 @@ can_be_counted(LsModel *model, const LsRuleRow *row)
 		rule->source >= 0 && rule->broken)
 		ereport(WARNING,
 				(errcode(rule->broken->sqlerrcode),
+				 ls_may_see_rule(model, rule) ?
 				 errmsg("rule \"%s\" of model \"%s\" counts nothing: %s",
-						rule->name, model->name, rule->broken->message),
+						rule->name, model->name, rule->broken->message) :
+				 errmsg("rule \"%s\" of model \"%s\" counts nothing: SQLSTATE %s",
+						rule->name, model->name, unpack_sql_state(rule->broken->sqlerrcode)),
 				 errhint("Mend that, then call leadscore.rescore('%s').", model->name)));
 	return false;
 }

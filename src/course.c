@@ -214,32 +214,6 @@ ls_course_set_stage(LsCourse *course, TimestampTz at, const char *stage)
 	arrive(course, &standing, at, "manual");
 }
 
-/*
- * ls_course_record writes down what happened, and gives the number of changes
- * of stage.
- */
-int
-ls_course_record(LsCourse *course, LsHistory *history)
-{
-	Datum		contact = course->row->contact;
-	int			moves = 0;
-	ListCell   *lc;
-
-	foreach(lc, course->happened)
-	{
-		LsOccasion *occasion = lfirst(lc);
-
-		if (strcmp(occasion->from_stage, occasion->to_stage) != 0)
-		{
-			ls_history_add(history, contact, occasion, course->reason);
-			moves++;
-		}
-		if (course->model->has_actions)
-			ls_action_note(course->model, contact, occasion);
-	}
-	return moves;
-}
-
 /* ---------- rows that are not true any more ---------- */
 
 /* differs compares stored numbers with what they should be. */

@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "evaluate.h"
-#include "history.h"
 #include "score_table.h"
 #include "stage.h"
 
@@ -35,7 +34,6 @@ extern void ls_course_catch_up(LsCourse *course, TimestampTz from,
 							   TimestampTz to, const char *cause);
 extern void ls_course_set_stage(LsCourse *course, TimestampTz at,
 								const char *stage);
-extern int	ls_course_record(LsCourse *course, LsHistory *history);
 extern void ls_course_now(LsCourse *course, TimestampTz now);
 extern bool ls_row_outdated(LsModel *model, const LsScoreRow *row,
 							const LsScore *at_stored, const LsScore *now);

@@ -48,6 +48,7 @@
 #include "contact.h"
 #include "evaluate.h"
 #include "feed.h"
+#include "history.h"
 #include "leadscore.h"
 #include "model.h"
 #include "model_tables.h"
@@ -90,7 +91,6 @@ typedef struct Day
 	DateADT		day;
 	TimestampTz from;
 	TimestampTz until;			/* the midnight that ended it */
-	SPIPlanPtr	moves;
 	LsScore    *score;
 	char	   *grade;			/* of score; NULL: none */
 	LsReplay   *replay;
@@ -182,6 +182,19 @@ ls_daily_next(const char *model)
 	if (row == NULL || !row->enabled || !written_to(model, &day))
 		return DT_NOEND;
 	return midnight(day + 2, zone_of(row));
+}
+
+/*
+ * ls_daily_needs gives the instant from which on the history of a model is needed for
+ * days that are still to be written; DT_NOEND: none ever will be.
+ */
+TimestampTz
+ls_daily_needs(const char *model)
+{
+	LsModelRow *row = ls_model_row(model, NULL);
+	DateADT		day;
+
+	return row && written_to(model, &day) ? midnight(day, zone_of(row)) : DT_NOEND;
 }
 
 /* ---------- tables ---------- */
@@ -564,12 +577,6 @@ write_cells(Day *day)
 
 /* ---------- one contact ---------- */
 
-static char *
-column_text(uint64 row, int column)
-{
-	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
-}
-
 /*
  * read_moves reads a contact's way through the stages from the history.  Its
  * row tells when it came into its stage: if that is before the day, it was
@@ -579,42 +586,28 @@ static void
 read_moves(Day *day, const LsScoreRow *row, Moves *moves)
 {
 	LsModel    *model = day->model;
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		values[3];
-	bool		isnull;
-	LsIdentity	saved;
+	int			n;
+	LsMove	   *all;
 
 	memset(moves, 0, sizeof(Moves));
 	moves->stage = row->stage;
 	if (row->stage_since < day->from)
 		return;
-	values[0] = CStringGetTextDatum(model->name);
-	values[1] = CStringGetTextDatum(ls_key_text(&model->key, row->contact));
-	values[2] = TimestampTzGetDatum(day->from);
-	ls_become(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (SPI_execute_plan(day->moves, values, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the history of model \"%s\"", model->name);
-	MemoryContextSwitchTo(caller);
-	moves->from = palloc(sizeof(char *) * Max(1, SPI_processed));
-	moves->to = palloc(sizeof(char *) * Max(1, SPI_processed));
-	for (uint64 i = 0; i < SPI_processed; i++)
+	all = ls_history_read(model, row->contact, day->from, &n);
+	moves->from = palloc(sizeof(char *) * Max(1, n));
+	moves->to = palloc(sizeof(char *) * Max(1, n));
+	for (int i = 0; i < n; i++)
 	{
-		TimestampTz at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[i],
-														   SPI_tuptable->tupdesc, 3, &isnull));
-
-		if (at >= day->until)
+		if (all[i].changed_at >= day->until)
 		{
 			if (moves->n == 0)
-				moves->stage = column_text(i, 1);
+				moves->stage = all[i].from_stage;
 			break;
 		}
-		moves->from[moves->n] = column_text(i, 1);
-		moves->to[moves->n] = column_text(i, 2);
+		moves->from[moves->n] = all[i].from_stage;
+		moves->to[moves->n] = all[i].to_stage;
 		moves->stage = moves->to[moves->n++];
 	}
-	SPI_finish();
-	ls_return(&saved);
 	if (moves->stage == NULL)
 		moves->stage = model->nstages > 0 ? model->stages[0].name : "unqualified";
 }
@@ -700,23 +693,6 @@ take_contact(Day *day, LsReader *reader)
 
 /* ---------- one day ---------- */
 
-static SPIPlanPtr
-prepare_moves(void)
-{
-	static const char *sql =
-		"SELECT from_stage, to_stage, changed_at FROM leadscore_internal.lead_stage_history"
-		" WHERE model OPERATOR(pg_catalog.=) $1 AND contact OPERATOR(pg_catalog.=) $2"
-		" AND changed_at OPERATOR(pg_catalog.>=) $3"
-		" ORDER BY changed_at, recorded_at, ctid";
-	Oid			types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
-	SPIPlanPtr	plan = SPI_prepare(sql, lengthof(types), types);
-
-	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\": %s", sql,
-			 SPI_result_code_string(SPI_result));
-	return plan;
-}
-
 /*
  * walk goes once through the score table.  A contact that had an event since
  * the midnight is replayed by itself, as there are few; but where more than a
@@ -778,7 +754,6 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 	day.one = AllocSetContextCreate(day.context, "leadscore day", ALLOCSET_DEFAULT_SIZES);
 	day.score = ls_score_make(model, false);
 	day.replay = ls_replay_make(model);
-	day.moves = prepare_moves();
 	ls_return(&saved);
 	if (row->daily)
 	{

@@ -37,4 +37,7 @@ extern bool ls_daily_write(const char *model);
  * where none ever will be */
 extern TimestampTz ls_daily_next(const char *model);
 
+/* from when on the history is needed for days that are still to be written */
+extern TimestampTz ls_daily_needs(const char *model);
+
 #endif							/* LEADSCORE_DAILY_H */

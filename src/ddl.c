@@ -15,15 +15,22 @@
  */
 #include "ddl.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_ts_config.h"
 #include "catalog/pg_ts_dict.h"
@@ -36,7 +43,10 @@
 #include "tcop/deparse_utility.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "catalog.h"
 #include "compat.h"
@@ -48,6 +58,7 @@
 #include "model_tables.h"
 #include "purge.h"
 #include "restore.h"
+#include "trust.h"
 
 PG_FUNCTION_INFO_V1(ls_ddl_start);
 PG_FUNCTION_INFO_V1(ls_ddl_command);
@@ -99,6 +110,59 @@ concern_name(Concerned *concerned, const RangeVar *name)
 {
 	if (name)
 		concern_table(concerned, RangeVarGetRelid(name, NoLock, true));
+}
+
+/*
+ * concern_suspect adds the models that a table feeds where the owner of one must not
+ * run code of the table's owner: they mind whatever the table has computed.
+ */
+static void
+concern_suspect(Concerned *concerned, const RangeVar *name)
+{
+	Oid			relation = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+	ListCell   *lc;
+
+	if (!OidIsValid(relation))
+		return;
+	foreach(lc, ls_relation_rows(relation))
+	{
+		LsModelRow *row = ls_model_row(((LsRelationRow *) lfirst(lc))->model, NULL);
+
+		if (row == NULL || ls_role_trusted(ls_table_owner(relation), row->owner))
+			continue;
+		concern_table(concerned, relation);
+		return;
+	}
+}
+
+/* concern_computed does so for commands that add to what a table has computed. */
+static void
+concern_computed(Concerned *concerned, const Node *stmt)
+{
+	ListCell   *lc;
+
+	switch (nodeTag(stmt))
+	{
+		case T_AlterTableStmt:
+			concern_suspect(concerned, ((const AlterTableStmt *) stmt)->relation);
+			break;
+		case T_IndexStmt:
+			concern_suspect(concerned, ((const IndexStmt *) stmt)->relation);
+			break;
+		case T_CreatePolicyStmt:
+			concern_suspect(concerned, ((const CreatePolicyStmt *) stmt)->table);
+			break;
+		case T_AlterPolicyStmt:
+			concern_suspect(concerned, ((const AlterPolicyStmt *) stmt)->table);
+			break;
+		case T_CreateStatsStmt:
+			foreach(lc, ((const CreateStatsStmt *) stmt)->relations)
+				if (IsA(lfirst(lc), RangeVar))
+					concern_suspect(concerned, lfirst(lc));
+			break;
+		default:
+			break;
+	}
 }
 
 /*
@@ -156,6 +220,7 @@ concern(Concerned *concerned, const Node *stmt)
 {
 	ListCell   *lc;
 
+	concern_computed(concerned, stmt);
 	switch (nodeTag(stmt))
 	{
 		case T_AlterTableStmt:
@@ -326,6 +391,51 @@ change_of(Ddl *ddl, Oid relation)
 	return change;
 }
 
+/* policy_table gives the table of a policy. */
+static Oid
+policy_table(Oid policy)
+{
+	Relation	rel = table_open(PolicyRelationId, AccessShareLock);
+	Oid			table = InvalidOid;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_policy_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(policy));
+	scan = systable_beginscan(rel, PolicyOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		table = ((Form_pg_policy) GETSTRUCT(tuple))->polrelid;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return table;
+}
+
+/* statistics_table gives the table of extended statistics. */
+static Oid
+statistics_table(Oid statistics)
+{
+	HeapTuple	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(statistics));
+	Oid			table = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		table = ((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid;
+		ReleaseSysCache(tuple);
+	}
+	return table;
+}
+
+/* note_part notes that something was made which belongs to a table. */
+static void
+note_part(Ddl *ddl, Oid table)
+{
+	if (OidIsValid(table) && get_rel_persistence(table) != RELPERSISTENCE_TEMP &&
+		ls_relation_rows(table) != NIL)
+		(void) change_of(ddl, table);
+}
+
 /* note_relation notes what was done to a table; subid is that of a column. */
 static void
 note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
@@ -418,6 +528,14 @@ note_command(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 		if (command->type == SCT_Grant)
 			note_grant(ddl, command->d.grant.istmt);
 	}
+	else if (classid == RelationRelationId &&
+			 (get_rel_relkind(objid) == RELKIND_INDEX ||
+			  get_rel_relkind(objid) == RELKIND_PARTITIONED_INDEX))
+		note_part(ddl, IndexGetRelation(objid, true));
+	else if (classid == PolicyRelationId)
+		note_part(ddl, policy_table(objid));
+	else if (classid == StatisticExtRelationId)
+		note_part(ddl, statistics_table(objid));
 	else if (classid == RelationRelationId)
 		note_relation(ddl, objid, subid, command);
 	else if (classid == ProcedureRelationId)
@@ -484,6 +602,7 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 	else if (classid == RelationRelationId)
 	{
 		ddl->dropped = lappend_oid(ddl->dropped, objid);
+		ddl->granted = ddl->granted || named;	/* it may be an index */
 		if (n == 2 && strcmp(linitial(names), LEADSCORE_SCHEMA) == 0 &&
 			strncmp(lsecond(names), "score_", 6) == 0)
 			ddl->dropped_models = lappend(ddl->dropped_models,
@@ -491,6 +610,9 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 	}
 	else if (classid == TriggerRelationId && named)
 		note_trigger(names);
+	else if ((classid == PolicyRelationId || classid == StatisticExtRelationId ||
+			  classid == ConstraintRelationId) && named)
+		ddl->granted = true;
 	else if (classid == ProcedureRelationId || classid == OperatorRelationId ||
 			 classid == CastRelationId || classid == CollationRelationId ||
 			 classid == TSConfigRelationId || classid == TSDictionaryRelationId ||

@@ -32,12 +32,14 @@ typedef struct Ddl
 	bool		everything;		/* something that any rule might use ... */
 	bool		taken;			/* ... and that is no more */
 	bool		owners;			/* of tables of models were changed */
-	bool		granted;		/* rights, that a sleeping rule might have lacked */
+	bool		granted;		/* what a sleeping rule might have waited for */
+	bool		no_wait;		/* for locks of tables: a job does what needs them */
 	List	   *dropped;		/* OIDs of relations */
 	List	   *dropped_models; /* whose score tables were dropped */
 } Ddl;
 
 extern bool ls_ddl_is_concerned(FunctionCallInfo fcinfo);
 extern void ls_follow(const Ddl *ddl);
+extern void ls_follow_roles(const char *model, bool no_wait);
 
 #endif							/* LEADSCORE_DDL_H */

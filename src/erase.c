@@ -18,9 +18,11 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -40,42 +42,44 @@
 
 PG_FUNCTION_INFO_V1(ls_erase_contact);
 
-/* Tables of a model, and where they name the contact */
-static const struct
-{
-	const char *prefix;
-	const char *column;
-}			model_tables[] = {
-	{"due_", "contact_id"},
-	{"pending_", "contact_id"},
-	{"kept_", "contact_id"},
-	{"profile_", "contact_id"},
-	{"daily_", "contact_id"},
-	{"score_", "contact_id"},
+/* Tables of a model that have rows of a contact, beside those that say whose it is */
+static const char *const model_tables[] = {
+	"due_", "pending_", "kept_", "profile_", "history_", "outbox_", "worker_error_",
+	"daily_", "score_"
 };
+
+/*
+ * Texts that name a contact, in tables of all models: $1 is the model.  A key can have
+ * several texts, and there may be some that were written before a key of the same worth
+ * got its row; so it is the keys that are compared.
+ */
+static const char *const texts_sql =
+	"SELECT contact FROM leadscore_internal.lead_rule_error"
+	" WHERE model OPERATOR(pg_catalog.=) $1"
+	" UNION SELECT position FROM leadscore_internal.lead_job"
+	" WHERE model OPERATOR(pg_catalog.=) $1"
+	" UNION SELECT pg_catalog.unnest(ARRAY[first, last, position])"
+	" FROM leadscore_internal.lead_job_part WHERE model OPERATOR(pg_catalog.=) $1";
 
 /* Messages may quote what could not be read; short keys are in too many words */
 #define QUOTES_IT(column) \
-	"(pg_catalog.strpos(" column ", $2) OPERATOR(pg_catalog.>) 0" \
-	" AND pg_catalog.length($2) OPERATOR(pg_catalog.>) 3" \
-	" OR pg_catalog.strpos(" column ", '\"' OPERATOR(pg_catalog.||) $2 OPERATOR(pg_catalog.||) '\"')" \
+	"EXISTS (SELECT FROM pg_catalog.unnest($2) t(t) WHERE" \
+	" pg_catalog.strpos(" column ", t) OPERATOR(pg_catalog.>) 0" \
+	" AND pg_catalog.length(t) OPERATOR(pg_catalog.>) 3" \
+	" OR pg_catalog.strpos(" column ", '\"' OPERATOR(pg_catalog.||) t OPERATOR(pg_catalog.||) '\"')" \
 	" OPERATOR(pg_catalog.>) 0)"
+#define IS_IT(column) \
+	column " OPERATOR(pg_catalog.=) ANY ($2)"
 #define JOBS_BOUND \
 	"SELECT p.job_id FROM leadscore_internal.lead_job_part p WHERE p.model OPERATOR(pg_catalog.=) $1" \
-	" AND $2 OPERATOR(pg_catalog.=) ANY (ARRAY[p.first, p.last, p.position])"
-#define NAMES_IT(column) \
-	"(contact OPERATOR(pg_catalog.=) $2 OR " QUOTES_IT(column) ")"
+	" AND ARRAY[p.first, p.last, p.position] OPERATOR(pg_catalog.&&) $2"
 
-/* What is to be done in the tables of all models: $1 the model, $2 the contact */
+/* What is to be done in the tables of all models: $1 the model, $2 texts of the contact */
 static const char *const statements[] = {
-	"DELETE FROM leadscore_internal.lead_stage_history"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND contact OPERATOR(pg_catalog.=) $2",
-	"DELETE FROM leadscore_internal.lead_outbox"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND contact OPERATOR(pg_catalog.=) $2",
 	"DELETE FROM leadscore_internal.lead_rule_error"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message"),
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND (" IS_IT("contact") " OR " QUOTES_IT("message") ")",
 	"DELETE FROM leadscore_internal.lead_worker_error"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND " NAMES_IT("message"),
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("message"),
 	/* a job whose ranges it bounds, or that has come to it, begins its phase again */
 	"UPDATE leadscore_internal.lead_job SET position = NULL"
 	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))",
@@ -84,7 +88,7 @@ static const char *const statements[] = {
 	"UPDATE leadscore_internal.lead_job_part SET error = NULL"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error"),
 	"UPDATE leadscore_internal.lead_job SET position = NULL"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND position OPERATOR(pg_catalog.=) $2",
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND " IS_IT("position"),
 	"UPDATE leadscore_internal.lead_job SET error = NULL"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error"),
 };
@@ -144,6 +148,81 @@ refuse_merged(LsModel *model, Datum contact)
 					 ls_key_text(&model->key, target))));
 }
 
+/* What the text of a key is read for */
+typedef struct Reading
+{
+	LsModel    *model;
+	const char *text;
+	Datum		contact;
+	bool		same;
+} Reading;
+
+static void
+read_text(void *arg)
+{
+	Reading    *reading = arg;
+
+	reading->same = ls_key_compare(&reading->model->key,
+								   ls_key_read(&reading->model->key, reading->text),
+								   reading->contact) == 0;
+}
+
+/* names tells whether a text is one of a contact.  It may be of another type's keys. */
+static bool
+names(LsModel *model, const char *text, Datum contact)
+{
+	Reading		reading = {model, text, contact, false};
+
+	return ls_guarded(read_text, &reading) == NULL && reading.same;
+}
+
+/* stored_texts gives all texts that stand for contacts of a model. */
+static List *
+stored_texts(LsModel *model)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	List	   *texts = NIL;
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add_text(&args, model->name);
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	(void) ls_run(texts_sql, &args);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(caller);
+		char	   *text = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+
+		if (text)
+			texts = lappend(texts, text);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	ls_return(&saved);
+	return texts;
+}
+
+/* texts_of gives the texts of a contact, with its own, as an array. */
+static Datum
+texts_of(LsModel *model, Datum contact)
+{
+	char	   *own = ls_key_text(&model->key, contact);
+	List	   *stored = stored_texts(model);
+	Datum	   *texts = palloc(sizeof(Datum) * (list_length(stored) + 2));
+	int			n = 0;
+	LsScoreRow	row;
+	ListCell   *lc;
+
+	texts[n++] = CStringGetTextDatum(own);
+	if (ls_row_find(model, contact, &row))
+		texts[n++] = CStringGetTextDatum(ls_key_text(&model->key, row.contact));
+	foreach(lc, stored)
+		if (strcmp(lfirst(lc), own) != 0 && names(model, lfirst(lc), contact))
+			texts[n++] = CStringGetTextDatum(lfirst(lc));
+	return PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
 /*
  * erase removes what there is of one contact or visitor, and gives the number of
  * rows.
@@ -152,27 +231,29 @@ static int64
 erase(LsModel *model, Datum contact)
 {
 	LsArguments key = {0};
-	LsArguments names = {0};
+	LsArguments texts = {0};
 	LsIdentity	saved;
 	int64		rows = 0;
 
 	ls_add(&key, model->key.type, contact);
-	ls_add_text(&names, model->name);
-	ls_add_text(&names, ls_key_text(&model->key, contact));
+	ls_add_text(&texts, model->name);
+	ls_add(&texts, TEXTARRAYOID, texts_of(model, contact));
 	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	for (int i = 0; i < (int) lengthof(model_tables); i++)
 	{
-		char	   *name = psprintf("%s%s", model_tables[i].prefix, model->name);
+		char	   *name = psprintf("%s%s", model_tables[i], model->name);
 
-		if (OidIsValid(ls_table_oid(name, true)))	/* not every model has all */
-			rows += ls_row_execute(psprintf("DELETE FROM leadscore.%s WHERE %s %s $1", name,
-											model_tables[i].column,
-											ls_row_key_operator(model)), &key);
+		if (OidIsValid(ls_table_oid(name, true)))
+			rows += ls_row_execute(psprintf("DELETE FROM leadscore.%s WHERE contact_id %s $1",
+											name, ls_row_key_operator(model)), &key);
 	}
+	/* others' errors may quote it */
+	rows += ls_row_execute(psprintf("DELETE FROM leadscore.worker_error_%s WHERE " QUOTES_IT("message"),
+									model->name), &texts);
 	ls_return(&saved);
 	ls_become(ls_extension_owner(), &saved);
 	for (int i = 0; i < (int) lengthof(statements); i++)
-		rows += ls_row_execute(statements[i], &names);
+		rows += ls_row_execute(statements[i], &texts);
 	ls_return(&saved);
 	return rows;
 }

@@ -26,7 +26,10 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "nodes/nodeFuncs.h"
+#include "miscadmin.h"
 #include "optimizer/optimizer.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -135,6 +138,10 @@ build(LsCompile *c)
 	Node	   *bare;
 	MemoryContext old;
 
+	/* planning runs functions of constants */
+	ls_reach_expression(&c->reach, planned);
+	ls_check_reach(&c->reach, c->spec->role);
+
 	expr->context = own;
 	expr->release.func = release_cached;
 	expr->release.arg = expr;
@@ -170,7 +177,7 @@ build(LsCompile *c)
 	}
 
 	old = MemoryContextSwitchTo(own);
-	expr->functions = list_copy(c->functions);
+	ls_reach_merge(&expr->reach, &c->reach);
 	MemoryContextSwitchTo(old);
 	return expr;
 }
@@ -194,7 +201,7 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	callback.arg = &c;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-	ls_become_untrusted(spec->role, &saved);
+	ls_become_to_compute(spec->role, &saved);
 	pin_settings();
 	work = AllocSetContextCreate(CurTransactionContext,
 								 "leadscore compilation",
@@ -220,6 +227,22 @@ must_pass(const ErrorData *error)
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
 }
 
+/*
+ * pass_on raises an error again that is not about the expression.  Where it came
+ * up is told to those only who have the rights with which it was run.
+ */
+static void
+pass_on(ErrorData *error, const char *where, Oid role)
+{
+	if (!has_privs_of_role(GetOuterUserId(), role))
+	{
+		error->detail = error->hint = error->context = error->internalquery = NULL;
+		if (error->sqlerrcode == ERRCODE_ASSERT_FAILURE)
+			error->message = psprintf("%s failed", where);
+	}
+	ReThrowError(error);
+}
+
 /* try_compile is ls_expr_compile() for ls_guarded(). */
 static void
 try_compile(void *arg)
@@ -241,7 +264,7 @@ ls_expr_try_compile(const LsExprSpec *spec, MemoryContext context,
 
 	*error = ls_guarded(try_compile, &try);
 	if (*error && must_pass(*error))
-		ReThrowError(*error);
+		pass_on(*error, spec->where, spec->role);
 	return *error ? NULL : try.expr;
 }
 
@@ -268,7 +291,7 @@ ls_expr_free(LsExpr *expr)
 bool
 ls_expr_uses_function(const LsExpr *expr, Oid function)
 {
-	return list_member_oid(expr->functions, function);
+	return list_member_oid(expr->reach.functions, function);
 }
 
 /* ---------- evaluating ---------- */
@@ -310,7 +333,7 @@ run_as_role(void *arg)
 				 errmsg("%s must not be evaluated by a function of its own",
 						expr->where)));
 	expr->busy = run->entered = true;
-	ls_become_untrusted(expr->role, &saved);
+	ls_become_to_compute(expr->role, &saved);
 	if (!has_state(expr))
 	{
 		MemoryContext old;
@@ -349,7 +372,7 @@ eval_guarded(LsRun *run)
 		run->expr->state = NULL;
 	}
 	if (must_pass(error))
-		ReThrowError(error);
+		pass_on(error, run->expr->where, run->expr->role);
 	return error;
 }
 

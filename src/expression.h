@@ -15,6 +15,8 @@
 #include "utils/plancache.h"
 #include "utils/rel.h"
 
+#include "reach.h"
+
 typedef enum LsExprUse
 {
 	LS_EXPR_CONDITION,			/* gives boolean */
@@ -48,7 +50,7 @@ typedef struct LsExpr
 	MemoryContext context;		/* its own, a child of the one asked for */
 	MemoryContextCallback release;	/* frees cached with it */
 	Bitmapset  *columns;		/* offset by FirstLowInvalidHeapAttributeNumber */
-	List	   *functions;		/* OIDs of all that it calls */
+	LsReach		reach;			/* what running it leads to */
 	bool		builtin;		/* only PostgreSQL's own functions: needs neither
 								 * another identity nor a subtransaction */
 	bool		safe;			/* nothing in it can fail: all leakproof */

@@ -25,6 +25,7 @@ typedef struct LsCompile
 	ParseState *pstate;
 	Node	   *analysed;		/* before planning, which inlines functions */
 	List	   *functions;		/* that it calls */
+	LsReach		reach;			/* ... and all that these lead to */
 	List	   *clock_words;	/* where literals like 'today' are */
 	bool		resolving;		/* names are being looked up */
 	bool		named;			/* the message says which expression it is */

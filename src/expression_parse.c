@@ -272,6 +272,32 @@ parse_single(LsCompile *c)
 	return target->val;
 }
 
+/* without_literals makes NULLs of the literals in a copy of a raw expression. */
+static bool
+without_literals(Node *node, void *context)
+{
+	if (node == NULL || IsA(node, TypeName))
+		return false;
+	if (IsA(node, A_Const) && IsA(&((A_Const *) node)->val, String))
+		((A_Const *) node)->isnull = true;
+	return raw_expression_tree_walker(node, without_literals, context);
+}
+
+/*
+ * check_reach refuses an expression that would run code of others as its role.
+ * Reading its literals may do that already, in the input functions of types; so
+ * it is analysed first with NULLs in their place, which have the same type.
+ */
+static void
+check_reach(LsCompile *c, Node *raw)
+{
+	Node	   *copy = copyObject(raw);
+
+	(void) without_literals(copy, NULL);
+	ls_reach_expression(&c->reach, transformExpr(c->pstate, copy, EXPR_KIND_OTHER));
+	ls_check_reach(&c->reach, c->spec->role);
+}
+
 /* analyse_text parses and analyses a condition or a weight. */
 static Node *
 analyse_text(LsCompile *c)
@@ -292,6 +318,7 @@ analyse_text(LsCompile *c)
 	raw = parse_single(c);
 	refuse_raw(raw, c);
 	c->resolving = true;
+	check_reach(c, raw);
 	expr = transformExpr(c->pstate, raw, EXPR_KIND_OTHER);
 	c->resolving = false;
 	refuse_analysed(expr, c);
@@ -530,4 +557,5 @@ ls_expr_analyse(LsCompile *c)
 	analyse(c);
 	check_columns(c);
 	check_functions(c);
+	ls_reach_expression(&c->reach, c->analysed);
 }

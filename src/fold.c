@@ -92,11 +92,10 @@ fold_alone(Some *all)
 {
 	for (int i = 0; i < all->n; i++)
 	{
-		char	   *name = ls_key_text(&all->model->key, all->contacts[i]);
 		Some		one = *all;
 		ErrorData  *error;
 
-		if (ls_worker_error_waits(all->model->name, name))
+		if (ls_worker_error_waits(all->model, all->contacts[i]))
 			continue;
 		one.contacts = &all->contacts[i];
 		one.n = 1;
@@ -106,8 +105,8 @@ fold_alone(Some *all)
 		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
 			error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 			ReThrowError(error);
-		(void) ls_worker_error_record(all->model->name, name, error->sqlerrcode,
-									  error->message);
+		(void) ls_worker_error_record_contact(all->model, all->contacts[i],
+											  error->sqlerrcode, error->message);
 	}
 }
 

@@ -48,6 +48,8 @@
 #include "purge.h"
 #include "restore.h"
 #include "recount.h"
+#include "rules.h"
+#include "trust.h"
 
 /* ---------- which models it concerns ---------- */
 
@@ -499,7 +501,8 @@ static void
 finish(Work *work)
 {
 	const char *model = work->row->model;
-	bool		holds_tables = work->ddl->changes != NIL || work->ddl->dropped != NIL;
+	bool		holds_tables = work->ddl->changes != NIL || work->ddl->dropped != NIL ||
+		work->ddl->no_wait;
 	/* or the rows that came would count twice for the rules that are recounted */
 	bool		all = work->rescore || (work->recount && work->come != NIL);
 	ListCell   *lc;
@@ -553,7 +556,9 @@ see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
 			if (change->owner && change->relation == row->contacts)
 				ls_model_new_owner(row);
 			look = look || change->new_name || change->added || change->rights ||
-				change->owner || change->columns != NIL;
+				change->owner || change->columns != NIL ||
+				(exists(change->relation) &&
+				 !ls_role_trusted(ls_table_owner(change->relation), row->owner));
 		}
 		foreach(lc, ls_source_rows(row->model, NULL))
 		{
@@ -634,4 +639,40 @@ ls_follow(const Ddl *ddl)
 			ls_model_complete(row->model))
 			see_to_model(ddl, row, rows);
 	}
+}
+
+/* ---------- what no command tells ---------- */
+
+/* is_out_of_step tells whether a model has rules that are to fall asleep, or wake. */
+static bool
+is_out_of_step(const char *name)
+{
+	LsModel    *model = ls_model_acquire(name, NULL);
+	bool		result = model && model->out_of_step;
+
+	if (model)
+		ls_model_release(model);
+	return result;
+}
+
+/*
+ * ls_follow_roles brings a model in line with roles, for which there are no event
+ * triggers: GRANT and REVOKE of membership, ALTER ROLE, REASSIGN OWNED.  With
+ * no_wait it is left for later where the locks are not free.
+ */
+void
+ls_follow_roles(const char *name, bool no_wait)
+{
+	Ddl			ddl = {.everything = true, .taken = true, .no_wait = no_wait};
+	LsModelRow *row;
+
+	if (!is_out_of_step(name))
+		return;
+	if (!no_wait)
+		ls_lock_definitions(name);
+	else if (!ls_lock_definitions_if_free(name))
+		return;
+	row = ls_model_row(name, NULL);
+	if (row && exists(row->contacts) && ls_model_complete(name))
+		see_to_model(&ddl, row, NIL);
 }

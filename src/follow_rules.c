@@ -11,12 +11,15 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 
 #include "attach.h"
+#include "disclose.h"
 #include "feed.h"
 #include "job.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "reach.h"
 
 /* A source, and the error that reading it raises now; NULL: none */
 typedef struct Feed
@@ -30,6 +33,7 @@ typedef struct Verdict
 {
 	bool		unattached;		/* it waits for a source */
 	bool		affected;		/* it uses what has changed */
+	Oid			relid;			/* the table that it reads; invalid: several */
 	ErrorData  *error;			/* why it cannot be read */
 } Verdict;
 
@@ -83,6 +87,17 @@ read_feeds(const LsModelRow *model)
 	return feeds;
 }
 
+/* judge_contacts finds the contact table, for a profile rule. */
+static Oid
+judge_contacts(const LsModelRow *model, Verdict *verdict)
+{
+	LsReach		reach = {NIL};
+
+	verdict->error = ls_key_reach_error(&reach, get_atttype(ls_score_table(model->model, false), 1),
+										model->contacts, model->owner);
+	return model->contacts;
+}
+
 /*
  * judge_source finds the table of a source that a rule names.  A rule cannot be
  * read where its source cannot; one that names none needs all of them.
@@ -117,13 +132,14 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 
 	memset(verdict, 0, sizeof(Verdict));
 	if (strcmp(rule->kind, "profile") == 0)
-		relid = work->row->contacts;
+		relid = judge_contacts(work->row, verdict);
 	else
 		relid = judge_source(feeds, rule->source, verdict);
 	followed = rule->followed_source ?
 		judge_source(feeds, rule->followed_source, verdict) : relid;
 	if (verdict->unattached)
 		return;
+	verdict->relid = rule->source == NULL && relid != work->row->contacts ? InvalidOid : relid;
 	look_at_expression(work, relid, LS_EXPR_CONDITION, rule->condition, rule, verdict);
 	look_at_expression(work, relid, LS_EXPR_WEIGHT, rule->weight, rule, verdict);
 	look_at_expression(work, followed, LS_EXPR_CONDITION, rule->followed_condition,
@@ -149,15 +165,23 @@ set_counted(const LsRuleRow *rule, bool asleep)
 
 /* put_to_sleep has a rule that cannot be read contribute nothing. */
 static void
-put_to_sleep(Work *work, const LsRuleRow *rule, const ErrorData *error)
+put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
 {
 	LsArguments args = {0};
 	LsIdentity	saved;
 
-	ereport(WARNING,
-			(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
-					rule->name, work->row->model, error->message),
-			 errhint("It counts again when it is corrected, or what it uses is back.")));
+	if (ls_may_see_table(work->row->owner, relid))
+		ereport(WARNING,
+				(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
+						rule->name, work->row->model, error->message),
+				 errhint("%s", error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ?
+						 error->hint :
+						 "It counts again when it is corrected, or what it uses is back.")));
+	else
+		ereport(WARNING,
+				(errmsg("rule \"%s\" of model \"%s\" does not count any more: SQLSTATE %s",
+						rule->name, work->row->model, unpack_sql_state(error->sqlerrcode)),
+				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
 	set_counted(rule, true);
 	ls_add_text(&args, work->row->model);
 	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
@@ -173,17 +197,30 @@ put_to_sleep(Work *work, const LsRuleRow *rule, const ErrorData *error)
 	work->changed = true;
 }
 
+static bool
+is_asleep(const LsRuleRow *rule)
+{
+	return !rule->counted_version_null && rule->counted_version == 0;
+}
+
 /* ls_follow_rules sees which rules fell asleep, woke, or mean something else. */
 void
 ls_follow_rules(Work *work, bool sleeping_only)
 {
-	List	   *feeds = read_feeds(work->row);
+	List	   *rules = ls_rule_rows(work->row->model, NULL);
+	List	   *feeds;
 	ListCell   *lc;
+	bool		any = !sleeping_only;
 
-	foreach(lc, ls_rule_rows(work->row->model, NULL))
+	foreach(lc, rules)
+		any = any || is_asleep(lfirst(lc));
+	if (!any)
+		return;
+	feeds = read_feeds(work->row);
+	foreach(lc, rules)
 	{
 		LsRuleRow  *rule = lfirst(lc);
-		bool		asleep = !rule->counted_version_null && rule->counted_version == 0;
+		bool		asleep = is_asleep(rule);
 		Verdict		verdict;
 
 		/* sequences cannot be counted yet, however well they read */
@@ -193,7 +230,7 @@ ls_follow_rules(Work *work, bool sleeping_only)
 		if (verdict.unattached)
 			continue;
 		if (verdict.error && !asleep)
-			put_to_sleep(work, rule, verdict.error);
+			put_to_sleep(work, rule, verdict.relid, verdict.error);
 		else if (verdict.error == NULL && asleep)
 		{
 			/*
@@ -240,8 +277,12 @@ ls_follow_stages(Work *work, bool warn)
 		expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &error);
 		if (error && warn)
 			ereport(WARNING,
-					(errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
-							stage->stage, work->row->model, error->message),
+					(ls_may_see_table(work->row->owner, work->row->contacts) ?
+					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
+							stage->stage, work->row->model, error->message) :
+					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: SQLSTATE %s",
+							stage->stage, work->row->model,
+							unpack_sql_state(error->sqlerrcode)),
 					 errhint("Correct it in leadscore.lead_stage.")));
 		if (expr == NULL)
 			continue;

@@ -1,29 +1,28 @@
 /*-------------------------------------------------------------------------
  *
  * history.c
- *		Writes down changes of stage, many of them.
+ *		What happened to contacts, written down: changes of stage, what is told.
  *
- * A pass may move thousands of contacts.  SQL would set up an executor for each
- * row, and read the table's CHECK constraint anew, which takes as long as all
- * else that is done about a contact: so the table is opened once, and rows are
- * inserted without SQL.  A table that is not as leadscore
- * made it (somebody has added a trigger, or a column) is written by SQL.
+ * The tables are opened when there is first something to write.
  *
  *-------------------------------------------------------------------------
  */
 #include "history.h"
 
+#include "access/table.h"
+#include "access/tableam.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "leadscore.h"
-#include "score_table.h"
-#include "target.h"
+#include "outbox_row.h"
+#include "pending.h"
+#include "row_writer.h"
 
-/* columns of lead_stage_history */
+/* columns of history_<model>, as table_layout.c has them */
 enum
 {
-	HISTORY_MODEL,
 	HISTORY_CONTACT,
 	HISTORY_FROM_STAGE,
 	HISTORY_TO_STAGE,
@@ -31,90 +30,155 @@ enum
 	HISTORY_CHANGED_AT,
 	HISTORY_RECORDED_AT,
 	HISTORY_CAUSE,
-	HISTORY_REASON,
-	HISTORY_NCOLUMNS
+	HISTORY_REASON
 };
 
 struct LsHistory
 {
 	LsModel    *model;
-	LsTarget	target;
-	bool		by_sql;
+	MemoryContext context;
+	LsRowWriter *history;		/* NULL: not open yet */
+	LsRowWriter *outbox;		/* likewise */
 };
 
-/* as_made tells whether a table has the columns that rows are made for, and no more. */
-static bool
-as_made(Relation rel)
-{
-	static const char *const names[HISTORY_NCOLUMNS] = {
-		"model", "contact", "from_stage", "to_stage", "score", "changed_at",
-		"recorded_at", "cause", "reason"
-	};
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->trigdesc != NULL ||
-		desc->natts != HISTORY_NCOLUMNS)
-		return false;
-	for (int i = 0; i < desc->natts; i++)
-		if (TupleDescAttr(desc, i)->attisdropped ||
-			strcmp(NameStr(TupleDescAttr(desc, i)->attname), names[i]) != 0)
-			return false;
-	return true;
-}
-
-/* ls_history_open gets ready to write rows about the contacts of a model. */
+/* ls_history_open gets ready to write about the contacts of a model. */
 LsHistory *
 ls_history_open(LsModel *model)
 {
 	LsHistory  *history = palloc0(sizeof(LsHistory));
 
 	history->model = model;
-	ls_target_open(&history->target, ls_base_table_oid("lead_stage_history", false), 0, NULL, 0);
-	history->by_sql = !as_made(history->target.rel);
+	history->context = CurrentMemoryContext;
 	return history;
 }
 
 void
 ls_history_close(LsHistory *history)
 {
-	ls_target_close(&history->target);
+	if (history->history)
+		ls_row_writer_close(history->history);
+	if (history->outbox)
+		ls_row_writer_close(history->outbox);
 	pfree(history);
 }
 
-/* fill puts a change of stage into the slot. */
-static void
-fill(LsHistory *history, Datum contact, const LsOccasion *occasion,
-	 const char *reason)
+/* writer gives one of the two, opened. */
+static LsRowWriter *
+writer(LsHistory *history, LsRowWriter **place, const char *prefix)
 {
-	TupleTableSlot *slot = history->target.written;
-	Datum	   *values = slot->tts_values;
+	if (*place == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(history->context);
 
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, false, slot->tts_tupleDescriptor->natts);
-	values[HISTORY_MODEL] = CStringGetTextDatum(history->model->name);
-	values[HISTORY_CONTACT] = CStringGetTextDatum(ls_key_text(&history->model->key,
-															  contact));
-	values[HISTORY_FROM_STAGE] = CStringGetTextDatum(occasion->from_stage);
-	values[HISTORY_TO_STAGE] = CStringGetTextDatum(occasion->to_stage);
-	values[HISTORY_SCORE] = Float8GetDatum(occasion->score);
-	values[HISTORY_CHANGED_AT] = TimestampTzGetDatum(occasion->at);
-	values[HISTORY_RECORDED_AT] = TimestampTzGetDatum(Max(ls_clock(), occasion->at));
-	values[HISTORY_CAUSE] = CStringGetTextDatum(occasion->cause);
-	slot->tts_isnull[HISTORY_REASON] = reason == NULL;
-	values[HISTORY_REASON] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
-	ExecStoreVirtualTuple(slot);
+		*place = ls_row_writer_open(history->model, prefix);
+		MemoryContextSwitchTo(old);
+	}
+	return *place;
 }
 
-/* ls_history_add records a change of stage. */
-void
+/* add_move writes a change of stage. */
+static void
+add_move(LsRowWriter *rows, Datum contact, const LsOccasion *occasion, const char *reason)
+{
+	ls_row_writer_clear(rows);
+	ls_row_writer_set(rows, HISTORY_CONTACT, contact);
+	ls_row_writer_set_text(rows, HISTORY_FROM_STAGE, occasion->from_stage);
+	ls_row_writer_set_text(rows, HISTORY_TO_STAGE, occasion->to_stage);
+	ls_row_writer_set(rows, HISTORY_SCORE, Float8GetDatum(occasion->score));
+	ls_row_writer_set(rows, HISTORY_CHANGED_AT, TimestampTzGetDatum(occasion->at));
+	ls_row_writer_set(rows, HISTORY_RECORDED_AT,
+					  TimestampTzGetDatum(Max(ls_clock(), occasion->at)));
+	ls_row_writer_set_text(rows, HISTORY_CAUSE, occasion->cause);
+	ls_row_writer_set_text(rows, HISTORY_REASON, reason);
+	ls_row_writer_add(rows);
+}
+
+/*
+ * ls_history_add writes down what happened to a contact, and gives the number of
+ * changes of stage.
+ */
+int
 ls_history_add(LsHistory *history, Datum contact, const LsOccasion *occasion,
 			   const char *reason)
 {
-	if (history->by_sql)
+	bool		moved = strcmp(occasion->from_stage, occasion->to_stage) != 0;
+
+	if (moved)
+		add_move(writer(history, &history->history, "history_"), contact, occasion, reason);
+	if (ls_outbox_concerns(history->model, occasion))
+		ls_outbox_add(writer(history, &history->outbox, "outbox_"), contact, occasion);
+	return moved;
+}
+
+/* ---------- reading ---------- */
+
+/* ls_by_move orders changes of stage as they happened, and were written down. */
+int
+ls_by_move(const void *a, const void *b)
+{
+	const LsMove *x = a;
+	const LsMove *y = b;
+
+	if (x->changed_at != y->changed_at)
+		return x->changed_at > y->changed_at ? 1 : -1;
+	if (x->recorded_at != y->recorded_at)
+		return x->recorded_at > y->recorded_at ? 1 : -1;
+	return (x->place > y->place) - (x->place < y->place);
+}
+
+static char *
+text_of(TupleTableSlot *slot, int column)
+{
+	return slot->tts_isnull[column] ? NULL : TextDatumGetCString(slot->tts_values[column]);
+}
+
+static void
+read_move(TupleTableSlot *slot, LsMove *move)
+{
+	slot_getallattrs(slot);
+	move->from_stage = text_of(slot, HISTORY_FROM_STAGE);
+	move->to_stage = text_of(slot, HISTORY_TO_STAGE);
+	move->score = DatumGetFloat8(slot->tts_values[HISTORY_SCORE]);
+	move->changed_at = DatumGetTimestampTz(slot->tts_values[HISTORY_CHANGED_AT]);
+	move->recorded_at = DatumGetTimestampTz(slot->tts_values[HISTORY_RECORDED_AT]);
+	move->cause = text_of(slot, HISTORY_CAUSE);
+	move->reason = text_of(slot, HISTORY_REASON);
+	move->place = (uint64) ItemPointerGetBlockNumber(&slot->tts_tid) << 16 |
+		ItemPointerGetOffsetNumber(&slot->tts_tid);
+}
+
+/*
+ * ls_history_read gives the changes of stage of a contact from an instant on that
+ * the active snapshot sees, in the order in which they happened.
+ */
+LsMove *
+ls_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
+{
+	Relation	rel = table_open(ls_table_oid(psprintf("history_%s", model->name), false),
+								 AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	int			ncolumns;
+	Oid		   *types = ls_layout_types(ls_table_layout("history_"), model->key.type, &ncolumns);
+	int			size = 8;
+	LsMove	   *moves = palloc(sizeof(LsMove) * size);
+	Relation	index;
+	IndexScanDesc scan;
+
+	ls_target_check(rel, types, ncolumns);
+	scan = ls_by_contact_begin(model, rel, &index, &contact, BTEqualStrategyNumber);
+	*n = 0;
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
 	{
-		ls_row_history(history->model, contact, occasion, reason);
-		return;
+		if (*n == size)
+			moves = repalloc(moves, sizeof(LsMove) * (size *= 2));
+		read_move(slot, &moves[*n]);
+		if (moves[*n].changed_at >= from)
+			(*n)++;
 	}
-	fill(history, contact, occasion, reason);
-	ls_target_insert(&history->target);
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, AccessShareLock);
+	qsort(moves, *n, sizeof(LsMove), ls_by_move);
+	return moves;
 }

@@ -35,8 +35,10 @@
 #include "compat.h"
 #include "course.h"
 #include "feed.h"
+#include "history.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "model_access.h"
 #include "recount.h"
 #include "store.h"
 #include "visitors.h"
@@ -46,6 +48,7 @@ PG_FUNCTION_INFO_V1(ls_unmerge);
 PG_FUNCTION_INFO_V1(ls_identify);
 PG_FUNCTION_INFO_V1(ls_unidentify);
 PG_FUNCTION_INFO_V1(ls_identities);
+PG_FUNCTION_INFO_V1(ls_history_of);
 
 /* Keys, in their order */
 typedef struct Keys
@@ -697,6 +700,15 @@ show(ReturnSetInfo *result, const char *kind, LsKeyType *key, Datum contact)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/* canonical gives a contact as its row in the score table has it, where it has one. */
+static Datum
+canonical(LsModel *model, Datum contact)
+{
+	LsScoreRow	row;
+
+	return ls_row_find(model, contact, &row) ? row.contact : contact;
+}
+
 /* ls_identities is leadscore.identities(). */
 Datum
 ls_identities(PG_FUNCTION_ARGS)
@@ -712,10 +724,120 @@ ls_identities(PG_FUNCTION_ARGS)
 	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	contact = ls_asked_contact(fcinfo, model);
 	ls_alias_of(model, contact, &aliases);
-	show(result, "contact", &model->key, contact);
+	show(result, "contact", &model->key, canonical(model, contact));
 	for (int i = 0; i < aliases.nsources; i++)
 		show(result, "merged", &model->key, aliases.sources[i]);
 	for (int i = 0; i < aliases.nvisitors; i++)
 		show(result, "visitor", &model->visitor_key, aliases.visitors[i]);
+	PG_RETURN_NULL();
+}
+
+/* ---------- the history of all of them ---------- */
+
+/* A change of stage, and whose it is */
+typedef struct Lived
+{
+	LsMove		move;			/* first: it is what these are ordered by */
+	const char *kind;
+	char	   *key;
+} Lived;
+
+typedef struct Lives
+{
+	int			n;
+	int			size;
+	Lived	   *all;
+} Lives;
+
+/* add_life adds the changes of stage of one contact or visitor. */
+static void
+add_life(Lives *lives, LsModel *model, const char *kind, Datum contact)
+{
+	char	   *key = ls_key_text(&model->key, contact);
+	int			n;
+	LsMove	   *moves = ls_history_read(model, contact, DT_NOBEGIN, &n);
+
+	if (lives->n + n > lives->size)
+	{
+		lives->size = Max(64, 2 * (lives->n + n));
+		lives->all = lives->all ? repalloc_huge(lives->all, sizeof(Lived) * lives->size) :
+			palloc(sizeof(Lived) * lives->size);
+	}
+	for (int i = 0; i < n; i++)
+		lives->all[lives->n++] = (Lived) {moves[i], kind, key};
+}
+
+/* may_read_history tells whether the caller sees a model's changes of stage. */
+static bool
+may_read_history(const LsModel *model)
+{
+	List	   *tables = ls_model_tables_for("history_", model->name, ACL_SELECT);
+
+	return tables != NIL && ls_model_table_take(linitial(tables), AccessShareLock);
+}
+
+/* add_visitors adds those of the visitors of a model. */
+static void
+add_visitors(Lives *lives, LsModel *model, const LsAliases *aliases)
+{
+	char	   *name = aliases->nvisitors > 0 ? ls_visitors_model(model->name) : NULL;
+	LsModel    *visitors = name ? ls_model_acquire(name, GetActiveSnapshot()) : NULL;
+
+	if (visitors && may_read_history(visitors))
+		for (int i = 0; i < aliases->nvisitors; i++)
+			add_life(lives, visitors, "visitor", aliases->visitors[i]);
+	if (visitors)
+		ls_model_release(visitors);
+}
+
+static Datum
+text_or_null(const char *text, bool *isnull)
+{
+	*isnull = text == NULL;
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+/* ls_history_of is leadscore.history_of(). */
+Datum
+ls_history_of(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	LsModel    *model;
+	LsAliases	aliases;
+	Lives		lives = {0};
+	Datum		contact;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	contact = ls_asked_contact(fcinfo, model);
+	ls_alias_of(model, contact, &aliases);
+	if (may_read_history(model))
+	{
+		add_life(&lives, model, "contact", canonical(model, contact));
+		for (int i = 0; i < aliases.nsources; i++)
+			add_life(&lives, model, "merged", aliases.sources[i]);
+	}
+	add_visitors(&lives, model, &aliases);
+	if (lives.n > 0)
+		qsort(lives.all, lives.n, sizeof(Lived), ls_by_move);
+	for (int i = 0; i < lives.n; i++)
+	{
+		const LsMove *move = &lives.all[i].move;
+		Datum		values[9];
+		bool		nulls[9] = {0};
+
+		values[0] = CStringGetTextDatum(lives.all[i].kind);
+		values[1] = CStringGetTextDatum(lives.all[i].key);
+		values[2] = text_or_null(move->from_stage, &nulls[2]);
+		values[3] = text_or_null(move->to_stage, &nulls[3]);
+		values[4] = Float8GetDatum(move->score);
+		values[5] = TimestampTzGetDatum(move->changed_at);
+		values[6] = TimestampTzGetDatum(move->recorded_at);
+		values[7] = text_or_null(move->cause, &nulls[7]);
+		values[8] = text_or_null(move->reason, &nulls[8]);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
 	PG_RETURN_NULL();
 }

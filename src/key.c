@@ -34,6 +34,7 @@
 
 #include "compat.h"
 #include "leadscore.h"
+#include "reach.h"
 #include "trust.h"
 
 #define SHOWN	100				/* bytes of a text that an error quotes */
@@ -185,7 +186,7 @@ ls_key_compare(LsKeyType *key, Datum a, Datum b)
 
 	if (likely(!key->foreign_order))
 		return DatumGetInt32(FunctionCall2Coll(&key->cmp, key->collation, a, b));
-	ls_become_untrusted(key->owner, &saved);
+	ls_become_to_compute(key->owner, &saved);
 	order = DatumGetInt32(FunctionCall2Coll(&key->cmp, key->collation, a, b));
 	ls_return(&saved);
 	return order;
@@ -206,7 +207,7 @@ ls_key_hash(LsKeyType *key, Datum value)
 
 	if (likely(!key->foreign_order))
 		return DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation, value));
-	ls_become_untrusted(key->owner, &saved);
+	ls_become_to_compute(key->owner, &saved);
 	hash = DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation, value));
 	ls_return(&saved);
 	return hash;
@@ -251,12 +252,9 @@ static void
 enter(const LsKeyType *key, bool foreign, bool pinned, LsIdentity *saved)
 {
 	if (foreign)
-		ls_become_untrusted(key->owner, saved);
+		ls_become_to_compute(key->owner, saved);
 	else
-	{
-		GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
-		saved->guc_nest = NewGUCNestLevel();
-	}
+		ls_stay(saved);
 	if (pinned)
 		pin_settings();
 }

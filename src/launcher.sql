@@ -1,20 +1,17 @@
 -- Launcher and workers: what they write down, and what can be seen of them.
 
 CREATE TABLE leadscore_internal.lead_worker_error (
-	model text COLLATE "C" NOT NULL,
-	contact text COLLATE "C",
+	model text COLLATE "C" PRIMARY KEY,
 	failures bigint NOT NULL,
 	first_failed_at timestamptz NOT NULL,
 	last_failed_at timestamptz NOT NULL,
 	retry_at timestamptz NOT NULL,
 	sqlstate text NOT NULL,
-	message text NOT NULL,
-	UNIQUE NULLS NOT DISTINCT (model, contact)
+	message text NOT NULL
 );
 COMMENT ON TABLE leadscore_internal.lead_worker_error IS
-	'models and contacts that the worker failed on, and tries again later; a row goes when it has succeeded';
+	'models that the worker failed on as a whole, and tries again later; contacts have tables of their own, worker_error_<model>';
 COMMENT ON COLUMN leadscore_internal.lead_worker_error.model IS 'the model';
-COMMENT ON COLUMN leadscore_internal.lead_worker_error.contact IS 'key of the contact, as text; null: the model as a whole';
 COMMENT ON COLUMN leadscore_internal.lead_worker_error.failures IS 'how many times in a row';
 COMMENT ON COLUMN leadscore_internal.lead_worker_error.first_failed_at IS 'the first of these times; like all times here by the real clock';
 COMMENT ON COLUMN leadscore_internal.lead_worker_error.last_failed_at IS 'the last of these times';
@@ -22,10 +19,6 @@ COMMENT ON COLUMN leadscore_internal.lead_worker_error.retry_at IS 'when it will
 COMMENT ON COLUMN leadscore_internal.lead_worker_error.sqlstate IS 'code of the latest error';
 COMMENT ON COLUMN leadscore_internal.lead_worker_error.message IS 'message of the latest error';
 
-
--- For leadscore.history_retention: rows come in the order of this column.
-CREATE INDEX lead_stage_history_recorded ON leadscore_internal.lead_stage_history
-	USING brin (recorded_at) WITH (autosummarize = on);
 
 CREATE FUNCTION leadscore.start_worker() RETURNS boolean
 	LANGUAGE c

@@ -18,6 +18,7 @@
 #include "catalog/pg_extension.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -36,6 +37,7 @@
 #include "kept.h"
 #include "launcher.h"
 #include "note.h"
+#include "reach.h"
 #include "recount.h"
 #include "rules.h"
 #include "table.h"
@@ -220,6 +222,7 @@ switch_to(Oid role, int flags, LsIdentity *saved)
 	bool		pinned = namespace_search_path != NULL &&
 		strcmp(namespace_search_path, LS_SEARCH_PATH) == 0;
 
+	saved->read_only = XactReadOnly;
 	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
 	context = saved->sec_context | SECURITY_LOCAL_USERID_CHANGE | flags;
 	SetUserIdAndSecContext(role, context);
@@ -246,8 +249,9 @@ ls_become(Oid role, LsIdentity *saved)
 }
 
 /*
- * ls_become_untrusted takes the rights of a role whose expressions are to be
- * run, in a context in which they can do nothing but compute.
+ * ls_become_untrusted takes the rights of a role whose code is to be run, in a
+ * context in which it can neither become anybody else nor leave something behind
+ * that is run as somebody else.
  */
 void
 ls_become_untrusted(Oid role, LsIdentity *saved)
@@ -266,10 +270,42 @@ ls_switch_to_owner(Oid owner, LsIdentity *saved)
 	switch_to(owner, SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS, saved);
 }
 
+/*
+ * ls_become_to_compute does so for code that is to give a value and do nothing
+ * else, such as the expression of a rule: what is called immutable may write all
+ * the same.  What it tells the client is kept from those who are not to see what
+ * the role may read.
+ */
+void
+ls_become_to_compute(Oid role, LsIdentity *saved)
+{
+	bool		hide = client_min_messages < ERROR &&
+		!has_privs_of_role(GetOuterUserId(), role);
+
+	ls_become_untrusted(role, saved);
+	XactReadOnly = true;
+	if (hide && saved->guc_nest == 0)
+		saved->guc_nest = NewGUCNestLevel();
+	if (hide)
+		(void) set_config_option("client_min_messages", "error", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* ls_stay keeps the identity, and begins a level of settings. */
+void
+ls_stay(LsIdentity *saved)
+{
+	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
+	saved->read_only = XactReadOnly;
+	saved->engine = engine;
+	saved->guc_nest = NewGUCNestLevel();
+}
+
 /* ls_return goes back to the identity that was saved. */
 void
 ls_return(const LsIdentity *saved)
 {
+	XactReadOnly = saved->read_only;
 	if (saved->guc_nest > 0)
 		AtEOXact_GUC(false, saved->guc_nest);
 	SetUserIdAndSecContext(saved->userid, saved->sec_context);
@@ -430,6 +466,21 @@ relation_changed(Datum arg, Oid relid)
 	ls_capture_forget(relid);
 }
 
+/* object_changed hears of functions and types that expressions reach. */
+static void
+object_changed(Datum arg, LsSysCacheId cache, uint32 hash)
+{
+	if (ls_reach_watches(hash))
+		ls_rules_forget_reach();
+}
+
+/* roles_changed hears of roles: one may have lost the privileges of another. */
+static void
+roles_changed(Datum arg, LsSysCacheId cache, uint32 hash)
+{
+	ls_rules_forget_reach();
+}
+
 /*
  * refresh_changed_models brings the stored scores of models that this transaction
  * has changed up to date.  It is done before the commit, so that rules can be
@@ -524,6 +575,10 @@ _PG_init(void)
 	MarkGUCPrefixReserved("leadscore");
 
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, object_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, object_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, roles_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, roles_changed, (Datum) 0);
 	RegisterXactCallback(transaction_event, NULL);
 	RegisterSubXactCallback(subtransaction_event, NULL);
 }

@@ -40,11 +40,14 @@ typedef struct LsIdentity
 	int			sec_context;
 	int			guc_nest;		/* 0: none was begun */
 	bool		engine;
+	bool		read_only;
 } LsIdentity;
 
 extern void ls_become(Oid role, LsIdentity *saved);
 extern void ls_become_untrusted(Oid role, LsIdentity *saved);
+extern void ls_become_to_compute(Oid role, LsIdentity *saved);
 extern void ls_switch_to_owner(Oid owner, LsIdentity *saved);
+extern void ls_stay(LsIdentity *saved);
 extern void ls_return(const LsIdentity *saved);
 extern bool ls_is_engine(void);
 extern Oid	ls_relation_owner(Oid relid);

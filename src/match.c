@@ -21,6 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "disclose.h"
 #include "leadscore.h"
 
 /* how often one backend writes down that a rule still fails */
@@ -222,8 +223,11 @@ ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, Datum contact)
 	if (ls_rule_error == LS_RULE_ERROR_ERROR)
 		ereport(ERROR,
 				(errcode(error->sqlerrcode),
+				 ls_may_see_rule(model, rule) ?
 				 errmsg("rule \"%s\" of model \"%s\" failed: %s",
-						rule->name, model->name, error->message),
+						rule->name, model->name, error->message) :
+				 errmsg("rule \"%s\" of model \"%s\" failed with SQLSTATE %s",
+						rule->name, model->name, unpack_sql_state(error->sqlerrcode)),
 				 errhint("With leadscore.rule_error = 'warning' the rule is skipped for such rows.")));
 	note_failure(model, &rule->failures, error,
 				 contact ? ls_key_text(&model->key, contact) : NULL);
@@ -279,25 +283,35 @@ record(LsModel *model, LsFailures *failures, int64 rule_id, const char *name)
 	ls_return(&saved);
 }
 
-/* report_rule warns of a rule that failed, or cannot be evaluated at all. */
+/*
+ * report_rule warns of a rule that failed, or cannot be evaluated at all.  What it
+ * read is told to those only who may read it as well.
+ */
 static void
 report_rule(LsModel *model, LsRule *rule)
 {
 	LsFailures *failures = &rule->failures;
 
-	ereport(WARNING,
-			(errcode(failures->code),
-			 rule->broken ?
-			 errmsg("rule \"%s\" of model \"%s\" is skipped: %s",
-					rule->name, model->name, failures->message) :
-			 errmsg("rule \"%s\" of model \"%s\" failed and was skipped: %s",
-					rule->name, model->name, failures->message),
-			 failures->contact ?
-			 errdetail_plural("It failed on " INT64_FORMAT " row, of contact %s.",
-							  "It failed on " INT64_FORMAT " rows, first of contact %s.",
-							  failures->number, failures->number,
-							  failures->contact) : 0,
-			 errhint("See the view leadscore.rule_errors.")));
+	if (ls_may_see_rule(model, rule))
+		ereport(WARNING,
+				(errcode(failures->code),
+				 rule->broken ?
+				 errmsg("rule \"%s\" of model \"%s\" is skipped: %s",
+						rule->name, model->name, failures->message) :
+				 errmsg("rule \"%s\" of model \"%s\" failed and was skipped: %s",
+						rule->name, model->name, failures->message),
+				 failures->contact ?
+				 errdetail_plural("It failed on " INT64_FORMAT " row, of contact %s.",
+								  "It failed on " INT64_FORMAT " rows, first of contact %s.",
+								  failures->number, failures->number,
+								  failures->contact) : 0,
+				 errhint("See the view leadscore.rule_errors.")));
+	else
+		ereport(WARNING,
+				(errcode(failures->code),
+				 errmsg("rule \"%s\" of model \"%s\" failed with SQLSTATE %s and was skipped",
+						rule->name, model->name, unpack_sql_state(failures->code)),
+				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
 	record(model, failures, rule->rule_id, rule->name);
 }
 
@@ -307,11 +321,18 @@ report_stage(LsModel *model, LsStage *stage)
 {
 	LsFailures *failures = &stage->failures;
 
-	ereport(WARNING,
-			(errcode(failures->code),
-			 errmsg("the condition of stage \"%s\" of model \"%s\" failed and counts as false: %s",
-					stage->name, model->name, failures->message),
-			 errhint("See the view leadscore.rule_errors.")));
+	if (ls_may_see_stage(model, stage))
+		ereport(WARNING,
+				(errcode(failures->code),
+				 errmsg("the condition of stage \"%s\" of model \"%s\" failed and counts as false: %s",
+						stage->name, model->name, failures->message),
+				 errhint("See the view leadscore.rule_errors.")));
+	else
+		ereport(WARNING,
+				(errcode(failures->code),
+				 errmsg("the condition of stage \"%s\" of model \"%s\" failed with SQLSTATE %s and counts as false",
+						stage->name, model->name, unpack_sql_state(failures->code)),
+				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
 	record(model, failures, 0, psprintf("stage %s", stage->name));
 }
 

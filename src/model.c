@@ -39,6 +39,7 @@
 #include "leadscore.h"
 #include "lock.h"
 #include "model_tables.h"
+#include "reach.h"
 #include "recount.h"
 #include "rule_history.h"
 #include "visitors.h"
@@ -235,8 +236,13 @@ check_key(Relation rel, LsModelTables *new)
 	AttrNumber	attno = ls_find_column(RelationGetRelid(rel), new->row.key);
 	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), attno - 1);
 	TypeCacheEntry *type;
+	LsReach		reach = {NIL};
+	ErrorData  *error;
 	ListCell   *lc;
 
+	error = ls_key_reach_error(&reach, column->atttypid, RelationGetRelid(rel), new->row.owner);
+	if (error)
+		ThrowErrorData(error);
 	new->key_type = getBaseType(column->atttypid);
 	new->key_collation = column->attcollation;
 	type = lookup_type_cache(new->key_type, TYPECACHE_EQ_OPR |
@@ -274,8 +280,7 @@ delete_rows(const char *model)
 	/* the model first: what the others' triggers protect is gone with it */
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
-	"lead_stage_history", "lead_rule_error", "lead_action",
-	"lead_outbox", "lead_day", "lead_worker_error", "lead_job_part", "lead_job",
+	"lead_rule_error", "lead_action", "lead_day", "lead_worker_error", "lead_job_part", "lead_job",
 	"lead_rule_history", "lead_sheet_history"};
 	LsArguments args = {0};
 
@@ -509,9 +514,8 @@ ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 	ereport(NOTICE,
 			(errmsg("the key of model \"%s\" is now of type %s",
 					model->model, format_type_be(type)),
-			 errdetail("The views live_%s and history_%s were made anew.",
-					   model->model, model->model),
-			 errhint("Grant SELECT on them again to those who had it.")));
+			 errdetail("The view live_%s was made anew.", model->model),
+			 errhint("Grant SELECT on it again to those who had it.")));
 }
 
 /*

@@ -87,7 +87,6 @@ free_model(LsModel *model)
 	free_expr(model->contact_key);
 	free_plan(model->contact_by_key);
 	ls_row_free_plans(model);
-	ls_action_free_plans(model);
 	ls_pending_free_plans(model);
 	ls_alias_free_plans(model);
 	MemoryContextDelete(model->context);
@@ -126,6 +125,25 @@ depends_on(LsModel *model, Oid relation)
 	return false;
 }
 
+/* load_noting loads a model, while it is noted what changes. */
+static LsModel *
+load_noting(const char *name, Snapshot snapshot)
+{
+	LsModel    *model = NULL;
+
+	loading++;
+	PG_TRY();
+	{
+		model = ls_model_load(name, snapshot);
+	}
+	PG_FINALLY();
+	{
+		loading--;
+	}
+	PG_END_TRY();
+	return model;
+}
+
 /*
  * load_current loads a model, again where one of its relations changed
  * meanwhile: an invalidation that comes while loading must not be lost.
@@ -138,10 +156,9 @@ load_current(const char *name, Snapshot snapshot)
 		LsModel    *model;
 		bool		changed;
 
-		if (loading++ == 0)
+		if (loading == 0)
 			nnoted = 0;
-		model = ls_model_load(name, snapshot);
-		loading--;
+		model = load_noting(name, snapshot);
 		changed = nnoted > MAX_NOTED;
 		for (int i = 0; model && i < nnoted && !changed; i++)
 			changed = depends_on(model, noted[i]);
@@ -254,6 +271,26 @@ ls_rules_forget(Oid relation)
 		LsModel    *model = lfirst(lc);
 
 		if (depends_on(model, relation))
+			model->stale = true;
+	}
+}
+
+/*
+ * ls_rules_forget_reach marks what leads to functions or types of users, which
+ * have changed, or may not run any more; it reads nothing.
+ */
+void
+ls_rules_forget_reach(void)
+{
+	ListCell   *lc;
+
+	if (loading > 0)
+		nnoted = MAX_NOTED + 1;
+	foreach(lc, cache)
+	{
+		LsModel    *model = lfirst(lc);
+
+		if (model->suspended || model->reach.functions != NIL || model->reach.types != NIL)
 			model->stale = true;
 	}
 }

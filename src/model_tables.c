@@ -34,6 +34,7 @@
 
 #include "feed.h"
 #include "leadscore.h"
+#include "table_layout.h"
 
 static bool giving = false;		/* tables to their owner */
 
@@ -45,7 +46,9 @@ static const struct
 	bool		always;			/* what scores needs it: every model has it */
 }			parts[] = {
 	{"VIEW", "live_", false},
-	{"VIEW", "history_", false},
+	{"TABLE", "history_", true},
+	{"TABLE", "outbox_", true},
+	{"TABLE", "worker_error_", true},
 	{"TABLE", "due_", true},
 	{"TABLE", "pending_", true},
 	{"TABLE", "profile_", true},
@@ -330,192 +333,60 @@ create_live_view(const LsModelTables *new)
 	give_one("VIEW", psprintf("live_%s", model), new->row.owner);
 }
 
-/*
- * create_due_table makes due_<model>.  Its key is the order in which the
- * worker takes contacts, and the only index; rows move often.
- */
+/* append_columns writes the columns of a table of a model. */
 static void
-create_due_table(const LsModelTables *new)
+append_columns(StringInfo sql, const LsModelTables *new, const LsTableLayout *layout,
+			   const char *visitor)
 {
-	static const char *const comments[][2] = {
-		{"due_at", "when the contact is to be looked at: early at worst, never late"},
-		{"drift", "whether only numbers will have drifted, and no stage or grade changed"},
-		{"contact_id", "contact: the key of the contact table"},
-	};
-	const char *model = new->row.model;
+	char	   *key = psprintf("%s%s", ls_tables_type(new->key_type),
+							   ls_tables_collation(new->key_type, new->key_collation));
 
-	ls_execute(psprintf("CREATE TABLE leadscore.due_%s (due_at pg_catalog.timestamptz,"
-						" drift pg_catalog.bool, contact_id %s%s,"
-						" PRIMARY KEY (due_at, drift, contact_id))"
-						" WITH (autovacuum_vacuum_scale_factor = 0.05,"
-						" autovacuum_analyze_scale_factor = 0.05)",
-						model, ls_tables_type(new->key_type),
-						ls_tables_collation(new->key_type, new->key_collation)), NULL);
-	create_guard("due_", model);
-	ls_execute(psprintf("COMMENT ON TABLE leadscore.due_%s IS 'when time will change the contacts of model %s: at most one row a contact, kept by leadscore'",
-						model, model), NULL);
-	for (int i = 0; i < (int) lengthof(comments); i++)
-		ls_tables_comment(psprintf("due_%s", model), comments[i][0], comments[i][1]);
-	give_one("TABLE", psprintf("due_%s", model), new->row.owner);
+	for (const LsColumnLayout *column = layout->columns; column->name; column++)
+		appendStringInfo(sql, "%s%s %s%s", column == layout->columns ? "" : ", ",
+						 column->name,
+						 column->type == LS_TYPE_KEY ? key :
+						 column->type == LS_TYPE_VISITOR ? visitor :
+						 ls_tables_type(column->type), column->definition);
+	if (layout->key)
+		appendStringInfo(sql, ", PRIMARY KEY (%s)", layout->key);
 }
 
 /*
- * create_pending_table makes pending_<model>: what writers who must not wait
- * for a contact's row put aside.  It is filled and emptied all the time.
+ * create_table makes a table of a model as its layout says; visitor is the type
+ * of visitors' keys, where the table has some.
  */
 static void
-create_pending_table(const LsModelTables *new)
+create_table(const LsModelTables *new, const LsTableLayout *layout, const char *visitor)
 {
-	static const char *const comments[][2] = {
-		{"contact_id", "contact: the key of the contact table"},
-		{"rules_version", "version of the rules that the events were matched with"},
-		{"noted_at", "when it was put aside"},
-		{"profile", "whether it is the contact''s row that has changed"},
-		{"delta", "internal: what the events add up to; null: the contact has to be counted again"},
-	};
 	const char *model = new->row.model;
+	char	   *name = psprintf("%s%s", layout->prefix, model);
+	StringInfoData sql;
 
-	ls_execute(psprintf("CREATE TABLE leadscore.pending_%s (contact_id %s%s NOT NULL,"
-						" rules_version pg_catalog.int8 NOT NULL,"
-						" noted_at pg_catalog.timestamptz NOT NULL,"
-						" profile pg_catalog.bool NOT NULL, delta pg_catalog.bytea)"
-						" WITH (autovacuum_vacuum_threshold = 1000,"
-						" autovacuum_vacuum_scale_factor = 0,"
-						" autovacuum_vacuum_insert_threshold = -1)",
-						model, ls_tables_type(new->key_type),
-						ls_tables_collation(new->key_type, new->key_collation)), NULL);
-	ls_execute(psprintf("CREATE INDEX pending_%s_contact ON leadscore.pending_%s (contact_id)",
-						model, model), NULL);
-	ls_execute(psprintf("ALTER TABLE leadscore.pending_%s ALTER COLUMN delta SET STORAGE EXTERNAL",
-						model), NULL);
-	ls_tables_publishable(psprintf("pending_%s", model));
-	create_guard("pending_", model);
-	ls_execute(psprintf("CREATE TRIGGER leadscore_restored AFTER INSERT ON leadscore.pending_%s"
-						" FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restored()",
-						model), NULL);
-	ls_execute(psprintf("COMMENT ON TABLE leadscore.pending_%s IS 'what has still to be folded into the scores of model %s; scores that are asked for include it'",
-						model, model), NULL);
-	for (int i = 0; i < (int) lengthof(comments); i++)
-		ls_tables_comment(psprintf("pending_%s", model), comments[i][0], comments[i][1]);
-	give_one("TABLE", psprintf("pending_%s", model), new->row.owner);
-}
-
-/*
- * create_profile_table makes profile_<model>: what the rows of contacts said
- * from when on, as far as profile rules look at them.  It is only added to.
- */
-static void
-create_profile_table(const LsModelTables *new)
-{
-	static const char *const comments[][2] = {
-		{"contact_id", "contact: the key of the contact table"},
-		{"since", "from when on; -infinity: always, as far as is known"},
-		{"counted", "whether rules came to be counted, and not the contact changed"},
-		{"has_contact", "whether the contact table had the contact"},
-		{"created_at", "the contact''s beginning, where the model has a column for it"},
-		{"versions", "profile rules that held, as the column versions of lead_rule_history names them"},
-		{"weights", "what the points of each were multiplied with"},
-	};
-	const char *model = new->row.model;
-
-	ls_execute(psprintf("CREATE TABLE leadscore.profile_%s (contact_id %s%s,"
-						" since pg_catalog.timestamptz, counted pg_catalog.bool NOT NULL,"
-						" has_contact pg_catalog.bool NOT NULL, created_at pg_catalog.timestamptz,"
-						" versions pg_catalog.int8[] NOT NULL, weights pg_catalog.float8[] NOT NULL,"
-						" PRIMARY KEY (contact_id, since))",
-						model, ls_tables_type(new->key_type),
-						ls_tables_collation(new->key_type, new->key_collation)), NULL);
-	create_guard("profile_", model);
-	ls_execute(psprintf("COMMENT ON TABLE leadscore.profile_%s IS 'what profile rules of model %s said of contacts, from when on; kept by leadscore'",
-						model, model), NULL);
-	for (int i = 0; i < (int) lengthof(comments); i++)
-		ls_tables_comment(psprintf("profile_%s", model), comments[i][0], comments[i][1]);
-	give_one("TABLE", psprintf("profile_%s", model), new->row.owner);
-}
-
-/*
- * create_kept_table makes kept_<model>: what events that were purged had given.
- * Rows are only added to it.
- */
-static void
-create_kept_table(const LsModelTables *new)
-{
-	static const char *const comments[][2] = {
-		{"contact_id", "contact: the key of the contact table"},
-		{"source", "source whose rows were purged"},
-		{"until", "time of the latest of the events that were purged together"},
-		{"rules_version", "version of the rules that the events were matched with"},
-		{"state", "internal: what the events add up to"},
-	};
-	const char *model = new->row.model;
-
-	ls_execute(psprintf("CREATE TABLE leadscore.kept_%s (contact_id %s%s NOT NULL,"
-						" source pg_catalog.text COLLATE \"C\" NOT NULL,"
-						" until pg_catalog.timestamptz NOT NULL,"
-						" rules_version pg_catalog.int8 NOT NULL,"
-						" state pg_catalog.bytea NOT NULL)",
-						model, ls_tables_type(new->key_type),
-						ls_tables_collation(new->key_type, new->key_collation)), NULL);
-	ls_execute(psprintf("CREATE INDEX kept_%s_contact ON leadscore.kept_%s (contact_id)",
-						model, model), NULL);
-	ls_tables_publishable(psprintf("kept_%s", model));
-	create_guard("kept_", model);
-	ls_execute(psprintf("COMMENT ON TABLE leadscore.kept_%s IS 'what events that were purged had given to the scores of model %s'",
-						model, model), NULL);
-	for (int i = 0; i < (int) lengthof(comments); i++)
-		ls_tables_comment(psprintf("kept_%s", model), comments[i][0], comments[i][1]);
-	give_one("TABLE", psprintf("kept_%s", model), new->row.owner);
-}
-
-/*
- * create_alias_table makes a table of those whose rows count for others, with
- * what they were before, to be given back to them.
- */
-static void
-create_alias_table(const LsModelTables *new, const char *prefix, const char *columns,
-				   const char *comment)
-{
-	static const char *const comments[][2] = {
-		{"stage", "stage that it was in before; null: it had no score"},
-		{"stage_since", "since when it was in that stage"},
-		{"prior_stage", "internal: sticky stage that it had before it was disqualified"},
-		{"hold", "internal: how that stage was held, where it was set by hand"},
-	};
-	char	   *name = psprintf("%s%s", prefix, new->row.model);
-
-	ls_execute(psprintf("CREATE TABLE leadscore.%s (%s, stage pg_catalog.text,"
-						" stage_since pg_catalog.timestamptz, prior_stage pg_catalog.text,"
-						" hold pg_catalog.int4)", name, columns), NULL);
-	create_guard(prefix, new->row.model);
-	ls_execute(psprintf("COMMENT ON TABLE leadscore.%s IS '%s'", name, comment), NULL);
-	for (int i = 0; i < (int) lengthof(comments); i++)
-		ls_tables_comment(name, comments[i][0], comments[i][1]);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE TABLE leadscore.%s (", name);
+	append_columns(&sql, new, layout, visitor);
+	appendStringInfoChar(&sql, ')');
+	if (layout->options)
+		appendStringInfo(&sql, " WITH (%s)", layout->options);
+	ls_execute(sql.data, NULL);
+	for (const LsIndexLayout *index = layout->indexes; index && index->name; index++)
+		ls_execute(psprintf("CREATE INDEX %s_%s ON leadscore.%s %s",
+							name, index->name, name, index->definition), NULL);
+	if (layout->external)
+		ls_execute(psprintf("ALTER TABLE leadscore.%s ALTER COLUMN %s SET STORAGE EXTERNAL",
+							name, layout->external), NULL);
+	if (layout->key == NULL)
+		ls_tables_publishable(name);
+	create_guard(layout->prefix, model);
+	if (layout->restored)
+		ls_execute(psprintf("CREATE TRIGGER leadscore_restored AFTER INSERT ON leadscore.%s"
+							" FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restored()",
+							name), NULL);
+	ls_execute(psprintf("COMMENT ON TABLE leadscore.%s IS '%s'", name,
+						psprintf(layout->comment, model)), NULL);
+	for (const LsColumnLayout *column = layout->columns; column->name; column++)
+		ls_tables_comment(name, column->name, column->comment);
 	give_one("TABLE", name, new->row.owner);
-}
-
-/* create_merged_table makes merged_<model>: contacts that were merged. */
-static void
-create_merged_table(const LsModelTables *new)
-{
-	const char *model = new->row.model;
-	char	   *name = psprintf("merged_%s", model);
-	char	   *type = psprintf("%s%s", ls_tables_type(new->key_type),
-								ls_tables_collation(new->key_type, new->key_collation));
-
-	create_alias_table(new, "merged_",
-					   psprintf("source_id %s PRIMARY KEY, target_id %s NOT NULL,"
-								" merged_into %s NOT NULL,"
-								" merged_at pg_catalog.timestamptz NOT NULL,"
-								" merged_by pg_catalog.name NOT NULL", type, type, type),
-					   psprintf("contacts of model %s that were merged into others, written by leadscore.merge_contacts()",
-								model));
-	ls_execute(psprintf("CREATE INDEX merged_%s_target ON leadscore.merged_%s (target_id)",
-						model, model), NULL);
-	ls_tables_comment(name, "source_id", "contact that was merged: its events count for another");
-	ls_tables_comment(name, "target_id", "contact for whom they count");
-	ls_tables_comment(name, "merged_into", "contact into which it was merged, which may have been merged itself since");
-	ls_tables_comment(name, "merged_at", "when it was merged");
-	ls_tables_comment(name, "merged_by", "role that merged it");
 }
 
 /*
@@ -525,58 +396,9 @@ create_merged_table(const LsModelTables *new)
 void
 ls_tables_make_identity(const LsModelTables *model, Oid type, Oid collation)
 {
-	const char *name = model->row.model;
-	char	   *table = psprintf("identity_%s", name);
-
-	create_alias_table(model, "identity_",
-					   psprintf("visitor %s%s PRIMARY KEY, contact_id %s%s NOT NULL,"
-								" identified_at pg_catalog.timestamptz NOT NULL,"
-								" identified_by pg_catalog.name NOT NULL",
-								ls_tables_type(type), ls_tables_collation(type, collation),
-								ls_tables_type(model->key_type),
-								ls_tables_collation(model->key_type, model->key_collation)),
-					   psprintf("visitors of whom model %s knows which contact they are, written by leadscore.identify()",
-								name));
-	ls_execute(psprintf("CREATE INDEX identity_%s_contact ON leadscore.identity_%s (contact_id)",
-						name, name), NULL);
-	ls_tables_comment(table, "visitor", "key of the visitor, as anonymous events have it");
-	ls_tables_comment(table, "contact_id", "contact that the visitor is");
-	ls_tables_comment(table, "identified_at", "when that was said");
-	ls_tables_comment(table, "identified_by", "role that said so");
+	create_table(model, ls_table_layout("identity_"),
+				 psprintf("%s%s", ls_tables_type(type), ls_tables_collation(type, collation)));
 	create_live_view(model);
-}
-
-/* create_history_view makes history_<model>: contacts in the key's type. */
-static void
-create_history_view(const LsModelTables *new)
-{
-	static const char *const comments[][2] = {
-		{"contact_id", "contact: the key of the contact table"},
-		{"from_stage", "stage that it left; null: its first"},
-		{"to_stage", "stage that it entered"},
-		{"score", "its score at that instant"},
-		{"changed_at", "when it happened"},
-		{"recorded_at", "when it was written down"},
-		{"cause", "why: event, time, rule, profile, manual, merge or backfill"},
-		{"reason", "what was given as the reason where it was set by hand"},
-	};
-	const char *model = new->row.model;
-
-	ls_execute(psprintf("CREATE OR REPLACE VIEW leadscore.history_%s AS"
-						" SELECT h.contact::%s%s AS contact_id, h.from_stage, h.to_stage,"
-						" h.score, h.changed_at, h.recorded_at, h.cause, h.reason"
-						" FROM leadscore_internal.lead_stage_history h"
-						" WHERE h.model OPERATOR(pg_catalog.=) '%s'",
-						model, ls_tables_type(new->key_type),
-						ls_tables_collation(new->key_type, new->key_collation),
-						model), NULL);
-	ls_execute(psprintf("COMMENT ON VIEW leadscore.history_%s IS 'changes of stage in model %s'",
-						model, model), NULL);
-	for (int i = 0; i < (int) lengthof(comments); i++)
-		ls_tables_comment(psprintf("history_%s", model), comments[i][0], comments[i][1]);
-	/* it reads a table of the extension's, and so is not the owner's */
-	ls_execute(psprintf("GRANT SELECT ON leadscore.history_%s TO %s WITH GRANT OPTION",
-						model, quote_identifier(GetUserNameFromId(new->row.owner, false))), NULL);
 }
 
 /* drop_part drops a table or view of a model. */
@@ -589,19 +411,26 @@ drop_part(const char *kind, const char *prefix, const char *model)
 
 /* ---------- all of them ---------- */
 
+/*
+ * has_table tells whether a model has a table of a kind from its beginning: those
+ * of visitors come with the first of them, and visitors are not merged.
+ */
+static bool
+has_table(const LsModelTables *model, const LsTableLayout *layout)
+{
+	return strcmp(layout->prefix, "identity_") != 0 &&
+		(model->row.sheet == NULL || strcmp(layout->prefix, "merged_") != 0);
+}
+
 /* ls_tables_make makes the tables and views of a new model. */
 void
 ls_tables_make(const LsModelTables *new)
 {
 	create_score_table(new);
-	create_due_table(new);
-	create_pending_table(new);
-	create_profile_table(new);
-	create_kept_table(new);
-	if (new->row.sheet == NULL)
-		create_merged_table(new);
+	for (const LsTableLayout *const *layout = ls_table_layouts; *layout; layout++)
+		if (has_table(new, *layout))
+			create_table(new, *layout, NULL);
 	create_live_view(new);
-	create_history_view(new);
 }
 
 /*
@@ -662,7 +491,7 @@ rekey_table(const LsModelTables *new, const char *prefix, const char *column)
 
 /*
  * ls_tables_rekey turns the key in all of them into the type that new has, and
- * makes the views anew.  Casts, and whatever the owner has put on the tables, are run
+ * makes the view anew.  Casts, and whatever the owner has put on the tables, are run
  * as the owner.
  */
 void
@@ -672,21 +501,15 @@ ls_tables_rekey(const LsModelTables *new)
 	LsIdentity	saved;
 
 	drop_part("VIEW", "live_", model);
-	drop_part("VIEW", "history_", model);
 	ls_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
 	rekey_table(new, "score_", "contact_id");
-	rekey_table(new, "due_", "contact_id");
-	rekey_table(new, "pending_", "contact_id");
-	rekey_table(new, "profile_", "contact_id");
-	rekey_table(new, "kept_", "contact_id");
 	rekey_table(new, "daily_", "contact_id");
-	rekey_table(new, "identity_", "contact_id");
-	rekey_table(new, "merged_", "source_id");
-	rekey_table(new, "merged_", "target_id");
-	rekey_table(new, "merged_", "merged_into");
+	for (const LsTableLayout *const *layout = ls_table_layouts; *layout; layout++)
+		for (const LsColumnLayout *column = (*layout)->columns; column->name; column++)
+			if (column->type == LS_TYPE_KEY)
+				rekey_table(new, (*layout)->prefix, column->name);
 	ls_return(&saved);
 	create_live_view(new);
-	create_history_view(new);
 }
 
 /*
@@ -704,10 +527,7 @@ ls_tables_give(const char *model, Oid owner)
 
 		if (!OidIsValid(table))
 			continue;
-		if (strcmp(parts[i].prefix, "history_") == 0)
-			ls_execute(psprintf("GRANT SELECT ON leadscore.history_%s TO %s WITH GRANT OPTION",
-								model, quote_identifier(GetUserNameFromId(owner, false))), NULL);
-		else if (ls_relation_owner(table) != owner)
+		if (ls_relation_owner(table) != owner)
 			give_one(parts[i].kind, get_rel_name(table), owner);
 		if (get_rel_relkind(table) != RELKIND_PARTITIONED_TABLE)
 			continue;

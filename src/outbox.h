@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * outbox.h
- *		SQL on lead_outbox, for consumers and for the worker.
+ *		SQL on outbox_<model>, for consumers and for the worker.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,6 +12,7 @@
 
 #include "feed.h"
 #include "leadscore.h"
+#include "model_access.h"
 
 /*
  * How long after that many attempts the next may be made: doubling, up to 1 h.
@@ -20,8 +21,11 @@
 #define LS_BACK_OFF(attempts) \
 	"least(interval '1 hour', interval '1 second' * 2 ^ (least(greatest(" attempts ", 1), 13) - 1))"
 
-extern void ls_outbox_begin(Oid role, LsIdentity *saved);
+extern void ls_outbox_begin(Oid table, LsIdentity *saved);
+extern uint64 ls_outbox_run(Oid table, const char *sql, LsArguments *args);
 extern void ls_outbox_end(LsIdentity *saved);
-extern int64 ls_outbox_change(Oid role, const char *sql, LsArguments *args);
+extern int64 ls_outbox_change(Oid table, const char *sql, LsArguments *args);
+extern List *ls_outbox_waiting(List *tables, TimestampTz now, const char *deliver,
+							   const char *or);
 
 #endif							/* LEADSCORE_OUTBOX_H */

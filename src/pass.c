@@ -23,6 +23,7 @@
 #include "utils/snapmgr.h"
 
 #include "daily.h"
+#include "ddl.h"
 #include "due_table.h"
 #include "feed.h"
 #include "fold.h"
@@ -104,8 +105,7 @@ put_off(LsModel *model, const LsDueRow *row, ErrorData *error)
 	LsDueRow	later = *row;
 
 	later.at = ls_clock() +
-		ls_worker_error_record(model->name, ls_key_text(&model->key, row->contact),
-							   error->sqlerrcode, error->message);
+		ls_worker_error_record_contact(model, row->contact, error->sqlerrcode, error->message);
 	ls_due_table_move(table, row, &later);
 	ls_due_table_close(table);
 }
@@ -369,6 +369,8 @@ refresh_models(List *models)
 		if (row)
 			(void) ls_restore_under_way(row);
 	}
+	foreach(lc, models)
+		ls_follow_roles(lfirst(lc), false);
 	foreach(lc, models)
 		if (ls_job_open(lfirst(lc)))
 			jobs = lappend(jobs, lfirst(lc));

@@ -24,6 +24,7 @@
 #include "ask.h"
 #include "catalog.h"
 #include "compat.h"
+#include "disclose.h"
 #include "leadscore.h"
 #include "profile_table.h"
 #include "replay.h"
@@ -196,9 +197,13 @@ check_rules(const Past *past, int elevel)
 		if (rule->broken && rule->enabled && !rule->draft)
 			ereport(elevel,
 					(errcode(rule->broken->sqlerrcode),
+					 ls_may_see_rule(past->model, rule) ?
 					 errmsg("rule \"%s\" of model \"%s\" cannot be evaluated as it was at %s: %s",
 							rule->name, past->name, timestamptz_to_str(past->as_of),
-							rule->broken->message),
+							rule->broken->message) :
+					 errmsg("rule \"%s\" of model \"%s\" cannot be evaluated as it was at %s: SQLSTATE %s",
+							rule->name, past->name, timestamptz_to_str(past->as_of),
+							unpack_sql_state(rule->broken->sqlerrcode)),
 					 errhint("What it counts has changed since.  leadscore.explain() shows the other rules.")));
 	}
 }

@@ -243,16 +243,19 @@ IndexScanDesc
 ls_by_contact_begin(LsModel *model, Relation rel, Relation *index,
 					const Datum *contact, StrategyNumber strategy)
 {
-	LsKeyType  *key = &model->key;
-	Oid			operator = ls_key_operator(key, strategy);
 	IndexScanDesc scan;
 	ScanKeyData search;
+	Oid			family,
+				type;
 
 	*index = index_open(contact_index(rel), AccessShareLock);
+	family = (*index)->rd_opfamily[0];
+	type = (*index)->rd_opcintype[0];	/* may be that of all arrays, or enums */
 	scan = ls_index_beginscan(rel, *index, GetActiveSnapshot(), contact ? 1 : 0);
 	if (contact)
-		ScanKeyEntryInitialize(&search, 0, 1, strategy, key->type, key->collation,
-							   get_opcode(operator), *contact);
+		ScanKeyEntryInitialize(&search, 0, 1, strategy, type, (*index)->rd_indcollation[0],
+							   get_opcode(get_opfamily_member(family, type, type, strategy)),
+							   *contact);
 	index_rescan(scan, contact ? &search : NULL, contact ? 1 : 0, NULL, 0);
 	return scan;
 }

@@ -48,7 +48,7 @@ extern int	ls_pending_contacts(LsModel *model, const Datum *after, int limit,
 								Datum *contacts);
 extern int64 ls_pending_clear(LsModel *model);
 extern void ls_pending_again(LsModel *model);
-/* for tables that have an index by contact, as their only one */
+/* for tables that have an index by contact */
 extern IndexScanDesc ls_by_contact_begin(LsModel *model, Relation rel,
 										 Relation *index, const Datum *contact,
 										 StrategyNumber strategy);

@@ -30,6 +30,7 @@
 #include "utils/syscache.h"
 
 #include "alias.h"
+#include "disclose.h"
 #include "leadscore.h"
 #include "score_table.h"
 
@@ -41,6 +42,7 @@ typedef struct Stream
 {
 	int			what;
 	LsSource   *source;			/* of events */
+	char	   *hidden;			/* its name, where the caller may not see it */
 	Portal		portal;
 	SPITupleTable *table;
 	uint64		rows;
@@ -357,11 +359,11 @@ query_all(LsReader *reader, const TableQuery *query)
 }
 
 /*
- * open_stream starts a query as the model's owner.  The plan for one contact
- * is kept, as rows that change one by one ask for it again and again.
+ * open_portal starts a query.  The plan for one contact is kept, as rows that
+ * change one by one ask for it again and again.
  */
 static void
-open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
+open_portal(LsReader *reader, Stream *stream, const TableQuery *query,
 			SPIPlanPtr *kept)
 {
 	LsModel    *model = reader->spec.model;
@@ -369,12 +371,10 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 	SPIPlanPtr	plan = one && kept ? *kept : NULL;
 	Oid			types[2];
 	Datum		bounds[2];
-	LsIdentity	saved;
 
 	range_values(&reader->spec, types, bounds);
 	if (one && query->whose != LS_OWN_ROWS)
 		types[0] = model->visitor_key.type;
-	ls_become_untrusted(model->owner, &saved);
 	if (plan == NULL)
 	{
 		plan = SPI_prepare(one ? query_one(model, query) : query_all(reader, query),
@@ -391,6 +391,28 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 	}
 	stream->portal = SPI_cursor_open(NULL, plan, one ? &stream->param : bounds,
 									 NULL, true);
+}
+
+/* open_stream does so as the model's owner. */
+static void
+open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
+			SPIPlanPtr *kept)
+{
+	Oid			owner = reader->spec.model->owner;
+	LsIdentity	saved;
+
+	if (!ls_may_see_table(owner, query->relation))
+		stream->hidden = get_rel_name(query->relation);
+	ls_become_to_compute(owner, &saved);
+	PG_TRY();
+	{
+		open_portal(reader, stream, query, kept);
+	}
+	PG_CATCH();
+	{
+		ls_throw_undisclosed(stream->hidden);
+	}
+	PG_END_TRY();
 	ls_return(&saved);
 }
 
@@ -434,9 +456,17 @@ fetch(const LsReader *reader, Stream *stream)
 	if (stream->what == LS_READ_SCORES)
 		ls_switch_to_owner(ls_relation_owner(reader->spec.model->score_table), &saved);
 	else
-		ls_become_untrusted(reader->spec.model->owner, &saved);
-	SPI_cursor_fetch(stream->portal, true,
-					 reader->spec.one ? BATCH_OF_ONE : BATCH_OF_ALL);
+		ls_become_to_compute(reader->spec.model->owner, &saved);
+	PG_TRY();
+	{
+		SPI_cursor_fetch(stream->portal, true,
+						 reader->spec.one ? BATCH_OF_ONE : BATCH_OF_ALL);
+	}
+	PG_CATCH();
+	{
+		ls_throw_undisclosed(stream->hidden);
+	}
+	PG_END_TRY();
 	ls_return(&saved);
 	stream->table = SPI_tuptable;
 	stream->rows = SPI_processed;

@@ -25,6 +25,7 @@
 
 #include "check.h"
 #include "counted.h"
+#include "ddl.h"
 #include "feed.h"
 #include "fold.h"
 #include "job.h"
@@ -853,6 +854,7 @@ ls_rescore_online(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("rescore()");
 	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
+	ls_follow_roles(row->model, false);
 	if (PG_GETARG_BOOL(1))
 		PG_RETURN_INT64(ls_job_request(row->model, "rescore", NULL));
 	PG_RETURN_INT64(ls_rescore(row->model, "backfill"));
@@ -868,6 +870,7 @@ ls_rescore_model(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("rescore()");
 	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
+	ls_follow_roles(row->model, false);
 	contacts = ls_rescore(row->model, "backfill");
 	model = ls_model_acquire(row->model, NULL);
 	ls_kept_tell(model, "What they gave is kept, and was added to what is still there.");

@@ -61,10 +61,12 @@
 #include "lock.h"
 #include "model.h"
 #include "model_tables.h"
+#include "outbox_row.h"
 #include "score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_restore_row);
 PG_FUNCTION_INFO_V1(ls_may_dump);
+PG_FUNCTION_INFO_V1(ls_restored);
 
 #define TRIGGER "restore_row"
 #define STATEMENT_TRIGGER "restore_models"
@@ -86,7 +88,6 @@ static const struct
 	{"lead_rule_history", "history_id", "lead_rule_history_history_id_seq"},
 	{"lead_sheet_history", "history_id", "lead_sheet_history_history_id_seq"},
 	{"lead_action", "action_id", "lead_action_action_id_seq"},
-	{"lead_outbox", "outbox_id", "lead_outbox_outbox_id_seq"},
 	{"lead_job", "job_id", "lead_job_job_id_seq"},
 };
 
@@ -104,9 +105,9 @@ begin(void)
 
 /* ---------- rows ---------- */
 
-/* move_forward has a sequence go on after a number. */
-static void
-move_forward(const char *name, int64 number)
+/* ls_restore_number has a sequence go on after a number. */
+void
+ls_restore_number(const char *name, int64 number)
 {
 	Oid			sequence = ls_base_table_oid(name, false);
 	LsIdentity	saved;
@@ -153,7 +154,7 @@ move_sequences(Relation rel, HeapTuple tuple)
 											RelationGetDescr(rel), &isnull));
 		if (isnull || number <= highest[i])
 			continue;
-		move_forward(numbers[i].sequence, number);
+		ls_restore_number(numbers[i].sequence, number);
 		highest[i] = number;
 	}
 }
@@ -254,12 +255,57 @@ ls_may_dump(PG_FUNCTION_ARGS)
 				   ls_may_read_model(model, GetUserId()));
 }
 
-/* is_pending_table tells whether a table is pending_<model> of ours. */
+/* is_table tells whether a relation is the table of ours with a prefix, of whatever model. */
 static bool
-is_pending_table(Oid relid)
+is_table(Oid relid, const char *prefix)
 {
 	return get_rel_namespace(relid) == get_namespace_oid(LEADSCORE_SCHEMA, true) &&
-		strncmp(get_rel_name(relid), "pending_", 8) == 0;
+		strncmp(get_rel_name(relid), prefix, strlen(prefix)) == 0;
+}
+
+/* rows_restored sees to what rows that were restored to a table of a model ask for. */
+static void
+rows_restored(Oid relid)
+{
+	if (is_table(relid, "pending_"))
+		ls_row_restored(relid);
+	else if (is_table(relid, "outbox_"))
+		ls_outbox_pass_ids(relid);
+}
+
+/* ls_restored fires after rows of such a table were inserted. */
+Datum
+ls_restored(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function was not called by trigger manager")));
+	if (!ls_row_writing())
+		rows_restored(RelationGetRelid(trigger->tg_relation));
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * adds_key tells whether a command gives a table its primary key, as a dump does when
+ * its rows are there.
+ */
+static bool
+adds_key(const AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		const AlterTableCmd *cmd = lfirst(lc);
+
+		if (cmd->subtype == AT_AddConstraint && cmd->def && IsA(cmd->def, Constraint) &&
+			((const Constraint *) cmd->def)->contype == CONSTR_PRIMARY)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -295,8 +341,9 @@ catch_up(Oid relid)
 }
 
 /*
- * ls_restore_command looks at commands that disable all triggers of a table and
- * enable them again, as a dump does with --disable-triggers around the rows.
+ * ls_restore_command looks at commands that give a table its key, and at those that
+ * disable all triggers of a table and enable them again, as a dump does with
+ * --disable-triggers around the rows.
  */
 void
 ls_restore_command(Node *command)
@@ -306,8 +353,16 @@ ls_restore_command(Node *command)
 	bool		disables;
 	Oid			relid;
 
-	if (!IsA(command, AlterTableStmt) || stmt->objtype != OBJECT_TABLE ||
-		list_length(stmt->cmds) != 1)
+	if (!IsA(command, AlterTableStmt) || stmt->objtype != OBJECT_TABLE)
+		return;
+	if (adds_key(stmt))
+	{
+		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+		if (OidIsValid(relid) && is_table(relid, "outbox_"))
+			rows_restored(relid);
+		return;
+	}
+	if (list_length(stmt->cmds) != 1)
 		return;
 	type = ((AlterTableCmd *) linitial(stmt->cmds))->subtype;
 	disables = type == AT_DisableTrigAll || type == AT_DisableTrigUser;
@@ -316,8 +371,8 @@ ls_restore_command(Node *command)
 	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 	if (!OidIsValid(relid))
 		return;
-	if (type == AT_EnableTrigAll && is_pending_table(relid))
-		ls_row_restored(relid);
+	if (type == AT_EnableTrigAll)
+		rows_restored(relid);
 	if (get_rel_namespace(relid) != get_namespace_oid(LEADSCORE_INTERNAL, true) ||
 		!OidIsValid(get_trigger_oid(relid, TRIGGER, true)))
 		return;

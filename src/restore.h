@@ -23,6 +23,9 @@ extern bool ls_restore_keep_away(void);
 /* tells whether all of a model is there; what is missing goes to the log once */
 extern bool ls_restore_complete(const LsModelRow *row);
 
+/* has a sequence of base tables go on after a number */
+extern void ls_restore_number(const char *name, int64 number);
+
 /* tells whether something of a model may still come from a dump */
 extern bool ls_restore_under_way(const LsModelRow *row);
 extern void ls_restore_over(const char *model);

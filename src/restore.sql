@@ -29,8 +29,6 @@ BEGIN
 		EXECUTE pg_catalog.format('GRANT SELECT, INSERT ON leadscore_internal.%I TO pg_database_owner', name);
 		PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('leadscore_internal.%I', name)::pg_catalog.regclass,
 													'WHERE leadscore_internal.may_dump(model)');
-		-- written with every change of stage
-		CONTINUE WHEN name OPERATOR(pg_catalog.=) 'lead_stage_history';
 		EXECUTE pg_catalog.format('CREATE TRIGGER restore_row BEFORE INSERT ON leadscore_internal.%I'
 								  ' FOR EACH ROW EXECUTE FUNCTION leadscore_internal.restore_row()', name);
 		EXECUTE pg_catalog.format('ALTER TABLE leadscore_internal.%I ENABLE ALWAYS TRIGGER restore_row', name);

@@ -10,31 +10,40 @@
 #include "catalog/pg_type.h"
 #include "utils/timestamp.h"
 
+#include "daily.h"
 #include "feed.h"
 #include "job_part.h"
 #include "leadscore.h"
+#include "model_access.h"
+#include "score_table.h"
 
 /*
- * ls_purge_history deletes rows of lead_stage_history that were recorded so
- * many days ago, as the extension's owner, found by the index on recorded_at.
- * A day that is still to be written needs those of its own, in whatever zone.
+ * ls_purge_history deletes rows of history_<model> that were recorded so many days
+ * ago, found by the index on recorded_at.  A day that is still to be written needs
+ * those of its own, in whatever zone.  Nobody is waited for.
  */
 int64
-ls_purge_history(int days, int limit)
+ls_purge_history(const char *model, int days, int limit)
 {
+	List	   *tables = ls_model_tables_for("history_", model, ACL_NO_RIGHTS);
 	LsArguments args = {0};
+	LsIdentity	saved;
+	int64		rows;
 
+	if (tables == NIL || !ls_model_table_lock(linitial(tables), RowExclusiveLock, false))
+		return 0;
 	ls_add(&args, TIMESTAMPTZOID,
-		   TimestampTzGetDatum(ls_clock() - (int64) days * USECS_PER_DAY));
+		   TimestampTzGetDatum(Min(ls_clock() - (int64) days * USECS_PER_DAY,
+								   ls_daily_needs(model))));
 	ls_add(&args, INT4OID, Int32GetDatum(limit));
-	return (int64) ls_execute("DELETE FROM leadscore_internal.lead_stage_history"
-							  " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-							  "SELECT h.ctid FROM leadscore_internal.lead_stage_history h"
-							  " WHERE recorded_at OPERATOR(pg_catalog.<) $1"
-							  " AND NOT EXISTS (SELECT FROM leadscore_internal.lead_day d"
-							  " WHERE d.model OPERATOR(pg_catalog.=) h.model AND h.changed_at"
-							  " OPERATOR(pg_catalog.>) (d.written_to OPERATOR(pg_catalog.-) 1)) LIMIT $2))",
-							  &args);
+	ls_switch_to_owner(ls_relation_owner(((LsModelTable *) linitial(tables))->table), &saved);
+	rows = ls_row_execute(psprintf("DELETE FROM leadscore.history_%1$s"
+								   " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+								   "SELECT ctid FROM leadscore.history_%1$s"
+								   " WHERE recorded_at OPERATOR(pg_catalog.<) $1 LIMIT $2))",
+								   model), &args);
+	ls_return(&saved);
+	return rows;
 }
 
 /* ls_purge_jobs deletes rows of lead_job that ended so many days ago, and ranges of those that are over. */

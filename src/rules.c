@@ -184,6 +184,15 @@ simple_error(int code, const char *message)
 	return error;
 }
 
+/* reached has the model know what an expression of it leads to. */
+static LsExpr *
+reached(LsModel *model, LsExpr *expr)
+{
+	if (expr)
+		ls_reach_merge(&model->reach, &expr->reach);
+	return expr;
+}
+
 static LsExpr *
 compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
 		const char *where, ErrorData **error)
@@ -195,7 +204,7 @@ compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
 	spec.text = text;
 	spec.role = model->owner;
 	spec.where = where;
-	return ls_expr_try_compile(&spec, model->context, error);
+	return reached(model, ls_expr_try_compile(&spec, model->context, error));
 }
 
 static LsExpr *
@@ -211,7 +220,7 @@ compile_column(LsModel *model, Relation rel, const char *column, Oid type,
 	spec.where = psprintf("column \"%s\" of table \"%s\"", column,
 						  RelationGetRelationName(rel));
 	spec.type = type;
-	return ls_expr_try_compile(&spec, model->context, error);
+	return reached(model, ls_expr_try_compile(&spec, model->context, error));
 }
 
 /*
@@ -291,6 +300,12 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	{
 		source->broken = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
 									  "its owner may not use the schema of the table");
+		ls_look_close(rel, locked);
+		return;
+	}
+	source->broken = ls_table_reach_error(&model->reach, row->relation, model->owner);
+	if (source->broken)
+	{
 		ls_look_close(rel, locked);
 		return;
 	}
@@ -386,6 +401,20 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 	need_columns(source ? &source->columns : &model->contact_columns, rule->weight);
 }
 
+/*
+ * out_of_step tells whether a rule counts that cannot be read, or sleeps though it
+ * can: roles may lose privileges, and get them, without a word.
+ */
+static bool
+out_of_step(const LsRuleRow *row, const LsRule *rule)
+{
+	bool		asleep = !row->counted_version_null && row->counted_version == 0;
+
+	if (rule->broken)
+		return !asleep && rule->broken->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
+	return asleep && rule->kind != LS_SEQUENCE;
+}
+
 static void
 load_categories(Load *load)
 {
@@ -459,7 +488,8 @@ load_stages(Load *load, Relation contacts)
 							  row->stage, model->name);
 		spec.nvariables = model->ncategories + 1;
 		spec.variables = names;
-		stage->condition = ls_expr_try_compile(&spec, model->context, &stage->broken);
+		stage->condition = reached(model, ls_expr_try_compile(&spec, model->context,
+															  &stage->broken));
 		need_columns(&model->contact_columns, stage->condition);
 		if (stage->condition && !bms_is_empty(stage->condition->columns))
 			model->stages_read_contact = true;
@@ -519,6 +549,8 @@ load_rules(Load *load)
 		LsRule	   *rule = &model->rules[model->nrules++];
 
 		load_rule(load, lfirst(lc), rule);
+		if (model->sheet == NULL && load->sheet == NULL && !load->row->suspended)
+			model->out_of_step = model->out_of_step || out_of_step(lfirst(lc), rule);
 		model->staged = model->staged || (rule->disqualifies && !rule->draft);
 		if (rule->kind == LS_ABSENCE)
 			model->absences[model->nabsences++] = rule;
@@ -536,9 +568,18 @@ by_level(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static int
+by_action_id(const ListCell *a, const ListCell *b)
+{
+	int64		x = ((const LsActionRow *) lfirst(a))->action_id;
+	int64		y = ((const LsActionRow *) lfirst(b))->action_id;
+
+	return (x > y) - (x < y);
+}
+
 /*
  * load_actions notes what actions wait for, so that nothing is looked for
- * where nobody does.  What they do is read when it happens.
+ * where nobody does.
  */
 static void
 load_actions(Load *load)
@@ -555,13 +596,14 @@ load_actions(Load *load)
 
 		if (!row->enabled)
 			continue;
-		model->has_actions = true;
+		model->actions = lappend(model->actions, row);
 		if (!row->score_level_null && isfinite(row->score_level))
 			model->levels[n++] = row->score_level;
 		for (int i = 0; row->rule && i < model->nrules; i++)
 			if (strcmp(model->rules[i].name, row->rule) == 0)
 				model->watches_rules = model->rules[i].watched = true;
 	}
+	list_sort(model->actions, by_action_id);
 	qsort(model->levels, n, sizeof(double), by_level);
 	for (int i = 0; i < n; i++)
 		if (i == 0 || model->levels[i] != model->levels[model->nlevels - 1])
@@ -625,6 +667,34 @@ load_identity(LsModel *model, const LsModelRow *row)
 	get_atttypetypmodcoll(model->identity_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, row->owner, row->model, &model->visitor_key);
 	model->target_type = get_atttype(ls_score_table(sheet, false), 1);
+}
+
+/* check_score_table refuses one that does not have the columns of the model. */
+static void
+check_score_table(const LsModel *model, bool of_the_past)
+{
+	Relation	rel;
+	bool		locked;
+
+	if (of_the_past || (rel = ls_look_open(model->score_table, &locked)) == NULL)
+		return;
+	ls_row_check(model, RelationGetDescr(rel));
+	ls_look_close(rel, locked);
+}
+
+/*
+ * load_trust sees whether keys may be compared, and contacts read, with the rights
+ * of the model's owner: where not, nothing of the model is.
+ */
+static void
+load_trust(LsModel *model)
+{
+	if (model->suspended == NULL)
+		model->suspended = ls_key_reach_error(&model->reach, model->key.type, model->contacts,
+											  model->owner);
+	if (model->suspended == NULL && OidIsValid(model->visitors_table))
+		model->suspended = ls_key_reach_error(&model->reach, model->visitor_key.type,
+											  InvalidOid, model->owner);
 }
 
 /*
@@ -695,6 +765,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, row->owner, name, &model->key);
 	load_identity(model, row);
+	load_trust(model);
 
 	load.model = model;
 	load.row = row;
@@ -702,6 +773,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	load.sheet = sheet;
 	model->broken_reported = sheet != NULL;
 	load_categories(&load);
+	check_score_table(model, limits != NULL);
 	contacts = ls_look_open(model->contacts, &locked);
 	load_contacts(&load, contacts);
 	load_stages(&load, contacts);
@@ -716,6 +788,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	load_actions(&load);
 	for (int i = 0; i < model->nsources; i++)
 		ls_source_index(model, &model->sources[i]);
+	ls_reach_watch(&model->reach);
 	MemoryContextSwitchTo(old);
 	return model;
 }

@@ -158,6 +158,7 @@ typedef struct LsModel
 	AttrNumber	created_attno;
 	Oid			created_type;
 	ErrorData  *contacts_broken;
+	LsReach		reach;			/* what its expressions, key and tables lead to */
 	pg_tz	   *tz;
 	double		max_drift;
 	double		max_drift_ratio;
@@ -181,12 +182,13 @@ typedef struct LsModel
 	LsRule	  **profiles;
 	int			nfailing;		/* rules and stages with failures to report */
 	bool		broken_reported;
+	bool		out_of_step;	/* rules are to fall asleep, or to wake */
 	int			nstages;
 	LsStage    *stages;			/* ascending by position */
 	bool		stages_read_contact;
 	bool		staged;			/* a contact can come into another stage */
 	Bitmapset  *contact_columns;	/* that profile rules and stages need */
-	bool		has_actions;	/* somebody is told of what happens */
+	List	   *actions;		/* of LsActionRow *: who is told of what happens */
 	bool		watches_rules;	/* ... of rules that come in force */
 	int			nlevels;		/* ... of scores that reach or leave these */
 	double	   *levels;			/* ascending */
@@ -203,7 +205,6 @@ typedef struct LsModel
 	Oid			target_type;	/* of the key of those for whom visitors count */
 	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
 	struct LsStorePlans *store; /* the store's kept plans */
-	struct LsActionPlans *actions;	/* and that of actions */
 	struct LsPendingPlans *pending; /* and those of what is pending */
 	struct LsAliasPlans *aliases;	/* and those of who is whose */
 } LsModel;
@@ -242,6 +243,7 @@ extern LsModel *ls_model_load_sheet(const char *name, Snapshot snapshot,
 									const LsSheet *sheet);
 extern void ls_model_release(LsModel *model);
 extern void ls_rules_forget(Oid relation);
+extern void ls_rules_forget_reach(void);
 extern void ls_rules_end_transaction(void);
 
 extern void ls_rule_derive(const LsRuleRow *row, LsRule *rule);

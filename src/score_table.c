@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * score_table.c
- *		The rows of score_<model> and of the history of stages, in SQL.
+ *		The rows of score_<model>, in SQL.
  *
  * Everything here is done as the owner of the score table, in a restricted
  * context, and past the guard, which refuses what anybody else writes to it.
@@ -27,7 +27,6 @@
 #include "leadscore.h"
 
 PG_FUNCTION_INFO_V1(ls_guard);
-PG_FUNCTION_INFO_V1(ls_restored);
 
 /* columns of score_<model>: contact_id, score, a column a category, then */
 enum
@@ -54,7 +53,6 @@ typedef struct LsStorePlans
 	SPIPlanPtr	update;
 	SPIPlanPtr	delete;
 	SPIPlanPtr	read;
-	SPIPlanPtr	history;
 } LsStorePlans;
 
 static bool writing = false;	/* we are writing, by SQL */
@@ -78,6 +76,8 @@ ls_guard(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("table \"%s\" is kept by leadscore and cannot be written",
 						RelationGetRelationName(trigger->tg_relation)),
+				 strncmp(RelationGetRelationName(trigger->tg_relation), "outbox_", 7) == 0 ?
+				 errhint("Use leadscore.take(), done(), failed(), retry() or discard().") :
 				 errhint("Scores follow from events and rules: change those, or use leadscore.rescore().")));
 	return PointerGetDatum(NULL);
 }
@@ -107,18 +107,11 @@ ls_row_restored(Oid pending_table)
 	ls_return(&saved);
 }
 
-/* ls_restored fires after rows of pending_<model> were restored. */
-Datum
-ls_restored(PG_FUNCTION_ARGS)
+/* ls_row_writing tells whether it is we who write a guarded table by SQL. */
+bool
+ls_row_writing(void)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called by trigger manager")));
-	ls_row_restored(RelationGetRelid(trigger->tg_relation));
-	return PointerGetDatum(NULL);
+	return writing;
 }
 
 /* ---------- rows ---------- */
@@ -530,38 +523,5 @@ ls_row_delete(LsModel *model, Datum contact)
 					psprintf("DELETE FROM %s WHERE contact_id %s $1",
 							 score_table_name(model), ls_row_key_operator(model)),
 					1, &model->key.type), &contact, NULL, 1);
-	end_sql(&saved);
-}
-
-/* ls_row_history records a change of stage. */
-void
-ls_row_history(LsModel *model, Datum contact, const LsOccasion *occasion,
-			   const char *reason)
-{
-	static const char *sql =
-		"INSERT INTO leadscore_internal.lead_stage_history (model, contact, from_stage,"
-		" to_stage, score, changed_at, recorded_at, cause, reason)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
-	Datum		values[] = {
-		CStringGetTextDatum(model->name),
-		CStringGetTextDatum(ls_key_text(&model->key, contact)),
-		CStringGetTextDatum(occasion->from_stage),
-		CStringGetTextDatum(occasion->to_stage),
-		Float8GetDatum(occasion->score),
-		TimestampTzGetDatum(occasion->at),
-		TimestampTzGetDatum(Max(ls_clock(), occasion->at)),
-		CStringGetTextDatum(occasion->cause),
-		reason ? CStringGetTextDatum(reason) : (Datum) 0
-	};
-	bool		nulls[lengthof(values)] = {0};
-	LsIdentity	saved;
-
-	nulls[lengthof(values) - 1] = reason == NULL;
-	ls_become(ls_extension_owner(), &saved);
-	SPI_connect();
-	run(ls_row_plan(&plans_of(model)->history, sql, lengthof(types), types),
-		values, nulls, lengthof(values));
 	end_sql(&saved);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * score_table.h
- *		The rows of score_<model> and of the history of stages, in SQL.
+ *		The rows of score_<model>, in SQL.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,6 +31,7 @@ typedef struct LsScoreRow
 } LsScoreRow;
 
 extern void ls_row_restored(Oid pending_table);
+extern bool ls_row_writing(void);
 extern int	ls_row_natts(const LsModel *model);
 extern void ls_row_check(const LsModel *model, TupleDesc desc);
 extern void ls_row_read(LsModel *model, const Datum *values,
@@ -45,8 +46,6 @@ extern bool ls_row_select(LsModel *model, Datum contact, LsScoreRow *row,
 extern bool ls_row_insert(LsModel *model, Datum *values, bool *nulls);
 extern void ls_row_update(LsModel *model, Datum *values, bool *nulls);
 extern void ls_row_delete(LsModel *model, Datum contact);
-extern void ls_row_history(LsModel *model, Datum contact,
-						   const LsOccasion *occasion, const char *reason);
 extern const char *ls_row_key_operator(LsModel *model);
 extern const char *ls_row_operator(const LsKeyType *key);
 extern uint64 ls_row_run(struct _SPI_plan *plan, Datum *values, const bool *nulls,

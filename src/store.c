@@ -34,8 +34,10 @@
 #include "alias.h"
 #include "compat.h"
 #include "course.h"
+#include "disclose.h"
 #include "due.h"
 #include "due_table.h"
+#include "history.h"
 #include "leadscore.h"
 #include "lock.h"
 #include "pending.h"
@@ -66,8 +68,8 @@ struct LsStore
 	bool		locked_to_read; /* the tables that contacts are counted from */
 	TupleTableSlot *contact_row;	/* for conditions of stages */
 	LsDueTable *due;			/* opened when it is first needed */
-	LsHistory  *history;		/* and so is this */
-	LsProfileTable *profiles;	/* ... and this */
+	LsHistory  *history;
+	LsProfileTable *profiles;	/* and so is this */
 	int64		transitions;	/* of stage, of all changes */
 	LsPending	taken;			/* what was pending, of the change in hand ... */
 	MemoryContext taken_context;	/* ... which may need several attempts */
@@ -94,6 +96,7 @@ ls_store_open(LsModel *model, const char *cause, LsCounter count_all,
 												 ALLOCSET_SMALL_SIZES);
 	ls_pending_init(&store->taken);
 	store->score = ls_course_score(model);
+	store->history = ls_history_open(model);
 	ls_target_open(&store->target, model->score_table, 1, NULL, 0);
 	ls_row_check(model, RelationGetDescr(store->target.rel));
 	/* rows that this transaction has written before must be seen as such */
@@ -108,8 +111,7 @@ ls_store_close(LsStore *store)
 		ExecDropSingleTupleTableSlot(store->contact_row);
 	if (store->due)
 		ls_due_table_close(store->due);
-	if (store->history)
-		ls_history_close(store->history);
+	ls_history_close(store->history);
 	if (store->profiles)
 		ls_profile_table_close(store->profiles);
 	ls_target_close(&store->target);
@@ -625,18 +627,13 @@ go_on(LsStore *store, const LsChange *change, LsCourse *course,
 
 /* record writes down what happened on the way. */
 static void
-record(LsStore *store, LsCourse *course)
+record(LsStore *store, const LsCourse *course)
 {
-	if (course->happened == NIL)
-		return;
-	if (store->history == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(MemoryContextGetParent(store->context));
+	ListCell   *lc;
 
-		store->history = ls_history_open(store->model);
-		MemoryContextSwitchTo(old);
-	}
-	store->transitions += ls_course_record(course, store->history);
+	foreach(lc, course->happened)
+		store->transitions += ls_history_add(store->history, course->row->contact,
+											 lfirst(lc), course->reason);
 }
 
 /*
@@ -839,11 +836,14 @@ LsOutcome
 ls_store_change(LsStore *store, const LsChange *change)
 {
 	MemoryContext old = MemoryContextSwitchTo(store->context);
+	ErrorContextCallback callback = {error_context_stack, ls_undisclosed_context, store->model};
 	LsOutcome	outcome;
 
 	CHECK_FOR_INTERRUPTS();
+	error_context_stack = &callback;
 	while (!try_change(store, change, &outcome))
 		MemoryContextReset(store->context);
+	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(store->context);
 	if (store->taken.nrows > 0)

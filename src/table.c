@@ -18,8 +18,10 @@
 #include "storage/lmgr.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "leadscore.h"
 #include "look.h"
 
 static HTAB *tables = NULL;		/* of Entry, by relation */
@@ -120,27 +122,80 @@ concerns(LsModelRow *row, Oid relation)
 	return false;
 }
 
+/* What is tried while an entry is loaded */
+typedef struct Attempt
+{
+	Oid			relation;
+	List	   *rows;			/* of LsModelRow */
+	LsModelRow *row;
+	LsModel    *model;			/* NULL: it does not look at the table */
+} Attempt;
+
+static void
+read_rows(void *arg)
+{
+	((Attempt *) arg)->rows = ls_model_rows(NULL);
+}
+
+static void
+acquire(void *arg)
+{
+	Attempt    *attempt = arg;
+
+	attempt->model = concerns(attempt->row, attempt->relation) ?
+		ls_model_acquire(attempt->row->model, NULL) : NULL;
+}
+
+/*
+ * sound tries to read what an event's writer needs.  Where it was damaged by hand,
+ * the event is not stopped, which may matter to other models: whoever writes it is
+ * told that it does not count.
+ */
+static bool
+sound(LsTable *table, Attempt *attempt, void (*body) (void *))
+{
+	ErrorData  *error = ls_guarded(body, attempt);
+	const char *model = attempt->row ? attempt->row->model : NULL;
+
+	if (error == NULL)
+		return true;
+	if (error->sqlerrcode != ERRCODE_DATA_CORRUPTED &&
+		error->sqlerrcode != ERRCODE_UNDEFINED_TABLE &&
+		error->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+		ReThrowError(error);
+	table->incomplete = true;
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 model ? errmsg("changes of table \"%s\" are not counted in model \"%s\": %s",
+							get_rel_name(attempt->relation), model, error->message) :
+			 errmsg("changes of table \"%s\" are not counted in any model: %s",
+					get_rel_name(attempt->relation), error->message),
+			 error->hint ? errdetail("%s", error->hint) : 0,
+			 model ? errhint("Call leadscore.rescore('%s') when that is done.", model) :
+			 errhint("Call leadscore.rescore() when that is done.")));
+	return false;
+}
+
 static void
 load(LsTable *table, Relation rel)
 {
 	MemoryContext old = MemoryContextSwitchTo(table->context);
-	List	   *rows = ls_model_rows(NULL);
+	Attempt		attempt = {.relation = RelationGetRelid(rel)};
 	int			nbindings = 0;
 	ListCell   *lc;
 
-	table->models = palloc0(sizeof(LsModel *) * Max(1, list_length(rows)));
-	foreach(lc, rows)
+	(void) sound(table, &attempt, read_rows);
+	table->models = palloc0(sizeof(LsModel *) * Max(1, list_length(attempt.rows)));
+	foreach(lc, attempt.rows)
 	{
-		LsModelRow *row = lfirst(lc);
-		LsModel    *model;
-
-		if (!concerns(row, RelationGetRelid(rel)) ||
-			(model = ls_model_acquire(row->model, NULL)) == NULL)
+		attempt.row = lfirst(lc);
+		attempt.model = NULL;
+		if (!sound(table, &attempt, acquire) || attempt.model == NULL)
 			continue;
-		model->pins++;
-		ls_model_release(model);
-		table->models[table->nmodels++] = model;
-		nbindings += model->nsources + 1;
+		attempt.model->pins++;
+		ls_model_release(attempt.model);
+		table->models[table->nmodels++] = attempt.model;
+		nbindings += attempt.model->nsources + 1;
 	}
 	qsort(table->models, table->nmodels, sizeof(LsModel *), by_rank);
 	table->bindings = palloc0(sizeof(LsBinding) * Max(1, nbindings));
@@ -244,6 +299,8 @@ ls_table_acquire(Relation rel)
 		if (current(table))
 		{
 			table->uses++;
+			/* what is not sound may be, next time */
+			table->valid = !table->incomplete;
 			return table;
 		}
 	}

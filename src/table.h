@@ -31,6 +31,7 @@ typedef struct LsTable
 	MemoryContext context;
 	bool		valid;			/* nothing was invalidated since */
 	bool		loaded;
+	bool		incomplete;		/* a model was left out: to be tried again */
 	int			uses;
 	int			nmodels;		/* ascending by oid of their score tables */
 	LsModel   **models;

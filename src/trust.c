@@ -6,39 +6,20 @@
  * Expressions, casts, and the constraints of domains run functions.  Where they
  * are evaluated as a model's owner, a function of somebody who does not have that
  * role's privileges would lend them to its owner, so such functions are looked
- * for before.  Functions in C, and those of the server itself, can be written by
+ * for before (reach.c).  Functions in C, and those of the server itself, can be written by
  * superusers only, and are trusted whoever owns them.
  *
  *-------------------------------------------------------------------------
  */
 #include "trust.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
-#include "catalog/pg_constraint.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "nodes/nodeFuncs.h"
 #include "utils/acl.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/syscache.h"
-#include "utils/typcache.h"
-
-/* What is looked for, and where it was looked for already */
-typedef struct Search
-{
-	Oid			role;
-	List	   *types;			/* seen */
-	Oid			found;			/* the function; invalid: none */
-} Search;
-
-static bool search_type(Oid type, Search *search);
 
 /*
  * ls_role_trusted tells whether a role may do all that another may, so that
@@ -90,129 +71,28 @@ ls_function_trusted(Oid function, Oid role)
 		ls_role_trusted(owner, role);
 }
 
-static bool
-search_function(Oid function, void *context)
-{
-	Search	   *search = context;
-
-	if (ls_function_trusted(function, search->role))
-		return false;
-	search->found = function;
-	return true;
-}
-
-static bool
-search_node(Node *node, void *context)
-{
-	Search	   *search = context;
-
-	if (node == NULL)
-		return false;
-	if (check_functions_in_node(node, search_function, search))
-		return true;
-	if (IsA(node, CoerceToDomain) &&
-		search_type(((CoerceToDomain *) node)->resulttype, search))
-		return true;
-	if (IsA(node, CoerceViaIO) &&
-		search_type(((CoerceViaIO *) node)->resulttype, search))
-		return true;
-	return expression_tree_walker(node, search_node, context);
-}
-
-/* search_constraints looks at the CHECK constraints of a domain. */
-static bool
-search_constraints(Oid type, Search *search)
-{
-	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found = false;
-
-	ScanKeyInit(&key, Anum_pg_constraint_contypid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(type));
-	scan = systable_beginscan(rel, ConstraintTypidIndexId, true, NULL, 1, &key);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		bool		isnull;
-		Datum		value = heap_getattr(tuple, Anum_pg_constraint_conbin,
-										 RelationGetDescr(rel), &isnull);
-
-		found = !isnull && search_node(stringToNode(TextDatumGetCString(value)), search);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
-}
-
-/* search_columns looks at the types of the columns of a composite type. */
-static bool
-search_columns(Oid type, Search *search)
-{
-	TupleDesc	desc = lookup_rowtype_tupdesc_copy(type, -1);
-
-	for (int i = 0; i < desc->natts; i++)
-		if (!TupleDescAttr(desc, i)->attisdropped &&
-			search_type(TupleDescAttr(desc, i)->atttypid, search))
-			return true;
-	return false;
-}
-
-/* search_type looks at what runs when a value of a type is read or written. */
-static bool
-search_type(Oid type, Search *search)
-{
-	Oid			input,
-				output,
-				element;
-	bool		varlena;
-
-	if (list_member_oid(search->types, type))
-		return false;
-	search->types = lappend_oid(search->types, type);
-	switch (get_typtype(type))
-	{
-		case TYPTYPE_DOMAIN:
-			return search_constraints(type, search) ||
-				search_type(getBaseType(type), search);
-		case TYPTYPE_COMPOSITE:
-			return search_columns(type, search);
-		case TYPTYPE_RANGE:
-			return search_type(get_range_subtype(type), search);
-		case TYPTYPE_MULTIRANGE:
-			return search_type(get_multirange_range(type), search);
-		case TYPTYPE_BASE:
-			break;
-		default:
-			return false;
-	}
-	element = get_base_element_type(type);
-	if (OidIsValid(element))
-		return search_type(element, search);
-	getTypeInputInfo(type, &input, &element);
-	getTypeOutputInfo(type, &output, &varlena);
-	return search_function(input, search) || search_function(output, search);
-}
-
-/*
- * ls_expression_untrusted gives a function that an expression runs and that must
- * not be run as a role; invalid where there is none.
- */
+/* ls_function_owner gives the owner of a function. */
 Oid
-ls_expression_untrusted(Node *node, Oid role)
+ls_function_owner(Oid function)
 {
-	Search		search = {.role = role};
+	Oid			language,
+				owner;
 
-	(void) search_node(node, &search);
-	return search.found;
+	read_function(function, &language, &owner);
+	return owner;
 }
 
-/* ls_type_untrusted does so for what reads and writes values of a type. */
+/* ls_table_owner gives the owner of a table; invalid where it is gone. */
 Oid
-ls_type_untrusted(Oid type, Oid role)
+ls_table_owner(Oid relid)
 {
-	Search		search = {.role = role};
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner = InvalidOid;
 
-	(void) search_type(type, &search);
-	return search.found;
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
 }

@@ -10,12 +10,10 @@
 
 #include "postgres.h"
 
-#include "nodes/nodes.h"
-
 extern bool ls_role_trusted(Oid other, Oid role);
 extern bool ls_function_builtin(Oid function);
 extern bool ls_function_trusted(Oid function, Oid role);
-extern Oid	ls_expression_untrusted(Node *node, Oid role);
-extern Oid	ls_type_untrusted(Oid type, Oid role);
+extern Oid	ls_function_owner(Oid function);
+extern Oid	ls_table_owner(Oid relid);
 
 #endif							/* LEADSCORE_TRUST_H */

@@ -14,23 +14,18 @@ DECLARE
 BEGIN
 	FOR base IN
 		SELECT c.oid, c.relname, pg_catalog.obj_description(c.oid, 'pg_class') AS comment,
-			   pg_catalog.to_regclass(pg_catalog.format('leadscore.%I', c.relname)) IS NULL AS missing,
-			   c.relrowsecurity
+			   pg_catalog.to_regclass(pg_catalog.format('leadscore.%I', c.relname)) IS NULL AS missing
 		  FROM pg_catalog.pg_class c
 		 WHERE c.relnamespace OPERATOR(pg_catalog.=) 'leadscore_internal'::pg_catalog.regnamespace
 		   AND c.relkind OPERATOR(pg_catalog.=) 'r'
+		   AND c.relname OPERATOR(pg_catalog.<>) 'lead_worker_error'	-- of model_access.sql
 		 ORDER BY c.relname
 	LOOP
 		IF base.missing THEN
-			EXECUTE CASE WHEN base.relrowsecurity THEN
-				pg_catalog.format('CREATE VIEW leadscore.%1$I WITH (security_invoker) AS'
-								  ' SELECT * FROM leadscore_internal.%1$I', base.relname)
-				ELSE
-				pg_catalog.format('CREATE VIEW leadscore.%1$I WITH (security_barrier) AS'
-								  ' SELECT * FROM leadscore_internal.%1$I'
-								  ' WHERE model OPERATOR(pg_catalog.=) ANY'
-								  ' ((SELECT leadscore_internal.managed_models())::pg_catalog.text[])', base.relname)
-				END;
+			EXECUTE pg_catalog.format('CREATE VIEW leadscore.%1$I WITH (security_barrier) AS'
+									  ' SELECT * FROM leadscore_internal.%1$I'
+									  ' WHERE model OPERATOR(pg_catalog.=) ANY'
+									  ' ((SELECT leadscore_internal.managed_models())::pg_catalog.text[])', base.relname);
 			EXECUTE pg_catalog.format('GRANT SELECT ON leadscore.%I TO PUBLIC', base.relname);
 		END IF;
 		EXECUTE pg_catalog.format('COMMENT ON VIEW leadscore.%I IS %L', base.relname, base.comment);
@@ -52,6 +47,3 @@ $$;
 
 COMMENT ON COLUMN leadscore.lead_model.owner IS
 	'owner of the contact table: whoever has its privileges manages the model, and its rights are used to read tables and run rules';
-GRANT DELETE ON leadscore.lead_outbox TO PUBLIC;
-GRANT UPDATE (status, available_at, taken_by, attempts, last_error, finished_at)
-	ON leadscore.lead_outbox TO PUBLIC;

@@ -58,6 +58,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "daily.h"
+#include "ddl.h"
 #include "expression.h"
 #include "feed.h"
 #include "fold.h"
@@ -580,7 +581,7 @@ look_ahead(Work *work)
 static void
 forgive(Work *work)
 {
-	ls_worker_error_clear(work->task->model, NULL);
+	ls_worker_error_clear(work->task->model);
 }
 
 /* forget is for contacts: a minute after they were due again all is well. */
@@ -593,7 +594,7 @@ forget(Work *work)
 static void
 blame(Work *work)
 {
-	(void) ls_worker_error_record(work->task->model, NULL, work->failure->sqlerrcode,
+	(void) ls_worker_error_record(work->task->model, work->failure->sqlerrcode,
 								  work->failure->message);
 }
 
@@ -639,6 +640,14 @@ settle_blame(Work *work, bool well)
 		(void) ls_worker_attempt(work, forget);
 }
 
+/* follow_roles has rules fall asleep, or wake, for what happened to roles. */
+static void
+follow_roles(Work *work)
+{
+	if (ls_worker_lock_model(work))
+		ls_follow_roles(work->task->model, true);
+}
+
 /* run_model does all that one model asks for. */
 static void
 run_model(Work *work, Task *task)
@@ -647,7 +656,7 @@ run_model(Work *work, Task *task)
 
 	work->task = task;
 	ls_slot_phase(ls_worker_slot, LS_PHASE_SCORING, task->model);
-	well = run_pass(work, false);
+	well = ls_worker_attempt(work, follow_roles) && run_pass(work, false);
 	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 		well = run_pass(work, true);
 	if (well && !work->busy)
@@ -894,12 +903,12 @@ ls_worker_define(void)
 							NULL, &ls_batch_size, 500, 1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.history_retention",
-							"How many days rows of lead_stage_history are kept.",
+							"How many days rows of history_<model> are kept.",
 							"-1: for ever.",
 							&ls_history_retention, -1, -1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.outbox_retention",
-							"How many days rows of lead_outbox are kept that are done with.",
+							"How many days rows of outbox_<model> are kept that are done with.",
 							"-1: for ever.",
 							&ls_outbox_retention, 7, -1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);

@@ -13,6 +13,8 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
+#include "rules.h"
+
 /* What has failed in a model; real times, 0: nothing */
 typedef struct LsWorkerError
 {
@@ -23,11 +25,12 @@ typedef struct LsWorkerError
 
 extern int64 ls_back_off(int failures);
 
-/* both in the current transaction; contact NULL: the model as a whole */
-extern int64 ls_worker_error_record(const char *model, const char *contact,
-									int sqlerrcode, const char *message);
-extern bool ls_worker_error_waits(const char *model, const char *contact);
-extern void ls_worker_error_clear(const char *model, const char *contact);
+/* in the current transaction: how long it is to be left alone, in microseconds */
+extern int64 ls_worker_error_record(const char *model, int sqlerrcode, const char *message);
+extern int64 ls_worker_error_record_contact(LsModel *model, Datum contact, int sqlerrcode,
+											const char *message);
+extern bool ls_worker_error_waits(LsModel *model, Datum contact);
+extern void ls_worker_error_clear(const char *model);
 
 /* contacts that were to be tried again before, and have not failed since */
 extern void ls_worker_error_forget(const char *model, TimestampTz before);

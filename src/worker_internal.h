@@ -46,6 +46,8 @@ typedef struct Work
 	LsJobRun   *job_run;		/* what is remembered of it */
 	ErrorData  *error;			/* of the last step, NULL: it went well */
 	ErrorData  *failure;		/* to be written down */
+	List	   *models;			/* names of those that are looked at one after the other */
+	const char *model;			/* ... and of the one in hand */
 	LsDelivery	delivery;		/* call that is made */
 	bool		busy;			/* somebody has locked what the step needs */
 	bool		stuck;			/* an expression took too long */

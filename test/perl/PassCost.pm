@@ -87,12 +87,12 @@ SQL
 my $copies = <<'SQL';
 CREATE TABLE score_copy (LIKE leadscore.score_m INCLUDING ALL) WITH (fillfactor = 70);
 CREATE TABLE due_copy (LIKE leadscore.due_m INCLUDING ALL);
-CREATE TABLE history_copy (LIKE leadscore_internal.lead_stage_history INCLUDING ALL);
+CREATE TABLE history_copy (LIKE leadscore.history_m INCLUDING ALL);
 INSERT INTO score_copy TABLE leadscore.score_m ORDER BY contact_id;
 INSERT INTO due_copy TABLE leadscore.due_m ORDER BY due_at, drift, contact_id;
-INSERT INTO history_copy TABLE leadscore.lead_stage_history;
+INSERT INTO history_copy TABLE leadscore.history_m;
 -- what plain SQL is to write, and has at hand: in the order in which it is written
-CREATE TABLE to_write (batch int, row leadscore.score_m, was_due leadscore.due_m, due leadscore.due_m, history leadscore.lead_stage_history);
+CREATE TABLE to_write (batch int, row leadscore.score_m, was_due leadscore.due_m, due leadscore.due_m, history leadscore.history_m);
 CREATE INDEX ON to_write (batch);
 CREATE TABLE due_before (LIKE leadscore.due_m);
 
@@ -128,7 +128,7 @@ sub busy_passes
 	{
 		my $clock = "$before + interval '1 hour' * $round";
 		$node->safe_psql('postgres', "TRUNCATE to_write, due_before; INSERT INTO due_before SELECT * FROM leadscore.due_m WHERE due_at <= $clock");
-		$node->safe_psql('postgres', 'ANALYZE due_before, leadscore.lead_stage_history');
+		$node->safe_psql('postgres', 'ANALYZE due_before, leadscore.history_m');
 		my $ours = timed($node, "SELECT leadscore.refresh('m');", $clock);
 		$node->safe_psql('postgres', <<"SQL");
 			CREATE TEMP TABLE due_now AS SELECT * FROM leadscore.due_m WHERE contact_id IN (SELECT contact_id FROM due_before);
@@ -137,7 +137,7 @@ sub busy_passes
 			INSERT INTO to_write
 				SELECT (row_number() OVER (ORDER BY b.due_at, b.drift, b.contact_id) - 1) / $batch, s, ROW(b.*)::leadscore.due_m, ROW(d.*)::leadscore.due_m, h
 				  FROM due_before b JOIN leadscore.score_m s USING (contact_id) JOIN due_now d USING (contact_id)
-				  JOIN leadscore.lead_stage_history h ON h.model = 'm' AND h.contact = contact_id::text AND h.changed_at = s.stage_since AND h.cause = 'time'
+				  JOIN leadscore.history_m h ON h.contact_id = s.contact_id AND h.changed_at = s.stage_since AND h.cause = 'time'
 				 ORDER BY 1, contact_id;
 SQL
 		$node->safe_psql('postgres', 'VACUUM ANALYZE to_write');

@@ -367,15 +367,15 @@ sub simulate
 	is($node->safe_psql('postgres', <<'SQL'), '', 'the stages told from replay() and those in the history are the same, to 10 ms');
 		SELECT coalesce(t.model, h.model), coalesce(t.contact, h.contact), t.from_stage, t.to_stage, t.at, h.from_stage, h.to_stage, h.changed_at, h.cause
 		  FROM told t FULL JOIN (
-			SELECT h.model, h.contact::int, row_number() OVER (PARTITION BY h.model, h.contact ORDER BY h.recorded_at, h.changed_at, h.ctid) AS n, h.from_stage, h.to_stage, h.changed_at, h.cause
-			  FROM leadscore.lead_stage_history h JOIN ref r ON r.model = h.model AND r.contact = h.contact::int) h
+			SELECT h.model, h.contact::int, row_number() OVER (PARTITION BY h.model, h.contact ORDER BY h.recorded_at, h.changed_at, h.place) AS n, h.from_stage, h.to_stage, h.changed_at, h.cause
+			  FROM (SELECT *, row_number() OVER () AS place FROM leadscore.lead_stage_history) h JOIN ref r ON r.model = h.model AND r.contact = h.contact::int) h
 			ON h.model = t.model AND h.contact = t.contact AND h.n = t.n
 		 WHERE (t.from_stage = h.from_stage AND t.to_stage = h.to_stage AND abs(extract(epoch FROM t.at - h.changed_at)) <= 0.010) IS NOT TRUE
 		 ORDER BY 1, 2, coalesce(t.n, h.n) LIMIT 20
 SQL
 	is($node->safe_psql('postgres', <<'SQL'), '', 'the history of every contact is a chain in the order of time, written when it happened or later');
 		SELECT * FROM (SELECT h.*, lag(to_stage) OVER w AS before, lag(changed_at) OVER w AS earlier
-			FROM leadscore.lead_stage_history h WINDOW w AS (PARTITION BY model, contact ORDER BY recorded_at, changed_at, h.ctid)) h
+			FROM (SELECT *, row_number() OVER () AS place FROM leadscore.lead_stage_history) h WINDOW w AS (PARTITION BY model, contact ORDER BY recorded_at, changed_at, place)) h
 		 WHERE coalesce(before, 'unqualified') <> from_stage OR earlier > changed_at OR recorded_at < changed_at LIMIT 20
 SQL
 	is($node->safe_psql('postgres', "SELECT m, v.* FROM unnest('{m,ny,lim}'::text[]) m, leadscore.verify(m) v"), '', 'what is stored is what replay() gives');

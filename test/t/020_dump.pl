@@ -144,7 +144,7 @@ my %queries = (
 				FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relname ~ '^(funnel_)?daily_$_' AND relkind IN ('r', 'p') AND attnum > 0 ORDER BY relname, attnum") } qw(crm people accounts off)),
 	triggers => q(SELECT tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text, tgname),
 	event_triggers => q(SELECT evtname, evtevent, evtenabled, evttags FROM pg_event_trigger ORDER BY 1),
-	sequences => q(SELECT (SELECT last_value FROM leadscore_internal.version_seq), (SELECT last_value FROM leadscore_internal.lead_rule_rule_id_seq), (SELECT last_value FROM leadscore_internal.lead_rule_history_history_id_seq), (SELECT last_value FROM leadscore_internal.lead_sheet_history_history_id_seq), (SELECT last_value FROM leadscore_internal.lead_action_action_id_seq), (SELECT last_value FROM leadscore_internal.lead_outbox_outbox_id_seq)));
+	sequences => q(SELECT (SELECT last_value FROM leadscore_internal.version_seq), (SELECT last_value FROM leadscore_internal.lead_rule_rule_id_seq), (SELECT last_value FROM leadscore_internal.lead_rule_history_history_id_seq), (SELECT last_value FROM leadscore_internal.lead_sheet_history_history_id_seq), (SELECT last_value FROM leadscore_internal.lead_action_action_id_seq), (SELECT last_value >= (SELECT coalesce(max(outbox_id), 1) FROM leadscore.lead_outbox) FROM leadscore_internal.outbox_id_seq)));
 my $verify = join(' UNION ALL ', map { "SELECT '$_', v.* FROM leadscore.verify('$_') v" } qw(crm people accounts));
 
 sub state_of

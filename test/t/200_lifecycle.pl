@@ -96,8 +96,9 @@ within($node, 10, "SELECT count(*) = 0 FROM leadscore.activity WHERE database IN
 $node->safe_psql('postgres', 'CREATE DATABASE busy TEMPLATE a');
 $node->safe_psql('busy', <<'SQL');
 CREATE FUNCTION sleepy() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(100); RETURN OLD; END';
-CREATE TRIGGER sleepy BEFORE DELETE ON leadscore_internal.lead_stage_history FOR EACH ROW EXECUTE FUNCTION sleepy();
-INSERT INTO leadscore.lead_stage_history VALUES ('m', '1', NULL, 'unqualified', 0, '2020-01-01', '2020-01-01', 'event');
+CREATE TRIGGER sleepy BEFORE DELETE ON leadscore.history_m FOR EACH ROW EXECUTE FUNCTION sleepy();
+SET session_replication_role = replica;
+INSERT INTO leadscore.history_m VALUES (1, NULL, 'unqualified', 0, '2020-01-01', '2020-01-01', 'event');
 SQL
 reload($node, history_retention => 30);
 my $busy = "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'leadscore worker' AND datname = 'busy' AND wait_event = 'PgSleep'";
@@ -111,7 +112,8 @@ timed($node, 3, 'DROP DATABASE busy', 'DROP DATABASE of the busy one');
 timed($node, 3, 'DROP DATABASE copy', 'and of its copy');
 
 $node->safe_psql('b', <<'SQL');
-INSERT INTO leadscore.lead_stage_history SELECT 'm', g::text, NULL, 'unqualified', 0, '2020-01-01', now() - g * interval '1 day', 'event' FROM generate_series(0, 12000) g;
+SET session_replication_role = replica;
+INSERT INTO leadscore.history_m SELECT g, NULL, 'unqualified', 0, '2020-01-01', now() - g * interval '1 day', 'event' FROM generate_series(0, 12000) g;
 SQL
 reload($node, history_retention => 29);
 within($node, 10, 'SELECT count(*) = 29 AND max(contact::int) = 28 FROM leadscore.lead_stage_history', 'history is kept as long as it is to be kept', 'b');

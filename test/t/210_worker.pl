@@ -164,26 +164,26 @@ SELECT leadscore.attach('bad', 'bad_event', 'contact', 'at');
 INSERT INTO leadscore.lead_rule (model, name, points, decay, decay_interval) VALUES ('bad', 'visit', 100, 'half_life', '3 seconds');
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, leave_below) VALUES ('bad', 'sql', 1, 80, 80);
 INSERT INTO bad_contact SELECT generate_series(1, 3);
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.cause = 'time' AND (NEW.contact = '2' OR TG_ARGV[0] = 'all') THEN RAISE EXCEPTION 'not this one'; END IF; RETURN NEW; END$$;
-CREATE TRIGGER refuse BEFORE INSERT ON leadscore_internal.lead_stage_history FOR EACH ROW WHEN (NEW.model = 'bad') EXECUTE FUNCTION refuse('one');
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.cause = 'time' AND (NEW.contact_id = 2 OR TG_ARGV[0] = 'all') THEN RAISE EXCEPTION 'not this one'; END IF; RETURN NEW; END$$;
+CREATE TRIGGER refuse BEFORE INSERT ON leadscore.history_bad FOR EACH ROW EXECUTE FUNCTION refuse('one');
 INSERT INTO bad_event SELECT generate_series(1, 3);
 INSERT INTO event SELECT generate_series(1, 3);
 SQL
 within($node, 10, "SELECT contact = '2' AND message = 'not this one' AND sqlstate = 'P0001' FROM leadscore.lead_worker_error WHERE model = 'bad'", 'a contact that fails is written down', 'crm');
 within($node, 10, "SELECT count(*) = 2 FROM leadscore.lead_stage_history WHERE model = 'bad' AND cause = 'time'", '... the others go on', 'crm');
 within($node, 15, "SELECT failures >= 2 FROM leadscore.lead_worker_error WHERE model = 'bad'", '... it is tried again', 'crm');
-$node->safe_psql('crm', 'DROP TRIGGER refuse ON leadscore_internal.lead_stage_history');
+$node->safe_psql('crm', 'DROP TRIGGER refuse ON leadscore.history_bad');
 within($node, 30, "SELECT count(*) = 3 FROM leadscore.lead_stage_history WHERE model = 'bad' AND cause = 'time'", '... and succeeds when it can', 'crm');
 
 # a model that fails as a whole: at the commit
 $node->safe_psql('crm', <<'SQL');
-CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON leadscore_internal.lead_stage_history DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.model = 'bad') EXECUTE FUNCTION refuse('all');
+CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON leadscore.history_bad DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse('all');
 INSERT INTO bad_event SELECT generate_series(1, 3);
 SQL
 within($node, 10, "SELECT contact IS NULL AND failures >= 2 FROM leadscore.lead_worker_error WHERE model = 'bad' AND contact IS NULL", 'a model that fails is written down', 'crm');
 like($node->safe_psql('crm', "SELECT last_error FROM leadscore.activity WHERE database = 'crm'"), qr/^model "bad": not this one/, '... and shown');
 within($node, 20, "SELECT count(*) = 6 FROM leadscore.lead_stage_history WHERE model = 'm' AND cause = 'time'", 'the other model goes on', 'crm');
-$node->safe_psql('crm', 'DROP TRIGGER refuse ON leadscore_internal.lead_stage_history');
+$node->safe_psql('crm', 'DROP TRIGGER refuse ON leadscore.history_bad');
 within($node, 30, "SELECT count(*) = 6 FROM leadscore.lead_stage_history WHERE model = 'bad' AND cause = 'time'", 'it is tried again', 'crm');
 within($node, 5, "SELECT count(*) = 0 FROM leadscore.lead_worker_error WHERE model = 'bad' AND contact IS NULL", '... and forgiven', 'crm');
 $node->safe_psql('crm', "SET client_min_messages = warning; SELECT leadscore.drop_model('bad')");

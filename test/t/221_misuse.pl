@@ -74,7 +74,7 @@ sql("INSERT INTO bad.events (contact, what) VALUES (1, 'came')", extra_params =>
 waits_for("SELECT status = 'done' FROM leadscore.lead_outbox WHERE model = 'bad'", 'so is the bad one');
 foreach my $attempts (2147483647, -2147483648)
 {
-	sql("UPDATE leadscore.lead_outbox SET status = 'ready', available_at = '-infinity', attempts = $attempts", extra_params => [ '-U', 'bad' ]);
+	sql("SET session_replication_role = replica; UPDATE leadscore.outbox_bad SET status = 'ready', available_at = '-infinity', attempts = $attempts");
 	good_is_told("whatever the bad one's attempts are: $attempts");
 	waits_for("SELECT status = 'done' FROM leadscore.lead_outbox WHERE model = 'bad'", 'which is delivered, too');
 }
@@ -82,7 +82,7 @@ bad_function('quick', 'void', 'sql', 'SELECT', '1 second');
 foreach my $attempts (2147483647, -2147483648)
 {
 	waits_for("SELECT status <> 'ready' FROM leadscore.lead_outbox WHERE action = 'quick'", 'a call is made, or given up');
-	sql("UPDATE leadscore.lead_outbox SET status = 'ready', available_at = '-infinity', attempts = $attempts WHERE action = 'quick'", extra_params => [ '-U', 'bad' ]);
+	sql("SET session_replication_role = replica; UPDATE leadscore.outbox_bad SET status = 'ready', available_at = '-infinity', attempts = $attempts WHERE action = 'quick'");
 }
 waits_for("SELECT status <> 'ready' FROM leadscore.lead_outbox WHERE action = 'quick'", 'a call is made, or given up');
 

@@ -62,7 +62,7 @@ my %state = (
 	forecast => "SELECT c.id, f.* FROM contact c, leadscore.forecast('m', c.id, '2026-05-01') f ORDER BY c.id, f::text",
 	verify => "SELECT * FROM leadscore.verify('m') UNION ALL SELECT * FROM leadscore.verify('people') ORDER BY 1",
 	triggers => "SELECT tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname LIKE 'leadscore%' ORDER BY tgrelid::regclass::text, 2",
-	sequences => 'SELECT (SELECT last_value FROM leadscore_internal.version_seq), (SELECT last_value FROM leadscore_internal.lead_rule_rule_id_seq), (SELECT last_value FROM leadscore_internal.lead_outbox_outbox_id_seq)');
+	sequences => 'SELECT (SELECT last_value FROM leadscore_internal.version_seq), (SELECT last_value FROM leadscore_internal.lead_rule_rule_id_seq), (SELECT last_value FROM leadscore_internal.outbox_id_seq)');
 
 sub state_of
 {

@@ -147,7 +147,7 @@ $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_acti
 $node->safe_psql('postgres', "INSERT INTO told SELECT outbox_id, 'last', contact, stage FROM leadscore.take('last', 1000000)");
 is($node->safe_psql('postgres', <<'SQL'), '', 'every change of stage was told, once');
 SELECT coalesce(h.contact, t.contact), h.stages, t.stages, h.last, h.causes, (SELECT max(available_at) FROM leadscore.lead_outbox o WHERE o.contact = h.contact), clock_timestamp()
-  FROM (SELECT contact, max(recorded_at) AS last, string_agg(cause, ' ' ORDER BY recorded_at, changed_at, ctid) AS causes, string_agg(to_stage, ' ' ORDER BY recorded_at, changed_at, ctid) AS stages, count(*) FROM leadscore.lead_stage_history GROUP BY 1) h
+  FROM (SELECT contact, max(recorded_at) AS last, string_agg(cause, ' ' ORDER BY recorded_at, changed_at) AS causes, string_agg(to_stage, ' ' ORDER BY recorded_at, changed_at) AS stages, count(*) FROM leadscore.lead_stage_history GROUP BY 1) h
   FULL JOIN (SELECT contact, count(*), string_agg(stage, ' ' ORDER BY outbox_id) AS stages FROM told GROUP BY 1) t ON t.contact = h.contact
  WHERE h.count IS DISTINCT FROM t.count LIMIT 5;
 SQL

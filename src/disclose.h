@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ *
+ * disclose.h
+ *		Who may be told what stands in the rows that a model reads.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_DISCLOSE_H
+#define LEADSCORE_DISCLOSE_H
+
+#include "postgres.h"
+
+#include "rules.h"
+
+extern bool ls_may_see_table(Oid owner, Oid relid);
+extern bool ls_may_see_rule(const LsModel *model, const LsRule *rule);
+extern bool ls_may_see_stage(const LsModel *model, const LsStage *stage);
+extern void ls_throw_undisclosed(const char *table) pg_attribute_noreturn();
+extern void ls_undisclosed_context(void *arg);
+
+#endif							/* LEADSCORE_DISCLOSE_H */

@@ -1,0 +1,196 @@
+# Whose code runs as the owner of a model: that of roles who have the owner's
+# privileges anyway, whatever somebody does to a type, a domain, a function, an
+# index, or the table with the events that is his own.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use ServerTest;
+
+my $node = quiet_node('trust');
+$node->start;
+hold_clock($node, 'postgres');
+
+# run runs SQL as a role; gives what came out, and what was said.
+sub run
+{
+	my ($role, $sql) = @_;
+	my ($ret, $out, $err) = $node->psql('postgres', $sql, extra_params => [ '-U', $role ]);
+	return wantarray ? ($out, $err) : $out;
+}
+
+# tells tests what is said to a role.
+sub tells
+{
+	my ($role, $sql, $wanted, $what) = @_;
+	my ($out, $err) = run($role, $sql);
+	like($err, $wanted, $what);
+	return $out;
+}
+
+# quiet tests that nothing is said to a role.
+sub quiet
+{
+	my ($role, $sql, $what) = @_;
+	my ($out, $err) = run($role, $sql);
+	is($err, '', $what);
+	return $out;
+}
+
+sub robbed { return $node->safe_psql('postgres', 'SELECT string_agg(who, \',\') FROM mal.loot') }
+sub asleep { return run('alice', "SELECT string_agg(name, ',' ORDER BY name) FROM leadscore.lead_rule WHERE counted_version = 0") }
+sub score { return run('alice', "SELECT leadscore.score('hotel', $_[0])") }
+
+$node->safe_psql('postgres', <<'SQL');
+CREATE ROLE alice LOGIN; CREATE ROLE deputy LOGIN IN ROLE alice; CREATE ROLE mallory LOGIN; CREATE ROLE web LOGIN;
+CREATE EXTENSION leadscore;
+CREATE SCHEMA own AUTHORIZATION alice; CREATE SCHEMA mal AUTHORIZATION mallory; CREATE SCHEMA dep AUTHORIZATION deputy;
+GRANT USAGE ON SCHEMA own, mal, dep TO PUBLIC;
+SQL
+quiet('alice', <<'SQL', 'a model');
+CREATE TABLE own.secret (v text); INSERT INTO own.secret VALUES ('gold');
+CREATE TABLE own.guest (id int PRIMARY KEY);
+SET client_min_messages = warning;
+SELECT leadscore.create_model('hotel', 'own.guest');
+INSERT INTO own.guest VALUES (1), (2);
+SQL
+
+# who robs writes down as whom it was run, but for who made it or writes events
+quiet('mallory', <<'SQL', 'what lies in wait');
+CREATE TABLE mal.loot (who text); GRANT INSERT ON mal.loot TO PUBLIC;
+CREATE FUNCTION mal.rob() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN IF current_user NOT IN ('mallory', 'web') THEN INSERT INTO mal.loot VALUES (current_user); END IF; END $$;
+CREATE FUNCTION mal.same(anyelement) RETURNS anyelement LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM mal.rob(); RETURN $1; END';
+CREATE FUNCTION mal.fine(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM mal.rob(); RETURN true; END';
+CREATE FUNCTION mal.call(jsonb) RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM mal.rob(); END';
+CREATE TYPE mal.key AS (id int);
+CREATE FUNCTION mal.to_int(mal.key) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM mal.rob(); RETURN ($1).id; END';
+CREATE FUNCTION mal.to_key(int) RETURNS mal.key LANGUAGE sql IMMUTABLE AS 'SELECT ROW($1)::mal.key';
+CREATE CAST (mal.key AS int) WITH FUNCTION mal.to_int AS IMPLICIT;
+CREATE CAST (int AS mal.key) WITH FUNCTION mal.to_key AS ASSIGNMENT;
+CREATE DOMAIN mal.word AS text;
+CREATE DOMAIN mal.part AS text CHECK (mal.fine(VALUE)); CREATE TYPE mal.pair AS (a mal.part, b int);
+CREATE TABLE mal.stay (guest int, at timestamptz, kind text, note mal.word, pair mal.pair);
+CREATE INDEX ON mal.stay (guest, at);
+GRANT SELECT, TRIGGER ON mal.stay TO alice; GRANT INSERT ON mal.stay TO web; GRANT USAGE ON SCHEMA mal TO web;
+SQL
+quiet('alice', <<'SQL', 'rules on his table');
+SET client_min_messages = warning;
+SELECT leadscore.attach('hotel', 'mal.stay', 'guest', 'at', 'kind');
+INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('hotel', 'stay', 10);
+INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES ('hotel', 'plain', $$kind = 'suite'$$, 1);
+SQL
+quiet('web', "INSERT INTO mal.stay VALUES (1, '2026-02-01', 'suite', 'x', NULL), (2, '2026-02-01', 'room', 'x', NULL)", 'events');
+is(score(1), 11, 'they count');
+
+# ---------- what is refused when it is written ----------
+
+my $refused = qr/function mal\.\w+\([\w. ]*\) of role "mallory" must not run with the rights of role "alice"/;
+tells('alice', "INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES ('hotel', 'x', 'mal.fine(kind)', 1)", $refused, 'a function of others');
+tells('alice', "CREATE FUNCTION own.wrapped(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT mal.fine(\$1)';
+	INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES ('hotel', 'x', 'own.wrapped(kind)', 1)", $refused, 'one in the body of a function of her own');
+tells('alice', "CREATE FUNCTION own.atomic(text) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN mal.fine(\$1);
+	INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES ('hotel', 'x', 'own.atomic(kind)', 1)", $refused, 'also where the body is not text');
+tells('alice', "INSERT INTO leadscore.lead_rule (model, name, weight, points) VALUES ('hotel', 'x', 'mal.same(1)', 1)", $refused, 'nor when it is folded');
+tells('alice', "INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, condition) VALUES ('hotel', 'x', 1, 1, 'mal.fine(NULL)')", $refused, 'a stage');
+tells('alice', "INSERT INTO leadscore.lead_action (model, name, occasion, deliver, function) VALUES ('hotel', 'x', 'stage_entered', 'function', 'mal.call')", $refused, 'an action');
+quiet('mallory', 'ALTER DOMAIN mal.word ADD CHECK (mal.fine(VALUE))', 'a domain gets a constraint');
+is(robbed(), '', 'which nothing runs');
+tells('alice', "INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES ('hotel', 'x', 'kind::mal.word = ''a''', 1)", $refused, 'a domain');
+tells('alice', "INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES ('hotel', 'x', 'pair = ''(a,1)''::mal.pair', 1)", $refused, 'a literal that his type reads');
+tells('alice', "INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES ('hotel', 'x', '(''(a,1)''::mal.pair).b = 1', 1)", $refused, 'and one that is cast');
+tells('alice', "CREATE TABLE own.odd (k mal.pair PRIMARY KEY); SELECT leadscore.create_model('odd', 'own.odd')", $refused, 'a key');
+is(robbed(), '', 'nothing of his was run');
+is(asleep(), '', 'nor is anything asleep');
+
+# ---------- his own table ----------
+
+for my $change (
+	[ 'the type of the contact', 'ALTER TABLE mal.stay ALTER guest TYPE mal.key USING ROW(guest)::mal.key', 'ALTER TABLE mal.stay ALTER guest TYPE int USING (guest).id' ],
+	[ 'an index', 'CREATE INDEX odd ON mal.stay ((mal.same(1) + guest))', 'DROP INDEX mal.odd' ],
+	[ 'a partial index', 'CREATE INDEX odd ON mal.stay (at) WHERE mal.fine(kind)', 'DROP INDEX mal.odd' ],
+	[ 'a constraint', 'ALTER TABLE mal.stay ADD CONSTRAINT odd CHECK (mal.fine(kind))', 'ALTER TABLE mal.stay DROP CONSTRAINT odd' ],
+	[ 'statistics', 'CREATE STATISTICS mal.odd ON (mal.same(guest)), at FROM mal.stay', 'DROP STATISTICS mal.odd' ],
+	[ 'a policy', 'CREATE POLICY odd ON mal.stay USING (mal.fine(kind)); ALTER TABLE mal.stay ENABLE ROW LEVEL SECURITY', 'ALTER TABLE mal.stay DISABLE ROW LEVEL SECURITY; DROP POLICY odd ON mal.stay' ],
+	[ 'a child', 'CREATE TABLE mal.child (CHECK (mal.fine(kind))) INHERITS (mal.stay)', 'DROP TABLE mal.child' ])
+{
+	my ($what, $do, $undo) = @$change;
+	tells('mallory', $do, qr/WARNING:  rule "stay" of model "hotel" does not count any more: /, "$what: rules fall asleep");
+	is(asleep(), 'plain,stay', "$what: all");
+	is(score(1), 0, "$what: nothing counts");
+	like(run('alice', "SELECT message FROM leadscore.rule_errors WHERE name = 'stay'"), qr/must not run with the rights of role "alice"|row-level security/, "$what: it is written down");
+	run('web', "INSERT INTO mal.stay (guest, at, kind) VALUES (2, '2026-02-02', 'suite')") if $what ne 'a policy' && $what ne 'the type of the contact';
+	run('alice', "SELECT leadscore.rescore('hotel'), leadscore.replay('hotel', 2); SELECT * FROM leadscore.verify('hotel')");
+	tells('alice', "SELECT leadscore.attach('hotel', 'mal.stay', 'guest', 'at', 'kind', source => 'again')", qr/must not run|row-level security/, "$what: such a table is not attached");
+	run('mallory', $undo);
+	is(asleep(), '', "$what: it is undone, and they wake");
+	is(score(1), 11, "$what: with what was there");
+	is($node->safe_psql('postgres', "SELECT * FROM leadscore.verify('hotel')"), '', "$what: all is right");
+}
+is(score(2), 10 + 11 * 5, 'as is what came meanwhile');
+is(robbed(), '', 'nothing of his was run as anybody else');
+
+# ---------- functions that change hands ----------
+
+quiet('deputy', "CREATE FUNCTION dep.nice(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS \$\$SELECT \$1 = 'room'\$\$;
+	CREATE FUNCTION dep.deep(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT dep.nice(\$1)';
+	CREATE FUNCTION dep.call(jsonb) RETURNS void LANGUAGE plpgsql AS 'BEGIN INSERT INTO mal.loot VALUES (current_user); END'", 'functions of a role that has her privileges');
+quiet('alice', "SET client_min_messages = warning; INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES ('hotel', 'deep', 'dep.deep(kind)', 100)", 'are used');
+is(score(2), 165, 'and count');
+tells('postgres', 'ALTER FUNCTION dep.nice OWNER TO mallory', qr/rule "deep" of model "hotel" does not count any more: function dep\.nice\(text\) of role "mallory".*ALTER FUNCTION dep\.nice\(text\) OWNER TO alice/s, 'until one within them goes to somebody else');
+is(asleep(), 'deep', 'then the rule sleeps');
+$node->safe_psql('postgres', 'ALTER FUNCTION dep.nice OWNER TO deputy');
+is(asleep() . score(2), '165', 'and wakes when it is back');
+
+# roles change without an event
+$node->safe_psql('postgres', 'REVOKE alice FROM deputy');
+tells('web', "INSERT INTO mal.stay (guest, at, kind) VALUES (2, '2026-02-03', 'room')", qr/WARNING:  rule "deep" of model "hotel" failed with SQLSTATE 42501 and was skipped/, 'a role that loses the privileges: its functions are not run');
+tells('alice', "SELECT leadscore.refresh('hotel')", qr/rule "deep" of model "hotel" does not count any more: function dep\.\w+\(text\) of role "deputy"/, 'refresh has the rule fall asleep');
+is(asleep() . score(2), 'deep75', 'with its points');
+$node->safe_psql('postgres', 'GRANT alice TO deputy');
+run('alice', "SELECT leadscore.refresh('hotel')");
+is(asleep() . score(2), '275', 'and wake');
+$node->safe_psql('postgres', 'REASSIGN OWNED BY deputy TO mallory');
+tells('web', "INSERT INTO mal.stay (guest, at, kind) VALUES (2, '2026-02-03', 'room')", qr/rule "deep" of model "hotel" failed with SQLSTATE 42501/, 'REASSIGN OWNED: not run either');
+$node->safe_psql('postgres', 'ALTER FUNCTION dep.nice OWNER TO deputy; ALTER FUNCTION dep.deep OWNER TO deputy; ALTER FUNCTION dep.call OWNER TO deputy');
+is(asleep() . score(2), '385', 'all is well again');
+
+
+# ---------- what is called immutable and is not ----------
+
+quiet('alice', "CREATE TABLE own.log (x int); CREATE FUNCTION own.note() RETURNS void LANGUAGE plpgsql AS 'BEGIN INSERT INTO own.log VALUES (1); END';
+	CREATE FUNCTION own.lie(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM own.note(); RETURN true; EXCEPTION WHEN division_by_zero THEN RETURN false; END'", 'a function that lies');
+tells('alice', "INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES ('hotel', 'lie', 'own.lie(kind)', 1000)", qr/cannot execute INSERT in a read-only transaction/, 'cannot write');
+tells('alice', "INSERT INTO mal.stay (guest) SELECT 1 WHERE false; SELECT 1", qr/permission denied/, 'she cannot write events');
+tells('web', "INSERT INTO mal.stay (guest, at, kind) VALUES (1, '2026-02-04', 'suite')", qr/rule "lie" of model "hotel" failed with SQLSTATE 25006 and was skipped/, 'nor in a trigger');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM own.log; SELECT count(*) FROM mal.stay WHERE at = \'2026-02-04\''), "0\n1", 'the event is there, nothing else');
+is(score(1), 22, 'and counts');
+is($node->safe_psql('postgres', "BEGIN; INSERT INTO mal.stay (guest, at, kind) VALUES (1, '2026-02-05', 'suite'); SHOW transaction_read_only; CREATE TABLE own.more (); ROLLBACK"), 'off', 'the transaction goes on as it was');
+
+# ---------- actions ----------
+
+quiet('alice', "SET client_min_messages = warning; DELETE FROM leadscore.lead_rule WHERE name = 'lie';
+	INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('hotel', 'hot', 1, 1000);
+	INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver, function) VALUES ('hotel', 'tell', 'stage_entered', 'hot', 'function', 'dep.call')", 'an action');
+$node->safe_psql('postgres', 'ALTER FUNCTION dep.call OWNER TO mallory');
+quiet('web', "INSERT INTO mal.stay (guest, at, kind) SELECT 3, '2026-02-06', 'suite' FROM generate_series(1, 100)", 'is caused');
+$node->append_conf('postgresql.conf', "leadscore.enabled = on\nleadscore.naptime = 1s");
+$node->reload;
+ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM leadscore.lead_outbox WHERE last_error LIKE 'function dep.call(jsonb) of role \"mallory\" must not run%'"), 'but the function of somebody else is not called');
+is(robbed(), '', 'nothing was run');
+$node->safe_psql('postgres', 'ALTER FUNCTION dep.call OWNER TO deputy');
+$node->safe_psql('postgres', 'UPDATE leadscore_internal.lead_outbox SET available_at = \'2026-02-01\'');
+ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM mal.loot WHERE who = \'alice\''), 'and is when it may be');
+$node->safe_psql('postgres', 'REVOKE alice FROM deputy');
+ok($node->poll_query_until('postgres', "SELECT counted_version = 0 FROM leadscore.lead_rule WHERE name = 'deep'"), 'the worker has rules fall asleep, too');
+$node->safe_psql('postgres', 'GRANT alice TO deputy');
+ok($node->poll_query_until('postgres', "SELECT counted_version > 0 FROM leadscore.lead_rule WHERE name = 'deep'"), 'and wake');
+is($node->safe_psql('postgres', "SELECT * FROM leadscore.verify('hotel')"), '', 'all is right');
+
+$node->stop;
+done_testing();
