@@ -44,15 +44,15 @@ BEGIN
 	PERFORM leadscore.attach(tenant, format('%s_stay', tenant)::regclass, 'guest', 'at', 'what');
 	INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES (tenant, 'stay', 'stay', 10);
 	INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES (tenant, 'much', 'amount::int > 100', 5);
-	INSERT INTO leadscore.lead_action (model, name, occasion, stage, max_attempts) VALUES (tenant, 'tell', 'stage_entered', 'hot', 1);
 	INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES (tenant, 'hot', 1, 10);
+	INSERT INTO leadscore.lead_action (model, name, occasion, stage, max_attempts) VALUES (tenant, 'tell', 'stage_entered', 'hot', 1);
 	EXECUTE format('INSERT INTO %s_guest VALUES (1, %L), (2, %L)', tenant, 'Ulm', 'Bonn');
 	EXECUTE format('INSERT INTO %s_stay VALUES (1, now(), %L, %L), (2, now(), %L, %L)', tenant, 'stay', '7', 'bar', 'DE89 ' || tenant);
 	RESET ROLE;
 END $$;
 SELECT make('alice');
 SELECT make('bob');
-UPDATE leadscore.lead_outbox SET status = 'dead', last_error = 'secret of ' || model, finished_at = now();
+SELECT leadscore.failed('c', ARRAY(SELECT outbox_id FROM leadscore.take('c', model => tenant)), 'secret of ' || tenant) FROM unnest('{alice,bob}'::text[]) tenant;
 GRANT SELECT ON leadscore.score_alice TO reader;
 SQL
 
@@ -71,7 +71,7 @@ cmp_ok(scalar(split /\n/, $views), '>=', 18, 'there are views to look at');
 foreach my $view (split /\n/, $views)
 {
 	my ($out, $err) = as('nobody', "SELECT count(*) FROM leadscore.$view v WHERE public.told(v::text)");
-	unlike($err, qr/told/, "$view tells nobody anything");
+	unlike($err, qr/told .*(alice|bob)/, "$view tells nobody anything");
 	($out, $err) = as('bob', "SELECT count(*) FROM leadscore.$view v WHERE public.told(v::text) AND v.model <> 'bob'");
 	unlike($err, qr/told \(?.*alice/, "... nor another tenant");
 }
@@ -97,10 +97,10 @@ like((as($_, 'INSERT INTO leadscore_internal.lead_rule (model, name, category, p
 like((as('app', "INSERT INTO leadscore_internal.lead_rule (model, name, category, points) VALUES ('bob', 'b', 'fit', 1)"))[1],
 	qr/ERROR:  permission denied to restore model "bob"\nDETAIL:  Only members of role "bob", which owns its contact table, may do this./,
 	'the owner of the database restores rules of those only whose rights he has');
-like((as('app', "INSERT INTO leadscore_internal.lead_model (model, accepted_owner, contacts, key) VALUES ('mine', 0, 'bob_guest', 'id')"))[1],
+like((as('app', "INSERT INTO leadscore_internal.lead_model (model, accepted_owner, contacts, key, rules_version, dump_number) VALUES ('mine', 0, 'bob_guest', 'id', 1, 1)"))[1],
 	qr/ERROR:  permission denied to restore model "mine"/, '... and no model over another\'s table');
 like((as('app', $_))[1], qr/ERROR:  permission denied for table/, "refused: $_")
-  for ('UPDATE leadscore_internal.lead_rule SET points = 1', 'DELETE FROM leadscore_internal.lead_rule', 'TRUNCATE leadscore_internal.lead_rule', 'LOCK TABLE leadscore_internal.lead_rule IN SHARE MODE');
+  for ('UPDATE leadscore_internal.lead_rule SET points = 1', 'DELETE FROM leadscore_internal.lead_rule', 'TRUNCATE leadscore_internal.lead_rule', 'BEGIN; LOCK TABLE leadscore_internal.lead_rule IN SHARE MODE');
 
 ################################################################################
 # Locks (0d)
@@ -126,7 +126,7 @@ SELECT leadscore.create_model('bob_other', 'bob_other');
 SELECT leadscore.detach('bob', 'bob_stay');
 SELECT leadscore.drop_model('bob_other');
 SQL
-is("$out$err", "13\nleadscore.score_bob_other", 'one tenant\'s open transaction stops none of another\'s changes');
+like("$out$err", qr/\A13\nleadscore.score_bob_other\s*\z/, 'one tenant\'s open transaction stops none of another\'s changes');
 ($out, $err) = as('alice', "INSERT INTO alice_stay VALUES (2, now(), 'stay', '1'); SELECT leadscore.score('alice', 2)");
 is("$out$err", 10, '... nor any writer');
 $held->query_safe('COMMIT');
