@@ -39,8 +39,6 @@
 #include "feed.h"
 #include "leadscore.h"
 
-PG_FUNCTION_INFO_V1(ls_may_manage);
-PG_FUNCTION_INFO_V1(ls_managed_models);
 
 /* a row under the eyes of the readers below */
 typedef struct Row
@@ -59,8 +57,6 @@ typedef struct BaseTable
 
 #define REQUIRED(attno)		(UINT64CONST(1) << (attno))
 
-static List *changed_models = NIL;	/* of char *, in TopTransactionContext */
-static List *refreshed_models = NIL;
 
 /* refuse_table says that a base table is not as leadscore made it. */
 static void
@@ -780,81 +776,6 @@ ls_score_table(const char *model, bool missing_ok)
 	return ls_table_oid(psprintf("score_%s", model), missing_ok);
 }
 
-/* ls_may_manage_model tells whether a role has the rights of a model's owner. */
-bool
-ls_may_manage_model(const LsModelRow *model, Oid role)
-{
-	return has_privs_of_role(role, model->owner);
-}
-
-/* ls_may_read_model tells whether a role may read the scores of a model. */
-bool
-ls_may_read_model(const LsModelRow *model, Oid role)
-{
-	Oid			table = ls_score_table(model->model, true);
-
-	return OidIsValid(table) && pg_class_aclcheck(table, role, ACL_SELECT) == ACLCHECK_OK;
-}
-
-/*
- * ls_model_row_for gives the row of a model that a role may manage, or says
- * why not.
- */
-LsModelRow *
-ls_model_row_for(const char *model, Oid role)
-{
-	LsModelRow *row = ls_model_row(model, NULL);
-
-	if (row == NULL)
-	{
-		List	   *names = NIL;
-		ListCell   *lc;
-		const char *nearest;
-
-		foreach(lc, ls_model_rows(NULL))
-			if (ls_may_manage_model(lfirst(lc), role))
-				names = lappend(names, ((LsModelRow *) lfirst(lc))->model);
-		nearest = ls_nearest(model, names);
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("model \"%s\" does not exist", model),
-				 nearest ? errhint("Did you mean \"%s\"?", nearest) :
-				 errhint("Make it with leadscore.create_model().")));
-	}
-	if (!ls_may_manage_model(row, role))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for model \"%s\"", model),
-				 errdetail("Only members of role \"%s\" manage it.",
-						   GetUserNameFromId(row->owner, true) ?
-						   GetUserNameFromId(row->owner, true) : "(dropped)")));
-	return row;
-}
-
-/* ls_may_manage is leadscore_internal.may_manage(). */
-Datum
-ls_may_manage(PG_FUNCTION_ARGS)
-{
-	LsModelRow *row = ls_model_row(TextDatumGetCString(PG_GETARG_DATUM(0)), NULL);
-
-	PG_RETURN_BOOL(row != NULL && ls_may_manage_model(row, GetUserId()));
-}
-
-/* ls_managed_models gives the names of the models that the caller manages. */
-Datum
-ls_managed_models(PG_FUNCTION_ARGS)
-{
-	List	   *models = ls_model_rows(NULL);
-	Datum	   *names = palloc(sizeof(Datum) * Max(1, list_length(models)));
-	int			n = 0;
-	ListCell   *lc;
-
-	foreach(lc, models)
-		if (ls_may_manage_model(lfirst(lc), GetUserId()))
-			names[n++] = CStringGetTextDatum(((LsModelRow *) lfirst(lc))->model);
-	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
 /*
  * ls_interval_usec turns an interval into microseconds as the meaning of a
  * score has it: years of 365 days, months of 30.  False if out of range.
@@ -900,113 +821,4 @@ ls_nearest(const char *word, List *words)
 		}
 	}
 	return best;
-}
-
-static bool
-remember(List **models, const char *model)
-{
-	MemoryContext old;
-	ListCell   *lc;
-
-	foreach(lc, *models)
-		if (strcmp(lfirst(lc), model) == 0)
-			return false;
-	old = MemoryContextSwitchTo(TopTransactionContext);
-	*models = lappend(*models, pstrdup(model));
-	MemoryContextSwitchTo(old);
-	return true;
-}
-
-/*
- * ls_model_new_version gives a model a new version and tells every session's
- * cache of it.
- */
-void
-ls_model_new_version(const char *model)
-{
-	static const char *sql =
-		"UPDATE leadscore_internal.lead_model"
-		" SET rules_version = pg_catalog.nextval('leadscore_internal.version_seq')"
-		" WHERE model OPERATOR(pg_catalog.=) $1";
-	Oid			table = ls_score_table(model, true);
-	LsArguments args = {0};
-	const char *visitors;
-	LsIdentity	saved;
-
-	ls_add_text(&args, model);
-	ls_become(ls_extension_owner(), &saved);
-	(void) ls_execute(sql, &args);
-	ls_return(&saved);
-	if (OidIsValid(table))
-		CacheInvalidateRelcacheByRelid(table);
-	visitors = ls_visitors_model(model);
-	if (visitors)
-		ls_model_new_version(visitors);
-}
-
-/*
- * ls_model_changed does so where stored rows have to be brought up to date
- * before the transaction commits, or by a job.
- */
-void
-ls_model_changed(const char *model)
-{
-	const char *visitors = ls_visitors_model(model);
-
-	ls_model_new_version(model);
-	remember(&changed_models, model);
-	if (visitors)
-		remember(&changed_models, visitors);
-}
-
-/* ls_model_refreshed notes that the rows of a model have been brought up to date. */
-void
-ls_model_refreshed(const char *model)
-{
-	ListCell   *lc;
-
-	foreach(lc, changed_models)
-		if (strcmp(lfirst(lc), model) == 0)
-			changed_models = foreach_delete_current(changed_models, lc);
-	remember(&refreshed_models, model);
-}
-
-/* ls_changed_models are those whose stored rows may not be up to date. */
-List *
-ls_changed_models(void)
-{
-	return changed_models;
-}
-
-/* ls_changed_models_done notes that they are. */
-void
-ls_changed_models_done(void)
-{
-	ListCell   *lc;
-
-	foreach(lc, changed_models)
-		remember(&refreshed_models, lfirst(lc));
-	changed_models = NIL;
-}
-
-/*
- * ls_changed_models_again is for a subtransaction that aborts: what it brought
- * up to date is not, after all.
- */
-void
-ls_changed_models_again(void)
-{
-	ListCell   *lc;
-
-	foreach(lc, refreshed_models)
-		remember(&changed_models, lfirst(lc));
-	refreshed_models = NIL;
-}
-
-/* ls_changed_models_forget: the transaction is over, and its memory gone. */
-void
-ls_changed_models_forget(void)
-{
-	changed_models = NIL;
-	refreshed_models = NIL;
 }

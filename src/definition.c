@@ -51,6 +51,8 @@
 #include "launcher.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "model_change.h"
+#include "rights.h"
 #include "rule_history.h"
 #include "target.h"
 

@@ -47,8 +47,10 @@
 #include "job_part.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "model_change.h"
 #include "pending.h"
 #include "recount.h"
+#include "rights.h"
 #include "rules.h"
 
 PG_FUNCTION_INFO_V1(ls_run_job);

@@ -32,9 +32,11 @@
 #include "kept.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "model_change.h"
 #include "pending.h"
 #include "reader.h"
 #include "restore.h"
+#include "rights.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(ls_rescore_model);

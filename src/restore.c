@@ -65,7 +65,6 @@
 #include "score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_restore_row);
-PG_FUNCTION_INFO_V1(ls_may_dump);
 PG_FUNCTION_INFO_V1(ls_restored);
 
 #define TRIGGER "restore_row"
@@ -237,22 +236,6 @@ ls_restore_row(PG_FUNCTION_ARGS)
 	if (OidIsValid(table))
 		CacheInvalidateRelcacheByRelid(table);
 	return PointerGetDatum(tuple);
-}
-
-/*
- * ls_may_dump tells which rows are dumped: those of models that the caller may
- * manage or read, as their tables are in the dump then; and those that were restored
- * without their model, by who may write anything here.
- */
-Datum
-ls_may_dump(PG_FUNCTION_ARGS)
-{
-	LsModelRow *model = ls_model_row(TextDatumGetCString(PG_GETARG_DATUM(0)), NULL);
-
-	if (model == NULL)
-		PG_RETURN_BOOL(has_privs_of_role(GetUserId(), ls_extension_owner()));
-	PG_RETURN_BOOL(ls_may_manage_model(model, GetUserId()) ||
-				   ls_may_read_model(model, GetUserId()));
 }
 
 /* is_table tells whether a relation is the table of ours with a prefix, of whatever model. */
