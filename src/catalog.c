@@ -32,7 +32,6 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
-#include "utils/varlena.h"
 
 #include "compat.h"
 #include "decay.h"
@@ -105,19 +104,6 @@ check_required(Row *row, uint64 required)
 							LEADSCORE_INTERNAL, get_rel_name(row->tuple->t_tableOid)),
 					 errdetail("leadscore does not write such a row."),
 					 errhint("Give the column its value back, or delete the row as a superuser.")));
-}
-
-/*
- * ls_check_columns refuses a base table to which somebody has added columns, or from
- * which somebody has taken some, before a row of it is written.
- */
-void
-ls_check_columns(Relation rel, int ncolumns)
-{
-	if (RelationGetDescr(rel)->natts != ncolumns)
-		refuse_table(RelationGetRelid(rel),
-					 psprintf("It has %d columns, where there were %d.",
-							  RelationGetDescr(rel)->natts, ncolumns));
 }
 
 static char *
@@ -533,6 +519,25 @@ static const BaseTable action_table = {"lead_action", read_action,
 	REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(8) | REQUIRED(9) |
 REQUIRED(12) | REQUIRED(13) | REQUIRED(14)};
 
+static const BaseTable *const base_tables[] = {
+	&model_table, &category_table, &source_table, &rule_table, &rule_history_table,
+	&sheet_history_table, &stage_table, &grade_table, &action_table
+};
+
+/*
+ * ls_check_stored_row refuses a row that is there in which something is null that
+ * never is, before it is compared with another.
+ */
+void
+ls_check_stored_row(const char *table, HeapTuple tuple, TupleDesc desc)
+{
+	Row			row = {tuple, desc};
+
+	for (size_t i = 0; i < lengthof(base_tables); i++)
+		if (strcmp(base_tables[i]->name, table) == 0)
+			check_required(&row, base_tables[i]->required);
+}
+
 static int
 by_category_position(const ListCell *a, const ListCell *b)
 {
@@ -788,37 +793,4 @@ ls_interval_usec(const Interval *interval, int64 *usec)
 
 	return !pg_mul_s64_overflow(days, LS_DAY, usec) &&
 		!pg_add_s64_overflow(*usec, interval->time, usec);
-}
-
-/* ls_nearest finds the word that was probably meant, or NULL. */
-const char *
-ls_nearest(const char *word, List *words)
-{
-	const char *best = NULL;
-	int			length = strlen(word);
-	int			limit = Max(2, Min(length, 63) / 3) + 1;
-	ListCell   *lc;
-
-	if (length > 200)
-		return NULL;
-	foreach(lc, words)
-		if (pg_strcasecmp(word, lfirst(lc)) == 0)
-			return lfirst(lc);
-	foreach(lc, words)
-	{
-		const char *candidate = lfirst(lc);
-		int			distance;
-
-		if (strlen(candidate) > 200)
-			continue;
-		distance = varstr_levenshtein_less_equal(word, length, candidate,
-												 strlen(candidate), 1, 1, 1,
-												 limit, true);
-		if (distance < limit)
-		{
-			limit = distance;
-			best = candidate;
-		}
-	}
-	return best;
 }

@@ -1,15 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * model_change.c
- *		Models whose meaning a transaction has changed.
+ *		Models whose meaning this transaction has changed.
  *
- * Each change gives a model a new version.  Stored rows are brought up to date
- * before the transaction commits, for all changes at once.
+ * Their stored rows are brought up to date before it commits.
  *
  *-------------------------------------------------------------------------
  */
 #include "model_change.h"
 
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"

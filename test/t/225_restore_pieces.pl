@@ -251,7 +251,8 @@ $handle->pump until $seen =~ /held/;
 command_ok([ 'pg_restore', @connection, '-e', '-j', 4, '-d', 'parallel', '--section=data', '--section=post-data', "$dir/whole" ], 'parallel: the rest');
 sleep 0.5;
 same_rows(all_rows('parallel', 'none'), $wanted, 'parallel: nothing has changed');
-is($node->safe_psql('postgres', "SELECT last_error FROM leadscore.activity WHERE database = 'parallel'"), 'a session restores models: nothing is done until it has ended', '... and activity tells why');
+within($node, 60, "SELECT last_error = 'a session restores models: nothing is done until it has ended' FROM leadscore.activity WHERE database = 'parallel'",
+	'... and activity tells why', 'postgres');
 $handle->kill_kill;
 same_end('parallel', 'parallel');
 
