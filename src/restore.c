@@ -65,6 +65,7 @@
 #include "score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_restore_row);
+PG_FUNCTION_INFO_V1(ls_restore_models);
 PG_FUNCTION_INFO_V1(ls_restored);
 
 #define TRIGGER "restore_row"
@@ -200,9 +201,21 @@ restore_model(const char *name, HeapTuple tuple, TupleDesc desc)
 }
 
 /*
+ * ls_restore_models is leadscore_internal.restore_models(), before each statement
+ * that inserts into lead_model, always: it keeps the worker away.
+ */
+Datum
+ls_restore_models(PG_FUNCTION_ARGS)
+{
+	(void) ls_check_trigger(fcinfo, TRIGGER_EVENT_BEFORE, LS_FIRED_INSERT, "lead_model");
+	if (!ls_is_engine())
+		begin();
+	return PointerGetDatum(NULL);
+}
+
+/*
  * ls_restore_row is leadscore_internal.restore_row(), before each row that is
- * inserted into a base table, always; and before each statement that does so into
- * lead_model, which keeps the worker away.
+ * inserted into a base table, always.
  */
 Datum
 ls_restore_row(PG_FUNCTION_ARGS)
@@ -219,11 +232,6 @@ ls_restore_row(PG_FUNCTION_ARGS)
 
 	if (ls_is_engine())
 		return PointerGetDatum(tuple);
-	if (TRIGGER_FIRED_FOR_STATEMENT(td->tg_event))
-	{
-		begin();
-		return PointerGetDatum(NULL);
-	}
 	value = heap_getattr(tuple, SPI_fnumber(desc, "model"), desc, &isnull);
 	if (isnull)
 		return PointerGetDatum(tuple);	/* which is refused */

@@ -16,6 +16,13 @@ REVOKE ALL ON FUNCTION leadscore_internal.restore_row() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore_internal.restore_row() IS
 	'trigger: takes a row that is inserted into a base table for one of a dump';
 
+CREATE FUNCTION leadscore_internal.restore_models() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_restore_models';
+REVOKE ALL ON FUNCTION leadscore_internal.restore_models() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.restore_models() IS
+	'trigger: keeps the worker away until a session that restores models has ended';
+
 DO $$
 DECLARE
 	name text;
@@ -37,7 +44,7 @@ END
 $$;
 
 CREATE TRIGGER restore_models BEFORE INSERT ON leadscore_internal.lead_model
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restore_row();
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restore_models();
 ALTER TABLE leadscore_internal.lead_model ENABLE ALWAYS TRIGGER restore_models;
 
 GRANT SELECT, UPDATE ON SEQUENCE leadscore_internal.dump_seq TO pg_database_owner;
