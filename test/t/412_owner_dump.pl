@@ -149,4 +149,18 @@ database($node, 'tenant', 'host');
 	quietly('pg_restore -1 --no-owner', 'pg_restore', on($node, 'host'), '-1', '--no-owner', '-d', 'tenant', "$dir/tenant");
 }
 is(as($node, 'host', 'tenant', 'SELECT model, owner, enabled FROM leadscore.lead_model ORDER BY 1; SELECT contact_id FROM leadscore.score_t'), "m|host|t\nt|host|t\n1", '... who owns all models then');
+
+################################################################################
+# Who may create in the schema, for a restore, puts no function there
+
+like(as($node, 'host', 'crm', "CREATE FUNCTION leadscore.score(text, int) RETURNS float8 LANGUAGE sql AS 'SELECT 1.0::float8'"),
+	qr/permission denied to have function leadscore.score\(pg_catalog.text,integer\) in a schema of leadscore/, 'no function');
+for my $sql ('CREATE DOMAIN leadscore.d AS int', 'CREATE TYPE leadscore.e AS ENUM ()', 'CREATE AGGREGATE leadscore.a(int) (SFUNC = int4pl, STYPE = int)',
+	'CREATE FUNCTION app.f() RETURNS int LANGUAGE sql RETURN 1; ALTER FUNCTION app.f() SET SCHEMA leadscore', 'CREATE OPERATOR leadscore.## (RIGHTARG = int, FUNCTION = int4abs)',
+	'CREATE PROCEDURE leadscore.p() LANGUAGE sql AS $$$$', 'CREATE TYPE app.c AS (a int); ALTER TYPE app.c SET SCHEMA leadscore', 'CREATE COLLATION leadscore.c FROM "C"')
+{
+	like(as($node, 'host', 'crm', "BEGIN; $sql; COMMIT"), qr/permission denied to have .* in a schema of leadscore/, "nor: $sql");
+}
+like(as($node, 'host', 'crm', 'CREATE TABLE leadscore_internal.x ()'), qr/permission denied for schema leadscore_internal/, 'nothing at all in the other');
+like(as($node, 'tenant', 'crm', 'CREATE TABLE leadscore.x ()'), qr/permission denied for schema leadscore/, 'and nobody else anything');
 done_testing();
