@@ -163,8 +163,12 @@ ls_target_open(LsTarget *target, Oid relid, int nkey,
 	if (target->runs_code)
 		ls_return(&saved);
 	desc = RelationGetDescr(target->rel);
-	target->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	target->found = table_slot_create(target->rel, NULL);
+	target->search = target->found = NULL;
+	if (nkey > 0)
+	{
+		target->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+		target->found = table_slot_create(target->rel, NULL);
+	}
 	target->written = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 }
 
@@ -172,8 +176,10 @@ void
 ls_target_close(LsTarget *target)
 {
 	ExecCloseIndices(target->info);
-	ExecDropSingleTupleTableSlot(target->search);
-	ExecDropSingleTupleTableSlot(target->found);
+	if (target->search)
+		ExecDropSingleTupleTableSlot(target->search);
+	if (target->found)
+		ExecDropSingleTupleTableSlot(target->found);
 	ExecDropSingleTupleTableSlot(target->written);
 	/* those that triggers of the table were given */
 	ExecResetTupleTable(target->estate->es_tupleTable, false);
