@@ -130,6 +130,7 @@ my %calls = (
 	'done(text, bigint[])' => "'c', :taken",
 	'failed(text, bigint[], text, interval)' => "'c', :taken, 'no'",
 	'retry(bigint[])' => ':taken',
+	'discard(bigint[])' => ':taken',
 	'start_worker()' => '',
 	'stop_worker()' => '',
 	# those of a contact, by its key and by its text
@@ -187,7 +188,7 @@ for (@functions)
 	}
 	my ($statement, $kind) = $set eq 't' ? ("SELECT FROM $schema.$name($arguments)", 'sees')
 	  # those that say how many rows they changed
-	  : $name =~ /^(?:done|failed|retry)$/ ? ("SELECT FROM $schema.$name($arguments) n WHERE n > 0", 'rows')
+	  : $name =~ /^(?:done|failed|retry|discard)$/ ? ("SELECT FROM $schema.$name($arguments) n WHERE n > 0", 'rows')
 	  : ("SELECT $schema.$name($arguments)", 'may');
 	push @rows, [ $schema eq 'leadscore' ? 'functions' : 'internal', "`$signature`", '', $statement, $kind ];
 }
