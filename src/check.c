@@ -479,11 +479,36 @@ accept_owner(const LsModelRow *found, const LsSheetRow *old, LsSheetRow *row)
 	Datum		owner = ObjectIdGetDatum(found->owner);
 	bool		isnull = false;
 
-	/* enabled is what the view shows as false: to set it is the only change then */
-	if (!found->suspended || !bool_value(row, "enabled") ||
-		(bool_value(old, "enabled") && is_other(old->tuple, row->tuple, row->desc, NULL)))
+	/* the view shows it as not enabled */
+	if (!found->suspended || bool_value(old, "enabled") || !bool_value(row, "enabled"))
 		return;
 	row->tuple = heap_modify_tuple_by_cols(row->tuple, row->desc, 1, &column, &owner, &isnull);
+}
+
+static void
+set_enabled(LsSheetRow *row, bool enabled)
+{
+	int			column = SPI_fnumber(row->desc, "enabled");
+	Datum		value = BoolGetDatum(enabled);
+	bool		isnull = false;
+
+	row->tuple = heap_modify_tuple_by_cols(row->tuple, row->desc, 1, &column, &value, &isnull);
+}
+
+/*
+ * leave_to_sheet has visitors go on as the model does that they belong to, where a statement
+ * without WHERE enables both.
+ */
+static void
+leave_to_sheet(const LsModelRow *found, LsSheetRow *old, LsSheetRow *row)
+{
+	LsModelRow *sheet = ls_model_row(found->sheet, NULL);
+
+	if (!found->suspended &&
+		(sheet == NULL || bool_value(row, "enabled") != sheet->switched_on))
+		return;
+	set_enabled(old, found->switched_on);
+	set_enabled(row, found->switched_on);
 }
 
 /* ls_check_model refuses drifts and limits of models without meaning. */
@@ -502,6 +527,8 @@ ls_check_model(const LsDefinition *change)
 	if (!is_other(old.tuple, row.tuple, row.desc, NULL) && !found->suspended)
 		return row.tuple;
 	accept_owner(found, &old, &row);
+	if (found->sheet)
+		leave_to_sheet(found, &old, &row);
 	if (said_by_sheet(&old, &row))
 		ls_visitors_refuse(found);
 	row.where = psprintf("model \"%s\"", model);

@@ -346,6 +346,29 @@ copy_grants(Oid parent, Oid partition)
 	CommandCounterIncrement();
 }
 
+/* copy_checks gives a partition the check constraints that the owner has put on its parent. */
+static void
+copy_checks(Oid parent, const char *partition)
+{
+	LsArguments args = {0};
+	List	   *sql = NIL;
+	ListCell   *lc;
+	MemoryContext caller = CurrentMemoryContext;
+
+	ls_add(&args, OIDOID, ObjectIdGetDatum(parent));
+	SPI_connect();
+	(void) ls_run("SELECT conname, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint"
+				  " WHERE conrelid OPERATOR(pg_catalog.=) $1 AND contype OPERATOR(pg_catalog.=) 'c'", &args);
+	MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		sql = lappend(sql, psprintf("ALTER TABLE leadscore.%s ADD CONSTRAINT %s %s", partition,
+									quote_identifier(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1)),
+									SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2)));
+	SPI_finish();
+	foreach(lc, sql)
+		ls_execute(lfirst(lc), NULL);
+}
+
 /*
  * make_partition makes the partition of daily_<model> that a day belongs to,
  * if there is none.  It is made by itself and then attached, so that those who
@@ -378,6 +401,7 @@ make_partition(const char *model, DateADT day)
 	ls_tables_give_one(name, ls_relation_owner(parent));
 	copy_grants(parent, ls_table_oid(name, false));
 	ls_switch_to_owner(ls_relation_owner(parent), &saved);
+	copy_checks(parent, name);
 	ls_execute(psprintf("ALTER TABLE leadscore.daily_%s ATTACH PARTITION leadscore.%s"
 						" FOR VALUES FROM ('%04d-%02d-01') TO ('%04d-%02d-01')",
 						model, name, year, month, next / 12, next % 12 + 1), NULL);

@@ -170,6 +170,24 @@ reading_snapshot(void)
 	return latest;
 }
 
+/* shown gives a row as users see it: a model that is suspended is not enabled. */
+static HeapTuple
+shown(Relation rel, HeapTuple tuple, const char *name)
+{
+	LsModelRow *model;
+	int			column;
+	Datum		enabled = BoolGetDatum(false);
+	bool		isnull = false;
+
+	if (RelationGetRelid(rel) != ls_base_table_oid("lead_model", false))
+		return tuple;
+	model = ls_model_row(name, NULL);
+	if (model == NULL || !model->suspended)
+		return tuple;
+	column = SPI_fnumber(RelationGetDescr(rel), "enabled");
+	return heap_modify_tuple_by_cols(tuple, RelationGetDescr(rel), 1, &column, &enabled, &isnull);
+}
+
 /*
  * ls_definition_rows gives the rows of a base table that the caller may see.  It
  * finds the table from its result type, the table's row.
@@ -203,7 +221,8 @@ ls_definition_rows(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		if (!isnull && row_is_visible(&seen, TextDatumGetCString(model)))
-			tuplestore_puttuple(result->setResult, tuple);
+			tuplestore_puttuple(result->setResult,
+								shown(rel, tuple, TextDatumGetCString(model)));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);

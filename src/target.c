@@ -16,12 +16,15 @@
 #include "target.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_index.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "leadscore.h"
@@ -67,6 +70,28 @@ ls_target_key_index(Relation rel, int ncolumns)
 	return fits ? indexid : InvalidOid;
 }
 
+/* has_expressions tells whether an index of a table has expressions or a predicate. */
+static bool
+has_expressions(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		found |= !heap_attisnull(tuple, Anum_pg_index_indexprs, NULL) ||
+			!heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+		ReleaseSysCache(tuple);
+	}
+	list_free(indexes);
+	return found;
+}
+
 /* runs_code tells whether functions of the owner's may be run where rows are written. */
 static bool
 runs_code(const LsTarget *target)
@@ -81,11 +106,7 @@ runs_code(const LsTarget *target)
 		(triggers->trig_insert_before_row || triggers->trig_update_before_row ||
 		 triggers->trig_delete_before_row || target->queues_triggers))
 		return true;
-	for (int i = 0; i < target->info->ri_NumIndices; i++)
-		if (target->info->ri_IndexRelationInfo[i]->ii_Expressions != NIL ||
-			target->info->ri_IndexRelationInfo[i]->ii_Predicate != NIL)
-			return true;
-	return false;
+	return has_expressions(target->rel);
 }
 
 /* queues_triggers tells whether there are AFTER triggers for each row. */
@@ -109,6 +130,7 @@ ls_target_open(LsTarget *target, Oid relid, int nkey,
 			   const Oid *types, int ncolumns)
 {
 	TupleDesc	desc;
+	LsIdentity	saved;
 
 	target->rel = table_open(relid, RowExclusiveLock);
 	if (types)
@@ -127,9 +149,14 @@ ls_target_open(LsTarget *target, Oid relid, int nkey,
 	target->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
 	target->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(target->info, target->rel, 0, NULL, 0);
-	ExecOpenIndices(target->info, false);
 	target->queues_triggers = queues_triggers(target);
 	target->runs_code = runs_code(target);
+	/* expressions of indexes are simplified, by which functions are run */
+	if (target->runs_code)
+		ls_switch_to_owner(target->rel->rd_rel->relowner, &saved);
+	ExecOpenIndices(target->info, false);
+	if (target->runs_code)
+		ls_return(&saved);
 	desc = RelationGetDescr(target->rel);
 	target->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	target->found = table_slot_create(target->rel, NULL);
