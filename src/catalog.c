@@ -32,7 +32,6 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
-#include "utils/varlena.h"
 
 #include "compat.h"
 #include "decay.h"
@@ -59,8 +58,6 @@ typedef struct BaseTable
 
 #define REQUIRED(attno)		(UINT64CONST(1) << (attno))
 
-static List *changed_models = NIL;	/* of char *, in TopTransactionContext */
-static List *refreshed_models = NIL;
 
 /* refuse_table says that a base table is not as leadscore made it. */
 static void
@@ -109,19 +106,6 @@ check_required(Row *row, uint64 required)
 							LEADSCORE_INTERNAL, get_rel_name(row->tuple->t_tableOid)),
 					 errdetail("leadscore does not write such a row."),
 					 errhint("Give the column its value back, or delete the row as a superuser.")));
-}
-
-/*
- * ls_check_columns refuses a base table to which somebody has added columns, or from
- * which somebody has taken some, before a row of it is written.
- */
-void
-ls_check_columns(Relation rel, int ncolumns)
-{
-	if (RelationGetDescr(rel)->natts != ncolumns)
-		refuse_table(RelationGetRelid(rel),
-					 psprintf("It has %d columns, where there were %d.",
-							  RelationGetDescr(rel)->natts, ncolumns));
 }
 
 static char *
@@ -536,6 +520,25 @@ static const BaseTable action_table = {"lead_action", read_action,
 	REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(8) | REQUIRED(9) |
 REQUIRED(12) | REQUIRED(13) | REQUIRED(14)};
 
+static const BaseTable *const base_tables[] = {
+	&model_table, &category_table, &source_table, &rule_table, &rule_history_table,
+	&sheet_history_table, &stage_table, &grade_table, &action_table
+};
+
+/*
+ * ls_check_stored_row refuses a row that is there in which something is null that
+ * never is, before it is compared with another.
+ */
+void
+ls_check_stored_row(const char *table, HeapTuple tuple, TupleDesc desc)
+{
+	Row			row = {tuple, desc};
+
+	for (size_t i = 0; i < lengthof(base_tables); i++)
+		if (strcmp(base_tables[i]->name, table) == 0)
+			check_required(&row, base_tables[i]->required);
+}
+
 static int
 by_category_position(const ListCell *a, const ListCell *b)
 {
@@ -868,144 +871,3 @@ ls_interval_usec(const Interval *interval, int64 *usec)
 		!pg_add_s64_overflow(*usec, interval->time, usec);
 }
 
-/* ls_nearest finds the word that was probably meant, or NULL. */
-const char *
-ls_nearest(const char *word, List *words)
-{
-	const char *best = NULL;
-	int			length = strlen(word);
-	int			limit = Max(2, Min(length, 63) / 3) + 1;
-	ListCell   *lc;
-
-	if (length > 200)
-		return NULL;
-	foreach(lc, words)
-		if (pg_strcasecmp(word, lfirst(lc)) == 0)
-			return lfirst(lc);
-	foreach(lc, words)
-	{
-		const char *candidate = lfirst(lc);
-		int			distance;
-
-		if (strlen(candidate) > 200)
-			continue;
-		distance = varstr_levenshtein_less_equal(word, length, candidate,
-												 strlen(candidate), 1, 1, 1,
-												 limit, true);
-		if (distance < limit)
-		{
-			limit = distance;
-			best = candidate;
-		}
-	}
-	return best;
-}
-
-static bool
-remember(List **models, const char *model)
-{
-	MemoryContext old;
-	ListCell   *lc;
-
-	foreach(lc, *models)
-		if (strcmp(lfirst(lc), model) == 0)
-			return false;
-	old = MemoryContextSwitchTo(TopTransactionContext);
-	*models = lappend(*models, pstrdup(model));
-	MemoryContextSwitchTo(old);
-	return true;
-}
-
-/*
- * ls_model_new_version gives a model a new version and tells every session's
- * cache of it.
- */
-void
-ls_model_new_version(const char *model)
-{
-	static const char *sql =
-		"UPDATE leadscore_internal.lead_model"
-		" SET rules_version = pg_catalog.nextval('leadscore_internal.version_seq')"
-		" WHERE model OPERATOR(pg_catalog.=) $1";
-	Oid			table = ls_score_table(model, true);
-	LsArguments args = {0};
-	const char *visitors;
-	LsIdentity	saved;
-
-	ls_add_text(&args, model);
-	ls_become(ls_extension_owner(), &saved);
-	(void) ls_execute(sql, &args);
-	ls_return(&saved);
-	if (OidIsValid(table))
-		CacheInvalidateRelcacheByRelid(table);
-	visitors = ls_visitors_model(model);
-	if (visitors)
-		ls_model_new_version(visitors);
-}
-
-/*
- * ls_model_changed does so where stored rows have to be brought up to date
- * before the transaction commits, or by a job.
- */
-void
-ls_model_changed(const char *model)
-{
-	const char *visitors = ls_visitors_model(model);
-
-	ls_model_new_version(model);
-	remember(&changed_models, model);
-	if (visitors)
-		remember(&changed_models, visitors);
-}
-
-/* ls_model_refreshed notes that the rows of a model have been brought up to date. */
-void
-ls_model_refreshed(const char *model)
-{
-	ListCell   *lc;
-
-	foreach(lc, changed_models)
-		if (strcmp(lfirst(lc), model) == 0)
-			changed_models = foreach_delete_current(changed_models, lc);
-	remember(&refreshed_models, model);
-}
-
-/* ls_changed_models are those whose stored rows may not be up to date. */
-List *
-ls_changed_models(void)
-{
-	return changed_models;
-}
-
-/* ls_changed_models_done notes that they are. */
-void
-ls_changed_models_done(void)
-{
-	ListCell   *lc;
-
-	foreach(lc, changed_models)
-		remember(&refreshed_models, lfirst(lc));
-	changed_models = NIL;
-}
-
-/*
- * ls_changed_models_again is for a subtransaction that aborts: what it brought
- * up to date is not, after all.
- */
-void
-ls_changed_models_again(void)
-{
-	ListCell   *lc;
-
-	foreach(lc, refreshed_models)
-		remember(&changed_models, lfirst(lc));
-	refreshed_models = NIL;
-}
-
-/* ls_changed_models_forget: the transaction is over, and its memory gone. */
-void
-ls_changed_models_forget(void)
-{
-	changed_models = NIL;
-	refreshed_models = NIL;
-}

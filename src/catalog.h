@@ -17,7 +17,6 @@
 #include "access/htup.h"
 #include "access/tupdesc.h"
 #include "nodes/pg_list.h"
-#include "utils/rel.h"
 #include "utils/snapshot.h"
 #include "utils/timestamp.h"
 
@@ -226,7 +225,7 @@ extern List *ls_stage_rows(const char *model, Snapshot snapshot);
 extern List *ls_grade_rows(const char *model, Snapshot snapshot);
 extern List *ls_action_rows(const char *model, Snapshot snapshot);
 extern void ls_action_row_read(HeapTuple tuple, TupleDesc desc, LsActionRow *row);
-extern void ls_check_columns(Relation rel, int ncolumns);
+extern void ls_check_stored_row(const char *table, HeapTuple tuple, TupleDesc desc);
 extern void ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *row);
 
 extern Oid	ls_base_table_oid(const char *name, bool missing_ok);

@@ -52,8 +52,6 @@ ls_check_trigger(FunctionCallInfo fcinfo, const char *table)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("this function is for the triggers of leadscore's own tables")));
-	if (table && strcmp(table, "lead_rule") == 0)
-		ls_check_columns(td->tg_relation, LS_RULE_NCOLUMNS);
 	return td;
 }
 

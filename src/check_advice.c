@@ -20,6 +20,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
+#include "utils/varlena.h"
 
 #include "leadscore.h"
 #include "rules.h"
@@ -310,4 +311,39 @@ ls_rule_advise(const LsDefinition *change)
 		advise_period(&row);
 		advise(&row, model);
 	}
+}
+
+/* ---------- words ---------- */
+
+/* ls_nearest finds the word that was probably meant, or NULL. */
+const char *
+ls_nearest(const char *word, List *words)
+{
+	const char *best = NULL;
+	int			length = strlen(word);
+	int			limit = Max(2, Min(length, 63) / 3) + 1;
+	ListCell   *lc;
+
+	if (length > 200)
+		return NULL;
+	foreach(lc, words)
+		if (pg_strcasecmp(word, lfirst(lc)) == 0)
+			return lfirst(lc);
+	foreach(lc, words)
+	{
+		const char *candidate = lfirst(lc);
+		int			distance;
+
+		if (strlen(candidate) > 200)
+			continue;
+		distance = varstr_levenshtein_less_equal(word, length, candidate,
+												 strlen(candidate), 1, 1, 1,
+												 limit, true);
+		if (distance < limit)
+		{
+			limit = distance;
+			best = candidate;
+		}
+	}
+	return best;
 }

@@ -421,6 +421,8 @@ read_rows(const TriggerData *td, const Kind *kind, LsTarget *target, LsDefinitio
 	if (!find_row(target, row->old, GetActiveSnapshot()->curcid))
 		return false;
 	base = ExecCopySlotHeapTuple(target->found);
+	if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
+		ls_check_stored_row(kind->table, base, row->desc);
 	row->old = convert(td->tg_trigtuple, view, row->desc, base);
 	if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
 		row->new = convert(td->tg_newtuple, view, row->desc, base);

@@ -28,6 +28,8 @@
 #include "model_tables.h"
 #include "pending.h"
 #include "score_table.h"
+#include "table_layout.h"
+#include "target.h"
 
 /* Where a model is being loaded from, handed down while it is compiled */
 typedef struct Load
@@ -669,17 +671,40 @@ load_identity(LsModel *model, const LsModelRow *row)
 	model->target_type = get_atttype(ls_score_table(sheet, false), 1);
 }
 
-/* check_score_table refuses one that does not have the columns of the model. */
+/*
+ * check_tables refuses tables that do not have the columns of the model, before a
+ * writer is in the midst of something.
+ */
 static void
-check_score_table(const LsModel *model, bool of_the_past)
+check_tables(const LsModel *model, bool of_the_past)
 {
+	const struct
+	{
+		const char *prefix;
+		Oid			table;
+	}			tables[] = {
+		{"due_", model->due_table}, {"pending_", model->pending_table},
+		{"kept_", model->kept_table}, {"profile_", model->profile_table}
+	};
 	Relation	rel;
 	bool		locked;
 
-	if (of_the_past || (rel = ls_look_open(model->score_table, &locked)) == NULL)
-		return;
-	ls_row_check(model, RelationGetDescr(rel));
-	ls_look_close(rel, locked);
+	if (!of_the_past && (rel = ls_look_open(model->score_table, &locked)) != NULL)
+	{
+		ls_row_check(model, RelationGetDescr(rel));
+		ls_look_close(rel, locked);
+	}
+	for (size_t i = 0; i < lengthof(tables); i++)
+	{
+		int			n;
+		Oid		   *types = ls_layout_types(ls_table_layout(tables[i].prefix),
+											model->key.type, &n);
+
+		if ((rel = ls_look_open(tables[i].table, &locked)) == NULL)
+			continue;
+		ls_target_check(rel, types, n);
+		ls_look_close(rel, locked);
+	}
 }
 
 /*
@@ -773,7 +798,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	load.sheet = sheet;
 	model->broken_reported = sheet != NULL;
 	load_categories(&load);
-	check_score_table(model, limits != NULL);
+	check_tables(model, limits != NULL);
 	contacts = ls_look_open(model->contacts, &locked);
 	load_contacts(&load, contacts);
 	load_stages(&load, contacts);

@@ -58,7 +58,6 @@
 #include "catalog.h"
 #include "compat.h"
 #include "daily.h"
-#include "ddl.h"
 #include "expression.h"
 #include "feed.h"
 #include "fold.h"
@@ -537,24 +536,6 @@ run_pass(Work *work, bool one_by_one)
 	return !ls_worker_failed(work);
 }
 
-/* write_day writes one of the model's midnights, if one has passed. */
-static void
-write_day(Work *work)
-{
-	work->returned = ls_worker_lock_model(work) && ls_daily_write(work->task->model);
-}
-
-/* write_days writes all that have passed; false if a step failed. */
-static bool
-write_days(Work *work)
-{
-	ls_slot_phase(ls_worker_slot, LS_PHASE_DAYS, work->task->model);
-	ls_worker_report(work, "days");
-	while (ls_worker_attempt(work, write_day) && work->returned)
-		;
-	return !ls_worker_failed(work);
-}
-
 /*
  * wake_for notes an instant at which there is something to do.  What was due
  * when the round began and has not been done (a contact that somebody has
@@ -640,14 +621,6 @@ settle_blame(Work *work, bool well)
 		(void) ls_worker_attempt(work, forget);
 }
 
-/* follow_roles has rules fall asleep, or wake, for what happened to roles. */
-static void
-follow_roles(Work *work)
-{
-	if (ls_worker_lock_model(work))
-		ls_follow_roles(work->task->model, true);
-}
-
 /* run_model does all that one model asks for. */
 static void
 run_model(Work *work, Task *task)
@@ -656,7 +629,7 @@ run_model(Work *work, Task *task)
 
 	work->task = task;
 	ls_slot_phase(ls_worker_slot, LS_PHASE_SCORING, task->model);
-	well = ls_worker_attempt(work, follow_roles) && run_pass(work, false);
+	well = ls_worker_attempt(work, ls_worker_follow_roles) && run_pass(work, false);
 	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 		well = run_pass(work, true);
 	if (well && !work->busy)
@@ -664,7 +637,7 @@ run_model(Work *work, Task *task)
 	if (well && !work->busy && !work->leaving)
 		ls_worker_job(work);
 	if (well && !work->busy)
-		well = write_days(work);
+		well = ls_worker_days(work);
 	if (well && !work->busy)
 		well = ls_worker_attempt(work, look_ahead) || !ls_worker_failed(work);
 	if (!work->busy)

@@ -79,6 +79,8 @@ extern int64 ls_worker_elapsed_ms(const instr_time *start);
 /* what is done for writers to a model, in worker_job.c */
 extern bool ls_worker_fold(Work *work);
 extern void ls_worker_job(Work *work);
+extern bool ls_worker_days(Work *work);
+extern void ls_worker_follow_roles(Work *work);
 extern void ls_worker_job_steps(Work *work);
 
 /* what is for all models together, in worker_deliver.c */

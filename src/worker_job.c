@@ -10,6 +10,8 @@
 
 #include "miscadmin.h"
 
+#include "daily.h"
+#include "ddl.h"
 #include "job_worker.h"
 #include "leadscore.h"
 #include "worker.h"
@@ -129,4 +131,32 @@ ls_worker_job(Work *work)
 	if (work->next_step != LS_JOB_NONE)
 		work->wake_due = Min(work->wake_due, ls_clock() +
 							 (work->next_step == LS_JOB_MORE ? 1 : JOB_WAIT_MS) * 1000);
+}
+
+/* ---------- days and roles ---------- */
+
+/* write_day writes one of the model's midnights, if one has passed. */
+static void
+write_day(Work *work)
+{
+	work->returned = ls_worker_lock_model(work) && ls_daily_write(work->task->model);
+}
+
+/* ls_worker_days writes all that have passed; false if a step failed. */
+bool
+ls_worker_days(Work *work)
+{
+	ls_slot_phase(ls_worker_slot, LS_PHASE_DAYS, work->task->model);
+	ls_worker_report(work, "days");
+	while (ls_worker_attempt(work, write_day) && work->returned)
+		;
+	return !ls_worker_failed(work);
+}
+
+/* ls_worker_follow_roles has rules fall asleep, or wake, for what happened to roles. */
+void
+ls_worker_follow_roles(Work *work)
+{
+	if (ls_worker_lock_model(work))
+		ls_follow_roles(work->task->model, true);
 }

@@ -1,6 +1,6 @@
 -- What the extension and a model leave in the catalog.
 BEGIN;
-SELECT plan(24);
+SELECT plan(27);
 SET LOCAL client_min_messages = warning;
 CREATE TABLE public.catalog_contact (id int PRIMARY KEY);
 CREATE TABLE public.catalog_event (contact int, at timestamptz);
@@ -17,8 +17,18 @@ SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace IN ('
 SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
 	AND prorettype IN ('trigger'::regtype, 'event_trigger'::regtype) AND has_function_privilege('public', oid, 'EXECUTE')$$,
 	'no trigger function can be called by PUBLIC');
-SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND relkind = 'r'
-	AND relname LIKE 'lead\_%' AND NOT relrowsecurity$$, 'every table of the extension has row security');
+SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c JOIN pg_depend ON classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e'
+	WHERE relkind = 'r' AND relnamespace <> 'leadscore_internal'::regnamespace$$, 'every table of the extension is internal');
+SELECT set_eq($$SELECT DISTINCT a.grantee::regrole::text, a.privilege_type FROM pg_class c, aclexplode(relacl) a
+	WHERE relnamespace = 'leadscore_internal'::regnamespace AND relkind IN ('r', 'S') AND a.grantee <> relowner$$,
+	$$VALUES ('pg_database_owner', 'SELECT'), ('pg_database_owner', 'INSERT')$$,
+	'the owner of the database dumps and restores them, nobody else reaches them');
+SELECT is_empty($$SELECT oid::regclass FROM pg_class WHERE relnamespace = 'leadscore_internal'::regnamespace AND relrowsecurity$$,
+	'no row security, which pg_dump could not pass');
+SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c JOIN pg_depend ON classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e'
+	WHERE relkind = 'v' AND pg_relation_is_updatable(c.oid, false) <> 0
+	AND has_any_column_privilege('public', c.oid, 'INSERT, UPDATE') OR has_table_privilege('public', c.oid, 'DELETE, TRUNCATE')
+	AND pg_relation_is_updatable(c.oid, false) <> 0$$, 'no view that all may write hands that, or locks, down to a table');
 SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c, pg_extension e WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
 	AND relkind = 'r' AND relname LIKE 'lead\_%' AND extname = 'leadscore' AND NOT c.oid = ANY (extconfig)$$,
 	'every table of the extension is dumped');
