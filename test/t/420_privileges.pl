@@ -130,6 +130,7 @@ my %calls = (
 	'done(text, bigint[])' => "'c', :taken",
 	'failed(text, bigint[], text, interval)' => "'c', :taken, 'no'",
 	'retry(bigint[])' => ':taken',
+	'discard(bigint[])' => ':taken',
 	'start_worker()' => '',
 	'stop_worker()' => '',
 	# those of a contact, by its key and by its text
@@ -157,7 +158,6 @@ my %writes = (
 	lead_action => { INSERT => "(model, name, occasion, stage) VALUES ('m', 'new', 'stage_left', 'hot')", UPDATE => "enabled = false WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
 	lead_category => { INSERT => "(model, category) VALUES ('m', 'new')", UPDATE => "weight = 2 WHERE model = 'm'", DELETE => "WHERE model = 'm' AND category = 'engagement'" },
 	lead_model => { UPDATE => "max_drift = 7 WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
-	lead_outbox => { UPDATE => "last_error = 'x' WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
 );
 
 my $types = "array_to_string(ARRAY(SELECT replace(format_type(t, NULL), 'timestamp with time zone', 'timestamptz') FROM unnest(p.proargtypes) WITH ORDINALITY a (t, n) ORDER BY n), ', ')";
@@ -187,7 +187,7 @@ for (@functions)
 	}
 	my ($statement, $kind) = $set eq 't' ? ("SELECT FROM $schema.$name($arguments)", 'sees')
 	  # those that say how many rows they changed
-	  : $name =~ /^(?:done|failed|retry)$/ ? ("SELECT FROM $schema.$name($arguments) n WHERE n > 0", 'rows')
+	  : $name =~ /^(?:done|failed|retry|discard)$/ ? ("SELECT FROM $schema.$name($arguments) n WHERE n > 0", 'rows')
 	  : ("SELECT $schema.$name($arguments)", 'may');
 	push @rows, [ $schema eq 'leadscore' ? 'functions' : 'internal', "`$signature`", '', $statement, $kind ];
 }
