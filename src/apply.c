@@ -156,13 +156,9 @@ apply_row(TriggerData *trigger)
 Datum
 ls_apply(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = ls_trigger_data(fcinfo, TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW,
+										   LS_FIRED_INSERT | LS_FIRED_UPDATE | LS_FIRED_DELETE);
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		!TRIGGER_FIRED_AFTER(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("leadscore's trigger functions are for the triggers that leadscore.attach() makes")));
 	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
 		apply_row(trigger);
 	return PointerGetDatum(NULL);

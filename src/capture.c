@@ -495,23 +495,14 @@ apply(Capture *capture, int place)
 
 /* ---------- triggers ---------- */
 
-static TriggerData *
-trigger_data(FunctionCallInfo fcinfo)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("leadscore's trigger functions are for the statement triggers that leadscore.attach() makes")));
-	return trigger;
-}
+#define ALL_COMMANDS \
+	(LS_FIRED_INSERT | LS_FIRED_UPDATE | LS_FIRED_DELETE | LS_FIRED_TRUNCATE)
 
 /* ls_enter fires BEFORE a statement. */
 Datum
 ls_enter(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = trigger_data(fcinfo);
+	TriggerData *trigger = ls_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE, ALL_COMMANDS);
 
 	if (SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
 		ls_note_enter();
@@ -558,7 +549,8 @@ no_rows(TriggerData *trigger)
 
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		return false;
-	if (rows == NULL)
+	if (rows == NULL ||
+		(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && trigger->tg_newtable == NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("trigger \"%s\" lacks the transition tables that leadscore.attach() gives it",
@@ -570,7 +562,7 @@ no_rows(TriggerData *trigger)
 Datum
 ls_capture(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = trigger_data(fcinfo);
+	TriggerData *trigger = ls_trigger_data(fcinfo, TRIGGER_EVENT_AFTER, ALL_COMMANDS);
 
 	if (!no_rows(trigger))
 		capture_rows(trigger);

@@ -25,6 +25,7 @@
 #include "utils/rel.h"
 
 #include "daily.h"
+#include "feed.h"
 #include "job_run.h"
 #include "leadscore.h"
 #include "lock.h"
@@ -41,12 +42,12 @@
  * table is the table that it belongs to, NULL for several.
  */
 TriggerData *
-ls_check_trigger(FunctionCallInfo fcinfo, const char *table)
+ls_check_trigger(FunctionCallInfo fcinfo, TriggerEvent when, int commands,
+				 const char *table)
 {
-	TriggerData *td = (TriggerData *) fcinfo->context;
+	TriggerData *td = ls_trigger_data(fcinfo, when, commands);
 
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		RelationGetNamespace(td->tg_relation) !=
+	if (RelationGetNamespace(td->tg_relation) !=
 		get_namespace_oid(LEADSCORE_INTERNAL, true) ||
 		(table && RelationGetRelid(td->tg_relation) != ls_base_table_oid(table, false)))
 		ereport(ERROR,

@@ -51,6 +51,7 @@
 #include "check.h"
 #include "compat.h"
 #include "launcher.h"
+#include "feed.h"
 #include "leadscore.h"
 #include "lock.h"
 #include "rule_history.h"
@@ -232,13 +233,15 @@ ls_definition_rows(PG_FUNCTION_ARGS)
 
 /* ---------- for all triggers ---------- */
 
+#define ALL_CHANGES	(LS_FIRED_INSERT | LS_FIRED_UPDATE | LS_FIRED_DELETE)
+
 /* begin_trigger finds out to what a trigger belongs. */
 static const Kind *
-begin_trigger(FunctionCallInfo fcinfo, TriggerData **td)
+begin_trigger(FunctionCallInfo fcinfo, TriggerEvent when, int commands,
+			  TriggerData **td)
 {
-	*td = (TriggerData *) fcinfo->context;
-	if (CALLED_AS_TRIGGER(fcinfo) &&
-		RelationGetForm((*td)->tg_relation)->relkind == RELKIND_VIEW &&
+	*td = ls_trigger_data(fcinfo, when, commands);
+	if (RelationGetForm((*td)->tg_relation)->relkind == RELKIND_VIEW &&
 		RelationGetNamespace((*td)->tg_relation) == get_namespace_oid(LEADSCORE_SCHEMA, true))
 		for (int i = 0; i < (int) lengthof(kinds); i++)
 			if (strcmp(RelationGetRelationName((*td)->tg_relation), kinds[i].table) == 0)
@@ -258,7 +261,8 @@ ls_enter_definitions(PG_FUNCTION_ARGS)
 {
 	TriggerData *td;
 
-	(void) begin_trigger(fcinfo, &td);
+	(void) begin_trigger(fcinfo, TRIGGER_EVENT_BEFORE,
+						 LS_FIRED_UPDATE | LS_FIRED_DELETE, &td);
 	ls_lock_own_definitions();
 	return PointerGetDatum(NULL);
 }
@@ -461,7 +465,8 @@ Datum
 ls_write_definition(PG_FUNCTION_ARGS)
 {
 	TriggerData *td;
-	const Kind *kind = begin_trigger(fcinfo, &td);
+	const Kind *kind = begin_trigger(fcinfo, TRIGGER_EVENT_INSTEAD | TRIGGER_EVENT_ROW,
+									 ALL_CHANGES, &td);
 	LsDefinition row = {0};
 	LsTarget	target;
 	bool		found;
@@ -496,7 +501,7 @@ Datum
 ls_leave_definitions(PG_FUNCTION_ARGS)
 {
 	TriggerData *td;
-	const Kind *kind = begin_trigger(fcinfo, &td);
+	const Kind *kind = begin_trigger(fcinfo, TRIGGER_EVENT_AFTER, ALL_CHANGES, &td);
 	List	   *models = NIL;
 	ListCell   *lc;
 

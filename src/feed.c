@@ -139,6 +139,25 @@ ls_execute(const char *sql, LsArguments *args)
 	return processed;
 }
 
+/*
+ * ls_trigger_data gives what a trigger function is called with, and refuses to be
+ * called in any other way than by the triggers that leadscore makes: when says
+ * before, after or instead of, and whether for a row; commands which statements.
+ */
+TriggerData *
+ls_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when, int commands)
+{
+	TriggerData *td = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		(td->tg_event & (TRIGGER_EVENT_TIMINGMASK | TRIGGER_EVENT_ROW)) != when ||
+		(commands & (1 << (td->tg_event & TRIGGER_EVENT_OPMASK))) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("this function is for the triggers that leadscore makes")));
+	return td;
+}
+
 /* ls_optional_argument gives a text argument, or NULL. */
 char *
 ls_optional_argument(FunctionCallInfo fcinfo, int n)

@@ -15,6 +15,8 @@
 
 #include "postgres.h"
 
+#include "commands/trigger.h"
+
 #include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
@@ -45,6 +47,14 @@ extern void ls_add_text(LsArguments *args, const char *value);
 extern uint64 ls_run(const char *sql, LsArguments *args);
 extern uint64 ls_execute(const char *sql, LsArguments *args);
 
+/* what a trigger function of ours may be fired by, beside when */
+#define LS_FIRED_INSERT		(1 << TRIGGER_EVENT_INSERT)
+#define LS_FIRED_DELETE		(1 << TRIGGER_EVENT_DELETE)
+#define LS_FIRED_UPDATE		(1 << TRIGGER_EVENT_UPDATE)
+#define LS_FIRED_TRUNCATE	(1 << TRIGGER_EVENT_TRUNCATE)
+
+extern TriggerData *ls_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when,
+									int commands);
 extern char *ls_text_argument(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *ls_optional_argument(FunctionCallInfo fcinfo, int n);
 

@@ -187,7 +187,7 @@ rows_of(LsModel *model, Datum contact)
 		IndexScanDesc scan = ls_by_contact_begin(model, rel, &index, &contact,
 												 BTEqualStrategyNumber);
 
-		while (index_getnext_slot(scan, ForwardScanDirection, slot))
+		while (ls_by_contact_next(model, scan, slot))
 			rows = lappend(rows, read_row(slot));
 		index_endscan(scan);
 		index_close(index, AccessShareLock);

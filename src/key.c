@@ -142,14 +142,22 @@ compares_in_c(Oid type)
 void
 ls_key_type(Oid type, Oid collation, Oid owner, const char *model, LsKeyType *key)
 {
-	Oid			base = getBaseType(type);
-	TypeCacheEntry *entry = lookup_type_cache(base,
-											  TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR |
-											  TYPECACHE_CMP_PROC | TYPECACHE_HASH_PROC |
-											  TYPECACHE_BTREE_OPFAMILY);
+	Oid			base;
+	TypeCacheEntry *entry;
 	Oid			function;
 	bool		varlena;
 
+	/* the tables are the owner's, who may have dropped the column */
+	if (!OidIsValid(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the tables of model \"%s\" do not have the columns that leadscore gave them",
+						model),
+				 errhint("Undo what was done to them, or drop the model.")));
+	base = getBaseType(type);
+	entry = lookup_type_cache(base, TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR |
+							  TYPECACHE_CMP_PROC | TYPECACHE_HASH_PROC |
+							  TYPECACHE_BTREE_OPFAMILY);
 	if (!OidIsValid(entry->cmp_proc) || !OidIsValid(entry->hash_proc))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
@@ -178,17 +186,33 @@ ls_key_type(Oid type, Oid collation, Oid owner, const char *model, LsKeyType *ke
 
 /* ---------- order ---------- */
 
+/*
+ * ls_key_enter and ls_key_leave stand around what compares keys elsewhere, as the
+ * scan of an index does, unless it is done as the model's owner anyway.
+ */
+void
+ls_key_enter(const LsKeyType *key, LsIdentity *saved)
+{
+	if (unlikely(key->foreign_order))
+		ls_become_to_compute(key->owner, saved);
+}
+
+void
+ls_key_leave(const LsKeyType *key, const LsIdentity *saved)
+{
+	if (unlikely(key->foreign_order))
+		ls_return(saved);
+}
+
 int
 ls_key_compare(LsKeyType *key, Datum a, Datum b)
 {
 	LsIdentity	saved;
 	int			order;
 
-	if (likely(!key->foreign_order))
-		return DatumGetInt32(FunctionCall2Coll(&key->cmp, key->collation, a, b));
-	ls_become_to_compute(key->owner, &saved);
+	ls_key_enter(key, &saved);
 	order = DatumGetInt32(FunctionCall2Coll(&key->cmp, key->collation, a, b));
-	ls_return(&saved);
+	ls_key_leave(key, &saved);
 	return order;
 }
 
@@ -205,11 +229,9 @@ ls_key_hash(LsKeyType *key, Datum value)
 	LsIdentity	saved;
 	uint32		hash;
 
-	if (likely(!key->foreign_order))
-		return DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation, value));
-	ls_become_to_compute(key->owner, &saved);
+	ls_key_enter(key, &saved);
 	hash = DatumGetUInt32(FunctionCall1Coll(&key->hash, key->collation, value));
-	ls_return(&saved);
+	ls_key_leave(key, &saved);
 	return hash;
 }
 
@@ -255,8 +277,11 @@ enter(const LsKeyType *key, bool foreign, bool pinned, LsIdentity *saved)
 		ls_become_to_compute(key->owner, saved);
 	else
 		ls_stay(saved);
-	if (pinned)
-		pin_settings();
+	if (!pinned)
+		return;
+	if (saved->guc_nest == 0)
+		saved->guc_nest = NewGUCNestLevel();
+	pin_settings();
 }
 
 static void

@@ -13,6 +13,8 @@
 #include "access/stratnum.h"
 #include "fmgr.h"
 
+#include "leadscore.h"
+
 /*
  * The type of a model's contacts, or of its visitors: the base type where the
  * key is a domain.
@@ -45,6 +47,8 @@ extern int	ls_key_compare(LsKeyType *key, Datum a, Datum b);
 extern int	ls_by_key(const void *a, const void *b, void *arg);
 extern uint32 ls_key_hash(LsKeyType *key, Datum value);
 extern Oid	ls_key_operator(const LsKeyType *key, StrategyNumber strategy);
+extern void ls_key_enter(const LsKeyType *key, LsIdentity *saved);
+extern void ls_key_leave(const LsKeyType *key, const LsIdentity *saved);
 extern char *ls_key_text(LsKeyType *key, Datum value);
 extern Datum ls_key_read(LsKeyType *key, const char *text);
 extern Datum ls_key_ask(LsKeyType *key, Datum value, Oid type);

@@ -96,7 +96,7 @@ first_place(LsModel *model, Oid table, Datum contact, ItemPointer first)
 											 BTEqualStrategyNumber);
 	bool		found = false;
 
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	while (ls_by_contact_next(model, scan, slot))
 	{
 		if (!found || ItemPointerCompare(&slot->tts_tid, first) < 0)
 			*first = slot->tts_tid;

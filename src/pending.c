@@ -260,6 +260,19 @@ ls_by_contact_begin(LsModel *model, Relation rel, Relation *index,
 	return scan;
 }
 
+/* ls_by_contact_next gives the next row; the index compares keys. */
+bool
+ls_by_contact_next(LsModel *model, IndexScanDesc scan, TupleTableSlot *slot)
+{
+	LsIdentity	saved;
+	bool		found;
+
+	ls_key_enter(&model->key, &saved);
+	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	ls_key_leave(&model->key, &saved);
+	return found;
+}
+
 /*
  * ls_pending_read adds up what the active snapshot sees pending about a contact,
  * and leaves it there.
@@ -276,7 +289,7 @@ ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 	{
 		slot = table_slot_create(rel, NULL);
 		scan = ls_by_contact_begin(model, rel, &index, &contact, BTEqualStrategyNumber);
-		while (index_getnext_slot(scan, ForwardScanDirection, slot))
+		while (ls_by_contact_next(model, scan, slot))
 		{
 			slot_getallattrs(slot);
 			add_row(model, pending, DatumGetBool(slot->tts_values[PENDING_PROFILE - 1]),
@@ -349,7 +362,7 @@ sees_any(LsModel *model, Oid table, Known *known)
 		TupleTableSlot *slot = table_slot_create(rel, NULL);
 
 		scan = ls_by_contact_begin(model, rel, &index, NULL, BTGreaterStrategyNumber);
-		known->any = index_getnext_slot(scan, ForwardScanDirection, slot);
+		known->any = ls_by_contact_next(model, scan, slot);
 		index_endscan(scan);
 		index_close(index, AccessShareLock);
 		ExecDropSingleTupleTableSlot(slot);
@@ -401,7 +414,7 @@ ls_pending_contacts(LsModel *model, const Datum *after, int limit, Datum *contac
 		while (n < limit)
 		{
 			IndexScanDesc scan = ls_by_contact_begin(model, rel, &index, after, BTGreaterStrategyNumber);
-			bool		found = index_getnext_slot(scan, ForwardScanDirection, slot);
+			bool		found = ls_by_contact_next(model, scan, slot);
 			bool		isnull;
 
 			if (found)

@@ -52,6 +52,7 @@ extern void ls_pending_again(LsModel *model);
 extern IndexScanDesc ls_by_contact_begin(LsModel *model, Relation rel,
 										 Relation *index, const Datum *contact,
 										 StrategyNumber strategy);
+extern bool ls_by_contact_next(LsModel *model, IndexScanDesc scan, TupleTableSlot *slot);
 extern void ls_pending_free_plans(LsModel *model);
 
 #endif							/* LEADSCORE_PENDING_H */

@@ -206,7 +206,8 @@ restore_model(const char *name, HeapTuple tuple, TupleDesc desc)
 Datum
 ls_restore_row(PG_FUNCTION_ARGS)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, NULL);
+	TriggerData *td = ls_check_trigger(fcinfo, TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW,
+									   LS_FIRED_INSERT, NULL);
 	TupleDesc	desc = RelationGetDescr(td->tg_relation);
 	HeapTuple	tuple = td->tg_trigtuple;
 	bool		isnull;
@@ -267,12 +268,8 @@ rows_restored(Oid relid)
 Datum
 ls_restored(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = ls_trigger_data(fcinfo, TRIGGER_EVENT_AFTER, LS_FIRED_INSERT);
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called by trigger manager")));
 	if (!ls_row_writing())
 		rows_restored(RelationGetRelid(trigger->tg_relation));
 	return PointerGetDatum(NULL);

@@ -241,7 +241,8 @@ ls_rule_written(const LsDefinition *change)
 Datum
 ls_record_counted(PG_FUNCTION_ARGS)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, "lead_rule");
+	TriggerData *td = ls_check_trigger(fcinfo, TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW,
+									   LS_FIRED_UPDATE, "lead_rule");
 	TupleDesc	desc = RelationGetDescr(td->tg_relation);
 	LsIdentity	saved;
 	LsRuleRow	row;

@@ -64,12 +64,10 @@ static bool writing = false;	/* we are writing, by SQL */
 Datum
 ls_guard(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = ls_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE,
+										   LS_FIRED_INSERT | LS_FIRED_UPDATE |
+										   LS_FIRED_DELETE | LS_FIRED_TRUNCATE);
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function was not called by trigger manager")));
 	if (!writing && !(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
 					  has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner)))
 		ereport(ERROR,

@@ -19,6 +19,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_index.h"
 #include "commands/trigger.h"
@@ -92,7 +93,20 @@ has_expressions(Relation rel)
 	return found;
 }
 
-/* runs_code tells whether functions of the owner's may be run where rows are written. */
+/* has_own_types tells whether keys are of a type that is not the server's. */
+static bool
+has_own_types(Relation rel)
+{
+	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
+		if (TupleDescAttr(RelationGetDescr(rel), i)->atttypid >= FirstNormalObjectId)
+			return true;
+	return false;
+}
+
+/*
+ * runs_code tells whether functions of the owner's may be run where rows are
+ * written, or found to be written.
+ */
 static bool
 runs_code(const LsTarget *target)
 {
@@ -106,7 +120,7 @@ runs_code(const LsTarget *target)
 		(triggers->trig_insert_before_row || triggers->trig_update_before_row ||
 		 triggers->trig_delete_before_row || target->queues_triggers))
 		return true;
-	return has_expressions(target->rel);
+	return has_own_types(target->rel) || has_expressions(target->rel);
 }
 
 /* queues_triggers tells whether there are AFTER triggers for each row. */
@@ -218,8 +232,16 @@ end_write(LsTarget *target, const LsIdentity *saved)
 bool
 ls_target_find(LsTarget *target)
 {
-	return ls_find_by_index(target->rel, target->key_index,
-							LockTupleNoKeyExclusive, target->search, target->found);
+	LsIdentity	saved;
+	bool		found;
+
+	if (target->runs_code)
+		ls_switch_to_owner(target->rel->rd_rel->relowner, &saved);
+	found = ls_find_by_index(target->rel, target->key_index,
+							 LockTupleNoKeyExclusive, target->search, target->found);
+	if (target->runs_code)
+		ls_return(&saved);
+	return found;
 }
 
 /*
@@ -234,7 +256,10 @@ ls_target_find_free(LsTarget *target, ScanKey key, bool *exists)
 	IndexScanDesc scan = ls_index_beginscan(target->rel, index, snapshot, 1);
 	TM_FailureData failure;
 	TM_Result	result = TM_Deleted;
+	LsIdentity	saved;
 
+	if (target->runs_code)
+		ls_switch_to_owner(target->rel->rd_rel->relowner, &saved);
 	index_rescan(scan, key, 1, NULL, 0);
 	if (index_getnext_slot(scan, ForwardScanDirection, target->found))
 		result = table_tuple_lock(target->rel, &target->found->tts_tid, snapshot,
@@ -244,6 +269,8 @@ ls_target_find_free(LsTarget *target, ScanKey key, bool *exists)
 	index_endscan(scan);
 	index_close(index, NoLock);
 	UnregisterSnapshot(snapshot);
+	if (target->runs_code)
+		ls_return(&saved);
 	*exists = result == TM_Ok;
 	return result != TM_WouldBlock;
 }

@@ -308,30 +308,40 @@ static int
 draw(LsTrial *trial, Drawn **drawn)
 {
 	LsKeyType  *type = &trial->after->key;
-	Size		room = 2 * (Size) trial->sample;
-	Drawn	   *kept = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Drawn) * room);
+	Size		most = 2 * (Size) trial->sample;
+	Size		room = Min(most, 1024);
+	Drawn	   *kept = palloc(sizeof(Drawn) * room);
 	Relation	rel = table_open(trial->after->score_table, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan = ls_table_beginscan(rel, GetActiveSnapshot());
 	uint32		limit = PG_UINT32_MAX;
 	Size		n = 0;
 
+	ls_row_check(trial->after, RelationGetDescr(rel));
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
 		Datum		key = slot_getattr(slot, 1, &isnull);
-		uint32		hash = murmurhash32(ls_key_hash(type, key));
+		uint32		hash;
 
 		CHECK_FOR_INTERRUPTS();
+		if (isnull)
+			continue;
+		hash = murmurhash32(ls_key_hash(type, key));
 		trial->population++;
 		if (hash > limit)
 			continue;
+		if (n == room)
+		{
+			room = Min(most, room * 2);
+			kept = repalloc_huge(kept, sizeof(Drawn) * room);
+		}
 		kept[n].hash = hash;
 		kept[n++].key = datumCopy(key, type->typbyval, type->typlen);
-		if (n < room)
+		if (n < most)
 			continue;
 		qsort(kept, n, sizeof(Drawn), by_hash);
-		for (n = trial->sample; n < room && !type->typbyval; n++)
+		for (n = trial->sample; n < most && !type->typbyval; n++)
 			pfree(DatumGetPointer(kept[n].key));
 		n = trial->sample;
 		limit = kept[n - 1].hash;

@@ -629,7 +629,7 @@ run_model(Work *work, Task *task)
 
 	work->task = task;
 	ls_slot_phase(ls_worker_slot, LS_PHASE_SCORING, task->model);
-	well = ls_worker_attempt(work, ls_worker_follow_roles) && run_pass(work, false);
+	well = (ls_worker_attempt(work, ls_worker_follow_roles) || !ls_worker_failed(work)) && run_pass(work, false);
 	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 		well = run_pass(work, true);
 	if (well && !work->busy)

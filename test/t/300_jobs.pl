@@ -17,8 +17,16 @@ use WorkerTest;
 my $node = new_node('jobs', 1, "leadscore.inline_limit = 1000\nleadscore.naptime = 100\nlog_lock_waits = on\ndeadlock_timeout = 200ms\n");
 $node->start;
 load_tables($node, 4000, 40_000);
+# where a job has been, however rarely anybody looks
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE moved (job bigint, phase text, position text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.moved VALUES (NEW.job_id, NEW.phase, NEW.position); RETURN NULL; END$$;
+CREATE TRIGGER note AFTER UPDATE ON leadscore_internal.lead_job FOR EACH ROW EXECUTE FUNCTION note();
+SQL
 reload($node, job_rate => 6000);
-job_beside_writers($node, 4000, limit => 60, bare => 1);
+job_beside_writers($node, 4000, limit => 60, bare => 1, quick => 1);
+is($node->safe_psql('postgres', 'SELECT job FROM moved GROUP BY job HAVING count(DISTINCT (phase, position)) <= 2'), '', 'each job was at several places');
+$node->safe_psql('postgres', 'DROP TRIGGER note ON leadscore_internal.lead_job');
 reload($node, job_rate => 0);
 
 as_fresh($node, 'jobs beside writers');
