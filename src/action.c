@@ -49,6 +49,7 @@
 #define GRACE	2000
 
 bool		ls_action_overran = false;
+int			ls_action_timeout = 30000;
 
 /* ---------- functions ---------- */
 
@@ -303,7 +304,7 @@ call_function(const LsDelivery *delivery, Oid owner, Datum payload)
 	ls_check_call(function, owner);
 	ls_become_untrusted(owner, &saved);
 	run_call(psprintf("SELECT %s($1)", quote_qualified_identifier(schema, name)),
-			 payload, milliseconds(delivery->timeout));
+			 payload, Min(milliseconds(delivery->timeout), ls_action_timeout));
 	ls_return(&saved);
 }
 

@@ -24,10 +24,12 @@
 #include "catalog.h"
 #include "compat.h"
 #include "leadscore.h"
+#include "worker.h"
 
 PG_FUNCTION_INFO_V1(ls_activity);
 
 #define TRANCHE		"leadscore"
+#define SLOW_FOR	(600 * USECS_PER_SEC)
 
 /* columns of leadscore_internal.activity() */
 enum
@@ -45,6 +47,7 @@ enum
 	COL_LAST_ERROR,
 	COL_LAST_ERROR_AT,
 	COL_STARTED_AT,
+	COL_ROUND_BEGAN,
 	NCOLUMNS
 };
 
@@ -235,6 +238,62 @@ ls_slot_error(LsSlot *slot, const char *message)
 }
 
 /*
+ * ls_slot_set_slow remembers that a model is slow.  Where there are too many, the one
+ * is forgotten that has been slow for the longest time.
+ */
+void
+ls_slot_set_slow(LsSlot *slot, const char *model)
+{
+	LsSlow	   *place = NULL;
+
+	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < LS_MAX_SLOW; i++)
+		if (strcmp(slot->slow[i].model, model) == 0)
+			place = &slot->slow[i];
+	for (int i = 0; i < LS_MAX_SLOW && place == NULL; i++)
+		if (slot->slow[i].until < GetCurrentTimestamp())
+			place = &slot->slow[i];
+	if (place == NULL)
+	{
+		place = &slot->slow[0];
+		for (int i = 1; i < LS_MAX_SLOW; i++)
+			if (slot->slow[i].until < place->until)
+				place = &slot->slow[i];
+	}
+	strlcpy(place->model, model, sizeof(place->model));
+	place->until = GetCurrentTimestamp() + SLOW_FOR;
+	LWLockRelease(&ls_board->lock);
+}
+
+/* ls_slot_is_slow tells whether it is remembered. */
+bool
+ls_slot_is_slow(LsSlot *slot, const char *model)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		slow = false;
+
+	LWLockAcquire(&ls_board->lock, LW_SHARED);
+	for (int i = 0; i < LS_MAX_SLOW; i++)
+		slow |= slot->slow[i].until > now && strcmp(slot->slow[i].model, model) == 0;
+	LWLockRelease(&ls_board->lock);
+	return slow;
+}
+
+/* ls_slot_count_slow tells of how many models it is. */
+int
+ls_slot_count_slow(LsSlot *slot)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			n = 0;
+
+	LWLockAcquire(&ls_board->lock, LW_SHARED);
+	for (int i = 0; i < LS_MAX_SLOW; i++)
+		n += slot->slow[i].until > now;
+	LWLockRelease(&ls_board->lock);
+	return n;
+}
+
+/*
  * per_minute is the number of transitions in the last 60 seconds, those of the
  * last whole minute being taken as evenly spread.
  */
@@ -379,6 +438,9 @@ put_slot(ReturnSetInfo *rsinfo, LsSlot *slot, bool all)
 			CStringGetTextDatum(readable(slot->last_error)));
 		put_time(values, nulls, COL_LAST_ERROR_AT, slot->last_error_at);
 		put_time(values, nulls, COL_STARTED_AT, slot->started_at);
+		if (slot->pid != 0 &&
+			GetCurrentTimestamp() - slot->round_began > (int64) ls_naptime * 1000)
+			put_time(values, nulls, COL_ROUND_BEGAN, slot->round_began);
 	}
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }

@@ -47,6 +47,16 @@ typedef enum LsPhase
 	LS_PHASE_NAPPING			/* until something is due, or naptime is over */
 } LsPhase;
 
+/* models of a database that are slow at the same time, as far as is remembered */
+#define LS_MAX_SLOW			8
+
+/* A model of which a step took too long to be done where others wait */
+typedef struct LsSlow
+{
+	char		model[NAMEDATALEN];
+	TimestampTz until;			/* it is left to a process of its own; real time */
+} LsSlow;
+
 /* One database, with its worker if it has one */
 typedef struct LsSlot
 {
@@ -79,6 +89,8 @@ typedef struct LsSlot
 	TimestampTz last_error_at;	/* real time; 0: none */
 	char		last_error[256];
 	char		suspect[NAMEDATALEN];	/* model that a worker could not stop, or empty */
+	TimestampTz round_began;	/* real time; 0: it naps */
+	LsSlow		slow[LS_MAX_SLOW];
 } LsSlot;
 
 typedef struct LsBoard
@@ -110,5 +122,8 @@ extern void ls_slot_phase(LsSlot *slot, LsPhase phase, const char *model);
 extern void ls_slot_progress(LsSlot *slot, int64 done, int64 total);
 extern void ls_slot_count(LsSlot *slot, int64 contacts, int64 transitions);
 extern void ls_slot_error(LsSlot *slot, const char *message);
+extern void ls_slot_set_slow(LsSlot *slot, const char *model);
+extern bool ls_slot_is_slow(LsSlot *slot, const char *model);
+extern int	ls_slot_count_slow(LsSlot *slot);
 
 #endif							/* LEADSCORE_ACTIVITY_H */

@@ -56,6 +56,16 @@ typedef struct Some
 	bool		skip_locked;
 } Some;
 
+/* is_cut ends a batch before its contact number i, where it has taken long enough. */
+static bool
+is_cut(Some *some, int i)
+{
+	if (i == 0 || !ls_slice_over(&some->fold->slice))
+		return false;
+	some->n = i;
+	return true;
+}
+
 /* fold_some folds in what is pending of some contacts, as far as the fold knows of it. */
 static void
 fold_some(void *arg)
@@ -64,7 +74,7 @@ fold_some(void *arg)
 	LsFold	   *fold = some->fold;
 	LsStore    *store = ls_store_open(some->model, "event", ls_count_contact, ls_count_profile);
 
-	for (int i = 0; i < some->n; i++)
+	for (int i = 0; i < some->n && !is_cut(some, i); i++)
 	{
 		LsChange	change = {0};
 		LsOutcome	outcome;
@@ -90,7 +100,7 @@ fold_some(void *arg)
 static void
 fold_alone(Some *all)
 {
-	for (int i = 0; i < all->n; i++)
+	for (int i = 0; i < all->n && !is_cut(all, i); i++)
 	{
 		Some		one = *all;
 		ErrorData  *error;
@@ -140,11 +150,12 @@ ls_fold_batch(LsFold *fold, int limit, bool skip_locked)
 		some.n = n = ls_pending_contacts(model, fold->has_place ? &fold->place : NULL, limit, contacts);
 		if (n > 0)
 		{
-			stop_at(fold, model, contacts[n - 1]);
 			if (fold->one_by_one)
 				fold_alone(&some);
 			else
 				fold_some(&some);
+			n = some.n;
+			stop_at(fold, model, contacts[n - 1]);
 			ls_rules_report(model);
 		}
 	}

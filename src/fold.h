@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "rules.h"
+#include "slice.h"
 
 /* A way through the contacts of which something is pending */
 typedef struct LsFold
@@ -21,6 +22,7 @@ typedef struct LsFold
 	int64		transitions;
 	int64		skipped;		/* locked by somebody, left to a later one */
 	bool		one_by_one;		/* each by itself, as one of them fails */
+	LsSlice		slice;			/* a batch ends early where it is over */
 	bool		has_place;
 	Datum		place;			/* contact with which the last batch ended */
 } LsFold;

@@ -1,7 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * job_worker.c
- *		Processes that help a worker with a job.
+ *		Processes that help a worker: with a job, or with a slow model.
+ *
+ * There are two kinds.  One does for a model all that a worker does, as a step of it
+ * took so long there that other models would have had to wait (a lane, worker.c): the
+ * worker leaves the model to it.  The other helps with a job.
  *
  * Where a job has been cut into ranges (job_part.c), the worker starts helpers,
  * dynamic background workers that take ranges as it does, and nothing else: the
@@ -45,6 +49,7 @@ PGDLLEXPORT void ls_job_worker_main(Datum main_arg);
 
 #define IDLE_MS			1000
 #define LOOK_MS			20
+#define LANE			0		/* number of one that does all that a model asks for */
 #define SHORT_LIFE		USECS_PER_SEC	/* of one that will not do better at once */
 
 /* what a helper is told by the worker that starts it, in bgw_extra */
@@ -52,7 +57,7 @@ typedef struct HelperOrder
 {
 	LsWorkerOrder worker;		/* what that one was told */
 	pid_t		pid;			/* of it */
-	int			number;			/* of the helper: 1 ... job_workers - 1 */
+	int			number;			/* of the helper: LANE, or 1 ... job_workers - 1 */
 	char		model[NAMEDATALEN];
 } HelperOrder;
 
@@ -69,6 +74,7 @@ static HelperOrder order;
 
 static List *helpers = NIL;		/* of Helper *, in TopMemoryContext */
 static TimestampTz not_before = 0;	/* the next is started */
+static TimestampTz lane_not_before = 0;
 
 /* ---------- the worker's side ---------- */
 
@@ -104,7 +110,9 @@ forget_ended(void)
 
 		if (GetBackgroundWorkerPid(helper->handle, &pid) != BGWH_STOPPED)
 			continue;
-		if (now - helper->started_at < SHORT_LIFE)
+		if (now - helper->started_at < SHORT_LIFE && helper->number == LANE)
+			lane_not_before = now + SHORT_LIFE;
+		else if (now - helper->started_at < SHORT_LIFE)
 			not_before = now + SHORT_LIFE;
 		pfree(helper->handle);
 		pfree(helper);
@@ -161,8 +169,10 @@ start(const char *model, int number)
 		BGWORKER_BACKEND_DATABASE_CONNECTION | BGWORKER_INTERRUPTIBLE;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	snprintf(worker.bgw_name, BGW_MAXLEN, "leadscore job worker for database %u", MyDatabaseId);
-	strlcpy(worker.bgw_type, "leadscore job worker", BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, number == LANE ? "leadscore model worker for database %u" :
+			 "leadscore job worker for database %u", MyDatabaseId);
+	strlcpy(worker.bgw_type, number == LANE ? "leadscore model worker" : "leadscore job worker",
+			BGW_MAXLEN);
 	strlcpy(worker.bgw_library_name, "leadscore", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "ls_job_worker_main", BGW_MAXLEN);
 	memcpy(worker.bgw_extra, &given, sizeof(given));
@@ -198,6 +208,26 @@ ls_helpers_keep(const char *model, int64 ranges)
 		not_before = now + SHORT_LIFE;
 		break;
 	}
+}
+
+/*
+ * ls_helpers_lane makes sure that there is a process for a slow model, or that it will
+ * have its turn when another such model has had its own.  False: there can be none.
+ */
+bool
+ls_helpers_lane(const char *model)
+{
+	int			lanes = 0;
+	ListCell   *lc;
+
+	forget_ended();
+	if (is_there(model, LANE))
+		return true;
+	foreach(lc, helpers)
+		lanes += ((Helper *) lfirst(lc))->number == LANE;
+	if (lanes >= LS_MAX_LANES || lane_not_before > GetCurrentTimestamp())
+		return true;
+	return start(model, LANE);
 }
 
 /* ---------- the helper's side ---------- */
@@ -245,22 +275,30 @@ ls_job_worker_main(Datum main_arg)
 {
 	static uint32 wait_event = 0;
 	Work		work = {0};
-	instr_time	idle;
+	LsSlice		idle;
 
 	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
 	if (!ls_worker_begin(&work, &order.worker, order.pid))
 		proc_exit(0);
+	if (order.number == LANE)
+	{
+		ls_worker_begin_lane(order.model);
+		ls_worker_lane(&work, order.model);
+		pgstat_report_stat(true);
+		proc_exit(0);
+	}
 	wait_event = ls_wait_event("LeadscoreJobWorker");
 	ls_job_run_of(order.model)->helper = true;
-	INSTR_TIME_SET_CURRENT(idle);
+	work.alone = true;
+	idle = ls_slice_begin(IDLE_MS);
 	while (help_on(&work))
 	{
 		if (work.next_step == LS_JOB_MORE)
 		{
-			INSTR_TIME_SET_CURRENT(idle);
+			idle = ls_slice_begin(IDLE_MS);
 			continue;
 		}
-		if (ls_worker_elapsed_ms(&idle) > IDLE_MS)
+		if (ls_slice_over(&idle))
 			break;
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

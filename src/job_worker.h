@@ -11,6 +11,10 @@
 #include "postgres.h"
 
 /* both for the worker */
+/* slow models that have a process of their own at the same time, in one database */
+#define LS_MAX_LANES	2
+
+extern bool ls_helpers_lane(const char *model);
 extern void ls_helpers_keep(const char *model, int64 ranges);
 extern void ls_helpers_terminate(void);
 

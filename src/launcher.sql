@@ -35,7 +35,7 @@ COMMENT ON FUNCTION leadscore.stop_worker() IS
 CREATE FUNCTION leadscore_internal.activity(OUT role text, OUT pid integer, OUT database text, OUT phase text,
 		OUT model text, OUT done bigint, OUT total bigint, OUT next_due timestamptz,
 		OUT transitions_per_minute float8, OUT last_pass_at timestamptz,
-		OUT last_error text, OUT last_error_at timestamptz, OUT started_at timestamptz)
+		OUT last_error text, OUT last_error_at timestamptz, OUT started_at timestamptz, OUT round_began timestamptz)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE ROWS 10
 	AS 'MODULE_PATHNAME', 'ls_activity';
@@ -45,10 +45,12 @@ COMMENT ON FUNCTION leadscore_internal.activity() IS
 CREATE VIEW leadscore.activity AS
 	WITH known AS MATERIALIZED (SELECT * FROM leadscore_internal.activity())
 	SELECT role, pid, database, phase, model, done, total,
-		   CASE WHEN next_due OPERATOR(pg_catalog.<) leadscore.clock()
-				THEN leadscore.clock() OPERATOR(pg_catalog.-) next_due
-				WHEN last_pass_at IS NOT NULL THEN interval '0'
-		   END AS lag,
+		   greatest(CASE WHEN next_due OPERATOR(pg_catalog.<) leadscore.clock()
+						 THEN leadscore.clock() OPERATOR(pg_catalog.-) next_due
+						 WHEN last_pass_at IS NOT NULL THEN interval '0'
+					END,
+					/* nobody has looked since then */
+					pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) round_began) AS lag,
 		   next_due, transitions_per_minute, last_pass_at,
 		   last_error, last_error_at, started_at
 	  FROM known
@@ -69,7 +71,7 @@ COMMENT ON COLUMN leadscore.activity.phase IS 'what it is at, see docs/operation
 COMMENT ON COLUMN leadscore.activity.model IS 'model in hand';
 COMMENT ON COLUMN leadscore.activity.done IS 'contacts of this pass that are done';
 COMMENT ON COLUMN leadscore.activity.total IS 'contacts of this pass; null: not more than one batch';
-COMMENT ON COLUMN leadscore.activity.lag IS 'how long what is due next has been due; 0: nothing is late';
+COMMENT ON COLUMN leadscore.activity.lag IS 'how long what is due next has been due, or might have been while the worker was at something else; 0: nothing is late';
 COMMENT ON COLUMN leadscore.activity.next_due IS 'when something is due next, as the worker last saw it; null: nothing';
 COMMENT ON COLUMN leadscore.activity.transitions_per_minute IS 'changes of stage that the worker wrote in the last minute';
 COMMENT ON COLUMN leadscore.activity.last_pass_at IS 'when it last had done all that was due';

@@ -30,10 +30,12 @@
 #include "job_run.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "model_change.h"
 #include "note.h"
 #include "pending.h"
 #include "recount.h"
 #include "restore.h"
+#include "rights.h"
 #include "rules.h"
 #include "store.h"
 #include "worker_error.h"
@@ -148,6 +150,14 @@ look_alone(Alone *alone)
 	put_off(alone->model, alone->row, error);
 }
 
+/* is_cut tells whether a batch ends here, before its contact number i. */
+static bool
+is_cut(LsPass *pass, int i)
+{
+	pass->cut = i > 0 && ls_slice_over(&pass->slice);
+	return pass->cut;
+}
+
 /* look_at_all does what is due about the contacts of a batch. */
 static void
 look_at_all(LsPass *pass, LsModel *model, LsDueRow *rows, int n, bool skip_locked)
@@ -157,7 +167,7 @@ look_at_all(LsPass *pass, LsModel *model, LsDueRow *rows, int n, bool skip_locke
 	qsort_arg(rows, n, sizeof(LsDueRow), by_contact, &model->key);
 	if (pass->one_by_one)
 	{
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < n && !is_cut(pass, i); i++)
 		{
 			Alone		alone = {pass, model, &rows[i], skip_locked};
 
@@ -166,7 +176,7 @@ look_at_all(LsPass *pass, LsModel *model, LsDueRow *rows, int n, bool skip_locke
 		return;
 	}
 	store = open_store(model);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n && !is_cut(pass, i); i++)
 	{
 		/* one that was put off may have two rows: what was just written is seen */
 		if (i > 0 && by_contact(&rows[i - 1], &rows[i], &model->key) == 0)
@@ -180,7 +190,9 @@ look_at_all(LsPass *pass, LsModel *model, LsDueRow *rows, int n, bool skip_locke
 /*
  * ls_pass_batch looks at the next contacts that are due, at most limit, in the
  * transaction that the caller has begun.  How many there were; 0 at the end, or
- * where the model is locked by somebody who changes it.
+ * where the model is locked by somebody who changes it.  Where a batch was cut, the
+ * next one begins at the same place: its contacts are not taken in the order of the
+ * pass.
  */
 int
 ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
@@ -202,8 +214,11 @@ ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 		model = ls_model_acquire_to_write(pass->model);
 	if (model && model->enabled)
 	{
-		stop_at(pass, model, &rows[n - 1]);
+		LsDueRow	last = rows[n - 1];
+
 		look_at_all(pass, model, rows, n, skip_locked);
+		if (!pass->cut)
+			stop_at(pass, model, &last);
 		ls_rules_report(model);
 	}
 	else

@@ -12,6 +12,8 @@
 
 #include "utils/timestamp.h"
 
+#include "slice.h"
+
 /*
  * A way through what is due in one model, in batches, each of which may be a
  * transaction of its own.  Made by ls_pass_begin() in the current memory
@@ -27,6 +29,8 @@ typedef struct LsPass
 	int64		skipped;		/* locked by somebody, left to a later pass */
 	bool		one_by_one;		/* after an error: a contact that fails is
 								 * recorded and put off, the others go on */
+	LsSlice		slice;			/* a batch ends early where it is over ... */
+	bool		cut;			/* ... as the last one did */
 	struct LsDueRow *place;		/* where the last batch ended, or NULL */
 } LsPass;
 

@@ -9,10 +9,10 @@
 #include "worker_internal.h"
 
 #include "pgstat.h"
-#include "portability/instr_time.h"
 #include "utils/guc.h"
 
 #include "catalog.h"
+#include "job_worker.h"
 #include "leadscore.h"
 #include "retention.h"
 #include "worker.h"
@@ -20,6 +20,7 @@
 #define PURGE_INTERVAL		(3600 * USECS_PER_SEC)
 #define PURGE_ROWS			5000
 #define JOB_RETENTION	90	/* days */
+#define SLOW_CALL_MS	1000	/* a model that calls for longer does not keep others waiting again */
 
 /* look_for_deliveries finds the models of which something waits. */
 static void
@@ -76,48 +77,57 @@ notify_all(Work *work)
 	}
 }
 
-/* call_one makes the next call of a model.  False: it has none, or cannot have it made. */
+/*
+ * call_one makes the next call of a model.  False: it has none, or cannot have it made.
+ * A call is not watched as other steps are: it has a limit of its own.
+ */
 static bool
 call_one(Work *work)
 {
+	LsSlice		time;
+
 	if (!ls_worker_attempt(work, claim_call) || !work->returned)
 	{
 		ls_worker_note_error(work);
 		return false;
 	}
+	time = ls_slice_begin(SLOW_CALL_MS);
+	ls_worker_phase(work, LS_PHASE_DELIVERING);
+	work->unwatched = true;
 	if (!ls_worker_attempt(work, make_call) && work->error)
 	{
+		work->unwatched = false;
 		work->failure = work->error;
 		(void) ls_worker_attempt(work, write_failed_call);
 	}
+	work->unwatched = false;
+	if (ls_slice_over(&time))
+		ls_worker_leave_to_lane(work->model);
 	return true;
 }
 
-/*
- * ls_worker_deliver sends what has happened to whoever is told of it by the worker.
- * Scores come first: what is not sent within naptime waits for the next round.  Models
- * take their turns, so that the calls of one do not keep others from theirs.
- */
-void
-ls_worker_deliver(Work *work)
+/* is_elsewhere tells whether the calls of a model are left to a process of its own. */
+static bool
+is_elsewhere(const char *model)
+{
+	return ls_slot_is_slow(ls_worker_slot, model) && ls_helpers_lane(model);
+}
+
+/* call_all makes calls, of the models in turn, for as long as naptime. */
+static void
+call_all(Work *work)
 {
 	static char last[NAMEDATALEN];	/* model that was served last */
-	instr_time	start;
+	LsSlice		slice = ls_slice_begin(ls_naptime);
 	bool		any = true;
 
-	if (!ls_worker_attempt(work, look_for_deliveries) || work->models == NIL)
-		return;
-	INSTR_TIME_SET_CURRENT(start);
-	ls_slot_phase(ls_worker_slot, LS_PHASE_DELIVERING, NULL);
-	ls_worker_report(work, "telling what happened");
-	notify_all(work);
 	for (int i = 0; work->models != NIL && strcmp(llast(work->models), last) != 0 &&
 		 i < list_length(work->models); i++)
 	{
 		work->models = lappend(work->models, linitial(work->models));
 		work->models = list_delete_first(work->models);
 	}
-	while (any && !work->hurry)
+	while (any)
 	{
 		ListCell   *lc;
 
@@ -125,17 +135,50 @@ ls_worker_deliver(Work *work)
 		foreach(lc, work->models)
 		{
 			work->model = lfirst(lc);
-			if (!call_one(work))
+			if (is_elsewhere(work->model) || !call_one(work))
 				continue;
 			any = true;
 			strlcpy(last, work->model, sizeof(last));
-			if (ls_worker_elapsed_ms(&start) > ls_naptime)
-			{
-				work->hurry = true;
-				break;
-			}
+			if (!ls_slice_over(&slice))
+				continue;
+			work->hurry = true;
+			return;
 		}
 	}
+}
+
+/*
+ * ls_worker_deliver sends what has happened to whoever is told of it by the worker.
+ * Scores come first: what is not sent within naptime waits for the next round.  Models
+ * take their turns, so that the calls of one do not keep others from theirs; one whose
+ * calls take long has them made by a process of its own.
+ */
+void
+ls_worker_deliver(Work *work)
+{
+	if (!ls_worker_attempt(work, look_for_deliveries) || work->models == NIL)
+		return;
+	ls_worker_phase(work, LS_PHASE_DELIVERING);
+	ls_worker_report(work, "telling what happened");
+	notify_all(work);
+	call_all(work);
+	work->model = NULL;
+}
+
+/* ls_worker_call_alone makes the calls of one model, in the process that it has. */
+void
+ls_worker_call_alone(Work *work, const char *model)
+{
+	LsSlice		slice = ls_slice_begin(ls_naptime);
+
+	work->model = model;
+	while (!work->leaving && call_one(work))
+		if (ls_slice_over(&slice))
+		{
+			work->hurry = true;
+			break;
+		}
+	work->model = NULL;
 }
 
 /* ---------- what is no longer to be kept ---------- */
@@ -189,15 +232,17 @@ ls_worker_purge(Work *work)
 
 	if (now >= ls_worker_slot->purged_at && now - ls_worker_slot->purged_at < PURGE_INTERVAL)
 		return;
-	ls_slot_phase(ls_worker_slot, LS_PHASE_PURGING, NULL);
+	ls_worker_phase(work, LS_PHASE_PURGING);
 	ls_worker_report(work, "deleting what is no longer to be kept");
 	if (ls_worker_attempt(work, look_for_models))
 		foreach(lc, work->models)
 		{
 			work->model = lfirst(lc);
+			ls_worker_phase(work, LS_PHASE_PURGING);
 			purge(work, ls_history_retention, purge_history);
 			purge(work, ls_outbox_retention, purge_outbox);
 		}
+	work->model = NULL;
 	purge(work, JOB_RETENTION, purge_jobs);
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
 	ls_worker_slot->purged_at = now;

@@ -33,10 +33,11 @@ fold_batch(Work *work)
 		work->fold->one_by_one = work->one_by_one;
 		MemoryContextSwitchTo(old);
 	}
+	work->fold->slice = work->slice;
 	work->returned = ls_fold_batch(work->fold, ls_batch_size, true);
 }
 
-/* fold folds in all that is pending; false if a step failed. */
+/* fold folds in what is pending, until the time is over; false if a step failed. */
 static bool
 fold(Work *work, bool one_by_one)
 {
@@ -44,6 +45,7 @@ fold(Work *work, bool one_by_one)
 
 	work->fold = NULL;
 	work->one_by_one = one_by_one;
+	work->slice = ls_slice_begin(LS_SLICE_MS);
 	ls_worker_report(work, "folding in what is pending");
 	while (ls_worker_attempt(work, fold_batch))
 	{
@@ -53,6 +55,11 @@ fold(Work *work, bool one_by_one)
 		transitions = fold->transitions;
 		if (work->returned == 0)
 			return true;
+		if (ls_slice_over(&work->slice))
+		{
+			work->hurry = true;
+			return true;
+		}
 	}
 	return !ls_worker_failed(work);
 }
@@ -95,18 +102,21 @@ job_failed(Work *work)
 void
 ls_worker_job_steps(Work *work)
 {
-	instr_time	start;
+	LsSlice		slice = ls_slice_begin(JOB_MS);
 
-	INSTR_TIME_SET_CURRENT(start);
 	work->job_run = ls_job_run_of(work->task->model);
 	do
 	{
-		int64		before = ls_worker_elapsed_ms(&start);
+		int64		before = ls_slice_elapsed(&slice);
 
 		if (!ls_worker_attempt(work, job_step))
 		{
-			work->job_run->limit = Max(work->job_run->floor, work->job_run->limit / 2);
-			if (ls_worker_failed(work))
+			/* what can be divided need not be left to a process of its own */
+			if (work->slow && work->job_run->limit > work->job_run->floor)
+				work->task->slow = false;
+			work->job_run->limit = Max(work->job_run->floor,
+									   work->job_run->limit / (work->slow ? 8 : 2));
+			if (ls_worker_failed(work) && !work->slow)
 			{
 				ls_worker_note_error(work);
 				work->failure = work->error;
@@ -117,10 +127,10 @@ ls_worker_job_steps(Work *work)
 			break;
 		}
 		if (work->next_step == LS_JOB_MORE)
-			ls_job_pace(work->job_run, work->returned, ls_worker_elapsed_ms(&start) - before);
-		if (!work->job_run->helper)
+			ls_job_pace(work->job_run, work->returned, ls_slice_elapsed(&slice) - before);
+		if (!work->job_run->helper && !work->lane)
 			ls_helpers_keep(work->task->model, work->job_run->parts_due);
-	} while (work->next_step == LS_JOB_MORE && ls_worker_elapsed_ms(&start) < JOB_MS);
+	} while (work->next_step == LS_JOB_MORE && !ls_slice_over(&slice));
 }
 
 /* ls_worker_job does so for a while, so that nothing else is late. */
@@ -142,14 +152,19 @@ write_day(Work *work)
 	work->returned = ls_worker_lock_model(work) && ls_daily_write(work->task->model);
 }
 
-/* ls_worker_days writes all that have passed; false if a step failed. */
+/* ls_worker_days writes those that have passed, until the time is over; false if a step failed. */
 bool
 ls_worker_days(Work *work)
 {
-	ls_slot_phase(ls_worker_slot, LS_PHASE_DAYS, work->task->model);
+	work->slice = ls_slice_begin(LS_SLICE_MS);
+	ls_worker_phase(work, LS_PHASE_DAYS);
 	ls_worker_report(work, "days");
 	while (ls_worker_attempt(work, write_day) && work->returned)
-		;
+		if (ls_slice_over(&work->slice))
+		{
+			work->hurry = true;
+			return true;
+		}
 	return !ls_worker_failed(work);
 }
 
