@@ -371,6 +371,9 @@ ls_rules_report(LsModel *model)
 		for (int i = 0; i < model->nrules; i++)
 			if (model->rules[i].broken && model->rules[i].version != 0)
 				ls_rule_failed(model, &model->rules[i], model->rules[i].broken, 0);
+		for (int i = 0; i < model->nstages && model->suspended == NULL; i++)
+			if (model->stages[i].broken)
+				ls_stage_failed(model, &model->stages[i], model->stages[i].broken);
 	}
 	if (model->nfailing == 0)
 		return;
