@@ -28,6 +28,7 @@ SQL_PARTS = \
 	src/launcher.sql \
 	src/apply.sql \
 	src/restore.sql \
+	src/own_schema.sql \
 	src/definition.sql \
 	src/views.sql \
 	src/model_access.sql

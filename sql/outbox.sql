@@ -7,6 +7,7 @@ SET extra_float_digits = 0;
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
 SET leadscore.clock = '2026-03-01 00:00+00';
+ALTER SEQUENCE leadscore_internal.outbox_id_seq RESTART;
 CREATE ROLE regress_ls_sales;
 CREATE ROLE regress_ls_rep IN ROLE regress_ls_sales;
 CREATE ROLE regress_ls_else;

@@ -18,6 +18,7 @@
 #include "alias.h"
 #include "catalog.h"
 #include "leadscore.h"
+#include "rights.h"
 
 #define FARTHEST	(1000 * 366 * LS_DAY)	/* ahead of the clock */
 

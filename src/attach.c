@@ -31,6 +31,7 @@
 #include "leadscore.h"
 #include "lock.h"
 #include "look.h"
+#include "model_change.h"
 #include "reach.h"
 #include "recount.h"
 #include "visitors.h"

@@ -38,8 +38,6 @@
 #include "feed.h"
 #include "leadscore.h"
 
-PG_FUNCTION_INFO_V1(ls_may_manage);
-PG_FUNCTION_INFO_V1(ls_managed_models);
 
 /* a row under the eyes of the readers below */
 typedef struct Row
@@ -268,6 +266,7 @@ read_model(Row *row)
 	m->daily = bool_field(row, 13, false);
 	m->sheet = text_field(row, 14);
 	m->restoring = bool_field(row, 15, false);
+	m->dump_number = bigint_field(row, 16, 0, NULL);
 	return m;
 }
 
@@ -782,81 +781,6 @@ ls_score_table(const char *model, bool missing_ok)
 	return ls_table_oid(psprintf("score_%s", model), missing_ok);
 }
 
-/* ls_may_manage_model tells whether a role has the rights of a model's owner. */
-bool
-ls_may_manage_model(const LsModelRow *model, Oid role)
-{
-	return has_privs_of_role(role, model->owner);
-}
-
-/* ls_may_read_model tells whether a role may read the scores of a model. */
-bool
-ls_may_read_model(const LsModelRow *model, Oid role)
-{
-	Oid			table = ls_score_table(model->model, true);
-
-	return OidIsValid(table) && pg_class_aclcheck(table, role, ACL_SELECT) == ACLCHECK_OK;
-}
-
-/*
- * ls_model_row_for gives the row of a model that a role may manage, or says
- * why not.
- */
-LsModelRow *
-ls_model_row_for(const char *model, Oid role)
-{
-	LsModelRow *row = ls_model_row(model, NULL);
-
-	if (row == NULL)
-	{
-		List	   *names = NIL;
-		ListCell   *lc;
-		const char *nearest;
-
-		foreach(lc, ls_model_rows(NULL))
-			if (ls_may_manage_model(lfirst(lc), role))
-				names = lappend(names, ((LsModelRow *) lfirst(lc))->model);
-		nearest = ls_nearest(model, names);
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("model \"%s\" does not exist", model),
-				 nearest ? errhint("Did you mean \"%s\"?", nearest) :
-				 errhint("Make it with leadscore.create_model().")));
-	}
-	if (!ls_may_manage_model(row, role))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for model \"%s\"", model),
-				 errdetail("Only members of role \"%s\" manage it.",
-						   GetUserNameFromId(row->owner, true) ?
-						   GetUserNameFromId(row->owner, true) : "(dropped)")));
-	return row;
-}
-
-/* ls_may_manage is leadscore_internal.may_manage(). */
-Datum
-ls_may_manage(PG_FUNCTION_ARGS)
-{
-	LsModelRow *row = ls_model_row(TextDatumGetCString(PG_GETARG_DATUM(0)), NULL);
-
-	PG_RETURN_BOOL(row != NULL && ls_may_manage_model(row, GetUserId()));
-}
-
-/* ls_managed_models gives the names of the models that the caller manages. */
-Datum
-ls_managed_models(PG_FUNCTION_ARGS)
-{
-	List	   *models = ls_model_rows(NULL);
-	Datum	   *names = palloc(sizeof(Datum) * Max(1, list_length(models)));
-	int			n = 0;
-	ListCell   *lc;
-
-	foreach(lc, models)
-		if (ls_may_manage_model(lfirst(lc), GetUserId()))
-			names[n++] = CStringGetTextDatum(((LsModelRow *) lfirst(lc))->model);
-	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
 /*
  * ls_interval_usec turns an interval into microseconds as the meaning of a
  * score has it: years of 365 days, months of 30.  False if out of range.
@@ -870,4 +794,3 @@ ls_interval_usec(const Interval *interval, int64 *usec)
 	return !pg_mul_s64_overflow(days, LS_DAY, usec) &&
 		!pg_add_s64_overflow(*usec, interval->time, usec);
 }
-

@@ -40,6 +40,7 @@ typedef struct LsModelRow
 	bool		daily;
 	char	   *sheet;			/* model whose visitors it scores; NULL: none */
 	bool		restoring;		/* something of it may still come from a dump */
+	int64		dump_number;	/* which dump_seq has when all has come */
 } LsModelRow;
 
 typedef struct LsCategoryRow
@@ -232,10 +233,6 @@ extern Oid	ls_base_table_oid(const char *name, bool missing_ok);
 extern Oid	ls_table_oid(const char *name, bool missing_ok);
 extern Oid	ls_score_table(const char *model, bool missing_ok);
 
-/* whether a role may change a model, and read its scores */
-extern bool ls_may_manage_model(const LsModelRow *model, Oid role);
-extern bool ls_may_read_model(const LsModelRow *model, Oid role);
-extern LsModelRow *ls_model_row_for(const char *model, Oid role);
 extern const char *ls_sheet_of(const char *model, Snapshot snapshot);
 extern uint64 ls_model_rank(const char *model);
 extern int	ls_by_model_rank(const ListCell *a, const ListCell *b);
@@ -243,17 +240,5 @@ extern int	ls_by_row_rank(const ListCell *a, const ListCell *b);
 extern char *ls_visitors_model(const char *model);
 extern bool ls_interval_usec(const Interval *interval, int64 *usec);
 extern const char *ls_nearest(const char *word, List *words);
-
-/*
- * Models whose meaning has changed in this transaction, and whose stored rows
- * are brought up to date before it commits.
- */
-extern void ls_model_changed(const char *model);
-extern void ls_model_new_version(const char *model);
-extern void ls_model_refreshed(const char *model);
-extern List *ls_changed_models(void);
-extern void ls_changed_models_done(void);
-extern void ls_changed_models_again(void);
-extern void ls_changed_models_forget(void);
 
 #endif							/* LEADSCORE_CATALOG_H */

@@ -9,6 +9,10 @@ CREATE SEQUENCE leadscore_internal.version_seq;
 COMMENT ON SEQUENCE leadscore_internal.version_seq IS
 	'versions of rule sets and of what rules match; from a sequence, so that one that was rolled back never recurs';
 
+CREATE SEQUENCE leadscore_internal.dump_seq;
+COMMENT ON SEQUENCE leadscore_internal.dump_seq IS
+	'numbers models; the only sequence that is dumped: it comes after all rows, so that a restored model is known to be complete when it has come to its number';
+
 CREATE TABLE leadscore_internal.lead_model (
 	model text COLLATE "C" PRIMARY KEY
 		CHECK (model OPERATOR(pg_catalog.~) '^[a-z][a-z0-9_]{0,40}$'),
@@ -30,6 +34,7 @@ CREATE TABLE leadscore_internal.lead_model (
 	daily boolean NOT NULL DEFAULT false,
 	sheet text COLLATE "C",
 	restoring boolean NOT NULL DEFAULT false,
+	dump_number bigint NOT NULL DEFAULT pg_catalog.nextval('leadscore_internal.dump_seq'),
 	CONSTRAINT lead_model_limits CHECK (min_score OPERATOR(pg_catalog.<=) max_score)
 );
 COMMENT ON TABLE leadscore_internal.lead_model IS 'score sheets, made by leadscore.create_model()';
@@ -48,6 +53,7 @@ COMMENT ON COLUMN leadscore_internal.lead_model.rules_version IS 'version of all
 COMMENT ON COLUMN leadscore_internal.lead_model.daily IS 'whether every contact is kept by day, in daily_<model>; funnel_daily_<model> always is';
 COMMENT ON COLUMN leadscore_internal.lead_model.sheet IS 'model whose visitors this one scores, by its rules; null: it has rules of its own';
 COMMENT ON COLUMN leadscore_internal.lead_model.restoring IS 'internal: whether something of it may still come from a dump';
+COMMENT ON COLUMN leadscore_internal.lead_model.dump_number IS 'internal: number that dump_seq has when all of a dump has been restored';
 
 CREATE TABLE leadscore_internal.lead_category (
 	model text COLLATE "C" NOT NULL,

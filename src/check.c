@@ -29,6 +29,7 @@
 #include "job_run.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "model_change.h"
 #include "model_tables.h"
 #include "note.h"
 #include "recount.h"

@@ -21,6 +21,7 @@
 #include "kept.h"
 #include "disclose.h"
 #include "leadscore.h"
+#include "model_change.h"
 
 static void
 set_counted_version(int64 rule_id, int64 version)

@@ -5,7 +5,7 @@
  *
  * One looks at what a command made or altered, another at what it dropped;
  * follow.c does what has to be done about it.  The first of all comes before the
- * command has locked anything: it locks the score sheets where models will be
+ * command has locked anything: it locks the definitions of models that will be
  * changed for tables that the command is going to hold.
  *
  * A command that has nothing to do with a model must not notice any of this:

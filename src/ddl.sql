@@ -19,7 +19,7 @@ CREATE FUNCTION leadscore_internal.ddl_start() RETURNS event_trigger
 	AS 'MODULE_PATHNAME', 'ls_ddl_start';
 REVOKE ALL ON FUNCTION leadscore_internal.ddl_start() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore_internal.ddl_start() IS
-	'before a command locks tables that feed models: locks the score sheets, and keeps what partitions and children gave that it drops';
+	'before a command locks tables that feed models: locks their definitions, and keeps what partitions and children gave that it drops';
 
 CREATE EVENT TRIGGER leadscore_ddl_start ON ddl_command_start
 	WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE', 'ALTER DOMAIN', 'CREATE INDEX',

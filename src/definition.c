@@ -36,8 +36,6 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "parser/analyze.h"
-#include "parser/parsetree.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -54,6 +52,8 @@
 #include "feed.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "model_change.h"
+#include "rights.h"
 #include "rule_history.h"
 #include "target.h"
 
@@ -108,8 +108,6 @@ typedef struct Changed
 } Changed;
 
 static List *changes = NIL;		/* of Changed, in TopTransactionContext */
-
-static post_parse_analyze_hook_type previous_analyze = NULL;
 
 /* ---------- to be read ---------- */
 
@@ -550,11 +548,9 @@ ls_definitions_end_subtransaction(SubTransactionId mine, SubTransactionId parent
 	}
 }
 
-/* ---------- ON CONFLICT ---------- */
-
-/* is_definition tells whether a relation is one of the views. */
-static bool
-is_definition(Oid relation)
+/* ls_is_definition tells whether a relation is one of the views. */
+bool
+ls_is_definition(Oid relation)
 {
 	char	   *name;
 
@@ -566,50 +562,4 @@ is_definition(Oid relation)
 		if (strcmp(name, kinds[i].table) == 0)
 			return true;
 	return false;
-}
-
-/*
- * refuse_on_conflict refuses INSERT ... ON CONFLICT into one of the views, which
- * has no index that could tell, in words that help more than the planner's.  WITH
- * may hold such an INSERT.
- */
-static void
-refuse_on_conflict(const Query *query)
-{
-	ListCell   *lc;
-
-	if (query->commandType == CMD_INSERT && query->onConflict)
-	{
-		const RangeTblEntry *rte = rt_fetch(query->resultRelation, query->rtable);
-
-		if (is_definition(rte->relid))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("ON CONFLICT is not supported for view \"%s\"", get_rel_name(rte->relid)),
-					 errdetail("A view has no unique index."),
-					 errhint("Use UPDATE, and INSERT ... SELECT ... WHERE NOT EXISTS (...) for what it does not find.")));
-	}
-	foreach(lc, query->cteList)
-	{
-		const CommonTableExpr *cte = lfirst(lc);
-
-		if (IsA(cte->ctequery, Query))
-			refuse_on_conflict((const Query *) cte->ctequery);
-	}
-}
-
-static void
-analyze(ParseState *pstate, Query *query, JumbleState *jumble)
-{
-	if (previous_analyze)
-		previous_analyze(pstate, query, jumble);
-	refuse_on_conflict(query);
-}
-
-/* ls_definitions_define has statements looked at that are analyzed. */
-void
-ls_definitions_define(void)
-{
-	previous_analyze = post_parse_analyze_hook;
-	post_parse_analyze_hook = analyze;
 }

@@ -14,6 +14,9 @@
 extern void ls_definitions_end_transaction(void);
 extern void ls_definitions_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
 											  bool committed);
+extern bool ls_is_definition(Oid relation);
+
+/* of definition_hooks.c */
 extern void ls_definitions_define(void);
 
 #endif							/* LEADSCORE_DEFINITION_H */

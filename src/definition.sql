@@ -114,7 +114,7 @@ BEGIN
 			  JOIN pg_catalog.pg_attrdef d ON d.adrelid OPERATOR(pg_catalog.=) a.attrelid
 			   AND d.adnum OPERATOR(pg_catalog.=) a.attnum
 			 WHERE a.attrelid OPERATOR(pg_catalog.=) pg_catalog.format('leadscore_internal.%I', name)::pg_catalog.regclass
-			   AND a.attname OPERATOR(pg_catalog.<>) 'rules_version'
+			   AND a.attname OPERATOR(pg_catalog.<>) ALL (ARRAY['rules_version', 'dump_number'])
 		LOOP
 			EXECUTE pg_catalog.format('ALTER VIEW leadscore.%I ALTER COLUMN %I SET DEFAULT %s',
 									  name, col.attname, col.value);

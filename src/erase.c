@@ -36,6 +36,7 @@
 #include "lock.h"
 #include "reader.h"
 #include "recount.h"
+#include "rights.h"
 #include "rules.h"
 #include "score_table.h"
 #include "store.h"

@@ -45,6 +45,7 @@
 #include "lock.h"
 #include "look.h"
 #include "model.h"
+#include "model_change.h"
 #include "purge.h"
 #include "restore.h"
 #include "recount.h"

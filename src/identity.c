@@ -40,6 +40,7 @@
 #include "lock.h"
 #include "model_access.h"
 #include "recount.h"
+#include "rights.h"
 #include "store.h"
 #include "visitors.h"
 

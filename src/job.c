@@ -32,6 +32,8 @@
 #include "leadscore.h"
 #include "lock.h"
 #include "look.h"
+#include "model_change.h"
+#include "rights.h"
 #include "worker_error.h"
 
 PG_FUNCTION_INFO_V1(ls_cancel_job);

@@ -47,8 +47,10 @@
 #include "job_part.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "model_change.h"
 #include "pending.h"
 #include "recount.h"
+#include "rights.h"
 #include "rules.h"
 
 PG_FUNCTION_INFO_V1(ls_run_job);
@@ -205,7 +207,7 @@ start_phase(LsJob *job, LsJobRun *run)
 
 /*
  * may_end tells whether a phase that has come to its end can be left.  Where all
- * are counted but somebody is at the score sheets, it is left to a later step to
+ * are counted but somebody is at the definitions, it is left to a later step to
  * say so.
  */
 static bool
@@ -428,7 +430,7 @@ ls_job_pace(LsJobRun *run, int64 contacts, int64 milliseconds)
 
 /*
  * ls_job_run_all does at once what the jobs of a model are for, under locks that
- * keep writers away.  The score sheets are locked.
+ * keep writers away.  The definitions are locked.
  */
 void
 ls_job_run_all(const char *model)

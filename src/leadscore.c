@@ -36,6 +36,7 @@
 #include "job.h"
 #include "kept.h"
 #include "launcher.h"
+#include "model_change.h"
 #include "note.h"
 #include "reach.h"
 #include "recount.h"

@@ -29,6 +29,7 @@
 #include "feed.h"
 #include "leadscore.h"
 #include "look.h"
+#include "rights.h"
 #include "visitors.h"
 
 /* How long one table is waited for while others are held */

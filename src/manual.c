@@ -17,6 +17,7 @@
 #include "lock.h"
 #include "note.h"
 #include "recount.h"
+#include "rights.h"
 #include "stage.h"
 #include "store.h"
 

@@ -20,9 +20,11 @@
 #include "utils/datetime.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "disclose.h"
 #include "leadscore.h"
+#include "score_table.h"
 
 /* how often one backend writes down that a rule still fails */
 #define RECORD_EVERY	(60 * LS_SECOND)
@@ -244,6 +246,24 @@ ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error)
 }
 
 /*
+ * stored_text gives the text of a contact's key as the score table has it, where it has
+ * a row: of several texts that the key can have, this is the one that is shown.
+ */
+static const char *
+stored_text(LsModel *model, const char *text)
+{
+	LsScoreRow	row;
+	bool		found;
+
+	if (text == NULL || model->key.foreign_text)
+		return text;
+	PushActiveSnapshot(GetLatestSnapshot());
+	found = ls_row_find(model, ls_key_read(&model->key, text), &row);
+	PopActiveSnapshot();
+	return found ? ls_key_text(&model->key, row.contact) : text;
+}
+
+/*
  * record writes failures down, where this transaction may write; rule_id is 0
  * for a stage.
  */
@@ -257,6 +277,7 @@ record(LsModel *model, LsFailures *failures, int64 rule_id, const char *name)
 	Datum		values[7];
 	char		nulls[] = "       ";
 	TimestampTz now = GetCurrentTimestamp();
+	const char *contact;
 	LsIdentity	saved;
 
 	if (XactReadOnly)
@@ -272,8 +293,9 @@ record(LsModel *model, LsFailures *failures, int64 rule_id, const char *name)
 	values[3] = Int64GetDatum(failures->unrecorded);
 	values[4] = CStringGetTextDatum(unpack_sql_state(failures->code));
 	values[5] = CStringGetTextDatum(failures->message);
-	values[6] = failures->contact ? CStringGetTextDatum(failures->contact) : 0;
-	nulls[6] = failures->contact ? ' ' : 'n';
+	contact = stored_text(model, failures->contact);
+	values[6] = contact ? CStringGetTextDatum(contact) : 0;
+	nulls[6] = contact ? ' ' : 'n';
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
 	if (SPI_execute_with_args(sql, 7, types, values, nulls, false, 0) != SPI_OK_INSERT)
@@ -349,6 +371,9 @@ ls_rules_report(LsModel *model)
 		for (int i = 0; i < model->nrules; i++)
 			if (model->rules[i].broken && model->rules[i].version != 0)
 				ls_rule_failed(model, &model->rules[i], model->rules[i].broken, 0);
+		for (int i = 0; i < model->nstages && model->suspended == NULL; i++)
+			if (model->stages[i].broken)
+				ls_stage_failed(model, &model->stages[i], model->stages[i].broken);
 	}
 	if (model->nfailing == 0)
 		return;

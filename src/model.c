@@ -38,9 +38,11 @@
 #include "launcher.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "model_change.h"
 #include "model_tables.h"
 #include "reach.h"
 #include "recount.h"
+#include "rights.h"
 #include "rule_history.h"
 #include "visitors.h"
 

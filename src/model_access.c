@@ -38,6 +38,7 @@
 
 #include "compat.h"
 #include "leadscore.h"
+#include "rights.h"
 #include "table_layout.h"
 #include "target.h"
 

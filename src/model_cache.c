@@ -275,6 +275,19 @@ ls_rules_forget(Oid relation)
 	}
 }
 
+/* has_broken tells whether something of a model might be read, were it allowed. */
+static bool
+has_broken(const LsModel *model)
+{
+	for (int i = 0; i < model->nrules; i++)
+		if (model->rules[i].broken)
+			return true;
+	for (int i = 0; i < model->nstages; i++)
+		if (model->stages[i].broken)
+			return true;
+	return false;
+}
+
 /*
  * ls_rules_forget_reach marks what leads to functions or types of users, which
  * have changed, or may not run any more; it reads nothing.
@@ -290,7 +303,8 @@ ls_rules_forget_reach(void)
 	{
 		LsModel    *model = lfirst(lc);
 
-		if (model->suspended || model->reach.functions != NIL || model->reach.types != NIL)
+		if (model->suspended || model->reach.functions != NIL || model->reach.types != NIL ||
+			has_broken(model))
 			model->stale = true;
 	}
 }

@@ -7,7 +7,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "catalog.h"
+#include "model_change.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -15,6 +15,7 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 
+#include "catalog.h"
 #include "feed.h"
 #include "leadscore.h"
 

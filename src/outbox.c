@@ -33,6 +33,7 @@
 #include "catalog.h"
 #include "check.h"
 #include "compat.h"
+#include "rights.h"
 #include "score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_outbox_take);

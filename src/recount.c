@@ -32,8 +32,11 @@
 #include "kept.h"
 #include "leadscore.h"
 #include "lock.h"
+#include "model_change.h"
 #include "pending.h"
 #include "reader.h"
+#include "restore.h"
+#include "rights.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(ls_rescore_model);
@@ -687,6 +690,9 @@ ls_rescore(const char *name, const char *cause)
 	const char *visitors = ls_visitors_model(name);
 
 	ls_lock_definitions(name);
+	ls_restore_over(name);
+	if (visitors)
+		ls_restore_over(visitors);
 	ls_lock_sources(name);
 	ls_recount_assign(name, NULL, true);
 	if (visitors)

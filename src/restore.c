@@ -20,8 +20,9 @@
  *	  transaction of a worker needs.  It is taken before the rows are there, so
  *	  whoever sees a model sees the lock.  A parallel restore has all its sessions
  *	  until everything is there.
- *	- A model is complete: what a dump brings after its rows is there.  So it
- *	  is when a dump is restored in pieces, by sessions that come and go.
+ *	- A model is complete: what a dump brings after its rows is there, keys, triggers
+ *	  and the number of a sequence.  So it is when a dump is restored in pieces, by
+ *	  sessions that come and go.
  *
  * Until both hold for the first time, the model's row says that it is being restored.
  * Events that come while it does may be of the dump, which has their scores, too:
@@ -64,10 +65,11 @@
 #include "score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_restore_row);
-PG_FUNCTION_INFO_V1(ls_may_dump);
+PG_FUNCTION_INFO_V1(ls_restore_models);
 PG_FUNCTION_INFO_V1(ls_restored);
 
 #define TRIGGER "restore_row"
+#define STATEMENT_TRIGGER "restore_models"
 
 /* The sequences of base tables, and which columns have their numbers */
 static const struct
@@ -195,8 +197,20 @@ restore_model(const char *name, HeapTuple tuple, TupleDesc desc)
 		return tuple;			/* which is refused */
 	values[0] = ObjectIdGetDatum(check_rights(name, DatumGetObjectId(contacts)));
 	values[1] = BoolGetDatum(true);
-	begin();
 	return heap_modify_tuple_by_cols(tuple, desc, 2, columns, values, nulls);
+}
+
+/*
+ * ls_restore_models is leadscore_internal.restore_models(), before each statement
+ * that inserts into lead_model, always: it keeps the worker away.
+ */
+Datum
+ls_restore_models(PG_FUNCTION_ARGS)
+{
+	(void) ls_check_trigger(fcinfo, TRIGGER_EVENT_BEFORE, LS_FIRED_INSERT, "lead_model");
+	if (!ls_is_engine())
+		begin();
+	return PointerGetDatum(NULL);
 }
 
 /*
@@ -211,13 +225,16 @@ ls_restore_row(PG_FUNCTION_ARGS)
 	TupleDesc	desc = RelationGetDescr(td->tg_relation);
 	HeapTuple	tuple = td->tg_trigtuple;
 	bool		isnull;
-	Datum		value = heap_getattr(tuple, SPI_fnumber(desc, "model"), desc, &isnull);
+	Datum		value;
 	char	   *name;
 	LsModelRow *model;
 	Oid			table;
 
-	if (ls_is_engine() || isnull)
+	if (ls_is_engine())
 		return PointerGetDatum(tuple);
+	value = heap_getattr(tuple, SPI_fnumber(desc, "model"), desc, &isnull);
+	if (isnull)
+		return PointerGetDatum(tuple);	/* which is refused */
 	name = TextDatumGetCString(value);
 	if (RelationGetRelid(td->tg_relation) == ls_base_table_oid("lead_model", false))
 		tuple = restore_model(name, tuple, desc);
@@ -228,22 +245,6 @@ ls_restore_row(PG_FUNCTION_ARGS)
 	if (OidIsValid(table))
 		CacheInvalidateRelcacheByRelid(table);
 	return PointerGetDatum(tuple);
-}
-
-/*
- * ls_may_dump tells which rows are dumped: those of models that the caller may
- * manage or read, as their tables are in the dump then; and those that were restored
- * without their model, by who may write anything here.
- */
-Datum
-ls_may_dump(PG_FUNCTION_ARGS)
-{
-	LsModelRow *model = ls_model_row(TextDatumGetCString(PG_GETARG_DATUM(0)), NULL);
-
-	if (model == NULL)
-		PG_RETURN_BOOL(has_privs_of_role(GetUserId(), ls_extension_owner()));
-	PG_RETURN_BOOL(ls_may_manage_model(model, GetUserId()) ||
-				   ls_may_read_model(model, GetUserId()));
 }
 
 /* is_table tells whether a relation is the table of ours with a prefix, of whatever model. */
@@ -311,6 +312,12 @@ catch_up(Oid relid)
 		move_sequences(rel, tuple);
 	systable_endscan(scan);
 	ls_set_trigger_firing(rel, TRIGGER, TRIGGER_FIRES_ALWAYS, ShareRowExclusiveLock);
+	if (relid == ls_base_table_oid("lead_model", false))
+	{
+		CommandCounterIncrement();
+		ls_set_trigger_firing(rel, STATEMENT_TRIGGER, TRIGGER_FIRES_ALWAYS,
+							  ShareRowExclusiveLock);
+	}
 	table_close(rel, NoLock);
 	if (relid != ls_base_table_oid("lead_model", false))
 		return;
@@ -371,6 +378,32 @@ ls_restore_keep_away(void)
 
 /* ---------- complete models ---------- */
 
+/*
+ * is_ahead tells whether a restored model waits for the end of the dump: sequences
+ * come after all rows, those of event tables included.
+ */
+static bool
+is_ahead(const LsModelRow *row)
+{
+	LsIdentity	saved;
+	bool		ahead;
+	bool		isnull;
+
+	if (!row->restoring)
+		return false;
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (SPI_execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END"
+					" FROM leadscore_internal.dump_seq", false, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "could not read sequence \"dump_seq\"");
+	ahead = row->dump_number >
+		DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	ls_return(&saved);
+	return ahead;
+}
+
 /* table_without_trigger gives a table that feeds the model and does not tell of it. */
 static Oid
 table_without_trigger(const char *model)
@@ -406,6 +439,8 @@ missing(const LsModelRow *row)
 	table = table_without_trigger(row->model);
 	if (OidIsValid(table))
 		return psprintf("Table \"%s\" has no trigger of leadscore's.", ls_qualified_name(table));
+	if (is_ahead(row))
+		return "Sequence leadscore_internal.dump_seq has not come to its number.";
 	return NULL;
 }
 
@@ -428,7 +463,8 @@ ls_restore_complete(const LsModelRow *row)
 		ereport(LOG,
 				(errmsg("model \"%s\" is left alone, as it is not complete", row->model),
 				 errdetail("%s", lack),
-				 errhint("While a dump is restored this is as it should be.")));
+				 errhint("While a dump is restored this is as it should be. If nothing else is to come, call leadscore.rescore('%s').",
+						 row->model)));
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	if (lack)
 		reported = lappend_oid(reported, table);
@@ -445,21 +481,29 @@ ls_restore_complete(const LsModelRow *row)
 bool
 ls_restore_under_way(const LsModelRow *row)
 {
-	Oid			table = ls_score_table(row->model, true);
-	LsArguments args = {0};
-	LsIdentity	saved;
-
 	if (!row->restoring)
 		return false;
 	if (session_restores || IsolationUsesXactSnapshot() || XactReadOnly ||
 		!ls_restore_complete(row) || !ls_restore_keep_away() ||
 		!ls_lock_definitions_if_free(row->model))
 		return true;
-	ls_add_text(&args, row->model);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_model SET restoring = false"
-			   " WHERE model OPERATOR(pg_catalog.=) $1 AND restoring", &args);
-	ls_return(&saved);
-	CacheInvalidateRelcacheByRelid(table);
+	ls_restore_over(row->model);
 	return false;
+}
+
+/* ls_restore_over notes that nothing of a model is to come any more. */
+void
+ls_restore_over(const char *model)
+{
+	Oid			table = ls_score_table(model, true);
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add_text(&args, model);
+	ls_become(ls_extension_owner(), &saved);
+	if (ls_execute("UPDATE leadscore_internal.lead_model SET restoring = false"
+				   " WHERE model OPERATOR(pg_catalog.=) $1 AND restoring", &args) > 0 &&
+		OidIsValid(table))
+		CacheInvalidateRelcacheByRelid(table);
+	ls_return(&saved);
 }

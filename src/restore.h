@@ -28,5 +28,6 @@ extern void ls_restore_number(const char *name, int64 number);
 
 /* tells whether something of a model may still come from a dump */
 extern bool ls_restore_under_way(const LsModelRow *row);
+extern void ls_restore_over(const char *model);
 
 #endif							/* LEADSCORE_RESTORE_H */

@@ -1,6 +1,7 @@
 -- Dump and restore.  What goes into a base table is of a restore: see restore.c.
 -- The owner of the database dumps and restores as a superuser does.  Sequences are
--- not dumped: a restored row with a higher number moves them.
+-- not dumped: a restored row with a higher number moves them.  One is, as it comes
+-- after all rows of a dump and so tells its end; its number is of no other use.
 
 CREATE FUNCTION leadscore_internal.may_dump(model text) RETURNS boolean
 	LANGUAGE c STABLE STRICT
@@ -14,6 +15,13 @@ CREATE FUNCTION leadscore_internal.restore_row() RETURNS trigger
 REVOKE ALL ON FUNCTION leadscore_internal.restore_row() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore_internal.restore_row() IS
 	'trigger: takes a row that is inserted into a base table for one of a dump';
+
+CREATE FUNCTION leadscore_internal.restore_models() RETURNS trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_restore_models';
+REVOKE ALL ON FUNCTION leadscore_internal.restore_models() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.restore_models() IS
+	'trigger: keeps the worker away until a session that restores models has ended';
 
 DO $$
 DECLARE
@@ -34,3 +42,10 @@ BEGIN
 	END LOOP;
 END
 $$;
+
+CREATE TRIGGER restore_models BEFORE INSERT ON leadscore_internal.lead_model
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restore_models();
+ALTER TABLE leadscore_internal.lead_model ENABLE ALWAYS TRIGGER restore_models;
+
+GRANT SELECT, UPDATE ON SEQUENCE leadscore_internal.dump_seq TO pg_database_owner;
+SELECT pg_catalog.pg_extension_config_dump('leadscore_internal.dump_seq', '');

@@ -121,18 +121,19 @@ ls_row_natts(const LsModel *model)
 	return NATTS(model);
 }
 
+/* the types of the columns after the categories */
+static const Oid types_after[COL_AFTER_CATEGORIES] = {
+	TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, TIMESTAMPTZOID,
+	TIMESTAMPTZOID, INT8OID, BYTEAOID
+};
+
 /* column_type gives the type that a column of a score table has. */
 static Oid
 column_type(const LsModel *model, int column)
 {
-	static const Oid after[COL_AFTER_CATEGORIES] = {
-		TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, TIMESTAMPTZOID,
-		TIMESTAMPTZOID, INT8OID, BYTEAOID
-	};
-
 	if (column == 0)
 		return model->key.type;
-	return column < AT(model, 0) ? FLOAT8OID : after[column - AT(model, 0)];
+	return column < AT(model, 0) ? FLOAT8OID : types_after[column - AT(model, 0)];
 }
 
 /*
@@ -172,19 +173,25 @@ damaged(LsModel *model, const Datum *values, const bool *nulls, int column,
 static void
 check_values(LsModel *model, const Datum *values, const bool *nulls)
 {
-	for (int i = 0; i < NATTS(model); i++)
-	{
-		Oid			type = column_type(model, i);
+	int			after = AT(model, 0);
 
+	for (int i = 0; i < after; i++)
+	{
 		if (nulls[i])
-		{
-			if (i != AT(model, COL_GRADE) && i != AT(model, COL_LAST_EVENT_AT))
-				damaged(model, values, nulls, i, "null");
-		}
-		else if (i > 0 && ((type == FLOAT8OID && !isfinite(DatumGetFloat8(values[i]))) ||
-						   (type == TIMESTAMPTZOID &&
-							TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[i])))))
+			damaged(model, values, nulls, i, "null");
+		if (i > 0 && !isfinite(DatumGetFloat8(values[i])))
 			damaged(model, values, nulls, i, "not finite");
+	}
+	for (int i = 0; i < COL_AFTER_CATEGORIES; i++)
+	{
+		if (nulls[after + i])
+		{
+			if (i != COL_GRADE && i != COL_LAST_EVENT_AT)
+				damaged(model, values, nulls, after + i, "null");
+		}
+		else if (types_after[i] == TIMESTAMPTZOID &&
+				 TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[after + i])))
+			damaged(model, values, nulls, after + i, "not finite");
 	}
 }
 

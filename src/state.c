@@ -58,6 +58,8 @@ ls_state_slot(LsState *state, int64 version, bool create)
 				high = state->nslots;
 
 	/* rules mostly come in the order of their slots */
+	if (state->next_slot < high && state->slots[state->next_slot].version == version)
+		return &state->slots[state->next_slot++];
 	if (high > 0 && state->slots[high - 1].version < version)
 		low = high;
 	while (low < high)
@@ -69,6 +71,7 @@ ls_state_slot(LsState *state, int64 version, bool create)
 		else
 			high = middle;
 	}
+	state->next_slot = low + 1;
 	if (low < state->nslots && state->slots[low].version == version)
 		return &state->slots[low];
 	if (!create)

@@ -86,6 +86,7 @@ typedef struct LsState
 	int			nfuture;
 	int			nslots;
 	int			maxslots;
+	int			next_slot;		/* the place after the one that was looked for last */
 	TimestampTz created_at;		/* of the contact's row, DT_NOBEGIN: none */
 	int64		events;			/* of all sources, not later than the clock */
 	TimestampTz first;			/* DT_NOEND: none */

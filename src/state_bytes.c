@@ -44,19 +44,50 @@
 
 #define LS_SPARE_SLOTS	8		/* room for rules that match later */
 
-static void
+#define LS_MAX_NUMBER	10		/* bytes that a number takes at most */
+
+/*
+ * These write to a StringInfo as it has room, without the zero at its end: a
+ * state is written for every event.
+ */
+static inline char *
+make_room(StringInfo to, int n)
+{
+	if (to->maxlen - to->len <= n)
+		enlargeStringInfo(to, n);
+	return to->data + to->len;
+}
+
+static inline void
+put_byte(StringInfo to, int value)
+{
+	*make_room(to, 1) = (char) value;
+	to->len++;
+}
+
+static inline void
+put_bytes(StringInfo to, const void *from, int n)
+{
+	memcpy(make_room(to, n), from, n);
+	to->len += n;
+}
+
+static inline void
 put_unsigned(StringInfo to, uint64 value)
 {
+	char	   *at = make_room(to, LS_MAX_NUMBER);
+
 	while (value >= 0x80)
 	{
-		appendStringInfoCharMacro(to, (char) (value | 0x80));
+		*at++ = (char) (value | 0x80);
 		value >>= 7;
 	}
-	appendStringInfoCharMacro(to, (char) value);
+	*at++ = (char) value;
+	to->len = at - to->data;
 }
 
 /* small values of either sign become small unsigned ones */
-static void
+static inline void
 put_signed(StringInfo to, int64 value)
 {
 	put_unsigned(to, ((uint64) value << 1) ^ (uint64) (value >> 63));
@@ -85,9 +116,9 @@ put_sum(StringInfo to, const LsSum *sum, int form)
 	float		lo = (float) sum->lo;
 
 	if (form == SUM_HI || form == SUM_HI_LO)
-		appendBinaryStringInfo(to, (const char *) &sum->hi, sizeof(double));
+		put_bytes(to, &sum->hi, sizeof(double));
 	if (form == SUM_HI_LO)
-		appendBinaryStringInfo(to, (const char *) &lo, sizeof(float));
+		put_bytes(to, &lo, sizeof(float));
 }
 
 static void
@@ -122,7 +153,7 @@ put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous
 	if (slot->more->nfuture > 0)
 		flags |= SLOT_FUTURE;
 	put_unsigned(to, slot->version - previous);
-	appendStringInfoCharMacro(to, (char) flags);
+	put_byte(to, flags);
 	put_unsigned(to, slot->count);
 	if (flags & SLOT_LAST)
 		put_signed(to, base(state) - slot->last);
@@ -140,8 +171,7 @@ put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous
 		for (int i = 0; i < slot->more->nfuture; i++)
 		{
 			put_signed(to, slot->more->future[i].at);
-			appendBinaryStringInfo(to, (const char *) &slot->more->future[i].weight,
-								   sizeof(double));
+			put_bytes(to, &slot->more->future[i].weight, sizeof(double));
 		}
 	}
 }
@@ -174,8 +204,8 @@ ls_state_encode(const LsState *state)
 		flags |= HAS_DUE;
 	if (state->hold != LS_HOLD_NONE)
 		flags |= HAS_HOLD;
-	appendStringInfoCharMacro(&to, LS_STATE_FORMAT);
-	appendStringInfoCharMacro(&to, (char) flags);
+	put_byte(&to, LS_STATE_FORMAT);
+	put_byte(&to, flags);
 	if (flags & HAS_CREATED)
 		put_signed(&to, state->created_at);
 	if (flags & HAS_EVENTS)
@@ -192,13 +222,15 @@ ls_state_encode(const LsState *state)
 	}
 	if (flags & HAS_PRIOR)
 	{
-		put_unsigned(&to, strlen(state->prior_stage));
-		appendStringInfoString(&to, state->prior_stage);
+		int			length = strlen(state->prior_stage);
+
+		put_unsigned(&to, length);
+		put_bytes(&to, state->prior_stage, length);
 	}
 	if (flags & HAS_DUE)
 		put_signed(&to, (state->due - base(state)) * 2 + state->due_drift);
 	if (flags & HAS_HOLD)
-		appendStringInfoCharMacro(&to, (char) state->hold);
+		put_byte(&to, state->hold);
 	put_unsigned(&to, state->nslots);
 	for (int i = 0; i < state->nslots; i++)
 	{
@@ -229,8 +261,9 @@ malformed(void)
 			 errhint("leadscore.rescore() rebuilds it from the events.")));
 }
 
+/* get_long reads a number of any length. */
 static uint64
-get_unsigned(Cursor *from)
+get_long(Cursor *from)
 {
 	uint64		value = 0;
 
@@ -249,7 +282,16 @@ get_unsigned(Cursor *from)
 	return 0;
 }
 
-static int64
+/* most numbers take a byte */
+static inline uint64
+get_unsigned(Cursor *from)
+{
+	if (likely(from->at < from->end && *from->at < 0x80))
+		return *from->at++;
+	return get_long(from);
+}
+
+static inline int64
 get_signed(Cursor *from)
 {
 	uint64		value = get_unsigned(from);
@@ -294,7 +336,7 @@ instant(TimestampTz from, int64 difference)
 	return t;
 }
 
-static void
+static inline void
 get_bytes(Cursor *from, void *to, int n)
 {
 	if (from->end - from->at < n)
@@ -303,7 +345,7 @@ get_bytes(Cursor *from, void *to, int n)
 	from->at += n;
 }
 
-static void
+static inline void
 get_sum(Cursor *from, LsSum *sum, int form, int64 count)
 {
 	float		lo = 0;

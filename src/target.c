@@ -52,22 +52,27 @@ ls_target_check(Relation rel, const Oid *types, int ncolumns)
 
 /*
  * ls_target_key_index finds the primary key of a table, which its first columns
- * must be, in their order; InvalidOid where it has no such key.
+ * must be, in their order; InvalidOid where it has no such key.  Who has locked
+ * the table keeps the index from being dropped.
  */
 Oid
 ls_target_key_index(Relation rel, int ncolumns)
 {
 	Oid			indexid = ls_primary_key_index(rel);
-	Relation	index;
+	HeapTuple	tuple;
+	Form_pg_index index;
 	bool		fits;
 
 	if (!OidIsValid(indexid))
 		return InvalidOid;
-	index = index_open(indexid, AccessShareLock);
-	fits = index->rd_index->indnkeyatts == ncolumns;
+	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(indexid));
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	index = (Form_pg_index) GETSTRUCT(tuple);
+	fits = index->indnkeyatts == ncolumns;
 	for (int i = 0; fits && i < ncolumns; i++)
-		fits = index->rd_index->indkey.values[i] == i + 1;
-	index_close(index, NoLock);
+		fits = index->indkey.values[i] == i + 1;
+	ReleaseSysCache(tuple);
 	return fits ? indexid : InvalidOid;
 }
 
@@ -172,8 +177,12 @@ ls_target_open(LsTarget *target, Oid relid, int nkey,
 	if (target->runs_code)
 		ls_return(&saved);
 	desc = RelationGetDescr(target->rel);
-	target->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	target->found = table_slot_create(target->rel, NULL);
+	target->search = target->found = NULL;
+	if (nkey > 0)
+	{
+		target->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+		target->found = table_slot_create(target->rel, NULL);
+	}
 	target->written = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 }
 
@@ -181,8 +190,10 @@ void
 ls_target_close(LsTarget *target)
 {
 	ExecCloseIndices(target->info);
-	ExecDropSingleTupleTableSlot(target->search);
-	ExecDropSingleTupleTableSlot(target->found);
+	if (target->search)
+		ExecDropSingleTupleTableSlot(target->search);
+	if (target->found)
+		ExecDropSingleTupleTableSlot(target->found);
 	ExecDropSingleTupleTableSlot(target->written);
 	/* those that triggers of the table were given */
 	ExecResetTupleTable(target->estate->es_tupleTable, false);

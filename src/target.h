@@ -23,8 +23,8 @@ typedef struct LsTarget
 	Oid			key_index;		/* invalid where rows are only inserted */
 	EState	   *estate;
 	ResultRelInfo *info;
-	TupleTableSlot *search;		/* columns of the key, to look for */
-	TupleTableSlot *found;
+	TupleTableSlot *search;		/* columns of the key, to look for; NULL, */
+	TupleTableSlot *found;		/* as is this, where rows are only inserted */
 	TupleTableSlot *written;
 } LsTarget;
 

@@ -106,11 +106,21 @@ call_one(Work *work)
 	return true;
 }
 
+/* show_waiting has it count as late that calls were waiting when the round began. */
+static void
+show_waiting(Work *work)
+{
+	work->next_due = Min(work->next_due, work->began);
+}
+
 /* is_elsewhere tells whether the calls of a model are left to a process of its own. */
 static bool
-is_elsewhere(const char *model)
+is_elsewhere(Work *work, const char *model)
 {
-	return ls_slot_is_slow(ls_worker_slot, model) && ls_helpers_lane(model);
+	if (!ls_slot_is_slow(ls_worker_slot, model) || !ls_helpers_lane(model))
+		return false;
+	show_waiting(work);
+	return true;
 }
 
 /* call_all makes calls, of the models in turn, for as long as naptime. */
@@ -135,13 +145,14 @@ call_all(Work *work)
 		foreach(lc, work->models)
 		{
 			work->model = lfirst(lc);
-			if (is_elsewhere(work->model) || !call_one(work))
+			if (is_elsewhere(work, work->model) || !call_one(work))
 				continue;
 			any = true;
 			strlcpy(last, work->model, sizeof(last));
 			if (!ls_slice_over(&slice))
 				continue;
 			work->hurry = true;
+			show_waiting(work);
 			return;
 		}
 	}

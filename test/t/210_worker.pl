@@ -175,15 +175,17 @@ within($node, 15, "SELECT failures >= 2 FROM leadscore.lead_worker_error WHERE m
 $node->safe_psql('crm', 'DROP TRIGGER refuse ON leadscore.history_bad');
 within($node, 30, "SELECT count(*) = 3 FROM leadscore.lead_stage_history WHERE model = 'bad' AND cause = 'time'", '... and succeeds when it can', 'crm');
 
-# a model that fails as a whole: at the commit
+# a model that fails as a whole: that its contacts fail cannot be written down either
 $node->safe_psql('crm', <<'SQL');
-CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON leadscore.history_bad DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse('all');
+CREATE FUNCTION refuse_error() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'nor this'; END$$;
+CREATE TRIGGER refuse BEFORE INSERT ON leadscore.history_bad FOR EACH ROW EXECUTE FUNCTION refuse('all');
+CREATE TRIGGER refuse BEFORE INSERT ON leadscore.worker_error_bad FOR EACH ROW EXECUTE FUNCTION refuse_error();
 INSERT INTO bad_event SELECT generate_series(1, 3);
 SQL
-within($node, 10, "SELECT contact IS NULL AND failures >= 2 FROM leadscore.lead_worker_error WHERE model = 'bad' AND contact IS NULL", 'a model that fails is written down', 'crm');
-like($node->safe_psql('crm', "SELECT last_error FROM leadscore.activity WHERE database = 'crm'"), qr/^model "bad": not this one/, '... and shown');
+within($node, 60, "SELECT contact IS NULL AND failures >= 2 FROM leadscore.lead_worker_error WHERE model = 'bad' AND contact IS NULL", 'a model that fails is written down', 'crm');
+like($node->safe_psql('crm', "SELECT last_error FROM leadscore.activity WHERE database = 'crm'"), qr/^model "bad": nor this/, '... and shown');
 within($node, 20, "SELECT count(*) = 6 FROM leadscore.lead_stage_history WHERE model = 'm' AND cause = 'time'", 'the other model goes on', 'crm');
-$node->safe_psql('crm', 'DROP TRIGGER refuse ON leadscore.history_bad');
+$node->safe_psql('crm', 'DROP TRIGGER refuse ON leadscore.history_bad; DROP TRIGGER refuse ON leadscore.worker_error_bad');
 within($node, 30, "SELECT count(*) = 6 FROM leadscore.lead_stage_history WHERE model = 'bad' AND cause = 'time'", 'it is tried again', 'crm');
 within($node, 5, "SELECT count(*) = 0 FROM leadscore.lead_worker_error WHERE model = 'bad' AND contact IS NULL", '... and forgiven', 'crm');
 $node->safe_psql('crm', "SET client_min_messages = warning; SELECT leadscore.drop_model('bad')");

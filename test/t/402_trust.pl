@@ -184,7 +184,7 @@ $node->reload;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM leadscore.lead_outbox WHERE last_error LIKE 'function dep.call(jsonb) of role \"mallory\" must not run%'"), 'but the function of somebody else is not called');
 is(robbed(), '', 'nothing was run');
 $node->safe_psql('postgres', 'ALTER FUNCTION dep.call OWNER TO deputy');
-$node->safe_psql('postgres', 'UPDATE leadscore_internal.lead_outbox SET available_at = \'2026-02-01\'');
+$node->safe_psql('postgres', 'SET session_replication_role = replica; UPDATE leadscore.outbox_hotel SET available_at = \'2026-02-01\'');
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM mal.loot WHERE who = \'alice\''), 'and is when it may be');
 $node->safe_psql('postgres', 'REVOKE alice FROM deputy');
 ok($node->poll_query_until('postgres', "SELECT counted_version = 0 FROM leadscore.lead_rule WHERE name = 'deep'"), 'the worker has rules fall asleep, too');

@@ -158,7 +158,6 @@ my %writes = (
 	lead_action => { INSERT => "(model, name, occasion, stage) VALUES ('m', 'new', 'stage_left', 'hot')", UPDATE => "enabled = false WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
 	lead_category => { INSERT => "(model, category) VALUES ('m', 'new')", UPDATE => "weight = 2 WHERE model = 'm'", DELETE => "WHERE model = 'm' AND category = 'engagement'" },
 	lead_model => { UPDATE => "max_drift = 7 WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
-	lead_outbox => { UPDATE => "last_error = 'x' WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
 );
 
 my $types = "array_to_string(ARRAY(SELECT replace(format_type(t, NULL), 'timestamp with time zone', 'timestamptz') FROM unnest(p.proargtypes) WITH ORDINALITY a (t, n) ORDER BY n), ', ')";

@@ -1,0 +1,144 @@
+/*-------------------------------------------------------------------------
+ *
+ * definition_hooks.c
+ *		What PostgreSQL would allow, or refuse in words that help nobody.
+ *
+ * INSERT ... ON CONFLICT into one of the views of definition.c is refused by the
+ * planner for the lack of an index, or not at all where it names none.
+ *
+ * LOCK TABLE on a view asks for the right to delete from it, which everybody has
+ * here.  A lock would not reach the base table, nor stop writers of events, but it
+ * would stop the others who look at their rules or change them.  It is refused on
+ * the view itself and on views over it, whose locks PostgreSQL hands down.
+ *
+ * The hooks are there as soon as the library is loaded, which is at once where it is
+ * preloaded.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "definition.h"
+
+#include "access/relation.h"
+#include "catalog/namespace.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
+#include "tcop/utility.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+#include "leadscore.h"
+
+static post_parse_analyze_hook_type previous_analyze = NULL;
+static ProcessUtility_hook_type previous_utility = NULL;
+
+/* ---------- ON CONFLICT ---------- */
+
+/* refuse_on_conflict looks at a statement and at those that WITH holds. */
+static void
+refuse_on_conflict(const Query *query)
+{
+	ListCell   *lc;
+
+	if (query->commandType == CMD_INSERT && query->onConflict)
+	{
+		const RangeTblEntry *rte = rt_fetch(query->resultRelation, query->rtable);
+
+		if (ls_is_definition(rte->relid))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("ON CONFLICT is not supported for view \"%s\"", get_rel_name(rte->relid)),
+					 errdetail("A view has no unique index."),
+					 errhint("Use UPDATE, and INSERT ... SELECT ... WHERE NOT EXISTS (...) for what it does not find.")));
+	}
+	foreach(lc, query->cteList)
+	{
+		const CommonTableExpr *cte = lfirst(lc);
+
+		if (IsA(cte->ctequery, Query))
+			refuse_on_conflict((const Query *) cte->ctequery);
+	}
+}
+
+static void
+analyze(ParseState *pstate, Query *query, JumbleState *jumble)
+{
+	if (previous_analyze)
+		previous_analyze(pstate, query, jumble);
+	refuse_on_conflict(query);
+}
+
+/* ---------- LOCK TABLE ---------- */
+
+static bool refuse_lock_walker(Node *node, List *seen);
+
+/* refuse_lock looks at a view that is to be locked, and at those that it reads. */
+static void
+refuse_lock(Oid relation, List *seen)
+{
+	Relation	view;
+
+	if (get_rel_relkind(relation) != RELKIND_VIEW || list_member_oid(seen, relation))
+		return;
+	if (ls_is_definition(relation) && !ls_class_ownercheck(relation, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to lock view \"%s\"", get_rel_name(relation)),
+				 errdetail("Other models have their definitions in it, too."),
+				 errhint("Statements that change definitions lock the models that they change.")));
+	view = try_relation_open(relation, AccessShareLock);
+	if (view == NULL)
+		return;
+	if (view->rd_rel->relkind == RELKIND_VIEW)
+		(void) refuse_lock_walker((Node *) get_view_query(view), lappend_oid(list_copy(seen), relation));
+	relation_close(view, AccessShareLock);
+}
+
+static bool
+refuse_lock_walker(Node *node, List *seen)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		const RangeTblEntry *rte = (const RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_RELATION)
+			refuse_lock(rte->relid, seen);
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, refuse_lock_walker, seen,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, refuse_lock_walker, seen);
+}
+
+static void
+utility(PlannedStmt *planned, const char *text, bool read_only, ProcessUtilityContext context,
+		ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest,
+		QueryCompletion *completion)
+{
+	if (IsA(planned->utilityStmt, LockStmt) &&
+		((const LockStmt *) planned->utilityStmt)->mode >= ShareLock)
+	{
+		ListCell   *lc;
+
+		foreach(lc, ((const LockStmt *) planned->utilityStmt)->relations)
+			refuse_lock(RangeVarGetRelid(lfirst(lc), NoLock, true), NIL);
+	}
+	(previous_utility ? previous_utility : standard_ProcessUtility)
+		(planned, text, read_only, context, params, environment, dest, completion);
+}
+
+/* ls_definitions_define has statements looked at. */
+void
+ls_definitions_define(void)
+{
+	previous_analyze = post_parse_analyze_hook;
+	post_parse_analyze_hook = analyze;
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = utility;
+}

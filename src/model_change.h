@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_change.h
+ *		Models whose meaning a transaction has changed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_MODEL_CHANGE_H
+#define LEADSCORE_MODEL_CHANGE_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+/*
+ * Models whose meaning has changed in this transaction, and whose stored rows
+ * are brought up to date before it commits.
+ */
+extern void ls_model_changed(const char *model);
+extern void ls_model_new_version(const char *model);
+extern void ls_model_refreshed(const char *model);
+extern List *ls_changed_models(void);
+extern void ls_changed_models_done(void);
+extern void ls_changed_models_again(void);
+extern void ls_changed_models_forget(void);
+
+#endif							/* LEADSCORE_MODEL_CHANGE_H */

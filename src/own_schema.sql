@@ -1,0 +1,29 @@
+-- Who owns the database restores tables of models in schema leadscore, and may put
+-- nothing there that could be taken for one of the extension's functions.
+
+CREATE FUNCTION leadscore_internal.own_schemas() RETURNS event_trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_own_schemas';
+REVOKE ALL ON FUNCTION leadscore_internal.own_schemas() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.own_schemas() IS
+	'refuses functions, operators and types of others in the schemas of leadscore';
+
+CREATE EVENT TRIGGER leadscore_own_schemas ON ddl_command_end
+	WHEN TAG IN ('CREATE FUNCTION', 'CREATE PROCEDURE', 'CREATE AGGREGATE',
+		'ALTER FUNCTION', 'ALTER PROCEDURE', 'ALTER ROUTINE', 'ALTER AGGREGATE',
+		'CREATE OPERATOR', 'ALTER OPERATOR',
+		'CREATE OPERATOR CLASS', 'ALTER OPERATOR CLASS', 'CREATE OPERATOR FAMILY', 'ALTER OPERATOR FAMILY',
+		'CREATE TYPE', 'ALTER TYPE', 'CREATE DOMAIN', 'ALTER DOMAIN',
+		'CREATE COLLATION', 'ALTER COLLATION', 'CREATE CONVERSION', 'ALTER CONVERSION',
+		'CREATE TEXT SEARCH CONFIGURATION', 'ALTER TEXT SEARCH CONFIGURATION',
+		'CREATE TEXT SEARCH DICTIONARY', 'ALTER TEXT SEARCH DICTIONARY',
+		'CREATE TEXT SEARCH PARSER', 'CREATE TEXT SEARCH TEMPLATE')
+	EXECUTE FUNCTION leadscore_internal.own_schemas();
+COMMENT ON EVENT TRIGGER leadscore_own_schemas IS
+	'leadscore: nobody else has functions in its schemas';
+
+GRANT CREATE ON SCHEMA leadscore TO pg_database_owner;
+-- which the triggers in a dump call
+GRANT EXECUTE ON FUNCTION leadscore_internal.enter(), leadscore_internal.capture(),
+	leadscore_internal.apply(), leadscore_internal.guard(), leadscore_internal.restored()
+	TO pg_database_owner;

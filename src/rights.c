@@ -1,0 +1,117 @@
+/*-------------------------------------------------------------------------
+ *
+ * rights.c
+ *		Who may change a model, and who may read it.
+ *
+ * A model is changed by who has the privileges of its owner, and read by who may
+ * select from its score table.  What is kept of contacts in tables of the model is
+ * shown by the rights on those: see model_access.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rights.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "compat.h"
+#include "leadscore.h"
+
+PG_FUNCTION_INFO_V1(ls_may_manage);
+PG_FUNCTION_INFO_V1(ls_managed_models);
+PG_FUNCTION_INFO_V1(ls_may_dump);
+
+/* ls_may_manage_model tells whether a role has the rights of a model's owner. */
+bool
+ls_may_manage_model(const LsModelRow *model, Oid role)
+{
+	return has_privs_of_role(role, model->owner);
+}
+
+/* ls_may_read_model tells whether a role may read the scores of a model. */
+bool
+ls_may_read_model(const LsModelRow *model, Oid role)
+{
+	Oid			table = ls_score_table(model->model, true);
+
+	return OidIsValid(table) && pg_class_aclcheck(table, role, ACL_SELECT) == ACLCHECK_OK;
+}
+
+/*
+ * ls_model_row_for gives the row of a model that a role may manage, or says
+ * why not.
+ */
+LsModelRow *
+ls_model_row_for(const char *model, Oid role)
+{
+	LsModelRow *row = ls_model_row(model, NULL);
+
+	if (row == NULL)
+	{
+		List	   *names = NIL;
+		ListCell   *lc;
+		const char *nearest;
+
+		foreach(lc, ls_model_rows(NULL))
+			if (ls_may_manage_model(lfirst(lc), role))
+				names = lappend(names, ((LsModelRow *) lfirst(lc))->model);
+		nearest = ls_nearest(model, names);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model \"%s\" does not exist", model),
+				 nearest ? errhint("Did you mean \"%s\"?", nearest) :
+				 errhint("Make it with leadscore.create_model().")));
+	}
+	if (!ls_may_manage_model(row, role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for model \"%s\"", model),
+				 errdetail("Only members of role \"%s\" manage it.",
+						   GetUserNameFromId(row->owner, true) ?
+						   GetUserNameFromId(row->owner, true) : "(dropped)")));
+	return row;
+}
+
+/* ls_may_manage is leadscore_internal.may_manage(). */
+Datum
+ls_may_manage(PG_FUNCTION_ARGS)
+{
+	LsModelRow *row = ls_model_row(TextDatumGetCString(PG_GETARG_DATUM(0)), NULL);
+
+	PG_RETURN_BOOL(row != NULL && ls_may_manage_model(row, GetUserId()));
+}
+
+/* ls_managed_models gives the names of the models that the caller manages. */
+Datum
+ls_managed_models(PG_FUNCTION_ARGS)
+{
+	List	   *models = ls_model_rows(NULL);
+	Datum	   *names = palloc(sizeof(Datum) * Max(1, list_length(models)));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, models)
+		if (ls_may_manage_model(lfirst(lc), GetUserId()))
+			names[n++] = CStringGetTextDatum(((LsModelRow *) lfirst(lc))->model);
+	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/*
+ * ls_may_dump tells which rows are dumped: those of models that the caller may
+ * manage or read, as their tables are in the dump then; and those that were restored
+ * without their model, by who may write anything here.
+ */
+Datum
+ls_may_dump(PG_FUNCTION_ARGS)
+{
+	LsModelRow *model = ls_model_row(TextDatumGetCString(PG_GETARG_DATUM(0)), NULL);
+
+	if (model == NULL)
+		PG_RETURN_BOOL(has_privs_of_role(GetUserId(), ls_extension_owner()));
+	PG_RETURN_BOOL(ls_may_manage_model(model, GetUserId()) ||
+				   ls_may_read_model(model, GetUserId()));
+}

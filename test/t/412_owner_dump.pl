@@ -1,0 +1,166 @@
+# A database whose owner is no superuser, and in which a superuser has made the
+# extension: the owner dumps it, restores the dump into another such database,
+# and so does the owner of another database, where the first one's role is not.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use ServerTest;
+
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $clock = '2026-02-20 12:00+00';
+
+sub server
+{
+	my ($name, @roles) = @_;
+	my $node = quiet_node($name);
+
+	$node->start;
+	$node->safe_psql('postgres', "CREATE ROLE $_ LOGIN") for @roles;
+	return $node;
+}
+
+# a database with the extension that a superuser has made, in the hands of a role
+sub database
+{
+	my ($node, $db, $owner) = @_;
+	$node->safe_psql('postgres', "CREATE DATABASE $db OWNER $owner");
+	hold_clock($node, $db, $clock);
+	$node->safe_psql($db, 'CREATE EXTENSION leadscore');
+}
+
+sub as
+{
+	my ($node, $role, $db, $sql) = @_;
+	my ($out, $err) = ('', '');
+	$node->psql($db, $sql, stdout => \$out, stderr => \$err, on_error_stop => 1, extra_params => [ '-U', $role ]);
+	return "$out$err";
+}
+
+# a program that must say nothing
+sub quietly
+{
+	my ($what, @command) = @_;
+	my ($out, $err) = run_command(\@command);
+	is($err, '', $what);
+}
+
+# run as a role
+sub on
+{
+	my ($node, $role) = @_;
+	return ('-h', $node->host, '-p', $node->port, '-U', $role);
+}
+
+my $node = server('one', 'host', 'tenant', 'reader');
+database($node, 'crm', 'host');
+is(as($node, 'host', 'crm', "CREATE SCHEMA app; SET search_path = app; $crm $rules
+	INSERT INTO leadscore.lead_action (model, name, occasion, stage) VALUES ('m', 'tell', 'stage_entered', 'hot');
+	INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('m', 'engagement', 'A', 10);
+	UPDATE leadscore.lead_model SET daily = true;
+	GRANT SELECT ON leadscore.score_m, leadscore.live_m TO reader;
+	CREATE MATERIALIZED VIEW top AS SELECT contact_id, score FROM leadscore.score_m;
+	INSERT INTO contact SELECT g, g || '\@a.example', CASE g % 3 WHEN 0 THEN 'DE' ELSE 'FR' END FROM generate_series(1, 20) g;
+	INSERT INTO event SELECT g, g % 25, timestamptz '2026-01-05 00:00+00' + g * interval '9 hours', CASE g % 3 WHEN 0 THEN 'buy' ELSE 'open' END, g % 7 FROM generate_series(1, 100) g;
+	INSERT INTO visit SELECT g, g % 25, timestamptz '2026-01-05 00:00+00' + g * interval '12 hours', CASE g % 4 WHEN 0 THEN 'prices' ELSE 'home' END FROM generate_series(1, 80) g;
+	SELECT leadscore.merge_contacts('m', 1, 2); SELECT leadscore.set_stage('m', 3, 'hot', 'by hand'); SELECT leadscore.refresh('m');") =~ s/.*leadscore.score_m\s*\d*\s*$//sr, '', 'the application');
+
+my @tables = qw(score_m due_m profile_m history_m outbox_m merged_m pending_m kept_m funnel_daily_m);
+my @definitions = qw(lead_category lead_rule lead_stage lead_grade lead_action lead_source lead_stage_history lead_outbox);
+
+# all that there is of the model, but for who owns it
+sub everything
+{
+	my ($where, $db) = @_;
+	my $sql = join ' UNION ALL ', map { "SELECT '$_', t::text FROM leadscore.$_ t" } @tables, @definitions;
+	return $where->safe_psql($db, "SELECT * FROM ($sql) a ORDER BY 1, 2; SELECT model, contacts, enabled, rules_version, daily FROM leadscore.lead_model ORDER BY 1");
+}
+
+# what has to be true of a restored database
+sub is_whole
+{
+	my ($where, $db, $owner, $name) = @_;
+	is(everything($where, $db), everything($node, 'crm'), "$name: all is there");
+	is(as($where, $owner, $db, "SET client_min_messages = error; SELECT DISTINCT owner FROM leadscore.lead_model; SELECT * FROM leadscore.verify('m')"), $owner, "$name: the model is the owner's, and its scores right");
+	is($where->safe_psql($db, "SELECT DISTINCT relowner::regrole FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relname ~ '_m(_|\$)'"), $owner, "$name: so are its tables");
+	is(as($where, $owner, $db, "INSERT INTO app.event VALUES (1000, 5, '2026-02-20', 'open', 1); INSERT INTO leadscore.lead_rule (model, name, source, event, points) VALUES ('m', 'another', 'event', 'open', 1);
+		SELECT (SELECT score FROM leadscore.score_m WHERE contact_id = 5) = leadscore.replay('m', 5), count(*) FROM leadscore.verify('m')") =~ s/.*NOTICE.*\n//r, 't|0', "$name: it goes on counting");
+}
+
+sub restored
+{
+	my ($where, $db, $owner, $name, @command) = @_;
+	database($where, $db, $owner);
+	my @run = map { $_ eq 'DB' ? $db : $_ } @command;
+	quietly("$name: without an error", $run[0], on($where, $owner), @run[1 .. $#run]);
+	is_whole($where, $db, $owner, $name);
+}
+
+my @dump = ('pg_dump', on($node, 'host'));
+quietly('pg_dump, plain', @dump, '-f', "$dir/plain.sql", 'crm');
+quietly('pg_dump --inserts', @dump, '--inserts', '-f', "$dir/inserts.sql", 'crm');
+quietly('pg_dump --no-owner', @dump, '--no-owner', '-f', "$dir/no_owner.sql", 'crm');
+quietly('pg_dump -Fc', @dump, '-Fc', '-f', "$dir/custom", 'crm');
+quietly('pg_dump -Fd -j2', @dump, '-Fd', '-j', 2, '-f', "$dir/directory", 'crm');
+cmp_ok(-s "$dir/plain.sql", '>', 10_000, 'it is not empty');
+my @psql = ('psql', '-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', '-d', 'DB', '-f');
+$node->safe_psql('postgres', 'CREATE ROLE nobody');
+{
+	local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
+	restored($node, 'plain', 'host', 'psql -1', @psql, "$dir/plain.sql");
+	restored($node, 'inserts', 'host', 'psql -1 of INSERTs', @psql, "$dir/inserts.sql");
+	restored($node, 'single', 'host', 'pg_restore -1', 'pg_restore', '-1', '-d', 'DB', "$dir/custom");
+	restored($node, 'single_no', 'host', 'pg_restore -1 --no-owner', 'pg_restore', '-1', '--no-owner', '-d', 'DB', "$dir/custom");
+	restored($node, 'parallel', 'host', 'pg_restore -j2', 'pg_restore', '-e', '-j', 2, '-d', 'DB', "$dir/directory");
+}
+
+################################################################################
+# Where the role of the dump does not exist
+
+my $two = server('two', 'tenant', 'next', 'reader');
+{
+	local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
+	restored($two, 'plain', 'next', 'psql -1 elsewhere', @psql, "$dir/no_owner.sql");
+	restored($two, 'single', 'next', 'pg_restore -1 --no-owner elsewhere', 'pg_restore', '-1', '--no-owner', '-d', 'DB', "$dir/custom");
+	restored($two, 'parallel', 'next', 'pg_restore -j2 --no-owner elsewhere', 'pg_restore', '-e', '-j', 2, '--no-owner', '-d', 'DB', "$dir/directory");
+}
+
+################################################################################
+# A model of another role
+
+$node->safe_psql('crm', 'CREATE SCHEMA t AUTHORIZATION tenant');
+is(as($node, 'tenant', 'crm', "CREATE TABLE t.person (id int PRIMARY KEY); SELECT leadscore.create_model('t', 't.person'); INSERT INTO t.person VALUES (1)"), 'leadscore.score_t', 'a tenant has a model in the database');
+my ($out, $err) = run_command([ @dump, '-f', "$dir/tenant.sql", 'crm' ]);
+like($err, qr/permission denied for (?:table|schema)/, '... whose tables the owner of the database cannot dump');
+is(as($node, 'tenant', 'crm', "SET client_min_messages = error; GRANT USAGE ON SCHEMA t TO host; GRANT SELECT ON ALL TABLES IN SCHEMA t TO host") =~ s/\s//gr, '', '... until he may read them');
+for my $table (split /\n/, $node->safe_psql('crm', "SELECT relname FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relowner = 'tenant'::regrole AND relkind IN ('r', 'p')"))
+{
+	as($node, 'tenant', 'crm', "GRANT SELECT ON leadscore.$table TO host");
+}
+quietly('pg_dump, by one who may read all tables', @dump, '--no-owner', '-Fc', '-f', "$dir/tenant", 'crm');
+database($node, 'tenant', 'host');
+{
+	local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
+	quietly('pg_restore -1 --no-owner', 'pg_restore', on($node, 'host'), '-1', '--no-owner', '-d', 'tenant', "$dir/tenant");
+}
+is(as($node, 'host', 'tenant', 'SELECT model, owner, enabled FROM leadscore.lead_model ORDER BY 1; SELECT contact_id FROM leadscore.score_t'), "m|host|t\nt|host|t\n1", '... who owns all models then');
+
+################################################################################
+# Who may create in the schema, for a restore, puts no function there
+
+like(as($node, 'host', 'crm', "CREATE FUNCTION leadscore.score(text, int) RETURNS float8 LANGUAGE sql AS 'SELECT 1.0::float8'"),
+	qr/permission denied to have function leadscore.score\(pg_catalog.text,integer\) in a schema of leadscore/, 'no function');
+for my $sql ('CREATE DOMAIN leadscore.d AS int', 'CREATE TYPE leadscore.e AS ENUM ()', 'CREATE AGGREGATE leadscore.a(int) (SFUNC = int4pl, STYPE = int)',
+	'CREATE FUNCTION app.f() RETURNS int LANGUAGE sql RETURN 1; ALTER FUNCTION app.f() SET SCHEMA leadscore', 'CREATE OPERATOR leadscore.## (RIGHTARG = int, FUNCTION = int4abs)',
+	'CREATE PROCEDURE leadscore.p() LANGUAGE sql AS $$$$', 'CREATE TYPE app.c AS (a int); ALTER TYPE app.c SET SCHEMA leadscore', 'CREATE COLLATION leadscore.c FROM "C"')
+{
+	like(as($node, 'host', 'crm', "BEGIN; $sql; COMMIT"), qr/permission denied to have .* in a schema of leadscore/, "nor: $sql");
+}
+like(as($node, 'host', 'crm', 'CREATE TABLE leadscore_internal.x ()'), qr/permission denied for schema leadscore_internal/, 'nothing at all in the other');
+like(as($node, 'tenant', 'crm', 'CREATE TABLE leadscore.x ()'), qr/permission denied for schema leadscore/, 'and nobody else anything');
+done_testing();
