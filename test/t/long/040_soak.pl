@@ -99,7 +99,7 @@ my @changes = (
 	"ALTER TABLE visits ALTER opened TYPE timestamp; ALTER TABLE visits ALTER opened TYPE timestamptz",
 	"UPDATE leadscore.lead_rule SET draft = NOT draft WHERE name IN ('open', 'all')",
 	"SELECT leadscore.rescore('m', online => true)", "TRUNCATE visits",
-	"CREATE TABLE people (id int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now()); INSERT INTO people SELECT generate_series(1, 50); SELECT leadscore.create_model('p', 'people'); SELECT leadscore.attach('p', 'events', 'contact', 'at'); DROP TABLE people",
+	"CREATE TABLE people (id int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now()); INSERT INTO people SELECT generate_series(1, 50); SELECT leadscore.create_model('p', 'people'); SELECT leadscore.attach('p', 'events', 'contact', 'at'); DROP TABLE people CASCADE",
 	"SET leadscore.inline_limit = 0; UPDATE leadscore.lead_rule SET event = CASE event WHEN 'buy' THEN 'other' ELSE 'buy' END WHERE name = 'buy'",
 	"SELECT count(*) FROM leadscore.live_m JOIN contacts ON contact_id = id JOIN visits ON visits.contact = id",
 	"SELECT leadscore.merge_contacts('m', 149, 148); SELECT leadscore.unmerge('m', 148)", "VACUUM leadscore.score_m", "ANALYZE");
