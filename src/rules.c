@@ -722,6 +722,39 @@ load_trust(LsModel *model)
 											  InvalidOid, model->owner);
 }
 
+/* load_row takes over what a row of lead_model says, and earlier limits if given. */
+static void
+load_row(LsModel *model, const LsModelRow *row, const LsSheetVersion *limits)
+{
+	model->name = row->model;
+	model->owner = row->owner;
+	model->contacts = row->contacts;
+	model->score_table = ls_score_table(row->model, false);
+	model->due_table = ls_table_oid(psprintf("due_%s", row->model), false);
+	model->pending_table = ls_table_oid(psprintf("pending_%s", row->model), false);
+	model->kept_table = ls_table_oid(psprintf("kept_%s", row->model), false);
+	model->key_column = row->key;
+	model->created_column = row->created_at;
+	model->profile_table = ls_table_oid(psprintf("profile_%s", row->model), false);
+	model->tz = pg_tzset(limits ? limits->time_zone : row->time_zone);
+	if (model->tz == NULL)
+		model->tz = pg_tzset("GMT");
+	model->max_drift = row->max_drift;
+	model->max_drift_ratio = row->max_drift_ratio;
+	model->min_score = limits ? limits->min_score : row->min_score;
+	model->max_score = limits ? limits->max_score : row->max_score;
+	model->enabled = row->enabled;
+	model->restoring = row->restoring;
+	if (!ls_tables_belong(row->model, row->owner))
+		model->suspended = simple_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+										"the model is suspended: not all of its tables belong to the owner of its contact table");
+	if (row->suspended)
+		model->suspended = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
+										"the model is suspended: its contact table has a new owner");
+	model->enabled = model->enabled && model->suspended == NULL;
+	model->version = row->rules_version;
+}
+
 /*
  * ls_model_load compiles a model from the rows that a snapshot sees; the
  * caller owns it.  NULL if there is none of the name.
@@ -760,33 +793,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	}
 	model = palloc0(sizeof(LsModel));
 	model->context = context;
-	model->name = row->model;
-	model->owner = row->owner;
-	model->contacts = row->contacts;
-	model->score_table = ls_score_table(name, false);
-	model->due_table = ls_table_oid(psprintf("due_%s", name), false);
-	model->pending_table = ls_table_oid(psprintf("pending_%s", name), false);
-	model->kept_table = ls_table_oid(psprintf("kept_%s", name), false);
-	model->key_column = row->key;
-	model->created_column = row->created_at;
-	model->profile_table = ls_table_oid(psprintf("profile_%s", name), false);
-	model->tz = pg_tzset(limits ? limits->time_zone : row->time_zone);
-	if (model->tz == NULL)
-		model->tz = pg_tzset("GMT");
-	model->max_drift = row->max_drift;
-	model->max_drift_ratio = row->max_drift_ratio;
-	model->min_score = limits ? limits->min_score : row->min_score;
-	model->max_score = limits ? limits->max_score : row->max_score;
-	model->enabled = row->enabled;
-	model->restoring = row->restoring;
-	if (!ls_tables_belong(name, row->owner))
-		model->suspended = simple_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-										"the model is suspended: not all of its tables belong to the owner of its contact table");
-	if (row->suspended)
-		model->suspended = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
-										"the model is suspended: its contact table has a new owner");
-	model->enabled = model->enabled && model->suspended == NULL;
-	model->version = row->rules_version;
+	load_row(model, row, limits);
 	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, row->owner, name, &model->key);
 	load_identity(model, row);

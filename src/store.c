@@ -737,6 +737,22 @@ begin_row(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t
 
 /* ---------- all together ---------- */
 
+/* begin_course records what time has done to a row before it is changed. */
+static void
+begin_course(LsStore *store, const LsChange *change, LsScoreRow *row,
+			 LsCourse *course, TimestampTz t)
+{
+	course->model = store->model;
+	course->row = row;
+	course->score = store->score;
+	if (change->state_only)
+		return;
+	course->econtext = stage_context(store, change->contact);
+	ls_course_begin(course, store->exists);
+	if (row->state.due <= t)
+		ls_course_catch_up(course, row->scored_at, t, "time");
+}
+
 /* try_change makes one attempt.  False: another transaction made the row. */
 static bool
 try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
@@ -771,16 +787,7 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	due.at = row.state.due;
 	due.drift = row.state.due_drift;
 	due.contact = change->contact;
-	course.model = store->model;
-	course.row = &row;
-	course.score = store->score;
-	if (!change->state_only)
-	{
-		course.econtext = stage_context(store, change->contact);
-		ls_course_begin(&course, store->exists);
-		if (row.state.due <= t)
-			ls_course_catch_up(&course, row.scored_at, t, "time");
-	}
+	begin_course(store, change, &row, &course, t);
 	if (change->remove)
 	{
 		if (store->exists)
