@@ -44,6 +44,15 @@ runs("$attach INSERT INTO leadscore.lead_rule (model, name, source, points) VALU
 runs("INSERT INTO event_7 VALUES (1, '2026-01-08'); SELECT score FROM leadscore.score_m", '6', '... and counts');
 runs("SELECT leadscore.detach('m', 'event'); $triggers; SELECT score FROM leadscore.score_m", "\n0\n5", '... detached');
 runs("INSERT INTO event_7 VALUES (1, '2026-01-08'); INSERT INTO event VALUES (1, '2026-01-09'); SELECT score FROM leadscore.score_m; SELECT * FROM leadscore.verify('m')", '5', '... and counts no more');
+# how many there is room for depends on more than the settings
+my $locks = 'SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid()';
+my ($attached) = $node->safe_psql('crm', "SET client_min_messages = error; BEGIN; $attach $locks; ROLLBACK") =~ /(\d+)/;
+$node->safe_psql('crm', "SET client_min_messages = error; $attach");
+my ($detached) = $node->safe_psql('crm', "SET client_min_messages = error; BEGIN; SELECT leadscore.detach('m', 'event'); $locks; ROLLBACK") =~ /(\d+)/;
+cmp_ok($detached, '<=', $attached, 'detaching takes no more locks than attaching');
+my ($blocking) = $node->safe_psql('crm', "SET client_min_messages = error; BEGIN; SELECT leadscore.detach('m', 'event'); $locks AND mode = 'AccessExclusiveLock' AND relation::regclass::text LIKE 'event%'; ROLLBACK") =~ /(\d+)/;
+is($blocking, '0', '... and none against readers');
+$node->safe_psql('crm', "SET client_min_messages = error; SELECT leadscore.detach('m', 'event')");
 runs("$attach SELECT leadscore.drop_model('m'); $triggers", "\n\n0", '... and dropped with its model');
 runs("SELECT leadscore.create_model('m', 'contact'); $attach", "leadscore.score_m\n", 'again');
 runs("SELECT leadscore.detach_all('m'); $triggers; SELECT count(*) FROM pg_depend WHERE classid = 'pg_trigger'::regclass AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.oid = objid)", "\n0\n0", '... and detached with detach_all(model)');
