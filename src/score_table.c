@@ -43,6 +43,10 @@ enum
 	COL_AFTER_CATEGORIES
 };
 
+/* no clock is there yet; and if one is held there, no row is so much later */
+#define FAR_FUTURE	(1000 * 366 * LS_DAY)
+#define FAR_AHEAD	(1000 * 366 * LS_DAY)
+
 #define AT(model, column) (2 + (model)->ncategories + (column))
 #define NATTS(model) AT(model, COL_AFTER_CATEGORIES)
 
@@ -193,6 +197,10 @@ check_values(LsModel *model, const Datum *values, const bool *nulls)
 				 TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[after + i])))
 			damaged(model, values, nulls, after + i, "not finite");
 	}
+	/* from there on time is gone through step by step */
+	if (DatumGetTimestampTz(values[AT(model, COL_SCORED_AT)]) > FAR_FUTURE &&
+		DatumGetTimestampTz(values[AT(model, COL_SCORED_AT)]) > ls_clock() + FAR_AHEAD)
+		damaged(model, values, nulls, AT(model, COL_SCORED_AT), "not an instant that has been");
 }
 
 /* ls_row_read reads a row of score_<model>. */
