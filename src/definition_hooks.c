@@ -4,7 +4,9 @@
  *		What PostgreSQL would allow, or refuse in words that help nobody.
  *
  * INSERT ... ON CONFLICT into one of the views of definition.c is refused by the
- * planner for the lack of an index, or not at all where it names none.
+ * planner for the lack of an index, or not at all where it names none.  It is looked
+ * for where statements are planned: views over these views, rules and bodies of
+ * functions have been expanded by then.
  *
  * LOCK TABLE on a view asks for the right to delete from it, which everybody has
  * here.  A lock would not reach the base table, nor stop writers of events, but it
@@ -22,7 +24,7 @@
 #include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/analyze.h"
+#include "optimizer/planner.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteHandler.h"
 #include "tcop/utility.h"
@@ -32,7 +34,7 @@
 #include "compat.h"
 #include "leadscore.h"
 
-static post_parse_analyze_hook_type previous_analyze = NULL;
+static planner_hook_type previous_planner = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
 
 /* ---------- ON CONFLICT ---------- */
@@ -63,12 +65,12 @@ refuse_on_conflict(const Query *query)
 	}
 }
 
-static void
-analyze(ParseState *pstate, Query *query, JumbleState *jumble)
+static PlannedStmt *
+plan(Query *query, const char *text, int options, ParamListInfo params)
 {
-	if (previous_analyze)
-		previous_analyze(pstate, query, jumble);
 	refuse_on_conflict(query);
+	return (previous_planner ? previous_planner : standard_planner)
+		(query, text, options, params);
 }
 
 /* ---------- LOCK TABLE ---------- */
@@ -137,8 +139,8 @@ utility(PlannedStmt *planned, const char *text, bool read_only, ProcessUtilityCo
 void
 ls_definitions_define(void)
 {
-	previous_analyze = post_parse_analyze_hook;
-	post_parse_analyze_hook = analyze;
+	previous_planner = planner_hook;
+	planner_hook = plan;
 	previous_utility = ProcessUtility_hook;
 	ProcessUtility_hook = utility;
 }

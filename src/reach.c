@@ -620,11 +620,13 @@ ls_check_call(Oid function, Oid role)
  * ls_table_reach_error is the error where reading a table, with its partitions
  * and children, would run code of somebody who could not run it as the role
  * otherwise, or NULL.  A table whose owner has the role's privileges is his to
- * answer for.  The functions are added to those that are reached.
+ * answer for.  The functions are added to those that are reached, but what those
+ * had before is not this table's fault.
  */
 ErrorData *
 ls_table_reach_error(LsReach *reach, Oid relid, Oid role)
 {
+	LsReach		table = {NIL};
 	List	   *suspects = NIL;
 	LsIdentity	saved;
 	ListCell   *lc;
@@ -636,9 +638,10 @@ ls_table_reach_error(LsReach *reach, Oid relid, Oid role)
 		return NULL;
 	ls_become_to_compute(role, &saved);
 	foreach(lc, suspects)
-		ls_reach_table(reach, lfirst_oid(lc));
+		ls_reach_table(&table, lfirst_oid(lc));
 	ls_return(&saved);
-	return ls_reach_error(reach, role);
+	ls_reach_merge(reach, &table);
+	return ls_reach_error(&table, role);
 }
 
 /*

@@ -133,6 +133,24 @@ for my $change (
 	is($node->safe_psql('postgres', "SELECT * FROM leadscore.verify('hotel')"), '', "$what: all is right");
 }
 is(score(2), 10 + 11 * 5, 'as is what came meanwhile');
+
+# another table of his does not suffer for it
+quiet('mallory', <<'SQL', 'a second table');
+CREATE TABLE mal.visit (guest int, at timestamptz); CREATE INDEX ON mal.visit (guest, at);
+GRANT SELECT, TRIGGER ON mal.visit TO alice; GRANT INSERT ON mal.visit TO web;
+SQL
+quiet('alice', <<'SQL', 'with a rule');
+SET client_min_messages = warning;
+SELECT leadscore.attach('hotel', 'mal.visit', 'guest', 'at');
+INSERT INTO leadscore.lead_rule (model, name, source, points) VALUES ('hotel', 'visit', 'visit', 100);
+SQL
+tells('mallory', 'CREATE INDEX odd ON mal.stay (at) WHERE mal.fine(kind)', qr/rule "stay" of model "hotel" does not count any more/, 'one table leads to a function of his');
+quiet('web', "INSERT INTO mal.visit VALUES (1, '2026-02-01')", 'an event of the other');
+is(asleep(), 'plain,stay', 'only the rules of the one are asleep');
+is(score(1), 100, 'the other counts');
+run('mallory', 'DROP INDEX mal.odd');
+is(score(1), 111, 'both again');
+quiet('alice', "DELETE FROM leadscore.lead_rule WHERE name = 'visit'; SELECT leadscore.detach('hotel', 'visit')", 'as it was');
 is(robbed(), '', 'nothing of his was run as anybody else');
 
 # ---------- functions that change hands ----------

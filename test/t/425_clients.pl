@@ -129,6 +129,12 @@ is(as_owner("SELECT count(*) FROM leadscore.lead_rule WHERE name IN ('good', 'ba
 
 # what a view cannot do
 like(told("INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('m', 'a', 'buy', 1) ON CONFLICT (model, name) DO UPDATE SET points = 2"), qr/ERROR.*HINT/s, 'ON CONFLICT: an error that says what to write instead');
+as_owner("CREATE VIEW my_rules AS SELECT * FROM leadscore.lead_rule; CREATE TABLE wanted (name text); CREATE RULE wanted AS ON INSERT TO wanted DO INSTEAD INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('m', new.name, 'buy', 1) ON CONFLICT DO NOTHING; CREATE FUNCTION want() RETURNS void BEGIN ATOMIC INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('m', 'unheard', 'buy', 1) ON CONFLICT DO NOTHING; END");
+like(told($_), qr/ERROR:  ON CONFLICT is not supported for view "lead_rule".*HINT/s, "... $_")
+  foreach "INSERT INTO my_rules (model, name, event, points) VALUES ('m', 'unheard', 'buy', 1) ON CONFLICT DO NOTHING",
+	"INSERT INTO wanted VALUES ('unheard')", 'SELECT want()', "PREPARE w AS INSERT INTO my_rules (model, name) VALUES ('m', 'unheard') ON CONFLICT DO NOTHING; EXECUTE w",
+	"WITH w AS (INSERT INTO leadscore.lead_rule (model, name) VALUES ('m', 'unheard') ON CONFLICT (rule_id) DO NOTHING RETURNING 1) SELECT * FROM w";
+is(as_owner("SELECT count(*) FROM leadscore.lead_rule WHERE name = 'unheard'"), 0, '... and nothing is written');
 like(told("INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('m', 'a', 'buy', 1)"), qr/ERROR:  duplicate key.*\(m, a\)/s, 'a name twice is an error');
 
 SKIP:
