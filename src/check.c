@@ -619,7 +619,7 @@ take_over(const char *model)
 	LsIdentity	saved;
 
 	ls_become(ls_extension_owner(), &saved);
-	ls_tables_give(model, ls_model_row(model, NULL)->owner);
+	ls_tables_give(ls_model_row(model, NULL));
 	ls_return(&saved);
 	CommandCounterIncrement();
 }

@@ -533,7 +533,7 @@ ls_model_new_owner(const LsModelRow *model)
 	bool		disabled = false;
 
 	ls_become(ls_extension_owner(), &saved);
-	ls_tables_give(model->model, model->owner);
+	ls_tables_give(model);
 	ls_add_text(&args, model->model);
 	ls_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
 	if (model->suspended)
@@ -564,6 +564,12 @@ ls_model_new_owner(const LsModelRow *model)
 						 model->model)));
 }
 
+static void
+new_owner(void *arg)
+{
+	ls_model_new_owner(arg);
+}
+
 /*
  * ls_model_accept_restored has a model that was restored while the triggers of base
  * tables were disabled be its owner's, before it may get another one.
@@ -589,7 +595,8 @@ ls_model_accept_restored(const LsModelRow *model)
 /*
  * ls_model_settle does for a model that is complete what could not be done when it became
  * so: the score table depends on the contact table; an owner who came by REASSIGN
- * OWNED, which nobody was told of, has all tables.  Nobody is waited for.
+ * OWNED, which nobody was told of, has all tables.  Nobody is waited for.  Tables that
+ * must not be given to the owner stay where they are, and the model suspended.
  */
 void
 ls_model_settle(const LsModelRow *model)
@@ -602,5 +609,10 @@ ls_model_settle(const LsModelRow *model)
 		return;
 	}
 	if (ls_lock_definitions_if_free(model->model) && (belongs || ls_tables_lock_if_free(model->model)))
-		ls_model_new_owner(model);
+	{
+		ErrorData  *error = ls_guarded(new_owner, unconstify(LsModelRow *, model));
+
+		if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			ReThrowError(error);
+	}
 }

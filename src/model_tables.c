@@ -33,8 +33,10 @@
 #include "utils/typcache.h"
 
 #include "feed.h"
+#include "hand_over.h"
 #include "leadscore.h"
 #include "table_layout.h"
+#include "trust.h"
 
 static bool giving = false;		/* tables to their owner */
 
@@ -512,23 +514,38 @@ ls_tables_rekey(const LsModelTables *new)
 	create_live_view(new);
 }
 
+/* view_anew replaces the view of an existing model by what it was made as. */
+static void
+view_anew(const LsModelRow *row)
+{
+	LsModelTables tables;
+
+	ls_tables_read(row, &tables);
+	create_live_view(&tables);
+}
+
 /*
  * ls_tables_give gives all of them to the owner of the model's contact table.  Those
- * that are the owner's already are left alone.
+ * that are the owner's already are left alone.  A view is made anew: what the former
+ * owner had it show would be read as the new one.
  */
 void
-ls_tables_give(const char *model, Oid owner)
+ls_tables_give(const LsModelRow *row)
 {
+	Oid			owner = row->owner;
 	ListCell   *lc;
 
 	for (int i = 0; i < (int) lengthof(parts); i++)
 	{
-		Oid			table = find_part(parts[i].prefix, model);
+		Oid			table = find_part(parts[i].prefix, row->model);
 
 		if (!OidIsValid(table))
 			continue;
+		ls_check_hand_over(table, owner);
 		if (ls_relation_owner(table) != owner)
 			give_one(parts[i].kind, get_rel_name(table), owner);
+		if (get_rel_relkind(table) == RELKIND_VIEW)
+			view_anew(row);
 		if (get_rel_relkind(table) != RELKIND_PARTITIONED_TABLE)
 			continue;
 		foreach(lc, find_inheritance_children(table, NoLock))
@@ -581,6 +598,34 @@ ls_tables_check_owner(void)
 							   row->model),
 					 errhint("Change the owner of table \"%s\" instead.",
 							 get_rel_name(row->contacts))));
+	}
+}
+
+/*
+ * ls_tables_check_made refuses a table or view that would be taken for one of another
+ * role's model, which would be written to as that role.
+ */
+void
+ls_tables_check_made(Oid relid)
+{
+	const char *name = get_rel_name(relid);
+	Oid			maker = ls_relation_owner(relid);
+	ListCell   *lc;
+
+	foreach(lc, ls_model_rows(NULL))
+	{
+		LsModelRow *row = lfirst(lc);
+
+		for (int i = 0; i < (int) lengthof(parts); i++)
+			if (OidIsValid(row->owner) && !ls_role_trusted(maker, row->owner) &&
+				strcmp(name, psprintf("%s%s", parts[i].prefix, row->model)) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						 errmsg("permission denied to have relation %s.%s",
+								LEADSCORE_SCHEMA, quote_identifier(name)),
+						 errdetail("It would be taken for one of model \"%s\", which belongs to role \"%s\".",
+								   row->model, GetUserNameFromId(row->owner, false)),
+						 errhint("Use another name, or another schema.")));
 	}
 }
 

@@ -34,7 +34,8 @@ extern bool ls_tables_lock_if_free(const char *model);
 extern void ls_tables_check_owner(void);
 extern bool ls_tables_belong(const char *model, Oid owner);
 extern void ls_tables_depend(const LsModelRow *row);
-extern void ls_tables_give(const char *model, Oid owner);
+extern void ls_tables_check_made(Oid relid);
+extern void ls_tables_give(const LsModelRow *row);
 extern void ls_tables_drop(const char *model);
 
 /* looks whether all of a dump is there; called as anybody */

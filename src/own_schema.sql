@@ -22,6 +22,22 @@ CREATE EVENT TRIGGER leadscore_own_schemas ON ddl_command_end
 COMMENT ON EVENT TRIGGER leadscore_own_schemas IS
 	'leadscore: nobody else has functions in its schemas';
 
+CREATE FUNCTION leadscore_internal.own_tables() RETURNS event_trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_own_tables';
+REVOKE ALL ON FUNCTION leadscore_internal.own_tables() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.own_tables() IS
+	'refuses tables and views that could be taken for those of another role''s model';
+
+CREATE EVENT TRIGGER leadscore_own_tables ON ddl_command_end
+	WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'CREATE FOREIGN TABLE',
+		'CREATE VIEW', 'CREATE MATERIALIZED VIEW', 'CREATE SEQUENCE', 'CREATE INDEX',
+		'ALTER TABLE', 'ALTER FOREIGN TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW',
+		'ALTER SEQUENCE', 'ALTER INDEX')
+	EXECUTE FUNCTION leadscore_internal.own_tables();
+COMMENT ON EVENT TRIGGER leadscore_own_tables IS
+	'leadscore: a model has no table that somebody else has made';
+
 GRANT CREATE ON SCHEMA leadscore TO pg_database_owner;
 -- which the triggers in a dump call
 GRANT EXECUTE ON FUNCTION leadscore_internal.enter(), leadscore_internal.capture(),

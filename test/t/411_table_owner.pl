@@ -194,6 +194,34 @@ my ($before) = run($points);
 is_run("SET client_min_messages = error; ALTER TABLE leadscore.due_m OWNER TO other", undef, "psql:<stdin>:1: ERROR:  cannot change owner of table \"due_m\"
 DETAIL:  The tables of model \"m\" belong to the owner of its contact table.
 HINT:  Change the owner of table \"person\" instead.", 'a table of a model keeps its owner');
+# what the former owner has put on them would run as the new one, unseen
+$node->safe_psql($db, <<'SQL');
+SET ROLE owner;
+CREATE FUNCTION app.run() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE FUNCTION app.odd(anyelement) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+SQL
+for my $put (
+	[ 'CREATE TRIGGER e BEFORE INSERT ON leadscore.score_m FOR EACH ROW EXECUTE FUNCTION app.run()', 'DROP TRIGGER e ON leadscore.score_m', qr/"score_m".*trigger "e" of role "owner", which would run with the rights of role "postgres"/s ],
+	[ 'CREATE RULE e AS ON INSERT TO leadscore.due_m DO ALSO SELECT 1', 'DROP RULE e ON leadscore.due_m', qr/"due_m".*rule/s ],
+	[ 'CREATE POLICY e ON leadscore.outbox_m USING (true); ALTER TABLE leadscore.outbox_m ENABLE ROW LEVEL SECURITY', 'ALTER TABLE leadscore.outbox_m DISABLE ROW LEVEL SECURITY; DROP POLICY e ON leadscore.outbox_m', qr/"outbox_m".*policy/s ],
+	[ "ALTER TABLE leadscore.kept_m ADD CONSTRAINT e CHECK (pg_catalog.query_to_xml('SELECT 1', true, true, '') IS NOT NULL) NOT VALID", 'ALTER TABLE leadscore.kept_m DROP CONSTRAINT e', qr/"kept_m".*constraint "e"/s ],
+	[ "ALTER TABLE leadscore.history_m ALTER reason SET DEFAULT 'x'", 'ALTER TABLE leadscore.history_m ALTER reason DROP DEFAULT', qr/"history_m".*default of column "reason"/s ],
+	[ 'CREATE RULE e AS ON INSERT TO leadscore.live_m DO INSTEAD NOTHING', 'DROP RULE e ON leadscore.live_m', qr/"live_m".*rule/s ],
+	[ 'RESET ROLE; GRANT CREATE ON SCHEMA leadscore TO owner; SET ROLE owner; CREATE INDEX e ON leadscore.profile_m ((app.odd(contact_id)))', 'DROP INDEX leadscore.e; RESET ROLE; REVOKE CREATE ON SCHEMA leadscore FROM owner', qr/function app.odd\(anyelement\) of role "owner" must not run with the rights of role "postgres"/ ])
+{
+	my ($do, $undo, $wanted) = @$put;
+	$node->safe_psql($db, "SET client_min_messages = error; SET ROLE owner; $do");
+	my (undef, $err) = run('ALTER TABLE app.person OWNER TO postgres');
+	like($err, $wanted, "not handed over: $do");
+	$node->safe_psql($db, "SET client_min_messages = error; SET ROLE owner; $undo");
+}
+# nor is read as the new owner what a view was made to show
+my ($view) = run("SELECT pg_get_viewdef('leadscore.live_m'::regclass)");
+run("GRANT CREATE ON SCHEMA leadscore TO owner; SET ROLE owner; CREATE OR REPLACE VIEW leadscore.live_m AS SELECT contact_id, score, fit, engagement, grade, stage, stage_since, disqualified, has_contact, last_event_at, scored_at FROM leadscore.score_m; RESET ROLE; REVOKE CREATE ON SCHEMA leadscore FROM owner");
+my ($other) = run("SELECT pg_get_viewdef('leadscore.live_m'::regclass)");
+isnt($other, $view, 'a view is replaced');
+is_run("BEGIN; SET client_min_messages = error; ALTER TABLE app.person OWNER TO chief; SELECT pg_get_viewdef('leadscore.live_m'::regclass)", undef, $view, '... and made anew for the next owner');
+is_run("SET client_min_messages = error; ALTER TABLE app.person OWNER TO chief; ALTER TABLE app.person OWNER TO owner; UPDATE leadscore.lead_model SET enabled = true; SELECT pg_get_viewdef('leadscore.live_m'::regclass)", undef, $view, '... and for good');
 # a member of the owner's role gives the table to that role: nothing that he could not do before
 is_run("ALTER TABLE app.person OWNER TO chief; SELECT model, owner, enabled FROM leadscore.lead_model ORDER BY 1", undef,
 	"m|chief|f\nm_visitors|chief|fpsql:<stdin>:1: WARNING:  model \"m\" is suspended

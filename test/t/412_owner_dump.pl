@@ -178,4 +178,17 @@ for my $sql ('CREATE DOMAIN leadscore.d AS int', 'CREATE TYPE leadscore.e AS ENU
 }
 like(as($node, 'host', 'crm', 'CREATE TABLE leadscore_internal.x ()'), qr/permission denied for schema leadscore_internal/, 'nothing at all in the other');
 like(as($node, 'tenant', 'crm', 'CREATE TABLE leadscore.x ()'), qr/permission denied for schema leadscore/, 'and nobody else anything');
+
+# nor a table that a model of somebody else's would take for its own, as the engine
+# would write to it as that model's owner
+$node->safe_psql('crm', "CREATE TABLE su (id int PRIMARY KEY); SELECT leadscore.create_model('su', 'su')");
+my $daily = 'day date, contact_id int';
+for my $sql ("CREATE TABLE leadscore.daily_su ($daily)", "CREATE TABLE leadscore.identity_t AS SELECT 1 AS id", "SELECT 1 AS id INTO leadscore.daily_t",
+	'CREATE VIEW leadscore.daily_su AS SELECT 1 AS id', 'CREATE MATERIALIZED VIEW leadscore.daily_su AS SELECT 1 AS id', 'CREATE SEQUENCE leadscore.daily_su',
+	"CREATE TABLE app.planted ($daily); ALTER TABLE app.planted SET SCHEMA leadscore; ALTER TABLE leadscore.planted RENAME TO daily_su",
+	"CREATE TABLE app.daily_su ($daily); ALTER TABLE app.daily_su SET SCHEMA leadscore", "CREATE TABLE leadscore.ok (id int); CREATE INDEX daily_su ON leadscore.ok (id)")
+{
+	like(as($node, 'host', 'crm', "BEGIN; $sql; COMMIT"), qr/permission denied to have relation leadscore\.\w+_(?:su|t)\n.*It would be taken for one of model/s, "nor: $sql");
+}
+is(as($node, 'host', 'crm', "BEGIN; CREATE TABLE leadscore.mine (id int); CREATE TABLE leadscore.daily_nothing (id int); ROLLBACK"), '', 'others can be');
 done_testing();

@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * hand_over.h
+ *		Tables of a model that get another owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_HAND_OVER_H
+#define LEADSCORE_HAND_OVER_H
+
+#include "postgres.h"
+
+extern void ls_check_hand_over(Oid relid, Oid owner);
+
+#endif							/* LEADSCORE_HAND_OVER_H */
