@@ -368,8 +368,9 @@ ls_pass_all(const char *model)
  * others of it.  Jobs that are asked for meanwhile are left to the next.
  */
 static int64
-refresh_models(List *models)
+refresh_models(List *rows)
 {
+	List	   *models = NIL;
 	List	   *jobs = NIL;
 	int64		changed = 0;
 	ListCell   *lc;
@@ -377,12 +378,12 @@ refresh_models(List *models)
 	/* what this transaction has changed itself, which its commit would do */
 	if (ls_changed_models() != NIL)
 		changed += ls_refresh_changed_models();
-	foreach(lc, models)
+	foreach(lc, rows)
 	{
-		LsModelRow *row = ls_model_row(lfirst(lc), NULL);
+		LsModelRow *row = lfirst(lc);
 
-		if (row)
-			(void) ls_restore_under_way(row);
+		(void) ls_restore_under_way(row);
+		models = lappend(models, row->model);
 	}
 	foreach(lc, models)
 		ls_follow_roles(lfirst(lc), false);
@@ -436,31 +437,32 @@ ls_pass_count(const char *model, int64 limit)
 Datum
 ls_refresh_model(PG_FUNCTION_ARGS)
 {
-	List	   *models = NIL;
+	const char *model = PG_ARGISNULL(0) ? NULL : TextDatumGetCString(PG_GETARG_DATUM(0));
+	List	   *rows = NIL;
+	bool		found = model == NULL;
 	ListCell   *lc;
 
 	PreventCommandIfReadOnly("refresh()");
-	if (!PG_ARGISNULL(0))
+	foreach(lc, ls_model_rows(NULL))
 	{
-		LsModelRow *row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)),
-										   GetUserId());
-		char	   *visitors = ls_visitors_model(row->model);
+		LsModelRow *row = lfirst(lc);
 
-		if (visitors)
-			models = lappend(models, visitors);
-		models = lappend(models, row->model);
-	}
-	else
-		foreach(lc, ls_model_rows(NULL))
+		if (model == NULL && row->enabled && ls_may_manage_model(row, GetUserId()))
+			rows = lappend(rows, row);
+		else if (model && strcmp(row->model, model) == 0)
 		{
-			LsModelRow *row = lfirst(lc);
-
-			if (row->enabled && has_privs_of_role(GetUserId(), row->owner))
-				models = lappend(models, row->model);
+			ls_require_managed(row, GetUserId());
+			rows = lappend(rows, row);
+			found = true;
 		}
+		else if (model && row->sheet && strcmp(row->sheet, model) == 0)
+			rows = lappend(rows, row);
+	}
+	if (!found)
+		(void) ls_model_row_for(model, GetUserId());	/* says so */
 	/* visitors come before their sheet: what is pending of them becomes its */
-	list_sort(models, ls_by_model_rank);
-	PG_RETURN_INT64(refresh_models(models));
+	list_sort(rows, ls_by_row_rank);
+	PG_RETURN_INT64(refresh_models(rows));
 }
 
 /* ls_write_days is leadscore.write_days(). */

@@ -41,6 +41,19 @@ ls_may_read_model(const LsModelRow *model, Oid role)
 	return OidIsValid(table) && pg_class_aclcheck(table, role, ACL_SELECT) == ACLCHECK_OK;
 }
 
+/* ls_require_managed refuses who may not manage a model. */
+void
+ls_require_managed(const LsModelRow *row, Oid role)
+{
+	if (!ls_may_manage_model(row, role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for model \"%s\"", row->model),
+				 errdetail("Only members of role \"%s\" manage it.",
+						   GetUserNameFromId(row->owner, true) ?
+						   GetUserNameFromId(row->owner, true) : "(dropped)")));
+}
+
 /*
  * ls_model_row_for gives the row of a model that a role may manage, or says
  * why not.
@@ -66,13 +79,7 @@ ls_model_row_for(const char *model, Oid role)
 				 nearest ? errhint("Did you mean \"%s\"?", nearest) :
 				 errhint("Make it with leadscore.create_model().")));
 	}
-	if (!ls_may_manage_model(row, role))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for model \"%s\"", model),
-				 errdetail("Only members of role \"%s\" manage it.",
-						   GetUserNameFromId(row->owner, true) ?
-						   GetUserNameFromId(row->owner, true) : "(dropped)")));
+	ls_require_managed(row, role);
 	return row;
 }
 

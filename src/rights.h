@@ -13,6 +13,7 @@
 #include "catalog.h"
 
 extern bool ls_may_manage_model(const LsModelRow *model, Oid role);
+extern void ls_require_managed(const LsModelRow *row, Oid role);
 extern bool ls_may_read_model(const LsModelRow *model, Oid role);
 /* the row of a model that a role may change, or an error that says why not */
 extern LsModelRow *ls_model_row_for(const char *model, Oid role);
