@@ -331,6 +331,11 @@ UPDATE leadscore.lead_model SET max_drift_ratio = 1 WHERE model = 'bad';
 UPDATE leadscore.lead_model SET min_score = 10, max_score = 1 WHERE model = 'bad';
 UPDATE leadscore.lead_model SET max_score = 'NaN' WHERE model = 'bad';
 UPDATE leadscore.lead_model SET model = 'worse' WHERE model = 'bad';
+UPDATE leadscore.lead_model SET time_zone = 'Europe/Berln' WHERE model = 'bad';
+UPDATE leadscore.lead_model SET key = 'nothing' WHERE model = 'bad';
+UPDATE leadscore.lead_model SET contacts = 'pg_class' WHERE model = 'bad';
+UPDATE leadscore.lead_model SET created_at = 'nothing', sheet = 'bad' WHERE model = 'bad';
+UPDATE leadscore.lead_source SET contact = 'nothing' WHERE model = 'bad';
 TRUNCATE leadscore.lead_rule;
 TRUNCATE leadscore.lead_model CASCADE;
 

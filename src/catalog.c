@@ -753,7 +753,7 @@ ls_action_rows(const char *model, Snapshot snapshot)
 }
 
 static Oid
-find_table(const char *schema_name, const char *name, bool missing_ok)
+find_table(const char *schema_name, const char *name, bool missing_ok, const char *hint)
 {
 	Oid			schema = get_namespace_oid(schema_name, missing_ok);
 	Oid			table = OidIsValid(schema) ?
@@ -763,7 +763,7 @@ find_table(const char *schema_name, const char *name, bool missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table \"%s.%s\" does not exist", schema_name, name),
-				 errhint("Use CREATE EXTENSION leadscore.")));
+				 errhint("%s", hint)));
 	return table;
 }
 
@@ -771,14 +771,15 @@ find_table(const char *schema_name, const char *name, bool missing_ok)
 Oid
 ls_base_table_oid(const char *name, bool missing_ok)
 {
-	return find_table(LEADSCORE_INTERNAL, name, missing_ok);
+	return find_table(LEADSCORE_INTERNAL, name, missing_ok, "Use CREATE EXTENSION leadscore.");
 }
 
 /* ls_table_oid finds one of the tables of a model. */
 Oid
 ls_table_oid(const char *name, bool missing_ok)
 {
-	return find_table(LEADSCORE_SCHEMA, name, missing_ok);
+	return find_table(LEADSCORE_SCHEMA, name, missing_ok,
+					  "It is one of the tables of a model: drop the model with leadscore.drop_model() and make it again.");
 }
 
 Oid

@@ -432,6 +432,20 @@ ls_check_category_row(const LsDefinition *change)
 	return row.tuple;
 }
 
+/* differs tells whether a column of two rows does. */
+static bool
+differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column)
+{
+	Form_pg_attribute attr = TupleDescAttr(desc, column - 1);
+	bool		anull,
+				bnull;
+	Datum		x = heap_getattr(a, column, desc, &anull);
+	Datum		y = heap_getattr(b, column, desc, &bnull);
+
+	return anull != bnull ||
+		(!anull && !datum_image_eq(x, y, attr->attbyval, attr->attlen));
+}
+
 /*
  * is_other tells whether a row of lead_model changed, but for its version and
  * another column, or NULL.
@@ -442,19 +456,28 @@ is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but)
 	for (int i = 1; i <= desc->natts; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(desc, i - 1);
-		bool		anull,
-					bnull;
-		Datum		x = heap_getattr(a, i, desc, &anull);
-		Datum		y = heap_getattr(b, i, desc, &bnull);
 
 		if (attr->attisdropped || strcmp(NameStr(attr->attname), "rules_version") == 0 ||
 			(but && strcmp(NameStr(attr->attname), but) == 0))
 			continue;
-		if (anull != bnull ||
-			(!anull && !datum_image_eq(x, y, attr->attbyval, attr->attlen)))
+		if (differs(a, b, desc, i))
 			return true;
 	}
 	return false;
+}
+
+/* refuse_made refuses changes of what create_model was told. */
+static void
+refuse_made(const LsSheetRow *old, const LsSheetRow *new)
+{
+	static const char *const columns[] = {"contacts", "key", "created_at", "time_zone", "sheet"};
+
+	for (int i = 0; i < (int) lengthof(columns); i++)
+		if (differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, columns[i])))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s of %s cannot be changed", columns[i], new->where),
+					 errhint("Drop the model with leadscore.drop_model(), and make it again with leadscore.create_model().")));
 }
 
 /* said_by_sheet tells whether a change is of what holds for a model's visitors too. */
@@ -536,6 +559,7 @@ ls_check_model(const LsDefinition *change)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s cannot be renamed", row.where)));
+	refuse_made(&old, &row);
 	ls_check_finite("max_drift", drift, row.where);
 	if (drift < 0)
 		ereport(ERROR,

@@ -354,6 +354,39 @@ keep_contacts(const Node *stmt)
 	CommandCounterIncrement();
 }
 
+/* altered_extension gives the name of the extension that a command alters, or NULL. */
+static const char *
+altered_extension(const Node *stmt)
+{
+	if (IsA(stmt, AlterExtensionStmt))
+		return ((const AlterExtensionStmt *) stmt)->extname;
+	if (IsA(stmt, AlterExtensionContentsStmt))
+		return ((const AlterExtensionContentsStmt *) stmt)->extname;
+	return NULL;
+}
+
+/*
+ * check_extension_altered says who may alter leadscore itself: the owner of a
+ * database manages its models, and does not own the extension.
+ */
+static void
+check_extension_altered(const Node *stmt)
+{
+	const char *name = altered_extension(stmt);
+	Oid			extension;
+
+	if (name == NULL || strcmp(name, "leadscore") != 0)
+		return;
+	extension = get_extension_oid(name, true);
+	if (OidIsValid(extension) && !ls_extension_ownercheck(extension, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of extension %s", name),
+				 errdetail("It belongs to role \"%s\".",
+						   GetUserNameFromId(ls_extension_owner(), false)),
+				 errhint("Have a superuser run the command: the extension has functions in C, which only superusers may make.")));
+}
+
 /* ls_ddl_start looks at what a command is about to do. */
 Datum
 ls_ddl_start(PG_FUNCTION_ARGS)
@@ -361,6 +394,8 @@ ls_ddl_start(PG_FUNCTION_ARGS)
 	const Node *stmt;
 	Oid			part;
 
+	if (CALLED_AS_EVENT_TRIGGER(fcinfo))
+		check_extension_altered(((EventTriggerData *) fcinfo->context)->parsetree);
 	if (!ls_ddl_is_concerned(fcinfo))
 		PG_RETURN_NULL();
 	stmt = ((EventTriggerData *) fcinfo->context)->parsetree;

@@ -25,7 +25,7 @@ CREATE EVENT TRIGGER leadscore_ddl_start ON ddl_command_start
 	WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE', 'ALTER DOMAIN', 'CREATE INDEX',
 		'CREATE STATISTICS', 'CREATE POLICY', 'ALTER POLICY', 'DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP DOMAIN',
 		'DROP FUNCTION', 'DROP ROUTINE', 'DROP OPERATOR', 'DROP CAST',
-		'DROP COLLATION', 'DROP EXTENSION', 'DROP FOREIGN TABLE')
+		'DROP COLLATION', 'DROP EXTENSION', 'ALTER EXTENSION', 'DROP FOREIGN TABLE')
 	EXECUTE FUNCTION leadscore_internal.ddl_start();
 COMMENT ON EVENT TRIGGER leadscore_ddl_start IS
 	'leadscore: changes of tables wait for changes of models; what is dropped with a part of an event table stays in the scores';

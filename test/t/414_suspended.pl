@@ -79,5 +79,25 @@ $node->safe_psql('postgres', 'SET client_min_messages = error; SET ROLE chief; U
 within($node, 60, "SELECT count(*) = 1 FROM leadscore.outbox_m WHERE status = 'done' AND attempts = 1", 'when it is accepted, it is called', 'postgres');
 is($node->safe_psql('postgres', "SELECT role FROM called WHERE payload->>'model' = 'm'"), 'chief', '... as its new owner');
 is(said("SELECT * FROM leadscore.verify('m')"), '', 'verify() compares again');
+
+# What is the administrator's: the extension, and the clock
+$node->safe_psql('postgres', 'CREATE DATABASE his OWNER former');
+$node->safe_psql('his', 'CREATE EXTENSION leadscore');
+my $superuser = $node->safe_psql('his', 'SELECT current_user');
+for my $sql ('UPDATE', 'DROP SCHEMA leadscore')
+{
+	$node->psql('his', "SET ROLE former; ALTER EXTENSION leadscore $sql", stderr => \my $err);
+	is($err =~ s/^psql:<stdin>:\d+: //mgr, "ERROR:  must be owner of extension leadscore
+DETAIL:  It belongs to role \"$superuser\".
+HINT:  Have a superuser run the command: the extension has functions in C, which only superusers may make.", "ALTER EXTENSION leadscore $sql by the database's owner");
+}
+SKIP:
+{
+	skip 'rights to parameters came with 15', 2 if $node->safe_psql('his', 'SHOW server_version_num') < 150000;
+	my $clock = "SET ROLE former; SET leadscore.clock = '2030-01-01 12:00+00'; SELECT extract(year FROM leadscore.clock())";
+	isnt($node->psql('his', $clock), 0, 'the clock is the superuser\'s');
+	$node->safe_psql('his', 'GRANT SET ON PARAMETER leadscore.clock TO former');
+	is($node->safe_psql('his', $clock), 2030, '... until he gives the right to somebody');
+}
 $node->stop;
 done_testing();
