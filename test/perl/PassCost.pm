@@ -138,7 +138,7 @@ sub busy_passes
 				SELECT (row_number() OVER (ORDER BY b.due_at, b.drift, b.contact_id) - 1) / $batch, s, ROW(b.*)::leadscore.due_m, ROW(d.*)::leadscore.due_m, h
 				  FROM due_before b JOIN leadscore.score_m s USING (contact_id) JOIN due_now d USING (contact_id)
 				  JOIN leadscore.history_m h ON h.contact_id = s.contact_id AND h.changed_at = s.stage_since AND h.cause = 'time'
-				 ORDER BY 1, contact_id;
+				 ORDER BY 1, s.contact_id;
 SQL
 		$node->safe_psql('postgres', 'VACUUM ANALYZE to_write');
 		my ($n, $batches) = split /\|/, $node->safe_psql('postgres', 'SELECT count(*), max(batch) + 1 FROM to_write');

@@ -84,7 +84,7 @@ sub step
 	# not what has to be counted again: that is not kept
 	return ("UPDATE leadscore.lead_rule SET points = points * 1.5, max_points = max_points + 1 WHERE max_per_period IS NULL AND name = 'r" . between(1, 3) . "'") if $kind <= 89;
 	return ("SELECT leadscore.rescore('p')") if $kind <= 93;
-	return (both("UPDATE leadscore.lead_source SET mode = CASE mode WHEN 'queued' THEN 'immediate' ELSE 'queued' END WHERE source = 'ev'")) [0] if $kind <= 95;
+	return (both("UPDATE leadscore_internal.lead_source SET mode = CASE mode WHEN 'queued' THEN 'immediate' ELSE 'queued' END WHERE source = 'ev'")) [0] if $kind <= 95;
 	$clock += between(1, 4);
 	return ("SET leadscore.clock = '" . sprintf('2026-%02d-%02d', $clock < 31 ? 1 : $clock < 59 ? 2 : 3, $clock < 31 ? $clock + 1 : $clock < 59 ? $clock - 30 : $clock - 58) . " 00:00+00'");
 }
