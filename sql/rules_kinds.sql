@@ -264,4 +264,17 @@ SET timezone = 'Asia/Tokyo';
 SELECT score, replay FROM answer;
 SELECT * FROM leadscore.verify('kinds');
 SELECT leadscore.drop_model('kinds');
+
+--
+-- what is folded away is kept by phase, in the order in which the phases came
+--
+SELECT leadscore.create_model('kinds', 'contact');
+SELECT leadscore.attach('kinds', 'event', 'contact', 'at', event => 'what');
+INSERT INTO leadscore.lead_rule (model, name, points, decay, decay_interval, decay_keep, period) VALUES
+	('kinds', 'long ago', 64, 'step', '7 days', 0.99, '1 day');
+INSERT INTO event SELECT 1, 'read', leadscore.clock() - n * interval '1 day' FROM generate_series(593, 599) n;
+INSERT INTO event VALUES (1, 'read', leadscore.clock());
+SELECT round(score::numeric, 6) AS score, round((64 * (1 + 2 * 0.99 ^ 84 + 5 * 0.99 ^ 85))::numeric, 6) AS wanted FROM leadscore.live_kinds WHERE contact_id = 1;
+SELECT * FROM leadscore.verify('kinds');
+SELECT leadscore.drop_model('kinds');
 DROP SCHEMA rules_kinds CASCADE;

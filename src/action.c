@@ -160,6 +160,7 @@ read_delivery(LsDelivery *delivery, const char *model, MemoryContext context)
 /*
  * ls_action_claim takes the next call of a model that waits.  False: there is none.
  * What was claimed as often as it may be, and was never heard of again, is dead.
+ * The calls of a model that is suspended wait, and use up no attempts.
  */
 bool
 ls_action_claim(const char *model, LsDelivery *delivery)
@@ -183,7 +184,7 @@ ls_action_claim(const char *model, LsDelivery *delivery)
 	bool		found;
 	bool		dead = true;
 
-	if (outbox == NULL)
+	if (outbox == NULL || outbox->model->suspended)
 		return false;
 	do
 	{

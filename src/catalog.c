@@ -230,19 +230,25 @@ scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
  * the rights of another owner, unless those are rights that the writer has, too.
  * This is asked whenever a row is read, as not every change of an owner can be
  * noticed: REASSIGN OWNED fires no event trigger.
+ *
+ * A dump has the contact table by name and OIDs of roles as numbers.  Where the
+ * table is another one than that with which the owner was accepted, the row was
+ * restored while its triggers were disabled: whoever did so has accepted it.
+ * pg_upgrade keeps the OIDs of both.
  */
 static void
-read_owner(LsModelRow *m, Oid accepted)
+read_owner(LsModelRow *m, Oid accepted, Oid accepted_contacts)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(m->contacts));
 
 	m->owner = InvalidOid;
-	m->accepted = accepted;
+	m->accepted = accepted_contacts == m->contacts ? accepted : InvalidOid;
 	if (!HeapTupleIsValid(tuple))
 		return;
 	m->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
-	m->suspended = accepted != m->owner && !has_privs_of_role(accepted, m->owner);
+	m->suspended = OidIsValid(m->accepted) && accepted != m->owner &&
+		!has_privs_of_role(accepted, m->owner);
 }
 
 static void *
@@ -252,7 +258,7 @@ read_model(Row *row)
 
 	m->model = text_field(row, 1);
 	m->contacts = oid_field(row, 3, REGCLASSOID);
-	read_owner(m, oid_field(row, 2, OIDOID));
+	read_owner(m, oid_field(row, 2, OIDOID), oid_field(row, 17, OIDOID));
 	m->key = text_field(row, 4);
 	m->created_at = text_field(row, 5);
 	m->time_zone = text_field(row, 6);

@@ -24,7 +24,8 @@ typedef struct LsModelRow
 {
 	char	   *model;
 	Oid			owner;			/* of the contact table; InvalidOid: there is none */
-	Oid			accepted;		/* as whose its rules were written or accepted */
+	Oid			accepted;		/* as whose its rules were written or accepted;
+								 * InvalidOid: the row was restored */
 	bool		suspended;		/* another owner's rules, which nobody has accepted */
 	Oid			contacts;
 	char	   *key;

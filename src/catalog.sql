@@ -35,6 +35,7 @@ CREATE TABLE leadscore_internal.lead_model (
 	sheet text COLLATE "C",
 	restoring boolean NOT NULL DEFAULT false,
 	dump_number bigint NOT NULL DEFAULT pg_catalog.nextval('leadscore_internal.dump_seq'),
+	accepted_contacts oid NOT NULL,
 	CONSTRAINT lead_model_limits CHECK (min_score OPERATOR(pg_catalog.<=) max_score)
 );
 COMMENT ON TABLE leadscore_internal.lead_model IS 'score sheets, made by leadscore.create_model()';
@@ -53,6 +54,7 @@ COMMENT ON COLUMN leadscore_internal.lead_model.rules_version IS 'version of all
 COMMENT ON COLUMN leadscore_internal.lead_model.daily IS 'whether every contact is kept by day, in daily_<model>; funnel_daily_<model> always is';
 COMMENT ON COLUMN leadscore_internal.lead_model.sheet IS 'model whose visitors this one scores, by its rules; null: it has rules of its own';
 COMMENT ON COLUMN leadscore_internal.lead_model.restoring IS 'internal: whether something of it may still come from a dump';
+COMMENT ON COLUMN leadscore_internal.lead_model.accepted_contacts IS 'internal: OID of the contact table when accepted_owner was written; with another one the row was restored, and accepted_owner is of another cluster';
 COMMENT ON COLUMN leadscore_internal.lead_model.dump_number IS 'internal: number that dump_seq has when all of a dump has been restored';
 
 CREATE TABLE leadscore_internal.lead_category (

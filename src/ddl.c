@@ -265,7 +265,14 @@ lock_concerned(const Node *stmt)
 		ls_lock_own_definitions();
 	list_sort(concerned.models, ls_by_model_rank);
 	foreach(lc, concerned.models)
+	{
+		LsModelRow *row;
+
 		ls_lock_definitions(lfirst(lc));
+		row = ls_model_row(lfirst(lc), NULL);
+		if (row)
+			ls_model_accept_restored(row);
+	}
 	return concerned.own || concerned.models != NIL;
 }
 

@@ -314,7 +314,9 @@ report_rule(LsModel *model, LsRule *rule)
 {
 	LsFailures *failures = &rule->failures;
 
-	if (ls_may_see_rule(model, rule))
+	if (model->suspended)
+		;						/* which report_suspended has said of all */
+	else if (ls_may_see_rule(model, rule))
 		ereport(WARNING,
 				(errcode(failures->code),
 				 rule->broken ?
@@ -358,6 +360,51 @@ report_stage(LsModel *model, LsStage *stage)
 	record(model, failures, 0, psprintf("stage %s", stage->name));
 }
 
+/* suspended_hint says what to do about a model of which nothing is run. */
+static int
+suspended_hint(const LsModel *model)
+{
+	if (!model->former)
+		return errhint("Mend that, then call leadscore.rescore('%s').",
+					   model->sheet ? model->sheet : model->name);
+	return errhint("Look at its rules, stages and actions, and accept them with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
+				   model->sheet ? model->sheet : model->name);
+}
+
+/* suspended_detail says why, to those who may be told. */
+static int
+suspended_detail(const LsModel *model)
+{
+	if (!model->former && !ls_may_see_table(model->owner, InvalidOid))
+		return errdetail("Nothing of it is run: SQLSTATE %s.", unpack_sql_state(model->suspended->sqlerrcode));
+	return errdetail("Nothing of it is run: %s.", model->suspended->message);
+}
+
+/*
+ * ls_check_not_suspended refuses to compare what a model has stored with what its
+ * rules give while they are not run.
+ */
+void
+ls_check_not_suspended(const LsModel *model)
+{
+	if (model->suspended)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" is suspended", model->name),
+				 suspended_detail(model),
+				 suspended_hint(model)));
+}
+
+static void
+report_suspended(const LsModel *model)
+{
+	ereport(WARNING,
+			(errcode(model->suspended->sqlerrcode),
+			 errmsg("model \"%s\" is suspended", model->name),
+			 suspended_detail(model),
+			 suspended_hint(model)));
+}
+
 /*
  * ls_rules_report warns of the rules and stages that failed since the last
  * report, and once of those rules that could not be compiled.
@@ -368,6 +415,8 @@ ls_rules_report(LsModel *model)
 	if (!model->broken_reported)
 	{
 		model->broken_reported = true;
+		if (model->suspended)
+			report_suspended(model);
 		for (int i = 0; i < model->nrules; i++)
 			if (model->rules[i].broken && model->rules[i].version != 0)
 				ls_rule_failed(model, &model->rules[i], model->rules[i].broken, 0);

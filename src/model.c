@@ -304,8 +304,8 @@ write_rows(const LsModelTables *new)
 	ls_add_text(&args, new->row.key);
 	ls_add_text(&args, new->row.created_at);
 	ls_add_text(&args, new->row.time_zone);
-	ls_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, contacts, key, created_at, time_zone)"
-			   " VALUES ($1, $2, $3, $4, $5, $6)", &args);
+	ls_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, accepted_contacts,"
+			   " contacts, key, created_at, time_zone) VALUES ($1, $2, $3, $3, $4, $5, $6)", &args);
 	for (int i = 0; i < new->ncategories; i++)
 	{
 		LsArguments category = {0};
@@ -541,9 +541,11 @@ ls_model_new_owner(const LsModelRow *model)
 							  " WHERE model OPERATOR(pg_catalog.=) $1 AND enabled"
 							  " AND $2 IS NOT NULL", &args) > 0;
 	else
-		ls_execute("UPDATE leadscore_internal.lead_model SET accepted_owner = $2"
+		ls_execute("UPDATE leadscore_internal.lead_model"
+				   " SET accepted_owner = $2, accepted_contacts = contacts"
 				   " WHERE model OPERATOR(pg_catalog.=) $1"
-				   " AND accepted_owner OPERATOR(pg_catalog.<>) $2", &args);
+				   " AND (accepted_owner OPERATOR(pg_catalog.<>) $2"
+				   " OR accepted_contacts OPERATOR(pg_catalog.<>) contacts)", &args);
 	ls_return(&saved);
 	CommandCounterIncrement();
 	if (disabled)
@@ -566,6 +568,28 @@ static void
 new_owner(void *arg)
 {
 	ls_model_new_owner(arg);
+}
+
+/*
+ * ls_model_accept_restored has a model that was restored while the triggers of base
+ * tables were disabled be its owner's, before it may get another one.
+ */
+void
+ls_model_accept_restored(const LsModelRow *model)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	if (OidIsValid(model->accepted) || !OidIsValid(model->owner))
+		return;
+	ls_add_text(&args, model->model);
+	ls_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("UPDATE leadscore_internal.lead_model"
+			   " SET accepted_owner = $2, accepted_contacts = contacts"
+			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
+	ls_return(&saved);
+	CommandCounterIncrement();
 }
 
 /*

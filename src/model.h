@@ -15,6 +15,7 @@
 extern void ls_drop_model(const LsModelRow *model);
 extern bool ls_model_complete(const char *model);
 extern void ls_model_rekey(const LsModelRow *model, Oid type, Oid collation);
+extern void ls_model_accept_restored(const LsModelRow *model);
 extern void ls_model_settle(const LsModelRow *model);
 extern void ls_models_detach(List *rows);
 extern void ls_model_new_owner(const LsModelRow *model);

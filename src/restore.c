@@ -187,17 +187,19 @@ check_rights(const char *model, Oid contacts)
 static HeapTuple
 restore_model(const char *name, HeapTuple tuple, TupleDesc desc)
 {
-	int			columns[2] = {SPI_fnumber(desc, "accepted_owner"), SPI_fnumber(desc, "restoring")};
-	bool		nulls[2] = {false, false};
+	int			columns[3] = {SPI_fnumber(desc, "accepted_owner"), SPI_fnumber(desc, "restoring"),
+	SPI_fnumber(desc, "accepted_contacts")};
+	bool		nulls[3] = {false, false, false};
 	bool		isnull;
-	Datum		values[2];
+	Datum		values[3];
 	Datum		contacts = heap_getattr(tuple, SPI_fnumber(desc, "contacts"), desc, &isnull);
 
 	if (isnull)
 		return tuple;			/* which is refused */
 	values[0] = ObjectIdGetDatum(check_rights(name, DatumGetObjectId(contacts)));
 	values[1] = BoolGetDatum(true);
-	return heap_modify_tuple_by_cols(tuple, desc, 2, columns, values, nulls);
+	values[2] = contacts;
+	return heap_modify_tuple_by_cols(tuple, desc, 3, columns, values, nulls);
 }
 
 /*
@@ -323,6 +325,7 @@ catch_up(Oid relid)
 		return;
 	ls_become(ls_extension_owner(), &saved);
 	ls_execute("UPDATE leadscore_internal.lead_model m SET restoring = true,"
+			   " accepted_contacts = m.contacts,"
 			   " accepted_owner = COALESCE((SELECT c.relowner FROM pg_catalog.pg_class c"
 			   " WHERE c.oid OPERATOR(pg_catalog.=) m.contacts), m.accepted_owner)", NULL);
 	ls_return(&saved);

@@ -747,10 +747,11 @@ load_row(LsModel *model, const LsModelRow *row, const LsSheetVersion *limits)
 	model->restoring = row->restoring;
 	if (!ls_tables_belong(row->model, row->owner))
 		model->suspended = simple_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-										"the model is suspended: not all of its tables belong to the owner of its contact table");
+										"not all of its tables belong to the owner of its contact table");
 	if (row->suspended)
 		model->suspended = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
-										"the model is suspended: its contact table has a new owner");
+										"its contact table has a new owner");
+	model->former = row->suspended;
 	model->enabled = model->enabled && model->suspended == NULL;
 	model->version = row->rules_version;
 }

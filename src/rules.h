@@ -150,6 +150,7 @@ typedef struct LsModel
 	char	   *name;
 	Oid			owner;
 	struct ErrorData *suspended;	/* why no expression is run; NULL: they are */
+	bool		former;			/* ... as they are the former owner's */
 	Oid			contacts;
 	Oid			score_table;
 	char	   *key_column;
@@ -264,6 +265,7 @@ extern void ls_source_index(LsModel *model, LsSource *source);
 extern void ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error,
 						   Datum contact);
 extern void ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error);
+extern void ls_check_not_suspended(const LsModel *model);
 extern void ls_rules_report(LsModel *model);
 extern int64 ls_local_time(TimestampTz t, pg_tz *tz);
 extern bool ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t);

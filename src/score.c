@@ -138,7 +138,12 @@ ls_replay(PG_FUNCTION_ARGS)
 	replay = ls_replay_make(model);
 	contact = ls_asked_contact(fcinfo, model);
 	if (!ls_replay_contact(replay, contact))
+	{
+		/* nothing is read of a model that is suspended */
+		if (model->suspended)
+			ls_rules_report(model);
 		PG_RETURN_NULL();
+	}
 	ls_replay_tell(replay, contact, at, true);
 	score = ls_replay_score(replay, at, &size);
 	ls_rules_report(model);
@@ -389,6 +394,7 @@ ls_verify(PG_FUNCTION_ARGS)
 	List	   *left;
 
 	InitMaterializedSRF(fcinfo, 0);
+	ls_check_not_suspended(model);
 	left = find_left(model);
 	replay = ls_replay_make(model);
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore verify",

@@ -360,8 +360,9 @@ get_sum(Cursor *from, LsSum *sum, int form, int64 count)
 	sum->lo = lo;
 }
 
+/* get_buckets reads buckets, ascending but where they are phases. */
 static LsBucket *
-get_buckets(Cursor *from, int *n)
+get_buckets(Cursor *from, bool phases, int *n)
 {
 	LsBucket   *buckets;
 	int64		previous = 0;
@@ -373,7 +374,7 @@ get_buckets(Cursor *from, int *n)
 		int64		step = get_signed(from);
 		uint64		counted;
 
-		if ((i > 0 && step <= 0) || pg_add_s64_overflow(previous, step, &previous))
+		if ((i > 0 && step <= 0 && !phases) || pg_add_s64_overflow(previous, step, &previous))
 			malformed();
 		buckets[i].bucket = previous;
 		counted = get_unsigned(from);
@@ -441,13 +442,13 @@ get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
 		ls_slot_more(slot);
 	if (flags & SLOT_BUCKETS)
 	{
-		slot->more->buckets = get_buckets(from, &slot->more->nbuckets);
+		slot->more->buckets = get_buckets(from, false, &slot->more->nbuckets);
 		slot->more->maxbuckets = Max(slot->more->nbuckets, 1);
 	}
 	if (flags & SLOT_FOLDED)
 	{
 		slot->more->folded_to = get_signed(from);
-		slot->more->folded = get_buckets(from, &slot->more->nfolded);
+		slot->more->folded = get_buckets(from, true, &slot->more->nfolded);
 	}
 	if (flags & SLOT_FUTURE)
 		get_slot_future(from, slot->more);

@@ -84,9 +84,9 @@ write_row(const LsModelRow *model, const char *name)
 
 	ls_add_text(&args, model->model);
 	ls_add_text(&args, name);
-	ls_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, contacts, key, time_zone,"
+	ls_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, accepted_contacts, contacts, key, time_zone,"
 			   " max_drift, max_drift_ratio, min_score, max_score, enabled, sheet)"
-			   " SELECT $2, accepted_owner, contacts, key, time_zone, max_drift, max_drift_ratio,"
+			   " SELECT $2, accepted_owner, accepted_contacts, contacts, key, time_zone, max_drift, max_drift_ratio,"
 			   " min_score, max_score, enabled, $1 FROM leadscore_internal.lead_model"
 			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
 }
@@ -154,7 +154,7 @@ ls_visitors_follow(const char *model)
 	ls_execute("UPDATE leadscore_internal.lead_model v SET max_drift = m.max_drift,"
 				   " max_drift_ratio = m.max_drift_ratio, min_score = m.min_score,"
 				   " max_score = m.max_score, enabled = m.enabled,"
-				   " accepted_owner = m.accepted_owner"
+				   " accepted_owner = m.accepted_owner, accepted_contacts = m.accepted_contacts"
 				   " FROM leadscore_internal.lead_model m"
 				   " WHERE m.model OPERATOR(pg_catalog.=) $1"
 				   " AND v.sheet OPERATOR(pg_catalog.=) $1", &args);

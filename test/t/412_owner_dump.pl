@@ -130,6 +130,21 @@ my $two = server('two', 'tenant', 'next', 'reader');
 	restored($two, 'parallel', 'next', 'pg_restore -j2 --no-owner elsewhere', 'pg_restore', '-e', '-j', 2, '--no-owner', '-d', 'DB', "$dir/directory");
 }
 
+# ... and nobody is told that rows come: the OID of who accepted the rules is that of
+# an unprivileged role here
+database($two, 'untold', 'next');
+{
+	local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
+	quietly('the schema', 'pg_restore', on($two, 'next'), '-s', '--no-owner', '-d', 'untold', "$dir/custom");
+	local $ENV{PGOPTIONS} = '-c client_min_messages=warning -c session_replication_role=replica';
+	quietly('the data, all triggers disabled', 'pg_restore', '-h', $two->host, '-p', $two->port, '-a', '--disable-triggers', '-d', 'untold', "$dir/custom");
+}
+my $owners = 'SELECT owner, enabled FROM leadscore.lead_model';
+is($two->safe_psql('untold', "SELECT accepted_owner::regrole FROM leadscore_internal.lead_model; $owners"), "tenant\nnext|t", 'who restored a model has accepted it');
+is($two->safe_psql('untold', "SET client_min_messages = error; SELECT * FROM leadscore.verify('m')"), '', '... its scores are right');
+is($two->safe_psql('untold', "BEGIN; SET client_min_messages = error; ALTER TABLE app.contact OWNER TO tenant; $owners; ROLLBACK"), 'tenant|f', '... a new owner has to accept it');
+is($two->safe_psql('untold', "SET client_min_messages = error; ALTER TABLE app.contact ADD x int; REASSIGN OWNED BY next TO tenant; $owners"), 'tenant|f', '... however it becomes his');
+
 ################################################################################
 # A model of another role
 
