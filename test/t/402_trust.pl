@@ -130,7 +130,7 @@ SKIP:
 	run('alice', "SET client_min_messages = error; SELECT leadscore.replay('hotel', 1); SELECT * FROM leadscore.verify('hotel'); SELECT leadscore.rescore('hotel')");
 }
 is(robbed(), '', 'none of it was run');
-run('alice', "SET client_min_messages = error; DELETE FROM leadscore.lead_rule WHERE name IN ('turn', 'said'); SELECT leadscore.detach('hotel', 'mal.turn')");
+run('alice', "SET client_min_messages = error; DELETE FROM leadscore.lead_rule WHERE name IN ('turn', 'said'); SELECT leadscore.detach('hotel', 'turn')");
 is(score(1), 11, 'all is as before');
 
 # ---------- his own table ----------
