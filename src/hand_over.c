@@ -17,6 +17,7 @@
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "rewrite/prs2lock.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "look.h"
@@ -113,7 +114,9 @@ ls_check_hand_over(Oid relid, Oid owner)
 
 	foreach(lc, ls_look_tree(relid))
 		check_one(lfirst_oid(lc), owner);
-	error = ls_table_reach_error(&reach, relid, owner);
+	/* a view is made anew */
+	error = get_rel_relkind(relid) == RELKIND_VIEW ? NULL :
+		ls_table_reach_error(&reach, relid, owner);
 	if (error)
 		ThrowErrorData(error);
 }

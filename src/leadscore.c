@@ -36,6 +36,7 @@
 #include "job.h"
 #include "kept.h"
 #include "launcher.h"
+#include "look.h"
 #include "model_change.h"
 #include "note.h"
 #include "reach.h"
@@ -385,18 +386,25 @@ ls_has_pages(Oid table)
 	return any;
 }
 
-/* ls_has_key tells whether a table has an index: a dump makes it after the rows. */
+/*
+ * ls_has_key tells whether a table has an index: a dump makes it after the rows.
+ * Nobody is waited for: this is asked of all models, and one that its owner holds
+ * against everybody is no reason for others to wait.
+ */
 bool
 ls_has_key(Oid table)
 {
 	Relation	rel;
+	bool		locked;
 	bool		any;
 
 	if (get_rel_relkind(table) != RELKIND_RELATION)
 		return false;
-	rel = table_open(table, AccessShareLock);
+	rel = ls_look_open(table, &locked);
+	if (rel == NULL)
+		return false;
 	any = RelationGetIndexList(rel) != NIL;
-	table_close(rel, AccessShareLock);
+	ls_look_close(rel, locked);
 	return any;
 }
 

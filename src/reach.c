@@ -40,6 +40,7 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
+#include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "rewrite/rowsecurity.h"
 #include "tcop/tcopprot.h"
@@ -141,7 +142,14 @@ domain_checks(LsReach *reach, Oid domain)
 										 RelationGetDescr(rel), &isnull);
 
 		if (!isnull)
-			ls_reach_expression(reach, stringToNode(TextDatumGetCString(value)));
+		{
+			Node	   *check = stringToNode(TextDatumGetCString(value));
+
+			ls_reach_expression(reach, check);
+			/* such functions of the server can do anything as who runs them */
+			if (contain_mutable_functions(check))
+				reach->domains = list_append_unique_oid(reach->domains, domain);
+		}
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -546,6 +554,62 @@ name_of(Oid role)
 	return name ? name : "(dropped)";
 }
 
+/* type_owner gives the owner of a type; invalid where it is gone. */
+static Oid
+type_owner(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_type) GETSTRUCT(tuple))->typowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/*
+ * object_error is the error where a view or a constraint of a domain was written by
+ * somebody who is not trusted, or NULL.  It needs no function of his: with
+ * those of the server he reads files, signals processes and runs SQL that is in text.
+ */
+static ErrorData *
+object_error(const LsReach *reach, Oid role)
+{
+	const char *object = NULL;
+	Oid			owner = InvalidOid;
+	ErrorData  *error;
+	ListCell   *lc;
+
+	foreach(lc, reach->relations)
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_VIEW)
+			continue;
+		owner = ls_table_owner(lfirst_oid(lc));
+		if (OidIsValid(owner) && !ls_role_trusted(owner, role))
+			object = psprintf("view \"%s\"", get_rel_name(lfirst_oid(lc)));
+	}
+	foreach(lc, object ? NIL : reach->domains)
+	{
+		owner = type_owner(lfirst_oid(lc));
+		if (OidIsValid(owner) && !ls_role_trusted(owner, role))
+			object = psprintf("constraint of domain %s", format_type_be(lfirst_oid(lc)));
+	}
+	if (object == NULL)
+		return NULL;
+	error = palloc0(sizeof(ErrorData));
+	error->elevel = ERROR;
+	error->sqlerrcode = ERRCODE_INSUFFICIENT_PRIVILEGE;
+	error->assoc_context = CurrentMemoryContext;
+	error->message = psprintf("%s of another role must not run with the rights of role \"%s\"",
+							  object, name_of(role));
+	error->detail = psprintf("Role \"%s\" owns the model, and who wrote it does not have its privileges.",
+							 name_of(role));
+	error->hint = "Do without it.";
+	return error;
+}
+
 /* ls_reach_error is the error where a function may not run as a role, or NULL. */
 ErrorData *
 ls_reach_error(const LsReach *reach, Oid role)
@@ -573,7 +637,7 @@ ls_reach_error(const LsReach *reach, Oid role)
 							   function, quote_identifier(name_of(role)));
 		return error;
 	}
-	return NULL;
+	return object_error(reach, role);
 }
 
 /* ls_check_reach refuses functions that may not run with the rights of a role. */
@@ -600,6 +664,9 @@ ls_type_untrusted(Oid type, Oid role)
 	foreach(lc, reach.functions)
 		if (!ls_function_trusted(lfirst_oid(lc), role))
 			return lfirst_oid(lc);
+	foreach(lc, reach.domains)
+		if (!ls_role_trusted(type_owner(lfirst_oid(lc)), role))
+			return F_DOMAIN_IN;
 	return InvalidOid;
 }
 
@@ -707,4 +774,5 @@ ls_reach_merge(LsReach *reach, const LsReach *other)
 	reach->functions = list_concat_unique_oid(reach->functions, other->functions);
 	reach->types = list_concat_unique_oid(reach->types, other->types);
 	reach->relations = list_concat_unique_oid(reach->relations, other->relations);
+	reach->domains = list_concat_unique_oid(reach->domains, other->domains);
 }

@@ -22,6 +22,7 @@ typedef struct LsReach
 	List	   *functions;
 	List	   *types;
 	List	   *relations;
+	List	   *domains;		/* whose constraints can do anything */
 } LsReach;
 
 extern void ls_reach_expression(LsReach *reach, Node *node);

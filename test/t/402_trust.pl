@@ -108,6 +108,31 @@ tells('alice', "CREATE TABLE own.odd (k mal.pair PRIMARY KEY); SELECT leadscore.
 is(robbed(), '', 'nothing of his was run');
 is(asleep(), '', 'nor is anything asleep');
 
+# ---------- functions of the server that run what a text says ----------
+
+my $runs = q(pg_catalog.query_to_xml('SELECT mal.rob()', true, true, '') IS NOT NULL);
+quiet('mallory', "CREATE TABLE mal.turn (guest int, at timestamptz, kind text); CREATE INDEX turned ON mal.turn (guest, at); CREATE DOMAIN mal.said AS text; GRANT SELECT, TRIGGER ON mal.turn TO alice", 'another table of his');
+run('alice', q(SET client_min_messages = error; SELECT leadscore.attach('hotel', 'mal.turn', 'guest', 'at', 'kind');
+	INSERT INTO leadscore.lead_rule (model, name, source, points) VALUES ('hotel', 'turn', 'turn', 1);
+	INSERT INTO leadscore.lead_rule (model, name, source, condition, points) VALUES ('hotel', 'said', 'stay', $$(kind || 'a')::mal.said = 'ba'$$, 1)));
+is(asleep(), '', 'rules on it, and with a domain of his');
+run('mallory', "SET client_min_messages = error; ALTER DOMAIN mal.said ADD CHECK ($runs) NOT VALID");
+is(asleep(), 'said', 'the domain gets a constraint with code in a text');
+run('mallory', "SET client_min_messages = error; DROP INDEX mal.turned; " . join('; ', map { "DROP TRIGGER $_ ON mal.turn" }
+	split /\n/, $node->safe_psql('postgres', "SELECT tgname FROM pg_trigger WHERE tgrelid = 'mal.turn'::regclass")));
+SKIP:
+{
+	# since 16 a table is never made a view
+	skip 'no such tables', 1 if $node->safe_psql('postgres', "SHOW server_version_num") >= 160000;
+	quiet('mallory', 'VACUUM mal.turn', 'a table without triggers');
+	run('mallory', qq(CREATE RULE "_RETURN" AS ON SELECT TO mal.turn DO INSTEAD SELECT ($runs)::int AS guest, now() AS at, 'x'::text AS kind));
+	is($node->safe_psql('postgres', "SELECT relkind FROM pg_class WHERE oid = 'mal.turn'::regclass"), 'v', '... is a view now');
+	run('alice', "SET client_min_messages = error; SELECT leadscore.replay('hotel', 1); SELECT * FROM leadscore.verify('hotel'); SELECT leadscore.rescore('hotel')");
+}
+is(robbed(), '', 'none of it was run');
+run('alice', "SET client_min_messages = error; DELETE FROM leadscore.lead_rule WHERE name IN ('turn', 'said'); SELECT leadscore.detach('hotel', 'turn')");
+is(score(1), 11, 'all is as before');
+
 # ---------- his own table ----------
 
 for my $change (
