@@ -63,6 +63,10 @@ BEGIN
 	EXECUTE format('COMMENT ON COLUMN %s.colour IS %L', grades, 'how it is shown');
 END
 $$;
+CREATE OR REPLACE VIEW leadscore.lead_grade AS
+	SELECT model, category, grade, min_points, colour FROM leadscore_internal.lead_grade_rows();
+ALTER VIEW leadscore.lead_grade ALTER COLUMN colour SET DEFAULT 'grey';
+COMMENT ON COLUMN leadscore.lead_grade.colour IS 'how it is shown';
 CREATE TABLE leadscore.lead_colour (model text PRIMARY KEY, colour text NOT NULL);
 COMMENT ON TABLE leadscore.lead_colour IS 'colours of models';
 GRANT SELECT ON leadscore.lead_colour TO PUBLIC;
@@ -157,6 +161,8 @@ sub dump_of
 	my ($stdout, $stderr) = run_command([ 'pg_dump', '-h', $node->host, '-p', $node->port, $db ]);
 	is($stderr, '', "pg_dump of $db");
 	# objects of one kind and name do not come in an order of their own, and a dump is not to be had twice
+	# ... nor are OIDs the same: lead_model has that of the contact table
+	$stdout =~ s/^(b2b\t.*\tpublic\.contact\tid\t.*\t)\d+$/$1OID/mg;
 	return join("\n", sort grep { !/^--|^$|restrict/ } split /\n/, $stdout);
 }
 
