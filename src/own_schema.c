@@ -43,17 +43,22 @@ is_privileged(FunctionCallInfo fcinfo)
 Datum
 ls_own_schemas(PG_FUNCTION_ARGS)
 {
+	/* the multirange type of a range may be in another schema, which no command tells */
 	static const char sql[] =
 		"SELECT c.object_type, c.object_identity FROM pg_catalog.pg_event_trigger_ddl_commands() c"
 		" WHERE c.schema_name OPERATOR(pg_catalog.=) ANY (ARRAY['" LEADSCORE_SCHEMA "', '" LEADSCORE_INTERNAL "'])"
-		" AND NOT c.in_extension LIMIT 1";
+		" AND NOT c.in_extension"
+		" UNION ALL SELECT 'type', t.oid::pg_catalog.regtype::pg_catalog.text FROM pg_catalog.pg_type t"
+		" WHERE t.typnamespace IN ('" LEADSCORE_SCHEMA "'::pg_catalog.regnamespace, '" LEADSCORE_INTERNAL "'::pg_catalog.regnamespace)"
+		" AND t.typtype OPERATOR(pg_catalog.=) 'm' AND t.typowner OPERATOR(pg_catalog.=) %u LIMIT 1";
+	Oid			caller = GetUserId();
 	LsIdentity	saved;
 
 	if (is_privileged(fcinfo))
 		PG_RETURN_NULL();
 	ls_become(ls_extension_owner(), &saved);
 	SPI_connect();
-	if (SPI_execute(sql, false, 0) == SPI_OK_SELECT && SPI_processed > 0)
+	if (SPI_execute(psprintf(sql, caller), false, 0) == SPI_OK_SELECT && SPI_processed > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to have %s %s in a schema of leadscore",

@@ -172,7 +172,8 @@ like(as($node, 'host', 'crm', "CREATE FUNCTION leadscore.score(text, int) RETURN
 	qr/permission denied to have function leadscore.score\(pg_catalog.text,integer\) in a schema of leadscore/, 'no function');
 for my $sql ('CREATE DOMAIN leadscore.d AS int', 'CREATE TYPE leadscore.e AS ENUM ()', 'CREATE AGGREGATE leadscore.a(int) (SFUNC = int4pl, STYPE = int)',
 	'CREATE FUNCTION app.f() RETURNS int LANGUAGE sql RETURN 1; ALTER FUNCTION app.f() SET SCHEMA leadscore', 'CREATE OPERATOR leadscore.## (RIGHTARG = int, FUNCTION = int4abs)',
-	'CREATE PROCEDURE leadscore.p() LANGUAGE sql AS $$$$', 'CREATE TYPE app.c AS (a int); ALTER TYPE app.c SET SCHEMA leadscore', 'CREATE COLLATION leadscore.c FROM "C"')
+	'CREATE PROCEDURE leadscore.p() LANGUAGE sql AS $$$$', 'CREATE TYPE app.c AS (a int); ALTER TYPE app.c SET SCHEMA leadscore', 'CREATE COLLATION leadscore.c FROM "C"',
+	'CREATE TYPE app.r AS RANGE (SUBTYPE = int, MULTIRANGE_TYPE_NAME = leadscore.score)')
 {
 	like(as($node, 'host', 'crm', "BEGIN; $sql; COMMIT"), qr/permission denied to have .* in a schema of leadscore/, "nor: $sql");
 }
