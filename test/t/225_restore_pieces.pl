@@ -68,9 +68,9 @@ BEGIN
 	FOR t IN SELECT relname FROM pg_class WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
 		AND relkind = 'r' AND relname !~ passed ORDER BY 1
 	LOOP
-		-- but for the last columns of lead_model, which say that it is being restored
+		-- but for the last columns of lead_model, which say that it is being restored, and by whom
 		RETURN QUERY EXECUTE format('SELECT %L || regexp_replace(r::text, %L, %L) FROM %s r ORDER BY 1',
-			t || ': ', CASE t WHEN 'lead_model' THEN ',[tf],\d+\)$' ELSE '^$' END, ')', COALESCE(to_regclass('leadscore_internal.' || t), ('leadscore.' || t)::regclass));
+			t || ': ', CASE t WHEN 'lead_model' THEN ',[tf],\d+,\d*\)$' ELSE '^$' END, ')', COALESCE(to_regclass('leadscore_internal.' || t), ('leadscore.' || t)::regclass));
 	END LOOP;
 END
 $$;
