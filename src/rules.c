@@ -661,7 +661,8 @@ load_identity(LsModel *model, const LsModelRow *row)
 		model->merged_table = ls_table_oid(psprintf("merged_%s", sheet), false);
 	if (visitors)
 	{
-		model->identity_table = ls_table_oid(psprintf("identity_%s", sheet), true);
+		/* made before, and dropped after, the row of the model of visitors */
+		model->identity_table = ls_table_oid(psprintf("identity_%s", sheet), false);
 		model->visitors_table = ls_table_oid(psprintf("pending_%s", visitors), true);
 	}
 	if (!OidIsValid(model->identity_table))

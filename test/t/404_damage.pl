@@ -23,7 +23,10 @@ $node->safe_psql('made', "CREATE EXTENSION leadscore; $crm $rules $other
 	INSERT INTO event SELECT g, g % 5, '2026-02-01', 'open', 1 FROM generate_series(1, 20) g;
 	INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('m', 'fit', 'A', 1);
 	INSERT INTO leadscore.lead_action (model, name, occasion, stage) VALUES ('m', 'tell', 'stage_entered', 'warm');
-	UPDATE leadscore.lead_rule SET points = 5 WHERE model = 'm' AND name = 'visits'");
+	UPDATE leadscore.lead_rule SET points = 5 WHERE model = 'm' AND name = 'visits';
+	CREATE TABLE click (contact int, visitor text, at timestamptz); CREATE INDEX ON click (contact, at); CREATE INDEX ON click (visitor, at);
+	SELECT leadscore.attach('m', 'click', 'contact', 'at', visitor => 'visitor');
+	INSERT INTO click VALUES (NULL, 'v', '2026-02-01'); SELECT leadscore.identify('m', 'v', 1)");
 $node->safe_psql('postgres', "ALTER DATABASE made SET client_min_messages = notice");
 my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
 
@@ -34,7 +37,7 @@ my @tries = (
 	"INSERT INTO leadscore.lead_rule (model, name, source, points) VALUES ('m', 'new', 'event', 1)", "UPDATE leadscore.lead_rule SET points = 7 WHERE model = 'm'",
 	"INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'new', 7, 1000)", "SELECT * FROM leadscore.lead_rule",
 	"UPDATE contact SET country = 'FR' WHERE id = 2", "INSERT INTO contact VALUES (50, 'x', 'DE')", "UPDATE event SET amount = 9 WHERE id = 3", "DELETE FROM event WHERE id = 4", "TRUNCATE visit",
-	"SELECT leadscore.set_stage('m', 1, 'hot')", "SELECT leadscore.merge_contacts('m', 3, 4)", "SELECT leadscore.erase_contact('m', '2')", "SELECT leadscore.rescore('m')",
+	"SELECT leadscore.set_stage('m', 1, 'hot')", "SELECT leadscore.merge_contacts('m', 3, 4)", "SELECT leadscore.unidentify('m', 'v')", "SELECT leadscore.identify('m', 'w', 1)", "SELECT leadscore.erase_contact('m', '2')", "SELECT leadscore.rescore('m')",
 	"SELECT * FROM leadscore.rule_errors", "SELECT * FROM leadscore.what_if('m')", "SELECT leadscore.write_days('m')", "ALTER TABLE event ADD COLUMN extra int",
 	"SELECT leadscore.detach('m', 'visit')", "SELECT leadscore.drop_model('m')", "SELECT leadscore.drop_model('other')", "DROP EXTENSION leadscore CASCADE");
 
@@ -44,7 +47,7 @@ my @damages = (
 	[ 'a column of lead_rule less', 'ALTER TABLE leadscore_internal.lead_rule DROP COLUMN award CASCADE' ],
 	[ 'the last column of lead_model less', 'ALTER TABLE leadscore_internal.lead_model DROP COLUMN sheet CASCADE' ],
 	[ 'a column of lead_source of another type', 'DROP VIEW leadscore.lead_source CASCADE; ALTER TABLE leadscore_internal.lead_source ALTER relation TYPE text' ],
-	(map { [ "no $_", "DROP TABLE leadscore.$_ CASCADE" ] } qw(merged_m pending_m due_m kept_m profile_m)),
+	(map { [ "no $_", "DROP TABLE leadscore.$_ CASCADE" ] } qw(merged_m identity_m pending_m due_m kept_m profile_m)),
 	[ 'a column of score_m less', 'ALTER TABLE leadscore.score_m DROP COLUMN stage CASCADE' ],
 	[ 'a column of score_m more', 'ALTER TABLE leadscore.score_m ADD COLUMN mine int' ],
 	[ 'a column of score_m of another type', 'DROP VIEW leadscore.live_m CASCADE; ALTER TABLE leadscore.score_m ALTER score TYPE text' ],
