@@ -71,9 +71,10 @@ sub wait_for
 
 	while (1)
 	{
-		# a server that is just restarting has no answer
-		my ($code, $out) = $node->psql($database // 'postgres', $query);
-		return time - $start if $code == 0 && $out eq 't';
+		# a server that is just restarting has no answer: psql may have gone before it was asked
+		my ($code, $out) = eval { $node->psql($database // 'postgres', $query) };
+		die $@ if $@ && $@ !~ /Broken pipe/;
+		return time - $start if defined $code && $code == 0 && $out eq 't';
 		return undef if time - $start > $limit;
 		sleep 0.05;
 	}
