@@ -24,6 +24,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "leadscore.h"
+#include "rights.h"
 #include "worker.h"
 
 PG_FUNCTION_INFO_V1(ls_activity);
@@ -385,7 +386,7 @@ may_see(const char *model)
 {
 	LsModelRow *row = ls_model_row(model, NULL);
 
-	return row != NULL && has_privs_of_role(GetUserId(), row->owner);
+	return row != NULL && ls_may_manage_model(row, GetUserId());
 }
 
 /*
