@@ -174,7 +174,6 @@ try_survey(Survey *survey)
 	PG_CATCH();
 	{
 		ErrorData  *error;
-		int			category;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -182,10 +181,7 @@ try_survey(Survey *survey)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
-		category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-		if (category == ERRCODE_OPERATOR_INTERVENTION ||
-			category == ERRCODE_INSUFFICIENT_RESOURCES ||
-			category == ERRCODE_TRANSACTION_ROLLBACK)
+		if (ls_error_passes(error->sqlerrcode))
 			ReThrowError(error);
 		FreeErrorData(error);
 	}

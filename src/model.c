@@ -612,7 +612,7 @@ ls_model_settle(const LsModelRow *model)
 	{
 		ErrorData  *error = ls_guarded(new_owner, unconstify(LsModelRow *, model));
 
-		if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		if (error && ls_error_passes(error->sqlerrcode))
 			ReThrowError(error);
 	}
 }

@@ -289,7 +289,7 @@ sql_body(LsReach *reach, HeapTuple tuple, Node *call)
 		return;
 	}
 	error = ls_guarded(parse_body, &body);
-	if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+	if (error && ls_error_passes(error->sqlerrcode))
 		ReThrowError(error);
 }
 
