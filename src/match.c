@@ -205,22 +205,25 @@ set_text(LsModel *model, char **to, const char *text)
 	*to = text ? MemoryContextStrdup(model->context, text) : NULL;
 }
 
-/* note_failure counts a failure.  The first is kept to be reported. */
+/*
+ * note_failure counts a failure, on the row of a contact (NULL: not known).  The
+ * first is kept to be reported; the others must not cost anything, least of all
+ * memory.
+ */
 static void
-note_failure(LsModel *model, LsFailures *failures, ErrorData *error,
-			 const char *contact)
+note_failure(LsModel *model, LsFailures *failures, ErrorData *error, const Datum *contact)
 {
 	if (failures->number++ > 0)
 		return;
 	model->nfailing++;
 	failures->code = error->sqlerrcode;
 	set_text(model, &failures->message, error->message);
-	set_text(model, &failures->contact, contact);
+	set_text(model, &failures->contact, contact ? ls_key_text(&model->key, *contact) : NULL);
 }
 
 /* ls_rule_failed notes that a rule could not be evaluated on a row. */
 void
-ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, Datum contact)
+ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, const Datum *contact)
 {
 	if (ls_rule_error == LS_RULE_ERROR_ERROR)
 		ereport(ERROR,
@@ -231,8 +234,7 @@ ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, Datum contact)
 				 errmsg("rule \"%s\" of model \"%s\" failed with SQLSTATE %s",
 						rule->name, model->name, unpack_sql_state(error->sqlerrcode)),
 				 errhint("With leadscore.rule_error = 'warning' the rule is skipped for such rows.")));
-	note_failure(model, &rule->failures, error,
-				 contact ? ls_key_text(&model->key, contact) : NULL);
+	note_failure(model, &rule->failures, error, contact);
 }
 
 /*
@@ -419,7 +421,7 @@ ls_rules_report(LsModel *model)
 			report_suspended(model);
 		for (int i = 0; i < model->nrules; i++)
 			if (model->rules[i].broken && model->rules[i].version != 0)
-				ls_rule_failed(model, &model->rules[i], model->rules[i].broken, 0);
+				ls_rule_failed(model, &model->rules[i], model->rules[i].broken, NULL);
 		for (int i = 0; i < model->nstages && model->suspended == NULL; i++)
 			if (model->stages[i].broken)
 				ls_stage_failed(model, &model->stages[i], model->stages[i].broken);
@@ -461,7 +463,7 @@ matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
 		if (ls_expr_eval(rule->condition, econtext, &value, &isnull,
 						 &error) != LS_EXPR_OK)
 		{
-			ls_rule_failed(model, rule, error, contact);
+			ls_rule_failed(model, rule, error, &contact);
 			return false;
 		}
 		if (isnull || !DatumGetBool(value))
@@ -472,7 +474,7 @@ matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
 		if (ls_expr_eval(rule->weight, econtext, &value, &isnull,
 						 &error) != LS_EXPR_OK)
 		{
-			ls_rule_failed(model, rule, error, contact);
+			ls_rule_failed(model, rule, error, &contact);
 			return false;
 		}
 		*weight = isnull ? 0.0 : DatumGetFloat8(value);
@@ -482,7 +484,7 @@ matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
 
 			infinite.sqlerrcode = ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
 			infinite.message = "points times weight is not a finite number";
-			ls_rule_failed(model, rule, &infinite, contact);
+			ls_rule_failed(model, rule, &infinite, &contact);
 			return false;
 		}
 	}
