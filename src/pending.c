@@ -202,7 +202,7 @@ ls_by_contact_begin(LsModel *model, Relation rel, Relation *index,
 	Oid			family,
 				type;
 
-	*index = index_open(ls_leading_index_required(rel), AccessShareLock);
+	*index = index_open(ls_contact_index_required(rel), AccessShareLock);
 	family = (*index)->rd_opfamily[0];
 	type = (*index)->rd_opcintype[0];	/* may be that of all arrays, or enums */
 	scan = ls_index_beginscan(rel, *index, GetActiveSnapshot(), contact ? 1 : 0);

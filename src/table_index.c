@@ -28,15 +28,24 @@
 #include "feed.h"
 #include "look.h"
 
+/* What is looked for: an index over columns of a table that lie side by side */
+typedef struct Wanted
+{
+	Relation	rel;
+	AttrNumber	first;
+	int			ncolumns;
+	bool		key;			/* one row for each value, and no more columns */
+} Wanted;
+
 /*
- * sorts_by tells whether the i-th key column of an index is the i-th column of the
- * table, sorted as its type is.
+ * sorts_by tells whether the i-th key column of an index is the i-th that is wanted,
+ * sorted as its type is.
  */
 static bool
-sorts_by(Relation rel, HeapTuple tuple, int i)
+sorts_by(const Wanted *wanted, HeapTuple tuple, int i)
 {
 	Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
-	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(wanted->rel), wanted->first + i - 1);
 	oidvector  *collations;
 	oidvector  *classes;
 	int2vector *options;
@@ -49,7 +58,7 @@ sorts_by(Relation rel, HeapTuple tuple, int i)
 															Anum_pg_index_indclass, &isnull));
 	options = (int2vector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
 															 Anum_pg_index_indoption, &isnull));
-	return form->indkey.values[i] == i + 1 && options->values[i] == 0 &&
+	return form->indkey.values[i] == wanted->first + i && options->values[i] == 0 &&
 		collations->values[i] == att->attcollation && OidIsValid(standard) &&
 		get_opclass_family(classes->values[i]) == get_opclass_family(standard);
 }
@@ -66,13 +75,9 @@ is_btree(Oid index)
 	return btree;
 }
 
-/*
- * fits tells whether an index has all rows by the first columns of its table, in
- * their order; as a key, whether it makes sure that there is one row for each; and
- * whether it is valid.
- */
+/* fits tells whether an index is what is wanted, and whether it is valid. */
 static bool
-fits(Relation rel, Oid index, int ncolumns, bool key, bool *valid)
+fits(const Wanted *wanted, Oid index, bool *valid)
 {
 	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
 	Form_pg_index form;
@@ -82,13 +87,13 @@ fits(Relation rel, Oid index, int ncolumns, bool key, bool *valid)
 		return false;
 	form = (Form_pg_index) GETSTRUCT(tuple);
 	*valid = form->indisvalid;
-	result = form->indnkeyatts >= ncolumns && is_btree(index) &&
+	result = form->indnkeyatts >= wanted->ncolumns && is_btree(index) &&
 		heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
-	if (key)
-		result = result && form->indnkeyatts == ncolumns && form->indisunique &&
+	if (wanted->key)
+		result = result && form->indnkeyatts == wanted->ncolumns && form->indisunique &&
 			form->indimmediate;
-	for (int i = 0; result && i < ncolumns; i++)
-		result = sorts_by(rel, tuple, i);
+	for (int i = 0; result && i < wanted->ncolumns; i++)
+		result = sorts_by(wanted, tuple, i);
 	ReleaseSysCache(tuple);
 	return result;
 }
@@ -118,14 +123,14 @@ is_key(Oid indexid, int ncolumns)
 }
 
 /*
- * find finds an index over the first columns of a table.  invalid: one that would do
- * if it were valid.  Who has locked the table keeps the index from being dropped.
+ * find finds an index.  invalid: one that would do if it were valid.  Who has locked
+ * the table keeps the index from being dropped.
  */
 static Oid
-find(Relation rel, int ncolumns, bool key, Oid *invalid)
+find(const Wanted *wanted, Oid *invalid)
 {
 	Oid			found = InvalidOid;
-	List	   *indexes = RelationGetIndexList(rel);
+	List	   *indexes = RelationGetIndexList(wanted->rel);
 	ListCell   *lc;
 
 	*invalid = InvalidOid;
@@ -133,7 +138,7 @@ find(Relation rel, int ncolumns, bool key, Oid *invalid)
 	{
 		bool		valid;
 
-		if (!fits(rel, lfirst_oid(lc), ncolumns, key, &valid))
+		if (!fits(wanted, lfirst_oid(lc), &valid))
 			continue;
 		if (!valid)
 			*invalid = lfirst_oid(lc);
@@ -146,24 +151,26 @@ find(Relation rel, int ncolumns, bool key, Oid *invalid)
 
 /* refuse says that there is no index, and how one is made. */
 static void
-refuse(Relation rel, int ncolumns, bool key, Oid invalid)
+refuse(const Wanted *wanted, Oid invalid)
 {
+	Relation	rel = wanted->rel;
+	TupleDesc	desc = RelationGetDescr(rel);
 	char	   *table = ls_qualified_name(RelationGetRelid(rel));
 	StringInfoData columns;
 
 	initStringInfo(&columns);
-	for (int i = 0; i < ncolumns && i < RelationGetDescr(rel)->natts; i++)
+	for (int i = 0; i < wanted->ncolumns; i++)
 		appendStringInfo(&columns, "%s%s", i > 0 ? ", " : "",
-						 quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rel), i)->attname)));
+						 quote_identifier(NameStr(TupleDescAttr(desc, wanted->first + i - 1)->attname)));
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 key ? errmsg("table \"%s\" has no valid primary key", RelationGetRelationName(rel)) :
+			 wanted->key ? errmsg("table \"%s\" has no valid primary key", RelationGetRelationName(rel)) :
 			 errmsg("table \"%s\" has no valid index on column %s",
 					RelationGetRelationName(rel), columns.data),
 			 OidIsValid(invalid) ? errdetail("Index \"%s\" is not valid.", get_rel_name(invalid)) : 0,
 			 OidIsValid(invalid) ?
 			 errhint("Rebuild it: REINDEX INDEX %s.", ls_qualified_name(invalid)) :
-			 key ?
+			 wanted->key ?
 			 errhint("Make it again, as a restored dump does at its end: ALTER TABLE %s ADD PRIMARY KEY (%s).",
 					 table, columns.data) :
 			 errhint("Make one, as a restored dump does at its end: CREATE INDEX ON %s (%s).",
@@ -177,42 +184,49 @@ refuse(Relation rel, int ncolumns, bool key, Oid invalid)
 Oid
 ls_key_index(Relation rel, int ncolumns)
 {
+	Wanted		wanted = {.rel = rel, .first = 1, .ncolumns = ncolumns, .key = true};
 	Oid			primary = ls_primary_key_index(rel);
 	Oid			invalid;
 
 	/* nearly always, and asked by every statement */
 	if (is_key(primary, ncolumns))
 		return primary;
-	return find(rel, ncolumns, true, &invalid);
+	return find(&wanted, &invalid);
 }
 
 /* ls_key_index_required refuses a table that has no such index. */
 Oid
 ls_key_index_required(Relation rel, int ncolumns)
 {
+	Wanted		wanted = {.rel = rel, .first = 1, .ncolumns = ncolumns, .key = true};
 	Oid			found = ls_key_index(rel, ncolumns);
 	Oid			invalid;
 
 	if (OidIsValid(found))
 		return found;
-	found = find(rel, ncolumns, true, &invalid);
+	found = find(&wanted, &invalid);
 	if (!OidIsValid(found))
-		refuse(rel, ncolumns, true, invalid);
+		refuse(&wanted, invalid);
 	return found;
 }
 
 /*
- * ls_leading_index_required finds an index by which the rows with one value of a
- * table's first column lie together, the contact as a rule.
+ * ls_contact_index_required finds an index by which the rows of a contact lie
+ * together.
  */
 Oid
-ls_leading_index_required(Relation rel)
+ls_contact_index_required(Relation rel)
 {
+	Wanted		wanted = {.rel = rel, .ncolumns = 1};
 	Oid			invalid;
-	Oid			found = find(rel, 1, false, &invalid);
+	Oid			found;
 
+	wanted.first = get_attnum(RelationGetRelid(rel), "contact_id");
+	if (wanted.first == InvalidAttrNumber)
+		elog(ERROR, "table \"%s\" has no column contact_id", RelationGetRelationName(rel));
+	found = find(&wanted, &invalid);
 	if (!OidIsValid(found))
-		refuse(rel, 1, false, invalid);
+		refuse(&wanted, invalid);
 	return found;
 }
 
@@ -228,7 +242,7 @@ check_one(Oid table, int nkey)
 	if (nkey > 0)
 		(void) ls_key_index_required(rel, nkey);
 	else
-		(void) ls_leading_index_required(rel);
+		(void) ls_contact_index_required(rel);
 	ls_look_close(rel, locked);
 }
 

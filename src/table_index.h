@@ -16,7 +16,7 @@
 
 extern Oid	ls_key_index(Relation rel, int ncolumns);
 extern Oid	ls_key_index_required(Relation rel, int ncolumns);
-extern Oid	ls_leading_index_required(Relation rel);
+extern Oid	ls_contact_index_required(Relation rel);
 extern void ls_indexes_check(const LsModel *model);
 
 #endif							/* LEADSCORE_TABLE_INDEX_H */
