@@ -43,6 +43,7 @@ extern void ls_expr_refuse(LsCompile *c, const char *what, int location,
 extern Node *ls_expr_param(int id, const Const *like);
 extern void ls_expr_gather_functions(LsCompile *c, Node *node);
 extern void ls_expr_analyse(LsCompile *c);
+extern void ls_expr_read_text(LsCompile *c);
 
 /* immutable.c */
 extern bool ls_is_datetime(Oid type);
