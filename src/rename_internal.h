@@ -49,6 +49,9 @@ typedef struct LsRenamedText
 	char	   *renamed;		/* after the command; NULL: it cannot follow */
 } LsRenamedText;
 
+/* rename_command.c */
+extern bool ls_rename_command(const Node *stmt, LsRename *rename);
+
 /* rename_text.c */
 extern bool ls_rename_mentions(const char *text, const char *name);
 extern void ls_rename_read(LsExprSpec *spec, LsRenamedText *text);

@@ -45,6 +45,7 @@
 #include "job_worker.h"
 #include "launcher.h"
 #include "leadscore.h"
+#include "retention.h"
 #include "worker_internal.h"
 
 PGDLLEXPORT void ls_worker_main(Datum main_arg);
@@ -220,6 +221,7 @@ nap(Work *work, const LsSlice *life)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Min(left, LOOK_MS), wait_event);
 		ResetLatch(MyLatch);
+		ls_worker_settings_look(work);
 	}
 	if (!work->leaving && (ls_board->seats_wanted || ls_slice_over(life)))
 		ls_worker_leave(work, LS_PHASE_WAITING, 0);
@@ -293,6 +295,7 @@ ls_worker_lane(Work *work, const char *model)
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 							 Min(left, LOOK_MS), PG_WAIT_EXTENSION);
 			ResetLatch(MyLatch);
+			ls_worker_settings_look(work);
 		}
 		if (work->leaving)
 			break;
@@ -352,5 +355,10 @@ ls_worker_define(void)
 							"How many days rows of outbox_<model> are kept that are done with.",
 							"-1: for ever.",
 							&ls_outbox_retention, 7, -1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.rule_error_retention",
+							"How many days failures of rules are kept, which rule_errors sums up.",
+							"-1: for ever.",
+							&ls_rule_error_retention, 30, -1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
