@@ -35,8 +35,6 @@ typedef struct LsFailures
 	int			code;
 	char	   *message;
 	char	   *contact;		/* on whose row, NULL: not known */
-	TimestampTz recorded_at;	/* when they were last written down */
-	int64		unrecorded;		/* since then */
 } LsFailures;
 
 typedef struct LsRule
