@@ -58,6 +58,7 @@
 #include "model.h"
 #include "model_tables.h"
 #include "purge.h"
+#include "rename.h"
 #include "restore.h"
 #include "trust.h"
 
@@ -222,6 +223,7 @@ concern(Concerned *concerned, const Node *stmt)
 	ListCell   *lc;
 
 	concern_computed(concerned, stmt);
+	concerned->models = list_concat(concerned->models, ls_rename_models(stmt));
 	switch (nodeTag(stmt))
 	{
 		case T_AlterTableStmt:
@@ -410,6 +412,7 @@ ls_ddl_start(PG_FUNCTION_ARGS)
 			ls_lock_against_all(list_make1_oid(part));
 	}
 	ls_ancestors_lock_before(stmt);
+	ls_rename_before(stmt);
 	ls_purge_before(stmt);
 	PG_RETURN_NULL();
 }
@@ -517,11 +520,10 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 		return;
 
 	change = change_of(ddl, relid);
-	if (subid > 0)
-		change->new_name = get_attname(relid, subid, true);
 	if (IsA(command->parsetree, CreateStmt))
 		foreach(lc, ls_look_parents(relid))
 			note_joined(change, relid, NULL, lfirst_oid(lc));
+	change->renamed = change->renamed || subid > 0;
 	if (command->type != SCT_AlterTable)
 		return;
 	foreach(lc, command->d.alterTable.subcmds)
@@ -763,6 +765,7 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, command"
 				 " FROM pg_catalog.pg_event_trigger_ddl_commands()", note_command);
+		ls_rename_after(((EventTriggerData *) fcinfo->context)->parsetree, &ddl);
 		if (ddl.owners)
 			ls_tables_check_owner();
 		ls_follow(&ddl);
