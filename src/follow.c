@@ -35,6 +35,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "ancestor.h"
 #include "attach.h"
 #include "compat.h"
 #include "expression.h"
@@ -557,7 +558,11 @@ ls_follow(const Ddl *ddl)
 	rows = touched_rows(ddl);
 	if (rows == NIL && ddl->functions == NIL && ddl->dropped_models == NIL &&
 		!ddl->everything && !ddl->granted)
+	{
+		if (ls_ancestors_concerned(ddl))
+			ls_ancestors_sync();
 		return;
+	}
 	models = ls_model_rows(NULL);
 	list_sort(models, ls_by_row_rank);
 	foreach(lc, models)
@@ -567,6 +572,11 @@ ls_follow(const Ddl *ddl)
 		if (!lose_model(ddl, row) && exists(row->contacts) &&
 			ls_model_complete(row->model))
 			see_to_model(ddl, row, rows);
+	}
+	if (rows != NIL || ls_ancestors_concerned(ddl))
+	{
+		ls_ancestors_warn(ddl);
+		ls_ancestors_sync();
 	}
 }
 
