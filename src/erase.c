@@ -173,11 +173,8 @@ static bool
 names(LsModel *model, const char *text, Datum contact)
 {
 	Reading		reading = {model, text, contact, false};
-	ErrorData  *error = ls_guarded(read_text, &reading);
 
-	if (error && ls_error_passes(error->sqlerrcode))
-		ReThrowError(error);
-	return error == NULL && reading.same;
+	return ls_caught(read_text, &reading) == NULL && reading.same;
 }
 
 /* stored_texts gives all texts that stand for contacts of a model. */

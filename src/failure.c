@@ -45,22 +45,25 @@ set_text(LsModel *model, char **to, const char *text)
 	*to = text ? MemoryContextStrdup(model->context, text) : NULL;
 }
 
-/* note_failure counts a failure.  The first is kept to be reported. */
+/*
+ * note_failure counts a failure, on the row of a contact (NULL: not known).  The
+ * first is kept to be reported; the others must not cost anything, least of all
+ * memory.
+ */
 static void
-note_failure(LsModel *model, LsFailures *failures, ErrorData *error,
-			 const char *contact)
+note_failure(LsModel *model, LsFailures *failures, ErrorData *error, const Datum *contact)
 {
 	if (failures->number++ > 0)
 		return;
 	model->nfailing++;
 	failures->code = error->sqlerrcode;
 	set_text(model, &failures->message, error->message);
-	set_text(model, &failures->contact, contact);
+	set_text(model, &failures->contact, contact ? ls_key_text(&model->key, *contact) : NULL);
 }
 
 /* ls_rule_failed notes that a rule could not be evaluated on a row. */
 void
-ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, Datum contact)
+ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, const Datum *contact)
 {
 	if (ls_rule_error == LS_RULE_ERROR_ERROR)
 		ereport(ERROR,
@@ -71,8 +74,7 @@ ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, Datum contact)
 				 errmsg("rule \"%s\" of model \"%s\" failed with SQLSTATE %s",
 						rule->name, model->name, unpack_sql_state(error->sqlerrcode)),
 				 errhint("With leadscore.rule_error = 'warning' the rule is skipped for such rows.")));
-	note_failure(model, &rule->failures, error,
-				 contact && rule->failures.number == 0 ? ls_key_text(&model->key, contact) : NULL);
+	note_failure(model, &rule->failures, error, contact);
 }
 
 /*
@@ -350,7 +352,7 @@ ls_rules_report(LsModel *model)
 			report_suspended(model);
 		for (int i = 0; i < model->nrules; i++)
 			if (model->rules[i].broken && model->rules[i].version != 0)
-				ls_rule_failed(model, &model->rules[i], model->rules[i].broken, 0);
+				ls_rule_failed(model, &model->rules[i], model->rules[i].broken, NULL);
 		for (int i = 0; i < model->nstages && model->suspended == NULL; i++)
 			if (model->stages[i].broken)
 				ls_stage_failed(model, &model->stages[i], model->stages[i].broken);

@@ -406,6 +406,20 @@ ls_error_passes(int sqlerrcode)
 }
 
 /*
+ * ls_caught does so, but for errors that say nothing about what was run, which are
+ * passed on.
+ */
+ErrorData *
+ls_caught(void (*body) (void *), void *arg)
+{
+	ErrorData  *error = ls_guarded(body, arg);
+
+	if (error && ls_error_passes(error->sqlerrcode))
+		ReThrowError(error);
+	return error;
+}
+
+/*
  * ls_has_pages tells, at next to no cost, whether a table of ours may have rows: it
  * has had one since it was vacuumed.
  */
@@ -552,6 +566,7 @@ transaction_event(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
+			ls_capture_before_commit();
 			ls_note_before_commit();
 			refresh_changed_models();
 			break;
@@ -561,6 +576,7 @@ transaction_event(XactEvent event, void *arg)
 			transaction_number++;
 			end_transaction();
 			ls_definitions_end_transaction();
+			ls_capture_end_transaction();
 			ls_note_end_transaction();
 			ls_tables_end_transaction();
 			ls_rules_end_transaction();
@@ -583,11 +599,13 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
 			end_subtransaction(false);
+			ls_capture_end_subtransaction(mine, parent, true);
 			ls_note_end_subtransaction(mine, parent, true);
 			ls_definitions_end_subtransaction(mine, parent, true);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			end_subtransaction(true);
+			ls_capture_end_subtransaction(mine, parent, false);
 			ls_note_end_subtransaction(mine, parent, false);
 			ls_definitions_end_subtransaction(mine, parent, false);
 			ls_changed_models_again();

@@ -66,6 +66,7 @@ extern bool ls_is_own_schema(Oid schema);
 	"Another transaction changed what this one needs after this one began. Retry the transaction, or use READ COMMITTED."
 extern void ls_hint_retry(ErrorContextCallback *context);
 extern ErrorData *ls_guarded(void (*body) (void *), void *arg);
+extern ErrorData *ls_caught(void (*body) (void *), void *arg);
 extern LsErrorClass ls_error_class(int sqlerrcode);
 extern bool ls_error_passes(int sqlerrcode);
 

@@ -212,7 +212,7 @@ matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
 		if (ls_expr_eval(rule->condition, econtext, &value, &isnull,
 						 &error) != LS_EXPR_OK)
 		{
-			ls_rule_failed(model, rule, error, contact);
+			ls_rule_failed(model, rule, error, &contact);
 			return false;
 		}
 		if (isnull || !DatumGetBool(value))
@@ -223,7 +223,7 @@ matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
 		if (ls_expr_eval(rule->weight, econtext, &value, &isnull,
 						 &error) != LS_EXPR_OK)
 		{
-			ls_rule_failed(model, rule, error, contact);
+			ls_rule_failed(model, rule, error, &contact);
 			return false;
 		}
 		*weight = isnull ? 0.0 : DatumGetFloat8(value);
@@ -235,7 +235,7 @@ matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
 			infinite.sqlerrcode = ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
 			infinite.message = psprintf("the weight is not a number between %g and %g",
 										-LS_LARGEST_NUMBER, LS_LARGEST_NUMBER);
-			ls_rule_failed(model, rule, &infinite, contact);
+			ls_rule_failed(model, rule, &infinite, &contact);
 			return false;
 		}
 	}

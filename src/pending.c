@@ -26,8 +26,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_am.h"
-#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/bufmgr.h"
@@ -38,11 +36,11 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "compat.h"
 #include "leadscore.h"
 #include "score_table.h"
+#include "table_index.h"
 #include "target.h"
 
 /* columns of pending_<model> */
@@ -155,16 +153,20 @@ void
 ls_pending_init(LsPending *pending)
 {
 	memset(pending, 0, sizeof(LsPending));
+	pending->instant = DT_NOBEGIN;
 	ls_state_init(&pending->delta);
 }
 
 /* add_row adds one row to what is pending; it may lie in a buffer. */
 static void
-add_row(LsModel *model, LsPending *pending, bool profile, bytea *bytes)
+add_row(LsModel *model, LsPending *pending, TimestampTz noted_at, bool profile,
+		bytea *bytes)
 {
 	LsState		delta;
 
 	pending->nrows++;
+	if (ls_instant_has_been(noted_at))
+		pending->instant = Max(pending->instant, noted_at);
 	if (bytes == NULL)
 	{
 		pending->count_profile |= profile;
@@ -174,6 +176,7 @@ add_row(LsModel *model, LsPending *pending, bool profile, bytea *bytes)
 	ls_state_decode(bytes, &delta);
 	if (!ls_state_merge(model, &pending->delta, &delta))
 		pending->count_all = true;
+	pending->instant = Max(pending->instant, delta.last);
 	pending->has_delta = true;
 }
 
@@ -191,50 +194,6 @@ ls_pending_none(const char *model)
 	return !ls_has_pages(ls_table_oid(psprintf("pending_%s", model), true));
 }
 
-/* is_by_contact tells whether an index has all rows, and those of a contact together. */
-static bool
-is_by_contact(Oid index, AttrNumber contact)
-{
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	Form_pg_index form;
-	HeapTuple	class;
-	bool		result;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	form = (Form_pg_index) GETSTRUCT(tuple);
-	result = form->indisvalid && form->indkey.values[0] == contact &&
-		heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
-	ReleaseSysCache(tuple);
-	class = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
-	if (!HeapTupleIsValid(class))
-		return false;
-	result &= ((Form_pg_class) GETSTRUCT(class))->relam == BTREE_AM_OID;
-	ReleaseSysCache(class);
-	return result;
-}
-
-/* contact_index finds the index by contact. */
-static Oid
-contact_index(Relation rel)
-{
-	AttrNumber	contact = get_attnum(RelationGetRelid(rel), "contact_id");
-	Oid			found = InvalidOid;
-	List	   *indexes = RelationGetIndexList(rel);
-	ListCell   *lc;
-
-	foreach(lc, indexes)
-		if (!OidIsValid(found) && is_by_contact(lfirst_oid(lc), contact))
-			found = lfirst_oid(lc);
-	list_free(indexes);
-	if (!OidIsValid(found))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no valid index on contact_id", RelationGetRelationName(rel)),
-				 errhint("Create one, as a restored dump does at its end.")));
-	return found;
-}
-
 /*
  * ls_by_contact_begin starts to read a table by contact, with the active
  * snapshot; strategy BTEqual, or BTGreater.
@@ -248,7 +207,7 @@ ls_by_contact_begin(LsModel *model, Relation rel, Relation *index,
 	Oid			family,
 				type;
 
-	*index = index_open(contact_index(rel), AccessShareLock);
+	*index = index_open(ls_contact_index_required(rel), AccessShareLock);
 	family = (*index)->rd_opfamily[0];
 	type = (*index)->rd_opcintype[0];	/* may be that of all arrays, or enums */
 	scan = ls_index_beginscan(rel, *index, GetActiveSnapshot(), contact ? 1 : 0);
@@ -292,7 +251,8 @@ ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 		while (ls_by_contact_next(model, scan, slot))
 		{
 			slot_getallattrs(slot);
-			add_row(model, pending, DatumGetBool(slot->tts_values[PENDING_PROFILE - 1]),
+			add_row(model, pending, DatumGetTimestampTz(slot->tts_values[PENDING_NOTED_AT - 1]),
+					DatumGetBool(slot->tts_values[PENDING_PROFILE - 1]),
 					slot->tts_isnull[PENDING_DELTA - 1] ? NULL :
 					DatumGetByteaPCopy(slot->tts_values[PENDING_DELTA - 1]));
 		}
@@ -482,7 +442,7 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	plan = ls_row_plan(&plans_of(model)->take,
-					   psprintf("DELETE FROM %s WHERE contact_id %s $1 RETURNING profile, delta",
+					   psprintf("DELETE FROM %s WHERE contact_id %s $1 RETURNING profile, delta, noted_at",
 								table_name(model), ls_row_key_operator(model)),
 					   1, &model->key.type);
 	(void) ls_row_run(plan, &contact, NULL, 1, GetActiveSnapshot());
@@ -493,9 +453,11 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		bool		isnull;
 		bool		profile = DatumGetBool(SPI_getbinval(tuple, desc, 1, &isnull));
+		TimestampTz noted_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull));
 		Datum		delta = SPI_getbinval(tuple, desc, 2, &isnull);
 
-		add_row(model, pending, profile, isnull ? NULL : DatumGetByteaPCopy(delta));
+
+		add_row(model, pending, noted_at, profile, isnull ? NULL : DatumGetByteaPCopy(delta));
 	}
 	SPI_finish();
 	ls_return(&saved);

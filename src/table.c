@@ -21,8 +21,10 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "ancestor.h"
 #include "leadscore.h"
 #include "look.h"
+#include "table_index.h"
 
 static HTAB *tables = NULL;		/* of Entry, by relation */
 static List *orphans = NIL;		/* of LsTable: invalid but in use */
@@ -92,6 +94,7 @@ bind(LsTable *table, LsModel *model, LsSource *source, Relation rel)
 	binding = &table->bindings[table->nbindings++];
 	binding->model = model_place(table, model);
 	binding->source = source;
+	binding->by_row = ls_ancestors_write(root);
 	if (root == RelationGetRelid(rel))
 		return;
 	layout = ls_look_open(root, &locked);
@@ -144,6 +147,9 @@ acquire(void *arg)
 
 	attempt->model = concerns(attempt->row, attempt->relation) ?
 		ls_model_acquire(attempt->row->model, NULL) : NULL;
+	/* a dump brings indexes last, and until then rows are only put aside */
+	if (attempt->model && attempt->model->enabled && !attempt->model->restoring)
+		ls_indexes_check(attempt->model);
 }
 
 /*
