@@ -164,6 +164,7 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	MemoryContext work;
 	MemoryContext old;
 	LsExpr	   *expr;
+	LsExprAdvice *advice;
 
 	callback.callback = ls_expr_compile_error;
 	callback.arg = &c;
@@ -179,11 +180,14 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	ls_expr_analyse(&c);
 	expr = build(&c);
 	MemoryContextSetParent(expr->context, context);
+	advice = spec->advise ? ls_expr_advise(&c) : NULL;
 
 	MemoryContextSwitchTo(old);
-	MemoryContextDelete(work);
 	ls_return(&saved);
 	error_context_stack = callback.previous;
+	if (advice)
+		ls_expr_tell(advice);
+	MemoryContextDelete(work);
 	return expr;
 }
 
