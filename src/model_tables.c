@@ -118,6 +118,20 @@ ls_tables_exist(const char *model)
 	return true;
 }
 
+/* ls_tables_is_of tells whether a name is that of a table or view of a model. */
+bool
+ls_tables_is_of(const char *name, const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		size_t		length = strlen(parts[i].prefix);
+
+		if (strncmp(name, parts[i].prefix, length) == 0 && strcmp(name + length, model) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* ls_tables_check_free makes sure that the names made of a model's are free. */
 void
 ls_tables_check_free(const char *model)

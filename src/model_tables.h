@@ -22,8 +22,9 @@ typedef struct LsModelTables
 	int			ncategories;
 } LsModelTables;
 
-/* all of these are called as the extension's owner, but for the first two */
+/* all of these are called as the extension's owner, but for the first three */
 extern bool ls_tables_have_column(const char *name);
+extern bool ls_tables_is_of(const char *name, const char *model);
 extern void ls_tables_check_free(const char *model);
 extern void ls_tables_make(const LsModelTables *new);
 extern bool ls_tables_exist(const char *model);
