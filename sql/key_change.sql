@@ -101,11 +101,11 @@ INSERT INTO guest (id, country) VALUES (5000000000, 'DE');
 INSERT INTO act (guest, at) VALUES (5000000000, '2026-03-01 00:00+00'), (4, '2026-03-01 00:00+00');
 SELECT leadscore.refresh('hotel') > 0 AS refreshed;
 SELECT * FROM shown();
-SELECT leadscore.unmerge('hotel', '3');
+SELECT leadscore.unmerge('hotel', '2');
 SELECT leadscore.release_stage('hotel', 4);
 SELECT leadscore.rescore('hotel');
 SELECT * FROM shown();
-SELECT contact_id, to_stage, reason FROM leadscore.history_of('hotel', '4');
+SELECT to_stage, cause, reason FROM leadscore.history_of('hotel', '4');
 
 --
 -- step by step: the key first, as old contacts fit it; to text, whose order is another, in a job
