@@ -424,8 +424,8 @@ eval_builtin(LsRun *run)
 /*
  * ls_expr_eval evaluates an expression for the tuple in ecxt_scantuple, and
  * its variables in ecxt_param_list_info.  A value passed by reference lives
- * in the per-tuple memory or in the tuple; *error is made in the current
- * memory context.
+ * in the per-tuple memory or in the tuple.  So does *error: a pass in which every
+ * row fails must not need more memory than one in which none does.
  */
 LsExprResult
 ls_expr_eval(LsExpr *expr, ExprContext *econtext,
@@ -434,6 +434,7 @@ ls_expr_eval(LsExpr *expr, ExprContext *econtext,
 	LsRun		run = {.expr = expr, .isnull = true};
 	ErrorData  *failure = NULL;
 	ErrorContextCallback callback;
+	MemoryContext old;
 
 	if (expr->attno != 0)
 	{
@@ -445,6 +446,7 @@ ls_expr_eval(LsExpr *expr, ExprContext *econtext,
 	callback.arg = expr;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
+	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
 	if (expr->builtin && !has_state(expr))
 		failure = eval_guarded(&run);
 	run.econtext = econtext;
@@ -457,6 +459,7 @@ ls_expr_eval(LsExpr *expr, ExprContext *econtext,
 	else
 		run.value = ExecEvalExprSwitchContext(expr->state, econtext,
 											  &run.isnull);
+	MemoryContextSwitchTo(old);
 	error_context_stack = callback.previous;
 
 	*value = run.value;

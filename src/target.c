@@ -21,7 +21,6 @@
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
-#include "catalog/pg_index.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "utils/snapmgr.h"
@@ -29,6 +28,7 @@
 
 #include "compat.h"
 #include "leadscore.h"
+#include "table_index.h"
 
 /*
  * ls_target_check refuses a table whose columns are not those that it was made
@@ -48,32 +48,6 @@ ls_target_check(Relation rel, const Oid *types, int ncolumns)
 				 errmsg("table \"%s\" does not have the columns that leadscore gave it",
 						RelationGetRelationName(rel)),
 				 errhint("Undo what was done to it, or drop the model.")));
-}
-
-/*
- * ls_target_key_index finds the primary key of a table, which its first columns
- * must be, in their order; InvalidOid where it has no such key.  Who has locked
- * the table keeps the index from being dropped.
- */
-Oid
-ls_target_key_index(Relation rel, int ncolumns)
-{
-	Oid			indexid = ls_primary_key_index(rel);
-	HeapTuple	tuple;
-	Form_pg_index index;
-	bool		fits;
-
-	if (!OidIsValid(indexid))
-		return InvalidOid;
-	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(indexid));
-	if (!HeapTupleIsValid(tuple))
-		return InvalidOid;
-	index = (Form_pg_index) GETSTRUCT(tuple);
-	fits = index->indnkeyatts == ncolumns;
-	for (int i = 0; fits && i < ncolumns; i++)
-		fits = index->indkey.values[i] == i + 1;
-	ReleaseSysCache(tuple);
-	return fits ? indexid : InvalidOid;
 }
 
 /* has_expressions tells whether an index of a table has expressions or a predicate. */
@@ -154,16 +128,7 @@ ls_target_open(LsTarget *target, Oid relid, int nkey,
 	target->rel = table_open(relid, RowExclusiveLock);
 	if (types)
 		ls_target_check(target->rel, types, ncolumns);
-	target->key_index = nkey > 0 ? ls_target_key_index(target->rel, nkey) : InvalidOid;
-	if (nkey > 0 && !OidIsValid(target->key_index))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no primary key",
-						RelationGetRelationName(target->rel)),
-				 nkey == 1 ?
-				 errhint("Make its first column the primary key, as a restored dump does at its end.") :
-				 errhint("Make its first %d columns the primary key, as a restored dump does at its end.",
-						 nkey)));
+	target->key_index = nkey > 0 ? ls_key_index_required(target->rel, nkey) : InvalidOid;
 	target->estate = CreateExecutorState();
 	target->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
 	target->info = makeNode(ResultRelInfo);

@@ -28,7 +28,6 @@ typedef struct LsTarget
 	TupleTableSlot *written;
 } LsTarget;
 
-extern Oid	ls_target_key_index(Relation rel, int ncolumns);
 extern void ls_target_check(Relation rel, const Oid *types, int ncolumns);
 extern void ls_target_open(LsTarget *target, Oid relid, int nkey,
 						   const Oid *types, int ncolumns);
