@@ -23,9 +23,7 @@
  */
 #include "expression.h"
 
-#include "access/transam.h"
 #include "access/xact.h"
-#include "nodes/nodeFuncs.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "utils/acl.h"
@@ -91,37 +89,6 @@ release_cached(void *arg)
 		FreeCachedExpression(expr->watched);
 }
 
-/* unfold replaces constants, so that functions of them cannot be folded. */
-static Node *
-unfold(Node *node, void *context)
-{
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Const))
-		return ls_expr_param(1, (Const *) node);
-	return expression_tree_mutator(node, unfold, context);
-}
-
-/*
- * watch_functions makes up for what a cached expression forgets: a function
- * of constants becomes a constant, and is not missed when it is replaced.
- */
-static void
-watch_functions(LsCompile *c, LsExpr *expr)
-{
-	ListCell   *lc;
-
-	foreach(lc, c->functions)
-	{
-		if (lfirst_oid(lc) >= FirstNormalObjectId)
-		{
-			expr->watched = GetCachedExpression(unfold(c->analysed, NULL));
-			ls_expr_gather_functions(c, expr->watched->expr);
-			break;
-		}
-	}
-}
-
 /*
  * build plans the expression and puts together what is kept of it.  Until all
  * is well its context belongs to the transaction, which frees it after an
@@ -164,10 +131,9 @@ build(LsCompile *c)
 	}
 	else
 	{
-		expr->cached = GetCachedExpression(planned);
-		planned = expr->cached->expr;
+		expr->planned = planned = ls_expr_plan(planned, own, &expr->cached);
 		ls_expr_check_immutable(c, planned);
-		watch_functions(c, expr);
+		ls_expr_watch_functions(c, &expr->watched);
 		convert_saop_to_hashed_saop(planned);
 		ls_expr_gather_functions(c, planned);
 		ls_expr_classify(expr, planned);
@@ -341,7 +307,7 @@ run_as_role(void *arg)
 		expr->state = NULL;
 		MemoryContextReset(expr->state_context);
 		old = MemoryContextSwitchTo(expr->state_context);
-		expr->state = ExecInitExpr((Expr *) expr->cached->expr, NULL);
+		expr->state = ExecInitExpr((Expr *) expr->planned, NULL);
 		expr->transaction = ls_transaction_number();
 		MemoryContextSwitchTo(old);
 	}
