@@ -57,6 +57,7 @@
 #include "model.h"
 #include "model_tables.h"
 #include "purge.h"
+#include "rename.h"
 #include "restore.h"
 #include "trust.h"
 
@@ -221,6 +222,7 @@ concern(Concerned *concerned, const Node *stmt)
 	ListCell   *lc;
 
 	concern_computed(concerned, stmt);
+	concerned->models = list_concat(concerned->models, ls_rename_models(stmt));
 	switch (nodeTag(stmt))
 	{
 		case T_AlterTableStmt:
@@ -408,6 +410,7 @@ ls_ddl_start(PG_FUNCTION_ARGS)
 			OidIsValid(part = detached((const AlterTableStmt *) stmt)))
 			ls_lock_against_all(list_make1_oid(part));
 	}
+	ls_rename_before(stmt);
 	ls_purge_before(stmt);
 	PG_RETURN_NULL();
 }
@@ -503,8 +506,7 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 		return;
 
 	change = change_of(ddl, relid);
-	if (subid > 0)
-		change->new_name = get_attname(relid, subid, true);
+	change->renamed = change->renamed || subid > 0;
 	if (command->type != SCT_AlterTable)
 		return;
 	foreach(lc, command->d.alterTable.subcmds)
@@ -745,6 +747,7 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, command"
 				 " FROM pg_catalog.pg_event_trigger_ddl_commands()", note_command);
+		ls_rename_after(((EventTriggerData *) fcinfo->context)->parsetree, &ddl);
 		if (ddl.owners)
 			ls_tables_check_owner();
 		ls_follow(&ddl);

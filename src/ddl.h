@@ -17,7 +17,7 @@
 typedef struct Change
 {
 	Oid			relation;
-	char	   *new_name;		/* that a column has now; NULL: none renamed */
+	bool		renamed;		/* one of its columns is */
 	bool		added;			/* it has a new column */
 	bool		owner;			/* it has another owner */
 	bool		rights;			/* who sees its rows may have changed */
@@ -37,6 +37,7 @@ typedef struct Ddl
 	List	   *dropped;		/* OIDs of relations */
 	List	   *dropped_models; /* whose score tables were dropped */
 	List	   *bereft;			/* OIDs of tables of models that lost a column to CASCADE */
+	List	   *recounted;		/* models with rules to be counted again */
 } Ddl;
 
 extern bool ls_ddl_is_concerned(FunctionCallInfo fcinfo);
