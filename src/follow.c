@@ -35,6 +35,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "ancestor.h"
 #include "attach.h"
 #include "compat.h"
 #include "expression.h"
@@ -553,7 +554,11 @@ ls_follow(const Ddl *ddl)
 	rows = touched_rows(ddl);
 	if (rows == NIL && ddl->functions == NIL && ddl->dropped_models == NIL &&
 		!ddl->everything && !ddl->granted)
+	{
+		if (ls_ancestors_concerned(ddl))
+			ls_ancestors_sync();
 		return;
+	}
 	models = ls_model_rows(NULL);
 	list_sort(models, ls_by_row_rank);
 	foreach(lc, models)
@@ -565,6 +570,11 @@ ls_follow(const Ddl *ddl)
 		ls_key_keep(ddl, row);
 		if (exists(row->contacts) && ls_model_complete(row->model))
 			see_to_model(ddl, row, rows);
+	}
+	if (rows != NIL || ls_ancestors_concerned(ddl))
+	{
+		ls_ancestors_warn(ddl);
+		ls_ancestors_sync();
 	}
 }
 
