@@ -74,6 +74,9 @@ extern LsExprResult ls_expr_eval(LsExpr *expr, ExprContext *econtext,
 								 Datum *value, bool *isnull, ErrorData **error);
 extern bool ls_expr_uses_function(const LsExpr *expr, Oid function);
 
+/* how many errors were passed on that are not about the expression */
+extern uint64 ls_expr_passed_on;
+
 /* how many expressions that may call functions were run, and whether one is */
 extern volatile uint64 ls_expr_runs;
 extern volatile bool ls_expr_running;

@@ -280,7 +280,6 @@ sql_body(LsReach *reach, HeapTuple tuple, Node *call)
 {
 	Body		body = {reach, tuple, call};
 	bool		isnull;
-	ErrorData  *error;
 
 	(void) SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosqlbody, &isnull);
 	if (!isnull)
@@ -288,9 +287,7 @@ sql_body(LsReach *reach, HeapTuple tuple, Node *call)
 		stored_expression(reach, PROCOID, tuple, Anum_pg_proc_prosqlbody);
 		return;
 	}
-	error = ls_guarded(parse_body, &body);
-	if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-		ReThrowError(error);
+	(void) ls_caught(parse_body, &body);
 }
 
 /* aggregate adds the functions that an aggregate consists of. */
