@@ -70,7 +70,6 @@ extern bool ls_expr_valid(const LsExpr *expr);
 extern void ls_expr_free(LsExpr *expr);
 extern LsExprResult ls_expr_eval(LsExpr *expr, ExprContext *econtext,
 								 Datum *value, bool *isnull, ErrorData **error);
-extern bool ls_expr_uses_function(const LsExpr *expr, Oid function);
 
 /* how many expressions that may call functions were run, and whether one is */
 extern volatile uint64 ls_expr_runs;

@@ -33,6 +33,7 @@ typedef struct Verdict
 {
 	bool		unattached;		/* it waits for a source */
 	bool		affected;		/* it uses what has changed */
+	LsReach		reach;			/* what it leads to */
 	Oid			relid;			/* the table that it reads; invalid: several */
 	ErrorData  *error;			/* why it cannot be read */
 } Verdict;
@@ -64,6 +65,7 @@ look_at_expression(const Work *work, Oid relid, LsExprUse use, const char *text,
 	{
 		verdict->affected = verdict->affected ||
 			ls_follow_affects(work->ddl, relid, expr);
+		ls_reach_merge(&verdict->reach, &expr->reach);
 		ls_expr_free(expr);
 	}
 	relation_close(spec.rel, AccessShareLock);
@@ -142,6 +144,8 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 	verdict->relid = rule->source == NULL && relid != work->row->contacts ? InvalidOid : relid;
 	look_at_expression(work, relid, LS_EXPR_CONDITION, rule->condition, rule, verdict);
 	look_at_expression(work, relid, LS_EXPR_WEIGHT, rule->weight, rule, verdict);
+	if (verdict->error == NULL && !verdict->affected)
+		verdict->affected = ls_follow_redefined(work, rule, &verdict->reach);
 	look_at_expression(work, followed, LS_EXPR_CONDITION, rule->followed_condition,
 					   rule, verdict);
 }
@@ -163,18 +167,41 @@ set_counted(const LsRuleRow *rule, bool asleep)
 	ls_return(&saved);
 }
 
-/* put_to_sleep has a rule that cannot be read contribute nothing. */
+/* record writes down why a rule does not count any more. */
 static void
-put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
+record(const LsRuleRow *rule, int code, const char *why)
 {
 	LsArguments args = {0};
 	LsIdentity	saved;
 
+	ls_add_text(&args, rule->model);
+	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
+	ls_add_text(&args, rule->name);
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_add_text(&args, unpack_sql_state(code));
+	ls_add_text(&args, why);
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute("INSERT INTO leadscore_internal.lead_rule_error"
+			   " (model, rule_id, name, failed_at, failures, sqlstate, message)"
+			   " VALUES ($1, $2, $3, $4, 1, $5, $6)", &args);
+	ls_return(&saved);
+}
+
+/* put_to_sleep has a rule that cannot be read contribute nothing. */
+static void
+put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
+{
+	const LsObject *moved = ls_follow_moved(work, rule);
+	const char *why = moved ? psprintf("%s is now %s", moved->was, moved->is_now) :
+		error->message;
+
 	if (ls_may_see_table(work->row->owner, relid))
 		ereport(WARNING,
 				(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
-						rule->name, work->row->model, error->message),
-				 errhint("%s", error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ?
+						rule->name, work->row->model, why),
+				 moved ? errdetail("%s.", error->message) : 0,
+				 errhint("%s", moved ? "It counts again when its text is changed, or the former name is back." :
+						 error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ?
 						 error->hint :
 						 "It counts again when it is corrected, or what it uses is back.")));
 	else
@@ -183,17 +210,7 @@ put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *erro
 						rule->name, work->row->model, unpack_sql_state(error->sqlerrcode)),
 				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
 	set_counted(rule, true);
-	ls_add_text(&args, work->row->model);
-	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
-	ls_add_text(&args, rule->name);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	ls_add_text(&args, unpack_sql_state(error->sqlerrcode));
-	ls_add_text(&args, error->message);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("INSERT INTO leadscore_internal.lead_rule_error"
-			   " (model, rule_id, name, failed_at, failures, sqlstate, message)"
-			   " VALUES ($1, $2, $3, $4, 1, $5, $6)", &args);
-	ls_return(&saved);
+	record(rule, error->sqlerrcode, why);
 	work->changed = true;
 }
 
@@ -210,10 +227,11 @@ ls_follow_rules(Work *work, bool sleeping_only)
 	List	   *rules = ls_rule_rows(work->row->model, NULL);
 	List	   *feeds;
 	ListCell   *lc;
-	bool		any = !sleeping_only;
+	bool		any = false;
 
 	foreach(lc, rules)
-		any = any || is_asleep(lfirst(lc));
+		any = any || is_asleep(lfirst(lc)) ||
+			(!sleeping_only && ls_follow_concerns_rule(work, lfirst(lc)));
 	if (!any)
 		return;
 	feeds = read_feeds(work->row);
@@ -224,7 +242,8 @@ ls_follow_rules(Work *work, bool sleeping_only)
 		Verdict		verdict;
 
 		/* sequences cannot be counted yet, however well they read */
-		if (asleep ? strcmp(rule->kind, "sequence") == 0 : sleeping_only)
+		if (asleep ? strcmp(rule->kind, "sequence") == 0 :
+			sleeping_only || !ls_follow_concerns_rule(work, rule))
 			continue;
 		judge(work, feeds, rule, &verdict);
 		if (verdict.unattached)
@@ -247,9 +266,19 @@ ls_follow_rules(Work *work, bool sleeping_only)
 	}
 }
 
+/* was_broken tells whether the condition of a stage could not be read before. */
+static bool
+was_broken(const Work *work, const LsStageRow *stage)
+{
+	const LsDependent *part = work->before ?
+		ls_dependencies_stage(work->before, stage->stage) : NULL;
+
+	return part && part->broken;
+}
+
 /* ls_follow_stages says which conditions of stages cannot be read any more. */
 void
-ls_follow_stages(Work *work, bool warn)
+ls_follow_stages(Work *work)
 {
 	List	   *categories = ls_category_rows(work->row->model, NULL);
 	char	  **names = palloc(sizeof(char *) * (list_length(categories) + 1));
@@ -269,13 +298,13 @@ ls_follow_stages(Work *work, bool warn)
 		ErrorData  *error = NULL;
 		LsExpr	   *expr;
 
-		if (stage->condition == NULL)
+		if (stage->condition == NULL || !ls_follow_concerns_stage(work, stage))
 			continue;
 		spec.text = stage->condition;
 		spec.where = psprintf("condition of stage \"%s\" of model \"%s\"",
 							  stage->stage, work->row->model);
 		expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &error);
-		if (error && warn)
+		if (error && !was_broken(work, stage))
 			ereport(WARNING,
 					(ls_may_see_table(work->row->owner, work->row->contacts) ?
 					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
@@ -286,7 +315,8 @@ ls_follow_stages(Work *work, bool warn)
 					 errhint("Correct it in leadscore.lead_stage.")));
 		if (expr == NULL)
 			continue;
-		if (ls_follow_affects(work->ddl, work->row->contacts, expr))
+		if (ls_follow_affects(work->ddl, work->row->contacts, expr) ||
+			ls_follow_redefined_stage(work, stage, &expr->reach))
 			work->changed = true;
 		ls_expr_free(expr);
 	}
