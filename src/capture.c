@@ -219,7 +219,6 @@ add_row(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
 	LsEvent		event;
 	bool		scored;
 
-	/* errors of rules are not to pile up */
 	event.matches = capture->matches;
 	MemoryContextSwitchTo(capture->econtext->ecxt_per_tuple_memory);
 	scored = ls_source_match(model, binding->source, slot, capture->econtext, &event);

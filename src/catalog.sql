@@ -223,6 +223,7 @@ CREATE TABLE leadscore_internal.lead_rule_error (
 	message text NOT NULL,
 	contact text
 );
+CREATE INDEX lead_rule_error_failed_at ON leadscore_internal.lead_rule_error (failed_at);
 COMMENT ON TABLE leadscore_internal.lead_rule_error IS
 	'rules that failed on a row and were skipped; see the view leadscore.rule_errors';
 COMMENT ON COLUMN leadscore_internal.lead_rule_error.model IS 'the model';

@@ -25,6 +25,7 @@
 #include "utils/rel.h"
 
 #include "daily.h"
+#include "decay.h"
 #include "feed.h"
 #include "job_run.h"
 #include "leadscore.h"
@@ -120,7 +121,10 @@ ls_check_expression(LsExprSpec *spec, Oid relation)
 	relation_close(spec->rel, AccessShareLock);
 }
 
-/* ls_check_finite refuses infinity and NaN. */
+/*
+ * ls_check_finite refuses infinity, NaN, and numbers so large that what they are
+ * multiplied and summed up with may become infinite.
+ */
 void
 ls_check_finite(const char *column, double value, const char *where)
 {
@@ -128,6 +132,11 @@ ls_check_finite(const char *column, double value, const char *where)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("%s of %s must be a finite number", column, where)));
+	if (fabs(value) > LS_LARGEST_NUMBER)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("%s of %s must be between %g and %g", column, where,
+						-LS_LARGEST_NUMBER, LS_LARGEST_NUMBER)));
 }
 
 /* ---------- stages, grades, categories, models ---------- */
@@ -243,6 +252,8 @@ check_bound(const LsSheetRow *row, const char *column)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("%s of %s must be a number below infinity", column, row->where)));
+	if (!isinf(value))
+		ls_check_finite(column, value, row->where);
 }
 
 /* check_limits looks at a pair of limits, each a finite number or NULL. */

@@ -5,7 +5,8 @@
  *
  * check_rule.c looks at rules, check_action.c at actions, check.c at the rest of
  * a score sheet and at what follows from a change; check_advice.c gives notices about
- * rules that are allowed but probably not meant.  definition.c calls them.
+ * rules that are allowed but probably not meant, with what survey.c finds out of
+ * the rows that are there.  definition.c calls them.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,6 +37,19 @@ typedef struct LsDefinition
 	HeapTuple	new;			/* NULL: it is deleted */
 } LsDefinition;
 
+/* What the rows that are there say of a rule */
+typedef struct LsSurvey
+{
+	const LsRuleRow *row;
+	bool		rows;			/* there are some at all */
+	bool		seen;			/* one has the event */
+	bool		matched;		/* one has event and condition, or there are
+								 * too many to look */
+	bool		failed;			/* its condition does, on some row */
+	List	   *names;			/* of events, where it was not seen */
+	char	   *nearest;
+} LsSurvey;
+
 /* what is refused; what is written, with defaults filled in */
 extern HeapTuple ls_check_model(const LsDefinition *row);
 extern HeapTuple ls_check_category_row(const LsDefinition *row);
@@ -47,14 +61,15 @@ extern HeapTuple ls_check_action(const LsDefinition *row);
 /* what follows when a row was written ... */
 extern void ls_model_written(const LsDefinition *row);
 extern void ls_rule_written(const LsDefinition *row);
-extern void ls_rule_advise(const LsDefinition *row);
 
 /* ... and, for each model, when a statement is done */
+extern void ls_rules_advise(const char *name, int64 *rule_ids, int n);
 extern void ls_category_changed(const char *model);
 extern void ls_rules_changed(const char *model);
 extern void ls_stage_changed(const char *model);
 
 /* for the files of this room */
+extern bool ls_survey(const LsModelRow *model, List *surveys);
 extern LsModelRow *ls_check_owner(const LsDefinition *change, LsSheetRow *row,
 								  const char *kind, const char *column);
 extern void ls_check_delete(const LsDefinition *row);

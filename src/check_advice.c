@@ -4,196 +4,19 @@
  *		Notices about rules that are allowed but probably not meant.
  *
  * An event name with a slip of the pen is the commonest mistake in a score
- * sheet, and nothing else would ever show it.  Advice must not cost more than
- * the counting that follows it, nor make anything fail: it looks at a limited
- * number of rows, as the model's owner, and keeps silent where that fails.
+ * sheet, and nothing else would ever show it.  What the rows that are there say
+ * of rules is found out by survey.c, when a statement is done and for all rules
+ * that it has written at once.
  *
  *-------------------------------------------------------------------------
  */
 #include "check.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/varlena.h"
 
 #include "leadscore.h"
 #include "rules.h"
-
-/* how many rows are looked at, but for the search of an event's name */
-#define MAX_ROWS	100000
-/* how many names are compared with one that was not found */
-#define MAX_NAMES	1000
-
-/* What is found out about a rule */
-typedef struct Survey
-{
-	const LsRuleRow *row;
-	Oid			owner;
-	List	   *sources;		/* of LsSourceRow, that the rule reads */
-	Oid			contacts;		/* for a profile rule, which reads none */
-	MemoryContext context;		/* for what outlives the survey */
-	bool		rows;			/* there are some at all */
-	bool		seen;			/* one has the event */
-	bool		matched;		/* one has event and condition, or there are
-								 * too many to look */
-	List	   *names;			/* of events, where it was not seen */
-	char	   *nearest;
-} Survey;
-
-/* found runs a query that asks whether there is a row; $1 is the event. */
-static bool
-found(const Survey *survey, const char *query)
-{
-	Oid			type = TEXTOID;
-	Datum		event = 0;
-	int			nargs = survey->row->event ? 1 : 0;
-
-	if (nargs > 0)
-		event = CStringGetTextDatum(survey->row->event);
-	if (SPI_execute_with_args(query, nargs, &type, &event, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for rows");
-	return SPI_processed > 0;
-}
-
-/* find_names reads names of events that there are, the commonest first. */
-static void
-find_names(Survey *survey, const char *table, const char *column)
-{
-	const char *query =
-		psprintf("SELECT name FROM"
-				 " (SELECT %s::pg_catalog.text COLLATE pg_catalog.\"C\" AS name"
-				 " FROM %s LIMIT %d) AS few"
-				 " WHERE name IS NOT NULL GROUP BY name"
-				 " ORDER BY pg_catalog.count(*) DESC, name LIMIT %d",
-				 column, table, MAX_ROWS, MAX_NAMES);
-
-	if (SPI_execute(query, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the names of events");
-	for (uint64 i = 0; i < SPI_processed; i++)
-		survey->names = lappend(survey->names,
-								SPI_getvalue(SPI_tuptable->vals[i],
-											 SPI_tuptable->tupdesc, 1));
-}
-
-/*
- * survey_table looks at one table.  The event is compared bytewise, and once
- * more by the column's own operator, for which there may be an index.
- */
-static void
-survey_table(Survey *survey, Oid relation, const char *event_column)
-{
-	const LsRuleRow *row = survey->row;
-	const char *column = event_column ? quote_identifier(event_column) : NULL;
-	const char *table;
-	const char *has_event = "true";
-	bool		seen;
-
-	if (get_rel_relkind(relation) == '\0')
-		return;
-	table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
-									   get_rel_name(relation));
-	survey->rows = survey->rows || found(survey, psprintf("SELECT FROM %s LIMIT 1", table));
-	if (row->event && column == NULL)
-		return;
-	if (row->event)
-	{
-		has_event = psprintf("%s::pg_catalog.text OPERATOR(pg_catalog.=) $1 AND"
-							 " %s::pg_catalog.text COLLATE pg_catalog.\"C\""
-							 " OPERATOR(pg_catalog.=) $1", column, column);
-		seen = found(survey, psprintf("SELECT FROM %s WHERE %s LIMIT 1", table, has_event));
-		survey->seen = survey->seen || seen;
-		if (!seen)
-		{
-			find_names(survey, table, column);
-			return;
-		}
-	}
-
-	/* the condition was read as one expression: it cannot break out of here */
-	survey->matched = survey->matched || row->condition == NULL ||
-		found(survey, psprintf("SELECT FROM %s OFFSET %d LIMIT 1", table, MAX_ROWS)) ||
-		found(survey, psprintf("SELECT FROM %s WHERE %s AND (\n%s\n) LIMIT 1",
-							   table, has_event, row->condition));
-}
-
-/* make_survey looks at all tables that a rule reads. */
-static void
-make_survey(Survey *survey)
-{
-	LsIdentity	saved;
-	ListCell   *lc;
-
-	ls_become_to_compute(survey->owner, &saved);
-	SPI_connect();
-	if (OidIsValid(survey->contacts))
-		survey_table(survey, survey->contacts, NULL);
-	foreach(lc, survey->sources)
-	{
-		LsSourceRow *source = lfirst(lc);
-
-		survey_table(survey, source->relation, source->event);
-	}
-	if (survey->names != NIL && !survey->seen)
-	{
-		const char *nearest = ls_nearest(survey->row->event, survey->names);
-
-		if (nearest)
-			survey->nearest = MemoryContextStrdup(survey->context, nearest);
-	}
-	SPI_finish();
-	ls_return(&saved);
-}
-
-/*
- * try_survey makes a survey and tells whether it was completed.  What goes
- * wrong in it goes wrong again when the rows are counted, where it is
- * recorded; only what ends the statement anyway is passed on.
- */
-static bool
-try_survey(Survey *survey)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = false;
-
-	survey->context = context;
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		make_survey(survey);
-		ReleaseCurrentSubTransaction();
-		done = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-		int			category;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-		if (category == ERRCODE_OPERATOR_INTERVENTION ||
-			category == ERRCODE_INSUFFICIENT_RESOURCES ||
-			category == ERRCODE_TRANSACTION_ROLLBACK)
-			ReThrowError(error);
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return done;
-}
 
 /* source_text says what a rule reads. */
 static char *
@@ -233,15 +56,18 @@ advise_period(const LsRuleRow *row)
 			 errhint("Set period to '1 day' for a daily limit.")));
 }
 
-/* advise gives the notices about one rule. */
-static void
-advise(const LsRuleRow *row, const LsModelRow *model)
+/*
+ * advise_alone gives the notices about a rule for which no row has to be looked
+ * at.  False where that was all there is to say.
+ */
+static bool
+advise_alone(const LsRuleRow *row, const LsModelRow *model)
 {
 	bool		profile = strcmp(row->kind, "profile") == 0;
 	const char *from = source_text(row, model);
-	Survey		survey = {0};
 	ListCell   *lc;
 
+	advise_period(row);
 	if (row->event == NULL && row->condition == NULL)
 	{
 		ereport(NOTICE,
@@ -252,65 +78,91 @@ advise(const LsRuleRow *row, const LsModelRow *model)
 						row->name, model->model, from),
 				 profile ? errdetail("It has no condition.") :
 				 errdetail("It has neither event nor condition.")));
-		return;
+		return false;
 	}
+	if (profile || row->source == NULL)
+		return true;
+	foreach(lc, ls_source_rows(model->model, NULL))
+		if (strcmp(((LsSourceRow *) lfirst(lc))->source, row->source) == 0)
+			return true;
+	ereport(NOTICE,
+			(errmsg("rule \"%s\" of model \"%s\" counts nothing for now",
+					row->name, model->model),
+			 errdetail("Its source \"%s\" is not attached any more.", row->source)));
+	return false;
+}
 
-	survey.row = row;
-	survey.owner = model->owner;
-	if (profile)
-		survey.contacts = model->contacts;
-	else
-		foreach(lc, ls_source_rows(model->model, NULL))
-		{
-			LsSourceRow *source = lfirst(lc);
+/* advise gives the notices about a rule of which the rows have been looked at. */
+static void
+advise(const LsSurvey *survey, const LsModelRow *model)
+{
+	const LsRuleRow *row = survey->row;
+	const char *from = source_text(row, model);
 
-			if (row->source == NULL || strcmp(source->source, row->source) == 0)
-				survey.sources = lappend(survey.sources, source);
-		}
-	if (!profile && survey.sources == NIL)
-	{
-		ereport(NOTICE,
-				(errmsg("rule \"%s\" of model \"%s\" counts nothing for now",
-						row->name, model->model),
-				 errdetail("Its source \"%s\" is not attached any more.", row->source)));
+	if (!survey->rows)
 		return;
-	}
-	if (!try_survey(&survey) || !survey.rows)
-		return;
-	if (row->event && !survey.seen)
+	if (row->event && !survey->seen)
 		ereport(NOTICE,
 				(errmsg("event \"%s\" of rule \"%s\" of model \"%s\" has never been seen in %s",
 						row->event, row->name, model->model,
 						row->source ? from : "any source"),
-				 survey.nearest ? errhint("Did you mean \"%s\"?", survey.nearest) : 0));
-	else if (!survey.matched)
+				 survey->nearest ? errhint("Did you mean \"%s\"?", survey->nearest) : 0));
+	else if (!survey->matched && !survey->failed)
 		ereport(NOTICE,
 				(errmsg("rule \"%s\" of model \"%s\" matches no row of %s",
 						row->name, model->model, from),
 				 errdetail("There are rows, but its condition holds for none of them.")));
 }
 
+static int
+by_number(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return (x > y) - (x < y);
+}
+
+static int
+by_rule_id(const ListCell *a, const ListCell *b)
+{
+	return by_number(&((const LsRuleRow *) lfirst(a))->rule_id,
+					 &((const LsRuleRow *) lfirst(b))->rule_id);
+}
+
 /*
- * ls_rule_advise gives notices about a rule that was written.  One whose matches
- * stay as they were has a counted_version.
+ * ls_rules_advise gives notices about the rules that a statement has written, by
+ * their numbers.  One whose matches stay as they were has a counted_version.
  */
 void
-ls_rule_advise(const LsDefinition *change)
+ls_rules_advise(const char *name, int64 *rule_ids, int n)
 {
-	LsRuleRow	row;
-	LsModelRow *model;
+	LsModelRow *model = ls_model_row(name, NULL);
+	List	   *rows = ls_rule_rows(name, NULL);
+	List	   *surveys = NIL;
+	ListCell   *lc;
 
-	if (change->new == NULL)
+	if (model == NULL)
 		return;
-	ls_rule_row_read(change->new, change->desc, &row);
-	if (!row.counted_version_null)
-		return;
-	model = ls_model_row(row.model, NULL);
-	if (model != NULL)
+	list_sort(rows, by_rule_id);
+	qsort(rule_ids, n, sizeof(int64), by_number);
+	foreach(lc, rows)
 	{
-		advise_period(&row);
-		advise(&row, model);
+		LsRuleRow  *row = lfirst(lc);
+		LsSurvey   *survey;
+
+		if (!row->counted_version_null ||
+			bsearch(&row->rule_id, rule_ids, n, sizeof(int64), by_number) == NULL ||
+			!advise_alone(row, model))
+			continue;
+		survey = palloc0(sizeof(LsSurvey));
+		survey->row = row;
+		surveys = lappend(surveys, survey);
 	}
+	if (surveys == NIL || !ls_survey(model, surveys))
+		return;
+	foreach(lc, surveys)
+		advise(lfirst(lc), model);
 }
 
 /* ---------- words ---------- */

@@ -26,6 +26,13 @@
 /* how many periods a span may have, and how many are kept apart without one */
 #define LS_MAX_PERIODS	512
 
+/*
+ * The largest number, in absolute value, that a definition may have and a weight
+ * may be: products of them and sums of very many are finite, so that they are the
+ * same in any order.
+ */
+#define LS_LARGEST_NUMBER	1e100
+
 typedef enum LsDecayKind
 {
 	LS_DECAY_NONE,

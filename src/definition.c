@@ -43,6 +43,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
 #include "catalog.h"
@@ -77,26 +78,28 @@ typedef struct Kind
 	HeapTuple	(*check) (const LsDefinition *row);
 	void		(*written) (const LsDefinition *row);	/* may be NULL */
 	void		(*changed) (const char *model); /* once per statement; may be NULL */
+	/* ... before that, with the numbers of the rows; may be NULL */
+	void		(*advise) (const char *model, int64 *ids, int n);
 } Kind;
 
 static const Kind kinds[] = {
 	{"lead_model", 1, UPDATES,
 		"Models are made by leadscore.create_model() and dropped by leadscore.drop_model().",
-	NULL, ls_check_model, ls_model_written, NULL},
+	NULL, ls_check_model, ls_model_written, NULL, NULL},
 	{"lead_category", 2, UPDATES,
 		"The categories of a model are given to leadscore.create_model().",
-	NULL, ls_check_category_row, NULL, ls_category_changed},
+	NULL, ls_check_category_row, NULL, ls_category_changed, NULL},
 	{"lead_source", 2, 0,
 		"Sources are attached by leadscore.attach() and detached by leadscore.detach().",
-	NULL, NULL, NULL, NULL},
+	NULL, NULL, NULL, NULL, NULL},
 	{"lead_rule", 1, INSERTS | UPDATES | DELETES, NULL,
-	"lead_rule_rule_id_seq", ls_check_rule, ls_rule_written, ls_rules_changed},
+	"lead_rule_rule_id_seq", ls_check_rule, ls_rule_written, ls_rules_changed, ls_rules_advise},
 	{"lead_stage", 2, INSERTS | UPDATES | DELETES, NULL,
-	NULL, ls_check_stage, NULL, ls_stage_changed},
+	NULL, ls_check_stage, NULL, ls_stage_changed, NULL},
 	{"lead_grade", 3, INSERTS | UPDATES | DELETES, NULL,
-	NULL, ls_check_grade, NULL, ls_model_changed},
+	NULL, ls_check_grade, NULL, ls_model_changed, NULL},
 	{"lead_action", 1, INSERTS | UPDATES | DELETES, NULL,
-	"lead_action_action_id_seq", ls_check_action, NULL, ls_model_changed},
+	"lead_action_action_id_seq", ls_check_action, NULL, ls_model_changed, NULL},
 };
 
 /* A model of which the rows of a statement have changed something */
@@ -104,6 +107,9 @@ typedef struct Changed
 {
 	const Kind *kind;
 	char	   *model;
+	int			nids;			/* of rows, where there is advice about them */
+	int			room;
+	int64	   *ids;
 	SubTransactionId subid;
 } Changed;
 
@@ -372,29 +378,6 @@ number_row(const Kind *kind, HeapTuple tuple, TupleDesc desc)
 	return heap_modify_tuple_by_cols(tuple, desc, 1, &column, &number, &isnull);
 }
 
-/* note_change has the model of a row looked at when the statement is done. */
-static void
-note_change(const Kind *kind, const char *model)
-{
-	MemoryContext old;
-	Changed    *change;
-	ListCell   *lc;
-
-	foreach(lc, changes)
-	{
-		change = lfirst(lc);
-		if (change->kind == kind && strcmp(change->model, model) == 0)
-			return;
-	}
-	old = MemoryContextSwitchTo(TopTransactionContext);
-	change = palloc(sizeof(Changed));
-	change->kind = kind;
-	change->model = pstrdup(model);
-	change->subid = GetCurrentSubTransactionId();
-	changes = lappend(changes, change);
-	MemoryContextSwitchTo(old);
-}
-
 static char *
 model_of(HeapTuple tuple, TupleDesc desc)
 {
@@ -402,6 +385,51 @@ model_of(HeapTuple tuple, TupleDesc desc)
 	Datum		model = heap_getattr(tuple, SPI_fnumber(desc, "model"), desc, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(model);
+}
+
+/* changed_model finds or makes what is noted of a model. */
+static Changed *
+changed_model(const Kind *kind, const char *model)
+{
+	Changed    *change;
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		change = lfirst(lc);
+		if (change->kind == kind && strcmp(change->model, model) == 0)
+			return change;
+	}
+	change = palloc0(sizeof(Changed));
+	change->kind = kind;
+	change->model = pstrdup(model);
+	change->subid = GetCurrentSubTransactionId();
+	changes = lappend(changes, change);
+	return change;
+}
+
+/* note_change has the model of a row looked at when the statement is done. */
+static void
+note_change(const Kind *kind, const LsDefinition *row)
+{
+	HeapTuple	tuple = row->new ? row->new : row->old;
+	char	   *model = model_of(tuple, row->desc);
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Changed    *change = changed_model(kind, model);
+	bool		isnull;
+
+	if (kind->advise && row->new)
+	{
+		if (change->nids == change->room)
+		{
+			change->room = Max(8, change->room * 2);
+			change->ids = change->ids ?
+				repalloc_huge(change->ids, sizeof(int64) * change->room) :
+				palloc(sizeof(int64) * change->room);
+		}
+		change->ids[change->nids++] = DatumGetInt64(heap_getattr(tuple, 1, row->desc, &isnull));
+	}
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -482,7 +510,7 @@ ls_write_definition(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	if (kind->written)
 		kind->written(&row);
-	note_change(kind, model_of(row.new ? row.new : row.old, row.desc));
+	note_change(kind, &row);
 	if (row.new == NULL)
 		return PointerGetDatum(td->tg_trigtuple);
 	return PointerGetDatum(convert(row.new, row.desc, RelationGetDescr(td->tg_relation),
@@ -511,6 +539,8 @@ ls_leave_definitions(PG_FUNCTION_ARGS)
 			continue;
 		models = lappend(models, pstrdup(change->model));
 		changes = foreach_delete_current(changes, lc);
+		if (change->nids > 0)
+			kind->advise(change->model, change->ids, change->nids);
 	}
 	if (models == NIL)
 		return PointerGetDatum(NULL);

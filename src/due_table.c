@@ -28,6 +28,7 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "table_index.h"
 #include "target.h"
 
 /* columns of due_<model> */
@@ -206,7 +207,8 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 		return 0;				/* dropped while we waited */
 	types[DUE_CONTACT - 1] = get_atttype(ls_score_table(model, false), 1);
 	ls_target_check(rel, types, DUE_NCOLUMNS);
-	key_index = ls_target_key_index(rel, DUE_NCOLUMNS);
+	/* who asks how much is due is told of none, who would do it is told why */
+	key_index = rows ? ls_key_index_required(rel, DUE_NCOLUMNS) : ls_key_index(rel, DUE_NCOLUMNS);
 	if (OidIsValid(key_index))
 	{
 		index = index_open(key_index, AccessShareLock);

@@ -23,9 +23,7 @@
  */
 #include "expression.h"
 
-#include "access/transam.h"
 #include "access/xact.h"
-#include "nodes/nodeFuncs.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "utils/acl.h"
@@ -91,37 +89,6 @@ release_cached(void *arg)
 		FreeCachedExpression(expr->watched);
 }
 
-/* unfold replaces constants, so that functions of them cannot be folded. */
-static Node *
-unfold(Node *node, void *context)
-{
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Const))
-		return ls_expr_param(1, (Const *) node);
-	return expression_tree_mutator(node, unfold, context);
-}
-
-/*
- * watch_functions makes up for what a cached expression forgets: a function
- * of constants becomes a constant, and is not missed when it is replaced.
- */
-static void
-watch_functions(LsCompile *c, LsExpr *expr)
-{
-	ListCell   *lc;
-
-	foreach(lc, c->functions)
-	{
-		if (lfirst_oid(lc) >= FirstNormalObjectId)
-		{
-			expr->watched = GetCachedExpression(unfold(c->analysed, NULL));
-			ls_expr_gather_functions(c, expr->watched->expr);
-			break;
-		}
-	}
-}
-
 /*
  * build plans the expression and puts together what is kept of it.  Until all
  * is well its context belongs to the transaction, which frees it after an
@@ -164,10 +131,9 @@ build(LsCompile *c)
 	}
 	else
 	{
-		expr->cached = GetCachedExpression(planned);
-		planned = expr->cached->expr;
+		expr->planned = planned = ls_expr_plan(planned, own, &expr->cached);
 		ls_expr_check_immutable(c, planned);
-		watch_functions(c, expr);
+		ls_expr_watch_functions(c, &expr->watched);
 		convert_saop_to_hashed_saop(planned);
 		ls_expr_gather_functions(c, planned);
 		ls_expr_classify(expr, planned);
@@ -335,7 +301,7 @@ run_as_role(void *arg)
 		expr->state = NULL;
 		MemoryContextReset(expr->state_context);
 		old = MemoryContextSwitchTo(expr->state_context);
-		expr->state = ExecInitExpr((Expr *) expr->cached->expr, NULL);
+		expr->state = ExecInitExpr((Expr *) expr->planned, NULL);
 		expr->transaction = ls_transaction_number();
 		MemoryContextSwitchTo(old);
 	}
@@ -418,8 +384,8 @@ eval_builtin(LsRun *run)
 /*
  * ls_expr_eval evaluates an expression for the tuple in ecxt_scantuple, and
  * its variables in ecxt_param_list_info.  A value passed by reference lives
- * in the per-tuple memory or in the tuple; *error is made in the current
- * memory context.
+ * in the per-tuple memory or in the tuple.  So does *error: a pass in which every
+ * row fails must not need more memory than one in which none does.
  */
 LsExprResult
 ls_expr_eval(LsExpr *expr, ExprContext *econtext,
@@ -428,6 +394,7 @@ ls_expr_eval(LsExpr *expr, ExprContext *econtext,
 	LsRun		run = {.expr = expr, .isnull = true};
 	ErrorData  *failure = NULL;
 	ErrorContextCallback callback;
+	MemoryContext old;
 
 	if (expr->attno != 0)
 	{
@@ -439,6 +406,7 @@ ls_expr_eval(LsExpr *expr, ExprContext *econtext,
 	callback.arg = expr;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
+	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
 	if (expr->builtin && !has_state(expr))
 		failure = eval_guarded(&run);
 	run.econtext = econtext;
@@ -451,6 +419,7 @@ ls_expr_eval(LsExpr *expr, ExprContext *econtext,
 	else
 		run.value = ExecEvalExprSwitchContext(expr->state, econtext,
 											  &run.isnull);
+	MemoryContextSwitchTo(old);
 	error_context_stack = callback.previous;
 
 	*value = run.value;

@@ -41,7 +41,8 @@ typedef struct LsExpr
 {
 	char	   *where;
 	Oid			role;
-	CachedExpression *cached;	/* NULL where attno is set */
+	Node	   *planned;		/* what is run; NULL where attno is set */
+	CachedExpression *cached;	/* tells whether it is still valid */
 	CachedExpression *watched;	/* tells of functions that were folded into it */
 	ExprState  *state;			/* made at the first evaluation ... */
 	MemoryContext state_context;	/* ... in here ... */

@@ -26,9 +26,6 @@
 #include "leadscore.h"
 #include "score_table.h"
 
-/* how often one backend writes down that a rule still fails */
-#define RECORD_EVERY	(60 * LS_SECOND)
-
 /* ---------- event names ---------- */
 
 static inline bool
@@ -195,252 +192,6 @@ ls_next_zone_change(TimestampTz t, pg_tz *tz)
 	return time_t_to_timestamptz(boundary);
 }
 
-/* ---------- failures ---------- */
-
-static void
-set_text(LsModel *model, char **to, const char *text)
-{
-	if (*to)
-		pfree(*to);
-	*to = text ? MemoryContextStrdup(model->context, text) : NULL;
-}
-
-/* note_failure counts a failure.  The first is kept to be reported. */
-static void
-note_failure(LsModel *model, LsFailures *failures, ErrorData *error,
-			 const char *contact)
-{
-	if (failures->number++ > 0)
-		return;
-	model->nfailing++;
-	failures->code = error->sqlerrcode;
-	set_text(model, &failures->message, error->message);
-	set_text(model, &failures->contact, contact);
-}
-
-/* ls_rule_failed notes that a rule could not be evaluated on a row. */
-void
-ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, Datum contact)
-{
-	if (ls_rule_error == LS_RULE_ERROR_ERROR)
-		ereport(ERROR,
-				(errcode(error->sqlerrcode),
-				 ls_may_see_rule(model, rule) ?
-				 errmsg("rule \"%s\" of model \"%s\" failed: %s",
-						rule->name, model->name, error->message) :
-				 errmsg("rule \"%s\" of model \"%s\" failed with SQLSTATE %s",
-						rule->name, model->name, unpack_sql_state(error->sqlerrcode)),
-				 errhint("With leadscore.rule_error = 'warning' the rule is skipped for such rows.")));
-	note_failure(model, &rule->failures, error,
-				 contact ? ls_key_text(&model->key, contact) : NULL);
-}
-
-/*
- * ls_stage_failed notes that a stage's condition could not be evaluated.  That
- * is never an error: it is looked at when rows are read, too.
- */
-void
-ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error)
-{
-	note_failure(model, &stage->failures, error, NULL);
-}
-
-/*
- * stored_text gives the text of a contact's key as the score table has it, where it has
- * a row: of several texts that the key can have, this is the one that is shown.
- */
-static const char *
-stored_text(LsModel *model, const char *text)
-{
-	LsScoreRow	row;
-	bool		found;
-
-	if (text == NULL || model->key.foreign_text)
-		return text;
-	PushActiveSnapshot(GetLatestSnapshot());
-	found = ls_row_find(model, ls_key_read(&model->key, text), &row);
-	PopActiveSnapshot();
-	return found ? ls_key_text(&model->key, row.contact) : text;
-}
-
-/*
- * record writes failures down, where this transaction may write; rule_id is 0
- * for a stage.
- */
-static void
-record(LsModel *model, LsFailures *failures, int64 rule_id, const char *name)
-{
-	static const char *sql =
-		"INSERT INTO leadscore_internal.lead_rule_error"
-		" VALUES ($1, $2, $3, pg_catalog.clock_timestamp(), $4, $5, $6, $7)";
-	Oid			types[] = {TEXTOID, INT8OID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[7];
-	char		nulls[] = "       ";
-	TimestampTz now = GetCurrentTimestamp();
-	const char *contact;
-	LsIdentity	saved;
-
-	if (XactReadOnly)
-		return;
-	failures->unrecorded += failures->number;
-	if (failures->recorded_at != 0 && now - failures->recorded_at < RECORD_EVERY)
-		return;
-	failures->recorded_at = now;
-	values[0] = CStringGetTextDatum(model->name);
-	values[1] = Int64GetDatum(rule_id);
-	nulls[1] = rule_id == 0 ? 'n' : ' ';
-	values[2] = CStringGetTextDatum(name);
-	values[3] = Int64GetDatum(failures->unrecorded);
-	values[4] = CStringGetTextDatum(unpack_sql_state(failures->code));
-	values[5] = CStringGetTextDatum(failures->message);
-	contact = stored_text(model, failures->contact);
-	values[6] = contact ? CStringGetTextDatum(contact) : 0;
-	nulls[6] = contact ? ' ' : 'n';
-	ls_become(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (SPI_execute_with_args(sql, 7, types, values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not record the failure of \"%s\"", name);
-	failures->unrecorded = 0;
-	SPI_finish();
-	ls_return(&saved);
-}
-
-/*
- * report_rule warns of a rule that failed, or cannot be evaluated at all.  What it
- * read is told to those only who may read it as well.
- */
-static void
-report_rule(LsModel *model, LsRule *rule)
-{
-	LsFailures *failures = &rule->failures;
-
-	if (model->suspended)
-		;						/* which report_suspended has said of all */
-	else if (ls_may_see_rule(model, rule))
-		ereport(WARNING,
-				(errcode(failures->code),
-				 rule->broken ?
-				 errmsg("rule \"%s\" of model \"%s\" is skipped: %s",
-						rule->name, model->name, failures->message) :
-				 errmsg("rule \"%s\" of model \"%s\" failed and was skipped: %s",
-						rule->name, model->name, failures->message),
-				 failures->contact ?
-				 errdetail_plural("It failed on " INT64_FORMAT " row, of contact %s.",
-								  "It failed on " INT64_FORMAT " rows, first of contact %s.",
-								  failures->number, failures->number,
-								  failures->contact) : 0,
-				 errhint("See the view leadscore.rule_errors.")));
-	else
-		ereport(WARNING,
-				(errcode(failures->code),
-				 errmsg("rule \"%s\" of model \"%s\" failed with SQLSTATE %s and was skipped",
-						rule->name, model->name, unpack_sql_state(failures->code)),
-				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
-	record(model, failures, rule->rule_id, rule->name);
-}
-
-/* report_stage warns of a stage whose condition failed. */
-static void
-report_stage(LsModel *model, LsStage *stage)
-{
-	LsFailures *failures = &stage->failures;
-
-	if (ls_may_see_stage(model, stage))
-		ereport(WARNING,
-				(errcode(failures->code),
-				 errmsg("the condition of stage \"%s\" of model \"%s\" failed and counts as false: %s",
-						stage->name, model->name, failures->message),
-				 errhint("See the view leadscore.rule_errors.")));
-	else
-		ereport(WARNING,
-				(errcode(failures->code),
-				 errmsg("the condition of stage \"%s\" of model \"%s\" failed with SQLSTATE %s and counts as false",
-						stage->name, model->name, unpack_sql_state(failures->code)),
-				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
-	record(model, failures, 0, psprintf("stage %s", stage->name));
-}
-
-/* suspended_hint says what to do about a model of which nothing is run. */
-static int
-suspended_hint(const LsModel *model)
-{
-	if (!model->former)
-		return errhint("Mend that, then call leadscore.rescore('%s').",
-					   model->sheet ? model->sheet : model->name);
-	return errhint("Look at its rules, stages and actions, and accept them with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
-				   model->sheet ? model->sheet : model->name);
-}
-
-/* suspended_detail says why, to those who may be told. */
-static int
-suspended_detail(const LsModel *model)
-{
-	if (!model->former && !ls_may_see_table(model->owner, InvalidOid))
-		return errdetail("Nothing of it is run: SQLSTATE %s.", unpack_sql_state(model->suspended->sqlerrcode));
-	return errdetail("Nothing of it is run: %s.", model->suspended->message);
-}
-
-/*
- * ls_check_not_suspended refuses to compare what a model has stored with what its
- * rules give while they are not run.
- */
-void
-ls_check_not_suspended(const LsModel *model)
-{
-	if (model->suspended)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\" is suspended", model->name),
-				 suspended_detail(model),
-				 suspended_hint(model)));
-}
-
-static void
-report_suspended(const LsModel *model)
-{
-	ereport(WARNING,
-			(errcode(model->suspended->sqlerrcode),
-			 errmsg("model \"%s\" is suspended", model->name),
-			 suspended_detail(model),
-			 suspended_hint(model)));
-}
-
-/*
- * ls_rules_report warns of the rules and stages that failed since the last
- * report, and once of those rules that could not be compiled.
- */
-void
-ls_rules_report(LsModel *model)
-{
-	if (!model->broken_reported)
-	{
-		model->broken_reported = true;
-		if (model->suspended)
-			report_suspended(model);
-		for (int i = 0; i < model->nrules; i++)
-			if (model->rules[i].broken && model->rules[i].version != 0)
-				ls_rule_failed(model, &model->rules[i], model->rules[i].broken, 0);
-		for (int i = 0; i < model->nstages && model->suspended == NULL; i++)
-			if (model->stages[i].broken)
-				ls_stage_failed(model, &model->stages[i], model->stages[i].broken);
-	}
-	if (model->nfailing == 0)
-		return;
-	for (int i = 0; i < model->nrules; i++)
-	{
-		if (model->rules[i].failures.number > 0)
-			report_rule(model, &model->rules[i]);
-		model->rules[i].failures.number = 0;
-	}
-	for (int i = 0; i < model->nstages; i++)
-	{
-		if (model->stages[i].failures.number > 0)
-			report_stage(model, &model->stages[i]);
-		model->stages[i].failures.number = 0;
-	}
-	model->nfailing = 0;
-}
-
 /* ---------- matching ---------- */
 
 /*
@@ -461,7 +212,7 @@ matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
 		if (ls_expr_eval(rule->condition, econtext, &value, &isnull,
 						 &error) != LS_EXPR_OK)
 		{
-			ls_rule_failed(model, rule, error, contact);
+			ls_rule_failed(model, rule, error, &contact);
 			return false;
 		}
 		if (isnull || !DatumGetBool(value))
@@ -472,17 +223,19 @@ matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
 		if (ls_expr_eval(rule->weight, econtext, &value, &isnull,
 						 &error) != LS_EXPR_OK)
 		{
-			ls_rule_failed(model, rule, error, contact);
+			ls_rule_failed(model, rule, error, &contact);
 			return false;
 		}
 		*weight = isnull ? 0.0 : DatumGetFloat8(value);
-		if (!isfinite(*weight) || !isfinite(rule->points * *weight))
+		/* not so for NaN */
+		if (!(fabs(*weight) <= LS_LARGEST_NUMBER))
 		{
 			ErrorData	infinite = {0};
 
 			infinite.sqlerrcode = ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
-			infinite.message = "points times weight is not a finite number";
-			ls_rule_failed(model, rule, &infinite, contact);
+			infinite.message = psprintf("the weight is not a number between %g and %g",
+										-LS_LARGEST_NUMBER, LS_LARGEST_NUMBER);
+			ls_rule_failed(model, rule, &infinite, &contact);
 			return false;
 		}
 	}

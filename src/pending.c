@@ -26,8 +26,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_am.h"
-#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/bufmgr.h"
@@ -38,11 +36,11 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "compat.h"
 #include "leadscore.h"
 #include "score_table.h"
+#include "table_index.h"
 #include "target.h"
 
 /* columns of pending_<model> */
@@ -191,50 +189,6 @@ ls_pending_none(const char *model)
 	return !ls_has_pages(ls_table_oid(psprintf("pending_%s", model), true));
 }
 
-/* is_by_contact tells whether an index has all rows, and those of a contact together. */
-static bool
-is_by_contact(Oid index, AttrNumber contact)
-{
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	Form_pg_index form;
-	HeapTuple	class;
-	bool		result;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	form = (Form_pg_index) GETSTRUCT(tuple);
-	result = form->indisvalid && form->indkey.values[0] == contact &&
-		heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
-	ReleaseSysCache(tuple);
-	class = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
-	if (!HeapTupleIsValid(class))
-		return false;
-	result &= ((Form_pg_class) GETSTRUCT(class))->relam == BTREE_AM_OID;
-	ReleaseSysCache(class);
-	return result;
-}
-
-/* contact_index finds the index by contact. */
-static Oid
-contact_index(Relation rel)
-{
-	AttrNumber	contact = get_attnum(RelationGetRelid(rel), "contact_id");
-	Oid			found = InvalidOid;
-	List	   *indexes = RelationGetIndexList(rel);
-	ListCell   *lc;
-
-	foreach(lc, indexes)
-		if (!OidIsValid(found) && is_by_contact(lfirst_oid(lc), contact))
-			found = lfirst_oid(lc);
-	list_free(indexes);
-	if (!OidIsValid(found))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no valid index on contact_id", RelationGetRelationName(rel)),
-				 errhint("Create one, as a restored dump does at its end.")));
-	return found;
-}
-
 /*
  * ls_by_contact_begin starts to read a table by contact, with the active
  * snapshot; strategy BTEqual, or BTGreater.
@@ -248,7 +202,7 @@ ls_by_contact_begin(LsModel *model, Relation rel, Relation *index,
 	Oid			family,
 				type;
 
-	*index = index_open(contact_index(rel), AccessShareLock);
+	*index = index_open(ls_contact_index_required(rel), AccessShareLock);
 	family = (*index)->rd_opfamily[0];
 	type = (*index)->rd_opcintype[0];	/* may be that of all arrays, or enums */
 	scan = ls_index_beginscan(rel, *index, GetActiveSnapshot(), contact ? 1 : 0);

@@ -25,6 +25,7 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "table_index.h"
 #include "target.h"
 
 /* columns of profile_<model> */
@@ -259,16 +260,10 @@ ls_profile_rows(LsModel *model, Datum contact)
 	HeapTuple	tuple;
 	List	   *rows = NIL;
 	Oid			types[PROFILE_NCOLUMNS];
-	Oid			key_index;
 
 	column_types(model, types);
 	ls_target_check(rel, types, PROFILE_NCOLUMNS);
-	key_index = ls_target_key_index(rel, PROFILE_SINCE);
-	if (!OidIsValid(key_index))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no primary key", RelationGetRelationName(rel))));
-	index = index_open(key_index, AccessShareLock);
+	index = index_open(ls_key_index_required(rel, PROFILE_SINCE), AccessShareLock);
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, model->key.type,
 						   index->rd_indcollation[0],
 						   get_opcode(model->key.eq_operator), contact);

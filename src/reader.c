@@ -520,6 +520,7 @@ advance(LsReader *reader, Stream *stream)
 			isnull = false;
 			continue;
 		}
+		ResetExprContext(reader->keycontext);
 		reader->keycontext->ecxt_scantuple = stream->slot;
 		if (ls_expr_eval(expr, reader->keycontext, &stream->key, &isnull,
 						 &error) != LS_EXPR_OK)

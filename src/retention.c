@@ -17,6 +17,8 @@
 #include "model_access.h"
 #include "score_table.h"
 
+int			ls_rule_error_retention = 30;
+
 /*
  * ls_purge_history deletes rows of history_<model> that were recorded so many days
  * ago, found by the index on recorded_at.  A day that is still to be written needs
@@ -44,6 +46,25 @@ ls_purge_history(const char *model, int days, int limit)
 								   model), &args);
 	ls_return(&saved);
 	return rows;
+}
+
+/*
+ * ls_purge_rule_errors deletes rows of lead_rule_error that were recorded so many
+ * days ago, but none that somebody else is deleting.
+ */
+int64
+ls_purge_rule_errors(int days, int limit)
+{
+	LsArguments args = {0};
+
+	ls_add(&args, TIMESTAMPTZOID,
+		   TimestampTzGetDatum(GetCurrentTimestamp() - (int64) days * USECS_PER_DAY));
+	ls_add(&args, INT4OID, Int32GetDatum(limit));
+	return (int64) ls_execute("DELETE FROM leadscore_internal.lead_rule_error"
+							  " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+							  "SELECT ctid FROM leadscore_internal.lead_rule_error"
+							  " WHERE failed_at OPERATOR(pg_catalog.<) $1"
+							  " ORDER BY failed_at LIMIT $2 FOR UPDATE SKIP LOCKED))", &args);
 }
 
 /* ls_purge_jobs deletes rows of lead_job that ended so many days ago, and ranges of those that are over. */

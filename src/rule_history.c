@@ -231,7 +231,6 @@ ls_rule_written(const LsDefinition *change)
 			add_version(&author, change->desc, row.rule_id, "INSERT", false);
 		ls_return(&saved);
 	}
-	ls_rule_advise(change);
 }
 
 /*

@@ -35,8 +35,6 @@ typedef struct LsFailures
 	int			code;
 	char	   *message;
 	char	   *contact;		/* on whose row, NULL: not known */
-	TimestampTz recorded_at;	/* when they were last written down */
-	int64		unrecorded;		/* since then */
 } LsFailures;
 
 typedef struct LsRule
@@ -263,7 +261,7 @@ extern LsRule *ls_rule_by_version(LsModel *model, int64 version);
 extern LsSource *ls_source_by_name(LsModel *model, const char *name);
 extern void ls_source_index(LsModel *model, LsSource *source);
 extern void ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error,
-						   Datum contact);
+						   const Datum *contact);
 extern void ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error);
 extern void ls_check_not_suspended(const LsModel *model);
 extern void ls_rules_report(LsModel *model);

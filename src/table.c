@@ -23,6 +23,7 @@
 
 #include "leadscore.h"
 #include "look.h"
+#include "table_index.h"
 
 static HTAB *tables = NULL;		/* of Entry, by relation */
 static List *orphans = NIL;		/* of LsTable: invalid but in use */
@@ -144,6 +145,9 @@ acquire(void *arg)
 
 	attempt->model = concerns(attempt->row, attempt->relation) ?
 		ls_model_acquire(attempt->row->model, NULL) : NULL;
+	/* a dump brings indexes last, and until then rows are only put aside */
+	if (attempt->model && attempt->model->enabled && !attempt->model->restoring)
+		ls_indexes_check(attempt->model);
 }
 
 /*

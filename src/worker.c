@@ -45,6 +45,7 @@
 #include "job_worker.h"
 #include "launcher.h"
 #include "leadscore.h"
+#include "retention.h"
 #include "worker_internal.h"
 
 PGDLLEXPORT void ls_worker_main(Datum main_arg);
@@ -352,5 +353,10 @@ ls_worker_define(void)
 							"How many days rows of outbox_<model> are kept that are done with.",
 							"-1: for ever.",
 							&ls_outbox_retention, 7, -1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.rule_error_retention",
+							"How many days failures of rules are kept, which rule_errors sums up.",
+							"-1: for ever.",
+							&ls_rule_error_retention, 30, -1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }

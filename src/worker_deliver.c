@@ -224,6 +224,12 @@ purge_jobs(Work *work)
 	work->returned = ls_purge_jobs(JOB_RETENTION, PURGE_ROWS);
 }
 
+static void
+purge_rule_errors(Work *work)
+{
+	work->returned = ls_purge_rule_errors(ls_rule_error_retention, PURGE_ROWS);
+}
+
 /* purge deletes rows of one kind, where they are not kept for ever. */
 static void
 purge(Work *work, int days, Step step)
@@ -255,6 +261,7 @@ ls_worker_purge(Work *work)
 		}
 	work->model = NULL;
 	purge(work, JOB_RETENTION, purge_jobs);
+	purge(work, ls_rule_error_retention, purge_rule_errors);
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
 	ls_worker_slot->purged_at = now;
 	LWLockRelease(&ls_board->lock);

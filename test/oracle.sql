@@ -212,7 +212,8 @@ CREATE TYPE oracle.scored_row AS (contact text, occurred_at timestamptz, points_
 
 -- Runs `query`, in which @relation@ stands for the relation's rows, over the relation: at once where no row raises an
 -- error, else row by row, leaving out the rows that do.
--- Design: "Where an expression fails or points x w is not finite, the row does not match that rule".
+-- Reference: "If `condition` or `weight` fails on a row (...), or the weight is not a number between -1e100 and 1e100, the
+-- row does not match the rule".
 CREATE FUNCTION oracle.rows_that_work(query text, relation regclass) RETURNS SETOF oracle.scored_row
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
@@ -223,7 +224,7 @@ DECLARE
 BEGIN
 	SELECT quote_ident(relname) INTO STRICT name_only FROM pg_class WHERE oid = relation;
 	query := format('SELECT array_agg(ROW(q.*)::oracle.scored_row) FROM (%s) AS q'
-		' WHERE q.points_w NOT IN (''NaN'', ''Infinity'', ''-Infinity'') AND abs(q.points_w) < 1.7976931348623158e308',
+		' WHERE q.points_w <> ''NaN''',
 		query);
 	BEGIN
 		EXECUTE replace(query, '@relation@', relation::text) INTO found;
@@ -253,12 +254,16 @@ LANGUAGE sql IMMUTABLE AS $$
 	SELECT CASE WHEN r.condition IS NULL THEN 'true' ELSE format(E'(%s\n) IS TRUE', r.condition) END
 $$;
 
+-- A weight that is allowed, or what is none: NaN.
+CREATE FUNCTION oracle.weight(w float8) RETURNS numeric
+LANGUAGE sql STABLE AS $$ SELECT CASE WHEN abs(w) <= 1e100 THEN oracle.exact(w) ELSE 'NaN' END $$;
+
 -- Design: "w(e) is the `weight` expression on the row, 1 without one, 0 where NULL."  The product is taken in
 -- numeric, where it cannot overflow, and looked at afterwards.
 CREATE FUNCTION oracle.points_w_sql(r leadscore.lead_rule) RETURNS text
 LANGUAGE sql STABLE AS $$
 	SELECT CASE WHEN r.weight IS NULL THEN format('%L::numeric', oracle.exact(r.points))
-		ELSE format(E'%L::numeric * oracle.exact(coalesce((%s\n)::float8, 0))', oracle.exact(r.points), r.weight) END
+		ELSE format(E'%L::numeric * oracle.weight(coalesce((%s\n)::float8, 0))', oracle.exact(r.points), r.weight) END
 $$;
 
 -- Design: "for rule r and contact c, E is the set of rows of r's source whose contact is c, that match (...),

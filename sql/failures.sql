@@ -1,0 +1,82 @@
+-- Expressions that fail: how often it is told, what is none of theirs, and numbers that are too large.
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
+SET client_min_messages = warning;
+\pset null -
+\set SHOW_CONTEXT never
+SET leadscore.clock = '2026-03-02 00:00+00';
+CREATE SCHEMA failures;
+SET search_path = failures;
+CREATE TABLE person (id int PRIMARY KEY);
+CREATE TABLE act (person int, at timestamptz, what text, n float8);
+CREATE INDEX ON act (person, at);
+SELECT leadscore.create_model('failures', 'person');
+SELECT leadscore.attach('failures', 'act', 'person', 'at', 'what');
+
+--
+-- a rule that fails is told of once a minute, by statements and by whoever asks for a score of the past
+--
+INSERT INTO leadscore.lead_rule (model, name, event, points, weight) VALUES ('failures', 'ratio', 'ratio', 1, '12 / n');
+INSERT INTO act VALUES (1, '2026-03-01', 'ratio', 0);
+INSERT INTO act VALUES (1, '2026-03-01', 'ratio', 0), (2, '2026-03-01', 'ratio', 3);
+DELETE FROM act WHERE person = 2;
+SELECT leadscore.score('failures', 1, '2026-03-01 12:00'), leadscore.replay('failures', 1);
+SELECT leadscore.score('failures', 1, '2026-03-01 12:00') FROM generate_series(1, 3);
+SELECT * FROM leadscore.verify('failures');
+SELECT leadscore.rescore('failures');
+-- other rules are told of, and so is this one when the model was changed
+INSERT INTO leadscore.lead_rule (model, name, event, points, weight) VALUES ('failures', 'ratio too', 'ratio', 1, 'n / 0');
+INSERT INTO act VALUES (1, '2026-03-01', 'ratio', 0);
+INSERT INTO act VALUES (1, '2026-03-01', 'ratio', 0);
+SELECT name, sqlstate, message FROM leadscore.rule_errors WHERE model = 'failures' ORDER BY name;
+-- so is the condition of a stage
+INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('failures', 'plain', 'plain', 10);
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, condition) VALUES ('failures', 'hot', 1, 5, '1 / (score - 10) > 0');
+INSERT INTO act VALUES (3, '2026-03-01', 'plain', 0);
+INSERT INTO act VALUES (4, '2026-03-01', 'plain', 0);
+DELETE FROM leadscore.lead_rule WHERE name LIKE 'ratio%' AND model = 'failures';
+DELETE FROM leadscore.lead_stage WHERE stage = 'hot' AND model = 'failures';
+
+--
+-- failures are kept for so many days, by whoever records one too
+--
+SHOW leadscore.rule_error_retention;
+INSERT INTO leadscore_internal.lead_rule_error SELECT 'failures', 1, 'old', now() - d * interval '1 day', 1, '22012', 'old', NULL FROM unnest(ARRAY[29, 31]) d;
+INSERT INTO leadscore.lead_rule (model, name, event, points, weight) VALUES ('failures', 'ratio', 'ratio', 1, '12 / n');
+INSERT INTO act VALUES (5, '2026-03-01', 'ratio', 0);
+SELECT now() - failed_at < interval '30 days' AS young FROM leadscore_internal.lead_rule_error WHERE name = 'old';
+
+--
+-- numbers beyond 1e100 are none: their sum would depend on the order
+--
+UPDATE leadscore.lead_rule SET weight = 'n' WHERE name = 'ratio' AND model = 'failures';
+INSERT INTO act VALUES (6, '2026-03-01', 'ratio', 1e308);
+INSERT INTO act VALUES (6, '2026-03-01', 'ratio', 1e308);
+INSERT INTO act VALUES (6, '2026-03-01', 'ratio', -1e308);
+INSERT INTO act VALUES (6, '2026-03-01', 'ratio', 'NaN'), (6, '2026-03-01', 'ratio', 1.0000001e100), (6, '2026-03-01', 'ratio', 7);
+INSERT INTO act VALUES (7, '2026-03-01', 'ratio', 1e100), (7, '2026-03-01', 'ratio', -1e100), (7, '2026-03-01', 'ratio', 3);
+SELECT contact_id, score, leadscore.replay('failures', contact_id) FROM leadscore.score_failures WHERE contact_id IN (6, 7) ORDER BY 1;
+-- what points make of it is finite
+UPDATE leadscore.lead_rule SET points = 1e100 WHERE name = 'ratio' AND model = 'failures';
+INSERT INTO act VALUES (8, '2026-03-01', 'ratio', 1e100), (8, '2026-03-01', 'ratio', 1e100);
+SELECT contact_id, score, leadscore.replay('failures', contact_id) FROM leadscore.score_failures WHERE contact_id = 8;
+SELECT * FROM leadscore.verify('failures');
+\set VERBOSITY terse
+UPDATE leadscore.lead_rule SET points = 1.1e100 WHERE name = 'ratio' AND model = 'failures';
+UPDATE leadscore.lead_rule SET points = -1e308 WHERE name = 'ratio' AND model = 'failures';
+UPDATE leadscore.lead_rule SET max_points = 1e101 WHERE name = 'ratio' AND model = 'failures';
+UPDATE leadscore.lead_rule SET max_per_period = 'infinity' WHERE name = 'ratio' AND model = 'failures';
+UPDATE leadscore.lead_rule SET max_per_period = 1e101 WHERE name = 'ratio' AND model = 'failures';
+UPDATE leadscore.lead_category SET weight = 1e101 WHERE model = 'failures';
+UPDATE leadscore.lead_category SET max_points = 1e101 WHERE model = 'failures';
+UPDATE leadscore.lead_model SET min_score = -1e101 WHERE model = 'failures';
+UPDATE leadscore.lead_model SET max_drift = 1e101 WHERE model = 'failures';
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('failures', 'hot', 1, 1e101);
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, leave_below) VALUES ('failures', 'hot', 1, 1, -1e101);
+INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('failures', 'engagement', 'A', 1e101);
+INSERT INTO leadscore.lead_action (model, name, occasion, score_level) VALUES ('failures', 'tell', 'score_rises', 1e101);
+\set VERBOSITY default
+SELECT points, max_points, max_per_period FROM leadscore.lead_rule WHERE name = 'ratio' AND model = 'failures';
+
+SELECT leadscore.drop_model('failures');
+DROP SCHEMA failures CASCADE;

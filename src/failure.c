@@ -1,0 +1,417 @@
+/*-------------------------------------------------------------------------
+ *
+ * failure.c
+ *		Expressions that fail: which errors are theirs, how they are told.
+ *
+ * A rule that fails on a row is skipped for the row, and the statement goes on.
+ * While rows are looked at failures are only counted; ls_rules_report() tells of
+ * them when a statement, or a batch, is done: as a warning, and as a row of
+ * lead_rule_error, of each at most one a minute for each rule and session, until
+ * the model is changed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "failure.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "disclose.h"
+#include "leadscore.h"
+#include "retention.h"
+#include "score_table.h"
+
+/* how often one session warns of what still fails, and writes it down */
+#define REPORT_EVERY	(60 * LS_SECOND)
+
+/* how many old rows are deleted on such an occasion */
+#define PURGE_ROWS		100
+
+/* ---------- which errors are whose ---------- */
+
+/*
+ * ls_error_class tells whether an error says something about the expression that
+ * was being compiled or run, or came up meanwhile: a transaction that has to be
+ * repeated, a server that is out of something or shutting down, a statement that
+ * is cancelled or has waited too long, damaged data.  To take the latter for a
+ * failure of the expression would give a wrong score, once it has been stored.
+ */
+LsErrorClass
+ls_error_class(int sqlerrcode)
+{
+	switch (sqlerrcode)
+	{
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+			return LS_ERROR_OF_STATEMENT;
+		case ERRCODE_DATA_CORRUPTED:
+		case ERRCODE_INDEX_CORRUPTED:
+			return LS_ERROR_OF_DATA;
+		case ERRCODE_INTERNAL_ERROR:
+			return LS_ERROR_INTERNAL;
+	}
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+			return LS_ERROR_OF_STATEMENT;
+	}
+	return LS_ERROR_OF_EXPRESSION;
+}
+
+/* ls_error_passes tells whether an error is not one of the expression. */
+bool
+ls_error_passes(int sqlerrcode)
+{
+	LsErrorClass class = ls_error_class(sqlerrcode);
+
+	return class == LS_ERROR_OF_STATEMENT || class == LS_ERROR_OF_DATA;
+}
+
+/* ---------- noting ---------- */
+
+static void
+set_text(LsModel *model, char **to, const char *text)
+{
+	if (*to)
+		pfree(*to);
+	*to = text ? MemoryContextStrdup(model->context, text) : NULL;
+}
+
+/*
+ * note_failure counts a failure, on the row of a contact (NULL: not known).  The
+ * first is kept to be reported; the others must not cost anything, least of all
+ * memory.
+ */
+static void
+note_failure(LsModel *model, LsFailures *failures, ErrorData *error, const Datum *contact)
+{
+	if (failures->number++ > 0)
+		return;
+	model->nfailing++;
+	failures->code = error->sqlerrcode;
+	set_text(model, &failures->message, error->message);
+	set_text(model, &failures->contact, contact ? ls_key_text(&model->key, *contact) : NULL);
+}
+
+/* ls_rule_failed notes that a rule could not be evaluated on a row. */
+void
+ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, const Datum *contact)
+{
+	if (ls_rule_error == LS_RULE_ERROR_ERROR)
+		ereport(ERROR,
+				(errcode(error->sqlerrcode),
+				 ls_may_see_rule(model, rule) ?
+				 errmsg("rule \"%s\" of model \"%s\" failed: %s",
+						rule->name, model->name, error->message) :
+				 errmsg("rule \"%s\" of model \"%s\" failed with SQLSTATE %s",
+						rule->name, model->name, unpack_sql_state(error->sqlerrcode)),
+				 errhint("With leadscore.rule_error = 'warning' the rule is skipped for such rows.")));
+	note_failure(model, &rule->failures, error, contact);
+}
+
+/*
+ * ls_stage_failed notes that a stage's condition could not be evaluated.  That
+ * is never an error: it is looked at when rows are read, too.
+ */
+void
+ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error)
+{
+	note_failure(model, &stage->failures, error, NULL);
+}
+
+/* ---------- how often it is told ---------- */
+
+typedef enum What
+{
+	RULE,
+	BROKEN_RULE,
+	STAGE,
+	KEYS						/* of a source, or of the contact table */
+} What;
+
+/* What failed, for all the time that a session lives */
+typedef struct ReportKey
+{
+	Oid			score_table;	/* of the model */
+	int32		what;
+	int64		rule_id;		/* 0: none */
+	uint64		name;			/* hash of it, where it has no number */
+} ReportKey;
+
+typedef struct Report
+{
+	ReportKey	key;
+	int64		version;		/* of the model */
+	TimestampTz warned_at;
+	TimestampTz recorded_at;
+	int64		unwarned;		/* failures since then */
+	int64		unrecorded;
+} Report;
+
+static HTAB *reports = NULL;
+
+/*
+ * report_of finds what the session has told already of something.  When the model
+ * was changed, whoever changed it wants to know whether it still fails.
+ */
+static Report *
+report_of(const LsModel *model, What what, int64 rule_id, const char *name)
+{
+	ReportKey	key = {0};
+	Report	   *report;
+	bool		found;
+
+	if (reports == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		ctl.keysize = sizeof(ReportKey);
+		ctl.entrysize = sizeof(Report);
+		reports = hash_create("leadscore failures", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	key.score_table = model->score_table;
+	key.what = what;
+	key.rule_id = rule_id;
+	key.name = hash_bytes_extended((const unsigned char *) name, strlen(name), 0);
+	report = hash_search(reports, &key, HASH_ENTER, &found);
+	if (!found || report->version != model->version)
+	{
+		memset((char *) report + sizeof(ReportKey), 0, sizeof(Report) - sizeof(ReportKey));
+		report->version = model->version;
+	}
+	return report;
+}
+
+/* is_time tells whether something is to be told again, and notes that it is. */
+static bool
+is_time(TimestampTz *told_at)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	/* the clock may have been put back */
+	if (*told_at != 0 && now >= *told_at && now - *told_at < REPORT_EVERY)
+		return false;
+	*told_at = now;
+	return true;
+}
+
+/* ---------- telling ---------- */
+
+/*
+ * stored_text gives the text of a contact's key as the score table has it, where it has
+ * a row: of several texts that the key can have, this is the one that is shown.
+ */
+static const char *
+stored_text(LsModel *model, const char *text)
+{
+	LsScoreRow	row;
+	bool		found;
+
+	if (text == NULL || model->key.foreign_text)
+		return text;
+	PushActiveSnapshot(GetLatestSnapshot());
+	found = ls_row_find(model, ls_key_read(&model->key, text), &row);
+	PopActiveSnapshot();
+	return found ? ls_key_text(&model->key, row.contact) : text;
+}
+
+/*
+ * record writes failures down, where this transaction may write; rule_id is 0
+ * for what is not a rule.
+ */
+static void
+record(LsModel *model, const LsFailures *failures, Report *report, int64 rule_id, const char *name)
+{
+	static const char *sql =
+		"INSERT INTO leadscore_internal.lead_rule_error"
+		" VALUES ($1, $2, $3, pg_catalog.clock_timestamp(), $4, $5, $6, $7)";
+	Oid			types[] = {TEXTOID, INT8OID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[7];
+	char		nulls[] = "       ";
+	const char *contact;
+	LsIdentity	saved;
+
+	report->unrecorded += failures->number;
+	if (XactReadOnly || !is_time(&report->recorded_at))
+		return;
+	values[0] = CStringGetTextDatum(model->name);
+	values[1] = Int64GetDatum(rule_id);
+	nulls[1] = rule_id == 0 ? 'n' : ' ';
+	values[2] = CStringGetTextDatum(name);
+	values[3] = Int64GetDatum(report->unrecorded);
+	values[4] = CStringGetTextDatum(unpack_sql_state(failures->code));
+	values[5] = CStringGetTextDatum(failures->message);
+	contact = stored_text(model, failures->contact);
+	values[6] = contact ? CStringGetTextDatum(contact) : 0;
+	nulls[6] = contact ? ' ' : 'n';
+	ls_become(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (SPI_execute_with_args(sql, 7, types, values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not record the failure of \"%s\"", name);
+	report->unrecorded = 0;
+	SPI_finish();
+	/* there may be no worker; a transaction snapshot may not see what is deleted already */
+	if (ls_rule_error_retention >= 0 && !IsolationUsesXactSnapshot())
+		(void) ls_purge_rule_errors(ls_rule_error_retention, PURGE_ROWS);
+	ls_return(&saved);
+}
+
+/*
+ * warn_of_rule warns of a rule that failed, or cannot be evaluated at all.  What it
+ * read is told to those only who may read it as well.
+ */
+static void
+warn_of_rule(LsModel *model, LsRule *rule, int64 number)
+{
+	const LsFailures *failures = &rule->failures;
+
+	if (ls_may_see_rule(model, rule))
+		ereport(WARNING,
+				(errcode(failures->code),
+				 rule->broken ?
+				 errmsg("rule \"%s\" of model \"%s\" is skipped: %s",
+						rule->name, model->name, failures->message) :
+				 errmsg("rule \"%s\" of model \"%s\" failed and was skipped: %s",
+						rule->name, model->name, failures->message),
+				 failures->contact ?
+				 errdetail_plural("It failed on " INT64_FORMAT " row, of contact %s.",
+								  "It failed on " INT64_FORMAT " rows, first of contact %s.",
+								  number, number, failures->contact) : 0,
+				 errhint("See the view leadscore.rule_errors.")));
+	else
+		ereport(WARNING,
+				(errcode(failures->code),
+				 errmsg("rule \"%s\" of model \"%s\" failed with SQLSTATE %s and was skipped",
+						rule->name, model->name, unpack_sql_state(failures->code)),
+				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
+}
+
+static void
+report_rule(LsModel *model, LsRule *rule)
+{
+	Report	   *report = report_of(model, rule->broken ? BROKEN_RULE : RULE, rule->rule_id, "");
+
+	report->unwarned += rule->failures.number;
+	/* of a suspended model report_suspended has said it of all */
+	if (model->suspended == NULL && is_time(&report->warned_at))
+	{
+		warn_of_rule(model, rule, report->unwarned);
+		report->unwarned = 0;
+	}
+	record(model, &rule->failures, report, rule->rule_id, rule->name);
+}
+
+/* report_stage warns of a stage whose condition failed. */
+static void
+report_stage(LsModel *model, LsStage *stage)
+{
+	LsFailures *failures = &stage->failures;
+	Report	   *report = report_of(model, STAGE, 0, stage->name);
+
+	if (!is_time(&report->warned_at))
+		 /* said already */ ;
+	else if (ls_may_see_stage(model, stage))
+		ereport(WARNING,
+				(errcode(failures->code),
+				 errmsg("the condition of stage \"%s\" of model \"%s\" failed and counts as false: %s",
+						stage->name, model->name, failures->message),
+				 errhint("See the view leadscore.rule_errors.")));
+	else
+		ereport(WARNING,
+				(errcode(failures->code),
+				 errmsg("the condition of stage \"%s\" of model \"%s\" failed with SQLSTATE %s and counts as false",
+						stage->name, model->name, unpack_sql_state(failures->code)),
+				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
+	record(model, failures, report, 0, psprintf("stage %s", stage->name));
+}
+
+/* suspended_hint says what to do about a model of which nothing is run. */
+static int
+suspended_hint(const LsModel *model)
+{
+	if (!model->former)
+		return errhint("Mend that, then call leadscore.rescore('%s').",
+					   model->sheet ? model->sheet : model->name);
+	return errhint("Look at its rules, stages and actions, and accept them with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
+				   model->sheet ? model->sheet : model->name);
+}
+
+/* suspended_detail says why, to those who may be told. */
+static int
+suspended_detail(const LsModel *model)
+{
+	if (!model->former && !ls_may_see_table(model->owner, InvalidOid))
+		return errdetail("Nothing of it is run: SQLSTATE %s.", unpack_sql_state(model->suspended->sqlerrcode));
+	return errdetail("Nothing of it is run: %s.", model->suspended->message);
+}
+
+/*
+ * ls_check_not_suspended refuses to compare what a model has stored with what its
+ * rules give while they are not run.
+ */
+void
+ls_check_not_suspended(const LsModel *model)
+{
+	if (model->suspended)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" is suspended", model->name),
+				 suspended_detail(model),
+				 suspended_hint(model)));
+}
+
+static void
+report_suspended(const LsModel *model)
+{
+	ereport(WARNING,
+			(errcode(model->suspended->sqlerrcode),
+			 errmsg("model \"%s\" is suspended", model->name),
+			 suspended_detail(model),
+			 suspended_hint(model)));
+}
+
+/*
+ * ls_rules_report warns of the rules and stages that failed since the last
+ * report, and once of those rules that could not be compiled.
+ */
+void
+ls_rules_report(LsModel *model)
+{
+	if (!model->broken_reported)
+	{
+		model->broken_reported = true;
+		if (model->suspended)
+			report_suspended(model);
+		for (int i = 0; i < model->nrules; i++)
+			if (model->rules[i].broken && model->rules[i].version != 0)
+				ls_rule_failed(model, &model->rules[i], model->rules[i].broken, NULL);
+		for (int i = 0; i < model->nstages && model->suspended == NULL; i++)
+			if (model->stages[i].broken)
+				ls_stage_failed(model, &model->stages[i], model->stages[i].broken);
+	}
+	if (model->nfailing == 0)
+		return;
+	for (int i = 0; i < model->nrules; i++)
+	{
+		if (model->rules[i].failures.number > 0)
+			report_rule(model, &model->rules[i]);
+		model->rules[i].failures.number = 0;
+	}
+	for (int i = 0; i < model->nstages; i++)
+	{
+		if (model->stages[i].failures.number > 0)
+			report_stage(model, &model->stages[i]);
+		model->stages[i].failures.number = 0;
+	}
+	model->nfailing = 0;
+}
