@@ -587,7 +587,11 @@ follow_tables(Work *work)
 		if (change->new_name)
 			adopt_name(work, change);
 		if (change->owner && change->relation == row->contacts)
+		{
+			work->refusing = true;
 			ls_model_new_owner(row);
+			work->refusing = false;
+		}
 		look = look || change->new_name || change->added || change->rights ||
 			change->owner || change->columns != NIL ||
 			(exists(change->relation) &&
