@@ -142,11 +142,13 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 #define ls_namespace_ownercheck(oid, role) pg_namespace_ownercheck(oid, role)
 #define ls_extension_ownercheck(oid, role) pg_extension_ownercheck(oid, role)
 #define ls_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
+#define ls_type_ownercheck(oid, role) pg_type_ownercheck(oid, role)
 #else
 #define ls_class_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
 #define ls_namespace_ownercheck(oid, role) object_ownercheck(NamespaceRelationId, oid, role)
 #define ls_extension_ownercheck(oid, role) object_ownercheck(ExtensionRelationId, oid, role)
 #define ls_database_ownercheck(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
+#define ls_type_ownercheck(oid, role) object_ownercheck(TypeRelationId, oid, role)
 #endif
 
 /* 19: flags */

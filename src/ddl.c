@@ -52,6 +52,7 @@
 #include "model.h"
 #include "model_tables.h"
 #include "purge.h"
+#include "rename.h"
 #include "restore.h"
 #include "trust.h"
 
@@ -216,6 +217,7 @@ concern(Concerned *concerned, const Node *stmt)
 	ListCell   *lc;
 
 	concern_computed(concerned, stmt);
+	concerned->models = list_concat(concerned->models, ls_rename_models(stmt));
 	switch (nodeTag(stmt))
 	{
 		case T_AlterTableStmt:
@@ -404,6 +406,7 @@ ls_ddl_start(PG_FUNCTION_ARGS)
 			ls_lock_against_all(list_make1_oid(part));
 	}
 	ls_ddl_object_before(stmt);
+	ls_rename_before(stmt);
 	ls_purge_before(stmt);
 	PG_RETURN_NULL();
 }
@@ -499,8 +502,7 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 		return;
 
 	change = change_of(ddl, relid);
-	if (subid > 0)
-		change->new_name = get_attname(relid, subid, true);
+	change->renamed = change->renamed || subid > 0;
 	if (command->type != SCT_AlterTable)
 		return;
 	foreach(lc, command->d.alterTable.subcmds)
@@ -749,6 +751,7 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, command"
 				 " FROM pg_catalog.pg_event_trigger_ddl_commands()", note_command);
+		ls_rename_after(((EventTriggerData *) fcinfo->context)->parsetree, &ddl);
 		if (ddl.owners)
 			ls_tables_check_owner();
 		ls_follow(&ddl);

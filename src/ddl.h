@@ -20,7 +20,7 @@
 typedef struct Change
 {
 	Oid			relation;
-	char	   *new_name;		/* that a column has now; NULL: none renamed */
+	bool		renamed;		/* one of its columns is */
 	bool		added;			/* it has a new column */
 	bool		owner;			/* it has another owner */
 	bool		rights;			/* who sees its rows may have changed */
@@ -40,6 +40,7 @@ typedef struct Ddl
 	bool		no_wait;		/* for locks of tables: a job does what needs them */
 	List	   *dropped;		/* OIDs of relations */
 	List	   *dropped_models; /* whose score tables were dropped */
+	List	   *recounted;		/* models with rules to be counted again */
 } Ddl;
 
 /* what a command does to objects that are no tables, in ddl_object.c */

@@ -235,6 +235,34 @@ ls_expr_try_compile(const LsExprSpec *spec, MemoryContext context,
 	return *error ? NULL : try.expr;
 }
 
+/* read_meaning reads a text for ls_guarded(). */
+static void
+read_meaning(void *arg)
+{
+	LsCompile  *c = arg;
+	LsIdentity	saved;
+
+	ls_become_to_compute(c->spec->role, &saved);
+	pin_settings();
+	ls_expr_read_text(c);
+	ls_return(&saved);
+}
+
+/*
+ * ls_expr_read gives what a text means, whether its role may use it or not, or NULL
+ * and the error.  Both are made in the current memory context.
+ */
+Node *
+ls_expr_read(const LsExprSpec *spec, ErrorData **error)
+{
+	LsCompile	c = {.spec = spec};
+
+	*error = ls_guarded(read_meaning, &c);
+	if (*error && must_pass(*error))
+		pass_on(*error, spec->where, spec->role);
+	return *error ? NULL : c.analysed;
+}
+
 /*
  * ls_expr_valid tells whether nothing that was built into an expression, such
  * as the body of a function, has changed.  Changes of the relation are for

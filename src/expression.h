@@ -67,6 +67,7 @@ typedef enum LsExprResult
 extern LsExpr *ls_expr_compile(const LsExprSpec *spec, MemoryContext context);
 extern LsExpr *ls_expr_try_compile(const LsExprSpec *spec, MemoryContext context,
 								   ErrorData **error);
+extern Node *ls_expr_read(const LsExprSpec *spec, ErrorData **error);
 extern bool ls_expr_valid(const LsExpr *expr);
 extern void ls_expr_free(LsExpr *expr);
 extern LsExprResult ls_expr_eval(LsExpr *expr, ExprContext *econtext,

@@ -44,6 +44,7 @@ extern void ls_expr_refuse(LsCompile *c, const char *what, int location,
 extern Node *ls_expr_param(int id, const Const *like);
 extern void ls_expr_gather_functions(LsCompile *c, Node *node);
 extern void ls_expr_analyse(LsCompile *c);
+extern void ls_expr_read_text(LsCompile *c);
 
 /* expression_plan.c */
 extern Node *ls_expr_plan(Node *analysed, MemoryContext context,

@@ -323,78 +323,6 @@ sync_tree(Work *work, const char *source, Oid root)
 
 /* ---------- columns ---------- */
 
-/* renamed gives a column's new name where it is the one that was renamed. */
-static char *
-renamed(const Change *change, Oid relid, char *column)
-{
-	if (column == NULL || get_attnum(relid, column) != InvalidAttrNumber ||
-		get_attnum(relid, change->new_name) <= 0 ||
-		!is_below(relid, change->relation))
-		return column;
-	return change->new_name;
-}
-
-/* rename_visitor writes the name of the column with the visitors of a source. */
-static void
-rename_visitor(const LsSourceRow *source, const char *column)
-{
-	LsArguments args = {0};
-
-	ls_add_text(&args, source->model);
-	ls_add_text(&args, source->source);
-	ls_add_text(&args, column);
-	ls_execute("UPDATE leadscore_internal.lead_source SET visitor = $3"
-			   " WHERE model OPERATOR(pg_catalog.=) $1"
-			   " AND source OPERATOR(pg_catalog.=) $2"
-			   " AND visitor OPERATOR(pg_catalog.<>) $3", &args);
-}
-
-/*
- * adopt_name has a model and its sources name a column as it is named now.
- * Rules are left alone: their expressions are their owners' words.
- */
-static void
-adopt_name(Work *work, const Change *change)
-{
-	LsModelRow *row = work->row;
-	LsArguments args = {0};
-	LsIdentity	saved;
-	ListCell   *lc;
-
-	row->key = renamed(change, row->contacts, row->key);
-	row->created_at = renamed(change, row->contacts, row->created_at);
-	ls_add_text(&args, row->model);
-	ls_add_text(&args, row->key);
-	ls_add_text(&args, row->created_at);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_model SET key = $2, created_at = $3"
-			   " WHERE model OPERATOR(pg_catalog.=) $1"
-			   " AND (key OPERATOR(pg_catalog.<>) $2 OR created_at IS DISTINCT FROM $3)",
-			   &args);
-	foreach(lc, ls_source_rows(row->model, NULL))
-	{
-		LsSourceRow *source = lfirst(lc);
-		LsArguments names = {0};
-
-		ls_add_text(&names, row->model);
-		ls_add_text(&names, source->source);
-		ls_add_text(&names, renamed(change, source->relation, source->contact));
-		ls_add_text(&names, renamed(change, source->relation, source->occurred_at));
-		ls_add_text(&names, renamed(change, source->relation, source->event));
-		ls_execute("UPDATE leadscore_internal.lead_source SET contact = $3, occurred_at = $4, event = $5"
-				   " WHERE model OPERATOR(pg_catalog.=) $1"
-				   " AND source OPERATOR(pg_catalog.=) $2"
-				   " AND (contact OPERATOR(pg_catalog.<>) $3"
-				   " OR occurred_at OPERATOR(pg_catalog.<>) $4"
-				   " OR event IS DISTINCT FROM $5)", &names);
-		if (source->visitor)
-			rename_visitor(source, renamed(change, source->relation, source->visitor));
-	}
-	ls_return(&saved);
-	CommandCounterIncrement();
-	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
-}
-
 /* forget_created_at has a model do without its column of beginnings. */
 static void
 forget_created_at(Work *work)
@@ -584,15 +512,13 @@ follow_tables(Work *work)
 	{
 		Change	   *change = lfirst(lc);
 
-		if (change->new_name)
-			adopt_name(work, change);
 		if (change->owner && change->relation == row->contacts)
 		{
 			work->refusing = true;
 			ls_model_new_owner(row);
 			work->refusing = false;
 		}
-		look = look || change->new_name || change->added || change->rights ||
+		look = look || change->renamed || change->added || change->rights ||
 			change->owner || change->columns != NIL ||
 			(exists(change->relation) &&
 			 !ls_role_trusted(ls_table_owner(change->relation), row->owner));
@@ -624,9 +550,11 @@ see_to_model(Work *work, List *rows)
 		note_touched(work, taken);
 		look = look || taken != NIL;
 	}
+	foreach(lc, ddl->recounted)
+		work->recount = work->recount || strcmp(lfirst(lc), row->model) == 0;
 	/* keys and times of all sources are what they have in common */
 	work->all = work->all || work->contacts;
-	look = look || work->all;
+	look = look || work->all || work->recount;
 
 	/*
 	 * Functions and rights come in an order of their own when a dump is restored;

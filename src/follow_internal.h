@@ -54,5 +54,8 @@ extern const LsObject *ls_follow_moved(const Work *work, const LsRuleRow *rule);
 /* rules and conditions of stages, in follow_rules.c */
 extern void ls_follow_rules(Work *work, bool sleeping_only);
 extern void ls_follow_stages(Work *work);
+extern void ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
+								const ErrorData *error);
+extern void ls_rule_count_again(const LsRuleRow *rule);
 
 #endif							/* LEADSCORE_FOLLOW_INTERNAL_H */

@@ -167,19 +167,33 @@ set_counted(const LsRuleRow *rule, bool asleep)
 	ls_return(&saved);
 }
 
-/* record writes down why a rule does not count any more. */
-static void
-record(const LsRuleRow *rule, int code, const char *why)
+/* ls_rule_fall_asleep has a rule that cannot be read contribute nothing. */
+void
+ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
+					const ErrorData *error)
 {
 	LsArguments args = {0};
 	LsIdentity	saved;
 
-	ls_add_text(&args, rule->model);
+	if (ls_may_see_table(model->owner, relid))
+		ereport(WARNING,
+				(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
+						rule->name, model->model, error->message),
+				 errhint("%s", error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ?
+						 error->hint :
+						 "It counts again when it is corrected, or what it uses is back.")));
+	else
+		ereport(WARNING,
+				(errmsg("rule \"%s\" of model \"%s\" does not count any more: SQLSTATE %s",
+						rule->name, model->model, unpack_sql_state(error->sqlerrcode)),
+				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
+	set_counted(rule, true);
+	ls_add_text(&args, model->model);
 	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
 	ls_add_text(&args, rule->name);
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	ls_add_text(&args, unpack_sql_state(code));
-	ls_add_text(&args, why);
+	ls_add_text(&args, unpack_sql_state(error->sqlerrcode));
+	ls_add_text(&args, error->message);
 	ls_become(ls_extension_owner(), &saved);
 	ls_execute("INSERT INTO leadscore_internal.lead_rule_error"
 			   " (model, rule_id, name, failed_at, failures, sqlstate, message)"
@@ -187,30 +201,23 @@ record(const LsRuleRow *rule, int code, const char *why)
 	ls_return(&saved);
 }
 
-/* put_to_sleep has a rule that cannot be read contribute nothing. */
+/* ls_rule_count_again has a rule counted that matches other events than before. */
+void
+ls_rule_count_again(const LsRuleRow *rule)
+{
+	set_counted(rule, false);
+}
+
+/* put_to_sleep says so of a rule, and what became of what it names. */
 static void
 put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
 {
 	const LsObject *moved = ls_follow_moved(work, rule);
-	const char *why = moved ? psprintf("%s is now %s", moved->was, moved->is_now) :
-		error->message;
+	ErrorData	why = *error;
 
-	if (ls_may_see_table(work->row->owner, relid))
-		ereport(WARNING,
-				(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
-						rule->name, work->row->model, why),
-				 moved ? errdetail("%s.", error->message) : 0,
-				 errhint("%s", moved ? "It counts again when its text is changed, or the former name is back." :
-						 error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ?
-						 error->hint :
-						 "It counts again when it is corrected, or what it uses is back.")));
-	else
-		ereport(WARNING,
-				(errmsg("rule \"%s\" of model \"%s\" does not count any more: SQLSTATE %s",
-						rule->name, work->row->model, unpack_sql_state(error->sqlerrcode)),
-				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
-	set_counted(rule, true);
-	record(rule, error->sqlerrcode, why);
+	if (moved)
+		why.message = psprintf("%s is now %s", moved->was, moved->is_now);
+	ls_rule_fall_asleep(work->row, rule, relid, &why);
 	work->changed = true;
 }
 
