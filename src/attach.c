@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "ancestor.h"
 #include "compat.h"
 #include "expression.h"
 #include "feed.h"
@@ -361,12 +362,14 @@ ls_attach(PG_FUNCTION_ARGS)
 	check_columns(model, &source);
 	ls_check_tree(source.relation, tree, model->owner);
 	check_overlap(&source, tree);
+	ls_ancestors_refuse(source.relation, false);
 	advise_index(&source, source.contact);
 	if (source.visitor)
 		advise_index(&source, source.visitor);
 
 	add_source(&source, tree);
 	visitors = add_visitors(model, &source, tree);
+	ls_ancestors_sync();
 	followers = wake_rules(&source);
 	ls_model_changed(source.model);
 	CommandCounterIncrement();
@@ -488,6 +491,7 @@ ls_remove_source(const char *model, const char *source)
 	CommandCounterIncrement();
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
+	ls_ancestors_sync();
 	visitors = ls_visitors_model(model);
 	if (visitors)
 		(void) ls_remove_source(visitors, source);

@@ -43,6 +43,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "ancestor.h"
 #include "catalog.h"
 #include "compat.h"
 #include "feed.h"
@@ -406,6 +407,7 @@ ls_ddl_start(PG_FUNCTION_ARGS)
 			ls_lock_against_all(list_make1_oid(part));
 	}
 	ls_ddl_object_before(stmt);
+	ls_ancestors_lock_before(stmt);
 	ls_rename_before(stmt);
 	ls_purge_before(stmt);
 	PG_RETURN_NULL();
@@ -477,6 +479,18 @@ note_part(Ddl *ddl, Oid table)
 		(void) change_of(ddl, table);
 }
 
+/* note_joined notes that a table has become a part of another. */
+static void
+note_joined(Change *change, Oid part, const RangeVar *name, Oid parent)
+{
+	NewPart    *new = palloc(sizeof(NewPart));
+
+	new->part = part;
+	new->name = name;
+	new->parent = parent;
+	change->joined = lappend(change->joined, new);
+}
+
 /* note_relation notes what was done to a table; subid is that of a column. */
 static void
 note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
@@ -502,6 +516,9 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 		return;
 
 	change = change_of(ddl, relid);
+	if (IsA(command->parsetree, CreateStmt))
+		foreach(lc, ls_look_parents(relid))
+			note_joined(change, relid, NULL, lfirst_oid(lc));
 	change->renamed = change->renamed || subid > 0;
 	if (command->type != SCT_AlterTable)
 		return;
@@ -515,6 +532,10 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 		change->added = change->added || LS_AT_ADD_COLUMN(cmd->subtype);
 		change->owner = change->owner || cmd->subtype == AT_ChangeOwner;
 		change->rights = change->rights || hides_rows(cmd->subtype);
+		if (cmd->subtype == AT_AttachPartition)
+			note_joined(change, InvalidOid, ((PartitionCmd *) cmd->def)->name, relid);
+		if (cmd->subtype == AT_AddInherit)
+			note_joined(change, relid, NULL, sub->address.objectId);
 		if (gives_values(cmd->subtype) && cmd->name)
 			change->columns = lappend(change->columns, pstrdup(cmd->name));
 	}
@@ -731,7 +752,7 @@ keep_triggers(Node *command)
 			continue;
 		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 		if (OidIsValid(relid))
-			ls_keep_triggers(relid);
+			ls_keep_triggers(relid, ls_ancestors_row_trigger(relid));
 		return;
 	}
 }

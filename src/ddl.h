@@ -13,6 +13,15 @@
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
+#include "nodes/primnodes.h"
+
+/* A table that has become a part of another */
+typedef struct NewPart
+{
+	Oid			part;
+	const RangeVar *name;		/* instead of part, as its caller has named it; or NULL */
+	Oid			parent;
+} NewPart;
 
 #include "dependency.h"
 
@@ -24,6 +33,7 @@ typedef struct Change
 	bool		added;			/* it has a new column */
 	bool		owner;			/* it has another owner */
 	bool		rights;			/* who sees its rows may have changed */
+	List	   *joined;			/* of NewPart: tables that have become a part of another */
 	List	   *columns;		/* names of those that hold something else, or are gone */
 } Change;
 

@@ -35,6 +35,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "ancestor.h"
 #include "attach.h"
 #include "compat.h"
 #include "disclose.h"
@@ -678,14 +679,20 @@ ls_follow(Ddl *ddl)
 		ddl->revoked == NIL && !ddl->everything && !ddl->granted)
 		return;
 	rows = touched_rows(ddl);
-	if (rows == NIL && ddl->objects == NIL && ddl->dropped_models == NIL &&
-		ddl->revoked == NIL && !ddl->everything && !ddl->granted)
-		return;
-	ls_object_users(ddl->objects, &ddl->users);
-	models = ls_model_rows(NULL);
-	list_sort(models, ls_by_row_rank);
-	foreach(lc, models)
-		follow_one(ddl, lfirst(lc), rows);
+	if (rows != NIL || ddl->objects != NIL || ddl->dropped_models != NIL ||
+		ddl->revoked != NIL || ddl->everything || ddl->granted)
+	{
+		ls_object_users(ddl->objects, &ddl->users);
+		models = ls_model_rows(NULL);
+		list_sort(models, ls_by_row_rank);
+		foreach(lc, models)
+			follow_one(ddl, lfirst(lc), rows);
+	}
+	if (rows != NIL || ls_ancestors_concerned(ddl))
+	{
+		ls_ancestors_warn(ddl);
+		ls_ancestors_sync();
+	}
 }
 
 /* ---------- what no command tells ---------- */

@@ -31,6 +31,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "ancestor.h"
 #include "check.h"
 #include "compat.h"
 #include "daily.h"
@@ -354,6 +355,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	check_name(row->model);
 	tree = ls_lock_tree(row->contacts, ShareRowExclusiveLock);
 	row->owner = check_owner(row->contacts);
+	ls_ancestors_refuse(row->contacts, true);
 	ls_check_tree(row->contacts, tree, row->owner);
 	rel = relation_open(row->contacts, NoLock);
 	if (row->key == NULL)
@@ -374,6 +376,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_tables_depend(row);
 	ls_record_sheet(row->model);
 	ls_add_tree(row->model, NULL, tree);
+	ls_ancestors_sync();
 	ls_recount_contacts(row->model, "backfill");
 	ls_model_refreshed(row->model);
 	ls_launcher_poke_at_commit();
@@ -417,6 +420,7 @@ ls_drop_model(const LsModelRow *model)
 	CommandCounterIncrement();
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
+	ls_ancestors_sync();
 	ls_launcher_poke_at_commit();
 }
 

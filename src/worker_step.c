@@ -286,6 +286,11 @@ enter(Work *work)
 	Oid			models;
 	char	   *version;
 
+	if (ls_worker_settings_changed())
+	{
+		ls_worker_leave(work, LS_PHASE_WAITING, 0);
+		return false;
+	}
 	if (OidIsValid(extension) &&
 		!ls_try_lock_object(ExtensionRelationId, extension, AccessShareLock))
 	{
@@ -484,6 +489,7 @@ ls_worker_begin(Work *work, const LsWorkerOrder *given, pid_t of)
 	/* a reload while the process was being started has passed it by */
 	ProcessConfigFile(PGC_SIGHUP);
 	settle();
+	ls_worker_settings_begin();
 	watch = RegisterTimeout(USER_TIMEOUT, look_at_step);
 	work->round = AllocSetContextCreate(TopMemoryContext, "leadscore worker",
 										ALLOCSET_DEFAULT_SIZES);
