@@ -652,8 +652,9 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 	Oid			objid = DatumGetObjectId(SPI_getbinval(tuple, desc, 2, &isnull));
 	int32		subid = DatumGetInt32(SPI_getbinval(tuple, desc, 3, &isnull));
 	bool		named = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
+	bool		original = DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull));
 	Datum		array = SPI_getbinval(tuple, desc, 5, &isnull);
-	char	   *type = SPI_getvalue(tuple, desc, 6);
+	char	   *type = SPI_getvalue(tuple, desc, 7);
 	List	   *names = NIL;
 	Datum	   *values;
 	bool	   *nulls;
@@ -671,6 +672,8 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 		Change	   *change = change_of(ddl, objid);
 
 		change->columns = lappend(change->columns, lthird(names));
+		if (!original && ls_is_own_schema(get_rel_namespace(objid)))
+			ddl->bereft = list_append_unique_oid(ddl->bereft, objid);
 	}
 	else if (classid == RelationRelationId)
 	{
@@ -788,7 +791,7 @@ ls_ddl_drop(PG_FUNCTION_ARGS)
 
 	if (ls_ddl_is_concerned(fcinfo))
 	{
-		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names, object_type"
+		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names, original, object_type"
 				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"
 				 " WHERE NOT is_temporary", note_dropped);
 		ls_follow(&ddl);

@@ -50,6 +50,7 @@ typedef struct Ddl
 	bool		no_wait;		/* for locks of tables: a job does what needs them */
 	List	   *dropped;		/* OIDs of relations */
 	List	   *dropped_models; /* whose score tables were dropped */
+	List	   *bereft;			/* OIDs of tables of models that lost a column to CASCADE */
 	List	   *recounted;		/* models with rules to be counted again */
 } Ddl;
 
