@@ -22,6 +22,9 @@ my @documents = map { s{^\Q$top/\E}{}r } ("$top/README.md", sort glob("$top/docs
 
 my $node;
 
+# The long test waits after each block, for workers to do whatever they can.
+my $pause = $ENV{LEADSCORE_LONG} ? "\\! sleep 0.7\n" : '';
+
 # docs_server starts the server on which documents are run.
 sub docs_server
 {
@@ -108,7 +111,7 @@ sub run_document
 
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	# each block ends in a line on stderr, which psql does not keep back
-	$script .= "$blocks[$_]{sql}\n\\warn -- end of block $_\n" foreach 0 .. $#blocks;
+	$script .= "$blocks[$_]{sql}\n$pause\\warn -- end of block $_\n" foreach 0 .. $#blocks;
 	local $ENV{PGCLIENTENCODING} = 'UTF8';
 	utf8::encode($script);
 	IPC::Run::run([ 'psql', '-X', '-q', '-d', $node->connstr($database) ],
