@@ -22,12 +22,10 @@
 
 #include <math.h>
 
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -52,6 +50,9 @@
  */
 #define FEW_JUMPS	8
 #define MANY_JUMPS	64
+
+/* After how many attempts a row of another transaction is not taken for the reason */
+#define MAX_ATTEMPTS	100
 
 /* A state has room for due instants as far away as this: 36,000 years */
 #define FAR_AWAY	(INT64CONST(1) << 60)
@@ -147,6 +148,19 @@ is_there(LsModel *model, Datum contact)
 	return found;
 }
 
+/* look_for puts a contact where its row is looked for by. */
+static void
+look_for(LsStore *store, Datum contact)
+{
+	TupleTableSlot *search = store->target.search;
+
+	ExecClearTuple(search);
+	memset(search->tts_isnull, true, search->tts_tupleDescriptor->natts);
+	search->tts_values[0] = contact;
+	search->tts_isnull[0] = false;
+	ExecStoreVirtualTuple(search);
+}
+
 /*
  * lock_row locks the contact's row, where there is one, and reads it.  Under a
  * transaction snapshot a row that is newer cannot be changed; that there is none
@@ -155,8 +169,6 @@ is_there(LsModel *model, Datum contact)
 static bool
 lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 {
-	TupleTableSlot *search = store->target.search;
-
 	if (IsolationUsesXactSnapshot())
 	{
 		if (ls_row_select(store->model, contact, row, true))
@@ -168,11 +180,7 @@ lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 		return false;
 	}
 
-	ExecClearTuple(search);
-	memset(search->tts_isnull, true, search->tts_tupleDescriptor->natts);
-	search->tts_values[0] = contact;
-	search->tts_isnull[0] = false;
-	ExecStoreVirtualTuple(search);
+	look_for(store, contact);
 	if (!ls_target_find(&store->target))
 		return false;
 	read_found(store, row);
@@ -186,12 +194,8 @@ lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 static bool
 lock_if_free(LsStore *store, Datum contact, LsScoreRow *row)
 {
-	LsKeyType  *key = &store->model->key;
-	ScanKeyData search;
-
-	ScanKeyEntryInitialize(&search, 0, 1, BTEqualStrategyNumber, key->type,
-						   key->collation, get_opcode(key->eq_operator), contact);
-	if (!ls_target_find_free(&store->target, &search, &store->exists))
+	look_for(store, contact);
+	if (!ls_target_find_free(&store->target, &store->exists))
 		return false;
 	if (store->exists)
 		read_found(store, row);
@@ -850,6 +854,21 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 }
 
 /*
+ * refuse_unwritten gives up.  Each attempt but the last is explained by another
+ * transaction that made the row, or took it away, of which there are not so many.
+ */
+static void
+refuse_unwritten(const LsStore *store, const LsChange *change)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("could not write the row of contact \"%s\" in table \"%s\"",
+					ls_key_text(&store->model->key, change->contact),
+					RelationGetRelationName(store->target.rel)),
+			 errhint("A trigger on that table must not suppress what leadscore inserts.")));
+}
+
+/*
  * ls_store_change changes one contact's row, making it where there is none and
  * deleting it where nothing is left.  Tells whether anything was written.
  */
@@ -860,10 +879,16 @@ ls_store_change(LsStore *store, const LsChange *change)
 	ErrorContextCallback callback = {error_context_stack, ls_undisclosed_context, store->model};
 	LsOutcome	outcome;
 
-	CHECK_FOR_INTERRUPTS();
 	error_context_stack = &callback;
-	while (!try_change(store, change, &outcome))
+	for (int attempts = 0;; attempts++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (try_change(store, change, &outcome))
+			break;
+		if (attempts == MAX_ATTEMPTS)
+			refuse_unwritten(store, change);
 		MemoryContextReset(store->context);
+	}
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(store->context);

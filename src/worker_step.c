@@ -292,7 +292,7 @@ enter(Work *work)
 		return false;
 	}
 	if (OidIsValid(extension) &&
-		!ConditionalLockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock))
+		!ls_try_lock_object(ExtensionRelationId, extension, AccessShareLock))
 	{
 		ls_worker_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
 		return false;
