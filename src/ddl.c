@@ -48,6 +48,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "ancestor.h"
 #include "catalog.h"
 #include "compat.h"
 #include "feed.h"
@@ -410,6 +411,7 @@ ls_ddl_start(PG_FUNCTION_ARGS)
 			OidIsValid(part = detached((const AlterTableStmt *) stmt)))
 			ls_lock_against_all(list_make1_oid(part));
 	}
+	ls_ancestors_lock_before(stmt);
 	ls_rename_before(stmt);
 	ls_purge_before(stmt);
 	PG_RETURN_NULL();
@@ -481,6 +483,18 @@ note_part(Ddl *ddl, Oid table)
 		(void) change_of(ddl, table);
 }
 
+/* note_joined notes that a table has become a part of another. */
+static void
+note_joined(Change *change, Oid part, const RangeVar *name, Oid parent)
+{
+	NewPart    *new = palloc(sizeof(NewPart));
+
+	new->part = part;
+	new->name = name;
+	new->parent = parent;
+	change->joined = lappend(change->joined, new);
+}
+
 /* note_relation notes what was done to a table; subid is that of a column. */
 static void
 note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
@@ -506,6 +520,9 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 		return;
 
 	change = change_of(ddl, relid);
+	if (IsA(command->parsetree, CreateStmt))
+		foreach(lc, ls_look_parents(relid))
+			note_joined(change, relid, NULL, lfirst_oid(lc));
 	change->renamed = change->renamed || subid > 0;
 	if (command->type != SCT_AlterTable)
 		return;
@@ -519,6 +536,10 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 		change->added = change->added || LS_AT_ADD_COLUMN(cmd->subtype);
 		change->owner = change->owner || cmd->subtype == AT_ChangeOwner;
 		change->rights = change->rights || hides_rows(cmd->subtype);
+		if (cmd->subtype == AT_AttachPartition)
+			note_joined(change, InvalidOid, ((PartitionCmd *) cmd->def)->name, relid);
+		if (cmd->subtype == AT_AddInherit)
+			note_joined(change, relid, NULL, sub->address.objectId);
 		if (gives_values(cmd->subtype) && cmd->name)
 			change->columns = lappend(change->columns, pstrdup(cmd->name));
 	}
@@ -624,6 +645,7 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 	Oid			objid = DatumGetObjectId(SPI_getbinval(tuple, desc, 2, &isnull));
 	int32		subid = DatumGetInt32(SPI_getbinval(tuple, desc, 3, &isnull));
 	bool		named = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
+	bool		original = DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull));
 	Datum		array = SPI_getbinval(tuple, desc, 5, &isnull);
 	List	   *names = NIL;
 	Datum	   *values;
@@ -642,6 +664,8 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 		Change	   *change = change_of(ddl, objid);
 
 		change->columns = lappend(change->columns, lthird(names));
+		if (!original && ls_is_own_schema(get_rel_namespace(objid)))
+			ddl->bereft = list_append_unique_oid(ddl->bereft, objid);
 	}
 	else if (classid == RelationRelationId)
 	{
@@ -724,7 +748,7 @@ keep_triggers(Node *command)
 			continue;
 		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 		if (OidIsValid(relid))
-			ls_keep_triggers(relid);
+			ls_keep_triggers(relid, ls_ancestors_row_trigger(relid));
 		return;
 	}
 }
@@ -760,7 +784,7 @@ ls_ddl_drop(PG_FUNCTION_ARGS)
 
 	if (ls_ddl_is_concerned(fcinfo))
 	{
-		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names"
+		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names, original"
 				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"
 				 " WHERE NOT is_temporary", note_dropped);
 		ls_follow(&ddl);

@@ -35,12 +35,14 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "ancestor.h"
 #include "attach.h"
 #include "compat.h"
 #include "expression.h"
 #include "feed.h"
 #include "follow_internal.h"
 #include "job_run.h"
+#include "key_change.h"
 #include "leadscore.h"
 #include "lock.h"
 #include "look.h"
@@ -357,14 +359,8 @@ look_at_contacts(Work *work)
 	Oid			score_collation;
 	int32		typmod;
 
-	if (attno <= 0 && !column_changed(work->ddl, row->contacts, row->key))
-		return;
 	if (attno <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot do without column \"%s\" of table \"%s\", which identifies the contacts of model \"%s\"",
-						row->key, get_rel_name(row->contacts), row->model),
-				 errhint("Call leadscore.drop_model('%s') before.", row->model)));
+		return;
 
 	get_atttypetypmodcoll(row->contacts, attno, &type, &typmod, &collation);
 	get_atttypetypmodcoll(ls_score_table(row->model, false), 1,
@@ -399,6 +395,7 @@ lose_source(Work *work, const LsSourceRow *source, int elevel, const char *why)
 			 errdetail_plural("%llu rule waits for it and contributes nothing until it is attached again.",
 							  "%llu rules wait for it and contribute nothing until it is attached again.",
 							  rules, (unsigned long long) rules) : 0));
+	ls_source_tell_kept(work->row->model, source->source);
 	work->rescore = true;
 }
 
@@ -557,16 +554,27 @@ ls_follow(const Ddl *ddl)
 	rows = touched_rows(ddl);
 	if (rows == NIL && ddl->functions == NIL && ddl->dropped_models == NIL &&
 		!ddl->everything && !ddl->granted)
+	{
+		if (ls_ancestors_concerned(ddl))
+			ls_ancestors_sync();
 		return;
+	}
 	models = ls_model_rows(NULL);
 	list_sort(models, ls_by_row_rank);
 	foreach(lc, models)
 	{
 		LsModelRow *row = lfirst(lc);
 
-		if (!lose_model(ddl, row) && exists(row->contacts) &&
-			ls_model_complete(row->model))
+		if (lose_model(ddl, row))
+			continue;
+		ls_key_keep(ddl, row);
+		if (exists(row->contacts) && ls_model_complete(row->model))
 			see_to_model(ddl, row, rows);
+	}
+	if (rows != NIL || ls_ancestors_concerned(ddl))
+	{
+		ls_ancestors_warn(ddl);
+		ls_ancestors_sync();
 	}
 }
 
