@@ -232,9 +232,9 @@ is_unique_index(Oid indexid, const Form_pg_attribute column, Oid equality)
 	return fits;
 }
 
-/* check_key finds out the key's type and refuses keys that do not identify. */
-static void
-check_key(Relation rel, LsModelTables *new)
+/* ls_model_check_key finds out the key's type and refuses keys that do not identify. */
+void
+ls_model_check_key(Relation rel, LsModelTables *new)
 {
 	AttrNumber	attno = ls_find_column(RelationGetRelid(rel), new->row.key);
 	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), attno - 1);
@@ -360,7 +360,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	rel = relation_open(row->contacts, NoLock);
 	if (row->key == NULL)
 		row->key = primary_key_column(rel);
-	check_key(rel, &new);
+	ls_model_check_key(rel, &new);
 	if (row->created_at)
 		ls_check_time_column(row->contacts, row->created_at);
 	relation_close(rel, NoLock);
@@ -520,8 +520,7 @@ ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 	ereport(NOTICE,
 			(errmsg("the key of model \"%s\" is now of type %s",
 					model->model, format_type_be(type)),
-			 errdetail("The view live_%s was made anew.", model->model),
-			 errhint("Grant SELECT on it again to those who had it.")));
+			 errdetail("The view live_%s was made anew.", model->model)));
 }
 
 /*
