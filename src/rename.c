@@ -497,7 +497,7 @@ write_texts(const Command *command, const Noted *noted)
 		bool		locked;
 
 		make_spec(noted->row, text, &spec);
-		spec.rel = text->meaning ? ls_look_open(text->relid, &locked) : NULL;
+		spec.rel = ls_look_open(text->relid, &locked);
 		if (spec.rel == NULL)
 			continue;
 		ls_rename_write(&spec, text, &command->rename);
@@ -715,7 +715,7 @@ see_to_rule(const Noted *noted, const LsRename *rename, const LsRuleRow *rule, D
 	{
 		LsRenamedText *text = text_of(noted, rule, i);
 
-		if (text && text->meaning == NULL)
+		if (text && text->meaning == NULL && text->renamed == NULL)
 			ls_rename_warn_of_unread(noted->row->model, rule->name, text, rename);
 		else if (text && text->renamed == NULL)
 			put_to_sleep(noted, rename, rule, text);
@@ -744,7 +744,7 @@ warn_of_stages(const Noted *noted, const LsRename *rename)
 	{
 		const LsRenamedText *text = lfirst(lc);
 
-		if (text->stage && text->meaning == NULL)
+		if (text->stage && text->meaning == NULL && text->renamed == NULL)
 			ls_rename_warn_of_unread(noted->row->model, NULL, text, rename);
 		else if (text->stage && text->renamed == NULL)
 			ereport(WARNING,

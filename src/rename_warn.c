@@ -27,7 +27,8 @@ typedef struct Call
 static bool
 may_name(const LsRenamedText *text, const LsRename *rename)
 {
-	return ls_rename_mentions(text->text, rename->old_name) &&
+	return rename->kind != LS_RENAME_OTHER &&
+		ls_rename_mentions(text->text, rename->old_name) &&
 		(rename->kind != LS_RENAME_NAME || list_member_oid(rename->relations, text->relid));
 }
 
