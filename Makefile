@@ -67,7 +67,8 @@ UNIT_TESTS  := $(patsubst %.c,%,$(wildcard test/unit/*.c))
 
 # pg_regress and isolation tester start instances of their own: no server has
 # to run, and the library is preloaded in them.
-TEST_INSTANCE  = --load-extension=$(EXTENSION) --temp-config=$(srcdir)/test/regress.conf --no-locale --encoding=UTF8
+TEST_INSTANCE  = --load-extension=$(EXTENSION) --temp-config=$(srcdir)/test/regress.conf --no-locale --encoding=UTF8 \
+	--launcher=$(srcdir)/test/bin/in-old-words
 REGRESS_OPTS   = $(TEST_INSTANCE) --temp-instance=$(CURDIR)/tmp_check_regress
 ISOLATION_OPTS = $(TEST_INSTANCE) --temp-instance=$(CURDIR)/tmp_check_iso --inputdir=$(srcdir)/test/isolation
 
@@ -85,6 +86,15 @@ endif
 PG_CONFIG ?= pg_config
 PGXS      := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 PG_HEADER := $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h)
+PG_MAJOR  := $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
+SUPPORTED  = 15 16 17 18 19
+
+# said before anything is compiled, and before anything is installed
+ifneq ($(and $(PG_MAJOR),$(filter-out clean help demo test test-long,$(or $(MAKECMDGOALS),all))),)
+ifeq ($(filter $(PG_MAJOR),$(SUPPORTED)),)
+$(error leadscore supports PostgreSQL 15 to 19, and $(PG_CONFIG) is of version $(PG_MAJOR): name another server by PG_CONFIG=...)
+endif
+endif
 
 ifneq ($(and $(PGXS),$(PG_HEADER)),)
 include $(PGXS)

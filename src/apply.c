@@ -29,6 +29,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "capture.h"
 #include "catalog.h"
 #include "compat.h"
 #include "feed.h"
@@ -150,8 +151,9 @@ apply_row(TriggerData *trigger)
 }
 
 /*
- * ls_apply fires AFTER a row was written by a replica.  Where somebody has
- * enabled the trigger for others, too, the statement triggers see to them.
+ * ls_apply fires AFTER a row was written by a replica.  It is enabled for others,
+ * too, where a table may be written through one that feeds nothing; what they write
+ * to others the statement triggers see to.
  */
 Datum
 ls_apply(PG_FUNCTION_ARGS)
@@ -161,6 +163,8 @@ ls_apply(PG_FUNCTION_ARGS)
 
 	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
 		apply_row(trigger);
+	else
+		ls_capture_row(trigger);
 	return PointerGetDatum(NULL);
 }
 

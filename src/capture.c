@@ -26,6 +26,13 @@
  * Where a source is queued, and under a transaction snapshot, 4 and 5 put aside
  * what they would do (pending.c); it is folded in later by others.
  *
+ * Rows of a table that is a part of others which feed nothing (ancestor.c) may be
+ * written through those.  Their statement triggers fire then, in which a row does
+ * not tell from which table it is.  So each such row is taken up by a trigger for
+ * each row, however it was written, and the statement triggers pass over it; what
+ * the rows add up to is applied as 4 and 5 are, when a statement trigger fires,
+ * which the tables above have too.
+ *
  *-------------------------------------------------------------------------
  */
 #include "capture.h"
@@ -57,6 +64,7 @@
 
 PG_FUNCTION_INFO_V1(ls_enter);
 PG_FUNCTION_INFO_V1(ls_capture);
+PG_FUNCTION_INFO_V1(ls_leave);
 
 /* What a statement brings to one contact of one model */
 typedef struct Delta
@@ -113,7 +121,11 @@ typedef struct Capture
 	int			batch;
 	bool	   *restoring;		/* by model: rows and scores may come from a dump */
 	TimestampTz now;
+	SubTransactionId subid;		/* of rows that came one by one */
 } Capture;
+
+/* of rows that came one by one, in TopTransactionContext */
+static List *row_captures = NIL;
 
 /* ---------- rows ---------- */
 
@@ -139,14 +151,15 @@ is_restored(const LsModel *model)
 	return row && ls_restore_under_way(row);
 }
 
+/* begin_capture begins one in a context, and leaves it in the capture's own. */
 static void
-begin_capture(Capture *capture, TriggerData *trigger)
+begin_capture(Capture *capture, TriggerData *trigger, MemoryContext parent)
 {
 	int			most = 1;
 
 	capture->rel = trigger->tg_relation;
 	capture->table = ls_table_acquire(capture->rel);
-	capture->context = AllocSetContextCreate(CurrentMemoryContext,
+	capture->context = AllocSetContextCreate(parent,
 											 "leadscore statement",
 											 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(capture->context);
@@ -307,6 +320,21 @@ next_row(Rows *rows)
 	return tuplestore_gettupleslot(rows->store, true, false, rows->slot);
 }
 
+/* show_insert shows a new row to one of those that are bound to the table. */
+static void
+show_insert(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
+{
+	TupleTableSlot *row = ls_binding_row(binding, slot);
+
+	ResetExprContext(capture->econtext);
+	if (capture->restoring[binding->model] && capture->aside[binding->model])
+		note_row(capture, binding, row);
+	else if (binding->source)
+		add_row(capture, binding, row);
+	else
+		add_contact(capture, binding, row);
+}
+
 /* show_inserts shows each new row to what is bound to the table. */
 static void
 show_inserts(Capture *capture, Tuplestorestate *store)
@@ -316,18 +344,8 @@ show_inserts(Capture *capture, Tuplestorestate *store)
 	open_rows(&rows, capture, store);
 	while (next_row(&rows))
 		for (int i = 0; i < capture->table->nbindings; i++)
-		{
-			LsBinding  *binding = &capture->table->bindings[i];
-			TupleTableSlot *row = ls_binding_row(binding, rows.slot);
-
-			ResetExprContext(capture->econtext);
-			if (capture->restoring[binding->model] && capture->aside[binding->model])
-				note_row(capture, binding, row);
-			else if (binding->source)
-				add_row(capture, binding, row);
-			else
-				add_contact(capture, binding, row);
-		}
+			if (!capture->table->bindings[i].by_row)
+				show_insert(capture, &capture->table->bindings[i], rows.slot);
 	ExecDropSingleTupleTableSlot(rows.slot);
 }
 
@@ -357,8 +375,11 @@ show_changes(Capture *capture, Tuplestorestate *store, bool deleted)
 		for (int i = 0; i < capture->table->nbindings; i++)
 		{
 			LsBinding  *binding = &capture->table->bindings[i];
-			TupleTableSlot *row = ls_binding_row(binding, rows.slot);
+			TupleTableSlot *row;
 
+			if (binding->by_row)
+				continue;
+			row = ls_binding_row(binding, rows.slot);
 			ResetExprContext(capture->econtext);
 			if (!deleted || !keep_row(capture, i, row))
 				note_row(capture, binding, row);
@@ -394,7 +415,8 @@ show_updates(Capture *capture, Tuplestorestate *old_store,
 			LsBinding  *binding = &capture->table->bindings[i];
 
 			ResetExprContext(capture->econtext);
-			if (ls_binding_same(binding, capture->table->models[binding->model],
+			if (binding->by_row ||
+				ls_binding_same(binding, capture->table->models[binding->model],
 								old_rows.slot, new_rows.slot))
 				continue;
 			note_row(capture, binding, ls_binding_row(binding, old_rows.slot));
@@ -492,6 +514,155 @@ apply(Capture *capture, int place)
 	ls_store_close(store);
 }
 
+/* finish applies what rows have added up to, or puts it aside. */
+static void
+finish(Capture *capture)
+{
+	for (int i = 0; i < capture->table->nmodels; i++)
+	{
+		if (capture->deltas[i] && capture->aside[i])
+			put_aside(capture, i);
+		else if (capture->deltas[i])
+			apply(capture, i);
+		ls_rules_report(capture->table->models[i]);
+	}
+}
+
+/* finish_purges writes down what deleted rows had given that is kept. */
+static void
+finish_purges(Capture *capture)
+{
+	for (int i = 0; i < capture->table->nbindings; i++)
+		if (capture->purges[i])
+			ls_purge_end(capture->purges[i]);
+}
+
+/* lock_noted locks what contacts are counted from that were noted since. */
+static void
+lock_noted(Capture *capture, int noted)
+{
+	for (int i = 0; i < capture->table->nmodels && ls_note_count() > noted; i++)
+		ls_note_lock(capture->table->models[i], noted);
+}
+
+/* ---------- rows that come one by one ---------- */
+
+/*
+ * row_capture gives the one of a table to which rows are added in this
+ * subtransaction.  Memory is left in its context.
+ */
+static Capture *
+row_capture(TriggerData *trigger)
+{
+	SubTransactionId subid = GetCurrentSubTransactionId();
+	Capture    *capture;
+	ListCell   *lc;
+
+	foreach(lc, row_captures)
+	{
+		capture = lfirst(lc);
+		if (capture->subid != subid ||
+			capture->table->relation != RelationGetRelid(trigger->tg_relation))
+			continue;
+		capture->rel = trigger->tg_relation;
+		MemoryContextSwitchTo(capture->context);
+		return capture;
+	}
+	MemoryContextSwitchTo(TopTransactionContext);
+	capture = palloc0(sizeof(Capture));
+	capture->subid = subid;
+	begin_capture(capture, trigger, TopTransactionContext);
+	MemoryContextSwitchTo(TopTransactionContext);
+	row_captures = lappend(row_captures, capture);
+	MemoryContextSwitchTo(capture->context);
+	return capture;
+}
+
+/*
+ * moved tells whether a deleted row went to another partition, by an UPDATE: then
+ * it is not deleted to those who keep what deleted rows gave.
+ */
+static bool
+moved(const HeapTuple tuple)
+{
+	return HeapTupleHeaderIndicatesMovedPartitions(tuple->t_data);
+}
+
+/*
+ * show_row shows what happened to a row.  Where no statement is known to be under
+ * way, other rows of it may be in the table already: none of them can be added.
+ */
+static void
+show_row(Capture *capture, int place, TriggerData *trigger)
+{
+	LsBinding  *binding = &capture->table->bindings[place];
+	TupleTableSlot *old = trigger->tg_trigslot;
+	TupleTableSlot *new = trigger->tg_newslot;
+
+	ResetExprContext(capture->econtext);
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && ls_note_under_way())
+		show_insert(capture, binding, old);
+	else if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		TupleTableSlot *row = ls_binding_row(binding, old);
+
+		if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event) || moved(trigger->tg_trigtuple) ||
+			!keep_row(capture, place, row))
+			note_row(capture, binding, row);
+	}
+	else if (ls_has_virtual_columns(RelationGetDescr(capture->rel)) ||
+			 !ls_binding_same(binding, capture->table->models[binding->model], old, new))
+	{
+		note_row(capture, binding, ls_binding_row(binding, old));
+		note_row(capture, binding, ls_binding_row(binding, new));
+	}
+}
+
+/* ls_capture_row fires AFTER a row of a table that may be written through others. */
+void
+ls_capture_row(TriggerData *trigger)
+{
+	MemoryContext old = CurrentMemoryContext;
+	int			noted = ls_note_count();
+	Capture    *capture = row_capture(trigger);
+
+	for (int i = 0; i < capture->table->nbindings; i++)
+		if (capture->table->bindings[i].by_row)
+			show_row(capture, i, trigger);
+	lock_noted(capture, noted);
+	MemoryContextSwitchTo(old);
+}
+
+/* finish_row_captures applies what came one by one in this subtransaction. */
+static void
+finish_row_captures(void)
+{
+	MemoryContext old = CurrentMemoryContext;
+	SubTransactionId subid = GetCurrentSubTransactionId();
+	List	   *mine = NIL;
+	ListCell   *lc;
+
+	foreach(lc, row_captures)
+	{
+		Capture    *capture = lfirst(lc);
+
+		if (capture->subid != subid)
+			continue;
+		row_captures = foreach_delete_current(row_captures, lc);
+		mine = lappend(mine, capture);
+	}
+	foreach(lc, mine)
+	{
+		Capture    *capture = lfirst(lc);
+
+		MemoryContextSwitchTo(capture->context);
+		finish_purges(capture);
+		finish(capture);
+		end_capture(capture, old);
+		pfree(capture);
+	}
+}
+
 /* ---------- triggers ---------- */
 
 #define ALL_COMMANDS \
@@ -517,26 +688,16 @@ capture_rows(TriggerData *trigger)
 	Capture		capture = {0};
 	int			noted = ls_note_count();
 
-	begin_capture(&capture, trigger);
+	begin_capture(&capture, trigger, old);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		show_inserts(&capture, trigger->tg_newtable);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		show_changes(&capture, trigger->tg_oldtable, true);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		show_updates(&capture, trigger->tg_oldtable, trigger->tg_newtable);
-	for (int i = 0; i < capture.table->nbindings; i++)
-		if (capture.purges[i])
-			ls_purge_end(capture.purges[i]);
-	for (int i = 0; i < capture.table->nmodels && ls_note_count() > noted; i++)
-		ls_note_lock(capture.table->models[i], noted);
-	for (int i = 0; i < capture.table->nmodels; i++)
-	{
-		if (capture.deltas[i] && capture.aside[i])
-			put_aside(&capture, i);
-		else if (capture.deltas[i])
-			apply(&capture, i);
-		ls_rules_report(capture.table->models[i]);
-	}
+	finish_purges(&capture);
+	lock_noted(&capture, noted);
+	finish(&capture);
 	end_capture(&capture, old);
 }
 
@@ -565,8 +726,63 @@ ls_capture(PG_FUNCTION_ARGS)
 
 	if (!no_rows(trigger))
 		capture_rows(trigger);
+	finish_row_captures();
 	ls_note_leave();
 	return PointerGetDatum(NULL);
+}
+
+/* ls_leave fires AFTER a statement on a table above one that feeds a model. */
+Datum
+ls_leave(PG_FUNCTION_ARGS)
+{
+	(void) ls_trigger_data(fcinfo, TRIGGER_EVENT_AFTER,
+						   LS_FIRED_INSERT | LS_FIRED_UPDATE | LS_FIRED_DELETE);
+	finish_row_captures();
+	ls_note_leave();
+	return PointerGetDatum(NULL);
+}
+
+/* ls_capture_before_commit: triggers may have been disabled in between. */
+void
+ls_capture_before_commit(void)
+{
+	bool		any = row_captures != NIL;
+
+	if (any)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	finish_row_captures();
+	if (any)
+		PopActiveSnapshot();
+}
+
+void
+ls_capture_end_transaction(void)
+{
+	row_captures = NIL;
+}
+
+/* ls_capture_end_subtransaction hands rows on to the parent, or forgets them. */
+void
+ls_capture_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
+							  bool committed)
+{
+	ListCell   *lc;
+
+	foreach(lc, row_captures)
+	{
+		Capture    *capture = lfirst(lc);
+
+		if (capture->subid < mine)
+			continue;
+		if (committed)
+			capture->subid = parent;
+		else
+		{
+			row_captures = foreach_delete_current(row_captures, lc);
+			ls_table_release(capture->table);
+			MemoryContextDelete(capture->context);
+		}
+	}
 }
 
 void

@@ -6,6 +6,10 @@
  * The code is written against the newest name of each API; older servers get
  * it emulated here.
  *
+ * What is not emulated but kept away from, as it changed in behaviour: from 19
+ * on eval_const_expressions() looks up whether a column is NOT NULL, in a query
+ * that expression_planner_with_deps() does not have (expression_plan.c).
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef LEADSCORE_COMPAT_H
@@ -19,12 +23,15 @@
 #include "catalog/pg_proc.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "postmaster/bgworker.h"
+#include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
@@ -37,8 +44,14 @@
 #include "varatt.h"
 #endif
 
-#if PG_VERSION_NUM < 150000
-#error "leadscore needs PostgreSQL 15 or newer"
+/* the Makefile says so first; this is for those who build without it */
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 200000
+#error "leadscore supports PostgreSQL 15 to 19"
+#endif
+
+/* 18: an attribute that stands in front */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
 #endif
 
 /* 17: RestrictSearchPath() is core's own name for what maintenance commands do */
@@ -92,13 +105,16 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
 #endif
 
-/* 19: versions of a row that are not live may be left out, which we want to see */
+/* 19: the planner is told what EXPLAIN has asked for */
 #if PG_VERSION_NUM < 190000
-#define ls_find_by_index(rel, index, mode, search, found) \
-	RelationFindReplTupleByIndex(rel, index, mode, search, found)
+#define LS_PLANNER_PARAMETERS \
+	Query *query, const char *text, int options, ParamListInfo params
+#define LS_PLANNER_ARGUMENTS query, text, options, params
 #else
-#define ls_find_by_index(rel, index, mode, search, found) \
-	RelationFindReplTupleByIndex(rel, index, false, mode, search, found)
+#define LS_PLANNER_PARAMETERS \
+	Query *query, const char *text, int options, ParamListInfo params, \
+	struct ExplainState *explain
+#define LS_PLANNER_ARGUMENTS query, text, options, params, explain
 #endif
 
 /* 17: how long a transaction may take; for a list of settings */
@@ -126,11 +142,13 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 #define ls_namespace_ownercheck(oid, role) pg_namespace_ownercheck(oid, role)
 #define ls_extension_ownercheck(oid, role) pg_extension_ownercheck(oid, role)
 #define ls_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
+#define ls_type_ownercheck(oid, role) pg_type_ownercheck(oid, role)
 #else
 #define ls_class_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
 #define ls_namespace_ownercheck(oid, role) object_ownercheck(NamespaceRelationId, oid, role)
 #define ls_extension_ownercheck(oid, role) object_ownercheck(ExtensionRelationId, oid, role)
 #define ls_database_ownercheck(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
+#define ls_type_ownercheck(oid, role) object_ownercheck(TypeRelationId, oid, role)
 #endif
 
 /* 19: flags */
@@ -183,6 +201,19 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 #else
 #define ls_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
 #endif
+
+/* ConditionalLockDatabaseObject(), which early minor versions have not */
+static inline bool
+ls_try_lock_object(Oid classid, Oid objid, LOCKMODE mode)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, classid, objid, 0);
+	if (LockAcquire(&tag, mode, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	AcceptInvalidationMessages();
+	return true;
+}
 
 /* 18: virtual generated columns; the relation is the expression's only one */
 static inline Node *

@@ -31,7 +31,7 @@ add_pending(LsModel *model, LsScoreRow *row, LsPending *pending, TimestampTz now
 		LsState		counted;
 
 		ls_state_init(&counted);
-		ls_count_contact(model, row->contact, &counted);
+		ls_count_contact(model, row->contact, now, &counted);
 		ls_state_inherit(&counted, &row->state);
 		row->state = counted;
 	}
@@ -40,7 +40,7 @@ add_pending(LsModel *model, LsScoreRow *row, LsPending *pending, TimestampTz now
 		LsState		profile;
 
 		ls_state_init(&profile);
-		ls_count_profile(model, row->contact, &profile);
+		ls_count_profile(model, row->contact, now, &profile);
 		ls_store_set_profile(model, &row->state, &profile);
 	}
 	ls_state_fold(model, &row->state);
@@ -117,7 +117,7 @@ ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row)
 bool
 ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
 {
-	TimestampTz now = Max(ls_statement_clock(), row->scored_at);
+	TimestampTz now = Max(ls_statement_clock(), ls_row_instant(row));
 	TimestampTz last,
 				added,
 				entry;
@@ -130,6 +130,7 @@ ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
 	pending.count_all |= ls_alias_pending(model, row->contact);
 	if (pending.nrows == 0 && !pending.count_all)
 		return false;
+	now = Max(now, pending.instant);
 	estate = CreateExecutorState();
 	course.model = model;
 	course.row = row;
@@ -137,13 +138,14 @@ ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
 	course.econtext = ls_stage_context(model, estate, row->contact);
 	ls_course_begin(&course, exists);
 	if (exists && row->state.due <= now)
-		ls_course_catch_up(&course, row->scored_at, now, "time");
+		ls_course_catch_up(&course, ls_row_instant(row), now, "time");
 	last = row->state.last;
 	add_pending(model, row, &pending, now);
+	now = Max(now, row->state.last);	/* of what was purged, by another clock */
 	added = pending.has_delta && pending.delta.events > 0 ? pending.delta.last : DT_NOBEGIN;
 	if (!exists && added != DT_NOBEGIN)
 		row->stage_since = Min(now, added);
-	entry = ls_store_entry(model, row, added, last, now);
+	entry = ls_course_entry(model, row, added, last, now);
 	if (entry != DT_NOBEGIN)
 	{
 		ls_course_step(&course, entry, "event");
@@ -172,4 +174,27 @@ ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row)
 		ls_store_start_row(model, contact, row, ls_statement_clock());
 	brought = ls_contact_bring(model, row, exists);
 	return brought ? ls_contact_known(row) : exists;
+}
+
+/*
+ * ls_contact_show moves a row on to what is true at t, which is not before the row's
+ * own instant, and gives its columns.
+ */
+void
+ls_contact_show(LsModel *model, LsScoreRow *row, TimestampTz t,
+				Datum *values, bool *nulls)
+{
+	EState	   *estate = CreateExecutorState();
+	LsCourse	course = {0};
+
+	course.model = model;
+	course.row = row;
+	course.econtext = ls_stage_context(model, estate, row->contact);
+	/* most rows are not overdue, and need not know how they go on */
+	course.score = row->state.due <= t ? ls_course_score(model) :
+		ls_score_make(model, model->watches_rules);
+	ls_course_now(&course, t);
+	ls_row_take_score(model, row, course.score);
+	ls_row_values(model, row, values, nulls);
+	FreeExecutorState(estate);
 }

@@ -19,6 +19,8 @@ extern bool ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row);
 extern bool ls_contact_complete(LsModel *model, LsScoreRow *row);
 extern bool ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row);
 extern bool ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists);
+extern void ls_contact_show(LsModel *model, LsScoreRow *row, TimestampTz t,
+							Datum *values, bool *nulls);
 extern bool ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row);
 
 #endif							/* LEADSCORE_CONTACT_H */

@@ -72,8 +72,8 @@ ls_course_begin(LsCourse *course, bool exists)
 	course->in_force = palloc0(sizeof(bool) * model->nrules);
 	if (!exists)
 		return;
-	ls_evaluate(model, &course->row->state, course->row->scored_at, course->score);
-	course->at = course->row->scored_at;
+	ls_evaluate(model, &course->row->state, ls_row_instant(course->row), course->score);
+	course->at = course->score->at;
 	for (int i = 0; i < model->nrules; i++)
 		course->in_force[i] = course->score->contributions[i].in_force;
 }
@@ -181,6 +181,22 @@ ls_course_catch_up(LsCourse *course, TimestampTz from, TimestampTz to,
 }
 
 /*
+ * ls_course_entry tells whether the latest event that a change brings, which is
+ * at an instant, is in order: not before what the contact did last, nor before
+ * its stage last changed.  Gives the instant then, DT_NOBEGIN otherwise.
+ */
+TimestampTz
+ls_course_entry(const LsModel *model, const LsScoreRow *row, TimestampTz at,
+				TimestampTz last, TimestampTz t)
+{
+	if (at == DT_NOBEGIN || !model->staged)
+		return DT_NOBEGIN;
+	if (row->state.stage_recorded && at < row->stage_since)
+		return DT_NOBEGIN;
+	return at >= last && at < t ? at : DT_NOBEGIN;
+}
+
+/*
  * ls_course_now takes a contact whose row is in the table to where it is now,
  * in memory, for those who only read.
  */
@@ -191,7 +207,7 @@ ls_course_now(LsCourse *course, TimestampTz now)
 
 	ls_course_begin(course, true);
 	if (row->state.due <= now)
-		ls_course_catch_up(course, row->scored_at, now, "time");
+		ls_course_catch_up(course, ls_row_instant(row), now, "time");
 	ls_state_advance(course->model, &row->state, now);
 	ls_course_step(course, now, "time");
 }
@@ -214,7 +230,20 @@ ls_course_set_stage(LsCourse *course, TimestampTz at, const char *stage)
 	arrive(course, &standing, at, "manual");
 }
 
-/* ---------- rows that are not true any more ---------- */
+/* ---------- rows and what is evaluated ---------- */
+
+/* ls_row_take_score gives a row what was evaluated. */
+void
+ls_row_take_score(LsModel *model, LsScoreRow *row, const LsScore *score)
+{
+	Size		size = sizeof(double) * Max(1, model->ncategories);
+
+	row->score = score->score;
+	row->categories = memcpy(palloc(size), score->categories, size);
+	row->grade = ls_score_grade(model, score);
+	row->disqualified = score->disqualified;
+	row->scored_at = score->at;
+}
 
 /* differs compares stored numbers with what they should be. */
 static bool

@@ -34,9 +34,12 @@ extern void ls_course_catch_up(LsCourse *course, TimestampTz from,
 							   TimestampTz to, const char *cause);
 extern void ls_course_set_stage(LsCourse *course, TimestampTz at,
 								const char *stage);
+extern TimestampTz ls_course_entry(const LsModel *model, const LsScoreRow *row,
+								   TimestampTz at, TimestampTz last, TimestampTz t);
 extern void ls_course_now(LsCourse *course, TimestampTz now);
 extern bool ls_row_outdated(LsModel *model, const LsScoreRow *row,
 							const LsScore *at_stored, const LsScore *now);
+extern void ls_row_take_score(LsModel *model, LsScoreRow *row, const LsScore *score);
 extern LsStanding ls_row_standing(const LsScoreRow *row);
 extern void ls_row_stand(LsScoreRow *row, const LsStanding *standing);
 

@@ -48,6 +48,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "ancestor.h"
 #include "catalog.h"
 #include "compat.h"
 #include "feed.h"
@@ -57,6 +58,7 @@
 #include "model.h"
 #include "model_tables.h"
 #include "purge.h"
+#include "rename.h"
 #include "restore.h"
 #include "trust.h"
 
@@ -221,6 +223,7 @@ concern(Concerned *concerned, const Node *stmt)
 	ListCell   *lc;
 
 	concern_computed(concerned, stmt);
+	concerned->models = list_concat(concerned->models, ls_rename_models(stmt));
 	switch (nodeTag(stmt))
 	{
 		case T_AlterTableStmt:
@@ -408,6 +411,8 @@ ls_ddl_start(PG_FUNCTION_ARGS)
 			OidIsValid(part = detached((const AlterTableStmt *) stmt)))
 			ls_lock_against_all(list_make1_oid(part));
 	}
+	ls_ancestors_lock_before(stmt);
+	ls_rename_before(stmt);
 	ls_purge_before(stmt);
 	PG_RETURN_NULL();
 }
@@ -478,6 +483,18 @@ note_part(Ddl *ddl, Oid table)
 		(void) change_of(ddl, table);
 }
 
+/* note_joined notes that a table has become a part of another. */
+static void
+note_joined(Change *change, Oid part, const RangeVar *name, Oid parent)
+{
+	NewPart    *new = palloc(sizeof(NewPart));
+
+	new->part = part;
+	new->name = name;
+	new->parent = parent;
+	change->joined = lappend(change->joined, new);
+}
+
 /* note_relation notes what was done to a table; subid is that of a column. */
 static void
 note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
@@ -503,8 +520,10 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 		return;
 
 	change = change_of(ddl, relid);
-	if (subid > 0)
-		change->new_name = get_attname(relid, subid, true);
+	if (IsA(command->parsetree, CreateStmt))
+		foreach(lc, ls_look_parents(relid))
+			note_joined(change, relid, NULL, lfirst_oid(lc));
+	change->renamed = change->renamed || subid > 0;
 	if (command->type != SCT_AlterTable)
 		return;
 	foreach(lc, command->d.alterTable.subcmds)
@@ -517,6 +536,10 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 		change->added = change->added || LS_AT_ADD_COLUMN(cmd->subtype);
 		change->owner = change->owner || cmd->subtype == AT_ChangeOwner;
 		change->rights = change->rights || hides_rows(cmd->subtype);
+		if (cmd->subtype == AT_AttachPartition)
+			note_joined(change, InvalidOid, ((PartitionCmd *) cmd->def)->name, relid);
+		if (cmd->subtype == AT_AddInherit)
+			note_joined(change, relid, NULL, sub->address.objectId);
 		if (gives_values(cmd->subtype) && cmd->name)
 			change->columns = lappend(change->columns, pstrdup(cmd->name));
 	}
@@ -622,6 +645,7 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 	Oid			objid = DatumGetObjectId(SPI_getbinval(tuple, desc, 2, &isnull));
 	int32		subid = DatumGetInt32(SPI_getbinval(tuple, desc, 3, &isnull));
 	bool		named = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
+	bool		original = DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull));
 	Datum		array = SPI_getbinval(tuple, desc, 5, &isnull);
 	List	   *names = NIL;
 	Datum	   *values;
@@ -640,6 +664,8 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 		Change	   *change = change_of(ddl, objid);
 
 		change->columns = lappend(change->columns, lthird(names));
+		if (!original && ls_is_own_schema(get_rel_namespace(objid)))
+			ddl->bereft = list_append_unique_oid(ddl->bereft, objid);
 	}
 	else if (classid == RelationRelationId)
 	{
@@ -722,7 +748,7 @@ keep_triggers(Node *command)
 			continue;
 		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 		if (OidIsValid(relid))
-			ls_keep_triggers(relid);
+			ls_keep_triggers(relid, ls_ancestors_row_trigger(relid));
 		return;
 	}
 }
@@ -742,6 +768,7 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, command"
 				 " FROM pg_catalog.pg_event_trigger_ddl_commands()", note_command);
+		ls_rename_after(((EventTriggerData *) fcinfo->context)->parsetree, &ddl);
 		if (ddl.owners)
 			ls_tables_check_owner();
 		ls_follow(&ddl);
@@ -757,7 +784,7 @@ ls_ddl_drop(PG_FUNCTION_ARGS)
 
 	if (ls_ddl_is_concerned(fcinfo))
 	{
-		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names"
+		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names, original"
 				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"
 				 " WHERE NOT is_temporary", note_dropped);
 		ls_follow(&ddl);

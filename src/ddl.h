@@ -12,15 +12,25 @@
 
 #include "fmgr.h"
 #include "nodes/pg_list.h"
+#include "nodes/primnodes.h"
+
+/* A table that has become a part of another */
+typedef struct NewPart
+{
+	Oid			part;
+	const RangeVar *name;		/* instead of part, as its caller has named it; or NULL */
+	Oid			parent;
+} NewPart;
 
 /* What a command did to one table */
 typedef struct Change
 {
 	Oid			relation;
-	char	   *new_name;		/* that a column has now; NULL: none renamed */
+	bool		renamed;		/* one of its columns is */
 	bool		added;			/* it has a new column */
 	bool		owner;			/* it has another owner */
 	bool		rights;			/* who sees its rows may have changed */
+	List	   *joined;			/* of NewPart: tables that have become a part of another */
 	List	   *columns;		/* names of those that hold something else, or are gone */
 } Change;
 
@@ -36,6 +46,8 @@ typedef struct Ddl
 	bool		no_wait;		/* for locks of tables: a job does what needs them */
 	List	   *dropped;		/* OIDs of relations */
 	List	   *dropped_models; /* whose score tables were dropped */
+	List	   *bereft;			/* OIDs of tables of models that lost a column to CASCADE */
+	List	   *recounted;		/* models with rules to be counted again */
 } Ddl;
 
 extern bool ls_ddl_is_concerned(FunctionCallInfo fcinfo);

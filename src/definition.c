@@ -43,11 +43,13 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
 #include "catalog.h"
 #include "check.h"
 #include "compat.h"
+#include "key_change.h"
 #include "launcher.h"
 #include "feed.h"
 #include "leadscore.h"
@@ -88,9 +90,9 @@ static const Kind kinds[] = {
 	{"lead_category", 2, UPDATES,
 		"The categories of a model are given to leadscore.create_model().",
 	NULL, ls_check_category_row, NULL, ls_category_changed, NULL},
-	{"lead_source", 2, 0,
+	{"lead_source", 2, UPDATES,
 		"Sources are attached by leadscore.attach() and detached by leadscore.detach().",
-	NULL, NULL, NULL, NULL, NULL},
+	NULL, ls_check_source, ls_source_written, NULL, NULL},
 	{"lead_rule", 1, INSERTS | UPDATES | DELETES, NULL,
 	"lead_rule_rule_id_seq", ls_check_rule, ls_rule_written, ls_rules_changed, ls_rules_advise},
 	{"lead_stage", 2, INSERTS | UPDATES | DELETES, NULL,

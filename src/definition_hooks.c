@@ -66,11 +66,11 @@ refuse_on_conflict(const Query *query)
 }
 
 static PlannedStmt *
-plan(Query *query, const char *text, int options, ParamListInfo params)
+plan(LS_PLANNER_PARAMETERS)
 {
 	refuse_on_conflict(query);
 	return (previous_planner ? previous_planner : standard_planner)
-		(query, text, options, params);
+		(LS_PLANNER_ARGUMENTS);
 }
 
 /* ---------- LOCK TABLE ---------- */

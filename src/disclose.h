@@ -10,12 +10,13 @@
 
 #include "postgres.h"
 
+#include "compat.h"
 #include "rules.h"
 
 extern bool ls_may_see_table(Oid owner, Oid relid);
 extern bool ls_may_see_rule(const LsModel *model, const LsRule *rule);
 extern bool ls_may_see_stage(const LsModel *model, const LsStage *stage);
-extern void ls_throw_undisclosed(const char *table) pg_attribute_noreturn();
+pg_noreturn extern void ls_throw_undisclosed(const char *table);
 extern void ls_undisclosed_context(void *arg);
 
 #endif							/* LEADSCORE_DISCLOSE_H */

@@ -452,13 +452,19 @@ ls_score_grade(LsModel *model, const LsScore *score)
 }
 
 /*
- * ls_evaluate gives what is true at t, which must not lie before the state's
- * last event.  What is dated later than the clock was when the state was
- * written but not later than t must have been counted (ls_state_advance).
+ * ls_evaluate gives what is true at t.  What is dated later than the clock was when
+ * the state was written but not later than t must have been counted
+ * (ls_state_advance).
+ *
+ * A state does not tell what was before its last event: it is never evaluated
+ * before that, which would have what decays grow.  Callers see to it that they ask
+ * for no such instant; score->at has the one that the answer is of.
  */
 void
 ls_evaluate(LsModel *model, const LsState *state, TimestampTz t, LsScore *score)
 {
+	t = Max(t, state->last);
+	score->at = t;
 	memset(score->sums, 0, sizeof(LsSum) * model->ncategories);
 	score->size = 0;
 	score->disqualified = false;

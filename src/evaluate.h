@@ -59,6 +59,7 @@ typedef struct LsScore
 	LsContribution *contributions;	/* by rule, or NULL where not asked for */
 	LsCurve    *curve;			/* or NULL where not asked for */
 	LsSum	   *sums;			/* for the evaluation itself */
+	TimestampTz at;				/* the instant of all this */
 } LsScore;
 
 extern LsScore *ls_score_make(LsModel *model, bool contributions);

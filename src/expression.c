@@ -23,9 +23,7 @@
  */
 #include "expression.h"
 
-#include "access/transam.h"
 #include "access/xact.h"
-#include "nodes/nodeFuncs.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "utils/acl.h"
@@ -91,37 +89,6 @@ release_cached(void *arg)
 		FreeCachedExpression(expr->watched);
 }
 
-/* unfold replaces constants, so that functions of them cannot be folded. */
-static Node *
-unfold(Node *node, void *context)
-{
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Const))
-		return ls_expr_param(1, (Const *) node);
-	return expression_tree_mutator(node, unfold, context);
-}
-
-/*
- * watch_functions makes up for what a cached expression forgets: a function
- * of constants becomes a constant, and is not missed when it is replaced.
- */
-static void
-watch_functions(LsCompile *c, LsExpr *expr)
-{
-	ListCell   *lc;
-
-	foreach(lc, c->functions)
-	{
-		if (lfirst_oid(lc) >= FirstNormalObjectId)
-		{
-			expr->watched = GetCachedExpression(unfold(c->analysed, NULL));
-			ls_expr_gather_functions(c, expr->watched->expr);
-			break;
-		}
-	}
-}
-
 /*
  * build plans the expression and puts together what is kept of it.  Until all
  * is well its context belongs to the transaction, which frees it after an
@@ -164,10 +131,9 @@ build(LsCompile *c)
 	}
 	else
 	{
-		expr->cached = GetCachedExpression(planned);
-		planned = expr->cached->expr;
+		expr->planned = planned = ls_expr_plan(planned, own, &expr->cached);
 		ls_expr_check_immutable(c, planned);
-		watch_functions(c, expr);
+		ls_expr_watch_functions(c, &expr->watched);
 		convert_saop_to_hashed_saop(planned);
 		ls_expr_gather_functions(c, planned);
 		ls_expr_classify(expr, planned);
@@ -268,6 +234,34 @@ ls_expr_try_compile(const LsExprSpec *spec, MemoryContext context,
 	return *error ? NULL : try.expr;
 }
 
+/* read_meaning reads a text for ls_guarded(). */
+static void
+read_meaning(void *arg)
+{
+	LsCompile  *c = arg;
+	LsIdentity	saved;
+
+	ls_become_to_compute(c->spec->role, &saved);
+	pin_settings();
+	ls_expr_read_text(c);
+	ls_return(&saved);
+}
+
+/*
+ * ls_expr_read gives what a text means, whether its role may use it or not, or NULL
+ * and the error.  Both are made in the current memory context.
+ */
+Node *
+ls_expr_read(const LsExprSpec *spec, ErrorData **error)
+{
+	LsCompile	c = {.spec = spec};
+
+	*error = ls_guarded(read_meaning, &c);
+	if (*error && must_pass(*error))
+		pass_on(*error, spec->where, spec->role);
+	return *error ? NULL : c.analysed;
+}
+
 /*
  * ls_expr_valid tells whether nothing that was built into an expression, such
  * as the body of a function, has changed.  Changes of the relation are for
@@ -341,7 +335,7 @@ run_as_role(void *arg)
 		expr->state = NULL;
 		MemoryContextReset(expr->state_context);
 		old = MemoryContextSwitchTo(expr->state_context);
-		expr->state = ExecInitExpr((Expr *) expr->cached->expr, NULL);
+		expr->state = ExecInitExpr((Expr *) expr->planned, NULL);
 		expr->transaction = ls_transaction_number();
 		MemoryContextSwitchTo(old);
 	}

@@ -41,7 +41,8 @@ typedef struct LsExpr
 {
 	char	   *where;
 	Oid			role;
-	CachedExpression *cached;	/* NULL where attno is set */
+	Node	   *planned;		/* what is run; NULL where attno is set */
+	CachedExpression *cached;	/* tells whether it is still valid */
 	CachedExpression *watched;	/* tells of functions that were folded into it */
 	ExprState  *state;			/* made at the first evaluation ... */
 	MemoryContext state_context;	/* ... in here ... */
@@ -66,6 +67,7 @@ typedef enum LsExprResult
 extern LsExpr *ls_expr_compile(const LsExprSpec *spec, MemoryContext context);
 extern LsExpr *ls_expr_try_compile(const LsExprSpec *spec, MemoryContext context,
 								   ErrorData **error);
+extern Node *ls_expr_read(const LsExprSpec *spec, ErrorData **error);
 extern bool ls_expr_valid(const LsExpr *expr);
 extern void ls_expr_free(LsExpr *expr);
 extern LsExprResult ls_expr_eval(LsExpr *expr, ExprContext *econtext,

@@ -3,8 +3,9 @@
  * expression_internal.h
  *		What the rooms of expression.h share while an expression is compiled.
  *
- * expression_parse.c turns the text into an expression, immutable.c judges it;
- * expression.c drives the two, and keeps and runs what comes out.
+ * expression_parse.c turns the text into an expression, expression_plan.c has it
+ * planned, immutable.c judges it; expression.c drives the three, and keeps and
+ * runs what comes out.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,6 +44,12 @@ extern void ls_expr_refuse(LsCompile *c, const char *what, int location,
 extern Node *ls_expr_param(int id, const Const *like);
 extern void ls_expr_gather_functions(LsCompile *c, Node *node);
 extern void ls_expr_analyse(LsCompile *c);
+extern void ls_expr_read_text(LsCompile *c);
+
+/* expression_plan.c */
+extern Node *ls_expr_plan(Node *analysed, MemoryContext context,
+						  CachedExpression **cached);
+extern void ls_expr_watch_functions(LsCompile *c, CachedExpression **watched);
 
 /* immutable.c */
 extern bool ls_is_datetime(Oid type);

@@ -44,6 +44,7 @@
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
+#include "ancestor.h"
 #include "check.h"
 #include "compat.h"
 #include "leadscore.h"
@@ -399,10 +400,11 @@ ls_lock_tree(Oid relid, LOCKMODE lockmode)
 /*
  * ls_keep_triggers has those of our triggers that fire otherwise than triggers
  * do by default do so.  ENABLE TRIGGER ALL, with which a restore with
- * --disable-triggers ends, has made them ordinary ones.
+ * --disable-triggers ends, has made them ordinary ones.  by_row tells whether the
+ * table may be written through others that feed nothing (ancestor.c).
  */
 void
-ls_keep_triggers(Oid relid)
+ls_keep_triggers(Oid relid, bool by_row)
 {
 	Relation	rel = relation_open(relid, ShareRowExclusiveLock);
 
@@ -410,13 +412,14 @@ ls_keep_triggers(Oid relid)
 		for (int j = 0; j < rel->trigdesc->numtriggers; j++)
 		{
 			Trigger    *trigger = &rel->trigdesc->triggers[j];
+			char		fires = by_row && triggers[i].row ? TRIGGER_FIRES_ALWAYS :
+				triggers[i].fires;
 
 			if (triggers[i].fires == TRIGGER_FIRES_ON_ORIGIN ||
-				trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN ||
+				trigger->tgenabled == fires || trigger->tgenabled == TRIGGER_DISABLED ||
 				strcmp(trigger->tgname, triggers[i].name) != 0)
 				continue;
-			ls_set_trigger_firing(rel, triggers[i].name, triggers[i].fires,
-								  ShareRowExclusiveLock);
+			ls_set_trigger_firing(rel, triggers[i].name, fires, ShareRowExclusiveLock);
 			/* which has the relation's triggers read again */
 			CommandCounterIncrement();
 			break;
@@ -446,30 +449,36 @@ ls_make_triggers(Oid relid)
 				   NULL);
 	}
 	ls_return(&saved);
-	ls_keep_triggers(relid);
+	ls_keep_triggers(relid, ls_ancestors_row_trigger(relid));
 }
 
-/* is_ours tells whether a trigger is one of those that we put on tables. */
+/* is_source_trigger tells whether a trigger has the name of one of a table that feeds. */
 static bool
-is_ours(Form_pg_trigger trigger)
+is_source_trigger(const char *name)
 {
-	if (trigger->tgisinternal ||
-		get_func_namespace(trigger->tgfoid) != get_namespace_oid(LEADSCORE_INTERNAL, true))
-		return false;
 	for (int i = 0; i < (int) lengthof(triggers); i++)
-		if (strcmp(NameStr(trigger->tgname), triggers[i].name) == 0)
+		if (strcmp(name, triggers[i].name) == 0)
 			return true;
 	return false;
 }
 
+/* is_ours tells whether a trigger calls one of our functions. */
+static bool
+is_ours(Form_pg_trigger trigger)
+{
+	return !trigger->tgisinternal &&
+		get_func_namespace(trigger->tgfoid) == get_namespace_oid(LEADSCORE_INTERNAL, true);
+}
+
 /*
- * remove_triggers takes our triggers from a table.  DROP TRIGGER would lock each
+ * ls_remove_triggers takes those of our triggers from a table whose name is one of
+ * some.  DROP TRIGGER would lock each
  * trigger until the transaction ends, beside the table, and that against readers:
  * the lock table would be full where there are many partitions.  Nothing but the
  * table itself is made of these triggers, which nobody else refers to.
  */
-static void
-remove_triggers(Oid relid)
+void
+ls_remove_triggers(Oid relid, bool (*is_one) (const char *name))
 {
 	Relation	rel = table_open(relid, ShareRowExclusiveLock);
 	Relation	catalog = table_open(TriggerRelationId, RowExclusiveLock);
@@ -486,7 +495,7 @@ remove_triggers(Oid relid)
 		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
 		Oid			oid = trigger->oid;
 
-		if (!is_ours(trigger))
+		if (!is_ours(trigger) || !is_one(NameStr(trigger->tgname)))
 			continue;
 		CatalogTupleDelete(catalog, &tuple->t_self);
 		deleteDependencyRecordsFor(TriggerRelationId, oid, false);
@@ -510,7 +519,7 @@ ls_remove_triggers_if_unused(Oid relid)
 		return;
 	CacheInvalidateRelcacheByRelid(relid);
 	if (ls_relation_rows(relid) == NIL)
-		remove_triggers(relid);
+		ls_remove_triggers(relid, is_source_trigger);
 }
 
 /*

@@ -60,7 +60,8 @@ extern char *ls_optional_argument(FunctionCallInfo fcinfo, int n);
 
 /* triggers: one set serves all models and both roles of a table */
 extern void ls_make_triggers(Oid relid);
-extern void ls_keep_triggers(Oid relid);
+extern void ls_keep_triggers(Oid relid, bool by_row);
+extern void ls_remove_triggers(Oid relid, bool (*is_one) (const char *name));
 extern void ls_remove_triggers_if_unused(Oid relid);
 
 extern List *ls_relation_rows(Oid relation);	/* InvalidOid: all */

@@ -35,12 +35,14 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "ancestor.h"
 #include "attach.h"
 #include "compat.h"
 #include "expression.h"
 #include "feed.h"
 #include "follow_internal.h"
 #include "job_run.h"
+#include "key_change.h"
 #include "leadscore.h"
 #include "lock.h"
 #include "look.h"
@@ -325,78 +327,6 @@ sync_tree(Work *work, const char *source, Oid root)
 
 /* ---------- columns ---------- */
 
-/* renamed gives a column's new name where it is the one that was renamed. */
-static char *
-renamed(const Change *change, Oid relid, char *column)
-{
-	if (column == NULL || get_attnum(relid, column) != InvalidAttrNumber ||
-		get_attnum(relid, change->new_name) <= 0 ||
-		!is_below(relid, change->relation))
-		return column;
-	return change->new_name;
-}
-
-/* rename_visitor writes the name of the column with the visitors of a source. */
-static void
-rename_visitor(const LsSourceRow *source, const char *column)
-{
-	LsArguments args = {0};
-
-	ls_add_text(&args, source->model);
-	ls_add_text(&args, source->source);
-	ls_add_text(&args, column);
-	ls_execute("UPDATE leadscore_internal.lead_source SET visitor = $3"
-			   " WHERE model OPERATOR(pg_catalog.=) $1"
-			   " AND source OPERATOR(pg_catalog.=) $2"
-			   " AND visitor OPERATOR(pg_catalog.<>) $3", &args);
-}
-
-/*
- * adopt_name has a model and its sources name a column as it is named now.
- * Rules are left alone: their expressions are their owners' words.
- */
-static void
-adopt_name(Work *work, const Change *change)
-{
-	LsModelRow *row = work->row;
-	LsArguments args = {0};
-	LsIdentity	saved;
-	ListCell   *lc;
-
-	row->key = renamed(change, row->contacts, row->key);
-	row->created_at = renamed(change, row->contacts, row->created_at);
-	ls_add_text(&args, row->model);
-	ls_add_text(&args, row->key);
-	ls_add_text(&args, row->created_at);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_model SET key = $2, created_at = $3"
-			   " WHERE model OPERATOR(pg_catalog.=) $1"
-			   " AND (key OPERATOR(pg_catalog.<>) $2 OR created_at IS DISTINCT FROM $3)",
-			   &args);
-	foreach(lc, ls_source_rows(row->model, NULL))
-	{
-		LsSourceRow *source = lfirst(lc);
-		LsArguments names = {0};
-
-		ls_add_text(&names, row->model);
-		ls_add_text(&names, source->source);
-		ls_add_text(&names, renamed(change, source->relation, source->contact));
-		ls_add_text(&names, renamed(change, source->relation, source->occurred_at));
-		ls_add_text(&names, renamed(change, source->relation, source->event));
-		ls_execute("UPDATE leadscore_internal.lead_source SET contact = $3, occurred_at = $4, event = $5"
-				   " WHERE model OPERATOR(pg_catalog.=) $1"
-				   " AND source OPERATOR(pg_catalog.=) $2"
-				   " AND (contact OPERATOR(pg_catalog.<>) $3"
-				   " OR occurred_at OPERATOR(pg_catalog.<>) $4"
-				   " OR event IS DISTINCT FROM $5)", &names);
-		if (source->visitor)
-			rename_visitor(source, renamed(change, source->relation, source->visitor));
-	}
-	ls_return(&saved);
-	CommandCounterIncrement();
-	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
-}
-
 /* forget_created_at has a model do without its column of beginnings. */
 static void
 forget_created_at(Work *work)
@@ -429,14 +359,8 @@ look_at_contacts(Work *work)
 	Oid			score_collation;
 	int32		typmod;
 
-	if (attno <= 0 && !column_changed(work->ddl, row->contacts, row->key))
-		return;
 	if (attno <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot do without column \"%s\" of table \"%s\", which identifies the contacts of model \"%s\"",
-						row->key, get_rel_name(row->contacts), row->model),
-				 errhint("Call leadscore.drop_model('%s') before.", row->model)));
+		return;
 
 	get_atttypetypmodcoll(row->contacts, attno, &type, &typmod, &collation);
 	get_atttypetypmodcoll(ls_score_table(row->model, false), 1,
@@ -471,6 +395,7 @@ lose_source(Work *work, const LsSourceRow *source, int elevel, const char *why)
 			 errdetail_plural("%llu rule waits for it and contributes nothing until it is attached again.",
 							  "%llu rules wait for it and contribute nothing until it is attached again.",
 							  rules, (unsigned long long) rules) : 0));
+	ls_source_tell_kept(work->row->model, source->source);
 	work->rescore = true;
 }
 
@@ -552,11 +477,9 @@ see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
 		{
 			Change	   *change = lfirst(lc);
 
-			if (change->new_name)
-				adopt_name(&work, change);
 			if (change->owner && change->relation == row->contacts)
 				ls_model_new_owner(row);
-			look = look || change->new_name || change->added || change->rights ||
+			look = look || change->renamed || change->added || change->rights ||
 				change->owner || change->columns != NIL ||
 				(exists(change->relation) &&
 				 !ls_role_trusted(ls_table_owner(change->relation), row->owner));
@@ -580,6 +503,8 @@ see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
 		;						/* they stay as they are */
 	else if (look)
 	{
+		foreach(lc, ddl->recounted)
+			work.recount = work.recount || strcmp(lfirst(lc), row->model) == 0;
 		look_at_sources(&work);
 		if (row->sheet == NULL)
 		{
@@ -629,16 +554,27 @@ ls_follow(const Ddl *ddl)
 	rows = touched_rows(ddl);
 	if (rows == NIL && ddl->functions == NIL && ddl->dropped_models == NIL &&
 		!ddl->everything && !ddl->granted)
+	{
+		if (ls_ancestors_concerned(ddl))
+			ls_ancestors_sync();
 		return;
+	}
 	models = ls_model_rows(NULL);
 	list_sort(models, ls_by_row_rank);
 	foreach(lc, models)
 	{
 		LsModelRow *row = lfirst(lc);
 
-		if (!lose_model(ddl, row) && exists(row->contacts) &&
-			ls_model_complete(row->model))
+		if (lose_model(ddl, row))
+			continue;
+		ls_key_keep(ddl, row);
+		if (exists(row->contacts) && ls_model_complete(row->model))
 			see_to_model(ddl, row, rows);
+	}
+	if (rows != NIL || ls_ancestors_concerned(ddl))
+	{
+		ls_ancestors_warn(ddl);
+		ls_ancestors_sync();
 	}
 }
 

@@ -39,5 +39,8 @@ extern bool ls_follow_affects(const Ddl *ddl, Oid relid, const LsExpr *expr);
 /* rules and conditions of stages, in follow_rules.c */
 extern void ls_follow_rules(Work *work, bool sleeping_only);
 extern void ls_follow_stages(Work *work, bool warn);
+extern void ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
+								const ErrorData *error);
+extern void ls_rule_count_again(const LsRuleRow *rule);
 
 #endif							/* LEADSCORE_FOLLOW_INTERNAL_H */

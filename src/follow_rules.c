@@ -163,27 +163,28 @@ set_counted(const LsRuleRow *rule, bool asleep)
 	ls_return(&saved);
 }
 
-/* put_to_sleep has a rule that cannot be read contribute nothing. */
-static void
-put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
+/* ls_rule_fall_asleep has a rule that cannot be read contribute nothing. */
+void
+ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
+					const ErrorData *error)
 {
 	LsArguments args = {0};
 	LsIdentity	saved;
 
-	if (ls_may_see_table(work->row->owner, relid))
+	if (ls_may_see_table(model->owner, relid))
 		ereport(WARNING,
 				(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
-						rule->name, work->row->model, error->message),
+						rule->name, model->model, error->message),
 				 errhint("%s", error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ?
 						 error->hint :
 						 "It counts again when it is corrected, or what it uses is back.")));
 	else
 		ereport(WARNING,
 				(errmsg("rule \"%s\" of model \"%s\" does not count any more: SQLSTATE %s",
-						rule->name, work->row->model, unpack_sql_state(error->sqlerrcode)),
+						rule->name, model->model, unpack_sql_state(error->sqlerrcode)),
 				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
 	set_counted(rule, true);
-	ls_add_text(&args, work->row->model);
+	ls_add_text(&args, model->model);
 	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
 	ls_add_text(&args, rule->name);
 	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
@@ -194,7 +195,13 @@ put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *erro
 			   " (model, rule_id, name, failed_at, failures, sqlstate, message)"
 			   " VALUES ($1, $2, $3, $4, 1, $5, $6)", &args);
 	ls_return(&saved);
-	work->changed = true;
+}
+
+/* ls_rule_count_again has a rule counted that matches other events than before. */
+void
+ls_rule_count_again(const LsRuleRow *rule)
+{
+	set_counted(rule, false);
 }
 
 static bool
@@ -230,7 +237,10 @@ ls_follow_rules(Work *work, bool sleeping_only)
 		if (verdict.unattached)
 			continue;
 		if (verdict.error && !asleep)
-			put_to_sleep(work, rule, verdict.relid, verdict.error);
+		{
+			ls_rule_fall_asleep(work->row, rule, verdict.relid, verdict.error);
+			work->changed = true;
+		}
 		else if (verdict.error == NULL && asleep)
 		{
 			/*

@@ -61,7 +61,7 @@ set_out(Way *way, LsModel *model, TimestampTz now)
 	course->row = &way->row;
 	course->score = ls_course_score(model);
 	course->econtext = ls_stage_context(model, way->estate, way->row.contact);
-	now = Max(now, way->row.scored_at);
+	now = Max(now, ls_row_instant(&way->row));
 	ls_course_now(course, now);
 	way->score_now = course->score->score;
 	way->path = (LsPath) {model, &way->row.state, course->score,

@@ -70,6 +70,8 @@
  *		back.  Where the launcher sees the time go back all databases are due.
  * leadscore.clock set back: nothing is due until it is there again; scored_at
  *		never goes back.
+ * Settings of the database changed: its worker leaves, another has them
+ *		(worker_settings.c).
  * A worker that was stopped (SIGSTOP, a suspended machine): takes up what is due,
  *		as after a restart.
  * More databases than leadscore.max_workers: seats_wanted tells workers to leave

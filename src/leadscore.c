@@ -513,6 +513,7 @@ transaction_event(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
+			ls_capture_before_commit();
 			ls_note_before_commit();
 			refresh_changed_models();
 			break;
@@ -522,6 +523,7 @@ transaction_event(XactEvent event, void *arg)
 			transaction_number++;
 			end_transaction();
 			ls_definitions_end_transaction();
+			ls_capture_end_transaction();
 			ls_note_end_transaction();
 			ls_tables_end_transaction();
 			ls_rules_end_transaction();
@@ -544,11 +546,13 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
 			end_subtransaction(false);
+			ls_capture_end_subtransaction(mine, parent, true);
 			ls_note_end_subtransaction(mine, parent, true);
 			ls_definitions_end_subtransaction(mine, parent, true);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			end_subtransaction(true);
+			ls_capture_end_subtransaction(mine, parent, false);
 			ls_note_end_subtransaction(mine, parent, false);
 			ls_definitions_end_subtransaction(mine, parent, false);
 			ls_changed_models_again();

@@ -40,10 +40,11 @@
 #include "catalog.h"
 #include "contact.h"
 #include "leadscore.h"
+#include "course.h"
 #include "pending.h"
+#include "replay.h"
 #include "rules.h"
 #include "score_table.h"
-#include "store.h"
 
 PG_FUNCTION_INFO_V1(ls_live);
 
@@ -149,6 +150,33 @@ start_new(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 }
 
 /*
+ * recall gives a row the numbers of an instant before its own, as score() does: the
+ * clock has been set back, or is behind that of who wrote the row.  Which stage comes
+ * next cannot be said of an instant that others have left behind: the row's stays.
+ */
+static void
+recall(LsModel *model, LsScoreRow *row, TimestampTz at)
+{
+	LsScore    *score = ls_score_make(model, false);
+
+	if (at >= row->state.last)
+		ls_evaluate(model, &row->state, at, score);
+	else
+	{
+		LsReplay   *replay = ls_replay_make(model);
+
+		(void) ls_replay_contact(replay, row->contact);
+		ls_replay_tell(replay, row->contact, at, false);
+		ls_replay_evaluate(replay, at, score);
+		ls_rules_report(model);
+		row->state.last = ls_replay_last(replay, at);
+		row->state.events = row->state.last == DT_NOBEGIN ? 0 : 1;
+		row->state.first = row->state.last;
+	}
+	ls_row_take_score(model, row, score);
+}
+
+/*
  * ls_live evaluates, at an instant, the contact that a row of one of these tables
  * tells of, and gives it as a row of the score table; NULL where it is shown at
  * another place, or not there.  The first argument is of that row's type, and NULL.
@@ -188,7 +216,13 @@ ls_live(PG_FUNCTION_ARGS)
 	ls_row_check(model, desc);
 	values = palloc(sizeof(Datum) * desc->natts);
 	nulls = palloc(sizeof(bool) * desc->natts);
-	ls_store_live(model, &row, at, values, nulls);
+	if (at >= ls_row_instant(&row))
+		ls_contact_show(model, &row, at, values, nulls);
+	else
+	{
+		recall(model, &row, at);
+		ls_row_values(model, &row, values, nulls);
+	}
 	evaluated = heap_form_tuple(desc, values, nulls);
 	ReleaseTupleDesc(desc);
 	PG_RETURN_DATUM(HeapTupleGetDatum(evaluated));

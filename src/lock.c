@@ -25,6 +25,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "ancestor.h"
 #include "catalog.h"
 #include "feed.h"
 #include "leadscore.h"
@@ -380,7 +381,14 @@ void
 ls_lock_for_removal(const char *model, const char *source)
 {
 	const char *visitors = ls_visitors_model(model);
-	List	   *wanted = want_tree(sources_of(model));
+	List	   *sources = sources_of(model);
+	List	   *wanted = NIL;
+	ListCell   *lc;
+
+	/* triggers go from the tables above, too */
+	foreach(lc, ls_ancestors_to_lock(sources))
+		wanted = want(wanted, lfirst_oid(lc), ShareRowExclusiveLock);
+	wanted = list_concat(wanted, want_tree(sources));
 
 	/* these go with the model, and may be read together with what it reads */
 	if (source == NULL && visitors)
@@ -410,6 +418,24 @@ ls_lock_against_all(List *relations)
 		foreach(tc, ls_look_tree(lfirst_oid(lc)))
 			wanted = want(wanted, lfirst_oid(tc), AccessExclusiveLock);
 	}
+	(void) lock_wanted(wanted, true);
+}
+
+/*
+ * ls_lock_from_above locks tables that get triggers, or lose them, the topmost first,
+ * and one that becomes a part of them, or is one no more.
+ */
+void
+ls_lock_from_above(List *above, Oid part)
+{
+	List	   *wanted = NIL;
+	ListCell   *lc;
+
+	foreach(lc, above)
+		wanted = want(wanted, lfirst_oid(lc), ShareRowExclusiveLock);
+	foreach(lc, ls_look_tree(part))
+		wanted = want(wanted, lfirst_oid(lc), lfirst_oid(lc) == part ?
+					  AccessExclusiveLock : ShareRowExclusiveLock);
 	(void) lock_wanted(wanted, true);
 }
 

@@ -32,6 +32,8 @@ extern bool ls_lock_sources_if_free(const char *model);
 extern void ls_lock_for_removal(const char *model, const char *source);
 /* ACCESS EXCLUSIVE, as DROP TABLE and DETACH PARTITION take it */
 extern void ls_lock_against_all(List *relations);
+/* ... one that becomes a part of others, SHARE ROW EXCLUSIVE on those */
+extern void ls_lock_from_above(List *above, Oid part);
 /* ACCESS SHARE on a model's event tables, before contacts are counted */
 extern void ls_lock_to_read(LsModel *model);
 extern bool ls_lock_to_read_if_free(LsModel *model);

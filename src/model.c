@@ -31,6 +31,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "ancestor.h"
 #include "check.h"
 #include "compat.h"
 #include "daily.h"
@@ -231,9 +232,9 @@ is_unique_index(Oid indexid, const Form_pg_attribute column, Oid equality)
 	return fits;
 }
 
-/* check_key finds out the key's type and refuses keys that do not identify. */
-static void
-check_key(Relation rel, LsModelTables *new)
+/* ls_model_check_key finds out the key's type and refuses keys that do not identify. */
+void
+ls_model_check_key(Relation rel, LsModelTables *new)
 {
 	AttrNumber	attno = ls_find_column(RelationGetRelid(rel), new->row.key);
 	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), attno - 1);
@@ -354,11 +355,12 @@ ls_create_model(PG_FUNCTION_ARGS)
 	check_name(row->model);
 	tree = ls_lock_tree(row->contacts, ShareRowExclusiveLock);
 	row->owner = check_owner(row->contacts);
+	ls_ancestors_refuse(row->contacts, true);
 	ls_check_tree(row->contacts, tree, row->owner);
 	rel = relation_open(row->contacts, NoLock);
 	if (row->key == NULL)
 		row->key = primary_key_column(rel);
-	check_key(rel, &new);
+	ls_model_check_key(rel, &new);
 	if (row->created_at)
 		ls_check_time_column(row->contacts, row->created_at);
 	relation_close(rel, NoLock);
@@ -374,6 +376,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_tables_depend(row);
 	ls_record_sheet(row->model);
 	ls_add_tree(row->model, NULL, tree);
+	ls_ancestors_sync();
 	ls_recount_contacts(row->model, "backfill");
 	ls_model_refreshed(row->model);
 	ls_launcher_poke_at_commit();
@@ -417,6 +420,7 @@ ls_drop_model(const LsModelRow *model)
 	CommandCounterIncrement();
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
+	ls_ancestors_sync();
 	ls_launcher_poke_at_commit();
 }
 
@@ -516,8 +520,7 @@ ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 	ereport(NOTICE,
 			(errmsg("the key of model \"%s\" is now of type %s",
 					model->model, format_type_be(type)),
-			 errdetail("The view live_%s was made anew.", model->model),
-			 errhint("Grant SELECT on it again to those who had it.")));
+			 errdetail("The view live_%s was made anew.", model->model)));
 }
 
 /*

@@ -153,16 +153,20 @@ void
 ls_pending_init(LsPending *pending)
 {
 	memset(pending, 0, sizeof(LsPending));
+	pending->instant = DT_NOBEGIN;
 	ls_state_init(&pending->delta);
 }
 
 /* add_row adds one row to what is pending; it may lie in a buffer. */
 static void
-add_row(LsModel *model, LsPending *pending, bool profile, bytea *bytes)
+add_row(LsModel *model, LsPending *pending, TimestampTz noted_at, bool profile,
+		bytea *bytes)
 {
 	LsState		delta;
 
 	pending->nrows++;
+	if (ls_instant_has_been(noted_at))
+		pending->instant = Max(pending->instant, noted_at);
 	if (bytes == NULL)
 	{
 		pending->count_profile |= profile;
@@ -172,6 +176,7 @@ add_row(LsModel *model, LsPending *pending, bool profile, bytea *bytes)
 	ls_state_decode(bytes, &delta);
 	if (!ls_state_merge(model, &pending->delta, &delta))
 		pending->count_all = true;
+	pending->instant = Max(pending->instant, delta.last);
 	pending->has_delta = true;
 }
 
@@ -246,7 +251,8 @@ ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 		while (ls_by_contact_next(model, scan, slot))
 		{
 			slot_getallattrs(slot);
-			add_row(model, pending, DatumGetBool(slot->tts_values[PENDING_PROFILE - 1]),
+			add_row(model, pending, DatumGetTimestampTz(slot->tts_values[PENDING_NOTED_AT - 1]),
+					DatumGetBool(slot->tts_values[PENDING_PROFILE - 1]),
 					slot->tts_isnull[PENDING_DELTA - 1] ? NULL :
 					DatumGetByteaPCopy(slot->tts_values[PENDING_DELTA - 1]));
 		}
@@ -436,7 +442,7 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	plan = ls_row_plan(&plans_of(model)->take,
-					   psprintf("DELETE FROM %s WHERE contact_id %s $1 RETURNING profile, delta",
+					   psprintf("DELETE FROM %s WHERE contact_id %s $1 RETURNING profile, delta, noted_at",
 								table_name(model), ls_row_key_operator(model)),
 					   1, &model->key.type);
 	(void) ls_row_run(plan, &contact, NULL, 1, GetActiveSnapshot());
@@ -447,9 +453,11 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		bool		isnull;
 		bool		profile = DatumGetBool(SPI_getbinval(tuple, desc, 1, &isnull));
+		TimestampTz noted_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull));
 		Datum		delta = SPI_getbinval(tuple, desc, 2, &isnull);
 
-		add_row(model, pending, profile, isnull ? NULL : DatumGetByteaPCopy(delta));
+
+		add_row(model, pending, noted_at, profile, isnull ? NULL : DatumGetByteaPCopy(delta));
 	}
 	SPI_finish();
 	ls_return(&saved);

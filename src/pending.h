@@ -26,6 +26,8 @@ typedef struct LsPending
 	bool		count_profile;	/* its row has to be looked at again */
 	bool		has_delta;
 	LsState		delta;			/* events to be added */
+	TimestampTz instant;		/* by the clocks that it was put aside by, the
+								 * latest; DT_NOBEGIN: nothing is pending */
 } LsPending;
 
 /* Rows are only inserted, so nobody waits for anybody. */

@@ -31,6 +31,7 @@
 
 #include "alias.h"
 #include "disclose.h"
+#include "kept.h"
 #include "leadscore.h"
 #include "score_table.h"
 
@@ -416,28 +417,37 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 	ls_return(&saved);
 }
 
-/* open_scores reads our own table, as its owner. */
+/* is_our_own tells whether a stream reads tables of the model. */
+static bool
+is_our_own(const Stream *stream)
+{
+	return (stream->what & (LS_READ_SCORES | LS_READ_PURGED)) != 0;
+}
+
+/* open_our_own reads tables of the model, as their owner. */
 static void
-open_scores(LsReader *reader, Stream *stream)
+open_our_own(LsReader *reader, Stream *stream)
 {
 	LsModel    *model = reader->spec.model;
-	StringInfoData sql;
+	StringInfoData range;
+	char	   *sql;
 	SPIPlanPtr	plan;
 	Oid			types[2];
 	Datum		bounds[2];
 	LsIdentity	saved;
 	int			n;
 
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT * FROM %s t WHERE true", table_name(model->score_table));
-	n = append_range(&sql, &reader->spec, model->score_table, "contact_id");
-	appendStringInfoString(&sql, " ORDER BY t.contact_id USING ");
-	append_operator(&sql, model->key.lt_operator);
+	initStringInfo(&range);
+	n = append_range(&range, &reader->spec, model->score_table, "contact_id");
+	appendStringInfoString(&range, " ORDER BY t.contact_id USING ");
+	append_operator(&range, model->key.lt_operator);
 	range_values(&reader->spec, types, bounds);
 	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	plan = SPI_prepare(sql.data, n, types);
+	sql = stream->what == LS_READ_PURGED ? ls_kept_query(model, range.data) :
+		psprintf("SELECT * FROM %s t WHERE true%s", table_name(model->score_table), range.data);
+	plan = SPI_prepare(sql, n, types);
 	if (plan == NULL)
-		elog(ERROR, "could not prepare a query of the scores of model \"%s\"",
+		elog(ERROR, "could not prepare a query of the tables of model \"%s\"",
 			 model->name);
 	stream->portal = SPI_cursor_open(NULL, plan, bounds, NULL, true);
 	ls_return(&saved);
@@ -453,7 +463,7 @@ fetch(const LsReader *reader, Stream *stream)
 {
 	LsIdentity	saved;
 
-	if (stream->what == LS_READ_SCORES)
+	if (is_our_own(stream))
 		ls_switch_to_owner(ls_relation_owner(reader->spec.model->score_table), &saved);
 	else
 		ls_become_to_compute(reader->spec.model->owner, &saved);
@@ -507,7 +517,7 @@ advance(LsReader *reader, Stream *stream)
 														&TTSOpsHeapTuple);
 		}
 		ExecStoreHeapTuple(stream->table->vals[stream->at++], stream->slot, false);
-		if (stream->what == LS_READ_SCORES || (stream->known && !reader->spec.one))
+		if (is_our_own(stream) || (stream->known && !reader->spec.one))
 		{
 			stream->key = slot_getattr(stream->slot, stream->known ?
 									   stream->slot->tts_tupleDescriptor->natts : 1,
@@ -527,7 +537,7 @@ advance(LsReader *reader, Stream *stream)
 			isnull = true;
 	}
 	/* a converted key must outlive the context in which it was made */
-	if (stream->what != LS_READ_SCORES && !stream->known && expr->attno == 0 &&
+	if (!is_our_own(stream) && !stream->known && expr->attno == 0 &&
 		!model->key.typbyval)
 	{
 		stream->key = datumCopy(stream->key, false, model->key.typlen);
@@ -550,8 +560,8 @@ add_stream(LsReader *reader, int what, LsSource *source, const TableQuery *query
 	stream->source = source;
 	stream->known = of != NULL;
 	stream->param = of ? *of : reader->spec.contact;
-	if (what == LS_READ_SCORES)
-		open_scores(reader, stream);
+	if (is_our_own(stream))
+		open_our_own(reader, stream);
 	else
 		open_stream(reader, stream, query, kept);
 	advance(reader, stream);
@@ -613,7 +623,7 @@ find_aliases(LsReader *reader)
 	reader->visitors = ls_alias_visitors(model);
 	if (reader->spec.one && (reader->merges || reader->visitors))
 		ls_alias_of(model, reader->spec.contact, aliases);
-	return model->nsources * (4 + aliases->nsources + aliases->nvisitors) + 2;
+	return model->nsources * (4 + aliases->nsources + aliases->nvisitors) + 3;
 }
 
 /*
@@ -658,6 +668,8 @@ ls_reader_open(const LsReaderSpec *spec)
 	}
 	if (spec->what & LS_READ_SCORES)
 		add_stream(reader, LS_READ_SCORES, NULL, NULL, NULL, NULL);
+	if ((spec->what & LS_READ_PURGED) && model->nsources > 0 && ls_kept_any(model))
+		add_stream(reader, LS_READ_PURGED, NULL, NULL, NULL, NULL);
 	MemoryContextSwitchTo(old);
 	return reader;
 }

@@ -63,9 +63,9 @@ ls_profile_of(LsModel *model, Datum contact, TupleTableSlot *slot,
 
 /* read_contact adds what a reader has of its contact to a state. */
 static void
-read_contact(LsModel *model, LsReader *reader, Datum contact, LsState *state)
+read_contact(LsModel *model, LsReader *reader, Datum contact, TimestampTz now,
+			 LsState *state)
 {
-	TimestampTz now = ls_clock();
 	ExprContext *econtext;
 	TupleTableSlot *slot;
 	LsEvent		event;
@@ -78,7 +78,7 @@ read_contact(LsModel *model, LsReader *reader, Datum contact, LsState *state)
 }
 
 static void
-count_one(LsModel *model, Datum contact, LsState *state, int what)
+count_one(LsModel *model, Datum contact, TimestampTz now, LsState *state, int what)
 {
 	LsReaderSpec spec = {.model = model, .what = what,
 	.source = -1, .one = true, .contact = contact};
@@ -88,22 +88,25 @@ count_one(LsModel *model, Datum contact, LsState *state, int what)
 	if (what & LS_READ_EVENTS)
 		ls_kept_add(model, contact, state);
 	while (ls_reader_next(reader, &found))
-		read_contact(model, reader, found, state);
+		read_contact(model, reader, found, now, state);
 	ls_reader_close(reader);
 }
 
-/* ls_count_contact counts all that is known of one contact, purged events included. */
+/*
+ * ls_count_contact counts all that is known of one contact, purged events included:
+ * what was purged by a clock that is ahead may be later than now.
+ */
 void
-ls_count_contact(LsModel *model, Datum contact, LsState *state)
+ls_count_contact(LsModel *model, Datum contact, TimestampTz now, LsState *state)
 {
-	count_one(model, contact, state, LS_READ_EVENTS | LS_READ_CONTACTS);
+	count_one(model, contact, now, state, LS_READ_EVENTS | LS_READ_CONTACTS);
 }
 
 /* ls_count_profile looks at one contact's row. */
 void
-ls_count_profile(LsModel *model, Datum contact, LsState *state)
+ls_count_profile(LsModel *model, Datum contact, TimestampTz now, LsState *state)
 {
-	count_one(model, contact, state, LS_READ_CONTACTS);
+	count_one(model, contact, now, state, LS_READ_CONTACTS);
 }
 
 /* ---------- many ---------- */
@@ -202,7 +205,7 @@ change_contact(Pass *pass, LsReader *reader, LsStore *store, Datum contact)
 	if (pass->whole)
 	{
 		ls_kept_add(pass->counting, contact, &state);
-		read_contact(pass->counting, reader, contact, &state);
+		read_contact(pass->counting, reader, contact, now, &state);
 		change.whole = &state;
 		change.test_entry = pass->online;
 		change.only_if_changed = true;
@@ -427,6 +430,9 @@ count_rules(const char *name, List *versions)
 		pass.cause = "rule";
 		pass.versions = version_array(versions);
 		pass.nversions = list_length(versions);
+		/* what a rule matched before may have been purged, with all else of a contact */
+		if (what & LS_READ_EVENTS)
+			what |= LS_READ_PURGED;
 		pass.spec = (LsReaderSpec) {.model = counting, .what = what, .source = -1};
 		run_pass(&pass);
 		ls_model_release(pass.model);
@@ -625,7 +631,7 @@ ls_recount_chunk(LsChunk *chunk)
 	pass.online = true;
 	pass.whole = chunk->whole;
 	pass.spec = (LsReaderSpec) {.model = model, .source = -1,
-	.what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES};
+	.what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES | LS_READ_PURGED};
 	if (!chunk->whole && versions != NIL)
 	{
 		pass.counting = ls_model_load(chunk->model, NULL);
@@ -671,8 +677,8 @@ rescore(const char *name, const char *cause)
 	pass.model = pass.counting = model_to_count(name, InvalidOid);
 	pass.cause = cause;
 	pass.whole = true;
-	pass.spec = (LsReaderSpec) {.model = pass.model, .what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES,
-	.source = -1};
+	pass.spec = (LsReaderSpec) {.model = pass.model, .source = -1,
+	.what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES | LS_READ_PURGED};
 	run_pass(&pass);
 	/* what is pending of visitors who are identified is for others */
 	if (pass.model->sheet)

@@ -14,8 +14,10 @@
 #include "state.h"
 
 /* counters for the store, of one contact */
-extern void ls_count_contact(LsModel *model, Datum contact, LsState *state);
-extern void ls_count_profile(LsModel *model, Datum contact, LsState *state);
+extern void ls_count_contact(LsModel *model, Datum contact, TimestampTz now,
+							 LsState *state);
+extern void ls_count_profile(LsModel *model, Datum contact, TimestampTz now,
+							 LsState *state);
 
 /* what a row of the contact table says */
 extern void ls_profile_of(LsModel *model, Datum contact, TupleTableSlot *slot,

@@ -408,6 +408,37 @@ add_matches(LsReplay *replay, LsState *state, TimestampTz t)
 		}
 }
 
+/*
+ * ls_replay_begins gives the latest purged event: before that it is not known what
+ * was true.  DT_NOBEGIN: none was purged.
+ */
+TimestampTz
+ls_replay_begins(const LsReplay *replay)
+{
+	TimestampTz latest = DT_NOBEGIN;
+	ListCell   *lc;
+
+	foreach(lc, replay->kept)
+		latest = Max(latest, ((const LsKept *) lfirst(lc))->state.last);
+	return latest;
+}
+
+/* ls_replay_last gives the latest event that is known of up to t; DT_NOBEGIN: none. */
+TimestampTz
+ls_replay_last(const LsReplay *replay, TimestampTz t)
+{
+	TimestampTz last = DT_NOBEGIN;
+	ListCell   *lc;
+
+	for (int i = 0; i < replay->nall; i++)
+		if (replay->all[i] <= t)
+			last = Max(last, replay->all[i]);
+	foreach(lc, replay->kept)
+		if (come(lfirst(lc), t))
+			last = Max(last, ((const LsKept *) lfirst(lc))->state.last);
+	return last;
+}
+
 /* with_kept gives what every rule contributes at t, purged events included. */
 static LsContribution *
 with_kept(LsReplay *replay, TimestampTz t)
@@ -519,6 +550,7 @@ ls_replay_evaluate(LsReplay *replay, TimestampTz t, LsScore *score)
 	LsModel    *model = replay->model;
 	LsContribution *all = ls_replay_rules(replay, t);
 
+	score->at = t;
 	memset(score->sums, 0, sizeof(LsSum) * model->ncategories);
 	score->size = 0;
 	score->disqualified = false;

@@ -25,6 +25,8 @@ extern void ls_replay_hold(LsReplay *replay, int rule, bool holds, double weight
 extern void ls_replay_tell(const LsReplay *replay, Datum contact, TimestampTz t,
 						   bool always);
 extern LsModel *ls_replay_model(const LsReplay *replay);
+extern TimestampTz ls_replay_begins(const LsReplay *replay);
+extern TimestampTz ls_replay_last(const LsReplay *replay, TimestampTz t);
 extern bool ls_replay_known(const LsReplay *replay);
 extern double ls_replay_score(LsReplay *replay, TimestampTz t, double *size);
 extern void ls_replay_evaluate(LsReplay *replay, TimestampTz t, LsScore *score);

@@ -15,6 +15,7 @@
 #include "rule_history.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -254,6 +255,24 @@ ls_record_counted(PG_FUNCTION_ARGS)
 		ls_return(&saved);
 	}
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * ls_rule_renamed writes down that what a rule names is named otherwise: it matches
+ * what it did.
+ */
+void
+ls_rule_renamed(const char *model, int64 rule_id)
+{
+	Relation	rel = table_open(ls_base_table_oid("lead_rule", false), AccessShareLock);
+	LsIdentity	saved;
+	Author		author;
+
+	begin(&author, model, &saved);
+	(void) end_version(&author, rule_id);
+	add_version(&author, RelationGetDescr(rel), rule_id, "RENAME", true);
+	ls_return(&saved);
+	table_close(rel, AccessShareLock);
 }
 
 /* ---------- the rest of a score sheet ---------- */

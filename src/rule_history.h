@@ -12,5 +12,7 @@
 
 /* writes down what a model says beside its rules, if that has changed */
 extern void ls_record_sheet(const char *model);
+/* ... that what a rule names is named otherwise */
+extern void ls_rule_renamed(const char *model, int64 rule_id);
 
 #endif							/* LEADSCORE_RULE_HISTORY_H */

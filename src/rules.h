@@ -206,6 +206,8 @@ typedef struct LsModel
 	struct LsStorePlans *store; /* the store's kept plans */
 	struct LsPendingPlans *pending; /* and those of what is pending */
 	struct LsAliasPlans *aliases;	/* and those of who is whose */
+	int			nformer;
+	struct LsFormer *former_versions;	/* of its rules, see kept.c; NULL: not looked up */
 } LsModel;
 
 /*

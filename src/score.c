@@ -59,7 +59,7 @@ static const char *const kind_names[] = {"event", "absence", "sequence", "profil
 static bool
 from_state(LsModel *model, LsScoreRow *row, TimestampTz at)
 {
-	if (row->state.events > 0 && at < row->state.last)
+	if (at < row->state.last)
 		return false;
 	ls_state_advance(model, &row->state, at);
 	return true;
@@ -233,31 +233,35 @@ agrees(double score, double replayed, double size)
  * changed since, and the events that they need are counted.
  */
 static bool
-is_pending(LsModel *model, const LsScoreRow *row, double replayed, double size)
+is_pending(LsModel *model, LsReplay *replay, const LsScoreRow *row)
 {
 	LsScore    *score;
+	double		replayed,
+				size;
 
 	if (row->rules_version == model->version)
 		return false;
 	score = ls_score_make(model, false);
-	ls_evaluate(model, &row->state, row->scored_at, score);
+	ls_evaluate(model, &row->state, ls_row_instant(row), score);
+	replayed = ls_replay_score(replay, score->at, &size);
 	return agrees(score->score, replayed, size);
 }
 
 /*
  * verify_state compares what the state gives now with what the events give: one
- * that was missed may be later than the row.
+ * that was missed may be later than the row.  Where the clock is behind what the
+ * state knows of, now is when it will have caught up.
  */
 static bool
 verify_state(LsModel *model, LsReplay *replay, LsScoreRow *row,
 			 double *stored, double *replayed)
 {
-	TimestampTz now = Max(ls_statement_clock(), row->scored_at);
+	TimestampTz now = Max(ls_statement_clock(),
+						  Max(ls_row_instant(row), ls_replay_begins(replay)));
 	LsScore    *score = ls_score_make(model, false);
 	double		size;
 
-	if (!from_state(model, row, now))
-		return false;
+	ls_state_advance(model, &row->state, now);
 	ls_evaluate(model, &row->state, now, score);
 	*stored = score->score;
 	*replayed = ls_replay_score(replay, now, &size);
@@ -363,8 +367,14 @@ verify_contact(ReturnSetInfo *result, LsReplay *replay, Datum contact,
 		return;
 	if (row && known)
 	{
-		if (!agrees(stored, replayed, size))
-			pending = is_pending(model, row, replayed, size);
+		if (ls_replay_begins(replay) > row->scored_at)
+		{
+			/* purged by a clock that is ahead: what was true then is not known */
+			if (verify_state(model, replay, row, &stored, &replayed))
+				return;
+		}
+		else if (!agrees(stored, replayed, size))
+			pending = is_pending(model, replay, row);
 		else if (verify_state(model, replay, row, &stored, &replayed))
 			return;
 	}

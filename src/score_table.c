@@ -173,6 +173,16 @@ damaged(LsModel *model, const Datum *values, const bool *nulls, int column,
 					   get_attname(model->score_table, column + 1, false), what)));
 }
 
+/*
+ * ls_instant_has_been tells whether a clock, be it one that is ahead, can have shown
+ * an instant that was written down: from there on time is gone through step by step.
+ */
+bool
+ls_instant_has_been(TimestampTz at)
+{
+	return at <= FAR_FUTURE || (!TIMESTAMP_NOT_FINITE(at) && at <= ls_clock() + FAR_AHEAD);
+}
+
 /* check_values looks at what is in a row, as ls_row_check at its columns. */
 static void
 check_values(LsModel *model, const Datum *values, const bool *nulls)
@@ -197,9 +207,7 @@ check_values(LsModel *model, const Datum *values, const bool *nulls)
 				 TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[after + i])))
 			damaged(model, values, nulls, after + i, "not finite");
 	}
-	/* from there on time is gone through step by step */
-	if (DatumGetTimestampTz(values[AT(model, COL_SCORED_AT)]) > FAR_FUTURE &&
-		DatumGetTimestampTz(values[AT(model, COL_SCORED_AT)]) > ls_clock() + FAR_AHEAD)
+	if (!ls_instant_has_been(DatumGetTimestampTz(values[AT(model, COL_SCORED_AT)])))
 		damaged(model, values, nulls, AT(model, COL_SCORED_AT), "not an instant that has been");
 }
 

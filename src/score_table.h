@@ -30,6 +30,17 @@ typedef struct LsScoreRow
 	LsState		state;
 } LsScoreRow;
 
+/*
+ * ls_row_instant is the earliest instant that a row can tell of: its state may know
+ * of later events than the score that it shows.
+ */
+static inline TimestampTz
+ls_row_instant(const LsScoreRow *row)
+{
+	return Max(row->scored_at, row->state.last);
+}
+
+extern bool ls_instant_has_been(TimestampTz at);
 extern void ls_row_restored(Oid pending_table);
 extern bool ls_row_writing(void);
 extern int	ls_row_natts(const LsModel *model);

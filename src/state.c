@@ -505,8 +505,11 @@ ls_state_replace(LsState *state, const LsState *counted,
 		LsSlot	   *from = ls_state_slot((LsState *) counted, versions[i], false);
 
 		ls_state_remove(state, versions[i]);
-		if (from)
-			*ls_state_slot(state, versions[i], true) = *from;
+		if (from == NULL)
+			continue;
+		*ls_state_slot(state, versions[i], true) = *from;
+		/* counted by a clock that is ahead, it has what waits in state still */
+		state->last = Max(state->last, from->last);
 	}
 }
 

@@ -90,7 +90,7 @@ typedef struct LsState
 	TimestampTz created_at;		/* of the contact's row, DT_NOBEGIN: none */
 	int64		events;			/* of all sources, not later than the clock */
 	TimestampTz first;			/* DT_NOEND: none */
-	TimestampTz last;			/* DT_NOBEGIN: none */
+	TimestampTz last;			/* DT_NOBEGIN: none; before it nothing is known */
 	TimestampTz *future;		/* of events dated later, ascending */
 	char	   *prior_stage;	/* sticky stage to be restored, or NULL */
 	LsHold		hold;			/* of the stage that the contact is in */

@@ -4,7 +4,8 @@
  *		Reads and writes score_<model>: the only writer.
  *
  * A change locks the contact's row first, reads the clock after that, and
- * writes the row once.  Contacts have to come in the order of their key, so
+ * writes the row once.  It makes the row true at the clock's instant, or at a later
+ * one that is noted in what it handles (effective_instant).  Contacts have to come in the order of their key, so
  * that statements never wait for each other in a circle.
  *
  * At READ COMMITTED a row that exists is locked and updated through the
@@ -21,12 +22,10 @@
 
 #include <math.h>
 
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -52,6 +51,9 @@
 #define FEW_JUMPS	8
 #define MANY_JUMPS	64
 
+/* After how many attempts a row of another transaction is not taken for the reason */
+#define MAX_ATTEMPTS	100
+
 /* A state has room for due instants as far away as this: 36,000 years */
 #define FAR_AWAY	(INT64CONST(1) << 60)
 
@@ -73,6 +75,7 @@ struct LsStore
 	int64		transitions;	/* of stage, of all changes */
 	LsPending	taken;			/* what was pending, of the change in hand ... */
 	MemoryContext taken_context;	/* ... which may need several attempts */
+	TimestampTz counted;		/* latest instant of what an attempt has counted */
 };
 
 /* ---------- the executor ---------- */
@@ -95,6 +98,7 @@ ls_store_open(LsModel *model, const char *cause, LsCounter count_all,
 												 "leadscore pending",
 												 ALLOCSET_SMALL_SIZES);
 	ls_pending_init(&store->taken);
+	store->counted = DT_NOBEGIN;
 	store->score = ls_course_score(model);
 	store->history = ls_history_open(model);
 	ls_target_open(&store->target, model->score_table, 1, NULL, 0);
@@ -144,6 +148,19 @@ is_there(LsModel *model, Datum contact)
 	return found;
 }
 
+/* look_for puts a contact where its row is looked for by. */
+static void
+look_for(LsStore *store, Datum contact)
+{
+	TupleTableSlot *search = store->target.search;
+
+	ExecClearTuple(search);
+	memset(search->tts_isnull, true, search->tts_tupleDescriptor->natts);
+	search->tts_values[0] = contact;
+	search->tts_isnull[0] = false;
+	ExecStoreVirtualTuple(search);
+}
+
 /*
  * lock_row locks the contact's row, where there is one, and reads it.  Under a
  * transaction snapshot a row that is newer cannot be changed; that there is none
@@ -152,8 +169,6 @@ is_there(LsModel *model, Datum contact)
 static bool
 lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 {
-	TupleTableSlot *search = store->target.search;
-
 	if (IsolationUsesXactSnapshot())
 	{
 		if (ls_row_select(store->model, contact, row, true))
@@ -165,11 +180,7 @@ lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 		return false;
 	}
 
-	ExecClearTuple(search);
-	memset(search->tts_isnull, true, search->tts_tupleDescriptor->natts);
-	search->tts_values[0] = contact;
-	search->tts_isnull[0] = false;
-	ExecStoreVirtualTuple(search);
+	look_for(store, contact);
 	if (!ls_target_find(&store->target))
 		return false;
 	read_found(store, row);
@@ -183,12 +194,8 @@ lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 static bool
 lock_if_free(LsStore *store, Datum contact, LsScoreRow *row)
 {
-	LsKeyType  *key = &store->model->key;
-	ScanKeyData search;
-
-	ScanKeyEntryInitialize(&search, 0, 1, BTEqualStrategyNumber, key->type,
-						   key->collation, get_opcode(key->eq_operator), contact);
-	if (!ls_target_find_free(&store->target, &search, &store->exists))
+	look_for(store, contact);
+	if (!ls_target_find_free(&store->target, &store->exists))
 		return false;
 	if (store->exists)
 		read_found(store, row);
@@ -267,7 +274,8 @@ take_pending(LsStore *store, Datum contact)
  * What it sees pending was counted with the events.
  */
 static void
-count_again(LsStore *store, Datum contact, LsState *state, LsCounter counter)
+count_again(LsStore *store, Datum contact, TimestampTz t, LsState *state,
+			LsCounter counter)
 {
 	/*
 	 * TRUNCATE and DROP are no matter of snapshots: with one that is older than
@@ -282,7 +290,7 @@ count_again(LsStore *store, Datum contact, LsState *state, LsCounter counter)
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (counter == store->count_all)
 		take_pending(store, contact);
-	counter(store->model, contact, state);
+	counter(store->model, contact, t, state);
 	PopActiveSnapshot();
 }
 
@@ -334,8 +342,20 @@ add_up(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
 	return true;
 }
 
-/* new_state makes the state that a change leads to. */
-static void
+/*
+ * is_ahead tells whether what a change was found to bring lies after the instant at
+ * which it was to be made: it begins anew, so that what time does until then is gone
+ * through first.
+ */
+static bool
+is_ahead(LsStore *store, const LsState *state, TimestampTz t)
+{
+	store->counted = Max(store->counted, state->last);
+	return Max(store->taken.instant, store->counted) > t;
+}
+
+/* new_state makes the state that a change leads to.  False to start again, later. */
+static bool
 new_state(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
 {
 	LsModel    *model = store->model;
@@ -344,22 +364,25 @@ new_state(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
 	if (!add_up(store, change, state, t))
 	{
 		ls_state_init(state);
-		count_again(store, change->contact, state, store->count_all);
+		count_again(store, change->contact, t, state, store->count_all);
 	}
 	else if (change->count_profile || store->taken.count_profile)
 	{
 		LsState		profile;
 
 		ls_state_init(&profile);
-		count_again(store, change->contact, &profile, store->count_profile);
+		count_again(store, change->contact, t, &profile, store->count_profile);
 		ls_store_set_profile(model, state, &profile);
 	}
 	else if (change->profile)
 		ls_store_set_profile(model, state, change->profile);
+	if (is_ahead(store, state, t))
+		return false;
 	ls_state_inherit(state, &before);
 	ls_state_advance(model, state, t);
 	ls_state_fold(model, state);
 	ls_state_drop_unknown(model, state);
+	return true;
 }
 
 /* latest_event gives the latest event that a change adds; DT_NOBEGIN: none. */
@@ -375,22 +398,6 @@ latest_event(const LsStore *store, const LsChange *change)
 	if (store->taken.has_delta && store->taken.delta.events > 0)
 		at = Max(at, store->taken.delta.last);
 	return at;
-}
-
-/*
- * ls_store_entry tells whether the latest event that a change brings, which is
- * at an instant, is in order: not before what the contact did last, nor before
- * its stage last changed.  Gives the instant then, DT_NOBEGIN otherwise.
- */
-TimestampTz
-ls_store_entry(const LsModel *model, const LsScoreRow *row, TimestampTz at,
-			   TimestampTz last, TimestampTz t)
-{
-	if (at == DT_NOBEGIN || !model->staged)
-		return DT_NOBEGIN;
-	if (row->state.stage_recorded && at < row->stage_since)
-		return DT_NOBEGIN;
-	return at >= last && at < t ? at : DT_NOBEGIN;
 }
 
 /*
@@ -427,7 +434,7 @@ still_true(LsStore *store, LsScoreRow *row, ExprContext *econtext, TimestampTz t
 	LsScore    *at_stored = ls_score_make(store->model, false);
 	bool		drift;
 
-	ls_evaluate(store->model, &row->state, row->scored_at, at_stored);
+	ls_evaluate(store->model, &row->state, ls_row_instant(row), at_stored);
 	ls_evaluate(store->model, &row->state, t, store->score);
 	return row->state.due > t &&
 		!ls_row_outdated(store->model, row, at_stored, store->score) &&
@@ -442,7 +449,7 @@ still_true(LsStore *store, LsScoreRow *row, ExprContext *econtext, TimestampTz t
 bool
 ls_store_needs_change(LsStore *store, LsScoreRow *row)
 {
-	TimestampTz t = Max(ls_clock(), row->scored_at);
+	TimestampTz t = Max(ls_clock(), ls_row_instant(row));
 
 	if (store->model->stages_read_contact || row->state.nfuture > 0)
 		return true;
@@ -460,19 +467,6 @@ ls_store_start_row(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t
 	row->stage_since = t;
 	row->scored_at = t;
 	ls_state_init(&row->state);
-}
-
-/* take_score gives a row what was evaluated at t. */
-static void
-take_score(LsModel *model, LsScoreRow *row, const LsScore *score, TimestampTz t)
-{
-	Size		size = sizeof(double) * Max(1, model->ncategories);
-
-	row->score = score->score;
-	row->categories = memcpy(palloc(size), score->categories, size);
-	row->grade = ls_score_grade(model, score);
-	row->disqualified = score->disqualified;
-	row->scored_at = t;
 }
 
 /* write_row writes a row.  False to start again. */
@@ -604,7 +598,7 @@ static void
 go_on(LsStore *store, const LsChange *change, LsCourse *course,
 	  TimestampTz last, TimestampTz t)
 {
-	TimestampTz entry = ls_store_entry(store->model, course->row,
+	TimestampTz entry = ls_course_entry(store->model, course->row,
 									   latest_event(store, change), last, t);
 
 	if (entry != DT_NOBEGIN)
@@ -620,7 +614,7 @@ go_on(LsStore *store, const LsChange *change, LsCourse *course,
 		course->reason = change->reason;
 		ls_course_set_stage(course, t, change->stage);
 	}
-	take_score(store->model, course->row, store->score, t);
+	ls_row_take_score(store->model, course->row, store->score);
 	course->row->rules_version = store->model->version;
 	set_due(store, change, course->row, t);
 }
@@ -750,10 +744,35 @@ begin_course(LsStore *store, const LsChange *change, LsScoreRow *row,
 	course->econtext = stage_context(store, change->contact);
 	ls_course_begin(course, store->exists);
 	if (row->state.due <= t)
-		ls_course_catch_up(course, row->scored_at, t, "time");
+		ls_course_catch_up(course, ls_row_instant(row), t, "time");
 }
 
-/* try_change makes one attempt.  False: another transaction made the row. */
+/*
+ * effective_instant gives the instant at which a change makes a row true: that of the
+ * clock, read under the row's lock, but never one before what is handled was noted.
+ * A row, events to be added and what is pending may come from a process whose clock
+ * is ahead, or from before the clock was set back.  Merged at the clock's instant
+ * they would be evaluated at one before their own, at which what decays is worth more
+ * than it ever was.
+ */
+static TimestampTz
+effective_instant(const LsStore *store, const LsChange *change, const LsScoreRow *row)
+{
+	const LsState *const brought[] = {change->delta, change->whole, change->slots};
+	TimestampTz t = Max(ls_clock(), Max(store->taken.instant, store->counted));
+
+	if (store->exists)
+		t = Max(t, ls_row_instant(row));
+	for (size_t i = 0; i < lengthof(brought); i++)
+		if (brought[i])
+			t = Max(t, brought[i]->last);
+	return t;
+}
+
+/*
+ * try_change makes one attempt.  False: another transaction made the row, or it has to
+ * be made at a later instant.
+ */
 static bool
 try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 {
@@ -774,10 +793,8 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	}
 	if (!skip)
 		store->exists = lock_row(store, change->contact, &row);
-	t = ls_clock();
-	if (store->exists)
-		t = Max(t, row.scored_at);
-	else
+	t = effective_instant(store, change, &row);
+	if (!store->exists)
 		begin_row(store, change, &row, t);
 	*outcome = LS_UNCHANGED;
 	if (change->due && not_due(store, change, &row, t))
@@ -800,7 +817,8 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		before = ls_state_encode(&row.state);
 	if (ls_keeps_profiles(store->model))
 		ls_profile_of_state(store->model, &row.state, &profile);
-	new_state(store, change, &row.state, t);
+	if (!new_state(store, change, &row.state, t))
+		return false;
 	if (!store->exists && !change->standing && latest_event(store, change) != DT_NOBEGIN)
 		row.stage_since = Min(t, latest_event(store, change));
 	if (row.state.events == 0 && row.state.nfuture == 0 && !row.state.has_contact)
@@ -836,6 +854,21 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 }
 
 /*
+ * refuse_unwritten gives up.  Each attempt but the last is explained by another
+ * transaction that made the row, or took it away, of which there are not so many.
+ */
+static void
+refuse_unwritten(const LsStore *store, const LsChange *change)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("could not write the row of contact \"%s\" in table \"%s\"",
+					ls_key_text(&store->model->key, change->contact),
+					RelationGetRelationName(store->target.rel)),
+			 errhint("A trigger on that table must not suppress what leadscore inserts.")));
+}
+
+/*
  * ls_store_change changes one contact's row, making it where there is none and
  * deleting it where nothing is left.  Tells whether anything was written.
  */
@@ -846,13 +879,20 @@ ls_store_change(LsStore *store, const LsChange *change)
 	ErrorContextCallback callback = {error_context_stack, ls_undisclosed_context, store->model};
 	LsOutcome	outcome;
 
-	CHECK_FOR_INTERRUPTS();
 	error_context_stack = &callback;
-	while (!try_change(store, change, &outcome))
+	for (int attempts = 0;; attempts++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (try_change(store, change, &outcome))
+			break;
+		if (attempts == MAX_ATTEMPTS)
+			refuse_unwritten(store, change);
 		MemoryContextReset(store->context);
+	}
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(store->context);
+	store->counted = DT_NOBEGIN;
 	if (store->taken.nrows > 0)
 	{
 		MemoryContextReset(store->taken_context);
@@ -866,27 +906,4 @@ int64
 ls_store_transitions(const LsStore *store)
 {
 	return store->transitions;
-}
-
-/*
- * ls_store_live moves a row on to what is true at t, and gives its columns.
- */
-void
-ls_store_live(LsModel *model, LsScoreRow *row, TimestampTz t,
-			  Datum *values, bool *nulls)
-{
-	EState	   *estate = CreateExecutorState();
-	LsCourse	course = {0};
-
-	course.model = model;
-	course.row = row;
-	course.econtext = ls_stage_context(model, estate, row->contact);
-	t = Max(t, row->scored_at);
-	/* most rows are not overdue, and need not know how they go on */
-	course.score = row->state.due <= t ? ls_course_score(model) :
-		ls_score_make(model, model->watches_rules);
-	ls_course_now(&course, t);
-	take_score(model, row, course.score, t);
-	ls_row_values(model, row, values, nulls);
-	FreeExecutorState(estate);
 }

@@ -63,8 +63,8 @@ typedef enum LsOutcome
 	LS_SKIPPED					/* somebody held the row */
 } LsOutcome;
 
-/* fills in a state from the tables */
-typedef void (*LsCounter) (LsModel *model, Datum contact, LsState *state);
+/* fills in a state from the tables; what is dated after now waits in it */
+typedef void (*LsCounter) (LsModel *model, Datum contact, TimestampTz now, LsState *state);
 
 typedef struct LsStore LsStore;
 
@@ -77,11 +77,7 @@ extern bool ls_store_needs_change(LsStore *store, LsScoreRow *row);
 
 extern void ls_store_start_row(LsModel *model, Datum contact, LsScoreRow *row,
 							   TimestampTz t);
-extern TimestampTz ls_store_entry(const LsModel *model, const LsScoreRow *row,
-								  TimestampTz at, TimestampTz last, TimestampTz t);
 extern void ls_store_set_profile(LsModel *model, LsState *state,
 								 const LsState *profile);
-extern void ls_store_live(LsModel *model, LsScoreRow *row, TimestampTz t,
-						  Datum *values, bool *nulls);
 
 #endif							/* LEADSCORE_STORE_H */

@@ -21,6 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "ancestor.h"
 #include "leadscore.h"
 #include "look.h"
 #include "table_index.h"
@@ -93,6 +94,7 @@ bind(LsTable *table, LsModel *model, LsSource *source, Relation rel)
 	binding = &table->bindings[table->nbindings++];
 	binding->model = model_place(table, model);
 	binding->source = source;
+	binding->by_row = ls_ancestors_write(root);
 	if (root == RelationGetRelid(rel))
 		return;
 	layout = ls_look_open(root, &locked);

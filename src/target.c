@@ -23,6 +23,9 @@
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -142,6 +145,7 @@ ls_target_open(LsTarget *target, Oid relid, int nkey,
 	if (target->runs_code)
 		ls_return(&saved);
 	desc = RelationGetDescr(target->rel);
+	target->nkeys = 0;
 	target->search = target->found = NULL;
 	if (nkey > 0)
 	{
@@ -201,55 +205,141 @@ end_write(LsTarget *target, const LsIdentity *saved)
 		ls_return(saved);
 }
 
+/* ---------- finding ---------- */
+
+/* key_index gives the primary key's index, which was opened with the others. */
+static Relation
+key_index(const LsTarget *target)
+{
+	for (int i = 0; i < target->info->ri_NumIndices; i++)
+		if (RelationGetRelid(target->info->ri_IndexRelationDescs[i]) == target->key_index)
+			return target->info->ri_IndexRelationDescs[i];
+	elog(ERROR, "index %u of table \"%s\" is not open", target->key_index,
+		 RelationGetRelationName(target->rel));
+	return NULL;				/* keep compiler quiet */
+}
+
+/* fill_keys gives the key in search to the scan keys, which it makes at first. */
+static void
+fill_keys(LsTarget *target, Relation index)
+{
+	if (target->nkeys == 0)
+	{
+		for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+		{
+			Oid			type = index->rd_opcintype[i];
+			Oid			operator = get_opfamily_member(index->rd_opfamily[i], type, type,
+													   BTEqualStrategyNumber);
+
+			if (!OidIsValid(operator))
+				elog(ERROR, "index \"%s\" has no operator for column %d",
+					 RelationGetRelationName(index), i + 1);
+			ScanKeyEntryInitialize(&target->keys[i], 0, i + 1, BTEqualStrategyNumber,
+								   InvalidOid, index->rd_indcollation[i],
+								   get_opcode(operator), (Datum) 0);
+		}
+		target->nkeys = IndexRelationGetNumberOfKeyAttributes(index);
+	}
+	for (int i = 0; i < target->nkeys; i++)
+		target->keys[i].sk_argument = target->search->tts_values[i];
+}
+
+/*
+ * lock_found locks the row in found, of which no transaction that is still going
+ * on has a version.  False where another has been faster, and its newest version
+ * is to be looked for again.
+ */
+static bool
+lock_found(LsTarget *target)
+{
+	TM_FailureData failure;
+	TM_Result	result;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	result = table_tuple_lock(target->rel, &target->found->tts_tid, GetActiveSnapshot(),
+							  target->found, GetCurrentCommandId(false),
+							  LockTupleNoKeyExclusive, LockWaitBlock, 0, &failure);
+	PopActiveSnapshot();
+	if (result == TM_Invisible)
+		elog(ERROR, "attempted to lock invisible tuple");
+	return result == TM_Ok;
+}
+
 /*
  * ls_target_find locks the row with the key in search, where there is one, and
  * puts its newest version into found: a transaction that held it has ended.
+ *
+ * As RelationFindReplTupleByIndex() does it, which has come to compare all the
+ * columns of a row unless the index is the table's replica identity (16), or the
+ * caller says that the key will do (19).
  */
 bool
 ls_target_find(LsTarget *target)
 {
+	Relation	index = key_index(target);
+	SnapshotData snapshot;
+	IndexScanDesc scan;
 	LsIdentity	saved;
-	bool		found;
+	bool		found = false;
 
 	if (target->runs_code)
 		ls_switch_to_owner(target->rel->rd_rel->relowner, &saved);
-	found = ls_find_by_index(target->rel, target->key_index,
-							 LockTupleNoKeyExclusive, target->search, target->found);
+	fill_keys(target, index);
+	InitDirtySnapshot(snapshot);
+	scan = ls_index_beginscan(target->rel, index, &snapshot, target->nkeys);
+	/* each round waits for a transaction that has to do with the row */
+	while (!found)
+	{
+		TransactionId other;
+
+		CHECK_FOR_INTERRUPTS();
+		index_rescan(scan, target->keys, target->nkeys, NULL, 0);
+		if (!index_getnext_slot(scan, ForwardScanDirection, target->found))
+			break;
+		ExecMaterializeSlot(target->found);
+		other = TransactionIdIsValid(snapshot.xmin) ? snapshot.xmin : snapshot.xmax;
+		if (TransactionIdIsValid(other))
+			XactLockTableWait(other, NULL, NULL, XLTW_None);
+		else
+			found = lock_found(target);
+	}
+	index_endscan(scan);
 	if (target->runs_code)
 		ls_return(&saved);
 	return found;
 }
 
-/*
- * ls_target_find_free does so without waiting, for a key of one column.  False
- * where somebody holds the row.
- */
+/* ls_target_find_free does so without waiting.  False where somebody holds the row. */
 bool
-ls_target_find_free(LsTarget *target, ScanKey key, bool *exists)
+ls_target_find_free(LsTarget *target, bool *exists)
 {
-	Relation	index = index_open(target->key_index, NoLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	IndexScanDesc scan = ls_index_beginscan(target->rel, index, snapshot, 1);
+	Relation	index = key_index(target);
+	Snapshot	snapshot;
+	IndexScanDesc scan;
 	TM_FailureData failure;
 	TM_Result	result = TM_Deleted;
 	LsIdentity	saved;
 
 	if (target->runs_code)
 		ls_switch_to_owner(target->rel->rd_rel->relowner, &saved);
-	index_rescan(scan, key, 1, NULL, 0);
+	fill_keys(target, index);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = ls_index_beginscan(target->rel, index, snapshot, target->nkeys);
+	index_rescan(scan, target->keys, target->nkeys, NULL, 0);
 	if (index_getnext_slot(scan, ForwardScanDirection, target->found))
 		result = table_tuple_lock(target->rel, &target->found->tts_tid, snapshot,
 								  target->found, GetCurrentCommandId(false),
 								  LockTupleNoKeyExclusive, LockWaitSkip,
 								  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
 	index_endscan(scan);
-	index_close(index, NoLock);
 	UnregisterSnapshot(snapshot);
 	if (target->runs_code)
 		ls_return(&saved);
 	*exists = result == TM_Ok;
 	return result != TM_WouldBlock;
 }
+
+/* ---------- writing ---------- */
 
 /* ls_target_insert inserts what is in written. */
 void

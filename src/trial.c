@@ -226,7 +226,8 @@ see_before(LsTrial *trial, const Entry *item, LsSeen *seen)
 		if (trial->pending)
 			(void) ls_contact_complete(trial->before, &row);
 	}
-	ls_store_live(trial->before, &row, trial->now, trial->values, trial->nulls);
+	ls_contact_show(trial->before, &row, Max(trial->now, ls_row_instant(&row)),
+					trial->values, trial->nulls);
 	see(&row, seen);
 	return true;
 }
@@ -238,7 +239,7 @@ see_replayed(LsTrial *trial, LsScoreRow *row, LsSeen *seen)
 	EState	   *estate = CreateExecutorState();
 	ExprContext *econtext = ls_stage_context(trial->after, estate, row->contact);
 	LsStanding	standing = ls_row_standing(row);
-	TimestampTz t = Max(trial->now, row->scored_at);
+	TimestampTz t = Max(trial->now, ls_row_instant(row));
 
 	ls_replay_evaluate(trial->replay, t, trial->score);
 	(void) ls_stage_step(trial->after, trial->score, econtext, &standing, t);
@@ -263,7 +264,8 @@ see_after(LsTrial *trial, const Entry *item, LsSeen *seen)
 	}
 	if (trial->pending)
 		(void) ls_contact_complete(trial->after, &row);
-	ls_store_live(trial->after, &row, trial->now, trial->values, trial->nulls);
+	ls_contact_show(trial->after, &row, Max(trial->now, ls_row_instant(&row)),
+					trial->values, trial->nulls);
 	see(&row, seen);
 	return true;
 }

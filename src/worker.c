@@ -221,6 +221,7 @@ nap(Work *work, const LsSlice *life)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Min(left, LOOK_MS), wait_event);
 		ResetLatch(MyLatch);
+		ls_worker_settings_look(work);
 	}
 	if (!work->leaving && (ls_board->seats_wanted || ls_slice_over(life)))
 		ls_worker_leave(work, LS_PHASE_WAITING, 0);
@@ -294,6 +295,7 @@ ls_worker_lane(Work *work, const char *model)
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 							 Min(left, LOOK_MS), PG_WAIT_EXTENSION);
 			ResetLatch(MyLatch);
+			ls_worker_settings_look(work);
 		}
 		if (work->leaving)
 			break;

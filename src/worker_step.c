@@ -286,8 +286,13 @@ enter(Work *work)
 	Oid			models;
 	char	   *version;
 
+	if (ls_worker_settings_changed())
+	{
+		ls_worker_leave(work, LS_PHASE_WAITING, 0);
+		return false;
+	}
 	if (OidIsValid(extension) &&
-		!ConditionalLockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock))
+		!ls_try_lock_object(ExtensionRelationId, extension, AccessShareLock))
 	{
 		ls_worker_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
 		return false;
@@ -484,6 +489,7 @@ ls_worker_begin(Work *work, const LsWorkerOrder *given, pid_t of)
 	/* a reload while the process was being started has passed it by */
 	ProcessConfigFile(PGC_SIGHUP);
 	settle();
+	ls_worker_settings_begin();
 	watch = RegisterTimeout(USER_TIMEOUT, look_at_step);
 	work->round = AllocSetContextCreate(TopMemoryContext, "leadscore worker",
 										ALLOCSET_DEFAULT_SIZES);

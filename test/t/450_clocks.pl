@@ -1,0 +1,184 @@
+# Processes whose clocks disagree: a state is never evaluated before its own latest
+# instant.  Two are an hour apart, in each direction; the clock is set back and forth;
+# a worker follows the clock of its database.  Scores are compared with the replay of
+# the events, in the midst of it and when the slower clock has caught up.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use ServerTest;
+use Test::More;
+use WorkerTest;
+
+my $node = quiet_node('clocks', "timezone = 'UTC'\n");
+$node->start;
+$node->safe_psql('postgres', 'CREATE DATABASE crm');
+sub sql { return $node->safe_psql('crm', join(";\n", 'SET client_min_messages = warning', @_)) }
+sub at { return "SET leadscore.clock = '2026-03-02 $_[0]+00'" }
+sub as_rows { return "SELECT string_agg(format($_[0]), '; ' ORDER BY $_[1]) FROM $_[2]" }
+
+sql('CREATE EXTENSION leadscore');
+
+# ---------- what is put aside by a clock that is ahead ----------
+
+# model makes one with a rule that decays, a stage that is never reached, and one
+# who would be told of it.
+sub model
+{
+	my ($m, @rules) = @_;
+
+	sql("CREATE TABLE ${m}_guest (id int PRIMARY KEY)", "CREATE TABLE ${m}_act (guest int, at timestamptz)",
+		"CREATE INDEX ON ${m}_act (guest, at)", at('10:00'),
+		"SELECT leadscore.create_model('$m', '${m}_guest')", "SELECT leadscore.attach('$m', '${m}_act', 'guest', 'at')",
+		"INSERT INTO ${m}_guest VALUES (1)", @rules,
+		"INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('$m', 'hot', 1, 10)",
+		"INSERT INTO leadscore.lead_action (model, name, occasion, stage) VALUES ('$m', 'tell', 'stage_entered', 'hot')",
+		"INSERT INTO leadscore.lead_action (model, name, occasion, score_level) VALUES ('$m', 'level', 'score_rises', 10)");
+}
+
+sub half_life
+{
+	my ($m, $points, $interval) = @_;
+	return "INSERT INTO leadscore.lead_rule (model, name, points, decay, decay_interval) VALUES ('$m', 'act', $points, 'half_life', '$interval')";
+}
+
+sub nothing_false
+{
+	my ($m, $what) = @_;
+	is(sql("SELECT (SELECT count(*) FROM leadscore.history_$m), (SELECT count(*) FROM leadscore.outbox_$m)"), '0|0', "$what: nothing happened that did not");
+	is(sql("SELECT * FROM leadscore.verify('$m')"), '', '... and verify() is content');
+}
+
+my $rr = 'BEGIN ISOLATION LEVEL REPEATABLE READ';
+
+model('year', half_life('year', 1, '14 days'));
+sql("SET leadscore.clock = '2027-03-02 10:00+00'", $rr, "INSERT INTO year_act VALUES (1, '2027-03-02 09:00+00')", 'COMMIT');
+is(sql(at('10:00'), "SELECT status FROM leadscore.verify('year')"), '', 'a year ahead: verify() is content before it is merged');
+is(sql(at('10:00'), "SELECT leadscore.refresh('year')"), '1', '... what is pending is merged by a clock a year behind');
+is(sql("SELECT round(score::numeric, 12) = round(2 ^ (-1.0 / 24 / 14), 12), stage, scored_at, last_event_at FROM leadscore.score_year"),
+	't|unqualified|2027-03-02 10:00:00+00|2027-03-02 09:00:00+00', '... to the score that it had when it was put aside');
+nothing_false('year', '... and');
+is(sql(at('10:00'), "SELECT score, scored_at, last_event_at IS NULL FROM leadscore.live_year"), '0|2026-03-02 10:00:00+00|t',
+	'... live shows the score at the clock, when the event is still to come');
+is(sql("SET leadscore.clock = '2027-03-30 09:00+00'", "SELECT leadscore.refresh('year')", "SELECT score FROM leadscore.score_year", "SELECT leadscore.replay('year', 1)"),
+	"1\n0.25\n0.25", '... and when the clock is there it is the replay of the event');
+
+# the same where the contact has no row yet, is counted again, or was purged from
+for my $case ([ 'nobody', 2, "INSERT INTO %s_act VALUES (2, '2026-03-02 10:59+00')" ],
+	[ 'again', 1, "INSERT INTO %s_act VALUES (1, '2026-03-02 10:59+00')", "UPDATE %s_act SET at = '2026-03-02 10:58+00'" ],
+	[ 'replica', 1, 'SET session_replication_role = replica', "INSERT INTO %s_act VALUES (1, '2026-03-02 10:59+00')" ])
+{
+	my ($m, $guest, @done) = @$case;
+
+	model($m, half_life($m, 9, '1 minute'));
+	sql(at('11:00'), ($m eq 'replica' ? () : $rr), map({ sprintf($_, $m) } @done), ($m eq 'replica' ? () : 'COMMIT'));
+	is(sql(at('10:00'), "SELECT * FROM leadscore.verify('$m') WHERE status = 'wrong'"), '', "$m: verify() is content before it is merged");
+	is(sql(at('10:00'), "SELECT leadscore.refresh('$m')", "SELECT score, scored_at FROM leadscore.score_$m WHERE contact_id = $guest"),
+		$m eq 'again' ? "1\n2.25|2026-03-02 11:00:00+00" : "1\n4.5|2026-03-02 11:00:00+00", '... and merged at its own instant');
+	nothing_false($m, "... $m");
+}
+
+# ---------- purged, counted and merged by a clock that is ahead ----------
+
+model('purged', half_life('purged', 9, '1 minute'));
+sql("SELECT leadscore.detach('purged', 'purged_act')", "SELECT leadscore.attach('purged', 'purged_act', 'guest', 'at', on_delete => 'keep')",
+	"SELECT leadscore.rescore('purged')") ;
+sql(at('10:00'), "INSERT INTO purged_act VALUES (1, '2026-03-02 10:59+00')");
+sql(at('11:00'), 'DELETE FROM purged_act');
+is(sql(at('10:00'), "SELECT * FROM leadscore.verify('purged')"), '', 'purged by a clock that is ahead: verify() is content');
+sql(at('10:00'), "UPDATE purged_guest SET id = id", "SELECT leadscore.rescore('purged')");
+is(sql("SELECT score, scored_at FROM leadscore.score_purged"), '9|2026-03-02 10:59:00+00', '... and what was kept is counted at its own instant');
+nothing_false('purged', '... purged');
+
+model('merged', half_life('merged', 9, '1 minute'));
+sql(at('10:00'), 'INSERT INTO merged_guest VALUES (2)');
+sql(at('11:00'), "INSERT INTO merged_act VALUES (2, '2026-03-02 10:59+00')");
+sql(at('10:00'), "SELECT leadscore.merge_contacts('merged', 1, 2)");
+is(sql("SELECT contact_id, score, scored_at FROM leadscore.score_merged ORDER BY 1"), '1|0|2026-03-02 10:00:00+00', 'merged by a clock that is behind: the event is still to come');
+sql(at('10:00'), "SELECT leadscore.unmerge('merged', 2)");
+sql(at('11:00'), "SELECT leadscore.refresh('merged')");
+is(sql("SELECT contact_id, score, scored_at FROM leadscore.score_merged ORDER BY 1"),
+	"1|0|2026-03-02 11:00:00+00\n2|4.5|2026-03-02 11:00:00+00", '... and comes, of whom it is by then');
+nothing_false('merged', '... merged');
+
+# A rule that is counted brings the state further than the score that is shown.
+model('state', half_life('state', 8, '1 hour'));
+sql(at('10:00'), "INSERT INTO state_act VALUES (1, '2026-03-02 10:30+00')");
+sql(at('11:30'), 'BEGIN', "INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('state', 'new', 1)",
+	"SELECT * FROM leadscore.verify('state')", 'COMMIT');
+is(sql("SELECT round(score::numeric, 12), scored_at FROM leadscore.score_state"), '5.000000000000|2026-03-02 11:30:00+00', 'an event that has come to count while a rule was');
+nothing_false('state', '... state');
+
+# ---------- an hour apart, back and forth ----------
+
+# What is true whatever the clocks: all that these select is wrong.
+sub checks
+{
+	my ($m, $most) = @_;
+	return ("SELECT 'wrong', v.* FROM leadscore.verify('$m') v WHERE status = 'wrong'",
+		"SELECT 'live', contact_id, l.score, leadscore.score('$m', contact_id) FROM leadscore.live_$m l"
+		  . " WHERE abs(l.score - leadscore.score('$m', contact_id)) > 1e-9",
+		"SELECT 'replay', contact_id, l.score, leadscore.replay('$m', contact_id) FROM leadscore.live_$m l"
+		  . " WHERE abs(l.score - leadscore.replay('$m', contact_id)) > 1e-9",
+		"SELECT 'more than its events', * FROM leadscore.score_$m WHERE score > $most",
+		"SELECT 'back', s.contact_id, s.scored_at, seen.at FROM leadscore.score_$m s JOIN ${m}_seen seen ON id = contact_id WHERE s.scored_at < seen.at",
+		"DELETE FROM ${m}_seen", "INSERT INTO ${m}_seen SELECT contact_id, scored_at FROM leadscore.score_$m");
+}
+
+# apart has sessions write, whose clocks are before, at and after one that goes on:
+# immediately, put aside, and queued.
+sub apart
+{
+	my ($seed, $queued) = @_;
+	my $m = "apart$seed";
+	my ($minute, $events, @script) = (600, 0);
+
+	srand($seed);
+	sql("CREATE TABLE ${m}_guest (id int PRIMARY KEY)", "CREATE TABLE ${m}_act (guest int, at timestamptz)",
+		"CREATE TABLE ${m}_seen (id int, at timestamptz)", "CREATE INDEX ON ${m}_act (guest, at)", at('10:00'),
+		"INSERT INTO ${m}_guest VALUES (1), (2)",
+		"SELECT leadscore.create_model('$m', '${m}_guest')",
+		"SELECT leadscore.attach('$m', '${m}_act', 'guest', 'at', mode => '" . ($queued ? 'queued' : 'immediate') . "')", <<"SQL");
+INSERT INTO leadscore.lead_rule (model, name, points, decay, decay_interval, time_frame, award, period, decay_keep) VALUES
+ ('$m', 'slow', 1, 'half_life', '14 days', NULL, NULL, NULL, NULL), ('$m', 'fast', 1, 'half_life', '10 minutes', NULL, NULL, NULL, NULL),
+ ('$m', 'window', 1, 'none', NULL, '3 hours', NULL, '1 hour', NULL), ('$m', 'linear', 1, 'linear', '5 hours', NULL, NULL, '1 hour', NULL),
+ ('$m', 'step', 1, 'step', '1 hour', NULL, NULL, '1 hour', 0.5), ('$m', 'latest', 1, 'half_life', '10 minutes', NULL, 'once', NULL, NULL);
+INSERT INTO leadscore.lead_rule (model, name, kind, points, idle, award, max_points) VALUES ('$m', 'silence', 'absence', -1, '2 hours', 'each', 3);
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, leave_below) VALUES ('$m', 'warm', 1, 4, 2), ('$m', 'hot', 2, 1000, 900);
+INSERT INTO leadscore.lead_action (model, name, occasion, score_level) VALUES ('$m', 'level', 'score_rises', 1000);
+SQL
+	for (1 .. 40)
+	{
+		my $clock = $minute + (-60, 0, 60)[ int(rand(3)) ];
+		my $when = sub { sprintf "'2026-03-02 00:00+00'::timestamptz + interval '%d minutes'", $clock - int(rand(90)) + 15 };
+		my $guest = 1 + int(rand(3));
+
+		$minute += int(rand(30));
+		push @script, sprintf("SET leadscore.clock = '2026-03-02 %02d:%02d+00'", int($clock / 60), $clock % 60);
+		my $what = int(rand(8));
+		my @do = $what < 4 ? ("INSERT INTO ${m}_act VALUES ($guest, " . $when->() . "), (1, " . $when->() . ")")
+		  : $what == 4 ? "DELETE FROM ${m}_act WHERE ctid IN (SELECT ctid FROM ${m}_act ORDER BY at LIMIT 1)"
+		  : $what == 5 ? "UPDATE leadscore.lead_rule SET points = 3 - points WHERE model = '$m' AND name = 'slow'"
+		  : $what == 6 ? "SELECT leadscore.set_stage('$m', 1, 'warm')" : "SELECT 1";
+		$events += 2 if $what < 4;
+		# what is selected here is no check
+		s/^SELECT (.*)$/DO 'BEGIN PERFORM @{[ $1 =~ s{'}{''}gr ]}; END'/ for @do;
+		push @script, $what < 5 && rand() < 0.5 ? ($rr, @do, 'COMMIT') : @do;
+		push @script, "DO 'BEGIN PERFORM leadscore.refresh(''$m''); END'" if rand() < 0.5;
+		push @script, checks($m, $events * 7 + 1);
+	}
+	is(sql(@script), '', "an hour apart ($m" . ($queued ? ', queued)' : ')'));
+	is(sql("SET leadscore.clock = '2026-03-03 10:00+00'", "DO 'BEGIN PERFORM leadscore.refresh(''$m''); END'", "SELECT * FROM leadscore.verify('$m')",
+			"SELECT contact_id FROM leadscore.score_$m WHERE abs(score - leadscore.replay('$m', contact_id)) > 1"),
+		'', '... and when all clocks have caught up, the scores are the replay of the events');
+	is(sql("SELECT count(*) FROM leadscore.outbox_$m"), '0', '... nobody was told what did not happen');
+	is(sql("SELECT count(*) FROM leadscore.history_$m WHERE to_stage NOT IN ('warm', 'unqualified')"), '0', '... and no stage was entered that was not reached');
+}
+
+apart($_, $_ % 2) for 1 .. 4;
+
+done_testing();
