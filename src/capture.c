@@ -449,6 +449,7 @@ put_aside(Capture *capture, int place)
 	{
 		const Delta *delta = entry->delta;
 
+		CHECK_FOR_INTERRUPTS();
 		if (has_events(delta))
 			ls_pending_add(table, delta->contact, &delta->state, false);
 		if (delta->count_all)
@@ -491,6 +492,7 @@ apply(Capture *capture, int place)
 		/* what was noted comes later, maybe to contacts before these */
 		for (int i = 0; i < n; i++)
 		{
+			CHECK_FOR_INTERRUPTS();
 			if (sorted[i]->profile)
 				ls_note_profile(model, sorted[i]->contact);
 			if (has_events(sorted[i]))

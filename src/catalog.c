@@ -216,6 +216,7 @@ scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
 	row.desc = RelationGetDescr(rel);
 	while (HeapTupleIsValid(row.tuple = systable_getnext(scan)))
 	{
+		CHECK_FOR_INTERRUPTS();
 		check_required(&row, table->required);
 		rows = lappend(rows, table->reader(&row));
 	}

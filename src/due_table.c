@@ -177,6 +177,7 @@ read_stretch(Relation rel, Relation index, Stretch *stretch, int64 limit,
 	while (n < limit &&
 		   (tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (rows)
 		{
 			bool		isnull;

@@ -163,6 +163,7 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	MemoryContext old;
 	LsExpr	   *expr;
 
+	CHECK_FOR_INTERRUPTS();
 	callback.callback = ls_expr_compile_error;
 	callback.arg = &c;
 	callback.previous = error_context_stack;

@@ -146,7 +146,10 @@ keep_all(LsPurge *purge)
 
 	purge_start_iterate(purge->contacts, &iterator);
 	while ((entry = purge_iterate(purge->contacts, &iterator)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
 		ls_kept_insert(table, entry->contact, purge->source->name, entry->state);
+	}
 	ls_kept_close(table);
 }
 
@@ -166,6 +169,7 @@ count_all_again(LsPurge *purge)
 	purge_start_iterate(purge->contacts, &iterator);
 	while ((entry = purge_iterate(purge->contacts, &iterator)) != NULL)
 	{
+		CHECK_FOR_INTERRUPTS();
 		ls_pending_add(table, entry->contact, NULL, purge->source == NULL);
 		if (few)
 			ls_note_fold_later(purge->model, entry->contact);

@@ -20,6 +20,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -352,6 +353,7 @@ replay_rule(LsReplay *replay, int i, TimestampTz t)
 	LsRule	   *rule = &model->rules[i];
 	LsContribution c = {0};
 
+	CHECK_FOR_INTERRUPTS();
 	c.last_match = DT_NOBEGIN;
 	if (rule->skip || rule->counting || !rule->enabled)
 		return c;

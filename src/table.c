@@ -15,6 +15,7 @@
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/pg_inherits.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
@@ -25,6 +26,9 @@
 #include "leadscore.h"
 #include "look.h"
 #include "table_index.h"
+
+/* how often an entry is loaded until it is in force */
+#define MAX_ATTEMPTS	20
 
 static HTAB *tables = NULL;		/* of Entry, by relation */
 static List *orphans = NIL;		/* of LsTable: invalid but in use */
@@ -279,16 +283,22 @@ find_entry(Oid relation)
  * ls_table_acquire gives the entry of a table, current under locks on the
  * score tables of its models, which are taken here: a change of rules waits
  * for them before it commits, so what we see stays what is in force.
+ *
+ * Where it is not current after many attempts, that is not due to others, who
+ * could change something only once all the locks are there: what is loaded is in
+ * force, and what was invalidated in between (all caches, as a server that is
+ * made to discard them does) would be again.
  */
 LsTable *
 ls_table_acquire(Relation rel)
 {
 	Entry	   *entry = find_entry(RelationGetRelid(rel));
 
-	for (;;)
+	for (int attempts = 1;; attempts++)
 	{
 		LsTable    *table = entry->table;
 
+		CHECK_FOR_INTERRUPTS();
 		if (table && !current(table))
 		{
 			drop(entry);
@@ -302,7 +312,7 @@ ls_table_acquire(Relation rel)
 		}
 		for (int i = 0; i < table->nmodels; i++)
 			LockRelationOid(table->models[i]->score_table, RowExclusiveLock);
-		if (current(table))
+		if (current(table) || attempts == MAX_ATTEMPTS)
 		{
 			table->uses++;
 			/* what is not sound may be, next time */
