@@ -612,10 +612,5 @@ ls_model_settle(const LsModelRow *model)
 		return;
 	}
 	if (ls_lock_definitions_if_free(model->model) && (belongs || ls_tables_lock_if_free(model->model)))
-	{
-		ErrorData  *error = ls_guarded(new_owner, unconstify(LsModelRow *, model));
-
-		if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(error);
-	}
+		(void) ls_caught(new_owner, unconstify(LsModelRow *, model));
 }

@@ -134,7 +134,7 @@ literals_of(Node *tree, Oid role)
 {
 	Writing		writing = {tree, role, NIL};
 
-	return ls_guarded(write_literals, &writing) ? NIL : writing.literals;
+	return ls_caught(write_literals, &writing) ? NIL : writing.literals;
 }
 
 /* ls_rename_read notes what a text means before the command. */
