@@ -60,6 +60,7 @@
 #include "purge.h"
 #include "rename.h"
 #include "restore.h"
+#include "suspension.h"
 #include "trust.h"
 
 PG_FUNCTION_INFO_V1(ls_ddl_start);
@@ -768,6 +769,7 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 		ls_rename_after(((EventTriggerData *) fcinfo->context)->parsetree, &ddl);
 		if (ddl.owners)
 			ls_tables_check_owner();
+		ls_suspension_look();
 		ls_follow(&ddl);
 	}
 	PG_RETURN_NULL();
@@ -784,6 +786,7 @@ ls_ddl_drop(PG_FUNCTION_ARGS)
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names"
 				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"
 				 " WHERE NOT is_temporary", note_dropped);
+		ls_suspension_look();
 		ls_follow(&ddl);
 	}
 	PG_RETURN_NULL();

@@ -51,6 +51,7 @@ typedef struct Ddl
 
 extern bool ls_ddl_is_concerned(FunctionCallInfo fcinfo);
 extern void ls_follow(const Ddl *ddl);
+extern void ls_follow_again(const char *model);
 extern void ls_follow_roles(const char *model, bool no_wait);
 
 #endif							/* LEADSCORE_DDL_H */

@@ -24,6 +24,7 @@
 #include "ancestor.h"
 #include "leadscore.h"
 #include "look.h"
+#include "suspension.h"
 #include "table_index.h"
 
 static HTAB *tables = NULL;		/* of Entry, by relation */
@@ -94,6 +95,7 @@ bind(LsTable *table, LsModel *model, LsSource *source, Relation rel)
 	binding = &table->bindings[table->nbindings++];
 	binding->model = model_place(table, model);
 	binding->source = source;
+	binding->purges_only = model->unreadable;
 	binding->by_row = ls_ancestors_write(root);
 	if (root == RelationGetRelid(rel))
 		return;
@@ -209,7 +211,7 @@ load(LsTable *table, Relation rel)
 	{
 		LsModel    *model = table->models[i];
 
-		if (!model->enabled)
+		if (!model->enabled && !model->unreadable)
 			continue;
 		if (!model->contacts_broken)
 			bind(table, model, NULL, rel);
@@ -305,6 +307,9 @@ ls_table_acquire(Relation rel)
 		if (current(table))
 		{
 			table->uses++;
+			for (int i = 0; i < table->nmodels; i++)
+				if (table->models[i]->unreadable)
+					(void) ls_suspension_defers(table->models[i]->name);
 			/* what is not sound may be, next time */
 			table->valid = !table->incomplete;
 			return table;
