@@ -78,5 +78,52 @@ INSERT INTO leadscore.lead_action (model, name, occasion, score_level) VALUES ('
 \set VERBOSITY default
 SELECT points, max_points, max_per_period FROM leadscore.lead_rule WHERE name = 'ratio' AND model = 'failures';
 
+--
+-- what is none of the expression's is not caught, neither when it is run nor when it is compiled
+--
+CREATE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	IF current_setting('failures.code', true) <> '' THEN
+		RAISE 'raised' USING ERRCODE = current_setting('failures.code');
+	END IF;
+	RETURN true;
+END $$;
+INSERT INTO leadscore.lead_rule (model, name, event, points, condition) VALUES
+	('failures', 'run', 'run', 1, 'failures.raises(what)'),
+	('failures', 'compiled', 'comp', 2, 'failures.raises(''constant'')');
+CREATE FUNCTION outcome(code text, sql text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('failures.code', code, true);
+	EXECUTE sql;
+	RETURN 'caught';
+EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+	RETURN SQLSTATE || ' ' || SQLERRM;
+END $$;
+SET client_min_messages = error;
+CREATE VIEW codes AS SELECT unnest(ARRAY['22012', 'P0001', 'P0004', '54000', '54001', '55000', '23505', '42883', '0A000', '25006',
+	'40001', '40P01', '40003', '53100', '53200', '57014', '57P03', '58030', '55P03', 'XX001', 'XX002']) AS code;
+SELECT code, outcome(code, $$INSERT INTO failures.act VALUES (10, '2026-03-01', 'run', 1)$$) FROM codes;
+SELECT contact_id, score, leadscore.replay('failures', contact_id) FROM leadscore.score_failures WHERE contact_id = 10;
+-- compiled: what is not caught is not kept for the session either
+SELECT code, outcome('', $$ALTER TABLE failures.act ALTER n SET STATISTICS 100$$) AS compiled_again,
+	outcome(code, $$INSERT INTO failures.act VALUES (11, '2026-03-01', 'comp', 1)$$),
+	outcome('', $$INSERT INTO failures.act VALUES (11, '2026-03-01', 'comp', 1)$$) AS after
+	FROM codes WHERE code = ANY ('{40001,53200,57014,58030,55P03,XX001}');
+SELECT contact_id, score, leadscore.replay('failures', contact_id) FROM leadscore.score_failures WHERE contact_id = 11;
+SELECT name, sqlstate, message FROM leadscore.rule_errors WHERE model = 'failures' AND name IN ('run', 'compiled') ORDER BY name;
+-- an error, where that is wanted
+SET leadscore.rule_error = 'error';
+SELECT outcome('22012', $$INSERT INTO failures.act VALUES (12, '2026-03-01', 'run', 1)$$);
+RESET leadscore.rule_error;
+-- a statement that takes too long does not give a score without the rule
+UPDATE leadscore.lead_rule SET event = 'sleep' WHERE name = 'run' AND model = 'failures';
+CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM pg_sleep(CASE $1 WHEN 'sleep' THEN 60 ELSE 0 END); RETURN true; END $$;
+SET statement_timeout = '50ms';
+INSERT INTO act VALUES (13, '2026-03-01', 'sleep', 1);
+RESET statement_timeout;
+SELECT count(*) FROM leadscore.score_failures WHERE contact_id = 13;
+RESET client_min_messages;
+
 SELECT leadscore.drop_model('failures');
+SET client_min_messages = warning;
 DROP SCHEMA failures CASCADE;

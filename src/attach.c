@@ -173,10 +173,11 @@ same(const char *a, const char *b)
 
 /*
  * check_overlap refuses to count a row twice: the same columns under two
- * names, or a table beside the one that it is a part of.
+ * names, or a table beside the one that it is a part of.  is_attached: its name is
+ * its own.
  */
 static void
-check_overlap(const LsSourceRow *source, List *tree)
+check_overlap(const LsSourceRow *source, List *tree, bool is_attached)
 {
 	ListCell   *lc;
 
@@ -186,11 +187,15 @@ check_overlap(const LsSourceRow *source, List *tree)
 		ListCell   *mc;
 
 		if (strcmp(other->source, source->source) == 0)
+		{
+			if (is_attached)
+				continue;
 			ereport(ERROR,
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
 					 errmsg("source \"%s\" of model \"%s\" already exists",
 							source->source, source->model),
 					 errhint("Give this one another name with source => '...'.")));
+		}
 		if (other->relation == source->relation)
 		{
 			if (same(other->contact, source->contact) &&
@@ -282,6 +287,35 @@ choice(FunctionCallInfo fcinfo, int n, const char *name, const char *first,
 	return strcmp(word, second) == 0;
 }
 
+/* kept_of tells whether something is kept of purged events of a source. */
+static bool
+kept_of(const char *model, const char *source)
+{
+	const char *visitors = ls_visitors_model(model);
+
+	return ls_kept_of_source(model, source) ||
+		(visitors && ls_kept_of_source(visitors, source));
+}
+
+/*
+ * tell_purged says that what purged events of a source gave counts again, as its
+ * rows may be there again as well.  True where something was kept.
+ */
+static bool
+tell_purged(const LsSourceRow *source)
+{
+	if (!kept_of(source->model, source->source))
+		return false;
+	ereport(NOTICE,
+			(errmsg("what purged events of source \"%s\" gave to model \"%s\" counts again",
+					source->source, source->model),
+			 source->keep ? 0 :
+			 errdetail("From now on, what is deleted is taken out of the scores."),
+			 errhint("If these events are in the table again, call leadscore.detach('%s', '%s', purged => 'forget') and attach it once more.",
+					 source->model, source->source)));
+	return true;
+}
+
 /* advise_index says that rows cannot be found by a column. */
 static void
 advise_index(const LsSourceRow *source, const char *column)
@@ -296,6 +330,17 @@ advise_index(const LsSourceRow *source, const char *column)
 					 ls_qualified_name(source->relation),
 					 quote_identifier(column),
 					 quote_identifier(source->occurred_at))));
+}
+
+/* ls_source_check looks at the columns that an attached source is to have. */
+void
+ls_source_check(const LsModelRow *model, const LsSourceRow *source)
+{
+	check_columns(model, source);
+	check_overlap(source, ls_look_tree(source->relation), true);
+	advise_index(source, source->contact);
+	if (source->visitor)
+		advise_index(source, source->visitor);
 }
 
 /*
@@ -328,6 +373,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	List	   *tree;
 	char	   *visitors;
 	bool		followers;
+	bool		purged;
 	double		rows;
 
 	source.model = ls_text_argument(fcinfo, 0, "model");
@@ -361,7 +407,7 @@ ls_attach(PG_FUNCTION_ARGS)
 				 errmsg("source must not be empty")));
 	check_columns(model, &source);
 	ls_check_tree(source.relation, tree, model->owner);
-	check_overlap(&source, tree);
+	check_overlap(&source, tree, false);
 	ls_ancestors_refuse(source.relation, false);
 	advise_index(&source, source.contact);
 	if (source.visitor)
@@ -373,12 +419,19 @@ ls_attach(PG_FUNCTION_ARGS)
 	followers = wake_rules(&source);
 	ls_model_changed(source.model);
 	CommandCounterIncrement();
+	purged = tell_purged(&source);
 	rows = ls_estimate_rows(source.relation);
 	if (ls_is_large(rows))
 	{
 		ls_job_announce(source.model, "attach", source.source, rows);
 		if (visitors)
 			(void) ls_job_request(visitors, "attach", source.source);
+		PG_RETURN_VOID();
+	}
+	if (purged)
+	{
+		/* contacts with none but purged events are not found in the table */
+		(void) ls_rescore(source.model, "backfill");
 		PG_RETURN_VOID();
 	}
 	if (visitors)
@@ -487,7 +540,6 @@ ls_remove_source(const char *model, const char *source)
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source OPERATOR(pg_catalog.=) $2", &args);
 	ls_return(&saved);
-	ls_kept_forget_source(model, source);
 	CommandCounterIncrement();
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
@@ -500,16 +552,55 @@ ls_remove_source(const char *model, const char *source)
 	return rules;
 }
 
+/* forget_purged has what purged events of a source gave leave for good. */
+static bool
+forget_purged(const char *model, const char *source)
+{
+	const char *visitors = ls_visitors_model(model);
+	int64		rows = ls_kept_forget_source(model, source);
+
+	if (visitors)
+		rows += ls_kept_forget_source(visitors, source);
+	return rows > 0;
+}
+
+/* ls_source_tell_kept says that what purged events of a source gave waits for it. */
+void
+ls_source_tell_kept(const char *model, const char *source)
+{
+	if (!kept_of(model, source))
+		return;
+	ereport(NOTICE,
+			(errmsg("what purged events of source \"%s\" gave to model \"%s\" is kept, and counts again when the source is attached again",
+					source, model),
+			 errhint("If it is not wanted any more, call leadscore.detach('%s', '%s', purged => 'forget').",
+					 model, source)));
+}
+
+/* source_missing refuses to detach a source that a model does not have. */
+static void
+source_missing(const char *model, const char *source, List *names)
+{
+	const char *nearest = ls_nearest(source, names);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("source \"%s\" of model \"%s\" does not exist", source, model),
+			 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
+}
+
 /*
  * ls_detach is leadscore.detach(): what a source contributed leaves the scores.
+ * What is kept of its purged events stays for when it is attached again, unless it
+ * is to be forgotten: also where the source was detached before.
  */
 Datum
 ls_detach(PG_FUNCTION_ARGS)
 {
 	char	   *model = ls_text_argument(fcinfo, 0, "model");
 	char	   *source = ls_text_argument(fcinfo, 1, "source");
+	bool		forget = choice(fcinfo, 2, "purged", "keep", "forget");
 	List	   *names = NIL;
-	const char *nearest;
 	uint64		rules;
 	ListCell   *lc;
 
@@ -522,21 +613,23 @@ ls_detach(PG_FUNCTION_ARGS)
 			break;
 	if (lc == NULL)
 	{
-		nearest = ls_nearest(source, names);
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("source \"%s\" of model \"%s\" does not exist", source, model),
-				 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
+		/* it counts for nothing */
+		if (!forget || !forget_purged(model, source))
+			source_missing(model, source, names);
+		PG_RETURN_VOID();
 	}
 
 	/* all at once: a writer to another table may be about to read this one */
 	ls_lock_for_removal(model, source);
 	rules = ls_remove_source(model, source);
+	if (forget)
+		(void) forget_purged(model, source);
 	if (rules > 0)
 		ereport(NOTICE,
 				(errmsg_plural("%llu rule keeps waiting for source \"%s\" and contributes nothing until it is attached again",
 							   "%llu rules keep waiting for source \"%s\" and contribute nothing until it is attached again",
 							   rules, (unsigned long long) rules, source)));
+	ls_source_tell_kept(model, source);
 	ls_job_rescore(model, source);
 	PG_RETURN_VOID();
 }

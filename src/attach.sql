@@ -23,8 +23,8 @@ CREATE FUNCTION leadscore.attach(model text, events regclass, contact text, occu
 COMMENT ON FUNCTION leadscore.attach(text, regclass, text, text, text, text, text, text, text, text) IS
 	'has an event table feed a model, as a source named after the table unless named; the rows that are there are counted';
 
-CREATE FUNCTION leadscore.detach(model text, source text) RETURNS void
+CREATE FUNCTION leadscore.detach(model text, source text, purged text DEFAULT 'keep') RETURNS void
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_detach';
-COMMENT ON FUNCTION leadscore.detach(text, text) IS
-	'takes a source from a model: what it contributed leaves the scores, its rules wait until it is attached again';
+COMMENT ON FUNCTION leadscore.detach(text, text, text) IS
+	'takes a source from a model: what it contributed leaves the scores, its rules wait until it is attached again; so does what purged events gave, unless it is to be forgotten';

@@ -28,6 +28,7 @@
 #include "decay.h"
 #include "feed.h"
 #include "job_run.h"
+#include "key_change.h"
 #include "leadscore.h"
 #include "lock.h"
 #include "model_change.h"
@@ -459,17 +460,18 @@ differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column)
 
 /*
  * is_other tells whether a row of lead_model changed, but for its version and
- * another column, or NULL.
+ * other columns, or NULL.
  */
 static bool
-is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but)
+is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but, const char *nor)
 {
 	for (int i = 1; i <= desc->natts; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(desc, i - 1);
 
 		if (attr->attisdropped || strcmp(NameStr(attr->attname), "rules_version") == 0 ||
-			(but && strcmp(NameStr(attr->attname), but) == 0))
+			(but && strcmp(NameStr(attr->attname), but) == 0) ||
+			(nor && strcmp(NameStr(attr->attname), nor) == 0))
 			continue;
 		if (differs(a, b, desc, i))
 			return true;
@@ -481,7 +483,7 @@ is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but)
 static void
 refuse_made(const LsSheetRow *old, const LsSheetRow *new)
 {
-	static const char *const columns[] = {"contacts", "key", "created_at", "time_zone", "sheet"};
+	static const char *const columns[] = {"contacts", "created_at", "time_zone", "sheet"};
 
 	for (int i = 0; i < (int) lengthof(columns); i++)
 		if (differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, columns[i])))
@@ -489,6 +491,13 @@ refuse_made(const LsSheetRow *old, const LsSheetRow *new)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("%s of %s cannot be changed", columns[i], new->where),
 					 errhint("Drop the model with leadscore.drop_model(), and make it again with leadscore.create_model().")));
+}
+
+/* key_changed tells whether another column is to identify the contacts. */
+static bool
+key_changed(const LsSheetRow *old, const LsSheetRow *new)
+{
+	return differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, "key"));
 }
 
 /* said_by_sheet tells whether a change is of what holds for a model's visitors too. */
@@ -558,7 +567,7 @@ ls_check_model(const LsDefinition *change)
 
 	(void) ls_model_row_locked(model, GetUserId());
 	found = ls_model_row_held(model, GetUserId());
-	if (!is_other(old.tuple, row.tuple, row.desc, NULL) && !found->suspended)
+	if (!is_other(old.tuple, row.tuple, row.desc, NULL, NULL) && !found->suspended)
 		return row.tuple;
 	accept_owner(found, &old, &row);
 	if (found->sheet)
@@ -571,6 +580,8 @@ ls_check_model(const LsDefinition *change)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s cannot be renamed", row.where)));
 	refuse_made(&old, &row);
+	if (key_changed(&old, &row))
+		ls_key_check(found, text_value(&row, "key"));
 	ls_check_finite("max_drift", drift, row.where);
 	if (drift < 0)
 		ereport(ERROR,
@@ -673,10 +684,12 @@ ls_model_written(const LsDefinition *change)
 		(!bool_value(&old, "enabled") || accepted(&row) != accepted(&old));
 	const char *visitors;
 
-	if (!is_other(old.tuple, row.tuple, row.desc, NULL))
+	if (!is_other(old.tuple, row.tuple, row.desc, NULL, NULL))
 		return;
+	if (key_changed(&old, &row))
+		ls_key_written(model);
 	keep_days(model);
-	if (!is_other(old.tuple, row.tuple, row.desc, "daily"))
+	if (!is_other(old.tuple, row.tuple, row.desc, "daily", "key"))
 		return;
 	if (accepted(&row) != accepted(&old))
 		take_over(model);

@@ -195,11 +195,11 @@ ls_recount_assign(const char *name, const char *source, bool again)
 				set_counted_version(row->rule_id, 0);
 			continue;
 		}
+		ls_kept_tell_rule(model, rule_by_id(model, row->rule_id));
 		version = palloc(sizeof(int64));
 		*version = nextval_internal(sequence, false);
 		set_counted_version(row->rule_id, *version);
 		given = lappend(given, version);
-		ls_kept_tell_rule(model, rule_by_id(model, row->rule_id));
 	}
 	if (model)
 		ls_model_release(model);

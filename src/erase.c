@@ -174,7 +174,7 @@ names(LsModel *model, const char *text, Datum contact)
 {
 	Reading		reading = {model, text, contact, false};
 
-	return ls_guarded(read_text, &reading) == NULL && reading.same;
+	return ls_caught(read_text, &reading) == NULL && reading.same;
 }
 
 /* stored_texts gives all texts that stand for contacts of a model. */

@@ -19,6 +19,8 @@
  * other	functions of users can do anything: a subtransaction, as in an
  *			exception block of PL/pgSQL, under the identity of the owner.
  *
+ * Errors that are not about the expression (ls_error_class) are never caught.
+ *
  *-------------------------------------------------------------------------
  */
 #include "expression.h"
@@ -163,6 +165,7 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	MemoryContext old;
 	LsExpr	   *expr;
 
+	elog(DEBUG2, "leadscore compiles %s", spec->where);
 	callback.callback = ls_expr_compile_error;
 	callback.arg = &c;
 	callback.previous = error_context_stack;
@@ -185,27 +188,19 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	return expr;
 }
 
-/* must_pass tells whether an error is not about the expression at all. */
-static bool
-must_pass(const ErrorData *error)
-{
-	return error->sqlerrcode == ERRCODE_ASSERT_FAILURE ||
-		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
-}
+/* how many errors were passed on, for whoever catches others of the same codes */
+uint64		ls_expr_passed_on = 0;
 
 /*
  * pass_on raises an error again that is not about the expression.  Where it came
  * up is told to those only who have the rights with which it was run.
  */
 static void
-pass_on(ErrorData *error, const char *where, Oid role)
+pass_on(ErrorData *error, Oid role)
 {
+	ls_expr_passed_on++;
 	if (!has_privs_of_role(GetOuterUserId(), role))
-	{
 		error->detail = error->hint = error->context = error->internalquery = NULL;
-		if (error->sqlerrcode == ERRCODE_ASSERT_FAILURE)
-			error->message = psprintf("%s failed", where);
-	}
 	ReThrowError(error);
 }
 
@@ -229,8 +224,8 @@ ls_expr_try_compile(const LsExprSpec *spec, MemoryContext context,
 	LsTry		try = {.spec = spec, .context = context};
 
 	*error = ls_guarded(try_compile, &try);
-	if (*error && must_pass(*error))
-		pass_on(*error, spec->where, spec->role);
+	if (*error && ls_error_passes((*error)->sqlerrcode))
+		pass_on(*error, spec->role);
 	return *error ? NULL : try.expr;
 }
 
@@ -257,8 +252,8 @@ ls_expr_read(const LsExprSpec *spec, ErrorData **error)
 	LsCompile	c = {.spec = spec};
 
 	*error = ls_guarded(read_meaning, &c);
-	if (*error && must_pass(*error))
-		pass_on(*error, spec->where, spec->role);
+	if (*error && ls_error_passes((*error)->sqlerrcode))
+		pass_on(*error, spec->role);
 	return *error ? NULL : c.analysed;
 }
 
@@ -279,13 +274,6 @@ void
 ls_expr_free(LsExpr *expr)
 {
 	MemoryContextDelete(expr->context);
-}
-
-/* ls_expr_uses_function tells whether a change of a function concerns it. */
-bool
-ls_expr_uses_function(const LsExpr *expr, Oid function)
-{
-	return list_member_oid(expr->reach.functions, function);
 }
 
 /* ---------- evaluating ---------- */
@@ -365,32 +353,15 @@ eval_guarded(LsRun *run)
 		run->expr->busy = false;
 		run->expr->state = NULL;
 	}
-	if (must_pass(error))
-		pass_on(error, run->expr->where, run->expr->role);
+	if (ls_error_passes(error->sqlerrcode))
+		pass_on(error, run->expr->role);
 	return error;
 }
 
 /*
- * is_complaint tells whether an error is one with which the functions of
- * PostgreSQL itself turn down their arguments, as opposed to one that means
- * trouble.
+ * eval_builtin runs an expression that does no harm when it fails: the functions
+ * of PostgreSQL itself hold nothing when they turn down their arguments.
  */
-static bool
-is_complaint(int code)
-{
-	switch (ERRCODE_TO_CATEGORY(code))
-	{
-		case ERRCODE_DATA_EXCEPTION:
-		case ERRCODE_FEATURE_NOT_SUPPORTED: /* extract(week FROM a time) */
-		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION: /* no collation */
-		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:	/* JSON nested too deep */
-			return true;
-		default:
-			return false;
-	}
-}
-
-/* eval_builtin runs an expression that does no harm when it fails. */
 static ErrorData *
 eval_builtin(LsRun *run)
 {
@@ -405,7 +376,7 @@ eval_builtin(LsRun *run)
 	PG_CATCH();
 	{
 		run->expr->state = NULL;
-		if (!is_complaint(geterrcode()))
+		if (ls_error_passes(geterrcode()))
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();

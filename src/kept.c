@@ -15,6 +15,14 @@
  * added to any state in any order, limits per period included.  Slots go by what
  * a rule matched then; what rules that are written later match is not kept.
  *
+ * A rule that is counted anew has another version, though it matches what it did:
+ * a column got another type, or its source was attached again.  The history of
+ * rules has all versions under which a rule was counted as it reads, and slots of
+ * these are taken for those of the present one.
+ *
+ * Rows outlast their source: they count for nothing while it is not attached, and
+ * again when it is.
+ *
  *-------------------------------------------------------------------------
  */
 #include "kept.h"
@@ -129,25 +137,144 @@ ls_kept_close(LsKeptTable *table)
 	pfree(table);
 }
 
-/* ls_kept_forget_source has what a source's purged events gave leave with it. */
-void
-ls_kept_forget_source(const char *model, const char *source)
+/* of_source runs a statement on what is kept of a source; number of rows. */
+static int64
+of_source(const char *sql, const char *model, const char *source)
 {
 	LsArguments args = {0};
-	Oid			table = ls_table_oid(psprintf("kept_%s", model), false);
 	LsIdentity	saved;
+	int64		rows;
 
 	ls_add_text(&args, source);
-	ls_switch_to_owner(ls_relation_owner(table), &saved);
-	ls_row_execute(psprintf("DELETE FROM leadscore.kept_%s"
-							" WHERE source OPERATOR(pg_catalog.=) $1", model), &args);
+	ls_switch_to_owner(ls_relation_owner(ls_table_oid(psprintf("kept_%s", model), false)), &saved);
+	rows = ls_row_execute(sql, &args);
 	ls_return(&saved);
+	return rows;
+}
+
+/* ls_kept_of_source tells whether something of a source is kept. */
+bool
+ls_kept_of_source(const char *model, const char *source)
+{
+	return of_source(psprintf("SELECT FROM leadscore.kept_%s"
+							  " WHERE source OPERATOR(pg_catalog.=) $1 LIMIT 1", model),
+					 model, source) > 0;
+}
+
+/* ls_kept_forget_source has what a source's purged events gave leave for good. */
+int64
+ls_kept_forget_source(const char *model, const char *source)
+{
+	return of_source(psprintf("DELETE FROM leadscore.kept_%s"
+							  " WHERE source OPERATOR(pg_catalog.=) $1", model),
+					 model, source);
+}
+
+/* ---------- versions of rules ---------- */
+
+/* A version under which a rule was counted before, and its present one */
+typedef struct LsFormer
+{
+	int64		version;
+	LsRule	   *rule;
+} LsFormer;
+
+static int
+by_version(const void *a, const void *b)
+{
+	int64		x = ((const LsFormer *) a)->version;
+	int64		y = ((const LsFormer *) b)->version;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * says_of tells whether a row of the history is of a rule as the model has it.
+ * One that waits to be counted is what the history has last.
+ */
+static bool
+says_of(const LsRuleVersion *row, const LsRule *rule, int nrules)
+{
+	if (row->rule.rule_id != rule->rule_id)
+		return false;
+	if (rule->version >= PG_INT64_MAX - nrules)
+		return row->to == DT_NOEND;
+	for (int i = 0; i < row->nversions; i++)
+		if (row->versions[i] == rule->version)
+			return true;
+	return false;
+}
+
+/* load_former finds all versions under which the rules of a model were counted before. */
+static void
+load_former(LsModel *model)
+{
+	List	   *rows = ls_rule_versions(model->name, NULL);
+	LsFormer   *former;
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+		n += ((LsRuleVersion *) lfirst(lc))->nversions;
+	former = MemoryContextAlloc(model->context, sizeof(LsFormer) * Max(1, n));
+	n = 0;
+	foreach(lc, rows)
+	{
+		LsRuleVersion *row = lfirst(lc);
+
+		for (int i = 0; i < model->nrules; i++)
+		{
+			LsRule	   *rule = &model->rules[i];
+
+			if (rule->version == 0 || !says_of(row, rule, model->nrules))
+				continue;
+			for (int j = 0; j < row->nversions; j++)
+				if (row->versions[j] != rule->version)
+					former[n++] = (LsFormer) {row->versions[j], rule};
+			break;
+		}
+	}
+	qsort(former, n, sizeof(LsFormer), by_version);
+	model->former_versions = former;
+	model->nformer = n;
+}
+
+static int
+by_slot_version(const void *a, const void *b)
+{
+	int64		x = ((const LsSlot *) a)->version;
+	int64		y = ((const LsSlot *) b)->version;
+
+	return (x > y) - (x < y);
+}
+
+/* adopt_slots has slots of former versions of rules be those of the present ones. */
+static void
+adopt_slots(LsModel *model, LsState *state)
+{
+	bool		changed = false;
+
+	if (model->former_versions == NULL)
+		load_former(model);
+	for (int i = 0; i < state->nslots && model->nformer > 0; i++)
+	{
+		LsFormer	key = {state->slots[i].version, NULL};
+		LsFormer   *found = bsearch(&key, model->former_versions, model->nformer,
+									sizeof(LsFormer), by_version);
+
+		if (found == NULL)
+			continue;
+		state->slots[i].version = found->rule->version;
+		changed = true;
+	}
+	if (changed)
+		qsort(state->slots, state->nslots, sizeof(LsSlot), by_slot_version);
 }
 
 /* ---------- reading ---------- */
 
 static LsKept *
-read_row(TupleTableSlot *slot)
+read_row(LsModel *model, TupleTableSlot *slot)
 {
 	LsKept	   *kept = palloc(sizeof(LsKept));
 
@@ -155,6 +282,7 @@ read_row(TupleTableSlot *slot)
 	kept->source = TextDatumGetCString(slot->tts_values[KEPT_SOURCE - 1]);
 	kept->until = DatumGetTimestampTz(slot->tts_values[KEPT_UNTIL - 1]);
 	ls_state_decode(DatumGetByteaPCopy(slot->tts_values[KEPT_STATE - 1]), &kept->state);
+	adopt_slots(model, &kept->state);
 	return kept;
 }
 
@@ -168,6 +296,36 @@ ls_kept_any(LsModel *model)
 	any = RelationGetNumberOfBlocks(rel) > 0;
 	table_close(rel, AccessShareLock);
 	return any;
+}
+
+/*
+ * ls_kept_query gives the contacts of whom something is kept; what follows WHERE
+ * restricts and orders t.contact_id.  What is kept of one who was merged, or of a visitor who is identified, is another's.
+ */
+char *
+ls_kept_query(LsModel *model, const char *rest)
+{
+	const char *equals = ls_row_key_operator(model);
+	Oid			aliases = model->sheet ? model->identity_table : model->merged_table;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT t.contact_id FROM (SELECT");
+	if (OidIsValid(aliases) && model->sheet == NULL)
+		appendStringInfo(&sql, " COALESCE(m.target_id, k.contact_id) AS contact_id"
+						 " FROM %s k LEFT JOIN %s m ON (m.source_id %s k.contact_id)",
+						 ls_qualified_name(model->kept_table), ls_qualified_name(aliases), equals);
+	else
+		appendStringInfo(&sql, " k.contact_id FROM %s k", ls_qualified_name(model->kept_table));
+	appendStringInfoString(&sql, " WHERE k.source OPERATOR(pg_catalog.=) ANY (ARRAY[");
+	for (int i = 0; i < model->nsources; i++)
+		appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "", quote_literal_cstr(model->sources[i].name));
+	appendStringInfoString(&sql, "]::pg_catalog.text[])");
+	if (OidIsValid(aliases) && model->sheet)
+		appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s i WHERE i.visitor %s k.contact_id)",
+						 ls_qualified_name(aliases), equals);
+	appendStringInfo(&sql, ") t WHERE true%s", rest);
+	return sql.data;
 }
 
 /* rows_of gives what the active snapshot sees kept under one key. */
@@ -188,7 +346,12 @@ rows_of(LsModel *model, Datum contact)
 												 BTEqualStrategyNumber);
 
 		while (ls_by_contact_next(model, scan, slot))
-			rows = lappend(rows, read_row(slot));
+		{
+			LsKept	   *kept = read_row(model, slot);
+
+			if (ls_source_by_name(model, kept->source))
+				rows = lappend(rows, kept);
+		}
 		index_endscan(scan);
 		index_close(index, AccessShareLock);
 		ExecDropSingleTupleTableSlot(slot);
@@ -239,8 +402,8 @@ ls_kept_add(LsModel *model, Datum contact, LsState *state)
 /* ---------- notices ---------- */
 
 /*
- * purged gives, for each source of which something is kept, its name and the
- * latest event, as the active snapshot sees it: pairs, in two lists.
+ * purged gives, for each attached source of which something is kept, its name and
+ * the latest event, as the active snapshot sees it: pairs, in two lists.
  */
 static void
 purged(LsModel *model, List **sources, List **latest)
@@ -262,11 +425,15 @@ purged(LsModel *model, List **sources, List **latest)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
-		TimestampTz *at = palloc(sizeof(TimestampTz));
+		char	   *source = SPI_getvalue(tuple, desc, 1);
+		TimestampTz *at;
 		bool		isnull;
 
+		if (ls_source_by_name(model, source) == NULL)
+			continue;
+		at = palloc(sizeof(TimestampTz));
 		*at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
-		*sources = lappend(*sources, TextDatumGetCString(SPI_getbinval(tuple, desc, 1, &isnull)));
+		*sources = lappend(*sources, pstrdup(source));
 		*latest = lappend(*latest, at);
 	}
 	SPI_finish();
@@ -289,6 +456,22 @@ ls_kept_tell(LsModel *model, const char *detail)
 				 errdetail("%s", detail)));
 }
 
+/* counted_before tells whether a rule was counted already as it reads now. */
+static bool
+counted_before(LsModel *model, const LsRule *rule)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_rule_versions(model->name, NULL))
+	{
+		LsRuleVersion *row = lfirst(lc);
+
+		if (row->rule.rule_id == rule->rule_id && row->to == DT_NOEND)
+			return row->nversions > 0;
+	}
+	return false;
+}
+
 /*
  * ls_kept_tell_rule says which events a rule that matches something new does
  * not count.
@@ -299,7 +482,7 @@ ls_kept_tell_rule(LsModel *model, const LsRule *rule)
 	List	   *sources;
 	List	   *latest;
 
-	if (rule->kind == LS_PROFILE)
+	if (rule->kind == LS_PROFILE || !ls_kept_any(model) || counted_before(model, rule))
 		return;
 	purged(model, &sources, &latest);
 	for (int i = 0; i < list_length(sources); i++)

@@ -48,7 +48,10 @@ extern bool ls_kept_any(LsModel *model);
 extern List *ls_kept_rows(LsModel *model, Datum contact);
 extern void ls_kept_add(LsModel *model, Datum contact, LsState *state);
 
-extern void ls_kept_forget_source(const char *model, const char *source);
+/* what is kept of a source that is not attached counts for nothing meanwhile */
+extern bool ls_kept_of_source(const char *model, const char *source);
+extern int64 ls_kept_forget_source(const char *model, const char *source);
+extern char *ls_kept_query(LsModel *model, const char *rest);
 
 /* notices of what is not there any more */
 extern void ls_kept_tell(LsModel *model, const char *detail);

@@ -337,8 +337,7 @@ ls_hint_retry(ErrorContextCallback *context)
 
 /*
  * ls_guarded runs something in a subtransaction and gives the error it raised,
- * or NULL.  The caller sees to it that whoever cancels the statement is not
- * stopped.
+ * or NULL.  The caller passes on those that are none of its own (ls_error_class).
  */
 ErrorData *
 ls_guarded(void (*body) (void *), void *arg)
@@ -364,6 +363,60 @@ ls_guarded(void (*body) (void *), void *arg)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	return error;
+}
+
+/*
+ * ls_error_class tells whether an error says something about the expression that
+ * was being compiled or run, or came up meanwhile: a transaction that has to be
+ * repeated, a server that is out of something or shutting down, a statement that
+ * is cancelled or has waited too long, damaged data.  To take the latter for a
+ * failure of the expression would give a wrong score, once it has been stored.
+ */
+LsErrorClass
+ls_error_class(int sqlerrcode)
+{
+	switch (sqlerrcode)
+	{
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+			return LS_ERROR_OF_STATEMENT;
+		case ERRCODE_DATA_CORRUPTED:
+		case ERRCODE_INDEX_CORRUPTED:
+			return LS_ERROR_OF_DATA;
+		case ERRCODE_INTERNAL_ERROR:
+			return LS_ERROR_INTERNAL;
+	}
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+			return LS_ERROR_OF_STATEMENT;
+	}
+	return LS_ERROR_OF_EXPRESSION;
+}
+
+/* ls_error_passes tells whether an error is not one of the expression. */
+bool
+ls_error_passes(int sqlerrcode)
+{
+	LsErrorClass class = ls_error_class(sqlerrcode);
+
+	return class == LS_ERROR_OF_STATEMENT || class == LS_ERROR_OF_DATA;
+}
+
+/*
+ * ls_caught does so, but for errors that say nothing about what was run, which are
+ * passed on.
+ */
+ErrorData *
+ls_caught(void (*body) (void *), void *arg)
+{
+	ErrorData  *error = ls_guarded(body, arg);
+
+	if (error && ls_error_passes(error->sqlerrcode))
+		ReThrowError(error);
 	return error;
 }
 

@@ -25,6 +25,14 @@ typedef enum LsRuleError
 	LS_RULE_ERROR_ERROR
 } LsRuleError;
 
+typedef enum LsErrorClass
+{
+	LS_ERROR_OF_EXPRESSION,		/* it fails on the row, and is skipped there */
+	LS_ERROR_OF_STATEMENT,		/* it came up meanwhile: the statement fails */
+	LS_ERROR_OF_DATA,			/* something is damaged: so does it */
+	LS_ERROR_INTERNAL			/* something is not as it should be */
+} LsErrorClass;
+
 extern int	ls_rule_error;
 
 extern TimestampTz ls_clock(void);
@@ -58,6 +66,9 @@ extern bool ls_is_own_schema(Oid schema);
 	"Another transaction changed what this one needs after this one began. Retry the transaction, or use READ COMMITTED."
 extern void ls_hint_retry(ErrorContextCallback *context);
 extern ErrorData *ls_guarded(void (*body) (void *), void *arg);
+extern ErrorData *ls_caught(void (*body) (void *), void *arg);
+extern LsErrorClass ls_error_class(int sqlerrcode);
+extern bool ls_error_passes(int sqlerrcode);
 
 extern uint64 ls_transaction_number(void);
 extern bool ls_has_pages(Oid table);

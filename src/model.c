@@ -193,9 +193,9 @@ primary_key_column(Relation rel)
 	return get_attname(RelationGetRelid(rel), attno, false);
 }
 
-/* check_key finds out the key's type and refuses keys that do not identify. */
-static void
-check_key(Relation rel, LsModelTables *new)
+/* ls_model_check_key finds out the key's type and refuses keys that do not identify. */
+void
+ls_model_check_key(Relation rel, LsModelTables *new)
 {
 	AttrNumber	attno = ls_find_column(RelationGetRelid(rel), new->row.key);
 	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), attno - 1);
@@ -319,7 +319,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	rel = relation_open(row->contacts, NoLock);
 	if (row->key == NULL)
 		row->key = primary_key_column(rel);
-	check_key(rel, &new);
+	ls_model_check_key(rel, &new);
 	if (row->created_at)
 		ls_check_time_column(row->contacts, row->created_at);
 	relation_close(rel, NoLock);
@@ -479,8 +479,7 @@ ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 	ereport(NOTICE,
 			(errmsg("the key of model \"%s\" is now of type %s",
 					model->model, format_type_be(type)),
-			 errdetail("The view live_%s was made anew.", model->model),
-			 errhint("Grant SELECT on it again to those who had it.")));
+			 errdetail("The view live_%s was made anew.", model->model)));
 }
 
 /*
@@ -572,10 +571,5 @@ ls_model_settle(const LsModelRow *model)
 		return;
 	}
 	if (ls_lock_definitions_if_free(model->model) && (belongs || ls_tables_lock_if_free(model->model)))
-	{
-		ErrorData  *error = ls_guarded(new_owner, unconstify(LsModelRow *, model));
-
-		if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(error);
-	}
+		(void) ls_caught(new_owner, unconstify(LsModelRow *, model));
 }

@@ -10,8 +10,12 @@
 
 #include "postgres.h"
 
-#include "catalog.h"
+#include "utils/relcache.h"
 
+#include "catalog.h"
+#include "model_tables.h"
+
+extern void ls_model_check_key(Relation rel, LsModelTables *new);
 extern void ls_drop_model(const LsModelRow *model);
 extern bool ls_model_complete(const char *model);
 extern void ls_model_rekey(const LsModelRow *model, Oid type, Oid collation);

@@ -35,6 +35,7 @@
 #include "feed.h"
 #include "hand_over.h"
 #include "leadscore.h"
+#include "live_view.h"
 #include "table_layout.h"
 #include "trust.h"
 
@@ -116,6 +117,30 @@ ls_tables_exist(const char *model)
 		if (parts[i].always && !OidIsValid(find_part(parts[i].prefix, model)))
 			return false;
 	return true;
+}
+
+/* ls_tables_show_column tells whether live_<model> has a column of that name, too. */
+bool
+ls_tables_show_column(const char *name)
+{
+	for (int i = 0; i < (int) lengthof(columns); i++)
+		if (strcmp(name, columns[i].name) == 0)
+			return !columns[i].internal;
+	return false;
+}
+
+/* ls_tables_is_of tells whether a name is that of a table or view of a model. */
+bool
+ls_tables_is_of(const char *name, const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		size_t		length = strlen(parts[i].prefix);
+
+		if (strncmp(name, parts[i].prefix, length) == 0 && strcmp(name + length, model) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* ls_tables_check_free makes sure that the names made of a model's are free. */
@@ -219,11 +244,18 @@ ls_tables_give_one(const char *name, Oid owner)
 	give_one("TABLE", name, owner);
 }
 
+/* ls_tables_give_view gives a view that was made for a model to its owner. */
+void
+ls_tables_give_view(const char *name, Oid owner)
+{
+	give_one("VIEW", name, owner);
+}
+
 /* ---------- one by one ---------- */
 
-/* comment_on_columns gives a table or view of a model its comments. */
-static void
-comment_on_columns(const LsModelTables *new, const char *prefix, bool internals)
+/* ls_tables_comment_columns gives a table or view of a model its comments. */
+void
+ls_tables_comment_columns(const LsModelTables *new, const char *prefix, bool internals)
 {
 	char	   *name = psprintf("%s%s", prefix, new->row.model);
 
@@ -277,62 +309,8 @@ create_score_table(const LsModelTables *new)
 	create_guard("score_", model);
 	ls_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
 						model, model), NULL);
-	comment_on_columns(new, "score_", true);
+	ls_tables_comment_columns(new, "score_", true);
 	give_one("TABLE", psprintf("score_%s", model), new->row.owner);
-}
-
-/* append_live_columns lists what live_<model> shows beside the contact. */
-static void
-append_live_columns(StringInfo sql, const LsModelTables *new)
-{
-	for (int i = 0; i < (int) lengthof(columns); i++)
-	{
-		if (!columns[i].internal)
-			appendStringInfo(sql, ", (v.r).%s", columns[i].name);
-		for (int j = 0; i == 0 && j < new->ncategories; j++)
-			appendStringInfo(sql, ", (v.r).%s", quote_identifier(new->categories[j]));
-	}
-}
-
-/* append_live_arm adds a table that tells of contacts; see live.c. */
-static void
-append_live_arm(StringInfo sql, const char *prefix, const char *model)
-{
-	if (!OidIsValid(find_part(prefix, model)))
-		return;
-	appendStringInfo(sql, "%sSELECT t.contact_id, t.tableoid AS place_table, t.ctid AS place"
-					 " FROM leadscore.%s%s t",
-					 sql->data[sql->len - 1] == '(' ? "" : " UNION ALL ", prefix, model);
-}
-
-/*
- * create_live_view makes live_<model>: the same, evaluated now.  OFFSET 0 has
- * a row evaluated once and not once per column; the key comes from the tables
- * themselves, so that their indexes are used to find rows, and only those rows
- * are evaluated that are left when that has been done.
- */
-static void
-create_live_view(const LsModelTables *new)
-{
-	const char *model = new->row.model;
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE OR REPLACE VIEW leadscore.live_%s AS SELECT k.contact_id", model);
-	append_live_columns(&sql, new);
-	appendStringInfoString(&sql, " FROM (");
-	append_live_arm(&sql, "score_", model);
-	append_live_arm(&sql, "pending_", model);
-	append_live_arm(&sql, "identity_", model);
-	appendStringInfo(&sql, ") k CROSS JOIN LATERAL"
-					 " (SELECT leadscore_internal.live(NULL::leadscore.score_%s, k.place_table, k.place,"
-					 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
-					 model);
-	ls_execute(sql.data, NULL);
-	ls_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
-						model, model), NULL);
-	comment_on_columns(new, "live_", false);
-	give_one("VIEW", psprintf("live_%s", model), new->row.owner);
 }
 
 /* append_columns writes the columns of a table of a model. */
@@ -400,7 +378,7 @@ ls_tables_make_identity(const LsModelTables *model, Oid type, Oid collation)
 {
 	create_table(model, ls_table_layout("identity_"),
 				 psprintf("%s%s", ls_tables_type(type), ls_tables_collation(type, collation)));
-	create_live_view(model);
+	ls_live_view_make(model);
 }
 
 /* drop_part drops a table or view of a model. */
@@ -432,7 +410,7 @@ ls_tables_make(const LsModelTables *new)
 	for (const LsTableLayout *const *layout = ls_table_layouts; *layout; layout++)
 		if (has_table(new, *layout))
 			create_table(new, *layout, NULL);
-	create_live_view(new);
+	ls_live_view_make(new);
 }
 
 /*
@@ -500,9 +478,10 @@ void
 ls_tables_rekey(const LsModelTables *new)
 {
 	const char *model = new->row.model;
+	LsLiveView *view;
 	LsIdentity	saved;
 
-	drop_part("VIEW", "live_", model);
+	view = ls_live_view_drop(model);
 	ls_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
 	rekey_table(new, "score_", "contact_id");
 	rekey_table(new, "daily_", "contact_id");
@@ -511,7 +490,7 @@ ls_tables_rekey(const LsModelTables *new)
 			if (column->type == LS_TYPE_KEY)
 				rekey_table(new, (*layout)->prefix, column->name);
 	ls_return(&saved);
-	create_live_view(new);
+	ls_live_view_restore(new, view);
 }
 
 /* view_anew replaces the view of an existing model by what it was made as. */
@@ -521,7 +500,7 @@ view_anew(const LsModelRow *row)
 	LsModelTables tables;
 
 	ls_tables_read(row, &tables);
-	create_live_view(&tables);
+	ls_live_view_make(&tables);
 }
 
 /*

@@ -22,8 +22,10 @@ typedef struct LsModelTables
 	int			ncategories;
 } LsModelTables;
 
-/* all of these are called as the extension's owner, but for the first two */
+/* all of these are called as the extension's owner, but for the first four */
 extern bool ls_tables_have_column(const char *name);
+extern bool ls_tables_show_column(const char *name);
+extern bool ls_tables_is_of(const char *name, const char *model);
 extern void ls_tables_check_free(const char *model);
 extern void ls_tables_make(const LsModelTables *new);
 extern bool ls_tables_exist(const char *model);
@@ -49,5 +51,8 @@ extern void ls_tables_comment(const char *table, const char *column,
 							  const char *comment);
 extern void ls_tables_publishable(const char *table);
 extern void ls_tables_give_one(const char *name, Oid owner);
+extern void ls_tables_give_view(const char *name, Oid owner);
+extern void ls_tables_comment_columns(const LsModelTables *new, const char *prefix,
+									  bool internals);
 
 #endif							/* LEADSCORE_MODEL_TABLES_H */

@@ -21,6 +21,7 @@
 #include "catalog/pg_operator.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -31,6 +32,7 @@
 
 #include "alias.h"
 #include "disclose.h"
+#include "kept.h"
 #include "leadscore.h"
 #include "score_table.h"
 
@@ -416,28 +418,37 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 	ls_return(&saved);
 }
 
-/* open_scores reads our own table, as its owner. */
+/* is_our_own tells whether a stream reads tables of the model. */
+static bool
+is_our_own(const Stream *stream)
+{
+	return (stream->what & (LS_READ_SCORES | LS_READ_PURGED)) != 0;
+}
+
+/* open_our_own reads tables of the model, as their owner. */
 static void
-open_scores(LsReader *reader, Stream *stream)
+open_our_own(LsReader *reader, Stream *stream)
 {
 	LsModel    *model = reader->spec.model;
-	StringInfoData sql;
+	StringInfoData range;
+	char	   *sql;
 	SPIPlanPtr	plan;
 	Oid			types[2];
 	Datum		bounds[2];
 	LsIdentity	saved;
 	int			n;
 
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT * FROM %s t WHERE true", table_name(model->score_table));
-	n = append_range(&sql, &reader->spec, model->score_table, "contact_id");
-	appendStringInfoString(&sql, " ORDER BY t.contact_id USING ");
-	append_operator(&sql, model->key.lt_operator);
+	initStringInfo(&range);
+	n = append_range(&range, &reader->spec, model->score_table, "contact_id");
+	appendStringInfoString(&range, " ORDER BY t.contact_id USING ");
+	append_operator(&range, model->key.lt_operator);
 	range_values(&reader->spec, types, bounds);
 	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	plan = SPI_prepare(sql.data, n, types);
+	sql = stream->what == LS_READ_PURGED ? ls_kept_query(model, range.data) :
+		psprintf("SELECT * FROM %s t WHERE true%s", table_name(model->score_table), range.data);
+	plan = SPI_prepare(sql, n, types);
 	if (plan == NULL)
-		elog(ERROR, "could not prepare a query of the scores of model \"%s\"",
+		elog(ERROR, "could not prepare a query of the tables of model \"%s\"",
 			 model->name);
 	stream->portal = SPI_cursor_open(NULL, plan, bounds, NULL, true);
 	ls_return(&saved);
@@ -453,7 +464,7 @@ fetch(const LsReader *reader, Stream *stream)
 {
 	LsIdentity	saved;
 
-	if (stream->what == LS_READ_SCORES)
+	if (is_our_own(stream))
 		ls_switch_to_owner(ls_relation_owner(reader->spec.model->score_table), &saved);
 	else
 		ls_become_to_compute(reader->spec.model->owner, &saved);
@@ -507,7 +518,7 @@ advance(LsReader *reader, Stream *stream)
 														&TTSOpsHeapTuple);
 		}
 		ExecStoreHeapTuple(stream->table->vals[stream->at++], stream->slot, false);
-		if (stream->what == LS_READ_SCORES || (stream->known && !reader->spec.one))
+		if (is_our_own(stream) || (stream->known && !reader->spec.one))
 		{
 			stream->key = slot_getattr(stream->slot, stream->known ?
 									   stream->slot->tts_tupleDescriptor->natts : 1,
@@ -527,7 +538,7 @@ advance(LsReader *reader, Stream *stream)
 			isnull = true;
 	}
 	/* a converted key must outlive the context in which it was made */
-	if (stream->what != LS_READ_SCORES && !stream->known && expr->attno == 0 &&
+	if (!is_our_own(stream) && !stream->known && expr->attno == 0 &&
 		!model->key.typbyval)
 	{
 		stream->key = datumCopy(stream->key, false, model->key.typlen);
@@ -550,8 +561,8 @@ add_stream(LsReader *reader, int what, LsSource *source, const TableQuery *query
 	stream->source = source;
 	stream->known = of != NULL;
 	stream->param = of ? *of : reader->spec.contact;
-	if (what == LS_READ_SCORES)
-		open_scores(reader, stream);
+	if (is_our_own(stream))
+		open_our_own(reader, stream);
 	else
 		open_stream(reader, stream, query, kept);
 	advance(reader, stream);
@@ -570,6 +581,18 @@ add_others(LsReader *reader, LsSource *source, TableQuery *query)
 			add_stream(reader, LS_READ_EVENTS, source, query, NULL, &none);
 }
 
+/*
+ * name_now gives the name of a column of a table that is locked: whoever has waited
+ * for it may find that the column was renamed after the model was compiled.
+ */
+static char *
+name_now(Oid relation, AttrNumber attno, char *name)
+{
+	char	   *now = name && attno > 0 ? get_attname(relation, attno, true) : NULL;
+
+	return now ? now : name;
+}
+
 static void
 add_source(LsReader *reader, LsSource *source)
 {
@@ -577,22 +600,25 @@ add_source(LsReader *reader, LsSource *source)
 	LsAliases  *aliases = &reader->aliases;
 	TableQuery		query = {0};
 	SPIPlanPtr *kept;
+	bool		fresh;
 
 	if (source->broken || source->unread)
 		return;
 	query.layout = source->relation;
 	query.relation = OidIsValid(relation) ? relation : source->relation;
-	query.key_column = source->contact_column;
-	query.time_column = source->time_column;
-	query.visitor_column = source->visitor_column;
-	query.unless_column = source->unless_column;
+	LockRelationOid(query.relation, AccessShareLock);
+	query.key_column = name_now(source->relation, source->contact_attno, source->contact_column);
+	query.time_column = name_now(source->relation, source->time_attno, source->time_column);
+	query.visitor_column = name_now(source->relation, source->visitor_attno, source->visitor_column);
+	query.unless_column = name_now(source->relation, source->unless_attno, source->unless_column);
 	query.columns = source->columns;
-	kept = OidIsValid(relation) ? NULL : &source->by_contact;
+	fresh = OidIsValid(relation) || reader->spec.model->stale;
+	kept = fresh ? NULL : &source->by_contact;
 	add_stream(reader, LS_READ_EVENTS, source, &query, kept, NULL);
 	for (int i = 0; i < aliases->nsources; i++)
 		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &aliases->sources[i]);
 	query.whose = LS_ROWS_OF_VISITORS;
-	kept = OidIsValid(relation) ? NULL : &source->by_visitor;
+	kept = fresh ? NULL : &source->by_visitor;
 	for (int i = 0; i < aliases->nvisitors && query.visitor_column; i++)
 		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &aliases->visitors[i]);
 	if (!reader->spec.one && reader->spec.model->sheet == NULL)
@@ -613,7 +639,7 @@ find_aliases(LsReader *reader)
 	reader->visitors = ls_alias_visitors(model);
 	if (reader->spec.one && (reader->merges || reader->visitors))
 		ls_alias_of(model, reader->spec.contact, aliases);
-	return model->nsources * (4 + aliases->nsources + aliases->nvisitors) + 2;
+	return model->nsources * (4 + aliases->nsources + aliases->nvisitors) + 3;
 }
 
 /*
@@ -652,12 +678,16 @@ ls_reader_open(const LsReaderSpec *spec)
 		TableQuery		query = {0};
 
 		query.layout = query.relation = model->contacts;
-		query.key_column = model->key_column;
+		LockRelationOid(model->contacts, AccessShareLock);
+		query.key_column = name_now(model->contacts, model->key_attno, model->key_column);
 		query.columns = model->contact_columns;
-		add_stream(reader, LS_READ_CONTACTS, NULL, &query, &model->contact_by_key, NULL);
+		add_stream(reader, LS_READ_CONTACTS, NULL, &query,
+				   model->stale ? NULL : &model->contact_by_key, NULL);
 	}
 	if (spec->what & LS_READ_SCORES)
 		add_stream(reader, LS_READ_SCORES, NULL, NULL, NULL, NULL);
+	if ((spec->what & LS_READ_PURGED) && model->nsources > 0 && ls_kept_any(model))
+		add_stream(reader, LS_READ_PURGED, NULL, NULL, NULL, NULL);
 	MemoryContextSwitchTo(old);
 	return reader;
 }

@@ -19,6 +19,7 @@
 #define LS_READ_EVENTS		0x01
 #define LS_READ_CONTACTS	0x02
 #define LS_READ_SCORES		0x04
+#define LS_READ_PURGED		0x08	/* only whose events were purged */
 
 typedef struct LsReaderSpec
 {

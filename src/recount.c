@@ -437,6 +437,9 @@ count_rules(const char *name, List *versions)
 		pass.cause = "rule";
 		pass.versions = version_array(versions);
 		pass.nversions = list_length(versions);
+		/* what a rule matched before may have been purged, with all else of a contact */
+		if (what & LS_READ_EVENTS)
+			what |= LS_READ_PURGED;
 		pass.spec = (LsReaderSpec) {.model = counting, .what = what, .source = -1};
 		run_pass(&pass);
 		ls_model_release(pass.model);
@@ -638,7 +641,7 @@ ls_recount_chunk(LsChunk *chunk)
 	pass.online = true;
 	pass.whole = chunk->whole;
 	pass.spec = (LsReaderSpec) {.model = model, .source = -1,
-	.what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES};
+	.what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES | LS_READ_PURGED};
 	if (!chunk->whole && versions != NIL)
 	{
 		pass.counting = ls_model_load(chunk->model, NULL);
@@ -684,8 +687,8 @@ rescore(const char *name, const char *cause)
 	pass.model = pass.counting = model_to_count(name, InvalidOid);
 	pass.cause = cause;
 	pass.whole = true;
-	pass.spec = (LsReaderSpec) {.model = pass.model, .what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES,
-	.source = -1};
+	pass.spec = (LsReaderSpec) {.model = pass.model, .source = -1,
+	.what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES | LS_READ_PURGED};
 	run_pass(&pass);
 	/* what is pending of visitors who are identified is for others */
 	if (pass.model->sheet)

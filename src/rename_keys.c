@@ -161,7 +161,7 @@ ls_rename_keys_read(const LsModelRow *model)
 	foreach(lc, texts)
 	{
 		reading.text = lfirst(lc);
-		(void) ls_guarded(read_key, &reading);
+		(void) ls_caught(read_key, &reading);
 	}
 	return texts;
 }

@@ -29,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "compat.h"
 #include "leadscore.h"
 
 /* Token numbers that are hard-wired into the core lexer, as PL/pgSQL uses them */
@@ -134,7 +135,7 @@ literals_of(Node *tree, Oid role)
 {
 	Writing		writing = {tree, role, NIL};
 
-	return ls_guarded(write_literals, &writing) ? NIL : writing.literals;
+	return ls_caught(write_literals, &writing) ? NIL : writing.literals;
 }
 
 /* ls_rename_read notes what a text means before the command. */
@@ -212,8 +213,7 @@ scan(Rewrite *rewrite, const char *old_name)
 	int			name = -1;		/* a dot has come after a part of it */
 	int			next;
 
-	extra.standard_conforming_strings = true;
-	extra.escape_string_warning = false;
+	ls_scan_standard_strings(&extra);
 	next = core_yylex(&value, &at, scanner);
 	while (next != 0)
 	{

@@ -95,6 +95,8 @@ typedef struct LsSource
 	char	   *contact_column;
 	char	   *time_column;
 	char	   *event_column;	/* NULL: none */
+	AttrNumber	contact_attno;
+	AttrNumber	visitor_attno;
 	pg_tz	   *tz;
 	LsExpr	   *contact;		/* of the key's type */
 	LsExpr	   *event;			/* text, or NULL */
@@ -208,6 +210,8 @@ typedef struct LsModel
 	struct LsStorePlans *store; /* the store's kept plans */
 	struct LsPendingPlans *pending; /* and those of what is pending */
 	struct LsAliasPlans *aliases;	/* and those of who is whose */
+	int			nformer;
+	struct LsFormer *former_versions;	/* of its rules, see kept.c; NULL: not looked up */
 } LsModel;
 
 /*

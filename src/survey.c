@@ -426,16 +426,6 @@ bool
 ls_survey(const LsModelRow *model, List *surveys)
 {
 	Job			job = {.model = model, .surveys = surveys, .context = CurrentMemoryContext};
-	ErrorData  *error = ls_guarded(survey_all, &job);
-	int			category;
 
-	if (error == NULL)
-		return true;
-	category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-	if (category == ERRCODE_OPERATOR_INTERVENTION ||
-		category == ERRCODE_INSUFFICIENT_RESOURCES ||
-		category == ERRCODE_TRANSACTION_ROLLBACK)
-		ReThrowError(error);
-	FreeErrorData(error);
-	return false;
+	return ls_caught(survey_all, &job) == NULL;
 }

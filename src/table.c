@@ -162,14 +162,17 @@ acquire(void *arg)
 static bool
 sound(LsTable *table, Attempt *attempt, void (*body) (void *))
 {
+	uint64		passed_on = ls_expr_passed_on;
 	ErrorData  *error = ls_guarded(body, attempt);
 	const char *model = attempt->row ? attempt->row->model : NULL;
 
 	if (error == NULL)
 		return true;
-	if (error->sqlerrcode != ERRCODE_DATA_CORRUPTED &&
-		error->sqlerrcode != ERRCODE_UNDEFINED_TABLE &&
-		error->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+	/* data that an expression reads are another matter than ours */
+	if (ls_expr_passed_on != passed_on ||
+		(error->sqlerrcode != ERRCODE_DATA_CORRUPTED &&
+		 error->sqlerrcode != ERRCODE_UNDEFINED_TABLE &&
+		 error->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE))
 		ReThrowError(error);
 	table->incomplete = true;
 	ereport(WARNING,
