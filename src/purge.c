@@ -256,7 +256,7 @@ wants(const Table *t, const LsBinding *binding, const List *dropped, bool *keep)
 	if (dropped == NIL)
 	{
 		*keep = binding->source && ls_keeps(model, binding->source);
-		return true;
+		return *keep || !binding->purges_only;
 	}
 	/* what is dropped with all of its source is not kept */
 	*keep = true;
