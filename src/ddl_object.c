@@ -284,6 +284,22 @@ is_temporary(const List *names)
 	return name && name->schema && strncmp(name->schema, "pg_temp_", 8) == 0;
 }
 
+/*
+ * ls_ddl_object_moved says what the object is called now that the command has given
+ * another name or schema: "function public.f(integer) is now public.g(integer)"; NULL
+ * where there is none.
+ */
+char *
+ls_ddl_object_moved(void)
+{
+	char	   *now;
+
+	if (moving.transaction != ls_transaction_number() || moving.was == NULL)
+		return NULL;
+	now = described(moving.classid, moving.objid, false);
+	return now ? psprintf("%s is now %s", moving.was, now) : NULL;
+}
+
 /* ls_ddl_object_note notes that a command has made or altered an object. */
 void
 ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stmt)
@@ -308,8 +324,7 @@ ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stmt)
 		moving.objid == objid)
 	{
 		object->moved = true;
-		object->was = moving.was;
-		object->is_now = described(classid, objid, false);
+		object->became = ls_ddl_object_moved();
 		object->names = list_concat(object->names, list_copy(moving.names));
 	}
 	ddl->objects = lappend(ddl->objects, object);
@@ -334,11 +349,4 @@ ls_ddl_object_dropped(Ddl *ddl, Oid classid, Oid objid, const List *names)
 	else if (list_length(names) == 1 && classid != CastRelationId)
 		object->names = list_make1(ls_object_name(NULL, linitial(names), false));
 	ddl->objects = lappend(ddl->objects, object);
-}
-
-/* ls_ddl_object_rights notes that rights on an object were taken. */
-void
-ls_ddl_object_rights(Ddl *ddl, Oid classid, Oid objid)
-{
-	ls_ddl_object_note(ddl, classid, objid, NULL);
 }

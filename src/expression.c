@@ -166,6 +166,7 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	LsExpr	   *expr;
 	LsExprAdvice *advice;
 
+	CHECK_FOR_INTERRUPTS();
 	elog(DEBUG2, "leadscore compiles %s", spec->where);
 	callback.callback = ls_expr_compile_error;
 	callback.arg = &c;

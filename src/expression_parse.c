@@ -31,6 +31,7 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "contact_table.h"
 
 #define MAX_TEXT_LENGTH (100 * 1024)
 
@@ -454,8 +455,7 @@ role_name(const LsCompile *c)
 static void
 check_row_security(LsCompile *c)
 {
-	if (check_enable_rls(RelationGetRelid(c->spec->rel), c->spec->role,
-						 true) != RLS_ENABLED)
+	if (!ls_rows_hidden(RelationGetRelid(c->spec->rel), c->spec->role))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -48,6 +48,7 @@
 #include "ancestor.h"
 #include "check.h"
 #include "compat.h"
+#include "contact_table.h"
 #include "leadscore.h"
 #include "look.h"
 
@@ -249,7 +250,7 @@ ls_check_tree(Oid relid, List *tree, Oid role)
 					 errmsg("\"%s\" cannot feed a model", get_rel_name(relid)),
 					 errdetail("Its partition or child \"%s\" is a foreign table, whose changes are not noticed.",
 							   get_rel_name(member))));
-		if (check_enable_rls(member, role, true) == RLS_ENABLED)
+		if (ls_rows_hidden(member, role))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("row-level security of \"%s\" hides rows from role \"%s\"",

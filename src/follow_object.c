@@ -199,7 +199,7 @@ ls_follow_moved(const Work *work, const LsRuleRow *rule)
 	{
 		const LsObject *object = lfirst(lc);
 
-		if (object->moved && object->was && object->is_now && ls_rule_names(rule, object->names))
+		if (object->became && ls_rule_names(rule, object->names))
 			return object;
 	}
 	return NULL;

@@ -216,7 +216,7 @@ put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *erro
 	ErrorData	why = *error;
 
 	if (moved)
-		why.message = psprintf("%s is now %s", moved->was, moved->is_now);
+		why.message = moved->became;
 	ls_rule_fall_asleep(work->row, rule, relid, &why);
 	work->changed = true;
 }

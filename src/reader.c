@@ -21,6 +21,7 @@
 #include "catalog/pg_operator.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -498,6 +499,7 @@ advance(LsReader *reader, Stream *stream)
 	stream->key_is_copy = false;
 	while (isnull)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (stream->table == NULL || stream->at >= stream->rows)
 		{
 			if (stream->table)
