@@ -62,6 +62,7 @@ extern char *ls_ddl_object_moved(void);
 
 extern bool ls_ddl_is_concerned(FunctionCallInfo fcinfo);
 extern void ls_follow(Ddl *ddl);
+extern void ls_follow_again(const char *model);
 extern void ls_follow_roles(const char *model, bool no_wait);
 
 #endif							/* LEADSCORE_DDL_H */
