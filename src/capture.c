@@ -50,7 +50,9 @@
 
 #include "compat.h"
 #include "kept.h"
+#include "job_run.h"
 #include "leadscore.h"
+#include "model_change.h"
 #include "note.h"
 #include "pending.h"
 #include "purge.h"
@@ -679,6 +681,8 @@ ls_enter(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = ls_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE, ALL_COMMANDS);
 
+	if (ls_count_waits())
+		ls_count_if_asked();
 	if (SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
 		ls_note_enter();
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))

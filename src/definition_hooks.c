@@ -13,6 +13,9 @@
  * would stop the others who look at their rules or change them.  It is refused on
  * the view itself and on views over it, whose locks PostgreSQL hands down.
  *
+ * What rules give that the transaction has changed is counted before a statement that
+ * looks at it: that is where it is planned, too, as its snapshot is taken after that.
+ *
  * The hooks are there as soon as the library is loaded, which is at once where it is
  * preloaded.
  *
@@ -21,6 +24,7 @@
 #include "definition.h"
 
 #include "access/relation.h"
+#include "access/transam.h"
 #include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -32,7 +36,9 @@
 #include "utils/rel.h"
 
 #include "compat.h"
+#include "job_run.h"
 #include "leadscore.h"
+#include "model_change.h"
 
 static planner_hook_type previous_planner = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
@@ -65,10 +71,45 @@ refuse_on_conflict(const Query *query)
 	}
 }
 
+/* ---------- scores that are to be counted ---------- */
+
+/* is_asking_function tells whether a function may look at scores: any of users does. */
+static bool
+is_asking_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId &&
+		get_func_namespace(function) != get_namespace_oid(LEADSCORE_INTERNAL, true);
+}
+
+/*
+ * asks tells whether a statement may look at scores, views over them and what it calls
+ * included.  One that reads or writes definitions does not.
+ */
+static bool
+asks(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_asking_function, NULL))
+		return true;
+	if (IsA(node, RangeTblEntry))
+	{
+		const RangeTblEntry *rte = (const RangeTblEntry *) node;
+
+		return rte->rtekind == RTE_RELATION && !ls_is_definition(rte->relid) &&
+			get_rel_namespace(rte->relid) == get_namespace_oid(LEADSCORE_SCHEMA, true);
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, asks, context, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, asks, context);
+}
+
 static PlannedStmt *
 plan(LS_PLANNER_PARAMETERS)
 {
 	refuse_on_conflict(query);
+	if (ls_count_waits() && asks((Node *) query, NULL))
+		ls_count_if_asked();
 	return (previous_planner ? previous_planner : standard_planner)
 		(LS_PLANNER_ARGUMENTS);
 }

@@ -41,6 +41,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "counted.h"
 #include "feed.h"
@@ -48,6 +49,7 @@
 #include "leadscore.h"
 #include "lock.h"
 #include "model_change.h"
+#include "note.h"
 #include "pending.h"
 #include "recount.h"
 #include "rights.h"
@@ -467,10 +469,8 @@ ls_job_follow(const char *model, bool all, bool count, bool holds_tables)
 	if (!ls_is_large(rows) && (!holds_tables || ls_lock_sources_if_free(model)))
 	{
 		ls_lock_sources(model);
-		if (all)
-			(void) ls_rescore(model, "backfill");
-		else if (count)
-			ls_recount_rules(model);
+		if (all || count)
+			ls_count_later(model, all);
 		return;
 	}
 	if (all)
@@ -521,8 +521,51 @@ ls_job_count(const char *model)
 	/* tables are locked first, so that nobody waits for us holding them */
 	ls_lock_sources(model);
 	ls_model_changed(model);
-	ls_recount_rules(model);
+	ls_count_later(model, false);
 	return false;
+}
+
+/*
+ * ls_count_now counts what was left for later (model_change.c), model by model in the
+ * order in which they are locked.
+ */
+void
+ls_count_now(void)
+{
+	List	   *all = ls_count_take(true);
+	List	   *rules = ls_count_take(false);
+	List	   *models = list_concat(list_copy(all), rules);
+	ListCell   *lc;
+
+	if (!OidIsValid(ls_base_table_oid("lead_model", true)))
+		return;
+	list_sort(models, ls_by_model_rank);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	foreach(lc, models)
+	{
+		const char *model = lfirst(lc);
+
+		if (!OidIsValid(ls_score_table(model, true)))
+			continue;
+		if (list_member_ptr(all, model))
+			(void) ls_rescore(model, "backfill");
+		else
+			ls_recount_rules(model);
+	}
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+}
+
+/*
+ * ls_count_if_asked does so before a statement that looks at it, but not in the midst
+ * of another, nor of something that leadscore or a rule does.
+ */
+void
+ls_count_if_asked(void)
+{
+	if (ls_count_waits() && !ls_note_under_way() && !ls_is_engine() && !ls_expr_running &&
+		!InSecurityRestrictedOperation() && !XactReadOnly && !IsInParallelMode())
+		ls_count_now();
 }
 
 /* ls_job_announce asks for a job, and says so. */

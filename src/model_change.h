@@ -24,4 +24,14 @@ extern void ls_changed_models_done(void);
 extern void ls_changed_models_again(void);
 extern void ls_changed_models_forget(void);
 
+/*
+ * Models of which rules, or all contacts, are to be counted before the transaction
+ * commits, or somebody looks.
+ */
+extern void ls_count_later(const char *model, bool all);
+extern bool ls_count_waits(void);
+extern List *ls_count_take(bool all);
+extern void ls_count_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
+										bool committed);
+
 #endif							/* LEADSCORE_MODEL_CHANGE_H */
