@@ -34,6 +34,7 @@
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "job_run.h"
@@ -159,11 +160,23 @@ refuse_lock_walker(Node *node, List *seen)
 	return expression_tree_walker(node, refuse_lock_walker, seen);
 }
 
+/*
+ * runs_under_own_snapshot tells whether a command runs a statement under the snapshot
+ * that was taken for the command, before the statement is planned.
+ */
+static bool
+runs_under_own_snapshot(const Node *stmt)
+{
+	return (IsA(stmt, ExecuteStmt) || IsA(stmt, DeclareCursorStmt)) && ActiveSnapshotSet();
+}
+
 static void
 utility(PlannedStmt *planned, const char *text, bool read_only, ProcessUtilityContext context,
 		ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest,
 		QueryCompletion *completion)
 {
+	bool		counted = false;
+
 	if (IsA(planned->utilityStmt, LockStmt) &&
 		((const LockStmt *) planned->utilityStmt)->mode >= ShareLock)
 	{
@@ -172,8 +185,17 @@ utility(PlannedStmt *planned, const char *text, bool read_only, ProcessUtilityCo
 		foreach(lc, ((const LockStmt *) planned->utilityStmt)->relations)
 			refuse_lock(RangeVarGetRelid(lfirst(lc), NoLock, true), NIL);
 	}
+	if (ls_count_waits() && runs_under_own_snapshot(planned->utilityStmt))
+	{
+		ls_count_if_asked();
+		PushCopiedSnapshot(GetActiveSnapshot());
+		UpdateActiveSnapshotCommandId();
+		counted = true;
+	}
 	(previous_utility ? previous_utility : standard_ProcessUtility)
 		(planned, text, read_only, context, params, environment, dest, completion);
+	if (counted)
+		PopActiveSnapshot();
 }
 
 /* ls_definitions_define has statements looked at. */

@@ -455,6 +455,21 @@ ls_job_run_all(const char *model)
 }
 
 /*
+ * leave_to_count has a model counted before the transaction commits.  What it is counted
+ * from is locked; its rows are from now on, as they would be while it is counted.
+ */
+static void
+leave_to_count(const char *model, bool all)
+{
+	const char *visitors = ls_visitors_model(model);
+
+	if (visitors)
+		LockRelationOid(ls_score_table(visitors, false), ShareRowExclusiveLock);
+	LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
+	ls_count_later(model, all);
+}
+
+/*
  * ls_job_follow does what has become necessary by a command: counts all, or the
  * rules that wait for it, and has the rows refreshed.  A command that holds tables
  * holds them against everybody, and who waits for those may hold others of the
@@ -470,7 +485,7 @@ ls_job_follow(const char *model, bool all, bool count, bool holds_tables)
 	{
 		ls_lock_sources(model);
 		if (all || count)
-			ls_count_later(model, all);
+			leave_to_count(model, all);
 		return;
 	}
 	if (all)
@@ -521,7 +536,7 @@ ls_job_count(const char *model)
 	/* tables are locked first, so that nobody waits for us holding them */
 	ls_lock_sources(model);
 	ls_model_changed(model);
-	ls_count_later(model, false);
+	leave_to_count(model, false);
 	return false;
 }
 

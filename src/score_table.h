@@ -47,6 +47,9 @@ extern int	ls_row_natts(const LsModel *model);
 extern void ls_row_check(const LsModel *model, TupleDesc desc);
 extern void ls_row_read(LsModel *model, const Datum *values,
 						 const bool *nulls, LsScoreRow *row);
+extern void ls_row_start(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t);
+extern ErrorData *ls_row_try_read(LsModel *model, Datum *values, const bool *nulls,
+								  LsScoreRow *row);
 extern void ls_row_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 							  LsScoreRow *row);
 extern void ls_row_values(LsModel *model, const LsScoreRow *row,

@@ -75,8 +75,6 @@ extern int64 ls_store_transitions(const LsStore *store);
 extern void ls_store_close(LsStore *store);
 extern bool ls_store_needs_change(LsStore *store, LsScoreRow *row);
 
-extern void ls_store_start_row(LsModel *model, Datum contact, LsScoreRow *row,
-							   TimestampTz t);
 extern void ls_store_set_profile(LsModel *model, LsState *state,
 								 const LsState *profile);
 
