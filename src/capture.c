@@ -277,7 +277,8 @@ note_row(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
 	LsModel    *model = capture->table->models[binding->model];
 	Datum		contact;
 
-	if (!ls_binding_contact(binding, model, slot, capture->econtext, &contact))
+	if (binding->purges_only ||
+		!ls_binding_contact(binding, model, slot, capture->econtext, &contact))
 		return;
 	if (!capture->aside[binding->model] && binding->source)
 		ls_note_events(model, contact);
@@ -327,6 +328,8 @@ show_insert(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
 	TupleTableSlot *row = ls_binding_row(binding, slot);
 
 	ResetExprContext(capture->econtext);
+	if (binding->purges_only)
+		return;
 	if (capture->restoring[binding->model] && capture->aside[binding->model])
 		note_row(capture, binding, row);
 	else if (binding->source)

@@ -178,10 +178,13 @@ ls_replay_contact(LsReplay *replay, Datum contact)
 {
 	LsReaderSpec spec = {.model = replay->model, .what = LS_READ_EVENTS | LS_READ_CONTACTS,
 	.source = -1, .one = true, .contact = contact};
-	LsReader   *reader = ls_reader_open(&spec);
+	LsReader   *reader;
 	Datum		found;
 
 	ls_replay_clear(replay);
+	if (replay->model->suspended)
+		return false;
+	reader = ls_reader_open(&spec);
 	read_kept(replay, contact);
 	while (ls_reader_next(reader, &found))
 		take_up(replay, reader, found);

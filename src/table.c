@@ -25,6 +25,7 @@
 #include "ancestor.h"
 #include "leadscore.h"
 #include "look.h"
+#include "suspension.h"
 #include "table_index.h"
 
 /* how often an entry is loaded until it is in force */
@@ -98,6 +99,7 @@ bind(LsTable *table, LsModel *model, LsSource *source, Relation rel)
 	binding = &table->bindings[table->nbindings++];
 	binding->model = model_place(table, model);
 	binding->source = source;
+	binding->purges_only = model->unreadable;
 	binding->by_row = ls_ancestors_write(root);
 	if (root == RelationGetRelid(rel))
 		return;
@@ -216,7 +218,7 @@ load(LsTable *table, Relation rel)
 	{
 		LsModel    *model = table->models[i];
 
-		if (!model->enabled)
+		if (!model->enabled && !model->unreadable)
 			continue;
 		if (!model->contacts_broken)
 			bind(table, model, NULL, rel);
@@ -318,6 +320,9 @@ ls_table_acquire(Relation rel)
 		if (current(table) || attempts == MAX_ATTEMPTS)
 		{
 			table->uses++;
+			for (int i = 0; i < table->nmodels; i++)
+				if (table->models[i]->unreadable)
+					(void) ls_suspension_defers(table->models[i]->name);
 			/* what is not sound may be, next time */
 			table->valid = !table->incomplete;
 			return table;
@@ -394,13 +399,8 @@ bool
 ls_binding_contact(const LsBinding *binding, LsModel *model, TupleTableSlot *slot,
 				   ExprContext *econtext, Datum *contact)
 {
-	LsExpr	   *expr = binding->source ? binding->source->contact : model->contact_key;
-	ErrorData  *error = NULL;
-	bool		isnull;
-
 	econtext->ecxt_scantuple = slot;
-	return ls_expr_eval(expr, econtext, contact, &isnull, &error) == LS_EXPR_OK &&
-		!isnull;
+	return ls_row_contact(model, binding->source, econtext, contact);
 }
 
 /*
