@@ -500,10 +500,7 @@ advance(LsReader *reader, Stream *stream)
 	stream->key_is_copy = false;
 	while (isnull)
 	{
-		ErrorData  *error = NULL;
-
 		CHECK_FOR_INTERRUPTS();
-
 		if (stream->table == NULL || stream->at >= stream->rows)
 		{
 			if (stream->table)
@@ -537,9 +534,7 @@ advance(LsReader *reader, Stream *stream)
 		}
 		ResetExprContext(reader->keycontext);
 		reader->keycontext->ecxt_scantuple = stream->slot;
-		if (ls_expr_eval(expr, reader->keycontext, &stream->key, &isnull,
-						 &error) != LS_EXPR_OK)
-			isnull = true;
+		isnull = !ls_row_contact(model, stream->source, reader->keycontext, &stream->key);
 	}
 	/* a converted key must outlive the context in which it was made */
 	if (!is_our_own(stream) && !stream->known && expr->attno == 0 &&

@@ -83,6 +83,21 @@ SET search_path = pg_catalog AS $$
 	WHERE m.model = model_name
 $$;
 
+-- Reference: "A contact may have up to 1,000 bytes, and 2,000 as text: a row with a longer one counts for nobody".
+CREATE FUNCTION oracle.usable(value anyelement) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+	SELECT octet_length(value::text) <= CASE WHEN typcategory = 'S' THEN 1000 ELSE 2000 END
+	FROM pg_catalog.pg_type WHERE oid = pg_typeof(value)
+$$;
+
+-- The SQL of a column as a key, as text; NULL where that is none.
+CREATE FUNCTION oracle.key_sql(model_name text, column_name text) RETURNS text
+LANGUAGE sql STABLE AS $$
+	SELECT CASE WHEN (SELECT typlen > 0 FROM pg_catalog.pg_type WHERE oid = oracle.key_type(model_name)::regtype)
+		THEN format('%I::%s::text', column_name, oracle.key_type(model_name))
+		ELSE format('CASE WHEN oracle.usable(%1$I::%2$s) THEN %1$I::%2$s::text END', column_name, oracle.key_type(model_name)) END
+$$;
+
 -- Contacts that are merged into others (kind contact: key counts for contact), and visitors that are identified
 -- (kind visitor: anonymous rows of the visitor key count for contact).
 CREATE TABLE oracle.edge (model text, kind text, key text, contact text NOT NULL, PRIMARY KEY (model, kind, key));
@@ -106,7 +121,7 @@ $$;
 CREATE FUNCTION oracle.contact_sql(model_name text, contact_column text, visitor_column text) RETURNS text
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
-	expression text := format('%I::%s::text', contact_column, oracle.key_type(model_name));
+	expression text := oracle.key_sql(model_name, contact_column);
 BEGIN
 	IF visitor_column IS NOT NULL THEN
 		expression := format('coalesce(%s, (SELECT v.contact FROM oracle.edge v WHERE v.model = %L AND v.kind = ''visitor'' AND v.key = %I::text))',
@@ -180,8 +195,8 @@ DECLARE
 	m leadscore.lead_model;
 BEGIN
 	SELECT * INTO STRICT m FROM leadscore.lead_model WHERE model = model_name;
-	RETURN QUERY EXECUTE format('SELECT %I::text, %s FROM %s WHERE (tableoid = ANY (%L)) IS NOT TRUE',
-		m.key,
+	RETURN QUERY EXECUTE format('SELECT * FROM (SELECT %s AS contact, %s FROM %s WHERE (tableoid = ANY (%L)) IS NOT TRUE) AS c WHERE contact IS NOT NULL',
+		oracle.key_sql(model_name, m.key),
 		CASE WHEN m.created_at IS NULL THEN 'NULL::timestamptz'
 			ELSE oracle.instant_sql(m.contacts, m.created_at, coalesce(m.time_zone, 'UTC')) END,
 		m.contacts, oracle.foreign_below(m.contacts));
