@@ -48,9 +48,9 @@
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
+#include "before_commit.h"
 #include "compat.h"
 #include "kept.h"
-#include "job_run.h"
 #include "leadscore.h"
 #include "model_change.h"
 #include "note.h"

@@ -37,7 +37,7 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
-#include "job_run.h"
+#include "before_commit.h"
 #include "leadscore.h"
 #include "model_change.h"
 

@@ -49,7 +49,6 @@
 #include "leadscore.h"
 #include "lock.h"
 #include "model_change.h"
-#include "note.h"
 #include "pending.h"
 #include "recount.h"
 #include "rights.h"
@@ -459,14 +458,14 @@ ls_job_run_all(const char *model)
  * from is locked; its rows are from now on, as they would be while it is counted.
  */
 static void
-leave_to_count(const char *model, bool all)
+leave_to_count(const char *model, bool all, bool by_user)
 {
 	const char *visitors = ls_visitors_model(model);
 
 	if (visitors)
 		LockRelationOid(ls_score_table(visitors, false), ShareRowExclusiveLock);
 	LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
-	ls_count_later(model, all);
+	ls_count_later(model, all, by_user);
 }
 
 /*
@@ -485,7 +484,7 @@ ls_job_follow(const char *model, bool all, bool count, bool holds_tables)
 	{
 		ls_lock_sources(model);
 		if (all || count)
-			leave_to_count(model, all);
+			leave_to_count(model, all, false);
 		return;
 	}
 	if (all)
@@ -536,51 +535,8 @@ ls_job_count(const char *model)
 	/* tables are locked first, so that nobody waits for us holding them */
 	ls_lock_sources(model);
 	ls_model_changed(model);
-	leave_to_count(model, false);
+	leave_to_count(model, false, true);
 	return false;
-}
-
-/*
- * ls_count_now counts what was left for later (model_change.c), model by model in the
- * order in which they are locked.
- */
-void
-ls_count_now(void)
-{
-	List	   *all = ls_count_take(true);
-	List	   *rules = ls_count_take(false);
-	List	   *models = list_concat(list_copy(all), rules);
-	ListCell   *lc;
-
-	if (!OidIsValid(ls_base_table_oid("lead_model", true)))
-		return;
-	list_sort(models, ls_by_model_rank);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	foreach(lc, models)
-	{
-		const char *model = lfirst(lc);
-
-		if (!OidIsValid(ls_score_table(model, true)))
-			continue;
-		if (list_member_ptr(all, model))
-			(void) ls_rescore(model, "backfill");
-		else
-			ls_recount_rules(model);
-	}
-	PopActiveSnapshot();
-	CommandCounterIncrement();
-}
-
-/*
- * ls_count_if_asked does so before a statement that looks at it, but not in the midst
- * of another, nor of something that leadscore or a rule does.
- */
-void
-ls_count_if_asked(void)
-{
-	if (ls_count_waits() && !ls_note_under_way() && !ls_is_engine() && !ls_expr_running &&
-		!InSecurityRestrictedOperation() && !XactReadOnly && !IsInParallelMode())
-		ls_count_now();
 }
 
 /* ls_job_announce asks for a job, and says so. */

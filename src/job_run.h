@@ -50,8 +50,6 @@ extern void ls_job_pace(LsJobRun *run, int64 contacts, int64 milliseconds);
 extern void ls_job_run_all(const char *model);
 extern void ls_job_rescore(const char *model, const char *source);
 extern bool ls_job_count(const char *model);
-extern void ls_count_now(void);
-extern void ls_count_if_asked(void);
 extern void ls_job_follow(const char *model, bool all, bool count, bool holds_tables);
 extern void ls_job_announce(const char *model, const char *kind, const char *source,
 							double rows);

@@ -29,12 +29,12 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "before_commit.h"
 #include "capture.h"
 #include "catalog.h"
 #include "compat.h"
 #include "definition.h"
 #include "job.h"
-#include "job_run.h"
 #include "kept.h"
 #include "launcher.h"
 #include "look.h"

@@ -33,6 +33,7 @@ typedef struct Waiting
 {
 	char	   *model;
 	bool		all;			/* every contact, not only what rules wait for */
+	bool		by_user;		/* it fails where that cannot be done */
 	SubTransactionId asked;		/* in which it was asked for */
 	SubTransactionId taken;		/* in which it was done; invalid: not yet */
 } Waiting;
@@ -154,10 +155,11 @@ ls_changed_models_forget(void)
 /*
  * ls_count_later has a model counted later.  Statements of this session that were
  * planned before are planned again, which is where they are looked at
- * (definition_hooks.c).
+ * (definition_hooks.c).  by_user says that whoever asked changes the model itself: he is
+ * told by an error where it cannot be counted.
  */
 void
-ls_count_later(const char *model, bool all)
+ls_count_later(const char *model, bool all, bool by_user)
 {
 	MemoryContext old;
 	Waiting    *one;
@@ -169,6 +171,7 @@ ls_count_later(const char *model, bool all)
 		if (one->taken == InvalidSubTransactionId && strcmp(one->model, model) == 0)
 		{
 			one->all = one->all || all;
+			one->by_user = one->by_user || by_user;
 			return;
 		}
 	}
@@ -176,6 +179,7 @@ ls_count_later(const char *model, bool all)
 	one = palloc0(sizeof(Waiting));
 	one->model = pstrdup(model);
 	one->all = all;
+	one->by_user = by_user;
 	one->asked = GetCurrentSubTransactionId();
 	waiting = lappend(waiting, one);
 	MemoryContextSwitchTo(old);
@@ -194,12 +198,21 @@ ls_count_waits(void)
 	return false;
 }
 
+static int
+by_rank(const ListCell *a, const ListCell *b)
+{
+	uint64		x = ls_model_rank(((LsToCount *) lfirst(a))->model);
+	uint64		y = ls_model_rank(((LsToCount *) lfirst(b))->model);
+
+	return (x > y) - (x < y);
+}
+
 /*
- * ls_count_take gives the models that are to be counted as a whole, or those of which
- * only rules wait for it, and notes that they are.
+ * ls_count_take gives what is to be counted (of LsToCount), in the order in which models
+ * are locked, and notes that it is.
  */
 List *
-ls_count_take(bool all)
+ls_count_take(void)
 {
 	List	   *models = NIL;
 	ListCell   *lc;
@@ -207,12 +220,20 @@ ls_count_take(bool all)
 	foreach(lc, waiting)
 	{
 		Waiting    *one = lfirst(lc);
+		LsToCount  *result;
 
-		if (one->taken != InvalidSubTransactionId || one->all != all)
+		if (one->taken != InvalidSubTransactionId)
 			continue;
 		one->taken = GetCurrentSubTransactionId();
-		models = lappend(models, one->model);
+		if (!OidIsValid(ls_score_table(one->model, true)))
+			continue;
+		result = palloc(sizeof(LsToCount));
+		result->model = one->model;
+		result->all = one->all;
+		result->by_user = one->by_user;
+		models = lappend(models, result);
 	}
+	list_sort(models, by_rank);
 	return models;
 }
 

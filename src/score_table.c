@@ -271,6 +271,13 @@ ls_row_try_read(LsModel *model, Datum *values, const bool *nulls, LsScoreRow *ro
 		FlushErrorState();
 	}
 	PG_END_TRY();
+	/* an error in a state does not say whose it is */
+	if (error && error->detail == NULL && !nulls[0])
+	{
+		error->detail = psprintf("%s.", error->message);
+		error->message = psprintf("the row of contact \"%s\" in table \"score_%s\" is damaged",
+								  ls_key_text(&model->key, values[0]), model->name);
+	}
 	return error;
 }
 
