@@ -162,11 +162,21 @@ BEGIN
 	END IF;
 
 	FOREACH one IN ARRAY array_remove(ARRAY[s.relation, oracle.purged(s.relation)], NULL) LOOP
-		RETURN QUERY EXECUTE format('SELECT %s, %s FROM %s WHERE %s IS NOT NULL AND isfinite(%s) AND %s',
+		RETURN QUERY EXECUTE format('SELECT %s, %s FROM %s WHERE %s IS NOT NULL AND isfinite(%s) AND %s AND (tableoid = ANY (%L)) IS NOT TRUE',
 			s.contact, s.instant, one, s.contact, s.instant,
-			CASE WHEN event_name IS NULL THEN 'true' ELSE format('%I::text COLLATE "C" = %L', s.event, event_name) END);
+			CASE WHEN event_name IS NULL THEN 'true' ELSE format('%I::text COLLATE "C" = %L', s.event, event_name) END,
+			oracle.foreign_below(one));
 	END LOOP;
 END
+$$;
+
+-- Reference: rows of foreign tables do not count.
+CREATE FUNCTION oracle.foreign_below(relation regclass) RETURNS oid[]
+LANGUAGE sql STABLE AS $$
+	WITH RECURSIVE below AS (
+		SELECT relation::oid AS oid
+		UNION SELECT i.inhrelid FROM below b JOIN pg_catalog.pg_inherits i ON i.inhparent = b.oid)
+	SELECT array_agg(c.oid) FROM below b JOIN pg_catalog.pg_class c ON c.oid = b.oid WHERE c.relkind = 'f'
 $$;
 
 CREATE FUNCTION oracle.rows_of_every_source(model_name text, event_name text DEFAULT NULL)
@@ -185,11 +195,11 @@ DECLARE
 	m leadscore.lead_model;
 BEGIN
 	SELECT * INTO STRICT m FROM leadscore.lead_model WHERE model = model_name;
-	RETURN QUERY EXECUTE format('SELECT * FROM (SELECT %s AS contact, %s FROM %s) AS c WHERE contact IS NOT NULL',
+	RETURN QUERY EXECUTE format('SELECT * FROM (SELECT %s AS contact, %s FROM %s WHERE (tableoid = ANY (%L)) IS NOT TRUE) AS c WHERE contact IS NOT NULL',
 		oracle.key_sql(model_name, m.key),
 		CASE WHEN m.created_at IS NULL THEN 'NULL::timestamptz'
 			ELSE oracle.instant_sql(m.contacts, m.created_at, coalesce(m.time_zone, 'UTC')) END,
-		m.contacts);
+		m.contacts, oracle.foreign_below(m.contacts));
 END
 $$;
 
@@ -242,15 +252,17 @@ BEGIN
 		' WHERE q.points_w <> ''NaN''',
 		query);
 	BEGIN
-		EXECUTE replace(query, '@relation@', relation::text) INTO found;
-		RETURN QUERY SELECT * FROM unnest(found);
-		RETURN;
+		IF oracle.foreign_below(relation) IS NULL THEN
+			EXECUTE replace(query, '@relation@', relation::text) INTO found;
+			RETURN QUERY SELECT * FROM unnest(found);
+			RETURN;
+		END IF;
 	EXCEPTION WHEN OTHERS THEN
 		NULL;
 	END;
 
 	-- OFFSET 0 keeps the expression away from the relation's other rows.
-	FOR one IN EXECUTE format('SELECT tableoid, ctid FROM %s', relation) LOOP
+	FOR one IN EXECUTE format('SELECT tableoid, ctid FROM %s WHERE (tableoid = ANY (%L)) IS NOT TRUE', relation, oracle.foreign_below(relation)) LOOP
 		BEGIN
 			EXECUTE replace(query, '@relation@', format(
 				'(SELECT x.* FROM %s AS x WHERE x.tableoid = %L AND x.ctid = %L OFFSET 0) AS %s',
