@@ -30,6 +30,7 @@
 #include "score_table.h"
 #include "table_layout.h"
 #include "target.h"
+#include "words.h"
 
 /* Where a model is being loaded from, handed down while it is compiled */
 typedef struct Load
@@ -505,6 +506,10 @@ load_stages(Load *load, Relation contacts)
 		spec.variables = names;
 		stage->condition = reached(model, ls_expr_try_compile(&spec, model->context,
 															  &stage->broken));
+		if (stage->broken && load->snapshot &&
+			(spec.text = ls_words_of_stage(model->name, row->stage)) != NULL)
+			stage->condition = reached(model, ls_expr_try_compile(&spec, model->context,
+																  &stage->broken));
 		need_columns(&model->contact_columns, stage->condition);
 		if (stage->condition && !bms_is_empty(stage->condition->columns))
 			model->stages_read_contact = true;
@@ -796,7 +801,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 												  "leadscore model",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	LsModelRow *row = ls_model_row(name, snapshot);
+	LsModelRow *row = ls_words_of_model(ls_model_row(name, snapshot), &snapshot);
 	LsModel    *model;
 	Load		load;
 	Relation	contacts;
