@@ -807,13 +807,14 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 }
 
 /*
- * take_turn locks a model's row of lead_day.  Nobody is waited for.  The score
+ * take_turn locks a model's row of lead_day.  A worker waits for nobody; who asks for
+ * days by hand waits until the day that a worker is at is written.  The score
  * table comes first, as it does where a model is dropped.  NULL if it is not our
  * turn, or there is no such row: it is made with the model, and by nobody else,
  * as a dump brings it.
  */
 static LsModelRow *
-take_turn(const char *model)
+take_turn(const char *model, bool wait)
 {
 	Oid			table = ls_score_table(model, true);
 	LsArguments args = {0};
@@ -828,8 +829,9 @@ take_turn(const char *model)
 		return NULL;
 	ls_add_text(&args, model);
 	ls_become(ls_extension_owner(), &saved);
-	ours = ls_execute("SELECT FROM leadscore_internal.lead_day WHERE model OPERATOR(pg_catalog.=) $1"
-					  " FOR UPDATE SKIP LOCKED", &args) > 0;
+	ours = ls_execute(psprintf("SELECT FROM leadscore_internal.lead_day"
+							   " WHERE model OPERATOR(pg_catalog.=) $1 FOR UPDATE%s",
+							   wait ? "" : " SKIP LOCKED"), &args) > 0;
 	ls_return(&saved);
 	return ours ? row : NULL;
 }
@@ -839,7 +841,7 @@ take_turn(const char *model)
  * written.  It is all done in the caller's transaction.
  */
 bool
-ls_daily_write(const char *model)
+ls_daily_write(const char *model, bool wait)
 {
 	LsModelRow *row;
 	DateADT		day,
@@ -849,7 +851,7 @@ ls_daily_write(const char *model)
 
 	if (ls_daily_next(model) > ls_clock())
 		return false;
-	row = take_turn(model);
+	row = take_turn(model, wait);
 	if (row == NULL || !written_to(model, &day))
 		return false;
 	tz = zone_of(row);

@@ -31,7 +31,7 @@ extern void ls_daily_make_table(const LsModelRow *row);
  * False if there is none, or somebody else is about it: whoever calls it again
  * then naps first.
  */
-extern bool ls_daily_write(const char *model);
+extern bool ls_daily_write(const char *model, bool wait);
 
 /* the next midnight to be written, in the past where one is missing; DT_NOEND
  * where none ever will be */

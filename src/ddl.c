@@ -21,19 +21,14 @@
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
-#include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_ts_config.h"
-#include "catalog/pg_ts_dict.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "commands/extension.h"
@@ -411,6 +406,7 @@ ls_ddl_start(PG_FUNCTION_ARGS)
 			OidIsValid(part = detached((const AlterTableStmt *) stmt)))
 			ls_lock_against_all(list_make1_oid(part));
 	}
+	ls_ddl_object_before(stmt);
 	ls_ancestors_lock_before(stmt);
 	ls_rename_before(stmt);
 	ls_purge_before(stmt);
@@ -512,7 +508,7 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 		}
 
 	if (relkind == RELKIND_COMPOSITE_TYPE)
-		ddl->everything = true;
+		ls_ddl_object_note(ddl, TypeRelationId, get_rel_type_id(relid), command->parsetree);
 	if ((relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE &&
 		 relkind != RELKIND_FOREIGN_TABLE) ||
 		get_rel_persistence(relid) == RELPERSISTENCE_TEMP ||
@@ -545,6 +541,28 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 	}
 }
 
+/* granted_catalog gives the catalog of objects on which rights are given. */
+static Oid
+granted_catalog(ObjectType type)
+{
+	switch (type)
+	{
+		case OBJECT_TABLE:
+			return RelationRelationId;
+		case OBJECT_FUNCTION:
+		case OBJECT_PROCEDURE:
+		case OBJECT_ROUTINE:
+			return ProcedureRelationId;
+		case OBJECT_SCHEMA:
+			return NamespaceRelationId;
+		case OBJECT_TYPE:
+		case OBJECT_DOMAIN:
+			return TypeRelationId;
+		default:
+			return InvalidOid;
+	}
+}
+
 /*
  * note_grant notes rights that were given or taken.  Those on tables that
  * feed no model are of no interest.
@@ -552,28 +570,24 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 static void
 note_grant(Ddl *ddl, InternalGrant *grant)
 {
+	Oid			classid = granted_catalog(grant->objtype);
 	ListCell   *lc;
-	bool		ours = false;
 
-	switch (grant->objtype)
+	if (!OidIsValid(classid))
+		return;
+	foreach(lc, grant->objects)
 	{
-		case OBJECT_TABLE:
-			foreach(lc, grant->objects)
-				ours = ours || ls_relation_rows(lfirst_oid(lc)) != NIL;
-			break;
-		case OBJECT_FUNCTION:
-		case OBJECT_ROUTINE:
-		case OBJECT_SCHEMA:
-		case OBJECT_TYPE:
-		case OBJECT_DOMAIN:
-			ours = true;
-			break;
-		default:
-			break;
+		Oid			objid = lfirst_oid(lc);
+
+		if (classid == RelationRelationId && ls_relation_rows(objid) == NIL)
+			continue;
+		if (grant->is_grant)
+			ddl->granted = true;
+		else if (classid == RelationRelationId)
+			ddl->revoked = lappend_oid(ddl->revoked, objid);
+		else
+			ls_ddl_object_note(ddl, classid, objid, NULL);
 	}
-	ddl->granted = ddl->granted || (ours && grant->is_grant);
-	if (ours && !grant->is_grant)
-		ddl->everything = ddl->taken = true;
 }
 
 /* note_command notes one row of pg_event_trigger_ddl_commands(). */
@@ -593,6 +607,9 @@ note_command(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 		if (command->type == SCT_Grant)
 			note_grant(ddl, command->d.grant.istmt);
 	}
+	else if (command->parsetree &&
+			 (IsA(command->parsetree, CommentStmt) || IsA(command->parsetree, SecLabelStmt)))
+		;						/* they change nothing */
 	else if (classid == RelationRelationId &&
 			 (get_rel_relkind(objid) == RELKIND_INDEX ||
 			  get_rel_relkind(objid) == RELKIND_PARTITIONED_INDEX))
@@ -603,18 +620,8 @@ note_command(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 		note_part(ddl, statistics_table(objid));
 	else if (classid == RelationRelationId)
 		note_relation(ddl, objid, subid, command);
-	else if (classid == ProcedureRelationId)
-	{
-		if (!isAnyTempNamespace(get_func_namespace(objid)))
-			ddl->functions = lappend_oid(ddl->functions, objid);
-	}
-	else if (classid == NamespaceRelationId)
-		ddl->everything = ddl->everything || !IsA(command->parsetree, CreateSchemaStmt);
-	else if (classid == TypeRelationId || classid == OperatorRelationId ||
-			 classid == CastRelationId || classid == CollationRelationId ||
-			 classid == ExtensionRelationId ||
-			 classid == TSConfigRelationId || classid == TSDictionaryRelationId)
-		ddl->everything = true;
+	else
+		ls_ddl_object_note(ddl, classid, objid, command->parsetree);
 }
 
 /* note_trigger warns of one of our triggers being dropped by hand. */
@@ -647,6 +654,7 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 	bool		named = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
 	bool		original = DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull));
 	Datum		array = SPI_getbinval(tuple, desc, 5, &isnull);
+	char	   *type = SPI_getvalue(tuple, desc, 7);
 	List	   *names = NIL;
 	Datum	   *values;
 	bool	   *nulls;
@@ -671,6 +679,8 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 	{
 		ddl->dropped = lappend_oid(ddl->dropped, objid);
 		ddl->granted = ddl->granted || named;	/* it may be an index */
+		if (named && (strcmp(type, "table") == 0 || strcmp(type, "view") == 0))
+			ls_ddl_object_dropped(ddl, classid, objid, names);
 		if (n == 2 && strcmp(linitial(names), LEADSCORE_SCHEMA) == 0 &&
 			strncmp(lsecond(names), "score_", 6) == 0)
 			ddl->dropped_models = lappend(ddl->dropped_models,
@@ -681,11 +691,8 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 	else if ((classid == PolicyRelationId || classid == StatisticExtRelationId ||
 			  classid == ConstraintRelationId) && named)
 		ddl->granted = true;
-	else if (classid == ProcedureRelationId || classid == OperatorRelationId ||
-			 classid == CastRelationId || classid == CollationRelationId ||
-			 classid == TSConfigRelationId || classid == TSDictionaryRelationId ||
-			 (classid == TypeRelationId && named))
-		ddl->everything = ddl->taken = true;
+	else if (classid != TypeRelationId || named)
+		ls_ddl_object_dropped(ddl, classid, objid, names);
 }
 
 /* read_ddl hands each row of a query to a function. */
@@ -784,7 +791,7 @@ ls_ddl_drop(PG_FUNCTION_ARGS)
 
 	if (ls_ddl_is_concerned(fcinfo))
 	{
-		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names, original"
+		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names, original, object_type"
 				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"
 				 " WHERE NOT is_temporary", note_dropped);
 		ls_follow(&ddl);

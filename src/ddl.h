@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 #include "nodes/primnodes.h"
 
@@ -21,6 +22,8 @@ typedef struct NewPart
 	const RangeVar *name;		/* instead of part, as its caller has named it; or NULL */
 	Oid			parent;
 } NewPart;
+
+#include "dependency.h"
 
 /* What a command did to one table */
 typedef struct Change
@@ -38,9 +41,10 @@ typedef struct Change
 typedef struct Ddl
 {
 	List	   *changes;		/* of Change */
-	List	   *functions;		/* OIDs of those that were made or altered */
-	bool		everything;		/* something that any rule might use ... */
-	bool		taken;			/* ... and that is no more */
+	List	   *objects;		/* of LsObject: what is no table */
+	LsUsers		users;			/* of these */
+	List	   *revoked;		/* OIDs of tables on which rights were taken */
+	bool		everything;		/* what any rule might use may have changed */
 	bool		owners;			/* of tables of models were changed */
 	bool		granted;		/* what a sleeping rule might have waited for */
 	bool		no_wait;		/* for locks of tables: a job does what needs them */
@@ -50,8 +54,14 @@ typedef struct Ddl
 	List	   *recounted;		/* models with rules to be counted again */
 } Ddl;
 
+/* what a command does to objects that are no tables, in ddl_object.c */
+extern void ls_ddl_object_before(const Node *stmt);
+extern void ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stmt);
+extern void ls_ddl_object_dropped(Ddl *ddl, Oid classid, Oid objid, const List *names);
+extern void ls_ddl_object_rights(Ddl *ddl, Oid classid, Oid objid);
+
 extern bool ls_ddl_is_concerned(FunctionCallInfo fcinfo);
-extern void ls_follow(const Ddl *ddl);
+extern void ls_follow(Ddl *ddl);
 extern void ls_follow_roles(const char *model, bool no_wait);
 
 #endif							/* LEADSCORE_DDL_H */

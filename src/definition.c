@@ -314,71 +314,6 @@ refuse(const Kind *kind, const TriggerData *td)
 			 errhint("%s", kind->hint)));
 }
 
-/* check_snapshot refuses to change what the transaction's snapshot does not show. */
-static void
-check_snapshot(const char *name)
-{
-	LsModelRow *before;
-	LsModelRow *now;
-
-	if (!IsolationUsesXactSnapshot())
-		return;
-	before = ls_model_row(name, GetTransactionSnapshot());
-	now = ls_model_row(name, NULL);
-	if (before && now && before->rules_version == now->rules_version)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not serialize access due to concurrent change of model \"%s\"", name),
-			 errhint(LS_RETRY_HINT)));
-}
-
-/*
- * find_row looks for the row of the base table that is to be changed.  False where
- * it is gone or this very command has changed it: it was joined to several rows.
- */
-static bool
-find_row(LsTarget *target, HeapTuple old, CommandId command)
-{
-	TransactionId xmin;
-	CommandId	cmin;
-	bool		isnull;
-
-	ExecClearTuple(target->search);
-	heap_deform_tuple(old, RelationGetDescr(target->rel),
-					  target->search->tts_values, target->search->tts_isnull);
-	ExecStoreVirtualTuple(target->search);
-	if (!ls_target_find(target))
-		return false;
-	xmin = DatumGetTransactionId(slot_getsysattr(target->found, MinTransactionIdAttributeNumber, &isnull));
-	cmin = DatumGetCommandId(slot_getsysattr(target->found, MinCommandIdAttributeNumber, &isnull));
-	return !TransactionIdIsCurrentTransactionId(xmin) || cmin < command;
-}
-
-/* put_row puts a row into the slot from which it is written. */
-static void
-put_row(LsTarget *target, HeapTuple tuple)
-{
-	ExecClearTuple(target->written);
-	heap_deform_tuple(tuple, RelationGetDescr(target->rel),
-					  target->written->tts_values, target->written->tts_isnull);
-	ExecStoreVirtualTuple(target->written);
-}
-
-/* number_row gives a new row its number, whatever it came with. */
-static HeapTuple
-number_row(const Kind *kind, HeapTuple tuple, TupleDesc desc)
-{
-	int			column = 1;
-	bool		isnull = false;
-	Datum		number;
-
-	if (kind->sequence == NULL)
-		return tuple;
-	number = Int64GetDatum(nextval_internal(ls_base_table_oid(kind->sequence, false), false));
-	return heap_modify_tuple_by_cols(tuple, desc, 1, &column, &number, &isnull);
-}
-
 static char *
 model_of(HeapTuple tuple, TupleDesc desc)
 {
@@ -431,6 +366,83 @@ note_change(const Kind *kind, const LsDefinition *row)
 		change->ids[change->nids++] = DatumGetInt64(heap_getattr(tuple, 1, row->desc, &isnull));
 	}
 	MemoryContextSwitchTo(old);
+}
+
+/* refuse_snapshot says that a model is not what the transaction's snapshot shows. */
+static void
+refuse_snapshot(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent change of model \"%s\"", name),
+			 errhint(LS_RETRY_HINT)));
+}
+
+/* check_snapshot refuses to change what the transaction's snapshot does not show. */
+static void
+check_snapshot(const char *name)
+{
+	LsModelRow *before;
+	LsModelRow *now;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	before = ls_model_row(name, GetTransactionSnapshot());
+	now = ls_model_row(name, NULL);
+	if (before && now && before->rules_version == now->rules_version)
+		return;
+	refuse_snapshot(name);
+}
+
+/*
+ * find_row looks for the row of the base table that is to be changed.  False where
+ * it is gone or this very command has changed it: it was joined to several rows.  One
+ * that was changed since the transaction began is not overwritten: what it names may
+ * have been renamed.
+ */
+static bool
+find_row(LsTarget *target, HeapTuple old, CommandId command)
+{
+	TransactionId xmin;
+	CommandId	cmin;
+	bool		isnull;
+
+	ExecClearTuple(target->search);
+	heap_deform_tuple(old, RelationGetDescr(target->rel),
+					  target->search->tts_values, target->search->tts_isnull);
+	ExecStoreVirtualTuple(target->search);
+	if (!ls_target_find(target))
+		return false;
+	xmin = DatumGetTransactionId(slot_getsysattr(target->found, MinTransactionIdAttributeNumber, &isnull));
+	cmin = DatumGetCommandId(slot_getsysattr(target->found, MinCommandIdAttributeNumber, &isnull));
+	if (IsolationUsesXactSnapshot() && !TransactionIdIsCurrentTransactionId(xmin) &&
+		XidInMVCCSnapshot(xmin, GetActiveSnapshot()))
+		refuse_snapshot(model_of(old, RelationGetDescr(target->rel)));
+	return !TransactionIdIsCurrentTransactionId(xmin) || cmin < command;
+}
+
+/* put_row puts a row into the slot from which it is written. */
+static void
+put_row(LsTarget *target, HeapTuple tuple)
+{
+	ExecClearTuple(target->written);
+	heap_deform_tuple(tuple, RelationGetDescr(target->rel),
+					  target->written->tts_values, target->written->tts_isnull);
+	ExecStoreVirtualTuple(target->written);
+}
+
+/* number_row gives a new row its number, whatever it came with. */
+static HeapTuple
+number_row(const Kind *kind, HeapTuple tuple, TupleDesc desc)
+{
+	int			column = 1;
+	bool		isnull = false;
+	Datum		number;
+
+	if (kind->sequence == NULL)
+		return tuple;
+	number = Int64GetDatum(nextval_internal(ls_base_table_oid(kind->sequence, false), false));
+	return heap_modify_tuple_by_cols(tuple, desc, 1, &column, &number, &isnull);
 }
 
 /*

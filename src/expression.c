@@ -165,6 +165,7 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	MemoryContext old;
 	LsExpr	   *expr;
 
+	elog(DEBUG2, "leadscore compiles %s", spec->where);
 	callback.callback = ls_expr_compile_error;
 	callback.arg = &c;
 	callback.previous = error_context_stack;
@@ -273,13 +274,6 @@ void
 ls_expr_free(LsExpr *expr)
 {
 	MemoryContextDelete(expr->context);
-}
-
-/* ls_expr_uses_function tells whether a change of a function concerns it. */
-bool
-ls_expr_uses_function(const LsExpr *expr, Oid function)
-{
-	return list_member_oid(expr->reach.functions, function);
 }
 
 /* ---------- evaluating ---------- */

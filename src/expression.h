@@ -72,7 +72,6 @@ extern bool ls_expr_valid(const LsExpr *expr);
 extern void ls_expr_free(LsExpr *expr);
 extern LsExprResult ls_expr_eval(LsExpr *expr, ExprContext *econtext,
 								 Datum *value, bool *isnull, ErrorData **error);
-extern bool ls_expr_uses_function(const LsExpr *expr, Oid function);
 
 /* how many errors were passed on that are not about the expression */
 extern uint64 ls_expr_passed_on;

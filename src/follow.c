@@ -38,6 +38,7 @@
 #include "ancestor.h"
 #include "attach.h"
 #include "compat.h"
+#include "disclose.h"
 #include "expression.h"
 #include "feed.h"
 #include "follow_internal.h"
@@ -129,16 +130,13 @@ column_changed(const Ddl *ddl, Oid relid, const char *column)
 	return false;
 }
 
-/* ls_follow_affects tells whether an expression uses what has changed. */
+/* ls_follow_affects tells whether an expression uses columns that have changed. */
 bool
 ls_follow_affects(const Ddl *ddl, Oid relid, const LsExpr *expr)
 {
 	int			attno = -1;
 	ListCell   *lc;
 
-	foreach(lc, ddl->functions)
-		if (ls_expr_uses_function(expr, lfirst_oid(lc)))
-			return true;
 	while ((attno = bms_next_member(expr->columns, attno)) >= 0)
 	{
 		int			number = attno + FirstLowInvalidHeapAttributeNumber;
@@ -367,7 +365,9 @@ look_at_contacts(Work *work)
 						  &score_type, &typmod, &score_collation);
 	if (getBaseType(type) != score_type || collation != score_collation)
 	{
+		work->refusing = true;
 		ls_model_rekey(row, getBaseType(type), collation);
+		work->refusing = false;
 		work->changed = work->rescore = true;
 	}
 
@@ -457,67 +457,127 @@ finish(Work *work)
 						  ((Part *) lfirst(lc))->relation, "backfill");
 }
 
+/* sync_trees sees to the tables below those that a model reads. */
+static void
+sync_trees(Work *work)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(work->row->model, NULL))
+	{
+		LsSourceRow *source = lfirst(lc);
+
+		if (exists(source->relation))
+			sync_tree(work, source->source, source->relation);
+		else
+			lose_source(work, source, NOTICE, "its table was dropped");
+	}
+	sync_tree(work, NULL, work->row->contacts);
+}
+
+/* note_touched notes which tables of a model a command may have made wrong. */
+static void
+note_touched(Work *work, List *rows)
+{
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		LsRelationRow *row = lfirst(lc);
+
+		if (strcmp(row->model, work->row->model) != 0)
+			continue;
+		if (row->source)
+			work->sources = lappend(work->sources, row->source);
+		else
+			work->contacts = true;
+	}
+}
+
+/*
+ * follow_tables does what commands on tables make necessary beside reading rules, and
+ * tells whether these have to be.
+ */
+static bool
+follow_tables(Work *work)
+{
+	LsModelRow *row = work->row;
+	bool		look = false;
+	ListCell   *lc;
+
+	foreach(lc, work->ddl->changes)
+	{
+		Change	   *change = lfirst(lc);
+
+		if (change->owner && change->relation == row->contacts)
+		{
+			work->refusing = true;
+			ls_model_new_owner(row);
+			work->refusing = false;
+		}
+		look = look || change->renamed || change->added || change->rights ||
+			change->owner || change->columns != NIL ||
+			(exists(change->relation) &&
+			 !ls_role_trusted(ls_table_owner(change->relation), row->owner));
+	}
+	sync_trees(work);
+	return look;
+}
+
 /*
  * see_to_model brings a model in line.  rows are those of lead_relation that
  * the command may have made wrong, of this model and of others.
  */
 static void
-see_to_model(const Ddl *ddl, LsModelRow *row, List *rows)
+see_to_model(Work *work, List *rows)
 {
-	Work		work = {.row = row, .ddl = ddl};
-	bool		look = ddl->everything || ddl->functions != NIL;
-	bool		touched = false;
+	const Ddl  *ddl = work->ddl;
+	LsModelRow *row = work->row;
+	bool		look = ddl->everything;
 	ListCell   *lc;
+	bool		concerned = row->sheet == NULL && ls_follow_find_concerned(work);
 
-	foreach(lc, rows)
-		touched = touched || strcmp(((LsRelationRow *) lfirst(lc))->model, row->model) == 0;
-	if (touched)
+	note_touched(work, rows);
+	if (work->contacts || work->sources != NIL)
+		look = follow_tables(work) || look;
+	foreach(lc, ddl->revoked)
 	{
-		foreach(lc, ddl->changes)
-		{
-			Change	   *change = lfirst(lc);
+		List	   *taken = ls_relation_rows(lfirst_oid(lc));
 
-			if (change->owner && change->relation == row->contacts)
-				ls_model_new_owner(row);
-			look = look || change->renamed || change->added || change->rights ||
-				change->owner || change->columns != NIL ||
-				(exists(change->relation) &&
-				 !ls_role_trusted(ls_table_owner(change->relation), row->owner));
-		}
-		foreach(lc, ls_source_rows(row->model, NULL))
-		{
-			LsSourceRow *source = lfirst(lc);
-
-			if (exists(source->relation))
-				sync_tree(&work, source->source, source->relation);
-			else
-				lose_source(&work, source, NOTICE, "its table was dropped");
-		}
-		sync_tree(&work, NULL, row->contacts);
+		note_touched(work, taken);
+		look = look || taken != NIL;
 	}
+	foreach(lc, ddl->recounted)
+		work->recount = work->recount || strcmp(lfirst(lc), row->model) == 0;
+	/* keys and times of all sources are what they have in common */
+	work->all = work->all || work->contacts;
+	look = look || work->all || work->recount;
+
 	/*
 	 * Functions and rights come in an order of their own when a dump is restored;
 	 * rules must not fall asleep and be counted again for it.
 	 */
 	if (row->suspended || ls_restore_under_way(row))
 		;						/* they stay as they are */
-	else if (look)
+	else if (look || concerned)
 	{
-		foreach(lc, ddl->recounted)
-			work.recount = work.recount || strcmp(lfirst(lc), row->model) == 0;
-		look_at_sources(&work);
+		if (look)
+			look_at_sources(work);
+		if (look && row->sheet == NULL)
+			look_at_contacts(work);
 		if (row->sheet == NULL)
 		{
-			look_at_contacts(&work);
-			ls_follow_rules(&work, false);
-			ls_follow_stages(&work, touched || ddl->taken);
+			ls_follow_rules(work, false);
+			ls_follow_stages(work);
 		}
 	}
 	else if (ddl->granted && row->sheet == NULL)
-		ls_follow_rules(&work, true);
-	if (work.changed || work.recount || work.rescore ||
-		work.come != NIL || work.left != NIL)
-		finish(&work);
+		ls_follow_rules(work, true);
+	if (work->changed || work->recount || work->rescore ||
+		work->come != NIL || work->left != NIL)
+		finish(work);
+	if (work->contacts || work->sources != NIL)
+		ls_dependencies_forget(row->model);
 }
 
 /* lose_model drops a model whose tables were dropped. */
@@ -540,36 +600,91 @@ lose_model(const Ddl *ddl, const LsModelRow *row)
 	return true;
 }
 
+/* What is to be done about one model, for ls_guarded() */
+typedef struct Turn
+{
+	Work	   *work;
+	List	   *rows;
+} Turn;
+
+static void
+take_turn(void *arg)
+{
+	Turn	   *turn = arg;
+	LsModelRow *row = turn->work->row;
+
+	if (lose_model(turn->work->ddl, row))
+		return;
+	ls_key_keep(turn->work->ddl, row);
+	if (exists(row->contacts) && ls_model_complete(row->model))
+		see_to_model(turn->work, turn->rows);
+}
+
+/* stops tells whether an error is not about one model, or is meant to stop the command. */
+static bool
+stops(const Work *work, const ErrorData *error)
+{
+	if (work->refusing || error->sqlerrcode == ERRCODE_DATA_CORRUPTED ||
+		error->sqlerrcode == ERRCODE_INDEX_CORRUPTED)
+		return true;
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_DEPENDENT_PRIVILEGE_DESCRIPTORS_STILL_EXIST:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * follow_one brings a model in line.  One that cannot be must not stop the command,
+ * nor the others: what was done about it is undone.
+ */
+static void
+follow_one(const Ddl *ddl, LsModelRow *row, List *rows)
+{
+	Work		work = {.row = row, .ddl = ddl, .all = ddl->everything};
+	Turn		turn = {&work, rows};
+	ErrorData  *error = ls_guarded(take_turn, &turn);
+
+	if (error == NULL)
+		return;
+	if (stops(&work, error))
+		ReThrowError(error);
+	ereport(WARNING,
+			(errmsg("model \"%s\" cannot follow this command: %s", row->model,
+					ls_may_see_table(row->owner, row->contacts) ? error->message :
+					psprintf("SQLSTATE %s", unpack_sql_state(error->sqlerrcode))),
+			 errdetail("Its scores may miss what the command has changed."),
+			 errhint("Repair the model and call leadscore.rescore('%s'), or drop it with leadscore.drop_model('%s').",
+					 row->model, row->model)));
+}
+
 /* ls_follow brings all models in line with what a command did. */
 void
-ls_follow(const Ddl *ddl)
+ls_follow(Ddl *ddl)
 {
 	List	   *rows;
 	List	   *models;
 	ListCell   *lc;
 
-	if (ddl->changes == NIL && ddl->functions == NIL && ddl->dropped == NIL &&
-		!ddl->everything && !ddl->granted)
+	if (ddl->changes == NIL && ddl->objects == NIL && ddl->dropped == NIL &&
+		ddl->revoked == NIL && !ddl->everything && !ddl->granted)
 		return;
 	rows = touched_rows(ddl);
-	if (rows == NIL && ddl->functions == NIL && ddl->dropped_models == NIL &&
-		!ddl->everything && !ddl->granted)
+	if (rows != NIL || ddl->objects != NIL || ddl->dropped_models != NIL ||
+		ddl->revoked != NIL || ddl->everything || ddl->granted)
 	{
-		if (ls_ancestors_concerned(ddl))
-			ls_ancestors_sync();
-		return;
-	}
-	models = ls_model_rows(NULL);
-	list_sort(models, ls_by_row_rank);
-	foreach(lc, models)
-	{
-		LsModelRow *row = lfirst(lc);
-
-		if (lose_model(ddl, row))
-			continue;
-		ls_key_keep(ddl, row);
-		if (exists(row->contacts) && ls_model_complete(row->model))
-			see_to_model(ddl, row, rows);
+		ls_object_users(ddl->objects, &ddl->users);
+		models = ls_model_rows(NULL);
+		list_sort(models, ls_by_row_rank);
+		foreach(lc, models)
+			follow_one(ddl, lfirst(lc), rows);
 	}
 	if (rows != NIL || ls_ancestors_concerned(ddl))
 	{
@@ -600,8 +715,8 @@ is_out_of_step(const char *name)
 void
 ls_follow_roles(const char *name, bool no_wait)
 {
-	Ddl			ddl = {.everything = true, .taken = true, .no_wait = no_wait};
-	LsModelRow *row;
+	Ddl			ddl = {.everything = true, .no_wait = no_wait};
+	Work		work = {.ddl = &ddl, .all = true};
 
 	if (!is_out_of_step(name))
 		return;
@@ -609,7 +724,7 @@ ls_follow_roles(const char *name, bool no_wait)
 		ls_lock_definitions(name);
 	else if (!ls_lock_definitions_if_free(name))
 		return;
-	row = ls_model_row(name, NULL);
-	if (row && exists(row->contacts) && ls_model_complete(name))
-		see_to_model(&ddl, row, NIL);
+	work.row = ls_model_row(name, NULL);
+	if (work.row && exists(work.row->contacts) && ls_model_complete(name))
+		see_to_model(&work, NIL);
 }

@@ -33,6 +33,7 @@ typedef struct Verdict
 {
 	bool		unattached;		/* it waits for a source */
 	bool		affected;		/* it uses what has changed */
+	LsReach		reach;			/* what it leads to */
 	Oid			relid;			/* the table that it reads; invalid: several */
 	ErrorData  *error;			/* why it cannot be read */
 } Verdict;
@@ -64,6 +65,7 @@ look_at_expression(const Work *work, Oid relid, LsExprUse use, const char *text,
 	{
 		verdict->affected = verdict->affected ||
 			ls_follow_affects(work->ddl, relid, expr);
+		ls_reach_merge(&verdict->reach, &expr->reach);
 		ls_expr_free(expr);
 	}
 	relation_close(spec.rel, AccessShareLock);
@@ -142,6 +144,8 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 	verdict->relid = rule->source == NULL && relid != work->row->contacts ? InvalidOid : relid;
 	look_at_expression(work, relid, LS_EXPR_CONDITION, rule->condition, rule, verdict);
 	look_at_expression(work, relid, LS_EXPR_WEIGHT, rule->weight, rule, verdict);
+	if (verdict->error == NULL && !verdict->affected)
+		verdict->affected = ls_follow_redefined(work, rule, &verdict->reach);
 	look_at_expression(work, followed, LS_EXPR_CONDITION, rule->followed_condition,
 					   rule, verdict);
 }
@@ -204,6 +208,19 @@ ls_rule_count_again(const LsRuleRow *rule)
 	set_counted(rule, false);
 }
 
+/* put_to_sleep says so of a rule, and what became of what it names. */
+static void
+put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
+{
+	const LsObject *moved = ls_follow_moved(work, rule);
+	ErrorData	why = *error;
+
+	if (moved)
+		why.message = psprintf("%s is now %s", moved->was, moved->is_now);
+	ls_rule_fall_asleep(work->row, rule, relid, &why);
+	work->changed = true;
+}
+
 static bool
 is_asleep(const LsRuleRow *rule)
 {
@@ -217,10 +234,11 @@ ls_follow_rules(Work *work, bool sleeping_only)
 	List	   *rules = ls_rule_rows(work->row->model, NULL);
 	List	   *feeds;
 	ListCell   *lc;
-	bool		any = !sleeping_only;
+	bool		any = false;
 
 	foreach(lc, rules)
-		any = any || is_asleep(lfirst(lc));
+		any = any || is_asleep(lfirst(lc)) ||
+			(!sleeping_only && ls_follow_concerns_rule(work, lfirst(lc)));
 	if (!any)
 		return;
 	feeds = read_feeds(work->row);
@@ -231,16 +249,14 @@ ls_follow_rules(Work *work, bool sleeping_only)
 		Verdict		verdict;
 
 		/* sequences cannot be counted yet, however well they read */
-		if (asleep ? strcmp(rule->kind, "sequence") == 0 : sleeping_only)
+		if (asleep ? strcmp(rule->kind, "sequence") == 0 :
+			sleeping_only || !ls_follow_concerns_rule(work, rule))
 			continue;
 		judge(work, feeds, rule, &verdict);
 		if (verdict.unattached)
 			continue;
 		if (verdict.error && !asleep)
-		{
-			ls_rule_fall_asleep(work->row, rule, verdict.relid, verdict.error);
-			work->changed = true;
-		}
+			put_to_sleep(work, rule, verdict.relid, verdict.error);
 		else if (verdict.error == NULL && asleep)
 		{
 			/*
@@ -257,9 +273,19 @@ ls_follow_rules(Work *work, bool sleeping_only)
 	}
 }
 
+/* was_broken tells whether the condition of a stage could not be read before. */
+static bool
+was_broken(const Work *work, const LsStageRow *stage)
+{
+	const LsDependent *part = work->before ?
+		ls_dependencies_stage(work->before, stage->stage) : NULL;
+
+	return part && part->broken;
+}
+
 /* ls_follow_stages says which conditions of stages cannot be read any more. */
 void
-ls_follow_stages(Work *work, bool warn)
+ls_follow_stages(Work *work)
 {
 	List	   *categories = ls_category_rows(work->row->model, NULL);
 	char	  **names = palloc(sizeof(char *) * (list_length(categories) + 1));
@@ -279,13 +305,13 @@ ls_follow_stages(Work *work, bool warn)
 		ErrorData  *error = NULL;
 		LsExpr	   *expr;
 
-		if (stage->condition == NULL)
+		if (stage->condition == NULL || !ls_follow_concerns_stage(work, stage))
 			continue;
 		spec.text = stage->condition;
 		spec.where = psprintf("condition of stage \"%s\" of model \"%s\"",
 							  stage->stage, work->row->model);
 		expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &error);
-		if (error && warn)
+		if (error && !was_broken(work, stage))
 			ereport(WARNING,
 					(ls_may_see_table(work->row->owner, work->row->contacts) ?
 					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
@@ -296,7 +322,8 @@ ls_follow_stages(Work *work, bool warn)
 					 errhint("Correct it in leadscore.lead_stage.")));
 		if (expr == NULL)
 			continue;
-		if (ls_follow_affects(work->ddl, work->row->contacts, expr))
+		if (ls_follow_affects(work->ddl, work->row->contacts, expr) ||
+			ls_follow_redefined_stage(work, stage, &expr->reach))
 			work->changed = true;
 		ls_expr_free(expr);
 	}

@@ -402,7 +402,7 @@ refresh_models(List *rows)
 		if (list_member_ptr(jobs, lfirst(lc)))
 			ls_job_run_all(lfirst(lc));
 		changed += ls_pass_all(lfirst(lc));
-		while (ls_daily_write(lfirst(lc)))
+		while (ls_daily_write(lfirst(lc), true))
 			;
 	}
 	return changed;
@@ -477,7 +477,7 @@ ls_write_days(PG_FUNCTION_ARGS)
 	ls_lock_before_writing(model);
 	/* what was due before has to be in the history */
 	(void) ls_pass_all(model);
-	while (ls_daily_write(model))
+	while (ls_daily_write(model, true))
 		days++;
 	PG_RETURN_INT32(days);
 }

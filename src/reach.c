@@ -28,6 +28,7 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_amproc.h"
+#include "catalog/pg_cast.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_language.h"
@@ -396,6 +397,85 @@ add_operator(LsReach *reach, Oid operator)
 		ls_reach_function(reach, get_opcode(operator), NULL);
 }
 
+/* add_cast adds the cast from a type to another, where users made one. */
+static void
+add_cast(LsReach *reach, Oid source, Oid target)
+{
+	if (source != target)
+		(void) add(&reach->casts, get_cast_oid(source, target, true));
+}
+
+/* add_conversion adds the cast by which a node turns a value into another type. */
+static void
+add_conversion(LsReach *reach, Node *node)
+{
+	FuncExpr   *function = (FuncExpr *) node;
+
+	switch (nodeTag(node))
+	{
+		case T_FuncExpr:
+			if (function->args != NIL)
+				add_cast(reach, exprType(linitial(function->args)), function->funcresulttype);
+			break;
+		case T_RelabelType:
+			add_cast(reach, exprType((Node *) ((RelabelType *) node)->arg),
+					 ((RelabelType *) node)->resulttype);
+			break;
+		case T_CoerceViaIO:
+			add_cast(reach, exprType((Node *) ((CoerceViaIO *) node)->arg),
+					 ((CoerceViaIO *) node)->resulttype);
+			break;
+		case T_ArrayCoerceExpr:
+			add_cast(reach, get_element_type(exprType((Node *) ((ArrayCoerceExpr *) node)->arg)),
+					 get_element_type(((ArrayCoerceExpr *) node)->resulttype));
+			break;
+		default:
+			break;
+	}
+}
+
+/* add_objects adds what a node names or uses beside functions and types. */
+static void
+add_objects(LsReach *reach, Node *node)
+{
+	const Const *value = (const Const *) node;
+	ListCell   *lc;
+
+	add_conversion(reach, node);
+	if (has_type(node))
+	{
+		(void) add(&reach->collations, exprCollation(node));
+		(void) add(&reach->collations, exprInputCollation(node));
+	}
+	switch (nodeTag(node))
+	{
+		case T_OpExpr:
+		case T_DistinctExpr:
+		case T_NullIfExpr:
+			(void) add(&reach->operators, ((OpExpr *) node)->opno);
+			break;
+		case T_ScalarArrayOpExpr:
+			(void) add(&reach->operators, ((ScalarArrayOpExpr *) node)->opno);
+			(void) add(&reach->collations, exprInputCollation(node));
+			break;
+		case T_RowCompareExpr:
+			foreach(lc, ((RowCompareExpr *) node)->opnos)
+				(void) add(&reach->operators, lfirst_oid(lc));
+			break;
+		case T_CollateExpr:
+			(void) add(&reach->collations, ((CollateExpr *) node)->collOid);
+			break;
+		case T_Const:
+			if (!value->constisnull &&
+				(value->consttype == REGCONFIGOID || value->consttype == REGDICTIONARYOID))
+				reach->configurations = list_append_unique_oid(reach->configurations,
+															   DatumGetObjectId(value->constvalue));
+			break;
+		default:
+			break;
+	}
+}
+
 static bool
 walk(Node *node, void *context)
 {
@@ -407,6 +487,7 @@ walk(Node *node, void *context)
 	(void) check_functions_in_node(node, add_called, &caller);
 	if (has_type(node))
 		ls_reach_type(reach, exprType(node));
+	add_objects(reach, node);
 	switch (nodeTag(node))
 	{
 		case T_SortGroupClause:
@@ -772,4 +853,26 @@ ls_reach_merge(LsReach *reach, const LsReach *other)
 	reach->types = list_concat_unique_oid(reach->types, other->types);
 	reach->relations = list_concat_unique_oid(reach->relations, other->relations);
 	reach->domains = list_concat_unique_oid(reach->domains, other->domains);
+	reach->operators = list_concat_unique_oid(reach->operators, other->operators);
+	reach->casts = list_concat_unique_oid(reach->casts, other->casts);
+	reach->collations = list_concat_unique_oid(reach->collations, other->collations);
+	reach->configurations = list_concat_unique_oid(reach->configurations,
+												   other->configurations);
+}
+
+/* same tells whether two lists have the same OIDs, in whatever order. */
+static bool
+same(const List *a, const List *b)
+{
+	return list_length(a) == list_length(b) && list_difference_oid(a, b) == NIL;
+}
+
+/* ls_reach_equal tells whether two reaches are of the same objects. */
+bool
+ls_reach_equal(const LsReach *a, const LsReach *b)
+{
+	return same(a->functions, b->functions) && same(a->types, b->types) &&
+		same(a->relations, b->relations) && same(a->operators, b->operators) &&
+		same(a->casts, b->casts) && same(a->collations, b->collations) &&
+		same(a->configurations, b->configurations);
 }

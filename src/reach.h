@@ -4,7 +4,8 @@
  *		What is reached when an expression runs, and whose code may run.
  *
  * A reach is the list of everything that an expression, a type or a table leads
- * to.  So far it is asked whose functions are in it.
+ * to.  It is asked whose functions are in it, and, when a command has changed an
+ * object, whether that is in it (dependency.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +24,10 @@ typedef struct LsReach
 	List	   *types;
 	List	   *relations;
 	List	   *domains;		/* whose constraints can do anything */
+	List	   *operators;
+	List	   *casts;
+	List	   *collations;
+	List	   *configurations; /* of text search, those of initdb as well */
 } LsReach;
 
 extern void ls_reach_expression(LsReach *reach, Node *node);
@@ -31,6 +36,7 @@ extern void ls_reach_function(LsReach *reach, Oid function, Node *call);
 extern void ls_reach_table(LsReach *reach, Oid relid);
 
 extern void ls_reach_merge(LsReach *reach, const LsReach *other);
+extern bool ls_reach_equal(const LsReach *a, const LsReach *b);
 
 extern Oid	ls_type_untrusted(Oid type, Oid role);
 extern ErrorData *ls_reach_error(const LsReach *reach, Oid role);

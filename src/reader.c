@@ -21,6 +21,7 @@
 #include "catalog/pg_operator.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -580,6 +581,18 @@ add_others(LsReader *reader, LsSource *source, TableQuery *query)
 			add_stream(reader, LS_READ_EVENTS, source, query, NULL, &none);
 }
 
+/*
+ * name_now gives the name of a column of a table that is locked: whoever has waited
+ * for it may find that the column was renamed after the model was compiled.
+ */
+static char *
+name_now(Oid relation, AttrNumber attno, char *name)
+{
+	char	   *now = name && attno > 0 ? get_attname(relation, attno, true) : NULL;
+
+	return now ? now : name;
+}
+
 static void
 add_source(LsReader *reader, LsSource *source)
 {
@@ -587,22 +600,25 @@ add_source(LsReader *reader, LsSource *source)
 	LsAliases  *aliases = &reader->aliases;
 	TableQuery		query = {0};
 	SPIPlanPtr *kept;
+	bool		fresh;
 
 	if (source->broken || source->unread)
 		return;
 	query.layout = source->relation;
 	query.relation = OidIsValid(relation) ? relation : source->relation;
-	query.key_column = source->contact_column;
-	query.time_column = source->time_column;
-	query.visitor_column = source->visitor_column;
-	query.unless_column = source->unless_column;
+	LockRelationOid(query.relation, AccessShareLock);
+	query.key_column = name_now(source->relation, source->contact_attno, source->contact_column);
+	query.time_column = name_now(source->relation, source->time_attno, source->time_column);
+	query.visitor_column = name_now(source->relation, source->visitor_attno, source->visitor_column);
+	query.unless_column = name_now(source->relation, source->unless_attno, source->unless_column);
 	query.columns = source->columns;
-	kept = OidIsValid(relation) ? NULL : &source->by_contact;
+	fresh = OidIsValid(relation) || reader->spec.model->stale;
+	kept = fresh ? NULL : &source->by_contact;
 	add_stream(reader, LS_READ_EVENTS, source, &query, kept, NULL);
 	for (int i = 0; i < aliases->nsources; i++)
 		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &aliases->sources[i]);
 	query.whose = LS_ROWS_OF_VISITORS;
-	kept = OidIsValid(relation) ? NULL : &source->by_visitor;
+	kept = fresh ? NULL : &source->by_visitor;
 	for (int i = 0; i < aliases->nvisitors && query.visitor_column; i++)
 		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &aliases->visitors[i]);
 	if (!reader->spec.one && reader->spec.model->sheet == NULL)
@@ -662,9 +678,11 @@ ls_reader_open(const LsReaderSpec *spec)
 		TableQuery		query = {0};
 
 		query.layout = query.relation = model->contacts;
-		query.key_column = model->key_column;
+		LockRelationOid(model->contacts, AccessShareLock);
+		query.key_column = name_now(model->contacts, model->key_attno, model->key_column);
 		query.columns = model->contact_columns;
-		add_stream(reader, LS_READ_CONTACTS, NULL, &query, &model->contact_by_key, NULL);
+		add_stream(reader, LS_READ_CONTACTS, NULL, &query,
+				   model->stale ? NULL : &model->contact_by_key, NULL);
 	}
 	if (spec->what & LS_READ_SCORES)
 		add_stream(reader, LS_READ_SCORES, NULL, NULL, NULL, NULL);

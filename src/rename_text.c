@@ -29,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "compat.h"
 #include "leadscore.h"
 
 /* Token numbers that are hard-wired into the core lexer, as PL/pgSQL uses them */
@@ -212,8 +213,7 @@ scan(Rewrite *rewrite, const char *old_name)
 	int			name = -1;		/* a dot has come after a part of it */
 	int			next;
 
-	extra.standard_conforming_strings = true;
-	extra.escape_string_warning = false;
+	ls_scan_standard_strings(&extra);
 	next = core_yylex(&value, &at, scanner);
 	while (next != 0)
 	{

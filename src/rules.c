@@ -280,6 +280,8 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->contact_column = row->contact;
 	source->time_column = row->occurred_at;
 	source->event_column = row->event;
+	source->contact_attno = get_attnum(row->relation, row->contact);
+	source->visitor_attno = row->visitor ? get_attnum(row->relation, row->visitor) : InvalidAttrNumber;
 	if (row->visitor && get_attnum(row->relation, row->visitor) > 0 &&
 		OidIsValid(model->identity_table))
 		source->visitor_column = row->visitor;
@@ -522,6 +524,7 @@ load_contacts(Load *load, Relation contacts)
 	}
 	model->contact_key = compile_column(model, contacts, model->key_column,
 										model->key.type, &model->contacts_broken);
+	model->key_attno = get_attnum(model->contacts, model->key_column);
 	need_columns(&model->contact_columns, model->contact_key);
 	if (model->created_column)
 	{

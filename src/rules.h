@@ -95,6 +95,8 @@ typedef struct LsSource
 	char	   *contact_column;
 	char	   *time_column;
 	char	   *event_column;	/* NULL: none */
+	AttrNumber	contact_attno;
+	AttrNumber	visitor_attno;
 	pg_tz	   *tz;
 	LsExpr	   *contact;		/* of the key's type */
 	LsExpr	   *event;			/* text, or NULL */

@@ -149,7 +149,7 @@ ls_worker_job(Work *work)
 static void
 write_day(Work *work)
 {
-	work->returned = ls_worker_lock_model(work) && ls_daily_write(work->task->model);
+	work->returned = ls_worker_lock_model(work) && ls_daily_write(work->task->model, false);
 }
 
 /* ls_worker_days writes those that have passed, until the time is over; false if a step failed. */
