@@ -153,6 +153,31 @@ find_column(TupleDesc desc, const char *name, Oid type)
 	return NOWHERE;
 }
 
+/* type_at gives the type of a column, InvalidOid for one that was dropped. */
+static Oid
+type_at(TupleDesc desc, int column)
+{
+	Form_pg_attribute att = TupleDescAttr(desc, column);
+
+	return att->attisdropped ? InvalidOid : att->atttypid;
+}
+
+/* has_columns tells whether rows can be read, and written, as the model was mapped. */
+static bool
+has_columns(const LsModel *model, TupleDesc desc)
+{
+	if (desc->natts != NATTS(model) || desc->natts < 2 + COL_AFTER_CATEGORIES ||
+		type_at(desc, 0) != model->key.type || type_at(desc, 1) != FLOAT8OID)
+		return false;
+	for (int i = 0; i < model->ncategories; i++)
+		if (CATEGORY_AT(model, i) != NOWHERE && type_at(desc, CATEGORY_AT(model, i)) != FLOAT8OID)
+			return false;
+	for (int i = 0; i < COL_AFTER_CATEGORIES; i++)
+		if (AT(model, i) == NOWHERE || type_at(desc, AT(model, i)) != columns_after[i].type)
+			return false;
+	return true;
+}
+
 /*
  * ls_row_map finds the columns of a model in its score table.  False where they are
  * not those of the model: where categories are gone or have come since the snapshot
@@ -181,32 +206,7 @@ ls_row_map(LsModel *model, TupleDesc desc)
 		if (!TupleDescAttr(desc, i)->attisdropped)
 			model->score_live[live++] = i;
 	model->score_nlive = live;
-	return all && live == n + 2;
-}
-
-/* type_at gives the type of a column, InvalidOid for one that was dropped. */
-static Oid
-type_at(TupleDesc desc, int column)
-{
-	Form_pg_attribute att = TupleDescAttr(desc, column);
-
-	return att->attisdropped ? InvalidOid : att->atttypid;
-}
-
-/* has_columns tells whether rows can be read, and written, as the model was mapped. */
-static bool
-has_columns(const LsModel *model, TupleDesc desc)
-{
-	if (desc->natts != NATTS(model) || desc->natts < 2 + COL_AFTER_CATEGORIES ||
-		type_at(desc, 0) != model->key.type || type_at(desc, 1) != FLOAT8OID)
-		return false;
-	for (int i = 0; i < model->ncategories; i++)
-		if (CATEGORY_AT(model, i) != NOWHERE && type_at(desc, CATEGORY_AT(model, i)) != FLOAT8OID)
-			return false;
-	for (int i = 0; i < COL_AFTER_CATEGORIES; i++)
-		if (AT(model, i) == NOWHERE || type_at(desc, AT(model, i)) != columns_after[i].type)
-			return false;
-	return true;
+	return all && live == n + 2 && has_columns(model, desc);
 }
 
 /* ls_row_refuse refuses a score table whose columns are not those of its model. */
