@@ -118,6 +118,8 @@ check_gone(LsModel *model, Datum contact)
 {
 	Oid			table = InvalidOid;
 
+	if (model->unreadable)
+		ls_check_not_suspended(model);
 	if (model->sheet == NULL && has_rows(model, contact, LS_READ_CONTACTS, -1))
 		table = model->contacts;
 	for (int i = 0; i < model->nsources && !OidIsValid(table); i++)
@@ -327,12 +329,14 @@ erase_person(LsModel *visitors, LsModel *model, Datum contact)
 {
 	List	   *all = NIL;
 	int64		rows = 0;
+	int			attempts = 0;
 	LsAliases  *aliases;
 	ListCell   *lc;
 
 	/* others may be merged into it, or identified, while we wait */
 	do
 	{
+		ls_row_attempt(model, contact, model->merged_table, attempts++);
 		aliases = palloc(sizeof(LsAliases));
 		*aliases = aliases_now(model, contact);
 		rows += part(visitors, model, contact, aliases);

@@ -53,6 +53,7 @@
 #include "restore.h"
 #include "recount.h"
 #include "rules.h"
+#include "suspension.h"
 #include "trust.h"
 
 /* ---------- which models it concerns ---------- */
@@ -276,9 +277,10 @@ warn_of_foreign(Oid relid, Oid root)
 		ereport(WARNING,
 				(errmsg("\"%s\", a part of \"%s\", is a foreign table",
 						get_rel_name(relid), get_rel_name(root)),
-				 errdetail("\"%s\" feeds a model, but changes of the foreign table's rows are not noticed.",
-						   get_rel_name(root)),
-				 errhint("Take it out of the table, or detach the table from the model.")));
+				 errdetail("\"%s\" feeds a model, in which rows of the foreign table do not count.  Statements that write rows of it through \"%s\" fail from now on.",
+						   get_rel_name(root), get_rel_name(root)),
+				 errhint("Write to \"%s\" by its own name, or take it out of \"%s\", or detach that from the model.",
+						 get_rel_name(relid), get_rel_name(root))));
 }
 
 /*
@@ -298,9 +300,12 @@ sync_tree(Work *work, const char *source, Oid root)
 
 	if (known == NIL || now == NIL || (come == NIL && left == NIL))
 		return;
+	/* which queries name the tables below */
+	CacheInvalidateRelcacheByRelid(root);
 	foreach(lc, come)
 	{
-		warn_of_foreign(lfirst_oid(lc), root);
+		if (work->row->sheet == NULL)
+			warn_of_foreign(lfirst_oid(lc), root);
 		refuse_overlap(work, source, root, lfirst_oid(lc));
 		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
 	}
@@ -427,6 +432,7 @@ static void
 finish(Work *work)
 {
 	const char *model = work->row->model;
+	bool		deferred = ls_suspension_defers(model);
 	bool		holds_tables = work->ddl->changes != NIL || work->ddl->dropped != NIL ||
 		work->ddl->no_wait;
 	/* or the rows that came would count twice for the rules that are recounted */
@@ -439,6 +445,8 @@ finish(Work *work)
 		ls_model_changed(model);
 		CommandCounterIncrement();
 	}
+	if (deferred)
+		return;
 	if (work->changed || work->recount || work->rescore)
 		ls_job_follow(model, all, work->recount, holds_tables);
 	if (all)
@@ -557,7 +565,7 @@ see_to_model(Work *work, List *rows)
 	 * Functions and rights come in an order of their own when a dump is restored;
 	 * rules must not fall asleep and be counted again for it.
 	 */
-	if (row->suspended || ls_restore_under_way(row))
+	if (row->suspended || row->unreadable || ls_restore_under_way(row))
 		;						/* they stay as they are */
 	else if (look || concerned)
 	{
@@ -705,6 +713,18 @@ is_out_of_step(const char *name)
 	if (model)
 		ls_model_release(model);
 	return result;
+}
+
+/* ls_follow_again brings a model in line that was left alone while it was suspended. */
+void
+ls_follow_again(const char *name)
+{
+	Ddl			ddl = {.everything = true};
+	Work		work = {.ddl = &ddl, .all = true};
+
+	work.row = ls_model_row(name, NULL);
+	if (work.row && exists(work.row->contacts))
+		see_to_model(&work, NIL);
 }
 
 /*

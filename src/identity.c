@@ -438,6 +438,8 @@ ls_merge_contacts(PG_FUNCTION_ARGS)
 								PG_ARGISNULL(1) ? "target" : "source");
 	target = ls_asked_key(fcinfo, 1, model);
 	source = ls_asked_key(fcinfo, 2, model);
+	ls_key_require_fit(&model->key, target);
+	ls_key_require_fit(&model->key, source);
 	if (ls_key_compare(&model->key, target, source) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -575,9 +577,12 @@ is_identified(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 static bool
 hold_visitor(LsModel *visitors, LsStore *store, Datum visitor, LsScoreRow *row)
 {
-	while (!hold_row(visitors, store, visitor, row))
+	for (int attempts = 0; !hold_row(visitors, store, visitor, row); attempts++)
+	{
+		ls_row_attempt(visitors, visitor, visitors->score_table, attempts);
 		if (make_row(visitors, visitor))
 			return false;
+	}
 	return true;
 }
 
@@ -644,6 +649,8 @@ ls_identify(PG_FUNCTION_ARGS)
 								PG_ARGISNULL(1) ? "visitor" : "contact");
 	visitor = ls_asked_key(fcinfo, 1, visitors);
 	contact = ls_asked_key(fcinfo, 2, model);
+	ls_key_require_fit(&visitors->key, visitor);
+	ls_key_require_fit(&model->key, contact);
 	if (is_identified(visitors, model, visitor, contact))
 		ls_model_release(visitors);
 	else

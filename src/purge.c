@@ -97,15 +97,11 @@ ls_purge_begin(LsModel *model, LsSource *source, bool keep)
 static bool
 look_at(LsPurge *purge, TupleTableSlot *slot, ExprContext *econtext, LsEvent *event)
 {
-	ErrorData  *error = NULL;
-	bool		isnull;
-
 	event->matches = purge->matches;
 	if (purge->source)
 		return ls_source_match(purge->model, purge->source, slot, econtext, event);
 	econtext->ecxt_scantuple = slot;
-	return ls_expr_eval(purge->model->contact_key, econtext, &event->contact, &isnull,
-						&error) == LS_EXPR_OK && !isnull;
+	return ls_row_contact(purge->model, NULL, econtext, &event->contact);
 }
 
 /* ls_purge_row takes up a row, as the source has it. */
@@ -146,7 +142,10 @@ keep_all(LsPurge *purge)
 
 	purge_start_iterate(purge->contacts, &iterator);
 	while ((entry = purge_iterate(purge->contacts, &iterator)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
 		ls_kept_insert(table, entry->contact, purge->source->name, entry->state);
+	}
 	ls_kept_close(table);
 }
 
@@ -166,6 +165,7 @@ count_all_again(LsPurge *purge)
 	purge_start_iterate(purge->contacts, &iterator);
 	while ((entry = purge_iterate(purge->contacts, &iterator)) != NULL)
 	{
+		CHECK_FOR_INTERRUPTS();
 		ls_pending_add(table, entry->contact, NULL, purge->source == NULL);
 		if (few)
 			ls_note_fold_later(purge->model, entry->contact);
@@ -252,7 +252,7 @@ wants(const Table *t, const LsBinding *binding, const List *dropped, bool *keep)
 	if (dropped == NIL)
 	{
 		*keep = binding->source && ls_keeps(model, binding->source);
-		return true;
+		return *keep || !binding->purges_only;
 	}
 	/* what is dropped with all of its source is not kept */
 	*keep = true;
