@@ -693,12 +693,28 @@ load_identity(LsModel *model, const LsModelRow *row)
 }
 
 /*
+ * is_of_before tells whether a model is loaded as it was: its categories may not be those
+ * that the score table has columns of.
+ */
+static bool
+is_of_before(const Load *load)
+{
+	LsModelRow *row;
+
+	if (load->sheet && load->sheet->limits)
+		return true;
+	row = load->snapshot ? ls_model_row(load->model->name, NULL) : NULL;
+	return row && row->rules_version != load->row->rules_version;
+}
+
+/*
  * check_tables refuses tables that do not have the columns of the model, before a
  * writer is in the midst of something.
  */
 static void
-check_tables(const LsModel *model, bool of_the_past)
+check_tables(Load *load)
 {
+	LsModel    *model = load->model;
 	const struct
 	{
 		const char *prefix;
@@ -710,9 +726,10 @@ check_tables(const LsModel *model, bool of_the_past)
 	Relation	rel;
 	bool		locked;
 
-	if (!of_the_past && (rel = ls_look_open(model->score_table, &locked)) != NULL)
+	if ((rel = ls_look_open(model->score_table, &locked)) != NULL)
 	{
-		ls_row_check(model, RelationGetDescr(rel));
+		if (!ls_row_map(model, RelationGetDescr(rel)) && !is_of_before(load))
+			ls_row_refuse(model);
 		ls_look_close(rel, locked);
 	}
 	for (size_t i = 0; i < lengthof(tables); i++)
@@ -832,7 +849,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	load.sheet = sheet;
 	model->broken_reported = sheet != NULL;
 	load_categories(&load);
-	check_tables(model, limits != NULL);
+	check_tables(&load);
 	contacts = ls_look_open(model->contacts, &locked);
 	model->by_roles = contacts && depends_on_roles(contacts, model->owner);
 	load_contacts(&load, contacts);
