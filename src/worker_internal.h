@@ -51,6 +51,7 @@ typedef struct Work
 	MemoryContext round;		/* what lives from one nap to the next */
 	List	   *tasks;			/* of Task * */
 	bool		incomplete;		/* a model is not there in full */
+	bool		suspended;		/* a model that is may go on without a word */
 	Task	   *task;			/* in hand, or NULL */
 	LsFold	   *fold;
 	bool		one_by_one;
