@@ -105,6 +105,15 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
 #endif
 
+/* 19: strings are standard ones, whatever is set */
+#if PG_VERSION_NUM < 190000
+#define ls_scan_standard_strings(extra) \
+	((extra)->standard_conforming_strings = true, \
+	 (extra)->escape_string_warning = false)
+#else
+#define ls_scan_standard_strings(extra) ((void) 0)
+#endif
+
 /* 19: the planner is told what EXPLAIN has asked for */
 #if PG_VERSION_NUM < 190000
 #define LS_PLANNER_PARAMETERS \

@@ -108,6 +108,7 @@ take(const LsModel *model)
 			add_part(list, stage->condition, NULL, stage->broken != NULL)->stage =
 				pstrdup(stage->name);
 	}
+	MemoryContextSwitchTo(CacheMemoryContext);
 	cache = lappend(cache, list);
 	MemoryContextSwitchTo(old);
 	return list;

@@ -1,5 +1,16 @@
 \echo Use "CREATE EXTENSION leadscore" to load this file. \quit
 
+-- Before anything is made: what the library is built for.
+DO $$
+BEGIN
+	IF pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog./) 10000 NOT BETWEEN 15 AND 19 THEN
+		RAISE feature_not_supported USING
+			MESSAGE = 'leadscore supports PostgreSQL 15 to 19',
+			DETAIL = 'This server is of version ' OPERATOR(pg_catalog.||) pg_catalog.current_setting('server_version') OPERATOR(pg_catalog.||) '.';
+	END IF;
+END
+$$;
+
 -- The schema is made here, and not named in the control file, so that the
 -- extension fails to install where another role's schema already stands.
 CREATE SCHEMA leadscore;

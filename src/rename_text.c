@@ -29,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "compat.h"
 #include "leadscore.h"
 
 /* Token numbers that are hard-wired into the core lexer, as PL/pgSQL uses them */
@@ -212,8 +213,7 @@ scan(Rewrite *rewrite, const char *old_name)
 	int			name = -1;		/* a dot has come after a part of it */
 	int			next;
 
-	extra.standard_conforming_strings = true;
-	extra.escape_string_warning = false;
+	ls_scan_standard_strings(&extra);
 	next = core_yylex(&value, &at, scanner);
 	while (next != 0)
 	{
@@ -326,7 +326,10 @@ replacement_of(const Rewrite *rewrite, const Token *token, uint32 chosen, bool q
 	return pstrdup(rewrite->new_name);
 }
 
-/* attempt replaces the chosen words, and tells whether the text means what it did. */
+/*
+ * attempt replaces the chosen words, and tells whether the text means what it did; or,
+ * where that is not known, whether it can be read.
+ */
 static bool
 attempt(Rewrite *rewrite, uint32 chosen, bool qualified)
 {
@@ -357,7 +360,8 @@ attempt(Rewrite *rewrite, uint32 chosen, bool qualified)
 	appendStringInfoString(&s, text + at);
 	rewrite->spec->text = s.data;
 	meaning = ls_expr_read(rewrite->spec, &error);
-	if (meaning == NULL || !equal(meaning, rewrite->text->meaning))
+	if (meaning == NULL ||
+		(rewrite->text->meaning && !equal(meaning, rewrite->text->meaning)))
 		return false;
 	rewrite->text->renamed = s.data;
 	return true;
@@ -411,7 +415,7 @@ ls_rename_write(LsExprSpec *spec, LsRenamedText *text, const LsRename *rename)
 	Walk		walk = {.rewrite = &rewrite};
 
 	text->renamed = NULL;
-	if (attempt(&rewrite, 0, false))
+	if (attempt(&rewrite, 0, false) || text->meaning == NULL)
 		return;
 	if (rename->kind == LS_RENAME_OTHER)
 		return;

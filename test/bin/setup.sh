@@ -121,6 +121,39 @@ install_packages() {
 	put_back
 }
 
+# --- other releases of Debian ------------------------------------------------
+
+# suite_of MAJOR: the suite of Debian that has it.
+suite_of() {
+	case $1 in
+		15) echo bookworm ;;
+		17) echo trixie ;;
+		18) echo forky ;;
+		19) echo experimental ;;
+		*) return 1 ;;
+	esac
+}
+
+# The mirror from which apt has this distribution, or from which it has another
+# release of Debian.
+mirror() {
+	if [ -n "${LEADSCORE_MIRROR:-}" ]; then
+		printf '%s\n' "$LEADSCORE_MIRROR"
+		return
+	fi
+	apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+		awk '$1 ~ /^(bullseye|bookworm|trixie|forky|sid|(old)*stable|testing|unstable)$/ { print $2; exit }'
+}
+
+# What apt was told here about the way to a mirror, for apt in the chroot.
+apt_options() {
+	printf '%s\n' 'Acquire::Check-Valid-Until "false";' 'Acquire::Languages "none";' 'APT::Install-Recommends "false";'
+	apt-config dump | grep -iE '^Acquire::(https?|ftp)::(Proxy|Verify|CAInfo)[^ ]* ".+";'
+	if apt-config dump | grep -iq '^Acquire::Check-Date "\(false\|0\|no\)"'; then
+		echo 'Acquire::Check-Date "false";'
+	fi
+}
+
 # --- PostgreSQL -------------------------------------------------------------
 
 # use_postgresql [packages...]: sets PG_CONFIG and bindir, installing what is

@@ -5,6 +5,8 @@ use warnings;
 
 use FindBin;
 use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $top = "$FindBin::Bin/../..";
@@ -41,5 +43,44 @@ sub in_order
 }
 my @upgrades = sort { in_order($a, $b) } map { /--([\d.]+)\.sql$/ } glob("$top/src/upgrade/leadscore--*--*.sql");
 is($upgrades[-1] // $version, $version, 'the last upgrade script');
+
+# The versions of PostgreSQL: the same wherever they are written, and others are
+# refused before anything is built, and before anything is made in a database.
+my ($supported) = slurp('Makefile') =~ /^SUPPORTED\s*=\s*(.*)$/m;
+my @majors = split ' ', $supported;
+my ($first, $last) = @majors[ 0, -1 ];
+is("@majors", join(' ', $first .. $last), 'no version is left out');
+like(slurp('src/compat.h'), qr/PG_VERSION_NUM < ${first}0000 \|\| PG_VERSION_NUM >= @{[ $last + 1 ]}0000/, 'compat.h');
+like(slurp('README.md'), qr/PostgreSQL $first to $last\b/, 'README.md');
+my ($check) = slurp('src/leadscore.sql') =~ /^(DO \$\$.*?^\$\$;)/ms;
+like($check, qr/NOT BETWEEN $first AND $last\b/, 'the install script');
+like(slurp('src/leadscore.sql') =~ s/\Q$check\E.*//sr, qr/\A(\\echo[^\n]*|--[^\n]*|\s)*\z/, 'nothing stands before that check');
+
+for my $major ($first - 1, $last + 1)
+{
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my $config = "$dir/pg_config";
+	open(my $file, '>', $config) or die "could not write $config: $!\n";
+	print $file "#!/bin/sh\ncase \$1 in --version) echo 'PostgreSQL $major.3 (Debian $major.3-1)' ;; *) exec pg_config \"\$@\" ;; esac\n";
+	close($file);
+	chmod 0755, $config;
+	for my $target ('', 'all', 'install')
+	{
+		my $said = `make -s -C '$top' PG_CONFIG='$config' DESTDIR='$dir/root' $target 2>&1`;
+		ok($? != 0, "make $target refuses version $major");
+		like($said, qr/leadscore supports PostgreSQL $first to $last, and \Q$config\E is of version $major:/, 'with a message');
+		ok(!-e "$dir/root", 'nothing is installed');
+	}
+}
+
+my $node = PostgreSQL::Test::Cluster->new('version');
+$node->init;
+$node->start;
+my $elsewhere = $check =~ s/NOT BETWEEN \d+ AND \d+/BETWEEN $first AND $last/r;
+my ($status, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$elsewhere\n");
+isnt($status, 0, 'a server of another version is refused');
+like($err, qr/0A000: leadscore supports PostgreSQL $first to $last\n.*DETAIL:  This server is of version \d+\.?\w+/s, 'with a message');
+is($node->psql('postgres', "$check\n"), 0, 'this one is not');
+$node->stop;
 
 done_testing();
