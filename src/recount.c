@@ -891,12 +891,7 @@ ls_rescore_model(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("rescore()");
 	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
 	ls_follow_roles(row->model, false);
-	if (row->unreadable)
-	{
-		model = ls_model_acquire(row->model, NULL);
-		ls_check_not_suspended(model);
-		ls_model_release(model);
-	}
+	ls_suspension_refuse(row);
 	contacts = ls_rescore(row->model, "backfill");
 	model = ls_model_acquire(row->model, NULL);
 	ls_kept_tell(model, "What they gave is kept, and was added to what is still there.");
