@@ -432,7 +432,7 @@ count_rules(const char *name, List *versions)
 	{
 		pass.model = model_to_count(name, InvalidOid);
 		/* contacts that are only pending have no row to which slots could be added */
-		(void) ls_fold_all(name);
+		(void) ls_fold_all(name, true);
 		pass.counting = counting;
 		pass.cause = "rule";
 		pass.versions = version_array(versions);
@@ -692,7 +692,7 @@ rescore(const char *name, const char *cause)
 	run_pass(&pass);
 	/* what is pending of visitors who are identified is for others */
 	if (pass.model->sheet)
-		(void) ls_fold_all(name);
+		(void) ls_fold_all(name, false);
 	drop_pending(pass.model);
 	ls_model_release(pass.model);
 	ls_job_superseded(name);
