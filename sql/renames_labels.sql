@@ -84,6 +84,20 @@ SELECT * FROM look();
 ALTER TYPE kind RENAME TO sort;
 SELECT * FROM look();
 ALTER TYPE sort RENAME TO kind;
+-- nor what an action calls
+CREATE FUNCTION tool.tell(jsonb) RETURNS void LANGUAGE sql AS 'SELECT';
+INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver, function) VALUES ('m', 'call', 'stage_entered', 'hot', 'function', 'tool.tell');
+ALTER FUNCTION tool.tell RENAME TO say;
+UPDATE leadscore.lead_action SET function = 'tool.say' WHERE name = 'call';
+ALTER FUNCTION tool.say SET SCHEMA public;
+DELETE FROM leadscore.lead_action WHERE name = 'call';
+DROP FUNCTION say;
+-- nor what a rule that sleeps cannot be read for
+ALTER FUNCTION tool.good RENAME TO fine;
+ALTER TABLE act RENAME what TO event;
+ALTER TABLE act RENAME event TO what;
+ALTER FUNCTION tool.fine RENAME TO good;
+SELECT * FROM look();
 -- a column that has to be called as it is
 INSERT INTO leadscore.lead_rule (model, name, source, condition, points) VALUES
 	('m', 'xml', 'mail', 'xmlelement(name a, xmlattributes(what)) IS NOT NULL', 8000000);

@@ -66,7 +66,8 @@ mark(Apply *apply, LsBinding *binding, TupleTableSlot *slot)
 	LsModel    *model = apply->table->models[binding->model];
 	Datum		contact;
 
-	if (ls_binding_contact(binding, model, ls_binding_row(binding, slot),
+	if (!binding->purges_only &&
+		ls_binding_contact(binding, model, ls_binding_row(binding, slot),
 						   apply->econtext, &contact))
 		ls_pending_add_one(model, contact, NULL, binding->source == NULL);
 }
@@ -79,6 +80,8 @@ add(Apply *apply, LsBinding *binding, TupleTableSlot *slot)
 	LsEvent		event;
 	LsState		delta;
 
+	if (binding->purges_only)
+		return;
 	event.matches = palloc(sizeof(LsMatch) * Max(1, binding->source->max_matches));
 	if (!ls_source_match(model, binding->source, ls_binding_row(binding, slot),
 						 apply->econtext, &event))

@@ -277,7 +277,8 @@ note_row(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
 	LsModel    *model = capture->table->models[binding->model];
 	Datum		contact;
 
-	if (!ls_binding_contact(binding, model, slot, capture->econtext, &contact))
+	if (binding->purges_only ||
+		!ls_binding_contact(binding, model, slot, capture->econtext, &contact))
 		return;
 	if (!capture->aside[binding->model] && binding->source)
 		ls_note_events(model, contact);
@@ -327,6 +328,8 @@ show_insert(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
 	TupleTableSlot *row = ls_binding_row(binding, slot);
 
 	ResetExprContext(capture->econtext);
+	if (binding->purges_only)
+		return;
 	if (capture->restoring[binding->model] && capture->aside[binding->model])
 		note_row(capture, binding, row);
 	else if (binding->source)
@@ -449,6 +452,7 @@ put_aside(Capture *capture, int place)
 	{
 		const Delta *delta = entry->delta;
 
+		CHECK_FOR_INTERRUPTS();
 		if (has_events(delta))
 			ls_pending_add(table, delta->contact, &delta->state, false);
 		if (delta->count_all)
@@ -491,6 +495,7 @@ apply(Capture *capture, int place)
 		/* what was noted comes later, maybe to contacts before these */
 		for (int i = 0; i < n; i++)
 		{
+			CHECK_FOR_INTERRUPTS();
 			if (sorted[i]->profile)
 				ls_note_profile(model, sorted[i]->contact);
 			if (has_events(sorted[i]))

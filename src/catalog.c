@@ -34,6 +34,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "contact_table.h"
 #include "decay.h"
 #include "feed.h"
 #include "leadscore.h"
@@ -216,6 +217,7 @@ scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
 	row.desc = RelationGetDescr(rel);
 	while (HeapTupleIsValid(row.tuple = systable_getnext(scan)))
 	{
+		CHECK_FOR_INTERRUPTS();
 		check_required(&row, table->required);
 		rows = lappend(rows, table->reader(&row));
 	}
@@ -267,12 +269,13 @@ read_model(Row *row)
 	m->min_score = float_field(row, 9, -INFINITY, NULL);
 	m->max_score = float_field(row, 10, INFINITY, NULL);
 	m->switched_on = bool_field(row, 11, true);
-	m->enabled = m->switched_on && !m->suspended;
 	m->rules_version = bigint_field(row, 12, 0, NULL);
 	m->daily = bool_field(row, 13, false);
 	m->sheet = text_field(row, 14);
 	m->restoring = bool_field(row, 15, false);
 	m->dump_number = bigint_field(row, 16, 0, NULL);
+	m->unreadable = ls_contacts_error(m);
+	m->enabled = m->switched_on && !m->suspended && m->unreadable == NULL;
 	return m;
 }
 

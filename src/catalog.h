@@ -35,7 +35,8 @@ typedef struct LsModelRow
 	double		max_drift_ratio;
 	double		min_score;		/* -infinity: none */
 	double		max_score;		/* infinity: none */
-	bool		enabled;		/* and not suspended */
+	struct ErrorData *unreadable;	/* why it cannot go by its contact table; NULL: it can */
+	bool		enabled;		/* and neither of these */
 	bool		switched_on;	/* suspended or not */
 	int64		rules_version;
 	bool		daily;

@@ -235,12 +235,11 @@ COMMENT ON COLUMN leadscore_internal.lead_rule_error.sqlstate IS 'code of the fi
 COMMENT ON COLUMN leadscore_internal.lead_rule_error.message IS 'message of the first of the errors';
 COMMENT ON COLUMN leadscore_internal.lead_rule_error.contact IS 'contact of the first of the rows';
 
--- Members of a model's owner see and manage what belongs to it; superusers and
--- the extension's owner are not bound by these policies.
+-- Asked once a statement, in a scalar subquery, and not of each row.
 
-CREATE FUNCTION leadscore_internal.may_manage(model text) RETURNS boolean
-	LANGUAGE c STABLE STRICT
-	AS 'MODULE_PATHNAME', 'ls_may_manage';
-COMMENT ON FUNCTION leadscore_internal.may_manage(text) IS
-	'whether the current user has the rights of the model''s owner';
+CREATE FUNCTION leadscore_internal.managed_models() RETURNS text[]
+	LANGUAGE c STABLE PARALLEL RESTRICTED
+	AS 'MODULE_PATHNAME', 'ls_managed_models';
+COMMENT ON FUNCTION leadscore_internal.managed_models() IS
+	'models that the caller manages: for the views';
 

@@ -118,6 +118,7 @@ ls_check_expression(LsExprSpec *spec, Oid relation)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the table that %s reads does not exist any more", spec->where)));
+	spec->advise = true;
 	ls_expr_free(ls_expr_compile(spec, CurrentMemoryContext));
 	relation_close(spec->rel, AccessShareLock);
 }

@@ -55,6 +55,7 @@
 #include "purge.h"
 #include "rename.h"
 #include "restore.h"
+#include "suspension.h"
 #include "trust.h"
 
 PG_FUNCTION_INFO_V1(ls_ddl_start);
@@ -778,6 +779,7 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 		ls_rename_after(((EventTriggerData *) fcinfo->context)->parsetree, &ddl);
 		if (ddl.owners)
 			ls_tables_check_owner();
+		ls_suspension_look();
 		ls_follow(&ddl);
 	}
 	PG_RETURN_NULL();
@@ -794,6 +796,7 @@ ls_ddl_drop(PG_FUNCTION_ARGS)
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names, original, object_type"
 				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"
 				 " WHERE NOT is_temporary", note_dropped);
+		ls_suspension_look();
 		ls_follow(&ddl);
 	}
 	PG_RETURN_NULL();

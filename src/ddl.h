@@ -58,10 +58,11 @@ typedef struct Ddl
 extern void ls_ddl_object_before(const Node *stmt);
 extern void ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stmt);
 extern void ls_ddl_object_dropped(Ddl *ddl, Oid classid, Oid objid, const List *names);
-extern void ls_ddl_object_rights(Ddl *ddl, Oid classid, Oid objid);
+extern char *ls_ddl_object_moved(void);
 
 extern bool ls_ddl_is_concerned(FunctionCallInfo fcinfo);
 extern void ls_follow(Ddl *ddl);
+extern void ls_follow_again(const char *model);
 extern void ls_follow_roles(const char *model, bool no_wait);
 
 #endif							/* LEADSCORE_DDL_H */

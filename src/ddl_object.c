@@ -42,6 +42,7 @@ static struct
 	Oid			classid;
 	Oid			objid;
 	char	   *was;
+	char	   *schema;			/* the new one; NULL: it stays in its own */
 	List	   *names;
 }			moving = {0};
 
@@ -56,15 +57,22 @@ is_kind(Oid classid)
 		classid == ExtensionRelationId;
 }
 
-/* described gives the name of an object, for messages; its kind before it if asked. */
+/*
+ * described gives the name of an object with its schema, for messages, and its kind
+ * before it if asked.  Types of PostgreSQL itself are written as users do.
+ */
 static char *
 described(Oid classid, Oid objid, bool kind)
 {
+	static const char own[] = "pg_catalog.";
 	ObjectAddress address;
 	char	   *identity;
+	char	   *at;
 
 	ObjectAddressSet(address, classid, objid);
 	identity = getObjectIdentity(&address, true);
+	while (identity && (at = strstr(identity, own)) != NULL)
+		memmove(at, at + strlen(own), strlen(at + strlen(own)) + 1);
 	if (identity == NULL || !kind)
 		return identity;
 	return psprintf("%s %s", getObjectTypeDescription(&address, true), identity);
@@ -139,7 +147,7 @@ found(List *objects, ObjectType type, Node *object)
 
 /* remember notes what an object is called before it gets another name or schema. */
 static void
-remember(const LsObject *object)
+remember(const LsObject *object, const Node *stmt)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 
@@ -147,6 +155,8 @@ remember(const LsObject *object)
 	moving.classid = object->classid;
 	moving.objid = object->objid;
 	moving.was = described(object->classid, object->objid, true);
+	moving.schema = IsA(stmt, AlterObjectSchemaStmt) ?
+		pstrdup(((const AlterObjectSchemaStmt *) stmt)->newschema) : NULL;
 	moving.names = ls_object_names(object->classid, object->objid);
 	MemoryContextSwitchTo(old);
 }
@@ -234,7 +244,7 @@ ls_ddl_object_before(const Node *stmt)
 			break;
 	}
 	if (objects != NIL && !IsA(stmt, DropStmt))
-		remember(linitial(objects));
+		remember(linitial(objects), stmt);
 	if (objects != NIL || (drops_unknown(stmt) && !drops_tables(stmt)))
 		ls_dependencies_prepare(objects);
 }
@@ -284,6 +294,25 @@ is_temporary(const List *names)
 	return name && name->schema && strncmp(name->schema, "pg_temp_", 8) == 0;
 }
 
+/*
+ * ls_ddl_object_moved says what the object is called now that the command has given
+ * another name or schema: "function public.f(integer) is now public.g(integer)"; NULL
+ * where there is none.
+ */
+char *
+ls_ddl_object_moved(void)
+{
+	char	   *now;
+
+	if (moving.transaction != ls_transaction_number() || moving.was == NULL)
+		return NULL;
+	if (moving.classid == ExtensionRelationId && moving.schema)
+		return psprintf("%s is now in schema %s", moving.was,
+						quote_identifier(moving.schema));
+	now = described(moving.classid, moving.objid, false);
+	return now ? psprintf("%s is now %s", moving.was, now) : NULL;
+}
+
 /* ls_ddl_object_note notes that a command has made or altered an object. */
 void
 ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stmt)
@@ -308,8 +337,7 @@ ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stmt)
 		moving.objid == objid)
 	{
 		object->moved = true;
-		object->was = moving.was;
-		object->is_now = described(classid, objid, false);
+		object->became = ls_ddl_object_moved();
 		object->names = list_concat(object->names, list_copy(moving.names));
 	}
 	ddl->objects = lappend(ddl->objects, object);
@@ -334,11 +362,4 @@ ls_ddl_object_dropped(Ddl *ddl, Oid classid, Oid objid, const List *names)
 	else if (list_length(names) == 1 && classid != CastRelationId)
 		object->names = list_make1(ls_object_name(NULL, linitial(names), false));
 	ddl->objects = lappend(ddl->objects, object);
-}
-
-/* ls_ddl_object_rights notes that rights on an object were taken. */
-void
-ls_ddl_object_rights(Ddl *ddl, Oid classid, Oid objid)
-{
-	ls_ddl_object_note(ddl, classid, objid, NULL);
 }

@@ -32,8 +32,7 @@ typedef struct LsObject
 	Oid			source;			/* of a cast */
 	Oid			target;
 	List	   *names;			/* of LsObjectName, former ones included */
-	char	   *was;			/* "function public.f(integer)", where it moved */
-	char	   *is_now;			/* "public.g(integer)" */
+	char	   *became;			/* what is said of one that moved, or NULL */
 } LsObject;
 
 /* What some objects are used by that has a name, or may be used without one */

@@ -22,12 +22,17 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "feed.h"
+#include "leadscore.h"
 #include "table_index.h"
 #include "target.h"
 
@@ -172,6 +177,7 @@ read_stretch(Relation rel, Relation index, Stretch *stretch, int64 limit,
 	while (n < limit &&
 		   (tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (rows)
 		{
 			bool		isnull;
@@ -238,4 +244,99 @@ int64
 ls_due_table_count(const char *model, TimestampTz until, int64 limit)
 {
 	return read_table(model, NULL, until, limit, NULL);
+}
+
+/* ---------- in the order of contacts ---------- */
+
+#define CURSOR_BATCH	1000
+
+/* Rows that are read a batch at a time, however many there are */
+struct LsDueCursor
+{
+	LsModel    *model;
+	Portal		portal;
+	SPITupleTable *table;		/* NULL: nothing was fetched yet */
+	uint64		rows;
+	uint64		at;
+};
+
+/*
+ * ls_due_cursor_open starts to read the rows up to an instant that the active
+ * snapshot sees, in the order in which contacts are locked.  It is closed before
+ * whatever was connected to SPI before it.
+ */
+LsDueCursor *
+ls_due_cursor_open(LsModel *model, TimestampTz until)
+{
+	LsDueCursor *cursor = palloc0(sizeof(LsDueCursor));
+	MemoryContext old = CurrentMemoryContext;
+	Relation	rel = table_open(model->due_table, AccessShareLock);
+	Oid			types[DUE_NCOLUMNS] = {TIMESTAMPTZOID, BOOLOID, model->key.type};
+	Datum		value = TimestampTzGetDatum(until);
+	LsIdentity	saved;
+	SPIPlanPtr	plan;
+
+	ls_target_check(rel, types, DUE_NCOLUMNS);
+	table_close(rel, NoLock);
+	cursor->model = model;
+	SPI_connect();
+	ls_switch_to_owner(ls_relation_owner(model->due_table), &saved);
+	plan = SPI_prepare(psprintf("SELECT t.due_at, t.drift, t.contact_id FROM %s t"
+								" WHERE t.due_at OPERATOR(pg_catalog.<=) $1"
+								" ORDER BY t.contact_id, t.due_at, t.drift",
+								ls_qualified_name(model->due_table)), 1, types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare a query of what is due in model \"%s\"", model->name);
+	cursor->portal = SPI_cursor_open(NULL, plan, &value, NULL, true);
+	ls_return(&saved);
+	MemoryContextSwitchTo(old);
+	return cursor;
+}
+
+/*
+ * ls_due_cursor_next gives the next row, whose contact is made in the current
+ * memory context.
+ */
+bool
+ls_due_cursor_next(LsDueCursor *cursor, LsDueRow *row)
+{
+	LsKeyType  *key = &cursor->model->key;
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	bool		isnull;
+
+	CHECK_FOR_INTERRUPTS();
+	if (cursor->at == cursor->rows)
+	{
+		LsIdentity	saved;
+
+		if (cursor->table)
+			SPI_freetuptable(cursor->table);
+		ls_switch_to_owner(ls_relation_owner(cursor->model->due_table), &saved);
+		SPI_cursor_fetch(cursor->portal, true, CURSOR_BATCH);
+		ls_return(&saved);
+		cursor->table = SPI_tuptable;
+		cursor->rows = SPI_processed;
+		cursor->at = 0;
+	}
+	if (cursor->rows == 0)
+		return false;
+	tuple = cursor->table->vals[cursor->at++];
+	desc = cursor->table->tupdesc;
+	row->at = DatumGetTimestampTz(heap_getattr(tuple, DUE_AT, desc, &isnull));
+	row->drift = DatumGetBool(heap_getattr(tuple, DUE_DRIFT, desc, &isnull));
+	row->contact = datumCopy(heap_getattr(tuple, DUE_CONTACT, desc, &isnull),
+							 key->typbyval, key->typlen);
+	return true;
+}
+
+void
+ls_due_cursor_close(LsDueCursor *cursor)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	SPI_cursor_close(cursor->portal);
+	SPI_finish();
+	MemoryContextSwitchTo(old);
+	pfree(cursor);
 }

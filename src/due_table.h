@@ -21,6 +21,7 @@ typedef struct LsDueRow
 } LsDueRow;
 
 typedef struct LsDueTable LsDueTable;
+typedef struct LsDueCursor LsDueCursor;
 
 extern LsDueTable *ls_due_table_open(LsModel *model);
 extern void ls_due_table_move(LsDueTable *table, const LsDueRow *from,
@@ -30,5 +31,9 @@ extern void ls_due_table_close(LsDueTable *table);
 extern int	ls_due_table_read(const char *model, const LsDueRow *after,
 							  TimestampTz until, int limit, LsDueRow *rows);
 extern int64 ls_due_table_count(const char *model, TimestampTz until, int64 limit);
+
+extern LsDueCursor *ls_due_cursor_open(LsModel *model, TimestampTz until);
+extern bool ls_due_cursor_next(LsDueCursor *cursor, LsDueRow *row);
+extern void ls_due_cursor_close(LsDueCursor *cursor);
 
 #endif							/* LEADSCORE_DUE_TABLE_H */

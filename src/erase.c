@@ -327,12 +327,14 @@ erase_person(LsModel *visitors, LsModel *model, Datum contact)
 {
 	List	   *all = NIL;
 	int64		rows = 0;
+	int			attempts = 0;
 	LsAliases  *aliases;
 	ListCell   *lc;
 
 	/* others may be merged into it, or identified, while we wait */
 	do
 	{
+		ls_row_attempt(model, contact, model->merged_table, attempts++);
 		aliases = palloc(sizeof(LsAliases));
 		*aliases = aliases_now(model, contact);
 		rows += part(visitors, model, contact, aliases);

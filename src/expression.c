@@ -164,7 +164,9 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	MemoryContext work;
 	MemoryContext old;
 	LsExpr	   *expr;
+	LsExprAdvice *advice;
 
+	CHECK_FOR_INTERRUPTS();
 	elog(DEBUG2, "leadscore compiles %s", spec->where);
 	callback.callback = ls_expr_compile_error;
 	callback.arg = &c;
@@ -180,11 +182,14 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	ls_expr_analyse(&c);
 	expr = build(&c);
 	MemoryContextSetParent(expr->context, context);
+	advice = spec->advise ? ls_expr_advise(&c) : NULL;
 
 	MemoryContextSwitchTo(old);
-	MemoryContextDelete(work);
 	ls_return(&saved);
 	error_context_stack = callback.previous;
+	if (advice)
+		ls_expr_tell(advice);
+	MemoryContextDelete(work);
 	return expr;
 }
 

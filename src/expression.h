@@ -35,6 +35,7 @@ typedef struct LsExprSpec
 	Oid			type;			/* LS_EXPR_COLUMN: the type it is turned into */
 	int			nvariables;		/* further float8 names that it may use ... */
 	char	  **variables;		/* ... which hide columns of these names */
+	bool		advise;			/* tell its author what it may not be meant to mean */
 } LsExprSpec;
 
 typedef struct LsExpr

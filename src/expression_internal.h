@@ -32,6 +32,13 @@ typedef struct LsCompile
 	bool		named;			/* the message says which expression it is */
 } LsCompile;
 
+/* What an expression means that its author may not have meant */
+typedef struct LsExprAdvice
+{
+	char	   *message;
+	char	   *hint;			/* or NULL */
+} LsExprAdvice;
+
 /* what to write instead of the current time: a word or a function */
 #define LS_CLOCK_HINT \
 	"A rule is asked about the past too: use time_frame, decay or events_from instead of the current time."
@@ -50,6 +57,10 @@ extern void ls_expr_read_text(LsCompile *c);
 extern Node *ls_expr_plan(Node *analysed, MemoryContext context,
 						  CachedExpression **cached);
 extern void ls_expr_watch_functions(LsCompile *c, CachedExpression **watched);
+
+/* expression_advice.c */
+extern LsExprAdvice *ls_expr_advise(const LsCompile *c);
+extern void ls_expr_tell(const LsExprAdvice *advice);
 
 /* immutable.c */
 extern bool ls_is_datetime(Oid type);

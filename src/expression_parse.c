@@ -31,6 +31,7 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "contact_table.h"
 
 #define MAX_TEXT_LENGTH (100 * 1024)
 
@@ -56,6 +57,9 @@ ls_expr_compile_error(void *arg)
 		errhint("You might need to add explicit type casts or, as names without a schema are looked up in pg_catalog only, to write the schema: my_schema.my_function(a), a OPERATOR(my_schema.=) b.");
 	if (c->resolving && geterrcode() == ERRCODE_UNDEFINED_OBJECT)
 		errhint("Names without a schema are looked up in pg_catalog only. You might need to write the schema.");
+	/* PostgreSQL's would be to change datestyle, which is pinned */
+	if (geterrcode() == ERRCODE_DATETIME_FIELD_OVERFLOW)
+		errhint("Write dates as in 2024-01-31: expressions are read with DateStyle ISO, YMD in every session.");
 	if (!c->named)
 		errcontext("%s", c->spec->where);
 }
@@ -116,7 +120,7 @@ refuse_raw(Node *node, void *context)
 		return false;
 	if (IsA(node, SubLink))
 		ls_expr_refuse(c, "subquery", ((SubLink *) node)->location,
-					   "Use columns of the table, or an immutable function.");
+					   "A rule looks at one row at a time: have a trigger fill a column of the table with what is looked up, and use that.");
 	if (IsA(node, ColumnRef) &&
 		IsA(llast(((ColumnRef *) node)->fields), A_Star))
 		ls_expr_refuse(c, "whole row", ((ColumnRef *) node)->location,
@@ -451,8 +455,7 @@ role_name(const LsCompile *c)
 static void
 check_row_security(LsCompile *c)
 {
-	if (check_enable_rls(RelationGetRelid(c->spec->rel), c->spec->role,
-						 true) != RLS_ENABLED)
+	if (!ls_rows_hidden(RelationGetRelid(c->spec->rel), c->spec->role))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -28,6 +28,7 @@
 #include "leadscore.h"
 #include "retention.h"
 #include "score_table.h"
+#include "suspension.h"
 
 /* how often one session warns of what still fails, and writes it down */
 #define REPORT_EVERY	(60 * LS_SECOND)
@@ -297,6 +298,8 @@ report_stage(LsModel *model, LsStage *stage)
 static int
 suspended_hint(const LsModel *model)
 {
+	if (model->unreadable)
+		return errhint("%s", model->suspended->hint);
 	if (!model->former)
 		return errhint("Mend that, then call leadscore.rescore('%s').",
 					   model->sheet ? model->sheet : model->name);
@@ -310,6 +313,9 @@ suspended_detail(const LsModel *model)
 {
 	if (!model->former && !ls_may_see_table(model->owner, InvalidOid))
 		return errdetail("Nothing of it is run: SQLSTATE %s.", unpack_sql_state(model->suspended->sqlerrcode));
+	if (model->unreadable)
+		return errdetail("Nothing is counted, and the scores stay as they are: %s.",
+						 model->suspended->message);
 	return errdetail("Nothing of it is run: %s.", model->suspended->message);
 }
 
@@ -345,6 +351,9 @@ report_suspended(const LsModel *model)
 void
 ls_rules_report(LsModel *model)
 {
+	/* it may be mended before the transaction commits, and is told then */
+	if (model->unreadable && ls_suspension_undecided())
+		return;
 	if (!model->broken_reported)
 	{
 		model->broken_reported = true;

@@ -34,6 +34,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "parser/parse_coerce.h"
 #include "pgtime.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -47,6 +48,7 @@
 #include "ancestor.h"
 #include "check.h"
 #include "compat.h"
+#include "contact_table.h"
 #include "leadscore.h"
 #include "look.h"
 
@@ -248,7 +250,7 @@ ls_check_tree(Oid relid, List *tree, Oid role)
 					 errmsg("\"%s\" cannot feed a model", get_rel_name(relid)),
 					 errdetail("Its partition or child \"%s\" is a foreign table, whose changes are not noticed.",
 							   get_rel_name(member))));
-		if (check_enable_rls(member, role, true) == RLS_ENABLED)
+		if (ls_rows_hidden(member, role))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("row-level security of \"%s\" hides rows from role \"%s\"",
@@ -333,6 +335,31 @@ ls_is_time_type(Oid type)
 }
 
 /*
+ * time_hint says what to use instead of a column that does not hold times.  What
+ * reads a time from text depends on settings and cannot be generated, but the
+ * parts of one can be put together.
+ */
+static char *
+time_hint(const char *column, Oid type)
+{
+	const char *name = quote_identifier(column);
+	char	   *of_text = "make_timestamp(substr(%1$s, 1, 4)::int, substr(%1$s, 6, 2)::int, substr(%1$s, 9, 2)::int,"
+		" substr(%1$s, 12, 2)::int, substr(%1$s, 15, 2)::int, substr(%1$s, 18, 2)::float8)";
+
+	switch (TypeCategory(getBaseType(type)))
+	{
+		case TYPCATEGORY_STRING:
+			return psprintf("Use another column, or add a stored generated one: where the text is like 2024-01-31 12:00:00, timestamp GENERATED ALWAYS AS (%s) STORED.",
+							psprintf(of_text, name));
+		case TYPCATEGORY_NUMERIC:
+			return psprintf("Use another column, or add a stored generated one: where these are seconds since 1970, timestamptz GENERATED ALWAYS AS (to_timestamp(%s)) STORED.",
+							name);
+		default:
+			return "Use another column, or add one that a trigger of the table fills.";
+	}
+}
+
+/*
  * ls_check_time_column refuses columns that do not hold times.  Those that are
  * computed when they are read are empty when triggers look at a row.
  */
@@ -348,7 +375,7 @@ ls_check_time_column(Oid relid, const char *column)
 				 errmsg("column \"%s\" of relation \"%s\" is of type %s",
 						column, get_rel_name(relid), format_type_be(type)),
 				 errdetail("A time is a timestamp with or without time zone, or a date."),
-				 errhint("Use another column, or add a stored generated one.")));
+				 errhint("%s", time_hint(column, type))));
 	if (get_attgenerated(relid, attno) == 'v')
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -53,6 +53,7 @@
 #include "restore.h"
 #include "recount.h"
 #include "rules.h"
+#include "suspension.h"
 #include "trust.h"
 
 /* ---------- which models it concerns ---------- */
@@ -427,6 +428,7 @@ static void
 finish(Work *work)
 {
 	const char *model = work->row->model;
+	bool		deferred = ls_suspension_defers(model);
 	bool		holds_tables = work->ddl->changes != NIL || work->ddl->dropped != NIL ||
 		work->ddl->no_wait;
 	/* or the rows that came would count twice for the rules that are recounted */
@@ -439,6 +441,8 @@ finish(Work *work)
 		ls_model_changed(model);
 		CommandCounterIncrement();
 	}
+	if (deferred)
+		return;
 	if (work->changed || work->recount || work->rescore)
 		ls_job_follow(model, all, work->recount, holds_tables);
 	if (all)
@@ -557,7 +561,7 @@ see_to_model(Work *work, List *rows)
 	 * Functions and rights come in an order of their own when a dump is restored;
 	 * rules must not fall asleep and be counted again for it.
 	 */
-	if (row->suspended || ls_restore_under_way(row))
+	if (row->suspended || row->unreadable || ls_restore_under_way(row))
 		;						/* they stay as they are */
 	else if (look || concerned)
 	{
@@ -705,6 +709,18 @@ is_out_of_step(const char *name)
 	if (model)
 		ls_model_release(model);
 	return result;
+}
+
+/* ls_follow_again brings a model in line that was left alone while it was suspended. */
+void
+ls_follow_again(const char *name)
+{
+	Ddl			ddl = {.everything = true};
+	Work		work = {.ddl = &ddl, .all = true};
+
+	work.row = ls_model_row(name, NULL);
+	if (work.row && exists(work.row->contacts))
+		see_to_model(&work, NIL);
 }
 
 /*

@@ -49,7 +49,7 @@ extern bool ls_follow_concerns_stage(const Work *work, const LsStageRow *stage);
 extern bool ls_follow_redefined(const Work *work, const LsRuleRow *rule, const LsReach *now);
 extern bool ls_follow_redefined_stage(const Work *work, const LsStageRow *stage,
 									  const LsReach *now);
-extern const LsObject *ls_follow_moved(const Work *work, const LsRuleRow *rule);
+extern const LsObject *ls_follow_moved(const Work *work);
 
 /* rules and conditions of stages, in follow_rules.c */
 extern void ls_follow_rules(Work *work, bool sleeping_only);

@@ -189,18 +189,14 @@ ls_follow_redefined_stage(const Work *work, const LsStageRow *stage, const LsRea
 	return redefined(work, before, now) || gave_way(work, stage->condition, NULL);
 }
 
-/* ls_follow_moved gives an object that a rule names by its former name, or NULL. */
+/* ls_follow_moved gives the object that a command has given another name, or NULL. */
 const LsObject *
-ls_follow_moved(const Work *work, const LsRuleRow *rule)
+ls_follow_moved(const Work *work)
 {
 	ListCell   *lc;
 
 	foreach(lc, work->ddl->objects)
-	{
-		const LsObject *object = lfirst(lc);
-
-		if (object->moved && object->was && object->is_now && ls_rule_names(rule, object->names))
-			return object;
-	}
+		if (((LsObject *) lfirst(lc))->became)
+			return lfirst(lc);
 	return NULL;
 }

@@ -212,11 +212,11 @@ ls_rule_count_again(const LsRuleRow *rule)
 static void
 put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
 {
-	const LsObject *moved = ls_follow_moved(work, rule);
+	const LsObject *moved = ls_follow_moved(work);
 	ErrorData	why = *error;
 
 	if (moved)
-		why.message = psprintf("%s is now %s", moved->was, moved->is_now);
+		why.message = moved->became;
 	ls_rule_fall_asleep(work->row, rule, relid, &why);
 	work->changed = true;
 }
@@ -273,14 +273,18 @@ ls_follow_rules(Work *work, bool sleeping_only)
 	}
 }
 
-/* was_broken tells whether the condition of a stage could not be read before. */
+/*
+ * is_told tells whether it was said already that the condition of a stage cannot be
+ * read: before this command, or where what it names was renamed (rename.c).
+ */
 static bool
-was_broken(const Work *work, const LsStageRow *stage)
+is_told(const Work *work, const LsStageRow *stage)
 {
+	const LsObject *moved = ls_follow_moved(work);
 	const LsDependent *part = work->before ?
 		ls_dependencies_stage(work->before, stage->stage) : NULL;
 
-	return part && part->broken;
+	return (part && part->broken) || (moved && ls_text_names(stage->condition, moved->names));
 }
 
 /* ls_follow_stages says which conditions of stages cannot be read any more. */
@@ -311,7 +315,7 @@ ls_follow_stages(Work *work)
 		spec.where = psprintf("condition of stage \"%s\" of model \"%s\"",
 							  stage->stage, work->row->model);
 		expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &error);
-		if (error && !was_broken(work, stage))
+		if (error && !is_told(work, stage))
 			ereport(WARNING,
 					(ls_may_see_table(work->row->owner, work->row->contacts) ?
 					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",

@@ -11,6 +11,7 @@
 
 #include "access/table.h"
 #include "access/tableam.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -169,6 +170,7 @@ ls_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
 	*n = 0;
 	while (index_getnext_slot(scan, ForwardScanDirection, slot))
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (*n == size)
 			moves = repalloc(moves, sizeof(LsMove) * (size *= 2));
 		read_move(slot, &moves[*n]);

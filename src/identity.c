@@ -575,9 +575,12 @@ is_identified(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 static bool
 hold_visitor(LsModel *visitors, LsStore *store, Datum visitor, LsScoreRow *row)
 {
-	while (!hold_row(visitors, store, visitor, row))
+	for (int attempts = 0; !hold_row(visitors, store, visitor, row); attempts++)
+	{
+		ls_row_attempt(visitors, visitor, visitors->score_table, attempts);
 		if (make_row(visitors, visitor))
 			return false;
+	}
 	return true;
 }
 

@@ -56,7 +56,7 @@ typedef struct LsMutable
 #define ARRAY_HINT \
 	"Compare its elements, as in 'value' = ANY (column)."
 #define IMMUTABLE_HINT \
-	"Mark a function of yours IMMUTABLE only if it depends on nothing but its arguments."
+	"If it depends on nothing but its arguments, mark it IMMUTABLE. If it looks something up, have a trigger fill a column of the table with its result, and use that."
 
 /* ---------- immutability ---------- */
 

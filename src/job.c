@@ -209,9 +209,14 @@ LsJob *
 ls_job_open(const char *model)
 {
 	LsArguments args = {0};
+	LsModelRow *row;
 
 	/* mostly there never was one, which costs next to nothing to see */
 	if (!ls_has_pages(ls_base_table_oid("lead_job", false)))
+		return NULL;
+	/* those of a suspended model wait until it goes on */
+	row = ls_model_row(model, NULL);
+	if (row && row->unreadable)
 		return NULL;
 	ls_add_text(&args, model);
 	return read_job("model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, "", &args);
@@ -323,7 +328,7 @@ ls_job_superseded(const char *model)
 
 	ls_add_text(&args, model);
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_job SET state = 'done', phase = 'end', remaining = NULL,"
+	ls_execute("UPDATE leadscore_internal.lead_job SET state = 'done', phase = 'end', remaining = NULL, error = NULL,"
 			   " finished_at = pg_catalog.clock_timestamp()"
 			   " WHERE model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, &args);
 	ls_return(&saved);

@@ -42,6 +42,7 @@
 #include "reach.h"
 #include "recount.h"
 #include "rules.h"
+#include "suspension.h"
 #include "table.h"
 
 LEADSCORE_MODULE_MAGIC;
@@ -541,6 +542,14 @@ static void
 roles_changed(Datum arg, LsSysCacheId cache, uint32 hash)
 {
 	ls_rules_forget_reach();
+	ls_rules_forget_rights(false);
+}
+
+/* schemas_changed hears of schemas: somebody may not use one any more. */
+static void
+schemas_changed(Datum arg, LsSysCacheId cache, uint32 hash)
+{
+	ls_rules_forget_rights(true);
 }
 
 /*
@@ -568,6 +577,7 @@ transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 			ls_capture_before_commit();
 			ls_note_before_commit();
+			ls_suspension_before_commit();
 			refresh_changed_models();
 			break;
 		case XACT_EVENT_COMMIT:
@@ -576,6 +586,7 @@ transaction_event(XactEvent event, void *arg)
 			transaction_number++;
 			end_transaction();
 			ls_definitions_end_transaction();
+			ls_suspension_end_transaction();
 			ls_capture_end_transaction();
 			ls_note_end_transaction();
 			ls_tables_end_transaction();
@@ -645,6 +656,7 @@ _PG_init(void)
 	CacheRegisterSyscacheCallback(TYPEOID, object_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHOID, roles_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, roles_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, schemas_changed, (Datum) 0);
 	RegisterXactCallback(transaction_event, NULL);
 	RegisterSubXactCallback(subtransaction_event, NULL);
 }

@@ -54,11 +54,13 @@ static uint64 locked_in = 0;
 static bool
 lock_definitions(const char *model, bool wait)
 {
+	/* each round but the last is one in which a model was dropped and another made */
 	for (;;)
 	{
 		Oid			table = ls_score_table(ls_sheet_of(model, NULL), true);
 		LOCKTAG		tag;
 
+		CHECK_FOR_INTERRUPTS();
 		if (!OidIsValid(table))
 			return true;		/* the caller will find that it is gone */
 		SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, table, 0);

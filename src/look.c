@@ -19,6 +19,7 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_inherits.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/relcache.h"
@@ -33,6 +34,7 @@ ls_look_open(Oid relation, bool *locked)
 {
 	Relation	rel = NULL;
 
+	CHECK_FOR_INTERRUPTS();
 	*locked = ConditionalLockRelationOid(relation, AccessShareLock);
 	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
 		rel = RelationIdGetRelation(relation);

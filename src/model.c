@@ -34,6 +34,7 @@
 #include "ancestor.h"
 #include "check.h"
 #include "compat.h"
+#include "contact_table.h"
 #include "daily.h"
 #include "feed.h"
 #include "launcher.h"
@@ -192,46 +193,6 @@ primary_key_column(Relation rel)
 	return get_attname(RelationGetRelid(rel), attno, false);
 }
 
-/*
- * is_unique_index tells whether an index keeps the values of a column distinct
- * in the sense in which the score table's key will.
- */
-static bool
-is_unique_index(Oid indexid, const Form_pg_attribute column, Oid equality)
-{
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(indexid));
-	Form_pg_index index;
-	Relation	rel;
-	Oid			opclass;
-	Oid			input;
-	bool		fits;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	index = (Form_pg_index) GETSTRUCT(tuple);
-	fits = index->indisunique && index->indimmediate && index->indisvalid &&
-		index->indislive && index->indnkeyatts == 1 &&
-		index->indkey.values[0] == column->attnum &&
-		heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
-	ReleaseSysCache(tuple);
-	if (!fits)
-		return false;
-
-	opclass = get_index_column_opclass(indexid, 1);
-	input = get_opclass_input_type(opclass);
-	if (get_opfamily_member(get_opclass_family(opclass), input, input,
-							BTEqualStrategyNumber) != equality)
-		return false;
-	if (!OidIsValid(column->attcollation) ||
-		get_collation_isdeterministic(column->attcollation))
-		return true;
-	/* a case-insensitive column may be unique by case only */
-	rel = index_open(indexid, AccessShareLock);
-	fits = rel->rd_indcollation[0] == column->attcollation;
-	index_close(rel, NoLock);
-	return fits;
-}
-
 /* ls_model_check_key finds out the key's type and refuses keys that do not identify. */
 void
 ls_model_check_key(Relation rel, LsModelTables *new)
@@ -241,7 +202,6 @@ ls_model_check_key(Relation rel, LsModelTables *new)
 	TypeCacheEntry *type;
 	LsReach		reach = {NIL};
 	ErrorData  *error;
-	ListCell   *lc;
 
 	error = ls_key_reach_error(&reach, column->atttypid, RelationGetRelid(rel), new->row.owner);
 	if (error)
@@ -263,9 +223,8 @@ ls_model_check_key(Relation rel, LsModelTables *new)
 				 errmsg("contacts cannot be identified by the virtual generated column \"%s\"",
 						new->row.key),
 				 errhint("Make it a stored one.")));
-	foreach(lc, RelationGetIndexList(rel))
-		if (is_unique_index(lfirst_oid(lc), column, type->eq_opr))
-			return;
+	if (ls_column_unique(rel, attno))
+		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 			 errmsg("nothing keeps column \"%s\" of table \"%s\" unique",

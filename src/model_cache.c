@@ -260,6 +260,8 @@ ls_model_to_change(const char *name, bool enabled)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("model \"%s\" does not exist", name)));
+	if (enabled)
+		ls_check_not_suspended(model);
 	if (enabled && !model->enabled)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -294,6 +296,18 @@ ls_rules_forget(Oid relation)
 		if (depends_on(model, relation))
 			model->stale = true;
 	}
+}
+
+/* ls_rules_forget_rights marks what was read under roles and schemas as they were. */
+void
+ls_rules_forget_rights(bool schemas)
+{
+	ListCell   *lc;
+
+	if (loading > 0)
+		nnoted = MAX_NOTED + 1;
+	foreach(lc, cache)
+		((LsModel *) lfirst(lc))->stale |= schemas || ((LsModel *) lfirst(lc))->by_roles;
 }
 
 /* has_broken tells whether something of a model might be read, were it allowed. */

@@ -233,18 +233,35 @@ ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 
 /*
  * Contacts to be seen to in one transaction: those of whom something is pending,
- * and those that are due, in the order of their key.
+ * and those that are due, in the order of their key.  They are read in batches, and
+ * what is done about one is done in memory of its own.
  */
 typedef struct Everybody
 {
 	LsModel    *model;
-	LsDueRow   *due;
-	int			ndue;
+	LsDueCursor *cursor;
+	LsDueRow	due;			/* the next that is due ... */
+	bool		has_due;		/* ... if there is one, ... */
+	bool		again;			/* ... of the contact of the one before */
 	Datum		pending[PENDING_BATCH];
 	int			npending;		/* that were read; ... */
 	int			next;			/* ... of which this one is the next */
 	bool		no_more;
 } Everybody;
+
+/* next_due goes on to the next row of what is due. */
+static void
+next_due(Everybody *all)
+{
+	LsKeyType  *key = &all->model->key;
+	LsDueRow	before = all->due;
+	bool		had = all->has_due;
+
+	all->has_due = ls_due_cursor_next(all->cursor, &all->due);
+	all->again = had && all->has_due && ls_key_compare(key, before.contact, all->due.contact) == 0;
+	if (had && !key->typbyval)
+		pfree(DatumGetPointer(before.contact));
+}
 
 /* next_pending gives the next contact of whom something is pending; NULL: none. */
 static Datum *
@@ -252,10 +269,14 @@ next_pending(Everybody *all)
 {
 	if (all->next >= all->npending && !all->no_more)
 	{
-		Datum		last = all->npending > 0 ? all->pending[all->npending - 1] : 0;
+		Datum		read[PENDING_BATCH];
+		int			nread = all->npending;
 
-		all->npending = ls_pending_contacts(all->model, all->npending > 0 ? &last : NULL,
+		memcpy(read, all->pending, sizeof(Datum) * nread);
+		all->npending = ls_pending_contacts(all->model, nread > 0 ? &read[nread - 1] : NULL,
 											PENDING_BATCH, all->pending);
+		for (int i = 0; i < nread && !all->model->key.typbyval; i++)
+			pfree(DatumGetPointer(read[i]));
 		all->next = 0;
 		all->no_more = all->npending < PENDING_BATCH;
 	}
@@ -270,29 +291,33 @@ static int64
 see_to_all(Everybody *all)
 {
 	LsStore    *store = ls_store_open(all->model, "event", ls_count_contact, ls_count_profile);
+	MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "leadscore refresh contact",
+											   ALLOCSET_DEFAULT_SIZES);
 	int64		changed = 0;
 	Datum	   *contact = next_pending(all);
-	int			i = 0;
 
-	qsort_arg(all->due, all->ndue, sizeof(LsDueRow), by_contact, &all->model->key);
-	while (contact || i < all->ndue)
+	next_due(all);
+	while (contact || all->has_due)
 	{
-		int			order = contact == NULL ? 1 : i == all->ndue ? -1 :
-			ls_key_compare(&all->model->key, *contact, all->due[i].contact);
+		int			order = contact == NULL ? 1 : !all->has_due ? -1 :
+			ls_key_compare(&all->model->key, *contact, all->due.contact);
 		LsChange	change = {0};
+		MemoryContext old;
 
-		change.contact = order <= 0 ? *contact : all->due[i].contact;
+		change.contact = order <= 0 ? *contact : all->due.contact;
 		change.fold = order <= 0;
 		change.only_if_changed = order <= 0;
 		if (order > 0)
-			change.due = &all->due[i];
+			change.due = &all->due;
 		/* one that was put off may have two rows: what was just written is seen */
-		if (order > 0 && i > 0 &&
-			by_contact(&all->due[i - 1], &all->due[i], &all->model->key) == 0)
+		if (order > 0 && all->again)
 			CommandCounterIncrement();
+		old = MemoryContextSwitchTo(each);
 		changed += ls_store_change(store, &change) == LS_CHANGED;
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(each);
 		if (order >= 0)
-			i++;
+			next_due(all);
 		if (order <= 0)
 		{
 			all->next++;
@@ -317,19 +342,18 @@ see_to_model(const char *name)
 	Everybody  *all = palloc0(sizeof(Everybody));
 	TimestampTz until = ls_clock();
 	int64		changed = 0;
-	int64		due;
+	LsDueRow	first;
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	all->no_more = ls_note_under_way() || ls_pending_none(name);
-	due = ls_due_table_count(name, until, PG_INT32_MAX);
-	if ((due > 0 || !all->no_more) &&
+	if ((ls_due_table_read(name, NULL, until, 1, &first) > 0 || !all->no_more) &&
 		(all->model = ls_model_acquire_to_write(name)) != NULL)
 	{
-		all->due = MemoryContextAllocHuge(context, sizeof(LsDueRow) * (Size) Max(1, due));
-		all->ndue = ls_due_table_read(name, NULL, until, (int) due, all->due);
+		all->cursor = ls_due_cursor_open(all->model, until);
 		if (all->model->enabled)
 			changed = see_to_all(all);
+		ls_due_cursor_close(all->cursor);
 		ls_rules_report(all->model);
 		ls_model_release(all->model);
 	}

@@ -28,6 +28,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -226,6 +227,7 @@ ls_by_contact_next(LsModel *model, IndexScanDesc scan, TupleTableSlot *slot)
 	LsIdentity	saved;
 	bool		found;
 
+	CHECK_FOR_INTERRUPTS();
 	ls_key_enter(&model->key, &saved);
 	found = index_getnext_slot(scan, ForwardScanDirection, slot);
 	ls_key_leave(&model->key, &saved);

@@ -19,6 +19,7 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -269,7 +270,10 @@ ls_profile_rows(LsModel *model, Datum contact)
 						   get_opcode(model->key.eq_operator), contact);
 	scan = systable_beginscan_ordered(rel, index, GetActiveSnapshot(), 1, &key);
 	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
 		rows = lappend(rows, read_row(tuple, RelationGetDescr(rel)));
+	}
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);

@@ -146,7 +146,10 @@ keep_all(LsPurge *purge)
 
 	purge_start_iterate(purge->contacts, &iterator);
 	while ((entry = purge_iterate(purge->contacts, &iterator)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
 		ls_kept_insert(table, entry->contact, purge->source->name, entry->state);
+	}
 	ls_kept_close(table);
 }
 
@@ -166,6 +169,7 @@ count_all_again(LsPurge *purge)
 	purge_start_iterate(purge->contacts, &iterator);
 	while ((entry = purge_iterate(purge->contacts, &iterator)) != NULL)
 	{
+		CHECK_FOR_INTERRUPTS();
 		ls_pending_add(table, entry->contact, NULL, purge->source == NULL);
 		if (few)
 			ls_note_fold_later(purge->model, entry->contact);
@@ -252,7 +256,7 @@ wants(const Table *t, const LsBinding *binding, const List *dropped, bool *keep)
 	if (dropped == NIL)
 	{
 		*keep = binding->source && ls_keeps(model, binding->source);
-		return true;
+		return *keep || !binding->purges_only;
 	}
 	/* what is dropped with all of its source is not kept */
 	*keep = true;

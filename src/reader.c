@@ -21,6 +21,7 @@
 #include "catalog/pg_operator.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -499,6 +500,8 @@ advance(LsReader *reader, Stream *stream)
 	while (isnull)
 	{
 		ErrorData  *error = NULL;
+
+		CHECK_FOR_INTERRUPTS();
 
 		if (stream->table == NULL || stream->at >= stream->rows)
 		{

@@ -38,6 +38,7 @@
 #include "restore.h"
 #include "rights.h"
 #include "store.h"
+#include "suspension.h"
 
 PG_FUNCTION_INFO_V1(ls_rescore_model);
 PG_FUNCTION_INFO_V1(ls_rescore_online);
@@ -318,6 +319,8 @@ ls_recount_source(const char *name, const char *source, Oid relation,
 	LsSource   *found;
 	Pass		pass = {0};
 
+	if (ls_suspension_defers(name))
+		return;
 	/* rules that wait for a job are not counted by what one part has */
 	if (!OidIsValid(relation))
 		ls_recount_assign(name, source, false);
@@ -337,10 +340,14 @@ ls_recount_source(const char *name, const char *source, Oid relation,
 void
 ls_recount_relation(const char *name, const char *source, Oid relation)
 {
-	LsModel    *model = model_to_count(name, relation);
-	LsSource   *found = ls_source_by_name(model, source);
+	LsModel    *model;
+	LsSource   *found;
 	Pass		pass = {0};
 
+	if (ls_suspension_defers(name))
+		return;
+	model = model_to_count(name, relation);
+	found = ls_source_by_name(model, source);
 	if (found == NULL)
 		elog(ERROR, "model \"%s\" has no source \"%s\"", name, source);
 	pass.model = pass.counting = model;
@@ -450,9 +457,12 @@ count_rules(const char *name, List *versions)
 void
 ls_recount_rules(const char *name)
 {
-	List	   *versions = ls_recount_assign(name, NULL, false);
+	List	   *versions;
 	const char *visitors = ls_visitors_model(name);
 
+	if (ls_suspension_defers(name))
+		return;
+	versions = ls_recount_assign(name, NULL, false);
 	if (versions == NIL)
 		return;
 	if (visitors)
@@ -702,6 +712,8 @@ ls_rescore(const char *name, const char *cause)
 	const char *visitors = ls_visitors_model(name);
 
 	ls_lock_definitions(name);
+	if (ls_suspension_defers(name))
+		return 0;
 	ls_restore_over(name);
 	if (visitors)
 		ls_restore_over(visitors);

@@ -63,6 +63,7 @@ typedef struct Noted
 	LsModelRow *row;
 	List	   *named;			/* of Named */
 	List	   *texts;			/* of LsRenamedText */
+	List	   *calls;			/* of functions by actions */
 	List	   *keys;			/* kept as text */
 	bool		keyed;			/* the label may be a part of these */
 	List	   *sources;		/* names of those whose events are labels of the type */
@@ -124,6 +125,9 @@ texts_mention(const LsModelRow *row, const char *name)
 			return true;
 	foreach(lc, ls_stage_rows(row->model, NULL))
 		if (ls_rename_mentions(((LsStageRow *) lfirst(lc))->condition, name))
+			return true;
+	foreach(lc, ls_action_rows(row->model, NULL))
+		if (ls_rename_mentions(((LsActionRow *) lfirst(lc))->function, name))
 			return true;
 	return false;
 }
@@ -278,8 +282,7 @@ note_text(Noted *noted, const LsRenamedText *like, const char *value)
 		return;
 	ls_rename_read(&spec, text);
 	ls_look_close(spec.rel, locked);
-	if (text->meaning)
-		noted->texts = lappend(noted->texts, text);
+	noted->texts = lappend(noted->texts, text);
 }
 
 /* table_of gives the table of a source, or InvalidOid. */
@@ -437,6 +440,8 @@ ls_rename_before(const Node *stmt)
 			continue;
 		note_columns(noted);
 		note_texts(noted);
+		if (rename.kind == LS_RENAME_OTHER)
+			noted->calls = ls_rename_calls_read(noted->row->model);
 		if (rename.kind == LS_RENAME_LABEL)
 			note_labels(noted, rename.object);
 		command->models = lappend(command->models, noted);
@@ -686,6 +691,15 @@ names_label(const Noted *noted, const LsRename *rename, const LsRuleRow *rule)
 
 /* ---------- rules, as they were before ---------- */
 
+/* done says what a command has renamed, with its kind and schema where that is known. */
+static char *
+done(const LsRename *rename)
+{
+	char	   *moved = rename->kind == LS_RENAME_OTHER ? ls_ddl_object_moved() : NULL;
+
+	return moved ? moved : rename->done;
+}
+
 /* put_to_sleep has a rule sleep whose text cannot follow. */
 static void
 put_to_sleep(const Noted *noted, const LsRename *rename, const LsRuleRow *rule,
@@ -695,7 +709,7 @@ put_to_sleep(const Noted *noted, const LsRename *rename, const LsRuleRow *rule,
 
 	if (!rule->counted_version_null && rule->counted_version == 0)
 		return;
-	error.message = rename->done;
+	error.message = done(rename);
 	ls_rule_fall_asleep(noted->row, rule, text->relid, &error);
 	ls_model_changed(noted->row->model);
 }
@@ -710,7 +724,9 @@ see_to_rule(const Noted *noted, const LsRename *rename, const LsRuleRow *rule, D
 	{
 		LsRenamedText *text = text_of(noted, rule, i);
 
-		if (text && text->renamed == NULL)
+		if (text && text->meaning == NULL && text->renamed == NULL)
+			ls_rename_warn_of_unread(noted->row->model, rule->name, text, rename);
+		else if (text && text->renamed == NULL)
 			put_to_sleep(noted, rename, rule, text);
 		else if (text)
 			renamed = renamed || is_renamed(text);
@@ -737,10 +753,12 @@ warn_of_stages(const Noted *noted, const LsRename *rename)
 	{
 		const LsRenamedText *text = lfirst(lc);
 
-		if (text->stage && text->renamed == NULL)
+		if (text->stage && text->meaning == NULL && text->renamed == NULL)
+			ls_rename_warn_of_unread(noted->row->model, NULL, text, rename);
+		else if (text->stage && text->renamed == NULL)
 			ereport(WARNING,
 					(errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
-							text->stage, noted->row->model, rename->done),
+							text->stage, noted->row->model, done(rename)),
 					 errhint("Correct it in leadscore.lead_stage.")));
 	}
 }
@@ -765,6 +783,7 @@ follow(const Command *command, const Noted *noted, Ddl *ddl)
 	foreach(lc, rules)
 		see_to_rule(noted, &command->rename, lfirst(lc), ddl);
 	warn_of_stages(noted, &command->rename);
+	ls_rename_calls_warn(noted->row->model, noted->calls, &command->rename);
 	ls_rename_keys_write(noted->row, noted->keys);
 	CommandCounterIncrement();
 	CacheInvalidateRelcacheByRelid(ls_score_table(noted->row->model, false));

@@ -61,4 +61,10 @@ extern void ls_rename_write(LsExprSpec *spec, LsRenamedText *text, const LsRenam
 extern List *ls_rename_keys_read(const LsModelRow *model);
 extern void ls_rename_keys_write(const LsModelRow *model, List *keys);
 
+/* rename_warn.c */
+extern void ls_rename_warn_of_unread(const char *model, const char *rule,
+									 const LsRenamedText *text, const LsRename *rename);
+extern List *ls_rename_calls_read(const char *model);
+extern void ls_rename_calls_warn(const char *model, List *calls, const LsRename *rename);
+
 #endif							/* LEADSCORE_RENAME_INTERNAL_H */

@@ -326,7 +326,10 @@ replacement_of(const Rewrite *rewrite, const Token *token, uint32 chosen, bool q
 	return pstrdup(rewrite->new_name);
 }
 
-/* attempt replaces the chosen words, and tells whether the text means what it did. */
+/*
+ * attempt replaces the chosen words, and tells whether the text means what it did; or,
+ * where that is not known, whether it can be read.
+ */
 static bool
 attempt(Rewrite *rewrite, uint32 chosen, bool qualified)
 {
@@ -357,7 +360,8 @@ attempt(Rewrite *rewrite, uint32 chosen, bool qualified)
 	appendStringInfoString(&s, text + at);
 	rewrite->spec->text = s.data;
 	meaning = ls_expr_read(rewrite->spec, &error);
-	if (meaning == NULL || !equal(meaning, rewrite->text->meaning))
+	if (meaning == NULL ||
+		(rewrite->text->meaning && !equal(meaning, rewrite->text->meaning)))
 		return false;
 	rewrite->text->renamed = s.data;
 	return true;
@@ -411,7 +415,7 @@ ls_rename_write(LsExprSpec *spec, LsRenamedText *text, const LsRename *rename)
 	Walk		walk = {.rewrite = &rewrite};
 
 	text->renamed = NULL;
-	if (attempt(&rewrite, 0, false))
+	if (attempt(&rewrite, 0, false) || text->meaning == NULL)
 		return;
 	if (rename->kind == LS_RENAME_OTHER)
 		return;

@@ -20,6 +20,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -177,10 +178,13 @@ ls_replay_contact(LsReplay *replay, Datum contact)
 {
 	LsReaderSpec spec = {.model = replay->model, .what = LS_READ_EVENTS | LS_READ_CONTACTS,
 	.source = -1, .one = true, .contact = contact};
-	LsReader   *reader = ls_reader_open(&spec);
+	LsReader   *reader;
 	Datum		found;
 
 	ls_replay_clear(replay);
+	if (replay->model->suspended)
+		return false;
+	reader = ls_reader_open(&spec);
 	read_kept(replay, contact);
 	while (ls_reader_next(reader, &found))
 		take_up(replay, reader, found);
@@ -352,6 +356,7 @@ replay_rule(LsReplay *replay, int i, TimestampTz t)
 	LsRule	   *rule = &model->rules[i];
 	LsContribution c = {0};
 
+	CHECK_FOR_INTERRUPTS();
 	c.last_match = DT_NOBEGIN;
 	if (rule->skip || rule->counting || !rule->enabled)
 		return c;

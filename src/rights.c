@@ -17,11 +17,11 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "compat.h"
 #include "leadscore.h"
 
-PG_FUNCTION_INFO_V1(ls_may_manage);
 PG_FUNCTION_INFO_V1(ls_managed_models);
 PG_FUNCTION_INFO_V1(ls_may_dump);
 
@@ -83,15 +83,6 @@ ls_model_row_for(const char *model, Oid role)
 	return row;
 }
 
-/* ls_may_manage is leadscore_internal.may_manage(). */
-Datum
-ls_may_manage(PG_FUNCTION_ARGS)
-{
-	LsModelRow *row = ls_model_row(TextDatumGetCString(PG_GETARG_DATUM(0)), NULL);
-
-	PG_RETURN_BOOL(row != NULL && ls_may_manage_model(row, GetUserId()));
-}
-
 /* ls_managed_models gives the names of the models that the caller manages. */
 Datum
 ls_managed_models(PG_FUNCTION_ARGS)
@@ -107,18 +98,47 @@ ls_managed_models(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+/* may_dump tells whether rows of a model are dumped. */
+static bool
+may_dump(const char *name)
+{
+	LsModelRow *model = ls_model_row(name, NULL);
+
+	if (model == NULL)
+		return has_privs_of_role(GetUserId(), ls_extension_owner());
+	return ls_may_manage_model(model, GetUserId()) || ls_may_read_model(model, GetUserId());
+}
+
+/* What was last answered in a statement */
+typedef struct Answer
+{
+	char	   *model;			/* NULL: nothing yet */
+	Oid			role;
+	bool		may;
+} Answer;
+
 /*
  * ls_may_dump tells which rows are dumped: those of models that the caller may
  * manage or read, as their tables are in the dump then; and those that were restored
- * without their model, by who may write anything here.
+ * without their model, by who may write anything here.  The rows of a model come one
+ * after another, mostly, and are not looked up one by one.
  */
 Datum
 ls_may_dump(PG_FUNCTION_ARGS)
 {
-	LsModelRow *model = ls_model_row(TextDatumGetCString(PG_GETARG_DATUM(0)), NULL);
+	char	   *model = TextDatumGetCString(PG_GETARG_DATUM(0));
+	Answer	   *answer = fcinfo->flinfo->fn_extra;
 
-	if (model == NULL)
-		PG_RETURN_BOOL(has_privs_of_role(GetUserId(), ls_extension_owner()));
-	PG_RETURN_BOOL(ls_may_manage_model(model, GetUserId()) ||
-				   ls_may_read_model(model, GetUserId()));
+	if (answer == NULL)
+		fcinfo->flinfo->fn_extra = answer =
+			MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Answer));
+	if (answer->model == NULL || answer->role != GetUserId() || strcmp(answer->model, model) != 0)
+	{
+		answer->may = may_dump(model);
+		answer->role = GetUserId();
+		if (answer->model)
+			pfree(answer->model);
+		answer->model = MemoryContextStrdup(fcinfo->flinfo->fn_mcxt, model);
+	}
+	PG_RETURN_BOOL(answer->may);
 }

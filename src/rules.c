@@ -268,6 +268,13 @@ load_unless(Load *load, LsSource *source)
 									  "its column with the contact does not exist any more");
 }
 
+/* depends_on_roles tells whether what a role may read of a table may change with roles. */
+static bool
+depends_on_roles(Relation rel, Oid role)
+{
+	return rel->rd_rel->relrowsecurity || rel->rd_rel->relowner != role;
+}
+
 static void
 load_source(Load *load, LsSourceRow *row, LsSource *source)
 {
@@ -290,7 +297,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->tz = row->time_zone ? pg_tzset(row->time_zone) : model->tz;
 	if (source->tz == NULL)
 		source->tz = model->tz;
-	source->broken = model->suspended;
+	source->broken = model->unreadable ? NULL : model->suspended;
 	if (rel == NULL)
 		source->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
 									  "its table does not exist any more");
@@ -300,6 +307,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 			ls_look_close(rel, locked);
 		return;
 	}
+	model->by_roles = model->by_roles || depends_on_roles(rel, model->owner);
 	if (ls_schema_aclcheck(RelationGetNamespace(rel), model->owner) != ACLCHECK_OK)
 	{
 		source->broken = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -374,7 +382,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 									"its source is not attached");
 	else if (source && source->broken)
 		rule->broken = source->broken;
-	if (model->suspended)
+	if (model->suspended && !model->unreadable)
 		rule->broken = model->suspended;
 	if (rule->broken)
 		rule->skip = true;
@@ -382,6 +390,9 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 		(source == NULL && rule->kind != LS_PROFILE))
 		return;
 
+	/* nobody asks what it says of rows, and what it said stays */
+	if (model->unreadable && rule->kind == LS_PROFILE)
+		return;
 	relid = rule->kind == LS_PROFILE ? model->contacts : source->relation;
 	rel = ls_look_open(relid, &locked);
 	if (rel != NULL && row->condition)
@@ -554,7 +565,8 @@ load_rules(Load *load)
 		LsRule	   *rule = &model->rules[model->nrules++];
 
 		load_rule(load, lfirst(lc), rule);
-		if (model->sheet == NULL && load->sheet == NULL && !load->row->suspended)
+		if (model->sheet == NULL && load->sheet == NULL && !load->row->suspended &&
+			!model->unreadable)
 			model->out_of_step = model->out_of_step || out_of_step(lfirst(lc), rule);
 		model->staged = model->staged || (rule->disqualifies && !rule->draft);
 		if (rule->kind == LS_ABSENCE)
@@ -756,6 +768,11 @@ load_row(LsModel *model, const LsModelRow *row, const LsSheetVersion *limits)
 		model->suspended = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
 										"its contact table has a new owner");
 	model->former = row->suspended;
+	if (row->unreadable && model->suspended == NULL)
+	{
+		model->suspended = row->unreadable;
+		model->unreadable = true;
+	}
 	model->enabled = model->enabled && model->suspended == NULL;
 	model->version = row->rules_version;
 }
@@ -812,6 +829,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	load_categories(&load);
 	check_tables(model, limits != NULL);
 	contacts = ls_look_open(model->contacts, &locked);
+	model->by_roles = contacts && depends_on_roles(contacts, model->owner);
 	load_contacts(&load, contacts);
 	load_stages(&load, contacts);
 	if (contacts)

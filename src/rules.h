@@ -151,6 +151,8 @@ typedef struct LsModel
 	Oid			owner;
 	struct ErrorData *suspended;	/* why no expression is run; NULL: they are */
 	bool		former;			/* ... as they are the former owner's */
+	bool		unreadable;		/* ... as it cannot go by its contact table */
+	bool		by_roles;		/* whether its tables can be read depends on roles */
 	Oid			contacts;
 	Oid			score_table;
 	char	   *key_column;
@@ -247,6 +249,7 @@ extern LsModel *ls_model_load_sheet(const char *name, Snapshot snapshot,
 extern void ls_model_release(LsModel *model);
 extern void ls_rules_forget(Oid relation);
 extern void ls_rules_forget_reach(void);
+extern void ls_rules_forget_rights(bool schemas);
 extern void ls_rules_end_transaction(void);
 
 extern void ls_rule_derive(const LsRuleRow *row, LsRule *rule);

@@ -70,7 +70,7 @@ CREATE VIEW leadscore.rule_errors WITH (security_barrier) AS
 		   (array_agg(message ORDER BY failed_at DESC))[1] AS message,
 		   (array_agg(contact ORDER BY failed_at DESC))[1] AS contact
 	  FROM leadscore_internal.lead_rule_error
-	 WHERE leadscore_internal.may_manage(model)
+	 WHERE model OPERATOR(pg_catalog.=) ANY ((SELECT leadscore_internal.managed_models())::text[])
 	 GROUP BY model, rule_id, name;
 COMMENT ON VIEW leadscore.rule_errors IS
 	'rules that failed and were skipped: how often, when last, why, and on whose row';

@@ -504,6 +504,27 @@ ls_row_find(LsModel *model, Datum contact, LsScoreRow *row)
 	return ls_row_select(model, contact, row, false);
 }
 
+/* After how many attempts a row of another transaction is not taken for the reason */
+#define MAX_ATTEMPTS	100
+
+/*
+ * ls_row_attempt is called before each attempt to write, or take away, the rows of a
+ * contact in a table.  Each but the last is explained by another transaction that
+ * made such a row, or took it away, of which there are not so many.
+ */
+void
+ls_row_attempt(LsModel *model, Datum contact, Oid table, int attempts)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (attempts < MAX_ATTEMPTS)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("could not write the row of contact \"%s\" in table \"%s\"",
+					ls_key_text(&model->key, contact), get_rel_name(table)),
+			 errhint("A trigger on that table must not suppress what leadscore writes.")));
+}
+
 /* ls_row_insert writes a new row.  False where there is one already. */
 bool
 ls_row_insert(LsModel *model, Datum *values, bool *nulls)

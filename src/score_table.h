@@ -54,6 +54,7 @@ extern void ls_row_values(LsModel *model, const LsScoreRow *row,
 extern bool ls_row_find(LsModel *model, Datum contact, LsScoreRow *row);
 extern bool ls_row_select(LsModel *model, Datum contact, LsScoreRow *row,
 						  bool lock);
+extern void ls_row_attempt(LsModel *model, Datum contact, Oid table, int attempts);
 extern bool ls_row_insert(LsModel *model, Datum *values, bool *nulls);
 extern void ls_row_update(LsModel *model, Datum *values, bool *nulls);
 extern void ls_row_delete(LsModel *model, Datum contact);

@@ -102,6 +102,9 @@ next_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
 {
 	int			place = now ? now - model->stages : -1;
 
+	/* what conditions ask about is not to be read */
+	if (model->unreadable && now)
+		return now;
 	for (int i = model->nstages - 1; i > place; i--)
 		if (ls_reached(score->score, model->stages[i].enter_at) &&
 			holds(model, &model->stages[i], score, econtext))

@@ -51,9 +51,6 @@
 #define FEW_JUMPS	8
 #define MANY_JUMPS	64
 
-/* After how many attempts a row of another transaction is not taken for the reason */
-#define MAX_ATTEMPTS	100
-
 /* A state has room for due instants as far away as this: 36,000 years */
 #define FAR_AWAY	(INT64CONST(1) << 60)
 
@@ -854,21 +851,6 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 }
 
 /*
- * refuse_unwritten gives up.  Each attempt but the last is explained by another
- * transaction that made the row, or took it away, of which there are not so many.
- */
-static void
-refuse_unwritten(const LsStore *store, const LsChange *change)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("could not write the row of contact \"%s\" in table \"%s\"",
-					ls_key_text(&store->model->key, change->contact),
-					RelationGetRelationName(store->target.rel)),
-			 errhint("A trigger on that table must not suppress what leadscore inserts.")));
-}
-
-/*
  * ls_store_change changes one contact's row, making it where there is none and
  * deleting it where nothing is left.  Tells whether anything was written.
  */
@@ -882,11 +864,9 @@ ls_store_change(LsStore *store, const LsChange *change)
 	error_context_stack = &callback;
 	for (int attempts = 0;; attempts++)
 	{
-		CHECK_FOR_INTERRUPTS();
+		ls_row_attempt(store->model, change->contact, store->model->score_table, attempts);
 		if (try_change(store, change, &outcome))
 			break;
-		if (attempts == MAX_ATTEMPTS)
-			refuse_unwritten(store, change);
 		MemoryContextReset(store->context);
 	}
 	error_context_stack = callback.previous;

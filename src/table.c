@@ -15,6 +15,7 @@
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/pg_inherits.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
@@ -24,7 +25,11 @@
 #include "ancestor.h"
 #include "leadscore.h"
 #include "look.h"
+#include "suspension.h"
 #include "table_index.h"
+
+/* how often an entry is loaded until it is in force */
+#define MAX_ATTEMPTS	20
 
 static HTAB *tables = NULL;		/* of Entry, by relation */
 static List *orphans = NIL;		/* of LsTable: invalid but in use */
@@ -94,6 +99,7 @@ bind(LsTable *table, LsModel *model, LsSource *source, Relation rel)
 	binding = &table->bindings[table->nbindings++];
 	binding->model = model_place(table, model);
 	binding->source = source;
+	binding->purges_only = model->unreadable;
 	binding->by_row = ls_ancestors_write(root);
 	if (root == RelationGetRelid(rel))
 		return;
@@ -212,7 +218,7 @@ load(LsTable *table, Relation rel)
 	{
 		LsModel    *model = table->models[i];
 
-		if (!model->enabled)
+		if (!model->enabled && !model->unreadable)
 			continue;
 		if (!model->contacts_broken)
 			bind(table, model, NULL, rel);
@@ -282,16 +288,22 @@ find_entry(Oid relation)
  * ls_table_acquire gives the entry of a table, current under locks on the
  * score tables of its models, which are taken here: a change of rules waits
  * for them before it commits, so what we see stays what is in force.
+ *
+ * Where it is not current after many attempts, that is not due to others, who
+ * could change something only once all the locks are there: what is loaded is in
+ * force, and what was invalidated in between (all caches, as a server that is
+ * made to discard them does) would be again.
  */
 LsTable *
 ls_table_acquire(Relation rel)
 {
 	Entry	   *entry = find_entry(RelationGetRelid(rel));
 
-	for (;;)
+	for (int attempts = 1;; attempts++)
 	{
 		LsTable    *table = entry->table;
 
+		CHECK_FOR_INTERRUPTS();
 		if (table && !current(table))
 		{
 			drop(entry);
@@ -305,9 +317,12 @@ ls_table_acquire(Relation rel)
 		}
 		for (int i = 0; i < table->nmodels; i++)
 			LockRelationOid(table->models[i]->score_table, RowExclusiveLock);
-		if (current(table))
+		if (current(table) || attempts == MAX_ATTEMPTS)
 		{
 			table->uses++;
+			for (int i = 0; i < table->nmodels; i++)
+				if (table->models[i]->unreadable)
+					(void) ls_suspension_defers(table->models[i]->name);
 			/* what is not sound may be, next time */
 			table->valid = !table->incomplete;
 			return table;

@@ -21,6 +21,7 @@ typedef struct LsBinding
 {
 	int			model;			/* index into the table's models */
 	LsSource   *source;			/* NULL: the contact table */
+	bool		purges_only;	/* the model is suspended, but keeps what is deleted */
 	bool		by_row;			/* rows are taken up by the trigger for each row */
 	TupleConversionMap *map;	/* to the source's own columns, or NULL */
 	TupleTableSlot *mapped;

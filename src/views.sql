@@ -1,12 +1,6 @@
 -- The tables of leadscore_internal as users see them: a view each, of the same
 -- name and with the same comments.  Those of definition.sql can be written.
 
-CREATE FUNCTION leadscore_internal.managed_models() RETURNS text[]
-	LANGUAGE c STABLE PARALLEL RESTRICTED
-	AS 'MODULE_PATHNAME', 'ls_managed_models';
-COMMENT ON FUNCTION leadscore_internal.managed_models() IS
-	'models that the caller manages: for the views';
-
 DO $$
 DECLARE
 	base record;

@@ -135,7 +135,7 @@ SELECT count(*) FROM leadscore.history_of('m', '1');
 SELECT count(*) FROM leadscore.live_m;
 SELECT count(*) FROM leadscore.live_pairs;
 SELECT count(*) FROM leadscore.activity;
-SELECT leadscore_internal.may_dump('m'), leadscore_internal.may_manage('m');
+SELECT leadscore_internal.may_dump('m'), leadscore_internal.managed_models();
 SELECT count(*) FROM leadscore.pending();
 SELECT count(*) FROM leadscore.what_if('m');
 SELECT count(*) FROM leadscore.what_if_contacts('m');

@@ -486,7 +486,8 @@ sub one_step
 	my $what = "step $step, $name";
 	run($w, $what, $sql);
 	my $waits = %{ $w->{waits} };
-	if (($keeps || $waits) && !($waited && !$waits))
+	# one that is switched off by its owner may be counted where its rules change
+	if (($keeps || $waits) && !($waited && !$waits) && !$w->{waits}{disabled})
 	{
 		run($w, 'refresh', "SELECT leadscore.refresh('m');\n");
 		my $which = $waits ? 'score' : "leadscore.score('m', contact_id)";
