@@ -227,8 +227,8 @@ CREATE INDEX lead_rule_error_failed_at ON leadscore_internal.lead_rule_error (fa
 COMMENT ON TABLE leadscore_internal.lead_rule_error IS
 	'rules that failed on a row and were skipped; see the view leadscore.rule_errors';
 COMMENT ON COLUMN leadscore_internal.lead_rule_error.model IS 'the model';
-COMMENT ON COLUMN leadscore_internal.lead_rule_error.rule_id IS 'number of the rule that failed; null: it is a stage''s condition';
-COMMENT ON COLUMN leadscore_internal.lead_rule_error.name IS 'name of the rule, or the word stage and that of the stage';
+COMMENT ON COLUMN leadscore_internal.lead_rule_error.rule_id IS 'number of the rule that failed; null: it is no rule';
+COMMENT ON COLUMN leadscore_internal.lead_rule_error.name IS 'name of the rule; stage or source and its name; or contacts';
 COMMENT ON COLUMN leadscore_internal.lead_rule_error.failed_at IS 'when it was written down';
 COMMENT ON COLUMN leadscore_internal.lead_rule_error.failures IS 'how many rows it failed on since the last time';
 COMMENT ON COLUMN leadscore_internal.lead_rule_error.sqlstate IS 'code of the first of the errors';

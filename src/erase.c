@@ -118,6 +118,8 @@ check_gone(LsModel *model, Datum contact)
 {
 	Oid			table = InvalidOid;
 
+	if (model->unreadable)
+		ls_check_not_suspended(model);
 	if (model->sheet == NULL && has_rows(model, contact, LS_READ_CONTACTS, -1))
 		table = model->contacts;
 	for (int i = 0; i < model->nsources && !OidIsValid(table); i++)

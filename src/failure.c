@@ -21,6 +21,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -76,6 +77,16 @@ ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, const Datum *cont
 						rule->name, model->name, unpack_sql_state(error->sqlerrcode)),
 				 errhint("With leadscore.rule_error = 'warning' the rule is skipped for such rows.")));
 	note_failure(model, &rule->failures, error, contact);
+}
+
+/*
+ * ls_key_failed notes a row of a source, or of the contact table where it is NULL, of
+ * which no key can be made.  That is never an error either: it is nobody's.
+ */
+void
+ls_key_failed(LsModel *model, LsSource *source, ErrorData *error)
+{
+	note_failure(model, source ? &source->failures : &model->key_failures, error, NULL);
 }
 
 /*
@@ -294,6 +305,34 @@ report_stage(LsModel *model, LsStage *stage)
 	record(model, failures, report, 0, psprintf("stage %s", stage->name));
 }
 
+/* report_keys warns of rows that are nobody's. */
+static void
+report_keys(LsModel *model, LsSource *source)
+{
+	LsFailures *failures = source ? &source->failures : &model->key_failures;
+	Oid			relation = source ? source->relation : model->contacts;
+	char	   *name = source ? psprintf("source %s", source->name) : "contacts";
+	Report	   *report = report_of(model, KEYS, 0, name);
+
+	report->unwarned += failures->number;
+	if (is_time(&report->warned_at))
+	{
+		ereport(WARNING,
+				(errcode(failures->code),
+				 errmsg_plural(INT64_FORMAT " row of table \"%s\" counts for nobody in model \"%s\"",
+							   INT64_FORMAT " rows of table \"%s\" count for nobody in model \"%s\"",
+							   report->unwarned, report->unwarned, get_rel_name(relation), model->name),
+				 ls_may_see_table(model->owner, relation) || failures->code == ERRCODE_PROGRAM_LIMIT_EXCEEDED ?
+				 errdetail("No contact can be made of column \"%s\": %s.",
+						   source ? source->contact_column : model->key_column, failures->message) :
+				 errdetail("No contact can be made of column \"%s\": SQLSTATE %s.",
+						   source ? source->contact_column : model->key_column,
+						   unpack_sql_state(failures->code))));
+		report->unwarned = 0;
+	}
+	record(model, failures, report, 0, name);
+}
+
 /* suspended_hint says what to do about a model of which nothing is run. */
 static int
 suspended_hint(const LsModel *model)
@@ -379,6 +418,15 @@ ls_rules_report(LsModel *model)
 		if (model->stages[i].failures.number > 0)
 			report_stage(model, &model->stages[i]);
 		model->stages[i].failures.number = 0;
+	}
+	for (int i = -1; i < model->nsources; i++)
+	{
+		LsSource   *source = i < 0 ? NULL : &model->sources[i];
+		LsFailures *failures = source ? &source->failures : &model->key_failures;
+
+		if (failures->number > 0)
+			report_keys(model, source);
+		failures->number = 0;
 	}
 	model->nfailing = 0;
 }

@@ -277,9 +277,10 @@ warn_of_foreign(Oid relid, Oid root)
 		ereport(WARNING,
 				(errmsg("\"%s\", a part of \"%s\", is a foreign table",
 						get_rel_name(relid), get_rel_name(root)),
-				 errdetail("\"%s\" feeds a model, but changes of the foreign table's rows are not noticed.",
-						   get_rel_name(root)),
-				 errhint("Take it out of the table, or detach the table from the model.")));
+				 errdetail("\"%s\" feeds a model, in which rows of the foreign table do not count.  Statements that write rows of it through \"%s\" fail from now on.",
+						   get_rel_name(root), get_rel_name(root)),
+				 errhint("Write to \"%s\" by its own name, or take it out of \"%s\", or detach that from the model.",
+						 get_rel_name(relid), get_rel_name(root))));
 }
 
 /*
@@ -299,9 +300,12 @@ sync_tree(Work *work, const char *source, Oid root)
 
 	if (known == NIL || now == NIL || (come == NIL && left == NIL))
 		return;
+	/* which queries name the tables below */
+	CacheInvalidateRelcacheByRelid(root);
 	foreach(lc, come)
 	{
-		warn_of_foreign(lfirst_oid(lc), root);
+		if (work->row->sheet == NULL)
+			warn_of_foreign(lfirst_oid(lc), root);
 		refuse_overlap(work, source, root, lfirst_oid(lc));
 		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
 	}

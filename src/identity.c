@@ -438,6 +438,8 @@ ls_merge_contacts(PG_FUNCTION_ARGS)
 								PG_ARGISNULL(1) ? "target" : "source");
 	target = ls_asked_key(fcinfo, 1, model);
 	source = ls_asked_key(fcinfo, 2, model);
+	ls_key_require_fit(&model->key, target);
+	ls_key_require_fit(&model->key, source);
 	if (ls_key_compare(&model->key, target, source) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -647,6 +649,8 @@ ls_identify(PG_FUNCTION_ARGS)
 								PG_ARGISNULL(1) ? "visitor" : "contact");
 	visitor = ls_asked_key(fcinfo, 1, visitors);
 	contact = ls_asked_key(fcinfo, 2, model);
+	ls_key_require_fit(&visitors->key, visitor);
+	ls_key_require_fit(&model->key, contact);
 	if (is_identified(visitors, model, visitor, contact))
 		ls_model_release(visitors);
 	else

@@ -21,6 +21,7 @@
  */
 #include "key.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -101,6 +102,21 @@ inspect_text(Oid type, LsKeyType *key)
 		key->styled = true;
 }
 
+/*
+ * text_factor tells how much longer than its values the text of a type can be, where
+ * that is easily said; else 0.
+ */
+static int
+text_factor(Oid type, const LsKeyType *key)
+{
+	if (type == BYTEAOID)
+		return 3;				/* two digits a byte, and \x */
+	if (TypeCategory(type) == TYPCATEGORY_STRING && get_typtype(type) == TYPTYPE_BASE &&
+		!key->foreign_text)
+		return 1;
+	return type == INETOID || type == CIDROID ? 20 : 0;
+}
+
 /* compares_in_c tells whether values of a type are compared by code in C alone. */
 static bool
 compares_in_c(Oid type)
@@ -176,6 +192,7 @@ ls_key_type(Oid type, Oid collation, Oid owner, const char *model, LsKeyType *ke
 	key->model = pstrdup(model);
 	key->foreign_order = !compares_in_c(base);
 	inspect_text(base, key);
+	key->text_factor = text_factor(base, key);
 	fmgr_info_cxt(entry->cmp_proc, &key->cmp, CurrentMemoryContext);
 	fmgr_info_cxt(entry->hash_proc, &key->hash, CurrentMemoryContext);
 	getTypeInputInfo(base, &function, &key->ioparam);
@@ -303,6 +320,44 @@ ls_key_text(LsKeyType *key, Datum value)
 	text = OutputFunctionCall(&key->output, value);
 	leave(&saved);
 	return text;
+}
+
+/*
+ * ls_key_fits tells whether a value may be a key.  It is asked of every row, in
+ * whatever way it comes, so that a row that is nobody's is so everywhere; that a value
+ * can be compressed makes no difference.
+ */
+bool
+ls_key_fits(LsKeyType *key, Datum value)
+{
+	Size		size;
+	char	   *text;
+	bool		fits;
+
+	if (key->typlen > 0)
+		return key->typlen <= LS_LARGEST_KEY;
+	size = key->typlen == -1 ? toast_raw_datum_size(value) - VARHDRSZ :
+		strlen(DatumGetCString(value));
+	if (size > LS_LARGEST_KEY)
+		return false;
+	if (key->text_factor > 0 && size * key->text_factor <= LS_LARGEST_KEY_TEXT)
+		return true;
+	text = ls_key_text(key, value);
+	fits = strlen(text) <= LS_LARGEST_KEY_TEXT;
+	pfree(text);
+	return fits;
+}
+
+/* ls_key_require_fit refuses a value that a caller gives and that cannot be a key. */
+void
+ls_key_require_fit(LsKeyType *key, Datum value)
+{
+	if (!ls_key_fits(key, value))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("contact of model \"%s\" is too long", key->model),
+				 errdetail("A contact may have up to %d bytes, and %d as text.",
+						   LS_LARGEST_KEY, LS_LARGEST_KEY_TEXT)));
 }
 
 /* refuse_function says that a function must not run as the model's owner. */

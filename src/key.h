@@ -16,6 +16,13 @@
 #include "leadscore.h"
 
 /*
+ * What a key may have, uncompressed and as text.  It has to go into indexes, of which
+ * an entry has room for 2,700 bytes, and into messages.
+ */
+#define LS_LARGEST_KEY		1000
+#define LS_LARGEST_KEY_TEXT	2000
+
+/*
  * The type of a model's contacts, or of its visitors: the base type where the
  * key is a domain.
  */
@@ -34,6 +41,7 @@ typedef struct LsKeyType
 	bool		foreign_order;	/* comparing runs code that is not in C */
 	bool		foreign_text;	/* so may reading and writing text */
 	bool		styled;			/* settings say how a value is written */
+	int			text_factor;	/* bytes of text to a byte of a value, at most; 0: not known */
 	FmgrInfo	cmp;
 	FmgrInfo	hash;
 	FmgrInfo	input;
@@ -51,6 +59,8 @@ extern void ls_key_enter(const LsKeyType *key, LsIdentity *saved);
 extern void ls_key_leave(const LsKeyType *key, const LsIdentity *saved);
 extern char *ls_key_text(LsKeyType *key, Datum value);
 extern Datum ls_key_read(LsKeyType *key, const char *text);
+extern bool ls_key_fits(LsKeyType *key, Datum value);
+extern void ls_key_require_fit(LsKeyType *key, Datum value);
 extern Datum ls_key_ask(LsKeyType *key, Datum value, Oid type);
 
 #endif							/* LEADSCORE_KEY_H */

@@ -41,6 +41,7 @@
 #include "job_run.h"
 #include "key.h"
 #include "leadscore.h"
+#include "local_rows.h"
 #include "lock.h"
 #include "model.h"
 #include "model_change.h"
@@ -182,7 +183,7 @@ check_same(const LsModelRow *model, const char *key)
 							   " pg_catalog.left(t.%s::pg_catalog.text, %d)"
 							   " FROM %s t WHERE %s LIMIT 1",
 							   quote_identifier(model->key), SHOWN, quote_identifier(key), SHOWN,
-							   ls_qualified_name(model->contacts),
+							   ls_local_rows(model->contacts, model->owner),
 							   other_values(model->contacts, model->key, key));
 
 	compare(model, model->contacts, sql, &compared);
@@ -408,7 +409,7 @@ differs(const LsModelRow *model, Oid relation, const char *was, const char *is)
 	compare(model, relation,
 			psprintf("SELECT 1::pg_catalog.int8, NULL::pg_catalog.text, NULL::pg_catalog.text"
 					 " FROM %s t WHERE %s LIMIT 1",
-					 ls_qualified_name(relation), other_values(relation, was, is)), &compared);
+					 ls_local_rows(relation, model->owner), other_values(relation, was, is)), &compared);
 	return compared.others > 0;
 }
 

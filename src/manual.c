@@ -68,6 +68,7 @@ change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 	if (stage)
 		check_stage(model, stage);
 	change.contact = ls_asked_contact(fcinfo, model);
+	ls_key_require_fit(&model->key, change.contact);
 	change.by_hand = true;
 	change.fold = !ls_note_under_way();
 	change.stage = stage;

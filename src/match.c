@@ -273,6 +273,34 @@ column(LsExpr *expr, ExprContext *econtext, bool *isnull)
 }
 
 /*
+ * ls_row_contact tells whose a row in econtext is: of a source, or of the contact
+ * table where source is NULL.  False where it is nobody's: it has no contact, or one
+ * that cannot be a key, such as a cookie of several kilobytes.  Whatever looks at rows
+ * asks here, so that all agree.
+ */
+bool
+ls_row_contact(LsModel *model, LsSource *source, ExprContext *econtext, Datum *contact)
+{
+	LsExpr	   *expr = source ? source->contact : model->contact_key;
+	ErrorData  *error = NULL;
+	ErrorData	too_long = {0};
+	bool		isnull;
+
+	if (ls_expr_eval(expr, econtext, contact, &isnull, &error) != LS_EXPR_OK)
+	{
+		ls_key_failed(model, source, error);
+		return false;
+	}
+	if (isnull || likely(ls_key_fits(&model->key, *contact)))
+		return !isnull;
+	too_long.sqlerrcode = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+	too_long.message = "a contact may have up to " CppAsString2(LS_LARGEST_KEY)
+		" bytes, and " CppAsString2(LS_LARGEST_KEY_TEXT) " as text";
+	ls_key_failed(model, source, &too_long);
+	return false;
+}
+
+/*
  * ls_source_match looks at one row of a source, whose columns lie as in the
  * source's own table.  False for a row that is not scored.
  */
@@ -280,15 +308,13 @@ bool
 ls_source_match(LsModel *model, LsSource *source, TupleTableSlot *slot,
 				ExprContext *econtext, LsEvent *event)
 {
-	bool		isnull;
-
 	event->nmatches = 0;
 	if (source->broken ||
 		(source->unless_column && !slot_attisnull(slot, source->unless_attno)))
 		return false;
 	econtext->ecxt_scantuple = slot;
-	event->contact = column(source->contact, econtext, &isnull);
-	return !isnull && ls_source_match_known(model, source, slot, econtext, event);
+	return ls_row_contact(model, source, econtext, &event->contact) &&
+		ls_source_match_known(model, source, slot, econtext, event);
 }
 
 /*

@@ -365,6 +365,9 @@ ls_rules_end_transaction(void)
 			model->rules[i].failures.number = 0;
 		for (int i = 0; i < model->nstages; i++)
 			model->stages[i].failures.number = 0;
+		for (int i = 0; i < model->nsources; i++)
+			model->sources[i].failures.number = 0;
+		model->key_failures.number = 0;
 		model->nfailing = 0;
 	}
 }

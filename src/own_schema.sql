@@ -38,6 +38,19 @@ CREATE EVENT TRIGGER leadscore_own_tables ON ddl_command_end
 COMMENT ON EVENT TRIGGER leadscore_own_tables IS
 	'leadscore: a model has no table that somebody else has made';
 
+CREATE FUNCTION leadscore_internal.model_table_ddl() RETURNS event_trigger
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', 'ls_model_table_ddl';
+REVOKE ALL ON FUNCTION leadscore_internal.model_table_ddl() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.model_table_ddl() IS
+	'refuses deferrable triggers, transition tables and foreign keys on the tables of models';
+
+CREATE EVENT TRIGGER leadscore_model_tables ON ddl_command_end
+	WHEN TAG IN ('CREATE TRIGGER', 'CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA')
+	EXECUTE FUNCTION leadscore_internal.model_table_ddl();
+COMMENT ON EVENT TRIGGER leadscore_model_tables IS
+	'leadscore: nothing on the tables of a model makes those fail who write events';
+
 GRANT CREATE ON SCHEMA leadscore TO pg_database_owner;
 -- which the triggers in a dump call
 GRANT EXECUTE ON FUNCTION leadscore_internal.enter(), leadscore_internal.capture(),

@@ -97,15 +97,11 @@ ls_purge_begin(LsModel *model, LsSource *source, bool keep)
 static bool
 look_at(LsPurge *purge, TupleTableSlot *slot, ExprContext *econtext, LsEvent *event)
 {
-	ErrorData  *error = NULL;
-	bool		isnull;
-
 	event->matches = purge->matches;
 	if (purge->source)
 		return ls_source_match(purge->model, purge->source, slot, econtext, event);
 	econtext->ecxt_scantuple = slot;
-	return ls_expr_eval(purge->model->contact_key, econtext, &event->contact, &isnull,
-						&error) == LS_EXPR_OK && !isnull;
+	return ls_row_contact(purge->model, NULL, econtext, &event->contact);
 }
 
 /* ls_purge_row takes up a row, as the source has it. */

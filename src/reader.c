@@ -35,6 +35,7 @@
 #include "disclose.h"
 #include "kept.h"
 #include "leadscore.h"
+#include "local_rows.h"
 #include "score_table.h"
 
 #define BATCH_OF_ONE	100
@@ -255,7 +256,7 @@ query_one(LsModel *model, const TableQuery *query)
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
 	append_columns(&sql, query->layout, query->columns);
-	appendStringInfo(&sql, " FROM %s t WHERE ", table_name(query->relation));
+	appendStringInfo(&sql, " FROM %s t WHERE ", ls_local_rows(query->relation, model->owner));
 	append_equals(&sql, visitors ? &model->visitor_key : &model->key, query->relation,
 				  visitors ? query->visitor_column : query->key_column, "$1");
 	if (visitors || query->unless_column)
@@ -270,7 +271,7 @@ append_own(StringInfo sql, LsReader *reader, const TableQuery *query)
 {
 	LsModel    *model = reader->spec.model;
 
-	appendStringInfo(sql, " FROM %s t WHERE t.%s IS NOT NULL", table_name(query->relation),
+	appendStringInfo(sql, " FROM %s t WHERE t.%s IS NOT NULL", ls_local_rows(query->relation, model->owner),
 					 quote_identifier(query->key_column));
 	if (query->unless_column)
 		appendStringInfo(sql, " AND t.%s IS NULL", quote_identifier(query->unless_column));
@@ -297,7 +298,7 @@ append_others(StringInfo sql, LsReader *reader, const TableQuery *query)
 	const char *whom = query->whose == LS_ROWS_OF_VISITORS ? "i.contact_id" : "m.target_id";
 	int			n = 0;
 
-	appendStringInfo(sql, ", %s FROM %s t", whom, table_name(query->relation));
+	appendStringInfo(sql, ", %s FROM %s t", whom, ls_local_rows(query->relation, model->owner));
 	if (query->whose != LS_ROWS_OF_MERGED)
 	{
 		appendStringInfo(sql, " JOIN %s i ON (", table_name(model->identity_table));
@@ -499,10 +500,7 @@ advance(LsReader *reader, Stream *stream)
 	stream->key_is_copy = false;
 	while (isnull)
 	{
-		ErrorData  *error = NULL;
-
 		CHECK_FOR_INTERRUPTS();
-
 		if (stream->table == NULL || stream->at >= stream->rows)
 		{
 			if (stream->table)
@@ -536,9 +534,7 @@ advance(LsReader *reader, Stream *stream)
 		}
 		ResetExprContext(reader->keycontext);
 		reader->keycontext->ecxt_scantuple = stream->slot;
-		if (ls_expr_eval(expr, reader->keycontext, &stream->key, &isnull,
-						 &error) != LS_EXPR_OK)
-			isnull = true;
+		isnull = !ls_row_contact(model, stream->source, reader->keycontext, &stream->key);
 	}
 	/* a converted key must outlive the context in which it was made */
 	if (!is_our_own(stream) && !stream->known && expr->attno == 0 &&

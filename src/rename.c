@@ -691,15 +691,6 @@ names_label(const Noted *noted, const LsRename *rename, const LsRuleRow *rule)
 
 /* ---------- rules, as they were before ---------- */
 
-/* done says what a command has renamed, with its kind and schema where that is known. */
-static char *
-done(const LsRename *rename)
-{
-	char	   *moved = rename->kind == LS_RENAME_OTHER ? ls_ddl_object_moved() : NULL;
-
-	return moved ? moved : rename->done;
-}
-
 /* put_to_sleep has a rule sleep whose text cannot follow. */
 static void
 put_to_sleep(const Noted *noted, const LsRename *rename, const LsRuleRow *rule,
@@ -709,7 +700,7 @@ put_to_sleep(const Noted *noted, const LsRename *rename, const LsRuleRow *rule,
 
 	if (!rule->counted_version_null && rule->counted_version == 0)
 		return;
-	error.message = done(rename);
+	error.message = ls_rename_done(rename);
 	ls_rule_fall_asleep(noted->row, rule, text->relid, &error);
 	ls_model_changed(noted->row->model);
 }
@@ -758,7 +749,7 @@ warn_of_stages(const Noted *noted, const LsRename *rename)
 		else if (text->stage && text->renamed == NULL)
 			ereport(WARNING,
 					(errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
-							text->stage, noted->row->model, done(rename)),
+							text->stage, noted->row->model, ls_rename_done(rename)),
 					 errhint("Correct it in leadscore.lead_stage.")));
 	}
 }

@@ -62,6 +62,7 @@ extern List *ls_rename_keys_read(const LsModelRow *model);
 extern void ls_rename_keys_write(const LsModelRow *model, List *keys);
 
 /* rename_warn.c */
+extern char *ls_rename_done(const LsRename *rename);
 extern void ls_rename_warn_of_unread(const char *model, const char *rule,
 									 const LsRenamedText *text, const LsRename *rename);
 extern List *ls_rename_calls_read(const char *model);

@@ -12,6 +12,7 @@
 #include "rename_internal.h"
 
 #include "action.h"
+#include "ddl.h"
 
 /* An action, and the function that it calls before the command */
 typedef struct Call
@@ -20,6 +21,15 @@ typedef struct Call
 	char	   *function;
 	Oid			oid;
 } Call;
+
+/* ls_rename_done says what a command has renamed, with its kind and schema where that is known. */
+char *
+ls_rename_done(const LsRename *rename)
+{
+	char	   *moved = rename->kind == LS_RENAME_OTHER ? ls_ddl_object_moved() : NULL;
+
+	return moved ? moved : rename->done;
+}
 
 /* ---------- texts ---------- */
 
@@ -42,13 +52,13 @@ ls_rename_warn_of_unread(const char *model, const char *rule, const LsRenamedTex
 	if (text->stage)
 		ereport(WARNING,
 				(errmsg("the condition of stage \"%s\" of model \"%s\" keeps what it says: %s",
-						text->stage, model, rename->done),
+						text->stage, model, ls_rename_done(rename)),
 				 errdetail("It could not be read before."),
 				 errhint("If it names what has been renamed, correct it in leadscore.lead_stage.")));
 	else
 		ereport(WARNING,
 				(errmsg("%s of rule \"%s\" of model \"%s\" keeps what it says: %s",
-						text->column, rule, model, rename->done),
+						text->column, rule, model, ls_rename_done(rename)),
 				 errdetail("It could not be read before."),
 				 errhint("If it names what has been renamed, correct it in leadscore.lead_rule.")));
 }
@@ -96,7 +106,7 @@ ls_rename_calls_warn(const char *model, List *calls, const LsRename *rename)
 		if (ls_action_function(call->function, &schema, &name) != call->oid)
 			ereport(WARNING,
 					(errmsg("action \"%s\" of model \"%s\" cannot call function %s any more: %s",
-							call->action, model, call->function, rename->done),
+							call->action, model, call->function, ls_rename_done(rename)),
 					 errhint("Correct it in leadscore.lead_action.")));
 	}
 }

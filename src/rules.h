@@ -108,6 +108,7 @@ typedef struct LsSource
 	int			max_matches;
 	Bitmapset  *columns;		/* attribute numbers that rules need */
 	ErrorData  *broken;
+	LsFailures	failures;		/* rows that are nobody's, as they have no usable key */
 	bool		unread;			/* nothing of it is wanted at present */
 	char	   *visitor_column; /* NULL: none */
 	char	   *unless_column;	/* of visitors: rows with this are not theirs */
@@ -172,6 +173,7 @@ typedef struct LsModel
 	int64		version;
 	LsKeyType	key;
 	LsExpr	   *contact_key;	/* key column of the contact table */
+	LsFailures	key_failures;	/* its rows that are nobody's */
 	int			ncategories;
 	LsCategory *categories;
 	int			nsources;
@@ -260,6 +262,8 @@ extern bool ls_source_match(LsModel *model, LsSource *source,
 extern bool ls_source_match_known(LsModel *model, LsSource *source,
 								  TupleTableSlot *slot, ExprContext *econtext,
 								  LsEvent *event);
+extern bool ls_row_contact(LsModel *model, LsSource *source, ExprContext *econtext,
+						   Datum *contact);
 extern bool ls_profile_match(LsModel *model, LsRule *rule, Datum contact,
 							 ExprContext *econtext, double *weight);
 extern struct lsevent_hash *ls_event_index(LsModel *model, LsRule **rules,
@@ -269,6 +273,7 @@ extern LsSource *ls_source_by_name(LsModel *model, const char *name);
 extern void ls_source_index(LsModel *model, LsSource *source);
 extern void ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error,
 						   const Datum *contact);
+extern void ls_key_failed(LsModel *model, LsSource *source, ErrorData *error);
 extern void ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error);
 extern void ls_check_not_suspended(const LsModel *model);
 extern void ls_rules_report(LsModel *model);

@@ -28,6 +28,7 @@
 #include "utils/rel.h"
 
 #include "leadscore.h"
+#include "local_rows.h"
 
 /* how many rows are looked at, but for the search of events' names */
 #define MAX_ROWS	100000
@@ -334,8 +335,7 @@ visit_table(Visit *visit, List *surveys)
 
 	if (rel == NULL)
 		return;
-	visit->table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-											  RelationGetRelationName(rel));
+	visit->table = ls_local_rows(visit->relation, visit->owner);
 	visit->asking = palloc(sizeof(Asking) * list_length(surveys));
 	foreach(lc, surveys)
 		ask(visit, lfirst(lc), rel);

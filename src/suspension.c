@@ -119,6 +119,18 @@ ls_suspension_defers(const char *model)
 	return true;
 }
 
+/* ls_suspension_refuse is an error where a model is suspended, which says why. */
+void
+ls_suspension_refuse(const LsModelRow *row)
+{
+	LsModel    *model = row->unreadable ? ls_model_acquire(row->model, NULL) : NULL;
+
+	if (model == NULL)
+		return;
+	ls_check_not_suspended(model);
+	ls_model_release(model);
+}
+
 /* begin says that a model is suspended from now on. */
 static void
 begin(LsModelRow *row)

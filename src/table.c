@@ -399,13 +399,8 @@ bool
 ls_binding_contact(const LsBinding *binding, LsModel *model, TupleTableSlot *slot,
 				   ExprContext *econtext, Datum *contact)
 {
-	LsExpr	   *expr = binding->source ? binding->source->contact : model->contact_key;
-	ErrorData  *error = NULL;
-	bool		isnull;
-
 	econtext->ecxt_scantuple = slot;
-	return ls_expr_eval(expr, econtext, contact, &isnull, &error) == LS_EXPR_OK &&
-		!isnull;
+	return ls_row_contact(model, binding->source, econtext, contact);
 }
 
 /*

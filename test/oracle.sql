@@ -83,6 +83,21 @@ SET search_path = pg_catalog AS $$
 	WHERE m.model = model_name
 $$;
 
+-- Reference: "A contact may have up to 1,000 bytes, and 2,000 as text: a row with a longer one counts for nobody".
+CREATE FUNCTION oracle.usable(value anyelement) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+	SELECT octet_length(value::text) <= CASE WHEN typcategory = 'S' THEN 1000 ELSE 2000 END
+	FROM pg_catalog.pg_type WHERE oid = pg_typeof(value)
+$$;
+
+-- The SQL of a column as a key, as text; NULL where that is none.
+CREATE FUNCTION oracle.key_sql(model_name text, column_name text) RETURNS text
+LANGUAGE sql STABLE AS $$
+	SELECT CASE WHEN (SELECT typlen > 0 FROM pg_catalog.pg_type WHERE oid = oracle.key_type(model_name)::regtype)
+		THEN format('%I::%s::text', column_name, oracle.key_type(model_name))
+		ELSE format('CASE WHEN oracle.usable(%1$I::%2$s) THEN %1$I::%2$s::text END', column_name, oracle.key_type(model_name)) END
+$$;
+
 -- Contacts that are merged into others (kind contact: key counts for contact), and visitors that are identified
 -- (kind visitor: anonymous rows of the visitor key count for contact).
 CREATE TABLE oracle.edge (model text, kind text, key text, contact text NOT NULL, PRIMARY KEY (model, kind, key));
@@ -106,7 +121,7 @@ $$;
 CREATE FUNCTION oracle.contact_sql(model_name text, contact_column text, visitor_column text) RETURNS text
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
-	expression text := format('%I::%s::text', contact_column, oracle.key_type(model_name));
+	expression text := oracle.key_sql(model_name, contact_column);
 BEGIN
 	IF visitor_column IS NOT NULL THEN
 		expression := format('coalesce(%s, (SELECT v.contact FROM oracle.edge v WHERE v.model = %L AND v.kind = ''visitor'' AND v.key = %I::text))',
@@ -147,11 +162,21 @@ BEGIN
 	END IF;
 
 	FOREACH one IN ARRAY array_remove(ARRAY[s.relation, oracle.purged(s.relation)], NULL) LOOP
-		RETURN QUERY EXECUTE format('SELECT %s, %s FROM %s WHERE %s IS NOT NULL AND isfinite(%s) AND %s',
+		RETURN QUERY EXECUTE format('SELECT %s, %s FROM %s WHERE %s IS NOT NULL AND isfinite(%s) AND %s AND (tableoid = ANY (%L)) IS NOT TRUE',
 			s.contact, s.instant, one, s.contact, s.instant,
-			CASE WHEN event_name IS NULL THEN 'true' ELSE format('%I::text COLLATE "C" = %L', s.event, event_name) END);
+			CASE WHEN event_name IS NULL THEN 'true' ELSE format('%I::text COLLATE "C" = %L', s.event, event_name) END,
+			oracle.foreign_below(one));
 	END LOOP;
 END
+$$;
+
+-- Reference: rows of foreign tables do not count.
+CREATE FUNCTION oracle.foreign_below(relation regclass) RETURNS oid[]
+LANGUAGE sql STABLE AS $$
+	WITH RECURSIVE below AS (
+		SELECT relation::oid AS oid
+		UNION SELECT i.inhrelid FROM below b JOIN pg_catalog.pg_inherits i ON i.inhparent = b.oid)
+	SELECT array_agg(c.oid) FROM below b JOIN pg_catalog.pg_class c ON c.oid = b.oid WHERE c.relkind = 'f'
 $$;
 
 CREATE FUNCTION oracle.rows_of_every_source(model_name text, event_name text DEFAULT NULL)
@@ -170,11 +195,11 @@ DECLARE
 	m leadscore.lead_model;
 BEGIN
 	SELECT * INTO STRICT m FROM leadscore.lead_model WHERE model = model_name;
-	RETURN QUERY EXECUTE format('SELECT %I::text, %s FROM %s',
-		m.key,
+	RETURN QUERY EXECUTE format('SELECT * FROM (SELECT %s AS contact, %s FROM %s WHERE (tableoid = ANY (%L)) IS NOT TRUE) AS c WHERE contact IS NOT NULL',
+		oracle.key_sql(model_name, m.key),
 		CASE WHEN m.created_at IS NULL THEN 'NULL::timestamptz'
 			ELSE oracle.instant_sql(m.contacts, m.created_at, coalesce(m.time_zone, 'UTC')) END,
-		m.contacts);
+		m.contacts, oracle.foreign_below(m.contacts));
 END
 $$;
 
@@ -227,15 +252,17 @@ BEGIN
 		' WHERE q.points_w <> ''NaN''',
 		query);
 	BEGIN
-		EXECUTE replace(query, '@relation@', relation::text) INTO found;
-		RETURN QUERY SELECT * FROM unnest(found);
-		RETURN;
+		IF oracle.foreign_below(relation) IS NULL THEN
+			EXECUTE replace(query, '@relation@', relation::text) INTO found;
+			RETURN QUERY SELECT * FROM unnest(found);
+			RETURN;
+		END IF;
 	EXCEPTION WHEN OTHERS THEN
 		NULL;
 	END;
 
 	-- OFFSET 0 keeps the expression away from the relation's other rows.
-	FOR one IN EXECUTE format('SELECT tableoid, ctid FROM %s', relation) LOOP
+	FOR one IN EXECUTE format('SELECT tableoid, ctid FROM %s WHERE (tableoid = ANY (%L)) IS NOT TRUE', relation, oracle.foreign_below(relation)) LOOP
 		BEGIN
 			EXECUTE replace(query, '@relation@', format(
 				'(SELECT x.* FROM %s AS x WHERE x.tableoid = %L AND x.ctid = %L OFFSET 0) AS %s',

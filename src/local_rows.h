@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * local_rows.h
+ *		The rows of a table that count, in a query.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_LOCAL_ROWS_H
+#define LEADSCORE_LOCAL_ROWS_H
+
+#include "postgres.h"
+
+extern char *ls_local_rows(Oid relation, Oid role);
+
+#endif							/* LEADSCORE_LOCAL_ROWS_H */
