@@ -872,18 +872,6 @@ ls_refresh_changed_models(void)
 	return changed;
 }
 
-/* check_to_rescore refuses to count a model of which nothing can be read. */
-static void
-check_to_rescore(const char *name)
-{
-	LsModel    *model = ls_model_load(name, NULL);
-
-	if (model == NULL)
-		return;					/* whoever counts it says so */
-	ls_check_not_suspended(model);
-	ls_model_release(model);
-}
-
 /* ls_rescore_online is leadscore.rescore() with the choice to do it beside writers. */
 Datum
 ls_rescore_online(PG_FUNCTION_ARGS)
@@ -893,7 +881,9 @@ ls_rescore_online(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("rescore()");
 	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
 	ls_follow_roles(row->model, false);
-	check_to_rescore(row->model);
+	/* a job waits until the contact table can be read */
+	if (!row->unreadable || !PG_GETARG_BOOL(1))
+		ls_suspension_refuse(row);
 	if (PG_GETARG_BOOL(1))
 		PG_RETURN_INT64(ls_job_request(row->model, "rescore", NULL));
 	PG_RETURN_INT64(ls_rescore(row->model, "backfill"));
@@ -910,7 +900,7 @@ ls_rescore_model(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("rescore()");
 	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
 	ls_follow_roles(row->model, false);
-	check_to_rescore(row->model);
+	ls_suspension_refuse(row);
 	contacts = ls_rescore(row->model, "backfill");
 	model = ls_model_acquire(row->model, NULL);
 	ls_kept_tell(model, "What they gave is kept, and was added to what is still there.");
