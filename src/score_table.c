@@ -755,3 +755,16 @@ ls_row_delete(LsModel *model, Datum contact)
 					1, &model->key.type), &contact, NULL, 1);
 	end_sql(&saved);
 }
+
+/* ls_row_is_there tells whether there is a row of a contact now, for whoever looks. */
+bool
+ls_row_is_there(LsModel *model, Datum contact)
+{
+	LsScoreRow	row;
+	bool		found;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	found = ls_row_find(model, contact, &row);
+	PopActiveSnapshot();
+	return found;
+}

@@ -49,6 +49,7 @@ extern void ls_row_refuse(const LsModel *model);
 extern void ls_row_check(const LsModel *model, TupleDesc desc);
 extern void ls_row_read(LsModel *model, const Datum *values,
 						 const bool *nulls, LsScoreRow *row);
+extern bool ls_row_is_there(LsModel *model, Datum contact);
 extern void ls_row_start(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t);
 extern ErrorData *ls_row_try_read(LsModel *model, Datum *values, const bool *nulls,
 								  LsScoreRow *row);

@@ -134,19 +134,6 @@ read_found(LsStore *store, LsScoreRow *row)
 	store->damage = ls_row_try_read(store->model, found->tts_values, found->tts_isnull, row);
 }
 
-/* is_there tells whether there is a row of a contact now, for whoever looks. */
-static bool
-is_there(LsModel *model, Datum contact)
-{
-	LsScoreRow	row;
-	bool		found;
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	found = ls_row_find(model, contact, &row);
-	PopActiveSnapshot();
-	return found;
-}
-
 /* look_for puts a contact where its row is looked for by. */
 static void
 look_for(LsStore *store, Datum contact)
@@ -172,7 +159,7 @@ lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 	{
 		if (ls_row_select(store->model, contact, row, true))
 			return true;
-		if (is_there(store->model, contact))
+		if (ls_row_is_there(store->model, contact))
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 					 errmsg("could not serialize access due to concurrent update")));
@@ -486,7 +473,7 @@ was_missed(LsStore *store, Datum contact)
 {
 	if (IsolationUsesXactSnapshot())
 		return false;			/* lock_row() has looked */
-	return is_there(store->model, contact);
+	return ls_row_is_there(store->model, contact);
 }
 
 /* ---------- due instants ---------- */
