@@ -278,12 +278,17 @@ choice(FunctionCallInfo fcinfo, int n, const char *name, const char *first,
 	   const char *second)
 {
 	char	   *word = ls_text_argument(fcinfo, n, name);
+	const char *nearest;
 
 	if (strcmp(word, first) != 0 && strcmp(word, second) != 0)
+	{
+		nearest = ls_nearest(word, list_make2(unconstify(char *, first), unconstify(char *, second)));
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for %s: \"%s\"", name, word),
-				 errhint("It is \"%s\" or \"%s\".", first, second)));
+				 errdetail("It is \"%s\" or \"%s\".", first, second),
+				 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
+	}
 	return strcmp(word, second) == 0;
 }
 

@@ -167,7 +167,26 @@ ls_rules_advise(const char *name, int64 *rule_ids, int n)
 
 /* ---------- words ---------- */
 
-/* ls_nearest finds the word that was probably meant, or NULL. */
+/* transposed tells whether two words have the same letters in another order. */
+static bool
+transposed(const char *a, const char *b)
+{
+	int			counts[256] = {0};
+
+	for (; *a; a++)
+		counts[(unsigned char) *a]++;
+	for (; *b; b++)
+		counts[(unsigned char) *b]--;
+	for (int i = 0; i < 256; i++)
+		if (counts[i] != 0)
+			return false;
+	return true;
+}
+
+/*
+ * ls_nearest finds the word that was probably meant, or NULL: of those that are as
+ * far away, one with the same letters, or else the first.
+ */
 const char *
 ls_nearest(const char *word, List *words)
 {
@@ -191,7 +210,8 @@ ls_nearest(const char *word, List *words)
 		distance = varstr_levenshtein_less_equal(word, length, candidate,
 												 strlen(candidate), 1, 1, 1,
 												 limit, true);
-		if (distance < limit)
+		if (distance < limit ||
+			(best && distance == limit && transposed(word, candidate) && !transposed(word, best)))
 		{
 			limit = distance;
 			best = candidate;

@@ -347,9 +347,34 @@ check_numbers(const RuleCheck *check)
 				 errdetail("It is the part of the points that is left after each decay_interval.")));
 }
 
-/* check_interval gives an interval's microseconds, 0 for NULL. */
+/* usec_text writes a length of time in its largest whole unit. */
+static char *
+usec_text(int64 usec)
+{
+	static const struct
+	{
+		int64		usec;
+		const char *name;
+	}			units[] = {
+		{LS_WEEK, "week"}, {LS_DAY, "day"}, {LS_HOUR, "hour"},
+		{LS_MINUTE, "minute"}, {LS_SECOND, "second"}, {1000, "millisecond"}, {1, "microsecond"}
+	};
+	int			i = 0;
+
+	while (usec % units[i].usec != 0)
+		i++;
+	return psprintf(INT64_FORMAT " %s%s", usec / units[i].usec, units[i].name,
+					usec == units[i].usec ? "" : "s");
+}
+
+/*
+ * check_interval gives an interval's microseconds, 0 for NULL.  A number without
+ * a unit is read as seconds, which hardly anybody means: short ones are told, as
+ * they come.
+ */
 static int64
-check_interval(const RuleCheck *check, const char *column, const Interval *interval)
+check_interval(const RuleCheck *check, const char *column, const Interval *interval,
+			   const Interval *before)
 {
 	int64		usec;
 
@@ -363,6 +388,11 @@ check_interval(const RuleCheck *check, const char *column, const Interval *inter
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s of %s must be greater than 0", column, check->where)));
+	if (usec < LS_MINUTE && !(before && memcmp(before, interval, sizeof(Interval)) == 0))
+		ereport(NOTICE,
+				(errmsg("%s of %s is %s", column, check->where, usec_text(usec)),
+				 errdetail("An interval without a unit is a number of seconds."),
+				 errhint("Write the unit if another one was meant, as in '14 days'.")));
 	return usec;
 }
 
@@ -370,11 +400,14 @@ static void
 check_times(RuleCheck *check)
 {
 	LsRuleRow  *row = &check->row;
+	LsRuleRow  *old = &check->old;
 
-	check->time_frame = check_interval(check, "time_frame", row->time_frame);
-	check->decay.interval = check_interval(check, "decay_interval", row->decay_interval);
+	check->time_frame = check_interval(check, "time_frame", row->time_frame, old->time_frame);
+	check->decay.interval = check_interval(check, "decay_interval", row->decay_interval,
+											old->decay_interval);
 	check->decay.keep = row->decay_keep;
-	(void) check_interval(check, "idle", row->idle);
+	(void) check_interval(check, "idle", row->idle, old->idle);
+	(void) check_interval(check, "max_gap", row->max_gap, old->max_gap);
 	if (check->kind == LS_ABSENCE && row->idle == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
@@ -425,26 +458,6 @@ check_decay(const RuleCheck *check)
 				 errhint("Set decay_keep to the part of the points, from 0 to 1, that is left after each decay_interval.")));
 }
 
-/* usec_text writes a length of time in its largest whole unit. */
-static char *
-usec_text(int64 usec)
-{
-	static const struct
-	{
-		int64		usec;
-		const char *name;
-	}			units[] = {
-		{LS_WEEK, "week"}, {LS_DAY, "day"}, {LS_HOUR, "hour"},
-		{LS_MINUTE, "minute"}, {LS_SECOND, "second"}, {1, "microsecond"}
-	};
-	int			i = 0;
-
-	while (usec % units[i].usec != 0)
-		i++;
-	return psprintf(INT64_FORMAT " %s%s", usec / units[i].usec, units[i].name,
-					usec == units[i].usec ? "" : "s");
-}
-
 /* long_enough_period proposes a period of which a span has few enough. */
 static int64
 long_enough_period(int64 span)
@@ -489,7 +502,7 @@ check_period(const RuleCheck *check)
 {
 	const LsRuleRow *row = &check->row;
 	LsDecayKind decay = check->decay.kind;
-	int64		period = check_interval(check, "period", row->period);
+	int64		period = check_interval(check, "period", row->period, check->old.period);
 	int64		span = ls_span(&check->decay, check->time_frame);
 
 	if (check->kind != LS_EVENT)

@@ -57,12 +57,14 @@
 #include "model_change.h"
 #include "rights.h"
 #include "rule_history.h"
+#include "rules.h"
 #include "target.h"
 
 PG_FUNCTION_INFO_V1(ls_definition_rows);
 PG_FUNCTION_INFO_V1(ls_enter_definitions);
 PG_FUNCTION_INFO_V1(ls_write_definition);
 PG_FUNCTION_INFO_V1(ls_leave_definitions);
+PG_FUNCTION_INFO_V1(ls_rule_period);
 
 #define INSERTS		1
 #define UPDATES		2
@@ -605,4 +607,40 @@ ls_is_definition(Oid relation)
 		if (strcmp(name, kinds[i].table) == 0)
 			return true;
 	return false;
+}
+
+/* interval_argument reads an interval that may be null. */
+static Interval *
+interval_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : PG_GETARG_INTERVAL_P(n);
+}
+
+/*
+ * ls_rule_period is leadscore_internal.rule_period(), for the view: how long the
+ * periods of a rule with such columns are.
+ */
+Datum
+ls_rule_period(PG_FUNCTION_ARGS)
+{
+	LsRuleRow	row = {.at_least = 1};
+	LsRule		rule = {0};
+	Interval   *period;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	row.kind = TextDatumGetCString(PG_GETARG_DATUM(0));
+	row.decay = TextDatumGetCString(PG_GETARG_DATUM(1));
+	row.decay_interval = interval_argument(fcinfo, 2);
+	row.time_frame = interval_argument(fcinfo, 3);
+	row.max_per_period_null = PG_ARGISNULL(4);
+	row.max_per_period = row.max_per_period_null ? 0 : PG_GETARG_FLOAT8(4);
+	row.period = interval_argument(fcinfo, 5);
+	ls_rule_derive(&row, &rule);
+	if (!rule.bucketed || rule.period <= 0)
+		PG_RETURN_NULL();
+	period = palloc0(sizeof(Interval));
+	period->day = (int32) Min(rule.period / LS_DAY, PG_INT32_MAX);
+	period->time = rule.period % LS_DAY;
+	PG_RETURN_INTERVAL_P(period);
 }

@@ -137,3 +137,33 @@ GRANT UPDATE (contact, occurred_at, event, visitor) ON leadscore.lead_source TO 
 GRANT UPDATE (weight, min_points, max_points) ON leadscore.lead_category TO PUBLIC;
 GRANT INSERT, UPDATE, DELETE ON leadscore.lead_rule, leadscore.lead_stage,
 	leadscore.lead_grade, leadscore.lead_action TO PUBLIC;
+
+-- The period of a rule follows from other columns where none is given.
+CREATE FUNCTION leadscore_internal.rule_period(kind text, decay text, decay_interval interval,
+		time_frame interval, max_per_period float8, period interval) RETURNS interval
+	LANGUAGE c STABLE PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'ls_rule_period';
+COMMENT ON FUNCTION leadscore_internal.rule_period(text, text, interval, interval, float8, interval) IS
+	'the period in which a rule with such columns counts; null: in none';
+
+CREATE VIEW leadscore.rule_periods AS
+	SELECT p.model, p.rule_id, p.name, p.period, p.given,
+		   CASE WHEN p.period OPERATOR(pg_catalog.<) interval '1 day' THEN 'UTC' ELSE p.time_zone END AS time_zone
+	  FROM (SELECT r.model, r.rule_id, r.name, r.period IS NOT NULL AS given, m.time_zone,
+				   leadscore_internal.rule_period(r.kind, r.decay, r.decay_interval, r.time_frame,
+												  r.max_per_period, r.period) AS period
+			  FROM leadscore.lead_rule r
+			  JOIN leadscore.lead_model m ON m.model OPERATOR(pg_catalog.=) r.model) p
+	 WHERE p.period IS NOT NULL;
+COMMENT ON VIEW leadscore.rule_periods IS
+	'rules that count in periods: how long these are, and where that is from';
+COMMENT ON COLUMN leadscore.rule_periods.model IS 'the model';
+COMMENT ON COLUMN leadscore.rule_periods.rule_id IS 'number of the rule';
+COMMENT ON COLUMN leadscore.rule_periods.name IS 'name of the rule';
+COMMENT ON COLUMN leadscore.rule_periods.period IS
+	'how long a period is: time_frame, decay and max_per_period go by whole periods';
+COMMENT ON COLUMN leadscore.rule_periods.given IS
+	'whether the rule says so in its column period; else it follows from time_frame and decay_interval';
+COMMENT ON COLUMN leadscore.rule_periods.time_zone IS
+	'where periods begin: the model''s time zone for those of a day or more, else UTC';
+GRANT SELECT ON leadscore.rule_periods TO PUBLIC;

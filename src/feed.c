@@ -384,17 +384,39 @@ ls_check_time_column(Oid relid, const char *column)
 				 errhint("Make it a stored one.")));
 }
 
+/* nearest_zone finds the time zone that was probably meant, or NULL. */
+static const char *
+nearest_zone(const char *name)
+{
+	pg_tzenum  *zones = pg_tzenumerate_start();
+	List	   *names = NIL;
+	pg_tz	   *tz;
+
+	while ((tz = pg_tzenumerate_next(zones)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		names = lappend(names, pstrdup(pg_get_timezone_name(tz)));
+	}
+	pg_tzenumerate_end(zones);
+	return ls_nearest(name, names);
+}
+
 /* ls_check_time_zone gives a time zone's proper name. */
 char *
 ls_check_time_zone(const char *name)
 {
 	pg_tz	   *tz = pg_tzset(name);
+	const char *nearest;
 
 	if (tz == NULL || !pg_tz_acceptable(tz))
+	{
+		nearest = nearest_zone(name);
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("time zone \"%s\" not recognized", name),
+				 nearest ? errhint("Did you mean \"%s\"?", nearest) :
 				 errhint("Names such as Europe/Berlin are listed in the view pg_timezone_names.")));
+	}
 	return pstrdup(pg_get_timezone_name(tz));
 }
 

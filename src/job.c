@@ -276,6 +276,15 @@ ls_job_progress(LsJob *job, const char *phase, const char *position, int64 conta
 	ls_return(&saved);
 }
 
+/*
+ * What a job is that somebody else has done the rest of, or all of it: like one that
+ * has ended by itself, it was to do what it did.
+ */
+#define DONE_BY_OTHERS \
+	"state = 'done', phase = 'end', total = done, remaining = NULL, position = NULL," \
+	" attempts = 0, retry_at = NULL, error = NULL," \
+	" finished_at = pg_catalog.clock_timestamp()"
+
 /* ls_job_take_over ends the waiting jobs that ask for no more than one which begins. */
 void
 ls_job_take_over(const LsJob *job)
@@ -288,8 +297,7 @@ ls_job_take_over(const LsJob *job)
 	ls_add_text(&args, job->kind);
 	ls_add_text(&args, job->source);
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_job SET state = 'done', phase = 'end',"
-			   " finished_at = pg_catalog.clock_timestamp(), taken_over_by = $2"
+	ls_execute("UPDATE leadscore_internal.lead_job SET " DONE_BY_OTHERS ", taken_over_by = $2"
 			   " WHERE model OPERATOR(pg_catalog.=) $1 AND job_id OPERATOR(pg_catalog.<>) $2"
 			   " AND state OPERATOR(pg_catalog.=) 'waiting'"
 			   " AND (kind OPERATOR(pg_catalog.=) 'refresh'"
@@ -328,8 +336,7 @@ ls_job_superseded(const char *model)
 
 	ls_add_text(&args, model);
 	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_job SET state = 'done', phase = 'end', remaining = NULL, error = NULL,"
-			   " finished_at = pg_catalog.clock_timestamp()"
+	ls_execute("UPDATE leadscore_internal.lead_job SET " DONE_BY_OTHERS
 			   " WHERE model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, &args);
 	ls_return(&saved);
 	(void) ls_parts_sweep(model);

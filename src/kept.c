@@ -31,7 +31,9 @@
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -63,13 +65,38 @@ struct LsKeptTable
 	LsTarget	target;
 };
 
-/* ls_keeps tells whether what is deleted from a source stays in the scores. */
+/*
+ * warn_ignored says once a transaction that the setting is not for the caller: of a
+ * model, and with it of its visitors.
+ */
+static void
+warn_ignored(LsModel *model)
+{
+	if (model->sheet || model->warned_in == ls_transaction_number())
+		return;
+	model->warned_in = ls_transaction_number();
+	ereport(WARNING,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("leadscore.on_delete is ignored for model \"%s\"", model->name),
+			 errdetail("Only members of the role that owns the model decide whether what deleted events gave is kept."),
+			 errhint("What attach() was told applies; the owner can let others decide by a SECURITY DEFINER function that sets it and deletes.")));
+}
+
+/*
+ * ls_keeps tells whether what is deleted from a source stays in the scores.  Who may
+ * delete may set leadscore.on_delete, but it is the owner of the model who decides.
+ */
 bool
 ls_keeps(const LsModel *model, const LsSource *source)
 {
-	if (ls_on_delete == LS_ON_DELETE_RETRACT)
-		return false;
-	return ls_on_delete == LS_ON_DELETE_KEEP || source->keep;
+	bool		keep = ls_on_delete == LS_ON_DELETE_KEEP;
+
+	if (ls_on_delete == LS_ON_DELETE_SOURCE || keep == source->keep)
+		return source->keep;
+	if (has_privs_of_role(GetUserId(), model->owner))
+		return keep;
+	warn_ignored(unconstify(LsModel *, model));
+	return source->keep;
 }
 
 /* ---------- writing ---------- */

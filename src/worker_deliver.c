@@ -62,6 +62,15 @@ write_failed_call(Work *work)
 	ls_action_failed(&work->delivery, work->failure->message);
 }
 
+/* note_failure has a model left alone for a while where the last step failed. */
+static void
+note_failure(Work *work)
+{
+	ls_worker_note_error(work);
+	if (ls_worker_failed(work))
+		ls_worker_told(work->model, false);
+}
+
 /* notify_all sends all that waits to be sent, of one model after the other. */
 static void
 notify_all(Work *work)
@@ -71,9 +80,11 @@ notify_all(Work *work)
 	foreach(lc, work->models)
 	{
 		work->model = lfirst(lc);
+		if (ls_worker_telling_waits(work->model))
+			continue;
 		while (ls_worker_attempt(work, send_notifications) && work->returned >= ls_batch_size)
 			;
-		ls_worker_note_error(work);
+		note_failure(work);
 	}
 }
 
@@ -86,9 +97,16 @@ call_one(Work *work)
 {
 	LsSlice		time;
 
-	if (!ls_worker_attempt(work, claim_call) || !work->returned)
+	if (ls_worker_telling_waits(work->model))
+		return false;
+	if (!ls_worker_attempt(work, claim_call))
 	{
-		ls_worker_note_error(work);
+		note_failure(work);
+		return false;
+	}
+	if (!work->returned)
+	{
+		ls_worker_told(work->model, true);
 		return false;
 	}
 	time = ls_slice_begin(SLOW_CALL_MS);
@@ -101,6 +119,9 @@ call_one(Work *work)
 		(void) ls_worker_attempt(work, write_failed_call);
 	}
 	work->unwatched = false;
+	note_failure(work);
+	if (!ls_worker_failed(work))
+		ls_worker_told(work->model, true);
 	if (ls_slice_over(&time))
 		ls_worker_leave_to_lane(work->model);
 	return true;

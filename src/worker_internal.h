@@ -41,6 +41,8 @@ typedef struct Share
 	int64		total;			/* contacts that it had to look at, 0: not known */
 	int64		spent;			/* milliseconds, halved each round */
 	TimestampTz next_due;		/* when it was last looked at */
+	int			untold;			/* how often in a row telling what happened failed ... */
+	TimestampTz tell_at;		/* ... and when it is tried again, by the real clock */
 } Share;
 
 /* What the steps of a worker share */
@@ -110,6 +112,8 @@ extern void ls_worker_run_model(Work *work, Task *task);
 extern void ls_worker_look_only(Work *work, Task *task);
 extern void ls_worker_blame_suspect(Work *work);
 extern void ls_worker_leave_to_lane(const char *model);
+extern bool ls_worker_telling_waits(const char *model);
+extern void ls_worker_told(const char *model, bool well);
 
 /* a process that is for one model alone, in worker.c */
 extern void ls_worker_lane(Work *work, const char *model);

@@ -357,6 +357,30 @@ ls_worker_leave_to_lane(const char *model)
 	ls_slot_set_slow(ls_worker_slot, model);
 }
 
+/*
+ * ls_worker_telling_waits tells whether it is too early to tell what happened in a
+ * model: that failed, as it does where the owner has broken the outbox.  Rows that
+ * fail by themselves are not meant: they have attempts of their own.
+ */
+bool
+ls_worker_telling_waits(const char *model)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Share	   *share = share_of(model);
+
+	return share->tell_at > now && share->tell_at < now + FORGIVEN;
+}
+
+/* ls_worker_told notes whether it went well. */
+void
+ls_worker_told(const char *model, bool well)
+{
+	Share	   *share = share_of(model);
+
+	share->untold = well ? 0 : Min(share->untold + 1, 1000);
+	share->tell_at = well ? 0 : GetCurrentTimestamp() + ls_back_off(share->untold);
+}
+
 /* do_all does what a model asks for, as far as its time allows; false if a step failed. */
 static bool
 do_all(Work *work)

@@ -62,7 +62,7 @@ INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('m
 INSERT INTO leadscore.lead_action (model, name, occasion, stage) VALUES ('m', 'tell', 'stage_entered', 'hot');
 INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('m', 'buy', 'buy', 10);
 INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval) VALUES ('m', 'fades', 'buy', 9, 'half_life', '30 days');
-INSERT INTO leadscore.lead_rule (model, name, event, points, condition) VALUES ('m', 'ratio', 'ratio', 1, '1 / n > 0');
+INSERT INTO leadscore.lead_rule (model, name, event, points, condition, max_per_period) VALUES ('m', 'ratio', 'ratio', 1, '1 / n > 0', 100);
 INSERT INTO leadscore.lead_rule (model, name, kind, points, condition) VALUES ('m', 'german', 'profile', 1, 'country = ''DE''');
 UPDATE leadscore.lead_model SET daily = true WHERE model = 'm';
 INSERT INTO contact SELECT generate_series(1, 9), 'DE';
