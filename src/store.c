@@ -745,6 +745,8 @@ effective_instant(const LsStore *store, const LsChange *change, const LsScoreRow
 
 	if (store->exists)
 		t = Max(t, ls_row_instant(row));
+	else if (change->standing && ls_instant_has_been(change->standing->since))
+		t = Max(t, change->standing->since);
 	for (size_t i = 0; i < lengthof(brought); i++)
 		if (brought[i])
 			t = Max(t, brought[i]->last);
