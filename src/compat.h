@@ -105,6 +105,19 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
 #endif
 
+/* 19: says what was wrong with a name, which nobody asks */
+#if PG_VERSION_NUM < 190000
+#define ls_operator_candidates(names, kind) OpernameGetCandidates(names, kind, false)
+#else
+static inline FuncCandidateList
+ls_operator_candidates(List *names, char kind)
+{
+	int			details;
+
+	return OpernameGetCandidates(names, kind, false, &details);
+}
+#endif
+
 /* 19: strings are standard ones, whatever is set */
 #if PG_VERSION_NUM < 190000
 #define ls_scan_standard_strings(extra) \
