@@ -147,6 +147,24 @@ SELECT score, replayed, back, stage, wrong, asleep, counted = :before AS same_ve
 SELECT name, operation, count(*) FROM leadscore.lead_rule_history WHERE name IN ('label', 'sent') GROUP BY 1, 2 ORDER BY 1, 2;
 INSERT INTO sales.acts (visitor, "when", event, note, remark) VALUES (1, '2026-02-02 00:00+00', 'tap', 10, 'n');
 SELECT score, replayed, stage, wrong FROM look();
+-- what another rule would do, and what is renamed in the same transaction
+BEGIN;
+ALTER TABLE sales.acts RENAME note TO length;
+ALTER TYPE crm.kind RENAME VALUE 'tap' TO 'touch';
+ALTER TABLE crm.guests RENAME "Land" TO country;
+UPDATE leadscore.lead_rule SET condition = 'length > 100' WHERE name = 'plain';
+UPDATE leadscore.lead_rule SET points = points + 1000 WHERE name = 'label';
+SELECT DISTINCT mean_before, mean_after FROM leadscore.what_if('m', "full" => true) WHERE mean_before IS NOT NULL;
+ROLLBACK;
+SELECT score, replayed, back, stage, wrong, asleep FROM look();
+-- a table with which the model has nothing to do
+CREATE TABLE crm.other (amount int, note text);
+BEGIN;
+ALTER TABLE crm.other RENAME amount TO note_;
+ALTER TABLE crm.other RENAME note TO amount;
+SELECT count(*) FROM pg_locks WHERE locktype = 'object' AND classid = 'pg_class'::regclass AND objid = 'leadscore.score_m'::regclass;
+COMMIT;
+SELECT * FROM texts('plain attribute');
 DROP FUNCTION look, texts;
 SET client_min_messages = warning;
 SELECT leadscore.detach_all();

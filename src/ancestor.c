@@ -463,6 +463,7 @@ is_ancestor_trigger(const char *name)
 static void
 make_triggers(Oid relation)
 {
+	static const char *const names[] = {ENTER, LEAVE};
 	static const char *const sql[] = {
 		"CREATE TRIGGER " ENTER " BEFORE INSERT OR UPDATE OR DELETE ON %s"
 		" FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.enter()",
@@ -473,7 +474,8 @@ make_triggers(Oid relation)
 
 	ls_become(ls_extension_owner(), &saved);
 	for (size_t i = 0; i < lengthof(sql); i++)
-		ls_execute(psprintf(sql[i], ls_qualified_name(relation)), NULL);
+		if (!OidIsValid(get_trigger_oid(relation, names[i], true)))
+			ls_execute(psprintf(sql[i], ls_qualified_name(relation)), NULL);
 	ls_return(&saved);
 }
 

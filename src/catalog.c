@@ -38,6 +38,7 @@
 #include "decay.h"
 #include "feed.h"
 #include "leadscore.h"
+#include "words.h"
 
 
 /* a row under the eyes of the readers below */
@@ -674,16 +675,22 @@ ls_category_rows(const char *model, Snapshot snapshot)
 List *
 ls_source_rows(const char *model, Snapshot snapshot)
 {
-	return scan_table(&source_table, model, snapshot);
+	List	   *rows = scan_table(&source_table, model, snapshot);
+
+	if (snapshot && model && rows != NIL)
+		ls_words_of_sources(model, rows);
+	return rows;
 }
 
 /* ls_rule_rows gives a model's rules ascending by the version of their slots. */
 List *
 ls_rule_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table(&rule_table, ls_sheet_of(model, snapshot),
-							snapshot);
+	const char *sheet = ls_sheet_of(model, snapshot);
+	List	   *rows = scan_table(&rule_table, sheet, snapshot);
 
+	if (snapshot && rows != NIL)
+		ls_words_of_rules(sheet, rows);
 	list_sort(rows, by_rule_version);
 	return rows;
 }
@@ -716,7 +723,12 @@ ls_rules_as_counted(List *rows)
 List *
 ls_rule_versions(const char *model, Snapshot snapshot)
 {
-	return scan_table(&rule_history_table, ls_sheet_of(model, snapshot), snapshot);
+	const char *sheet = ls_sheet_of(model, snapshot);
+	List	   *versions = scan_table(&rule_history_table, sheet, snapshot);
+
+	if (snapshot && versions != NIL)
+		ls_words_of_versions(sheet, versions);
+	return versions;
 }
 
 /* ls_sheet_versions gives what else the model says and said. */

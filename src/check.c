@@ -24,6 +24,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "category.h"
 #include "daily.h"
 #include "decay.h"
 #include "feed.h"
@@ -423,23 +424,48 @@ ls_check_grade(const LsDefinition *change)
 	return row.tuple;
 }
 
-/*
- * ls_check_category_row refuses weights and limits of categories without meaning.
- * Categories come and go with their model only.
- */
+/* next_position gives a row its place after all others, where it was given none. */
+static void
+next_position(LsSheetRow *row, const char *model)
+{
+	int			column = SPI_fnumber(row->desc, "position");
+	int32		last = 0;
+	Datum		position;
+	bool		isnull;
+	ListCell   *lc;
+
+	(void) column_value(row, "position", &isnull);
+	if (!isnull)
+		return;
+	foreach(lc, ls_category_rows(model, NULL))
+		last = Max(last, ((LsCategoryRow *) lfirst(lc))->position);
+	isnull = false;
+	position = Int32GetDatum(last + 1);
+	row->tuple = heap_modify_tuple_by_cols(row->tuple, row->desc, 1, &column, &position, &isnull);
+}
+
+/* ls_check_category_row refuses categories without meaning. */
 HeapTuple
 ls_check_category_row(const LsDefinition *change)
 {
 	LsSheetRow	row = {change->new, change->desc, NULL};
 	LsSheetRow	old = {change->old, change->desc, NULL};
+	LsModelRow *model;
+	char	   *name;
 
-	(void) ls_check_owner(change, &row, "category", "category");
-	if (strcmp(text_value(&old, "category"), text_value(&row, "category")) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("category \"%s\" of model \"%s\" cannot be renamed",
-						text_value(&old, "category"), text_value(&old, "model")),
-				 errdetail("It is a column of the model's score table.")));
+	if (change->new == NULL)
+	{
+		ls_check_delete(change);
+		ls_category_check_removal(text_value(&old, "model"), text_value(&old, "category"));
+		return NULL;
+	}
+	model = ls_check_owner(change, &row, "category", "category");
+	name = text_value(&row, "category");
+	if (change->old == NULL)
+		ls_category_check_new(model, name);
+	else if (strcmp(text_value(&old, "category"), name) != 0)
+		ls_category_check_rename(model, text_value(&old, "category"), name);
+	next_position(&row, model->model);
 	ls_check_finite("weight", float_value(&row, "weight", 1), row.where);
 	check_limits(&row, "min_points", "max_points");
 	return row.tuple;
@@ -625,13 +651,6 @@ void
 ls_stage_changed(const char *model)
 {
 	check_first_stage(model);
-	ls_model_changed(model);
-}
-
-void
-ls_category_changed(const char *model)
-{
-	ls_record_sheet(model);
 	ls_model_changed(model);
 }
 

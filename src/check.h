@@ -64,7 +64,6 @@ extern void ls_rule_written(const LsDefinition *row);
 
 /* ... and, for each model, when a statement is done */
 extern void ls_rules_advise(const char *name, int64 *rule_ids, int n);
-extern void ls_category_changed(const char *model);
 extern void ls_rules_changed(const char *model);
 extern void ls_stage_changed(const char *model);
 

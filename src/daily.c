@@ -432,9 +432,11 @@ begin_batch(Batch *batch, LsModel *model)
 	batch->context = AllocSetContextCreate(CurrentMemoryContext, "leadscore batch",
 										   ALLOCSET_DEFAULT_SIZES);
 
-	/* the columns lie in the order in which ls_daily_make_table() names them */
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "INSERT INTO leadscore.daily_%s SELECT $1", model->name);
+	appendStringInfo(&sql, "INSERT INTO leadscore.daily_%s (day, contact_id, score", model->name);
+	for (int i = 0; i < model->ncategories; i++)
+		appendStringInfo(&sql, ", %s", quote_identifier(model->categories[i].name));
+	appendStringInfoString(&sql, ", grade, stage) SELECT $1");
 	for (int i = 1; i <= batch->ncolumns; i++)
 		appendStringInfo(&sql, batch->arrays ? ", u.c%d" : ", $%d",
 						 batch->arrays ? i : i + 1);

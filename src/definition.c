@@ -47,6 +47,7 @@
 #include "utils/typcache.h"
 
 #include "catalog.h"
+#include "category.h"
 #include "check.h"
 #include "compat.h"
 #include "key_change.h"
@@ -89,9 +90,8 @@ static const Kind kinds[] = {
 	{"lead_model", 1, UPDATES,
 		"Models are made by leadscore.create_model() and dropped by leadscore.drop_model().",
 	NULL, ls_check_model, ls_model_written, NULL, NULL},
-	{"lead_category", 2, UPDATES,
-		"The categories of a model are given to leadscore.create_model().",
-	NULL, ls_check_category_row, NULL, ls_category_changed, NULL},
+	{"lead_category", 2, INSERTS | UPDATES | DELETES, NULL,
+	NULL, ls_check_category_row, ls_category_written, ls_category_changed, NULL},
 	{"lead_source", 2, UPDATES,
 		"Sources are attached by leadscore.attach() and detached by leadscore.detach().",
 	NULL, ls_check_source, ls_source_written, NULL, NULL},

@@ -134,8 +134,7 @@ GRANT SELECT ON leadscore.lead_model, leadscore.lead_category, leadscore.lead_so
 GRANT UPDATE (key, max_drift, max_drift_ratio, min_score, max_score, enabled, daily)
 	ON leadscore.lead_model TO PUBLIC;
 GRANT UPDATE (contact, occurred_at, event, visitor) ON leadscore.lead_source TO PUBLIC;
-GRANT UPDATE (weight, min_points, max_points) ON leadscore.lead_category TO PUBLIC;
-GRANT INSERT, UPDATE, DELETE ON leadscore.lead_rule, leadscore.lead_stage,
+GRANT INSERT, UPDATE, DELETE ON leadscore.lead_category, leadscore.lead_rule, leadscore.lead_stage,
 	leadscore.lead_grade, leadscore.lead_action TO PUBLIC;
 
 -- The period of a rule follows from other columns where none is given.

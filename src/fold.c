@@ -82,6 +82,7 @@ fold_some(void *arg)
 		change.contact = some->contacts[i];
 		change.fold = true;
 		change.skip_locked = some->skip_locked;
+		change.state_only = fold->state_only;
 		change.only_if_changed = true;
 		outcome = ls_store_change(store, &change);
 		fold->done++;
@@ -170,10 +171,11 @@ ls_fold_batch(LsFold *fold, int limit, bool skip_locked)
 /*
  * ls_fold_all folds in all that is pending, and gives the number of changes.  In
  * the midst of a statement nothing is: a contact might be counted with rows that
- * are still to be added.
+ * are still to be added.  state_only is for who counts rules after that: scores
+ * without them, and stages that follow from such scores, are nobody's.
  */
 int64
-ls_fold_all(const char *model)
+ls_fold_all(const char *model, bool state_only)
 {
 	int64		changed = 0;
 	LsFold	   *fold;
@@ -184,6 +186,7 @@ ls_fold_all(const char *model)
 	for (int i = 0; i < 3; i++)
 	{
 		fold = ls_fold_begin(model);
+		fold->state_only = state_only;
 		while (ls_fold_batch(fold, 1000, false) > 0)
 			;
 		changed += fold->changed;

@@ -181,6 +181,7 @@ typedef struct Database
 {
 	Oid			oid;
 	Oid			owner;
+	uint64		settings;		/* see worker_settings.c */
 } Database;
 
 /* list_databases gives those that one may connect to, and that are no templates. */
@@ -212,6 +213,7 @@ list_databases(void)
 		database = palloc(sizeof(Database));
 		database->oid = form->oid;
 		database->owner = form->datdba;
+		database->settings = ls_settings_stored(form->oid);
 		databases = lappend(databases, database);
 		MemoryContextSwitchTo(old);
 	}
@@ -268,6 +270,10 @@ update_slots(void)
 		if (slot)
 		{
 			slot->owner = database->owner;
+			/* a nap that is waited for here ends, as a worker's would */
+			if (slot->phase == LS_PHASE_WAITING && !is_occupied(slot) &&
+				database->settings != 0 && database->settings != slot->settings)
+				slot->wake_at = 0;
 			continue;
 		}
 		slot = ls_board_find(InvalidOid);
@@ -312,8 +318,16 @@ start_worker(int number)
 	LsWorkerOrder order = {0};
 	MemoryContext old;
 	bool		started;
+	uint64		settings;
 
+	old = CurrentMemoryContext;
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	settings = ls_settings_stored(slot->database);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(old);
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	slot->settings = settings;
 	slot->phase = LS_PHASE_STARTING;
 	slot->poked = false;
 	order.database = slot->database;

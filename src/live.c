@@ -160,7 +160,11 @@ recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 	LsScore    *score = ls_score_make(model, false);
 
 	if (at >= row->state.last)
+	{
+		/* what was pending may have waited for an instant before this one */
+		ls_state_advance(model, &row->state, at);
 		ls_evaluate(model, &row->state, at, score);
+	}
 	else
 	{
 		LsReplay   *replay = ls_replay_make(model);

@@ -194,16 +194,16 @@ ls_refuse_dependents(Oid relation, AttrNumber column, const char *what)
 
 /* ---------- made anew ---------- */
 
-/* the commands that give a view what it had beside its columns; $1 is its name */
+/* the commands that give a view what it had, each with the column that it is about; $1 is the view */
 static const char commands_of[] =
-"SELECT pg_catalog.format('GRANT %s ON leadscore.%I TO %s%s', a.privilege_type, c.relname,"
+"SELECT NULL::pg_catalog.name, pg_catalog.format('GRANT %s ON leadscore.%I TO %s%s', a.privilege_type, c.relname,"
 " CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END,"
 " CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
 " FROM pg_catalog.pg_class c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a"
 " LEFT JOIN pg_catalog.pg_roles r ON (r.oid OPERATOR(pg_catalog.=) a.grantee)"
 " WHERE c.oid OPERATOR(pg_catalog.=) $1 AND a.grantee OPERATOR(pg_catalog.<>) c.relowner"
 " UNION ALL "
-"SELECT pg_catalog.format('GRANT %s (%I) ON leadscore.%I TO %s%s', a.privilege_type, t.attname, c.relname,"
+"SELECT t.attname, pg_catalog.format('GRANT %s (%I) ON leadscore.%I TO %s%s', a.privilege_type, t.attname, c.relname,"
 " CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END,"
 " CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
 " FROM pg_catalog.pg_class c"
@@ -212,7 +212,7 @@ static const char commands_of[] =
 " LEFT JOIN pg_catalog.pg_roles r ON (r.oid OPERATOR(pg_catalog.=) a.grantee)"
 " WHERE c.oid OPERATOR(pg_catalog.=) $1"
 " UNION ALL "
-"SELECT pg_catalog.format('ALTER VIEW leadscore.%I SET (%s)', c.relname,"
+"SELECT NULL, pg_catalog.format('ALTER VIEW leadscore.%I SET (%s)', c.relname,"
 " pg_catalog.array_to_string(c.reloptions, ', '))"
 " FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) $1 AND c.reloptions IS NOT NULL";
 
@@ -237,9 +237,13 @@ ls_live_view_drop(const char *model)
 	(void) ls_run(commands_of, &args);
 	MemoryContextSwitchTo(caller);
 	for (uint64 i = 0; i < SPI_processed; i++)
-		view->commands = lappend(view->commands,
-								 pstrdup(SPI_getvalue(SPI_tuptable->vals[i],
-													  SPI_tuptable->tupdesc, 1)));
+	{
+		char	   *column = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		char	   *command = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2);
+
+		view->columns = lappend(view->columns, column ? pstrdup(column) : NULL);
+		view->commands = lappend(view->commands, pstrdup(command));
+	}
 	SPI_finish();
 	ls_execute(psprintf("DROP VIEW leadscore.%s", name), NULL);
 	return view;
@@ -249,9 +253,13 @@ ls_live_view_drop(const char *model)
 void
 ls_live_view_restore(const LsModelTables *tables, const LsLiveView *view)
 {
+	Oid			relation;
 	ListCell   *lc;
+	ListCell   *cc;
 
 	ls_live_view_make(tables);
-	foreach(lc, view->commands)
-		ls_execute(lfirst(lc), NULL);
+	relation = ls_table_oid(psprintf("live_%s", tables->row.model), false);
+	forboth(lc, view->commands, cc, view->columns)
+		if (lfirst(cc) == NULL || get_attnum(relation, lfirst(cc)) != InvalidAttrNumber)
+			ls_execute(lfirst(lc), NULL);
 }

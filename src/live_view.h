@@ -15,7 +15,8 @@
 /* What a view that was dropped had beside its columns */
 typedef struct LsLiveView
 {
-	List	   *commands;		/* of char *: give it that again */
+	List	   *commands;		/* of char *: give it that again ... */
+	List	   *columns;		/* ... if it still has these, or NULL for any */
 } LsLiveView;
 
 /* all are called as the extension's owner */

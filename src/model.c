@@ -32,6 +32,7 @@
 #include "utils/typcache.h"
 
 #include "ancestor.h"
+#include "category.h"
 #include "check.h"
 #include "compat.h"
 #include "contact_table.h"
@@ -52,14 +53,13 @@ PG_FUNCTION_INFO_V1(ls_create_model);
 PG_FUNCTION_INFO_V1(ls_drop_model_sql);
 PG_FUNCTION_INFO_V1(ls_detach_all);
 
-#define MAX_CATEGORIES	32
 #define MAX_NAME		41		/* with what stands before and after it, an identifier */
 
 /* ---------- what is asked for ---------- */
 
-/* is_name tells whether a word can be a part of the names that we make. */
-static bool
-is_name(const char *word)
+/* ls_is_name tells whether a word can be a part of the names that we make. */
+bool
+ls_is_name(const char *word)
 {
 	if (*word < 'a' || *word > 'z' || strlen(word) > MAX_NAME)
 		return false;
@@ -68,23 +68,6 @@ is_name(const char *word)
 			*word != '_')
 			return false;
 	return true;
-}
-
-/* check_category refuses what cannot be a column of the score table. */
-static void
-check_category(const char *name)
-{
-	if (!is_name(name))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("invalid name of a category: \"%s\"", name),
-				 errhint("Use up to %d lower-case letters, digits and underscores, a letter first.",
-						 MAX_NAME)));
-	if (ls_tables_have_column(name) || SystemAttributeByName(name) != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_RESERVED_NAME),
-				 errmsg("category name \"%s\" is reserved", name),
-				 errdetail("The score table has a column of this name.")));
 }
 
 /* read_categories reads the names of categories, in their order. */
@@ -97,10 +80,10 @@ read_categories(ArrayType *array, LsModelTables *new)
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
 					  &values, &nulls, &new->ncategories);
 	if (ARR_NDIM(array) > 1 || new->ncategories < 1 ||
-		new->ncategories > MAX_CATEGORIES)
+		new->ncategories > LS_MAX_CATEGORIES)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a model has between 1 and %d categories", MAX_CATEGORIES),
+				 errmsg("a model has between 1 and %d categories", LS_MAX_CATEGORIES),
 				 errhint("Give their names as a plain array, such as '{fit,engagement}'.")));
 	new->categories = palloc(sizeof(char *) * new->ncategories);
 	for (int i = 0; i < new->ncategories; i++)
@@ -110,7 +93,7 @@ read_categories(ArrayType *array, LsModelTables *new)
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("the name of a category must not be NULL")));
 		new->categories[i] = TextDatumGetCString(values[i]);
-		check_category(new->categories[i]);
+		ls_category_check_name(new->categories[i]);
 		for (int j = 0; j < i; j++)
 			if (strcmp(new->categories[i], new->categories[j]) == 0)
 				ereport(ERROR,
@@ -124,7 +107,7 @@ read_categories(ArrayType *array, LsModelTables *new)
 static void
 check_name(const char *model)
 {
-	if (!is_name(model))
+	if (!ls_is_name(model))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
 				 errmsg("invalid name of a model: \"%s\"", model),

@@ -15,6 +15,7 @@
 #include "catalog.h"
 #include "model_tables.h"
 
+extern bool ls_is_name(const char *word);
 extern void ls_model_check_key(Relation rel, LsModelTables *new);
 extern void ls_drop_model(const LsModelRow *model);
 extern bool ls_model_complete(const char *model);

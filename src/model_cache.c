@@ -169,27 +169,6 @@ load_current(const char *name, Snapshot snapshot)
 }
 
 /*
- * load_version loads a version of a model.  Where it is the newest, its newest words
- * are read and not those that the snapshot sees: what they name may have been renamed
- * since, of which the definitions of tables and types that everybody sees know.
- */
-static LsModel *
-load_version(const char *name, Snapshot snapshot, int64 version)
-{
-	LsModelRow *newest = snapshot ? ls_model_row(name, NULL) : NULL;
-	LsModel    *model;
-
-	if (newest == NULL || newest->rules_version != version)
-		return load_current(name, snapshot);
-	model = load_current(name, NULL);
-	if (model && model->version == version)
-		return model;
-	if (model)
-		free_model(model);
-	return load_current(name, snapshot);
-}
-
-/*
  * ls_model_acquire gives the compiled model that a snapshot sees, NULL being
  * the newest; NULL if there is none of the name.  To be released.
  */
@@ -219,7 +198,7 @@ ls_model_acquire(const char *name, Snapshot snapshot)
 	}
 	sweep();
 
-	model = load_version(name, snapshot, row->rules_version);
+	model = load_current(name, snapshot);
 	if (model == NULL)
 		return NULL;
 	MemoryContextSetParent(model->context, CacheMemoryContext);

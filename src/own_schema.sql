@@ -54,5 +54,5 @@ COMMENT ON EVENT TRIGGER leadscore_model_tables IS
 GRANT CREATE ON SCHEMA leadscore TO pg_database_owner;
 -- which the triggers in a dump call
 GRANT EXECUTE ON FUNCTION leadscore_internal.enter(), leadscore_internal.capture(),
-	leadscore_internal.apply(), leadscore_internal.guard(), leadscore_internal.restored()
+	leadscore_internal.leave(), leadscore_internal.apply(), leadscore_internal.guard(), leadscore_internal.restored()
 	TO pg_database_owner;

@@ -34,6 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/typcache.h"
 
 #include "catalog.h"
 #include "feed.h"
@@ -132,6 +133,51 @@ texts_mention(const LsModelRow *row, const char *name)
 	return false;
 }
 
+/* tables_lead_to tells whether a column of a table of a model has a type as a part. */
+static bool
+tables_lead_to(const LsModelRow *row, Oid type)
+{
+	List	   *tables = list_make1_oid(row->contacts);
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(row->model, NULL))
+		tables = list_append_unique_oid(tables, ((LsSourceRow *) lfirst(lc))->relation);
+	foreach(lc, tables)
+	{
+		TupleDesc	desc = lookup_rowtype_tupdesc_noerror(get_rel_type_id(lfirst_oid(lc)), -1, true);
+		bool		found = false;
+
+		for (int i = 0; desc && i < desc->natts && !found; i++)
+			found = !TupleDescAttr(desc, i)->attisdropped &&
+				leads_to(TupleDescAttr(desc, i)->atttypid, type);
+		if (desc)
+			ReleaseTupleDesc(desc);
+		if (found)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * uses_type tells whether texts of a model can have values of what is renamed, or of
+ * what it is a part of.  Other models are not to be locked, however their texts read.
+ */
+static bool
+uses_type(const LsModelRow *row, const LsRename *rename)
+{
+	LsDependencies *dependencies = ls_dependencies(row, true);
+	List	   *types = rename->kind == LS_RENAME_LABEL ? list_make1_oid(rename->object) : NIL;
+	ListCell   *lc;
+
+	foreach(lc, rename->relations)
+		types = lappend_oid(types, get_rel_type_id(lfirst_oid(lc)));
+	foreach(lc, types)
+		if ((dependencies && list_member_oid(dependencies->reach.types, lfirst_oid(lc))) ||
+			tables_lead_to(row, lfirst_oid(lc)))
+			return true;
+	return false;
+}
+
 /* minds tells whether a model may have to follow what is renamed. */
 static bool
 minds(const LsModelRow *row, const LsRename *rename)
@@ -153,7 +199,8 @@ minds(const LsModelRow *row, const LsRename *rename)
 			if (event_type(lfirst(lc)) == rename->object)
 				return true;
 	}
-	return texts_mention(row, rename->old_name) || texts_mention(row, rename->new_name);
+	return (texts_mention(row, rename->old_name) || texts_mention(row, rename->new_name)) &&
+		(rename->kind == LS_RENAME_OTHER || uses_type(row, rename));
 }
 
 /* rows_that_mind gives the rows of the models that do, in the order in which models are locked. */

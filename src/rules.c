@@ -30,6 +30,7 @@
 #include "score_table.h"
 #include "table_layout.h"
 #include "target.h"
+#include "words.h"
 
 /* Where a model is being loaded from, handed down while it is compiled */
 typedef struct Load
@@ -505,6 +506,10 @@ load_stages(Load *load, Relation contacts)
 		spec.variables = names;
 		stage->condition = reached(model, ls_expr_try_compile(&spec, model->context,
 															  &stage->broken));
+		if (stage->broken && load->snapshot &&
+			(spec.text = ls_words_of_stage(model->name, row->stage)) != NULL)
+			stage->condition = reached(model, ls_expr_try_compile(&spec, model->context,
+																  &stage->broken));
 		need_columns(&model->contact_columns, stage->condition);
 		if (stage->condition && !bms_is_empty(stage->condition->columns))
 			model->stages_read_contact = true;
@@ -688,12 +693,28 @@ load_identity(LsModel *model, const LsModelRow *row)
 }
 
 /*
+ * is_of_before tells whether a model is loaded as it was: its categories may not be those
+ * that the score table has columns of.
+ */
+static bool
+is_of_before(const Load *load)
+{
+	LsModelRow *row;
+
+	if (load->sheet && load->sheet->limits)
+		return true;
+	row = load->snapshot ? ls_model_row(load->model->name, NULL) : NULL;
+	return row && row->rules_version != load->row->rules_version;
+}
+
+/*
  * check_tables refuses tables that do not have the columns of the model, before a
  * writer is in the midst of something.
  */
 static void
-check_tables(const LsModel *model, bool of_the_past)
+check_tables(Load *load)
 {
+	LsModel    *model = load->model;
 	const struct
 	{
 		const char *prefix;
@@ -705,9 +726,10 @@ check_tables(const LsModel *model, bool of_the_past)
 	Relation	rel;
 	bool		locked;
 
-	if (!of_the_past && (rel = ls_look_open(model->score_table, &locked)) != NULL)
+	if ((rel = ls_look_open(model->score_table, &locked)) != NULL)
 	{
-		ls_row_check(model, RelationGetDescr(rel));
+		if (!ls_row_map(model, RelationGetDescr(rel)) && !is_of_before(load))
+			ls_row_refuse(model);
 		ls_look_close(rel, locked);
 	}
 	for (size_t i = 0; i < lengthof(tables); i++)
@@ -796,7 +818,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 												  "leadscore model",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	LsModelRow *row = ls_model_row(name, snapshot);
+	LsModelRow *row = ls_words_of_model(ls_model_row(name, snapshot), &snapshot);
 	LsModel    *model;
 	Load		load;
 	Relation	contacts;
@@ -827,7 +849,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	load.sheet = sheet;
 	model->broken_reported = sheet != NULL;
 	load_categories(&load);
-	check_tables(model, limits != NULL);
+	check_tables(&load);
 	contacts = ls_look_open(model->contacts, &locked);
 	model->by_roles = contacts && depends_on_roles(contacts, model->owner);
 	load_contacts(&load, contacts);

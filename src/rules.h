@@ -213,6 +213,10 @@ typedef struct LsModel
 	struct LsStorePlans *store; /* the store's kept plans */
 	struct LsPendingPlans *pending; /* and those of what is pending */
 	struct LsAliasPlans *aliases;	/* and those of who is whose */
+	int			score_natts;	/* columns of score_table, dropped ones included */
+	int		   *score_columns;	/* where it has those of categories, and the rest */
+	int			score_nlive;	/* columns without the dropped ones ... */
+	int		   *score_live;		/* ... and where these are */
 	int			nformer;
 	struct LsFormer *former_versions;	/* of its rules, see kept.c; NULL: not looked up */
 } LsModel;

@@ -47,8 +47,11 @@ enum
 #define FAR_FUTURE	(1000 * 366 * LS_DAY)
 #define FAR_AHEAD	(1000 * 366 * LS_DAY)
 
-#define AT(model, column) (2 + (model)->ncategories + (column))
-#define NATTS(model) AT(model, COL_AFTER_CATEGORIES)
+/* where a row has them: categories are added and removed */
+#define CATEGORY_AT(model, category) ((model)->score_columns[category])
+#define AT(model, column) ((model)->score_columns[(model)->ncategories + (column)])
+#define NATTS(model) ((model)->score_natts)
+#define NOWHERE (-1)			/* the table has no such column (any more) */
 
 typedef struct LsStorePlans
 {
@@ -125,38 +128,104 @@ ls_row_natts(const LsModel *model)
 	return NATTS(model);
 }
 
-/* the types of the columns after the categories */
-static const Oid types_after[COL_AFTER_CATEGORIES] = {
-	TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, INT8OID, BYTEAOID
+/* the columns after the categories */
+static const struct
+{
+	const char *name;
+	Oid			type;
+}			columns_after[COL_AFTER_CATEGORIES] = {
+	{"grade", TEXTOID}, {"stage", TEXTOID}, {"stage_since", TIMESTAMPTZOID},
+	{"disqualified", BOOLOID}, {"has_contact", BOOLOID}, {"last_event_at", TIMESTAMPTZOID},
+	{"scored_at", TIMESTAMPTZOID}, {"rules_version", INT8OID}, {"state", BYTEAOID}
 };
 
-/* column_type gives the type that a column of a score table has. */
-static Oid
-column_type(const LsModel *model, int column)
+/* find_column finds a column of a score table by its name and type. */
+static int
+find_column(TupleDesc desc, const char *name, Oid type)
 {
-	if (column == 0)
-		return model->key.type;
-	return column < AT(model, 0) ? FLOAT8OID : types_after[column - AT(model, 0)];
+	for (int i = 2; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && att->atttypid == type && strcmp(NameStr(att->attname), name) == 0)
+			return i;
+	}
+	return NOWHERE;
+}
+
+/* type_at gives the type of a column, InvalidOid for one that was dropped. */
+static Oid
+type_at(TupleDesc desc, int column)
+{
+	Form_pg_attribute att = TupleDescAttr(desc, column);
+
+	return att->attisdropped ? InvalidOid : att->atttypid;
+}
+
+/* has_columns tells whether rows can be read, and written, as the model was mapped. */
+static bool
+has_columns(const LsModel *model, TupleDesc desc)
+{
+	if (desc->natts != NATTS(model) || desc->natts < 2 + COL_AFTER_CATEGORIES ||
+		type_at(desc, 0) != model->key.type || type_at(desc, 1) != FLOAT8OID)
+		return false;
+	for (int i = 0; i < model->ncategories; i++)
+		if (CATEGORY_AT(model, i) != NOWHERE && type_at(desc, CATEGORY_AT(model, i)) != FLOAT8OID)
+			return false;
+	for (int i = 0; i < COL_AFTER_CATEGORIES; i++)
+		if (AT(model, i) == NOWHERE || type_at(desc, AT(model, i)) != columns_after[i].type)
+			return false;
+	return true;
 }
 
 /*
- * ls_row_check refuses a score table whose columns are not those of its model,
- * as when a superuser has changed it, or lead_category, by hand.
+ * ls_row_map finds the columns of a model in its score table.  False where they are
+ * not those of the model: where categories are gone or have come since the snapshot
+ * that the model was read with, or somebody has changed the table or lead_category by hand.
  */
+bool
+ls_row_map(LsModel *model, TupleDesc desc)
+{
+	int			n = model->ncategories + COL_AFTER_CATEGORIES;
+	int			live = 0;
+	bool		all = true;
+
+	model->score_natts = desc->natts;
+	model->score_columns = MemoryContextAlloc(model->context, sizeof(int) * n);
+	for (int i = 0; i < n; i++)
+	{
+		int			after = i - model->ncategories;
+
+		model->score_columns[i] = after < 0 ?
+			find_column(desc, model->categories[i].name, FLOAT8OID) :
+			find_column(desc, columns_after[after].name, columns_after[after].type);
+		all = all && model->score_columns[i] != NOWHERE;
+	}
+	model->score_live = MemoryContextAlloc(model->context, sizeof(int) * Max(1, desc->natts));
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			model->score_live[live++] = i;
+	model->score_nlive = live;
+	return all && live == n + 2 && has_columns(model, desc);
+}
+
+/* ls_row_refuse refuses a score table whose columns are not those of its model. */
+void
+ls_row_refuse(const LsModel *model)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"score_%s\" does not have the columns that leadscore gave it",
+					model->name),
+			 errhint("Undo what was done to it or to the rows of leadscore.lead_category by hand, or drop the model.")));
+}
+
+/* ls_row_check does so for one who is about to read or write rows. */
 void
 ls_row_check(const LsModel *model, TupleDesc desc)
 {
-	bool		right = desc->natts == NATTS(model);
-
-	for (int i = 0; right && i < desc->natts; i++)
-		right = TupleDescAttr(desc, i)->atttypid == column_type(model, i);
-	if (!right)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"score_%s\" does not have the columns that leadscore gave it",
-						model->name),
-				 errhint("Undo what was done to it or to the rows of leadscore.lead_category by hand, or drop the model.")));
+	if (!has_columns(model, desc))
+		ls_row_refuse(model);
 }
 
 /* damaged refuses a row that nobody of us has written. */
@@ -183,29 +252,38 @@ ls_instant_has_been(TimestampTz at)
 	return at <= FAR_FUTURE || (!TIMESTAMP_NOT_FINITE(at) && at <= ls_clock() + FAR_AHEAD);
 }
 
+/* check_number does so for one of its numbers. */
+static void
+check_number(LsModel *model, const Datum *values, const bool *nulls, int column)
+{
+	if (nulls[column])
+		damaged(model, values, nulls, column, "null");
+	if (!isfinite(DatumGetFloat8(values[column])))
+		damaged(model, values, nulls, column, "not finite");
+}
+
 /* check_values looks at what is in a row, as ls_row_check at its columns. */
 static void
 check_values(LsModel *model, const Datum *values, const bool *nulls)
 {
-	int			after = AT(model, 0);
-
-	for (int i = 0; i < after; i++)
-	{
-		if (nulls[i])
-			damaged(model, values, nulls, i, "null");
-		if (i > 0 && !isfinite(DatumGetFloat8(values[i])))
-			damaged(model, values, nulls, i, "not finite");
-	}
+	if (nulls[0])
+		damaged(model, values, nulls, 0, "null");
+	check_number(model, values, nulls, 1);
+	for (int i = 0; i < model->ncategories; i++)
+		if (CATEGORY_AT(model, i) != NOWHERE)
+			check_number(model, values, nulls, CATEGORY_AT(model, i));
 	for (int i = 0; i < COL_AFTER_CATEGORIES; i++)
 	{
-		if (nulls[after + i])
+		int			at = AT(model, i);
+
+		if (nulls[at])
 		{
 			if (i != COL_GRADE && i != COL_LAST_EVENT_AT)
-				damaged(model, values, nulls, after + i, "null");
+				damaged(model, values, nulls, at, "null");
 		}
-		else if (types_after[i] == TIMESTAMPTZOID &&
-				 TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[after + i])))
-			damaged(model, values, nulls, after + i, "not finite");
+		else if (columns_after[i].type == TIMESTAMPTZOID &&
+				 TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[at])))
+			damaged(model, values, nulls, at, "not finite");
 	}
 	if (!ls_instant_has_been(DatumGetTimestampTz(values[AT(model, COL_SCORED_AT)])))
 		damaged(model, values, nulls, AT(model, COL_SCORED_AT), "not an instant that has been");
@@ -221,7 +299,8 @@ ls_row_read(LsModel *model, const Datum *values, const bool *nulls,
 	row->score = DatumGetFloat8(values[1]);
 	row->categories = palloc(sizeof(double) * Max(1, model->ncategories));
 	for (int i = 0; i < model->ncategories; i++)
-		row->categories[i] = DatumGetFloat8(values[2 + i]);
+		row->categories[i] = CATEGORY_AT(model, i) == NOWHERE ? 0 :
+			DatumGetFloat8(values[CATEGORY_AT(model, i)]);
 	row->grade = nulls[AT(model, COL_GRADE)] ? NULL :
 		TextDatumGetCString(values[AT(model, COL_GRADE)]);
 	row->stage = TextDatumGetCString(values[AT(model, COL_STAGE)]);
@@ -232,16 +311,50 @@ ls_row_read(LsModel *model, const Datum *values, const bool *nulls,
 	ls_state_decode(DatumGetByteaPP(values[AT(model, COL_STATE)]), &row->state);
 }
 
-/* ls_row_read_tuple reads a row that a query gave. */
+/*
+ * spread puts the columns of a row where the table has them: the result of a query has
+ * no places for those that were dropped.
+ */
+static void
+spread(LsModel *model, TupleDesc desc, Datum *values, bool *nulls)
+{
+	for (int i = model->score_nlive - 1; i >= 0; i--)
+	{
+		int			to = model->score_live[i];
+
+		values[to] = values[i];
+		nulls[to] = nulls[i];
+	}
+	for (int i = 0; i < model->ncategories + COL_AFTER_CATEGORIES; i++)
+	{
+		int			from = 0;
+
+		if (model->score_columns[i] == NOWHERE)
+			continue;
+		while (from < model->score_nlive && model->score_live[from] != model->score_columns[i])
+			from++;
+		if (from == model->score_nlive ||
+			type_at(desc, from) != (i < model->ncategories ? FLOAT8OID :
+									columns_after[i - model->ncategories].type))
+			ls_row_refuse(model);
+	}
+}
+
+/* ls_row_read_tuple reads a row that a query gave, or the table. */
 void
 ls_row_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 				  LsScoreRow *row)
 {
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	int			natts = Max(desc->natts, NATTS(model));
+	Datum	   *values = palloc(sizeof(Datum) * natts);
+	bool	   *nulls = palloc(sizeof(bool) * natts);
+	bool		dense = desc->natts != NATTS(model) && desc->natts == model->score_nlive;
 
-	ls_row_check(model, desc);
+	if (!dense)
+		ls_row_check(model, desc);
 	heap_deform_tuple(tuple, desc, values, nulls);
+	if (dense)
+		spread(model, desc, values, nulls);
 	ls_row_read(model, values, nulls, row);
 }
 
@@ -249,11 +362,21 @@ ls_row_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 void
 ls_row_values(LsModel *model, const LsScoreRow *row, Datum *values, bool *nulls)
 {
-	memset(nulls, 0, NATTS(model));
+	/* columns that were dropped */
+	memset(nulls, true, NATTS(model));
+	memset(values, 0, sizeof(Datum) * NATTS(model));
+	nulls[0] = nulls[1] = false;
 	values[0] = row->contact;
 	values[1] = Float8GetDatum(row->score);
 	for (int i = 0; i < model->ncategories; i++)
-		values[2 + i] = Float8GetDatum(row->categories[i]);
+	{
+		if (CATEGORY_AT(model, i) == NOWHERE)
+			continue;
+		nulls[CATEGORY_AT(model, i)] = false;
+		values[CATEGORY_AT(model, i)] = Float8GetDatum(row->categories[i]);
+	}
+	for (int i = 0; i < COL_AFTER_CATEGORIES; i++)
+		nulls[AT(model, i)] = false;
 	nulls[AT(model, COL_GRADE)] = row->grade == NULL;
 	values[AT(model, COL_GRADE)] = row->grade ? CStringGetTextDatum(row->grade) : 0;
 	values[AT(model, COL_STAGE)] = CStringGetTextDatum(row->stage);
@@ -282,8 +405,12 @@ column_types(LsModel *model)
 {
 	Oid		   *types = palloc(sizeof(Oid) * NATTS(model));
 
+	/* those of dropped columns are not used */
 	for (int i = 0; i < NATTS(model); i++)
-		types[i] = column_type(model, i);
+		types[i] = FLOAT8OID;
+	types[0] = model->key.type;
+	for (int i = 0; i < COL_AFTER_CATEGORIES; i++)
+		types[AT(model, i)] = columns_after[i].type;
 	return types;
 }
 
@@ -308,28 +435,40 @@ ls_row_operator(const LsKeyType *key)
 static char *
 insert_text(LsModel *model)
 {
-	StringInfoData sql;
+	Relation	rel = table_open(model->score_table, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	StringInfoData names;
+	StringInfoData values;
 
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "INSERT INTO %s VALUES (", score_table_name(model));
-	for (int i = 1; i <= NATTS(model); i++)
-		appendStringInfo(&sql, i > 1 ? ", $%d" : "$%d", i);
-	appendStringInfoString(&sql, ") ON CONFLICT (contact_id) DO NOTHING");
-	return sql.data;
+	initStringInfo(&names);
+	initStringInfo(&values);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (TupleDescAttr(desc, i)->attisdropped)
+			continue;
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
+						 quote_identifier(NameStr(TupleDescAttr(desc, i)->attname)));
+		appendStringInfo(&values, "%s$%d", i > 0 ? ", " : "", i + 1);
+	}
+	table_close(rel, AccessShareLock);
+	return psprintf("INSERT INTO %s (%s) VALUES (%s) ON CONFLICT (contact_id) DO NOTHING",
+					score_table_name(model), names.data, values.data);
 }
 
 static char *
 update_text(LsModel *model)
 {
 	Relation	rel = table_open(model->score_table, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "UPDATE %s SET ", score_table_name(model));
-	for (int i = 2; i <= NATTS(model); i++)
-		appendStringInfo(&sql, "%s%s = $%d", i > 2 ? ", " : "",
-						 quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rel), i - 1)->attname)),
-						 i);
+	for (int i = 1; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			appendStringInfo(&sql, "%s%s = $%d", i > 1 ? ", " : "",
+							 quote_identifier(NameStr(TupleDescAttr(desc, i)->attname)),
+							 i + 1);
 	appendStringInfo(&sql, " WHERE contact_id %s $1", ls_row_key_operator(model));
 	table_close(rel, AccessShareLock);
 	return sql.data;

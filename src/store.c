@@ -595,9 +595,18 @@ static void
 go_on(LsStore *store, const LsChange *change, LsCourse *course,
 	  TimestampTz last, TimestampTz t)
 {
-	TimestampTz entry = ls_course_entry(store->model, course->row,
-									   latest_event(store, change), last, t);
+	TimestampTz entry;
 
+	if (change->state_only)
+	{
+		/* a row for what is counted now: it is made true before the commit */
+		ls_evaluate(store->model, &course->row->state, t, store->score);
+		ls_row_take_score(store->model, course->row, store->score);
+		course->row->rules_version = 0;
+		set_due(store, change, course->row, t);
+		return;
+	}
+	entry = ls_course_entry(store->model, course->row, latest_event(store, change), last, t);
 	if (entry != DT_NOBEGIN)
 	{
 		ls_course_step(course, entry, change->by_hand ? "event" : store->cause);

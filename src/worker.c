@@ -160,7 +160,7 @@ run_round(Work *work)
 		return !work->leaving;
 
 	/* one that start_worker() has started is not told of models to come */
-	if (work->tasks == NIL && !work->incomplete &&
+	if (work->tasks == NIL && !work->incomplete && !work->suspended &&
 		ls_worker_order.board == DSM_HANDLE_INVALID)
 	{
 		ls_worker_leave(work, LS_PHASE_ABSENT, 0);

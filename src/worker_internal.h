@@ -51,6 +51,7 @@ typedef struct Work
 	MemoryContext round;		/* what lives from one nap to the next */
 	List	   *tasks;			/* of Task * */
 	bool		incomplete;		/* a model is not there in full */
+	bool		suspended;		/* a model that is may go on without a word */
 	Task	   *task;			/* in hand, or NULL */
 	LsFold	   *fold;
 	bool		one_by_one;
@@ -99,7 +100,7 @@ extern void ls_worker_note_error(const Work *work);
 extern void ls_worker_report(const Work *work, const char *what);
 extern void ls_worker_phase(const Work *work, LsPhase phase);
 
-/* settings of the database, in worker_settings.c */
+/* settings of the database, in worker_settings.c; ls_settings_stored() is in launcher.h */
 extern void ls_worker_settings_begin(void);
 extern bool ls_worker_settings_changed(void);
 extern void ls_worker_settings_look(Work *work);

@@ -73,6 +73,7 @@ read_tasks(Work *work)
 
 	work->tasks = NIL;
 	work->incomplete = false;
+	work->suspended = false;
 	foreach(lc, ls_model_rows(NULL))
 	{
 		LsModelRow *row = lfirst(lc);
@@ -81,6 +82,7 @@ read_tasks(Work *work)
 		ListCell   *le;
 
 		work->incomplete |= !complete;
+		work->suspended |= row->unreadable != NULL;
 		if (complete)
 			ls_model_settle(row);
 		if (!row->enabled || !complete)

@@ -8,11 +8,13 @@
  * leadscore.clock than sessions have, it writes what they take to be in the future, or
  * leaves what they wait for.  pg_db_role_setting has no cache whose invalidation
  * messages it could hear, and the command may come from a session that has not loaded
- * the library.  So it looks, when a step begins and several times a second in a nap.
+ * the library.  So it looks, when a step begins and several times a second in a nap;
+ * and the launcher does for databases that have no worker just now.
  *
  * Where something has changed the worker leaves, and the launcher starts one with the
  * new settings: a process cannot go back to what the configuration file says of a
- * setting that is stored no more.
+ * setting that is stored no more.  What is compared was read by the launcher before
+ * the worker connected, so that no change falls in between.
  *
  *-------------------------------------------------------------------------
  */
@@ -65,45 +67,45 @@ add_row(Relation rel, Oid database, Oid role, uint64 hash)
 }
 
 /*
- * read_settings gives a hash of all that is stored for this process.  False where
- * somebody has locked the table: a worker waits for nobody.
+ * ls_settings_stored gives a hash of all that is stored for a worker of a database,
+ * within a transaction; 0 where somebody has locked the table: nobody is waited for.
  */
-static bool
-read_settings(uint64 *stored)
+uint64
+ls_settings_stored(Oid database)
 {
-	Oid			role = GetSessionUserId();
+	Oid			role = GetSessionUserId();	/* the same for launcher and workers */
 	Relation	rel;
 	uint64		hash;
 
 	if (!ConditionalLockRelationOid(DbRoleSettingRelationId, AccessShareLock))
-		return false;
+		return 0;
 	rel = table_open(DbRoleSettingRelationId, NoLock);
-	hash = add_row(rel, MyDatabaseId, role, 0);
+	hash = add_row(rel, database, role, 1);
 	hash = add_row(rel, InvalidOid, role, hash);
-	hash = add_row(rel, MyDatabaseId, InvalidOid, hash);
+	hash = add_row(rel, database, InvalidOid, hash);
 	hash = add_row(rel, InvalidOid, InvalidOid, hash);
 	table_close(rel, AccessShareLock);
-	*stored = hash;
-	return true;
+	return Max(hash, 1);
 }
 
-/* ls_worker_settings_begin notes which settings this process, just connected, has. */
+/* ls_worker_settings_begin notes which settings this process has, at the least. */
 void
 ls_worker_settings_begin(void)
 {
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	(void) read_settings(&settings);
-	CommitTransactionCommand();
+	LWLockAcquire(&ls_board->lock, LW_SHARED);
+	settings = ls_worker_slot->settings;
+	LWLockRelease(&ls_board->lock);
 }
 
 /* ls_worker_settings_changed tells, in a transaction, whether others are stored by now. */
 bool
 ls_worker_settings_changed(void)
 {
-	uint64		stored;
+	uint64		stored = ls_settings_stored(MyDatabaseId);
 
-	return read_settings(&stored) && stored != settings;
+	if (settings == 0)
+		settings = stored;		/* the launcher could not read them */
+	return stored != 0 && stored != settings;
 }
 
 /* ls_worker_settings_look does so in a nap, and has the worker leave. */

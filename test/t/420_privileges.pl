@@ -52,7 +52,7 @@ CREATE TABLE call (contact int, at timestamptz);
 CREATE INDEX ON call (contact, at);
 CREATE TABLE other_contact (id int PRIMARY KEY);
 GRANT INSERT ON event TO writer;
-SELECT leadscore.create_model('m', 'contact');
+SELECT leadscore.create_model('m', 'contact', categories => '{fit,engagement,spare}');
 SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what', visitor => 'visitor');
 RESET ROLE;
 SET leadscore.inline_limit = 1000;
@@ -156,7 +156,7 @@ my %writes = (
 	lead_stage => { INSERT => "(model, stage, position, enter_at) VALUES ('m', 'new', 2, 99)", UPDATE => "enter_at = 11 WHERE model = 'm' AND stage = 'hot'", DELETE => "WHERE model = 'm' AND stage = 'hot'" },
 	lead_grade => { INSERT => "(model, category, grade, min_points) VALUES ('m', 'fit', 'B', -1)", UPDATE => "min_points = 1 WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
 	lead_action => { INSERT => "(model, name, occasion, stage) VALUES ('m', 'new', 'stage_left', 'hot')", UPDATE => "enabled = false WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
-	lead_category => { INSERT => "(model, category) VALUES ('m', 'new')", UPDATE => "weight = 2 WHERE model = 'm'", DELETE => "WHERE model = 'm' AND category = 'engagement'" },
+	lead_category => { INSERT => "(model, category) VALUES ('m', 'new')", UPDATE => "weight = 2 WHERE model = 'm'", DELETE => "WHERE model = 'm' AND category = 'spare'" },
 	lead_model => { UPDATE => "max_drift = 7 WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
 );
 

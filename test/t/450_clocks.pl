@@ -113,6 +113,42 @@ sql(at('11:30'), 'BEGIN', "INSERT INTO leadscore.lead_rule (model, name, points)
 is(sql("SELECT round(score::numeric, 12), scored_at FROM leadscore.score_state"), '5.000000000000|2026-03-02 11:30:00+00', 'an event that has come to count while a rule was');
 nothing_false('state', '... state');
 
+# A job that is done by clocks in turn.
+model('job', half_life('job', 8, '1 hour'));
+sql(at('10:00'), "INSERT INTO job_act VALUES (1, '2026-03-02 10:45+00')");
+sql(at('11:00'), 'SET leadscore.inline_limit = 0', half_life('job', 1, '30 minutes') =~ s/'act'/'fast'/r);
+for my $clock ('11:00', '10:00', '11:00', '10:00', '11:00', '10:00', '10:30', '10:00')
+{
+	sql(at($clock), "SELECT leadscore.run_job('job')");
+	is(sql(at($clock), "SELECT * FROM leadscore.verify('job') WHERE status = 'wrong'", 'SELECT score FROM leadscore.score_job WHERE score > 9'), '',
+		"a step of a job by a clock at $clock: nothing is wrong");
+}
+is(sql("SELECT state FROM leadscore.lead_job WHERE model = 'job'"), 'done', '... and it ends');
+sql(at('11:15'), "SELECT leadscore.refresh('job')");
+is(sql("SELECT round(score::numeric, 9) = round((8 * 2 ^ -0.5 + 0.5)::numeric, 9) FROM leadscore.live_job" =~ s/live/score/r), 't', '... with the score of the events');
+nothing_false('job', '... job');
+
+# ---------- what is pending when a rule is counted ----------
+
+# What is put aside is merged before a rule is counted.  The score without the rule is
+# nobody's: no stage is left for it, nobody is told, and it is not taken for the new one.
+model('recount', "INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('recount', 'big', 9)",
+	"INSERT INTO leadscore.lead_rule (model, name, points, condition) VALUES ('recount', 'small', 0.1, 'guest > 8')");
+sql(at('10:00'), "INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, condition) VALUES ('recount', 'warm', 2, 1, 'id < 9')",
+	"UPDATE leadscore.lead_stage SET position = 3 WHERE model = 'recount' AND stage = 'hot'",
+	"INSERT INTO leadscore.lead_action (model, name, occasion, stage) VALUES ('recount', 'gone', 'stage_left', 'warm')",
+	"INSERT INTO recount_act VALUES (1, '2026-03-02 09:00+00')");
+sql(at('10:00'), $rr, "INSERT INTO recount_act VALUES (1, '2026-03-02 09:30+00'), (2, '2026-03-02 09:30+00')", 'COMMIT');
+sql(at('10:00'), "UPDATE leadscore.lead_rule SET condition = 'guest > 0', points = 4 WHERE model = 'recount' AND name = 'big'");
+is(sql(as_rows(q{'%s %s > %s (%s)', contact_id, from_stage, to_stage, cause}, 'contact_id, recorded_at', 'leadscore.history_recount')),
+	'1 unqualified > warm (event)', 'a rule is counted while something is pending: the stage is kept');
+is(sql("SELECT count(*) FROM leadscore.outbox_recount", "SELECT contact_id, score, stage FROM leadscore.score_recount ORDER BY 1"),
+	"0\n1|8|warm\n2|4|unqualified", '... nobody is told that it was left');
+sql(at('10:00'), $rr, "INSERT INTO recount_act VALUES (1, '2026-03-02 09:40+00')", 'COMMIT');
+is(sql(at('10:00'), "UPDATE leadscore.lead_rule SET condition = NULL WHERE model = 'recount' AND name = 'small'", "SELECT * FROM leadscore.verify('recount')",
+		"SELECT contact_id, score FROM leadscore.score_recount ORDER BY 1"),
+	"1|12.3\n2|4.1", '... and one that makes less of a difference than the drift is in the score');
+
 # ---------- an hour apart, back and forth ----------
 
 # What is true whatever the clocks: all that these select is wrong.
@@ -124,6 +160,8 @@ sub checks
 		  . " WHERE abs(l.score - leadscore.score('$m', contact_id)) > 1e-9",
 		"SELECT 'replay', contact_id, l.score, leadscore.replay('$m', contact_id) FROM leadscore.live_$m l"
 		  . " WHERE abs(l.score - leadscore.replay('$m', contact_id)) > 1e-9",
+		"SELECT 'forecast', f.* FROM leadscore.forecast('$m', 1, leadscore.clock() + interval '1 day') f WHERE at < leadscore.clock() OR score > $most",
+		"SELECT 'explained', e.* FROM leadscore.explain('$m', 1) e WHERE points > $most OR last_match > leadscore.clock()",
 		"SELECT 'more than its events', * FROM leadscore.score_$m WHERE score > $most",
 		"SELECT 'back', s.contact_id, s.scored_at, seen.at FROM leadscore.score_$m s JOIN ${m}_seen seen ON id = contact_id WHERE s.scored_at < seen.at",
 		"DELETE FROM ${m}_seen", "INSERT INTO ${m}_seen SELECT contact_id, scored_at FROM leadscore.score_$m");
@@ -133,7 +171,7 @@ sub checks
 # immediately, put aside, and queued.
 sub apart
 {
-	my ($seed, $queued) = @_;
+	my ($seed, $queued, $keep) = @_;
 	my $m = "apart$seed";
 	my ($minute, $events, @script) = (600, 0);
 
@@ -142,7 +180,8 @@ sub apart
 		"CREATE TABLE ${m}_seen (id int, at timestamptz)", "CREATE INDEX ON ${m}_act (guest, at)", at('10:00'),
 		"INSERT INTO ${m}_guest VALUES (1), (2)",
 		"SELECT leadscore.create_model('$m', '${m}_guest')",
-		"SELECT leadscore.attach('$m', '${m}_act', 'guest', 'at', mode => '" . ($queued ? 'queued' : 'immediate') . "')", <<"SQL");
+		"SELECT leadscore.attach('$m', '${m}_act', 'guest', 'at', mode => '" . ($queued ? 'queued' : 'immediate')
+		  . "', on_delete => '" . ($keep ? 'keep' : 'retract') . "')", <<"SQL");
 INSERT INTO leadscore.lead_rule (model, name, points, decay, decay_interval, time_frame, award, period, decay_keep) VALUES
  ('$m', 'slow', 1, 'half_life', '14 days', NULL, NULL, NULL, NULL), ('$m', 'fast', 1, 'half_life', '10 minutes', NULL, NULL, NULL, NULL),
  ('$m', 'window', 1, 'none', NULL, '3 hours', NULL, '1 hour', NULL), ('$m', 'linear', 1, 'linear', '5 hours', NULL, NULL, '1 hour', NULL),
@@ -159,11 +198,14 @@ SQL
 
 		$minute += int(rand(30));
 		push @script, sprintf("SET leadscore.clock = '2026-03-02 %02d:%02d+00'", int($clock / 60), $clock % 60);
-		my $what = int(rand(8));
+		my $what = int(rand(10));
 		my @do = $what < 4 ? ("INSERT INTO ${m}_act VALUES ($guest, " . $when->() . "), (1, " . $when->() . ")")
 		  : $what == 4 ? "DELETE FROM ${m}_act WHERE ctid IN (SELECT ctid FROM ${m}_act ORDER BY at LIMIT 1)"
 		  : $what == 5 ? "UPDATE leadscore.lead_rule SET points = 3 - points WHERE model = '$m' AND name = 'slow'"
-		  : $what == 6 ? "SELECT leadscore.set_stage('$m', 1, 'warm')" : "SELECT 1";
+		  : $what == 6 ? "SELECT leadscore.set_stage('$m', 1, 'warm')"
+		  : $what == 7 ? "UPDATE leadscore.lead_rule SET condition = CASE WHEN condition IS NULL THEN 'guest = 1' END WHERE model = '$m' AND name IN ('fast', 'step')"
+		  : $what == 8 ? "SELECT leadscore.merge_contacts('$m', 1, 2) WHERE NOT EXISTS (SELECT FROM leadscore.merged_$m)"
+		  : "SELECT leadscore.unmerge('$m', source_id) FROM leadscore.merged_$m";
 		$events += 2 if $what < 4;
 		# what is selected here is no check
 		s/^SELECT (.*)$/DO 'BEGIN PERFORM @{[ $1 =~ s{'}{''}gr ]}; END'/ for @do;
@@ -171,7 +213,7 @@ SQL
 		push @script, "DO 'BEGIN PERFORM leadscore.refresh(''$m''); END'" if rand() < 0.5;
 		push @script, checks($m, $events * 7 + 1);
 	}
-	is(sql(@script), '', "an hour apart ($m" . ($queued ? ', queued)' : ')'));
+	is(sql(@script), '', "an hour apart ($m" . ($queued ? ', queued' : '') . ($keep ? ', purged)' : ')'));
 	is(sql("SET leadscore.clock = '2026-03-03 10:00+00'", "DO 'BEGIN PERFORM leadscore.refresh(''$m''); END'", "SELECT * FROM leadscore.verify('$m')",
 			"SELECT contact_id FROM leadscore.score_$m WHERE abs(score - leadscore.replay('$m', contact_id)) > 1"),
 		'', '... and when all clocks have caught up, the scores are the replay of the events');
@@ -179,6 +221,51 @@ SQL
 	is(sql("SELECT count(*) FROM leadscore.history_$m WHERE to_stage NOT IN ('warm', 'unqualified')"), '0', '... and no stage was entered that was not reached');
 }
 
-apart($_, $_ % 2) for 1 .. 4;
+apart($_, $_ % 2, $_ % 4 > 1) for 1 .. ($ENV{LEADSCORE_LONG} ? 60 : 4);
 
+# ---------- a dump of a server whose clock was ahead ----------
+
+$node->safe_psql('postgres', "CREATE DATABASE copy; ALTER DATABASE copy SET leadscore.clock = '2026-03-02 10:00+00'");
+my ($dump, $restored) = ("$PostgreSQL::Test::Utils::tmp_check/clocks.sql", '');
+$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('crm') ], 'a dump');
+$node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr('copy') ], '... is restored by a clock that is behind');
+sub copy { return $node->safe_psql('copy', join(";\n", 'SET client_min_messages = warning', @_)) }
+copy($rr, map({ "INSERT INTO apart$_" . "_act VALUES (1, leadscore.clock()), (4, leadscore.clock())" } 1 .. 4), 'COMMIT', 'SELECT leadscore.refresh()');
+is(copy("SELECT model, v.* FROM leadscore.lead_model, leadscore.verify(model) v WHERE status = 'wrong'"), '', '... and nothing is wrong with what comes then');
+is(copy("SELECT model, contact, to_stage FROM leadscore.lead_stage_history WHERE to_stage = 'hot' AND model <> 'recount'"), '', '... no stage was entered that was not reached');
+
+# ---------- a worker follows the clock of its database ----------
+
+$node->safe_psql('postgres', 'CREATE DATABASE work');
+$node->safe_psql('work', <<'SQL');
+SET client_min_messages = warning;
+CREATE EXTENSION leadscore;
+CREATE TABLE guest (id int PRIMARY KEY);
+CREATE TABLE act (guest int, at timestamptz);
+CREATE INDEX ON act (guest, at);
+SELECT leadscore.create_model('m', 'guest');
+SELECT leadscore.attach('m', 'act', 'guest', 'at');
+INSERT INTO leadscore.lead_rule (model, name, points, decay, decay_interval) VALUES ('m', 'act', 9, 'half_life', '10 years');
+SET leadscore.clock = '2020-01-01 00:00+00';
+INSERT INTO act VALUES (1, '2020-01-01 00:00+00');
+SQL
+$node->safe_psql('postgres', 'ALTER SYSTEM SET leadscore.enabled = on');
+$node->safe_psql('postgres', "ALTER SYSTEM SET leadscore.naptime = '1h'");
+$node->reload;
+my $napping = "SELECT count(*) = 1 FROM leadscore.activity WHERE database = 'work' AND role = 'worker' AND phase = 'napping' AND last_pass_at > started_at";
+within($node, 30, $napping, 'the worker naps, for an hour if it can', 'work');
+is($node->safe_psql('work', "SELECT count(*) FROM leadscore.score_m WHERE scored_at > '2025-01-01'"), '1', '... after it has gone by the running clock');
+$node->safe_psql('work', "ALTER DATABASE work SET leadscore.clock = '2121-01-01 00:00+00'", );
+within($node, 30, "SELECT count(*) = 1 FROM leadscore.score_m WHERE scored_at = '2121-01-01 00:00+00'", 'the clock of the database is set: a running worker goes by it', 'work');
+within($node, 30, $napping, '... and naps again', 'work');
+$node->safe_psql('work', "ALTER DATABASE work RESET leadscore.clock");
+$node->safe_psql('work', "SET leadscore.clock = '2020-01-01 00:00+00'; INSERT INTO act VALUES (2, '2020-01-01 00:00+00')");
+within($node, 30, "SELECT count(*) = 1 FROM leadscore.score_m WHERE contact_id = 2 AND scored_at BETWEEN '2025-01-01' AND '2120-01-01'", 'it is reset: the worker goes by the running clock', 'work');
+# what a session enqueues whose clock is ahead is merged at its instant
+reload($node, naptime => '100ms');
+$node->safe_psql('work', "SET leadscore.clock = '2130-01-01 00:00+00'; $rr; INSERT INTO act VALUES (3, '2129-12-31 00:00+00'); COMMIT");
+within($node, 30, "SELECT count(*) = 1 FROM leadscore.score_m WHERE contact_id = 3 AND scored_at = '2130-01-01 00:00+00' AND score BETWEEN 8 AND 9", 'what was put aside by a clock that is ahead is merged at its instant', 'work');
+is($node->safe_psql('work', "SELECT * FROM leadscore.verify('m')"), '', '... and nothing is wrong');
+
+$node->stop;
 done_testing();
