@@ -196,6 +196,17 @@ reached(LsModel *model, LsExpr *expr)
 	return expr;
 }
 
+/* tried compiles an expression for a model, or gives NULL and the error. */
+static LsExpr *
+tried(LsModel *model, const LsExprSpec *spec, ErrorData **error)
+{
+	LsExpr	   *expr = reached(model, ls_expr_try_compile(spec, model->context, error));
+
+	if (expr == NULL)
+		ls_model_set_fault(model, *error);
+	return expr;
+}
+
 static LsExpr *
 compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
 		const char *where, ErrorData **error)
@@ -207,7 +218,7 @@ compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
 	spec.text = text;
 	spec.role = model->owner;
 	spec.where = where;
-	return reached(model, ls_expr_try_compile(&spec, model->context, error));
+	return tried(model, &spec, error);
 }
 
 static LsExpr *
@@ -223,7 +234,7 @@ compile_column(LsModel *model, Relation rel, const char *column, Oid type,
 	spec.where = psprintf("column \"%s\" of table \"%s\"", column,
 						  RelationGetRelationName(rel));
 	spec.type = type;
-	return reached(model, ls_expr_try_compile(&spec, model->context, error));
+	return tried(model, &spec, error);
 }
 
 /*
@@ -504,12 +515,10 @@ load_stages(Load *load, Relation contacts)
 							  row->stage, model->name);
 		spec.nvariables = model->ncategories + 1;
 		spec.variables = names;
-		stage->condition = reached(model, ls_expr_try_compile(&spec, model->context,
-															  &stage->broken));
+		stage->condition = tried(model, &spec, &stage->broken);
 		if (stage->broken && load->snapshot &&
 			(spec.text = ls_words_of_stage(model->name, row->stage)) != NULL)
-			stage->condition = reached(model, ls_expr_try_compile(&spec, model->context,
-																  &stage->broken));
+			stage->condition = tried(model, &spec, &stage->broken);
 		need_columns(&model->contact_columns, stage->condition);
 		if (stage->condition && !bms_is_empty(stage->condition->columns))
 			model->stages_read_contact = true;
