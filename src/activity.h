@@ -62,7 +62,6 @@ typedef struct LsSlot
 {
 	Oid			database;		/* InvalidOid: the slot is free */
 	Oid			owner;			/* of the database */
-	uint64		settings;		/* that the worker has, see worker_settings.c */
 	LsPhase		phase;
 	pid_t		pid;			/* of the worker, 0: none */
 	Latch	   *latch;			/* of the worker */

@@ -96,7 +96,7 @@ ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row)
 
 	if (ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
 		return false;			/* what is pending is to be told of the other */
-	ls_store_start_row(model, contact, row, ls_statement_clock());
+	ls_row_start(model, contact, row, ls_statement_clock());
 	return ls_contact_complete(model, row) && ls_contact_known(row);
 }
 
@@ -171,7 +171,7 @@ ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row)
 	if (!exists && ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
 		return false;			/* what is pending is to be told of the other */
 	if (!exists)
-		ls_store_start_row(model, contact, row, ls_statement_clock());
+		ls_row_start(model, contact, row, ls_statement_clock());
 	brought = ls_contact_bring(model, row, exists);
 	return brought ? ls_contact_known(row) : exists;
 }

@@ -13,6 +13,9 @@
  * would stop the others who look at their rules or change them.  It is refused on
  * the view itself and on views over it, whose locks PostgreSQL hands down.
  *
+ * What rules give that the transaction has changed is counted before a statement that
+ * looks at it: that is where it is planned, too, as its snapshot is taken after that.
+ *
  * The hooks are there as soon as the library is loaded, which is at once where it is
  * preloaded.
  *
@@ -21,6 +24,7 @@
 #include "definition.h"
 
 #include "access/relation.h"
+#include "access/transam.h"
 #include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -30,9 +34,12 @@
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "before_commit.h"
 #include "leadscore.h"
+#include "model_change.h"
 
 static planner_hook_type previous_planner = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
@@ -65,10 +72,45 @@ refuse_on_conflict(const Query *query)
 	}
 }
 
+/* ---------- scores that are to be counted ---------- */
+
+/* is_asking_function tells whether a function may look at scores: any of users does. */
+static bool
+is_asking_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId &&
+		get_func_namespace(function) != get_namespace_oid(LEADSCORE_INTERNAL, true);
+}
+
+/*
+ * asks tells whether a statement may look at scores, views over them and what it calls
+ * included.  One that reads or writes definitions does not.
+ */
+static bool
+asks(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_asking_function, NULL))
+		return true;
+	if (IsA(node, RangeTblEntry))
+	{
+		const RangeTblEntry *rte = (const RangeTblEntry *) node;
+
+		return rte->rtekind == RTE_RELATION && !ls_is_definition(rte->relid) &&
+			get_rel_namespace(rte->relid) == get_namespace_oid(LEADSCORE_SCHEMA, true);
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, asks, context, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, asks, context);
+}
+
 static PlannedStmt *
 plan(LS_PLANNER_PARAMETERS)
 {
 	refuse_on_conflict(query);
+	if (ls_count_waits() && asks((Node *) query, NULL))
+		ls_count_if_asked();
 	return (previous_planner ? previous_planner : standard_planner)
 		(LS_PLANNER_ARGUMENTS);
 }
@@ -118,11 +160,23 @@ refuse_lock_walker(Node *node, List *seen)
 	return expression_tree_walker(node, refuse_lock_walker, seen);
 }
 
+/*
+ * runs_under_own_snapshot tells whether a command runs a statement under the snapshot
+ * that was taken for the command, before the statement is planned.
+ */
+static bool
+runs_under_own_snapshot(const Node *stmt)
+{
+	return (IsA(stmt, ExecuteStmt) || IsA(stmt, DeclareCursorStmt)) && ActiveSnapshotSet();
+}
+
 static void
 utility(PlannedStmt *planned, const char *text, bool read_only, ProcessUtilityContext context,
 		ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest,
 		QueryCompletion *completion)
 {
+	bool		counted = false;
+
 	if (IsA(planned->utilityStmt, LockStmt) &&
 		((const LockStmt *) planned->utilityStmt)->mode >= ShareLock)
 	{
@@ -131,8 +185,17 @@ utility(PlannedStmt *planned, const char *text, bool read_only, ProcessUtilityCo
 		foreach(lc, ((const LockStmt *) planned->utilityStmt)->relations)
 			refuse_lock(RangeVarGetRelid(lfirst(lc), NoLock, true), NIL);
 	}
+	if (ls_count_waits() && runs_under_own_snapshot(planned->utilityStmt))
+	{
+		ls_count_if_asked();
+		PushCopiedSnapshot(GetActiveSnapshot());
+		UpdateActiveSnapshotCommandId();
+		counted = true;
+	}
 	(previous_utility ? previous_utility : standard_ProcessUtility)
 		(planned, text, read_only, context, params, environment, dest, completion);
+	if (counted)
+		PopActiveSnapshot();
 }
 
 /* ls_definitions_define has statements looked at. */

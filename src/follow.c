@@ -38,7 +38,6 @@
 #include "ancestor.h"
 #include "attach.h"
 #include "compat.h"
-#include "disclose.h"
 #include "expression.h"
 #include "feed.h"
 #include "follow_internal.h"
@@ -49,6 +48,7 @@
 #include "look.h"
 #include "model.h"
 #include "model_change.h"
+#include "one_model.h"
 #include "purge.h"
 #include "restore.h"
 #include "recount.h"
@@ -161,7 +161,7 @@ ls_follow_affects(const Ddl *ddl, Oid relid, const LsExpr *expr)
 
 /* refuse_overlap keeps a model from counting the rows of a table twice. */
 static void
-refuse_overlap(const Work *work, const char *source, Oid root, Oid relid)
+refuse_overlap(Work *work, const char *source, Oid root, Oid relid)
 {
 	ListCell   *lc;
 	ListCell   *sc;
@@ -178,8 +178,10 @@ refuse_overlap(const Work *work, const char *source, Oid root, Oid relid)
 		{
 			LsSourceRow *other = lfirst(sc);
 
-			if (strcmp(other->source, row->source) == 0 && other->relation != root)
-				ereport(ERROR,
+			if (strcmp(other->source, row->source) != 0 || other->relation == root)
+				continue;
+			work->refusing = true;
+			ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("\"%s\" cannot become a part of \"%s\", since both feed model \"%s\"",
 								get_rel_name(relid), get_rel_name(root), row->model),
@@ -628,27 +630,6 @@ take_turn(void *arg)
 		see_to_model(turn->work, turn->rows);
 }
 
-/* stops tells whether an error is not about one model, or is meant to stop the command. */
-static bool
-stops(const Work *work, const ErrorData *error)
-{
-	if (work->refusing || error->sqlerrcode == ERRCODE_DATA_CORRUPTED ||
-		error->sqlerrcode == ERRCODE_INDEX_CORRUPTED)
-		return true;
-	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
-	{
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_SYSTEM_ERROR:
-		case ERRCODE_DEPENDENT_PRIVILEGE_DESCRIPTORS_STILL_EXIST:
-			return true;
-		default:
-			return false;
-	}
-}
-
 /*
  * follow_one brings a model in line.  One that cannot be must not stop the command,
  * nor the others: what was done about it is undone.
@@ -662,12 +643,13 @@ follow_one(const Ddl *ddl, LsModelRow *row, List *rows)
 
 	if (error == NULL)
 		return;
-	if (stops(&work, error))
+	if (work.refusing || ls_stops_all(error) ||
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DEPENDENT_PRIVILEGE_DESCRIPTORS_STILL_EXIST)
 		ReThrowError(error);
 	ereport(WARNING,
-			(errmsg("model \"%s\" cannot follow this command: %s", row->model,
-					ls_may_see_table(row->owner, row->contacts) ? error->message :
-					psprintf("SQLSTATE %s", unpack_sql_state(error->sqlerrcode))),
+			(errcode(error->sqlerrcode),
+			 errmsg("model \"%s\" cannot follow this command: %s", row->model,
+					ls_told_of(row->model, error)),
 			 errdetail("Its scores may miss what the command has changed."),
 			 errhint("Repair the model and call leadscore.rescore('%s'), or drop it with leadscore.drop_model('%s').",
 					 row->model, row->model)));

@@ -533,7 +533,7 @@ make_row(LsModel *visitors, Datum visitor)
 	bool	   *nulls = palloc(sizeof(bool) * ls_row_natts(visitors));
 	LsScoreRow	row;
 
-	ls_store_start_row(visitors, visitor, &row, ls_clock());
+	ls_row_start(visitors, visitor, &row, ls_clock());
 	ls_row_values(visitors, &row, values, nulls);
 	return ls_row_insert(visitors, values, nulls);
 }

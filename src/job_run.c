@@ -41,6 +41,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "counted.h"
 #include "feed.h"
@@ -453,6 +454,21 @@ ls_job_run_all(const char *model)
 }
 
 /*
+ * leave_to_count has a model counted before the transaction commits.  What it is counted
+ * from is locked; its rows are from now on, as they would be while it is counted.
+ */
+static void
+leave_to_count(const char *model, bool all, bool by_user)
+{
+	const char *visitors = ls_visitors_model(model);
+
+	if (visitors)
+		LockRelationOid(ls_score_table(visitors, false), ShareRowExclusiveLock);
+	LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
+	ls_count_later(model, all, by_user);
+}
+
+/*
  * ls_job_follow does what has become necessary by a command: counts all, or the
  * rules that wait for it, and has the rows refreshed.  A command that holds tables
  * holds them against everybody, and who waits for those may hold others of the
@@ -467,10 +483,8 @@ ls_job_follow(const char *model, bool all, bool count, bool holds_tables)
 	if (!ls_is_large(rows) && (!holds_tables || ls_lock_sources_if_free(model)))
 	{
 		ls_lock_sources(model);
-		if (all)
-			(void) ls_rescore(model, "backfill");
-		else if (count)
-			ls_recount_rules(model);
+		if (all || count)
+			leave_to_count(model, all, false);
 		return;
 	}
 	if (all)
@@ -521,7 +535,7 @@ ls_job_count(const char *model)
 	/* tables are locked first, so that nobody waits for us holding them */
 	ls_lock_sources(model);
 	ls_model_changed(model);
-	ls_recount_rules(model);
+	leave_to_count(model, false, true);
 	return false;
 }
 

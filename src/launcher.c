@@ -70,7 +70,7 @@
  *		back.  Where the launcher sees the time go back all databases are due.
  * leadscore.clock set back: nothing is due until it is there again; scored_at
  *		never goes back.
- * Settings of the database changed: its worker leaves, another has them
+ * Settings of a database changed: its worker leaves, another has them
  *		(worker_settings.c).
  * A worker that was stopped (SIGSTOP, a suspended machine): takes up what is due,
  *		as after a restart.
@@ -181,7 +181,6 @@ typedef struct Database
 {
 	Oid			oid;
 	Oid			owner;
-	uint64		settings;		/* see worker_settings.c */
 } Database;
 
 /* list_databases gives those that one may connect to, and that are no templates. */
@@ -213,7 +212,6 @@ list_databases(void)
 		database = palloc(sizeof(Database));
 		database->oid = form->oid;
 		database->owner = form->datdba;
-		database->settings = ls_settings_stored(form->oid);
 		databases = lappend(databases, database);
 		MemoryContextSwitchTo(old);
 	}
@@ -270,10 +268,6 @@ update_slots(void)
 		if (slot)
 		{
 			slot->owner = database->owner;
-			/* a nap that is waited for here ends, as a worker's would */
-			if (slot->phase == LS_PHASE_WAITING && !is_occupied(slot) &&
-				database->settings != 0 && database->settings != slot->settings)
-				slot->wake_at = 0;
 			continue;
 		}
 		slot = ls_board_find(InvalidOid);
@@ -318,16 +312,8 @@ start_worker(int number)
 	LsWorkerOrder order = {0};
 	MemoryContext old;
 	bool		started;
-	uint64		settings;
 
-	old = CurrentMemoryContext;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	settings = ls_settings_stored(slot->database);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(old);
 	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	slot->settings = settings;
 	slot->phase = LS_PHASE_STARTING;
 	slot->poked = false;
 	order.database = slot->database;

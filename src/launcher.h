@@ -34,7 +34,4 @@ extern void ls_launcher_define(void);
 extern void ls_launcher_poke_at_commit(void);
 extern void ls_launcher_end_transaction(bool committed);
 
-/* in worker_settings.c */
-extern uint64 ls_settings_stored(Oid database);
-
 #endif							/* LEADSCORE_LAUNCHER_H */

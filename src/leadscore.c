@@ -29,6 +29,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "before_commit.h"
 #include "capture.h"
 #include "catalog.h"
 #include "compat.h"
@@ -578,6 +579,8 @@ transaction_event(XactEvent event, void *arg)
 			ls_capture_before_commit();
 			ls_note_before_commit();
 			ls_suspension_before_commit();
+			if (ls_count_waits())
+				ls_count_now();
 			refresh_changed_models();
 			break;
 		case XACT_EVENT_COMMIT:
@@ -613,6 +616,7 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 			ls_capture_end_subtransaction(mine, parent, true);
 			ls_note_end_subtransaction(mine, parent, true);
 			ls_definitions_end_subtransaction(mine, parent, true);
+			ls_count_end_subtransaction(mine, parent, true);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			end_subtransaction(true);
@@ -620,6 +624,7 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 			ls_note_end_subtransaction(mine, parent, false);
 			ls_definitions_end_subtransaction(mine, parent, false);
 			ls_changed_models_again();
+			ls_count_end_subtransaction(mine, parent, false);
 			break;
 		default:
 			break;

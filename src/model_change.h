@@ -24,4 +24,21 @@ extern void ls_changed_models_done(void);
 extern void ls_changed_models_again(void);
 extern void ls_changed_models_forget(void);
 
+/*
+ * Models of which rules, or all contacts, are to be counted before the transaction
+ * commits, or somebody looks.
+ */
+typedef struct LsToCount
+{
+	const char *model;
+	bool		all;			/* every contact, not only what rules wait for */
+	bool		by_user;		/* it fails where that cannot be done */
+} LsToCount;
+
+extern void ls_count_later(const char *model, bool all, bool by_user);
+extern bool ls_count_waits(void);
+extern List *ls_count_take(void);
+extern void ls_count_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
+										bool committed);
+
 #endif							/* LEADSCORE_MODEL_CHANGE_H */

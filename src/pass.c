@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "before_commit.h"
 #include "daily.h"
 #include "ddl.h"
 #include "due_table.h"
@@ -32,6 +33,7 @@
 #include "lock.h"
 #include "model_change.h"
 #include "note.h"
+#include "one_model.h"
 #include "pending.h"
 #include "recount.h"
 #include "restore.h"
@@ -212,7 +214,7 @@ ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 		n = ls_due_table_read(pass->model, pass->place, pass->until, limit, rows);
 	if (n > 0)
 		model = ls_model_acquire_to_write(pass->model);
-	if (model && model->enabled)
+	if (model && model->enabled && !model->fault)
 	{
 		LsDueRow	last = rows[n - 1];
 
@@ -351,7 +353,7 @@ see_to_model(const char *name)
 		(all->model = ls_model_acquire_to_write(name)) != NULL)
 	{
 		all->cursor = ls_due_cursor_open(all->model, until);
-		if (all->model->enabled)
+		if (all->model->enabled && !all->model->fault)
 			changed = see_to_all(all);
 		ls_due_cursor_close(all->cursor);
 		ls_rules_report(all->model);
@@ -387,12 +389,33 @@ ls_pass_all(const char *model)
 	return changed;
 }
 
+/* What is done about one of several models, for ls_up_to_date() */
+typedef struct Refresh
+{
+	const char *model;
+	bool		job;			/* one is to be done */
+	int64		changed;
+} Refresh;
+
+static void
+refresh_one(void *arg)
+{
+	Refresh    *refresh = arg;
+
+	if (refresh->job)
+		ls_job_run_all(refresh->model);
+	refresh->changed = ls_pass_all(refresh->model);
+	while (ls_daily_write(refresh->model, true))
+		;
+}
+
 /*
  * refresh_models does what the worker would do about some models, but for telling
- * others of it.  Jobs that are asked for meanwhile are left to the next.
+ * others of it.  Jobs that are asked for meanwhile are left to the next.  Where it was
+ * asked for each model that there is, one that fails does not stop it.
  */
 static int64
-refresh_models(List *rows)
+refresh_models(List *rows, bool each)
 {
 	List	   *models = NIL;
 	List	   *jobs = NIL;
@@ -407,7 +430,8 @@ refresh_models(List *rows)
 		LsModelRow *row = lfirst(lc);
 
 		(void) ls_restore_under_way(row);
-		models = lappend(models, row->model);
+		if (!each || ls_is_sound(row->model))
+			models = lappend(models, row->model);
 	}
 	foreach(lc, models)
 		ls_follow_roles(lfirst(lc), false);
@@ -423,11 +447,13 @@ refresh_models(List *rows)
 		ls_lock_before_writing(lfirst(lc));
 	foreach(lc, models)
 	{
-		if (list_member_ptr(jobs, lfirst(lc)))
-			ls_job_run_all(lfirst(lc));
-		changed += ls_pass_all(lfirst(lc));
-		while (ls_daily_write(lfirst(lc), true))
-			;
+		Refresh		refresh = {lfirst(lc), list_member_ptr(jobs, lfirst(lc)), 0};
+
+		if (!each)
+			refresh_one(&refresh);
+		else
+			(void) ls_up_to_date(refresh.model, refresh_one, &refresh);
+		changed += refresh.changed;
 	}
 	return changed;
 }
@@ -486,7 +512,7 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 		(void) ls_model_row_for(model, GetUserId());	/* says so */
 	/* visitors come before their sheet: what is pending of them becomes its */
 	list_sort(rows, ls_by_row_rank);
-	PG_RETURN_INT64(refresh_models(rows));
+	PG_RETURN_INT64(refresh_models(rows, model == NULL));
 }
 
 /* ls_write_days is leadscore.write_days(). */

@@ -823,55 +823,6 @@ ls_refresh_chunk(LsChunk *chunk)
 	ls_model_release(model);
 }
 
-/*
- * ls_refresh_changed_models brings the stored rows of models that this
- * transaction has changed up to date, just before it commits.
- *
- * The lock makes it final: writers that evaluated with the old rules have
- * ended, and those that wait will see the new ones.  Where there are many rows it
- * is left to a job, and nobody waits.  Returns how many contacts changed.
- */
-int64
-ls_refresh_changed_models(void)
-{
-	List	   *models = ls_changed_models();
-	List	   *small = NIL;
-	int64		changed = 0;
-	ListCell   *lc;
-
-	ls_changed_models_done();
-	/* the extension may have been dropped since */
-	if (!OidIsValid(ls_base_table_oid("lead_model", true)))
-		return 0;
-	list_sort(models, ls_by_model_rank);	/* as writers lock them */
-	foreach(lc, models)
-	{
-		const char *name = lfirst(lc);
-		Oid			table = ls_score_table(name, true);
-
-		if (!OidIsValid(table))
-			continue;
-		if (ls_is_large(ls_estimate_rows(table)))
-		{
-			(void) ls_job_request(name, "refresh", NULL);
-			continue;
-		}
-		ls_lock_before_writing(name);
-		small = lappend(small, lfirst(lc));
-	}
-	foreach(lc, small)
-	{
-		const char *name = lfirst(lc);
-		LsModelRow *row;
-
-		LockRelationOid(ls_score_table(name, false), ShareRowExclusiveLock);
-		row = ls_model_row(name, NULL);
-		if (row && row->enabled)
-			changed += ls_refresh(name, "rule");
-	}
-	return changed;
-}
-
 /* ls_rescore_online is leadscore.rescore() with the choice to do it beside writers. */
 Datum
 ls_rescore_online(PG_FUNCTION_ARGS)

@@ -25,7 +25,6 @@ extern void ls_profile_of(LsModel *model, Datum contact, TupleTableSlot *slot,
 
 /* brings stored rows up to date; number of those that were not */
 extern int64 ls_refresh(const char *model, const char *cause);
-extern int64 ls_refresh_changed_models(void);
 
 /*
  * All of these read the newest committed rows (and the transaction's own) and

@@ -86,7 +86,7 @@ begin(Author *author, const char *model, LsIdentity *saved)
 static bool
 same_rule(HeapTuple a, HeapTuple b, TupleDesc desc)
 {
-	for (int i = 1; i <= desc->natts; i++)
+	for (int i = 1; i <= LS_RULE_NCOLUMNS; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i - 1);
 		bool		anull,
@@ -118,14 +118,14 @@ matches_same(HeapTuple a, HeapTuple b, TupleDesc desc)
 	return strcmp(ls_rule_signature(&x), ls_rule_signature(&y)) == 0;
 }
 
-/* column_list writes the columns of lead_rule, each after a prefix. */
+/* column_list writes the columns of lead_rule, each after a prefix; not those of others. */
 static char *
 column_list(TupleDesc desc, const char *prefix)
 {
 	StringInfoData list;
 
 	initStringInfo(&list);
-	for (int i = 0; i < desc->natts; i++)
+	for (int i = 0; i < LS_RULE_NCOLUMNS; i++)
 		if (!TupleDescAttr(desc, i)->attisdropped)
 			appendStringInfo(&list, "%s%s%s", list.len > 0 ? ", " : "", prefix,
 							 quote_identifier(NameStr(TupleDescAttr(desc, i)->attname)));

@@ -41,6 +41,7 @@
 #include "lock.h"
 #include "pending.h"
 #include "profile_table.h"
+#include "row_damage.h"
 #include "reader.h"
 #include "target.h"
 
@@ -56,6 +57,7 @@
 
 struct LsStore
 {
+	ErrorData  *damage;			/* of the row that was found, NULL: none */
 	LsModel    *model;
 	const char *cause;
 	LsCounter	count_all;
@@ -129,20 +131,7 @@ read_found(LsStore *store, LsScoreRow *row)
 	TupleTableSlot *found = store->target.found;
 
 	slot_getallattrs(found);
-	ls_row_read(store->model, found->tts_values, found->tts_isnull, row);
-}
-
-/* is_there tells whether there is a row of a contact now, for whoever looks. */
-static bool
-is_there(LsModel *model, Datum contact)
-{
-	LsScoreRow	row;
-	bool		found;
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	found = ls_row_find(model, contact, &row);
-	PopActiveSnapshot();
-	return found;
+	store->damage = ls_row_try_read(store->model, found->tts_values, found->tts_isnull, row);
 }
 
 /* look_for puts a contact where its row is looked for by. */
@@ -170,7 +159,7 @@ lock_row(LsStore *store, Datum contact, LsScoreRow *row)
 	{
 		if (ls_row_select(store->model, contact, row, true))
 			return true;
-		if (is_there(store->model, contact))
+		if (ls_row_is_there(store->model, contact))
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 					 errmsg("could not serialize access due to concurrent update")));
@@ -453,19 +442,6 @@ ls_store_needs_change(LsStore *store, LsScoreRow *row)
 	return !still_true(store, row, GetPerTupleExprContext(store->target.estate), t);
 }
 
-/* ls_store_start_row makes the row of a contact that has none yet. */
-void
-ls_store_start_row(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t)
-{
-	memset(row, 0, sizeof(LsScoreRow));
-	row->contact = contact;
-	row->categories = palloc0(sizeof(double) * Max(1, model->ncategories));
-	row->stage = model->nstages > 0 ? model->stages[0].name : "unqualified";
-	row->stage_since = t;
-	row->scored_at = t;
-	ls_state_init(&row->state);
-}
-
 /* write_row writes a row.  False to start again. */
 static bool
 write_row(LsStore *store, LsScoreRow *row)
@@ -497,7 +473,7 @@ was_missed(LsStore *store, Datum contact)
 {
 	if (IsolationUsesXactSnapshot())
 		return false;			/* lock_row() has looked */
-	return is_there(store->model, contact);
+	return ls_row_is_there(store->model, contact);
 }
 
 /* ---------- due instants ---------- */
@@ -728,7 +704,7 @@ was_taken(LsStore *store, Datum contact)
 static void
 begin_row(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t)
 {
-	ls_store_start_row(store->model, change->contact, row, t);
+	ls_row_start(store->model, change->contact, row, t);
 	if (change->standing == NULL)
 		return;
 	ls_row_stand(row, change->standing);
@@ -769,10 +745,40 @@ effective_instant(const LsStore *store, const LsChange *change, const LsScoreRow
 
 	if (store->exists)
 		t = Max(t, ls_row_instant(row));
+	else if (change->standing && ls_instant_has_been(change->standing->since))
+		t = Max(t, change->standing->since);
 	for (size_t i = 0; i < lengthof(brought); i++)
 		if (brought[i])
 			t = Max(t, brought[i]->last);
 	return t;
+}
+
+/*
+ * take_row locks the row of a contact, where there is one, and reads it.  False where
+ * that is all for now.  One that cannot be read is made anew by another change.
+ */
+static bool
+take_row(LsStore *store, const LsChange **change, LsChange *repaired, LsScoreRow *row,
+		 LsOutcome *outcome)
+{
+	Datum		contact = (*change)->contact;
+	/* what an attempt before this one has taken away must not be left */
+	bool		skip = (*change)->skip_locked && store->taken.nrows == 0;
+
+	store->damage = NULL;
+	*outcome = LS_SKIPPED;
+	if (skip && !lock_if_free(store, contact, row))
+		return false;
+	if (!skip)
+		store->exists = lock_row(store, contact, row);
+	*outcome = LS_UNCHANGED;
+	if (!store->exists || store->damage == NULL)
+		return true;
+	if (!ls_row_repair(store->model, *change, store->damage, repaired))
+		return false;
+	*change = repaired;
+	ls_row_start(store->model, contact, row, ls_clock());
+	return true;
 }
 
 /*
@@ -787,29 +793,20 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 	LsDueRow	due;
 	LsProfile	profile = {0};
 	bytea	   *before = NULL;
-	/* what an attempt before this one has taken away must not be left */
-	bool		skip = change->skip_locked && store->taken.nrows == 0;
+	LsChange	repaired;
 	TimestampTz t,
 				last;
 
-	if (skip && !lock_if_free(store, change->contact, &row))
-	{
-		*outcome = LS_SKIPPED;
+	if (!take_row(store, &change, &repaired, &row, outcome))
 		return true;
-	}
-	if (!skip)
-		store->exists = lock_row(store, change->contact, &row);
 	t = effective_instant(store, change, &row);
 	if (!store->exists)
 		begin_row(store, change, &row, t);
-	*outcome = LS_UNCHANGED;
 	if (change->due && not_due(store, change, &row, t))
 		return true;
 	if (!store->exists && forward(store, change))
 		return true;
-	due.at = row.state.due;
-	due.drift = row.state.due_drift;
-	due.contact = change->contact;
+	due = (LsDueRow) {row.state.due, row.state.due_drift, change->contact};
 	begin_course(store, change, &row, &course, t);
 	if (change->remove)
 	{
@@ -825,6 +822,8 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		ls_profile_of_state(store->model, &row.state, &profile);
 	if (!new_state(store, change, &row.state, t))
 		return false;
+	if (ls_model_leaves(store->model, change->contact, change->deferrable))
+		return true;
 	if (!store->exists && !change->standing && latest_event(store, change) != DT_NOBEGIN)
 		row.stage_since = Min(t, latest_event(store, change));
 	if (row.state.events == 0 && row.state.nfuture == 0 && !row.state.has_contact)
@@ -850,6 +849,8 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		return true;
 	*outcome = LS_CHANGED;
 	go_on(store, change, &course, last, t);
+	if (ls_model_leaves(store->model, change->contact, change->deferrable))
+		return true;
 	if (!write_row(store, &row) ||
 		(!store->exists && was_taken(store, change->contact)))
 		return false;

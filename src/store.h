@@ -48,6 +48,8 @@ typedef struct LsChange
 	bool		state_only;		/* leave what is shown alone: the transaction
 								 * may be trying rules out */
 	const LsDueRow *due;		/* time has come, says this row of due_<model> */
+	bool		deferrable;		/* it is left for later where the model is
+								 * suspended, not an error */
 	bool		skip_locked;	/* do nothing where somebody holds the row */
 	bool		remove;			/* its row goes: it counts for another now */
 	const LsStanding *standing; /* what it begins with, if it has no row */
@@ -75,8 +77,6 @@ extern int64 ls_store_transitions(const LsStore *store);
 extern void ls_store_close(LsStore *store);
 extern bool ls_store_needs_change(LsStore *store, LsScoreRow *row);
 
-extern void ls_store_start_row(LsModel *model, Datum contact, LsScoreRow *row,
-							   TimestampTz t);
 extern void ls_store_set_profile(LsModel *model, LsState *state,
 								 const LsState *profile);
 

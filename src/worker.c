@@ -215,7 +215,9 @@ nap(Work *work, const LsSlice *life)
 	{
 		if (ls_board->seats_wanted || ls_slice_over(life))
 		{
-			ls_worker_leave(work, LS_PHASE_WAITING, left * 1000);
+			/* nobody looks whether settings change while there is no worker */
+			ls_worker_leave(work, LS_PHASE_WAITING, ls_board->seats_wanted ?
+							Min(left, LIFETIME_MS) * 1000 : 0);
 			break;
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

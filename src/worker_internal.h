@@ -100,7 +100,7 @@ extern void ls_worker_note_error(const Work *work);
 extern void ls_worker_report(const Work *work, const char *what);
 extern void ls_worker_phase(const Work *work, LsPhase phase);
 
-/* settings of the database, in worker_settings.c; ls_settings_stored() is in launcher.h */
+/* settings of the database, in worker_settings.c */
 extern void ls_worker_settings_begin(void);
 extern bool ls_worker_settings_changed(void);
 extern void ls_worker_settings_look(Work *work);

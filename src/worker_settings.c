@@ -8,13 +8,13 @@
  * leadscore.clock than sessions have, it writes what they take to be in the future, or
  * leaves what they wait for.  pg_db_role_setting has no cache whose invalidation
  * messages it could hear, and the command may come from a session that has not loaded
- * the library.  So it looks, when a step begins and several times a second in a nap;
- * and the launcher does for databases that have no worker just now.
+ * the library.  So it looks, when a step begins and several times a second in a nap.
+ * The launcher cannot, as it is connected to no database: it does not wait for the
+ * rest of a nap longer than a minute.
  *
  * Where something has changed the worker leaves, and the launcher starts one with the
  * new settings: a process cannot go back to what the configuration file says of a
- * setting that is stored no more.  What is compared was read by the launcher before
- * the worker connected, so that no change falls in between.
+ * setting that is stored no more.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,13 +30,15 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 static uint64 settings = 0;		/* those that this process has */
 
 /* add_row adds what is stored for a database and a role, or for all, to a hash. */
 static uint64
-add_row(Relation rel, Oid database, Oid role, uint64 hash)
+add_row(Relation rel, Snapshot snapshot, Oid database, Oid role, uint64 hash)
 {
 	ScanKeyData keys[2];
 	SysScanDesc scan;
@@ -46,8 +48,7 @@ add_row(Relation rel, Oid database, Oid role, uint64 hash)
 				F_OIDEQ, ObjectIdGetDatum(database));
 	ScanKeyInit(&keys[1], Anum_pg_db_role_setting_setrole, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(role));
-	/* with no snapshot given, it sees all that is committed by now */
-	scan = systable_beginscan(rel, DbRoleSettingDatidRolidIndexId, true, NULL, 2, keys);
+	scan = systable_beginscan(rel, DbRoleSettingDatidRolidIndexId, true, snapshot, 2, keys);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
@@ -67,44 +68,53 @@ add_row(Relation rel, Oid database, Oid role, uint64 hash)
 }
 
 /*
- * ls_settings_stored gives a hash of all that is stored for a worker of a database,
- * within a transaction; 0 where somebody has locked the table: nobody is waited for.
+ * read_settings gives a hash of all that is stored for this process, as it is now; 0
+ * where somebody has locked the table: a worker waits for nobody.  apply has what was
+ * stored since the process connected come into force.
  */
-uint64
-ls_settings_stored(Oid database)
+static uint64
+read_settings(bool apply)
 {
-	Oid			role = GetSessionUserId();	/* the same for launcher and workers */
+	const Oid	whose[][2] = {
+		{MyDatabaseId, GetSessionUserId()}, {InvalidOid, GetSessionUserId()},
+		{MyDatabaseId, InvalidOid}, {InvalidOid, InvalidOid}
+	};
+	const GucSource sources[] = {PGC_S_DATABASE_USER, PGC_S_USER, PGC_S_DATABASE, PGC_S_GLOBAL};
 	Relation	rel;
-	uint64		hash;
+	Snapshot	snapshot;
+	uint64		hash = 1;
 
 	if (!ConditionalLockRelationOid(DbRoleSettingRelationId, AccessShareLock))
 		return 0;
 	rel = table_open(DbRoleSettingRelationId, NoLock);
-	hash = add_row(rel, database, role, 1);
-	hash = add_row(rel, InvalidOid, role, hash);
-	hash = add_row(rel, database, InvalidOid, hash);
-	hash = add_row(rel, InvalidOid, InvalidOid, hash);
+	snapshot = RegisterSnapshot(GetCatalogSnapshot(DbRoleSettingRelationId));
+	for (size_t i = 0; i < lengthof(whose); i++)
+	{
+		hash = add_row(rel, snapshot, whose[i][0], whose[i][1], hash);
+		if (apply)
+			ApplySetting(snapshot, whose[i][0], whose[i][1], rel, sources[i]);
+	}
+	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
 	return Max(hash, 1);
 }
 
-/* ls_worker_settings_begin notes which settings this process has, at the least. */
+/* ls_worker_settings_begin notes which settings this process, just connected, has. */
 void
 ls_worker_settings_begin(void)
 {
-	LWLockAcquire(&ls_board->lock, LW_SHARED);
-	settings = ls_worker_slot->settings;
-	LWLockRelease(&ls_board->lock);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	settings = read_settings(true);
+	CommitTransactionCommand();
 }
 
 /* ls_worker_settings_changed tells, in a transaction, whether others are stored by now. */
 bool
 ls_worker_settings_changed(void)
 {
-	uint64		stored = ls_settings_stored(MyDatabaseId);
+	uint64		stored = read_settings(false);
 
-	if (settings == 0)
-		settings = stored;		/* the launcher could not read them */
 	return stored != 0 && stored != settings;
 }
 

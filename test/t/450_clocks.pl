@@ -164,6 +164,8 @@ sub checks
 		"SELECT 'explained', e.* FROM leadscore.explain('$m', 1) e WHERE points > $most OR last_match > leadscore.clock()",
 		"SELECT 'more than its events', * FROM leadscore.score_$m WHERE score > $most",
 		"SELECT 'back', s.contact_id, s.scored_at, seen.at FROM leadscore.score_$m s JOIN ${m}_seen seen ON id = contact_id WHERE s.scored_at < seen.at",
+		"SELECT 'history', h.* FROM (SELECT *, lag(changed_at) OVER (PARTITION BY contact_id ORDER BY ctid) AS before FROM leadscore.history_$m) h"
+		  . " WHERE changed_at < before OR recorded_at < changed_at",
 		"DELETE FROM ${m}_seen", "INSERT INTO ${m}_seen SELECT contact_id, scored_at FROM leadscore.score_$m");
 }
 
