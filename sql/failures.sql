@@ -124,6 +124,48 @@ RESET statement_timeout;
 SELECT count(*) FROM leadscore.score_failures WHERE contact_id = 13;
 RESET client_min_messages;
 
+--
+-- an internal error suspends the model: rows that come are counted later, and no statement fails
+--
+DELETE FROM leadscore.lead_rule WHERE model = 'failures';
+TRUNCATE act;
+SET client_min_messages = error;
+CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF $1 = 'bad' THEN RAISE 'not as it should be' USING ERRCODE = 'XX000'; END IF; RETURN true; END $$;
+INSERT INTO leadscore.lead_rule (model, name, points, condition) VALUES ('failures', 'raises', 1, 'failures.raises(what)');
+INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('failures', 'any', 10);
+INSERT INTO act VALUES (20, '2026-03-01', 'good', 1), (21, '2026-03-01', 'good', 1);
+SET client_min_messages = warning;
+INSERT INTO act VALUES (20, '2026-03-01', 'good', 1), (22, '2026-03-01', 'bad', 1);
+INSERT INTO act VALUES (23, '2026-03-01', 'good', 1);
+UPDATE act SET what = 'better' WHERE person = 21;
+INSERT INTO person VALUES (24);
+SELECT contact_id, score FROM leadscore.score_failures WHERE contact_id >= 20 ORDER BY 1;
+SELECT contact_id FROM leadscore.pending_failures GROUP BY 1 ORDER BY 1;
+\set VERBOSITY terse
+SELECT * FROM leadscore.verify('failures');
+SELECT leadscore.rescore('failures');
+\set VERBOSITY default
+SELECT leadscore.refresh('failures');
+SELECT contact_id, score FROM leadscore.score_failures WHERE contact_id >= 20 ORDER BY 1;
+SELECT name, sqlstate, message FROM leadscore.rule_errors WHERE model = 'failures' AND name = 'raises';
+-- when what is wrong is mended it goes on, and nothing is lost
+CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN true; END $$;
+SELECT leadscore.refresh('failures') > 0 AS refreshed;
+SELECT contact_id, score FROM leadscore.score_failures WHERE contact_id >= 20 ORDER BY 1;
+SELECT * FROM leadscore.verify('failures');
+-- it may come up where contacts are counted again, and under a transaction snapshot
+CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF $1 = 'worse' THEN RAISE 'not as it should be' USING ERRCODE = 'XX000'; END IF; RETURN true; END $$;
+UPDATE act SET what = 'worse' WHERE person = 21;
+SELECT contact_id, score FROM leadscore.score_failures WHERE contact_id = 21;
+CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF $1 = 'worst' THEN RAISE 'not as it should be' USING ERRCODE = 'XX000'; END IF; RETURN true; END $$;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+INSERT INTO act VALUES (25, '2026-03-01', 'worst', 1), (25, '2026-03-01', 'good', 1);
+COMMIT;
+CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1 <> 'worst'; END $$;
+SELECT leadscore.refresh('failures') > 0 AS refreshed;
+SELECT contact_id, score FROM leadscore.score_failures WHERE contact_id IN (21, 25) ORDER BY 1;
+SELECT * FROM leadscore.verify('failures');
+
 SELECT leadscore.drop_model('failures');
 SET client_min_messages = warning;
 DROP SCHEMA failures CASCADE;

@@ -86,6 +86,11 @@ add(Apply *apply, LsBinding *binding, TupleTableSlot *slot)
 	if (!ls_source_match(model, binding->source, ls_binding_row(binding, slot),
 						 apply->econtext, &event))
 		return;
+	if (model->fault)
+	{
+		ls_pending_add_one(model, event.contact, NULL, false);
+		return;
+	}
 	ls_state_init(&delta);
 	ls_state_add(model, &delta, &event, ls_clock());
 	ls_pending_add_one(model, event.contact, &delta, false);
@@ -122,7 +127,8 @@ show(Apply *apply, LsBinding *binding, TriggerData *trigger)
 		mark(apply, binding, new);
 	}
 	else if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && binding->source &&
-			 !apply->table->models[binding->model]->restoring)
+			 !apply->table->models[binding->model]->restoring &&
+			 !apply->table->models[binding->model]->fault)
 		add(apply, binding, old);
 	else if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ||
 			 !keep(apply, binding, old))

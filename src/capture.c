@@ -119,7 +119,8 @@ typedef struct Capture
 	Delta	   *unused;			/* room for further deltas */
 	int			nunused;
 	int			batch;
-	bool	   *restoring;		/* by model: rows and scores may come from a dump */
+	bool	   *restoring;		/* by model: rows and scores may come from a dump,
+								 * or it is suspended: contacts are only noted */
 	TimestampTz now;
 	SubTransactionId subid;		/* of rows that came one by one */
 } Capture;
@@ -174,8 +175,9 @@ begin_capture(Capture *capture, TriggerData *trigger, MemoryContext parent)
 	capture->purges = palloc0(sizeof(LsPurge *) * Max(1, capture->table->nbindings));
 	capture->restoring = palloc0(sizeof(bool) * Max(1, capture->table->nmodels));
 	for (int i = 0; i < capture->table->nmodels; i++)
-		capture->restoring[i] = capture->table->models[i]->restoring &&
-			is_restored(capture->table->models[i]);
+		capture->restoring[i] = capture->table->models[i]->fault ||
+			(capture->table->models[i]->restoring &&
+			 is_restored(capture->table->models[i]));
 	for (int i = 0; i < capture->table->nbindings; i++)
 		note_aside(capture, &capture->table->bindings[i]);
 	capture->now = ls_clock();
@@ -443,7 +445,8 @@ by_delta_contact(const void *a, const void *b, void *arg)
 static void
 put_aside(Capture *capture, int place)
 {
-	LsPendingTable *table = ls_pending_open(capture->table->models[place]);
+	LsModel    *model = capture->table->models[place];
+	LsPendingTable *table = ls_pending_open(model);
 	delta_iterator iterator;
 	DeltaEntry *entry;
 
@@ -453,9 +456,9 @@ put_aside(Capture *capture, int place)
 		const Delta *delta = entry->delta;
 
 		CHECK_FOR_INTERRUPTS();
-		if (has_events(delta))
+		if (has_events(delta) && model->fault == NULL)
 			ls_pending_add(table, delta->contact, &delta->state, false);
-		if (delta->count_all)
+		if (delta->count_all || model->fault)
 			ls_pending_add(table, delta->contact, NULL, false);
 		if (delta->count_profile)
 			ls_pending_add(table, delta->contact, NULL, true);
@@ -514,6 +517,7 @@ apply(Capture *capture, int place)
 			change.delta = &sorted[i]->state;
 		change.test_entry = change.delta != NULL;
 		change.profile = sorted[i]->profile;
+		change.deferrable = true;
 		ls_store_change(store, &change);
 	}
 	ls_store_close(store);

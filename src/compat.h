@@ -292,4 +292,12 @@ ls_set_process_role(Oid role)
 #define LEADSCORE_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+/* 19: tells why there is no operator */
+#if PG_VERSION_NUM < 190000
+#define ls_operators_named(names, kind) OpernameGetCandidates(names, kind, false)
+#else
+#define ls_operators_named(names, kind) \
+	OpernameGetCandidates(names, kind, false, &(int) {0})
+#endif
+
 #endif							/* LEADSCORE_COMPAT_H */

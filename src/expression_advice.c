@@ -120,7 +120,7 @@ has_operator(const char *schema, const char *name, Oid type)
 	List	   *names = list_make2(makeString(pstrdup(schema)), makeString(pstrdup(name)));
 	FuncCandidateList one;
 
-	for (one = OpernameGetCandidates(names, 'b', false); one; one = one->next)
+	for (one = ls_operators_named(names, 'b'); one; one = one->next)
 		if (one->args[0] == type || one->args[1] == type)
 			return true;
 	return false;

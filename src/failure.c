@@ -27,6 +27,7 @@
 
 #include "disclose.h"
 #include "leadscore.h"
+#include "pending.h"
 #include "retention.h"
 #include "score_table.h"
 #include "suspension.h"
@@ -63,6 +64,76 @@ note_failure(LsModel *model, LsFailures *failures, ErrorData *error, const Datum
 	set_text(model, &failures->contact, contact ? ls_key_text(&model->key, *contact) : NULL);
 }
 
+/* ---------- internal errors ---------- */
+
+/* how long nothing of a model is stored after one, unless it is compiled again */
+#define FAULT_LASTS		(60 * LS_SECOND)
+
+/*
+ * ls_model_set_fault notes that something is not as it should be in what a model is
+ * made of, if that is what an error says.  What it computes is not trusted then: rows
+ * that come are left to be counted later (pending.c), nothing is stored, until the
+ * model is compiled again: when it, or a function of it, is changed, by another
+ * session, and after a while by this one.
+ */
+void
+ls_model_set_fault(LsModel *model, const ErrorData *error)
+{
+	MemoryContext old;
+
+	if (model->fault || ls_error_class(error->sqlerrcode) != LS_ERROR_INTERNAL)
+		return;
+	old = MemoryContextSwitchTo(model->context);
+	model->fault = palloc0(sizeof(ErrorData));
+	model->fault->sqlerrcode = error->sqlerrcode;
+	model->fault->message = pstrdup(error->message ? error->message : "");
+	model->fault_at = GetCurrentTimestamp();
+	MemoryContextSwitchTo(old);
+}
+
+/* ls_model_fault_over tells whether a model is to be compiled again after one. */
+bool
+ls_model_fault_over(const LsModel *model)
+{
+	TimestampTz now;
+
+	if (likely(model->fault == NULL))
+		return false;
+	now = GetCurrentTimestamp();
+	return now < model->fault_at || now - model->fault_at >= FAULT_LASTS;
+}
+
+/* fault_report says so, as a warning or an error. */
+static void
+fault_report(const LsModel *model, int level)
+{
+	bool		told = ls_may_see_table(model->owner, InvalidOid);
+
+	ereport(level,
+			(errcode(model->fault->sqlerrcode),
+			 errmsg("model \"%s\" is suspended", model->name),
+			 told ? errdetail("Nothing of it is stored after an internal error: %s.", model->fault->message) :
+			 errdetail("Nothing of it is stored after an internal error, SQLSTATE %s.",
+					   unpack_sql_state(model->fault->sqlerrcode)),
+			 errhint("Rows that come meanwhile are counted later. It goes on when the model or a function of it is changed, and is tried again after a minute.")));
+}
+
+/*
+ * ls_model_leaves tells whether a contact was left to be counted later, as an internal
+ * error has come up, maybe while it was counted.  An application's statement is not to
+ * fail for that (deferrable); whoever comes to count is told.
+ */
+bool
+ls_model_leaves(LsModel *model, Datum contact, bool deferrable)
+{
+	if (likely(model->fault == NULL))
+		return false;
+	if (!deferrable)
+		fault_report(model, ERROR);
+	ls_pending_add_one(model, contact, NULL, false);
+	return true;
+}
+
 /* ls_rule_failed notes that a rule could not be evaluated on a row. */
 void
 ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, const Datum *contact)
@@ -76,6 +147,7 @@ ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, const Datum *cont
 				 errmsg("rule \"%s\" of model \"%s\" failed with SQLSTATE %s",
 						rule->name, model->name, unpack_sql_state(error->sqlerrcode)),
 				 errhint("With leadscore.rule_error = 'warning' the rule is skipped for such rows.")));
+	ls_model_set_fault(model, error);
 	note_failure(model, &rule->failures, error, contact);
 }
 
@@ -86,6 +158,7 @@ ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, const Datum *cont
 void
 ls_key_failed(LsModel *model, LsSource *source, ErrorData *error)
 {
+	ls_model_set_fault(model, error);
 	note_failure(model, source ? &source->failures : &model->key_failures, error, NULL);
 }
 
@@ -96,6 +169,7 @@ ls_key_failed(LsModel *model, LsSource *source, ErrorData *error)
 void
 ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error)
 {
+	ls_model_set_fault(model, error);
 	note_failure(model, &stage->failures, error, NULL);
 }
 
@@ -371,6 +445,8 @@ ls_check_not_suspended(const LsModel *model)
 				 errmsg("model \"%s\" is suspended", model->name),
 				 suspended_detail(model),
 				 suspended_hint(model)));
+	if (model->fault)
+		fault_report(model, ERROR);
 }
 
 static void
@@ -404,6 +480,11 @@ ls_rules_report(LsModel *model)
 		for (int i = 0; i < model->nstages && model->suspended == NULL; i++)
 			if (model->stages[i].broken)
 				ls_stage_failed(model, &model->stages[i], model->stages[i].broken);
+	}
+	if (unlikely(model->fault != NULL) && !model->fault_reported)
+	{
+		model->fault_reported = true;
+		fault_report(model, WARNING);
 	}
 	if (model->nfailing == 0)
 		return;

@@ -143,7 +143,7 @@ ls_fold_batch(LsFold *fold, int limit, bool skip_locked)
 	if (OidIsValid(table) &&
 		(!skip_locked || ConditionalLockRelationOid(table, RowExclusiveLock)))
 		model = ls_model_acquire_to_write(fold->model);
-	if (model && model->enabled)
+	if (model && model->enabled && !model->fault)
 	{
 		Datum	   *contacts = palloc(sizeof(Datum) * limit);
 		Some		some = {fold, model, contacts, 0, skip_locked};

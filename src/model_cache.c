@@ -188,7 +188,7 @@ ls_model_acquire(const char *name, Snapshot snapshot)
 		if (model->stale || strcmp(model->name, name) != 0 ||
 			model->version != row->rules_version)
 			continue;
-		if (!expressions_valid(model))
+		if (!expressions_valid(model) || ls_model_fault_over(model))
 		{
 			model->stale = true;
 			continue;

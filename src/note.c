@@ -238,7 +238,7 @@ settle_contacts(LsModel *model, Note **mine, int n)
 
 		ls_state_init(&sum);
 		change.contact = mine[first]->contact;
-		change.skip_locked = change.only_if_changed = true;
+		change.skip_locked = change.only_if_changed = change.deferrable = true;
 		for (; i < n && ls_key_compare(&model->key, mine[first]->contact,
 									   mine[i]->contact) == 0; i++)
 			take_note(model, mine[i], &sum, &change);

@@ -212,7 +212,7 @@ ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 		n = ls_due_table_read(pass->model, pass->place, pass->until, limit, rows);
 	if (n > 0)
 		model = ls_model_acquire_to_write(pass->model);
-	if (model && model->enabled)
+	if (model && model->enabled && !model->fault)
 	{
 		LsDueRow	last = rows[n - 1];
 
@@ -351,7 +351,7 @@ see_to_model(const char *name)
 		(all->model = ls_model_acquire_to_write(name)) != NULL)
 	{
 		all->cursor = ls_due_cursor_open(all->model, until);
-		if (all->model->enabled)
+		if (all->model->enabled && !all->model->fault)
 			changed = see_to_all(all);
 		ls_due_cursor_close(all->cursor);
 		ls_rules_report(all->model);

@@ -685,6 +685,12 @@ rescore(const char *name, const char *cause)
 	Pass		pass = {0};
 
 	pass.model = pass.counting = model_to_count(name, InvalidOid);
+	/* nothing can be read of it, and what it has stays */
+	if (pass.model->suspended)
+	{
+		ls_model_release(pass.model);
+		return 0;
+	}
 	pass.cause = cause;
 	pass.whole = true;
 	pass.spec = (LsReaderSpec) {.model = pass.model, .source = -1,
@@ -875,6 +881,9 @@ ls_rescore_online(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("rescore()");
 	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
 	ls_follow_roles(row->model, false);
+	/* a job waits until the contact table can be read */
+	if (!row->unreadable || !PG_GETARG_BOOL(1))
+		ls_suspension_refuse(row);
 	if (PG_GETARG_BOOL(1))
 		PG_RETURN_INT64(ls_job_request(row->model, "rescore", NULL));
 	PG_RETURN_INT64(ls_rescore(row->model, "backfill"));

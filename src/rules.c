@@ -196,6 +196,17 @@ reached(LsModel *model, LsExpr *expr)
 	return expr;
 }
 
+/* tried compiles an expression for a model, or gives NULL and the error. */
+static LsExpr *
+tried(LsModel *model, const LsExprSpec *spec, ErrorData **error)
+{
+	LsExpr	   *expr = reached(model, ls_expr_try_compile(spec, model->context, error));
+
+	if (expr == NULL)
+		ls_model_set_fault(model, *error);
+	return expr;
+}
+
 static LsExpr *
 compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
 		const char *where, ErrorData **error)
@@ -207,7 +218,7 @@ compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
 	spec.text = text;
 	spec.role = model->owner;
 	spec.where = where;
-	return reached(model, ls_expr_try_compile(&spec, model->context, error));
+	return tried(model, &spec, error);
 }
 
 static LsExpr *
@@ -223,7 +234,7 @@ compile_column(LsModel *model, Relation rel, const char *column, Oid type,
 	spec.where = psprintf("column \"%s\" of table \"%s\"", column,
 						  RelationGetRelationName(rel));
 	spec.type = type;
-	return reached(model, ls_expr_try_compile(&spec, model->context, error));
+	return tried(model, &spec, error);
 }
 
 /*
@@ -504,12 +515,10 @@ load_stages(Load *load, Relation contacts)
 							  row->stage, model->name);
 		spec.nvariables = model->ncategories + 1;
 		spec.variables = names;
-		stage->condition = reached(model, ls_expr_try_compile(&spec, model->context,
-															  &stage->broken));
+		stage->condition = tried(model, &spec, &stage->broken);
 		if (stage->broken && load->snapshot &&
 			(spec.text = ls_words_of_stage(model->name, row->stage)) != NULL)
-			stage->condition = reached(model, ls_expr_try_compile(&spec, model->context,
-																  &stage->broken));
+			stage->condition = tried(model, &spec, &stage->broken);
 		need_columns(&model->contact_columns, stage->condition);
 		if (stage->condition && !bms_is_empty(stage->condition->columns))
 			model->stages_read_contact = true;
@@ -693,59 +702,6 @@ load_identity(LsModel *model, const LsModelRow *row)
 }
 
 /*
- * is_of_before tells whether a model is loaded as it was: its categories may not be those
- * that the score table has columns of.
- */
-static bool
-is_of_before(const Load *load)
-{
-	LsModelRow *row;
-
-	if (load->sheet && load->sheet->limits)
-		return true;
-	row = load->snapshot ? ls_model_row(load->model->name, NULL) : NULL;
-	return row && row->rules_version != load->row->rules_version;
-}
-
-/*
- * check_tables refuses tables that do not have the columns of the model, before a
- * writer is in the midst of something.
- */
-static void
-check_tables(Load *load)
-{
-	LsModel    *model = load->model;
-	const struct
-	{
-		const char *prefix;
-		Oid			table;
-	}			tables[] = {
-		{"due_", model->due_table}, {"pending_", model->pending_table},
-		{"kept_", model->kept_table}, {"profile_", model->profile_table}
-	};
-	Relation	rel;
-	bool		locked;
-
-	if ((rel = ls_look_open(model->score_table, &locked)) != NULL)
-	{
-		if (!ls_row_map(model, RelationGetDescr(rel)) && !is_of_before(load))
-			ls_row_refuse(model);
-		ls_look_close(rel, locked);
-	}
-	for (size_t i = 0; i < lengthof(tables); i++)
-	{
-		int			n;
-		Oid		   *types = ls_layout_types(ls_table_layout(tables[i].prefix),
-											model->key.type, &n);
-
-		if ((rel = ls_look_open(tables[i].table, &locked)) == NULL)
-			continue;
-		ls_target_check(rel, types, n);
-		ls_look_close(rel, locked);
-	}
-}
-
-/*
  * load_trust sees whether keys may be compared, and contacts read, with the rights
  * of the model's owner: where not, nothing of the model is.
  */
@@ -849,7 +805,7 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	load.sheet = sheet;
 	model->broken_reported = sheet != NULL;
 	load_categories(&load);
-	check_tables(&load);
+	ls_row_check_tables(model, snapshot, row->rules_version, limits != NULL);
 	contacts = ls_look_open(model->contacts, &locked);
 	model->by_roles = contacts && depends_on_roles(contacts, model->owner);
 	load_contacts(&load, contacts);

@@ -152,6 +152,9 @@ typedef struct LsModel
 	Oid			owner;
 	struct ErrorData *suspended;	/* why no expression is run; NULL: they are */
 	bool		former;			/* ... as they are the former owner's */
+	struct ErrorData *fault;	/* an internal error came up: nothing is stored ... */
+	TimestampTz fault_at;		/* ... for a while since then */
+	bool		fault_reported;
 	bool		unreadable;		/* ... as it cannot go by its contact table */
 	bool		by_roles;		/* whether its tables can be read depends on roles */
 	Oid			contacts;
@@ -280,6 +283,9 @@ extern void ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error,
 						   const Datum *contact);
 extern void ls_key_failed(LsModel *model, LsSource *source, ErrorData *error);
 extern void ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error);
+extern void ls_model_set_fault(LsModel *model, const ErrorData *error);
+extern bool ls_model_fault_over(const LsModel *model);
+extern bool ls_model_leaves(LsModel *model, Datum contact, bool deferrable);
 extern void ls_check_not_suspended(const LsModel *model);
 extern void ls_rules_report(LsModel *model);
 extern int64 ls_local_time(TimestampTz t, pg_tz *tz);

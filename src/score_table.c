@@ -25,6 +25,9 @@
 #include "utils/rel.h"
 
 #include "leadscore.h"
+#include "look.h"
+#include "table_layout.h"
+#include "target.h"
 
 PG_FUNCTION_INFO_V1(ls_guard);
 
@@ -179,12 +182,12 @@ has_columns(const LsModel *model, TupleDesc desc)
 }
 
 /*
- * ls_row_map finds the columns of a model in its score table.  False where they are
+ * row_map finds the columns of a model in its score table.  False where they are
  * not those of the model: where categories are gone or have come since the snapshot
  * that the model was read with, or somebody has changed the table or lead_category by hand.
  */
-bool
-ls_row_map(LsModel *model, TupleDesc desc)
+static bool
+row_map(LsModel *model, TupleDesc desc)
 {
 	int			n = model->ncategories + COL_AFTER_CATEGORIES;
 	int			live = 0;
@@ -209,9 +212,9 @@ ls_row_map(LsModel *model, TupleDesc desc)
 	return all && live == n + 2 && has_columns(model, desc);
 }
 
-/* ls_row_refuse refuses a score table whose columns are not those of its model. */
-void
-ls_row_refuse(const LsModel *model)
+/* row_refuse refuses a score table whose columns are not those of its model. */
+static void
+row_refuse(const LsModel *model)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -225,7 +228,58 @@ void
 ls_row_check(const LsModel *model, TupleDesc desc)
 {
 	if (!has_columns(model, desc))
-		ls_row_refuse(model);
+		row_refuse(model);
+}
+
+/*
+ * is_of_before tells whether a model was read as it was: its categories may not be
+ * those that the score table has columns of.
+ */
+static bool
+is_of_before(const LsModel *model, Snapshot snapshot, int64 version)
+{
+	LsModelRow *row = snapshot ? ls_model_row(model->name, NULL) : NULL;
+
+	return row && row->rules_version != version;
+}
+
+/*
+ * ls_row_check_tables refuses tables that do not have the columns of the model, before
+ * a writer is in the midst of something.  snapshot and version are those of the model,
+ * whose categories may be of the past.
+ */
+void
+ls_row_check_tables(LsModel *model, Snapshot snapshot, int64 version, bool of_the_past)
+{
+	const struct
+	{
+		const char *prefix;
+		Oid			table;
+	}			tables[] = {
+		{"due_", model->due_table}, {"pending_", model->pending_table},
+		{"kept_", model->kept_table}, {"profile_", model->profile_table}
+	};
+	Relation	rel;
+	bool		locked;
+
+	if ((rel = ls_look_open(model->score_table, &locked)) != NULL)
+	{
+		if (!row_map(model, RelationGetDescr(rel)) && !of_the_past &&
+			!is_of_before(model, snapshot, version))
+			row_refuse(model);
+		ls_look_close(rel, locked);
+	}
+	for (size_t i = 0; i < lengthof(tables); i++)
+	{
+		int			n;
+		Oid		   *types = ls_layout_types(ls_table_layout(tables[i].prefix),
+											model->key.type, &n);
+
+		if ((rel = ls_look_open(tables[i].table, &locked)) == NULL)
+			continue;
+		ls_target_check(rel, types, n);
+		ls_look_close(rel, locked);
+	}
 }
 
 /* damaged refuses a row that nobody of us has written. */
@@ -336,7 +390,7 @@ spread(LsModel *model, TupleDesc desc, Datum *values, bool *nulls)
 		if (from == model->score_nlive ||
 			type_at(desc, from) != (i < model->ncategories ? FLOAT8OID :
 									columns_after[i - model->ncategories].type))
-			ls_row_refuse(model);
+			row_refuse(model);
 	}
 }
 

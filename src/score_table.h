@@ -44,8 +44,8 @@ extern bool ls_instant_has_been(TimestampTz at);
 extern void ls_row_restored(Oid pending_table);
 extern bool ls_row_writing(void);
 extern int	ls_row_natts(const LsModel *model);
-extern bool ls_row_map(LsModel *model, TupleDesc desc);
-extern void ls_row_refuse(const LsModel *model);
+extern void ls_row_check_tables(LsModel *model, Snapshot snapshot, int64 version,
+								bool of_the_past);
 extern void ls_row_check(const LsModel *model, TupleDesc desc);
 extern void ls_row_read(LsModel *model, const Datum *values,
 						 const bool *nulls, LsScoreRow *row);

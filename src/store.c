@@ -797,8 +797,7 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		*outcome = LS_SKIPPED;
 		return true;
 	}
-	if (!skip)
-		store->exists = lock_row(store, change->contact, &row);
+	store->exists = skip ? store->exists : lock_row(store, change->contact, &row);
 	t = effective_instant(store, change, &row);
 	if (!store->exists)
 		begin_row(store, change, &row, t);
@@ -807,9 +806,7 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		return true;
 	if (!store->exists && forward(store, change))
 		return true;
-	due.at = row.state.due;
-	due.drift = row.state.due_drift;
-	due.contact = change->contact;
+	due = (LsDueRow) {row.state.due, row.state.due_drift, change->contact};
 	begin_course(store, change, &row, &course, t);
 	if (change->remove)
 	{
@@ -825,6 +822,8 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		ls_profile_of_state(store->model, &row.state, &profile);
 	if (!new_state(store, change, &row.state, t))
 		return false;
+	if (ls_model_leaves(store->model, change->contact, change->deferrable))
+		return true;
 	if (!store->exists && !change->standing && latest_event(store, change) != DT_NOBEGIN)
 		row.stage_since = Min(t, latest_event(store, change));
 	if (row.state.events == 0 && row.state.nfuture == 0 && !row.state.has_contact)
@@ -850,6 +849,8 @@ try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
 		return true;
 	*outcome = LS_CHANGED;
 	go_on(store, change, &course, last, t);
+	if (ls_model_leaves(store->model, change->contact, change->deferrable))
+		return true;
 	if (!write_row(store, &row) ||
 		(!store->exists && was_taken(store, change->contact)))
 		return false;

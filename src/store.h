@@ -48,6 +48,8 @@ typedef struct LsChange
 	bool		state_only;		/* leave what is shown alone: the transaction
 								 * may be trying rules out */
 	const LsDueRow *due;		/* time has come, says this row of due_<model> */
+	bool		deferrable;		/* it is left for later where the model is
+								 * suspended, not an error */
 	bool		skip_locked;	/* do nothing where somebody holds the row */
 	bool		remove;			/* its row goes: it counts for another now */
 	const LsStanding *standing; /* what it begins with, if it has no row */

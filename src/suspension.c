@@ -141,11 +141,14 @@ ls_suspension_missed(const char *model)
 		(void) ls_job_request(model, "rescore", "*");
 }
 
-/* ls_suspension_refuse is an error where a model is suspended, which says why. */
+/*
+ * ls_suspension_refuse is an error where a model is suspended, which says why.  What is
+ * wrong with it may have been mended since it was loaded, and nobody have noticed.
+ */
 void
 ls_suspension_refuse(const LsModelRow *row)
 {
-	LsModel    *model = row->unreadable ? ls_model_acquire(row->model, NULL) : NULL;
+	LsModel    *model = ls_model_load(row->model, NULL);
 
 	if (model == NULL)
 		return;

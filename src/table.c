@@ -55,7 +55,7 @@ static bool
 current(LsTable *table)
 {
 	for (int i = 0; i < table->nmodels; i++)
-		if (table->models[i]->stale)
+		if (table->models[i]->stale || ls_model_fault_over(table->models[i]))
 			return false;
 	return table->valid && table->loaded;
 }
