@@ -135,4 +135,28 @@ SELECT leadscore.detach('hotel', 'act');
 SELECT leadscore.erase_contact('hotel', 9) > 0 AS erased;
 SELECT count(*) FROM leadscore.kept_hotel;
 SELECT leadscore.drop_model('hotel');
+
+-- of contacts that were merged, and of visitors, identified or not
+CREATE TABLE click (guest int, visitor text, at timestamptz);
+CREATE INDEX ON click (guest, at);
+CREATE INDEX ON click (visitor, at);
+SELECT leadscore.create_model('hotel', 'guest');
+SELECT leadscore.attach('hotel', 'click', 'guest', 'at', visitor => 'visitor', on_delete => 'keep');
+INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('hotel', 'any', 10);
+INSERT INTO click SELECT g, v, '2026-03-01 00:00+00' FROM (VALUES (1, NULL), (8, NULL), (9, NULL), (NULL, 'a'), (NULL, 'b'), (NULL, 'c')) AS c (g, v);
+SELECT leadscore.merge_contacts('hotel', 8, 9);
+SELECT leadscore.identify('hotel', 'a', 1), leadscore.identify('hotel', 'b', 7);
+DELETE FROM click;
+SELECT * FROM shown();
+SELECT leadscore.detach('hotel', 'click');
+SELECT * FROM shown();
+SELECT contact_id, score FROM leadscore.score_hotel_visitors;
+SELECT leadscore.attach('hotel', 'click', 'guest', 'at', visitor => 'visitor', on_delete => 'keep');
+SELECT * FROM shown();
+SELECT contact_id, score FROM leadscore.score_hotel_visitors;
+SELECT leadscore.unmerge('hotel', '9');
+SELECT * FROM shown();
+SELECT leadscore.detach('hotel', 'click', purged => 'forget');
+SELECT (SELECT count(*) FROM leadscore.kept_hotel) + (SELECT count(*) FROM leadscore.kept_hotel_visitors) AS kept;
+SELECT leadscore.drop_model('hotel');
 DROP SCHEMA purged_source CASCADE;

@@ -325,32 +325,61 @@ ls_kept_any(LsModel *model)
 	return any;
 }
 
+/* append_attached restricts rows to those of sources that are attached. */
+static void
+append_attached(StringInfo sql, const LsModel *model)
+{
+	appendStringInfoString(sql, " WHERE k.source OPERATOR(pg_catalog.=) ANY (ARRAY[");
+	for (int i = 0; i < model->nsources; i++)
+		appendStringInfo(sql, "%s%s", i > 0 ? ", " : "",
+						 quote_literal_cstr(model->sources[i].name));
+	appendStringInfoString(sql, "]::pg_catalog.text[])");
+}
+
+/* append_kept_of_contacts is for what is kept under the keys of contacts. */
+static void
+append_kept_of_contacts(StringInfo sql, LsModel *model, const char *visitors)
+{
+	const char *equals = ls_row_key_operator(model);
+	char	   *merged = ls_qualified_name(model->merged_table);
+
+	appendStringInfo(sql, "SELECT COALESCE(m.target_id, k.contact_id) AS contact_id"
+					 " FROM %s k LEFT JOIN %s m ON (m.source_id %s k.contact_id)",
+					 ls_qualified_name(model->kept_table), merged, equals);
+	append_attached(sql, model);
+	if (visitors == NULL || !OidIsValid(model->identity_table))
+		return;
+	appendStringInfo(sql, " UNION ALL SELECT COALESCE(m.target_id, i.contact_id)"
+					 " FROM leadscore.kept_%s k JOIN %s i ON (i.visitor %s k.contact_id)"
+					 " LEFT JOIN %s m ON (m.source_id %s i.contact_id)",
+					 visitors, ls_qualified_name(model->identity_table),
+					 ls_row_operator(&model->visitor_key), merged, equals);
+	append_attached(sql, model);
+}
+
 /*
- * ls_kept_query gives the contacts of whom something is kept; what follows WHERE
- * restricts and orders t.contact_id.  What is kept of one who was merged, or of a visitor who is identified, is another's.
+ * ls_kept_query gives the contacts of whom something is kept; rest is what follows
+ * WHERE and restricts and orders t.contact_id.  What is kept of one who was merged,
+ * or of a visitor who is identified, is another's.
  */
 char *
 ls_kept_query(LsModel *model, const char *rest)
 {
-	const char *equals = ls_row_key_operator(model);
-	Oid			aliases = model->sheet ? model->identity_table : model->merged_table;
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT t.contact_id FROM (SELECT");
-	if (OidIsValid(aliases) && model->sheet == NULL)
-		appendStringInfo(&sql, " COALESCE(m.target_id, k.contact_id) AS contact_id"
-						 " FROM %s k LEFT JOIN %s m ON (m.source_id %s k.contact_id)",
-						 ls_qualified_name(model->kept_table), ls_qualified_name(aliases), equals);
+	appendStringInfoString(&sql, "SELECT t.contact_id FROM (");
+	if (model->sheet == NULL)
+		append_kept_of_contacts(&sql, model, ls_visitors_model(model->name));
 	else
-		appendStringInfo(&sql, " k.contact_id FROM %s k", ls_qualified_name(model->kept_table));
-	appendStringInfoString(&sql, " WHERE k.source OPERATOR(pg_catalog.=) ANY (ARRAY[");
-	for (int i = 0; i < model->nsources; i++)
-		appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "", quote_literal_cstr(model->sources[i].name));
-	appendStringInfoString(&sql, "]::pg_catalog.text[])");
-	if (OidIsValid(aliases) && model->sheet)
-		appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s i WHERE i.visitor %s k.contact_id)",
-						 ls_qualified_name(aliases), equals);
+	{
+		appendStringInfo(&sql, "SELECT k.contact_id FROM %s k",
+						 ls_qualified_name(model->kept_table));
+		append_attached(&sql, model);
+		if (OidIsValid(model->identity_table))
+			appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s i WHERE i.visitor %s k.contact_id)",
+							 ls_qualified_name(model->identity_table), ls_row_key_operator(model));
+	}
 	appendStringInfo(&sql, ") t WHERE true%s", rest);
 	return sql.data;
 }

@@ -685,7 +685,8 @@ ls_reader_open(const LsReaderSpec *spec)
 	}
 	if (spec->what & LS_READ_SCORES)
 		add_stream(reader, LS_READ_SCORES, NULL, NULL, NULL, NULL);
-	if ((spec->what & LS_READ_PURGED) && model->nsources > 0 && ls_kept_any(model))
+	if ((spec->what & LS_READ_PURGED) && model->nsources > 0 &&
+		(ls_kept_any(model) || reader->visitors))
 		add_stream(reader, LS_READ_PURGED, NULL, NULL, NULL, NULL);
 	MemoryContextSwitchTo(old);
 	return reader;

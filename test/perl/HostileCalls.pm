@@ -85,6 +85,9 @@ INSERT INTO visit SELECT i % 40, '2025-12-01'::timestamp + i * interval '1 day' 
 INSERT INTO guest VALUES ('(1,a)'), ('(2,b)');
 SELECT leadscore.create_model('m', 'contact', created_at => 'created');
 SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what', visitor => 'visitor', on_delete => 'keep');
+CREATE TABLE above (contact int, at timestamptz);
+ALTER TABLE event INHERIT above;
+UPDATE above SET at = at;
 SELECT leadscore.attach('m', 'visit', 'contact', 'at', mode => 'queued');
 SELECT leadscore.create_model('pairs', 'guest');
 DO $$ BEGIN PERFORM leadscore.attach('pairs', 'stay', 'guest', 'at'); END $$;

@@ -247,6 +247,8 @@ within($node, 60, $over, 'a job without helpers ends');
 is(ask("SELECT * FROM leadscore.verify('m') LIMIT 5"), '', 'verify() finds nothing');
 my @said = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /goes on with a job in fewer processes/g;
 is(scalar @said, 1, 'that is said once in the log');
+is($node->safe_psql('postgres', "SELECT count(*) FROM leadscore_internal.lead_job WHERE state = 'done' AND done IS DISTINCT FROM total"), '0',
+	'jobs that are done, by several processes or by others, have done what they were to do');
 $node->stop;
 
 done_testing();
