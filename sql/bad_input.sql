@@ -84,7 +84,7 @@ SELECT leadscore.attach('bad', 'event', 'contact', 'att');
 SELECT leadscore.attach('bad', 'event', 'contact', 'url');
 SELECT leadscore.attach('bad', 'event', 'contact', 'at', event => 'wat');
 SELECT leadscore.attach('bad', 'event', 'what', 'at');
-SELECT leadscore.attach('bad', 'event', 'contact', 'at', time_zone => 'CEST?');
+SELECT leadscore.attach('bad', 'event', 'contact', 'at', time_zone => 'Europe/Berlni');
 SELECT leadscore.attach('bad', 'event', 'contact', 'at', source => '');
 SELECT leadscore.attach('bad', 'seen', 'contact', 'at');
 SELECT leadscore.attach('bad', 'kept', 'contact', 'at');
