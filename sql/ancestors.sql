@@ -178,6 +178,21 @@ DELETE FROM shelf WHERE k < 10;
 SELECT stored('ancestors');
 SELECT count(*) FROM leadscore.kept_ancestors;
 
+-- a command that nobody was told of: what is written straight to the table counts on
+CREATE TABLE loose (LIKE heir);
+CREATE TABLE loose_all (LIKE heir) PARTITION BY RANGE (k);
+SELECT leadscore.attach('ancestors', 'loose', 'contact', 'at');
+INSERT INTO leadscore.lead_rule (model, name, source, points) VALUES ('ancestors', 'loose', 'loose', 1000);
+SET session_replication_role = replica;
+ALTER TABLE loose_all ATTACH PARTITION loose DEFAULT;
+RESET session_replication_role;
+INSERT INTO loose VALUES (90, '2026-03-10 00:00+00', 'x', 1);
+SELECT stored('ancestors');
+ALTER TABLE loose ALTER k SET STATISTICS 10;
+INSERT INTO loose_all VALUES (90, '2026-03-10 00:00+00', 'x', 2);
+INSERT INTO loose VALUES (90, '2026-03-10 00:00+00', 'x', 3);
+SELECT stored('ancestors');
+SELECT leadscore.detach('ancestors', 'loose');
 -- what is a part of another is not attached by itself
 CREATE TABLE px (contact int, at timestamptz, what text) PARTITION BY LIST (what);
 CREATE TABLE px_1 PARTITION OF px FOR VALUES IN ('x');

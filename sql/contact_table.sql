@@ -142,6 +142,18 @@ INSERT INTO act (guest, k) VALUES (5, 11);
 SELECT stored();
 CREATE UNIQUE INDEX with_more ON guest (id) INCLUDE (plan);
 SELECT correct();
+-- an event table that roles may read, may not, and may again before anybody has seen to it
+RESET ROLE;
+ALTER ROLE regress_ls_ct_owner BYPASSRLS;
+ALTER TABLE act ENABLE ROW LEVEL SECURITY;
+ALTER TABLE act FORCE ROW LEVEL SECURITY;
+ALTER ROLE regress_ls_ct_owner NOBYPASSRLS;
+INSERT INTO act (guest, k) VALUES (5, 14);
+ALTER ROLE regress_ls_ct_owner BYPASSRLS;
+SELECT leadscore.refresh('ct') >= 0;
+SELECT correct();
+ALTER TABLE act DISABLE ROW LEVEL SECURITY;
+ALTER ROLE regress_ls_ct_owner NOBYPASSRLS;
 -- one suspended model is no reason for another to stop
 CREATE TABLE client (id int PRIMARY KEY);
 INSERT INTO client VALUES (5);

@@ -98,14 +98,16 @@ ALTER TABLE act RENAME what TO event;
 ALTER TABLE act RENAME event TO what;
 ALTER FUNCTION tool.fine RENAME TO good;
 SELECT * FROM look();
--- a column that has to be called as it is
+-- an attribute that takes the name of a function
+CREATE TYPE place AS (town text);
+ALTER TABLE mail ADD place place;
 INSERT INTO leadscore.lead_rule (model, name, source, condition, points) VALUES
-	('m', 'xml', 'mail', 'xmlelement(name a, xmlattributes(what)) IS NOT NULL', 8000000);
+	('m', 'hash', 'mail', 'coalesce((place).hash_record, 1) > 0', 8000000);
 SELECT * FROM look();
-ALTER TABLE mail RENAME what TO event;
+ALTER TYPE place RENAME ATTRIBUTE town TO hash_record;
 SELECT * FROM look();
-SELECT name, sqlstate, message FROM leadscore.rule_errors WHERE name = 'xml';
-ALTER TABLE mail RENAME event TO what;
+SELECT name, sqlstate, message FROM leadscore.rule_errors WHERE name = 'hash';
+ALTER TYPE place RENAME ATTRIBUTE hash_record TO town;
 SELECT * FROM look();
 
 DROP FUNCTION look;
@@ -113,4 +115,4 @@ SET client_min_messages = warning;
 SELECT leadscore.drop_model('m');
 DROP TABLE act, mail, firm;
 DROP SCHEMA tool CASCADE;
-DROP TYPE kind, plan CASCADE;
+DROP TYPE kind, plan, place CASCADE;

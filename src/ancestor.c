@@ -95,6 +95,52 @@ ls_ancestors_write(Oid root)
 	return outer_parents(tree_above(root)) != NIL;
 }
 
+/* row_trigger_fires tells for whom the trigger for each row of a table does; 0: there is none. */
+static char
+row_trigger_fires(Oid relation)
+{
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	NameData	name;
+	char		fires = 0;
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	namestrcpy(&name, "leadscore_apply");
+	ScanKeyInit(&key[0], Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relation));
+	ScanKeyInit(&key[1], Anum_pg_trigger_tgname, BTEqualStrategyNumber, F_NAMEEQ,
+				NameGetDatum(&name));
+	scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, NULL, 2, key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		fires = ((Form_pg_trigger) GETSTRUCT(tuple))->tgenabled;
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return fires;
+}
+
+/*
+ * ls_ancestors_by_row tells whether the rows of such a table are taken up one by one:
+ * where the command that made it a part of another was not noticed, they are not.
+ */
+bool
+ls_ancestors_by_row(Oid root)
+{
+	ListCell   *lc;
+
+	if (!ls_ancestors_write(root))
+		return false;
+	foreach(lc, ls_look_tree(root))
+	{
+		char		fires = row_trigger_fires(lfirst_oid(lc));
+
+		if (fires != 0)
+			return fires == TRIGGER_FIRES_ALWAYS;
+	}
+	return false;
+}
+
 /* ancestors gives all of these tables, those next to the table first. */
 static List *
 ancestors(Oid root)
@@ -373,31 +419,6 @@ trigger_table(Oid trigger)
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
 	return table;
-}
-
-/* row_trigger_fires tells for whom the trigger for each row of a table does; 0: there is none. */
-static char
-row_trigger_fires(Oid relation)
-{
-	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
-	NameData	name;
-	char		fires = 0;
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	namestrcpy(&name, "leadscore_apply");
-	ScanKeyInit(&key[0], Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relation));
-	ScanKeyInit(&key[1], Anum_pg_trigger_tgname, BTEqualStrategyNumber, F_NAMEEQ,
-				NameGetDatum(&name));
-	scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, NULL, 2, key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		fires = ((Form_pg_trigger) GETSTRUCT(tuple))->tgenabled;
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return fires;
 }
 
 /* leave_function gives the function that the triggers of tables above others call. */

@@ -17,6 +17,7 @@
 #include "ddl.h"
 
 extern bool ls_ancestors_write(Oid root);
+extern bool ls_ancestors_by_row(Oid root);
 extern bool ls_ancestors_row_trigger(Oid relation);
 extern bool ls_ancestors_concerned(const Ddl *ddl);
 extern List *ls_ancestors_to_lock(List *roots);

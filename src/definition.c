@@ -380,9 +380,9 @@ refuse_snapshot(const char *name)
 			 errhint(LS_RETRY_HINT)));
 }
 
-/* check_snapshot refuses to change what the transaction's snapshot does not show. */
-static void
-check_snapshot(const char *name)
+/* ls_definition_check_snapshot refuses to change what the transaction's snapshot does not show. */
+void
+ls_definition_check_snapshot(const char *name)
 {
 	LsModelRow *before;
 	LsModelRow *now;
@@ -484,7 +484,7 @@ write_row(const Kind *kind, LsDefinition *row, LsTarget *target)
 		row->new = kind->check(row);
 	else
 		(void) kind->check(row);
-	check_snapshot(model_of(row->new ? row->new : row->old, row->desc));
+	ls_definition_check_snapshot(model_of(row->new ? row->new : row->old, row->desc));
 	ls_become(ls_extension_owner(), &saved);
 	if (row->new)
 		put_row(target, row->new);

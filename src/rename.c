@@ -37,6 +37,7 @@
 #include "utils/typcache.h"
 
 #include "catalog.h"
+#include "definition.h"
 #include "feed.h"
 #include "follow_internal.h"
 #include "leadscore.h"
@@ -481,7 +482,10 @@ ls_rename_before(const Node *stmt)
 		Noted	   *noted = palloc0(sizeof(Noted));
 
 		if (rename.kind != LS_RENAME_OTHER)
+		{
 			ls_lock_definitions(((LsModelRow *) lfirst(lc))->model);
+			ls_definition_check_snapshot(((LsModelRow *) lfirst(lc))->model);
+		}
 		noted->row = ls_model_row(((LsModelRow *) lfirst(lc))->model, NULL);
 		if (noted->row == NULL)
 			continue;

@@ -120,6 +120,28 @@ ls_suspension_defers(const char *model)
 }
 
 /*
+ * ls_suspension_missed is for a writer whose rows do not count for all rules, as roles
+ * have changed and nobody has seen to the model since: they may change back before
+ * somebody does, so a job is left that counts what was missed.
+ */
+void
+ls_suspension_missed(const char *model)
+{
+	LsArguments args = {0};
+	LsIdentity	saved;
+	bool		found;
+
+	ls_add_text(&args, model);
+	ls_become(ls_extension_owner(), &saved);
+	found = ls_execute("SELECT FROM leadscore_internal.lead_job WHERE model OPERATOR(pg_catalog.=) $1"
+					   " AND kind OPERATOR(pg_catalog.=) 'rescore'"
+					   " AND phase OPERATOR(pg_catalog.=) 'start' AND " LS_OPEN_JOBS " LIMIT 1", &args) > 0;
+	ls_return(&saved);
+	if (!found)
+		(void) ls_job_request(model, "rescore", "*");
+}
+
+/*
  * ls_suspension_refuse is an error where a model is suspended, which says why.  What is
  * wrong with it may have been mended since it was loaded, and nobody have noticed.
  */

@@ -100,7 +100,7 @@ bind(LsTable *table, LsModel *model, LsSource *source, Relation rel)
 	binding->model = model_place(table, model);
 	binding->source = source;
 	binding->purges_only = model->unreadable;
-	binding->by_row = ls_ancestors_write(root);
+	binding->by_row = ls_ancestors_by_row(root);
 	if (root == RelationGetRelid(rel))
 		return;
 	layout = ls_look_open(root, &locked);
@@ -321,6 +321,8 @@ ls_table_acquire(Relation rel)
 			for (int i = 0; i < table->nmodels; i++)
 				if (table->models[i]->unreadable)
 					(void) ls_suspension_defers(table->models[i]->name);
+				else if (table->models[i]->out_of_step)
+					ls_suspension_missed(table->models[i]->name);
 			/* what is not sound may be, next time */
 			table->valid = !table->incomplete;
 			return table;

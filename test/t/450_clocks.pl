@@ -260,11 +260,12 @@ is($node->safe_psql('work', "SELECT count(*) FROM leadscore.score_m WHERE scored
 $node->safe_psql('work', "ALTER DATABASE work SET leadscore.clock = '2121-01-01 00:00+00'", );
 within($node, 30, "SELECT count(*) = 1 FROM leadscore.score_m WHERE scored_at = '2121-01-01 00:00+00'", 'the clock of the database is set: a running worker goes by it', 'work');
 within($node, 30, $napping, '... and naps again', 'work');
+# from here on it has to see what comes
+reload($node, naptime => '100ms');
 $node->safe_psql('work', "ALTER DATABASE work RESET leadscore.clock");
 $node->safe_psql('work', "SET leadscore.clock = '2020-01-01 00:00+00'; INSERT INTO act VALUES (2, '2020-01-01 00:00+00')");
 within($node, 30, "SELECT count(*) = 1 FROM leadscore.score_m WHERE contact_id = 2 AND scored_at BETWEEN '2025-01-01' AND '2120-01-01'", 'it is reset: the worker goes by the running clock', 'work');
 # what a session enqueues whose clock is ahead is merged at its instant
-reload($node, naptime => '100ms');
 $node->safe_psql('work', "SET leadscore.clock = '2130-01-01 00:00+00'; $rr; INSERT INTO act VALUES (3, '2129-12-31 00:00+00'); COMMIT");
 within($node, 30, "SELECT count(*) = 1 FROM leadscore.score_m WHERE contact_id = 3 AND scored_at = '2130-01-01 00:00+00' AND score BETWEEN 8 AND 9", 'what was put aside by a clock that is ahead is merged at its instant', 'work');
 is($node->safe_psql('work', "SELECT * FROM leadscore.verify('m')"), '', '... and nothing is wrong');
