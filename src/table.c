@@ -174,9 +174,7 @@ sound(LsTable *table, Attempt *attempt, void (*body) (void *))
 		return true;
 	/* data that an expression reads are another matter than ours */
 	if (ls_expr_passed_on != passed_on ||
-		(error->sqlerrcode != ERRCODE_DATA_CORRUPTED &&
-		 error->sqlerrcode != ERRCODE_UNDEFINED_TABLE &&
-		 error->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE))
+		ls_error_class(error->sqlerrcode) == LS_ERROR_OF_STATEMENT)
 		ReThrowError(error);
 	table->incomplete = true;
 	ereport(WARNING,
