@@ -115,7 +115,8 @@ check_visitor(const LsModelRow *model, const LsSourceRow *source)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of relation \"%s\" is of type %s, visitors of model \"%s\" are of type %s",
 						source->visitor, get_rel_name(source->relation), format_type_be(type),
-						model->model, format_type_be(key_type(visitors)))));
+						model->model, format_type_be(key_type(visitors))),
+				 errhint("Give the column that type, or have a generated column of that type name the visitors.")));
 	check_select(source->relation, source->visitor, model->owner);
 }
 
