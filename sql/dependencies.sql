@@ -242,6 +242,39 @@ SELECT shown();
 DROP SCHEMA ext CASCADE;
 SELECT shown();
 
+-- whatever else uses them is looked at as well
+SET client_min_messages = error;
+CREATE TYPE tools.kind AS ENUM ('a', 'b');
+CREATE FUNCTION tools.rank(tools.kind) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN 1; END';
+ALTER TABLE deed ADD kind tools.kind DEFAULT 'a', ADD CHECK (kind IS NULL OR tools.rank(kind) > 0);
+CREATE TABLE tools.used (k tools.kind DEFAULT 'a', i int DEFAULT tools.rank('a'), g int GENERATED ALWAYS AS (tools.rank('b')) STORED, CHECK (tools.rank(k) > 0));
+CREATE INDEX ON tools.used (tools.rank(k));
+CREATE STATISTICS tools.used_rank ON (tools.rank(k)), i FROM tools.used;
+CREATE POLICY used ON tools.used USING (tools.rank(k) > 0);
+CREATE VIEW tools.seen AS SELECT * FROM tools.used WHERE k = 'a' AND tools.rank(k) > 0;
+CREATE RULE nothing AS ON UPDATE TO tools.seen WHERE tools.rank(NEW.k) > 0 DO INSTEAD NOTHING;
+CREATE DOMAIN tools.ranked AS tools.kind DEFAULT 'a' CHECK (tools.rank(VALUE) > 0);
+CREATE TRIGGER ranked AFTER UPDATE ON tools.used FOR EACH ROW WHEN (tools.rank(NEW.k) > 0) EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE TABLE tools.split (k tools.kind) PARTITION BY LIST (tools.rank(k));
+INSERT INTO leadscore.lead_rule (model, name, points, condition) VALUES ('m', 'kind', 0.5, 'kind = ''a'''), ('m', 'rank', 0.25, 'tools.rank(kind) > 0');
+RESET client_min_messages;
+SELECT shown();
+ALTER TYPE tools.kind RENAME TO sort;
+SELECT shown();
+ALTER TYPE tools.sort SET SCHEMA public;
+SELECT shown();
+ALTER FUNCTION tools.rank(public.sort) RENAME TO grade;
+SELECT shown();
+ALTER FUNCTION tools.grade(public.sort) RENAME TO rank;
+SELECT shown();
+CREATE OR REPLACE FUNCTION tools.rank(public.sort) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN -1; END';
+SELECT shown();
+SET client_min_messages = error;
+DROP FUNCTION tools.rank(public.sort) CASCADE;
+SELECT shown();
+DROP TYPE public.sort CASCADE;
+SELECT shown();
+
 -- conditions of stages
 SET client_min_messages = error;
 CREATE FUNCTION tools.is_pro(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN $1 = 'pro'; END$$;

@@ -208,7 +208,7 @@ CREATE TABLE visit_6 PARTITION OF visit FOR VALUES FROM ('2026-03-01') TO ('2026
 INSERT INTO visit VALUES ('contact-4', '2026-03-01 00:00+00', 'price');
 ALTER EVENT TRIGGER leadscore_ddl_start DISABLE;
 DROP TABLE visit_6;
-ALTER EVENT TRIGGER leadscore_ddl_start ENABLE;
+ALTER EVENT TRIGGER leadscore_ddl_start ENABLE ALWAYS;
 SELECT matched, points FROM leadscore.explain('p', 'contact-4') WHERE name = 'most';
 SELECT * FROM leadscore.verify('p');
 -- what fails to be dropped is not kept

@@ -17,6 +17,7 @@ COMMENT ON FUNCTION leadscore_internal.subscribed() IS
 CREATE EVENT TRIGGER leadscore_subscribed ON ddl_command_end
 	WHEN TAG IN ('CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION')
 	EXECUTE FUNCTION leadscore_internal.subscribed();
+ALTER EVENT TRIGGER leadscore_subscribed ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER leadscore_subscribed IS
 	'leadscore: subscriptions leave its own tables alone';
 

@@ -1,4 +1,4 @@
--- Changes of tables, functions and rights that models have to follow.
+-- Changes of tables, functions and rights that models have to follow, also those of sessions that are replicas.
 
 CREATE FUNCTION leadscore_internal.ddl_command() RETURNS event_trigger
 	LANGUAGE c
@@ -30,6 +30,7 @@ CREATE EVENT TRIGGER leadscore_ddl_start ON ddl_command_start
 		'DROP TEXT SEARCH CONFIGURATION', 'DROP TEXT SEARCH DICTIONARY',
 		'DROP COLLATION', 'DROP EXTENSION', 'ALTER EXTENSION', 'DROP FOREIGN TABLE')
 	EXECUTE FUNCTION leadscore_internal.ddl_start();
+ALTER EVENT TRIGGER leadscore_ddl_start ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER leadscore_ddl_start IS
 	'leadscore: changes of tables wait for changes of models; what is dropped with a part of an event table stays in the scores';
 
@@ -45,10 +46,12 @@ CREATE EVENT TRIGGER leadscore_ddl_command ON ddl_command_end
 		'CREATE TEXT SEARCH CONFIGURATION', 'ALTER TEXT SEARCH CONFIGURATION', 'ALTER TEXT SEARCH DICTIONARY',
 		'CREATE EXTENSION', 'ALTER EXTENSION', 'GRANT', 'REVOKE')
 	EXECUTE FUNCTION leadscore_internal.ddl_command();
+ALTER EVENT TRIGGER leadscore_ddl_command ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER leadscore_ddl_command IS
 	'leadscore: models follow changes of tables, functions and rights';
 
 CREATE EVENT TRIGGER leadscore_ddl_drop ON sql_drop
 	EXECUTE FUNCTION leadscore_internal.ddl_drop();
+ALTER EVENT TRIGGER leadscore_ddl_drop ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER leadscore_ddl_drop IS
 	'leadscore: models follow what is dropped';

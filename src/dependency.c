@@ -494,14 +494,15 @@ part_of(Oid classid, Oid objid, Oid *relid, Oid *domain)
 	static const struct
 	{
 		Oid			classid;
+		Oid			index;
 		AttrNumber	oid;
 		AttrNumber	relid;
 	}			parts[] = {
-		{ConstraintRelationId, Anum_pg_constraint_oid, Anum_pg_constraint_conrelid},
-		{AttrDefaultRelationId, Anum_pg_attrdef_oid, Anum_pg_attrdef_adrelid},
-		{RewriteRelationId, Anum_pg_rewrite_oid, Anum_pg_rewrite_ev_class},
-		{PolicyRelationId, Anum_pg_policy_oid, Anum_pg_policy_polrelid},
-		{StatisticExtRelationId, Anum_pg_statistic_ext_oid, Anum_pg_statistic_ext_stxrelid},
+		{ConstraintRelationId, ConstraintOidIndexId, Anum_pg_constraint_oid, Anum_pg_constraint_conrelid},
+		{AttrDefaultRelationId, AttrDefaultOidIndexId, Anum_pg_attrdef_oid, Anum_pg_attrdef_adrelid},
+		{RewriteRelationId, RewriteOidIndexId, Anum_pg_rewrite_oid, Anum_pg_rewrite_ev_class},
+		{PolicyRelationId, PolicyOidIndexId, Anum_pg_policy_oid, Anum_pg_policy_polrelid},
+		{StatisticExtRelationId, StatisticExtOidIndexId, Anum_pg_statistic_ext_oid, Anum_pg_statistic_ext_stxrelid},
 	};
 	bool		found = false;
 
@@ -509,19 +510,25 @@ part_of(Oid classid, Oid objid, Oid *relid, Oid *domain)
 	for (size_t i = 0; i < lengthof(parts); i++)
 	{
 		Relation	rel;
+		ScanKeyData key;
+		SysScanDesc scan;
 		HeapTuple	tuple;
 		bool		isnull;
 
 		if (parts[i].classid != classid)
 			continue;
 		rel = table_open(classid, AccessShareLock);
-		tuple = get_catalog_object_by_oid(rel, parts[i].oid, objid);
+		/* get_catalog_object_by_oid() does not know defaults */
+		ScanKeyInit(&key, parts[i].oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(objid));
+		scan = systable_beginscan(rel, parts[i].index, true, NULL, 1, &key);
+		tuple = systable_getnext(scan);
 		found = HeapTupleIsValid(tuple);
 		if (found)
 			*relid = DatumGetObjectId(heap_getattr(tuple, parts[i].relid,
 												   RelationGetDescr(rel), &isnull));
 		if (found && classid == ConstraintRelationId)
 			*domain = ((Form_pg_constraint) GETSTRUCT(tuple))->contypid;
+		systable_endscan(scan);
 		table_close(rel, AccessShareLock);
 	}
 	return found;

@@ -110,7 +110,7 @@ other_values(Oid relation, const char *was, const char *is)
 	char	   *a = psprintf("t.%s", quote_identifier(was));
 	char	   *b = psprintf("t.%s", quote_identifier(is));
 
-	return psprintf("(%s%s %s %s%s%s) IS NOT TRUE AND (%s IS NOT NULL OR %s IS NOT NULL)",
+	return psprintf("(%s%s %s %s%s%s) IS NOT TRUE AND (%s IS DISTINCT FROM NULL OR %s IS DISTINCT FROM NULL)",
 					a, cast, operator ? operator : "OPERATOR(pg_catalog.=)", b, cast,
 					operator ? collation_of(relation, is_attno) : "", a, b);
 }

@@ -19,6 +19,7 @@ CREATE EVENT TRIGGER leadscore_own_schemas ON ddl_command_end
 		'CREATE TEXT SEARCH DICTIONARY', 'ALTER TEXT SEARCH DICTIONARY',
 		'CREATE TEXT SEARCH PARSER', 'CREATE TEXT SEARCH TEMPLATE')
 	EXECUTE FUNCTION leadscore_internal.own_schemas();
+ALTER EVENT TRIGGER leadscore_own_schemas ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER leadscore_own_schemas IS
 	'leadscore: nobody else has functions in its schemas';
 
@@ -35,6 +36,7 @@ CREATE EVENT TRIGGER leadscore_own_tables ON ddl_command_end
 		'ALTER TABLE', 'ALTER FOREIGN TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW',
 		'ALTER SEQUENCE', 'ALTER INDEX')
 	EXECUTE FUNCTION leadscore_internal.own_tables();
+ALTER EVENT TRIGGER leadscore_own_tables ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER leadscore_own_tables IS
 	'leadscore: a model has no table that somebody else has made';
 
@@ -48,6 +50,7 @@ COMMENT ON FUNCTION leadscore_internal.model_table_ddl() IS
 CREATE EVENT TRIGGER leadscore_model_tables ON ddl_command_end
 	WHEN TAG IN ('CREATE TRIGGER', 'CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA')
 	EXECUTE FUNCTION leadscore_internal.model_table_ddl();
+ALTER EVENT TRIGGER leadscore_model_tables ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER leadscore_model_tables IS
 	'leadscore: nothing on the tables of a model makes those fail who write events';
 

@@ -260,21 +260,24 @@ query_one(LsModel *model, const TableQuery *query)
 	append_equals(&sql, visitors ? &model->visitor_key : &model->key, query->relation,
 				  visitors ? query->visitor_column : query->key_column, "$1");
 	if (visitors || query->unless_column)
-		appendStringInfo(&sql, " AND t.%s IS NULL",
+		appendStringInfo(&sql, " AND t.%s IS NOT DISTINCT FROM NULL",
 						 quote_identifier(visitors ? query->key_column : query->unless_column));
 	return sql.data;
 }
 
-/* append_own is for the rows that count for those whom they name. */
+/*
+ * append_own is for the rows that count for those whom they name.  IS NOT NULL would
+ * be false of a composite key with a null in it; IS DISTINCT FROM NULL asks for the value.
+ */
 static void
 append_own(StringInfo sql, LsReader *reader, const TableQuery *query)
 {
 	LsModel    *model = reader->spec.model;
 
-	appendStringInfo(sql, " FROM %s t WHERE t.%s IS NOT NULL", ls_local_rows(query->relation, model->owner),
+	appendStringInfo(sql, " FROM %s t WHERE t.%s IS DISTINCT FROM NULL", ls_local_rows(query->relation, model->owner),
 					 quote_identifier(query->key_column));
 	if (query->unless_column)
-		appendStringInfo(sql, " AND t.%s IS NULL", quote_identifier(query->unless_column));
+		appendStringInfo(sql, " AND t.%s IS NOT DISTINCT FROM NULL", quote_identifier(query->unless_column));
 	if (model->sheet ? reader->visitors : reader->merges)
 	{
 		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s a WHERE ",
@@ -317,7 +320,7 @@ append_others(StringInfo sql, LsReader *reader, const TableQuery *query)
 	}
 	appendStringInfoString(sql, " WHERE true");
 	if (query->whose != LS_ROWS_OF_MERGED)
-		appendStringInfo(sql, " AND t.%s IS NULL", quote_identifier(query->key_column));
+		appendStringInfo(sql, " AND t.%s IS NOT DISTINCT FROM NULL", quote_identifier(query->key_column));
 	if (query->whose == LS_ROWS_OF_VISITORS && reader->merges)
 		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s a WHERE a.source_id %s i.contact_id)",
 						 table_name(model->merged_table), equals);

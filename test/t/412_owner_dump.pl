@@ -50,6 +50,13 @@ sub quietly
 	is($err, '', $what);
 }
 
+# what becomes of event triggers: DISABLE or ENABLE ALWAYS
+sub event_triggers
+{
+	my ($where, $db, $what) = @_;
+	$where->safe_psql($db, "DO \$\$ BEGIN EXECUTE (SELECT string_agg(format('ALTER EVENT TRIGGER %I $what', evtname), ';') FROM pg_event_trigger WHERE evtname LIKE 'leadscore%'); END \$\$");
+}
+
 # run as a role
 sub on
 {
@@ -136,8 +143,10 @@ database($two, 'untold', 'next');
 {
 	local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
 	quietly('the schema', 'pg_restore', on($two, 'next'), '-s', '--no-owner', '-d', 'untold', "$dir/custom");
+	event_triggers($two, 'untold', 'DISABLE');
 	local $ENV{PGOPTIONS} = '-c client_min_messages=warning -c session_replication_role=replica';
 	quietly('the data, all triggers disabled', 'pg_restore', '-h', $two->host, '-p', $two->port, '-a', '--disable-triggers', '-d', 'untold', "$dir/custom");
+	event_triggers($two, 'untold', 'ENABLE ALWAYS');
 }
 my $owners = 'SELECT owner, enabled FROM leadscore.lead_model';
 is($two->safe_psql('untold', "SELECT accepted_owner::regrole FROM leadscore_internal.lead_model; $owners"), "tenant\nnext|t", 'who restored a model has accepted it');
