@@ -56,6 +56,28 @@ SELECT try('plan::text = ''pro'' AND lower(plan) = ''pro'' AND length(plan) > 2 
 SELECT try('plan OPERATOR(ext.=) ''pro'' AND plan OPERATOR(ext.~~) ''p%'' AND plan OPERATOR(ext.=) ANY (''{pro,team}'')');
 
 --
+-- events are told apart as text
+--
+CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+ALTER TABLE act ADD kind citext DEFAULT 'VISIT', ADD sort text COLLATE blind DEFAULT 'VISIT', ADD said lax DEFAULT 'VISIT';
+INSERT INTO act (person, at) VALUES (2, '2026-03-01');
+SELECT leadscore.attach('advice', 'act', 'person', 'at', source => 'kind', event => 'kind');
+SELECT leadscore.attach('advice', 'act', 'person', 'at', source => 'sort', event => 'sort');
+SELECT leadscore.attach('advice', 'act', 'person', 'at', source => 'said', event => 'v');
+UPDATE leadscore.lead_source SET event = 'said' WHERE source = 'said';
+SELECT leadscore.attach('advice', 'act', 'person', 'at', source => 'mood', event => 'mood');
+SET client_min_messages = warning;
+INSERT INTO leadscore.lead_rule (model, name, source, event, points, condition) VALUES
+	('advice', 'kind', 'kind', 'visit', 1, NULL), ('advice', 'kind as is', 'kind', 'VISIT', 2, NULL), ('advice', 'kind in a condition', 'kind', NULL, 4, 'kind OPERATOR(ext.=) ''visit'''),
+	('advice', 'sort', 'sort', 'visit', 10, NULL), ('advice', 'sort as is', 'sort', 'VISIT', 20, NULL), ('advice', 'sort in a condition', 'sort', NULL, 40, 'sort = ''visit''');
+SELECT contact_id, score FROM leadscore.score_advice ORDER BY 1;
+SELECT count(leadscore.detach('advice', source)) FROM leadscore.lead_source WHERE model = 'advice' AND source <> 'act';
+DELETE FROM leadscore.lead_rule WHERE model = 'advice';
+ALTER TABLE act DROP kind, DROP sort, DROP said;
+TRUNCATE act;
+SET client_min_messages = notice;
+
+--
 -- what to write instead of what is refused
 --
 CREATE FUNCTION looks_up(text) RETURNS boolean LANGUAGE sql STABLE AS $$ SELECT EXISTS (SELECT FROM advice.person WHERE plan = $1) $$;

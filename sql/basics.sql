@@ -98,6 +98,15 @@ INSERT INTO activity VALUES (3, 'form', '2026-03-09 12:00+00', 0), (10, 'form', 
 DELETE FROM activity WHERE contact_id = 9;
 ALTER TABLE activity ENABLE TRIGGER ALL;
 SELECT * FROM leadscore.verify('basics') ORDER BY contact::int;
+-- that is warned of, for parts of a table and for the table of contacts too; not where triggers are others'
+BEGIN;
+ALTER TABLE activity DISABLE TRIGGER leadscore_update;
+ALTER TABLE activity ENABLE REPLICA TRIGGER leadscore_insert;
+ALTER TABLE activity ADD COLUMN more int, DISABLE TRIGGER USER;
+ALTER TABLE contacts DISABLE TRIGGER ALL;
+CREATE TRIGGER mine BEFORE UPDATE ON activity FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+ALTER TABLE activity DISABLE TRIGGER mine;
+ROLLBACK;
 SELECT leadscore.rescore('basics');
 SELECT * FROM leadscore.verify('basics');
 SELECT contact_id, score, has_contact FROM leadscore.score_basics ORDER BY contact_id;

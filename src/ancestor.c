@@ -341,8 +341,8 @@ warn_of(const char *model, const char *source, Oid root, Oid parent)
 			 errdetail("Its rows count also where they are written through \"%s\"; other rows of \"%s\" do not.  They are taken up one by one, which costs more.",
 					   get_rel_name(parent), get_rel_name(parent)),
 			 source ?
-			 errhint("To have all rows count, call leadscore.detach('%s', '%s') and attach \"%s\".",
-					 model, source, get_rel_name(parent)) :
+			 errhint("To have all rows count, call leadscore.detach('%s', '%s') and attach \"%s\" with source => '%s'.",
+					 model, source, get_rel_name(parent), source) :
 			 errhint("To have all rows be contacts, create a model over \"%s\".",
 					 get_rel_name(parent))));
 }

@@ -13,6 +13,7 @@
 #include "catalog/objectaddress.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
@@ -114,7 +115,8 @@ check_visitor(const LsModelRow *model, const LsSourceRow *source)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of relation \"%s\" is of type %s, visitors of model \"%s\" are of type %s",
 						source->visitor, get_rel_name(source->relation), format_type_be(type),
-						model->model, format_type_be(key_type(visitors)))));
+						model->model, format_type_be(key_type(visitors))),
+				 errhint("Give the column that type, or have a generated column of that type name the visitors.")));
 	check_select(source->relation, source->visitor, model->owner);
 }
 
@@ -337,12 +339,49 @@ advise_index(const LsSourceRow *source, const char *column)
 					 quote_identifier(source->occurred_at))));
 }
 
+/*
+ * advise_event tells where the kind of event is of a type or collation whose own
+ * comparison is not that of texts, which events are told apart by.
+ */
+static void
+advise_event(const LsSourceRow *source)
+{
+	HeapTuple	tuple;
+	Oid			type;
+	Oid			collation;
+	int32		typmod;
+	bool		outside;
+
+	if (source->event == NULL)
+		return;
+	get_atttypetypmodcoll(source->relation, get_attnum(source->relation, source->event),
+						  &type, &typmod, &collation);
+	type = getBaseType(type);
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	if (!HeapTupleIsValid(tuple))
+		return;
+	outside = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace != PG_CATALOG_NAMESPACE &&
+		((Form_pg_type) GETSTRUCT(tuple))->typtype != TYPTYPE_ENUM;
+	ReleaseSysCache(tuple);
+	if (!outside && (!OidIsValid(collation) || get_collation_isdeterministic(collation)))
+		return;
+	ereport(NOTICE,
+			(outside ?
+			 errmsg("events in column \"%s\" of relation \"%s\" are compared as text, not as %s",
+					source->event, get_rel_name(source->relation), format_type_be(type)) :
+			 errmsg("events in column \"%s\" of relation \"%s\" are compared as text, not by their collation",
+					source->event, get_rel_name(source->relation)),
+			 errdetail("An event of a rule is one that has the same characters, also in case."),
+			 errhint("To have others count as well, write a condition over the column in place of the event.")));
+}
+
 /* ls_source_check looks at the columns that an attached source is to have. */
 void
 ls_source_check(const LsModelRow *model, const LsSourceRow *source)
 {
 	check_columns(model, source);
 	check_overlap(source, ls_look_tree(source->relation), true);
+	advise_event(source);
 	advise_index(source, source->contact);
 	if (source->visitor)
 		advise_index(source, source->visitor);
@@ -414,6 +453,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	ls_check_tree(source.relation, tree, model->owner);
 	check_overlap(&source, tree, false);
 	ls_ancestors_refuse(source.relation, false);
+	advise_event(&source);
 	advise_index(&source, source.contact);
 	if (source.visitor)
 		advise_index(&source, source.visitor);

@@ -761,6 +761,56 @@ keep_triggers(Node *command)
 	}
 }
 
+/* disables tells whether a part of ALTER TABLE has triggers of ours not fire any more. */
+static bool
+disables(const AlterTableCmd *cmd)
+{
+	if (cmd->subtype == AT_DisableTrigAll || cmd->subtype == AT_DisableTrigUser)
+		return true;
+	return (cmd->subtype == AT_DisableTrig || cmd->subtype == AT_EnableReplicaTrig) &&
+		strncmp(cmd->name, "leadscore_", 10) == 0;
+}
+
+/* feeds_complete tells whether a table feeds a model that is not being restored. */
+static bool
+feeds_complete(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_relation_rows(relid))
+	{
+		LsModelRow *row = ls_model_row(((LsRelationRow *) lfirst(lc))->model, NULL);
+
+		if (row && !row->restoring)
+			return true;
+	}
+	return false;
+}
+
+/* tell_disabled warns of ALTER TABLE ... DISABLE TRIGGER, which may be about ours. */
+static void
+tell_disabled(Node *command)
+{
+	AlterTableStmt *stmt = (AlterTableStmt *) command;
+	ListCell   *lc;
+	Oid			relid;
+
+	if (!IsA(command, AlterTableStmt) || stmt->objtype != OBJECT_TABLE)
+		return;
+	foreach(lc, stmt->cmds)
+	{
+		if (!disables(lfirst(lc)))
+			continue;
+		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+		if (OidIsValid(relid) && feeds_complete(relid))
+			ereport(WARNING,
+					(errmsg("changes of table \"%s\", which feeds a model, are not noticed while triggers are disabled",
+							get_rel_name(relid)),
+					 errhint("Call leadscore.rescore() when they are enabled again.")));
+		return;
+	}
+}
+
 /* ls_ddl_command looks at what a command has made or altered. */
 Datum
 ls_ddl_command(PG_FUNCTION_ARGS)
@@ -776,6 +826,7 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, command"
 				 " FROM pg_catalog.pg_event_trigger_ddl_commands()", note_command);
+		tell_disabled(((EventTriggerData *) fcinfo->context)->parsetree);
 		ls_rename_after(((EventTriggerData *) fcinfo->context)->parsetree, &ddl);
 		if (ddl.owners)
 			ls_tables_check_owner();

@@ -308,6 +308,7 @@ ls_due_cursor_next(LsDueCursor *cursor, LsDueRow *row)
 	CHECK_FOR_INTERRUPTS();
 	if (cursor->at == cursor->rows)
 	{
+		MemoryContext old = CurrentMemoryContext;
 		LsIdentity	saved;
 
 		if (cursor->table)
@@ -315,6 +316,7 @@ ls_due_cursor_next(LsDueCursor *cursor, LsDueRow *row)
 		ls_switch_to_owner(ls_relation_owner(cursor->model->due_table), &saved);
 		SPI_cursor_fetch(cursor->portal, true, CURSOR_BATCH);
 		ls_return(&saved);
+		MemoryContextSwitchTo(old);
 		cursor->table = SPI_tuptable;
 		cursor->rows = SPI_processed;
 		cursor->at = 0;

@@ -23,6 +23,8 @@ sub database
 {
 	my ($db) = @_;
 	$node->safe_psql('postgres', "CREATE DATABASE $db");
+	# from the beginning: what is stored is true at its own instant, which may not lie after the clock
+	hold_clock($node, $db);
 }
 
 # one table whose rows are restored before those of leadscore, others after it
