@@ -265,6 +265,30 @@ INSERT INTO leadscore.lead_rule (model, name, source, points) VALUES ('other', '
 SELECT contact_id, score, leadscore.replay('other', contact_id) FROM leadscore.score_other ORDER BY contact_id;
 RESET ROLE;
 
+-- whom only rows name that cannot be read keeps a row in which nothing counts
+INSERT INTO leadscore.lead_rule (model, name, source, points) VALUES ('other', 'of strangers', 'hidden', 1000);
+SET ROLE regress_ls_owner;
+ALTER TABLE hidden DISABLE ROW LEVEL SECURITY;
+INSERT INTO hidden VALUES (900, '2026-03-01');
+ALTER TABLE hidden ENABLE ROW LEVEL SECURITY;
+SET ROLE regress_ls_other;
+SELECT contact_id, score FROM leadscore.score_other WHERE contact_id = 900;
+SELECT * FROM leadscore.verify('other');
+SET ROLE regress_ls_owner;
+ALTER TABLE hidden DISABLE ROW LEVEL SECURITY;
+SET ROLE regress_ls_other;
+SELECT contact_id, score FROM leadscore.score_other WHERE contact_id = 900;
+SELECT * FROM leadscore.verify('other');
+-- a contact table that comes back from another owner
+RESET ROLE;
+ALTER TABLE lead OWNER TO regress_ls_reader;
+ALTER TABLE lead OWNER TO regress_ls_other;
+SELECT model, owner, enabled FROM leadscore.lead_model WHERE model = 'other';
+SET ROLE regress_ls_other;
+UPDATE leadscore.lead_model SET enabled = true WHERE model = 'other';
+SELECT * FROM leadscore.verify('other');
+RESET ROLE;
+
 --
 -- the contact table's new owner has the model
 --

@@ -273,6 +273,35 @@ ls_follow_rules(Work *work, bool sleeping_only)
 	}
 }
 
+/* was_broken tells whether the condition of a stage could not be read before this command. */
+static bool
+was_broken(const Work *work, const LsStageRow *stage)
+{
+	const LsDependent *part = work->before ?
+		ls_dependencies_stage(work->before, stage->stage) : NULL;
+
+	return part && part->broken;
+}
+
+/*
+ * may_be_mended tells whether the condition of a stage may have waited for a column that
+ * the contact table has now, where it is not known what it was like before.
+ */
+static bool
+may_be_mended(const Work *work)
+{
+	ListCell   *lc;
+
+	foreach(lc, work->before ? NIL : work->ddl->changes)
+	{
+		const Change *change = lfirst(lc);
+
+		if (change->added && change->relation == work->row->contacts)
+			return true;
+	}
+	return false;
+}
+
 /*
  * is_told tells whether it was said already that the condition of a stage cannot be
  * read: before this command, or where what it names was renamed (rename.c).
@@ -281,13 +310,11 @@ static bool
 is_told(const Work *work, const LsStageRow *stage)
 {
 	const LsObject *moved = ls_follow_moved(work);
-	const LsDependent *part = work->before ?
-		ls_dependencies_stage(work->before, stage->stage) : NULL;
 
-	return (part && part->broken) || (moved && ls_text_names(stage->condition, moved->names));
+	return was_broken(work, stage) || (moved && ls_text_names(stage->condition, moved->names));
 }
 
-/* ls_follow_stages says which conditions of stages cannot be read any more. */
+/* ls_follow_stages says which conditions of stages cannot be read any more, and looks for those that can again. */
 void
 ls_follow_stages(Work *work)
 {
@@ -323,7 +350,10 @@ ls_follow_stages(Work *work)
 					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: SQLSTATE %s",
 							stage->stage, work->row->model,
 							unpack_sql_state(error->sqlerrcode)),
+					 errdetail("It counts as false: contacts leave the stage, and do not enter it."),
 					 errhint("Correct it in leadscore.lead_stage.")));
+		if ((expr == NULL) != was_broken(work, stage) || may_be_mended(work))
+			work->changed = true;
 		if (expr == NULL)
 			continue;
 		if (ls_follow_affects(work->ddl, work->row->contacts, expr) ||

@@ -499,6 +499,14 @@ ls_model_new_owner(const LsModelRow *model)
 		ls_model_changed(model->model);
 	}
 	CacheInvalidateRelcacheByRelid(ls_score_table(model->model, false));
+	/* the owner of between may have changed rules, so whose they were has to accept them, too */
+	if (!model->suspended && !model->switched_on && model->sheet == NULL)
+		ereport(WARNING,
+				(errmsg("model \"%s\" is not enabled", model->model),
+				 errdetail("Nothing is counted since its contact table \"%s\" had another owner, or it was switched off.",
+						   get_rel_name(model->contacts)),
+				 errhint("Look at its rules, stages and actions, and have it go on with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
+						 model->model)));
 	if (model->suspended && model->sheet == NULL)
 		ereport(WARNING,
 				(errmsg("model \"%s\" is suspended", model->model),

@@ -801,6 +801,7 @@ warn_of_stages(const Noted *noted, const LsRename *rename)
 			ereport(WARNING,
 					(errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
 							text->stage, noted->row->model, ls_rename_done(rename)),
+					 errdetail("It counts as false: contacts leave the stage, and do not enter it."),
 					 errhint("Correct it in leadscore.lead_stage.")));
 	}
 }

@@ -344,6 +344,19 @@ is_left(LsModel *model, List *all, Datum contact)
 }
 
 /*
+ * cannot_be_read tells whether rows of some source cannot be read, so that a contact of
+ * whom nothing else is known keeps a row in which nothing counts.
+ */
+static bool
+cannot_be_read(const LsModel *model)
+{
+	for (int i = 0; i < model->nsources; i++)
+		if (model->sources[i].broken)
+			return true;
+	return false;
+}
+
+/*
  * verify_contact compares a stored row, and the state in it, with the events,
  * and reports where they differ.
  */
@@ -354,7 +367,7 @@ verify_contact(ReturnSetInfo *result, LsReplay *replay, Datum contact,
 	LsModel    *model = ls_replay_model(replay);
 	Datum		values[VERIFY_COLUMNS];
 	bool		nulls[VERIFY_COLUMNS] = {0};
-	bool		known = ls_replay_known(replay);
+	bool		known = ls_replay_known(replay) || (row && cannot_be_read(model));
 	bool		pending = false;
 	double		stored = row ? row->score : 0,
 				replayed = 0,
