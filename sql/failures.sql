@@ -45,6 +45,18 @@ INSERT INTO leadscore_internal.lead_rule_error SELECT 'failures', 1, 'old', now(
 INSERT INTO leadscore.lead_rule (model, name, event, points, weight) VALUES ('failures', 'ratio', 'ratio', 1, '12 / n');
 INSERT INTO act VALUES (5, '2026-03-01', 'ratio', 0);
 SELECT now() - failed_at < interval '30 days' AS young FROM leadscore_internal.lead_rule_error WHERE name = 'old';
+-- but for what tells why a rule sleeps, which goes by the time of the day as the others do
+ALTER TABLE act ADD COLUMN gone int;
+INSERT INTO leadscore.lead_rule (model, name, points, condition) VALUES ('failures', 'sleeper', 1, 'gone > 0');
+SET leadscore.clock = '2026-03-01';
+ALTER TABLE act DROP COLUMN gone;
+RESET leadscore.clock;
+SELECT now() - failed_at < interval '1 day' AS today FROM leadscore_internal.lead_rule_error WHERE name = 'sleeper';
+UPDATE leadscore_internal.lead_rule_error SET failed_at = failed_at - interval '40 days' WHERE name = 'sleeper';
+INSERT INTO leadscore_internal.lead_rule_error SELECT 'failures', 1, 'old', now() - interval '31 days', 1, '22012', 'old', NULL;
+UPDATE leadscore.lead_rule SET weight = '13 / n' WHERE name = 'ratio' AND model = 'failures';
+SELECT name, sqlstate, now() - failed_at > interval '30 days' AS old FROM leadscore_internal.lead_rule_error WHERE name IN ('sleeper', 'old') ORDER BY 1, 3;
+DELETE FROM leadscore.lead_rule WHERE name = 'sleeper' AND model = 'failures';
 
 --
 -- numbers beyond 1e100 are none: their sum would depend on the order

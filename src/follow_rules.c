@@ -191,7 +191,7 @@ ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
 	ls_add_text(&args, model->model);
 	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
 	ls_add_text(&args, rule->name);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()));
 	ls_add_text(&args, unpack_sql_state(error->sqlerrcode));
 	ls_add_text(&args, error->message);
 	ls_become(ls_extension_owner(), &saved);

@@ -50,7 +50,8 @@ ls_purge_history(const char *model, int days, int limit)
 
 /*
  * ls_purge_rule_errors deletes rows of lead_rule_error that were recorded so many
- * days ago, but none that somebody else is deleting.
+ * days ago, but none that somebody else is deleting, nor what tells why a rule that
+ * still sleeps fell asleep.
  */
 int64
 ls_purge_rule_errors(int days, int limit)
@@ -62,9 +63,12 @@ ls_purge_rule_errors(int days, int limit)
 	ls_add(&args, INT4OID, Int32GetDatum(limit));
 	return (int64) ls_execute("DELETE FROM leadscore_internal.lead_rule_error"
 							  " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-							  "SELECT ctid FROM leadscore_internal.lead_rule_error"
-							  " WHERE failed_at OPERATOR(pg_catalog.<) $1"
-							  " ORDER BY failed_at LIMIT $2 FOR UPDATE SKIP LOCKED))", &args);
+							  "SELECT e.ctid FROM leadscore_internal.lead_rule_error e"
+							  " WHERE e.failed_at OPERATOR(pg_catalog.<) $1"
+							  " AND NOT EXISTS (SELECT FROM leadscore_internal.lead_rule r"
+							  " WHERE r.rule_id OPERATOR(pg_catalog.=) e.rule_id"
+							  " AND r.counted_version OPERATOR(pg_catalog.=) 0)"
+							  " ORDER BY e.failed_at LIMIT $2 FOR UPDATE OF e SKIP LOCKED))", &args);
 }
 
 /* ls_purge_jobs deletes rows of lead_job that ended so many days ago, and ranges of those that are over. */

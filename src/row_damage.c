@@ -27,7 +27,7 @@ record(LsModel *model, Datum contact, const ErrorData *damage)
 	LsIdentity	saved;
 
 	ls_add_text(&args, model->name);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()));
 	ls_add_text(&args, unpack_sql_state(damage->sqlerrcode));
 	ls_add_text(&args, damage->message);
 	ls_add_text(&args, ls_key_text(&model->key, contact));

@@ -9,7 +9,7 @@ use Exporter 'import';
 use POSIX qw(floor);
 use Test::More;
 
-our @EXPORT = qw(between chance pick pick_of shuffled wall_clock instant quoted name run is_empty run_seeds);
+our @EXPORT = qw(between chance pick pick_of shuffled wall_clock instant quoted name typed_row column_list insert_values insert_select copy_in run is_empty run_seeds);
 
 ################################################################################
 # Chance
@@ -80,6 +80,38 @@ sub quoted
 }
 
 sub name { return $_[0] =~ /^[a-z_][a-z0-9_]*$/ ? $_[0] : qq("$_[0]") }
+
+# Rows are lists of texts or undef in the order of the table's columns.
+sub typed_row
+{
+	my ($table, $row) = @_;
+	my $n = 0;
+	return '(' . join(', ', map { quoted($_) . '::' . $table->{types}[ $n++ ] } @$row) . ')';
+}
+
+sub column_list { return join(', ', map { name($_) } @{ $_[0]{columns} }) }
+
+sub insert_values
+{
+	my ($table, $rows, $tail) = @_;
+	return "INSERT INTO $table->{into} (" . column_list($table) . ")\nVALUES "
+	  . join(",\n\t", map { typed_row($table, $_) } @$rows) . ($tail // '') . ";\n";
+}
+
+sub insert_select
+{
+	my ($table, $rows) = @_;
+	my $columns = column_list($table);
+	return "INSERT INTO $table->{into} ($columns)\nSELECT * FROM (VALUES "
+	  . join(",\n\t", map { typed_row($table, $_) } @$rows) . ") v ($columns);\n";
+}
+
+sub copy_in
+{
+	my ($table, $rows) = @_;
+	return "COPY $table->{into} (" . column_list($table) . ") FROM stdin;\n"
+	  . join('', map { join("\t", map { $_ // '\\N' } @$_) . "\n" } @$rows) . "\\.\n";
+}
 
 ################################################################################
 # Running

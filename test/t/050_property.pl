@@ -74,41 +74,6 @@ my @periods = ('1 second', '1.5 seconds', '1 minute', '1 hour', '12 hours', '1 d
 my @idles = ('1 hour', '1 day', '36 hours', '3.5 days', '7 days', '10 days', '1 mon', '1 mon -3 days', '14 mons');
 
 ################################################################################
-# SQL
-
-# Rows are lists of texts or undef in the order of the table's columns.
-sub typed_row
-{
-	my ($table, $row) = @_;
-	my $n = 0;
-	return '(' . join(', ', map { quoted($_) . '::' . $table->{types}[ $n++ ] } @$row) . ')';
-}
-
-sub column_list { return join(', ', map { name($_) } @{ $_[0]{columns} }) }
-
-sub insert_values
-{
-	my ($table, $rows, $tail) = @_;
-	return "INSERT INTO $table->{into} (" . column_list($table) . ")\nVALUES "
-	  . join(",\n\t", map { typed_row($table, $_) } @$rows) . ($tail // '') . ";\n";
-}
-
-sub insert_select
-{
-	my ($table, $rows) = @_;
-	my $columns = column_list($table);
-	return "INSERT INTO $table->{into} ($columns)\nSELECT * FROM (VALUES "
-	  . join(",\n\t", map { typed_row($table, $_) } @$rows) . ") v ($columns);\n";
-}
-
-sub copy_in
-{
-	my ($table, $rows) = @_;
-	return "COPY $table->{into} (" . column_list($table) . ") FROM stdin;\n"
-	  . join('', map { join("\t", map { $_ // '\\N' } @$_) . "\n" } @$rows) . "\\.\n";
-}
-
-################################################################################
 # The world of one seed
 
 sub new_world
