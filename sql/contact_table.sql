@@ -154,6 +154,26 @@ SELECT leadscore.refresh('ct') >= 0;
 SELECT correct();
 ALTER TABLE act DISABLE ROW LEVEL SECURITY;
 ALTER ROLE regress_ls_ct_owner NOBYPASSRLS;
+-- an event table in a schema that the owner may not use
+CREATE SCHEMA contact_table_events;
+GRANT USAGE ON SCHEMA contact_table_events TO regress_ls_ct_owner;
+ALTER TABLE act SET SCHEMA contact_table_events;
+SELECT correct();
+REVOKE USAGE ON SCHEMA contact_table_events FROM regress_ls_ct_owner;
+INSERT INTO contact_table_events.act (guest, k) VALUES (5, 15);
+SELECT correct();
+GRANT USAGE ON SCHEMA contact_table_events TO regress_ls_ct_owner;
+SELECT correct();
+-- by moving there as well, and neither is one attached
+CREATE SCHEMA contact_table_closed;
+ALTER TABLE contact_table_events.act SET SCHEMA contact_table_closed;
+SELECT leadscore.detach('ct', 'act');
+SELECT leadscore.attach('ct', 'contact_table_closed.act', 'guest', 'at', on_delete => 'keep');
+ALTER TABLE contact_table_closed.act SET SCHEMA contact_table;
+SELECT leadscore.attach('ct', 'act', 'guest', 'at', on_delete => 'keep');
+SELECT correct();
+DROP SCHEMA contact_table_closed;
+DROP SCHEMA contact_table_events;
 -- one suspended model is no reason for another to stop
 CREATE TABLE client (id int PRIMARY KEY);
 INSERT INTO client VALUES (5);

@@ -120,14 +120,39 @@ check_visitor(const LsModelRow *model, const LsSourceRow *source)
 	check_select(source->relation, source->visitor, model->owner);
 }
 
-/* reach_error is the error where reading a source would run others' code, or NULL. */
+/* schema_error is the error where the role may not use the schema of a table. */
+static ErrorData *
+schema_error(Oid relid, Oid role)
+{
+	Oid			schema = get_rel_namespace(relid);
+	ErrorData  *error;
+
+	if (ls_schema_aclcheck(schema, role) == ACLCHECK_OK)
+		return NULL;
+	error = palloc0(sizeof(ErrorData));
+	error->elevel = ERROR;
+	error->sqlerrcode = ERRCODE_INSUFFICIENT_PRIVILEGE;
+	error->message = psprintf("role \"%s\", which owns the model, may not use schema \"%s\" of relation \"%s\"",
+							  GetUserNameFromId(role, false), get_namespace_name(schema),
+							  get_rel_name(relid));
+	error->hint = pstrdup("Grant it USAGE.");
+	error->assoc_context = CurrentMemoryContext;
+	return error;
+}
+
+/*
+ * reach_error is the error where a source may not be read, or where reading it would
+ * run others' code, or NULL.
+ */
 static ErrorData *
 reach_error(const LsModelRow *model, const LsSourceRow *source)
 {
 	LsReach		reach = {NIL};
-	ErrorData  *error = ls_key_reach_error(&reach, key_type(model->model), model->contacts,
-										   model->owner);
+	ErrorData  *error = schema_error(source->relation, model->owner);
 
+	if (error == NULL)
+		error = ls_key_reach_error(&reach, key_type(model->model), model->contacts,
+								   model->owner);
 	return error ? error : ls_table_reach_error(&reach, source->relation, model->owner);
 }
 

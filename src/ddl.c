@@ -521,6 +521,8 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 		foreach(lc, ls_look_parents(relid))
 			note_joined(change, relid, NULL, lfirst_oid(lc));
 	change->renamed = change->renamed || subid > 0;
+	/* the schema may be one that the model's owner may not use */
+	change->rights = change->rights || IsA(command->parsetree, AlterObjectSchemaStmt);
 	if (command->type != SCT_AlterTable)
 		return;
 	foreach(lc, command->d.alterTable.subcmds)
@@ -564,6 +566,21 @@ granted_catalog(ObjectType type)
 	}
 }
 
+/* note_schema_closed notes the tables that feed models in a schema on which rights were taken. */
+static void
+note_schema_closed(Ddl *ddl, Oid schema)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_relation_rows(InvalidOid))
+	{
+		Oid			relid = ((LsRelationRow *) lfirst(lc))->relation;
+
+		if (get_rel_namespace(relid) == schema)
+			ddl->revoked = list_append_unique_oid(ddl->revoked, relid);
+	}
+}
+
 /*
  * note_grant notes rights that were given or taken.  Those on tables that
  * feed no model are of no interest.
@@ -588,6 +605,8 @@ note_grant(Ddl *ddl, InternalGrant *grant)
 			ddl->revoked = lappend_oid(ddl->revoked, objid);
 		else
 			ls_ddl_object_note(ddl, classid, objid, NULL);
+		if (!grant->is_grant && classid == NamespaceRelationId)
+			note_schema_closed(ddl, objid);
 	}
 }
 
