@@ -200,3 +200,25 @@ DROP TYPE visitor CASCADE;
 SELECT leadscore.drop_model('other');
 DROP TYPE visitor CASCADE;
 DROP SCHEMA key_change CASCADE;
+
+-- a key that goes to another type and back: the source is never lost, its rules sleep while the types do not fit
+SET client_min_messages = warning;
+CREATE TABLE walker (id varchar PRIMARY KEY);
+CREATE TABLE step (walker varchar, at timestamptz NOT NULL);
+CREATE INDEX ON step (walker, at);
+SELECT leadscore.create_model('walk', 'walker');
+SELECT leadscore.attach('walk', 'step', 'walker', 'at', on_delete => 'keep');
+INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('walk', 'step', 1);
+INSERT INTO walker VALUES ('1');
+INSERT INTO step VALUES ('1', '2026-01-01');
+ALTER TABLE walker ALTER id TYPE int USING id::int;
+INSERT INTO step VALUES ('1', '2026-01-02');
+SELECT contact_id, score, leadscore.replay('walk', contact_id) FROM leadscore.score_walk;
+ALTER TABLE walker ALTER id TYPE varchar;
+SELECT contact_id, score, leadscore.replay('walk', contact_id) FROM leadscore.score_walk;
+ALTER TABLE walker ALTER id TYPE int USING id::int;
+ALTER TABLE step ALTER walker TYPE int USING walker::int;
+SELECT contact_id, score, leadscore.replay('walk', contact_id) FROM leadscore.score_walk;
+SELECT * FROM leadscore.verify('walk');
+SELECT leadscore.drop_model('walk');
+DROP TABLE walker, step;

@@ -406,23 +406,38 @@ lose_source(Work *work, const LsSourceRow *source, int elevel, const char *why)
 	work->rescore = true;
 }
 
-/* look_at_sources sees to the columns that sources name. */
+/*
+ * look_at_columns sees to the columns that sources and the model itself name.  A source
+ * is lost that fits neither the key as it was nor as it is: where both types are altered,
+ * one comes first, and its rules sleep in between.
+ */
 static void
-look_at_sources(Work *work)
+look_at_columns(Work *work)
 {
+	List	   *doubtful = NIL;
 	ListCell   *lc;
 
 	foreach(lc, ls_source_rows(work->row->model, NULL))
 	{
 		LsSourceRow *source = lfirst(lc);
-		char	   *problem = ls_source_problem(work->row, source);
 
-		if (problem)
-			lose_source(work, source, WARNING, problem);
+		if (ls_source_problem(work->row, source))
+			doubtful = lappend(doubtful, source);
 		else if (column_changed(work->ddl, source->relation, source->contact) ||
 				 column_changed(work->ddl, source->relation, source->occurred_at) ||
 				 column_changed(work->ddl, source->relation, source->event) ||
 				 column_changed(work->ddl, source->relation, source->visitor))
+			work->rescore = true;
+	}
+	if (work->row->sheet == NULL)
+		look_at_contacts(work);
+	foreach(lc, doubtful)
+	{
+		char	   *problem = ls_source_problem(work->row, lfirst(lc));
+
+		if (problem)
+			lose_source(work, lfirst(lc), WARNING, problem);
+		else
 			work->rescore = true;
 	}
 }
@@ -572,9 +587,7 @@ see_to_model(Work *work, List *rows)
 	else if (look || concerned)
 	{
 		if (look)
-			look_at_sources(work);
-		if (look && row->sheet == NULL)
-			look_at_contacts(work);
+			look_at_columns(work);
 		if (row->sheet == NULL)
 		{
 			ls_follow_rules(work, false);

@@ -445,6 +445,14 @@ refresh_models(List *rows, bool each)
 		ls_lock_sources(lfirst(lc));
 	foreach(lc, models)
 		ls_lock_before_writing(lfirst(lc));
+	/* and the score table before others of the model, as who alters them all does */
+	foreach(lc, models)
+	{
+		Oid			table = ls_score_table(lfirst(lc), true);
+
+		if (OidIsValid(table))
+			LockRelationOid(table, RowExclusiveLock);
+	}
 	foreach(lc, models)
 	{
 		Refresh		refresh = {lfirst(lc), list_member_ptr(jobs, lfirst(lc)), 0};
