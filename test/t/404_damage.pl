@@ -71,8 +71,10 @@ for my $damage (@damages)
 	$node->safe_psql('postgres', "CREATE DATABASE d$n TEMPLATE made");
 	hold_clock($node, "d$n");
 	# what belongs to an extension can be dropped by nobody: a superuser finds a way
-	my ($ret, $out, $err) = $node->psql("d$n", "SET client_min_messages = error; SET session_replication_role = replica; SET allow_system_table_mods = on;
-		DELETE FROM pg_depend WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'leadscore'); $sql");
+	my $notice = "DO \$\$ BEGIN EXECUTE (SELECT string_agg(format('ALTER EVENT TRIGGER %I', evtname) || ' ENABLE ALWAYS', ';') FROM pg_event_trigger WHERE evtname LIKE 'leadscore%'); END \$\$";
+	(my $ignore = $notice) =~ s/ENABLE ALWAYS/DISABLE/;
+	my ($ret, $out, $err) = $node->psql("d$n", "SET client_min_messages = error; SET session_replication_role = replica; SET allow_system_table_mods = on; $ignore;
+		DELETE FROM pg_depend WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'leadscore'); $sql; $notice");
 	is($err, '', "$what: done");
 	my $said = '';
 	my $bad = '';
