@@ -342,6 +342,7 @@ sub drop_column
 sub replace_function
 {
 	my ($w) = @_;
+	return () if $w->{away}{long};
 	$w->{limit} = between(0, 9);
 	return "CREATE OR REPLACE FUNCTION $w->{functions}{long}(int8) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT \$1 > $w->{limit}';\n";
 }
