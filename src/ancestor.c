@@ -31,7 +31,6 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_depend.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
@@ -86,11 +85,11 @@ tree_above(Oid root)
 }
 
 /*
- * ls_ancestors_write tells whether rows of a source's table, or of a contact table, or
+ * written_from_above tells whether rows of a source's table, or of a contact table, or
  * of a part of it, may be written through a table that is no part of it.
  */
-bool
-ls_ancestors_write(Oid root)
+static bool
+written_from_above(Oid root)
 {
 	return outer_parents(tree_above(root)) != NIL;
 }
@@ -129,7 +128,7 @@ ls_ancestors_by_row(Oid root)
 {
 	ListCell   *lc;
 
-	if (!ls_ancestors_write(root))
+	if (!written_from_above(root))
 		return false;
 	foreach(lc, ls_look_tree(root))
 	{
@@ -208,7 +207,7 @@ ls_ancestors_row_trigger(Oid relation)
 	{
 		Oid			root = root_of(lfirst(lc));
 
-		if (OidIsValid(root) && ls_ancestors_write(root))
+		if (OidIsValid(root) && written_from_above(root))
 			return true;
 	}
 	return false;
@@ -400,27 +399,6 @@ ls_ancestors_warn(const Ddl *ddl)
 	}
 }
 
-/* trigger_table gives the table of a trigger. */
-static Oid
-trigger_table(Oid trigger)
-{
-	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
-	Oid			table = InvalidOid;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(catalog, TriggerOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		table = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return table;
-}
-
 /* leave_function gives the function that the triggers of tables above others call. */
 static Oid
 leave_function(void)
@@ -434,27 +412,16 @@ leave_function(void)
 static List *
 with_triggers(void)
 {
-	Oid			function = leave_function();
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
 	List	   *found = NIL;
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	ListCell   *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(ProcedureRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(function));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, ls_look_dependents(ProcedureRelationId, leave_function()))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend form = lfirst(lc);
 
 		if (form->classid == TriggerRelationId)
-			found = list_append_unique_oid(found, trigger_table(form->objid));
+			found = list_append_unique_oid(found, ls_look_part_table(form->classid, form->objid));
 	}
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
 	return found;
 }
 

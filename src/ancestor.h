@@ -16,7 +16,6 @@
 
 #include "ddl.h"
 
-extern bool ls_ancestors_write(Oid root);
 extern bool ls_ancestors_by_row(Oid root);
 extern bool ls_ancestors_row_trigger(Oid relation);
 extern bool ls_ancestors_concerned(const Ddl *ddl);

@@ -15,9 +15,7 @@
  */
 #include "ddl.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
@@ -38,7 +36,6 @@
 #include "tcop/deparse_utility.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -435,42 +432,6 @@ change_of(Ddl *ddl, Oid relation)
 	return change;
 }
 
-/* policy_table gives the table of a policy. */
-static Oid
-policy_table(Oid policy)
-{
-	Relation	rel = table_open(PolicyRelationId, AccessShareLock);
-	Oid			table = InvalidOid;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_policy_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(policy));
-	scan = systable_beginscan(rel, PolicyOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		table = ((Form_pg_policy) GETSTRUCT(tuple))->polrelid;
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return table;
-}
-
-/* statistics_table gives the table of extended statistics. */
-static Oid
-statistics_table(Oid statistics)
-{
-	HeapTuple	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(statistics));
-	Oid			table = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		table = ((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxrelid;
-		ReleaseSysCache(tuple);
-	}
-	return table;
-}
-
 /* note_part notes that something was made which belongs to a table. */
 static void
 note_part(Ddl *ddl, Oid table)
@@ -634,10 +595,8 @@ note_command(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 			 (get_rel_relkind(objid) == RELKIND_INDEX ||
 			  get_rel_relkind(objid) == RELKIND_PARTITIONED_INDEX))
 		note_part(ddl, IndexGetRelation(objid, true));
-	else if (classid == PolicyRelationId)
-		note_part(ddl, policy_table(objid));
-	else if (classid == StatisticExtRelationId)
-		note_part(ddl, statistics_table(objid));
+	else if (classid == PolicyRelationId || classid == StatisticExtRelationId)
+		note_part(ddl, ls_look_part_table(classid, objid));
 	else if (classid == RelationRelationId)
 		note_relation(ddl, objid, subid, command);
 	else
@@ -754,30 +713,12 @@ ls_ddl_is_concerned(FunctionCallInfo fcinfo)
 	return ls_model_rows(NULL) != NIL;
 }
 
-/*
- * keep_triggers looks at ALTER TABLE ... ENABLE TRIGGER, which may be about ours.
- * It comes at the end of a restore, too, when models are not complete yet.
- */
-static void
-keep_triggers(Node *command)
+/* enables tells whether a part of ALTER TABLE has triggers fire, which may be ours. */
+static bool
+enables(const AlterTableCmd *cmd)
 {
-	AlterTableStmt *stmt = (AlterTableStmt *) command;
-	ListCell   *lc;
-	Oid			relid;
-
-	if (!IsA(command, AlterTableStmt) || stmt->objtype != OBJECT_TABLE)
-		return;
-	foreach(lc, stmt->cmds)
-	{
-		AlterTableType type = ((AlterTableCmd *) lfirst(lc))->subtype;
-
-		if (type != AT_EnableTrig && type != AT_EnableTrigAll && type != AT_EnableTrigUser)
-			continue;
-		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
-		if (OidIsValid(relid))
-			ls_keep_triggers(relid, ls_ancestors_row_trigger(relid));
-		return;
-	}
+	return cmd->subtype == AT_EnableTrig || cmd->subtype == AT_EnableTrigAll ||
+		cmd->subtype == AT_EnableTrigUser;
 }
 
 /* disables tells whether a part of ALTER TABLE has triggers of ours not fire any more. */
@@ -788,6 +729,34 @@ disables(const AlterTableCmd *cmd)
 		return true;
 	return (cmd->subtype == AT_DisableTrig || cmd->subtype == AT_EnableReplicaTrig) &&
 		strncmp(cmd->name, "leadscore_", 10) == 0;
+}
+
+/* altered_table gives the table of an ALTER TABLE that has such a part; or none. */
+static Oid
+altered_table(const Node *command, bool (*is_such) (const AlterTableCmd *))
+{
+	const AlterTableStmt *stmt = (const AlterTableStmt *) command;
+	ListCell   *lc;
+
+	if (!IsA(command, AlterTableStmt) || stmt->objtype != OBJECT_TABLE)
+		return InvalidOid;
+	foreach(lc, stmt->cmds)
+		if (is_such(lfirst(lc)))
+			return RangeVarGetRelid(stmt->relation, NoLock, true);
+	return InvalidOid;
+}
+
+/*
+ * keep_triggers looks at ALTER TABLE ... ENABLE TRIGGER.  It comes at the end of a
+ * restore, too, when models are not complete yet.
+ */
+static void
+keep_triggers(const Node *command)
+{
+	Oid			relid = altered_table(command, enables);
+
+	if (OidIsValid(relid))
+		ls_keep_triggers(relid, ls_ancestors_row_trigger(relid));
 }
 
 /* feeds_complete tells whether a table feeds a model that is not being restored. */
@@ -808,26 +777,15 @@ feeds_complete(Oid relid)
 
 /* tell_disabled warns of ALTER TABLE ... DISABLE TRIGGER, which may be about ours. */
 static void
-tell_disabled(Node *command)
+tell_disabled(const Node *command)
 {
-	AlterTableStmt *stmt = (AlterTableStmt *) command;
-	ListCell   *lc;
-	Oid			relid;
+	Oid			relid = altered_table(command, disables);
 
-	if (!IsA(command, AlterTableStmt) || stmt->objtype != OBJECT_TABLE)
-		return;
-	foreach(lc, stmt->cmds)
-	{
-		if (!disables(lfirst(lc)))
-			continue;
-		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
-		if (OidIsValid(relid) && feeds_complete(relid))
-			ereport(WARNING,
-					(errmsg("changes of table \"%s\", which feeds a model, are not noticed while triggers are disabled",
-							get_rel_name(relid)),
-					 errhint("Call leadscore.rescore() when they are enabled again.")));
-		return;
-	}
+	if (OidIsValid(relid) && feeds_complete(relid))
+		ereport(WARNING,
+				(errmsg("changes of table \"%s\", which feeds a model, are not noticed while triggers are disabled",
+						get_rel_name(relid)),
+				 errhint("Call leadscore.rescore() when they are enabled again.")));
 }
 
 /* ls_ddl_command looks at what a command has made or altered. */

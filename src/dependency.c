@@ -58,6 +58,7 @@
 
 #include "feed.h"
 #include "leadscore.h"
+#include "look.h"
 #include "rules.h"
 
 static List *cache = NIL;		/* of LsDependencies, in CacheMemoryContext */
@@ -484,56 +485,6 @@ search_table(Search *s, Oid relid)
 		search(s, TypeRelationId, get_rel_type_id(relid));
 }
 
-/*
- * part_of gives the table or the domain that an object of some catalogs is a part of;
- * false where it is none.
- */
-static bool
-part_of(Oid classid, Oid objid, Oid *relid, Oid *domain)
-{
-	static const struct
-	{
-		Oid			classid;
-		Oid			index;
-		AttrNumber	oid;
-		AttrNumber	relid;
-	}			parts[] = {
-		{ConstraintRelationId, ConstraintOidIndexId, Anum_pg_constraint_oid, Anum_pg_constraint_conrelid},
-		{AttrDefaultRelationId, AttrDefaultOidIndexId, Anum_pg_attrdef_oid, Anum_pg_attrdef_adrelid},
-		{RewriteRelationId, RewriteOidIndexId, Anum_pg_rewrite_oid, Anum_pg_rewrite_ev_class},
-		{PolicyRelationId, PolicyOidIndexId, Anum_pg_policy_oid, Anum_pg_policy_polrelid},
-		{StatisticExtRelationId, StatisticExtOidIndexId, Anum_pg_statistic_ext_oid, Anum_pg_statistic_ext_stxrelid},
-	};
-	bool		found = false;
-
-	*relid = *domain = InvalidOid;
-	for (size_t i = 0; i < lengthof(parts); i++)
-	{
-		Relation	rel;
-		ScanKeyData key;
-		SysScanDesc scan;
-		HeapTuple	tuple;
-		bool		isnull;
-
-		if (parts[i].classid != classid)
-			continue;
-		rel = table_open(classid, AccessShareLock);
-		/* get_catalog_object_by_oid() does not know defaults */
-		ScanKeyInit(&key, parts[i].oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(objid));
-		scan = systable_beginscan(rel, parts[i].index, true, NULL, 1, &key);
-		tuple = systable_getnext(scan);
-		found = HeapTupleIsValid(tuple);
-		if (found)
-			*relid = DatumGetObjectId(heap_getattr(tuple, parts[i].relid,
-												   RelationGetDescr(rel), &isnull));
-		if (found && classid == ConstraintRelationId)
-			*domain = ((Form_pg_constraint) GETSTRUCT(tuple))->contypid;
-		systable_endscan(scan);
-		table_close(rel, AccessShareLock);
-	}
-	return found;
-}
-
 /* search_user goes on with one object that uses another. */
 static void
 search_user(Search *s, Oid classid, Oid objid)
@@ -558,7 +509,7 @@ search_user(Search *s, Oid classid, Oid objid)
 		case ExtensionRelationId:
 			break;				/* no part of an expression */
 		default:
-			if (!part_of(classid, objid, &relid, &domain))
+			if (!ls_look_part(classid, objid, &relid, &domain))
 				s->users->unnamed = true;
 			else if (OidIsValid(domain))
 				search(s, TypeRelationId, domain);
@@ -572,24 +523,14 @@ search_user(Search *s, Oid classid, Oid objid)
 static void
 search_users(Search *s, Oid classid, Oid objid)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	ListCell   *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(classid));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(objid));
-	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, ls_look_dependents(classid, objid))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend form = lfirst(lc);
 
 		search_user(s, form->classid, form->objid);
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 }
 
 /* search adds an object by which another is used, and what uses it. */

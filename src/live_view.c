@@ -12,26 +12,23 @@
  */
 #include "live_view.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_depend.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "compat.h"
 #include "feed.h"
 #include "leadscore.h"
+#include "look.h"
 
 /* ---------- made ---------- */
 
@@ -110,25 +107,11 @@ static bool
 is_ours(const ObjectAddress *object)
 {
 	Oid			relation = InvalidOid;
-	Relation	rel;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
 
 	if (object->classId == RelationRelationId)
 		relation = object->objectId;
 	else if (object->classId == RewriteRelationId)
-	{
-		rel = table_open(RewriteRelationId, AccessShareLock);
-		ScanKeyInit(&key, Anum_pg_rewrite_oid, BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(object->objectId));
-		scan = systable_beginscan(rel, RewriteOidIndexId, true, NULL, 1, &key);
-		tuple = systable_getnext(scan);
-		if (HeapTupleIsValid(tuple))
-			relation = ((Form_pg_rewrite) GETSTRUCT(tuple))->ev_class;
-		systable_endscan(scan);
-		table_close(rel, AccessShareLock);
-	}
+		relation = ls_look_part_table(object->classId, object->objectId);
 	return OidIsValid(relation) && ls_is_own_schema(get_rel_namespace(relation));
 }
 
@@ -151,35 +134,25 @@ describe(const ObjectAddress *object)
 void
 ls_refuse_dependents(Oid relation, AttrNumber column, const char *what)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
 	List	   *names = NIL;
 	StringInfoData list;
 	ListCell   *lc;
+	ListCell   *nc;
 
-	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(RelationRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relation));
-	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, keys);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, ls_look_dependents(RelationRelationId, relation))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend form = lfirst(lc);
 		ObjectAddress object = {form->classid, form->objid, form->objsubid};
 		bool		known = false;
 
 		if (form->deptype != DEPENDENCY_NORMAL || (column && form->refobjsubid != column) ||
 			is_ours(&object))
 			continue;
-		foreach(lc, names)
-			known = known || strcmp(lfirst(lc), describe(&object)) == 0;
+		foreach(nc, names)
+			known = known || strcmp(lfirst(nc), describe(&object)) == 0;
 		if (!known)
 			names = lappend(names, describe(&object));
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 	if (names == NIL)
 		return;
 	initStringInfo(&list);

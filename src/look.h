@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_depend.h"
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
 
@@ -17,5 +18,8 @@ extern Relation ls_look_open(Oid relation, bool *locked);
 extern void ls_look_close(Relation rel, bool locked);
 extern List *ls_look_tree(Oid relation);
 extern List *ls_look_parents(Oid relation);
+extern bool ls_look_part(Oid classid, Oid objid, Oid *relid, Oid *domain);
+extern Oid	ls_look_part_table(Oid classid, Oid objid);
+extern List *ls_look_dependents(Oid classid, Oid objid);
 
 #endif							/* LEADSCORE_LOOK_H */

@@ -48,6 +48,18 @@ ls_purge_history(const char *model, int days, int limit)
 	return rows;
 }
 
+/* purge runs a DELETE of at most so many rows ($2) from before so many days ($1). */
+static int64
+purge(const char *sql, int days, int limit)
+{
+	LsArguments args = {0};
+
+	ls_add(&args, TIMESTAMPTZOID,
+		   TimestampTzGetDatum(GetCurrentTimestamp() - (int64) days * USECS_PER_DAY));
+	ls_add(&args, INT4OID, Int32GetDatum(limit));
+	return (int64) ls_execute(sql, &args);
+}
+
 /*
  * ls_purge_rule_errors deletes rows of lead_rule_error that were recorded so many
  * days ago, but none that somebody else is deleting, nor what tells why a rule that
@@ -56,33 +68,23 @@ ls_purge_history(const char *model, int days, int limit)
 int64
 ls_purge_rule_errors(int days, int limit)
 {
-	LsArguments args = {0};
-
-	ls_add(&args, TIMESTAMPTZOID,
-		   TimestampTzGetDatum(GetCurrentTimestamp() - (int64) days * USECS_PER_DAY));
-	ls_add(&args, INT4OID, Int32GetDatum(limit));
-	return (int64) ls_execute("DELETE FROM leadscore_internal.lead_rule_error"
-							  " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-							  "SELECT e.ctid FROM leadscore_internal.lead_rule_error e"
-							  " WHERE e.failed_at OPERATOR(pg_catalog.<) $1"
-							  " AND NOT EXISTS (SELECT FROM leadscore_internal.lead_rule r"
-							  " WHERE r.rule_id OPERATOR(pg_catalog.=) e.rule_id"
-							  " AND r.counted_version OPERATOR(pg_catalog.=) 0)"
-							  " ORDER BY e.failed_at LIMIT $2 FOR UPDATE OF e SKIP LOCKED))", &args);
+	return purge("DELETE FROM leadscore_internal.lead_rule_error"
+				 " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+				 "SELECT e.ctid FROM leadscore_internal.lead_rule_error e"
+				 " WHERE e.failed_at OPERATOR(pg_catalog.<) $1"
+				 " AND NOT EXISTS (SELECT FROM leadscore_internal.lead_rule r"
+				 " WHERE r.rule_id OPERATOR(pg_catalog.=) e.rule_id"
+				 " AND r.counted_version OPERATOR(pg_catalog.=) 0)"
+				 " ORDER BY e.failed_at LIMIT $2 FOR UPDATE OF e SKIP LOCKED))", days, limit);
 }
 
 /* ls_purge_jobs deletes rows of lead_job that ended so many days ago, and ranges of those that are over. */
 int64
 ls_purge_jobs(int days, int limit)
 {
-	LsArguments args = {0};
-
 	(void) ls_parts_sweep(NULL);
-	ls_add(&args, TIMESTAMPTZOID,
-		   TimestampTzGetDatum(GetCurrentTimestamp() - (int64) days * USECS_PER_DAY));
-	ls_add(&args, INT4OID, Int32GetDatum(limit));
-	return (int64) ls_execute("DELETE FROM leadscore_internal.lead_job"
-							  " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-							  "SELECT ctid FROM leadscore_internal.lead_job"
-							  " WHERE finished_at OPERATOR(pg_catalog.<) $1 LIMIT $2))", &args);
+	return purge("DELETE FROM leadscore_internal.lead_job"
+				 " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+				 "SELECT ctid FROM leadscore_internal.lead_job"
+				 " WHERE finished_at OPERATOR(pg_catalog.<) $1 LIMIT $2))", days, limit);
 }

@@ -91,11 +91,11 @@ note(const char *model, int64 job, const char *why)
 }
 
 /*
- * ls_suspension_ask leaves a job for a model that is suspended, where there is none
+ * ask_for_rescore leaves a job for a model that is suspended, where there is none
  * yet, and tells whether it has.
  */
-bool
-ls_suspension_ask(const LsModelRow *row)
+static bool
+ask_for_rescore(const LsModelRow *row)
 {
 	if (waits(row->model))
 		return false;
@@ -115,7 +115,7 @@ ls_suspension_defers(const char *model)
 
 	if (row == NULL || row->unreadable == NULL)
 		return false;
-	(void) ls_suspension_ask(row);
+	(void) ask_for_rescore(row);
 	return true;
 }
 
@@ -162,7 +162,7 @@ begin(LsModelRow *row)
 {
 	LsModel    *model;
 
-	if (!ls_suspension_ask(row))
+	if (!ask_for_rescore(row))
 		return;
 	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
 	CommandCounterIncrement();

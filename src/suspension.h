@@ -14,7 +14,6 @@
 
 extern void ls_suspension_look(void);
 extern bool ls_suspension_undecided(void);
-extern bool ls_suspension_ask(const LsModelRow *row);
 extern bool ls_suspension_defers(const char *model);
 extern void ls_suspension_missed(const char *model);
 extern void ls_suspension_refuse(const LsModelRow *row);
