@@ -16,7 +16,6 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -270,43 +269,51 @@ stored_text(LsModel *model, const char *text)
 }
 
 /*
- * record writes failures down, where this transaction may write; rule_id is 0
- * for what is not a rule.
+ * ls_rule_error_write writes failures down for the view rule_errors; rule_id is 0 for
+ * what is not a rule.  They have the time of the day, by which they are deleted.
  */
-static void
-record(LsModel *model, const LsFailures *failures, Report *report, int64 rule_id, const char *name)
+void
+ls_rule_error_write(const char *model, int64 rule_id, const char *name, int64 number,
+					const ErrorData *error, const char *contact)
 {
 	static const char *sql =
 		"INSERT INTO leadscore_internal.lead_rule_error"
-		" VALUES ($1, $2, $3, pg_catalog.clock_timestamp(), $4, $5, $6, $7)";
-	Oid			types[] = {TEXTOID, INT8OID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[7];
-	char		nulls[] = "       ";
-	const char *contact;
+		" VALUES ($1, CASE WHEN $2 OPERATOR(pg_catalog.<>) 0 THEN $2 END, $3, pg_catalog.clock_timestamp(), $4, $5, $6, $7)";
+	LsArguments args = {0};
+	LsIdentity	saved;
+
+	ls_add_text(&args, model);
+	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
+	ls_add_text(&args, name);
+	ls_add(&args, INT8OID, Int64GetDatum(number));
+	ls_add_text(&args, unpack_sql_state(error->sqlerrcode));
+	ls_add_text(&args, error->message);
+	ls_add_text(&args, contact);
+	ls_become(ls_extension_owner(), &saved);
+	ls_execute(sql, &args);
+	ls_return(&saved);
+}
+
+/* record writes failures down, where this transaction may write. */
+static void
+record(LsModel *model, const LsFailures *failures, Report *report, int64 rule_id, const char *name)
+{
+	ErrorData	error = {0};
 	LsIdentity	saved;
 
 	report->unrecorded += failures->number;
 	if (XactReadOnly || !is_time(&report->recorded_at))
 		return;
-	values[0] = CStringGetTextDatum(model->name);
-	values[1] = Int64GetDatum(rule_id);
-	nulls[1] = rule_id == 0 ? 'n' : ' ';
-	values[2] = CStringGetTextDatum(name);
-	values[3] = Int64GetDatum(report->unrecorded);
-	values[4] = CStringGetTextDatum(unpack_sql_state(failures->code));
-	values[5] = CStringGetTextDatum(failures->message);
-	contact = stored_text(model, failures->contact);
-	values[6] = contact ? CStringGetTextDatum(contact) : 0;
-	nulls[6] = contact ? ' ' : 'n';
-	ls_become(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (SPI_execute_with_args(sql, 7, types, values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not record the failure of \"%s\"", name);
+	error.sqlerrcode = failures->code;
+	error.message = failures->message;
+	ls_rule_error_write(model->name, rule_id, name, report->unrecorded, &error,
+						stored_text(model, failures->contact));
 	report->unrecorded = 0;
-	SPI_finish();
 	/* there may be no worker; a transaction snapshot may not see what is deleted already */
-	if (ls_rule_error_retention >= 0 && !IsolationUsesXactSnapshot())
-		(void) ls_purge_rule_errors(ls_rule_error_retention, PURGE_ROWS);
+	if (ls_rule_error_retention < 0 || IsolationUsesXactSnapshot())
+		return;
+	ls_become(ls_extension_owner(), &saved);
+	(void) ls_purge_rule_errors(ls_rule_error_retention, PURGE_ROWS);
 	ls_return(&saved);
 }
 

@@ -172,9 +172,6 @@ void
 ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
 					const ErrorData *error)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
-
 	if (ls_may_see_table(model->owner, relid))
 		ereport(WARNING,
 				(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
@@ -188,17 +185,7 @@ ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
 						rule->name, model->model, unpack_sql_state(error->sqlerrcode)),
 				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
 	set_counted(rule, true);
-	ls_add_text(&args, model->model);
-	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
-	ls_add_text(&args, rule->name);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()));
-	ls_add_text(&args, unpack_sql_state(error->sqlerrcode));
-	ls_add_text(&args, error->message);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("INSERT INTO leadscore_internal.lead_rule_error"
-			   " (model, rule_id, name, failed_at, failures, sqlstate, message)"
-			   " VALUES ($1, $2, $3, $4, 1, $5, $6)", &args);
-	ls_return(&saved);
+	ls_rule_error_write(model->model, rule->rule_id, rule->name, 1, error, NULL);
 }
 
 /* ls_rule_count_again has a rule counted that matches other events than before. */

@@ -19,25 +19,6 @@
 #include "leadscore.h"
 #include "note.h"
 
-/* record writes down that a row was damaged, for the view rule_errors. */
-static void
-record(LsModel *model, Datum contact, const ErrorData *damage)
-{
-	LsArguments args = {0};
-	LsIdentity	saved;
-
-	ls_add_text(&args, model->name);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()));
-	ls_add_text(&args, unpack_sql_state(damage->sqlerrcode));
-	ls_add_text(&args, damage->message);
-	ls_add_text(&args, ls_key_text(&model->key, contact));
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("INSERT INTO leadscore_internal.lead_rule_error"
-			   " (model, rule_id, name, failed_at, failures, sqlstate, message, contact)"
-			   " VALUES ($1, NULL, 'row', $2, 1, $3, $4, $5)", &args);
-	ls_return(&saved);
-}
-
 /* tell warns whoever came to the row. */
 static void
 tell(const LsModel *model, const ErrorData *damage)
@@ -67,7 +48,8 @@ ls_row_repair(LsModel *model, const LsChange *change, const ErrorData *damage,
 		return false;
 	}
 	tell(model, damage);
-	record(model, change->contact, damage);
+	ls_rule_error_write(model->name, 0, "row", 1, damage,
+						ls_key_text(&model->key, change->contact));
 	*repaired = *change;
 	repaired->delta = repaired->profile = repaired->slots = NULL;
 	repaired->due = NULL;

@@ -287,6 +287,9 @@ extern void ls_model_set_fault(LsModel *model, const ErrorData *error);
 extern bool ls_model_fault_over(const LsModel *model);
 extern bool ls_model_leaves(LsModel *model, Datum contact, bool deferrable);
 extern void ls_check_not_suspended(const LsModel *model);
+extern void ls_rule_error_write(const char *model, int64 rule_id, const char *name,
+								int64 number, const ErrorData *error,
+								const char *contact);
 extern void ls_rules_report(LsModel *model);
 extern int64 ls_local_time(TimestampTz t, pg_tz *tz);
 extern bool ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t);
