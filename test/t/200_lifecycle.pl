@@ -1,6 +1,6 @@
 # What launcher and workers do when extensions and databases come and go, when
 # processes are killed, settings change and servers are promoted: the lines of
-# the table at the head of src/launcher.c.  210_worker.pl has those that need
+# the table at the head of src/background/launcher.c.  210_worker.pl has those that need
 # scores to change.
 use strict;
 use warnings;
