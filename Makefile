@@ -115,10 +115,13 @@ endif
 -include $(OBJS:.o=.d)
 
 # they hold the version
-$(OBJS): leadscore.control | $(sort $(dir $(OBJS)))
+$(OBJS): leadscore.control
 
-$(sort $(dir $(OBJS) $(UNIT_TESTS))):
-	mkdir -p $@
+# in a build outside of the source tree
+$(OBJS) $(UNIT_TESTS): | directories
+.PHONY: directories
+directories:
+	@mkdir -p $(sort $(dir $(OBJS) $(UNIT_TESTS)))
 
 $(INSTALL_SCRIPT_SQL): $(SQL_PARTS) leadscore.control Makefile
 	cat $(addprefix $(root)/,$(SQL_PARTS)) > $@
@@ -140,7 +143,7 @@ UNIT_CFLAGS = -std=c99 -g -O1 -Wall -Wextra -Wno-unused-parameter -Werror -I$(ro
 unitcheck: $(UNIT_TESTS)
 	$(if $(UNIT_TESTS),CMOCKA_MESSAGE_OUTPUT=TAP ASAN_OPTIONS=detect_leaks=0 prove $(PROVE_FLAGS) --exec '' $(UNIT_TESTS))
 
-$(UNIT_TESTS): %: %.c src/base/decay.c src/base/decay.h | $(sort $(dir $(UNIT_TESTS)))
+$(UNIT_TESTS): %: %.c src/base/decay.c src/base/decay.h
 	$(CC) $(UNIT_CFLAGS) -o $@ $(filter %.c,$^) -lcmocka -lm
 
 # Everything below installs what it needs.
