@@ -127,7 +127,10 @@ $(INSTALL_SCRIPT_SQL): $(SQL_PARTS) leadscore.control Makefile
 	cat $(addprefix $(root)/,$(SQL_PARTS)) > $@
 
 ifneq ($(and $(PGXS),$(PG_HEADER)),)
-.PHONY: strict pgtapcheck
+.PHONY: strict pgtapcheck layercheck
+layercheck: all
+	$(root)/test/bin/layercheck '$(CURDIR)'
+
 strict:
 	$(MAKE) clean
 	$(MAKE) all STRICT=1
@@ -162,6 +165,7 @@ help:
 	@echo "make installcheck      regress, isolation and TAP tests of what is installed, in instances of"
 	@echo "                       their own (not as root); also: make pgtapcheck, make unitcheck"
 	@echo "make strict            build afresh with -Wall -Wextra -Werror"
+	@echo "make layercheck        the rules of the source tree, src/README.md: folders use each other one way"
 	@echo "make demo              a demonstration on a throw-away server"
 	@echo "make test              install what is missing, build, install, run every suite"
 	@echo "make test-long         the same with the long tests"

@@ -15,8 +15,9 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "base/leadscore.h"
-#include "definitions/catalog.h"
+#include "base/clock.h"
+#include "base/transaction.h"
+#include "definitions/extension.h"
 #include "definitions/rights.h"
 #include "tables/identity_table.h"
 
@@ -35,7 +36,7 @@ typedef struct Asked
 static void
 check_may_read(LsModel *model, const char *also)
 {
-	Oid			other = also ? ls_table_oid(also, true) : InvalidOid;
+	Oid			other = also ? ls_extension_table(also, true) : InvalidOid;
 
 	if (pg_class_aclcheck(model->score_table, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
 		return;
@@ -92,7 +93,7 @@ ls_asked_instant(FunctionCallInfo fcinfo, int n)
 	TimestampTz at;
 
 	if (PG_ARGISNULL(n))
-		return ls_statement_clock();
+		return ls_clock_of_statement();
 	at = PG_GETARG_TIMESTAMPTZ(n);
 	if (TIMESTAMP_NOT_FINITE(at))
 		ereport(ERROR,
@@ -113,7 +114,7 @@ ls_asked_until(TimestampTz until)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a forecast needs a finite end"),
 				 errhint("Give an instant such as now() + interval '30 days'.")));
-	if (until > ls_statement_clock() + FARTHEST)
+	if (until > ls_clock_of_statement() + FARTHEST)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a forecast looks at most 1000 years ahead"),

@@ -28,14 +28,16 @@
 #include "utils/snapmgr.h"
 
 #include "api/arguments.h"
-#include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/transaction.h"
+#include "base/user.h"
 #include "counting/event_reader.h"
 #include "counting/recount.h"
 #include "definitions/catalog.h"
+#include "definitions/extension.h"
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
 #include "definitions/rights.h"
-#include "definitions/source_triggers.h"
 #include "rules/model_compile.h"
 #include "tables/identity_table.h"
 #include "tables/score_table.h"
@@ -176,7 +178,7 @@ names(LsModel *model, const char *text, Datum contact)
 {
 	Reading		reading = {model, text, contact, false};
 
-	return ls_caught(read_text, &reading) == NULL && reading.same;
+	return ls_subtransaction_try(read_text, &reading) == NULL && reading.same;
 }
 
 /* stored_texts gives all texts that stand for contacts of a model. */
@@ -185,13 +187,13 @@ stored_texts(LsModel *model)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	List	   *texts = NIL;
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add_text(&args, model->name);
-	ls_become(ls_extension_owner(), &saved);
+	ls_sql_add_text(&args, model->name);
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
-	(void) ls_run(texts_sql, &args);
+	(void) ls_sql_run(texts_sql, &args);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(caller);
@@ -202,7 +204,7 @@ stored_texts(LsModel *model)
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return texts;
 }
 
@@ -233,31 +235,31 @@ texts_of(LsModel *model, Datum contact)
 static int64
 erase(LsModel *model, Datum contact)
 {
-	LsArguments key = {0};
-	LsArguments texts = {0};
-	LsIdentity	saved;
+	LsSqlArguments key = {0};
+	LsSqlArguments texts = {0};
+	LsUser	saved;
 	int64		rows = 0;
 
-	ls_add(&key, model->key.type, contact);
-	ls_add_text(&texts, model->name);
-	ls_add(&texts, TEXTARRAYOID, texts_of(model, contact));
-	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	ls_sql_add(&key, model->key.type, contact);
+	ls_sql_add_text(&texts, model->name);
+	ls_sql_add(&texts, TEXTARRAYOID, texts_of(model, contact));
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	for (int i = 0; i < (int) lengthof(model_tables); i++)
 	{
 		char	   *name = psprintf("%s%s", model_tables[i], model->name);
 
-		if (OidIsValid(ls_table_oid(name, true)))
+		if (OidIsValid(ls_extension_table(name, true)))
 			rows += ls_row_execute(psprintf("DELETE FROM leadscore.%s WHERE contact_id %s $1",
 											name, ls_row_key_operator(model)), &key);
 	}
 	/* others' errors may quote it */
 	rows += ls_row_execute(psprintf("DELETE FROM leadscore.worker_error_%s WHERE " QUOTES_IT("message"),
 									model->name), &texts);
-	ls_return(&saved);
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_restore(&saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	for (int i = 0; i < (int) lengthof(statements); i++)
 		rows += ls_row_execute(statements[i], &texts);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return rows;
 }
 
@@ -267,14 +269,14 @@ erase(LsModel *model, Datum contact)
 static int64
 forget_alias(LsModel *model, Datum contact)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	int64		rows;
 
-	ls_add(&args, model->key.type, contact);
-	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	ls_sql_add(&args, model->key.type, contact);
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	rows = ls_row_execute(psprintf("DELETE FROM %s", ls_alias_place(model)), &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return rows;
 }
 
@@ -413,9 +415,9 @@ ls_erase_contact(PG_FUNCTION_ARGS)
 	int64		rows;
 
 	PreventCommandIfReadOnly("erase_contact()");
-	row = ls_model_row_for(ls_text_argument(fcinfo, 0, "model"), GetUserId());
+	row = ls_model_row_for(ls_sql_text_argument(fcinfo, 0, "model"), GetUserId());
 	if (PG_ARGISNULL(1))
-		(void) ls_text_argument(fcinfo, 1, "contact");
+		(void) ls_sql_text_argument(fcinfo, 1, "contact");
 	ls_lock_before_writing(row->sheet ? row->sheet : row->model);
 	row = ls_model_row_held(row->model, GetUserId());
 	name = row->sheet ? row->model : ls_visitors_model(row->model);

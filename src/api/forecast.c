@@ -20,14 +20,13 @@
 #include "utils/tuplestore.h"
 
 #include "api/arguments.h"
-#include "base/leadscore.h"
+#include "base/clock.h"
 #include "counting/contact_snapshot.h"
 #include "scoring/next_change.h"
 #include "scoring/transition.h"
 #include "tables/due_table.h"
 #include "tables/identity_table.h"
 #include "tables/pending_table.h"
-#include "tables/score_writer.h"
 
 PG_FUNCTION_INFO_V1(ls_forecast);
 PG_FUNCTION_INFO_V1(ls_upcoming);
@@ -112,7 +111,7 @@ Datum
 ls_forecast(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	TimestampTz now = ls_statement_clock();
+	TimestampTz now = ls_clock_of_statement();
 	LsModel    *model;
 	TimestampTz until;
 	const char *stage;
@@ -173,7 +172,7 @@ go_all_the_way(List *coming, Way *to_go, LsModel *model, TimestampTz until,
 	Datum		contact = way.row.contact;
 	const char *stage;
 
-	set_out(&way, model, ls_statement_clock());
+	set_out(&way, model, ls_clock_of_statement());
 	while (go(&way, until, &stage))
 	{
 		MemoryContext old;

@@ -30,14 +30,16 @@
 #include "utils/tuplestore.h"
 
 #include "api/arguments.h"
+#include "base/clock.h"
 #include "base/compat.h"
 #include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/user.h"
 #include "counting/recount.h"
 #include "definitions/catalog.h"
 #include "definitions/locks.h"
 #include "definitions/model_access.h"
 #include "definitions/rights.h"
-#include "definitions/source_triggers.h"
 #include "model/visitors.h"
 #include "scoring/transition.h"
 #include "tables/identity_table.h"
@@ -64,7 +66,7 @@ typedef struct Keys
 static LsModelRow *
 check_model(FunctionCallInfo fcinfo)
 {
-	LsModelRow *row = ls_model_row_for(ls_text_argument(fcinfo, 0, "model"), GetUserId());
+	LsModelRow *row = ls_model_row_for(ls_sql_text_argument(fcinfo, 0, "model"), GetUserId());
 
 	ls_visitors_refuse(row);
 	ls_lock_before_writing(row->model);
@@ -98,7 +100,7 @@ name_of(Oid table)
  * tables, and gives the values of its first column, if it has one.
  */
 static Keys
-run(LsModel *model, const char *sql, const LsArguments *args)
+run(LsModel *model, const char *sql, const LsSqlArguments *args)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Datum		values[LS_MAX_ARGUMENTS];
@@ -106,7 +108,7 @@ run(LsModel *model, const char *sql, const LsArguments *args)
 	bool		nulls[LS_MAX_ARGUMENTS];
 	Keys		found = {0};
 	SPIPlanPtr	plan;
-	LsIdentity	saved;
+	LsUser	saved;
 
 	for (int i = 0; i < args->n; i++)
 	{
@@ -114,7 +116,7 @@ run(LsModel *model, const char *sql, const LsArguments *args)
 		types[i] = args->types[i];
 		nulls[i] = args->nulls[i] == 'n';
 	}
-	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	SPI_connect();
 	plan = SPI_prepare(sql, args->n, types);
 	if (plan == NULL)
@@ -136,7 +138,7 @@ run(LsModel *model, const char *sql, const LsArguments *args)
 								  att->attbyval, att->attlen);
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return found;
 }
 
@@ -144,9 +146,9 @@ run(LsModel *model, const char *sql, const LsArguments *args)
 static Keys
 run_for(LsModel *model, const char *sql, Datum contact)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add(&args, model->key.type, contact);
+	ls_sql_add(&args, model->key.type, contact);
 	return run(model, sql, &args);
 }
 
@@ -175,10 +177,10 @@ count_for(LsModel *model, const Keys *keys, Datum target)
 {
 	for (int i = 0; i < keys->n; i++)
 	{
-		LsArguments args = {0};
+		LsSqlArguments args = {0};
 
-		ls_add(&args, model->key.type, keys->keys[i]);
-		ls_add(&args, model->key.type, target);
+		ls_sql_add(&args, model->key.type, keys->keys[i]);
+		ls_sql_add(&args, model->key.type, target);
 		(void) run(model, psprintf("UPDATE %s SET target_id = $2 WHERE source_id %s $1",
 							name_of(model->merged_table), ls_row_key_operator(model)),
 				   &args);
@@ -187,14 +189,14 @@ count_for(LsModel *model, const Keys *keys, Datum target)
 
 /* add_standing adds where a contact stood, to be given back to it later. */
 static void
-add_standing(LsArguments *args, const LsStanding *standing)
+add_standing(LsSqlArguments *args, const LsStanding *standing)
 {
-	ls_add_text(args, standing ? standing->stage : NULL);
-	ls_add(args, TIMESTAMPTZOID, TimestampTzGetDatum(standing ? standing->since : 0));
+	ls_sql_add_text(args, standing ? standing->stage : NULL);
+	ls_sql_add(args, TIMESTAMPTZOID, TimestampTzGetDatum(standing ? standing->since : 0));
 	if (standing == NULL)
 		args->nulls[args->n - 1] = 'n';
-	ls_add_text(args, standing ? standing->prior_stage : NULL);
-	ls_add(args, INT4OID, Int32GetDatum(standing ? standing->hold : LS_HOLD_NONE));
+	ls_sql_add_text(args, standing ? standing->prior_stage : NULL);
+	ls_sql_add(args, INT4OID, Int32GetDatum(standing ? standing->hold : LS_HOLD_NONE));
 }
 
 /* has_stage tells whether a stage is still one of the model's. */
@@ -219,9 +221,9 @@ take_back(LsModel *model, Datum contact)
 	bool		isnull;
 	Datum		value;
 	SPIPlanPtr	plan;
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	SPI_connect();
 	plan = SPI_prepare(psprintf("DELETE FROM %s RETURNING stage, stage_since, prior_stage, hold",
 								ls_alias_place(model)),
@@ -248,7 +250,7 @@ take_back(LsModel *model, Datum contact)
 		standing->hold = isnull ? LS_HOLD_NONE : DatumGetInt32(value);
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	if (standing && (standing->stage == NULL ||
 					 (strcmp(standing->stage, LS_DISQUALIFIED) != 0 &&
 					  !has_stage(model, standing->stage))))
@@ -405,12 +407,12 @@ refuse_merged(LsModel *model, Datum target, Datum source)
 static void
 write_merge(LsModel *model, Datum target, Datum source, const LsStanding *standing)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add(&args, model->key.type, source);
-	ls_add(&args, model->key.type, target);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	ls_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
+	ls_sql_add(&args, model->key.type, source);
+	ls_sql_add(&args, model->key.type, target);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_sql_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
 	add_standing(&args, standing);
 	(void) run(model, psprintf("INSERT INTO %s (source_id, target_id, merged_into, merged_at, merged_by,"
 						" stage, stage_since, prior_stage, hold)"
@@ -434,7 +436,7 @@ ls_merge_contacts(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("merge_contacts()");
 	model = ls_model_to_change(check_model(fcinfo)->model, true);
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
-		(void) ls_text_argument(fcinfo, PG_ARGISNULL(1) ? 1 : 2,
+		(void) ls_sql_text_argument(fcinfo, PG_ARGISNULL(1) ? 1 : 2,
 								PG_ARGISNULL(1) ? "target" : "source");
 	target = ls_asked_key(fcinfo, 1, model);
 	source = ls_asked_key(fcinfo, 2, model);
@@ -483,7 +485,7 @@ ls_unmerge(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("unmerge()");
 	model = ls_model_to_change(check_model(fcinfo)->model, true);
 	if (PG_ARGISNULL(1))
-		(void) ls_text_argument(fcinfo, 1, "source");
+		(void) ls_sql_text_argument(fcinfo, 1, "source");
 	source = ls_asked_key(fcinfo, 1, model);
 	if (!ls_alias_find(model, source, LS_ALIAS_NOW, &target))
 		ereport(ERROR,
@@ -591,12 +593,12 @@ static void
 write_identity(LsModel *visitors, LsModel *model, Datum visitor, Datum contact,
 			   const LsStanding *standing)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add(&args, visitors->key.type, visitor);
-	ls_add(&args, model->key.type, contact);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	ls_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
+	ls_sql_add(&args, visitors->key.type, visitor);
+	ls_sql_add(&args, model->key.type, contact);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_sql_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
 	add_standing(&args, standing);
 	(void) run(visitors, psprintf("INSERT INTO %s (visitor, contact_id, identified_at, identified_by,"
 						" stage, stage_since, prior_stage, hold)"
@@ -645,7 +647,7 @@ ls_identify(PG_FUNCTION_ARGS)
 	visitors = open_visitors(row->model);
 	model = ls_model_to_change(row->model, true);
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
-		(void) ls_text_argument(fcinfo, PG_ARGISNULL(1) ? 1 : 2,
+		(void) ls_sql_text_argument(fcinfo, PG_ARGISNULL(1) ? 1 : 2,
 								PG_ARGISNULL(1) ? "visitor" : "contact");
 	visitor = ls_asked_key(fcinfo, 1, visitors);
 	contact = ls_asked_key(fcinfo, 2, model);
@@ -677,7 +679,7 @@ ls_unidentify(PG_FUNCTION_ARGS)
 	visitors = open_visitors(row->model);
 	model = ls_model_to_change(row->model, true);
 	if (PG_ARGISNULL(1))
-		(void) ls_text_argument(fcinfo, 1, "visitor");
+		(void) ls_sql_text_argument(fcinfo, 1, "visitor");
 	visitor = ls_asked_key(fcinfo, 1, visitors);
 	hold_alias(visitors, visitor);
 	if (!ls_alias_find(visitors, visitor, LS_ALIAS_NOW, &contact))

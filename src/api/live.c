@@ -36,13 +36,11 @@
 #include "utils/typcache.h"
 
 #include "api/arguments.h"
-#include "base/leadscore.h"
 #include "counting/contact_snapshot.h"
 #include "counting/replay.h"
 #include "definitions/catalog.h"
 #include "rules/model_compile.h"
 #include "scoring/transition.h"
-#include "tables/identity_table.h"
 #include "tables/pending_table.h"
 #include "tables/score_table.h"
 

@@ -30,10 +30,15 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
+#include "base/relation.h"
+#include "base/suggest.h"
+#include "base/user.h"
 #include "definitions/catalog.h"
+#include "definitions/extension.h"
+#include "definitions/model_access.h"
 #include "definitions/rights.h"
-#include "model/validate.h"
 #include "tables/score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_outbox_take);
@@ -85,7 +90,7 @@ typedef struct Take
 static char *
 consumer_argument(FunctionCallInfo fcinfo)
 {
-	char	   *consumer = ls_text_argument(fcinfo, 0, "consumer");
+	char	   *consumer = ls_sql_text_argument(fcinfo, 0, "consumer");
 
 	if (consumer[strspn(consumer, " \t\r\n")] == '\0')
 		ereport(ERROR,
@@ -97,9 +102,9 @@ consumer_argument(FunctionCallInfo fcinfo)
 
 /* add_ids adds an array of numbers of rows; NULL, such as array_agg() of none. */
 static void
-add_ids(LsArguments *args, FunctionCallInfo fcinfo, int n)
+add_ids(LsSqlArguments *args, FunctionCallInfo fcinfo, int n)
 {
-	ls_add(args, INT8ARRAYOID, PG_ARGISNULL(n) ? PointerGetDatum(construct_empty_array(INT8OID)) :
+	ls_sql_add(args, INT8ARRAYOID, PG_ARGISNULL(n) ? PointerGetDatum(construct_empty_array(INT8OID)) :
 		   PG_GETARG_DATUM(n));
 }
 
@@ -151,7 +156,7 @@ check_filter(const char *model, const char *action, List *tables)
 			names = lappend(names, name);
 		}
 	}
-	nearest = ls_nearest(action, names);
+	nearest = ls_suggest_word(action, names);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 model ? errmsg("action \"%s\" of model \"%s\" does not exist", action, model) :
@@ -170,7 +175,7 @@ check_filter(const char *model, const char *action, List *tables)
  * is filled and emptied all the time.
  */
 uint64
-ls_outbox_run(Oid table, const char *sql, LsArguments *args)
+ls_outbox_run(Oid table, const char *sql, LsSqlArguments *args)
 {
 	char	   *text = psprintf(sql, quote_qualified_identifier(LEADSCORE_SCHEMA,
 																get_rel_name(table)));
@@ -186,9 +191,9 @@ ls_outbox_run(Oid table, const char *sql, LsArguments *args)
 
 /* Between these two, SQL is run as the owner of a model's outbox. */
 void
-ls_outbox_begin(Oid table, LsIdentity *saved)
+ls_outbox_begin(Oid table, LsUser *saved)
 {
-	ls_switch_to_owner(ls_relation_owner(table), saved);
+	ls_user_switch_to_owner(ls_relation_owner(table), saved);
 	if (saved->guc_nest == 0)
 		saved->guc_nest = NewGUCNestLevel();
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
@@ -197,17 +202,17 @@ ls_outbox_begin(Oid table, LsIdentity *saved)
 }
 
 void
-ls_outbox_end(LsIdentity *saved)
+ls_outbox_end(LsUser *saved)
 {
 	SPI_finish();
-	ls_return(saved);
+	ls_user_restore(saved);
 }
 
 /* ls_outbox_change runs a statement of which only the number of rows is wanted. */
 int64
-ls_outbox_change(Oid table, const char *sql, LsArguments *args)
+ls_outbox_change(Oid table, const char *sql, LsSqlArguments *args)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	int64		rows;
 
 	ls_outbox_begin(table, &saved);
@@ -218,7 +223,7 @@ ls_outbox_change(Oid table, const char *sql, LsArguments *args)
 
 /* change_all runs it on all outboxes on which the caller has rights. */
 static int64
-change_all(const char *sql, LsArguments *args, AclMode rights)
+change_all(const char *sql, LsSqlArguments *args, AclMode rights)
 {
 	int64		rows = 0;
 	ListCell   *lc;
@@ -250,7 +255,7 @@ static TimestampTz
 ready_since(const LsModelTable *table, const char *deliver)
 {
 	bool		consumers = strcmp(deliver, "outbox") == 0;
-	Oid			indexid = ls_table_oid(psprintf(consumers ? "outbox_%s_ready" : "outbox_%s_worker",
+	Oid			indexid = ls_extension_table(psprintf(consumers ? "outbox_%s_ready" : "outbox_%s_worker",
 												table->model->model), true);
 	AttrNumber	column = get_attnum(table->table, "available_at");
 	TimestampTz since = DT_NOEND;
@@ -388,15 +393,15 @@ take_from(Take *take, LsModelTable *table)
 
 	do
 	{
-		LsArguments args = {0};
-		LsIdentity	saved;
+		LsSqlArguments args = {0};
+		LsUser	saved;
 
 		CHECK_FOR_INTERRUPTS();
-		ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(take->now));
-		ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(take->until));
-		ls_add(&args, INT4OID, Int32GetDatum(take->wanted));
-		ls_add_text(&args, take->consumer);
-		ls_add_text(&args, take->action);
+		ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(take->now));
+		ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(take->until));
+		ls_sql_add(&args, INT4OID, Int32GetDatum(take->wanted));
+		ls_sql_add_text(&args, take->consumer);
+		ls_sql_add_text(&args, take->action);
 		ls_outbox_begin(table->table, &saved);
 		found = ls_outbox_run(table->table, sql, &args);
 		take->wanted -= keep(take, table, caller);
@@ -450,13 +455,13 @@ Datum
 ls_outbox_take(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char	   *model = ls_optional_argument(fcinfo, 3);
+	char	   *model = ls_sql_optional_argument(fcinfo, 3);
 	Take		take = {0};
 	List	   *tables;
 	ListCell   *lc;
 
 	take.consumer = consumer_argument(fcinfo);
-	take.action = ls_optional_argument(fcinfo, 4);
+	take.action = ls_sql_optional_argument(fcinfo, 4);
 	take.now = ls_clock();
 	PreventCommandIfReadOnly("take()");
 	if (PG_ARGISNULL(1) || PG_GETARG_INT32(1) < 1)
@@ -489,13 +494,13 @@ ls_outbox_done(PG_FUNCTION_ARGS)
 	static const char sql[] =
 		"UPDATE %1$s SET status = 'done', finished_at = $1"
 		" WHERE outbox_id = ANY ($2) AND deliver = 'outbox' AND status = 'ready' AND taken_by = $3";
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 	char	   *consumer = consumer_argument(fcinfo);
 
 	PreventCommandIfReadOnly("done()");
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	add_ids(&args, fcinfo, 1);
-	ls_add_text(&args, consumer);
+	ls_sql_add_text(&args, consumer);
 	PG_RETURN_INT64(change_all(sql, &args, ACL_UPDATE));
 }
 
@@ -509,17 +514,17 @@ ls_outbox_failed(PG_FUNCTION_ARGS)
 		" finished_at = CASE WHEN attempts >= max_attempts THEN $1 END,"
 		" available_at = coalesce($5, $1 + " LS_BACK_OFF("attempts") ")"
 		" WHERE outbox_id = ANY ($2) AND deliver = 'outbox' AND status = 'ready' AND taken_by = $3";
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 	char	   *consumer = consumer_argument(fcinfo);
-	char	   *error = ls_text_argument(fcinfo, 2, "error");
+	char	   *error = ls_sql_text_argument(fcinfo, 2, "error");
 	TimestampTz now = ls_clock();
 
 	PreventCommandIfReadOnly("failed()");
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
 	add_ids(&args, fcinfo, 1);
-	ls_add_text(&args, consumer);
-	ls_add_text(&args, error);
-	ls_add(&args, TIMESTAMPTZOID, (Datum) 0);
+	ls_sql_add_text(&args, consumer);
+	ls_sql_add_text(&args, error);
+	ls_sql_add(&args, TIMESTAMPTZOID, (Datum) 0);
 	if (PG_ARGISNULL(3))
 		args.nulls[args.n - 1] = 'n';
 	else
@@ -536,10 +541,10 @@ ls_outbox_retry(PG_FUNCTION_ARGS)
 		"UPDATE %1$s SET status = 'ready', available_at = $1, attempts = 0,"
 		" taken_by = NULL, finished_at = NULL"
 		" WHERE outbox_id = ANY ($2) AND status = 'dead'";
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
 	PreventCommandIfReadOnly("retry()");
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	add_ids(&args, fcinfo, 0);
 	PG_RETURN_INT64(change_all(sql, &args, ACL_UPDATE));
 }
@@ -549,7 +554,7 @@ Datum
 ls_outbox_discard(PG_FUNCTION_ARGS)
 {
 	static const char sql[] = "DELETE FROM %1$s WHERE outbox_id = ANY ($1)";
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
 	PreventCommandIfReadOnly("discard()");
 	add_ids(&args, fcinfo, 0);

@@ -11,8 +11,7 @@
 #include "postgres.h"
 
 #include "base/leadscore.h"
-#include "definitions/model_access.h"
-#include "definitions/source_triggers.h"
+#include "base/sql.h"
 
 /*
  * How long after that many attempts the next may be made: doubling, up to 1 h.
@@ -21,10 +20,10 @@
 #define LS_BACK_OFF(attempts) \
 	"least(interval '1 hour', interval '1 second' * 2 ^ (least(greatest(" attempts ", 1), 13) - 1))"
 
-extern void ls_outbox_begin(Oid table, LsIdentity *saved);
-extern uint64 ls_outbox_run(Oid table, const char *sql, LsArguments *args);
-extern void ls_outbox_end(LsIdentity *saved);
-extern int64 ls_outbox_change(Oid table, const char *sql, LsArguments *args);
+extern void ls_outbox_begin(Oid table, LsUser *saved);
+extern uint64 ls_outbox_run(Oid table, const char *sql, LsSqlArguments *args);
+extern void ls_outbox_end(LsUser *saved);
+extern int64 ls_outbox_change(Oid table, const char *sql, LsSqlArguments *args);
 extern List *ls_outbox_waiting(List *tables, TimestampTz now, const char *deliver,
 							   const char *or);
 

@@ -15,9 +15,10 @@
 #include "utils/tuplestore.h"
 
 #include "api/arguments.h"
-#include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/user.h"
 #include "definitions/catalog.h"
-#include "rules/model_compile.h"
+#include "definitions/extension.h"
 
 PG_FUNCTION_INFO_V1(ls_pending_list);
 
@@ -28,12 +29,12 @@ static void
 list_model(ReturnSetInfo *result, const char *model)
 {
 	char	   *name = psprintf("pending_%s", model);
-	Oid			table = ls_table_oid(name, false);
+	Oid			table = ls_extension_table(name, false);
 	Datum		values[PENDING_LIST_COLUMNS] = {CStringGetTextDatum(model)};
 	bool		nulls[PENDING_LIST_COLUMNS] = {0};
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_switch_to_owner(ls_relation_owner(table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(table), &saved);
 	SPI_connect();
 	if (SPI_execute(psprintf("SELECT pg_catalog.count(*), pg_catalog.count(DISTINCT contact_id),"
 							 " pg_catalog.min(noted_at),"
@@ -45,7 +46,7 @@ list_model(ReturnSetInfo *result, const char *model)
 		values[i] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i, &nulls[i]);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* ls_pending_list is leadscore.pending(). */

@@ -26,20 +26,16 @@
 
 #include "api/arguments.h"
 #include "api/score.h"
+#include "base/clock.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "counting/contact_snapshot.h"
 #include "counting/event_reader.h"
 #include "counting/replay.h"
-#include "definitions/catalog.h"
 #include "rules/model_compile.h"
 #include "scoring/evaluate.h"
 #include "scoring/state.h"
-#include "tables/identity_table.h"
 #include "tables/job_range.h"
-#include "tables/pending_table.h"
 #include "tables/purged_table.h"
-#include "tables/score_writer.h"
 
 PG_FUNCTION_INFO_V1(ls_score);
 PG_FUNCTION_INFO_V1(ls_replay);
@@ -256,7 +252,7 @@ static bool
 verify_state(LsModel *model, LsReplay *replay, LsScoreRow *row,
 			 double *stored, double *replayed)
 {
-	TimestampTz now = Max(ls_statement_clock(),
+	TimestampTz now = Max(ls_clock_of_statement(),
 						  Max(ls_row_instant(row), ls_replay_begins(replay)));
 	LsScore    *score = ls_score_make(model, false);
 	double		size;
@@ -374,7 +370,7 @@ verify_contact(ReturnSetInfo *result, LsReplay *replay, Datum contact,
 				size = 0;
 
 	if (known)
-		replayed = ls_replay_score(replay, row ? row->scored_at : ls_statement_clock(),
+		replayed = ls_replay_score(replay, row ? row->scored_at : ls_clock_of_statement(),
 								   &size);
 	if (row == NULL && !known)
 		return;

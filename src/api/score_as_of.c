@@ -24,7 +24,7 @@
 #include "api/arguments.h"
 #include "api/score.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
+#include "base/transaction.h"
 #include "counting/replay.h"
 #include "definitions/catalog.h"
 #include "rules/disclosure.h"

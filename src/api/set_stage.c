@@ -12,12 +12,12 @@
 #include "utils/snapmgr.h"
 
 #include "api/arguments.h"
+#include "base/suggest.h"
 #include "capture/deferred.h"
 #include "counting/recount.h"
 #include "definitions/catalog.h"
 #include "definitions/locks.h"
 #include "definitions/rights.h"
-#include "definitions/source_triggers.h"
 #include "scoring/stage.h"
 #include "tables/score_writer.h"
 
@@ -42,7 +42,7 @@ check_stage(const LsModel *model, const char *stage)
 			return;
 		names = lappend(names, model->stages[i].name);
 	}
-	nearest = ls_nearest(stage, names);
+	nearest = ls_suggest_word(stage, names);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("model \"%s\" has no stage \"%s\"", model->name, stage),
@@ -54,14 +54,14 @@ check_stage(const LsModel *model, const char *stage)
 static void
 change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 {
-	LsModelRow *row = ls_model_row_for(ls_text_argument(fcinfo, 0, "model"),
+	LsModelRow *row = ls_model_row_for(ls_sql_text_argument(fcinfo, 0, "model"),
 									   GetUserId());
 	LsModel    *model;
 	LsChange	change = {0};
 	LsStore    *store;
 
 	if (PG_ARGISNULL(1))
-		(void) ls_text_argument(fcinfo, 1, "contact");
+		(void) ls_sql_text_argument(fcinfo, 1, "contact");
 	ls_lock_before_writing(row->model);
 	row = ls_model_row_held(row->model, GetUserId());
 	model = ls_model_to_change(row->model, true);
@@ -85,8 +85,8 @@ Datum
 ls_set_stage(PG_FUNCTION_ARGS)
 {
 	PreventCommandIfReadOnly("set_stage()");
-	change_by_hand(fcinfo, ls_text_argument(fcinfo, 2, "stage"),
-				   ls_optional_argument(fcinfo, 3));
+	change_by_hand(fcinfo, ls_sql_text_argument(fcinfo, 2, "stage"),
+				   ls_sql_optional_argument(fcinfo, 3));
 	PG_RETURN_VOID();
 }
 
@@ -95,6 +95,6 @@ Datum
 ls_release_stage(PG_FUNCTION_ARGS)
 {
 	PreventCommandIfReadOnly("release_stage()");
-	change_by_hand(fcinfo, NULL, ls_optional_argument(fcinfo, 2));
+	change_by_hand(fcinfo, NULL, ls_sql_optional_argument(fcinfo, 2));
 	PG_RETURN_VOID();
 }

@@ -29,15 +29,13 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "counting/contact_snapshot.h"
 #include "counting/event_reader.h"
 #include "counting/replay.h"
 #include "scoring/transition.h"
-#include "tables/pending_table.h"
 #include "tables/score_table.h"
-#include "tables/score_writer.h"
 
 #define DEFAULT_SAMPLE 1000
 
@@ -142,7 +140,7 @@ ls_trial_make(LsModel *asked, const LsTrialSpec *spec)
 		ls_model_load_sheet(asked->name, GetActiveSnapshot(), &sheet) : asked;
 	trial->recounted = lacks(asked, trial->before);
 	trial->pending = ls_contact_any_pending(asked);
-	trial->now = ls_statement_clock();
+	trial->now = ls_clock_of_statement();
 	trial->sample = spec->sample > 0 ? spec->sample :
 		trial->replayed && !spec->full ? DEFAULT_SAMPLE : 0;
 	if (trial->replayed)

@@ -17,8 +17,7 @@
 #include "api/arguments.h"
 #include "api/trial.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
-#include "definitions/source_triggers.h"
+#include "base/sql.h"
 #include "scoring/stage.h"
 
 PG_FUNCTION_INFO_V1(ls_what_if);
@@ -39,7 +38,7 @@ PG_FUNCTION_INFO_V1(ls_what_if_distribution);
 static LsTrial *
 begin(FunctionCallInfo fcinfo, int first)
 {
-	char	   *name = ls_text_argument(fcinfo, 0, "model");
+	char	   *name = ls_sql_text_argument(fcinfo, 0, "model");
 	LsTrialSpec spec = {0};
 	LsModel    *model = ls_asked_model(fcinfo, name, psprintf("live_%s", name));
 

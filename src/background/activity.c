@@ -23,8 +23,8 @@
 
 #include "background/worker.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "definitions/catalog.h"
+#include "definitions/extension.h"
 #include "definitions/rights.h"
 
 PG_FUNCTION_INFO_V1(ls_activity);
@@ -52,7 +52,7 @@ enum
 	NCOLUMNS
 };
 
-LsBoard    *ls_board = NULL;
+LsSharedState    *ls_shared_state = NULL;
 
 static shmem_request_hook_type previous_shmem_request = NULL;
 static shmem_startup_hook_type previous_shmem_startup = NULL;
@@ -60,11 +60,11 @@ static shmem_startup_hook_type previous_shmem_startup = NULL;
 static Size
 board_size(int nslots)
 {
-	return add_size(offsetof(LsBoard, slots), mul_size(nslots, sizeof(LsSlot)));
+	return add_size(offsetof(LsSharedState, slots), mul_size(nslots, sizeof(LsWorkerSlot)));
 }
 
 static void
-initialize(LsBoard *board, int nslots, int tranche)
+initialize(LsSharedState *board, int nslots, int tranche)
 {
 	memset(board, 0, board_size(nslots));
 	LWLockInitialize(&board->lock, tranche);
@@ -89,16 +89,16 @@ start_shmem(void)
 	if (previous_shmem_startup)
 		previous_shmem_startup();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	ls_board = ShmemInitStruct("leadscore board", board_size(LS_MAX_DATABASES), &found);
+	ls_shared_state = ShmemInitStruct("leadscore board", board_size(LS_MAX_DATABASES), &found);
 	if (!found)
-		initialize(ls_board, LS_MAX_DATABASES,
+		initialize(ls_shared_state, LS_MAX_DATABASES,
 				   GetNamedLWLockTranche(TRANCHE)->lock.tranche);
 	LWLockRelease(AddinShmemInitLock);
 }
 
-/* ls_board_request asks for shared memory, while the library is preloaded. */
+/* ls_shared_state_request asks for shared memory, while the library is preloaded. */
 void
-ls_board_request(void)
+ls_shared_state_request(void)
 {
 	previous_shmem_request = shmem_request_hook;
 	shmem_request_hook = request_shmem;
@@ -107,102 +107,102 @@ ls_board_request(void)
 }
 
 /*
- * ls_board_make makes a board of this process's own, which lives as long as
+ * ls_shared_state_make makes a board of this process's own, which lives as long as
  * it and its workers do.
  */
 dsm_handle
-ls_board_make(int nslots)
+ls_shared_state_make(int nslots)
 {
 	dsm_segment *segment = dsm_create(board_size(nslots), 0);
 
 	dsm_pin_mapping(segment);
-	ls_board = dsm_segment_address(segment);
-	initialize(ls_board, nslots, ls_new_tranche(TRANCHE));
+	ls_shared_state = dsm_segment_address(segment);
+	initialize(ls_shared_state, nslots, ls_new_tranche(TRANCHE));
 	return dsm_segment_handle(segment);
 }
 
-/* ls_board_attach shows a worker such a board; false if it is gone. */
+/* ls_shared_state_attach shows a worker such a board; false if it is gone. */
 bool
-ls_board_attach(dsm_handle handle)
+ls_shared_state_attach(dsm_handle handle)
 {
 	dsm_segment *segment;
 
 	if (handle == DSM_HANDLE_INVALID)
-		return ls_board != NULL;
+		return ls_shared_state != NULL;
 	segment = dsm_attach(handle);
 	if (segment == NULL)
 		return false;
 	dsm_pin_mapping(segment);
-	ls_board = dsm_segment_address(segment);
-	ls_name_tranche(ls_board->lock.tranche, TRANCHE);
+	ls_shared_state = dsm_segment_address(segment);
+	ls_name_tranche(ls_shared_state->lock.tranche, TRANCHE);
 	return true;
 }
 
-/* ls_board_find finds a database's slot, or NULL.  The lock is held. */
-LsSlot *
-ls_board_find(Oid database)
+/* ls_shared_state_find finds a database's slot, or NULL.  The lock is held. */
+LsWorkerSlot *
+ls_shared_state_find(Oid database)
 {
-	for (int i = 0; i < ls_board->nslots; i++)
-		if (ls_board->slots[i].database == database)
-			return &ls_board->slots[i];
+	for (int i = 0; i < ls_shared_state->nslots; i++)
+		if (ls_shared_state->slots[i].database == database)
+			return &ls_shared_state->slots[i];
 	return NULL;
 }
 
-/* ls_board_wake_launcher has the launcher look at the board.  The lock is held. */
+/* ls_shared_state_wake_launcher has the launcher look at the board.  The lock is held. */
 void
-ls_board_wake_launcher(void)
+ls_shared_state_wake_launcher(void)
 {
-	if (ls_board->launcher_pid != 0)
-		SetLatch(ls_board->launcher_latch);
+	if (ls_shared_state->launcher_pid != 0)
+		SetLatch(ls_shared_state->launcher_latch);
 }
 
-/* ls_board_poke has a database looked at now. */
+/* ls_shared_state_poke has a database looked at now. */
 void
-ls_board_poke(Oid database)
+ls_shared_state_poke(Oid database)
 {
-	LsSlot	   *slot;
+	LsWorkerSlot	   *slot;
 
-	if (ls_board == NULL)
+	if (ls_shared_state == NULL)
 		return;
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	slot = ls_board_find(database);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	slot = ls_shared_state_find(database);
 	if (slot == NULL)
-		ls_board->list_wanted = true;
+		ls_shared_state->list_wanted = true;
 	else
 	{
 		slot->poked = true;
 		if (slot->pid != 0)
 			SetLatch(slot->latch);
 	}
-	ls_board_wake_launcher();
-	LWLockRelease(&ls_board->lock);
+	ls_shared_state_wake_launcher();
+	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* ls_slot_phase tells what a worker has turned to. */
+/* ls_worker_slot_phase tells what a worker has turned to. */
 void
-ls_slot_phase(LsSlot *slot, LsPhase phase, const char *model)
+ls_worker_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model)
 {
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	slot->phase = phase;
 	strlcpy(slot->model, model ? model : "", sizeof(slot->model));
 	slot->done = 0;
 	slot->total = 0;
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* ls_slot_progress tells how far it is. */
+/* ls_worker_slot_progress tells how far it is. */
 void
-ls_slot_progress(LsSlot *slot, int64 done, int64 total)
+ls_worker_slot_progress(LsWorkerSlot *slot, int64 done, int64 total)
 {
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	slot->done = done;
 	slot->total = total;
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 }
 
 /* turn_minute brings the counts per minute up to now.  The lock is held. */
 static void
-turn_minute(LsSlot *slot, TimestampTz now)
+turn_minute(LsWorkerSlot *slot, TimestampTz now)
 {
 	TimestampTz minute = now - now % USECS_PER_MINUTE;
 
@@ -213,41 +213,41 @@ turn_minute(LsSlot *slot, TimestampTz now)
 	slot->minute = minute;
 }
 
-/* ls_slot_count adds to what a worker has done. */
+/* ls_worker_slot_count adds to what a worker has done. */
 void
-ls_slot_count(LsSlot *slot, int64 contacts, int64 transitions)
+ls_worker_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions)
 {
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	turn_minute(slot, GetCurrentTimestamp());
 	slot->contacts += contacts;
 	slot->transitions += transitions;
 	slot->this_minute += transitions;
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* ls_slot_error keeps the latest error for all to see. */
+/* ls_worker_slot_error keeps the latest error for all to see. */
 void
-ls_slot_error(LsSlot *slot, const char *message)
+ls_worker_slot_error(LsWorkerSlot *slot, const char *message)
 {
 	int			length = pg_mbcliplen(message, strlen(message), sizeof(slot->last_error) - 1);
 
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	memcpy(slot->last_error, message, length);
 	slot->last_error[length] = '\0';
 	slot->last_error_at = GetCurrentTimestamp();
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 }
 
 /*
- * ls_slot_set_slow remembers that a model is slow.  Where there are too many, the one
+ * ls_worker_slot_set_slow remembers that a model is slow.  Where there are too many, the one
  * is forgotten that has been slow for the longest time.
  */
 void
-ls_slot_set_slow(LsSlot *slot, const char *model)
+ls_worker_slot_set_slow(LsWorkerSlot *slot, const char *model)
 {
 	LsSlow	   *place = NULL;
 
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < LS_MAX_SLOW; i++)
 		if (strcmp(slot->slow[i].model, model) == 0)
 			place = &slot->slow[i];
@@ -263,34 +263,34 @@ ls_slot_set_slow(LsSlot *slot, const char *model)
 	}
 	strlcpy(place->model, model, sizeof(place->model));
 	place->until = GetCurrentTimestamp() + SLOW_FOR;
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* ls_slot_is_slow tells whether it is remembered. */
+/* ls_worker_slot_is_slow tells whether it is remembered. */
 bool
-ls_slot_is_slow(LsSlot *slot, const char *model)
+ls_worker_slot_is_slow(LsWorkerSlot *slot, const char *model)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	bool		slow = false;
 
-	LWLockAcquire(&ls_board->lock, LW_SHARED);
+	LWLockAcquire(&ls_shared_state->lock, LW_SHARED);
 	for (int i = 0; i < LS_MAX_SLOW; i++)
 		slow |= slot->slow[i].until > now && strcmp(slot->slow[i].model, model) == 0;
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 	return slow;
 }
 
-/* ls_slot_count_slow tells of how many models it is. */
+/* ls_worker_slot_count_slow tells of how many models it is. */
 int
-ls_slot_count_slow(LsSlot *slot)
+ls_worker_slot_count_slow(LsWorkerSlot *slot)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int			n = 0;
 
-	LWLockAcquire(&ls_board->lock, LW_SHARED);
+	LWLockAcquire(&ls_shared_state->lock, LW_SHARED);
 	for (int i = 0; i < LS_MAX_SLOW; i++)
 		n += slot->slow[i].until > now;
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 	return n;
 }
 
@@ -299,7 +299,7 @@ ls_slot_count_slow(LsSlot *slot)
  * last whole minute being taken as evenly spread.
  */
 static double
-per_minute(LsSlot *slot, TimestampTz now)
+per_minute(LsWorkerSlot *slot, TimestampTz now)
 {
 	turn_minute(slot, now);
 	return slot->this_minute + slot->last_minute *
@@ -366,7 +366,7 @@ start_row(Datum *values, bool *nulls)
 }
 
 static void
-put_launcher(ReturnSetInfo *rsinfo, const LsBoard *board)
+put_launcher(ReturnSetInfo *rsinfo, const LsSharedState *board)
 {
 	Datum		values[NCOLUMNS];
 	bool		nulls[NCOLUMNS];
@@ -409,7 +409,7 @@ readable(char *message)
  * no messages, which may quote what is in the tables.
  */
 static void
-put_slot(ReturnSetInfo *rsinfo, LsSlot *slot, bool all)
+put_slot(ReturnSetInfo *rsinfo, LsWorkerSlot *slot, bool all)
 {
 	char	   *name = get_database_name(slot->database);
 	bool		details = all || slot->database == MyDatabaseId;
@@ -453,17 +453,17 @@ ls_activity(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	bool		all = has_privs_of_role(GetUserId(), ROLE_PG_MONITOR) ||
 		has_privs_of_role(GetUserId(), ls_extension_owner());
-	LsBoard    *copy;
+	LsSharedState    *copy;
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (ls_board == NULL)
+	if (ls_shared_state == NULL)
 		PG_RETURN_NULL();
 
 	/* names are looked up without the lock */
-	copy = palloc(board_size(ls_board->nslots));
-	LWLockAcquire(&ls_board->lock, LW_SHARED);
-	memcpy(copy, ls_board, board_size(ls_board->nslots));
-	LWLockRelease(&ls_board->lock);
+	copy = palloc(board_size(ls_shared_state->nslots));
+	LWLockAcquire(&ls_shared_state->lock, LW_SHARED);
+	memcpy(copy, ls_shared_state, board_size(ls_shared_state->nslots));
+	LWLockRelease(&ls_shared_state->lock);
 
 	if (copy->launcher_pid != 0)
 		put_launcher(rsinfo, copy);

@@ -58,7 +58,7 @@ typedef struct LsSlow
 } LsSlow;
 
 /* One database, with its worker if it has one */
-typedef struct LsSlot
+typedef struct LsWorkerSlot
 {
 	Oid			database;		/* InvalidOid: the slot is free */
 	Oid			owner;			/* of the database */
@@ -91,9 +91,9 @@ typedef struct LsSlot
 	char		suspect[NAMEDATALEN];	/* model that a worker could not stop, or empty */
 	TimestampTz round_began;	/* real time; 0: it naps */
 	LsSlow		slow[LS_MAX_SLOW];
-} LsSlot;
+} LsWorkerSlot;
 
-typedef struct LsBoard
+typedef struct LsSharedState
 {
 	LWLock		lock;			/* of all that follows */
 	pid_t		launcher_pid;	/* 0: none */
@@ -104,26 +104,26 @@ typedef struct LsBoard
 	bool		list_wanted;	/* somebody's database has no slot */
 	bool		seats_wanted;	/* databases wait: naps are to be ended */
 	int			nslots;
-	LsSlot		slots[FLEXIBLE_ARRAY_MEMBER];
-} LsBoard;
+	LsWorkerSlot		slots[FLEXIBLE_ARRAY_MEMBER];
+} LsSharedState;
 
 /* NULL: the library is not preloaded, and this process has no board */
-extern LsBoard *ls_board;
+extern LsSharedState *ls_shared_state;
 
-extern void ls_board_request(void);
-extern dsm_handle ls_board_make(int nslots);
-extern bool ls_board_attach(dsm_handle handle);
-extern LsSlot *ls_board_find(Oid database);
-extern void ls_board_wake_launcher(void);
-extern void ls_board_poke(Oid database);
+extern void ls_shared_state_request(void);
+extern dsm_handle ls_shared_state_make(int nslots);
+extern bool ls_shared_state_attach(dsm_handle handle);
+extern LsWorkerSlot *ls_shared_state_find(Oid database);
+extern void ls_shared_state_wake_launcher(void);
+extern void ls_shared_state_poke(Oid database);
 
 /* for the worker of a slot */
-extern void ls_slot_phase(LsSlot *slot, LsPhase phase, const char *model);
-extern void ls_slot_progress(LsSlot *slot, int64 done, int64 total);
-extern void ls_slot_count(LsSlot *slot, int64 contacts, int64 transitions);
-extern void ls_slot_error(LsSlot *slot, const char *message);
-extern void ls_slot_set_slow(LsSlot *slot, const char *model);
-extern bool ls_slot_is_slow(LsSlot *slot, const char *model);
-extern int	ls_slot_count_slow(LsSlot *slot);
+extern void ls_worker_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model);
+extern void ls_worker_slot_progress(LsWorkerSlot *slot, int64 done, int64 total);
+extern void ls_worker_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions);
+extern void ls_worker_slot_error(LsWorkerSlot *slot, const char *message);
+extern void ls_worker_slot_set_slow(LsWorkerSlot *slot, const char *model);
+extern bool ls_worker_slot_is_slow(LsWorkerSlot *slot, const char *model);
+extern int	ls_worker_slot_count_slow(LsWorkerSlot *slot);
 
 #endif							/* LEADSCORE_ACTIVITY_H */

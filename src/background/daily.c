@@ -45,16 +45,18 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "base/clock.h"
 #include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/user.h"
 #include "counting/contact_snapshot.h"
 #include "counting/event_reader.h"
 #include "counting/replay.h"
+#include "definitions/extension.h"
 #include "definitions/model_tables.h"
-#include "definitions/source_triggers.h"
 #include "model/model.h"
 #include "rules/model_compile.h"
 #include "scoring/evaluate.h"
-#include "tables/pending_table.h"
 #include "tables/score_table.h"
 #include "tables/stage_history.h"
 
@@ -145,7 +147,7 @@ zone_of(const LsModelRow *row)
 static bool
 written_to(const char *model, DateADT *day)
 {
-	Relation	rel = table_open(ls_base_table_oid("lead_day", false), AccessShareLock);
+	Relation	rel = table_open(ls_extension_base_table("lead_day", false), AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -213,15 +215,15 @@ make_funnel(const LsModelRow *row)
 	};
 	char	   *name = psprintf("funnel_daily_%s", row->model);
 
-	if (OidIsValid(ls_table_oid(name, true)))
+	if (OidIsValid(ls_extension_table(name, true)))
 		return;
-	ls_execute(psprintf("CREATE TABLE leadscore.%s (day pg_catalog.date NOT NULL,"
+	ls_sql_execute(psprintf("CREATE TABLE leadscore.%s (day pg_catalog.date NOT NULL,"
 						" stage pg_catalog.text NOT NULL, grade pg_catalog.text,"
 						" contacts pg_catalog.int8 NOT NULL, entered pg_catalog.int8 NOT NULL,"
 						" \"left\" pg_catalog.int8 NOT NULL, score_sum pg_catalog.float8 NOT NULL,"
 						" UNIQUE NULLS NOT DISTINCT (day, stage, grade))", name), NULL);
 	ls_tables_publishable(name);
-	ls_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
+	ls_sql_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
 						" 'stages and grades of model %s at the end of each day'",
 						name, row->model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
@@ -233,12 +235,12 @@ make_funnel(const LsModelRow *row)
 void
 ls_daily_begin(const LsModelRow *row)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
 	make_funnel(row);
-	ls_add_text(&args, row->model);
-	ls_add(&args, DATEOID, DateADTGetDatum(day_of(ls_clock(), zone_of(row)) - 1));
-	ls_execute("INSERT INTO leadscore_internal.lead_day (model, written_to) VALUES ($1, $2)"
+	ls_sql_add_text(&args, row->model);
+	ls_sql_add(&args, DATEOID, DateADTGetDatum(day_of(ls_clock(), zone_of(row)) - 1));
+	ls_sql_execute("INSERT INTO leadscore_internal.lead_day (model, written_to) VALUES ($1, $2)"
 			   " ON CONFLICT (model) DO NOTHING", &args);
 }
 
@@ -250,7 +252,7 @@ ls_daily_make_table(const LsModelRow *row)
 	LsModelTables tables;
 	StringInfoData sql;
 
-	if (OidIsValid(ls_table_oid(name, true)))
+	if (OidIsValid(ls_extension_table(name, true)))
 		return;
 	ls_tables_read(row, &tables);
 	initStringInfo(&sql);
@@ -271,8 +273,8 @@ ls_daily_make_table(const LsModelRow *row)
 	}
 	appendStringInfoString(&sql, ", grade pg_catalog.text, stage pg_catalog.text NOT NULL,"
 						   " PRIMARY KEY (day, contact_id)) PARTITION BY RANGE (day)");
-	ls_execute(sql.data, NULL);
-	ls_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
+	ls_sql_execute(sql.data, NULL);
+	ls_sql_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
 						" 'contacts of model %s at the end of each day'",
 						name, row->model), NULL);
 	ls_tables_comment(name, "day", "the day, in the time zone of the model");
@@ -350,14 +352,14 @@ copy_grants(Oid parent, Oid partition)
 static void
 copy_checks(Oid parent, const char *partition)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 	List	   *sql = NIL;
 	ListCell   *lc;
 	MemoryContext caller = CurrentMemoryContext;
 
-	ls_add(&args, OIDOID, ObjectIdGetDatum(parent));
+	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(parent));
 	SPI_connect();
-	(void) ls_run("SELECT conname, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint"
+	(void) ls_sql_run("SELECT conname, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint"
 				  " WHERE conrelid OPERATOR(pg_catalog.=) $1 AND contype OPERATOR(pg_catalog.=) 'c'", &args);
 	MemoryContextSwitchTo(caller);
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -366,7 +368,7 @@ copy_checks(Oid parent, const char *partition)
 									SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2)));
 	SPI_finish();
 	foreach(lc, sql)
-		ls_execute(lfirst(lc), NULL);
+		ls_sql_execute(lfirst(lc), NULL);
 }
 
 /*
@@ -378,8 +380,8 @@ copy_checks(Oid parent, const char *partition)
 static void
 make_partition(const char *model, DateADT day)
 {
-	Oid			parent = ls_table_oid(psprintf("daily_%s", model), false);
-	LsIdentity	saved;
+	Oid			parent = ls_extension_table(psprintf("daily_%s", model), false);
+	LsUser	saved;
 	char	   *name;
 	int			year,
 				month,
@@ -390,22 +392,22 @@ make_partition(const char *model, DateADT day)
 		return;
 	j2date(day + POSTGRES_EPOCH_JDATE, &year, &month, &unused);
 	name = psprintf("daily_%s_%04d%02d", model, year, month);
-	for (int i = 1; OidIsValid(ls_table_oid(name, true)); i++)
+	for (int i = 1; OidIsValid(ls_extension_table(name, true)); i++)
 		name = psprintf("daily_%s_%04d%02d_%d", model, year, month, i);
 	next = year * 12 + month;	/* months from 0 on, and the one after */
-	ls_execute(psprintf("CREATE TABLE leadscore.%s (LIKE leadscore.daily_%s INCLUDING COMMENTS)",
+	ls_sql_execute(psprintf("CREATE TABLE leadscore.%s (LIKE leadscore.daily_%s INCLUDING COMMENTS)",
 						name, model), NULL);
-	ls_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
+	ls_sql_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
 						" 'contacts of model %s at the end of each day of %04d-%02d'",
 						name, model, year, month), NULL);
 	ls_tables_give_one(name, ls_relation_owner(parent));
-	copy_grants(parent, ls_table_oid(name, false));
-	ls_switch_to_owner(ls_relation_owner(parent), &saved);
+	copy_grants(parent, ls_extension_table(name, false));
+	ls_user_switch_to_owner(ls_relation_owner(parent), &saved);
 	copy_checks(parent, name);
-	ls_execute(psprintf("ALTER TABLE leadscore.daily_%s ATTACH PARTITION leadscore.%s"
+	ls_sql_execute(psprintf("ALTER TABLE leadscore.daily_%s ATTACH PARTITION leadscore.%s"
 						" FOR VALUES FROM ('%04d-%02d-01') TO ('%04d-%02d-01')",
 						model, name, year, month, next / 12, next % 12 + 1), NULL);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* ---------- rows of daily_<model> ---------- */
@@ -479,11 +481,11 @@ write_batch(Day *day)
 	int			grade = batch->ncolumns - 2;
 	Datum	   *values;
 	char	   *nulls;
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (batch->n == 0)
 		return;
-	ls_switch_to_owner(ls_relation_owner(day->model->score_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(day->model->score_table), &saved);
 	SPI_connect();
 	values = palloc(sizeof(Datum) * (batch->ncolumns + 1));
 	nulls = palloc(batch->ncolumns + 1);
@@ -499,7 +501,7 @@ write_batch(Day *day)
 	if (SPI_execute_plan(batch->plan, values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write days of model \"%s\"", day->model->name);
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	MemoryContextReset(batch->context);
 	batch->n = 0;
 }
@@ -588,16 +590,16 @@ write_cells(Day *day)
 	for (int i = 0; i < day->ncells; i++)
 	{
 		Cell	   *cell = day->cells[i];
-		LsArguments args = {0};
+		LsSqlArguments args = {0};
 
-		ls_add(&args, DATEOID, DateADTGetDatum(day->day));
-		ls_add_text(&args, cell->stage);
-		ls_add_text(&args, cell->grade);
-		ls_add(&args, INT8OID, Int64GetDatum(cell->contacts));
-		ls_add(&args, INT8OID, Int64GetDatum(cell->entered));
-		ls_add(&args, INT8OID, Int64GetDatum(cell->left));
-		ls_add(&args, FLOAT8OID, Float8GetDatum(ls_sum_value(&cell->score_sum)));
-		ls_execute(sql, &args);
+		ls_sql_add(&args, DATEOID, DateADTGetDatum(day->day));
+		ls_sql_add_text(&args, cell->stage);
+		ls_sql_add_text(&args, cell->grade);
+		ls_sql_add(&args, INT8OID, Int64GetDatum(cell->contacts));
+		ls_sql_add(&args, INT8OID, Int64GetDatum(cell->entered));
+		ls_sql_add(&args, INT8OID, Int64GetDatum(cell->left));
+		ls_sql_add(&args, FLOAT8OID, Float8GetDatum(ls_sum_value(&cell->score_sum)));
+		ls_sql_execute(sql, &args);
 	}
 }
 
@@ -755,11 +757,11 @@ static void
 write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 {
 	LsModel    *model;
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 	Day			day = {0};
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	make_funnel(row);
 	if (row->daily)
 	{
@@ -780,29 +782,29 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 	day.one = AllocSetContextCreate(day.context, "leadscore day", ALLOCSET_DEFAULT_SIZES);
 	day.score = ls_score_make(model, false);
 	day.replay = ls_replay_make(model);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	if (row->daily)
 	{
-		ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+		ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 		begin_batch(&day.batch, model);
-		ls_return(&saved);
+		ls_user_restore(&saved);
 	}
 
 	walk(&day);
 	PopActiveSnapshot();
 	write_batch(&day);
 	ls_rules_report(model);
-	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	write_cells(&day);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	ls_model_release(model);
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_finish();
-	ls_add_text(&args, row->model);
-	ls_add(&args, DATEOID, DateADTGetDatum(date));
-	ls_execute("UPDATE leadscore_internal.lead_day SET written_to = $2"
+	ls_sql_add_text(&args, row->model);
+	ls_sql_add(&args, DATEOID, DateADTGetDatum(date));
+	ls_sql_execute("UPDATE leadscore_internal.lead_day SET written_to = $2"
 			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 }
 
@@ -817,9 +819,9 @@ static LsModelRow *
 take_turn(const char *model, bool wait)
 {
 	Oid			table = ls_score_table(model, true);
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 	LsModelRow *row;
-	LsIdentity	saved;
+	LsUser	saved;
 	bool		ours;
 
 	if (!OidIsValid(table) || !ConditionalLockRelationOid(table, AccessShareLock))
@@ -827,12 +829,12 @@ take_turn(const char *model, bool wait)
 	row = ls_model_row(model, NULL);
 	if (row == NULL || !ls_model_complete(model))
 		return NULL;
-	ls_add_text(&args, model);
-	ls_become(ls_extension_owner(), &saved);
-	ours = ls_execute(psprintf("SELECT FROM leadscore_internal.lead_day"
+	ls_sql_add_text(&args, model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ours = ls_sql_execute(psprintf("SELECT FROM leadscore_internal.lead_day"
 							   " WHERE model OPERATOR(pg_catalog.=) $1 FOR UPDATE%s",
 							   wait ? "" : " SKIP LOCKED"), &args) > 0;
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return ours ? row : NULL;
 }
 

@@ -36,11 +36,12 @@
 #include "utils/varlena.h"
 
 #include "api/outbox.h"
+#include "base/clock.h"
 #include "base/compat.h"
-#include "base/decay.h"
-#include "base/leadscore.h"
 #include "base/reach.h"
+#include "base/user.h"
 #include "definitions/catalog.h"
+#include "definitions/model_access.h"
 
 /* the longest that goes as a NOTIFY's payload, with some room left */
 #define MAX_NOTIFY	7900
@@ -120,16 +121,16 @@ ls_action_notify(const char *model, int limit)
 		"   'recorded_at', payload->'recorded_at', 'shortened', true)::text END "
 		"FROM sent ORDER BY outbox_id";
 	LsModelTable *outbox = outbox_of(model);
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	int			sent;
 
 	if (outbox == NULL)
 		return 0;
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	ls_add(&args, INT4OID, Int32GetDatum(limit));
-	ls_add(&args, INT4OID, Int32GetDatum(MAX_NOTIFY));
-	ls_add_text(&args, model);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(limit));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(MAX_NOTIFY));
+	ls_sql_add_text(&args, model);
 	ls_outbox_begin(outbox->table, &saved);
 	sent = ls_outbox_run(outbox->table, sql, &args);
 	for (int i = 0; i < sent; i++)
@@ -188,10 +189,10 @@ ls_action_claim(const char *model, LsDelivery *delivery)
 		return false;
 	do
 	{
-		LsArguments args = {0};
-		LsIdentity	saved;
+		LsSqlArguments args = {0};
+		LsUser	saved;
 
-		ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+		ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 		ls_outbox_begin(outbox->table, &saved);
 		found = ls_outbox_run(outbox->table, sql, &args) > 0;
 		if (found)
@@ -215,13 +216,13 @@ lock_delivery(const LsDelivery *delivery, const LsModelTable *outbox, Datum *pay
 		"SELECT payload FROM %1$s"
 		" WHERE outbox_id = $1 AND attempts = $2 AND status = 'ready'"
 		" FOR NO KEY UPDATE SKIP LOCKED";
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	bool		found,
 				isnull;
 
-	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
-	ls_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
+	ls_sql_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
 	ls_outbox_begin(outbox->table, &saved);
 	found = ls_outbox_run(outbox->table, sql, &args) > 0;
 	if (found)
@@ -296,17 +297,17 @@ call_function(const LsDelivery *delivery, Oid owner, Datum payload)
 	char	   *schema;
 	char	   *name;
 	Oid			function = ls_action_function(delivery->function, &schema, &name);
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (!OidIsValid(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("function %s(jsonb) does not exist", delivery->function)));
 	ls_check_call(function, owner);
-	ls_become_untrusted(owner, &saved);
+	ls_user_switch_untrusted(owner, &saved);
 	run_call(psprintf("SELECT %s($1)", quote_qualified_identifier(schema, name)),
 			 payload, Min(milliseconds(delivery->timeout), ls_action_timeout));
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /*
@@ -319,7 +320,7 @@ ls_action_call(const LsDelivery *delivery)
 	static const char sql[] =
 		"UPDATE %1$s SET status = 'done', finished_at = $2"
 		" WHERE outbox_id = $1";
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 	LsModelTable *outbox = outbox_of(delivery->model);
 	Datum		payload;
 
@@ -332,8 +333,8 @@ ls_action_call(const LsDelivery *delivery)
 				 errdetail("Its contact table has a new owner, with whose privileges the function would be run.")));
 	call_function(delivery, outbox->model->owner, payload);
 
-	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_sql_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	(void) ls_outbox_change(outbox->table, sql, &args);
 }
 
@@ -351,14 +352,14 @@ ls_action_failed(const LsDelivery *delivery, const char *error)
 		" available_at = $4 + " LS_BACK_OFF("attempts")
 		" WHERE outbox_id = $1 AND attempts = $2 AND status = 'ready'";
 	LsModelTable *outbox = outbox_of(delivery->model);
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
 	if (outbox == NULL)
 		return;
-	ls_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
-	ls_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
-	ls_add_text(&args, error);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_sql_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
+	ls_sql_add_text(&args, error);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	(void) ls_outbox_change(outbox->table, sql, &args);
 }
 
@@ -394,11 +395,11 @@ ls_action_purge(const char *model, int days, int limit)
 		"  WHERE status = 'done' AND finished_at < $1"
 		"  ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
 	LsModelTable *outbox = outbox_of(model);
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
 	if (outbox == NULL)
 		return 0;
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock() - days * USECS_PER_DAY));
-	ls_add(&args, INT4OID, Int32GetDatum(limit));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock() - days * USECS_PER_DAY));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(limit));
 	return ls_outbox_change(outbox->table, sql, &args);
 }

@@ -13,7 +13,6 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
-#include "rules/model_compile.h"
 
 /* What happened to a contact at one instant */
 typedef struct LsOccasion

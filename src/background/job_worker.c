@@ -42,7 +42,7 @@
 #include "background/launcher.h"
 #include "background/worker_internal.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
+#include "definitions/catalog.h"
 #include "tables/job_range.h"
 
 PGDLLEXPORT void ls_job_worker_main(Datum main_arg);

@@ -7,7 +7,7 @@
  * the databases from pg_database and, for each, when a worker is due there.
  * Workers are connected to one database and end by themselves (worker.c).
  *
- * How things go with a database; what is in capitals is in LsSlot.phase:
+ * How things go with a database; what is in capitals is in LsWorkerSlot.phase:
  *
  *		NEW ---------> STARTING -> LOOKING -> SCORING -> DAYS -> DELIVERING
  *		  ^  wake_at,     |           ^                            |
@@ -113,9 +113,10 @@
 
 #include "background/activity.h"
 #include "background/worker.h"
+#include "base/advisory_lock.h"
+#include "base/clock.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
-#include "tables/worker_error.h"
+#include "definitions/extension.h"
 
 PGDLLEXPORT void ls_launcher_main(Datum main_arg);
 
@@ -170,7 +171,7 @@ void
 ls_launcher_end_transaction(bool committed)
 {
 	if (poke_wanted && committed)
-		ls_board_poke(MyDatabaseId);
+		ls_shared_state_poke(MyDatabaseId);
 	poke_wanted = false;
 }
 
@@ -225,7 +226,7 @@ list_databases(void)
 
 /* is_occupied tells whether a slot has a worker, or will have.  Lock held. */
 static bool
-is_occupied(const LsSlot *slot)
+is_occupied(const LsWorkerSlot *slot)
 {
 	return OidIsValid(slot->database) &&
 		(slot->pid != 0 || slot->phase == LS_PHASE_STARTING);
@@ -250,43 +251,43 @@ update_slots(void)
 	bool		full = false;
 	ListCell   *lc;
 
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	ls_board->list_wanted = false;
-	for (int i = 0; i < ls_board->nslots; i++)
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	ls_shared_state->list_wanted = false;
+	for (int i = 0; i < ls_shared_state->nslots; i++)
 	{
-		LsSlot	   *slot = &ls_board->slots[i];
+		LsWorkerSlot	   *slot = &ls_shared_state->slots[i];
 
 		if (OidIsValid(slot->database) && !is_occupied(slot) &&
 			!is_listed(databases, slot->database))
-			memset(slot, 0, sizeof(LsSlot));
+			memset(slot, 0, sizeof(LsWorkerSlot));
 	}
 	foreach(lc, databases)
 	{
 		Database   *database = lfirst(lc);
-		LsSlot	   *slot = ls_board_find(database->oid);
+		LsWorkerSlot	   *slot = ls_shared_state_find(database->oid);
 
 		if (slot)
 		{
 			slot->owner = database->owner;
 			continue;
 		}
-		slot = ls_board_find(InvalidOid);
+		slot = ls_shared_state_find(InvalidOid);
 		if (slot == NULL)
 		{
 			full = true;
 			break;
 		}
-		memset(slot, 0, sizeof(LsSlot));
+		memset(slot, 0, sizeof(LsWorkerSlot));
 		slot->database = database->oid;
 		slot->owner = database->owner;
 		slot->phase = LS_PHASE_NEW;
 		slot->next_due = DT_NOEND;
 	}
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 
 	if (full && !no_slot_said)
 		ereport(LOG,
-				(errmsg("leadscore looks after %d databases at most", ls_board->nslots),
+				(errmsg("leadscore looks after %d databases at most", ls_shared_state->nslots),
 				 errdetail("In the others scores change by writing and refresh() only.")));
 	no_slot_said = full;
 }
@@ -295,10 +296,10 @@ update_slots(void)
 static void
 all_due(void)
 {
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < ls_board->nslots; i++)
-		ls_board->slots[i].wake_at = 0;
-	LWLockRelease(&ls_board->lock);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < ls_shared_state->nslots; i++)
+		ls_shared_state->slots[i].wake_at = 0;
+	LWLockRelease(&ls_shared_state->lock);
 }
 
 /* ---------- the workers ---------- */
@@ -307,19 +308,19 @@ all_due(void)
 static bool
 start_worker(int number)
 {
-	LsSlot	   *slot = &ls_board->slots[number];
+	LsWorkerSlot	   *slot = &ls_shared_state->slots[number];
 	BackgroundWorker worker = {0};
 	LsWorkerOrder order = {0};
 	MemoryContext old;
 	bool		started;
 
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	slot->phase = LS_PHASE_STARTING;
 	slot->poked = false;
 	order.database = slot->database;
 	order.owner = slot->owner;
-	order.launcher_number = ls_board->launcher_number;
-	LWLockRelease(&ls_board->lock);
+	order.launcher_number = ls_shared_state->launcher_number;
+	LWLockRelease(&ls_shared_state->lock);
 	order.slot = number;
 	order.board = private_board;
 
@@ -346,10 +347,10 @@ start_worker(int number)
 		return true;
 	}
 
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	slot->phase = LS_PHASE_WAITING;
-	slot->wake_at = GetCurrentTimestamp() + ls_back_off(1);
-	LWLockRelease(&ls_board->lock);
+	slot->wake_at = GetCurrentTimestamp() + ls_clock_back_off(1);
+	LWLockRelease(&ls_shared_state->lock);
 	if (!no_worker_said)
 		ereport(LOG,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
@@ -361,13 +362,13 @@ start_worker(int number)
 
 /* note_failure is for a worker that ended without a word.  Lock held. */
 static void
-note_failure(LsSlot *slot)
+note_failure(LsWorkerSlot *slot)
 {
 	slot->pid = 0;
 	slot->latch = NULL;
 	slot->phase = LS_PHASE_FAILED;
 	slot->failures++;
-	slot->wake_at = GetCurrentTimestamp() + ls_back_off(slot->failures);
+	slot->wake_at = GetCurrentTimestamp() + ls_clock_back_off(slot->failures);
 	if (slot->last_error_at == 0)
 	{
 		strlcpy(slot->last_error, "the worker could not be started, see the server's log",
@@ -380,7 +381,7 @@ note_failure(LsSlot *slot)
 static void
 mind_worker(int number)
 {
-	LsSlot	   *slot = &ls_board->slots[number];
+	LsWorkerSlot	   *slot = &ls_shared_state->slots[number];
 	Charge	   *charge = &charges[number];
 	TimestampTz now = GetCurrentTimestamp();
 	pid_t		pid;
@@ -389,10 +390,10 @@ mind_worker(int number)
 		return;
 	if (GetBackgroundWorkerPid(charge->handle, &pid) == BGWH_STOPPED)
 	{
-		LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+		LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 		if (is_occupied(slot))
 			note_failure(slot);
-		LWLockRelease(&ls_board->lock);
+		LWLockRelease(&ls_shared_state->lock);
 		pfree(charge->handle);
 		memset(charge, 0, sizeof(Charge));
 	}
@@ -414,10 +415,10 @@ next_due_slot(TimestampTz now, int *running)
 	int			found = -1;
 
 	*running = 0;
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < ls_board->nslots; i++)
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < ls_shared_state->nslots; i++)
 	{
-		LsSlot	   *slot = &ls_board->slots[i];
+		LsWorkerSlot	   *slot = &ls_shared_state->slots[i];
 
 		if (!OidIsValid(slot->database))
 			continue;
@@ -433,10 +434,10 @@ next_due_slot(TimestampTz now, int *running)
 			slot->wake_at = 0;
 		}
 		if (slot->wake_at <= now &&
-			(found < 0 || slot->wake_at < ls_board->slots[found].wake_at))
+			(found < 0 || slot->wake_at < ls_shared_state->slots[found].wake_at))
 			found = i;
 	}
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 	return found;
 }
 
@@ -444,13 +445,13 @@ next_due_slot(TimestampTz now, int *running)
 static void
 want_seats(bool wanted)
 {
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	if (wanted && !ls_board->seats_wanted)
-		for (int i = 0; i < ls_board->nslots; i++)
-			if (ls_board->slots[i].pid != 0)
-				SetLatch(ls_board->slots[i].latch);
-	ls_board->seats_wanted = wanted;
-	LWLockRelease(&ls_board->lock);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	if (wanted && !ls_shared_state->seats_wanted)
+		for (int i = 0; i < ls_shared_state->nslots; i++)
+			if (ls_shared_state->slots[i].pid != 0)
+				SetLatch(ls_shared_state->slots[i].latch);
+	ls_shared_state->seats_wanted = wanted;
+	LWLockRelease(&ls_shared_state->lock);
 }
 
 /* start_workers starts what is due, as far as there are seats. */
@@ -463,14 +464,14 @@ start_workers(void)
 
 	while ((number = next_due_slot(now, &running)) >= 0 && running < ls_max_workers)
 	{
-		LsSlot	   *slot = &ls_board->slots[number];
+		LsWorkerSlot	   *slot = &ls_shared_state->slots[number];
 
 		CHECK_FOR_INTERRUPTS();
 		if (ls_database_wanted(slot->database))
 		{
-			LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-			slot->wake_at = now + ls_back_off(1);
-			LWLockRelease(&ls_board->lock);
+			LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+			slot->wake_at = now + ls_clock_back_off(1);
+			LWLockRelease(&ls_shared_state->lock);
 		}
 		else if (!start_worker(number))
 			break;
@@ -484,13 +485,13 @@ start_workers(void)
 static void
 leave(int code, Datum arg)
 {
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	ls_board->launcher_pid = 0;
-	ls_board->launcher_latch = NULL;
-	for (int i = 0; i < ls_board->nslots; i++)
-		if (ls_board->slots[i].pid != 0)
-			SetLatch(ls_board->slots[i].latch);
-	LWLockRelease(&ls_board->lock);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	ls_shared_state->launcher_pid = 0;
+	ls_shared_state->launcher_latch = NULL;
+	for (int i = 0; i < ls_shared_state->nslots; i++)
+		if (ls_shared_state->slots[i].pid != 0)
+			SetLatch(ls_shared_state->slots[i].latch);
+	LWLockRelease(&ls_shared_state->lock);
 }
 
 /* enter puts the launcher on the board. */
@@ -498,35 +499,35 @@ static void
 enter(void)
 {
 	charges = MemoryContextAllocZero(TopMemoryContext,
-									 sizeof(Charge) * ls_board->nslots);
+									 sizeof(Charge) * ls_shared_state->nslots);
 	before_shmem_exit(leave, (Datum) 0);
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	ls_board->launcher_pid = MyProcPid;
-	ls_board->launcher_latch = MyLatch;
-	ls_board->launcher_number++;
-	ls_board->launcher_started_at = GetCurrentTimestamp();
-	ls_board->launcher_phase = LS_PHASE_WATCHING;
-	for (int i = 0; i < ls_board->nslots; i++)
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	ls_shared_state->launcher_pid = MyProcPid;
+	ls_shared_state->launcher_latch = MyLatch;
+	ls_shared_state->launcher_number++;
+	ls_shared_state->launcher_started_at = GetCurrentTimestamp();
+	ls_shared_state->launcher_phase = LS_PHASE_WATCHING;
+	for (int i = 0; i < ls_shared_state->nslots; i++)
 	{
-		LsSlot	   *slot = &ls_board->slots[i];
+		LsWorkerSlot	   *slot = &ls_shared_state->slots[i];
 
 		/* one that the last launcher ordered will see that it is too late */
 		if (slot->phase == LS_PHASE_STARTING && slot->pid == 0)
 			slot->phase = LS_PHASE_NEW;
 		slot->wake_at = 0;
 	}
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 }
 
 /* set_phase tells whether the launcher is at work. */
 static void
 set_phase(LsPhase phase)
 {
-	if (ls_board->launcher_phase == phase)
+	if (ls_shared_state->launcher_phase == phase)
 		return;
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
-	ls_board->launcher_phase = phase;
-	LWLockRelease(&ls_board->lock);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	ls_shared_state->launcher_phase = phase;
+	LWLockRelease(&ls_shared_state->lock);
 }
 
 /* nap_length is how long there is nothing to do, in milliseconds. */
@@ -536,19 +537,19 @@ nap_length(TimestampTz list_at)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz until = list_at;
 
-	LWLockAcquire(&ls_board->lock, LW_SHARED);
-	for (int i = 0; i < ls_board->nslots; i++)
+	LWLockAcquire(&ls_shared_state->lock, LW_SHARED);
+	for (int i = 0; i < ls_shared_state->nslots; i++)
 	{
-		LsSlot	   *slot = &ls_board->slots[i];
+		LsWorkerSlot	   *slot = &ls_shared_state->slots[i];
 
 		if (!OidIsValid(slot->database))
 			continue;
 		if (is_occupied(slot))
 			until = Min(until, now + TURN);
-		else if (!ls_board->seats_wanted)
+		else if (!ls_shared_state->seats_wanted)
 			until = Min(until, slot->wake_at);
 	}
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 	return until <= now ? 1 : (until - now) / 1000 + 1;
 }
 
@@ -579,7 +580,7 @@ nap(long milliseconds)
 static bool
 is_over(void)
 {
-	LsSlot	   *slot = &ls_board->slots[0];
+	LsWorkerSlot	   *slot = &ls_shared_state->slots[0];
 
 	if (!OidIsValid(only_database) || is_occupied(slot))
 		return false;
@@ -621,14 +622,14 @@ watch(void)
 		}
 		before = now;
 
-		if (now >= list_at || ls_board->list_wanted)
+		if (now >= list_at || ls_shared_state->list_wanted)
 		{
 			update_slots();
 			list_at = now + LIST_INTERVAL;
 			if (is_over())
 				return;
 		}
-		for (int i = 0; i < ls_board->nslots; i++)
+		for (int i = 0; i < ls_shared_state->nslots; i++)
 			mind_worker(i);
 		if (ls_enabled)
 			start_workers();
@@ -685,7 +686,7 @@ ls_launcher_main(Datum main_arg)
 			nap(100);
 		}
 		wait_for_caller(&order);
-		private_board = ls_board_make(1);
+		private_board = ls_shared_state_make(1);
 	}
 	enter();
 	watch();
@@ -730,7 +731,7 @@ ls_launcher_define(void)
 
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
-	ls_board_request();
+	ls_shared_state_request();
 	describe_launcher(&worker, &all);
 	RegisterBackgroundWorker(&worker);
 }
@@ -785,7 +786,7 @@ ls_start_worker(PG_FUNCTION_ARGS)
 	pid_t		pid;
 
 	check_may_start();
-	if (ls_board != NULL)
+	if (ls_shared_state != NULL)
 	{
 		ereport(NOTICE,
 				(errmsg("the launcher looks after this database already"),
@@ -827,7 +828,7 @@ ls_stop_worker(PG_FUNCTION_ARGS)
 	bool		stopped = false;
 
 	check_may_start();
-	if (ls_board != NULL)
+	if (ls_shared_state != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the launcher looks after all databases"),

@@ -14,7 +14,6 @@
 #include "storage/lock.h"
 #include "utils/timestamp.h"
 
-#include "base/advisory_lock.h"
 
 /* leadscore.enabled, leadscore.max_workers */
 extern bool ls_enabled;

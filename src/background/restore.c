@@ -53,9 +53,12 @@
 #include "utils/syscache.h"
 
 #include "background/daily.h"
-#include "background/launcher.h"
+#include "base/advisory_lock.h"
 #include "base/compat.h"
 #include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_tables.h"
 #include "definitions/source_triggers.h"
@@ -109,14 +112,14 @@ begin(void)
 void
 ls_restore_number(const char *name, int64 number)
 {
-	Oid			sequence = ls_base_table_oid(name, false);
-	LsIdentity	saved;
+	Oid			sequence = ls_extension_base_table(name, false);
+	LsUser	saved;
 	bool		behind;
 	bool		isnull;
 
 	if (number <= 0)
 		return;
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	/* one at a time: none may set it back to what it has read */
 	LockRelationOid(sequence, ShareUpdateExclusiveLock);
 	SPI_connect();
@@ -131,7 +134,7 @@ ls_restore_number(const char *name, int64 number)
 	if (behind)
 		DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence), Int64GetDatum(number));
 	UnlockRelationOid(sequence, ShareUpdateExclusiveLock);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /*
@@ -210,7 +213,7 @@ Datum
 ls_restore_models(PG_FUNCTION_ARGS)
 {
 	(void) ls_check_trigger(fcinfo, TRIGGER_EVENT_BEFORE, LS_FIRED_INSERT, "lead_model");
-	if (!ls_is_engine())
+	if (!ls_user_is_engine())
 		begin();
 	return PointerGetDatum(NULL);
 }
@@ -232,13 +235,13 @@ ls_restore_row(PG_FUNCTION_ARGS)
 	LsModelRow *model;
 	Oid			table;
 
-	if (ls_is_engine())
+	if (ls_user_is_engine())
 		return PointerGetDatum(tuple);
 	value = heap_getattr(tuple, SPI_fnumber(desc, "model"), desc, &isnull);
 	if (isnull)
 		return PointerGetDatum(tuple);	/* which is refused */
 	name = TextDatumGetCString(value);
-	if (RelationGetRelid(td->tg_relation) == ls_base_table_oid("lead_model", false))
+	if (RelationGetRelid(td->tg_relation) == ls_extension_base_table("lead_model", false))
 		tuple = restore_model(name, tuple, desc);
 	else if ((model = ls_model_row(name, NULL)) != NULL)
 		(void) check_rights(name, model->contacts);
@@ -271,7 +274,7 @@ rows_restored(Oid relid)
 Datum
 ls_restored(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = ls_trigger_data(fcinfo, TRIGGER_EVENT_AFTER, LS_FIRED_INSERT);
+	TriggerData *trigger = ls_sql_trigger_data(fcinfo, TRIGGER_EVENT_AFTER, LS_FIRED_INSERT);
 
 	if (!ls_row_writing())
 		rows_restored(RelationGetRelid(trigger->tg_relation));
@@ -308,27 +311,27 @@ catch_up(Oid relid)
 	Relation	rel = table_open(relid, ShareRowExclusiveLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	HeapTuple	tuple;
-	LsIdentity	saved;
+	LsUser	saved;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 		move_sequences(rel, tuple);
 	systable_endscan(scan);
 	ls_set_trigger_firing(rel, TRIGGER, TRIGGER_FIRES_ALWAYS, ShareRowExclusiveLock);
-	if (relid == ls_base_table_oid("lead_model", false))
+	if (relid == ls_extension_base_table("lead_model", false))
 	{
 		CommandCounterIncrement();
 		ls_set_trigger_firing(rel, STATEMENT_TRIGGER, TRIGGER_FIRES_ALWAYS,
 							  ShareRowExclusiveLock);
 	}
 	table_close(rel, NoLock);
-	if (relid != ls_base_table_oid("lead_model", false))
+	if (relid != ls_extension_base_table("lead_model", false))
 		return;
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_model m SET restoring = true,"
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_model m SET restoring = true,"
 			   " accepted_contacts = m.contacts,"
 			   " accepted_owner = COALESCE((SELECT c.relowner FROM pg_catalog.pg_class c"
 			   " WHERE c.oid OPERATOR(pg_catalog.=) m.contacts), m.accepted_owner)", NULL);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /*
@@ -369,7 +372,7 @@ ls_restore_command(Node *command)
 		return;
 	if (!disables)
 		catch_up(relid);
-	else if (relid == ls_base_table_oid("lead_model", true))
+	else if (relid == ls_extension_base_table("lead_model", true))
 		begin();
 }
 
@@ -388,13 +391,13 @@ ls_restore_keep_away(void)
 static bool
 is_ahead(const LsModelRow *row)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	bool		ahead;
 	bool		isnull;
 
 	if (!row->restoring)
 		return false;
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
 	if (SPI_execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END"
 					" FROM leadscore_internal.dump_seq", false, 1) != SPI_OK_SELECT ||
@@ -403,7 +406,7 @@ is_ahead(const LsModelRow *row)
 	ahead = row->dump_number >
 		DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return ahead;
 }
 
@@ -438,10 +441,10 @@ missing(const LsModelRow *row)
 		return "It has no row in leadscore.lead_day.";
 	table = ls_tables_without_index(row->model);
 	if (OidIsValid(table))
-		return psprintf("Table \"%s\" has no index.", ls_qualified_name(table));
+		return psprintf("Table \"%s\" has no index.", ls_relation_qualified_name(table));
 	table = table_without_trigger(row->model);
 	if (OidIsValid(table))
-		return psprintf("Table \"%s\" has no trigger of leadscore's.", ls_qualified_name(table));
+		return psprintf("Table \"%s\" has no trigger of leadscore's.", ls_relation_qualified_name(table));
 	if (is_ahead(row))
 		return "Sequence leadscore_internal.dump_seq has not come to its number.";
 	return NULL;
@@ -499,14 +502,14 @@ void
 ls_restore_over(const char *model)
 {
 	Oid			table = ls_score_table(model, true);
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add_text(&args, model);
-	ls_become(ls_extension_owner(), &saved);
-	if (ls_execute("UPDATE leadscore_internal.lead_model SET restoring = false"
+	ls_sql_add_text(&args, model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	if (ls_sql_execute("UPDATE leadscore_internal.lead_model SET restoring = false"
 				   " WHERE model OPERATOR(pg_catalog.=) $1 AND restoring", &args) > 0 &&
 		OidIsValid(table))
 		CacheInvalidateRelcacheByRelid(table);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }

@@ -11,9 +11,10 @@
 #include "utils/timestamp.h"
 
 #include "background/daily.h"
-#include "base/leadscore.h"
+#include "base/clock.h"
+#include "base/relation.h"
+#include "base/user.h"
 #include "definitions/model_access.h"
-#include "definitions/source_triggers.h"
 #include "tables/job_range.h"
 #include "tables/score_table.h"
 
@@ -28,23 +29,23 @@ int64
 ls_purge_history(const char *model, int days, int limit)
 {
 	List	   *tables = ls_model_tables_for("history_", model, ACL_NO_RIGHTS);
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	int64		rows;
 
 	if (tables == NIL || !ls_model_table_lock(linitial(tables), RowExclusiveLock, false))
 		return 0;
-	ls_add(&args, TIMESTAMPTZOID,
+	ls_sql_add(&args, TIMESTAMPTZOID,
 		   TimestampTzGetDatum(Min(ls_clock() - (int64) days * USECS_PER_DAY,
 								   ls_daily_needs(model))));
-	ls_add(&args, INT4OID, Int32GetDatum(limit));
-	ls_switch_to_owner(ls_relation_owner(((LsModelTable *) linitial(tables))->table), &saved);
+	ls_sql_add(&args, INT4OID, Int32GetDatum(limit));
+	ls_user_switch_to_owner(ls_relation_owner(((LsModelTable *) linitial(tables))->table), &saved);
 	rows = ls_row_execute(psprintf("DELETE FROM leadscore.history_%1$s"
 								   " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 								   "SELECT ctid FROM leadscore.history_%1$s"
 								   " WHERE recorded_at OPERATOR(pg_catalog.<) $1 LIMIT $2))",
 								   model), &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return rows;
 }
 
@@ -52,12 +53,12 @@ ls_purge_history(const char *model, int days, int limit)
 static int64
 purge(const char *sql, int days, int limit)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add(&args, TIMESTAMPTZOID,
+	ls_sql_add(&args, TIMESTAMPTZOID,
 		   TimestampTzGetDatum(GetCurrentTimestamp() - (int64) days * USECS_PER_DAY));
-	ls_add(&args, INT4OID, Int32GetDatum(limit));
-	return (int64) ls_execute(sql, &args);
+	ls_sql_add(&args, INT4OID, Int32GetDatum(limit));
+	return (int64) ls_sql_execute(sql, &args);
 }
 
 /*

@@ -45,8 +45,9 @@
 #include "background/launcher.h"
 #include "background/retention.h"
 #include "background/worker_internal.h"
+#include "base/advisory_lock.h"
+#include "base/clock.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
 
 PGDLLEXPORT void ls_worker_main(Datum main_arg);
 
@@ -65,11 +66,11 @@ int			ls_outbox_retention = 7;
 static void
 show_next_due(Work *work)
 {
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	ls_worker_slot->next_due = work->next_due;
 	ls_worker_slot->last_pass_at = GetCurrentTimestamp();
 	ls_worker_slot->round_began = 0;
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 }
 
 /*
@@ -117,7 +118,7 @@ static bool
 has_lane(Work *work, Task *task)
 {
 	work->alone = false;
-	if (!ls_slot_is_slow(ls_worker_slot, task->model))
+	if (!ls_worker_slot_is_slow(ls_worker_slot, task->model))
 		return false;
 	work->alone = !ls_helpers_lane(task->model);
 	return !work->alone;
@@ -153,9 +154,9 @@ run_models(Work *work)
 static bool
 run_round(Work *work)
 {
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	ls_worker_slot->round_began = GetCurrentTimestamp();
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 	if (!begin_round(work))
 		return !work->leaving;
 
@@ -213,10 +214,10 @@ nap(Work *work, const LsSlice *life)
 	while (ls_worker_look_around(work) && !work->reloaded && !ls_worker_slot->poked &&
 		   (left = nap.ms - ls_slice_elapsed(&nap)) > 0)
 	{
-		if (ls_board->seats_wanted || ls_slice_over(life))
+		if (ls_shared_state->seats_wanted || ls_slice_over(life))
 		{
 			/* nobody looks whether settings change while there is no worker */
-			ls_worker_leave(work, LS_PHASE_WAITING, ls_board->seats_wanted ?
+			ls_worker_leave(work, LS_PHASE_WAITING, ls_shared_state->seats_wanted ?
 							Min(left, LIFETIME_MS) * 1000 : 0);
 			break;
 		}
@@ -225,13 +226,13 @@ nap(Work *work, const LsSlice *life)
 		ResetLatch(MyLatch);
 		ls_worker_settings_look(work);
 	}
-	if (!work->leaving && (ls_board->seats_wanted || ls_slice_over(life)))
+	if (!work->leaving && (ls_shared_state->seats_wanted || ls_slice_over(life)))
 		ls_worker_leave(work, LS_PHASE_WAITING, 0);
 	if (ls_worker_slot->poked)
 	{
-		LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+		LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 		ls_worker_slot->poked = false;
-		LWLockRelease(&ls_board->lock);
+		LWLockRelease(&ls_shared_state->lock);
 	}
 	return !work->leaving;
 }
@@ -245,8 +246,8 @@ nap(Work *work, const LsSlice *life)
 static bool
 is_done(Work *work, const char *model, const LsSlice *turn)
 {
-	return !ls_slot_is_slow(ls_worker_slot, model) ||
-		(ls_slice_over(turn) && ls_slot_count_slow(ls_worker_slot) > LS_MAX_LANES);
+	return !ls_worker_slot_is_slow(ls_worker_slot, model) ||
+		(ls_slice_over(turn) && ls_worker_slot_count_slow(ls_worker_slot) > LS_MAX_LANES);
 }
 
 /* run_alone does what the model asks for, if it is there and nothing is wrong with it. */

@@ -14,7 +14,6 @@
 #include "background/job_worker.h"
 #include "background/retention.h"
 #include "background/worker.h"
-#include "base/leadscore.h"
 #include "definitions/catalog.h"
 
 #define PURGE_INTERVAL		(3600 * USECS_PER_SEC)
@@ -138,7 +137,7 @@ show_waiting(Work *work)
 static bool
 is_elsewhere(Work *work, const char *model)
 {
-	if (!ls_slot_is_slow(ls_worker_slot, model) || !ls_helpers_lane(model))
+	if (!ls_worker_slot_is_slow(ls_worker_slot, model) || !ls_helpers_lane(model))
 		return false;
 	show_waiting(work);
 	return true;
@@ -283,7 +282,7 @@ ls_worker_purge(Work *work)
 	work->model = NULL;
 	purge(work, JOB_RETENTION, purge_jobs);
 	purge(work, ls_rule_error_retention, purge_rule_errors);
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	ls_worker_slot->purged_at = now;
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 }

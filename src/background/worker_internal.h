@@ -81,7 +81,7 @@ typedef struct Work
 typedef void (*Step) (Work *work);
 
 /* the worker's own row on the board, and what it was told when it was started */
-extern LsSlot *ls_worker_slot;
+extern LsWorkerSlot *ls_worker_slot;
 extern LsWorkerOrder ls_worker_order;
 
 /* a model has so long for each of: what is due, what is pending, its days */

@@ -13,7 +13,7 @@
 #include "background/daily.h"
 #include "background/job_worker.h"
 #include "background/worker.h"
-#include "base/leadscore.h"
+#include "base/clock.h"
 #include "ddl/ddl.h"
 
 #define JOB_MS				300 /* how long a job goes on before others have their turn */
@@ -51,7 +51,7 @@ fold(Work *work, bool one_by_one)
 	{
 		LsFold	   *fold = work->fold;
 
-		ls_slot_count(ls_worker_slot, 0, fold->transitions - transitions);
+		ls_worker_slot_count(ls_worker_slot, 0, fold->transitions - transitions);
 		transitions = fold->transitions;
 		if (work->returned == 0)
 			return true;

@@ -20,7 +20,7 @@
 #include "background/daily.h"
 #include "background/restore.h"
 #include "background/worker.h"
-#include "base/leadscore.h"
+#include "base/clock.h"
 #include "definitions/catalog.h"
 #include "model/model.h"
 #include "tables/worker_error.h"
@@ -193,7 +193,7 @@ show_pass(Work *work)
 	int64		done = share->pass->done;
 
 	if (!work->lane)
-		ls_slot_progress(ls_worker_slot, done, Max(share->total, done));
+		ls_worker_slot_progress(ls_worker_slot, done, Max(share->total, done));
 	ls_worker_report(work, share->total > 0 ?
 					 psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(share->total, done)) :
 					 psprintf(INT64_FORMAT " due", done));
@@ -217,7 +217,7 @@ run_pass(Work *work, bool one_by_one)
 	{
 		LsPass	   *pass = share->pass;
 
-		ls_slot_count(ls_worker_slot, pass->done - done, pass->transitions - transitions);
+		ls_worker_slot_count(ls_worker_slot, pass->done - done, pass->transitions - transitions);
 		done = pass->done;
 		transitions = pass->transitions;
 		if (work->returned == 0)
@@ -325,9 +325,9 @@ ls_worker_blame_suspect(Work *work)
 			task->retry_at = GetCurrentTimestamp() + USECS_PER_SEC;
 		work->task = NULL;
 	}
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	ls_worker_slot->suspect[0] = '\0';
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 }
 
 /* settle_blame writes down how it went, where that is news. */
@@ -352,11 +352,11 @@ settle_blame(Work *work, bool well)
 void
 ls_worker_leave_to_lane(const char *model)
 {
-	if (!ls_slot_is_slow(ls_worker_slot, model))
+	if (!ls_worker_slot_is_slow(ls_worker_slot, model))
 		ereport(LOG,
 				(errmsg("leadscore leaves model \"%s\" to a process of its own for a while", model),
 				 errdetail("A step, or a call of a function, took so long that other models would have had to wait.")));
-	ls_slot_set_slow(ls_worker_slot, model);
+	ls_worker_slot_set_slow(ls_worker_slot, model);
 }
 
 /*
@@ -380,7 +380,7 @@ ls_worker_told(const char *model, bool well)
 	Share	   *share = share_of(model);
 
 	share->untold = well ? 0 : Min(share->untold + 1, 1000);
-	share->tell_at = well ? 0 : GetCurrentTimestamp() + ls_back_off(share->untold);
+	share->tell_at = well ? 0 : GetCurrentTimestamp() + ls_clock_back_off(share->untold);
 }
 
 /* do_all does what a model asks for, as far as its time allows; false if a step failed. */

@@ -35,12 +35,12 @@
 #include "background/job_worker.h"
 #include "background/restore.h"
 #include "background/worker_role.h"
+#include "base/advisory_lock.h"
+#include "base/clock.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
-#include "definitions/catalog.h"
-#include "definitions/source_triggers.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "rules/expression.h"
-#include "tables/worker_error.h"
 
 #define LOCK_WAIT_MS		200	/* shorter than anybody waits to look for deadlocks */
 #define FIRST_ABSENCE		(60 * USECS_PER_SEC)
@@ -59,7 +59,7 @@
 #define TOO_SLOW	"a step took longer than is allowed"
 
 LsWorkerOrder ls_worker_order;
-LsSlot	   *ls_worker_slot;
+LsWorkerSlot	   *ls_worker_slot;
 static pid_t helped = 0;		/* worker that this process helps, 0: it is one */
 
 /* how things stand with the database when the worker ends, see note_end() */
@@ -120,8 +120,8 @@ look_at_step(void)
 static bool
 is_expected(void)
 {
-	return ls_board->launcher_pid != 0 &&
-		ls_board->launcher_number == ls_worker_order.launcher_number &&
+	return ls_shared_state->launcher_pid != 0 &&
+		ls_shared_state->launcher_number == ls_worker_order.launcher_number &&
 		(helped == 0 || ls_worker_slot->pid == helped);
 }
 
@@ -129,11 +129,11 @@ is_expected(void)
 static void
 note_suspect(const char *model)
 {
-	ls_slot_error(ls_worker_slot, watched.cancelled == EXPRESSION ?
+	ls_worker_slot_error(ls_worker_slot, watched.cancelled == EXPRESSION ?
 				  "the worker had to end: " TOO_LONG : "the worker had to end: " TOO_SLOW);
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	strlcpy(ls_worker_slot->suspect, model, sizeof(ls_worker_slot->suspect));
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 }
 
 /* note_helper_end does so for a helper, of which nothing else is on the board. */
@@ -141,7 +141,7 @@ static void
 note_helper_end(int code, Datum model)
 {
 	if (ls_action_overran)
-		ls_slot_error(ls_worker_slot, CALL_OVERRAN);
+		ls_worker_slot_error(ls_worker_slot, CALL_OVERRAN);
 	if (watched.overran)
 		note_suspect((const char *) DatumGetPointer(model));
 }
@@ -164,8 +164,8 @@ note_end(int code, Datum arg)
 		/* that is nobody's fault but the function's: the next worker soon begins */
 		end_phase = LS_PHASE_WAITING;
 		end_wait = USECS_PER_SEC;
-		ls_slot_error(ls_worker_slot, CALL_OVERRAN);
-		ls_slot_set_slow(ls_worker_slot, ls_worker_slot->model);
+		ls_worker_slot_error(ls_worker_slot, CALL_OVERRAN);
+		ls_worker_slot_set_slow(ls_worker_slot, ls_worker_slot->model);
 	}
 	if (watched.overran)
 	{
@@ -173,7 +173,7 @@ note_end(int code, Datum arg)
 		end_wait = USECS_PER_SEC;
 		note_suspect(ls_worker_slot->model);
 	}
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	ls_worker_slot->pid = 0;
 	ls_worker_slot->latch = NULL;
 	ls_worker_slot->started_at = 0;
@@ -183,7 +183,7 @@ note_end(int code, Datum arg)
 	{
 		case LS_PHASE_FAILED:
 			ls_worker_slot->failures++;
-			ls_worker_slot->wake_at = now + ls_back_off(ls_worker_slot->failures);
+			ls_worker_slot->wake_at = now + ls_clock_back_off(ls_worker_slot->failures);
 			break;
 		case LS_PHASE_ABSENT:
 			ls_worker_slot->wake_at = now + Min(FIRST_ABSENCE << Min(ls_worker_slot->absences, 10), LAST_ABSENCE);
@@ -195,8 +195,8 @@ note_end(int code, Datum arg)
 			ls_worker_slot->absences = 0;
 			ls_worker_slot->failures = 0;
 	}
-	ls_board_wake_launcher();
-	LWLockRelease(&ls_board->lock);
+	ls_shared_state_wake_launcher();
+	LWLockRelease(&ls_shared_state->lock);
 }
 
 /*
@@ -208,10 +208,10 @@ take_slot(void)
 {
 	bool		mine;
 
-	ls_worker_slot = &ls_board->slots[ls_worker_order.slot];
+	ls_worker_slot = &ls_shared_state->slots[ls_worker_order.slot];
 	if (helped != 0)
 		return is_expected();
-	LWLockAcquire(&ls_board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	mine = is_expected() && ls_worker_slot->database == ls_worker_order.database &&
 		ls_worker_slot->phase == LS_PHASE_STARTING && ls_worker_slot->pid == 0;
 	if (mine)
@@ -220,7 +220,7 @@ take_slot(void)
 		ls_worker_slot->latch = MyLatch;
 		ls_worker_slot->started_at = GetCurrentTimestamp();
 	}
-	LWLockRelease(&ls_board->lock);
+	LWLockRelease(&ls_shared_state->lock);
 	if (mine)
 		before_shmem_exit(note_end, (Datum) 0);
 	return mine;
@@ -268,7 +268,7 @@ may_work(Work *work)
 
 	work->busy = !ls_restore_keep_away();
 	if (work->busy && !shown)
-		ls_slot_error(ls_worker_slot, "a session restores models: nothing is done until it has ended");
+		ls_worker_slot_error(ls_worker_slot, "a session restores models: nothing is done until it has ended");
 	shown = work->busy;
 	return !work->busy;
 }
@@ -305,13 +305,13 @@ enter(Work *work)
 	version = ls_extension_version(extension);
 	if (strcmp(version, LEADSCORE_VERSION) != 0)
 	{
-		ls_slot_error(ls_worker_slot,
+		ls_worker_slot_error(ls_worker_slot,
 					  psprintf("the extension is of version %s, the library of %s: use ALTER EXTENSION leadscore UPDATE, or restart the server if the library is the older one",
 							   version, LEADSCORE_VERSION));
 		ls_worker_leave(work, LS_PHASE_OUTDATED, OUTDATED_WAIT);
 		return false;
 	}
-	models = ls_base_table_oid("lead_model", false);
+	models = ls_extension_base_table("lead_model", false);
 	if (!ConditionalLockRelationOid(models, AccessShareLock))
 	{
 		ls_worker_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
@@ -341,7 +341,7 @@ describe(void *arg)
 static void
 perform(Work *work, Step step)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -349,9 +349,9 @@ perform(Work *work, Step step)
 	if (enter(work))
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
-		ls_become(ls_extension_owner(), &saved);
+		ls_user_switch(ls_extension_owner(), &saved);
 		step(work);
-		ls_return(&saved);
+		ls_user_restore(&saved);
 		PopActiveSnapshot();
 	}
 	CommitTransactionCommand();
@@ -423,7 +423,7 @@ ls_worker_note_error(const Work *work)
 {
 	if (!ls_worker_failed(work))
 		return;
-	ls_slot_error(ls_worker_slot, work->task ?
+	ls_worker_slot_error(ls_worker_slot, work->task ?
 				  psprintf("model \"%s\": %s", work->task->model, work->error->message) :
 				  work->error->message);
 }
@@ -433,7 +433,7 @@ void
 ls_worker_phase(const Work *work, LsPhase phase)
 {
 	if (!work->lane)
-		ls_slot_phase(ls_worker_slot, phase, work->task ? work->task->model : work->model);
+		ls_worker_slot_phase(ls_worker_slot, phase, work->task ? work->task->model : work->model);
 }
 
 /* ls_worker_report tells pg_stat_activity what the worker is at. */
@@ -482,7 +482,7 @@ ls_worker_begin(Work *work, const LsWorkerOrder *given, pid_t of)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	if (!ls_board_attach(given->board) || !take_slot())
+	if (!ls_shared_state_attach(given->board) || !take_slot())
 		return false;
 	ls_worker_role_begin(given->owner);
 	BackgroundWorkerInitializeConnectionByOid(given->database, InvalidOid, 0);

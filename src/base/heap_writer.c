@@ -9,7 +9,7 @@
  *
  * The tables of a model belong to its owner, who may have put triggers, check
  * constraints or indexes on them.  They are run as the table's owner, as all that
- * is written to it by SQL is (ls_switch_to_owner).
+ * is written to it by SQL is (ls_user_switch_to_owner).
  *
  *-------------------------------------------------------------------------
  */
@@ -30,8 +30,8 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "base/table_index.h"
+#include "base/user.h"
 
 /*
  * ls_target_check refuses a table whose columns are not those that it was made
@@ -126,7 +126,7 @@ ls_target_open(LsTarget *target, Oid relid, int nkey,
 			   const Oid *types, int ncolumns)
 {
 	TupleDesc	desc;
-	LsIdentity	saved;
+	LsUser	saved;
 
 	target->rel = table_open(relid, RowExclusiveLock);
 	if (types)
@@ -140,10 +140,10 @@ ls_target_open(LsTarget *target, Oid relid, int nkey,
 	target->runs_code = runs_code(target);
 	/* expressions of indexes are simplified, by which functions are run */
 	if (target->runs_code)
-		ls_switch_to_owner(target->rel->rd_rel->relowner, &saved);
+		ls_user_switch_to_owner(target->rel->rd_rel->relowner, &saved);
 	ExecOpenIndices(target->info, false);
 	if (target->runs_code)
-		ls_return(&saved);
+		ls_user_restore(&saved);
 	desc = RelationGetDescr(target->rel);
 	target->nkeys = 0;
 	target->search = target->found = NULL;
@@ -177,10 +177,10 @@ ls_target_close(LsTarget *target)
  * are none.
  */
 static void
-begin_write(LsTarget *target, LsIdentity *saved)
+begin_write(LsTarget *target, LsUser *saved)
 {
 	if (target->runs_code)
-		ls_switch_to_owner(target->rel->rd_rel->relowner, saved);
+		ls_user_switch_to_owner(target->rel->rd_rel->relowner, saved);
 	if (target->queues_triggers)
 		AfterTriggerBeginQuery();
 	target->estate->es_output_cid = GetCurrentCommandId(true);
@@ -188,7 +188,7 @@ begin_write(LsTarget *target, LsIdentity *saved)
 
 /* end_write fires what was queued, and gives the rights back. */
 static void
-end_write(LsTarget *target, const LsIdentity *saved)
+end_write(LsTarget *target, const LsUser *saved)
 {
 	if (target->queues_triggers)
 	{
@@ -202,7 +202,7 @@ end_write(LsTarget *target, const LsIdentity *saved)
 	}
 	ResetPerTupleExprContext(target->estate);
 	if (target->runs_code)
-		ls_return(saved);
+		ls_user_restore(saved);
 }
 
 /* ---------- finding ---------- */
@@ -279,11 +279,11 @@ ls_target_find(LsTarget *target)
 	Relation	index = key_index(target);
 	SnapshotData snapshot;
 	IndexScanDesc scan;
-	LsIdentity	saved;
+	LsUser	saved;
 	bool		found = false;
 
 	if (target->runs_code)
-		ls_switch_to_owner(target->rel->rd_rel->relowner, &saved);
+		ls_user_switch_to_owner(target->rel->rd_rel->relowner, &saved);
 	fill_keys(target, index);
 	InitDirtySnapshot(snapshot);
 	scan = ls_index_beginscan(target->rel, index, &snapshot, target->nkeys);
@@ -305,7 +305,7 @@ ls_target_find(LsTarget *target)
 	}
 	index_endscan(scan);
 	if (target->runs_code)
-		ls_return(&saved);
+		ls_user_restore(&saved);
 	return found;
 }
 
@@ -318,10 +318,10 @@ ls_target_find_free(LsTarget *target, bool *exists)
 	IndexScanDesc scan;
 	TM_FailureData failure;
 	TM_Result	result = TM_Deleted;
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (target->runs_code)
-		ls_switch_to_owner(target->rel->rd_rel->relowner, &saved);
+		ls_user_switch_to_owner(target->rel->rd_rel->relowner, &saved);
 	fill_keys(target, index);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	scan = ls_index_beginscan(target->rel, index, snapshot, target->nkeys);
@@ -334,7 +334,7 @@ ls_target_find_free(LsTarget *target, bool *exists)
 	index_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	if (target->runs_code)
-		ls_return(&saved);
+		ls_user_restore(&saved);
 	*exists = result == TM_Ok;
 	return result != TM_WouldBlock;
 }
@@ -345,7 +345,7 @@ ls_target_find_free(LsTarget *target, bool *exists)
 void
 ls_target_insert(LsTarget *target)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 
 	begin_write(target, &saved);
 	ExecSimpleRelationInsert(target->info, target->estate, target->written);
@@ -356,7 +356,7 @@ ls_target_insert(LsTarget *target)
 void
 ls_target_update(LsTarget *target)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	EPQState	epq;
 
 	begin_write(target, &saved);
@@ -371,7 +371,7 @@ ls_target_update(LsTarget *target)
 void
 ls_target_delete(LsTarget *target)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	EPQState	epq;
 
 	begin_write(target, &saved);

@@ -34,9 +34,9 @@
 #include "utils/typcache.h"
 
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "base/reach.h"
 #include "base/trust.h"
+#include "base/user.h"
 
 #define SHOWN	100				/* bytes of a text that an error quotes */
 
@@ -208,23 +208,23 @@ ls_key_type(Oid type, Oid collation, Oid owner, const char *model, LsKeyType *ke
  * scan of an index does, unless it is done as the model's owner anyway.
  */
 void
-ls_key_enter(const LsKeyType *key, LsIdentity *saved)
+ls_key_enter(const LsKeyType *key, LsUser *saved)
 {
 	if (unlikely(key->foreign_order))
-		ls_become_to_compute(key->owner, saved);
+		ls_user_switch_to_compute(key->owner, saved);
 }
 
 void
-ls_key_leave(const LsKeyType *key, const LsIdentity *saved)
+ls_key_leave(const LsKeyType *key, const LsUser *saved)
 {
 	if (unlikely(key->foreign_order))
-		ls_return(saved);
+		ls_user_restore(saved);
 }
 
 int
 ls_key_compare(LsKeyType *key, Datum a, Datum b)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	int			order;
 
 	ls_key_enter(key, &saved);
@@ -243,7 +243,7 @@ ls_by_key(const void *a, const void *b, void *arg)
 uint32
 ls_key_hash(LsKeyType *key, Datum value)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	uint32		hash;
 
 	ls_key_enter(key, &saved);
@@ -288,12 +288,12 @@ pin_settings(void)
 
 /* enter and leave stand around what is somebody's code, or depends on settings. */
 static void
-enter(const LsKeyType *key, bool foreign, bool pinned, LsIdentity *saved)
+enter(const LsKeyType *key, bool foreign, bool pinned, LsUser *saved)
 {
 	if (foreign)
-		ls_become_to_compute(key->owner, saved);
+		ls_user_switch_to_compute(key->owner, saved);
 	else
-		ls_stay(saved);
+		ls_user_stay(saved);
 	if (!pinned)
 		return;
 	if (saved->guc_nest == 0)
@@ -302,16 +302,16 @@ enter(const LsKeyType *key, bool foreign, bool pinned, LsIdentity *saved)
 }
 
 static void
-leave(const LsIdentity *saved)
+leave(const LsUser *saved)
 {
-	ls_return(saved);
+	ls_user_restore(saved);
 }
 
 /* ls_key_text gives the text of a key, the same in every session. */
 char *
 ls_key_text(LsKeyType *key, Datum value)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	char	   *text;
 
 	if (!key->foreign_text && !key->styled)
@@ -389,7 +389,7 @@ check_reading(const LsKeyType *key)
 static Datum
 read_text(LsKeyType *key, const char *text, bool pinned)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	Datum		value;
 
 	if (!key->foreign_text && !pinned)
@@ -463,7 +463,7 @@ call_cast(LsKeyType *key, Oid function, Datum value, Oid type)
 {
 	LOCAL_FCINFO(fcinfo, 3);
 	bool		foreign = !ls_function_builtin(function);
-	LsIdentity	saved;
+	LsUser	saved;
 	FmgrInfo	flinfo;
 	Datum		result;
 
@@ -493,7 +493,7 @@ write_value(LsKeyType *key, Datum value, Oid type)
 	Oid			output;
 	bool		varlena;
 	bool		foreign;
-	LsIdentity	saved;
+	LsUser	saved;
 	char	   *text;
 
 	getTypeOutputInfo(type, &output, &varlena);

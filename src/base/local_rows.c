@@ -22,14 +22,13 @@
 
 #include "base/compat.h"
 #include "base/relation.h"
-#include "definitions/source_triggers.h"
 
 /* append_columns lists the columns of a table, which those below it have too. */
 static void
 append_columns(StringInfo sql, Oid relation)
 {
 	bool		locked;
-	Relation	rel = ls_look_open(relation, &locked);
+	Relation	rel = ls_relation_open(relation, &locked);
 	const char *between = "";
 
 	if (rel == NULL)
@@ -43,7 +42,7 @@ append_columns(StringInfo sql, Oid relation)
 		appendStringInfo(sql, "%s%s", between, quote_identifier(NameStr(att->attname)));
 		between = ", ";
 	}
-	ls_look_close(rel, locked);
+	ls_relation_close(rel, locked);
 }
 
 /* may_read tells whether a role may read a table by its own name. */
@@ -68,7 +67,7 @@ union_of(Oid relation, List *tables)
 	{
 		appendStringInfo(&sql, "%sSELECT ", between);
 		append_columns(&sql, relation);
-		appendStringInfo(&sql, " FROM ONLY %s", ls_qualified_name(lfirst_oid(lc)));
+		appendStringInfo(&sql, " FROM ONLY %s", ls_relation_qualified_name(lfirst_oid(lc)));
 		between = " UNION ALL ";
 	}
 	/* there are only foreign ones */
@@ -76,7 +75,7 @@ union_of(Oid relation, List *tables)
 	{
 		appendStringInfoString(&sql, "SELECT ");
 		append_columns(&sql, relation);
-		appendStringInfo(&sql, " FROM ONLY %s", ls_qualified_name(relation));
+		appendStringInfo(&sql, " FROM ONLY %s", ls_relation_qualified_name(relation));
 	}
 	appendStringInfoChar(&sql, ')');
 	return sql.data;
@@ -93,7 +92,7 @@ filter(Oid relation, List *foreign)
 	appendStringInfoString(&sql, "(SELECT ");
 	append_columns(&sql, relation);
 	appendStringInfo(&sql, " FROM %s WHERE tableoid OPERATOR(pg_catalog.<>) ALL (ARRAY[",
-					 ls_qualified_name(relation));
+					 ls_relation_qualified_name(relation));
 	foreach(lc, foreign)
 		appendStringInfo(&sql, "%s%u", lc == list_head(foreign) ? "" : ", ", lfirst_oid(lc));
 	appendStringInfoString(&sql, "]::pg_catalog.oid[]))");
@@ -114,7 +113,7 @@ ls_local_rows(Oid relation, Oid role)
 	bool		readable = true;
 	ListCell   *lc;
 
-	foreach(lc, ls_look_tree(relation))
+	foreach(lc, ls_relation_tree(relation))
 	{
 		char		kind = get_rel_relkind(lfirst_oid(lc));
 
@@ -128,6 +127,6 @@ ls_local_rows(Oid relation, Oid role)
 		}
 	}
 	if (foreign == NIL)
-		return ls_qualified_name(relation);
+		return ls_relation_qualified_name(relation);
 	return readable ? union_of(relation, local) : filter(relation, foreign);
 }

@@ -57,9 +57,10 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "base/leadscore.h"
 #include "base/relation.h"
+#include "base/transaction.h"
 #include "base/trust.h"
+#include "base/user.h"
 
 /* add puts an OID into one of the lists.  False: there is nothing to look into. */
 static bool
@@ -288,7 +289,7 @@ sql_body(LsReach *reach, HeapTuple tuple, Node *call)
 		stored_expression(reach, PROCOID, tuple, Anum_pg_proc_prosqlbody);
 		return;
 	}
-	(void) ls_caught(parse_body, &body);
+	(void) ls_subtransaction_try(parse_body, &body);
 }
 
 /* aggregate adds the functions that an aggregate consists of. */
@@ -753,11 +754,11 @@ void
 ls_check_call(Oid function, Oid role)
 {
 	LsReach		reach = {NIL};
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_become_to_compute(role, &saved);
+	ls_user_switch_to_compute(role, &saved);
 	ls_reach_function(&reach, function, NULL);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	ls_check_reach(&reach, role);
 }
 
@@ -773,18 +774,18 @@ ls_table_reach_error(LsReach *reach, Oid relid, Oid role)
 {
 	LsReach		table = {NIL};
 	List	   *suspects = NIL;
-	LsIdentity	saved;
+	LsUser	saved;
 	ListCell   *lc;
 
-	foreach(lc, ls_look_tree(relid))
+	foreach(lc, ls_relation_tree(relid))
 		if (!ls_role_trusted(ls_table_owner(lfirst_oid(lc)), role))
 			suspects = lappend_oid(suspects, lfirst_oid(lc));
 	if (suspects == NIL)
 		return NULL;
-	ls_become_to_compute(role, &saved);
+	ls_user_switch_to_compute(role, &saved);
 	foreach(lc, suspects)
 		ls_reach_table(&table, lfirst_oid(lc));
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	ls_reach_merge(reach, &table);
 	return ls_reach_error(&table, role);
 }

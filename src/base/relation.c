@@ -28,17 +28,20 @@
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_trigger.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/relcache.h"
 #include "utils/syscache.h"
 
 /*
- * ls_look_open opens a table to look at its columns; NULL where there is none.
- * locked tells ls_look_close whether it could be locked.
+ * ls_relation_open opens a table to look at its columns; NULL where there is none.
+ * locked tells ls_relation_close whether it could be locked.
  */
 Relation
-ls_look_open(Oid relation, bool *locked)
+ls_relation_open(Oid relation, bool *locked)
 {
 	Relation	rel = NULL;
 
@@ -52,7 +55,7 @@ ls_look_open(Oid relation, bool *locked)
 }
 
 void
-ls_look_close(Relation rel, bool locked)
+ls_relation_close(Relation rel, bool locked)
 {
 	Oid			relation = RelationGetRelid(rel);
 
@@ -96,9 +99,9 @@ children_of(Relation inherits, Oid relation)
 	return children;
 }
 
-/* ls_look_parents gives the tables that a table is directly a part of. */
+/* ls_relation_parents gives the tables that a table is directly a part of. */
 List *
-ls_look_parents(Oid relation)
+ls_relation_parents(Oid relation)
 {
 	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
 	List	   *parents = relatives(inherits, relation, false);
@@ -108,12 +111,12 @@ ls_look_parents(Oid relation)
 }
 
 /*
- * ls_look_tree gives a table with its partitions and children, the table first.
+ * ls_relation_tree gives a table with its partitions and children, the table first.
  * find_all_inheritors() wants them locked: it fails on one that is dropped
  * meanwhile.
  */
 List *
-ls_look_tree(Oid relation)
+ls_relation_tree(Oid relation)
 {
 	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
 	List	   *tree = list_make1_oid(relation);
@@ -127,11 +130,11 @@ ls_look_tree(Oid relation)
 /* ---------- what belongs to what ---------- */
 
 /*
- * ls_look_part gives the table or the domain that an object of some catalogs is a part of;
+ * ls_relation_part gives the table or the domain that an object of some catalogs is a part of;
  * false where it is none.
  */
 bool
-ls_look_part(Oid classid, Oid objid, Oid *relid, Oid *domain)
+ls_relation_part(Oid classid, Oid objid, Oid *relid, Oid *domain)
 {
 	static const struct
 	{
@@ -177,20 +180,20 @@ ls_look_part(Oid classid, Oid objid, Oid *relid, Oid *domain)
 	return found;
 }
 
-/* ls_look_part_table gives the table only; invalid where there is none. */
+/* ls_relation_part_table gives the table only; invalid where there is none. */
 Oid
-ls_look_part_table(Oid classid, Oid objid)
+ls_relation_part_table(Oid classid, Oid objid)
 {
 	Oid			relid;
 	Oid			domain;
 
-	(void) ls_look_part(classid, objid, &relid, &domain);
+	(void) ls_relation_part(classid, objid, &relid, &domain);
 	return relid;
 }
 
-/* ls_look_dependents gives what pg_depend has of others' use of an object, or of its parts. */
+/* ls_relation_dependents gives what pg_depend has of others' use of an object, or of its parts. */
 List *
-ls_look_dependents(Oid classid, Oid objid)
+ls_relation_dependents(Oid classid, Oid objid)
 {
 	Relation	rel = table_open(DependRelationId, AccessShareLock);
 	List	   *found = NIL;
@@ -213,4 +216,70 @@ ls_look_dependents(Oid classid, Oid objid)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return found;
+}
+
+/*
+ * ls_relation_has_pages tells, at next to no cost, whether a table of ours may have rows: it
+ * has had one since it was vacuumed.
+ */
+bool
+ls_relation_has_pages(Oid table)
+{
+	Relation	rel;
+	bool		any;
+
+	if (!OidIsValid(table))
+		return false;
+	rel = try_table_open(table, AccessShareLock);
+	if (rel == NULL)
+		return false;			/* dropped while we waited */
+	any = RelationGetNumberOfBlocks(rel) > 0;
+	table_close(rel, NoLock);
+	return any;
+}
+
+/*
+ * ls_relation_has_index tells whether a table has an index: a dump makes it after the rows.
+ * Nobody is waited for: this is asked of all models, and one that its owner holds
+ * against everybody is no reason for others to wait.
+ */
+bool
+ls_relation_has_index(Oid table)
+{
+	Relation	rel;
+	bool		locked;
+	bool		any;
+
+	if (get_rel_relkind(table) != RELKIND_RELATION)
+		return false;
+	rel = ls_relation_open(table, &locked);
+	if (rel == NULL)
+		return false;
+	any = RelationGetIndexList(rel) != NIL;
+	ls_relation_close(rel, locked);
+	return any;
+}
+
+/* ls_relation_owner is the role that owns a table or view. */
+Oid
+ls_relation_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* ls_relation_qualified_name gives a table's name as SQL takes it anywhere. */
+char *
+ls_relation_qualified_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
 }

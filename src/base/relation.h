@@ -14,12 +14,16 @@
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
 
-extern Relation ls_look_open(Oid relation, bool *locked);
-extern void ls_look_close(Relation rel, bool locked);
-extern List *ls_look_tree(Oid relation);
-extern List *ls_look_parents(Oid relation);
-extern bool ls_look_part(Oid classid, Oid objid, Oid *relid, Oid *domain);
-extern Oid	ls_look_part_table(Oid classid, Oid objid);
-extern List *ls_look_dependents(Oid classid, Oid objid);
+extern Relation ls_relation_open(Oid relation, bool *locked);
+extern void ls_relation_close(Relation rel, bool locked);
+extern List *ls_relation_tree(Oid relation);
+extern List *ls_relation_parents(Oid relation);
+extern bool ls_relation_part(Oid classid, Oid objid, Oid *relid, Oid *domain);
+extern Oid	ls_relation_part_table(Oid classid, Oid objid);
+extern List *ls_relation_dependents(Oid classid, Oid objid);
+extern Oid	ls_relation_owner(Oid relid);
+extern bool ls_relation_has_pages(Oid table);
+extern bool ls_relation_has_index(Oid table);
+extern char *ls_relation_qualified_name(Oid relid);
 
 #endif							/* LEADSCORE_RELATION_H */

@@ -26,7 +26,6 @@
 
 #include "base/compat.h"
 #include "base/relation.h"
-#include "definitions/source_triggers.h"
 
 /* What is looked for: an index over columns of a table that lie side by side */
 typedef struct Wanted
@@ -155,7 +154,7 @@ refuse(const Wanted *wanted, Oid invalid)
 {
 	Relation	rel = wanted->rel;
 	TupleDesc	desc = RelationGetDescr(rel);
-	char	   *table = ls_qualified_name(RelationGetRelid(rel));
+	char	   *table = ls_relation_qualified_name(RelationGetRelid(rel));
 	StringInfoData columns;
 
 	initStringInfo(&columns);
@@ -169,7 +168,7 @@ refuse(const Wanted *wanted, Oid invalid)
 					RelationGetRelationName(rel), columns.data),
 			 OidIsValid(invalid) ? errdetail("Index \"%s\" is not valid.", get_rel_name(invalid)) : 0,
 			 OidIsValid(invalid) ?
-			 errhint("Rebuild it: REINDEX INDEX %s.", ls_qualified_name(invalid)) :
+			 errhint("Rebuild it: REINDEX INDEX %s.", ls_relation_qualified_name(invalid)) :
 			 wanted->key ?
 			 errhint("Make it again, as a restored dump does at its end: ALTER TABLE %s ADD PRIMARY KEY (%s).",
 					 table, columns.data) :
@@ -235,7 +234,7 @@ static void
 check_one(Oid table, int nkey)
 {
 	bool		locked;
-	Relation	rel = ls_look_open(table, &locked);
+	Relation	rel = ls_relation_open(table, &locked);
 
 	if (rel == NULL)
 		return;
@@ -243,7 +242,7 @@ check_one(Oid table, int nkey)
 		(void) ls_key_index_required(rel, nkey);
 	else
 		(void) ls_contact_index_required(rel);
-	ls_look_close(rel, locked);
+	ls_relation_close(rel, locked);
 }
 
 /*
@@ -257,6 +256,6 @@ ls_indexes_check(const LsModel *model)
 	check_one(model->score_table, 1);
 	check_one(model->due_table, 3);
 	check_one(model->profile_table, 2);
-	if (ls_has_pages(model->kept_table))
+	if (ls_relation_has_pages(model->kept_table))
 		check_one(model->kept_table, 0);
 }

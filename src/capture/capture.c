@@ -49,12 +49,11 @@
 #include "utils/tuplestore.h"
 
 #include "background/restore.h"
+#include "base/clock.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "capture/deferred.h"
 #include "capture/purge.h"
 #include "capture/table_cache.h"
-#include "counting/event_reader.h"
 #include "counting/recount.h"
 #include "definitions/model_change.h"
 #include "jobs/before_commit.h"
@@ -683,7 +682,7 @@ finish_row_captures(void)
 Datum
 ls_enter(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = ls_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE, ALL_COMMANDS);
+	TriggerData *trigger = ls_sql_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE, ALL_COMMANDS);
 
 	if (ls_count_waits())
 		ls_count_if_asked();
@@ -735,7 +734,7 @@ no_rows(TriggerData *trigger)
 Datum
 ls_capture(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = ls_trigger_data(fcinfo, TRIGGER_EVENT_AFTER, ALL_COMMANDS);
+	TriggerData *trigger = ls_sql_trigger_data(fcinfo, TRIGGER_EVENT_AFTER, ALL_COMMANDS);
 
 	if (!no_rows(trigger))
 		capture_rows(trigger);
@@ -748,7 +747,7 @@ ls_capture(PG_FUNCTION_ARGS)
 Datum
 ls_leave(PG_FUNCTION_ARGS)
 {
-	(void) ls_trigger_data(fcinfo, TRIGGER_EVENT_AFTER,
+	(void) ls_sql_trigger_data(fcinfo, TRIGGER_EVENT_AFTER,
 						   LS_FIRED_INSERT | LS_FIRED_UPDATE | LS_FIRED_DELETE);
 	finish_row_captures();
 	ls_note_leave();

@@ -35,9 +35,8 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "base/relation.h"
-#include "ddl/ddl.h"
+#include "base/transaction.h"
 #include "definitions/locks.h"
 #include "definitions/source_triggers.h"
 
@@ -73,7 +72,7 @@ ls_feeds(Oid relation)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_look_tree(relation))
+	foreach(lc, ls_relation_tree(relation))
 		if (ls_relation_rows(lfirst_oid(lc)) != NIL)
 			return true;
 	return false;

@@ -25,11 +25,10 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "capture/deferred.h"
 #include "capture/table_cache.h"
-#include "definitions/source_triggers.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
 

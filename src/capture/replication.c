@@ -30,12 +30,14 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
+#include "base/clock.h"
 #include "base/leadscore.h"
+#include "base/sql.h"
+#include "base/user.h"
 #include "capture/capture.h"
 #include "capture/purge.h"
 #include "capture/table_cache.h"
-#include "definitions/catalog.h"
-#include "definitions/source_triggers.h"
+#include "definitions/extension.h"
 #include "rules/model_compile.h"
 #include "scoring/state.h"
 #include "tables/pending_table.h"
@@ -167,7 +169,7 @@ apply_row(TriggerData *trigger)
 Datum
 ls_apply(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = ls_trigger_data(fcinfo, TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW,
+	TriggerData *trigger = ls_sql_trigger_data(fcinfo, TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW,
 										   LS_FIRED_INSERT | LS_FIRED_UPDATE | LS_FIRED_DELETE);
 
 	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
@@ -204,11 +206,11 @@ adds_tables(Node *command)
 static void
 refuse_own_tables(void)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	char	   *table = NULL;
 	char	   *subscription = NULL;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
 	if (SPI_execute("SELECT c.relname, s.subname FROM pg_catalog.pg_subscription_rel r"
 					" JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.srrelid"
@@ -229,7 +231,7 @@ refuse_own_tables(void)
 				 errhint("Publish the contact and event tables only, not FOR ALL TABLES or schemas %s and %s. A replication slot that was made at the publisher has to be dropped there.",
 						 LEADSCORE_SCHEMA, LEADSCORE_INTERNAL)));
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /*

@@ -22,9 +22,10 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "base/leadscore.h"
+#include "base/error.h"
 #include "base/relation.h"
 #include "base/table_index.h"
+#include "base/transaction.h"
 #include "definitions/ancestor.h"
 #include "model/suspension.h"
 
@@ -65,7 +66,7 @@ static bool
 is_below(Oid relation, Oid root)
 {
 	return relation == root ||
-		list_member_oid(ls_look_tree(root), relation);
+		list_member_oid(ls_relation_tree(root), relation);
 }
 
 static int
@@ -103,7 +104,7 @@ bind(LsTable *table, LsModel *model, LsSource *source, Relation rel)
 	binding->by_row = ls_ancestors_by_row(root);
 	if (root == RelationGetRelid(rel))
 		return;
-	layout = ls_look_open(root, &locked);
+	layout = ls_relation_open(root, &locked);
 	if (layout == NULL)
 		return;
 	binding->map = convert_tuples_by_name(CreateTupleDescCopy(RelationGetDescr(rel)),
@@ -111,7 +112,7 @@ bind(LsTable *table, LsModel *model, LsSource *source, Relation rel)
 	if (binding->map)
 		binding->mapped = MakeSingleTupleTableSlot(binding->map->outdesc,
 												   &TTSOpsVirtual);
-	ls_look_close(layout, locked);
+	ls_relation_close(layout, locked);
 }
 
 /*
@@ -167,7 +168,7 @@ static bool
 sound(LsTable *table, Attempt *attempt, void (*body) (void *))
 {
 	uint64		passed_on = ls_expr_passed_on;
-	ErrorData  *error = ls_guarded(body, attempt);
+	ErrorData  *error = ls_subtransaction_run(body, attempt);
 	const char *model = attempt->row ? attempt->row->model : NULL;
 
 	if (error == NULL)

@@ -9,7 +9,7 @@
 
 #include "executor/executor.h"
 
-#include "base/leadscore.h"
+#include "base/clock.h"
 #include "counting/recount.h"
 #include "scoring/transition.h"
 #include "tables/identity_table.h"
@@ -63,7 +63,7 @@ ls_contact_complete(LsModel *model, LsScoreRow *row)
 	pending.count_all |= ls_alias_pending(model, row->contact);
 	if (pending.nrows == 0 && !pending.count_all)
 		return false;
-	add_pending(model, row, &pending, ls_statement_clock());
+	add_pending(model, row, &pending, ls_clock_of_statement());
 	return true;
 }
 
@@ -96,7 +96,7 @@ ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row)
 
 	if (ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
 		return false;			/* what is pending is to be told of the other */
-	ls_row_start(model, contact, row, ls_statement_clock());
+	ls_row_start(model, contact, row, ls_clock_of_statement());
 	return ls_contact_complete(model, row) && ls_contact_known(row);
 }
 
@@ -117,7 +117,7 @@ ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row)
 bool
 ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
 {
-	TimestampTz now = Max(ls_statement_clock(), ls_row_instant(row));
+	TimestampTz now = Max(ls_clock_of_statement(), ls_row_instant(row));
 	TimestampTz last,
 				added,
 				entry;
@@ -171,7 +171,7 @@ ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row)
 	if (!exists && ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
 		return false;			/* what is pending is to be told of the other */
 	if (!exists)
-		ls_row_start(model, contact, row, ls_statement_clock());
+		ls_row_start(model, contact, row, ls_clock_of_statement());
 	brought = ls_contact_bring(model, row, exists);
 	return brought ? ls_contact_known(row) : exists;
 }

@@ -31,8 +31,9 @@
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 
-#include "base/leadscore.h"
 #include "base/local_rows.h"
+#include "base/relation.h"
+#include "base/user.h"
 #include "rules/disclosure.h"
 #include "tables/identity_table.h"
 #include "tables/purged_table.h"
@@ -406,11 +407,11 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 			SPIPlanPtr *kept)
 {
 	Oid			owner = reader->spec.model->owner;
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (!ls_may_see_table(owner, query->relation))
 		stream->hidden = get_rel_name(query->relation);
-	ls_become_to_compute(owner, &saved);
+	ls_user_switch_to_compute(owner, &saved);
 	PG_TRY();
 	{
 		open_portal(reader, stream, query, kept);
@@ -420,7 +421,7 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 		ls_throw_undisclosed(stream->hidden);
 	}
 	PG_END_TRY();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* is_our_own tells whether a stream reads tables of the model. */
@@ -440,7 +441,7 @@ open_our_own(LsReader *reader, Stream *stream)
 	SPIPlanPtr	plan;
 	Oid			types[2];
 	Datum		bounds[2];
-	LsIdentity	saved;
+	LsUser	saved;
 	int			n;
 
 	initStringInfo(&range);
@@ -448,7 +449,7 @@ open_our_own(LsReader *reader, Stream *stream)
 	appendStringInfoString(&range, " ORDER BY t.contact_id USING ");
 	append_operator(&range, model->key.lt_operator);
 	range_values(&reader->spec, types, bounds);
-	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	sql = stream->what == LS_READ_PURGED ? ls_kept_query(model, range.data) :
 		psprintf("SELECT * FROM %s t WHERE true%s", table_name(model->score_table), range.data);
 	plan = SPI_prepare(sql, n, types);
@@ -456,7 +457,7 @@ open_our_own(LsReader *reader, Stream *stream)
 		elog(ERROR, "could not prepare a query of the tables of model \"%s\"",
 			 model->name);
 	stream->portal = SPI_cursor_open(NULL, plan, bounds, NULL, true);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /*
@@ -467,12 +468,12 @@ open_our_own(LsReader *reader, Stream *stream)
 static void
 fetch(const LsReader *reader, Stream *stream)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (is_our_own(stream))
-		ls_switch_to_owner(ls_relation_owner(reader->spec.model->score_table), &saved);
+		ls_user_switch_to_owner(ls_relation_owner(reader->spec.model->score_table), &saved);
 	else
-		ls_become_to_compute(reader->spec.model->owner, &saved);
+		ls_user_switch_to_compute(reader->spec.model->owner, &saved);
 	PG_TRY();
 	{
 		SPI_cursor_fetch(stream->portal, true,
@@ -483,7 +484,7 @@ fetch(const LsReader *reader, Stream *stream)
 		ls_throw_undisclosed(stream->hidden);
 	}
 	PG_END_TRY();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	stream->table = SPI_tuptable;
 	stream->rows = SPI_processed;
 	stream->at = 0;

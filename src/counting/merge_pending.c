@@ -17,7 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "base/leadscore.h"
+#include "base/transaction.h"
 #include "capture/deferred.h"
 #include "counting/recount.h"
 #include "tables/pending_table.h"
@@ -110,7 +110,7 @@ fold_alone(Some *all)
 			continue;
 		one.contacts = &all->contacts[i];
 		one.n = 1;
-		error = ls_guarded(fold_some, &one);
+		error = ls_subtransaction_run(fold_some, &one);
 		if (error == NULL)
 			continue;
 		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||

@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "base/slice.h"
-#include "rules/model_compile.h"
 
 /* A way through the contacts of which something is pending */
 typedef struct LsFold

@@ -24,18 +24,17 @@
 #include "utils/syscache.h"
 
 #include "background/restore.h"
-#include "base/leadscore.h"
+#include "base/clock.h"
+#include "base/relation.h"
+#include "base/user.h"
 #include "counting/event_reader.h"
 #include "counting/merge_pending.h"
 #include "counting/rule_versions.h"
 #include "ddl/ddl.h"
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
-#include "definitions/model_change.h"
 #include "definitions/rights.h"
-#include "definitions/source_triggers.h"
 #include "model/suspension.h"
-#include "model/validate.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
 #include "tables/score_writer.h"
@@ -499,12 +498,12 @@ next_keys(LsModel *model, const LsReaderSpec *range, int limit, const char *lock
 	Oid			types[2] = {model->key.type, model->key.type};
 	Datum		values[2];
 	int			nvalues = 0;
-	LsIdentity	saved;
+	LsUser	saved;
 	Datum	   *keys;
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT t.contact_id FROM %s t WHERE true",
-					 ls_qualified_name(model->score_table));
+					 ls_relation_qualified_name(model->score_table));
 	if (range->after)
 		values[nvalues++] = *range->after;
 	if (range->upto)
@@ -514,14 +513,14 @@ next_keys(LsModel *model, const LsReaderSpec *range, int limit, const char *lock
 	if (limit > 0)
 		appendStringInfo(&sql, " LIMIT %d", limit);
 	appendStringInfoString(&sql, lock);
-	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	SPI_connect();
 	if (SPI_execute_with_args(sql.data, nvalues, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the contacts of model \"%s\"", model->name);
 	keys = keys_of(model, caller);
 	*n = SPI_processed;
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return keys;
 }
 

@@ -16,25 +16,26 @@
 #include "commands/sequence.h"
 #include "utils/syscache.h"
 
-#include "base/leadscore.h"
+#include "base/sql.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "definitions/job_table.h"
 #include "definitions/model_change.h"
-#include "definitions/source_triggers.h"
 #include "rules/disclosure.h"
 #include "tables/purged_table.h"
 
 static void
 set_counted_version(int64 rule_id, int64 version)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
-	ls_add(&args, INT8OID, Int64GetDatum(version));
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_rule SET counted_version = $2, counting_version = NULL"
+	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
+	ls_sql_add(&args, INT8OID, Int64GetDatum(version));
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_rule SET counted_version = $2, counting_version = NULL"
 				   " WHERE rule_id OPERATOR(pg_catalog.=) $1", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 static LsRule *
@@ -92,19 +93,19 @@ is_of_visitors(const char *name)
 void
 ls_recount_publish(const char *name, bool again)
 {
-	Oid			sequence = ls_base_table_oid("version_seq", false);
+	Oid			sequence = ls_extension_base_table("version_seq", false);
 	LsModel    *model;
-	LsIdentity	saved;
+	LsUser	saved;
 	ListCell   *lc;
 
 	if (is_of_visitors(name))
 		return;
 	model = ls_model_load(name, NULL);
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	foreach(lc, ls_rule_rows(name, NULL))
 	{
 		LsRuleRow  *row = lfirst(lc);
-		LsArguments args = {0};
+		LsSqlArguments args = {0};
 		bool		can;
 
 		if (row->counting_version != 0 || !waits(row, again))
@@ -114,15 +115,15 @@ ls_recount_publish(const char *name, bool again)
 			continue;
 		if (can)
 			ls_kept_tell_rule(model, rule_by_id(model, row->rule_id));
-		ls_add(&args, INT8OID, Int64GetDatum(row->rule_id));
-		ls_add(&args, INT8OID, Int64GetDatum(can ? nextval_internal(sequence, false) : 0));
-		ls_execute(can ?
+		ls_sql_add(&args, INT8OID, Int64GetDatum(row->rule_id));
+		ls_sql_add(&args, INT8OID, Int64GetDatum(can ? nextval_internal(sequence, false) : 0));
+		ls_sql_execute(can ?
 					   "UPDATE leadscore_internal.lead_rule SET counting_version = $2, counted_version = NULL"
 					   " WHERE rule_id OPERATOR(pg_catalog.=) $1" :
 					   "UPDATE leadscore_internal.lead_rule SET counted_version = $2"
 					   " WHERE rule_id OPERATOR(pg_catalog.=) $1", &args);
 	}
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	ls_model_release(model);
 }
 
@@ -171,7 +172,7 @@ ls_recount_size(const char *name, bool all)
 List *
 ls_recount_assign(const char *name, const char *source, bool again)
 {
-	Oid			sequence = ls_base_table_oid("version_seq", false);
+	Oid			sequence = ls_extension_base_table("version_seq", false);
 	LsModel    *model = NULL;
 	List	   *given = NIL;
 	ListCell   *lc;

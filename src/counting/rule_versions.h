@@ -12,7 +12,6 @@
 
 #include "nodes/pg_list.h"
 
-#include "rules/model_compile.h"
 
 /* gives waiting rules the versions under which a job is to count them */
 extern void ls_recount_publish(const char *model, bool again);

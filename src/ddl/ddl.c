@@ -45,10 +45,12 @@
 #include "base/leadscore.h"
 #include "base/relation.h"
 #include "base/trust.h"
+#include "base/user.h"
 #include "capture/purge.h"
 #include "ddl/rename.h"
 #include "definitions/ancestor.h"
 #include "definitions/catalog.h"
+#include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_tables.h"
 #include "definitions/source_triggers.h"
@@ -94,7 +96,7 @@ concern_table(Concerned *concerned, Oid relation)
 		!(ls_class_ownercheck(relation, GetUserId()) ||
 		  ls_namespace_ownercheck(get_rel_namespace(relation), GetUserId())))
 		return;
-	foreach(lc, ls_look_tree(relation))
+	foreach(lc, ls_relation_tree(relation))
 		foreach(rc, ls_relation_rows(lfirst_oid(lc)))
 			concerned->models = lappend(concerned->models,
 										((LsRelationRow *) lfirst(rc))->model);
@@ -461,7 +463,7 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 	Change	   *change;
 	ListCell   *lc;
 
-	if (command->type == SCT_AlterTable && ls_is_own_schema(get_rel_namespace(relid)))
+	if (command->type == SCT_AlterTable && ls_extension_has_schema(get_rel_namespace(relid)))
 		foreach(lc, command->d.alterTable.subcmds)
 		{
 			AlterTableCmd *cmd = (AlterTableCmd *) ((CollectedATSubcmd *) lfirst(lc))->parsetree;
@@ -474,12 +476,12 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 	if ((relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE &&
 		 relkind != RELKIND_FOREIGN_TABLE) ||
 		get_rel_persistence(relid) == RELPERSISTENCE_TEMP ||
-		ls_is_own_schema(get_rel_namespace(relid)))
+		ls_extension_has_schema(get_rel_namespace(relid)))
 		return;
 
 	change = change_of(ddl, relid);
 	if (IsA(command->parsetree, CreateStmt))
-		foreach(lc, ls_look_parents(relid))
+		foreach(lc, ls_relation_parents(relid))
 			note_joined(change, relid, NULL, lfirst_oid(lc));
 	change->renamed = change->renamed || subid > 0;
 	/* the schema may be one that the model's owner may not use */
@@ -596,7 +598,7 @@ note_command(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 			  get_rel_relkind(objid) == RELKIND_PARTITIONED_INDEX))
 		note_part(ddl, IndexGetRelation(objid, true));
 	else if (classid == PolicyRelationId || classid == StatisticExtRelationId)
-		note_part(ddl, ls_look_part_table(classid, objid));
+		note_part(ddl, ls_relation_part_table(classid, objid));
 	else if (classid == RelationRelationId)
 		note_relation(ddl, objid, subid, command);
 	else
@@ -651,7 +653,7 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 		Change	   *change = change_of(ddl, objid);
 
 		change->columns = lappend(change->columns, lthird(names));
-		if (!original && ls_is_own_schema(get_rel_namespace(objid)))
+		if (!original && ls_extension_has_schema(get_rel_namespace(objid)))
 			ddl->bereft = list_append_unique_oid(ddl->bereft, objid);
 	}
 	else if (classid == RelationRelationId)
@@ -680,9 +682,9 @@ read_ddl(Ddl *ddl, const char *sql,
 		 void (*note) (Ddl *, HeapTuple, TupleDesc))
 {
 	MemoryContext context = CurrentMemoryContext;
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
 	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not run \"%s\"", sql);
@@ -690,7 +692,7 @@ read_ddl(Ddl *ddl, const char *sql,
 	for (uint64 i = 0; i < SPI_processed; i++)
 		note(ddl, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /*
@@ -704,8 +706,8 @@ ls_ddl_is_concerned(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("this function is for leadscore's event triggers")));
-	if (!OidIsValid(ls_base_table_oid("lead_model", true)) ||
-		!OidIsValid(ls_base_table_oid("lead_relation_relation", true)))
+	if (!OidIsValid(ls_extension_base_table("lead_model", true)) ||
+		!OidIsValid(ls_extension_base_table("lead_relation_relation", true)))
 		return false;
 	if (creating_extension &&
 		CurrentExtensionObject == get_extension_oid("leadscore", true))

@@ -33,7 +33,9 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "base/leadscore.h"
+#include "base/transaction.h"
+#include "definitions/extension.h"
+
 
 /* The object that the command under way gives another name or schema */
 static struct
@@ -137,7 +139,7 @@ found(List *objects, ObjectType type, Node *object)
 	Find		f = {type, object, InvalidObjectAddress};
 	LsObject   *result;
 
-	if (object == NULL || ls_guarded(find, &f) || !OidIsValid(f.address.objectId))
+	if (object == NULL || ls_subtransaction_run(find, &f) || !OidIsValid(f.address.objectId))
 		return objects;
 	result = palloc0(sizeof(LsObject));
 	result->classid = f.address.classId;
@@ -350,7 +352,7 @@ ls_ddl_object_dropped(Ddl *ddl, Oid classid, Oid objid, const List *names)
 	LsObject   *object;
 
 	if ((!is_kind(classid) && classid != RelationRelationId) ||
-		(names != NIL && ls_is_own_schema(get_namespace_oid(linitial(names), true))))
+		(names != NIL && ls_extension_has_schema(get_namespace_oid(linitial(names), true))))
 		return;
 	object = palloc0(sizeof(LsObject));
 	object->classid = classid;

@@ -28,7 +28,9 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "base/user.h"
 #include "definitions/catalog.h"
+#include "definitions/extension.h"
 #include "definitions/model_tables.h"
 
 PG_FUNCTION_INFO_V1(ls_model_table_ddl);
@@ -41,7 +43,7 @@ model_of(Oid relation)
 	ListCell   *lc;
 
 	if ((relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE) ||
-		!ls_is_own_schema(get_rel_namespace(relation)))
+		!ls_extension_has_schema(get_rel_namespace(relation)))
 		return NULL;
 	foreach(lc, ls_model_rows(NULL))
 	{
@@ -132,16 +134,16 @@ ls_model_table_ddl(PG_FUNCTION_ARGS)
 	static const char sql[] =
 		"SELECT DISTINCT c.classid, c.objid FROM pg_catalog.pg_event_trigger_ddl_commands() c"
 		" WHERE c.classid IN ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_trigger'::pg_catalog.regclass)";
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("this function is for leadscore's event triggers")));
-	if (creating_extension || !OidIsValid(ls_base_table_oid("lead_model", true)) ||
+	if (creating_extension || !OidIsValid(ls_extension_base_table("lead_model", true)) ||
 		ls_model_rows(NULL) == NIL)
 		PG_RETURN_NULL();
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
 	if (SPI_execute(sql, false, 0) == SPI_OK_SELECT)
 		for (uint64 i = 0; i < SPI_processed; i++)
@@ -157,6 +159,6 @@ ls_model_table_ddl(PG_FUNCTION_ARGS)
 							  Anum_pg_constraint_conrelid, object);
 		}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	PG_RETURN_NULL();
 }

@@ -36,12 +36,14 @@
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
-#include "base/leadscore.h"
 #include "base/reach.h"
 #include "base/relation.h"
+#include "base/sql.h"
+#include "base/user.h"
 #include "ddl/rename_internal.h"
 #include "ddl/sync_internal.h"
 #include "definitions/catalog.h"
+#include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/source_triggers.h"
@@ -325,11 +327,11 @@ note_text(Noted *noted, const LsRenamedText *like, const char *value)
 	text->stage = like->stage ? pstrdup(like->stage) : NULL;
 	text->text = pstrdup(value);
 	make_spec(noted->row, text, &spec);
-	spec.rel = ls_look_open(text->relid, &locked);
+	spec.rel = ls_relation_open(text->relid, &locked);
 	if (spec.rel == NULL)
 		return;
 	ls_rename_read(&spec, text);
-	ls_look_close(spec.rel, locked);
+	ls_relation_close(spec.rel, locked);
 	noted->texts = lappend(noted->texts, text);
 }
 
@@ -517,21 +519,21 @@ adopt_columns(const Noted *noted)
 	{
 		const Named *named = lfirst(lc);
 		char	   *name = get_attname(named->relid, named->attno, true);
-		LsArguments args = {0};
-		LsIdentity	saved;
+		LsSqlArguments args = {0};
+		LsUser	saved;
 
 		if (name == NULL || strcmp(name, named->name) == 0)
 			continue;
-		ls_add_text(&args, noted->row->model);
-		ls_add_text(&args, name);
+		ls_sql_add_text(&args, noted->row->model);
+		ls_sql_add_text(&args, name);
 		if (named->source)
-			ls_add_text(&args, named->source);
-		ls_become(ls_extension_owner(), &saved);
-		ls_execute(psprintf("UPDATE leadscore_internal.%s SET %s = $2"
+			ls_sql_add_text(&args, named->source);
+		ls_user_switch(ls_extension_owner(), &saved);
+		ls_sql_execute(psprintf("UPDATE leadscore_internal.%s SET %s = $2"
 							" WHERE model OPERATOR(pg_catalog.=) $1%s",
 							named->source ? "lead_source" : "lead_model", named->column,
 							named->source ? " AND source OPERATOR(pg_catalog.=) $3" : ""), &args);
-		ls_return(&saved);
+		ls_user_restore(&saved);
 	}
 }
 
@@ -548,11 +550,11 @@ write_texts(const Command *command, const Noted *noted)
 		bool		locked;
 
 		make_spec(noted->row, text, &spec);
-		spec.rel = ls_look_open(text->relid, &locked);
+		spec.rel = ls_relation_open(text->relid, &locked);
 		if (spec.rel == NULL)
 			continue;
 		ls_rename_write(&spec, text, &command->rename);
-		ls_look_close(spec.rel, locked);
+		ls_relation_close(spec.rel, locked);
 	}
 }
 
@@ -560,13 +562,13 @@ write_texts(const Command *command, const Noted *noted)
 static void
 put_text(const Noted *noted, const char *table, const LsRenamedText *text)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add_text(&args, noted->row->model);
-	ls_add_text(&args, text->text);
-	ls_add_text(&args, text->renamed);
-	ls_add_text(&args, text->stage ? text->stage : text->source);
-	ls_execute(psprintf("UPDATE leadscore_internal.%1$s SET %2$s = $3"
+	ls_sql_add_text(&args, noted->row->model);
+	ls_sql_add_text(&args, text->text);
+	ls_sql_add_text(&args, text->renamed);
+	ls_sql_add_text(&args, text->stage ? text->stage : text->source);
+	ls_sql_execute(psprintf("UPDATE leadscore_internal.%1$s SET %2$s = $3"
 						" WHERE model OPERATOR(pg_catalog.=) $1 AND %2$s OPERATOR(pg_catalog.=) $2"
 						" AND %3$s", table, text->column,
 						text->stage ? "stage OPERATOR(pg_catalog.=) $4" :
@@ -663,13 +665,13 @@ put_event(const Noted *noted, const LsRename *rename, const char *table, const c
 
 	for (int i = 0; i < (int) lengthof(columns); i++)
 	{
-		LsArguments args = {0};
+		LsSqlArguments args = {0};
 
-		ls_add_text(&args, noted->row->model);
-		ls_add_text(&args, rename->old_name);
-		ls_add_text(&args, rename->new_name);
-		ls_add_text(&args, source);
-		ls_execute(psprintf("UPDATE leadscore_internal.%1$s SET %2$s = $3"
+		ls_sql_add_text(&args, noted->row->model);
+		ls_sql_add_text(&args, rename->old_name);
+		ls_sql_add_text(&args, rename->new_name);
+		ls_sql_add_text(&args, source);
+		ls_sql_execute(psprintf("UPDATE leadscore_internal.%1$s SET %2$s = $3"
 							" WHERE model OPERATOR(pg_catalog.=) $1 AND %2$s OPERATOR(pg_catalog.=) $2"
 							" AND %3$s IS NOT DISTINCT FROM $4"
 							" AND kind OPERATOR(pg_catalog.<>) 'profile'",
@@ -812,16 +814,16 @@ follow(const Command *command, const Noted *noted, Ddl *ddl)
 {
 	const char *visitors = ls_visitors_model(noted->row->model);
 	List	   *rules = noted->row->sheet ? NIL : ls_rule_rows(noted->row->model, NULL);
-	LsIdentity	saved;
+	LsUser	saved;
 	ListCell   *lc;
 
 	adopt_columns(noted);
 	write_texts(command, noted);
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	put_texts(noted);
 	if (noted->row->sheet == NULL)
 		put_events(noted, &command->rename);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	foreach(lc, rules)
 		see_to_rule(noted, &command->rename, lfirst(lc), ddl);

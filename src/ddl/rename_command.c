@@ -31,7 +31,7 @@
 static List *
 columns_of(Oid relation)
 {
-	List	   *relations = ls_look_tree(relation);
+	List	   *relations = ls_relation_tree(relation);
 	Oid			type = get_rel_type_id(relation);
 	ListCell   *lc;
 

@@ -18,9 +18,11 @@
 #include "utils/lsyscache.h"
 
 #include "base/key.h"
-#include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/transaction.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "definitions/job_table.h"
-#include "definitions/source_triggers.h"
 #include "tables/score_table.h"
 
 /* Where keys are kept as text */
@@ -48,7 +50,7 @@ typedef struct KeyText
 	bool		known;			/* it is a key's */
 } KeyText;
 
-/* A text that is being read, for ls_guarded() */
+/* A text that is being read, for ls_subtransaction_run() */
 typedef struct Reading
 {
 	LsKeyType	type;
@@ -57,14 +59,14 @@ typedef struct Reading
 
 /* enter takes the rights of who may write to a place, and names its table. */
 static char *
-enter(const LsModelRow *model, int place, LsIdentity *saved)
+enter(const LsModelRow *model, int place, LsUser *saved)
 {
 	if (places[place].table == NULL)
 	{
-		ls_switch_to_owner(ls_relation_owner(ls_score_table(model->model, false)), saved);
+		ls_user_switch_to_owner(ls_relation_owner(ls_score_table(model->model, false)), saved);
 		return psprintf("leadscore.outbox_%s", model->model);
 	}
-	ls_become(ls_extension_owner(), saved);
+	ls_user_switch(ls_extension_owner(), saved);
 	return pstrdup(places[place].table);
 }
 
@@ -80,18 +82,18 @@ static void
 lock_jobs(const char *model)
 {
 	static const char *const tables[] = {"lead_job", "lead_job_part"};
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	for (int i = (int) lengthof(tables) - 1; i >= 0; i--)
 	{
-		LsArguments args = {0};
+		LsSqlArguments args = {0};
 
-		ls_add_text(&args, model);
-		(void) ls_execute(psprintf("SELECT FROM leadscore_internal.%s"
+		ls_sql_add_text(&args, model);
+		(void) ls_sql_execute(psprintf("SELECT FROM leadscore_internal.%s"
 								   " WHERE model OPERATOR(pg_catalog.=) $1 FOR UPDATE", tables[i]), &args);
 	}
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* texts_of lists the texts that stand in a place. */
@@ -99,14 +101,14 @@ static List *
 texts_of(const LsModelRow *model, int place)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 	List	   *texts = NIL;
-	LsIdentity	saved;
+	LsUser	saved;
 	char	   *table = enter(model, place, &saved);
 
-	ls_add_text(&args, model->model);
+	ls_sql_add_text(&args, model->model);
 	SPI_connect();
-	(void) ls_run(psprintf("SELECT DISTINCT %1$s FROM %2$s WHERE %3$s AND %1$s IS NOT NULL",
+	(void) ls_sql_run(psprintf("SELECT DISTINCT %1$s FROM %2$s WHERE %3$s AND %1$s IS NOT NULL",
 						   places[place].column, table, rows_of(place)), &args);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -119,7 +121,7 @@ texts_of(const LsModelRow *model, int place)
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return texts;
 }
 
@@ -161,7 +163,7 @@ ls_rename_keys_read(const LsModelRow *model)
 	foreach(lc, texts)
 	{
 		reading.text = lfirst(lc);
-		(void) ls_caught(read_key, &reading);
+		(void) ls_subtransaction_try(read_key, &reading);
 	}
 	return texts;
 }
@@ -177,20 +179,20 @@ ls_rename_keys_write(const LsModelRow *model, List *texts)
 	foreach(lc, texts)
 	{
 		KeyText    *text = lfirst(lc);
-		LsArguments args = {0};
-		LsIdentity	saved;
+		LsSqlArguments args = {0};
+		LsUser	saved;
 		char	   *now = text->known ? ls_key_text(&type, text->key) : text->text;
 		char	   *table;
 
 		if (strcmp(now, text->text) == 0)
 			continue;
 		table = enter(model, text->place, &saved);
-		ls_add_text(&args, model->model);
-		ls_add_text(&args, text->text);
-		ls_add_text(&args, now);
+		ls_sql_add_text(&args, model->model);
+		ls_sql_add_text(&args, text->text);
+		ls_sql_add_text(&args, now);
 		(void) ls_row_execute(psprintf("UPDATE %s SET %s WHERE %s AND %s OPERATOR(pg_catalog.=) $2",
 									   table, places[text->place].assignment, rows_of(text->place),
 									   places[text->place].column), &args);
-		ls_return(&saved);
+		ls_user_restore(&saved);
 	}
 }

@@ -30,7 +30,8 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
-#include "base/leadscore.h"
+#include "base/transaction.h"
+#include "base/user.h"
 
 /* Token numbers that are hard-wired into the core lexer, as PL/pgSQL uses them */
 #define TOKEN_IDENT		258
@@ -84,7 +85,7 @@ ls_rename_mentions(const char *text, const char *name)
 	return false;
 }
 
-/* A tree whose constants are written as text, for ls_guarded() */
+/* A tree whose constants are written as text, for ls_subtransaction_run() */
 typedef struct Writing
 {
 	Node	   *tree;
@@ -122,11 +123,11 @@ static void
 write_literals(void *arg)
 {
 	Writing    *writing = arg;
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_become_to_compute(writing->role, &saved);
+	ls_user_switch_to_compute(writing->role, &saved);
 	(void) add_literal(writing->tree, writing);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* literals_of gives the text of each constant in a tree, in the order of a walk. */
@@ -135,7 +136,7 @@ literals_of(Node *tree, Oid role)
 {
 	Writing		writing = {tree, role, NIL};
 
-	return ls_caught(write_literals, &writing) ? NIL : writing.literals;
+	return ls_subtransaction_try(write_literals, &writing) ? NIL : writing.literals;
 }
 
 /* ls_rename_read notes what a text means before the command. */

@@ -13,11 +13,11 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
-#include "base/leadscore.h"
 #include "base/reach.h"
-#include "definitions/job_table.h"
+#include "base/sql.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "definitions/locks.h"
-#include "definitions/source_triggers.h"
 #include "model/attach.h"
 #include "rules/disclosure.h"
 
@@ -154,17 +154,17 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 static void
 set_counted(const LsRuleRow *rule, bool asleep)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
 	ls_lock_definitions(rule->model);
-	ls_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute(psprintf("UPDATE leadscore_internal.lead_rule"
+	ls_sql_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute(psprintf("UPDATE leadscore_internal.lead_rule"
 							" SET counted_version = %s, counting_version = NULL"
 							" WHERE rule_id OPERATOR(pg_catalog.=) $1",
 							asleep ? "0" : "NULL"), &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* ls_rule_fall_asleep has a rule that cannot be read contribute nothing. */

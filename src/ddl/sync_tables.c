@@ -37,13 +37,16 @@
 
 #include "background/restore.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "base/relation.h"
+#include "base/sql.h"
+#include "base/transaction.h"
 #include "base/trust.h"
+#include "base/user.h"
 #include "capture/purge.h"
 #include "counting/recount.h"
 #include "ddl/sync_internal.h"
 #include "definitions/ancestor.h"
+#include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/source_triggers.h"
@@ -74,7 +77,7 @@ tree_of(Oid relid)
 
 	if (!exists(relid))
 		return NIL;
-	foreach(lc, ls_look_tree(relid))
+	foreach(lc, ls_relation_tree(relid))
 		if (get_rel_persistence(lfirst_oid(lc)) != RELPERSISTENCE_TEMP)
 			tree = lappend_oid(tree, lfirst_oid(lc));
 	return tree;
@@ -98,7 +101,7 @@ touched_rows(const Ddl *ddl)
 
 		relations = list_append_unique_oid(relations, change->relation);
 		relations = list_concat_unique_oid(relations, tree_of(change->relation));
-		relations = list_concat_unique_oid(relations, ls_look_parents(change->relation));
+		relations = list_concat_unique_oid(relations, ls_relation_parents(change->relation));
 	}
 	foreach(lc, relations)
 		rows = list_concat(rows, ls_relation_rows(lfirst_oid(lc)));
@@ -233,7 +236,7 @@ add_parts(Work *work, List **parts, const char *source, List *relations)
 		bool		below = false;
 		bool		rows = false;
 
-		foreach(pc, ls_look_parents(lfirst_oid(lc)))
+		foreach(pc, ls_relation_parents(lfirst_oid(lc)))
 			below = below || list_member_oid(relations, lfirst_oid(pc));
 		foreach(pc, tree_of(lfirst_oid(lc)))
 			rows = rows || has_rows(lfirst_oid(pc));
@@ -255,18 +258,18 @@ add_parts(Work *work, List **parts, const char *source, List *relations)
 static void
 forget_relation(const char *model, const char *source, Oid relid)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add_text(&args, model);
-	ls_add_text(&args, source);
-	ls_add(&args, OIDOID, ObjectIdGetDatum(relid));
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("DELETE FROM leadscore_internal.lead_relation"
+	ls_sql_add_text(&args, model);
+	ls_sql_add_text(&args, source);
+	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relid));
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("DELETE FROM leadscore_internal.lead_relation"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source IS NOT DISTINCT FROM $2"
 			   " AND relation OPERATOR(pg_catalog.=) $3", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	ls_remove_triggers_if_unused(relid);
 }
@@ -336,18 +339,18 @@ sync_tree(Work *work, const char *source, Oid root)
 static void
 forget_created_at(Work *work)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
 	ereport(WARNING,
 			(errmsg("model \"%s\" does without column \"%s\" from now on",
 					work->row->model, work->row->created_at),
 			 errdetail("It does not hold times any more.  A contact begins with its first event.")));
-	ls_add_text(&args, work->row->model);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_model SET created_at = NULL"
+	ls_sql_add_text(&args, work->row->model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_model SET created_at = NULL"
 			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	work->row->created_at = NULL;
 	work->changed = work->rescore = true;
 }
@@ -623,7 +626,7 @@ lose_model(const Ddl *ddl, const LsModelRow *row)
 	return true;
 }
 
-/* What is to be done about one model, for ls_guarded() */
+/* What is to be done about one model, for ls_subtransaction_run() */
 typedef struct Turn
 {
 	Work	   *work;
@@ -652,7 +655,7 @@ follow_one(const Ddl *ddl, LsModelRow *row, List *rows)
 {
 	Work		work = {.row = row, .ddl = ddl, .all = ddl->everything};
 	Turn		turn = {&work, rows};
-	ErrorData  *error = ls_guarded(take_turn, &turn);
+	ErrorData  *error = ls_subtransaction_run(take_turn, &turn);
 
 	if (error == NULL)
 		return;

@@ -45,7 +45,10 @@
 #include "base/compat.h"
 #include "base/leadscore.h"
 #include "base/relation.h"
+#include "base/sql.h"
+#include "base/user.h"
 #include "definitions/catalog.h"
+#include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/source_triggers.h"
 
@@ -69,7 +72,7 @@ outer_parents(List *tree)
 	{
 		if (lc != list_head(tree) && get_rel_relispartition(lfirst_oid(lc)))
 			continue;
-		foreach(pc, ls_look_parents(lfirst_oid(lc)))
+		foreach(pc, ls_relation_parents(lfirst_oid(lc)))
 			if (!list_member_oid(tree, lfirst_oid(pc)))
 				outer = list_append_unique_oid(outer, lfirst_oid(pc));
 	}
@@ -81,7 +84,7 @@ static List *
 tree_above(Oid root)
 {
 	return get_rel_relkind(root) == RELKIND_PARTITIONED_TABLE ? list_make1_oid(root) :
-		ls_look_tree(root);
+		ls_relation_tree(root);
 }
 
 /*
@@ -130,7 +133,7 @@ ls_ancestors_by_row(Oid root)
 
 	if (!written_from_above(root))
 		return false;
-	foreach(lc, ls_look_tree(root))
+	foreach(lc, ls_relation_tree(root))
 	{
 		char		fires = row_trigger_fires(lfirst_oid(lc));
 
@@ -147,7 +150,7 @@ ancestors(Oid root)
 	List	   *above = outer_parents(tree_above(root));
 
 	for (int i = 0; i < list_length(above); i++)
-		above = list_concat_unique_oid(above, ls_look_parents(list_nth_oid(above, i)));
+		above = list_concat_unique_oid(above, ls_relation_parents(list_nth_oid(above, i)));
 	return above;
 }
 
@@ -238,7 +241,7 @@ feeds(Oid relation)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_look_tree(relation))
+	foreach(lc, ls_relation_tree(relation))
 		if (ls_relation_rows(lfirst_oid(lc)) != NIL)
 			return true;
 	return false;
@@ -305,7 +308,7 @@ topmost(Oid relation)
 void
 ls_ancestors_refuse(Oid root, bool contacts)
 {
-	List	   *parents = ls_look_parents(root);
+	List	   *parents = ls_relation_parents(root);
 	Oid			top;
 
 	if (parents == NIL)
@@ -362,7 +365,7 @@ is_joined(const Ddl *ddl, Oid root, Oid *parent)
 
 			*parent = new->parent;
 			if (list_member_oid(above, *parent) &&
-				(list_member_oid(above, part) || list_member_oid(ls_look_tree(root), part)))
+				(list_member_oid(above, part) || list_member_oid(ls_relation_tree(root), part)))
 				return true;
 		}
 	return false;
@@ -415,12 +418,12 @@ with_triggers(void)
 	List	   *found = NIL;
 	ListCell   *lc;
 
-	foreach(lc, ls_look_dependents(ProcedureRelationId, leave_function()))
+	foreach(lc, ls_relation_dependents(ProcedureRelationId, leave_function()))
 	{
 		Form_pg_depend form = lfirst(lc);
 
 		if (form->classid == TriggerRelationId)
-			found = list_append_unique_oid(found, ls_look_part_table(form->classid, form->objid));
+			found = list_append_unique_oid(found, ls_relation_part_table(form->classid, form->objid));
 	}
 	return found;
 }
@@ -458,13 +461,13 @@ make_triggers(Oid relation)
 		"CREATE TRIGGER " LEAVE " AFTER INSERT OR UPDATE OR DELETE ON %s"
 		" FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.leave()"
 	};
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	for (size_t i = 0; i < lengthof(sql); i++)
 		if (!OidIsValid(get_trigger_oid(relation, names[i], true)))
-			ls_execute(psprintf(sql[i], ls_qualified_name(relation)), NULL);
-	ls_return(&saved);
+			ls_sql_execute(psprintf(sql[i], ls_relation_qualified_name(relation)), NULL);
+	ls_user_restore(&saved);
 }
 
 /* keep_row_triggers has the trigger for each row fire for whom it should. */
@@ -512,7 +515,7 @@ ls_ancestors_sync(void)
 		if (above == NIL)
 			continue;
 		want = list_concat_unique_oid(want, above);
-		by_row = list_concat_unique_oid(by_row, ls_look_tree(lfirst_oid(lc)));
+		by_row = list_concat_unique_oid(by_row, ls_relation_tree(lfirst_oid(lc)));
 	}
 	if (have == NIL && want == NIL)
 		return;

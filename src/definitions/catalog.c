@@ -13,33 +13,19 @@
 
 #include <math.h>
 
-#include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_type.h"
-#include "commands/defrem.h"
-#include "common/int.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "base/decay.h"
 #include "base/leadscore.h"
 #include "definitions/contact_table.h"
+#include "definitions/extension.h"
 #include "definitions/newest_text.h"
-#include "definitions/source_triggers.h"
-
 
 /* a row under the eyes of the readers below */
 typedef struct Row
@@ -57,7 +43,6 @@ typedef struct BaseTable
 } BaseTable;
 
 #define REQUIRED(attno)		(UINT64CONST(1) << (attno))
-
 
 /* refuse_table says that a base table is not as leadscore made it. */
 static void
@@ -198,7 +183,7 @@ interval_field(Row *row, int attno)
 static List *
 scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
 {
-	Relation	rel = table_open(ls_base_table_oid(table->name, false), AccessShareLock);
+	Relation	rel = table_open(ls_extension_base_table(table->name, false), AccessShareLock);
 	List	   *rows = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -767,40 +752,10 @@ ls_action_rows(const char *model, Snapshot snapshot)
 	return scan_table(&action_table, model, snapshot);
 }
 
-static Oid
-find_table(const char *schema_name, const char *name, bool missing_ok, const char *hint)
-{
-	Oid			schema = get_namespace_oid(schema_name, missing_ok);
-	Oid			table = OidIsValid(schema) ?
-		get_relname_relid(name, schema) : InvalidOid;
-
-	if (!OidIsValid(table) && !missing_ok)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table \"%s.%s\" does not exist", schema_name, name),
-				 errhint("%s", hint)));
-	return table;
-}
-
-/* ls_base_table_oid finds one of the extension's own tables. */
-Oid
-ls_base_table_oid(const char *name, bool missing_ok)
-{
-	return find_table(LEADSCORE_INTERNAL, name, missing_ok, "Use CREATE EXTENSION leadscore.");
-}
-
-/* ls_table_oid finds one of the tables of a model. */
-Oid
-ls_table_oid(const char *name, bool missing_ok)
-{
-	return find_table(LEADSCORE_SCHEMA, name, missing_ok,
-					  "It is one of the tables of a model: drop the model with leadscore.drop_model() and make it again.");
-}
-
 Oid
 ls_score_table(const char *model, bool missing_ok)
 {
-	return ls_table_oid(psprintf("score_%s", model), missing_ok);
+	return ls_extension_table(psprintf("score_%s", model), missing_ok);
 }
 
 /*

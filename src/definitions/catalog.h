@@ -231,8 +231,6 @@ extern void ls_action_row_read(HeapTuple tuple, TupleDesc desc, LsActionRow *row
 extern void ls_check_stored_row(const char *table, HeapTuple tuple, TupleDesc desc);
 extern void ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *row);
 
-extern Oid	ls_base_table_oid(const char *name, bool missing_ok);
-extern Oid	ls_table_oid(const char *name, bool missing_ok);
 extern Oid	ls_score_table(const char *model, bool missing_ok);
 
 extern const char *ls_sheet_of(const char *model, Snapshot snapshot);
@@ -241,6 +239,5 @@ extern int	ls_by_model_rank(const ListCell *a, const ListCell *b);
 extern int	ls_by_row_rank(const ListCell *a, const ListCell *b);
 extern char *ls_visitors_model(const char *model);
 extern bool ls_interval_usec(const Interval *interval, int64 *usec);
-extern const char *ls_nearest(const char *word, List *words);
 
 #endif							/* LEADSCORE_CATALOG_H */

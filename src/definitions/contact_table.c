@@ -25,9 +25,7 @@
 #include "utils/typcache.h"
 
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "base/relation.h"
-#include "definitions/source_triggers.h"
 
 /*
  * ls_rows_hidden tells whether row security keeps rows of a table from a role that
@@ -151,7 +149,7 @@ rights_error(const LsModelRow *model)
 					   psprintf("row-level security of its contact table \"%s\" hides rows from its owner, role \"%s\"",
 								table, role),
 					   psprintf("Give the role BYPASSRLS, or do without: ALTER TABLE %s NO FORCE ROW LEVEL SECURITY.",
-								ls_qualified_name(relation)));
+								ls_relation_qualified_name(relation)));
 	if (ls_schema_aclcheck(schema, model->owner) != ACLCHECK_OK)
 		return problem(ERRCODE_INSUFFICIENT_PRIVILEGE,
 					   psprintf("its owner, role \"%s\", may not use schema \"%s\" of its contact table",
@@ -161,7 +159,7 @@ rights_error(const LsModelRow *model)
 	return problem(ERRCODE_INSUFFICIENT_PRIVILEGE,
 				   psprintf("its owner, role \"%s\", may not read its contact table \"%s\"", role, table),
 				   psprintf("Grant it SELECT: GRANT SELECT ON %s TO %s.",
-							ls_qualified_name(relation), quote_identifier(role)));
+							ls_relation_qualified_name(relation), quote_identifier(role)));
 }
 
 /* key_error says what is wrong with the column that identifies contacts. */
@@ -169,19 +167,19 @@ static ErrorData *
 key_error(const LsModelRow *model)
 {
 	bool		locked;
-	Relation	rel = ls_look_open(model->contacts, &locked);
+	Relation	rel = ls_relation_open(model->contacts, &locked);
 	AttrNumber	attno = rel ? get_attnum(model->contacts, model->key) : InvalidAttrNumber;
 	bool		unique = attno <= 0 || ls_column_unique(rel, attno);
 
 	if (rel)
-		ls_look_close(rel, locked);
+		ls_relation_close(rel, locked);
 	if (unique)
 		return NULL;
 	return problem(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 				   psprintf("nothing keeps column \"%s\" of its contact table \"%s\" unique",
 							model->key, get_rel_name(model->contacts)),
 				   psprintf("Make an index again that does: CREATE UNIQUE INDEX ON %s (%s).",
-							ls_qualified_name(model->contacts), quote_identifier(model->key)));
+							ls_relation_qualified_name(model->contacts), quote_identifier(model->key)));
 }
 
 /*

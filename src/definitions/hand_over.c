@@ -112,7 +112,7 @@ ls_check_hand_over(Oid relid, Oid owner)
 	ErrorData  *error;
 	ListCell   *lc;
 
-	foreach(lc, ls_look_tree(relid))
+	foreach(lc, ls_relation_tree(relid))
 		check_one(lfirst_oid(lc), owner);
 	/* a view is made anew */
 	error = get_rel_relkind(relid) == RELKIND_VIEW ? NULL :

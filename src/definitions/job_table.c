@@ -27,14 +27,15 @@
 #include "utils/timestamp.h"
 
 #include "background/launcher.h"
-#include "base/leadscore.h"
+#include "base/clock.h"
 #include "base/relation.h"
+#include "base/sql.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/rights.h"
-#include "definitions/source_triggers.h"
 #include "tables/job_range.h"
-#include "tables/worker_error.h"
 
 PG_FUNCTION_INFO_V1(ls_cancel_job);
 
@@ -53,10 +54,10 @@ ls_estimate_rows(Oid relation)
 	double		rows = 0;
 	ListCell   *lc;
 
-	foreach(lc, ls_look_tree(relation))
+	foreach(lc, ls_relation_tree(relation))
 	{
 		bool		locked;
-		Relation	rel = ls_look_open(lfirst_oid(lc), &locked);
+		Relation	rel = ls_relation_open(lfirst_oid(lc), &locked);
 		BlockNumber pages;
 		double		tuples = 0,
 					visible;
@@ -69,7 +70,7 @@ ls_estimate_rows(Oid relation)
 		else if (rel->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(rel) > 0)
 			estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
 		rows += tuples;
-		ls_look_close(rel, locked);
+		ls_relation_close(rel, locked);
 	}
 	return rows;
 }
@@ -90,15 +91,15 @@ ls_is_large(double rows)
 static int64
 waiting_job(const char *model, const char *kind, const char *source)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 	int64		job = 0;
 	bool		isnull;
 
-	ls_add_text(&args, model);
-	ls_add_text(&args, kind);
-	ls_add_text(&args, source);
+	ls_sql_add_text(&args, model);
+	ls_sql_add_text(&args, kind);
+	ls_sql_add_text(&args, source);
 	SPI_connect();
-	if (ls_run("SELECT job_id FROM leadscore_internal.lead_job"
+	if (ls_sql_run("SELECT job_id FROM leadscore_internal.lead_job"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND ($2 IS NULL OR kind OPERATOR(pg_catalog.=) $2 AND source IS NOT DISTINCT FROM $3)"
 			   " AND state OPERATOR(pg_catalog.=) 'waiting'"
@@ -115,28 +116,28 @@ int64
 ls_job_request(const char *model, const char *kind, const char *source)
 {
 	char	   *requested_by = GetUserNameFromId(GetUserId(), false);
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	int64		job;
 	bool		isnull;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	/* whatever is done for a model ends with a refresh */
 	job = waiting_job(model, strcmp(kind, "refresh") == 0 ? NULL : kind, source);
 	if (job == 0)
 	{
-		ls_add_text(&args, model);
-		ls_add_text(&args, kind);
-		ls_add_text(&args, source);
-		ls_add_text(&args, requested_by);
+		ls_sql_add_text(&args, model);
+		ls_sql_add_text(&args, kind);
+		ls_sql_add_text(&args, source);
+		ls_sql_add_text(&args, requested_by);
 		SPI_connect();
-		(void) ls_run("INSERT INTO leadscore_internal.lead_job (model, kind, source, requested_by)"
+		(void) ls_sql_run("INSERT INTO leadscore_internal.lead_job (model, kind, source, requested_by)"
 					  " VALUES ($1, $2, $3, $4::pg_catalog.name) RETURNING job_id", &args);
 		job = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
 										  SPI_tuptable->tupdesc, 1, &isnull));
 		SPI_finish();
 	}
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	ls_launcher_poke_at_commit();
 	return job;
 }
@@ -166,15 +167,15 @@ number_of(HeapTuple tuple, int column, int64 missing)
  * is added to the statement comes after it.
  */
 static LsJob *
-read_job(const char *condition, const char *added, LsArguments *args)
+read_job(const char *condition, const char *added, LsSqlArguments *args)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	LsJob	   *job = NULL;
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
-	if (ls_run(psprintf("SELECT job_id, model, state, kind, source, phase, position, done, total,"
+	if (ls_sql_run(psprintf("SELECT job_id, model, state, kind, source, phase, position, done, total,"
 						" attempts::pg_catalog.int8, started_at, retry_at,"
 						" (SELECT 1 FROM leadscore_internal.lead_job_part p"
 						" WHERE p.job_id OPERATOR(pg_catalog.=) j.job_id"
@@ -200,7 +201,7 @@ read_job(const char *condition, const char *added, LsArguments *args)
 		job->in_parts = number_of(tuple, 13, 0) != 0;
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return job;
 }
 
@@ -208,17 +209,17 @@ read_job(const char *condition, const char *added, LsArguments *args)
 LsJob *
 ls_job_open(const char *model)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 	LsModelRow *row;
 
 	/* mostly there never was one, which costs next to nothing to see */
-	if (!ls_has_pages(ls_base_table_oid("lead_job", false)))
+	if (!ls_relation_has_pages(ls_extension_base_table("lead_job", false)))
 		return NULL;
 	/* those of a suspended model wait until it goes on */
 	row = ls_model_row(model, NULL);
 	if (row && row->unreadable)
 		return NULL;
-	ls_add_text(&args, model);
+	ls_sql_add_text(&args, model);
 	return read_job("model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, "", &args);
 }
 
@@ -229,18 +230,18 @@ ls_job_open(const char *model)
 bool
 ls_job_lock(const LsJob *job)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	bool		locked;
 
-	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
-	ls_add_text(&args, job->phase);
-	ls_become(ls_extension_owner(), &saved);
-	locked = ls_execute("SELECT FROM leadscore_internal.lead_job"
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_sql_add_text(&args, job->phase);
+	ls_user_switch(ls_extension_owner(), &saved);
+	locked = ls_sql_execute("SELECT FROM leadscore_internal.lead_job"
 						" WHERE job_id OPERATOR(pg_catalog.=) $1"
 						" AND phase OPERATOR(pg_catalog.=) $2 AND " LS_OPEN_JOBS
 						" FOR NO KEY UPDATE SKIP LOCKED", &args) > 0;
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return locked;
 }
 
@@ -253,27 +254,27 @@ ls_job_progress(LsJob *job, const char *phase, const char *position, int64 conta
 {
 	bool		ended = strcmp(phase, "end") == 0;
 	TimestampTz now = GetCurrentTimestamp();
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
 	job->done += contacts;
 	if (job->started_at == 0)
 		job->started_at = now;
-	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
-	ls_add_text(&args, phase);
-	ls_add_text(&args, position);
-	ls_add(&args, INT8OID, Int64GetDatum(job->done));
-	ls_add(&args, INT8OID, Int64GetDatum(ended ? job->done : Max(job->total, job->done)));
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(job->started_at));
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute(psprintf("UPDATE leadscore_internal.lead_job SET phase = $2, position = $3, done = $4, total = $5,"
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_sql_add_text(&args, phase);
+	ls_sql_add_text(&args, position);
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job->done));
+	ls_sql_add(&args, INT8OID, Int64GetDatum(ended ? job->done : Max(job->total, job->done)));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(job->started_at));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute(psprintf("UPDATE leadscore_internal.lead_job SET phase = $2, position = $3, done = $4, total = $5,"
 						" started_at = $6, updated_at = $7, attempts = 0, retry_at = NULL, error = NULL,"
 						" state = '%s', finished_at = %s,"
 						" remaining = " LS_JOB_REMAINING("$7", "$6", "$5", "$4")
 						" WHERE job_id OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS,
 						ended ? "done" : "running", ended ? "$7" : "NULL"), &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /*
@@ -289,21 +290,21 @@ ls_job_progress(LsJob *job, const char *phase, const char *position, int64 conta
 void
 ls_job_take_over(const LsJob *job)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add_text(&args, job->model);
-	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
-	ls_add_text(&args, job->kind);
-	ls_add_text(&args, job->source);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_job SET " DONE_BY_OTHERS ", taken_over_by = $2"
+	ls_sql_add_text(&args, job->model);
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_sql_add_text(&args, job->kind);
+	ls_sql_add_text(&args, job->source);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_job SET " DONE_BY_OTHERS ", taken_over_by = $2"
 			   " WHERE model OPERATOR(pg_catalog.=) $1 AND job_id OPERATOR(pg_catalog.<>) $2"
 			   " AND state OPERATOR(pg_catalog.=) 'waiting'"
 			   " AND (kind OPERATOR(pg_catalog.=) 'refresh'"
 			   " OR kind OPERATOR(pg_catalog.=) 'count' AND $3 OPERATOR(pg_catalog.<>) 'refresh'"
 			   " OR kind OPERATOR(pg_catalog.=) $3 AND source IS NOT DISTINCT FROM $4)", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* ls_job_failed writes down why a job does not go on, and when it is tried again. */
@@ -311,17 +312,17 @@ void
 ls_job_failed(LsJob *job, const char *error)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
-	ls_add_text(&args, error);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now + ls_back_off(job->attempts + 1)));
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_job SET error = $2, retry_at = $3,"
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_sql_add_text(&args, error);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now + ls_clock_back_off(job->attempts + 1)));
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_job SET error = $2, retry_at = $3,"
 			   " attempts = attempts OPERATOR(pg_catalog.+) 1"
 			   " WHERE job_id OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /*
@@ -331,14 +332,14 @@ ls_job_failed(LsJob *job, const char *error)
 void
 ls_job_superseded(const char *model)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add_text(&args, model);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_job SET " DONE_BY_OTHERS
+	ls_sql_add_text(&args, model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_job SET " DONE_BY_OTHERS
 			   " WHERE model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	(void) ls_parts_sweep(model);
 }
 
@@ -348,14 +349,14 @@ ls_job_superseded(const char *model)
 static void
 cancel_count(const LsJob *job)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add_text(&args, job->model);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_rule SET counting_version = NULL"
+	ls_sql_add_text(&args, job->model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_rule SET counting_version = NULL"
 				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	ls_model_changed(job->model);
 	ereport(NOTICE,
 			(errmsg("rules of model \"%s\" that are not counted contribute nothing", job->model),
@@ -371,10 +372,10 @@ cancel_count(const LsJob *job)
 static LsJob *
 job_to_cancel(int64 job_id, bool locked)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 	LsJob	   *job;
 
-	ls_add(&args, INT8OID, Int64GetDatum(job_id));
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job_id));
 	job = read_job("job_id OPERATOR(pg_catalog.=) $1", locked ? " FOR UPDATE OF j" : "", &args);
 	if (job == NULL)
 		ereport(ERROR,
@@ -406,8 +407,8 @@ Datum
 ls_cancel_job(PG_FUNCTION_ARGS)
 {
 	LsJob	   *job;
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -428,12 +429,12 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 				 strcmp(job->kind, "attach") == 0 ?
 				 errhint("leadscore.detach('%s', '%s') ends it.", job->model, job->source) :
 				 errhint("Change the rules back, or set leadscore.job_rate to slow it down.")));
-	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_job SET state = 'cancelled', remaining = NULL,"
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_job SET state = 'cancelled', remaining = NULL,"
 			   " finished_at = pg_catalog.clock_timestamp()"
 			   " WHERE job_id OPERATOR(pg_catalog.=) $1", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	(void) ls_parts_sweep(job->model);
 	if (strcmp(job->kind, "count") == 0)
 		cancel_count(job);

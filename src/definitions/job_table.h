@@ -13,7 +13,6 @@
 #include "access/htup.h"
 #include "utils/timestamp.h"
 
-#include "definitions/catalog.h"
 
 /*
  * A job that is open.  Its way through the phases:

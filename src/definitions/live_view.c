@@ -26,9 +26,9 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "base/relation.h"
-#include "definitions/source_triggers.h"
+#include "base/sql.h"
+#include "definitions/extension.h"
 
 /* ---------- made ---------- */
 
@@ -63,7 +63,7 @@ append_columns(StringInfo sql, const LsModelTables *tables)
 static void
 append_arm(StringInfo sql, const char *prefix, const char *model)
 {
-	if (!OidIsValid(ls_table_oid(psprintf("%s%s", prefix, model), true)))
+	if (!OidIsValid(ls_extension_table(psprintf("%s%s", prefix, model), true)))
 		return;
 	appendStringInfo(sql, "%sSELECT t.contact_id, t.tableoid AS place_table, t.ctid AS place"
 					 " FROM leadscore.%s%s t",
@@ -93,8 +93,8 @@ ls_live_view_make(const LsModelTables *tables)
 					 " (SELECT leadscore_internal.live(NULL::leadscore.score_%s, k.place_table, k.place,"
 					 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
 					 model);
-	ls_execute(sql.data, NULL);
-	ls_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
+	ls_sql_execute(sql.data, NULL);
+	ls_sql_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
 						model, model), NULL);
 	ls_tables_comment_columns(tables, "live_", false);
 	ls_tables_give_view(psprintf("live_%s", model), tables->row.owner);
@@ -111,8 +111,8 @@ is_ours(const ObjectAddress *object)
 	if (object->classId == RelationRelationId)
 		relation = object->objectId;
 	else if (object->classId == RewriteRelationId)
-		relation = ls_look_part_table(object->classId, object->objectId);
-	return OidIsValid(relation) && ls_is_own_schema(get_rel_namespace(relation));
+		relation = ls_relation_part_table(object->classId, object->objectId);
+	return OidIsValid(relation) && ls_extension_has_schema(get_rel_namespace(relation));
 }
 
 /* describe names an object for a message: a view by itself, and not by its rule. */
@@ -139,7 +139,7 @@ ls_refuse_dependents(Oid relation, AttrNumber column, const char *what)
 	ListCell   *lc;
 	ListCell   *nc;
 
-	foreach(lc, ls_look_dependents(RelationRelationId, relation))
+	foreach(lc, ls_relation_dependents(RelationRelationId, relation))
 	{
 		Form_pg_depend form = lfirst(lc);
 		ObjectAddress object = {form->classid, form->objid, form->objsubid};
@@ -199,15 +199,15 @@ ls_live_view_drop(const char *model)
 	MemoryContext caller = CurrentMemoryContext;
 	LsLiveView *view = palloc0(sizeof(LsLiveView));
 	char	   *name = psprintf("live_%s", model);
-	Oid			relation = ls_table_oid(name, true);
-	LsArguments args = {0};
+	Oid			relation = ls_extension_table(name, true);
+	LsSqlArguments args = {0};
 
 	if (!OidIsValid(relation))
 		return view;
 	ls_refuse_dependents(relation, 0, psprintf("make view \"%s\" anew", name));
-	ls_add(&args, OIDOID, ObjectIdGetDatum(relation));
+	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relation));
 	SPI_connect();
-	(void) ls_run(commands_of, &args);
+	(void) ls_sql_run(commands_of, &args);
 	MemoryContextSwitchTo(caller);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -218,7 +218,7 @@ ls_live_view_drop(const char *model)
 		view->commands = lappend(view->commands, pstrdup(command));
 	}
 	SPI_finish();
-	ls_execute(psprintf("DROP VIEW leadscore.%s", name), NULL);
+	ls_sql_execute(psprintf("DROP VIEW leadscore.%s", name), NULL);
 	return view;
 }
 
@@ -231,8 +231,8 @@ ls_live_view_restore(const LsModelTables *tables, const LsLiveView *view)
 	ListCell   *cc;
 
 	ls_live_view_make(tables);
-	relation = ls_table_oid(psprintf("live_%s", tables->row.model), false);
+	relation = ls_extension_table(psprintf("live_%s", tables->row.model), false);
 	forboth(lc, view->commands, cc, view->columns)
 		if (lfirst(cc) == NULL || get_attnum(relation, lfirst(cc)) != InvalidAttrNumber)
-			ls_execute(lfirst(lc), NULL);
+			ls_sql_execute(lfirst(lc), NULL);
 }

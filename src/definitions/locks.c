@@ -25,13 +25,11 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "base/leadscore.h"
 #include "base/relation.h"
+#include "base/transaction.h"
 #include "definitions/ancestor.h"
 #include "definitions/catalog.h"
 #include "definitions/rights.h"
-#include "definitions/source_triggers.h"
-#include "model/visitors.h"
 
 /* How long one table is waited for while others are held */
 #define PATIENCE_MS		100
@@ -232,7 +230,7 @@ static bool
 try_to_lock(Attempt *attempt, TimestampTz begun)
 {
 	int			timeout = LockTimeout;
-	ErrorData  *error = ls_guarded(lock_all, attempt);
+	ErrorData  *error = ls_subtransaction_run(lock_all, attempt);
 
 	LockTimeout = timeout;
 	if (error == NULL)
@@ -305,7 +303,7 @@ want_tree(List *roots)
 
 	list_sort(roots, list_oid_cmp);
 	foreach(lc, roots)
-		foreach(tc, ls_look_tree(lfirst_oid(lc)))
+		foreach(tc, ls_relation_tree(lfirst_oid(lc)))
 			wanted = want(wanted, lfirst_oid(tc), ShareRowExclusiveLock);
 	return wanted;
 }
@@ -417,7 +415,7 @@ ls_lock_against_all(List *relations)
 		if (get_rel_relispartition(lfirst_oid(lc)))
 			wanted = want(wanted, get_partition_parent(lfirst_oid(lc), true),
 						  AccessExclusiveLock);
-		foreach(tc, ls_look_tree(lfirst_oid(lc)))
+		foreach(tc, ls_relation_tree(lfirst_oid(lc)))
 			wanted = want(wanted, lfirst_oid(tc), AccessExclusiveLock);
 	}
 	(void) lock_wanted(wanted, true);
@@ -435,7 +433,7 @@ ls_lock_from_above(List *above, Oid part)
 
 	foreach(lc, above)
 		wanted = want(wanted, lfirst_oid(lc), ShareRowExclusiveLock);
-	foreach(lc, ls_look_tree(part))
+	foreach(lc, ls_relation_tree(part))
 		wanted = want(wanted, lfirst_oid(lc), lfirst_oid(lc) == part ?
 					  AccessExclusiveLock : ShareRowExclusiveLock);
 	(void) lock_wanted(wanted, true);
@@ -473,7 +471,7 @@ ls_lock_to_read_if_free(LsModel *model)
 			continue;
 		if (!ConditionalLockRelationOid(model->sources[i].relation, AccessShareLock))
 			return false;
-		foreach(lc, ls_look_tree(model->sources[i].relation))
+		foreach(lc, ls_relation_tree(model->sources[i].relation))
 			if (!ConditionalLockRelationOid(lfirst_oid(lc), AccessShareLock))
 				return false;
 	}

@@ -38,7 +38,8 @@
 
 #include "base/compat.h"
 #include "base/heap_writer.h"
-#include "base/leadscore.h"
+#include "base/relation.h"
+#include "definitions/extension.h"
 #include "definitions/rights.h"
 #include "definitions/table_layout.h"
 
@@ -67,7 +68,7 @@ may_use(const LsModelRow *model, Oid table, AclMode rights)
 LsModelTable *
 ls_model_table(const LsModelRow *model, const char *prefix)
 {
-	Oid			table = ls_table_oid(psprintf("%s%s", prefix, model->model), true);
+	Oid			table = ls_extension_table(psprintf("%s%s", prefix, model->model), true);
 	LsModelTable *result;
 	AttrNumber	column = OidIsValid(table) ? get_attnum(table, "contact_id") : InvalidAttrNumber;
 	Oid			type;
@@ -117,7 +118,7 @@ ls_model_table_lock(const LsModelTable *table, LOCKMODE mode, bool wait)
 		LockRelationOid(table->table, mode);
 	else if (!ConditionalLockRelationOid(table->table, mode))
 		return false;
-	if (get_rel_relkind(table->table) == RELKIND_RELATION && ls_has_pages(table->table))
+	if (get_rel_relkind(table->table) == RELKIND_RELATION && ls_relation_has_pages(table->table))
 		return true;
 	UnlockRelationOid(table->table, mode);
 	return false;

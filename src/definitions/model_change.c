@@ -21,9 +21,10 @@
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 
-#include "base/leadscore.h"
+#include "base/sql.h"
+#include "base/user.h"
 #include "definitions/catalog.h"
-#include "definitions/source_triggers.h"
+#include "definitions/extension.h"
 
 static List *changed_models = NIL;	/* of char *, in TopTransactionContext */
 static List *refreshed_models = NIL;
@@ -67,14 +68,14 @@ ls_model_new_version(const char *model)
 		" SET rules_version = pg_catalog.nextval('leadscore_internal.version_seq')"
 		" WHERE model OPERATOR(pg_catalog.=) $1";
 	Oid			table = ls_score_table(model, true);
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 	const char *visitors;
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_add_text(&args, model);
-	ls_become(ls_extension_owner(), &saved);
-	(void) ls_execute(sql, &args);
-	ls_return(&saved);
+	ls_sql_add_text(&args, model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	(void) ls_sql_execute(sql, &args);
+	ls_user_restore(&saved);
 	if (OidIsValid(table))
 		CacheInvalidateRelcacheByRelid(table);
 	visitors = ls_visitors_model(model);

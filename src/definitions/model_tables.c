@@ -33,10 +33,13 @@
 #include "utils/typcache.h"
 
 #include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/sql.h"
 #include "base/trust.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "definitions/hand_over.h"
 #include "definitions/live_view.h"
-#include "definitions/source_triggers.h"
 #include "definitions/table_layout.h"
 
 static bool giving = false;		/* tables to their owner */
@@ -106,7 +109,7 @@ ls_tables_have_column(const char *name)
 static Oid
 find_part(const char *prefix, const char *model)
 {
-	return ls_table_oid(psprintf("%s%s", prefix, model), true);
+	return ls_extension_table(psprintf("%s%s", prefix, model), true);
 }
 
 /* ls_tables_exist tells whether a model has all the tables that every model has. */
@@ -204,7 +207,7 @@ ls_tables_collation(Oid type, Oid collation)
 void
 ls_tables_comment(const char *table, const char *column, const char *comment)
 {
-	ls_execute(psprintf("COMMENT ON COLUMN leadscore.%s.%s IS '%s'",
+	ls_sql_execute(psprintf("COMMENT ON COLUMN leadscore.%s.%s IS '%s'",
 						table, quote_identifier(column), comment), NULL);
 }
 
@@ -215,7 +218,7 @@ ls_tables_comment(const char *table, const char *column, const char *comment)
 void
 ls_tables_publishable(const char *table)
 {
-	ls_execute(psprintf("ALTER TABLE leadscore.%s REPLICA IDENTITY FULL", table), NULL);
+	ls_sql_execute(psprintf("ALTER TABLE leadscore.%s REPLICA IDENTITY FULL", table), NULL);
 }
 
 /* give_one gives a table or view to a role. */
@@ -227,7 +230,7 @@ give_one(const char *kind, const char *name, Oid owner)
 	giving = true;
 	PG_TRY();
 	{
-		ls_execute(psprintf("ALTER %s leadscore.%s OWNER TO %s", kind, quote_identifier(name),
+		ls_sql_execute(psprintf("ALTER %s leadscore.%s OWNER TO %s", kind, quote_identifier(name),
 							quote_identifier(GetUserNameFromId(owner, false))), NULL);
 	}
 	PG_FINALLY();
@@ -272,7 +275,7 @@ ls_tables_comment_columns(const LsModelTables *new, const char *prefix, bool int
 static void
 create_guard(const char *prefix, const char *model)
 {
-	ls_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
+	ls_sql_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
 						" ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.guard()",
 						prefix, model), NULL);
 }
@@ -303,11 +306,11 @@ create_score_table(const LsModelTables *new)
 						   " autovacuum_vacuum_scale_factor = 0.05,"
 						   " autovacuum_vacuum_insert_scale_factor = 0.1,"
 						   " autovacuum_analyze_scale_factor = 0.05)");
-	ls_execute(sql.data, NULL);
-	ls_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN state SET STORAGE EXTERNAL",
+	ls_sql_execute(sql.data, NULL);
+	ls_sql_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN state SET STORAGE EXTERNAL",
 						model), NULL);
 	create_guard("score_", model);
-	ls_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
+	ls_sql_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
 						model, model), NULL);
 	ls_tables_comment_columns(new, "score_", true);
 	give_one("TABLE", psprintf("score_%s", model), new->row.owner);
@@ -348,21 +351,21 @@ create_table(const LsModelTables *new, const LsTableLayout *layout, const char *
 	appendStringInfoChar(&sql, ')');
 	if (layout->options)
 		appendStringInfo(&sql, " WITH (%s)", layout->options);
-	ls_execute(sql.data, NULL);
+	ls_sql_execute(sql.data, NULL);
 	for (const LsIndexLayout *index = layout->indexes; index && index->name; index++)
-		ls_execute(psprintf("CREATE INDEX %s_%s ON leadscore.%s %s",
+		ls_sql_execute(psprintf("CREATE INDEX %s_%s ON leadscore.%s %s",
 							name, index->name, name, index->definition), NULL);
 	if (layout->external)
-		ls_execute(psprintf("ALTER TABLE leadscore.%s ALTER COLUMN %s SET STORAGE EXTERNAL",
+		ls_sql_execute(psprintf("ALTER TABLE leadscore.%s ALTER COLUMN %s SET STORAGE EXTERNAL",
 							name, layout->external), NULL);
 	if (layout->key == NULL)
 		ls_tables_publishable(name);
 	create_guard(layout->prefix, model);
 	if (layout->restored)
-		ls_execute(psprintf("CREATE TRIGGER leadscore_restored AFTER INSERT ON leadscore.%s"
+		ls_sql_execute(psprintf("CREATE TRIGGER leadscore_restored AFTER INSERT ON leadscore.%s"
 							" FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restored()",
 							name), NULL);
-	ls_execute(psprintf("COMMENT ON TABLE leadscore.%s IS '%s'", name,
+	ls_sql_execute(psprintf("COMMENT ON TABLE leadscore.%s IS '%s'", name,
 						psprintf(layout->comment, model)), NULL);
 	for (const LsColumnLayout *column = layout->columns; column->name; column++)
 		ls_tables_comment(name, column->name, column->comment);
@@ -386,7 +389,7 @@ static void
 drop_part(const char *kind, const char *prefix, const char *model)
 {
 	if (OidIsValid(find_part(prefix, model)))
-		ls_execute(psprintf("DROP %s leadscore.%s%s", kind, prefix, model), NULL);
+		ls_sql_execute(psprintf("DROP %s leadscore.%s%s", kind, prefix, model), NULL);
 }
 
 /* ---------- all of them ---------- */
@@ -462,7 +465,7 @@ rekey_table(const LsModelTables *new, const char *prefix, const char *column)
 	char	   *name = ls_tables_type(new->key_type);
 
 	if (OidIsValid(find_part(prefix, new->row.model)))
-		ls_execute(psprintf("ALTER TABLE leadscore.%s%s ALTER COLUMN %s TYPE %s%s"
+		ls_sql_execute(psprintf("ALTER TABLE leadscore.%s%s ALTER COLUMN %s TYPE %s%s"
 							" USING %s::pg_catalog.text::%s",
 							prefix, new->row.model, column, name,
 							ls_tables_collation(new->key_type, new->key_collation),
@@ -479,17 +482,17 @@ ls_tables_rekey(const LsModelTables *new)
 {
 	const char *model = new->row.model;
 	LsLiveView *view;
-	LsIdentity	saved;
+	LsUser	saved;
 
 	view = ls_live_view_drop(model);
-	ls_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
 	rekey_table(new, "score_", "contact_id");
 	rekey_table(new, "daily_", "contact_id");
 	for (const LsTableLayout *const *layout = ls_table_layouts; *layout; layout++)
 		for (const LsColumnLayout *column = (*layout)->columns; column->name; column++)
 			if (column->type == LS_TYPE_KEY)
 				rekey_table(new, (*layout)->prefix, column->name);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	ls_live_view_restore(new, view);
 }
 

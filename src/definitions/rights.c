@@ -20,7 +20,8 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
-#include "base/leadscore.h"
+#include "base/suggest.h"
+#include "definitions/extension.h"
 
 PG_FUNCTION_INFO_V1(ls_managed_models);
 PG_FUNCTION_INFO_V1(ls_may_dump);
@@ -72,7 +73,7 @@ ls_model_row_for(const char *model, Oid role)
 		foreach(lc, ls_model_rows(NULL))
 			if (ls_may_manage_model(lfirst(lc), role))
 				names = lappend(names, ((LsModelRow *) lfirst(lc))->model);
-		nearest = ls_nearest(model, names);
+		nearest = ls_suggest_word(model, names);
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("model \"%s\" does not exist", model),

@@ -17,40 +17,30 @@
  */
 #include "definitions/source_triggers.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/catalog.h"
-#include "catalog/dependency.h"
 #include "catalog/indexing.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_type.h"
 #include "commands/comment.h"
 #include "commands/tablecmds.h"
-#include "commands/trigger.h"
-#include "executor/spi.h"
-#include "miscadmin.h"
 #include "parser/parse_coerce.h"
-#include "pgtime.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
-#include "utils/rls.h"
 #include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "base/leadscore.h"
 #include "base/relation.h"
+#include "base/sql.h"
+#include "base/suggest.h"
+#include "base/user.h"
 #include "definitions/ancestor.h"
 #include "definitions/contact_table.h"
-#include "model/validate.h"
+#include "definitions/extension.h"
 
 /*
  * The triggers of a table that feeds a model.  Those that fire for each row are
@@ -88,106 +78,7 @@ static const struct
 
 /* ---------- statements of our own, and arguments ---------- */
 
-/* ls_add adds an argument to a statement. */
-void
-ls_add(LsArguments *args, Oid type, Datum value)
-{
-	if (args->n >= LS_MAX_ARGUMENTS)
-		elog(ERROR, "too many arguments");
-	args->types[args->n] = type;
-	args->values[args->n] = value;
-	args->nulls[args->n++] = ' ';
-}
-
-/* ls_add_text adds a text, NULL standing for NULL. */
-void
-ls_add_text(LsArguments *args, const char *value)
-{
-	ls_add(args, TEXTOID, value ? CStringGetTextDatum(value) : (Datum) 0);
-	if (value == NULL)
-		args->nulls[args->n - 1] = 'n';
-}
-
-/*
- * ls_run runs one statement, within SPI, and gives the number of rows that it
- * touched.  The caller has taken the identity that it is to run under.
- */
-uint64
-ls_run(const char *sql, LsArguments *args)
-{
-	LsArguments none = {0};
-	ErrorContextCallback context;
-	int			result;
-
-	if (args == NULL)
-		args = &none;
-	ls_hint_retry(&context);
-	result = SPI_execute_with_args(sql, args->n, args->types, args->values,
-								   args->nulls, false, 0);
-	error_context_stack = context.previous;
-	if (result < 0)
-		elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(result));
-	return SPI_processed;
-}
-
-/* ls_execute does so for those who need nothing of it but the number. */
-uint64
-ls_execute(const char *sql, LsArguments *args)
-{
-	uint64		processed;
-
-	SPI_connect();
-	processed = ls_run(sql, args);
-	SPI_finish();
-	return processed;
-}
-
-/*
- * ls_trigger_data gives what a trigger function is called with, and refuses to be
- * called in any other way than by the triggers that leadscore makes: when says
- * before, after or instead of, and whether for a row; commands which statements.
- */
-TriggerData *
-ls_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when, int commands)
-{
-	TriggerData *td = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		(td->tg_event & (TRIGGER_EVENT_TIMINGMASK | TRIGGER_EVENT_ROW)) != when ||
-		(commands & (1 << (td->tg_event & TRIGGER_EVENT_OPMASK))) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is for the triggers that leadscore makes")));
-	return td;
-}
-
-/* ls_optional_argument gives a text argument, or NULL. */
-char *
-ls_optional_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
-/* ls_text_argument gives a text argument that must not be NULL. */
-char *
-ls_text_argument(FunctionCallInfo fcinfo, int n, const char *name)
-{
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be NULL", name)));
-	return ls_optional_argument(fcinfo, n);
-}
-
 /* ---------- what can feed a model ---------- */
-
-/* ls_qualified_name gives a table's name as SQL takes it anywhere. */
-char *
-ls_qualified_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
-}
 
 /*
  * ls_check_relation refuses what cannot be a contact or event table.
@@ -207,7 +98,7 @@ ls_check_relation(Oid relid)
 	ReleaseSysCache(tuple);
 	name = pstrdup(NameStr(form.relname));
 
-	if (ls_is_own_schema(form.relnamespace))
+	if (ls_extension_has_schema(form.relnamespace))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" cannot feed a model", name),
@@ -291,7 +182,7 @@ ls_find_column(Oid relid, const char *column)
 			names = lappend(names, pstrdup(NameStr(att->attname)));
 	}
 	relation_close(rel, AccessShareLock);
-	nearest = ls_nearest(column, names);
+	nearest = ls_suggest_word(column, names);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("column \"%s\" of relation \"%s\" does not exist",
@@ -300,9 +191,9 @@ ls_find_column(Oid relid, const char *column)
 	return InvalidAttrNumber;	/* not reached */
 }
 
-/* ls_has_index tells whether rows can be found by a column. */
+/* ls_column_has_index tells whether rows can be found by a column. */
 bool
-ls_has_index(Oid relid, AttrNumber attno)
+ls_column_has_index(Oid relid, AttrNumber attno)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
 	List	   *indexes = RelationGetIndexList(rel);
@@ -398,7 +289,7 @@ nearest_zone(const char *name)
 		names = lappend(names, pstrdup(pg_get_timezone_name(tz)));
 	}
 	pg_tzenumerate_end(zones);
-	return ls_nearest(name, names);
+	return ls_suggest_word(name, names);
 }
 
 /* ls_check_time_zone gives a time zone's proper name. */
@@ -480,24 +371,24 @@ ls_keep_triggers(Oid relid, bool by_row)
 void
 ls_make_triggers(Oid relid)
 {
-	char	   *name = ls_qualified_name(relid);
-	LsIdentity	saved;
+	char	   *name = ls_relation_qualified_name(relid);
+	LsUser	saved;
 
 	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
 		return;
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	for (int i = 0; i < (int) lengthof(triggers); i++)
 	{
 		if (OidIsValid(get_trigger_oid(relid, triggers[i].name, true)) ||
 			(triggers[i].row && get_rel_relkind(relid) != RELKIND_RELATION))
 			continue;
-		ls_execute(psprintf("CREATE TRIGGER %s %s ON %s%s FOR EACH %s EXECUTE FUNCTION leadscore_internal.%s()",
+		ls_sql_execute(psprintf("CREATE TRIGGER %s %s ON %s%s FOR EACH %s EXECUTE FUNCTION leadscore_internal.%s()",
 							triggers[i].name, triggers[i].when, name,
 							triggers[i].tables, triggers[i].row ? "ROW" : "STATEMENT",
 							triggers[i].function),
 				   NULL);
 	}
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	ls_keep_triggers(relid, ls_ancestors_row_trigger(relid));
 }
 
@@ -579,9 +470,9 @@ ls_remove_triggers_if_unused(Oid relid)
 List *
 ls_relation_rows(Oid relation)
 {
-	Relation	rel = table_open(ls_base_table_oid("lead_relation", false), AccessShareLock);
+	Relation	rel = table_open(ls_extension_base_table("lead_relation", false), AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
-	Oid			index = ls_base_table_oid("lead_relation_relation", false);
+	Oid			index = ls_extension_base_table("lead_relation_relation", false);
 	List	   *rows = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -632,16 +523,16 @@ ls_recorded_relations(const char *model, const char *source)
 void
 ls_record_relation(const char *model, const char *source, Oid relid)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add_text(&args, model);
-	ls_add_text(&args, source);
-	ls_add(&args, OIDOID, ObjectIdGetDatum(relid));
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("INSERT INTO leadscore_internal.lead_relation (model, source, relation)"
+	ls_sql_add_text(&args, model);
+	ls_sql_add_text(&args, source);
+	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relid));
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("INSERT INTO leadscore_internal.lead_relation (model, source, relation)"
 			   " VALUES ($1, $2, $3)", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /*

@@ -21,7 +21,6 @@
 #include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
 
-#include "definitions/catalog.h"
 
 /* a row of lead_relation */
 typedef struct LsRelationRow
@@ -30,33 +29,6 @@ typedef struct LsRelationRow
 	char	   *source;			/* NULL: the contact table's side */
 	Oid			relation;
 } LsRelationRow;
-
-/* what a statement of our own is given; see the functions below */
-#define LS_MAX_ARGUMENTS 10
-
-typedef struct LsArguments
-{
-	int			n;
-	Oid			types[LS_MAX_ARGUMENTS];
-	Datum		values[LS_MAX_ARGUMENTS];
-	char		nulls[LS_MAX_ARGUMENTS];
-} LsArguments;
-
-extern void ls_add(LsArguments *args, Oid type, Datum value);
-extern void ls_add_text(LsArguments *args, const char *value);
-extern uint64 ls_run(const char *sql, LsArguments *args);
-extern uint64 ls_execute(const char *sql, LsArguments *args);
-
-/* what a trigger function of ours may be fired by, beside when */
-#define LS_FIRED_INSERT		(1 << TRIGGER_EVENT_INSERT)
-#define LS_FIRED_DELETE		(1 << TRIGGER_EVENT_DELETE)
-#define LS_FIRED_UPDATE		(1 << TRIGGER_EVENT_UPDATE)
-#define LS_FIRED_TRUNCATE	(1 << TRIGGER_EVENT_TRUNCATE)
-
-extern TriggerData *ls_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when,
-									int commands);
-extern char *ls_text_argument(FunctionCallInfo fcinfo, int n, const char *name);
-extern char *ls_optional_argument(FunctionCallInfo fcinfo, int n);
 
 /* triggers: one set serves all models and both roles of a table */
 extern void ls_make_triggers(Oid relid);
@@ -75,8 +47,7 @@ extern void ls_check_tree(Oid relid, List *tree, Oid role);
 extern char *ls_check_time_zone(const char *name);
 extern void ls_check_time_column(Oid relid, const char *column);
 extern AttrNumber ls_find_column(Oid relid, const char *column);
-extern bool ls_has_index(Oid relid, AttrNumber attno);
-extern char *ls_qualified_name(Oid relid);
+extern bool ls_column_has_index(Oid relid, AttrNumber attno);
 extern bool ls_is_time_type(Oid type);
 
 #endif							/* LEADSCORE_SOURCE_TRIGGERS_H */

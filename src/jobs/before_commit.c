@@ -16,10 +16,11 @@
 #include "storage/lmgr.h"
 #include "utils/snapmgr.h"
 
-#include "base/leadscore.h"
+#include "base/user.h"
 #include "capture/deferred.h"
 #include "counting/recount.h"
 #include "definitions/catalog.h"
+#include "definitions/extension.h"
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
@@ -48,7 +49,7 @@ ls_count_now(void)
 	List	   *models;
 
 	/* the extension may have been dropped since */
-	if (!OidIsValid(ls_base_table_oid("lead_model", true)))
+	if (!OidIsValid(ls_extension_base_table("lead_model", true)))
 		return;
 	models = ls_count_take();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -72,7 +73,7 @@ ls_count_now(void)
 void
 ls_count_if_asked(void)
 {
-	if (ls_count_waits() && !ls_note_under_way() && !ls_is_engine() && !ls_expr_running &&
+	if (ls_count_waits() && !ls_note_under_way() && !ls_user_is_engine() && !ls_expr_running &&
 		!InSecurityRestrictedOperation() && !XactReadOnly && !IsInParallelMode())
 		ls_count_now();
 }
@@ -130,7 +131,7 @@ ls_refresh_changed_models(void)
 
 	ls_changed_models_done();
 	/* the extension may have been dropped since */
-	if (!OidIsValid(ls_base_table_oid("lead_model", true)))
+	if (!OidIsValid(ls_extension_base_table("lead_model", true)))
 		return 0;
 	list_sort(models, ls_by_model_rank);	/* as writers lock them */
 	foreach(lc, models)

@@ -24,15 +24,16 @@
 
 #include "background/daily.h"
 #include "background/restore.h"
-#include "base/leadscore.h"
+#include "base/clock.h"
+#include "base/transaction.h"
 #include "capture/deferred.h"
 #include "counting/merge_pending.h"
 #include "counting/recount.h"
 #include "ddl/ddl.h"
+#include "definitions/job_table.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/rights.h"
-#include "definitions/source_triggers.h"
 #include "jobs/before_commit.h"
 #include "jobs/job_run.h"
 #include "jobs/one_model.h"
@@ -141,7 +142,7 @@ try_alone(void *arg)
 static void
 look_alone(Alone *alone)
 {
-	ErrorData  *error = ls_guarded(try_alone, alone);
+	ErrorData  *error = ls_subtransaction_run(try_alone, alone);
 
 	if (error == NULL)
 		return;
@@ -527,7 +528,7 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 Datum
 ls_write_days(PG_FUNCTION_ARGS)
 {
-	char	   *model = ls_text_argument(fcinfo, 0, "model");
+	char	   *model = ls_sql_text_argument(fcinfo, 0, "model");
 	int32		days = 0;
 
 	PreventCommandIfReadOnly("write_days()");

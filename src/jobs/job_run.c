@@ -43,9 +43,11 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "base/leadscore.h"
+#include "base/sql.h"
+#include "base/user.h"
 #include "counting/recount.h"
 #include "counting/rule_versions.h"
+#include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/rights.h"
@@ -129,7 +131,7 @@ chunk_floor(const LsJob *job)
 	{
 		LsSourceRow *source = lfirst(lc);
 
-		if (!ls_has_index(source->relation, get_attnum(source->relation, source->contact)))
+		if (!ls_column_has_index(source->relation, get_attnum(source->relation, source->contact)))
 			return Max(LEAST_LIMIT, Min(MOST_LIMIT * 10.0, contacts / FEW_CHUNKS));
 	}
 	return LEAST_LIMIT;
@@ -178,15 +180,15 @@ static void
 publish(LsJob *job)
 {
 	const char *visitors = ls_visitors_model(job->model);
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add_text(&args, job->model);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_rule"
+	ls_sql_add_text(&args, job->model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_rule"
 				   " SET counted_version = counting_version, counting_version = NULL"
 				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	ls_model_new_version(job->model);
 	if (visitors)
 		(void) ls_job_request(visitors, "rescore", NULL);
@@ -565,15 +567,15 @@ ls_job_announce(const char *model, const char *kind, const char *source, double 
 Datum
 ls_run_job(PG_FUNCTION_ARGS)
 {
-	char	   *model = ls_text_argument(fcinfo, 0, "model");
+	char	   *model = ls_sql_text_argument(fcinfo, 0, "model");
 	LsJobRun   *run;
 	LsJob	   *job;
-	LsIdentity	saved;
+	LsUser	saved;
 	int64		contacts;
 
 	PreventCommandIfReadOnly("run_job()");
 	if (PG_ARGISNULL(1))
-		(void) ls_text_argument(fcinfo, 1, "contacts");
+		(void) ls_sql_text_argument(fcinfo, 1, "contacts");
 	if (PG_GETARG_INT32(1) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -587,13 +589,13 @@ ls_run_job(PG_FUNCTION_ARGS)
 	ls_lock_before_writing(model);
 	LockRelationOid(ls_score_table(model, false), RowExclusiveLock);
 	run = ls_job_run_of(model);
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	if (ls_job_step(model, run, PG_GETARG_INT32(1), &contacts) == LS_JOB_NONE)
 	{
-		ls_return(&saved);
+		ls_user_restore(&saved);
 		PG_RETURN_NULL();
 	}
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	job = ls_job_open(model);
 	PG_RETURN_TEXT_P(cstring_to_text(job ? job->phase : "end"));

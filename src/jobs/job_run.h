@@ -12,7 +12,6 @@
 
 #include "storage/lock.h"
 
-#include "definitions/job_table.h"
 
 /* How it goes on after a step */
 typedef enum LsJobNext

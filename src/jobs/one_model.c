@@ -10,7 +10,9 @@
  */
 #include "jobs/one_model.h"
 
+#include "base/error.h"
 #include "base/leadscore.h"
+#include "base/transaction.h"
 #include "definitions/catalog.h"
 #include "rules/disclosure.h"
 #include "rules/model_compile.h"
@@ -44,7 +46,7 @@ ls_told_of(const char *model, const ErrorData *error)
 bool
 ls_up_to_date(const char *model, void (*body) (void *), void *arg)
 {
-	ErrorData  *error = ls_guarded(body, arg);
+	ErrorData  *error = ls_subtransaction_run(body, arg);
 
 	if (error == NULL)
 		return true;

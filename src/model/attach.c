@@ -25,11 +25,15 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "base/reach.h"
 #include "base/relation.h"
+#include "base/sql.h"
+#include "base/suggest.h"
+#include "base/user.h"
 #include "counting/recount.h"
 #include "definitions/ancestor.h"
+#include "definitions/extension.h"
+#include "definitions/job_table.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/source_triggers.h"
@@ -234,7 +238,7 @@ check_overlap(const LsSourceRow *source, List *tree, bool is_attached)
 								get_rel_name(source->relation), source->model, other->source)));
 			continue;
 		}
-		foreach(mc, ls_look_tree(other->relation))
+		foreach(mc, ls_relation_tree(other->relation))
 			if (list_member_oid(tree, lfirst_oid(mc)))
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -254,22 +258,22 @@ check_overlap(const LsSourceRow *source, List *tree, bool is_attached)
 static bool
 wake_rules(const LsSourceRow *source)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	bool		followers;
 
-	ls_add_text(&args, source->model);
-	ls_add_text(&args, source->source);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_rule SET counted_version = NULL, counting_version = NULL"
+	ls_sql_add_text(&args, source->model);
+	ls_sql_add_text(&args, source->source);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_rule SET counted_version = NULL, counting_version = NULL"
 				   " WHERE model OPERATOR(pg_catalog.=) $1"
 				   " AND source OPERATOR(pg_catalog.=) $2", &args);
-	followers = ls_execute("UPDATE leadscore_internal.lead_rule"
+	followers = ls_sql_execute("UPDATE leadscore_internal.lead_rule"
 							   " SET counted_version = NULL, counting_version = NULL"
 							   " WHERE model OPERATOR(pg_catalog.=) $1"
 							   " AND source OPERATOR(pg_catalog.<>) $2"
 							   " AND followed_source OPERATOR(pg_catalog.=) $2", &args) > 0;
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return followers;
 }
 
@@ -277,25 +281,25 @@ wake_rules(const LsSourceRow *source)
 static void
 add_source(const LsSourceRow *source, List *tree)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add_text(&args, source->model);
-	ls_add_text(&args, source->source);
-	ls_add(&args, OIDOID, ObjectIdGetDatum(source->relation));
-	ls_add_text(&args, source->contact);
-	ls_add_text(&args, source->occurred_at);
-	ls_add_text(&args, source->event);
-	ls_add_text(&args, source->time_zone);
-	ls_add_text(&args, source->visitor);
-	ls_add_text(&args, source->keep ? "keep" : "retract");
-	ls_add_text(&args, source->queued ? "queued" : "immediate");
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("INSERT INTO leadscore_internal.lead_source"
+	ls_sql_add_text(&args, source->model);
+	ls_sql_add_text(&args, source->source);
+	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(source->relation));
+	ls_sql_add_text(&args, source->contact);
+	ls_sql_add_text(&args, source->occurred_at);
+	ls_sql_add_text(&args, source->event);
+	ls_sql_add_text(&args, source->time_zone);
+	ls_sql_add_text(&args, source->visitor);
+	ls_sql_add_text(&args, source->keep ? "keep" : "retract");
+	ls_sql_add_text(&args, source->queued ? "queued" : "immediate");
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("INSERT INTO leadscore_internal.lead_source"
 			   " (model, source, relation, contact, occurred_at, event, time_zone,"
 			   " visitor, on_delete, mode)"
 			   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	ls_add_tree(source->model, source->source, tree);
 }
 
@@ -304,12 +308,12 @@ static bool
 choice(FunctionCallInfo fcinfo, int n, const char *name, const char *first,
 	   const char *second)
 {
-	char	   *word = ls_text_argument(fcinfo, n, name);
+	char	   *word = ls_sql_text_argument(fcinfo, n, name);
 	const char *nearest;
 
 	if (strcmp(word, first) != 0 && strcmp(word, second) != 0)
 	{
-		nearest = ls_nearest(word, list_make2(unconstify(char *, first), unconstify(char *, second)));
+		nearest = ls_suggest_word(word, list_make2(unconstify(char *, first), unconstify(char *, second)));
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for %s: \"%s\"", name, word),
@@ -352,14 +356,14 @@ tell_purged(const LsSourceRow *source)
 static void
 advise_index(const LsSourceRow *source, const char *column)
 {
-	if (ls_has_index(source->relation, get_attnum(source->relation, column)))
+	if (ls_column_has_index(source->relation, get_attnum(source->relation, column)))
 		return;
 	ereport(NOTICE,
 			(errmsg("no index of \"%s\" begins with column \"%s\"",
 					get_rel_name(source->relation), column),
 			 errdetail("Whenever a contact has to be counted anew, the whole table is read."),
 			 errhint("CREATE INDEX ON %s (%s, %s);",
-					 ls_qualified_name(source->relation),
+					 ls_relation_qualified_name(source->relation),
 					 quote_identifier(column),
 					 quote_identifier(source->occurred_at))));
 }
@@ -405,7 +409,7 @@ void
 ls_source_check(const LsModelRow *model, const LsSourceRow *source)
 {
 	check_columns(model, source);
-	check_overlap(source, ls_look_tree(source->relation), true);
+	check_overlap(source, ls_relation_tree(source->relation), true);
 	advise_event(source);
 	advise_index(source, source->contact);
 	if (source->visitor)
@@ -445,17 +449,17 @@ ls_attach(PG_FUNCTION_ARGS)
 	bool		purged;
 	double		rows;
 
-	source.model = ls_text_argument(fcinfo, 0, "model");
+	source.model = ls_sql_text_argument(fcinfo, 0, "model");
 	if (PG_ARGISNULL(1))
-		(void) ls_text_argument(fcinfo, 1, "events");
+		(void) ls_sql_text_argument(fcinfo, 1, "events");
 	source.relation = PG_GETARG_OID(1);
-	source.contact = ls_text_argument(fcinfo, 2, "contact");
-	source.occurred_at = ls_text_argument(fcinfo, 3, "occurred_at");
-	source.event = ls_optional_argument(fcinfo, 4);
-	source.source = ls_optional_argument(fcinfo, 5);
+	source.contact = ls_sql_text_argument(fcinfo, 2, "contact");
+	source.occurred_at = ls_sql_text_argument(fcinfo, 3, "occurred_at");
+	source.event = ls_sql_optional_argument(fcinfo, 4);
+	source.source = ls_sql_optional_argument(fcinfo, 5);
 	if (!PG_ARGISNULL(6))
-		source.time_zone = ls_check_time_zone(ls_optional_argument(fcinfo, 6));
-	source.visitor = ls_optional_argument(fcinfo, 7);
+		source.time_zone = ls_check_time_zone(ls_sql_optional_argument(fcinfo, 6));
+	source.visitor = ls_sql_optional_argument(fcinfo, 7);
 	source.keep = choice(fcinfo, 8, "on_delete", "retract", "keep");
 	source.queued = choice(fcinfo, 9, "mode", "immediate", "queued");
 	PreventCommandIfReadOnly("attach()");
@@ -590,26 +594,26 @@ ls_remove_source(const char *model, const char *source)
 {
 	List	   *relations = ls_recorded_relations(model, source);
 	const char *visitors;
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	uint64		rules;
 	ListCell   *lc;
 
-	ls_add_text(&args, model);
-	ls_add_text(&args, source);
-	ls_become(ls_extension_owner(), &saved);
-	rules = ls_execute("UPDATE leadscore_internal.lead_rule"
+	ls_sql_add_text(&args, model);
+	ls_sql_add_text(&args, source);
+	ls_user_switch(ls_extension_owner(), &saved);
+	rules = ls_sql_execute("UPDATE leadscore_internal.lead_rule"
 						   " SET counted_version = 0, counting_version = NULL"
 						   " WHERE model OPERATOR(pg_catalog.=) $1"
 						   " AND (source OPERATOR(pg_catalog.=) $2"
 						   " OR followed_source OPERATOR(pg_catalog.=) $2)", &args);
-	ls_execute("DELETE FROM leadscore_internal.lead_source"
+	ls_sql_execute("DELETE FROM leadscore_internal.lead_source"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source OPERATOR(pg_catalog.=) $2", &args);
-	ls_execute("DELETE FROM leadscore_internal.lead_relation"
+	ls_sql_execute("DELETE FROM leadscore_internal.lead_relation"
 			   " WHERE model OPERATOR(pg_catalog.=) $1"
 			   " AND source OPERATOR(pg_catalog.=) $2", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
@@ -651,7 +655,7 @@ ls_source_tell_kept(const char *model, const char *source)
 static void
 source_missing(const char *model, const char *source, List *names)
 {
-	const char *nearest = ls_nearest(source, names);
+	const char *nearest = ls_suggest_word(source, names);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -667,8 +671,8 @@ source_missing(const char *model, const char *source, List *names)
 Datum
 ls_detach(PG_FUNCTION_ARGS)
 {
-	char	   *model = ls_text_argument(fcinfo, 0, "model");
-	char	   *source = ls_text_argument(fcinfo, 1, "source");
+	char	   *model = ls_sql_text_argument(fcinfo, 0, "model");
+	char	   *source = ls_sql_text_argument(fcinfo, 1, "source");
 	bool		forget = choice(fcinfo, 2, "purged", "keep", "forget");
 	List	   *names = NIL;
 	uint64		rules;

@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "definitions/catalog.h"
-#include "definitions/source_triggers.h"
 
 extern char *ls_source_problem(const LsModelRow *model, const LsSourceRow *source);
 extern ErrorData *ls_source_error(const LsModelRow *model, const LsSourceRow *source);

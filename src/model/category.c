@@ -24,16 +24,17 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/sql.h"
+#include "base/user.h"
 #include "ddl/rename_internal.h"
+#include "definitions/extension.h"
 #include "definitions/live_view.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/model_tables.h"
-#include "definitions/source_triggers.h"
 #include "model/model.h"
 #include "model/rule_history.h"
-#include "scoring/evaluate.h"
 
 #define MAX_NAME		41		/* as that of a model */
 
@@ -62,8 +63,8 @@ has_days(const char *model)
 {
 	const char *visitors = ls_visitors_model(model);
 
-	return OidIsValid(ls_table_oid(psprintf("daily_%s", model), true)) ||
-		(visitors && OidIsValid(ls_table_oid(psprintf("daily_%s", visitors), true)));
+	return OidIsValid(ls_extension_table(psprintf("daily_%s", model), true)) ||
+		(visitors && OidIsValid(ls_extension_table(psprintf("daily_%s", visitors), true)));
 }
 
 /* check_free refuses the name of a category that the model cannot have. */
@@ -266,7 +267,7 @@ tables_of(List *models)
 
 	foreach(lc, models)
 	{
-		Oid			days = ls_table_oid(psprintf("daily_%s", (char *) lfirst(lc)), true);
+		Oid			days = ls_extension_table(psprintf("daily_%s", (char *) lfirst(lc)), true);
 
 		tables = lappend_oid(tables, ls_score_table(lfirst(lc), false));
 		if (OidIsValid(days))
@@ -306,17 +307,17 @@ make_views(List *models)
 static void
 add_column(Oid table, const LsCategoryRow *category, bool days)
 {
-	const char *name = ls_qualified_name(table);
+	const char *name = ls_relation_qualified_name(table);
 
 	if (days)
 	{
-		ls_execute(psprintf("ALTER TABLE %s ADD COLUMN %s pg_catalog.float8 NOT NULL DEFAULT %.17g",
+		ls_sql_execute(psprintf("ALTER TABLE %s ADD COLUMN %s pg_catalog.float8 NOT NULL DEFAULT %.17g",
 							name, quote_identifier(category->category), no_points(category)), NULL);
-		ls_execute(psprintf("ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT",
+		ls_sql_execute(psprintf("ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT",
 							name, quote_identifier(category->category)), NULL);
 		return;
 	}
-	ls_execute(psprintf("ALTER TABLE %s ADD COLUMN %s pg_catalog.float8", name,
+	ls_sql_execute(psprintf("ALTER TABLE %s ADD COLUMN %s pg_catalog.float8", name,
 						quote_identifier(category->category)), NULL);
 	CommandCounterIncrement();
 	SetAttrMissing(table, category->category, psprintf("{%.17g}", no_points(category)));
@@ -348,10 +349,10 @@ rename_columns(List *models, const char *from, const char *to)
 	ListCell   *lc;
 
 	foreach(lc, tables_of(models))
-		ls_execute(psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s", ls_qualified_name(lfirst_oid(lc)),
+		ls_sql_execute(psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s", ls_relation_qualified_name(lfirst_oid(lc)),
 							quote_identifier(from), quote_identifier(to)), NULL);
 	foreach(lc, models)
-		ls_execute(psprintf("ALTER VIEW leadscore.live_%s RENAME COLUMN %s TO %s", (char *) lfirst(lc),
+		ls_sql_execute(psprintf("ALTER VIEW leadscore.live_%s RENAME COLUMN %s TO %s", (char *) lfirst(lc),
 							quote_identifier(from), quote_identifier(to)), NULL);
 }
 
@@ -369,7 +370,7 @@ drop_columns(List *models, const char *category)
 	foreach(lc, models)
 		views = lappend(views, ls_live_view_drop(lfirst(lc)));
 	foreach(lc, tables_of(models))
-		ls_execute(psprintf("ALTER TABLE %s DROP COLUMN %s", ls_qualified_name(lfirst_oid(lc)),
+		ls_sql_execute(psprintf("ALTER TABLE %s DROP COLUMN %s", ls_relation_qualified_name(lfirst_oid(lc)),
 							quote_identifier(category)), NULL);
 	CommandCounterIncrement();
 	forboth(lc, models, vc, views)
@@ -387,12 +388,12 @@ drop_columns(List *models, const char *category)
 static void
 rename_in_table(const char *table, const char *model, const char *from, const char *to)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add_text(&args, model);
-	ls_add_text(&args, from);
-	ls_add_text(&args, to);
-	ls_execute(psprintf("UPDATE leadscore_internal.%s SET category = $3"
+	ls_sql_add_text(&args, model);
+	ls_sql_add_text(&args, from);
+	ls_sql_add_text(&args, to);
+	ls_sql_execute(psprintf("UPDATE leadscore_internal.%s SET category = $3"
 						" WHERE model OPERATOR(pg_catalog.=) $1"
 						" AND category OPERATOR(pg_catalog.=) $2", table), &args);
 }
@@ -415,18 +416,18 @@ rename_in_stages(const LsModelRow *model, const char *from, const char *to)
 	{
 		LsStageRow *stage = lfirst(lc);
 		char	   *condition = stage->condition ? reread(model, stage, &v, &rename) : NULL;
-		LsArguments args = {0};
-		LsIdentity	saved;
+		LsSqlArguments args = {0};
+		LsUser	saved;
 
 		if (condition == NULL || strcmp(condition, stage->condition) == 0)
 			continue;
-		ls_add_text(&args, model->model);
-		ls_add_text(&args, stage->stage);
-		ls_add_text(&args, condition);
-		ls_become(ls_extension_owner(), &saved);
-		ls_execute("UPDATE leadscore_internal.lead_stage SET condition = $3"
+		ls_sql_add_text(&args, model->model);
+		ls_sql_add_text(&args, stage->stage);
+		ls_sql_add_text(&args, condition);
+		ls_user_switch(ls_extension_owner(), &saved);
+		ls_sql_execute("UPDATE leadscore_internal.lead_stage SET condition = $3"
 				   " WHERE model OPERATOR(pg_catalog.=) $1 AND stage OPERATOR(pg_catalog.=) $2", &args);
-		ls_return(&saved);
+		ls_user_restore(&saved);
 	}
 }
 
@@ -435,15 +436,15 @@ static void
 rename_everywhere(const LsModelRow *model, const char *from, const char *to)
 {
 	List	   *rules = ls_rule_rows(model->model, NULL);
-	LsIdentity	saved;
+	LsUser	saved;
 	ListCell   *lc;
 
 	rename_in_stages(model, from, to);
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	rename_in_table("lead_rule", model->model, from, to);
 	rename_in_table("lead_grade", model->model, from, to);
 	rename_columns(with_visitors(model->model), from, to);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	foreach(lc, rules)
 		if (strcmp(((LsRuleRow *) lfirst(lc))->category, from) == 0)
@@ -475,7 +476,7 @@ static void
 apply(const LsModelRow *model, const LsCategoryRow *old, const LsCategoryRow *new)
 {
 	List	   *models = with_visitors(model->model);
-	LsIdentity	saved;
+	LsUser	saved;
 
 	/* those who write rows are waited for, the visitors' first as they do */
 	ls_lock_against_all(tables_of(models));
@@ -484,12 +485,12 @@ apply(const LsModelRow *model, const LsCategoryRow *old, const LsCategoryRow *ne
 		rename_everywhere(model, old->category, new->category);
 		return;
 	}
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	if (new)
 		add_columns(models, new);
 	else
 		drop_columns(models, old->category);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 }
 

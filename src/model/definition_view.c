@@ -48,16 +48,18 @@
 
 #include "background/launcher.h"
 #include "base/compat.h"
+#include "base/error.h"
 #include "base/heap_writer.h"
 #include "base/leadscore.h"
+#include "base/sql.h"
+#include "base/user.h"
 #include "definitions/catalog.h"
+#include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/rights.h"
-#include "definitions/source_triggers.h"
 #include "model/category.h"
 #include "model/key_change.h"
-#include "model/rule_history.h"
 #include "model/validate.h"
 #include "rules/model_compile.h"
 
@@ -187,7 +189,7 @@ shown(Relation rel, HeapTuple tuple, const char *name)
 	Datum		enabled = BoolGetDatum(false);
 	bool		isnull = false;
 
-	if (RelationGetRelid(rel) != ls_base_table_oid("lead_model", false))
+	if (RelationGetRelid(rel) != ls_extension_base_table("lead_model", false))
 		return tuple;
 	model = ls_model_row(name, NULL);
 	if (model == NULL || !model->suspended)
@@ -247,7 +249,7 @@ static const Kind *
 begin_trigger(FunctionCallInfo fcinfo, TriggerEvent when, int commands,
 			  TriggerData **td)
 {
-	*td = ls_trigger_data(fcinfo, when, commands);
+	*td = ls_sql_trigger_data(fcinfo, when, commands);
 	if (RelationGetForm((*td)->tg_relation)->relkind == RELKIND_VIEW &&
 		RelationGetNamespace((*td)->tg_relation) == get_namespace_oid(LEADSCORE_SCHEMA, true))
 		for (int i = 0; i < (int) lengthof(kinds); i++)
@@ -443,7 +445,7 @@ number_row(const Kind *kind, HeapTuple tuple, TupleDesc desc)
 
 	if (kind->sequence == NULL)
 		return tuple;
-	number = Int64GetDatum(nextval_internal(ls_base_table_oid(kind->sequence, false), false));
+	number = Int64GetDatum(nextval_internal(ls_extension_base_table(kind->sequence, false), false));
 	return heap_modify_tuple_by_cols(tuple, desc, 1, &column, &number, &isnull);
 }
 
@@ -478,14 +480,14 @@ read_rows(const TriggerData *td, const Kind *kind, LsTarget *target, LsDefinitio
 static void
 write_row(const Kind *kind, LsDefinition *row, LsTarget *target)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (row->new)
 		row->new = kind->check(row);
 	else
 		(void) kind->check(row);
 	ls_definition_check_snapshot(model_of(row->new ? row->new : row->old, row->desc));
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	if (row->new)
 		put_row(target, row->new);
 	if (row->old == NULL)
@@ -494,7 +496,7 @@ write_row(const Kind *kind, LsDefinition *row, LsTarget *target)
 		ls_target_update(target);
 	else
 		ls_target_delete(target);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 }
 
@@ -515,7 +517,7 @@ ls_write_definition(PG_FUNCTION_ARGS)
 	if (!(kind->writes & (TRIGGER_FIRED_BY_INSERT(td->tg_event) ? INSERTS :
 						  TRIGGER_FIRED_BY_DELETE(td->tg_event) ? DELETES : UPDATES)))
 		refuse(kind, td);
-	ls_target_open(&target, ls_base_table_oid(kind->table, false), kind->nkey, NULL, 0);
+	ls_target_open(&target, ls_extension_base_table(kind->table, false), kind->nkey, NULL, 0);
 	row.desc = CreateTupleDescCopy(RelationGetDescr(target.rel));
 	found = read_rows(td, kind, &target, &row);
 	if (found)

@@ -34,14 +34,14 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "base/key.h"
-#include "base/leadscore.h"
 #include "base/local_rows.h"
+#include "base/sql.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/model_tables.h"
-#include "definitions/source_triggers.h"
 #include "jobs/job_run.h"
 #include "model/attach.h"
 #include "model/model.h"
@@ -128,12 +128,12 @@ static void
 compare(const LsModelRow *model, Oid relation, const char *sql, Compared *compared)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	LsIdentity	saved;
+	LsUser	saved;
 	SPIPlanPtr	plan;
 	bool		isnull;
 
 	memset(compared, 0, sizeof(Compared));
-	ls_become_to_compute(model->owner, &saved);
+	ls_user_switch_to_compute(model->owner, &saved);
 	SPI_connect();
 	PG_TRY();
 	{
@@ -161,7 +161,7 @@ compare(const LsModelRow *model, Oid relation, const char *sql, Compared *compar
 		compared->is = is ? MemoryContextStrdup(caller, is) : NULL;
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* ---------- the key of contacts ---------- */
@@ -276,20 +276,20 @@ void
 ls_key_written(const char *name)
 {
 	LsModelRow *model = ls_model_row(name, NULL);
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	Oid			type,
 				collation,
 				was,
 				was_collation;
 	int32		typmod;
 
-	ls_add_text(&args, name);
-	ls_add_text(&args, model->key);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_model SET key = $2"
+	ls_sql_add_text(&args, name);
+	ls_sql_add_text(&args, model->key);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_model SET key = $2"
 			   " WHERE sheet OPERATOR(pg_catalog.=) $1", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	get_atttypetypmodcoll(model->contacts, get_attnum(model->contacts, model->key),
 						  &type, &typmod, &collation);
@@ -428,20 +428,20 @@ static void
 tell_visitors(const LsSourceRow *source)
 {
 	const char *visitors = ls_visitors_model(source->model);
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
 	if (visitors == NULL || source->visitor == NULL)
 		return;
-	ls_add_text(&args, visitors);
-	ls_add_text(&args, source->source);
-	ls_add_text(&args, source->visitor);
-	ls_add_text(&args, source->occurred_at);
-	ls_add_text(&args, source->event);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_source SET contact = $3, occurred_at = $4, event = $5"
+	ls_sql_add_text(&args, visitors);
+	ls_sql_add_text(&args, source->source);
+	ls_sql_add_text(&args, source->visitor);
+	ls_sql_add_text(&args, source->occurred_at);
+	ls_sql_add_text(&args, source->event);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_source SET contact = $3, occurred_at = $4, event = $5"
 			   " WHERE model OPERATOR(pg_catalog.=) $1 AND source OPERATOR(pg_catalog.=) $2", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 }
 

@@ -34,11 +34,15 @@
 #include "background/daily.h"
 #include "background/launcher.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "base/reach.h"
+#include "base/relation.h"
+#include "base/sql.h"
+#include "base/transaction.h"
+#include "base/user.h"
 #include "counting/recount.h"
 #include "definitions/ancestor.h"
 #include "definitions/contact_table.h"
+#include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/model_tables.h"
@@ -46,7 +50,6 @@
 #include "definitions/source_triggers.h"
 #include "model/category.h"
 #include "model/rule_history.h"
-#include "model/validate.h"
 #include "model/visitors.h"
 
 PG_FUNCTION_INFO_V1(ls_create_model);
@@ -214,7 +217,7 @@ ls_model_check_key(Relation rel, LsModelTables *new)
 					new->row.key, RelationGetRelationName(rel)),
 			 errdetail("The key needs a unique index of its own that is valid, neither partial nor deferrable, and on the plain column."),
 			 errhint("CREATE UNIQUE INDEX ON %s (%s);",
-					 ls_qualified_name(RelationGetRelid(rel)),
+					 ls_relation_qualified_name(RelationGetRelid(rel)),
 					 quote_identifier(new->row.key))));
 }
 
@@ -227,11 +230,11 @@ delete_rows(const char *model)
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
 	"lead_rule_error", "lead_action", "lead_day", "lead_worker_error", "lead_job_part", "lead_job",
 	"lead_rule_history", "lead_sheet_history"};
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add_text(&args, model);
+	ls_sql_add_text(&args, model);
 	for (size_t i = 0; i < lengthof(tables); i++)
-		ls_execute(psprintf("DELETE FROM leadscore_internal.%s"
+		ls_sql_execute(psprintf("DELETE FROM leadscore_internal.%s"
 							" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]), &args);
 }
 
@@ -239,29 +242,29 @@ delete_rows(const char *model)
 static void
 write_rows(const LsModelTables *new)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add_text(&args, new->row.model);
-	ls_add(&args, OIDOID, ObjectIdGetDatum(new->row.owner));
-	ls_add(&args, OIDOID, ObjectIdGetDatum(new->row.contacts));
-	ls_add_text(&args, new->row.key);
-	ls_add_text(&args, new->row.created_at);
-	ls_add_text(&args, new->row.time_zone);
-	ls_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, accepted_contacts,"
+	ls_sql_add_text(&args, new->row.model);
+	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(new->row.owner));
+	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(new->row.contacts));
+	ls_sql_add_text(&args, new->row.key);
+	ls_sql_add_text(&args, new->row.created_at);
+	ls_sql_add_text(&args, new->row.time_zone);
+	ls_sql_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, accepted_contacts,"
 			   " contacts, key, created_at, time_zone) VALUES ($1, $2, $3, $3, $4, $5, $6)", &args);
 	for (int i = 0; i < new->ncategories; i++)
 	{
-		LsArguments category = {0};
+		LsSqlArguments category = {0};
 
-		ls_add_text(&category, new->row.model);
-		ls_add_text(&category, new->categories[i]);
-		ls_add(&category, INT4OID, Int32GetDatum(i + 1));
-		ls_execute("INSERT INTO leadscore_internal.lead_category (model, category, position)"
+		ls_sql_add_text(&category, new->row.model);
+		ls_sql_add_text(&category, new->categories[i]);
+		ls_sql_add(&category, INT4OID, Int32GetDatum(i + 1));
+		ls_sql_execute("INSERT INTO leadscore_internal.lead_category (model, category, position)"
 				   " VALUES ($1, $2, $3)", &category);
 	}
 	memset(&args, 0, sizeof(args));
-	ls_add_text(&args, new->row.model);
-	ls_execute("INSERT INTO leadscore_internal.lead_stage (model, stage, position, enter_at)"
+	ls_sql_add_text(&args, new->row.model);
+	ls_sql_execute("INSERT INTO leadscore_internal.lead_stage (model, stage, position, enter_at)"
 			   " VALUES ($1, 'unqualified', 0, '-infinity')", &args);
 }
 
@@ -274,19 +277,19 @@ ls_create_model(PG_FUNCTION_ARGS)
 {
 	LsModelTables new = {0};
 	LsModelRow *row = &new.row;
-	LsIdentity	saved;
+	LsUser	saved;
 	List	   *tree;
 	Relation	rel;
 
-	row->model = ls_text_argument(fcinfo, 0, "model");
+	row->model = ls_sql_text_argument(fcinfo, 0, "model");
 	if (PG_ARGISNULL(1))
-		(void) ls_text_argument(fcinfo, 1, "contacts");
+		(void) ls_sql_text_argument(fcinfo, 1, "contacts");
 	row->contacts = PG_GETARG_OID(1);
-	row->key = ls_optional_argument(fcinfo, 2);
+	row->key = ls_sql_optional_argument(fcinfo, 2);
 	if (PG_ARGISNULL(3))
-		(void) ls_text_argument(fcinfo, 3, "categories");
-	row->created_at = ls_optional_argument(fcinfo, 4);
-	row->time_zone = ls_check_time_zone(ls_text_argument(fcinfo, 5, "time_zone"));
+		(void) ls_sql_text_argument(fcinfo, 3, "categories");
+	row->created_at = ls_sql_optional_argument(fcinfo, 4);
+	row->time_zone = ls_check_time_zone(ls_sql_text_argument(fcinfo, 5, "time_zone"));
 	PreventCommandIfReadOnly("create_model()");
 	read_categories(PG_GETARG_ARRAYTYPE_P(3), &new);
 
@@ -307,13 +310,13 @@ ls_create_model(PG_FUNCTION_ARGS)
 		ls_check_time_column(row->contacts, row->created_at);
 	relation_close(rel, NoLock);
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	/* what was restored without its model */
 	delete_rows(row->model);
 	ls_tables_make(&new);
 	write_rows(&new);
 	ls_daily_begin(row);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	ls_tables_depend(row);
 	ls_record_sheet(row->model);
@@ -336,7 +339,7 @@ ls_drop_model(const LsModelRow *model)
 {
 	List	   *relations = NIL;
 	const char *visitors;
-	LsIdentity	saved;
+	LsUser	saved;
 	ListCell   *lc;
 
 	if (ls_model_row(model->model, NULL) == NULL)
@@ -355,10 +358,10 @@ ls_drop_model(const LsModelRow *model)
 			relations = list_append_unique_oid(relations, row->relation);
 	}
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	delete_rows(model->model);
 	ls_tables_drop(model->model);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
@@ -370,7 +373,7 @@ ls_drop_model(const LsModelRow *model)
 Datum
 ls_drop_model_sql(PG_FUNCTION_ARGS)
 {
-	char	   *model = ls_text_argument(fcinfo, 0, "model");
+	char	   *model = ls_sql_text_argument(fcinfo, 0, "model");
 	LsModelRow *row;
 
 	PreventCommandIfReadOnly("drop_model()");
@@ -410,7 +413,7 @@ ls_detach_all(PG_FUNCTION_ARGS)
 		rows = ls_model_rows(NULL);
 	else
 	{
-		rows = list_make1(ls_model_row_for(ls_text_argument(fcinfo, 0, "model"), GetUserId()));
+		rows = list_make1(ls_model_row_for(ls_sql_text_argument(fcinfo, 0, "model"), GetUserId()));
 		ls_visitors_refuse(linitial(rows));
 	}
 	foreach(lc, rows)
@@ -439,7 +442,7 @@ ls_model_complete(const char *model)
 {
 	Oid			table = ls_score_table(model, true);
 
-	return ls_tables_exist(model) && ls_has_key(table) &&
+	return ls_tables_exist(model) && ls_relation_has_index(table) &&
 		ls_recorded_relations(model, NULL) != NIL;
 }
 
@@ -451,14 +454,14 @@ void
 ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 {
 	LsModelTables new;
-	LsIdentity	saved;
+	LsUser	saved;
 
 	ls_tables_read(model, &new);
 	new.key_type = type;
 	new.key_collation = collation;
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	ls_tables_rekey(&new);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	ereport(NOTICE,
 			(errmsg("the key of model \"%s\" is now of type %s",
 					model->model, format_type_be(type)),
@@ -473,25 +476,25 @@ ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 void
 ls_model_new_owner(const LsModelRow *model)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	bool		disabled = false;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	ls_tables_give(model);
-	ls_add_text(&args, model->model);
-	ls_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
+	ls_sql_add_text(&args, model->model);
+	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
 	if (model->suspended)
-		disabled = ls_execute("UPDATE leadscore_internal.lead_model SET enabled = false"
+		disabled = ls_sql_execute("UPDATE leadscore_internal.lead_model SET enabled = false"
 							  " WHERE model OPERATOR(pg_catalog.=) $1 AND enabled"
 							  " AND $2 IS NOT NULL", &args) > 0;
 	else
-		ls_execute("UPDATE leadscore_internal.lead_model"
+		ls_sql_execute("UPDATE leadscore_internal.lead_model"
 				   " SET accepted_owner = $2, accepted_contacts = contacts"
 				   " WHERE model OPERATOR(pg_catalog.=) $1"
 				   " AND (accepted_owner OPERATOR(pg_catalog.<>) $2"
 				   " OR accepted_contacts OPERATOR(pg_catalog.<>) contacts)", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	if (disabled)
 	{
@@ -530,18 +533,18 @@ new_owner(void *arg)
 void
 ls_model_accept_restored(const LsModelRow *model)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
 	if (OidIsValid(model->accepted) || !OidIsValid(model->owner))
 		return;
-	ls_add_text(&args, model->model);
-	ls_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_model"
+	ls_sql_add_text(&args, model->model);
+	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_model"
 			   " SET accepted_owner = $2, accepted_contacts = contacts"
 			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 }
 
@@ -562,5 +565,5 @@ ls_model_settle(const LsModelRow *model)
 		return;
 	}
 	if (ls_lock_definitions_if_free(model->model) && (belongs || ls_tables_lock_if_free(model->model)))
-		(void) ls_caught(new_owner, unconstify(LsModelRow *, model));
+		(void) ls_subtransaction_try(new_owner, unconstify(LsModelRow *, model));
 }

@@ -21,7 +21,8 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
-#include "definitions/catalog.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "definitions/model_tables.h"
 
 PG_FUNCTION_INFO_V1(ls_own_schemas);
@@ -35,7 +36,7 @@ is_privileged(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("this function is for leadscore's event triggers")));
-	return creating_extension || !OidIsValid(ls_base_table_oid("lead_model", true)) ||
+	return creating_extension || !OidIsValid(ls_extension_base_table("lead_model", true)) ||
 		has_privs_of_role(GetUserId(), ls_extension_owner());
 }
 
@@ -52,11 +53,11 @@ ls_own_schemas(PG_FUNCTION_ARGS)
 		" WHERE t.typnamespace IN ('" LEADSCORE_SCHEMA "'::pg_catalog.regnamespace, '" LEADSCORE_INTERNAL "'::pg_catalog.regnamespace)"
 		" AND t.typtype OPERATOR(pg_catalog.=) 'm' AND t.typowner OPERATOR(pg_catalog.=) %u LIMIT 1";
 	Oid			caller = GetUserId();
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (is_privileged(fcinfo))
 		PG_RETURN_NULL();
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
 	if (SPI_execute(psprintf(sql, caller), false, 0) == SPI_OK_SELECT && SPI_processed > 0)
 		ereport(ERROR,
@@ -67,7 +68,7 @@ ls_own_schemas(PG_FUNCTION_ARGS)
 				 errdetail("It could be taken for one of the extension's."),
 				 errhint("Use another schema.")));
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	PG_RETURN_NULL();
 }
 
@@ -79,11 +80,11 @@ ls_own_tables(PG_FUNCTION_ARGS)
 		"SELECT DISTINCT c.objid FROM pg_catalog.pg_event_trigger_ddl_commands() c"
 		" WHERE c.schema_name OPERATOR(pg_catalog.=) '" LEADSCORE_SCHEMA "'"
 		" AND c.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass";
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (is_privileged(fcinfo))
 		PG_RETURN_NULL();
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
 	if (SPI_execute(sql, false, 0) == SPI_OK_SELECT)
 		for (uint64 i = 0; i < SPI_processed; i++)
@@ -94,6 +95,6 @@ ls_own_tables(PG_FUNCTION_ARGS)
 																SPI_tuptable->tupdesc, 1, &isnull)));
 		}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	PG_RETURN_NULL();
 }

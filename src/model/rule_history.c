@@ -25,8 +25,11 @@
 #include "utils/datum.h"
 #include "utils/rel.h"
 
-#include "base/leadscore.h"
-#include "definitions/source_triggers.h"
+#include "base/clock.h"
+#include "base/sql.h"
+#include "base/transaction.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "model/validate.h"
 #include "rules/model_compile.h"
 
@@ -59,18 +62,18 @@ transaction_instant(void)
 
 /* begin takes the rights to write history, and finds out who does when. */
 static void
-begin(Author *author, const char *model, LsIdentity *saved)
+begin(Author *author, const char *model, LsUser *saved)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 	bool		isnull;
 
 	author->model = model;
 	author->name = GetUserNameFromId(GetUserId(), false);
-	ls_add_text(&args, model);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(transaction_instant()));
-	ls_become(ls_extension_owner(), saved);
+	ls_sql_add_text(&args, model);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(transaction_instant()));
+	ls_user_switch(ls_extension_owner(), saved);
 	SPI_connect();
-	(void) ls_run("SELECT GREATEST($2,"
+	(void) ls_sql_run("SELECT GREATEST($2,"
 				  " (SELECT pg_catalog.max(h.valid_from) FROM leadscore_internal.lead_rule_history h"
 				  " WHERE h.model OPERATOR(pg_catalog.=) $1),"
 				  " (SELECT pg_catalog.max(h.valid_from) FROM leadscore_internal.lead_sheet_history h"
@@ -146,10 +149,10 @@ column_list(TupleDesc desc, const char *prefix)
 static void
 note_counted(int64 rule_id)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
-	ls_execute("UPDATE leadscore_internal.lead_rule_history h"
+	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
+	ls_sql_execute("UPDATE leadscore_internal.lead_rule_history h"
 			   " SET counted_version = r.counted_version,"
 			   " counting_version = r.counting_version, versions = " VERSIONS("h.versions")
 			   " FROM leadscore_internal.lead_rule r"
@@ -162,13 +165,13 @@ static void
 add_version(const Author *author, TupleDesc desc, int64 rule_id,
 			const char *operation, bool known)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
-	ls_add_text(&args, author->name);
-	ls_add_text(&args, operation);
-	ls_execute(psprintf("INSERT INTO leadscore_internal.lead_rule_history"
+	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
+	ls_sql_add_text(&args, author->name);
+	ls_sql_add_text(&args, operation);
+	ls_sql_execute(psprintf("INSERT INTO leadscore_internal.lead_rule_history"
 						" (%s, valid_from, changed_by, operation, versions)"
 						" SELECT %s, $2, $3, $4, %s FROM leadscore_internal.lead_rule r"
 						" WHERE r.rule_id OPERATOR(pg_catalog.=) $1",
@@ -183,11 +186,11 @@ add_version(const Author *author, TupleDesc desc, int64 rule_id,
 static bool
 end_version(const Author *author, int64 rule_id)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
-	return ls_execute("UPDATE leadscore_internal.lead_rule_history SET valid_to = $2"
+	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
+	return ls_sql_execute("UPDATE leadscore_internal.lead_rule_history SET valid_to = $2"
 					  " WHERE rule_id OPERATOR(pg_catalog.=) $1 AND valid_to IS NULL",
 					  &args) > 0;
 }
@@ -196,12 +199,12 @@ end_version(const Author *author, int64 rule_id)
 static void
 note_deleted(const Author *author, TupleDesc desc, int64 rule_id)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
-	ls_add_text(&args, author->name);
-	ls_execute(psprintf("INSERT INTO leadscore_internal.lead_rule_history"
+	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
+	ls_sql_add_text(&args, author->name);
+	ls_sql_execute(psprintf("INSERT INTO leadscore_internal.lead_rule_history"
 						" (%s, valid_from, valid_to, changed_by, operation, versions)"
 						" SELECT %s, $2, $2, $3, 'DELETE', h.versions"
 						" FROM leadscore_internal.lead_rule_history h"
@@ -214,7 +217,7 @@ note_deleted(const Author *author, TupleDesc desc, int64 rule_id)
 void
 ls_rule_written(const LsDefinition *change)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	Author		author;
 	LsRuleRow	row;
 
@@ -230,7 +233,7 @@ ls_rule_written(const LsDefinition *change)
 						matches_same(change->old, change->new, change->desc));
 		else
 			add_version(&author, change->desc, row.rule_id, "INSERT", false);
-		ls_return(&saved);
+		ls_user_restore(&saved);
 	}
 }
 
@@ -244,15 +247,15 @@ ls_record_counted(PG_FUNCTION_ARGS)
 	TriggerData *td = ls_check_trigger(fcinfo, TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW,
 									   LS_FIRED_UPDATE, "lead_rule");
 	TupleDesc	desc = RelationGetDescr(td->tg_relation);
-	LsIdentity	saved;
+	LsUser	saved;
 	LsRuleRow	row;
 
 	if (same_rule(td->tg_trigtuple, td->tg_newtuple, desc))
 	{
 		ls_rule_row_read(td->tg_newtuple, desc, &row);
-		ls_become(ls_extension_owner(), &saved);
+		ls_user_switch(ls_extension_owner(), &saved);
 		note_counted(row.rule_id);
-		ls_return(&saved);
+		ls_user_restore(&saved);
 	}
 	return PointerGetDatum(NULL);
 }
@@ -264,14 +267,14 @@ ls_record_counted(PG_FUNCTION_ARGS)
 void
 ls_rule_renamed(const char *model, int64 rule_id)
 {
-	Relation	rel = table_open(ls_base_table_oid("lead_rule", false), AccessShareLock);
-	LsIdentity	saved;
+	Relation	rel = table_open(ls_extension_base_table("lead_rule", false), AccessShareLock);
+	LsUser	saved;
 	Author		author;
 
 	begin(&author, model, &saved);
 	(void) end_version(&author, rule_id);
 	add_version(&author, RelationGetDescr(rel), rule_id, "RENAME", true);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	table_close(rel, AccessShareLock);
 }
 
@@ -295,32 +298,32 @@ ls_rule_renamed(const char *model, int64 rule_id)
 void
 ls_record_sheet(const char *model)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	Author		author;
-	LsArguments args = {0};
-	LsArguments with_name;
+	LsSqlArguments args = {0};
+	LsSqlArguments with_name;
 	LsModelRow *row = ls_model_row(model, NULL);
 
 	/* what is said of visitors is what their sheet says */
 	if (row && row->sheet)
 		return;
 	begin(&author, model, &saved);
-	ls_add_text(&args, model);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author.at));
+	ls_sql_add_text(&args, model);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author.at));
 	with_name = args;
-	ls_add_text(&with_name, author.name);
-	ls_execute("UPDATE leadscore_internal.lead_sheet_history h SET valid_to = $2"
+	ls_sql_add_text(&with_name, author.name);
+	ls_sql_execute("UPDATE leadscore_internal.lead_sheet_history h SET valid_to = $2"
 			   " FROM " SHEET_NOW " s"
 			   " WHERE h.model OPERATOR(pg_catalog.=) $1 AND h.valid_to IS NULL"
 			   " AND (h.min_score, h.max_score, h.time_zone, h.categories, h.weights,"
 			   " h.min_points, h.max_points) IS DISTINCT FROM"
 			   " (s.min_score, s.max_score, s.time_zone, s.names, s.weights, s.lowest, s.highest)",
 			   &args);
-	ls_execute("INSERT INTO leadscore_internal.lead_sheet_history (model, min_score, max_score, time_zone,"
+	ls_sql_execute("INSERT INTO leadscore_internal.lead_sheet_history (model, min_score, max_score, time_zone,"
 			   " categories, weights, min_points, max_points, valid_from, changed_by)"
 			   " SELECT s.*, $2, $3 FROM " SHEET_NOW " s"
 			   " WHERE NOT EXISTS (SELECT FROM leadscore_internal.lead_sheet_history h"
 			   " WHERE h.model OPERATOR(pg_catalog.=) $1 AND h.valid_to IS NULL)",
 			   &with_name);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }

@@ -27,8 +27,10 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "base/leadscore.h"
 #include "base/local_rows.h"
+#include "base/suggest.h"
+#include "base/transaction.h"
+#include "base/user.h"
 
 /* how many rows are looked at, but for the search of events' names */
 #define MAX_ROWS	100000
@@ -104,7 +106,7 @@ static Portal
 open_rows(const Visit *visit, TupleDesc desc)
 {
 	StringInfoData sql;
-	LsIdentity	saved;
+	LsUser	saved;
 	SPIPlanPtr	plan;
 	Portal		portal;
 
@@ -125,12 +127,12 @@ open_rows(const Visit *visit, TupleDesc desc)
 	else
 		appendStringInfoString(&sql, "NULL");
 	appendStringInfo(&sql, " FROM %s t LIMIT %d", visit->table, MAX_ROWS + 1);
-	ls_become_to_compute(visit->owner, &saved);
+	ls_user_switch_to_compute(visit->owner, &saved);
 	plan = SPI_prepare(sql.data, 0, NULL);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a query of table %s", visit->table);
 	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return portal;
 }
 
@@ -213,11 +215,11 @@ read_rows(Visit *visit, TupleDesc desc)
 	{
 		SPITupleTable *rows;
 		uint64		n;
-		LsIdentity	saved;
+		LsUser	saved;
 
-		ls_become_to_compute(visit->owner, &saved);
+		ls_user_switch_to_compute(visit->owner, &saved);
 		SPI_cursor_fetch(portal, true, BATCH);
-		ls_return(&saved);
+		ls_user_restore(&saved);
 		rows = SPI_tuptable;
 		n = SPI_processed;
 		if (n == 0)
@@ -308,9 +310,9 @@ static void
 visit_names(Visit *visit)
 {
 	List	   *names = NIL;
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_become_to_compute(visit->owner, &saved);
+	ls_user_switch_to_compute(visit->owner, &saved);
 	if (visit->nrows > MAX_ROWS)
 		find_events(visit);
 	for (int i = 0; i < visit->nasking; i++)
@@ -323,7 +325,7 @@ visit_names(Visit *visit)
 			names = find_names(visit);
 		asking->survey->names = list_concat_copy(asking->survey->names, names);
 	}
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* visit_table reads one table for the rules that read it. */
@@ -408,7 +410,7 @@ survey_all(void *arg)
 	{
 		LsSurvey   *survey = lfirst(each);
 		const char *nearest = survey->row->event && !survey->seen ?
-			ls_nearest(survey->row->event, survey->names) : NULL;
+			ls_suggest_word(survey->row->event, survey->names) : NULL;
 
 		survey->nearest = nearest ? MemoryContextStrdup(job->context, nearest) : NULL;
 		survey->names = NIL;
@@ -427,5 +429,5 @@ ls_survey(const LsModelRow *model, List *surveys)
 {
 	Job			job = {.model = model, .surveys = surveys, .context = CurrentMemoryContext};
 
-	return ls_caught(survey_all, &job) == NULL;
+	return ls_subtransaction_try(survey_all, &job) == NULL;
 }

@@ -23,11 +23,14 @@
 #include "utils/inval.h"
 #include "utils/snapmgr.h"
 
-#include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/sql.h"
+#include "base/transaction.h"
+#include "base/user.h"
 #include "ddl/ddl.h"
+#include "definitions/extension.h"
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
-#include "definitions/source_triggers.h"
 #include "jobs/job_run.h"
 #include "model/model.h"
 #include "rules/model_compile.h"
@@ -58,16 +61,16 @@ ls_suspension_undecided(void)
 static bool
 waits(const char *model)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	bool		found;
 
-	if (!ls_has_pages(ls_base_table_oid("lead_job", false)))
+	if (!ls_relation_has_pages(ls_extension_base_table("lead_job", false)))
 		return false;
-	ls_add_text(&args, model);
-	ls_become(ls_extension_owner(), &saved);
-	found = ls_execute("SELECT FROM leadscore_internal.lead_job" WAITING_JOB " LIMIT 1", &args) > 0;
-	ls_return(&saved);
+	ls_sql_add_text(&args, model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	found = ls_sql_execute("SELECT FROM leadscore_internal.lead_job" WAITING_JOB " LIMIT 1", &args) > 0;
+	ls_user_restore(&saved);
 	return found;
 }
 
@@ -75,19 +78,19 @@ waits(const char *model)
 static void
 note(const char *model, int64 job, const char *why)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add_text(&args, model);
-	ls_add_text(&args, why);
-	ls_add(&args, INT8OID, Int64GetDatum(job));
-	ls_become(ls_extension_owner(), &saved);
+	ls_sql_add_text(&args, model);
+	ls_sql_add_text(&args, why);
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job));
+	ls_user_switch(ls_extension_owner(), &saved);
 	if (why)
-		ls_execute("UPDATE leadscore_internal.lead_job SET error = $2"
+		ls_sql_execute("UPDATE leadscore_internal.lead_job SET error = $2"
 				   " WHERE job_id OPERATOR(pg_catalog.=) $3", &args);
 	else
-		ls_execute("UPDATE leadscore_internal.lead_job SET error = NULL" WAITING_JOB, &args);
-	ls_return(&saved);
+		ls_sql_execute("UPDATE leadscore_internal.lead_job SET error = NULL" WAITING_JOB, &args);
+	ls_user_restore(&saved);
 }
 
 /*
@@ -127,16 +130,16 @@ ls_suspension_defers(const char *model)
 void
 ls_suspension_missed(const char *model)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	bool		found;
 
-	ls_add_text(&args, model);
-	ls_become(ls_extension_owner(), &saved);
-	found = ls_execute("SELECT FROM leadscore_internal.lead_job WHERE model OPERATOR(pg_catalog.=) $1"
+	ls_sql_add_text(&args, model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	found = ls_sql_execute("SELECT FROM leadscore_internal.lead_job WHERE model OPERATOR(pg_catalog.=) $1"
 					   " AND kind OPERATOR(pg_catalog.=) 'rescore'"
 					   " AND phase OPERATOR(pg_catalog.=) 'start' AND " LS_OPEN_JOBS " LIMIT 1", &args) > 0;
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	if (!found)
 		(void) ls_job_request(model, "rescore", "*");
 }
@@ -211,8 +214,8 @@ ls_suspension_before_commit(void)
 		return;
 	undecided = false;
 	/* the extension may have been dropped since */
-	if (!OidIsValid(ls_base_table_oid("lead_model", true)) ||
-		!OidIsValid(ls_base_table_oid("lead_job", true)))
+	if (!OidIsValid(ls_extension_base_table("lead_model", true)) ||
+		!OidIsValid(ls_extension_base_table("lead_job", true)))
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rows = ls_model_rows(NULL);
@@ -227,7 +230,7 @@ ls_suspension_before_commit(void)
 			continue;
 		if ((row->unreadable != NULL) == waits(row->model))
 			continue;			/* which is known, one way or the other */
-		error = ls_guarded(decide, row);
+		error = ls_subtransaction_run(decide, row);
 		if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 			ReThrowError(error);
 		if (error)

@@ -27,12 +27,14 @@
 #include "background/daily.h"
 #include "base/decay.h"
 #include "base/leadscore.h"
+#include "base/sql.h"
+#include "base/suggest.h"
+#include "base/user.h"
 #include "capture/deferred.h"
-#include "counting/recount.h"
+#include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/model_tables.h"
-#include "definitions/source_triggers.h"
 #include "jobs/job_run.h"
 #include "model/category.h"
 #include "model/key_change.h"
@@ -49,11 +51,11 @@ TriggerData *
 ls_check_trigger(FunctionCallInfo fcinfo, TriggerEvent when, int commands,
 				 const char *table)
 {
-	TriggerData *td = ls_trigger_data(fcinfo, when, commands);
+	TriggerData *td = ls_sql_trigger_data(fcinfo, when, commands);
 
 	if (RelationGetNamespace(td->tg_relation) !=
 		get_namespace_oid(LEADSCORE_INTERNAL, true) ||
-		(table && RelationGetRelid(td->tg_relation) != ls_base_table_oid(table, false)))
+		(table && RelationGetRelid(td->tg_relation) != ls_extension_base_table(table, false)))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("this function is for the triggers of leadscore's own tables")));
@@ -97,7 +99,7 @@ ls_check_category(const char *model, const char *category, const char *where)
 	foreach(lc, names)
 		if (strcmp(lfirst(lc), category) == 0)
 			return;
-	nearest = ls_nearest(category, names);
+	nearest = ls_suggest_word(category, names);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("category \"%s\" of %s does not exist", category, where),
@@ -659,13 +661,13 @@ static void
 keep_days(const char *model)
 {
 	LsModelRow *row = ls_model_row(model, NULL);
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (row == NULL || !row->daily)
 		return;
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	ls_daily_make_table(row);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* accepted gives the owner as whom a model was accepted. */
@@ -682,11 +684,11 @@ accepted(const LsSheetRow *row)
 static void
 take_over(const char *model)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	ls_tables_give(ls_model_row(model, NULL));
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 }
 

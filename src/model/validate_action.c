@@ -23,9 +23,10 @@
 
 #include "background/delivery.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "base/reach.h"
-#include "definitions/source_triggers.h"
+#include "base/suggest.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 
 
 /* the longest name of an action, in bytes */
@@ -72,7 +73,7 @@ check_name(const char *what, const char *word, List *words, const char *where)
 	foreach(lc, words)
 		if (same(lfirst(lc), word))
 			return;
-	nearest = ls_nearest(word, words);
+	nearest = ls_suggest_word(word, words);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("%s \"%s\" of %s does not exist", what, word, where),
@@ -197,9 +198,9 @@ callable_functions(void)
 		" AND nspname <> 'pg_catalog'";
 	MemoryContext caller = CurrentMemoryContext;
 	List	   *names = NIL;
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
 	if (SPI_execute(sql, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for functions");
@@ -212,7 +213,7 @@ callable_functions(void)
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return names;
 }
 
@@ -228,7 +229,7 @@ refuse_function(const Check *check, const char *schema, const char *name)
 				(errcode(ERRCODE_INVALID_NAME),
 				 errmsg("function \"%s\" of %s is not a name with its schema", text, check->where),
 				 errhint("Write schema.name, without arguments.")));
-	nearest = ls_nearest(quote_qualified_identifier(schema, name), callable_functions());
+	nearest = ls_suggest_word(quote_qualified_identifier(schema, name), callable_functions());
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_FUNCTION),
 			 errmsg("function %s(jsonb) of %s does not exist",

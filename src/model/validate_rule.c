@@ -27,7 +27,7 @@
 #include "utils/rel.h"
 
 #include "base/decay.h"
-#include "base/leadscore.h"
+#include "base/suggest.h"
 #include "definitions/locks.h"
 #include "model/visitors.h"
 #include "rules/model_compile.h"
@@ -133,7 +133,7 @@ find_word(const RuleCheck *check, const char *column, const char *word,
 		if (words != kind_words || i != LS_SEQUENCE)
 			allowed = lappend(allowed, unconstify(char *, words[i]));
 	}
-	nearest = ls_nearest(word, allowed);
+	nearest = ls_suggest_word(word, allowed);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s \"%s\" of %s does not exist", column, word, check->where),
@@ -567,7 +567,7 @@ refuse_source(const RuleCheck *check)
 	foreach(lc, check->sources)
 		names = lappend(names, ((LsSourceRow *) lfirst(lc))->source);
 	if (given)
-		nearest = ls_nearest(given, names);
+		nearest = ls_suggest_word(given, names);
 	ereport(ERROR,
 			(errcode(given ? ERRCODE_UNDEFINED_OBJECT : ERRCODE_NOT_NULL_VIOLATION),
 			 given ? errmsg("source \"%s\" of %s does not exist", given, check->where) :

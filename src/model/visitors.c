@@ -22,7 +22,9 @@
 #include "utils/typcache.h"
 
 #include "background/daily.h"
-#include "base/leadscore.h"
+#include "base/sql.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "definitions/model_tables.h"
 #include "definitions/source_triggers.h"
 
@@ -80,11 +82,11 @@ ls_visitors_check(const LsModelRow *model, const LsSourceRow *source)
 static void
 write_row(const LsModelRow *model, const char *name)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add_text(&args, model->model);
-	ls_add_text(&args, name);
-	ls_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, accepted_contacts, contacts, key, time_zone,"
+	ls_sql_add_text(&args, model->model);
+	ls_sql_add_text(&args, name);
+	ls_sql_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, accepted_contacts, contacts, key, time_zone,"
 			   " max_drift, max_drift_ratio, min_score, max_score, enabled, sheet)"
 			   " SELECT $2, accepted_owner, accepted_contacts, contacts, key, time_zone, max_drift, max_drift_ratio,"
 			   " min_score, max_score, enabled, $1 FROM leadscore_internal.lead_model"
@@ -101,7 +103,7 @@ ls_visitors_make(const LsModelRow *model, const LsSourceRow *source)
 {
 	char	   *name = ls_visitors_model(model->model);
 	LsModelTables tables;
-	LsIdentity	saved;
+	LsUser	saved;
 	int32		typmod;
 	ListCell   *lc;
 
@@ -114,9 +116,9 @@ ls_visitors_make(const LsModelRow *model, const LsSourceRow *source)
 				 errmsg("model \"%s\" already exists", name),
 				 errdetail("The visitors of model \"%s\" would need the name.", model->model)));
 	ls_tables_check_free(name);
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	ls_tables_read(model, &tables);
-	if (!OidIsValid(ls_table_oid(psprintf("identity_%s", model->model), true)))
+	if (!OidIsValid(ls_extension_table(psprintf("identity_%s", model->model), true)))
 	{
 		Oid			type,
 					collation;
@@ -125,7 +127,7 @@ ls_visitors_make(const LsModelRow *model, const LsSourceRow *source)
 							  &type, &typmod, &collation);
 		ls_tables_make_identity(&tables, getBaseType(type), collation);
 	}
-	get_atttypetypmodcoll(ls_table_oid(psprintf("identity_%s", model->model), false), 1,
+	get_atttypetypmodcoll(ls_extension_table(psprintf("identity_%s", model->model), false), 1,
 						  &tables.key_type, &typmod, &tables.key_collation);
 	tables.row.model = name;
 	tables.row.sheet = model->model;
@@ -133,7 +135,7 @@ ls_visitors_make(const LsModelRow *model, const LsSourceRow *source)
 	ls_tables_make(&tables);
 	write_row(model, name);
 	ls_daily_begin(&tables.row);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	foreach(lc, ls_recorded_relations(model->model, NULL))
 		ls_record_relation(name, NULL, lfirst_oid(lc));
 	CommandCounterIncrement();
@@ -144,20 +146,20 @@ ls_visitors_make(const LsModelRow *model, const LsSourceRow *source)
 void
 ls_visitors_follow(const char *model)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
 	if (ls_visitors_model(model) == NULL)
 		return;
-	ls_add_text(&args, model);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_model v SET max_drift = m.max_drift,"
+	ls_sql_add_text(&args, model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_model v SET max_drift = m.max_drift,"
 				   " max_drift_ratio = m.max_drift_ratio, min_score = m.min_score,"
 				   " max_score = m.max_score, enabled = m.enabled,"
 				   " accepted_owner = m.accepted_owner, accepted_contacts = m.accepted_contacts"
 				   " FROM leadscore_internal.lead_model m"
 				   " WHERE m.model OPERATOR(pg_catalog.=) $1"
 				   " AND v.sheet OPERATOR(pg_catalog.=) $1", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	CommandCounterIncrement();
 }

@@ -56,8 +56,8 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "base/leadscore.h"
 #include "base/relation.h"
+#include "base/transaction.h"
 #include "definitions/source_triggers.h"
 #include "rules/model_compile.h"
 
@@ -175,7 +175,7 @@ ls_dependencies(const LsModelRow *row, bool make)
 	if (!make)
 		return NULL;
 	ls_dependencies_forget(row->model);
-	error = ls_guarded(make_list, &arg);
+	error = ls_subtransaction_run(make_list, &arg);
 	if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 		ReThrowError(error);
 	return error ? NULL : arg.list;
@@ -509,7 +509,7 @@ search_user(Search *s, Oid classid, Oid objid)
 		case ExtensionRelationId:
 			break;				/* no part of an expression */
 		default:
-			if (!ls_look_part(classid, objid, &relid, &domain))
+			if (!ls_relation_part(classid, objid, &relid, &domain))
 				s->users->unnamed = true;
 			else if (OidIsValid(domain))
 				search(s, TypeRelationId, domain);
@@ -525,7 +525,7 @@ search_users(Search *s, Oid classid, Oid objid)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_look_dependents(classid, objid))
+	foreach(lc, ls_relation_dependents(classid, objid))
 	{
 		Form_pg_depend form = lfirst(lc);
 

@@ -35,7 +35,9 @@
 #include "utils/resowner.h"
 
 #include "base/compat.h"
-#include "base/leadscore.h"
+#include "base/error.h"
+#include "base/transaction.h"
+#include "base/user.h"
 #include "rules/expression_internal.h"
 
 /* One evaluation under guard. */
@@ -159,7 +161,7 @@ LsExpr *
 ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 {
 	LsCompile	c = {.spec = spec};
-	LsIdentity	saved;
+	LsUser	saved;
 	ErrorContextCallback callback;
 	MemoryContext work;
 	MemoryContext old;
@@ -172,7 +174,7 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	callback.arg = &c;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-	ls_become_to_compute(spec->role, &saved);
+	ls_user_switch_to_compute(spec->role, &saved);
 	pin_settings();
 	work = AllocSetContextCreate(CurTransactionContext,
 								 "leadscore compilation",
@@ -185,7 +187,7 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	advice = spec->advise ? ls_expr_advise(&c) : NULL;
 
 	MemoryContextSwitchTo(old);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	error_context_stack = callback.previous;
 	if (advice)
 		ls_expr_tell(advice);
@@ -209,7 +211,7 @@ pass_on(ErrorData *error, Oid role)
 	ReThrowError(error);
 }
 
-/* try_compile is ls_expr_compile() for ls_guarded(). */
+/* try_compile is ls_expr_compile() for ls_subtransaction_run(). */
 static void
 try_compile(void *arg)
 {
@@ -228,23 +230,23 @@ ls_expr_try_compile(const LsExprSpec *spec, MemoryContext context,
 {
 	LsTry		try = {.spec = spec, .context = context};
 
-	*error = ls_guarded(try_compile, &try);
+	*error = ls_subtransaction_run(try_compile, &try);
 	if (*error && ls_error_passes((*error)->sqlerrcode))
 		pass_on(*error, spec->role);
 	return *error ? NULL : try.expr;
 }
 
-/* read_meaning reads a text for ls_guarded(). */
+/* read_meaning reads a text for ls_subtransaction_run(). */
 static void
 read_meaning(void *arg)
 {
 	LsCompile  *c = arg;
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_become_to_compute(c->spec->role, &saved);
+	ls_user_switch_to_compute(c->spec->role, &saved);
 	pin_settings();
 	ls_expr_read_text(c);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /*
@@ -256,7 +258,7 @@ ls_expr_read(const LsExprSpec *spec, ErrorData **error)
 {
 	LsCompile	c = {.spec = spec};
 
-	*error = ls_guarded(read_meaning, &c);
+	*error = ls_subtransaction_run(read_meaning, &c);
 	if (*error && ls_error_passes((*error)->sqlerrcode))
 		pass_on(*error, spec->role);
 	return *error ? NULL : c.analysed;
@@ -304,7 +306,7 @@ has_state(const LsExpr *expr)
 
 /*
  * run_as_role makes the state of an expression, where it needs one, and runs
- * it as its role, for ls_guarded().  A state remembers what it is in the middle
+ * it as its role, for ls_subtransaction_run().  A state remembers what it is in the middle
  * of: it is run once at a time, and not again after an error.
  */
 static void
@@ -312,7 +314,7 @@ run_as_role(void *arg)
 {
 	LsRun	   *run = arg;
 	LsExpr	   *expr = run->expr;
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (expr->busy)
 		ereport(ERROR,
@@ -320,7 +322,7 @@ run_as_role(void *arg)
 				 errmsg("%s must not be evaluated by a function of its own",
 						expr->where)));
 	expr->busy = run->entered = true;
-	ls_become_to_compute(expr->role, &saved);
+	ls_user_switch_to_compute(expr->role, &saved);
 	if (!has_state(expr))
 	{
 		MemoryContext old;
@@ -335,7 +337,7 @@ run_as_role(void *arg)
 	if (run->econtext)
 		run->value = ExecEvalExprSwitchContext(expr->state, run->econtext,
 											   &run->isnull);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	expr->busy = false;
 }
 
@@ -349,7 +351,7 @@ eval_guarded(LsRun *run)
 	if (!outer)
 		ls_expr_runs++;
 	ls_expr_running = true;
-	error = ls_guarded(run_as_role, run);
+	error = ls_subtransaction_run(run_as_role, run);
 	ls_expr_running = outer;
 	if (error == NULL)
 		return NULL;

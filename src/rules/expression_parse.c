@@ -30,7 +30,7 @@
 #include "utils/varlena.h"
 
 #include "base/compat.h"
-#include "definitions/catalog.h"
+#include "base/suggest.h"
 #include "definitions/contact_table.h"
 
 #define MAX_TEXT_LENGTH (100 * 1024)
@@ -241,7 +241,7 @@ nearest_variable(ParseState *pstate, ColumnRef *cref, Node *found)
 	for (int i = 0; i < spec->nvariables; i++)
 		names = lappend(names, spec->variables[i]);
 	name = strVal(linitial(cref->fields));
-	nearest = ls_nearest(name, names);
+	nearest = ls_suggest_word(name, names);
 	if (nearest != NULL && get_attnum(RelationGetRelid(spec->rel), name) == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),

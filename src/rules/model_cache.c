@@ -18,8 +18,6 @@
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 
-#include "background/delivery.h"
-#include "base/leadscore.h"
 #include "tables/identity_table.h"
 #include "tables/pending_table.h"
 #include "tables/score_table.h"

@@ -20,16 +20,11 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "background/delivery.h"
 #include "base/compat.h"
-#include "base/heap_writer.h"
-#include "base/leadscore.h"
 #include "base/relation.h"
+#include "definitions/extension.h"
 #include "definitions/model_tables.h"
 #include "definitions/newest_text.h"
-#include "definitions/table_layout.h"
-#include "tables/identity_table.h"
-#include "tables/pending_table.h"
 #include "tables/score_table.h"
 
 /* Where a model is being loaded from, handed down while it is compiled */
@@ -292,7 +287,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 {
 	LsModel    *model = load->model;
 	bool		locked;
-	Relation	rel = ls_look_open(row->relation, &locked);
+	Relation	rel = ls_relation_open(row->relation, &locked);
 
 	source->name = row->source;
 	source->relation = row->relation;
@@ -316,7 +311,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	if (source->broken)
 	{
 		if (rel)
-			ls_look_close(rel, locked);
+			ls_relation_close(rel, locked);
 		return;
 	}
 	model->by_roles = model->by_roles || depends_on_roles(rel, model->owner);
@@ -324,13 +319,13 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	{
 		source->broken = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
 									  "its owner may not use the schema of the table");
-		ls_look_close(rel, locked);
+		ls_relation_close(rel, locked);
 		return;
 	}
 	source->broken = ls_table_reach_error(&model->reach, row->relation, model->owner);
 	if (source->broken)
 	{
-		ls_look_close(rel, locked);
+		ls_relation_close(rel, locked);
 		return;
 	}
 	source->contact = compile_column(model, rel, row->contact, model->key.type,
@@ -354,7 +349,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 										 FirstLowInvalidHeapAttributeNumber);
 	if (model->sheet)
 		load_unless(load, source);
-	ls_look_close(rel, locked);
+	ls_relation_close(rel, locked);
 }
 
 /* load_rule compiles the expressions of a rule against the table it reads. */
@@ -406,7 +401,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 	if (model->unreadable && rule->kind == LS_PROFILE)
 		return;
 	relid = rule->kind == LS_PROFILE ? model->contacts : source->relation;
-	rel = ls_look_open(relid, &locked);
+	rel = ls_relation_open(relid, &locked);
 	if (rel != NULL && row->condition)
 		rule->condition = compile(model, rel, LS_EXPR_CONDITION, row->condition,
 								  psprintf("condition of rule \"%s\" of model \"%s\"",
@@ -421,7 +416,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 		rule->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
 									"its table does not exist any more");
 	else
-		ls_look_close(rel, locked);
+		ls_relation_close(rel, locked);
 	if (rule->broken)
 		rule->skip = true;
 	need_columns(source ? &source->columns : &model->contact_columns, rule->condition);
@@ -687,12 +682,12 @@ load_identity(LsModel *model, const LsModelRow *row)
 	model->sheet = row->sheet;
 	model->rank = ls_model_rank(row->model);
 	if (model->sheet == NULL)
-		model->merged_table = ls_table_oid(psprintf("merged_%s", sheet), false);
+		model->merged_table = ls_extension_table(psprintf("merged_%s", sheet), false);
 	if (visitors)
 	{
 		/* made before, and dropped after, the row of the model of visitors */
-		model->identity_table = ls_table_oid(psprintf("identity_%s", sheet), false);
-		model->visitors_table = ls_table_oid(psprintf("pending_%s", visitors), true);
+		model->identity_table = ls_extension_table(psprintf("identity_%s", sheet), false);
+		model->visitors_table = ls_extension_table(psprintf("pending_%s", visitors), true);
 	}
 	if (!OidIsValid(model->identity_table))
 		return;
@@ -724,12 +719,12 @@ load_row(LsModel *model, const LsModelRow *row, const LsSheetVersion *limits)
 	model->owner = row->owner;
 	model->contacts = row->contacts;
 	model->score_table = ls_score_table(row->model, false);
-	model->due_table = ls_table_oid(psprintf("due_%s", row->model), false);
-	model->pending_table = ls_table_oid(psprintf("pending_%s", row->model), false);
-	model->kept_table = ls_table_oid(psprintf("kept_%s", row->model), false);
+	model->due_table = ls_extension_table(psprintf("due_%s", row->model), false);
+	model->pending_table = ls_extension_table(psprintf("pending_%s", row->model), false);
+	model->kept_table = ls_extension_table(psprintf("kept_%s", row->model), false);
 	model->key_column = row->key;
 	model->created_column = row->created_at;
-	model->profile_table = ls_table_oid(psprintf("profile_%s", row->model), false);
+	model->profile_table = ls_extension_table(psprintf("profile_%s", row->model), false);
 	model->tz = pg_tzset(limits ? limits->time_zone : row->time_zone);
 	if (model->tz == NULL)
 		model->tz = pg_tzset("GMT");
@@ -806,12 +801,12 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	model->broken_reported = sheet != NULL;
 	load_categories(&load);
 	ls_row_check_tables(model, snapshot, row->rules_version, limits != NULL);
-	contacts = ls_look_open(model->contacts, &locked);
+	contacts = ls_relation_open(model->contacts, &locked);
 	model->by_roles = contacts && depends_on_roles(contacts, model->owner);
 	load_contacts(&load, contacts);
 	load_stages(&load, contacts);
 	if (contacts)
-		ls_look_close(contacts, locked);
+		ls_relation_close(contacts, locked);
 
 	sources = ls_source_rows(name, snapshot);
 	model->sources = palloc0(sizeof(LsSource) * Max(1, list_length(sources)));

@@ -299,4 +299,6 @@ extern TimestampTz ls_rule_bucket_start(const LsModel *model, const LsRule *rule
 										int64 bucket);
 extern TimestampTz ls_next_zone_change(TimestampTz t, pg_tz *tz);
 
+extern void ls_rule_failure_define(void);
+
 #endif							/* LEADSCORE_MODEL_COMPILE_H */

@@ -25,7 +25,10 @@
 #include "utils/snapmgr.h"
 
 #include "background/retention.h"
+#include "base/error.h"
 #include "base/leadscore.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "model/suspension.h"
 #include "rules/disclosure.h"
 #include "tables/pending_table.h"
@@ -279,19 +282,19 @@ ls_rule_error_write(const char *model, int64 rule_id, const char *name, int64 nu
 	static const char *sql =
 		"INSERT INTO leadscore_internal.lead_rule_error"
 		" VALUES ($1, CASE WHEN $2 OPERATOR(pg_catalog.<>) 0 THEN $2 END, $3, pg_catalog.clock_timestamp(), $4, $5, $6, $7)";
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add_text(&args, model);
-	ls_add(&args, INT8OID, Int64GetDatum(rule_id));
-	ls_add_text(&args, name);
-	ls_add(&args, INT8OID, Int64GetDatum(number));
-	ls_add_text(&args, unpack_sql_state(error->sqlerrcode));
-	ls_add_text(&args, error->message);
-	ls_add_text(&args, contact);
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute(sql, &args);
-	ls_return(&saved);
+	ls_sql_add_text(&args, model);
+	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
+	ls_sql_add_text(&args, name);
+	ls_sql_add(&args, INT8OID, Int64GetDatum(number));
+	ls_sql_add_text(&args, unpack_sql_state(error->sqlerrcode));
+	ls_sql_add_text(&args, error->message);
+	ls_sql_add_text(&args, contact);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute(sql, &args);
+	ls_user_restore(&saved);
 }
 
 /* record writes failures down, where this transaction may write. */
@@ -299,7 +302,7 @@ static void
 record(LsModel *model, const LsFailures *failures, Report *report, int64 rule_id, const char *name)
 {
 	ErrorData	error = {0};
-	LsIdentity	saved;
+	LsUser	saved;
 
 	report->unrecorded += failures->number;
 	if (XactReadOnly || !is_time(&report->recorded_at))
@@ -312,9 +315,9 @@ record(LsModel *model, const LsFailures *failures, Report *report, int64 rule_id
 	/* there may be no worker; a transaction snapshot may not see what is deleted already */
 	if (ls_rule_error_retention < 0 || IsolationUsesXactSnapshot())
 		return;
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	(void) ls_purge_rule_errors(ls_rule_error_retention, PURGE_ROWS);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /*
@@ -517,4 +520,23 @@ ls_rules_report(LsModel *model)
 		failures->number = 0;
 	}
 	model->nfailing = 0;
+}
+
+int			ls_rule_error = LS_RULE_ERROR_WARNING;
+
+static const struct config_enum_entry rule_error_options[] = {
+	{"warning", LS_RULE_ERROR_WARNING, false},
+	{"error", LS_RULE_ERROR_ERROR, false},
+	{NULL, 0, false}
+};
+
+void
+ls_rule_failure_define(void)
+{
+	DefineCustomEnumVariable("leadscore.rule_error",
+							 "What happens to a statement when a rule fails on one of its rows.",
+							 "warning: the rule is skipped for the row and the failure is recorded; error: the statement fails.",
+							 &ls_rule_error, LS_RULE_ERROR_WARNING,
+							 rule_error_options, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
 }

@@ -22,9 +22,6 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "base/leadscore.h"
-#include "rules/disclosure.h"
-#include "tables/score_table.h"
 
 /* ---------- event names ---------- */
 

@@ -14,9 +14,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
-#include "base/leadscore.h"
 #include "capture/deferred.h"
-#include "definitions/source_triggers.h"
 #include "rules/disclosure.h"
 
 /* tell warns whoever came to the row. */

@@ -32,9 +32,10 @@
 
 #include "base/compat.h"
 #include "base/heap_writer.h"
-#include "base/leadscore.h"
+#include "base/relation.h"
 #include "base/table_index.h"
-#include "definitions/source_triggers.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 
 /* columns of due_<model> */
 enum
@@ -197,7 +198,7 @@ static int64
 read_table(const char *model, const LsDueRow *after, TimestampTz until,
 		   int64 limit, LsDueRow *rows)
 {
-	Oid			relid = ls_table_oid(psprintf("due_%s", model), true);
+	Oid			relid = ls_extension_table(psprintf("due_%s", model), true);
 	Relation	rel,
 				index;
 	Stretch		stretches[3];
@@ -273,22 +274,22 @@ ls_due_cursor_open(LsModel *model, TimestampTz until)
 	Relation	rel = table_open(model->due_table, AccessShareLock);
 	Oid			types[DUE_NCOLUMNS] = {TIMESTAMPTZOID, BOOLOID, model->key.type};
 	Datum		value = TimestampTzGetDatum(until);
-	LsIdentity	saved;
+	LsUser	saved;
 	SPIPlanPtr	plan;
 
 	ls_target_check(rel, types, DUE_NCOLUMNS);
 	table_close(rel, NoLock);
 	cursor->model = model;
 	SPI_connect();
-	ls_switch_to_owner(ls_relation_owner(model->due_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->due_table), &saved);
 	plan = SPI_prepare(psprintf("SELECT t.due_at, t.drift, t.contact_id FROM %s t"
 								" WHERE t.due_at OPERATOR(pg_catalog.<=) $1"
 								" ORDER BY t.contact_id, t.due_at, t.drift",
-								ls_qualified_name(model->due_table)), 1, types);
+								ls_relation_qualified_name(model->due_table)), 1, types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a query of what is due in model \"%s\"", model->name);
 	cursor->portal = SPI_cursor_open(NULL, plan, &value, NULL, true);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	MemoryContextSwitchTo(old);
 	return cursor;
 }
@@ -309,13 +310,13 @@ ls_due_cursor_next(LsDueCursor *cursor, LsDueRow *row)
 	if (cursor->at == cursor->rows)
 	{
 		MemoryContext old = CurrentMemoryContext;
-		LsIdentity	saved;
+		LsUser	saved;
 
 		if (cursor->table)
 			SPI_freetuptable(cursor->table);
-		ls_switch_to_owner(ls_relation_owner(cursor->model->due_table), &saved);
+		ls_user_switch_to_owner(ls_relation_owner(cursor->model->due_table), &saved);
 		SPI_cursor_fetch(cursor->portal, true, CURSOR_BATCH);
-		ls_return(&saved);
+		ls_user_restore(&saved);
 		MemoryContextSwitchTo(old);
 		cursor->table = SPI_tuptable;
 		cursor->rows = SPI_processed;

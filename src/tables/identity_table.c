@@ -27,6 +27,8 @@
 #include "utils/snapmgr.h"
 
 #include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/user.h"
 #include "tables/pending_table.h"
 #include "tables/score_table.h"
 
@@ -57,14 +59,14 @@ ls_alias_free_plans(LsModel *model)
 bool
 ls_alias_merges(LsModel *model)
 {
-	return ls_has_pages(model->merged_table);
+	return ls_relation_has_pages(model->merged_table);
 }
 
 /* ls_alias_visitors tells whether visitors of a model may have been identified. */
 bool
 ls_alias_visitors(LsModel *model)
 {
-	return ls_has_pages(model->identity_table);
+	return ls_relation_has_pages(model->identity_table);
 }
 
 static const char *
@@ -104,9 +106,9 @@ look_up(LsModel *model, const LookUp *what, Datum value, Snapshot snapshot, int 
 	MemoryContext caller = CurrentMemoryContext;
 	Oid			type = what->key;
 	Datum	   *values;
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	SPI_connect();
 	(void) ls_row_plan(what->plan, what->sql, 1, &type);
 	if (snapshot)
@@ -133,7 +135,7 @@ look_up(LsModel *model, const LookUp *what, Datum value, Snapshot snapshot, int 
 							  att->attbyval, att->attlen);
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return values;
 }
 
@@ -151,7 +153,7 @@ ls_alias_find(LsModel *model, Datum contact, LsAliasLook look, Datum *target)
 	Datum	   *found;
 	int			n;
 
-	if (!ls_has_pages(table))
+	if (!ls_relation_has_pages(table))
 		return false;
 	what.plan = hold ? &plans_of(model)->hold : &plans_of(model)->target;
 	what.sql = psprintf("SELECT %s FROM %s%s", model->sheet ? "contact_id" : "target_id",

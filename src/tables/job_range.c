@@ -46,10 +46,12 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "base/leadscore.h"
-#include "definitions/source_triggers.h"
+#include "base/clock.h"
+#include "base/relation.h"
+#include "base/sql.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "rules/model_compile.h"
-#include "tables/worker_error.h"
 
 #define PARTS_A_PROCESS		8	/* so that all end at about the same time */
 #define FEWEST_CONTACTS		2000	/* done before another process is there */
@@ -65,10 +67,10 @@ ls_parts_pay(double contacts)
 
 /* name_job adds what names a job and its phase: $1 and $2. */
 static void
-name_job(LsArguments *args, const LsJob *job)
+name_job(LsSqlArguments *args, const LsJob *job)
 {
-	ls_add(args, INT8OID, Int64GetDatum(job->job_id));
-	ls_add_text(args, job->phase);
+	ls_sql_add(args, INT8OID, Int64GetDatum(job->job_id));
+	ls_sql_add_text(args, job->phase);
 }
 
 #define OF_JOB		"job_id OPERATOR(pg_catalog.=) $1"
@@ -84,12 +86,12 @@ find_bounds(LsModel *model, double contacts, int wanted)
 	MemoryContext caller = CurrentMemoryContext;
 	List	   *bounds = NIL;
 	uint64		last = 0;
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	SPI_connect();
-	(void) ls_run(psprintf("SELECT t.contact_id FROM %s t TABLESAMPLE pg_catalog.system (%.6f)"
-						   " ORDER BY t.contact_id", ls_qualified_name(model->score_table),
+	(void) ls_sql_run(psprintf("SELECT t.contact_id FROM %s t TABLESAMPLE pg_catalog.system (%.6f)"
+						   " ORDER BY t.contact_id", ls_relation_qualified_name(model->score_table),
 						   Min(100.0, 100.0 * SAMPLE / contacts)), NULL);
 	for (int i = 1; i <= wanted; i++)
 	{
@@ -107,23 +109,23 @@ find_bounds(LsModel *model, double contacts, int wanted)
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return bounds;
 }
 
 static void
 make_part(const LsJob *job, const char *phase, int number, const char *first, const char *last)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
-	ls_add_text(&args, phase);
-	ls_add(&args, INT4OID, Int32GetDatum(number));
-	ls_add_text(&args, job->model);
-	ls_add_text(&args, first);
-	ls_add_text(&args, last);
-	ls_add(&args, INT8OID, Int64GetDatum(job->done));
-	ls_execute("INSERT INTO leadscore_internal.lead_job_part (job_id, phase, part, model, first, last, done_before)"
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_sql_add_text(&args, phase);
+	ls_sql_add(&args, INT4OID, Int32GetDatum(number));
+	ls_sql_add_text(&args, job->model);
+	ls_sql_add_text(&args, first);
+	ls_sql_add_text(&args, last);
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job->done));
+	ls_sql_execute("INSERT INTO leadscore_internal.lead_job_part (job_id, phase, part, model, first, last, done_before)"
 			   " VALUES ($1, $2, $3, $4, $5, $6, $7)", &args);
 }
 
@@ -138,13 +140,13 @@ ls_parts_make(const LsJob *job, const char *phase, double contacts)
 	int			wanted = Min(ls_job_workers * PARTS_A_PROCESS, contacts / PART_CONTACTS);
 	const char *first = NULL;
 	int			number = 0;
-	LsIdentity	saved;
+	LsUser	saved;
 	List	   *bounds;
 	ListCell   *lc;
 
 	if (model == NULL)
 		return;
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	bounds = find_bounds(model, contacts, wanted - 1);
 	foreach(lc, bounds)
 	{
@@ -153,7 +155,7 @@ ls_parts_make(const LsJob *job, const char *phase, double contacts)
 	}
 	if (bounds != NIL)
 		make_part(job, phase, ++number, first, NULL);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	ls_model_release(model);
 }
 
@@ -164,22 +166,22 @@ ls_parts_make(const LsJob *job, const char *phase, double contacts)
 void
 ls_parts_end(LsJob *job)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	bool		isnull;
 	Datum		done;
 
 	name_job(&args, job);
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
-	(void) ls_run("SELECT (pg_catalog.max(done_before) OPERATOR(pg_catalog.+) pg_catalog.sum(done))::pg_catalog.int8"
+	(void) ls_sql_run("SELECT (pg_catalog.max(done_before) OPERATOR(pg_catalog.+) pg_catalog.sum(done))::pg_catalog.int8"
 				  " FROM leadscore_internal.lead_job_part WHERE " OF_PHASE, &args);
 	done = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
 		job->done = DatumGetInt64(done);
-	(void) ls_run("DELETE FROM leadscore_internal.lead_job_part WHERE " OF_PHASE, &args);
+	(void) ls_sql_run("DELETE FROM leadscore_internal.lead_job_part WHERE " OF_PHASE, &args);
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 #define LEFT_OVER \
@@ -196,17 +198,17 @@ ls_parts_end(LsJob *job)
 bool
 ls_parts_sweep(const char *model)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	bool		any;
 
-	ls_add_text(&args, model);
-	ls_become(ls_extension_owner(), &saved);
-	any = ls_execute("SELECT" LEFT_OVER " LIMIT 1", &args) > 0;
+	ls_sql_add_text(&args, model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	any = ls_sql_execute("SELECT" LEFT_OVER " LIMIT 1", &args) > 0;
 	if (any)
-		ls_execute("DELETE FROM leadscore_internal.lead_job_part WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+		ls_sql_execute("DELETE FROM leadscore_internal.lead_job_part WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 				   "SELECT p.ctid" LEFT_OVER " FOR UPDATE OF p SKIP LOCKED))", &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return any;
 }
 
@@ -221,16 +223,16 @@ bool
 ls_part_take(const LsJob *job, bool at_once, int avoid, LsPart *part)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	bool		found;
 	bool		isnull;
 
 	name_job(&args, job);
-	ls_add(&args, INT4OID, Int32GetDatum(avoid));
-	ls_become(ls_extension_owner(), &saved);
+	ls_sql_add(&args, INT4OID, Int32GetDatum(avoid));
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
-	found = ls_run(psprintf("SELECT part, coalesce(position, first), last FROM leadscore_internal.lead_job_part"
+	found = ls_sql_run(psprintf("SELECT part, coalesce(position, first), last FROM leadscore_internal.lead_job_part"
 							" WHERE " OF_PHASE " AND NOT ended%s"
 							" ORDER BY part OPERATOR(pg_catalog.=) $3, part"
 							" LIMIT 1 FOR UPDATE SKIP LOCKED",
@@ -244,7 +246,7 @@ ls_part_take(const LsJob *job, bool at_once, int avoid, LsPart *part)
 		part->last = ls_spi_text(tuple, 3, caller);
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return found;
 }
 
@@ -255,13 +257,13 @@ ls_part_take(const LsJob *job, bool at_once, int avoid, LsPart *part)
 static void
 show(const LsJob *job)
 {
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
 	if (!ls_job_lock(job))
 		return;
 	name_job(&args, job);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()));
-	ls_execute("UPDATE leadscore_internal.lead_job j SET done = p.done, total = greatest(j.total, p.done),"
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()));
+	ls_sql_execute("UPDATE leadscore_internal.lead_job j SET done = p.done, total = greatest(j.total, p.done),"
 			   " position = coalesce(p.position, j.position), updated_at = $3,"
 			   " attempts = p.attempts, retry_at = p.retry_at, error = p.error,"
 			   " remaining = " LS_JOB_REMAINING("$3", "j.started_at", "greatest(j.total, p.done)", "p.done")
@@ -280,21 +282,21 @@ void
 ls_part_progress(const LsJob *job, const LsPart *part, const char *position,
 				 bool ended, int64 contacts)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add(&args, INT8OID, Int64GetDatum(job->job_id));
-	ls_add(&args, INT4OID, Int32GetDatum(part->number));
-	ls_add_text(&args, ended ? part->last : position);
-	ls_add(&args, BOOLOID, BoolGetDatum(ended));
-	ls_add(&args, INT8OID, Int64GetDatum(contacts));
-	ls_become(ls_extension_owner(), &saved);
-	ls_execute("UPDATE leadscore_internal.lead_job_part SET position = $3, ended = $4,"
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(part->number));
+	ls_sql_add_text(&args, ended ? part->last : position);
+	ls_sql_add(&args, BOOLOID, BoolGetDatum(ended));
+	ls_sql_add(&args, INT8OID, Int64GetDatum(contacts));
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_job_part SET position = $3, ended = $4,"
 			   " done = done OPERATOR(pg_catalog.+) $5, updated_at = pg_catalog.clock_timestamp(),"
 			   " attempts = 0, retry_at = NULL, error = NULL"
 			   " WHERE " OF_JOB " AND part OPERATOR(pg_catalog.=) $2", &args);
 	show(job);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /*
@@ -304,50 +306,50 @@ ls_part_progress(const LsJob *job, const LsPart *part, const char *position,
 void
 ls_part_failed(const LsJob *job, int number, const char *error)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	bool		isnull;
 
 	name_job(&args, job);
-	ls_add(&args, INT4OID, Int32GetDatum(number));
-	ls_become(ls_extension_owner(), &saved);
+	ls_sql_add(&args, INT4OID, Int32GetDatum(number));
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
-	if (ls_run("SELECT attempts FROM leadscore_internal.lead_job_part WHERE " OF_PHASE
+	if (ls_sql_run("SELECT attempts FROM leadscore_internal.lead_job_part WHERE " OF_PHASE
 			   " AND part OPERATOR(pg_catalog.=) $3 AND NOT ended"
 			   " FOR UPDATE SKIP LOCKED", &args) > 0)
 	{
 		int			attempts = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
 														   SPI_tuptable->tupdesc, 1, &isnull)) + 1;
 
-		ls_add_text(&args, error);
-		ls_add(&args, TIMESTAMPTZOID,
-			   TimestampTzGetDatum(GetCurrentTimestamp() + ls_back_off(attempts)));
-		ls_add(&args, INT4OID, Int32GetDatum(attempts));
-		(void) ls_run("UPDATE leadscore_internal.lead_job_part SET error = $4, retry_at = $5, attempts = $6"
+		ls_sql_add_text(&args, error);
+		ls_sql_add(&args, TIMESTAMPTZOID,
+			   TimestampTzGetDatum(GetCurrentTimestamp() + ls_clock_back_off(attempts)));
+		ls_sql_add(&args, INT4OID, Int32GetDatum(attempts));
+		(void) ls_sql_run("UPDATE leadscore_internal.lead_job_part SET error = $4, retry_at = $5, attempts = $6"
 					  " WHERE " OF_PHASE " AND part OPERATOR(pg_catalog.=) $3", &args);
 		show(job);
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* ls_parts_open counts the ranges that have not ended, whoever has taken them. */
 void
 ls_parts_open(const LsJob *job, LsPartsOpen *open)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	bool		isnull;
 
 	name_job(&args, job);
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
-	(void) ls_run("SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE " IS_DUE ")"
+	(void) ls_sql_run("SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE " IS_DUE ")"
 				  " FROM leadscore_internal.lead_job_part WHERE " OF_PHASE " AND NOT ended", &args);
 	open->all = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	open->due = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* ---------- what is left ---------- */
@@ -372,9 +374,9 @@ ls_job_left(const char *model)
 	Oid			type = TEXTOID;
 	Datum		value = CStringGetTextDatum(model);
 	List	   *all = NIL;
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_become(ls_extension_owner(), &saved);
+	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT CASE WHEN p.part IS NULL THEN " POSITION_OF_JOB
 							  " ELSE coalesce(p.position, p.first) END, p.last"
@@ -396,6 +398,6 @@ ls_job_left(const char *model)
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return all;
 }

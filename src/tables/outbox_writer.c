@@ -23,7 +23,10 @@
 #include "utils/lsyscache.h"
 
 #include "background/restore.h"
-#include "base/leadscore.h"
+#include "base/clock.h"
+#include "base/relation.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 
 /* numbers of rows, which are one to one with rows of all models */
 #define SEQUENCE "outbox_id_seq"
@@ -273,7 +276,7 @@ ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsOccasion *occasion)
 			continue;
 		told.stage = strcmp(told.action->occasion, "stage_left") == 0 ?
 			occasion->from_stage : occasion->to_stage;
-		told.id = nextval_internal(ls_base_table_oid(SEQUENCE, false), false);
+		told.id = nextval_internal(ls_extension_base_table(SEQUENCE, false), false);
 		add_row(outbox, contact, &told);
 	}
 }
@@ -284,11 +287,11 @@ ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsOccasion *occasion)
 static int64
 highest_id(Oid table)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	int64		highest = 0;
 	bool		isnull = true;
 
-	ls_switch_to_owner(ls_relation_owner(table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(table), &saved);
 	SPI_connect();
 	if (SPI_execute(psprintf("SELECT pg_catalog.max(outbox_id) FROM ONLY leadscore.%s",
 							 quote_identifier(get_rel_name(table))), true, 1) == SPI_OK_SELECT &&
@@ -296,7 +299,7 @@ highest_id(Oid table)
 		highest = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
 											  &isnull));
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return isnull ? 0 : highest;
 }
 

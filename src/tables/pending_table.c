@@ -38,10 +38,15 @@
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "base/heap_writer.h"
 #include "base/leadscore.h"
+#include "base/relation.h"
 #include "base/table_index.h"
+#include "base/transaction.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "tables/score_table.h"
 
 /* columns of pending_<model> */
@@ -192,7 +197,7 @@ empty(Relation rel)
 bool
 ls_pending_none(const char *model)
 {
-	return !ls_has_pages(ls_table_oid(psprintf("pending_%s", model), true));
+	return !ls_relation_has_pages(ls_extension_table(psprintf("pending_%s", model), true));
 }
 
 /*
@@ -224,7 +229,7 @@ ls_by_contact_begin(LsModel *model, Relation rel, Relation *index,
 bool
 ls_by_contact_next(LsModel *model, IndexScanDesc scan, TupleTableSlot *slot)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	bool		found;
 
 	CHECK_FOR_INTERRUPTS();
@@ -437,11 +442,11 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	SPIPlanPtr	plan;
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (is_empty(model))
 		return;
-	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	plan = ls_row_plan(&plans_of(model)->take,
 					   psprintf("DELETE FROM %s WHERE contact_id %s $1 RETURNING profile, delta, noted_at",
@@ -462,7 +467,7 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 		add_row(model, pending, noted_at, profile, isnull ? NULL : DatumGetByteaPCopy(delta));
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /*
@@ -472,18 +477,18 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 int64
 ls_pending_clear(LsModel *model)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	uint64		rows;
 
 	if (is_empty(model))
 		return 0;
-	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	rows = ls_row_run(ls_row_plan(&plans_of(model)->clear,
 								  psprintf("DELETE FROM %s", table_name(model)), 0, NULL),
 					  NULL, NULL, 0, GetActiveSnapshot());
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return rows;
 }
 
@@ -496,13 +501,13 @@ ls_pending_again(LsModel *model)
 {
 	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
 	Datum		values[] = {Int64GetDatum(model->version), TimestampTzGetDatum(ls_clock())};
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (is_empty(model))
 		return;
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	ls_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
 	(void) ls_row_run(ls_row_plan(&plans_of(model)->again,
 								  psprintf("INSERT INTO %s (contact_id, rules_version, noted_at, profile)"
@@ -510,6 +515,6 @@ ls_pending_again(LsModel *model)
 										   table_name(model), table_name(model)), 2, types),
 					  values, NULL, 2, GetActiveSnapshot());
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	PopActiveSnapshot();
 }

@@ -40,8 +40,10 @@
 #include "utils/snapmgr.h"
 
 #include "base/heap_writer.h"
-#include "base/leadscore.h"
-#include "definitions/source_triggers.h"
+#include "base/relation.h"
+#include "base/transaction.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "tables/identity_table.h"
 #include "tables/pending_table.h"
 #include "tables/score_table.h"
@@ -168,14 +170,14 @@ ls_kept_close(LsKeptTable *table)
 static int64
 of_source(const char *sql, const char *model, const char *source)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 	int64		rows;
 
-	ls_add_text(&args, source);
-	ls_switch_to_owner(ls_relation_owner(ls_table_oid(psprintf("kept_%s", model), false)), &saved);
+	ls_sql_add_text(&args, source);
+	ls_user_switch_to_owner(ls_relation_owner(ls_extension_table(psprintf("kept_%s", model), false)), &saved);
 	rows = ls_row_execute(sql, &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return rows;
 }
 
@@ -341,18 +343,18 @@ static void
 append_kept_of_contacts(StringInfo sql, LsModel *model, const char *visitors)
 {
 	const char *equals = ls_row_key_operator(model);
-	char	   *merged = ls_qualified_name(model->merged_table);
+	char	   *merged = ls_relation_qualified_name(model->merged_table);
 
 	appendStringInfo(sql, "SELECT COALESCE(m.target_id, k.contact_id) AS contact_id"
 					 " FROM %s k LEFT JOIN %s m ON (m.source_id %s k.contact_id)",
-					 ls_qualified_name(model->kept_table), merged, equals);
+					 ls_relation_qualified_name(model->kept_table), merged, equals);
 	append_attached(sql, model);
 	if (visitors == NULL || !OidIsValid(model->identity_table))
 		return;
 	appendStringInfo(sql, " UNION ALL SELECT COALESCE(m.target_id, i.contact_id)"
 					 " FROM leadscore.kept_%s k JOIN %s i ON (i.visitor %s k.contact_id)"
 					 " LEFT JOIN %s m ON (m.source_id %s i.contact_id)",
-					 visitors, ls_qualified_name(model->identity_table),
+					 visitors, ls_relation_qualified_name(model->identity_table),
 					 ls_row_operator(&model->visitor_key), merged, equals);
 	append_attached(sql, model);
 }
@@ -374,11 +376,11 @@ ls_kept_query(LsModel *model, const char *rest)
 	else
 	{
 		appendStringInfo(&sql, "SELECT k.contact_id FROM %s k",
-						 ls_qualified_name(model->kept_table));
+						 ls_relation_qualified_name(model->kept_table));
 		append_attached(&sql, model);
 		if (OidIsValid(model->identity_table))
 			appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s i WHERE i.visitor %s k.contact_id)",
-							 ls_qualified_name(model->identity_table), ls_row_key_operator(model));
+							 ls_relation_qualified_name(model->identity_table), ls_row_key_operator(model));
 	}
 	appendStringInfo(&sql, ") t WHERE true%s", rest);
 	return sql.data;
@@ -465,12 +467,12 @@ static void
 purged(LsModel *model, List **sources, List **latest)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	LsIdentity	saved;
+	LsUser	saved;
 
 	*sources = *latest = NIL;
 	if (!ls_kept_any(model))
 		return;
-	ls_switch_to_owner(ls_relation_owner(model->kept_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->kept_table), &saved);
 	SPI_connect();
 	if (SPI_execute(psprintf("SELECT source, pg_catalog.max(until) FROM leadscore.kept_%s"
 							 " GROUP BY source ORDER BY source", model->name),
@@ -493,7 +495,7 @@ purged(LsModel *model, List **sources, List **latest)
 		*latest = lappend(*latest, at);
 	}
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* ls_kept_tell says up to when events of a model may not be there any more. */
@@ -549,4 +551,22 @@ ls_kept_tell_rule(LsModel *model, const LsRule *rule)
 							rule->name, model->name, (char *) list_nth(sources, i)),
 					 errdetail("Events up to %s may have been purged, and what they gave was kept only for what rules matched then.",
 							   timestamptz_to_str(*(TimestampTz *) list_nth(latest, i)))));
+}
+
+static const struct config_enum_entry on_delete_options[] = {
+	{"source", LS_ON_DELETE_SOURCE, false},
+	{"retract", LS_ON_DELETE_RETRACT, false},
+	{"keep", LS_ON_DELETE_KEEP, false},
+	{NULL, 0, false}
+};
+
+void
+ls_purged_define(void)
+{
+	DefineCustomEnumVariable("leadscore.on_delete",
+							 "What deleting events means for the scores.",
+							 "source: what attach() was told; retract: they never happened; keep: they happened, and are only not stored any longer.",
+							 &ls_on_delete, LS_ON_DELETE_SOURCE,
+							 on_delete_options, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
 }

@@ -57,4 +57,6 @@ extern char *ls_kept_query(LsModel *model, const char *rest);
 extern void ls_kept_tell(LsModel *model, const char *detail);
 extern void ls_kept_tell_rule(LsModel *model, const LsRule *rule);
 
+extern void ls_purged_define(void);
+
 #endif							/* LEADSCORE_PURGED_TABLE_H */

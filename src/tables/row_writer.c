@@ -13,7 +13,9 @@
 
 #include "utils/builtins.h"
 
-#include "base/leadscore.h"
+#include "definitions/extension.h"
+#include "definitions/table_layout.h"
+
 
 /*
  * ls_row_writer_open gets ready to add rows about contacts of a model to the
@@ -27,7 +29,7 @@ ls_row_writer_open(LsModel *model, const char *prefix)
 										&writer->ncolumns);
 
 	writer->model = model;
-	ls_target_open(&writer->target, ls_table_oid(psprintf("%s%s", prefix, model->name), false),
+	ls_target_open(&writer->target, ls_extension_table(psprintf("%s%s", prefix, model->name), false),
 				   0, types, writer->ncolumns);
 	return writer;
 }

@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "base/heap_writer.h"
-#include "definitions/table_layout.h"
 #include "rules/model_compile.h"
 
 typedef struct LsRowWriter

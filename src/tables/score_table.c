@@ -24,9 +24,12 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "base/clock.h"
+#include "base/error.h"
 #include "base/heap_writer.h"
 #include "base/leadscore.h"
 #include "base/relation.h"
+#include "base/user.h"
 #include "definitions/table_layout.h"
 
 PG_FUNCTION_INFO_V1(ls_guard);
@@ -74,7 +77,7 @@ static bool writing = false;	/* we are writing, by SQL */
 Datum
 ls_guard(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = ls_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE,
+	TriggerData *trigger = ls_sql_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE,
 										   LS_FIRED_INSERT | LS_FIRED_UPDATE |
 										   LS_FIRED_DELETE | LS_FIRED_TRUNCATE);
 
@@ -100,9 +103,9 @@ void
 ls_row_restored(Oid pending_table)
 {
 	SPIPlanPtr	plan;
-	LsIdentity	saved;
+	LsUser	saved;
 
-	ls_switch_to_owner(ls_relation_owner(pending_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(pending_table), &saved);
 	SPI_connect();
 	plan = SPI_prepare(psprintf("UPDATE %s SET delta = NULL WHERE delta IS NOT NULL",
 								quote_qualified_identifier(LEADSCORE_SCHEMA,
@@ -112,7 +115,7 @@ ls_row_restored(Oid pending_table)
 		elog(ERROR, "could not prepare: %s", SPI_result_code_string(SPI_result));
 	(void) ls_row_run(plan, NULL, NULL, 0, NULL);
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* ls_row_writing tells whether it is we who write a guarded table by SQL. */
@@ -262,12 +265,12 @@ ls_row_check_tables(LsModel *model, Snapshot snapshot, int64 version, bool of_th
 	Relation	rel;
 	bool		locked;
 
-	if ((rel = ls_look_open(model->score_table, &locked)) != NULL)
+	if ((rel = ls_relation_open(model->score_table, &locked)) != NULL)
 	{
 		if (!row_map(model, RelationGetDescr(rel)) && !of_the_past &&
 			!is_of_before(model, snapshot, version))
 			row_refuse(model);
-		ls_look_close(rel, locked);
+		ls_relation_close(rel, locked);
 	}
 	for (size_t i = 0; i < lengthof(tables); i++)
 	{
@@ -275,10 +278,10 @@ ls_row_check_tables(LsModel *model, Snapshot snapshot, int64 version, bool of_th
 		Oid		   *types = ls_layout_types(ls_table_layout(tables[i].prefix),
 											model->key.type, &n);
 
-		if ((rel = ls_look_open(tables[i].table, &locked)) == NULL)
+		if ((rel = ls_relation_open(tables[i].table, &locked)) == NULL)
 			continue;
 		ls_target_check(rel, types, n);
-		ls_look_close(rel, locked);
+		ls_relation_close(rel, locked);
 	}
 }
 
@@ -637,7 +640,7 @@ ls_row_run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues,
 		flags[i] = nulls && nulls[i] ? 'n' : ' ';
 	flags[nvalues] = '\0';
 	writing = true;
-	ls_hint_retry(&context);
+	ls_error_hint_retry(&context);
 	PG_TRY();
 	{
 		result = snapshot ?
@@ -663,7 +666,7 @@ ls_row_run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues,
  * null.
  */
 uint64
-ls_row_execute(const char *sql, LsArguments *args)
+ls_row_execute(const char *sql, LsSqlArguments *args)
 {
 	SPIPlanPtr	plan;
 	uint64		rows;
@@ -686,17 +689,17 @@ run(SPIPlanPtr plan, Datum *values, const bool *nulls, int nvalues)
 
 /* Between these two, SQL is ours.  Results are copied to the caller's context. */
 static void
-begin_sql(LsModel *model, LsIdentity *saved)
+begin_sql(LsModel *model, LsUser *saved)
 {
-	ls_switch_to_owner(ls_relation_owner(model->score_table), saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), saved);
 	SPI_connect();
 }
 
 static void
-end_sql(LsIdentity *saved)
+end_sql(LsUser *saved)
 {
 	SPI_finish();
-	ls_return(saved);
+	ls_user_restore(saved);
 }
 
 /* copy_row brings the row that SPI found to the caller's context. */
@@ -716,7 +719,7 @@ ls_row_select(LsModel *model, Datum contact, LsScoreRow *row, bool lock)
 {
 	LsStorePlans *plans = plans_of(model);
 	MemoryContext caller = CurrentMemoryContext;
-	LsIdentity	saved;
+	LsUser	saved;
 	bool		found;
 
 	begin_sql(model, &saved);
@@ -772,7 +775,7 @@ bool
 ls_row_insert(LsModel *model, Datum *values, bool *nulls)
 {
 	LsStorePlans *plans = plans_of(model);
-	LsIdentity	saved;
+	LsUser	saved;
 	bool		inserted;
 
 	begin_sql(model, &saved);
@@ -787,7 +790,7 @@ void
 ls_row_update(LsModel *model, Datum *values, bool *nulls)
 {
 	LsStorePlans *plans = plans_of(model);
-	LsIdentity	saved;
+	LsUser	saved;
 
 	begin_sql(model, &saved);
 	run(ls_row_plan(&plans->update, update_text(model), NATTS(model),
@@ -800,7 +803,7 @@ void
 ls_row_delete(LsModel *model, Datum contact)
 {
 	LsStorePlans *plans = plans_of(model);
-	LsIdentity	saved;
+	LsUser	saved;
 
 	begin_sql(model, &saved);
 	run(ls_row_plan(&plans->delete,

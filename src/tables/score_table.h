@@ -10,8 +10,7 @@
 
 #include "postgres.h"
 
-#include "background/delivery.h"
-#include "definitions/source_triggers.h"
+#include "base/sql.h"
 #include "rules/model_compile.h"
 #include "scoring/state.h"
 
@@ -68,7 +67,7 @@ extern const char *ls_row_key_operator(LsModel *model);
 extern const char *ls_row_operator(const LsKeyType *key);
 extern uint64 ls_row_run(struct _SPI_plan *plan, Datum *values, const bool *nulls,
 						 int nvalues, Snapshot snapshot);
-extern uint64 ls_row_execute(const char *sql, LsArguments *args);
+extern uint64 ls_row_execute(const char *sql, LsSqlArguments *args);
 extern struct _SPI_plan *ls_row_plan(struct _SPI_plan **plan, const char *sql,
 									 int nargs, Oid *types);
 extern void ls_row_free(void *plans, Size size);

@@ -30,10 +30,9 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/clock.h"
 #include "base/compat.h"
 #include "base/heap_writer.h"
-#include "base/leadscore.h"
-#include "counting/event_reader.h"
 #include "definitions/locks.h"
 #include "rules/disclosure.h"
 #include "scoring/next_change.h"

@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "rules/model_compile.h"
-#include "scoring/evaluate.h"
 #include "scoring/stage.h"
 #include "scoring/state.h"
 #include "tables/due_table.h"

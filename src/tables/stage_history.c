@@ -16,7 +16,9 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "base/leadscore.h"
+#include "base/clock.h"
+#include "definitions/extension.h"
+#include "definitions/table_layout.h"
 #include "tables/outbox_writer.h"
 #include "tables/pending_table.h"
 #include "tables/row_writer.h"
@@ -155,7 +157,7 @@ read_move(TupleTableSlot *slot, LsMove *move)
 LsMove *
 ls_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
 {
-	Relation	rel = table_open(ls_table_oid(psprintf("history_%s", model->name), false),
+	Relation	rel = table_open(ls_extension_table(psprintf("history_%s", model->name), false),
 								 AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	int			ncolumns;

@@ -10,28 +10,16 @@
  */
 #include "tables/worker_error.h"
 
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
-#include "base/leadscore.h"
+#include "base/clock.h"
+#include "base/relation.h"
+#include "base/user.h"
+#include "definitions/extension.h"
 #include "definitions/model_access.h"
-#include "definitions/source_triggers.h"
 #include "tables/score_table.h"
 
-#define FIRST_BACK_OFF		(1 * USECS_PER_SEC)
-#define LAST_BACK_OFF		(600 * USECS_PER_SEC)
-
-/* ls_back_off is how long something is left alone that failed so many times. */
-int64
-ls_back_off(int failures)
-{
-	int64		wait = FIRST_BACK_OFF;
-
-	while (--failures > 0 && wait < LAST_BACK_OFF)
-		wait *= 2;
-	return Min(wait, LAST_BACK_OFF);
-}
 
 /* What has failed: a model as a whole, or a contact of one, in a table of its own */
 typedef struct Place
@@ -64,24 +52,24 @@ place_of_contact(LsModel *model, Datum contact)
 
 /* switch_to takes the rights of whoever owns the place. */
 static void
-switch_to(const Place *place, LsIdentity *saved)
+switch_to(const Place *place, LsUser *saved)
 {
 	if (place->model)
-		ls_switch_to_owner(ls_relation_owner(place->model->score_table), saved);
+		ls_user_switch_to_owner(ls_relation_owner(place->model->score_table), saved);
 	else
-		ls_become(ls_extension_owner(), saved);
+		ls_user_switch(ls_extension_owner(), saved);
 }
 
 /* execute runs a statement whose first argument is the place's own. */
 static uint64
-execute(const Place *place, const char *sql, LsArguments *args)
+execute(const Place *place, const char *sql, LsSqlArguments *args)
 {
-	LsIdentity	saved;
+	LsUser	saved;
 	uint64		rows;
 
 	switch_to(place, &saved);
-	rows = place->model ? ls_row_execute(sql, args) : ls_execute(sql, args);
-	ls_return(&saved);
+	rows = place->model ? ls_row_execute(sql, args) : ls_sql_execute(sql, args);
+	ls_user_restore(&saved);
 	return rows;
 }
 
@@ -92,7 +80,7 @@ failures_so_far(const Place *place)
 	Datum		value = place->value;
 	Oid			type = place->type;
 	int			failures = 0;
-	LsIdentity	saved;
+	LsUser	saved;
 	bool		isnull;
 
 	switch_to(place, &saved);
@@ -106,7 +94,7 @@ failures_so_far(const Place *place)
 		failures = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
 											   SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return failures;
 }
 
@@ -118,14 +106,14 @@ static int64
 record(const Place *place, int sqlerrcode, const char *message)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int64		wait = ls_back_off(failures_so_far(place) + 1);
-	LsArguments args = {0};
+	int64		wait = ls_clock_back_off(failures_so_far(place) + 1);
+	LsSqlArguments args = {0};
 
-	ls_add(&args, place->type, place->value);
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now + wait));
-	ls_add_text(&args, unpack_sql_state(sqlerrcode));
-	ls_add_text(&args, message);
+	ls_sql_add(&args, place->type, place->value);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now + wait));
+	ls_sql_add_text(&args, unpack_sql_state(sqlerrcode));
+	ls_sql_add_text(&args, message);
 	(void) execute(place, psprintf("INSERT INTO %s AS e (%s, failures,"
 								   " first_failed_at, last_failed_at, retry_at, sqlstate, message)"
 								   " VALUES ($1, 1, $2, $2, $3, $4, $5)"
@@ -160,9 +148,9 @@ bool
 ls_worker_error_waits(LsModel *model, Datum contact)
 {
 	Place		place = place_of_contact(model, contact);
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add(&args, place.type, place.value);
+	ls_sql_add(&args, place.type, place.value);
 	return execute(&place, psprintf("SELECT FROM %s WHERE %s %s $1"
 									" AND retry_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()",
 									place.table, place.column, place.equals), &args) > 0;
@@ -173,9 +161,9 @@ void
 ls_worker_error_clear(const char *model)
 {
 	Place		place = place_of_model(model);
-	LsArguments args = {0};
+	LsSqlArguments args = {0};
 
-	ls_add(&args, place.type, place.value);
+	ls_sql_add(&args, place.type, place.value);
 	(void) execute(&place, psprintf("DELETE FROM %s WHERE %s %s $1",
 									place.table, place.column, place.equals), &args);
 }
@@ -187,14 +175,14 @@ ls_worker_error_clear(const char *model)
 void
 ls_worker_error_forget(const char *model, TimestampTz before)
 {
-	LsArguments args = {0};
-	LsIdentity	saved;
+	LsSqlArguments args = {0};
+	LsUser	saved;
 
-	ls_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(before));
-	ls_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(before));
+	ls_user_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
 	(void) ls_row_execute(psprintf("DELETE FROM leadscore.worker_error_%s"
 								   " WHERE retry_at OPERATOR(pg_catalog.<) $1", model), &args);
-	ls_return(&saved);
+	ls_user_restore(&saved);
 }
 
 /* earliest_contact gives when a contact of a model is to be tried again; 0: none. */
@@ -203,18 +191,18 @@ earliest_contact(const LsModelTable *table)
 {
 	TimestampTz earliest = 0;
 	bool		isnull = true;
-	LsIdentity	saved;
+	LsUser	saved;
 
 	if (!ls_model_table_lock(table, AccessShareLock, false))
 		return 0;
-	ls_switch_to_owner(ls_relation_owner(table->table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(table->table), &saved);
 	SPI_connect();
 	if (SPI_execute(psprintf("SELECT pg_catalog.min(retry_at) FROM leadscore.worker_error_%s",
 							 table->model->model), false, 1) == SPI_OK_SELECT && SPI_processed == 1)
 		earliest = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
 													 SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
-	ls_return(&saved);
+	ls_user_restore(&saved);
 	return isnull ? 0 : earliest;
 }
 

@@ -23,8 +23,6 @@ typedef struct LsWorkerError
 	TimestampTz contact_retry_at;	/* of a contact, the earliest */
 } LsWorkerError;
 
-extern int64 ls_back_off(int failures);
-
 /* in the current transaction: how long it is to be left alone, in microseconds */
 extern int64 ls_worker_error_record(const char *model, int sqlerrcode, const char *message);
 extern int64 ls_worker_error_record_contact(LsModel *model, Datum contact, int sqlerrcode,
