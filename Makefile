@@ -2,46 +2,52 @@
 
 EXTENSION   = leadscore
 MODULE_big  = leadscore
-EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" leadscore.control)
+
+# Where this file is; elsewhere than here in a build outside of the source tree
+# (make -f .../Makefile).
+root   := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+within  = $(patsubst $(root)/%,%,$(wildcard $(addprefix $(root)/,$(1))))
+
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(root)/leadscore.control)
 
 # The install script, in the order in which its parts need each other.
 SQL_PARTS = \
-	src/leadscore.sql \
-	src/catalog.sql \
-	src/store.sql \
-	src/recount.sql \
-	src/rule_history.sql \
-	src/capture.sql \
-	src/model.sql \
-	src/attach.sql \
-	src/ddl.sql \
-	src/score.sql \
-	src/what_if.sql \
-	src/forecast.sql \
-	src/manual.sql \
-	src/identity.sql \
-	src/action.sql \
-	src/daily.sql \
-	src/job.sql \
-	src/pending.sql \
-	src/purge.sql \
-	src/launcher.sql \
-	src/apply.sql \
-	src/restore.sql \
-	src/own_schema.sql \
-	src/definition.sql \
-	src/views.sql \
-	src/model_access.sql
+	src/init/leadscore.sql \
+	src/definitions/catalog.sql \
+	src/tables/score_writer.sql \
+	src/counting/recount.sql \
+	src/model/rule_history.sql \
+	src/capture/capture.sql \
+	src/model/model.sql \
+	src/model/attach.sql \
+	src/ddl/ddl.sql \
+	src/api/score.sql \
+	src/api/what_if.sql \
+	src/api/forecast.sql \
+	src/api/set_stage.sql \
+	src/api/identity.sql \
+	src/background/delivery.sql \
+	src/background/daily.sql \
+	src/definitions/job_table.sql \
+	src/tables/pending_table.sql \
+	src/capture/purge.sql \
+	src/background/launcher.sql \
+	src/capture/replication.sql \
+	src/background/restore.sql \
+	src/model/own_schema.sql \
+	src/model/definition_view.sql \
+	src/api/views.sql \
+	src/definitions/model_access.sql
 
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 
-OBJS       = $(patsubst %.c,%.o,$(wildcard src/*.c))
+OBJS       = $(patsubst %.c,%.o,$(call within,src/*/*.c))
 # scripts from version to version, of which there are none before the first release
-DATA       = $(wildcard src/upgrade/$(EXTENSION)--*.sql)
+DATA       = $(call within,src/upgrade/$(EXTENSION)--*.sql)
 DATA_built = $(INSTALL_SCRIPT_SQL)
 
-# -MMD writes src/*.d, read below: a changed header rebuilds what includes it.
-PG_CPPFLAGS = -MMD -MP -DLEADSCORE_VERSION='"$(EXTVERSION)"'
+# -MMD writes a .d beside each .o, read below: a changed header rebuilds what includes it.
+PG_CPPFLAGS = -I$(root)/src -MMD -MP -DLEADSCORE_VERSION='"$(EXTVERSION)"'
 ifdef STRICT
 PG_CFLAGS += -Wall -Wextra -Wno-unused-parameter -Werror
 endif
@@ -51,19 +57,19 @@ endif
 
 # Tests are found, not listed.  LEADSCORE_LONG adds the long ones.
 ifndef REGRESS
-REGRESS := $(patsubst sql/%.sql,%,$(wildcard sql/*.sql))
+REGRESS := $(patsubst sql/%.sql,%,$(call within,sql/*.sql))
 endif
 ifndef ISOLATION
-ISOLATION := $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec))
+ISOLATION := $(patsubst test/isolation/specs/%.spec,%,$(call within,test/isolation/specs/*.spec))
 endif
 ifndef PROVE_TESTS
-PROVE_TESTS := $(wildcard test/t/*.pl) $(if $(LEADSCORE_LONG),$(wildcard test/t/long/*.pl))
+PROVE_TESTS := $(call within,test/t/*.pl $(if $(LEADSCORE_LONG),test/t/long/*.pl))
 endif
 ifneq ($(strip $(PROVE_TESTS)),)
 TAP_TESTS = 1
 endif
-PGTAP_TESTS := $(wildcard test/pgtap/*.sql)
-UNIT_TESTS  := $(patsubst %.c,%,$(wildcard test/unit/*.c))
+PGTAP_TESTS := $(call within,test/pgtap/*.sql)
+UNIT_TESTS  := $(patsubst %.c,%,$(call within,test/unit/*.c))
 
 # pg_regress and isolation tester start instances of their own: no server has
 # to run, and the library is preloaded in them.
@@ -111,45 +117,55 @@ endif
 # they hold the version
 $(OBJS): leadscore.control
 
+# in a build outside of the source tree
+$(OBJS) $(UNIT_TESTS): | directories
+.PHONY: directories
+directories:
+	@mkdir -p $(sort $(dir $(OBJS) $(UNIT_TESTS)))
+
 $(INSTALL_SCRIPT_SQL): $(SQL_PARTS) leadscore.control Makefile
-	cat /dev/null $(SQL_PARTS) > $@
+	cat $(addprefix $(root)/,$(SQL_PARTS)) > $@
 
 ifneq ($(and $(PGXS),$(PG_HEADER)),)
-.PHONY: strict pgtapcheck
+.PHONY: strict pgtapcheck layercheck
+layercheck: all
+	$(root)/test/bin/layercheck '$(CURDIR)'
+
 strict:
 	$(MAKE) clean
 	$(MAKE) all STRICT=1
 
 pgtapcheck:
-	$(if $(PGTAP_TESTS),PG_CONFIG='$(PG_CONFIG)' test/bin/pgtap-check '$(CURDIR)/tmp_check_pgtap' $(PGTAP_TESTS))
+	$(if $(PGTAP_TESTS),PG_CONFIG='$(PG_CONFIG)' $(root)/test/bin/pgtap-check '$(CURDIR)/tmp_check_pgtap' $(addprefix $(root)/,$(PGTAP_TESTS)))
 endif
 
-# Plain C, no PostgreSQL: cmocka against src/decay.c, under the sanitizers.
-UNIT_CFLAGS = -std=c99 -g -O1 -Wall -Wextra -Wno-unused-parameter -Werror -Isrc -fsanitize=address,undefined -fno-sanitize-recover=all
+# Plain C, no PostgreSQL: cmocka against src/base/decay.c, under the sanitizers.
+UNIT_CFLAGS = -std=c99 -g -O1 -Wall -Wextra -Wno-unused-parameter -Werror -I$(root)/src -fsanitize=address,undefined -fno-sanitize-recover=all
 
 .PHONY: unitcheck
 unitcheck: $(UNIT_TESTS)
 	$(if $(UNIT_TESTS),CMOCKA_MESSAGE_OUTPUT=TAP ASAN_OPTIONS=detect_leaks=0 prove $(PROVE_FLAGS) --exec '' $(UNIT_TESTS))
 
-$(UNIT_TESTS): %: %.c src/decay.c src/decay.h
-	$(CC) $(UNIT_CFLAGS) -o $@ $< src/decay.c -lcmocka -lm
+$(UNIT_TESTS): %: %.c src/base/decay.c src/base/decay.h
+	$(CC) $(UNIT_CFLAGS) -o $@ $(filter %.c,$^) -lcmocka -lm
 
 # Everything below installs what it needs.
 .PHONY: test test-long demo help
 test:
-	@test/bin/run-tests
+	@$(root)/test/bin/run-tests
 
 test-long:
-	@LEADSCORE_LONG=1 test/bin/run-tests
+	@LEADSCORE_LONG=1 $(root)/test/bin/run-tests
 
 demo:
-	@test/bin/demo
+	@$(root)/test/bin/demo
 
 help:
 	@echo "make, make install     build, and install into the server of PG_CONFIG ($(PG_CONFIG))"
 	@echo "make installcheck      regress, isolation and TAP tests of what is installed, in instances of"
 	@echo "                       their own (not as root); also: make pgtapcheck, make unitcheck"
 	@echo "make strict            build afresh with -Wall -Wextra -Werror"
+	@echo "make layercheck        the rules of the source tree, src/README.md: folders use each other one way"
 	@echo "make demo              a demonstration on a throw-away server"
 	@echo "make test              install what is missing, build, install, run every suite"
 	@echo "make test-long         the same with the long tests"

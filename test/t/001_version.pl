@@ -50,11 +50,11 @@ my ($supported) = slurp('Makefile') =~ /^SUPPORTED\s*=\s*(.*)$/m;
 my @majors = split ' ', $supported;
 my ($first, $last) = @majors[ 0, -1 ];
 is("@majors", join(' ', $first .. $last), 'no version is left out');
-like(slurp('src/compat.h'), qr/PG_VERSION_NUM < ${first}0000 \|\| PG_VERSION_NUM >= @{[ $last + 1 ]}0000/, 'compat.h');
+like(slurp('src/base/compat.h'), qr/PG_VERSION_NUM < ${first}0000 \|\| PG_VERSION_NUM >= @{[ $last + 1 ]}0000/, 'compat.h');
 like(slurp('README.md'), qr/PostgreSQL $first to $last\b/, 'README.md');
-my ($check) = slurp('src/leadscore.sql') =~ /^(DO \$\$.*?^\$\$;)/ms;
+my ($check) = slurp('src/init/leadscore.sql') =~ /^(DO \$\$.*?^\$\$;)/ms;
 like($check, qr/NOT BETWEEN $first AND $last\b/, 'the install script');
-like(slurp('src/leadscore.sql') =~ s/\Q$check\E.*//sr, qr/\A(\\echo[^\n]*|--[^\n]*|\s)*\z/, 'nothing stands before that check');
+like(slurp('src/init/leadscore.sql') =~ s/\Q$check\E.*//sr, qr/\A(\\echo[^\n]*|--[^\n]*|\s)*\z/, 'nothing stands before that check');
 
 for my $major ($first - 1, $last + 1)
 {

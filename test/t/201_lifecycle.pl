@@ -1,7 +1,7 @@
 # What launcher and workers do when extensions and databases come and go, when
 # processes are killed, settings change and servers are promoted: the lines of
-# the table at the head of src/launcher.c.  203_worker.pl has those that need
-# scores to change.
+# the table at the head of src/background/launcher.c.  203_worker.pl has those
+# that need scores to change.
 use strict;
 use warnings;
 

@@ -15,7 +15,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "decay.h"
+#include "base/decay.h"
 
 static void
 near(double got, double wanted)

@@ -32,7 +32,7 @@ sub check
 		  . " --trace-children=no" . ($suppressions ? " --suppressions=$suppressions" : '') . " --log-file=$log");
 	open(my $file, '<', $log) or die "no log of valgrind: $!\n";
 	my @blocks = split /^==\d+== \n/m, do { local $/; <$file> };
-	my $files = join '|', map { s{.*/}{}r } glob("$top/src/*.c");
+	my $files = join '|', map { s{.*/}{}r } glob("$top/src/*/*.c");
 	my @ours = grep { /leadscore\.so|\((?:$files):\d+\)/ && !/$known/ } @blocks;
 
 	like($out, qr/verified = "0"/, "$what: the script ran");

@@ -1,0 +1,148 @@
+/*-------------------------------------------------------------------------
+ *
+ * arguments.c
+ *		What functions that users call are asked about: model and contact.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "api/arguments.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/clock.h"
+#include "base/transaction.h"
+#include "definitions/extension.h"
+#include "definitions/rights.h"
+#include "tables/identity_table.h"
+
+#define FARTHEST	(1000 * 366 * LS_DAY)	/* ahead of the clock */
+
+/* The model that a function was asked about last, under the same snapshot */
+typedef struct Asked
+{
+	char	   *name;
+	LsModel    *model;
+	uint64		transaction;
+	CommandId	command;
+	uint64		completions;
+} Asked;
+
+static void
+check_may_read(LsModel *model, const char *also)
+{
+	Oid			other = also ? ls_extension_table(also, true) : InvalidOid;
+
+	if (pg_class_aclcheck(model->score_table, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return;
+	if (OidIsValid(other) &&
+		pg_class_aclcheck(other, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return;
+	aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
+				   get_rel_name(model->score_table));
+}
+
+/*
+ * ls_asked_model gives the model that the asking statement sees.  Calls of one
+ * statement find it at once; it is held until the transaction ends.
+ */
+LsModel *
+ls_asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	Asked	   *asked = fcinfo->flinfo->fn_extra;
+	LsModel    *model;
+
+	if (asked && asked->transaction == ls_transaction_number() &&
+		asked->command == snapshot->curcid &&
+		asked->completions == snapshot->snapXactCompletionCount &&
+		!asked->model->stale && strcmp(asked->name, name) == 0)
+		return asked->model;
+
+	model = ls_model_acquire(name, snapshot);
+	if (model == NULL)
+	{
+		(void) ls_model_row_for(name, GetUserId());
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model \"%s\" does not exist", name)));
+	}
+	check_may_read(model, also);
+	if (asked == NULL)
+		asked = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Asked));
+	if (asked->name)
+		pfree(asked->name);
+	asked->name = MemoryContextStrdup(fcinfo->flinfo->fn_mcxt, name);
+	asked->model = model;
+	asked->transaction = ls_transaction_number();
+	asked->command = snapshot->curcid;
+	asked->completions = snapshot->snapXactCompletionCount;
+	fcinfo->flinfo->fn_extra = asked;
+	return model;
+}
+
+/* ls_asked_instant reads an argument for an instant: NULL is now. */
+TimestampTz
+ls_asked_instant(FunctionCallInfo fcinfo, int n)
+{
+	TimestampTz at;
+
+	if (PG_ARGISNULL(n))
+		return ls_clock_of_statement();
+	at = PG_GETARG_TIMESTAMPTZ(n);
+	if (TIMESTAMP_NOT_FINITE(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a score has no value at an infinite instant")));
+	return at;
+}
+
+/*
+ * ls_asked_until checks an instant up to which is looked step by step, as what
+ * absences take away goes on for ever.
+ */
+TimestampTz
+ls_asked_until(TimestampTz until)
+{
+	if (TIMESTAMP_NOT_FINITE(until))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a forecast needs a finite end"),
+				 errhint("Give an instant such as now() + interval '30 days'.")));
+	if (until > ls_clock_of_statement() + FARTHEST)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a forecast looks at most 1000 years ahead"),
+				 errhint("Give an instant such as now() + interval '30 days'.")));
+	return until;
+}
+
+/*
+ * ls_asked_contact turns the argument for a contact into the key's type.  Who asks
+ * about one that was merged is told about the contact for whom it counts.
+ */
+Datum
+ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model)
+{
+	Datum		contact = ls_asked_key(fcinfo, 1, model);
+	Datum		target;
+
+	if (model->sheet == NULL && ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
+		return target;
+	return contact;
+}
+
+/* ls_asked_key does so for the n-th argument, and stays with whom it names. */
+Datum
+ls_asked_key(FunctionCallInfo fcinfo, int n, LsModel *model)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
+
+	return ls_key_ask(&model->key, PG_GETARG_DATUM(n),
+					  OidIsValid(type) ? type : TEXTOID);
+}

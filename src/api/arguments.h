@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * arguments.h
+ *		What functions that users call are asked about: model and contact.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_ARGUMENTS_H
+#define LEADSCORE_ARGUMENTS_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "rules/model_compile.h"
+
+extern LsModel *ls_asked_model(FunctionCallInfo fcinfo, const char *name,
+							   const char *also);
+extern TimestampTz ls_asked_instant(FunctionCallInfo fcinfo, int n);
+extern TimestampTz ls_asked_until(TimestampTz until);
+extern Datum ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model);
+extern Datum ls_asked_key(FunctionCallInfo fcinfo, int n, LsModel *model);
+
+#endif							/* LEADSCORE_ARGUMENTS_H */

@@ -1,0 +1,444 @@
+/*-------------------------------------------------------------------------
+ *
+ * erase.c
+ *		Everything about one contact removed, as the law may demand.
+ *
+ * The rows of event and contact tables are the application's own, and have to
+ * be gone before: the contact would be scored again from what is left.  What is
+ * counted over many contacts (funnel_daily_<model>) names none and stays.
+ *
+ * Who was merged into a contact, and visitors who were identified as it, are the
+ * same person and go with it.  The rows that say so go first: that waits for those
+ * who bring something to one of them, in the order in which everybody locks
+ * contacts, and what then has rows of its own is seen.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "api/arguments.h"
+#include "base/relation.h"
+#include "base/transaction.h"
+#include "base/user.h"
+#include "counting/event_reader.h"
+#include "counting/recount.h"
+#include "definitions/catalog.h"
+#include "definitions/extension.h"
+#include "definitions/job_table.h"
+#include "definitions/locks.h"
+#include "definitions/rights.h"
+#include "rules/model_compile.h"
+#include "tables/identity_table.h"
+#include "tables/score_table.h"
+#include "tables/score_writer.h"
+
+PG_FUNCTION_INFO_V1(ls_erase_contact);
+
+/* Tables of a model that have rows of a contact, beside those that say whose it is */
+static const char *const model_tables[] = {
+	"due_", "pending_", "kept_", "profile_", "history_", "outbox_", "worker_error_",
+	"daily_", "score_"
+};
+
+/*
+ * Texts that name a contact, in tables of all models: $1 is the model.  A key can have
+ * several texts, and there may be some that were written before a key of the same worth
+ * got its row; so it is the keys that are compared.
+ */
+static const char *const texts_sql =
+	"SELECT contact FROM leadscore_internal.lead_rule_error"
+	" WHERE model OPERATOR(pg_catalog.=) $1"
+	" UNION SELECT position FROM leadscore_internal.lead_job"
+	" WHERE model OPERATOR(pg_catalog.=) $1"
+	" UNION SELECT pg_catalog.unnest(ARRAY[first, last, position])"
+	" FROM leadscore_internal.lead_job_part WHERE model OPERATOR(pg_catalog.=) $1";
+
+/* Messages may quote what could not be read; short keys are in too many words */
+#define QUOTES_IT(column) \
+	"EXISTS (SELECT FROM pg_catalog.unnest($2) t(t) WHERE" \
+	" pg_catalog.strpos(" column ", t) OPERATOR(pg_catalog.>) 0" \
+	" AND pg_catalog.length(t) OPERATOR(pg_catalog.>) 3" \
+	" OR pg_catalog.strpos(" column ", '\"' OPERATOR(pg_catalog.||) t OPERATOR(pg_catalog.||) '\"')" \
+	" OPERATOR(pg_catalog.>) 0)"
+#define IS_IT(column) \
+	column " OPERATOR(pg_catalog.=) ANY ($2)"
+#define JOBS_BOUND \
+	"SELECT p.job_id FROM leadscore_internal.lead_job_part p WHERE p.model OPERATOR(pg_catalog.=) $1" \
+	" AND ARRAY[p.first, p.last, p.position] OPERATOR(pg_catalog.&&) $2"
+
+/* What is to be done in the tables of all models: $1 the model, $2 texts of the contact */
+static const char *const statements[] = {
+	"DELETE FROM leadscore_internal.lead_rule_error"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND (" IS_IT("contact") " OR " QUOTES_IT("message") ")",
+	"DELETE FROM leadscore_internal.lead_worker_error"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("message"),
+	/* a job whose ranges it bounds, or that has come to it, begins its phase again */
+	"UPDATE leadscore_internal.lead_job SET position = NULL"
+	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))",
+	"DELETE FROM leadscore_internal.lead_job_part"
+	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))",
+	"UPDATE leadscore_internal.lead_job_part SET error = NULL"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error"),
+	"UPDATE leadscore_internal.lead_job SET position = NULL"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND " IS_IT("position"),
+	"UPDATE leadscore_internal.lead_job SET error = NULL"
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error"),
+};
+
+/* has_rows tells whether there are rows of a contact, as the newest snapshot sees it. */
+static bool
+has_rows(LsModel *model, Datum contact, int what, int source)
+{
+	LsReaderSpec spec = {.model = model, .what = what, .source = source,
+	.one = true, .contact = contact};
+	LsReader   *reader;
+	Datum		found;
+	bool		any;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	reader = ls_reader_open(&spec);
+	any = ls_reader_next(reader, &found);
+	ls_reader_close(reader);
+	PopActiveSnapshot();
+	return any;
+}
+
+/* check_gone refuses to erase a contact that would come back. */
+static void
+check_gone(LsModel *model, Datum contact)
+{
+	Oid			table = InvalidOid;
+
+	if (model->unreadable)
+		ls_check_not_suspended(model);
+	if (model->sheet == NULL && has_rows(model, contact, LS_READ_CONTACTS, -1))
+		table = model->contacts;
+	for (int i = 0; i < model->nsources && !OidIsValid(table); i++)
+		if (has_rows(model, contact, LS_READ_EVENTS, i))
+			table = model->sources[i].relation;
+	if (OidIsValid(table))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("contact \"%s\" of model \"%s\" still has rows in table \"%s\"",
+						ls_key_text(&model->key, contact), model->name, get_rel_name(table)),
+				 errdetail("It would be scored again from them."),
+				 errhint("Delete them before; what a source keeps of deleted rows is erased here.")));
+}
+
+/* refuse_merged refuses to erase a contact whose events count for another. */
+static void
+refuse_merged(LsModel *model, Datum contact)
+{
+	Datum		target;
+
+	if (!ls_alias_find(model, contact, LS_ALIAS_NOW, &target))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("contact \"%s\" of model \"%s\" was merged into \"%s\"",
+					ls_key_text(&model->key, contact), model->name,
+					ls_key_text(&model->key, target)),
+			 errhint("Call leadscore.unmerge() first, or erase \"%s\".",
+					 ls_key_text(&model->key, target))));
+}
+
+/* What the text of a key is read for */
+typedef struct Reading
+{
+	LsModel    *model;
+	const char *text;
+	Datum		contact;
+	bool		same;
+} Reading;
+
+static void
+read_text(void *arg)
+{
+	Reading    *reading = arg;
+
+	reading->same = ls_key_compare(&reading->model->key,
+								   ls_key_read(&reading->model->key, reading->text),
+								   reading->contact) == 0;
+}
+
+/* names tells whether a text is one of a contact.  It may be of another type's keys. */
+static bool
+names(LsModel *model, const char *text, Datum contact)
+{
+	Reading		reading = {model, text, contact, false};
+
+	return ls_subtransaction_try(read_text, &reading) == NULL && reading.same;
+}
+
+/* stored_texts gives all texts that stand for contacts of a model. */
+static List *
+stored_texts(LsModel *model)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	List	   *texts = NIL;
+	LsSqlArguments args = {0};
+	LsUser	saved;
+
+	ls_sql_add_text(&args, model->name);
+	ls_user_switch(ls_extension_owner(), &saved);
+	SPI_connect();
+	(void) ls_sql_run(texts_sql, &args);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(caller);
+		char	   *text = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+
+		if (text)
+			texts = lappend(texts, text);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	ls_user_restore(&saved);
+	return texts;
+}
+
+/* texts_of gives the texts of a contact, with its own, as an array. */
+static Datum
+texts_of(LsModel *model, Datum contact)
+{
+	char	   *own = ls_key_text(&model->key, contact);
+	List	   *stored = stored_texts(model);
+	Datum	   *texts = palloc(sizeof(Datum) * (list_length(stored) + 2));
+	int			n = 0;
+	LsScoreRow	row;
+	ListCell   *lc;
+
+	texts[n++] = CStringGetTextDatum(own);
+	if (ls_row_find(model, contact, &row))
+		texts[n++] = CStringGetTextDatum(ls_key_text(&model->key, row.contact));
+	foreach(lc, stored)
+		if (strcmp(lfirst(lc), own) != 0 && names(model, lfirst(lc), contact))
+			texts[n++] = CStringGetTextDatum(lfirst(lc));
+	return PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/*
+ * erase removes what there is of one contact or visitor, and gives the number of
+ * rows.
+ */
+static int64
+erase(LsModel *model, Datum contact)
+{
+	LsSqlArguments key = {0};
+	LsSqlArguments texts = {0};
+	LsUser	saved;
+	int64		rows = 0;
+
+	ls_sql_add(&key, model->key.type, contact);
+	ls_sql_add_text(&texts, model->name);
+	ls_sql_add(&texts, TEXTARRAYOID, texts_of(model, contact));
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	for (int i = 0; i < (int) lengthof(model_tables); i++)
+	{
+		char	   *name = psprintf("%s%s", model_tables[i], model->name);
+
+		if (OidIsValid(ls_extension_table(name, true)))
+			rows += ls_row_execute(psprintf("DELETE FROM leadscore.%s WHERE contact_id %s $1",
+											name, ls_row_key_operator(model)), &key);
+	}
+	/* others' errors may quote it */
+	rows += ls_row_execute(psprintf("DELETE FROM leadscore.worker_error_%s WHERE " QUOTES_IT("message"),
+									model->name), &texts);
+	ls_user_restore(&saved);
+	ls_user_switch(ls_extension_owner(), &saved);
+	for (int i = 0; i < (int) lengthof(statements); i++)
+		rows += ls_row_execute(statements[i], &texts);
+	ls_user_restore(&saved);
+	return rows;
+}
+
+/* ---------- who is whose ---------- */
+
+/* forget_alias deletes the row that says for whom a contact or visitor counts. */
+static int64
+forget_alias(LsModel *model, Datum contact)
+{
+	LsSqlArguments args = {0};
+	LsUser	saved;
+	int64		rows;
+
+	ls_sql_add(&args, model->key.type, contact);
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	rows = ls_row_execute(psprintf("DELETE FROM %s", ls_alias_place(model)), &args);
+	ls_user_restore(&saved);
+	return rows;
+}
+
+/* aliases_now gives those who count for a contact by now, in their order. */
+static LsAliases
+aliases_now(LsModel *model, Datum contact)
+{
+	LsAliases	aliases;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	ls_alias_of(model, contact, &aliases);
+	PopActiveSnapshot();
+	if (aliases.nsources > 0)
+		qsort_arg(aliases.sources, aliases.nsources, sizeof(Datum), ls_by_key, &model->key);
+	if (aliases.nvisitors > 0)
+		qsort_arg(aliases.visitors, aliases.nvisitors, sizeof(Datum), ls_by_key,
+				  &model->visitor_key);
+	return aliases;
+}
+
+/* hold locks the row of a contact: whoever is at it comes first. */
+static void
+hold(LsModel *model, Datum contact)
+{
+	LsScoreRow	unused;
+
+	(void) ls_row_select(model, contact, &unused, true);
+}
+
+/* part deletes the rows that say so, and holds all that is left to be erased. */
+static int64
+part(LsModel *visitors, LsModel *model, Datum contact, const LsAliases *aliases)
+{
+	int64		rows = 0;
+	int			i = 0;
+
+	for (int j = 0; j < aliases->nvisitors; j++)
+		rows += forget_alias(visitors, aliases->visitors[j]);
+	for (; i < aliases->nsources &&
+		 ls_key_compare(&model->key, aliases->sources[i], contact) < 0; i++)
+		rows += forget_alias(model, aliases->sources[i]);
+	hold(model, contact);
+	for (; i < aliases->nsources; i++)
+		rows += forget_alias(model, aliases->sources[i]);
+	return rows;
+}
+
+/* erase_person erases a contact with all that count for it. */
+static int64
+erase_person(LsModel *visitors, LsModel *model, Datum contact)
+{
+	List	   *all = NIL;
+	int64		rows = 0;
+	int			attempts = 0;
+	LsAliases  *aliases;
+	ListCell   *lc;
+
+	/* others may be merged into it, or identified, while we wait */
+	do
+	{
+		ls_row_attempt(model, contact, model->merged_table, attempts++);
+		aliases = palloc(sizeof(LsAliases));
+		*aliases = aliases_now(model, contact);
+		rows += part(visitors, model, contact, aliases);
+		all = lappend(all, aliases);
+	} while (aliases->nvisitors + aliases->nsources > 0);
+	check_gone(model, contact);
+	foreach(lc, all)
+	{
+		aliases = lfirst(lc);
+		for (int i = 0; i < aliases->nvisitors; i++)
+		{
+			check_gone(visitors, aliases->visitors[i]);
+			rows += erase(visitors, aliases->visitors[i]);
+		}
+		for (int i = 0; i < aliases->nsources; i++)
+		{
+			check_gone(model, aliases->sources[i]);
+			rows += erase(model, aliases->sources[i]);
+		}
+	}
+	return rows + erase(model, contact);
+}
+
+/*
+ * erase_visitor erases a visitor.  If he was identified, that is forgotten, and
+ * the contact counted again, for whom what was kept of him counts no more.
+ */
+static int64
+erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)
+{
+	LsChange	change = {0};
+	LsStore    *store;
+	Datum		target;
+	bool		identified = ls_alias_find(visitors, visitor, LS_ALIAS_NOW, &target);
+	int64		rows = 0;
+
+	if (identified)
+		rows = forget_alias(visitors, visitor);
+	hold(visitors, visitor);
+	CommandCounterIncrement();
+	check_gone(visitors, visitor);
+	rows += erase(visitors, visitor);
+	if (!identified)
+		return rows;
+	store = ls_store_open(model, "merge", ls_count_contact, ls_count_profile);
+	change.count_all = true;
+	if (!ls_alias_find(model, target, LS_ALIAS_NOW, &change.contact))
+		change.contact = target;
+	(void) ls_store_change(store, &change);
+	ls_store_close(store);
+	return rows;
+}
+
+/*
+ * hold_job keeps all away who take ranges of a job, in whose bounds there may be
+ * somebody who is erased.  A job that comes later waits for us before it has any.
+ */
+static void
+hold_job(const char *model)
+{
+	if (ls_job_open(model))
+		LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
+}
+
+/* ls_erase_contact is leadscore.erase_contact(). */
+Datum
+ls_erase_contact(PG_FUNCTION_ARGS)
+{
+	LsModelRow *row;
+	LsModel    *model;
+	LsModel    *visitors = NULL;
+	const char *name;
+	Datum		contact;
+	int64		rows;
+
+	PreventCommandIfReadOnly("erase_contact()");
+	row = ls_model_row_for(ls_sql_text_argument(fcinfo, 0, "model"), GetUserId());
+	if (PG_ARGISNULL(1))
+		(void) ls_sql_text_argument(fcinfo, 1, "contact");
+	ls_lock_before_writing(row->sheet ? row->sheet : row->model);
+	row = ls_model_row_held(row->model, GetUserId());
+	name = row->sheet ? row->model : ls_visitors_model(row->model);
+	if (name)
+	{
+		hold_job(name);
+		visitors = ls_model_to_change(name, false);
+	}
+	hold_job(row->sheet ? row->sheet : row->model);
+	model = ls_model_to_change(row->sheet ? row->sheet : row->model, false);
+	contact = ls_asked_key(fcinfo, 1, row->sheet ? visitors : model);
+	if (row->sheet)
+		rows = erase_visitor(visitors, model, contact);
+	else
+	{
+		refuse_merged(model, contact);
+		rows = erase_person(visitors, model, contact);
+	}
+	ls_rules_report(model);
+	ls_model_release(model);
+	if (visitors)
+		ls_model_release(visitors);
+	PG_RETURN_INT64(rows);
+}

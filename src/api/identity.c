@@ -1,0 +1,853 @@
+/*-------------------------------------------------------------------------
+ *
+ * identity.c
+ *		Contacts merged and unmerged, visitors identified.
+ *
+ * As states add up, a merge is no more than this: from now on the source's rows
+ * count for the target, which is counted anew from the events of both, so that
+ * limits, once and minimum counts are right; and the source has no row in the
+ * score table any more.  To undo it is the reverse.  What was merged into the
+ * source goes along, and comes back with it.
+ *
+ * Rows are locked in the order in which everybody locks them: those of visitors
+ * before those of the model, by key; the row of merged_<model> in the place of
+ * the contact that has none in score_<model> (identity_table.c).  What was read before
+ * that is looked at again after.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "api/arguments.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/user.h"
+#include "counting/recount.h"
+#include "definitions/catalog.h"
+#include "definitions/locks.h"
+#include "definitions/model_access.h"
+#include "definitions/rights.h"
+#include "model/visitors.h"
+#include "scoring/transition.h"
+#include "tables/identity_table.h"
+#include "tables/score_writer.h"
+#include "tables/stage_history.h"
+
+PG_FUNCTION_INFO_V1(ls_merge_contacts);
+PG_FUNCTION_INFO_V1(ls_unmerge);
+PG_FUNCTION_INFO_V1(ls_identify);
+PG_FUNCTION_INFO_V1(ls_unidentify);
+PG_FUNCTION_INFO_V1(ls_identities);
+PG_FUNCTION_INFO_V1(ls_history_of);
+
+/* Keys, in their order */
+typedef struct Keys
+{
+	int			n;
+	Datum	   *keys;
+} Keys;
+
+/* ---------- models ---------- */
+
+/* check_model gives the row of a model whose contacts the caller may merge. */
+static LsModelRow *
+check_model(FunctionCallInfo fcinfo)
+{
+	LsModelRow *row = ls_model_row_for(ls_sql_text_argument(fcinfo, 0, "model"), GetUserId());
+
+	ls_visitors_refuse(row);
+	ls_lock_before_writing(row->model);
+	return ls_model_row_held(row->model, GetUserId());
+}
+
+static LsStore *
+open_store(LsModel *model)
+{
+	return ls_store_open(model, "merge", ls_count_contact, ls_count_profile);
+}
+
+static void
+close_store(LsModel *model, LsStore *store)
+{
+	ls_store_close(store);
+	ls_rules_report(model);
+	ls_model_release(model);
+}
+
+/* ---------- SQL ---------- */
+
+static const char *
+name_of(Oid table)
+{
+	return psprintf("%s.%s", LEADSCORE_SCHEMA, quote_identifier(get_rel_name(table)));
+}
+
+/*
+ * run runs a statement of ours on what is there now, past the guard of our
+ * tables, and gives the values of its first column, if it has one.
+ */
+static Keys
+run(LsModel *model, const char *sql, const LsSqlArguments *args)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		values[LS_MAX_ARGUMENTS];
+	Oid			types[LS_MAX_ARGUMENTS];
+	bool		nulls[LS_MAX_ARGUMENTS];
+	Keys		found = {0};
+	SPIPlanPtr	plan;
+	LsUser	saved;
+
+	for (int i = 0; i < args->n; i++)
+	{
+		values[i] = args->values[i];
+		types[i] = args->types[i];
+		nulls[i] = args->nulls[i] == 'n';
+	}
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	SPI_connect();
+	plan = SPI_prepare(sql, args->n, types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	(void) ls_row_run(plan, values, nulls, args->n, GetActiveSnapshot());
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(caller);
+	found.n = SPI_tuptable ? SPI_processed : 0;
+	found.keys = palloc(sizeof(Datum) * Max(1, found.n));
+	for (int i = 0; i < found.n; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(SPI_tuptable->tupdesc, 0);
+		bool		isnull;
+
+		found.keys[i] = datumCopy(SPI_getbinval(SPI_tuptable->vals[i],
+												SPI_tuptable->tupdesc, 1, &isnull),
+								  att->attbyval, att->attlen);
+	}
+	SPI_finish();
+	ls_user_restore(&saved);
+	return found;
+}
+
+/* run_for does so for a statement about one contact. */
+static Keys
+run_for(LsModel *model, const char *sql, Datum contact)
+{
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, model->key.type, contact);
+	return run(model, sql, &args);
+}
+
+/*
+ * merged_into gives all that was merged into a contact, and into these: what
+ * comes along if it is merged, or back with it.
+ */
+static Keys
+merged_into(LsModel *model, Datum contact)
+{
+	const char *table = name_of(model->merged_table);
+	const char *equals = ls_row_key_operator(model);
+
+	return run_for(model,
+				   psprintf("WITH RECURSIVE below AS (SELECT m.source_id FROM %s m"
+							" WHERE m.merged_into %s $1 UNION ALL SELECT m.source_id FROM %s m"
+							" JOIN below b ON m.merged_into %s b.source_id)"
+							" SELECT source_id FROM below",
+							table, equals, table, equals),
+				   contact);
+}
+
+/* count_for has all that was merged into a contact count for another, or for it. */
+static void
+count_for(LsModel *model, const Keys *keys, Datum target)
+{
+	for (int i = 0; i < keys->n; i++)
+	{
+		LsSqlArguments args = {0};
+
+		ls_sql_add(&args, model->key.type, keys->keys[i]);
+		ls_sql_add(&args, model->key.type, target);
+		(void) run(model, psprintf("UPDATE %s SET target_id = $2 WHERE source_id %s $1",
+							name_of(model->merged_table), ls_row_key_operator(model)),
+				   &args);
+	}
+}
+
+/* add_standing adds where a contact stood, to be given back to it later. */
+static void
+add_standing(LsSqlArguments *args, const LsStanding *standing)
+{
+	ls_sql_add_text(args, standing ? standing->stage : NULL);
+	ls_sql_add(args, TIMESTAMPTZOID, TimestampTzGetDatum(standing ? standing->since : 0));
+	if (standing == NULL)
+		args->nulls[args->n - 1] = 'n';
+	ls_sql_add_text(args, standing ? standing->prior_stage : NULL);
+	ls_sql_add(args, INT4OID, Int32GetDatum(standing ? standing->hold : LS_HOLD_NONE));
+}
+
+/* has_stage tells whether a stage is still one of the model's. */
+static bool
+has_stage(const LsModel *model, const char *stage)
+{
+	for (int i = 0; i < model->nstages; i++)
+		if (strcmp(model->stages[i].name, stage) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * take_back deletes the row which says for whom a contact counts, and gives where
+ * it stood before; NULL where that has no meaning any more.
+ */
+static LsStanding *
+take_back(LsModel *model, Datum contact)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	LsStanding *standing = NULL;
+	bool		isnull;
+	Datum		value;
+	SPIPlanPtr	plan;
+	LsUser	saved;
+
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	SPI_connect();
+	plan = SPI_prepare(psprintf("DELETE FROM %s RETURNING stage, stage_since, prior_stage, hold",
+								ls_alias_place(model)),
+					   1, &model->key.type);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	(void) ls_row_run(plan, &contact, NULL, 1, GetActiveSnapshot());
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(caller);
+	if (SPI_processed == 1)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char	   *prior = SPI_getvalue(row, desc, 3);
+
+		standing = palloc0(sizeof(LsStanding));
+		value = SPI_getbinval(row, desc, 1, &isnull);
+		standing->stage = isnull ? NULL : MemoryContextStrdup(caller, TextDatumGetCString(value));
+		value = SPI_getbinval(row, desc, 2, &isnull);
+		standing->since = isnull ? 0 : DatumGetTimestampTz(value);
+		standing->prior_stage = prior && has_stage(model, prior) ?
+			MemoryContextStrdup(caller, prior) : NULL;
+		value = SPI_getbinval(row, desc, 4, &isnull);
+		standing->hold = isnull ? LS_HOLD_NONE : DatumGetInt32(value);
+	}
+	SPI_finish();
+	ls_user_restore(&saved);
+	if (standing && (standing->stage == NULL ||
+					 (strcmp(standing->stage, LS_DISQUALIFIED) != 0 &&
+					  !has_stage(model, standing->stage))))
+		return NULL;
+	return standing;
+}
+
+/* ---------- locks ---------- */
+
+/*
+ * hold_row locks the row of a contact, with what is pending folded into it, and
+ * reads it.  False where there is none.
+ */
+static bool
+hold_row(LsModel *model, LsStore *store, Datum contact, LsScoreRow *row)
+{
+	LsChange	change = {0};
+	bool		found;
+
+	change.contact = contact;
+	change.fold = true;
+	change.only_if_changed = true;
+	(void) ls_store_change(store, &change);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	found = ls_row_find(model, contact, row);
+	PopActiveSnapshot();
+	return found;
+}
+
+/* hold_alias locks the row which says for whom a contact counts. */
+static void
+hold_alias(LsModel *model, Datum contact)
+{
+	(void) run_for(model, psprintf("SELECT 1 FROM %s FOR UPDATE", ls_alias_place(model)), contact);
+}
+
+/* hold_all locks the places of contacts in their order, with or without a row. */
+static void
+hold_all(LsModel *model, LsStore *store, const Keys *keys, Datum one, Datum other)
+{
+	int			n = keys->n + 2;
+	Datum	   *all = palloc(sizeof(Datum) * n);
+	LsScoreRow	row;
+	Datum		target;
+
+	memcpy(all, keys->keys, sizeof(Datum) * keys->n);
+	all[keys->n] = one;
+	all[keys->n + 1] = other;
+	qsort_arg(all, n, sizeof(Datum), ls_by_key, &model->key);
+	for (int i = 0; i < n; i++)
+	{
+		if (ls_alias_find(model, all[i], LS_ALIAS_NOW, &target))
+			hold_alias(model, all[i]);
+		else
+			(void) hold_row(model, store, all[i], &row);
+	}
+}
+
+/* refuse_changed says that what was locked is not what there is any more. */
+static void
+refuse_changed(const LsModel *model)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("contacts of model \"%s\" were merged or unmerged at the same time", model->name),
+			 errhint("Try again.")));
+}
+
+/* check_same makes sure that what was locked is still what there is. */
+static void
+check_same(LsModel *model, const Keys *before, const Keys *now)
+{
+	bool		same = before->n == now->n;
+
+	for (int i = 0; same && i < now->n; i++)
+	{
+		bool		known = false;
+
+		for (int j = 0; j < before->n && !known; j++)
+			known = ls_key_compare(&model->key, now->keys[i], before->keys[j]) == 0;
+		same = known;
+	}
+	if (!same)
+		refuse_changed(model);
+}
+
+/* ---------- changes ---------- */
+
+/* count_again counts a contact from all that counts for it now. */
+static void
+count_again(LsStore *store, Datum contact, const LsStanding *standing)
+{
+	LsChange	change = {0};
+
+	change.contact = contact;
+	change.count_all = true;
+	change.standing = standing;
+	CommandCounterIncrement();
+	(void) ls_store_change(store, &change);
+	CommandCounterIncrement();
+}
+
+/* remove_row removes the row of a contact that counts for another now. */
+static void
+remove_row(LsStore *store, Datum contact)
+{
+	LsChange	change = {0};
+
+	change.contact = contact;
+	change.remove = true;
+	CommandCounterIncrement();
+	(void) ls_store_change(store, &change);
+	CommandCounterIncrement();
+}
+
+/* ---------- merging contacts ---------- */
+
+/* refuse_unknown refuses a contact of which nothing is known. */
+static void
+refuse_unknown(LsModel *model, Datum contact)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("model \"%s\" has no contact \"%s\"", model->name,
+					ls_key_text(&model->key, contact)),
+			 errhint("A contact has a score when the contact table or an attached table has a row of it.")));
+}
+
+/* refuse_merged refuses contacts that were merged already. */
+static void
+refuse_merged(LsModel *model, Datum target, Datum source)
+{
+	Datum		other;
+
+	if (ls_alias_find(model, source, LS_ALIAS_NOW, &other))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("contact \"%s\" of model \"%s\" was merged into \"%s\" before",
+						ls_key_text(&model->key, source), model->name,
+						ls_key_text(&model->key, other)),
+				 errhint("Call leadscore.unmerge('%s', ...) first, or merge \"%s\".",
+						 model->name, ls_key_text(&model->key, other))));
+	if (ls_alias_find(model, target, LS_ALIAS_NOW, &other))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("contact \"%s\" of model \"%s\" was itself merged into \"%s\"",
+						ls_key_text(&model->key, target), model->name,
+						ls_key_text(&model->key, other)),
+				 errhint("Merge into \"%s\".", ls_key_text(&model->key, other))));
+}
+
+/* write_merge writes for whom a contact counts from now on. */
+static void
+write_merge(LsModel *model, Datum target, Datum source, const LsStanding *standing)
+{
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, model->key.type, source);
+	ls_sql_add(&args, model->key.type, target);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_sql_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
+	add_standing(&args, standing);
+	(void) run(model, psprintf("INSERT INTO %s (source_id, target_id, merged_into, merged_at, merged_by,"
+						" stage, stage_since, prior_stage, hold)"
+						" VALUES ($1, $2, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
+						name_of(model->merged_table)), &args);
+}
+
+/* ls_merge_contacts is leadscore.merge_contacts(). */
+Datum
+ls_merge_contacts(PG_FUNCTION_ARGS)
+{
+	LsModel    *model;
+	LsStore    *store;
+	Datum		target,
+				source;
+	Keys		along,
+				now;
+	LsScoreRow	row;
+	LsStanding	standing;
+
+	PreventCommandIfReadOnly("merge_contacts()");
+	model = ls_model_to_change(check_model(fcinfo)->model, true);
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		(void) ls_sql_text_argument(fcinfo, PG_ARGISNULL(1) ? 1 : 2,
+								PG_ARGISNULL(1) ? "target" : "source");
+	target = ls_asked_key(fcinfo, 1, model);
+	source = ls_asked_key(fcinfo, 2, model);
+	ls_key_require_fit(&model->key, target);
+	ls_key_require_fit(&model->key, source);
+	if (ls_key_compare(&model->key, target, source) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("contact \"%s\" cannot be merged into itself",
+						ls_key_text(&model->key, source))));
+	refuse_merged(model, target, source);
+	along = merged_into(model, source);
+
+	store = open_store(model);
+	hold_all(model, store, &along, target, source);
+	refuse_merged(model, target, source);
+	now = merged_into(model, source);
+	check_same(model, &along, &now);
+	if (!hold_row(model, store, target, &row))
+		refuse_unknown(model, target);
+	if (!hold_row(model, store, source, &row))
+		refuse_unknown(model, source);
+	standing = ls_row_standing(&row);
+
+	write_merge(model, target, source, &standing);
+	count_for(model, &along, target);
+	remove_row(store, source);
+	count_again(store, target, NULL);
+	close_store(model, store);
+	PG_RETURN_VOID();
+}
+
+/* ls_unmerge is leadscore.unmerge(). */
+Datum
+ls_unmerge(PG_FUNCTION_ARGS)
+{
+	LsModel    *model;
+	LsStore    *store;
+	Datum		source,
+				target,
+				still;
+	Keys		back,
+				now;
+	LsStanding *standing;
+
+	PreventCommandIfReadOnly("unmerge()");
+	model = ls_model_to_change(check_model(fcinfo)->model, true);
+	if (PG_ARGISNULL(1))
+		(void) ls_sql_text_argument(fcinfo, 1, "source");
+	source = ls_asked_key(fcinfo, 1, model);
+	if (!ls_alias_find(model, source, LS_ALIAS_NOW, &target))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("contact \"%s\" of model \"%s\" was not merged into another",
+						ls_key_text(&model->key, source), model->name),
+				 errhint("Table leadscore.merged_%s has those that were.", model->name)));
+	back = merged_into(model, source);
+
+	store = open_store(model);
+	hold_all(model, store, &back, target, source);
+	now = merged_into(model, source);
+	check_same(model, &back, &now);
+	if (!ls_alias_find(model, source, LS_ALIAS_NOW, &still) ||
+		ls_key_compare(&model->key, still, target) != 0)
+		refuse_changed(model);
+
+	standing = take_back(model, source);
+	count_for(model, &back, source);
+	count_again(store, source, standing);
+	count_again(store, target, NULL);
+	close_store(model, store);
+	PG_RETURN_VOID();
+}
+
+/* ---------- visitors ---------- */
+
+/* open_visitors gives the model of a model's visitors, which is locked first. */
+static LsModel *
+open_visitors(const char *name)
+{
+	const char *visitors = ls_visitors_model(name);
+
+	if (visitors == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" has no visitors", name),
+				 errhint("Attach a source with visitor => '...', the column that has the key of a visitor where there is no contact.")));
+	return ls_model_to_change(visitors, true);
+}
+
+/* make_row makes a row for a visitor of whom nothing is known, to be held. */
+static bool
+make_row(LsModel *visitors, Datum visitor)
+{
+	Datum	   *values = palloc(sizeof(Datum) * ls_row_natts(visitors));
+	bool	   *nulls = palloc(sizeof(bool) * ls_row_natts(visitors));
+	LsScoreRow	row;
+
+	ls_row_start(visitors, visitor, &row, ls_clock());
+	ls_row_values(visitors, &row, values, nulls);
+	return ls_row_insert(visitors, values, nulls);
+}
+
+/* counts_for gives the contact for whom one counts, be it itself. */
+static Datum
+counts_for(LsModel *model, Datum contact)
+{
+	Datum		target;
+
+	return ls_alias_find(model, contact, LS_ALIAS_NOW, &target) ? target : contact;
+}
+
+/*
+ * is_identified tells whether a visitor is known to be this contact, or one that
+ * is the same person; as another he cannot be identified.
+ */
+static bool
+is_identified(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
+{
+	Datum		other;
+
+	if (!ls_alias_find(visitors, visitor, LS_ALIAS_NOW, &other))
+		return false;
+	if (ls_key_compare(&model->key, counts_for(model, contact),
+					   counts_for(model, other)) == 0)
+		return true;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("visitor \"%s\" of model \"%s\" is contact \"%s\" already",
+					ls_key_text(&visitors->key, visitor), model->name,
+					ls_key_text(&model->key, other)),
+			 errhint("If that was wrong call leadscore.unidentify() first; if both contacts are one person, leadscore.merge_contacts().")));
+	return false;				/* not reached */
+}
+
+/*
+ * hold_visitor locks the row of a visitor, making one where there is none, so that
+ * who brings his first event waits.  True if there was one.
+ */
+static bool
+hold_visitor(LsModel *visitors, LsStore *store, Datum visitor, LsScoreRow *row)
+{
+	for (int attempts = 0; !hold_row(visitors, store, visitor, row); attempts++)
+	{
+		ls_row_attempt(visitors, visitor, visitors->score_table, attempts);
+		if (make_row(visitors, visitor))
+			return false;
+	}
+	return true;
+}
+
+/* write_identity writes which contact a visitor is. */
+static void
+write_identity(LsModel *visitors, LsModel *model, Datum visitor, Datum contact,
+			   const LsStanding *standing)
+{
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, visitors->key.type, visitor);
+	ls_sql_add(&args, model->key.type, contact);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_sql_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
+	add_standing(&args, standing);
+	(void) run(visitors, psprintf("INSERT INTO %s (visitor, contact_id, identified_at, identified_by,"
+						" stage, stage_since, prior_stage, hold)"
+						" VALUES ($1, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
+						name_of(visitors->identity_table)), &args);
+}
+
+/* identify does so, all being locked that comes before. */
+static void
+identify(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
+{
+	LsStore    *store = open_store(visitors);
+	LsScoreRow	row;
+	LsStanding	standing;
+	bool		known = hold_visitor(visitors, store, visitor, &row);
+	bool		before = is_identified(visitors, model, visitor, contact);
+
+	if (known)
+		standing = ls_row_standing(&row);
+	if (!before)
+		write_identity(visitors, model, visitor, contact, known ? &standing : NULL);
+	if (known)
+		remove_row(store, visitor);
+	else
+		ls_row_delete(visitors, visitor);
+	close_store(visitors, store);
+	if (before)
+		return;
+	store = open_store(model);
+	count_again(store, contact, NULL);
+	ls_store_close(store);
+}
+
+/* ls_identify is leadscore.identify(). */
+Datum
+ls_identify(PG_FUNCTION_ARGS)
+{
+	LsModelRow *row;
+	LsModel    *visitors,
+			   *model;
+	Datum		visitor,
+				contact;
+
+	PreventCommandIfReadOnly("identify()");
+	row = check_model(fcinfo);
+	visitors = open_visitors(row->model);
+	model = ls_model_to_change(row->model, true);
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		(void) ls_sql_text_argument(fcinfo, PG_ARGISNULL(1) ? 1 : 2,
+								PG_ARGISNULL(1) ? "visitor" : "contact");
+	visitor = ls_asked_key(fcinfo, 1, visitors);
+	contact = ls_asked_key(fcinfo, 2, model);
+	ls_key_require_fit(&visitors->key, visitor);
+	ls_key_require_fit(&model->key, contact);
+	if (is_identified(visitors, model, visitor, contact))
+		ls_model_release(visitors);
+	else
+		identify(visitors, model, visitor, contact);
+	ls_rules_report(model);
+	ls_model_release(model);
+	PG_RETURN_VOID();
+}
+
+/* ls_unidentify is leadscore.unidentify(). */
+Datum
+ls_unidentify(PG_FUNCTION_ARGS)
+{
+	LsModelRow *row;
+	LsModel    *visitors,
+			   *model;
+	LsStore    *store;
+	LsStanding *standing;
+	Datum		visitor,
+				contact;
+
+	PreventCommandIfReadOnly("unidentify()");
+	row = check_model(fcinfo);
+	visitors = open_visitors(row->model);
+	model = ls_model_to_change(row->model, true);
+	if (PG_ARGISNULL(1))
+		(void) ls_sql_text_argument(fcinfo, 1, "visitor");
+	visitor = ls_asked_key(fcinfo, 1, visitors);
+	hold_alias(visitors, visitor);
+	if (!ls_alias_find(visitors, visitor, LS_ALIAS_NOW, &contact))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("it is not known which contact visitor \"%s\" of model \"%s\" is",
+						ls_key_text(&visitors->key, visitor), model->name),
+				 errhint("Table leadscore.identity_%s has those of whom it is.", model->name)));
+	store = open_store(visitors);
+	standing = take_back(visitors, visitor);
+	count_again(store, visitor, standing);
+	close_store(visitors, store);
+	store = open_store(model);
+	count_again(store, contact, NULL);
+	close_store(model, store);
+	PG_RETURN_VOID();
+}
+
+/* ---------- who is whose ---------- */
+
+static void
+show(ReturnSetInfo *result, const char *kind, LsKeyType *key, Datum contact)
+{
+	Datum		values[2] = {CStringGetTextDatum(kind),
+	CStringGetTextDatum(ls_key_text(key, contact))};
+	bool		nulls[2] = {false, false};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* canonical gives a contact as its row in the score table has it, where it has one. */
+static Datum
+canonical(LsModel *model, Datum contact)
+{
+	LsScoreRow	row;
+
+	return ls_row_find(model, contact, &row) ? row.contact : contact;
+}
+
+/* ls_identities is leadscore.identities(). */
+Datum
+ls_identities(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	LsModel    *model;
+	LsAliases	aliases;
+	Datum		contact;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	contact = ls_asked_contact(fcinfo, model);
+	ls_alias_of(model, contact, &aliases);
+	show(result, "contact", &model->key, canonical(model, contact));
+	for (int i = 0; i < aliases.nsources; i++)
+		show(result, "merged", &model->key, aliases.sources[i]);
+	for (int i = 0; i < aliases.nvisitors; i++)
+		show(result, "visitor", &model->visitor_key, aliases.visitors[i]);
+	PG_RETURN_NULL();
+}
+
+/* ---------- the history of all of them ---------- */
+
+/* A change of stage, and whose it is */
+typedef struct Lived
+{
+	LsMove		move;			/* first: it is what these are ordered by */
+	const char *kind;
+	char	   *key;
+} Lived;
+
+typedef struct Lives
+{
+	int			n;
+	int			size;
+	Lived	   *all;
+} Lives;
+
+/* add_life adds the changes of stage of one contact or visitor. */
+static void
+add_life(Lives *lives, LsModel *model, const char *kind, Datum contact)
+{
+	char	   *key = ls_key_text(&model->key, contact);
+	int			n;
+	LsMove	   *moves = ls_history_read(model, contact, DT_NOBEGIN, &n);
+
+	if (lives->n + n > lives->size)
+	{
+		lives->size = Max(64, 2 * (lives->n + n));
+		lives->all = lives->all ? repalloc_huge(lives->all, sizeof(Lived) * lives->size) :
+			palloc(sizeof(Lived) * lives->size);
+	}
+	for (int i = 0; i < n; i++)
+		lives->all[lives->n++] = (Lived) {moves[i], kind, key};
+}
+
+/* may_read_history tells whether the caller sees a model's changes of stage. */
+static bool
+may_read_history(const LsModel *model)
+{
+	List	   *tables = ls_model_tables_for("history_", model->name, ACL_SELECT);
+
+	return tables != NIL && ls_model_table_take(linitial(tables), AccessShareLock);
+}
+
+/* add_visitors adds those of the visitors of a model. */
+static void
+add_visitors(Lives *lives, LsModel *model, const LsAliases *aliases)
+{
+	char	   *name = aliases->nvisitors > 0 ? ls_visitors_model(model->name) : NULL;
+	LsModel    *visitors = name ? ls_model_acquire(name, GetActiveSnapshot()) : NULL;
+
+	if (visitors && may_read_history(visitors))
+		for (int i = 0; i < aliases->nvisitors; i++)
+			add_life(lives, visitors, "visitor", aliases->visitors[i]);
+	if (visitors)
+		ls_model_release(visitors);
+}
+
+static Datum
+text_or_null(const char *text, bool *isnull)
+{
+	*isnull = text == NULL;
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+/* ls_history_of is leadscore.history_of(). */
+Datum
+ls_history_of(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	LsModel    *model;
+	LsAliases	aliases;
+	Lives		lives = {0};
+	Datum		contact;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	contact = ls_asked_contact(fcinfo, model);
+	ls_alias_of(model, contact, &aliases);
+	if (may_read_history(model))
+	{
+		add_life(&lives, model, "contact", canonical(model, contact));
+		for (int i = 0; i < aliases.nsources; i++)
+			add_life(&lives, model, "merged", aliases.sources[i]);
+	}
+	add_visitors(&lives, model, &aliases);
+	if (lives.n > 0)
+		qsort(lives.all, lives.n, sizeof(Lived), ls_by_move);
+	for (int i = 0; i < lives.n; i++)
+	{
+		const LsMove *move = &lives.all[i].move;
+		Datum		values[9];
+		bool		nulls[9] = {0};
+
+		values[0] = CStringGetTextDatum(lives.all[i].kind);
+		values[1] = CStringGetTextDatum(lives.all[i].key);
+		values[2] = text_or_null(move->from_stage, &nulls[2]);
+		values[3] = text_or_null(move->to_stage, &nulls[3]);
+		values[4] = Float8GetDatum(move->score);
+		values[5] = TimestampTzGetDatum(move->changed_at);
+		values[6] = TimestampTzGetDatum(move->recorded_at);
+		values[7] = text_or_null(move->cause, &nulls[7]);
+		values[8] = text_or_null(move->reason, &nulls[8]);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	PG_RETURN_NULL();
+}

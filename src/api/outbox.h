@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox.h
+ *		SQL on outbox_<model>, for consumers and for the worker.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_OUTBOX_H
+#define LEADSCORE_OUTBOX_H
+
+#include "postgres.h"
+
+#include "base/leadscore.h"
+#include "base/sql.h"
+
+/*
+ * How long after that many attempts the next may be made: doubling, up to 1 h.
+ * Members of a model's owner may write any number there, so nothing may overflow.
+ */
+#define LS_BACK_OFF(attempts) \
+	"least(interval '1 hour', interval '1 second' * 2 ^ (least(greatest(" attempts ", 1), 13) - 1))"
+
+extern void ls_outbox_begin(Oid table, LsUser *saved);
+extern uint64 ls_outbox_run(Oid table, const char *sql, LsSqlArguments *args);
+extern void ls_outbox_end(LsUser *saved);
+extern int64 ls_outbox_change(Oid table, const char *sql, LsSqlArguments *args);
+extern List *ls_outbox_waiting(List *tables, TimestampTz now, const char *deliver,
+							   const char *or);
+
+#endif							/* LEADSCORE_OUTBOX_H */

@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * score.h
+ *		What users ask: score, explain, replay, verify, the live view.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_SCORE_H
+#define LEADSCORE_SCORE_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "nodes/execnodes.h"
+
+#include "rules/model_compile.h"
+#include "scoring/evaluate.h"
+
+/* the functions of three arguments */
+extern Datum ls_score(PG_FUNCTION_ARGS);
+extern Datum ls_explain(PG_FUNCTION_ARGS);
+
+extern void ls_explain_rules(ReturnSetInfo *result, LsModel *model,
+							 const LsContribution *all);
+
+#endif							/* LEADSCORE_SCORE_H */

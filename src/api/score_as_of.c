@@ -1,0 +1,406 @@
+/*-------------------------------------------------------------------------
+ *
+ * score_as_of.c
+ *		Scores under the rules of another day.
+ *
+ * The model is compiled from the versions that were in force then, and the
+ * score is what replay.c makes of the events as the asking snapshot sees them:
+ * whether and how rules are counted at present plays no part.  What profile
+ * rules said of the contact then is in profile_<model>.
+ *
+ * A model of the past is no member of the cache of model_compile.c.  The one asked for
+ * last is kept while the same statement asks for it again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "api/arguments.h"
+#include "api/score.h"
+#include "base/compat.h"
+#include "base/transaction.h"
+#include "counting/replay.h"
+#include "definitions/catalog.h"
+#include "rules/disclosure.h"
+#include "rules/model_compile.h"
+#include "tables/profile_table.h"
+
+PG_FUNCTION_INFO_V1(ls_score_as_of);
+PG_FUNCTION_INFO_V1(ls_explain_as_of);
+
+/* A model as its score sheet was, and under which snapshot that was read */
+typedef struct Past
+{
+	MemoryContext context;		/* NULL: none */
+	char	   *name;
+	TimestampTz as_of;
+	LsModel    *model;
+	List	   *versions;		/* of its rules; of LsRuleVersion */
+	char	  **signatures;		/* of these; NULL: no profile rule */
+	uint64		transaction;
+	CommandId	command;
+	uint64		completions;
+} Past;
+
+static Past kept;
+
+/* ---------- the rules of another day ---------- */
+
+static bool
+in_force(TimestampTz from, TimestampTz to, TimestampTz at)
+{
+	return from <= at && at < to;
+}
+
+/* sheet_of finds what the model said beside its rules. */
+static LsSheetVersion *
+sheet_of(const char *name, TimestampTz as_of, Snapshot snapshot)
+{
+	List	   *versions = ls_sheet_versions(name, snapshot);
+	TimestampTz first = DT_NOEND;
+	ListCell   *lc;
+
+	foreach(lc, versions)
+	{
+		LsSheetVersion *version = lfirst(lc);
+
+		if (in_force(version->from, version->to, as_of))
+			return version;
+		first = Min(first, version->from);
+	}
+	if (first == DT_NOEND)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the history of model \"%s\" is not there", name),
+				 errhint("Restore leadscore.lead_sheet_history and leadscore.lead_rule_history with the model.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("model \"%s\" had no rules at %s", name, timestamptz_to_str(as_of)),
+			 errdetail("Its rules are known from %s on.", timestamptz_to_str(first)),
+			 errhint("Give rules_as_of an instant from then on.")));
+	return NULL;				/* not reached */
+}
+
+static bool
+has_version(List *versions, int64 rule_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, versions)
+		if (((LsRuleVersion *) lfirst(lc))->rule.rule_id == rule_id)
+			return true;
+	return false;
+}
+
+/*
+ * rules_of lists the rules that were in force.  One without any history, which
+ * was loaded past the triggers, is taken for one that was always there.
+ */
+static List *
+rules_of(Past *past, Snapshot snapshot)
+{
+	List	   *rules = NIL;
+	ListCell   *lc;
+
+	foreach(lc, past->versions)
+	{
+		LsRuleVersion *version = lfirst(lc);
+
+		if (in_force(version->from, version->to, past->as_of))
+			rules = lappend(rules, &version->rule);
+	}
+	foreach(lc, ls_rule_rows(past->name, snapshot))
+	{
+		LsRuleRow  *row = lfirst(lc);
+
+		if (!has_version(past->versions, row->rule_id))
+			rules = lappend(rules, row);
+	}
+	ls_rules_as_counted(rules);
+	return rules;
+}
+
+static void
+forget(void)
+{
+	if (kept.context == NULL)
+		return;
+	if (kept.model)
+		ls_model_release(kept.model);
+	MemoryContextDelete(kept.context);
+	memset(&kept, 0, sizeof(Past));
+}
+
+/* load compiles the model as it was, in a context of its own. */
+static void
+load(Past *past, const char *name, TimestampTz as_of, Snapshot snapshot)
+{
+	MemoryContext old;
+	LsSheet		sheet = {0};
+
+	past->context = AllocSetContextCreate(CurrentMemoryContext, "leadscore past",
+										  ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(past->context);
+	past->name = pstrdup(name);
+	past->as_of = as_of;
+	sheet.limits = sheet_of(name, as_of, snapshot);
+	past->versions = ls_rule_versions(name, snapshot);
+	sheet.rules = rules_of(past, snapshot);
+	past->model = ls_model_load_sheet(name, snapshot, &sheet);
+	past->signatures = palloc0(sizeof(char *) * Max(1, list_length(past->versions)));
+	for (int i = 0; i < list_length(past->versions); i++)
+	{
+		LsRuleRow  *row = &((LsRuleVersion *) list_nth(past->versions, i))->rule;
+
+		if (strcmp(row->kind, "profile") == 0)
+			past->signatures[i] = ls_rule_signature(row);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* past_model gives the model as it was; it is good for the statement. */
+static Past *
+past_model(const char *name, TimestampTz as_of)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	Past		past = {0};
+
+	if (kept.context && kept.as_of == as_of && strcmp(kept.name, name) == 0 &&
+		kept.transaction == ls_transaction_number() &&
+		kept.command == snapshot->curcid &&
+		kept.completions == snapshot->snapXactCompletionCount)
+		return &kept;
+	forget();
+	load(&past, name, as_of, snapshot);
+	past.transaction = ls_transaction_number();
+	past.command = snapshot->curcid;
+	past.completions = snapshot->snapXactCompletionCount;
+	MemoryContextSetParent(past.context, CacheMemoryContext);
+	kept = past;
+	return &kept;
+}
+
+/* check_rules tells of rules that cannot be evaluated any more. */
+static void
+check_rules(const Past *past, int elevel)
+{
+	for (int i = 0; i < past->model->nrules; i++)
+	{
+		LsRule	   *rule = &past->model->rules[i];
+
+		if (rule->broken && rule->enabled && !rule->draft)
+			ereport(elevel,
+					(errcode(rule->broken->sqlerrcode),
+					 ls_may_see_rule(past->model, rule) ?
+					 errmsg("rule \"%s\" of model \"%s\" cannot be evaluated as it was at %s: %s",
+							rule->name, past->name, timestamptz_to_str(past->as_of),
+							rule->broken->message) :
+					 errmsg("rule \"%s\" of model \"%s\" cannot be evaluated as it was at %s: SQLSTATE %s",
+							rule->name, past->name, timestamptz_to_str(past->as_of),
+							unpack_sql_state(rule->broken->sqlerrcode)),
+					 errhint("What it counts has changed since.  leadscore.explain() shows the other rules.")));
+	}
+}
+
+/* ---------- what profile rules said ---------- */
+
+/* What is known of a profile rule: when it was there, and how it was counted */
+typedef struct Known
+{
+	bool		there;			/* at the instant asked for */
+	int64		first;			/* of its versions; 0: none */
+	int			n;
+	int64	   *versions;
+} Known;
+
+/*
+ * know_rule collects what versions a rule was counted under while it said what
+ * it says in the model of the past.
+ */
+static Known
+know_rule(const Past *past, const LsRule *rule, TimestampTz at)
+{
+	Known		known = {0};
+	const char *signature = NULL;
+	int			n = list_length(past->versions);
+
+	for (int i = 0; i < n && signature == NULL; i++)
+	{
+		LsRuleVersion *v = list_nth(past->versions, i);
+
+		if (v->rule.rule_id == rule->rule_id && in_force(v->from, v->to, past->as_of))
+			signature = past->signatures[i];
+	}
+	for (int i = 0; i < n && signature; i++)
+	{
+		LsRuleVersion *v = list_nth(past->versions, i);
+
+		if (v->rule.rule_id != rule->rule_id || past->signatures[i] == NULL ||
+			strcmp(past->signatures[i], signature) != 0)
+			continue;
+		known.there = known.there || in_force(v->from, v->to, at);
+		known.versions = known.versions ?
+			repalloc(known.versions, sizeof(int64) * (known.n + v->nversions + 1)) :
+			palloc(sizeof(int64) * (v->nversions + 1));
+		for (int j = 0; j < v->nversions; j++)
+		{
+			known.versions[known.n++] = v->versions[j];
+			if (known.first == 0 || v->versions[j] < known.first)
+				known.first = v->versions[j];
+		}
+	}
+	return known;
+}
+
+/* holds_in tells whether a row has a rule, with its weight; version: only so. */
+static bool
+holds_in(const LsProfileRow *row, const Known *known, int64 version, double *weight)
+{
+	for (int i = 0; i < row->profile.n; i++)
+	{
+		bool		is_it = row->profile.versions[i] == version;
+
+		for (int j = 0; j < known->n && version == 0 && !is_it; j++)
+			is_it = row->profile.versions[i] == known->versions[j];
+		if (is_it)
+		{
+			*weight = row->profile.weights[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * held tells whether a rule held at an instant, next being the first row after
+ * it.  Where the rule was there but not counted yet, what it said when it was
+ * is what it would have said, unless the contact had changed in between.
+ */
+static bool
+held(List *rows, int next, const Known *known, double *weight)
+{
+	if (next > 0 && holds_in(list_nth(rows, next - 1), known, 0, weight))
+		return true;
+	for (int i = next; i < list_length(rows); i++)
+	{
+		LsProfileRow *row = list_nth(rows, i);
+
+		if (!row->counted)
+			return false;
+		if (known->first != 0 && holds_in(row, known, known->first, weight))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * recall puts what the contact's row said at an instant in the place of what it
+ * says now.  A rule that was not there at that instant says what it says now.
+ */
+static void
+recall(const Past *past, LsReplay *replay, Datum contact, TimestampTz at)
+{
+	List	   *rows = ls_profile_rows(past->model, contact);
+	LsProfileRow *row;
+	int			next = 0;
+
+	if (rows == NIL)
+		return;					/* it is as it ever was */
+	while (next < list_length(rows) &&
+		   ((LsProfileRow *) list_nth(rows, next))->since <= at)
+		next++;
+	row = list_nth(rows, Max(0, next - 1));
+	if (next > 0 || row->counted)
+		ls_replay_recall(replay, row->profile.has_contact, row->profile.created_at);
+	else
+		ls_replay_recall(replay, false, DT_NOBEGIN);
+	for (int i = 0; i < past->model->nrules; i++)
+	{
+		LsRule	   *rule = &past->model->rules[i];
+		Known		known;
+		double		weight = 0;
+
+		if (rule->kind != LS_PROFILE || rule->skip)
+			continue;
+		known = know_rule(past, rule, at);
+		if (known.there && held(rows, next, &known, &weight))
+			ls_replay_hold(replay, i, true, weight);
+		else if (known.there)
+			ls_replay_hold(replay, i, false, 0);
+	}
+}
+
+/* ---------- the functions ---------- */
+
+/*
+ * ask reads the arguments and replays the contact.  NULL where there is no
+ * answer.
+ */
+static LsReplay *
+ask(FunctionCallInfo fcinfo, int elevel, Past **past, TimestampTz *at)
+{
+	LsModel    *now;
+	LsReplay   *replay;
+	Datum		contact;
+	TimestampTz as_of = PG_GETARG_TIMESTAMPTZ(3);
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return NULL;
+	now = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	contact = ls_asked_contact(fcinfo, now);
+	*at = ls_asked_instant(fcinfo, 2);
+	if (TIMESTAMP_NOT_FINITE(as_of))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("rules_as_of must be a finite instant"),
+				 errhint("NULL means the rules of now.")));
+	*past = past_model(now->name, as_of);
+	check_rules(*past, elevel);
+	replay = ls_replay_make((*past)->model);
+	(void) ls_replay_contact(replay, contact);
+	recall(*past, replay, contact, *at);
+	ls_replay_tell(replay, contact, *at, true);
+	ls_rules_report((*past)->model);
+	return ls_replay_known(replay) ? replay : NULL;
+}
+
+/* ls_score_as_of is leadscore.score() with rules_as_of. */
+Datum
+ls_score_as_of(PG_FUNCTION_ARGS)
+{
+	LsReplay   *replay;
+	Past	   *past;
+	TimestampTz at;
+	double		size;
+
+	if (PG_ARGISNULL(3))
+		return ls_score(fcinfo);
+	replay = ask(fcinfo, ERROR, &past, &at);
+	if (replay == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(ls_replay_score(replay, at, &size));
+}
+
+/* ls_explain_as_of is leadscore.explain() with rules_as_of. */
+Datum
+ls_explain_as_of(PG_FUNCTION_ARGS)
+{
+	LsReplay   *replay;
+	Past	   *past;
+	TimestampTz at;
+
+	if (PG_ARGISNULL(3))
+		return ls_explain(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
+	replay = ask(fcinfo, WARNING, &past, &at);
+	if (replay)
+		ls_explain_rules((ReturnSetInfo *) fcinfo->resultinfo, past->model,
+						 ls_replay_rules(replay, at));
+	PG_RETURN_NULL();
+}

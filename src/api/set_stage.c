@@ -1,0 +1,100 @@
+/*-------------------------------------------------------------------------
+ *
+ * set_stage.c
+ *		Stages set by hand.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+#include "api/arguments.h"
+#include "base/suggest.h"
+#include "capture/deferred.h"
+#include "counting/recount.h"
+#include "definitions/catalog.h"
+#include "definitions/locks.h"
+#include "definitions/rights.h"
+#include "scoring/stage.h"
+#include "tables/score_writer.h"
+
+PG_FUNCTION_INFO_V1(ls_set_stage);
+PG_FUNCTION_INFO_V1(ls_release_stage);
+
+/* check_stage refuses what is no stage that a contact can be put into. */
+static void
+check_stage(const LsModel *model, const char *stage)
+{
+	List	   *names = NIL;
+	const char *nearest;
+
+	if (strcmp(stage, LS_DISQUALIFIED) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a contact cannot be disqualified by hand"),
+				 errhint("Write a rule with disqualifies over a column of the contact, and set that.")));
+	for (int i = 0; i < model->nstages; i++)
+	{
+		if (strcmp(model->stages[i].name, stage) == 0)
+			return;
+		names = lappend(names, model->stages[i].name);
+	}
+	nearest = ls_suggest_word(stage, names);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("model \"%s\" has no stage \"%s\"", model->name, stage),
+			 nearest ? errhint("Did you mean \"%s\"?", nearest) :
+			 errhint("Its stages are in leadscore.lead_stage.")));
+}
+
+/* change_by_hand writes one change of stage. */
+static void
+change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
+{
+	LsModelRow *row = ls_model_row_for(ls_sql_text_argument(fcinfo, 0, "model"),
+									   GetUserId());
+	LsModel    *model;
+	LsChange	change = {0};
+	LsStore    *store;
+
+	if (PG_ARGISNULL(1))
+		(void) ls_sql_text_argument(fcinfo, 1, "contact");
+	ls_lock_before_writing(row->model);
+	row = ls_model_row_held(row->model, GetUserId());
+	model = ls_model_to_change(row->model, true);
+	if (stage)
+		check_stage(model, stage);
+	change.contact = ls_asked_contact(fcinfo, model);
+	ls_key_require_fit(&model->key, change.contact);
+	change.by_hand = true;
+	change.fold = !ls_note_under_way();
+	change.stage = stage;
+	change.reason = reason;
+	store = ls_store_open(model, "manual", ls_count_contact, ls_count_profile);
+	(void) ls_store_change(store, &change);
+	ls_store_close(store);
+	ls_rules_report(model);
+	ls_model_release(model);
+}
+
+/* ls_set_stage is leadscore.set_stage(). */
+Datum
+ls_set_stage(PG_FUNCTION_ARGS)
+{
+	PreventCommandIfReadOnly("set_stage()");
+	change_by_hand(fcinfo, ls_sql_text_argument(fcinfo, 2, "stage"),
+				   ls_sql_optional_argument(fcinfo, 3));
+	PG_RETURN_VOID();
+}
+
+/* ls_release_stage is leadscore.release_stage(). */
+Datum
+ls_release_stage(PG_FUNCTION_ARGS)
+{
+	PreventCommandIfReadOnly("release_stage()");
+	change_by_hand(fcinfo, NULL, ls_sql_optional_argument(fcinfo, 2));
+	PG_RETURN_VOID();
+}

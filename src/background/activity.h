@@ -1,0 +1,129 @@
+/*-------------------------------------------------------------------------
+ *
+ * activity.h
+ *		The board: what launcher and workers are at, for them and for all to see.
+ *
+ * With the library preloaded for the server there is one board in shared
+ * memory.  A launcher that leadscore.start_worker() has started makes a board of
+ * its own, for the one database it looks after.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_ACTIVITY_H
+#define LEADSCORE_ACTIVITY_H
+
+#include "postgres.h"
+
+#include "storage/dsm.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "utils/timestamp.h"
+
+/* databases that one launcher can look after */
+#define LS_MAX_DATABASES	1024
+
+/*
+ * What a process is at, or how things stand with a database that no worker is
+ * connected to.  launcher.c has the picture of how one follows the other.
+ */
+typedef enum LsPhase
+{
+	/* of the launcher */
+	LS_PHASE_OFF,				/* leadscore.enabled is off */
+	LS_PHASE_WATCHING,			/* it starts workers where they are due */
+	/* of a database */
+	LS_PHASE_NEW,				/* nobody has looked yet */
+	LS_PHASE_STARTING,			/* a worker is being started */
+	LS_PHASE_WAITING,			/* there are models: a worker comes when due */
+	LS_PHASE_ABSENT,			/* no extension, or no model */
+	LS_PHASE_OUTDATED,			/* the extension is of another version than the library */
+	LS_PHASE_FAILED,			/* the worker failed and will be tried again */
+	/* of a worker */
+	LS_PHASE_LOOKING,			/* it reads what models there are */
+	LS_PHASE_SCORING,			/* contacts that are due */
+	LS_PHASE_DAYS,				/* what the scores were at midnight */
+	LS_PHASE_DELIVERING,		/* consequences: notifications, functions */
+	LS_PHASE_PURGING,			/* what is older than it is to be kept */
+	LS_PHASE_NAPPING			/* until something is due, or naptime is over */
+} LsPhase;
+
+/* models of a database that are slow at the same time, as far as is remembered */
+#define LS_MAX_SLOW			8
+
+/* A model of which a step took too long to be done where others wait */
+typedef struct LsSlow
+{
+	char		model[NAMEDATALEN];
+	TimestampTz until;			/* it is left to a process of its own; real time */
+} LsSlow;
+
+/* One database, with its worker if it has one */
+typedef struct LsWorkerSlot
+{
+	Oid			database;		/* InvalidOid: the slot is free */
+	Oid			owner;			/* of the database */
+	LsPhase		phase;
+	pid_t		pid;			/* of the worker, 0: none */
+	Latch	   *latch;			/* of the worker */
+	TimestampTz started_at;		/* when the worker began */
+	bool		poked;			/* models have come: look now */
+	bool		helper_missed;	/* no process was to be had for one, it was said */
+
+	/* for the launcher; the real time, whatever the clock says */
+	TimestampTz wake_at;		/* when a worker is to come */
+	int			failures;		/* one after the other */
+	int			absences;		/* one after the other */
+
+	/* what the worker tells of itself */
+	char		model[NAMEDATALEN];
+	int64		done;
+	int64		total;			/* 0: not known */
+	TimestampTz next_due;		/* by the clock; DT_NOEND: nothing */
+	int64		contacts;		/* looked at, since the server started */
+	int64		transitions;
+	TimestampTz minute;			/* transitions of this minute and the last */
+	int64		this_minute;
+	int64		last_minute;
+	TimestampTz last_pass_at;	/* real time; 0: none yet */
+	TimestampTz purged_at;		/* real time; 0: none yet */
+	TimestampTz last_error_at;	/* real time; 0: none */
+	char		last_error[256];
+	char		suspect[NAMEDATALEN];	/* model that a worker could not stop, or empty */
+	TimestampTz round_began;	/* real time; 0: it naps */
+	LsSlow		slow[LS_MAX_SLOW];
+} LsWorkerSlot;
+
+typedef struct LsSharedState
+{
+	LWLock		lock;			/* of all that follows */
+	pid_t		launcher_pid;	/* 0: none */
+	Latch	   *launcher_latch;
+	uint64		launcher_number;	/* workers go with the launcher of theirs */
+	LsPhase		launcher_phase;
+	TimestampTz launcher_started_at;
+	bool		list_wanted;	/* somebody's database has no slot */
+	bool		seats_wanted;	/* databases wait: naps are to be ended */
+	int			nslots;
+	LsWorkerSlot		slots[FLEXIBLE_ARRAY_MEMBER];
+} LsSharedState;
+
+/* NULL: the library is not preloaded, and this process has no board */
+extern LsSharedState *ls_shared_state;
+
+extern void ls_shared_state_request(void);
+extern dsm_handle ls_shared_state_make(int nslots);
+extern bool ls_shared_state_attach(dsm_handle handle);
+extern LsWorkerSlot *ls_shared_state_find(Oid database);
+extern void ls_shared_state_wake_launcher(void);
+extern void ls_shared_state_poke(Oid database);
+
+/* for the worker of a slot */
+extern void ls_worker_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model);
+extern void ls_worker_slot_progress(LsWorkerSlot *slot, int64 done, int64 total);
+extern void ls_worker_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions);
+extern void ls_worker_slot_error(LsWorkerSlot *slot, const char *message);
+extern void ls_worker_slot_set_slow(LsWorkerSlot *slot, const char *model);
+extern bool ls_worker_slot_is_slow(LsWorkerSlot *slot, const char *model);
+extern int	ls_worker_slot_count_slow(LsWorkerSlot *slot);
+
+#endif							/* LEADSCORE_ACTIVITY_H */

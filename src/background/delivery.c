@@ -1,0 +1,405 @@
+/*-------------------------------------------------------------------------
+ *
+ * delivery.c
+ *		Consequences: who is told of what happened to a contact, and how.
+ *
+ * What is to be told is a row of outbox_<model>, written in the transaction in
+ * which it happened (outbox_writer.c) and so there once, and only if it happened.
+ * outbox.c has what consumers call; here is what the worker does with the rows that
+ * it delivers itself.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "background/delivery.h"
+
+#include <limits.h>
+#include <signal.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/params.h"
+#include "tcop/dest.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+#include "utils/varlena.h"
+
+#include "api/outbox.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/reach.h"
+#include "base/user.h"
+#include "definitions/catalog.h"
+#include "definitions/model_access.h"
+
+/* the longest that goes as a NOTIFY's payload, with some room left */
+#define MAX_NOTIFY	7900
+
+/* how long a function may go on after its timeout, in milliseconds */
+#define GRACE	2000
+
+bool		ls_action_overran = false;
+int			ls_action_timeout = 30000;
+
+/* ---------- functions ---------- */
+
+/*
+ * ls_action_function finds the function that an action names: of a schema, with
+ * one argument of type jsonb.  InvalidOid where there is none; schema and name
+ * are NULL where the text is no such name at all.
+ */
+Oid
+ls_action_function(const char *text, char **schema, char **name)
+{
+	Oid			jsonb = JSONBOID;
+	List	   *parts;
+	Oid			namespace;
+	HeapTuple	tuple;
+	Oid			function = InvalidOid;
+
+	*schema = *name = NULL;
+	if (!SplitIdentifierString(pstrdup(text), '.', &parts) || list_length(parts) != 2)
+		return InvalidOid;
+	*schema = linitial(parts);
+	*name = lsecond(parts);
+	namespace = get_namespace_oid(*schema, true);
+	if (!OidIsValid(namespace))
+		return InvalidOid;
+	tuple = SearchSysCache3(PROCNAMEARGSNSP, PointerGetDatum(*name),
+							PointerGetDatum(buildoidvector(&jsonb, 1)),
+							ObjectIdGetDatum(namespace));
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	if (((Form_pg_proc) GETSTRUCT(tuple))->prokind == PROKIND_FUNCTION)
+		function = ((Form_pg_proc) GETSTRUCT(tuple))->oid;
+	ReleaseSysCache(tuple);
+	return function;
+}
+
+/* ---------- the worker's part ---------- */
+
+/* outbox_of gives the outbox of a model, locked; NULL: there is none, or it is busy. */
+static LsModelTable *
+outbox_of(const char *model)
+{
+	List	   *tables = ls_model_tables_for("outbox_", model, ACL_NO_RIGHTS);
+
+	return tables != NIL && ls_model_table_lock(linitial(tables), RowExclusiveLock, false) ?
+		linitial(tables) : NULL;
+}
+
+/*
+ * ls_action_notify sends what waits to be sent of a model as NOTIFY, in its order,
+ * when the transaction commits.
+ */
+int
+ls_action_notify(const char *model, int limit)
+{
+	static const char sql[] =
+		"WITH picked AS MATERIALIZED ("
+		" SELECT outbox_id FROM %1$s"
+		" WHERE deliver = 'notify' AND status = 'ready' AND available_at <= $1"
+		" ORDER BY available_at, outbox_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED),"
+		" sent AS (UPDATE %1$s o"
+		" SET status = 'done', attempts = least(attempts, 2147483646) + 1, finished_at = $1"
+		" FROM picked p WHERE o.outbox_id = p.outbox_id RETURNING o.*) "
+		"SELECT coalesce(channel, 'leadscore'),"
+		" CASE WHEN octet_length(payload::text) <= $3 THEN payload::text"
+		"  ELSE jsonb_build_object('outbox_id', outbox_id, 'model', $4::text, 'occasion', occasion,"
+		"   'score', payload->'score', 'cause', cause, 'happened_at', payload->'happened_at',"
+		"   'recorded_at', payload->'recorded_at', 'shortened', true)::text END "
+		"FROM sent ORDER BY outbox_id";
+	LsModelTable *outbox = outbox_of(model);
+	LsSqlArguments args = {0};
+	LsUser	saved;
+	int			sent;
+
+	if (outbox == NULL)
+		return 0;
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(limit));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(MAX_NOTIFY));
+	ls_sql_add_text(&args, model);
+	ls_outbox_begin(outbox->table, &saved);
+	sent = ls_outbox_run(outbox->table, sql, &args);
+	for (int i = 0; i < sent; i++)
+		Async_Notify(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+					 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
+	ls_outbox_end(&saved);
+	return sent;
+}
+
+/* read_delivery copies what SPI found to the caller's context. */
+static void
+read_delivery(LsDelivery *delivery, const char *model, MemoryContext context)
+{
+	HeapTuple	tuple = SPI_tuptable->vals[0];
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	MemoryContext old = MemoryContextSwitchTo(context);
+	bool		isnull;
+
+	delivery->outbox_id = DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
+	delivery->model = pstrdup(model);
+	delivery->function = SPI_getvalue(tuple, desc, 2);
+	delivery->timeout = palloc(sizeof(Interval));
+	*delivery->timeout = *DatumGetIntervalP(SPI_getbinval(tuple, desc, 3, &isnull));
+	delivery->attempts = DatumGetInt32(SPI_getbinval(tuple, desc, 4, &isnull));
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * ls_action_claim takes the next call of a model that waits.  False: there is none.
+ * What was claimed as often as it may be, and was never heard of again, is dead.
+ * The calls of a model that is suspended wait, and use up no attempts.
+ */
+bool
+ls_action_claim(const char *model, LsDelivery *delivery)
+{
+	static const char sql[] =
+		"WITH picked AS MATERIALIZED ("
+		" SELECT outbox_id FROM %1$s"
+		" WHERE deliver = 'function' AND status = 'ready' AND available_at <= $1"
+		" ORDER BY available_at, outbox_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) "
+		"UPDATE %1$s o SET"
+		" status = CASE WHEN attempts < max_attempts THEN 'ready' ELSE 'dead' END,"
+		" finished_at = CASE WHEN attempts >= max_attempts THEN $1 END,"
+		" last_error = CASE WHEN attempts < max_attempts THEN last_error"
+		"  ELSE 'the server or the worker ended during the call' END,"
+		" attempts = CASE WHEN attempts < max_attempts THEN attempts + 1 ELSE attempts END,"
+		" available_at = $1 + " LS_BACK_OFF("least(attempts, 12) + 1")
+		" FROM picked p WHERE o.outbox_id = p.outbox_id "
+		"RETURNING o.outbox_id, function, timeout, attempts, status";
+	MemoryContext caller = CurrentMemoryContext;
+	LsModelTable *outbox = outbox_of(model);
+	bool		found;
+	bool		dead = true;
+
+	if (outbox == NULL || outbox->model->suspended)
+		return false;
+	do
+	{
+		LsSqlArguments args = {0};
+		LsUser	saved;
+
+		ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+		ls_outbox_begin(outbox->table, &saved);
+		found = ls_outbox_run(outbox->table, sql, &args) > 0;
+		if (found)
+			dead = strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5),
+						  "dead") == 0;
+		if (found && !dead)
+			read_delivery(delivery, model, caller);
+		ls_outbox_end(&saved);
+	} while (found && dead);
+	return found;
+}
+
+/*
+ * lock_delivery locks the row of a claim and gives its payload.  False: it is
+ * not ours any more.
+ */
+static bool
+lock_delivery(const LsDelivery *delivery, const LsModelTable *outbox, Datum *payload)
+{
+	static const char sql[] =
+		"SELECT payload FROM %1$s"
+		" WHERE outbox_id = $1 AND attempts = $2 AND status = 'ready'"
+		" FOR NO KEY UPDATE SKIP LOCKED";
+	LsSqlArguments args = {0};
+	LsUser	saved;
+	bool		found,
+				isnull;
+
+	ls_sql_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
+	ls_outbox_begin(outbox->table, &saved);
+	found = ls_outbox_run(outbox->table, sql, &args) > 0;
+	if (found)
+		*payload = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0],
+												   SPI_tuptable->tupdesc, 1, &isnull),
+									 false, -1);
+	ls_outbox_end(&saved);
+	return found;
+}
+
+/* milliseconds gives an interval as timeouts are set. */
+static int
+milliseconds(const Interval *interval)
+{
+	int64		usec;
+
+	if (!ls_interval_usec(interval, &usec) || usec / 1000 > INT_MAX)
+		return INT_MAX;
+	return Max(1, usec / 1000);
+}
+
+/* end_process ends the worker: whoever handles errors cannot handle this. */
+static void
+end_process(void)
+{
+	ls_action_overran = true;
+	kill(MyProcPid, SIGTERM);
+}
+
+/*
+ * run_call calls a function, for at most so many milliseconds.  What it returns
+ * is not kept, as it may be a set of any size.  It can handle the error that
+ * ends its time, but then not go on for ever.
+ */
+static void
+run_call(const char *sql, Datum payload, int limit)
+{
+	static TimeoutId last = MAX_TIMEOUTS;
+	SPIExecuteOptions options = {0};
+	int			result;
+
+	if (last == MAX_TIMEOUTS)
+		last = RegisterTimeout(USER_TIMEOUT, end_process);
+	options.params = makeParamList(1);
+	options.params->params[0] = (ParamExternData) {payload, false, PARAM_FLAG_CONST, JSONBOID};
+	options.dest = None_Receiver;
+	enable_timeout_after(STATEMENT_TIMEOUT, limit);
+	enable_timeout_after(last, limit > INT_MAX - GRACE ? INT_MAX : limit + GRACE);
+	PG_TRY();
+	{
+		SPI_connect();
+		result = SPI_execute_extended(sql, &options);
+		if (result < 0)
+			elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(result));
+		SPI_finish();
+	}
+	PG_FINALLY();
+	{
+		disable_timeout(last, false);
+		disable_timeout(STATEMENT_TIMEOUT, false);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * call_function calls a function as the model's owner, who can neither become
+ * anybody else there nor leave something behind that is run as somebody else.
+ */
+static void
+call_function(const LsDelivery *delivery, Oid owner, Datum payload)
+{
+	char	   *schema;
+	char	   *name;
+	Oid			function = ls_action_function(delivery->function, &schema, &name);
+	LsUser	saved;
+
+	if (!OidIsValid(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function %s(jsonb) does not exist", delivery->function)));
+	ls_check_call(function, owner);
+	ls_user_switch_untrusted(owner, &saved);
+	run_call(psprintf("SELECT %s($1)", quote_qualified_identifier(schema, name)),
+			 payload, Min(milliseconds(delivery->timeout), ls_action_timeout));
+	ls_user_restore(&saved);
+}
+
+/*
+ * ls_action_call makes a call that was claimed and marks it done: both are
+ * committed, or neither is.
+ */
+void
+ls_action_call(const LsDelivery *delivery)
+{
+	static const char sql[] =
+		"UPDATE %1$s SET status = 'done', finished_at = $2"
+		" WHERE outbox_id = $1";
+	LsSqlArguments args = {0};
+	LsModelTable *outbox = outbox_of(delivery->model);
+	Datum		payload;
+
+	if (outbox == NULL || !lock_delivery(delivery, outbox, &payload))
+		return;
+	if (outbox->model->suspended)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" is suspended", outbox->model->model),
+				 errdetail("Its contact table has a new owner, with whose privileges the function would be run.")));
+	call_function(delivery, outbox->model->owner, payload);
+
+	ls_sql_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	(void) ls_outbox_change(outbox->table, sql, &args);
+}
+
+/*
+ * ls_action_failed records why a call failed, in a transaction of its own.  It
+ * is made again later, or never.
+ */
+void
+ls_action_failed(const LsDelivery *delivery, const char *error)
+{
+	static const char sql[] =
+		"UPDATE %1$s SET last_error = $3,"
+		" status = CASE WHEN attempts < max_attempts THEN 'ready' ELSE 'dead' END,"
+		" finished_at = CASE WHEN attempts >= max_attempts THEN $4 END,"
+		" available_at = $4 + " LS_BACK_OFF("attempts")
+		" WHERE outbox_id = $1 AND attempts = $2 AND status = 'ready'";
+	LsModelTable *outbox = outbox_of(delivery->model);
+	LsSqlArguments args = {0};
+
+	if (outbox == NULL)
+		return;
+	ls_sql_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
+	ls_sql_add_text(&args, error);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	(void) ls_outbox_change(outbox->table, sql, &args);
+}
+
+/*
+ * ls_action_waiting gives the names of models of which there is something to be sent
+ * or called now, in the caller's context.
+ */
+List *
+ls_action_waiting(void)
+{
+	List	   *outboxes = ls_model_tables_for("outbox_", NULL, ACL_NO_RIGHTS);
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, outboxes)
+		if (!ls_model_table_lock(lfirst(lc), AccessShareLock, false))
+			outboxes = foreach_delete_current(outboxes, lc);
+	foreach(lc, ls_outbox_waiting(outboxes, ls_clock(), "notify", "function"))
+		names = lappend(names, ((LsModelTable *) lfirst(lc))->model->model);
+	return names;
+}
+
+/*
+ * ls_action_purge deletes rows that were done long ago.  Dead letters wait for
+ * somebody to look at them.
+ */
+int64
+ls_action_purge(const char *model, int days, int limit)
+{
+	static const char sql[] =
+		"DELETE FROM %1$s WHERE outbox_id IN"
+		" (SELECT outbox_id FROM %1$s"
+		"  WHERE status = 'done' AND finished_at < $1"
+		"  ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+	LsModelTable *outbox = outbox_of(model);
+	LsSqlArguments args = {0};
+
+	if (outbox == NULL)
+		return 0;
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock() - days * USECS_PER_DAY));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(limit));
+	return ls_outbox_change(outbox->table, sql, &args);
+}

@@ -1,0 +1,367 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *		Does in one database what time asks for.
+ *
+ * A worker lives for about a minute, so that no memory can grow and every
+ * setting of the database comes into force.  In each round it looks what models
+ * there are, and for each of them writes what is due, batch by batch, and the
+ * days that have ended; then it sends what is to be sent and deletes what is no
+ * longer to be kept.  Then it naps until something is due, at most for naptime.
+ *
+ * Everything is done in steps, each a transaction of its own: the lock on the
+ * extension, a look whether it is there and new enough, then the work, as the
+ * extension's owner.  Between steps, and in naps, the worker looks whether it is
+ * to leave (launcher.c says why and what for).
+ *
+ * A worker must never be one of those who wait in a circle, as it holds the lock
+ * on the extension.  So it does not wait: what it needs of a model it locks only
+ * if it can, contacts that somebody has locked it skips, and where it has to wait
+ * all the same lock_timeout ends that before anybody looks for deadlocks.  A
+ * model that is busy is left to the next round.
+ *
+ * A step that fails is undone.  A model's pass is tried once more at once, one
+ * contact at a time, so that a contact that fails is written down and put off
+ * and the others go on (due_pass.c); if it fails all the same, the model is written
+ * down in lead_worker_error and left alone until retry_at.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "background/worker.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "background/job_worker.h"
+#include "background/launcher.h"
+#include "background/retention.h"
+#include "background/worker_internal.h"
+#include "base/advisory_lock.h"
+#include "base/clock.h"
+#include "base/compat.h"
+
+PGDLLEXPORT void ls_worker_main(Datum main_arg);
+
+#define LIFETIME_MS			60000
+#define LOOK_MS				250 /* how often a nap is interrupted to look around */
+#define LANE_MS				5000	/* before other slow models have their turn */
+
+int			ls_naptime = 1000;
+int			ls_batch_size = 500;
+int			ls_history_retention = -1;
+int			ls_outbox_retention = 7;
+
+/* ---------- rounds and naps ---------- */
+
+/* show_next_due tells the board when something will be due, and of the round. */
+static void
+show_next_due(Work *work)
+{
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	ls_worker_slot->next_due = work->next_due;
+	ls_worker_slot->last_pass_at = GetCurrentTimestamp();
+	ls_worker_slot->round_began = 0;
+	LWLockRelease(&ls_shared_state->lock);
+}
+
+/*
+ * settle_locks lets go of the advisory locks that somebody's function has left
+ * behind, and makes sure of the worker's own: such a function can release it.
+ */
+static void
+settle_locks(Work *work)
+{
+	LockReleaseAll(USER_LOCKMETHOD, true);
+	if (!ls_take_advisory(LS_LOCK_WORKER, MyDatabaseId))
+		ls_worker_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+}
+
+/* begin_round forgets the last one, and reads what models there are; false: it could not. */
+static bool
+begin_round(Work *work)
+{
+	MemoryContextReset(work->round);
+	MemoryContextSwitchTo(work->round);
+	work->task = NULL;
+	work->began = ls_clock();
+	work->next_due = DT_NOEND;
+	work->wake_due = DT_NOEND;
+	work->hurry = false;
+	if (work->reloaded)
+		ls_worker_slot->purged_at = 0;
+	work->reloaded = false;
+
+	ls_worker_phase(work, LS_PHASE_LOOKING);
+	ls_worker_report(work, "looking for models");
+	if (ls_worker_read_tasks(work))
+		return true;
+	ls_worker_note_error(work);
+	if (ls_worker_failed(work))
+		ls_worker_leave(work, LS_PHASE_FAILED, 0);
+	return false;
+}
+
+/*
+ * has_lane tells whether a slow model is left to a process of its own, running or
+ * waiting for its turn.  Where there can be none, it is done here, and others wait.
+ */
+static bool
+has_lane(Work *work, Task *task)
+{
+	work->alone = false;
+	if (!ls_worker_slot_is_slow(ls_worker_slot, task->model))
+		return false;
+	work->alone = !ls_helpers_lane(task->model);
+	return !work->alone;
+}
+
+/* run_models gives each model its share. */
+static void
+run_models(Work *work)
+{
+	ListCell   *lc;
+
+	foreach(lc, work->tasks)
+	{
+		Task	   *task = lfirst(lc);
+
+		if (work->leaving)
+			break;
+		if (ls_worker_left_alone(task) || has_lane(work, task))
+			ls_worker_look_only(work, task);
+		else
+			ls_worker_run_model(work, task);
+		/* what took too long begins anew in a process of its own */
+		if (task->slow)
+			(void) has_lane(work, task);
+	}
+	work->alone = false;
+}
+
+/*
+ * run_round does once all that there is to do.  False: there is nothing to come
+ * back for, or the worker is to leave.
+ */
+static bool
+run_round(Work *work)
+{
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	ls_worker_slot->round_began = GetCurrentTimestamp();
+	LWLockRelease(&ls_shared_state->lock);
+	if (!begin_round(work))
+		return !work->leaving;
+
+	/* one that start_worker() has started is not told of models to come */
+	if (work->tasks == NIL && !work->incomplete && !work->suspended &&
+		ls_worker_order.board == DSM_HANDLE_INVALID)
+	{
+		ls_worker_leave(work, LS_PHASE_ABSENT, 0);
+		return false;
+	}
+	if (ls_worker_slot->suspect[0] != '\0')
+		ls_worker_blame_suspect(work);
+	run_models(work);
+	if (!work->incomplete)
+	{
+		ls_worker_deliver(work);
+		ls_worker_purge(work);
+	}
+	settle_locks(work);
+	show_next_due(work);
+	pgstat_report_stat(true);
+	return !work->leaving;
+}
+
+/* nap_ms is how long there is nothing to do. */
+static int64
+nap_ms(const Work *work)
+{
+	TimestampTz now = ls_clock();
+
+	if (work->hurry || work->wake_due <= now)
+		return 0;
+	if (work->wake_due == DT_NOEND || work->wake_due - now >= (int64) ls_naptime * 1000)
+		return ls_naptime;
+	return (work->wake_due - now) / 1000 + 1;
+}
+
+/*
+ * nap waits until there is something to do, looking around meanwhile.  False:
+ * the worker is to leave, and what is left of the nap is waited for by the
+ * launcher.
+ */
+static bool
+nap(Work *work, const LsSlice *life)
+{
+	static uint32 wait_event = 0;
+	LsSlice		nap = ls_slice_begin(nap_ms(work));
+	int64		left;
+
+	if (wait_event == 0)
+		wait_event = ls_wait_event("LeadscoreWorker");
+	work->task = NULL;
+	ls_worker_phase(work, LS_PHASE_NAPPING);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	while (ls_worker_look_around(work) && !work->reloaded && !ls_worker_slot->poked &&
+		   (left = nap.ms - ls_slice_elapsed(&nap)) > 0)
+	{
+		if (ls_shared_state->seats_wanted || ls_slice_over(life))
+		{
+			/* nobody looks whether settings change while there is no worker */
+			ls_worker_leave(work, LS_PHASE_WAITING, ls_shared_state->seats_wanted ?
+							Min(left, LIFETIME_MS) * 1000 : 0);
+			break;
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(left, LOOK_MS), wait_event);
+		ResetLatch(MyLatch);
+		ls_worker_settings_look(work);
+	}
+	if (!work->leaving && (ls_shared_state->seats_wanted || ls_slice_over(life)))
+		ls_worker_leave(work, LS_PHASE_WAITING, 0);
+	if (ls_worker_slot->poked)
+	{
+		LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+		ls_worker_slot->poked = false;
+		LWLockRelease(&ls_shared_state->lock);
+	}
+	return !work->leaving;
+}
+
+/* ---------- a process for one slow model ---------- */
+
+/*
+ * is_done tells whether a lane has nothing left to do, or is to let other slow models
+ * have their turn: it is started again when it is the turn of its own.
+ */
+static bool
+is_done(Work *work, const char *model, const LsSlice *turn)
+{
+	return !ls_worker_slot_is_slow(ls_worker_slot, model) ||
+		(ls_slice_over(turn) && ls_worker_slot_count_slow(ls_worker_slot) > LS_MAX_LANES);
+}
+
+/* run_alone does what the model asks for, if it is there and nothing is wrong with it. */
+static bool
+run_alone(Work *work, const char *model)
+{
+	ListCell   *lc;
+
+	if (!begin_round(work))
+		return false;
+	foreach(lc, work->tasks)
+	{
+		Task	   *task = lfirst(lc);
+
+		if (strcmp(task->model, model) != 0)
+			continue;
+		if (ls_worker_left_alone(task))
+			return false;
+		ls_worker_run_model(work, task);
+		ls_worker_call_alone(work, model);
+		/* what somebody's function has left behind */
+		LockReleaseAll(USER_LOCKMETHOD, true);
+		pgstat_report_stat(true);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * ls_worker_lane is what a process does that a worker has started for one model: the
+ * same, with more time, for as long as the model is known to be slow.
+ */
+void
+ls_worker_lane(Work *work, const char *model)
+{
+	LsSlice		turn = ls_slice_begin(LANE_MS);
+
+	work->lane = work->alone = true;
+	while (run_alone(work, model) && !is_done(work, model, &turn))
+	{
+		LsSlice		nap = ls_slice_begin(nap_ms(work));
+		int64		left;
+
+		pgstat_report_activity(STATE_IDLE, NULL);
+		while (ls_worker_look_around(work) && !work->reloaded &&
+			   (left = nap.ms - ls_slice_elapsed(&nap)) > 0)
+		{
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							 Min(left, LOOK_MS), PG_WAIT_EXTENSION);
+			ResetLatch(MyLatch);
+			ls_worker_settings_look(work);
+		}
+		if (work->leaving)
+			break;
+	}
+}
+
+/* ---------- the process ---------- */
+
+/* ls_worker_main is where the process begins. */
+void
+ls_worker_main(Datum main_arg)
+{
+	LsWorkerOrder order;
+	Work		work = {0};
+	LsSlice		life;
+
+	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
+	if (!ls_worker_begin(&work, &order, 0))
+		proc_exit(0);
+
+	/* one that a former launcher has started may not have left yet */
+	if (!ls_take_advisory(LS_LOCK_WORKER, MyDatabaseId))
+	{
+		ls_worker_leave(&work, LS_PHASE_WAITING, USECS_PER_SEC);
+		proc_exit(0);
+	}
+
+	life = ls_slice_begin(LIFETIME_MS);
+	while (run_round(&work) && nap(&work, &life))
+		;
+	pgstat_report_stat(true);
+	proc_exit(0);
+}
+
+/* ls_worker_define defines the settings. */
+void
+ls_worker_define(void)
+{
+	DefineCustomIntVariable("leadscore.naptime",
+							"Longest time between two looks at what is due.",
+							NULL, &ls_naptime, 1000, 10, 3600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.batch_size",
+							"How many contacts are written in one transaction.",
+							NULL, &ls_batch_size, 500, 1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.action_timeout",
+							"Longest time that a function of an action may take, whatever the action's own timeout.",
+							NULL, &ls_action_timeout, 30000, 1, 3600000,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.history_retention",
+							"How many days rows of history_<model> are kept.",
+							"-1: for ever.",
+							&ls_history_retention, -1, -1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.outbox_retention",
+							"How many days rows of outbox_<model> are kept that are done with.",
+							"-1: for ever.",
+							&ls_outbox_retention, 7, -1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.rule_error_retention",
+							"How many days failures of rules are kept, which rule_errors sums up.",
+							"-1: for ever.",
+							&ls_rule_error_retention, 30, -1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+}

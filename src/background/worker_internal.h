@@ -1,0 +1,134 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_internal.h
+ *		What the files of the worker share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_WORKER_INTERNAL_H
+#define LEADSCORE_WORKER_INTERNAL_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
+#include "background/activity.h"
+#include "background/delivery.h"
+#include "background/launcher.h"
+#include "base/slice.h"
+#include "counting/merge_pending.h"
+#include "jobs/due_pass.h"
+#include "jobs/job_run.h"
+
+/* one model in a round */
+typedef struct Task
+{
+	char	   *model;
+	Oid			contacts;
+	TimestampTz retry_at;		/* 0: it has not failed */
+	TimestampTz contact_retry_at;	/* 0: none of its contacts has */
+	bool		slow;			/* a step was cancelled, as others wait */
+	struct Share *share;		/* what is remembered from round to round */
+} Task;
+
+/* What a process remembers of a model between rounds; it can do without */
+typedef struct Share
+{
+	char		model[NAMEDATALEN];
+	MemoryContext context;		/* of the pass */
+	LsPass	   *pass;			/* that was not done when its time was over */
+	int64		total;			/* contacts that it had to look at, 0: not known */
+	int64		spent;			/* milliseconds, halved each round */
+	TimestampTz next_due;		/* when it was last looked at */
+	int			untold;			/* how often in a row telling what happened failed ... */
+	TimestampTz tell_at;		/* ... and when it is tried again, by the real clock */
+} Share;
+
+/* What the steps of a worker share */
+typedef struct Work
+{
+	MemoryContext round;		/* what lives from one nap to the next */
+	List	   *tasks;			/* of Task * */
+	bool		incomplete;		/* a model is not there in full */
+	bool		suspended;		/* a model that is may go on without a word */
+	Task	   *task;			/* in hand, or NULL */
+	LsFold	   *fold;
+	bool		one_by_one;
+	LsSlice		slice;			/* for what is being done to the model */
+	int64		returned;		/* by the last step: rows, or whether it did anything */
+	LsJobNext	next_step;		/* of the model's job */
+	LsJobRun   *job_run;		/* what is remembered of it */
+	ErrorData  *error;			/* of the last step, NULL: it went well */
+	ErrorData  *failure;		/* to be written down */
+	List	   *models;			/* names of those that are looked at one after the other */
+	const char *model;			/* ... and of the one in hand */
+	LsDelivery	delivery;		/* call that is made */
+	bool		unwatched;		/* a step that sees to its time itself */
+	bool		busy;			/* somebody has locked what the step needs */
+	bool		stuck;			/* an expression, or a step, took too long */
+	bool		slow;			/* a step was cancelled, as others wait */
+	bool		alone;			/* nobody waits for this process, or there is none but it */
+	bool		lane;			/* this process is for one slow model */
+	bool		leaving;		/* no more steps */
+	bool		reloaded;		/* settings have changed since the round began */
+	TimestampTz began;			/* the round, by the clock like the next two */
+	TimestampTz next_due;		/* over all models */
+	TimestampTz wake_due;		/* the same, of what was not due when it began */
+	bool		hurry;			/* there is more to be done at once */
+} Work;
+
+typedef void (*Step) (Work *work);
+
+/* the worker's own row on the board, and what it was told when it was started */
+extern LsWorkerSlot *ls_worker_slot;
+extern LsWorkerOrder ls_worker_order;
+
+/* a model has so long for each of: what is due, what is pending, its days */
+#define LS_SLICE_MS			250
+
+/* coming and going, also for a helper of the worker with a process number; in worker_step.c */
+extern bool ls_worker_begin(Work *work, const LsWorkerOrder *given, pid_t of);
+extern void ls_worker_begin_lane(const char *model);
+extern bool ls_worker_look_around(Work *work);
+extern void ls_worker_leave(Work *work, LsPhase phase, int64 wait);
+
+/* steps, in worker_step.c */
+extern bool ls_worker_attempt(Work *work, Step step);
+extern bool ls_worker_failed(const Work *work);
+extern void ls_worker_note_error(const Work *work);
+extern void ls_worker_report(const Work *work, const char *what);
+extern void ls_worker_phase(const Work *work, LsPhase phase);
+
+/* settings of the database, in worker_settings.c */
+extern void ls_worker_settings_begin(void);
+extern bool ls_worker_settings_changed(void);
+extern void ls_worker_settings_look(Work *work);
+
+/* models, in worker_model.c */
+extern bool ls_worker_read_tasks(Work *work);
+extern bool ls_worker_left_alone(const Task *task);
+extern bool ls_worker_lock_model(Work *work);
+extern void ls_worker_run_model(Work *work, Task *task);
+extern void ls_worker_look_only(Work *work, Task *task);
+extern void ls_worker_blame_suspect(Work *work);
+extern void ls_worker_leave_to_lane(const char *model);
+extern bool ls_worker_telling_waits(const char *model);
+extern void ls_worker_told(const char *model, bool well);
+
+/* a process that is for one model alone, in worker.c */
+extern void ls_worker_lane(Work *work, const char *model);
+
+/* what is done for writers to a model, in worker_job.c */
+extern bool ls_worker_fold(Work *work);
+extern void ls_worker_job(Work *work);
+extern bool ls_worker_days(Work *work);
+extern void ls_worker_follow_roles(Work *work);
+extern void ls_worker_job_steps(Work *work);
+
+/* what is for all models together, in worker_delivery.c */
+extern void ls_worker_deliver(Work *work);
+extern void ls_worker_call_alone(Work *work, const char *model);
+extern void ls_worker_purge(Work *work);
+
+#endif							/* LEADSCORE_WORKER_INTERNAL_H */

@@ -1,0 +1,177 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_job.c
+ *		What a worker does for writers: folds in what they put aside, and counts
+ *		for them what rules ask for.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "background/worker_internal.h"
+
+#include "miscadmin.h"
+
+#include "background/daily.h"
+#include "background/job_worker.h"
+#include "background/worker.h"
+#include "base/clock.h"
+#include "ddl/ddl.h"
+
+#define JOB_MS				300 /* how long a job goes on before others have their turn */
+#define JOB_WAIT_MS			50
+
+/* fold_batch folds in what is pending of the next contacts. */
+static void
+fold_batch(Work *work)
+{
+	if (!ls_worker_lock_model(work))
+		return;
+	if (work->fold == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(work->round);
+
+		work->fold = ls_fold_begin(work->task->model);
+		work->fold->one_by_one = work->one_by_one;
+		MemoryContextSwitchTo(old);
+	}
+	work->fold->slice = work->slice;
+	work->returned = ls_fold_batch(work->fold, ls_batch_size, true);
+}
+
+/* fold folds in what is pending, until the time is over; false if a step failed. */
+static bool
+fold(Work *work, bool one_by_one)
+{
+	int64		transitions = 0;
+
+	work->fold = NULL;
+	work->one_by_one = one_by_one;
+	work->slice = ls_slice_begin(LS_SLICE_MS);
+	ls_worker_report(work, "folding in what is pending");
+	while (ls_worker_attempt(work, fold_batch))
+	{
+		LsFold	   *fold = work->fold;
+
+		ls_worker_slot_count(ls_worker_slot, 0, fold->transitions - transitions);
+		transitions = fold->transitions;
+		if (work->returned == 0)
+			return true;
+		if (ls_slice_over(&work->slice))
+		{
+			work->hurry = true;
+			return true;
+		}
+	}
+	return !ls_worker_failed(work);
+}
+
+/*
+ * ls_worker_fold does so, contact by contact where one of them fails, or has
+ * failed before; false if that failed as well.
+ */
+bool
+ls_worker_fold(Work *work)
+{
+	bool		one_by_one = work->task->contact_retry_at != 0;
+
+	if (fold(work, one_by_one))
+		return true;
+	return !one_by_one && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED &&
+		fold(work, true);
+}
+
+/* job_step does the next step of the model's job. */
+static void
+job_step(Work *work)
+{
+	work->next_step = LS_JOB_WAIT;
+	work->returned = 0;
+	if (ls_worker_lock_model(work))
+		work->next_step = ls_job_step(work->task->model, work->job_run, 0, &work->returned);
+}
+
+static void
+job_failed(Work *work)
+{
+	ls_job_step_failed(work->task->model, work->job_run, work->failure->message);
+}
+
+/*
+ * ls_worker_job_steps goes on with the model's job for a while, for the worker or a
+ * helper.  A step that fails is written down in the job, and is tried again later.
+ */
+void
+ls_worker_job_steps(Work *work)
+{
+	LsSlice		slice = ls_slice_begin(JOB_MS);
+
+	work->job_run = ls_job_run_of(work->task->model);
+	do
+	{
+		int64		before = ls_slice_elapsed(&slice);
+
+		if (!ls_worker_attempt(work, job_step))
+		{
+			/* what can be divided need not be left to a process of its own */
+			if (work->slow && work->job_run->limit > work->job_run->floor)
+				work->task->slow = false;
+			work->job_run->limit = Max(work->job_run->floor,
+									   work->job_run->limit / (work->slow ? 8 : 2));
+			if (ls_worker_failed(work) && !work->slow)
+			{
+				ls_worker_note_error(work);
+				work->failure = work->error;
+				(void) ls_worker_attempt(work, job_failed);
+			}
+			work->next_step = LS_JOB_WAIT;
+			work->busy = false;
+			break;
+		}
+		if (work->next_step == LS_JOB_MORE)
+			ls_job_pace(work->job_run, work->returned, ls_slice_elapsed(&slice) - before);
+		if (!work->job_run->helper && !work->lane)
+			ls_helpers_keep(work->task->model, work->job_run->parts_due);
+	} while (work->next_step == LS_JOB_MORE && !ls_slice_over(&slice));
+}
+
+/* ls_worker_job does so for a while, so that nothing else is late. */
+void
+ls_worker_job(Work *work)
+{
+	ls_worker_job_steps(work);
+	if (work->next_step != LS_JOB_NONE)
+		work->wake_due = Min(work->wake_due, ls_clock() +
+							 (work->next_step == LS_JOB_MORE ? 1 : JOB_WAIT_MS) * 1000);
+}
+
+/* ---------- days and roles ---------- */
+
+/* write_day writes one of the model's midnights, if one has passed. */
+static void
+write_day(Work *work)
+{
+	work->returned = ls_worker_lock_model(work) && ls_daily_write(work->task->model, false);
+}
+
+/* ls_worker_days writes those that have passed, until the time is over; false if a step failed. */
+bool
+ls_worker_days(Work *work)
+{
+	work->slice = ls_slice_begin(LS_SLICE_MS);
+	ls_worker_phase(work, LS_PHASE_DAYS);
+	ls_worker_report(work, "days");
+	while (ls_worker_attempt(work, write_day) && work->returned)
+		if (ls_slice_over(&work->slice))
+		{
+			work->hurry = true;
+			return true;
+		}
+	return !ls_worker_failed(work);
+}
+
+/* ls_worker_follow_roles has rules fall asleep, or wake, for what happened to roles. */
+void
+ls_worker_follow_roles(Work *work)
+{
+	if (ls_worker_lock_model(work))
+		ls_follow_roles(work->task->model, true);
+}

@@ -1,0 +1,424 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_model.c
+ *		What a worker does for one model, a slice of time after the other.
+ *
+ * No model has a worker to itself.  In each round it has a slice for what is due, one
+ * for what is pending, one for its days, and its job has another (worker_job.c); what
+ * is not done then is gone on with in the next round, which follows at once.  Those
+ * that needed the least time of late come first.  A batch ends where the slice does, so
+ * that only what cannot be divided (one contact, one day) takes longer.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "background/worker_internal.h"
+
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+
+#include "background/daily.h"
+#include "background/restore.h"
+#include "background/worker.h"
+#include "base/clock.h"
+#include "definitions/catalog.h"
+#include "model/model.h"
+#include "tables/worker_error.h"
+
+#define COUNT_LIMIT			1000000
+#define FORGOTTEN			(60 * USECS_PER_SEC)
+#define FORGIVEN			(1200 * USECS_PER_SEC)	/* a retry_at beyond is wrong */
+
+/* ---------- what models there are ---------- */
+
+/* share_of gives what is remembered of a model. */
+static Share *
+share_of(const char *model)
+{
+	static List *all = NIL;
+	MemoryContext old;
+	Share	   *share;
+	ListCell   *lc;
+
+	foreach(lc, all)
+		if (strcmp(((Share *) lfirst(lc))->model, model) == 0)
+			return lfirst(lc);
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	share = palloc0(sizeof(Share));
+	strlcpy(share->model, model, sizeof(share->model));
+	share->context = AllocSetContextCreate(TopMemoryContext, "leadscore worker's pass",
+										   ALLOCSET_SMALL_SIZES);
+	share->next_due = DT_NOEND;
+	all = lappend(all, share);
+	MemoryContextSwitchTo(old);
+	return share;
+}
+
+static int
+by_time_spent(const ListCell *a, const ListCell *b)
+{
+	const Share *x = ((const Task *) lfirst(a))->share;
+	const Share *y = ((const Task *) lfirst(b))->share;
+
+	return (x->spent > y->spent) - (x->spent < y->spent);
+}
+
+/* read_tasks lists the models that are there in full and enabled. */
+static void
+read_tasks(Work *work)
+{
+	MemoryContext old = MemoryContextSwitchTo(work->round);
+	List	   *errors = ls_worker_errors();
+	ListCell   *lc;
+
+	work->tasks = NIL;
+	work->incomplete = false;
+	work->suspended = false;
+	foreach(lc, ls_model_rows(NULL))
+	{
+		LsModelRow *row = lfirst(lc);
+		bool		complete = ls_restore_complete(row);
+		Task	   *task;
+		ListCell   *le;
+
+		work->incomplete |= !complete;
+		work->suspended |= row->unreadable != NULL;
+		if (complete)
+			ls_model_settle(row);
+		if (!row->enabled || !complete)
+			continue;
+		(void) ls_restore_under_way(row);
+		task = palloc0(sizeof(Task));
+		task->model = row->model;
+		task->contacts = row->contacts;
+		task->share = share_of(row->model);
+		foreach(le, errors)
+		{
+			LsWorkerError *error = lfirst(le);
+
+			if (strcmp(error->model, row->model) != 0)
+				continue;
+			task->retry_at = error->retry_at;
+			task->contact_retry_at = error->contact_retry_at;
+		}
+		work->tasks = lappend(work->tasks, task);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * ls_worker_read_tasks does so, those first that have needed the least time of late;
+ * false if that failed.
+ */
+bool
+ls_worker_read_tasks(Work *work)
+{
+	ListCell   *lc;
+
+	if (!ls_worker_attempt(work, read_tasks))
+		return false;
+	foreach(lc, work->tasks)
+		((Task *) lfirst(lc))->share->spent /= 2;
+	list_sort(work->tasks, by_time_spent);
+	return true;
+}
+
+/* ls_worker_left_alone tells whether a model has failed too recently. */
+bool
+ls_worker_left_alone(const Task *task)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return task->retry_at > now && task->retry_at < now + FORGIVEN;
+}
+
+/* ---------- one model ---------- */
+
+/*
+ * ls_worker_lock_model takes the locks that its steps need, in the order in which
+ * writers take them.  False: somebody has them, or the model is incomplete, as
+ * while a dump is restored.
+ */
+bool
+ls_worker_lock_model(Work *work)
+{
+	const Task *task = work->task;
+	Oid			table = ls_score_table(task->model, true);
+
+	if (!OidIsValid(table) ||
+		!ConditionalLockRelationOid(task->contacts, AccessShareLock) ||
+		!ConditionalLockRelationOid(table, RowExclusiveLock) ||
+		ls_score_table(task->model, true) != table ||
+		!ls_model_complete(task->model))
+		work->busy = true;
+	return !work->busy;
+}
+
+/* forget_pass ends the way through what is due. */
+static void
+forget_pass(Share *share)
+{
+	share->pass = NULL;
+	share->total = 0;
+	MemoryContextReset(share->context);
+}
+
+/* write_batch writes the next contacts that are due. */
+static void
+write_batch(Work *work)
+{
+	Share	   *share = work->task->share;
+
+	if (!ls_worker_lock_model(work))
+		return;
+	if (share->pass == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(share->context);
+
+		share->pass = ls_pass_begin(share->model);
+		MemoryContextSwitchTo(old);
+	}
+	share->pass->one_by_one = work->one_by_one;
+	share->pass->slice = work->slice;
+	work->returned = ls_pass_batch(share->pass, ls_batch_size, true);
+	if (share->total == 0 && work->returned >= ls_batch_size)
+		share->total = share->pass->done + ls_pass_count(share->model, COUNT_LIMIT);
+}
+
+/* show_pass tells how far it is. */
+static void
+show_pass(Work *work)
+{
+	Share	   *share = work->task->share;
+	int64		done = share->pass->done;
+
+	if (!work->lane)
+		ls_worker_slot_progress(ls_worker_slot, done, Max(share->total, done));
+	ls_worker_report(work, share->total > 0 ?
+					 psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(share->total, done)) :
+					 psprintf(INT64_FORMAT " due", done));
+}
+
+/*
+ * run_pass writes what is due in a model, all of it or until its time is over; false
+ * if a step failed.
+ */
+static bool
+run_pass(Work *work, bool one_by_one)
+{
+	Share	   *share = work->task->share;
+	int64		done = share->pass ? share->pass->done : 0;
+	int64		transitions = share->pass ? share->pass->transitions : 0;
+
+	work->one_by_one = one_by_one;
+	work->slice = ls_slice_begin(LS_SLICE_MS);
+	ls_worker_report(work, "looking for what is due");
+	while (ls_worker_attempt(work, write_batch))
+	{
+		LsPass	   *pass = share->pass;
+
+		ls_worker_slot_count(ls_worker_slot, pass->done - done, pass->transitions - transitions);
+		done = pass->done;
+		transitions = pass->transitions;
+		if (work->returned == 0)
+		{
+			forget_pass(share);
+			return true;
+		}
+		show_pass(work);
+		if (ls_slice_over(&work->slice))
+		{
+			work->hurry = true;
+			return true;
+		}
+	}
+	forget_pass(share);
+	return !ls_worker_failed(work);
+}
+
+/*
+ * wake_for notes an instant at which there is something to do.  What was due
+ * when the round began and has not been done (a contact that somebody has
+ * locked) has to wait for the next round.
+ */
+static void
+wake_for(Work *work, TimestampTz due)
+{
+	work->next_due = Min(work->next_due, due);
+	if (due > work->began)
+		work->wake_due = Min(work->wake_due, due);
+}
+
+/* look_ahead finds the next instants at which the model has something to do. */
+static void
+look_ahead(Work *work)
+{
+	TimestampTz due,
+				day;
+
+	if (!ls_worker_lock_model(work))
+		return;
+	due = ls_pass_next_due(work->task->model);
+	day = ls_daily_next(work->task->model);
+	work->task->share->next_due = Min(due, day);
+	wake_for(work, due);
+	wake_for(work, day);
+}
+
+/*
+ * ls_worker_look_only looks at a model for which nothing is done in this round, so
+ * that it can be told how long it has been waiting.
+ */
+void
+ls_worker_look_only(Work *work, Task *task)
+{
+	TimestampTz wake_due = work->wake_due;
+
+	work->task = task;
+	if (!ls_worker_attempt(work, look_ahead))
+		wake_for(work, task->share->next_due);
+	work->task = NULL;
+	/* whoever does it wakes by himself */
+	work->wake_due = wake_due;
+}
+
+static void
+forgive(Work *work)
+{
+	ls_worker_error_clear(work->task->model);
+}
+
+/* forget is for contacts: a minute after they were due again all is well. */
+static void
+forget(Work *work)
+{
+	ls_worker_error_forget(work->task->model, GetCurrentTimestamp() - FORGOTTEN);
+}
+
+static void
+blame(Work *work)
+{
+	(void) ls_worker_error_record(work->task->model, work->failure->sqlerrcode,
+								  work->failure->message);
+}
+
+/*
+ * ls_worker_blame_suspect does so for a model for which a process had to end; what for
+ * is what the board says.
+ */
+void
+ls_worker_blame_suspect(Work *work)
+{
+	ErrorData	failure = {.sqlerrcode = ERRCODE_QUERY_CANCELED};
+	ListCell   *lc;
+
+	failure.message = pstrdup(ls_worker_slot->last_error);
+	foreach(lc, work->tasks)
+	{
+		Task	   *task = lfirst(lc);
+
+		if (strcmp(task->model, ls_worker_slot->suspect) != 0)
+			continue;
+		work->task = task;
+		work->failure = &failure;
+		if (ls_worker_attempt(work, blame))
+			task->retry_at = GetCurrentTimestamp() + USECS_PER_SEC;
+		work->task = NULL;
+	}
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	ls_worker_slot->suspect[0] = '\0';
+	LWLockRelease(&ls_shared_state->lock);
+}
+
+/* settle_blame writes down how it went, where that is news. */
+static void
+settle_blame(Work *work, bool well)
+{
+	if (!well)
+	{
+		ls_worker_note_error(work);
+		work->failure = work->error;
+		if (work->failure->sqlerrcode != ERRCODE_QUERY_CANCELED || work->stuck)
+			(void) ls_worker_attempt(work, blame);
+	}
+	else if (work->task->retry_at != 0)
+		(void) ls_worker_attempt(work, forgive);
+	if (well && work->task->contact_retry_at != 0 &&
+		work->task->contact_retry_at < GetCurrentTimestamp() - FORGOTTEN)
+		(void) ls_worker_attempt(work, forget);
+}
+
+/* ls_worker_leave_to_lane leaves a model to a process of its own from now on. */
+void
+ls_worker_leave_to_lane(const char *model)
+{
+	if (!ls_worker_slot_is_slow(ls_worker_slot, model))
+		ereport(LOG,
+				(errmsg("leadscore leaves model \"%s\" to a process of its own for a while", model),
+				 errdetail("A step, or a call of a function, took so long that other models would have had to wait.")));
+	ls_worker_slot_set_slow(ls_worker_slot, model);
+}
+
+/*
+ * ls_worker_telling_waits tells whether it is too early to tell what happened in a
+ * model: that failed, as it does where the owner has broken the outbox.  Rows that
+ * fail by themselves are not meant: they have attempts of their own.
+ */
+bool
+ls_worker_telling_waits(const char *model)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Share	   *share = share_of(model);
+
+	return share->tell_at > now && share->tell_at < now + FORGIVEN;
+}
+
+/* ls_worker_told notes whether it went well. */
+void
+ls_worker_told(const char *model, bool well)
+{
+	Share	   *share = share_of(model);
+
+	share->untold = well ? 0 : Min(share->untold + 1, 1000);
+	share->tell_at = well ? 0 : GetCurrentTimestamp() + ls_clock_back_off(share->untold);
+}
+
+/* do_all does what a model asks for, as far as its time allows; false if a step failed. */
+static bool
+do_all(Work *work)
+{
+	bool		well = ls_worker_attempt(work, ls_worker_follow_roles) ? run_pass(work, false) :
+		!ls_worker_failed(work);
+
+	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+		well = run_pass(work, true);
+	if (well && !work->busy)
+		well = ls_worker_fold(work);
+	if (well && !work->busy && !work->leaving)
+		ls_worker_job(work);
+	if (work->task->slow)
+		return false;
+	if (well && !work->busy)
+		well = ls_worker_days(work);
+	if (well && !work->busy)
+		well = ls_worker_attempt(work, look_ahead) || !ls_worker_failed(work);
+	return well;
+}
+
+/* ls_worker_run_model gives a model its share of a round. */
+void
+ls_worker_run_model(Work *work, Task *task)
+{
+	LsSlice		time = ls_slice_begin(0);
+	bool		well;
+
+	work->task = task;
+	ls_worker_phase(work, LS_PHASE_SCORING);
+	well = do_all(work);
+	if (task->slow)
+		ls_worker_leave_to_lane(task->model);
+	else if (!work->busy)
+		settle_blame(work, well);
+	task->share->spent += ls_slice_elapsed(&time);
+	work->task = NULL;
+}

@@ -1,0 +1,497 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_step.c
+ *		A worker's process, and its steps, each a transaction of its own.
+ *
+ * A step that is for one model is watched.  In a worker, which has other models to
+ * serve, it is cancelled after 5 s, and the model is left to a process of its own
+ * (job_worker.c); there, and where no such process is to be had, after an hour.  An
+ * expression that goes on for 10 s for one contact is cancelled in either.  Who
+ * handles that, and goes on, ends the process.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "background/worker_internal.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+
+#include "background/job_worker.h"
+#include "background/restore.h"
+#include "background/worker_role.h"
+#include "base/advisory_lock.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/user.h"
+#include "definitions/extension.h"
+#include "rules/expression.h"
+
+#define LOCK_WAIT_MS		200	/* shorter than anybody waits to look for deadlocks */
+#define FIRST_ABSENCE		(60 * USECS_PER_SEC)
+#define LAST_ABSENCE		(900 * USECS_PER_SEC)
+#define OUTDATED_WAIT		(10 * USECS_PER_SEC)
+#define WATCH_MS			5000
+
+/* so many looks of the watch */
+#define SHARED_LOOKS		1	/* a step may take where other models wait */
+#define ALONE_LOOKS			720 /* ... and where none do */
+#define EXPRESSION_LOOKS	2	/* ... and one expression */
+#define GRACE_LOOKS			1	/* ... and be handled */
+
+#define TOO_LONG	"an expression took longer than 10 s for one contact"
+#define CALL_OVERRAN	"the worker had to end, as a function of an action went on after its timeout"
+#define TOO_SLOW	"a step took longer than is allowed"
+
+LsWorkerOrder ls_worker_order;
+LsWorkerSlot	   *ls_worker_slot;
+static pid_t helped = 0;		/* worker that this process helps, 0: it is one */
+
+/* how things stand with the database when the worker ends, see note_end() */
+static LsPhase end_phase = LS_PHASE_FAILED;
+static int64 end_wait = 0;
+
+/* What the watch has seen of the step under way; written by a signal's handler */
+static TimeoutId watch;
+static volatile struct
+{
+	int			step;			/* looks at it so far */
+	int			expression;		/* ... at the same run of an expression */
+	int			allowed;		/* looks at a step */
+	enum
+	{
+		NOTHING, STEP, EXPRESSION
+	}			cancelled;
+	bool		overran;		/* it was cancelled, and went on */
+}			watched;
+
+/* ---------- coming and going ---------- */
+
+/*
+ * look_at_step cancels a step, or an expression in it, that goes on for too long,
+ * so that one model's owner does not hold up all models.  The process ends where
+ * that has been handled.
+ */
+static void
+look_at_step(void)
+{
+	static uint64 run = 0;
+
+	if (!ls_expr_running || ls_expr_runs != run)
+	{
+		run = ls_expr_runs;
+		watched.expression = 0;
+	}
+	else
+		watched.expression++;
+	watched.step++;
+	if (watched.expression == EXPRESSION_LOOKS || watched.step == watched.allowed)
+	{
+		watched.cancelled = watched.expression == EXPRESSION_LOOKS ? EXPRESSION : STEP;
+		kill(MyProcPid, SIGINT);
+	}
+	else if (watched.expression == EXPRESSION_LOOKS + GRACE_LOOKS ||
+			 watched.step == watched.allowed + GRACE_LOOKS)
+	{
+		watched.overran = true;
+		kill(MyProcPid, SIGTERM);
+	}
+}
+
+/*
+ * is_expected tells whether the launcher that ordered this worker waits for it, or
+ * the worker that ordered this helper.
+ */
+static bool
+is_expected(void)
+{
+	return ls_shared_state->launcher_pid != 0 &&
+		ls_shared_state->launcher_number == ls_worker_order.launcher_number &&
+		(helped == 0 || ls_worker_slot->pid == helped);
+}
+
+/* note_suspect leaves word on the board of the model for which a process had to end. */
+static void
+note_suspect(const char *model)
+{
+	ls_worker_slot_error(ls_worker_slot, watched.cancelled == EXPRESSION ?
+				  "the worker had to end: " TOO_LONG : "the worker had to end: " TOO_SLOW);
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	strlcpy(ls_worker_slot->suspect, model, sizeof(ls_worker_slot->suspect));
+	LWLockRelease(&ls_shared_state->lock);
+}
+
+/* note_helper_end does so for a helper, of which nothing else is on the board. */
+static void
+note_helper_end(int code, Datum model)
+{
+	if (ls_action_overran)
+		ls_worker_slot_error(ls_worker_slot, CALL_OVERRAN);
+	if (watched.overran)
+		note_suspect((const char *) DatumGetPointer(model));
+}
+
+/* ls_worker_begin_lane is for a helper that does what is to be done for a model. */
+void
+ls_worker_begin_lane(const char *model)
+{
+	before_shmem_exit(note_helper_end, PointerGetDatum(model));
+}
+
+/* note_end leaves word on the board when the process ends, however it does. */
+static void
+note_end(int code, Datum arg)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (ls_action_overran)
+	{
+		/* that is nobody's fault but the function's: the next worker soon begins */
+		end_phase = LS_PHASE_WAITING;
+		end_wait = USECS_PER_SEC;
+		ls_worker_slot_error(ls_worker_slot, CALL_OVERRAN);
+		ls_worker_slot_set_slow(ls_worker_slot, ls_worker_slot->model);
+	}
+	if (watched.overran)
+	{
+		end_phase = LS_PHASE_WAITING;
+		end_wait = USECS_PER_SEC;
+		note_suspect(ls_worker_slot->model);
+	}
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	ls_worker_slot->pid = 0;
+	ls_worker_slot->latch = NULL;
+	ls_worker_slot->started_at = 0;
+	ls_worker_slot->model[0] = '\0';
+	ls_worker_slot->phase = end_phase;
+	switch (end_phase)
+	{
+		case LS_PHASE_FAILED:
+			ls_worker_slot->failures++;
+			ls_worker_slot->wake_at = now + ls_clock_back_off(ls_worker_slot->failures);
+			break;
+		case LS_PHASE_ABSENT:
+			ls_worker_slot->wake_at = now + Min(FIRST_ABSENCE << Min(ls_worker_slot->absences, 10), LAST_ABSENCE);
+			ls_worker_slot->absences++;
+			ls_worker_slot->failures = 0;
+			break;
+		default:
+			ls_worker_slot->wake_at = now + end_wait;
+			ls_worker_slot->absences = 0;
+			ls_worker_slot->failures = 0;
+	}
+	ls_shared_state_wake_launcher();
+	LWLockRelease(&ls_shared_state->lock);
+}
+
+/*
+ * take_slot puts the worker on the board; false if it comes too late.  A helper
+ * has no slot of its own.
+ */
+static bool
+take_slot(void)
+{
+	bool		mine;
+
+	ls_worker_slot = &ls_shared_state->slots[ls_worker_order.slot];
+	if (helped != 0)
+		return is_expected();
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	mine = is_expected() && ls_worker_slot->database == ls_worker_order.database &&
+		ls_worker_slot->phase == LS_PHASE_STARTING && ls_worker_slot->pid == 0;
+	if (mine)
+	{
+		ls_worker_slot->pid = MyProcPid;
+		ls_worker_slot->latch = MyLatch;
+		ls_worker_slot->started_at = GetCurrentTimestamp();
+	}
+	LWLockRelease(&ls_shared_state->lock);
+	if (mine)
+		before_shmem_exit(note_end, (Datum) 0);
+	return mine;
+}
+
+/* ls_worker_leave ends the worker's work, and says how things stand with the database. */
+void
+ls_worker_leave(Work *work, LsPhase phase, int64 wait)
+{
+	work->leaving = true;
+	end_phase = phase;
+	end_wait = wait;
+}
+
+/*
+ * ls_worker_look_around sees to signals and settings, and tells whether the worker is to
+ * go on.
+ */
+bool
+ls_worker_look_around(Work *work)
+{
+	QueryCancelPending = false; /* there is nothing to be cancelled now */
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		work->reloaded = true;
+	}
+	if (!work->leaving && (!ls_enabled || !is_expected()))
+		ls_worker_leave(work, LS_PHASE_WAITING, 0);
+	if (!work->leaving && ls_database_wanted(MyDatabaseId))
+	{
+		ls_helpers_terminate();
+		ls_worker_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+	}
+	return !work->leaving;
+}
+
+/* may_work tells whether nobody restores models, and shows where somebody does. */
+static bool
+may_work(Work *work)
+{
+	static bool shown = false;
+
+	work->busy = !ls_restore_keep_away();
+	if (work->busy && !shown)
+		ls_worker_slot_error(ls_worker_slot, "a session restores models: nothing is done until it has ended");
+	shown = work->busy;
+	return !work->busy;
+}
+
+/*
+ * enter locks the extension and makes sure that there is something to work with.
+ *
+ * It never waits: who holds one of these locks wants to drop or to update the
+ * extension, and we are in his way.
+ */
+static bool
+enter(Work *work)
+{
+	Oid			extension = get_extension_oid("leadscore", true);
+	Oid			models;
+	char	   *version;
+
+	if (ls_worker_settings_changed())
+	{
+		ls_worker_leave(work, LS_PHASE_WAITING, 0);
+		return false;
+	}
+	if (OidIsValid(extension) &&
+		!ls_try_lock_object(ExtensionRelationId, extension, AccessShareLock))
+	{
+		ls_worker_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+		return false;
+	}
+	if (!OidIsValid(extension) || get_extension_oid("leadscore", true) != extension)
+	{
+		ls_worker_leave(work, LS_PHASE_ABSENT, 0);
+		return false;
+	}
+	version = ls_extension_version(extension);
+	if (strcmp(version, LEADSCORE_VERSION) != 0)
+	{
+		ls_worker_slot_error(ls_worker_slot,
+					  psprintf("the extension is of version %s, the library of %s: use ALTER EXTENSION leadscore UPDATE, or restart the server if the library is the older one",
+							   version, LEADSCORE_VERSION));
+		ls_worker_leave(work, LS_PHASE_OUTDATED, OUTDATED_WAIT);
+		return false;
+	}
+	models = ls_extension_base_table("lead_model", false);
+	if (!ConditionalLockRelationOid(models, AccessShareLock))
+	{
+		ls_worker_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+		return false;
+	}
+	return may_work(work);
+}
+
+/* ---------- steps ---------- */
+
+/* describe adds to error messages what the worker was at. */
+static void
+describe(void *arg)
+{
+	Work	   *work = arg;
+
+	if (work->task)
+		errcontext("leadscore worker, model \"%s\"", work->task->model);
+	else
+		errcontext("leadscore worker");
+}
+
+/*
+ * perform runs one step in a transaction, which may raise an error.  What the
+ * step allocates goes with the transaction, unless it is put into work->round.
+ */
+static void
+perform(Work *work, Step step)
+{
+	LsUser	saved;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	ls_worker_role_refresh();
+	if (enter(work))
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		ls_user_switch(ls_extension_owner(), &saved);
+		step(work);
+		ls_user_restore(&saved);
+		PopActiveSnapshot();
+	}
+	CommitTransactionCommand();
+}
+
+/*
+ * ls_worker_attempt runs one step and tells whether it went well.  Where it did not, it
+ * is undone: the worker is to leave, something is busy, or there was an error,
+ * which is logged and in work->error.
+ */
+bool
+ls_worker_attempt(Work *work, Step step)
+{
+	ErrorContextCallback context = {error_context_stack, describe, work};
+
+	work->error = NULL;
+	work->busy = work->stuck = work->slow = false;
+	if (!ls_worker_look_around(work))
+		return false;
+	error_context_stack = &context;
+	memset((void *) &watched, 0, sizeof(watched));
+	watched.allowed = work->alone ? ALONE_LOOKS : SHARED_LOOKS;
+	if ((work->task || work->model) && !work->unwatched)
+		enable_timeout_every(watch, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WATCH_MS),
+							 WATCH_MS);
+	PG_TRY();
+	{
+		perform(work, step);
+		disable_timeout(watch, false);
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(work->round);
+		work->error = CopyErrorData();
+		if (work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+			watched.cancelled = NOTHING;
+		work->stuck = watched.cancelled == EXPRESSION || (watched.cancelled == STEP && work->alone);
+		work->slow = watched.cancelled == STEP && !work->alone;
+		if (work->slow && work->task)
+			work->task->slow = true;
+		if (watched.cancelled != NOTHING)
+			work->error->message = pstrdup(watched.cancelled == EXPRESSION ? TOO_LONG : TOO_SLOW);
+		work->busy = work->error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+		if (!work->busy && !work->slow)
+			EmitErrorReport();
+		AbortOutOfAnyTransaction();
+		FlushErrorState();
+		disable_all_timeouts(false);
+		QueryCancelPending = false;
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	error_context_stack = context.previous;
+	MemoryContextSwitchTo(work->round);
+	return work->error == NULL && !work->busy && !work->leaving;
+}
+
+/* ls_worker_failed tells whether the last step ended in an error that is one. */
+bool
+ls_worker_failed(const Work *work)
+{
+	return work->error != NULL && !work->busy;
+}
+
+/* ls_worker_note_error shows an error on the board. */
+void
+ls_worker_note_error(const Work *work)
+{
+	if (!ls_worker_failed(work))
+		return;
+	ls_worker_slot_error(ls_worker_slot, work->task ?
+				  psprintf("model \"%s\": %s", work->task->model, work->error->message) :
+				  work->error->message);
+}
+
+/* ls_worker_phase tells the board what the worker has turned to. */
+void
+ls_worker_phase(const Work *work, LsPhase phase)
+{
+	if (!work->lane)
+		ls_worker_slot_phase(ls_worker_slot, phase, work->task ? work->task->model : work->model);
+}
+
+/* ls_worker_report tells pg_stat_activity what the worker is at. */
+void
+ls_worker_report(const Work *work, const char *what)
+{
+	pgstat_report_activity(STATE_RUNNING, work->task ?
+						   psprintf("leadscore: model %s, %s", work->task->model, what) :
+						   psprintf("leadscore: %s", what));
+}
+
+/*
+ * settle sets what must not depend on how the server is set up for others.  There
+ * are no parallel workers, which would be processes of a superuser's.  The worker
+ * does not wait for standbys: what they have not got when one is
+ * promoted is found due there again.
+ */
+static void
+settle(void)
+{
+	const char *const settings[][2] = {
+		{"lock_timeout", psprintf("%d", Max(1, Min(LOCK_WAIT_MS, DeadlockTimeout / 2)))},
+		{"statement_timeout", "0"},
+		LS_TRANSACTION_TIMEOUT
+		{"idle_in_transaction_session_timeout", "0"},
+		{"max_parallel_workers_per_gather", "0"},
+		{"max_parallel_maintenance_workers", "0"},
+		{"default_transaction_read_only", "false"},
+		{"default_transaction_isolation", "read committed"},
+		{"synchronous_commit", "local"}
+	};
+
+	for (size_t i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION);
+}
+
+/*
+ * ls_worker_begin connects a worker, or a helper of one, to the database; false
+ * if it comes too late.
+ */
+bool
+ls_worker_begin(Work *work, const LsWorkerOrder *given, pid_t of)
+{
+	ls_worker_order = *given;
+	helped = of;
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	if (!ls_shared_state_attach(given->board) || !take_slot())
+		return false;
+	ls_worker_role_begin(given->owner);
+	BackgroundWorkerInitializeConnectionByOid(given->database, InvalidOid, 0);
+	/* a reload while the process was being started has passed it by */
+	ProcessConfigFile(PGC_SIGHUP);
+	settle();
+	ls_worker_settings_begin();
+	watch = RegisterTimeout(USER_TIMEOUT, look_at_step);
+	work->round = AllocSetContextCreate(TopMemoryContext, "leadscore worker",
+										ALLOCSET_DEFAULT_SIZES);
+	return true;
+}

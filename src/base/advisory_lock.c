@@ -1,0 +1,75 @@
+/*-------------------------------------------------------------------------
+ *
+ * advisory_lock.c
+ *		Advisory locks of the extension's own, and whether a database is locked.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/advisory_lock.h"
+
+#include "catalog/pg_database.h"
+#include "storage/lock.h"
+
+#define ADVISORY_CLASS		0x4C53	/* users have 1 and 2 */
+#define ADVISORY_KEY		0x6C656164
+
+static void
+advisory_tag(LOCKTAG *tag, LsAdvisory lock, Oid database)
+{
+	SET_LOCKTAG_ADVISORY(*tag, database, ADVISORY_KEY, (uint32) lock, ADVISORY_CLASS);
+}
+
+/* ls_take_advisory takes a lock for the session, unless somebody has it. */
+bool
+ls_take_advisory(LsAdvisory lock, Oid database)
+{
+	LOCKTAG		tag;
+
+	advisory_tag(&tag, lock, database);
+	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+ls_release_advisory(LsAdvisory lock, Oid database)
+{
+	LOCKTAG		tag;
+
+	advisory_tag(&tag, lock, database);
+	LockRelease(&tag, ExclusiveLock, true);
+}
+
+/* ls_share_advisory takes a lock for the session, beside others who do. */
+void
+ls_share_advisory(LsAdvisory lock, Oid database)
+{
+	LOCKTAG		tag;
+
+	advisory_tag(&tag, lock, database);
+	(void) LockAcquire(&tag, ShareLock, true, false);
+}
+
+/* ls_hold_advisory takes it until the transaction ends, unless a session has it so. */
+bool
+ls_hold_advisory(LsAdvisory lock, Oid database)
+{
+	LOCKTAG		tag;
+
+	advisory_tag(&tag, lock, database);
+	return LockAcquire(&tag, RowExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/*
+ * ls_database_wanted tells whether somebody wants a database to himself, to
+ * drop, copy or rename it: a new connection would have to wait for him.
+ */
+bool
+ls_database_wanted(Oid database)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, database, 0);
+	if (LockAcquire(&tag, RowExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	LockRelease(&tag, RowExclusiveLock, true);
+	return false;
+}

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * clock.h
+ *		The only place where time is read.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_CLOCK_H
+#define LEADSCORE_CLOCK_H
+
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+extern TimestampTz ls_clock(void);
+extern TimestampTz ls_clock_of_statement(void);
+extern int64 ls_clock_back_off(int failures);
+
+extern void ls_clock_define(void);
+
+#endif							/* LEADSCORE_CLOCK_H */

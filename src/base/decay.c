@@ -1,0 +1,228 @@
+/*-------------------------------------------------------------------------
+ *
+ * decay.c
+ *		The mathematics of points that lose worth.
+ *
+ * A half-life is summed with the landmark (forward decay) method of Cormode,
+ * Shkapenyuk, Srivastava and Xu, "Forward Decay: A Practical Time Decay Model
+ * for Streaming Systems", ICDE 2009.  Our landmarks are the multiples of the
+ * half-life itself, so that moving a sum from one landmark to another is a
+ * multiplication by a power of two, which loses nothing: the sum of a set of
+ * events does not depend on the order in which they came.
+ *
+ * Sums are compensated after Neumaier, "Rundungsfehleranalyse einiger
+ * Verfahren zur Summation endlicher Summen", ZAMM 54 (1974).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/decay.h"
+
+#include <float.h>
+#include <math.h>
+
+/* ls_floor_div divides, rounding towards minus infinity; b is positive. */
+int64_t
+ls_floor_div(int64_t a, int64_t b)
+{
+	int64_t		q = a / b;
+
+	return (a % b < 0) ? q - 1 : q;
+}
+
+/* ls_decay gives the worth that is left of one point at an age >= 0. */
+double
+ls_decay(const LsDecay *decay, int64_t age)
+{
+	double		intervals;
+
+	switch (decay->kind)
+	{
+		case LS_DECAY_NONE:
+			return 1.0;
+		case LS_DECAY_HALF_LIFE:
+			return exp2(-(double) age / (double) decay->interval);
+		case LS_DECAY_LINEAR:
+			intervals = (double) age / (double) decay->interval;
+			return intervals < 1.0 ? 1.0 - intervals : 0.0;
+		case LS_DECAY_STEP:
+			return pow(decay->keep,
+					   (double) ls_floor_div(age, decay->interval));
+	}
+	return 0.0;
+}
+
+/*
+ * ls_half_life_rise gives 2^((t - landmark) / interval) for the last landmark
+ * not after t: the weight, from 1 up to below 2, with which an event at t
+ * enters a sum that is held at that landmark.
+ */
+double
+ls_half_life_rise(int64_t t, int64_t interval)
+{
+	int64_t		past = t - ls_floor_div(t, interval) * interval;
+
+	return exp2((double) past / (double) interval);
+}
+
+/* ls_half_life_fall gives the worth at t of one held at t's last landmark. */
+double
+ls_half_life_fall(int64_t t, int64_t interval)
+{
+	int64_t		past = t - ls_floor_div(t, interval) * interval;
+
+	return exp2(-(double) past / (double) interval);
+}
+
+/* ls_bucket numbers the period in which an instant lies. */
+int64_t
+ls_bucket(int64_t local, int64_t period)
+{
+	return ls_floor_div(local - LS_ORIGIN, period);
+}
+
+/* ls_span_periods counts the periods in a span, a started one being whole. */
+int64_t
+ls_span_periods(int64_t span, int64_t period)
+{
+	return -ls_floor_div(-span, period);
+}
+
+/* ls_span is what bounds the age of events that count, or 0. */
+int64_t
+ls_span(const LsDecay *decay, int64_t time_frame)
+{
+	if (time_frame > 0)
+		return time_frame;
+	return decay->kind == LS_DECAY_LINEAR ? decay->interval : 0;
+}
+
+/*
+ * ls_default_period chooses the period of a bucketed rule that names none.
+ * time_frame is 0 where there is none.
+ */
+int64_t
+ls_default_period(const LsDecay *decay, int64_t time_frame)
+{
+	static const int64_t units[] = {LS_DAY, LS_HOUR, LS_MINUTE, LS_SECOND};
+	int64_t		shorter = time_frame;
+	int64_t		span = ls_span(decay, time_frame);
+
+	if (decay->kind == LS_DECAY_STEP)
+	{
+		for (int i = 0; i < 4; i++)
+			if (decay->interval % units[i] == 0 &&
+				(time_frame == 0 ||
+				 ls_span_periods(time_frame, units[i]) <= LS_MAX_PERIODS))
+				return units[i];
+		return decay->interval;
+	}
+
+	if (decay->kind != LS_DECAY_NONE &&
+		(shorter == 0 || decay->interval < shorter))
+		shorter = decay->interval;
+	if (shorter == 0)
+		return LS_DAY;
+	for (int i = 0; i < 4; i++)
+	{
+		if (units[i] > shorter / 8)
+			continue;
+		if (units[i] == LS_DAY &&
+			ls_span_periods(span, LS_DAY) > LS_MAX_PERIODS)
+			return LS_WEEK;
+		return units[i];
+	}
+	return LS_SECOND;
+}
+
+/* Sums that would leave the finite numbers stay at their border. */
+static double
+saturate(double value)
+{
+	if (value > DBL_MAX)
+		return DBL_MAX;
+	if (value < -DBL_MAX)
+		return -DBL_MAX;
+	return value;
+}
+
+/* ls_sum_add adds one value. */
+void
+ls_sum_add(LsSum *sum, double value)
+{
+	double		hi = saturate(sum->hi + value);
+	double		lost;
+	float		lo;
+
+	if (fabs(sum->hi) >= fabs(value))
+		lost = (sum->hi - hi) + value;
+	else
+		lost = (value - hi) + sum->hi;
+	lost += sum->lo;
+
+	/* renormalise, so that lo stays small beside hi */
+	sum->hi = saturate(hi + lost);
+	lo = (float) (lost - (sum->hi - hi));
+	sum->lo = isfinite(lo) ? lo : 0.0;
+}
+
+/* ls_sum_merge adds another sum. */
+void
+ls_sum_merge(LsSum *sum, const LsSum *other)
+{
+	ls_sum_add(sum, other->hi);
+	if (other->lo != 0.0)
+		ls_sum_add(sum, other->lo);
+}
+
+/* ls_sum_shift halves a sum so many times, or doubles it where negative. */
+void
+ls_sum_shift(LsSum *sum, int64_t halvings)
+{
+	int			n;
+
+	if (halvings == 0)
+		return;
+	n = halvings > 4000 ? 4000 : halvings < -4000 ? -4000 : (int) halvings;
+	sum->hi = saturate(ldexp(sum->hi, -n));
+	sum->lo = (float) ldexp(sum->lo, -n);
+	if (!isfinite(sum->lo))
+		sum->lo = 0.0;
+}
+
+/* ls_sum_scale multiplies a sum. */
+void
+ls_sum_scale(LsSum *sum, double factor)
+{
+	float		lo = (float) (sum->lo * factor);
+
+	sum->hi = saturate(sum->hi * factor);
+	sum->lo = isfinite(lo) ? lo : 0.0;
+}
+
+double
+ls_sum_value(const LsSum *sum)
+{
+	return saturate(sum->hi + sum->lo);
+}
+
+double
+ls_clamp(double value, double low, double high)
+{
+	return value < low ? low : value > high ? high : value;
+}
+
+/* ls_threshold is from where on a bound counts as reached, with room for rounding. */
+double
+ls_threshold(double bound)
+{
+	return bound - 1e-9 * fmax(1.0, fabs(bound));
+}
+
+/* ls_reached compares as stages and grades do. */
+bool
+ls_reached(double value, double bound)
+{
+	if (isinf(bound))
+		return bound < 0;
+	return value >= ls_threshold(bound);
+}

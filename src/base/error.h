@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * error.h
+ *		What an error says about the code that raised it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_ERROR_H
+#define LEADSCORE_ERROR_H
+
+#include "postgres.h"
+typedef enum LsErrorClass
+{
+	LS_ERROR_OF_EXPRESSION,		/* it fails on the row, and is skipped there */
+	LS_ERROR_OF_STATEMENT,		/* it came up meanwhile: the statement fails */
+	LS_ERROR_OF_DATA,			/* something is damaged: so does it */
+	LS_ERROR_INTERNAL			/* something is not as it should be */
+} LsErrorClass;
+/* what to do about a serialization failure */
+#define LS_RETRY_HINT \
+	"Another transaction changed what this one needs after this one began. Retry the transaction, or use READ COMMITTED."
+extern void ls_error_hint_retry(ErrorContextCallback *context);
+extern LsErrorClass ls_error_class(int sqlerrcode);
+extern bool ls_error_passes(int sqlerrcode);
+
+#endif							/* LEADSCORE_ERROR_H */

@@ -1,0 +1,285 @@
+/*-------------------------------------------------------------------------
+ *
+ * relation.c
+ *		Tables whose definition is looked at, without waiting for anybody.
+ *
+ * Rules are compiled against all tables of a model, also by a statement that
+ * holds one of them against everybody (TRUNCATE, DROP TABLE).  Would it wait for
+ * another that somebody holds in the same way, and who waits for the first, that
+ * would be a deadlock.  But nothing is read from these tables, and a definition
+ * that another transaction is about to change is what it was until that commits;
+ * then everybody hears of it and compiles again.
+ *
+ * What an object is a part of, and what depends on it, is looked up here, too.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/relation.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_attrdef.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_policy.h"
+#include "catalog/pg_rewrite.h"
+#include "catalog/pg_statistic_ext.h"
+#include "catalog/pg_trigger.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/relcache.h"
+#include "utils/syscache.h"
+
+/*
+ * ls_relation_open opens a table to look at its columns; NULL where there is none.
+ * locked tells ls_relation_close whether it could be locked.
+ */
+Relation
+ls_relation_open(Oid relation, bool *locked)
+{
+	Relation	rel = NULL;
+
+	CHECK_FOR_INTERRUPTS();
+	*locked = ConditionalLockRelationOid(relation, AccessShareLock);
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
+		rel = RelationIdGetRelation(relation);
+	if (rel == NULL && *locked)
+		UnlockRelationOid(relation, AccessShareLock);
+	return rel;
+}
+
+void
+ls_relation_close(Relation rel, bool locked)
+{
+	Oid			relation = RelationGetRelid(rel);
+
+	RelationClose(rel);
+	if (locked)
+		UnlockRelationOid(relation, AccessShareLock);
+}
+
+/* relatives gives the tables that are directly a part of a table, or that it is a part of. */
+static List *
+relatives(Relation inherits, Oid relation, bool parts)
+{
+	List	   *found = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, parts ? Anum_pg_inherits_inhparent : Anum_pg_inherits_inhrelid,
+				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relation));
+	scan = systable_beginscan(inherits,
+							  parts ? InheritsParentIndexId : InheritsRelidSeqnoIndexId,
+							  true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_inherits row = (Form_pg_inherits) GETSTRUCT(tuple);
+
+		if (!parts || !row->inhdetachpending)
+			found = lappend_oid(found, parts ? row->inhrelid : row->inhparent);
+	}
+	systable_endscan(scan);
+	return found;
+}
+
+/* children_of gives the tables that are directly a part of a table, by oid. */
+static List *
+children_of(Relation inherits, Oid relation)
+{
+	List	   *children = relatives(inherits, relation, true);
+
+	list_sort(children, list_oid_cmp);
+	return children;
+}
+
+/* ls_relation_parents gives the tables that a table is directly a part of. */
+List *
+ls_relation_parents(Oid relation)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	List	   *parents = relatives(inherits, relation, false);
+
+	table_close(inherits, AccessShareLock);
+	return parents;
+}
+
+/*
+ * ls_relation_tree gives a table with its partitions and children, the table first.
+ * find_all_inheritors() wants them locked: it fails on one that is dropped
+ * meanwhile.
+ */
+List *
+ls_relation_tree(Oid relation)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	List	   *tree = list_make1_oid(relation);
+
+	for (int i = 0; i < list_length(tree); i++)
+		tree = list_concat_unique_oid(tree, children_of(inherits, list_nth_oid(tree, i)));
+	table_close(inherits, AccessShareLock);
+	return tree;
+}
+
+/* ---------- what belongs to what ---------- */
+
+/*
+ * ls_relation_part gives the table or the domain that an object of some catalogs is a part of;
+ * false where it is none.
+ */
+bool
+ls_relation_part(Oid classid, Oid objid, Oid *relid, Oid *domain)
+{
+	static const struct
+	{
+		Oid			classid;
+		Oid			index;
+		AttrNumber	oid;
+		AttrNumber	relid;
+	}			parts[] = {
+		{ConstraintRelationId, ConstraintOidIndexId, Anum_pg_constraint_oid, Anum_pg_constraint_conrelid},
+		{AttrDefaultRelationId, AttrDefaultOidIndexId, Anum_pg_attrdef_oid, Anum_pg_attrdef_adrelid},
+		{RewriteRelationId, RewriteOidIndexId, Anum_pg_rewrite_oid, Anum_pg_rewrite_ev_class},
+		{PolicyRelationId, PolicyOidIndexId, Anum_pg_policy_oid, Anum_pg_policy_polrelid},
+		{TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, Anum_pg_trigger_tgrelid},
+		{StatisticExtRelationId, StatisticExtOidIndexId, Anum_pg_statistic_ext_oid, Anum_pg_statistic_ext_stxrelid},
+	};
+	bool		found = false;
+
+	*relid = *domain = InvalidOid;
+	for (size_t i = 0; i < lengthof(parts); i++)
+	{
+		Relation	rel;
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+		bool		isnull;
+
+		if (parts[i].classid != classid)
+			continue;
+		rel = table_open(classid, AccessShareLock);
+		/* get_catalog_object_by_oid() does not know defaults */
+		ScanKeyInit(&key, parts[i].oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(objid));
+		scan = systable_beginscan(rel, parts[i].index, true, NULL, 1, &key);
+		tuple = systable_getnext(scan);
+		found = HeapTupleIsValid(tuple);
+		if (found)
+			*relid = DatumGetObjectId(heap_getattr(tuple, parts[i].relid,
+												   RelationGetDescr(rel), &isnull));
+		if (found && classid == ConstraintRelationId)
+			*domain = ((Form_pg_constraint) GETSTRUCT(tuple))->contypid;
+		systable_endscan(scan);
+		table_close(rel, AccessShareLock);
+	}
+	return found;
+}
+
+/* ls_relation_part_table gives the table only; invalid where there is none. */
+Oid
+ls_relation_part_table(Oid classid, Oid objid)
+{
+	Oid			relid;
+	Oid			domain;
+
+	(void) ls_relation_part(classid, objid, &relid, &domain);
+	return relid;
+}
+
+/* ls_relation_dependents gives what pg_depend has of others' use of an object, or of its parts. */
+List *
+ls_relation_dependents(Oid classid, Oid objid)
+{
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
+	List	   *found = NIL;
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(classid));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(objid));
+	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = palloc(sizeof(FormData_pg_depend));
+
+		memcpy(form, GETSTRUCT(tuple), sizeof(FormData_pg_depend));
+		found = lappend(found, form);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/*
+ * ls_relation_has_pages tells, at next to no cost, whether a table of ours may have rows: it
+ * has had one since it was vacuumed.
+ */
+bool
+ls_relation_has_pages(Oid table)
+{
+	Relation	rel;
+	bool		any;
+
+	if (!OidIsValid(table))
+		return false;
+	rel = try_table_open(table, AccessShareLock);
+	if (rel == NULL)
+		return false;			/* dropped while we waited */
+	any = RelationGetNumberOfBlocks(rel) > 0;
+	table_close(rel, NoLock);
+	return any;
+}
+
+/*
+ * ls_relation_has_index tells whether a table has an index: a dump makes it after the rows.
+ * Nobody is waited for: this is asked of all models, and one that its owner holds
+ * against everybody is no reason for others to wait.
+ */
+bool
+ls_relation_has_index(Oid table)
+{
+	Relation	rel;
+	bool		locked;
+	bool		any;
+
+	if (get_rel_relkind(table) != RELKIND_RELATION)
+		return false;
+	rel = ls_relation_open(table, &locked);
+	if (rel == NULL)
+		return false;
+	any = RelationGetIndexList(rel) != NIL;
+	ls_relation_close(rel, locked);
+	return any;
+}
+
+/* ls_relation_owner is the role that owns a table or view. */
+Oid
+ls_relation_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* ls_relation_qualified_name gives a table's name as SQL takes it anywhere. */
+char *
+ls_relation_qualified_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}

@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * relation.h
+ *		Tables whose definition is looked at, without waiting for anybody.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_RELATION_H
+#define LEADSCORE_RELATION_H
+
+#include "postgres.h"
+
+#include "catalog/pg_depend.h"
+#include "nodes/pg_list.h"
+#include "utils/rel.h"
+
+extern Relation ls_relation_open(Oid relation, bool *locked);
+extern void ls_relation_close(Relation rel, bool locked);
+extern List *ls_relation_tree(Oid relation);
+extern List *ls_relation_parents(Oid relation);
+extern bool ls_relation_part(Oid classid, Oid objid, Oid *relid, Oid *domain);
+extern Oid	ls_relation_part_table(Oid classid, Oid objid);
+extern List *ls_relation_dependents(Oid classid, Oid objid);
+extern Oid	ls_relation_owner(Oid relid);
+extern bool ls_relation_has_pages(Oid table);
+extern bool ls_relation_has_index(Oid table);
+extern char *ls_relation_qualified_name(Oid relid);
+
+#endif							/* LEADSCORE_RELATION_H */

@@ -1,0 +1,38 @@
+/*-------------------------------------------------------------------------
+ *
+ * sql.h
+ *		SQL statements of the extension's own, and arguments of its functions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_SQL_H
+#define LEADSCORE_SQL_H
+
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "fmgr.h"
+/* what a statement of our own is given; see the functions below */
+#define LS_MAX_ARGUMENTS 10
+typedef struct LsSqlArguments
+{
+	int			n;
+	Oid			types[LS_MAX_ARGUMENTS];
+	Datum		values[LS_MAX_ARGUMENTS];
+	char		nulls[LS_MAX_ARGUMENTS];
+} LsSqlArguments;
+extern void ls_sql_add(LsSqlArguments *args, Oid type, Datum value);
+extern void ls_sql_add_text(LsSqlArguments *args, const char *value);
+extern uint64 ls_sql_run(const char *sql, LsSqlArguments *args);
+extern uint64 ls_sql_execute(const char *sql, LsSqlArguments *args);
+/* what a trigger function of ours may be fired by, beside when */
+#define LS_FIRED_INSERT		(1 << TRIGGER_EVENT_INSERT)
+#define LS_FIRED_DELETE		(1 << TRIGGER_EVENT_DELETE)
+#define LS_FIRED_UPDATE		(1 << TRIGGER_EVENT_UPDATE)
+#define LS_FIRED_TRUNCATE	(1 << TRIGGER_EVENT_TRUNCATE)
+extern TriggerData *ls_sql_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when,
+									int commands);
+extern char *ls_sql_text_argument(FunctionCallInfo fcinfo, int n, const char *name);
+extern char *ls_sql_optional_argument(FunctionCallInfo fcinfo, int n);
+
+#endif							/* LEADSCORE_SQL_H */

@@ -1,0 +1,74 @@
+/*-------------------------------------------------------------------------
+ *
+ * transaction.c
+ *		Transactions told apart, subtransactions that catch errors.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/transaction.h"
+
+#include "access/xact.h"
+#include "utils/resowner.h"
+
+#include "base/error.h"
+
+static uint64 transaction_number = 1;
+
+/* ls_transaction_number tells one top-level transaction from the next. */
+uint64
+ls_transaction_number(void)
+{
+	return transaction_number;
+}
+
+/*
+ * ls_subtransaction_run runs something in a subtransaction and gives the error it raised,
+ * or NULL.  The caller passes on those that are none of its own (ls_error_class).
+ */
+ErrorData *
+ls_subtransaction_run(void (*body) (void *), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		body(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
+}
+
+/*
+ * ls_subtransaction_try does so, but for errors that say nothing about what was run, which are
+ * passed on.
+ */
+ErrorData *
+ls_subtransaction_try(void (*body) (void *), void *arg)
+{
+	ErrorData  *error = ls_subtransaction_run(body, arg);
+
+	if (error && ls_error_passes(error->sqlerrcode))
+		ReThrowError(error);
+	return error;
+}
+
+/* ls_transaction_end is called when a top-level transaction ends. */
+void
+ls_transaction_end(void)
+{
+	transaction_number++;
+}

@@ -1,0 +1,57 @@
+/*-------------------------------------------------------------------------
+ *
+ * table_cache.h
+ *		What is to be done with the rows of a table: for which models it is a
+ *		source, for which the contact table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_TABLE_CACHE_H
+#define LEADSCORE_TABLE_CACHE_H
+
+#include "postgres.h"
+
+#include "access/tupconvert.h"
+#include "utils/rel.h"
+
+#include "rules/model_compile.h"
+
+/* A table seen by one model: as a source, or as its contact table */
+typedef struct LsBinding
+{
+	int			model;			/* index into the table's models */
+	LsSource   *source;			/* NULL: the contact table */
+	bool		purges_only;	/* the model is suspended, but keeps what is deleted */
+	bool		by_row;			/* rows are taken up by the trigger for each row */
+	TupleConversionMap *map;	/* to the source's own columns, or NULL */
+	TupleTableSlot *mapped;
+} LsBinding;
+
+typedef struct LsTable
+{
+	Oid			relation;
+	MemoryContext context;
+	bool		valid;			/* nothing was invalidated since */
+	bool		loaded;
+	bool		incomplete;		/* a model was left out: to be tried again */
+	int			uses;
+	int			nmodels;		/* ascending by oid of their score tables */
+	LsModel   **models;
+	int			nbindings;
+	LsBinding  *bindings;
+} LsTable;
+
+extern LsTable *ls_table_acquire(Relation rel);
+extern void ls_table_release(LsTable *table);
+extern void ls_tables_forget(Oid relation);
+extern void ls_tables_end_transaction(void);
+
+/* rows, as those to whom they belong have them */
+extern TupleTableSlot *ls_binding_row(LsBinding *binding, TupleTableSlot *slot);
+extern bool ls_binding_contact(const LsBinding *binding, LsModel *model,
+							   TupleTableSlot *slot, ExprContext *econtext,
+							   Datum *contact);
+extern bool ls_binding_same(const LsBinding *binding, const LsModel *model,
+							TupleTableSlot *a, TupleTableSlot *b);
+
+#endif							/* LEADSCORE_TABLE_CACHE_H */

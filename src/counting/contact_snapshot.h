@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * contact_snapshot.h
+ *		A contact as a snapshot sees it: its row, and what is pending of it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_CONTACT_SNAPSHOT_H
+#define LEADSCORE_CONTACT_SNAPSHOT_H
+
+#include "postgres.h"
+
+#include "rules/model_compile.h"
+#include "tables/score_table.h"
+
+extern bool ls_contact_any_pending(LsModel *model);
+extern bool ls_contact_known(const LsScoreRow *row);
+extern bool ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row);
+extern bool ls_contact_complete(LsModel *model, LsScoreRow *row);
+extern bool ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row);
+extern bool ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists);
+extern void ls_contact_show(LsModel *model, LsScoreRow *row, TimestampTz t,
+							Datum *values, bool *nulls);
+extern bool ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row);
+
+#endif							/* LEADSCORE_CONTACT_SNAPSHOT_H */

@@ -1,0 +1,840 @@
+/*-------------------------------------------------------------------------
+ *
+ * event_reader.c
+ *		Rows of event tables, contact table and score table, by contact.
+ *
+ * A reader runs one query for each table, as the model's owner and with the
+ * active snapshot, and merges their results by contact: for one contact by
+ * the index that users are told to make, for all of them sorted.  Queries name
+ * only the columns that rules need, at the places where the table has them,
+ * so that compiled expressions work on the result.
+ *
+ * It is here that the rows of contacts that were merged, and of visitors who are
+ * identified, become those of the contact for whom they count (identity_table.h).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "counting/event_reader.h"
+
+#include "access/relation.h"
+#include "access/stratnum.h"
+#include "catalog/pg_operator.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/syscache.h"
+
+#include "base/local_rows.h"
+#include "base/relation.h"
+#include "base/user.h"
+#include "rules/disclosure.h"
+#include "tables/identity_table.h"
+#include "tables/purged_table.h"
+#include "tables/score_table.h"
+
+#define BATCH_OF_ONE	100
+#define BATCH_OF_ALL	1000
+
+/* One table's rows */
+typedef struct Stream
+{
+	int			what;
+	LsSource   *source;			/* of events */
+	char	   *hidden;			/* its name, where the caller may not see it */
+	Portal		portal;
+	SPITupleTable *table;
+	uint64		rows;
+	uint64		at;
+	TupleTableSlot *slot;
+	Datum		key;			/* of the row in slot */
+	bool		key_is_copy;
+	bool		known;			/* whose rows it has, is known otherwise: that
+								 * of spec.contact, or in the last column */
+	Datum		param;			/* whose rows are asked for */
+	bool		ended;
+} Stream;
+
+struct LsReader
+{
+	LsReaderSpec spec;
+	MemoryContext context;
+	EState	   *estate;
+	ExprContext *econtext;		/* of rows */
+	ExprContext *keycontext;	/* of keys that wait in streams */
+	int			nstreams;
+	Stream	   *streams;
+	LsMatch    *matches;
+	LsAliases	aliases;		/* of the one contact */
+	bool		merges;			/* contacts may have been merged */
+	bool		visitors;		/* visitors may have been identified */
+	Datum		contact;
+	bool		has_contact;	/* contact is set */
+};
+
+static void
+append_operator(StringInfo sql, Oid operator)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	appendStringInfo(sql, "OPERATOR(%s.%s)",
+					 quote_identifier(get_namespace_name(form->oprnamespace)),
+					 NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+}
+
+static char *
+table_name(Oid relation)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
+									  get_rel_name(relation));
+}
+
+/*
+ * append_key writes the column that holds the contact, as the key's type; for
+ * a comparison that an index can serve (strategy), as it stands.  Gives the
+ * operator of the comparison.
+ */
+static Oid
+append_key(StringInfo sql, LsKeyType *key, Oid relation, const char *column,
+		   StrategyNumber strategy)
+{
+	AttrNumber	attno = get_attnum(relation, column);
+	Oid			type,
+				collation,
+				operator = InvalidOid;
+	int32		typmod;
+
+	get_atttypetypmodcoll(relation, attno, &type, &typmod, &collation);
+	appendStringInfo(sql, "t.%s", quote_identifier(column));
+	if (type != key->type)
+	{
+		Oid			mixed = strategy != InvalidStrategy ?
+			get_opfamily_member(key->opfamily, type, key->type, strategy) : InvalidOid;
+
+		if (OidIsValid(mixed))
+			operator = mixed;
+		else
+			appendStringInfo(sql, "::%s", format_type_be_qualified(key->type));
+	}
+	if (OidIsValid(key->collation) && collation != key->collation)
+		appendStringInfo(sql, " COLLATE %s",
+						 generate_collation_name(key->collation));
+	if (!OidIsValid(operator) && strategy != InvalidStrategy)
+		operator = ls_key_operator(key, strategy);
+	return operator;
+}
+
+/* append_bound compares the contact with a parameter. */
+static void
+append_bound(StringInfo sql, LsKeyType *key, Oid relation, const char *column,
+			 StrategyNumber strategy, int parameter)
+{
+	Oid			operator = append_key(sql, key, relation, column, strategy);
+
+	appendStringInfoChar(sql, ' ');
+	append_operator(sql, operator);
+	appendStringInfo(sql, " $%d", parameter);
+}
+
+/*
+ * append_range restricts a query to the range of contacts that is asked for, and
+ * gives the number of its parameters.
+ */
+static int
+append_range(StringInfo sql, const LsReaderSpec *spec, Oid relation, const char *column)
+{
+	int			n = 0;
+
+	if (spec->after)
+	{
+		appendStringInfoString(sql, " AND ");
+		append_bound(sql, &spec->model->key, relation, column, BTGreaterStrategyNumber, ++n);
+	}
+	if (spec->upto)
+	{
+		appendStringInfoString(sql, " AND ");
+		append_bound(sql, &spec->model->key, relation, column, BTLessEqualStrategyNumber, ++n);
+	}
+	return n;
+}
+
+/* ls_reader_append_range does so for a query of the score table. */
+void
+ls_reader_append_range(StringInfo sql, const LsReaderSpec *spec)
+{
+	(void) append_range(sql, spec, spec->model->score_table, "contact_id");
+}
+
+/* range_values gives these parameters, with their types. */
+static void
+range_values(const LsReaderSpec *spec, Oid *types, Datum *values)
+{
+	int			n = 0;
+
+	types[0] = types[1] = spec->model->key.type;
+	if (spec->after)
+		values[n++] = *spec->after;
+	if (spec->upto)
+		values[n++] = *spec->upto;
+}
+
+/*
+ * append_columns lists the needed columns of a table where the table has
+ * them, and NULL in the place of the others.
+ */
+static void
+append_columns(StringInfo sql, Oid layout, Bitmapset *needed)
+{
+	Relation	rel = relation_open(layout, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		appendStringInfoString(sql, i > 0 ? ", " : "");
+		if (!att->attisdropped &&
+			bms_is_member(att->attnum - FirstLowInvalidHeapAttributeNumber, needed))
+			appendStringInfo(sql, "t.%s", quote_identifier(NameStr(att->attname)));
+		else
+			appendStringInfoString(sql, "NULL");
+	}
+	relation_close(rel, AccessShareLock);
+}
+
+/* Whose rows count for the contacts that are read */
+typedef enum Whose
+{
+	LS_OWN_ROWS,
+	LS_ROWS_OF_MERGED,			/* of contacts that were merged into them */
+	LS_ROWS_OF_VISITORS,		/* of visitors that they are */
+	LS_ROWS_OF_MERGED_VISITORS	/* of visitors that the merged ones are */
+} Whose;
+
+/* What a stream reads */
+typedef struct TableQuery
+{
+	Whose		whose;
+	Oid			layout;			/* whose columns lie as compiled */
+	Oid			relation;
+	const char *key_column;
+	const char *time_column;	/* NULL: none */
+	const char *visitor_column; /* NULL: none */
+	const char *unless_column;	/* no rows that have this; or NULL */
+	Bitmapset  *columns;
+} TableQuery;
+
+/* append_equals compares a column with a value of the key's type. */
+static void
+append_equals(StringInfo sql, LsKeyType *key, Oid relation, const char *column,
+			  const char *value)
+{
+	Oid			operator = append_key(sql, key, relation, column, BTEqualStrategyNumber);
+
+	appendStringInfoChar(sql, ' ');
+	append_operator(sql, operator);
+	appendStringInfo(sql, " %s", value);
+}
+
+/* query_one asks for the rows of one contact, or of one visitor. */
+static char *
+query_one(LsModel *model, const TableQuery *query)
+{
+	bool		visitors = query->whose != LS_OWN_ROWS;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	append_columns(&sql, query->layout, query->columns);
+	appendStringInfo(&sql, " FROM %s t WHERE ", ls_local_rows(query->relation, model->owner));
+	append_equals(&sql, visitors ? &model->visitor_key : &model->key, query->relation,
+				  visitors ? query->visitor_column : query->key_column, "$1");
+	if (visitors || query->unless_column)
+		appendStringInfo(&sql, " AND t.%s IS NOT DISTINCT FROM NULL",
+						 quote_identifier(visitors ? query->key_column : query->unless_column));
+	return sql.data;
+}
+
+/*
+ * append_own is for the rows that count for those whom they name.  IS NOT NULL would
+ * be false of a composite key with a null in it; IS DISTINCT FROM NULL asks for the value.
+ */
+static void
+append_own(StringInfo sql, LsReader *reader, const TableQuery *query)
+{
+	LsModel    *model = reader->spec.model;
+
+	appendStringInfo(sql, " FROM %s t WHERE t.%s IS DISTINCT FROM NULL", ls_local_rows(query->relation, model->owner),
+					 quote_identifier(query->key_column));
+	if (query->unless_column)
+		appendStringInfo(sql, " AND t.%s IS NOT DISTINCT FROM NULL", quote_identifier(query->unless_column));
+	if (model->sheet ? reader->visitors : reader->merges)
+	{
+		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s a WHERE ",
+						 table_name(model->sheet ? model->identity_table : model->merged_table));
+		append_equals(sql, &model->key, query->relation, query->key_column,
+					  model->sheet ? "a.visitor" : "a.source_id");
+		appendStringInfoChar(sql, ')');
+	}
+	(void) append_range(sql, &reader->spec, query->relation, query->key_column);
+}
+
+/*
+ * append_others is for the rows that count for others, and gives the expression
+ * that says for whom.
+ */
+static const char *
+append_others(StringInfo sql, LsReader *reader, const TableQuery *query)
+{
+	LsModel    *model = reader->spec.model;
+	const char *equals = ls_row_key_operator(model);
+	const char *whom = query->whose == LS_ROWS_OF_VISITORS ? "i.contact_id" : "m.target_id";
+	int			n = 0;
+
+	appendStringInfo(sql, ", %s FROM %s t", whom, ls_local_rows(query->relation, model->owner));
+	if (query->whose != LS_ROWS_OF_MERGED)
+	{
+		appendStringInfo(sql, " JOIN %s i ON (", table_name(model->identity_table));
+		append_equals(sql, &model->visitor_key, query->relation, query->visitor_column,
+					  "i.visitor");
+		appendStringInfoChar(sql, ')');
+	}
+	if (query->whose != LS_ROWS_OF_VISITORS)
+	{
+		appendStringInfo(sql, " JOIN %s m ON (", table_name(model->merged_table));
+		if (query->whose == LS_ROWS_OF_MERGED)
+			append_equals(sql, &model->key, query->relation, query->key_column, "m.source_id");
+		else
+			appendStringInfo(sql, "i.contact_id %s m.source_id", equals);
+		appendStringInfoChar(sql, ')');
+	}
+	appendStringInfoString(sql, " WHERE true");
+	if (query->whose != LS_ROWS_OF_MERGED)
+		appendStringInfo(sql, " AND t.%s IS NOT DISTINCT FROM NULL", quote_identifier(query->key_column));
+	if (query->whose == LS_ROWS_OF_VISITORS && reader->merges)
+		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s a WHERE a.source_id %s i.contact_id)",
+						 table_name(model->merged_table), equals);
+	for (int i = 0; i < 2; i++)
+	{
+		if (i == 0 ? reader->spec.after == NULL : reader->spec.upto == NULL)
+			continue;
+		appendStringInfo(sql, " AND %s ", whom);
+		append_operator(sql, ls_key_operator(&model->key, i == 0 ? BTGreaterStrategyNumber :
+											 BTLessEqualStrategyNumber));
+		appendStringInfo(sql, " $%d", ++n);
+	}
+	return whom;
+}
+
+/* query_all asks for the rows of all contacts, in the order of those for whom they count. */
+static char *
+query_all(LsReader *reader, const TableQuery *query)
+{
+	LsModel    *model = reader->spec.model;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	append_columns(&sql, query->layout, query->columns);
+	if (query->whose == LS_OWN_ROWS)
+	{
+		append_own(&sql, reader, query);
+		appendStringInfoString(&sql, " ORDER BY ");
+		(void) append_key(&sql, &model->key, query->relation, query->key_column, InvalidStrategy);
+	}
+	else
+	{
+		const char *whom = append_others(&sql, reader, query);
+
+		appendStringInfo(&sql, " ORDER BY %s", whom);
+	}
+	appendStringInfoString(&sql, " USING ");
+	append_operator(&sql, model->key.lt_operator);
+	if (query->time_column)
+		appendStringInfo(&sql, ", t.%s", quote_identifier(query->time_column));
+	return sql.data;
+}
+
+/*
+ * open_portal starts a query.  The plan for one contact is kept, as rows that
+ * change one by one ask for it again and again.
+ */
+static void
+open_portal(LsReader *reader, Stream *stream, const TableQuery *query,
+			SPIPlanPtr *kept)
+{
+	LsModel    *model = reader->spec.model;
+	bool		one = reader->spec.one;
+	SPIPlanPtr	plan = one && kept ? *kept : NULL;
+	Oid			types[2];
+	Datum		bounds[2];
+
+	range_values(&reader->spec, types, bounds);
+	if (one && query->whose != LS_OWN_ROWS)
+		types[0] = model->visitor_key.type;
+	if (plan == NULL)
+	{
+		plan = SPI_prepare(one ? query_one(model, query) : query_all(reader, query),
+						   one ? 1 : (reader->spec.after != NULL) + (reader->spec.upto != NULL),
+						   types);
+		if (plan == NULL)
+			elog(ERROR, "could not prepare a query of table \"%s\": %s",
+				 get_rel_name(query->relation), SPI_result_code_string(SPI_result));
+		if (one && kept)
+		{
+			SPI_keepplan(plan);
+			*kept = plan;
+		}
+	}
+	stream->portal = SPI_cursor_open(NULL, plan, one ? &stream->param : bounds,
+									 NULL, true);
+}
+
+/* open_stream does so as the model's owner. */
+static void
+open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
+			SPIPlanPtr *kept)
+{
+	Oid			owner = reader->spec.model->owner;
+	LsUser	saved;
+
+	if (!ls_may_see_table(owner, query->relation))
+		stream->hidden = get_rel_name(query->relation);
+	ls_user_switch_to_compute(owner, &saved);
+	PG_TRY();
+	{
+		open_portal(reader, stream, query, kept);
+	}
+	PG_CATCH();
+	{
+		ls_throw_undisclosed(stream->hidden);
+	}
+	PG_END_TRY();
+	ls_user_restore(&saved);
+}
+
+/* is_our_own tells whether a stream reads tables of the model. */
+static bool
+is_our_own(const Stream *stream)
+{
+	return (stream->what & (LS_READ_SCORES | LS_READ_PURGED)) != 0;
+}
+
+/* open_our_own reads tables of the model, as their owner. */
+static void
+open_our_own(LsReader *reader, Stream *stream)
+{
+	LsModel    *model = reader->spec.model;
+	StringInfoData range;
+	char	   *sql;
+	SPIPlanPtr	plan;
+	Oid			types[2];
+	Datum		bounds[2];
+	LsUser	saved;
+	int			n;
+
+	initStringInfo(&range);
+	n = append_range(&range, &reader->spec, model->score_table, "contact_id");
+	appendStringInfoString(&range, " ORDER BY t.contact_id USING ");
+	append_operator(&range, model->key.lt_operator);
+	range_values(&reader->spec, types, bounds);
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	sql = stream->what == LS_READ_PURGED ? ls_kept_query(model, range.data) :
+		psprintf("SELECT * FROM %s t WHERE true%s", table_name(model->score_table), range.data);
+	plan = SPI_prepare(sql, n, types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare a query of the tables of model \"%s\"",
+			 model->name);
+	stream->portal = SPI_cursor_open(NULL, plan, bounds, NULL, true);
+	ls_user_restore(&saved);
+}
+
+/*
+ * fetch reads the next rows of a stream.  A cast of the key is the function of
+ * whoever made the cast, and is run as those who may read the table: as the
+ * model's owner.
+ */
+static void
+fetch(const LsReader *reader, Stream *stream)
+{
+	LsUser	saved;
+
+	if (is_our_own(stream))
+		ls_user_switch_to_owner(ls_relation_owner(reader->spec.model->score_table), &saved);
+	else
+		ls_user_switch_to_compute(reader->spec.model->owner, &saved);
+	PG_TRY();
+	{
+		SPI_cursor_fetch(stream->portal, true,
+						 reader->spec.one ? BATCH_OF_ONE : BATCH_OF_ALL);
+	}
+	PG_CATCH();
+	{
+		ls_throw_undisclosed(stream->hidden);
+	}
+	PG_END_TRY();
+	ls_user_restore(&saved);
+	stream->table = SPI_tuptable;
+	stream->rows = SPI_processed;
+	stream->at = 0;
+}
+
+/* advance brings a stream to its next row that has a contact. */
+static void
+advance(LsReader *reader, Stream *stream)
+{
+	LsModel    *model = reader->spec.model;
+	LsExpr	   *expr = stream->what == LS_READ_EVENTS ? stream->source->contact :
+		model->contact_key;
+	bool		isnull = true;
+
+	if (stream->key_is_copy)
+		pfree(DatumGetPointer(stream->key));
+	stream->key_is_copy = false;
+	while (isnull)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (stream->table == NULL || stream->at >= stream->rows)
+		{
+			if (stream->table)
+			{
+				ExecClearTuple(stream->slot);
+				SPI_freetuptable(stream->table);
+			}
+			fetch(reader, stream);
+			if (stream->rows == 0)
+			{
+				stream->ended = true;
+				return;
+			}
+			if (stream->slot == NULL)
+				stream->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(stream->table->tupdesc),
+														&TTSOpsHeapTuple);
+		}
+		ExecStoreHeapTuple(stream->table->vals[stream->at++], stream->slot, false);
+		if (is_our_own(stream) || (stream->known && !reader->spec.one))
+		{
+			stream->key = slot_getattr(stream->slot, stream->known ?
+									   stream->slot->tts_tupleDescriptor->natts : 1,
+									   &isnull);
+			continue;
+		}
+		if (stream->known)
+		{
+			stream->key = reader->spec.contact;
+			isnull = false;
+			continue;
+		}
+		ResetExprContext(reader->keycontext);
+		reader->keycontext->ecxt_scantuple = stream->slot;
+		isnull = !ls_row_contact(model, stream->source, reader->keycontext, &stream->key);
+	}
+	/* a converted key must outlive the context in which it was made */
+	if (!is_our_own(stream) && !stream->known && expr->attno == 0 &&
+		!model->key.typbyval)
+	{
+		stream->key = datumCopy(stream->key, false, model->key.typlen);
+		stream->key_is_copy = true;
+	}
+	ResetExprContext(reader->keycontext);
+}
+
+/*
+ * add_stream starts to read a table.  of: whose rows are asked for, where they
+ * are another's than the reader's contact; NULL: they are its own.
+ */
+static void
+add_stream(LsReader *reader, int what, LsSource *source, const TableQuery *query,
+		   SPIPlanPtr *kept, const Datum *of)
+{
+	Stream	   *stream = &reader->streams[reader->nstreams++];
+
+	stream->what = what;
+	stream->source = source;
+	stream->known = of != NULL;
+	stream->param = of ? *of : reader->spec.contact;
+	if (is_our_own(stream))
+		open_our_own(reader, stream);
+	else
+		open_stream(reader, stream, query, kept);
+	advance(reader, stream);
+}
+
+/* add_others adds the streams of rows that count for others, of all contacts. */
+static void
+add_others(LsReader *reader, LsSource *source, TableQuery *query)
+{
+	Datum		none = (Datum) 0;
+	bool		visitors = query->visitor_column && reader->visitors;
+
+	for (query->whose = LS_ROWS_OF_MERGED; query->whose <= LS_ROWS_OF_MERGED_VISITORS; query->whose++)
+		if (query->whose == LS_ROWS_OF_MERGED ? reader->merges :
+			visitors && (query->whose == LS_ROWS_OF_VISITORS || reader->merges))
+			add_stream(reader, LS_READ_EVENTS, source, query, NULL, &none);
+}
+
+/*
+ * name_now gives the name of a column of a table that is locked: whoever has waited
+ * for it may find that the column was renamed after the model was compiled.
+ */
+static char *
+name_now(Oid relation, AttrNumber attno, char *name)
+{
+	char	   *now = name && attno > 0 ? get_attname(relation, attno, true) : NULL;
+
+	return now ? now : name;
+}
+
+static void
+add_source(LsReader *reader, LsSource *source)
+{
+	Oid			relation = reader->spec.relation;
+	LsAliases  *aliases = &reader->aliases;
+	TableQuery		query = {0};
+	SPIPlanPtr *kept;
+	bool		fresh;
+
+	if (source->broken || source->unread)
+		return;
+	query.layout = source->relation;
+	query.relation = OidIsValid(relation) ? relation : source->relation;
+	LockRelationOid(query.relation, AccessShareLock);
+	query.key_column = name_now(source->relation, source->contact_attno, source->contact_column);
+	query.time_column = name_now(source->relation, source->time_attno, source->time_column);
+	query.visitor_column = name_now(source->relation, source->visitor_attno, source->visitor_column);
+	query.unless_column = name_now(source->relation, source->unless_attno, source->unless_column);
+	query.columns = source->columns;
+	fresh = OidIsValid(relation) || reader->spec.model->stale;
+	kept = fresh ? NULL : &source->by_contact;
+	add_stream(reader, LS_READ_EVENTS, source, &query, kept, NULL);
+	for (int i = 0; i < aliases->nsources; i++)
+		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &aliases->sources[i]);
+	query.whose = LS_ROWS_OF_VISITORS;
+	kept = fresh ? NULL : &source->by_visitor;
+	for (int i = 0; i < aliases->nvisitors && query.visitor_column; i++)
+		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &aliases->visitors[i]);
+	if (!reader->spec.one && reader->spec.model->sheet == NULL)
+		add_others(reader, source, &query);
+}
+
+/*
+ * find_aliases finds out whose rows are to be read.  A contact that is not asked
+ * for by itself may have others' in any of them.
+ */
+static int
+find_aliases(LsReader *reader)
+{
+	LsModel    *model = reader->spec.model;
+	LsAliases  *aliases = &reader->aliases;
+
+	reader->merges = ls_alias_merges(model);
+	reader->visitors = ls_alias_visitors(model);
+	if (reader->spec.one && (reader->merges || reader->visitors))
+		ls_alias_of(model, reader->spec.contact, aliases);
+	return model->nsources * (4 + aliases->nsources + aliases->nvisitors) + 3;
+}
+
+/*
+ * ls_reader_open starts to read; the active snapshot decides what is seen.
+ * Readers nest, the one opened last being closed first.
+ */
+LsReader *
+ls_reader_open(const LsReaderSpec *spec)
+{
+	LsModel    *model = spec->model;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "leadscore reader",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	LsReader   *reader = palloc0(sizeof(LsReader));
+	int			most = 1;
+
+	reader->spec = *spec;
+	reader->context = context;
+	reader->estate = CreateExecutorState();
+	reader->econtext = CreateExprContext(reader->estate);
+	reader->keycontext = CreateExprContext(reader->estate);
+	reader->streams = palloc0(sizeof(Stream) * find_aliases(reader));
+	for (int i = 0; i < model->nsources; i++)
+		most = Max(most, model->sources[i].max_matches);
+	reader->matches = palloc(sizeof(LsMatch) * most);
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+
+	for (int i = 0; i < model->nsources && (spec->what & LS_READ_EVENTS) &&
+		 !reader->aliases.taken; i++)
+		if (spec->source < 0 || spec->source == i)
+			add_source(reader, &model->sources[i]);
+	if ((spec->what & LS_READ_CONTACTS) && model->contact_key && !reader->aliases.taken)
+	{
+		TableQuery		query = {0};
+
+		query.layout = query.relation = model->contacts;
+		LockRelationOid(model->contacts, AccessShareLock);
+		query.key_column = name_now(model->contacts, model->key_attno, model->key_column);
+		query.columns = model->contact_columns;
+		add_stream(reader, LS_READ_CONTACTS, NULL, &query,
+				   model->stale ? NULL : &model->contact_by_key, NULL);
+	}
+	if (spec->what & LS_READ_SCORES)
+		add_stream(reader, LS_READ_SCORES, NULL, NULL, NULL, NULL);
+	if ((spec->what & LS_READ_PURGED) && model->nsources > 0 &&
+		(ls_kept_any(model) || reader->visitors))
+		add_stream(reader, LS_READ_PURGED, NULL, NULL, NULL, NULL);
+	MemoryContextSwitchTo(old);
+	return reader;
+}
+
+static bool
+at_contact(LsReader *reader, Stream *stream)
+{
+	return !stream->ended &&
+		ls_key_compare(&reader->spec.model->key, stream->key, reader->contact) == 0;
+}
+
+/* ls_reader_next goes on to the next contact, in the order of the key. */
+bool
+ls_reader_next(LsReader *reader, Datum *contact)
+{
+	LsKeyType  *key = &reader->spec.model->key;
+	MemoryContext old = MemoryContextSwitchTo(reader->context);
+	Stream	   *least = NULL;
+
+	for (int i = 0; i < reader->nstreams && reader->has_contact; i++)
+		while (at_contact(reader, &reader->streams[i]))
+			advance(reader, &reader->streams[i]);
+	for (int i = 0; i < reader->nstreams; i++)
+	{
+		Stream	   *stream = &reader->streams[i];
+
+		if (!stream->ended &&
+			(least == NULL || ls_key_compare(key, stream->key, least->key) < 0))
+			least = stream;
+	}
+	if (reader->has_contact && !key->typbyval)
+		pfree(DatumGetPointer(reader->contact));
+	reader->has_contact = least != NULL;
+	if (least)
+		reader->contact = datumCopy(least->key, key->typbyval, key->typlen);
+	*contact = reader->contact;
+	MemoryContextSwitchTo(old);
+	return least != NULL;
+}
+
+/*
+ * ls_reader_event gives the next event of the contact, with the rules that it
+ * matches.  It is good until the next call.
+ */
+bool
+ls_reader_event(LsReader *reader, LsEvent *event)
+{
+	MemoryContext old = MemoryContextSwitchTo(reader->context);
+	bool		found = false;
+
+	for (int i = 0; i < reader->nstreams && !found; i++)
+	{
+		Stream	   *stream = &reader->streams[i];
+
+		if (stream->what != LS_READ_EVENTS)
+			continue;
+		while (!found && at_contact(reader, stream))
+		{
+			ResetExprContext(reader->econtext);
+			event->matches = reader->matches;
+			found = stream->known ?
+				ls_source_match_known(reader->spec.model, stream->source,
+									  stream->slot, reader->econtext, event) :
+				ls_source_match(reader->spec.model, stream->source,
+								stream->slot, reader->econtext, event);
+			/* what the caller needs lies in matches, not in the row */
+			event->contact = reader->contact;
+			advance(reader, stream);
+		}
+	}
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+/*
+ * ls_reader_contact gives the contact's row in the contact table, if there is
+ * one, in the context in which its rules are evaluated.
+ */
+TupleTableSlot *
+ls_reader_contact(LsReader *reader, ExprContext **econtext)
+{
+	for (int i = 0; i < reader->nstreams; i++)
+	{
+		Stream	   *stream = &reader->streams[i];
+
+		if (stream->what != LS_READ_CONTACTS || !at_contact(reader, stream))
+			continue;
+		ResetExprContext(reader->econtext);
+		reader->econtext->ecxt_scantuple = stream->slot;
+		*econtext = reader->econtext;
+		return stream->slot;
+	}
+	return NULL;
+}
+
+/* ls_reader_score gives the contact's row in score_<model>, if there is one. */
+HeapTuple
+ls_reader_score(LsReader *reader, TupleDesc *desc)
+{
+	for (int i = 0; i < reader->nstreams; i++)
+	{
+		Stream	   *stream = &reader->streams[i];
+
+		if (stream->what != LS_READ_SCORES || !at_contact(reader, stream))
+			continue;
+		*desc = stream->table->tupdesc;
+		return stream->table->vals[stream->at - 1];
+	}
+	return NULL;
+}
+
+void
+ls_reader_close(LsReader *reader)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	for (int i = 0; i < reader->nstreams; i++)
+	{
+		Stream	   *stream = &reader->streams[i];
+
+		if (stream->slot)
+			ExecDropSingleTupleTableSlot(stream->slot);
+		SPI_cursor_close(stream->portal);
+	}
+	/* this goes back to the reader's own context, which ends here */
+	SPI_finish();
+	MemoryContextSwitchTo(caller);
+	FreeExecutorState(reader->estate);
+	MemoryContextDelete(reader->context);
+}
+
+/* ls_reader_created reads when a contact began, from its row. */
+TimestampTz
+ls_reader_created(LsModel *model, TupleTableSlot *slot)
+{
+	TimestampTz created;
+	Datum		value;
+	bool		isnull;
+
+	if (model->created_attno == InvalidAttrNumber)
+		return DT_NOBEGIN;
+	value = slot_getattr(slot, model->created_attno, &isnull);
+	if (isnull || !ls_instant(value, model->created_type, model->tz, &created))
+		return DT_NOBEGIN;
+	return created;
+}

@@ -1,0 +1,74 @@
+/*-------------------------------------------------------------------------
+ *
+ * recount.h
+ *		From events to state: attach, new rules, rescore, retraction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_RECOUNT_H
+#define LEADSCORE_RECOUNT_H
+
+#include "postgres.h"
+
+#include "rules/model_compile.h"
+#include "scoring/state.h"
+
+/* counters for the store, of one contact */
+extern void ls_count_contact(LsModel *model, Datum contact, TimestampTz now,
+							 LsState *state);
+extern void ls_count_profile(LsModel *model, Datum contact, TimestampTz now,
+							 LsState *state);
+
+/* what a row of the contact table says */
+extern void ls_profile_of(LsModel *model, Datum contact, TupleTableSlot *slot,
+						  ExprContext *econtext, LsState *profile);
+
+/* brings stored rows up to date; number of those that were not */
+extern int64 ls_refresh(const char *model, const char *cause);
+
+/*
+ * All of these read the newest committed rows (and the transaction's own) and
+ * expect the caller to hold locks that keep concurrent writers of what they
+ * count away: SHARE ROW EXCLUSIVE on the event or contact tables read.
+ * cause is what lead_stage_history gets.
+ */
+
+/* gives every contact of the contact table its row (create_model) */
+extern void ls_recount_contacts(const char *model, const char *cause);
+
+/* adds the rows of a source just attached, or of one relation below it
+ * (a partition just attached) where relation is valid */
+extern void ls_recount_source(const char *model, const char *source,
+							  Oid relation, const char *cause);
+
+/* counts rules whose counted_version is NULL; those that cannot be counted
+ * (source not attached, expression broken) get 0 */
+extern void ls_recount_rules(const char *model);
+
+/*
+ * A part of a job: the next contacts, beside writers, in the transaction that
+ * the caller has begun.
+ */
+typedef struct LsChunk
+{
+	const char *model;
+	const char *cause;
+	bool		whole;			/* everything is counted, not only some rules */
+	int			limit;			/* how many contacts, about */
+	char	   *position;		/* contact with which the last one ended, or NULL;
+								 * then with which this one did */
+	const char *last;			/* not beyond this contact, or NULL */
+	bool		ended;			/* there are no more */
+	int64		contacts;
+} LsChunk;
+
+extern void ls_recount_chunk(LsChunk *chunk);
+extern void ls_refresh_chunk(LsChunk *chunk);
+
+/* rebuilds everything from the events; number of contacts */
+extern int64 ls_rescore(const char *model, const char *cause);
+
+/* replays the contacts that occur in one relation (a partition detached) */
+extern void ls_recount_relation(const char *model, const char *source, Oid relation);
+
+#endif							/* LEADSCORE_RECOUNT_H */

@@ -1,0 +1,210 @@
+/*-------------------------------------------------------------------------
+ *
+ * rule_versions.c
+ *		Which rules are counted, and under which versions.
+ *
+ * A rule whose counted_version is null waits to be counted; 0 says that it
+ * cannot be.  Else it is the version under which states have its slots.  While a
+ * job is counting it, counting_version is that version, and the rule contributes
+ * nothing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "counting/rule_versions.h"
+
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "utils/syscache.h"
+
+#include "base/sql.h"
+#include "base/user.h"
+#include "definitions/extension.h"
+#include "definitions/job_table.h"
+#include "definitions/model_change.h"
+#include "rules/disclosure.h"
+#include "tables/purged_table.h"
+
+static void
+set_counted_version(int64 rule_id, int64 version)
+{
+	LsSqlArguments args = {0};
+	LsUser	saved;
+
+	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
+	ls_sql_add(&args, INT8OID, Int64GetDatum(version));
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_rule SET counted_version = $2, counting_version = NULL"
+				   " WHERE rule_id OPERATOR(pg_catalog.=) $1", &args);
+	ls_user_restore(&saved);
+}
+
+static LsRule *
+rule_by_id(LsModel *model, int64 rule_id)
+{
+	for (int i = 0; i < model->nrules; i++)
+		if (model->rules[i].rule_id == rule_id)
+			return &model->rules[i];
+	return NULL;
+}
+
+/* can_be_counted tells whether a rule can be counted, and warns where not. */
+static bool
+can_be_counted(LsModel *model, const LsRuleRow *row)
+{
+	LsRule	   *rule = rule_by_id(model, row->rule_id);
+
+	if (rule && !rule->broken && rule->kind != LS_SEQUENCE)
+		return true;
+	if (row->counted_version_null && rule && rule->enabled &&
+		rule->source >= 0 && rule->broken)
+		ereport(WARNING,
+				(errcode(rule->broken->sqlerrcode),
+				 ls_may_see_rule(model, rule) ?
+				 errmsg("rule \"%s\" of model \"%s\" counts nothing: %s",
+						rule->name, model->name, rule->broken->message) :
+				 errmsg("rule \"%s\" of model \"%s\" counts nothing: SQLSTATE %s",
+						rule->name, model->name, unpack_sql_state(rule->broken->sqlerrcode)),
+				 errhint("Mend that, then call leadscore.rescore('%s').", model->name)));
+	return false;
+}
+
+/* waits tells whether a rule is to be counted; again: or tried once more. */
+static bool
+waits(const LsRuleRow *row, bool again)
+{
+	return row->counted_version_null || (again && row->counted_version == 0);
+}
+
+/* is_of_visitors tells whether a model has the rules of another. */
+static bool
+is_of_visitors(const char *name)
+{
+	LsModelRow *row = ls_model_row(name, NULL);
+
+	return row && row->sheet;
+}
+
+/*
+ * ls_recount_publish gives the rules that wait to be counted a version under
+ * which writers match them from now on, though they contribute nothing until a
+ * job has counted what was there before.  again: also those that could not be.
+ * Rules of visitors are their sheet's, and get their versions there.
+ */
+void
+ls_recount_publish(const char *name, bool again)
+{
+	Oid			sequence = ls_extension_base_table("version_seq", false);
+	LsModel    *model;
+	LsUser	saved;
+	ListCell   *lc;
+
+	if (is_of_visitors(name))
+		return;
+	model = ls_model_load(name, NULL);
+	ls_user_switch(ls_extension_owner(), &saved);
+	foreach(lc, ls_rule_rows(name, NULL))
+	{
+		LsRuleRow  *row = lfirst(lc);
+		LsSqlArguments args = {0};
+		bool		can;
+
+		if (row->counting_version != 0 || !waits(row, again))
+			continue;
+		can = can_be_counted(model, row);
+		if (!can && !row->counted_version_null)
+			continue;
+		if (can)
+			ls_kept_tell_rule(model, rule_by_id(model, row->rule_id));
+		ls_sql_add(&args, INT8OID, Int64GetDatum(row->rule_id));
+		ls_sql_add(&args, INT8OID, Int64GetDatum(can ? nextval_internal(sequence, false) : 0));
+		ls_sql_execute(can ?
+					   "UPDATE leadscore_internal.lead_rule SET counting_version = $2, counted_version = NULL"
+					   " WHERE rule_id OPERATOR(pg_catalog.=) $1" :
+					   "UPDATE leadscore_internal.lead_rule SET counted_version = $2"
+					   " WHERE rule_id OPERATOR(pg_catalog.=) $1", &args);
+	}
+	ls_user_restore(&saved);
+	ls_model_release(model);
+}
+
+/*
+ * ls_recount_size estimates how many rows have to be read to count the rules
+ * that wait for it; or, where all is set, everything.
+ */
+double
+ls_recount_size(const char *name, bool all)
+{
+	LsModelRow *model = ls_model_row(name, NULL);
+	List	   *relations = NIL;
+	double		rows = 0;
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(name, NULL))
+	{
+		LsSourceRow *source = lfirst(lc);
+		bool		wanted = all;
+		ListCell   *rc;
+
+		foreach(rc, ls_rule_rows(name, NULL))
+		{
+			LsRuleRow  *rule = lfirst(rc);
+
+			if (rule->counted_version_null && strcmp(rule->kind, "profile") != 0 &&
+				(rule->source == NULL || strcmp(rule->source, source->source) == 0))
+				wanted = true;
+		}
+		if (wanted)
+			relations = list_append_unique_oid(relations, source->relation);
+	}
+	if (model)
+		relations = list_append_unique_oid(relations, model->contacts);
+	foreach(lc, relations)
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
+			rows += ls_estimate_rows(lfirst_oid(lc));
+	return rows;
+}
+
+/*
+ * ls_recount_assign gives the rules that wait to be counted a version of what
+ * they match, or 0 where they cannot be counted: those that read a source, where
+ * one is given.  again: try those with 0 too.  Returns the versions given.
+ */
+List *
+ls_recount_assign(const char *name, const char *source, bool again)
+{
+	Oid			sequence = ls_extension_base_table("version_seq", false);
+	LsModel    *model = NULL;
+	List	   *given = NIL;
+	ListCell   *lc;
+
+	if (is_of_visitors(name))
+		return NIL;
+	foreach(lc, ls_rule_rows(name, NULL))
+	{
+		LsRuleRow  *row = lfirst(lc);
+		int64	   *version;
+
+		if (!waits(row, again))
+			continue;
+		if (source && (row->source == NULL || strcmp(row->source, source) != 0))
+			continue;
+		if (model == NULL)
+			model = ls_model_load(name, NULL);
+		if (!can_be_counted(model, row))
+		{
+			if (row->counted_version_null)
+				set_counted_version(row->rule_id, 0);
+			continue;
+		}
+		ls_kept_tell_rule(model, rule_by_id(model, row->rule_id));
+		version = palloc(sizeof(int64));
+		*version = nextval_internal(sequence, false);
+		set_counted_version(row->rule_id, *version);
+		given = lappend(given, version);
+	}
+	if (model)
+		ls_model_release(model);
+	if (given != NIL)
+		ls_model_changed(name);
+	return given;
+}

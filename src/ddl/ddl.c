@@ -1,0 +1,833 @@
+/*-------------------------------------------------------------------------
+ *
+ * ddl.c
+ *		Event triggers: what a command did, as far as models can mind it.
+ *
+ * One looks at what a command made or altered, another at what it dropped;
+ * sync_tables.c does what has to be done about it.  The first of all comes before the
+ * command has locked anything: it locks the definitions of models that will be
+ * changed for tables that the command is going to hold.
+ *
+ * A command that has nothing to do with a model must not notice any of this:
+ * nothing fails for it, and little is done.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ddl/ddl.h"
+
+#include "access/htup_details.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_policy.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_statistic_ext.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "tcop/deparse_utility.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "background/restore.h"
+#include "base/compat.h"
+#include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/trust.h"
+#include "base/user.h"
+#include "capture/purge.h"
+#include "ddl/rename.h"
+#include "definitions/ancestor.h"
+#include "definitions/catalog.h"
+#include "definitions/extension.h"
+#include "definitions/locks.h"
+#include "definitions/model_tables.h"
+#include "definitions/source_triggers.h"
+#include "model/model.h"
+#include "model/suspension.h"
+
+PG_FUNCTION_INFO_V1(ls_ddl_start);
+PG_FUNCTION_INFO_V1(ls_ddl_command);
+PG_FUNCTION_INFO_V1(ls_ddl_drop);
+
+/* gives_values tells whether a part of ALTER TABLE fills a column anew. */
+static bool
+gives_values(AlterTableType type)
+{
+	return type == AT_AlterColumnType || LS_AT_SET_EXPRESSION(type);
+}
+
+/* hides_rows tells whether a part of ALTER TABLE is about row security. */
+static bool
+hides_rows(AlterTableType type)
+{
+	return type == AT_EnableRowSecurity || type == AT_DisableRowSecurity ||
+		type == AT_ForceRowSecurity || type == AT_NoForceRowSecurity;
+}
+
+/* ---------- before a command ---------- */
+
+/* A list of models that a command will change */
+typedef struct Concerned
+{
+	List	   *models;			/* names */
+	bool		own;			/* it is not known which: all of the caller's */
+} Concerned;
+
+/* concern_table adds the models that a table of the caller's, or a part of it, feeds. */
+static void
+concern_table(Concerned *concerned, Oid relation)
+{
+	ListCell   *lc;
+	ListCell   *rc;
+
+	if (!OidIsValid(relation) ||
+		!(ls_class_ownercheck(relation, GetUserId()) ||
+		  ls_namespace_ownercheck(get_rel_namespace(relation), GetUserId())))
+		return;
+	foreach(lc, ls_relation_tree(relation))
+		foreach(rc, ls_relation_rows(lfirst_oid(lc)))
+			concerned->models = lappend(concerned->models,
+										((LsRelationRow *) lfirst(rc))->model);
+}
+
+static void
+concern_name(Concerned *concerned, const RangeVar *name)
+{
+	if (name)
+		concern_table(concerned, RangeVarGetRelid(name, NoLock, true));
+}
+
+/*
+ * concern_suspect adds the models that a table feeds where the owner of one must not
+ * run code of the table's owner: they mind whatever the table has computed.
+ */
+static void
+concern_suspect(Concerned *concerned, const RangeVar *name)
+{
+	Oid			relation = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+	ListCell   *lc;
+
+	if (!OidIsValid(relation))
+		return;
+	foreach(lc, ls_relation_rows(relation))
+	{
+		LsModelRow *row = ls_model_row(((LsRelationRow *) lfirst(lc))->model, NULL);
+
+		if (row == NULL || ls_role_trusted(ls_table_owner(relation), row->owner))
+			continue;
+		concern_table(concerned, relation);
+		return;
+	}
+}
+
+/* concern_computed does so for commands that add to what a table has computed. */
+static void
+concern_computed(Concerned *concerned, const Node *stmt)
+{
+	ListCell   *lc;
+
+	switch (nodeTag(stmt))
+	{
+		case T_AlterTableStmt:
+			concern_suspect(concerned, ((const AlterTableStmt *) stmt)->relation);
+			break;
+		case T_IndexStmt:
+			concern_suspect(concerned, ((const IndexStmt *) stmt)->relation);
+			break;
+		case T_CreatePolicyStmt:
+			concern_suspect(concerned, ((const CreatePolicyStmt *) stmt)->table);
+			break;
+		case T_AlterPolicyStmt:
+			concern_suspect(concerned, ((const AlterPolicyStmt *) stmt)->table);
+			break;
+		case T_CreateStatsStmt:
+			foreach(lc, ((const CreateStatsStmt *) stmt)->relations)
+				if (IsA(lfirst(lc), RangeVar))
+					concern_suspect(concerned, lfirst(lc));
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * changes_models tells whether a part of ALTER TABLE is one that models follow.
+ * other gives the table that it names beside the altered one.
+ */
+static bool
+changes_models(const AlterTableCmd *cmd, const RangeVar **other)
+{
+	*other = NULL;
+	switch (cmd->subtype)
+	{
+		case AT_AttachPartition:
+		case AT_DetachPartition:
+		case AT_DetachPartitionFinalize:
+			*other = ((PartitionCmd *) cmd->def)->name;
+			return true;
+		case AT_AddInherit:
+		case AT_DropInherit:
+			*other = (RangeVar *) cmd->def;
+			return true;
+		case AT_DropColumn:
+		case AT_ChangeOwner:
+			return true;
+		default:
+			return LS_AT_ADD_COLUMN(cmd->subtype) || gives_values(cmd->subtype) ||
+				hides_rows(cmd->subtype);
+	}
+}
+
+/* concern_altered adds the models that will be changed for an ALTER TABLE. */
+static void
+concern_altered(Concerned *concerned, const AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		const RangeVar *other;
+
+		if (!changes_models(lfirst(lc), &other))
+			continue;
+		concern_name(concerned, stmt->relation);
+		concern_name(concerned, other);
+	}
+}
+
+/*
+ * concern adds the models that will be changed for tables that a command is going
+ * to lock.  Where it is not known which, as with what CASCADE takes along, it is
+ * those of the caller; others are locked when it turns out that they are changed.
+ */
+static void
+concern(Concerned *concerned, const Node *stmt)
+{
+	ListCell   *lc;
+
+	concern_computed(concerned, stmt);
+	concerned->models = list_concat(concerned->models, ls_rename_models(stmt));
+	switch (nodeTag(stmt))
+	{
+		case T_AlterTableStmt:
+			/* the columns of tables follow a composite type */
+			if (((const AlterTableStmt *) stmt)->objtype == OBJECT_TYPE)
+				concerned->own = true;
+			else
+				concern_altered(concerned, (const AlterTableStmt *) stmt);
+			break;
+		case T_RenameStmt:
+			concern_name(concerned, ((const RenameStmt *) stmt)->relation);
+			break;
+		case T_AlterObjectSchemaStmt:
+			concern_name(concerned, ((const AlterObjectSchemaStmt *) stmt)->relation);
+			break;
+		case T_AlterDomainStmt:
+		case T_DropOwnedStmt:
+			concerned->own = true;
+			break;
+		case T_DropStmt:
+			/* which tables or columns others take with them is not known yet */
+			if (((const DropStmt *) stmt)->removeType != OBJECT_TABLE)
+				concerned->own = ((const DropStmt *) stmt)->behavior == DROP_CASCADE;
+			else
+				foreach(lc, ls_drops_fed((const DropStmt *) stmt))
+					concern_table(concerned, lfirst_oid(lc));
+			break;
+		default:
+			break;
+	}
+}
+
+/* lock_concerned locks the definitions of the models that a command will change. */
+static bool
+lock_concerned(const Node *stmt)
+{
+	Concerned	concerned = {0};
+	ListCell   *lc;
+
+	concern(&concerned, stmt);
+	if (concerned.own)
+		ls_lock_own_definitions();
+	list_sort(concerned.models, ls_by_model_rank);
+	foreach(lc, concerned.models)
+	{
+		LsModelRow *row;
+
+		ls_lock_definitions(lfirst(lc));
+		row = ls_model_row(lfirst(lc), NULL);
+		if (row)
+			ls_model_accept_restored(row);
+	}
+	return concerned.own || concerned.models != NIL;
+}
+
+/*
+ * detached gives a partition that ALTER TABLE detaches at once, of a table that
+ * the current user may alter; or none.
+ */
+static Oid
+detached(const AlterTableStmt *stmt)
+{
+	const PartitionCmd *cmd;
+	Oid			parent;
+	Oid			part;
+
+	if (list_length(stmt->cmds) != 1 ||
+		((const AlterTableCmd *) linitial(stmt->cmds))->subtype != AT_DetachPartition)
+		return InvalidOid;
+	cmd = (const PartitionCmd *) ((const AlterTableCmd *) linitial(stmt->cmds))->def;
+	parent = RangeVarGetRelid(stmt->relation, NoLock, true);
+	if (cmd->concurrent || !OidIsValid(parent) || !ls_class_ownercheck(parent, GetUserId()))
+		return InvalidOid;
+	part = RangeVarGetRelid(cmd->name, NoLock, true);
+	return OidIsValid(part) && get_rel_relispartition(part) &&
+		get_partition_parent(part, true) == parent ? part : InvalidOid;
+}
+
+/* drops_extension tells whether a command drops leadscore itself. */
+static bool
+drops_extension(const DropStmt *stmt)
+{
+	ListCell   *lc;
+
+	if (!IsA(stmt, DropStmt) || stmt->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(lc, stmt->objects)
+		if (strcmp(strVal(lfirst(lc)), "leadscore") == 0)
+			return true;
+	return false;
+}
+
+/*
+ * before_extension_is_dropped refuses that while there are models, and drops them
+ * before where CASCADE asks for it: PostgreSQL would hold a lock for each trigger.
+ */
+static void
+before_extension_is_dropped(const DropStmt *stmt)
+{
+	List	   *models = ls_model_rows(NULL);
+
+	if (!ls_extension_ownercheck(get_extension_oid("leadscore", true), GetUserId()))
+		return;					/* which PostgreSQL will say */
+	if (stmt->behavior == DROP_CASCADE)
+	{
+		ls_models_detach(models);
+		return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("cannot drop extension leadscore because other objects depend on it"),
+			 errdetail_plural("There is %d model, and triggers on the tables that it is counted from.",
+							  "There are %d models, and triggers on the tables that they are counted from.",
+							  list_length(models), list_length(models)),
+			 errhint("Call leadscore.detach_all() before, which drops them, or leadscore.detach_all(model) for one after the other.")));
+}
+
+/*
+ * keep_contacts has contact tables that a command may be about to drop be depended on,
+ * as those of a model that came with a dump are not yet.
+ */
+static void
+keep_contacts(const Node *stmt)
+{
+	ListCell   *lc;
+
+	if (!IsA(stmt, DropStmt) && !IsA(stmt, DropOwnedStmt))
+		return;
+	foreach(lc, ls_model_rows(NULL))
+		ls_tables_depend(lfirst(lc));
+	CommandCounterIncrement();
+}
+
+/* altered_extension gives the name of the extension that a command alters, or NULL. */
+static const char *
+altered_extension(const Node *stmt)
+{
+	if (IsA(stmt, AlterExtensionStmt))
+		return ((const AlterExtensionStmt *) stmt)->extname;
+	if (IsA(stmt, AlterExtensionContentsStmt))
+		return ((const AlterExtensionContentsStmt *) stmt)->extname;
+	return NULL;
+}
+
+/*
+ * check_extension_altered says who may alter leadscore itself: the owner of a
+ * database manages its models, and does not own the extension.
+ */
+static void
+check_extension_altered(const Node *stmt)
+{
+	const char *name = altered_extension(stmt);
+	Oid			extension;
+
+	if (name == NULL || strcmp(name, "leadscore") != 0)
+		return;
+	extension = get_extension_oid(name, true);
+	if (OidIsValid(extension) && !ls_extension_ownercheck(extension, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of extension %s", name),
+				 errdetail("It belongs to role \"%s\".",
+						   GetUserNameFromId(ls_extension_owner(), false)),
+				 errhint("Have a superuser run the command: the extension has functions in C, which only superusers may make.")));
+}
+
+/* ls_ddl_start looks at what a command is about to do. */
+Datum
+ls_ddl_start(PG_FUNCTION_ARGS)
+{
+	const Node *stmt;
+	Oid			part;
+
+	if (CALLED_AS_EVENT_TRIGGER(fcinfo))
+		check_extension_altered(((EventTriggerData *) fcinfo->context)->parsetree);
+	if (!ls_ddl_is_concerned(fcinfo))
+		PG_RETURN_NULL();
+	stmt = ((EventTriggerData *) fcinfo->context)->parsetree;
+	if (drops_extension((const DropStmt *) stmt))
+		before_extension_is_dropped((const DropStmt *) stmt);
+	else if (lock_concerned(stmt))
+	{
+		keep_contacts(stmt);
+		if (IsA(stmt, AlterTableStmt) &&
+			OidIsValid(part = detached((const AlterTableStmt *) stmt)))
+			ls_lock_against_all(list_make1_oid(part));
+	}
+	ls_ddl_object_before(stmt);
+	ls_ancestors_lock_before(stmt);
+	ls_rename_before(stmt);
+	ls_purge_before(stmt);
+	PG_RETURN_NULL();
+}
+
+/* ---------- what a command did ---------- */
+
+/* change_of gives what is noted about a table. */
+static Change *
+change_of(Ddl *ddl, Oid relation)
+{
+	Change	   *change;
+	ListCell   *lc;
+
+	foreach(lc, ddl->changes)
+	{
+		change = lfirst(lc);
+		if (change->relation == relation)
+			return change;
+	}
+	change = palloc0(sizeof(Change));
+	change->relation = relation;
+	ddl->changes = lappend(ddl->changes, change);
+	return change;
+}
+
+/* note_part notes that something was made which belongs to a table. */
+static void
+note_part(Ddl *ddl, Oid table)
+{
+	if (OidIsValid(table) && get_rel_persistence(table) != RELPERSISTENCE_TEMP &&
+		ls_relation_rows(table) != NIL)
+		(void) change_of(ddl, table);
+}
+
+/* note_joined notes that a table has become a part of another. */
+static void
+note_joined(Change *change, Oid part, const RangeVar *name, Oid parent)
+{
+	NewPart    *new = palloc(sizeof(NewPart));
+
+	new->part = part;
+	new->name = name;
+	new->parent = parent;
+	change->joined = lappend(change->joined, new);
+}
+
+/* note_relation notes what was done to a table; subid is that of a column. */
+static void
+note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
+{
+	char		relkind = get_rel_relkind(relid);
+	Change	   *change;
+	ListCell   *lc;
+
+	if (command->type == SCT_AlterTable && ls_extension_has_schema(get_rel_namespace(relid)))
+		foreach(lc, command->d.alterTable.subcmds)
+		{
+			AlterTableCmd *cmd = (AlterTableCmd *) ((CollectedATSubcmd *) lfirst(lc))->parsetree;
+
+			ddl->owners |= IsA(cmd, AlterTableCmd) && cmd->subtype == AT_ChangeOwner;
+		}
+
+	if (relkind == RELKIND_COMPOSITE_TYPE)
+		ls_ddl_object_note(ddl, TypeRelationId, get_rel_type_id(relid), command->parsetree);
+	if ((relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE &&
+		 relkind != RELKIND_FOREIGN_TABLE) ||
+		get_rel_persistence(relid) == RELPERSISTENCE_TEMP ||
+		ls_extension_has_schema(get_rel_namespace(relid)))
+		return;
+
+	change = change_of(ddl, relid);
+	if (IsA(command->parsetree, CreateStmt))
+		foreach(lc, ls_relation_parents(relid))
+			note_joined(change, relid, NULL, lfirst_oid(lc));
+	change->renamed = change->renamed || subid > 0;
+	/* the schema may be one that the model's owner may not use */
+	change->rights = change->rights || IsA(command->parsetree, AlterObjectSchemaStmt);
+	if (command->type != SCT_AlterTable)
+		return;
+	foreach(lc, command->d.alterTable.subcmds)
+	{
+		CollectedATSubcmd *sub = lfirst(lc);
+		AlterTableCmd *cmd = (AlterTableCmd *) sub->parsetree;
+
+		if (!IsA(cmd, AlterTableCmd))
+			continue;
+		change->added = change->added || LS_AT_ADD_COLUMN(cmd->subtype);
+		change->owner = change->owner || cmd->subtype == AT_ChangeOwner;
+		change->rights = change->rights || hides_rows(cmd->subtype);
+		if (cmd->subtype == AT_AttachPartition)
+			note_joined(change, InvalidOid, ((PartitionCmd *) cmd->def)->name, relid);
+		if (cmd->subtype == AT_AddInherit)
+			note_joined(change, relid, NULL, sub->address.objectId);
+		if (gives_values(cmd->subtype) && cmd->name)
+			change->columns = lappend(change->columns, pstrdup(cmd->name));
+	}
+}
+
+/* granted_catalog gives the catalog of objects on which rights are given. */
+static Oid
+granted_catalog(ObjectType type)
+{
+	switch (type)
+	{
+		case OBJECT_TABLE:
+			return RelationRelationId;
+		case OBJECT_FUNCTION:
+		case OBJECT_PROCEDURE:
+		case OBJECT_ROUTINE:
+			return ProcedureRelationId;
+		case OBJECT_SCHEMA:
+			return NamespaceRelationId;
+		case OBJECT_TYPE:
+		case OBJECT_DOMAIN:
+			return TypeRelationId;
+		default:
+			return InvalidOid;
+	}
+}
+
+/* note_schema_closed notes the tables that feed models in a schema on which rights were taken. */
+static void
+note_schema_closed(Ddl *ddl, Oid schema)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_relation_rows(InvalidOid))
+	{
+		Oid			relid = ((LsRelationRow *) lfirst(lc))->relation;
+
+		if (get_rel_namespace(relid) == schema)
+			ddl->revoked = list_append_unique_oid(ddl->revoked, relid);
+	}
+}
+
+/*
+ * note_grant notes rights that were given or taken.  Those on tables that
+ * feed no model are of no interest.
+ */
+static void
+note_grant(Ddl *ddl, InternalGrant *grant)
+{
+	Oid			classid = granted_catalog(grant->objtype);
+	ListCell   *lc;
+
+	if (!OidIsValid(classid))
+		return;
+	foreach(lc, grant->objects)
+	{
+		Oid			objid = lfirst_oid(lc);
+
+		if (classid == RelationRelationId && ls_relation_rows(objid) == NIL)
+			continue;
+		if (grant->is_grant)
+			ddl->granted = true;
+		else if (classid == RelationRelationId)
+			ddl->revoked = lappend_oid(ddl->revoked, objid);
+		else
+			ls_ddl_object_note(ddl, classid, objid, NULL);
+		if (!grant->is_grant && classid == NamespaceRelationId)
+			note_schema_closed(ddl, objid);
+	}
+}
+
+/* note_command notes one row of pg_event_trigger_ddl_commands(). */
+static void
+note_command(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	bool		missing;
+	Oid			classid = DatumGetObjectId(SPI_getbinval(tuple, desc, 1, &missing));
+	Oid			objid = DatumGetObjectId(SPI_getbinval(tuple, desc, 2, &isnull));
+	int32		subid = DatumGetInt32(SPI_getbinval(tuple, desc, 3, &isnull));
+	CollectedCommand *command =
+		(CollectedCommand *) DatumGetPointer(SPI_getbinval(tuple, desc, 4, &isnull));
+
+	if (missing)
+	{
+		if (command->type == SCT_Grant)
+			note_grant(ddl, command->d.grant.istmt);
+	}
+	else if (command->parsetree &&
+			 (IsA(command->parsetree, CommentStmt) || IsA(command->parsetree, SecLabelStmt)))
+		;						/* they change nothing */
+	else if (classid == RelationRelationId &&
+			 (get_rel_relkind(objid) == RELKIND_INDEX ||
+			  get_rel_relkind(objid) == RELKIND_PARTITIONED_INDEX))
+		note_part(ddl, IndexGetRelation(objid, true));
+	else if (classid == PolicyRelationId || classid == StatisticExtRelationId)
+		note_part(ddl, ls_relation_part_table(classid, objid));
+	else if (classid == RelationRelationId)
+		note_relation(ddl, objid, subid, command);
+	else
+		ls_ddl_object_note(ddl, classid, objid, command->parsetree);
+}
+
+/* note_trigger warns of one of our triggers being dropped by hand. */
+static void
+note_trigger(List *names)
+{
+	Oid			schema;
+	Oid			relid;
+
+	if (list_length(names) != 3 || strncmp(lthird(names), "leadscore_", 10) != 0)
+		return;
+	schema = get_namespace_oid(linitial(names), true);
+	relid = OidIsValid(schema) ? get_relname_relid(lsecond(names), schema) : InvalidOid;
+	if (OidIsValid(relid) && ls_relation_rows(relid) != NIL)
+		ereport(WARNING,
+				(errmsg("changes of table \"%s\" are not noticed any more, though it feeds a model",
+						(char *) lsecond(names)),
+				 errdetail("Trigger \"%s\" was dropped.", (char *) lthird(names)),
+				 errhint("Detach the table and attach it again, or drop the model.")));
+}
+
+/* note_dropped notes one row of pg_event_trigger_dropped_objects(). */
+static void
+note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Oid			classid = DatumGetObjectId(SPI_getbinval(tuple, desc, 1, &isnull));
+	Oid			objid = DatumGetObjectId(SPI_getbinval(tuple, desc, 2, &isnull));
+	int32		subid = DatumGetInt32(SPI_getbinval(tuple, desc, 3, &isnull));
+	bool		named = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
+	bool		original = DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull));
+	Datum		array = SPI_getbinval(tuple, desc, 5, &isnull);
+	char	   *type = SPI_getvalue(tuple, desc, 7);
+	List	   *names = NIL;
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+
+	if (isnull)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
+					  &values, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		names = lappend(names, nulls[i] ? "" : TextDatumGetCString(values[i]));
+
+	if (classid == RelationRelationId && subid > 0 && n == 3)
+	{
+		Change	   *change = change_of(ddl, objid);
+
+		change->columns = lappend(change->columns, lthird(names));
+		if (!original && ls_extension_has_schema(get_rel_namespace(objid)))
+			ddl->bereft = list_append_unique_oid(ddl->bereft, objid);
+	}
+	else if (classid == RelationRelationId)
+	{
+		ddl->dropped = lappend_oid(ddl->dropped, objid);
+		ddl->granted = ddl->granted || named;	/* it may be an index */
+		if (named && (strcmp(type, "table") == 0 || strcmp(type, "view") == 0))
+			ls_ddl_object_dropped(ddl, classid, objid, names);
+		if (n == 2 && strcmp(linitial(names), LEADSCORE_SCHEMA) == 0 &&
+			strncmp(lsecond(names), "score_", 6) == 0)
+			ddl->dropped_models = lappend(ddl->dropped_models,
+										  (char *) lsecond(names) + 6);
+	}
+	else if (classid == TriggerRelationId && named)
+		note_trigger(names);
+	else if ((classid == PolicyRelationId || classid == StatisticExtRelationId ||
+			  classid == ConstraintRelationId) && named)
+		ddl->granted = true;
+	else if (classid != TypeRelationId || named)
+		ls_ddl_object_dropped(ddl, classid, objid, names);
+}
+
+/* read_ddl hands each row of a query to a function. */
+static void
+read_ddl(Ddl *ddl, const char *sql,
+		 void (*note) (Ddl *, HeapTuple, TupleDesc))
+{
+	MemoryContext context = CurrentMemoryContext;
+	LsUser	saved;
+
+	ls_user_switch(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not run \"%s\"", sql);
+	MemoryContextSwitchTo(context);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		note(ddl, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+	SPI_finish();
+	ls_user_restore(&saved);
+}
+
+/*
+ * ls_ddl_is_concerned tells whether there is anything to look at: not where there are
+ * no models, nor while leadscore itself is installed, updated or dropped.
+ */
+bool
+ls_ddl_is_concerned(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("this function is for leadscore's event triggers")));
+	if (!OidIsValid(ls_extension_base_table("lead_model", true)) ||
+		!OidIsValid(ls_extension_base_table("lead_relation_relation", true)))
+		return false;
+	if (creating_extension &&
+		CurrentExtensionObject == get_extension_oid("leadscore", true))
+		return false;
+	return ls_model_rows(NULL) != NIL;
+}
+
+/* enables tells whether a part of ALTER TABLE has triggers fire, which may be ours. */
+static bool
+enables(const AlterTableCmd *cmd)
+{
+	return cmd->subtype == AT_EnableTrig || cmd->subtype == AT_EnableTrigAll ||
+		cmd->subtype == AT_EnableTrigUser;
+}
+
+/* disables tells whether a part of ALTER TABLE has triggers of ours not fire any more. */
+static bool
+disables(const AlterTableCmd *cmd)
+{
+	if (cmd->subtype == AT_DisableTrigAll || cmd->subtype == AT_DisableTrigUser)
+		return true;
+	return (cmd->subtype == AT_DisableTrig || cmd->subtype == AT_EnableReplicaTrig) &&
+		strncmp(cmd->name, "leadscore_", 10) == 0;
+}
+
+/* altered_table gives the table of an ALTER TABLE that has such a part; or none. */
+static Oid
+altered_table(const Node *command, bool (*is_such) (const AlterTableCmd *))
+{
+	const AlterTableStmt *stmt = (const AlterTableStmt *) command;
+	ListCell   *lc;
+
+	if (!IsA(command, AlterTableStmt) || stmt->objtype != OBJECT_TABLE)
+		return InvalidOid;
+	foreach(lc, stmt->cmds)
+		if (is_such(lfirst(lc)))
+			return RangeVarGetRelid(stmt->relation, NoLock, true);
+	return InvalidOid;
+}
+
+/*
+ * keep_triggers looks at ALTER TABLE ... ENABLE TRIGGER.  It comes at the end of a
+ * restore, too, when models are not complete yet.
+ */
+static void
+keep_triggers(const Node *command)
+{
+	Oid			relid = altered_table(command, enables);
+
+	if (OidIsValid(relid))
+		ls_keep_triggers(relid, ls_ancestors_row_trigger(relid));
+}
+
+/* feeds_complete tells whether a table feeds a model that is not being restored. */
+static bool
+feeds_complete(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_relation_rows(relid))
+	{
+		LsModelRow *row = ls_model_row(((LsRelationRow *) lfirst(lc))->model, NULL);
+
+		if (row && !row->restoring)
+			return true;
+	}
+	return false;
+}
+
+/* tell_disabled warns of ALTER TABLE ... DISABLE TRIGGER, which may be about ours. */
+static void
+tell_disabled(const Node *command)
+{
+	Oid			relid = altered_table(command, disables);
+
+	if (OidIsValid(relid) && feeds_complete(relid))
+		ereport(WARNING,
+				(errmsg("changes of table \"%s\", which feeds a model, are not noticed while triggers are disabled",
+						get_rel_name(relid)),
+				 errhint("Call leadscore.rescore() when they are enabled again.")));
+}
+
+/* ls_ddl_command looks at what a command has made or altered. */
+Datum
+ls_ddl_command(PG_FUNCTION_ARGS)
+{
+	Ddl			ddl = {0};
+
+	if (CALLED_AS_EVENT_TRIGGER(fcinfo))
+	{
+		keep_triggers(((EventTriggerData *) fcinfo->context)->parsetree);
+		ls_restore_command(((EventTriggerData *) fcinfo->context)->parsetree);
+	}
+	if (ls_ddl_is_concerned(fcinfo))
+	{
+		read_ddl(&ddl, "SELECT classid, objid, objsubid, command"
+				 " FROM pg_catalog.pg_event_trigger_ddl_commands()", note_command);
+		tell_disabled(((EventTriggerData *) fcinfo->context)->parsetree);
+		ls_rename_after(((EventTriggerData *) fcinfo->context)->parsetree, &ddl);
+		if (ddl.owners)
+			ls_tables_check_owner();
+		ls_suspension_look();
+		ls_follow(&ddl);
+	}
+	PG_RETURN_NULL();
+}
+
+/* ls_ddl_drop looks at what a command has dropped. */
+Datum
+ls_ddl_drop(PG_FUNCTION_ARGS)
+{
+	Ddl			ddl = {0};
+
+	if (ls_ddl_is_concerned(fcinfo))
+	{
+		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names, original, object_type"
+				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"
+				 " WHERE NOT is_temporary", note_dropped);
+		ls_suspension_look();
+		ls_follow(&ddl);
+	}
+	PG_RETURN_NULL();
+}

@@ -1,0 +1,68 @@
+/*-------------------------------------------------------------------------
+ *
+ * ddl.h
+ *		What becomes of models when tables, functions and rights change.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_DDL_H
+#define LEADSCORE_DDL_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "nodes/parsenodes.h"
+#include "nodes/pg_list.h"
+#include "nodes/primnodes.h"
+
+/* A table that has become a part of another */
+typedef struct NewPart
+{
+	Oid			part;
+	const RangeVar *name;		/* instead of part, as its caller has named it; or NULL */
+	Oid			parent;
+} NewPart;
+
+#include "rules/dependency.h"
+
+/* What a command did to one table */
+typedef struct Change
+{
+	Oid			relation;
+	bool		renamed;		/* one of its columns is */
+	bool		added;			/* it has a new column */
+	bool		owner;			/* it has another owner */
+	bool		rights;			/* who sees its rows may have changed */
+	List	   *joined;			/* of NewPart: tables that have become a part of another */
+	List	   *columns;		/* names of those that hold something else, or are gone */
+} Change;
+
+/* What a command did, as far as models can mind it */
+typedef struct Ddl
+{
+	List	   *changes;		/* of Change */
+	List	   *objects;		/* of LsObject: what is no table */
+	LsUsers		users;			/* of these */
+	List	   *revoked;		/* OIDs of tables on which rights were taken */
+	bool		everything;		/* what any rule might use may have changed */
+	bool		owners;			/* of tables of models were changed */
+	bool		granted;		/* what a sleeping rule might have waited for */
+	bool		no_wait;		/* for locks of tables: a job does what needs them */
+	List	   *dropped;		/* OIDs of relations */
+	List	   *dropped_models; /* whose score tables were dropped */
+	List	   *bereft;			/* OIDs of tables of models that lost a column to CASCADE */
+	List	   *recounted;		/* models with rules to be counted again */
+} Ddl;
+
+/* what a command does to objects that are no tables, in ddl_object.c */
+extern void ls_ddl_object_before(const Node *stmt);
+extern void ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stmt);
+extern void ls_ddl_object_dropped(Ddl *ddl, Oid classid, Oid objid, const List *names);
+extern char *ls_ddl_object_moved(void);
+
+extern bool ls_ddl_is_concerned(FunctionCallInfo fcinfo);
+extern void ls_follow(Ddl *ddl);
+extern void ls_follow_again(const char *model);
+extern void ls_follow_roles(const char *model, bool no_wait);
+
+#endif							/* LEADSCORE_DDL_H */

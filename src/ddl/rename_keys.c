@@ -1,0 +1,198 @@
+/*-------------------------------------------------------------------------
+ *
+ * rename_keys.c
+ *		Keys that are kept as text, when a label that they contain is renamed.
+ *
+ * Keys stand in columns of their own type nearly everywhere, and have a new text by
+ * themselves.  What is left are the positions of jobs, whose rows are locked while
+ * the label changes, recorded errors, and what is to be told of contacts.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ddl/rename_internal.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+
+#include "base/key.h"
+#include "base/relation.h"
+#include "base/transaction.h"
+#include "base/user.h"
+#include "definitions/extension.h"
+#include "definitions/job_table.h"
+#include "tables/score_table.h"
+
+/* Where keys are kept as text */
+static const struct
+{
+	const char *table;			/* NULL: outbox_<model> */
+	const char *column;
+	const char *assignment;
+}			places[] = {
+	{"leadscore_internal.lead_job", "position", "position = $3"},
+	{"leadscore_internal.lead_job_part", "first", "first = $3"},
+	{"leadscore_internal.lead_job_part", "last", "last = $3"},
+	{"leadscore_internal.lead_job_part", "position", "position = $3"},
+	{"leadscore_internal.lead_rule_error", "contact", "contact = $3"},
+	{NULL, "payload OPERATOR(pg_catalog.->>) 'contact'",
+	"payload = pg_catalog.jsonb_set(payload, '{contact}', pg_catalog.to_jsonb($3))"},
+};
+
+/* One text in one of these places */
+typedef struct KeyText
+{
+	int			place;
+	char	   *text;
+	Datum		key;
+	bool		known;			/* it is a key's */
+} KeyText;
+
+/* A text that is being read, for ls_subtransaction_run() */
+typedef struct Reading
+{
+	LsKeyType	type;
+	KeyText    *text;
+} Reading;
+
+/* enter takes the rights of who may write to a place, and names its table. */
+static char *
+enter(const LsModelRow *model, int place, LsUser *saved)
+{
+	if (places[place].table == NULL)
+	{
+		ls_user_switch_to_owner(ls_relation_owner(ls_score_table(model->model, false)), saved);
+		return psprintf("leadscore.outbox_%s", model->model);
+	}
+	ls_user_switch(ls_extension_owner(), saved);
+	return pstrdup(places[place].table);
+}
+
+/* rows_of is the condition for the rows of the model $1 in a place. */
+static const char *
+rows_of(int place)
+{
+	return places[place].table ? "model OPERATOR(pg_catalog.=) $1" : "$1 IS NOT NULL";
+}
+
+/* lock_jobs waits for whoever is at work on a range, and keeps others from it. */
+static void
+lock_jobs(const char *model)
+{
+	static const char *const tables[] = {"lead_job", "lead_job_part"};
+	LsUser	saved;
+
+	ls_user_switch(ls_extension_owner(), &saved);
+	for (int i = (int) lengthof(tables) - 1; i >= 0; i--)
+	{
+		LsSqlArguments args = {0};
+
+		ls_sql_add_text(&args, model);
+		(void) ls_sql_execute(psprintf("SELECT FROM leadscore_internal.%s"
+								   " WHERE model OPERATOR(pg_catalog.=) $1 FOR UPDATE", tables[i]), &args);
+	}
+	ls_user_restore(&saved);
+}
+
+/* texts_of lists the texts that stand in a place. */
+static List *
+texts_of(const LsModelRow *model, int place)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	LsSqlArguments args = {0};
+	List	   *texts = NIL;
+	LsUser	saved;
+	char	   *table = enter(model, place, &saved);
+
+	ls_sql_add_text(&args, model->model);
+	SPI_connect();
+	(void) ls_sql_run(psprintf("SELECT DISTINCT %1$s FROM %2$s WHERE %3$s AND %1$s IS NOT NULL",
+						   places[place].column, table, rows_of(place)), &args);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(caller);
+		KeyText    *text = palloc0(sizeof(KeyText));
+
+		text->place = place;
+		text->text = ls_spi_text(SPI_tuptable->vals[i], 1, caller);
+		texts = lappend(texts, text);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	ls_user_restore(&saved);
+	return texts;
+}
+
+/* key_type finds the type of a model's keys. */
+static void
+key_type(const LsModelRow *model, LsKeyType *type)
+{
+	Oid			oid,
+				collation;
+	int32		typmod;
+
+	get_atttypetypmodcoll(ls_score_table(model->model, false), 1, &oid, &typmod, &collation);
+	ls_key_type(oid, collation, model->owner, model->model, type);
+}
+
+static void
+read_key(void *arg)
+{
+	Reading    *reading = arg;
+	LsKeyType  *type = &reading->type;
+
+	reading->text->key = datumCopy(ls_key_read(type, reading->text->text),
+								   type->typbyval, type->typlen);
+	reading->text->known = true;
+}
+
+/* ls_rename_keys_read notes which keys the texts are, before the command. */
+List *
+ls_rename_keys_read(const LsModelRow *model)
+{
+	List	   *texts = NIL;
+	Reading		reading;
+	ListCell   *lc;
+
+	lock_jobs(model->model);
+	for (int i = 0; i < (int) lengthof(places); i++)
+		texts = list_concat(texts, texts_of(model, i));
+	key_type(model, &reading.type);
+	foreach(lc, texts)
+	{
+		reading.text = lfirst(lc);
+		(void) ls_subtransaction_try(read_key, &reading);
+	}
+	return texts;
+}
+
+/* ls_rename_keys_write writes them as they are written after the command. */
+void
+ls_rename_keys_write(const LsModelRow *model, List *texts)
+{
+	LsKeyType	type;
+	ListCell   *lc;
+
+	key_type(model, &type);
+	foreach(lc, texts)
+	{
+		KeyText    *text = lfirst(lc);
+		LsSqlArguments args = {0};
+		LsUser	saved;
+		char	   *now = text->known ? ls_key_text(&type, text->key) : text->text;
+		char	   *table;
+
+		if (strcmp(now, text->text) == 0)
+			continue;
+		table = enter(model, text->place, &saved);
+		ls_sql_add_text(&args, model->model);
+		ls_sql_add_text(&args, text->text);
+		ls_sql_add_text(&args, now);
+		(void) ls_row_execute(psprintf("UPDATE %s SET %s WHERE %s AND %s OPERATOR(pg_catalog.=) $2",
+									   table, places[text->place].assignment, rows_of(text->place),
+									   places[text->place].column), &args);
+		ls_user_restore(&saved);
+	}
+}

@@ -1,0 +1,112 @@
+/*-------------------------------------------------------------------------
+ *
+ * rename_warning.c
+ *		What names something that was renamed, and is not followed.
+ *
+ * Texts that could not be read before a command cannot be written so that they mean
+ * the same after it.  They are of rules that sleep, and keep what they say.  Actions
+ * name a function, which is not followed, as with rules.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ddl/rename_internal.h"
+
+#include "background/delivery.h"
+#include "ddl/ddl.h"
+
+/* An action, and the function that it calls before the command */
+typedef struct Call
+{
+	char	   *action;
+	char	   *function;
+	Oid			oid;
+} Call;
+
+/* ls_rename_done says what a command has renamed, with its kind and schema where that is known. */
+char *
+ls_rename_done(const LsRename *rename)
+{
+	char	   *moved = rename->kind == LS_RENAME_OTHER ? ls_ddl_object_moved() : NULL;
+
+	return moved ? moved : rename->done;
+}
+
+/* ---------- texts ---------- */
+
+/* may_name tells whether a text that cannot be read may name what was renamed. */
+static bool
+may_name(const LsRenamedText *text, const LsRename *rename)
+{
+	return rename->kind != LS_RENAME_OTHER &&
+		ls_rename_mentions(text->text, rename->old_name) &&
+		(rename->kind != LS_RENAME_NAME || list_member_oid(rename->relations, text->relid));
+}
+
+/* ls_rename_warn_of_unread warns of the text of a rule or stage that could not be read. */
+void
+ls_rename_warn_of_unread(const char *model, const char *rule, const LsRenamedText *text,
+						 const LsRename *rename)
+{
+	if (!may_name(text, rename))
+		return;
+	if (text->stage)
+		ereport(WARNING,
+				(errmsg("the condition of stage \"%s\" of model \"%s\" keeps what it says: %s",
+						text->stage, model, ls_rename_done(rename)),
+				 errdetail("It could not be read before."),
+				 errhint("If it names what has been renamed, correct it in leadscore.lead_stage.")));
+	else
+		ereport(WARNING,
+				(errmsg("%s of rule \"%s\" of model \"%s\" keeps what it says: %s",
+						text->column, rule, model, ls_rename_done(rename)),
+				 errdetail("It could not be read before."),
+				 errhint("If it names what has been renamed, correct it in leadscore.lead_rule.")));
+}
+
+/* ---------- actions ---------- */
+
+/* ls_rename_calls_read notes which functions the actions of a model call. */
+List *
+ls_rename_calls_read(const char *model)
+{
+	List	   *calls = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_action_rows(model, NULL))
+	{
+		const LsActionRow *row = lfirst(lc);
+		char	   *schema;
+		char	   *name;
+		Call	   *call;
+		Oid			oid = row->function ? ls_action_function(row->function, &schema, &name) : InvalidOid;
+
+		if (!OidIsValid(oid))
+			continue;
+		call = palloc(sizeof(Call));
+		call->action = pstrdup(row->name);
+		call->function = pstrdup(row->function);
+		call->oid = oid;
+		calls = lappend(calls, call);
+	}
+	return calls;
+}
+
+/* ls_rename_calls_warn says which of them do not find their function any more. */
+void
+ls_rename_calls_warn(const char *model, List *calls, const LsRename *rename)
+{
+	ListCell   *lc;
+
+	foreach(lc, calls)
+	{
+		const Call *call = lfirst(lc);
+		char	   *schema;
+		char	   *name;
+
+		if (ls_action_function(call->function, &schema, &name) != call->oid)
+			ereport(WARNING,
+					(errmsg("action \"%s\" of model \"%s\" cannot call function %s any more: %s",
+							call->action, model, call->function, ls_rename_done(rename)),
+					 errhint("Correct it in leadscore.lead_action.")));
+	}
+}

@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * sync_internal.h
+ *		What the files share that bring models in line with changed tables.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_SYNC_INTERNAL_H
+#define LEADSCORE_SYNC_INTERNAL_H
+
+#include "postgres.h"
+
+#include "ddl/ddl.h"
+#include "definitions/catalog.h"
+#include "rules/expression.h"
+
+/* A table that came to a source with rows, or left it with them */
+typedef struct Part
+{
+	char	   *source;
+	Oid			relation;
+} Part;
+
+/* What has to be done about one model */
+typedef struct Work
+{
+	LsModelRow *row;
+	const Ddl  *ddl;
+	const LsDependencies *before;	/* the command; NULL: not known */
+	const LsDependencies *list; /* the same, or one made after it, or NULL */
+	bool		refusing;		/* an error is meant for who gave the command */
+	bool		all;			/* every rule is concerned */
+	bool		contacts;		/* something happened to the contact table ... */
+	List	   *sources;		/* ... or to tables of these sources (of char *) */
+	bool		changed;		/* it means something else */
+	bool		recount;		/* rules wait to be counted */
+	bool		rescore;		/* everything has to be counted again */
+	List	   *come;			/* of Part */
+	List	   *left;			/* of Part */
+} Work;
+
+/* in sync_tables.c */
+extern bool ls_follow_affects(const Ddl *ddl, Oid relid, const LsExpr *expr);
+
+/* what objects that are no tables concern, in sync_objects.c */
+extern bool ls_follow_find_concerned(Work *work);
+extern bool ls_follow_concerns_rule(const Work *work, const LsRuleRow *rule);
+extern bool ls_follow_concerns_stage(const Work *work, const LsStageRow *stage);
+extern bool ls_follow_redefined(const Work *work, const LsRuleRow *rule, const LsReach *now);
+extern bool ls_follow_redefined_stage(const Work *work, const LsStageRow *stage,
+									  const LsReach *now);
+extern const LsObject *ls_follow_moved(const Work *work);
+
+/* rules and conditions of stages, in sync_rules.c */
+extern void ls_follow_rules(Work *work, bool sleeping_only);
+extern void ls_follow_stages(Work *work);
+extern void ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
+								const ErrorData *error);
+extern void ls_rule_count_again(const LsRuleRow *rule);
+
+#endif							/* LEADSCORE_SYNC_INTERNAL_H */

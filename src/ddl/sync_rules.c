@@ -1,0 +1,352 @@
+/*-------------------------------------------------------------------------
+ *
+ * sync_rules.c
+ *		Rules and stages, read anew after tables, functions or rights changed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ddl/sync_internal.h"
+
+#include "access/relation.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+
+#include "base/reach.h"
+#include "base/sql.h"
+#include "base/user.h"
+#include "definitions/extension.h"
+#include "definitions/locks.h"
+#include "model/attach.h"
+#include "rules/disclosure.h"
+
+/* A source, and the error that reading it raises now; NULL: none */
+typedef struct Feed
+{
+	LsSourceRow *row;
+	ErrorData  *error;
+} Feed;
+
+/* What PostgreSQL makes of a rule now */
+typedef struct Verdict
+{
+	bool		unattached;		/* it waits for a source */
+	bool		affected;		/* it uses what has changed */
+	LsReach		reach;			/* what it leads to */
+	Oid			relid;			/* the table that it reads; invalid: several */
+	ErrorData  *error;			/* why it cannot be read */
+} Verdict;
+
+/* look_at_expression has PostgreSQL read one expression of a rule. */
+static void
+look_at_expression(const Work *work, Oid relid, LsExprUse use, const char *text,
+				   const LsRuleRow *rule, Verdict *verdict)
+{
+	LsExprSpec	spec = {0};
+	LsExpr	   *expr;
+
+	if (text == NULL || verdict->error)
+		return;
+	spec.rel = try_relation_open(relid, AccessShareLock);
+	if (spec.rel == NULL)
+	{
+		verdict->unattached = true;
+		return;
+	}
+	spec.use = use;
+	spec.text = text;
+	spec.role = work->row->owner;
+	spec.where = psprintf("%s of rule \"%s\" of model \"%s\"",
+						  use == LS_EXPR_WEIGHT ? "weight" : "condition",
+						  rule->name, work->row->model);
+	expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &verdict->error);
+	if (expr)
+	{
+		verdict->affected = verdict->affected ||
+			ls_follow_affects(work->ddl, relid, expr);
+		ls_reach_merge(&verdict->reach, &expr->reach);
+		ls_expr_free(expr);
+	}
+	relation_close(spec.rel, AccessShareLock);
+}
+
+/* read_feeds gives a model's sources, and whether they can be read. */
+static List *
+read_feeds(const LsModelRow *model)
+{
+	List	   *feeds = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(model->model, NULL))
+	{
+		Feed	   *feed = palloc(sizeof(Feed));
+
+		feed->row = lfirst(lc);
+		feed->error = ls_source_error(model, feed->row);
+		feeds = lappend(feeds, feed);
+	}
+	return feeds;
+}
+
+/* judge_contacts finds the contact table, for a profile rule. */
+static Oid
+judge_contacts(const LsModelRow *model, Verdict *verdict)
+{
+	LsReach		reach = {NIL};
+
+	verdict->error = ls_key_reach_error(&reach, get_atttype(ls_score_table(model->model, false), 1),
+										model->contacts, model->owner);
+	return model->contacts;
+}
+
+/*
+ * judge_source finds the table of a source that a rule names.  A rule cannot be
+ * read where its source cannot; one that names none needs all of them.
+ */
+static Oid
+judge_source(List *feeds, const char *name, Verdict *verdict)
+{
+	Oid			relation = InvalidOid;
+	ListCell   *lc;
+
+	foreach(lc, feeds)
+	{
+		Feed	   *feed = lfirst(lc);
+
+		if (name && strcmp(feed->row->source, name) != 0)
+			continue;
+		relation = feed->row->relation;
+		if (feed->error && verdict->error == NULL)
+			verdict->error = feed->error;
+	}
+	if (name && !OidIsValid(relation))
+		verdict->unattached = true;
+	return relation;
+}
+
+/* judge finds out what has become of a rule. */
+static void
+judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
+{
+	Oid			relid;
+	Oid			followed;
+
+	memset(verdict, 0, sizeof(Verdict));
+	if (strcmp(rule->kind, "profile") == 0)
+		relid = judge_contacts(work->row, verdict);
+	else
+		relid = judge_source(feeds, rule->source, verdict);
+	followed = rule->followed_source ?
+		judge_source(feeds, rule->followed_source, verdict) : relid;
+	if (verdict->unattached)
+		return;
+	verdict->relid = rule->source == NULL && relid != work->row->contacts ? InvalidOid : relid;
+	look_at_expression(work, relid, LS_EXPR_CONDITION, rule->condition, rule, verdict);
+	look_at_expression(work, relid, LS_EXPR_WEIGHT, rule->weight, rule, verdict);
+	if (verdict->error == NULL && !verdict->affected)
+		verdict->affected = ls_follow_redefined(work, rule, &verdict->reach);
+	look_at_expression(work, followed, LS_EXPR_CONDITION, rule->followed_condition,
+					   rule, verdict);
+}
+
+/* set_counted writes a rule's counted_version: NULL, to be counted, or 0, asleep. */
+static void
+set_counted(const LsRuleRow *rule, bool asleep)
+{
+	LsSqlArguments args = {0};
+	LsUser	saved;
+
+	ls_lock_definitions(rule->model);
+	ls_sql_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute(psprintf("UPDATE leadscore_internal.lead_rule"
+							" SET counted_version = %s, counting_version = NULL"
+							" WHERE rule_id OPERATOR(pg_catalog.=) $1",
+							asleep ? "0" : "NULL"), &args);
+	ls_user_restore(&saved);
+}
+
+/* ls_rule_fall_asleep has a rule that cannot be read contribute nothing. */
+void
+ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
+					const ErrorData *error)
+{
+	if (ls_may_see_table(model->owner, relid))
+		ereport(WARNING,
+				(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
+						rule->name, model->model, error->message),
+				 errhint("%s", error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ?
+						 error->hint :
+						 "It counts again when it is corrected, or what it uses is back.")));
+	else
+		ereport(WARNING,
+				(errmsg("rule \"%s\" of model \"%s\" does not count any more: SQLSTATE %s",
+						rule->name, model->model, unpack_sql_state(error->sqlerrcode)),
+				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
+	set_counted(rule, true);
+	ls_rule_error_write(model->model, rule->rule_id, rule->name, 1, error, NULL);
+}
+
+/* ls_rule_count_again has a rule counted that matches other events than before. */
+void
+ls_rule_count_again(const LsRuleRow *rule)
+{
+	set_counted(rule, false);
+}
+
+/* put_to_sleep says so of a rule, and what became of what it names. */
+static void
+put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
+{
+	const LsObject *moved = ls_follow_moved(work);
+	ErrorData	why = *error;
+
+	if (moved)
+		why.message = moved->became;
+	ls_rule_fall_asleep(work->row, rule, relid, &why);
+	work->changed = true;
+}
+
+static bool
+is_asleep(const LsRuleRow *rule)
+{
+	return !rule->counted_version_null && rule->counted_version == 0;
+}
+
+/* ls_follow_rules sees which rules fell asleep, woke, or mean something else. */
+void
+ls_follow_rules(Work *work, bool sleeping_only)
+{
+	List	   *rules = ls_rule_rows(work->row->model, NULL);
+	List	   *feeds;
+	ListCell   *lc;
+	bool		any = false;
+
+	foreach(lc, rules)
+		any = any || is_asleep(lfirst(lc)) ||
+			(!sleeping_only && ls_follow_concerns_rule(work, lfirst(lc)));
+	if (!any)
+		return;
+	feeds = read_feeds(work->row);
+	foreach(lc, rules)
+	{
+		LsRuleRow  *rule = lfirst(lc);
+		bool		asleep = is_asleep(rule);
+		Verdict		verdict;
+
+		/* sequences cannot be counted yet, however well they read */
+		if (asleep ? strcmp(rule->kind, "sequence") == 0 :
+			sleeping_only || !ls_follow_concerns_rule(work, rule))
+			continue;
+		judge(work, feeds, rule, &verdict);
+		if (verdict.unattached)
+			continue;
+		if (verdict.error && !asleep)
+			put_to_sleep(work, rule, verdict.relid, verdict.error);
+		else if (verdict.error == NULL && asleep)
+		{
+			/*
+			 * Where its source could not be read, more went unnoticed than what
+			 * this rule asks about.  ls_rescore() takes in all that sleep.
+			 */
+			work->rescore = true;
+		}
+		else if (verdict.error == NULL && verdict.affected)
+		{
+			set_counted(rule, false);
+			work->changed = work->recount = true;
+		}
+	}
+}
+
+/* was_broken tells whether the condition of a stage could not be read before this command. */
+static bool
+was_broken(const Work *work, const LsStageRow *stage)
+{
+	const LsDependent *part = work->before ?
+		ls_dependencies_stage(work->before, stage->stage) : NULL;
+
+	return part && part->broken;
+}
+
+/*
+ * may_be_mended tells whether the condition of a stage may have waited for a column that
+ * the contact table has now, where it is not known what it was like before.
+ */
+static bool
+may_be_mended(const Work *work)
+{
+	ListCell   *lc;
+
+	foreach(lc, work->before ? NIL : work->ddl->changes)
+	{
+		const Change *change = lfirst(lc);
+
+		if (change->added && change->relation == work->row->contacts)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * is_told tells whether it was said already that the condition of a stage cannot be
+ * read: before this command, or where what it names was renamed (rename.c).
+ */
+static bool
+is_told(const Work *work, const LsStageRow *stage)
+{
+	const LsObject *moved = ls_follow_moved(work);
+
+	return was_broken(work, stage) || (moved && ls_text_names(stage->condition, moved->names));
+}
+
+/* ls_follow_stages says which conditions of stages cannot be read any more, and looks for those that can again. */
+void
+ls_follow_stages(Work *work)
+{
+	List	   *categories = ls_category_rows(work->row->model, NULL);
+	char	  **names = palloc(sizeof(char *) * (list_length(categories) + 1));
+	LsExprSpec	spec = {0};
+	ListCell   *lc;
+
+	names[spec.nvariables++] = "score";
+	foreach(lc, categories)
+		names[spec.nvariables++] = ((LsCategoryRow *) lfirst(lc))->category;
+	spec.use = LS_EXPR_CONDITION;
+	spec.role = work->row->owner;
+	spec.variables = names;
+	spec.rel = relation_open(work->row->contacts, AccessShareLock);
+	foreach(lc, ls_stage_rows(work->row->model, NULL))
+	{
+		LsStageRow *stage = lfirst(lc);
+		ErrorData  *error = NULL;
+		LsExpr	   *expr;
+
+		if (stage->condition == NULL || !ls_follow_concerns_stage(work, stage))
+			continue;
+		spec.text = stage->condition;
+		spec.where = psprintf("condition of stage \"%s\" of model \"%s\"",
+							  stage->stage, work->row->model);
+		expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &error);
+		if (error && !is_told(work, stage))
+			ereport(WARNING,
+					(ls_may_see_table(work->row->owner, work->row->contacts) ?
+					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
+							stage->stage, work->row->model, error->message) :
+					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: SQLSTATE %s",
+							stage->stage, work->row->model,
+							unpack_sql_state(error->sqlerrcode)),
+					 errdetail("It counts as false: contacts leave the stage, and do not enter it."),
+					 errhint("Correct it in leadscore.lead_stage.")));
+		if ((expr == NULL) != was_broken(work, stage) || may_be_mended(work))
+			work->changed = true;
+		if (expr == NULL)
+			continue;
+		if (ls_follow_affects(work->ddl, work->row->contacts, expr) ||
+			ls_follow_redefined_stage(work, stage, &expr->reach))
+			work->changed = true;
+		ls_expr_free(expr);
+	}
+	relation_close(spec.rel, AccessShareLock);
+}

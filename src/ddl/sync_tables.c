@@ -1,0 +1,748 @@
+/*-------------------------------------------------------------------------
+ *
+ * sync_tables.c
+ *		Models brought in line with changed tables, functions and rights.
+ *
+ * Whatever a command was, a model is brought in line by comparing, not by
+ * doing what the command did: the tables that are below a source now with
+ * those in lead_relation, the columns that a source names with those that are
+ * there, each rule with what PostgreSQL makes of it now.
+ *
+ * A rule that cannot be read any more is put to sleep (counted_version 0) and
+ * woken when it can be read again.  A source whose own columns are gone is
+ * detached.  The column that identifies contacts cannot be dropped.
+ *
+ * While a dump is restored, models are left alone until they are complete, and
+ * their rules until it is over.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ddl/ddl.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/sysattr.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "nodes/bitmapset.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "background/restore.h"
+#include "base/compat.h"
+#include "base/relation.h"
+#include "base/sql.h"
+#include "base/transaction.h"
+#include "base/trust.h"
+#include "base/user.h"
+#include "capture/purge.h"
+#include "counting/recount.h"
+#include "ddl/sync_internal.h"
+#include "definitions/ancestor.h"
+#include "definitions/extension.h"
+#include "definitions/locks.h"
+#include "definitions/model_change.h"
+#include "definitions/source_triggers.h"
+#include "jobs/job_run.h"
+#include "jobs/one_model.h"
+#include "model/attach.h"
+#include "model/key_change.h"
+#include "model/model.h"
+#include "model/suspension.h"
+#include "rules/expression.h"
+#include "rules/model_compile.h"
+
+/* ---------- which models it concerns ---------- */
+
+/* exists tells whether a relation is there. */
+static bool
+exists(Oid relid)
+{
+	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
+}
+
+/* tree_of gives a table with its partitions and children, without temporary ones. */
+static List *
+tree_of(Oid relid)
+{
+	List	   *tree = NIL;
+	ListCell   *lc;
+
+	if (!exists(relid))
+		return NIL;
+	foreach(lc, ls_relation_tree(relid))
+		if (get_rel_persistence(lfirst_oid(lc)) != RELPERSISTENCE_TEMP)
+			tree = lappend_oid(tree, lfirst_oid(lc));
+	return tree;
+}
+
+/*
+ * touched_rows gives the rows of lead_relation that a command may have made
+ * wrong: those of the tables that it names, of what is below them (columns are
+ * changed there too) and right above them (what they may have become a part of).
+ */
+static List *
+touched_rows(const Ddl *ddl)
+{
+	List	   *relations = list_copy(ddl->dropped);
+	List	   *rows = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ddl->changes)
+	{
+		Change	   *change = lfirst(lc);
+
+		relations = list_append_unique_oid(relations, change->relation);
+		relations = list_concat_unique_oid(relations, tree_of(change->relation));
+		relations = list_concat_unique_oid(relations, ls_relation_parents(change->relation));
+	}
+	foreach(lc, relations)
+		rows = list_concat(rows, ls_relation_rows(lfirst_oid(lc)));
+	return rows;
+}
+
+/* is_below tells whether a table is another or a part of it. */
+static bool
+is_below(Oid relid, Oid ancestor)
+{
+	return relid == ancestor || list_member_oid(tree_of(ancestor), relid);
+}
+
+/* column_changed tells whether a column of a table holds something else now. */
+static bool
+column_changed(const Ddl *ddl, Oid relid, const char *column)
+{
+	ListCell   *lc;
+	ListCell   *nc;
+
+	foreach(lc, ddl->changes)
+	{
+		Change	   *change = lfirst(lc);
+
+		foreach(nc, change->columns)
+			if (column && strcmp(lfirst(nc), column) == 0 &&
+				is_below(relid, change->relation))
+				return true;
+	}
+	return false;
+}
+
+/* ls_follow_affects tells whether an expression uses columns that have changed. */
+bool
+ls_follow_affects(const Ddl *ddl, Oid relid, const LsExpr *expr)
+{
+	int			attno = -1;
+	ListCell   *lc;
+
+	while ((attno = bms_next_member(expr->columns, attno)) >= 0)
+	{
+		int			number = attno + FirstLowInvalidHeapAttributeNumber;
+
+		/* the whole row has every column */
+		if (number == 0)
+		{
+			foreach(lc, ddl->changes)
+				if (((Change *) lfirst(lc))->columns != NIL &&
+					is_below(relid, ((Change *) lfirst(lc))->relation))
+					return true;
+		}
+		else if (number > 0 &&
+				 column_changed(ddl, relid, get_attname(relid, number, true)))
+			return true;
+	}
+	return false;
+}
+
+/* ---------- tables that came and went ---------- */
+
+/* refuse_overlap keeps a model from counting the rows of a table twice. */
+static void
+refuse_overlap(Work *work, const char *source, Oid root, Oid relid)
+{
+	ListCell   *lc;
+	ListCell   *sc;
+
+	if (source == NULL)
+		return;
+	foreach(lc, ls_relation_rows(relid))
+	{
+		LsRelationRow *row = lfirst(lc);
+
+		if (row->source == NULL || strcmp(row->model, work->row->model) != 0)
+			continue;
+		foreach(sc, ls_source_rows(row->model, NULL))
+		{
+			LsSourceRow *other = lfirst(sc);
+
+			if (strcmp(other->source, row->source) != 0 || other->relation == root)
+				continue;
+			work->refusing = true;
+			ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("\"%s\" cannot become a part of \"%s\", since both feed model \"%s\"",
+								get_rel_name(relid), get_rel_name(root), row->model),
+						 errdetail("Its rows would count twice."),
+						 errhint("Call leadscore.detach('%s', '%s') before.",
+								 row->model, row->source)));
+		}
+	}
+}
+
+/* has_rows tells whether a table may have rows: none has none. */
+static bool
+has_rows(Oid relid)
+{
+	Relation	rel;
+	bool		any;
+
+	if (get_rel_relkind(relid) != RELKIND_RELATION)
+		return false;
+	rel = relation_open(relid, AccessShareLock);
+	any = RelationGetNumberOfBlocks(rel) > 0;
+	relation_close(rel, AccessShareLock);
+	return any;
+}
+
+/*
+ * may_read tells whether a model can read a part by itself.  Rights on the
+ * table that it is a part of are enough to read it there.
+ */
+static bool
+may_read(const Work *work, Oid relid)
+{
+	Oid			role = work->row->owner;
+
+	return pg_class_aclcheck(relid, role, ACL_SELECT) == ACLCHECK_OK &&
+		ls_schema_aclcheck(get_rel_namespace(relid), role) == ACLCHECK_OK;
+}
+
+/* add_parts notes the topmost of some tables, whose rows include the others'. */
+static void
+add_parts(Work *work, List **parts, const char *source, List *relations)
+{
+	ListCell   *lc;
+	ListCell   *pc;
+
+	foreach(lc, relations)
+	{
+		Part	   *part;
+		bool		below = false;
+		bool		rows = false;
+
+		foreach(pc, ls_relation_parents(lfirst_oid(lc)))
+			below = below || list_member_oid(relations, lfirst_oid(pc));
+		foreach(pc, tree_of(lfirst_oid(lc)))
+			rows = rows || has_rows(lfirst_oid(pc));
+		if (below || !rows)
+			continue;
+		if (!may_read(work, lfirst_oid(lc)))
+		{
+			work->rescore = true;
+			continue;
+		}
+		part = palloc(sizeof(Part));
+		part->source = pstrdup(source);
+		part->relation = lfirst_oid(lc);
+		*parts = lappend(*parts, part);
+	}
+}
+
+/* forget_relation takes a table out of a source. */
+static void
+forget_relation(const char *model, const char *source, Oid relid)
+{
+	LsSqlArguments args = {0};
+	LsUser	saved;
+
+	ls_sql_add_text(&args, model);
+	ls_sql_add_text(&args, source);
+	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relid));
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("DELETE FROM leadscore_internal.lead_relation"
+			   " WHERE model OPERATOR(pg_catalog.=) $1"
+			   " AND source IS NOT DISTINCT FROM $2"
+			   " AND relation OPERATOR(pg_catalog.=) $3", &args);
+	ls_user_restore(&saved);
+	CommandCounterIncrement();
+	ls_remove_triggers_if_unused(relid);
+}
+
+/* warn_of_foreign says that a foreign table cannot be watched. */
+static void
+warn_of_foreign(Oid relid, Oid root)
+{
+	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+		ereport(WARNING,
+				(errmsg("\"%s\", a part of \"%s\", is a foreign table",
+						get_rel_name(relid), get_rel_name(root)),
+				 errdetail("\"%s\" feeds a model, in which rows of the foreign table do not count.  Statements that write rows of it through \"%s\" fail from now on.",
+						   get_rel_name(root), get_rel_name(root)),
+				 errhint("Write to \"%s\" by its own name, or take it out of \"%s\", or detach that from the model.",
+						 get_rel_name(relid), get_rel_name(root))));
+}
+
+/*
+ * sync_tree compares the tables below a source, or below the contact table,
+ * with those that are known, and sees to those that came and went.  A source
+ * of which nothing is known is one that is being restored.
+ */
+static void
+sync_tree(Work *work, const char *source, Oid root)
+{
+	const char *model = work->row->model;
+	List	   *known = ls_recorded_relations(model, source);
+	List	   *now = tree_of(root);
+	List	   *come = list_difference_oid(now, known);
+	List	   *left = list_difference_oid(known, now);
+	ListCell   *lc;
+
+	if (known == NIL || now == NIL || (come == NIL && left == NIL))
+		return;
+	/* which queries name the tables below */
+	CacheInvalidateRelcacheByRelid(root);
+	foreach(lc, come)
+	{
+		if (work->row->sheet == NULL)
+			warn_of_foreign(lfirst_oid(lc), root);
+		refuse_overlap(work, source, root, lfirst_oid(lc));
+		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
+	}
+	ls_add_tree(model, source, come);
+	foreach(lc, left)
+	{
+		forget_relation(model, source, lfirst_oid(lc));
+		if (!exists(lfirst_oid(lc)) && !ls_purge_dropped(lfirst_oid(lc)))
+			work->rescore = true;
+	}
+	if (source)
+	{
+		add_parts(work, &work->come, source, come);
+		add_parts(work, &work->left, source, left);
+		return;
+	}
+	foreach(lc, come)
+		work->rescore = work->rescore || has_rows(lfirst_oid(lc));
+	if (left != NIL)
+		work->rescore = true;
+}
+
+/* ---------- columns ---------- */
+
+/* forget_created_at has a model do without its column of beginnings. */
+static void
+forget_created_at(Work *work)
+{
+	LsSqlArguments args = {0};
+	LsUser	saved;
+
+	ereport(WARNING,
+			(errmsg("model \"%s\" does without column \"%s\" from now on",
+					work->row->model, work->row->created_at),
+			 errdetail("It does not hold times any more.  A contact begins with its first event.")));
+	ls_sql_add_text(&args, work->row->model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_model SET created_at = NULL"
+			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
+	ls_user_restore(&saved);
+	work->row->created_at = NULL;
+	work->changed = work->rescore = true;
+}
+
+/* look_at_contacts sees to the columns of the contact table that a model uses. */
+static void
+look_at_contacts(Work *work)
+{
+	LsModelRow *row = work->row;
+	AttrNumber	attno = get_attnum(row->contacts, row->key);
+	Oid			type;
+	Oid			score_type;
+	Oid			collation;
+	Oid			score_collation;
+	int32		typmod;
+
+	if (attno <= 0)
+		return;
+
+	get_atttypetypmodcoll(row->contacts, attno, &type, &typmod, &collation);
+	get_atttypetypmodcoll(ls_score_table(row->model, false), 1,
+						  &score_type, &typmod, &score_collation);
+	if (getBaseType(type) != score_type || collation != score_collation)
+	{
+		work->refusing = true;
+		ls_model_rekey(row, getBaseType(type), collation);
+		work->refusing = false;
+		work->changed = work->rescore = true;
+	}
+
+	attno = row->created_at ? get_attnum(row->contacts, row->created_at) : 0;
+	if (row->created_at &&
+		(attno <= 0 || !ls_is_time_type(get_atttype(row->contacts, attno))))
+		forget_created_at(work);
+	if (column_changed(work->ddl, row->contacts, row->key) ||
+		column_changed(work->ddl, row->contacts, row->created_at))
+		work->rescore = true;
+}
+
+/* lose_source takes a source from a model that it cannot feed any more. */
+static void
+lose_source(Work *work, const LsSourceRow *source, int elevel, const char *why)
+{
+	uint64		rules;
+
+	ls_lock_definitions(work->row->model);
+	rules = ls_remove_source(work->row->model, source->source);
+	ereport(elevel,
+			(errmsg("source \"%s\" was detached from model \"%s\": %s",
+					source->source, work->row->model, why),
+			 rules > 0 ?
+			 errdetail_plural("%llu rule waits for it and contributes nothing until it is attached again.",
+							  "%llu rules wait for it and contribute nothing until it is attached again.",
+							  rules, (unsigned long long) rules) : 0));
+	ls_source_tell_kept(work->row->model, source->source);
+	work->rescore = true;
+}
+
+/*
+ * look_at_columns sees to the columns that sources and the model itself name.  A source
+ * is lost that fits neither the key as it was nor as it is: where both types are altered,
+ * one comes first, and its rules sleep in between.
+ */
+static void
+look_at_columns(Work *work)
+{
+	List	   *doubtful = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(work->row->model, NULL))
+	{
+		LsSourceRow *source = lfirst(lc);
+
+		if (ls_source_problem(work->row, source))
+			doubtful = lappend(doubtful, source);
+		else if (column_changed(work->ddl, source->relation, source->contact) ||
+				 column_changed(work->ddl, source->relation, source->occurred_at) ||
+				 column_changed(work->ddl, source->relation, source->event) ||
+				 column_changed(work->ddl, source->relation, source->visitor))
+			work->rescore = true;
+	}
+	if (work->row->sheet == NULL)
+		look_at_contacts(work);
+	foreach(lc, doubtful)
+	{
+		char	   *problem = ls_source_problem(work->row, lfirst(lc));
+
+		if (problem)
+			lose_source(work, lfirst(lc), WARNING, problem);
+		else
+			work->rescore = true;
+	}
+}
+
+/* ---------- all together ---------- */
+
+/* finish counts what has to be counted. */
+static void
+finish(Work *work)
+{
+	const char *model = work->row->model;
+	bool		deferred = ls_suspension_defers(model);
+	bool		holds_tables = work->ddl->changes != NIL || work->ddl->dropped != NIL ||
+		work->ddl->no_wait;
+	/* or the rows that came would count twice for the rules that are recounted */
+	bool		all = work->rescore || (work->recount && work->come != NIL);
+	ListCell   *lc;
+
+	CommandCounterIncrement();
+	if (work->changed || work->recount)
+	{
+		ls_model_changed(model);
+		CommandCounterIncrement();
+	}
+	if (deferred)
+		return;
+	if (work->changed || work->recount || work->rescore)
+		ls_job_follow(model, all, work->recount, holds_tables);
+	if (all)
+		return;
+
+	/*
+	 * Nobody else writes to what came or left.  The table that it is a part of
+	 * is not locked more than it is: those who write through it may be waiting
+	 * for another part that the command holds.
+	 */
+	foreach(lc, work->left)
+		ls_recount_relation(model, ((Part *) lfirst(lc))->source,
+							((Part *) lfirst(lc))->relation);
+	foreach(lc, work->come)
+		ls_recount_source(model, ((Part *) lfirst(lc))->source,
+						  ((Part *) lfirst(lc))->relation, "backfill");
+}
+
+/* sync_trees sees to the tables below those that a model reads. */
+static void
+sync_trees(Work *work)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(work->row->model, NULL))
+	{
+		LsSourceRow *source = lfirst(lc);
+
+		if (exists(source->relation))
+			sync_tree(work, source->source, source->relation);
+		else
+			lose_source(work, source, NOTICE, "its table was dropped");
+	}
+	sync_tree(work, NULL, work->row->contacts);
+}
+
+/* note_touched notes which tables of a model a command may have made wrong. */
+static void
+note_touched(Work *work, List *rows)
+{
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		LsRelationRow *row = lfirst(lc);
+
+		if (strcmp(row->model, work->row->model) != 0)
+			continue;
+		if (row->source)
+			work->sources = lappend(work->sources, row->source);
+		else
+			work->contacts = true;
+	}
+}
+
+/*
+ * follow_tables does what commands on tables make necessary beside reading rules, and
+ * tells whether these have to be.
+ */
+static bool
+follow_tables(Work *work)
+{
+	LsModelRow *row = work->row;
+	bool		look = false;
+	ListCell   *lc;
+
+	foreach(lc, work->ddl->changes)
+	{
+		Change	   *change = lfirst(lc);
+
+		if (change->owner && change->relation == row->contacts)
+		{
+			work->refusing = true;
+			ls_model_new_owner(row);
+			work->refusing = false;
+		}
+		look = look || change->renamed || change->added || change->rights ||
+			change->owner || change->columns != NIL ||
+			(exists(change->relation) &&
+			 !ls_role_trusted(ls_table_owner(change->relation), row->owner));
+	}
+	sync_trees(work);
+	return look;
+}
+
+/*
+ * see_to_model brings a model in line.  rows are those of lead_relation that
+ * the command may have made wrong, of this model and of others.
+ */
+static void
+see_to_model(Work *work, List *rows)
+{
+	const Ddl  *ddl = work->ddl;
+	LsModelRow *row = work->row;
+	bool		look = ddl->everything;
+	ListCell   *lc;
+	bool		concerned = row->sheet == NULL && ls_follow_find_concerned(work);
+
+	note_touched(work, rows);
+	if (work->contacts || work->sources != NIL)
+		look = follow_tables(work) || look;
+	foreach(lc, ddl->revoked)
+	{
+		List	   *taken = ls_relation_rows(lfirst_oid(lc));
+
+		note_touched(work, taken);
+		look = look || taken != NIL;
+	}
+	foreach(lc, ddl->recounted)
+		work->recount = work->recount || strcmp(lfirst(lc), row->model) == 0;
+	/* keys and times of all sources are what they have in common */
+	work->all = work->all || work->contacts;
+	look = look || work->all || work->recount;
+
+	/*
+	 * Functions and rights come in an order of their own when a dump is restored;
+	 * rules must not fall asleep and be counted again for it.
+	 */
+	if (row->suspended || row->unreadable || ls_restore_under_way(row))
+		;						/* they stay as they are */
+	else if (look || concerned)
+	{
+		if (look)
+			look_at_columns(work);
+		if (row->sheet == NULL)
+		{
+			ls_follow_rules(work, false);
+			ls_follow_stages(work);
+		}
+	}
+	else if (ddl->granted && row->sheet == NULL)
+		ls_follow_rules(work, true);
+	if (work->changed || work->recount || work->rescore ||
+		work->come != NIL || work->left != NIL)
+		finish(work);
+	if (work->contacts || work->sources != NIL)
+		ls_dependencies_forget(row->model);
+}
+
+/* lose_model drops a model whose tables were dropped. */
+static bool
+lose_model(const Ddl *ddl, const LsModelRow *row)
+{
+	bool		lost = list_member_oid(ddl->dropped, row->contacts);
+	ListCell   *lc;
+
+	foreach(lc, ddl->dropped_models)
+		lost = lost || strcmp(lfirst(lc), row->model) == 0;
+	if (!lost)
+		return false;
+	ls_lock_definitions(row->model);
+	ls_drop_model(row);
+	if (row->sheet && list_member_oid(ddl->dropped, row->contacts))
+		return true;			/* which its sheet tells */
+	ereport(NOTICE,
+			(errmsg("model \"%s\" was dropped with its table", row->model)));
+	return true;
+}
+
+/* What is to be done about one model, for ls_subtransaction_run() */
+typedef struct Turn
+{
+	Work	   *work;
+	List	   *rows;
+} Turn;
+
+static void
+take_turn(void *arg)
+{
+	Turn	   *turn = arg;
+	LsModelRow *row = turn->work->row;
+
+	if (lose_model(turn->work->ddl, row))
+		return;
+	ls_key_keep(turn->work->ddl, row);
+	if (exists(row->contacts) && ls_model_complete(row->model))
+		see_to_model(turn->work, turn->rows);
+}
+
+/*
+ * follow_one brings a model in line.  One that cannot be must not stop the command,
+ * nor the others: what was done about it is undone.
+ */
+static void
+follow_one(const Ddl *ddl, LsModelRow *row, List *rows)
+{
+	Work		work = {.row = row, .ddl = ddl, .all = ddl->everything};
+	Turn		turn = {&work, rows};
+	ErrorData  *error = ls_subtransaction_run(take_turn, &turn);
+
+	if (error == NULL)
+		return;
+	if (work.refusing || ls_stops_all(error) ||
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DEPENDENT_PRIVILEGE_DESCRIPTORS_STILL_EXIST)
+		ReThrowError(error);
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("model \"%s\" cannot follow this command: %s", row->model,
+					ls_told_of(row->model, error)),
+			 errdetail("Its scores may miss what the command has changed."),
+			 errhint("Repair the model and call leadscore.rescore('%s'), or drop it with leadscore.drop_model('%s').",
+					 row->model, row->model)));
+}
+
+/* ls_follow brings all models in line with what a command did. */
+void
+ls_follow(Ddl *ddl)
+{
+	List	   *rows;
+	List	   *models;
+	ListCell   *lc;
+
+	if (ddl->changes == NIL && ddl->objects == NIL && ddl->dropped == NIL &&
+		ddl->revoked == NIL && !ddl->everything && !ddl->granted)
+		return;
+	rows = touched_rows(ddl);
+	if (rows != NIL || ddl->objects != NIL || ddl->dropped_models != NIL ||
+		ddl->revoked != NIL || ddl->everything || ddl->granted)
+	{
+		ls_object_users(ddl->objects, &ddl->users);
+		models = ls_model_rows(NULL);
+		list_sort(models, ls_by_row_rank);
+		foreach(lc, models)
+			follow_one(ddl, lfirst(lc), rows);
+	}
+	if (rows != NIL || ls_ancestors_concerned(ddl))
+	{
+		ls_ancestors_warn(ddl);
+		ls_ancestors_sync();
+	}
+}
+
+/* ---------- what no command tells ---------- */
+
+/* is_out_of_step tells whether a model has rules that are to fall asleep, or wake. */
+static bool
+is_out_of_step(const char *name)
+{
+	LsModel    *model = ls_model_acquire(name, NULL);
+	bool		result = model && model->out_of_step;
+
+	if (model)
+		ls_model_release(model);
+	return result;
+}
+
+/* ls_follow_again brings a model in line that was left alone while it was suspended. */
+void
+ls_follow_again(const char *name)
+{
+	Ddl			ddl = {.everything = true};
+	Work		work = {.ddl = &ddl, .all = true};
+
+	work.row = ls_model_row(name, NULL);
+	if (work.row && exists(work.row->contacts))
+		see_to_model(&work, NIL);
+}
+
+/*
+ * ls_follow_roles brings a model in line with roles, for which there are no event
+ * triggers: GRANT and REVOKE of membership, ALTER ROLE, REASSIGN OWNED.  With
+ * no_wait it is left for later where the locks are not free.
+ */
+void
+ls_follow_roles(const char *name, bool no_wait)
+{
+	Ddl			ddl = {.everything = true, .no_wait = no_wait};
+	Work		work = {.ddl = &ddl, .all = true};
+
+	if (!is_out_of_step(name))
+		return;
+	if (!no_wait)
+		ls_lock_definitions(name);
+	else if (!ls_lock_definitions_if_free(name))
+		return;
+	work.row = ls_model_row(name, NULL);
+	if (work.row && exists(work.row->contacts) && ls_model_complete(name))
+		see_to_model(&work, NIL);
+}

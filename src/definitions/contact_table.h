@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ *
+ * contact_table.h
+ *		Whether a model can go by its contact table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_CONTACT_TABLE_H
+#define LEADSCORE_CONTACT_TABLE_H
+
+#include "postgres.h"
+
+#include "utils/relcache.h"
+
+#include "definitions/catalog.h"
+
+extern bool ls_rows_hidden(Oid relation, Oid role);
+extern bool ls_column_unique(Relation rel, AttrNumber attno);
+extern ErrorData *ls_contacts_error(const LsModelRow *model);
+
+#endif							/* LEADSCORE_CONTACT_TABLE_H */

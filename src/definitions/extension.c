@@ -1,0 +1,94 @@
+/*-------------------------------------------------------------------------
+ *
+ * extension.c
+ *		The extension's own objects: schemas, tables, owner, version.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "definitions/extension.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+
+#include "base/leadscore.h"
+#include "base/relation.h"
+
+static Oid
+find_table(const char *schema_name, const char *name, bool missing_ok, const char *hint)
+{
+	Oid			schema = get_namespace_oid(schema_name, missing_ok);
+	Oid			table = OidIsValid(schema) ?
+		get_relname_relid(name, schema) : InvalidOid;
+
+	if (!OidIsValid(table) && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table \"%s.%s\" does not exist", schema_name, name),
+				 errhint("%s", hint)));
+	return table;
+}
+
+/* ls_extension_base_table finds one of the extension's own tables. */
+Oid
+ls_extension_base_table(const char *name, bool missing_ok)
+{
+	return find_table(LEADSCORE_INTERNAL, name, missing_ok, "Use CREATE EXTENSION leadscore.");
+}
+
+/* ls_extension_table finds one of the tables of a model. */
+Oid
+ls_extension_table(const char *name, bool missing_ok)
+{
+	return find_table(LEADSCORE_SCHEMA, name, missing_ok,
+					  "It is one of the tables of a model: drop the model with leadscore.drop_model() and make it again.");
+}
+
+/*
+ * ls_extension_owner is the role that owns the extension's own tables.  Who owns
+ * the extension, or a schema of it, may be another one and no superuser.
+ */
+Oid
+ls_extension_owner(void)
+{
+	return ls_relation_owner(ls_extension_base_table("lead_model", false));
+}
+
+/* ls_extension_version is the version of the extension's SQL, which need not be the library's. */
+char *
+ls_extension_version(Oid extension)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	char	   *version = "none";
+
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(extension));
+	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+
+		version = TextDatumGetCString(heap_getattr(tuple, Anum_pg_extension_extversion,
+												   RelationGetDescr(rel), &isnull));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return version;
+}
+
+/* ls_extension_has_schema tells whether a schema is one of the extension's. */
+bool
+ls_extension_has_schema(Oid schema)
+{
+	return schema == get_namespace_oid(LEADSCORE_SCHEMA, true) ||
+		schema == get_namespace_oid(LEADSCORE_INTERNAL, true);
+}

@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * extension.h
+ *		The extension's own objects: schemas, tables, owner, version.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_EXTENSION_H
+#define LEADSCORE_EXTENSION_H
+
+#include "postgres.h"
+extern Oid	ls_extension_owner(void);
+extern bool ls_extension_has_schema(Oid schema);
+extern char *ls_extension_version(Oid extension);
+extern Oid	ls_extension_base_table(const char *name, bool missing_ok);
+extern Oid	ls_extension_table(const char *name, bool missing_ok);
+
+#endif							/* LEADSCORE_EXTENSION_H */

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * live_view.h
+ *		The view live_<model>: made, and made anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_LIVE_VIEW_H
+#define LEADSCORE_LIVE_VIEW_H
+
+#include "postgres.h"
+
+#include "definitions/model_tables.h"
+
+/* What a view that was dropped had beside its columns */
+typedef struct LsLiveView
+{
+	List	   *commands;		/* of char *: give it that again ... */
+	List	   *columns;		/* ... if it still has these, or NULL for any */
+} LsLiveView;
+
+/* all are called as the extension's owner */
+extern void ls_live_view_make(const LsModelTables *tables);
+extern LsLiveView *ls_live_view_drop(const char *model);
+extern void ls_live_view_restore(const LsModelTables *tables, const LsLiveView *view);
+
+/* refuses to go on where others' objects depend on a relation, or a column of it */
+extern void ls_refuse_dependents(Oid relation, AttrNumber column, const char *what);
+
+#endif							/* LEADSCORE_LIVE_VIEW_H */

@@ -1,0 +1,495 @@
+/*-------------------------------------------------------------------------
+ *
+ * locks.c
+ *		Locks, in an order that all keep.
+ *
+ * First the definitions of models, then event and contact tables, then score tables, then
+ * rows; see docs/architecture.md.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "definitions/locks.h"
+
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "common/hashfn.h"
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "base/relation.h"
+#include "base/transaction.h"
+#include "definitions/ancestor.h"
+#include "definitions/catalog.h"
+#include "definitions/rights.h"
+
+/* How long one table is waited for while others are held */
+#define PATIENCE_MS		100
+#define ATTEMPTS		50
+#define FEW_ATTEMPTS	2
+
+/* Not the class of an advisory lock that SQL can take, nor those of launcher.c */
+#define LS_NAME_CLASS	22
+
+/* ---------- definitions ---------- */
+
+/* The transaction that has locked the definitions of some model */
+static uint64 locked_in = 0;
+
+/*
+ * lock_definitions locks the definitions of a model: of the one whose sheet it
+ * has, as visitors are scored by another model's rules.  It is known by its score
+ * table, since a name can be that of another model by the time it is locked.
+ */
+static bool
+lock_definitions(const char *model, bool wait)
+{
+	/* each round but the last is one in which a model was dropped and another made */
+	for (;;)
+	{
+		Oid			table = ls_score_table(ls_sheet_of(model, NULL), true);
+		LOCKTAG		tag;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!OidIsValid(table))
+			return true;		/* the caller will find that it is gone */
+		SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, table, 0);
+		if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
+			return false;
+		AcceptInvalidationMessages();
+		locked_in = ls_transaction_number();
+		if (ls_score_table(ls_sheet_of(model, NULL), true) == table)
+			return true;
+		LockRelease(&tag, ExclusiveLock, false);
+	}
+}
+
+/*
+ * ls_lock_definitions is what everybody begins with who changes what a model is:
+ * its rules, stages, sources, the model itself.  One transaction does so at a time,
+ * so that two never hold rows or tables that the other goes on to.  Writers of
+ * events and readers need it not.
+ *
+ * It is taken by those only who may change the model, so that nobody can keep the
+ * owner from it.  Models are locked in the order of their ranks, by who needs
+ * several of them at once.  It is no lock on a table: a statement has locked the
+ * table that it writes to, less strongly, before any trigger of ours could.
+ */
+void
+ls_lock_definitions(const char *model)
+{
+	(void) lock_definitions(model, true);
+}
+
+/* ls_lock_definitions_if_free does so for one who holds other locks already. */
+bool
+ls_lock_definitions_if_free(const char *model)
+{
+	return lock_definitions(model, false);
+}
+
+/* ls_lock_own_definitions does so with all models that the caller manages. */
+void
+ls_lock_own_definitions(void)
+{
+	List	   *models = ls_model_rows(NULL);
+	ListCell   *lc;
+
+	list_sort(models, ls_by_row_rank);
+	foreach(lc, models)
+		if (ls_may_manage_model(lfirst(lc), GetUserId()))
+			ls_lock_definitions(((LsModelRow *) lfirst(lc))->model);
+}
+
+/* ls_definitions_locked tells whether this transaction has locked some. */
+bool
+ls_definitions_locked(void)
+{
+	return locked_in == ls_transaction_number();
+}
+
+/*
+ * ls_lock_model_name keeps others from making or dropping a model of that name
+ * until the transaction ends.
+ */
+void
+ls_lock_model_name(const char *model)
+{
+	uint64		hash = DatumGetUInt64(hash_any_extended((const unsigned char *) model,
+														strlen(model), 0));
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
+						 LS_NAME_CLASS);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	AcceptInvalidationMessages();
+}
+
+/*
+ * ls_model_row_locked gives the row of a model whose definitions a role is about to
+ * change.  They are locked when it is known that it may do so, which is asked again
+ * after it has waited.
+ */
+LsModelRow *
+ls_model_row_locked(const char *model, Oid role)
+{
+	(void) ls_model_row_for(model, role);
+	ls_lock_definitions(model);
+	return ls_model_row_for(model, role);
+}
+
+/*
+ * ls_model_row_held gives the row of a model for one who adds something to it, which
+ * is kept from being dropped until the transaction ends.
+ */
+LsModelRow *
+ls_model_row_held(const char *model, Oid role)
+{
+	Oid			table;
+
+	(void) ls_model_row_for(model, role);
+	table = ls_score_table(model, true);
+	if (OidIsValid(table))
+		LockRelationOid(table, AccessShareLock);
+	return ls_model_row_for(model, role);
+}
+
+/* ---------- several tables ---------- */
+
+/*
+ * Statements write to several tables in any order, by cascades and triggers.  So
+ * who needs several tables for himself had better not hold one of them while he
+ * waits for another: the first is waited for, holding none; the others for a
+ * moment only.  If one is not to be had in that time all are let go, and it is
+ * the first in the next attempt.
+ *
+ * Somebody in whose transaction more is held already may find that no attempt
+ * helps.  In the end each is waited for in its turn, so that a deadlock is
+ * found, or the longest statement waited for.
+ */
+typedef struct Wanted
+{
+	Oid			relation;
+	LOCKMODE	mode;
+} Wanted;
+
+typedef struct Attempt
+{
+	List	   *wanted;			/* of Wanted, in the order of statements */
+	int			first;
+	int			at;				/* the one that is being waited for */
+	bool		patient;		/* the first is waited for as long as it takes */
+} Attempt;
+
+/* patience gives what is left of ours: it is over before somebody looks for a deadlock. */
+static int
+patience(TimestampTz since)
+{
+	long		waited = TimestampDifferenceMilliseconds(since, GetCurrentTimestamp());
+
+	return Max(1, Min(PATIENCE_MS, DeadlockTimeout / 2) - (int) Min(waited, PATIENCE_MS));
+}
+
+static void
+lock_one(Attempt *attempt, int n)
+{
+	Wanted	   *wanted = list_nth(attempt->wanted, n);
+
+	attempt->at = n;
+	LockRelationOid(wanted->relation, wanted->mode);
+}
+
+static void
+lock_all(void *arg)
+{
+	Attempt    *attempt = arg;
+	TimestampTz since = GetCurrentTimestamp();
+
+	if (!attempt->patient)
+		LockTimeout = patience(since);
+	lock_one(attempt, attempt->first);
+	since = GetCurrentTimestamp();
+	for (int i = 0; i < list_length(attempt->wanted); i++)
+	{
+		LockTimeout = patience(since);
+		if (i != attempt->first)
+			lock_one(attempt, i);
+	}
+}
+
+/* try_to_lock makes one attempt; the locks of one that fails are given back. */
+static bool
+try_to_lock(Attempt *attempt, TimestampTz begun)
+{
+	int			timeout = LockTimeout;
+	ErrorData  *error = ls_subtransaction_run(lock_all, attempt);
+
+	LockTimeout = timeout;
+	if (error == NULL)
+		return true;
+	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE ||
+		(timeout > 0 && TimestampDifferenceExceeds(begun, GetCurrentTimestamp(), timeout)))
+		ReThrowError(error);
+	FreeErrorData(error);
+	attempt->first = attempt->at;
+	return false;
+}
+
+/*
+ * lock_wanted makes some attempts, and in the end waits for each; unless patient
+ * it does not, and tells whether one of the attempts did.
+ */
+static bool
+lock_wanted(List *wanted, bool patient)
+{
+	Attempt		attempt = {.wanted = wanted, .patient = patient};
+	TimestampTz begun = GetCurrentTimestamp();
+	ListCell   *lc;
+
+	if (wanted == NIL)
+		return true;
+	for (int i = 0; i < (patient ? ATTEMPTS : FEW_ATTEMPTS); i++)
+	{
+		if (try_to_lock(&attempt, begun))
+			return true;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(pg_prng_uint64_range(&pg_global_prng_state, 100, 5000));
+	}
+	if (patient)
+		foreach(lc, wanted)
+			LockRelationOid(((Wanted *) lfirst(lc))->relation, ((Wanted *) lfirst(lc))->mode);
+	return patient;
+}
+
+/* want adds a table to those wanted; a temporary one is nobody else's. */
+static List *
+want(List *list, Oid relation, LOCKMODE mode)
+{
+	Wanted	   *wanted;
+	ListCell   *lc;
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)) ||
+		get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
+		return list;
+	foreach(lc, list)
+	{
+		wanted = lfirst(lc);
+		if (wanted->relation != relation)
+			continue;
+		wanted->mode = Max(wanted->mode, mode);
+		return list;
+	}
+	wanted = palloc(sizeof(Wanted));
+	wanted->relation = relation;
+	wanted->mode = mode;
+	return lappend(list, wanted);
+}
+
+/* want_tree adds tables with what is below them, a table before its parts. */
+static List *
+want_tree(List *roots)
+{
+	List	   *wanted = NIL;
+	ListCell   *lc;
+	ListCell   *tc;
+
+	list_sort(roots, list_oid_cmp);
+	foreach(lc, roots)
+		foreach(tc, ls_relation_tree(lfirst_oid(lc)))
+			wanted = want(wanted, lfirst_oid(tc), ShareRowExclusiveLock);
+	return wanted;
+}
+
+/* lock_tree waits for a table, then for those below it; it may be gone. */
+static void
+lock_tree(Oid relation, LOCKMODE mode)
+{
+	LockRelationOid(relation, mode);
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
+		(void) find_all_inheritors(relation, mode, NULL);
+	else
+		UnlockRelationOid(relation, mode);
+}
+
+/*
+ * ls_lock_tables locks tables, with what is below them, so that nobody but us
+ * writes to them.
+ */
+void
+ls_lock_tables(List *roots)
+{
+	ListCell   *lc;
+
+	(void) lock_wanted(want_tree(roots), true);
+	/* parts that have come meanwhile */
+	foreach(lc, roots)
+		lock_tree(lfirst_oid(lc), ShareRowExclusiveLock);
+}
+
+/* sources_of gives the tables that a model is counted from. */
+static List *
+sources_of(const char *name)
+{
+	LsModelRow *row = ls_model_row(name, NULL);
+	List	   *roots = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(name, NULL))
+		roots = list_append_unique_oid(roots, ((LsSourceRow *) lfirst(lc))->relation);
+	if (row)
+		roots = list_append_unique_oid(roots, row->contacts);
+	return roots;
+}
+
+/* ls_lock_sources locks all that a model is counted from. */
+void
+ls_lock_sources(const char *name)
+{
+	ls_lock_tables(sources_of(name));
+}
+
+/* ls_lock_sources_and locks a table that is to be one of them, too. */
+void
+ls_lock_sources_and(const char *name, Oid relation)
+{
+	ls_lock_tables(list_append_unique_oid(sources_of(name), relation));
+}
+
+/*
+ * ls_lock_sources_if_free does so for one who holds tables against everybody, for
+ * which those may be waiting who hold the others.
+ */
+bool
+ls_lock_sources_if_free(const char *name)
+{
+	return lock_wanted(want_tree(sources_of(name)), false);
+}
+
+/*
+ * ls_lock_for_removal locks all that a model is counted from before a source leaves
+ * it, or, where source is NULL, the model goes with its score tables.
+ */
+void
+ls_lock_for_removal(const char *model, const char *source)
+{
+	const char *visitors = ls_visitors_model(model);
+	List	   *sources = sources_of(model);
+	List	   *wanted = NIL;
+	ListCell   *lc;
+
+	/* triggers go from the tables above, too */
+	foreach(lc, ls_ancestors_to_lock(sources))
+		wanted = want(wanted, lfirst_oid(lc), ShareRowExclusiveLock);
+	wanted = list_concat(wanted, want_tree(sources));
+
+	/* these go with the model, and may be read together with what it reads */
+	if (source == NULL && visitors)
+		wanted = want(wanted, ls_score_table(visitors, true), AccessExclusiveLock);
+	if (source == NULL)
+		wanted = want(wanted, ls_score_table(model, true), AccessExclusiveLock);
+	(void) lock_wanted(wanted, true);
+}
+
+/*
+ * ls_lock_against_all locks tables as DROP TABLE and DETACH PARTITION will, the one
+ * that each is a partition of and what is below it included.  Those commands lock
+ * the parent first, but who inserts straight into a partition asks for it second.
+ */
+void
+ls_lock_against_all(List *relations)
+{
+	List	   *wanted = NIL;
+	ListCell   *lc;
+	ListCell   *tc;
+
+	foreach(lc, relations)
+	{
+		if (get_rel_relispartition(lfirst_oid(lc)))
+			wanted = want(wanted, get_partition_parent(lfirst_oid(lc), true),
+						  AccessExclusiveLock);
+		foreach(tc, ls_relation_tree(lfirst_oid(lc)))
+			wanted = want(wanted, lfirst_oid(tc), AccessExclusiveLock);
+	}
+	(void) lock_wanted(wanted, true);
+}
+
+/*
+ * ls_lock_from_above locks tables that get triggers, or lose them, the topmost first,
+ * and one that becomes a part of them, or is one no more.
+ */
+void
+ls_lock_from_above(List *above, Oid part)
+{
+	List	   *wanted = NIL;
+	ListCell   *lc;
+
+	foreach(lc, above)
+		wanted = want(wanted, lfirst_oid(lc), ShareRowExclusiveLock);
+	foreach(lc, ls_relation_tree(part))
+		wanted = want(wanted, lfirst_oid(lc), lfirst_oid(lc) == part ?
+					  AccessExclusiveLock : ShareRowExclusiveLock);
+	(void) lock_wanted(wanted, true);
+}
+
+/* ---------- to read ---------- */
+
+/*
+ * ls_lock_to_read locks what a contact is counted from, against those who
+ * would drop or empty it.  Done before contacts are locked: they take tables
+ * first, too.
+ */
+void
+ls_lock_to_read(LsModel *model)
+{
+	for (int i = 0; i < model->nsources; i++)
+		if (!model->sources[i].broken)
+			lock_tree(model->sources[i].relation, AccessShareLock);
+}
+
+/*
+ * ls_lock_to_read_if_free does so without waiting, the contact table included.
+ * False where somebody is in the way.
+ */
+bool
+ls_lock_to_read_if_free(LsModel *model)
+{
+	if (!ConditionalLockRelationOid(model->contacts, AccessShareLock))
+		return false;
+	for (int i = 0; i < model->nsources; i++)
+	{
+		ListCell   *lc;
+
+		if (model->sources[i].broken)
+			continue;
+		if (!ConditionalLockRelationOid(model->sources[i].relation, AccessShareLock))
+			return false;
+		foreach(lc, ls_relation_tree(model->sources[i].relation))
+			if (!ConditionalLockRelationOid(lfirst_oid(lc), AccessShareLock))
+				return false;
+	}
+	return true;
+}
+
+/*
+ * ls_lock_before_writing does so for one who does not come from one of these
+ * tables, before he locks a model's score table.
+ */
+void
+ls_lock_before_writing(const char *name)
+{
+	LsModel    *model = ls_model_acquire(name, NULL);
+
+	if (model == NULL)
+		return;
+	LockRelationOid(model->contacts, AccessShareLock);
+	ls_lock_to_read(model);
+	ls_model_release(model);
+}

@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * locks.h
+ *		Locks, in an order that all keep.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_LOCKS_H
+#define LEADSCORE_LOCKS_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+#include "rules/model_compile.h"
+
+/* for whoever changes what a model is, before anything else */
+extern void ls_lock_definitions(const char *model);
+extern bool ls_lock_definitions_if_free(const char *model);
+extern void ls_lock_own_definitions(void);
+extern bool ls_definitions_locked(void);
+extern LsModelRow *ls_model_row_locked(const char *model, Oid role);
+extern LsModelRow *ls_model_row_held(const char *model, Oid role);
+extern void ls_lock_model_name(const char *model);
+/* SHARE ROW EXCLUSIVE on tables, with their partitions and children */
+extern void ls_lock_tables(List *roots);
+/* ... on a model's event tables and its contact table */
+extern void ls_lock_sources(const char *model);
+extern void ls_lock_sources_and(const char *model, Oid relation);
+extern bool ls_lock_sources_if_free(const char *model);
+/* ... and stronger where triggers go: with a source, or (NULL) with the model */
+extern void ls_lock_for_removal(const char *model, const char *source);
+/* ACCESS EXCLUSIVE, as DROP TABLE and DETACH PARTITION take it */
+extern void ls_lock_against_all(List *relations);
+/* ... one that becomes a part of others, SHARE ROW EXCLUSIVE on those */
+extern void ls_lock_from_above(List *above, Oid part);
+/* ACCESS SHARE on a model's event tables, before contacts are counted */
+extern void ls_lock_to_read(LsModel *model);
+extern bool ls_lock_to_read_if_free(LsModel *model);
+extern void ls_lock_before_writing(const char *name);
+
+#endif							/* LEADSCORE_LOCKS_H */

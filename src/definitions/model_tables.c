@@ -1,0 +1,691 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_tables.c
+ *		The tables and views of a model: how they are made, changed, dropped.
+ *
+ * They are made by plain SQL as the extension's owner, as nobody else may make
+ * tables in its schema, and given to the owner of the contact table before anybody
+ * can see them.  They are no members of the extension, so that dumps hold them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "definitions/model_tables.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/sql.h"
+#include "base/trust.h"
+#include "base/user.h"
+#include "definitions/extension.h"
+#include "definitions/hand_over.h"
+#include "definitions/live_view.h"
+#include "definitions/table_layout.h"
+
+static bool giving = false;		/* tables to their owner */
+
+/* All that is called after a model, in the order in which it is dropped. */
+static const struct
+{
+	const char *kind;
+	const char *prefix;
+	bool		always;			/* what scores needs it: every model has it */
+}			parts[] = {
+	{"VIEW", "live_", false},
+	{"TABLE", "history_", true},
+	{"TABLE", "outbox_", true},
+	{"TABLE", "worker_error_", true},
+	{"TABLE", "due_", true},
+	{"TABLE", "pending_", true},
+	{"TABLE", "profile_", true},
+	{"TABLE", "kept_", true},
+	{"TABLE", "merged_", false},
+	{"TABLE", "identity_", false},
+	{"TABLE", "daily_", false},
+	{"TABLE", "funnel_daily_", false},
+	{"TABLE", "score_", true},
+};
+
+/* The columns of score_<model>; those of the categories come after the score. */
+static const struct
+{
+	const char *name;
+	const char *definition;
+	bool		internal;		/* not in live_<model> */
+	const char *comment;
+}			columns[] = {
+	{"score", "pg_catalog.float8 NOT NULL", false,
+	"sum of the categories, each times its weight, within the model''s limits, at scored_at"},
+	{"grade", "pg_catalog.text", false,
+	"per category the highest band reached, in the order of the categories"},
+	{"stage", "pg_catalog.text NOT NULL", false,
+	"stage that the contact is in"},
+	{"stage_since", "pg_catalog.timestamptz NOT NULL", false,
+	"when the contact entered the stage"},
+	{"disqualified", "pg_catalog.bool NOT NULL", false,
+	"whether a rule that disqualifies is in force"},
+	{"has_contact", "pg_catalog.bool NOT NULL", false,
+	"whether the contact table has the contact; false: there are only events of it"},
+	{"last_event_at", "pg_catalog.timestamptz", false,
+	"time of the latest event of the contact, whether or not it counts"},
+	{"scored_at", "pg_catalog.timestamptz NOT NULL", false,
+	"instant at which the score was exactly this"},
+	{"rules_version", "pg_catalog.int8 NOT NULL", true,
+	"internal: version of the rules that the row was scored with"},
+	{"state", "pg_catalog.bytea NOT NULL", true,
+	"internal: what the events add up to, from which the score at any instant follows"},
+};
+
+/* ls_tables_have_column tells whether the score table has a column of its own. */
+bool
+ls_tables_have_column(const char *name)
+{
+	for (int i = 0; i < (int) lengthof(columns); i++)
+		if (strcmp(name, columns[i].name) == 0)
+			return true;
+	return strcmp(name, "contact_id") == 0;
+}
+
+static Oid
+find_part(const char *prefix, const char *model)
+{
+	return ls_extension_table(psprintf("%s%s", prefix, model), true);
+}
+
+/* ls_tables_exist tells whether a model has all the tables that every model has. */
+bool
+ls_tables_exist(const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+		if (parts[i].always && !OidIsValid(find_part(parts[i].prefix, model)))
+			return false;
+	return true;
+}
+
+/* ls_tables_show_column tells whether live_<model> has a column of that name, too. */
+bool
+ls_tables_show_column(const char *name)
+{
+	for (int i = 0; i < (int) lengthof(columns); i++)
+		if (strcmp(name, columns[i].name) == 0)
+			return !columns[i].internal;
+	return false;
+}
+
+/* ls_tables_is_of tells whether a name is that of a table or view of a model. */
+bool
+ls_tables_is_of(const char *name, const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		size_t		length = strlen(parts[i].prefix);
+
+		if (strncmp(name, parts[i].prefix, length) == 0 && strcmp(name + length, model) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* ls_tables_check_free makes sure that the names made of a model's are free. */
+void
+ls_tables_check_free(const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+		if (OidIsValid(find_part(parts[i].prefix, model)))
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_TABLE),
+					 errmsg("relation \"%s.%s%s\" already exists", LEADSCORE_SCHEMA,
+							parts[i].prefix, model),
+					 errdetail("Model \"%s\" would need the name.", model),
+					 errhint("Drop it, or choose another name for the model.")));
+}
+
+/* ---------- parts of statements ---------- */
+
+/*
+ * ls_tables_type writes a type as SQL takes it anywhere.  Unlike format_type()
+ * it has no length where none is given: character would be character(1).
+ */
+char *
+ls_tables_type(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Form_pg_type form;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	name = quote_qualified_identifier(get_namespace_name(form->typnamespace),
+									  NameStr(form->typname));
+	ReleaseSysCache(tuple);
+	return name;
+}
+
+/* ls_tables_collation writes a collation that is not the type's own, or none. */
+char *
+ls_tables_collation(Oid type, Oid collation)
+{
+	HeapTuple	tuple;
+	Form_pg_collation form;
+	char	   *clause;
+
+	if (!OidIsValid(collation) || collation == get_typcollation(type))
+		return "";
+	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	form = (Form_pg_collation) GETSTRUCT(tuple);
+	clause = psprintf(" COLLATE %s",
+					  quote_qualified_identifier(get_namespace_name(form->collnamespace),
+												 NameStr(form->collname)));
+	ReleaseSysCache(tuple);
+	return clause;
+}
+
+/* ls_tables_comment gives a column of a table or view of ours its comment. */
+void
+ls_tables_comment(const char *table, const char *column, const char *comment)
+{
+	ls_sql_execute(psprintf("COMMENT ON COLUMN leadscore.%s.%s IS '%s'",
+						table, quote_identifier(column), comment), NULL);
+}
+
+/*
+ * ls_tables_publishable has rows of a table that has no key be deleted where it
+ * is published, as FOR ALL TABLES does.
+ */
+void
+ls_tables_publishable(const char *table)
+{
+	ls_sql_execute(psprintf("ALTER TABLE leadscore.%s REPLICA IDENTITY FULL", table), NULL);
+}
+
+/* give_one gives a table or view to a role. */
+static void
+give_one(const char *kind, const char *name, Oid owner)
+{
+	bool		outer = giving;
+
+	giving = true;
+	PG_TRY();
+	{
+		ls_sql_execute(psprintf("ALTER %s leadscore.%s OWNER TO %s", kind, quote_identifier(name),
+							quote_identifier(GetUserNameFromId(owner, false))), NULL);
+	}
+	PG_FINALLY();
+	{
+		giving = outer;
+	}
+	PG_END_TRY();
+}
+
+/* ls_tables_give_one gives a table that was made for a model to its owner. */
+void
+ls_tables_give_one(const char *name, Oid owner)
+{
+	give_one("TABLE", name, owner);
+}
+
+/* ls_tables_give_view gives a view that was made for a model to its owner. */
+void
+ls_tables_give_view(const char *name, Oid owner)
+{
+	give_one("VIEW", name, owner);
+}
+
+/* ---------- one by one ---------- */
+
+/* ls_tables_comment_columns gives a table or view of a model its comments. */
+void
+ls_tables_comment_columns(const LsModelTables *new, const char *prefix, bool internals)
+{
+	char	   *name = psprintf("%s%s", prefix, new->row.model);
+
+	ls_tables_comment(name, "contact_id", "contact: the key of the contact table");
+	for (int i = 0; i < new->ncategories; i++)
+		ls_tables_comment(name, new->categories[i],
+						  "points of the category, within its limits, at scored_at");
+	for (int i = 0; i < (int) lengthof(columns); i++)
+		if (internals || !columns[i].internal)
+			ls_tables_comment(name, columns[i].name, columns[i].comment);
+}
+
+/* create_guard has a table refuse what others than leadscore write. */
+static void
+create_guard(const char *prefix, const char *model)
+{
+	ls_sql_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
+						" ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.guard()",
+						prefix, model), NULL);
+}
+
+/*
+ * create_score_table makes score_<model>.  No index but the key and some room
+ * in each page, so that updates are HOT; vacuum comes early.  The state is
+ * compact as it is: compressing it again would be in vain.
+ */
+static void
+create_score_table(const LsModelTables *new)
+{
+	const char *model = new->row.model;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE TABLE leadscore.score_%s (contact_id %s%s PRIMARY KEY",
+					 model, ls_tables_type(new->key_type),
+					 ls_tables_collation(new->key_type, new->key_collation));
+	for (int i = 0; i < (int) lengthof(columns); i++)
+	{
+		appendStringInfo(&sql, ", %s %s", columns[i].name, columns[i].definition);
+		for (int j = 0; i == 0 && j < new->ncategories; j++)
+			appendStringInfo(&sql, ", %s pg_catalog.float8 NOT NULL",
+							 quote_identifier(new->categories[j]));
+	}
+	appendStringInfoString(&sql, ") WITH (fillfactor = 70,"
+						   " autovacuum_vacuum_scale_factor = 0.05,"
+						   " autovacuum_vacuum_insert_scale_factor = 0.1,"
+						   " autovacuum_analyze_scale_factor = 0.05)");
+	ls_sql_execute(sql.data, NULL);
+	ls_sql_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN state SET STORAGE EXTERNAL",
+						model), NULL);
+	create_guard("score_", model);
+	ls_sql_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
+						model, model), NULL);
+	ls_tables_comment_columns(new, "score_", true);
+	give_one("TABLE", psprintf("score_%s", model), new->row.owner);
+}
+
+/* append_columns writes the columns of a table of a model. */
+static void
+append_columns(StringInfo sql, const LsModelTables *new, const LsTableLayout *layout,
+			   const char *visitor)
+{
+	char	   *key = psprintf("%s%s", ls_tables_type(new->key_type),
+							   ls_tables_collation(new->key_type, new->key_collation));
+
+	for (const LsColumnLayout *column = layout->columns; column->name; column++)
+		appendStringInfo(sql, "%s%s %s%s", column == layout->columns ? "" : ", ",
+						 column->name,
+						 column->type == LS_TYPE_KEY ? key :
+						 column->type == LS_TYPE_VISITOR ? visitor :
+						 ls_tables_type(column->type), column->definition);
+	if (layout->key)
+		appendStringInfo(sql, ", PRIMARY KEY (%s)", layout->key);
+}
+
+/*
+ * create_table makes a table of a model as its layout says; visitor is the type
+ * of visitors' keys, where the table has some.
+ */
+static void
+create_table(const LsModelTables *new, const LsTableLayout *layout, const char *visitor)
+{
+	const char *model = new->row.model;
+	char	   *name = psprintf("%s%s", layout->prefix, model);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE TABLE leadscore.%s (", name);
+	append_columns(&sql, new, layout, visitor);
+	appendStringInfoChar(&sql, ')');
+	if (layout->options)
+		appendStringInfo(&sql, " WITH (%s)", layout->options);
+	ls_sql_execute(sql.data, NULL);
+	for (const LsIndexLayout *index = layout->indexes; index && index->name; index++)
+		ls_sql_execute(psprintf("CREATE INDEX %s_%s ON leadscore.%s %s",
+							name, index->name, name, index->definition), NULL);
+	if (layout->external)
+		ls_sql_execute(psprintf("ALTER TABLE leadscore.%s ALTER COLUMN %s SET STORAGE EXTERNAL",
+							name, layout->external), NULL);
+	if (layout->key == NULL)
+		ls_tables_publishable(name);
+	create_guard(layout->prefix, model);
+	if (layout->restored)
+		ls_sql_execute(psprintf("CREATE TRIGGER leadscore_restored AFTER INSERT ON leadscore.%s"
+							" FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restored()",
+							name), NULL);
+	ls_sql_execute(psprintf("COMMENT ON TABLE leadscore.%s IS '%s'", name,
+						psprintf(layout->comment, model)), NULL);
+	for (const LsColumnLayout *column = layout->columns; column->name; column++)
+		ls_tables_comment(name, column->name, column->comment);
+	give_one("TABLE", name, new->row.owner);
+}
+
+/*
+ * ls_tables_make_identity makes identity_<model>: visitors, by keys of their own
+ * type, who are identified.
+ */
+void
+ls_tables_make_identity(const LsModelTables *model, Oid type, Oid collation)
+{
+	create_table(model, ls_table_layout("identity_"),
+				 psprintf("%s%s", ls_tables_type(type), ls_tables_collation(type, collation)));
+	ls_live_view_make(model);
+}
+
+/* drop_part drops a table or view of a model. */
+static void
+drop_part(const char *kind, const char *prefix, const char *model)
+{
+	if (OidIsValid(find_part(prefix, model)))
+		ls_sql_execute(psprintf("DROP %s leadscore.%s%s", kind, prefix, model), NULL);
+}
+
+/* ---------- all of them ---------- */
+
+/*
+ * has_table tells whether a model has a table of a kind from its beginning: those
+ * of visitors come with the first of them, and visitors are not merged.
+ */
+static bool
+has_table(const LsModelTables *model, const LsTableLayout *layout)
+{
+	return strcmp(layout->prefix, "identity_") != 0 &&
+		(model->row.sheet == NULL || strcmp(layout->prefix, "merged_") != 0);
+}
+
+/* ls_tables_make makes the tables and views of a new model. */
+void
+ls_tables_make(const LsModelTables *new)
+{
+	create_score_table(new);
+	for (const LsTableLayout *const *layout = ls_table_layouts; *layout; layout++)
+		if (has_table(new, *layout))
+			create_table(new, *layout, NULL);
+	ls_live_view_make(new);
+}
+
+/*
+ * ls_tables_without_index gives a table of a model that has no key or index yet, as
+ * those of a dump come after the rows; InvalidOid: none.  Nobody is waited for.
+ */
+Oid
+ls_tables_without_index(const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		Oid			table = find_part(parts[i].prefix, model);
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+		bool		indexed;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		indexed = ((Form_pg_class) GETSTRUCT(tuple))->relhasindex;
+		ReleaseSysCache(tuple);
+		if (!indexed && strcmp(parts[i].kind, "TABLE") == 0)
+			return table;
+	}
+	return InvalidOid;
+}
+
+/* ls_tables_read reads what those of an existing model are made from. */
+void
+ls_tables_read(const LsModelRow *row, LsModelTables *tables)
+{
+	Oid			table = ls_score_table(row->model, true);
+	List	   *rows = ls_category_rows(row->model, NULL);
+	int32		typmod;
+	ListCell   *lc;
+
+	memset(tables, 0, sizeof(LsModelTables));
+	tables->row = *row;
+	if (OidIsValid(table))
+		get_atttypetypmodcoll(table, 1, &tables->key_type, &typmod,
+							  &tables->key_collation);
+	tables->categories = palloc(sizeof(char *) * list_length(rows));
+	foreach(lc, rows)
+		tables->categories[tables->ncategories++] = ((LsCategoryRow *) lfirst(lc))->category;
+}
+
+/* rekey_table turns the key in a table of a model into another type. */
+static void
+rekey_table(const LsModelTables *new, const char *prefix, const char *column)
+{
+	char	   *name = ls_tables_type(new->key_type);
+
+	if (OidIsValid(find_part(prefix, new->row.model)))
+		ls_sql_execute(psprintf("ALTER TABLE leadscore.%s%s ALTER COLUMN %s TYPE %s%s"
+							" USING %s::pg_catalog.text::%s",
+							prefix, new->row.model, column, name,
+							ls_tables_collation(new->key_type, new->key_collation),
+							column, name), NULL);
+}
+
+/*
+ * ls_tables_rekey turns the key in all of them into the type that new has, and
+ * makes the view anew.  Casts, and whatever the owner has put on the tables, are run
+ * as the owner.
+ */
+void
+ls_tables_rekey(const LsModelTables *new)
+{
+	const char *model = new->row.model;
+	LsLiveView *view;
+	LsUser	saved;
+
+	view = ls_live_view_drop(model);
+	ls_user_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
+	rekey_table(new, "score_", "contact_id");
+	rekey_table(new, "daily_", "contact_id");
+	for (const LsTableLayout *const *layout = ls_table_layouts; *layout; layout++)
+		for (const LsColumnLayout *column = (*layout)->columns; column->name; column++)
+			if (column->type == LS_TYPE_KEY)
+				rekey_table(new, (*layout)->prefix, column->name);
+	ls_user_restore(&saved);
+	ls_live_view_restore(new, view);
+}
+
+/* view_anew replaces the view of an existing model by what it was made as. */
+static void
+view_anew(const LsModelRow *row)
+{
+	LsModelTables tables;
+
+	ls_tables_read(row, &tables);
+	ls_live_view_make(&tables);
+}
+
+/*
+ * ls_tables_give gives all of them to the owner of the model's contact table.  Those
+ * that are the owner's already are left alone.  A view is made anew: what the former
+ * owner had it show would be read as the new one.
+ */
+void
+ls_tables_give(const LsModelRow *row)
+{
+	Oid			owner = row->owner;
+	ListCell   *lc;
+
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		Oid			table = find_part(parts[i].prefix, row->model);
+
+		if (!OidIsValid(table))
+			continue;
+		ls_check_hand_over(table, owner);
+		if (ls_relation_owner(table) != owner)
+			give_one(parts[i].kind, get_rel_name(table), owner);
+		if (get_rel_relkind(table) == RELKIND_VIEW)
+			view_anew(row);
+		if (get_rel_relkind(table) != RELKIND_PARTITIONED_TABLE)
+			continue;
+		foreach(lc, find_inheritance_children(table, NoLock))
+			if (ls_relation_owner(lfirst_oid(lc)) != owner)
+				give_one("TABLE", get_rel_name(lfirst_oid(lc)), owner);
+	}
+}
+
+/* table_of_another gives a table of a model that is not its owner's; InvalidOid: none. */
+static Oid
+table_of_another(const char *model, Oid owner)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		Oid			table = find_part(parts[i].prefix, model);
+
+		if (OidIsValid(table) && strcmp(parts[i].kind, "TABLE") == 0 &&
+			ls_relation_owner(table) != owner)
+			return table;
+	}
+	return InvalidOid;
+}
+
+/* ls_tables_belong tells whether all tables of a model are a role's. */
+bool
+ls_tables_belong(const char *model, Oid owner)
+{
+	return !OidIsValid(table_of_another(model, owner));
+}
+
+/* ls_tables_check_owner refuses what has given a table of a model to another role. */
+void
+ls_tables_check_owner(void)
+{
+	ListCell   *lc;
+
+	if (giving)
+		return;
+	foreach(lc, ls_model_rows(NULL))
+	{
+		LsModelRow *row = lfirst(lc);
+		Oid			table = row->suspended || !OidIsValid(row->owner) ? InvalidOid :
+			table_of_another(row->model, row->owner);
+
+		if (OidIsValid(table))
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("cannot change owner of table \"%s\"", get_rel_name(table)),
+					 errdetail("The tables of model \"%s\" belong to the owner of its contact table.",
+							   row->model),
+					 errhint("Change the owner of table \"%s\" instead.",
+							 get_rel_name(row->contacts))));
+	}
+}
+
+/*
+ * ls_tables_check_made refuses a table or view that would be taken for one of another
+ * role's model, which would be written to as that role.
+ */
+void
+ls_tables_check_made(Oid relid)
+{
+	const char *name = get_rel_name(relid);
+	Oid			maker = ls_relation_owner(relid);
+	ListCell   *lc;
+
+	foreach(lc, ls_model_rows(NULL))
+	{
+		LsModelRow *row = lfirst(lc);
+
+		for (int i = 0; i < (int) lengthof(parts); i++)
+			if (OidIsValid(row->owner) && !ls_role_trusted(maker, row->owner) &&
+				strcmp(name, psprintf("%s%s", parts[i].prefix, row->model)) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						 errmsg("permission denied to have relation %s.%s",
+								LEADSCORE_SCHEMA, quote_identifier(name)),
+						 errdetail("It would be taken for one of model \"%s\", which belongs to role \"%s\".",
+								   row->model, GetUserNameFromId(row->owner, false)),
+						 errhint("Use another name, or another schema.")));
+	}
+}
+
+/* ls_tables_lock_if_free locks all of them, unless somebody is in the way. */
+bool
+ls_tables_lock_if_free(const char *model)
+{
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		Oid			table = find_part(parts[i].prefix, model);
+
+		if (OidIsValid(table) && !ConditionalLockRelationOid(table, AccessExclusiveLock))
+			return false;
+	}
+	return true;
+}
+
+/* depends tells whether dropping one table is refused, or another goes with it. */
+static bool
+depends(const ObjectAddress *object, const ObjectAddress *on)
+{
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(object->classId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(object->objectId));
+	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, keys);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		found = form->refclassid == on->classId && form->refobjid == on->objectId &&
+			form->refobjsubid == 0 && form->objsubid == 0;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/*
+ * ls_tables_depend has the score table depend on the contact table, where it does
+ * not yet: a dump knows nothing of that.  DROP TABLE is refused then, as for any table
+ * that something depends on; with CASCADE the score table goes, and the model.
+ */
+void
+ls_tables_depend(const LsModelRow *row)
+{
+	ObjectAddress scores;
+	ObjectAddress contacts;
+	Oid			table = ls_score_table(row->model, true);
+
+	if (row->sheet || !OidIsValid(table) ||
+		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(row->contacts)))
+		return;
+	ObjectAddressSet(scores, RelationRelationId, table);
+	ObjectAddressSet(contacts, RelationRelationId, row->contacts);
+	if (!depends(&scores, &contacts))
+		recordDependencyOn(&scores, &contacts, DEPENDENCY_NORMAL);
+}
+
+/*
+ * ls_tables_drop drops all of them.  They are locked as those who use them do:
+ * views, the score table, the other tables.
+ */
+void
+ls_tables_drop(const char *model)
+{
+	Oid			score_table = ls_score_table(model, true);
+
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		if (strcmp(parts[i].kind, "TABLE") == 0 && OidIsValid(score_table))
+			LockRelationOid(score_table, AccessExclusiveLock);
+		drop_part(parts[i].kind, parts[i].prefix, model);
+	}
+}

@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_tables.h
+ *		The tables and views of a model: how they are made, changed, dropped.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_MODEL_TABLES_H
+#define LEADSCORE_MODEL_TABLES_H
+
+#include "postgres.h"
+
+#include "definitions/catalog.h"
+
+/* What a model's tables and views are made from */
+typedef struct LsModelTables
+{
+	LsModelRow	row;
+	Oid			key_type;		/* not a domain */
+	Oid			key_collation;
+	char	  **categories;
+	int			ncategories;
+} LsModelTables;
+
+/* all of these are called as the extension's owner, but for the first four */
+extern bool ls_tables_have_column(const char *name);
+extern bool ls_tables_show_column(const char *name);
+extern bool ls_tables_is_of(const char *name, const char *model);
+extern void ls_tables_check_free(const char *model);
+extern void ls_tables_make(const LsModelTables *new);
+extern bool ls_tables_exist(const char *model);
+extern void ls_tables_make_identity(const LsModelTables *model, Oid type,
+									Oid collation);
+extern void ls_tables_rekey(const LsModelTables *new);
+extern bool ls_tables_lock_if_free(const char *model);
+extern void ls_tables_check_owner(void);
+extern bool ls_tables_belong(const char *model, Oid owner);
+extern void ls_tables_depend(const LsModelRow *row);
+extern void ls_tables_check_made(Oid relid);
+extern void ls_tables_give(const LsModelRow *row);
+extern void ls_tables_drop(const char *model);
+
+/* looks whether all of a dump is there; called as anybody */
+extern Oid	ls_tables_without_index(const char *model);
+
+/* for those who make one of them */
+extern void ls_tables_read(const LsModelRow *row, LsModelTables *tables);
+extern char *ls_tables_type(Oid type);
+extern char *ls_tables_collation(Oid type, Oid collation);
+extern void ls_tables_comment(const char *table, const char *column,
+							  const char *comment);
+extern void ls_tables_publishable(const char *table);
+extern void ls_tables_give_one(const char *name, Oid owner);
+extern void ls_tables_give_view(const char *name, Oid owner);
+extern void ls_tables_comment_columns(const LsModelTables *new, const char *prefix,
+									  bool internals);
+
+#endif							/* LEADSCORE_MODEL_TABLES_H */

@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ *
+ * rights.h
+ *		Who may change a model, and who may read it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_RIGHTS_H
+#define LEADSCORE_RIGHTS_H
+
+#include "postgres.h"
+
+#include "definitions/catalog.h"
+
+extern bool ls_may_manage_model(const LsModelRow *model, Oid role);
+extern void ls_require_managed(const LsModelRow *row, Oid role);
+extern bool ls_may_read_model(const LsModelRow *model, Oid role);
+/* the row of a model that a role may change, or an error that says why not */
+extern LsModelRow *ls_model_row_for(const char *model, Oid role);
+
+#endif							/* LEADSCORE_RIGHTS_H */

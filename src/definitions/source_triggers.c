@@ -1,0 +1,554 @@
+/*-------------------------------------------------------------------------
+ *
+ * source_triggers.c
+ *		Tables that feed models: which can, which do, and their triggers.
+ *
+ * Statement triggers see the rows that were named in the statement: a row
+ * that is inserted through a partitioned table fires the triggers of that
+ * table, one inserted straight into a partition those of the partition.  So
+ * every table of a tree has the same triggers and each row is seen once.
+ *
+ * The triggers are made with plain CREATE TRIGGER, so that dumps hold them.
+ *
+ * Locks: a table is locked before its partitions and children, as statements
+ * that go through it do, and before anything of ours.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "definitions/source_triggers.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "commands/comment.h"
+#include "commands/tablecmds.h"
+#include "parser/parse_coerce.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "base/leadscore.h"
+#include "base/relation.h"
+#include "base/sql.h"
+#include "base/suggest.h"
+#include "base/user.h"
+#include "definitions/ancestor.h"
+#include "definitions/contact_table.h"
+#include "definitions/extension.h"
+
+/*
+ * The triggers of a table that feeds a model.  Those that fire for each row are
+ * for what logical replication applies (replication.c), and only on tables that have
+ * rows: PostgreSQL would copy one of a partitioned table to its partitions,
+ * which have their own.
+ */
+static const struct
+{
+	const char *name;
+	const char *when;
+	const char *tables;
+	bool		row;
+	char		fires;
+	const char *function;
+}			triggers[] = {
+	{"leadscore_enter", "BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE", "",
+	false, TRIGGER_FIRES_ON_ORIGIN, "enter"},
+	{"leadscore_insert", "AFTER INSERT",
+		" REFERENCING NEW TABLE AS leadscore_new",
+	false, TRIGGER_FIRES_ON_ORIGIN, "capture"},
+	{"leadscore_update", "AFTER UPDATE",
+		" REFERENCING OLD TABLE AS leadscore_old NEW TABLE AS leadscore_new",
+	false, TRIGGER_FIRES_ON_ORIGIN, "capture"},
+	{"leadscore_delete", "AFTER DELETE",
+		" REFERENCING OLD TABLE AS leadscore_old",
+	false, TRIGGER_FIRES_ON_ORIGIN, "capture"},
+	{"leadscore_truncate", "AFTER TRUNCATE", "",
+	false, TRIGGER_FIRES_ALWAYS, "capture"},
+	{"leadscore_apply", "AFTER INSERT OR UPDATE OR DELETE", "",
+	true, TRIGGER_FIRES_ON_REPLICA, "apply"},
+	{"leadscore_apply_truncate", "BEFORE TRUNCATE", "",
+	false, TRIGGER_FIRES_ON_REPLICA, "enter"},
+};
+
+/* ---------- statements of our own, and arguments ---------- */
+
+/* ---------- what can feed a model ---------- */
+
+/*
+ * ls_check_relation refuses what cannot be a contact or event table.
+ */
+void
+ls_check_relation(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	FormData_pg_class form;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	form = *(Form_pg_class) GETSTRUCT(tuple);
+	ReleaseSysCache(tuple);
+	name = pstrdup(NameStr(form.relname));
+
+	if (ls_extension_has_schema(form.relnamespace))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" cannot feed a model", name),
+				 errdetail("It belongs to leadscore itself.")));
+	if (form.relkind != RELKIND_RELATION && form.relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" cannot feed a model", name),
+				 errdetail_relkind_not_supported(form.relkind),
+				 form.relkind == RELKIND_VIEW || form.relkind == RELKIND_MATVIEW ?
+				 errhint("Use the tables that it reads.") : 0));
+	if (IsCatalogRelationOid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("\"%s\" cannot feed a model", name),
+				 errdetail("It is a system catalog.")));
+	if (form.relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" cannot feed a model", name),
+				 errdetail("It is a temporary table, which scores would outlive.")));
+}
+
+/*
+ * ls_check_tree refuses tables whose partitions or children cannot be watched,
+ * or whose rows a role would not all see.
+ */
+void
+ls_check_tree(Oid relid, List *tree, Oid role)
+{
+	ListCell   *lc;
+
+	foreach(lc, tree)
+	{
+		Oid			member = lfirst_oid(lc);
+
+		if (get_rel_relkind(member) == RELKIND_FOREIGN_TABLE)
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("\"%s\" cannot feed a model", get_rel_name(relid)),
+					 errdetail("Its partition or child \"%s\" is a foreign table, whose changes are not noticed.",
+							   get_rel_name(member))));
+		if (ls_rows_hidden(member, role))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("row-level security of \"%s\" hides rows from role \"%s\"",
+							get_rel_name(member), GetUserNameFromId(role, false)),
+					 errdetail("A model reads its tables as its owner, and must see every row."),
+					 errhint("Give the role BYPASSRLS, or let the table's owner own the model.")));
+		if (get_rel_persistence(member) == RELPERSISTENCE_UNLOGGED)
+			ereport(WARNING,
+					(errmsg("\"%s\" is unlogged", get_rel_name(member)),
+					 errdetail("A crash of the server empties it, which fires no trigger."),
+					 errhint("Call leadscore.rescore() after a crash.")));
+	}
+}
+
+/*
+ * ls_find_column gives a column's number; one that does not exist is refused.
+ */
+AttrNumber
+ls_find_column(Oid relid, const char *column)
+{
+	AttrNumber	attno = get_attnum(relid, column);
+	List	   *names = NIL;
+	const char *nearest;
+	Relation	rel;
+
+	if (attno > 0)
+		return attno;
+	if (attno < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("system column \"%s\" cannot be used", column)));
+	rel = relation_open(relid, AccessShareLock);
+	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (!att->attisdropped)
+			names = lappend(names, pstrdup(NameStr(att->attname)));
+	}
+	relation_close(rel, AccessShareLock);
+	nearest = ls_suggest_word(column, names);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column \"%s\" of relation \"%s\" does not exist",
+					column, get_rel_name(relid)),
+			 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
+	return InvalidAttrNumber;	/* not reached */
+}
+
+/* ls_column_has_index tells whether rows can be found by a column. */
+bool
+ls_column_has_index(Oid relid, AttrNumber attno)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	List	   *indexes = RelationGetIndexList(rel);
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		if (index->indisvalid && index->indkey.values[0] == attno &&
+			heap_attisnull(tuple, Anum_pg_index_indpred, NULL))
+			found = true;
+		ReleaseSysCache(tuple);
+	}
+	relation_close(rel, NoLock);
+	return found;
+}
+
+/* ls_is_time_type tells whether a type, or what it is a domain over, is a time. */
+bool
+ls_is_time_type(Oid type)
+{
+	type = getBaseType(type);
+	return type == TIMESTAMPTZOID || type == TIMESTAMPOID || type == DATEOID;
+}
+
+/*
+ * time_hint says what to use instead of a column that does not hold times.  What
+ * reads a time from text depends on settings and cannot be generated, but the
+ * parts of one can be put together.
+ */
+static char *
+time_hint(const char *column, Oid type)
+{
+	const char *name = quote_identifier(column);
+	char	   *of_text = "make_timestamp(substr(%1$s, 1, 4)::int, substr(%1$s, 6, 2)::int, substr(%1$s, 9, 2)::int,"
+		" substr(%1$s, 12, 2)::int, substr(%1$s, 15, 2)::int, substr(%1$s, 18, 2)::float8)";
+
+	switch (TypeCategory(getBaseType(type)))
+	{
+		case TYPCATEGORY_STRING:
+			return psprintf("Use another column, or add a stored generated one: where the text is like 2024-01-31 12:00:00, timestamp GENERATED ALWAYS AS (%s) STORED.",
+							psprintf(of_text, name));
+		case TYPCATEGORY_NUMERIC:
+			return psprintf("Use another column, or add a stored generated one: where these are seconds since 1970, timestamptz GENERATED ALWAYS AS (to_timestamp(%s)) STORED.",
+							name);
+		default:
+			return "Use another column, or add one that a trigger of the table fills.";
+	}
+}
+
+/*
+ * ls_check_time_column refuses columns that do not hold times.  Those that are
+ * computed when they are read are empty when triggers look at a row.
+ */
+void
+ls_check_time_column(Oid relid, const char *column)
+{
+	AttrNumber	attno = ls_find_column(relid, column);
+	Oid			type = get_atttype(relid, attno);
+
+	if (!ls_is_time_type(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s",
+						column, get_rel_name(relid), format_type_be(type)),
+				 errdetail("A time is a timestamp with or without time zone, or a date."),
+				 errhint("%s", time_hint(column, type))));
+	if (get_attgenerated(relid, attno) == 'v')
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of relation \"%s\" is a virtual generated column",
+						column, get_rel_name(relid)),
+				 errhint("Make it a stored one.")));
+}
+
+/* nearest_zone finds the time zone that was probably meant, or NULL. */
+static const char *
+nearest_zone(const char *name)
+{
+	pg_tzenum  *zones = pg_tzenumerate_start();
+	List	   *names = NIL;
+	pg_tz	   *tz;
+
+	while ((tz = pg_tzenumerate_next(zones)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		names = lappend(names, pstrdup(pg_get_timezone_name(tz)));
+	}
+	pg_tzenumerate_end(zones);
+	return ls_suggest_word(name, names);
+}
+
+/* ls_check_time_zone gives a time zone's proper name. */
+char *
+ls_check_time_zone(const char *name)
+{
+	pg_tz	   *tz = pg_tzset(name);
+	const char *nearest;
+
+	if (tz == NULL || !pg_tz_acceptable(tz))
+	{
+		nearest = nearest_zone(name);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone \"%s\" not recognized", name),
+				 nearest ? errhint("Did you mean \"%s\"?", nearest) :
+				 errhint("Names such as Europe/Berlin are listed in the view pg_timezone_names.")));
+	}
+	return pstrdup(pg_get_timezone_name(tz));
+}
+
+/*
+ * ls_lock_tree locks a table with all its partitions and children, and gives
+ * them, the table first.  Children that are temporary are left out: nothing of
+ * another session's can be watched.
+ */
+List *
+ls_lock_tree(Oid relid, LOCKMODE lockmode)
+{
+	List	   *tree;
+	List	   *kept = NIL;
+	ListCell   *lc;
+
+	LockRelationOid(relid, lockmode);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	tree = find_all_inheritors(relid, lockmode, NULL);
+	foreach(lc, tree)
+		if (get_rel_persistence(lfirst_oid(lc)) != RELPERSISTENCE_TEMP)
+			kept = lappend_oid(kept, lfirst_oid(lc));
+	return kept;
+}
+
+/* ---------- triggers, and lead_relation ---------- */
+
+/*
+ * ls_keep_triggers has those of our triggers that fire otherwise than triggers
+ * do by default do so.  ENABLE TRIGGER ALL, with which a restore with
+ * --disable-triggers ends, has made them ordinary ones.  by_row tells whether the
+ * table may be written through others that feed nothing (ancestor.c).
+ */
+void
+ls_keep_triggers(Oid relid, bool by_row)
+{
+	Relation	rel = relation_open(relid, ShareRowExclusiveLock);
+
+	for (int i = 0; rel->trigdesc && i < (int) lengthof(triggers); i++)
+		for (int j = 0; j < rel->trigdesc->numtriggers; j++)
+		{
+			Trigger    *trigger = &rel->trigdesc->triggers[j];
+			char		fires = by_row && triggers[i].row ? TRIGGER_FIRES_ALWAYS :
+				triggers[i].fires;
+
+			if (triggers[i].fires == TRIGGER_FIRES_ON_ORIGIN ||
+				trigger->tgenabled == fires || trigger->tgenabled == TRIGGER_DISABLED ||
+				strcmp(trigger->tgname, triggers[i].name) != 0)
+				continue;
+			ls_set_trigger_firing(rel, triggers[i].name, fires, ShareRowExclusiveLock);
+			/* which has the relation's triggers read again */
+			CommandCounterIncrement();
+			break;
+		}
+	relation_close(rel, NoLock);
+}
+
+/* ls_make_triggers puts those of our triggers on a table that it lacks. */
+void
+ls_make_triggers(Oid relid)
+{
+	char	   *name = ls_relation_qualified_name(relid);
+	LsUser	saved;
+
+	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+		return;
+	ls_user_switch(ls_extension_owner(), &saved);
+	for (int i = 0; i < (int) lengthof(triggers); i++)
+	{
+		if (OidIsValid(get_trigger_oid(relid, triggers[i].name, true)) ||
+			(triggers[i].row && get_rel_relkind(relid) != RELKIND_RELATION))
+			continue;
+		ls_sql_execute(psprintf("CREATE TRIGGER %s %s ON %s%s FOR EACH %s EXECUTE FUNCTION leadscore_internal.%s()",
+							triggers[i].name, triggers[i].when, name,
+							triggers[i].tables, triggers[i].row ? "ROW" : "STATEMENT",
+							triggers[i].function),
+				   NULL);
+	}
+	ls_user_restore(&saved);
+	ls_keep_triggers(relid, ls_ancestors_row_trigger(relid));
+}
+
+/* is_source_trigger tells whether a trigger has the name of one of a table that feeds. */
+static bool
+is_source_trigger(const char *name)
+{
+	for (int i = 0; i < (int) lengthof(triggers); i++)
+		if (strcmp(name, triggers[i].name) == 0)
+			return true;
+	return false;
+}
+
+/* is_ours tells whether a trigger calls one of our functions. */
+static bool
+is_ours(Form_pg_trigger trigger)
+{
+	return !trigger->tgisinternal &&
+		get_func_namespace(trigger->tgfoid) == get_namespace_oid(LEADSCORE_INTERNAL, true);
+}
+
+/*
+ * ls_remove_triggers takes those of our triggers from a table whose name is one of
+ * some.  DROP TRIGGER would lock each
+ * trigger until the transaction ends, beside the table, and that against readers:
+ * the lock table would be full where there are many partitions.  Nothing but the
+ * table itself is made of these triggers, which nobody else refers to.
+ */
+void
+ls_remove_triggers(Oid relid, bool (*is_one) (const char *name))
+{
+	Relation	rel = table_open(relid, ShareRowExclusiveLock);
+	Relation	catalog = table_open(TriggerRelationId, RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	CheckTableNotInUse(rel, "DROP TRIGGER");
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
+		Oid			oid = trigger->oid;
+
+		if (!is_ours(trigger) || !is_one(NameStr(trigger->tgname)))
+			continue;
+		CatalogTupleDelete(catalog, &tuple->t_self);
+		deleteDependencyRecordsFor(TriggerRelationId, oid, false);
+		DeleteComments(oid, TriggerRelationId, 0);
+	}
+	systable_endscan(scan);
+	table_close(catalog, RowExclusiveLock);
+	CacheInvalidateRelcache(rel);
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+}
+
+/*
+ * ls_remove_triggers_if_unused takes our triggers from a table that feeds no
+ * model any more.  It may not exist any more either.
+ */
+void
+ls_remove_triggers_if_unused(Oid relid)
+{
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		return;
+	CacheInvalidateRelcacheByRelid(relid);
+	if (ls_relation_rows(relid) == NIL)
+		ls_remove_triggers(relid, is_source_trigger);
+}
+
+/*
+ * ls_relation_rows gives the rows of lead_relation about one relation, or all
+ * of them.  As in catalog.c it sees the newest state, whatever the isolation
+ * level: a table is locked when it is asked about.
+ */
+List *
+ls_relation_rows(Oid relation)
+{
+	Relation	rel = table_open(ls_extension_base_table("lead_relation", false), AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	Oid			index = ls_extension_base_table("lead_relation_relation", false);
+	List	   *rows = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, 3, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relation));
+	scan = systable_beginscan(rel, index, OidIsValid(relation), NULL,
+							  OidIsValid(relation) ? 1 : 0, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		LsRelationRow *row = palloc(sizeof(LsRelationRow));
+		bool		isnull;
+		Datum		source = heap_getattr(tuple, 2, desc, &isnull);
+
+		row->source = isnull ? NULL : TextDatumGetCString(source);
+		row->model = TextDatumGetCString(heap_getattr(tuple, 1, desc, &isnull));
+		row->relation = DatumGetObjectId(heap_getattr(tuple, 3, desc, &isnull));
+		rows = lappend(rows, row);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return rows;
+}
+
+/*
+ * ls_recorded_relations gives the relations of a source, or of the contact
+ * table where source is NULL.
+ */
+List *
+ls_recorded_relations(const char *model, const char *source)
+{
+	List	   *relations = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_relation_rows(InvalidOid))
+	{
+		LsRelationRow *row = lfirst(lc);
+
+		if (strcmp(row->model, model) == 0 &&
+			(source && row->source ? strcmp(row->source, source) == 0 :
+			 source == row->source))
+			relations = lappend_oid(relations, row->relation);
+	}
+	return relations;
+}
+
+/* ls_record_relation writes a row of lead_relation. */
+void
+ls_record_relation(const char *model, const char *source, Oid relid)
+{
+	LsSqlArguments args = {0};
+	LsUser	saved;
+
+	ls_sql_add_text(&args, model);
+	ls_sql_add_text(&args, source);
+	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relid));
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("INSERT INTO leadscore_internal.lead_relation (model, source, relation)"
+			   " VALUES ($1, $2, $3)", &args);
+	ls_user_restore(&saved);
+}
+
+/*
+ * ls_add_tree makes tables feed a model.  What sessions have noted about them
+ * is forgotten, also where the triggers are there for another model already.
+ */
+void
+ls_add_tree(const char *model, const char *source, List *tree)
+{
+	ListCell   *lc;
+
+	foreach(lc, tree)
+	{
+		ls_record_relation(model, source, lfirst_oid(lc));
+		ls_make_triggers(lfirst_oid(lc));
+		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
+	}
+	CommandCounterIncrement();
+}

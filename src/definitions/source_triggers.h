@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * source_triggers.h
+ *		Tables that feed models: which can, which do, and their triggers.
+ *
+ * lead_relation lists every table that has our triggers for a model: the
+ * contact table and those attached, each with its partitions and children.
+ * It is what a change of tables is compared with, to see what has come and
+ * what has gone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_SOURCE_TRIGGERS_H
+#define LEADSCORE_SOURCE_TRIGGERS_H
+
+#include "postgres.h"
+
+#include "commands/trigger.h"
+
+#include "fmgr.h"
+#include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
+
+
+/* a row of lead_relation */
+typedef struct LsRelationRow
+{
+	char	   *model;
+	char	   *source;			/* NULL: the contact table's side */
+	Oid			relation;
+} LsRelationRow;
+
+/* triggers: one set serves all models and both roles of a table */
+extern void ls_make_triggers(Oid relid);
+extern void ls_keep_triggers(Oid relid, bool by_row);
+extern void ls_remove_triggers(Oid relid, bool (*is_one) (const char *name));
+extern void ls_remove_triggers_if_unused(Oid relid);
+
+extern List *ls_relation_rows(Oid relation);	/* InvalidOid: all */
+extern List *ls_recorded_relations(const char *model, const char *source);
+extern void ls_record_relation(const char *model, const char *source, Oid relid);
+extern void ls_add_tree(const char *model, const char *source, List *tree);
+extern List *ls_lock_tree(Oid relid, LOCKMODE lockmode);
+
+extern void ls_check_relation(Oid relid);
+extern void ls_check_tree(Oid relid, List *tree, Oid role);
+extern char *ls_check_time_zone(const char *name);
+extern void ls_check_time_column(Oid relid, const char *column);
+extern AttrNumber ls_find_column(Oid relid, const char *column);
+extern bool ls_column_has_index(Oid relid, AttrNumber attno);
+extern bool ls_is_time_type(Oid type);
+
+#endif							/* LEADSCORE_SOURCE_TRIGGERS_H */

@@ -1,0 +1,163 @@
+/*-------------------------------------------------------------------------
+ *
+ * leadscore.c
+ *		Module load: settings, and what is called when transactions end and caches are
+ *		invalidated.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/leadscore.h"
+
+#include <limits.h>
+
+#include "utils/syscache.h"
+
+#include "background/launcher.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/reach.h"
+#include "base/transaction.h"
+#include "base/user.h"
+#include "capture/capture.h"
+#include "capture/deferred.h"
+#include "capture/table_cache.h"
+#include "definitions/job_table.h"
+#include "definitions/model_change.h"
+#include "jobs/before_commit.h"
+#include "model/definition_view.h"
+#include "model/suspension.h"
+#include "rules/model_compile.h"
+#include "tables/purged_table.h"
+
+LEADSCORE_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	ls_rules_forget(relid);
+	ls_capture_forget(relid);
+}
+
+/* object_changed hears of functions and types that expressions reach. */
+static void
+object_changed(Datum arg, LsSysCacheId cache, uint32 hash)
+{
+	if (ls_reach_watches(hash))
+		ls_rules_forget_reach();
+}
+
+/* roles_changed hears of roles: one may have lost the privileges of another. */
+static void
+roles_changed(Datum arg, LsSysCacheId cache, uint32 hash)
+{
+	ls_rules_forget_reach();
+	ls_rules_forget_rights(false);
+}
+
+/* schemas_changed hears of schemas: somebody may not use one any more. */
+static void
+schemas_changed(Datum arg, LsSysCacheId cache, uint32 hash)
+{
+	ls_rules_forget_rights(true);
+}
+
+/*
+ * refresh_changed_models brings the stored scores of models that this transaction
+ * has changed up to date.  It is done before the commit, so that rules can be
+ * changed, looked at and rolled back at no cost.
+ */
+static void
+refresh_changed_models(void)
+{
+	if (ls_changed_models() == NIL)
+		return;
+	ls_launcher_poke_at_commit();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	(void) ls_refresh_changed_models();
+	PopActiveSnapshot();
+}
+
+static void
+transaction_event(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			ls_capture_before_commit();
+			ls_note_before_commit();
+			ls_suspension_before_commit();
+			if (ls_count_waits())
+				ls_count_now();
+			refresh_changed_models();
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			ls_transaction_end();
+			ls_user_end_transaction();
+			ls_definitions_end_transaction();
+			ls_suspension_end_transaction();
+			ls_capture_end_transaction();
+			ls_note_end_transaction();
+			ls_tables_end_transaction();
+			ls_rules_end_transaction();
+			ls_changed_models_forget();
+			ls_launcher_end_transaction(event == XACT_EVENT_COMMIT);
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+subtransaction_event(SubXactEvent event, SubTransactionId mine,
+					 SubTransactionId parent, void *arg)
+{
+	switch (event)
+	{
+		case SUBXACT_EVENT_START_SUB:
+			ls_user_begin_subtransaction();
+			break;
+		case SUBXACT_EVENT_COMMIT_SUB:
+			ls_user_end_subtransaction(false);
+			ls_capture_end_subtransaction(mine, parent, true);
+			ls_note_end_subtransaction(mine, parent, true);
+			ls_definitions_end_subtransaction(mine, parent, true);
+			ls_count_end_subtransaction(mine, parent, true);
+			break;
+		case SUBXACT_EVENT_ABORT_SUB:
+			ls_user_end_subtransaction(true);
+			ls_capture_end_subtransaction(mine, parent, false);
+			ls_note_end_subtransaction(mine, parent, false);
+			ls_definitions_end_subtransaction(mine, parent, false);
+			ls_changed_models_again();
+			ls_count_end_subtransaction(mine, parent, false);
+			break;
+		default:
+			break;
+	}
+}
+
+void
+_PG_init(void)
+{
+	ls_clock_define();
+	ls_rule_failure_define();
+	ls_purged_define();
+	ls_launcher_define();
+	ls_job_define();
+	ls_definitions_define();
+	MarkGUCPrefixReserved("leadscore");
+
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, object_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, object_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, roles_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, roles_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, schemas_changed, (Datum) 0);
+	RegisterXactCallback(transaction_event, NULL);
+	RegisterSubXactCallback(subtransaction_event, NULL);
+}

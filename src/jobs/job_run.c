@@ -1,0 +1,602 @@
+/*-------------------------------------------------------------------------
+ *
+ * job_run.c
+ *		Jobs done: step by step in the worker, or all at once.
+ *
+ * What a job must not miss is a writer that goes by rules which are not the
+ * newest: such a one adds nothing to the slots that are being counted, or writes
+ * a score that is not true any more after the job has come by.  Writers lock the
+ * score table until they end, and look at the rules after that.  So after each
+ * change of what the rules are, the job looks who has the table locked, and goes
+ * on when all of them have ended.  It takes no lock for that: nobody waits for
+ * it, nor queues behind it.
+ *
+ * The scenarios:
+ *	- The process is killed in the middle of a chunk: what the chunk wrote, and how
+ *	  far the job is, were to be committed together; the chunk is done again.
+ *	- It is killed while it waits for writers: the next one looks again who there
+ *	  are.  All that wrote then and still do are among them.
+ *	- A rule that is counted is changed meanwhile: it is not counted any more
+ *	  (validate_rule.c), what was counted of it is a slot that no rule has; another
+ *	  job has been asked for.
+ *	- A rule that is counted is deleted, its source detached: likewise.
+ *	- Rules change while rows are refreshed: the refresh goes by the newest rules,
+ *	  and the change has asked for a refresh of its own.
+ *	- A contact is deleted or made, an event retracted, while it is counted: they
+ *	  wait for the contact's row, or the job does; who counts it again counts all
+ *	  rules, those that a job counts among them.
+ *	- A dump is restored with a job in it: the scores stand as the job left them,
+ *	  and it goes on.
+ *	- Several processes work on it: see job_range.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "jobs/job_run.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/sql.h"
+#include "base/user.h"
+#include "counting/recount.h"
+#include "counting/rule_versions.h"
+#include "definitions/extension.h"
+#include "definitions/locks.h"
+#include "definitions/model_change.h"
+#include "definitions/rights.h"
+#include "definitions/source_triggers.h"
+#include "rules/model_compile.h"
+#include "tables/job_range.h"
+#include "tables/pending_table.h"
+
+PG_FUNCTION_INFO_V1(ls_run_job);
+
+/* How long a chunk is to take, as its contacts are locked until it ends */
+#define CHUNK_MS		40
+#define FIRST_LIMIT		100
+#define LEAST_LIMIT		10
+#define MOST_LIMIT		5000
+/* Where contacts are found by no index, a chunk reads whole tables */
+#define FEW_CHUNKS		50
+
+typedef struct Remembered
+{
+	char		model[NAMEDATALEN];
+	LsJobRun	run;
+} Remembered;
+
+static bool
+is(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+/* counts_all tells whether a job counts all that is known of a contact. */
+static bool
+counts_all(const LsJob *job)
+{
+	return is(job->kind, "attach") || is(job->kind, "rescore");
+}
+
+/* ---------- waiting for writers ---------- */
+
+/* note_writers finds out who has the score table locked as writers do. */
+static void
+note_writers(LsJobRun *run, Oid score_table)
+{
+	VirtualTransactionId *writers;
+	LOCKTAG		tag;
+	int			n;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, score_table);
+	writers = GetLockConflicts(&tag, ShareRowExclusiveLock, &n);
+	if (run->writers)
+		pfree(run->writers);
+	run->writers = MemoryContextAlloc(TopMemoryContext,
+									  sizeof(VirtualTransactionId) * Max(1, n));
+	memcpy(run->writers, writers, sizeof(VirtualTransactionId) * n);
+	run->nwriters = n;
+	run->looked = true;
+}
+
+/* writers_ended tells whether those who wrote when the phase began have ended. */
+static bool
+writers_ended(LsJobRun *run, const LsJob *job)
+{
+	if (!run->looked)
+		note_writers(run, ls_score_table(job->model, false));
+	while (run->nwriters > 0 &&
+		   VirtualXactLock(run->writers[run->nwriters - 1], false))
+		run->nwriters--;
+	return run->nwriters == 0;
+}
+
+/* ---------- phases ---------- */
+
+/* chunk_floor is how few contacts a chunk may have. */
+static int
+chunk_floor(const LsJob *job)
+{
+	double		contacts = ls_estimate_rows(ls_score_table(job->model, false));
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(job->model, NULL))
+	{
+		LsSourceRow *source = lfirst(lc);
+
+		if (!ls_column_has_index(source->relation, get_attnum(source->relation, source->contact)))
+			return Max(LEAST_LIMIT, Min(MOST_LIMIT * 10.0, contacts / FEW_CHUNKS));
+	}
+	return LEAST_LIMIT;
+}
+
+/*
+ * count_pending_again is for contacts of which the job finds nothing, as their
+ * events have gone: what was pending of them must not come back.
+ */
+static void
+count_pending_again(const char *name)
+{
+	LsModel    *model = ls_model_acquire_to_write(name);
+
+	if (model == NULL)
+		return;
+	ls_pending_again(model);
+	ls_model_release(model);
+}
+
+/* begin gives the rules that wait to be counted the versions to be counted under. */
+static void
+begin(LsJob *job)
+{
+	double		contacts = ls_estimate_rows(ls_score_table(job->model, false));
+	bool		only_refresh = is(job->kind, "refresh");
+
+	ls_job_take_over(job);
+	(void) ls_parts_sweep(job->model);
+	job->total = (int64) (only_refresh ? contacts : contacts * 2);
+	if (counts_all(job))
+		count_pending_again(job->model);
+	if (!only_refresh)
+	{
+		ls_recount_publish(job->model, is(job->kind, "rescore"));
+		ls_model_new_version(job->model);
+	}
+	ls_job_progress(job, only_refresh ? "settle" : "wait", NULL, 0);
+}
+
+/*
+ * publish lets the rules that were counted count.  The model's visitors, who have
+ * the same rules, are counted after that.
+ */
+static void
+publish(LsJob *job)
+{
+	const char *visitors = ls_visitors_model(job->model);
+	LsSqlArguments args = {0};
+	LsUser	saved;
+
+	ls_sql_add_text(&args, job->model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_rule"
+				   " SET counted_version = counting_version, counting_version = NULL"
+				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
+	ls_user_restore(&saved);
+	ls_model_new_version(job->model);
+	if (visitors)
+		(void) ls_job_request(visitors, "rescore", NULL);
+}
+
+/* start_phase begins to count, or to refresh, in ranges where that pays. */
+static void
+start_phase(LsJob *job, LsJobRun *run)
+{
+	bool		count = is(job->phase, "wait");
+	const char *phase = count ? "count" : "refresh";
+	double		contacts = ls_estimate_rows(ls_score_table(job->model, false));
+
+	ls_job_progress(job, phase, NULL, 0);
+	/* what is found by no index is read as a whole for each chunk, whoever does it */
+	if (ls_parts_pay(contacts) && !(count && run->floor > LEAST_LIMIT))
+		ls_parts_make(job, phase, contacts);
+}
+
+/*
+ * may_end tells whether a phase that has come to its end can be left.  Where all
+ * are counted but somebody is at the definitions, it is left to a later step to
+ * say so.
+ */
+static bool
+may_end(const LsJob *job)
+{
+	return !is(job->phase, "count") || ls_lock_definitions_if_free(job->model);
+}
+
+/* end_phase goes on from a phase that has come to its end. */
+static void
+end_phase(LsJob *job, const char *position, int64 contacts)
+{
+	bool		count = is(job->phase, "count");
+
+	if (count)
+		publish(job);
+	ls_job_progress(job, count ? "settle" : "end", count ? NULL : position, contacts);
+}
+
+/* do_chunk does the next contacts of a phase, or of a range of it. */
+static void
+do_chunk(const LsJob *job, LsJobRun *run, const LsPart *part, LsChunk *chunk)
+{
+	chunk->model = job->model;
+	chunk->cause = counts_all(job) && is(job->phase, "count") ? "backfill" : "rule";
+	chunk->whole = counts_all(job);
+	chunk->limit = run->limit;
+	chunk->position = part ? part->position : job->position;
+	chunk->last = part ? part->last : NULL;
+	if (is(job->phase, "count"))
+		ls_recount_chunk(chunk);
+	else
+		ls_refresh_chunk(chunk);
+}
+
+/*
+ * parts_ended goes on from a phase if all of its ranges have ended.  One that
+ * somebody is doing has not, until he commits.
+ */
+static bool
+parts_ended(LsJob *job)
+{
+	LsPartsOpen open;
+
+	ls_parts_open(job, &open);
+	if (open.all > 0 || !may_end(job) || !ls_job_lock(job))
+		return false;
+	ls_parts_end(job);
+	end_phase(job, NULL, 0);
+	return true;
+}
+
+/* part_step does the next contacts of a range that is free. */
+static LsJobNext
+part_step(LsJob *job, LsJobRun *run, bool at_once, int64 *contacts)
+{
+	LsChunk		chunk = {0};
+	LsPartsOpen open;
+	LsPart		part;
+
+	run->in_parts = true;
+	if (!ls_part_take(job, at_once, run->avoid, &part))
+	{
+		/* that all have ended, but the job does not go on, is no fault of a range */
+		if (run->helper || (!at_once && job->retry_at > GetCurrentTimestamp()))
+			return LS_JOB_WAIT;
+		return parts_ended(job) ? LS_JOB_MORE : LS_JOB_WAIT;
+	}
+	run->part = part.number;
+	if (!run->helper)
+	{
+		ls_parts_open(job, &open);
+		run->parts_due = open.due;
+	}
+	do_chunk(job, run, &part, &chunk);
+	*contacts = chunk.contacts;
+	ls_part_progress(job, &part, chunk.position, chunk.ended, chunk.contacts);
+	run->part = 0;
+	return LS_JOB_MORE;
+}
+
+/* whole_step does the next contacts of a phase that is not cut into ranges. */
+static LsJobNext
+whole_step(LsJob *job, LsJobRun *run, int64 *contacts)
+{
+	LsChunk		chunk = {0};
+	bool		ends;
+
+	do_chunk(job, run, NULL, &chunk);
+	*contacts = chunk.contacts;
+	ends = chunk.ended && may_end(job);
+	if (ends)
+		end_phase(job, chunk.position, chunk.contacts);
+	else
+		ls_job_progress(job, job->phase, chunk.position, chunk.contacts);
+	return chunk.ended && !ends ? LS_JOB_WAIT : LS_JOB_MORE;
+}
+
+/*
+ * ls_job_run_of gives what the process remembers of a model's job from one step
+ * to the next.
+ */
+LsJobRun *
+ls_job_run_of(const char *model)
+{
+	static List *all = NIL;
+	MemoryContext old;
+	Remembered *one;
+	ListCell   *lc;
+
+	foreach(lc, all)
+		if (is(((Remembered *) lfirst(lc))->model, model))
+			return &((Remembered *) lfirst(lc))->run;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	one = palloc0(sizeof(Remembered));
+	strlcpy(one->model, model, NAMEDATALEN);
+	all = lappend(all, one);
+	MemoryContextSwitchTo(old);
+	return &one->run;
+}
+
+/* turn_to forgets what was remembered of another job, or of another phase. */
+static void
+turn_to(LsJobRun *run, const LsJob *job)
+{
+	if (run->job_id != job->job_id)
+	{
+		run->job_id = job->job_id;
+		run->floor = chunk_floor(job);
+		run->limit = Max(run->floor, FIRST_LIMIT);
+		run->not_before = 0;
+		run->phase[0] = '\0';
+	}
+	if (!is(run->phase, job->phase))
+		run->looked = false;
+	strlcpy(run->phase, job->phase, sizeof(run->phase));
+}
+
+/*
+ * ls_job_step does the next step of a model's job, in the transaction that the
+ * caller has begun; the locks that a writer takes are held.  limit is how many
+ * contacts it takes; 0: as the pace has it.
+ */
+LsJobNext
+ls_job_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
+{
+	LsJob	   *job = ls_job_open(model);
+	TimestampTz now = GetCurrentTimestamp();
+
+	*contacts = 0;
+	if (run->part > 0)
+		run->avoid = run->part;
+	run->part = 0;
+	run->parts_due = 0;
+	if (run->in_parts && (job == NULL || job->job_id != run->job_id))
+	{
+		run->in_parts = false;
+		run->sweep = !run->helper;
+	}
+	if (run->sweep)
+		run->sweep = ls_parts_sweep(model);
+	if (job == NULL)
+		return LS_JOB_NONE;
+	turn_to(run, job);
+	if (limit > 0)
+		run->limit = limit;
+	else if ((job->retry_at > now && !job->in_parts) || run->not_before > now)
+		return LS_JOB_WAIT;
+	if (job->in_parts)
+		return part_step(job, run, limit > 0, contacts);
+	if (run->helper)
+		return LS_JOB_WAIT;
+	/* what rules are is changed: whoever is at it comes first */
+	if (is(job->phase, "start") && !ls_lock_definitions_if_free(job->model))
+		return LS_JOB_WAIT;
+	if (is(job->phase, "start"))
+		begin(job);
+	else if (is(job->phase, "wait") || is(job->phase, "settle"))
+	{
+		if (!writers_ended(run, job) || !ls_job_lock(job))
+			return LS_JOB_WAIT;
+		start_phase(job, run);
+	}
+	else
+		return whole_step(job, run, contacts);
+	return LS_JOB_MORE;
+}
+
+/* ls_job_step_failed writes down why a step of a model's job failed. */
+void
+ls_job_step_failed(const char *model, const LsJobRun *run, const char *error)
+{
+	LsJob	   *job = ls_job_open(model);
+
+	if (job == NULL)
+		return;
+	if (run->part > 0 && job->in_parts)
+		ls_part_failed(job, run->part, error);
+	else
+		ls_job_failed(job, error);
+}
+
+/*
+ * ls_job_pace chooses the size of the next chunk, by the time that the last one
+ * took, and when it may begin.
+ */
+void
+ls_job_pace(LsJobRun *run, int64 contacts, int64 milliseconds)
+{
+	if (contacts > 0 && milliseconds < CHUNK_MS / 2)
+		run->limit = Min(Max(MOST_LIMIT, run->floor), run->limit * 2);
+	else if (milliseconds > CHUNK_MS * 3 / 2)
+		run->limit = Max(run->floor, run->limit / 2);
+	if (contacts > 0 && ls_job_rate > 0)
+		run->not_before = GetCurrentTimestamp() - milliseconds * 1000 +
+			contacts * USECS_PER_SEC / ls_job_rate;
+}
+
+/* ---------- at once ---------- */
+
+/*
+ * ls_job_run_all does at once what the jobs of a model are for, under locks that
+ * keep writers away.  The definitions are locked.
+ */
+void
+ls_job_run_all(const char *model)
+{
+	LsJob	   *job = ls_job_open(model);
+
+	if (job == NULL)
+		return;
+	if (counts_all(job))
+		(void) ls_rescore(model, "backfill");
+	else
+	{
+		ls_lock_sources(model);
+		ls_recount_rules(model);
+	}
+	LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
+	(void) ls_refresh(model, "rule");
+	ls_model_refreshed(model);
+	ls_job_superseded(model);
+}
+
+/*
+ * leave_to_count has a model counted before the transaction commits.  What it is counted
+ * from is locked; its rows are from now on, as they would be while it is counted.
+ */
+static void
+leave_to_count(const char *model, bool all, bool by_user)
+{
+	const char *visitors = ls_visitors_model(model);
+
+	if (visitors)
+		LockRelationOid(ls_score_table(visitors, false), ShareRowExclusiveLock);
+	LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
+	ls_count_later(model, all, by_user);
+}
+
+/*
+ * ls_job_follow does what has become necessary by a command: counts all, or the
+ * rules that wait for it, and has the rows refreshed.  A command that holds tables
+ * holds them against everybody, and who waits for those may hold others of the
+ * model.  So these are not waited for: what cannot be done at once is left to a job.
+ */
+void
+ls_job_follow(const char *model, bool all, bool count, bool holds_tables)
+{
+	const char *visitors = ls_visitors_model(model);
+	double		rows = all || count ? ls_recount_size(model, all) : 0;
+
+	if (!ls_is_large(rows) && (!holds_tables || ls_lock_sources_if_free(model)))
+	{
+		ls_lock_sources(model);
+		if (all || count)
+			leave_to_count(model, all, false);
+		return;
+	}
+	if (all)
+		ls_job_announce(model, "rescore", "*", rows);
+	else if (count)
+		ls_job_announce(model, "count", NULL, rows);
+	else
+		(void) ls_job_request(model, "refresh", NULL);
+	/* nor is the score table, at the end of the transaction */
+	ls_model_refreshed(model);
+	if (visitors)
+	{
+		(void) ls_job_request(visitors, "refresh", NULL);
+		ls_model_refreshed(visitors);
+	}
+}
+
+/*
+ * ls_job_rescore counts a model anew from its events: at once, or where they are
+ * many, by a job.
+ */
+void
+ls_job_rescore(const char *model, const char *source)
+{
+	double		rows = ls_recount_size(model, true);
+
+	if (ls_is_large(rows))
+		ls_job_announce(model, "rescore", source ? source : "*", rows);
+	else
+		(void) ls_rescore(model, "backfill");
+}
+
+/*
+ * ls_job_count counts the rules that wait for it: at once, under locks on what
+ * they read, or by a job.  True if it is left to a job.
+ */
+bool
+ls_job_count(const char *model)
+{
+	double		rows = ls_recount_size(model, false);
+
+	if (ls_is_large(rows))
+	{
+		ls_model_changed(model);
+		ls_job_announce(model, "count", NULL, rows);
+		return true;
+	}
+	/* tables are locked first, so that nobody waits for us holding them */
+	ls_lock_sources(model);
+	ls_model_changed(model);
+	leave_to_count(model, false, true);
+	return false;
+}
+
+/* ls_job_announce asks for a job, and says so. */
+void
+ls_job_announce(const char *model, const char *kind, const char *source, double rows)
+{
+	int64		job = ls_job_request(model, kind, source);
+
+	ereport(NOTICE,
+			(is(kind, "count") ?
+			 errmsg("rules of model \"%s\" are counted in the background, by job " INT64_FORMAT,
+					model, job) :
+			 errmsg("contacts of model \"%s\" are counted in the background, by job " INT64_FORMAT,
+					model, job),
+			 is(kind, "count") ?
+			 errdetail("They read about %.0f rows, and contribute nothing until they are counted.", rows) :
+			 errdetail("That reads about %.0f rows.", rows),
+			 errhint("leadscore.lead_job shows how far it is.  Without a worker, leadscore.refresh('%s') does it at once.",
+					 model)));
+}
+
+/*
+ * ls_run_job is leadscore.run_job(): the next step of a model's job, in this
+ * transaction, for those who have no worker.
+ */
+Datum
+ls_run_job(PG_FUNCTION_ARGS)
+{
+	char	   *model = ls_sql_text_argument(fcinfo, 0, "model");
+	LsJobRun   *run;
+	LsJob	   *job;
+	LsUser	saved;
+	int64		contacts;
+
+	PreventCommandIfReadOnly("run_job()");
+	if (PG_ARGISNULL(1))
+		(void) ls_sql_text_argument(fcinfo, 1, "contacts");
+	if (PG_GETARG_INT32(1) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("contacts must be at least 1")));
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("run_job() cannot be used under a transaction snapshot"),
+				 errhint("Use it in a transaction of its own, at READ COMMITTED.")));
+	(void) ls_model_row_for(model, GetUserId());
+	ls_lock_before_writing(model);
+	LockRelationOid(ls_score_table(model, false), RowExclusiveLock);
+	run = ls_job_run_of(model);
+	ls_user_switch(ls_extension_owner(), &saved);
+	if (ls_job_step(model, run, PG_GETARG_INT32(1), &contacts) == LS_JOB_NONE)
+	{
+		ls_user_restore(&saved);
+		PG_RETURN_NULL();
+	}
+	ls_user_restore(&saved);
+	CommandCounterIncrement();
+	job = ls_job_open(model);
+	PG_RETURN_TEXT_P(cstring_to_text(job ? job->phase : "end"));
+}

@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ *
+ * job_run.h
+ *		Jobs done: step by step in the worker, or all at once.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_JOB_RUN_H
+#define LEADSCORE_JOB_RUN_H
+
+#include "postgres.h"
+
+#include "storage/lock.h"
+
+
+/* How it goes on after a step */
+typedef enum LsJobNext
+{
+	LS_JOB_NONE,				/* there is no job */
+	LS_JOB_WAIT,				/* somebody is waited for, or it is not yet time */
+	LS_JOB_MORE
+} LsJobNext;
+
+/* What a process remembers of a job between its steps; it can do without */
+typedef struct LsJobRun
+{
+	int64		job_id;
+	char		phase[16];
+	bool		looked;			/* who writes has been found out */
+	int			nwriters;
+	VirtualTransactionId *writers;	/* who did when the phase began */
+	int			limit;			/* contacts in a chunk */
+	int			floor;			/* ... at least */
+	TimestampTz not_before;		/* real time: of the next chunk */
+	bool		helper;			/* this process only works on ranges */
+	bool		in_parts;		/* the job has had ranges */
+	bool		sweep;			/* ranges of a job before it may be left */
+	int			part;			/* range that a step has taken and not done, 0: none */
+	int			avoid;			/* one that was held up, or failed: others first */
+	int64		parts_due;		/* ranges that anybody could take before it */
+} LsJobRun;
+
+extern LsJobNext ls_job_step(const char *model, LsJobRun *run, int limit,
+							 int64 *contacts);
+extern void ls_job_step_failed(const char *model, const LsJobRun *run,
+							   const char *error);
+extern LsJobRun *ls_job_run_of(const char *model);
+extern void ls_job_pace(LsJobRun *run, int64 contacts, int64 milliseconds);
+extern void ls_job_run_all(const char *model);
+extern void ls_job_rescore(const char *model, const char *source);
+extern bool ls_job_count(const char *model);
+extern void ls_job_follow(const char *model, bool all, bool count, bool holds_tables);
+extern void ls_job_announce(const char *model, const char *kind, const char *source,
+							double rows);
+
+#endif							/* LEADSCORE_JOB_RUN_H */

@@ -1,0 +1,541 @@
+/*-------------------------------------------------------------------------
+ *
+ * category.c
+ *		Categories of models that are there: added, renamed, removed.
+ *
+ * A category is a column of score_<model>, of live_<model>, and of daily_<model>
+ * where there is one; the model's visitors have the same.  These follow the row of
+ * lead_category, in the same transaction: a new column has no points in any row, so
+ * that nothing is read or written but the catalogs.
+ *
+ * Rules, grades and the conditions of stages name categories.  They follow one that
+ * is renamed; one that is named is not removed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "model/category.h"
+
+#include <math.h>
+
+#include "access/relation.h"
+#include "catalog/heap.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "base/relation.h"
+#include "base/sql.h"
+#include "base/user.h"
+#include "ddl/rename_internal.h"
+#include "definitions/extension.h"
+#include "definitions/live_view.h"
+#include "definitions/locks.h"
+#include "definitions/model_change.h"
+#include "definitions/model_tables.h"
+#include "model/model.h"
+#include "model/rule_history.h"
+
+#define MAX_NAME		41		/* as that of a model */
+
+/* ---------- names ---------- */
+
+/* ls_category_check_name refuses what cannot be a column of the score table. */
+void
+ls_category_check_name(const char *name)
+{
+	if (!ls_is_name(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("invalid name of a category: \"%s\"", name),
+				 errhint("Use up to %d lower-case letters, digits and underscores, a letter first.",
+						 MAX_NAME)));
+	if (ls_tables_have_column(name) || SystemAttributeByName(name) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("category name \"%s\" is reserved", name),
+				 errdetail("The score table has a column of this name.")));
+}
+
+/* has_days tells whether the contacts of a model, or its visitors, are kept by day. */
+static bool
+has_days(const char *model)
+{
+	const char *visitors = ls_visitors_model(model);
+
+	return OidIsValid(ls_extension_table(psprintf("daily_%s", model), true)) ||
+		(visitors && OidIsValid(ls_extension_table(psprintf("daily_%s", visitors), true)));
+}
+
+/* check_free refuses the name of a category that the model cannot have. */
+static void
+check_free(const char *model, const char *category)
+{
+	List	   *names = ls_check_categories(model);
+	ListCell   *lc;
+
+	ls_category_check_name(category);
+	foreach(lc, names)
+		if (strcmp(lfirst(lc), category) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("category \"%s\" of model \"%s\" already exists", category, model)));
+	if (strcmp(category, "day") == 0 && has_days(model))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_COLUMN),
+				 errmsg("model \"%s\" cannot have a category \"day\"", model),
+				 errdetail("Its contacts are kept by day, in a table which has another column of this name.")));
+}
+
+/* ---------- conditions of stages ---------- */
+
+/*
+ * The variables that a condition may use, before a change and after.  What is at
+ * one place in both is the same variable.
+ */
+typedef struct Variables
+{
+	int			n;
+	char	  **before;
+	char	  **after;
+} Variables;
+
+/* no condition can name this */
+static char nameless[] = "";
+
+/* variables_of gives them where a category gets another name; NULL: none. */
+static Variables
+variables_of(const char *model, const char *from, const char *to)
+{
+	List	   *names = ls_check_categories(model);
+	Variables	v;
+	ListCell   *lc;
+
+	v.before = palloc(sizeof(char *) * (list_length(names) + 2));
+	v.after = palloc(sizeof(char *) * (list_length(names) + 2));
+	v.before[0] = v.after[0] = "score";
+	v.n = 1;
+	foreach(lc, names)
+	{
+		bool		changed = from && strcmp(lfirst(lc), from) == 0;
+
+		v.before[v.n] = lfirst(lc);
+		v.after[v.n++] = changed ? (to ? pstrdup(to) : nameless) : lfirst(lc);
+	}
+	if (from == NULL)
+	{
+		v.before[v.n] = nameless;
+		v.after[v.n++] = pstrdup(to);
+	}
+	return v;
+}
+
+/*
+ * reread gives the condition of a stage as it has to be written under other names
+ * of variables to mean the same, NULL where it cannot; one that cannot be read now is
+ * left as it is.
+ */
+static char *
+reread(const LsModelRow *model, const LsStageRow *stage, const Variables *v, LsRename *rename)
+{
+	LsRenamedText text = {.column = "condition", .use = LS_EXPR_CONDITION,
+		.relid = model->contacts, .stage = stage->stage, .text = stage->condition};
+	LsExprSpec	spec = {.use = LS_EXPR_CONDITION, .role = model->owner, .nvariables = v->n};
+
+	spec.where = psprintf("condition of stage \"%s\" of model \"%s\"", stage->stage, model->model);
+	spec.rel = relation_open(model->contacts, AccessShareLock);
+	spec.variables = v->before;
+	ls_rename_read(&spec, &text);
+	spec.variables = v->after;
+	if (text.meaning)
+		ls_rename_write(&spec, &text, rename);
+	else
+		text.renamed = text.text;
+	relation_close(spec.rel, AccessShareLock);
+	return text.renamed;
+}
+
+/* stage_that_minds gives a stage whose condition would not mean the same; NULL: none. */
+static const char *
+stage_that_minds(const LsModelRow *model, const char *from, const char *to)
+{
+	Variables	v = variables_of(model->model, from, to);
+	LsRename	rename = {.kind = from && to ? LS_RENAME_NAME : LS_RENAME_OTHER};
+	ListCell   *lc;
+
+	rename.old_name = unconstify(char *, from);
+	rename.new_name = unconstify(char *, to);
+	foreach(lc, ls_stage_rows(model->model, NULL))
+	{
+		LsStageRow *stage = lfirst(lc);
+
+		if (stage->condition && reread(model, stage, &v, &rename) == NULL)
+			return stage->stage;
+	}
+	return NULL;
+}
+
+/* ---------- what is refused ---------- */
+
+/* ls_category_check_new looks at a category that is to be added. */
+void
+ls_category_check_new(const LsModelRow *model, const char *category)
+{
+	const char *stage;
+
+	check_free(model->model, category);
+	if (list_length(ls_check_categories(model->model)) >= LS_MAX_CATEGORIES)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a model has between 1 and %d categories", LS_MAX_CATEGORIES)));
+	stage = stage_that_minds(model, NULL, category);
+	if (stage)
+		ereport(ERROR,
+				(errcode(ERRCODE_AMBIGUOUS_COLUMN),
+				 errmsg("category \"%s\" of model \"%s\" would hide a column that the condition of stage \"%s\" uses",
+						category, model->model, stage),
+				 errhint("Choose another name, or write the column with the name of its table.")));
+}
+
+/* ls_category_check_rename looks at a category that is to have another name. */
+void
+ls_category_check_rename(const LsModelRow *model, const char *from, const char *to)
+{
+	const char *stage;
+
+	check_free(model->model, to);
+	stage = stage_that_minds(model, from, to);
+	if (stage)
+		ereport(ERROR,
+				(errcode(ERRCODE_AMBIGUOUS_COLUMN),
+				 errmsg("category \"%s\" of model \"%s\" cannot be renamed to \"%s\"",
+						from, model->model, to),
+				 errdetail("The condition of stage \"%s\" cannot be written with that name.", stage),
+				 errhint("Change the condition first.")));
+}
+
+/* named_by gives what names a category, for a message; NULL: nothing. */
+static char *
+named_by(const LsModelRow *model, const char *category)
+{
+	const char *stage;
+	ListCell   *lc;
+
+	foreach(lc, ls_rule_rows(model->model, NULL))
+		if (strcmp(((LsRuleRow *) lfirst(lc))->category, category) == 0)
+			return psprintf("rule \"%s\"", ((LsRuleRow *) lfirst(lc))->name);
+	foreach(lc, ls_grade_rows(model->model, NULL))
+		if (strcmp(((LsGradeRow *) lfirst(lc))->category, category) == 0)
+			return psprintf("grade \"%s\"", ((LsGradeRow *) lfirst(lc))->grade);
+	stage = stage_that_minds(model, category, NULL);
+	return stage ? psprintf("the condition of stage \"%s\"", stage) : NULL;
+}
+
+/* ls_category_check_removal looks at a category that is to go. */
+void
+ls_category_check_removal(const char *name, const char *category)
+{
+	LsModelRow *model = ls_model_row(name, NULL);
+	char	   *user = model ? named_by(model, category) : NULL;
+
+	if (user)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("category \"%s\" of model \"%s\" cannot be removed, as it is used by %s",
+						category, name, user),
+				 errhint("Give its rules, grades and conditions of stages another category, or delete them.")));
+}
+
+/* ---------- columns ---------- */
+
+/* with_visitors gives a model and that of its visitors, in the order of locks. */
+static List *
+with_visitors(const char *model)
+{
+	char	   *visitors = ls_visitors_model(model);
+	List	   *models = list_make1(pstrdup(model));
+
+	return visitors ? lcons(visitors, models) : models;
+}
+
+/* tables_of gives the tables that have a column a category, for all of these models. */
+static List *
+tables_of(List *models)
+{
+	List	   *tables = NIL;
+	ListCell   *lc;
+
+	foreach(lc, models)
+	{
+		Oid			days = ls_extension_table(psprintf("daily_%s", (char *) lfirst(lc)), true);
+
+		tables = lappend_oid(tables, ls_score_table(lfirst(lc), false));
+		if (OidIsValid(days))
+			tables = lappend_oid(tables, days);
+	}
+	return tables;
+}
+
+/* no_points gives what a category is worth where no rule gives it points. */
+static double
+no_points(const LsCategoryRow *category)
+{
+	return ls_clamp(0, category->min_points, category->max_points);
+}
+
+/* make_views has live_<model> show the columns that the score tables have. */
+static void
+make_views(List *models)
+{
+	ListCell   *lc;
+
+	foreach(lc, models)
+	{
+		LsModelTables tables;
+
+		ls_tables_read(ls_model_row(lfirst(lc), NULL), &tables);
+		ls_live_view_make(&tables);
+	}
+}
+
+/*
+ * add_column gives a table a column, which has a value in the rows that are there though
+ * none of them is written or read.  As a default that value would be refused: the view
+ * uses the type of the rows.  It is stored as the missing value by itself then, as
+ * pg_upgrade does, and the column cannot be NOT NULL without all rows being read.
+ */
+static void
+add_column(Oid table, const LsCategoryRow *category, bool days)
+{
+	const char *name = ls_relation_qualified_name(table);
+
+	if (days)
+	{
+		ls_sql_execute(psprintf("ALTER TABLE %s ADD COLUMN %s pg_catalog.float8 NOT NULL DEFAULT %.17g",
+							name, quote_identifier(category->category), no_points(category)), NULL);
+		ls_sql_execute(psprintf("ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT",
+							name, quote_identifier(category->category)), NULL);
+		return;
+	}
+	ls_sql_execute(psprintf("ALTER TABLE %s ADD COLUMN %s pg_catalog.float8", name,
+						quote_identifier(category->category)), NULL);
+	CommandCounterIncrement();
+	SetAttrMissing(table, category->category, psprintf("{%.17g}", no_points(category)));
+	CommandCounterIncrement();
+}
+
+/* add_columns has all tables of some models have a column. */
+static void
+add_columns(List *models, const LsCategoryRow *category)
+{
+	ListCell   *lc;
+
+	foreach(lc, tables_of(models))
+	{
+		char	   *table = get_rel_name(lfirst_oid(lc));
+		bool		days = strncmp(table, "daily_", 6) == 0;
+
+		add_column(lfirst_oid(lc), category, days);
+		ls_tables_comment(table, category->category, days ?
+						  "points of the category, within its limits, when the day ended" :
+						  "points of the category, within its limits, at scored_at");
+	}
+	make_views(models);
+}
+
+static void
+rename_columns(List *models, const char *from, const char *to)
+{
+	ListCell   *lc;
+
+	foreach(lc, tables_of(models))
+		ls_sql_execute(psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s", ls_relation_qualified_name(lfirst_oid(lc)),
+							quote_identifier(from), quote_identifier(to)), NULL);
+	foreach(lc, models)
+		ls_sql_execute(psprintf("ALTER VIEW leadscore.live_%s RENAME COLUMN %s TO %s", (char *) lfirst(lc),
+							quote_identifier(from), quote_identifier(to)), NULL);
+}
+
+static void
+drop_columns(List *models, const char *category)
+{
+	List	   *views = NIL;
+	ListCell   *lc;
+	ListCell   *vc;
+
+	foreach(lc, tables_of(models))
+		ls_refuse_dependents(lfirst_oid(lc), get_attnum(lfirst_oid(lc), category),
+							 psprintf("remove column \"%s\" of table \"%s\"", category,
+									  get_rel_name(lfirst_oid(lc))));
+	foreach(lc, models)
+		views = lappend(views, ls_live_view_drop(lfirst(lc)));
+	foreach(lc, tables_of(models))
+		ls_sql_execute(psprintf("ALTER TABLE %s DROP COLUMN %s", ls_relation_qualified_name(lfirst_oid(lc)),
+							quote_identifier(category)), NULL);
+	CommandCounterIncrement();
+	forboth(lc, models, vc, views)
+	{
+		LsModelTables tables;
+
+		ls_tables_read(ls_model_row(lfirst(lc), NULL), &tables);
+		ls_live_view_restore(&tables, lfirst(vc));
+	}
+}
+
+/* ---------- what names a renamed category ---------- */
+
+/* rename_in_table has the rows of a base table name it. */
+static void
+rename_in_table(const char *table, const char *model, const char *from, const char *to)
+{
+	LsSqlArguments args = {0};
+
+	ls_sql_add_text(&args, model);
+	ls_sql_add_text(&args, from);
+	ls_sql_add_text(&args, to);
+	ls_sql_execute(psprintf("UPDATE leadscore_internal.%s SET category = $3"
+						" WHERE model OPERATOR(pg_catalog.=) $1"
+						" AND category OPERATOR(pg_catalog.=) $2", table), &args);
+}
+
+/* rename_in_stages does so for the conditions of stages. */
+static void
+rename_in_stages(const LsModelRow *model, const char *from, const char *to)
+{
+	Variables	v = variables_of(model->model, to, from);
+	LsRename	rename = {.kind = LS_RENAME_NAME};
+	char	  **was = v.after;
+	ListCell   *lc;
+
+	/* the row is written already */
+	v.after = v.before;
+	v.before = was;
+	rename.old_name = unconstify(char *, from);
+	rename.new_name = unconstify(char *, to);
+	foreach(lc, ls_stage_rows(model->model, NULL))
+	{
+		LsStageRow *stage = lfirst(lc);
+		char	   *condition = stage->condition ? reread(model, stage, &v, &rename) : NULL;
+		LsSqlArguments args = {0};
+		LsUser	saved;
+
+		if (condition == NULL || strcmp(condition, stage->condition) == 0)
+			continue;
+		ls_sql_add_text(&args, model->model);
+		ls_sql_add_text(&args, stage->stage);
+		ls_sql_add_text(&args, condition);
+		ls_user_switch(ls_extension_owner(), &saved);
+		ls_sql_execute("UPDATE leadscore_internal.lead_stage SET condition = $3"
+				   " WHERE model OPERATOR(pg_catalog.=) $1 AND stage OPERATOR(pg_catalog.=) $2", &args);
+		ls_user_restore(&saved);
+	}
+}
+
+/* rename_everywhere has all that names a category name it otherwise. */
+static void
+rename_everywhere(const LsModelRow *model, const char *from, const char *to)
+{
+	List	   *rules = ls_rule_rows(model->model, NULL);
+	LsUser	saved;
+	ListCell   *lc;
+
+	rename_in_stages(model, from, to);
+	ls_user_switch(ls_extension_owner(), &saved);
+	rename_in_table("lead_rule", model->model, from, to);
+	rename_in_table("lead_grade", model->model, from, to);
+	rename_columns(with_visitors(model->model), from, to);
+	ls_user_restore(&saved);
+	CommandCounterIncrement();
+	foreach(lc, rules)
+		if (strcmp(((LsRuleRow *) lfirst(lc))->category, from) == 0)
+			ls_rule_renamed(model->model, ((LsRuleRow *) lfirst(lc))->rule_id);
+}
+
+/* ---------- after a row ---------- */
+
+/* read_row reads a row of lead_category. */
+static LsCategoryRow
+read_row(HeapTuple tuple, TupleDesc desc)
+{
+	LsCategoryRow row = {0};
+	bool		no_low,
+				no_high;
+
+	row.category = SPI_getvalue(tuple, desc, SPI_fnumber(desc, "category"));
+	row.min_points = DatumGetFloat8(SPI_getbinval(tuple, desc, SPI_fnumber(desc, "min_points"), &no_low));
+	row.max_points = DatumGetFloat8(SPI_getbinval(tuple, desc, SPI_fnumber(desc, "max_points"), &no_high));
+	if (no_low)
+		row.min_points = -INFINITY;
+	if (no_high)
+		row.max_points = INFINITY;
+	return row;
+}
+
+/* apply has the tables of a model follow what has become of a category. */
+static void
+apply(const LsModelRow *model, const LsCategoryRow *old, const LsCategoryRow *new)
+{
+	List	   *models = with_visitors(model->model);
+	LsUser	saved;
+
+	/* those who write rows are waited for, the visitors' first as they do */
+	ls_lock_against_all(tables_of(models));
+	if (old && new)
+	{
+		rename_everywhere(model, old->category, new->category);
+		return;
+	}
+	ls_user_switch(ls_extension_owner(), &saved);
+	if (new)
+		add_columns(models, new);
+	else
+		drop_columns(models, old->category);
+	ls_user_restore(&saved);
+	CommandCounterIncrement();
+}
+
+/*
+ * ls_category_written does what follows from a row that was written.  Where no row
+ * of the score table can have become untrue, none is looked at.
+ */
+void
+ls_category_written(const LsDefinition *change)
+{
+	TupleDesc	desc = change->desc;
+	HeapTuple	any = change->new ? change->new : change->old;
+	LsModelRow *model = ls_model_row(SPI_getvalue(any, desc, SPI_fnumber(desc, "model")), NULL);
+	LsCategoryRow old = {0};
+	LsCategoryRow new = {0};
+
+	/* a row that was restored without its model */
+	if (model == NULL)
+		return;
+	if (change->old)
+		old = read_row(change->old, desc);
+	if (change->new)
+		new = read_row(change->new, desc);
+	if (change->old == NULL || change->new == NULL)
+	{
+		apply(model, change->old ? &old : NULL, change->new ? &new : NULL);
+		if (no_points(change->new ? &new : &old) == 0)
+		{
+			ls_model_new_version(model->model);
+			return;
+		}
+	}
+	else if (strcmp(old.category, new.category) != 0)
+		apply(model, &old, &new);
+	ls_model_changed(model->model);
+}
+
+/* ls_category_changed looks at all of a model's when a statement is done. */
+void
+ls_category_changed(const char *model)
+{
+	if (ls_check_categories(model) == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a model has between 1 and %d categories", LS_MAX_CATEGORIES),
+				 errhint("Drop the model with leadscore.drop_model() if it is not wanted any more.")));
+	ls_record_sheet(model);
+}

@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * category.h
+ *		Categories of models that are there: added, renamed, removed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_CATEGORY_H
+#define LEADSCORE_CATEGORY_H
+
+#include "postgres.h"
+
+#include "definitions/catalog.h"
+#include "model/validate.h"
+
+#define LS_MAX_CATEGORIES	32
+
+extern void ls_category_check_name(const char *name);
+
+/* what is refused before the row is written; the last is the model's own row */
+extern void ls_category_check_new(const LsModelRow *model, const char *category);
+extern void ls_category_check_rename(const LsModelRow *model, const char *from, const char *to);
+extern void ls_category_check_removal(const char *model, const char *category);
+
+extern void ls_category_written(const LsDefinition *row);
+extern void ls_category_changed(const char *model);
+
+#endif							/* LEADSCORE_CATEGORY_H */

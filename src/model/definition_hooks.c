@@ -1,0 +1,209 @@
+/*-------------------------------------------------------------------------
+ *
+ * definition_hooks.c
+ *		What PostgreSQL would allow, or refuse in words that help nobody.
+ *
+ * INSERT ... ON CONFLICT into one of the views of definition_view.c is refused by the
+ * planner for the lack of an index, or not at all where it names none.  It is looked
+ * for where statements are planned: views over these views, rules and bodies of
+ * functions have been expanded by then.
+ *
+ * LOCK TABLE on a view asks for the right to delete from it, which everybody has
+ * here.  A lock would not reach the base table, nor stop writers of events, but it
+ * would stop the others who look at their rules or change them.  It is refused on
+ * the view itself and on views over it, whose locks PostgreSQL hands down.
+ *
+ * What rules give that the transaction has changed is counted before a statement that
+ * looks at it: that is where it is planned, too, as its snapshot is taken after that.
+ *
+ * The hooks are there as soon as the library is loaded, which is at once where it is
+ * preloaded.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "model/definition_view.h"
+
+#include "access/relation.h"
+#include "access/transam.h"
+#include "catalog/namespace.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/planner.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
+#include "tcop/utility.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "base/leadscore.h"
+#include "definitions/model_change.h"
+#include "jobs/before_commit.h"
+
+static planner_hook_type previous_planner = NULL;
+static ProcessUtility_hook_type previous_utility = NULL;
+
+/* ---------- ON CONFLICT ---------- */
+
+/* refuse_on_conflict looks at a statement and at those that WITH holds. */
+static void
+refuse_on_conflict(const Query *query)
+{
+	ListCell   *lc;
+
+	if (query->commandType == CMD_INSERT && query->onConflict)
+	{
+		const RangeTblEntry *rte = rt_fetch(query->resultRelation, query->rtable);
+
+		if (ls_is_definition(rte->relid))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("ON CONFLICT is not supported for view \"%s\"", get_rel_name(rte->relid)),
+					 errdetail("A view has no unique index."),
+					 errhint("Use UPDATE, and INSERT ... SELECT ... WHERE NOT EXISTS (...) for what it does not find.")));
+	}
+	foreach(lc, query->cteList)
+	{
+		const CommonTableExpr *cte = lfirst(lc);
+
+		if (IsA(cte->ctequery, Query))
+			refuse_on_conflict((const Query *) cte->ctequery);
+	}
+}
+
+/* ---------- scores that are to be counted ---------- */
+
+/* is_asking_function tells whether a function may look at scores: any of users does. */
+static bool
+is_asking_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId &&
+		get_func_namespace(function) != get_namespace_oid(LEADSCORE_INTERNAL, true);
+}
+
+/*
+ * asks tells whether a statement may look at scores, views over them and what it calls
+ * included.  One that reads or writes definitions does not.
+ */
+static bool
+asks(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_asking_function, NULL))
+		return true;
+	if (IsA(node, RangeTblEntry))
+	{
+		const RangeTblEntry *rte = (const RangeTblEntry *) node;
+
+		return rte->rtekind == RTE_RELATION && !ls_is_definition(rte->relid) &&
+			get_rel_namespace(rte->relid) == get_namespace_oid(LEADSCORE_SCHEMA, true);
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, asks, context, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, asks, context);
+}
+
+static PlannedStmt *
+plan(LS_PLANNER_PARAMETERS)
+{
+	refuse_on_conflict(query);
+	if (ls_count_waits() && asks((Node *) query, NULL))
+		ls_count_if_asked();
+	return (previous_planner ? previous_planner : standard_planner)
+		(LS_PLANNER_ARGUMENTS);
+}
+
+/* ---------- LOCK TABLE ---------- */
+
+static bool refuse_lock_walker(Node *node, List *seen);
+
+/* refuse_lock looks at a view that is to be locked, and at those that it reads. */
+static void
+refuse_lock(Oid relation, List *seen)
+{
+	Relation	view;
+
+	if (get_rel_relkind(relation) != RELKIND_VIEW || list_member_oid(seen, relation))
+		return;
+	if (ls_is_definition(relation) && !ls_class_ownercheck(relation, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to lock view \"%s\"", get_rel_name(relation)),
+				 errdetail("Other models have their definitions in it, too."),
+				 errhint("Statements that change definitions lock the models that they change.")));
+	view = try_relation_open(relation, AccessShareLock);
+	if (view == NULL)
+		return;
+	if (view->rd_rel->relkind == RELKIND_VIEW)
+		(void) refuse_lock_walker((Node *) get_view_query(view), lappend_oid(list_copy(seen), relation));
+	relation_close(view, AccessShareLock);
+}
+
+static bool
+refuse_lock_walker(Node *node, List *seen)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		const RangeTblEntry *rte = (const RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_RELATION)
+			refuse_lock(rte->relid, seen);
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, refuse_lock_walker, seen,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, refuse_lock_walker, seen);
+}
+
+/*
+ * runs_under_own_snapshot tells whether a command runs a statement under the snapshot
+ * that was taken for the command, before the statement is planned.
+ */
+static bool
+runs_under_own_snapshot(const Node *stmt)
+{
+	return (IsA(stmt, ExecuteStmt) || IsA(stmt, DeclareCursorStmt)) && ActiveSnapshotSet();
+}
+
+static void
+utility(PlannedStmt *planned, const char *text, bool read_only, ProcessUtilityContext context,
+		ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest,
+		QueryCompletion *completion)
+{
+	bool		counted = false;
+
+	if (IsA(planned->utilityStmt, LockStmt) &&
+		((const LockStmt *) planned->utilityStmt)->mode >= ShareLock)
+	{
+		ListCell   *lc;
+
+		foreach(lc, ((const LockStmt *) planned->utilityStmt)->relations)
+			refuse_lock(RangeVarGetRelid(lfirst(lc), NoLock, true), NIL);
+	}
+	if (ls_count_waits() && runs_under_own_snapshot(planned->utilityStmt))
+	{
+		ls_count_if_asked();
+		PushCopiedSnapshot(GetActiveSnapshot());
+		UpdateActiveSnapshotCommandId();
+		counted = true;
+	}
+	(previous_utility ? previous_utility : standard_ProcessUtility)
+		(planned, text, read_only, context, params, environment, dest, completion);
+	if (counted)
+		PopActiveSnapshot();
+}
+
+/* ls_definitions_define has statements looked at. */
+void
+ls_definitions_define(void)
+{
+	previous_planner = planner_hook;
+	planner_hook = plan;
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = utility;
+}

@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * definition_view.h
+ *		Definitions as users see and write them: the views leadscore.lead_model,
+ *		lead_category, lead_source, lead_rule, lead_stage, lead_grade, lead_action.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_DEFINITION_VIEW_H
+#define LEADSCORE_DEFINITION_VIEW_H
+
+#include "postgres.h"
+
+extern void ls_definitions_end_transaction(void);
+extern void ls_definitions_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
+											  bool committed);
+extern bool ls_is_definition(Oid relation);
+extern void ls_definition_check_snapshot(const char *name);
+
+/* of definition_hooks.c */
+extern void ls_definitions_define(void);
+
+#endif							/* LEADSCORE_DEFINITION_VIEW_H */

@@ -1,0 +1,527 @@
+/*-------------------------------------------------------------------------
+ *
+ * key_change.c
+ *		Other columns for contacts and events, and types that keys cannot do without.
+ *
+ * A column gets another type online by a second one that is filled beside it, and
+ * takes its name in the end.  Models follow the old column, which is renamed.  So
+ * they are told of the new one:
+ *
+ *		UPDATE leadscore.lead_model SET key = 'id' ...
+ *		UPDATE leadscore.lead_source SET contact = 'guest' ...
+ *
+ * Both columns are compared under locks that keep writers of the tables away.  The
+ * key must have the same values: then the scores, and all else that is kept of a
+ * contact, go on under keys of the new type, and nothing is counted.  A source
+ * may have others, and the model is counted anew then.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "model/key_change.h"
+
+#include "access/relation.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "parser/parse_oper.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "base/local_rows.h"
+#include "base/sql.h"
+#include "base/user.h"
+#include "definitions/extension.h"
+#include "definitions/job_table.h"
+#include "definitions/locks.h"
+#include "definitions/model_change.h"
+#include "definitions/model_tables.h"
+#include "jobs/job_run.h"
+#include "model/attach.h"
+#include "model/model.h"
+#include "model/visitors.h"
+#include "rules/disclosure.h"
+
+#define SHOWN	100				/* characters of a value that an error quotes */
+
+/* ---------- values of two columns ---------- */
+
+/* qualified_operator writes an operator. */
+static char *
+qualified_operator(Oid operator)
+{
+	return psprintf("OPERATOR(%s.%s)",
+					quote_identifier(get_namespace_name(get_func_namespace(get_opcode(operator)))),
+					get_opname(operator));
+}
+
+/*
+ * equality gives the operator that compares values of two types: the one that a
+ * type's index has, or that of pg_catalog.  NULL: they are compared as text.
+ */
+static char *
+equality(Oid left, Oid right)
+{
+	TypeCacheEntry *type = lookup_type_cache(right, TYPECACHE_EQ_OPR | TYPECACHE_BTREE_OPFAMILY);
+	Oid			operator = InvalidOid;
+	Operator	found;
+
+	if (OidIsValid(type->btree_opf))
+		operator = get_opfamily_member(type->btree_opf, left, right, BTEqualStrategyNumber);
+	if (OidIsValid(operator))
+		return qualified_operator(operator);
+	if (left == right && OidIsValid(type->eq_opr))
+		return qualified_operator(type->eq_opr);
+	found = oper(NULL, list_make2(makeString("pg_catalog"), makeString("=")), left, right, true, -1);
+	if (found == NULL)
+		return NULL;
+	ReleaseSysCache(found);
+	return "OPERATOR(pg_catalog.=)";
+}
+
+/* collation_of writes the collation with which values are compared. */
+static char *
+collation_of(Oid relation, AttrNumber attno)
+{
+	Oid			type,
+				collation;
+	int32		typmod;
+
+	get_atttypetypmodcoll(relation, attno, &type, &typmod, &collation);
+	return OidIsValid(collation) ?
+		psprintf(" COLLATE %s", generate_collation_name(collation)) : "";
+}
+
+/* other_values is the condition that holds where the values of two columns differ. */
+static char *
+other_values(Oid relation, const char *was, const char *is)
+{
+	AttrNumber	was_attno = get_attnum(relation, was);
+	AttrNumber	is_attno = get_attnum(relation, is);
+	char	   *operator = equality(getBaseType(get_atttype(relation, was_attno)),
+									getBaseType(get_atttype(relation, is_attno)));
+	const char *cast = operator ? "" : "::pg_catalog.text";
+	char	   *a = psprintf("t.%s", quote_identifier(was));
+	char	   *b = psprintf("t.%s", quote_identifier(is));
+
+	return psprintf("(%s%s %s %s%s%s) IS NOT TRUE AND (%s IS DISTINCT FROM NULL OR %s IS DISTINCT FROM NULL)",
+					a, cast, operator ? operator : "OPERATOR(pg_catalog.=)", b, cast,
+					operator ? collation_of(relation, is_attno) : "", a, b);
+}
+
+/* What rows of two columns are like */
+typedef struct Compared
+{
+	int64		others;			/* rows whose values differ */
+	char	   *was;			/* values of one of them, NULL for null */
+	char	   *is;
+} Compared;
+
+/* compare runs a query that gives that, as the owner of a model, on the newest rows. */
+static void
+compare(const LsModelRow *model, Oid relation, const char *sql, Compared *compared)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	LsUser	saved;
+	SPIPlanPtr	plan;
+	bool		isnull;
+
+	memset(compared, 0, sizeof(Compared));
+	ls_user_switch_to_compute(model->owner, &saved);
+	SPI_connect();
+	PG_TRY();
+	{
+		plan = SPI_prepare(sql, 0, NULL);
+		if (plan == NULL ||
+			SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(), InvalidSnapshot,
+								 true, false, 1) != SPI_OK_SELECT)
+			elog(ERROR, "could not run \"%s\"", sql);
+	}
+	PG_CATCH();
+	{
+		ls_throw_undisclosed(ls_may_see_table(model->owner, relation) ? NULL :
+							 get_rel_name(relation));
+	}
+	PG_END_TRY();
+	if (SPI_processed > 0)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char	   *was = SPI_getvalue(tuple, desc, 2);
+		char	   *is = SPI_getvalue(tuple, desc, 3);
+
+		compared->others = DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
+		compared->was = was ? MemoryContextStrdup(caller, was) : NULL;
+		compared->is = is ? MemoryContextStrdup(caller, is) : NULL;
+	}
+	SPI_finish();
+	ls_user_restore(&saved);
+}
+
+/* ---------- the key of contacts ---------- */
+
+/* shown writes a value for a message. */
+static char *
+shown(const char *value)
+{
+	return value ? psprintf("\"%s\"", value) : "null";
+}
+
+/* check_same refuses a key that has other values than the one before. */
+static void
+check_same(const LsModelRow *model, const char *key)
+{
+	Compared	compared;
+	char	   *sql = psprintf("SELECT pg_catalog.count(*) OVER (),"
+							   " pg_catalog.left(t.%s::pg_catalog.text, %d),"
+							   " pg_catalog.left(t.%s::pg_catalog.text, %d)"
+							   " FROM %s t WHERE %s LIMIT 1",
+							   quote_identifier(model->key), SHOWN, quote_identifier(key), SHOWN,
+							   ls_local_rows(model->contacts, model->owner),
+							   other_values(model->contacts, model->key, key));
+
+	compare(model, model->contacts, sql, &compared);
+	if (compared.others == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg_plural("%lld row of table \"%s\" has another value in column \"%s\" than in column \"%s\"",
+						   "%lld rows of table \"%s\" have another value in column \"%s\" than in column \"%s\"",
+						   compared.others, (long long) compared.others,
+						   get_rel_name(model->contacts), key, model->key),
+			 !ls_may_see_table(model->owner, model->contacts) ? 0 :
+			 errdetail("In one of them, \"%s\" is %s and \"%s\" is %s.",
+					   model->key, shown(compared.was), key, shown(compared.is)),
+			 errhint("The scores of model \"%s\" go on under a key with the same values only.  Give the column these values, or drop the model and make it again.",
+					 model->model)));
+}
+
+/*
+ * ls_key_check looks at a column that is to identify the contacts of a model from
+ * now on, and locks what will be changed for it.
+ */
+void
+ls_key_check(const LsModelRow *model, const char *key)
+{
+	LsModelTables new;
+	Relation	rel;
+
+	ls_visitors_refuse(model);
+	if (key == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("key of model \"%s\" must not be null", model->model)));
+	ls_lock_for_removal(model->model, NULL);
+	ls_tables_read(model, &new);
+	new.row.key = pstrdup(key);
+	rel = relation_open(model->contacts, AccessShareLock);
+	ls_model_check_key(rel, &new);
+	relation_close(rel, NoLock);
+	check_same(model, key);
+}
+
+/* let_go takes sources from a model whose contacts do not fit its key any more. */
+static void
+let_go(const LsModelRow *model)
+{
+	bool		any = false;
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(model->model, NULL))
+	{
+		LsSourceRow *source = lfirst(lc);
+		char	   *problem = ls_source_problem(model, source);
+
+		if (problem == NULL)
+			continue;
+		(void) ls_remove_source(model->model, source->source);
+		ereport(WARNING,
+				(errmsg("source \"%s\" was detached from model \"%s\": %s",
+						source->source, model->model, problem),
+				 errhint("Attach it with a column that has contacts as the new key has them.")));
+		ls_source_tell_kept(model->model, source->source);
+		any = true;
+	}
+	if (any)
+		ls_job_rescore(model->model, NULL);
+}
+
+/*
+ * turn_keys has the tables of a model have keys of another type.  A job that goes
+ * through contacts in the order of the old one begins again.
+ */
+static void
+turn_keys(const LsModelRow *model, Oid type, Oid was, Oid collation)
+{
+	Oid			family = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+
+	ls_model_rekey(model, type, collation);
+	if (ls_job_open(model->model) &&
+		(family != lookup_type_cache(was, TYPECACHE_BTREE_OPFAMILY)->btree_opf ||
+		 OidIsValid(collation)))
+		(void) ls_job_request(model->model, "rescore", "*");
+}
+
+/*
+ * ls_key_written does what follows when another column has been written for the
+ * key of a model.  Nothing is counted.
+ */
+void
+ls_key_written(const char *name)
+{
+	LsModelRow *model = ls_model_row(name, NULL);
+	LsSqlArguments args = {0};
+	LsUser	saved;
+	Oid			type,
+				collation,
+				was,
+				was_collation;
+	int32		typmod;
+
+	ls_sql_add_text(&args, name);
+	ls_sql_add_text(&args, model->key);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_model SET key = $2"
+			   " WHERE sheet OPERATOR(pg_catalog.=) $1", &args);
+	ls_user_restore(&saved);
+	CommandCounterIncrement();
+	get_atttypetypmodcoll(model->contacts, get_attnum(model->contacts, model->key),
+						  &type, &typmod, &collation);
+	get_atttypetypmodcoll(ls_score_table(name, false), 1, &was, &typmod, &was_collation);
+	type = getBaseType(type);
+	if (type != was || collation != was_collation)
+		turn_keys(model, type, was, collation);
+	ls_model_new_version(name);
+	let_go(model);
+}
+
+/* ---------- the columns of sources ---------- */
+
+static char *
+text_of(HeapTuple tuple, TupleDesc desc, const char *column)
+{
+	return SPI_getvalue(tuple, desc, SPI_fnumber(desc, column));
+}
+
+static bool
+same(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* refuse_attached refuses changes of what attach() was told but for columns. */
+static void
+refuse_attached(const LsDefinition *change, const LsSourceRow *source)
+{
+	static const char *const columns[] = {"model", "source", "relation", "time_zone",
+	"on_delete", "mode"};
+
+	for (int i = 0; i < (int) lengthof(columns); i++)
+		if (!same(text_of(change->old, change->desc, columns[i]),
+				  text_of(change->new, change->desc, columns[i])))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s of source \"%s\" of model \"%s\" cannot be changed",
+							columns[i], source->source, source->model),
+					 errhint("Detach the source with leadscore.detach(), and attach it anew with leadscore.attach().")));
+}
+
+/* source_of gives the row of a source as it is to be. */
+static LsSourceRow *
+source_of(const LsDefinition *change, LsSourceRow *was)
+{
+	LsSourceRow *source = palloc(sizeof(LsSourceRow));
+
+	*source = *was;
+	source->contact = text_of(change->new, change->desc, "contact");
+	source->occurred_at = text_of(change->new, change->desc, "occurred_at");
+	source->event = text_of(change->new, change->desc, "event");
+	source->visitor = text_of(change->new, change->desc, "visitor");
+	if (source->contact == NULL || source->occurred_at == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("%s of source \"%s\" of model \"%s\" must not be null",
+						source->contact ? "occurred_at" : "contact",
+						source->source, source->model)));
+	if ((source->visitor == NULL) != (was->visitor == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("source \"%s\" of model \"%s\" cannot begin or cease to have visitors",
+						source->source, source->model),
+				 errhint("Detach the source with leadscore.detach(), and attach it anew with leadscore.attach().")));
+	return source;
+}
+
+/* find_source gives the row of a source. */
+static LsSourceRow *
+find_source(const char *model, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(model, NULL))
+		if (strcmp(((LsSourceRow *) lfirst(lc))->source, name) == 0)
+			return lfirst(lc);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("source \"%s\" of model \"%s\" does not exist", name, model)));
+	return NULL;				/* not reached */
+}
+
+/* ls_check_source looks at the columns that a source is to have from now on. */
+HeapTuple
+ls_check_source(const LsDefinition *change)
+{
+	char	   *name = text_of(change->old, change->desc, "model");
+	LsModelRow *model;
+	LsSourceRow *was;
+	LsSourceRow *source;
+
+	(void) ls_model_row_locked(name, GetUserId());
+	model = ls_model_row_held(name, GetUserId());
+	was = find_source(name, text_of(change->old, change->desc, "source"));
+	refuse_attached(change, was);
+	source = source_of(change, was);
+	if (same(source->contact, was->contact) && same(source->occurred_at, was->occurred_at) &&
+		same(source->event, was->event) && same(source->visitor, was->visitor))
+		return change->new;
+	ls_visitors_refuse(model);
+	ls_lock_sources(name);
+	ls_source_check(model, source);
+	return change->new;
+}
+
+/* differs tells whether two columns of a source have other values in any row. */
+static bool
+differs(const LsModelRow *model, Oid relation, const char *was, const char *is)
+{
+	Compared	compared;
+
+	if (same(was, is))
+		return false;
+	if (was == NULL || is == NULL || get_attnum(relation, was) <= 0)
+		return true;
+	compare(model, relation,
+			psprintf("SELECT 1::pg_catalog.int8, NULL::pg_catalog.text, NULL::pg_catalog.text"
+					 " FROM %s t WHERE %s LIMIT 1",
+					 ls_local_rows(relation, model->owner), other_values(relation, was, is)), &compared);
+	return compared.others > 0;
+}
+
+/* time_differs does so for times, which are read in a zone where the type has none. */
+static bool
+time_differs(const LsModelRow *model, Oid relation, const char *was, const char *is)
+{
+	return !same(was, is) &&
+		(getBaseType(get_atttype(relation, get_attnum(relation, was))) !=
+		 getBaseType(get_atttype(relation, get_attnum(relation, is))) ||
+		 differs(model, relation, was, is));
+}
+
+/* tell_visitors has the model of the visitors read the same columns. */
+static void
+tell_visitors(const LsSourceRow *source)
+{
+	const char *visitors = ls_visitors_model(source->model);
+	LsSqlArguments args = {0};
+	LsUser	saved;
+
+	if (visitors == NULL || source->visitor == NULL)
+		return;
+	ls_sql_add_text(&args, visitors);
+	ls_sql_add_text(&args, source->source);
+	ls_sql_add_text(&args, source->visitor);
+	ls_sql_add_text(&args, source->occurred_at);
+	ls_sql_add_text(&args, source->event);
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_sql_execute("UPDATE leadscore_internal.lead_source SET contact = $3, occurred_at = $4, event = $5"
+			   " WHERE model OPERATOR(pg_catalog.=) $1 AND source OPERATOR(pg_catalog.=) $2", &args);
+	ls_user_restore(&saved);
+	CommandCounterIncrement();
+}
+
+/*
+ * ls_source_written does what follows when other columns have been written for a
+ * source: the model is counted anew unless they have the same values.
+ */
+void
+ls_source_written(const LsDefinition *change)
+{
+	LsModelRow *model = ls_model_row(text_of(change->new, change->desc, "model"), NULL);
+	LsSourceRow *source = find_source(model->model, text_of(change->new, change->desc, "source"));
+	Oid			relation = source->relation;
+	char	   *contact = text_of(change->old, change->desc, "contact");
+	char	   *occurred_at = text_of(change->old, change->desc, "occurred_at");
+	char	   *event = text_of(change->old, change->desc, "event");
+	char	   *visitor = text_of(change->old, change->desc, "visitor");
+
+	if (same(source->contact, contact) && same(source->occurred_at, occurred_at) &&
+		same(source->event, event) && same(source->visitor, visitor))
+		return;
+	tell_visitors(source);
+	ls_model_new_version(model->model);
+	if (differs(model, relation, contact, source->contact) ||
+		time_differs(model, relation, occurred_at, source->occurred_at) ||
+		differs(model, relation, event, source->event) ||
+		differs(model, relation, visitor, source->visitor))
+		ls_job_rescore(model->model, source->source);
+}
+
+/* ---------- what keys cannot do without ---------- */
+
+/* lost_key tells whether a command has dropped the column that identifies contacts. */
+static bool
+lost_key(const Ddl *ddl, const LsModelRow *model)
+{
+	ListCell   *lc;
+	ListCell   *nc;
+
+	if (model->sheet || get_attnum(model->contacts, model->key) > 0 ||
+		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(model->contacts)))
+		return false;
+	foreach(lc, ddl->changes)
+		foreach(nc, ((Change *) lfirst(lc))->columns)
+			if (strcmp(lfirst(nc), model->key) == 0)
+				return true;
+	return false;
+}
+
+/*
+ * ls_key_keep refuses to drop the column that identifies the contacts of a model,
+ * and a type or collation that columns of the model's own tables went with, as
+ * with DROP TYPE ... CASCADE.  Whoever wants that drops the model first.
+ */
+void
+ls_key_keep(const Ddl *ddl, const LsModelRow *model)
+{
+	ListCell   *lc;
+
+	if (lost_key(ddl, model))
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot do without column \"%s\" of table \"%s\", which identifies the contacts of model \"%s\"",
+						model->key, get_rel_name(model->contacts), model->model),
+				 errhint("Call leadscore.drop_model('%s') before.", model->model)));
+	foreach(lc, ddl->bereft)
+	{
+		char	   *name = get_rel_name(lfirst_oid(lc));
+
+		if (name == NULL || !ls_tables_is_of(name, model->model))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 model->sheet ?
+				 errmsg("cannot do without the type by which visitors of model \"%s\" are known",
+						model->sheet) :
+				 errmsg("cannot do without the type by which contacts of model \"%s\" are known",
+						model->model),
+				 errdetail("Table \"%s\" would lose its column with them.", name),
+				 errhint("Call leadscore.drop_model('%s') before.",
+						 model->sheet ? model->sheet : model->model)));
+	}
+}

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * key_change.h
+ *		Other columns for contacts and events, and types that keys cannot do without.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_KEY_CHANGE_H
+#define LEADSCORE_KEY_CHANGE_H
+
+#include "postgres.h"
+
+#include "access/htup.h"
+
+#include "ddl/ddl.h"
+#include "definitions/catalog.h"
+#include "model/validate.h"
+
+/* another column of the contact table identifies the contacts of a model */
+extern void ls_key_check(const LsModelRow *model, const char *key);
+extern void ls_key_written(const char *model);
+
+/* a source has its contacts, times or events in another column */
+extern HeapTuple ls_check_source(const LsDefinition *row);
+extern void ls_source_written(const LsDefinition *row);
+
+/* refuses to drop what the contacts of a model are identified by */
+extern void ls_key_keep(const Ddl *ddl, const LsModelRow *model);
+
+#endif							/* LEADSCORE_KEY_CHANGE_H */

@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * model.h
+ *		Models: score sheets over contact tables, made and dropped.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_MODEL_H
+#define LEADSCORE_MODEL_H
+
+#include "postgres.h"
+
+#include "utils/relcache.h"
+
+#include "definitions/catalog.h"
+#include "definitions/model_tables.h"
+
+extern bool ls_is_name(const char *word);
+extern void ls_model_check_key(Relation rel, LsModelTables *new);
+extern void ls_drop_model(const LsModelRow *model);
+extern bool ls_model_complete(const char *model);
+extern void ls_model_rekey(const LsModelRow *model, Oid type, Oid collation);
+extern void ls_model_accept_restored(const LsModelRow *model);
+extern void ls_model_settle(const LsModelRow *model);
+extern void ls_models_detach(List *rows);
+extern void ls_model_new_owner(const LsModelRow *model);
+
+#endif							/* LEADSCORE_MODEL_H */

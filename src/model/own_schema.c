@@ -1,0 +1,100 @@
+/*-------------------------------------------------------------------------
+ *
+ * own_schema.c
+ *		What others may not put into the extension's schemas.
+ *
+ * The owner of the database may create in schema leadscore, where a dump has the
+ * tables of models.  A function, operator or type there could be taken for one of
+ * the extension's by whoever calls those, so it is refused, however it gets there;
+ * tables and views are refused where they could be taken for those of another role's
+ * model.  The extension's own scripts, and others', are run by
+ * those who may do anything.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/leadscore.h"
+
+#include "commands/event_trigger.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+
+#include "base/user.h"
+#include "definitions/extension.h"
+#include "definitions/model_tables.h"
+
+PG_FUNCTION_INFO_V1(ls_own_schemas);
+PG_FUNCTION_INFO_V1(ls_own_tables);
+
+/* is_privileged tells whether a command is left alone: somebody may do anything. */
+static bool
+is_privileged(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("this function is for leadscore's event triggers")));
+	return creating_extension || !OidIsValid(ls_extension_base_table("lead_model", true)) ||
+		has_privs_of_role(GetUserId(), ls_extension_owner());
+}
+
+/* ls_own_schemas is leadscore_internal.own_schemas(), after a command. */
+Datum
+ls_own_schemas(PG_FUNCTION_ARGS)
+{
+	/* the multirange type of a range may be in another schema, which no command tells */
+	static const char sql[] =
+		"SELECT c.object_type, c.object_identity FROM pg_catalog.pg_event_trigger_ddl_commands() c"
+		" WHERE c.schema_name OPERATOR(pg_catalog.=) ANY (ARRAY['" LEADSCORE_SCHEMA "', '" LEADSCORE_INTERNAL "'])"
+		" AND NOT c.in_extension"
+		" UNION ALL SELECT 'type', t.oid::pg_catalog.regtype::pg_catalog.text FROM pg_catalog.pg_type t"
+		" WHERE t.typnamespace IN ('" LEADSCORE_SCHEMA "'::pg_catalog.regnamespace, '" LEADSCORE_INTERNAL "'::pg_catalog.regnamespace)"
+		" AND t.typtype OPERATOR(pg_catalog.=) 'm' AND t.typowner OPERATOR(pg_catalog.=) %u LIMIT 1";
+	Oid			caller = GetUserId();
+	LsUser	saved;
+
+	if (is_privileged(fcinfo))
+		PG_RETURN_NULL();
+	ls_user_switch(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (SPI_execute(psprintf(sql, caller), false, 0) == SPI_OK_SELECT && SPI_processed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to have %s %s in a schema of leadscore",
+						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
+						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2)),
+				 errdetail("It could be taken for one of the extension's."),
+				 errhint("Use another schema.")));
+	SPI_finish();
+	ls_user_restore(&saved);
+	PG_RETURN_NULL();
+}
+
+/* ls_own_tables is leadscore_internal.own_tables(), after a command. */
+Datum
+ls_own_tables(PG_FUNCTION_ARGS)
+{
+	static const char sql[] =
+		"SELECT DISTINCT c.objid FROM pg_catalog.pg_event_trigger_ddl_commands() c"
+		" WHERE c.schema_name OPERATOR(pg_catalog.=) '" LEADSCORE_SCHEMA "'"
+		" AND c.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass";
+	LsUser	saved;
+
+	if (is_privileged(fcinfo))
+		PG_RETURN_NULL();
+	ls_user_switch(ls_extension_owner(), &saved);
+	SPI_connect();
+	if (SPI_execute(sql, false, 0) == SPI_OK_SELECT)
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			bool		isnull;
+
+			ls_tables_check_made(DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i],
+																SPI_tuptable->tupdesc, 1, &isnull)));
+		}
+	SPI_finish();
+	ls_user_restore(&saved);
+	PG_RETURN_NULL();
+}

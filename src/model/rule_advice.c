@@ -1,0 +1,166 @@
+/*-------------------------------------------------------------------------
+ *
+ * rule_advice.c
+ *		Notices about rules that are allowed but probably not meant.
+ *
+ * An event name with a slip of the pen is the commonest mistake in a score
+ * sheet, and nothing else would ever show it.  What the rows that are there say
+ * of rules is found out by rule_survey.c, when a statement is done and for all rules
+ * that it has written at once.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "model/validate.h"
+
+#include "utils/lsyscache.h"
+
+#include "rules/model_compile.h"
+
+/* source_text says what a rule reads. */
+static char *
+source_text(const LsRuleRow *row, const LsModelRow *model)
+{
+	if (strcmp(row->kind, "profile") == 0)
+	{
+		char	   *name = get_rel_name(model->contacts);
+
+		return psprintf("table \"%s\"", name ? name : "?");
+	}
+	return row->source ? psprintf("source \"%s\"", row->source) : pstrdup("every source");
+}
+
+/*
+ * advise_period says to what a limit applies where that is not a day: the
+ * period follows from decay and time frame, which few will expect of a limit.
+ */
+static void
+advise_period(const LsRuleRow *row)
+{
+	LsRule		rule = {0};
+
+	if (row->max_per_period_null || row->period != NULL)
+		return;
+	ls_rule_derive(row, &rule);
+	if (rule.period == LS_DAY)
+		return;
+	ereport(NOTICE,
+			(errmsg("max_per_period of rule \"%s\" of model \"%s\" applies to periods of %s",
+					row->name, row->model,
+					rule.period == LS_WEEK ? "a week" :
+					rule.period == LS_HOUR ? "an hour" :
+					rule.period == LS_MINUTE ? "a minute" :
+					rule.period == LS_SECOND ? "a second" : "its decay_interval"),
+			 errdetail("The period follows from time_frame and decay_interval where none is given."),
+			 errhint("Set period to '1 day' for a daily limit.")));
+}
+
+/*
+ * advise_alone gives the notices about a rule for which no row has to be looked
+ * at.  False where that was all there is to say.
+ */
+static bool
+advise_alone(const LsRuleRow *row, const LsModelRow *model)
+{
+	bool		profile = strcmp(row->kind, "profile") == 0;
+	const char *from = source_text(row, model);
+	ListCell   *lc;
+
+	advise_period(row);
+	if (row->event == NULL && row->condition == NULL)
+	{
+		ereport(NOTICE,
+				(strcmp(row->kind, "absence") == 0 ?
+				 errmsg("rule \"%s\" of model \"%s\" takes every row of %s for activity",
+						row->name, model->model, from) :
+				 errmsg("rule \"%s\" of model \"%s\" counts every row of %s",
+						row->name, model->model, from),
+				 profile ? errdetail("It has no condition.") :
+				 errdetail("It has neither event nor condition.")));
+		return false;
+	}
+	if (profile || row->source == NULL)
+		return true;
+	foreach(lc, ls_source_rows(model->model, NULL))
+		if (strcmp(((LsSourceRow *) lfirst(lc))->source, row->source) == 0)
+			return true;
+	ereport(NOTICE,
+			(errmsg("rule \"%s\" of model \"%s\" counts nothing for now",
+					row->name, model->model),
+			 errdetail("Its source \"%s\" is not attached any more.", row->source)));
+	return false;
+}
+
+/* advise gives the notices about a rule of which the rows have been looked at. */
+static void
+advise(const LsSurvey *survey, const LsModelRow *model)
+{
+	const LsRuleRow *row = survey->row;
+	const char *from = source_text(row, model);
+
+	if (!survey->rows)
+		return;
+	if (row->event && !survey->seen)
+		ereport(NOTICE,
+				(errmsg("event \"%s\" of rule \"%s\" of model \"%s\" has never been seen in %s",
+						row->event, row->name, model->model,
+						row->source ? from : "any source"),
+				 survey->nearest ? errhint("Did you mean \"%s\"?", survey->nearest) : 0));
+	else if (!survey->matched && !survey->failed)
+		ereport(NOTICE,
+				(errmsg("rule \"%s\" of model \"%s\" matches no row of %s",
+						row->name, model->model, from),
+				 errdetail("There are rows, but its condition holds for none of them.")));
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return (x > y) - (x < y);
+}
+
+static int
+by_rule_id(const ListCell *a, const ListCell *b)
+{
+	return by_number(&((const LsRuleRow *) lfirst(a))->rule_id,
+					 &((const LsRuleRow *) lfirst(b))->rule_id);
+}
+
+/*
+ * ls_rules_advise gives notices about the rules that a statement has written, by
+ * their numbers.  One whose matches stay as they were has a counted_version.
+ */
+void
+ls_rules_advise(const char *name, int64 *rule_ids, int n)
+{
+	LsModelRow *model = ls_model_row(name, NULL);
+	List	   *rows = ls_rule_rows(name, NULL);
+	List	   *surveys = NIL;
+	ListCell   *lc;
+
+	if (model == NULL)
+		return;
+	list_sort(rows, by_rule_id);
+	qsort(rule_ids, n, sizeof(int64), by_number);
+	foreach(lc, rows)
+	{
+		LsRuleRow  *row = lfirst(lc);
+		LsSurvey   *survey;
+
+		if (!row->counted_version_null ||
+			bsearch(&row->rule_id, rule_ids, n, sizeof(int64), by_number) == NULL ||
+			!advise_alone(row, model))
+			continue;
+		survey = palloc0(sizeof(LsSurvey));
+		survey->row = row;
+		surveys = lappend(surveys, survey);
+	}
+	if (surveys == NIL || !ls_survey(model, surveys))
+		return;
+	foreach(lc, surveys)
+		advise(lfirst(lc), model);
+}
+
+/* ---------- words ---------- */

@@ -1,0 +1,329 @@
+/*-------------------------------------------------------------------------
+ *
+ * rule_history.c
+ *		Versions of rules and models, written down as they are changed.
+ *
+ * A version is valid from the instant at which its transaction made its first
+ * change of a score sheet.  Versions of one model never go back in time, even
+ * where the clock does.
+ *
+ * That a rule is counted, or counted anew, is no version: the current one notes
+ * under which versions of what it matches it was, as profile_<model> goes by them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "model/rule_history.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/rel.h"
+
+#include "base/clock.h"
+#include "base/sql.h"
+#include "base/transaction.h"
+#include "base/user.h"
+#include "definitions/extension.h"
+#include "model/validate.h"
+#include "rules/model_compile.h"
+
+PG_FUNCTION_INFO_V1(ls_record_counted);
+
+/* Who changes something of a model, and when */
+typedef struct Author
+{
+	const char *model;
+	char	   *name;
+	TimestampTz at;
+} Author;
+
+/* ---------- when ---------- */
+
+/* transaction_instant gives one instant to all that a transaction changes. */
+static TimestampTz
+transaction_instant(void)
+{
+	static uint64 transaction = 0;
+	static TimestampTz instant;
+
+	if (transaction != ls_transaction_number())
+	{
+		transaction = ls_transaction_number();
+		instant = ls_clock();
+	}
+	return instant;
+}
+
+/* begin takes the rights to write history, and finds out who does when. */
+static void
+begin(Author *author, const char *model, LsUser *saved)
+{
+	LsSqlArguments args = {0};
+	bool		isnull;
+
+	author->model = model;
+	author->name = GetUserNameFromId(GetUserId(), false);
+	ls_sql_add_text(&args, model);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(transaction_instant()));
+	ls_user_switch(ls_extension_owner(), saved);
+	SPI_connect();
+	(void) ls_sql_run("SELECT GREATEST($2,"
+				  " (SELECT pg_catalog.max(h.valid_from) FROM leadscore_internal.lead_rule_history h"
+				  " WHERE h.model OPERATOR(pg_catalog.=) $1),"
+				  " (SELECT pg_catalog.max(h.valid_from) FROM leadscore_internal.lead_sheet_history h"
+				  " WHERE h.model OPERATOR(pg_catalog.=) $1))", &args);
+	author->at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+												   SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+}
+
+/* ---------- rules ---------- */
+
+/* same_rule tells whether two rows differ in nothing but how they are counted. */
+static bool
+same_rule(HeapTuple a, HeapTuple b, TupleDesc desc)
+{
+	for (int i = 1; i <= LS_RULE_NCOLUMNS; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i - 1);
+		bool		anull,
+					bnull;
+		Datum		x,
+					y;
+
+		if (att->attisdropped || i == LS_RULE_COUNTED_VERSION ||
+			i == LS_RULE_COUNTING_VERSION)
+			continue;
+		x = heap_getattr(a, i, desc, &anull);
+		y = heap_getattr(b, i, desc, &bnull);
+		if (anull != bnull ||
+			(!anull && !datum_image_eq(x, y, att->attbyval, att->attlen)))
+			return false;
+	}
+	return true;
+}
+
+/* matches_same tells whether what is known of the one holds for the other. */
+static bool
+matches_same(HeapTuple a, HeapTuple b, TupleDesc desc)
+{
+	LsRuleRow	x,
+				y;
+
+	ls_rule_row_read(a, desc, &x);
+	ls_rule_row_read(b, desc, &y);
+	return strcmp(ls_rule_signature(&x), ls_rule_signature(&y)) == 0;
+}
+
+/* column_list writes the columns of lead_rule, each after a prefix; not those of others. */
+static char *
+column_list(TupleDesc desc, const char *prefix)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < LS_RULE_NCOLUMNS; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			appendStringInfo(&list, "%s%s%s", list.len > 0 ? ", " : "", prefix,
+							 quote_identifier(NameStr(TupleDescAttr(desc, i)->attname)));
+	return list.data;
+}
+
+/*
+ * The versions that a rule was counted under are those that its history knows
+ * ($1 is the rule) and those that its row has.
+ */
+#define VERSIONS(known) \
+	"(SELECT COALESCE(pg_catalog.array_agg(DISTINCT v.version), '{}')" \
+	" FROM (SELECT pg_catalog.unnest(" known ") UNION ALL" \
+	" SELECT r.counted_version UNION ALL SELECT r.counting_version) AS v (version)" \
+	" WHERE v.version OPERATOR(pg_catalog.>) 0)"
+
+/* note_counted takes over how a rule is counted, as nothing else has changed. */
+static void
+note_counted(int64 rule_id)
+{
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
+	ls_sql_execute("UPDATE leadscore_internal.lead_rule_history h"
+			   " SET counted_version = r.counted_version,"
+			   " counting_version = r.counting_version, versions = " VERSIONS("h.versions")
+			   " FROM leadscore_internal.lead_rule r"
+			   " WHERE h.rule_id OPERATOR(pg_catalog.=) $1 AND h.valid_to IS NULL"
+			   " AND r.rule_id OPERATOR(pg_catalog.=) $1", &args);
+}
+
+/* add_version writes down what a rule is from now on; known: as it was before. */
+static void
+add_version(const Author *author, TupleDesc desc, int64 rule_id,
+			const char *operation, bool known)
+{
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
+	ls_sql_add_text(&args, author->name);
+	ls_sql_add_text(&args, operation);
+	ls_sql_execute(psprintf("INSERT INTO leadscore_internal.lead_rule_history"
+						" (%s, valid_from, changed_by, operation, versions)"
+						" SELECT %s, $2, $3, $4, %s FROM leadscore_internal.lead_rule r"
+						" WHERE r.rule_id OPERATOR(pg_catalog.=) $1",
+						column_list(desc, ""), column_list(desc, "r."),
+						known ? VERSIONS("(SELECT h.versions FROM leadscore_internal.lead_rule_history h"
+										 " WHERE h.rule_id OPERATOR(pg_catalog.=) $1"
+										 " ORDER BY h.history_id DESC LIMIT 1)") :
+						VERSIONS("'{}'::pg_catalog.int8[]")), &args);
+}
+
+/* end_version ends what a rule was until now; true if something was. */
+static bool
+end_version(const Author *author, int64 rule_id)
+{
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
+	return ls_sql_execute("UPDATE leadscore_internal.lead_rule_history SET valid_to = $2"
+					  " WHERE rule_id OPERATOR(pg_catalog.=) $1 AND valid_to IS NULL",
+					  &args) > 0;
+}
+
+/* note_deleted writes down who deleted a rule; it is in force no more. */
+static void
+note_deleted(const Author *author, TupleDesc desc, int64 rule_id)
+{
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
+	ls_sql_add_text(&args, author->name);
+	ls_sql_execute(psprintf("INSERT INTO leadscore_internal.lead_rule_history"
+						" (%s, valid_from, valid_to, changed_by, operation, versions)"
+						" SELECT %s, $2, $2, $3, 'DELETE', h.versions"
+						" FROM leadscore_internal.lead_rule_history h"
+						" WHERE h.rule_id OPERATOR(pg_catalog.=) $1"
+						" ORDER BY h.history_id DESC LIMIT 1",
+						column_list(desc, ""), column_list(desc, "h.")), &args);
+}
+
+/* ls_rule_written writes down each version of a rule that a user writes. */
+void
+ls_rule_written(const LsDefinition *change)
+{
+	LsUser	saved;
+	Author		author;
+	LsRuleRow	row;
+
+	ls_rule_row_read(change->new ? change->new : change->old, change->desc, &row);
+	if (!(change->old && change->new && same_rule(change->old, change->new, change->desc)))
+	{
+		begin(&author, row.model, &saved);
+		(void) end_version(&author, row.rule_id);
+		if (change->new == NULL)
+			note_deleted(&author, change->desc, row.rule_id);
+		else if (change->old)
+			add_version(&author, change->desc, row.rule_id, "UPDATE",
+						matches_same(change->old, change->new, change->desc));
+		else
+			add_version(&author, change->desc, row.rule_id, "INSERT", false);
+		ls_user_restore(&saved);
+	}
+}
+
+/*
+ * ls_record_counted is leadscore_internal.record_counted(), after each update of a
+ * row of the base table: leadscore itself says there how a rule is counted.
+ */
+Datum
+ls_record_counted(PG_FUNCTION_ARGS)
+{
+	TriggerData *td = ls_check_trigger(fcinfo, TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW,
+									   LS_FIRED_UPDATE, "lead_rule");
+	TupleDesc	desc = RelationGetDescr(td->tg_relation);
+	LsUser	saved;
+	LsRuleRow	row;
+
+	if (same_rule(td->tg_trigtuple, td->tg_newtuple, desc))
+	{
+		ls_rule_row_read(td->tg_newtuple, desc, &row);
+		ls_user_switch(ls_extension_owner(), &saved);
+		note_counted(row.rule_id);
+		ls_user_restore(&saved);
+	}
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * ls_rule_renamed writes down that what a rule names is named otherwise: it matches
+ * what it did.
+ */
+void
+ls_rule_renamed(const char *model, int64 rule_id)
+{
+	Relation	rel = table_open(ls_extension_base_table("lead_rule", false), AccessShareLock);
+	LsUser	saved;
+	Author		author;
+
+	begin(&author, model, &saved);
+	(void) end_version(&author, rule_id);
+	add_version(&author, RelationGetDescr(rel), rule_id, "RENAME", true);
+	ls_user_restore(&saved);
+	table_close(rel, AccessShareLock);
+}
+
+/* ---------- the rest of a score sheet ---------- */
+
+/* what decides a score beside the rules of model $1, as now */
+#define SHEET_NOW \
+	"(SELECT m.model, m.min_score, m.max_score, m.time_zone, c.names, c.weights," \
+	" c.lowest, c.highest FROM leadscore_internal.lead_model m CROSS JOIN LATERAL" \
+	" (SELECT pg_catalog.array_agg(d.category::pg_catalog.text ORDER BY d.position) AS names," \
+	" pg_catalog.array_agg(d.weight ORDER BY d.position) AS weights," \
+	" pg_catalog.array_agg(d.min_points ORDER BY d.position) AS lowest," \
+	" pg_catalog.array_agg(d.max_points ORDER BY d.position) AS highest" \
+	" FROM leadscore_internal.lead_category d WHERE d.model OPERATOR(pg_catalog.=) m.model) c" \
+	" WHERE m.model OPERATOR(pg_catalog.=) $1)"
+
+/*
+ * ls_record_sheet writes down what a model says beside its rules, if that has
+ * changed.
+ */
+void
+ls_record_sheet(const char *model)
+{
+	LsUser	saved;
+	Author		author;
+	LsSqlArguments args = {0};
+	LsSqlArguments with_name;
+	LsModelRow *row = ls_model_row(model, NULL);
+
+	/* what is said of visitors is what their sheet says */
+	if (row && row->sheet)
+		return;
+	begin(&author, model, &saved);
+	ls_sql_add_text(&args, model);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author.at));
+	with_name = args;
+	ls_sql_add_text(&with_name, author.name);
+	ls_sql_execute("UPDATE leadscore_internal.lead_sheet_history h SET valid_to = $2"
+			   " FROM " SHEET_NOW " s"
+			   " WHERE h.model OPERATOR(pg_catalog.=) $1 AND h.valid_to IS NULL"
+			   " AND (h.min_score, h.max_score, h.time_zone, h.categories, h.weights,"
+			   " h.min_points, h.max_points) IS DISTINCT FROM"
+			   " (s.min_score, s.max_score, s.time_zone, s.names, s.weights, s.lowest, s.highest)",
+			   &args);
+	ls_sql_execute("INSERT INTO leadscore_internal.lead_sheet_history (model, min_score, max_score, time_zone,"
+			   " categories, weights, min_points, max_points, valid_from, changed_by)"
+			   " SELECT s.*, $2, $3 FROM " SHEET_NOW " s"
+			   " WHERE NOT EXISTS (SELECT FROM leadscore_internal.lead_sheet_history h"
+			   " WHERE h.model OPERATOR(pg_catalog.=) $1 AND h.valid_to IS NULL)",
+			   &with_name);
+	ls_user_restore(&saved);
+}

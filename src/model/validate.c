@@ -1,0 +1,726 @@
+/*-------------------------------------------------------------------------
+ *
+ * validate.c
+ *		What happens when a DBA writes models, categories, stages and grades.
+ *
+ * What has no meaning is refused, row by row; when a statement is done, the models
+ * concerned get a new version and have new rules counted.  definition_view.c calls what is
+ * here, for what users write.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "model/validate.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/namespace.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "background/daily.h"
+#include "base/decay.h"
+#include "base/leadscore.h"
+#include "base/sql.h"
+#include "base/suggest.h"
+#include "base/user.h"
+#include "capture/deferred.h"
+#include "definitions/extension.h"
+#include "definitions/locks.h"
+#include "definitions/model_change.h"
+#include "definitions/model_tables.h"
+#include "jobs/job_run.h"
+#include "model/category.h"
+#include "model/key_change.h"
+#include "model/rule_history.h"
+#include "model/visitors.h"
+
+/* ---------- for all tables ---------- */
+
+/*
+ * ls_check_trigger makes sure that a function is called by its own trigger.
+ * table is the table that it belongs to, NULL for several.
+ */
+TriggerData *
+ls_check_trigger(FunctionCallInfo fcinfo, TriggerEvent when, int commands,
+				 const char *table)
+{
+	TriggerData *td = ls_sql_trigger_data(fcinfo, when, commands);
+
+	if (RelationGetNamespace(td->tg_relation) !=
+		get_namespace_oid(LEADSCORE_INTERNAL, true) ||
+		(table && RelationGetRelid(td->tg_relation) != ls_extension_base_table(table, false)))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("this function is for the triggers of leadscore's own tables")));
+	return td;
+}
+
+/* ls_check_list writes words for a message. */
+char *
+ls_check_list(List *words)
+{
+	StringInfoData s;
+	ListCell   *lc;
+
+	initStringInfo(&s);
+	foreach(lc, words)
+		appendStringInfo(&s, "%s\"%s\"", s.len > 0 ? ", " : "",
+						 (const char *) lfirst(lc));
+	return s.data;
+}
+
+/* ls_check_categories gives the names of a model's categories. */
+List *
+ls_check_categories(const char *model)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_category_rows(model, NULL))
+		names = lappend(names, ((LsCategoryRow *) lfirst(lc))->category);
+	return names;
+}
+
+/* ls_check_category refuses a category that the model does not have. */
+void
+ls_check_category(const char *model, const char *category, const char *where)
+{
+	List	   *names = ls_check_categories(model);
+	const char *nearest;
+	ListCell   *lc;
+
+	foreach(lc, names)
+		if (strcmp(lfirst(lc), category) == 0)
+			return;
+	nearest = ls_suggest_word(category, names);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("category \"%s\" of %s does not exist", category, where),
+			 errdetail("The model's categories are %s.", ls_check_list(names)),
+			 nearest ? errhint("Did you mean \"%s\"?", nearest) :
+			 errhint("Set category to one of them.")));
+}
+
+/*
+ * ls_check_expression has PostgreSQL read an expression over a table; what is
+ * wrong with it is an error.  The table is let go, as it may have to be locked for
+ * good before long, together with others.
+ */
+void
+ls_check_expression(LsExprSpec *spec, Oid relation)
+{
+	spec->rel = try_relation_open(relation, AccessShareLock);
+	if (spec->rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the table that %s reads does not exist any more", spec->where)));
+	spec->advise = true;
+	ls_expr_free(ls_expr_compile(spec, CurrentMemoryContext));
+	relation_close(spec->rel, AccessShareLock);
+}
+
+/*
+ * ls_check_finite refuses infinity, NaN, and numbers so large that what they are
+ * multiplied and summed up with may become infinite.
+ */
+void
+ls_check_finite(const char *column, double value, const char *where)
+{
+	if (!isfinite(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("%s of %s must be a finite number", column, where)));
+	if (fabs(value) > LS_LARGEST_NUMBER)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("%s of %s must be between %g and %g", column, where,
+						-LS_LARGEST_NUMBER, LS_LARGEST_NUMBER)));
+}
+
+/* ---------- stages, grades, categories, models ---------- */
+
+static Datum
+column_value(const LsSheetRow *row, const char *column, bool *isnull)
+{
+	return heap_getattr(row->tuple, SPI_fnumber(row->desc, column), row->desc, isnull);
+}
+
+static char *
+text_value(const LsSheetRow *row, const char *column)
+{
+	bool		isnull;
+	Datum		value = column_value(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* float_value gives a number, or what stands for NULL. */
+static double
+float_value(const LsSheetRow *row, const char *column, double missing)
+{
+	bool		isnull;
+	Datum		value = column_value(row, column, &isnull);
+
+	return isnull ? missing : DatumGetFloat8(value);
+}
+
+static bool
+bool_value(const LsSheetRow *row, const char *column)
+{
+	bool		isnull;
+	Datum		value = column_value(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+static int32
+int_value(const LsSheetRow *row, const char *column)
+{
+	bool		isnull;
+	Datum		value = column_value(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+/*
+ * ls_check_owner looks for the model of a new row, and whether the caller may
+ * manage it; kind and name are those of the row.
+ */
+LsModelRow *
+ls_check_owner(const LsDefinition *change, LsSheetRow *row, const char *kind,
+			   const char *column)
+{
+	char	   *model = text_value(row, "model");
+	char	   *name = text_value(row, column);
+	const char *article = *kind == 'a' ? "an" : "a";
+	LsModelRow *found;
+
+	if (model == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("%s %s needs a model", article, kind),
+				 errhint("Set model to the name given to leadscore.create_model().")));
+	(void) ls_model_row_locked(model, GetUserId());
+	found = ls_model_row_held(model, GetUserId());
+	ls_visitors_refuse(found);
+	if (name == NULL || name[strspn(name, " \t\r\n")] == '\0')
+		ereport(ERROR,
+				(errcode(name ? ERRCODE_INVALID_NAME : ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("%s %s of model \"%s\" needs a name", article, kind, model),
+				 errhint("Set column %s.", column)));
+	row->where = psprintf("%s \"%s\" of model \"%s\"", kind, name, model);
+	if (change->old)
+	{
+		LsSheetRow	old = {change->old, row->desc, NULL};
+
+		if (strcmp(text_value(&old, "model"), model) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s cannot be moved to model \"%s\"",
+							psprintf("%s \"%s\" of model \"%s\"", kind,
+									 text_value(&old, column), text_value(&old, "model")),
+							model),
+					 errhint("Delete it and insert it for the other model.")));
+	}
+	return found;
+}
+
+/* ls_check_delete makes sure that the caller manages the model of a row. */
+void
+ls_check_delete(const LsDefinition *row)
+{
+	LsSheetRow	old = {row->old, row->desc, NULL};
+	char	   *model = text_value(&old, "model");
+
+	/* rows that were restored without their model */
+	if (ls_model_row(model, NULL) == NULL &&
+		has_privs_of_role(GetUserId(), ls_extension_owner()))
+		return;
+	(void) ls_model_row_locked(model, GetUserId());
+	ls_visitors_refuse(ls_model_row_held(model, GetUserId()));
+}
+
+/* check_bound refuses what no score ever reaches, and NaN. */
+static void
+check_bound(const LsSheetRow *row, const char *column)
+{
+	double		value = float_value(row, column, 0);
+
+	if (isnan(value) || (isinf(value) && value > 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("%s of %s must be a number below infinity", column, row->where)));
+	if (!isinf(value))
+		ls_check_finite(column, value, row->where);
+}
+
+/* check_limits looks at a pair of limits, each a finite number or NULL. */
+static void
+check_limits(const LsSheetRow *row, const char *low, const char *high)
+{
+	bool		no_low,
+				no_high;
+	double		min = DatumGetFloat8(column_value(row, low, &no_low));
+	double		max = DatumGetFloat8(column_value(row, high, &no_high));
+
+	if (!no_low)
+		ls_check_finite(low, min, row->where);
+	if (!no_high)
+		ls_check_finite(high, max, row->where);
+	if (!no_low && !no_high && min > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("%s of %s must not be above its %s", low, row->where, high)));
+}
+
+/* check_stage_condition compiles a condition over contact, score and categories. */
+static void
+check_stage_condition(const LsSheetRow *row, const LsModelRow *model)
+{
+	LsExprSpec	spec = {0};
+	List	   *categories = ls_check_categories(model->model);
+	ListCell   *lc;
+
+	spec.use = LS_EXPR_CONDITION;
+	spec.text = text_value(row, "condition");
+	spec.role = model->owner;
+	spec.where = psprintf("condition of %s", row->where);
+	spec.variables = palloc(sizeof(char *) * (1 + list_length(categories)));
+	spec.variables[spec.nvariables++] = "score";
+	foreach(lc, categories)
+		spec.variables[spec.nvariables++] = lfirst(lc);
+	ls_check_expression(&spec, model->contacts);
+}
+
+/* is_open tells whether every contact has reached a stage. */
+static bool
+is_open(const LsStageRow *stage)
+{
+	return isinf(stage->enter_at) && stage->enter_at < 0 && stage->condition == NULL;
+}
+
+/*
+ * check_first_stage keeps a model's lowest stage one that every contact has
+ * reached, since there is always a stage.
+ */
+static void
+check_first_stage(const char *model)
+{
+	List	   *stages = ls_stage_rows(model, NULL);
+	LsStageRow *first = stages ? linitial(stages) : NULL;
+
+	if (first == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" needs a stage", model)));
+	if (is_open(first))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the lowest stage of model \"%s\" must be open to every contact", model),
+			 errdetail("The stage with the lowest position, \"%s\", has %s.", first->stage,
+					   first->condition ? "a condition" :
+					   psprintf("enter_at %g", first->enter_at)),
+			 errhint("Keep a stage with enter_at '-infinity' and without condition below all others.")));
+}
+
+/* delete_stage refuses to delete the first stage. */
+static void
+delete_stage(const LsSheetRow *row)
+{
+	char	   *model = text_value(row, "model");
+	char	   *stage = text_value(row, "stage");
+	LsStageRow *first;
+	List	   *stages;
+
+	stages = ls_stage_rows(model, NULL);
+	first = stages ? linitial(stages) : NULL;
+	if (first && strcmp(first->stage, stage) == 0 && is_open(first))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the first stage \"%s\" of model \"%s\" cannot be deleted", stage, model),
+				 errdetail("Contacts that have reached no other stage are in it."),
+				 errhint("It can be renamed; leadscore.drop_model() deletes the model with all stages.")));
+}
+
+/* ls_check_stage refuses stages without meaning, and to delete the first one. */
+HeapTuple
+ls_check_stage(const LsDefinition *change)
+{
+	bool		update = change->old != NULL;
+	LsSheetRow	row = {change->new, change->desc, NULL};
+	LsSheetRow	old = {change->old, change->desc, NULL};
+	LsModelRow *model;
+	List	   *stages;
+	char	   *condition;
+
+	if (change->new == NULL)
+	{
+		ls_check_delete(change);
+		delete_stage(&old);
+		return NULL;
+	}
+	model = ls_check_owner(change, &row, "stage", "stage");
+	if (strcmp(text_value(&row, "stage"), "disqualified") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("stage name \"disqualified\" is reserved"),
+				 errdetail("Contacts are in it while a rule with disqualifies is in force."),
+				 errhint("Choose another name, and set disqualifies in the rules that lead to it.")));
+	check_bound(&row, "enter_at");
+	check_bound(&row, "leave_below");
+	if (float_value(&row, "leave_below", -INFINITY) > float_value(&row, "enter_at", INFINITY))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("leave_below of %s must not be above its enter_at", row.where),
+				 errhint("Leave leave_below NULL for a little below enter_at.")));
+
+	/* moves within a statement can be judged only when all are done */
+	stages = update ? NIL : ls_stage_rows(model->model, NULL);
+	if (stages && int_value(&row, "position") < ((LsStageRow *) linitial(stages))->position)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("position of %s must be above that of the first stage", row.where),
+				 errdetail("The first stage, \"%s\", has position %d.",
+						   ((LsStageRow *) linitial(stages))->stage,
+						   ((LsStageRow *) linitial(stages))->position)));
+
+	/* what broke since it was written must not keep its row from being changed */
+	condition = text_value(&row, "condition");
+	if (condition && (!update || text_value(&old, "condition") == NULL ||
+					  strcmp(condition, text_value(&old, "condition")) != 0))
+		check_stage_condition(&row, model);
+	return row.tuple;
+}
+
+/* ls_check_grade refuses grades without meaning. */
+HeapTuple
+ls_check_grade(const LsDefinition *change)
+{
+	LsSheetRow	row = {change->new, change->desc, NULL};
+	LsModelRow *model;
+	char	   *category;
+
+	if (change->new == NULL)
+	{
+		ls_check_delete(change);
+		return NULL;
+	}
+	model = ls_check_owner(change, &row, "grade", "grade");
+	category = text_value(&row, "category");
+	if (category == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("%s needs a category", row.where),
+				 errdetail("The model's categories are %s.",
+						   ls_check_list(ls_check_categories(model->model)))));
+	ls_check_category(model->model, category, row.where);
+	check_bound(&row, "min_points");
+	return row.tuple;
+}
+
+/* next_position gives a row its place after all others, where it was given none. */
+static void
+next_position(LsSheetRow *row, const char *model)
+{
+	int			column = SPI_fnumber(row->desc, "position");
+	int32		last = 0;
+	Datum		position;
+	bool		isnull;
+	ListCell   *lc;
+
+	(void) column_value(row, "position", &isnull);
+	if (!isnull)
+		return;
+	foreach(lc, ls_category_rows(model, NULL))
+		last = Max(last, ((LsCategoryRow *) lfirst(lc))->position);
+	isnull = false;
+	position = Int32GetDatum(last + 1);
+	row->tuple = heap_modify_tuple_by_cols(row->tuple, row->desc, 1, &column, &position, &isnull);
+}
+
+/* ls_check_category_row refuses categories without meaning. */
+HeapTuple
+ls_check_category_row(const LsDefinition *change)
+{
+	LsSheetRow	row = {change->new, change->desc, NULL};
+	LsSheetRow	old = {change->old, change->desc, NULL};
+	LsModelRow *model;
+	char	   *name;
+
+	if (change->new == NULL)
+	{
+		ls_check_delete(change);
+		ls_category_check_removal(text_value(&old, "model"), text_value(&old, "category"));
+		return NULL;
+	}
+	model = ls_check_owner(change, &row, "category", "category");
+	name = text_value(&row, "category");
+	if (change->old == NULL)
+		ls_category_check_new(model, name);
+	else if (strcmp(text_value(&old, "category"), name) != 0)
+		ls_category_check_rename(model, text_value(&old, "category"), name);
+	next_position(&row, model->model);
+	ls_check_finite("weight", float_value(&row, "weight", 1), row.where);
+	check_limits(&row, "min_points", "max_points");
+	return row.tuple;
+}
+
+/* differs tells whether a column of two rows does. */
+static bool
+differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column)
+{
+	Form_pg_attribute attr = TupleDescAttr(desc, column - 1);
+	bool		anull,
+				bnull;
+	Datum		x = heap_getattr(a, column, desc, &anull);
+	Datum		y = heap_getattr(b, column, desc, &bnull);
+
+	return anull != bnull ||
+		(!anull && !datum_image_eq(x, y, attr->attbyval, attr->attlen));
+}
+
+/*
+ * is_other tells whether a row of lead_model changed, but for its version and
+ * other columns, or NULL.
+ */
+static bool
+is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but, const char *nor)
+{
+	for (int i = 1; i <= desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i - 1);
+
+		if (attr->attisdropped || strcmp(NameStr(attr->attname), "rules_version") == 0 ||
+			(but && strcmp(NameStr(attr->attname), but) == 0) ||
+			(nor && strcmp(NameStr(attr->attname), nor) == 0))
+			continue;
+		if (differs(a, b, desc, i))
+			return true;
+	}
+	return false;
+}
+
+/* refuse_made refuses changes of what create_model was told. */
+static void
+refuse_made(const LsSheetRow *old, const LsSheetRow *new)
+{
+	static const char *const columns[] = {"contacts", "created_at", "time_zone", "sheet"};
+
+	for (int i = 0; i < (int) lengthof(columns); i++)
+		if (differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, columns[i])))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s of %s cannot be changed", columns[i], new->where),
+					 errhint("Drop the model with leadscore.drop_model(), and make it again with leadscore.create_model().")));
+}
+
+/* key_changed tells whether another column is to identify the contacts. */
+static bool
+key_changed(const LsSheetRow *old, const LsSheetRow *new)
+{
+	return differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, "key"));
+}
+
+/* said_by_sheet tells whether a change is of what holds for a model's visitors too. */
+static bool
+said_by_sheet(const LsSheetRow *old, const LsSheetRow *new)
+{
+	return float_value(old, "max_drift", 0) != float_value(new, "max_drift", 0) ||
+		float_value(old, "max_drift_ratio", 0) != float_value(new, "max_drift_ratio", 0) ||
+		float_value(old, "min_score", -INFINITY) != float_value(new, "min_score", -INFINITY) ||
+		float_value(old, "max_score", INFINITY) != float_value(new, "max_score", INFINITY) ||
+		bool_value(old, "enabled") != bool_value(new, "enabled");
+}
+
+/*
+ * accept_owner has a model that is suspended go on where it is enabled by somebody who has
+ * its new owner's privileges, and gives the row with that.
+ */
+static void
+accept_owner(const LsModelRow *found, const LsSheetRow *old, LsSheetRow *row)
+{
+	int			column = SPI_fnumber(row->desc, "accepted_owner");
+	Datum		owner = ObjectIdGetDatum(found->owner);
+	bool		isnull = false;
+
+	/* the view shows it as not enabled */
+	if (!found->suspended || bool_value(old, "enabled") || !bool_value(row, "enabled"))
+		return;
+	row->tuple = heap_modify_tuple_by_cols(row->tuple, row->desc, 1, &column, &owner, &isnull);
+}
+
+static void
+set_enabled(LsSheetRow *row, bool enabled)
+{
+	int			column = SPI_fnumber(row->desc, "enabled");
+	Datum		value = BoolGetDatum(enabled);
+	bool		isnull = false;
+
+	row->tuple = heap_modify_tuple_by_cols(row->tuple, row->desc, 1, &column, &value, &isnull);
+}
+
+/*
+ * leave_to_sheet has visitors go on as the model does that they belong to, where a statement
+ * without WHERE enables both.
+ */
+static void
+leave_to_sheet(const LsModelRow *found, LsSheetRow *old, LsSheetRow *row)
+{
+	LsModelRow *sheet = ls_model_row(found->sheet, NULL);
+
+	if (!found->suspended &&
+		(sheet == NULL || bool_value(row, "enabled") != sheet->switched_on))
+		return;
+	set_enabled(old, found->switched_on);
+	set_enabled(row, found->switched_on);
+}
+
+/* ls_check_model refuses drifts and limits of models without meaning. */
+HeapTuple
+ls_check_model(const LsDefinition *change)
+{
+	LsSheetRow	row = {change->new, change->desc, NULL};
+	LsSheetRow	old = {change->old, change->desc, NULL};
+	char	   *model = text_value(&old, "model");
+	LsModelRow *found;
+	double		drift = float_value(&row, "max_drift", 0);
+	double		ratio = float_value(&row, "max_drift_ratio", 0);
+
+	(void) ls_model_row_locked(model, GetUserId());
+	found = ls_model_row_held(model, GetUserId());
+	if (!is_other(old.tuple, row.tuple, row.desc, NULL, NULL) && !found->suspended)
+		return row.tuple;
+	accept_owner(found, &old, &row);
+	if (found->sheet)
+		leave_to_sheet(found, &old, &row);
+	if (said_by_sheet(&old, &row))
+		ls_visitors_refuse(found);
+	row.where = psprintf("model \"%s\"", model);
+	if (text_value(&row, "model") == NULL || strcmp(model, text_value(&row, "model")) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s cannot be renamed", row.where)));
+	refuse_made(&old, &row);
+	if (key_changed(&old, &row))
+		ls_key_check(found, text_value(&row, "key"));
+	ls_check_finite("max_drift", drift, row.where);
+	if (drift < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("max_drift of %s must be at least 0", row.where)));
+	if (!(ratio >= 0 && ratio < 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("max_drift_ratio of %s must be at least 0 and below 1", row.where)));
+	check_limits(&row, "min_score", "max_score");
+	return row.tuple;
+}
+
+/* ---------- after a change ---------- */
+
+/* has_uncounted tells whether rules of a model are to be counted. */
+static bool
+has_uncounted(const char *model)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_rule_rows(model, NULL))
+		if (((LsRuleRow *) lfirst(lc))->counted_version_null)
+			return true;
+	return false;
+}
+
+/* ls_rules_changed gives a model a new version and has new rules counted. */
+void
+ls_rules_changed(const char *model)
+{
+	/* written by a trigger of an event table, in the midst of a statement */
+	if (has_uncounted(model) && !ls_note_defer_count(model))
+		(void) ls_job_count(model);
+	else
+		ls_model_changed(model);
+}
+
+void
+ls_stage_changed(const char *model)
+{
+	check_first_stage(model);
+	ls_model_changed(model);
+}
+
+/* keep_days makes the table in which contacts are kept by day, if wanted. */
+static void
+keep_days(const char *model)
+{
+	LsModelRow *row = ls_model_row(model, NULL);
+	LsUser	saved;
+
+	if (row == NULL || !row->daily)
+		return;
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_daily_make_table(row);
+	ls_user_restore(&saved);
+}
+
+/* accepted gives the owner as whom a model was accepted. */
+static Oid
+accepted(const LsSheetRow *row)
+{
+	bool		isnull;
+
+	return DatumGetObjectId(heap_getattr(row->tuple, SPI_fnumber(row->desc, "accepted_owner"),
+										 row->desc, &isnull));
+}
+
+/* take_over gives what may still be the former owner's to the one that was accepted. */
+static void
+take_over(const char *model)
+{
+	LsUser	saved;
+
+	ls_user_switch(ls_extension_owner(), &saved);
+	ls_tables_give(ls_model_row(model, NULL));
+	ls_user_restore(&saved);
+	CommandCounterIncrement();
+}
+
+/*
+ * ls_model_written sees to what a changed row of lead_model says.  A model that was
+ * switched off has missed events.  What is kept by day does not concern the scores.
+ */
+void
+ls_model_written(const LsDefinition *change)
+{
+	LsSheetRow	row = {change->new, change->desc, NULL};
+	LsSheetRow	old = {change->old, change->desc, NULL};
+	char	   *model = text_value(&row, "model");
+	bool		resumed = bool_value(&row, "enabled") &&
+		(!bool_value(&old, "enabled") || accepted(&row) != accepted(&old));
+	const char *visitors;
+
+	if (!is_other(old.tuple, row.tuple, row.desc, NULL, NULL))
+		return;
+	if (key_changed(&old, &row))
+		ls_key_written(model);
+	keep_days(model);
+	if (!is_other(old.tuple, row.tuple, row.desc, "daily", "key"))
+		return;
+	if (accepted(&row) != accepted(&old))
+		take_over(model);
+	ls_record_sheet(model);
+	ls_visitors_follow(model);
+	ls_model_changed(model);
+	if (resumed)
+		ls_job_rescore(model, NULL);
+	visitors = ls_visitors_model(model);
+	if (visitors && accepted(&row) != accepted(&old))
+		ls_job_rescore(visitors, NULL);
+}

@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * validate.h
+ *		What is refused when a DBA writes models, rules, stages and grades.
+ *
+ * validate_rule.c looks at rules, validate_action.c at actions, validate.c at the rest of
+ * a score sheet and at what follows from a change; rule_advice.c gives notices about
+ * rules that are allowed but probably not meant, with what rule_survey.c finds out of
+ * the rows that are there.  definition_view.c calls them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_VALIDATE_H
+#define LEADSCORE_VALIDATE_H
+
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "nodes/pg_list.h"
+
+#include "definitions/catalog.h"
+#include "rules/expression.h"
+
+/* A row of a small table under examination; its columns go by name. */
+typedef struct LsSheetRow
+{
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	const char *where;			/* stage "x" of model "y" */
+} LsSheetRow;
+
+/* A row of a base table that a user writes */
+typedef struct LsDefinition
+{
+	TupleDesc	desc;
+	HeapTuple	old;			/* NULL: it is inserted */
+	HeapTuple	new;			/* NULL: it is deleted */
+} LsDefinition;
+
+/* What the rows that are there say of a rule */
+typedef struct LsSurvey
+{
+	const LsRuleRow *row;
+	bool		rows;			/* there are some at all */
+	bool		seen;			/* one has the event */
+	bool		matched;		/* one has event and condition, or there are
+								 * too many to look */
+	bool		failed;			/* its condition does, on some row */
+	List	   *names;			/* of events, where it was not seen */
+	char	   *nearest;
+} LsSurvey;
+
+/* what is refused; what is written, with defaults filled in */
+extern HeapTuple ls_check_model(const LsDefinition *row);
+extern HeapTuple ls_check_category_row(const LsDefinition *row);
+extern HeapTuple ls_check_rule(const LsDefinition *row);
+extern HeapTuple ls_check_stage(const LsDefinition *row);
+extern HeapTuple ls_check_grade(const LsDefinition *row);
+extern HeapTuple ls_check_action(const LsDefinition *row);
+
+/* what follows when a row was written ... */
+extern void ls_model_written(const LsDefinition *row);
+extern void ls_rule_written(const LsDefinition *row);
+
+/* ... and, for each model, when a statement is done */
+extern void ls_rules_advise(const char *name, int64 *rule_ids, int n);
+extern void ls_rules_changed(const char *model);
+extern void ls_stage_changed(const char *model);
+
+/* for the files of this room */
+extern bool ls_survey(const LsModelRow *model, List *surveys);
+extern LsModelRow *ls_check_owner(const LsDefinition *change, LsSheetRow *row,
+								  const char *kind, const char *column);
+extern void ls_check_delete(const LsDefinition *row);
+extern TriggerData *ls_check_trigger(FunctionCallInfo fcinfo, TriggerEvent when,
+									 int commands, const char *table);
+extern char *ls_check_list(List *words);
+extern List *ls_check_categories(const char *model);
+extern void ls_check_category(const char *model, const char *category,
+							  const char *where);
+extern void ls_check_expression(LsExprSpec *spec, Oid relation);
+extern void ls_check_finite(const char *column, double value, const char *where);
+
+#endif							/* LEADSCORE_VALIDATE_H */

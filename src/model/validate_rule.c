@@ -1,0 +1,748 @@
+/*-------------------------------------------------------------------------
+ *
+ * validate_rule.c
+ *		What is refused when a rule is written.
+ *
+ * A rule that gets into lead_rule can be evaluated: whatever would make it
+ * meaningless is refused here, by name and with what to do about it.  Rows of a
+ * dump go into the base table and pass unseen, since an error there would lose
+ * every rule of the table.
+ *
+ * This is the only place that knows which column goes with which kind; the
+ * rest of the code relies on it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "model/validate.h"
+
+#include <math.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/decay.h"
+#include "base/suggest.h"
+#include "definitions/locks.h"
+#include "model/visitors.h"
+#include "rules/model_compile.h"
+
+/* in the order of LsKind, LsDecayKind; LS_EACH and LS_ONCE */
+static const char *const kind_words[] = {"event", "absence", "sequence", "profile"};
+static const char *const decay_words[] = {"none", "half_life", "linear", "step"};
+static const char *const award_words[] = {"each", "once"};
+
+#define ABSENCE		(1 << LS_ABSENCE)
+#define SEQUENCE	(1 << LS_SEQUENCE)
+#define PROFILE		(1 << LS_PROFILE)
+#define COUNTING	((1 << LS_EVENT) | SEQUENCE)
+
+/* The columns that only some kinds of rules have. */
+static const struct
+{
+	int			column;
+	int			kinds;
+}			kind_columns[] = {
+	{LS_RULE_SOURCE, COUNTING | ABSENCE},
+	{LS_RULE_EVENT, COUNTING | ABSENCE},
+	{LS_RULE_EVENTS_FROM, COUNTING | ABSENCE},
+	{LS_RULE_EVENTS_BEFORE, COUNTING | ABSENCE},
+	{LS_RULE_WEIGHT, COUNTING | PROFILE},
+	{LS_RULE_AWARD, COUNTING | ABSENCE},
+	{LS_RULE_AT_LEAST, COUNTING},
+	{LS_RULE_TIME_FRAME, COUNTING},
+	{LS_RULE_DECAY, COUNTING},
+	{LS_RULE_DECAY_INTERVAL, COUNTING},
+	{LS_RULE_DECAY_KEEP, COUNTING},
+	{LS_RULE_PERIOD, COUNTING},
+	{LS_RULE_MAX_PER_PERIOD, COUNTING},
+	{LS_RULE_IDLE, ABSENCE},
+	{LS_RULE_MAX_GAP, SEQUENCE},
+	{LS_RULE_FOLLOWED_BY, SEQUENCE},
+	{LS_RULE_FOLLOWED_CONDITION, SEQUENCE},
+	{LS_RULE_FOLLOWED_SOURCE, SEQUENCE},
+	{LS_RULE_NEGATED, SEQUENCE},
+};
+
+/* A rule under examination. */
+typedef struct RuleCheck
+{
+	bool		update;
+	TupleDesc	desc;
+	Datum	   *values;			/* of the new row ... */
+	bool	   *nulls;
+	LsRuleRow	row;			/* ... and read */
+	LsRuleRow	old;			/* of an UPDATE */
+	LsModelRow *model;
+	const char *where;			/* rule "x" of model "y" */
+	LsKind		kind;
+	bool		once;
+	LsDecay		decay;
+	int64		time_frame;		/* 0: none */
+	List	   *sources;		/* of the model */
+	LsSourceRow *source;		/* NULL: none, every, or not attached */
+	bool		dormant;		/* its source is not attached any more */
+} RuleCheck;
+
+/* ---------- the words, defaults and columns of a rule ---------- */
+
+static bool
+is_null(const RuleCheck *check, int column)
+{
+	return check->nulls[column - 1];
+}
+
+static void
+set_value(RuleCheck *check, int column, Datum value)
+{
+	check->values[column - 1] = value;
+	check->nulls[column - 1] = false;
+}
+
+/* read_row reads the new row again after it was changed. */
+static void
+read_row(RuleCheck *check)
+{
+	ls_rule_row_read(heap_form_tuple(check->desc, check->values, check->nulls),
+					 check->desc, &check->row);
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* find_word gives a word's place in its list, or says which there are. */
+static int
+find_word(const RuleCheck *check, const char *column, const char *word,
+		  const char *const *words, int nwords)
+{
+	List	   *allowed = NIL;
+	const char *nearest;
+
+	for (int i = 0; i < nwords; i++)
+	{
+		if (strcmp(words[i], word) == 0)
+			return i;
+		if (words != kind_words || i != LS_SEQUENCE)
+			allowed = lappend(allowed, unconstify(char *, words[i]));
+	}
+	nearest = ls_suggest_word(word, allowed);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s \"%s\" of %s does not exist", column, word, check->where),
+			 errdetail("It can be %s.", ls_check_list(allowed)),
+			 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
+	return -1;
+}
+
+/* set_defaults fills in what is NULL and does not depend on the model. */
+static void
+set_defaults(RuleCheck *check)
+{
+	if (is_null(check, LS_RULE_KIND))
+		set_value(check, LS_RULE_KIND, CStringGetTextDatum("event"));
+	if (is_null(check, LS_RULE_AT_LEAST))
+		set_value(check, LS_RULE_AT_LEAST, Int32GetDatum(1));
+	if (is_null(check, LS_RULE_DECAY))
+		set_value(check, LS_RULE_DECAY, CStringGetTextDatum("none"));
+	if (is_null(check, LS_RULE_NEGATED))
+		set_value(check, LS_RULE_NEGATED, BoolGetDatum(false));
+	if (is_null(check, LS_RULE_DISQUALIFIES))
+		set_value(check, LS_RULE_DISQUALIFIES, BoolGetDatum(false));
+	if (is_null(check, LS_RULE_ENABLED))
+		set_value(check, LS_RULE_ENABLED, BoolGetDatum(true));
+	if (is_null(check, LS_RULE_DRAFT))
+		set_value(check, LS_RULE_DRAFT, BoolGetDatum(false));
+	read_row(check);
+}
+
+/* check_identity looks for the model, whose rule it is and how it is called. */
+static void
+check_identity(RuleCheck *check)
+{
+	LsRuleRow  *row = &check->row;
+
+	if (row->model == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("a rule needs a model"),
+				 errhint("Set model to the name given to leadscore.create_model().")));
+	if (check->update && strcmp(check->old.model, row->model) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("rule \"%s\" cannot be moved from model \"%s\" to model \"%s\"",
+						check->old.name, check->old.model, row->model),
+				 errhint("Delete the rule and insert it for the other model.")));
+	(void) ls_model_row_locked(row->model, GetUserId());
+	check->model = ls_model_row_held(row->model, GetUserId());
+	ls_visitors_refuse(check->model);
+	if (row->name == NULL || row->name[strspn(row->name, " \t\r\n")] == '\0')
+		ereport(ERROR,
+				(errcode(row->name ? ERRCODE_INVALID_NAME : ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("a rule of model \"%s\" needs a name", row->model),
+				 errhint("Set name to what explain() shall show.")));
+	check->where = psprintf("rule \"%s\" of model \"%s\"", row->name, row->model);
+	if (check->update &&
+		(is_null(check, LS_RULE_ID) || check->old.rule_id != row->rule_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("rule_id of %s cannot be changed", check->where)));
+}
+
+/* check_words looks at kind, award and decay. */
+static void
+check_words(RuleCheck *check)
+{
+	LsRuleRow  *row = &check->row;
+
+	check->kind = find_word(check, "kind", row->kind,
+							kind_words, lengthof(kind_words));
+	if (check->kind == LS_SEQUENCE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("rules of kind sequence are not supported yet"),
+				 errdetail("The kind of %s is sequence.", check->where)));
+	check->decay.kind = find_word(check, "decay", row->decay,
+								  decay_words, lengthof(decay_words));
+	check->once = row->award ?
+		find_word(check, "award", row->award, award_words, lengthof(award_words)) == 1 :
+		row->at_least > 1 || check->kind == LS_ABSENCE;
+}
+
+/* is_given tells whether a column says anything that its default does not. */
+static bool
+is_given(const RuleCheck *check, int column)
+{
+	switch (column)
+	{
+		case LS_RULE_AT_LEAST:
+			return check->row.at_least != 1;
+		case LS_RULE_DECAY:
+			return check->decay.kind != LS_DECAY_NONE;
+		case LS_RULE_NEGATED:
+			return check->row.negated;
+		default:
+			return !is_null(check, column);
+	}
+}
+
+/* kinds_text lists kinds for a message. */
+static char *
+kinds_text(int kinds)
+{
+	StringInfoData s;
+	int			left = 0;
+
+	for (int i = 0; i < (int) lengthof(kind_words); i++)
+		left += (kinds >> i) & 1;
+	initStringInfo(&s);
+	for (int i = 0; i < (int) lengthof(kind_words); i++)
+	{
+		if (!(kinds & (1 << i)))
+			continue;
+		left--;
+		appendStringInfo(&s, "%s%s", kind_words[i],
+						 left == 0 ? "" : left == 1 ? " and " : ", ");
+	}
+	return s.data;
+}
+
+/* refuse_unawarded refuses a column that an award once has no use for. */
+static void
+refuse_unawarded(const RuleCheck *check, const char *column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("column \"%s\" is not allowed in a rule of award once", column),
+			 check->row.award ?
+			 errdetail("The award of %s is once: its points are given whatever the events weigh.",
+					   check->where) :
+			 errdetail("Where award is NULL, at_least > 1 makes the award of %s once.",
+					   check->where),
+			 errhint("Leave %s NULL, or set award to \"each\".", column)));
+}
+
+/* check_columns refuses the columns that rules of this kind do not have. */
+static void
+check_columns(const RuleCheck *check)
+{
+	for (int i = 0; i < (int) lengthof(kind_columns); i++)
+	{
+		int			column = kind_columns[i].column;
+		const char *name = NameStr(TupleDescAttr(check->desc, column - 1)->attname);
+
+		if ((kind_columns[i].kinds & (1 << check->kind)) || !is_given(check, column))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("column \"%s\" is not allowed in a rule of kind %s",
+						name, kind_words[check->kind]),
+				 errdetail("It is set in %s, but belongs to rules of kind %s.",
+						   check->where, kinds_text(kind_columns[i].kinds)),
+				 column == LS_RULE_AT_LEAST ? errhint("Leave it at 1.") :
+				 column == LS_RULE_DECAY ? errhint("Leave it \"none\".") :
+				 column == LS_RULE_NEGATED ? errhint("Leave it false.") :
+				 errhint("Leave it NULL.")));
+	}
+	if (check->kind == LS_EVENT && check->once)
+	{
+		if (check->row.weight)
+			refuse_unawarded(check, "weight");
+		if (!check->row.max_per_period_null)
+			refuse_unawarded(check, "max_per_period");
+	}
+}
+
+/* ---------- numbers and times ---------- */
+
+/* check_limit looks at a number that is NULL, or 0 and more. */
+static void
+check_limit(const RuleCheck *check, const char *column, bool null, double value)
+{
+	if (null)
+		return;
+	ls_check_finite(column, value, check->where);
+	if (value < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("%s of %s must be at least 0", column, check->where),
+				 errhint("It limits points below zero as well: %g stands for -%g to %g.",
+						 -value, -value, -value)));
+}
+
+static void
+check_numbers(const RuleCheck *check)
+{
+	const LsRuleRow *row = &check->row;
+
+	if (row->points_null)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("%s needs points", check->where),
+				 errhint("A rule that only disqualifies has points 0.")));
+	ls_check_finite("points", row->points, check->where);
+	if (row->points == 0 && !row->disqualifies)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("points of %s must not be 0", check->where),
+				 errdetail("Only a rule that disqualifies may have no points."),
+				 errhint("To switch a rule off, set enabled to false.")));
+	if (row->at_least < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("at_least of %s must be at least 1", check->where)));
+	check_limit(check, "max_points", row->max_points_null, row->max_points);
+	check_limit(check, "max_per_period", row->max_per_period_null, row->max_per_period);
+	if (!row->decay_keep_null && !(row->decay_keep >= 0 && row->decay_keep <= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("decay_keep of %s must be between 0 and 1", check->where),
+				 errdetail("It is the part of the points that is left after each decay_interval.")));
+}
+
+/* usec_text writes a length of time in its largest whole unit. */
+static char *
+usec_text(int64 usec)
+{
+	static const struct
+	{
+		int64		usec;
+		const char *name;
+	}			units[] = {
+		{LS_WEEK, "week"}, {LS_DAY, "day"}, {LS_HOUR, "hour"},
+		{LS_MINUTE, "minute"}, {LS_SECOND, "second"}, {1000, "millisecond"}, {1, "microsecond"}
+	};
+	int			i = 0;
+
+	while (usec % units[i].usec != 0)
+		i++;
+	return psprintf(INT64_FORMAT " %s%s", usec / units[i].usec, units[i].name,
+					usec == units[i].usec ? "" : "s");
+}
+
+/*
+ * check_interval gives an interval's microseconds, 0 for NULL.  A number without
+ * a unit is read as seconds, which hardly anybody means: short ones are told, as
+ * they come.
+ */
+static int64
+check_interval(const RuleCheck *check, const char *column, const Interval *interval,
+			   const Interval *before)
+{
+	int64		usec;
+
+	if (interval == NULL)
+		return 0;
+	if (!ls_interval_usec(interval, &usec))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
+				 errmsg("%s of %s is too long", column, check->where)));
+	if (usec <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s of %s must be greater than 0", column, check->where)));
+	if (usec < LS_MINUTE && !(before && memcmp(before, interval, sizeof(Interval)) == 0))
+		ereport(NOTICE,
+				(errmsg("%s of %s is %s", column, check->where, usec_text(usec)),
+				 errdetail("An interval without a unit is a number of seconds."),
+				 errhint("Write the unit if another one was meant, as in '14 days'.")));
+	return usec;
+}
+
+static void
+check_times(RuleCheck *check)
+{
+	LsRuleRow  *row = &check->row;
+	LsRuleRow  *old = &check->old;
+
+	check->time_frame = check_interval(check, "time_frame", row->time_frame, old->time_frame);
+	check->decay.interval = check_interval(check, "decay_interval", row->decay_interval,
+											old->decay_interval);
+	check->decay.keep = row->decay_keep;
+	(void) check_interval(check, "idle", row->idle, old->idle);
+	(void) check_interval(check, "max_gap", row->max_gap, old->max_gap);
+	if (check->kind == LS_ABSENCE && row->idle == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("%s needs idle", check->where),
+				 errhint("Set idle to the time without events after which a rule of kind absence gives its points.")));
+
+	if ((!is_null(check, LS_RULE_EVENTS_FROM) && TIMESTAMP_NOT_FINITE(row->events_from)) ||
+		(!is_null(check, LS_RULE_EVENTS_BEFORE) && TIMESTAMP_NOT_FINITE(row->events_before)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("events_from and events_before of %s must be finite", check->where),
+				 errhint("Leave them NULL where events of any time count.")));
+	if (row->events_from >= row->events_before)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("events_from of %s must be before its events_before", check->where)));
+}
+
+/* check_decay wants decay_interval and decay_keep exactly where they count. */
+static void
+check_decay(const RuleCheck *check)
+{
+	const LsRuleRow *row = &check->row;
+
+	if (check->decay.kind == LS_DECAY_NONE && row->decay_interval)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s has decay_interval, but decay none", check->where),
+				 errhint("Did you mean decay = 'half_life'?")));
+	if (check->decay.kind != LS_DECAY_NONE && row->decay_interval == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("%s has decay %s, but no decay_interval", check->where, row->decay),
+				 check->decay.kind == LS_DECAY_HALF_LIFE ?
+				 errhint("Set decay_interval to the time in which points fall to a half.") :
+				 check->decay.kind == LS_DECAY_LINEAR ?
+				 errhint("Set decay_interval to the time in which points fall to nothing.") :
+				 errhint("Set decay_interval to the time between two steps.")));
+	if (check->decay.kind != LS_DECAY_STEP && !row->decay_keep_null)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s has decay_keep, but decay %s", check->where, row->decay),
+				 errhint("Leave decay_keep NULL, or set decay to \"step\".")));
+	if (check->decay.kind == LS_DECAY_STEP && row->decay_keep_null)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("%s has decay step, but no decay_keep", check->where),
+				 errhint("Set decay_keep to the part of the points, from 0 to 1, that is left after each decay_interval.")));
+}
+
+/* long_enough_period proposes a period of which a span has few enough. */
+static int64
+long_enough_period(int64 span)
+{
+	static const int64 nice[] = {
+		LS_SECOND, 5 * LS_SECOND, 15 * LS_SECOND, 30 * LS_SECOND,
+		LS_MINUTE, 5 * LS_MINUTE, 15 * LS_MINUTE, 30 * LS_MINUTE,
+		LS_HOUR, 2 * LS_HOUR, 6 * LS_HOUR, 12 * LS_HOUR, LS_DAY
+	};
+
+	for (int i = 0; i < (int) lengthof(nice); i++)
+		if (ls_span_periods(span, nice[i]) <= LS_MAX_PERIODS)
+			return nice[i];
+	return LS_WEEK * ls_span_periods(ls_span_periods(span, LS_MAX_PERIODS), LS_WEEK);
+}
+
+/* refuse_periods says that a span has too many periods, and what to do. */
+static void
+refuse_periods(const RuleCheck *check, int64 span, int64 period)
+{
+	bool		step = check->decay.kind == LS_DECAY_STEP;
+	const char *enough = usec_text(long_enough_period(span));
+
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("%s has too many periods", check->where),
+			 errdetail("Its %s has " INT64_FORMAT " periods of %s; up to %d are allowed.",
+					   check->time_frame > 0 ? "time_frame" : "decay_interval",
+					   ls_span_periods(span, period), usec_text(period), LS_MAX_PERIODS),
+			 check->decay.kind == LS_DECAY_HALF_LIFE ?
+			 errhint("A short half-life needs no time_frame: leave it NULL, or set period to \"%s\" or more.", enough) :
+			 !step ? errhint("Set period to \"%s\" or more.", enough) :
+			 ls_span_periods(span, check->decay.interval) > LS_MAX_PERIODS ?
+			 errhint("Shorten time_frame, or lengthen decay_interval.") :
+			 errhint("Set period to \"%s\", which is the decay_interval.",
+					 usec_text(check->decay.interval))));
+}
+
+/* check_period looks at the period of a rule, given or chosen. */
+static void
+check_period(const RuleCheck *check)
+{
+	const LsRuleRow *row = &check->row;
+	LsDecayKind decay = check->decay.kind;
+	int64		period = check_interval(check, "period", row->period, check->old.period);
+	int64		span = ls_span(&check->decay, check->time_frame);
+
+	if (check->kind != LS_EVENT)
+		return;
+	if (check->time_frame == 0 && row->max_per_period_null &&
+		decay != LS_DECAY_LINEAR && decay != LS_DECAY_STEP)
+	{
+		if (row->period)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("column \"period\" is not allowed in %s", check->where),
+					 errdetail("The age of its events is exact: a period goes with time_frame, max_per_period, or decay linear or step."),
+					 errhint("Leave it NULL.")));
+		return;
+	}
+	if (row->period && decay == LS_DECAY_STEP && check->decay.interval % period != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("period of %s must divide its decay_interval", check->where),
+				 errdetail("decay_interval is %s, period is %s.",
+						   usec_text(check->decay.interval), usec_text(period)),
+				 errhint("Leave period NULL to have one chosen.")));
+	if (row->period == NULL)
+		period = ls_default_period(&check->decay, check->time_frame);
+	if (span > 0 && ls_span_periods(span, period) > LS_MAX_PERIODS)
+		refuse_periods(check, span, period);
+}
+
+/* ---------- category, source, expressions ---------- */
+
+static void
+check_category(RuleCheck *check)
+{
+	if (check->row.category == NULL)
+	{
+		check->row.category = pstrdup(check->kind == LS_PROFILE ? "fit" : "engagement");
+		set_value(check, LS_RULE_CATEGORY, CStringGetTextDatum(check->row.category));
+	}
+	ls_check_category(check->row.model, check->row.category, check->where);
+}
+
+static LsSourceRow *
+find_source(const RuleCheck *check, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, check->sources)
+		if (strcmp(((LsSourceRow *) lfirst(lc))->source, name) == 0)
+			return lfirst(lc);
+	return NULL;
+}
+
+/* refuse_source says that a rule has no source, or not one there is. */
+static void
+refuse_source(const RuleCheck *check)
+{
+	const char *given = check->row.source;
+	const char *nearest = NULL;
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, check->sources)
+		names = lappend(names, ((LsSourceRow *) lfirst(lc))->source);
+	if (given)
+		nearest = ls_suggest_word(given, names);
+	ereport(ERROR,
+			(errcode(given ? ERRCODE_UNDEFINED_OBJECT : ERRCODE_NOT_NULL_VIOLATION),
+			 given ? errmsg("source \"%s\" of %s does not exist", given, check->where) :
+			 errmsg("%s needs a source", check->where),
+			 names ? errdetail("The model's sources are %s.", ls_check_list(names)) :
+			 errdetail("No event table is attached to the model."),
+			 names == NIL ? errhint("Attach one first: SELECT leadscore.attach('%s', 'events', contact => '...', occurred_at => '...').",
+									check->row.model) :
+			 nearest ? errhint("Did you mean \"%s\"?", nearest) :
+			 errhint("Set source to the one whose rows the rule counts.")));
+}
+
+/* check_source finds the rows that a rule reads. */
+static void
+check_source(RuleCheck *check)
+{
+	LsRuleRow  *row = &check->row;
+
+	if (check->kind == LS_PROFILE)
+		return;
+	check->sources = ls_source_rows(row->model, NULL);
+	if (row->source == NULL && check->kind == LS_EVENT)
+	{
+		if (list_length(check->sources) != 1)
+			refuse_source(check);
+		row->source = ((LsSourceRow *) linitial(check->sources))->source;
+		set_value(check, LS_RULE_SOURCE, CStringGetTextDatum(row->source));
+	}
+	if (row->source == NULL)
+		return;
+
+	check->source = find_source(check, row->source);
+	/* a rule outlives its source, and can still be changed */
+	check->dormant = check->update && same_text(row->source, check->old.source) &&
+		(check->source == NULL ||
+		 get_rel_relkind(check->source->relation) == '\0');
+	if (check->dormant)
+		return;
+	if (check->source == NULL)
+		refuse_source(check);
+	if (get_rel_relkind(check->source->relation) == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the table of source \"%s\" of %s does not exist any more",
+						row->source, check->where),
+				 errhint("Use leadscore.detach('%s', '%s').", row->model, row->source)));
+}
+
+/* check_event looks for a column with the names of events. */
+static void
+check_event(const RuleCheck *check)
+{
+	ListCell   *lc;
+
+	if (check->row.event == NULL || check->dormant)
+		return;
+	foreach(lc, check->sources)
+	{
+		LsSourceRow *source = lfirst(lc);
+
+		if ((check->source == NULL || check->source == source) && source->event)
+			return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 check->source ?
+			 errmsg("source \"%s\" of %s has no event column",
+					check->row.source, check->where) :
+			 errmsg("no source of %s has an event column", check->where),
+			 errdetail("The rule asks for event \"%s\".", check->row.event),
+			 errhint("Use condition instead, or attach the table with its column: leadscore.attach(..., event => '...').")));
+}
+
+static void
+compile_one(const RuleCheck *check, LsExprUse use, const char *text, const char *column)
+{
+	LsExprSpec	spec = {0};
+
+	if (text == NULL)
+		return;
+	spec.use = use;
+	spec.text = text;
+	spec.role = check->model->owner;
+	spec.where = psprintf("%s of %s", column, check->where);
+	ls_check_expression(&spec, check->kind == LS_PROFILE ?
+						check->model->contacts : check->source->relation);
+}
+
+/*
+ * check_expressions compiles condition and weight.  Those of a rule that was
+ * written before and broke since (a column was dropped) must not keep it from
+ * being disabled, or renamed.
+ */
+static void
+check_expressions(const RuleCheck *check)
+{
+	const LsRuleRow *row = &check->row;
+	const LsRuleRow *old = &check->old;
+
+	if (check->kind == LS_ABSENCE && row->source == NULL && row->condition)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("column \"condition\" is not allowed in a rule of kind absence without source"),
+				 errdetail("Without source, %s reads the rows of every source, which have different columns.",
+						   check->where),
+				 errhint("Set source, or leave condition NULL.")));
+	if (check->dormant)
+		return;
+	if (check->update && (old->enabled || !row->enabled) &&
+		same_text(old->kind, row->kind) && same_text(old->source, row->source) &&
+		same_text(old->condition, row->condition) && same_text(old->weight, row->weight))
+		return;
+	compile_one(check, LS_EXPR_CONDITION, row->condition, "condition");
+	compile_one(check, LS_EXPR_WEIGHT, row->weight, "weight");
+}
+
+/* ---------- all of it ---------- */
+
+/*
+ * set_counted_version decides whether what the state holds for a rule is
+ * still right; if not it is counted at the end of the statement.
+ */
+static void
+set_counted_version(RuleCheck *check)
+{
+	const LsRuleRow *old = &check->old;
+	bool		counted = check->update && !old->counted_version_null &&
+		old->counted_version != 0;
+	bool		counting = check->update && old->counting_version != 0;
+
+	if (counted || counting)
+	{
+		read_row(check);
+		if (strcmp(ls_rule_signature(old), ls_rule_signature(&check->row)) != 0)
+			counted = counting = false;
+	}
+	check->nulls[LS_RULE_COUNTED_VERSION - 1] = !counted;
+	check->values[LS_RULE_COUNTED_VERSION - 1] = Int64GetDatum(old->counted_version);
+	check->nulls[LS_RULE_COUNTING_VERSION - 1] = !counting;
+	check->values[LS_RULE_COUNTING_VERSION - 1] = Int64GetDatum(old->counting_version);
+}
+
+/* ls_check_rule fills in the defaults of a rule and refuses one that could not be evaluated. */
+HeapTuple
+ls_check_rule(const LsDefinition *change)
+{
+	RuleCheck	check = {0};
+
+	if (change->new == NULL)
+	{
+		ls_check_delete(change);
+		return NULL;
+	}
+	check.desc = change->desc;
+	check.update = change->old != NULL;
+	check.values = palloc(sizeof(Datum) * check.desc->natts);
+	check.nulls = palloc(sizeof(bool) * check.desc->natts);
+	heap_deform_tuple(change->new, check.desc, check.values, check.nulls);
+	ls_rule_row_read(change->new, check.desc, &check.row);
+	if (check.update)
+		ls_rule_row_read(change->old, check.desc, &check.old);
+
+	set_defaults(&check);
+	check_identity(&check);
+	check_words(&check);
+	check_columns(&check);
+	check_numbers(&check);
+	check_times(&check);
+	check_decay(&check);
+	check_period(&check);
+	check_category(&check);
+	check_source(&check);
+	check_event(&check);
+	check_expressions(&check);
+	set_counted_version(&check);
+
+	return heap_form_tuple(check.desc, check.values, check.nulls);
+}

@@ -1,0 +1,187 @@
+/*-------------------------------------------------------------------------
+ *
+ * disclosure.c
+ *		Who may be told what stands in the rows that a model reads.
+ *
+ * An event is written by one role and evaluated as another, the model's owner.
+ * The message of what fails then has values of the row, or of others that a
+ * function has read.  It is meant for whoever manages the model, and for those
+ * who may read these columns anyway; anybody else is told which rule it was, and
+ * the SQLSTATE.  What is recorded is complete, and only shown to the former.
+ *
+ * Messages go to the client, hence it is the session's role that counts, or the
+ * one of SET ROLE; within a SECURITY DEFINER function, whose handler could catch
+ * an error, the function's owner as well.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rules/disclosure.h"
+
+#include "access/sysattr.h"
+#include "miscadmin.h"
+#include "nodes/bitmapset.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+
+#include "base/compat.h"
+
+/* What is to be shown: columns NULL means those of the whole table */
+typedef struct Shown
+{
+	Oid			owner;			/* of the model */
+	Oid			relid;			/* InvalidOid: shown to who manages the model only */
+	const Bitmapset *columns;	/* offset by FirstLowInvalidHeapAttributeNumber */
+} Shown;
+
+/* may_read_columns tells whether a role may read each of some columns. */
+static bool
+may_read_columns(Oid role, const Shown *shown)
+{
+	int			member = -1;
+
+	if (bms_is_empty((Bitmapset *) shown->columns))
+		return false;
+	while ((member = bms_next_member((Bitmapset *) shown->columns, member)) >= 0)
+	{
+		AttrNumber	attno = member + FirstLowInvalidHeapAttributeNumber;
+
+		if (attno <= 0 ||
+			pg_attribute_aclcheck(shown->relid, attno, role, ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	}
+	return true;
+}
+
+static bool
+role_may_see(Oid role, const Shown *shown)
+{
+	if (has_privs_of_role(role, shown->owner))
+		return true;
+	if (!OidIsValid(shown->relid) ||
+		ls_schema_aclcheck(get_rel_namespace(shown->relid), role) != ACLCHECK_OK ||
+		check_enable_rls(shown->relid, role, true) == RLS_ENABLED)
+		return false;
+	return pg_class_aclcheck(shown->relid, role, ACL_SELECT) == ACLCHECK_OK ||
+		may_read_columns(role, shown);
+}
+
+static bool
+may_see(const Shown *shown)
+{
+	return role_may_see(GetOuterUserId(), shown) &&
+		(GetUserId() == GetOuterUserId() || role_may_see(GetUserId(), shown));
+}
+
+/*
+ * ls_may_see_table tells whether the caller may be told what stands in the rows of
+ * a table that a model of an owner reads.
+ */
+bool
+ls_may_see_table(Oid owner, Oid relid)
+{
+	Shown		shown = {owner, relid, NULL};
+
+	return may_see(&shown);
+}
+
+/* add_columns adds those that an expression reads. */
+static Bitmapset *
+add_columns(Bitmapset *columns, const LsExpr *expr)
+{
+	if (expr && expr->attno != 0)
+		columns = bms_add_member(columns, expr->attno - FirstLowInvalidHeapAttributeNumber);
+	return expr ? bms_add_members(columns, expr->columns) : columns;
+}
+
+/* is_opaque tells whether an expression may read what is not in the row. */
+static bool
+is_opaque(const LsExpr *expr)
+{
+	return expr && !expr->builtin;
+}
+
+/*
+ * ls_may_see_rule tells whether the caller may be told how a rule failed, and on
+ * whose row.  A function of users may have read anything as the model's owner.
+ */
+bool
+ls_may_see_rule(const LsModel *model, const LsRule *rule)
+{
+	const LsSource *source = rule->source >= 0 ? &model->sources[rule->source] : NULL;
+	Shown		shown = {model->owner, InvalidOid, NULL};
+	Bitmapset  *columns = NULL;
+
+	if (source)
+		shown.relid = source->relation;
+	else if (rule->kind == LS_PROFILE)
+		shown.relid = model->contacts;
+	if (is_opaque(rule->condition) || is_opaque(rule->weight))
+		shown.relid = InvalidOid;
+	else if (!rule->broken)
+	{
+		columns = add_columns(columns, rule->condition);
+		columns = add_columns(columns, rule->weight);
+		columns = add_columns(columns, source ? source->contact : model->contact_key);
+	}
+	shown.columns = columns;
+	return may_see(&shown);
+}
+
+/* ls_may_see_stage does so for the condition of a stage. */
+bool
+ls_may_see_stage(const LsModel *model, const LsStage *stage)
+{
+	Shown		shown = {model->owner, model->contacts, NULL};
+
+	if (is_opaque(stage->condition))
+		shown.relid = InvalidOid;
+	else
+		shown.columns = add_columns(NULL, stage->condition);
+	return may_see(&shown);
+}
+
+/*
+ * ls_throw_undisclosed passes on, from PG_CATCH, the error of a query that was run
+ * as the model's owner.  table is the name of what was read where the caller may
+ * not see it, else NULL.  Nothing may be looked up here.
+ */
+void
+ls_throw_undisclosed(const char *table)
+{
+	int			code = geterrcode();
+
+	switch (ERRCODE_TO_CATEGORY(code))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+			PG_RE_THROW();
+		default:
+			if (table == NULL)
+				PG_RE_THROW();
+	}
+	FlushErrorState();
+	ereport(ERROR,
+			(errcode(code),
+			 errmsg("rows of table \"%s\" cannot be read for its model, SQLSTATE %s",
+					table, unpack_sql_state(code)),
+			 errdetail("The message is shown to who may read the table.")));
+}
+
+/*
+ * ls_undisclosed_context is an error context callback for writes to the tables of
+ * a model, whose constraints tell the row that fails.  arg is the model.  Core looks
+ * up rights at this place as well.
+ */
+void
+ls_undisclosed_context(void *arg)
+{
+	const LsModel *model = arg;
+
+	if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION &&
+		!ls_may_see_table(model->owner, model->score_table))
+		errdetail("The row is shown to who may read the scores of model \"%s\".", model->name);
+}

@@ -1,0 +1,22 @@
+/*-------------------------------------------------------------------------
+ *
+ * disclosure.h
+ *		Who may be told what stands in the rows that a model reads.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_DISCLOSURE_H
+#define LEADSCORE_DISCLOSURE_H
+
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "rules/model_compile.h"
+
+extern bool ls_may_see_table(Oid owner, Oid relid);
+extern bool ls_may_see_rule(const LsModel *model, const LsRule *rule);
+extern bool ls_may_see_stage(const LsModel *model, const LsStage *stage);
+pg_noreturn extern void ls_throw_undisclosed(const char *table);
+extern void ls_undisclosed_context(void *arg);
+
+#endif							/* LEADSCORE_DISCLOSURE_H */

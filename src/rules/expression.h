@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * expression.h
+ *		SQL expressions of rules: parsed, checked and run by PostgreSQL itself.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_EXPRESSION_H
+#define LEADSCORE_EXPRESSION_H
+
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "nodes/bitmapset.h"
+#include "utils/plancache.h"
+#include "utils/rel.h"
+
+#include "base/reach.h"
+
+typedef enum LsExprUse
+{
+	LS_EXPR_CONDITION,			/* gives boolean */
+	LS_EXPR_WEIGHT,				/* gives float8 */
+	LS_EXPR_COLUMN				/* a column of the table, turned into a type */
+} LsExprUse;
+
+/* What to compile.  For a column, text is its bare name, not SQL. */
+typedef struct LsExprSpec
+{
+	LsExprUse	use;
+	Relation	rel;			/* whose columns it may use */
+	const char *text;
+	Oid			role;			/* as whom it is checked and run */
+	const char *where;			/* for messages: condition of rule "x" ... */
+	Oid			type;			/* LS_EXPR_COLUMN: the type it is turned into */
+	int			nvariables;		/* further float8 names that it may use ... */
+	char	  **variables;		/* ... which hide columns of these names */
+	bool		advise;			/* tell its author what it may not be meant to mean */
+} LsExprSpec;
+
+typedef struct LsExpr
+{
+	char	   *where;
+	Oid			role;
+	Node	   *planned;		/* what is run; NULL where attno is set */
+	CachedExpression *cached;	/* tells whether it is still valid */
+	CachedExpression *watched;	/* tells of functions that were folded into it */
+	ExprState  *state;			/* made at the first evaluation ... */
+	MemoryContext state_context;	/* ... in here ... */
+	uint64		transaction;	/* ... of this transaction */
+	bool		busy;			/* being evaluated: a function of it may come back */
+	MemoryContext context;		/* its own, a child of the one asked for */
+	MemoryContextCallback release;	/* frees cached with it */
+	Bitmapset  *columns;		/* offset by FirstLowInvalidHeapAttributeNumber */
+	LsReach		reach;			/* what running it leads to */
+	bool		builtin;		/* only PostgreSQL's own functions: needs neither
+								 * another identity nor a subtransaction */
+	bool		safe;			/* nothing in it can fail: all leakproof */
+	AttrNumber	attno;			/* of a plain column without conversion, else 0 */
+} LsExpr;
+
+typedef enum LsExprResult
+{
+	LS_EXPR_OK,
+	LS_EXPR_FAILED				/* *error says how; nothing else is changed */
+} LsExprResult;
+
+extern LsExpr *ls_expr_compile(const LsExprSpec *spec, MemoryContext context);
+extern LsExpr *ls_expr_try_compile(const LsExprSpec *spec, MemoryContext context,
+								   ErrorData **error);
+extern Node *ls_expr_read(const LsExprSpec *spec, ErrorData **error);
+extern bool ls_expr_valid(const LsExpr *expr);
+extern void ls_expr_free(LsExpr *expr);
+extern LsExprResult ls_expr_eval(LsExpr *expr, ExprContext *econtext,
+								 Datum *value, bool *isnull, ErrorData **error);
+
+/* how many errors were passed on that are not about the expression */
+extern uint64 ls_expr_passed_on;
+
+/* how many expressions that may call functions were run, and whether one is */
+extern volatile uint64 ls_expr_runs;
+extern volatile bool ls_expr_running;
+
+#endif							/* LEADSCORE_EXPRESSION_H */

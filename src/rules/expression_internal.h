@@ -1,0 +1,70 @@
+/*-------------------------------------------------------------------------
+ *
+ * expression_internal.h
+ *		What the rooms of expression.h share while an expression is compiled.
+ *
+ * expression_parse.c turns the text into an expression, expression_plan.c has it
+ * planned, expression_check.c judges it; expression.c drives the three, and keeps and
+ * runs what comes out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_EXPRESSION_INTERNAL_H
+#define LEADSCORE_EXPRESSION_INTERNAL_H
+
+#include "postgres.h"
+
+#include "nodes/primnodes.h"
+#include "parser/parse_node.h"
+
+#include "rules/expression.h"
+
+/* What the steps of a compilation share. */
+typedef struct LsCompile
+{
+	const LsExprSpec *spec;
+	ParseState *pstate;
+	Node	   *analysed;		/* before planning, which inlines functions */
+	List	   *functions;		/* that it calls */
+	LsReach		reach;			/* ... and all that these lead to */
+	List	   *clock_words;	/* where literals like 'today' are */
+	bool		resolving;		/* names are being looked up */
+	bool		named;			/* the message says which expression it is */
+} LsCompile;
+
+/* What an expression means that its author may not have meant */
+typedef struct LsExprAdvice
+{
+	char	   *message;
+	char	   *hint;			/* or NULL */
+} LsExprAdvice;
+
+/* what to write instead of the current time: a word or a function */
+#define LS_CLOCK_HINT \
+	"A rule is asked about the past too: use time_frame, decay or events_from instead of the current time."
+
+/* expression_parse.c */
+extern void ls_expr_compile_error(void *arg);
+extern const char *ls_expr_named(LsCompile *c);
+extern void ls_expr_refuse(LsCompile *c, const char *what, int location,
+						   const char *hint);
+extern Node *ls_expr_param(int id, const Const *like);
+extern void ls_expr_gather_functions(LsCompile *c, Node *node);
+extern void ls_expr_analyse(LsCompile *c);
+extern void ls_expr_read_text(LsCompile *c);
+
+/* expression_plan.c */
+extern Node *ls_expr_plan(Node *analysed, MemoryContext context,
+						  CachedExpression **cached);
+extern void ls_expr_watch_functions(LsCompile *c, CachedExpression **watched);
+
+/* expression_advice.c */
+extern LsExprAdvice *ls_expr_advise(const LsCompile *c);
+extern void ls_expr_tell(const LsExprAdvice *advice);
+
+/* expression_check.c */
+extern bool ls_is_datetime(Oid type);
+extern void ls_expr_check_immutable(LsCompile *c, Node *planned);
+extern void ls_expr_classify(LsExpr *expr, Node *planned);
+
+#endif							/* LEADSCORE_EXPRESSION_INTERNAL_H */

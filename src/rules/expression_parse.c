@@ -1,0 +1,571 @@
+/*-------------------------------------------------------------------------
+ *
+ * expression_parse.c
+ *		The text of an expression, parsed and checked for whom it belongs to.
+ *
+ * PostgreSQL's own parser does the work.  What this knows is which constructs
+ * have no place in a rule, which columns and functions the role may use, and
+ * how an error is told: by the name of the expression, and with a position in
+ * its text instead of in the statement that the client sent.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rules/expression_internal.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/rls.h"
+#include "utils/varlena.h"
+
+#include "base/compat.h"
+#include "base/suggest.h"
+#include "definitions/contact_table.h"
+
+#define MAX_TEXT_LENGTH (100 * 1024)
+
+/* ---------- errors ---------- */
+
+/*
+ * ls_expr_compile_error makes an error say which expression it is in, and
+ * point into its text instead of into the statement that the client sent.
+ */
+void
+ls_expr_compile_error(void *arg)
+{
+	LsCompile  *c = arg;
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(c->spec->text);
+	}
+	if (c->resolving && geterrcode() == ERRCODE_UNDEFINED_FUNCTION)
+		errhint("You might need to add explicit type casts or, as names without a schema are looked up in pg_catalog only, to write the schema: my_schema.my_function(a), a OPERATOR(my_schema.=) b.");
+	if (c->resolving && geterrcode() == ERRCODE_UNDEFINED_OBJECT)
+		errhint("Names without a schema are looked up in pg_catalog only. You might need to write the schema.");
+	/* PostgreSQL's would be to change datestyle, which is pinned */
+	if (geterrcode() == ERRCODE_DATETIME_FIELD_OVERFLOW)
+		errhint("Write dates as in 2024-01-31: expressions are read with DateStyle ISO, YMD in every session.");
+	if (!c->named)
+		errcontext("%s", c->spec->where);
+}
+
+/*
+ * ls_expr_named gives the name of the expression for a message, which then
+ * needs no context line to repeat it.
+ */
+const char *
+ls_expr_named(LsCompile *c)
+{
+	c->named = true;
+	return c->spec->where;
+}
+
+/* ls_expr_refuse raises the error for what has no place in a rule. */
+void
+ls_expr_refuse(LsCompile *c, const char *what, int location, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot use %s in %s", what, ls_expr_named(c)),
+			 hint ? errhint("%s", hint) : 0,
+			 parser_errposition(c->pstate, location)));
+}
+
+/* ---------- parsing and analysing ---------- */
+
+/*
+ * says_now tells whether a literal would mean the time of the compilation if
+ * it were read as a date or time.
+ */
+static bool
+says_now(const char *literal)
+{
+	static const char *const words[] = {
+		"now", "today", "tomorrow", "yesterday"
+	};
+
+	for (; *literal; literal++)
+	{
+		for (size_t i = 0; i < lengthof(words); i++)
+			if (pg_strncasecmp(literal, words[i], strlen(words[i])) == 0)
+				return true;
+	}
+	return false;
+}
+
+/*
+ * refuse_raw looks at what is better refused before its names are looked up.
+ */
+static bool
+refuse_raw(Node *node, void *context)
+{
+	LsCompile  *c = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubLink))
+		ls_expr_refuse(c, "subquery", ((SubLink *) node)->location,
+					   "A rule looks at one row at a time: have a trigger fill a column of the table with what is looked up, and use that.");
+	if (IsA(node, ColumnRef) &&
+		IsA(llast(((ColumnRef *) node)->fields), A_Star))
+		ls_expr_refuse(c, "whole row", ((ColumnRef *) node)->location,
+					   "Name the columns.");
+	if (IsA(node, A_Const))
+	{
+		A_Const    *constant = (A_Const *) node;
+
+		if (!constant->isnull && IsA(&constant->val, String) &&
+			says_now(strVal(&constant->val)))
+			c->clock_words = lappend_int(c->clock_words, constant->location);
+	}
+	return raw_expression_tree_walker(node, refuse_raw, context);
+}
+
+/*
+ * refuse_analysed looks for what only the types and functions tell apart.
+ */
+static bool
+refuse_analysed(Node *node, void *context)
+{
+	LsCompile  *c = context;
+	int			location;
+
+	if (node == NULL)
+		return false;
+	location = exprLocation(node);
+	switch (nodeTag(node))
+	{
+		case T_SubLink:
+			ls_expr_refuse(c, "subquery", location, NULL);
+			break;
+		case T_Aggref:
+		case T_GroupingFunc:
+			ls_expr_refuse(c, "aggregate function", location,
+						   "A rule looks at one row at a time: use at_least, max_points or a weight to count or sum.");
+			break;
+		case T_WindowFunc:
+			ls_expr_refuse(c, "window function", location,
+						   "A rule looks at one row at a time.");
+			break;
+		case T_FuncExpr:
+			if (((FuncExpr *) node)->funcretset)
+				ls_expr_refuse(c, "set-returning function", location, NULL);
+			break;
+		case T_OpExpr:
+			if (((OpExpr *) node)->opretset)
+				ls_expr_refuse(c, "set-returning function", location, NULL);
+			break;
+		case T_Var:
+			if (((Var *) node)->varattno == InvalidAttrNumber)
+				ls_expr_refuse(c, "whole row", location, "Name the columns.");
+			if (((Var *) node)->varattno < 0)
+				ls_expr_refuse(c, "system column", location, NULL);
+			break;
+		case T_Const:
+			if (list_member_int(c->clock_words, ((Const *) node)->location) &&
+				ls_is_datetime(((Const *) node)->consttype))
+				ls_expr_refuse(c, "the current time", location, LS_CLOCK_HINT);
+			break;
+		default:
+			break;
+	}
+	return expression_tree_walker(node, refuse_analysed, context);
+}
+
+/* ls_expr_param makes a parameter with the type of a constant. */
+Node *
+ls_expr_param(int id, const Const *like)
+{
+	Param	   *param = makeNode(Param);
+
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = id;
+	param->paramtype = like->consttype;
+	param->paramtypmod = like->consttypmod;
+	param->paramcollid = like->constcollid;
+	param->location = like->location;
+	return (Node *) param;
+}
+
+/* variable_ref resolves the names that are not columns, such as score. */
+static Node *
+variable_ref(ParseState *pstate, ColumnRef *cref)
+{
+	const LsExprSpec *spec = ((LsCompile *) pstate->p_ref_hook_state)->spec;
+
+	if (list_length(cref->fields) != 1 || !IsA(linitial(cref->fields), String))
+		return NULL;
+	for (int i = 0; i < spec->nvariables; i++)
+	{
+		if (strcmp(strVal(linitial(cref->fields)), spec->variables[i]) == 0)
+		{
+			Const		like = {.consttype = FLOAT8OID, .consttypmod = -1};
+
+			like.location = cref->location;
+			return ls_expr_param(i + 1, &like);
+		}
+	}
+	return NULL;
+}
+
+/*
+ * nearest_variable looks at a name that is not a column: one of the names above
+ * may have been meant.
+ */
+static Node *
+nearest_variable(ParseState *pstate, ColumnRef *cref, Node *found)
+{
+	const LsExprSpec *spec = ((LsCompile *) pstate->p_ref_hook_state)->spec;
+	const char *name;
+	const char *nearest;
+	List	   *names = NIL;
+
+	if (found != NULL || list_length(cref->fields) != 1 ||
+		!IsA(linitial(cref->fields), String))
+		return NULL;
+	for (int i = 0; i < spec->nvariables; i++)
+		names = lappend(names, spec->variables[i]);
+	name = strVal(linitial(cref->fields));
+	nearest = ls_suggest_word(name, names);
+	if (nearest != NULL && get_attnum(RelationGetRelid(spec->rel), name) == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" does not exist", name),
+				 errhint("Did you mean \"%s\"?", nearest),
+				 parser_errposition(pstate, cref->location)));
+	return NULL;
+}
+
+/*
+ * parse_single parses the text, which must not bring along a FROM clause or
+ * anything else that could follow the expression in a SELECT.
+ */
+static Node *
+parse_single(LsCompile *c)
+{
+	List	   *raw = raw_parser(c->spec->text, RAW_PARSE_PLPGSQL_EXPR);
+	SelectStmt *select = castNode(SelectStmt, linitial_node(RawStmt, raw)->stmt);
+	List	   *targets = select->targetList;
+	ResTarget  *target = targets ? linitial_node(ResTarget, targets) : NULL;
+	int			location = -1;
+
+	if (list_length(targets) > 1)
+		location = lsecond_node(ResTarget, targets)->location;
+	select->targetList = NIL;
+	if (list_length(targets) != 1 || target->name != NULL ||
+		target->indirection != NIL || !equal(select, makeNode(SelectStmt)))
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("%s must be a single SQL expression", ls_expr_named(c)),
+				 parser_errposition(c->pstate, location)));
+	return target->val;
+}
+
+/* without_literals makes NULLs of the literals in a copy of a raw expression. */
+static bool
+without_literals(Node *node, void *context)
+{
+	if (node == NULL || IsA(node, TypeName))
+		return false;
+	if (IsA(node, A_Const) && IsA(&((A_Const *) node)->val, String))
+		((A_Const *) node)->isnull = true;
+	return raw_expression_tree_walker(node, without_literals, context);
+}
+
+/*
+ * check_reach refuses an expression that would run code of others as its role.
+ * Reading its literals may do that already, in the input functions of types; so
+ * it is analysed first with NULLs in their place, which have the same type.
+ */
+static void
+check_reach(LsCompile *c, Node *raw)
+{
+	Node	   *copy = copyObject(raw);
+
+	(void) without_literals(copy, NULL);
+	ls_reach_expression(&c->reach, transformExpr(c->pstate, copy, EXPR_KIND_OTHER));
+	ls_check_reach(&c->reach, c->spec->role);
+}
+
+/* analyse_text parses and analyses a condition or a weight. */
+static Node *
+analyse_text(LsCompile *c)
+{
+	bool		condition = c->spec->use == LS_EXPR_CONDITION;
+	Oid			wanted = condition ? BOOLOID : FLOAT8OID;
+	Node	   *raw;
+	Node	   *expr;
+	Node	   *result;
+
+	if (strlen(c->spec->text) > MAX_TEXT_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("%s is too long", ls_expr_named(c)),
+				 errdetail("An expression may have up to %d bytes.",
+						   MAX_TEXT_LENGTH)));
+
+	raw = parse_single(c);
+	refuse_raw(raw, c);
+	c->resolving = true;
+	check_reach(c, raw);
+	expr = transformExpr(c->pstate, raw, EXPR_KIND_OTHER);
+	c->resolving = false;
+	refuse_analysed(expr, c);
+
+	result = coerce_to_target_type(c->pstate, expr, exprType(expr), wanted, -1,
+								   condition ? COERCION_ASSIGNMENT : COERCION_IMPLICIT,
+								   COERCE_IMPLICIT_CAST, -1);
+	if (result == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s must be of type %s, not %s", ls_expr_named(c),
+						format_type_be(wanted), format_type_be(exprType(expr))),
+				 parser_errposition(c->pstate, exprLocation(expr))));
+	return result;
+}
+
+/* nearest_column gives the column whose name is most like a wrong one. */
+static const char *
+nearest_column(const char *name, TupleDesc desc)
+{
+	const char *nearest = NULL;
+	int			length = strlen(name);
+	int			distance = Min(3, length / 2);
+
+	if (length >= NAMEDATALEN)
+		return NULL;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i);
+		int			d;
+
+		if (attr->attisdropped)
+			continue;
+		d = varstr_levenshtein_less_equal(name, length,
+										  NameStr(attr->attname),
+										  strlen(NameStr(attr->attname)),
+										  1, 1, 1, distance, true);
+		if (d <= distance)
+		{
+			nearest = NameStr(attr->attname);
+			distance = d - 1;
+		}
+		if (distance < 0)
+			break;
+	}
+	return nearest;
+}
+
+/* analyse_column makes the expression for a column that is only named. */
+static Node *
+analyse_column(LsCompile *c)
+{
+	const LsExprSpec *spec = c->spec;
+	AttrNumber	attno = attnameAttNum(spec->rel, spec->text, true);
+	Form_pg_attribute attr;
+	Node	   *result;
+
+	if (attno == InvalidAttrNumber)
+	{
+		const char *nearest = nearest_column(spec->text,
+											 RelationGetDescr(spec->rel));
+
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of relation \"%s\" does not exist",
+						spec->text, RelationGetRelationName(spec->rel)),
+				 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
+	}
+	if (attno < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" is a system column", spec->text)));
+
+	attr = TupleDescAttr(RelationGetDescr(spec->rel), attno - 1);
+	result = (Node *) makeVar(1, attno, attr->atttypid, attr->atttypmod,
+							  attr->attcollation, 0);
+	result = coerce_to_target_type(c->pstate, result, attr->atttypid,
+								   spec->type, -1,
+								   spec->type == TEXTOID ? COERCION_EXPLICIT : COERCION_IMPLICIT,
+								   COERCE_IMPLICIT_CAST, -1);
+	if (result == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" must be of type %s, not %s",
+						spec->text, RelationGetRelationName(spec->rel),
+						format_type_be(spec->type),
+						format_type_be(attr->atttypid))));
+	return result;
+}
+
+/*
+ * analyse turns the text into an expression.  EXPR_KIND_OTHER allows all that
+ * is refused here: the messages of core would speak of a trigger.
+ */
+static void
+analyse(LsCompile *c)
+{
+	ParseNamespaceItem *item;
+
+	c->pstate = make_parsestate(NULL);
+	if (c->spec->use != LS_EXPR_COLUMN)
+		c->pstate->p_sourcetext = c->spec->text;
+	c->pstate->p_pre_columnref_hook = variable_ref;
+	c->pstate->p_post_columnref_hook = nearest_variable;
+	c->pstate->p_ref_hook_state = c;
+	item = addRangeTableEntryForRelation(c->pstate, c->spec->rel,
+										 AccessShareLock, NULL, false, false);
+	addNSItemToQuery(c->pstate, item, false, true, true);
+
+	if (c->spec->use == LS_EXPR_COLUMN)
+		c->analysed = analyse_column(c);
+	else
+		c->analysed = analyse_text(c);
+	assign_expr_collations(c->pstate, c->analysed);
+}
+
+/* ---------- privileges ---------- */
+
+/* role_name gives the name of the role for a message. */
+static const char *
+role_name(const LsCompile *c)
+{
+	return GetUserNameFromId(c->spec->role, false);
+}
+
+/*
+ * check_row_security refuses a role that would see through an expression rows
+ * which a policy hides from it: an expression is given every row.
+ */
+static void
+check_row_security(LsCompile *c)
+{
+	if (!ls_rows_hidden(RelationGetRelid(c->spec->rel), c->spec->role))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("row-level security of table \"%s\" applies to role \"%s\"",
+					RelationGetRelationName(c->spec->rel), role_name(c)),
+			 errdetail("Rules look at every row, whatever the policies say."),
+			 errhint("Let a role own the rules to which no policy applies: the owner of the table, or one with BYPASSRLS.")));
+}
+
+/* check_columns checks that the role may read all columns that are used. */
+static void
+check_columns(LsCompile *c)
+{
+	Oid			relid = RelationGetRelid(c->spec->rel);
+	Oid			role = c->spec->role;
+	List	   *vars;
+	ListCell   *lc;
+
+	if (pg_class_aclcheck(relid, role, ACL_SELECT) == ACLCHECK_OK)
+		return;
+	vars = pull_var_clause(c->analysed, 0);
+	if (vars == NIL &&
+		pg_attribute_aclcheck_all(relid, role, ACL_SELECT,
+								  ACLMASK_ANY) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for table \"%s\"",
+						RelationGetRelationName(c->spec->rel)),
+				 errdetail("Role \"%s\" must have the SELECT privilege on it.",
+						   role_name(c))));
+	foreach(lc, vars)
+	{
+		Var		   *var = lfirst_node(Var, lc);
+
+		if (pg_attribute_aclcheck(relid, var->varattno, role,
+								  ACL_SELECT) != ACLCHECK_OK)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied for column \"%s\" of relation \"%s\"",
+							get_attname(relid, var->varattno, false),
+							RelationGetRelationName(c->spec->rel)),
+					 errdetail("Role \"%s\" must have the SELECT privilege on it.",
+							   role_name(c)),
+					 parser_errposition(c->pstate, var->location)));
+	}
+}
+
+/* add_function puts a function into the list of those that are called. */
+static bool
+add_function(Oid function, void *context)
+{
+	List	  **functions = context;
+
+	*functions = list_append_unique_oid(*functions, function);
+	return false;
+}
+
+/* gather_functions lists the functions behind calls, operators and casts. */
+static bool
+gather_functions(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	(void) check_functions_in_node(node, add_function, context);
+	return expression_tree_walker(node, gather_functions, context);
+}
+
+/* ls_expr_gather_functions adds the functions of a node to those called. */
+void
+ls_expr_gather_functions(LsCompile *c, Node *node)
+{
+	(void) gather_functions(node, &c->functions);
+}
+
+/* check_functions checks that the role may call all functions. */
+static void
+check_functions(LsCompile *c)
+{
+	ListCell   *lc;
+
+	ls_expr_gather_functions(c, c->analysed);
+	foreach(lc, c->functions)
+	{
+		if (ls_function_aclcheck(lfirst_oid(lc), c->spec->role) != ACLCHECK_OK)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied for function %s",
+							format_procedure(lfirst_oid(lc))),
+					 errdetail("Role \"%s\" must have the EXECUTE privilege on it.",
+							   role_name(c))));
+	}
+}
+
+/*
+ * ls_expr_analyse turns the text into an expression, and refuses one that its
+ * role may not use.
+ */
+void
+ls_expr_analyse(LsCompile *c)
+{
+	check_row_security(c);
+	analyse(c);
+	check_columns(c);
+	check_functions(c);
+	ls_reach_expression(&c->reach, c->analysed);
+}
+
+/* ls_expr_read_text does so without asking who may use it. */
+void
+ls_expr_read_text(LsCompile *c)
+{
+	analyse(c);
+}

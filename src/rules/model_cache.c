@@ -1,0 +1,350 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_cache.c
+ *		The session's cache of compiled models.
+ *
+ * A compiled model is kept under its name and rules version.  Versions come
+ * from a sequence, so one is never another's; a reader gets the version that
+ * its snapshot sees, a writer the newest.  What else a compiled model depends
+ * on (the tables' columns, the functions in expressions) makes it stale: an
+ * invalidation of any of its relations sets a flag, and the next to ask for
+ * the model compiles it anew.  A model in use is never freed: users count.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rules/model_compile.h"
+
+#include "executor/spi.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+
+#include "tables/identity_table.h"
+#include "tables/pending_table.h"
+#include "tables/score_table.h"
+
+static List *cache = NIL;		/* of LsModel, in CacheMemoryContext */
+
+/*
+ * Relations invalidated while a model is being loaded, which may have been
+ * read before or after the change.  Too many to note means all.
+ */
+#define MAX_NOTED 32
+static int	loading = 0;
+static int	nnoted = 0;
+static Oid	noted[MAX_NOTED];
+
+static bool
+expressions_valid(LsModel *model)
+{
+	for (int i = 0; i < model->nrules; i++)
+	{
+		LsRule	   *rule = &model->rules[i];
+
+		if ((rule->condition && !ls_expr_valid(rule->condition)) ||
+			(rule->weight && !ls_expr_valid(rule->weight)))
+			return false;
+	}
+	for (int i = 0; i < model->nstages; i++)
+		if (model->stages[i].condition &&
+			!ls_expr_valid(model->stages[i].condition))
+			return false;
+	return true;
+}
+
+static void
+free_plan(struct _SPI_plan *plan)
+{
+	if (plan)
+		SPI_freeplan(plan);
+}
+
+static void
+free_expr(LsExpr *expr)
+{
+	if (expr)
+		ls_expr_free(expr);
+}
+
+static void
+free_model(LsModel *model)
+{
+	for (int i = 0; i < model->nrules; i++)
+	{
+		free_expr(model->rules[i].condition);
+		free_expr(model->rules[i].weight);
+	}
+	for (int i = 0; i < model->nstages; i++)
+		free_expr(model->stages[i].condition);
+	for (int i = 0; i < model->nsources; i++)
+	{
+		free_expr(model->sources[i].contact);
+		free_expr(model->sources[i].event);
+		free_plan(model->sources[i].by_contact);
+		free_plan(model->sources[i].by_visitor);
+	}
+	free_expr(model->contact_key);
+	free_plan(model->contact_by_key);
+	ls_row_free_plans(model);
+	ls_pending_free_plans(model);
+	ls_alias_free_plans(model);
+	MemoryContextDelete(model->context);
+}
+
+static void
+sweep(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, cache)
+	{
+		LsModel    *model = lfirst(lc);
+
+		if (model->stale && model->refcount == 0 && model->pins == 0)
+		{
+			cache = foreach_delete_current(cache, lc);
+			free_model(model);
+		}
+	}
+}
+
+/* depends_on tells whether a model was compiled from a relation. */
+static bool
+depends_on(LsModel *model, Oid relation)
+{
+	if (relation == InvalidOid || relation == model->score_table ||
+		relation == model->contacts || relation == model->due_table ||
+		relation == model->pending_table || relation == model->profile_table ||
+		relation == model->kept_table || relation == model->merged_table ||
+		relation == model->identity_table)
+		return true;
+	for (int i = 0; i < model->nsources; i++)
+		if (model->sources[i].relation == relation)
+			return true;
+	return false;
+}
+
+/* load_noting loads a model, while it is noted what changes. */
+static LsModel *
+load_noting(const char *name, Snapshot snapshot)
+{
+	LsModel    *model = NULL;
+
+	loading++;
+	PG_TRY();
+	{
+		model = ls_model_load(name, snapshot);
+	}
+	PG_FINALLY();
+	{
+		loading--;
+	}
+	PG_END_TRY();
+	return model;
+}
+
+/*
+ * load_current loads a model, again where one of its relations changed
+ * meanwhile: an invalidation that comes while loading must not be lost.
+ */
+static LsModel *
+load_current(const char *name, Snapshot snapshot)
+{
+	for (int attempt = 0;; attempt++)
+	{
+		LsModel    *model;
+		bool		changed;
+
+		if (loading == 0)
+			nnoted = 0;
+		model = load_noting(name, snapshot);
+		changed = nnoted > MAX_NOTED;
+		for (int i = 0; model && i < nnoted && !changed; i++)
+			changed = depends_on(model, noted[i]);
+		if (model == NULL || !changed || attempt == 8)
+			return model;
+		free_model(model);
+	}
+}
+
+/*
+ * ls_model_acquire gives the compiled model that a snapshot sees, NULL being
+ * the newest; NULL if there is none of the name.  To be released.
+ */
+LsModel *
+ls_model_acquire(const char *name, Snapshot snapshot)
+{
+	LsModelRow *row = ls_model_row(name, snapshot);
+	LsModel    *model;
+	MemoryContext old;
+	ListCell   *lc;
+
+	if (row == NULL)
+		return NULL;
+	foreach(lc, cache)
+	{
+		model = lfirst(lc);
+		if (model->stale || strcmp(model->name, name) != 0 ||
+			model->version != row->rules_version)
+			continue;
+		if (!expressions_valid(model) || ls_model_fault_over(model))
+		{
+			model->stale = true;
+			continue;
+		}
+		model->refcount++;
+		return model;
+	}
+	sweep();
+
+	model = load_current(name, snapshot);
+	if (model == NULL)
+		return NULL;
+	MemoryContextSetParent(model->context, CacheMemoryContext);
+	old = MemoryContextSwitchTo(CacheMemoryContext);
+	cache = lappend(cache, model);
+	MemoryContextSwitchTo(old);
+	model->refcount++;
+	return model;
+}
+
+/*
+ * ls_model_acquire_to_write gives the newest model to one who will write its
+ * scores.  The score table is locked first: whoever changes the rules holds a
+ * stronger lock until they are committed, and old rules must not be applied to
+ * what the new ones have counted.
+ */
+LsModel *
+ls_model_acquire_to_write(const char *name)
+{
+	Oid			table = ls_score_table(name, true);
+
+	if (!OidIsValid(table))
+		return NULL;
+	LockRelationOid(table, RowExclusiveLock);
+	return ls_model_acquire(name, NULL);
+}
+
+/*
+ * ls_model_to_change does so for a function that was called for the model by
+ * name: there must be one, and where it is asked for, an enabled one.
+ */
+LsModel *
+ls_model_to_change(const char *name, bool enabled)
+{
+	LsModel    *model = ls_model_acquire_to_write(name);
+
+	if (model == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model \"%s\" does not exist", name)));
+	if (enabled)
+		ls_check_not_suspended(model);
+	if (enabled && !model->enabled)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" is not enabled", model->name)));
+	return model;
+}
+
+/* ls_model_release ends a use; a model that was loaded, not acquired, ends. */
+void
+ls_model_release(LsModel *model)
+{
+	if (list_member_ptr(cache, model))
+		model->refcount--;
+	else
+		free_model(model);
+}
+
+/* ls_rules_forget marks what depends on a relation; it reads nothing. */
+void
+ls_rules_forget(Oid relation)
+{
+	ListCell   *lc;
+
+	if (loading > 0 && (nnoted >= MAX_NOTED || relation == InvalidOid))
+		nnoted = MAX_NOTED + 1;
+	else if (loading > 0)
+		noted[nnoted++] = relation;
+	foreach(lc, cache)
+	{
+		LsModel    *model = lfirst(lc);
+
+		if (depends_on(model, relation))
+			model->stale = true;
+	}
+}
+
+/* ls_rules_forget_rights marks what was read under roles and schemas as they were. */
+void
+ls_rules_forget_rights(bool schemas)
+{
+	ListCell   *lc;
+
+	if (loading > 0)
+		nnoted = MAX_NOTED + 1;
+	foreach(lc, cache)
+		((LsModel *) lfirst(lc))->stale |= schemas || ((LsModel *) lfirst(lc))->by_roles;
+}
+
+/* has_broken tells whether something of a model might be read, were it allowed. */
+static bool
+has_broken(const LsModel *model)
+{
+	for (int i = 0; i < model->nrules; i++)
+		if (model->rules[i].broken)
+			return true;
+	for (int i = 0; i < model->nstages; i++)
+		if (model->stages[i].broken)
+			return true;
+	return false;
+}
+
+/*
+ * ls_rules_forget_reach marks what leads to functions or types of users, which
+ * have changed, or may not run any more; it reads nothing.
+ */
+void
+ls_rules_forget_reach(void)
+{
+	ListCell   *lc;
+
+	if (loading > 0)
+		nnoted = MAX_NOTED + 1;
+	foreach(lc, cache)
+	{
+		LsModel    *model = lfirst(lc);
+
+		if (model->suspended || model->reach.functions != NIL || model->reach.types != NIL ||
+			has_broken(model))
+			model->stale = true;
+	}
+}
+
+/*
+ * ls_rules_end_transaction drops the uses that an error left behind, and
+ * failures that were never reported.
+ */
+void
+ls_rules_end_transaction(void)
+{
+	ListCell   *lc;
+
+	loading = 0;
+	foreach(lc, cache)
+	{
+		LsModel    *model = lfirst(lc);
+
+		model->refcount = 0;
+		if (model->nfailing == 0)
+			continue;
+		for (int i = 0; i < model->nrules; i++)
+			model->rules[i].failures.number = 0;
+		for (int i = 0; i < model->nstages; i++)
+			model->stages[i].failures.number = 0;
+		for (int i = 0; i < model->nsources; i++)
+			model->sources[i].failures.number = 0;
+		model->key_failures.number = 0;
+		model->nfailing = 0;
+	}
+}

@@ -1,0 +1,861 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_compile.c
+ *		Models compiled from the catalog.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rules/model_compile.h"
+
+#include <math.h>
+
+#include "access/relation.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "base/compat.h"
+#include "base/relation.h"
+#include "definitions/extension.h"
+#include "definitions/model_tables.h"
+#include "definitions/newest_text.h"
+#include "tables/score_table.h"
+
+/* Where a model is being loaded from, handed down while it is compiled */
+typedef struct Load
+{
+	LsModel    *model;
+	LsModelRow *row;
+	Snapshot	snapshot;
+	const LsSheet *sheet;		/* NULL: that of the catalog */
+} Load;
+
+/* ---------- what the rows of lead_rule mean ---------- */
+
+static int64
+usec(const Interval *interval)
+{
+	int64		result;
+
+	if (interval == NULL || !ls_interval_usec(interval, &result))
+		return 0;
+	return result;
+}
+
+static LsKind
+kind_of(const char *kind)
+{
+	if (strcmp(kind, "absence") == 0)
+		return LS_ABSENCE;
+	if (strcmp(kind, "profile") == 0)
+		return LS_PROFILE;
+	if (strcmp(kind, "sequence") == 0)
+		return LS_SEQUENCE;
+	return LS_EVENT;
+}
+
+static LsDecayKind
+decay_of(const char *decay)
+{
+	if (strcmp(decay, "half_life") == 0)
+		return LS_DECAY_HALF_LIFE;
+	if (strcmp(decay, "linear") == 0)
+		return LS_DECAY_LINEAR;
+	if (strcmp(decay, "step") == 0)
+		return LS_DECAY_STEP;
+	return LS_DECAY_NONE;
+}
+
+/*
+ * ls_rule_derive fills in what follows from a rule's own columns; what needs
+ * the model (category, source, expressions) is left alone.
+ */
+void
+ls_rule_derive(const LsRuleRow *row, LsRule *rule)
+{
+	rule->rule_id = row->rule_id;
+	rule->kind = kind_of(row->kind);
+	rule->points = row->points;
+	rule->enabled = row->enabled;
+	rule->disqualifies = row->disqualifies;
+	rule->draft = row->draft;
+	rule->at_least = row->at_least;
+	rule->once = row->award ? strcmp(row->award, "once") == 0 :
+		row->at_least > 1 || rule->kind == LS_ABSENCE;
+	rule->decay.kind = decay_of(row->decay);
+	rule->decay.interval = usec(row->decay_interval);
+	rule->decay.keep = row->decay_keep;
+	rule->time_frame = usec(row->time_frame);
+	rule->max_points = row->max_points_null ? INFINITY : row->max_points;
+	rule->max_per_period = row->max_per_period_null ? INFINITY : row->max_per_period;
+	rule->idle = usec(row->idle);
+	rule->events_from = row->events_from;
+	rule->events_before = row->events_before;
+	rule->counting = row->counting_version != 0;
+	rule->version = rule->counting ? row->counting_version : row->counted_version;
+
+	rule->bucketed = (rule->kind == LS_EVENT || rule->kind == LS_SEQUENCE) &&
+		(rule->time_frame > 0 || !isinf(rule->max_per_period) ||
+		 rule->decay.kind == LS_DECAY_LINEAR || rule->decay.kind == LS_DECAY_STEP);
+	if (rule->bucketed)
+	{
+		rule->period = row->period ? usec(row->period) :
+			ls_default_period(&rule->decay, rule->time_frame);
+		if (rule->period <= 0)
+			return;
+		rule->local = rule->period >= LS_DAY;
+		rule->span = ls_span_periods(ls_span(&rule->decay, rule->time_frame),
+									 rule->period);
+		rule->frame = ls_span_periods(rule->time_frame, rule->period);
+	}
+}
+
+static void
+sign_text(StringInfo to, const char *value)
+{
+	if (value)
+		appendStringInfo(to, "%zu:%s,", strlen(value), value);
+	else
+		appendStringInfoString(to, "-,");
+}
+
+/*
+ * ls_rule_signature says what a rule's slots depend on: rules of the same
+ * signature match the same rows and keep the same sums, so that a change of
+ * anything else needs no events.
+ */
+char *
+ls_rule_signature(const LsRuleRow *row)
+{
+	LsRule		rule = {0};
+	StringInfoData s;
+
+	ls_rule_derive(row, &rule);
+	initStringInfo(&s);
+	sign_text(&s, row->kind);
+	sign_text(&s, rule.kind == LS_PROFILE ? NULL : row->source);
+	sign_text(&s, row->event);
+	sign_text(&s, row->condition);
+	sign_text(&s, row->weight);
+	appendStringInfo(&s, INT64_FORMAT "," INT64_FORMAT ",%d,%d,",
+					 rule.events_from, rule.events_before,
+					 rule.once, rule.bucketed);
+	if (rule.bucketed)
+		appendStringInfo(&s, INT64_FORMAT "," INT64_FORMAT ",",
+						 rule.period, rule.span);
+	/* a sum that is held decayed depends on how, and so does what is folded */
+	if (rule.bucketed ? rule.span == 0 : rule.decay.kind != LS_DECAY_NONE)
+		appendStringInfo(&s, "%d," INT64_FORMAT ",%.17g,", rule.decay.kind,
+						 rule.decay.interval, rule.decay.keep);
+	if (rule.bucketed && rule.span == 0 && !isinf(rule.max_per_period))
+		appendStringInfo(&s, "%.17g,%.17g,", rule.points, rule.max_per_period);
+	return s.data;
+}
+
+/* ---------- compiling ---------- */
+
+static void
+need_columns(Bitmapset **columns, LsExpr *expr)
+{
+	if (expr == NULL)
+		return;
+	if (expr->attno != 0)
+		*columns = bms_add_member(*columns, expr->attno -
+								  FirstLowInvalidHeapAttributeNumber);
+	*columns = bms_add_members(*columns, expr->columns);
+}
+
+static ErrorData *
+simple_error(int code, const char *message)
+{
+	ErrorData  *error = palloc0(sizeof(ErrorData));
+
+	error->elevel = ERROR;
+	error->sqlerrcode = code;
+	error->message = pstrdup(message);
+	return error;
+}
+
+/* reached has the model know what an expression of it leads to. */
+static LsExpr *
+reached(LsModel *model, LsExpr *expr)
+{
+	if (expr)
+		ls_reach_merge(&model->reach, &expr->reach);
+	return expr;
+}
+
+/* tried compiles an expression for a model, or gives NULL and the error. */
+static LsExpr *
+tried(LsModel *model, const LsExprSpec *spec, ErrorData **error)
+{
+	LsExpr	   *expr = reached(model, ls_expr_try_compile(spec, model->context, error));
+
+	if (expr == NULL)
+		ls_model_set_fault(model, *error);
+	return expr;
+}
+
+static LsExpr *
+compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
+		const char *where, ErrorData **error)
+{
+	LsExprSpec	spec = {0};
+
+	spec.use = use;
+	spec.rel = rel;
+	spec.text = text;
+	spec.role = model->owner;
+	spec.where = where;
+	return tried(model, &spec, error);
+}
+
+static LsExpr *
+compile_column(LsModel *model, Relation rel, const char *column, Oid type,
+			   ErrorData **error)
+{
+	LsExprSpec	spec = {0};
+
+	spec.use = LS_EXPR_COLUMN;
+	spec.rel = rel;
+	spec.text = column;
+	spec.role = model->owner;
+	spec.where = psprintf("column \"%s\" of table \"%s\"", column,
+						  RelationGetRelationName(rel));
+	spec.type = type;
+	return tried(model, &spec, error);
+}
+
+/*
+ * time_column finds a column with instants: timestamptz, timestamp or date,
+ * or a domain over one.
+ */
+static AttrNumber
+time_column(Relation rel, const char *column, Oid *type)
+{
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel), column);
+
+	if (attno <= 0)
+		return InvalidAttrNumber;
+	*type = getBaseType(get_atttype(RelationGetRelid(rel), attno));
+	if (*type != TIMESTAMPTZOID && *type != TIMESTAMPOID && *type != DATEOID)
+		return InvalidAttrNumber;
+	return attno;
+}
+
+/*
+ * load_unless finds the column which says that a row has a contact: it is no
+ * visitor's then.
+ */
+static void
+load_unless(Load *load, LsSource *source)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_source_rows(load->model->sheet, load->snapshot))
+	{
+		LsSourceRow *row = lfirst(lc);
+
+		if (strcmp(row->source, source->name) != 0)
+			continue;
+		source->unless_column = row->contact;
+		source->unless_attno = get_attnum(source->relation, row->contact);
+	}
+	if (source->unless_attno > 0)
+		source->columns = bms_add_member(source->columns, source->unless_attno -
+										 FirstLowInvalidHeapAttributeNumber);
+	else if (source->broken == NULL)
+		source->broken = simple_error(ERRCODE_UNDEFINED_COLUMN,
+									  "its column with the contact does not exist any more");
+}
+
+/* depends_on_roles tells whether what a role may read of a table may change with roles. */
+static bool
+depends_on_roles(Relation rel, Oid role)
+{
+	return rel->rd_rel->relrowsecurity || rel->rd_rel->relowner != role;
+}
+
+static void
+load_source(Load *load, LsSourceRow *row, LsSource *source)
+{
+	LsModel    *model = load->model;
+	bool		locked;
+	Relation	rel = ls_relation_open(row->relation, &locked);
+
+	source->name = row->source;
+	source->relation = row->relation;
+	source->contact_column = row->contact;
+	source->time_column = row->occurred_at;
+	source->event_column = row->event;
+	source->contact_attno = get_attnum(row->relation, row->contact);
+	source->visitor_attno = row->visitor ? get_attnum(row->relation, row->visitor) : InvalidAttrNumber;
+	if (row->visitor && get_attnum(row->relation, row->visitor) > 0 &&
+		OidIsValid(model->identity_table))
+		source->visitor_column = row->visitor;
+	source->keep = row->keep;
+	source->queued = row->queued;
+	source->tz = row->time_zone ? pg_tzset(row->time_zone) : model->tz;
+	if (source->tz == NULL)
+		source->tz = model->tz;
+	source->broken = model->unreadable ? NULL : model->suspended;
+	if (rel == NULL)
+		source->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
+									  "its table does not exist any more");
+	if (source->broken)
+	{
+		if (rel)
+			ls_relation_close(rel, locked);
+		return;
+	}
+	model->by_roles = model->by_roles || depends_on_roles(rel, model->owner);
+	if (ls_schema_aclcheck(RelationGetNamespace(rel), model->owner) != ACLCHECK_OK)
+	{
+		source->broken = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
+									  "its owner may not use the schema of the table");
+		ls_relation_close(rel, locked);
+		return;
+	}
+	source->broken = ls_table_reach_error(&model->reach, row->relation, model->owner);
+	if (source->broken)
+	{
+		ls_relation_close(rel, locked);
+		return;
+	}
+	source->contact = compile_column(model, rel, row->contact, model->key.type,
+									 &source->broken);
+	if (source->contact && row->event)
+		source->event = compile_column(model, rel, row->event, TEXTOID,
+									   &source->broken);
+	source->time_attno = time_column(rel, row->occurred_at, &source->time_type);
+	if (source->time_attno == InvalidAttrNumber)
+		source->broken = simple_error(ERRCODE_UNDEFINED_COLUMN,
+									  psprintf("column \"%s\" with the time of events does not exist any more",
+											   row->occurred_at));
+	else
+		source->columns = bms_add_member(source->columns, source->time_attno -
+										 FirstLowInvalidHeapAttributeNumber);
+	need_columns(&source->columns, source->contact);
+	need_columns(&source->columns, source->event);
+	if (source->visitor_column)
+		source->columns = bms_add_member(source->columns,
+										 get_attnum(row->relation, row->visitor) -
+										 FirstLowInvalidHeapAttributeNumber);
+	if (model->sheet)
+		load_unless(load, source);
+	ls_relation_close(rel, locked);
+}
+
+/* load_rule compiles the expressions of a rule against the table it reads. */
+static void
+load_rule(Load *load, LsRuleRow *row, LsRule *rule)
+{
+	LsModel    *model = load->model;
+	LsSource   *source = NULL;
+	Oid			relid;
+	Relation	rel;
+	bool		locked;
+
+	rule->name = row->name;
+	rule->event = row->event;
+	ls_rule_derive(row, rule);
+	rule->category = -1;
+	for (int i = 0; i < model->ncategories; i++)
+		if (strcmp(model->categories[i].name, row->category) == 0)
+			rule->category = i;
+	rule->source = -1;
+	if (row->source)
+	{
+		source = ls_source_by_name(model, row->source);
+		if (source)
+			rule->source = source - model->sources;
+	}
+	rule->skip = (rule->version == 0 && !load->sheet) || rule->kind == LS_SEQUENCE;
+	if ((rule->bucketed && rule->period <= 0) ||
+		(rule->kind == LS_ABSENCE && rule->idle <= 0) ||
+		(rule->decay.kind != LS_DECAY_NONE && rule->decay.interval <= 0))
+		rule->broken = simple_error(ERRCODE_INVALID_PARAMETER_VALUE,
+									"one of its intervals is not greater than 0");
+	if (model->sheet && row->source && source == NULL)
+		rule->skip = true;		/* no visitors come by it */
+	else if (rule->category < 0 || (row->source && source == NULL))
+		rule->broken = simple_error(ERRCODE_UNDEFINED_OBJECT,
+									"its source is not attached");
+	else if (source && source->broken)
+		rule->broken = source->broken;
+	if (model->suspended && !model->unreadable)
+		rule->broken = model->suspended;
+	if (rule->broken)
+		rule->skip = true;
+	if (rule->broken || (row->condition == NULL && row->weight == NULL) ||
+		(source == NULL && rule->kind != LS_PROFILE))
+		return;
+
+	/* nobody asks what it says of rows, and what it said stays */
+	if (model->unreadable && rule->kind == LS_PROFILE)
+		return;
+	relid = rule->kind == LS_PROFILE ? model->contacts : source->relation;
+	rel = ls_relation_open(relid, &locked);
+	if (rel != NULL && row->condition)
+		rule->condition = compile(model, rel, LS_EXPR_CONDITION, row->condition,
+								  psprintf("condition of rule \"%s\" of model \"%s\"",
+										   row->name, model->name),
+								  &rule->broken);
+	if (rel != NULL && row->weight && !rule->broken)
+		rule->weight = compile(model, rel, LS_EXPR_WEIGHT, row->weight,
+							   psprintf("weight of rule \"%s\" of model \"%s\"",
+										row->name, model->name),
+							   &rule->broken);
+	if (rel == NULL)
+		rule->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
+									"its table does not exist any more");
+	else
+		ls_relation_close(rel, locked);
+	if (rule->broken)
+		rule->skip = true;
+	need_columns(source ? &source->columns : &model->contact_columns, rule->condition);
+	need_columns(source ? &source->columns : &model->contact_columns, rule->weight);
+}
+
+/*
+ * out_of_step tells whether a rule counts that cannot be read, or sleeps though it
+ * can: roles may lose privileges, and get them, without a word.
+ */
+static bool
+out_of_step(const LsRuleRow *row, const LsRule *rule)
+{
+	bool		asleep = !row->counted_version_null && row->counted_version == 0;
+
+	if (rule->broken)
+		return !asleep && rule->broken->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
+	return asleep && rule->kind != LS_SEQUENCE;
+}
+
+static void
+load_categories(Load *load)
+{
+	LsModel    *model = load->model;
+	List	   *rows = load->sheet && load->sheet->limits ? load->sheet->limits->categories :
+		ls_category_rows(model->name, load->snapshot);
+	List	   *grades = ls_grade_rows(model->name, load->snapshot);
+	ListCell   *lc,
+			   *gc;
+
+	model->categories = palloc0(sizeof(LsCategory) * Max(1, list_length(rows)));
+	foreach(lc, rows)
+	{
+		LsCategoryRow *row = lfirst(lc);
+		LsCategory *category = &model->categories[model->ncategories++];
+
+		category->name = row->category;
+		category->weight = row->weight;
+		category->min_points = row->min_points;
+		category->max_points = row->max_points;
+		category->grades = palloc0(sizeof(char *) * Max(1, list_length(grades)));
+		category->grade_min = palloc0(sizeof(double) * Max(1, list_length(grades)));
+		foreach(gc, grades)
+		{
+			LsGradeRow *grade = lfirst(gc);
+
+			if (strcmp(grade->category, row->category) != 0)
+				continue;
+			category->grades[category->ngrades] = grade->grade;
+			category->grade_min[category->ngrades++] = grade->min_points;
+		}
+	}
+}
+
+static void
+load_stages(Load *load, Relation contacts)
+{
+	LsModel    *model = load->model;
+	List	   *rows = ls_stage_rows(model->name, load->snapshot);
+	char	  **names = palloc(sizeof(char *) * (model->ncategories + 1));
+	ListCell   *lc;
+
+	names[0] = "score";
+	for (int i = 0; i < model->ncategories; i++)
+		names[i + 1] = model->categories[i].name;
+
+	model->stages = palloc0(sizeof(LsStage) * Max(1, list_length(rows)));
+	foreach(lc, rows)
+	{
+		LsStageRow *row = lfirst(lc);
+		LsStage    *stage = &model->stages[model->nstages++];
+		LsExprSpec	spec = {0};
+
+		stage->name = row->stage;
+		stage->position = row->position;
+		stage->enter_at = row->enter_at;
+		stage->sticky = row->sticky;
+		stage->leave_below = row->leave_below;
+		if (row->leave_below_null)
+			stage->leave_below = isinf(row->enter_at) ? row->enter_at :
+				row->enter_at - Min(model->max_drift, fabs(row->enter_at) / 2);
+		if (row->condition)
+			stage->broken = model->suspended;
+		if (row->condition == NULL || contacts == NULL || stage->broken)
+			continue;
+		spec.use = LS_EXPR_CONDITION;
+		spec.rel = contacts;
+		spec.text = row->condition;
+		spec.role = model->owner;
+		spec.where = psprintf("condition of stage \"%s\" of model \"%s\"",
+							  row->stage, model->name);
+		spec.nvariables = model->ncategories + 1;
+		spec.variables = names;
+		stage->condition = tried(model, &spec, &stage->broken);
+		if (stage->broken && load->snapshot &&
+			(spec.text = ls_words_of_stage(model->name, row->stage)) != NULL)
+			stage->condition = tried(model, &spec, &stage->broken);
+		need_columns(&model->contact_columns, stage->condition);
+		if (stage->condition && !bms_is_empty(stage->condition->columns))
+			model->stages_read_contact = true;
+	}
+}
+
+static void
+load_contacts(Load *load, Relation contacts)
+{
+	LsModel    *model = load->model;
+
+	if (model->sheet)
+	{
+		model->contacts_broken = simple_error(ERRCODE_UNDEFINED_TABLE,
+											  "visitors have no contact table");
+		return;
+	}
+	if (model->suspended)
+	{
+		model->contacts_broken = model->suspended;
+		return;
+	}
+	if (contacts == NULL)
+	{
+		model->contacts_broken = simple_error(ERRCODE_UNDEFINED_TABLE,
+											  "the contact table does not exist any more");
+		return;
+	}
+	model->contact_key = compile_column(model, contacts, model->key_column,
+										model->key.type, &model->contacts_broken);
+	model->key_attno = get_attnum(model->contacts, model->key_column);
+	need_columns(&model->contact_columns, model->contact_key);
+	if (model->created_column)
+	{
+		model->created_attno = time_column(contacts, model->created_column,
+										   &model->created_type);
+		if (model->created_attno != InvalidAttrNumber)
+			model->contact_columns = bms_add_member(model->contact_columns,
+													model->created_attno -
+													FirstLowInvalidHeapAttributeNumber);
+	}
+}
+
+static void
+load_rules(Load *load)
+{
+	LsModel    *model = load->model;
+	List	   *rows = load->sheet ? load->sheet->rules :
+		ls_rule_rows(model->name, load->snapshot);
+	ListCell   *lc;
+
+	model->staged = model->nstages > 1;
+	model->rules = palloc0(sizeof(LsRule) * Max(1, list_length(rows)));
+	model->absences = palloc0(sizeof(LsRule *) * Max(1, list_length(rows)));
+	model->profiles = palloc0(sizeof(LsRule *) * Max(1, list_length(rows)));
+	foreach(lc, rows)
+	{
+		LsRule	   *rule = &model->rules[model->nrules++];
+
+		load_rule(load, lfirst(lc), rule);
+		if (model->sheet == NULL && load->sheet == NULL && !load->row->suspended &&
+			!model->unreadable)
+			model->out_of_step = model->out_of_step || out_of_step(lfirst(lc), rule);
+		model->staged = model->staged || (rule->disqualifies && !rule->draft);
+		if (rule->kind == LS_ABSENCE)
+			model->absences[model->nabsences++] = rule;
+		if (rule->kind == LS_PROFILE)
+			model->profiles[model->nprofiles++] = rule;
+	}
+}
+
+static int
+by_level(const void *a, const void *b)
+{
+	double		x = *(const double *) a;
+	double		y = *(const double *) b;
+
+	return (x > y) - (x < y);
+}
+
+static int
+by_action_id(const ListCell *a, const ListCell *b)
+{
+	int64		x = ((const LsActionRow *) lfirst(a))->action_id;
+	int64		y = ((const LsActionRow *) lfirst(b))->action_id;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * load_actions notes what actions wait for, so that nothing is looked for
+ * where nobody does.
+ */
+static void
+load_actions(Load *load)
+{
+	LsModel    *model = load->model;
+	List	   *rows = ls_action_rows(model->name, load->snapshot);
+	int			n = 0;
+	ListCell   *lc;
+
+	model->levels = palloc0(sizeof(double) * Max(1, list_length(rows)));
+	foreach(lc, rows)
+	{
+		LsActionRow *row = lfirst(lc);
+
+		if (!row->enabled)
+			continue;
+		model->actions = lappend(model->actions, row);
+		if (!row->score_level_null && isfinite(row->score_level))
+			model->levels[n++] = row->score_level;
+		for (int i = 0; row->rule && i < model->nrules; i++)
+			if (strcmp(model->rules[i].name, row->rule) == 0)
+				model->watches_rules = model->rules[i].watched = true;
+	}
+	list_sort(model->actions, by_action_id);
+	qsort(model->levels, n, sizeof(double), by_level);
+	for (int i = 0; i < n; i++)
+		if (i == 0 || model->levels[i] != model->levels[model->nlevels - 1])
+			model->levels[model->nlevels++] = model->levels[i];
+}
+
+/*
+ * ls_source_index sorts a source's rules by the event that they name, so that
+ * a row looks at those that may match it and no others.
+ */
+void
+ls_source_index(LsModel *model, LsSource *source)
+{
+	MemoryContext old = MemoryContextSwitchTo(model->context);
+	int			mine = source - model->sources;
+	LsRule	  **named = palloc(sizeof(LsRule *) * Max(1, model->nrules));
+	int			nnamed = 0;
+
+	source->anonymous = palloc(sizeof(LsRule *) * Max(1, model->nrules));
+	source->nanonymous = 0;
+	for (int i = 0; i < model->nrules; i++)
+	{
+		LsRule	   *rule = &model->rules[i];
+
+		if (rule->skip || rule->kind == LS_PROFILE ||
+			(rule->source != mine && rule->source != -1))
+			continue;
+		if (rule->event == NULL)
+			source->anonymous[source->nanonymous++] = rule;
+		else if (source->event)
+			named[nnamed++] = rule;
+	}
+	source->by_event = ls_event_index(model, named, nnamed);
+	source->max_matches = source->nanonymous + nnamed;
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * load_identity finds the tables which say who is whose, and who visitors are.
+ */
+static void
+load_identity(LsModel *model, const LsModelRow *row)
+{
+	const char *sheet = row->sheet ? row->sheet : row->model;
+	const char *visitors = row->sheet ? row->model : ls_visitors_model(row->model);
+	Oid			type,
+				collation;
+	int32		typmod;
+
+	model->sheet = row->sheet;
+	model->rank = ls_model_rank(row->model);
+	if (model->sheet == NULL)
+		model->merged_table = ls_extension_table(psprintf("merged_%s", sheet), false);
+	if (visitors)
+	{
+		/* made before, and dropped after, the row of the model of visitors */
+		model->identity_table = ls_extension_table(psprintf("identity_%s", sheet), false);
+		model->visitors_table = ls_extension_table(psprintf("pending_%s", visitors), true);
+	}
+	if (!OidIsValid(model->identity_table))
+		return;
+	get_atttypetypmodcoll(model->identity_table, 1, &type, &typmod, &collation);
+	ls_key_type(type, collation, row->owner, row->model, &model->visitor_key);
+	model->target_type = get_atttype(ls_score_table(sheet, false), 1);
+}
+
+/*
+ * load_trust sees whether keys may be compared, and contacts read, with the rights
+ * of the model's owner: where not, nothing of the model is.
+ */
+static void
+load_trust(LsModel *model)
+{
+	if (model->suspended == NULL)
+		model->suspended = ls_key_reach_error(&model->reach, model->key.type, model->contacts,
+											  model->owner);
+	if (model->suspended == NULL && OidIsValid(model->visitors_table))
+		model->suspended = ls_key_reach_error(&model->reach, model->visitor_key.type,
+											  InvalidOid, model->owner);
+}
+
+/* load_row takes over what a row of lead_model says, and earlier limits if given. */
+static void
+load_row(LsModel *model, const LsModelRow *row, const LsSheetVersion *limits)
+{
+	model->name = row->model;
+	model->owner = row->owner;
+	model->contacts = row->contacts;
+	model->score_table = ls_score_table(row->model, false);
+	model->due_table = ls_extension_table(psprintf("due_%s", row->model), false);
+	model->pending_table = ls_extension_table(psprintf("pending_%s", row->model), false);
+	model->kept_table = ls_extension_table(psprintf("kept_%s", row->model), false);
+	model->key_column = row->key;
+	model->created_column = row->created_at;
+	model->profile_table = ls_extension_table(psprintf("profile_%s", row->model), false);
+	model->tz = pg_tzset(limits ? limits->time_zone : row->time_zone);
+	if (model->tz == NULL)
+		model->tz = pg_tzset("GMT");
+	model->max_drift = row->max_drift;
+	model->max_drift_ratio = row->max_drift_ratio;
+	model->min_score = limits ? limits->min_score : row->min_score;
+	model->max_score = limits ? limits->max_score : row->max_score;
+	model->enabled = row->enabled;
+	model->restoring = row->restoring;
+	if (!ls_tables_belong(row->model, row->owner))
+		model->suspended = simple_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+										"not all of its tables belong to the owner of its contact table");
+	if (row->suspended)
+		model->suspended = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
+										"its contact table has a new owner");
+	model->former = row->suspended;
+	if (row->unreadable && model->suspended == NULL)
+	{
+		model->suspended = row->unreadable;
+		model->unreadable = true;
+	}
+	model->enabled = model->enabled && model->suspended == NULL;
+	model->version = row->rules_version;
+}
+
+/*
+ * ls_model_load compiles a model from the rows that a snapshot sees; the
+ * caller owns it.  NULL if there is none of the name.
+ */
+LsModel *
+ls_model_load(const char *name, Snapshot snapshot)
+{
+	return ls_model_load_sheet(name, snapshot, NULL);
+}
+
+/* ls_model_load_sheet does so with another score sheet, or NULL. */
+LsModel *
+ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
+{
+	const LsSheetVersion *limits = sheet ? sheet->limits : NULL;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "leadscore model",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	LsModelRow *row = ls_words_of_model(ls_model_row(name, snapshot), &snapshot);
+	LsModel    *model;
+	Load		load;
+	Relation	contacts;
+	bool		locked;
+	List	   *sources;
+	ListCell   *lc;
+	Oid			type,
+				collation;
+	int32		typmod;
+
+	if (row == NULL)
+	{
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(context);
+		return NULL;
+	}
+	model = palloc0(sizeof(LsModel));
+	model->context = context;
+	load_row(model, row, limits);
+	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
+	ls_key_type(type, collation, row->owner, name, &model->key);
+	load_identity(model, row);
+	load_trust(model);
+
+	load.model = model;
+	load.row = row;
+	load.snapshot = snapshot;
+	load.sheet = sheet;
+	model->broken_reported = sheet != NULL;
+	load_categories(&load);
+	ls_row_check_tables(model, snapshot, row->rules_version, limits != NULL);
+	contacts = ls_relation_open(model->contacts, &locked);
+	model->by_roles = contacts && depends_on_roles(contacts, model->owner);
+	load_contacts(&load, contacts);
+	load_stages(&load, contacts);
+	if (contacts)
+		ls_relation_close(contacts, locked);
+
+	sources = ls_source_rows(name, snapshot);
+	model->sources = palloc0(sizeof(LsSource) * Max(1, list_length(sources)));
+	foreach(lc, sources)
+		load_source(&load, lfirst(lc), &model->sources[model->nsources++]);
+	load_rules(&load);
+	load_actions(&load);
+	for (int i = 0; i < model->nsources; i++)
+		ls_source_index(model, &model->sources[i]);
+	ls_reach_watch(&model->reach);
+	MemoryContextSwitchTo(old);
+	return model;
+}
+
+/*
+ * ls_rule_by_version finds the rule whose slot has this version, or NULL.
+ * Slots are in the order of rules: mostly it is the one after the last found.
+ */
+LsRule *
+ls_rule_by_version(LsModel *model, int64 version)
+{
+	int			low = 0,
+				high = model->nrules - 1;
+
+	if (model->found < high && model->rules[model->found + 1].version == version)
+		return &model->rules[++model->found];
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+		LsRule	   *rule = &model->rules[middle];
+
+		if (rule->version == version)
+		{
+			model->found = middle;
+			return rule;
+		}
+		if (rule->version < version)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return NULL;
+}
+
+LsSource *
+ls_source_by_name(LsModel *model, const char *name)
+{
+	for (int i = 0; i < model->nsources; i++)
+		if (strcmp(model->sources[i].name, name) == 0)
+			return &model->sources[i];
+	return NULL;
+}

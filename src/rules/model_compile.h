@@ -1,0 +1,304 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_compile.h
+ *		Compiled models: what a score sheet means, ready to be applied to rows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_MODEL_COMPILE_H
+#define LEADSCORE_MODEL_COMPILE_H
+
+#include "postgres.h"
+
+#include "access/attmap.h"
+#include "executor/tuptable.h"
+#include "pgtime.h"
+#include "utils/timestamp.h"
+
+#include "base/decay.h"
+#include "base/key.h"
+#include "definitions/catalog.h"
+#include "rules/expression.h"
+
+typedef enum LsKind
+{
+	LS_EVENT,
+	LS_ABSENCE,
+	LS_SEQUENCE,
+	LS_PROFILE
+} LsKind;
+
+/* How often an expression failed, and how it did the first time */
+typedef struct LsFailures
+{
+	int64		number;			/* not yet reported */
+	int			code;
+	char	   *message;
+	char	   *contact;		/* on whose row, NULL: not known */
+} LsFailures;
+
+typedef struct LsRule
+{
+	int64		rule_id;
+	char	   *name;
+	LsKind		kind;
+	int			category;		/* index */
+	int			source;			/* index, or -1: every source, or none */
+	char	   *event;			/* NULL: any */
+	LsExpr	   *condition;		/* NULL: always */
+	LsExpr	   *weight;			/* NULL: 1 */
+	double		points;
+	bool		once;
+	bool		enabled;
+	bool		disqualifies;
+	bool		draft;			/* shown, but counts nothing yet */
+	int64		at_least;
+	LsDecay		decay;
+	bool		bucketed;
+	bool		local;			/* buckets lie in the model's time zone */
+	int64		period;
+	int64		time_frame;		/* 0: none */
+	int64		span;			/* 0: none; else in periods */
+	int64		frame;			/* 0: none; time_frame in periods */
+	double		max_points;		/* infinity: none */
+	double		max_per_period; /* infinity: none */
+	int64		idle;
+	TimestampTz events_from;
+	TimestampTz events_before;
+	int64		version;		/* of what it matches: key of its slot; 0: none */
+	bool		skip;			/* matches no row: uncounted, broken, not asked */
+	bool		counting;		/* a job counts it: it matches, and gives nothing */
+	bool		watched;		/* an action wants to know when it comes in force */
+	ErrorData  *broken;			/* why it could not be compiled */
+	LsFailures	failures;
+} LsRule;
+
+typedef struct LsName
+{
+	const char *data;
+	int			len;
+} LsName;
+
+typedef struct LsEventName
+{
+	LsName		name;
+	uint32		hash;
+	char		status;			/* simplehash */
+	int			nrules;
+	LsRule	  **rules;
+} LsEventName;
+
+typedef struct LsSource
+{
+	char	   *name;
+	Oid			relation;
+	char	   *contact_column;
+	char	   *time_column;
+	char	   *event_column;	/* NULL: none */
+	AttrNumber	contact_attno;
+	AttrNumber	visitor_attno;
+	pg_tz	   *tz;
+	LsExpr	   *contact;		/* of the key's type */
+	LsExpr	   *event;			/* text, or NULL */
+	AttrNumber	time_attno;
+	Oid			time_type;
+	struct lsevent_hash *by_event;	/* rules that name an event */
+	int			nanonymous;		/* rules that do not */
+	LsRule	  **anonymous;
+	int			max_matches;
+	Bitmapset  *columns;		/* attribute numbers that rules need */
+	ErrorData  *broken;
+	LsFailures	failures;		/* rows that are nobody's, as they have no usable key */
+	bool		unread;			/* nothing of it is wanted at present */
+	char	   *visitor_column; /* NULL: none */
+	char	   *unless_column;	/* of visitors: rows with this are not theirs */
+	AttrNumber	unless_attno;
+	bool		keep;			/* what is deleted stays in the scores */
+	bool		queued;			/* changes are put aside for the worker */
+	struct _SPI_plan *by_contact;	/* the reader's kept plans */
+	struct _SPI_plan *by_visitor;
+} LsSource;
+
+typedef struct LsCategory
+{
+	char	   *name;
+	double		weight;
+	double		min_points;
+	double		max_points;
+	int			ngrades;		/* ascending */
+	double	   *grade_min;
+	char	  **grades;
+} LsCategory;
+
+typedef struct LsStage
+{
+	char	   *name;
+	int32		position;
+	double		enter_at;
+	double		leave_below;
+	bool		sticky;
+	LsExpr	   *condition;
+	ErrorData  *broken;
+	LsFailures	failures;
+} LsStage;
+
+typedef struct LsModel
+{
+	MemoryContext context;
+	int			refcount;		/* uses in this transaction */
+	int			pins;			/* tables that capture has prepared */
+	bool		stale;
+	char	   *name;
+	Oid			owner;
+	struct ErrorData *suspended;	/* why no expression is run; NULL: they are */
+	bool		former;			/* ... as they are the former owner's */
+	struct ErrorData *fault;	/* an internal error came up: nothing is stored ... */
+	TimestampTz fault_at;		/* ... for a while since then */
+	bool		fault_reported;
+	bool		unreadable;		/* ... as it cannot go by its contact table */
+	bool		by_roles;		/* whether its tables can be read depends on roles */
+	Oid			contacts;
+	Oid			score_table;
+	char	   *key_column;
+	char	   *created_column; /* NULL: none */
+	AttrNumber	key_attno;
+	AttrNumber	created_attno;
+	Oid			created_type;
+	ErrorData  *contacts_broken;
+	LsReach		reach;			/* what its expressions, key and tables lead to */
+	pg_tz	   *tz;
+	double		max_drift;
+	double		max_drift_ratio;
+	double		min_score;
+	double		max_score;
+	bool		restoring;		/* something of it may come from a dump */
+	bool		enabled;
+	int64		version;
+	LsKeyType	key;
+	LsExpr	   *contact_key;	/* key column of the contact table */
+	LsFailures	key_failures;	/* its rows that are nobody's */
+	int			ncategories;
+	LsCategory *categories;
+	int			nsources;
+	LsSource   *sources;
+	int			nrules;
+	LsRule	   *rules;			/* ascending by version */
+	int			found;			/* by version, the last time */
+	int			nabsences;
+	LsRule	  **absences;		/* rules that count where nothing happened */
+	int			nprofiles;
+	LsRule	  **profiles;
+	int			nfailing;		/* rules and stages with failures to report */
+	bool		broken_reported;
+	uint64		warned_in;		/* transaction told that it does not decide what is kept */
+	bool		out_of_step;	/* rules are to fall asleep, or to wake */
+	int			nstages;
+	LsStage    *stages;			/* ascending by position */
+	bool		stages_read_contact;
+	bool		staged;			/* a contact can come into another stage */
+	Bitmapset  *contact_columns;	/* that profile rules and stages need */
+	List	   *actions;		/* of LsActionRow *: who is told of what happens */
+	bool		watches_rules;	/* ... of rules that come in force */
+	int			nlevels;		/* ... of scores that reach or leave these */
+	double	   *levels;			/* ascending */
+	Oid			due_table;
+	Oid			pending_table;
+	Oid			profile_table;
+	Oid			kept_table;
+	char	   *sheet;			/* whose visitors it scores; NULL: none */
+	uint64		rank;			/* in the order in which models are locked */
+	Oid			merged_table;	/* invalid: it scores visitors */
+	Oid			identity_table; /* of visitors, and the model they belong to */
+	Oid			visitors_table; /* what is pending of visitors; invalid: none */
+	LsKeyType	visitor_key;	/* of the latter */
+	Oid			target_type;	/* of the key of those for whom visitors count */
+	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
+	struct LsStorePlans *store; /* the store's kept plans */
+	struct LsPendingPlans *pending; /* and those of what is pending */
+	struct LsAliasPlans *aliases;	/* and those of who is whose */
+	int			score_natts;	/* columns of score_table, dropped ones included */
+	int		   *score_columns;	/* where it has those of categories, and the rest */
+	int			score_nlive;	/* columns without the dropped ones ... */
+	int		   *score_live;		/* ... and where these are */
+	int			nformer;
+	struct LsFormer *former_versions;	/* of its rules, see purged_table.c; NULL: not looked up */
+} LsModel;
+
+/*
+ * A score sheet to be compiled in the place of the one in the catalog, for one
+ * who evaluates events and not states: every rule matches rows, whether it is
+ * counted or not.
+ */
+typedef struct LsSheet
+{
+	List	   *rules;			/* of LsRuleRow */
+	const LsSheetVersion *limits;	/* NULL: those of the catalog */
+} LsSheet;
+
+/* One row of a source, seen by the rules */
+typedef struct LsMatch
+{
+	LsRule	   *rule;
+	double		weight;
+} LsMatch;
+
+typedef struct LsEvent
+{
+	Datum		contact;
+	TimestampTz at;
+	int			nmatches;
+	LsMatch    *matches;		/* room for the source's max_matches */
+} LsEvent;
+
+extern LsModel *ls_model_acquire(const char *name, Snapshot snapshot);
+extern LsModel *ls_model_acquire_to_write(const char *name);
+extern LsModel *ls_model_to_change(const char *name, bool enabled);
+extern LsModel *ls_model_load(const char *name, Snapshot snapshot);
+extern LsModel *ls_model_load_sheet(const char *name, Snapshot snapshot,
+									const LsSheet *sheet);
+extern void ls_model_release(LsModel *model);
+extern void ls_rules_forget(Oid relation);
+extern void ls_rules_forget_reach(void);
+extern void ls_rules_forget_rights(bool schemas);
+extern void ls_rules_end_transaction(void);
+
+extern void ls_rule_derive(const LsRuleRow *row, LsRule *rule);
+extern char *ls_rule_signature(const LsRuleRow *row);
+extern bool ls_source_match(LsModel *model, LsSource *source,
+							TupleTableSlot *slot, ExprContext *econtext,
+							LsEvent *event);
+extern bool ls_source_match_known(LsModel *model, LsSource *source,
+								  TupleTableSlot *slot, ExprContext *econtext,
+								  LsEvent *event);
+extern bool ls_row_contact(LsModel *model, LsSource *source, ExprContext *econtext,
+						   Datum *contact);
+extern bool ls_profile_match(LsModel *model, LsRule *rule, Datum contact,
+							 ExprContext *econtext, double *weight);
+extern struct lsevent_hash *ls_event_index(LsModel *model, LsRule **rules,
+										   int nrules);
+extern LsRule *ls_rule_by_version(LsModel *model, int64 version);
+extern LsSource *ls_source_by_name(LsModel *model, const char *name);
+extern void ls_source_index(LsModel *model, LsSource *source);
+extern void ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error,
+						   const Datum *contact);
+extern void ls_key_failed(LsModel *model, LsSource *source, ErrorData *error);
+extern void ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error);
+extern void ls_model_set_fault(LsModel *model, const ErrorData *error);
+extern bool ls_model_fault_over(const LsModel *model);
+extern bool ls_model_leaves(LsModel *model, Datum contact, bool deferrable);
+extern void ls_check_not_suspended(const LsModel *model);
+extern void ls_rule_error_write(const char *model, int64 rule_id, const char *name,
+								int64 number, const ErrorData *error,
+								const char *contact);
+extern void ls_rules_report(LsModel *model);
+extern int64 ls_local_time(TimestampTz t, pg_tz *tz);
+extern bool ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t);
+extern int64 ls_rule_bucket(const LsModel *model, const LsRule *rule,
+							TimestampTz t);
+extern TimestampTz ls_rule_bucket_start(const LsModel *model, const LsRule *rule,
+										int64 bucket);
+extern TimestampTz ls_next_zone_change(TimestampTz t, pg_tz *tz);
+
+extern void ls_rule_failure_define(void);
+
+#endif							/* LEADSCORE_MODEL_COMPILE_H */

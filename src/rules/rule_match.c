@@ -1,0 +1,359 @@
+/*-------------------------------------------------------------------------
+ *
+ * rule_match.c
+ *		Which rules a row matches, when it occurred, and whose it is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rules/model_compile.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "common/int.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+
+/* ---------- event names ---------- */
+
+static inline bool
+same_name(LsName a, LsName b)
+{
+	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
+#define SH_PREFIX lsevent
+#define SH_ELEMENT_TYPE LsEventName
+#define SH_KEY_TYPE LsName
+#define SH_KEY name
+#define SH_HASH_KEY(tb, key) \
+	hash_bytes((const unsigned char *) (key).data, (key).len)
+#define SH_EQUAL(tb, a, b) same_name(a, b)
+#define SH_SCOPE static inline
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) (a)->hash
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* ls_event_index maps event names to the rules that name them. */
+struct lsevent_hash *
+ls_event_index(LsModel *model, LsRule **rules, int nrules)
+{
+	lsevent_hash *index = lsevent_create(model->context, Max(nrules, 4), NULL);
+
+	for (int i = 0; i < nrules; i++)
+	{
+		LsName		name = {rules[i]->event, strlen(rules[i]->event)};
+		bool		found;
+		LsEventName *entry = lsevent_insert(index, name, &found);
+
+		if (!found)
+		{
+			entry->nrules = 0;
+			entry->rules = MemoryContextAlloc(model->context, sizeof(LsRule *));
+		}
+		else
+			entry->rules = repalloc(entry->rules,
+									sizeof(LsRule *) * (entry->nrules + 1));
+		entry->rules[entry->nrules++] = rules[i];
+	}
+	return index;
+}
+
+/* ---------- instants ---------- */
+
+/*
+ * ls_local_time gives what a clock on the wall of a zone shows, as timestamp;
+ * at the far ends of time, where there is no such clock, of UTC.
+ */
+int64
+ls_local_time(TimestampTz t, pg_tz *tz)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+
+	if (timestamp2tm(t, &offset, &tm, &fsec, NULL, tz) != 0)
+		return t;
+	return t - (int64) offset * LS_SECOND;
+}
+
+/*
+ * ls_instant reads a timestamptz, timestamp or date, the latter two in a time
+ * zone as AT TIME ZONE does.  False for what is no finite instant.
+ */
+bool
+ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t)
+{
+	Timestamp	local;
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+
+	if (type == TIMESTAMPTZOID)
+	{
+		*t = DatumGetTimestampTz(value);
+		return !TIMESTAMP_NOT_FINITE(*t);
+	}
+	if (type == DATEOID)
+	{
+		DateADT		date = DatumGetDateADT(value);
+
+		if (DATE_NOT_FINITE(date) || date >= (TIMESTAMP_END_JULIAN - POSTGRES_EPOCH_JDATE))
+			return false;
+		local = (int64) date * USECS_PER_DAY;
+	}
+	else
+		local = DatumGetTimestamp(value);
+	if (TIMESTAMP_NOT_FINITE(local) ||
+		timestamp2tm(local, NULL, &tm, &fsec, NULL, NULL) != 0)
+		return false;
+	offset = DetermineTimeZoneOffset(&tm, tz);
+	*t = local + (int64) offset * LS_SECOND;
+	return IS_VALID_TIMESTAMP(*t);
+}
+
+/* ls_rule_bucket numbers the period of a bucketed rule that an instant is in. */
+int64
+ls_rule_bucket(const LsModel *model, const LsRule *rule, TimestampTz t)
+{
+	return ls_bucket(rule->local ? ls_local_time(t, model->tz) : t, rule->period);
+}
+
+/*
+ * ls_rule_bucket_start gives the first instant of a period of a bucketed rule;
+ * DT_NOEND where it lies beyond the end of time.
+ */
+TimestampTz
+ls_rule_bucket_start(const LsModel *model, const LsRule *rule, int64 bucket)
+{
+	int64		local;
+	TimestampTz a,
+				b;
+
+	if (pg_mul_s64_overflow(bucket, rule->period, &local) ||
+		pg_add_s64_overflow(local, LS_ORIGIN, &local) ||
+		local >= END_TIMESTAMP - 2 * LS_DAY || local < MIN_TIMESTAMP + 2 * LS_DAY)
+		return DT_NOEND;
+	if (!rule->local)
+		return local;
+	/* with the offsets that hold before and after, which seldom differ */
+	a = local - (ls_local_time(local - LS_DAY, model->tz) - (local - LS_DAY));
+	b = local - (ls_local_time(local + LS_DAY, model->tz) - (local + LS_DAY));
+	if (a == b ||
+		(ls_rule_bucket(model, rule, a) >= bucket &&
+		 ls_rule_bucket(model, rule, a - 1) < bucket))
+		return a;
+	/* midnight was left out, or came twice */
+	a = Min(a, b) - LS_DAY;
+	b = Max(a, b) + LS_DAY;
+	while (b - a > 1)
+	{
+		TimestampTz middle = a + (b - a) / 2;
+
+		if (ls_rule_bucket(model, rule, middle) >= bucket)
+			b = middle;
+		else
+			a = middle;
+	}
+	return b;
+}
+
+/*
+ * ls_next_zone_change gives the next instant at which the clocks of a zone are
+ * changed; DT_NOEND: never.
+ */
+TimestampTz
+ls_next_zone_change(TimestampTz t, pg_tz *tz)
+{
+	pg_time_t	from = timestamptz_to_time_t(t);
+	long int	before_offset,
+				after_offset;
+	int			before_dst,
+				after_dst;
+	pg_time_t	boundary;
+
+	if (pg_next_dst_boundary(&from, &before_offset, &before_dst, &boundary,
+							 &after_offset, &after_dst, tz) != 1)
+		return DT_NOEND;
+	return time_t_to_timestamptz(boundary);
+}
+
+/* ---------- matching ---------- */
+
+/*
+ * matches evaluates a rule's condition and weight on the row in econtext, and
+ * gives the weight where the rule matches.
+ */
+static bool
+matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
+		double *weight)
+{
+	ErrorData  *error = NULL;
+	Datum		value;
+	bool		isnull;
+
+	*weight = 1.0;
+	if (rule->condition)
+	{
+		if (ls_expr_eval(rule->condition, econtext, &value, &isnull,
+						 &error) != LS_EXPR_OK)
+		{
+			ls_rule_failed(model, rule, error, &contact);
+			return false;
+		}
+		if (isnull || !DatumGetBool(value))
+			return false;
+	}
+	if (rule->weight)
+	{
+		if (ls_expr_eval(rule->weight, econtext, &value, &isnull,
+						 &error) != LS_EXPR_OK)
+		{
+			ls_rule_failed(model, rule, error, &contact);
+			return false;
+		}
+		*weight = isnull ? 0.0 : DatumGetFloat8(value);
+		/* not so for NaN */
+		if (!(fabs(*weight) <= LS_LARGEST_NUMBER))
+		{
+			ErrorData	infinite = {0};
+
+			infinite.sqlerrcode = ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
+			infinite.message = psprintf("the weight is not a number between %g and %g",
+										-LS_LARGEST_NUMBER, LS_LARGEST_NUMBER);
+			ls_rule_failed(model, rule, &infinite, &contact);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void
+try_rules(LsModel *model, LsRule **rules, int nrules, ExprContext *econtext,
+		  LsEvent *event)
+{
+	for (int i = 0; i < nrules; i++)
+	{
+		LsRule	   *rule = rules[i];
+		double		weight;
+
+		if (rule->skip || event->at < rule->events_from ||
+			event->at >= rule->events_before ||
+			!matches(model, rule, econtext, event->contact, &weight))
+			continue;
+		event->matches[event->nmatches].rule = rule;
+		event->matches[event->nmatches++].weight = weight;
+	}
+}
+
+/* column evaluates what can hardly fail; if it does the value is NULL. */
+static Datum
+column(LsExpr *expr, ExprContext *econtext, bool *isnull)
+{
+	ErrorData  *error = NULL;
+	Datum		value;
+
+	if (ls_expr_eval(expr, econtext, &value, isnull, &error) != LS_EXPR_OK)
+		*isnull = true;
+	return value;
+}
+
+/*
+ * ls_row_contact tells whose a row in econtext is: of a source, or of the contact
+ * table where source is NULL.  False where it is nobody's: it has no contact, or one
+ * that cannot be a key, such as a cookie of several kilobytes.  Whatever looks at rows
+ * asks here, so that all agree.
+ */
+bool
+ls_row_contact(LsModel *model, LsSource *source, ExprContext *econtext, Datum *contact)
+{
+	LsExpr	   *expr = source ? source->contact : model->contact_key;
+	ErrorData  *error = NULL;
+	ErrorData	too_long = {0};
+	bool		isnull;
+
+	if (ls_expr_eval(expr, econtext, contact, &isnull, &error) != LS_EXPR_OK)
+	{
+		ls_key_failed(model, source, error);
+		return false;
+	}
+	if (isnull || likely(ls_key_fits(&model->key, *contact)))
+		return !isnull;
+	too_long.sqlerrcode = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+	too_long.message = "a contact may have up to " CppAsString2(LS_LARGEST_KEY)
+		" bytes, and " CppAsString2(LS_LARGEST_KEY_TEXT) " as text";
+	ls_key_failed(model, source, &too_long);
+	return false;
+}
+
+/*
+ * ls_source_match looks at one row of a source, whose columns lie as in the
+ * source's own table.  False for a row that is not scored.
+ */
+bool
+ls_source_match(LsModel *model, LsSource *source, TupleTableSlot *slot,
+				ExprContext *econtext, LsEvent *event)
+{
+	event->nmatches = 0;
+	if (source->broken ||
+		(source->unless_column && !slot_attisnull(slot, source->unless_attno)))
+		return false;
+	econtext->ecxt_scantuple = slot;
+	return ls_row_contact(model, source, econtext, &event->contact) &&
+		ls_source_match_known(model, source, slot, econtext, event);
+}
+
+/*
+ * ls_source_match_known does so for a row of which it is known otherwise whose
+ * it is: of a visitor who is identified, or of a contact that was merged.
+ */
+bool
+ls_source_match_known(LsModel *model, LsSource *source, TupleTableSlot *slot,
+					  ExprContext *econtext, LsEvent *event)
+{
+	bool		isnull;
+	Datum		value;
+
+	event->nmatches = 0;
+	if (source->broken)
+		return false;
+	econtext->ecxt_scantuple = slot;
+	value = slot_getattr(slot, source->time_attno, &isnull);
+	if (isnull || !ls_instant(value, source->time_type, source->tz, &event->at))
+		return false;
+
+	try_rules(model, source->anonymous, source->nanonymous, econtext, event);
+	if (source->event && source->max_matches > source->nanonymous)
+	{
+		value = column(source->event, econtext, &isnull);
+		if (!isnull)
+		{
+			struct varlena *text = PG_DETOAST_DATUM_PACKED(value);
+			LsName		name = {VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text)};
+			LsEventName *entry = lsevent_lookup(source->by_event, name);
+
+			if (entry)
+				try_rules(model, entry->rules, entry->nrules, econtext, event);
+		}
+	}
+	return true;
+}
+
+/* ls_profile_match tells whether a profile rule holds on a contact's row. */
+bool
+ls_profile_match(LsModel *model, LsRule *rule, Datum contact,
+				 ExprContext *econtext, double *weight)
+{
+	return !rule->skip && matches(model, rule, econtext, contact, weight);
+}

@@ -1,0 +1,449 @@
+/*-------------------------------------------------------------------------
+ *
+ * next_change.c
+ *		The next instant at which time alone changes something of a contact.
+ *
+ * Between two jumps (a period begins, a silence is complete, an event that was
+ * dated later comes to count) a score is a sum of constants and of pieces that
+ * lose a half of their worth with each half-life.  What falls never falls
+ * faster than it does at the beginning, and so with what rises: a bound of the
+ * score cannot be reached before (distance / speed), however the pieces work
+ * against each other.  Going on from there, with the distance and the speed
+ * that are left, comes to the bound from below: never late, and where all
+ * pieces fall with the accuracy of Newton's method.  Limits of rules and
+ * categories hold a part still for a while that is known beforehand.
+ *
+ * At each jump the score is evaluated again, in memory.  A search that is asked
+ * to bound its work stops early after some jumps, or when numbers only drift
+ * and the rest of the way is a small part of it: the contact is looked at
+ * once more then.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "scoring/next_change.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+
+#define MAX_CATEGORIES	32
+#define LN2				0.69314718055994530942
+
+/* how early the instant of a drift may be, as a part of the time until it */
+#define EARLY			0.01
+/* how many steps a search makes towards a bound that may be found early */
+#define MAX_STEPS		64
+/* how exactly a score is reckoned, as a part of all that goes into it */
+#define ROUNDING		1e-15
+
+/* The bounds within which nothing is noticed */
+typedef struct Watch
+{
+	LsBounds	score;
+	LsBounds	categories[MAX_CATEGORIES];
+} Watch;
+
+/* What is true at an instant of the curve, and how fast it changes */
+typedef struct Motion
+{
+	double		value[MAX_CATEGORIES];	/* before the category's limits */
+	double		fall[MAX_CATEGORIES];	/* speed per microsecond */
+	double		rise[MAX_CATEGORIES];
+	double		fall_left[MAX_CATEGORIES];	/* how far it will ever fall */
+	double		rise_left[MAX_CATEGORIES];
+	double		kink;			/* microseconds until a limit ends to hold */
+} Motion;
+
+typedef struct Search
+{
+	LsDue	   *due;
+	Watch		crossing;
+	Watch		drifting;
+	bool		disqualified;
+	bool	   *in_force;		/* by rule, where actions watch them */
+} Search;
+
+/* ---------- what is waited for ---------- */
+
+static void
+no_bounds(LsBounds *bounds)
+{
+	bounds->low = -INFINITY;
+	bounds->high = INFINITY;
+}
+
+/*
+ * drift_bounds says how far the exact number may go from a stored one, where
+ * what is allowed grows with the exact number (ls_drift).
+ */
+static void
+drift_bounds(const LsModel *model, double stored, LsBounds *bounds)
+{
+	double		ratio = model->max_drift_ratio;
+	double		further = stored / (1 - ratio);
+	double		nearer = stored / (1 + ratio);
+
+	bounds->low = fmin(stored - model->max_drift, stored >= 0 ? nearer : further);
+	bounds->high = fmax(stored + model->max_drift, stored >= 0 ? further : nearer);
+}
+
+/* within takes away the bounds that limits keep a number from reaching. */
+static void
+within(LsBounds *bounds, double least, double most)
+{
+	if (bounds->low <= least)
+		bounds->low = -INFINITY;
+	if (bounds->high > most)
+		bounds->high = INFINITY;
+}
+
+static void
+grade_bounds(const LsCategory *category, int band, LsBounds *bounds)
+{
+	if (band >= 0)
+		bounds->low = ls_threshold(category->grade_min[band]);
+	if (band + 1 < category->ngrades)
+		bounds->high = ls_threshold(category->grade_min[band + 1]);
+}
+
+/* watch sets the bounds from what is true at the beginning. */
+static void
+watch(Search *search)
+{
+	LsDue	   *due = search->due;
+	LsModel    *model = due->model;
+	LsScore    *score = due->score;
+
+	no_bounds(&search->crossing.score);
+	no_bounds(&search->drifting.score);
+	search->disqualified = score->disqualified;
+	search->in_force = NULL;
+	if (due->what & LS_DUE_STAGE)
+		ls_stage_bounds(model, score->score, due->standing, &search->crossing.score);
+	if (due->what & LS_DUE_DRIFT)
+		drift_bounds(model, due->stored_score, &search->drifting.score);
+	within(&search->crossing.score, model->min_score, model->max_score);
+	within(&search->drifting.score, model->min_score, model->max_score);
+	for (int i = 0; i < model->ncategories; i++)
+	{
+		LsCategory *category = &model->categories[i];
+
+		no_bounds(&search->crossing.categories[i]);
+		no_bounds(&search->drifting.categories[i]);
+		if (due->what & LS_DUE_GRADE)
+			grade_bounds(category, score->bands[i], &search->crossing.categories[i]);
+		if (due->what & LS_DUE_DRIFT)
+			drift_bounds(model, due->stored_categories[i],
+						 &search->drifting.categories[i]);
+		within(&search->crossing.categories[i], category->min_points, category->max_points);
+		within(&search->drifting.categories[i], category->min_points, category->max_points);
+	}
+	if (!model->watches_rules || score->contributions == NULL)
+		return;
+	search->in_force = palloc(sizeof(bool) * model->nrules);
+	for (int i = 0; i < model->nrules; i++)
+		search->in_force[i] = score->contributions[i].in_force;
+}
+
+static bool
+outside(const LsBounds *bounds, double value)
+{
+	return value < bounds->low || value >= bounds->high;
+}
+
+static bool
+watch_notices(const Watch *watch, LsModel *model, const LsScore *score)
+{
+	if (outside(&watch->score, score->score))
+		return true;
+	for (int i = 0; i < model->ncategories; i++)
+		if (outside(&watch->categories[i], score->categories[i]))
+			return true;
+	return false;
+}
+
+/* crosses tells whether something else is true than at the beginning. */
+static bool
+crosses(Search *search)
+{
+	LsModel    *model = search->due->model;
+	LsScore    *score = search->due->score;
+
+	if (score->disqualified != search->disqualified)
+		return true;
+	for (int i = 0; search->in_force && i < model->nrules; i++)
+		if (model->rules[i].watched && score->contributions[i].in_force &&
+			!search->in_force[i])
+			return true;
+	return watch_notices(&search->crossing, model, score);
+}
+
+/* ---------- between two jumps ---------- */
+
+/* look tells what is true some time after the beginning of a curve. */
+static void
+look(LsModel *model, const LsCurve *curve, double offset, Motion *motion)
+{
+	memset(motion, 0, offsetof(Motion, kink));
+	motion->kink = INFINITY;
+	for (int i = 0; i < model->ncategories; i++)
+		motion->value[i] = curve->base[i];
+	for (int i = 0; i < curve->npieces; i++)
+	{
+		const LsPiece *piece = &curve->pieces[i];
+		double		half_life = (double) piece->half_life;
+		double		size = fabs(piece->value) * exp2(-offset / half_life);
+		double		speed = size * LN2 / half_life;
+		int			c = piece->category;
+
+		if (size > piece->limit)
+		{
+			motion->kink = fmin(motion->kink, half_life * log2(size / piece->limit));
+			size = piece->limit;
+			speed = 0;
+		}
+		motion->value[c] += piece->value > 0 ? size : -size;
+		*(piece->value > 0 ? &motion->fall[c] : &motion->rise[c]) += speed;
+		*(piece->value > 0 ? &motion->fall_left[c] : &motion->rise_left[c]) += size;
+	}
+}
+
+/* time_to gives the least time after which a distance can have been gone. */
+static double
+time_to(double distance, double speed, double left)
+{
+	if (isinf(distance) || distance >= left)
+		return INFINITY;
+	if (distance <= 0)
+		return 0;
+	return speed > 0 ? distance / speed : INFINITY;
+}
+
+/*
+ * score_speed adds up how fast the categories move the score, downwards or
+ * upwards.  A category beyond its limits holds still until it comes back to
+ * them, which motion->kink is told of.
+ */
+static double
+score_speed(LsModel *model, Motion *motion, bool down, double *left)
+{
+	double		speed = 0;
+
+	*left = 0;
+	for (int i = 0; i < model->ncategories; i++)
+	{
+		LsCategory *category = &model->categories[i];
+		bool		falls = (category->weight > 0) == down;
+		double		own = falls ? motion->fall[i] : motion->rise[i];
+		double		beyond = falls ? motion->value[i] - category->max_points :
+			category->min_points - motion->value[i];
+
+		*left += fabs(category->weight) *
+			(falls ? motion->fall_left[i] : motion->rise_left[i]);
+		if (beyond <= 0)
+			speed += fabs(category->weight) * own;
+		else if (own > 0)
+			motion->kink = fmin(motion->kink, beyond / own);
+	}
+	return speed;
+}
+
+/*
+ * time_inside gives the least time for which all stays within the bounds, if
+ * these lie further away by so much.
+ */
+static double
+time_inside(LsModel *model, const Watch *watch, Motion *motion, double further)
+{
+	double		time = INFINITY;
+	double		score = 0;
+	double		speed,
+				left;
+
+	for (int i = 0; i < model->ncategories; i++)
+	{
+		const LsBounds *bounds = &watch->categories[i];
+		LsCategory *category = &model->categories[i];
+
+		time = fmin(time, time_to(motion->value[i] - bounds->low + further,
+								  motion->fall[i], motion->fall_left[i]));
+		time = fmin(time, time_to(bounds->high - motion->value[i] + further,
+								  motion->rise[i], motion->rise_left[i]));
+		score += category->weight * ls_clamp(motion->value[i], category->min_points,
+											 category->max_points);
+	}
+	if (!isinf(watch->score.low))
+	{
+		speed = score_speed(model, motion, true, &left);
+		time = fmin(time, time_to(score - watch->score.low + further, speed, left));
+	}
+	if (!isinf(watch->score.high))
+	{
+		speed = score_speed(model, motion, false, &left);
+		time = fmin(time, time_to(watch->score.high - score + further, speed, left));
+	}
+	return time;
+}
+
+/*
+ * push gives how far to go from where a bound is reached but for rounding, as
+ * it was not when the score was evaluated: at least as far as the score takes
+ * to change noticeably.  Where it comes to a stand at a bound that can be days.
+ */
+static double
+push(Search *search, const LsCurve *curve, Motion *motion)
+{
+	LsModel    *model = search->due->model;
+	double		weight = 1;
+	double		longest = 1;
+	double		further;
+
+	for (int i = 0; i < model->ncategories; i++)
+		weight = fmax(weight, fabs(model->categories[i].weight));
+	for (int i = 0; i < curve->npieces; i++)
+		longest = fmax(longest, (double) curve->pieces[i].half_life);
+	further = ROUNDING * fmax(search->due->score->size, 1) * weight;
+	return fmax(1, fmin(longest, fmin(time_inside(model, &search->crossing, motion, further),
+									  time_inside(model, &search->drifting, motion, further))));
+}
+
+/*
+ * smooth looks for the first instant of a curve at which a bound is reached;
+ * end where there is none before it.
+ */
+static TimestampTz
+smooth(Search *search, TimestampTz start, TimestampTz end, bool *drift)
+{
+	LsDue	   *due = search->due;
+	LsCurve    *curve = due->score->curve;
+	bool		exact = due->max_jumps == 0;
+	double		length = (double) end - (double) curve->from;
+	double		before = (double) (curve->from - start);
+	double		offset = 0;
+
+	if (curve->npieces == 0)
+		return end;
+	for (int steps = 1;; steps++)
+	{
+		Motion		motion;
+		double		crossing,
+					drifting,
+					time;
+
+		look(due->model, curve, offset, &motion);
+		crossing = time_inside(due->model, &search->crossing, &motion, 0);
+		drifting = due->what & LS_DUE_DRIFT ?
+			time_inside(due->model, &search->drifting, &motion, 0) : INFINITY;
+		time = fmin(crossing, drifting);
+		*drift = drifting < crossing;
+		if (motion.kink + 1 < time)
+		{
+			/* to just beyond the kink, where speeds are others */
+			offset += motion.kink + 1;
+			if (offset >= length)
+				return end;
+			continue;
+		}
+		if (offset + time >= length)
+			return end;
+		if (steps == 1 && time < 1)
+		{
+			time = push(search, curve, &motion);
+			return time >= length ? end : curve->from + (int64) time;
+		}
+		offset += time;
+		if (time < 1 || (!exact && steps >= MAX_STEPS) ||
+			(!exact && *drift && time <= EARLY * (before + offset)))
+			return curve->from + Max((int64) offset, 1) +
+				(time < 1 && offset >= 1 ? 1 : 0);
+		if (steps % 1000 == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* ---------- over jumps ---------- */
+
+/* next_future is when the next event that is dated later comes to count. */
+static TimestampTz
+next_future(const LsState *state)
+{
+	TimestampTz next = state->nfuture > 0 ? state->future[0] : DT_NOEND;
+
+	for (int i = 0; i < state->nslots; i++)
+		if (state->slots[i].more->nfuture > 0)
+			next = Min(next, state->slots[i].more->future[0].at);
+	return next;
+}
+
+/*
+ * ls_due_next gives the earliest instant after that of the score at which
+ * something that is waited for is not as it is, or may not be; DT_NOEND where
+ * that is later than until, or never.  drift tells whether it is about numbers
+ * only.
+ */
+TimestampTz
+ls_due_next(LsDue *due, bool *drift)
+{
+	LsCurve    *curve = due->score->curve;
+	TimestampTz start = curve->from;
+	TimestampTz future = next_future(due->state);
+	TimestampTz last = Min(due->until, END_TIMESTAMP - 1);
+	Search		search;
+
+	search.due = due;
+	watch(&search);
+	for (int jumps = 0;; jumps++)
+	{
+		TimestampTz end = Min(curve->jump, last + 1);
+		TimestampTz at = smooth(&search, start, end, drift);
+
+		if (at < end)
+			return at;
+		if (end > last)
+			return DT_NOEND;
+		*drift = false;
+		if (end >= future)
+			return end;
+		if (due->max_jumps > 0 && jumps >= due->max_jumps)
+		{
+			*drift = true;
+			return end;
+		}
+		if (jumps % 1000 == 999)
+			CHECK_FOR_INTERRUPTS();
+		ls_evaluate(due->model, due->state, end, due->score);
+		if (crosses(&search))
+			return end;
+		*drift = true;
+		if (watch_notices(&search.drifting, due->model, due->score))
+			return end;
+	}
+}
+
+/*
+ * ls_path_next goes on to the next instant not after until at which something
+ * may change, and evaluates the score there; standing is how the contact is.
+ * False where nothing does; the path is where it was, but for the score.
+ */
+bool
+ls_path_next(LsPath *path, const LsStanding *standing, TimestampTz until)
+{
+	LsDue		due = {0};
+	TimestampTz at;
+	bool		drift;
+
+	CHECK_FOR_INTERRUPTS();
+	due.model = path->model;
+	due.state = path->state;
+	due.score = path->score;
+	due.standing = standing;
+	due.what = path->what;
+	due.until = until;
+	at = ls_due_next(&due, &drift);
+	if (at == DT_NOEND)
+		return false;
+	ls_state_advance(path->model, path->state, at);
+	ls_evaluate(path->model, path->state, at, path->score);
+	path->at = at;
+	return true;
+}

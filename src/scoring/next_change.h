@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * next_change.h
+ *		The next instant at which time alone changes something of a contact.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_NEXT_CHANGE_H
+#define LEADSCORE_NEXT_CHANGE_H
+
+#include "postgres.h"
+
+#include "scoring/evaluate.h"
+#include "scoring/stage.h"
+#include "scoring/state.h"
+
+/* what is waited for */
+#define LS_DUE_STAGE	0x01	/* stages, disqualification, levels, rules */
+#define LS_DUE_GRADE	0x02
+#define LS_DUE_DRIFT	0x04	/* numbers leave the drift around stored ones */
+
+/*
+ * What is looked for, and from where.  score is what is true at from, with its
+ * curve; the state has been advanced to from.
+ */
+typedef struct LsDue
+{
+	LsModel    *model;
+	const LsState *state;
+	LsScore    *score;			/* changed by the search */
+	const LsStanding *standing;
+	int			what;
+	double		stored_score;	/* with LS_DUE_DRIFT */
+	const double *stored_categories;
+	TimestampTz until;			/* not interested in what is later */
+	int			max_jumps;		/* after which the search gives up, early; 0:
+								 * never, and instants are exact */
+} LsDue;
+
+extern TimestampTz ls_due_next(LsDue *due, bool *drift);
+
+/*
+ * The way of a contact through time, from one change to the next.  The state
+ * is advanced and score evaluated as the way is gone.
+ */
+typedef struct LsPath
+{
+	LsModel    *model;
+	LsState    *state;
+	LsScore    *score;			/* with its curve; true at at */
+	int			what;
+	TimestampTz at;
+} LsPath;
+
+extern bool ls_path_next(LsPath *path, const LsStanding *standing,
+						 TimestampTz until);
+
+#endif							/* LEADSCORE_NEXT_CHANGE_H */

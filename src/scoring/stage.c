@@ -1,0 +1,243 @@
+/*-------------------------------------------------------------------------
+ *
+ * stage.c
+ *		The stage that a contact is in: how it follows from score and past.
+ *
+ * The state machine (ls_stage_step):
+ *
+ *	now in		 | what holds						| then
+ *	-------------+----------------------------------+-------------------------
+ *	any			 | a disqualifying rule in force	| disqualified; a sticky
+ *				 |									| stage is kept in mind
+ *	disqualified | none in force any more			| the stage kept in mind,
+ *				 |									| else found anew
+ *	set by hand, | its score alone would still put	| the same
+ *	above		 | it lower							|
+ *	set by hand, | its score alone would still put	| the same
+ *	below		 | it higher						|
+ *	set by hand  | else								| as any other, from now
+ *	any other	 | a higher stage is reached, and	| the highest such stage
+ *				 | its condition holds				|
+ *	sticky		 | else								| the same
+ *	not sticky	 | else leave_below is reached and	| the same
+ *				 | its condition holds				|
+ *	not sticky	 | else								| the highest lower stage
+ *				 |									| whose leave_below is
+ *				 |									| reached
+ *
+ * A stage can be set by hand above what the score (and the stage's condition)
+ * gives: it is kept until the score has once reached it.  Or below: it is kept
+ * until the score has come down to it.  ls_stage_release() ends either.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "scoring/stage.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "nodes/params.h"
+
+/*
+ * holds evaluates a stage's condition over the contact's row (in econtext, all
+ * NULL where there is none), the score and the categories.  One that fails
+ * does not hold, which is noted.
+ */
+static bool
+holds(LsModel *model, LsStage *stage, const LsScore *score, ExprContext *econtext)
+{
+	int			n = model->ncategories + 1;
+	ParamListInfo params;
+	ErrorData  *error = NULL;
+	Datum		value;
+	bool		isnull;
+
+	if (stage->broken)
+		return false;
+	if (stage->condition == NULL)
+		return true;
+	params = makeParamList(n);
+	for (int i = 0; i < n; i++)
+	{
+		params->params[i].value = Float8GetDatum(i == 0 ? score->score :
+												 score->categories[i - 1]);
+		params->params[i].isnull = false;
+		params->params[i].pflags = PARAM_FLAG_CONST;
+		params->params[i].ptype = FLOAT8OID;
+	}
+	econtext->ecxt_param_list_info = params;
+	if (ls_expr_eval(stage->condition, econtext, &value, &isnull,
+					 &error) == LS_EXPR_OK)
+		return !isnull && DatumGetBool(value);
+	ls_stage_failed(model, stage, error);
+	return false;
+}
+
+/* ls_stage_by_name finds a stage of the model, or gives NULL. */
+LsStage *
+ls_stage_by_name(LsModel *model, const char *name)
+{
+	for (int i = 0; name && i < model->nstages; i++)
+		if (strcmp(model->stages[i].name, name) == 0)
+			return &model->stages[i];
+	return NULL;
+}
+
+/* lower_stage is the highest below one whose leave_below is reached. */
+static LsStage *
+lower_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
+			LsStage *now)
+{
+	for (int i = now - model->stages - 1; i > 0; i--)
+		if (ls_reached(score->score, model->stages[i].leave_below) &&
+			holds(model, &model->stages[i], score, econtext))
+			return &model->stages[i];
+	return &model->stages[0];
+}
+
+/* next_stage is the stage that follows from one, NULL being none yet. */
+static LsStage *
+next_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
+		   LsStage *now)
+{
+	int			place = now ? now - model->stages : -1;
+
+	/* what conditions ask about is not to be read */
+	if (model->unreadable && now)
+		return now;
+	for (int i = model->nstages - 1; i > place; i--)
+		if (ls_reached(score->score, model->stages[i].enter_at) &&
+			holds(model, &model->stages[i], score, econtext))
+			return &model->stages[i];
+	if (now == NULL)
+		return model->nstages > 0 ? &model->stages[0] : NULL;
+	if (now->sticky ||
+		(ls_reached(score->score, now->leave_below) &&
+		 holds(model, now, score, econtext)))
+		return now;
+	return lower_stage(model, score, econtext, now);
+}
+
+/* hold_of tells how a stage that is set by hand compares with the score's own. */
+static LsHold
+hold_of(LsModel *model, const LsScore *score, ExprContext *econtext,
+		const LsStage *chosen)
+{
+	LsStage    *own = next_stage(model, score, econtext, NULL);
+
+	return own < chosen ? LS_HOLD_UNTIL_REACHED :
+		own > chosen ? LS_HOLD_AT_MOST : LS_HOLD_NONE;
+}
+
+/* move puts a contact into a stage, and tells whether that is another one. */
+static bool
+move(LsStanding *standing, const char *next, TimestampTz t)
+{
+	if (standing->stage && strcmp(standing->stage, next) == 0)
+		return false;
+	standing->stage = pstrdup(next);
+	standing->since = t;
+	return true;
+}
+
+/*
+ * ls_stage_step moves a contact to the stage in which it is at t, and tells
+ * whether that is another one than before.
+ */
+bool
+ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
+			  LsStanding *standing, TimestampTz t)
+{
+	LsStage    *now = ls_stage_by_name(model, standing->stage);
+	LsStage    *next;
+
+	if (score->disqualified)
+	{
+		if (now && now->sticky)
+			standing->prior_stage = now->name;
+		standing->hold = LS_HOLD_NONE;
+		return move(standing, LS_DISQUALIFIED, t);
+	}
+	if (standing->stage && strcmp(standing->stage, LS_DISQUALIFIED) == 0)
+		now = ls_stage_by_name(model, standing->prior_stage);
+	standing->prior_stage = NULL;
+	if (now && standing->hold != LS_HOLD_NONE &&
+		hold_of(model, score, econtext, now) == standing->hold)
+		return false;
+	standing->hold = LS_HOLD_NONE;
+	next = next_stage(model, score, econtext, now);
+	return move(standing, next ? next->name : "unqualified", t);
+}
+
+/*
+ * ls_stage_set puts a contact into a stage by hand.  False where that is how
+ * it is already.
+ */
+bool
+ls_stage_set(LsModel *model, const LsScore *score, ExprContext *econtext,
+			 const char *stage, LsStanding *standing, TimestampTz t)
+{
+	LsStage    *chosen = ls_stage_by_name(model, stage);
+	LsHold		hold = hold_of(model, score, econtext, chosen);
+	bool		same = standing->hold == hold;
+
+	standing->hold = hold;
+	standing->prior_stage = NULL;
+	return move(standing, chosen->name, t) || !same;
+}
+
+/*
+ * ls_stage_release puts a contact that was set by hand, or is in a sticky
+ * stage, where its score alone would.  False where that is how it is already.
+ */
+bool
+ls_stage_release(LsModel *model, const LsScore *score, ExprContext *econtext,
+				 LsStanding *standing, TimestampTz t)
+{
+	LsStage    *next = next_stage(model, score, econtext, NULL);
+	bool		held = standing->hold != LS_HOLD_NONE;
+
+	standing->hold = LS_HOLD_NONE;
+	return move(standing, next ? next->name : "unqualified", t) || held;
+}
+
+/* ---------- what will change it ---------- */
+
+/* bound narrows bounds by a value that the score has reached, or has not. */
+static void
+bound(LsBounds *bounds, double score, double value)
+{
+	double		threshold;
+
+	if (isinf(value))
+		return;
+	threshold = ls_threshold(value);
+	if (score >= threshold)
+		bounds->low = fmax(bounds->low, threshold);
+	else
+		bounds->high = fmin(bounds->high, threshold);
+}
+
+/*
+ * ls_stage_bounds narrows the bounds within which a score has to stay so that
+ * no stage is entered or left, and no level is crossed that an action waits
+ * for.  Conditions of stages are looked at when a bound is crossed.
+ */
+void
+ls_stage_bounds(LsModel *model, double score, const LsStanding *standing,
+				LsBounds *bounds)
+{
+	LsStage    *now = ls_stage_by_name(model, standing->stage);
+	int			place = now ? now - model->stages : -1;
+
+	for (int i = 0; i < model->nlevels; i++)
+		bound(bounds, score, model->levels[i]);
+	if (standing->stage && strcmp(standing->stage, LS_DISQUALIFIED) == 0)
+		return;
+	if (now && standing->hold == LS_HOLD_UNTIL_REACHED)
+		bound(bounds, score, now->enter_at);
+	else if (now && !now->sticky)
+		bound(bounds, score, now->leave_below);
+	for (int i = place + 1; i < model->nstages; i++)
+		bound(bounds, score, model->stages[i].enter_at);
+}

@@ -1,0 +1,543 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.c
+ *		Accumulators of events: adding, merging, folding, and their bytes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "scoring/state.h"
+
+#include <math.h>
+
+#include "access/detoast.h"
+#include "lib/stringinfo.h"
+
+#include "base/compat.h"
+
+/* slots that fit a chunk of memory without loss, more than most rules match */
+#define FEW_SLOTS		10
+
+/* what slots without buckets, folded sums and future events share */
+static LsSlotMore nothing_more;
+
+/* ls_state_init makes the state of no events. */
+void
+ls_state_init(LsState *state)
+{
+	memset(state, 0, sizeof(LsState));
+	state->created_at = DT_NOBEGIN;
+	state->first = DT_NOEND;
+	state->last = DT_NOBEGIN;
+	state->due = DT_NOEND;
+}
+
+/* ls_slot_init makes the slot of no events. */
+void
+ls_slot_init(LsSlot *slot, int64 version)
+{
+	memset(slot, 0, sizeof(LsSlot));
+	slot->version = version;
+	slot->last = DT_NOBEGIN;
+	slot->more = &nothing_more;
+}
+
+/* ls_slot_more gives what may be written of a slot's rarer members. */
+LsSlotMore *
+ls_slot_more(LsSlot *slot)
+{
+	if (slot->more == &nothing_more)
+		slot->more = palloc0(sizeof(LsSlotMore));
+	return slot->more;
+}
+
+/* ls_state_slot finds a rule's slot, or makes one. */
+LsSlot *
+ls_state_slot(LsState *state, int64 version, bool create)
+{
+	int			low = 0,
+				high = state->nslots;
+
+	/* rules mostly come in the order of their slots */
+	if (state->next_slot < high && state->slots[state->next_slot].version == version)
+		return &state->slots[state->next_slot++];
+	if (high > 0 && state->slots[high - 1].version < version)
+		low = high;
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (state->slots[middle].version < version)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	state->next_slot = low + 1;
+	if (low < state->nslots && state->slots[low].version == version)
+		return &state->slots[low];
+	if (!create)
+		return NULL;
+
+	if (state->nslots >= state->maxslots)
+	{
+		state->maxslots = state->maxslots ? state->maxslots * 2 : FEW_SLOTS;
+		state->slots = state->slots ?
+			repalloc(state->slots, sizeof(LsSlot) * state->maxslots) :
+			palloc(sizeof(LsSlot) * state->maxslots);
+	}
+	memmove(&state->slots[low + 1], &state->slots[low],
+			sizeof(LsSlot) * (state->nslots - low));
+	state->nslots++;
+	ls_slot_init(&state->slots[low], version);
+	return &state->slots[low];
+}
+
+/* ls_state_remove forgets a rule's slot. */
+void
+ls_state_remove(LsState *state, int64 version)
+{
+	LsSlot	   *slot = ls_state_slot(state, version, false);
+	int			at;
+
+	if (slot == NULL)
+		return;
+	at = slot - state->slots;
+	memmove(slot, slot + 1, sizeof(LsSlot) * (state->nslots - at - 1));
+	state->nslots--;
+}
+
+/* ls_rule_needs_buckets: a count and the latest do without. */
+bool
+ls_rule_needs_buckets(const LsRule *rule)
+{
+	return rule->bucketed && !(rule->once && rule->time_frame == 0);
+}
+
+/*
+ * ls_slot_phases: for step decay, buckets whose numbers differ by a multiple
+ * of this lose their worth at the same instants.
+ */
+int64
+ls_slot_phases(const LsRule *rule)
+{
+	return rule->decay.kind == LS_DECAY_STEP ?
+		Max(1, rule->decay.interval / rule->period) : 1;
+}
+
+/*
+ * ls_bucket_points gives what a bucket brings before its decay: points, where
+ * a limit applies to each period, else the weights that points will multiply.
+ */
+double
+ls_bucket_points(const LsRule *rule, const LsBucket *bucket)
+{
+	double		weight = ls_sum_value(&bucket->sum);
+
+	if (isinf(rule->max_per_period))
+		return weight;
+	return ls_clamp(rule->points * weight,
+					-rule->max_per_period, rule->max_per_period);
+}
+
+static LsBucket *
+find_bucket(LsSlot *slot, int64 bucket)
+{
+	LsSlotMore *more = ls_slot_more(slot);
+	int			low = 0,
+				high = more->nbuckets;
+
+	/* events mostly come in their order */
+	if (high > 0 && more->buckets[high - 1].bucket < bucket)
+		low = high;
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (more->buckets[middle].bucket < bucket)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < more->nbuckets && more->buckets[low].bucket == bucket)
+		return &more->buckets[low];
+
+	if (more->nbuckets >= more->maxbuckets)
+	{
+		more->maxbuckets = more->maxbuckets ? more->maxbuckets * 2 : 4;
+		more->buckets = more->buckets ?
+			repalloc(more->buckets, sizeof(LsBucket) * more->maxbuckets) :
+			palloc(sizeof(LsBucket) * more->maxbuckets);
+	}
+	memmove(&more->buckets[low + 1], &more->buckets[low],
+			sizeof(LsBucket) * (more->nbuckets - low));
+	more->nbuckets++;
+	memset(&more->buckets[low], 0, sizeof(LsBucket));
+	more->buckets[low].bucket = bucket;
+	return &more->buckets[low];
+}
+
+/*
+ * align brings a half-life sum held at one event's landmark to another's.
+ */
+static void
+align(const LsRule *rule, LsSum *sum, TimestampTz from, TimestampTz to)
+{
+	ls_sum_shift(sum, ls_floor_div(to, rule->decay.interval) -
+				 ls_floor_div(from, rule->decay.interval));
+}
+
+static void
+add_decaying(const LsRule *rule, LsSlot *slot, TimestampTz at, const LsSum *sum)
+{
+	LsSum		grown = *sum;
+
+	if (slot->last == DT_NOBEGIN)
+		slot->sum = grown;
+	else if (at > slot->last)
+	{
+		align(rule, &slot->sum, slot->last, at);
+		ls_sum_merge(&slot->sum, &grown);
+	}
+	else
+	{
+		align(rule, &grown, at, slot->last);
+		ls_sum_merge(&slot->sum, &grown);
+	}
+}
+
+/* add_to_slot counts one event of weight w. */
+static void
+add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w)
+{
+	if (ls_rule_needs_buckets(rule))
+	{
+		LsBucket   *bucket = find_bucket(slot, ls_rule_bucket(model, rule, at));
+
+		bucket->count++;
+		if (!rule->once)
+			ls_sum_add(&bucket->sum, w);
+	}
+	else if (!rule->once && rule->kind != LS_ABSENCE)
+	{
+		if (rule->decay.kind == LS_DECAY_HALF_LIFE)
+		{
+			LsSum		grown = {0, 0};
+
+			ls_sum_add(&grown, w * ls_half_life_rise(at, rule->decay.interval));
+			add_decaying(rule, slot, at, &grown);
+		}
+		else
+			ls_sum_add(&slot->sum, w);
+	}
+	slot->count++;
+	slot->last = Max(slot->last, at);
+}
+
+static void
+add_future(LsSlot *slot, TimestampTz at, double weight)
+{
+	LsSlotMore *more = ls_slot_more(slot);
+	int			i;
+
+	more->future = more->future ?
+		repalloc(more->future, sizeof(LsFuture) * (more->nfuture + 1)) :
+		palloc(sizeof(LsFuture));
+	for (i = more->nfuture; i > 0 && more->future[i - 1].at > at; i--)
+		more->future[i] = more->future[i - 1];
+	more->future[i].at = at;
+	more->future[i].weight = weight;
+	more->nfuture++;
+}
+
+static void
+add_future_event(LsState *state, TimestampTz at)
+{
+	int			i;
+
+	state->future = state->future ?
+		repalloc(state->future, sizeof(TimestampTz) * (state->nfuture + 1)) :
+		palloc(sizeof(TimestampTz));
+	for (i = state->nfuture; i > 0 && state->future[i - 1] > at; i--)
+		state->future[i] = state->future[i - 1];
+	state->future[i] = at;
+	state->nfuture++;
+}
+
+static void
+add_event(LsState *state, TimestampTz at)
+{
+	state->events++;
+	state->first = Min(state->first, at);
+	state->last = Max(state->last, at);
+}
+
+/* ls_state_add counts an event, or lets it wait where it is dated later. */
+void
+ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
+			 TimestampTz now)
+{
+	bool		later = event->at > now;
+
+	if (later)
+		add_future_event(state, event->at);
+	else
+		add_event(state, event->at);
+	for (int i = 0; i < event->nmatches; i++)
+	{
+		const LsMatch *match = &event->matches[i];
+		LsSlot	   *slot = ls_state_slot(state, match->rule->version, true);
+
+		if (later)
+			add_future(slot, event->at, match->weight);
+		else
+			add_to_slot(model, match->rule, slot, event->at, match->weight);
+	}
+}
+
+/* ls_state_advance counts what was dated later than the clock and is not now. */
+void
+ls_state_advance(LsModel *model, LsState *state, TimestampTz now)
+{
+	int			due = 0;
+
+	while (due < state->nfuture && state->future[due] <= now)
+		add_event(state, state->future[due++]);
+	state->nfuture -= due;
+	if (due > 0)
+		memmove(state->future, state->future + due,
+				sizeof(TimestampTz) * state->nfuture);
+	for (int i = 0; i < state->nslots; i++)
+	{
+		LsSlot	   *slot = &state->slots[i];
+		LsRule	   *rule;
+
+		if (slot->more->nfuture == 0 || slot->more->future[0].at > now)
+			continue;
+		rule = ls_rule_by_version(model, slot->version);
+		for (due = 0; due < slot->more->nfuture && slot->more->future[due].at <= now; due++)
+			if (rule)
+				add_to_slot(model, rule, slot, slot->more->future[due].at,
+							slot->more->future[due].weight);
+		slot->more->nfuture -= due;
+		memmove(slot->more->future, slot->more->future + due,
+				sizeof(LsFuture) * slot->more->nfuture);
+	}
+}
+
+/* phase_of numbers the phase of a bucket. */
+static int64
+phase_of(const LsRule *rule, int64 bucket)
+{
+	int64		phases = ls_slot_phases(rule);
+
+	return bucket - ls_floor_div(bucket, phases) * phases;
+}
+
+/* fold_bucket adds a bucket to the sum of its phase. */
+static void
+fold_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
+{
+	int64		phase = phase_of(rule, bucket->bucket);
+	int64		held = slot->more->folded_to -
+		phase_of(rule, slot->more->folded_to - phase);
+	LsBucket   *folded = NULL;
+
+	Assert(held >= bucket->bucket);
+	for (int i = 0; i < slot->more->nfolded; i++)
+		if (slot->more->folded[i].bucket == phase)
+			folded = &slot->more->folded[i];
+	if (folded == NULL)
+	{
+		slot->more->folded = slot->more->folded ?
+			repalloc(slot->more->folded, sizeof(LsBucket) * (slot->more->nfolded + 1)) :
+			palloc(sizeof(LsBucket));
+		folded = &slot->more->folded[slot->more->nfolded++];
+		memset(folded, 0, sizeof(LsBucket));
+		folded->bucket = phase;
+	}
+	folded->count += bucket->count;
+	ls_sum_add(&folded->sum, ls_bucket_points(rule, bucket) *
+			   ls_decay(&rule->decay, (held - bucket->bucket) * rule->period));
+}
+
+/* fold_to moves the bucket at which folded sums are held. */
+static void
+fold_to(const LsRule *rule, LsSlot *slot, int64 to)
+{
+	for (int i = 0; i < slot->more->nfolded; i++)
+	{
+		int64		phase = slot->more->folded[i].bucket;
+		int64		from_held = slot->more->folded_to -
+			phase_of(rule, slot->more->folded_to - phase);
+		int64		to_held = to - phase_of(rule, to - phase);
+
+		ls_sum_scale(&slot->more->folded[i].sum,
+					 ls_decay(&rule->decay, (to_held - from_held) * rule->period));
+	}
+	slot->more->folded_to = to;
+}
+
+/* fold_slot drops buckets out of the span, or folds those that are far back. */
+static void
+fold_slot(const LsRule *rule, LsSlot *slot)
+{
+	int64		newest;
+	int			old = 0;
+
+	if (slot->more->nbuckets == 0)
+		return;
+	newest = slot->more->buckets[slot->more->nbuckets - 1].bucket;
+	while (newest - slot->more->buckets[old].bucket >=
+		   (rule->span > 0 ? rule->span : LS_MAX_PERIODS + 1))
+		old++;
+	if (old == 0)
+		return;
+	if (rule->span == 0)
+	{
+		fold_to(rule, slot, slot->more->buckets[old - 1].bucket);
+		for (int i = 0; i < old; i++)
+			fold_bucket(rule, slot, &slot->more->buckets[i]);
+	}
+	slot->more->nbuckets -= old;
+	memmove(slot->more->buckets, slot->more->buckets + old, sizeof(LsBucket) * slot->more->nbuckets);
+}
+
+/* ls_state_fold bounds the length of every slot. */
+void
+ls_state_fold(LsModel *model, LsState *state)
+{
+	for (int i = 0; i < state->nslots; i++)
+	{
+		LsSlot	   *slot = &state->slots[i];
+		LsRule	   *rule = ls_rule_by_version(model, slot->version);
+
+		if (rule && slot->more->nbuckets > 1)
+			fold_slot(rule, slot);
+	}
+}
+
+/*
+ * merge_buckets adds buckets that were never folded.  False where one of them
+ * belongs to a bucket that has been folded after a limit, which cannot be
+ * taken apart any more.
+ */
+static bool
+merge_buckets(const LsRule *rule, LsSlot *slot, const LsSlot *delta)
+{
+	for (int i = 0; i < delta->more->nbuckets; i++)
+	{
+		const LsBucket *from = &delta->more->buckets[i];
+		LsBucket   *to;
+
+		if (slot->more->nfolded > 0 && from->bucket <= slot->more->folded_to)
+		{
+			if (!isinf(rule->max_per_period))
+				return false;
+			fold_bucket(rule, slot, from);
+			continue;
+		}
+		to = find_bucket(slot, from->bucket);
+		to->count += from->count;
+		ls_sum_merge(&to->sum, &from->sum);
+	}
+	return true;
+}
+
+/*
+ * ls_state_merge adds the state of further events.  False where it cannot be
+ * done: the contact has to be counted again from its events, and what is in
+ * state then is of no use.
+ */
+bool
+ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
+{
+	state->events += delta->events;
+	state->first = Min(state->first, delta->first);
+	state->last = Max(state->last, delta->last);
+	for (int i = 0; i < delta->nfuture; i++)
+		add_future_event(state, delta->future[i]);
+
+	for (int i = 0; i < delta->nslots; i++)
+	{
+		const LsSlot *from = &delta->slots[i];
+		LsRule	   *rule = ls_rule_by_version(model, from->version);
+		LsSlot	   *to;
+
+		if (rule == NULL)
+			continue;
+		to = ls_state_slot(state, from->version, true);
+		if (!merge_buckets(rule, to, from))
+			return false;
+		for (int f = 0; f < from->more->nfuture; f++)
+			add_future(to, from->more->future[f].at, from->more->future[f].weight);
+		if (from->count == 0)
+			continue;
+		if (!rule->bucketed && rule->decay.kind == LS_DECAY_HALF_LIFE)
+			add_decaying(rule, to, from->last, &from->sum);
+		else
+			ls_sum_merge(&to->sum, &from->sum);
+		to->count += from->count;
+		to->last = Max(to->last, from->last);
+	}
+	return true;
+}
+
+/*
+ * ls_state_inherit takes over what events do not tell: the way that the contact
+ * has gone through the stages.
+ */
+void
+ls_state_inherit(LsState *state, const LsState *before)
+{
+	state->prior_stage = before->prior_stage;
+	state->stage_recorded = before->stage_recorded;
+	state->hold = before->hold;
+	state->due = before->due;
+	state->due_drift = before->due_drift;
+}
+
+/* ls_state_replace puts the slots of some versions in the place of its own. */
+void
+ls_state_replace(LsState *state, const LsState *counted,
+				 const int64 *versions, int nversions)
+{
+	for (int i = 0; i < nversions; i++)
+	{
+		LsSlot	   *from = ls_state_slot((LsState *) counted, versions[i], false);
+
+		ls_state_remove(state, versions[i]);
+		if (from == NULL)
+			continue;
+		*ls_state_slot(state, versions[i], true) = *from;
+		/* counted by a clock that is ahead, it has what waits in state still */
+		state->last = Max(state->last, from->last);
+	}
+}
+
+/* ls_state_drop_unknown forgets slots that no rule of the model has. */
+void
+ls_state_drop_unknown(LsModel *model, LsState *state)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < state->nslots; i++)
+		if (ls_rule_by_version(model, state->slots[i].version) != NULL)
+			state->slots[kept++] = state->slots[i];
+	state->nslots = kept;
+}
+
+/* ls_state_set_profile notes whether a profile rule holds. */
+void
+ls_state_set_profile(LsState *state, int64 version, bool holds, double weight)
+{
+	LsSlot	   *slot;
+
+	if (!holds)
+	{
+		ls_state_remove(state, version);
+		return;
+	}
+	slot = ls_state_slot(state, version, true);
+	slot->count = 1;
+	slot->sum.hi = weight;
+	slot->sum.lo = 0;
+}

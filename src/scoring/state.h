@@ -1,0 +1,130 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.h
+ *		What is remembered of a contact's events: accumulators that add up.
+ *
+ * A state is a sum over events: adding the states of two sets of events gives
+ * the state of both, in any order.  What is not additive (limits, minimum
+ * counts, once, clamps) happens only in evaluation.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_STATE_H
+#define LEADSCORE_STATE_H
+
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "base/decay.h"
+#include "rules/model_compile.h"
+
+/* First byte of the stored form; no other is read. */
+#define LS_STATE_FORMAT 2
+
+/* A stage that was set by hand, and not where the score alone would put it */
+typedef enum LsHold
+{
+	LS_HOLD_NONE,
+	LS_HOLD_UNTIL_REACHED,		/* above that: kept until it is reached */
+	LS_HOLD_AT_MOST				/* below that: kept until the score is down to it */
+} LsHold;
+
+typedef struct LsBucket
+{
+	int64		bucket;
+	int64		count;
+	LsSum		sum;
+} LsBucket;
+
+/* What is dated later than the clock waits here */
+typedef struct LsFuture
+{
+	TimestampTz at;
+	double		weight;
+} LsFuture;
+
+/*
+ * What few slots have.
+ *
+ * buckets: ascending, where the rule needs them.  folded: without a span, what
+ * is older than the last 512 periods: a sum per phase, each held at the last
+ * bucket of its phase not after folded_to.
+ */
+typedef struct LsSlotMore
+{
+	int			nbuckets;
+	int			maxbuckets;
+	LsBucket   *buckets;
+	int			nfolded;
+	int			nfuture;
+	LsBucket   *folded;			/* bucket is the phase */
+	int64		folded_to;
+	LsFuture   *future;			/* ascending */
+} LsSlotMore;
+
+/*
+ * One rule's accumulator, under the version of what the rule matches.  Small,
+ * as a statement keeps those of all of its contacts.
+ *
+ * sum: of the weights; for a half-life, of the weights grown to the last
+ * landmark not after last.  For profile rules the weight of the row.
+ */
+typedef struct LsSlot
+{
+	int64		version;
+	int64		count;
+	TimestampTz last;			/* DT_NOBEGIN: none */
+	LsSum		sum;
+	LsSlotMore *more;			/* never NULL: to be read only, until ls_slot_more() */
+} LsSlot;
+
+typedef struct LsState
+{
+	bool		has_contact;	/* there is a row in the contact table */
+	bool		stage_recorded; /* its stage has changed once, and was recorded */
+	int			nfuture;
+	int			nslots;
+	int			maxslots;
+	int			next_slot;		/* the place after the one that was looked for last */
+	TimestampTz created_at;		/* of the contact's row, DT_NOBEGIN: none */
+	int64		events;			/* of all sources, not later than the clock */
+	TimestampTz first;			/* DT_NOEND: none */
+	TimestampTz last;			/* DT_NOBEGIN: none; before it nothing is known */
+	TimestampTz *future;		/* of events dated later, ascending */
+	char	   *prior_stage;	/* sticky stage to be restored, or NULL */
+	LsHold		hold;			/* of the stage that the contact is in */
+	TimestampTz due;			/* the contact's row of due_<model>; DT_NOEND:
+								 * it has none; DT_NOBEGIN: nobody has looked */
+	bool		due_drift;		/* ... is about numbers only */
+	LsSlot	   *slots;			/* ascending by version */
+} LsState;
+
+extern void ls_state_init(LsState *state);
+extern LsSlot *ls_state_slot(LsState *state, int64 version, bool create);
+extern void ls_state_remove(LsState *state, int64 version);
+extern void ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
+						 TimestampTz now);
+extern bool ls_state_merge(LsModel *model, LsState *state, const LsState *delta);
+extern void ls_state_advance(LsModel *model, LsState *state, TimestampTz now);
+extern void ls_state_fold(LsModel *model, LsState *state);
+extern void ls_state_inherit(LsState *state, const LsState *before);
+extern void ls_state_replace(LsState *state, const LsState *counted,
+							 const int64 *versions, int nversions);
+extern void ls_state_drop_unknown(LsModel *model, LsState *state);
+extern void ls_state_set_profile(LsState *state, int64 version, bool holds,
+								 double weight);
+
+extern bytea *ls_state_encode(const LsState *state);
+extern void ls_state_decode(const bytea *bytes, LsState *state);
+
+/* shared with state_codec.c */
+extern void ls_slot_init(LsSlot *slot, int64 version);
+extern LsSlotMore *ls_slot_more(LsSlot *slot);
+
+/* shared with evaluation */
+extern int64 ls_slot_phases(const LsRule *rule);
+extern double ls_bucket_points(const LsRule *rule, const LsBucket *bucket);
+extern bool ls_rule_needs_buckets(const LsRule *rule);
+
+#endif							/* LEADSCORE_STATE_H */

@@ -1,0 +1,526 @@
+/*-------------------------------------------------------------------------
+ *
+ * state_codec.c
+ *		The bytes of a state, as they are stored.
+ *
+ * docs/architecture.md describes them.  Reading checks every length.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "scoring/state.h"
+
+#include <math.h>
+
+#include "access/detoast.h"
+#include "common/int.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/memutils.h"
+
+#include "base/compat.h"
+
+/* flags of a state */
+#define HAS_CONTACT		0x01
+#define HAS_CREATED		0x02
+#define HAS_EVENTS		0x04
+#define HAS_FUTURE		0x08
+#define HAS_PRIOR		0x10
+#define STAGE_RECORDED	0x20
+#define HAS_DUE			0x40
+#define HAS_HOLD		0x80
+
+/* flags of a slot: how its sum is written, and what follows */
+#define SUM_MASK		0x03
+#define SLOT_LAST		0x04
+#define SLOT_BUCKETS	0x08
+#define SLOT_FOLDED		0x10
+#define SLOT_FUTURE		0x20
+
+/* how a sum is written */
+#define SUM_ZERO		0
+#define SUM_COUNT		1		/* it equals the count */
+#define SUM_HI			2
+#define SUM_HI_LO		3
+
+#define LS_SPARE_SLOTS	8		/* room for rules that match later */
+
+#define LS_MAX_NUMBER	10		/* bytes that a number takes at most */
+
+/*
+ * These write to a StringInfo as it has room, without the zero at its end: a
+ * state is written for every event.
+ */
+static inline char *
+make_room(StringInfo to, int n)
+{
+	if (to->maxlen - to->len <= n)
+		enlargeStringInfo(to, n);
+	return to->data + to->len;
+}
+
+static inline void
+put_byte(StringInfo to, int value)
+{
+	*make_room(to, 1) = (char) value;
+	to->len++;
+}
+
+static inline void
+put_bytes(StringInfo to, const void *from, int n)
+{
+	memcpy(make_room(to, n), from, n);
+	to->len += n;
+}
+
+static inline void
+put_unsigned(StringInfo to, uint64 value)
+{
+	char	   *at = make_room(to, LS_MAX_NUMBER);
+
+	while (value >= 0x80)
+	{
+		*at++ = (char) (value | 0x80);
+		value >>= 7;
+	}
+	*at++ = (char) value;
+	to->len = at - to->data;
+}
+
+/* small values of either sign become small unsigned ones */
+static inline void
+put_signed(StringInfo to, int64 value)
+{
+	put_unsigned(to, ((uint64) value << 1) ^ (uint64) (value >> 63));
+}
+
+/* what instants are written relative to, so that they are short */
+static TimestampTz
+base(const LsState *state)
+{
+	return state->events > 0 ? state->last : 0;
+}
+
+static int
+sum_form(const LsSum *sum, int64 count)
+{
+	if (sum->lo != 0)
+		return SUM_HI_LO;
+	if (sum->hi == 0 && !signbit(sum->hi))
+		return SUM_ZERO;
+	return sum->hi == (double) count ? SUM_COUNT : SUM_HI;
+}
+
+static void
+put_sum(StringInfo to, const LsSum *sum, int form)
+{
+	float		lo = (float) sum->lo;
+
+	if (form == SUM_HI || form == SUM_HI_LO)
+		put_bytes(to, &sum->hi, sizeof(double));
+	if (form == SUM_HI_LO)
+		put_bytes(to, &lo, sizeof(float));
+}
+
+static void
+put_buckets(StringInfo to, const LsBucket *buckets, int n)
+{
+	int64		previous = 0;
+
+	put_unsigned(to, n);
+	for (int i = 0; i < n; i++)
+	{
+		int			form = sum_form(&buckets[i].sum, buckets[i].count);
+
+		put_signed(to, buckets[i].bucket - previous);
+		previous = buckets[i].bucket;
+		put_unsigned(to, ((uint64) buckets[i].count << 2) | form);
+		put_sum(to, &buckets[i].sum, form);
+	}
+}
+
+static void
+put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous)
+{
+	int			form = sum_form(&slot->sum, slot->count);
+	int			flags = form;
+
+	if (slot->last != DT_NOBEGIN)
+		flags |= SLOT_LAST;
+	if (slot->more->nbuckets > 0)
+		flags |= SLOT_BUCKETS;
+	if (slot->more->nfolded > 0)
+		flags |= SLOT_FOLDED;
+	if (slot->more->nfuture > 0)
+		flags |= SLOT_FUTURE;
+	put_unsigned(to, slot->version - previous);
+	put_byte(to, flags);
+	put_unsigned(to, slot->count);
+	if (flags & SLOT_LAST)
+		put_signed(to, base(state) - slot->last);
+	put_sum(to, &slot->sum, form);
+	if (flags & SLOT_BUCKETS)
+		put_buckets(to, slot->more->buckets, slot->more->nbuckets);
+	if (flags & SLOT_FOLDED)
+	{
+		put_signed(to, slot->more->folded_to);
+		put_buckets(to, slot->more->folded, slot->more->nfolded);
+	}
+	if (flags & SLOT_FUTURE)
+	{
+		put_unsigned(to, slot->more->nfuture);
+		for (int i = 0; i < slot->more->nfuture; i++)
+		{
+			put_signed(to, slot->more->future[i].at);
+			put_bytes(to, &slot->more->future[i].weight, sizeof(double));
+		}
+	}
+}
+
+/* ls_state_encode gives the bytes that are stored. */
+bytea *
+ls_state_encode(const LsState *state)
+{
+	StringInfoData to;
+	int64		previous = 0;
+	int			flags = 0;
+
+	/* who writes a row has found out when it is due */
+	Assert(state->due != DT_NOBEGIN);
+	initStringInfo(&to);
+	appendStringInfoSpaces(&to, VARHDRSZ);
+	if (state->has_contact)
+		flags |= HAS_CONTACT;
+	if (state->created_at != DT_NOBEGIN)
+		flags |= HAS_CREATED;
+	if (state->events > 0)
+		flags |= HAS_EVENTS;
+	if (state->nfuture > 0)
+		flags |= HAS_FUTURE;
+	if (state->prior_stage)
+		flags |= HAS_PRIOR;
+	if (state->stage_recorded)
+		flags |= STAGE_RECORDED;
+	if (state->due != DT_NOEND)
+		flags |= HAS_DUE;
+	if (state->hold != LS_HOLD_NONE)
+		flags |= HAS_HOLD;
+	put_byte(&to, LS_STATE_FORMAT);
+	put_byte(&to, flags);
+	if (flags & HAS_CREATED)
+		put_signed(&to, state->created_at);
+	if (flags & HAS_EVENTS)
+	{
+		put_unsigned(&to, state->events);
+		put_signed(&to, state->last);
+		put_unsigned(&to, state->last - state->first);
+	}
+	if (flags & HAS_FUTURE)
+	{
+		put_unsigned(&to, state->nfuture);
+		for (int i = 0; i < state->nfuture; i++)
+			put_signed(&to, state->future[i]);
+	}
+	if (flags & HAS_PRIOR)
+	{
+		int			length = strlen(state->prior_stage);
+
+		put_unsigned(&to, length);
+		put_bytes(&to, state->prior_stage, length);
+	}
+	if (flags & HAS_DUE)
+		put_signed(&to, (state->due - base(state)) * 2 + state->due_drift);
+	if (flags & HAS_HOLD)
+		put_byte(&to, state->hold);
+	put_unsigned(&to, state->nslots);
+	for (int i = 0; i < state->nslots; i++)
+	{
+		put_slot(&to, state, &state->slots[i], previous);
+		previous = state->slots[i].version;
+	}
+	SET_VARSIZE(to.data, to.len);
+	return (bytea *) to.data;
+}
+
+/*
+ * Reading trusts nothing: a state may have been forged or torn.  What it gives
+ * is what might have been encoded: lists in their order, instants that exist,
+ * numbers that are finite, text of the database's encoding.
+ */
+typedef struct Cursor
+{
+	const unsigned char *at;
+	const unsigned char *end;
+} Cursor;
+
+static void
+malformed(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("the state of a contact is damaged"),
+			 errhint("Delete the row while the triggers of its table are disabled, and call leadscore.rescore(), which counts the events again.")));
+}
+
+/* get_long reads a number of any length. */
+static uint64
+get_long(Cursor *from)
+{
+	uint64		value = 0;
+
+	for (int shift = 0; shift < 64; shift += 7)
+	{
+		unsigned char byte;
+
+		if (from->at >= from->end)
+			malformed();
+		byte = *from->at++;
+		value |= (uint64) (byte & 0x7f) << shift;
+		if (byte < 0x80)
+			return value;
+	}
+	malformed();
+	return 0;
+}
+
+/* most numbers take a byte */
+static inline uint64
+get_unsigned(Cursor *from)
+{
+	if (likely(from->at < from->end && *from->at < 0x80))
+		return *from->at++;
+	return get_long(from);
+}
+
+static inline int64
+get_signed(Cursor *from)
+{
+	uint64		value = get_unsigned(from);
+
+	return (int64) (value >> 1) ^ -(int64) (value & 1);
+}
+
+/*
+ * get_length reads a number of things that take at least so many bytes each,
+ * and so many in memory.
+ */
+static int
+get_length(Cursor *from, int bytes, Size size)
+{
+	uint64		n = get_unsigned(from);
+
+	if (n > (uint64) (from->end - from->at) / bytes ||
+		n >= MaxAllocSize / size - LS_SPARE_SLOTS)
+		malformed();
+	return (int) n;
+}
+
+/* get_count reads a number of events. */
+static int64
+get_count(Cursor *from)
+{
+	uint64		n = get_unsigned(from);
+
+	if (n > PG_INT64_MAX)
+		malformed();
+	return (int64) n;
+}
+
+/* instant is one that a timestamp can have, so far from another. */
+static TimestampTz
+instant(TimestampTz from, int64 difference)
+{
+	TimestampTz t;
+
+	if (pg_add_s64_overflow(from, difference, &t) || !IS_VALID_TIMESTAMP(t))
+		malformed();
+	return t;
+}
+
+static inline void
+get_bytes(Cursor *from, void *to, int n)
+{
+	if (from->end - from->at < n)
+		malformed();
+	memcpy(to, from->at, n);
+	from->at += n;
+}
+
+static inline void
+get_sum(Cursor *from, LsSum *sum, int form, int64 count)
+{
+	float		lo = 0;
+
+	sum->hi = form == SUM_COUNT ? (double) count : 0;
+	if (form == SUM_HI || form == SUM_HI_LO)
+		get_bytes(from, &sum->hi, sizeof(double));
+	if (form == SUM_HI_LO)
+		get_bytes(from, &lo, sizeof(float));
+	if (!isfinite(sum->hi) || !isfinite(lo))
+		malformed();
+	sum->lo = lo;
+}
+
+/* get_buckets reads buckets, ascending but where they are phases. */
+static LsBucket *
+get_buckets(Cursor *from, bool phases, int *n)
+{
+	LsBucket   *buckets;
+	int64		previous = 0;
+
+	*n = get_length(from, 2, sizeof(LsBucket));
+	buckets = palloc(sizeof(LsBucket) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		int64		step = get_signed(from);
+		uint64		counted;
+
+		if ((i > 0 && step <= 0 && !phases) || pg_add_s64_overflow(previous, step, &previous))
+			malformed();
+		buckets[i].bucket = previous;
+		counted = get_unsigned(from);
+		buckets[i].count = counted >> 2;
+		get_sum(from, &buckets[i].sum, counted & 3, buckets[i].count);
+	}
+	return buckets;
+}
+
+/* get_instants reads instants, none before the one before it. */
+static TimestampTz *
+get_instants(Cursor *from, int *n)
+{
+	TimestampTz *all;
+
+	*n = get_length(from, 1, sizeof(TimestampTz));
+	all = palloc(sizeof(TimestampTz) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		all[i] = instant(0, get_signed(from));
+		if (i > 0 && all[i] < all[i - 1])
+			malformed();
+	}
+	return all;
+}
+
+static void
+get_slot_future(Cursor *from, LsSlotMore *more)
+{
+	more->nfuture = get_length(from, 9, sizeof(LsFuture));
+	more->future = palloc(sizeof(LsFuture) * Max(more->nfuture, 1));
+	for (int i = 0; i < more->nfuture; i++)
+	{
+		LsFuture   *future = &more->future[i];
+
+		future->at = instant(0, get_signed(from));
+		get_bytes(from, &future->weight, sizeof(double));
+		if (!isfinite(future->weight) || (i > 0 && future->at < future[-1].at))
+			malformed();
+	}
+}
+
+static void
+get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
+{
+	unsigned char flags;
+	int64		version;
+
+	version = get_count(from);
+	if (version == 0 || pg_add_s64_overflow(version, previous, &version))
+		malformed();
+	ls_slot_init(slot, version);
+	get_bytes(from, &flags, 1);
+	slot->count = get_count(from);
+	if (flags & SLOT_LAST)
+	{
+		int64		before = get_signed(from);
+
+		if (before == PG_INT64_MIN)
+			malformed();
+		slot->last = instant(base(state), -before);
+	}
+	get_sum(from, &slot->sum, flags & SUM_MASK, slot->count);
+	if (flags & (SLOT_BUCKETS | SLOT_FOLDED | SLOT_FUTURE))
+		ls_slot_more(slot);
+	if (flags & SLOT_BUCKETS)
+	{
+		slot->more->buckets = get_buckets(from, false, &slot->more->nbuckets);
+		slot->more->maxbuckets = Max(slot->more->nbuckets, 1);
+	}
+	if (flags & SLOT_FOLDED)
+	{
+		slot->more->folded_to = get_signed(from);
+		slot->more->folded = get_buckets(from, true, &slot->more->nfolded);
+	}
+	if (flags & SLOT_FUTURE)
+		get_slot_future(from, slot->more);
+}
+
+/* get_prior_stage reads the name of a stage. */
+static char *
+get_prior_stage(Cursor *from)
+{
+	int			length = get_length(from, 1, 1);
+	char	   *name = palloc0(length + 1);
+
+	get_bytes(from, name, length);
+	if (length == 0 || !pg_verifymbstr(name, length, true))
+		malformed();
+	return name;
+}
+
+/* ls_state_decode reads what ls_state_encode wrote. */
+void
+ls_state_decode(const bytea *bytes, LsState *state)
+{
+	Cursor		from = {(const unsigned char *) VARDATA_ANY(bytes),
+	(const unsigned char *) VARDATA_ANY(bytes) + VARSIZE_ANY_EXHDR(bytes)};
+	unsigned char head[2];
+	unsigned char hold = LS_HOLD_NONE;
+	int64		previous = 0;
+
+	ls_state_init(state);
+	get_bytes(&from, head, 2);
+	if (head[0] != LS_STATE_FORMAT)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("state of a contact has format %d, which this version does not know",
+						head[0]),
+				 errhint("Delete the row while the triggers of its table are disabled, and call leadscore.rescore(), which counts the events again.")));
+	state->has_contact = (head[1] & HAS_CONTACT) != 0;
+	state->stage_recorded = (head[1] & STAGE_RECORDED) != 0;
+	if (head[1] & HAS_CREATED)
+		state->created_at = instant(0, get_signed(&from));
+	if (head[1] & HAS_EVENTS)
+	{
+		state->events = get_count(&from);
+		state->last = instant(0, get_signed(&from));
+		state->first = instant(state->last, -get_count(&from));
+		if (state->events == 0)
+			malformed();
+	}
+	if (head[1] & HAS_FUTURE)
+		state->future = get_instants(&from, &state->nfuture);
+	if (head[1] & HAS_PRIOR)
+		state->prior_stage = get_prior_stage(&from);
+	if (head[1] & HAS_DUE)
+	{
+		int64		due = get_signed(&from);
+
+		state->due_drift = (due & 1) != 0;
+		state->due = instant(base(state), ls_floor_div(due, 2));
+	}
+	if (head[1] & HAS_HOLD)
+		get_bytes(&from, &hold, 1);
+	if (hold > LS_HOLD_AT_MOST)
+		malformed();
+	state->hold = hold;
+	state->nslots = get_length(&from, 3, sizeof(LsSlot));
+	state->maxslots = state->nslots + LS_SPARE_SLOTS;
+	state->slots = palloc(sizeof(LsSlot) * state->maxslots);
+	for (int i = 0; i < state->nslots; i++)
+	{
+		get_slot(&from, state, &state->slots[i], previous);
+		previous = state->slots[i].version;
+	}
+	if (from.at != from.end)
+		malformed();
+}

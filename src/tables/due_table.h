@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * due_table.h
+ *		The rows of due_<model>: who is to be looked at when.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_DUE_TABLE_H
+#define LEADSCORE_DUE_TABLE_H
+
+#include "postgres.h"
+
+#include "rules/model_compile.h"
+
+/* A row of due_<model> */
+typedef struct LsDueRow
+{
+	TimestampTz at;				/* DT_NOEND: no row */
+	bool		drift;
+	Datum		contact;
+} LsDueRow;
+
+typedef struct LsDueTable LsDueTable;
+typedef struct LsDueCursor LsDueCursor;
+
+extern LsDueTable *ls_due_table_open(LsModel *model);
+extern void ls_due_table_move(LsDueTable *table, const LsDueRow *from,
+							  const LsDueRow *to);
+extern void ls_due_table_close(LsDueTable *table);
+
+extern int	ls_due_table_read(const char *model, const LsDueRow *after,
+							  TimestampTz until, int limit, LsDueRow *rows);
+extern int64 ls_due_table_count(const char *model, TimestampTz until, int64 limit);
+
+extern LsDueCursor *ls_due_cursor_open(LsModel *model, TimestampTz until);
+extern bool ls_due_cursor_next(LsDueCursor *cursor, LsDueRow *row);
+extern void ls_due_cursor_close(LsDueCursor *cursor);
+
+#endif							/* LEADSCORE_DUE_TABLE_H */

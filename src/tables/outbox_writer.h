@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox_writer.h
+ *		Writes down in outbox_<model> what there is to be told of a contact.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_OUTBOX_WRITER_H
+#define LEADSCORE_OUTBOX_WRITER_H
+
+#include "postgres.h"
+
+#include "background/delivery.h"
+#include "tables/row_writer.h"
+
+extern bool ls_outbox_concerns(const LsModel *model, const LsOccasion *occasion);
+extern void ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsOccasion *occasion);
+extern void ls_outbox_pass_ids(Oid table);
+
+#endif							/* LEADSCORE_OUTBOX_WRITER_H */

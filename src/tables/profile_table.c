@@ -1,0 +1,281 @@
+/*-------------------------------------------------------------------------
+ *
+ * profile_table.c
+ *		The rows of profile_<model>: what profile rules said, and from when on.
+ *
+ * A state knows what the contact's row says now.  What it said before is
+ * written here whenever that changes, so that scores of the past are exact.  A
+ * contact has as many rows as its profile has changed, and none where it never
+ * did while there were profile rules: then all that is known is how it is.
+ *
+ * Rows are written by who holds the lock of the contact's row in score_<model>.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "tables/profile_table.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "base/heap_writer.h"
+#include "base/table_index.h"
+
+/* columns of profile_<model> */
+enum
+{
+	PROFILE_CONTACT = 1,
+	PROFILE_SINCE,
+	PROFILE_COUNTED,
+	PROFILE_HAS_CONTACT,
+	PROFILE_CREATED_AT,
+	PROFILE_VERSIONS,
+	PROFILE_WEIGHTS,
+	PROFILE_NCOLUMNS = PROFILE_WEIGHTS
+};
+
+struct LsProfileTable
+{
+	LsModel    *model;
+	LsTarget	target;
+};
+
+/* ---------- what a row says ---------- */
+
+/*
+ * ls_keeps_profiles tells whether what the contact's row says is written down:
+ * where there are rules that look at it, or at when the contact began.
+ */
+bool
+ls_keeps_profiles(const LsModel *model)
+{
+	return model->nprofiles > 0 ||
+		(model->created_column != NULL && model->nabsences > 0);
+}
+
+/* ls_profile_of_state tells what a state says of the contact's row. */
+void
+ls_profile_of_state(const LsModel *model, const LsState *state, LsProfile *profile)
+{
+	profile->has_contact = state->has_contact;
+	profile->created_at = state->created_at;
+	profile->n = 0;
+	profile->versions = palloc(sizeof(int64) * Max(1, model->nprofiles));
+	profile->weights = palloc(sizeof(double) * Max(1, model->nprofiles));
+	for (int i = 0; i < model->nprofiles; i++)
+	{
+		int64		version = model->profiles[i]->version;
+		LsSlot	   *slot;
+
+		if (model->profiles[i]->skip || version == 0)
+			continue;
+		slot = ls_state_slot((LsState *) state, version, false);
+		if (slot == NULL || slot->count == 0)
+			continue;
+		profile->versions[profile->n] = version;
+		profile->weights[profile->n++] = ls_sum_value(&slot->sum);
+	}
+}
+
+bool
+ls_profile_equal(const LsProfile *a, const LsProfile *b)
+{
+	return a->has_contact == b->has_contact && a->created_at == b->created_at &&
+		a->n == b->n &&
+		memcmp(a->versions, b->versions, sizeof(int64) * a->n) == 0 &&
+		memcmp(a->weights, b->weights, sizeof(double) * a->n) == 0;
+}
+
+/* column_types gives the types of the table's columns. */
+static void
+column_types(const LsModel *model, Oid *types)
+{
+	types[PROFILE_CONTACT - 1] = model->key.type;
+	types[PROFILE_SINCE - 1] = TIMESTAMPTZOID;
+	types[PROFILE_COUNTED - 1] = BOOLOID;
+	types[PROFILE_HAS_CONTACT - 1] = BOOLOID;
+	types[PROFILE_CREATED_AT - 1] = TIMESTAMPTZOID;
+	types[PROFILE_VERSIONS - 1] = INT8ARRAYOID;
+	types[PROFILE_WEIGHTS - 1] = FLOAT8ARRAYOID;
+}
+
+/* ---------- writing ---------- */
+
+LsProfileTable *
+ls_profile_table_open(LsModel *model)
+{
+	LsProfileTable *table = palloc0(sizeof(LsProfileTable));
+	Oid			types[PROFILE_NCOLUMNS];
+
+	table->model = model;
+	column_types(model, types);
+	ls_target_open(&table->target, model->profile_table, PROFILE_SINCE,
+				   types, PROFILE_NCOLUMNS);
+	return table;
+}
+
+void
+ls_profile_table_close(LsProfileTable *table)
+{
+	ls_target_close(&table->target);
+	pfree(table);
+}
+
+static Datum
+numbers(const void *values, int n, Oid type)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(1, n));
+
+	for (int i = 0; i < n; i++)
+		elements[i] = type == INT8OID ? Int64GetDatum(((const int64 *) values)[i]) :
+			Float8GetDatum(((const double *) values)[i]);
+	return PointerGetDatum(construct_array(elements, n, type, 8, FLOAT8PASSBYVAL,
+										   TYPALIGN_DOUBLE));
+}
+
+static void
+fill(TupleTableSlot *slot, Datum contact, const LsProfileRow *row)
+{
+	const LsProfile *profile = &row->profile;
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, false, sizeof(bool) * PROFILE_NCOLUMNS);
+	slot->tts_values[PROFILE_CONTACT - 1] = contact;
+	slot->tts_values[PROFILE_SINCE - 1] = TimestampTzGetDatum(row->since);
+	slot->tts_values[PROFILE_COUNTED - 1] = BoolGetDatum(row->counted);
+	slot->tts_values[PROFILE_HAS_CONTACT - 1] = BoolGetDatum(profile->has_contact);
+	slot->tts_isnull[PROFILE_CREATED_AT - 1] = profile->created_at == DT_NOBEGIN;
+	slot->tts_values[PROFILE_CREATED_AT - 1] = TimestampTzGetDatum(profile->created_at);
+	slot->tts_values[PROFILE_VERSIONS - 1] = numbers(profile->versions, profile->n, INT8OID);
+	slot->tts_values[PROFILE_WEIGHTS - 1] = numbers(profile->weights, profile->n, FLOAT8OID);
+	ExecStoreVirtualTuple(slot);
+}
+
+/* put writes a row, over the one of the same instant where there is one. */
+static void
+put(LsProfileTable *table, Datum contact, const LsProfileRow *row)
+{
+	LsTarget   *target = &table->target;
+	bool		exists;
+
+	fill(target->search, contact, row);
+	exists = ls_target_find(target);
+	fill(target->written, contact, row);
+	if (exists)
+		ls_target_update(target);
+	else
+		ls_target_insert(target);
+}
+
+/* is_first tells whether nothing was ever written about a contact. */
+static bool
+is_first(LsProfileTable *table, Datum contact)
+{
+	bool		first;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	first = ls_profile_rows(table->model, contact) == NIL;
+	PopActiveSnapshot();
+	return first;
+}
+
+/*
+ * ls_profile_table_add writes down what a contact's row says from now on.  What
+ * it said before was never written where it has not changed since there are
+ * profile rules, or since before such tables were kept.
+ */
+void
+ls_profile_table_add(LsProfileTable *table, Datum contact,
+					 const LsProfile *before, const LsProfileRow *row)
+{
+	if ((before->n > 0 || (before->has_contact && !row->counted)) &&
+		is_first(table, contact))
+	{
+		LsProfileRow always = {DT_NOBEGIN, true, *before};
+
+		put(table, contact, &always);
+	}
+	put(table, contact, row);
+}
+
+/* ---------- reading ---------- */
+
+static Datum *
+read_numbers(HeapTuple tuple, TupleDesc desc, int column, int *n)
+{
+	bool		isnull;
+	Datum	   *values;
+
+	deconstruct_array(DatumGetArrayTypeP(heap_getattr(tuple, column, desc, &isnull)),
+					  column == PROFILE_VERSIONS ? INT8OID : FLOAT8OID,
+					  sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &values, NULL, n);
+	return values;
+}
+
+static LsProfileRow *
+read_row(HeapTuple tuple, TupleDesc desc)
+{
+	LsProfileRow *row = palloc0(sizeof(LsProfileRow));
+	LsProfile  *profile = &row->profile;
+	Datum	   *versions,
+			   *weights;
+	bool		isnull;
+	int			nweights;
+
+	row->since = DatumGetTimestampTz(heap_getattr(tuple, PROFILE_SINCE, desc, &isnull));
+	row->counted = DatumGetBool(heap_getattr(tuple, PROFILE_COUNTED, desc, &isnull));
+	profile->has_contact = DatumGetBool(heap_getattr(tuple, PROFILE_HAS_CONTACT, desc, &isnull));
+	profile->created_at = DatumGetTimestampTz(heap_getattr(tuple, PROFILE_CREATED_AT, desc, &isnull));
+	if (isnull)
+		profile->created_at = DT_NOBEGIN;
+	versions = read_numbers(tuple, desc, PROFILE_VERSIONS, &profile->n);
+	weights = read_numbers(tuple, desc, PROFILE_WEIGHTS, &nweights);
+	profile->n = Min(profile->n, nweights);
+	profile->versions = palloc(sizeof(int64) * Max(1, profile->n));
+	profile->weights = palloc(sizeof(double) * Max(1, profile->n));
+	for (int i = 0; i < profile->n; i++)
+	{
+		profile->versions[i] = DatumGetInt64(versions[i]);
+		profile->weights[i] = DatumGetFloat8(weights[i]);
+	}
+	return row;
+}
+
+/* ls_profile_rows gives what was written about a contact, in the order of time. */
+List *
+ls_profile_rows(LsModel *model, Datum contact)
+{
+	Relation	rel = table_open(model->profile_table, AccessShareLock);
+	Relation	index;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *rows = NIL;
+	Oid			types[PROFILE_NCOLUMNS];
+
+	column_types(model, types);
+	ls_target_check(rel, types, PROFILE_NCOLUMNS);
+	index = index_open(ls_key_index_required(rel, PROFILE_SINCE), AccessShareLock);
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, model->key.type,
+						   index->rd_indcollation[0],
+						   get_opcode(model->key.eq_operator), contact);
+	scan = systable_beginscan_ordered(rel, index, GetActiveSnapshot(), 1, &key);
+	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		rows = lappend(rows, read_row(tuple, RelationGetDescr(rel)));
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+	return rows;
+}

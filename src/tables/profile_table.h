@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ *
+ * profile_table.h
+ *		The rows of profile_<model>: what profile rules said, and from when on.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_PROFILE_TABLE_H
+#define LEADSCORE_PROFILE_TABLE_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+#include "rules/model_compile.h"
+#include "scoring/state.h"
+
+/* What the contact's row says, as a state has it */
+typedef struct LsProfile
+{
+	bool		has_contact;
+	TimestampTz created_at;		/* DT_NOBEGIN: none */
+	int			n;				/* rules that hold */
+	int64	   *versions;		/* of what they match, ascending */
+	double	   *weights;
+} LsProfile;
+
+/* A row of profile_<model> */
+typedef struct LsProfileRow
+{
+	TimestampTz since;			/* DT_NOBEGIN: always, as far as is known */
+	bool		counted;		/* not the contact changed, but what is counted */
+	LsProfile	profile;
+} LsProfileRow;
+
+typedef struct LsProfileTable LsProfileTable;
+
+extern bool ls_keeps_profiles(const LsModel *model);
+extern void ls_profile_of_state(const LsModel *model, const LsState *state,
+								LsProfile *profile);
+extern bool ls_profile_equal(const LsProfile *a, const LsProfile *b);
+
+extern LsProfileTable *ls_profile_table_open(LsModel *model);
+extern void ls_profile_table_add(LsProfileTable *table, Datum contact,
+								 const LsProfile *before, const LsProfileRow *row);
+extern void ls_profile_table_close(LsProfileTable *table);
+
+/* of one contact, as the active snapshot sees them, by since; of LsProfileRow */
+extern List *ls_profile_rows(LsModel *model, Datum contact);
+
+#endif							/* LEADSCORE_PROFILE_TABLE_H */

@@ -1,0 +1,572 @@
+/*-------------------------------------------------------------------------
+ *
+ * purged_table.c
+ *		The rows of kept_<model>: what events that were purged had given.
+ *
+ * Where what is deleted is to stay in the scores, what the deleted rows add up
+ * to is kept: a state, a row for each contact and source of a statement.  The
+ * contact's own row already has it and is not touched, so there is nothing to
+ * lock.  Whoever counts a contact from its events adds what is kept of it.
+ *
+ * What a snapshot sees kept fits what it sees of the events: a row went and
+ * its worth came with the same commit.
+ *
+ * States are kept as they were gathered and never folded, so that they can be
+ * added to any state in any order, limits per period included.  Slots go by what
+ * a rule matched then; what rules that are written later match is not kept.
+ *
+ * A rule that is counted anew has another version, though it matches what it did:
+ * a column got another type, or its source was attached again.  The history of
+ * rules has all versions under which a rule was counted as it reads, and slots of
+ * these are taken for those of the present one.
+ *
+ * Rows outlast their source: they count for nothing while it is not attached, and
+ * again when it is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "tables/purged_table.h"
+
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/heap_writer.h"
+#include "base/relation.h"
+#include "base/transaction.h"
+#include "base/user.h"
+#include "definitions/extension.h"
+#include "tables/identity_table.h"
+#include "tables/pending_table.h"
+#include "tables/score_table.h"
+
+int			ls_on_delete = LS_ON_DELETE_SOURCE;
+
+/* columns of kept_<model> */
+enum
+{
+	KEPT_CONTACT = 1,
+	KEPT_SOURCE,
+	KEPT_UNTIL,
+	KEPT_RULES_VERSION,
+	KEPT_STATE,
+	KEPT_NCOLUMNS = KEPT_STATE
+};
+
+struct LsKeptTable
+{
+	LsModel    *model;
+	LsTarget	target;
+};
+
+/*
+ * warn_ignored says once a transaction that the setting is not for the caller: of a
+ * model, and with it of its visitors.
+ */
+static void
+warn_ignored(LsModel *model)
+{
+	if (model->sheet || model->warned_in == ls_transaction_number())
+		return;
+	model->warned_in = ls_transaction_number();
+	ereport(WARNING,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("leadscore.on_delete is ignored for model \"%s\"", model->name),
+			 errdetail("Only members of the role that owns the model decide whether what deleted events gave is kept."),
+			 errhint("What attach() was told applies; the owner can let others decide by a SECURITY DEFINER function that sets it and deletes.")));
+}
+
+/*
+ * ls_keeps tells whether what is deleted from a source stays in the scores.  Who may
+ * delete may set leadscore.on_delete, but it is the owner of the model who decides.
+ */
+bool
+ls_keeps(const LsModel *model, const LsSource *source)
+{
+	bool		keep = ls_on_delete == LS_ON_DELETE_KEEP;
+
+	if (ls_on_delete == LS_ON_DELETE_SOURCE || keep == source->keep)
+		return source->keep;
+	if (has_privs_of_role(GetUserId(), model->owner))
+		return keep;
+	warn_ignored(unconstify(LsModel *, model));
+	return source->keep;
+}
+
+/* ---------- writing ---------- */
+
+/* column_types gives the types of the table's columns. */
+static void
+column_types(const LsModel *model, Oid *types)
+{
+	types[KEPT_CONTACT - 1] = model->key.type;
+	types[KEPT_SOURCE - 1] = TEXTOID;
+	types[KEPT_UNTIL - 1] = TIMESTAMPTZOID;
+	types[KEPT_RULES_VERSION - 1] = INT8OID;
+	types[KEPT_STATE - 1] = BYTEAOID;
+}
+
+LsKeptTable *
+ls_kept_open(LsModel *model)
+{
+	LsKeptTable *table = palloc0(sizeof(LsKeptTable));
+	Oid			types[KEPT_NCOLUMNS];
+
+	table->model = model;
+	column_types(model, types);
+	ls_target_open(&table->target, model->kept_table, 0, types, KEPT_NCOLUMNS);
+	return table;
+}
+
+/* until gives the latest event of a state, dated later than the clock or not. */
+static TimestampTz
+until(const LsState *state)
+{
+	TimestampTz latest = state->last;
+
+	if (state->nfuture > 0)
+		latest = Max(latest, state->future[state->nfuture - 1]);
+	return latest;
+}
+
+/* ls_kept_insert keeps what events of a contact add up to. */
+void
+ls_kept_insert(LsKeptTable *table, Datum contact, const char *source,
+			   const LsState *state)
+{
+	TupleTableSlot *slot = table->target.written;
+	bytea	   *bytes = ls_state_encode(state);
+	text	   *name = cstring_to_text(source);
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, false, sizeof(bool) * KEPT_NCOLUMNS);
+	slot->tts_values[KEPT_CONTACT - 1] = contact;
+	slot->tts_values[KEPT_SOURCE - 1] = PointerGetDatum(name);
+	slot->tts_values[KEPT_UNTIL - 1] = TimestampTzGetDatum(until(state));
+	slot->tts_values[KEPT_RULES_VERSION - 1] = Int64GetDatum(table->model->version);
+	slot->tts_values[KEPT_STATE - 1] = PointerGetDatum(bytes);
+	ExecStoreVirtualTuple(slot);
+	ls_target_insert(&table->target);
+	pfree(bytes);
+	pfree(name);
+}
+
+void
+ls_kept_close(LsKeptTable *table)
+{
+	ls_target_close(&table->target);
+	pfree(table);
+}
+
+/* of_source runs a statement on what is kept of a source; number of rows. */
+static int64
+of_source(const char *sql, const char *model, const char *source)
+{
+	LsSqlArguments args = {0};
+	LsUser	saved;
+	int64		rows;
+
+	ls_sql_add_text(&args, source);
+	ls_user_switch_to_owner(ls_relation_owner(ls_extension_table(psprintf("kept_%s", model), false)), &saved);
+	rows = ls_row_execute(sql, &args);
+	ls_user_restore(&saved);
+	return rows;
+}
+
+/* ls_kept_of_source tells whether something of a source is kept. */
+bool
+ls_kept_of_source(const char *model, const char *source)
+{
+	return of_source(psprintf("SELECT FROM leadscore.kept_%s"
+							  " WHERE source OPERATOR(pg_catalog.=) $1 LIMIT 1", model),
+					 model, source) > 0;
+}
+
+/* ls_kept_forget_source has what a source's purged events gave leave for good. */
+int64
+ls_kept_forget_source(const char *model, const char *source)
+{
+	return of_source(psprintf("DELETE FROM leadscore.kept_%s"
+							  " WHERE source OPERATOR(pg_catalog.=) $1", model),
+					 model, source);
+}
+
+/* ---------- versions of rules ---------- */
+
+/* A version under which a rule was counted before, and its present one */
+typedef struct LsFormer
+{
+	int64		version;
+	LsRule	   *rule;
+} LsFormer;
+
+static int
+by_version(const void *a, const void *b)
+{
+	int64		x = ((const LsFormer *) a)->version;
+	int64		y = ((const LsFormer *) b)->version;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * says_of tells whether a row of the history is of a rule as the model has it.
+ * One that waits to be counted is what the history has last.
+ */
+static bool
+says_of(const LsRuleVersion *row, const LsRule *rule, int nrules)
+{
+	if (row->rule.rule_id != rule->rule_id)
+		return false;
+	if (rule->version >= PG_INT64_MAX - nrules)
+		return row->to == DT_NOEND;
+	for (int i = 0; i < row->nversions; i++)
+		if (row->versions[i] == rule->version)
+			return true;
+	return false;
+}
+
+/* load_former finds all versions under which the rules of a model were counted before. */
+static void
+load_former(LsModel *model)
+{
+	List	   *rows = ls_rule_versions(model->name, NULL);
+	LsFormer   *former;
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+		n += ((LsRuleVersion *) lfirst(lc))->nversions;
+	former = MemoryContextAlloc(model->context, sizeof(LsFormer) * Max(1, n));
+	n = 0;
+	foreach(lc, rows)
+	{
+		LsRuleVersion *row = lfirst(lc);
+
+		for (int i = 0; i < model->nrules; i++)
+		{
+			LsRule	   *rule = &model->rules[i];
+
+			if (rule->version == 0 || !says_of(row, rule, model->nrules))
+				continue;
+			for (int j = 0; j < row->nversions; j++)
+				if (row->versions[j] != rule->version)
+					former[n++] = (LsFormer) {row->versions[j], rule};
+			break;
+		}
+	}
+	qsort(former, n, sizeof(LsFormer), by_version);
+	model->former_versions = former;
+	model->nformer = n;
+}
+
+static int
+by_slot_version(const void *a, const void *b)
+{
+	int64		x = ((const LsSlot *) a)->version;
+	int64		y = ((const LsSlot *) b)->version;
+
+	return (x > y) - (x < y);
+}
+
+/* adopt_slots has slots of former versions of rules be those of the present ones. */
+static void
+adopt_slots(LsModel *model, LsState *state)
+{
+	bool		changed = false;
+
+	if (model->former_versions == NULL)
+		load_former(model);
+	for (int i = 0; i < state->nslots && model->nformer > 0; i++)
+	{
+		LsFormer	key = {state->slots[i].version, NULL};
+		LsFormer   *found = bsearch(&key, model->former_versions, model->nformer,
+									sizeof(LsFormer), by_version);
+
+		if (found == NULL)
+			continue;
+		state->slots[i].version = found->rule->version;
+		changed = true;
+	}
+	if (changed)
+		qsort(state->slots, state->nslots, sizeof(LsSlot), by_slot_version);
+}
+
+/* ---------- reading ---------- */
+
+static LsKept *
+read_row(LsModel *model, TupleTableSlot *slot)
+{
+	LsKept	   *kept = palloc(sizeof(LsKept));
+
+	slot_getallattrs(slot);
+	kept->source = TextDatumGetCString(slot->tts_values[KEPT_SOURCE - 1]);
+	kept->until = DatumGetTimestampTz(slot->tts_values[KEPT_UNTIL - 1]);
+	ls_state_decode(DatumGetByteaPCopy(slot->tts_values[KEPT_STATE - 1]), &kept->state);
+	adopt_slots(model, &kept->state);
+	return kept;
+}
+
+/* ls_kept_any tells whether anything may be kept of a model. */
+bool
+ls_kept_any(LsModel *model)
+{
+	Relation	rel = table_open(model->kept_table, AccessShareLock);
+	bool		any;
+
+	any = RelationGetNumberOfBlocks(rel) > 0;
+	table_close(rel, AccessShareLock);
+	return any;
+}
+
+/* append_attached restricts rows to those of sources that are attached. */
+static void
+append_attached(StringInfo sql, const LsModel *model)
+{
+	appendStringInfoString(sql, " WHERE k.source OPERATOR(pg_catalog.=) ANY (ARRAY[");
+	for (int i = 0; i < model->nsources; i++)
+		appendStringInfo(sql, "%s%s", i > 0 ? ", " : "",
+						 quote_literal_cstr(model->sources[i].name));
+	appendStringInfoString(sql, "]::pg_catalog.text[])");
+}
+
+/* append_kept_of_contacts is for what is kept under the keys of contacts. */
+static void
+append_kept_of_contacts(StringInfo sql, LsModel *model, const char *visitors)
+{
+	const char *equals = ls_row_key_operator(model);
+	char	   *merged = ls_relation_qualified_name(model->merged_table);
+
+	appendStringInfo(sql, "SELECT COALESCE(m.target_id, k.contact_id) AS contact_id"
+					 " FROM %s k LEFT JOIN %s m ON (m.source_id %s k.contact_id)",
+					 ls_relation_qualified_name(model->kept_table), merged, equals);
+	append_attached(sql, model);
+	if (visitors == NULL || !OidIsValid(model->identity_table))
+		return;
+	appendStringInfo(sql, " UNION ALL SELECT COALESCE(m.target_id, i.contact_id)"
+					 " FROM leadscore.kept_%s k JOIN %s i ON (i.visitor %s k.contact_id)"
+					 " LEFT JOIN %s m ON (m.source_id %s i.contact_id)",
+					 visitors, ls_relation_qualified_name(model->identity_table),
+					 ls_row_operator(&model->visitor_key), merged, equals);
+	append_attached(sql, model);
+}
+
+/*
+ * ls_kept_query gives the contacts of whom something is kept; rest is what follows
+ * WHERE and restricts and orders t.contact_id.  What is kept of one who was merged,
+ * or of a visitor who is identified, is another's.
+ */
+char *
+ls_kept_query(LsModel *model, const char *rest)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT t.contact_id FROM (");
+	if (model->sheet == NULL)
+		append_kept_of_contacts(&sql, model, ls_visitors_model(model->name));
+	else
+	{
+		appendStringInfo(&sql, "SELECT k.contact_id FROM %s k",
+						 ls_relation_qualified_name(model->kept_table));
+		append_attached(&sql, model);
+		if (OidIsValid(model->identity_table))
+			appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s i WHERE i.visitor %s k.contact_id)",
+							 ls_relation_qualified_name(model->identity_table), ls_row_key_operator(model));
+	}
+	appendStringInfo(&sql, ") t WHERE true%s", rest);
+	return sql.data;
+}
+
+/* rows_of gives what the active snapshot sees kept under one key. */
+static List *
+rows_of(LsModel *model, Datum contact)
+{
+	Oid			types[KEPT_NCOLUMNS];
+	List	   *rows = NIL;
+	Relation	rel = table_open(model->kept_table, AccessShareLock);
+
+	column_types(model, types);
+	ls_target_check(rel, types, KEPT_NCOLUMNS);
+	if (RelationGetNumberOfBlocks(rel) > 0)
+	{
+		TupleTableSlot *slot = table_slot_create(rel, NULL);
+		Relation	index;
+		IndexScanDesc scan = ls_by_contact_begin(model, rel, &index, &contact,
+												 BTEqualStrategyNumber);
+
+		while (ls_by_contact_next(model, scan, slot))
+		{
+			LsKept	   *kept = read_row(model, slot);
+
+			if (ls_source_by_name(model, kept->source))
+				rows = lappend(rows, kept);
+		}
+		index_endscan(scan);
+		index_close(index, AccessShareLock);
+		ExecDropSingleTupleTableSlot(slot);
+	}
+	table_close(rel, AccessShareLock);
+	return rows;
+}
+
+/*
+ * ls_kept_rows gives what the active snapshot sees kept of a contact, and of those
+ * whose events count for it.
+ */
+List *
+ls_kept_rows(LsModel *model, Datum contact)
+{
+	LsAliases	aliases;
+	LsModel    *visitors;
+	List	   *rows;
+
+	if (!ls_alias_merges(model) && !ls_alias_visitors(model))
+		return rows_of(model, contact);
+	ls_alias_of(model, contact, &aliases);
+	if (aliases.taken)
+		return NIL;
+	rows = rows_of(model, contact);
+	for (int i = 0; i < aliases.nsources; i++)
+		rows = list_concat(rows, rows_of(model, aliases.sources[i]));
+	if (aliases.nvisitors == 0 || ls_visitors_model(model->name) == NULL)
+		return rows;
+	visitors = ls_model_acquire(ls_visitors_model(model->name), NULL);
+	for (int i = 0; visitors && i < aliases.nvisitors; i++)
+		rows = list_concat(rows, rows_of(visitors, aliases.visitors[i]));
+	if (visitors)
+		ls_model_release(visitors);
+	return rows;
+}
+
+/* ls_kept_add adds what is kept of a contact to a state that was never folded. */
+void
+ls_kept_add(LsModel *model, Datum contact, LsState *state)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_kept_rows(model, contact))
+		(void) ls_state_merge(model, state, &((LsKept *) lfirst(lc))->state);
+}
+
+/* ---------- notices ---------- */
+
+/*
+ * purged gives, for each attached source of which something is kept, its name and
+ * the latest event, as the active snapshot sees it: pairs, in two lists.
+ */
+static void
+purged(LsModel *model, List **sources, List **latest)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	LsUser	saved;
+
+	*sources = *latest = NIL;
+	if (!ls_kept_any(model))
+		return;
+	ls_user_switch_to_owner(ls_relation_owner(model->kept_table), &saved);
+	SPI_connect();
+	if (SPI_execute(psprintf("SELECT source, pg_catalog.max(until) FROM leadscore.kept_%s"
+							 " GROUP BY source ORDER BY source", model->name),
+					true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read what is kept of model \"%s\"", model->name);
+	MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char	   *source = SPI_getvalue(tuple, desc, 1);
+		TimestampTz *at;
+		bool		isnull;
+
+		if (ls_source_by_name(model, source) == NULL)
+			continue;
+		at = palloc(sizeof(TimestampTz));
+		*at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
+		*sources = lappend(*sources, pstrdup(source));
+		*latest = lappend(*latest, at);
+	}
+	SPI_finish();
+	ls_user_restore(&saved);
+}
+
+/* ls_kept_tell says up to when events of a model may not be there any more. */
+void
+ls_kept_tell(LsModel *model, const char *detail)
+{
+	List	   *sources;
+	List	   *latest;
+
+	purged(model, &sources, &latest);
+	for (int i = 0; i < list_length(sources); i++)
+		ereport(NOTICE,
+				(errmsg("events of source \"%s\" of model \"%s\" up to %s may have been purged",
+						(char *) list_nth(sources, i), model->name,
+						timestamptz_to_str(*(TimestampTz *) list_nth(latest, i))),
+				 errdetail("%s", detail)));
+}
+
+/* counted_before tells whether a rule was counted already as it reads now. */
+static bool
+counted_before(LsModel *model, const LsRule *rule)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_rule_versions(model->name, NULL))
+	{
+		LsRuleVersion *row = lfirst(lc);
+
+		if (row->rule.rule_id == rule->rule_id && row->to == DT_NOEND)
+			return row->nversions > 0;
+	}
+	return false;
+}
+
+/*
+ * ls_kept_tell_rule says which events a rule that matches something new does
+ * not count.
+ */
+void
+ls_kept_tell_rule(LsModel *model, const LsRule *rule)
+{
+	List	   *sources;
+	List	   *latest;
+
+	if (rule->kind == LS_PROFILE || !ls_kept_any(model) || counted_before(model, rule))
+		return;
+	purged(model, &sources, &latest);
+	for (int i = 0; i < list_length(sources); i++)
+		if (rule->source < 0 ||
+			strcmp(model->sources[rule->source].name, list_nth(sources, i)) == 0)
+			ereport(NOTICE,
+					(errmsg("rule \"%s\" of model \"%s\" counts only what is still there of source \"%s\"",
+							rule->name, model->name, (char *) list_nth(sources, i)),
+					 errdetail("Events up to %s may have been purged, and what they gave was kept only for what rules matched then.",
+							   timestamptz_to_str(*(TimestampTz *) list_nth(latest, i)))));
+}
+
+static const struct config_enum_entry on_delete_options[] = {
+	{"source", LS_ON_DELETE_SOURCE, false},
+	{"retract", LS_ON_DELETE_RETRACT, false},
+	{"keep", LS_ON_DELETE_KEEP, false},
+	{NULL, 0, false}
+};
+
+void
+ls_purged_define(void)
+{
+	DefineCustomEnumVariable("leadscore.on_delete",
+							 "What deleting events means for the scores.",
+							 "source: what attach() was told; retract: they never happened; keep: they happened, and are only not stored any longer.",
+							 &ls_on_delete, LS_ON_DELETE_SOURCE,
+							 on_delete_options, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+}

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * row_writer.h
+ *		Rows added to a table of a model, many of them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_ROW_WRITER_H
+#define LEADSCORE_ROW_WRITER_H
+
+#include "postgres.h"
+
+#include "base/heap_writer.h"
+#include "rules/model_compile.h"
+
+typedef struct LsRowWriter
+{
+	LsModel    *model;
+	int			ncolumns;
+	LsTarget	target;
+} LsRowWriter;
+
+extern LsRowWriter *ls_row_writer_open(LsModel *model, const char *prefix);
+extern void ls_row_writer_clear(LsRowWriter *writer);
+extern void ls_row_writer_set(LsRowWriter *writer, int column, Datum value);
+extern void ls_row_writer_set_text(LsRowWriter *writer, int column, const char *value);
+extern void ls_row_writer_add(LsRowWriter *writer);
+extern void ls_row_writer_close(LsRowWriter *writer);
+
+#endif							/* LEADSCORE_ROW_WRITER_H */

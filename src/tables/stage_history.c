@@ -1,0 +1,188 @@
+/*-------------------------------------------------------------------------
+ *
+ * stage_history.c
+ *		What happened to contacts, written down: changes of stage, what is told.
+ *
+ * The tables are opened when there is first something to write.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "tables/stage_history.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "base/clock.h"
+#include "definitions/extension.h"
+#include "definitions/table_layout.h"
+#include "tables/outbox_writer.h"
+#include "tables/pending_table.h"
+#include "tables/row_writer.h"
+
+/* columns of history_<model>, as table_layout.c has them */
+enum
+{
+	HISTORY_CONTACT,
+	HISTORY_FROM_STAGE,
+	HISTORY_TO_STAGE,
+	HISTORY_SCORE,
+	HISTORY_CHANGED_AT,
+	HISTORY_RECORDED_AT,
+	HISTORY_CAUSE,
+	HISTORY_REASON
+};
+
+struct LsHistory
+{
+	LsModel    *model;
+	MemoryContext context;
+	LsRowWriter *history;		/* NULL: not open yet */
+	LsRowWriter *outbox;		/* likewise */
+};
+
+/* ls_history_open gets ready to write about the contacts of a model. */
+LsHistory *
+ls_history_open(LsModel *model)
+{
+	LsHistory  *history = palloc0(sizeof(LsHistory));
+
+	history->model = model;
+	history->context = CurrentMemoryContext;
+	return history;
+}
+
+void
+ls_history_close(LsHistory *history)
+{
+	if (history->history)
+		ls_row_writer_close(history->history);
+	if (history->outbox)
+		ls_row_writer_close(history->outbox);
+	pfree(history);
+}
+
+/* writer gives one of the two, opened. */
+static LsRowWriter *
+writer(LsHistory *history, LsRowWriter **place, const char *prefix)
+{
+	if (*place == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(history->context);
+
+		*place = ls_row_writer_open(history->model, prefix);
+		MemoryContextSwitchTo(old);
+	}
+	return *place;
+}
+
+/* add_move writes a change of stage. */
+static void
+add_move(LsRowWriter *rows, Datum contact, const LsOccasion *occasion, const char *reason)
+{
+	ls_row_writer_clear(rows);
+	ls_row_writer_set(rows, HISTORY_CONTACT, contact);
+	ls_row_writer_set_text(rows, HISTORY_FROM_STAGE, occasion->from_stage);
+	ls_row_writer_set_text(rows, HISTORY_TO_STAGE, occasion->to_stage);
+	ls_row_writer_set(rows, HISTORY_SCORE, Float8GetDatum(occasion->score));
+	ls_row_writer_set(rows, HISTORY_CHANGED_AT, TimestampTzGetDatum(occasion->at));
+	ls_row_writer_set(rows, HISTORY_RECORDED_AT,
+					  TimestampTzGetDatum(Max(ls_clock(), occasion->at)));
+	ls_row_writer_set_text(rows, HISTORY_CAUSE, occasion->cause);
+	ls_row_writer_set_text(rows, HISTORY_REASON, reason);
+	ls_row_writer_add(rows);
+}
+
+/*
+ * ls_history_add writes down what happened to a contact, and gives the number of
+ * changes of stage.
+ */
+int
+ls_history_add(LsHistory *history, Datum contact, const LsOccasion *occasion,
+			   const char *reason)
+{
+	bool		moved = strcmp(occasion->from_stage, occasion->to_stage) != 0;
+
+	if (moved)
+		add_move(writer(history, &history->history, "history_"), contact, occasion, reason);
+	if (ls_outbox_concerns(history->model, occasion))
+		ls_outbox_add(writer(history, &history->outbox, "outbox_"), contact, occasion);
+	return moved;
+}
+
+/* ---------- reading ---------- */
+
+/* ls_by_move orders changes of stage as they happened, and were written down. */
+int
+ls_by_move(const void *a, const void *b)
+{
+	const LsMove *x = a;
+	const LsMove *y = b;
+
+	if (x->changed_at != y->changed_at)
+		return x->changed_at > y->changed_at ? 1 : -1;
+	if (x->recorded_at != y->recorded_at)
+		return x->recorded_at > y->recorded_at ? 1 : -1;
+	return (x->place > y->place) - (x->place < y->place);
+}
+
+static char *
+text_of(TupleTableSlot *slot, int column)
+{
+	return slot->tts_isnull[column] ? NULL : TextDatumGetCString(slot->tts_values[column]);
+}
+
+static void
+read_move(TupleTableSlot *slot, LsMove *move)
+{
+	slot_getallattrs(slot);
+	move->from_stage = text_of(slot, HISTORY_FROM_STAGE);
+	move->to_stage = text_of(slot, HISTORY_TO_STAGE);
+	move->score = DatumGetFloat8(slot->tts_values[HISTORY_SCORE]);
+	move->changed_at = DatumGetTimestampTz(slot->tts_values[HISTORY_CHANGED_AT]);
+	move->recorded_at = DatumGetTimestampTz(slot->tts_values[HISTORY_RECORDED_AT]);
+	move->cause = text_of(slot, HISTORY_CAUSE);
+	move->reason = text_of(slot, HISTORY_REASON);
+	move->place = (uint64) ItemPointerGetBlockNumber(&slot->tts_tid) << 16 |
+		ItemPointerGetOffsetNumber(&slot->tts_tid);
+}
+
+/*
+ * ls_history_read gives the changes of stage of a contact from an instant on that
+ * the active snapshot sees, in the order in which they happened.
+ */
+LsMove *
+ls_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
+{
+	Relation	rel = table_open(ls_extension_table(psprintf("history_%s", model->name), false),
+								 AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	int			ncolumns;
+	Oid		   *types = ls_layout_types(ls_table_layout("history_"), model->key.type, &ncolumns);
+	int			size = 8;
+	LsMove	   *moves = palloc(sizeof(LsMove) * size);
+	Relation	index;
+	IndexScanDesc scan;
+
+	ls_target_check(rel, types, ncolumns);
+	scan = ls_by_contact_begin(model, rel, &index, &contact, BTEqualStrategyNumber);
+	*n = 0;
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (*n == size)
+			moves = repalloc(moves, sizeof(LsMove) * (size *= 2));
+		read_move(slot, &moves[*n]);
+		if (moves[*n].changed_at >= from)
+			(*n)++;
+	}
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, AccessShareLock);
+	qsort(moves, *n, sizeof(LsMove), ls_by_move);
+	return moves;
+}

@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * stage_history.h
+ *		What happened to contacts, written down: changes of stage, what is told.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_STAGE_HISTORY_H
+#define LEADSCORE_STAGE_HISTORY_H
+
+#include "postgres.h"
+
+#include "background/delivery.h"
+#include "rules/model_compile.h"
+
+typedef struct LsHistory LsHistory;
+
+extern LsHistory *ls_history_open(LsModel *model);
+extern int	ls_history_add(LsHistory *history, Datum contact,
+						   const LsOccasion *occasion, const char *reason);
+extern void ls_history_close(LsHistory *history);
+
+/* A change of stage that was written down */
+typedef struct LsMove
+{
+	char	   *from_stage;		/* NULL: its first */
+	char	   *to_stage;
+	double		score;
+	TimestampTz changed_at;
+	TimestampTz recorded_at;
+	char	   *cause;
+	char	   *reason;			/* NULL: none */
+	uint64		place;			/* in the table: the order in which they were written */
+} LsMove;
+
+extern LsMove *ls_history_read(LsModel *model, Datum contact, TimestampTz from, int *n);
+extern int	ls_by_move(const void *a, const void *b);
+
+#endif							/* LEADSCORE_STAGE_HISTORY_H */

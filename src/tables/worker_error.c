@@ -1,0 +1,261 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_error.c
+ *		What failed in a worker, written down, and when it is tried again.
+ *
+ * All times here are real ones: a held clock must not keep what has failed from
+ * being tried again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "tables/worker_error.h"
+
+#include "executor/spi.h"
+#include "utils/builtins.h"
+
+#include "base/clock.h"
+#include "base/relation.h"
+#include "base/user.h"
+#include "definitions/extension.h"
+#include "definitions/model_access.h"
+#include "tables/score_table.h"
+
+
+/* What has failed: a model as a whole, or a contact of one, in a table of its own */
+typedef struct Place
+{
+	const char *table;
+	const char *column;
+	const char *equals;			/* operator of the column */
+	LsModel    *model;			/* NULL: a model as a whole */
+	Oid			type;
+	Datum		value;
+} Place;
+
+static Place
+place_of_model(const char *model)
+{
+	Place		place = {"leadscore_internal.lead_worker_error", "model", "OPERATOR(pg_catalog.=)",
+	NULL, TEXTOID, CStringGetTextDatum(model)};
+
+	return place;
+}
+
+static Place
+place_of_contact(LsModel *model, Datum contact)
+{
+	Place		place = {psprintf("leadscore.worker_error_%s", model->name), "contact_id",
+	ls_row_key_operator(model), model, model->key.type, contact};
+
+	return place;
+}
+
+/* switch_to takes the rights of whoever owns the place. */
+static void
+switch_to(const Place *place, LsUser *saved)
+{
+	if (place->model)
+		ls_user_switch_to_owner(ls_relation_owner(place->model->score_table), saved);
+	else
+		ls_user_switch(ls_extension_owner(), saved);
+}
+
+/* execute runs a statement whose first argument is the place's own. */
+static uint64
+execute(const Place *place, const char *sql, LsSqlArguments *args)
+{
+	LsUser	saved;
+	uint64		rows;
+
+	switch_to(place, &saved);
+	rows = place->model ? ls_row_execute(sql, args) : ls_sql_execute(sql, args);
+	ls_user_restore(&saved);
+	return rows;
+}
+
+/* failures_so_far counts those that are written down already. */
+static int
+failures_so_far(const Place *place)
+{
+	Datum		value = place->value;
+	Oid			type = place->type;
+	int			failures = 0;
+	LsUser	saved;
+	bool		isnull;
+
+	switch_to(place, &saved);
+	SPI_connect();
+	if (SPI_execute_with_args(psprintf("SELECT least(failures, 1000)::pg_catalog.int4"
+									   " FROM %s WHERE %s %s $1 FOR UPDATE",
+									   place->table, place->column, place->equals),
+							  1, &type, &value, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read what has failed");
+	if (SPI_processed == 1)
+		failures = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
+											   SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	ls_user_restore(&saved);
+	return failures;
+}
+
+/*
+ * record writes down that something failed, and gives how long it is to be left
+ * alone, in microseconds.
+ */
+static int64
+record(const Place *place, int sqlerrcode, const char *message)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64		wait = ls_clock_back_off(failures_so_far(place) + 1);
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, place->type, place->value);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now + wait));
+	ls_sql_add_text(&args, unpack_sql_state(sqlerrcode));
+	ls_sql_add_text(&args, message);
+	(void) execute(place, psprintf("INSERT INTO %s AS e (%s, failures,"
+								   " first_failed_at, last_failed_at, retry_at, sqlstate, message)"
+								   " VALUES ($1, 1, $2, $2, $3, $4, $5)"
+								   " ON CONFLICT (%s) DO UPDATE SET"
+								   " failures = e.failures OPERATOR(pg_catalog.+) 1,"
+								   " last_failed_at = excluded.last_failed_at,"
+								   " retry_at = excluded.retry_at,"
+								   " sqlstate = excluded.sqlstate, message = excluded.message",
+								   place->table, place->column, place->column), &args);
+	return wait;
+}
+
+int64
+ls_worker_error_record(const char *model, int sqlerrcode, const char *message)
+{
+	Place		place = place_of_model(model);
+
+	return record(&place, sqlerrcode, message);
+}
+
+int64
+ls_worker_error_record_contact(LsModel *model, Datum contact, int sqlerrcode,
+							   const char *message)
+{
+	Place		place = place_of_contact(model, contact);
+
+	return record(&place, sqlerrcode, message);
+}
+
+/* ls_worker_error_waits tells whether a contact failed too recently. */
+bool
+ls_worker_error_waits(LsModel *model, Datum contact)
+{
+	Place		place = place_of_contact(model, contact);
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, place.type, place.value);
+	return execute(&place, psprintf("SELECT FROM %s WHERE %s %s $1"
+									" AND retry_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()",
+									place.table, place.column, place.equals), &args) > 0;
+}
+
+/* ls_worker_error_clear forgets that a model has failed: all is well again. */
+void
+ls_worker_error_clear(const char *model)
+{
+	Place		place = place_of_model(model);
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, place.type, place.value);
+	(void) execute(&place, psprintf("DELETE FROM %s WHERE %s %s $1",
+									place.table, place.column, place.equals), &args);
+}
+
+/*
+ * ls_worker_error_forget forgets contacts that were to be tried again before an
+ * instant: had they failed once more, they would have a later one.
+ */
+void
+ls_worker_error_forget(const char *model, TimestampTz before)
+{
+	LsSqlArguments args = {0};
+	LsUser	saved;
+
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(before));
+	ls_user_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
+	(void) ls_row_execute(psprintf("DELETE FROM leadscore.worker_error_%s"
+								   " WHERE retry_at OPERATOR(pg_catalog.<) $1", model), &args);
+	ls_user_restore(&saved);
+}
+
+/* earliest_contact gives when a contact of a model is to be tried again; 0: none. */
+static TimestampTz
+earliest_contact(const LsModelTable *table)
+{
+	TimestampTz earliest = 0;
+	bool		isnull = true;
+	LsUser	saved;
+
+	if (!ls_model_table_lock(table, AccessShareLock, false))
+		return 0;
+	ls_user_switch_to_owner(ls_relation_owner(table->table), &saved);
+	SPI_connect();
+	if (SPI_execute(psprintf("SELECT pg_catalog.min(retry_at) FROM leadscore.worker_error_%s",
+							 table->model->model), false, 1) == SPI_OK_SELECT && SPI_processed == 1)
+		earliest = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+													 SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	ls_user_restore(&saved);
+	return isnull ? 0 : earliest;
+}
+
+/* error_of finds what has failed in a model among others, or adds it. */
+static LsWorkerError *
+error_of(List **errors, const char *model)
+{
+	LsWorkerError *error;
+	ListCell   *lc;
+
+	foreach(lc, *errors)
+		if (strcmp(((LsWorkerError *) lfirst(lc))->model, model) == 0)
+			return lfirst(lc);
+	error = palloc0(sizeof(LsWorkerError));
+	error->model = pstrdup(model);
+	*errors = lappend(*errors, error);
+	return error;
+}
+
+/*
+ * ls_worker_errors gives the models in which something has failed, in the
+ * current memory context.
+ */
+List *
+ls_worker_errors(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *errors = NIL;
+	ListCell   *lc;
+
+	SPI_connect();
+	if (SPI_execute("SELECT model, retry_at FROM leadscore_internal.lead_worker_error",
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read what has failed");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+
+		error_of(&errors, SPI_getvalue(tuple, desc, 1))->retry_at =
+			DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	foreach(lc, ls_model_tables_for("worker_error_", NULL, ACL_NO_RIGHTS))
+	{
+		const LsModelTable *table = lfirst(lc);
+		TimestampTz retry_at = earliest_contact(table);
+
+		if (retry_at != 0)
+			error_of(&errors, table->model->model)->contact_retry_at = retry_at;
+	}
+	return errors;
+}
