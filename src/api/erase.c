@@ -29,6 +29,7 @@
 
 #include "api/arguments.h"
 #include "base/relation.h"
+#include "base/sql.h"
 #include "base/transaction.h"
 #include "base/user.h"
 #include "counting/event_reader.h"
@@ -39,6 +40,7 @@
 #include "definitions/locks.h"
 #include "definitions/rights.h"
 #include "rules/model_compile.h"
+#include "tables/guard.h"
 #include "tables/identity_table.h"
 #include "tables/score_table.h"
 #include "tables/score_writer.h"
@@ -220,7 +222,7 @@ texts_of(LsModel *model, Datum contact)
 	ListCell   *lc;
 
 	texts[n++] = CStringGetTextDatum(own);
-	if (ls_row_find(model, contact, &row))
+	if (ls_score_table_find(model, contact, &row))
 		texts[n++] = CStringGetTextDatum(ls_key_text(&model->key, row.contact));
 	foreach(lc, stored)
 		if (strcmp(lfirst(lc), own) != 0 && names(model, lfirst(lc), contact))
@@ -249,16 +251,16 @@ erase(LsModel *model, Datum contact)
 		char	   *name = psprintf("%s%s", model_tables[i], model->name);
 
 		if (OidIsValid(ls_extension_table(name, true)))
-			rows += ls_row_execute(psprintf("DELETE FROM leadscore.%s WHERE contact_id %s $1",
-											name, ls_row_key_operator(model)), &key);
+			rows += ls_guard_execute(psprintf("DELETE FROM leadscore.%s WHERE contact_id %s $1",
+											name, ls_key_equals(&model->key)), &key);
 	}
 	/* others' errors may quote it */
-	rows += ls_row_execute(psprintf("DELETE FROM leadscore.worker_error_%s WHERE " QUOTES_IT("message"),
+	rows += ls_guard_execute(psprintf("DELETE FROM leadscore.worker_error_%s WHERE " QUOTES_IT("message"),
 									model->name), &texts);
 	ls_user_restore(&saved);
 	ls_user_switch(ls_extension_owner(), &saved);
 	for (int i = 0; i < (int) lengthof(statements); i++)
-		rows += ls_row_execute(statements[i], &texts);
+		rows += ls_guard_execute(statements[i], &texts);
 	ls_user_restore(&saved);
 	return rows;
 }
@@ -275,7 +277,7 @@ forget_alias(LsModel *model, Datum contact)
 
 	ls_sql_add(&args, model->key.type, contact);
 	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	rows = ls_row_execute(psprintf("DELETE FROM %s", ls_alias_place(model)), &args);
+	rows = ls_guard_execute(psprintf("DELETE FROM %s", ls_alias_place(model)), &args);
 	ls_user_restore(&saved);
 	return rows;
 }
@@ -302,9 +304,11 @@ aliases_now(LsModel *model, Datum contact)
 static void
 hold(LsModel *model, Datum contact)
 {
-	LsScoreRow	unused;
+	LsScoreTable table;
 
-	(void) ls_row_select(model, contact, &unused, true);
+	ls_score_table_open(&table, model);
+	(void) ls_score_table_lock(&table, contact);
+	ls_score_table_close(&table);
 }
 
 /* part deletes the rows that say so, and holds all that is left to be erased. */
@@ -338,7 +342,7 @@ erase_person(LsModel *visitors, LsModel *model, Datum contact)
 	/* others may be merged into it, or identified, while we wait */
 	do
 	{
-		ls_row_attempt(model, contact, model->merged_table, attempts++);
+		ls_score_table_attempt(model, contact, model->merged_table, attempts++);
 		aliases = palloc(sizeof(LsAliases));
 		*aliases = aliases_now(model, contact);
 		rows += part(visitors, model, contact, aliases);

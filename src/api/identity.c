@@ -32,8 +32,8 @@
 #include "api/arguments.h"
 #include "base/clock.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "base/relation.h"
+#include "base/sql.h"
 #include "base/user.h"
 #include "counting/recount.h"
 #include "definitions/catalog.h"
@@ -42,6 +42,7 @@
 #include "definitions/rights.h"
 #include "model/visitors.h"
 #include "scoring/transition.h"
+#include "tables/guard.h"
 #include "tables/identity_table.h"
 #include "tables/score_writer.h"
 #include "tables/stage_history.h"
@@ -89,42 +90,27 @@ close_store(LsModel *model, LsStore *store)
 
 /* ---------- SQL ---------- */
 
-static const char *
-name_of(Oid table)
+/* run_text runs a statement of ours on what is there now, past the guard, within SPI. */
+static void
+run_text(LsModel *model, const char *sql, LsSqlArguments *args, LsUser *saved)
 {
-	return psprintf("%s.%s", LEADSCORE_SCHEMA, quote_identifier(get_rel_name(table)));
-}
-
-/*
- * run runs a statement of ours on what is there now, past the guard of our
- * tables, and gives the values of its first column, if it has one.
- */
-static Keys
-run(LsModel *model, const char *sql, const LsSqlArguments *args)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		values[LS_MAX_ARGUMENTS];
-	Oid			types[LS_MAX_ARGUMENTS];
-	bool		nulls[LS_MAX_ARGUMENTS];
-	Keys		found = {0};
-	SPIPlanPtr	plan;
-	LsUser	saved;
-
-	for (int i = 0; i < args->n; i++)
-	{
-		values[i] = args->values[i];
-		types[i] = args->types[i];
-		nulls[i] = args->nulls[i] == 'n';
-	}
-	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(model->score_table), saved);
 	SPI_connect();
-	plan = SPI_prepare(sql, args->n, types);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	(void) ls_row_run(plan, values, nulls, args->n, GetActiveSnapshot());
+	(void) ls_guard_run(sql, args, GetActiveSnapshot());
 	PopActiveSnapshot();
+}
+
+/* run does so, and gives the values of its first column, if it has one. */
+static Keys
+run(LsModel *model, const char *sql, LsSqlArguments *args)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Keys		found = {0};
+	LsUser		saved;
+
+	run_text(model, sql, args, &saved);
 	MemoryContextSwitchTo(caller);
 	found.n = SPI_tuptable ? SPI_processed : 0;
 	found.keys = palloc(sizeof(Datum) * Max(1, found.n));
@@ -159,8 +145,8 @@ run_for(LsModel *model, const char *sql, Datum contact)
 static Keys
 merged_into(LsModel *model, Datum contact)
 {
-	const char *table = name_of(model->merged_table);
-	const char *equals = ls_row_key_operator(model);
+	const char *table = ls_relation_qualified_name(model->merged_table);
+	const char *equals = ls_key_equals(&model->key);
 
 	return run_for(model,
 				   psprintf("WITH RECURSIVE below AS (SELECT m.source_id FROM %s m"
@@ -182,7 +168,7 @@ count_for(LsModel *model, const Keys *keys, Datum target)
 		ls_sql_add(&args, model->key.type, keys->keys[i]);
 		ls_sql_add(&args, model->key.type, target);
 		(void) run(model, psprintf("UPDATE %s SET target_id = $2 WHERE source_id %s $1",
-							name_of(model->merged_table), ls_row_key_operator(model)),
+							ls_relation_qualified_name(model->merged_table), ls_key_equals(&model->key)),
 				   &args);
 	}
 }
@@ -220,18 +206,12 @@ take_back(LsModel *model, Datum contact)
 	LsStanding *standing = NULL;
 	bool		isnull;
 	Datum		value;
-	SPIPlanPtr	plan;
-	LsUser	saved;
+	LsSqlArguments args = {0};
+	LsUser		saved;
 
-	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	SPI_connect();
-	plan = SPI_prepare(psprintf("DELETE FROM %s RETURNING stage, stage_since, prior_stage, hold",
-								ls_alias_place(model)),
-					   1, &model->key.type);
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	(void) ls_row_run(plan, &contact, NULL, 1, GetActiveSnapshot());
-	PopActiveSnapshot();
+	ls_sql_add(&args, model->key.type, contact);
+	run_text(model, psprintf("DELETE FROM %s RETURNING stage, stage_since, prior_stage, hold",
+							 ls_alias_place(model)), &args, &saved);
 	MemoryContextSwitchTo(caller);
 	if (SPI_processed == 1)
 	{
@@ -276,7 +256,7 @@ hold_row(LsModel *model, LsStore *store, Datum contact, LsScoreRow *row)
 	(void) ls_store_change(store, &change);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	found = ls_row_find(model, contact, row);
+	found = ls_score_table_find(model, contact, row);
 	PopActiveSnapshot();
 	return found;
 }
@@ -417,7 +397,7 @@ write_merge(LsModel *model, Datum target, Datum source, const LsStanding *standi
 	(void) run(model, psprintf("INSERT INTO %s (source_id, target_id, merged_into, merged_at, merged_by,"
 						" stage, stage_since, prior_stage, hold)"
 						" VALUES ($1, $2, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
-						name_of(model->merged_table)), &args);
+						ls_relation_qualified_name(model->merged_table)), &args);
 }
 
 /* ls_merge_contacts is leadscore.merge_contacts(). */
@@ -531,13 +511,26 @@ open_visitors(const char *name)
 static bool
 make_row(LsModel *visitors, Datum visitor)
 {
-	Datum	   *values = palloc(sizeof(Datum) * ls_row_natts(visitors));
-	bool	   *nulls = palloc(sizeof(bool) * ls_row_natts(visitors));
+	LsScoreTable table;
 	LsScoreRow	row;
+	bool		made;
 
 	ls_row_start(visitors, visitor, &row, ls_clock());
-	ls_row_values(visitors, &row, values, nulls);
-	return ls_row_insert(visitors, values, nulls);
+	ls_score_table_open(&table, visitors);
+	made = ls_score_table_insert(&table, &row);
+	ls_score_table_close(&table);
+	return made;
+}
+
+/* unmake_row deletes such a row. */
+static void
+unmake_row(LsModel *visitors, Datum visitor)
+{
+	LsScoreTable table;
+
+	ls_score_table_open(&table, visitors);
+	ls_score_table_delete(&table, visitor);
+	ls_score_table_close(&table);
 }
 
 /* counts_for gives the contact for whom one counts, be it itself. */
@@ -581,7 +574,7 @@ hold_visitor(LsModel *visitors, LsStore *store, Datum visitor, LsScoreRow *row)
 {
 	for (int attempts = 0; !hold_row(visitors, store, visitor, row); attempts++)
 	{
-		ls_row_attempt(visitors, visitor, visitors->score_table, attempts);
+		ls_score_table_attempt(visitors, visitor, visitors->score_table, attempts);
 		if (make_row(visitors, visitor))
 			return false;
 	}
@@ -603,7 +596,7 @@ write_identity(LsModel *visitors, LsModel *model, Datum visitor, Datum contact,
 	(void) run(visitors, psprintf("INSERT INTO %s (visitor, contact_id, identified_at, identified_by,"
 						" stage, stage_since, prior_stage, hold)"
 						" VALUES ($1, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
-						name_of(visitors->identity_table)), &args);
+						ls_relation_qualified_name(visitors->identity_table)), &args);
 }
 
 /* identify does so, all being locked that comes before. */
@@ -623,7 +616,7 @@ identify(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 	if (known)
 		remove_row(store, visitor);
 	else
-		ls_row_delete(visitors, visitor);
+		unmake_row(visitors, visitor);
 	close_store(visitors, store);
 	if (before)
 		return;
@@ -716,7 +709,7 @@ canonical(LsModel *model, Datum contact)
 {
 	LsScoreRow	row;
 
-	return ls_row_find(model, contact, &row) ? row.contact : contact;
+	return ls_score_table_find(model, contact, &row) ? row.contact : contact;
 }
 
 /* ls_identities is leadscore.identities(). */

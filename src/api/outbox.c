@@ -39,7 +39,7 @@
 #include "definitions/extension.h"
 #include "definitions/model_access.h"
 #include "definitions/rights.h"
-#include "tables/score_table.h"
+#include "tables/guard.h"
 
 PG_FUNCTION_INFO_V1(ls_outbox_take);
 PG_FUNCTION_INFO_V1(ls_outbox_done);
@@ -177,16 +177,7 @@ check_filter(const char *model, const char *action, List *tables)
 uint64
 ls_outbox_run(Oid table, const char *sql, LsSqlArguments *args)
 {
-	char	   *text = psprintf(sql, quote_qualified_identifier(LEADSCORE_SCHEMA,
-																get_rel_name(table)));
-	bool		nulls[LS_MAX_ARGUMENTS];
-	SPIPlanPtr	plan = SPI_prepare(text, args->n, args->types);
-
-	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\": %s", text, SPI_result_code_string(SPI_result));
-	for (int i = 0; i < args->n; i++)
-		nulls[i] = args->nulls[i] == 'n';
-	return ls_row_run(plan, args->values, nulls, args->n, NULL);
+	return ls_guard_run(psprintf(sql, ls_relation_qualified_name(table)), args, NULL);
 }
 
 /* Between these two, SQL is run as the owner of a model's outbox. */

@@ -48,6 +48,7 @@
 #include "base/clock.h"
 #include "base/leadscore.h"
 #include "base/relation.h"
+#include "base/sql.h"
 #include "base/user.h"
 #include "counting/contact_snapshot.h"
 #include "counting/event_reader.h"

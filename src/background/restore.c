@@ -57,6 +57,7 @@
 #include "base/compat.h"
 #include "base/leadscore.h"
 #include "base/relation.h"
+#include "base/sql.h"
 #include "base/user.h"
 #include "definitions/extension.h"
 #include "definitions/locks.h"
@@ -64,8 +65,9 @@
 #include "definitions/source_triggers.h"
 #include "model/model.h"
 #include "model/validate.h"
+#include "tables/guard.h"
 #include "tables/outbox_writer.h"
-#include "tables/score_table.h"
+#include "tables/pending_table.h"
 
 PG_FUNCTION_INFO_V1(ls_restore_row);
 PG_FUNCTION_INFO_V1(ls_restore_models);
@@ -265,7 +267,7 @@ static void
 rows_restored(Oid relid)
 {
 	if (is_table(relid, "pending_"))
-		ls_row_restored(relid);
+		ls_pending_restored(relid);
 	else if (is_table(relid, "outbox_"))
 		ls_outbox_pass_ids(relid);
 }
@@ -276,7 +278,7 @@ ls_restored(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = ls_sql_trigger_data(fcinfo, TRIGGER_EVENT_AFTER, LS_FIRED_INSERT);
 
-	if (!ls_row_writing())
+	if (!ls_guard_passes())
 		rows_restored(RelationGetRelid(trigger->tg_relation));
 	return PointerGetDatum(NULL);
 }

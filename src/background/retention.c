@@ -13,10 +13,11 @@
 #include "background/daily.h"
 #include "base/clock.h"
 #include "base/relation.h"
+#include "base/sql.h"
 #include "base/user.h"
 #include "definitions/model_access.h"
+#include "tables/guard.h"
 #include "tables/job_range.h"
-#include "tables/score_table.h"
 
 int			ls_rule_error_retention = 30;
 
@@ -40,7 +41,7 @@ ls_purge_history(const char *model, int days, int limit)
 								   ls_daily_needs(model))));
 	ls_sql_add(&args, INT4OID, Int32GetDatum(limit));
 	ls_user_switch_to_owner(ls_relation_owner(((LsModelTable *) linitial(tables))->table), &saved);
-	rows = ls_row_execute(psprintf("DELETE FROM leadscore.history_%1$s"
+	rows = ls_guard_execute(psprintf("DELETE FROM leadscore.history_%1$s"
 								   " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 								   "SELECT ctid FROM leadscore.history_%1$s"
 								   " WHERE recorded_at OPERATOR(pg_catalog.<) $1 LIMIT $2))",

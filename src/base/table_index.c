@@ -177,11 +177,11 @@ refuse(const Wanted *wanted, Oid invalid)
 }
 
 /*
- * ls_key_index finds the index by which there is one row of a table for each value
+ * ls_table_index_key finds the index by which there is one row of a table for each value
  * of its first columns, in their order; InvalidOid: there is none.
  */
 Oid
-ls_key_index(Relation rel, int ncolumns)
+ls_table_index_key(Relation rel, int ncolumns)
 {
 	Wanted		wanted = {.rel = rel, .first = 1, .ncolumns = ncolumns, .key = true};
 	Oid			primary = ls_primary_key_index(rel);
@@ -193,12 +193,12 @@ ls_key_index(Relation rel, int ncolumns)
 	return find(&wanted, &invalid);
 }
 
-/* ls_key_index_required refuses a table that has no such index. */
+/* ls_table_index_key_required refuses a table that has no such index. */
 Oid
-ls_key_index_required(Relation rel, int ncolumns)
+ls_table_index_key_required(Relation rel, int ncolumns)
 {
 	Wanted		wanted = {.rel = rel, .first = 1, .ncolumns = ncolumns, .key = true};
-	Oid			found = ls_key_index(rel, ncolumns);
+	Oid			found = ls_table_index_key(rel, ncolumns);
 	Oid			invalid;
 
 	if (OidIsValid(found))
@@ -209,29 +209,25 @@ ls_key_index_required(Relation rel, int ncolumns)
 	return found;
 }
 
-/*
- * ls_contact_index_required finds an index by which the rows of a contact lie
- * together.
- */
+/* ls_table_index_required finds an index by which rows with one value of a column lie together. */
 Oid
-ls_contact_index_required(Relation rel)
+ls_table_index_required(Relation rel, AttrNumber column)
 {
-	Wanted		wanted = {.rel = rel, .ncolumns = 1};
+	Wanted		wanted = {.rel = rel, .first = column, .ncolumns = 1};
 	Oid			invalid;
-	Oid			found;
+	Oid			found = find(&wanted, &invalid);
 
-	wanted.first = get_attnum(RelationGetRelid(rel), "contact_id");
-	if (wanted.first == InvalidAttrNumber)
-		elog(ERROR, "table \"%s\" has no column contact_id", RelationGetRelationName(rel));
-	found = find(&wanted, &invalid);
 	if (!OidIsValid(found))
 		refuse(&wanted, invalid);
 	return found;
 }
 
-/* check_one makes sure that a table has its index, of a key or of one column. */
-static void
-check_one(Oid table, int nkey)
+/*
+ * ls_table_index_check makes sure that a table has its index: of the primary key, which
+ * is its first nkey columns, or of the first column where it has none.
+ */
+void
+ls_table_index_check(Oid table, int nkey)
 {
 	bool		locked;
 	Relation	rel = ls_relation_open(table, &locked);
@@ -239,23 +235,8 @@ check_one(Oid table, int nkey)
 	if (rel == NULL)
 		return;
 	if (nkey > 0)
-		(void) ls_key_index_required(rel, nkey);
+		(void) ls_table_index_key_required(rel, nkey);
 	else
-		(void) ls_contact_index_required(rel);
+		(void) ls_table_index_required(rel, 1);
 	ls_relation_close(rel, locked);
-}
-
-/*
- * ls_indexes_check makes sure, before a statement writes to the tables of a model,
- * that they have the indexes without which that would fail.  What is put aside needs
- * none; who folds it in, or reads it, is told.
- */
-void
-ls_indexes_check(const LsModel *model)
-{
-	check_one(model->score_table, 1);
-	check_one(model->due_table, 3);
-	check_one(model->profile_table, 2);
-	if (ls_relation_has_pages(model->kept_table))
-		check_one(model->kept_table, 0);
 }

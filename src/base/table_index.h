@@ -12,11 +12,9 @@
 
 #include "utils/rel.h"
 
-#include "rules/model_compile.h"
-
-extern Oid	ls_key_index(Relation rel, int ncolumns);
-extern Oid	ls_key_index_required(Relation rel, int ncolumns);
-extern Oid	ls_contact_index_required(Relation rel);
-extern void ls_indexes_check(const LsModel *model);
+extern Oid	ls_table_index_key(Relation rel, int ncolumns);
+extern Oid	ls_table_index_key_required(Relation rel, int ncolumns);
+extern Oid	ls_table_index_required(Relation rel, AttrNumber column);
+extern void ls_table_index_check(Oid table, int nkey);
 
 #endif							/* LEADSCORE_TABLE_INDEX_H */

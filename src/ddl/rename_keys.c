@@ -19,11 +19,12 @@
 
 #include "base/key.h"
 #include "base/relation.h"
+#include "base/sql.h"
 #include "base/transaction.h"
 #include "base/user.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
-#include "tables/score_table.h"
+#include "tables/guard.h"
 
 /* Where keys are kept as text */
 static const struct
@@ -190,7 +191,7 @@ ls_rename_keys_write(const LsModelRow *model, List *texts)
 		ls_sql_add_text(&args, model->model);
 		ls_sql_add_text(&args, text->text);
 		ls_sql_add_text(&args, now);
-		(void) ls_row_execute(psprintf("UPDATE %s SET %s WHERE %s AND %s OPERATOR(pg_catalog.=) $2",
+		(void) ls_guard_execute(psprintf("UPDATE %s SET %s WHERE %s AND %s OPERATOR(pg_catalog.=) $2",
 									   table, places[text->place].assignment, rows_of(text->place),
 									   places[text->place].column), &args);
 		ls_user_restore(&saved);

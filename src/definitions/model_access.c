@@ -179,7 +179,7 @@ show_rows(ReturnSetInfo *result, const LsTableLayout *layout, LsModelTable *tabl
 												  ALLOCSET_DEFAULT_SIZES);
 
 	types = ls_layout_types(layout, table->key.type, &n);
-	ls_target_check(rel, types, n);
+	ls_heap_writer_check(rel, types, n);
 	scan = ls_table_beginscan(rel, GetActiveSnapshot());
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{

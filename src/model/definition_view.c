@@ -405,7 +405,7 @@ ls_definition_check_snapshot(const char *name)
  * have been renamed.
  */
 static bool
-find_row(LsTarget *target, HeapTuple old, CommandId command)
+find_row(LsHeapWriter *target, HeapTuple old, CommandId command)
 {
 	TransactionId xmin;
 	CommandId	cmin;
@@ -415,7 +415,7 @@ find_row(LsTarget *target, HeapTuple old, CommandId command)
 	heap_deform_tuple(old, RelationGetDescr(target->rel),
 					  target->search->tts_values, target->search->tts_isnull);
 	ExecStoreVirtualTuple(target->search);
-	if (!ls_target_find(target))
+	if (!ls_heap_writer_find(target))
 		return false;
 	xmin = DatumGetTransactionId(slot_getsysattr(target->found, MinTransactionIdAttributeNumber, &isnull));
 	cmin = DatumGetCommandId(slot_getsysattr(target->found, MinCommandIdAttributeNumber, &isnull));
@@ -427,7 +427,7 @@ find_row(LsTarget *target, HeapTuple old, CommandId command)
 
 /* put_row puts a row into the slot from which it is written. */
 static void
-put_row(LsTarget *target, HeapTuple tuple)
+put_row(LsHeapWriter *target, HeapTuple tuple)
 {
 	ExecClearTuple(target->written);
 	heap_deform_tuple(tuple, RelationGetDescr(target->rel),
@@ -454,7 +454,7 @@ number_row(const Kind *kind, HeapTuple tuple, TupleDesc desc)
  * there is nothing to be done.
  */
 static bool
-read_rows(const TriggerData *td, const Kind *kind, LsTarget *target, LsDefinition *row)
+read_rows(const TriggerData *td, const Kind *kind, LsHeapWriter *target, LsDefinition *row)
 {
 	TupleDesc	view = RelationGetDescr(td->tg_relation);
 	HeapTuple	base;
@@ -478,7 +478,7 @@ read_rows(const TriggerData *td, const Kind *kind, LsTarget *target, LsDefinitio
 
 /* write_row checks a row and writes it. */
 static void
-write_row(const Kind *kind, LsDefinition *row, LsTarget *target)
+write_row(const Kind *kind, LsDefinition *row, LsHeapWriter *target)
 {
 	LsUser	saved;
 
@@ -491,11 +491,11 @@ write_row(const Kind *kind, LsDefinition *row, LsTarget *target)
 	if (row->new)
 		put_row(target, row->new);
 	if (row->old == NULL)
-		ls_target_insert(target);
+		ls_heap_writer_insert(target);
 	else if (row->new)
-		ls_target_update(target);
+		ls_heap_writer_update(target);
 	else
-		ls_target_delete(target);
+		ls_heap_writer_delete(target);
 	ls_user_restore(&saved);
 	CommandCounterIncrement();
 }
@@ -511,18 +511,18 @@ ls_write_definition(PG_FUNCTION_ARGS)
 	const Kind *kind = begin_trigger(fcinfo, TRIGGER_EVENT_INSTEAD | TRIGGER_EVENT_ROW,
 									 ALL_CHANGES, &td);
 	LsDefinition row = {0};
-	LsTarget	target;
+	LsHeapWriter	target;
 	bool		found;
 
 	if (!(kind->writes & (TRIGGER_FIRED_BY_INSERT(td->tg_event) ? INSERTS :
 						  TRIGGER_FIRED_BY_DELETE(td->tg_event) ? DELETES : UPDATES)))
 		refuse(kind, td);
-	ls_target_open(&target, ls_extension_base_table(kind->table, false), kind->nkey, NULL, 0);
+	ls_heap_writer_open(&target, ls_extension_base_table(kind->table, false), kind->nkey, NULL, 0);
 	row.desc = CreateTupleDescCopy(RelationGetDescr(target.rel));
 	found = read_rows(td, kind, &target, &row);
 	if (found)
 		write_row(kind, &row, &target);
-	ls_target_close(&target);
+	ls_heap_writer_close(&target);
 	if (!found)
 		return PointerGetDatum(NULL);
 	if (kind->written)

@@ -213,9 +213,6 @@ typedef struct LsModel
 	LsKeyType	visitor_key;	/* of the latter */
 	Oid			target_type;	/* of the key of those for whom visitors count */
 	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
-	struct LsStorePlans *store; /* the store's kept plans */
-	struct LsPendingPlans *pending; /* and those of what is pending */
-	struct LsAliasPlans *aliases;	/* and those of who is whose */
 	int			score_natts;	/* columns of score_table, dropped ones included */
 	int		   *score_columns;	/* where it has those of categories, and the rest */
 	int			score_nlive;	/* columns without the dropped ones ... */

@@ -27,6 +27,7 @@
 #include "background/retention.h"
 #include "base/error.h"
 #include "base/leadscore.h"
+#include "base/sql.h"
 #include "base/user.h"
 #include "definitions/extension.h"
 #include "model/suspension.h"
@@ -266,7 +267,7 @@ stored_text(LsModel *model, const char *text)
 	if (text == NULL || model->key.foreign_text)
 		return text;
 	PushActiveSnapshot(GetLatestSnapshot());
-	found = ls_row_find(model, ls_key_read(&model->key, text), &row);
+	found = ls_score_table_find(model, ls_key_read(&model->key, text), &row);
 	PopActiveSnapshot();
 	return found ? ls_key_text(&model->key, row.contact) : text;
 }

@@ -28,8 +28,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
-#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -41,12 +40,13 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/heap_writer.h"
-#include "base/leadscore.h"
 #include "base/relation.h"
-#include "base/table_index.h"
+#include "base/sql.h"
+#include "base/table_scan.h"
 #include "base/transaction.h"
 #include "base/user.h"
 #include "definitions/extension.h"
+#include "tables/guard.h"
 #include "tables/score_table.h"
 
 /* columns of pending_<model> */
@@ -63,15 +63,8 @@ enum
 struct LsPendingTable
 {
 	LsModel    *model;
-	LsTarget	target;
+	LsHeapWriter	target;
 };
-
-typedef struct LsPendingPlans
-{
-	SPIPlanPtr	again;
-	SPIPlanPtr	take;
-	SPIPlanPtr	clear;
-} LsPendingPlans;
 
 /* column_types gives the types of the table's columns. */
 static void
@@ -84,16 +77,15 @@ column_types(const LsModel *model, Oid *types)
 	types[PENDING_DELTA - 1] = BYTEAOID;
 }
 
-/* open_to_read opens the table, of which there is one. */
-static Relation
-open_to_read(const LsModel *model)
+/* open_to_read opens the table to read it. */
+static void
+open_to_read(LsModel *model, LsTableScan *scan)
 {
-	Relation	rel = table_open(model->pending_table, AccessShareLock);
 	Oid			types[PENDING_NCOLUMNS];
 
+	ls_table_scan_open(scan, model->pending_table, AccessShareLock, &model->key);
 	column_types(model, types);
-	ls_target_check(rel, types, PENDING_NCOLUMNS);
-	return rel;
+	ls_heap_writer_check(scan->rel, types, PENDING_NCOLUMNS);
 }
 
 /* ---------- putting aside ---------- */
@@ -107,7 +99,7 @@ ls_pending_open(LsModel *model)
 
 	table->model = model;
 	column_types(model, types);
-	ls_target_open(&table->target, model->pending_table, 0, types, PENDING_NCOLUMNS);
+	ls_heap_writer_open(&table->target, model->pending_table, 0, types, PENDING_NCOLUMNS);
 	return table;
 }
 
@@ -131,7 +123,7 @@ ls_pending_add(LsPendingTable *table, Datum contact, const LsState *delta,
 	slot->tts_isnull[PENDING_DELTA - 1] = bytes == NULL;
 	slot->tts_values[PENDING_DELTA - 1] = PointerGetDatum(bytes);
 	ExecStoreVirtualTuple(slot);
-	ls_target_insert(&table->target);
+	ls_heap_writer_insert(&table->target);
 	if (bytes)
 		pfree(bytes);
 }
@@ -139,7 +131,7 @@ ls_pending_add(LsPendingTable *table, Datum contact, const LsState *delta,
 void
 ls_pending_close(LsPendingTable *table)
 {
-	ls_target_close(&table->target);
+	ls_heap_writer_close(&table->target);
 	pfree(table);
 }
 
@@ -163,34 +155,28 @@ ls_pending_init(LsPending *pending)
 	ls_state_init(&pending->delta);
 }
 
-/* add_row adds one row to what is pending; it may lie in a buffer. */
+/* add_row adds the row that was read to what is pending. */
 static void
-add_row(LsModel *model, LsPending *pending, TimestampTz noted_at, bool profile,
-		bytea *bytes)
+add_row(LsModel *model, LsPending *pending, const LsTableScan *scan)
 {
+	TimestampTz noted_at = DatumGetTimestampTz(scan->values[PENDING_NOTED_AT - 1]);
+	bool		profile = DatumGetBool(scan->values[PENDING_PROFILE - 1]);
 	LsState		delta;
 
 	pending->nrows++;
 	if (ls_instant_has_been(noted_at))
 		pending->instant = Max(pending->instant, noted_at);
-	if (bytes == NULL)
+	if (scan->nulls[PENDING_DELTA - 1])
 	{
 		pending->count_profile |= profile;
 		pending->count_all |= !profile;
 		return;
 	}
-	ls_state_decode(bytes, &delta);
+	ls_state_decode(DatumGetByteaPCopy(scan->values[PENDING_DELTA - 1]), &delta);
 	if (!ls_state_merge(model, &pending->delta, &delta))
 		pending->count_all = true;
 	pending->instant = Max(pending->instant, delta.last);
 	pending->has_delta = true;
-}
-
-/* empty tells whether a table has never had a row, or been vacuumed since. */
-static bool
-empty(Relation rel)
-{
-	return RelationGetNumberOfBlocks(rel) == 0;
 }
 
 /* ls_pending_none tells, at next to no cost, that nothing is pending of a model. */
@@ -201,73 +187,22 @@ ls_pending_none(const char *model)
 }
 
 /*
- * ls_by_contact_begin starts to read a table by contact, with the active
- * snapshot; strategy BTEqual, or BTGreater.
- */
-IndexScanDesc
-ls_by_contact_begin(LsModel *model, Relation rel, Relation *index,
-					const Datum *contact, StrategyNumber strategy)
-{
-	IndexScanDesc scan;
-	ScanKeyData search;
-	Oid			family,
-				type;
-
-	*index = index_open(ls_contact_index_required(rel), AccessShareLock);
-	family = (*index)->rd_opfamily[0];
-	type = (*index)->rd_opcintype[0];	/* may be that of all arrays, or enums */
-	scan = ls_index_beginscan(rel, *index, GetActiveSnapshot(), contact ? 1 : 0);
-	if (contact)
-		ScanKeyEntryInitialize(&search, 0, 1, strategy, type, (*index)->rd_indcollation[0],
-							   get_opcode(get_opfamily_member(family, type, type, strategy)),
-							   *contact);
-	index_rescan(scan, contact ? &search : NULL, contact ? 1 : 0, NULL, 0);
-	return scan;
-}
-
-/* ls_by_contact_next gives the next row; the index compares keys. */
-bool
-ls_by_contact_next(LsModel *model, IndexScanDesc scan, TupleTableSlot *slot)
-{
-	LsUser	saved;
-	bool		found;
-
-	CHECK_FOR_INTERRUPTS();
-	ls_key_enter(&model->key, &saved);
-	found = index_getnext_slot(scan, ForwardScanDirection, slot);
-	ls_key_leave(&model->key, &saved);
-	return found;
-}
-
-/*
  * ls_pending_read adds up what the active snapshot sees pending about a contact,
  * and leaves it there.
  */
 void
 ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 {
-	Relation	rel = open_to_read(model);
-	Relation	index;
-	TupleTableSlot *slot;
-	IndexScanDesc scan;
+	LsTableScan scan;
 
-	if (!empty(rel))
+	open_to_read(model, &scan);
+	if (!ls_table_scan_empty(&scan))
 	{
-		slot = table_slot_create(rel, NULL);
-		scan = ls_by_contact_begin(model, rel, &index, &contact, BTEqualStrategyNumber);
-		while (ls_by_contact_next(model, scan, slot))
-		{
-			slot_getallattrs(slot);
-			add_row(model, pending, DatumGetTimestampTz(slot->tts_values[PENDING_NOTED_AT - 1]),
-					DatumGetBool(slot->tts_values[PENDING_PROFILE - 1]),
-					slot->tts_isnull[PENDING_DELTA - 1] ? NULL :
-					DatumGetByteaPCopy(slot->tts_values[PENDING_DELTA - 1]));
-		}
-		index_endscan(scan);
-		index_close(index, AccessShareLock);
-		ExecDropSingleTupleTableSlot(slot);
+		ls_table_scan_by(&scan, PENDING_CONTACT, BTEqualStrategyNumber, &contact);
+		while (ls_table_scan_next(&scan))
+			add_row(model, pending, &scan);
 	}
-	table_close(rel, AccessShareLock);
+	ls_table_scan_close(&scan, AccessShareLock);
 }
 
 /* What a snapshot of this session was taken of */
@@ -313,28 +248,21 @@ static bool
 sees_any(LsModel *model, Oid table, Known *known)
 {
 	Moment		moment = moment_of(GetActiveSnapshot());
-	Relation	rel,
-				index;
-	IndexScanDesc scan;
+	LsTableScan scan;
 
 	if (!OidIsValid(table))
 		return false;
 	if (known->table == table && same_moment(&known->moment, &moment))
 		return known->any;
 	known->table = InvalidOid;
-	rel = table_open(table, AccessShareLock);
+	ls_table_scan_open(&scan, table, AccessShareLock, &model->key);
 	known->any = false;
-	if (!empty(rel))
+	if (!ls_table_scan_empty(&scan))
 	{
-		TupleTableSlot *slot = table_slot_create(rel, NULL);
-
-		scan = ls_by_contact_begin(model, rel, &index, NULL, BTGreaterStrategyNumber);
-		known->any = ls_by_contact_next(model, scan, slot);
-		index_endscan(scan);
-		index_close(index, AccessShareLock);
-		ExecDropSingleTupleTableSlot(slot);
+		ls_table_scan_by(&scan, PENDING_CONTACT, BTGreaterStrategyNumber, NULL);
+		known->any = ls_table_scan_next(&scan);
 	}
-	table_close(rel, AccessShareLock);
+	ls_table_scan_close(&scan, AccessShareLock);
 	known->table = table;
 	known->moment = moment;
 	return known->any;
@@ -370,67 +298,30 @@ int
 ls_pending_contacts(LsModel *model, const Datum *after, int limit, Datum *contacts)
 {
 	LsKeyType  *key = &model->key;
-	Relation	rel = open_to_read(model);
-	Relation	index;
+	LsTableScan scan;
 	int			n = 0;
 
-	if (!empty(rel))
+	open_to_read(model, &scan);
+	while (n < limit && !ls_table_scan_empty(&scan))
 	{
-		TupleTableSlot *slot = table_slot_create(rel, NULL);
-
-		while (n < limit)
-		{
-			IndexScanDesc scan = ls_by_contact_begin(model, rel, &index, after, BTGreaterStrategyNumber);
-			bool		found = ls_by_contact_next(model, scan, slot);
-			bool		isnull;
-
-			if (found)
-				contacts[n] = datumCopy(slot_getattr(slot, PENDING_CONTACT, &isnull),
-										key->typbyval, key->typlen);
-			index_endscan(scan);
-			index_close(index, AccessShareLock);
-			if (!found)
-				break;
-			after = &contacts[n++];
-		}
-		ExecDropSingleTupleTableSlot(slot);
+		ls_table_scan_by(&scan, PENDING_CONTACT, BTGreaterStrategyNumber, after);
+		if (!ls_table_scan_next(&scan))
+			break;
+		contacts[n] = datumCopy(scan.values[PENDING_CONTACT - 1], key->typbyval, key->typlen);
+		after = &contacts[n++];
 	}
-	table_close(rel, AccessShareLock);
+	ls_table_scan_close(&scan, AccessShareLock);
 	return n;
 }
 
 /* ---------- taking away ---------- */
 
-static LsPendingPlans *
-plans_of(LsModel *model)
-{
-	if (model->pending == NULL)
-		model->pending = MemoryContextAllocZero(model->context, sizeof(LsPendingPlans));
-	return model->pending;
-}
-
-void
-ls_pending_free_plans(LsModel *model)
-{
-	ls_row_free(model->pending, sizeof(LsPendingPlans));
-}
-
-/* is_empty looks without a scan. */
+/* is_empty looks without a scan, and locks the table to be written to. */
 static bool
 is_empty(LsModel *model)
 {
-	Relation	rel = table_open(model->pending_table, RowExclusiveLock);
-	bool		result = empty(rel);
-
-	table_close(rel, NoLock);
-	return result;
-}
-
-static char *
-table_name(LsModel *model)
-{
-	return psprintf("%s.%s", LEADSCORE_SCHEMA,
-					quote_identifier(get_rel_name(model->pending_table)));
+	LockRelationOid(model->pending_table, RowExclusiveLock);
+	return !ls_relation_has_pages(model->pending_table);
 }
 
 /*
@@ -440,34 +331,38 @@ table_name(LsModel *model)
 void
 ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	SPIPlanPtr	plan;
-	LsUser	saved;
+	LsPendingTable *table;
+	LsTableScan scan;
 
 	if (is_empty(model))
 		return;
+	table = ls_pending_open(model);
+	open_to_read(model, &scan);
+	ls_table_scan_by(&scan, PENDING_CONTACT, BTEqualStrategyNumber, &contact);
+	while (ls_table_scan_next(&scan))
+		if (ls_heap_writer_lock(&table->target, &scan.tuple->t_self))
+		{
+			add_row(model, pending, &scan);
+			ls_heap_writer_delete(&table->target);
+		}
+	ls_table_scan_close(&scan, AccessShareLock);
+	ls_pending_close(table);
+	CommandCounterIncrement();
+}
+
+/* run runs a statement on the table as its owner, with the active snapshot. */
+static int64
+run(LsModel *model, const char *sql, LsSqlArguments *args)
+{
+	LsUser		saved;
+	uint64		rows;
+
 	ls_user_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
 	SPI_connect();
-	plan = ls_row_plan(&plans_of(model)->take,
-					   psprintf("DELETE FROM %s WHERE contact_id %s $1 RETURNING profile, delta, noted_at",
-								table_name(model), ls_row_key_operator(model)),
-					   1, &model->key.type);
-	(void) ls_row_run(plan, &contact, NULL, 1, GetActiveSnapshot());
-	MemoryContextSwitchTo(caller);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-		bool		profile = DatumGetBool(SPI_getbinval(tuple, desc, 1, &isnull));
-		TimestampTz noted_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull));
-		Datum		delta = SPI_getbinval(tuple, desc, 2, &isnull);
-
-
-		add_row(model, pending, noted_at, profile, isnull ? NULL : DatumGetByteaPCopy(delta));
-	}
+	rows = ls_guard_run(sql, args, GetActiveSnapshot());
 	SPI_finish();
 	ls_user_restore(&saved);
+	return rows;
 }
 
 /*
@@ -477,19 +372,11 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 int64
 ls_pending_clear(LsModel *model)
 {
-	LsUser	saved;
-	uint64		rows;
+	LsSqlArguments args = {0};
 
 	if (is_empty(model))
 		return 0;
-	ls_user_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
-	SPI_connect();
-	rows = ls_row_run(ls_row_plan(&plans_of(model)->clear,
-								  psprintf("DELETE FROM %s", table_name(model)), 0, NULL),
-					  NULL, NULL, 0, GetActiveSnapshot());
-	SPI_finish();
-	ls_user_restore(&saved);
-	return rows;
+	return run(model, psprintf("DELETE FROM %s", ls_relation_qualified_name(model->pending_table)), &args);
 }
 
 /*
@@ -499,22 +386,35 @@ ls_pending_clear(LsModel *model)
 void
 ls_pending_again(LsModel *model)
 {
-	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
-	Datum		values[] = {Int64GetDatum(model->version), TimestampTzGetDatum(ls_clock())};
-	LsUser	saved;
+	const char *table = ls_relation_qualified_name(model->pending_table);
+	LsSqlArguments args = {0};
 
 	if (is_empty(model))
 		return;
+	ls_sql_add(&args, INT8OID, Int64GetDatum(model->version));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	ls_user_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
+	(void) run(model, psprintf("INSERT INTO %s (contact_id, rules_version, noted_at, profile)"
+							   " SELECT DISTINCT contact_id, $1, $2, false FROM %s", table, table), &args);
+	PopActiveSnapshot();
+}
+
+/*
+ * ls_pending_restored is for rows that were restored from a dump into a model that is
+ * there.  Events that were enqueued then may have been counted since, and rows without a
+ * key cannot be refused; so their contacts are counted again instead.
+ */
+void
+ls_pending_restored(Oid table)
+{
+	LsSqlArguments args = {0};
+	LsUser		saved;
+
+	ls_user_switch_to_owner(ls_relation_owner(table), &saved);
 	SPI_connect();
-	(void) ls_row_run(ls_row_plan(&plans_of(model)->again,
-								  psprintf("INSERT INTO %s (contact_id, rules_version, noted_at, profile)"
-										   " SELECT DISTINCT contact_id, $1, $2, false FROM %s",
-										   table_name(model), table_name(model)), 2, types),
-					  values, NULL, 2, GetActiveSnapshot());
+	(void) ls_guard_run(psprintf("UPDATE %s SET delta = NULL WHERE delta IS NOT NULL",
+								 ls_relation_qualified_name(table)), &args, NULL);
 	SPI_finish();
 	ls_user_restore(&saved);
-	PopActiveSnapshot();
 }

@@ -10,9 +10,6 @@
 
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/stratnum.h"
-
 #include "rules/model_compile.h"
 #include "scoring/state.h"
 
@@ -50,11 +47,6 @@ extern int	ls_pending_contacts(LsModel *model, const Datum *after, int limit,
 								Datum *contacts);
 extern int64 ls_pending_clear(LsModel *model);
 extern void ls_pending_again(LsModel *model);
-/* for tables that have an index by contact */
-extern IndexScanDesc ls_by_contact_begin(LsModel *model, Relation rel,
-										 Relation *index, const Datum *contact,
-										 StrategyNumber strategy);
-extern bool ls_by_contact_next(LsModel *model, IndexScanDesc scan, TupleTableSlot *slot);
-extern void ls_pending_free_plans(LsModel *model);
+extern void ls_pending_restored(Oid table);
 
 #endif							/* LEADSCORE_PENDING_TABLE_H */

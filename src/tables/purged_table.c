@@ -41,12 +41,13 @@
 
 #include "base/heap_writer.h"
 #include "base/relation.h"
+#include "base/sql.h"
+#include "base/table_scan.h"
 #include "base/transaction.h"
 #include "base/user.h"
 #include "definitions/extension.h"
+#include "tables/guard.h"
 #include "tables/identity_table.h"
-#include "tables/pending_table.h"
-#include "tables/score_table.h"
 
 int			ls_on_delete = LS_ON_DELETE_SOURCE;
 
@@ -64,7 +65,7 @@ enum
 struct LsKeptTable
 {
 	LsModel    *model;
-	LsTarget	target;
+	LsHeapWriter	target;
 };
 
 /*
@@ -122,7 +123,7 @@ ls_kept_open(LsModel *model)
 
 	table->model = model;
 	column_types(model, types);
-	ls_target_open(&table->target, model->kept_table, 0, types, KEPT_NCOLUMNS);
+	ls_heap_writer_open(&table->target, model->kept_table, 0, types, KEPT_NCOLUMNS);
 	return table;
 }
 
@@ -154,7 +155,7 @@ ls_kept_insert(LsKeptTable *table, Datum contact, const char *source,
 	slot->tts_values[KEPT_RULES_VERSION - 1] = Int64GetDatum(table->model->version);
 	slot->tts_values[KEPT_STATE - 1] = PointerGetDatum(bytes);
 	ExecStoreVirtualTuple(slot);
-	ls_target_insert(&table->target);
+	ls_heap_writer_insert(&table->target);
 	pfree(bytes);
 	pfree(name);
 }
@@ -162,7 +163,7 @@ ls_kept_insert(LsKeptTable *table, Datum contact, const char *source,
 void
 ls_kept_close(LsKeptTable *table)
 {
-	ls_target_close(&table->target);
+	ls_heap_writer_close(&table->target);
 	pfree(table);
 }
 
@@ -176,7 +177,7 @@ of_source(const char *sql, const char *model, const char *source)
 
 	ls_sql_add_text(&args, source);
 	ls_user_switch_to_owner(ls_relation_owner(ls_extension_table(psprintf("kept_%s", model), false)), &saved);
-	rows = ls_row_execute(sql, &args);
+	rows = ls_guard_execute(sql, &args);
 	ls_user_restore(&saved);
 	return rows;
 }
@@ -303,14 +304,13 @@ adopt_slots(LsModel *model, LsState *state)
 /* ---------- reading ---------- */
 
 static LsKept *
-read_row(LsModel *model, TupleTableSlot *slot)
+read_row(LsModel *model, const LsTableScan *scan)
 {
 	LsKept	   *kept = palloc(sizeof(LsKept));
 
-	slot_getallattrs(slot);
-	kept->source = TextDatumGetCString(slot->tts_values[KEPT_SOURCE - 1]);
-	kept->until = DatumGetTimestampTz(slot->tts_values[KEPT_UNTIL - 1]);
-	ls_state_decode(DatumGetByteaPCopy(slot->tts_values[KEPT_STATE - 1]), &kept->state);
+	kept->source = TextDatumGetCString(scan->values[KEPT_SOURCE - 1]);
+	kept->until = DatumGetTimestampTz(scan->values[KEPT_UNTIL - 1]);
+	ls_state_decode(DatumGetByteaPCopy(scan->values[KEPT_STATE - 1]), &kept->state);
 	adopt_slots(model, &kept->state);
 	return kept;
 }
@@ -342,7 +342,7 @@ append_attached(StringInfo sql, const LsModel *model)
 static void
 append_kept_of_contacts(StringInfo sql, LsModel *model, const char *visitors)
 {
-	const char *equals = ls_row_key_operator(model);
+	const char *equals = ls_key_equals(&model->key);
 	char	   *merged = ls_relation_qualified_name(model->merged_table);
 
 	appendStringInfo(sql, "SELECT COALESCE(m.target_id, k.contact_id) AS contact_id"
@@ -355,7 +355,7 @@ append_kept_of_contacts(StringInfo sql, LsModel *model, const char *visitors)
 					 " FROM leadscore.kept_%s k JOIN %s i ON (i.visitor %s k.contact_id)"
 					 " LEFT JOIN %s m ON (m.source_id %s i.contact_id)",
 					 visitors, ls_relation_qualified_name(model->identity_table),
-					 ls_row_operator(&model->visitor_key), merged, equals);
+					 ls_key_equals(&model->visitor_key), merged, equals);
 	append_attached(sql, model);
 }
 
@@ -380,7 +380,7 @@ ls_kept_query(LsModel *model, const char *rest)
 		append_attached(&sql, model);
 		if (OidIsValid(model->identity_table))
 			appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s i WHERE i.visitor %s k.contact_id)",
-							 ls_relation_qualified_name(model->identity_table), ls_row_key_operator(model));
+							 ls_relation_qualified_name(model->identity_table), ls_key_equals(&model->key));
 	}
 	appendStringInfo(&sql, ") t WHERE true%s", rest);
 	return sql.data;
@@ -392,29 +392,21 @@ rows_of(LsModel *model, Datum contact)
 {
 	Oid			types[KEPT_NCOLUMNS];
 	List	   *rows = NIL;
-	Relation	rel = table_open(model->kept_table, AccessShareLock);
+	LsTableScan scan;
 
 	column_types(model, types);
-	ls_target_check(rel, types, KEPT_NCOLUMNS);
-	if (RelationGetNumberOfBlocks(rel) > 0)
+	ls_table_scan_open(&scan, model->kept_table, AccessShareLock, &model->key);
+	ls_heap_writer_check(scan.rel, types, KEPT_NCOLUMNS);
+	if (!ls_table_scan_empty(&scan))
+		ls_table_scan_by(&scan, KEPT_CONTACT, BTEqualStrategyNumber, &contact);
+	while (scan.index && ls_table_scan_next(&scan))
 	{
-		TupleTableSlot *slot = table_slot_create(rel, NULL);
-		Relation	index;
-		IndexScanDesc scan = ls_by_contact_begin(model, rel, &index, &contact,
-												 BTEqualStrategyNumber);
+		LsKept	   *kept = read_row(model, &scan);
 
-		while (ls_by_contact_next(model, scan, slot))
-		{
-			LsKept	   *kept = read_row(model, slot);
-
-			if (ls_source_by_name(model, kept->source))
-				rows = lappend(rows, kept);
-		}
-		index_endscan(scan);
-		index_close(index, AccessShareLock);
-		ExecDropSingleTupleTableSlot(slot);
+		if (ls_source_by_name(model, kept->source))
+			rows = lappend(rows, kept);
 	}
-	table_close(rel, AccessShareLock);
+	ls_table_scan_close(&scan, AccessShareLock);
 	return rows;
 }
 

@@ -29,7 +29,7 @@ ls_row_writer_open(LsModel *model, const char *prefix)
 										&writer->ncolumns);
 
 	writer->model = model;
-	ls_target_open(&writer->target, ls_extension_table(psprintf("%s%s", prefix, model->name), false),
+	ls_heap_writer_open(&writer->target, ls_extension_table(psprintf("%s%s", prefix, model->name), false),
 				   0, types, writer->ncolumns);
 	return writer;
 }
@@ -37,7 +37,7 @@ ls_row_writer_open(LsModel *model, const char *prefix)
 void
 ls_row_writer_close(LsRowWriter *writer)
 {
-	ls_target_close(&writer->target);
+	ls_heap_writer_close(&writer->target);
 	pfree(writer);
 }
 
@@ -69,5 +69,5 @@ void
 ls_row_writer_add(LsRowWriter *writer)
 {
 	ExecStoreVirtualTuple(writer->target.written);
-	ls_target_insert(&writer->target);
+	ls_heap_writer_insert(&writer->target);
 }

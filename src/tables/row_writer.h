@@ -17,7 +17,7 @@ typedef struct LsRowWriter
 {
 	LsModel    *model;
 	int			ncolumns;
-	LsTarget	target;
+	LsHeapWriter	target;
 } LsRowWriter;
 
 extern LsRowWriter *ls_row_writer_open(LsModel *model, const char *prefix);

@@ -8,13 +8,9 @@
  * one that is noted in what it handles (effective_instant).  Contacts have to come in the order of their key, so
  * that statements never wait for each other in a circle.
  *
- * At READ COMMITTED a row that exists is locked and updated through the
- * executor, without SQL.  Under a transaction snapshot that would leave two
- * versions of the row visible to the transaction, so there it is SELECT ...
- * FOR UPDATE and UPDATE, which fail with 40001 where another transaction came
- * first.  A row that does not exist is inserted with ON CONFLICT DO NOTHING at
- * any level: if another transaction was faster the change starts again (or
- * fails with 40001 under a transaction snapshot).
+ * A row that does not exist is inserted as ON CONFLICT DO NOTHING does: if another
+ * transaction was faster the change starts again, and then, under a transaction
+ * snapshot, fails with 40001.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +28,6 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
-#include "base/heap_writer.h"
 #include "definitions/locks.h"
 #include "rules/disclosure.h"
 #include "scoring/next_change.h"
@@ -62,7 +57,7 @@ struct LsStore
 	LsCounter	count_all;
 	LsCounter	count_profile;
 	MemoryContext context;		/* of one change */
-	LsTarget	target;			/* score_<model> */
+	LsScoreTable table;
 	LsScore    *score;
 	bool		exists;			/* the row of the change in hand */
 	bool		locked_to_read; /* the tables that contacts are counted from */
@@ -99,10 +94,7 @@ ls_store_open(LsModel *model, const char *cause, LsCounter count_all,
 	store->counted = DT_NOBEGIN;
 	store->score = ls_course_score(model);
 	store->history = ls_history_open(model);
-	ls_target_open(&store->target, model->score_table, 1, NULL, 0);
-	ls_row_check(model, RelationGetDescr(store->target.rel));
-	/* rows that this transaction has written before must be seen as such */
-	CommandCounterIncrement();
+	ls_score_table_open(&store->table, model);
 	return store;
 }
 
@@ -116,93 +108,10 @@ ls_store_close(LsStore *store)
 	ls_history_close(store->history);
 	if (store->profiles)
 		ls_profile_table_close(store->profiles);
-	ls_target_close(&store->target);
+	ls_score_table_close(&store->table);
 	MemoryContextDelete(store->context);
 	MemoryContextDelete(store->taken_context);
 	pfree(store);
-	CommandCounterIncrement();
-}
-
-/* read_found reads the row that was found. */
-static void
-read_found(LsStore *store, LsScoreRow *row)
-{
-	TupleTableSlot *found = store->target.found;
-
-	slot_getallattrs(found);
-	store->damage = ls_row_try_read(store->model, found->tts_values, found->tts_isnull, row);
-}
-
-/* look_for puts a contact where its row is looked for by. */
-static void
-look_for(LsStore *store, Datum contact)
-{
-	TupleTableSlot *search = store->target.search;
-
-	ExecClearTuple(search);
-	memset(search->tts_isnull, true, search->tts_tupleDescriptor->natts);
-	search->tts_values[0] = contact;
-	search->tts_isnull[0] = false;
-	ExecStoreVirtualTuple(search);
-}
-
-/*
- * lock_row locks the contact's row, where there is one, and reads it.  Under a
- * transaction snapshot a row that is newer cannot be changed; that there is none
- * must not be taken from that, as nothing would be done about the contact.
- */
-static bool
-lock_row(LsStore *store, Datum contact, LsScoreRow *row)
-{
-	if (IsolationUsesXactSnapshot())
-	{
-		if (ls_row_select(store->model, contact, row, true))
-			return true;
-		if (ls_row_is_there(store->model, contact))
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("could not serialize access due to concurrent update")));
-		return false;
-	}
-
-	look_for(store, contact);
-	if (!ls_target_find(&store->target))
-		return false;
-	read_found(store, row);
-	return true;
-}
-
-/*
- * lock_if_free does so without waiting, at READ COMMITTED, and says in
- * store->exists whether there is a row.  False where somebody holds it.
- */
-static bool
-lock_if_free(LsStore *store, Datum contact, LsScoreRow *row)
-{
-	look_for(store, contact);
-	if (!ls_target_find_free(&store->target, &store->exists))
-		return false;
-	if (store->exists)
-		read_found(store, row);
-	return true;
-}
-
-static void
-update_row(LsStore *store, Datum *values, bool *nulls)
-{
-	LsModel    *model = store->model;
-	TupleTableSlot *written = store->target.written;
-
-	if (IsolationUsesXactSnapshot())
-	{
-		ls_row_update(model, values, nulls);
-		return;
-	}
-	ExecClearTuple(written);
-	memcpy(written->tts_values, values, sizeof(Datum) * ls_row_natts(model));
-	memcpy(written->tts_isnull, nulls, sizeof(bool) * ls_row_natts(model));
-	ExecStoreVirtualTuple(written);
-	ls_target_update(&store->target);
 }
 
 /* ---------- changes ---------- */
@@ -211,7 +120,7 @@ update_row(LsStore *store, Datum *values, bool *nulls)
 static ExprContext *
 stage_context(LsStore *store, Datum contact)
 {
-	ExprContext *econtext = GetPerTupleExprContext(store->target.estate);
+	ExprContext *econtext = GetPerTupleExprContext(store->table.rows.estate);
 	MemoryContext old;
 
 	if (!store->model->stages_read_contact)
@@ -438,21 +347,16 @@ ls_store_needs_change(LsStore *store, LsScoreRow *row)
 
 	if (store->model->stages_read_contact || row->state.nfuture > 0)
 		return true;
-	return !still_true(store, row, GetPerTupleExprContext(store->target.estate), t);
+	return !still_true(store, row, GetPerTupleExprContext(store->table.rows.estate), t);
 }
 
 /* write_row writes a row.  False to start again. */
 static bool
-write_row(LsStore *store, LsScoreRow *row)
+write_row(LsStore *store, const LsScoreRow *row)
 {
-	LsModel    *model = store->model;
-	Datum	   *values = palloc(sizeof(Datum) * ls_row_natts(model));
-	bool	   *nulls = palloc(sizeof(bool) * ls_row_natts(model));
-
-	ls_row_values(model, row, values, nulls);
 	if (!store->exists)
-		return ls_row_insert(model, values, nulls);
-	update_row(store, values, nulls);
+		return ls_score_table_insert(&store->table, row);
+	ls_score_table_update(&store->table, row);
 	return true;
 }
 
@@ -464,15 +368,15 @@ same_bytes(const bytea *a, const bytea *b)
 
 /*
  * was_missed tells whether there is a row of a contact after all.  One that
- * moves to another page while its index entry is read is not found by
- * lock_row(); who inserts one learns of it, who has nothing to write does not.
+ * moves to another page while its index entry is read is not found when it is
+ * to be locked; who inserts one learns of it, who has nothing to write does not.
  */
 static bool
 was_missed(LsStore *store, Datum contact)
 {
 	if (IsolationUsesXactSnapshot())
-		return false;			/* lock_row() has looked */
-	return ls_row_is_there(store->model, contact);
+		return false;			/* ls_score_table_lock() has looked */
+	return ls_score_table_has(store->model, contact);
 }
 
 /* ---------- due instants ---------- */
@@ -654,7 +558,7 @@ remove_row(LsStore *store, const LsChange *change, const LsDueRow *due)
 	LsState		none;
 
 	ls_state_init(&none);
-	ls_row_delete(store->model, change->contact);
+	ls_score_table_delete(&store->table, change->contact);
 	move_due(store, change->contact, due, &none);
 }
 
@@ -695,7 +599,7 @@ was_taken(LsStore *store, Datum contact)
 
 	if (!ls_alias_find(store->model, contact, LS_ALIAS_NOW, &target))
 		return false;
-	ls_row_delete(store->model, contact);
+	ls_score_table_delete(&store->table, contact);
 	return true;
 }
 
@@ -766,10 +670,12 @@ take_row(LsStore *store, const LsChange **change, LsChange *repaired, LsScoreRow
 
 	store->damage = NULL;
 	*outcome = LS_SKIPPED;
-	if (skip && !lock_if_free(store, contact, row))
+	if (skip && !ls_score_table_lock_free(&store->table, contact, &store->exists))
 		return false;
 	if (!skip)
-		store->exists = lock_row(store, contact, row);
+		store->exists = ls_score_table_lock(&store->table, contact);
+	if (store->exists)
+		store->damage = ls_score_table_read(&store->table, row);
 	*outcome = LS_UNCHANGED;
 	if (!store->exists || store->damage == NULL)
 		return true;
@@ -873,7 +779,7 @@ ls_store_change(LsStore *store, const LsChange *change)
 	error_context_stack = &callback;
 	for (int attempts = 0;; attempts++)
 	{
-		ls_row_attempt(store->model, change->contact, store->model->score_table, attempts);
+		ls_score_table_attempt(store->model, change->contact, store->model->score_table, attempts);
 		if (try_change(store, change, &outcome))
 			break;
 		MemoryContextReset(store->context);

@@ -15,10 +15,11 @@
 
 #include "base/clock.h"
 #include "base/relation.h"
+#include "base/sql.h"
 #include "base/user.h"
 #include "definitions/extension.h"
 #include "definitions/model_access.h"
-#include "tables/score_table.h"
+#include "tables/guard.h"
 
 
 /* What has failed: a model as a whole, or a contact of one, in a table of its own */
@@ -45,7 +46,7 @@ static Place
 place_of_contact(LsModel *model, Datum contact)
 {
 	Place		place = {psprintf("leadscore.worker_error_%s", model->name), "contact_id",
-	ls_row_key_operator(model), model, model->key.type, contact};
+	ls_key_equals(&model->key), model, model->key.type, contact};
 
 	return place;
 }
@@ -68,7 +69,7 @@ execute(const Place *place, const char *sql, LsSqlArguments *args)
 	uint64		rows;
 
 	switch_to(place, &saved);
-	rows = place->model ? ls_row_execute(sql, args) : ls_sql_execute(sql, args);
+	rows = place->model ? ls_guard_execute(sql, args) : ls_sql_execute(sql, args);
 	ls_user_restore(&saved);
 	return rows;
 }
@@ -180,7 +181,7 @@ ls_worker_error_forget(const char *model, TimestampTz before)
 
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(before));
 	ls_user_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
-	(void) ls_row_execute(psprintf("DELETE FROM leadscore.worker_error_%s"
+	(void) ls_guard_execute(psprintf("DELETE FROM leadscore.worker_error_%s"
 								   " WHERE retry_at OPERATOR(pg_catalog.<) $1", model), &args);
 	ls_user_restore(&saved);
 }
