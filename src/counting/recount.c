@@ -35,6 +35,7 @@
 #include "definitions/locks.h"
 #include "definitions/rights.h"
 #include "model/suspension.h"
+#include "rules/source_locks.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
 #include "tables/score_writer.h"

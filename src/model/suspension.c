@@ -226,7 +226,7 @@ ls_suspension_before_commit(void)
 		ErrorData  *error;
 
 		if (row->sheet || !row->switched_on || row->suspended || row->restoring ||
-			!ls_model_complete(row->model))
+			!ls_tables_complete(row->model))
 			continue;
 		if ((row->unreadable != NULL) == waits(row->model))
 			continue;			/* which is known, one way or the other */
