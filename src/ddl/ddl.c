@@ -50,13 +50,13 @@
 #include "ddl/rename.h"
 #include "definitions/ancestor.h"
 #include "definitions/catalog.h"
+#include "definitions/contact_table.h"
 #include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_tables.h"
 #include "definitions/source_triggers.h"
 #include "definitions/table_change.h"
 #include "model/model.h"
-#include "model/suspension.h"
 
 PG_FUNCTION_INFO_V1(ls_ddl_start);
 PG_FUNCTION_INFO_V1(ls_ddl_command);
@@ -810,7 +810,7 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 		ls_rename_after(((EventTriggerData *) fcinfo->context)->parsetree, &ddl);
 		if (ddl.owners)
 			ls_tables_check_owner();
-		ls_suspension_look();
+		ls_contacts_undecided = true;
 		ls_follow(&ddl);
 	}
 	PG_RETURN_NULL();
@@ -827,7 +827,7 @@ ls_ddl_drop(PG_FUNCTION_ARGS)
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names, original, object_type"
 				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"
 				 " WHERE NOT is_temporary", note_dropped);
-		ls_suspension_look();
+		ls_contacts_undecided = true;
 		ls_follow(&ddl);
 	}
 	PG_RETURN_NULL();

@@ -44,6 +44,7 @@
 #include "base/user.h"
 #include "capture/purge.h"
 #include "counting/recount.h"
+#include "counting/suspension.h"
 #include "ddl/sync_internal.h"
 #include "definitions/ancestor.h"
 #include "definitions/extension.h"
@@ -55,7 +56,6 @@
 #include "jobs/one_model.h"
 #include "model/attach.h"
 #include "model/model.h"
-#include "model/suspension.h"
 #include "rules/expression.h"
 #include "rules/model_compile.h"
 
