@@ -36,6 +36,7 @@
 #include "definitions/locks.h"
 #include "definitions/rights.h"
 #include "rules/model_compile.h"
+#include "rules/source_locks.h"
 #include "tables/identity_table.h"
 #include "tables/score_table.h"
 #include "tables/score_writer.h"

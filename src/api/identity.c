@@ -37,6 +37,7 @@
 #include "definitions/model_access.h"
 #include "definitions/rights.h"
 #include "model/visitors.h"
+#include "rules/source_locks.h"
 #include "scoring/transition.h"
 #include "tables/identity_table.h"
 #include "tables/score_writer.h"

@@ -18,6 +18,7 @@
 
 #include "base/leadscore.h"
 #include "base/relation.h"
+#include "base/sql.h"
 #include "base/user.h"
 
 static Oid
@@ -118,4 +119,23 @@ ls_extension_has_schema(Oid schema)
 {
 	return schema == get_namespace_oid(LEADSCORE_SCHEMA, true) ||
 		schema == get_namespace_oid(LEADSCORE_INTERNAL, true);
+}
+
+/*
+ * ls_extension_trigger_data makes sure that a function is called by its own trigger.
+ * table is the table that it belongs to, NULL for several.
+ */
+TriggerData *
+ls_extension_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when, int commands,
+				 const char *table)
+{
+	TriggerData *td = ls_sql_trigger_data(fcinfo, when, commands);
+
+	if (RelationGetNamespace(td->tg_relation) !=
+		get_namespace_oid(LEADSCORE_INTERNAL, true) ||
+		(table && RelationGetRelid(td->tg_relation) != ls_extension_base_table(table, false)))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("this function is for the triggers of leadscore's own tables")));
+	return td;
 }

@@ -28,8 +28,8 @@
 #include "base/error.h"
 #include "base/leadscore.h"
 #include "base/user.h"
+#include "definitions/contact_table.h"
 #include "definitions/extension.h"
-#include "model/suspension.h"
 #include "rules/disclosure.h"
 #include "tables/pending_table.h"
 #include "tables/score_table.h"
@@ -477,7 +477,7 @@ void
 ls_rules_report(LsModel *model)
 {
 	/* it may be mended before the transaction commits, and is told then */
-	if (model->unreadable && ls_suspension_undecided())
+	if (model->unreadable && ls_contacts_undecided)
 		return;
 	if (!model->broken_reported)
 	{
