@@ -19,6 +19,7 @@
 #include "base/leadscore.h"
 #include "base/relation.h"
 #include "base/sql.h"
+#include "base/user.h"
 
 static Oid
 find_table(const char *schema_name, const char *name, bool missing_ok, const char *hint)
@@ -58,6 +59,32 @@ Oid
 ls_extension_owner(void)
 {
 	return ls_relation_owner(ls_extension_base_table("lead_model", false));
+}
+
+/* ls_extension_execute runs a statement on base tables, or that makes or drops tables, as their owner. */
+uint64
+ls_extension_execute(const char *sql, LsSqlArguments *args)
+{
+	LsUser		saved;
+	uint64		processed;
+
+	ls_user_switch(ls_extension_owner(), &saved);
+	processed = ls_sql_execute(sql, args);
+	ls_user_restore(&saved);
+	return processed;
+}
+
+/* ls_extension_query does so for the rows that it returns, in the caller's memory context. */
+SPITupleTable *
+ls_extension_query(const char *sql, LsSqlArguments *args)
+{
+	LsUser		saved;
+	SPITupleTable *rows;
+
+	ls_user_switch(ls_extension_owner(), &saved);
+	rows = ls_sql_query(sql, args);
+	ls_user_restore(&saved);
+	return rows;
 }
 
 /* ls_extension_version is the version of the extension's SQL, which need not be the library's. */
