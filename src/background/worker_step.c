@@ -425,7 +425,7 @@ ls_worker_lock_model(Work *work)
 		!ConditionalLockRelationOid(task->contacts, AccessShareLock) ||
 		!ConditionalLockRelationOid(table, RowExclusiveLock) ||
 		ls_score_table(task->model, true) != table ||
-		!ls_model_complete(task->model))
+		!ls_tables_complete(task->model))
 		work->busy = true;
 	return !work->busy;
 }

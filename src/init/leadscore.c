@@ -27,7 +27,7 @@
 #include "definitions/model_change.h"
 #include "jobs/before_commit.h"
 #include "model/definition_view.h"
-#include "model/suspension.h"
+#include "ddl/resume.h"
 #include "rules/model_compile.h"
 #include "tables/purged_table.h"
 
@@ -90,7 +90,7 @@ transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 			ls_capture_before_commit();
 			ls_note_before_commit();
-			ls_suspension_before_commit();
+			ls_resume_before_commit();
 			if (ls_count_waits())
 				ls_count_now();
 			refresh_changed_models();
@@ -102,7 +102,7 @@ transaction_event(XactEvent event, void *arg)
 				ls_shared_state_wake_up(MyDatabaseId);
 			ls_user_end_transaction();
 			ls_definitions_end_transaction();
-			ls_suspension_end_transaction();
+			ls_resume_end_transaction();
 			ls_capture_end_transaction();
 			ls_note_end_transaction();
 			ls_tables_end_transaction();

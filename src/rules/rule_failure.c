@@ -27,8 +27,8 @@
 #include "base/error.h"
 #include "base/leadscore.h"
 #include "base/user.h"
+#include "definitions/contact_table.h"
 #include "definitions/extension.h"
-#include "model/suspension.h"
 #include "rules/disclosure.h"
 #include "tables/pending_table.h"
 #include "tables/score_table.h"
@@ -305,25 +305,20 @@ int64
 ls_rule_failure_purge(int limit)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
-	int64		rows;
 
 	if (ls_rule_error_retention < 0)
 		return 0;
 	ls_sql_add(&args, TIMESTAMPTZOID,
 			   TimestampTzGetDatum(GetCurrentTimestamp() - ls_rule_error_retention * USECS_PER_DAY));
 	ls_sql_add(&args, INT4OID, Int32GetDatum(limit));
-	ls_user_switch(ls_extension_owner(), &saved);
-	rows = ls_sql_execute("DELETE FROM leadscore_internal.lead_rule_error"
-						  " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-						  "SELECT e.ctid FROM leadscore_internal.lead_rule_error e"
-						  " WHERE e.failed_at OPERATOR(pg_catalog.<) $1"
-						  " AND NOT EXISTS (SELECT FROM leadscore_internal.lead_rule r"
-						  " WHERE r.rule_id OPERATOR(pg_catalog.=) e.rule_id"
-						  " AND r.counted_version OPERATOR(pg_catalog.=) 0)"
-						  " ORDER BY e.failed_at LIMIT $2 FOR UPDATE OF e SKIP LOCKED))", &args);
-	ls_user_restore(&saved);
-	return rows;
+	return ls_extension_execute("DELETE FROM leadscore_internal.lead_rule_error"
+								" WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+								"SELECT e.ctid FROM leadscore_internal.lead_rule_error e"
+								" WHERE e.failed_at OPERATOR(pg_catalog.<) $1"
+								" AND NOT EXISTS (SELECT FROM leadscore_internal.lead_rule r"
+								" WHERE r.rule_id OPERATOR(pg_catalog.=) e.rule_id"
+								" AND r.counted_version OPERATOR(pg_catalog.=) 0)"
+								" ORDER BY e.failed_at LIMIT $2 FOR UPDATE OF e SKIP LOCKED))", &args);
 }
 
 /* record writes failures down, where this transaction may write. */
@@ -502,7 +497,7 @@ void
 ls_rules_report(LsModel *model)
 {
 	/* it may be mended before the transaction commits, and is told then */
-	if (model->unreadable && ls_suspension_undecided())
+	if (model->unreadable && ls_contacts_undecided)
 		return;
 	if (!model->broken_reported)
 	{

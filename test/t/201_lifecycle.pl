@@ -1,7 +1,7 @@
 # What launcher and workers do when extensions and databases come and go, when
 # processes are killed, settings change and servers are promoted: the lines of
-# the table at the head of src/background/launcher.c.  210_worker.pl has those that need
-# scores to change.
+# the table at the head of src/background/launcher.c.  203_worker.pl has those
+# that need scores to change.
 use strict;
 use warnings;
 
@@ -216,7 +216,7 @@ $node->restart;
 within($node, 10, has_worker('a'), 'with more processes it goes on');
 
 ################################################################################
-# An extension that is not of the library's version (240_upgrade.pl updates one)
+# An extension that is not of the library's version (320_upgrade.pl updates one)
 
 my $version = $node->safe_psql('a', "SELECT extversion FROM pg_extension WHERE extname = 'leadscore'");
 $node->safe_psql('a', "UPDATE pg_extension SET extversion = '0.0.1' WHERE extname = 'leadscore'");

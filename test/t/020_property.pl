@@ -11,7 +11,7 @@
 # then the stored rows are compared when what is pending has been folded in, and what
 # is told by score(), explain() and live rows at any time.
 #
-# What a seed ran is left in tmp_check/log/050_property_seed_<n>.sql.
+# What a seed ran is left in tmp_check/log/020_property_seed_<n>.sql.
 use strict;
 use warnings;
 
@@ -119,7 +119,7 @@ sub new_world
 
 	$w{categories} = [ shuffled('fit', 'engagement', chance(0.5) ? ('intent') : (), chance(0.2) ? ('web') : ()) ];
 
-	open($w{trace}, '>', "$PostgreSQL::Test::Utils::log_path/050_property_seed_$seed.sql") or die "cannot write: $!";
+	open($w{trace}, '>', "$PostgreSQL::Test::Utils::log_path/020_property_seed_$seed.sql") or die "cannot write: $!";
 	return \%w;
 }
 

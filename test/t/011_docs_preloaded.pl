@@ -10,7 +10,7 @@ use Test::More;
 
 my $node = docs_server('docs_preloaded', "shared_preload_libraries = 'leadscore'\n");
 
-run_document($_) foreach grep { has_sql($_) } documents();
+run_documents();
 
 $node->stop;
 done_testing();

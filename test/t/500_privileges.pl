@@ -1,5 +1,5 @@
 # Who may do what: each function, table and view of the extension is tried by each
-# kind of role, and docs/privileges.md says what came of it.  What there is to try
+# kind of role, and docs/reference/privileges.md says what came of it.  What there is to try
 # is read from the catalogs, so that nothing new goes without a row.
 #
 # LEADSCORE_PRIVILEGES_OUT=file writes the page as it would have to be.
@@ -26,7 +26,7 @@ my @roles = (
 
 my $node = quiet_node('privileges', "leadscore.inline_limit = 0\n");
 $node->start;
-my $page_file = "$FindBin::Bin/../../docs/privileges.md";
+my $page_file = "$FindBin::Bin/../../docs/reference/privileges.md";
 
 sub sql
 {
@@ -296,9 +296,9 @@ $tables{messages} = join('', map { ($_ + 1) . ". $messages[$_]\n" } 0 .. $#messa
 for my $part (qw(functions relations model internal messages))
 {
 	my $table = ($part eq 'messages' ? '' : $head) . ($tables{$part} // '');
-	$wanted =~ s/(<!-- $part -->\n).*?(<!-- end -->)/$1$table$2/s or die "docs/privileges.md has no place for $part\n";
+	$wanted =~ s/(<!-- $part -->\n).*?(<!-- end -->)/$1$table$2/s or die "docs/reference/privileges.md has no place for $part\n";
 }
-same_rows($page, $wanted, 'docs/privileges.md says what each may do');
+same_rows($page, $wanted, 'docs/reference/privileges.md says what each may do');
 if ($ENV{LEADSCORE_PRIVILEGES_OUT})
 {
 	open(my $out, '>', $ENV{LEADSCORE_PRIVILEGES_OUT}) or die;

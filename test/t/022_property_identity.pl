@@ -6,7 +6,7 @@
 #   LEADSCORE_SEED=17        this seed only (or several: 17,18)
 #   LEADSCORE_LONG=1         twenty random seeds more
 #
-# What a seed ran is left in tmp_check/log/260_identity_seed_<n>.sql.
+# What a seed ran is left in tmp_check/log/022_property_identity_seed_<n>.sql.
 use strict;
 use warnings;
 
@@ -244,7 +244,7 @@ for my $seed (@seeds)
 {
 	srand($seed);
 	my $sql = script($seed);
-	my $log = $PostgreSQL::Test::Utils::log_path . "/260_identity_seed_$seed.sql";
+	my $log = $PostgreSQL::Test::Utils::log_path . "/022_property_identity_seed_$seed.sql";
 	append_to_file($log, $sql);
 	my ($stdout, $stderr);
 	my $status = $node->psql('postgres', $sql, stdout => \$stdout, stderr => \$stderr, on_error_stop => 1, timeout => 600);

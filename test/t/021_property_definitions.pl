@@ -9,7 +9,7 @@
 #   LEADSCORE_SKIP=name,...  leaves out changes, by the names in %changes;
 #   LEADSCORE_ONLY=name,...  makes these only
 #
-# What a seed ran is left in tmp_check/log/051_property_definitions_seed_<n>.sql.
+# What a seed ran is left in tmp_check/log/021_property_definitions_seed_<n>.sql.
 use strict;
 use warnings;
 
@@ -54,7 +54,7 @@ sub new_world
 	}
 	$w{contacts} = { name => 'contacts', col => { map { $_ => $_ } qw(id country employees subscribed tier) }, type => { employees => 'int4' } };
 	$w{all} = [ $w{contacts}, map { $w{tables}{$_} } qw(visits orders calls deals) ];
-	open($w{trace}, '>', "$PostgreSQL::Test::Utils::log_path/051_property_definitions_seed_$seed.sql") or die "cannot write: $!";
+	open($w{trace}, '>', "$PostgreSQL::Test::Utils::log_path/021_property_definitions_seed_$seed.sql") or die "cannot write: $!";
 	return \%w;
 }
 

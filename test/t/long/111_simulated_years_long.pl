@@ -1,4 +1,4 @@
-# The same two years as in 230_time.pl for more contacts, ten minutes at a time.
+# The same two years as in 110_simulated_years.pl for more contacts, ten minutes at a time.
 use strict;
 use warnings;
 

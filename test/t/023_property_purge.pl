@@ -146,7 +146,7 @@ for my $seed (@seeds)
 	$next = 1;
 	my $db = "seed_$seed";
 	my $script = script();
-	PostgreSQL::Test::Utils::append_to_file("$PostgreSQL::Test::Utils::log_path/310_purge_seed_$seed.sql", $script);
+	PostgreSQL::Test::Utils::append_to_file("$PostgreSQL::Test::Utils::log_path/023_property_purge_seed_$seed.sql", $script);
 	$node->safe_psql('postgres', "CREATE DATABASE $db");
 	$node->safe_psql($db, 'CREATE EXTENSION leadscore');
 	my ($status, $out, $err) = $node->psql($db, $script, on_error_stop => 1);

@@ -1,5 +1,5 @@
 # Every function called with arguments that nobody means: a few hundred calls, the
-# same each time.  test/t/long/410_hostile_calls.pl makes many more.
+# same each time.  test/t/long/513_hostile_calls_long.pl makes many more.
 use strict;
 use warnings;
 

@@ -1,0 +1,38 @@
+# Rules of the house for the tests: a program's number is its own, and stands in
+# test/README.md.
+use strict;
+use warnings;
+
+use File::Basename qw(basename);
+use FindBin;
+use Test::More;
+
+my $top = "$FindBin::Bin/../..";
+
+sub slurp
+{
+	my ($name) = @_;
+	open(my $file, '<:encoding(UTF-8)', "$top/$name") or die "could not read $name: $!\n";
+	local $/;
+	return scalar <$file>;
+}
+
+my %programs;
+foreach my $name (map { basename($_) } glob("$top/test/t/*.pl $top/test/t/long/*.pl"))
+{
+	my ($number) = $name =~ /^(\d{3})_[a-z0-9_]+\.pl$/;
+	push @{ $programs{ $number // 'none' } }, $name;
+}
+my %listed;
+foreach my $range (slurp('test/README.md') =~ /^\| (\d{3} to \d{3}) \|/mg)
+{
+	my ($from, $to) = split / to /, $range;
+	$listed{$_} = 1 foreach $from .. $to;
+}
+
+cmp_ok(scalar(keys %programs), '>', 50, 'there are programs');
+is(join(' ', @{ $programs{none} // [] }), '', 'the name of each begins with a number');
+is(join(' ', map { @$_ } grep { @$_ > 1 } values %programs), '', 'no number is used twice');
+is(join(' ', grep { !$listed{$_} } sort keys %programs), '', 'test/README.md says what each number is about');
+
+done_testing();
