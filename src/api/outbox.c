@@ -34,12 +34,10 @@
 #include "base/compat.h"
 #include "base/relation.h"
 #include "base/suggest.h"
-#include "base/user.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
 #include "definitions/model_access.h"
 #include "definitions/rights.h"
-#include "tables/guard.h"
 
 PG_FUNCTION_INFO_V1(ls_outbox_take);
 PG_FUNCTION_INFO_V1(ls_outbox_done);
@@ -168,48 +166,25 @@ check_filter(const char *model, const char *action, List *tables)
 /* ---------- SQL ---------- */
 
 /*
- * ls_outbox_run runs a statement on the outbox of a model, past the guard, and gives
- * the number of rows; %1$s in it stands for the table.  SPI is connected.
+ * ls_outbox_change runs a statement on the outbox of a model, past the guard, and gives
+ * the number of rows; %1$s in it stands for the table.
  *
  * Rows that are ready are found by index, whatever the statistics of a table say that
  * is filled and emptied all the time.
  */
-uint64
-ls_outbox_run(Oid table, const char *sql, LsSqlArguments *args)
-{
-	return ls_guard_run(psprintf(sql, ls_relation_qualified_name(table)), args, NULL);
-}
-
-/* Between these two, SQL is run as the owner of a model's outbox. */
-void
-ls_outbox_begin(Oid table, LsUser *saved)
-{
-	ls_user_switch_to_owner(ls_relation_owner(table), saved);
-	if (saved->guc_nest == 0)
-		saved->guc_nest = NewGUCNestLevel();
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	SPI_connect();
-}
-
-void
-ls_outbox_end(LsUser *saved)
-{
-	SPI_finish();
-	ls_user_restore(saved);
-}
-
-/* ls_outbox_change runs a statement of which only the number of rows is wanted. */
 int64
 ls_outbox_change(Oid table, const char *sql, LsSqlArguments *args)
 {
-	LsUser	saved;
-	int64		rows;
+	args->by_index = true;
+	return ls_sql_execute_as_owner(table, psprintf(sql, ls_relation_qualified_name(table)), args);
+}
 
-	ls_outbox_begin(table, &saved);
-	rows = ls_outbox_run(table, sql, args);
-	ls_outbox_end(&saved);
-	return rows;
+/* ls_outbox_query does so for a statement whose rows are wanted, in the caller's memory context. */
+SPITupleTable *
+ls_outbox_query(Oid table, const char *sql, LsSqlArguments *args)
+{
+	args->by_index = true;
+	return ls_sql_query_as_owner(table, psprintf(sql, ls_relation_qualified_name(table)), args);
 }
 
 /* change_all runs it on all outboxes on which the caller has rights. */
@@ -318,40 +293,31 @@ ls_outbox_waiting(List *tables, TimestampTz now, const char *deliver, const char
 /* ---------- take ---------- */
 
 /*
- * keep copies what SPI has found to a context, and gives how many rows there are to be
- * handed out.  Rows that were taken as often as they may be come with their
- * status, dead, and are left out.
+ * keep keeps the rows that are to be handed out, and gives their number.  Rows that
+ * were taken as often as they may be come with their status, dead, and are left out.
  */
 static int
-keep(Take *take, const LsModelTable *table, MemoryContext context)
+keep(Take *take, const LsModelTable *table, const SPITupleTable *rows)
 {
-	MemoryContext old = MemoryContextSwitchTo(context);
 	int			n = 0;
 
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < rows->numvals; i++)
 	{
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		Datum		values[TAKE_STATUS + 1];
 		bool		nulls[TAKE_STATUS + 1];
 		Taken	   *taken;
 
-		heap_deform_tuple(SPI_tuptable->vals[i], desc, values, nulls);
+		heap_deform_tuple(rows->vals[i], rows->tupdesc, values, nulls);
 		if (strcmp(TextDatumGetCString(values[TAKE_STATUS]), "ready") != 0)
 			continue;
-		taken = palloc0(sizeof(Taken));
+		taken = palloc(sizeof(Taken));
 		taken->id = DatumGetInt64(values[TAKE_ID]);
-		for (int j = 0; j < TAKE_NCOLUMNS; j++)
-		{
-			taken->nulls[j] = nulls[j];
-			if (!nulls[j])
-				taken->values[j] = datumCopy(values[j], TupleDescAttr(desc, j)->attbyval,
-											 TupleDescAttr(desc, j)->attlen);
-		}
+		memcpy(taken->values, values, sizeof(taken->values));
+		memcpy(taken->nulls, nulls, sizeof(taken->nulls));
 		taken->values[TAKE_MODEL] = CStringGetTextDatum(table->model->model);
 		take->taken = lappend(take->taken, taken);
 		n++;
 	}
-	MemoryContextSwitchTo(old);
 	return n;
 }
 
@@ -379,13 +345,11 @@ take_from(Take *take, LsModelTable *table)
 		" FROM picked p WHERE o.outbox_id = p.outbox_id RETURNING o.*) "
 		"SELECT outbox_id, NULL::text, action, contact_id, occasion, stage, score, cause, happened_at,"
 		" attempts, payload, status FROM taken";
-	MemoryContext caller = CurrentMemoryContext;
-	uint64		found;
+	SPITupleTable *rows;
 
 	do
 	{
 		LsSqlArguments args = {0};
-		LsUser	saved;
 
 		CHECK_FOR_INTERRUPTS();
 		ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(take->now));
@@ -393,11 +357,9 @@ take_from(Take *take, LsModelTable *table)
 		ls_sql_add(&args, INT4OID, Int32GetDatum(take->wanted));
 		ls_sql_add_text(&args, take->consumer);
 		ls_sql_add_text(&args, take->action);
-		ls_outbox_begin(table->table, &saved);
-		found = ls_outbox_run(table->table, sql, &args);
-		take->wanted -= keep(take, table, caller);
-		ls_outbox_end(&saved);
-	} while (found > 0 && take->wanted > 0);
+		rows = ls_outbox_query(table->table, sql, &args);
+		take->wanted -= keep(take, table, rows);
+	} while (rows->numvals > 0 && take->wanted > 0);
 }
 
 static int

@@ -24,7 +24,6 @@
 #include "base/user.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
-#include "tables/guard.h"
 
 /* Where keys are kept as text */
 static const struct
@@ -180,20 +179,21 @@ ls_rename_keys_write(const LsModelRow *model, List *texts)
 	foreach(lc, texts)
 	{
 		KeyText    *text = lfirst(lc);
-		LsSqlArguments args = {0};
-		LsUser	saved;
+		LsSqlArguments args = {.newest = true};
 		char	   *now = text->known ? ls_key_text(&type, text->key) : text->text;
-		char	   *table;
+		const char *table = places[text->place].table;
+		char	   *sql;
 
 		if (strcmp(now, text->text) == 0)
 			continue;
-		table = enter(model, text->place, &saved);
 		ls_sql_add_text(&args, model->model);
 		ls_sql_add_text(&args, text->text);
 		ls_sql_add_text(&args, now);
-		(void) ls_guard_execute(psprintf("UPDATE %s SET %s WHERE %s AND %s OPERATOR(pg_catalog.=) $2",
-									   table, places[text->place].assignment, rows_of(text->place),
-									   places[text->place].column), &args);
-		ls_user_restore(&saved);
+		sql = psprintf("UPDATE %s SET %s WHERE %s AND %s OPERATOR(pg_catalog.=) $2",
+					   table ? table : psprintf("leadscore.outbox_%s", model->model),
+					   places[text->place].assignment, rows_of(text->place),
+					   places[text->place].column);
+		(void) (table ? ls_extension_execute(sql, &args) :
+				ls_sql_execute_as_owner(ls_score_table(model->model, false), sql, &args));
 	}
 }

@@ -44,9 +44,7 @@
 #include "base/sql.h"
 #include "base/table_scan.h"
 #include "base/transaction.h"
-#include "base/user.h"
 #include "definitions/extension.h"
-#include "tables/guard.h"
 #include "tables/score_table.h"
 
 /* columns of pending_<model> */
@@ -350,21 +348,6 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 	CommandCounterIncrement();
 }
 
-/* run runs a statement on the table as its owner, with the active snapshot. */
-static int64
-run(LsModel *model, const char *sql, LsSqlArguments *args)
-{
-	LsUser		saved;
-	uint64		rows;
-
-	ls_user_switch_to_owner(ls_relation_owner(model->pending_table), &saved);
-	SPI_connect();
-	rows = ls_guard_run(sql, args, GetActiveSnapshot());
-	SPI_finish();
-	ls_user_restore(&saved);
-	return rows;
-}
-
 /*
  * ls_pending_clear takes away all that is pending, for one who counts every
  * contact under a lock that keeps writers away.
@@ -372,11 +355,13 @@ run(LsModel *model, const char *sql, LsSqlArguments *args)
 int64
 ls_pending_clear(LsModel *model)
 {
-	LsSqlArguments args = {0};
+	LsSqlArguments args = {.newest = true};
 
 	if (is_empty(model))
 		return 0;
-	return run(model, psprintf("DELETE FROM %s", ls_relation_qualified_name(model->pending_table)), &args);
+	return ls_sql_execute_as_owner(model->pending_table,
+								   psprintf("DELETE FROM %s", ls_relation_qualified_name(model->pending_table)),
+								   &args);
 }
 
 /*
@@ -386,18 +371,17 @@ ls_pending_clear(LsModel *model)
 void
 ls_pending_again(LsModel *model)
 {
-	const char *table = ls_relation_qualified_name(model->pending_table);
-	LsSqlArguments args = {0};
+	LsSqlArguments args = {.newest = true};
 
 	if (is_empty(model))
 		return;
 	ls_sql_add(&args, INT8OID, Int64GetDatum(model->version));
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	(void) run(model, psprintf("INSERT INTO %s (contact_id, rules_version, noted_at, profile)"
-							   " SELECT DISTINCT contact_id, $1, $2, false FROM %s", table, table), &args);
-	PopActiveSnapshot();
+	ls_sql_execute_as_owner(model->pending_table,
+							psprintf("INSERT INTO %1$s (contact_id, rules_version, noted_at, profile)"
+									 " SELECT DISTINCT contact_id, $1, $2, false FROM %1$s",
+									 ls_relation_qualified_name(model->pending_table)), &args);
 }
 
 /*
@@ -408,13 +392,6 @@ ls_pending_again(LsModel *model)
 void
 ls_pending_restored(Oid table)
 {
-	LsSqlArguments args = {0};
-	LsUser		saved;
-
-	ls_user_switch_to_owner(ls_relation_owner(table), &saved);
-	SPI_connect();
-	(void) ls_guard_run(psprintf("UPDATE %s SET delta = NULL WHERE delta IS NOT NULL",
-								 ls_relation_qualified_name(table)), &args, NULL);
-	SPI_finish();
-	ls_user_restore(&saved);
+	ls_sql_execute_as_owner(table, psprintf("UPDATE %s SET delta = NULL WHERE delta IS NOT NULL",
+											ls_relation_qualified_name(table)), NULL);
 }

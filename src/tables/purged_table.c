@@ -35,6 +35,7 @@
 #include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -44,9 +45,7 @@
 #include "base/sql.h"
 #include "base/table_scan.h"
 #include "base/transaction.h"
-#include "base/user.h"
 #include "definitions/extension.h"
-#include "tables/guard.h"
 #include "tables/identity_table.h"
 
 int			ls_on_delete = LS_ON_DELETE_SOURCE;
@@ -171,15 +170,10 @@ ls_kept_close(LsKeptTable *table)
 static int64
 of_source(const char *sql, const char *model, const char *source)
 {
-	LsSqlArguments args = {0};
-	LsUser	saved;
-	int64		rows;
+	LsSqlArguments args = {.newest = true};
 
 	ls_sql_add_text(&args, source);
-	ls_user_switch_to_owner(ls_relation_owner(ls_extension_table(psprintf("kept_%s", model), false)), &saved);
-	rows = ls_guard_execute(sql, &args);
-	ls_user_restore(&saved);
-	return rows;
+	return ls_sql_execute_as_owner(ls_extension_table(psprintf("kept_%s", model), false), sql, &args);
 }
 
 /* ls_kept_of_source tells whether something of a source is kept. */
@@ -458,36 +452,26 @@ ls_kept_add(LsModel *model, Datum contact, LsState *state)
 static void
 purged(LsModel *model, List **sources, List **latest)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	LsUser	saved;
+	LsSqlArguments args = {.read_only = true};
+	SPITupleTable *rows;
 
 	*sources = *latest = NIL;
 	if (!ls_kept_any(model))
 		return;
-	ls_user_switch_to_owner(ls_relation_owner(model->kept_table), &saved);
-	SPI_connect();
-	if (SPI_execute(psprintf("SELECT source, pg_catalog.max(until) FROM leadscore.kept_%s"
-							 " GROUP BY source ORDER BY source", model->name),
-					true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read what is kept of model \"%s\"", model->name);
-	MemoryContextSwitchTo(caller);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = ls_sql_query_as_owner(model->kept_table,
+								 psprintf("SELECT source, pg_catalog.max(until) FROM leadscore.kept_%s"
+										  " GROUP BY source ORDER BY source", model->name), &args);
+	for (uint64 i = 0; i < rows->numvals; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		char	   *source = SPI_getvalue(tuple, desc, 1);
-		TimestampTz *at;
-		bool		isnull;
+		char	   *source = ls_sql_text(rows, i, 1);
+		TimestampTz *at = palloc(sizeof(TimestampTz));
 
 		if (ls_source_by_name(model, source) == NULL)
 			continue;
-		at = palloc(sizeof(TimestampTz));
-		*at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
-		*sources = lappend(*sources, pstrdup(source));
+		*at = DatumGetTimestampTz(ls_sql_value(rows, i, 2, NULL));
+		*sources = lappend(*sources, source);
 		*latest = lappend(*latest, at);
 	}
-	SPI_finish();
-	ls_user_restore(&saved);
 }
 
 /* ls_kept_tell says up to when events of a model may not be there any more. */

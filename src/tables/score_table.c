@@ -13,20 +13,47 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "base/clock.h"
+#include "base/sql.h"
 #include "base/table_scan.h"
 #include "rules/score_columns.h"
+
+PG_FUNCTION_INFO_V1(ls_guard);
 
 #define AT(model, column) LS_SCORE_AT(model, LS_SCORE_##column)
 
 /* no clock is there yet; and if one is held there, no row is so much later */
 #define FAR_FUTURE	(1000 * 366 * LS_DAY)
 #define FAR_AHEAD	(1000 * 366 * LS_DAY)
+
+/*
+ * ls_guard refuses what others write to the tables of models, but for INSERT and COPY
+ * by who has the rights of the table's owner: they are of a restore.
+ */
+Datum
+ls_guard(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = ls_sql_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE,
+											   LS_FIRED_INSERT | LS_FIRED_UPDATE |
+											   LS_FIRED_DELETE | LS_FIRED_TRUNCATE);
+
+	if (!ls_sql_is_writing() && !(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
+								   has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner)))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("table \"%s\" is kept by leadscore and cannot be written",
+						RelationGetRelationName(trigger->tg_relation)),
+				 strncmp(RelationGetRelationName(trigger->tg_relation), "outbox_", 7) == 0 ?
+				 errhint("Use leadscore.take(), done(), failed(), retry() or discard().") :
+				 errhint("Scores follow from events and rules: change those, or use leadscore.rescore().")));
+	return PointerGetDatum(NULL);
+}
 
 /* ---------- rows ---------- */
 
@@ -111,19 +138,6 @@ ls_row_read(LsModel *model, const Datum *values, const bool *nulls,
 	row->scored_at = DatumGetTimestampTz(values[AT(model, SCORED_AT)]);
 	row->rules_version = DatumGetInt64(values[AT(model, RULES_VERSION)]);
 	ls_state_decode(DatumGetByteaPP(values[AT(model, STATE)]), &row->state);
-}
-
-/* ls_row_start makes the row of a contact that has none yet. */
-void
-ls_row_start(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t)
-{
-	memset(row, 0, sizeof(LsScoreRow));
-	row->contact = contact;
-	row->categories = palloc0(sizeof(double) * Max(1, model->ncategories));
-	row->stage = model->nstages > 0 ? model->stages[0].name : "unqualified";
-	row->stage_since = t;
-	row->scored_at = t;
-	ls_state_init(&row->state);
 }
 
 /*
