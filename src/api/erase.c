@@ -37,6 +37,7 @@
 #include "rules/model_compile.h"
 #include "rules/source_locks.h"
 #include "tables/identity_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_table.h"
 #include "tables/score_writer.h"
 
@@ -420,7 +421,7 @@ ls_erase_contact(PG_FUNCTION_ARGS)
 		refuse_merged(model, contact);
 		rows = erase_person(visitors, model, contact);
 	}
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_model_release(model);
 	if (visitors)
 		ls_model_release(visitors);

@@ -39,6 +39,7 @@
 #include "model/visitors.h"
 #include "rules/source_locks.h"
 #include "tables/identity_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_writer.h"
 #include "tables/stage_history.h"
 
@@ -73,7 +74,7 @@ static void
 close_writer(LsModel *model, LsScoreWriter *writer)
 {
 	ls_score_writer_close(writer);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_model_release(model);
 }
 
@@ -186,14 +187,10 @@ static bool
 hold_row(LsModel *model, LsScoreWriter *writer, Datum contact, LsScoreRow *row)
 {
 	LsChange	change = {.kind = LS_CHANGE_PENDING, .contact = contact};
-	bool		found;
 
 	(void) ls_score_writer_change(writer, &change);
 	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	found = ls_score_table_find(model, contact, row);
-	PopActiveSnapshot();
-	return found;
+	return ls_score_table_find_newest(model, contact, row);
 }
 
 /* hold_alias locks the row which says for whom a contact counts. */
@@ -587,7 +584,7 @@ ls_identify(PG_FUNCTION_ARGS)
 		ls_model_release(visitors);
 	else
 		identify(visitors, model, visitor, contact);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_model_release(model);
 	PG_RETURN_VOID();
 }

@@ -43,6 +43,7 @@
 #include "rules/model_compile.h"
 #include "rules/score_columns.h"
 #include "tables/pending_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_live);
@@ -166,7 +167,7 @@ recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 		(void) ls_replay_contact(replay, row->contact);
 		ls_replay_tell(replay, row->contact, at, false);
 		ls_replay_evaluate(replay, at, score);
-		ls_rules_report(model);
+		ls_rule_error_report(model);
 		row->state.last = ls_replay_last(replay, at);
 		row->state.events = row->state.last == DT_NOBEGIN ? 0 : 1;
 		row->state.first = row->state.last;

@@ -36,6 +36,7 @@
 #include "counting/replay.h"
 #include "counting/stage_context.h"
 #include "rules/score_columns.h"
+#include "tables/rule_error.h"
 #include "tables/score_table.h"
 
 #define DEFAULT_SAMPLE 1000
@@ -175,7 +176,7 @@ ls_trial_tried(const LsTrial *trial)
 void
 ls_trial_end(LsTrial *trial)
 {
-	ls_rules_report(trial->after);
+	ls_rule_error_report(trial->after);
 	if (trial->loaded_before)
 		ls_model_release(trial->before);
 	if (trial->loaded_after)

@@ -57,6 +57,7 @@
 #include "definitions/model_tables.h"
 #include "rules/model_compile.h"
 #include "scoring/evaluate.h"
+#include "tables/rule_error.h"
 #include "tables/score_table.h"
 #include "tables/stage_history.h"
 
@@ -793,7 +794,7 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 	walk(&day);
 	PopActiveSnapshot();
 	write_batch(&day);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	write_cells(&day);
 	ls_user_restore(&saved);

@@ -16,7 +16,7 @@
 #include "definitions/catalog.h"
 #include "definitions/model_access.h"
 #include "tables/job_range.h"
-#include "tables/score_table.h"
+#include "tables/rule_error.h"
 
 #define PURGE_INTERVAL		(3600 * USECS_PER_SEC)
 #define PURGE_ROWS			5000	/* in one transaction */
@@ -85,7 +85,7 @@ purge_jobs(Work *work)
 static void
 purge_rule_errors(Work *work)
 {
-	work->returned = ls_rule_failure_purge(PURGE_ROWS);
+	work->returned = ls_rule_error_purge(PURGE_ROWS);
 }
 
 /* purge deletes rows of one kind, where they are not kept for ever (days is negative). */

@@ -62,6 +62,7 @@
 #include "scoring/state.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_writer.h"
 
 PG_FUNCTION_INFO_V1(ls_enter);
@@ -531,7 +532,7 @@ finish(Capture *capture)
 			put_aside(capture, i);
 		else if (capture->deltas[i])
 			apply(capture, i);
-		ls_rules_report(capture->table->models[i]);
+		ls_rule_error_report(capture->table->models[i]);
 	}
 }
 

@@ -23,6 +23,7 @@
 #include "counting/recount.h"
 #include "rules/source_locks.h"
 #include "tables/pending_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_writer.h"
 
 /*
@@ -283,7 +284,7 @@ settle_contacts(LsModel *model, Note **mine, int n)
 	}
 	ls_score_writer_close(writer);
 	MemoryContextDelete(context);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 }
 
 /*

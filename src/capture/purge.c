@@ -31,6 +31,7 @@
 #include "capture/table_cache.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
+#include "tables/rule_error.h"
 
 /* as many contacts are counted again at once, others by the worker */
 #define FEW_CONTACTS	10000
@@ -300,7 +301,7 @@ ls_purge_read(Relation rel, const List *dropped)
 		if (t.purges[i])
 			ls_purge_end(t.purges[i]);
 	for (int i = 0; i < t.table->nmodels; i++)
-		ls_rules_report(t.table->models[i]);
+		ls_rule_error_report(t.table->models[i]);
 	FreeExecutorState(t.estate);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

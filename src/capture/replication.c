@@ -42,6 +42,7 @@
 #include "scoring/state.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
+#include "tables/rule_error.h"
 
 PG_FUNCTION_INFO_V1(ls_apply);
 PG_FUNCTION_INFO_V1(ls_subscribed);
@@ -154,7 +155,7 @@ apply_row(TriggerData *trigger)
 		if (aside_for(&apply, &apply.table->bindings[i]))
 			show(&apply, &apply.table->bindings[i], trigger);
 	for (int i = 0; i < apply.table->nmodels; i++)
-		ls_rules_report(apply.table->models[i]);
+		ls_rule_error_report(apply.table->models[i]);
 	FreeExecutorState(apply.estate);
 	ls_table_release(apply.table);
 	MemoryContextSwitchTo(old);

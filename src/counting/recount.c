@@ -38,6 +38,7 @@
 #include "rules/source_locks.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_writer.h"
 
 PG_FUNCTION_INFO_V1(ls_rescore_model);
@@ -287,9 +288,9 @@ run_pass(Pass *pass)
 		MemoryContextReset(walk.context);
 	}
 	end_walk(&walk);
-	ls_rules_report(pass->counting);
+	ls_rule_error_report(pass->counting);
 	if (pass->model != pass->counting)
-		ls_rules_report(pass->model);
+		ls_rule_error_report(pass->model);
 }
 
 /* ls_recount_contacts gives every contact of the contact table its row. */
@@ -578,9 +579,9 @@ run_chunk(Pass *pass, LsChunk *chunk)
 	}
 	end_walk(&walk);
 	chunk->contacts = Max(pass->contacts, pass->nlocked);
-	ls_rules_report(pass->counting);
+	ls_rule_error_report(pass->counting);
 	if (pass->model != pass->counting)
-		ls_rules_report(pass->model);
+		ls_rule_error_report(pass->model);
 }
 
 /* counting_versions lists the versions of the rules that a job is counting. */
@@ -748,7 +749,7 @@ ls_refresh(const char *name, const char *cause)
 		MemoryContextReset(walk.context);
 	}
 	end_walk(&walk);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_model_release(model);
 	return changed;
 }
@@ -808,7 +809,7 @@ ls_refresh_chunk(LsChunk *chunk)
 		MemoryContextReset(walk.context);
 	}
 	end_walk(&walk);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_model_release(model);
 }
 

@@ -143,6 +143,22 @@ ls_pending_add_one(LsModel *model, Datum contact, const LsState *delta, bool pro
 	ls_pending_close(table);
 }
 
+/*
+ * ls_pending_replaces tells whether a contact was enqueued instead of being written, as
+ * an internal error has come up, maybe while it was counted (rule_failure.c).  An
+ * application's statement is not to fail for that (deferrable); any other is told.
+ */
+bool
+ls_pending_replaces(LsModel *model, Datum contact, bool deferrable)
+{
+	if (likely(model->fault == NULL))
+		return false;
+	if (!deferrable)
+		ls_model_report_fault(model, ERROR);
+	ls_pending_add_one(model, contact, NULL, false);
+	return true;
+}
+
 /* ---------- reading ---------- */
 
 void

@@ -37,6 +37,9 @@ extern void ls_pending_close(LsPendingTable *table);
 extern void ls_pending_add_one(LsModel *model, Datum contact,
 							   const LsState *delta, bool profile);
 
+/* enqueued where nothing can be stored at present */
+extern bool ls_pending_replaces(LsModel *model, Datum contact, bool deferrable);
+
 extern void ls_pending_init(LsPending *pending);
 extern void ls_pending_read(LsModel *model, Datum contact, LsPending *pending);
 extern void ls_pending_take(LsModel *model, Datum contact, LsPending *pending);

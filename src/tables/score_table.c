@@ -345,15 +345,14 @@ ls_score_table_find(LsModel *model, Datum contact, LsScoreRow *row)
 	return found;
 }
 
-/* ls_score_table_has tells whether there is a row of a contact now, whatever the snapshot. */
+/* ls_score_table_find_newest reads the row that is there now, whatever the snapshot. */
 bool
-ls_score_table_has(LsModel *model, Datum contact)
+ls_score_table_find_newest(LsModel *model, Datum contact, LsScoreRow *row)
 {
-	LsScoreRow	row;
 	bool		found;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	found = ls_score_table_find(model, contact, &row);
+	found = ls_score_table_find(model, contact, row);
 	PopActiveSnapshot();
 	return found;
 }

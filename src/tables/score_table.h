@@ -41,7 +41,7 @@ extern void ls_score_table_delete(LsScoreTable *table, Datum contact);
 extern void ls_score_table_close(LsScoreTable *table);
 
 extern bool ls_score_table_find(LsModel *model, Datum contact, LsScoreRow *row);
-extern bool ls_score_table_has(LsModel *model, Datum contact);
+extern bool ls_score_table_find_newest(LsModel *model, Datum contact, LsScoreRow *row);
 extern void ls_score_table_attempt(LsModel *model, Datum contact, Oid table, int attempts);
 
 #endif							/* LEADSCORE_SCORE_TABLE_H */

@@ -441,9 +441,11 @@ same_bytes(const bytea *a, const bytea *b)
 static bool
 was_missed(LsScoreWriter *writer, Datum contact)
 {
-	if (IsolationUsesXactSnapshot())
-		return false;			/* ls_score_table_lock() has looked */
-	return ls_score_table_has(writer->model, contact);
+	LsScoreRow	row;
+
+	/* under a transaction snapshot ls_score_table_lock() has looked */
+	return !IsolationUsesXactSnapshot() &&
+		ls_score_table_find_newest(writer->model, contact, &row);
 }
 
 /* ---------- due instants ---------- */
@@ -800,7 +802,7 @@ try_change(LsScoreWriter *writer, const LsChange *given, LsOutcome *outcome)
 		ls_profile_of_state(writer->model, &row.state, &profile);
 	if (!new_state(writer, change, &row.state, t))
 		return false;
-	if (ls_model_leaves(writer->model, change->contact, change->deferrable))
+	if (ls_pending_replaces(writer->model, change->contact, change->deferrable))
 		return true;
 	if (!writer->exists && !change->standing && latest_event(writer, change) != DT_NOBEGIN)
 		row.stage_since = Min(t, latest_event(writer, change));
@@ -827,7 +829,7 @@ try_change(LsScoreWriter *writer, const LsChange *given, LsOutcome *outcome)
 		return true;
 	*outcome = LS_CHANGED;
 	go_on(writer, change, &course, last, t);
-	if (ls_model_leaves(writer->model, change->contact, change->deferrable))
+	if (ls_pending_replaces(writer->model, change->contact, change->deferrable))
 		return true;
 	if (!write_row(writer, &row) ||
 		(!writer->exists && was_taken(writer, change->contact)))
