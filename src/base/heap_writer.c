@@ -39,27 +39,8 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/table_index.h"
+#include "base/table_scan.h"
 #include "base/user.h"
-
-/*
- * ls_heap_writer_check refuses a table whose columns are not those that it was made
- * with: it belongs to the model's owner, who can alter it.
- */
-void
-ls_heap_writer_check(Relation rel, const Oid *types, int ncolumns)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	bool		right = rel->rd_rel->relkind == RELKIND_RELATION && desc->natts == ncolumns;
-
-	for (int i = 0; right && i < ncolumns; i++)
-		right = TupleDescAttr(desc, i)->atttypid == types[i];
-	if (!right)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" does not have the columns that leadscore gave it",
-						RelationGetRelationName(rel)),
-				 errhint("Undo what was done to it, or drop the model.")));
-}
 
 /* has_expressions tells whether an index of a table has expressions or a predicate. */
 static bool
@@ -125,20 +106,16 @@ queues_triggers(const LsHeapWriter *writer)
 }
 
 /*
- * ls_heap_writer_open gets ready to write to a table, whose columns are of these types
- * (NULL: not checked).  Rows are found by the primary key, which is its first nkey
- * columns; 0 where none has to be found.
+ * ls_heap_writer_open gets ready to write to a table.  Rows are found by the primary
+ * key, which is its first nkey columns; 0 where none has to be found.
  */
 void
-ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey,
-					const Oid *types, int ncolumns)
+ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 {
 	TupleDesc	desc;
 	LsUser		saved;
 
 	writer->rel = table_open(relid, RowExclusiveLock);
-	if (types)
-		ls_heap_writer_check(writer->rel, types, ncolumns);
 	writer->key_index = nkey > 0 ? ls_table_index_key_required(writer->rel, nkey) : InvalidOid;
 	writer->estate = CreateExecutorState();
 	writer->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
@@ -240,25 +217,15 @@ key_index(const LsHeapWriter *writer)
 static void
 fill_keys(LsHeapWriter *writer, Relation index)
 {
-	if (writer->nkeys == 0)
-	{
-		for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
-		{
-			Oid			type = index->rd_opcintype[i];
-			Oid			operator = get_opfamily_member(index->rd_opfamily[i], type, type,
-													   BTEqualStrategyNumber);
+	int			n = IndexRelationGetNumberOfKeyAttributes(index);
 
-			if (!OidIsValid(operator))
-				elog(ERROR, "index \"%s\" has no operator for column %d",
-					 RelationGetRelationName(index), i + 1);
-			ScanKeyEntryInitialize(&writer->keys[i], 0, i + 1, BTEqualStrategyNumber,
-								   InvalidOid, index->rd_indcollation[i],
-								   get_opcode(operator), (Datum) 0);
-		}
-		writer->nkeys = IndexRelationGetNumberOfKeyAttributes(index);
-	}
-	for (int i = 0; i < writer->nkeys; i++)
+	for (int i = 0; i < n; i++)
+	{
+		if (writer->nkeys == 0)
+			ls_table_scan_key(&writer->keys[i], index, i, BTEqualStrategyNumber, i + 1);
 		writer->keys[i].sk_argument = writer->search->tts_values[i];
+	}
+	writer->nkeys = n;
 }
 
 /*

@@ -33,9 +33,7 @@ typedef struct LsHeapWriter
 	TupleTableSlot *written;
 } LsHeapWriter;
 
-extern void ls_heap_writer_check(Relation rel, const Oid *types, int ncolumns);
-extern void ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey,
-								const Oid *types, int ncolumns);
+extern void ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey);
 extern void ls_heap_writer_close(LsHeapWriter *writer);
 extern bool ls_heap_writer_find(LsHeapWriter *writer);
 extern bool ls_heap_writer_find_seen(LsHeapWriter *writer);

@@ -91,20 +91,32 @@ position_in(const LsTableScan *scan, AttrNumber column)
 	return 0;					/* keep compiler quiet */
 }
 
-/* ls_table_scan_add adds a condition on a column of the table, which the index has. */
+/*
+ * ls_table_scan_key makes a scan key that compares the i-th column of an index, of which
+ * column is told to the scan.
+ */
 void
-ls_table_scan_add(LsTableScan *scan, AttrNumber column, StrategyNumber strategy, Datum value)
+ls_table_scan_key(ScanKey key, Relation index, int i, StrategyNumber strategy,
+				  AttrNumber column)
 {
-	Relation	index = scan->index;
-	int			i = position_in(scan, column);
 	Oid			type = index->rd_opcintype[i];	/* may be that of all arrays, or enums */
 	Oid			operator = get_opfamily_member(index->rd_opfamily[i], type, type, strategy);
 
 	if (!OidIsValid(operator))
 		elog(ERROR, "index \"%s\" has no operator for column %d",
 			 RelationGetRelationName(index), i + 1);
-	ScanKeyEntryInitialize(&scan->conditions[scan->nconditions++], 0, column, strategy, type,
-						   index->rd_indcollation[i], get_opcode(operator), value);
+	ScanKeyEntryInitialize(key, 0, column, strategy, type, index->rd_indcollation[i],
+						   get_opcode(operator), (Datum) 0);
+}
+
+/* ls_table_scan_add adds a condition on a column of the table, which the index has. */
+void
+ls_table_scan_add(LsTableScan *scan, AttrNumber column, StrategyNumber strategy, Datum value)
+{
+	ScanKey		key = &scan->conditions[scan->nconditions++];
+
+	ls_table_scan_key(key, scan->index, position_in(scan, column), strategy, column);
+	key->sk_argument = value;
 }
 
 /*

@@ -48,6 +48,8 @@ extern void ls_table_scan_by(LsTableScan *scan, AttrNumber column, StrategyNumbe
 extern void ls_table_scan_begin(LsTableScan *scan, Oid index);
 extern void ls_table_scan_add(LsTableScan *scan, AttrNumber column, StrategyNumber strategy,
 							  Datum value);
+extern void ls_table_scan_key(ScanKey key, Relation index, int i, StrategyNumber strategy,
+							  AttrNumber column);
 extern bool ls_table_scan_next(LsTableScan *scan);
 extern bool ls_table_scan_lock(LsTableScan *scan, LockTupleMode mode);
 extern void ls_table_scan_close(LsTableScan *scan, LOCKMODE mode);

@@ -11,7 +11,6 @@
 
 #include "catalog/pg_type.h"
 
-#include "base/heap_writer.h"
 #include "base/relation.h"
 #include "definitions/table_layout.h"
 
@@ -151,13 +150,9 @@ ls_score_columns_check_tables(LsModel *model, Snapshot snapshot, int64 version, 
 	}
 	for (size_t i = 0; i < lengthof(tables); i++)
 	{
-		int			n;
-		Oid		   *types = ls_layout_types(ls_table_layout(tables[i].prefix),
-											model->key.type, &n);
-
 		if ((rel = ls_relation_open(tables[i].table, &locked)) == NULL)
 			continue;
-		ls_heap_writer_check(rel, types, n);
+		ls_table_layout_check(rel, tables[i].prefix, model->key.type);
 		ls_relation_close(rel, locked);
 	}
 }

@@ -37,6 +37,7 @@
 #include "base/table_scan.h"
 #include "base/user.h"
 #include "definitions/extension.h"
+#include "definitions/table_layout.h"
 
 /* columns of due_<model> */
 enum
@@ -49,7 +50,7 @@ enum
 
 struct LsDueTable
 {
-	LsHeapWriter	target;
+	LsHeapWriter rows;
 };
 
 /* ---------- changes ---------- */
@@ -58,17 +59,17 @@ struct LsDueTable
 LsDueTable *
 ls_due_table_open(LsModel *model)
 {
-	Oid			types[DUE_NCOLUMNS] = {TIMESTAMPTZOID, BOOLOID, model->key.type};
 	LsDueTable *table = palloc0(sizeof(LsDueTable));
 
-	ls_heap_writer_open(&table->target, model->due_table, DUE_NCOLUMNS, types, DUE_NCOLUMNS);
+	ls_heap_writer_open(&table->rows, model->due_table, DUE_NCOLUMNS);
+	ls_table_layout_check(table->rows.rel, "due_", model->key.type);
 	return table;
 }
 
 void
 ls_due_table_close(LsDueTable *table)
 {
-	ls_heap_writer_close(&table->target);
+	ls_heap_writer_close(&table->rows);
 	pfree(table);
 }
 
@@ -87,23 +88,23 @@ fill(TupleTableSlot *slot, const LsDueRow *row)
 void
 ls_due_table_move(LsDueTable *table, const LsDueRow *from, const LsDueRow *to)
 {
-	LsHeapWriter   *target = &table->target;
+	LsHeapWriter *rows = &table->rows;
 	bool		exists = false;
 
 	if (from->at == to->at && (from->at == DT_NOEND || from->drift == to->drift))
 		return;
 	if (from->at != DT_NOEND)
 	{
-		fill(target->search, from);
-		exists = ls_heap_writer_find(target);
+		fill(rows->search, from);
+		exists = ls_heap_writer_find(rows);
 	}
-	fill(target->written, to);
+	fill(rows->written, to);
 	if (exists && to->at != DT_NOEND)
-		ls_heap_writer_update(target);
+		ls_heap_writer_update(rows);
 	else if (exists)
-		ls_heap_writer_delete(target);
+		ls_heap_writer_delete(rows);
 	else if (to->at != DT_NOEND)
-		ls_heap_writer_insert(target);
+		ls_heap_writer_insert(rows);
 }
 
 /* ---------- reading ---------- */
@@ -152,7 +153,6 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 		   int64 limit, LsDueRow *rows)
 {
 	Oid			relid = ls_extension_table(psprintf("due_%s", model), true);
-	Oid			types[DUE_NCOLUMNS] = {TIMESTAMPTZOID, BOOLOID};
 	LsTableScan scan;
 	Oid			index;
 	int64		n = 0;
@@ -160,8 +160,7 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 	/* it may be dropped while we wait */
 	if (!OidIsValid(relid) || !ls_table_scan_try_open(&scan, relid, AccessShareLock, NULL))
 		return 0;
-	types[DUE_CONTACT - 1] = get_atttype(ls_score_table(model, false), 1);
-	ls_heap_writer_check(scan.rel, types, DUE_NCOLUMNS);
+	ls_table_layout_check(scan.rel, "due_", get_atttype(ls_score_table(model, false), 1));
 	/* who asks how much is due is told of none, who would do it is told why */
 	index = rows ? ls_table_index_key_required(scan.rel, DUE_NCOLUMNS) :
 		ls_table_index_key(scan.rel, DUE_NCOLUMNS);
@@ -220,12 +219,12 @@ ls_due_cursor_open(LsModel *model, TimestampTz until)
 	LsDueCursor *cursor = palloc0(sizeof(LsDueCursor));
 	MemoryContext old = CurrentMemoryContext;
 	Relation	rel = table_open(model->due_table, AccessShareLock);
-	Oid			types[DUE_NCOLUMNS] = {TIMESTAMPTZOID, BOOLOID, model->key.type};
+	Oid			type = TIMESTAMPTZOID;
 	Datum		value = TimestampTzGetDatum(until);
 	LsUser	saved;
 	SPIPlanPtr	plan;
 
-	ls_heap_writer_check(rel, types, DUE_NCOLUMNS);
+	ls_table_layout_check(rel, "due_", model->key.type);
 	table_close(rel, NoLock);
 	cursor->model = model;
 	SPI_connect();
@@ -233,7 +232,7 @@ ls_due_cursor_open(LsModel *model, TimestampTz until)
 	plan = SPI_prepare(psprintf("SELECT t.due_at, t.drift, t.contact_id FROM %s t"
 								" WHERE t.due_at OPERATOR(pg_catalog.<=) $1"
 								" ORDER BY t.contact_id, t.due_at, t.drift",
-								ls_relation_qualified_name(model->due_table)), 1, types);
+								ls_relation_qualified_name(model->due_table)), 1, &type);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a query of what is due in model \"%s\"", model->name);
 	cursor->portal = SPI_cursor_open(NULL, plan, &value, NULL, true);

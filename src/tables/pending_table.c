@@ -45,6 +45,7 @@
 #include "base/table_scan.h"
 #include "base/transaction.h"
 #include "definitions/extension.h"
+#include "definitions/table_layout.h"
 #include "tables/score_table.h"
 
 /* columns of pending_<model> */
@@ -61,29 +62,16 @@ enum
 struct LsPendingTable
 {
 	LsModel    *model;
-	LsHeapWriter	target;
+	LsHeapWriter rows;
 };
-
-/* column_types gives the types of the table's columns. */
-static void
-column_types(const LsModel *model, Oid *types)
-{
-	types[PENDING_CONTACT - 1] = model->key.type;
-	types[PENDING_RULES_VERSION - 1] = INT8OID;
-	types[PENDING_NOTED_AT - 1] = TIMESTAMPTZOID;
-	types[PENDING_PROFILE - 1] = BOOLOID;
-	types[PENDING_DELTA - 1] = BYTEAOID;
-}
 
 /* open_to_read opens the table to read it. */
 static void
 open_to_read(LsModel *model, LsTableScan *scan)
 {
-	Oid			types[PENDING_NCOLUMNS];
 
 	ls_table_scan_open(scan, model->pending_table, AccessShareLock, &model->key);
-	column_types(model, types);
-	ls_heap_writer_check(scan->rel, types, PENDING_NCOLUMNS);
+	ls_table_layout_check(scan->rel, "pending_", model->key.type);
 }
 
 /* ---------- putting aside ---------- */
@@ -93,11 +81,10 @@ LsPendingTable *
 ls_pending_open(LsModel *model)
 {
 	LsPendingTable *table = palloc0(sizeof(LsPendingTable));
-	Oid			types[PENDING_NCOLUMNS];
 
 	table->model = model;
-	column_types(model, types);
-	ls_heap_writer_open(&table->target, model->pending_table, 0, types, PENDING_NCOLUMNS);
+	ls_heap_writer_open(&table->rows, model->pending_table, 0);
+	ls_table_layout_check(table->rows.rel, "pending_", model->key.type);
 	return table;
 }
 
@@ -109,7 +96,7 @@ void
 ls_pending_add(LsPendingTable *table, Datum contact, const LsState *delta,
 			   bool profile)
 {
-	TupleTableSlot *slot = table->target.written;
+	TupleTableSlot *slot = table->rows.written;
 	bytea	   *bytes = delta ? ls_state_encode(delta) : NULL;
 
 	ExecClearTuple(slot);
@@ -121,7 +108,7 @@ ls_pending_add(LsPendingTable *table, Datum contact, const LsState *delta,
 	slot->tts_isnull[PENDING_DELTA - 1] = bytes == NULL;
 	slot->tts_values[PENDING_DELTA - 1] = PointerGetDatum(bytes);
 	ExecStoreVirtualTuple(slot);
-	ls_heap_writer_insert(&table->target);
+	ls_heap_writer_insert(&table->rows);
 	if (bytes)
 		pfree(bytes);
 }
@@ -129,7 +116,7 @@ ls_pending_add(LsPendingTable *table, Datum contact, const LsState *delta,
 void
 ls_pending_close(LsPendingTable *table)
 {
-	ls_heap_writer_close(&table->target);
+	ls_heap_writer_close(&table->rows);
 	pfree(table);
 }
 
@@ -354,10 +341,10 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 	open_to_read(model, &scan);
 	ls_table_scan_by(&scan, PENDING_CONTACT, BTEqualStrategyNumber, &contact);
 	while (ls_table_scan_next(&scan))
-		if (ls_heap_writer_lock(&table->target, &scan.tuple->t_self))
+		if (ls_heap_writer_lock(&table->rows, &scan.tuple->t_self))
 		{
 			add_row(model, pending, &scan);
-			ls_heap_writer_delete(&table->target);
+			ls_heap_writer_delete(&table->rows);
 		}
 	ls_table_scan_close(&scan, AccessShareLock);
 	ls_pending_close(table);

@@ -29,6 +29,7 @@
 #include "base/heap_writer.h"
 #include "base/table_index.h"
 #include "base/table_scan.h"
+#include "definitions/table_layout.h"
 
 /* columns of profile_<model> */
 enum
@@ -46,7 +47,7 @@ enum
 struct LsProfileTable
 {
 	LsModel    *model;
-	LsHeapWriter	target;
+	LsHeapWriter rows;
 };
 
 /* ---------- what a row says ---------- */
@@ -95,38 +96,23 @@ ls_profile_equal(const LsProfile *a, const LsProfile *b)
 		memcmp(a->weights, b->weights, sizeof(double) * a->n) == 0;
 }
 
-/* column_types gives the types of the table's columns. */
-static void
-column_types(const LsModel *model, Oid *types)
-{
-	types[PROFILE_CONTACT - 1] = model->key.type;
-	types[PROFILE_SINCE - 1] = TIMESTAMPTZOID;
-	types[PROFILE_COUNTED - 1] = BOOLOID;
-	types[PROFILE_HAS_CONTACT - 1] = BOOLOID;
-	types[PROFILE_CREATED_AT - 1] = TIMESTAMPTZOID;
-	types[PROFILE_VERSIONS - 1] = INT8ARRAYOID;
-	types[PROFILE_WEIGHTS - 1] = FLOAT8ARRAYOID;
-}
-
 /* ---------- writing ---------- */
 
 LsProfileTable *
 ls_profile_table_open(LsModel *model)
 {
 	LsProfileTable *table = palloc0(sizeof(LsProfileTable));
-	Oid			types[PROFILE_NCOLUMNS];
 
 	table->model = model;
-	column_types(model, types);
-	ls_heap_writer_open(&table->target, model->profile_table, PROFILE_SINCE,
-				   types, PROFILE_NCOLUMNS);
+	ls_heap_writer_open(&table->rows, model->profile_table, PROFILE_SINCE);
+	ls_table_layout_check(table->rows.rel, "profile_", model->key.type);
 	return table;
 }
 
 void
 ls_profile_table_close(LsProfileTable *table)
 {
-	ls_heap_writer_close(&table->target);
+	ls_heap_writer_close(&table->rows);
 	pfree(table);
 }
 
@@ -164,16 +150,16 @@ fill(TupleTableSlot *slot, Datum contact, const LsProfileRow *row)
 static void
 put(LsProfileTable *table, Datum contact, const LsProfileRow *row)
 {
-	LsHeapWriter   *target = &table->target;
+	LsHeapWriter *rows = &table->rows;
 	bool		exists;
 
-	fill(target->search, contact, row);
-	exists = ls_heap_writer_find(target);
-	fill(target->written, contact, row);
+	fill(rows->search, contact, row);
+	exists = ls_heap_writer_find(rows);
+	fill(rows->written, contact, row);
 	if (exists)
-		ls_heap_writer_update(target);
+		ls_heap_writer_update(rows);
 	else
-		ls_heap_writer_insert(target);
+		ls_heap_writer_insert(rows);
 }
 
 /* is_first tells whether nothing was ever written about a contact. */
@@ -254,11 +240,9 @@ ls_profile_rows(LsModel *model, Datum contact)
 {
 	LsTableScan scan;
 	List	   *rows = NIL;
-	Oid			types[PROFILE_NCOLUMNS];
 
-	column_types(model, types);
 	ls_table_scan_open(&scan, model->profile_table, AccessShareLock, &model->key);
-	ls_heap_writer_check(scan.rel, types, PROFILE_NCOLUMNS);
+	ls_table_layout_check(scan.rel, "profile_", model->key.type);
 	ls_table_scan_begin(&scan, ls_table_index_key_required(scan.rel, PROFILE_SINCE));
 	ls_table_scan_add(&scan, PROFILE_CONTACT, BTEqualStrategyNumber, contact);
 	while (ls_table_scan_next(&scan))

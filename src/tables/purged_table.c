@@ -46,6 +46,7 @@
 #include "base/table_scan.h"
 #include "base/transaction.h"
 #include "definitions/extension.h"
+#include "definitions/table_layout.h"
 #include "tables/identity_table.h"
 
 int			ls_on_delete = LS_ON_DELETE_SOURCE;
@@ -64,7 +65,7 @@ enum
 struct LsKeptTable
 {
 	LsModel    *model;
-	LsHeapWriter	target;
+	LsHeapWriter rows;
 };
 
 /*
@@ -103,26 +104,14 @@ ls_keeps(const LsModel *model, const LsSource *source)
 
 /* ---------- writing ---------- */
 
-/* column_types gives the types of the table's columns. */
-static void
-column_types(const LsModel *model, Oid *types)
-{
-	types[KEPT_CONTACT - 1] = model->key.type;
-	types[KEPT_SOURCE - 1] = TEXTOID;
-	types[KEPT_UNTIL - 1] = TIMESTAMPTZOID;
-	types[KEPT_RULES_VERSION - 1] = INT8OID;
-	types[KEPT_STATE - 1] = BYTEAOID;
-}
-
 LsKeptTable *
 ls_kept_open(LsModel *model)
 {
 	LsKeptTable *table = palloc0(sizeof(LsKeptTable));
-	Oid			types[KEPT_NCOLUMNS];
 
 	table->model = model;
-	column_types(model, types);
-	ls_heap_writer_open(&table->target, model->kept_table, 0, types, KEPT_NCOLUMNS);
+	ls_heap_writer_open(&table->rows, model->kept_table, 0);
+	ls_table_layout_check(table->rows.rel, "kept_", model->key.type);
 	return table;
 }
 
@@ -142,7 +131,7 @@ void
 ls_kept_insert(LsKeptTable *table, Datum contact, const char *source,
 			   const LsState *state)
 {
-	TupleTableSlot *slot = table->target.written;
+	TupleTableSlot *slot = table->rows.written;
 	bytea	   *bytes = ls_state_encode(state);
 	text	   *name = cstring_to_text(source);
 
@@ -154,7 +143,7 @@ ls_kept_insert(LsKeptTable *table, Datum contact, const char *source,
 	slot->tts_values[KEPT_RULES_VERSION - 1] = Int64GetDatum(table->model->version);
 	slot->tts_values[KEPT_STATE - 1] = PointerGetDatum(bytes);
 	ExecStoreVirtualTuple(slot);
-	ls_heap_writer_insert(&table->target);
+	ls_heap_writer_insert(&table->rows);
 	pfree(bytes);
 	pfree(name);
 }
@@ -162,7 +151,7 @@ ls_kept_insert(LsKeptTable *table, Datum contact, const char *source,
 void
 ls_kept_close(LsKeptTable *table)
 {
-	ls_heap_writer_close(&table->target);
+	ls_heap_writer_close(&table->rows);
 	pfree(table);
 }
 
@@ -384,13 +373,11 @@ ls_kept_query(LsModel *model, const char *rest)
 static List *
 rows_of(LsModel *model, Datum contact)
 {
-	Oid			types[KEPT_NCOLUMNS];
 	List	   *rows = NIL;
 	LsTableScan scan;
 
-	column_types(model, types);
 	ls_table_scan_open(&scan, model->kept_table, AccessShareLock, &model->key);
-	ls_heap_writer_check(scan.rel, types, KEPT_NCOLUMNS);
+	ls_table_layout_check(scan.rel, "kept_", model->key.type);
 	if (!ls_table_scan_empty(&scan))
 		ls_table_scan_by(&scan, KEPT_CONTACT, BTEqualStrategyNumber, &contact);
 	while (scan.index && ls_table_scan_next(&scan))

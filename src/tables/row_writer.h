@@ -16,8 +16,7 @@
 typedef struct LsRowWriter
 {
 	LsModel    *model;
-	int			ncolumns;
-	LsHeapWriter	target;
+	LsHeapWriter rows;
 } LsRowWriter;
 
 extern LsRowWriter *ls_row_writer_open(LsModel *model, const char *prefix);

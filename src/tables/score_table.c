@@ -233,7 +233,7 @@ void
 ls_score_table_open(LsScoreTable *table, LsModel *model)
 {
 	table->model = model;
-	ls_heap_writer_open(&table->rows, model->score_table, 1, NULL, 0);
+	ls_heap_writer_open(&table->rows, model->score_table, 1);
 	ls_score_columns_check(model, RelationGetDescr(table->rows.rel));
 	/* rows that this transaction has written before must be seen as such */
 	CommandCounterIncrement();

@@ -156,15 +156,13 @@ read_move(const LsTableScan *scan, LsMove *move)
 LsMove *
 ls_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
 {
-	int			ncolumns;
-	Oid		   *types = ls_layout_types(ls_table_layout("history_"), model->key.type, &ncolumns);
 	int			size = 8;
 	LsMove	   *moves = palloc(sizeof(LsMove) * size);
 	LsTableScan scan;
 
 	ls_table_scan_open(&scan, ls_extension_table(psprintf("history_%s", model->name), false),
 					   AccessShareLock, &model->key);
-	ls_heap_writer_check(scan.rel, types, ncolumns);
+	ls_table_layout_check(scan.rel, "history_", model->key.type);
 	ls_table_scan_by(&scan, HISTORY_CONTACT + 1, BTEqualStrategyNumber, &contact);
 	*n = 0;
 	while (ls_table_scan_next(&scan))
