@@ -7,7 +7,7 @@
  * took so long there that other models would have had to wait (a lane, worker.c): the
  * worker leaves the model to it.  The other helps with a job.
  *
- * Where a job has been cut into ranges (job_range.c), the worker starts helpers,
+ * Where a job has been cut into ranges (job_table.c), the worker starts helpers,
  * dynamic background workers that take ranges as it does, and nothing else: the
  * job is moved from phase to phase by the worker.  A helper's transactions are a
  * worker's: the same locks, none of which it waits for, and the same settings
@@ -43,7 +43,7 @@
 #include "background/worker_internal.h"
 #include "base/compat.h"
 #include "definitions/catalog.h"
-#include "tables/job_range.h"
+#include "definitions/job_table.h"
 
 PGDLLEXPORT void ls_job_worker_main(Datum main_arg);
 

@@ -15,7 +15,6 @@
 #include "base/relation.h"
 #include "base/user.h"
 #include "definitions/model_access.h"
-#include "tables/job_range.h"
 #include "tables/score_table.h"
 
 int			ls_rule_error_retention = 30;
@@ -79,11 +78,10 @@ ls_purge_rule_errors(int days, int limit)
 				 " ORDER BY e.failed_at LIMIT $2 FOR UPDATE OF e SKIP LOCKED))", days, limit);
 }
 
-/* ls_purge_jobs deletes rows of lead_job that ended so many days ago, and ranges of those that are over. */
+/* ls_purge_jobs deletes rows of lead_job that ended so many days ago. */
 int64
 ls_purge_jobs(int days, int limit)
 {
-	(void) ls_parts_sweep(NULL);
 	return purge("DELETE FROM leadscore_internal.lead_job"
 				 " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 				 "SELECT ctid FROM leadscore_internal.lead_job"

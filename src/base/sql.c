@@ -66,6 +66,15 @@ ls_sql_execute(const char *sql, LsSqlArguments *args)
 	return processed;
 }
 
+/* ls_sql_column_text gives a column of what SPI found, as text, or NULL. */
+char *
+ls_sql_column_text(HeapTuple tuple, int column, MemoryContext context)
+{
+	char	   *value = SPI_getvalue(tuple, SPI_tuptable->tupdesc, column);
+
+	return value ? MemoryContextStrdup(context, value) : NULL;
+}
+
 /*
  * ls_sql_trigger_data gives what a trigger function is called with, and refuses to be
  * called in any other way than by the triggers that leadscore makes: when says

@@ -25,6 +25,7 @@ extern void ls_sql_add(LsSqlArguments *args, Oid type, Datum value);
 extern void ls_sql_add_text(LsSqlArguments *args, const char *value);
 extern uint64 ls_sql_run(const char *sql, LsSqlArguments *args);
 extern uint64 ls_sql_execute(const char *sql, LsSqlArguments *args);
+extern char *ls_sql_column_text(HeapTuple tuple, int column, MemoryContext context);
 /* what a trigger function of ours may be fired by, beside when */
 #define LS_FIRED_INSERT		(1 << TRIGGER_EVENT_INSERT)
 #define LS_FIRED_DELETE		(1 << TRIGGER_EVENT_DELETE)

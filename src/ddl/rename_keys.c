@@ -22,7 +22,6 @@
 #include "base/transaction.h"
 #include "base/user.h"
 #include "definitions/extension.h"
-#include "definitions/job_table.h"
 #include "tables/score_table.h"
 
 /* Where keys are kept as text */
@@ -32,10 +31,9 @@ static const struct
 	const char *column;
 	const char *assignment;
 }			places[] = {
-	{"leadscore_internal.lead_job", "position", "position = $3"},
-	{"leadscore_internal.lead_job_part", "first", "first = $3"},
-	{"leadscore_internal.lead_job_part", "last", "last = $3"},
-	{"leadscore_internal.lead_job_part", "position", "position = $3"},
+	{"leadscore_internal.lead_job_range", "first", "first = $3"},
+	{"leadscore_internal.lead_job_range", "last", "last = $3"},
+	{"leadscore_internal.lead_job_range", "position", "position = $3"},
 	{"leadscore_internal.lead_rule_error", "contact", "contact = $3"},
 	{NULL, "payload OPERATOR(pg_catalog.->>) 'contact'",
 	"payload = pg_catalog.jsonb_set(payload, '{contact}', pg_catalog.to_jsonb($3))"},
@@ -77,22 +75,17 @@ rows_of(int place)
 	return places[place].table ? "model OPERATOR(pg_catalog.=) $1" : "$1 IS NOT NULL";
 }
 
-/* lock_jobs waits for whoever is at work on a range, and keeps others from it. */
+/* lock_ranges waits for whoever is at work on a range, and keeps others from it. */
 static void
-lock_jobs(const char *model)
+lock_ranges(const char *model)
 {
-	static const char *const tables[] = {"lead_job", "lead_job_part"};
-	LsUser	saved;
+	LsSqlArguments args = {0};
+	LsUser		saved;
 
+	ls_sql_add_text(&args, model);
 	ls_user_switch(ls_extension_owner(), &saved);
-	for (int i = (int) lengthof(tables) - 1; i >= 0; i--)
-	{
-		LsSqlArguments args = {0};
-
-		ls_sql_add_text(&args, model);
-		(void) ls_sql_execute(psprintf("SELECT FROM leadscore_internal.%s"
-								   " WHERE model OPERATOR(pg_catalog.=) $1 FOR UPDATE", tables[i]), &args);
-	}
+	(void) ls_sql_execute("SELECT FROM leadscore_internal.lead_job_range"
+						  " WHERE model OPERATOR(pg_catalog.=) $1 FOR UPDATE", &args);
 	ls_user_restore(&saved);
 }
 
@@ -116,7 +109,7 @@ texts_of(const LsModelRow *model, int place)
 		KeyText    *text = palloc0(sizeof(KeyText));
 
 		text->place = place;
-		text->text = ls_spi_text(SPI_tuptable->vals[i], 1, caller);
+		text->text = ls_sql_column_text(SPI_tuptable->vals[i], 1, caller);
 		texts = lappend(texts, text);
 		MemoryContextSwitchTo(old);
 	}
@@ -156,7 +149,7 @@ ls_rename_keys_read(const LsModelRow *model)
 	Reading		reading;
 	ListCell   *lc;
 
-	lock_jobs(model->model);
+	lock_ranges(model->model);
 	for (int i = 0; i < (int) lengthof(places); i++)
 		texts = list_concat(texts, texts_of(model, i));
 	key_type(model, &reading.type);

@@ -54,22 +54,22 @@ ls_suspension_undecided(void)
 
 /* the jobs of suspended models: what they wait for is their error */
 #define WAITING_JOB \
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND kind OPERATOR(pg_catalog.=) 'rescore'" \
-	" AND phase OPERATOR(pg_catalog.=) 'start' AND error IS NOT NULL AND retry_at IS NULL AND " LS_OPEN_JOBS
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND phase OPERATOR(pg_catalog.=) 'start'" \
+	" AND error IS NOT NULL AND retry_at IS NULL"
 
 /* waits tells whether a job is left for a model. */
 static bool
 waits(const char *model)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
+	LsUser		saved;
 	bool		found;
 
 	if (!ls_relation_has_pages(ls_extension_base_table("lead_job", false)))
 		return false;
 	ls_sql_add_text(&args, model);
 	ls_user_switch(ls_extension_owner(), &saved);
-	found = ls_sql_execute("SELECT FROM leadscore_internal.lead_job" WAITING_JOB " LIMIT 1", &args) > 0;
+	found = ls_sql_execute("SELECT FROM leadscore_internal.lead_job_range" WAITING_JOB " LIMIT 1", &args) > 0;
 	ls_user_restore(&saved);
 	return found;
 }
@@ -79,17 +79,15 @@ static void
 note(const char *model, int64 job, const char *why)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
+	LsUser		saved;
 
 	ls_sql_add_text(&args, model);
 	ls_sql_add_text(&args, why);
 	ls_sql_add(&args, INT8OID, Int64GetDatum(job));
 	ls_user_switch(ls_extension_owner(), &saved);
-	if (why)
-		ls_sql_execute("UPDATE leadscore_internal.lead_job SET error = $2"
-				   " WHERE job_id OPERATOR(pg_catalog.=) $3", &args);
-	else
-		ls_sql_execute("UPDATE leadscore_internal.lead_job SET error = NULL" WAITING_JOB, &args);
+	ls_sql_execute(why ? "UPDATE leadscore_internal.lead_job_range SET error = $2"
+				   " WHERE job_id OPERATOR(pg_catalog.=) $3" :
+				   "UPDATE leadscore_internal.lead_job_range SET error = NULL" WAITING_JOB, &args);
 	ls_user_restore(&saved);
 }
 
