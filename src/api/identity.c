@@ -20,11 +20,9 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
@@ -32,15 +30,14 @@
 #include "api/arguments.h"
 #include "base/clock.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "base/relation.h"
-#include "base/user.h"
 #include "counting/recount.h"
 #include "definitions/catalog.h"
 #include "definitions/locks.h"
 #include "definitions/model_access.h"
 #include "definitions/rights.h"
 #include "model/visitors.h"
+#include "rules/source_locks.h"
 #include "scoring/transition.h"
 #include "tables/identity_table.h"
 #include "tables/score_writer.h"
@@ -87,70 +84,7 @@ close_store(LsModel *model, LsStore *store)
 	ls_model_release(model);
 }
 
-/* ---------- SQL ---------- */
-
-static const char *
-name_of(Oid table)
-{
-	return psprintf("%s.%s", LEADSCORE_SCHEMA, quote_identifier(get_rel_name(table)));
-}
-
-/*
- * run runs a statement of ours on what is there now, past the guard of our
- * tables, and gives the values of its first column, if it has one.
- */
-static Keys
-run(LsModel *model, const char *sql, const LsSqlArguments *args)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		values[LS_MAX_ARGUMENTS];
-	Oid			types[LS_MAX_ARGUMENTS];
-	bool		nulls[LS_MAX_ARGUMENTS];
-	Keys		found = {0};
-	SPIPlanPtr	plan;
-	LsUser	saved;
-
-	for (int i = 0; i < args->n; i++)
-	{
-		values[i] = args->values[i];
-		types[i] = args->types[i];
-		nulls[i] = args->nulls[i] == 'n';
-	}
-	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	SPI_connect();
-	plan = SPI_prepare(sql, args->n, types);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	(void) ls_row_run(plan, values, nulls, args->n, GetActiveSnapshot());
-	PopActiveSnapshot();
-	MemoryContextSwitchTo(caller);
-	found.n = SPI_tuptable ? SPI_processed : 0;
-	found.keys = palloc(sizeof(Datum) * Max(1, found.n));
-	for (int i = 0; i < found.n; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(SPI_tuptable->tupdesc, 0);
-		bool		isnull;
-
-		found.keys[i] = datumCopy(SPI_getbinval(SPI_tuptable->vals[i],
-												SPI_tuptable->tupdesc, 1, &isnull),
-								  att->attbyval, att->attlen);
-	}
-	SPI_finish();
-	ls_user_restore(&saved);
-	return found;
-}
-
-/* run_for does so for a statement about one contact. */
-static Keys
-run_for(LsModel *model, const char *sql, Datum contact)
-{
-	LsSqlArguments args = {0};
-
-	ls_sql_add(&args, model->key.type, contact);
-	return run(model, sql, &args);
-}
+/* ---------- what is written ---------- */
 
 /*
  * merged_into gives all that was merged into a contact, and into these: what
@@ -159,16 +93,23 @@ run_for(LsModel *model, const char *sql, Datum contact)
 static Keys
 merged_into(LsModel *model, Datum contact)
 {
-	const char *table = name_of(model->merged_table);
-	const char *equals = ls_row_key_operator(model);
+	LsSqlArguments args = {.newest = true};
+	SPITupleTable *rows;
+	Keys		found;
 
-	return run_for(model,
-				   psprintf("WITH RECURSIVE below AS (SELECT m.source_id FROM %s m"
-							" WHERE m.merged_into %s $1 UNION ALL SELECT m.source_id FROM %s m"
-							" JOIN below b ON m.merged_into %s b.source_id)"
-							" SELECT source_id FROM below",
-							table, equals, table, equals),
-				   contact);
+	ls_sql_add(&args, model->key.type, contact);
+	rows = ls_sql_query_as_owner(model->score_table,
+								 psprintf("WITH RECURSIVE below AS (SELECT m.source_id FROM %1$s m"
+										  " WHERE m.merged_into %2$s $1 UNION ALL SELECT m.source_id FROM %1$s m"
+										  " JOIN below b ON m.merged_into %2$s b.source_id)"
+										  " SELECT source_id FROM below",
+										  ls_relation_qualified_name(model->merged_table),
+										  ls_row_key_operator(model)), &args);
+	found.n = rows->numvals;
+	found.keys = palloc(sizeof(Datum) * Max(1, found.n));
+	for (int i = 0; i < found.n; i++)
+		found.keys[i] = ls_sql_value(rows, i, 1, NULL);
+	return found;
 }
 
 /* count_for has all that was merged into a contact count for another, or for it. */
@@ -177,13 +118,14 @@ count_for(LsModel *model, const Keys *keys, Datum target)
 {
 	for (int i = 0; i < keys->n; i++)
 	{
-		LsSqlArguments args = {0};
+		LsSqlArguments args = {.newest = true};
 
 		ls_sql_add(&args, model->key.type, keys->keys[i]);
 		ls_sql_add(&args, model->key.type, target);
-		(void) run(model, psprintf("UPDATE %s SET target_id = $2 WHERE source_id %s $1",
-							name_of(model->merged_table), ls_row_key_operator(model)),
-				   &args);
+		ls_sql_execute_as_owner(model->score_table,
+								psprintf("UPDATE %s SET target_id = $2 WHERE source_id %s $1",
+										 ls_relation_qualified_name(model->merged_table),
+										 ls_row_key_operator(model)), &args);
 	}
 }
 
@@ -216,41 +158,24 @@ has_stage(const LsModel *model, const char *stage)
 static LsStanding *
 take_back(LsModel *model, Datum contact)
 {
-	MemoryContext caller = CurrentMemoryContext;
+	LsSqlArguments args = {.newest = true};
 	LsStanding *standing = NULL;
-	bool		isnull;
-	Datum		value;
-	SPIPlanPtr	plan;
-	LsUser	saved;
+	SPITupleTable *rows;
 
-	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	SPI_connect();
-	plan = SPI_prepare(psprintf("DELETE FROM %s RETURNING stage, stage_since, prior_stage, hold",
-								ls_alias_place(model)),
-					   1, &model->key.type);
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	(void) ls_row_run(plan, &contact, NULL, 1, GetActiveSnapshot());
-	PopActiveSnapshot();
-	MemoryContextSwitchTo(caller);
-	if (SPI_processed == 1)
+	ls_sql_add(&args, model->key.type, contact);
+	rows = ls_sql_query_as_owner(model->score_table,
+								 psprintf("DELETE FROM %s RETURNING stage, stage_since, prior_stage, hold",
+										  ls_alias_place(model)), &args);
+	if (rows->numvals == 1)
 	{
-		HeapTuple	row = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		char	   *prior = SPI_getvalue(row, desc, 3);
+		char	   *prior = ls_sql_text(rows, 0, 3);
 
 		standing = palloc0(sizeof(LsStanding));
-		value = SPI_getbinval(row, desc, 1, &isnull);
-		standing->stage = isnull ? NULL : MemoryContextStrdup(caller, TextDatumGetCString(value));
-		value = SPI_getbinval(row, desc, 2, &isnull);
-		standing->since = isnull ? 0 : DatumGetTimestampTz(value);
-		standing->prior_stage = prior && has_stage(model, prior) ?
-			MemoryContextStrdup(caller, prior) : NULL;
-		value = SPI_getbinval(row, desc, 4, &isnull);
-		standing->hold = isnull ? LS_HOLD_NONE : DatumGetInt32(value);
+		standing->stage = ls_sql_text(rows, 0, 1);
+		standing->since = DatumGetTimestampTz(ls_sql_value(rows, 0, 2, NULL));
+		standing->prior_stage = prior && has_stage(model, prior) ? prior : NULL;
+		standing->hold = DatumGetInt32(ls_sql_value(rows, 0, 4, NULL));
 	}
-	SPI_finish();
-	ls_user_restore(&saved);
 	if (standing && (standing->stage == NULL ||
 					 (strcmp(standing->stage, LS_DISQUALIFIED) != 0 &&
 					  !has_stage(model, standing->stage))))
@@ -285,7 +210,11 @@ hold_row(LsModel *model, LsStore *store, Datum contact, LsScoreRow *row)
 static void
 hold_alias(LsModel *model, Datum contact)
 {
-	(void) run_for(model, psprintf("SELECT 1 FROM %s FOR UPDATE", ls_alias_place(model)), contact);
+	LsSqlArguments args = {.newest = true};
+
+	ls_sql_add(&args, model->key.type, contact);
+	ls_sql_execute_as_owner(model->score_table,
+							psprintf("SELECT 1 FROM %s FOR UPDATE", ls_alias_place(model)), &args);
 }
 
 /* hold_all locks the places of contacts in their order, with or without a row. */
@@ -407,17 +336,18 @@ refuse_merged(LsModel *model, Datum target, Datum source)
 static void
 write_merge(LsModel *model, Datum target, Datum source, const LsStanding *standing)
 {
-	LsSqlArguments args = {0};
+	LsSqlArguments args = {.newest = true};
 
 	ls_sql_add(&args, model->key.type, source);
 	ls_sql_add(&args, model->key.type, target);
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	ls_sql_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
 	add_standing(&args, standing);
-	(void) run(model, psprintf("INSERT INTO %s (source_id, target_id, merged_into, merged_at, merged_by,"
-						" stage, stage_since, prior_stage, hold)"
-						" VALUES ($1, $2, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
-						name_of(model->merged_table)), &args);
+	ls_sql_execute_as_owner(model->score_table,
+							psprintf("INSERT INTO %s (source_id, target_id, merged_into, merged_at, merged_by,"
+									 " stage, stage_since, prior_stage, hold)"
+									 " VALUES ($1, $2, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
+									 ls_relation_qualified_name(model->merged_table)), &args);
 }
 
 /* ls_merge_contacts is leadscore.merge_contacts(). */
@@ -593,17 +523,18 @@ static void
 write_identity(LsModel *visitors, LsModel *model, Datum visitor, Datum contact,
 			   const LsStanding *standing)
 {
-	LsSqlArguments args = {0};
+	LsSqlArguments args = {.newest = true};
 
 	ls_sql_add(&args, visitors->key.type, visitor);
 	ls_sql_add(&args, model->key.type, contact);
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	ls_sql_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
 	add_standing(&args, standing);
-	(void) run(visitors, psprintf("INSERT INTO %s (visitor, contact_id, identified_at, identified_by,"
-						" stage, stage_since, prior_stage, hold)"
-						" VALUES ($1, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
-						name_of(visitors->identity_table)), &args);
+	ls_sql_execute_as_owner(visitors->score_table,
+							psprintf("INSERT INTO %s (visitor, contact_id, identified_at, identified_by,"
+									 " stage, stage_since, prior_stage, hold)"
+									 " VALUES ($1, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
+									 ls_relation_qualified_name(visitors->identity_table)), &args);
 }
 
 /* identify does so, all being locked that comes before. */

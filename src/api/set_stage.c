@@ -18,6 +18,7 @@
 #include "definitions/catalog.h"
 #include "definitions/locks.h"
 #include "definitions/rights.h"
+#include "rules/source_locks.h"
 #include "scoring/stage.h"
 #include "tables/score_writer.h"
 

@@ -21,7 +21,7 @@
 #include "utils/snapmgr.h"
 
 #include "counting/recount.h"
-#include "definitions/locks.h"
+#include "rules/source_locks.h"
 #include "tables/pending_table.h"
 #include "tables/score_writer.h"
 

@@ -93,28 +93,24 @@ lock_ranges(const char *model)
 static List *
 texts_of(const LsModelRow *model, int place)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	LsSqlArguments args = {0};
+	SPITupleTable *rows;
 	List	   *texts = NIL;
-	LsUser	saved;
+	LsUser		saved;
 	char	   *table = enter(model, place, &saved);
 
 	ls_sql_add_text(&args, model->model);
-	SPI_connect();
-	(void) ls_sql_run(psprintf("SELECT DISTINCT %1$s FROM %2$s WHERE %3$s AND %1$s IS NOT NULL",
-						   places[place].column, table, rows_of(place)), &args);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = ls_sql_query(psprintf("SELECT DISTINCT %1$s FROM %2$s WHERE %3$s AND %1$s IS NOT NULL",
+								 places[place].column, table, rows_of(place)), &args);
+	ls_user_restore(&saved);
+	for (uint64 i = 0; i < rows->numvals; i++)
 	{
-		MemoryContext old = MemoryContextSwitchTo(caller);
 		KeyText    *text = palloc0(sizeof(KeyText));
 
 		text->place = place;
-		text->text = ls_sql_column_text(SPI_tuptable->vals[i], 1, caller);
+		text->text = ls_sql_text(rows, i, 1);
 		texts = lappend(texts, text);
-		MemoryContextSwitchTo(old);
 	}
-	SPI_finish();
-	ls_user_restore(&saved);
 	return texts;
 }
 

@@ -41,16 +41,15 @@
 #include "definitions/job_table.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#include "background/launcher.h"
 #include "base/clock.h"
 #include "base/relation.h"
 #include "base/sql.h"
+#include "base/transaction.h"
 #include "base/user.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
@@ -79,21 +78,26 @@ execute(const char *sql, LsSqlArguments *args)
 	return rows;
 }
 
-/* fetch runs a query as the extension's owner, and gives a number that it yields, or 0. */
-static int64
-fetch(const char *sql, LsSqlArguments *args)
+/* query does so, and gives the rows. */
+static SPITupleTable *
+query(const char *sql, LsSqlArguments *args)
 {
-	int64		result = 0;
 	LsUser		saved;
-	bool		isnull;
+	SPITupleTable *rows;
 
 	ls_user_switch(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (ls_sql_run(sql, args) > 0)
-		result = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
+	rows = ls_sql_query(sql, args);
 	ls_user_restore(&saved);
-	return result;
+	return rows;
+}
+
+/* query_number gives the number that a query yields, or 0. */
+static int64
+query_number(const char *sql, LsSqlArguments *args)
+{
+	SPITupleTable *rows = query(sql, args);
+
+	return rows->numvals > 0 ? DatumGetInt64(ls_sql_value(rows, 0, 1, NULL)) : 0;
 }
 
 /* ---------- requesting ---------- */
@@ -110,19 +114,19 @@ ls_job_request(const char *model, const char *kind, const char *source)
 	ls_sql_add_text(&args, source);
 	ls_sql_add_text(&args, GetUserNameFromId(GetUserId(), false));
 	/* one that this transaction has requested; whatever is done for a model ends with a refresh */
-	job = fetch("SELECT job_id FROM leadscore_internal.lead_job"
+	job = query_number("SELECT job_id FROM leadscore_internal.lead_job"
 				" WHERE model OPERATOR(pg_catalog.=) $1 AND ($2 OPERATOR(pg_catalog.=) 'refresh'"
 				" OR kind OPERATOR(pg_catalog.=) $2 AND source IS NOT DISTINCT FROM $3)"
 				" AND state OPERATOR(pg_catalog.=) 'waiting'"
 				" AND xmin OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.xid"
 				" LIMIT 1", &args);
 	if (job == 0)
-		job = fetch("WITH j AS (INSERT INTO leadscore_internal.lead_job (model, kind, source, requested_by)"
+		job = query_number("WITH j AS (INSERT INTO leadscore_internal.lead_job (model, kind, source, requested_by)"
 					" VALUES ($1, $2, $3, $4::pg_catalog.name) RETURNING job_id, model, phase),"
 					" r AS (INSERT INTO leadscore_internal.lead_job_range (job_id, range, model, phase)"
 					" SELECT job_id, 1, model, phase FROM j)"
 					" SELECT job_id FROM j", &args);
-	ls_launcher_poke_at_commit();
+	ls_transaction_wake_worker();
 	return job;
 }
 
@@ -132,28 +136,19 @@ ls_job_request(const char *model, const char *kind, const char *source)
 static LsJob *
 read_job(const char *condition, LsSqlArguments *args)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	LsJob	   *job = NULL;
-	LsUser		saved;
+	SPITupleTable *rows = query(psprintf("SELECT job_id, model, state, kind, source, phase"
+										 " FROM leadscore_internal.lead_job WHERE %s", condition), args);
+	LsJob	   *job;
 
-	ls_user_switch(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (ls_sql_run(psprintf("SELECT job_id, model, state, kind, source, phase"
-							" FROM leadscore_internal.lead_job WHERE %s", condition), args) > 0)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-		bool		isnull;
-
-		job = MemoryContextAllocZero(caller, sizeof(LsJob));
-		job->job_id = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
-		job->model = ls_sql_column_text(tuple, 2, caller);
-		job->state = ls_sql_column_text(tuple, 3, caller);
-		job->kind = ls_sql_column_text(tuple, 4, caller);
-		job->source = ls_sql_column_text(tuple, 5, caller);
-		job->phase = ls_sql_column_text(tuple, 6, caller);
-	}
-	SPI_finish();
-	ls_user_restore(&saved);
+	if (rows->numvals == 0)
+		return NULL;
+	job = palloc0(sizeof(LsJob));
+	job->job_id = DatumGetInt64(ls_sql_value(rows, 0, 1, NULL));
+	job->model = ls_sql_text(rows, 0, 2);
+	job->state = ls_sql_text(rows, 0, 3);
+	job->kind = ls_sql_text(rows, 0, 4);
+	job->source = ls_sql_text(rows, 0, 5);
+	job->phase = ls_sql_text(rows, 0, 6);
 	return job;
 }
 
@@ -334,33 +329,21 @@ ls_job_cancel(const LsJob *job)
 static bool
 take_range(const LsJob *job, const char *condition, bool at_once, int avoid, LsJobRange *range)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	LsSqlArguments args = {0};
-	LsUser		saved;
-	bool		found;
-	bool		isnull;
+	SPITupleTable *rows;
 
 	add_job(&args, job);
 	ls_sql_add(&args, INT4OID, Int32GetDatum(avoid));
-	ls_user_switch(ls_extension_owner(), &saved);
-	SPI_connect();
-	found = ls_sql_run(psprintf("SELECT range, coalesce(position, first), last"
-								" FROM leadscore_internal.lead_job_range"
-								" WHERE " OF_PHASE " AND %s%s"
-								" ORDER BY range OPERATOR(pg_catalog.=) $3, range"
-								" LIMIT 1 FOR UPDATE SKIP LOCKED",
-								condition, at_once ? "" : " AND " IS_DUE), &args) > 0;
-	if (found)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-
-		range->number = DatumGetInt32(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
-		range->position = ls_sql_column_text(tuple, 2, caller);
-		range->last = ls_sql_column_text(tuple, 3, caller);
-	}
-	SPI_finish();
-	ls_user_restore(&saved);
-	return found;
+	rows = query(psprintf("SELECT range, coalesce(position, first), last"
+						  " FROM leadscore_internal.lead_job_range WHERE " OF_PHASE " AND %s%s"
+						  " ORDER BY range OPERATOR(pg_catalog.=) $3, range LIMIT 1 FOR UPDATE SKIP LOCKED",
+						  condition, at_once ? "" : " AND " IS_DUE), &args);
+	if (rows->numvals == 0)
+		return false;
+	range->number = DatumGetInt32(ls_sql_value(rows, 0, 1, NULL));
+	range->position = ls_sql_text(rows, 0, 2);
+	range->last = ls_sql_text(rows, 0, 3);
+	return true;
 }
 
 /*
@@ -416,7 +399,7 @@ ls_job_range_failed(const LsJob *job, int number, const char *error)
 
 	add_job(&args, job);
 	ls_sql_add(&args, INT4OID, Int32GetDatum(number));
-	attempts = fetch("SELECT attempts::pg_catalog.int8 OPERATOR(pg_catalog.+) 1"
+	attempts = query_number("SELECT attempts::pg_catalog.int8 OPERATOR(pg_catalog.+) 1"
 					 " FROM leadscore_internal.lead_job_range WHERE " OF_PHASE
 					 " AND range OPERATOR(pg_catalog.=) $3"
 					 " AND (NOT ended OR range OPERATOR(pg_catalog.=) 1)"
@@ -438,7 +421,7 @@ ls_job_ranges_due(const LsJob *job)
 	LsSqlArguments args = {0};
 
 	add_job(&args, job);
-	return fetch("SELECT pg_catalog.count(*) FROM leadscore_internal.lead_job_range"
+	return query_number("SELECT pg_catalog.count(*) FROM leadscore_internal.lead_job_range"
 				 " WHERE " OF_PHASE " AND NOT ended AND " IS_DUE, &args);
 }
 
@@ -450,34 +433,25 @@ ls_job_ranges_due(const LsJob *job)
 List *
 ls_job_left(const char *model)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	Oid			type = TEXTOID;
-	Datum		value = CStringGetTextDatum(model);
+	LsSqlArguments args = {.read_only = true};
+	SPITupleTable *rows;
 	List	   *all = NIL;
-	LsUser		saved;
 
-	ls_user_switch(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT coalesce(position, first), last FROM leadscore_internal.lead_job_range"
-							  " WHERE NOT ended AND job_id OPERATOR(pg_catalog.=) ("
-							  "SELECT pg_catalog.max(job_id) FROM leadscore_internal.lead_job"
-							  " WHERE model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS
-							  " AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['attach', 'rescore'])"
-							  " AND phase OPERATOR(pg_catalog.=) ANY (ARRAY['start', 'wait', 'count']))",
-							  1, &type, &value, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the jobs of model \"%s\"", model);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	ls_sql_add_text(&args, model);
+	rows = query("SELECT coalesce(position, first), last FROM leadscore_internal.lead_job_range"
+				 " WHERE NOT ended AND job_id OPERATOR(pg_catalog.=) ("
+				 "SELECT pg_catalog.max(job_id) FROM leadscore_internal.lead_job"
+				 " WHERE model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS
+				 " AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['attach', 'rescore'])"
+				 " AND phase OPERATOR(pg_catalog.=) ANY (ARRAY['start', 'wait', 'count']))", &args);
+	for (uint64 i = 0; i < rows->numvals; i++)
 	{
-		MemoryContext old = MemoryContextSwitchTo(caller);
 		LsJobLeft  *left = palloc(sizeof(LsJobLeft));
 
-		left->after = ls_sql_column_text(SPI_tuptable->vals[i], 1, caller);
-		left->upto = ls_sql_column_text(SPI_tuptable->vals[i], 2, caller);
+		left->after = ls_sql_text(rows, i, 1);
+		left->upto = ls_sql_text(rows, i, 2);
 		all = lappend(all, left);
-		MemoryContextSwitchTo(old);
 	}
-	SPI_finish();
-	ls_user_restore(&saved);
 	return all;
 }
 

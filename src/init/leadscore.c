@@ -10,9 +10,11 @@
 
 #include <limits.h>
 
+#include "miscadmin.h"
 #include "utils/syscache.h"
 
 #include "background/launcher.h"
+#include "background/shared_state.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/reach.h"
@@ -25,7 +27,7 @@
 #include "definitions/model_change.h"
 #include "jobs/before_commit.h"
 #include "model/definition_view.h"
-#include "model/suspension.h"
+#include "ddl/resume.h"
 #include "rules/model_compile.h"
 #include "tables/purged_table.h"
 
@@ -73,7 +75,7 @@ refresh_changed_models(void)
 {
 	if (ls_changed_models() == NIL)
 		return;
-	ls_launcher_poke_at_commit();
+	ls_transaction_wake_worker();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	(void) ls_refresh_changed_models();
 	PopActiveSnapshot();
@@ -88,7 +90,7 @@ transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 			ls_capture_before_commit();
 			ls_note_before_commit();
-			ls_suspension_before_commit();
+			ls_resume_before_commit();
 			if (ls_count_waits())
 				ls_count_now();
 			refresh_changed_models();
@@ -96,16 +98,16 @@ transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			ls_transaction_end();
+			if (ls_transaction_end() && event == XACT_EVENT_COMMIT)
+				ls_shared_state_wake_up(MyDatabaseId);
 			ls_user_end_transaction();
 			ls_definitions_end_transaction();
-			ls_suspension_end_transaction();
+			ls_resume_end_transaction();
 			ls_capture_end_transaction();
 			ls_note_end_transaction();
 			ls_tables_end_transaction();
 			ls_rules_end_transaction();
 			ls_changed_models_forget();
-			ls_launcher_end_transaction(event == XACT_EVENT_COMMIT);
 			break;
 		default:
 			break;

@@ -38,6 +38,7 @@
 #include "jobs/job_run.h"
 #include "jobs/one_model.h"
 #include "rules/model_compile.h"
+#include "rules/source_locks.h"
 #include "tables/due_table.h"
 #include "tables/pending_table.h"
 #include "tables/score_writer.h"

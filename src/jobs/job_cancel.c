@@ -19,6 +19,7 @@
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/rights.h"
+#include "rules/source_locks.h"
 
 PG_FUNCTION_INFO_V1(ls_cancel_job);
 

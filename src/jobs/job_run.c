@@ -34,7 +34,6 @@
 #include "jobs/job_run.h"
 
 #include "access/xact.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -56,6 +55,7 @@
 #include "definitions/rights.h"
 #include "definitions/source_triggers.h"
 #include "rules/model_compile.h"
+#include "rules/source_locks.h"
 #include "tables/pending_table.h"
 
 PG_FUNCTION_INFO_V1(ls_run_job);
@@ -210,36 +210,26 @@ static List *
 find_bounds(const char *name, double contacts)
 {
 	LsModel    *model = ls_model_acquire_to_write(name);
-	MemoryContext caller = CurrentMemoryContext;
 	int			ranges = Min(ls_job_workers * RANGES_A_PROCESS, contacts / RANGE_CONTACTS);
+	SPITupleTable *rows;
 	List	   *bounds = NIL;
 	uint64		last = 0;
-	LsUser		saved;
 
 	if (model == NULL)
 		return NIL;
-	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	SPI_connect();
-	(void) ls_sql_run(psprintf("SELECT t.contact_id FROM %s t TABLESAMPLE pg_catalog.system (%.6f)"
-							   " ORDER BY t.contact_id", ls_relation_qualified_name(model->score_table),
-							   Min(100.0, 100.0 * SAMPLE / contacts)), NULL);
+	rows = ls_sql_query_as_owner(model->score_table,
+								 psprintf("SELECT t.contact_id FROM %s t TABLESAMPLE pg_catalog.system (%.6f)"
+										  " ORDER BY t.contact_id", ls_relation_qualified_name(model->score_table),
+										  Min(100.0, 100.0 * SAMPLE / contacts)), NULL);
 	for (int i = 1; i < ranges; i++)
 	{
-		uint64		at = SPI_processed * i / ranges;
-		bool		isnull;
-		Datum		key;
-		MemoryContext old;
+		uint64		at = rows->numvals * i / ranges;
 
 		if (at == last)
 			continue;
 		last = at;
-		key = SPI_getbinval(SPI_tuptable->vals[at], SPI_tuptable->tupdesc, 1, &isnull);
-		old = MemoryContextSwitchTo(caller);
-		bounds = lappend(bounds, ls_key_text(&model->key, key));
-		MemoryContextSwitchTo(old);
+		bounds = lappend(bounds, ls_key_text(&model->key, ls_sql_value(rows, at, 1, NULL)));
 	}
-	SPI_finish();
-	ls_user_restore(&saved);
 	ls_model_release(model);
 	return bounds;
 }

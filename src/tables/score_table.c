@@ -81,7 +81,7 @@ ls_guard(PG_FUNCTION_ARGS)
 										   LS_FIRED_INSERT | LS_FIRED_UPDATE |
 										   LS_FIRED_DELETE | LS_FIRED_TRUNCATE);
 
-	if (!writing && !(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
+	if (!ls_row_writing() && !(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
 					  has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner)))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -122,7 +122,7 @@ ls_row_restored(Oid pending_table)
 bool
 ls_row_writing(void)
 {
-	return writing;
+	return writing || ls_sql_is_writing();
 }
 
 /* ---------- rows ---------- */
