@@ -60,9 +60,6 @@ extern void ls_action_call(const LsDelivery *delivery);
 /* whether the process ends because a function went on after its timeout */
 extern bool ls_action_overran;
 
-/* leadscore.action_timeout */
-extern int	ls_action_timeout;
-
 extern void ls_action_failed(const LsDelivery *delivery, const char *error);
 
 /* deletes rows of a model that were done so many days ago, at most limit; how many */

@@ -10,9 +10,11 @@
 
 #include <limits.h>
 
+#include "miscadmin.h"
 #include "utils/syscache.h"
 
 #include "background/launcher.h"
+#include "background/shared_state.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/reach.h"
@@ -73,7 +75,7 @@ refresh_changed_models(void)
 {
 	if (ls_changed_models() == NIL)
 		return;
-	ls_launcher_poke_at_commit();
+	ls_transaction_wake_worker();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	(void) ls_refresh_changed_models();
 	PopActiveSnapshot();
@@ -96,7 +98,8 @@ transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			ls_transaction_end();
+			if (ls_transaction_end() && event == XACT_EVENT_COMMIT)
+				ls_shared_state_wake_up(MyDatabaseId);
 			ls_user_end_transaction();
 			ls_definitions_end_transaction();
 			ls_resume_end_transaction();
@@ -105,7 +108,6 @@ transaction_event(XactEvent event, void *arg)
 			ls_tables_end_transaction();
 			ls_rules_end_transaction();
 			ls_changed_models_forget();
-			ls_launcher_end_transaction(event == XACT_EVENT_COMMIT);
 			break;
 		default:
 			break;

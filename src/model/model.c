@@ -32,7 +32,6 @@
 #include "utils/typcache.h"
 
 #include "background/daily.h"
-#include "background/launcher.h"
 #include "base/compat.h"
 #include "base/reach.h"
 #include "base/relation.h"
@@ -305,7 +304,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_ancestors_sync();
 	ls_recount_contacts(row->model, "backfill");
 	ls_model_refreshed(row->model);
-	ls_launcher_poke_at_commit();
+	ls_transaction_wake_worker();
 	PG_RETURN_OID(ls_score_table(row->model, false));
 }
 
@@ -344,7 +343,7 @@ ls_drop_model(const LsModelRow *model)
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
 	ls_ancestors_sync();
-	ls_launcher_poke_at_commit();
+	ls_transaction_wake_worker();
 }
 
 /* ls_drop_model_sql is leadscore.drop_model(). */
