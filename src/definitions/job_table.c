@@ -50,7 +50,6 @@
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/transaction.h"
-#include "base/user.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
 
@@ -65,37 +64,11 @@ ls_job_pays(double rows)
 	return rows > ls_inline_limit;
 }
 
-/* execute runs a statement as the extension's owner. */
-static uint64
-execute(const char *sql, LsSqlArguments *args)
-{
-	LsUser		saved;
-	uint64		rows;
-
-	ls_user_switch(ls_extension_owner(), &saved);
-	rows = ls_sql_execute(sql, args);
-	ls_user_restore(&saved);
-	return rows;
-}
-
-/* query does so, and gives the rows. */
-static SPITupleTable *
-query(const char *sql, LsSqlArguments *args)
-{
-	LsUser		saved;
-	SPITupleTable *rows;
-
-	ls_user_switch(ls_extension_owner(), &saved);
-	rows = ls_sql_query(sql, args);
-	ls_user_restore(&saved);
-	return rows;
-}
-
 /* query_number gives the number that a query yields, or 0. */
 static int64
 query_number(const char *sql, LsSqlArguments *args)
 {
-	SPITupleTable *rows = query(sql, args);
+	SPITupleTable *rows = ls_extension_query(sql, args);
 
 	return rows->numvals > 0 ? DatumGetInt64(ls_sql_value(rows, 0, 1, NULL)) : 0;
 }
@@ -114,18 +87,15 @@ ls_job_request(const char *model, const char *kind, const char *source)
 	ls_sql_add_text(&args, source);
 	ls_sql_add_text(&args, GetUserNameFromId(GetUserId(), false));
 	/* one that this transaction has requested; whatever is done for a model ends with a refresh */
-	job = query_number("SELECT job_id FROM leadscore_internal.lead_job"
-				" WHERE model OPERATOR(pg_catalog.=) $1 AND ($2 OPERATOR(pg_catalog.=) 'refresh'"
-				" OR kind OPERATOR(pg_catalog.=) $2 AND source IS NOT DISTINCT FROM $3)"
-				" AND state OPERATOR(pg_catalog.=) 'waiting'"
-				" AND xmin OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.xid"
-				" LIMIT 1", &args);
+	job = query_number("SELECT job_id FROM leadscore_internal.lead_job WHERE model = $1"
+					   " AND ($2 = 'refresh' OR kind = $2 AND source IS NOT DISTINCT FROM $3)"
+					   " AND state = 'waiting' AND xmin = pg_current_xact_id()::xid LIMIT 1", &args);
 	if (job == 0)
 		job = query_number("WITH j AS (INSERT INTO leadscore_internal.lead_job (model, kind, source, requested_by)"
-					" VALUES ($1, $2, $3, $4::pg_catalog.name) RETURNING job_id, model, phase),"
-					" r AS (INSERT INTO leadscore_internal.lead_job_range (job_id, range, model, phase)"
-					" SELECT job_id, 1, model, phase FROM j)"
-					" SELECT job_id FROM j", &args);
+						   " VALUES ($1, $2, $3, $4::name) RETURNING job_id, model, phase),"
+						   " r AS (INSERT INTO leadscore_internal.lead_job_range (job_id, range, model, phase)"
+						   " SELECT job_id, 1, model, phase FROM j)"
+						   " SELECT job_id FROM j", &args);
 	ls_transaction_wake_worker();
 	return job;
 }
@@ -136,8 +106,9 @@ ls_job_request(const char *model, const char *kind, const char *source)
 static LsJob *
 read_job(const char *condition, LsSqlArguments *args)
 {
-	SPITupleTable *rows = query(psprintf("SELECT job_id, model, state, kind, source, phase"
-										 " FROM leadscore_internal.lead_job WHERE %s", condition), args);
+	SPITupleTable *rows =
+		ls_extension_query(psprintf("SELECT job_id, model, state, kind, source, phase"
+									" FROM leadscore_internal.lead_job WHERE %s", condition), args);
 	LsJob	   *job;
 
 	if (rows->numvals == 0)
@@ -167,7 +138,7 @@ ls_job_open(const char *model)
 	if (row && row->unreadable)
 		return NULL;
 	ls_sql_add_text(&args, model);
-	return read_job("model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS " ORDER BY job_id LIMIT 1", &args);
+	return read_job("model = $1 AND " LS_OPEN_JOBS " ORDER BY job_id LIMIT 1", &args);
 }
 
 /* ls_job_read reads a job by its number; NULL: there is none. */
@@ -177,7 +148,7 @@ ls_job_read(int64 job_id)
 	LsSqlArguments args = {0};
 
 	ls_sql_add(&args, INT8OID, Int64GetDatum(job_id));
-	return read_job("job_id OPERATOR(pg_catalog.=) $1", &args);
+	return read_job("job_id = $1", &args);
 }
 
 /* ls_job_lock does so, and locks its row. */
@@ -187,7 +158,7 @@ ls_job_lock(int64 job_id)
 	LsSqlArguments args = {0};
 
 	ls_sql_add(&args, INT8OID, Int64GetDatum(job_id));
-	return read_job("job_id OPERATOR(pg_catalog.=) $1 FOR UPDATE", &args);
+	return read_job("job_id = $1 FOR UPDATE", &args);
 }
 
 /* ---------- from phase to phase ---------- */
@@ -200,7 +171,7 @@ add_job(LsSqlArguments *args, const LsJob *job)
 	ls_sql_add_text(args, job->phase);
 }
 
-#define OF_PHASE	"job_id OPERATOR(pg_catalog.=) $1 AND phase OPERATOR(pg_catalog.=) $2"
+#define OF_PHASE	"job_id = $1 AND phase = $2"
 
 /* ls_job_begin records that a job begins, and how many contacts it has to do. */
 void
@@ -210,9 +181,9 @@ ls_job_begin(const LsJob *job, double total)
 
 	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
 	ls_sql_add(&args, INT8OID, Int64GetDatum((int64) total));
-	execute("UPDATE leadscore_internal.lead_job SET state = 'running', total = $2,"
-			" started_at = pg_catalog.clock_timestamp()"
-			" WHERE job_id OPERATOR(pg_catalog.=) $1", &args);
+	ls_extension_execute("UPDATE leadscore_internal.lead_job SET state = 'running', total = $2,"
+						 " started_at = clock_timestamp()"
+						 " WHERE job_id = $1", &args);
 }
 
 /* insert_range inserts a range of the contacts after one up to another. */
@@ -227,22 +198,22 @@ insert_range(const LsJob *job, const char *phase, int number, const char *first,
 	ls_sql_add_text(&args, phase);
 	ls_sql_add_text(&args, first);
 	ls_sql_add_text(&args, last);
-	execute("INSERT INTO leadscore_internal.lead_job_range (job_id, range, model, phase, first, last)"
-			" VALUES ($1, $2, $3, $4, $5, $6)", &args);
+	ls_extension_execute("INSERT INTO leadscore_internal.lead_job_range (job_id, range, model, phase, first, last)"
+						 " VALUES ($1, $2, $3, $4, $5, $6)", &args);
 }
 
 /* removes the ranges of jobs; what they add up to goes to the job */
 #define REMOVE_RANGES(condition) \
 	"WITH r AS (DELETE FROM leadscore_internal.lead_job_range r USING leadscore_internal.lead_job j" \
-	" WHERE j.job_id OPERATOR(pg_catalog.=) r.job_id AND j." LS_OPEN_JOBS " AND " condition \
+	" WHERE j.job_id = r.job_id AND j." LS_OPEN_JOBS " AND " condition \
 	" RETURNING r.job_id, r.done, r.updated_at)," \
-	" s AS (SELECT job_id, pg_catalog.sum(done)::pg_catalog.int8 AS done," \
-	" pg_catalog.max(updated_at) AS updated_at FROM r GROUP BY job_id)" \
-	" UPDATE leadscore_internal.lead_job j SET done = j.done OPERATOR(pg_catalog.+) s.done,"
-#define OF_REMOVED " FROM s WHERE j.job_id OPERATOR(pg_catalog.=) s.job_id"
+	" s AS (SELECT job_id, sum(done)::int8 AS done," \
+	" max(updated_at) AS updated_at FROM r GROUP BY job_id)" \
+	" UPDATE leadscore_internal.lead_job j SET done = j.done + s.done,"
+#define OF_REMOVED " FROM s WHERE j.job_id = s.job_id"
 
-#define ENDED "finished_at = pg_catalog.clock_timestamp(), updated_at = greatest(j.updated_at, s.updated_at)"
-#define DONE ENDED ", state = 'done', phase = 'end', total = j.done OPERATOR(pg_catalog.+) s.done"
+#define ENDED "finished_at = clock_timestamp(), updated_at = greatest(j.updated_at, s.updated_at)"
+#define DONE ENDED ", state = 'done', phase = 'end', total = j.done + s.done"
 
 /*
  * ls_job_advance moves a job to another phase, whose contacts are cut into ranges
@@ -259,12 +230,12 @@ ls_job_advance(const LsJob *job, const char *phase, List *bounds)
 	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
 	if (strcmp(phase, "end") == 0)
 	{
-		execute(REMOVE_RANGES("j.job_id OPERATOR(pg_catalog.=) $1") " " DONE OF_REMOVED, &args);
+		ls_extension_execute(REMOVE_RANGES("j.job_id = $1") " " DONE OF_REMOVED, &args);
 		return;
 	}
 	ls_sql_add_text(&args, phase);
-	execute(REMOVE_RANGES("j.job_id OPERATOR(pg_catalog.=) $1")
-			" phase = $2, updated_at = pg_catalog.clock_timestamp()" OF_REMOVED, &args);
+	ls_extension_execute(REMOVE_RANGES("j.job_id = $1")
+						 " phase = $2, updated_at = clock_timestamp()" OF_REMOVED, &args);
 	foreach(lc, bounds)
 	{
 		insert_range(job, phase, ++number, first, lfirst(lc));
@@ -286,12 +257,12 @@ ls_job_take_over(const LsJob *job)
 	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
 	ls_sql_add_text(&args, job->kind);
 	ls_sql_add_text(&args, job->source);
-	execute(REMOVE_RANGES("j.model OPERATOR(pg_catalog.=) $1 AND j.job_id OPERATOR(pg_catalog.<>) $2"
-						  " AND j.state OPERATOR(pg_catalog.=) 'waiting'"
-						  " AND (j.kind OPERATOR(pg_catalog.=) 'refresh'"
-						  " OR j.kind OPERATOR(pg_catalog.=) 'count' AND $3 OPERATOR(pg_catalog.<>) 'refresh'"
-						  " OR j.kind OPERATOR(pg_catalog.=) $3 AND j.source IS NOT DISTINCT FROM $4)")
-			" " DONE ", taken_over_by = $2" OF_REMOVED, &args);
+	ls_extension_execute(REMOVE_RANGES("j.model = $1 AND j.job_id <> $2"
+									   " AND j.state = 'waiting'"
+									   " AND (j.kind = 'refresh'"
+									   " OR j.kind = 'count' AND $3 <> 'refresh'"
+									   " OR j.kind = $3 AND j.source IS NOT DISTINCT FROM $4)")
+						 " " DONE ", taken_over_by = $2" OF_REMOVED, &args);
 }
 
 /*
@@ -304,7 +275,7 @@ ls_job_supersede(const char *model)
 	LsSqlArguments args = {0};
 
 	ls_sql_add_text(&args, model);
-	execute(REMOVE_RANGES("j.model OPERATOR(pg_catalog.=) $1") " " DONE OF_REMOVED, &args);
+	ls_extension_execute(REMOVE_RANGES("j.model = $1") " " DONE OF_REMOVED, &args);
 }
 
 /* ls_job_cancel ends a job that is not done, for one who keeps away all who could be at it. */
@@ -314,12 +285,12 @@ ls_job_cancel(const LsJob *job)
 	LsSqlArguments args = {0};
 
 	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
-	execute(REMOVE_RANGES("j.job_id OPERATOR(pg_catalog.=) $1") " " ENDED ", state = 'cancelled'" OF_REMOVED, &args);
+	ls_extension_execute(REMOVE_RANGES("j.job_id = $1") " " ENDED ", state = 'cancelled'" OF_REMOVED, &args);
 }
 
 /* ---------- ranges ---------- */
 
-#define IS_DUE		"(retry_at IS NULL OR retry_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp())"
+#define IS_DUE		"(retry_at IS NULL OR retry_at <= clock_timestamp())"
 
 /*
  * take_range takes the first range of a job's phase that is free, to the end of the
@@ -334,9 +305,9 @@ take_range(const LsJob *job, const char *condition, bool at_once, int avoid, LsJ
 
 	add_job(&args, job);
 	ls_sql_add(&args, INT4OID, Int32GetDatum(avoid));
-	rows = query(psprintf("SELECT range, coalesce(position, first), last"
-						  " FROM leadscore_internal.lead_job_range WHERE " OF_PHASE " AND %s%s"
-						  " ORDER BY range OPERATOR(pg_catalog.=) $3, range LIMIT 1 FOR UPDATE SKIP LOCKED",
+	rows = ls_extension_query(psprintf("SELECT range, coalesce(position, first), last"
+									   " FROM leadscore_internal.lead_job_range WHERE " OF_PHASE " AND %s%s"
+									   " ORDER BY range = $3, range LIMIT 1 FOR UPDATE SKIP LOCKED",
 						  condition, at_once ? "" : " AND " IS_DUE), &args);
 	if (rows->numvals == 0)
 		return false;
@@ -363,7 +334,7 @@ ls_job_range_take(const LsJob *job, bool at_once, int avoid, LsJobRange *range)
 bool
 ls_job_range_take_ended(const LsJob *job, bool at_once, LsJobRange *range)
 {
-	return take_range(job, "range OPERATOR(pg_catalog.=) 1 AND NOT EXISTS"
+	return take_range(job, "range = 1 AND NOT EXISTS"
 					  " (SELECT FROM leadscore_internal.lead_job_range"
 					  " WHERE " OF_PHASE " AND NOT ended)", at_once, 0, range);
 }
@@ -380,10 +351,10 @@ ls_job_range_progress(const LsJob *job, const LsJobRange *range, const char *pos
 	ls_sql_add_text(&args, ended ? range->last : position);
 	ls_sql_add(&args, BOOLOID, BoolGetDatum(ended));
 	ls_sql_add(&args, INT8OID, Int64GetDatum(contacts));
-	execute("UPDATE leadscore_internal.lead_job_range SET position = $3, ended = $4,"
-			" done = done OPERATOR(pg_catalog.+) $5, updated_at = pg_catalog.clock_timestamp(),"
-			" attempts = 0, retry_at = NULL, error = NULL"
-			" WHERE job_id OPERATOR(pg_catalog.=) $1 AND range OPERATOR(pg_catalog.=) $2", &args);
+	ls_extension_execute("UPDATE leadscore_internal.lead_job_range SET position = $3, ended = $4,"
+						 " done = done + $5, updated_at = clock_timestamp(),"
+						 " attempts = 0, retry_at = NULL, error = NULL"
+						 " WHERE job_id = $1 AND range = $2", &args);
 }
 
 /*
@@ -399,19 +370,19 @@ ls_job_range_failed(const LsJob *job, int number, const char *error)
 
 	add_job(&args, job);
 	ls_sql_add(&args, INT4OID, Int32GetDatum(number));
-	attempts = query_number("SELECT attempts::pg_catalog.int8 OPERATOR(pg_catalog.+) 1"
-					 " FROM leadscore_internal.lead_job_range WHERE " OF_PHASE
-					 " AND range OPERATOR(pg_catalog.=) $3"
-					 " AND (NOT ended OR range OPERATOR(pg_catalog.=) 1)"
-					 " FOR UPDATE SKIP LOCKED", &args);
+	attempts = query_number("SELECT attempts::int8 + 1"
+							" FROM leadscore_internal.lead_job_range WHERE " OF_PHASE
+							" AND range = $3"
+							" AND (NOT ended OR range = 1)"
+							" FOR UPDATE SKIP LOCKED", &args);
 	if (attempts == 0)
 		return;
 	ls_sql_add_text(&args, error);
 	ls_sql_add(&args, TIMESTAMPTZOID,
 			   TimestampTzGetDatum(GetCurrentTimestamp() + ls_clock_back_off((int) attempts)));
 	ls_sql_add(&args, INT4OID, Int32GetDatum((int) attempts));
-	execute("UPDATE leadscore_internal.lead_job_range SET error = $4, retry_at = $5, attempts = $6"
-			" WHERE " OF_PHASE " AND range OPERATOR(pg_catalog.=) $3", &args);
+	ls_extension_execute("UPDATE leadscore_internal.lead_job_range SET error = $4, retry_at = $5, attempts = $6"
+						 " WHERE " OF_PHASE " AND range = $3", &args);
 }
 
 /* ls_job_ranges_due counts the ranges that have not ended nor failed just now, whoever has taken them. */
@@ -421,8 +392,8 @@ ls_job_ranges_due(const LsJob *job)
 	LsSqlArguments args = {0};
 
 	add_job(&args, job);
-	return query_number("SELECT pg_catalog.count(*) FROM leadscore_internal.lead_job_range"
-				 " WHERE " OF_PHASE " AND NOT ended AND " IS_DUE, &args);
+	return query_number("SELECT count(*) FROM leadscore_internal.lead_job_range"
+						" WHERE " OF_PHASE " AND NOT ended AND " IS_DUE, &args);
 }
 
 /*
@@ -438,12 +409,12 @@ ls_job_left(const char *model)
 	List	   *all = NIL;
 
 	ls_sql_add_text(&args, model);
-	rows = query("SELECT coalesce(position, first), last FROM leadscore_internal.lead_job_range"
-				 " WHERE NOT ended AND job_id OPERATOR(pg_catalog.=) ("
-				 "SELECT pg_catalog.max(job_id) FROM leadscore_internal.lead_job"
-				 " WHERE model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS
-				 " AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['attach', 'rescore'])"
-				 " AND phase OPERATOR(pg_catalog.=) ANY (ARRAY['start', 'wait', 'count']))", &args);
+	rows = ls_extension_query("SELECT coalesce(position, first), last FROM leadscore_internal.lead_job_range"
+							  " WHERE NOT ended AND job_id = ("
+							  "SELECT max(job_id) FROM leadscore_internal.lead_job"
+							  " WHERE model = $1 AND " LS_OPEN_JOBS
+							  " AND kind = ANY (ARRAY['attach', 'rescore'])"
+							  " AND phase = ANY (ARRAY['start', 'wait', 'count']))", &args);
 	for (uint64 i = 0; i < rows->numvals; i++)
 	{
 		LsJobLeft  *left = palloc(sizeof(LsJobLeft));

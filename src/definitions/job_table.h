@@ -53,7 +53,7 @@ typedef struct LsJobLeft
 } LsJobLeft;
 
 /* condition on rows of lead_job */
-#define LS_OPEN_JOBS "state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'running'])"
+#define LS_OPEN_JOBS "state = ANY (ARRAY['waiting', 'running'])"
 
 extern int	ls_inline_limit;
 extern int	ls_job_rate;

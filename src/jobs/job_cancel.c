@@ -12,7 +12,6 @@
 #include "storage/lmgr.h"
 
 #include "base/sql.h"
-#include "base/user.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
@@ -28,13 +27,10 @@ static void
 cancel_count(const LsJob *job)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ls_sql_add_text(&args, job->model);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_rule SET counting_version = NULL"
-				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET counting_version = NULL"
+						 " WHERE model = $1 AND counting_version IS NOT NULL", &args);
 	ls_model_changed(job->model);
 	ereport(NOTICE,
 			(errmsg("rules of model \"%s\" that are not counted contribute nothing", job->model),

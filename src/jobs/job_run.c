@@ -188,14 +188,11 @@ publish(LsJob *job)
 {
 	const char *visitors = ls_visitors_model(job->model);
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ls_sql_add_text(&args, job->model);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_rule"
-				   " SET counted_version = counting_version, counting_version = NULL"
-				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_rule"
+						 " SET counted_version = counting_version, counting_version = NULL"
+						 " WHERE model = $1 AND counting_version IS NOT NULL", &args);
 	ls_model_new_version(job->model);
 	if (visitors)
 		(void) ls_job_request(visitors, "rescore", NULL);
