@@ -15,7 +15,6 @@
 #include "base/sql.h"
 #include "definitions/catalog.h"
 #include "definitions/model_access.h"
-#include "tables/job_range.h"
 #include "tables/rule_error.h"
 
 #define PURGE_INTERVAL		(3600 * USECS_PER_SEC)
@@ -53,11 +52,9 @@ purge_history(Work *work)
 	ls_sql_add(&args, INT4OID, Int32GetDatum(PURGE_ROWS));
 	work->returned =
 		ls_sql_execute_as_owner(((LsModelTable *) linitial(tables))->table,
-								psprintf("DELETE FROM leadscore.history_%1$s"
-										 " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+								psprintf("DELETE FROM leadscore.history_%1$s WHERE ctid = ANY (ARRAY("
 										 "SELECT ctid FROM leadscore.history_%1$s"
-										 " WHERE recorded_at OPERATOR(pg_catalog.<) $1 LIMIT $2))",
-										 work->model), &args);
+										 " WHERE recorded_at < $1 LIMIT $2))", work->model), &args);
 }
 
 static void
@@ -66,13 +63,12 @@ purge_outbox(Work *work)
 	work->returned = ls_action_purge(work->model, ls_outbox_retention, PURGE_ROWS);
 }
 
-/* purge_jobs deletes rows of lead_job, and ranges of jobs that are over. */
+/* purge_jobs deletes rows of lead_job that ended long ago. */
 static void
 purge_jobs(Work *work)
 {
 	LsSqlArguments args = {0};
 
-	ls_parts_sweep(NULL);
 	ls_sql_add(&args, TIMESTAMPTZOID,
 			   TimestampTzGetDatum(GetCurrentTimestamp() - JOB_RETENTION * USECS_PER_DAY));
 	ls_sql_add(&args, INT4OID, Int32GetDatum(PURGE_ROWS));
