@@ -674,7 +674,7 @@ rescore(const char *name, const char *cause)
 		(void) ls_fold_all(name, false);
 	drop_pending(pass.model);
 	ls_model_release(pass.model);
-	ls_job_superseded(name);
+	ls_job_supersede(name);
 	return pass.contacts;
 }
 

@@ -25,8 +25,7 @@
 
 /* the jobs of suspended models: what they wait for is their error */
 #define WAITING_JOB \
-	" WHERE model = $1 AND kind = 'rescore' AND phase = 'start'" \
-	" AND error IS NOT NULL AND retry_at IS NULL AND " LS_OPEN_JOBS
+	" WHERE model = $1 AND phase = 'start' AND error IS NOT NULL AND retry_at IS NULL"
 
 /* ls_suspension_waits tells whether a job is left for a model. */
 bool
@@ -37,7 +36,7 @@ ls_suspension_waits(const char *model)
 	if (!ls_relation_has_pages(ls_extension_base_table("lead_job", false)))
 		return false;
 	ls_sql_add_text(&args, model);
-	return ls_extension_execute("SELECT FROM leadscore_internal.lead_job" WAITING_JOB " LIMIT 1", &args) > 0;
+	return ls_extension_execute("SELECT FROM leadscore_internal.lead_job_range" WAITING_JOB " LIMIT 1", &args) > 0;
 }
 
 /* ls_suspension_record writes what the job of a model waits for, or that it waits no more. */
@@ -49,8 +48,8 @@ ls_suspension_record(const char *model, int64 job, const char *why)
 	ls_sql_add_text(&args, model);
 	ls_sql_add_text(&args, why);
 	ls_sql_add(&args, INT8OID, Int64GetDatum(job));
-	ls_extension_execute(why ? "UPDATE leadscore_internal.lead_job SET error = $2 WHERE job_id = $3" :
-						 "UPDATE leadscore_internal.lead_job SET error = NULL" WAITING_JOB, &args);
+	ls_extension_execute(why ? "UPDATE leadscore_internal.lead_job_range SET error = $2 WHERE job_id = $3" :
+						 "UPDATE leadscore_internal.lead_job_range SET error = NULL" WAITING_JOB, &args);
 }
 
 /*

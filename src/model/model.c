@@ -202,7 +202,7 @@ delete_rows(const char *model)
 	/* the model first: what the others' triggers protect is gone with it */
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
-	"lead_rule_error", "lead_action", "lead_day", "lead_worker_error", "lead_job_part", "lead_job",
+	"lead_rule_error", "lead_action", "lead_day", "lead_worker_error", "lead_job_range", "lead_job",
 	"lead_rule_history", "lead_sheet_history"};
 	LsSqlArguments args = {0};
 
