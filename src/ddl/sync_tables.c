@@ -644,7 +644,7 @@ lost_key(const Ddl *ddl, const LsModelRow *model)
 /*
  * keep_key refuses to drop the column that identifies the contacts of a model,
  * and a type or collation that columns of the model's own tables went with, as
- * with DROP TYPE ... CASCADE.  Whoever wants that drops the model first.
+ * with DROP TYPE ... CASCADE.  The model has to be dropped first.
  */
 static void
 keep_key(const Ddl *ddl, const LsModelRow *model)

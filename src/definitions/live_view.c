@@ -6,7 +6,7 @@
  * What it shows when it is read is in live.c.  Its columns come in the order in
  * which the score table has them, so that one which is added comes last, as
  * CREATE OR REPLACE VIEW wants it.  Where a column changes its type or goes, the
- * view is dropped and made anew, and who could read it can do so again.
+ * view is dropped and made anew, and roles that could read it can do so again.
  *
  *-------------------------------------------------------------------------
  */
