@@ -26,8 +26,6 @@ typedef struct LsOccasion
 	const char *cause;			/* as in lead_stage_history */
 } LsOccasion;
 
-extern Oid	ls_action_function(const char *text, char **schema, char **name);
-
 /*
  * Delivery, by the worker.  Each of these expects a transaction with an active
  * snapshot; the caller begins and ends it, and catches errors.

@@ -33,7 +33,7 @@
 #include "utils/timeout.h"
 
 #include "background/helpers.h"
-#include "background/restore.h"
+#include "definitions/restore_state.h"
 #include "background/settings.h"
 #include "background/worker_role.h"
 #include "base/advisory_lock.h"

@@ -21,7 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
-#include "background/daily.h"
+#include "definitions/daily_tables.h"
 #include "base/sql.h"
 #include "base/user.h"
 #include "definitions/extension.h"
