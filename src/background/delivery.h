@@ -13,19 +13,6 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
-
-/* What happened to a contact at one instant */
-typedef struct LsOccasion
-{
-	const char *from_stage;		/* the same as to_stage where it did not change */
-	const char *to_stage;
-	double		score_before;
-	double		score;
-	TimestampTz at;				/* when it happened */
-	List	   *rules;			/* of LsRule *: came in force */
-	const char *cause;			/* as in lead_stage_history */
-} LsOccasion;
-
 /*
  * Delivery, by the worker.  Each of these expects a transaction with an active
  * snapshot; the caller begins and ends it, and catches errors.

@@ -23,6 +23,8 @@
 #include "capture/capture.h"
 #include "capture/deferred.h"
 #include "capture/table_cache.h"
+#include "counting/recount.h"
+#include "counting/stage_context.h"
 #include "definitions/job_table.h"
 #include "definitions/model_change.h"
 #include "jobs/before_commit.h"
@@ -30,6 +32,7 @@
 #include "ddl/resume.h"
 #include "rules/model_compile.h"
 #include "tables/purged_table.h"
+#include "tables/score_writer.h"
 
 LEADSCORE_MODULE_MAGIC;
 
@@ -143,9 +146,18 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 	}
 }
 
+/* what the writer of scores has read by those who use it */
+static const LsScoreWriterCallbacks writer_callbacks = {
+	.count_all = ls_count_contact,
+	.count_profile = ls_count_profile,
+	.stage_context = ls_stage_context_fill,
+	.defer = ls_note_defer_contact,
+};
+
 void
 _PG_init(void)
 {
+	ls_score_writer_define(&writer_callbacks);
 	ls_clock_define();
 	ls_rule_failure_define();
 	ls_purged_define();
