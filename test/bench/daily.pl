@@ -4,11 +4,12 @@
 #
 #   PG_CONFIG=... perl -I test/perl test/bench/daily.pl [pairs [contacts]]
 #
-# not as root; leadscore must be installed.
+# not as root, with PostgreSQL's test modules in PERL5LIB; leadscore must be installed.
 use strict;
 use warnings;
 
-use BenchServer;
+use LeadscoreNode;
+use Test::More;
 use Time::HiRes 'time';
 
 my $pairs = $ARGV[0] // 5;		# up to 12
@@ -21,7 +22,9 @@ sub timed
 	return time - $started;
 }
 
-start_bench('session_preload_libraries=leadscore');
+my $node = LeadscoreNode->create('daily', library => 'session', conf => { shared_buffers => '256MB', max_wal_size => '8GB' });
+
+sub run { return $node->safe_psql('postgres', $_[0]) }
 
 run(<<"SQL");
 	CREATE EXTENSION leadscore;
@@ -62,8 +65,8 @@ sub pair
 		}
 		$day++;
 	}
-	printf "%s of %d contacts: %.3f s, the query %.3f s, ratio %.2f\n", $label, $contacts,
-	  median(@{ $took{midnight} }), median(@{ $took{query} }), median(@{ $took{midnight} }) / median(@{ $took{query} });
+	my ($midnight, $said) = map { median(@{ $took{$_} }) } qw(midnight query);
+	note(sprintf '%s of %d contacts: %.3f s, the query %.3f s, ratio %.2f', $label, $contacts, $midnight, $said, $midnight / $said);
 }
 
 pair('a midnight', "SELECT stage, grade, count(*), sum(score) FROM leadscore.live_m GROUP BY 1, 2");
@@ -78,10 +81,9 @@ sub late
 	my $events = sprintf "SET leadscore.clock = '2026-03-%02d 00:00:01+00'; INSERT INTO event SELECT n, leadscore.clock(), 'e1' FROM generate_series(1, $contacts, 100) n", $day + 1;
 	run($events);
 	my $before = run("SELECT written_to FROM leadscore.lead_day");
-	chomp($before);
 	my $took = timed(sprintf("SET leadscore.clock = '2026-03-%02d %s+00'; SELECT leadscore.write_days('m')", $day + 1, $clock));
 	my $days = run("SELECT written_to - '$before'::date FROM leadscore.lead_day") + 0;
-	printf "%s: %.3f s for %d day(s)\n", $label, $took, $days;
+	note(sprintf '%s: %.3f s for %d day(s)', $label, $took, $days);
 	$day += $days;
 }
 late('a midnight, 1 contact in 100 having had an event since', '00:00:02');

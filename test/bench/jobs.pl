@@ -7,18 +7,22 @@
 #
 #   PG_CONFIG=... perl -I test/perl test/bench/jobs.pl [rounds [contacts [events [processes]]]]
 #
-# not as root; leadscore must be installed.
+# not as root, with PostgreSQL's test modules in PERL5LIB; leadscore must be installed.
 use strict;
 use warnings;
 
-use BenchServer;
+use LeadscoreNode;
+use Test::More;
 
 my $rounds = $ARGV[0] // 3;
 my $contacts = $ARGV[1] // 200_000;
 my $events = $ARGV[2] // 2_000_000;
 my $processes = $ARGV[3] // 2;
 
-start_bench('shared_preload_libraries=leadscore', 'leadscore.naptime=100', 'max_worker_processes=16');
+my $node = LeadscoreNode->create('jobs', worker => 1, streaming => 0,
+	conf => { shared_buffers => '256MB', max_wal_size => '8GB', max_worker_processes => 16, 'leadscore.naptime' => 100 });
+
+sub run { return $node->safe_psql('postgres', $_[0]) }
 
 run(<<"SQL");
 	CREATE EXTENSION leadscore;
@@ -101,10 +105,10 @@ for my $round (1 .. $rounds)
 		my $rule = job("INSERT INTO leadscore.lead_rule (model, name, event, points, weight) VALUES ('m', 'new', 'e3', 2, 'n')");
 		job("DELETE FROM leadscore.lead_rule WHERE name = 'new'");
 		run("VACUUM ANALYZE; CHECKPOINT");
-		printf "round %d, job_workers = %d, %d processes seen: ", $round, $workers, $rescore->{seen};
-		printf "%s %.1f s (%.1f s of processors, %.0f %% of looks waiting), ", @$_
-		  foreach map { [ $_->[0], $_->[1]{took}, $_->[1]{cpu}, 100 * $_->[1]{waiting} ] } [ 'rescore', $rescore ], [ 'new rule', $rule ];
-		printf "load average before %s, after %s\n", $load, load();
+		note(sprintf 'round %d, job_workers = %d, %d processes seen:', $round, $workers, $rescore->{seen});
+		note(sprintf '	%s %.1f s (%.1f s of processors, %.0f %% of looks waiting)',
+			$_->[0], $_->[1]{took}, $_->[1]{cpu}, 100 * $_->[1]{waiting}) foreach [ 'rescore', $rescore ], [ 'new rule', $rule ];
+		note(sprintf '	load average before %s, after %s', $load, load());
 		push @{ $took{$workers}{rescore} }, $rescore->{took};
 		push @{ $took{$workers}{'new rule'} }, $rule->{took};
 	}
@@ -112,8 +116,8 @@ for my $round (1 .. $rounds)
 for my $what ('rescore', 'new rule')
 {
 	my ($one, $more) = map { median(@{ $took{$_}{$what} }) } 1, $processes;
-	printf "%s, %d events of %d contacts: %.1f s with one process, %.1f s with %d: %.2f times as fast (medians of %d)\n",
-	  $what, $events, $contacts, $one, $more, $processes, $one / $more, $rounds;
+	note(sprintf '%s, %d events of %d contacts: %.1f s with one process, %.1f s with %d: %.2f times as fast (medians of %d)',
+		$what, $events, $contacts, $one, $more, $processes, $one / $more, $rounds);
 }
 my $wrong = run("SELECT count(*) FROM leadscore.verify('m')") + 0;
-print "verify() finds $wrong\n";
+note("verify() finds $wrong");

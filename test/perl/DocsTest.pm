@@ -12,7 +12,7 @@ use warnings;
 use Exporter 'import';
 use FindBin;
 use IPC::Run;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use Test::More;
 
 our @EXPORT = qw(docs_server documents run_document has_sql reference_is_complete links_lead_somewhere);
@@ -25,15 +25,11 @@ my $node;
 # The long test waits after each block, for workers to do whatever they can.
 my $pause = $ENV{LEADSCORE_LONG} ? "\\! sleep 0.7\n" : '';
 
-# docs_server starts the server on which documents are run.
+# docs_server starts the server on which documents are run: options of
+# LeadscoreNode->create().
 sub docs_server
 {
-	my ($name, $settings) = @_;
-
-	$node = PostgreSQL::Test::Cluster->new($name);
-	$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-	$node->append_conf('postgresql.conf', "fsync = off\n$settings");
-	$node->start;
+	$node = LeadscoreNode->create(@_);
 	return $node;
 }
 

@@ -13,7 +13,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -526,11 +526,15 @@ sub hostile_calls
 	my $log;
 	my @missing;
 
-	$node = PostgreSQL::Test::Cluster->new('hostile');
-	$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-	$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\n"
-		. "track_functions = all\nlog_error_verbosity = verbose\nlog_min_messages = warning\nlog_min_error_statement = panic\nwork_mem = '16MB'\nrestart_after_crash = on\n");
-	$node->start;
+	$node = LeadscoreNode->create('hostile', library => 'none',
+		conf => {
+			track_functions => 'all',
+			log_error_verbosity => 'verbose',
+			log_min_messages => 'warning',
+			log_min_error_statement => 'panic',
+			work_mem => '16MB',
+			restart_after_crash => 'on',
+		});
 	note("seed $seed, $number calls");
 	srand($seed);
 	prepare();

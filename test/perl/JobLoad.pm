@@ -7,10 +7,10 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
-use WorkerTest;
 
 our @EXPORT = qw(load_tables job_beside_writers percentiles as_fresh);
 
@@ -124,7 +124,7 @@ sub job_beside_writers
 				{
 					kill 9, $pid;
 					$writers->finish;
-					wait_for($node, 'SELECT true', 60);
+					$node->wait_for('SELECT true', 60);
 					$writers = writers($node, "$directory/$name-again", $contacts, $limit, $level);
 				}
 				else

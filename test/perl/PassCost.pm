@@ -6,7 +6,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use Test::More;
 
 our @EXPORT = qw(pass_cluster idle_pass busy_passes);
@@ -41,13 +41,10 @@ SQL
 sub pass_cluster
 {
 	my ($contacts) = @_;
-	my $node = PostgreSQL::Test::Cluster->new('passes');
+	my $node = LeadscoreNode->create('passes',
+		conf => { jit => 'off', shared_buffers => '1GB', max_wal_size => '16GB', checkpoint_timeout => '1h' });
 	my $sql = $world;
 
-	$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nleadscore.enabled = off\n"
-		. "fsync = off\nautovacuum = off\njit = off\nshared_buffers = 1GB\nmax_wal_size = 16GB\ncheckpoint_timeout = 1h\n");
-	$node->start;
 	$sql =~ s/CONTACTS/$contacts/g;
 	$sql =~ s/START/$start/g;
 	$node->safe_psql('postgres', $sql);

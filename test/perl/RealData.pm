@@ -9,26 +9,20 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use Test::More;
 
 our @EXPORT = qw(start_server sql agree agree_at verified program create_from load);
 
 my $node;
 
-# start_server starts a server and returns its node.
+# start_server starts a server, without a worker, where all is counted at once.
 sub start_server
 {
 	my ($name) = @_;
 
-	$node = PostgreSQL::Test::Cluster->new($name);
-	$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-
-	# Not preloaded for the server: a worker would go by the real clock.  Without one,
-	# all is counted at once.
-	$node->append_conf('postgresql.conf',
-		"session_preload_libraries = 'leadscore'\nfsync = off\nmax_wal_size = 2GB\nleadscore.inline_limit = 100000000\n");
-	$node->start;
+	$node = LeadscoreNode->create($name, library => 'session',
+		conf => { autovacuum => 'on', max_wal_size => '2GB', 'leadscore.inline_limit' => 100_000_000 });
 	$node->safe_psql('postgres', 'CREATE EXTENSION leadscore');
 	return $node;
 }

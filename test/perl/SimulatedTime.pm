@@ -9,7 +9,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use Test::More;
 
 our @EXPORT = qw(simulate);
@@ -346,17 +346,13 @@ SQL
 sub simulate
 {
 	my ($contacts, $told, $step) = @_;
-	my $node = PostgreSQL::Test::Cluster->new('simulated');
+	my $node = LeadscoreNode->create('simulated', library => 'session', conf => { autovacuum => 'on', jit => 'off' });
 	my $models = join('', map { sprintf($rules, $_) } qw(m ny lim));
 	my $body = join('', map { sprintf($compare, $_) } qw(m ny lim));
 	my $sql = $world;
 
 	$sql =~ s/^RULES$/$models/m;
 	$sql =~ s/^\tBODY$/$body/m;
-	$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-	# not preloaded for the server: no worker that goes by the real clock
-	$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\njit = off\n");
-	$node->start;
 	$node->safe_psql('postgres', $sql . "CALL simulate($contacts, $told, '$step');\n");
 
 	my ($compared, $replayed, $refreshed) = split /\|/, $node->safe_psql('postgres', 'SELECT compared, replayed, refreshed FROM counts');

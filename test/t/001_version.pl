@@ -5,7 +5,7 @@ use warnings;
 
 use FindBin;
 use JSON::PP;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -73,9 +73,7 @@ for my $major ($first - 1, $last + 1)
 	}
 }
 
-my $node = PostgreSQL::Test::Cluster->new('version');
-$node->init;
-$node->start;
+my $node = LeadscoreNode->create('version', library => 'none');
 my $elsewhere = $check =~ s/NOT BETWEEN \d+ AND \d+/BETWEEN $first AND $last/r;
 my ($status, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$elsewhere\n");
 isnt($status, 0, 'a server of another version is refused');

@@ -16,21 +16,16 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::Bin/../perl";
+use LeadscoreNode;
 use POSIX qw(floor);
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use Test::More;
 use PropertyTest;
+use Test::More;
 
 my %skip = map { $_ => 1 } split /,/, $ENV{LEADSCORE_SKIP} // '';
 my $top = "$FindBin::Bin/..";
-my $node = PostgreSQL::Test::Cluster->new('property');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-
 # Not preloaded for the server: a worker would go by the real clock.
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off");
-$node->start;
+my $node = LeadscoreNode->create('property', library => 'session', conf => { autovacuum => 'on' });
 
 # What this build has: who is whose, and events that are purged but kept in the scores.
 my %can;

@@ -14,22 +14,17 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
-use Test::More;
 use PropertyTest;
+use Test::More;
 
 my $top = "$FindBin::Bin/..";
 my %skip = map { $_ => 1 } split /,/, $ENV{LEADSCORE_SKIP} // '';
 my %only = map { $_ => 1 } split /,/, $ENV{LEADSCORE_ONLY} // '';
 my $steps = $ENV{LEADSCORE_STEPS} // ($ENV{LEADSCORE_LONG} ? 40 : 20);
 
-my $node = PostgreSQL::Test::Cluster->new('definitions');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off");
-$node->start;
+my $node = LeadscoreNode->create('definitions', library => 'session', conf => { autovacuum => 'on' });
 # a role whose privileges the owner of the model has, and one whose he has not
 $node->safe_psql('postgres', 'CREATE ROLE crm; CREATE ROLE sales; CREATE ROLE stranger; GRANT sales TO crm');
 

@@ -11,7 +11,7 @@ use strict;
 use warnings;
 
 use FindBin;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -19,11 +19,9 @@ my $top = "$FindBin::Bin/..";
 my @seeds = $ENV{LEADSCORE_SEED} ? split(/,/, $ENV{LEADSCORE_SEED}) : (1 .. 5);
 push @seeds, map { 1000 + int(rand(1e6)) } 1 .. 20 if $ENV{LEADSCORE_LONG} && !$ENV{LEADSCORE_SEED};
 
-my $node = PostgreSQL::Test::Cluster->new('identity');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
 # Not preloaded for the server: a worker would go by the real clock.
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\njit = off\n");
-$node->start;
+my $node = LeadscoreNode->create('identity', library => 'session',
+	conf => { jit => 'off', autovacuum => 'on' });
 
 sub between { my ($low, $high) = @_; return $low + int(rand($high - $low + 1)) }
 sub chance { return rand() < $_[0] }

@@ -7,14 +7,11 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('purge');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off");
-$node->start;
+my $node = LeadscoreNode->create('purge', library => 'session', conf => { autovacuum => 'on' });
 
 sub between { my ($low, $high) = @_; return $low + int(rand($high - $low + 1)) }
 sub chance { return rand() < $_[0] }

@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use LeadscoreTest;
+use LeadscoreNode;
 use Test::More;
 
 BEGIN { need_data() }

@@ -4,13 +4,10 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('touches');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\n");
-$node->start;
+my $node = LeadscoreNode->create('touches', library => 'session');
 
 my $steps = $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;

@@ -6,14 +6,11 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use Test::More;
 
 my $models = $ENV{LEADSCORE_LONG} ? 150 : 12;
-my $node = PostgreSQL::Test::Cluster->new('never_late');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\njit = off\n");
-$node->start;
+my $node = LeadscoreNode->create('never_late', library => 'session', conf => { jit => 'off' });
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;
 CREATE EXTENSION leadscore;

@@ -4,13 +4,11 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
-use WorkerTest;
 
-my $node = new_node('years', 1, "leadscore.naptime = 100\nleadscore.clock = '2026-01-05 00:00+00'\n");
-$node->start;
+my $node = LeadscoreNode->create('years', worker => 1,
+	conf => { 'leadscore.naptime' => 100, 'leadscore.clock' => '2026-01-05 00:00+00' });
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;
 CREATE EXTENSION leadscore;

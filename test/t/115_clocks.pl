@@ -5,17 +5,11 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
-use ServerTest;
 use Test::More;
-use WorkerTest;
 
-my $node = quiet_node('clocks', "timezone = 'UTC'\n");
-$node->start;
+my $node = LeadscoreNode->create('clocks', conf => { timezone => 'UTC' });
 $node->safe_psql('postgres', 'CREATE DATABASE crm');
 sub sql { return $node->safe_psql('crm', join(";\n", 'SET client_min_messages = warning', @_)) }
 sub at { return "SET leadscore.clock = '2026-03-02 $_[0]+00'" }
@@ -255,19 +249,19 @@ $node->safe_psql('postgres', 'ALTER SYSTEM SET leadscore.enabled = on');
 $node->safe_psql('postgres', "ALTER SYSTEM SET leadscore.naptime = '1h'");
 $node->reload;
 my $napping = "SELECT count(*) = 1 FROM leadscore.activity WHERE database = 'work' AND role = 'worker' AND phase = 'napping' AND last_pass_at > started_at";
-within($node, 30, $napping, 'the worker naps, for an hour if it can', 'work');
+$node->within(30, $napping, 'the worker naps, for an hour if it can', 'work');
 is($node->safe_psql('work', "SELECT count(*) FROM leadscore.score_m WHERE scored_at > '2025-01-01'"), '1', '... after it has gone by the running clock');
 $node->safe_psql('work', "ALTER DATABASE work SET leadscore.clock = '2121-01-01 00:00+00'", );
-within($node, 30, "SELECT count(*) = 1 FROM leadscore.score_m WHERE scored_at = '2121-01-01 00:00+00'", 'the clock of the database is set: a running worker goes by it', 'work');
-within($node, 30, $napping, '... and naps again', 'work');
+$node->within(30, "SELECT count(*) = 1 FROM leadscore.score_m WHERE scored_at = '2121-01-01 00:00+00'", 'the clock of the database is set: a running worker goes by it', 'work');
+$node->within(30, $napping, '... and naps again', 'work');
 # from here on it has to see what comes
-reload($node, naptime => '100ms');
+$node->configure(naptime => '100ms');
 $node->safe_psql('work', "ALTER DATABASE work RESET leadscore.clock");
 $node->safe_psql('work', "SET leadscore.clock = '2020-01-01 00:00+00'; INSERT INTO act VALUES (2, '2020-01-01 00:00+00')");
-within($node, 30, "SELECT count(*) = 1 FROM leadscore.score_m WHERE contact_id = 2 AND scored_at BETWEEN '2025-01-01' AND '2120-01-01'", 'it is reset: the worker goes by the running clock', 'work');
+$node->within(30, "SELECT count(*) = 1 FROM leadscore.score_m WHERE contact_id = 2 AND scored_at BETWEEN '2025-01-01' AND '2120-01-01'", 'it is reset: the worker goes by the running clock', 'work');
 # what a session enqueues whose clock is ahead is merged at its instant
 $node->safe_psql('work', "SET leadscore.clock = '2130-01-01 00:00+00'; $rr; INSERT INTO act VALUES (3, '2129-12-31 00:00+00'); COMMIT");
-within($node, 30, "SELECT count(*) = 1 FROM leadscore.score_m WHERE contact_id = 3 AND scored_at = '2130-01-01 00:00+00' AND score BETWEEN 8 AND 9", 'what was put aside by a clock that is ahead is merged at its instant', 'work');
+$node->within(30, "SELECT count(*) = 1 FROM leadscore.score_m WHERE contact_id = 3 AND scored_at = '2130-01-01 00:00+00' AND score BETWEEN 8 AND 9", 'what was put aside by a clock that is ahead is merged at its instant', 'work');
 is($node->safe_psql('work', "SELECT * FROM leadscore.verify('m')"), '', '... and nothing is wrong');
 
 $node->stop;

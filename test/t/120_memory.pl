@@ -4,18 +4,15 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
 
 my $statements = 10_000;
 my $contacts = 100_000;
 my $rows = 1_000_000;
 
-my $node = PostgreSQL::Test::Cluster->new('memory');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\nshared_buffers = 16MB\nmax_wal_size = 4GB\n");
-$node->start;
+my $node = LeadscoreNode->create('memory', library => 'session',
+	conf => { shared_buffers => '16MB', max_wal_size => '4GB', autovacuum => 'on' });
 
 # A CRM with two event tables, and a model with ten rules of every kind.
 sub create_crm

@@ -4,14 +4,11 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('bounds');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\nmax_wal_size = 4GB\n");
-$node->start;
+my $node = LeadscoreNode->create('bounds', library => 'session',
+	conf => { max_wal_size => '4GB', autovacuum => 'on' });
 
 # A model with rules that fail on each row but the first and the last, whose
 # contacts are the least and the greatest.

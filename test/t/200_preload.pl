@@ -3,14 +3,10 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('preload');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', 'fsync = off');
-$node->start;
+my $node = LeadscoreNode->create('preload', library => 'none');
 
 my $do = <<'SQL';
 INSERT INTO events VALUES (1, '2026-01-08 00:00+00'), (9, '2026-01-08 00:00+00');

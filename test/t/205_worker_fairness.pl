@@ -4,16 +4,11 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
-use WorkerTest;
 
-my $node = new_node('tenants', 1, "max_worker_processes = 16\nleadscore.action_timeout = '3s'\nleadscore.batch_size = 5000\n");
-$node->start;
+my $node = LeadscoreNode->create('tenants', worker => 1,
+	conf => { max_worker_processes => 16, 'leadscore.action_timeout' => '3s', 'leadscore.batch_size' => 5000 });
 $node->safe_psql('postgres', 'CREATE DATABASE crm; CREATE ROLE a LOGIN; CREATE ROLE b LOGIN');
 $node->safe_psql('crm', 'CREATE EXTENSION leadscore; CREATE SCHEMA a AUTHORIZATION a; CREATE SCHEMA b AUTHORIZATION b; CREATE EXTENSION IF NOT EXISTS plpgsql');
 
@@ -50,7 +45,7 @@ sub b_is_served
 
 	$round++;
 	is(as('b', "INSERT INTO b.contact VALUES ($round); INSERT INTO b.event (contact) VALUES ($round)"), '', "$what: an event of b");
-	within($node, 120, "SELECT count(*) = 1 FROM leadscore.lead_stage_history WHERE model = 'b' AND contact = '$round' AND cause = 'time'", '... whose contact leaves its stage', 'crm');
+	$node->within(120, "SELECT count(*) = 1 FROM leadscore.lead_stage_history WHERE model = 'b' AND contact = '$round' AND cause = 'time'", '... whose contact leaves its stage', 'crm');
 	is($node->safe_psql('crm', $still), 't', '... while a is still at it');
 }
 
@@ -63,10 +58,10 @@ INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver, functi
 INSERT INTO a.contact SELECT generate_series(1, 20);
 INSERT INTO a.event SELECT generate_series(1, 20);
 SQL
-within($node, 60, "SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type LIKE 'leadscore %worker' AND wait_event = 'PgSleep'", 'it sleeps');
-within($node, 60, "SELECT lag > '0' FROM leadscore.activity WHERE database = 'crm'", '... and the lag is shown', 'crm');
+$node->within(60, "SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type LIKE 'leadscore %worker' AND wait_event = 'PgSleep'", 'it sleeps');
+$node->within(60, "SELECT lag > '0' FROM leadscore.activity WHERE database = 'crm'", '... and the lag is shown', 'crm');
 b_is_served('actions', "SELECT count(*) > 0 FROM leadscore.lead_outbox WHERE model = 'a' AND status = 'ready'");
-within($node, 120, "SELECT count(*) > 0 FROM leadscore.lead_outbox WHERE model = 'a' AND last_error ~ 'statement timeout'", 'a call is cancelled at the limit that the administrator has set', 'crm');
+$node->within(120, "SELECT count(*) > 0 FROM leadscore.lead_outbox WHERE model = 'a' AND last_error ~ 'statement timeout'", 'a call is cancelled at the limit that the administrator has set', 'crm');
 like(as('a', "SET leadscore.action_timeout = '1h'"), qr/permission denied to set parameter/, '... which a cannot change');
 is(as('a', "DELETE FROM leadscore.lead_action WHERE model = 'a'"), '', 'no more of it');
 
@@ -81,10 +76,10 @@ INSERT INTO a.contact SELECT generate_series(1001, 3000);
 INSERT INTO a.event SELECT generate_series(1001, 3000);
 SQL
 my $left = "SELECT count(*) < 2000 FROM leadscore.lead_stage_history WHERE model = 'a' AND contact::int > 1000 AND cause = 'time'";
-within($node, 120, "SELECT count(*) > 0 FROM leadscore.lead_stage_history WHERE model = 'a' AND contact::int > 1000 AND cause = 'time'", 'the worker is at it', 'crm');
+$node->within(120, "SELECT count(*) > 0 FROM leadscore.lead_stage_history WHERE model = 'a' AND contact::int > 1000 AND cause = 'time'", 'the worker is at it', 'crm');
 b_is_served('two thousand slow contacts', $left);
 b_is_served('... again', $left);
-within($node, 60, "SELECT lag > '0' FROM leadscore.activity WHERE database = 'crm'", 'the lag of a is shown', 'crm');
+$node->within(60, "SELECT lag > '0' FROM leadscore.activity WHERE database = 'crm'", 'the lag of a is shown', 'crm');
 is($node->safe_psql('crm', "SELECT count(*) FROM leadscore.lead_worker_error"), 0, 'nothing has failed');
 as('a', "SET application_name = 'writer'; DELETE FROM a.event WHERE contact > 1000; DELETE FROM a.contact WHERE id > 1000");
 
@@ -101,10 +96,10 @@ INSERT INTO a.event (contact, what) SELECT g, 'long' FROM generate_series(1, 2) 
 UPDATE a.event SET at = at - interval '1 second' WHERE what = 'long';
 COMMIT;
 SQL
-within($node, 120, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'leadscore model worker'", 'it is left to a process of its own');
+$node->within(120, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'leadscore model worker'", 'it is left to a process of its own');
 $left = "SELECT changes > 0 FROM leadscore.pending('a')";
 b_is_served('long contacts', $left);
-within($node, 300, "SELECT changes = 0 FROM leadscore.pending('a')", 'in the end they are done', 'crm');
+$node->within(300, "SELECT changes = 0 FROM leadscore.pending('a')", 'in the end they are done', 'crm');
 is($node->safe_psql('crm', "SELECT count(*) FROM leadscore.lead_worker_error"), 0, '... and nothing has failed');
 
 ################################################################################
@@ -123,12 +118,12 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 UPDATE a.event SET at = at - interval '1 second' WHERE what = 'long';
 COMMIT;
 SQL
-within($node, 180, "SELECT message ~ 'had to end' AND retry_at > last_failed_at FROM leadscore.lead_worker_error WHERE model = 'a' AND contact IS NULL", 'the model is written down and left alone', 'crm');
+$node->within(180, "SELECT message ~ 'had to end' AND retry_at > last_failed_at FROM leadscore.lead_worker_error WHERE model = 'a' AND contact IS NULL", 'the model is written down and left alone', 'crm');
 b_is_served('endless', $left);
-within($node, 180, "SELECT failures >= 2 FROM leadscore.lead_worker_error WHERE model = 'a' AND contact IS NULL", 'it is tried again', 'crm');
+$node->within(180, "SELECT failures >= 2 FROM leadscore.lead_worker_error WHERE model = 'a' AND contact IS NULL", 'it is tried again', 'crm');
 b_is_served('endless still', $left);
 
 # The owner is not in the way of who drops the database either.
-timed($node, 60, 'DROP DATABASE crm WITH (FORCE)', 'DROP DATABASE');
+$node->timed(60, 'DROP DATABASE crm WITH (FORCE)', 'DROP DATABASE');
 $node->stop;
 done_testing();

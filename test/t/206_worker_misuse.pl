@@ -3,14 +3,12 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('misuse');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nleadscore.naptime = 100\n");
-$node->start;
+my $node = LeadscoreNode->create('misuse', worker => 1, streaming => 0,
+	conf => { 'leadscore.naptime' => 100 });
 
 sub sql { return $node->safe_psql('postgres', @_) }
 

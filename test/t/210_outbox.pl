@@ -5,16 +5,14 @@ use strict;
 use warnings;
 
 use IPC::Run;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $rows = 10_000;
-my $node = PostgreSQL::Test::Cluster->new('outbox');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nrestart_after_crash = on\nfsync = off\n");
-$node->start;
+my $node = LeadscoreNode->create('outbox', worker => 1, streaming => 0,
+	conf => { restart_after_crash => 'on', autovacuum => 'on' });
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 sub sql { return $node->safe_psql('postgres', @_) }

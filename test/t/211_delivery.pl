@@ -3,17 +3,12 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
-use WorkerTest;
 
-my $node = new_node('delivery', 1, "leadscore.naptime = 50ms\n");
-$node->start;
+my $node = LeadscoreNode->create('delivery', worker => 1, conf => { 'leadscore.naptime' => '50ms' });
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;
 CREATE EXTENSION leadscore;

@@ -3,29 +3,16 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use QueuedCost;
 use Test::More;
-use WorkerTest;
 
 my $clients = 16;
 
-sub median { return (sort { $a <=> $b } @_)[ $#_ / 2 ] }
-
 # Without a worker first: what is put aside stays until it is folded in.
-my $node = new_node('queued', 0, <<'CONF');
-session_preload_libraries = 'leadscore'
-max_connections = 60
-max_prepared_transactions = 5
-log_lock_waits = on
-deadlock_timeout = 20ms
-wal_level = logical
-CONF
-$node->start;
+my $node = LeadscoreNode->create('queued', library => 'session', streaming => 1,
+	conf => { max_connections => 60, log_lock_waits => 'on', deadlock_timeout => '20ms', wal_level => 'logical' });
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $where = '-h ' . $node->host . ' -p ' . $node->port;
 # with all tables published, what has no key must be fit to be deleted all the same
@@ -139,7 +126,7 @@ is(sql("SELECT changes > 0 FROM leadscore.pending('queued')"), 't', 'what is pen
 is(sql("BEGIN READ ONLY; SELECT bool_and(abs(score - leadscore.replay('queued', contact_id)) < 1e-6) FROM leadscore.live_queued; COMMIT"), 't', '... is told of in read-only transactions');
 $node->safe_psql('postgres', "COMMIT PREPARED 'later'");
 $node->backup('copy');
-my $standby = PostgreSQL::Test::Cluster->new('queued_standby');
+my $standby = LeadscoreNode->new('queued_standby');
 $standby->init_from_backup($node, 'copy', has_streaming => 1);
 $standby->start;
 my $told = "SELECT string_agg(format('%s %s %s', contact_id, score, leadscore.score('queued', contact_id)), ', ' ORDER BY contact_id) FROM leadscore.live_queued";
@@ -155,25 +142,24 @@ $node->stop;
 ################################################################################
 # The worker folds, and one that fails does not hold up the others
 
-$node = new_node('queued_worker', 1, "leadscore.naptime = 200\n");
-$node->start;
+$node = LeadscoreNode->create('queued_worker', worker => 1, conf => { 'leadscore.naptime' => 200 });
 $node->safe_psql('postgres', 'CREATE DATABASE crm');
-make_model($node, 'crm');
+$node->make_model('crm');
 $node->safe_psql('crm', "SET client_min_messages = warning; SELECT leadscore.detach('m', 'event'); SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what', mode => 'queued');"
 	  . " INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('m', 'visit', 5); INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'mql', 1, 10); INSERT INTO contact SELECT generate_series(1, 9)");
 $node->safe_psql('crm', "INSERT INTO event (contact) SELECT n % 3 FROM generate_series(1, 30) n");
-within($node, 15, "SELECT count(*) = 3 FROM leadscore.score_m WHERE score = 50 AND stage = 'mql'", 'the worker folds in what is pending', 'crm');
+$node->within(15, "SELECT count(*) = 3 FROM leadscore.score_m WHERE score = 50 AND stage = 'mql'", 'the worker folds in what is pending', 'crm');
 is($node->safe_psql('crm', "SELECT count(*) FROM leadscore.lead_stage_history WHERE to_stage = 'mql'"), '3', '... and records changes of stage once');
-within($node, 15, "SELECT changes = 0 AND lag IS NULL FROM leadscore.pending('m')", '... and nothing is left', 'crm');
+$node->within(15, "SELECT changes = 0 AND lag IS NULL FROM leadscore.pending('m')", '... and nothing is left', 'crm');
 
 # what a superuser has damaged
 $node->safe_psql('crm', "ALTER TABLE leadscore.pending_m DISABLE TRIGGER USER; INSERT INTO leadscore.pending_m VALUES (5, 1, now(), false, '\\x00ff'); ALTER TABLE leadscore.pending_m ENABLE TRIGGER USER");
 $node->safe_psql('crm', "INSERT INTO event (contact) VALUES (4), (5), (6)");
-within($node, 15, "SELECT count(*) = 2 FROM leadscore.score_m WHERE contact_id IN (4, 6) AND score = 5", 'one contact that fails does not hold up the others', 'crm');
-within($node, 15, "SELECT count(*) = 1 FROM leadscore.lead_worker_error WHERE contact = '5'", '... and is written down', 'crm');
+$node->within(15, "SELECT count(*) = 2 FROM leadscore.score_m WHERE contact_id IN (4, 6) AND score = 5", 'one contact that fails does not hold up the others', 'crm');
+$node->within(15, "SELECT count(*) = 1 FROM leadscore.lead_worker_error WHERE contact = '5'", '... and is written down', 'crm');
 is($node->safe_psql('crm', "SELECT contacts FROM leadscore.pending('m')"), '1', '... and what is pending of it stays');
 $node->safe_psql('crm', "ALTER TABLE leadscore.pending_m DISABLE TRIGGER leadscore_guard; DELETE FROM leadscore.pending_m WHERE delta = '\\x00ff'; ALTER TABLE leadscore.pending_m ENABLE TRIGGER leadscore_guard");
-within($node, 60, "SELECT score = 5 FROM leadscore.score_m WHERE contact_id = 5", '... until it is mended', 'crm');
+$node->within(60, "SELECT score = 5 FROM leadscore.score_m WHERE contact_id = 5", '... until it is mended', 'crm');
 is($node->safe_psql('crm', "SELECT * FROM leadscore.verify('m')"), '', 'what is stored is what the events give');
 $node->stop;
 

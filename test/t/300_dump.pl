@@ -3,33 +3,26 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('dump');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nleadscore.enabled = off\nfsync = off");
-$node->start;
+my $node = LeadscoreNode->create('dump');
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 sub sql { return $node->safe_psql(@_) }
 
 # The clock is held in every database, but not while one is restored.
+my $clock = '2026-01-15 12:00+00';
+
 sub create_database
 {
 	my ($db) = @_;
 	sql('postgres', "CREATE DATABASE $db");
 }
 
-sub hold_clock
-{
-	my ($db) = @_;
-	sql('postgres', "ALTER DATABASE $db SET leadscore.clock = '2026-01-15 12:00+00'");
-}
-
 create_database('crm');
-hold_clock('crm');
+$node->hold_clock('crm', $clock);
 sql('crm', <<'SQL');
 SET client_min_messages = warning;
 CREATE ROLE sales;
@@ -197,7 +190,7 @@ my @copies;
 sub copied
 {
 	my ($db, $how) = @_;
-	hold_clock($db);
+	$node->hold_clock($db, $clock);
 	push @copies, $db;
 	same_state(state_of($db), $original, "$how: all is as it was");
 	is(sql($db, $verify), '', "$how: it is right");

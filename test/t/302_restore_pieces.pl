@@ -5,23 +5,19 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
-use ServerTest;
-use WorkerTest;
 
-my $node = new_node('pieces', 1, "leadscore.naptime = '50ms'\nleadscore.max_workers = 16\nmax_worker_processes = 30\n");
-$node->start;
+my $node = LeadscoreNode->create('pieces', worker => 1,
+	conf => { 'leadscore.naptime' => '50ms', 'leadscore.max_workers' => 16, max_worker_processes => 30 });
 my $dir = PostgreSQL::Test::Utils::tempdir;
 my @connection = ('-h', $node->host, '-p', $node->port);
 
 # A model in which there is everything that a worker would like to do: contacts that
 # are due, days that have ended, a job, something pending, and something to be told.
-reload($node, enabled => 'off');
+$node->configure(enabled => 'off');
 $node->safe_psql('postgres', 'CREATE DATABASE crm');
 $node->safe_psql('crm', <<'SQL');
 SET client_min_messages = warning;
@@ -105,7 +101,7 @@ command_ok([ 'pg_dump', @connection, '-a', '-f', "$dir/data.sql", 'crm' ], 'pg_d
 command_ok([ 'pg_dump', @connection, '-a', '--disable-triggers', '-f', "$dir/disabled.sql", 'crm' ], 'pg_dump -a --disable-triggers');
 
 # the original goes on, for the copies to be compared with
-reload($node, enabled => 'on');
+$node->configure(enabled => 'on');
 
 # at_rest is when nothing is left to be done
 my $at_rest = q{SELECT (SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running'))
@@ -118,7 +114,7 @@ my $at_rest = q{SELECT (SELECT count(*) = 0 FROM leadscore.lead_job WHERE state 
 sub goes_on
 {
 	my ($db, $how) = @_;
-	within($node, 60, $at_rest, "$how: the worker goes on", $db);
+	$node->within(60, $at_rest, "$how: the worker goes on", $db);
 	is($node->safe_psql($db, "SELECT * FROM leadscore.verify('m') LIMIT 3"), '', "$how: what is stored is what the events give");
 	is($node->safe_psql($db, "SELECT * FROM leadscore.verify('m_visitors') LIMIT 3"), '', '... also of visitors');
 	is($node->safe_psql($db, "SELECT count(*) FROM leadscore.lead_worker_error WHERE contact IS NULL"), 0, '... without errors');
@@ -251,7 +247,7 @@ $handle->pump until $seen =~ /held/;
 command_ok([ 'pg_restore', @connection, '-e', '-j', 4, '-d', 'parallel', '--section=data', '--section=post-data', "$dir/whole" ], 'parallel: the rest');
 sleep 0.5;
 same_rows(all_rows('parallel', 'none'), $wanted, 'parallel: nothing has changed');
-within($node, 60, "SELECT last_error = 'a session restores models: nothing is done until it has ended' FROM leadscore.activity WHERE database = 'parallel'",
+$node->within(60, "SELECT last_error = 'a session restores models: nothing is done until it has ended' FROM leadscore.activity WHERE database = 'parallel'",
 	'... and activity tells why', 'postgres');
 $handle->kill_kill;
 same_end('parallel', 'parallel');

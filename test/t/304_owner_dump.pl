@@ -4,13 +4,10 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use Crm;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use ServerTest;
 
 my $dir = PostgreSQL::Test::Utils::tempdir;
 my $clock = '2026-02-20 12:00+00';
@@ -18,9 +15,7 @@ my $clock = '2026-02-20 12:00+00';
 sub server
 {
 	my ($name, @roles) = @_;
-	my $node = quiet_node($name);
-
-	$node->start;
+	my $node = LeadscoreNode->create($name);
 	$node->safe_psql('postgres', "CREATE ROLE $_ LOGIN") for @roles;
 	return $node;
 }
@@ -30,7 +25,7 @@ sub database
 {
 	my ($node, $db, $owner) = @_;
 	$node->safe_psql('postgres', "CREATE DATABASE $db OWNER $owner");
-	hold_clock($node, $db, $clock);
+	$node->hold_clock($db, $clock);
 	$node->safe_psql($db, 'CREATE EXTENSION leadscore');
 }
 

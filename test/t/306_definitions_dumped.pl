@@ -5,20 +5,15 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use Crm;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use ServerTest;
 
 my $dir = PostgreSQL::Test::Utils::tempdir;
-my $node = quiet_node('dumped');
-
-$node->start;
+my $node = LeadscoreNode->create('dumped');
 $node->safe_psql('postgres', 'CREATE DATABASE made');
-hold_clock($node, 'made');
+$node->hold_clock('made');
 $node->safe_psql('made', "CREATE EXTENSION leadscore; $crm $rules");
 
 # a session that knows the model as it was
@@ -76,7 +71,7 @@ for my $way (@ways)
 
 	command_ok([ 'pg_dump', @on, @options, '-f', $file, 'made' ], "$name: dumped");
 	$node->safe_psql('postgres', "CREATE DATABASE $name");
-	hold_clock($node, $name);
+	$node->hold_clock($name);
 	command_ok($options[0] eq '-Fc' ? [ 'pg_restore', @on, '-j', '2', '-d', $name, $file ] :
 		[ 'psql', @on, '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $name, '-f', $file ], "$name: restored");
 	$node->safe_psql($name, "SELECT leadscore.refresh('m')");

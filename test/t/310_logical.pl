@@ -4,18 +4,19 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use Crm;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use ServerTest;
 
-my $publisher = quiet_node('publisher', "logical_decoding_work_mem = 64kB\nmax_wal_senders = 10\n", allows_streaming => 'logical');
-$publisher->start;
-my $subscriber = quiet_node('subscriber', "max_logical_replication_workers = 10\nmax_sync_workers_per_subscription = 4\nwal_retrieve_retry_interval = '100ms'\n", allows_streaming => 'logical');
-$subscriber->start;
+my $publisher = LeadscoreNode->create('publisher', streaming => 'logical',
+	conf => { logical_decoding_work_mem => '64kB', max_wal_senders => 10 });
+my $subscriber = LeadscoreNode->create('subscriber', streaming => 'logical',
+	conf => {
+		max_logical_replication_workers => 10,
+		max_sync_workers_per_subscription => 4,
+		wal_retrieve_retry_interval => '100ms',
+	});
 my @subscriptions = ('main');
 
 sub both
@@ -28,11 +29,11 @@ sub both
 sub replicated
 {
 	my ($what) = @_;
-	caught_up($publisher, $subscriber, 'postgres', @subscriptions);
-	my $wanted = sheet($publisher, 'postgres');
-	same_rows(sheet($subscriber, 'postgres'), $wanted, "$what: the subscriber has the same");
-	right($subscriber, 'postgres', $what);
-	same_rows(stored($subscriber, 'postgres'), stored($publisher, 'postgres'), "$what: the same is stored");
+	$subscriber->wait_for_subscriptions($publisher, 'postgres', @subscriptions);
+	my $wanted = $publisher->scores('postgres');
+	same_rows($subscriber->scores('postgres'), $wanted, "$what: the subscriber has the same");
+	$subscriber->check_scores('postgres', $what);
+	same_rows($subscriber->stored_scores('postgres'), $publisher->stored_scores('postgres'), "$what: the same is stored");
 	return $wanted;
 }
 
@@ -41,7 +42,7 @@ sub pending
 	return $subscriber->safe_psql('postgres', 'SELECT count(*) FROM leadscore.pending_m');
 }
 
-hold_clock($_, 'postgres') for $publisher, $subscriber;
+$_->hold_clock('postgres') for $publisher, $subscriber;
 both("CREATE EXTENSION leadscore; $crm");
 $subscriber->safe_psql('postgres', 'ALTER TABLE event ADD COLUMN twice float8 GENERATED ALWAYS AS (amount * 2) STORED, ADD COLUMN here text');
 
@@ -85,7 +86,7 @@ is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM event'), 301, '... w
 # A model made afterwards counts the rows that are there, and goes on.
 (my $late = $subscriber_rules) =~ s/'m'/'late'/g;
 $subscriber->safe_psql('postgres', $late);
-same_rows(sheet($subscriber, 'postgres', 'late'), sheet($subscriber, 'postgres'), 'a model made later has the same');
+same_rows($subscriber->scores('postgres', 'late'), $subscriber->scores('postgres'), 'a model made later has the same');
 
 ################################################################################
 # Changes
@@ -97,7 +98,7 @@ replicated('new contacts');
 
 is(pending(), 0, 'nothing is pending');
 $publisher->safe_psql('postgres', "UPDATE event SET note = 'n'; UPDATE contact SET note = 'n'");
-caught_up($publisher, $subscriber, 'postgres', @subscriptions);
+$subscriber->wait_for_subscriptions($publisher, 'postgres', @subscriptions);
 is($subscriber->safe_psql('postgres', "SELECT count(*) FROM event WHERE note = 'n'"), 352, 'updates have come');
 is(pending(), 0, '... and put nothing aside where no rule looks at the column');
 $publisher->safe_psql('postgres', "UPDATE event SET amount = amount + 1 WHERE id % 5 = 0; UPDATE event SET contact = contact + 1 WHERE id % 11 = 0; UPDATE event SET what = 'buy', amount = 3 WHERE id % 13 = 0");
@@ -108,8 +109,8 @@ $publisher->safe_psql('postgres', "UPDATE visit SET at = '2026-02-15' WHERE id =
 replicated('rows that change their partition');
 $publisher->safe_psql('postgres', 'DELETE FROM event WHERE id % 7 = 0; DELETE FROM visit WHERE id % 9 = 0');
 replicated('deleted events');
-same_rows(sheet($subscriber, 'postgres', 'late'), sheet($subscriber, 'postgres'), 'the later model followed');
-right($subscriber, 'postgres', 'the later model', 'late');
+same_rows($subscriber->scores('postgres', 'late'), $subscriber->scores('postgres'), 'the later model followed');
+$subscriber->check_scores('postgres', 'the later model', 'late');
 
 ################################################################################
 # Transactions: with savepoints, large ones that are streamed, prepared ones
@@ -157,8 +158,8 @@ $subscriber->wait_for_log(qr/conflict|duplicate key value violates unique constr
 $subscriber->wait_for_log(qr/finished at [0-9A-F\/]+/, $offset);
 my ($lsn) = slurp_file($subscriber->logfile, $offset) =~ /finished at ([0-9A-F]+\/[0-9A-F]+)/;
 $subscriber->safe_psql('postgres', "ALTER SUBSCRIPTION main SKIP (lsn = '$lsn')");
-caught_up($publisher, $subscriber, 'postgres', @subscriptions);
-right($subscriber, 'postgres', 'a transaction that was skipped');
+$subscriber->wait_for_subscriptions($publisher, 'postgres', @subscriptions);
+$subscriber->check_scores('postgres', 'a transaction that was skipped');
 is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM event WHERE id IN (8000, 8001)'), 1, '... has not come');
 $subscriber->safe_psql('postgres', 'DELETE FROM event WHERE id = 8000');
 $publisher->safe_psql('postgres', 'DELETE FROM event WHERE id IN (8000, 8001)');
@@ -205,8 +206,8 @@ replicated('rows after that');
 
 $subscriber->safe_psql('postgres', "DROP SUBSCRIPTION $_") for @subscriptions;
 both("INSERT INTO event SELECT g, g % 20, '2026-02-13', 'open', 1 FROM generate_series(10, 60) g; UPDATE event SET what = 'buy' WHERE id % 6 = 0; DELETE FROM event WHERE id % 8 = 0");
-same_rows(sheet($subscriber, 'postgres'), sheet($publisher, 'postgres'), 'what its own users write is counted once');
-right($subscriber, 'postgres', 'its own users');
+same_rows($subscriber->scores('postgres'), $publisher->scores('postgres'), 'what its own users write is counted once');
+$subscriber->check_scores('postgres', 'its own users');
 is(pending(), 0, '... and nothing of it was put aside');
 
 $subscriber->stop;

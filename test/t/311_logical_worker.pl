@@ -6,22 +6,23 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use Crm;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
-use ServerTest;
-use WorkerTest;
 
 my $seconds = 8;
-my $settings = "track_commit_timestamp = on\nleadscore.naptime = '20ms'\nmax_worker_processes = 30\n";
-my $publisher = quiet_node('publisher', "$settings\nmax_wal_senders = 20\nmax_replication_slots = 20\nlog_lock_waits = on\n", allows_streaming => 'logical');
-$publisher->start;
-my $subscriber = quiet_node('subscriber', "$settings\nmax_logical_replication_workers = 12\nmax_sync_workers_per_subscription = 4\nwal_retrieve_retry_interval = '100ms'\n", allows_streaming => 'logical');
-$subscriber->start;
+my %conf = (track_commit_timestamp => 'on', 'leadscore.naptime' => '20ms', max_worker_processes => 30);
+my $publisher = LeadscoreNode->create('publisher', streaming => 'logical',
+	conf => { %conf, max_wal_senders => 20, max_replication_slots => 20, log_lock_waits => 'on' });
+my $subscriber = LeadscoreNode->create('subscriber', streaming => 'logical',
+	conf => {
+		%conf,
+		max_logical_replication_workers => 12,
+		max_sync_workers_per_subscription => 4,
+		wal_retrieve_retry_interval => '100ms',
+	});
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 sub both
@@ -30,7 +31,7 @@ sub both
 	$_->safe_psql('postgres', $sql) for $publisher, $subscriber;
 }
 
-hold_clock($_, 'postgres') for $publisher, $subscriber;
+$_->hold_clock('postgres') for $publisher, $subscriber;
 my $call = <<'SQL';
 CREATE TABLE call (id int PRIMARY KEY, contact int, at timestamptz);
 CREATE INDEX ON call (contact, at);
@@ -59,7 +60,7 @@ command_ok([ 'pg_dump', '-s', map({ ('-t', "leadscore.${_}_m") } qw(score due pe
 ################################################################################
 # All at once
 
-reload($_, enabled => 'on') for $publisher, $subscriber;
+$_->configure(enabled => 'on') for $publisher, $subscriber;
 my $connection = $publisher->connstr . ' dbname=postgres';
 # some contacts only get new events: a contact that is counted again would hide what was lost
 my $writers = <<'SQL';
@@ -120,21 +121,21 @@ cmp_ok($most, '>', 0, "there was something pending while it was applied, $most r
 ################################################################################
 # In the end
 
-caught_up($publisher, $subscriber, 'postgres', 'crm');
+$subscriber->wait_for_subscriptions($publisher, 'postgres', 'crm');
 for my $node ($publisher, $subscriber)
 {
 	my $name = $node->name;
-	within($node, 60, 'SELECT count(*) = 0 FROM leadscore.pending_m', "$name: all is folded in");
+	$node->within(60, 'SELECT count(*) = 0 FROM leadscore.pending_m', "$name: all is folded in");
 	is($node->safe_psql('postgres', "SELECT * FROM leadscore.verify('m') LIMIT 5"), '', "$name: stored is what the events give");
 	is($node->safe_psql('postgres', 'SELECT model, contact, message FROM leadscore.lead_worker_error'), '', "$name: the worker had no trouble");
 }
-caught_up($publisher, $subscriber, 'plain', 'scores');
+$subscriber->wait_for_subscriptions($publisher, 'plain', 'scores');
 
 my $stored = 'SELECT contact_id, round(score::numeric, 6), fit, round(engagement::numeric, 6), grade, disqualified, has_contact, last_event_at FROM leadscore.score_m ORDER BY contact_id';
 my $wanted = $publisher->safe_psql('postgres', $stored);
 cmp_ok(scalar(split /\n/, $wanted), '>', 40, 'there are contacts');
 same_rows($subscriber->safe_psql('postgres', $stored), $wanted, 'the subscriber that scores has stored the same');
-same_rows(sheet($subscriber, 'postgres'), sheet($publisher, 'postgres'), '... and knows the same');
+same_rows($subscriber->scores('postgres'), $publisher->scores('postgres'), '... and knows the same');
 for my $table (qw(contact event visit call))
 {
 	my $rows = "SELECT * FROM $table ORDER BY id";
@@ -154,7 +155,7 @@ is($subscriber->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHE
 
 # it goes on
 $publisher->safe_psql('postgres', "BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO event VALUES (1, 1, '2026-02-20', 'buy', 100); INSERT INTO call VALUES (1, 1, '2026-02-20'); COMMIT");
-within($subscriber, 30, "SELECT abs(score - leadscore.replay('m', 1)) < 1e-6 AND leadscore.replay('m', 1) > 200 FROM leadscore.score_m WHERE contact_id = 1", 'a later transaction is folded in by the subscriber');
+$subscriber->within(30, "SELECT abs(score - leadscore.replay('m', 1)) < 1e-6 AND leadscore.replay('m', 1) > 200 FROM leadscore.score_m WHERE contact_id = 1", 'a later transaction is folded in by the subscriber');
 is($publisher->safe_psql('postgres', 'SELECT round(score::numeric, 6) FROM leadscore.score_m WHERE contact_id = 1'),
 	$subscriber->safe_psql('postgres', 'SELECT round(score::numeric, 6) FROM leadscore.score_m WHERE contact_id = 1'), '... to the same');
 unlike(slurp_file($_->logfile), qr/deadlock detected/, $_->name . ': no deadlock') for $publisher, $subscriber;

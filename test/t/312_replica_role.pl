@@ -3,23 +3,14 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use Crm;
+use LeadscoreNode;
 use Test::More;
-use ServerTest;
 
-my $node = quiet_node('replica');
-$node->start;
-hold_clock($node, 'postgres');
+my $node = LeadscoreNode->create('replica');
+$node->hold_clock('postgres');
 $node->safe_psql('postgres', "CREATE EXTENSION leadscore; $crm $rules");
-$node->safe_psql('postgres', <<'SQL');
-INSERT INTO contact SELECT g, g || '@a.example', CASE g % 3 WHEN 0 THEN 'DE' ELSE 'FR' END FROM generate_series(1, 20) g;
-INSERT INTO event SELECT g, g % 25, timestamptz '2026-01-05 00:00+00' + g * interval '9 hours', CASE g % 3 WHEN 0 THEN 'buy' ELSE 'open' END, g % 7 FROM generate_series(1, 100) g;
-INSERT INTO visit SELECT g, g % 25, timestamptz '2026-01-05 00:00+00' + g * interval '12 hours', CASE g % 4 WHEN 0 THEN 'prices' ELSE 'home' END FROM generate_series(1, 80) g;
-SQL
+$node->safe_psql('postgres', crm_rows());
 
 my $firing = "SELECT string_agg(DISTINCT concat(tgname, ' ', tgenabled), ', ' ORDER BY concat(tgname, ' ', tgenabled)) FROM pg_trigger WHERE tgname LIKE 'leadscore%' AND tgrelid = 'event'::regclass";
 my $as_made = 'leadscore_apply R, leadscore_apply_truncate R, leadscore_delete O, leadscore_enter O, leadscore_insert O, leadscore_truncate A, leadscore_update O';
@@ -30,10 +21,10 @@ sub counted
 {
 	my ($what, $sql) = @_;
 	$node->safe_psql('postgres', $sql);
-	my $wanted = fresh_model($node, 'postgres');
-	same_rows(sheet($node, 'postgres'), $wanted, "$what: as a new model has it");
-	right($node, 'postgres', $what);
-	same_rows(sheet($node, 'postgres'), $wanted, "$what: and so when it is folded in");
+	my $wanted = scores_of_new_model($node, 'postgres');
+	same_rows($node->scores('postgres'), $wanted, "$what: as a new model has it");
+	$node->check_scores('postgres', $what);
+	same_rows($node->scores('postgres'), $wanted, "$what: and so when it is folded in");
 }
 
 is($node->safe_psql('postgres', $firing), $as_made, 'triggers fire as they are to');
@@ -113,11 +104,11 @@ SELECT leadscore.attach('m', 'mail', 'contact', 'at', on_delete => 'keep');
 INSERT INTO leadscore.lead_rule (model, name, source, points) VALUES ('m', 'mail', 'mail', 2);
 INSERT INTO mail SELECT g, g % 25, '2026-01-20' FROM generate_series(1, 100) g;
 SQL
-my $kept = sheet($node, 'postgres');
+my $kept = $node->scores('postgres');
 for my $role ('replica', 'origin')
 {
 	$node->safe_psql('postgres', "SET session_replication_role = $role; DELETE FROM mail WHERE id % 4 = 0 AND id > 20; DELETE FROM mail WHERE id = 1");
-	right($node, 'postgres', "$role: purged");
+	$node->check_scores('postgres', "$role: purged");
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.kept_m') > 0, 1, "$role: ... which is kept");
 	same_rows($node->safe_psql('postgres', 'SELECT contact_id, round(leadscore.score(\'m\', contact_id)::numeric, 6) FROM leadscore.score_m ORDER BY 1'),
 		join("\n", map { join('|', (split /\|/)[ 0, 1 ]) } split /\n/, $kept), "$role: ... and changes no score");
@@ -126,7 +117,7 @@ for my $role ('replica', 'origin')
 		join("\n", map { join('|', (split /\|/)[ 0, 1 ]) } split /\n/, $kept), "$role: ... nor does what is retracted");
 }
 $node->safe_psql('postgres', "SET session_replication_role = replica; TRUNCATE mail");
-right($node, 'postgres', 'purged by TRUNCATE of a replica');
+$node->check_scores('postgres', 'purged by TRUNCATE of a replica');
 same_rows($node->safe_psql('postgres', 'SELECT contact_id, round(leadscore.score(\'m\', contact_id)::numeric, 6) FROM leadscore.score_m ORDER BY 1'),
 	join("\n", map { join('|', (split /\|/)[ 0, 1 ]) } split /\n/, $kept), '... it changes no score');
 $node->safe_psql('postgres', "SET client_min_messages = error; SELECT leadscore.detach('m', 'mail')");

@@ -9,7 +9,7 @@ use File::Basename qw(dirname);
 use File::Copy qw(copy);
 use File::Path qw(make_path);
 use File::Temp;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -111,10 +111,7 @@ $news$of_models
 SQL
 written("leadscore--$current--98.0.0.sql", "$news SELECT 1 / 0;");
 
-my $node = PostgreSQL::Test::Cluster->new('upgrade', install_path => dirname("$root$dir{bindir}"));
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nleadscore.enabled = off\nfsync = off");
-$node->start;
+my $node = LeadscoreNode->create('upgrade', node => { install_path => dirname("$root$dir{bindir}") });
 is($node->safe_psql('postgres', "SELECT path FROM pg_extension_update_paths('leadscore') WHERE source = '$current' AND target = '$next'"),
 	"$current--$next", 'there is a next version');
 

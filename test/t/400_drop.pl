@@ -3,14 +3,10 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('drop');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nfsync = off\nautovacuum = off");
-$node->start;
+my $node = LeadscoreNode->create('drop', worker => 1, streaming => 0);
 
 # The library is loaded, the extension is not there: nothing is noticed of it.
 $node->safe_psql('postgres', <<'SQL');

@@ -4,24 +4,13 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use Crm;
+use LeadscoreNode;
 use Test::More;
-use ServerTest;
 
-my $node = quiet_node('tables');
-$node->start;
-hold_clock($node, 'postgres');
+my $node = LeadscoreNode->create('tables');
+$node->hold_clock('postgres');
 $node->safe_psql('postgres', "CREATE EXTENSION leadscore; $crm $rules");
-my $data = <<'SQL';
-INSERT INTO contact SELECT g, g || '@a.example', CASE g % 3 WHEN 0 THEN 'DE' ELSE 'FR' END FROM generate_series(1, 20) g;
-INSERT INTO event SELECT g, g % 25, timestamptz '2026-01-05 00:00+00' + g * interval '9 hours', CASE g % 3 WHEN 0 THEN 'buy' ELSE 'open' END, g % 7 FROM generate_series(1, 100) g;
-INSERT INTO visit SELECT g, g % 25, timestamptz '2026-01-05 00:00+00' + g * interval '12 hours', CASE g % 4 WHEN 0 THEN 'prices' ELSE 'home' END FROM generate_series(1, 80) g;
-SQL
-
 my $id = 1000;
 
 # what users do
@@ -40,28 +29,28 @@ my %changes = (same => 0, other => 0);
 sub changed
 {
 	my ($kind, $what, $sql) = @_;
-	my $before = sheet($node, 'postgres');
-	my $stored = stored($node, 'postgres');
+	my $before = $node->scores('postgres');
+	my $stored = $node->stored_scores('postgres');
 
 	$node->safe_psql('postgres', "SET client_min_messages = error; $sql");
 	if ($kind eq 'same')
 	{
-		same_rows(sheet($node, 'postgres'), $before, "$what: changes nothing");
-		same_rows(stored($node, 'postgres'), $stored, "$what: nor what is stored");
+		same_rows($node->scores('postgres'), $before, "$what: changes nothing");
+		same_rows($node->stored_scores('postgres'), $stored, "$what: nor what is stored");
 	}
 	else
 	{
-		isnt(sheet($node, 'postgres'), $before, "$what: changes something");
+		isnt($node->scores('postgres'), $before, "$what: changes something");
 	}
-	right($node, 'postgres', $what);
+	$node->check_scores('postgres', $what);
 	use_tables();
-	right($node, 'postgres', "$what, and then");
-	same_rows(sheet($node, 'postgres'), fresh_model($node, 'postgres'), "$what, and then: a new model has the same");
+	$node->check_scores('postgres', "$what, and then");
+	same_rows($node->scores('postgres'), scores_of_new_model($node, 'postgres'), "$what, and then: a new model has the same");
 	$changes{$kind}++;
 }
 
-$node->safe_psql('postgres', $data);
-right($node, 'postgres', 'to begin with');
+$node->safe_psql('postgres', ${\ crm_rows() });
+$node->check_scores('postgres', 'to begin with');
 
 ################################################################################
 # Rewrites
@@ -95,21 +84,21 @@ $rules =~ s/attach\('m', 'event', 'contact', 'at', 'what'\)/attach('m', 'app.hap
 {
 	my $sql = 'ALTER TABLE event RENAME COLUMN at TO moment; ALTER TABLE event RENAME COLUMN contact TO who; ALTER TABLE event RENAME COLUMN what TO name;
 		ALTER TABLE event RENAME TO happened; CREATE SCHEMA app; ALTER TABLE happened SET SCHEMA app';
-	my $before = sheet($node, 'postgres');
+	my $before = $node->scores('postgres');
 	$node->safe_psql('postgres', "SET client_min_messages = error; $sql");
-	same_rows(sheet($node, 'postgres'), $before, 'names: change nothing');
-	right($node, 'postgres', 'names');
-	same_rows(sheet($node, 'postgres'), fresh_model($node, 'postgres'), 'names: a new model has the same');
+	same_rows($node->scores('postgres'), $before, 'names: change nothing');
+	$node->check_scores('postgres', 'names');
+	same_rows($node->scores('postgres'), scores_of_new_model($node, 'postgres'), 'names: a new model has the same');
 	$node->safe_psql('postgres', "INSERT INTO app.happened (id, who, moment, name, amount) VALUES (5000, 3, '2026-02-11', 'open', 2); UPDATE app.happened SET amount = 9 WHERE id % 6 = 0; DELETE FROM app.happened WHERE id % 9 = 0");
-	right($node, 'postgres', 'names, and then');
-	same_rows(sheet($node, 'postgres'), fresh_model($node, 'postgres'), 'names, and then: a new model has the same');
+	$node->check_scores('postgres', 'names, and then');
+	same_rows($node->scores('postgres'), scores_of_new_model($node, 'postgres'), 'names, and then: a new model has the same');
 	$node->safe_psql('postgres', 'ALTER SCHEMA app RENAME TO elsewhere; ALTER TABLE contact RENAME TO person; ALTER TABLE person RENAME COLUMN id TO number; ALTER TABLE person SET SCHEMA elsewhere; ALTER TABLE visit RENAME TO visited; ALTER TABLE visit_1 RENAME TO visited_1');
 	$rules =~ s/app\.happened/elsewhere.happened/;
 	$rules =~ s/create_model\('m', 'contact'\)/create_model('m', 'elsewhere.person')/;
 	$rules =~ s/attach\('m', 'visit', 'contact', 'at'\)/attach('m', 'visited', 'contact', 'at', source => 'visit')/;
 	$node->safe_psql('postgres', "UPDATE elsewhere.person SET country = 'DE' WHERE number % 4 = 0; DELETE FROM elsewhere.person WHERE number = 5; INSERT INTO visited (id, contact, at, page) VALUES (5000, 2, '2026-01-30', 'prices')");
-	right($node, 'postgres', 'a schema that is renamed');
-	same_rows(sheet($node, 'postgres'), fresh_model($node, 'postgres'), 'a schema that is renamed: a new model has the same');
+	$node->check_scores('postgres', 'a schema that is renamed');
+	same_rows($node->scores('postgres'), scores_of_new_model($node, 'postgres'), 'a schema that is renamed: a new model has the same');
 	# and back
 	$node->safe_psql('postgres', 'ALTER TABLE elsewhere.person RENAME COLUMN number TO id; ALTER TABLE elsewhere.person RENAME TO contact; ALTER TABLE elsewhere.contact SET SCHEMA public;
 		ALTER TABLE elsewhere.happened RENAME COLUMN moment TO at; ALTER TABLE elsewhere.happened RENAME COLUMN who TO contact; ALTER TABLE elsewhere.happened RENAME COLUMN name TO what;
@@ -142,15 +131,15 @@ changed('other', 'a leaf that is emptied', 'TRUNCATE visit_2');
 # What is dropped with its rows is a purge: the scores stay, and a new model does
 # not know of them.
 {
-	my $before = sheet($node, 'postgres');
+	my $before = $node->scores('postgres');
 	$node->safe_psql('postgres', 'DROP TABLE visit_1');
 	same_rows($node->safe_psql('postgres', "SELECT contact_id, round(score::numeric, 6) FROM leadscore.live_m ORDER BY 1"),
 		join("\n", map { join('|', (split /\|/)[ 0, 1 ]) } split /\n/, $before), 'a leaf that is dropped: the scores are the same');
-	right($node, 'postgres', 'a leaf that is dropped');
-	isnt(fresh_model($node, 'postgres'), $before, 'a leaf that is dropped: a new model knows nothing of it');
+	$node->check_scores('postgres', 'a leaf that is dropped');
+	isnt(scores_of_new_model($node, 'postgres'), $before, 'a leaf that is dropped: a new model knows nothing of it');
 	$node->safe_psql('postgres', "CREATE TABLE visit_1 PARTITION OF visit FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')");
 	use_tables();
-	right($node, 'postgres', 'a leaf that is dropped, and then');
+	$node->check_scores('postgres', 'a leaf that is dropped, and then');
 }
 is($node->safe_psql('postgres', "SELECT count(*) FROM leadscore.lead_relation r WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.relation)"), 0, 'nothing that is gone is remembered')
   or diag($node->safe_psql('postgres', 'TABLE leadscore.lead_relation'));
@@ -159,12 +148,12 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM leadscore.lead_relation r 
 # A copy of it all
 
 $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE postgres');
-hold_clock($node, 'copy');
-my $original = sheet($node, 'postgres');
-same_rows(sheet($node, 'copy'), $original, 'a copy has the same');
+$node->hold_clock('copy');
+my $original = $node->scores('postgres');
+same_rows($node->scores('copy'), $original, 'a copy has the same');
 $node->safe_psql('copy', "INSERT INTO event (id, contact, at, what, amount) VALUES (9000, 3, '2026-02-11', 'open', 2); DELETE FROM event WHERE id % 5 = 0");
-right($node, 'copy', 'a copy');
-same_rows(sheet($node, 'postgres'), $original, 'the original knows nothing of it');
+$node->check_scores('copy', 'a copy');
+same_rows($node->scores('postgres'), $original, 'the original knows nothing of it');
 note("$changes{same} changes that change nothing, $changes{other} that do");
 
 $node->stop;

@@ -3,16 +3,10 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
-use ServerTest;
 
-my $node = quiet_node('dependencies');
-$node->start;
+my $node = LeadscoreNode->create('dependencies');
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = error;
 CREATE EXTENSION leadscore;

@@ -3,16 +3,17 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WorkerTest;
 
-my $node = new_node('renames', 1, "leadscore.inline_limit = 100\nleadscore.naptime = 100\nleadscore.job_rate = 1500\ndeadlock_timeout = 200ms\n");
-$node->start;
+my $node = LeadscoreNode->create('renames', worker => 1,
+	conf => {
+		'leadscore.inline_limit' => 100,
+		'leadscore.naptime' => 100,
+		'leadscore.job_rate' => 1500,
+		deadlock_timeout => '200ms',
+	});
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;
 CREATE EXTENSION leadscore;
@@ -37,7 +38,7 @@ INSERT INTO letter SELECT 1 + g % 2000, '2026-01-01', 'click', g % 10 FROM gener
 SQL
 
 my $idle = "SELECT NOT EXISTS (SELECT FROM leadscore.lead_job WHERE state IN ('waiting', 'running')) AND (SELECT coalesce(sum(changes), 0) = 0 FROM leadscore.pending('m'))";
-within($node, 60, $idle, 'all is counted');
+$node->within(60, $idle, 'all is counted');
 
 sub right
 {
@@ -60,7 +61,7 @@ $known->query_safe('EXECUTE write');
 is($known->query_safe('EXECUTE ask'), 't', 'a session that goes on');
 
 $node->safe_psql('postgres', "SELECT leadscore.rescore('m', online => true)");
-within($node, 30, "SELECT count(*) = 1 FROM leadscore.lead_job WHERE state = 'running' AND done > 100", 'a job counts');
+$node->within(30, "SELECT count(*) = 1 FROM leadscore.lead_job WHERE state = 'running' AND done > 100", 'a job counts');
 $writer->query_until(qr/began/, <<'SQL');
 \echo began
 DO $$ BEGIN FOR i IN 1 .. 60 LOOP
@@ -80,7 +81,7 @@ foreach my $i (1 .. 6)
 }
 $node->safe_psql('postgres', 'ALTER TYPE kind RENAME VALUE $$click$$ TO $$tap$$; ALTER TABLE guest RENAME country TO land; ALTER TABLE guest RENAME id TO number; ALTER TABLE act RENAME at TO moment; ALTER TABLE letter RENAME guest TO addressee');
 $writer->quit;
-within($node, 60, $idle, 'the job ends, what was queued is folded in');
+$node->within(60, $idle, 'the job ends, what was queued is folded in');
 is($node->safe_psql('postgres', "SELECT count(*) FROM leadscore.lead_job WHERE error IS NOT NULL"), '0', 'no job has failed');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.lead_worker_error'), '0', 'nor the worker');
 right('after it');

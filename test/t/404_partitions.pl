@@ -4,14 +4,9 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use ServerTest;
-use WorkerTest;
 
 my $scores = "SELECT string_agg(contact_id || ':' || score, ' ' ORDER BY contact_id) || coalesce((SELECT ' BUT ' || string_agg(v::text, ' ') FROM leadscore.verify('m') v), '') FROM leadscore.score_m";
 
@@ -35,15 +30,14 @@ SET client_min_messages = error;
 ALTER TABLE whole ATTACH PARTITION act FOR VALUES FROM (0) TO (100);
 SQL
 
-my $node = quiet_node('parts', '', allows_streaming => 'logical');
-$node->start;
+my $node = LeadscoreNode->create('parts', streaming => 'logical');
 
 ################################################################################
 # A dump, of a database whose owner is no superuser, in which they are so
 
 $node->safe_psql('postgres', 'CREATE ROLE landlord LOGIN; CREATE DATABASE first OWNER landlord; CREATE DATABASE second OWNER landlord');
 $node->safe_psql($_, 'SET client_min_messages = warning; CREATE EXTENSION leadscore') for 'first', 'second';
-hold_clock($node, $_) for 'first', 'second';
+$node->hold_clock($_) for 'first', 'second';
 $node->safe_psql('first', "SET ROLE landlord; $tables $model INSERT INTO whole (guest, k) VALUES (1, 1), (2, 200)");
 is($node->safe_psql('first', $scores), '1:10 2:0 3:0', 'a row through the table above counts');
 my $dump = $node->basedir . '/first.dump';
@@ -62,7 +56,7 @@ is($node->safe_psql('second', $scores), '1:10 2:10 3:10', '... and counts as any
 $node->safe_psql('first', 'SET client_min_messages = error; ALTER TABLE guest DROP CONSTRAINT guest_pkey; INSERT INTO whole (guest, k) VALUES (2, 5)');
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('first') ], 'a database with a suspended model is dumped');
 $node->safe_psql('postgres', 'DROP DATABASE second; CREATE DATABASE second');
-hold_clock($node, 'second');
+$node->hold_clock('second');
 $node->command_ok([ 'pg_restore', '-1', '-d', $node->connstr('second'), $dump ], '... and restored');
 $node->safe_psql('second', 'SELECT leadscore.refresh()');
 is($node->safe_psql('second', 'SELECT string_agg(contact_id || \':\' || score, \' \' ORDER BY contact_id) FROM leadscore.score_m'), '1:10 2:0 3:0', '... as it was');
@@ -72,10 +66,10 @@ is($node->safe_psql('second', $scores), '1:10 2:10 3:0', 'with its key it goes o
 ################################################################################
 # Logical replication into the table above, and into its parts
 
-my $subscriber = quiet_node('subscriber', "wal_retrieve_retry_interval = '100ms'\n", allows_streaming => 'logical');
-$subscriber->start;
+my $subscriber = LeadscoreNode->create('subscriber', streaming => 'logical',
+	conf => { wal_retrieve_retry_interval => '100ms' });
 $node->safe_psql('postgres', "$tables ALTER TABLE whole ATTACH PARTITION act FOR VALUES FROM (0) TO (100); INSERT INTO whole (guest, k) VALUES (1, 1), (2, 200)");
-hold_clock($subscriber, 'postgres');
+$subscriber->hold_clock('postgres');
 $subscriber->safe_psql('postgres', "SET client_min_messages = warning; CREATE EXTENSION leadscore; $tables DELETE FROM guest; $model");
 $node->safe_psql('postgres', 'CREATE PUBLICATION p FOR TABLE whole, guest WITH (publish_via_partition_root = true)');
 my $connection = $node->connstr . ' dbname=postgres';
@@ -84,7 +78,7 @@ $subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION main CONNECTION '$connec
 sub applied
 {
 	my ($wanted, $what) = @_;
-	caught_up($node, $subscriber, 'postgres', 'main');
+	$subscriber->wait_for_subscriptions($node, 'postgres', 'main');
 	$subscriber->safe_psql('postgres', 'SELECT leadscore.refresh()');
 	is($subscriber->safe_psql('postgres', $scores), $wanted, $what);
 	return;
@@ -94,7 +88,7 @@ $node->safe_psql('postgres', 'INSERT INTO whole (guest, k) VALUES (3, 2), (3, 3)
 applied('1:0 2:110 3:10', 'what is applied through the table above does, also what moves');
 $node->safe_psql('postgres', 'ALTER PUBLICATION p SET (publish_via_partition_root = false)');
 $subscriber->safe_psql('postgres', 'ALTER SUBSCRIPTION main REFRESH PUBLICATION WITH (copy_data = false)');
-caught_up($node, $subscriber, 'postgres', 'main');
+$subscriber->wait_for_subscriptions($node, 'postgres', 'main');
 $node->safe_psql('postgres', 'INSERT INTO whole (guest, k) VALUES (1, 7), (1, 400); DELETE FROM whole WHERE k = 3');
 applied('1:10 2:110 3:0', 'what is applied to its parts does');
 $subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION main');
@@ -104,7 +98,7 @@ is($subscriber->safe_psql('postgres', $scores), '1:20 2:110 3:0', 'and what is w
 ################################################################################
 # A worker notices what no command tells
 
-$subscriber->append_conf('postgresql.conf', "leadscore.enabled = on\nleadscore.naptime = 100ms\n");
+$subscriber->append_settings('leadscore.enabled' => 'on', 'leadscore.naptime' => '100ms');
 $subscriber->restart;
 $subscriber->safe_psql('postgres', <<'SQL');
 SET client_min_messages = error;
@@ -125,7 +119,7 @@ $subscriber->safe_psql('postgres', 'SET client_min_messages = error; INSERT INTO
 is($subscriber->safe_psql('postgres', 'SELECT score FROM leadscore.score_m WHERE contact_id = 3'), 10, 'one that the owner has to mind suspends the model');
 is($subscriber->safe_psql('postgres', "SELECT state, error LIKE 'model \"m\" is suspended: %' FROM leadscore.lead_job WHERE state <> 'done'"), 'waiting|t', '... and a job waits');
 $subscriber->safe_psql('postgres', 'ALTER ROLE keeper BYPASSRLS');
-within($subscriber, 60, "SELECT count(*) = 0 FROM leadscore.lead_job WHERE state <> 'done'", 'the worker does the job when it need not any more', 'postgres');
+$subscriber->within(60, "SELECT count(*) = 0 FROM leadscore.lead_job WHERE state <> 'done'", 'the worker does the job when it need not any more', 'postgres');
 is($subscriber->safe_psql('postgres', $scores), '1:10 2:120 3:20', '... and what was missed counts');
 
 ################################################################################

@@ -3,16 +3,11 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
-use ServerTest;
 
-my $node = quiet_node('partitions', "max_connections = 100\nmax_locks_per_transaction = 64\nmax_prepared_transactions = 0\n");
-$node->start;
+my $node = LeadscoreNode->create('partitions',
+	conf => { max_connections => 100, max_locks_per_transaction => 64, max_prepared_transactions => 0 });
 $node->safe_psql('postgres', 'CREATE DATABASE crm');
 $node->safe_psql('crm', <<'SQL');
 CREATE EXTENSION leadscore;

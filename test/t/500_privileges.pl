@@ -7,12 +7,9 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use ServerTest;
 
 my $db = 'shared';
 my @roles = (
@@ -24,8 +21,7 @@ my @roles = (
 	[ tenant => 'another tenant' ],
 	[ nobody => 'anybody' ]);
 
-my $node = quiet_node('privileges', "leadscore.inline_limit = 0\n");
-$node->start;
+my $node = LeadscoreNode->create('privileges', conf => { 'leadscore.inline_limit' => 0 });
 my $page_file = "$FindBin::Bin/../../docs/privileges.md";
 
 sub sql

@@ -4,17 +4,11 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
-use ServerTest;
 
-my $node = quiet_node('trust');
-$node->start;
-hold_clock($node, 'postgres');
+my $node = LeadscoreNode->create('trust');
+$node->hold_clock('postgres');
 
 # run runs SQL as a role; gives what came out, and what was said.
 sub run
@@ -222,7 +216,7 @@ quiet('alice', "SET client_min_messages = warning; DELETE FROM leadscore.lead_ru
 	INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver, function) VALUES ('hotel', 'tell', 'stage_entered', 'hot', 'function', 'dep.call')", 'an action');
 $node->safe_psql('postgres', 'ALTER FUNCTION dep.call OWNER TO mallory');
 quiet('web', "INSERT INTO mal.stay (guest, at, kind) SELECT 3, '2026-02-06', 'suite' FROM generate_series(1, 100)", 'is caused');
-$node->append_conf('postgresql.conf', "leadscore.enabled = on\nleadscore.naptime = 1s");
+$node->append_settings('leadscore.enabled' => 'on', 'leadscore.naptime' => '1s');
 $node->reload;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM leadscore.lead_outbox WHERE last_error LIKE 'function dep.call(jsonb) of role \"mallory\" must not run%'"), 'but the function of somebody else is not called');
 is(robbed(), '', 'nothing was run');

@@ -4,16 +4,11 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use ServerTest;
 
-my $node = quiet_node('tenants');
-$node->start;
+my $node = LeadscoreNode->create('tenants');
 my $dir = PostgreSQL::Test::Utils::tempdir;
 my @connection = ('-h', $node->host, '-p', $node->port);
 

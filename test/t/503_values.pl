@@ -3,17 +3,11 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
-use ServerTest;
 
-my $node = quiet_node('values');
-$node->start;
-hold_clock($node, 'postgres');
+my $node = LeadscoreNode->create('values');
+$node->hold_clock('postgres');
 
 # run runs SQL as a role; gives all that was said, with SQLSTATE and context.
 sub run

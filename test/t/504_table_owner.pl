@@ -5,17 +5,10 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
-use ServerTest;
-use WorkerTest;
 
-my $node = quiet_node('owner');
-$node->start;
+my $node = LeadscoreNode->create('owner');
 
 my $db = 'crm';
 
@@ -141,14 +134,14 @@ SQL
 is_run("SELECT DISTINCT who, path FROM app.seen", undef, 'owner|pg_catalog, pg_temp', 'triggers run as the owner, under a search path of no consequence');
 is_run("SELECT count(DISTINCT relation) > 5 FROM app.seen", undef, 't', '... on most of the tables');
 # the worker
-$node->append_conf('postgresql.conf', 'leadscore.enabled = on');
+$node->append_settings('leadscore.enabled' => 'on');
 $node->safe_psql($db, "TRUNCATE app.seen; ALTER DATABASE crm SET leadscore.clock = '2026-03-20 00:00+00'");
 $node->restart;
-within($node, 20, "SELECT count(*) > 0 FROM app.seen", 'the worker writes what time has changed', $db);
-within($node, 20, "SELECT written_to > '2026-03-18' FROM leadscore_internal.lead_day WHERE model = 'm'", '... and days, in partitions', $db);
+$node->within(20, "SELECT count(*) > 0 FROM app.seen", 'the worker writes what time has changed', $db);
+$node->within(20, "SELECT written_to > '2026-03-18' FROM leadscore_internal.lead_day WHERE model = 'm'", '... and days, in partitions', $db);
 is_run("SELECT DISTINCT who, path FROM app.seen", undef, 'owner|pg_catalog, pg_temp', '... as the owner');
 is_run("SELECT * FROM leadscore.lead_worker_error", undef, '', '... without an error');
-$node->append_conf('postgresql.conf', 'leadscore.enabled = off');
+$node->append_settings('leadscore.enabled' => 'off');
 $node->restart;
 
 ################################################################################

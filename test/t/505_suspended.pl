@@ -3,19 +3,11 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
-use ServerTest;
-use WorkerTest;
 
-my $node = PostgreSQL::Test::Cluster->new('suspended');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nfsync = off\nleadscore.naptime = 100ms\n");
-$node->start;
+my $node = LeadscoreNode->create('suspended', worker => 1, streaming => 0,
+	conf => { 'leadscore.naptime' => '100ms' });
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;
 CREATE ROLE former;
@@ -73,10 +65,10 @@ INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver, functi
 INSERT INTO own VALUES (1);
 INSERT INTO own_act VALUES (1, now(), 'one');
 SQL
-within($node, 60, "SELECT count(*) = 1 FROM leadscore.outbox_own WHERE status = 'done'", 'the worker calls', 'postgres');
+$node->within(60, "SELECT count(*) = 1 FROM leadscore.outbox_own WHERE status = 'done'", 'the worker calls', 'postgres');
 is($node->safe_psql('postgres', 'SELECT status, attempts FROM leadscore.outbox_m'), 'ready|0', '... not for the suspended model, whose call has all its attempts');
 $node->safe_psql('postgres', 'SET client_min_messages = error; SET ROLE chief; UPDATE leadscore.lead_model SET enabled = true');
-within($node, 60, "SELECT count(*) = 1 FROM leadscore.outbox_m WHERE status = 'done' AND attempts = 1", 'when it is accepted, it is called', 'postgres');
+$node->within(60, "SELECT count(*) = 1 FROM leadscore.outbox_m WHERE status = 'done' AND attempts = 1", 'when it is accepted, it is called', 'postgres');
 is($node->safe_psql('postgres', "SELECT role FROM called WHERE payload->>'model' = 'm'"), 'chief', '... as its new owner');
 is(said("SELECT * FROM leadscore.verify('m')"), '', 'verify() compares again');
 

@@ -5,14 +5,11 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('key_types');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nleadscore.enabled = off\nlog_statement = none\nautovacuum = off\n");
-$node->start;
+my $node = LeadscoreNode->create('key_types', conf => { log_statement => 'none' });
 my $log_from = 0;
 
 # What a role gets for a statement: its rows, or its error.

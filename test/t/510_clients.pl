@@ -4,17 +4,12 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
 use IPC::Run;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
-use ServerTest;
 use Test::More;
 
-my $node = quiet_node('clients');
-$node->start;
+my $node = LeadscoreNode->create('clients');
 my $dir = PostgreSQL::Test::Utils::tempdir;
 $node->safe_psql('postgres', "CREATE ROLE crm LOGIN; CREATE EXTENSION leadscore; GRANT CREATE ON SCHEMA public TO crm");
 

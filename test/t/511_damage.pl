@@ -4,18 +4,14 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use Crm;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use ServerTest;
 
-my $node = quiet_node('damage');
-$node->start;
+my $node = LeadscoreNode->create('damage');
 $node->safe_psql('postgres', 'CREATE DATABASE made');
-hold_clock($node, 'made');
+$node->hold_clock('made');
 my $other = $rules;
 $other =~ s/'m'/'other'/g;
 $node->safe_psql('made', "CREATE EXTENSION leadscore; $crm $rules $other
@@ -69,7 +65,7 @@ for my $damage (@damages)
 	my ($what, $sql) = @$damage;
 	$n++;
 	$node->safe_psql('postgres', "CREATE DATABASE d$n TEMPLATE made");
-	hold_clock($node, "d$n");
+	$node->hold_clock("d$n");
 	# what belongs to an extension can be dropped by nobody: a superuser finds a way
 	my $notice = "DO \$\$ BEGIN EXECUTE (SELECT string_agg(format('ALTER EVENT TRIGGER %I', evtname) || ' ENABLE ALWAYS', ';') FROM pg_event_trigger WHERE evtname LIKE 'leadscore%'); END \$\$";
 	(my $ignore = $notice) =~ s/ENABLE ALWAYS/DISABLE/;

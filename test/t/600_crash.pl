@@ -4,19 +4,12 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('crash');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', <<'CONF');
-shared_preload_libraries = 'leadscore'
-max_prepared_transactions = 10
-restart_after_crash = on
-fsync = off
-CONF
-$node->start;
+my $node = LeadscoreNode->create('crash', worker => 1, streaming => 0,
+	conf => { max_prepared_transactions => 10, restart_after_crash => 'on', autovacuum => 'on' });
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 $node->safe_psql('postgres', <<'SQL');

@@ -6,15 +6,13 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $seconds = $ENV{LEADSCORE_SOAK} || 12;
-my $node = PostgreSQL::Test::Cluster->new('deadlocks');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nfsync = off\ndeadlock_timeout = 100ms\nlog_error_verbosity = verbose");
-$node->start;
+my $node = LeadscoreNode->create('deadlocks', worker => 1, streaming => 0,
+	conf => { deadlock_timeout => '100ms', log_error_verbosity => 'verbose', autovacuum => 'on' });
 
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;

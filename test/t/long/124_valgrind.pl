@@ -7,7 +7,7 @@ use warnings;
 
 use Callgrind;
 use FindBin;
-use LeadscoreTest;
+use LeadscoreNode;
 use Test::More;
 
 BEGIN { need_long() }

@@ -6,20 +6,15 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../../perl";
-use LeadscoreTest;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 need_long();
 my $seconds = $ENV{LEADSCORE_SOAK} || 150;
 
-my $node = PostgreSQL::Test::Cluster->new('soak');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nfsync = off\nlog_lock_waits = on");
-$node->start;
+my $node = LeadscoreNode->create('soak', worker => 1, streaming => 0,
+	conf => { log_lock_waits => 'on', autovacuum => 'on' });
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 $node->safe_psql('postgres', <<'SQL');

@@ -6,23 +6,17 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../../perl";
 use IPC::Run;
-use LeadscoreTest;
+use LeadscoreNode;
 use List::Util qw(max);
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WorkerTest qw(reload);
 
 need_long();
 my $seconds = $ENV{LEADSCORE_SOAK} || 600;
 
-my $node = PostgreSQL::Test::Cluster->new('time_soak');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nfsync = off\nlog_lock_waits = on");
-$node->start;
+my $node = LeadscoreNode->create('time_soak', worker => 1, streaming => 0,
+	conf => { log_lock_waits => 'on', autovacuum => 'on' });
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 # Half-lives of seconds: contacts come into their stages and leave them all the time.
@@ -142,7 +136,7 @@ cmp_ok($sorted[-1], '<', 10, sprintf('the lag is bounded: median %.2f s, most %.
 # whoever waits is told in the end, once
 $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM leadscore.lead_outbox WHERE deliver = 'notify' AND status = 'ready')") or fail('notifications are sent');
 # time goes on changing stages: nobody may act on it between the last take and the look at history
-reload($node, enabled => 'off');
+$node->configure(enabled => 'off');
 $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'leadscore worker')") or fail('the worker is gone');
 $node->safe_psql('postgres', "INSERT INTO told SELECT outbox_id, 'last', contact, stage FROM leadscore.take('last', 1000000)");
 is($node->safe_psql('postgres', <<'SQL'), '', 'every change of stage was told, once');

@@ -9,17 +9,11 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../../perl";
-
 use IPC::Run;
-use LeadscoreTest;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
-use ServerTest;
 use Test::More;
 use Time::HiRes qw(sleep time);
-use WorkerTest;
 
 need_long();
 my $seconds = $ENV{LEADSCORE_STRESS} || 60;
@@ -31,8 +25,13 @@ my $clients = 6;
 my $each = 20;    # contacts a client
 my $contacts = $clients * $each;
 
-my $node = new_node('stress', 1, "leadscore.naptime = 100\nmax_worker_processes = 16\nlog_min_messages = warning\n");
-$node->start;
+my $node = LeadscoreNode->create('stress', worker => 1,
+	conf => {
+		'leadscore.naptime' => 100,
+		max_worker_processes => 16,
+		log_min_messages => 'warning',
+		restart_after_crash => 'on',
+	});
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 # What all four have; a stage is left at less than what it is entered at.
@@ -184,10 +183,10 @@ sub told
 sub settled
 {
 	my ($db) = @_;
-	within($node, 120, "SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running')", "$db: jobs end", $db);
+	$node->within(120, "SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running')", "$db: jobs end", $db);
 	$node->safe_psql('postgres', 'ALTER SYSTEM SET leadscore.enabled = off');
 	$node->reload;
-	within($node, 60, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'", "$db: the worker leaves");
+	$node->within(60, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'", "$db: the worker leaves");
 	is($node->safe_psql($db, "SELECT v.* FROM leadscore.verify('m') v WHERE status <> 'pending' LIMIT 5"), '', "$db: nothing is wrong");
 	$node->safe_psql($db, "SELECT leadscore.refresh()");
 	is($node->safe_psql($db, "SELECT * FROM leadscore.verify('m') LIMIT 5"), '', "$db: verify() finds nothing");
