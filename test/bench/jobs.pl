@@ -79,7 +79,10 @@ sub job
 	run("SET client_min_messages = warning; $sql");
 	while (run($open) > 0)
 	{
-		my ($seen, $waiting) = split /\|/, run("SELECT count(*), count(wait_event) FROM pg_stat_activity WHERE backend_type LIKE 'leadscore%worker' AND state = 'active'");
+		my ($seen, $waiting) = split /\|/, run(<<'SQL');
+SELECT count(*), count(wait_event) FROM pg_stat_activity
+ WHERE backend_type LIKE 'leadscore%worker' AND state = 'active'
+SQL
 		$most = $seen if $seen > $most;
 		$looks += $seen;
 		$waits += $waiting;
@@ -88,7 +91,9 @@ sub job
 	}
 	my $used = 0;
 	$used += $after{$_} - ($before{$_} // 0) foreach keys %after;
-	return { took => run("SELECT extract(epoch FROM finished_at - started_at) FROM leadscore.lead_job ORDER BY job_id DESC LIMIT 1") + 0,
+	return { took => run(<<'SQL') + 0,
+SELECT extract(epoch FROM finished_at - started_at) FROM leadscore.lead_job ORDER BY job_id DESC LIMIT 1
+SQL
 		seen => $most + 0, cpu => $used, waiting => $looks ? $waits / $looks : 0 };
 }
 

@@ -16,12 +16,14 @@ use QueuedCost;
 use Test::More;
 
 my ($rounds, $seconds, $clients) = ($ARGV[0] // 7, $ARGV[1] // 5, $ARGV[2] // 16);
-my $node = LeadscoreNode->create('queued', library => 'session', conf => { shared_buffers => '256MB', max_wal_size => '8GB', max_connections => 50 });
+my $node = LeadscoreNode->create('queued', library => 'session',
+	conf => { shared_buffers => '256MB', max_wal_size => '8GB', max_connections => 50 });
 
 sub run { return $node->safe_psql('postgres', $_[0]) }
 
 run(queued_setup());
-my %tps = queued_rounds(\&run, '-h ' . $node->host . ' -p ' . $node->port, PostgreSQL::Test::Utils::tempdir, $rounds, "-T $seconds", $clients);
+my %tps = queued_rounds(\&run, '-h ' . $node->host . ' -p ' . $node->port, PostgreSQL::Test::Utils::tempdir, $rounds,
+	"-T $seconds", $clients);
 for my $case (queued_cases())
 {
 	note(sprintf '%-16s %7.0f inserts a second (median of %d), %.2f of the bare table',

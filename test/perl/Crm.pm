@@ -66,7 +66,10 @@ sub scores_of_new_model
 	$sql =~ s/'m'/'fresh'/g;
 	$node->safe_psql($database, $sql);
 	my $scores = $node->scores($database, 'fresh');
-	$node->safe_psql($database, "SET client_min_messages = warning; SELECT leadscore.drop_model('fresh')");
+	$node->safe_psql($database, <<'SQL');
+SET client_min_messages = warning;
+SELECT leadscore.drop_model('fresh');
+SQL
 	return $scores;
 }
 

@@ -137,9 +137,11 @@ sub reference_is_complete
 {
 	my $reference = slurp('docs/reference.md');
 	my ($examples) = join("\n", map { $_->{sql} } blocks('docs/reference.md'));
-	my $members = "SELECT objid FROM pg_depend d, pg_extension e"
-	  . " WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'"
-	  . " AND extname = 'leadscore' AND classid =";
+	my $members = <<'SQL';
+SELECT objid FROM pg_depend d, pg_extension e
+ WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND extname = 'leadscore'
+	AND classid =
+SQL
 
 	$node->safe_psql('postgres', 'CREATE DATABASE all_there_is');
 	$node->safe_psql('all_there_is', <<'SQL');
@@ -148,15 +150,22 @@ sub reference_is_complete
 		SELECT leadscore.create_model('m', 'contact');
 		UPDATE leadscore.lead_model SET daily = true;
 SQL
-	my @functions = list("SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace"
-		  . " AND oid IN ($members 'pg_proc'::regclass)");
-	my @relations = list("SELECT relname FROM pg_class WHERE relkind IN ('r', 'v')"
-		  . " AND relnamespace = 'leadscore'::regnamespace AND oid IN ($members 'pg_class'::regclass)");
+	my @functions = list(<<"SQL");
+SELECT DISTINCT proname FROM pg_proc
+ WHERE pronamespace = 'leadscore'::regnamespace AND oid IN ($members 'pg_proc'::regclass)
+SQL
+	my @relations = list(<<"SQL");
+SELECT relname FROM pg_class
+ WHERE relkind IN ('r', 'v') AND relnamespace = 'leadscore'::regnamespace AND oid IN ($members 'pg_class'::regclass)
+SQL
 	my @settings = list("SELECT name FROM pg_settings WHERE name LIKE 'leadscore.%'");
-	my @columns = list("SELECT DISTINCT regexp_replace(relname, '_m\$', '_<model>') || ' ' || attname"
-		  . " FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped"
-		  . " WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p', 'v')"
-		  . " AND attname NOT IN ('fit', 'engagement') ORDER BY 1");
+	my @columns = list(<<'SQL');
+SELECT DISTINCT regexp_replace(relname, '_m$', '_<model>') || ' ' || attname
+  FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+ WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p', 'v')
+	AND attname NOT IN ('fit', 'engagement')
+ ORDER BY 1
+SQL
 
 	ok(@functions >= 10 && @relations >= 10 && @settings > 0 && @columns >= 80,
 		'the catalog has what the reference is compared with');

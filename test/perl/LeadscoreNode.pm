@@ -46,7 +46,6 @@ BEGIN
 
 use Exporter 'import';
 use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 

@@ -37,8 +37,10 @@ sub agree
 	my ($model, $clock, $at, $what) = @_;
 
 	compare($model, $clock, $clock, "$what: $_",
-		"SELECT p.contact, p.score, p.size, s.score AS got, s.contact_id"
-		  . " FROM leadscore.$_ s FULL JOIN plain p ON p.contact = s.contact_id")
+		<<"SQL")
+SELECT p.contact, p.score, p.size, s.score AS got, s.contact_id
+  FROM leadscore.$_ s FULL JOIN plain p ON p.contact = s.contact_id
+SQL
 	  foreach "score_$model", "live_$model";
 	agree_at($model, $clock, $at, $what);
 }

@@ -26,8 +26,12 @@ is($node->safe_psql('postgres', $none), 't', 'nothing runs by itself');
 is(ask('SELECT leadscore.stop_worker()'), 'f', 'there is nothing to be stopped');
 is(ask($start), 't', 'start_worker()');
 $node->within(5, has_worker('a'), 'there is a worker');
-like(ask($start), qr/^fNOTICE:  the worker of this database is running|^f.*NOTICE:  the worker of this database is running/s, 'a second call says that there is one');
-is($node->safe_psql('a', "SELECT string_agg(role || coalesce(' ' || database, ''), ',' ORDER BY role) FROM leadscore.activity"), 'launcher,worker a', 'the view shows both');
+like(ask($start),
+	qr/^fNOTICE:  the worker of this database is running|^f.*NOTICE:  the worker of this database is running/s,
+	'a second call says that there is one');
+is($node->safe_psql('a', <<'SQL'), 'launcher,worker a', 'the view shows both');
+SELECT string_agg(role || coalesce(' ' || database, ''), ',' ORDER BY role) FROM leadscore.activity
+SQL
 sleep 1.5;
 is($node->workers, 1, 'it stays, and there is one');
 is(ask($start, 'b'), 't', 'another database has its own');
@@ -53,14 +57,18 @@ sleep 0.3;
 $node->within(10, has_worker('a'), 'after SIGTERM for the worker it is back');
 kill 'TERM', $node->launcher_pid;
 sleep 0.3;
-$node->within(10, has_worker('a') . " AND EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'leadscore launcher')", 'after SIGTERM for the launcher both are back');
+$node->within(10, has_worker('a')
+	. " AND EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'leadscore launcher')",
+	'after SIGTERM for the launcher both are back');
 for my $victim ('worker', 'launcher')
 {
 	my $pid = $victim eq 'worker' ? $node->worker_pid('a') : $node->launcher_pid;
 
 	kill 9, $pid;
 	sleep 0.3;
-	$node->within(20, "SELECT count(*) = 2 FROM pg_stat_activity WHERE backend_type LIKE 'leadscore%' AND pid <> $pid", "after kill -9 of the $victim both are back");
+	$node->within(20,
+		"SELECT count(*) = 2 FROM pg_stat_activity WHERE backend_type LIKE 'leadscore%' AND pid <> $pid",
+		"after kill -9 of the $victim both are back");
 }
 is(ask($start) =~ /^f/, 1, 'and start_worker() knows');
 
@@ -80,7 +88,9 @@ $node->within(10, $none, 'started with an extension that was rolled back, it end
 ask("BEGIN; CREATE EXTENSION leadscore; $start; SELECT pg_sleep(1); COMMIT", 'c');
 $node->within(5, has_worker('c'), 'started with an extension that was committed later, it waits for that');
 $node->make_model('c');
-$node->within(5, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'leadscore worker' AND query LIKE '%model m%'", 'a model that is made later is found');
+$node->within(5, <<'SQL', 'a model that is made later is found');
+SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'leadscore worker' AND query LIKE '%model m%'
+SQL
 
 # what it is for goes away
 $node->safe_psql('c', 'SELECT leadscore.detach_all(); DROP EXTENSION leadscore');

@@ -9,7 +9,11 @@ use Test::More;
 
 my $node = LeadscoreNode->create('worker_owner', worker => 1,
 	conf => { max_worker_processes => 16, 'leadscore.job_workers' => 3, 'leadscore.inline_limit' => 0 });
-$node->safe_psql('postgres', 'CREATE ROLE host LOGIN CREATEDB; CREATE ROLE other LOGIN; GRANT ALL ON DATABASE postgres TO host');
+$node->safe_psql('postgres', <<'SQL');
+CREATE ROLE host LOGIN CREATEDB;
+CREATE ROLE other LOGIN;
+GRANT ALL ON DATABASE postgres TO host;
+SQL
 
 # as runs SQL as a role; what it gives, or the error.
 sub as
@@ -38,7 +42,8 @@ INSERT INTO contact SELECT generate_series(1, 3000);
 INSERT INTO event SELECT g % 3000 + 1 FROM generate_series(1, 9000) g;
 CREATE FUNCTION sleepy(what jsonb) RETURNS void LANGUAGE sql AS 'SELECT pg_catalog.pg_sleep(1000)';
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'hot', 1, 25);
-INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver, function) VALUES ('m', 'sleepy', 'stage_entered', 'hot', 'function', 'public.sleepy');
+INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver, function)
+VALUES ('m', 'sleepy', 'stage_entered', 'hot', 'function', 'public.sleepy');
 SQL
 	$node->within(20, has_worker($database), "a worker in $database");
 }
@@ -48,8 +53,14 @@ sub busy
 {
 	my ($database) = @_;
 
-	as('host', $database, 'INSERT INTO contact VALUES (100000); INSERT INTO event SELECT 100000 FROM generate_series(1, 3)');
-	$node->within(60, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'leadscore worker' AND datname = '$database' AND wait_event = 'PgSleep'", "... which is busy");
+	as('host', $database, <<'SQL');
+INSERT INTO contact VALUES (100000);
+INSERT INTO event SELECT 100000 FROM generate_series(1, 3);
+SQL
+	$node->within(60, <<"SQL", "... which is busy");
+SELECT count(*) = 1 FROM pg_stat_activity
+ WHERE backend_type = 'leadscore worker' AND datname = '$database' AND wait_event = 'PgSleep'
+SQL
 }
 
 my $all = "SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity WHERE datname = '%s' AND pid <> pg_backend_pid()";
@@ -59,7 +70,8 @@ my $all = "SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity WHE
 
 make_host('forced');
 busy('forced');
-like(as('other', 'postgres', "SELECT pg_terminate_backend(" . $node->worker_pid('forced') . ")"), qr/must be a member of the role|permission denied/, 'anybody else cannot end the worker');
+like(as('other', 'postgres', "SELECT pg_terminate_backend(" . $node->worker_pid('forced') . ")"),
+	qr/must be a member of the role|permission denied/, 'anybody else cannot end the worker');
 is(as('host', 'postgres', 'DROP DATABASE forced WITH (FORCE)'), '', 'DROP DATABASE WITH (FORCE) by the owner');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_database WHERE datname = 'forced'"), 0, '... it is gone');
 
@@ -67,8 +79,14 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM pg_database WHERE datname 
 for my $i (1 .. 8)
 {
 	$node->safe_psql('postgres', 'CREATE DATABASE forced OWNER host');
-	$node->safe_psql('forced', 'CREATE EXTENSION leadscore; CREATE TABLE contact (id int PRIMARY KEY)');
-	$node->safe_psql('forced', "SET client_min_messages = warning; SELECT leadscore.create_model('m', 'contact')");
+	$node->safe_psql('forced', <<'SQL');
+CREATE EXTENSION leadscore;
+CREATE TABLE contact (id int PRIMARY KEY);
+SQL
+	$node->safe_psql('forced', <<'SQL');
+SET client_min_messages = warning;
+SELECT leadscore.create_model('m', 'contact');
+SQL
 	select(undef, undef, undef, rand(0.2));
 	my $dropped = as('host', 'postgres', 'DROP DATABASE forced WITH (FORCE)');
 	is($dropped, '', "... at any moment ($i)");
@@ -110,11 +128,14 @@ is(as('host', 'postgres', 'DROP DATABASE copied'), '', 'DROP DATABASE without it
 
 make_host('given');
 $node->safe_psql('postgres', 'ALTER DATABASE given OWNER TO other');
-$node->within(10, 'SELECT last_pass_at > now() FROM leadscore.activity WHERE database = current_database()', 'a round later', 'given');
-like(as('host', 'postgres', 'SELECT pg_terminate_backend(' . $node->worker_pid('given') . ')'), qr/must be a member of the role|permission denied/, 'it is the new owner\'s');
+$node->within(10, 'SELECT last_pass_at > now() FROM leadscore.activity WHERE database = current_database()',
+	'a round later', 'given');
+like(as('host', 'postgres', 'SELECT pg_terminate_backend(' . $node->worker_pid('given') . ')'),
+	qr/must be a member of the role|permission denied/, 'it is the new owner\'s');
 is(as('other', 'postgres', 'DROP DATABASE given WITH (FORCE)'), '', '... who drops it');
 
-is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'leadscore %worker'"), 0, 'nothing is left');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'leadscore %worker'"),
+	0, 'nothing is left');
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/PANIC|TRAP|segmentation/i, 'nothing else in the log');
 
 $node->stop;

@@ -19,10 +19,20 @@ load_tables($node, 4000, 40_000);
 # who has written ranges, and a way to slow jobs down that is no setting
 $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE seen (pid int, job bigint, phase text, part int);
-CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.seen VALUES (pg_backend_pid(), NEW.job_id, NEW.phase, NEW.part); RETURN NULL; END$$;
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO public.seen VALUES (pg_backend_pid(), NEW.job_id, NEW.phase, NEW.part);
+	RETURN NULL;
+END $$;
 CREATE TRIGGER note AFTER UPDATE ON leadscore_internal.lead_job_part FOR EACH ROW EXECUTE FUNCTION note();
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.004); RETURN NEW; END$$;
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.contact_id = 777 THEN RAISE EXCEPTION 'no room'; END IF; RETURN NEW; END$$;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.contact_id = 777 THEN
+		RAISE EXCEPTION 'no room';
+	END IF;
+	RETURN NEW;
+END $$;
 SQL
 
 my $helpers = "FROM pg_stat_activity WHERE backend_type = 'leadscore job worker'";
@@ -37,7 +47,10 @@ sub ask { return $node->safe_psql('postgres', $_[0]) }
 sub half_way
 {
 	my ($phase) = @_;
-	return "SELECT count(*) FILTER (WHERE position IS NOT NULL) > 1 AND count(*) FILTER (WHERE NOT ended) > 6 FROM leadscore.lead_job_part WHERE phase = '$phase'";
+	return <<"SQL";
+SELECT count(*) FILTER (WHERE position IS NOT NULL) > 1 AND count(*) FILTER (WHERE NOT ended) > 6
+  FROM leadscore.lead_job_part WHERE phase = '$phase'
+SQL
 }
 
 # slow_job has a rule counted again, slowly.
@@ -45,9 +58,16 @@ my $changes = 1;
 sub slow_job
 {
 	my ($what) = @_;
-	ask("SET client_min_messages = warning; TRUNCATE seen; CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON leadscore.score_m FOR EACH ROW EXECUTE FUNCTION slow()");
+	ask(<<'SQL');
+SET client_min_messages = warning;
+TRUNCATE seen;
+CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON leadscore.score_m FOR EACH ROW EXECUTE FUNCTION slow();
+SQL
 	$changes++;
-	ask("SET client_min_messages = warning; UPDATE leadscore.lead_rule SET condition = 'n > 2 AND n <> $changes' WHERE model = 'm' AND name = 'form'");
+	ask(<<"SQL");
+SET client_min_messages = warning;
+UPDATE leadscore.lead_rule SET condition = 'n > 2 AND n <> $changes' WHERE model = 'm' AND name = 'form';
+SQL
 	$node->within(20, half_way('count'), "$what: a slow job counts");
 }
 
@@ -75,13 +95,17 @@ slow_job('a helper is terminated');
 $node->within(5, $helper, 'a helper is at work');
 $node->within(5, "SELECT count(DISTINCT pid) = 2 FROM seen WHERE phase = 'count'", 'two processes count');
 is(ask("SELECT string_agg(query, ',') $helpers"), 'leadscore: model m, job', 'pg_stat_activity tells');
-$node->within(5, "SELECT j.done = p.done AND j.position = p.position FROM leadscore.lead_job j,
-	(SELECT max(done_before) + sum(done) AS done, (array_agg(coalesce(position, first) ORDER BY part) FILTER (WHERE NOT ended))[1] AS position
-	   FROM leadscore.lead_job_part) p WHERE state = 'running'", 'the job tells what the ranges add up to');
+$node->within(5, <<'SQL', 'the job tells what the ranges add up to');
+SELECT j.done = p.done AND j.position = p.position FROM leadscore.lead_job j,
+	(SELECT max(done_before) + sum(done) AS done,
+		(array_agg(coalesce(position, first) ORDER BY part) FILTER (WHERE NOT ended))[1] AS position
+	   FROM leadscore.lead_job_part) p WHERE state = 'running'
+SQL
 my $pid = ask("SELECT pid $helpers");
 ask("SELECT pg_terminate_backend($pid, 5000)");
 $node->within(10, "SELECT count(*) = 1 $helpers AND pid <> $pid", 'after SIGTERM another comes');
-is(ask("SELECT count(*) = 1 FROM leadscore.lead_job WHERE state = 'running' AND error IS NULL"), 't', 'that is no error of the job');
+is(ask("SELECT count(*) = 1 FROM leadscore.lead_job WHERE state = 'running' AND error IS NULL"), 't',
+	'that is no error of the job');
 let_it_end('after SIGTERM for a helper');
 $node->within(5, $no_helper, 'when there is nothing left to do helpers leave');
 
@@ -106,7 +130,12 @@ slow_job('a contact is erased');
 my $bound = ask('SELECT first FROM leadscore.lead_job_part WHERE NOT ended AND first IS NOT NULL ORDER BY part DESC LIMIT 1');
 ask("DELETE FROM event WHERE contact = $bound; DELETE FROM contact WHERE id = $bound");
 cmp_ok(ask("SELECT leadscore.erase_contact('m', $bound)"), '>', 0, 'a contact that bounds a range is erased');
-is(ask("SELECT count(*) FROM (SELECT unnest(ARRAY[first, last, position]) AS bound FROM leadscore.lead_job_part UNION ALL SELECT position FROM leadscore.lead_job) x WHERE bound = '$bound'"),
+is(ask(<<"SQL"),
+SELECT count(*)
+  FROM (SELECT unnest(ARRAY[first, last, position]) AS bound FROM leadscore.lead_job_part UNION ALL SELECT position
+	  FROM leadscore.lead_job) x
+ WHERE bound = '$bound'
+SQL
 	0, '... and named by no job');
 let_it_end('after a contact was erased');
 
@@ -115,7 +144,8 @@ let_it_end('after a contact was erased');
 
 slow_job('leadscore.enabled = off');
 $node->configure(enabled => 'off');
-$node->within(3, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'leadscore%worker'", 'worker and helper leave');
+$node->within(3, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'leadscore%worker'",
+	'worker and helper leave');
 cmp_ok(ask('SELECT count(*) FROM leadscore.lead_job_part WHERE NOT ended'), '>', 2, 'ranges are left');
 my $parts = 'SELECT part, first, last, position, ended, done FROM leadscore.lead_job_part ORDER BY part';
 my $dump = PostgreSQL::Test::Utils::tempdir . '/dump';
@@ -128,7 +158,10 @@ $node->configure(enabled => 'on');
 let_it_end('after leadscore.enabled = off and on');
 $node->safe_psql('copy', 'DROP TRIGGER slow ON leadscore.score_m');
 $node->within(60, $over, 'the copy goes on and ends', 'copy');
-my $scores = "SELECT contact_id, stage, round(leadscore.score('m', contact_id, '2040-01-01')::numeric, 4) FROM leadscore.score_m ORDER BY 1";
+my $scores = <<'SQL';
+SELECT contact_id, stage, round(leadscore.score('m', contact_id, '2040-01-01')::numeric, 4) FROM leadscore.score_m
+ ORDER BY 1
+SQL
 is($node->safe_psql('copy', $scores), ask($scores), 'the copy: the same scores');
 is($node->safe_psql('copy', "SELECT * FROM leadscore.verify('m') LIMIT 5"), '', 'the copy: verify() finds nothing');
 is($node->safe_psql('copy', 'SELECT count(*) FROM leadscore.lead_job_part'), 0, 'the copy: no ranges are left');
@@ -144,7 +177,10 @@ $node->within(5, $no_helper, 'job_workers = 1: it leaves');
 let_it_end('after other settings');
 
 ask('TRUNCATE seen');
-ask("SET client_min_messages = warning; UPDATE leadscore.lead_rule SET condition = 'n > 4' WHERE model = 'm' AND name = 'form'");
+ask(<<'SQL');
+SET client_min_messages = warning;
+UPDATE leadscore.lead_rule SET condition = 'n > 4' WHERE model = 'm' AND name = 'form';
+SQL
 $node->within(60, $over, 'job_workers = 1: a job ends');
 is(ask('SELECT count(*) FROM seen'), 0, '... and had no ranges');
 as_fresh($node, 'job_workers = 1');
@@ -159,7 +195,10 @@ $node->within(10, "SELECT count(DISTINCT pid) = 3 FROM seen WHERE phase = 'count
 $node->timed(3, "SELECT leadscore.cancel_job(job_id) FROM leadscore.lead_job WHERE state = 'running'", 'cancel_job()');
 $node->within(5, 'SELECT count(*) = 0 FROM leadscore.lead_job_part', 'cancelled: no ranges are left');
 $node->within(5, $no_helper, 'cancelled: helpers leave');
-is(ask("SELECT counted_version IS NULL AND counting_version IS NULL FROM leadscore.lead_rule WHERE name = 'form' AND model = 'm'"), 't', 'the rule waits');
+is(ask(<<'SQL'), 't', 'the rule waits');
+SELECT counted_version IS NULL AND counting_version IS NULL FROM leadscore.lead_rule
+ WHERE name = 'form' AND model = 'm'
+SQL
 ask('DROP TRIGGER slow ON leadscore.score_m');
 ask("SELECT leadscore.rescore('m', online => true)");
 $node->within(60, $over, 'cancelled: a rescore counts the rule');
@@ -170,10 +209,19 @@ $node->configure(job_workers => 2);
 # One range fails
 
 ask('CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON leadscore.score_m FOR EACH ROW EXECUTE FUNCTION refuse()');
-ask("SET client_min_messages = warning; UPDATE leadscore.lead_rule SET condition = 'n > 5' WHERE model = 'm' AND name = 'form'; INSERT INTO event (contact, at, what, n) SELECT 778, now(), 'form', 9");
-$node->within(30, "SELECT count(*) FILTER (WHERE NOT ended) = 1 AND count(*) > 4 AND bool_and(ended OR attempts > 1 AND error = 'no room' AND retry_at IS NOT NULL) FROM leadscore.lead_job_part", 'one range fails, the others end');
+ask(<<'SQL');
+SET client_min_messages = warning;
+UPDATE leadscore.lead_rule SET condition = 'n > 5' WHERE model = 'm' AND name = 'form';
+INSERT INTO event (contact, at, what, n) SELECT 778, now(), 'form', 9;
+SQL
+$node->within(30, <<'SQL', 'one range fails, the others end');
+SELECT count(*) FILTER (WHERE NOT ended) = 1 AND count(*) > 4
+	AND bool_and(ended OR attempts > 1 AND error = 'no room' AND retry_at IS NOT NULL)
+  FROM leadscore.lead_job_part
+SQL
 is(ask("SELECT phase, error, attempts > 0, retry_at IS NOT NULL, position FROM leadscore.lead_job WHERE state = 'running'"),
-	'count|no room|t|t|' . ask('SELECT coalesce(position, first) FROM leadscore.lead_job_part WHERE NOT ended'), 'the job says so');
+	'count|no room|t|t|' . ask('SELECT coalesce(position, first) FROM leadscore.lead_job_part WHERE NOT ended'),
+	'the job says so');
 ask('DROP TRIGGER refuse ON leadscore.score_m');
 $node->within(30, $over, 'when it is mended the job goes on by itself');
 as_fresh($node, 'after a range that failed');
@@ -211,7 +259,10 @@ INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('m', 'form'
 SQL
 }
 other('DROP EXTENSION');
-$node->timed(3, 'SET client_min_messages = warning; DROP EXTENSION leadscore CASCADE', 'DROP EXTENSION beside a helper', 'other');
+$node->timed(3, <<'SQL', 'DROP EXTENSION beside a helper', 'other');
+SET client_min_messages = warning;
+DROP EXTENSION leadscore CASCADE;
+SQL
 $node->within(3, $no_helper, '... which leaves');
 $node->timed(5, 'DROP DATABASE other', 'DROP DATABASE after that');
 other('DROP DATABASE');
@@ -241,15 +292,23 @@ load_tables($node, 4000, 40_000);
 $node->safe_psql('postgres', 'CREATE DATABASE second');
 $node->make_model('second');
 $node->within(20, has_worker('second'), 'all processes are taken');
-ask("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END'; CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON leadscore.score_m FOR EACH ROW EXECUTE FUNCTION slow()");
-ask("SET client_min_messages = warning; SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what')");
+ask(<<'SQL');
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END';
+CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON leadscore.score_m FOR EACH ROW EXECUTE FUNCTION slow();
+SQL
+ask(<<'SQL');
+SET client_min_messages = warning;
+SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what');
+SQL
 $node->within(20, half_way('count'), 'a job has ranges');
 is(ask("SELECT count(*) $helpers"), 0, 'there is no helper');
 $node->within(60, $over, 'a job without helpers ends');
 is(ask("SELECT * FROM leadscore.verify('m') LIMIT 5"), '', 'verify() finds nothing');
 my @said = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /goes on with a job in fewer processes/g;
 is(scalar @said, 1, 'that is said once in the log');
-is($node->safe_psql('postgres', "SELECT count(*) FROM leadscore_internal.lead_job WHERE state = 'done' AND done IS DISTINCT FROM total"), '0',
+is($node->safe_psql('postgres', <<'SQL'), '0',
+SELECT count(*) FROM leadscore_internal.lead_job WHERE state = 'done' AND done IS DISTINCT FROM total
+SQL
 	'jobs that are done, by several processes or by others, have done what they were to do');
 $node->stop;
 

@@ -48,7 +48,10 @@ SQL
 my $waiting = $node->safe_psql('crm', 'SELECT contact_id, profile, md5(delta) FROM leadscore.pending_m ORDER BY 1, 2, 3');
 isnt($waiting, '', 'something is pending');
 my $wanted = $node->scores('crm');
-my $rows = 'SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM visit), (SELECT count(*) FROM contact), (SELECT count(*) FROM app.call)';
+my $rows = <<'SQL';
+SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM visit), (SELECT count(*) FROM contact),
+	(SELECT count(*) FROM app.call)
+SQL
 my $counts = $node->safe_psql('crm', $rows);
 
 command_ok([ 'pg_dump', @connection, '-Fd', '-j', 4, '-f', "$dir/dump", 'crm' ], 'pg_dump -Fd -j 4');
@@ -76,9 +79,18 @@ sub restored
 	$node->check_scores($db, $how);
 	same_rows($node->scores($db), $wanted, "$how: ... also when all is folded in");
 	# and it goes on
-	$node->safe_psql($db, "INSERT INTO event VALUES (9000, 1, '2026-02-20', 'buy', 2); INSERT INTO app.call VALUES (9000, 1, '2026-02-20'); DELETE FROM event WHERE id = 1");
+	$node->safe_psql($db, <<'SQL');
+INSERT INTO event VALUES (9000, 1, '2026-02-20', 'buy', 2);
+INSERT INTO app.call VALUES (9000, 1, '2026-02-20');
+DELETE FROM event WHERE id = 1;
+SQL
 	$node->check_scores($db, "$how, and then");
-	is($node->safe_psql($db, "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'leadscore%' AND tgenabled <> CASE tgname WHEN 'leadscore_apply' THEN 'R' WHEN 'leadscore_apply_truncate' THEN 'R' WHEN 'leadscore_truncate' THEN 'A' ELSE 'O' END"), 0, "$how: triggers are as they should be");
+	is($node->safe_psql($db, <<'SQL'), 0, "$how: triggers are as they should be");
+SELECT count(*) FROM pg_trigger
+ WHERE tgname LIKE 'leadscore%'
+	AND tgenabled <> CASE tgname WHEN 'leadscore_apply' THEN 'R' WHEN 'leadscore_apply_truncate' THEN 'R'
+		WHEN 'leadscore_truncate' THEN 'A' ELSE 'O' END
+SQL
 }
 
 ################################################################################
@@ -86,7 +98,8 @@ sub restored
 
 database('whole');
 is_deeply([ run_it({}, 'pg_restore', @connection, '-e', '-j', 4, '-d', 'whole', "$dir/dump") ], [ 1, '' ], 'pg_restore -j 4');
-is($node->safe_psql('whole', 'SELECT contact_id, profile, md5(delta) FROM leadscore.pending_m ORDER BY 1, 2, 3'), $waiting, '... what was pending is pending');
+is($node->safe_psql('whole', 'SELECT contact_id, profile, md5(delta) FROM leadscore.pending_m ORDER BY 1, 2, 3'),
+	$waiting, '... what was pending is pending');
 restored('whole', 'pg_restore -j 4');
 ################################################################################
 # The schema, then the data
@@ -95,7 +108,8 @@ sub with_schema
 {
 	my ($db) = @_;
 	database($db);
-	is_deeply([ run_it({}, psql('-v', 'ON_ERROR_STOP=1', '-d', $db, '-f', "$dir/schema.sql")) ], [ 1, '' ], "the schema alone ($db)");
+	is_deeply([ run_it({}, psql('-v', 'ON_ERROR_STOP=1', '-d', $db, '-f', "$dir/schema.sql")) ], [ 1, '' ],
+		"the schema alone ($db)");
 	is($node->safe_psql($db, 'SELECT count(*) FROM leadscore.lead_model'), 0, '... has no models');
 }
 
@@ -120,7 +134,8 @@ for my $kind ('--inserts', '--column-inserts', '--inserts --rows-per-insert=7')
 	{
 		(my $db = "$kind$triggers") =~ s/\W+/_/g;
 		with_schema($db);
-		command_ok([ 'pg_dump', @connection, '-a', split(/ /, "$kind$triggers"), '-f', "$dir/$db.sql", 'crm' ], "pg_dump -a $kind$triggers");
+		command_ok([ 'pg_dump', @connection, '-a', split(/ /, "$kind$triggers"), '-f', "$dir/$db.sql", 'crm' ],
+			"pg_dump -a $kind$triggers");
 		is_deeply([ run_it({}, psql('-v', 'ON_ERROR_STOP=1', '-d', $db, '-f', "$dir/$db.sql")) ], [ 1, '' ], "$kind$triggers");
 		restored($db, "$kind$triggers");
 	}
@@ -130,11 +145,13 @@ for my $again ('fired', 'disabled', 'disabled --disable-triggers', '_inserts', '
 {
 	my ($db, @options) = split / /, $again;
 	# rows are refused one by one: the one that was deleted would come back
-	$node->safe_psql($db, grep { /^INSERT INTO public.event .*VALUES \(1, / } split /^/, slurp_file("$dir/$db.sql")) if $db =~ /^_/;
+	$node->safe_psql($db, grep { /^INSERT INTO public.event .*VALUES \(1, / } split /^/, slurp_file("$dir/$db.sql"))
+		if $db =~ /^_/;
 	my $before = $node->scores($db);
 	my (undef, $err) = $db =~ /^_/ ? run_it({}, psql('-d', $db, '-f', "$dir/$db.sql")) :
 	  run_it({}, 'pg_restore', @connection, '-a', @options, '-d', $db, "$dir/dump");
-	like($err, qr/duplicate key value violates unique constraint "$_"/, "once more: \"$_\" refuses it") for qw(event_pkey contact_pkey score_m_pkey lead_rule_pkey lead_model_pkey call_pkey);
+	like($err, qr/duplicate key value violates unique constraint "$_"/, "once more: \"$_\" refuses it")
+		for qw(event_pkey contact_pkey score_m_pkey lead_rule_pkey lead_model_pkey call_pkey);
 	# the two that had no row in the way have come back with their tables; nothing else did
 	same_rows($node->scores($db), $before, 'once more: nothing is counted twice');
 	$node->check_scores($db, 'once more');
@@ -155,7 +172,8 @@ restored('by_hand', 'by hand');
 database('tables_only');
 $node->hold_clock('tables_only');
 $node->safe_psql('tables_only', "CREATE EXTENSION leadscore; $crm $app $rules $app_rules");
-is_deeply([ run_it({}, 'pg_restore', @connection, '-a', '-e', '-n', 'public', '-n', 'app', '-d', 'tables_only', "$dir/dump") ], [ 1, '' ], 'tables only');
+is_deeply([ run_it({}, 'pg_restore', @connection, '-a', '-e', '-n', 'public', '-n', 'app', '-d', 'tables_only', "$dir/dump") ],
+	[ 1, '' ], 'tables only');
 restored('tables_only', 'tables only');
 
 ################################################################################
@@ -163,14 +181,19 @@ restored('tables_only', 'tables only');
 
 $node->hold_clock('by_hand', '2026-02-20 12:00+00');
 $node->safe_psql('postgres', 'CREATE DATABASE template_copy TEMPLATE crm');
-is($node->safe_psql('template_copy', 'SELECT contact_id, profile, md5(delta) FROM leadscore.pending_m ORDER BY 1, 2, 3'), $waiting, 'CREATE DATABASE TEMPLATE: what was pending is pending');
+is($node->safe_psql('template_copy', 'SELECT contact_id, profile, md5(delta) FROM leadscore.pending_m ORDER BY 1, 2, 3'),
+	$waiting, 'CREATE DATABASE TEMPLATE: what was pending is pending');
 restored('template_copy', 'CREATE DATABASE TEMPLATE');
 same_rows($node->scores('crm'), $wanted, 'the original is as it was');
 
 ################################################################################
 # A job that waits goes on in the copy
 
-$node->safe_psql('crm', "SET client_min_messages = warning; SET leadscore.inline_limit = 0; INSERT INTO leadscore.lead_rule (model, name, source, event, points) VALUES ('m', 'by a job', 'event', 'buy', 11)");
+$node->safe_psql('crm', <<'SQL');
+SET client_min_messages = warning;
+SET leadscore.inline_limit = 0;
+INSERT INTO leadscore.lead_rule (model, name, source, event, points) VALUES ('m', 'by a job', 'event', 'buy', 11);
+SQL
 my $job = 'SELECT job_id, model, kind, state FROM leadscore.lead_job ORDER BY 1';
 like($node->safe_psql('crm', $job), qr/\|waiting$/, 'a job waits');
 $wanted = $node->scores('crm');
