@@ -18,7 +18,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -28,17 +27,15 @@
 #include "utils/snapmgr.h"
 
 #include "api/arguments.h"
-#include "base/relation.h"
 #include "base/transaction.h"
-#include "base/user.h"
 #include "counting/event_reader.h"
-#include "counting/recount.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
 #include "definitions/rights.h"
 #include "rules/model_compile.h"
+#include "rules/source_locks.h"
 #include "tables/identity_table.h"
 #include "tables/score_table.h"
 #include "tables/score_writer.h"
@@ -185,26 +182,19 @@ names(LsModel *model, const char *text, Datum contact)
 static List *
 stored_texts(LsModel *model)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	List	   *texts = NIL;
 	LsSqlArguments args = {0};
-	LsUser	saved;
+	SPITupleTable *rows;
 
 	ls_sql_add_text(&args, model->name);
-	ls_user_switch(ls_extension_owner(), &saved);
-	SPI_connect();
-	(void) ls_sql_run(texts_sql, &args);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = ls_extension_query(texts_sql, &args);
+	for (uint64 i = 0; i < rows->numvals; i++)
 	{
-		MemoryContext old = MemoryContextSwitchTo(caller);
-		char	   *text = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		char	   *text = ls_sql_text(rows, i, 1);
 
 		if (text)
 			texts = lappend(texts, text);
-		MemoryContextSwitchTo(old);
 	}
-	SPI_finish();
-	ls_user_restore(&saved);
 	return texts;
 }
 
@@ -235,31 +225,28 @@ texts_of(LsModel *model, Datum contact)
 static int64
 erase(LsModel *model, Datum contact)
 {
-	LsSqlArguments key = {0};
-	LsSqlArguments texts = {0};
-	LsUser	saved;
+	LsSqlArguments key = {.newest = true};
+	LsSqlArguments texts = {.newest = true};
 	int64		rows = 0;
 
 	ls_sql_add(&key, model->key.type, contact);
 	ls_sql_add_text(&texts, model->name);
 	ls_sql_add(&texts, TEXTARRAYOID, texts_of(model, contact));
-	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	for (int i = 0; i < (int) lengthof(model_tables); i++)
 	{
 		char	   *name = psprintf("%s%s", model_tables[i], model->name);
 
 		if (OidIsValid(ls_extension_table(name, true)))
-			rows += ls_row_execute(psprintf("DELETE FROM leadscore.%s WHERE contact_id %s $1",
-											name, ls_row_key_operator(model)), &key);
+			rows += ls_sql_execute_as_owner(model->score_table,
+											psprintf("DELETE FROM leadscore.%s WHERE contact_id %s $1",
+													 name, ls_row_key_operator(model)), &key);
 	}
 	/* others' errors may quote it */
-	rows += ls_row_execute(psprintf("DELETE FROM leadscore.worker_error_%s WHERE " QUOTES_IT("message"),
-									model->name), &texts);
-	ls_user_restore(&saved);
-	ls_user_switch(ls_extension_owner(), &saved);
+	rows += ls_sql_execute_as_owner(model->score_table,
+									psprintf("DELETE FROM leadscore.worker_error_%s WHERE " QUOTES_IT("message"),
+											 model->name), &texts);
 	for (int i = 0; i < (int) lengthof(statements); i++)
-		rows += ls_row_execute(statements[i], &texts);
-	ls_user_restore(&saved);
+		rows += ls_extension_execute(statements[i], &texts);
 	return rows;
 }
 
@@ -269,15 +256,11 @@ erase(LsModel *model, Datum contact)
 static int64
 forget_alias(LsModel *model, Datum contact)
 {
-	LsSqlArguments args = {0};
-	LsUser	saved;
-	int64		rows;
+	LsSqlArguments args = {.newest = true};
 
 	ls_sql_add(&args, model->key.type, contact);
-	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	rows = ls_row_execute(psprintf("DELETE FROM %s", ls_alias_place(model)), &args);
-	ls_user_restore(&saved);
-	return rows;
+	return ls_sql_execute_as_owner(model->score_table,
+								   psprintf("DELETE FROM %s", ls_alias_place(model)), &args);
 }
 
 /* aliases_now gives those who count for a contact by now, in their order. */
@@ -369,8 +352,8 @@ erase_person(LsModel *visitors, LsModel *model, Datum contact)
 static int64
 erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)
 {
-	LsChange	change = {0};
-	LsStore    *store;
+	LsChange	change = {.kind = LS_CHANGE_RECOMPUTE};
+	LsScoreWriter *writer;
 	Datum		target;
 	bool		identified = ls_alias_find(visitors, visitor, LS_ALIAS_NOW, &target);
 	int64		rows = 0;
@@ -383,12 +366,11 @@ erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)
 	rows += erase(visitors, visitor);
 	if (!identified)
 		return rows;
-	store = ls_store_open(model, "merge", ls_count_contact, ls_count_profile);
-	change.count_all = true;
+	writer = ls_score_writer_open(model, "merge");
 	if (!ls_alias_find(model, target, LS_ALIAS_NOW, &change.contact))
 		change.contact = target;
-	(void) ls_store_change(store, &change);
-	ls_store_close(store);
+	(void) ls_score_writer_change(writer, &change);
+	ls_score_writer_close(writer);
 	return rows;
 }
 

@@ -20,11 +20,9 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
@@ -32,16 +30,13 @@
 #include "api/arguments.h"
 #include "base/clock.h"
 #include "base/compat.h"
-#include "base/leadscore.h"
 #include "base/relation.h"
-#include "base/user.h"
-#include "counting/recount.h"
 #include "definitions/catalog.h"
 #include "definitions/locks.h"
 #include "definitions/model_access.h"
 #include "definitions/rights.h"
 #include "model/visitors.h"
-#include "scoring/transition.h"
+#include "rules/source_locks.h"
 #include "tables/identity_table.h"
 #include "tables/score_writer.h"
 #include "tables/stage_history.h"
@@ -73,84 +68,15 @@ check_model(FunctionCallInfo fcinfo)
 	return ls_model_row_held(row->model, GetUserId());
 }
 
-static LsStore *
-open_store(LsModel *model)
-{
-	return ls_store_open(model, "merge", ls_count_contact, ls_count_profile);
-}
-
 static void
-close_store(LsModel *model, LsStore *store)
+close_writer(LsModel *model, LsScoreWriter *writer)
 {
-	ls_store_close(store);
+	ls_score_writer_close(writer);
 	ls_rules_report(model);
 	ls_model_release(model);
 }
 
-/* ---------- SQL ---------- */
-
-static const char *
-name_of(Oid table)
-{
-	return psprintf("%s.%s", LEADSCORE_SCHEMA, quote_identifier(get_rel_name(table)));
-}
-
-/*
- * run runs a statement of ours on what is there now, past the guard of our
- * tables, and gives the values of its first column, if it has one.
- */
-static Keys
-run(LsModel *model, const char *sql, const LsSqlArguments *args)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		values[LS_MAX_ARGUMENTS];
-	Oid			types[LS_MAX_ARGUMENTS];
-	bool		nulls[LS_MAX_ARGUMENTS];
-	Keys		found = {0};
-	SPIPlanPtr	plan;
-	LsUser	saved;
-
-	for (int i = 0; i < args->n; i++)
-	{
-		values[i] = args->values[i];
-		types[i] = args->types[i];
-		nulls[i] = args->nulls[i] == 'n';
-	}
-	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	SPI_connect();
-	plan = SPI_prepare(sql, args->n, types);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	(void) ls_row_run(plan, values, nulls, args->n, GetActiveSnapshot());
-	PopActiveSnapshot();
-	MemoryContextSwitchTo(caller);
-	found.n = SPI_tuptable ? SPI_processed : 0;
-	found.keys = palloc(sizeof(Datum) * Max(1, found.n));
-	for (int i = 0; i < found.n; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(SPI_tuptable->tupdesc, 0);
-		bool		isnull;
-
-		found.keys[i] = datumCopy(SPI_getbinval(SPI_tuptable->vals[i],
-												SPI_tuptable->tupdesc, 1, &isnull),
-								  att->attbyval, att->attlen);
-	}
-	SPI_finish();
-	ls_user_restore(&saved);
-	return found;
-}
-
-/* run_for does so for a statement about one contact. */
-static Keys
-run_for(LsModel *model, const char *sql, Datum contact)
-{
-	LsSqlArguments args = {0};
-
-	ls_sql_add(&args, model->key.type, contact);
-	return run(model, sql, &args);
-}
+/* ---------- what is written ---------- */
 
 /*
  * merged_into gives all that was merged into a contact, and into these: what
@@ -159,16 +85,23 @@ run_for(LsModel *model, const char *sql, Datum contact)
 static Keys
 merged_into(LsModel *model, Datum contact)
 {
-	const char *table = name_of(model->merged_table);
-	const char *equals = ls_row_key_operator(model);
+	LsSqlArguments args = {.newest = true};
+	SPITupleTable *rows;
+	Keys		found;
 
-	return run_for(model,
-				   psprintf("WITH RECURSIVE below AS (SELECT m.source_id FROM %s m"
-							" WHERE m.merged_into %s $1 UNION ALL SELECT m.source_id FROM %s m"
-							" JOIN below b ON m.merged_into %s b.source_id)"
-							" SELECT source_id FROM below",
-							table, equals, table, equals),
-				   contact);
+	ls_sql_add(&args, model->key.type, contact);
+	rows = ls_sql_query_as_owner(model->score_table,
+								 psprintf("WITH RECURSIVE below AS (SELECT m.source_id FROM %1$s m"
+										  " WHERE m.merged_into %2$s $1 UNION ALL SELECT m.source_id FROM %1$s m"
+										  " JOIN below b ON m.merged_into %2$s b.source_id)"
+										  " SELECT source_id FROM below",
+										  ls_relation_qualified_name(model->merged_table),
+										  ls_row_key_operator(model)), &args);
+	found.n = rows->numvals;
+	found.keys = palloc(sizeof(Datum) * Max(1, found.n));
+	for (int i = 0; i < found.n; i++)
+		found.keys[i] = ls_sql_value(rows, i, 1, NULL);
+	return found;
 }
 
 /* count_for has all that was merged into a contact count for another, or for it. */
@@ -177,19 +110,20 @@ count_for(LsModel *model, const Keys *keys, Datum target)
 {
 	for (int i = 0; i < keys->n; i++)
 	{
-		LsSqlArguments args = {0};
+		LsSqlArguments args = {.newest = true};
 
 		ls_sql_add(&args, model->key.type, keys->keys[i]);
 		ls_sql_add(&args, model->key.type, target);
-		(void) run(model, psprintf("UPDATE %s SET target_id = $2 WHERE source_id %s $1",
-							name_of(model->merged_table), ls_row_key_operator(model)),
-				   &args);
+		ls_sql_execute_as_owner(model->score_table,
+								psprintf("UPDATE %s SET target_id = $2 WHERE source_id %s $1",
+										 ls_relation_qualified_name(model->merged_table),
+										 ls_row_key_operator(model)), &args);
 	}
 }
 
 /* add_standing adds where a contact stood, to be given back to it later. */
 static void
-add_standing(LsSqlArguments *args, const LsStanding *standing)
+add_standing(LsSqlArguments *args, const LsStageState *standing)
 {
 	ls_sql_add_text(args, standing ? standing->stage : NULL);
 	ls_sql_add(args, TIMESTAMPTZOID, TimestampTzGetDatum(standing ? standing->since : 0));
@@ -213,44 +147,27 @@ has_stage(const LsModel *model, const char *stage)
  * take_back deletes the row which says for whom a contact counts, and gives where
  * it stood before; NULL where that has no meaning any more.
  */
-static LsStanding *
+static LsStageState *
 take_back(LsModel *model, Datum contact)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	LsStanding *standing = NULL;
-	bool		isnull;
-	Datum		value;
-	SPIPlanPtr	plan;
-	LsUser	saved;
+	LsSqlArguments args = {.newest = true};
+	LsStageState *standing = NULL;
+	SPITupleTable *rows;
 
-	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	SPI_connect();
-	plan = SPI_prepare(psprintf("DELETE FROM %s RETURNING stage, stage_since, prior_stage, hold",
-								ls_alias_place(model)),
-					   1, &model->key.type);
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	(void) ls_row_run(plan, &contact, NULL, 1, GetActiveSnapshot());
-	PopActiveSnapshot();
-	MemoryContextSwitchTo(caller);
-	if (SPI_processed == 1)
+	ls_sql_add(&args, model->key.type, contact);
+	rows = ls_sql_query_as_owner(model->score_table,
+								 psprintf("DELETE FROM %s RETURNING stage, stage_since, prior_stage, hold",
+										  ls_alias_place(model)), &args);
+	if (rows->numvals == 1)
 	{
-		HeapTuple	row = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		char	   *prior = SPI_getvalue(row, desc, 3);
+		char	   *prior = ls_sql_text(rows, 0, 3);
 
-		standing = palloc0(sizeof(LsStanding));
-		value = SPI_getbinval(row, desc, 1, &isnull);
-		standing->stage = isnull ? NULL : MemoryContextStrdup(caller, TextDatumGetCString(value));
-		value = SPI_getbinval(row, desc, 2, &isnull);
-		standing->since = isnull ? 0 : DatumGetTimestampTz(value);
-		standing->prior_stage = prior && has_stage(model, prior) ?
-			MemoryContextStrdup(caller, prior) : NULL;
-		value = SPI_getbinval(row, desc, 4, &isnull);
-		standing->hold = isnull ? LS_HOLD_NONE : DatumGetInt32(value);
+		standing = palloc0(sizeof(LsStageState));
+		standing->stage = ls_sql_text(rows, 0, 1);
+		standing->since = DatumGetTimestampTz(ls_sql_value(rows, 0, 2, NULL));
+		standing->prior_stage = prior && has_stage(model, prior) ? prior : NULL;
+		standing->hold = DatumGetInt32(ls_sql_value(rows, 0, 4, NULL));
 	}
-	SPI_finish();
-	ls_user_restore(&saved);
 	if (standing && (standing->stage == NULL ||
 					 (strcmp(standing->stage, LS_DISQUALIFIED) != 0 &&
 					  !has_stage(model, standing->stage))))
@@ -265,15 +182,12 @@ take_back(LsModel *model, Datum contact)
  * reads it.  False where there is none.
  */
 static bool
-hold_row(LsModel *model, LsStore *store, Datum contact, LsScoreRow *row)
+hold_row(LsModel *model, LsScoreWriter *writer, Datum contact, LsScoreRow *row)
 {
-	LsChange	change = {0};
+	LsChange	change = {.kind = LS_CHANGE_PENDING, .contact = contact};
 	bool		found;
 
-	change.contact = contact;
-	change.fold = true;
-	change.only_if_changed = true;
-	(void) ls_store_change(store, &change);
+	(void) ls_score_writer_change(writer, &change);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	found = ls_row_find(model, contact, row);
@@ -285,12 +199,16 @@ hold_row(LsModel *model, LsStore *store, Datum contact, LsScoreRow *row)
 static void
 hold_alias(LsModel *model, Datum contact)
 {
-	(void) run_for(model, psprintf("SELECT 1 FROM %s FOR UPDATE", ls_alias_place(model)), contact);
+	LsSqlArguments args = {.newest = true};
+
+	ls_sql_add(&args, model->key.type, contact);
+	ls_sql_execute_as_owner(model->score_table,
+							psprintf("SELECT 1 FROM %s FOR UPDATE", ls_alias_place(model)), &args);
 }
 
 /* hold_all locks the places of contacts in their order, with or without a row. */
 static void
-hold_all(LsModel *model, LsStore *store, const Keys *keys, Datum one, Datum other)
+hold_all(LsModel *model, LsScoreWriter *writer, const Keys *keys, Datum one, Datum other)
 {
 	int			n = keys->n + 2;
 	Datum	   *all = palloc(sizeof(Datum) * n);
@@ -306,7 +224,7 @@ hold_all(LsModel *model, LsStore *store, const Keys *keys, Datum one, Datum othe
 		if (ls_alias_find(model, all[i], LS_ALIAS_NOW, &target))
 			hold_alias(model, all[i]);
 		else
-			(void) hold_row(model, store, all[i], &row);
+			(void) hold_row(model, writer, all[i], &row);
 	}
 }
 
@@ -342,28 +260,24 @@ check_same(LsModel *model, const Keys *before, const Keys *now)
 
 /* count_again counts a contact from all that counts for it now. */
 static void
-count_again(LsStore *store, Datum contact, const LsStanding *standing)
+count_again(LsScoreWriter *writer, Datum contact, const LsStageState *standing)
 {
-	LsChange	change = {0};
+	LsChange	change = {.kind = LS_CHANGE_RECOMPUTE, .contact = contact,
+	.data.recompute.stage = standing};
 
-	change.contact = contact;
-	change.count_all = true;
-	change.standing = standing;
 	CommandCounterIncrement();
-	(void) ls_store_change(store, &change);
+	(void) ls_score_writer_change(writer, &change);
 	CommandCounterIncrement();
 }
 
 /* remove_row removes the row of a contact that counts for another now. */
 static void
-remove_row(LsStore *store, Datum contact)
+remove_row(LsScoreWriter *writer, Datum contact)
 {
-	LsChange	change = {0};
+	LsChange	change = {.kind = LS_CHANGE_REMOVE, .contact = contact};
 
-	change.contact = contact;
-	change.remove = true;
 	CommandCounterIncrement();
-	(void) ls_store_change(store, &change);
+	(void) ls_score_writer_change(writer, &change);
 	CommandCounterIncrement();
 }
 
@@ -405,19 +319,20 @@ refuse_merged(LsModel *model, Datum target, Datum source)
 
 /* write_merge writes for whom a contact counts from now on. */
 static void
-write_merge(LsModel *model, Datum target, Datum source, const LsStanding *standing)
+write_merge(LsModel *model, Datum target, Datum source, const LsStageState *standing)
 {
-	LsSqlArguments args = {0};
+	LsSqlArguments args = {.newest = true};
 
 	ls_sql_add(&args, model->key.type, source);
 	ls_sql_add(&args, model->key.type, target);
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	ls_sql_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
 	add_standing(&args, standing);
-	(void) run(model, psprintf("INSERT INTO %s (source_id, target_id, merged_into, merged_at, merged_by,"
-						" stage, stage_since, prior_stage, hold)"
-						" VALUES ($1, $2, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
-						name_of(model->merged_table)), &args);
+	ls_sql_execute_as_owner(model->score_table,
+							psprintf("INSERT INTO %s (source_id, target_id, merged_into, merged_at, merged_by,"
+									 " stage, stage_since, prior_stage, hold)"
+									 " VALUES ($1, $2, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
+									 ls_relation_qualified_name(model->merged_table)), &args);
 }
 
 /* ls_merge_contacts is leadscore.merge_contacts(). */
@@ -425,13 +340,13 @@ Datum
 ls_merge_contacts(PG_FUNCTION_ARGS)
 {
 	LsModel    *model;
-	LsStore    *store;
+	LsScoreWriter *writer;
 	Datum		target,
 				source;
 	Keys		along,
 				now;
 	LsScoreRow	row;
-	LsStanding	standing;
+	LsStageState	standing;
 
 	PreventCommandIfReadOnly("merge_contacts()");
 	model = ls_model_to_change(check_model(fcinfo)->model, true);
@@ -450,22 +365,22 @@ ls_merge_contacts(PG_FUNCTION_ARGS)
 	refuse_merged(model, target, source);
 	along = merged_into(model, source);
 
-	store = open_store(model);
-	hold_all(model, store, &along, target, source);
+	writer = ls_score_writer_open(model, "merge");
+	hold_all(model, writer, &along, target, source);
 	refuse_merged(model, target, source);
 	now = merged_into(model, source);
 	check_same(model, &along, &now);
-	if (!hold_row(model, store, target, &row))
+	if (!hold_row(model, writer, target, &row))
 		refuse_unknown(model, target);
-	if (!hold_row(model, store, source, &row))
+	if (!hold_row(model, writer, source, &row))
 		refuse_unknown(model, source);
-	standing = ls_row_standing(&row);
+	standing = ls_score_row_stage_state(&row);
 
 	write_merge(model, target, source, &standing);
 	count_for(model, &along, target);
-	remove_row(store, source);
-	count_again(store, target, NULL);
-	close_store(model, store);
+	remove_row(writer, source);
+	count_again(writer, target, NULL);
+	close_writer(model, writer);
 	PG_RETURN_VOID();
 }
 
@@ -474,13 +389,13 @@ Datum
 ls_unmerge(PG_FUNCTION_ARGS)
 {
 	LsModel    *model;
-	LsStore    *store;
+	LsScoreWriter *writer;
 	Datum		source,
 				target,
 				still;
 	Keys		back,
 				now;
-	LsStanding *standing;
+	LsStageState *standing;
 
 	PreventCommandIfReadOnly("unmerge()");
 	model = ls_model_to_change(check_model(fcinfo)->model, true);
@@ -495,8 +410,8 @@ ls_unmerge(PG_FUNCTION_ARGS)
 				 errhint("Table leadscore.merged_%s has those that were.", model->name)));
 	back = merged_into(model, source);
 
-	store = open_store(model);
-	hold_all(model, store, &back, target, source);
+	writer = ls_score_writer_open(model, "merge");
+	hold_all(model, writer, &back, target, source);
 	now = merged_into(model, source);
 	check_same(model, &back, &now);
 	if (!ls_alias_find(model, source, LS_ALIAS_NOW, &still) ||
@@ -505,9 +420,9 @@ ls_unmerge(PG_FUNCTION_ARGS)
 
 	standing = take_back(model, source);
 	count_for(model, &back, source);
-	count_again(store, source, standing);
-	count_again(store, target, NULL);
-	close_store(model, store);
+	count_again(writer, source, standing);
+	count_again(writer, target, NULL);
+	close_writer(model, writer);
 	PG_RETURN_VOID();
 }
 
@@ -535,7 +450,7 @@ make_row(LsModel *visitors, Datum visitor)
 	bool	   *nulls = palloc(sizeof(bool) * ls_row_natts(visitors));
 	LsScoreRow	row;
 
-	ls_row_start(visitors, visitor, &row, ls_clock());
+	ls_score_row_start(visitors, visitor, &row, ls_clock());
 	ls_row_values(visitors, &row, values, nulls);
 	return ls_row_insert(visitors, values, nulls);
 }
@@ -577,9 +492,9 @@ is_identified(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
  * who brings his first event waits.  True if there was one.
  */
 static bool
-hold_visitor(LsModel *visitors, LsStore *store, Datum visitor, LsScoreRow *row)
+hold_visitor(LsModel *visitors, LsScoreWriter *writer, Datum visitor, LsScoreRow *row)
 {
-	for (int attempts = 0; !hold_row(visitors, store, visitor, row); attempts++)
+	for (int attempts = 0; !hold_row(visitors, writer, visitor, row); attempts++)
 	{
 		ls_row_attempt(visitors, visitor, visitors->score_table, attempts);
 		if (make_row(visitors, visitor))
@@ -591,45 +506,46 @@ hold_visitor(LsModel *visitors, LsStore *store, Datum visitor, LsScoreRow *row)
 /* write_identity writes which contact a visitor is. */
 static void
 write_identity(LsModel *visitors, LsModel *model, Datum visitor, Datum contact,
-			   const LsStanding *standing)
+			   const LsStageState *standing)
 {
-	LsSqlArguments args = {0};
+	LsSqlArguments args = {.newest = true};
 
 	ls_sql_add(&args, visitors->key.type, visitor);
 	ls_sql_add(&args, model->key.type, contact);
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	ls_sql_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
 	add_standing(&args, standing);
-	(void) run(visitors, psprintf("INSERT INTO %s (visitor, contact_id, identified_at, identified_by,"
-						" stage, stage_since, prior_stage, hold)"
-						" VALUES ($1, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
-						name_of(visitors->identity_table)), &args);
+	ls_sql_execute_as_owner(visitors->score_table,
+							psprintf("INSERT INTO %s (visitor, contact_id, identified_at, identified_by,"
+									 " stage, stage_since, prior_stage, hold)"
+									 " VALUES ($1, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
+									 ls_relation_qualified_name(visitors->identity_table)), &args);
 }
 
 /* identify does so, all being locked that comes before. */
 static void
 identify(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 {
-	LsStore    *store = open_store(visitors);
+	LsScoreWriter *writer = ls_score_writer_open(visitors, "merge");
 	LsScoreRow	row;
-	LsStanding	standing;
-	bool		known = hold_visitor(visitors, store, visitor, &row);
+	LsStageState	standing;
+	bool		known = hold_visitor(visitors, writer, visitor, &row);
 	bool		before = is_identified(visitors, model, visitor, contact);
 
 	if (known)
-		standing = ls_row_standing(&row);
+		standing = ls_score_row_stage_state(&row);
 	if (!before)
 		write_identity(visitors, model, visitor, contact, known ? &standing : NULL);
 	if (known)
-		remove_row(store, visitor);
+		remove_row(writer, visitor);
 	else
 		ls_row_delete(visitors, visitor);
-	close_store(visitors, store);
+	close_writer(visitors, writer);
 	if (before)
 		return;
-	store = open_store(model);
-	count_again(store, contact, NULL);
-	ls_store_close(store);
+	writer = ls_score_writer_open(model, "merge");
+	count_again(writer, contact, NULL);
+	ls_score_writer_close(writer);
 }
 
 /* ls_identify is leadscore.identify(). */
@@ -669,8 +585,8 @@ ls_unidentify(PG_FUNCTION_ARGS)
 	LsModelRow *row;
 	LsModel    *visitors,
 			   *model;
-	LsStore    *store;
-	LsStanding *standing;
+	LsScoreWriter *writer;
+	LsStageState *standing;
 	Datum		visitor,
 				contact;
 
@@ -688,13 +604,13 @@ ls_unidentify(PG_FUNCTION_ARGS)
 				 errmsg("it is not known which contact visitor \"%s\" of model \"%s\" is",
 						ls_key_text(&visitors->key, visitor), model->name),
 				 errhint("Table leadscore.identity_%s has those of whom it is.", model->name)));
-	store = open_store(visitors);
+	writer = ls_score_writer_open(visitors, "merge");
 	standing = take_back(visitors, visitor);
-	count_again(store, visitor, standing);
-	close_store(visitors, store);
-	store = open_store(model);
-	count_again(store, contact, NULL);
-	close_store(model, store);
+	count_again(writer, visitor, standing);
+	close_writer(visitors, writer);
+	writer = ls_score_writer_open(model, "merge");
+	count_again(writer, contact, NULL);
+	close_writer(model, writer);
 	PG_RETURN_VOID();
 }
 

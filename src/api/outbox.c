@@ -208,17 +208,26 @@ ls_outbox_end(LsUser *saved)
 	ls_user_restore(saved);
 }
 
-/* ls_outbox_change runs a statement of which only the number of rows is wanted. */
+/*
+ * ls_outbox_change runs a statement on the outbox of a model, past the guard, and gives
+ * the number of rows; %1$s in it stands for the table.
+ *
+ * Rows that are ready are found by index, whatever the statistics of a table say that
+ * is filled and emptied all the time.
+ */
 int64
 ls_outbox_change(Oid table, const char *sql, LsSqlArguments *args)
 {
-	LsUser	saved;
-	int64		rows;
+	args->by_index = true;
+	return ls_sql_execute_as_owner(table, psprintf(sql, ls_relation_qualified_name(table)), args);
+}
 
-	ls_outbox_begin(table, &saved);
-	rows = ls_outbox_run(table, sql, args);
-	ls_outbox_end(&saved);
-	return rows;
+/* ls_outbox_query does so for a statement whose rows are wanted, in the caller's memory context. */
+SPITupleTable *
+ls_outbox_query(Oid table, const char *sql, LsSqlArguments *args)
+{
+	args->by_index = true;
+	return ls_sql_query_as_owner(table, psprintf(sql, ls_relation_qualified_name(table)), args);
 }
 
 /* change_all runs it on all outboxes on which the caller has rights. */
@@ -327,40 +336,31 @@ ls_outbox_waiting(List *tables, TimestampTz now, const char *deliver, const char
 /* ---------- take ---------- */
 
 /*
- * keep copies what SPI has found to a context, and gives how many rows there are to be
- * handed out.  Rows that were taken as often as they may be come with their
- * status, dead, and are left out.
+ * keep keeps the rows that are to be handed out, and gives their number.  Rows that
+ * were taken as often as they may be come with their status, dead, and are left out.
  */
 static int
-keep(Take *take, const LsModelTable *table, MemoryContext context)
+keep(Take *take, const LsModelTable *table, const SPITupleTable *rows)
 {
-	MemoryContext old = MemoryContextSwitchTo(context);
 	int			n = 0;
 
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < rows->numvals; i++)
 	{
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		Datum		values[TAKE_STATUS + 1];
 		bool		nulls[TAKE_STATUS + 1];
 		Taken	   *taken;
 
-		heap_deform_tuple(SPI_tuptable->vals[i], desc, values, nulls);
+		heap_deform_tuple(rows->vals[i], rows->tupdesc, values, nulls);
 		if (strcmp(TextDatumGetCString(values[TAKE_STATUS]), "ready") != 0)
 			continue;
-		taken = palloc0(sizeof(Taken));
+		taken = palloc(sizeof(Taken));
 		taken->id = DatumGetInt64(values[TAKE_ID]);
-		for (int j = 0; j < TAKE_NCOLUMNS; j++)
-		{
-			taken->nulls[j] = nulls[j];
-			if (!nulls[j])
-				taken->values[j] = datumCopy(values[j], TupleDescAttr(desc, j)->attbyval,
-											 TupleDescAttr(desc, j)->attlen);
-		}
+		memcpy(taken->values, values, sizeof(taken->values));
+		memcpy(taken->nulls, nulls, sizeof(taken->nulls));
 		taken->values[TAKE_MODEL] = CStringGetTextDatum(table->model->model);
 		take->taken = lappend(take->taken, taken);
 		n++;
 	}
-	MemoryContextSwitchTo(old);
 	return n;
 }
 
@@ -388,13 +388,11 @@ take_from(Take *take, LsModelTable *table)
 		" FROM picked p WHERE o.outbox_id = p.outbox_id RETURNING o.*) "
 		"SELECT outbox_id, NULL::text, action, contact_id, occasion, stage, score, cause, happened_at,"
 		" attempts, payload, status FROM taken";
-	MemoryContext caller = CurrentMemoryContext;
-	uint64		found;
+	SPITupleTable *rows;
 
 	do
 	{
 		LsSqlArguments args = {0};
-		LsUser	saved;
 
 		CHECK_FOR_INTERRUPTS();
 		ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(take->now));
@@ -402,11 +400,9 @@ take_from(Take *take, LsModelTable *table)
 		ls_sql_add(&args, INT4OID, Int32GetDatum(take->wanted));
 		ls_sql_add_text(&args, take->consumer);
 		ls_sql_add_text(&args, take->action);
-		ls_outbox_begin(table->table, &saved);
-		found = ls_outbox_run(table->table, sql, &args);
-		take->wanted -= keep(take, table, caller);
-		ls_outbox_end(&saved);
-	} while (found > 0 && take->wanted > 0);
+		rows = ls_outbox_query(table->table, sql, &args);
+		take->wanted -= keep(take, table, rows);
+	} while (rows->numvals > 0 && take->wanted > 0);
 }
 
 static int

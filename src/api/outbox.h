@@ -23,6 +23,7 @@
 extern void ls_outbox_begin(Oid table, LsUser *saved);
 extern uint64 ls_outbox_run(Oid table, const char *sql, LsSqlArguments *args);
 extern void ls_outbox_end(LsUser *saved);
+extern SPITupleTable *ls_outbox_query(Oid table, const char *sql, LsSqlArguments *args);
 extern int64 ls_outbox_change(Oid table, const char *sql, LsSqlArguments *args);
 extern List *ls_outbox_waiting(List *tables, TimestampTz now, const char *deliver,
 							   const char *or);

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -16,7 +15,6 @@
 
 #include "api/arguments.h"
 #include "base/relation.h"
-#include "base/user.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
 
@@ -28,25 +26,19 @@ PG_FUNCTION_INFO_V1(ls_pending_list);
 static void
 list_model(ReturnSetInfo *result, const char *model)
 {
-	char	   *name = psprintf("pending_%s", model);
-	Oid			table = ls_extension_table(name, false);
+	Oid			table = ls_extension_table(psprintf("pending_%s", model), false);
 	Datum		values[PENDING_LIST_COLUMNS] = {CStringGetTextDatum(model)};
 	bool		nulls[PENDING_LIST_COLUMNS] = {0};
-	LsUser	saved;
+	LsSqlArguments args = {.read_only = true};
+	SPITupleTable *rows;
 
-	ls_user_switch_to_owner(ls_relation_owner(table), &saved);
-	SPI_connect();
-	if (SPI_execute(psprintf("SELECT pg_catalog.count(*), pg_catalog.count(DISTINCT contact_id),"
-							 " pg_catalog.min(noted_at),"
-							 " leadscore.clock() OPERATOR(pg_catalog.-) pg_catalog.min(noted_at)"
-							 " FROM leadscore.%s", quote_identifier(name)),
-					true, 0) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not read what is pending of model \"%s\"", model);
+	rows = ls_sql_query_as_owner(table,
+								 psprintf("SELECT count(*), count(DISTINCT contact_id), min(noted_at),"
+										  " leadscore.clock() - min(noted_at) FROM %s",
+										  ls_relation_qualified_name(table)), &args);
 	for (int i = 1; i < PENDING_LIST_COLUMNS; i++)
-		values[i] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i, &nulls[i]);
+		values[i] = ls_sql_value(rows, 0, i, &nulls[i]);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	SPI_finish();
-	ls_user_restore(&saved);
 }
 
 /* ls_pending_list is leadscore.pending(). */

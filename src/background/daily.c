@@ -54,7 +54,6 @@
 #include "counting/replay.h"
 #include "definitions/extension.h"
 #include "definitions/model_tables.h"
-#include "model/model.h"
 #include "rules/model_compile.h"
 #include "scoring/evaluate.h"
 #include "tables/score_table.h"
@@ -827,7 +826,7 @@ take_turn(const char *model, bool wait)
 	if (!OidIsValid(table) || !ConditionalLockRelationOid(table, AccessShareLock))
 		return NULL;
 	row = ls_model_row(model, NULL);
-	if (row == NULL || !ls_model_complete(model))
+	if (row == NULL || !ls_tables_complete(model))
 		return NULL;
 	ls_sql_add_text(&args, model);
 	ls_user_switch(ls_extension_owner(), &saved);

@@ -62,8 +62,6 @@
 #include "definitions/locks.h"
 #include "definitions/model_tables.h"
 #include "definitions/source_triggers.h"
-#include "model/model.h"
-#include "model/validate.h"
 #include "tables/outbox_writer.h"
 #include "tables/score_table.h"
 
@@ -212,7 +210,7 @@ restore_model(const char *name, HeapTuple tuple, TupleDesc desc)
 Datum
 ls_restore_models(PG_FUNCTION_ARGS)
 {
-	(void) ls_check_trigger(fcinfo, TRIGGER_EVENT_BEFORE, LS_FIRED_INSERT, "lead_model");
+	(void) ls_extension_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE, LS_FIRED_INSERT, "lead_model");
 	if (!ls_user_is_engine())
 		begin();
 	return PointerGetDatum(NULL);
@@ -225,7 +223,7 @@ ls_restore_models(PG_FUNCTION_ARGS)
 Datum
 ls_restore_row(PG_FUNCTION_ARGS)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW,
+	TriggerData *td = ls_extension_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW,
 									   LS_FIRED_INSERT, NULL);
 	TupleDesc	desc = RelationGetDescr(td->tg_relation);
 	HeapTuple	tuple = td->tg_trigtuple;
@@ -435,7 +433,7 @@ missing(const LsModelRow *row)
 {
 	Oid			table;
 
-	if (!ls_model_complete(row->model))
+	if (!ls_tables_complete(row->model))
 		return "Its tables have no keys, or no table feeds it.";
 	if (!ls_daily_begun(row->model))
 		return "It has no row in leadscore.lead_day.";

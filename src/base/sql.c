@@ -7,10 +7,16 @@
  */
 #include "base/sql.h"
 
-#include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "base/error.h"
+#include "base/relation.h"
+#include "base/user.h"
+
+static bool writing = false;	/* a statement of ours is run on guarded tables */
 
 /* ls_sql_add adds an argument to a statement. */
 void
@@ -41,20 +47,27 @@ ls_sql_run(const char *sql, LsSqlArguments *args)
 {
 	LsSqlArguments none = {0};
 	ErrorContextCallback context;
+	SPIPlanPtr	plan;
 	int			result;
 
 	if (args == NULL)
 		args = &none;
 	ls_error_hint_retry(&context);
-	result = SPI_execute_with_args(sql, args->n, args->types, args->values,
-								   args->nulls, false, 0);
+	if (!args->newest)
+		result = SPI_execute_with_args(sql, args->n, args->types, args->values,
+									   args->nulls, args->read_only, 0);
+	else if ((plan = SPI_prepare(sql, args->n, args->types)) == NULL)
+		result = SPI_result;
+	else
+		result = SPI_execute_snapshot(plan, args->values, args->nulls, GetLatestSnapshot(),
+									  InvalidSnapshot, false, true, 0);
 	error_context_stack = context.previous;
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(result));
 	return SPI_processed;
 }
 
-/* ls_sql_execute does so for those who need nothing of it but the number. */
+/* ls_sql_execute runs a statement of which nothing but the number is needed. */
 uint64
 ls_sql_execute(const char *sql, LsSqlArguments *args)
 {
@@ -64,6 +77,101 @@ ls_sql_execute(const char *sql, LsSqlArguments *args)
 	processed = ls_sql_run(sql, args);
 	SPI_finish();
 	return processed;
+}
+
+/* ls_sql_query runs a statement and gives the rows that it returns, in the caller's memory context. */
+SPITupleTable *
+ls_sql_query(const char *sql, LsSqlArguments *args)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	SPITupleTable *rows;
+
+	SPI_connect();
+	(void) ls_sql_run(sql, args);
+	rows = SPI_tuptable;
+	if (rows == NULL)
+		elog(ERROR, "\"%s\" returned no rows", sql);
+	MemoryContextSetParent(rows->tuptabcxt, caller);
+	SPI_finish();
+	return rows;
+}
+
+/*
+ * run_as_owner runs a statement on tables of a model with the rights of their owner,
+ * past the trigger that guards them.
+ */
+static void
+run_as_owner(Oid table, const char *sql, LsSqlArguments *args, uint64 *processed,
+			 SPITupleTable **rows)
+{
+	bool		was_writing = writing;
+	LsUser		saved;
+
+	ls_user_switch_to_owner(ls_relation_owner(table), &saved);
+	if (args && args->by_index)
+	{
+		if (saved.guc_nest == 0)
+			saved.guc_nest = NewGUCNestLevel();
+		(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	}
+	writing = writing || args == NULL || !args->read_only;
+	PG_TRY();
+	{
+		if (rows)
+			*rows = ls_sql_query(sql, args);
+		else
+			*processed = ls_sql_execute(sql, args);
+	}
+	PG_FINALLY();
+	{
+		writing = was_writing;
+	}
+	PG_END_TRY();
+	ls_user_restore(&saved);
+}
+
+/* ls_sql_execute_as_owner is ls_sql_execute() with the rights of the owner of a model's table. */
+uint64
+ls_sql_execute_as_owner(Oid table, const char *sql, LsSqlArguments *args)
+{
+	uint64		processed;
+
+	run_as_owner(table, sql, args, &processed, NULL);
+	return processed;
+}
+
+/* ls_sql_query_as_owner is ls_sql_query() with the rights of the owner of a model's table. */
+SPITupleTable *
+ls_sql_query_as_owner(Oid table, const char *sql, LsSqlArguments *args)
+{
+	SPITupleTable *rows;
+
+	run_as_owner(table, sql, args, NULL, &rows);
+	return rows;
+}
+
+/* ls_sql_is_writing tells whether a statement of ours may write to guarded tables. */
+bool
+ls_sql_is_writing(void)
+{
+	return writing;
+}
+
+/* ls_sql_value gives a value of a row; isnull may be NULL, where 0 stands for null. */
+Datum
+ls_sql_value(const SPITupleTable *rows, uint64 row, int column, bool *isnull)
+{
+	bool		unused;
+
+	return SPI_getbinval(rows->vals[row], rows->tupdesc, column, isnull ? isnull : &unused);
+}
+
+/* ls_sql_text gives a value of a row as text, in the current memory context; NULL for null. */
+char *
+ls_sql_text(const SPITupleTable *rows, uint64 row, int column)
+{
+	return SPI_getvalue(rows->vals[row], rows->tupdesc, column);
 }
 
 /*

@@ -11,8 +11,10 @@
 #include "postgres.h"
 
 #include "commands/trigger.h"
+#include "executor/spi.h"
 #include "fmgr.h"
-/* what a statement of our own is given; see the functions below */
+
+/* What a statement of our own is given, and which rows it finds */
 #define LS_MAX_ARGUMENTS 10
 typedef struct LsSqlArguments
 {
@@ -20,18 +22,29 @@ typedef struct LsSqlArguments
 	Oid			types[LS_MAX_ARGUMENTS];
 	Datum		values[LS_MAX_ARGUMENTS];
 	char		nulls[LS_MAX_ARGUMENTS];
+	bool		read_only;		/* those that the active snapshot sees */
+	bool		newest;			/* the newest ones at any isolation level */
+	bool		by_index;		/* by index, whatever statistics say */
 } LsSqlArguments;
+
 extern void ls_sql_add(LsSqlArguments *args, Oid type, Datum value);
 extern void ls_sql_add_text(LsSqlArguments *args, const char *value);
 extern uint64 ls_sql_run(const char *sql, LsSqlArguments *args);
 extern uint64 ls_sql_execute(const char *sql, LsSqlArguments *args);
+extern SPITupleTable *ls_sql_query(const char *sql, LsSqlArguments *args);
+extern uint64 ls_sql_execute_as_owner(Oid table, const char *sql, LsSqlArguments *args);
+extern SPITupleTable *ls_sql_query_as_owner(Oid table, const char *sql, LsSqlArguments *args);
+extern bool ls_sql_is_writing(void);
+extern Datum ls_sql_value(const SPITupleTable *rows, uint64 row, int column, bool *isnull);
+extern char *ls_sql_text(const SPITupleTable *rows, uint64 row, int column);
+
 /* what a trigger function of ours may be fired by, beside when */
 #define LS_FIRED_INSERT		(1 << TRIGGER_EVENT_INSERT)
 #define LS_FIRED_DELETE		(1 << TRIGGER_EVENT_DELETE)
 #define LS_FIRED_UPDATE		(1 << TRIGGER_EVENT_UPDATE)
 #define LS_FIRED_TRUNCATE	(1 << TRIGGER_EVENT_TRUNCATE)
 extern TriggerData *ls_sql_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when,
-									int commands);
+										 int commands);
 extern char *ls_sql_text_argument(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *ls_sql_optional_argument(FunctionCallInfo fcinfo, int n);
 

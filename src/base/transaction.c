@@ -13,6 +13,7 @@
 #include "base/error.h"
 
 static uint64 transaction_number = 1;
+static bool wakes_worker = false;
 
 /* ls_transaction_number tells one top-level transaction from the next. */
 uint64
@@ -66,9 +67,26 @@ ls_subtransaction_try(void (*body) (void *), void *arg)
 	return error;
 }
 
-/* ls_transaction_end is called when a top-level transaction ends. */
+/*
+ * ls_transaction_wake_worker has a worker look at the database once the transaction is
+ * committed: there is a new model, or something else to do.
+ */
 void
+ls_transaction_wake_worker(void)
+{
+	wakes_worker = true;
+}
+
+/*
+ * ls_transaction_end is called when a top-level transaction ends.  True: if it is
+ * committed a worker is to be woken up.
+ */
+bool
 ls_transaction_end(void)
 {
+	bool		wakes = wakes_worker;
+
 	transaction_number++;
+	wakes_worker = false;
+	return wakes;
 }

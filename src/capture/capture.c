@@ -300,28 +300,28 @@ note_row(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
  */
 typedef struct Rows
 {
-	Tuplestorestate *store;
+	Tuplestorestate *writer;
 	int			pointer;
 	TupleTableSlot *slot;
 } Rows;
 
 static void
-open_rows(Rows *rows, Capture *capture, Tuplestorestate *store)
+open_rows(Rows *rows, Capture *capture, Tuplestorestate *writer)
 {
-	rows->store = store;
+	rows->writer = writer;
 	rows->slot = MakeSingleTupleTableSlot(RelationGetDescr(capture->rel),
 										  &TTSOpsMinimalTuple);
-	rows->pointer = tuplestore_alloc_read_pointer(store, EXEC_FLAG_REWIND);
-	tuplestore_select_read_pointer(store, rows->pointer);
-	tuplestore_rescan(store);
+	rows->pointer = tuplestore_alloc_read_pointer(writer, EXEC_FLAG_REWIND);
+	tuplestore_select_read_pointer(writer, rows->pointer);
+	tuplestore_rescan(writer);
 }
 
 static bool
 next_row(Rows *rows)
 {
 	CHECK_FOR_INTERRUPTS();
-	tuplestore_select_read_pointer(rows->store, rows->pointer);
-	return tuplestore_gettupleslot(rows->store, true, false, rows->slot);
+	tuplestore_select_read_pointer(rows->writer, rows->pointer);
+	return tuplestore_gettupleslot(rows->writer, true, false, rows->slot);
 }
 
 /* show_insert shows a new row to one of those that are bound to the table. */
@@ -343,11 +343,11 @@ show_insert(Capture *capture, LsBinding *binding, TupleTableSlot *slot)
 
 /* show_inserts shows each new row to what is bound to the table. */
 static void
-show_inserts(Capture *capture, Tuplestorestate *store)
+show_inserts(Capture *capture, Tuplestorestate *writer)
 {
 	Rows		rows;
 
-	open_rows(&rows, capture, store);
+	open_rows(&rows, capture, writer);
 	while (next_row(&rows))
 		for (int i = 0; i < capture->table->nbindings; i++)
 			if (!capture->table->bindings[i].by_row)
@@ -372,11 +372,11 @@ keep_row(Capture *capture, int place, TupleTableSlot *slot)
 
 /* show_changes notes the contacts of rows that were deleted or updated. */
 static void
-show_changes(Capture *capture, Tuplestorestate *store, bool deleted)
+show_changes(Capture *capture, Tuplestorestate *writer, bool deleted)
 {
 	Rows		rows;
 
-	open_rows(&rows, capture, store);
+	open_rows(&rows, capture, writer);
 	while (next_row(&rows))
 		for (int i = 0; i < capture->table->nbindings; i++)
 		{
@@ -481,7 +481,7 @@ apply(Capture *capture, int place)
 	Delta	  **sorted;
 	delta_iterator iterator;
 	DeltaEntry *entry;
-	LsStore    *store;
+	LsScoreWriter *writer;
 	int			n = 0;
 
 	sorted = MemoryContextAllocHuge(capture->context,
@@ -507,21 +507,17 @@ apply(Capture *capture, int place)
 		}
 		return;
 	}
-	store = ls_store_open(model, from_profile ? "profile" : "event",
-						  ls_count_contact, ls_count_profile);
+	writer = ls_score_writer_open(model, from_profile ? "profile" : "event");
 	for (int i = 0; i < n; i++)
 	{
-		LsChange	change = {0};
+		LsChange	change = {.kind = LS_CHANGE_EVENTS, .contact = sorted[i]->contact,
+		.deferrable = true, .data.events.profile = sorted[i]->profile};
 
-		change.contact = sorted[i]->contact;
 		if (has_events(sorted[i]))
-			change.delta = &sorted[i]->state;
-		change.test_entry = change.delta != NULL;
-		change.profile = sorted[i]->profile;
-		change.deferrable = true;
-		ls_store_change(store, &change);
+			change.data.events.delta = &sorted[i]->state;
+		ls_score_writer_change(writer, &change);
 	}
-	ls_store_close(store);
+	ls_score_writer_close(writer);
 }
 
 /* finish applies what rows have added up to, or puts it aside. */

@@ -21,7 +21,7 @@
 #include "utils/snapmgr.h"
 
 #include "counting/recount.h"
-#include "definitions/locks.h"
+#include "rules/source_locks.h"
 #include "tables/pending_table.h"
 #include "tables/score_writer.h"
 
@@ -160,6 +160,19 @@ ls_note_under_way(void)
 }
 
 /*
+ * ls_note_defer_contact leaves it to the end of the outermost statement to count a
+ * contact, where one is under way.  False where there is none.
+ */
+bool
+ls_note_defer_contact(LsModel *model, Datum contact)
+{
+	if (nentered == 0)
+		return false;
+	ls_note_events(model, contact);
+	return true;
+}
+
+/*
  * ls_note_fold_later has what was put aside about a contact added when the
  * outermost statement has ended, if nobody is in the way then.
  */
@@ -190,28 +203,56 @@ by_contact(const void *a, const void *b, void *arg)
 						  (*(Note *const *) b)->contact);
 }
 
-/* take_note adds one note about a contact to its change. */
-static void
-take_note(LsModel *model, const Note *n, LsState *sum, LsChange *change)
+/*
+ * take_notes makes the change of what was noted about a contact, and gives the
+ * number of notes.  sum is room for events.
+ */
+static int
+take_notes(LsModel *model, Note **mine, int n, LsState *sum, LsChange *change)
 {
-	LsState		delta;
+	bool		recompute = false;
+	bool		profile = false;
+	bool		merge = false;
+	bool		events = false;
+	int			i;
 
-	change->fold |= n->fold;
-	change->skip_locked &= n->fold;
-	change->only_if_changed &= n->fold;
-	if (n->fold)
-		return;
-	if (n->delta == NULL)
+	for (i = 0; i < n && ls_key_compare(&model->key, mine[0]->contact, mine[i]->contact) == 0; i++)
 	{
-		change->count_profile |= n->profile_only;
-		change->count_all |= !n->profile_only;
-		return;
+		LsState		delta;
+
+		if (mine[i]->fold)
+			merge = true;
+		else if (mine[i]->delta)
+		{
+			ls_state_decode(mine[i]->delta, &delta);
+			recompute |= !ls_state_merge(model, sum, &delta);
+			events = true;
+		}
+		else if (mine[i]->profile_only)
+			profile = true;
+		else
+			recompute = true;
 	}
-	ls_state_decode(n->delta, &delta);
-	if (!ls_state_merge(model, sum, &delta))
-		change->count_all = true;
-	change->delta = sum;
-	change->test_entry = true;
+	change->contact = mine[0]->contact;
+	change->deferrable = true;
+	if (recompute)
+	{
+		change->kind = LS_CHANGE_RECOMPUTE;
+		change->data.recompute.delta = events ? sum : NULL;
+	}
+	else if (events || profile)
+	{
+		change->kind = LS_CHANGE_EVENTS;
+		change->data.events.delta = events ? sum : NULL;
+		change->data.events.read_profile = profile;
+		change->data.events.merge_pending = merge;
+	}
+	else
+	{
+		change->kind = LS_CHANGE_PENDING;
+		change->skip_locked = true;
+	}
+	return i;
 }
 
 /* settle_contacts does what was noted about the contacts of one model. */
@@ -222,31 +263,25 @@ settle_contacts(LsModel *model, Note **mine, int n)
 												  "leadscore note",
 												  ALLOCSET_DEFAULT_SIZES);
 	bool		from_profile = true;
-	LsStore    *store;
+	LsScoreWriter *writer;
 
 	qsort_arg(mine, n, sizeof(Note *), by_contact, &model->key);
 	for (int i = 0; i < n; i++)
 		from_profile &= mine[i]->from_profile;
-	store = ls_store_open(model, from_profile ? "profile" : "event",
-						  ls_count_contact, ls_count_profile);
+	writer = ls_score_writer_open(model, from_profile ? "profile" : "event");
 	for (int i = 0; i < n;)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 		LsChange	change = {0};
 		LsState		sum;
-		int			first = i;
 
 		ls_state_init(&sum);
-		change.contact = mine[first]->contact;
-		change.skip_locked = change.only_if_changed = change.deferrable = true;
-		for (; i < n && ls_key_compare(&model->key, mine[first]->contact,
-									   mine[i]->contact) == 0; i++)
-			take_note(model, mine[i], &sum, &change);
+		i += take_notes(model, mine + i, n - i, &sum, &change);
 		MemoryContextSwitchTo(old);
-		ls_store_change(store, &change);
+		ls_score_writer_change(writer, &change);
 		MemoryContextReset(context);
 	}
-	ls_store_close(store);
+	ls_score_writer_close(writer);
 	MemoryContextDelete(context);
 	ls_rules_report(model);
 }

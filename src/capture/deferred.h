@@ -26,6 +26,7 @@ extern void ls_note_events(LsModel *model, Datum contact);
 extern void ls_note_profile(LsModel *model, Datum contact);
 extern void ls_note_delta(LsModel *model, Datum contact, const LsState *delta);
 extern void ls_note_fold_later(LsModel *model, Datum contact);
+extern bool ls_note_defer_contact(LsModel *model, Datum contact);
 extern bool ls_note_defer_count(const char *model);
 extern void ls_note_lock(LsModel *model, int noted);
 

@@ -26,8 +26,8 @@
 #include "base/relation.h"
 #include "base/table_index.h"
 #include "base/transaction.h"
+#include "counting/suspension.h"
 #include "definitions/ancestor.h"
-#include "model/suspension.h"
 
 /* how often an entry is loaded until it is in force */
 #define MAX_ATTEMPTS	20

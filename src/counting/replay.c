@@ -3,7 +3,7 @@
  * replay.c
  *		The score from the events alone: what verify compares with.
  *
- * Written from the meaning of a score (docs/reference.md) and not from the
+ * Written from the meaning of a score (docs/reference/meaning.md) and not from the
  * engine: of the rest it uses only which rules a row matches, and the formulas
  * of decay.  It keeps every matching event and goes through all of them.  Only
  * categories and grades (ls_replay_evaluate, for days) are made as the engine

@@ -50,12 +50,13 @@
 #include "ddl/rename.h"
 #include "definitions/ancestor.h"
 #include "definitions/catalog.h"
+#include "definitions/contact_table.h"
 #include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_tables.h"
 #include "definitions/source_triggers.h"
+#include "definitions/table_change.h"
 #include "model/model.h"
-#include "model/suspension.h"
 
 PG_FUNCTION_INFO_V1(ls_ddl_start);
 PG_FUNCTION_INFO_V1(ls_ddl_command);
@@ -416,10 +417,10 @@ ls_ddl_start(PG_FUNCTION_ARGS)
 /* ---------- what a command did ---------- */
 
 /* change_of gives what is noted about a table. */
-static Change *
+static LsTableChange *
 change_of(Ddl *ddl, Oid relation)
 {
-	Change	   *change;
+	LsTableChange *change;
 	ListCell   *lc;
 
 	foreach(lc, ddl->changes)
@@ -428,7 +429,7 @@ change_of(Ddl *ddl, Oid relation)
 		if (change->relation == relation)
 			return change;
 	}
-	change = palloc0(sizeof(Change));
+	change = palloc0(sizeof(LsTableChange));
 	change->relation = relation;
 	ddl->changes = lappend(ddl->changes, change);
 	return change;
@@ -445,9 +446,9 @@ note_part(Ddl *ddl, Oid table)
 
 /* note_joined notes that a table has become a part of another. */
 static void
-note_joined(Change *change, Oid part, const RangeVar *name, Oid parent)
+note_joined(LsTableChange *change, Oid part, const RangeVar *name, Oid parent)
 {
-	NewPart    *new = palloc(sizeof(NewPart));
+	LsNewPart    *new = palloc(sizeof(LsNewPart));
 
 	new->part = part;
 	new->name = name;
@@ -460,7 +461,7 @@ static void
 note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 {
 	char		relkind = get_rel_relkind(relid);
-	Change	   *change;
+	LsTableChange *change;
 	ListCell   *lc;
 
 	if (command->type == SCT_AlterTable && ls_extension_has_schema(get_rel_namespace(relid)))
@@ -650,7 +651,7 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 
 	if (classid == RelationRelationId && subid > 0 && n == 3)
 	{
-		Change	   *change = change_of(ddl, objid);
+		LsTableChange *change = change_of(ddl, objid);
 
 		change->columns = lappend(change->columns, lthird(names));
 		if (!original && ls_extension_has_schema(get_rel_namespace(objid)))
@@ -809,7 +810,7 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 		ls_rename_after(((EventTriggerData *) fcinfo->context)->parsetree, &ddl);
 		if (ddl.owners)
 			ls_tables_check_owner();
-		ls_suspension_look();
+		ls_contacts_undecided = true;
 		ls_follow(&ddl);
 	}
 	PG_RETURN_NULL();
@@ -826,7 +827,7 @@ ls_ddl_drop(PG_FUNCTION_ARGS)
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names, original, object_type"
 				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"
 				 " WHERE NOT is_temporary", note_dropped);
-		ls_suspension_look();
+		ls_contacts_undecided = true;
 		ls_follow(&ddl);
 	}
 	PG_RETURN_NULL();

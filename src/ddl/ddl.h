@@ -15,32 +15,12 @@
 #include "nodes/pg_list.h"
 #include "nodes/primnodes.h"
 
-/* A table that has become a part of another */
-typedef struct NewPart
-{
-	Oid			part;
-	const RangeVar *name;		/* instead of part, as its caller has named it; or NULL */
-	Oid			parent;
-} NewPart;
-
 #include "rules/dependency.h"
-
-/* What a command did to one table */
-typedef struct Change
-{
-	Oid			relation;
-	bool		renamed;		/* one of its columns is */
-	bool		added;			/* it has a new column */
-	bool		owner;			/* it has another owner */
-	bool		rights;			/* who sees its rows may have changed */
-	List	   *joined;			/* of NewPart: tables that have become a part of another */
-	List	   *columns;		/* names of those that hold something else, or are gone */
-} Change;
 
 /* What a command did, as far as models can mind it */
 typedef struct Ddl
 {
-	List	   *changes;		/* of Change */
+	List	   *changes;		/* of LsTableChange */
 	List	   *objects;		/* of LsObject: what is no table */
 	LsUsers		users;			/* of these */
 	List	   *revoked;		/* OIDs of tables on which rights were taken */

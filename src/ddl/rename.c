@@ -111,8 +111,8 @@ event_type(const LsSourceRow *source)
 static bool
 rule_mentions(const LsRuleRow *rule, const char *name)
 {
-	return ls_rename_mentions(rule->condition, name) || ls_rename_mentions(rule->weight, name) ||
-		ls_rename_mentions(rule->followed_condition, name);
+	return ls_expr_mentions(rule->condition, name) || ls_expr_mentions(rule->weight, name) ||
+		ls_expr_mentions(rule->followed_condition, name);
 }
 
 /* texts_mention tells whether a text of a model may have a name in it. */
@@ -128,10 +128,10 @@ texts_mention(const LsModelRow *row, const char *name)
 		if (rule_mentions(&((LsRuleVersion *) lfirst(lc))->rule, name))
 			return true;
 	foreach(lc, ls_stage_rows(row->model, NULL))
-		if (ls_rename_mentions(((LsStageRow *) lfirst(lc))->condition, name))
+		if (ls_expr_mentions(((LsStageRow *) lfirst(lc))->condition, name))
 			return true;
 	foreach(lc, ls_action_rows(row->model, NULL))
-		if (ls_rename_mentions(((LsActionRow *) lfirst(lc))->function, name))
+		if (ls_expr_mentions(((LsActionRow *) lfirst(lc))->function, name))
 			return true;
 	return false;
 }
@@ -188,7 +188,7 @@ minds(const LsModelRow *row, const LsRename *rename)
 	ListCell   *lc;
 	ListCell   *rc;
 
-	if (!ls_model_complete(row->model) || !OidIsValid(row->owner))
+	if (!ls_tables_complete(row->model) || !OidIsValid(row->owner))
 		return false;
 	foreach(lc, rename->relations)
 		foreach(rc, ls_relation_rows(lfirst_oid(lc)))
@@ -330,7 +330,7 @@ note_text(Noted *noted, const LsRenamedText *like, const char *value)
 	spec.rel = ls_relation_open(text->relid, &locked);
 	if (spec.rel == NULL)
 		return;
-	ls_rename_read(&spec, text);
+	ls_expr_rename_read(&spec, text);
 	ls_relation_close(spec.rel, locked);
 	noted->texts = lappend(noted->texts, text);
 }
@@ -553,7 +553,7 @@ write_texts(const Command *command, const Noted *noted)
 		spec.rel = ls_relation_open(text->relid, &locked);
 		if (spec.rel == NULL)
 			continue;
-		ls_rename_write(&spec, text, &command->rename);
+		ls_expr_rename_write(&spec, text, &command->rename);
 		ls_relation_close(spec.rel, locked);
 	}
 }

@@ -38,7 +38,7 @@ static bool
 may_name(const LsRenamedText *text, const LsRename *rename)
 {
 	return rename->kind != LS_RENAME_OTHER &&
-		ls_rename_mentions(text->text, rename->old_name) &&
+		ls_expr_mentions(text->text, rename->old_name) &&
 		(rename->kind != LS_RENAME_NAME || list_member_oid(rename->relations, text->relid));
 }
 

@@ -18,6 +18,7 @@
 #include "base/user.h"
 #include "definitions/extension.h"
 #include "definitions/locks.h"
+#include "definitions/table_change.h"
 #include "model/attach.h"
 #include "rules/disclosure.h"
 
@@ -281,7 +282,7 @@ may_be_mended(const Work *work)
 
 	foreach(lc, work->before ? NIL : work->ddl->changes)
 	{
-		const Change *change = lfirst(lc);
+		const LsTableChange *change = lfirst(lc);
 
 		if (change->added && change->relation == work->row->contacts)
 			return true;

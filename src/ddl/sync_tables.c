@@ -44,18 +44,18 @@
 #include "base/user.h"
 #include "capture/purge.h"
 #include "counting/recount.h"
+#include "counting/suspension.h"
 #include "ddl/sync_internal.h"
 #include "definitions/ancestor.h"
 #include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/source_triggers.h"
+#include "definitions/table_change.h"
 #include "jobs/job_run.h"
 #include "jobs/one_model.h"
 #include "model/attach.h"
-#include "model/key_change.h"
 #include "model/model.h"
-#include "model/suspension.h"
 #include "rules/expression.h"
 #include "rules/model_compile.h"
 
@@ -97,7 +97,7 @@ touched_rows(const Ddl *ddl)
 
 	foreach(lc, ddl->changes)
 	{
-		Change	   *change = lfirst(lc);
+		LsTableChange *change = lfirst(lc);
 
 		relations = list_append_unique_oid(relations, change->relation);
 		relations = list_concat_unique_oid(relations, tree_of(change->relation));
@@ -124,7 +124,7 @@ column_changed(const Ddl *ddl, Oid relid, const char *column)
 
 	foreach(lc, ddl->changes)
 	{
-		Change	   *change = lfirst(lc);
+		LsTableChange *change = lfirst(lc);
 
 		foreach(nc, change->columns)
 			if (column && strcmp(lfirst(nc), column) == 0 &&
@@ -149,8 +149,8 @@ ls_follow_affects(const Ddl *ddl, Oid relid, const LsExpr *expr)
 		if (number == 0)
 		{
 			foreach(lc, ddl->changes)
-				if (((Change *) lfirst(lc))->columns != NIL &&
-					is_below(relid, ((Change *) lfirst(lc))->relation))
+				if (((LsTableChange *) lfirst(lc))->columns != NIL &&
+					is_below(relid, ((LsTableChange *) lfirst(lc))->relation))
 					return true;
 		}
 		else if (number > 0 &&
@@ -535,7 +535,7 @@ follow_tables(Work *work)
 
 	foreach(lc, work->ddl->changes)
 	{
-		Change	   *change = lfirst(lc);
+		LsTableChange *change = lfirst(lc);
 
 		if (change->owner && change->relation == row->contacts)
 		{
@@ -633,6 +633,58 @@ typedef struct Turn
 	List	   *rows;
 } Turn;
 
+/* lost_key tells whether a command has dropped the column that identifies contacts. */
+static bool
+lost_key(const Ddl *ddl, const LsModelRow *model)
+{
+	ListCell   *lc;
+	ListCell   *nc;
+
+	if (model->sheet || get_attnum(model->contacts, model->key) > 0 ||
+		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(model->contacts)))
+		return false;
+	foreach(lc, ddl->changes)
+		foreach(nc, ((LsTableChange *) lfirst(lc))->columns)
+			if (strcmp(lfirst(nc), model->key) == 0)
+				return true;
+	return false;
+}
+
+/*
+ * keep_key refuses to drop the column that identifies the contacts of a model,
+ * and a type or collation that columns of the model's own tables went with, as
+ * with DROP TYPE ... CASCADE.  Whoever wants that drops the model first.
+ */
+static void
+keep_key(const Ddl *ddl, const LsModelRow *model)
+{
+	ListCell   *lc;
+
+	if (lost_key(ddl, model))
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot do without column \"%s\" of table \"%s\", which identifies the contacts of model \"%s\"",
+						model->key, get_rel_name(model->contacts), model->model),
+				 errhint("Call leadscore.drop_model('%s') before.", model->model)));
+	foreach(lc, ddl->bereft)
+	{
+		char	   *name = get_rel_name(lfirst_oid(lc));
+
+		if (name == NULL || !ls_tables_is_of(name, model->model))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 model->sheet ?
+				 errmsg("cannot do without the type by which visitors of model \"%s\" are known",
+						model->sheet) :
+				 errmsg("cannot do without the type by which contacts of model \"%s\" are known",
+						model->model),
+				 errdetail("Table \"%s\" would lose its column with them.", name),
+				 errhint("Call leadscore.drop_model('%s') before.",
+						 model->sheet ? model->sheet : model->model)));
+	}
+}
+
 static void
 take_turn(void *arg)
 {
@@ -641,8 +693,8 @@ take_turn(void *arg)
 
 	if (lose_model(turn->work->ddl, row))
 		return;
-	ls_key_keep(turn->work->ddl, row);
-	if (exists(row->contacts) && ls_model_complete(row->model))
+	keep_key(turn->work->ddl, row);
+	if (exists(row->contacts) && ls_tables_complete(row->model))
 		see_to_model(turn->work, turn->rows);
 }
 
@@ -692,9 +744,9 @@ ls_follow(Ddl *ddl)
 		foreach(lc, models)
 			follow_one(ddl, lfirst(lc), rows);
 	}
-	if (rows != NIL || ls_ancestors_concerned(ddl))
+	if (rows != NIL || ls_ancestors_concerned(ddl->changes))
 	{
-		ls_ancestors_warn(ddl);
+		ls_ancestors_warn(ddl->changes);
 		ls_ancestors_sync();
 	}
 }
@@ -743,6 +795,6 @@ ls_follow_roles(const char *name, bool no_wait)
 	else if (!ls_lock_definitions_if_free(name))
 		return;
 	work.row = ls_model_row(name, NULL);
-	if (work.row && exists(work.row->contacts) && ls_model_complete(name))
+	if (work.row && exists(work.row->contacts) && ls_tables_complete(name))
 		see_to_model(&work, NIL);
 }

@@ -51,6 +51,7 @@
 #include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/source_triggers.h"
+#include "definitions/table_change.h"
 
 #define ENTER	"leadscore_above_enter"
 #define LEAVE	"leadscore_above_leave"
@@ -351,16 +352,16 @@ warn_of(const char *model, const char *source, Oid root, Oid parent)
 
 /* is_joined tells whether a command has made a table, or one above it, a part of another. */
 static bool
-is_joined(const Ddl *ddl, Oid root, Oid *parent)
+is_joined(const List *changes, Oid root, Oid *parent)
 {
 	List	   *above = ancestors(root);
 	ListCell   *lc;
 	ListCell   *jc;
 
-	foreach(lc, ddl->changes)
-		foreach(jc, ((Change *) lfirst(lc))->joined)
+	foreach(lc, changes)
+		foreach(jc, ((LsTableChange *) lfirst(lc))->joined)
 		{
-			const NewPart *new = lfirst(jc);
+			const LsNewPart *new = lfirst(jc);
 			Oid			part = new->name ? RangeVarGetRelid(new->name, NoLock, true) : new->part;
 
 			*parent = new->parent;
@@ -373,15 +374,15 @@ is_joined(const Ddl *ddl, Oid root, Oid *parent)
 
 /* ls_ancestors_warn says so where tables that feed models have become a part of others. */
 void
-ls_ancestors_warn(const Ddl *ddl)
+ls_ancestors_warn(const List *changes)
 {
 	bool		any = false;
 	Oid			parent;
 	ListCell   *lc;
 	ListCell   *sc;
 
-	foreach(lc, ddl->changes)
-		any = any || ((Change *) lfirst(lc))->joined != NIL;
+	foreach(lc, changes)
+		any = any || ((LsTableChange *) lfirst(lc))->joined != NIL;
 	if (!any)
 		return;
 	foreach(lc, ls_model_rows(NULL))
@@ -390,13 +391,13 @@ ls_ancestors_warn(const Ddl *ddl)
 
 		if (row->sheet)
 			continue;
-		if (is_joined(ddl, row->contacts, &parent))
+		if (is_joined(changes, row->contacts, &parent))
 			warn_of(row->model, NULL, row->contacts, parent);
 		foreach(sc, ls_source_rows(row->model, NULL))
 		{
 			LsSourceRow *source = lfirst(sc);
 
-			if (is_joined(ddl, source->relation, &parent))
+			if (is_joined(changes, source->relation, &parent))
 				warn_of(row->model, source->source, source->relation, parent);
 		}
 	}
@@ -430,16 +431,16 @@ with_triggers(void)
 
 /* ls_ancestors_concerned tells whether a command has changed one of these tables. */
 bool
-ls_ancestors_concerned(const Ddl *ddl)
+ls_ancestors_concerned(const List *changes)
 {
 	List	   *above = NIL;
 	ListCell   *lc;
 
-	if (ddl->changes == NIL)
+	if (changes == NIL)
 		return false;
 	above = with_triggers();
-	foreach(lc, ddl->changes)
-		if (list_member_oid(above, ((Change *) lfirst(lc))->relation))
+	foreach(lc, changes)
+		if (list_member_oid(above, ((LsTableChange *) lfirst(lc))->relation))
 			return true;
 	return false;
 }

@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "access/table.h"
+#include "common/int.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -770,4 +771,16 @@ ls_interval_usec(const Interval *interval, int64 *usec)
 
 	return !pg_mul_s64_overflow(days, LS_DAY, usec) &&
 		!pg_add_s64_overflow(*usec, interval->time, usec);
+}
+
+/* ls_category_names gives the names of a model's categories. */
+List *
+ls_category_names(const char *model)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_category_rows(model, NULL))
+		names = lappend(names, ((LsCategoryRow *) lfirst(lc))->category);
+	return names;
 }

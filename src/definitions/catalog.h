@@ -239,5 +239,6 @@ extern int	ls_by_model_rank(const ListCell *a, const ListCell *b);
 extern int	ls_by_row_rank(const ListCell *a, const ListCell *b);
 extern char *ls_visitors_model(const char *model);
 extern bool ls_interval_usec(const Interval *interval, int64 *usec);
+extern List *ls_category_names(const char *model);
 
 #endif							/* LEADSCORE_CATALOG_H */

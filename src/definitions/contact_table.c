@@ -28,6 +28,12 @@
 #include "base/relation.h"
 
 /*
+ * Whether a command of this transaction may have changed what is found out here, so
+ * that models have to be looked at before it commits (resume.c)
+ */
+bool		ls_contacts_undecided = false;
+
+/*
  * ls_rows_hidden tells whether row security keeps rows of a table from a role that
  * reads it.  Unlike check_enable_rls() it does not ask in which context we are:
  * our own work does without row security that its owner is forced to.

@@ -14,6 +14,8 @@
 
 #include "definitions/catalog.h"
 
+extern bool ls_contacts_undecided;
+
 extern bool ls_rows_hidden(Oid relation, Oid role);
 extern bool ls_column_unique(Relation rel, AttrNumber attno);
 extern ErrorData *ls_contacts_error(const LsModelRow *model);

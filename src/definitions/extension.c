@@ -18,6 +18,8 @@
 
 #include "base/leadscore.h"
 #include "base/relation.h"
+#include "base/sql.h"
+#include "base/user.h"
 
 static Oid
 find_table(const char *schema_name, const char *name, bool missing_ok, const char *hint)
@@ -59,6 +61,32 @@ ls_extension_owner(void)
 	return ls_relation_owner(ls_extension_base_table("lead_model", false));
 }
 
+/* ls_extension_execute runs a statement on base tables, or that makes or drops tables, as their owner. */
+uint64
+ls_extension_execute(const char *sql, LsSqlArguments *args)
+{
+	LsUser		saved;
+	uint64		processed;
+
+	ls_user_switch(ls_extension_owner(), &saved);
+	processed = ls_sql_execute(sql, args);
+	ls_user_restore(&saved);
+	return processed;
+}
+
+/* ls_extension_query does so for the rows that it returns, in the caller's memory context. */
+SPITupleTable *
+ls_extension_query(const char *sql, LsSqlArguments *args)
+{
+	LsUser		saved;
+	SPITupleTable *rows;
+
+	ls_user_switch(ls_extension_owner(), &saved);
+	rows = ls_sql_query(sql, args);
+	ls_user_restore(&saved);
+	return rows;
+}
+
 /* ls_extension_version is the version of the extension's SQL, which need not be the library's. */
 char *
 ls_extension_version(Oid extension)
@@ -91,4 +119,23 @@ ls_extension_has_schema(Oid schema)
 {
 	return schema == get_namespace_oid(LEADSCORE_SCHEMA, true) ||
 		schema == get_namespace_oid(LEADSCORE_INTERNAL, true);
+}
+
+/*
+ * ls_extension_trigger_data makes sure that a function is called by its own trigger.
+ * table is the table that it belongs to, NULL for several.
+ */
+TriggerData *
+ls_extension_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when, int commands,
+				 const char *table)
+{
+	TriggerData *td = ls_sql_trigger_data(fcinfo, when, commands);
+
+	if (RelationGetNamespace(td->tg_relation) !=
+		get_namespace_oid(LEADSCORE_INTERNAL, true) ||
+		(table && RelationGetRelid(td->tg_relation) != ls_extension_base_table(table, false)))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("this function is for the triggers of leadscore's own tables")));
+	return td;
 }

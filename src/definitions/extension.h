@@ -9,10 +9,17 @@
 #define LEADSCORE_EXTENSION_H
 
 #include "postgres.h"
+
+#include "base/sql.h"
+
 extern Oid	ls_extension_owner(void);
 extern bool ls_extension_has_schema(Oid schema);
 extern char *ls_extension_version(Oid extension);
 extern Oid	ls_extension_base_table(const char *name, bool missing_ok);
 extern Oid	ls_extension_table(const char *name, bool missing_ok);
+extern uint64 ls_extension_execute(const char *sql, LsSqlArguments *args);
+extern SPITupleTable *ls_extension_query(const char *sql, LsSqlArguments *args);
+extern TriggerData *ls_extension_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when,
+									 int commands, const char *table);
 
 #endif							/* LEADSCORE_EXTENSION_H */

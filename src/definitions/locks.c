@@ -308,9 +308,9 @@ want_tree(List *roots)
 	return wanted;
 }
 
-/* lock_tree waits for a table, then for those below it; it may be gone. */
-static void
-lock_tree(Oid relation, LOCKMODE mode)
+/* ls_lock_with_parts waits for a table, then for those below it; it may be gone. */
+void
+ls_lock_with_parts(Oid relation, LOCKMODE mode)
 {
 	LockRelationOid(relation, mode);
 	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
@@ -331,7 +331,7 @@ ls_lock_tables(List *roots)
 	(void) lock_wanted(want_tree(roots), true);
 	/* parts that have come meanwhile */
 	foreach(lc, roots)
-		lock_tree(lfirst_oid(lc), ShareRowExclusiveLock);
+		ls_lock_with_parts(lfirst_oid(lc), ShareRowExclusiveLock);
 }
 
 /* sources_of gives the tables that a model is counted from. */
@@ -437,59 +437,4 @@ ls_lock_from_above(List *above, Oid part)
 		wanted = want(wanted, lfirst_oid(lc), lfirst_oid(lc) == part ?
 					  AccessExclusiveLock : ShareRowExclusiveLock);
 	(void) lock_wanted(wanted, true);
-}
-
-/* ---------- to read ---------- */
-
-/*
- * ls_lock_to_read locks what a contact is counted from, against those who
- * would drop or empty it.  Done before contacts are locked: they take tables
- * first, too.
- */
-void
-ls_lock_to_read(LsModel *model)
-{
-	for (int i = 0; i < model->nsources; i++)
-		if (!model->sources[i].broken)
-			lock_tree(model->sources[i].relation, AccessShareLock);
-}
-
-/*
- * ls_lock_to_read_if_free does so without waiting, the contact table included.
- * False where somebody is in the way.
- */
-bool
-ls_lock_to_read_if_free(LsModel *model)
-{
-	if (!ConditionalLockRelationOid(model->contacts, AccessShareLock))
-		return false;
-	for (int i = 0; i < model->nsources; i++)
-	{
-		ListCell   *lc;
-
-		if (model->sources[i].broken)
-			continue;
-		if (!ConditionalLockRelationOid(model->sources[i].relation, AccessShareLock))
-			return false;
-		foreach(lc, ls_relation_tree(model->sources[i].relation))
-			if (!ConditionalLockRelationOid(lfirst_oid(lc), AccessShareLock))
-				return false;
-	}
-	return true;
-}
-
-/*
- * ls_lock_before_writing does so for one who does not come from one of these
- * tables, before he locks a model's score table.
- */
-void
-ls_lock_before_writing(const char *name)
-{
-	LsModel    *model = ls_model_acquire(name, NULL);
-
-	if (model == NULL)
-		return;
-	LockRelationOid(model->contacts, AccessShareLock);
-	ls_lock_to_read(model);
-	ls_model_release(model);
 }

@@ -11,8 +11,9 @@
 #include "postgres.h"
 
 #include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 
-#include "rules/model_compile.h"
+#include "definitions/catalog.h"
 
 /* for whoever changes what a model is, before anything else */
 extern void ls_lock_definitions(const char *model);
@@ -22,6 +23,8 @@ extern bool ls_definitions_locked(void);
 extern LsModelRow *ls_model_row_locked(const char *model, Oid role);
 extern LsModelRow *ls_model_row_held(const char *model, Oid role);
 extern void ls_lock_model_name(const char *model);
+/* on a table with its partitions and children */
+extern void ls_lock_with_parts(Oid relation, LOCKMODE mode);
 /* SHARE ROW EXCLUSIVE on tables, with their partitions and children */
 extern void ls_lock_tables(List *roots);
 /* ... on a model's event tables and its contact table */
@@ -34,9 +37,5 @@ extern void ls_lock_for_removal(const char *model, const char *source);
 extern void ls_lock_against_all(List *relations);
 /* ... one that becomes a part of others, SHARE ROW EXCLUSIVE on those */
 extern void ls_lock_from_above(List *above, Oid part);
-/* ACCESS SHARE on a model's event tables, before contacts are counted */
-extern void ls_lock_to_read(LsModel *model);
-extern bool ls_lock_to_read_if_free(LsModel *model);
-extern void ls_lock_before_writing(const char *name);
 
 #endif							/* LEADSCORE_LOCKS_H */

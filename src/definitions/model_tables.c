@@ -15,6 +15,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/dependency.h"
+#include "catalog/heap.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
@@ -40,6 +41,7 @@
 #include "definitions/extension.h"
 #include "definitions/hand_over.h"
 #include "definitions/live_view.h"
+#include "definitions/source_triggers.h"
 #include "definitions/table_layout.h"
 
 static bool giving = false;		/* tables to their owner */
@@ -688,4 +690,47 @@ ls_tables_drop(const char *model)
 			LockRelationOid(score_table, AccessExclusiveLock);
 		drop_part(parts[i].kind, parts[i].prefix, model);
 	}
+}
+
+/* ls_tables_name_is_valid tells whether a word can be a part of the names that we make. */
+bool
+ls_tables_name_is_valid(const char *word)
+{
+	if (*word < 'a' || *word > 'z' || strlen(word) > LS_MAX_NAME)
+		return false;
+	for (; *word; word++)
+		if (!(*word >= 'a' && *word <= 'z') && !(*word >= '0' && *word <= '9') &&
+			*word != '_')
+			return false;
+	return true;
+}
+
+/*
+ * ls_tables_complete tells whether a model can be worked with.  While a dump is
+ * restored there are moments when it cannot: the rows come before the keys.
+ */
+bool
+ls_tables_complete(const char *model)
+{
+	Oid			table = ls_score_table(model, true);
+
+	return ls_tables_exist(model) && ls_relation_has_index(table) &&
+		ls_recorded_relations(model, NULL) != NIL;
+}
+
+/* ls_tables_check_category refuses what cannot be a column of the score table. */
+void
+ls_tables_check_category(const char *name)
+{
+	if (!ls_tables_name_is_valid(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("invalid name of a category: \"%s\"", name),
+				 errhint("Use up to %d lower-case letters, digits and underscores, a letter first.",
+						 LS_MAX_NAME)));
+	if (ls_tables_have_column(name) || SystemAttributeByName(name) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("category name \"%s\" is reserved", name),
+				 errdetail("The score table has a column of this name.")));
 }

@@ -54,5 +54,12 @@ extern void ls_tables_give_one(const char *name, Oid owner);
 extern void ls_tables_give_view(const char *name, Oid owner);
 extern void ls_tables_comment_columns(const LsModelTables *new, const char *prefix,
 									  bool internals);
+/* of a model or category: with what stands before and after it, an identifier */
+#define LS_MAX_NAME		41
+#define LS_MAX_CATEGORIES	32
+
+extern bool ls_tables_name_is_valid(const char *word);
+extern bool ls_tables_complete(const char *model);
+extern void ls_tables_check_category(const char *name);
 
 #endif							/* LEADSCORE_MODEL_TABLES_H */

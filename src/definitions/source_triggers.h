@@ -22,6 +22,7 @@
 #include "storage/lockdefs.h"
 
 
+
 /* a row of lead_relation */
 typedef struct LsRelationRow
 {

@@ -22,10 +22,10 @@
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
-#include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "jobs/one_model.h"
 #include "rules/expression.h"
+#include "rules/source_locks.h"
 
 /* ---------- rules ---------- */
 

@@ -53,6 +53,7 @@
 #include "definitions/rights.h"
 #include "definitions/source_triggers.h"
 #include "rules/model_compile.h"
+#include "rules/source_locks.h"
 #include "tables/job_range.h"
 #include "tables/pending_table.h"
 

@@ -24,6 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "base/decay.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/user.h"
@@ -33,29 +34,7 @@
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/model_tables.h"
-#include "model/model.h"
 #include "model/rule_history.h"
-
-#define MAX_NAME		41		/* as that of a model */
-
-/* ---------- names ---------- */
-
-/* ls_category_check_name refuses what cannot be a column of the score table. */
-void
-ls_category_check_name(const char *name)
-{
-	if (!ls_is_name(name))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("invalid name of a category: \"%s\"", name),
-				 errhint("Use up to %d lower-case letters, digits and underscores, a letter first.",
-						 MAX_NAME)));
-	if (ls_tables_have_column(name) || SystemAttributeByName(name) != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_RESERVED_NAME),
-				 errmsg("category name \"%s\" is reserved", name),
-				 errdetail("The score table has a column of this name.")));
-}
 
 /* has_days tells whether the contacts of a model, or its visitors, are kept by day. */
 static bool
@@ -71,10 +50,10 @@ has_days(const char *model)
 static void
 check_free(const char *model, const char *category)
 {
-	List	   *names = ls_check_categories(model);
+	List	   *names = ls_category_names(model);
 	ListCell   *lc;
 
-	ls_category_check_name(category);
+	ls_tables_check_category(category);
 	foreach(lc, names)
 		if (strcmp(lfirst(lc), category) == 0)
 			ereport(ERROR,
@@ -107,7 +86,7 @@ static char nameless[] = "";
 static Variables
 variables_of(const char *model, const char *from, const char *to)
 {
-	List	   *names = ls_check_categories(model);
+	List	   *names = ls_category_names(model);
 	Variables	v;
 	ListCell   *lc;
 
@@ -145,10 +124,10 @@ reread(const LsModelRow *model, const LsStageRow *stage, const Variables *v, LsR
 	spec.where = psprintf("condition of stage \"%s\" of model \"%s\"", stage->stage, model->model);
 	spec.rel = relation_open(model->contacts, AccessShareLock);
 	spec.variables = v->before;
-	ls_rename_read(&spec, &text);
+	ls_expr_rename_read(&spec, &text);
 	spec.variables = v->after;
 	if (text.meaning)
-		ls_rename_write(&spec, &text, rename);
+		ls_expr_rename_write(&spec, &text, rename);
 	else
 		text.renamed = text.text;
 	relation_close(spec.rel, AccessShareLock);
@@ -184,7 +163,7 @@ ls_category_check_new(const LsModelRow *model, const char *category)
 	const char *stage;
 
 	check_free(model->model, category);
-	if (list_length(ls_check_categories(model->model)) >= LS_MAX_CATEGORIES)
+	if (list_length(ls_category_names(model->model)) >= LS_MAX_CATEGORIES)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("a model has between 1 and %d categories", LS_MAX_CATEGORIES)));
@@ -532,7 +511,7 @@ ls_category_written(const LsDefinition *change)
 void
 ls_category_changed(const char *model)
 {
-	if (ls_check_categories(model) == NIL)
+	if (ls_category_names(model) == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("a model has between 1 and %d categories", LS_MAX_CATEGORIES),

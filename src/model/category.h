@@ -13,10 +13,6 @@
 #include "definitions/catalog.h"
 #include "model/validate.h"
 
-#define LS_MAX_CATEGORIES	32
-
-extern void ls_category_check_name(const char *name);
-
 /* what is refused before the row is written; the last is the model's own row */
 extern void ls_category_check_new(const LsModelRow *model, const char *category);
 extern void ls_category_check_rename(const LsModelRow *model, const char *from, const char *to);

@@ -12,7 +12,6 @@
 
 #include "access/htup.h"
 
-#include "ddl/ddl.h"
 #include "definitions/catalog.h"
 #include "model/validate.h"
 
@@ -25,6 +24,5 @@ extern HeapTuple ls_check_source(const LsDefinition *row);
 extern void ls_source_written(const LsDefinition *row);
 
 /* refuses to drop what the contacts of a model are identified by */
-extern void ls_key_keep(const Ddl *ddl, const LsModelRow *model);
 
 #endif							/* LEADSCORE_KEY_CHANGE_H */

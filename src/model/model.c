@@ -32,7 +32,6 @@
 #include "utils/typcache.h"
 
 #include "background/daily.h"
-#include "background/launcher.h"
 #include "base/compat.h"
 #include "base/reach.h"
 #include "base/relation.h"
@@ -48,7 +47,6 @@
 #include "definitions/model_tables.h"
 #include "definitions/rights.h"
 #include "definitions/source_triggers.h"
-#include "model/category.h"
 #include "model/rule_history.h"
 #include "model/visitors.h"
 
@@ -56,22 +54,7 @@ PG_FUNCTION_INFO_V1(ls_create_model);
 PG_FUNCTION_INFO_V1(ls_drop_model_sql);
 PG_FUNCTION_INFO_V1(ls_detach_all);
 
-#define MAX_NAME		41		/* with what stands before and after it, an identifier */
-
 /* ---------- what is asked for ---------- */
-
-/* ls_is_name tells whether a word can be a part of the names that we make. */
-bool
-ls_is_name(const char *word)
-{
-	if (*word < 'a' || *word > 'z' || strlen(word) > MAX_NAME)
-		return false;
-	for (; *word; word++)
-		if (!(*word >= 'a' && *word <= 'z') && !(*word >= '0' && *word <= '9') &&
-			*word != '_')
-			return false;
-	return true;
-}
 
 /* read_categories reads the names of categories, in their order. */
 static void
@@ -96,7 +79,7 @@ read_categories(ArrayType *array, LsModelTables *new)
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("the name of a category must not be NULL")));
 		new->categories[i] = TextDatumGetCString(values[i]);
-		ls_category_check_name(new->categories[i]);
+		ls_tables_check_category(new->categories[i]);
 		for (int j = 0; j < i; j++)
 			if (strcmp(new->categories[i], new->categories[j]) == 0)
 				ereport(ERROR,
@@ -110,12 +93,12 @@ read_categories(ArrayType *array, LsModelTables *new)
 static void
 check_name(const char *model)
 {
-	if (!ls_is_name(model))
+	if (!ls_tables_name_is_valid(model))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME),
 				 errmsg("invalid name of a model: \"%s\"", model),
 				 errhint("Use up to %d lower-case letters, digits and underscores, a letter first.",
-						 MAX_NAME)));
+						 LS_MAX_NAME)));
 	if (ls_model_row(model, NULL) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -324,7 +307,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_ancestors_sync();
 	ls_recount_contacts(row->model, "backfill");
 	ls_model_refreshed(row->model);
-	ls_launcher_poke_at_commit();
+	ls_transaction_wake_worker();
 	PG_RETURN_OID(ls_score_table(row->model, false));
 }
 
@@ -366,7 +349,7 @@ ls_drop_model(const LsModelRow *model)
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
 	ls_ancestors_sync();
-	ls_launcher_poke_at_commit();
+	ls_transaction_wake_worker();
 }
 
 /* ls_drop_model_sql is leadscore.drop_model(). */
@@ -431,19 +414,6 @@ ls_detach_all(PG_FUNCTION_ARGS)
 	}
 	ls_models_detach(rows);
 	PG_RETURN_VOID();
-}
-
-/*
- * ls_model_complete tells whether a model can be worked with.  While a dump is
- * restored there are moments when it cannot: the rows come before the keys.
- */
-bool
-ls_model_complete(const char *model)
-{
-	Oid			table = ls_score_table(model, true);
-
-	return ls_tables_exist(model) && ls_relation_has_index(table) &&
-		ls_recorded_relations(model, NULL) != NIL;
 }
 
 /*

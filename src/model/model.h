@@ -15,10 +15,8 @@
 #include "definitions/catalog.h"
 #include "definitions/model_tables.h"
 
-extern bool ls_is_name(const char *word);
 extern void ls_model_check_key(Relation rel, LsModelTables *new);
 extern void ls_drop_model(const LsModelRow *model);
-extern bool ls_model_complete(const char *model);
 extern void ls_model_rekey(const LsModelRow *model, Oid type, Oid collation);
 extern void ls_model_accept_restored(const LsModelRow *model);
 extern void ls_model_settle(const LsModelRow *model);

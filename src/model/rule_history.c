@@ -244,7 +244,7 @@ ls_rule_written(const LsDefinition *change)
 Datum
 ls_record_counted(PG_FUNCTION_ARGS)
 {
-	TriggerData *td = ls_check_trigger(fcinfo, TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW,
+	TriggerData *td = ls_extension_trigger_data(fcinfo, TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW,
 									   LS_FIRED_UPDATE, "lead_rule");
 	TupleDesc	desc = RelationGetDescr(td->tg_relation);
 	LsUser	saved;

@@ -26,8 +26,6 @@
 
 #include "background/daily.h"
 #include "base/decay.h"
-#include "base/leadscore.h"
-#include "base/sql.h"
 #include "base/suggest.h"
 #include "base/user.h"
 #include "capture/deferred.h"
@@ -43,25 +41,6 @@
 
 /* ---------- for all tables ---------- */
 
-/*
- * ls_check_trigger makes sure that a function is called by its own trigger.
- * table is the table that it belongs to, NULL for several.
- */
-TriggerData *
-ls_check_trigger(FunctionCallInfo fcinfo, TriggerEvent when, int commands,
-				 const char *table)
-{
-	TriggerData *td = ls_sql_trigger_data(fcinfo, when, commands);
-
-	if (RelationGetNamespace(td->tg_relation) !=
-		get_namespace_oid(LEADSCORE_INTERNAL, true) ||
-		(table && RelationGetRelid(td->tg_relation) != ls_extension_base_table(table, false)))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is for the triggers of leadscore's own tables")));
-	return td;
-}
-
 /* ls_check_list writes words for a message. */
 char *
 ls_check_list(List *words)
@@ -76,23 +55,11 @@ ls_check_list(List *words)
 	return s.data;
 }
 
-/* ls_check_categories gives the names of a model's categories. */
-List *
-ls_check_categories(const char *model)
-{
-	List	   *names = NIL;
-	ListCell   *lc;
-
-	foreach(lc, ls_category_rows(model, NULL))
-		names = lappend(names, ((LsCategoryRow *) lfirst(lc))->category);
-	return names;
-}
-
 /* ls_check_category refuses a category that the model does not have. */
 void
 ls_check_category(const char *model, const char *category, const char *where)
 {
-	List	   *names = ls_check_categories(model);
+	List	   *names = ls_category_names(model);
 	const char *nearest;
 	ListCell   *lc;
 
@@ -285,7 +252,7 @@ static void
 check_stage_condition(const LsSheetRow *row, const LsModelRow *model)
 {
 	LsExprSpec	spec = {0};
-	List	   *categories = ls_check_categories(model->model);
+	List	   *categories = ls_category_names(model->model);
 	ListCell   *lc;
 
 	spec.use = LS_EXPR_CONDITION;
@@ -420,7 +387,7 @@ ls_check_grade(const LsDefinition *change)
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
 				 errmsg("%s needs a category", row.where),
 				 errdetail("The model's categories are %s.",
-						   ls_check_list(ls_check_categories(model->model)))));
+						   ls_check_list(ls_category_names(model->model)))));
 	ls_check_category(model->model, category, row.where);
 	check_bound(&row, "min_points");
 	return row.tuple;

@@ -72,10 +72,7 @@ extern bool ls_survey(const LsModelRow *model, List *surveys);
 extern LsModelRow *ls_check_owner(const LsDefinition *change, LsSheetRow *row,
 								  const char *kind, const char *column);
 extern void ls_check_delete(const LsDefinition *row);
-extern TriggerData *ls_check_trigger(FunctionCallInfo fcinfo, TriggerEvent when,
-									 int commands, const char *table);
 extern char *ls_check_list(List *words);
-extern List *ls_check_categories(const char *model);
 extern void ls_check_category(const char *model, const char *category,
 							  const char *where);
 extern void ls_check_expression(LsExprSpec *spec, Oid relation);

@@ -81,7 +81,7 @@ ls_guard(PG_FUNCTION_ARGS)
 										   LS_FIRED_INSERT | LS_FIRED_UPDATE |
 										   LS_FIRED_DELETE | LS_FIRED_TRUNCATE);
 
-	if (!writing && !(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
+	if (!ls_row_writing() && !(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
 					  has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner)))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -122,7 +122,7 @@ ls_row_restored(Oid pending_table)
 bool
 ls_row_writing(void)
 {
-	return writing;
+	return writing || ls_sql_is_writing();
 }
 
 /* ---------- rows ---------- */
@@ -366,19 +366,6 @@ ls_row_read(LsModel *model, const Datum *values, const bool *nulls,
 	row->scored_at = DatumGetTimestampTz(values[AT(model, COL_SCORED_AT)]);
 	row->rules_version = DatumGetInt64(values[AT(model, COL_RULES_VERSION)]);
 	ls_state_decode(DatumGetByteaPP(values[AT(model, COL_STATE)]), &row->state);
-}
-
-/* ls_row_start makes the row of a contact that has none yet. */
-void
-ls_row_start(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t)
-{
-	memset(row, 0, sizeof(LsScoreRow));
-	row->contact = contact;
-	row->categories = palloc0(sizeof(double) * Max(1, model->ncategories));
-	row->stage = model->nstages > 0 ? model->stages[0].name : "unqualified";
-	row->stage_since = t;
-	row->scored_at = t;
-	ls_state_init(&row->state);
 }
 
 /*

@@ -1,26 +1,32 @@
 # The documents are true: all SQL in them is run, what they show is what comes out,
-# on servers of each kind, and the reference mentions all that there is.
+# on servers of each kind; the reference describes all that there is, and its index
+# leads there; links lead somewhere.
 #
 # A block ```sql is run, those of one document in order, in one psql and in a
 # database of their own.  A block ```text right after it is what psql -q
-# prints; one with ERROR: says that the statement fails.
+# prints; one with ERROR: says that the statement fails.  A document that
+# says <!-- after FILE --> continues what the blocks of FILE have made.
 package DocsTest;
 
 use strict;
 use warnings;
 
 use Exporter 'import';
+use File::Basename;
+use File::Find;
 use FindBin;
 use IPC::Run;
 use LeadscoreNode;
 use Test::More;
 
-our @EXPORT = qw(docs_server documents run_document has_sql reference_is_complete links_lead_somewhere);
+our @EXPORT = qw(docs_server run_documents reference_is_complete links_lead_somewhere);
 
 my $top = "$FindBin::Bin/../..";
-my @documents = map { s{^\Q$top/\E}{}r } ("$top/README.md", sort glob("$top/docs/*.md"));
+my $reference_index = 'docs/reference/README.md';
+my @reference = ($reference_index, sort grep { $_ ne $reference_index } files_under('docs/reference', qr/\.md$/));
 
 my $node;
+my %was_run;
 
 # The long test waits after each block, for workers to do whatever they can.
 my $pause = $ENV{LEADSCORE_LONG} ? "\\! sleep 0.7\n" : '';
@@ -33,12 +39,22 @@ sub docs_server
 	return $node;
 }
 
-sub documents { return @documents }
-
-sub has_sql
+# files_under lists the files of a folder of the tree, whatever their depth.
+sub files_under
 {
-	my ($name) = @_;
-	return scalar(blocks($name));
+	my ($folder, $name) = @_;
+	my @files;
+
+	find({ wanted => sub { push @files, $File::Find::name =~ s{^\Q$top/\E}{}r if -f && /$name/ }, no_chdir => 1 },
+		"$top/$folder");
+	return sort @files;
+}
+
+# What is read as a document: all Markdown of the tree.
+sub documents
+{
+	my @folders = grep { -d "$top/$_" } qw(docs src sql test);
+	return (map { s{^\Q$top/\E}{}r } sort glob("$top/*.md")), map { files_under($_, qr/\.md$/) } @folders;
 }
 
 sub slurp
@@ -98,11 +114,27 @@ sub plain
 	return $text;
 }
 
-sub run_document
+# run_documents runs the examples of README.md and of all that is under docs/;
+# elsewhere there are none.
+sub run_documents
 {
-	my ($name) = @_;
-	my $database = lc(($name =~ /(\w+)\.md$/)[0]);
-	my @blocks = blocks($name);
+	foreach my $name ('README.md', files_under('docs', qr/\.md$/))
+	{
+		run_document($name) if blocks($name);
+	}
+	foreach my $name (documents())
+	{
+		my %languages = map { $_ => 1 } slurp($name) =~ /^[ ]*```[ ]*(\w+)/mg;
+		delete @languages{qw(text sh python xml c)};
+		ok(!delete $languages{sql} || $was_run{$name}, "$name: its examples are run");
+		is(join(' ', sort keys %languages), '', "$name: no block in a language that nobody runs");
+	}
+}
+
+# run_blocks runs blocks in a database of their own and returns what each printed.
+sub run_blocks
+{
+	my ($database, @blocks) = @_;
 	my ($script, $output) = ('', '');
 
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
@@ -113,30 +145,47 @@ sub run_document
 	IPC::Run::run([ 'psql', '-X', '-q', '-d', $node->connstr($database) ],
 		'<', \$script, '>&', \$output);
 	utf8::decode($output);
+	return map { $output =~ s/\A(.*?)^-- end of block $_\n//ms ? $1 : "psql ended: $output" } 0 .. $#blocks;
+}
+
+sub run_document
+{
+	my ($name) = @_;
+	my $before = slurp($name) =~ /^<!-- after (\S+) -->$/m ? dirname($name) . "/$1" : undef;
+	my @blocks = ((map { { %$_, output => undef } } defined $before ? blocks($before) : ()), blocks($name));
+	my @got = run_blocks(lc($name =~ s{^docs/|\.md$}{}gr) =~ s/\W/_/gr, @blocks);
 
 	foreach my $i (0 .. $#blocks)
 	{
 		my $block = $blocks[$i];
 		my $what = "$name, line $block->{line}";
-		my $got = $output =~ s/\A(.*?)^-- end of block $i\n//ms ? $1 : "psql ended: $output";
 
 		if (defined $block->{output})
 		{
-			is(plain($got), plain($block->{output}), $what);
+			is(plain($got[$i]), plain($block->{output}), $what);
 		}
 		else
 		{
-			ok($got !~ /^(?:ERROR|FATAL|PANIC|psql ended)/m, "$what: no error") or diag($got);
+			ok($got[$i] !~ /^(?:ERROR|FATAL|PANIC|psql ended)/m, "$what: no error") or diag($got[$i]);
 		}
 	}
+	$was_run{$name} = 1;
 }
 
 sub list { return split /\n/, $node->safe_psql('all_there_is', $_[0]) }
 
+# section gives the text under the heading that matches, to the next heading.
+sub section
+{
+	my ($text, $heading) = @_;
+	return $text =~ /^#+ [^\n]*$heading(.*?)(?=^#|\z)/ms ? $1 : '';
+}
+
 sub reference_is_complete
 {
-	my $reference = slurp('docs/reference.md');
-	my ($examples) = join("\n", map { $_->{sql} } blocks('docs/reference.md'));
+	my $reference = join("\n", map { slurp($_) } @reference);
+	my $index = slurp($reference_index);
+	my $examples = join("\n", map { $_->{sql} } map { blocks($_) } @reference);
 	my $members = <<'SQL';
 SELECT objid FROM pg_depend d, pg_extension e
  WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND extname = 'leadscore'
@@ -158,6 +207,10 @@ SQL
 SELECT relname FROM pg_class
  WHERE relkind IN ('r', 'v') AND relnamespace = 'leadscore'::regnamespace AND oid IN ($members 'pg_class'::regclass)
 SQL
+	my @model_relations = list(<<'SQL');
+SELECT DISTINCT regexp_replace(relname, '_m$', '_<model>') FROM pg_class
+ WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p', 'v') AND relname LIKE '%\_m'
+SQL
 	my @settings = list("SELECT name FROM pg_settings WHERE name LIKE 'leadscore.%'");
 	my @columns = list(<<'SQL');
 SELECT DISTINCT regexp_replace(relname, '_m$', '_<model>') || ' ' || attname
@@ -167,45 +220,74 @@ SELECT DISTINCT regexp_replace(relname, '_m$', '_<model>') || ' ' || attname
  ORDER BY 1
 SQL
 
-	ok(@functions >= 10 && @relations >= 10 && @settings > 0 && @columns >= 80,
+	ok(@functions >= 10 && @relations >= 10 && @model_relations >= 5 && @settings > 0 && @columns >= 80,
 		'the catalog has what the reference is compared with');
-	like($reference, qr/^#+ .*`$_\(/m, "docs/reference.md has a heading for function $_()") foreach @functions;
-	like($examples, qr/leadscore\.$_\(/, "... and an example of it") foreach @functions;
-	like($reference, qr/^#+ .*`$_`/m, "docs/reference.md has a heading for $_") foreach @relations, @settings;
+	foreach my $function (@functions)
+	{
+		like($reference, qr/^#+ .*`$function\(/m, "the reference has a heading for function $function()");
+		like($examples, qr/leadscore\.$function\(/, "... and an example of it");
+		like($index, qr/\[`$function\(\)`\]\(\S+#$function/, "... and its index leads there");
+	}
+	foreach my $name (@relations, @model_relations, @settings)
+	{
+		like($reference, qr/^#+ .*`\Q$name\E`/m, "the reference has a heading for $name");
+		like($index, qr/\[`\Q$name\E`\]\(\S+#\w/, "... and its index leads there");
+	}
 	foreach my $column (@columns)
 	{
 		my ($relation, $name) = split / /, $column;
-		my ($section) = $reference =~ /^#+ [^\n]*`\Q$relation\E`(.*?)(?=^#|\z)/ms;
-		like($section // '', qr/`$name`/, "docs/reference.md describes $relation.$name");
+		like(section($reference, qr/`\Q$relation\E`/), qr/`$name`/, "the reference describes $relation.$name");
 	}
+	like($index, qr/\]\($_\)/, "the reference's index has $_") foreach map { basename($_) }
+		grep { $_ ne $reference_index } @reference;
 }
 
-# Links between the documents lead somewhere.
+# links_lead_somewhere checks the links of all documents, the source files that they name, and
+# the documents that sources name.
 sub links_lead_somewhere
 {
-	my ($name) = @_;
-	my $directory = $name =~ s{[^/]*$}{}r;
-	my $text = slurp($name) =~ s/^```.*?^```//msgr;
+	my %anchors;
+	my %sources = map { $_ => 1 } map { ($_, basename($_), s{^src/}{}r) } files_under('src', qr/\.(?:[ch]|sql)$/);
 
-	while ($text =~ /\]\(([^)\s]+)\)/g)
+	foreach my $name (documents())
 	{
-		my ($target, $anchor) = $1 =~ /^([^#]*)(?:#(.*))?$/;
-		next if $target =~ /^\w+:/;
-		my $file = $target eq '' ? $name : "$directory$target";
-		ok(-e "$top/$file", "$name: $1") or next;
-		next if !defined $anchor;
-		my %anchors = map { heading_anchor($_) => 1 } slurp($file) =~ /^#+ (.*)$/mg;
-		ok($anchors{$anchor}, "$name: #$anchor in $file");
+		my $text = slurp($name) =~ s/^[ ]*```.*?^[ ]*```//msgr;
+
+		while ($text =~ /\]\(([^)\s]+)\)/g)
+		{
+			my $link = $1;
+			my ($target, $anchor) = $link =~ /^([^#]*)(?:#(.*))?$/;
+			next if $target =~ /^\w+:/;
+			my $file = $target eq '' ? $name : dirname($name) . "/$target";
+			ok(-e "$top/$file", "$name: $link") or next;
+			next if !defined $anchor;
+			$anchors{$file} ||= anchors($file);
+			ok($anchors{$file}{$anchor}, "$name: #$anchor in $file");
+		}
+		next if $name !~ m{^src/|^docs/architecture};
+		ok($sources{$_}, "$name: $_") foreach $text =~ m{`([\w/]+\.[ch])`}g;
+	}
+	foreach my $name (map { files_under($_, qr/\.(?:[ch]|sql|spec|pl|pm)$/) } grep { -d "$top/$_" } qw(src sql test))
+	{
+		ok(-e "$top/$_", "$name: $_") foreach slurp($name) =~ m{\b((?:docs|src)/[\w/-]+\.md)\b}g;
 	}
 }
 
-# heading_anchor is the name by which GitHub and others link to a heading.
-sub heading_anchor
+# anchors gives the names by which GitHub and others link to the headings of a file.
+sub anchors
 {
-	my ($heading) = @_;
-	$heading = lc $heading =~ s/\s+$//r;
-	$heading =~ s/[^\w\- ]//g;
-	return $heading =~ tr/ /-/r;
+	my ($file) = @_;
+	my (%anchors, %times);
+
+	foreach my $heading (slurp($file) =~ s/^[ ]*```.*?^[ ]*```//msgr =~ /^#+ (.*)$/mg)
+	{
+		$heading = lc $heading =~ s/\s+$//r;
+		$heading =~ s/[^\w\- ]//g;
+		$heading =~ tr/ /-/;
+		$anchors{ $times{$heading} ? "$heading-$times{$heading}" : $heading } = 1;
+		$times{$heading}++;
+	}
+	return \%anchors;
 }
 
 1;

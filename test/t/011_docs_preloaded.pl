@@ -8,7 +8,7 @@ use Test::More;
 
 my $node = docs_server('docs_preloaded', worker => 1, streaming => 0);
 
-run_document($_) foreach grep { has_sql($_) } documents();
+run_documents();
 
 $node->stop;
 done_testing();

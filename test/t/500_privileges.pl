@@ -1,5 +1,5 @@
 # Who may do what: each function, table and view of the extension is tried by each
-# kind of role, and docs/privileges.md says what came of it.  What there is to try
+# kind of role, and docs/reference/privileges.md says what came of it.  What there is to try
 # is read from the catalogs, so that nothing new goes without a row.
 #
 # LEADSCORE_PRIVILEGES_OUT=file writes the page as it would have to be.
@@ -22,7 +22,7 @@ my @roles = (
 	[ nobody => 'anybody' ]);
 
 my $node = LeadscoreNode->create('privileges', conf => { 'leadscore.inline_limit' => 0 });
-my $page_file = "$FindBin::Bin/../../docs/privileges.md";
+my $page_file = "$FindBin::Bin/../../docs/reference/privileges.md";
 
 sub sql
 {
@@ -215,7 +215,7 @@ for (@relations)
 	if ($kind eq 'S')
 	{
 		push @rows, [ $part, "`$name`", 'SELECT', "SELECT last_value FROM $relation", 'sees' ],
-		[ $part, "`$name`", 'nextval', "SELECT nextval('$relation')", 'may' ];
+			[ $part, "`$name`", 'nextval', "SELECT nextval('$relation')", 'may' ];
 		next;
 	}
 	push @rows, [ $part, "`$name`", 'SELECT', "SELECT FROM $relation" . ($has_model eq 't' ? " WHERE model = 'm'" : ''), 'sees' ],
@@ -309,6 +309,37 @@ for my $i (0 .. $#rows)
 	push @table, [ $part, $name, $command, $cells ];
 }
 
+# The page is short: overloads of a function are one row where the same comes of them, and so are
+# objects and commands; the tables of visitors stand with those of the model.
+my %overloads;
+for my $row (@table)
+{
+	my ($name) = $row->[1] =~ /^`(\w+)\(/ or next;
+	push @{ $overloads{"$row->[0] $name"} }, $row;
+}
+for my $rows (values %overloads)
+{
+	my %cells = map { $_->[3] => 1 } @$rows;
+	if (keys %cells == 1) { $_->[1] =~ s/\(.*\)/()/ for @$rows }
+}
+my %of_contacts = map { ("$_->[1] $_->[2]" => $_->[3] =~ s/sees/may/gr) } grep { $_->[1] !~ /_visitors`/ } @table;
+@table = grep {
+	my $contacts = $_->[1] =~ s/_visitors`/`/r;
+	$contacts eq $_->[1] || ($of_contacts{"$contacts $_->[2]"} // '') ne $_->[3] =~ s/sees/may/gr
+} @table;
+my (@short, %place);
+for my $row (@table)
+{
+	my $like = join("\0", @$row[ 0, 2, 3 ]);
+	if (my $first = $place{$like})
+	{
+		$first->[1] .= ", $row->[1]" if $first->[1] !~ /\Q$row->[1]\E/;
+		next;
+	}
+	push @short, $place{$like} = [@$row];
+}
+@table = @short;
+
 # a message is told once, and by its number
 my (@messages, %number);
 sub number_of
@@ -327,9 +358,9 @@ $tables{messages} = join('', map { ($_ + 1) . ". $messages[$_]\n" } 0 .. $#messa
 for my $part (qw(functions relations model internal messages))
 {
 	my $table = ($part eq 'messages' ? '' : $head) . ($tables{$part} // '');
-	$wanted =~ s/(<!-- $part -->\n).*?(<!-- end -->)/$1$table$2/s or die "docs/privileges.md has no place for $part\n";
+	$wanted =~ s/(<!-- $part -->\n).*?(<!-- end -->)/$1$table$2/s or die "docs/reference/privileges.md has no place for $part\n";
 }
-same_rows($page, $wanted, 'docs/privileges.md says what each may do');
+same_rows($page, $wanted, 'docs/reference/privileges.md says what each may do');
 if ($ENV{LEADSCORE_PRIVILEGES_OUT})
 {
 	open(my $out, '>', $ENV{LEADSCORE_PRIVILEGES_OUT}) or die;

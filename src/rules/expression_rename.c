@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * rename_text.c
+ * expression_rename.c
  *		One text of a rule or stage, rewritten when what it names is renamed.
  *
  * What a text means is read before the command, under the old names: a tree in
@@ -14,7 +14,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "ddl/rename_internal.h"
+#include "rules/expression_rename.h"
 
 #include <ctype.h>
 
@@ -67,11 +67,11 @@ typedef struct Rewrite
 /* ---------- what a text means ---------- */
 
 /*
- * ls_rename_mentions tells whether a name may occur in a text.  Where it may be
+ * ls_expr_mentions tells whether a name may occur in a text.  Where it may be
  * written with escapes, it may.
  */
 bool
-ls_rename_mentions(const char *text, const char *name)
+ls_expr_mentions(const char *text, const char *name)
 {
 	size_t		length = strlen(name);
 
@@ -139,9 +139,9 @@ literals_of(Node *tree, Oid role)
 	return ls_subtransaction_try(write_literals, &writing) ? NIL : writing.literals;
 }
 
-/* ls_rename_read notes what a text means before the command. */
+/* ls_expr_rename_read notes what a text means before the command. */
 void
-ls_rename_read(LsExprSpec *spec, LsRenamedText *text)
+ls_expr_rename_read(LsExprSpec *spec, LsRenamedText *text)
 {
 	ErrorData  *error;
 
@@ -407,10 +407,10 @@ try_others(Rewrite *rewrite, bool qualified)
 }
 
 /*
- * ls_rename_write rewrites a text so that it means what it did before the command.
+ * ls_expr_rename_write rewrites a text so that it means what it did before the command.
  */
 void
-ls_rename_write(LsExprSpec *spec, LsRenamedText *text, const LsRename *rename)
+ls_expr_rename_write(LsExprSpec *spec, LsRenamedText *text, const LsRename *rename)
 {
 	Rewrite		rewrite = {.spec = spec, .text = text};
 	Walk		walk = {.rewrite = &rewrite};

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * suspension.c
- *		Models that cannot go by their contact tables, and can again.
+ *		Models that cannot go by their contact tables: what is left for later.
  *
  * That a model is suspended is not stored: it follows from the tables (contact_table.c)
  * whenever its row is read.  Meanwhile nothing is counted and nothing evaluated; what
@@ -10,56 +10,29 @@
  * the model is suspended leaves it, a command that makes it so or a writer whose rows
  * are not counted: there is none where nothing was missed.
  *
- * What a command did is looked at when its transaction commits, as a restore with
- * --clean, and who swaps a key, drop the index on their way and make another.
- *
  *-------------------------------------------------------------------------
  */
-#include "model/suspension.h"
+#include "counting/suspension.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
-#include "utils/snapmgr.h"
 
 #include "base/relation.h"
 #include "base/sql.h"
-#include "base/transaction.h"
 #include "base/user.h"
-#include "ddl/ddl.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
-#include "definitions/locks.h"
-#include "jobs/job_run.h"
-#include "model/model.h"
 #include "rules/model_compile.h"
-
-/* A command of this transaction may have changed something */
-static bool undecided = false;
-
-/* ls_suspension_look has models be looked at when the transaction commits. */
-void
-ls_suspension_look(void)
-{
-	undecided = true;
-}
-
-/* ls_suspension_undecided tells whether they will be. */
-bool
-ls_suspension_undecided(void)
-{
-	return undecided;
-}
 
 /* the jobs of suspended models: what they wait for is their error */
 #define WAITING_JOB \
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND kind OPERATOR(pg_catalog.=) 'rescore'" \
 	" AND phase OPERATOR(pg_catalog.=) 'start' AND error IS NOT NULL AND retry_at IS NULL AND " LS_OPEN_JOBS
 
-/* waits tells whether a job is left for a model. */
-static bool
-waits(const char *model)
+/* ls_suspension_waits tells whether a job is left for a model. */
+bool
+ls_suspension_waits(const char *model)
 {
 	LsSqlArguments args = {0};
 	LsUser	saved;
@@ -74,9 +47,9 @@ waits(const char *model)
 	return found;
 }
 
-/* note writes what the job of a model waits for, or that it waits no more. */
-static void
-note(const char *model, int64 job, const char *why)
+/* ls_suspension_record writes what the job of a model waits for, or that it waits no more. */
+void
+ls_suspension_record(const char *model, int64 job, const char *why)
 {
 	LsSqlArguments args = {0};
 	LsUser	saved;
@@ -94,15 +67,15 @@ note(const char *model, int64 job, const char *why)
 }
 
 /*
- * ask_for_rescore leaves a job for a model that is suspended, where there is none
+ * ls_suspension_request leaves a job for a model that is suspended, where there is none
  * yet, and tells whether it has.
  */
-static bool
-ask_for_rescore(const LsModelRow *row)
+bool
+ls_suspension_request(const LsModelRow *row)
 {
-	if (waits(row->model))
+	if (ls_suspension_waits(row->model))
 		return false;
-	note(row->model, ls_job_request(row->model, "rescore", "*"),
+	ls_suspension_record(row->model, ls_job_request(row->model, "rescore", "*"),
 		 psprintf("model \"%s\" is suspended: %s", row->model, row->unreadable->message));
 	return true;
 }
@@ -118,7 +91,7 @@ ls_suspension_defers(const char *model)
 
 	if (row == NULL || row->unreadable == NULL)
 		return false;
-	(void) ask_for_rescore(row);
+	(void) ls_suspension_request(row);
 	return true;
 }
 
@@ -157,93 +130,4 @@ ls_suspension_refuse(const LsModelRow *row)
 		return;
 	ls_check_not_suspended(model);
 	ls_model_release(model);
-}
-
-/* begin says that a model is suspended from now on. */
-static void
-begin(LsModelRow *row)
-{
-	LsModel    *model;
-
-	if (!ask_for_rescore(row))
-		return;
-	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
-	CommandCounterIncrement();
-	model = ls_model_acquire(row->model, NULL);
-	if (model == NULL)
-		return;
-	ls_rules_report(model);
-	ls_model_release(model);
-}
-
-/*
- * end has a model go on: it is counted, or if that is much, or its tables are not free,
- * by the job that waits.
- */
-static void
-end(LsModelRow *row)
-{
-	if (!ls_lock_definitions_if_free(row->model))
-		return;
-	note(row->model, 0, NULL);
-	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
-	CommandCounterIncrement();
-	ls_follow_again(row->model);
-	ls_job_follow(row->model, true, false, true);
-}
-
-static void
-decide(void *arg)
-{
-	LsModelRow *row = arg;
-
-	if (row->unreadable)
-		begin(row);
-	else
-		end(row);
-}
-
-/* ls_suspension_before_commit looks at all models, if there was a command. */
-void
-ls_suspension_before_commit(void)
-{
-	List	   *rows;
-	ListCell   *lc;
-
-	if (!undecided)
-		return;
-	undecided = false;
-	/* the extension may have been dropped since */
-	if (!OidIsValid(ls_extension_base_table("lead_model", true)) ||
-		!OidIsValid(ls_extension_base_table("lead_job", true)))
-		return;
-	PushActiveSnapshot(GetTransactionSnapshot());
-	rows = ls_model_rows(NULL);
-	list_sort(rows, ls_by_row_rank);
-	foreach(lc, rows)
-	{
-		LsModelRow *row = lfirst(lc);
-		ErrorData  *error;
-
-		if (row->sheet || !row->switched_on || row->suspended || row->restoring ||
-			!ls_model_complete(row->model))
-			continue;
-		if ((row->unreadable != NULL) == waits(row->model))
-			continue;			/* which is known, one way or the other */
-		error = ls_subtransaction_run(decide, row);
-		if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(error);
-		if (error)
-			ereport(WARNING,
-					(errcode(error->sqlerrcode),
-					 errmsg("model \"%s\" was not looked at: %s", row->model, error->message),
-					 errhint("Call leadscore.rescore('%s').", row->model)));
-	}
-	PopActiveSnapshot();
-}
-
-void
-ls_suspension_end_transaction(void)
-{
-	undecided = false;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * suspension.h
- *		Models that cannot go by their contact tables, and can again.
+ *		Models that cannot go by their contact tables: what is left for later.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,13 +11,11 @@
 #include "postgres.h"
 
 #include "definitions/catalog.h"
-
-extern void ls_suspension_look(void);
-extern bool ls_suspension_undecided(void);
+extern bool ls_suspension_waits(const char *model);
+extern void ls_suspension_record(const char *model, int64 job, const char *why);
+extern bool ls_suspension_request(const LsModelRow *row);
 extern bool ls_suspension_defers(const char *model);
 extern void ls_suspension_missed(const char *model);
 extern void ls_suspension_refuse(const LsModelRow *row);
-extern void ls_suspension_before_commit(void);
-extern void ls_suspension_end_transaction(void);
 
 #endif							/* LEADSCORE_SUSPENSION_H */

@@ -1,0 +1,116 @@
+/*-------------------------------------------------------------------------
+ *
+ * resume.c
+ *		Models that are suspended, or resumed, when a transaction commits.
+ *
+ * What a command did is looked at when its transaction commits, as a restore with
+ * --clean, and who swaps a key, drop the index on their way and make another.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ddl/resume.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/snapmgr.h"
+
+#include "base/transaction.h"
+#include "counting/suspension.h"
+#include "ddl/ddl.h"
+#include "definitions/contact_table.h"
+#include "definitions/extension.h"
+#include "definitions/locks.h"
+#include "jobs/job_run.h"
+#include "model/model.h"
+#include "rules/model_compile.h"
+
+/* begin says that a model is suspended from now on. */
+static void
+begin(LsModelRow *row)
+{
+	LsModel    *model;
+
+	if (!ls_suspension_request(row))
+		return;
+	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
+	CommandCounterIncrement();
+	model = ls_model_acquire(row->model, NULL);
+	if (model == NULL)
+		return;
+	ls_rules_report(model);
+	ls_model_release(model);
+}
+
+/*
+ * end has a model go on: it is counted, or if that is much, or its tables are not free,
+ * by the job that waits.
+ */
+static void
+end(LsModelRow *row)
+{
+	if (!ls_lock_definitions_if_free(row->model))
+		return;
+	ls_suspension_record(row->model, 0, NULL);
+	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
+	CommandCounterIncrement();
+	ls_follow_again(row->model);
+	ls_job_follow(row->model, true, false, true);
+}
+
+static void
+decide(void *arg)
+{
+	LsModelRow *row = arg;
+
+	if (row->unreadable)
+		begin(row);
+	else
+		end(row);
+}
+
+/* ls_resume_before_commit looks at all models, if there was a command. */
+void
+ls_resume_before_commit(void)
+{
+	List	   *rows;
+	ListCell   *lc;
+
+	if (!ls_contacts_undecided)
+		return;
+	ls_contacts_undecided = false;
+	/* the extension may have been dropped since */
+	if (!OidIsValid(ls_extension_base_table("lead_model", true)) ||
+		!OidIsValid(ls_extension_base_table("lead_job", true)))
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	rows = ls_model_rows(NULL);
+	list_sort(rows, ls_by_row_rank);
+	foreach(lc, rows)
+	{
+		LsModelRow *row = lfirst(lc);
+		ErrorData  *error;
+
+		if (row->sheet || !row->switched_on || row->suspended || row->restoring ||
+			!ls_tables_complete(row->model))
+			continue;
+		if ((row->unreadable != NULL) == ls_suspension_waits(row->model))
+			continue;			/* which is known, one way or the other */
+		error = ls_subtransaction_run(decide, row);
+		if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			ReThrowError(error);
+		if (error)
+			ereport(WARNING,
+					(errcode(error->sqlerrcode),
+					 errmsg("model \"%s\" was not looked at: %s", row->model, error->message),
+					 errhint("Call leadscore.rescore('%s').", row->model)));
+	}
+	PopActiveSnapshot();
+}
+
+void
+ls_resume_end_transaction(void)
+{
+	ls_contacts_undecided = false;
+}

@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ *
+ * source_locks.c
+ *		Locks on what a model is counted from, for those who read it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rules/source_locks.h"
+
+#include "storage/lmgr.h"
+
+#include "base/relation.h"
+#include "definitions/locks.h"
+
+/*
+ * ls_lock_to_read locks what a contact is counted from, against those who
+ * would drop or empty it.  Done before contacts are locked: they take tables
+ * first, too.
+ */
+void
+ls_lock_to_read(LsModel *model)
+{
+	for (int i = 0; i < model->nsources; i++)
+		if (!model->sources[i].broken)
+			ls_lock_with_parts(model->sources[i].relation, AccessShareLock);
+}
+
+/*
+ * ls_lock_to_read_if_free does so without waiting, the contact table included.
+ * False where somebody is in the way.
+ */
+bool
+ls_lock_to_read_if_free(LsModel *model)
+{
+	if (!ConditionalLockRelationOid(model->contacts, AccessShareLock))
+		return false;
+	for (int i = 0; i < model->nsources; i++)
+	{
+		ListCell   *lc;
+
+		if (model->sources[i].broken)
+			continue;
+		if (!ConditionalLockRelationOid(model->sources[i].relation, AccessShareLock))
+			return false;
+		foreach(lc, ls_relation_tree(model->sources[i].relation))
+			if (!ConditionalLockRelationOid(lfirst_oid(lc), AccessShareLock))
+				return false;
+	}
+	return true;
+}
+
+/*
+ * ls_lock_before_writing does so for one who does not come from one of these
+ * tables, before he locks a model's score table.
+ */
+void
+ls_lock_before_writing(const char *name)
+{
+	LsModel    *model = ls_model_acquire(name, NULL);
+
+	if (model == NULL)
+		return;
+	LockRelationOid(model->contacts, AccessShareLock);
+	ls_lock_to_read(model);
+	ls_model_release(model);
+}
