@@ -32,7 +32,13 @@ package LeadscoreNode;
 use strict;
 use warnings;
 
-# Outside of make installcheck, which sets all this, programs are those of PG_CONFIG.
+use File::Path qw(remove_tree);
+use File::Temp qw(tempdir);
+
+# Outside of make installcheck, which sets all this, programs are those of PG_CONFIG,
+# and files go into a directory that stays where the program fails.
+my $scratch;
+
 BEGIN
 {
 	if (!$ENV{PG_REGRESS})
@@ -43,6 +49,19 @@ BEGIN
 		$ENV{PG_REGRESS} = $pgxs =~ s{/makefiles/pgxs\.mk$}{/test/regress/pg_regress}r;
 	}
 }
+
+# before PostgreSQL::Test::Utils makes it
+INIT
+{
+	if (!$ENV{TESTDIR} && !$ENV{TESTDATADIR})
+	{
+		$scratch = tempdir('leadscore.XXXXXX', TMPDIR => 1);
+		$ENV{TESTDIR} = $scratch;
+		$ENV{TESTDATADIR} = $ENV{TESTLOGDIR} = "$scratch/tmp_check";
+	}
+}
+
+END { remove_tree($scratch) if $scratch && $? == 0 }
 
 use Exporter 'import';
 use PostgreSQL::Test::Cluster;
@@ -228,12 +247,8 @@ SQL
 
 =item $node->said($database, $sql, option => value, ...)
 
-What psql writes: its output and its errors in list context, both together in
-scalar context.  It goes on after an error.  Options are those of
-PostgreSQL::Test::Cluster's psql(), and
-
-  login      a role to log in as
-  role       a role to become by SET ROLE
+What psql writes, its output and then its messages.  It goes on after an error.
+Options are those of PostgreSQL::Test::Cluster's psql(), and login, a role to log in as.
 
 =item $node->wait_for(query, limit, database)
 
@@ -261,12 +276,10 @@ sub said
 	my ($self, $database, $sql, %options) = @_;
 	my ($out, $err) = ('', '');
 	my $login = delete $options{login};
-	my $role = delete $options{role};
 
 	$options{extra_params} = [ @{ $options{extra_params} // [] }, '-U', $login ] if defined $login;
-	$sql = "SET ROLE $role;\n$sql" if defined $role;
 	$self->psql($database, $sql, on_error_stop => 0, %options, stdout => \$out, stderr => \$err);
-	return wantarray ? ($out, $err) : "$out$err";
+	return "$out$err";
 }
 
 sub wait_for

@@ -13,6 +13,7 @@ use warnings;
 use FindBin;
 use LeadscoreNode;
 use PostgreSQL::Test::Utils;
+use PropertyTest qw(between chance pick);
 use Test::More;
 
 my $top = "$FindBin::Bin/..";
@@ -22,10 +23,6 @@ push @seeds, map { 1000 + int(rand(1e6)) } 1 .. 20 if $ENV{LEADSCORE_LONG} && !$
 # Not preloaded for the server: a worker would go by the real clock.
 my $node = LeadscoreNode->create('identity', library => 'session',
 	conf => { jit => 'off', autovacuum => 'on' });
-
-sub between { my ($low, $high) = @_; return $low + int(rand($high - $low + 1)) }
-sub chance { return rand() < $_[0] }
-sub pick { return $_[ int(rand(@_)) ] }
 
 my @people = map { "p$_" } 1 .. 7;
 my @visitors = map { "v$_" } 1 .. 5;

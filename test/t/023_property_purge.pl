@@ -9,13 +9,11 @@ use warnings;
 
 use LeadscoreNode;
 use PostgreSQL::Test::Utils;
+use PropertyTest qw(between chance pick);
 use Test::More;
 
 my $node = LeadscoreNode->create('purge', library => 'session', conf => { autovacuum => 'on' });
 
-sub between { my ($low, $high) = @_; return $low + int(rand($high - $low + 1)) }
-sub chance { return rand() < $_[0] }
-sub pick { return $_[ int(rand(@_)) ] }
 sub maybe { my ($p, $sql) = @_; return chance($p) ? $sql : 'NULL' }
 
 # A rule of any kind, as the columns of lead_rule after model and name.

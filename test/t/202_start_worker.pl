@@ -18,8 +18,7 @@ my $start = "SELECT leadscore.start_worker()";
 sub ask
 {
 	my ($sql, $database) = @_;
-	my ($code, $out, $err) = $node->psql($database // 'a', $sql);
-	return "$out$err";
+	return $node->said($database // 'a', $sql);
 }
 
 is($node->safe_psql('postgres', $none), 't', 'nothing runs by itself');

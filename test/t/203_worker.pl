@@ -24,11 +24,11 @@ SELECT contact, from_stage, to_stage, extract(epoch FROM changed_at - at)::numer
   FROM leadscore.lead_stage_history h JOIN event e ON e.contact::text = h.contact WHERE cause = 'time'
 SQL
 my $exact = <<'SQL';
-SELECT h.contact, from_stage, to_stage, changed_at - at FROM leadscore.lead_stage_history h JOIN event e ON e.contact::text = h.contact
+SELECT h.contact, from_stage, to_stage, changed_at - at
+  FROM leadscore.lead_stage_history h JOIN event e ON e.contact::text = h.contact
  WHERE cause = 'time'
-	AND abs(extract(epoch FROM changed_at - at) - CASE from_stage WHEN 'sql' THEN 10 * log(2, 1.25)
-		ELSE 10 END) > 0.010
-  LIMIT 5
+	AND abs(extract(epoch FROM changed_at - at) - CASE from_stage WHEN 'sql' THEN 10 * log(2, 1.25) ELSE 10 END) > 0.010
+ LIMIT 5
 SQL
 my $twice = <<'SQL';
 SELECT contact, from_stage, to_stage, count(*) FROM leadscore.lead_stage_history GROUP BY 1, 2, 3 HAVING count(*) > 1

@@ -32,9 +32,7 @@ sub database
 sub as
 {
 	my ($node, $role, $db, $sql) = @_;
-	my ($out, $err) = ('', '');
-	$node->psql($db, $sql, stdout => \$out, stderr => \$err, on_error_stop => 1, extra_params => [ '-U', $role ]);
-	return "$out$err";
+	return $node->said($db, $sql, login => $role, on_error_stop => 1);
 }
 
 # a program that must say nothing

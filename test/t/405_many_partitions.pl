@@ -37,9 +37,7 @@ SQL
 sub runs
 {
 	my ($sql, $wanted, $name) = @_;
-	my ($out, $err) = ('', '');
-	$node->psql('crm', "SET client_min_messages = error; $sql", stdout => \$out, stderr => \$err);
-	is("$out$err", $wanted, $name);
+	is($node->said('crm', "SET client_min_messages = error; $sql", on_error_stop => 1), $wanted, $name);
 }
 my $triggers = <<'SQL';
 SELECT count(*) FROM pg_trigger

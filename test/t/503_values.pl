@@ -13,9 +13,7 @@ $node->hold_clock('postgres');
 sub run
 {
 	my ($role, $sql) = @_;
-	my ($ret, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", extra_params => [ '-U', $role ],
-		on_error_stop => 0);
-	return "$out\n$err";
+	return $node->said('postgres', "\\set VERBOSITY verbose\n$sql", login => $role);
 }
 
 my $secret = qr/DE89|\b4711\b|gold|\bcrow\b/;
