@@ -265,17 +265,13 @@ SQL
 # arguments
 
 my @texts = ('', 'm', 'pairs', 'theirs', 'nobody', 'M', 'x' x 41, 'x' x 63, 'x' x 64, 'e_' x 30, 'event', 'visit',
-	'warm', 'hot', 'unqualified',
-	'disqualified', 'contact', 'at', 'what', 'id', 'amount', 'no_such_column', 'fit', 'engagement', 'UTC',
-	'Europe/Berlin', 'Mars/Olympus', '+25:00',
-	'keep', 'retract', 'source', 'queued', 'immediate', '1', '-1', '0', '41', '99999999999999999999', '1.5', 'NaN',
-	'infinity', '(1,a)', '(,)', '(', '{}',
+	'warm', 'hot', 'unqualified', 'disqualified', 'contact', 'at', 'what', 'id', 'amount', 'no_such_column', 'fit',
+	'engagement', 'UTC', 'Europe/Berlin', 'Mars/Olympus', '+25:00', 'keep', 'retract', 'source', 'queued',
+	'immediate', '1', '-1', '0', '41', '99999999999999999999', '1.5', 'NaN', 'infinity', '(1,a)', '(,)', '(', '{}',
 	'{1,NULL}', 'v1', 'c', 'd', 'secret', q{'"; DROP TABLE tenant.event; --}, '%s%n%1$s', "\x{c3}\x{a4}", 'now()',
-	'true', '\\', "a\tb", 'tenant.contact',
-	'stage_entered', 'take', 'pg_sleep');
+	'true', '\\', "a\tb", 'tenant.contact', 'stage_entered', 'take', 'pg_sleep');
 my @instants = ("'infinity'", "'-infinity'", 'now()', "'4714-11-24 00:00+00 BC'", "'294276-12-31 23:59+00'",
-	"'2026-01-03'", "'2026-01-03'", "'1970-01-01'", 'NULL', 'NULL',
-	"now() + interval '30 days'");
+	"'2026-01-03'", "'2026-01-03'", "'1970-01-01'", 'NULL', 'NULL', "now() + interval '30 days'");
 my @numbers = ('0', '1', '1', '-1', '5', '100', '2147483647', '-2147483648', 'NULL');
 my @floats = ("'NaN'", "'Infinity'", "'-Infinity'", '1e308', '-1e308', '1e-320', '0', '1', '90', 'NULL');
 
@@ -297,9 +293,8 @@ sub state
 
 	return "'\\x$hex'::bytea" if $n < 0.1;
 	return one("'\\x'::bytea", 'NULL::bytea', "decode(repeat('00', 100000), 'hex')",
-		"decode('0200' || repeat('ff', 1000), 'hex')",
-		"decode('02ff' || repeat('01', 100000), 'hex')", "'\\x0200ffffffffffffffffff01'::bytea", "'\\x0210ff'::bytea",
-		"'\\x021002fffe00'::bytea",
+		"decode('0200' || repeat('ff', 1000), 'hex')", "decode('02ff' || repeat('01', 100000), 'hex')",
+		"'\\x0200ffffffffffffffffff01'::bytea", "'\\x0210ff'::bytea", "'\\x021002fffe00'::bytea",
 		"decode(repeat('80', 20) || '01', 'hex')") if $n < 0.25;
 	if ($n < 0.4)
 	{
@@ -349,15 +344,14 @@ sub anything
 	return quoted(one(@texts)) if $n < 0.45;
 	return text() if $n < 0.55;
 	return one('1::int2', '1::int8', '9223372036854775807', '1.5', "'NaN'::numeric", '1e1000::numeric',
-		"'NaN'::float8", '1::float4', "'Infinity'::float8", 'true', "'x'::name", "'x'::char(4)",
-		"'x'::\"char\"", "'\\x00ff'::bytea", "'00000000-0000-0000-0000-000000000001'::uuid", "'infinity'::date",
-		"'2026-01-01'::date", "'infinity'::timestamptz", "'1 day'::interval",
-		"'10.0.0.1'::inet", "'{}'::jsonb", "'null'::json", 'point(1,1)', 'ARRAY[1,2]', "'{}'::int[]",
-		"'{{1},{NULL}}'::int[]", 'int4range(1, 2)', "'{[1,2)}'::int4multirange", "ROW(1,'a')", 'ROW()',
-		"ROW(1,'a')::tenant.pair", "'(1,a)'::tenant.pair", "'(9,z)'::tenant.pair", "'sad'::tenant.mood",
-		'1::tenant.positive', 'NULL::int', 'NULL::tenant.pair', 'NULL::text', 'NULL', "0::regclass",
-		"$known{dropped}::regclass", "'pg_class'::regclass", "'x'::cstring", 'pg_sleep(0)', "'1'::xml", "B'101'",
-		"'1'::money", "'0/0'::pg_lsn", "'(0,1)'::tid", "to_tsvector('a')",
+		"'NaN'::float8", '1::float4', "'Infinity'::float8", 'true', "'x'::name", "'x'::char(4)", "'x'::\"char\"",
+		"'\\x00ff'::bytea", "'00000000-0000-0000-0000-000000000001'::uuid", "'infinity'::date",
+		"'2026-01-01'::date", "'infinity'::timestamptz", "'1 day'::interval", "'10.0.0.1'::inet", "'{}'::jsonb",
+		"'null'::json", 'point(1,1)', 'ARRAY[1,2]', "'{}'::int[]", "'{{1},{NULL}}'::int[]", 'int4range(1, 2)',
+		"'{[1,2)}'::int4multirange", "ROW(1,'a')", 'ROW()', "ROW(1,'a')::tenant.pair", "'(1,a)'::tenant.pair",
+		"'(9,z)'::tenant.pair", "'sad'::tenant.mood", '1::tenant.positive', 'NULL::int', 'NULL::tenant.pair',
+		'NULL::text', 'NULL', "0::regclass", "$known{dropped}::regclass", "'pg_class'::regclass", "'x'::cstring",
+		'pg_sleep(0)', "'1'::xml", "B'101'", "'1'::money", "'0/0'::pg_lsn", "'(0,1)'::tid", "to_tsvector('a')",
 		"ARRAY['sad'::tenant.mood]", "(SELECT array_agg(s) FROM leadscore.score_m s)",
 		'(SELECT c FROM tenant.contact c LIMIT 1)', 'repeat(\'1\', 1000000)', "'1'::varchar", "'1'::varchar(1)");
 }
@@ -409,9 +403,11 @@ sub trigger
 			'leadscore_internal.lead_model', 'leadscore_internal.lead_stage') : ());
 	my ($when, $each) = $on eq 'odd_view' ? ('INSTEAD OF', 'ROW') : (one('BEFORE', 'AFTER', 'AFTER'), one('ROW', 'STATEMENT'));
 	my $event = one('INSERT', 'UPDATE', 'DELETE', $each eq 'STATEMENT' ? 'TRUNCATE' : 'INSERT OR UPDATE OR DELETE');
-	my $rows = $when eq 'AFTER' && rand() < 0.6 ? { INSERT => 'REFERENCING NEW TABLE AS new_rows',
+	my %rows = (
+		INSERT => 'REFERENCING NEW TABLE AS new_rows',
 		UPDATE => 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows',
-		DELETE => 'REFERENCING OLD TABLE AS old_rows' }->{$event} // '' : '';
+		DELETE => 'REFERENCING OLD TABLE AS old_rows');
+	my $rows = $when eq 'AFTER' && rand() < 0.6 ? $rows{$event} // '' : '';
 	my $arguments = one('', '', "'m'", "'x', 'y', 'z'", "''");
 	my $constraint = $when eq 'AFTER' && $each eq 'ROW' && $rows eq '' && rand() < 0.3 ? 'CONSTRAINT ' : '';
 	my $deferred = $constraint ? 'DEFERRABLE INITIALLY DEFERRED ' : '';
@@ -427,12 +423,17 @@ CREATE ${constraint}TRIGGER hostile $when $event ON $on $rows ${deferred}FOR EAC
 	EXECUTE FUNCTION $f->{schema}.$f->{name}($arguments)
 SQL
 		"INSERT INTO $on DEFAULT VALUES",
-		$on eq 'tenant.visit_1' ? "INSERT INTO $on VALUES (1, '2025-01-01')" : $on eq 'tenant.spare'
-			? "INSERT INTO $on VALUES (1)" : "INSERT INTO $on SELECT * FROM $on LIMIT 2",
-		"UPDATE $on SET " . ($on =~ /event$/ ? 'amount = 1' : $on =~ /contact$/ ? "country = 'FR'" : $on =~ /visit/
-			? 'contact = contact' : $on =~ /spare/ ? 'a = 2'
-			: $on =~ /odd/ ? 'a = 2' : $on eq 'lead_rule' ? "name = 'y'" : $on =~ /lead_/
-				? 'model = model' : $on =~ /score/ ? 'score = score' : 'contact_id = contact_id'),
+		$on eq 'tenant.visit_1' ? "INSERT INTO $on VALUES (1, '2025-01-01')"
+		: $on eq 'tenant.spare' ? "INSERT INTO $on VALUES (1)"
+		: "INSERT INTO $on SELECT * FROM $on LIMIT 2",
+		"UPDATE $on SET " . ($on =~ /event$/ ? 'amount = 1'
+			: $on =~ /contact$/ ? "country = 'FR'"
+			: $on =~ /visit/ ? 'contact = contact'
+			: $on =~ /spare|odd/ ? 'a = 2'
+			: $on eq 'lead_rule' ? "name = 'y'"
+			: $on =~ /lead_/ ? 'model = model'
+			: $on =~ /score/ ? 'score = score'
+			: 'contact_id = contact_id'),
 		"DELETE FROM $on",
 		($on eq 'odd_view' ? () : "TRUNCATE $on"),
 		'SET CONSTRAINTS ALL IMMEDIATE');
@@ -462,10 +463,11 @@ sub forged
 	my $n = rand;
 
 	return 'SELECT leadscore.state_text(' . state() . ')' if $n < 0.3;
-	return 'SELECT leadscore_internal.live(' . one('NULL::leadscore.score_m', 'NULL::leadscore.score_m', row()) . ', '
+	return 'SELECT leadscore_internal.live('
+		. one('NULL::leadscore.score_m', 'NULL::leadscore.score_m', row()) . ', '
 		. relation() . '::oid, '
 		. one("'(0,1)'", "'(0,2)'", "'(0,0)'", "'(4294967295,65535)'", "'(1,300)'", 'NULL') . '::tid, '
-			. one('now()', one(@instants) . '::timestamptz') . ')' if $n < 0.7;
+		. one('now()', one(@instants) . '::timestamptz') . ')' if $n < 0.7;
 	return 'SELECT * FROM leadscore.' . one('score', 'replay', 'explain', 'forecast', 'identities') . '('
 		. quoted(one('m', 'pairs')) . '::text, ' . anything() . ')' if $n < 0.9;
 	return 'SELECT leadscore.' . one('merge_contacts', 'set_stage') . "('m'::text, " . anything() . ', ' . anything() . ')';
@@ -477,10 +479,12 @@ sub damage
 	my $table = one('score_m', 'score_m', 'score_m', 'pending_m', 'due_m', 'kept_m', 'purged_m', 'profile_m',
 		'merged_m', 'identity_m', 'history_m', 'outbox_m', 'daily_m');
 	my $column = one(@{ $known{columns} });
-	my $value = $column eq 'state' ? state() : $column =~ /^(score|fit|engagement)$/ ? one(@floats)
-		. '::float8' : $column =~ /_at|since/ ? one(@instants) . '::timestamptz'
-		: $column =~ /contact_id|version/ ? one(@numbers) : $column =~ /^(has_contact|disqualified)$/
-			? one('true', 'false', 'NULL') : one(text(), "'x'", 'NULL');
+	my $value = $column eq 'state' ? state()
+	  : $column =~ /^(score|fit|engagement)$/ ? one(@floats) . '::float8'
+	  : $column =~ /_at|since/ ? one(@instants) . '::timestamptz'
+	  : $column =~ /contact_id|version/ ? one(@numbers)
+	  : $column =~ /^(has_contact|disqualified)$/ ? one('true', 'false', 'NULL')
+	  : one(text(), "'x'", 'NULL');
 
 	return (
 		'SET LOCAL session_replication_role = replica',
@@ -496,14 +500,14 @@ sub damage
 		: $table eq 'pending_m' ? 'INSERT INTO leadscore.pending_m (contact_id, delta) VALUES (1, ' . state() . ')'
 		: $table eq 'due_m' ? 'UPDATE leadscore.due_m SET due_at = ' . one(@instants)
 		: $table =~ /kept|purged/ ? "UPDATE leadscore.$table SET state = " . state()
-		: $table eq 'profile_m' ? 'DELETE FROM leadscore.profile_m' : one("DROP TABLE leadscore.$table CASCADE",
-			"DELETE FROM leadscore.$table", "ALTER TABLE leadscore.$table RENAME TO gone"),
+		: $table eq 'profile_m' ? 'DELETE FROM leadscore.profile_m'
+		: one("DROP TABLE leadscore.$table CASCADE", "DELETE FROM leadscore.$table",
+			"ALTER TABLE leadscore.$table RENAME TO gone"),
 		'SET LOCAL session_replication_role = origin',
 		(map { one("SELECT leadscore.score('m', 1)", "SELECT count(*) FROM leadscore.explain('m', 2)",
 			"SELECT count(*) FROM leadscore.verify('m')", 'SELECT * FROM leadscore.live_m',
-			"SELECT leadscore.refresh('m')", <<'SQL',
-INSERT INTO tenant.event (contact, at, what, amount) VALUES (1, now(), 'buy', 1), (3, now(), 'open', 1)
-SQL
+			"SELECT leadscore.refresh('m')",
+			"INSERT INTO tenant.event (contact, at, what, amount) VALUES (1, now(), 'buy', 1), (3, now(), 'open', 1)",
 			"UPDATE tenant.contact SET country = 'DE' WHERE id < 4", 'DELETE FROM tenant.event WHERE contact = 2',
 			"SELECT leadscore.set_stage('m', 1, 'hot')",
 			"SELECT leadscore.merge_contacts('m', 1, 2)", "SELECT count(*) FROM leadscore.forecast('m', 3)",
@@ -558,7 +562,7 @@ SET client_min_messages = error;
 SET statement_timeout = '120s';
 SET search_path = tenant, public;
 \set VERBOSITY verbose
-\set ON_ERROR_ROLLBACK on;
+\set ON_ERROR_ROLLBACK on
 SQL
 	my ($status, $out, $err);
 

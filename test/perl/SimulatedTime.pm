@@ -19,7 +19,7 @@ my $rules = <<'SQL';
 INSERT INTO leadscore.lead_rule (model, name, category, kind, source, event, condition, points, weight, award, at_least, time_frame,
 		decay, decay_interval, decay_keep, max_points, max_per_period, period, idle, events_from, events_before, disqualifies)
 	SELECT '%1$s', r.* FROM (VALUES
-	('form',            'engagement', 'event', 'events', 'form', NULL, 60, NULL, NULL, 1, NULL::interval, 'half_life', interval '30 days',
+	('form', 'engagement', 'event', 'events', 'form', NULL, 60, NULL, NULL, 1, NULL::interval, 'half_life', interval '30 days',
 		NULL::float8, NULL::float8, NULL::float8, NULL::interval, NULL::interval, NULL::timestamptz, NULL::timestamptz, false),
 	('page', 'engagement', 'event', 'events', 'page', NULL, 3, NULL, NULL, 1, NULL, 'half_life', '7 days', NULL, NULL,
 		NULL, NULL, NULL, NULL, NULL, false),
@@ -391,7 +391,7 @@ sub simulate
 	$node->safe_psql('postgres', $sql . "CALL simulate($contacts, $told, '$step');\n");
 
 	my ($compared, $replayed, $refreshed) = split /\|/,
-	$node->safe_psql('postgres', 'SELECT compared, replayed, refreshed FROM counts');
+		$node->safe_psql('postgres', 'SELECT compared, replayed, refreshed FROM counts');
 	note("$compared rows compared with what is exact, $replayed with replay(), $refreshed written by refresh()");
 
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM wrong'), '0',

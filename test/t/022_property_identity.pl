@@ -55,9 +55,9 @@ sub rules
 	}
 	push @rules, "('p', 'fit', 'profile', NULL, NULL, 3, NULL, NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL)";
 	push @rules,
-	"('a', 'engagement', 'absence', NULL, NULL, -1.5, NULL, 'each', 1, NULL, 'none', NULL, NULL, 20, NULL, '30 hours')";
+		"('a', 'engagement', 'absence', NULL, NULL, -1.5, NULL, 'each', 1, NULL, 'none', NULL, NULL, 20, NULL, '30 hours')";
 	push @rules,
-	"('b', 'engagement', 'absence', 'web', 'e1', -4, NULL, 'once', 1, NULL, 'none', NULL, NULL, NULL, NULL, '4 days')";
+		"('b', 'engagement', 'absence', 'web', 'e1', -4, NULL, 'once', 1, NULL, 'none', NULL, NULL, NULL, NULL, '4 days')";
 	return @rules;
 }
 

@@ -58,7 +58,7 @@ command_ok([ 'pg_dump', '-s', map({ ('-t', "leadscore.${_}_m") } qw(score due pe
 {
 	# what is the extension's own is not there
 	my $sql = join '', grep { !/^CREATE TRIGGER leadscore|^COMMENT|^GRANT|^ALTER TABLE .* OWNER/ } split /^/,
-	slurp_file("$dir/tables.sql");
+		slurp_file("$dir/tables.sql");
 	$subscriber->safe_psql('plain', "CREATE SCHEMA leadscore; $sql");
 }
 
