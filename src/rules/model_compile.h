@@ -285,7 +285,6 @@ extern bool ls_model_fault_over(const LsModel *model);
 extern void ls_check_not_suspended(const LsModel *model);
 extern void ls_model_report_broken(LsModel *model);
 extern void ls_model_report_fault(const LsModel *model, int level);
-extern int64 ls_local_time(TimestampTz t, pg_tz *tz);
 extern bool ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t);
 extern int64 ls_rule_bucket(const LsModel *model, const LsRule *rule,
 							TimestampTz t);
