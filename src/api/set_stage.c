@@ -12,8 +12,8 @@
 #include "utils/snapmgr.h"
 
 #include "api/arguments.h"
+#include "base/statement.h"
 #include "base/suggest.h"
-#include "capture/deferred.h"
 #include "counting/recount.h"
 #include "definitions/catalog.h"
 #include "definitions/locks.h"
@@ -71,7 +71,7 @@ change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 	change.contact = ls_asked_contact(fcinfo, model);
 	ls_key_require_fit(&model->key, change.contact);
 	change.by_hand = true;
-	change.fold = !ls_note_under_way();
+	change.fold = !ls_statement_under_way();
 	change.stage = stage;
 	change.reason = reason;
 	store = ls_store_open(model, "manual", ls_count_contact, ls_count_profile);

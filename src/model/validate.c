@@ -28,7 +28,7 @@
 #include "base/decay.h"
 #include "base/suggest.h"
 #include "base/user.h"
-#include "capture/deferred.h"
+#include "tables/deferred.h"
 #include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
@@ -610,7 +610,7 @@ void
 ls_rules_changed(const char *model)
 {
 	/* written by a trigger of an event table, in the midst of a statement */
-	if (has_uncounted(model) && !ls_note_defer_count(model))
+	if (has_uncounted(model) && !ls_deferred_recompute_model(model))
 		(void) ls_job_count(model);
 	else
 		ls_model_changed(model);

@@ -14,8 +14,9 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
-#include "capture/deferred.h"
+#include "base/statement.h"
 #include "rules/disclosure.h"
+#include "tables/deferred.h"
 
 /* tell warns whoever came to the row. */
 static void
@@ -40,9 +41,9 @@ bool
 ls_row_repair(LsModel *model, const LsChange *change, const ErrorData *damage,
 			  LsChange *repaired)
 {
-	if (change->whole == NULL && !change->count_all && ls_note_under_way())
+	if (change->whole == NULL && !change->count_all && ls_statement_under_way())
 	{
-		ls_note_events(model, change->contact);
+		ls_deferred_recompute(model, change->contact);
 		return false;
 	}
 	tell(model, damage);
