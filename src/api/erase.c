@@ -29,7 +29,6 @@
 #include "api/arguments.h"
 #include "base/transaction.h"
 #include "counting/event_reader.h"
-#include "counting/recount.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
@@ -353,8 +352,8 @@ erase_person(LsModel *visitors, LsModel *model, Datum contact)
 static int64
 erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)
 {
-	LsChange	change = {0};
-	LsStore    *store;
+	LsChange	change = {.kind = LS_CHANGE_RECOMPUTE};
+	LsScoreWriter *writer;
 	Datum		target;
 	bool		identified = ls_alias_find(visitors, visitor, LS_ALIAS_NOW, &target);
 	int64		rows = 0;
@@ -367,12 +366,11 @@ erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)
 	rows += erase(visitors, visitor);
 	if (!identified)
 		return rows;
-	store = ls_store_open(model, "merge", ls_count_contact, ls_count_profile);
-	change.count_all = true;
+	writer = ls_score_writer_open(model, "merge");
 	if (!ls_alias_find(model, target, LS_ALIAS_NOW, &change.contact))
 		change.contact = target;
-	(void) ls_store_change(store, &change);
-	ls_store_close(store);
+	(void) ls_score_writer_change(writer, &change);
+	ls_score_writer_close(writer);
 	return rows;
 }
 

@@ -22,6 +22,7 @@
 #include "api/arguments.h"
 #include "base/clock.h"
 #include "counting/contact_snapshot.h"
+#include "counting/stage_context.h"
 #include "scoring/next_change.h"
 #include "scoring/transition.h"
 #include "tables/due_table.h"
@@ -59,8 +60,8 @@ set_out(Way *way, LsModel *model, TimestampTz now)
 	course->model = model;
 	course->row = &way->row;
 	course->score = ls_course_score(model);
-	course->econtext = ls_stage_context(model, way->estate, way->row.contact);
-	now = Max(now, ls_row_instant(&way->row));
+	course->econtext = ls_stage_context_make(model, way->estate, way->row.contact);
+	now = Max(now, ls_score_row_instant(&way->row));
 	ls_course_now(course, now);
 	way->score_now = course->score->score;
 	way->path = (LsPath) {model, &way->row.state, course->score,
@@ -74,7 +75,7 @@ set_out(Way *way, LsModel *model, TimestampTz now)
 static bool
 go(Way *way, TimestampTz until, const char **from_stage)
 {
-	LsStanding	standing = ls_row_standing(&way->row);
+	LsStageState	standing = ls_score_row_stage_state(&way->row);
 
 	CHECK_FOR_INTERRUPTS();
 	*from_stage = way->row.stage;
@@ -82,7 +83,7 @@ go(Way *way, TimestampTz until, const char **from_stage)
 		return false;
 	(void) ls_stage_step(way->course.model, way->course.score,
 						 way->course.econtext, &standing, way->path.at);
-	ls_row_stand(&way->row, &standing);
+	ls_score_row_set_stage_state(&way->row, &standing);
 	return true;
 }
 

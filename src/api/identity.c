@@ -31,14 +31,12 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/relation.h"
-#include "counting/recount.h"
 #include "definitions/catalog.h"
 #include "definitions/locks.h"
 #include "definitions/model_access.h"
 #include "definitions/rights.h"
 #include "model/visitors.h"
 #include "rules/source_locks.h"
-#include "scoring/transition.h"
 #include "tables/identity_table.h"
 #include "tables/score_writer.h"
 #include "tables/stage_history.h"
@@ -70,16 +68,10 @@ check_model(FunctionCallInfo fcinfo)
 	return ls_model_row_held(row->model, GetUserId());
 }
 
-static LsStore *
-open_store(LsModel *model)
-{
-	return ls_store_open(model, "merge", ls_count_contact, ls_count_profile);
-}
-
 static void
-close_store(LsModel *model, LsStore *store)
+close_writer(LsModel *model, LsScoreWriter *writer)
 {
-	ls_store_close(store);
+	ls_score_writer_close(writer);
 	ls_rules_report(model);
 	ls_model_release(model);
 }
@@ -131,7 +123,7 @@ count_for(LsModel *model, const Keys *keys, Datum target)
 
 /* add_standing adds where a contact stood, to be given back to it later. */
 static void
-add_standing(LsSqlArguments *args, const LsStanding *standing)
+add_standing(LsSqlArguments *args, const LsStageState *standing)
 {
 	ls_sql_add_text(args, standing ? standing->stage : NULL);
 	ls_sql_add(args, TIMESTAMPTZOID, TimestampTzGetDatum(standing ? standing->since : 0));
@@ -155,11 +147,11 @@ has_stage(const LsModel *model, const char *stage)
  * take_back deletes the row which says for whom a contact counts, and gives where
  * it stood before; NULL where that has no meaning any more.
  */
-static LsStanding *
+static LsStageState *
 take_back(LsModel *model, Datum contact)
 {
 	LsSqlArguments args = {.newest = true};
-	LsStanding *standing = NULL;
+	LsStageState *standing = NULL;
 	SPITupleTable *rows;
 
 	ls_sql_add(&args, model->key.type, contact);
@@ -170,7 +162,7 @@ take_back(LsModel *model, Datum contact)
 	{
 		char	   *prior = ls_sql_text(rows, 0, 3);
 
-		standing = palloc0(sizeof(LsStanding));
+		standing = palloc0(sizeof(LsStageState));
 		standing->stage = ls_sql_text(rows, 0, 1);
 		standing->since = DatumGetTimestampTz(ls_sql_value(rows, 0, 2, NULL));
 		standing->prior_stage = prior && has_stage(model, prior) ? prior : NULL;
@@ -190,15 +182,12 @@ take_back(LsModel *model, Datum contact)
  * reads it.  False where there is none.
  */
 static bool
-hold_row(LsModel *model, LsStore *store, Datum contact, LsScoreRow *row)
+hold_row(LsModel *model, LsScoreWriter *writer, Datum contact, LsScoreRow *row)
 {
-	LsChange	change = {0};
+	LsChange	change = {.kind = LS_CHANGE_PENDING, .contact = contact};
 	bool		found;
 
-	change.contact = contact;
-	change.fold = true;
-	change.only_if_changed = true;
-	(void) ls_store_change(store, &change);
+	(void) ls_score_writer_change(writer, &change);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	found = ls_row_find(model, contact, row);
@@ -219,7 +208,7 @@ hold_alias(LsModel *model, Datum contact)
 
 /* hold_all locks the places of contacts in their order, with or without a row. */
 static void
-hold_all(LsModel *model, LsStore *store, const Keys *keys, Datum one, Datum other)
+hold_all(LsModel *model, LsScoreWriter *writer, const Keys *keys, Datum one, Datum other)
 {
 	int			n = keys->n + 2;
 	Datum	   *all = palloc(sizeof(Datum) * n);
@@ -235,7 +224,7 @@ hold_all(LsModel *model, LsStore *store, const Keys *keys, Datum one, Datum othe
 		if (ls_alias_find(model, all[i], LS_ALIAS_NOW, &target))
 			hold_alias(model, all[i]);
 		else
-			(void) hold_row(model, store, all[i], &row);
+			(void) hold_row(model, writer, all[i], &row);
 	}
 }
 
@@ -271,28 +260,24 @@ check_same(LsModel *model, const Keys *before, const Keys *now)
 
 /* count_again counts a contact from all that counts for it now. */
 static void
-count_again(LsStore *store, Datum contact, const LsStanding *standing)
+count_again(LsScoreWriter *writer, Datum contact, const LsStageState *standing)
 {
-	LsChange	change = {0};
+	LsChange	change = {.kind = LS_CHANGE_RECOMPUTE, .contact = contact,
+	.data.recompute.stage = standing};
 
-	change.contact = contact;
-	change.count_all = true;
-	change.standing = standing;
 	CommandCounterIncrement();
-	(void) ls_store_change(store, &change);
+	(void) ls_score_writer_change(writer, &change);
 	CommandCounterIncrement();
 }
 
 /* remove_row removes the row of a contact that counts for another now. */
 static void
-remove_row(LsStore *store, Datum contact)
+remove_row(LsScoreWriter *writer, Datum contact)
 {
-	LsChange	change = {0};
+	LsChange	change = {.kind = LS_CHANGE_REMOVE, .contact = contact};
 
-	change.contact = contact;
-	change.remove = true;
 	CommandCounterIncrement();
-	(void) ls_store_change(store, &change);
+	(void) ls_score_writer_change(writer, &change);
 	CommandCounterIncrement();
 }
 
@@ -334,7 +319,7 @@ refuse_merged(LsModel *model, Datum target, Datum source)
 
 /* write_merge writes for whom a contact counts from now on. */
 static void
-write_merge(LsModel *model, Datum target, Datum source, const LsStanding *standing)
+write_merge(LsModel *model, Datum target, Datum source, const LsStageState *standing)
 {
 	LsSqlArguments args = {.newest = true};
 
@@ -355,13 +340,13 @@ Datum
 ls_merge_contacts(PG_FUNCTION_ARGS)
 {
 	LsModel    *model;
-	LsStore    *store;
+	LsScoreWriter *writer;
 	Datum		target,
 				source;
 	Keys		along,
 				now;
 	LsScoreRow	row;
-	LsStanding	standing;
+	LsStageState	standing;
 
 	PreventCommandIfReadOnly("merge_contacts()");
 	model = ls_model_to_change(check_model(fcinfo)->model, true);
@@ -380,22 +365,22 @@ ls_merge_contacts(PG_FUNCTION_ARGS)
 	refuse_merged(model, target, source);
 	along = merged_into(model, source);
 
-	store = open_store(model);
-	hold_all(model, store, &along, target, source);
+	writer = ls_score_writer_open(model, "merge");
+	hold_all(model, writer, &along, target, source);
 	refuse_merged(model, target, source);
 	now = merged_into(model, source);
 	check_same(model, &along, &now);
-	if (!hold_row(model, store, target, &row))
+	if (!hold_row(model, writer, target, &row))
 		refuse_unknown(model, target);
-	if (!hold_row(model, store, source, &row))
+	if (!hold_row(model, writer, source, &row))
 		refuse_unknown(model, source);
-	standing = ls_row_standing(&row);
+	standing = ls_score_row_stage_state(&row);
 
 	write_merge(model, target, source, &standing);
 	count_for(model, &along, target);
-	remove_row(store, source);
-	count_again(store, target, NULL);
-	close_store(model, store);
+	remove_row(writer, source);
+	count_again(writer, target, NULL);
+	close_writer(model, writer);
 	PG_RETURN_VOID();
 }
 
@@ -404,13 +389,13 @@ Datum
 ls_unmerge(PG_FUNCTION_ARGS)
 {
 	LsModel    *model;
-	LsStore    *store;
+	LsScoreWriter *writer;
 	Datum		source,
 				target,
 				still;
 	Keys		back,
 				now;
-	LsStanding *standing;
+	LsStageState *standing;
 
 	PreventCommandIfReadOnly("unmerge()");
 	model = ls_model_to_change(check_model(fcinfo)->model, true);
@@ -425,8 +410,8 @@ ls_unmerge(PG_FUNCTION_ARGS)
 				 errhint("Table leadscore.merged_%s has those that were.", model->name)));
 	back = merged_into(model, source);
 
-	store = open_store(model);
-	hold_all(model, store, &back, target, source);
+	writer = ls_score_writer_open(model, "merge");
+	hold_all(model, writer, &back, target, source);
 	now = merged_into(model, source);
 	check_same(model, &back, &now);
 	if (!ls_alias_find(model, source, LS_ALIAS_NOW, &still) ||
@@ -435,9 +420,9 @@ ls_unmerge(PG_FUNCTION_ARGS)
 
 	standing = take_back(model, source);
 	count_for(model, &back, source);
-	count_again(store, source, standing);
-	count_again(store, target, NULL);
-	close_store(model, store);
+	count_again(writer, source, standing);
+	count_again(writer, target, NULL);
+	close_writer(model, writer);
 	PG_RETURN_VOID();
 }
 
@@ -465,7 +450,7 @@ make_row(LsModel *visitors, Datum visitor)
 	bool	   *nulls = palloc(sizeof(bool) * ls_row_natts(visitors));
 	LsScoreRow	row;
 
-	ls_row_start(visitors, visitor, &row, ls_clock());
+	ls_score_row_start(visitors, visitor, &row, ls_clock());
 	ls_row_values(visitors, &row, values, nulls);
 	return ls_row_insert(visitors, values, nulls);
 }
@@ -507,9 +492,9 @@ is_identified(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
  * who brings his first event waits.  True if there was one.
  */
 static bool
-hold_visitor(LsModel *visitors, LsStore *store, Datum visitor, LsScoreRow *row)
+hold_visitor(LsModel *visitors, LsScoreWriter *writer, Datum visitor, LsScoreRow *row)
 {
-	for (int attempts = 0; !hold_row(visitors, store, visitor, row); attempts++)
+	for (int attempts = 0; !hold_row(visitors, writer, visitor, row); attempts++)
 	{
 		ls_row_attempt(visitors, visitor, visitors->score_table, attempts);
 		if (make_row(visitors, visitor))
@@ -521,7 +506,7 @@ hold_visitor(LsModel *visitors, LsStore *store, Datum visitor, LsScoreRow *row)
 /* write_identity writes which contact a visitor is. */
 static void
 write_identity(LsModel *visitors, LsModel *model, Datum visitor, Datum contact,
-			   const LsStanding *standing)
+			   const LsStageState *standing)
 {
 	LsSqlArguments args = {.newest = true};
 
@@ -541,26 +526,26 @@ write_identity(LsModel *visitors, LsModel *model, Datum visitor, Datum contact,
 static void
 identify(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 {
-	LsStore    *store = open_store(visitors);
+	LsScoreWriter *writer = ls_score_writer_open(visitors, "merge");
 	LsScoreRow	row;
-	LsStanding	standing;
-	bool		known = hold_visitor(visitors, store, visitor, &row);
+	LsStageState	standing;
+	bool		known = hold_visitor(visitors, writer, visitor, &row);
 	bool		before = is_identified(visitors, model, visitor, contact);
 
 	if (known)
-		standing = ls_row_standing(&row);
+		standing = ls_score_row_stage_state(&row);
 	if (!before)
 		write_identity(visitors, model, visitor, contact, known ? &standing : NULL);
 	if (known)
-		remove_row(store, visitor);
+		remove_row(writer, visitor);
 	else
 		ls_row_delete(visitors, visitor);
-	close_store(visitors, store);
+	close_writer(visitors, writer);
 	if (before)
 		return;
-	store = open_store(model);
-	count_again(store, contact, NULL);
-	ls_store_close(store);
+	writer = ls_score_writer_open(model, "merge");
+	count_again(writer, contact, NULL);
+	ls_score_writer_close(writer);
 }
 
 /* ls_identify is leadscore.identify(). */
@@ -600,8 +585,8 @@ ls_unidentify(PG_FUNCTION_ARGS)
 	LsModelRow *row;
 	LsModel    *visitors,
 			   *model;
-	LsStore    *store;
-	LsStanding *standing;
+	LsScoreWriter *writer;
+	LsStageState *standing;
 	Datum		visitor,
 				contact;
 
@@ -619,13 +604,13 @@ ls_unidentify(PG_FUNCTION_ARGS)
 				 errmsg("it is not known which contact visitor \"%s\" of model \"%s\" is",
 						ls_key_text(&visitors->key, visitor), model->name),
 				 errhint("Table leadscore.identity_%s has those of whom it is.", model->name)));
-	store = open_store(visitors);
+	writer = ls_score_writer_open(visitors, "merge");
 	standing = take_back(visitors, visitor);
-	count_again(store, visitor, standing);
-	close_store(visitors, store);
-	store = open_store(model);
-	count_again(store, contact, NULL);
-	close_store(model, store);
+	count_again(writer, visitor, standing);
+	close_writer(visitors, writer);
+	writer = ls_score_writer_open(model, "merge");
+	count_again(writer, contact, NULL);
+	close_writer(model, writer);
 	PG_RETURN_VOID();
 }
 

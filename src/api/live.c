@@ -40,7 +40,6 @@
 #include "counting/replay.h"
 #include "definitions/catalog.h"
 #include "rules/model_compile.h"
-#include "scoring/transition.h"
 #include "tables/pending_table.h"
 #include "tables/score_table.h"
 
@@ -175,7 +174,7 @@ recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 		row->state.events = row->state.last == DT_NOBEGIN ? 0 : 1;
 		row->state.first = row->state.last;
 	}
-	ls_row_take_score(model, row, score);
+	ls_score_row_take_score(model, row, score);
 }
 
 /*
@@ -218,7 +217,7 @@ ls_live(PG_FUNCTION_ARGS)
 	ls_row_check(model, desc);
 	values = palloc(sizeof(Datum) * desc->natts);
 	nulls = palloc(sizeof(bool) * desc->natts);
-	if (at >= ls_row_instant(&row))
+	if (at >= ls_score_row_instant(&row))
 		ls_contact_show(model, &row, at, values, nulls);
 	else
 	{

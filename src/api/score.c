@@ -238,7 +238,7 @@ is_pending(LsModel *model, LsReplay *replay, const LsScoreRow *row)
 	if (row->rules_version == model->version)
 		return false;
 	score = ls_score_make(model, false);
-	ls_evaluate(model, &row->state, ls_row_instant(row), score);
+	ls_evaluate(model, &row->state, ls_score_row_instant(row), score);
 	replayed = ls_replay_score(replay, score->at, &size);
 	return agrees(score->score, replayed, size);
 }
@@ -253,7 +253,7 @@ verify_state(LsModel *model, LsReplay *replay, LsScoreRow *row,
 			 double *stored, double *replayed)
 {
 	TimestampTz now = Max(ls_clock_of_statement(),
-						  Max(ls_row_instant(row), ls_replay_begins(replay)));
+						  Max(ls_score_row_instant(row), ls_replay_begins(replay)));
 	LsScore    *score = ls_score_make(model, false);
 	double		size;
 

@@ -14,7 +14,6 @@
 #include "api/arguments.h"
 #include "base/statement.h"
 #include "base/suggest.h"
-#include "counting/recount.h"
 #include "definitions/catalog.h"
 #include "definitions/locks.h"
 #include "definitions/rights.h"
@@ -58,8 +57,8 @@ change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 	LsModelRow *row = ls_model_row_for(ls_sql_text_argument(fcinfo, 0, "model"),
 									   GetUserId());
 	LsModel    *model;
-	LsChange	change = {0};
-	LsStore    *store;
+	LsChange	change = {.kind = LS_CHANGE_SET_STAGE};
+	LsScoreWriter *writer;
 
 	if (PG_ARGISNULL(1))
 		(void) ls_sql_text_argument(fcinfo, 1, "contact");
@@ -70,13 +69,12 @@ change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 		check_stage(model, stage);
 	change.contact = ls_asked_contact(fcinfo, model);
 	ls_key_require_fit(&model->key, change.contact);
-	change.by_hand = true;
-	change.fold = !ls_statement_under_way();
-	change.stage = stage;
-	change.reason = reason;
-	store = ls_store_open(model, "manual", ls_count_contact, ls_count_profile);
-	(void) ls_store_change(store, &change);
-	ls_store_close(store);
+	change.data.set_stage.stage = stage;
+	change.data.set_stage.reason = reason;
+	change.data.set_stage.merge_pending = !ls_statement_under_way();
+	writer = ls_score_writer_open(model, "manual");
+	(void) ls_score_writer_change(writer, &change);
+	ls_score_writer_close(writer);
 	ls_rules_report(model);
 	ls_model_release(model);
 }

@@ -34,7 +34,7 @@
 #include "counting/contact_snapshot.h"
 #include "counting/event_reader.h"
 #include "counting/replay.h"
-#include "scoring/transition.h"
+#include "counting/stage_context.h"
 #include "tables/score_table.h"
 
 #define DEFAULT_SAMPLE 1000
@@ -224,7 +224,7 @@ see_before(LsTrial *trial, const Entry *item, LsSeen *seen)
 		if (trial->pending)
 			(void) ls_contact_complete(trial->before, &row);
 	}
-	ls_contact_show(trial->before, &row, Max(trial->now, ls_row_instant(&row)),
+	ls_contact_show(trial->before, &row, Max(trial->now, ls_score_row_instant(&row)),
 					trial->values, trial->nulls);
 	see(&row, seen);
 	return true;
@@ -235,9 +235,9 @@ static void
 see_replayed(LsTrial *trial, LsScoreRow *row, LsSeen *seen)
 {
 	EState	   *estate = CreateExecutorState();
-	ExprContext *econtext = ls_stage_context(trial->after, estate, row->contact);
-	LsStanding	standing = ls_row_standing(row);
-	TimestampTz t = Max(trial->now, ls_row_instant(row));
+	ExprContext *econtext = ls_stage_context_make(trial->after, estate, row->contact);
+	LsStageState	standing = ls_score_row_stage_state(row);
+	TimestampTz t = Max(trial->now, ls_score_row_instant(row));
 
 	ls_replay_evaluate(trial->replay, t, trial->score);
 	(void) ls_stage_step(trial->after, trial->score, econtext, &standing, t);
@@ -262,7 +262,7 @@ see_after(LsTrial *trial, const Entry *item, LsSeen *seen)
 	}
 	if (trial->pending)
 		(void) ls_contact_complete(trial->after, &row);
-	ls_contact_show(trial->after, &row, Max(trial->now, ls_row_instant(&row)),
+	ls_contact_show(trial->after, &row, Max(trial->now, ls_score_row_instant(&row)),
 					trial->values, trial->nulls);
 	see(&row, seen);
 	return true;

@@ -36,6 +36,7 @@
 #include "utils/varlena.h"
 
 #include "api/outbox.h"
+#include "background/settings.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/reach.h"
@@ -50,7 +51,6 @@
 #define GRACE	2000
 
 bool		ls_action_overran = false;
-int			ls_action_timeout = 30000;
 
 /* ---------- functions ---------- */
 

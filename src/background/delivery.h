@@ -13,19 +13,6 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
-
-/* What happened to a contact at one instant */
-typedef struct LsOccasion
-{
-	const char *from_stage;		/* the same as to_stage where it did not change */
-	const char *to_stage;
-	double		score_before;
-	double		score;
-	TimestampTz at;				/* when it happened */
-	List	   *rules;			/* of LsRule *: came in force */
-	const char *cause;			/* as in lead_stage_history */
-} LsOccasion;
-
 extern Oid	ls_action_function(const char *text, char **schema, char **name);
 
 /*
@@ -59,9 +46,6 @@ extern void ls_action_call(const LsDelivery *delivery);
 
 /* whether the process ends because a function went on after its timeout */
 extern bool ls_action_overran;
-
-/* leadscore.action_timeout */
-extern int	ls_action_timeout;
 
 extern void ls_action_failed(const LsDelivery *delivery, const char *error);
 

@@ -1,35 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * job_worker.c
- *		Processes that help a worker: with a job, or with a slow model.
+ *		What a helper of a worker does: with a job, or for a slow model.
  *
- * There are two kinds.  One does for a model all that a worker does, as a step of it
- * took so long there that other models would have had to wait (a lane, worker.c): the
- * worker leaves the model to it.  The other helps with a job.
- *
- * Where a job has been cut into ranges (job_range.c), the worker starts helpers,
- * dynamic background workers that take ranges as it does, and nothing else: the
- * job is moved from phase to phase by the worker.  A helper's transactions are a
- * worker's: the same locks, none of which it waits for, and the same settings
- * (worker.c).  So it ends where a worker would: the extension is locked or gone,
- * somebody wants the database, leadscore.enabled is off, the launcher has gone;
- * and when its worker has, which after a minute is followed by another that
- * starts its own.  It ends as well when it has found no range for a second.
- *
- * What may happen besides:
- *
- * A helper is killed -9: the server starts afresh, as ever.  Its chunk is undone.
- * SIGTERM, or an error that ends it: its chunk is undone, the range is free, the
- *		worker starts another after a second.
- * The worker ends by an error or SIGTERM: it terminates its helpers.
- * The database is wanted: each helper looks between chunks; the worker, when it
- *		sees that, terminates its helpers, as one may be in a long chunk.
- * No background worker is to be had: said once in the log; what there is goes on.
- * job_workers is lowered, job_rate set: helpers with too high a number leave.
+ * helpers.c, which starts them, has what there is to know of both.
  *
  *-------------------------------------------------------------------------
  */
-#include "background/job_worker.h"
+#include "background/worker_internal.h"
 
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -39,8 +17,7 @@
 #include "storage/lock.h"
 #include "utils/memutils.h"
 
-#include "background/launcher.h"
-#include "background/worker_internal.h"
+#include "background/helpers.h"
 #include "base/compat.h"
 #include "definitions/catalog.h"
 #include "tables/job_range.h"
@@ -49,188 +26,8 @@ PGDLLEXPORT void ls_job_worker_main(Datum main_arg);
 
 #define IDLE_MS			1000
 #define LOOK_MS			20
-#define LANE			0		/* number of one that does all that a model asks for */
-#define SHORT_LIFE		USECS_PER_SEC	/* of one that will not do better at once */
 
-/* what a helper is told by the worker that starts it, in bgw_extra */
-typedef struct HelperOrder
-{
-	LsWorkerOrder worker;		/* what that one was told */
-	pid_t		pid;			/* of it */
-	int			number;			/* of the helper: LANE, or 1 ... job_workers - 1 */
-	char		model[NAMEDATALEN];
-} HelperOrder;
-
-/* what a worker knows of a helper */
-typedef struct Helper
-{
-	BackgroundWorkerHandle *handle;
-	int			number;
-	char		model[NAMEDATALEN];
-	TimestampTz started_at;
-} Helper;
-
-static HelperOrder order;
-
-static List *helpers = NIL;		/* of Helper *, in TopMemoryContext */
-static TimestampTz not_before = 0;	/* the next is started */
-static TimestampTz lane_not_before = 0;
-
-/* ---------- the worker's side ---------- */
-
-/* ls_helpers_terminate ends the helpers at once. */
-void
-ls_helpers_terminate(void)
-{
-	ListCell   *lc;
-
-	foreach(lc, helpers)
-		TerminateBackgroundWorker(((Helper *) lfirst(lc))->handle);
-}
-
-/* at_exit does so where the worker ends before its time. */
-static void
-at_exit(int code, Datum arg)
-{
-	if (code != 0)
-		ls_helpers_terminate();
-}
-
-/* forget_ended forgets helpers that have ended, and whether they did at once. */
-static void
-forget_ended(void)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	ListCell   *lc;
-	pid_t		pid;
-
-	foreach(lc, helpers)
-	{
-		Helper	   *helper = lfirst(lc);
-
-		if (GetBackgroundWorkerPid(helper->handle, &pid) != BGWH_STOPPED)
-			continue;
-		if (now - helper->started_at < SHORT_LIFE && helper->number == LANE)
-			lane_not_before = now + SHORT_LIFE;
-		else if (now - helper->started_at < SHORT_LIFE)
-			not_before = now + SHORT_LIFE;
-		pfree(helper->handle);
-		pfree(helper);
-		helpers = foreach_delete_current(helpers, lc);
-	}
-}
-
-static bool
-is_there(const char *model, int number)
-{
-	ListCell   *lc;
-
-	foreach(lc, helpers)
-	{
-		Helper	   *helper = lfirst(lc);
-
-		if (helper->number == number && strcmp(helper->model, model) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* tell_missing says, once, that there is no process for a helper. */
-static void
-tell_missing(bool missing)
-{
-	if (missing && !ls_worker_slot->helper_missed)
-		ereport(LOG,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("leadscore goes on with a job in fewer processes than leadscore.job_workers allows"),
-				 errhint("You might need to increase max_worker_processes.")));
-	ls_worker_slot->helper_missed = missing;
-}
-
-/* start starts one helper; false if there is no process for it. */
-static bool
-start(const char *model, int number)
-{
-	static bool first = true;
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	BackgroundWorker worker = {0};
-	HelperOrder given = {0};
-	Helper	   *helper = palloc0(sizeof(Helper));
-	bool		started;
-
-	StaticAssertStmt(sizeof(HelperOrder) <= BGW_EXTRALEN, "the order is too long");
-	given.worker = ls_worker_order;
-	given.pid = MyProcPid;
-	given.number = helper->number = number;
-	strlcpy(given.model, model, NAMEDATALEN);
-	strlcpy(helper->model, model, NAMEDATALEN);
-	helper->started_at = GetCurrentTimestamp();
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION | BGWORKER_INTERRUPTIBLE;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	snprintf(worker.bgw_name, BGW_MAXLEN, number == LANE ? "leadscore model worker for database %u" :
-			 "leadscore job worker for database %u", MyDatabaseId);
-	strlcpy(worker.bgw_type, number == LANE ? "leadscore model worker" : "leadscore job worker",
-			BGW_MAXLEN);
-	strlcpy(worker.bgw_library_name, "leadscore", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "ls_job_worker_main", BGW_MAXLEN);
-	memcpy(worker.bgw_extra, &given, sizeof(given));
-	if (first)
-		before_shmem_exit(at_exit, (Datum) 0);
-	first = false;
-	started = RegisterDynamicBackgroundWorker(&worker, &helper->handle);
-	if (started)
-		helpers = lappend(helpers, helper);
-	else
-		pfree(helper);
-	MemoryContextSwitchTo(old);
-	tell_missing(!started);
-	return started;
-}
-
-/*
- * ls_helpers_keep makes sure that there are as many helpers for a model's job as
- * there are ranges for them to take, besides the one that the worker takes.
- */
-void
-ls_helpers_keep(const char *model, int64 ranges)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	forget_ended();
-	if (ls_job_rate > 0 || not_before > now)
-		return;
-	for (int number = 1; number < Min(ls_job_workers, ranges); number++)
-	{
-		if (is_there(model, number) || start(model, number))
-			continue;
-		not_before = now + SHORT_LIFE;
-		break;
-	}
-}
-
-/*
- * ls_helpers_lane makes sure that there is a process for a slow model, or that it will
- * have its turn when another such model has had its own.  False: there can be none.
- */
-bool
-ls_helpers_lane(const char *model)
-{
-	int			lanes = 0;
-	ListCell   *lc;
-
-	forget_ended();
-	if (is_there(model, LANE))
-		return true;
-	foreach(lc, helpers)
-		lanes += ((Helper *) lfirst(lc))->number == LANE;
-	if (lanes >= LS_MAX_LANES || lane_not_before > GetCurrentTimestamp())
-		return true;
-	return start(model, LANE);
-}
-
-/* ---------- the helper's side ---------- */
+static LsHelperOrder order;
 
 /* find_model looks whether there is something to help with. */
 static void
@@ -280,7 +77,7 @@ ls_job_worker_main(Datum main_arg)
 	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
 	if (!ls_worker_begin(&work, &order.worker, order.pid))
 		proc_exit(0);
-	if (order.number == LANE)
+	if (order.number == LS_HELPER_LANE)
 	{
 		ls_worker_begin_lane(order.model);
 		ls_worker_lane(&work, order.model);

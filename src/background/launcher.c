@@ -11,25 +11,25 @@
  *
  *		NEW ---------> STARTING -> LOOKING -> SCORING -> DAYS -> DELIVERING
  *		  ^  wake_at,     |           ^                            |
- *		  |  a seat       |           |    due or naptime over     v
- *		  |  is free      |        NAPPING <----- PURGING, hourly -+
+ *		  |  max_workers  |           |    due or naptime over     v
+ *		  |  not reached  |        NAPPING <----- PURGING, hourly -+
  *		  |               |           |
- *		  |               | no fork   | a minute is over, others wait for the
- *		  |               v           | seat, or the database is wanted
+ *		  |               | no fork   | a minute is over, another database
+ *		  |               v           | waits, or this one is wanted
  *		  |  FAILED    FAILED         v
  *		  +- ABSENT    <----------- WAITING
  *		     OUTDATED   no extension, no model, an error
  *
  * WAITING, ABSENT, OUTDATED and FAILED go on to STARTING when wake_at has come.
  * WAITING: after what is left of the nap.  ABSENT: when a transaction that made a
- * model pokes, and as a safety net after 60 s, doubling to 15 min.  OUTDATED:
+ * model wakes it up, and as a safety net after 60 s, doubling to 15 min.  OUTDATED:
  * after 10 s.  FAILED: after 1 s, doubling to 10 min.
  *
  * What may happen, and why it does no harm:
  *
  * CREATE EXTENSION, committed or not: nothing until there is a model.  The
- *		transaction that makes one (or restores its row) pokes when it commits; one
- *		that is rolled back does not.
+ *		transaction that makes one (or restores its row) wakes the launcher up when it
+ *		commits; one that is rolled back does not.
  * DROP EXTENSION takes ACCESS EXCLUSIVE on the extension.  Each of a worker's
  *		transactions takes ACCESS SHARE on it first and looks again, so it either
  *		sees the extension as it is until the transaction ends, or does not get
@@ -71,15 +71,15 @@
  * leadscore.clock set back: nothing is due until it is there again; scored_at
  *		never goes back.
  * Settings of a database changed: its worker leaves, another has them
- *		(worker_settings.c).
+ *		(settings.c).
  * A worker that was stopped (SIGSTOP, a suspended machine): takes up what is due,
  *		as after a restart.
- * More databases than leadscore.max_workers: seats_wanted tells workers to leave
+ * More databases than leadscore.max_workers: leave_wanted tells workers to leave
  *		after their pass.  Who has waited longest comes first.
  * No free slot for background workers: said once, tried again each second.
  *
  * Without preloading, leadscore.start_worker() starts a launcher for the current
- * database.  It is the same code with a board of one slot.  It holds an advisory
+ * database.  It is the same code with a shared state of one slot.  It holds an advisory
  * lock, so that there is one per database; it ends when the database or the
  * extension is gone, and is started again by the postmaster after a crash,
  * though not after a restart.  It waits for the transaction that started it to
@@ -111,11 +111,12 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "background/activity.h"
-#include "background/worker.h"
+#include "background/settings.h"
+#include "background/shared_state.h"
 #include "base/advisory_lock.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/transaction.h"
 #include "definitions/extension.h"
 
 PGDLLEXPORT void ls_launcher_main(Datum main_arg);
@@ -136,44 +137,19 @@ typedef struct LauncherOrder
 	VirtualTransactionId transaction;	/* of the caller */
 } LauncherOrder;
 
-/* what the launcher alone knows of a slot */
-typedef struct Charge
+/* what the launcher alone knows of the worker of a slot */
+typedef struct Launched
 {
 	BackgroundWorkerHandle *handle;
-	TimestampTz wanted_at;		/* somebody waits for the worker to leave */
+	TimestampTz wanted_at;		/* a session waits for the worker to leave */
 	bool		terminated;
-} Charge;
+} Launched;
 
-bool		ls_enabled = true;
-int			ls_max_workers = 3;
-
-static bool poke_wanted = false;
-
-static Charge *charges;
+static Launched *launched;
 static Oid	only_database = InvalidOid; /* the one that this launcher is for */
-static dsm_handle private_board = DSM_HANDLE_INVALID;
+static dsm_handle private_state = DSM_HANDLE_INVALID;
 static bool no_worker_said = false;
 static bool no_slot_said = false;
-
-/* ---------- what others ask for ---------- */
-
-/*
- * ls_launcher_poke_at_commit has the database looked at once the transaction
- * is committed: it has made, or restored, a model.
- */
-void
-ls_launcher_poke_at_commit(void)
-{
-	poke_wanted = true;
-}
-
-void
-ls_launcher_end_transaction(bool committed)
-{
-	if (poke_wanted && committed)
-		ls_shared_state_poke(MyDatabaseId);
-	poke_wanted = false;
-}
 
 /* ---------- the databases ---------- */
 
@@ -255,7 +231,7 @@ update_slots(void)
 	ls_shared_state->list_wanted = false;
 	for (int i = 0; i < ls_shared_state->nslots; i++)
 	{
-		LsWorkerSlot	   *slot = &ls_shared_state->slots[i];
+		LsWorkerSlot *slot = &ls_shared_state->slots[i];
 
 		if (OidIsValid(slot->database) && !is_occupied(slot) &&
 			!is_listed(databases, slot->database))
@@ -264,7 +240,7 @@ update_slots(void)
 	foreach(lc, databases)
 	{
 		Database   *database = lfirst(lc);
-		LsWorkerSlot	   *slot = ls_shared_state_find(database->oid);
+		LsWorkerSlot *slot = ls_shared_state_find(database->oid);
 
 		if (slot)
 		{
@@ -308,7 +284,7 @@ all_due(void)
 static bool
 start_worker(int number)
 {
-	LsWorkerSlot	   *slot = &ls_shared_state->slots[number];
+	LsWorkerSlot *slot = &ls_shared_state->slots[number];
 	BackgroundWorker worker = {0};
 	LsWorkerOrder order = {0};
 	MemoryContext old;
@@ -316,13 +292,13 @@ start_worker(int number)
 
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	slot->phase = LS_PHASE_STARTING;
-	slot->poked = false;
+	slot->woken = false;
 	order.database = slot->database;
 	order.owner = slot->owner;
 	order.launcher_number = ls_shared_state->launcher_number;
 	LWLockRelease(&ls_shared_state->lock);
 	order.slot = number;
-	order.board = private_board;
+	order.shared_state = private_state;
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
 		BGWORKER_BACKEND_DATABASE_CONNECTION | BGWORKER_INTERRUPTIBLE;
@@ -337,10 +313,10 @@ start_worker(int number)
 	worker.bgw_notify_pid = MyProcPid;
 
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	started = RegisterDynamicBackgroundWorker(&worker, &charges[number].handle);
+	started = RegisterDynamicBackgroundWorker(&worker, &launched[number].handle);
 	MemoryContextSwitchTo(old);
-	charges[number].wanted_at = 0;
-	charges[number].terminated = false;
+	launched[number].wanted_at = 0;
+	launched[number].terminated = false;
 	if (started)
 	{
 		no_worker_said = false;
@@ -381,30 +357,30 @@ note_failure(LsWorkerSlot *slot)
 static void
 mind_worker(int number)
 {
-	LsWorkerSlot	   *slot = &ls_shared_state->slots[number];
-	Charge	   *charge = &charges[number];
+	LsWorkerSlot *slot = &ls_shared_state->slots[number];
+	Launched   *worker = &launched[number];
 	TimestampTz now = GetCurrentTimestamp();
 	pid_t		pid;
 
-	if (charge->handle == NULL)
+	if (worker->handle == NULL)
 		return;
-	if (GetBackgroundWorkerPid(charge->handle, &pid) == BGWH_STOPPED)
+	if (GetBackgroundWorkerPid(worker->handle, &pid) == BGWH_STOPPED)
 	{
 		LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 		if (is_occupied(slot))
 			note_failure(slot);
 		LWLockRelease(&ls_shared_state->lock);
-		pfree(charge->handle);
-		memset(charge, 0, sizeof(Charge));
+		pfree(worker->handle);
+		memset(worker, 0, sizeof(Launched));
 	}
 	else if (!ls_database_wanted(slot->database))
-		charge->wanted_at = 0;
-	else if (charge->wanted_at == 0)
-		charge->wanted_at = now;
-	else if (!charge->terminated && now - charge->wanted_at >= TURN)
+		worker->wanted_at = 0;
+	else if (worker->wanted_at == 0)
+		worker->wanted_at = now;
+	else if (!worker->terminated && now - worker->wanted_at >= TURN)
 	{
-		TerminateBackgroundWorker(charge->handle);
-		charge->terminated = true;
+		TerminateBackgroundWorker(worker->handle);
+		worker->terminated = true;
 	}
 }
 
@@ -418,7 +394,7 @@ next_due_slot(TimestampTz now, int *running)
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < ls_shared_state->nslots; i++)
 	{
-		LsWorkerSlot	   *slot = &ls_shared_state->slots[i];
+		LsWorkerSlot *slot = &ls_shared_state->slots[i];
 
 		if (!OidIsValid(slot->database))
 			continue;
@@ -427,9 +403,9 @@ next_due_slot(TimestampTz now, int *running)
 			(*running)++;
 			continue;
 		}
-		if (slot->poked)
+		if (slot->woken)
 		{
-			slot->poked = false;
+			slot->woken = false;
 			slot->absences = 0;
 			slot->wake_at = 0;
 		}
@@ -441,20 +417,20 @@ next_due_slot(TimestampTz now, int *running)
 	return found;
 }
 
-/* want_seats tells workers whether they are to leave after their pass. */
+/* want_leave tells workers whether they are to leave after their pass. */
 static void
-want_seats(bool wanted)
+want_leave(bool wanted)
 {
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	if (wanted && !ls_shared_state->seats_wanted)
+	if (wanted && !ls_shared_state->leave_wanted)
 		for (int i = 0; i < ls_shared_state->nslots; i++)
 			if (ls_shared_state->slots[i].pid != 0)
 				SetLatch(ls_shared_state->slots[i].latch);
-	ls_shared_state->seats_wanted = wanted;
+	ls_shared_state->leave_wanted = wanted;
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* start_workers starts what is due, as far as there are seats. */
+/* start_workers starts what is due, as far as leadscore.max_workers allows. */
 static void
 start_workers(void)
 {
@@ -464,7 +440,7 @@ start_workers(void)
 
 	while ((number = next_due_slot(now, &running)) >= 0 && running < ls_max_workers)
 	{
-		LsWorkerSlot	   *slot = &ls_shared_state->slots[number];
+		LsWorkerSlot *slot = &ls_shared_state->slots[number];
 
 		CHECK_FOR_INTERRUPTS();
 		if (ls_database_wanted(slot->database))
@@ -476,12 +452,12 @@ start_workers(void)
 		else if (!start_worker(number))
 			break;
 	}
-	want_seats((number >= 0 && running >= ls_max_workers) || running > ls_max_workers);
+	want_leave((number >= 0 && running >= ls_max_workers) || running > ls_max_workers);
 }
 
 /* ---------- the launcher ---------- */
 
-/* leave takes the launcher from the board; its workers follow. */
+/* leave takes the launcher out of the shared state; its workers follow. */
 static void
 leave(int code, Datum arg)
 {
@@ -494,12 +470,12 @@ leave(int code, Datum arg)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* enter puts the launcher on the board. */
+/* enter puts the launcher into the shared state. */
 static void
 enter(void)
 {
-	charges = MemoryContextAllocZero(TopMemoryContext,
-									 sizeof(Charge) * ls_shared_state->nslots);
+	launched = MemoryContextAllocZero(TopMemoryContext,
+									  sizeof(Launched) * ls_shared_state->nslots);
 	before_shmem_exit(leave, (Datum) 0);
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	ls_shared_state->launcher_pid = MyProcPid;
@@ -509,7 +485,7 @@ enter(void)
 	ls_shared_state->launcher_phase = LS_PHASE_WATCHING;
 	for (int i = 0; i < ls_shared_state->nslots; i++)
 	{
-		LsWorkerSlot	   *slot = &ls_shared_state->slots[i];
+		LsWorkerSlot *slot = &ls_shared_state->slots[i];
 
 		/* one that the last launcher ordered will see that it is too late */
 		if (slot->phase == LS_PHASE_STARTING && slot->pid == 0)
@@ -540,13 +516,13 @@ nap_length(TimestampTz list_at)
 	LWLockAcquire(&ls_shared_state->lock, LW_SHARED);
 	for (int i = 0; i < ls_shared_state->nslots; i++)
 	{
-		LsWorkerSlot	   *slot = &ls_shared_state->slots[i];
+		LsWorkerSlot *slot = &ls_shared_state->slots[i];
 
 		if (!OidIsValid(slot->database))
 			continue;
 		if (is_occupied(slot))
 			until = Min(until, now + TURN);
-		else if (!ls_shared_state->seats_wanted)
+		else if (!ls_shared_state->leave_wanted)
 			until = Min(until, slot->wake_at);
 	}
 	LWLockRelease(&ls_shared_state->lock);
@@ -580,7 +556,7 @@ nap(long milliseconds)
 static bool
 is_over(void)
 {
-	LsWorkerSlot	   *slot = &ls_shared_state->slots[0];
+	LsWorkerSlot *slot = &ls_shared_state->slots[0];
 
 	if (!OidIsValid(only_database) || is_occupied(slot))
 		return false;
@@ -686,7 +662,7 @@ ls_launcher_main(Datum main_arg)
 			nap(100);
 		}
 		wait_for_caller(&order);
-		private_board = ls_shared_state_make(1);
+		private_state = ls_shared_state_make(1);
 	}
 	enter();
 	watch();
@@ -718,17 +694,7 @@ ls_launcher_define(void)
 	LauncherOrder all = {0};
 	BackgroundWorker worker;
 
-	DefineCustomBoolVariable("leadscore.enabled",
-							 "Whether workers write what time changes.",
-							 NULL, &ls_enabled, true, PGC_SIGHUP, 0,
-							 NULL, NULL, NULL);
-	DefineCustomIntVariable("leadscore.max_workers",
-							"How many databases are worked in at the same time.",
-							"Each worker takes one of max_worker_processes.",
-							&ls_max_workers, 3, 1, 64, PGC_SIGHUP, 0,
-							NULL, NULL, NULL);
-	ls_worker_define();
-
+	ls_settings_define();
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 	ls_shared_state_request();
@@ -792,7 +758,7 @@ ls_start_worker(PG_FUNCTION_ARGS)
 				(errmsg("the launcher looks after this database already"),
 				 errdetail("The library is preloaded for the server."),
 				 ls_enabled ? 0 : errhint("It starts no worker while leadscore.enabled is off: set it to on and reload.")));
-		ls_launcher_poke_at_commit();
+		ls_transaction_wake_worker();
 		PG_RETURN_BOOL(false);
 	}
 	if (!ls_take_advisory(LS_LOCK_LAUNCHER, MyDatabaseId))

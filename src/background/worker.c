@@ -14,11 +14,11 @@
  * extension's owner.  Between steps, and in naps, the worker looks whether it is
  * to leave (launcher.c says why and what for).
  *
- * A worker must never be one of those who wait in a circle, as it holds the lock
- * on the extension.  So it does not wait: what it needs of a model it locks only
- * if it can, contacts that somebody has locked it skips, and where it has to wait
- * all the same lock_timeout ends that before anybody looks for deadlocks.  A
- * model that is busy is left to the next round.
+ * A worker must never be part of a deadlock, as it holds the lock on the extension.
+ * So it does not wait: what it needs of a model it locks only if it can, contacts that
+ * another session has locked it skips, and where it has to wait all the same
+ * lock_timeout ends that before deadlock_timeout.  A model that is busy is left to the
+ * next round.
  *
  * A step that fails is undone.  A model's pass is tried once more at once, one
  * contact at a time, so that a contact that fails is written down and put off
@@ -27,24 +27,20 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "background/worker.h"
+#include "background/worker_internal.h"
 
-#include <limits.h>
-
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "background/job_worker.h"
-#include "background/launcher.h"
-#include "background/retention.h"
-#include "background/worker_internal.h"
+#include "background/helpers.h"
+#include "background/settings.h"
 #include "base/advisory_lock.h"
 #include "base/clock.h"
 #include "base/compat.h"
@@ -55,14 +51,9 @@ PGDLLEXPORT void ls_worker_main(Datum main_arg);
 #define LOOK_MS				250 /* how often a nap is interrupted to look around */
 #define LANE_MS				5000	/* before other slow models have their turn */
 
-int			ls_naptime = 1000;
-int			ls_batch_size = 500;
-int			ls_history_retention = -1;
-int			ls_outbox_retention = 7;
-
 /* ---------- rounds and naps ---------- */
 
-/* show_next_due tells the board when something will be due, and of the round. */
+/* show_next_due shows when something will be due, and that the round is over. */
 static void
 show_next_due(Work *work)
 {
@@ -74,7 +65,7 @@ show_next_due(Work *work)
 }
 
 /*
- * settle_locks lets go of the advisory locks that somebody's function has left
+ * settle_locks lets go of the advisory locks that a user's function has left
  * behind, and makes sure of the worker's own: such a function can release it.
  */
 static void
@@ -118,7 +109,7 @@ static bool
 has_lane(Work *work, Task *task)
 {
 	work->alone = false;
-	if (!ls_worker_slot_is_slow(ls_worker_slot, task->model))
+	if (ls_worker_slot_count_slow(ls_worker_slot, task->model) == 0)
 		return false;
 	work->alone = !ls_helpers_lane(task->model);
 	return !work->alone;
@@ -162,18 +153,18 @@ run_round(Work *work)
 
 	/* one that start_worker() has started is not told of models to come */
 	if (work->tasks == NIL && !work->incomplete && !work->suspended &&
-		ls_worker_order.board == DSM_HANDLE_INVALID)
+		ls_worker_order.shared_state == DSM_HANDLE_INVALID)
 	{
 		ls_worker_leave(work, LS_PHASE_ABSENT, 0);
 		return false;
 	}
-	if (ls_worker_slot->suspect[0] != '\0')
+	if (ls_worker_slot->offender[0] != '\0')
 		ls_worker_blame_suspect(work);
 	run_models(work);
 	if (!work->incomplete)
 	{
 		ls_worker_deliver(work);
-		ls_worker_purge(work);
+		ls_retention_purge(work);
 	}
 	settle_locks(work);
 	show_next_due(work);
@@ -195,6 +186,27 @@ nap_ms(const Work *work)
 }
 
 /*
+ * nap_until_look waits until it is time to look around, at most for so many milliseconds,
+ * and has the worker leave where other settings are stored by then.
+ */
+static void
+nap_until_look(Work *work, int64 left)
+{
+	static uint32 wait_event = 0;
+
+	if (wait_event == 0)
+		wait_event = ls_wait_event("LeadscoreWorker");
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 Min(left, LOOK_MS), wait_event);
+	ResetLatch(MyLatch);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (ls_settings_changed())
+		ls_worker_leave(work, LS_PHASE_WAITING, 0);
+	CommitTransactionCommand();
+}
+
+/*
  * nap waits until there is something to do, looking around meanwhile.  False:
  * the worker is to leave, and what is left of the nap is waited for by the
  * launcher.
@@ -202,36 +214,30 @@ nap_ms(const Work *work)
 static bool
 nap(Work *work, const LsSlice *life)
 {
-	static uint32 wait_event = 0;
 	LsSlice		nap = ls_slice_begin(nap_ms(work));
 	int64		left;
 
-	if (wait_event == 0)
-		wait_event = ls_wait_event("LeadscoreWorker");
 	work->task = NULL;
 	ls_worker_phase(work, LS_PHASE_NAPPING);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	while (ls_worker_look_around(work) && !work->reloaded && !ls_worker_slot->poked &&
+	while (ls_worker_look_around(work) && !work->reloaded && !ls_worker_slot->woken &&
 		   (left = nap.ms - ls_slice_elapsed(&nap)) > 0)
 	{
-		if (ls_shared_state->seats_wanted || ls_slice_over(life))
+		if (ls_shared_state->leave_wanted || ls_slice_over(life))
 		{
-			/* nobody looks whether settings change while there is no worker */
-			ls_worker_leave(work, LS_PHASE_WAITING, ls_shared_state->seats_wanted ?
+			/* while there is no worker none looks whether settings have changed */
+			ls_worker_leave(work, LS_PHASE_WAITING, ls_shared_state->leave_wanted ?
 							Min(left, LIFETIME_MS) * 1000 : 0);
 			break;
 		}
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(left, LOOK_MS), wait_event);
-		ResetLatch(MyLatch);
-		ls_worker_settings_look(work);
+		nap_until_look(work, left);
 	}
-	if (!work->leaving && (ls_shared_state->seats_wanted || ls_slice_over(life)))
+	if (!work->leaving && (ls_shared_state->leave_wanted || ls_slice_over(life)))
 		ls_worker_leave(work, LS_PHASE_WAITING, 0);
-	if (ls_worker_slot->poked)
+	if (ls_worker_slot->woken)
 	{
 		LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-		ls_worker_slot->poked = false;
+		ls_worker_slot->woken = false;
 		LWLockRelease(&ls_shared_state->lock);
 	}
 	return !work->leaving;
@@ -246,8 +252,8 @@ nap(Work *work, const LsSlice *life)
 static bool
 is_done(Work *work, const char *model, const LsSlice *turn)
 {
-	return !ls_worker_slot_is_slow(ls_worker_slot, model) ||
-		(ls_slice_over(turn) && ls_worker_slot_count_slow(ls_worker_slot) > LS_MAX_LANES);
+	return ls_worker_slot_count_slow(ls_worker_slot, model) == 0 ||
+		(ls_slice_over(turn) && ls_worker_slot_count_slow(ls_worker_slot, NULL) > LS_MAX_LANES);
 }
 
 /* run_alone does what the model asks for, if it is there and nothing is wrong with it. */
@@ -268,7 +274,7 @@ run_alone(Work *work, const char *model)
 			return false;
 		ls_worker_run_model(work, task);
 		ls_worker_call_alone(work, model);
-		/* what somebody's function has left behind */
+		/* what a user's function has left behind */
 		LockReleaseAll(USER_LOCKMETHOD, true);
 		pgstat_report_stat(true);
 		return true;
@@ -294,12 +300,7 @@ ls_worker_lane(Work *work, const char *model)
 		pgstat_report_activity(STATE_IDLE, NULL);
 		while (ls_worker_look_around(work) && !work->reloaded &&
 			   (left = nap.ms - ls_slice_elapsed(&nap)) > 0)
-		{
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 Min(left, LOOK_MS), PG_WAIT_EXTENSION);
-			ResetLatch(MyLatch);
-			ls_worker_settings_look(work);
-		}
+			nap_until_look(work, left);
 		if (work->leaving)
 			break;
 	}
@@ -331,37 +332,4 @@ ls_worker_main(Datum main_arg)
 		;
 	pgstat_report_stat(true);
 	proc_exit(0);
-}
-
-/* ls_worker_define defines the settings. */
-void
-ls_worker_define(void)
-{
-	DefineCustomIntVariable("leadscore.naptime",
-							"Longest time between two looks at what is due.",
-							NULL, &ls_naptime, 1000, 10, 3600000,
-							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomIntVariable("leadscore.batch_size",
-							"How many contacts are written in one transaction.",
-							NULL, &ls_batch_size, 500, 1, 100000,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("leadscore.action_timeout",
-							"Longest time that a function of an action may take, whatever the action's own timeout.",
-							NULL, &ls_action_timeout, 30000, 1, 3600000,
-							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomIntVariable("leadscore.history_retention",
-							"How many days rows of history_<model> are kept.",
-							"-1: for ever.",
-							&ls_history_retention, -1, -1, 100000,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("leadscore.outbox_retention",
-							"How many days rows of outbox_<model> are kept that are done with.",
-							"-1: for ever.",
-							&ls_outbox_retention, 7, -1, 100000,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("leadscore.rule_error_retention",
-							"How many days failures of rules are kept, which rule_errors sums up.",
-							"-1: for ever.",
-							&ls_rule_error_retention, 30, -1, 100000,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * worker_delivery.c
- *		The worker's part that is for all models together: what is to be told is
- *		told, and what is no longer to be kept is deleted.
+ *		The worker delivers what its models' actions ask for: notifications, calls.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,14 +10,9 @@
 #include "pgstat.h"
 #include "utils/guc.h"
 
-#include "background/job_worker.h"
-#include "background/retention.h"
-#include "background/worker.h"
-#include "definitions/catalog.h"
+#include "background/helpers.h"
+#include "background/settings.h"
 
-#define PURGE_INTERVAL		(3600 * USECS_PER_SEC)
-#define PURGE_ROWS			5000
-#define JOB_RETENTION	90	/* days */
 #define SLOW_CALL_MS	1000	/* a model that calls for longer does not keep others waiting again */
 
 /* look_for_deliveries finds the models of which something waits. */
@@ -46,7 +40,7 @@ claim_call(Work *work)
 	MemoryContextSwitchTo(old);
 }
 
-/* make_call calls a function of somebody's, which may wait as it likes. */
+/* make_call calls a user's function, which may wait as it likes. */
 static void
 make_call(Work *work)
 {
@@ -137,7 +131,7 @@ show_waiting(Work *work)
 static bool
 is_elsewhere(Work *work, const char *model)
 {
-	if (!ls_worker_slot_is_slow(ls_worker_slot, model) || !ls_helpers_lane(model))
+	if (ls_worker_slot_count_slow(ls_worker_slot, model) == 0 || !ls_helpers_lane(model))
 		return false;
 	show_waiting(work);
 	return true;
@@ -179,7 +173,7 @@ call_all(Work *work)
 }
 
 /*
- * ls_worker_deliver sends what has happened to whoever is told of it by the worker.
+ * ls_worker_deliver sends what has happened where the worker is to deliver it.
  * Scores come first: what is not sent within naptime waits for the next round.  Models
  * take their turns, so that the calls of one do not keep others from theirs; one whose
  * calls take long has them made by a process of its own.
@@ -210,79 +204,4 @@ ls_worker_call_alone(Work *work, const char *model)
 			break;
 		}
 	work->model = NULL;
-}
-
-/* ---------- what is no longer to be kept ---------- */
-
-static void
-look_for_models(Work *work)
-{
-	MemoryContext old = MemoryContextSwitchTo(work->round);
-	ListCell   *lc;
-
-	work->models = NIL;
-	foreach(lc, ls_model_rows(NULL))
-		work->models = lappend(work->models, ((LsModelRow *) lfirst(lc))->model);
-	MemoryContextSwitchTo(old);
-}
-
-static void
-purge_history(Work *work)
-{
-	work->returned = ls_purge_history(work->model, ls_history_retention, PURGE_ROWS);
-}
-
-static void
-purge_outbox(Work *work)
-{
-	work->returned = ls_action_purge(work->model, ls_outbox_retention, PURGE_ROWS);
-}
-
-static void
-purge_jobs(Work *work)
-{
-	work->returned = ls_purge_jobs(JOB_RETENTION, PURGE_ROWS);
-}
-
-static void
-purge_rule_errors(Work *work)
-{
-	work->returned = ls_purge_rule_errors(ls_rule_error_retention, PURGE_ROWS);
-}
-
-/* purge deletes rows of one kind, where they are not kept for ever. */
-static void
-purge(Work *work, int days, Step step)
-{
-	if (days >= 0)
-		while (ls_worker_attempt(work, step) && work->returned >= PURGE_ROWS)
-			;
-	ls_worker_note_error(work);
-}
-
-/* ls_worker_purge deletes what is older than it is to be kept, now and then. */
-void
-ls_worker_purge(Work *work)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	ListCell   *lc;
-
-	if (now >= ls_worker_slot->purged_at && now - ls_worker_slot->purged_at < PURGE_INTERVAL)
-		return;
-	ls_worker_phase(work, LS_PHASE_PURGING);
-	ls_worker_report(work, "deleting what is no longer to be kept");
-	if (ls_worker_attempt(work, look_for_models))
-		foreach(lc, work->models)
-		{
-			work->model = lfirst(lc);
-			ls_worker_phase(work, LS_PHASE_PURGING);
-			purge(work, ls_history_retention, purge_history);
-			purge(work, ls_outbox_retention, purge_outbox);
-		}
-	work->model = NULL;
-	purge(work, JOB_RETENTION, purge_jobs);
-	purge(work, ls_rule_error_retention, purge_rule_errors);
-	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	ls_worker_slot->purged_at = now;
-	LWLockRelease(&ls_shared_state->lock);
 }

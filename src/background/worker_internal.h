@@ -13,9 +13,8 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
-#include "background/activity.h"
 #include "background/delivery.h"
-#include "background/launcher.h"
+#include "background/shared_state.h"
 #include "base/slice.h"
 #include "counting/merge_pending.h"
 #include "jobs/due_pass.h"
@@ -65,10 +64,10 @@ typedef struct Work
 	const char *model;			/* ... and of the one in hand */
 	LsDelivery	delivery;		/* call that is made */
 	bool		unwatched;		/* a step that sees to its time itself */
-	bool		busy;			/* somebody has locked what the step needs */
+	bool		busy;			/* another transaction has locked what the step needs */
 	bool		stuck;			/* an expression, or a step, took too long */
 	bool		slow;			/* a step was cancelled, as others wait */
-	bool		alone;			/* nobody waits for this process, or there is none but it */
+	bool		alone;			/* no other model waits for this process */
 	bool		lane;			/* this process is for one slow model */
 	bool		leaving;		/* no more steps */
 	bool		reloaded;		/* settings have changed since the round began */
@@ -79,10 +78,6 @@ typedef struct Work
 } Work;
 
 typedef void (*Step) (Work *work);
-
-/* the worker's own row on the board, and what it was told when it was started */
-extern LsWorkerSlot *ls_worker_slot;
-extern LsWorkerOrder ls_worker_order;
 
 /* a model has so long for each of: what is due, what is pending, its days */
 #define LS_SLICE_MS			250
@@ -95,20 +90,15 @@ extern void ls_worker_leave(Work *work, LsPhase phase, int64 wait);
 
 /* steps, in worker_step.c */
 extern bool ls_worker_attempt(Work *work, Step step);
+extern bool ls_worker_lock_model(Work *work);
 extern bool ls_worker_failed(const Work *work);
 extern void ls_worker_note_error(const Work *work);
 extern void ls_worker_report(const Work *work, const char *what);
 extern void ls_worker_phase(const Work *work, LsPhase phase);
 
-/* settings of the database, in worker_settings.c */
-extern void ls_worker_settings_begin(void);
-extern bool ls_worker_settings_changed(void);
-extern void ls_worker_settings_look(Work *work);
-
 /* models, in worker_model.c */
 extern bool ls_worker_read_tasks(Work *work);
 extern bool ls_worker_left_alone(const Task *task);
-extern bool ls_worker_lock_model(Work *work);
 extern void ls_worker_run_model(Work *work, Task *task);
 extern void ls_worker_look_only(Work *work, Task *task);
 extern void ls_worker_blame_suspect(Work *work);
@@ -126,9 +116,9 @@ extern bool ls_worker_days(Work *work);
 extern void ls_worker_follow_roles(Work *work);
 extern void ls_worker_job_steps(Work *work);
 
-/* what is for all models together, in worker_delivery.c */
+/* what is for all models together, in worker_delivery.c and retention.c */
 extern void ls_worker_deliver(Work *work);
 extern void ls_worker_call_alone(Work *work, const char *model);
-extern void ls_worker_purge(Work *work);
+extern void ls_retention_purge(Work *work);
 
 #endif							/* LEADSCORE_WORKER_INTERNAL_H */

@@ -11,8 +11,8 @@
 #include "miscadmin.h"
 
 #include "background/daily.h"
-#include "background/job_worker.h"
-#include "background/worker.h"
+#include "background/helpers.h"
+#include "background/settings.h"
 #include "base/clock.h"
 #include "ddl/ddl.h"
 

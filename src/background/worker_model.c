@@ -19,7 +19,7 @@
 
 #include "background/daily.h"
 #include "background/restore.h"
-#include "background/worker.h"
+#include "background/settings.h"
 #include "base/clock.h"
 #include "definitions/catalog.h"
 #include "model/model.h"
@@ -133,26 +133,6 @@ ls_worker_left_alone(const Task *task)
 }
 
 /* ---------- one model ---------- */
-
-/*
- * ls_worker_lock_model takes the locks that its steps need, in the order in which
- * writers take them.  False: somebody has them, or the model is incomplete, as
- * while a dump is restored.
- */
-bool
-ls_worker_lock_model(Work *work)
-{
-	const Task *task = work->task;
-	Oid			table = ls_score_table(task->model, true);
-
-	if (!OidIsValid(table) ||
-		!ConditionalLockRelationOid(task->contacts, AccessShareLock) ||
-		!ConditionalLockRelationOid(table, RowExclusiveLock) ||
-		ls_score_table(task->model, true) != table ||
-		!ls_tables_complete(task->model))
-		work->busy = true;
-	return !work->busy;
-}
 
 /* forget_pass ends the way through what is due. */
 static void
@@ -317,7 +297,7 @@ ls_worker_blame_suspect(Work *work)
 	{
 		Task	   *task = lfirst(lc);
 
-		if (strcmp(task->model, ls_worker_slot->suspect) != 0)
+		if (strcmp(task->model, ls_worker_slot->offender) != 0)
 			continue;
 		work->task = task;
 		work->failure = &failure;
@@ -326,7 +306,7 @@ ls_worker_blame_suspect(Work *work)
 		work->task = NULL;
 	}
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	ls_worker_slot->suspect[0] = '\0';
+	ls_worker_slot->offender[0] = '\0';
 	LWLockRelease(&ls_shared_state->lock);
 }
 
@@ -352,7 +332,7 @@ settle_blame(Work *work, bool well)
 void
 ls_worker_leave_to_lane(const char *model)
 {
-	if (!ls_worker_slot_is_slow(ls_worker_slot, model))
+	if (ls_worker_slot_count_slow(ls_worker_slot, model) == 0)
 		ereport(LOG,
 				(errmsg("leadscore leaves model \"%s\" to a process of its own for a while", model),
 				 errdetail("A step, or a call of a function, took so long that other models would have had to wait.")));

@@ -32,17 +32,19 @@
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
-#include "background/job_worker.h"
+#include "background/helpers.h"
 #include "background/restore.h"
+#include "background/settings.h"
 #include "background/worker_role.h"
 #include "base/advisory_lock.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/user.h"
 #include "definitions/extension.h"
+#include "model/model.h"
 #include "rules/expression.h"
 
-#define LOCK_WAIT_MS		200	/* shorter than anybody waits to look for deadlocks */
+#define LOCK_WAIT_MS		200	/* shorter than deadlock_timeout */
 #define FIRST_ABSENCE		(60 * USECS_PER_SEC)
 #define LAST_ABSENCE		(900 * USECS_PER_SEC)
 #define OUTDATED_WAIT		(10 * USECS_PER_SEC)
@@ -58,8 +60,6 @@
 #define CALL_OVERRAN	"the worker had to end, as a function of an action went on after its timeout"
 #define TOO_SLOW	"a step took longer than is allowed"
 
-LsWorkerOrder ls_worker_order;
-LsWorkerSlot	   *ls_worker_slot;
 static pid_t helped = 0;		/* worker that this process helps, 0: it is one */
 
 /* how things stand with the database when the worker ends, see note_end() */
@@ -125,25 +125,25 @@ is_expected(void)
 		(helped == 0 || ls_worker_slot->pid == helped);
 }
 
-/* note_suspect leaves word on the board of the model for which a process had to end. */
+/* record_offender records the model for which a process had to end. */
 static void
-note_suspect(const char *model)
+record_offender(const char *model)
 {
 	ls_worker_slot_error(ls_worker_slot, watched.cancelled == EXPRESSION ?
 				  "the worker had to end: " TOO_LONG : "the worker had to end: " TOO_SLOW);
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	strlcpy(ls_worker_slot->suspect, model, sizeof(ls_worker_slot->suspect));
+	strlcpy(ls_worker_slot->offender, model, sizeof(ls_worker_slot->offender));
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* note_helper_end does so for a helper, of which nothing else is on the board. */
+/* note_helper_end does so for a helper, which has no slot of its own. */
 static void
 note_helper_end(int code, Datum model)
 {
 	if (ls_action_overran)
 		ls_worker_slot_error(ls_worker_slot, CALL_OVERRAN);
 	if (watched.overran)
-		note_suspect((const char *) DatumGetPointer(model));
+		record_offender((const char *) DatumGetPointer(model));
 }
 
 /* ls_worker_begin_lane is for a helper that does what is to be done for a model. */
@@ -153,7 +153,7 @@ ls_worker_begin_lane(const char *model)
 	before_shmem_exit(note_helper_end, PointerGetDatum(model));
 }
 
-/* note_end leaves word on the board when the process ends, however it does. */
+/* note_end shows how things stand when the process ends, however it does. */
 static void
 note_end(int code, Datum arg)
 {
@@ -161,7 +161,7 @@ note_end(int code, Datum arg)
 
 	if (ls_action_overran)
 	{
-		/* that is nobody's fault but the function's: the next worker soon begins */
+		/* the function is to blame, not the model: the next worker soon begins */
 		end_phase = LS_PHASE_WAITING;
 		end_wait = USECS_PER_SEC;
 		ls_worker_slot_error(ls_worker_slot, CALL_OVERRAN);
@@ -171,7 +171,7 @@ note_end(int code, Datum arg)
 	{
 		end_phase = LS_PHASE_WAITING;
 		end_wait = USECS_PER_SEC;
-		note_suspect(ls_worker_slot->model);
+		record_offender(ls_worker_slot->model);
 	}
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	ls_worker_slot->pid = 0;
@@ -200,8 +200,8 @@ note_end(int code, Datum arg)
 }
 
 /*
- * take_slot puts the worker on the board; false if it comes too late.  A helper
- * has no slot of its own.
+ * take_slot takes the worker's slot; false if it comes too late.  A helper has none of
+ * its own.
  */
 static bool
 take_slot(void)
@@ -260,7 +260,7 @@ ls_worker_look_around(Work *work)
 	return !work->leaving;
 }
 
-/* may_work tells whether nobody restores models, and shows where somebody does. */
+/* may_work tells whether no session restores models, and shows where one does. */
 static bool
 may_work(Work *work)
 {
@@ -276,8 +276,8 @@ may_work(Work *work)
 /*
  * enter locks the extension and makes sure that there is something to work with.
  *
- * It never waits: who holds one of these locks wants to drop or to update the
- * extension, and we are in his way.
+ * It never waits: a session that holds one of these locks is about to drop or to update
+ * the extension.
  */
 static bool
 enter(Work *work)
@@ -286,7 +286,7 @@ enter(Work *work)
 	Oid			models;
 	char	   *version;
 
-	if (ls_worker_settings_changed())
+	if (ls_settings_changed())
 	{
 		ls_worker_leave(work, LS_PHASE_WAITING, 0);
 		return false;
@@ -410,6 +410,26 @@ ls_worker_attempt(Work *work, Step step)
 	return work->error == NULL && !work->busy && !work->leaving;
 }
 
+/*
+ * ls_worker_lock_model takes the locks that its steps need, in the order in which
+ * writers take them.  False: another transaction has them, or the model is incomplete, as
+ * while a dump is restored.
+ */
+bool
+ls_worker_lock_model(Work *work)
+{
+	const Task *task = work->task;
+	Oid			table = ls_score_table(task->model, true);
+
+	if (!OidIsValid(table) ||
+		!ConditionalLockRelationOid(task->contacts, AccessShareLock) ||
+		!ConditionalLockRelationOid(table, RowExclusiveLock) ||
+		ls_score_table(task->model, true) != table ||
+		!ls_tables_complete(task->model))
+		work->busy = true;
+	return !work->busy;
+}
+
 /* ls_worker_failed tells whether the last step ended in an error that is one. */
 bool
 ls_worker_failed(const Work *work)
@@ -417,7 +437,7 @@ ls_worker_failed(const Work *work)
 	return work->error != NULL && !work->busy;
 }
 
-/* ls_worker_note_error shows an error on the board. */
+/* ls_worker_note_error shows an error in view activity. */
 void
 ls_worker_note_error(const Work *work)
 {
@@ -428,7 +448,7 @@ ls_worker_note_error(const Work *work)
 				  work->error->message);
 }
 
-/* ls_worker_phase tells the board what the worker has turned to. */
+/* ls_worker_phase shows what the worker has turned to. */
 void
 ls_worker_phase(const Work *work, LsPhase phase)
 {
@@ -447,7 +467,7 @@ ls_worker_report(const Work *work, const char *what)
 
 /*
  * settle sets what must not depend on how the server is set up for others.  There
- * are no parallel workers, which would be processes of a superuser's.  The worker
+ * are no parallel workers, which would be processes of a superuser.  The worker
  * does not wait for standbys: what they have not got when one is
  * promoted is found due there again.
  */
@@ -482,14 +502,14 @@ ls_worker_begin(Work *work, const LsWorkerOrder *given, pid_t of)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	if (!ls_shared_state_attach(given->board) || !take_slot())
+	if (!ls_shared_state_attach(given->shared_state) || !take_slot())
 		return false;
 	ls_worker_role_begin(given->owner);
 	BackgroundWorkerInitializeConnectionByOid(given->database, InvalidOid, 0);
 	/* a reload while the process was being started has passed it by */
 	ProcessConfigFile(PGC_SIGHUP);
 	settle();
-	ls_worker_settings_begin();
+	ls_settings_begin();
 	watch = RegisterTimeout(USER_TIMEOUT, look_at_step);
 	work->round = AllocSetContextCreate(TopMemoryContext, "leadscore worker",
 										ALLOCSET_DEFAULT_SIZES);

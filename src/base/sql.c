@@ -60,7 +60,7 @@ ls_sql_run(const char *sql, LsSqlArguments *args)
 		result = SPI_result;
 	else
 		result = SPI_execute_snapshot(plan, args->values, args->nulls, GetLatestSnapshot(),
-									  InvalidSnapshot, false, true, 0);
+									  InvalidSnapshot, args->read_only, true, 0);
 	error_context_stack = context.previous;
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(result));

@@ -22,7 +22,7 @@ typedef struct LsSqlArguments
 	Oid			types[LS_MAX_ARGUMENTS];
 	Datum		values[LS_MAX_ARGUMENTS];
 	char		nulls[LS_MAX_ARGUMENTS];
-	bool		read_only;		/* those that the active snapshot sees */
+	bool		read_only;		/* it writes nothing: those that the active snapshot sees, or newest */
 	bool		newest;			/* the newest ones at any isolation level */
 	bool		by_index;		/* by index, whatever statistics say */
 } LsSqlArguments;

@@ -14,6 +14,7 @@
 #include "base/error.h"
 
 static uint64 transaction_number = 1;
+static bool wakes_worker = false;
 static LsTransactionList *lists = NULL;
 
 /* ls_transaction_number tells one top-level transaction from the next. */
@@ -68,7 +69,15 @@ ls_subtransaction_try(void (*body) (void *), void *arg)
 	return error;
 }
 
-/* ---------- what belongs to subtransactions ---------- */
+/*
+ * ls_transaction_wake_worker has a worker look at the database once the transaction is
+ * committed: there is a new model, or something else to do.
+ */
+void
+ls_transaction_wake_worker(void)
+{
+	wakes_worker = true;
+}
 
 /* ls_transaction_list_add gives a member to the current subtransaction. */
 void
@@ -86,13 +95,20 @@ ls_transaction_list_add(LsTransactionList *list, void *member)
 	lists = list;
 }
 
-/* ls_transaction_end is called when a top-level transaction ends. */
-void
+/*
+ * ls_transaction_end is called when a top-level transaction ends.  True: if it is
+ * committed a worker is to be woken up.
+ */
+bool
 ls_transaction_end(void)
 {
+	bool		wakes = wakes_worker;
+
 	transaction_number++;
+	wakes_worker = false;
 	for (LsTransactionList *list = lists; list; list = list->next)
 		list->members = NIL;
+	return wakes;
 }
 
 void
@@ -100,7 +116,6 @@ ls_transaction_end_subtransaction(SubTransactionId mine, SubTransactionId parent
 								  bool committed)
 {
 	for (LsTransactionList *list = lists; list; list = list->next)
-	{
 		for (int i = list_length(list->members) - 1; i >= 0; i--)
 		{
 			SubTransactionId *subid = list_nth(list->members, i);
@@ -112,5 +127,4 @@ ls_transaction_end_subtransaction(SubTransactionId mine, SubTransactionId parent
 			else
 				list->members = list_delete_last(list->members);
 		}
-	}
 }

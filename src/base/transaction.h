@@ -15,6 +15,7 @@
 extern ErrorData *ls_subtransaction_run(void (*body) (void *), void *arg);
 extern ErrorData *ls_subtransaction_try(void (*body) (void *), void *arg);
 extern uint64 ls_transaction_number(void);
+extern void ls_transaction_wake_worker(void);
 
 /*
  * What belongs to subtransactions.  Each member begins with the SubTransactionId of
@@ -30,7 +31,7 @@ typedef struct LsTransactionList
 
 extern void ls_transaction_list_add(LsTransactionList *list, void *member);
 
-extern void ls_transaction_end(void);
+extern bool ls_transaction_end(void);
 extern void ls_transaction_end_subtransaction(SubTransactionId mine,
 											  SubTransactionId parent, bool committed);
 

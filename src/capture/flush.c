@@ -103,26 +103,32 @@ of_profile(const LsDeferred *item)
 }
 
 static void
-write_contact(LsStore *store, const LsDeferred *item)
+write_contact(LsScoreWriter *writer, const LsDeferred *item)
 {
-	LsChange	change = {0};
+	const LsState *delta = ls_deferred_has_events(item) ? &item->state : NULL;
+	LsChange	change = {.contact = item->contact, .deferrable = true};
 
-	change.contact = item->contact;
-	if (ls_deferred_has_events(item))
-		change.delta = &item->state;
-	change.test_entry = change.delta != NULL;
-	change.profile = item->profile;
-	change.count_profile = item->recompute_profile;
-	change.count_all = item->recompute;
-	change.fold = item->merge_pending;
-	change.deferrable = true;
-	if (!change.delta && !change.profile && !change.count_profile && !change.count_all)
+	if (item->recompute)
 	{
-		if (!change.fold)
-			return;
-		change.skip_locked = change.only_if_changed = true;
+		change.kind = LS_CHANGE_RECOMPUTE;
+		change.data.recompute.delta = delta;
 	}
-	ls_store_change(store, &change);
+	else if (delta || item->profile || item->recompute_profile)
+	{
+		change.kind = LS_CHANGE_EVENTS;
+		change.data.events.delta = delta;
+		change.data.events.profile = item->profile;
+		change.data.events.read_profile = item->recompute_profile;
+		change.data.events.merge_pending = item->merge_pending;
+	}
+	else if (item->merge_pending)
+	{
+		change.kind = LS_CHANGE_PENDING;
+		change.skip_locked = true;
+	}
+	else
+		return;
+	ls_score_writer_change(writer, &change);
 }
 
 /*
@@ -146,17 +152,16 @@ static void
 write_contacts(LsModel *model, LsDeferredSet *set)
 {
 	bool		from_profile = true;
-	LsStore    *store;
+	LsScoreWriter *writer;
 
 	drop_merges(model, set);
 	qsort_arg(set->items, set->n, sizeof(LsDeferred *), by_contact, &model->key);
 	for (int i = 0; i < set->n; i++)
 		from_profile &= of_profile(set->items[i]);
-	store = ls_store_open(model, from_profile ? "profile" : "event",
-						  ls_count_contact, ls_count_profile);
+	writer = ls_score_writer_open(model, from_profile ? "profile" : "event");
 	for (int i = 0; i < set->n; i++)
-		write_contact(store, set->items[i]);
-	ls_store_close(store);
+		write_contact(writer, set->items[i]);
+	ls_score_writer_close(writer);
 	ls_rules_report(model);
 }
 

@@ -11,10 +11,10 @@
 
 #include "base/clock.h"
 #include "counting/recount.h"
+#include "counting/stage_context.h"
 #include "scoring/transition.h"
 #include "tables/identity_table.h"
 #include "tables/pending_table.h"
-#include "tables/score_writer.h"
 
 /* add_pending adds what is pending to the state of a row, at an instant. */
 static void
@@ -41,7 +41,7 @@ add_pending(LsModel *model, LsScoreRow *row, LsPending *pending, TimestampTz now
 
 		ls_state_init(&profile);
 		ls_count_profile(model, row->contact, now, &profile);
-		ls_store_set_profile(model, &row->state, &profile);
+		ls_state_take_profile(model, &row->state, &profile);
 	}
 	ls_state_fold(model, &row->state);
 	/* when it is due is not known any more */
@@ -96,7 +96,7 @@ ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row)
 
 	if (ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
 		return false;			/* what is pending is to be told of the other */
-	ls_row_start(model, contact, row, ls_clock_of_statement());
+	ls_score_row_start(model, contact, row, ls_clock_of_statement());
 	return ls_contact_complete(model, row) && ls_contact_known(row);
 }
 
@@ -117,7 +117,7 @@ ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row)
 bool
 ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
 {
-	TimestampTz now = Max(ls_clock_of_statement(), ls_row_instant(row));
+	TimestampTz now = Max(ls_clock_of_statement(), ls_score_row_instant(row));
 	TimestampTz last,
 				added,
 				entry;
@@ -135,10 +135,10 @@ ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
 	course.model = model;
 	course.row = row;
 	course.score = ls_course_score(model);
-	course.econtext = ls_stage_context(model, estate, row->contact);
+	course.econtext = ls_stage_context_make(model, estate, row->contact);
 	ls_course_begin(&course, exists);
 	if (exists && row->state.due <= now)
-		ls_course_catch_up(&course, ls_row_instant(row), now, "time");
+		ls_course_catch_up(&course, ls_score_row_instant(row), now, "time");
 	last = row->state.last;
 	add_pending(model, row, &pending, now);
 	now = Max(now, row->state.last);	/* of what was purged, by another clock */
@@ -171,7 +171,7 @@ ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row)
 	if (!exists && ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
 		return false;			/* what is pending is to be told of the other */
 	if (!exists)
-		ls_row_start(model, contact, row, ls_clock_of_statement());
+		ls_score_row_start(model, contact, row, ls_clock_of_statement());
 	brought = ls_contact_bring(model, row, exists);
 	return brought ? ls_contact_known(row) : exists;
 }
@@ -189,12 +189,12 @@ ls_contact_show(LsModel *model, LsScoreRow *row, TimestampTz t,
 
 	course.model = model;
 	course.row = row;
-	course.econtext = ls_stage_context(model, estate, row->contact);
+	course.econtext = ls_stage_context_make(model, estate, row->contact);
 	/* most rows are not overdue, and need not know how they go on */
 	course.score = row->state.due <= t ? ls_course_score(model) :
 		ls_score_make(model, model->watches_rules);
 	ls_course_now(&course, t);
-	ls_row_take_score(model, row, course.score);
+	ls_score_row_take_score(model, row, course.score);
 	ls_row_values(model, row, values, nulls);
 	FreeExecutorState(estate);
 }

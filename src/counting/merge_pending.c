@@ -19,7 +19,6 @@
 
 #include "base/statement.h"
 #include "base/transaction.h"
-#include "counting/recount.h"
 #include "tables/pending_table.h"
 #include "tables/score_writer.h"
 #include "tables/worker_error.h"
@@ -72,25 +71,21 @@ fold_some(void *arg)
 {
 	Some	   *some = arg;
 	LsFold	   *fold = some->fold;
-	LsStore    *store = ls_store_open(some->model, "event", ls_count_contact, ls_count_profile);
+	LsScoreWriter *writer = ls_score_writer_open(some->model, "event");
 
 	for (int i = 0; i < some->n && !is_cut(some, i); i++)
 	{
-		LsChange	change = {0};
+		LsChange	change = {.kind = LS_CHANGE_PENDING, .contact = some->contacts[i],
+		.skip_locked = some->skip_locked, .data.pending.state_only = fold->state_only};
 		LsOutcome	outcome;
 
-		change.contact = some->contacts[i];
-		change.fold = true;
-		change.skip_locked = some->skip_locked;
-		change.state_only = fold->state_only;
-		change.only_if_changed = true;
-		outcome = ls_store_change(store, &change);
+		outcome = ls_score_writer_change(writer, &change);
 		fold->done++;
 		fold->changed += outcome == LS_CHANGED;
 		fold->skipped += outcome == LS_SKIPPED;
 	}
-	fold->transitions += ls_store_transitions(store);
-	ls_store_close(store);
+	fold->transitions += ls_score_writer_transitions(writer);
+	ls_score_writer_close(writer);
 }
 
 /*

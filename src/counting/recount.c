@@ -138,12 +138,6 @@ model_to_count(const char *name, Oid relation)
 	return model;
 }
 
-static LsStore *
-open_store(LsModel *model, const char *cause)
-{
-	return ls_store_open(model, cause, ls_count_contact, ls_count_profile);
-}
-
 /*
  * A pass over contacts, in the order of their key, in which each is changed.
  * counting is the model whose rules are matched, which may leave some out;
@@ -189,9 +183,9 @@ row_then(Pass *pass, Datum contact)
 }
 
 static void
-change_contact(Pass *pass, LsReader *reader, LsStore *store, Datum contact)
+change_contact(Pass *pass, LsReader *reader, LsScoreWriter *writer, Datum contact)
 {
-	LsChange	change = {0};
+	LsChange	change = {.contact = contact};
 	LsState		state,
 				profile;
 	TimestampTz now = ls_clock();
@@ -201,55 +195,57 @@ change_contact(Pass *pass, LsReader *reader, LsStore *store, Datum contact)
 
 	ls_state_init(&state);
 	ls_state_init(&profile);
-	change.contact = contact;
-	change.row_then = row_then(pass, contact);
 	if (pass->whole)
 	{
 		ls_kept_add(pass->counting, contact, &state);
 		read_contact(pass->counting, reader, contact, now, &state);
-		change.whole = &state;
-		change.test_entry = pass->online;
-		change.only_if_changed = true;
+		change.kind = LS_CHANGE_REPLACE;
+		change.data.replace.state = &state;
+		change.data.replace.row_then = row_then(pass, contact);
+		change.data.replace.test_entry = pass->online;
 	}
 	else if (pass->count_all)
-		change.count_all = true;
+		change.kind = LS_CHANGE_RECOMPUTE;
 	else
 	{
 		if (pass->versions)
 			ls_kept_add(pass->counting, contact, &state);
 		slot = ls_reader_contact(reader, &econtext);
 		if (slot)
-		{
 			ls_profile_of(pass->model, contact, slot, econtext, &profile);
-			change.profile = &profile;
-		}
 		while (ls_reader_event(reader, &event))
 			ls_state_add(pass->counting, &state, &event, now);
 		if (pass->versions)
 		{
 			if (slot)
-				ls_store_set_profile(pass->counting, &state, &profile);
-			change.profile = NULL;
-			change.slots = &state;
-			change.versions = pass->versions;
-			change.nversions = pass->nversions;
-			change.state_only = !pass->online;
+				ls_state_take_profile(pass->counting, &state, &profile);
+			change.kind = LS_CHANGE_RULES;
+			change.data.rules.slots = &state;
+			change.data.rules.versions = pass->versions;
+			change.data.rules.nversions = pass->nversions;
+			change.data.rules.row_then = row_then(pass, contact);
+			change.data.rules.state_only = !pass->online;
 		}
-		else if (state.events > 0 || state.nfuture > 0)
-			change.delta = &state;
-		change.test_entry = change.delta != NULL;
-		change.only_if_changed = change.delta == NULL;
-		if (change.delta == NULL && change.profile == NULL && change.slots == NULL)
-			return;
+		else
+		{
+			bool		events = state.events > 0 || state.nfuture > 0;
+
+			if (!events && slot == NULL)
+				return;
+			change.kind = LS_CHANGE_EVENTS;
+			change.data.events.delta = events ? &state : NULL;
+			change.data.events.profile = slot ? &profile : NULL;
+			change.data.events.only_if_changed = !events;
+		}
 	}
-	ls_store_change(store, &change);
+	ls_score_writer_change(writer, &change);
 	pass->contacts++;
 }
 
 /* A way through contacts with what it needs, opened and closed in one piece */
 typedef struct Walk
 {
-	LsStore    *store;
+	LsScoreWriter *writer;
 	LsReader   *reader;
 	MemoryContext context;		/* of one contact */
 	MemoryContext caller;
@@ -263,7 +259,7 @@ begin_walk(Walk *walk, LsModel *model, const char *cause, const LsReaderSpec *sp
 										  ALLOCSET_DEFAULT_SIZES);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	walk->store = open_store(model, cause);
+	walk->writer = ls_score_writer_open(model, cause);
 	walk->reader = ls_reader_open(spec);
 	walk->caller = MemoryContextSwitchTo(walk->context);
 }
@@ -273,7 +269,7 @@ end_walk(Walk *walk)
 {
 	MemoryContextSwitchTo(walk->caller);
 	ls_reader_close(walk->reader);
-	ls_store_close(walk->store);
+	ls_score_writer_close(walk->writer);
 	PopActiveSnapshot();
 	MemoryContextDelete(walk->context);
 }
@@ -287,7 +283,7 @@ run_pass(Pass *pass)
 	begin_walk(&walk, pass->model, pass->cause, &pass->spec);
 	while (ls_reader_next(walk.reader, &contact))
 	{
-		change_contact(pass, walk.reader, walk.store, contact);
+		change_contact(pass, walk.reader, walk.writer, contact);
 		MemoryContextReset(walk.context);
 	}
 	end_walk(&walk);
@@ -571,7 +567,7 @@ run_chunk(Pass *pass, LsChunk *chunk)
 	begin_walk(&walk, pass->model, pass->cause, &pass->spec);
 	while (ls_reader_next(walk.reader, &contact))
 	{
-		change_contact(pass, walk.reader, walk.store, contact);
+		change_contact(pass, walk.reader, walk.writer, contact);
 		MemoryContextReset(walk.context);
 		/* contacts that had no row come without number */
 		if (pass->contacts < chunk->limit * 4 || pass->within_rows)
@@ -742,16 +738,14 @@ ls_refresh(const char *name, const char *cause)
 	begin_walk(&walk, model, cause, &spec);
 	while (ls_reader_next(walk.reader, &contact))
 	{
-		LsChange	change = {0};
+		LsChange	change = {.kind = LS_CHANGE_REFRESH, .contact = contact};
 		TupleDesc	desc;
 		HeapTuple	tuple = ls_reader_score(walk.reader, &desc);
 		LsScoreRow	row;
 
 		ls_row_read_tuple(model, tuple, desc, &row);
-		change.contact = contact;
-		change.only_if_changed = true;
-		if (ls_store_needs_change(walk.store, &row) &&
-			ls_store_change(walk.store, &change) == LS_CHANGED)
+		if (ls_score_writer_would_change(walk.writer, &row) &&
+			ls_score_writer_change(walk.writer, &change) == LS_CHANGED)
 			changed++;
 		MemoryContextReset(walk.context);
 	}
@@ -763,15 +757,12 @@ ls_refresh(const char *name, const char *cause)
 
 /* refresh_contact makes one row true.  False where somebody holds it. */
 static bool
-refresh_contact(LsStore *store, LsChunk *chunk, LsScoreRow *row, bool wait)
+refresh_contact(LsScoreWriter *writer, LsChunk *chunk, LsScoreRow *row, bool wait)
 {
-	LsChange	change = {0};
+	LsChange	change = {.kind = LS_CHANGE_REFRESH, .contact = row->contact, .skip_locked = !wait};
 
-	change.contact = row->contact;
-	change.only_if_changed = true;
-	change.skip_locked = !wait;
-	return !ls_store_needs_change(store, row) ||
-		ls_store_change(store, &change) != LS_SKIPPED;
+	return !ls_score_writer_would_change(writer, row) ||
+		ls_score_writer_change(writer, &change) != LS_SKIPPED;
 }
 
 /*
@@ -806,9 +797,9 @@ ls_refresh_chunk(LsChunk *chunk)
 		bool		free_row;
 
 		ls_row_read_tuple(model, tuple, desc, &row);
-		free_row = refresh_contact(walk.store, chunk, &row, false);
+		free_row = refresh_contact(walk.writer, chunk, &row, false);
 		if (!free_row && chunk->contacts == 0)
-			(void) refresh_contact(walk.store, chunk, &row, true);
+			(void) refresh_contact(walk.writer, chunk, &row, true);
 		more = free_row;
 		chunk->ended &= free_row;
 		if (free_row || chunk->contacts == 0)

@@ -682,17 +682,13 @@ static void
 read_ddl(Ddl *ddl, const char *sql,
 		 void (*note) (Ddl *, HeapTuple, TupleDesc))
 {
-	MemoryContext context = CurrentMemoryContext;
-	LsUser	saved;
+	SPITupleTable *rows;
+	LsUser		saved;
 
 	ls_user_switch(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not run \"%s\"", sql);
-	MemoryContextSwitchTo(context);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		note(ddl, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-	SPI_finish();
+	rows = ls_sql_query(sql, NULL);
+	for (uint64 i = 0; i < rows->numvals; i++)
+		note(ddl, rows->vals[i], rows->tupdesc);
 	ls_user_restore(&saved);
 }
 

@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "access/table.h"
+#include "common/int.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"

@@ -26,7 +26,6 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "background/launcher.h"
 #include "base/clock.h"
 #include "base/relation.h"
 #include "base/sql.h"
@@ -139,7 +138,7 @@ ls_job_request(const char *model, const char *kind, const char *source)
 		SPI_finish();
 	}
 	ls_user_restore(&saved);
-	ls_launcher_poke_at_commit();
+	ls_transaction_wake_worker();
 	return job;
 }
 

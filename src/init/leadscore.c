@@ -10,9 +10,11 @@
 
 #include <limits.h>
 
+#include "miscadmin.h"
 #include "utils/syscache.h"
 
 #include "background/launcher.h"
+#include "background/shared_state.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/reach.h"
@@ -22,6 +24,8 @@
 #include "capture/capture.h"
 #include "capture/table_cache.h"
 #include "counting/before_commit.h"
+#include "counting/recount.h"
+#include "counting/stage_context.h"
 #include "ddl/resume.h"
 #include "definitions/job_table.h"
 #include "definitions/model_change.h"
@@ -29,6 +33,7 @@
 #include "rules/model_compile.h"
 #include "tables/deferred.h"
 #include "tables/purged_table.h"
+#include "tables/score_writer.h"
 
 LEADSCORE_MODULE_MAGIC;
 
@@ -74,7 +79,7 @@ refresh_changed_models(void)
 {
 	if (ls_changed_models() == NIL)
 		return;
-	ls_launcher_poke_at_commit();
+	ls_transaction_wake_worker();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	(void) ls_refresh_changed_models();
 	PopActiveSnapshot();
@@ -96,14 +101,14 @@ transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			ls_transaction_end();
+			if (ls_transaction_end() && event == XACT_EVENT_COMMIT)
+				ls_shared_state_wake_up(MyDatabaseId);
 			ls_user_end_transaction();
 			ls_resume_end_transaction();
 			ls_statement_end_transaction();
 			ls_deferred_end_transaction();
 			ls_table_cache_end_transaction();
 			ls_rules_end_transaction();
-			ls_launcher_end_transaction(event == XACT_EVENT_COMMIT);
 			break;
 		default:
 			break;
@@ -131,9 +136,17 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 	}
 }
 
+/* what the writer of scores has read by those who use it */
+static const LsScoreWriterCallbacks writer_callbacks = {
+	.count_all = ls_count_contact,
+	.count_profile = ls_count_profile,
+	.stage_context = ls_stage_context_fill,
+};
+
 void
 _PG_init(void)
 {
+	ls_score_writer_define(&writer_callbacks);
 	ls_clock_define();
 	ls_rule_failure_define();
 	ls_purged_define();

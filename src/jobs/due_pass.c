@@ -30,7 +30,6 @@
 #include "counting/before_commit.h"
 #include "counting/merge_pending.h"
 #include "counting/one_model.h"
-#include "counting/recount.h"
 #include "ddl/ddl.h"
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
@@ -81,23 +80,15 @@ by_contact(const void *a, const void *b, void *arg)
 						  ((const LsDueRow *) b)->contact);
 }
 
-static LsStore *
-open_store(LsModel *model)
-{
-	return ls_store_open(model, "time", ls_count_contact, ls_count_profile);
-}
-
 /* look_at does what is due about one contact. */
 static void
-look_at(LsPass *pass, LsStore *store, const LsDueRow *row, bool skip_locked)
+look_at(LsPass *pass, LsScoreWriter *writer, const LsDueRow *row, bool skip_locked)
 {
-	LsChange	change = {0};
+	LsChange	change = {.kind = LS_CHANGE_DUE, .contact = row->contact,
+	.skip_locked = skip_locked, .data.due = row};
 	LsOutcome	outcome;
 
-	change.contact = row->contact;
-	change.due = row;
-	change.skip_locked = skip_locked;
-	outcome = ls_store_change(store, &change);
+	outcome = ls_score_writer_change(writer, &change);
 	pass->done++;
 	pass->changed += outcome == LS_CHANGED;
 	pass->skipped += outcome == LS_SKIPPED;
@@ -129,11 +120,11 @@ static void
 try_alone(void *arg)
 {
 	Alone	   *alone = arg;
-	LsStore    *store = open_store(alone->model);
+	LsScoreWriter *writer = ls_score_writer_open(alone->model, "time");
 
-	look_at(alone->pass, store, alone->row, alone->skip_locked);
-	alone->pass->transitions += ls_store_transitions(store);
-	ls_store_close(store);
+	look_at(alone->pass, writer, alone->row, alone->skip_locked);
+	alone->pass->transitions += ls_score_writer_transitions(writer);
+	ls_score_writer_close(writer);
 }
 
 /*
@@ -166,7 +157,7 @@ is_cut(LsPass *pass, int i)
 static void
 look_at_all(LsPass *pass, LsModel *model, LsDueRow *rows, int n, bool skip_locked)
 {
-	LsStore    *store;
+	LsScoreWriter *writer;
 
 	qsort_arg(rows, n, sizeof(LsDueRow), by_contact, &model->key);
 	if (pass->one_by_one)
@@ -179,16 +170,16 @@ look_at_all(LsPass *pass, LsModel *model, LsDueRow *rows, int n, bool skip_locke
 		}
 		return;
 	}
-	store = open_store(model);
+	writer = ls_score_writer_open(model, "time");
 	for (int i = 0; i < n && !is_cut(pass, i); i++)
 	{
 		/* one that was put off may have two rows: what was just written is seen */
 		if (i > 0 && by_contact(&rows[i - 1], &rows[i], &model->key) == 0)
 			CommandCounterIncrement();
-		look_at(pass, store, &rows[i], skip_locked);
+		look_at(pass, writer, &rows[i], skip_locked);
 	}
-	pass->transitions += ls_store_transitions(store);
-	ls_store_close(store);
+	pass->transitions += ls_score_writer_transitions(writer);
+	ls_score_writer_close(writer);
 }
 
 /*
@@ -294,7 +285,7 @@ next_pending(Everybody *all)
 static int64
 see_to_all(Everybody *all)
 {
-	LsStore    *store = ls_store_open(all->model, "event", ls_count_contact, ls_count_profile);
+	LsScoreWriter *writer = ls_score_writer_open(all->model, "event");
 	MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "leadscore refresh contact",
 											   ALLOCSET_DEFAULT_SIZES);
 	int64		changed = 0;
@@ -305,19 +296,17 @@ see_to_all(Everybody *all)
 	{
 		int			order = contact == NULL ? 1 : !all->has_due ? -1 :
 			ls_key_compare(&all->model->key, *contact, all->due.contact);
-		LsChange	change = {0};
+		LsChange	merge = {.kind = LS_CHANGE_PENDING};
+		LsChange	due = {.kind = LS_CHANGE_DUE, .contact = all->due.contact, .data.due = &all->due};
 		MemoryContext old;
 
-		change.contact = order <= 0 ? *contact : all->due.contact;
-		change.fold = order <= 0;
-		change.only_if_changed = order <= 0;
-		if (order > 0)
-			change.due = &all->due;
+		if (order <= 0)
+			merge.contact = *contact;
 		/* one that was put off may have two rows: what was just written is seen */
 		if (order > 0 && all->again)
 			CommandCounterIncrement();
 		old = MemoryContextSwitchTo(each);
-		changed += ls_store_change(store, &change) == LS_CHANGED;
+		changed += ls_score_writer_change(writer, order > 0 ? &due : &merge) == LS_CHANGED;
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(each);
 		if (order >= 0)
@@ -328,7 +317,7 @@ see_to_all(Everybody *all)
 			contact = next_pending(all);
 		}
 	}
-	ls_store_close(store);
+	ls_score_writer_close(writer);
 	return changed;
 }
 

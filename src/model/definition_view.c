@@ -46,7 +46,6 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
-#include "background/launcher.h"
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/heap_writer.h"
@@ -560,7 +559,7 @@ ls_leave_definitions(PG_FUNCTION_ARGS)
 	}
 	if (models == NIL)
 		return PointerGetDatum(NULL);
-	ls_launcher_poke_at_commit();
+	ls_transaction_wake_worker();
 	list_sort(models, ls_by_model_rank);
 	foreach(lc, models)
 		if (kind->changed && ls_model_row(lfirst(lc), NULL))

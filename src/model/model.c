@@ -32,7 +32,6 @@
 #include "utils/typcache.h"
 
 #include "background/daily.h"
-#include "background/launcher.h"
 #include "base/compat.h"
 #include "base/reach.h"
 #include "base/relation.h"
@@ -218,8 +217,8 @@ delete_rows(const char *model)
 
 	ls_sql_add_text(&args, model);
 	for (size_t i = 0; i < lengthof(tables); i++)
-		ls_sql_execute(psprintf("DELETE FROM leadscore_internal.%s"
-							" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]), &args);
+		ls_extension_execute(psprintf("DELETE FROM leadscore_internal.%s"
+									  " WHERE model = $1", tables[i]), &args);
 }
 
 /* write_rows writes what the catalog holds about a new model. */
@@ -234,8 +233,8 @@ write_rows(const LsModelTables *new)
 	ls_sql_add_text(&args, new->row.key);
 	ls_sql_add_text(&args, new->row.created_at);
 	ls_sql_add_text(&args, new->row.time_zone);
-	ls_sql_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, accepted_contacts,"
-			   " contacts, key, created_at, time_zone) VALUES ($1, $2, $3, $3, $4, $5, $6)", &args);
+	ls_extension_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, accepted_contacts,"
+						 " contacts, key, created_at, time_zone) VALUES ($1, $2, $3, $3, $4, $5, $6)", &args);
 	for (int i = 0; i < new->ncategories; i++)
 	{
 		LsSqlArguments category = {0};
@@ -243,13 +242,13 @@ write_rows(const LsModelTables *new)
 		ls_sql_add_text(&category, new->row.model);
 		ls_sql_add_text(&category, new->categories[i]);
 		ls_sql_add(&category, INT4OID, Int32GetDatum(i + 1));
-		ls_sql_execute("INSERT INTO leadscore_internal.lead_category (model, category, position)"
-				   " VALUES ($1, $2, $3)", &category);
+		ls_extension_execute("INSERT INTO leadscore_internal.lead_category (model, category, position)"
+							 " VALUES ($1, $2, $3)", &category);
 	}
 	memset(&args, 0, sizeof(args));
 	ls_sql_add_text(&args, new->row.model);
-	ls_sql_execute("INSERT INTO leadscore_internal.lead_stage (model, stage, position, enter_at)"
-			   " VALUES ($1, 'unqualified', 0, '-infinity')", &args);
+	ls_extension_execute("INSERT INTO leadscore_internal.lead_stage (model, stage, position, enter_at)"
+						 " VALUES ($1, 'unqualified', 0, '-infinity')", &args);
 }
 
 /*
@@ -261,7 +260,6 @@ ls_create_model(PG_FUNCTION_ARGS)
 {
 	LsModelTables new = {0};
 	LsModelRow *row = &new.row;
-	LsUser	saved;
 	List	   *tree;
 	Relation	rel;
 
@@ -294,13 +292,11 @@ ls_create_model(PG_FUNCTION_ARGS)
 		ls_check_time_column(row->contacts, row->created_at);
 	relation_close(rel, NoLock);
 
-	ls_user_switch(ls_extension_owner(), &saved);
 	/* what was restored without its model */
 	delete_rows(row->model);
 	ls_tables_make(&new);
 	write_rows(&new);
 	ls_daily_begin(row);
-	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	ls_tables_depend(row);
 	ls_record_sheet(row->model);
@@ -308,7 +304,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_ancestors_sync();
 	ls_recount_contacts(row->model, "backfill");
 	ls_model_refreshed(row->model);
-	ls_launcher_poke_at_commit();
+	ls_transaction_wake_worker();
 	PG_RETURN_OID(ls_score_table(row->model, false));
 }
 
@@ -323,7 +319,6 @@ ls_drop_model(const LsModelRow *model)
 {
 	List	   *relations = NIL;
 	const char *visitors;
-	LsUser	saved;
 	ListCell   *lc;
 
 	if (ls_model_row(model->model, NULL) == NULL)
@@ -342,15 +337,13 @@ ls_drop_model(const LsModelRow *model)
 			relations = list_append_unique_oid(relations, row->relation);
 	}
 
-	ls_user_switch(ls_extension_owner(), &saved);
 	delete_rows(model->model);
 	ls_tables_drop(model->model);
-	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
 	ls_ancestors_sync();
-	ls_launcher_poke_at_commit();
+	ls_transaction_wake_worker();
 }
 
 /* ls_drop_model_sql is leadscore.drop_model(). */
@@ -448,24 +441,18 @@ void
 ls_model_new_owner(const LsModelRow *model)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 	bool		disabled = false;
 
-	ls_user_switch(ls_extension_owner(), &saved);
 	ls_tables_give(model);
 	ls_sql_add_text(&args, model->model);
 	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
 	if (model->suspended)
-		disabled = ls_sql_execute("UPDATE leadscore_internal.lead_model SET enabled = false"
-							  " WHERE model OPERATOR(pg_catalog.=) $1 AND enabled"
-							  " AND $2 IS NOT NULL", &args) > 0;
+		disabled = ls_extension_execute("UPDATE leadscore_internal.lead_model SET enabled = false"
+										" WHERE model = $1 AND enabled AND $2 IS NOT NULL", &args) > 0;
 	else
-		ls_sql_execute("UPDATE leadscore_internal.lead_model"
-				   " SET accepted_owner = $2, accepted_contacts = contacts"
-				   " WHERE model OPERATOR(pg_catalog.=) $1"
-				   " AND (accepted_owner OPERATOR(pg_catalog.<>) $2"
-				   " OR accepted_contacts OPERATOR(pg_catalog.<>) contacts)", &args);
-	ls_user_restore(&saved);
+		ls_extension_execute("UPDATE leadscore_internal.lead_model"
+							 " SET accepted_owner = $2, accepted_contacts = contacts WHERE model = $1"
+							 " AND (accepted_owner <> $2 OR accepted_contacts <> contacts)", &args);
 	CommandCounterIncrement();
 	if (disabled)
 	{
@@ -505,17 +492,14 @@ void
 ls_model_accept_restored(const LsModelRow *model)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	if (OidIsValid(model->accepted) || !OidIsValid(model->owner))
 		return;
 	ls_sql_add_text(&args, model->model);
 	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_model"
-			   " SET accepted_owner = $2, accepted_contacts = contacts"
-			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_model"
+						 " SET accepted_owner = $2, accepted_contacts = contacts"
+						 " WHERE model = $1", &args);
 	CommandCounterIncrement();
 }
 

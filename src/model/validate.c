@@ -27,7 +27,6 @@
 #include "background/daily.h"
 #include "base/decay.h"
 #include "base/suggest.h"
-#include "base/user.h"
 #include "tables/deferred.h"
 #include "definitions/extension.h"
 #include "definitions/locks.h"
@@ -628,13 +627,10 @@ static void
 keep_days(const char *model)
 {
 	LsModelRow *row = ls_model_row(model, NULL);
-	LsUser	saved;
 
 	if (row == NULL || !row->daily)
 		return;
-	ls_user_switch(ls_extension_owner(), &saved);
 	ls_daily_make_table(row);
-	ls_user_restore(&saved);
 }
 
 /* accepted gives the owner as whom a model was accepted. */
@@ -651,11 +647,8 @@ accepted(const LsSheetRow *row)
 static void
 take_over(const char *model)
 {
-	LsUser	saved;
 
-	ls_user_switch(ls_extension_owner(), &saved);
 	ls_tables_give(ls_model_row(model, NULL));
-	ls_user_restore(&saved);
 	CommandCounterIncrement();
 }
 

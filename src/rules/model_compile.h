@@ -300,5 +300,9 @@ extern TimestampTz ls_rule_bucket_start(const LsModel *model, const LsRule *rule
 extern TimestampTz ls_next_zone_change(TimestampTz t, pg_tz *tz);
 
 extern void ls_rule_failure_define(void);
+extern int64 ls_rule_failure_purge(int limit);
+
+/* leadscore.rule_error_retention */
+extern int	ls_rule_error_retention;
 
 #endif							/* LEADSCORE_MODEL_COMPILE_H */

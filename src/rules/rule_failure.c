@@ -24,7 +24,6 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "background/retention.h"
 #include "base/error.h"
 #include "base/leadscore.h"
 #include "base/user.h"
@@ -297,12 +296,36 @@ ls_rule_error_write(const char *model, int64 rule_id, const char *name, int64 nu
 	ls_user_restore(&saved);
 }
 
+/*
+ * ls_rule_failure_purge deletes rows of lead_rule_error that are no longer to be kept, but
+ * none that another session is deleting, nor what tells why a rule that still sleeps fell
+ * asleep.
+ */
+int64
+ls_rule_failure_purge(int limit)
+{
+	LsSqlArguments args = {0};
+
+	if (ls_rule_error_retention < 0)
+		return 0;
+	ls_sql_add(&args, TIMESTAMPTZOID,
+			   TimestampTzGetDatum(GetCurrentTimestamp() - ls_rule_error_retention * USECS_PER_DAY));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(limit));
+	return ls_extension_execute("DELETE FROM leadscore_internal.lead_rule_error"
+								" WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+								"SELECT e.ctid FROM leadscore_internal.lead_rule_error e"
+								" WHERE e.failed_at OPERATOR(pg_catalog.<) $1"
+								" AND NOT EXISTS (SELECT FROM leadscore_internal.lead_rule r"
+								" WHERE r.rule_id OPERATOR(pg_catalog.=) e.rule_id"
+								" AND r.counted_version OPERATOR(pg_catalog.=) 0)"
+								" ORDER BY e.failed_at LIMIT $2 FOR UPDATE OF e SKIP LOCKED))", &args);
+}
+
 /* record writes failures down, where this transaction may write. */
 static void
 record(LsModel *model, const LsFailures *failures, Report *report, int64 rule_id, const char *name)
 {
 	ErrorData	error = {0};
-	LsUser	saved;
 
 	report->unrecorded += failures->number;
 	if (XactReadOnly || !is_time(&report->recorded_at))
@@ -313,11 +336,8 @@ record(LsModel *model, const LsFailures *failures, Report *report, int64 rule_id
 						stored_text(model, failures->contact));
 	report->unrecorded = 0;
 	/* there may be no worker; a transaction snapshot may not see what is deleted already */
-	if (ls_rule_error_retention < 0 || IsolationUsesXactSnapshot())
-		return;
-	ls_user_switch(ls_extension_owner(), &saved);
-	(void) ls_purge_rule_errors(ls_rule_error_retention, PURGE_ROWS);
-	ls_user_restore(&saved);
+	if (!IsolationUsesXactSnapshot())
+		(void) ls_rule_failure_purge(PURGE_ROWS);
 }
 
 /*
@@ -523,6 +543,7 @@ ls_rules_report(LsModel *model)
 }
 
 int			ls_rule_error = LS_RULE_ERROR_WARNING;
+int			ls_rule_error_retention = 30;
 
 static const struct config_enum_entry rule_error_options[] = {
 	{"warning", LS_RULE_ERROR_WARNING, false},
@@ -539,4 +560,9 @@ ls_rule_failure_define(void)
 							 &ls_rule_error, LS_RULE_ERROR_WARNING,
 							 rule_error_options, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.rule_error_retention",
+							"How many days failures of rules are kept, which rule_errors sums up.",
+							"-1: for ever.",
+							&ls_rule_error_retention, 30, -1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }

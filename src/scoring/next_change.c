@@ -426,7 +426,7 @@ ls_due_next(LsDue *due, bool *drift)
  * False where nothing does; the path is where it was, but for the score.
  */
 bool
-ls_path_next(LsPath *path, const LsStanding *standing, TimestampTz until)
+ls_path_next(LsPath *path, const LsStageState *standing, TimestampTz until)
 {
 	LsDue		due = {0};
 	TimestampTz at;

@@ -28,7 +28,7 @@ typedef struct LsDue
 	LsModel    *model;
 	const LsState *state;
 	LsScore    *score;			/* changed by the search */
-	const LsStanding *standing;
+	const LsStageState *standing;
 	int			what;
 	double		stored_score;	/* with LS_DUE_DRIFT */
 	const double *stored_categories;
@@ -52,7 +52,7 @@ typedef struct LsPath
 	TimestampTz at;
 } LsPath;
 
-extern bool ls_path_next(LsPath *path, const LsStanding *standing,
+extern bool ls_path_next(LsPath *path, const LsStageState *standing,
 						 TimestampTz until);
 
 #endif							/* LEADSCORE_NEXT_CHANGE_H */

@@ -131,7 +131,7 @@ hold_of(LsModel *model, const LsScore *score, ExprContext *econtext,
 
 /* move puts a contact into a stage, and tells whether that is another one. */
 static bool
-move(LsStanding *standing, const char *next, TimestampTz t)
+move(LsStageState *standing, const char *next, TimestampTz t)
 {
 	if (standing->stage && strcmp(standing->stage, next) == 0)
 		return false;
@@ -146,7 +146,7 @@ move(LsStanding *standing, const char *next, TimestampTz t)
  */
 bool
 ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
-			  LsStanding *standing, TimestampTz t)
+			  LsStageState *standing, TimestampTz t)
 {
 	LsStage    *now = ls_stage_by_name(model, standing->stage);
 	LsStage    *next;
@@ -175,7 +175,7 @@ ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
  */
 bool
 ls_stage_set(LsModel *model, const LsScore *score, ExprContext *econtext,
-			 const char *stage, LsStanding *standing, TimestampTz t)
+			 const char *stage, LsStageState *standing, TimestampTz t)
 {
 	LsStage    *chosen = ls_stage_by_name(model, stage);
 	LsHold		hold = hold_of(model, score, econtext, chosen);
@@ -192,7 +192,7 @@ ls_stage_set(LsModel *model, const LsScore *score, ExprContext *econtext,
  */
 bool
 ls_stage_release(LsModel *model, const LsScore *score, ExprContext *econtext,
-				 LsStanding *standing, TimestampTz t)
+				 LsStageState *standing, TimestampTz t)
 {
 	LsStage    *next = next_stage(model, score, econtext, NULL);
 	bool		held = standing->hold != LS_HOLD_NONE;
@@ -224,7 +224,7 @@ bound(LsBounds *bounds, double score, double value)
  * for.  Conditions of stages are looked at when a bound is crossed.
  */
 void
-ls_stage_bounds(LsModel *model, double score, const LsStanding *standing,
+ls_stage_bounds(LsModel *model, double score, const LsStageState *standing,
 				LsBounds *bounds)
 {
 	LsStage    *now = ls_stage_by_name(model, standing->stage);

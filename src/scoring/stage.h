@@ -17,13 +17,13 @@
 #define LS_DISQUALIFIED "disqualified"
 
 /* What a stage depends on beside the score: where the contact was before */
-typedef struct LsStanding
+typedef struct LsStageState
 {
 	char	   *stage;			/* NULL: none yet */
 	TimestampTz since;
 	char	   *prior_stage;	/* sticky stage before disqualification */
 	LsHold		hold;			/* whether stage was set by hand, and is kept */
-} LsStanding;
+} LsStageState;
 
 /* Bounds of a score: below low or at high and above, something changes */
 typedef struct LsBounds
@@ -33,22 +33,16 @@ typedef struct LsBounds
 } LsBounds;
 
 extern bool ls_stage_step(LsModel *model, const LsScore *score,
-						  ExprContext *econtext, LsStanding *standing,
+						  ExprContext *econtext, LsStageState *standing,
 						  TimestampTz t);
 extern bool ls_stage_set(LsModel *model, const LsScore *score,
 						 ExprContext *econtext, const char *stage,
-						 LsStanding *standing, TimestampTz t);
+						 LsStageState *standing, TimestampTz t);
 extern bool ls_stage_release(LsModel *model, const LsScore *score,
-							 ExprContext *econtext, LsStanding *standing,
+							 ExprContext *econtext, LsStageState *standing,
 							 TimestampTz t);
 extern void ls_stage_bounds(LsModel *model, double score,
-							const LsStanding *standing, LsBounds *bounds);
-/* what conditions of stages look at, in stage_context.c */
-extern TupleTableSlot *ls_contact_slot(LsModel *model);
-extern void ls_contact_row(LsModel *model, Datum contact, TupleTableSlot *to);
-extern ExprContext *ls_stage_context(LsModel *model, EState *estate,
-									 Datum contact);
-
+							const LsStageState *standing, LsBounds *bounds);
 extern LsStage *ls_stage_by_name(LsModel *model, const char *name);
 
 #endif							/* LEADSCORE_STAGE_H */

@@ -541,3 +541,17 @@ ls_state_set_profile(LsState *state, int64 version, bool holds, double weight)
 	slot->sum.hi = weight;
 	slot->sum.lo = 0;
 }
+
+/* ls_state_take_profile puts what the contact's row says in the place of what it said. */
+void
+ls_state_take_profile(LsModel *model, LsState *state, const LsState *profile)
+{
+	state->has_contact = profile->has_contact;
+	state->created_at = profile->created_at;
+	for (int i = 0; i < model->nprofiles; i++)
+		if (!model->profiles[i]->skip)
+			ls_state_remove(state, model->profiles[i]->version);
+	for (int i = 0; i < profile->nslots; i++)
+		ls_state_set_profile(state, profile->slots[i].version, true,
+							 ls_sum_value(&profile->slots[i].sum));
+}

@@ -115,6 +115,8 @@ extern void ls_state_drop_unknown(LsModel *model, LsState *state);
 extern void ls_state_set_profile(LsState *state, int64 version, bool holds,
 								 double weight);
 
+extern void ls_state_take_profile(LsModel *model, LsState *state, const LsState *profile);
+
 extern bytea *ls_state_encode(const LsState *state);
 extern void ls_state_decode(const bytea *bytes, LsState *state);
 

@@ -3,7 +3,7 @@
  * state_codec.c
  *		The bytes of a state, as they are stored.
  *
- * docs/architecture.md describes them.  Reading checks every length.
+ * README.md of this folder describes them.  Reading checks every length.
  *
  *-------------------------------------------------------------------------
  */

@@ -16,11 +16,8 @@
  */
 #include "scoring/transition.h"
 
-#include <math.h>
-
 #include "utils/builtins.h"
 
-#include "background/delivery.h"
 #include "scoring/next_change.h"
 
 /* ls_course_score makes room for what the steps of a course evaluate. */
@@ -31,26 +28,6 @@ ls_course_score(LsModel *model)
 
 	ls_score_want_curve(model, score);
 	return score;
-}
-
-/* ls_row_standing is where a row says that the contact stands. */
-LsStanding
-ls_row_standing(const LsScoreRow *row)
-{
-	LsStanding	standing = {row->stage, row->stage_since, row->state.prior_stage,
-	row->state.hold};
-
-	return standing;
-}
-
-/* ls_row_stand puts it there. */
-void
-ls_row_stand(LsScoreRow *row, const LsStanding *standing)
-{
-	row->stage = standing->stage;
-	row->stage_since = standing->since;
-	row->state.prior_stage = standing->prior_stage;
-	row->state.hold = standing->hold;
 }
 
 /*
@@ -72,7 +49,7 @@ ls_course_begin(LsCourse *course, bool exists)
 	course->in_force = palloc0(sizeof(bool) * model->nrules);
 	if (!exists)
 		return;
-	ls_evaluate(model, &course->row->state, ls_row_instant(course->row), course->score);
+	ls_evaluate(model, &course->row->state, ls_score_row_instant(course->row), course->score);
 	course->at = course->score->at;
 	for (int i = 0; i < model->nrules; i++)
 		course->in_force[i] = course->score->contributions[i].in_force;
@@ -109,7 +86,7 @@ crosses_level(const LsCourse *course)
 
 /* arrive takes over where the contact stands now, and notes what happened. */
 static void
-arrive(LsCourse *course, const LsStanding *standing, TimestampTz at,
+arrive(LsCourse *course, const LsStageState *standing, TimestampTz at,
 	   const char *cause)
 {
 	LsScoreRow *row = course->row;
@@ -118,7 +95,7 @@ arrive(LsCourse *course, const LsStanding *standing, TimestampTz at,
 
 	if (moved || rules != NIL || crosses_level(course))
 	{
-		LsOccasion *occasion = palloc(sizeof(LsOccasion));
+		LsTransitionEvent *occasion = palloc(sizeof(LsTransitionEvent));
 
 		occasion->from_stage = row->stage;
 		occasion->to_stage = standing->stage;
@@ -131,7 +108,7 @@ arrive(LsCourse *course, const LsStanding *standing, TimestampTz at,
 	}
 	if (moved)
 		row->state.stage_recorded = true;
-	ls_row_stand(row, standing);
+	ls_score_row_set_stage_state(row, standing);
 	course->last_score = course->score->score;
 	course->at = at;
 }
@@ -148,7 +125,7 @@ evaluate_at(LsCourse *course, TimestampTz at)
 void
 ls_course_step(LsCourse *course, TimestampTz at, const char *cause)
 {
-	LsStanding	standing = ls_row_standing(course->row);
+	LsStageState	standing = ls_score_row_stage_state(course->row);
 
 	evaluate_at(course, at);
 	(void) ls_stage_step(course->model, course->score, course->econtext,
@@ -168,7 +145,7 @@ ls_course_catch_up(LsCourse *course, TimestampTz from, TimestampTz to,
 {
 	LsPath		path = {course->model, &course->row->state, course->score,
 	LS_DUE_STAGE, from};
-	LsStanding	standing = ls_row_standing(course->row);
+	LsStageState	standing = ls_score_row_stage_state(course->row);
 
 	if (course->at != from)
 		evaluate_at(course, from);
@@ -207,7 +184,7 @@ ls_course_now(LsCourse *course, TimestampTz now)
 
 	ls_course_begin(course, true);
 	if (row->state.due <= now)
-		ls_course_catch_up(course, ls_row_instant(row), now, "time");
+		ls_course_catch_up(course, ls_score_row_instant(row), now, "time");
 	ls_state_advance(course->model, &row->state, now);
 	ls_course_step(course, now, "time");
 }
@@ -219,7 +196,7 @@ ls_course_now(LsCourse *course, TimestampTz now)
 void
 ls_course_set_stage(LsCourse *course, TimestampTz at, const char *stage)
 {
-	LsStanding	standing = ls_row_standing(course->row);
+	LsStageState	standing = ls_score_row_stage_state(course->row);
 
 	if (stage)
 		(void) ls_stage_set(course->model, course->score, course->econtext, stage,
@@ -228,60 +205,4 @@ ls_course_set_stage(LsCourse *course, TimestampTz at, const char *stage)
 		(void) ls_stage_release(course->model, course->score, course->econtext,
 								&standing, at);
 	arrive(course, &standing, at, "manual");
-}
-
-/* ---------- rows and what is evaluated ---------- */
-
-/* ls_row_take_score gives a row what was evaluated. */
-void
-ls_row_take_score(LsModel *model, LsScoreRow *row, const LsScore *score)
-{
-	Size		size = sizeof(double) * Max(1, model->ncategories);
-
-	row->score = score->score;
-	row->categories = memcpy(palloc(size), score->categories, size);
-	row->grade = ls_score_grade(model, score);
-	row->disqualified = score->disqualified;
-	row->scored_at = score->at;
-}
-
-/* differs compares stored numbers with what they should be. */
-static bool
-differs(double stored, double exact, double allowed)
-{
-	return fabs(stored - exact) > allowed;
-}
-
-static bool
-other_grade(LsModel *model, const LsScoreRow *row, const LsScore *now)
-{
-	char	   *grade = ls_score_grade(model, now);
-
-	return strcmp(row->grade ? row->grade : "", grade ? grade : "") != 0;
-}
-
-/*
- * ls_row_outdated tells whether a row's numbers are not what they should be any more:
- * because the rules changed, or because time moved them further than the
- * model's drift.  at_stored is what is true at the row's own instant.
- */
-bool
-ls_row_outdated(LsModel *model, const LsScoreRow *row, const LsScore *at_stored,
-				const LsScore *now)
-{
-	double		exact = 1e-9 * Max(1.0, at_stored->size);
-	bool		other_rules = row->rules_version != model->version;
-
-	if (row->disqualified != now->disqualified ||
-		other_grade(model, row, now) ||
-		differs(row->score, now->score, ls_drift(model, now->score)) ||
-		(other_rules && differs(row->score, at_stored->score, exact)))
-		return true;
-	for (int i = 0; i < model->ncategories; i++)
-		if (differs(row->categories[i], now->categories[i],
-					ls_drift(model, now->categories[i])) ||
-			(other_rules &&
-			 differs(row->categories[i], at_stored->categories[i], exact)))
-			return true;
-	return false;
 }

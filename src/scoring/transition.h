@@ -10,9 +10,21 @@
 
 #include "postgres.h"
 
-#include "scoring/evaluate.h"
-#include "scoring/stage.h"
-#include "tables/score_table.h"
+#include "nodes/pg_list.h"
+
+#include "scoring/score_row.h"
+
+/* What happened to a contact at one instant */
+typedef struct LsTransitionEvent
+{
+	const char *from_stage;		/* the same as to_stage where it did not change */
+	const char *to_stage;
+	double		score_before;
+	double		score;
+	TimestampTz at;				/* when it happened */
+	List	   *rules;			/* of LsRule *: came in force */
+	const char *cause;			/* as in lead_stage_history */
+} LsTransitionEvent;
 
 typedef struct LsCourse
 {
@@ -23,7 +35,7 @@ typedef struct LsCourse
 	TimestampTz at;				/* when score was true; DT_NOBEGIN: never yet */
 	double		last_score;
 	bool	   *in_force;		/* by rule, where actions watch them */
-	List	   *happened;		/* of LsOccasion */
+	List	   *happened;		/* of LsTransitionEvent */
 	const char *reason;			/* of what is done by hand */
 } LsCourse;
 
@@ -37,10 +49,5 @@ extern void ls_course_set_stage(LsCourse *course, TimestampTz at,
 extern TimestampTz ls_course_entry(const LsModel *model, const LsScoreRow *row,
 								   TimestampTz at, TimestampTz last, TimestampTz t);
 extern void ls_course_now(LsCourse *course, TimestampTz now);
-extern bool ls_row_outdated(LsModel *model, const LsScoreRow *row,
-							const LsScore *at_stored, const LsScore *now);
-extern void ls_row_take_score(LsModel *model, LsScoreRow *row, const LsScore *score);
-extern LsStanding ls_row_standing(const LsScoreRow *row);
-extern void ls_row_stand(LsScoreRow *row, const LsStanding *standing);
 
 #endif							/* LEADSCORE_TRANSITION_H */

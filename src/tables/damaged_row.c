@@ -3,9 +3,9 @@
  * damaged_row.c
  *		Rows of score_<model> that cannot be read.
  *
- * A row that somebody has changed by hand must not stop those who write events.  All
- * that it says follows from the events and from what was kept of purged ones, but for
- * the stage: so whoever comes to it next counts its contact anew, and says so.
+ * A row that was changed by hand must not stop sessions that write events.  All that it
+ * says follows from the events and from purged contributions, but for the stage: so the
+ * session that comes to it next recomputes it, and reports that.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,11 +14,9 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
-#include "base/statement.h"
 #include "rules/disclosure.h"
-#include "tables/deferred.h"
 
-/* tell warns whoever came to the row. */
+/* tell warns the session that came to the row. */
 static void
 tell(const LsModel *model, const ErrorData *damage)
 {
@@ -32,27 +30,10 @@ tell(const LsModel *model, const ErrorData *damage)
 			 errhint("The contact is counted anew from its events, and its stage found anew.")));
 }
 
-/*
- * ls_row_repair gives the change that makes a damaged row a true one, instead of one
- * that was to be made to it.  False: events of a statement under way are not all there,
- * and it is left to the end of that.
- */
-bool
-ls_row_repair(LsModel *model, const LsChange *change, const ErrorData *damage,
-			  LsChange *repaired)
+/* ls_damaged_row_report reports a damaged row that is about to be made a true one. */
+void
+ls_damaged_row_report(LsModel *model, Datum contact, const ErrorData *damage)
 {
-	if (change->whole == NULL && !change->count_all && ls_statement_under_way())
-	{
-		ls_deferred_recompute(model, change->contact);
-		return false;
-	}
 	tell(model, damage);
-	ls_rule_error_write(model->name, 0, "row", 1, damage,
-						ls_key_text(&model->key, change->contact));
-	*repaired = *change;
-	repaired->delta = repaired->profile = repaired->slots = NULL;
-	repaired->due = NULL;
-	repaired->count_all = change->whole == NULL;
-	repaired->count_profile = repaired->only_if_changed = repaired->state_only = false;
-	return true;
+	ls_rule_error_write(model->name, 0, "row", 1, damage, ls_key_text(&model->key, contact));
 }

@@ -10,9 +10,8 @@
 
 #include "postgres.h"
 
-#include "tables/score_writer.h"
+#include "rules/model_compile.h"
 
-extern bool ls_row_repair(LsModel *model, const LsChange *change, const ErrorData *damage,
-						  LsChange *repaired);
+extern void ls_damaged_row_report(LsModel *model, Datum contact, const ErrorData *damage);
 
 #endif							/* LEADSCORE_DAMAGED_ROW_H */

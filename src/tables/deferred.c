@@ -179,18 +179,21 @@ ls_deferred_has_events(const LsDeferred *item)
 	return item->state.events > 0 || item->state.nfuture > 0;
 }
 
-/* ls_deferred_recompute has a contact recomputed from its events. */
-void
+/*
+ * ls_deferred_recompute has a contact recomputed when the outermost statement ends,
+ * where one is under way: its rows may be in the tables already and will be added.
+ * False where there is none.
+ */
+bool
 ls_deferred_recompute(LsModel *model, Datum contact)
 {
+	if (!ls_statement_under_way())
+		return false;
 	ls_deferred_contact(ls_deferred_set(model, LS_DEFERRED_WRITE, NULL), contact)->recompute = true;
+	return true;
 }
 
-/*
- * ls_deferred_recompute_model has all contacts of a model recomputed when the
- * outermost statement ends, where one is under way: its rows may be in the tables
- * already and will be added.  False where there is none.
- */
+/* ls_deferred_recompute_model does so with all contacts of a model. */
 bool
 ls_deferred_recompute_model(const char *name)
 {

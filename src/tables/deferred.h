@@ -56,7 +56,7 @@ extern LsDeferredSet *ls_deferred_set(LsModel *model, LsDeferredKind kind,
 									  const LsSource *source);
 extern LsDeferred *ls_deferred_contact(LsDeferredSet *set, Datum contact);
 extern bool ls_deferred_has_events(const LsDeferred *item);
-extern void ls_deferred_recompute(LsModel *model, Datum contact);
+extern bool ls_deferred_recompute(LsModel *model, Datum contact);
 extern bool ls_deferred_recompute_model(const char *model);
 
 /* for those who do it */

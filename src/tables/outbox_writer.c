@@ -66,7 +66,7 @@ typedef struct Told
 {
 	const LsModel *model;
 	const LsActionRow *action;
-	const LsOccasion *occasion;
+	const LsTransitionEvent *occasion;
 	int64		id;
 	const char *contact;
 	const char *stage;			/* of the occasion */
@@ -79,7 +79,7 @@ typedef struct Told
 
 /* moved tells whether an occasion changed the stage. */
 static bool
-moved(const LsOccasion *occasion)
+moved(const LsTransitionEvent *occasion)
 {
 	return occasion->from_stage == NULL ||
 		strcmp(occasion->from_stage, occasion->to_stage) != 0;
@@ -123,7 +123,7 @@ is_stage(const LsActionRow *action, const char *stage)
 
 /* waits tells whether an action waits for what happened. */
 static bool
-waits(const LsActionRow *action, const LsOccasion *occasion)
+waits(const LsActionRow *action, const LsTransitionEvent *occasion)
 {
 	const char *what = action->occasion;
 
@@ -144,7 +144,7 @@ waits(const LsActionRow *action, const LsOccasion *occasion)
 
 /* ls_outbox_concerns tells whether anybody is told of what happened. */
 bool
-ls_outbox_concerns(const LsModel *model, const LsOccasion *occasion)
+ls_outbox_concerns(const LsModel *model, const LsTransitionEvent *occasion)
 {
 	ListCell   *lc;
 
@@ -193,7 +193,7 @@ add_instant(StringInfo json, const char *name, TimestampTz at)
 static Datum
 payload(const Told *told)
 {
-	const LsOccasion *occasion = told->occasion;
+	const LsTransitionEvent *occasion = told->occasion;
 	StringInfoData json;
 
 	initStringInfo(&json);
@@ -223,7 +223,7 @@ static void
 add_row(LsRowWriter *outbox, Datum contact, const Told *told)
 {
 	const LsActionRow *action = told->action;
-	const LsOccasion *occasion = told->occasion;
+	const LsTransitionEvent *occasion = told->occasion;
 
 	ls_row_writer_clear(outbox);
 	ls_row_writer_set(outbox, OUTBOX_ID, Int64GetDatum(told->id));
@@ -254,7 +254,7 @@ add_row(LsRowWriter *outbox, Datum contact, const Told *told)
 
 /* ls_outbox_add writes what is to be told of what happened to a contact. */
 void
-ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsOccasion *occasion)
+ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsTransitionEvent *occasion)
 {
 	LsModel    *model = outbox->model;
 	Told		told = {0};

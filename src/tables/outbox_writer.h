@@ -10,11 +10,11 @@
 
 #include "postgres.h"
 
-#include "background/delivery.h"
+#include "scoring/transition.h"
 #include "tables/row_writer.h"
 
-extern bool ls_outbox_concerns(const LsModel *model, const LsOccasion *occasion);
-extern void ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsOccasion *occasion);
+extern bool ls_outbox_concerns(const LsModel *model, const LsTransitionEvent *occasion);
+extern void ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsTransitionEvent *occasion);
 extern void ls_outbox_pass_ids(Oid table);
 
 #endif							/* LEADSCORE_OUTBOX_WRITER_H */

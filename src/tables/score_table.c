@@ -368,19 +368,6 @@ ls_row_read(LsModel *model, const Datum *values, const bool *nulls,
 	ls_state_decode(DatumGetByteaPP(values[AT(model, COL_STATE)]), &row->state);
 }
 
-/* ls_row_start makes the row of a contact that has none yet. */
-void
-ls_row_start(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t)
-{
-	memset(row, 0, sizeof(LsScoreRow));
-	row->contact = contact;
-	row->categories = palloc0(sizeof(double) * Max(1, model->ncategories));
-	row->stage = model->nstages > 0 ? model->stages[0].name : "unqualified";
-	row->stage_since = t;
-	row->scored_at = t;
-	ls_state_init(&row->state);
-}
-
 /*
  * ls_row_try_read reads a row, or gives the error where it is damaged.  There is nothing
  * to be undone where reading fails, as it is done in memory only.

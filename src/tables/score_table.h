@@ -12,32 +12,7 @@
 
 #include "base/sql.h"
 #include "rules/model_compile.h"
-#include "scoring/state.h"
-
-/* A row of score_<model> */
-typedef struct LsScoreRow
-{
-	Datum		contact;
-	double		score;
-	double	   *categories;
-	char	   *grade;			/* NULL: none */
-	char	   *stage;
-	TimestampTz stage_since;
-	bool		disqualified;
-	TimestampTz scored_at;
-	int64		rules_version;
-	LsState		state;
-} LsScoreRow;
-
-/*
- * ls_row_instant is the earliest instant that a row can tell of: its state may know
- * of later events than the score that it shows.
- */
-static inline TimestampTz
-ls_row_instant(const LsScoreRow *row)
-{
-	return Max(row->scored_at, row->state.last);
-}
+#include "scoring/score_row.h"
 
 extern bool ls_instant_has_been(TimestampTz at);
 extern void ls_row_restored(Oid pending_table);
@@ -49,7 +24,6 @@ extern void ls_row_check(const LsModel *model, TupleDesc desc);
 extern void ls_row_read(LsModel *model, const Datum *values,
 						 const bool *nulls, LsScoreRow *row);
 extern bool ls_row_is_there(LsModel *model, Datum contact);
-extern void ls_row_start(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t);
 extern ErrorData *ls_row_try_read(LsModel *model, Datum *values, const bool *nulls,
 								  LsScoreRow *row);
 extern void ls_row_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,

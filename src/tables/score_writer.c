@@ -38,6 +38,7 @@
 #include "scoring/next_change.h"
 #include "scoring/transition.h"
 #include "tables/damaged_row.h"
+#include "tables/deferred.h"
 #include "tables/due_table.h"
 #include "tables/identity_table.h"
 #include "tables/pending_table.h"
@@ -54,19 +55,17 @@
 /* A state has room for due instants as far away as this: 36,000 years */
 #define FAR_AWAY	(INT64CONST(1) << 60)
 
-struct LsStore
+struct LsScoreWriter
 {
 	ErrorData  *damage;			/* of the row that was found, NULL: none */
 	LsModel    *model;
 	const char *cause;
-	LsCounter	count_all;
-	LsCounter	count_profile;
 	MemoryContext context;		/* of one change */
 	LsTarget	target;			/* score_<model> */
 	LsScore    *score;
 	bool		exists;			/* the row of the change in hand */
 	bool		locked_to_read; /* the tables that contacts are counted from */
-	TupleTableSlot *contact_row;	/* for conditions of stages */
+	ExprContext *stage_context; /* where conditions of stages need the contact's row */
 	LsDueTable *due;			/* opened when it is first needed */
 	LsHistory  *history;
 	LsProfileTable *profiles;	/* and so is this */
@@ -76,68 +75,159 @@ struct LsStore
 	TimestampTz counted;		/* latest instant of what an attempt has counted */
 };
 
+/* A change, as it is made: what a change of its kind says, and does not */
+typedef struct Task
+{
+	Datum		contact;
+	const LsState *delta;		/* events to be added, or NULL */
+	bool		test_entry;		/* of stages, at the latest of these events */
+	const LsState *profile;		/* what the contact's row says now, or NULL */
+	bool		count_profile;	/* ... to be read */
+	bool		count_all;		/* events and profile to be computed */
+	const LsState *whole;		/* events and profile computed, or NULL */
+	const LsState *slots;		/* some rules computed, or NULL: those of ... */
+	const int64 *versions;		/* ... these versions */
+	int			nversions;
+	LsRowThen	row_then;		/* when whole or slots were counted */
+	bool		fold;			/* what is pending is to be added */
+	bool		only_if_changed;	/* leave a row that is still true alone */
+	bool		state_only;		/* leave what is shown alone */
+	const LsDueRow *due;
+	bool		deferrable;
+	bool		skip_locked;
+	bool		remove;
+	const LsStageState *standing;	/* what it begins with, if it has no row */
+	bool		by_hand;		/* put into this stage, or where it is NULL */
+	const char *stage;			/* leave it to the score again, ... */
+	const char *reason;			/* ... for this reason, or NULL */
+} Task;
+
+static const LsScoreWriterCallbacks *callbacks;
+
+/* ls_score_writer_define makes known what the writer has others read. */
+void
+ls_score_writer_define(const LsScoreWriterCallbacks *defined)
+{
+	callbacks = defined;
+}
+
+/* read_change tells what a change says. */
+static void
+read_change(const LsChange *change, Task *task)
+{
+	memset(task, 0, sizeof(Task));
+	task->contact = change->contact;
+	task->deferrable = change->deferrable;
+	task->skip_locked = change->skip_locked;
+	switch (change->kind)
+	{
+		case LS_CHANGE_EVENTS:
+			task->delta = change->data.events.delta;
+			task->test_entry = true;
+			task->profile = change->data.events.profile;
+			task->count_profile = change->data.events.read_profile;
+			task->fold = change->data.events.merge_pending;
+			task->only_if_changed = change->data.events.only_if_changed;
+			break;
+		case LS_CHANGE_PENDING:
+			task->fold = task->only_if_changed = true;
+			task->state_only = change->data.pending.state_only;
+			break;
+		case LS_CHANGE_RECOMPUTE:
+			task->count_all = true;
+			task->delta = change->data.recompute.delta;
+			task->test_entry = true;
+			task->standing = change->data.recompute.stage;
+			break;
+		case LS_CHANGE_REPLACE:
+			task->whole = change->data.replace.state;
+			task->row_then = change->data.replace.row_then;
+			task->test_entry = change->data.replace.test_entry;
+			task->only_if_changed = true;
+			break;
+		case LS_CHANGE_RULES:
+			task->slots = change->data.rules.slots;
+			task->versions = change->data.rules.versions;
+			task->nversions = change->data.rules.nversions;
+			task->row_then = change->data.rules.row_then;
+			task->state_only = change->data.rules.state_only;
+			task->only_if_changed = true;
+			break;
+		case LS_CHANGE_REFRESH:
+			task->only_if_changed = true;
+			break;
+		case LS_CHANGE_DUE:
+			task->due = change->data.due;
+			break;
+		case LS_CHANGE_SET_STAGE:
+			task->by_hand = true;
+			task->stage = change->data.set_stage.stage;
+			task->reason = change->data.set_stage.reason;
+			task->fold = change->data.set_stage.merge_pending;
+			break;
+		case LS_CHANGE_REMOVE:
+			task->remove = true;
+			break;
+	}
+}
+
 /* ---------- the executor ---------- */
 
-/* ls_store_open gets ready to change scores of a model. */
-LsStore *
-ls_store_open(LsModel *model, const char *cause, LsCounter count_all,
-			  LsCounter count_profile)
+/* ls_score_writer_open gets ready to change scores of a model. */
+LsScoreWriter *
+ls_score_writer_open(LsModel *model, const char *cause)
 {
-	LsStore    *store = palloc0(sizeof(LsStore));
+	LsScoreWriter *writer = palloc0(sizeof(LsScoreWriter));
 
-	store->model = model;
-	store->cause = cause;
-	store->count_all = count_all;
-	store->count_profile = count_profile;
-	store->context = AllocSetContextCreate(CurrentMemoryContext,
+	writer->model = model;
+	writer->cause = cause;
+	writer->context = AllocSetContextCreate(CurrentMemoryContext,
 										   "leadscore change",
 										   ALLOCSET_DEFAULT_SIZES);
-	store->taken_context = AllocSetContextCreate(CurrentMemoryContext,
+	writer->taken_context = AllocSetContextCreate(CurrentMemoryContext,
 												 "leadscore pending",
 												 ALLOCSET_SMALL_SIZES);
-	ls_pending_init(&store->taken);
-	store->counted = DT_NOBEGIN;
-	store->score = ls_course_score(model);
-	store->history = ls_history_open(model);
-	ls_target_open(&store->target, model->score_table, 1, NULL, 0);
-	ls_row_check(model, RelationGetDescr(store->target.rel));
+	ls_pending_init(&writer->taken);
+	writer->counted = DT_NOBEGIN;
+	writer->score = ls_course_score(model);
+	writer->history = ls_history_open(model);
+	ls_target_open(&writer->target, model->score_table, 1, NULL, 0);
+	ls_row_check(model, RelationGetDescr(writer->target.rel));
 	/* rows that this transaction has written before must be seen as such */
 	CommandCounterIncrement();
-	return store;
+	return writer;
 }
 
 void
-ls_store_close(LsStore *store)
+ls_score_writer_close(LsScoreWriter *writer)
 {
-	if (store->contact_row)
-		ExecDropSingleTupleTableSlot(store->contact_row);
-	if (store->due)
-		ls_due_table_close(store->due);
-	ls_history_close(store->history);
-	if (store->profiles)
-		ls_profile_table_close(store->profiles);
-	ls_target_close(&store->target);
-	MemoryContextDelete(store->context);
-	MemoryContextDelete(store->taken_context);
-	pfree(store);
+	if (writer->due)
+		ls_due_table_close(writer->due);
+	ls_history_close(writer->history);
+	if (writer->profiles)
+		ls_profile_table_close(writer->profiles);
+	ls_target_close(&writer->target);
+	MemoryContextDelete(writer->context);
+	MemoryContextDelete(writer->taken_context);
+	pfree(writer);
 	CommandCounterIncrement();
 }
 
 /* read_found reads the row that was found. */
 static void
-read_found(LsStore *store, LsScoreRow *row)
+read_found(LsScoreWriter *writer, LsScoreRow *row)
 {
-	TupleTableSlot *found = store->target.found;
+	TupleTableSlot *found = writer->target.found;
 
 	slot_getallattrs(found);
-	store->damage = ls_row_try_read(store->model, found->tts_values, found->tts_isnull, row);
+	writer->damage = ls_row_try_read(writer->model, found->tts_values, found->tts_isnull, row);
 }
 
 /* look_for puts a contact where its row is looked for by. */
 static void
-look_for(LsStore *store, Datum contact)
+look_for(LsScoreWriter *writer, Datum contact)
 {
-	TupleTableSlot *search = store->target.search;
+	TupleTableSlot *search = writer->target.search;
 
 	ExecClearTuple(search);
 	memset(search->tts_isnull, true, search->tts_tupleDescriptor->natts);
@@ -152,46 +242,46 @@ look_for(LsStore *store, Datum contact)
  * must not be taken from that, as nothing would be done about the contact.
  */
 static bool
-lock_row(LsStore *store, Datum contact, LsScoreRow *row)
+lock_row(LsScoreWriter *writer, Datum contact, LsScoreRow *row)
 {
 	if (IsolationUsesXactSnapshot())
 	{
-		if (ls_row_select(store->model, contact, row, true))
+		if (ls_row_select(writer->model, contact, row, true))
 			return true;
-		if (ls_row_is_there(store->model, contact))
+		if (ls_row_is_there(writer->model, contact))
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 					 errmsg("could not serialize access due to concurrent update")));
 		return false;
 	}
 
-	look_for(store, contact);
-	if (!ls_target_find(&store->target))
+	look_for(writer, contact);
+	if (!ls_target_find(&writer->target))
 		return false;
-	read_found(store, row);
+	read_found(writer, row);
 	return true;
 }
 
 /*
  * lock_if_free does so without waiting, at READ COMMITTED, and says in
- * store->exists whether there is a row.  False where somebody holds it.
+ * writer->exists whether there is a row.  False where somebody holds it.
  */
 static bool
-lock_if_free(LsStore *store, Datum contact, LsScoreRow *row)
+lock_if_free(LsScoreWriter *writer, Datum contact, LsScoreRow *row)
 {
-	look_for(store, contact);
-	if (!ls_target_find_free(&store->target, &store->exists))
+	look_for(writer, contact);
+	if (!ls_target_find_free(&writer->target, &writer->exists))
 		return false;
-	if (store->exists)
-		read_found(store, row);
+	if (writer->exists)
+		read_found(writer, row);
 	return true;
 }
 
 static void
-update_row(LsStore *store, Datum *values, bool *nulls)
+update_row(LsScoreWriter *writer, Datum *values, bool *nulls)
 {
-	LsModel    *model = store->model;
-	TupleTableSlot *written = store->target.written;
+	LsModel    *model = writer->model;
+	TupleTableSlot *written = writer->target.written;
 
 	if (IsolationUsesXactSnapshot())
 	{
@@ -202,54 +292,32 @@ update_row(LsStore *store, Datum *values, bool *nulls)
 	memcpy(written->tts_values, values, sizeof(Datum) * ls_row_natts(model));
 	memcpy(written->tts_isnull, nulls, sizeof(bool) * ls_row_natts(model));
 	ExecStoreVirtualTuple(written);
-	ls_target_update(&store->target);
+	ls_target_update(&writer->target);
 }
 
 /* ---------- changes ---------- */
 
-/* stage_context does so for a change, with the newest row. */
+/* stage_context gives the context of conditions of stages, with the newest row. */
 static ExprContext *
-stage_context(LsStore *store, Datum contact)
+stage_context(LsScoreWriter *writer, Datum contact)
 {
-	ExprContext *econtext = GetPerTupleExprContext(store->target.estate);
-	MemoryContext old;
-
-	if (!store->model->stages_read_contact)
-		return econtext;
-	if (store->contact_row == NULL)
-	{
-		old = MemoryContextSwitchTo(MemoryContextGetParent(store->context));
-		store->contact_row = ls_contact_slot(store->model);
-		MemoryContextSwitchTo(old);
-	}
+	if (!writer->model->stages_read_contact)
+		return GetPerTupleExprContext(writer->target.estate);
+	if (writer->stage_context == NULL)
+		writer->stage_context = CreateExprContext(writer->target.estate);
 	PushActiveSnapshot(GetLatestSnapshot());
-	ls_contact_row(store->model, contact, store->contact_row);
+	callbacks->stage_context(writer->model, contact, writer->stage_context);
 	PopActiveSnapshot();
-	econtext->ecxt_scantuple = store->contact_row;
-	return econtext;
-}
-
-/* ls_store_set_profile puts what the contact's row says in the place of what it said. */
-void
-ls_store_set_profile(LsModel *model, LsState *state, const LsState *profile)
-{
-	state->has_contact = profile->has_contact;
-	state->created_at = profile->created_at;
-	for (int i = 0; i < model->nprofiles; i++)
-		if (!model->profiles[i]->skip)
-			ls_state_remove(state, model->profiles[i]->version);
-	for (int i = 0; i < profile->nslots; i++)
-		ls_state_set_profile(state, profile->slots[i].version, true,
-							 ls_sum_value(&profile->slots[i].sum));
+	return writer->stage_context;
 }
 
 /* take_pending takes away what the active snapshot sees pending of a contact. */
 static void
-take_pending(LsStore *store, Datum contact)
+take_pending(LsScoreWriter *writer, Datum contact)
 {
-	MemoryContext old = MemoryContextSwitchTo(store->taken_context);
+	MemoryContext old = MemoryContextSwitchTo(writer->taken_context);
 
-	ls_pending_take(store->model, contact, &store->taken);
+	ls_pending_take(writer->model, contact, &writer->taken);
 	MemoryContextSwitchTo(old);
 }
 
@@ -259,23 +327,23 @@ take_pending(LsStore *store, Datum contact)
  * What it sees pending was counted with the events.
  */
 static void
-count_again(LsStore *store, Datum contact, TimestampTz t, LsState *state,
+count_again(LsScoreWriter *writer, Datum contact, TimestampTz t, LsState *state,
 			LsCounter counter)
 {
 	/*
 	 * TRUNCATE and DROP are no matter of snapshots: with one that is older than
 	 * the lock, what they took and what is kept of it would both be missing.
 	 */
-	if (counter == store->count_all && !store->locked_to_read)
+	if (counter == callbacks->count_all && !writer->locked_to_read)
 	{
-		ls_lock_to_read(store->model);
-		store->locked_to_read = true;
+		ls_lock_to_read(writer->model);
+		writer->locked_to_read = true;
 	}
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (counter == store->count_all)
-		take_pending(store, contact);
-	counter(store->model, contact, t, state);
+	if (counter == callbacks->count_all)
+		take_pending(writer, contact);
+	counter(writer->model, contact, t, state);
 	PopActiveSnapshot();
 }
 
@@ -284,20 +352,20 @@ count_again(LsStore *store, Datum contact, TimestampTz t, LsState *state,
  * counted again.
  */
 static bool
-add_pending(LsStore *store, const LsChange *change, LsState *state)
+add_pending(LsScoreWriter *writer, const Task *change, LsState *state)
 {
 	if (change->fold)
 	{
 		CommandCounterIncrement();
 		PushActiveSnapshot(GetLatestSnapshot());
-		take_pending(store, change->contact);
+		take_pending(writer, change->contact);
 		PopActiveSnapshot();
 	}
 	else if (change->slots && !change->state_only)
-		take_pending(store, change->contact);	/* as the events were seen */
-	return !store->taken.count_all &&
-		(!store->taken.has_delta ||
-		 ls_state_merge(store->model, state, &store->taken.delta));
+		take_pending(writer, change->contact);	/* as the events were seen */
+	return !writer->taken.count_all &&
+		(!writer->taken.has_delta ||
+		 ls_state_merge(writer->model, state, &writer->taken.delta));
 }
 
 /*
@@ -305,22 +373,22 @@ add_pending(LsStore *store, const LsChange *change, LsState *state)
  * where the contact has to be counted again.
  */
 static bool
-add_up(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
+add_up(LsScoreWriter *writer, const Task *change, LsState *state, TimestampTz t)
 {
 	/* a row that came meanwhile has events that were not seen */
 	if (change->count_all ||
 		(change->row_then != LS_ROW_HELD &&
-		 (change->row_then == LS_ROW_THERE) != store->exists))
+		 (change->row_then == LS_ROW_THERE) != writer->exists))
 		return false;
 	if (change->whole)
 	{
 		*state = *change->whole;
-		take_pending(store, change->contact);
+		take_pending(writer, change->contact);
 		return true;
 	}
-	ls_state_advance(store->model, state, t);
-	if (!add_pending(store, change, state) ||
-		(change->delta && !ls_state_merge(store->model, state, change->delta)))
+	ls_state_advance(writer->model, state, t);
+	if (!add_pending(writer, change, state) ||
+		(change->delta && !ls_state_merge(writer->model, state, change->delta)))
 		return false;
 	if (change->slots)
 		ls_state_replace(state, change->slots, change->versions, change->nversions);
@@ -333,35 +401,35 @@ add_up(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
  * through first.
  */
 static bool
-is_ahead(LsStore *store, const LsState *state, TimestampTz t)
+is_ahead(LsScoreWriter *writer, const LsState *state, TimestampTz t)
 {
-	store->counted = Max(store->counted, state->last);
-	return Max(store->taken.instant, store->counted) > t;
+	writer->counted = Max(writer->counted, state->last);
+	return Max(writer->taken.instant, writer->counted) > t;
 }
 
 /* new_state makes the state that a change leads to.  False to start again, later. */
 static bool
-new_state(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
+new_state(LsScoreWriter *writer, const Task *change, LsState *state, TimestampTz t)
 {
-	LsModel    *model = store->model;
+	LsModel    *model = writer->model;
 	LsState		before = *state;
 
-	if (!add_up(store, change, state, t))
+	if (!add_up(writer, change, state, t))
 	{
 		ls_state_init(state);
-		count_again(store, change->contact, t, state, store->count_all);
+		count_again(writer, change->contact, t, state, callbacks->count_all);
 	}
-	else if (change->count_profile || store->taken.count_profile)
+	else if (change->count_profile || writer->taken.count_profile)
 	{
 		LsState		profile;
 
 		ls_state_init(&profile);
-		count_again(store, change->contact, t, &profile, store->count_profile);
-		ls_store_set_profile(model, state, &profile);
+		count_again(writer, change->contact, t, &profile, callbacks->count_profile);
+		ls_state_take_profile(model, state, &profile);
 	}
 	else if (change->profile)
-		ls_store_set_profile(model, state, change->profile);
-	if (is_ahead(store, state, t))
+		ls_state_take_profile(model, state, change->profile);
+	if (is_ahead(writer, state, t))
 		return false;
 	ls_state_inherit(state, &before);
 	ls_state_advance(model, state, t);
@@ -372,7 +440,7 @@ new_state(LsStore *store, const LsChange *change, LsState *state, TimestampTz t)
 
 /* latest_event gives the latest event that a change adds; DT_NOBEGIN: none. */
 static TimestampTz
-latest_event(const LsStore *store, const LsChange *change)
+latest_event(const LsScoreWriter *writer, const Task *change)
 {
 	TimestampTz at = DT_NOBEGIN;
 
@@ -380,25 +448,25 @@ latest_event(const LsStore *store, const LsChange *change)
 
 	if (change->test_entry && added && added->events > 0)
 		at = added->last;
-	if (store->taken.has_delta && store->taken.delta.events > 0)
-		at = Max(at, store->taken.delta.last);
+	if (writer->taken.has_delta && writer->taken.delta.events > 0)
+		at = Max(at, writer->taken.delta.last);
 	return at;
 }
 
 /*
- * next_due tells when time will change the row, from where store->score stands
+ * next_due tells when time will change the row, from where writer->score stands
  * on; DT_NOEND where that is later than until, or never.
  */
 static TimestampTz
-next_due(LsStore *store, const LsScoreRow *row, TimestampTz until,
+next_due(LsScoreWriter *writer, const LsScoreRow *row, TimestampTz until,
 		 int max_jumps, bool *drift)
 {
-	LsStanding	standing = ls_row_standing(row);
+	LsStageState	standing = ls_score_row_stage_state(row);
 	LsDue		due = {0};
 
-	due.model = store->model;
+	due.model = writer->model;
 	due.state = &row->state;
-	due.score = store->score;
+	due.score = writer->score;
 	due.standing = &standing;
 	due.what = LS_DUE_STAGE | LS_DUE_GRADE | LS_DUE_DRIFT;
 	due.stored_score = row->score;
@@ -413,46 +481,46 @@ next_due(LsStore *store, const LsScoreRow *row, TimestampTz until,
  * would be told anything else by a new one.
  */
 static bool
-still_true(LsStore *store, LsScoreRow *row, ExprContext *econtext, TimestampTz t)
+still_true(LsScoreWriter *writer, LsScoreRow *row, ExprContext *econtext, TimestampTz t)
 {
-	LsStanding	standing = ls_row_standing(row);
-	LsScore    *at_stored = ls_score_make(store->model, false);
+	LsStageState	standing = ls_score_row_stage_state(row);
+	LsScore    *at_stored = ls_score_make(writer->model, false);
 	bool		drift;
 
-	ls_evaluate(store->model, &row->state, ls_row_instant(row), at_stored);
-	ls_evaluate(store->model, &row->state, t, store->score);
+	ls_evaluate(writer->model, &row->state, ls_score_row_instant(row), at_stored);
+	ls_evaluate(writer->model, &row->state, t, writer->score);
 	return row->state.due > t &&
-		!ls_row_outdated(store->model, row, at_stored, store->score) &&
-		!ls_stage_step(store->model, store->score, econtext, &standing, t) &&
-		next_due(store, row, row->state.due - 1, FEW_JUMPS, &drift) == DT_NOEND;
+		!ls_score_row_is_outdated(writer->model, row, at_stored, writer->score) &&
+		!ls_stage_step(writer->model, writer->score, econtext, &standing, t) &&
+		next_due(writer, row, row->state.due - 1, FEW_JUMPS, &drift) == DT_NOEND;
 }
 
 /*
- * ls_store_needs_change tells beforehand, without a lock, whether a row that
+ * ls_score_writer_would_change tells beforehand, without a lock, whether a row that
  * was read may not be true any more.
  */
 bool
-ls_store_needs_change(LsStore *store, LsScoreRow *row)
+ls_score_writer_would_change(LsScoreWriter *writer, LsScoreRow *row)
 {
-	TimestampTz t = Max(ls_clock(), ls_row_instant(row));
+	TimestampTz t = Max(ls_clock(), ls_score_row_instant(row));
 
-	if (store->model->stages_read_contact || row->state.nfuture > 0)
+	if (writer->model->stages_read_contact || row->state.nfuture > 0)
 		return true;
-	return !still_true(store, row, GetPerTupleExprContext(store->target.estate), t);
+	return !still_true(writer, row, GetPerTupleExprContext(writer->target.estate), t);
 }
 
 /* write_row writes a row.  False to start again. */
 static bool
-write_row(LsStore *store, LsScoreRow *row)
+write_row(LsScoreWriter *writer, LsScoreRow *row)
 {
-	LsModel    *model = store->model;
+	LsModel    *model = writer->model;
 	Datum	   *values = palloc(sizeof(Datum) * ls_row_natts(model));
 	bool	   *nulls = palloc(sizeof(bool) * ls_row_natts(model));
 
 	ls_row_values(model, row, values, nulls);
-	if (!store->exists)
+	if (!writer->exists)
 		return ls_row_insert(model, values, nulls);
-	update_row(store, values, nulls);
+	update_row(writer, values, nulls);
 	return true;
 }
 
@@ -468,31 +536,31 @@ same_bytes(const bytea *a, const bytea *b)
  * lock_row(); who inserts one learns of it, who has nothing to write does not.
  */
 static bool
-was_missed(LsStore *store, Datum contact)
+was_missed(LsScoreWriter *writer, Datum contact)
 {
 	if (IsolationUsesXactSnapshot())
 		return false;			/* lock_row() has looked */
-	return ls_row_is_there(store->model, contact);
+	return ls_row_is_there(writer->model, contact);
 }
 
 /* ---------- due instants ---------- */
 
 /* move_due puts the contact's row of due_<model> where its state says. */
 static void
-move_due(LsStore *store, Datum contact, const LsDueRow *from, const LsState *to)
+move_due(LsScoreWriter *writer, Datum contact, const LsDueRow *from, const LsState *to)
 {
 	LsDueRow	row = {to->due, to->due_drift, contact};
 
 	if (from->at == row.at && from->drift == row.drift)
 		return;
-	if (store->due == NULL)
+	if (writer->due == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(MemoryContextGetParent(store->context));
+		MemoryContext old = MemoryContextSwitchTo(MemoryContextGetParent(writer->context));
 
-		store->due = ls_due_table_open(store->model);
+		writer->due = ls_due_table_open(writer->model);
 		MemoryContextSwitchTo(old);
 	}
-	ls_due_table_move(store->due, from, &row);
+	ls_due_table_move(writer->due, from, &row);
 }
 
 /*
@@ -500,14 +568,14 @@ move_due(LsStore *store, Datum contact, const LsDueRow *from, const LsState *to)
  * One that comes before is left alone: the worker will move it then.
  */
 static void
-set_due(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t)
+set_due(LsScoreWriter *writer, const Task *change, LsScoreRow *row, TimestampTz t)
 {
 	LsState    *state = &row->state;
 	bool		keeps = state->due > t && state->due != DT_NOEND;
 	TimestampTz next;
 	bool		drift;
 
-	next = next_due(store, row, keeps ? state->due - 1 : DT_NOEND,
+	next = next_due(writer, row, keeps ? state->due - 1 : DT_NOEND,
 					change->due ? MANY_JUMPS : FEW_JUMPS, &drift);
 	if (keeps && next == DT_NOEND)
 		return;
@@ -525,49 +593,49 @@ set_due(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t)
  * state does not know the row, or another was faster.
  */
 static bool
-not_due(LsStore *store, const LsChange *change, const LsScoreRow *row,
+not_due(LsScoreWriter *writer, const Task *change, const LsScoreRow *row,
 		TimestampTz t)
 {
 	LsState		none;
-	bool		known = store->exists && row->state.due == change->due->at &&
+	bool		known = writer->exists && row->state.due == change->due->at &&
 		row->state.due_drift == change->due->drift;
 
 	ls_state_init(&none);
 	if (!known)
-		move_due(store, change->contact, change->due, &none);
-	return !store->exists || row->state.due > t;
+		move_due(writer, change->contact, change->due, &none);
+	return !writer->exists || row->state.due > t;
 }
 
 /* ---------- one change ---------- */
 
 /* refuse_unknown refuses to set the stage of one of whom nothing is known. */
 static void
-refuse_unknown(const LsStore *store, const LsChange *change)
+refuse_unknown(const LsScoreWriter *writer, const Task *change)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
-			 errmsg("model \"%s\" has no contact \"%s\"", store->model->name,
-					ls_key_text(&store->model->key, change->contact)),
+			 errmsg("model \"%s\" has no contact \"%s\"", writer->model->name,
+					ls_key_text(&writer->model->key, change->contact)),
 			 errhint("A contact has a score when the contact table or an attached table has a row of it.")));
 }
 
 /* refuse_by_hand refuses what cannot be set by hand. */
 static void
-refuse_by_hand(const LsStore *store, const LsChange *change)
+refuse_by_hand(const LsScoreWriter *writer, const Task *change)
 {
-	if (store->score->disqualified)
+	if (writer->score->disqualified)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("contact \"%s\" of model \"%s\" is disqualified",
-						ls_key_text(&store->model->key, change->contact),
-						store->model->name),
+						ls_key_text(&writer->model->key, change->contact),
+						writer->model->name),
 				 errdetail("A rule that disqualifies is in force."),
 				 errhint("leadscore.explain() shows which rules are.")));
 }
 
 /* go_on takes the contact through what its row shall say from now on. */
 static void
-go_on(LsStore *store, const LsChange *change, LsCourse *course,
+go_on(LsScoreWriter *writer, const Task *change, LsCourse *course,
 	  TimestampTz last, TimestampTz t)
 {
 	TimestampTz entry;
@@ -575,39 +643,39 @@ go_on(LsStore *store, const LsChange *change, LsCourse *course,
 	if (change->state_only)
 	{
 		/* a row for what is counted now: it is made true before the commit */
-		ls_evaluate(store->model, &course->row->state, t, store->score);
-		ls_row_take_score(store->model, course->row, store->score);
+		ls_evaluate(writer->model, &course->row->state, t, writer->score);
+		ls_score_row_take_score(writer->model, course->row, writer->score);
 		course->row->rules_version = 0;
-		set_due(store, change, course->row, t);
+		set_due(writer, change, course->row, t);
 		return;
 	}
-	entry = ls_course_entry(store->model, course->row, latest_event(store, change), last, t);
+	entry = ls_course_entry(writer->model, course->row, latest_event(writer, change), last, t);
 	if (entry != DT_NOBEGIN)
 	{
-		ls_course_step(course, entry, change->by_hand ? "event" : store->cause);
+		ls_course_step(course, entry, change->by_hand ? "event" : writer->cause);
 		ls_course_catch_up(course, entry, t,
-						   strcmp(store->cause, "backfill") == 0 ? store->cause : "time");
+						   strcmp(writer->cause, "backfill") == 0 ? writer->cause : "time");
 	}
-	ls_course_step(course, t, change->due || change->by_hand ? "time" : store->cause);
+	ls_course_step(course, t, change->due || change->by_hand ? "time" : writer->cause);
 	if (change->by_hand)
 	{
-		refuse_by_hand(store, change);
+		refuse_by_hand(writer, change);
 		course->reason = change->reason;
 		ls_course_set_stage(course, t, change->stage);
 	}
-	ls_row_take_score(store->model, course->row, store->score);
-	course->row->rules_version = store->model->version;
-	set_due(store, change, course->row, t);
+	ls_score_row_take_score(writer->model, course->row, writer->score);
+	course->row->rules_version = writer->model->version;
+	set_due(writer, change, course->row, t);
 }
 
 /* record writes down what happened on the way. */
 static void
-record(LsStore *store, const LsCourse *course)
+record(LsScoreWriter *writer, const LsCourse *course)
 {
 	ListCell   *lc;
 
 	foreach(lc, course->happened)
-		store->transitions += ls_history_add(store->history, course->row->contact,
+		writer->transitions += ls_history_add(writer->history, course->row->contact,
 											 lfirst(lc), course->reason);
 }
 
@@ -616,46 +684,46 @@ record(LsStore *store, const LsCourse *course)
  * is not what it said.
  */
 static void
-record_profile(LsStore *store, const LsChange *change, const LsProfile *before,
+record_profile(LsScoreWriter *writer, const Task *change, const LsProfile *before,
 			   const LsState *state, TimestampTz t)
 {
 	LsProfileRow row = {t, change->whole || change->slots, {0}};
 
-	if (!ls_keeps_profiles(store->model))
+	if (!ls_keeps_profiles(writer->model))
 		return;
-	ls_profile_of_state(store->model, state, &row.profile);
+	ls_profile_of_state(writer->model, state, &row.profile);
 	if (ls_profile_equal(before, &row.profile))
 		return;
-	if (store->profiles == NULL)
+	if (writer->profiles == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(MemoryContextGetParent(store->context));
+		MemoryContext old = MemoryContextSwitchTo(MemoryContextGetParent(writer->context));
 
-		store->profiles = ls_profile_table_open(store->model);
+		writer->profiles = ls_profile_table_open(writer->model);
 		MemoryContextSwitchTo(old);
 	}
-	ls_profile_table_add(store->profiles, change->contact, before, &row);
+	ls_profile_table_add(writer->profiles, change->contact, before, &row);
 }
 
 /* write_state writes a row that shows what it showed.  False to start again. */
 static bool
-write_state(LsStore *store, const LsChange *change, const LsProfile *before,
+write_state(LsScoreWriter *writer, const Task *change, const LsProfile *before,
 			LsScoreRow *row, TimestampTz t)
 {
-	if (!write_row(store, row))
+	if (!write_row(writer, row))
 		return false;
-	record_profile(store, change, before, &row->state, t);
+	record_profile(writer, change, before, &row->state, t);
 	return true;
 }
 
 /* remove_row deletes the row of a contact of which nothing is left. */
 static void
-remove_row(LsStore *store, const LsChange *change, const LsDueRow *due)
+remove_row(LsScoreWriter *writer, const Task *change, const LsDueRow *due)
 {
 	LsState		none;
 
 	ls_state_init(&none);
-	ls_row_delete(store->model, change->contact);
-	move_due(store, change->contact, due, &none);
+	ls_row_delete(writer->model, change->contact);
+	move_due(writer, change->contact, due, &none);
 }
 
 /* ---------- contacts that count for another ---------- */
@@ -665,22 +733,22 @@ remove_row(LsStore *store, const LsChange *change, const LsDueRow *due)
  * There is no row of it then, and it gets none.
  */
 static bool
-forward(LsStore *store, const LsChange *change)
+forward(LsScoreWriter *writer, const Task *change)
 {
 	Datum		target;
 
 	if (change->by_hand ||
-		!ls_alias_find(store->model, change->contact, LS_ALIAS_HELD, &target))
+		!ls_alias_find(writer->model, change->contact, LS_ALIAS_HELD, &target))
 		return false;
 	if (change->fold)
 	{
 		CommandCounterIncrement();
 		PushActiveSnapshot(GetLatestSnapshot());
-		take_pending(store, change->contact);
+		take_pending(writer, change->contact);
 		PopActiveSnapshot();
 	}
-	if (change->delta || change->count_all || store->taken.has_delta || store->taken.count_all)
-		ls_alias_mark(store->model, target);
+	if (change->delta || change->count_all || writer->taken.has_delta || writer->taken.count_all)
+		ls_alias_mark(writer->model, target);
 	return true;
 }
 
@@ -689,24 +757,24 @@ forward(LsStore *store, const LsChange *change)
  * another since: who saw to that kept us waiting while we made it.
  */
 static bool
-was_taken(LsStore *store, Datum contact)
+was_taken(LsScoreWriter *writer, Datum contact)
 {
 	Datum		target;
 
-	if (!ls_alias_find(store->model, contact, LS_ALIAS_NOW, &target))
+	if (!ls_alias_find(writer->model, contact, LS_ALIAS_NOW, &target))
 		return false;
-	ls_row_delete(store->model, contact);
+	ls_row_delete(writer->model, contact);
 	return true;
 }
 
 /* begin_row makes the row of a contact that has none, as it is before a change. */
 static void
-begin_row(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t)
+begin_row(LsScoreWriter *writer, const Task *change, LsScoreRow *row, TimestampTz t)
 {
-	ls_row_start(store->model, change->contact, row, t);
+	ls_score_row_start(writer->model, change->contact, row, t);
 	if (change->standing == NULL)
 		return;
-	ls_row_stand(row, change->standing);
+	ls_score_row_set_stage_state(row, change->standing);
 	row->state.stage_recorded = true;
 }
 
@@ -714,18 +782,18 @@ begin_row(LsStore *store, const LsChange *change, LsScoreRow *row, TimestampTz t
 
 /* begin_course records what time has done to a row before it is changed. */
 static void
-begin_course(LsStore *store, const LsChange *change, LsScoreRow *row,
+begin_course(LsScoreWriter *writer, const Task *change, LsScoreRow *row,
 			 LsCourse *course, TimestampTz t)
 {
-	course->model = store->model;
+	course->model = writer->model;
 	course->row = row;
-	course->score = store->score;
+	course->score = writer->score;
 	if (change->state_only)
 		return;
-	course->econtext = stage_context(store, change->contact);
-	ls_course_begin(course, store->exists);
+	course->econtext = stage_context(writer, change->contact);
+	ls_course_begin(course, writer->exists);
 	if (row->state.due <= t)
-		ls_course_catch_up(course, ls_row_instant(row), t, "time");
+		ls_course_catch_up(course, ls_score_row_instant(row), t, "time");
 }
 
 /*
@@ -737,13 +805,13 @@ begin_course(LsStore *store, const LsChange *change, LsScoreRow *row,
  * than it ever was.
  */
 static TimestampTz
-effective_instant(const LsStore *store, const LsChange *change, const LsScoreRow *row)
+effective_instant(const LsScoreWriter *writer, const Task *change, const LsScoreRow *row)
 {
 	const LsState *const brought[] = {change->delta, change->whole, change->slots};
-	TimestampTz t = Max(ls_clock(), Max(store->taken.instant, store->counted));
+	TimestampTz t = Max(ls_clock(), Max(writer->taken.instant, writer->counted));
 
-	if (store->exists)
-		t = Max(t, ls_row_instant(row));
+	if (writer->exists)
+		t = Max(t, ls_score_row_instant(row));
 	else if (change->standing && ls_instant_has_been(change->standing->since))
 		t = Max(t, change->standing->since);
 	for (size_t i = 0; i < lengthof(brought); i++)
@@ -757,26 +825,30 @@ effective_instant(const LsStore *store, const LsChange *change, const LsScoreRow
  * that is all for now.  One that cannot be read is made anew by another change.
  */
 static bool
-take_row(LsStore *store, const LsChange **change, LsChange *repaired, LsScoreRow *row,
-		 LsOutcome *outcome)
+take_row(LsScoreWriter *writer, Task *task, LsScoreRow *row, LsOutcome *outcome)
 {
-	Datum		contact = (*change)->contact;
+	Datum		contact = task->contact;
 	/* what an attempt before this one has taken away must not be left */
-	bool		skip = (*change)->skip_locked && store->taken.nrows == 0;
+	bool		skip = task->skip_locked && writer->taken.nrows == 0;
 
-	store->damage = NULL;
+	writer->damage = NULL;
 	*outcome = LS_SKIPPED;
-	if (skip && !lock_if_free(store, contact, row))
+	if (skip && !lock_if_free(writer, contact, row))
 		return false;
 	if (!skip)
-		store->exists = lock_row(store, contact, row);
+		writer->exists = lock_row(writer, contact, row);
 	*outcome = LS_UNCHANGED;
-	if (!store->exists || store->damage == NULL)
+	if (!writer->exists || writer->damage == NULL)
 		return true;
-	if (!ls_row_repair(store->model, *change, store->damage, repaired))
+	/* events of a statement under way are not all there */
+	if (task->whole == NULL && !task->count_all && ls_deferred_recompute(writer->model, contact))
 		return false;
-	*change = repaired;
-	ls_row_start(store->model, contact, row, ls_clock());
+	ls_damaged_row_report(writer->model, contact, writer->damage);
+	task->count_all = task->whole == NULL;
+	task->count_profile = task->only_if_changed = task->state_only = false;
+	task->delta = task->profile = task->slots = NULL;
+	task->due = NULL;
+	ls_score_row_start(writer->model, contact, row, ls_clock());
 	return true;
 }
 
@@ -785,114 +857,116 @@ take_row(LsStore *store, const LsChange **change, LsChange *repaired, LsScoreRow
  * be made at a later instant.
  */
 static bool
-try_change(LsStore *store, const LsChange *change, LsOutcome *outcome)
+try_change(LsScoreWriter *writer, const LsChange *given, LsOutcome *outcome)
 {
+	Task		task,
+			   *change = &task;
 	LsScoreRow	row;
 	LsCourse	course = {0};
 	LsDueRow	due;
 	LsProfile	profile = {0};
 	bytea	   *before = NULL;
-	LsChange	repaired;
 	TimestampTz t,
 				last;
 
-	if (!take_row(store, &change, &repaired, &row, outcome))
+	read_change(given, &task);
+	if (!take_row(writer, change, &row, outcome))
 		return true;
-	t = effective_instant(store, change, &row);
-	if (!store->exists)
-		begin_row(store, change, &row, t);
-	if (change->due && not_due(store, change, &row, t))
+	t = effective_instant(writer, change, &row);
+	if (!writer->exists)
+		begin_row(writer, change, &row, t);
+	if (change->due && not_due(writer, change, &row, t))
 		return true;
-	if (!store->exists && forward(store, change))
+	if (!writer->exists && forward(writer, change))
 		return true;
 	due = (LsDueRow) {row.state.due, row.state.due_drift, change->contact};
-	begin_course(store, change, &row, &course, t);
+	begin_course(writer, change, &row, &course, t);
 	if (change->remove)
 	{
-		if (store->exists)
-			remove_row(store, change, &due);
-		record(store, &course);
+		if (writer->exists)
+			remove_row(writer, change, &due);
+		record(writer, &course);
 		return true;
 	}
 	last = row.state.last;
-	if (change->only_if_changed && store->exists)
+	if (change->only_if_changed && writer->exists)
 		before = ls_state_encode(&row.state);
-	if (ls_keeps_profiles(store->model))
-		ls_profile_of_state(store->model, &row.state, &profile);
-	if (!new_state(store, change, &row.state, t))
+	if (ls_keeps_profiles(writer->model))
+		ls_profile_of_state(writer->model, &row.state, &profile);
+	if (!new_state(writer, change, &row.state, t))
 		return false;
-	if (ls_model_leaves(store->model, change->contact, change->deferrable))
+	if (ls_model_leaves(writer->model, change->contact, change->deferrable))
 		return true;
-	if (!store->exists && !change->standing && latest_event(store, change) != DT_NOBEGIN)
-		row.stage_since = Min(t, latest_event(store, change));
+	if (!writer->exists && !change->standing && latest_event(writer, change) != DT_NOBEGIN)
+		row.stage_since = Min(t, latest_event(writer, change));
 	if (row.state.events == 0 && row.state.nfuture == 0 && !row.state.has_contact)
 	{
-		if (!store->exists && was_missed(store, change->contact))
+		if (!writer->exists && was_missed(writer, change->contact))
 			return false;
 		if (change->by_hand)
-			refuse_unknown(store, change);
-		if (!store->exists)
+			refuse_unknown(writer, change);
+		if (!writer->exists)
 			return true;
-		remove_row(store, change, &due);
-		record_profile(store, change, &profile, &row.state, t);
+		remove_row(writer, change, &due);
+		record_profile(writer, change, &profile, &row.state, t);
 		*outcome = LS_CHANGED;
 		return true;
 	}
 	if (before == NULL || !same_bytes(before, ls_state_encode(&row.state)))
 		*outcome = LS_CHANGED;
-	if (change->state_only && store->exists)
+	if (change->state_only && writer->exists)
 		return *outcome == LS_UNCHANGED ||
-			write_state(store, change, &profile, &row, t);
+			write_state(writer, change, &profile, &row, t);
 	if (*outcome == LS_UNCHANGED && course.happened == NIL &&
-		still_true(store, &row, course.econtext, t))
+		still_true(writer, &row, course.econtext, t))
 		return true;
 	*outcome = LS_CHANGED;
-	go_on(store, change, &course, last, t);
-	if (ls_model_leaves(store->model, change->contact, change->deferrable))
+	go_on(writer, change, &course, last, t);
+	if (ls_model_leaves(writer->model, change->contact, change->deferrable))
 		return true;
-	if (!write_row(store, &row) ||
-		(!store->exists && was_taken(store, change->contact)))
+	if (!write_row(writer, &row) ||
+		(!writer->exists && was_taken(writer, change->contact)))
 		return false;
-	move_due(store, change->contact, &due, &row.state);
-	record_profile(store, change, &profile, &row.state, t);
-	record(store, &course);
+	move_due(writer, change->contact, &due, &row.state);
+	record_profile(writer, change, &profile, &row.state, t);
+	record(writer, &course);
 	return true;
 }
 
 /*
- * ls_store_change changes one contact's row, making it where there is none and
+ * ls_score_writer_change changes one contact's row, making it where there is none and
  * deleting it where nothing is left.  Tells whether anything was written.
  */
 LsOutcome
-ls_store_change(LsStore *store, const LsChange *change)
+ls_score_writer_change(LsScoreWriter *writer, const LsChange *change)
 {
-	MemoryContext old = MemoryContextSwitchTo(store->context);
-	ErrorContextCallback callback = {error_context_stack, ls_undisclosed_context, store->model};
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+	ErrorContextCallback callback = {error_context_stack, ls_undisclosed_context, writer->model};
 	LsOutcome	outcome;
 
 	error_context_stack = &callback;
 	for (int attempts = 0;; attempts++)
 	{
-		ls_row_attempt(store->model, change->contact, store->model->score_table, attempts);
-		if (try_change(store, change, &outcome))
+		ls_row_attempt(writer->model, change->contact, writer->model->score_table, attempts);
+		if (try_change(writer, change, &outcome))
 			break;
-		MemoryContextReset(store->context);
+		MemoryContextReset(writer->context);
 	}
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(store->context);
-	store->counted = DT_NOBEGIN;
-	if (store->taken.nrows > 0)
+	MemoryContextReset(writer->context);
+	writer->counted = DT_NOBEGIN;
+	if (writer->taken.nrows > 0)
 	{
-		MemoryContextReset(store->taken_context);
-		ls_pending_init(&store->taken);
+		MemoryContextReset(writer->taken_context);
+		ls_pending_init(&writer->taken);
 	}
 	return outcome;
 }
 
-/* ls_store_transitions counts the changes of stage that were written. */
+/* ls_score_writer_transitions counts the changes of stage that were written. */
 int64
-ls_store_transitions(const LsStore *store)
+ls_score_writer_transitions(const LsScoreWriter *writer)
 {
-	return store->transitions;
+	return writer->transitions;
 }

@@ -24,59 +24,100 @@ typedef enum LsRowThen
 	LS_ROW_NONE
 } LsRowThen;
 
-/*
- * How the state of one contact changes, once its row is locked.  What has to be
- * read then is read by the store's counters, with a snapshot newer than the
- * lock.
- */
+/* How the row of a contact changes, once it is locked */
+typedef enum LsChangeKind
+{
+	LS_CHANGE_EVENTS,			/* events are added, its profile is set */
+	LS_CHANGE_PENDING,			/* what is pending is merged */
+	LS_CHANGE_RECOMPUTE,		/* its state is computed from the tables */
+	LS_CHANGE_REPLACE,			/* its state was computed by the caller */
+	LS_CHANGE_RULES,			/* some rules were computed by the caller */
+	LS_CHANGE_REFRESH,			/* it is written where it is not true any more */
+	LS_CHANGE_DUE,				/* time has come, says a row of due_<model> */
+	LS_CHANGE_SET_STAGE,		/* its stage is overridden, or is so no more */
+	LS_CHANGE_REMOVE			/* it goes: it counts for another contact now */
+} LsChangeKind;
+
 typedef struct LsChange
 {
+	LsChangeKind kind;
 	Datum		contact;
-	const LsState *delta;		/* events to be added, or NULL */
-	bool		test_entry;		/* of stages, at the latest of these events */
-	const LsState *profile;		/* what the contact's row says now, or NULL */
-	bool		count_profile;	/* ... to be read */
-	bool		count_all;		/* events and profile to be counted anew */
-	const LsState *whole;		/* events and profile counted anew, or NULL */
-	const LsState *slots;		/* some rules counted anew, or NULL: those of ... */
-	const int64 *versions;		/* ... these versions */
-	int			nversions;
-	LsRowThen	row_then;		/* when whole or slots were counted */
-	bool		fold;			/* what is pending is to be added */
-	bool		only_if_changed;	/* leave a row that is still true alone */
-	bool		state_only;		/* leave what is shown alone: the transaction
-								 * may be trying rules out */
-	const LsDueRow *due;		/* time has come, says this row of due_<model> */
 	bool		deferrable;		/* it is left for later where the model is
 								 * suspended, not an error */
-	bool		skip_locked;	/* do nothing where somebody holds the row */
-	bool		remove;			/* its row goes: it counts for another now */
-	const LsStanding *standing; /* what it begins with, if it has no row */
-	bool		by_hand;		/* put into this stage, or where it is NULL */
-	const char *stage;			/* leave it to the score again, ... */
-	const char *reason;			/* ... for this reason, or NULL */
+	bool		skip_locked;	/* do nothing where another session holds the row */
+	union
+	{
+		struct
+		{
+			const LsState *delta;	/* to be added, or NULL */
+			const LsState *profile; /* what the contact's row says now, or NULL */
+			bool		read_profile;	/* ... to be read */
+			bool		merge_pending;
+			bool		only_if_changed;	/* leave a row that is still true alone */
+		}			events;
+		struct
+		{
+			bool		state_only; /* leave what is shown alone: the transaction
+									 * may be trying rules out */
+		}			pending;
+		struct
+		{
+			const LsState *delta;	/* events that it is because of, or NULL */
+			const LsStageState *stage;	/* that a new row begins with, or NULL */
+		}			recompute;
+		struct
+		{
+			const LsState *state;
+			LsRowThen	row_then;
+			bool		test_entry; /* of stages, at the latest event */
+		}			replace;
+		struct
+		{
+			const LsState *slots;	/* of ... */
+			const int64 *versions;	/* ... these versions */
+			int			nversions;
+			LsRowThen	row_then;
+			bool		state_only; /* as above */
+		}			rules;
+		const LsDueRow *due;
+		struct
+		{
+			const char *stage;	/* NULL: leave it to the score again */
+			const char *reason; /* NULL: none */
+			bool		merge_pending;
+		}			set_stage;
+	}			data;
 } LsChange;
 
 typedef enum LsOutcome
 {
 	LS_UNCHANGED,
 	LS_CHANGED,
-	LS_SKIPPED					/* somebody held the row */
+	LS_SKIPPED					/* another session held the row */
 } LsOutcome;
 
 /* fills in a state from the tables; what is dated after now waits in it */
 typedef void (*LsCounter) (LsModel *model, Datum contact, TimestampTz now, LsState *state);
 
-typedef struct LsStore LsStore;
+/*
+ * What has to be read under a row's lock, with a snapshot newer than the lock, is
+ * read by others, who use the writer: they are made known when the module is loaded.
+ */
+typedef struct LsScoreWriterCallbacks
+{
+	LsCounter	count_all;		/* events and profile */
+	LsCounter	count_profile;
+	/* gives conditions of stages the contact's row */
+	void		(*stage_context) (LsModel *model, Datum contact, ExprContext *econtext);
+} LsScoreWriterCallbacks;
 
-extern LsStore *ls_store_open(LsModel *model, const char *cause,
-							  LsCounter count_all, LsCounter count_profile);
-extern LsOutcome ls_store_change(LsStore *store, const LsChange *change);
-extern int64 ls_store_transitions(const LsStore *store);
-extern void ls_store_close(LsStore *store);
-extern bool ls_store_needs_change(LsStore *store, LsScoreRow *row);
+typedef struct LsScoreWriter LsScoreWriter;
 
-extern void ls_store_set_profile(LsModel *model, LsState *state,
-								 const LsState *profile);
+extern void ls_score_writer_define(const LsScoreWriterCallbacks *callbacks);
+extern LsScoreWriter *ls_score_writer_open(LsModel *model, const char *cause);
+extern LsOutcome ls_score_writer_change(LsScoreWriter *writer, const LsChange *change);
+extern int64 ls_score_writer_transitions(const LsScoreWriter *writer);
+extern void ls_score_writer_close(LsScoreWriter *writer);
+extern bool ls_score_writer_would_change(LsScoreWriter *writer, LsScoreRow *row);
 
 #endif							/* LEADSCORE_SCORE_WRITER_H */

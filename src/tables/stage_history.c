@@ -81,7 +81,7 @@ writer(LsHistory *history, LsRowWriter **place, const char *prefix)
 
 /* add_move writes a change of stage. */
 static void
-add_move(LsRowWriter *rows, Datum contact, const LsOccasion *occasion, const char *reason)
+add_move(LsRowWriter *rows, Datum contact, const LsTransitionEvent *occasion, const char *reason)
 {
 	ls_row_writer_clear(rows);
 	ls_row_writer_set(rows, HISTORY_CONTACT, contact);
@@ -101,7 +101,7 @@ add_move(LsRowWriter *rows, Datum contact, const LsOccasion *occasion, const cha
  * changes of stage.
  */
 int
-ls_history_add(LsHistory *history, Datum contact, const LsOccasion *occasion,
+ls_history_add(LsHistory *history, Datum contact, const LsTransitionEvent *occasion,
 			   const char *reason)
 {
 	bool		moved = strcmp(occasion->from_stage, occasion->to_stage) != 0;

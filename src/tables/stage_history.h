@@ -10,14 +10,14 @@
 
 #include "postgres.h"
 
-#include "background/delivery.h"
+#include "scoring/transition.h"
 #include "rules/model_compile.h"
 
 typedef struct LsHistory LsHistory;
 
 extern LsHistory *ls_history_open(LsModel *model);
 extern int	ls_history_add(LsHistory *history, Datum contact,
-						   const LsOccasion *occasion, const char *reason);
+						   const LsTransitionEvent *occasion, const char *reason);
 extern void ls_history_close(LsHistory *history);
 
 /* A change of stage that was written down */

@@ -278,6 +278,37 @@ for my $i (0 .. $#rows)
 	push @table, [ $part, $name, $command, $cells ];
 }
 
+# The page is short: overloads of a function are one row where the same comes of them, and so are
+# objects and commands; the tables of visitors stand with those of the model.
+my %overloads;
+for my $row (@table)
+{
+	my ($name) = $row->[1] =~ /^`(\w+)\(/ or next;
+	push @{ $overloads{"$row->[0] $name"} }, $row;
+}
+for my $rows (values %overloads)
+{
+	my %cells = map { $_->[3] => 1 } @$rows;
+	if (keys %cells == 1) { $_->[1] =~ s/\(.*\)/()/ for @$rows }
+}
+my %of_contacts = map { ("$_->[1] $_->[2]" => $_->[3] =~ s/sees/may/gr) } grep { $_->[1] !~ /_visitors`/ } @table;
+@table = grep {
+	my $contacts = $_->[1] =~ s/_visitors`/`/r;
+	$contacts eq $_->[1] || ($of_contacts{"$contacts $_->[2]"} // '') ne $_->[3] =~ s/sees/may/gr
+} @table;
+my (@short, %place);
+for my $row (@table)
+{
+	my $like = join("\0", @$row[ 0, 2, 3 ]);
+	if (my $first = $place{$like})
+	{
+		$first->[1] .= ", $row->[1]" if $first->[1] !~ /\Q$row->[1]\E/;
+		next;
+	}
+	push @short, $place{$like} = [@$row];
+}
+@table = @short;
+
 # a message is told once, and by its number
 my (@messages, %number);
 sub number_of

@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
- * activity.h
- *		The board: what launcher and workers are at, for them and for all to see.
+ * shared_state.h
+ *		What launcher and workers know of each other, in shared memory.
  *
- * With the library preloaded for the server there is one board in shared
- * memory.  A launcher that leadscore.start_worker() has started makes a board of
- * its own, for the one database it looks after.
+ * With the library preloaded for the server there is one shared state.  A launcher
+ * that leadscore.start_worker() has started makes one of its own, for the database it
+ * looks after.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef LEADSCORE_ACTIVITY_H
-#define LEADSCORE_ACTIVITY_H
+#ifndef LEADSCORE_SHARED_STATE_H
+#define LEADSCORE_SHARED_STATE_H
 
 #include "postgres.h"
 
@@ -32,7 +32,7 @@ typedef enum LsPhase
 	LS_PHASE_OFF,				/* leadscore.enabled is off */
 	LS_PHASE_WATCHING,			/* it starts workers where they are due */
 	/* of a database */
-	LS_PHASE_NEW,				/* nobody has looked yet */
+	LS_PHASE_NEW,				/* no worker has looked yet */
 	LS_PHASE_STARTING,			/* a worker is being started */
 	LS_PHASE_WAITING,			/* there are models: a worker comes when due */
 	LS_PHASE_ABSENT,			/* no extension, or no model */
@@ -66,7 +66,7 @@ typedef struct LsWorkerSlot
 	pid_t		pid;			/* of the worker, 0: none */
 	Latch	   *latch;			/* of the worker */
 	TimestampTz started_at;		/* when the worker began */
-	bool		poked;			/* models have come: look now */
+	bool		woken;			/* there is something to do: look now */
 	bool		helper_missed;	/* no process was to be had for one, it was said */
 
 	/* for the launcher; the real time, whatever the clock says */
@@ -74,7 +74,7 @@ typedef struct LsWorkerSlot
 	int			failures;		/* one after the other */
 	int			absences;		/* one after the other */
 
-	/* what the worker tells of itself */
+	/* what the worker shows of itself */
 	char		model[NAMEDATALEN];
 	int64		done;
 	int64		total;			/* 0: not known */
@@ -88,7 +88,7 @@ typedef struct LsWorkerSlot
 	TimestampTz purged_at;		/* real time; 0: none yet */
 	TimestampTz last_error_at;	/* real time; 0: none */
 	char		last_error[256];
-	char		suspect[NAMEDATALEN];	/* model that a worker could not stop, or empty */
+	char		offender[NAMEDATALEN];	/* model that a worker could not stop, or empty */
 	TimestampTz round_began;	/* real time; 0: it naps */
 	LsSlow		slow[LS_MAX_SLOW];
 } LsWorkerSlot;
@@ -101,13 +101,23 @@ typedef struct LsSharedState
 	uint64		launcher_number;	/* workers go with the launcher of theirs */
 	LsPhase		launcher_phase;
 	TimestampTz launcher_started_at;
-	bool		list_wanted;	/* somebody's database has no slot */
-	bool		seats_wanted;	/* databases wait: naps are to be ended */
+	bool		list_wanted;	/* a database has no slot */
+	bool		leave_wanted;	/* databases wait: naps are to be ended */
 	int			nslots;
-	LsWorkerSlot		slots[FLEXIBLE_ARRAY_MEMBER];
+	LsWorkerSlot slots[FLEXIBLE_ARRAY_MEMBER];
 } LsSharedState;
 
-/* NULL: the library is not preloaded, and this process has no board */
+/* what a worker is told by the launcher that starts it, in bgw_extra */
+typedef struct LsWorkerOrder
+{
+	Oid			database;
+	Oid			owner;			/* of the database, when the launcher last looked */
+	int			slot;			/* of the shared state */
+	uint64		launcher_number;
+	dsm_handle	shared_state;	/* DSM_HANDLE_INVALID: the server's */
+} LsWorkerOrder;
+
+/* NULL: the library is not preloaded, and this process has none */
 extern LsSharedState *ls_shared_state;
 
 extern void ls_shared_state_request(void);
@@ -115,15 +125,19 @@ extern dsm_handle ls_shared_state_make(int nslots);
 extern bool ls_shared_state_attach(dsm_handle handle);
 extern LsWorkerSlot *ls_shared_state_find(Oid database);
 extern void ls_shared_state_wake_launcher(void);
-extern void ls_shared_state_poke(Oid database);
+extern void ls_shared_state_wake_up(Oid database);
+extern LsSharedState *ls_shared_state_copy(void);
 
-/* for the worker of a slot */
+/* for the worker of a slot and its helpers: the slot, and what they were told */
+extern LsWorkerSlot *ls_worker_slot;
+extern LsWorkerOrder ls_worker_order;
+
 extern void ls_worker_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model);
 extern void ls_worker_slot_progress(LsWorkerSlot *slot, int64 done, int64 total);
 extern void ls_worker_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions);
 extern void ls_worker_slot_error(LsWorkerSlot *slot, const char *message);
 extern void ls_worker_slot_set_slow(LsWorkerSlot *slot, const char *model);
-extern bool ls_worker_slot_is_slow(LsWorkerSlot *slot, const char *model);
-extern int	ls_worker_slot_count_slow(LsWorkerSlot *slot);
+extern int	ls_worker_slot_count_slow(LsWorkerSlot *slot, const char *model);
+extern double ls_worker_slot_per_minute(LsWorkerSlot *slot);
 
-#endif							/* LEADSCORE_ACTIVITY_H */
+#endif							/* LEADSCORE_SHARED_STATE_H */

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
- * worker_settings.c
- *		Settings of the database, which a worker goes by as they are now.
+ * settings.c
+ *		Settings of launcher and workers, and those that are stored for a database.
  *
  * PostgreSQL reads what ALTER DATABASE ... SET and ALTER ROLE ... SET have stored
- * when a process connects.  That a running worker is to follow, too: with another
+ * when a process connects.  A running worker is to follow that, too: with another
  * leadscore.clock than sessions have, it writes what they take to be in the future, or
  * leaves what they wait for.  pg_db_role_setting has no cache whose invalidation
  * messages it could hear, and the command may come from a session that has not loaded
@@ -18,7 +18,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "background/worker_internal.h"
+#include "background/settings.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -34,7 +34,54 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-static uint64 settings = 0;		/* those that this process has */
+bool		ls_enabled = true;
+int			ls_max_workers = 3;
+int			ls_naptime = 1000;
+int			ls_batch_size = 500;
+int			ls_action_timeout = 30000;
+int			ls_history_retention = -1;
+int			ls_outbox_retention = 7;
+
+static uint64 stored_settings = 0;	/* hash of those that this process has */
+
+/* ls_settings_define defines the settings. */
+void
+ls_settings_define(void)
+{
+	DefineCustomBoolVariable("leadscore.enabled",
+							 "Whether workers write what time changes.",
+							 NULL, &ls_enabled, true, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.max_workers",
+							"How many databases are worked in at the same time.",
+							"Each worker takes one of max_worker_processes.",
+							&ls_max_workers, 3, 1, 64, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.naptime",
+							"Longest time between two looks at what is due.",
+							NULL, &ls_naptime, 1000, 10, 3600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.batch_size",
+							"How many contacts are written in one transaction.",
+							NULL, &ls_batch_size, 500, 1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.action_timeout",
+							"Longest time that a function of an action may take, whatever the action's own timeout.",
+							NULL, &ls_action_timeout, 30000, 1, 3600000,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.history_retention",
+							"How many days rows of history_<model> are kept.",
+							"-1: for ever.",
+							&ls_history_retention, -1, -1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("leadscore.outbox_retention",
+							"How many days rows of outbox_<model> are kept that are done with.",
+							"-1: for ever.",
+							&ls_outbox_retention, 7, -1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+/* ---------- those that are stored for the database ---------- */
 
 /* add_row adds what is stored for a database and a role, or for all, to a hash. */
 static uint64
@@ -68,12 +115,12 @@ add_row(Relation rel, Snapshot snapshot, Oid database, Oid role, uint64 hash)
 }
 
 /*
- * read_settings gives a hash of all that is stored for this process, as it is now; 0
- * where somebody has locked the table: a worker waits for nobody.  apply has what was
- * stored since the process connected come into force.
+ * read_stored gives a hash of all that is stored for this process, as it is now; 0 where
+ * another session has locked the table: a worker does not wait.  apply has what was stored
+ * since the process connected take effect.
  */
 static uint64
-read_settings(bool apply)
+read_stored(bool apply)
 {
 	const Oid	whose[][2] = {
 		{MyDatabaseId, GetSessionUserId()}, {InvalidOid, GetSessionUserId()},
@@ -99,37 +146,21 @@ read_settings(bool apply)
 	return Max(hash, 1);
 }
 
-/* ls_worker_settings_begin notes which settings this process, just connected, has. */
+/* ls_settings_begin notes which settings this process, just connected, has. */
 void
-ls_worker_settings_begin(void)
+ls_settings_begin(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	settings = read_settings(true);
+	stored_settings = read_stored(true);
 	CommitTransactionCommand();
 }
 
-/* ls_worker_settings_changed tells, in a transaction, whether others are stored by now. */
+/* ls_settings_changed tells, in a transaction, whether others are stored by now. */
 bool
-ls_worker_settings_changed(void)
+ls_settings_changed(void)
 {
-	uint64		stored = read_settings(false);
+	uint64		stored = read_stored(false);
 
-	return stored != 0 && stored != settings;
-}
-
-/* ls_worker_settings_look does so in a nap, and has the worker leave. */
-void
-ls_worker_settings_look(Work *work)
-{
-	bool		changed;
-
-	if (work->leaving)
-		return;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	changed = ls_worker_settings_changed();
-	CommitTransactionCommand();
-	if (changed)
-		ls_worker_leave(work, LS_PHASE_WAITING, 0);
+	return stored != 0 && stored != stored_settings;
 }

@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "scoring/stage.h"
+#include "counting/stage_context.h"
 
 #include "access/table.h"
 #include "executor/executor.h"
@@ -14,11 +14,11 @@
 #include "counting/event_reader.h"
 
 /*
- * ls_contact_row fills a slot with a contact's row, or with NULLs where there is
+ * read_contact fills a slot with a contact's row, or with NULLs where there is
  * none, as the active snapshot sees it.
  */
-void
-ls_contact_row(LsModel *model, Datum contact, TupleTableSlot *to)
+static void
+read_contact(LsModel *model, Datum contact, TupleTableSlot *to)
 {
 	LsReaderSpec spec = {.model = model, .what = LS_READ_CONTACTS,
 	.source = -1, .one = true, .contact = contact};
@@ -41,9 +41,9 @@ ls_contact_row(LsModel *model, Datum contact, TupleTableSlot *to)
 	ls_reader_close(reader);
 }
 
-/* ls_contact_slot makes a slot for rows of the contact table. */
-TupleTableSlot *
-ls_contact_slot(LsModel *model)
+/* make_slot makes a slot for rows of the contact table. */
+static TupleTableSlot *
+make_slot(LsModel *model)
 {
 	Relation	contacts = table_open(model->contacts, AccessShareLock);
 	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(contacts));
@@ -53,18 +53,30 @@ ls_contact_slot(LsModel *model)
 }
 
 /*
- * ls_stage_context gives the context in which conditions of stages are
- * evaluated, with the contact's row where one of them needs it.
+ * ls_stage_context_fill puts a contact's row, as the active snapshot sees it, where
+ * the conditions of stages look for it, if one of them does.
  */
+void
+ls_stage_context_fill(LsModel *model, Datum contact, ExprContext *econtext)
+{
+	if (!model->stages_read_contact)
+		return;
+	if (econtext->ecxt_scantuple == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(econtext->ecxt_per_query_memory);
+
+		econtext->ecxt_scantuple = make_slot(model);
+		MemoryContextSwitchTo(old);
+	}
+	read_contact(model, contact, econtext->ecxt_scantuple);
+}
+
+/* ls_stage_context_make gives the context in which a contact's are evaluated. */
 ExprContext *
-ls_stage_context(LsModel *model, EState *estate, Datum contact)
+ls_stage_context_make(LsModel *model, EState *estate, Datum contact)
 {
 	ExprContext *econtext = CreateExprContext(estate);
 
-	if (model->stages_read_contact)
-	{
-		econtext->ecxt_scantuple = ls_contact_slot(model);
-		ls_contact_row(model, contact, econtext->ecxt_scantuple);
-	}
+	ls_stage_context_fill(model, contact, econtext);
 	return econtext;
 }

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *		Settings of launcher and workers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_SETTINGS_H
+#define LEADSCORE_SETTINGS_H
+
+#include "postgres.h"
+
+/* leadscore.enabled, max_workers, naptime, batch_size, action_timeout */
+extern bool ls_enabled;
+extern int	ls_max_workers;
+extern int	ls_naptime;
+extern int	ls_batch_size;
+extern int	ls_action_timeout;
+
+/* leadscore.history_retention, outbox_retention */
+extern int	ls_history_retention;
+extern int	ls_outbox_retention;
+
+extern void ls_settings_define(void);
+
+/* what is stored for the database: as this process has it, and whether it has changed */
+extern void ls_settings_begin(void);
+extern bool ls_settings_changed(void);
+
+#endif							/* LEADSCORE_SETTINGS_H */

@@ -1,0 +1,277 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared_state.c
+ *		What launcher and workers know of each other, in shared memory.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "background/shared_state.h"
+
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+
+#include "base/compat.h"
+
+#define TRANCHE		"leadscore"
+#define SLOW_FOR	(600 * USECS_PER_SEC)
+
+LsSharedState *ls_shared_state = NULL;
+
+LsWorkerSlot *ls_worker_slot;
+LsWorkerOrder ls_worker_order;
+
+static shmem_request_hook_type previous_shmem_request = NULL;
+static shmem_startup_hook_type previous_shmem_startup = NULL;
+
+static Size
+state_size(int nslots)
+{
+	return add_size(offsetof(LsSharedState, slots), mul_size(nslots, sizeof(LsWorkerSlot)));
+}
+
+static void
+initialize(LsSharedState *state, int nslots, int tranche)
+{
+	memset(state, 0, state_size(nslots));
+	LWLockInitialize(&state->lock, tranche);
+	state->nslots = nslots;
+}
+
+static void
+request_shmem(void)
+{
+	if (previous_shmem_request)
+		previous_shmem_request();
+	RequestAddinShmemSpace(state_size(LS_MAX_DATABASES));
+	RequestNamedLWLockTranche(TRANCHE, 1);
+}
+
+/* start_shmem makes the shared state; after a crash once more, and empty. */
+static void
+start_shmem(void)
+{
+	bool		found;
+
+	if (previous_shmem_startup)
+		previous_shmem_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	ls_shared_state = ShmemInitStruct("leadscore", state_size(LS_MAX_DATABASES), &found);
+	if (!found)
+		initialize(ls_shared_state, LS_MAX_DATABASES,
+				   GetNamedLWLockTranche(TRANCHE)->lock.tranche);
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* ls_shared_state_request asks for shared memory, while the library is preloaded. */
+void
+ls_shared_state_request(void)
+{
+	previous_shmem_request = shmem_request_hook;
+	shmem_request_hook = request_shmem;
+	previous_shmem_startup = shmem_startup_hook;
+	shmem_startup_hook = start_shmem;
+}
+
+/*
+ * ls_shared_state_make makes one of this process's own, which lives as long as it
+ * and its workers do.
+ */
+dsm_handle
+ls_shared_state_make(int nslots)
+{
+	dsm_segment *segment = dsm_create(state_size(nslots), 0);
+
+	dsm_pin_mapping(segment);
+	ls_shared_state = dsm_segment_address(segment);
+	initialize(ls_shared_state, nslots, ls_new_tranche(TRANCHE));
+	return dsm_segment_handle(segment);
+}
+
+/* ls_shared_state_attach attaches a worker to such a one; false if it is gone. */
+bool
+ls_shared_state_attach(dsm_handle handle)
+{
+	dsm_segment *segment;
+
+	if (handle == DSM_HANDLE_INVALID)
+		return ls_shared_state != NULL;
+	segment = dsm_attach(handle);
+	if (segment == NULL)
+		return false;
+	dsm_pin_mapping(segment);
+	ls_shared_state = dsm_segment_address(segment);
+	ls_name_tranche(ls_shared_state->lock.tranche, TRANCHE);
+	return true;
+}
+
+/* ls_shared_state_copy gives a copy, of one instant. */
+LsSharedState *
+ls_shared_state_copy(void)
+{
+	Size		size = state_size(ls_shared_state->nslots);
+	LsSharedState *copy = palloc(size);
+
+	LWLockAcquire(&ls_shared_state->lock, LW_SHARED);
+	memcpy(copy, ls_shared_state, size);
+	LWLockRelease(&ls_shared_state->lock);
+	return copy;
+}
+
+/* ls_shared_state_find finds a database's slot, or NULL.  The lock is held. */
+LsWorkerSlot *
+ls_shared_state_find(Oid database)
+{
+	for (int i = 0; i < ls_shared_state->nslots; i++)
+		if (ls_shared_state->slots[i].database == database)
+			return &ls_shared_state->slots[i];
+	return NULL;
+}
+
+/* ls_shared_state_wake_launcher has the launcher look at what has changed.  The lock is held. */
+void
+ls_shared_state_wake_launcher(void)
+{
+	if (ls_shared_state->launcher_pid != 0)
+		SetLatch(ls_shared_state->launcher_latch);
+}
+
+/* ls_shared_state_wake_up has a worker look now at what there is to do in a database. */
+void
+ls_shared_state_wake_up(Oid database)
+{
+	LsWorkerSlot *slot;
+
+	if (ls_shared_state == NULL)
+		return;
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	slot = ls_shared_state_find(database);
+	if (slot == NULL)
+		ls_shared_state->list_wanted = true;
+	else
+	{
+		slot->woken = true;
+		if (slot->pid != 0)
+			SetLatch(slot->latch);
+	}
+	ls_shared_state_wake_launcher();
+	LWLockRelease(&ls_shared_state->lock);
+}
+
+/* ls_worker_slot_phase shows what a worker has turned to. */
+void
+ls_worker_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model)
+{
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	slot->phase = phase;
+	strlcpy(slot->model, model ? model : "", sizeof(slot->model));
+	slot->done = 0;
+	slot->total = 0;
+	LWLockRelease(&ls_shared_state->lock);
+}
+
+/* ls_worker_slot_progress shows how far it is. */
+void
+ls_worker_slot_progress(LsWorkerSlot *slot, int64 done, int64 total)
+{
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	slot->done = done;
+	slot->total = total;
+	LWLockRelease(&ls_shared_state->lock);
+}
+
+/* turn_minute brings the counts per minute up to now.  The lock is held. */
+static void
+turn_minute(LsWorkerSlot *slot, TimestampTz now)
+{
+	TimestampTz minute = now - now % USECS_PER_MINUTE;
+
+	if (minute == slot->minute)
+		return;
+	slot->last_minute = minute == slot->minute + USECS_PER_MINUTE ? slot->this_minute : 0;
+	slot->this_minute = 0;
+	slot->minute = minute;
+}
+
+/* ls_worker_slot_count adds to what a worker has done. */
+void
+ls_worker_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions)
+{
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	turn_minute(slot, GetCurrentTimestamp());
+	slot->contacts += contacts;
+	slot->transitions += transitions;
+	slot->this_minute += transitions;
+	LWLockRelease(&ls_shared_state->lock);
+}
+
+/* ls_worker_slot_error keeps the latest error for all to see. */
+void
+ls_worker_slot_error(LsWorkerSlot *slot, const char *message)
+{
+	int			length = pg_mbcliplen(message, strlen(message), sizeof(slot->last_error) - 1);
+
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	memcpy(slot->last_error, message, length);
+	slot->last_error[length] = '\0';
+	slot->last_error_at = GetCurrentTimestamp();
+	LWLockRelease(&ls_shared_state->lock);
+}
+
+/*
+ * ls_worker_slot_set_slow remembers that a model is slow.  Where there are too many, the one
+ * is forgotten that has been slow for the longest time.
+ */
+void
+ls_worker_slot_set_slow(LsWorkerSlot *slot, const char *model)
+{
+	LsSlow	   *place = NULL;
+
+	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < LS_MAX_SLOW; i++)
+		if (strcmp(slot->slow[i].model, model) == 0)
+			place = &slot->slow[i];
+	for (int i = 0; i < LS_MAX_SLOW && place == NULL; i++)
+		if (slot->slow[i].until < GetCurrentTimestamp())
+			place = &slot->slow[i];
+	if (place == NULL)
+	{
+		place = &slot->slow[0];
+		for (int i = 1; i < LS_MAX_SLOW; i++)
+			if (slot->slow[i].until < place->until)
+				place = &slot->slow[i];
+	}
+	strlcpy(place->model, model, sizeof(place->model));
+	place->until = GetCurrentTimestamp() + SLOW_FOR;
+	LWLockRelease(&ls_shared_state->lock);
+}
+
+/* ls_worker_slot_count_slow counts the slow models that are remembered, or one (not NULL). */
+int
+ls_worker_slot_count_slow(LsWorkerSlot *slot, const char *model)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			n = 0;
+
+	LWLockAcquire(&ls_shared_state->lock, LW_SHARED);
+	for (int i = 0; i < LS_MAX_SLOW; i++)
+		n += slot->slow[i].until > now &&
+			(model == NULL || strcmp(slot->slow[i].model, model) == 0);
+	LWLockRelease(&ls_shared_state->lock);
+	return n;
+}
+
+/*
+ * ls_worker_slot_per_minute is the number of transitions in the last 60 seconds, those
+ * of the last whole minute being taken as evenly spread.
+ */
+double
+ls_worker_slot_per_minute(LsWorkerSlot *slot)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	turn_minute(slot, now);
+	return slot->this_minute + slot->last_minute *
+		(1.0 - (double) (now - slot->minute) / USECS_PER_MINUTE);
+}
