@@ -10,11 +10,11 @@
 
 #include "miscadmin.h"
 
-#include "background/daily.h"
 #include "background/helpers.h"
 #include "background/settings.h"
 #include "base/clock.h"
 #include "ddl/ddl.h"
+#include "jobs/daily.h"
 
 #define JOB_MS				300 /* how long a job goes on before others have their turn */
 #define JOB_WAIT_MS			50
@@ -129,7 +129,7 @@ ls_worker_job_steps(Work *work)
 		if (work->next_step == LS_JOB_MORE)
 			ls_job_pace(work->job_run, work->returned, ls_slice_elapsed(&slice) - before);
 		if (!work->job_run->helper && !work->lane)
-			ls_helpers_keep(work->task->model, work->job_run->parts_due);
+			ls_helpers_keep(work->task->model, work->job_run->ranges_due);
 	} while (work->next_step == LS_JOB_MORE && !ls_slice_over(&slice));
 }
 

@@ -45,7 +45,9 @@ extern char *ls_sql_text(const SPITupleTable *rows, uint64 row, int column);
 #define LS_FIRED_TRUNCATE	(1 << TRIGGER_EVENT_TRUNCATE)
 extern TriggerData *ls_sql_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when,
 										 int commands);
+extern Node *ls_sql_command(FunctionCallInfo fcinfo);
 extern char *ls_sql_text_argument(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *ls_sql_optional_argument(FunctionCallInfo fcinfo, int n);
+extern Oid	ls_sql_function(const char *text, char **schema, char **name);
 
 #endif							/* LEADSCORE_SQL_H */

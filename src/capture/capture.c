@@ -45,7 +45,7 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
-#include "background/restore.h"
+#include "definitions/restore_state.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/sql.h"

@@ -16,9 +16,9 @@
 #include "commands/sequence.h"
 #include "utils/syscache.h"
 
+#include "base/relation.h"
 #include "base/sql.h"
 #include "definitions/extension.h"
-#include "definitions/job_table.h"
 #include "definitions/model_change.h"
 #include "rules/disclosure.h"
 #include "tables/purged_table.h"
@@ -153,7 +153,7 @@ ls_recount_size(const char *name, bool all)
 		relations = list_append_unique_oid(relations, model->contacts);
 	foreach(lc, relations)
 		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
-			rows += ls_estimate_rows(lfirst_oid(lc));
+			rows += ls_relation_estimate_rows(lfirst_oid(lc));
 	return rows;
 }
 

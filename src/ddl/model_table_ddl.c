@@ -135,10 +135,7 @@ ls_model_table_ddl(PG_FUNCTION_ARGS)
 		" WHERE c.classid IN ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_trigger'::pg_catalog.regclass)";
 	SPITupleTable *rows;
 
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is for leadscore's event triggers")));
+	(void) ls_sql_command(fcinfo);
 	if (creating_extension || !OidIsValid(ls_extension_base_table("lead_model", true)) ||
 		ls_model_rows(NULL) == NIL)
 		PG_RETURN_NULL();

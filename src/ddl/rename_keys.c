@@ -28,10 +28,9 @@ static const struct
 	const char *column;
 	const char *assignment;
 }			places[] = {
-	{"leadscore_internal.lead_job", "position", "position = $3"},
-	{"leadscore_internal.lead_job_part", "first", "first = $3"},
-	{"leadscore_internal.lead_job_part", "last", "last = $3"},
-	{"leadscore_internal.lead_job_part", "position", "position = $3"},
+	{"leadscore_internal.lead_job_range", "first", "first = $3"},
+	{"leadscore_internal.lead_job_range", "last", "last = $3"},
+	{"leadscore_internal.lead_job_range", "position", "position = $3"},
 	{"leadscore_internal.lead_rule_error", "contact", "contact = $3"},
 	{NULL, "payload ->> 'contact'",
 	"payload = pg_catalog.jsonb_set(payload, '{contact}', pg_catalog.to_jsonb($3))"},
@@ -67,15 +66,14 @@ rows_of(int place)
 	return places[place].table ? "model = $1" : "$1 IS NOT NULL";
 }
 
-/* lock_jobs waits for whoever is at work on a range, and keeps others from it. */
+/* lock_ranges waits for whoever is at work on a range, and keeps others from it. */
 static void
-lock_jobs(const char *model)
+lock_ranges(const char *model)
 {
 	LsSqlArguments args = {0};
 
 	ls_sql_add_text(&args, model);
-	ls_extension_execute("SELECT FROM leadscore_internal.lead_job_part WHERE model = $1 FOR UPDATE", &args);
-	ls_extension_execute("SELECT FROM leadscore_internal.lead_job WHERE model = $1 FOR UPDATE", &args);
+	ls_extension_execute("SELECT FROM leadscore_internal.lead_job_range WHERE model = $1 FOR UPDATE", &args);
 }
 
 /* texts_of lists the texts that stand in a place. */
@@ -133,7 +131,7 @@ ls_rename_keys_read(const LsModelRow *model)
 	Reading		reading;
 	ListCell   *lc;
 
-	lock_jobs(model->model);
+	lock_ranges(model->model);
 	for (int i = 0; i < (int) lengthof(places); i++)
 		texts = list_concat(texts, texts_of(model, i));
 	key_type(model, &reading.type);

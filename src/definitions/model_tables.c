@@ -39,7 +39,7 @@
 #include "base/trust.h"
 #include "base/user.h"
 #include "definitions/extension.h"
-#include "definitions/hand_over.h"
+#include "base/hand_over.h"
 #include "definitions/live_view.h"
 #include "definitions/source_triggers.h"
 #include "definitions/table_layout.h"
@@ -98,9 +98,9 @@ static const struct
 	"internal: what the events add up to, from which the score at any instant follows"},
 };
 
-/* ls_tables_have_column tells whether the score table has a column of its own. */
-bool
-ls_tables_have_column(const char *name)
+/* is_own_column tells whether the score table has a column of its own. */
+static bool
+is_own_column(const char *name)
 {
 	for (int i = 0; i < (int) lengthof(columns); i++)
 		if (strcmp(name, columns[i].name) == 0)
@@ -114,9 +114,9 @@ find_part(const char *prefix, const char *model)
 	return ls_extension_table(psprintf("%s%s", prefix, model), true);
 }
 
-/* ls_tables_exist tells whether a model has all the tables that every model has. */
-bool
-ls_tables_exist(const char *model)
+/* all_exist tells whether a model has all the tables that every model has. */
+static bool
+all_exist(const char *model)
 {
 	for (int i = 0; i < (int) lengthof(parts); i++)
 		if (parts[i].always && !OidIsValid(find_part(parts[i].prefix, model)))
@@ -713,7 +713,7 @@ ls_tables_complete(const char *model)
 {
 	Oid			table = ls_score_table(model, true);
 
-	return ls_tables_exist(model) && ls_relation_has_index(table) &&
+	return all_exist(model) && ls_relation_has_index(table) &&
 		ls_recorded_relations(model, NULL) != NIL;
 }
 
@@ -727,7 +727,7 @@ ls_tables_check_category(const char *name)
 				 errmsg("invalid name of a category: \"%s\"", name),
 				 errhint("Use up to %d lower-case letters, digits and underscores, a letter first.",
 						 LS_MAX_NAME)));
-	if (ls_tables_have_column(name) || SystemAttributeByName(name) != NULL)
+	if (is_own_column(name) || SystemAttributeByName(name) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
 				 errmsg("category name \"%s\" is reserved", name),

@@ -366,9 +366,9 @@ ls_keep_triggers(Oid relid, bool by_row)
 	relation_close(rel, NoLock);
 }
 
-/* ls_make_triggers puts those of our triggers on a table that it lacks. */
-void
-ls_make_triggers(Oid relid)
+/* make_triggers puts those of our triggers on a table that it lacks. */
+static void
+make_triggers(Oid relid)
 {
 	char	   *name = ls_relation_qualified_name(relid);
 
@@ -540,7 +540,7 @@ ls_add_tree(const char *model, const char *source, List *tree)
 	foreach(lc, tree)
 	{
 		ls_record_relation(model, source, lfirst_oid(lc));
-		ls_make_triggers(lfirst_oid(lc));
+		make_triggers(lfirst_oid(lc));
 		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
 	}
 	CommandCounterIncrement();

@@ -22,8 +22,6 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "background/daily.h"
-#include "background/restore.h"
 #include "base/clock.h"
 #include "base/statement.h"
 #include "base/transaction.h"
@@ -34,7 +32,9 @@
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
+#include "definitions/restore_state.h"
 #include "definitions/rights.h"
+#include "jobs/daily.h"
 #include "jobs/job_run.h"
 #include "rules/model_compile.h"
 #include "rules/source_locks.h"

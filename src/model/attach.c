@@ -485,8 +485,8 @@ ls_attach(PG_FUNCTION_ARGS)
 	ls_model_changed(source.model);
 	CommandCounterIncrement();
 	purged = tell_purged(&source);
-	rows = ls_estimate_rows(source.relation);
-	if (ls_is_large(rows))
+	rows = ls_relation_estimate_rows(source.relation);
+	if (ls_job_pays(rows))
 	{
 		ls_job_announce(source.model, "attach", source.source, rows);
 		if (visitors)

@@ -31,7 +31,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "background/daily.h"
+#include "definitions/daily_tables.h"
 #include "base/compat.h"
 #include "base/reach.h"
 #include "base/relation.h"
@@ -110,20 +110,12 @@ check_name(const char *model)
 static Oid
 check_owner(Oid contacts)
 {
-	HeapTuple	tuple;
-	Oid			owner;
-
 	ls_check_relation(contacts);
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(contacts));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", contacts);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	if (!has_privs_of_role(GetUserId(), owner))
+	if (!ls_class_ownercheck(contacts, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER,
 					   get_relkind_objtype(get_rel_relkind(contacts)),
 					   get_rel_name(contacts));
-	return owner;
+	return ls_relation_owner(contacts);
 }
 
 /* ---------- the key ---------- */
@@ -211,7 +203,7 @@ delete_rows(const char *model)
 	/* the model first: what the others' triggers protect is gone with it */
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
-	"lead_rule_error", "lead_action", "lead_day", "lead_worker_error", "lead_job_part", "lead_job",
+	"lead_rule_error", "lead_action", "lead_day", "lead_worker_error", "lead_job_range", "lead_job",
 	"lead_rule_history", "lead_sheet_history"};
 	LsSqlArguments args = {0};
 
@@ -397,8 +389,7 @@ ls_detach_all(PG_FUNCTION_ARGS)
 	{
 		LsModelRow *row = lfirst(lc);
 
-		if (!has_privs_of_role(GetUserId(), OidIsValid(row->owner) ? row->owner :
-							   ls_extension_owner()))
+		if (!(OidIsValid(row->owner) ? ls_may_manage_model(row, GetUserId()) : ls_may_manage_all()))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied to drop every model"),

@@ -23,6 +23,7 @@
 
 #include "definitions/extension.h"
 #include "definitions/model_tables.h"
+#include "definitions/rights.h"
 
 PG_FUNCTION_INFO_V1(ls_own_schemas);
 PG_FUNCTION_INFO_V1(ls_own_tables);
@@ -31,12 +32,9 @@ PG_FUNCTION_INFO_V1(ls_own_tables);
 static bool
 is_privileged(FunctionCallInfo fcinfo)
 {
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is for leadscore's event triggers")));
+	(void) ls_sql_command(fcinfo);
 	return creating_extension || !OidIsValid(ls_extension_base_table("lead_model", true)) ||
-		has_privs_of_role(GetUserId(), ls_extension_owner());
+		ls_may_manage_all();
 }
 
 /* ls_own_schemas is leadscore_internal.own_schemas(), after a command. */

@@ -24,19 +24,19 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "background/daily.h"
 #include "base/decay.h"
 #include "base/suggest.h"
-#include "tables/deferred.h"
-#include "definitions/extension.h"
+#include "definitions/daily_tables.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/model_tables.h"
+#include "definitions/rights.h"
 #include "jobs/job_run.h"
 #include "model/category.h"
 #include "model/key_change.h"
 #include "model/rule_history.h"
 #include "model/visitors.h"
+#include "tables/deferred.h"
 
 /* ---------- for all tables ---------- */
 
@@ -206,8 +206,7 @@ ls_check_delete(const LsDefinition *row)
 	char	   *model = text_value(&old, "model");
 
 	/* rows that were restored without their model */
-	if (ls_model_row(model, NULL) == NULL &&
-		has_privs_of_role(GetUserId(), ls_extension_owner()))
+	if (ls_model_row(model, NULL) == NULL && ls_may_manage_all())
 		return;
 	(void) ls_model_row_locked(model, GetUserId());
 	ls_visitors_refuse(ls_model_row_held(model, GetUserId()));
