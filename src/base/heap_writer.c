@@ -38,7 +38,6 @@
 
 #include "base/compat.h"
 #include "base/error.h"
-#include "base/table_index.h"
 #include "base/table_scan.h"
 #include "base/user.h"
 
@@ -116,7 +115,7 @@ ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 	LsUser		saved;
 
 	writer->rel = table_open(relid, RowExclusiveLock);
-	writer->key_index = nkey > 0 ? ls_table_index_key_required(writer->rel, nkey) : InvalidOid;
+	writer->key_index = nkey > 0 ? ls_table_scan_key_index_required(writer->rel, nkey) : InvalidOid;
 	writer->estate = CreateExecutorState();
 	writer->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
 	writer->info = makeNode(ResultRelInfo);

@@ -34,6 +34,11 @@ typedef struct LsTableScan
 	bool	   *nulls;
 } LsTableScan;
 
+/* the indexes by which rows are found */
+extern Oid	ls_table_scan_key_index(Relation rel, int ncolumns);
+extern Oid	ls_table_scan_key_index_required(Relation rel, int ncolumns);
+extern void ls_table_scan_check_index(Oid table, int nkey);
+
 /*
  * A table is opened; as often as is wanted a scan begins and its rows are read; and it
  * is closed.  What a row refers to lasts until the next.

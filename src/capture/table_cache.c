@@ -24,7 +24,7 @@
 
 #include "base/error.h"
 #include "base/relation.h"
-#include "base/table_index.h"
+#include "base/table_scan.h"
 #include "base/transaction.h"
 #include "counting/suspension.h"
 #include "definitions/ancestor.h"
@@ -154,11 +154,11 @@ read_rows(void *arg)
 static void
 check_indexes(const LsModel *model)
 {
-	ls_table_index_check(model->score_table, 1);
-	ls_table_index_check(model->due_table, 3);
-	ls_table_index_check(model->profile_table, 2);
+	ls_table_scan_check_index(model->score_table, 1);
+	ls_table_scan_check_index(model->due_table, 3);
+	ls_table_scan_check_index(model->profile_table, 2);
 	if (ls_relation_has_pages(model->kept_table))
-		ls_table_index_check(model->kept_table, 0);
+		ls_table_scan_check_index(model->kept_table, 0);
 }
 
 static void
@@ -298,7 +298,7 @@ find_entry(Oid relation)
 }
 
 /*
- * ls_table_acquire gives the entry of a table, current under locks on the
+ * ls_table_cache_acquire gives the entry of a table, current under locks on the
  * score tables of its models, which are taken here: a change of rules waits
  * for them before it commits, so what we see stays what is in force.
  *
@@ -308,7 +308,7 @@ find_entry(Oid relation)
  * made to discard them does) would be again.
  */
 LsTable *
-ls_table_acquire(Relation rel)
+ls_table_cache_acquire(Relation rel)
 {
 	Entry	   *entry = find_entry(RelationGetRelid(rel));
 
@@ -346,7 +346,7 @@ ls_table_acquire(Relation rel)
 }
 
 void
-ls_table_release(LsTable *table)
+ls_table_cache_release(LsTable *table)
 {
 	table->uses--;
 	if (table->uses == 0 && list_member_ptr(orphans, table))
@@ -356,9 +356,9 @@ ls_table_release(LsTable *table)
 	}
 }
 
-/* ls_tables_forget marks entries of a relation; it reads nothing. */
+/* ls_table_cache_forget marks entries of a relation; it reads nothing. */
 void
-ls_tables_forget(Oid relation)
+ls_table_cache_forget(Oid relation)
 {
 	HASH_SEQ_STATUS status;
 	Entry	   *entry;
@@ -378,9 +378,9 @@ ls_tables_forget(Oid relation)
 			entry->table->valid = false;
 }
 
-/* ls_tables_end_transaction drops the uses that an error left behind. */
+/* ls_table_cache_end_transaction drops the uses that an error left behind. */
 void
-ls_tables_end_transaction(void)
+ls_table_cache_end_transaction(void)
 {
 	HASH_SEQ_STATUS status;
 	Entry	   *entry;

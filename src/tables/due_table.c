@@ -33,7 +33,6 @@
 #include "base/compat.h"
 #include "base/heap_writer.h"
 #include "base/relation.h"
-#include "base/table_index.h"
 #include "base/table_scan.h"
 #include "base/user.h"
 #include "definitions/extension.h"
@@ -162,8 +161,8 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 		return 0;
 	ls_table_layout_check(scan.rel, "due_", get_atttype(ls_score_table(model, false), 1));
 	/* who asks how much is due is told of none, who would do it is told why */
-	index = rows ? ls_table_index_key_required(scan.rel, DUE_NCOLUMNS) :
-		ls_table_index_key(scan.rel, DUE_NCOLUMNS);
+	index = rows ? ls_table_scan_key_index_required(scan.rel, DUE_NCOLUMNS) :
+		ls_table_scan_key_index(scan.rel, DUE_NCOLUMNS);
 	for (int i = after ? 0 : LATER; i < NRANGES && OidIsValid(index); i++)
 	{
 		ls_table_scan_begin(&scan, index);

@@ -42,8 +42,8 @@
 #include "base/heap_writer.h"
 #include "base/relation.h"
 #include "base/sql.h"
+#include "base/statement.h"
 #include "base/table_scan.h"
-#include "base/transaction.h"
 #include "definitions/extension.h"
 #include "definitions/table_layout.h"
 #include "tables/score_table.h"
@@ -206,41 +206,11 @@ ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 	ls_table_scan_close(&scan, AccessShareLock);
 }
 
-/* What a snapshot of this session was taken of */
-typedef struct Moment
-{
-	uint64		transaction;
-	SubTransactionId subid;		/* another one after each that was rolled back */
-	CommandId	command;
-	TransactionId xmin;
-	TransactionId xmax;
-	uint32		running;		/* of those in between: they only grow fewer */
-	int32		subrunning;
-} Moment;
-
-static Moment
-moment_of(Snapshot snapshot)
-{
-	Moment		moment = {ls_transaction_number(), GetCurrentSubTransactionId(),
-		snapshot->curcid, snapshot->xmin, snapshot->xmax, snapshot->xcnt,
-	snapshot->subxcnt};
-
-	return moment;
-}
-
-static bool
-same_moment(const Moment *a, const Moment *b)
-{
-	return a->transaction == b->transaction && a->subid == b->subid &&
-		a->command == b->command && a->xmin == b->xmin && a->xmax == b->xmax &&
-		a->running == b->running && a->subrunning == b->subrunning;
-}
-
 /* What is remembered of a table of pending rows */
 typedef struct Known
 {
 	Oid			table;
-	Moment		moment;
+	LsStatement statement;
 	bool		any;
 } Known;
 
@@ -248,12 +218,12 @@ typedef struct Known
 static bool
 sees_any(LsModel *model, Oid table, Known *known)
 {
-	Moment		moment = moment_of(GetActiveSnapshot());
+	LsStatement statement = ls_statement_active();
 	LsTableScan scan;
 
 	if (!OidIsValid(table))
 		return false;
-	if (known->table == table && same_moment(&known->moment, &moment))
+	if (known->table == table && ls_statement_same_snapshot(&known->statement, &statement))
 		return known->any;
 	known->table = InvalidOid;
 	ls_table_scan_open(&scan, table, AccessShareLock, &model->key);
@@ -265,7 +235,7 @@ sees_any(LsModel *model, Oid table, Known *known)
 	}
 	ls_table_scan_close(&scan, AccessShareLock);
 	known->table = table;
-	known->moment = moment;
+	known->statement = statement;
 	return known->any;
 }
 

@@ -27,7 +27,6 @@
 
 #include "base/compat.h"
 #include "base/heap_writer.h"
-#include "base/table_index.h"
 #include "base/table_scan.h"
 #include "definitions/table_layout.h"
 
@@ -243,7 +242,7 @@ ls_profile_rows(LsModel *model, Datum contact)
 
 	ls_table_scan_open(&scan, model->profile_table, AccessShareLock, &model->key);
 	ls_table_layout_check(scan.rel, "profile_", model->key.type);
-	ls_table_scan_begin(&scan, ls_table_index_key_required(scan.rel, PROFILE_SINCE));
+	ls_table_scan_begin(&scan, ls_table_scan_key_index_required(scan.rel, PROFILE_SINCE));
 	ls_table_scan_add(&scan, PROFILE_CONTACT, BTEqualStrategyNumber, contact);
 	while (ls_table_scan_next(&scan))
 		rows = lappend(rows, read_row(&scan));
