@@ -52,7 +52,7 @@
 #include "definitions/source_triggers.h"
 #include "definitions/table_change.h"
 #include "jobs/job_run.h"
-#include "jobs/one_model.h"
+#include "counting/one_model.h"
 #include "model/attach.h"
 #include "model/model.h"
 #include "rules/expression.h"
@@ -297,7 +297,7 @@ sync_tree(Work *work, const char *source, Oid root)
 	foreach(lc, left)
 	{
 		ls_forget_relation(model, source, lfirst_oid(lc));
-		if (!exists(lfirst_oid(lc)) && !ls_purge_dropped(lfirst_oid(lc)))
+		if (!exists(lfirst_oid(lc)) && !ls_drop_purged(lfirst_oid(lc)))
 			work->rescore = true;
 	}
 	if (source)
