@@ -4,7 +4,7 @@
  *		Rows that a dump brings.
  *
  * A restore is known by its target: INSERT and COPY into a base table are of a
- * restore, whoever's they are, but for leadscore itself; into a view they are an
+ * restore, in any session, but for leadscore itself; into a view they are an
  * ordinary change.  A restored row is taken as it is, from a role with the privileges of
  * the model's owner.  Rows may come before that of their model: they are kept, and not
  * used until it is there.  The models meanwhile: restore_state.c.
@@ -65,7 +65,7 @@ static const struct
 };
 
 /*
- * move_sequences does so for the numbers of a row.  Each is looked at once in a
+ * move_sequences has sequences go on after the numbers of a row.  Each is looked at once in a
  * session, as rows come in ascending order mostly.
  */
 static void
@@ -90,8 +90,8 @@ move_sequences(Relation rel, HeapTuple tuple)
 }
 
 /*
- * check_rights makes sure that who restores rows of a model has its owner's rights,
- * and gives the owner, or none where its contact table is gone.
+ * check_rights makes sure that the caller has the privileges of the owner of a model
+ * that it restores, and gives the owner, or none where its contact table is gone.
  */
 static Oid
 check_rights(const char *model, Oid contacts)
@@ -111,7 +111,7 @@ check_rights(const char *model, Oid contacts)
 }
 
 /*
- * restore_model takes a row of lead_model.  Whoever restores a model answers for its
+ * restore_model takes a row of lead_model.  The role that restores a model answers for its
  * rules: the owner that the dump says accepted them is a number of another cluster.
  */
 static HeapTuple

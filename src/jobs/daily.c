@@ -498,10 +498,10 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 }
 
 /*
- * take_turn locks a model's row of lead_day.  A worker waits for nobody; who asks for
- * days by hand waits until the day that a worker is at is written.  The score
+ * take_turn locks a model's row of lead_day.  A worker does not wait; a session that asks
+ * for days waits until the day that a worker is at is written.  The score
  * table comes first, as it does where a model is dropped.  NULL if it is not our
- * turn, or there is no such row: it is made with the model, and by nobody else,
+ * turn, or there is no such row: it is made with the model only,
  * as a dump brings it.
  */
 static LsModelRow *
@@ -558,7 +558,7 @@ ls_daily_write(const char *model, bool wait)
 	}
 	until = ls_daily_midnight(day + 1, tz);
 	if (until > ls_clock())
-		return false;			/* somebody else was faster */
+		return false;			/* another session was faster */
 	write_day(row, day, until);
 	return true;
 }
