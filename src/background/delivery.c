@@ -76,7 +76,7 @@ ls_action_notify(const char *model, int limit)
 		"FROM sent ORDER BY outbox_id";
 	LsModelTable *outbox = outbox_of(model);
 	LsSqlArguments args = {0};
-	SPITupleTable *sent;
+	SPITupleTable *rows;
 
 	if (outbox == NULL)
 		return 0;
@@ -84,20 +84,10 @@ ls_action_notify(const char *model, int limit)
 	ls_sql_add(&args, INT4OID, Int32GetDatum(limit));
 	ls_sql_add(&args, INT4OID, Int32GetDatum(MAX_NOTIFY));
 	ls_sql_add_text(&args, model);
-	sent = ls_outbox_query(outbox->table, sql, &args);
-	for (uint64 i = 0; i < sent->numvals; i++)
-		Async_Notify(ls_sql_text(sent, i, 1), ls_sql_text(sent, i, 2));
-	return sent->numvals;
-}
-
-static void
-read_delivery(LsDelivery *delivery, const char *model, const SPITupleTable *found)
-{
-	delivery->outbox_id = DatumGetInt64(ls_sql_value(found, 0, 1, NULL));
-	delivery->model = pstrdup(model);
-	delivery->function = ls_sql_text(found, 0, 2);
-	delivery->timeout = DatumGetIntervalP(ls_sql_value(found, 0, 3, NULL));
-	delivery->attempts = DatumGetInt32(ls_sql_value(found, 0, 4, NULL));
+	rows = ls_outbox_query(outbox->table, sql, &args);
+	for (uint64 i = 0; i < rows->numvals; i++)
+		Async_Notify(ls_sql_text(rows, i, 1), ls_sql_text(rows, i, 2));
+	return rows->numvals;
 }
 
 /*
@@ -123,8 +113,7 @@ ls_action_claim(const char *model, LsDelivery *delivery)
 		" FROM picked p WHERE o.outbox_id = p.outbox_id "
 		"RETURNING o.outbox_id, function, timeout, attempts, status";
 	LsModelTable *outbox = outbox_of(model);
-	SPITupleTable *found;
-	bool		dead;
+	SPITupleTable *rows;
 
 	if (outbox == NULL || outbox->model->suspended)
 		return false;
@@ -133,12 +122,15 @@ ls_action_claim(const char *model, LsDelivery *delivery)
 		LsSqlArguments args = {0};
 
 		ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-		found = ls_outbox_query(outbox->table, sql, &args);
-		dead = found->numvals > 0 && strcmp(ls_sql_text(found, 0, 5), "dead") == 0;
-	} while (dead);
-	if (found->numvals == 0)
+		rows = ls_outbox_query(outbox->table, sql, &args);
+	} while (rows->numvals > 0 && strcmp(ls_sql_text(rows, 0, 5), "dead") == 0);
+	if (rows->numvals == 0)
 		return false;
-	read_delivery(delivery, model, found);
+	delivery->outbox_id = DatumGetInt64(ls_sql_value(rows, 0, 1, NULL));
+	delivery->model = pstrdup(model);
+	delivery->function = ls_sql_text(rows, 0, 2);
+	delivery->timeout = DatumGetIntervalP(ls_sql_value(rows, 0, 3, NULL));
+	delivery->attempts = DatumGetInt32(ls_sql_value(rows, 0, 4, NULL));
 	return true;
 }
 
@@ -154,14 +146,14 @@ lock_delivery(const LsDelivery *delivery, const LsModelTable *outbox, Datum *pay
 		" WHERE outbox_id = $1 AND attempts = $2 AND status = 'ready'"
 		" FOR NO KEY UPDATE SKIP LOCKED";
 	LsSqlArguments args = {0};
-	SPITupleTable *found;
+	SPITupleTable *rows;
 
 	ls_sql_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
 	ls_sql_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
-	found = ls_outbox_query(outbox->table, sql, &args);
-	if (found->numvals > 0)
-		*payload = ls_sql_value(found, 0, 1, NULL);
-	return found->numvals > 0;
+	rows = ls_outbox_query(outbox->table, sql, &args);
+	if (rows->numvals > 0)
+		*payload = ls_sql_value(rows, 0, 1, NULL);
+	return rows->numvals > 0;
 }
 
 /* milliseconds gives an interval as timeouts are set. */
@@ -219,8 +211,8 @@ run_call(const char *sql, Datum payload, int limit)
 }
 
 /*
- * call_function calls a function as the model's owner, who can neither become
- * anybody else there nor leave something behind that is run as somebody else.
+ * call_function calls a function as the model's owner, which can neither switch to
+ * another user there nor leave something behind that is run as another.
  */
 static void
 call_function(const LsDelivery *delivery, Oid owner, Datum payload)
