@@ -23,6 +23,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/clock.h"
+#include "base/sql.h"
 #include "base/statement.h"
 #include "base/transaction.h"
 #include "counting/model_update.h"
@@ -39,6 +40,7 @@
 #include "rules/source_locks.h"
 #include "tables/due_table.h"
 #include "tables/pending_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_writer.h"
 #include "tables/worker_error.h"
 
@@ -213,7 +215,7 @@ ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 		look_at_all(pass, model, rows, n, skip_locked);
 		if (!pass->cut)
 			stop_at(pass, model, &last);
-		ls_rules_report(model);
+		ls_rule_error_report(model);
 	}
 	else
 		n = 0;
@@ -346,7 +348,7 @@ see_to_model(const char *name)
 		if (all->model->enabled && !all->model->fault)
 			changed = see_to_all(all);
 		ls_due_cursor_close(all->cursor);
-		ls_rules_report(all->model);
+		ls_rule_error_report(all->model);
 		ls_model_release(all->model);
 	}
 	PopActiveSnapshot();
