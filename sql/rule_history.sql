@@ -85,7 +85,7 @@ UPDATE leadscore.lead_model SET min_score = 0, max_score = 100 WHERE model = 'hi
 UPDATE leadscore.lead_model SET max_drift = 0.25 WHERE model = 'hist';
 INSERT INTO leadscore.lead_grade VALUES ('hist', 'fit', 'A', 5);
 SELECT min_score, max_score, time_zone, categories, weights, min_points, max_points, valid_from::timestamp(0), valid_to::timestamp(0), changed_by
-  FROM leadscore.lead_sheet_history WHERE model = 'hist' ORDER BY history_id;
+  FROM leadscore.lead_model_history WHERE model = 'hist' ORDER BY history_id;
 
 -- the score of a day, and what it was made of
 SELECT day, id, leadscore.score('hist', id, day, day) AS then, leadscore.score('hist', id, '2026-03-06 12:00+00', day) AS with_the_rules_of_then,
@@ -180,12 +180,12 @@ SELECT * FROM leadscore.explain('hist', 1, NULL, '2026-02-01');
 SELECT * FROM leadscore.explain('hist', 1, 'infinity', '2026-03-05');
 INSERT INTO leadscore.lead_rule_history SELECT * FROM leadscore.lead_rule_history;
 UPDATE leadscore.lead_rule_history SET points = 1;
-DELETE FROM leadscore.lead_sheet_history;
+DELETE FROM leadscore.lead_model_history;
 DELETE FROM leadscore.profile_hist;
 -- others see nothing
 SET ROLE regress_ls_hist_other;
 SELECT count(*) FROM leadscore.lead_rule_history;
-SELECT count(*) FROM leadscore.lead_sheet_history;
+SELECT count(*) FROM leadscore.lead_model_history;
 SELECT leadscore.score('hist', 1, NULL, '2026-03-05');
 SELECT * FROM leadscore.explain('hist', 1, NULL, '2026-03-05');
 SELECT * FROM leadscore.profile_hist;
@@ -194,7 +194,7 @@ UPDATE leadscore.profile_hist SET contact_id = 1;
 
 -- a model takes its history along
 SELECT leadscore.drop_model('hist');
-SELECT (SELECT count(*) FROM leadscore.lead_rule_history), (SELECT count(*) FROM leadscore.lead_sheet_history), to_regclass('leadscore.profile_hist');
+SELECT (SELECT count(*) FROM leadscore.lead_rule_history), (SELECT count(*) FROM leadscore.lead_model_history), to_regclass('leadscore.profile_hist');
 
 -- what purged events gave then counts under the rules of then
 SET ROLE regress_ls_hist_owner;
