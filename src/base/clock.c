@@ -7,9 +7,9 @@
  */
 #include "base/clock.h"
 
-
 #include "base/compat.h"
-#include "base/transaction.h"
+#include "base/decay.h"
+#include "base/statement.h"
 
 PG_FUNCTION_INFO_V1(ls_clock_now);
 
@@ -82,25 +82,16 @@ TimestampTz
 ls_clock_of_statement(void)
 {
 	static TimestampTz instant;
-	static TimestampTz statement;
-	static uint64 transaction;
-	static CommandId command;
-	static uint64 completions;
-	Snapshot	snapshot;
+	static LsStatement asked;
+	LsStatement statement;
 
 	if (held_clock != DT_NOBEGIN || !ActiveSnapshotSet())
 		return ls_clock();
-	snapshot = GetActiveSnapshot();
-	if (transaction != ls_transaction_number() ||
-		statement != GetCurrentStatementStartTimestamp() ||
-		command != snapshot->curcid ||
-		completions != snapshot->snapXactCompletionCount)
+	statement = ls_statement_active();
+	if (!ls_statement_same(&asked, &statement))
 	{
 		instant = ls_clock();
-		transaction = ls_transaction_number();
-		statement = GetCurrentStatementStartTimestamp();
-		command = snapshot->curcid;
-		completions = snapshot->snapXactCompletionCount;
+		asked = statement;
 	}
 	return instant;
 }
@@ -131,4 +122,20 @@ ls_clock_define(void)
 							   "Empty: the clock runs.",
 							   &clock_setting, "", PGC_SUSET, 0,
 							   check_clock, assign_clock, NULL);
+}
+
+/*
+ * ls_clock_local gives what a clock on the wall of a zone shows, as timestamp;
+ * at the far ends of time, where there is no such clock, of UTC.
+ */
+int64
+ls_clock_local(TimestampTz t, pg_tz *tz)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+
+	if (timestamp2tm(t, &offset, &tm, &fsec, NULL, tz) != 0)
+		return t;
+	return t - (int64) offset * LS_SECOND;
 }

@@ -26,7 +26,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/clock.h"
-#include "capture/deferred.h"
+#include "base/statement.h"
 #include "counting/batch.h"
 #include "tables/due_table.h"
 #include "tables/pending_table.h"
@@ -247,7 +247,7 @@ ls_pass_merge_all(const char *model, bool state_only)
 {
 	int64		changed = 0;
 
-	if (ls_note_under_way())
+	if (ls_statement_under_way())
 		return 0;
 	/* what is pending of contacts that were merged becomes their targets' */
 	for (int i = 0; i < 3; i++)
@@ -369,7 +369,7 @@ run_everything(const char *name)
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	all->no_more = ls_note_under_way() || ls_pending_none(name);
+	all->no_more = ls_statement_under_way() || ls_pending_none(name);
 	if (ls_due_table_read(name, NULL, until, 1, &first) > 0 || !all->no_more)
 		model = ls_model_acquire_to_write(name);
 	if (model && model->enabled && !model->fault)
@@ -404,7 +404,7 @@ ls_pass_all(const char *model)
 {
 	int64		changed = run_everything(model);
 
-	for (int i = 0; i < 2 && !ls_note_under_way() && !ls_pending_none(model); i++)
+	for (int i = 0; i < 2 && !ls_statement_under_way() && !ls_pending_none(model); i++)
 		changed += run_all(ls_pass_begin(LS_PASS_PENDING, model), true);
 	return changed;
 }
