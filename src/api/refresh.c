@@ -13,9 +13,8 @@
 #include "utils/builtins.h"
 
 #include "base/sql.h"
-#include "counting/before_commit.h"
+#include "counting/model_update.h"
 #include "counting/contact_pass.h"
-#include "counting/one_model.h"
 #include "counting/recount.h"
 #include "counting/suspension.h"
 #include "ddl/ddl.h"
@@ -34,7 +33,7 @@ PG_FUNCTION_INFO_V1(ls_write_days);
 PG_FUNCTION_INFO_V1(ls_rescore_model);
 PG_FUNCTION_INFO_V1(ls_rescore_online);
 
-/* What is done about one of several models, for ls_up_to_date() */
+/* What is done about one of several models, for ls_model_update_try() */
 typedef struct Refresh
 {
 	const char *model;
@@ -68,14 +67,14 @@ refresh_models(List *rows, bool each)
 	ListCell   *lc;
 
 	/* what this transaction has changed itself, which its commit would do */
-	if (ls_changed_models() != NIL)
-		changed += ls_refresh_changed_models();
+	if (ls_model_change_stale() != NIL)
+		changed += ls_model_update_refresh();
 	foreach(lc, rows)
 	{
 		LsModelRow *row = lfirst(lc);
 
 		(void) ls_restore_under_way(row);
-		if (!each || ls_is_sound(row->model))
+		if (!each || ls_model_update_is_sound(row->model))
 			models = lappend(models, row->model);
 	}
 	foreach(lc, models)
@@ -105,7 +104,7 @@ refresh_models(List *rows, bool each)
 		if (!each)
 			refresh_one(&refresh);
 		else
-			(void) ls_up_to_date(refresh.model, refresh_one, &refresh);
+			(void) ls_model_update_try(refresh.model, refresh_one, &refresh);
 		changed += refresh.changed;
 	}
 	return changed;
