@@ -17,6 +17,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/transaction.h"
+#include "tables/rule_error.h"
 
 /* One contact of a batch, for ls_subtransaction_run() */
 typedef struct One
@@ -110,5 +111,5 @@ ls_batch_run(LsBatch *batch)
 	}
 	PopActiveSnapshot();
 	MemoryContextDelete(context);
-	ls_rules_report(batch->model);
+	ls_rule_error_report(batch->model);
 }

@@ -22,9 +22,9 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "definitions/restore_state.h"
 #include "base/clock.h"
 #include "base/relation.h"
+#include "base/sql.h"
 #include "counting/batch.h"
 #include "counting/contact_pass.h"
 #include "counting/event_reader.h"
@@ -32,9 +32,11 @@
 #include "counting/suspension.h"
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
+#include "definitions/restore_state.h"
 #include "rules/source_locks.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_writer.h"
 
 #define READ_ALL	(LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES | LS_READ_PURGED)
@@ -241,7 +243,7 @@ run(Recount *pass)
 {
 	ls_batch_run(&pass->batch);
 	if (pass->batch.model != pass->counting)
-		ls_rules_report(pass->counting);
+		ls_rule_error_report(pass->counting);
 }
 
 /* recount_of gives a batch of all that is found of a kind, by a model's own rules. */
@@ -589,9 +591,7 @@ ls_recount_chunk(LsChunk *chunk)
 static void
 drop_pending(LsModel *model)
 {
-	PushActiveSnapshot(GetLatestSnapshot());
 	(void) ls_pending_clear(model);
-	PopActiveSnapshot();
 }
 
 /* rescore counts everything anew and gives the number of contacts. */
