@@ -101,7 +101,7 @@ extern bool ls_worker_read_tasks(Work *work);
 extern bool ls_worker_left_alone(const Task *task);
 extern void ls_worker_run_model(Work *work, Task *task);
 extern void ls_worker_look_only(Work *work, Task *task);
-extern void ls_worker_blame_suspect(Work *work);
+extern void ls_worker_record_offender(Work *work);
 extern void ls_worker_leave_to_lane(const char *model);
 extern bool ls_worker_telling_waits(const char *model);
 extern void ls_worker_told(const char *model, bool well);

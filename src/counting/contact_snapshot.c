@@ -31,7 +31,7 @@ add_pending(LsModel *model, LsScoreRow *row, LsPending *pending, TimestampTz now
 		LsState		counted;
 
 		ls_state_init(&counted);
-		ls_count_contact(model, row->contact, now, &counted);
+		ls_recount_contact(model, row->contact, now, &counted);
 		ls_state_inherit(&counted, &row->state);
 		row->state = counted;
 	}
@@ -40,7 +40,7 @@ add_pending(LsModel *model, LsScoreRow *row, LsPending *pending, TimestampTz now
 		LsState		profile;
 
 		ls_state_init(&profile);
-		ls_count_profile(model, row->contact, now, &profile);
+		ls_recount_profile(model, row->contact, now, &profile);
 		ls_state_take_profile(model, &row->state, &profile);
 	}
 	ls_state_fold(model, &row->state);
