@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/relation.h"
+#include "base/sql.h"
 #include "definitions/catalog.h"
 #include "definitions/locks.h"
 #include "definitions/model_access.h"
@@ -38,6 +39,7 @@
 #include "model/visitors.h"
 #include "rules/source_locks.h"
 #include "tables/identity_table.h"
+#include "tables/score_table.h"
 #include "tables/score_writer.h"
 #include "tables/stage_history.h"
 

@@ -116,8 +116,7 @@ start_stored(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 	if (tuple == NULL)
 		return false;
 	ls_row_read_tuple(model, tuple, RelationGetDescr(rel), row);
-	return !ls_contact_any_pending(model) || !ls_contact_bring(model, row, true) ||
-		ls_contact_known(row);
+	return !ls_contact_any_pending(model) || ls_contact_bring(model, row, true);
 }
 
 /*
@@ -218,12 +217,10 @@ ls_live(PG_FUNCTION_ARGS)
 	values = palloc(sizeof(Datum) * desc->natts);
 	nulls = palloc(sizeof(bool) * desc->natts);
 	if (at >= ls_score_row_instant(&row))
-		ls_contact_show(model, &row, at, values, nulls);
+		ls_contact_show(model, &row, at);
 	else
-	{
 		recall(model, &row, at);
-		ls_row_values(model, &row, values, nulls);
-	}
+	ls_row_values(model, &row, values, nulls);
 	evaluated = heap_form_tuple(desc, values, nulls);
 	ReleaseTupleDesc(desc);
 	PG_RETURN_DATUM(HeapTupleGetDatum(evaluated));

@@ -36,6 +36,7 @@
 #include "scoring/state.h"
 #include "tables/job_range.h"
 #include "tables/purged_table.h"
+#include "tables/score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_score);
 PG_FUNCTION_INFO_V1(ls_replay);
@@ -285,7 +286,7 @@ is_put_aside(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
 	}
 	else if (!ls_contact_complete(model, row))
 		return false;
-	if (!ls_contact_known(row))
+	if (!ls_score_row_is_known(row))
 		return !ls_replay_known(replay);
 	return ls_replay_known(replay) &&
 		verify_state(model, replay, row, &completed, &replayed);
@@ -464,12 +465,12 @@ show_slot(StringInfo out, const LsSlot *slot)
 						 slot->more->buckets[i].bucket, (long long) slot->more->buckets[i].count);
 		show_sum(out, &slot->more->buckets[i].sum);
 	}
-	for (int i = 0; i < slot->more->nfolded; i++)
+	for (int i = 0; i < slot->more->ncompacted; i++)
 	{
 		appendStringInfo(out, "\n  up to period " INT64_FORMAT ", phase " INT64_FORMAT
-						 ": %lld events, sum ", slot->more->folded_to,
-						 slot->more->folded[i].bucket, (long long) slot->more->folded[i].count);
-		show_sum(out, &slot->more->folded[i].sum);
+						 ": %lld events, sum ", slot->more->compacted_to,
+						 slot->more->compacted[i].bucket, (long long) slot->more->compacted[i].count);
+		show_sum(out, &slot->more->compacted[i].sum);
 	}
 	for (int i = 0; i < slot->more->nfuture; i++)
 		appendStringInfo(out, "\n  later, at %s: weight %.17g",

@@ -12,6 +12,7 @@
 #include "utils/snapmgr.h"
 
 #include "api/arguments.h"
+#include "base/sql.h"
 #include "base/suggest.h"
 #include "capture/deferred.h"
 #include "definitions/catalog.h"

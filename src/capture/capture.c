@@ -51,6 +51,7 @@
 #include "background/restore.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/sql.h"
 #include "capture/deferred.h"
 #include "capture/purge.h"
 #include "capture/table_cache.h"

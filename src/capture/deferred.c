@@ -225,7 +225,7 @@ take_notes(LsModel *model, Note **mine, int n, LsState *sum, LsChange *change)
 		else if (mine[i]->delta)
 		{
 			ls_state_decode(mine[i]->delta, &delta);
-			recompute |= !ls_state_merge(model, sum, &delta);
+			ls_state_merge(model, sum, &delta);
 			events = true;
 		}
 		else if (mine[i]->profile_only)

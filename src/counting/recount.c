@@ -38,6 +38,7 @@
 #include "rules/source_locks.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
+#include "tables/score_table.h"
 #include "tables/score_writer.h"
 
 PG_FUNCTION_INFO_V1(ls_rescore_model);

@@ -25,6 +25,7 @@
 #include "background/daily.h"
 #include "background/restore.h"
 #include "base/clock.h"
+#include "base/sql.h"
 #include "base/transaction.h"
 #include "capture/deferred.h"
 #include "counting/merge_pending.h"

@@ -63,15 +63,15 @@ evaluate_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
 	LsSum		sum = {0, 0};
 	int64		in_frame = 0;
 
-	for (int i = 0; i < slot->more->nfolded; i++)
+	for (int i = 0; i < slot->more->ncompacted; i++)
 	{
-		const LsBucket *folded = &slot->more->folded[i];
+		const LsBucket *compacted = &slot->more->compacted[i];
 		int64		phases = ls_slot_phases(rule);
-		int64		past = slot->more->folded_to - folded->bucket;
-		int64		held = slot->more->folded_to -
+		int64		past = slot->more->compacted_to - compacted->bucket;
+		int64		held = slot->more->compacted_to -
 			(past - ls_floor_div(past, phases) * phases);
 
-		decayed(&sum, c, points * ls_sum_value(&folded->sum),
+		decayed(&sum, c, points * ls_sum_value(&compacted->sum),
 				ls_decay(&rule->decay, Max(0, now - held) * rule->period));
 	}
 	for (int i = 0; i < slot->more->nbuckets; i++)
@@ -245,9 +245,9 @@ jump_of_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
 		if (rule->decay.kind == LS_DECAY_STEP)
 			add_jump_at_bucket(model, rule, curve, bucket + next_step(rule, age));
 	}
-	for (int i = 0; i < slot->more->nfolded && rule->decay.kind == LS_DECAY_STEP; i++)
+	for (int i = 0; i < slot->more->ncompacted && rule->decay.kind == LS_DECAY_STEP; i++)
 	{
-		int64		phase = slot->more->folded[i].bucket;
+		int64		phase = slot->more->compacted[i].bucket;
 
 		add_jump_at_bucket(model, rule, curve,
 						   phase + next_step(rule, now - phase));

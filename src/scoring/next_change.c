@@ -119,7 +119,7 @@ watch(Search *search)
 	search->disqualified = score->disqualified;
 	search->in_force = NULL;
 	if (due->what & LS_DUE_STAGE)
-		ls_stage_bounds(model, score->score, due->standing, &search->crossing.score);
+		ls_stage_bounds(model, score->score, due->stage, &search->crossing.score);
 	if (due->what & LS_DUE_DRIFT)
 		drift_bounds(model, due->stored_score, &search->drifting.score);
 	within(&search->crossing.score, model->min_score, model->max_score);
@@ -422,11 +422,11 @@ ls_due_next(LsDue *due, bool *drift)
 
 /*
  * ls_path_next goes on to the next instant not after until at which something
- * may change, and evaluates the score there; standing is how the contact is.
+ * may change, and evaluates the score there; stage is the state that the contact is in.
  * False where nothing does; the path is where it was, but for the score.
  */
 bool
-ls_path_next(LsPath *path, const LsStageState *standing, TimestampTz until)
+ls_path_next(LsPath *path, const LsStageState *stage, TimestampTz until)
 {
 	LsDue		due = {0};
 	TimestampTz at;
@@ -436,7 +436,7 @@ ls_path_next(LsPath *path, const LsStageState *standing, TimestampTz until)
 	due.model = path->model;
 	due.state = path->state;
 	due.score = path->score;
-	due.standing = standing;
+	due.stage = stage;
 	due.what = path->what;
 	due.until = until;
 	at = ls_due_next(&due, &drift);

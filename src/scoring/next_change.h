@@ -19,6 +19,14 @@
 #define LS_DUE_GRADE	0x02
 #define LS_DUE_DRIFT	0x04	/* numbers leave the drift around stored ones */
 
+/* When a contact is due: a row of due_<model> */
+typedef struct LsDueRow
+{
+	TimestampTz at;				/* DT_NOEND: no row */
+	bool		drift;
+	Datum		contact;
+} LsDueRow;
+
 /*
  * What is looked for, and from where.  score is what is true at from, with its
  * curve; the state has been advanced to from.
@@ -28,7 +36,7 @@ typedef struct LsDue
 	LsModel    *model;
 	const LsState *state;
 	LsScore    *score;			/* changed by the search */
-	const LsStageState *standing;
+	const LsStageState *stage;
 	int			what;
 	double		stored_score;	/* with LS_DUE_DRIFT */
 	const double *stored_categories;
@@ -52,7 +60,7 @@ typedef struct LsPath
 	TimestampTz at;
 } LsPath;
 
-extern bool ls_path_next(LsPath *path, const LsStageState *standing,
+extern bool ls_path_next(LsPath *path, const LsStageState *stage,
 						 TimestampTz until);
 
 #endif							/* LEADSCORE_NEXT_CHANGE_H */

@@ -131,12 +131,12 @@ hold_of(LsModel *model, const LsScore *score, ExprContext *econtext,
 
 /* move puts a contact into a stage, and tells whether that is another one. */
 static bool
-move(LsStageState *standing, const char *next, TimestampTz t)
+move(LsStageState *state, const char *next, TimestampTz t)
 {
-	if (standing->stage && strcmp(standing->stage, next) == 0)
+	if (state->stage && strcmp(state->stage, next) == 0)
 		return false;
-	standing->stage = pstrdup(next);
-	standing->since = t;
+	state->stage = pstrdup(next);
+	state->since = t;
 	return true;
 }
 
@@ -146,27 +146,27 @@ move(LsStageState *standing, const char *next, TimestampTz t)
  */
 bool
 ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
-			  LsStageState *standing, TimestampTz t)
+			  LsStageState *state, TimestampTz t)
 {
-	LsStage    *now = ls_stage_by_name(model, standing->stage);
+	LsStage    *now = ls_stage_by_name(model, state->stage);
 	LsStage    *next;
 
 	if (score->disqualified)
 	{
 		if (now && now->sticky)
-			standing->prior_stage = now->name;
-		standing->hold = LS_HOLD_NONE;
-		return move(standing, LS_DISQUALIFIED, t);
+			state->prior_stage = now->name;
+		state->hold = LS_HOLD_NONE;
+		return move(state, LS_DISQUALIFIED, t);
 	}
-	if (standing->stage && strcmp(standing->stage, LS_DISQUALIFIED) == 0)
-		now = ls_stage_by_name(model, standing->prior_stage);
-	standing->prior_stage = NULL;
-	if (now && standing->hold != LS_HOLD_NONE &&
-		hold_of(model, score, econtext, now) == standing->hold)
+	if (state->stage && strcmp(state->stage, LS_DISQUALIFIED) == 0)
+		now = ls_stage_by_name(model, state->prior_stage);
+	state->prior_stage = NULL;
+	if (now && state->hold != LS_HOLD_NONE &&
+		hold_of(model, score, econtext, now) == state->hold)
 		return false;
-	standing->hold = LS_HOLD_NONE;
+	state->hold = LS_HOLD_NONE;
 	next = next_stage(model, score, econtext, now);
-	return move(standing, next ? next->name : "unqualified", t);
+	return move(state, next ? next->name : "unqualified", t);
 }
 
 /*
@@ -175,15 +175,15 @@ ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
  */
 bool
 ls_stage_set(LsModel *model, const LsScore *score, ExprContext *econtext,
-			 const char *stage, LsStageState *standing, TimestampTz t)
+			 const char *stage, LsStageState *state, TimestampTz t)
 {
 	LsStage    *chosen = ls_stage_by_name(model, stage);
 	LsHold		hold = hold_of(model, score, econtext, chosen);
-	bool		same = standing->hold == hold;
+	bool		same = state->hold == hold;
 
-	standing->hold = hold;
-	standing->prior_stage = NULL;
-	return move(standing, chosen->name, t) || !same;
+	state->hold = hold;
+	state->prior_stage = NULL;
+	return move(state, chosen->name, t) || !same;
 }
 
 /*
@@ -192,13 +192,13 @@ ls_stage_set(LsModel *model, const LsScore *score, ExprContext *econtext,
  */
 bool
 ls_stage_release(LsModel *model, const LsScore *score, ExprContext *econtext,
-				 LsStageState *standing, TimestampTz t)
+				 LsStageState *state, TimestampTz t)
 {
 	LsStage    *next = next_stage(model, score, econtext, NULL);
-	bool		held = standing->hold != LS_HOLD_NONE;
+	bool		held = state->hold != LS_HOLD_NONE;
 
-	standing->hold = LS_HOLD_NONE;
-	return move(standing, next ? next->name : "unqualified", t) || held;
+	state->hold = LS_HOLD_NONE;
+	return move(state, next ? next->name : "unqualified", t) || held;
 }
 
 /* ---------- what will change it ---------- */
@@ -224,17 +224,17 @@ bound(LsBounds *bounds, double score, double value)
  * for.  Conditions of stages are looked at when a bound is crossed.
  */
 void
-ls_stage_bounds(LsModel *model, double score, const LsStageState *standing,
+ls_stage_bounds(LsModel *model, double score, const LsStageState *state,
 				LsBounds *bounds)
 {
-	LsStage    *now = ls_stage_by_name(model, standing->stage);
+	LsStage    *now = ls_stage_by_name(model, state->stage);
 	int			place = now ? now - model->stages : -1;
 
 	for (int i = 0; i < model->nlevels; i++)
 		bound(bounds, score, model->levels[i]);
-	if (standing->stage && strcmp(standing->stage, LS_DISQUALIFIED) == 0)
+	if (state->stage && strcmp(state->stage, LS_DISQUALIFIED) == 0)
 		return;
-	if (now && standing->hold == LS_HOLD_UNTIL_REACHED)
+	if (now && state->hold == LS_HOLD_UNTIL_REACHED)
 		bound(bounds, score, now->enter_at);
 	else if (now && !now->sticky)
 		bound(bounds, score, now->leave_below);

@@ -47,19 +47,19 @@ typedef struct LsFuture
 /*
  * What few slots have.
  *
- * buckets: ascending, where the rule needs them.  folded: without a span, what
+ * buckets: ascending, where the rule needs them.  compacted: without a span, what
  * is older than the last 512 periods: a sum per phase, each held at the last
- * bucket of its phase not after folded_to.
+ * bucket of its phase not after compacted_to.
  */
 typedef struct LsSlotMore
 {
 	int			nbuckets;
 	int			maxbuckets;
 	LsBucket   *buckets;
-	int			nfolded;
+	int			ncompacted;
 	int			nfuture;
-	LsBucket   *folded;			/* bucket is the phase */
-	int64		folded_to;
+	LsBucket   *compacted;			/* bucket is the phase */
+	int64		compacted_to;
 	LsFuture   *future;			/* ascending */
 } LsSlotMore;
 
@@ -105,9 +105,10 @@ extern LsSlot *ls_state_slot(LsState *state, int64 version, bool create);
 extern void ls_state_remove(LsState *state, int64 version);
 extern void ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 						 TimestampTz now);
-extern bool ls_state_merge(LsModel *model, LsState *state, const LsState *delta);
+extern bool ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta);
+extern void ls_state_merge(LsModel *model, LsState *state, const LsState *delta);
 extern void ls_state_advance(LsModel *model, LsState *state, TimestampTz now);
-extern void ls_state_fold(LsModel *model, LsState *state);
+extern void ls_state_compact(LsModel *model, LsState *state);
 extern void ls_state_inherit(LsState *state, const LsState *before);
 extern void ls_state_replace(LsState *state, const LsState *counted,
 							 const int64 *versions, int nversions);

@@ -148,7 +148,7 @@ put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous
 		flags |= SLOT_LAST;
 	if (slot->more->nbuckets > 0)
 		flags |= SLOT_BUCKETS;
-	if (slot->more->nfolded > 0)
+	if (slot->more->ncompacted > 0)
 		flags |= SLOT_FOLDED;
 	if (slot->more->nfuture > 0)
 		flags |= SLOT_FUTURE;
@@ -162,8 +162,8 @@ put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous
 		put_buckets(to, slot->more->buckets, slot->more->nbuckets);
 	if (flags & SLOT_FOLDED)
 	{
-		put_signed(to, slot->more->folded_to);
-		put_buckets(to, slot->more->folded, slot->more->nfolded);
+		put_signed(to, slot->more->compacted_to);
+		put_buckets(to, slot->more->compacted, slot->more->ncompacted);
 	}
 	if (flags & SLOT_FUTURE)
 	{
@@ -447,8 +447,8 @@ get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
 	}
 	if (flags & SLOT_FOLDED)
 	{
-		slot->more->folded_to = get_signed(from);
-		slot->more->folded = get_buckets(from, true, &slot->more->nfolded);
+		slot->more->compacted_to = get_signed(from);
+		slot->more->compacted = get_buckets(from, true, &slot->more->ncompacted);
 	}
 	if (flags & SLOT_FUTURE)
 		get_slot_future(from, slot->more);

@@ -180,8 +180,7 @@ add_row(LsModel *model, LsPending *pending, TimestampTz noted_at, bool profile,
 		return;
 	}
 	ls_state_decode(bytes, &delta);
-	if (!ls_state_merge(model, &pending->delta, &delta))
-		pending->count_all = true;
+	ls_state_merge(model, &pending->delta, &delta);
 	pending->instant = Max(pending->instant, delta.last);
 	pending->has_delta = true;
 }

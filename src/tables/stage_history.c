@@ -81,18 +81,18 @@ writer(LsHistory *history, LsRowWriter **place, const char *prefix)
 
 /* add_move writes a change of stage. */
 static void
-add_move(LsRowWriter *rows, Datum contact, const LsTransitionEvent *occasion, const char *reason)
+add_move(LsRowWriter *rows, Datum contact, const LsTransitionEvent *event)
 {
 	ls_row_writer_clear(rows);
 	ls_row_writer_set(rows, HISTORY_CONTACT, contact);
-	ls_row_writer_set_text(rows, HISTORY_FROM_STAGE, occasion->from_stage);
-	ls_row_writer_set_text(rows, HISTORY_TO_STAGE, occasion->to_stage);
-	ls_row_writer_set(rows, HISTORY_SCORE, Float8GetDatum(occasion->score));
-	ls_row_writer_set(rows, HISTORY_CHANGED_AT, TimestampTzGetDatum(occasion->at));
+	ls_row_writer_set_text(rows, HISTORY_FROM_STAGE, event->from_stage);
+	ls_row_writer_set_text(rows, HISTORY_TO_STAGE, event->to_stage);
+	ls_row_writer_set(rows, HISTORY_SCORE, Float8GetDatum(event->score));
+	ls_row_writer_set(rows, HISTORY_CHANGED_AT, TimestampTzGetDatum(event->at));
 	ls_row_writer_set(rows, HISTORY_RECORDED_AT,
-					  TimestampTzGetDatum(Max(ls_clock(), occasion->at)));
-	ls_row_writer_set_text(rows, HISTORY_CAUSE, occasion->cause);
-	ls_row_writer_set_text(rows, HISTORY_REASON, reason);
+					  TimestampTzGetDatum(Max(ls_clock(), event->at)));
+	ls_row_writer_set_text(rows, HISTORY_CAUSE, event->cause);
+	ls_row_writer_set_text(rows, HISTORY_REASON, event->reason);
 	ls_row_writer_add(rows);
 }
 
@@ -101,15 +101,14 @@ add_move(LsRowWriter *rows, Datum contact, const LsTransitionEvent *occasion, co
  * changes of stage.
  */
 int
-ls_history_add(LsHistory *history, Datum contact, const LsTransitionEvent *occasion,
-			   const char *reason)
+ls_history_add(LsHistory *history, Datum contact, const LsTransitionEvent *event)
 {
-	bool		moved = strcmp(occasion->from_stage, occasion->to_stage) != 0;
+	bool		moved = strcmp(event->from_stage, event->to_stage) != 0;
 
 	if (moved)
-		add_move(writer(history, &history->history, "history_"), contact, occasion, reason);
-	if (ls_outbox_concerns(history->model, occasion))
-		ls_outbox_add(writer(history, &history->outbox, "outbox_"), contact, occasion);
+		add_move(writer(history, &history->history, "history_"), contact, event);
+	if (ls_outbox_concerns(history->model, event))
+		ls_outbox_add(writer(history, &history->outbox, "outbox_"), contact, event);
 	return moved;
 }
 

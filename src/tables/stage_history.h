@@ -17,7 +17,7 @@ typedef struct LsHistory LsHistory;
 
 extern LsHistory *ls_history_open(LsModel *model);
 extern int	ls_history_add(LsHistory *history, Datum contact,
-						   const LsTransitionEvent *occasion, const char *reason);
+						   const LsTransitionEvent *event);
 extern void ls_history_close(LsHistory *history);
 
 /* A change of stage that was written down */
