@@ -42,7 +42,8 @@ SET session_replication_role = replica;
 INSERT INTO leadscore.worker_error_e VALUES ('person-b', 1, now(), now(), now(), '22012', 'division by zero'), ('person-d', 1, now(), now(), now(), '22012', 'after "person-b"');
 INSERT INTO leadscore.worker_error_e_visitors VALUES ('cookie-2', 1, now(), now(), now(), '22012', 'of "cookie-2"');
 RESET session_replication_role;
-INSERT INTO leadscore.lead_job (model, kind, requested_by, state, phase, position, error) VALUES ('e', 'refresh', 'somebody', 'running', 'refresh', 'person-b', 'could not do "person-c"');
+WITH j AS (INSERT INTO leadscore_internal.lead_job (model, kind, requested_by, state, phase) VALUES ('e', 'refresh', 'somebody', 'running', 'refresh') RETURNING job_id)
+	INSERT INTO leadscore_internal.lead_job_range (job_id, range, model, phase, position, error) SELECT job_id, 1, 'e', 'refresh', 'person-b', 'could not do "person-c"' FROM j;
 CREATE FUNCTION found(text, OUT place text, OUT rows bigint) RETURNS SETOF record LANGUAGE plpgsql AS $$
 	DECLARE t regclass;
 	BEGIN

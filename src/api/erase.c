@@ -56,10 +56,8 @@ static const char *const model_tables[] = {
 static const char *const texts_sql =
 	"SELECT contact FROM leadscore_internal.lead_rule_error"
 	" WHERE model OPERATOR(pg_catalog.=) $1"
-	" UNION SELECT position FROM leadscore_internal.lead_job"
-	" WHERE model OPERATOR(pg_catalog.=) $1"
 	" UNION SELECT pg_catalog.unnest(ARRAY[first, last, position])"
-	" FROM leadscore_internal.lead_job_part WHERE model OPERATOR(pg_catalog.=) $1";
+	" FROM leadscore_internal.lead_job_range WHERE model OPERATOR(pg_catalog.=) $1";
 
 /* Messages may quote what could not be read; short keys are in too many words */
 #define QUOTES_IT(column) \
@@ -68,28 +66,21 @@ static const char *const texts_sql =
 	" AND pg_catalog.length(t) OPERATOR(pg_catalog.>) 3" \
 	" OR pg_catalog.strpos(" column ", '\"' OPERATOR(pg_catalog.||) t OPERATOR(pg_catalog.||) '\"')" \
 	" OPERATOR(pg_catalog.>) 0)"
-#define IS_IT(column) \
-	column " OPERATOR(pg_catalog.=) ANY ($2)"
-#define JOBS_BOUND \
-	"SELECT p.job_id FROM leadscore_internal.lead_job_part p WHERE p.model OPERATOR(pg_catalog.=) $1" \
-	" AND ARRAY[p.first, p.last, p.position] OPERATOR(pg_catalog.&&) $2"
 
 /* What is to be done in the tables of all models: $1 the model, $2 texts of the contact */
 static const char *const statements[] = {
 	"DELETE FROM leadscore_internal.lead_rule_error"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND (" IS_IT("contact") " OR " QUOTES_IT("message") ")",
+	" WHERE model OPERATOR(pg_catalog.=) $1 AND (contact OPERATOR(pg_catalog.=) ANY ($2) OR " QUOTES_IT("message") ")",
 	"DELETE FROM leadscore_internal.lead_worker_error"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("message"),
 	/* a job whose ranges it bounds, or that has come to it, begins its phase again */
-	"UPDATE leadscore_internal.lead_job SET position = NULL"
-	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))",
-	"DELETE FROM leadscore_internal.lead_job_part"
-	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY(" JOBS_BOUND "))",
-	"UPDATE leadscore_internal.lead_job_part SET error = NULL"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error"),
-	"UPDATE leadscore_internal.lead_job SET position = NULL"
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND " IS_IT("position"),
-	"UPDATE leadscore_internal.lead_job SET error = NULL"
+	"WITH gone AS (DELETE FROM leadscore_internal.lead_job_range"
+	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY("
+	"SELECT job_id FROM leadscore_internal.lead_job_range WHERE model OPERATOR(pg_catalog.=) $1"
+	" AND ARRAY[first, last, position] OPERATOR(pg_catalog.&&) $2)) RETURNING job_id, model, phase, done)"
+	" INSERT INTO leadscore_internal.lead_job_range (job_id, range, model, phase, done)"
+	" SELECT job_id, 1, model, phase, pg_catalog.sum(done) FROM gone GROUP BY job_id, model, phase",
+	"UPDATE leadscore_internal.lead_job_range SET error = NULL"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error"),
 };
 

@@ -135,6 +135,27 @@ add_standing(LsSqlArguments *args, const LsStageState *standing)
 	ls_sql_add(args, INT4OID, Int32GetDatum(standing ? standing->hold : LS_HOLD_NONE));
 }
 
+/* write_alias writes for whom a contact, or a visitor, counts from now on. */
+static void
+write_alias(LsModel *model, Datum one, Datum target, const LsStageState *standing)
+{
+	LsSqlArguments args = {.newest = true};
+	bool		visitor = model->sheet != NULL;
+
+	ls_sql_add(&args, model->key.type, one);
+	ls_sql_add(&args, visitor ? model->target_type : model->key.type, target);
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
+	ls_sql_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
+	add_standing(&args, standing);
+	ls_sql_execute_as_owner(model->score_table,
+							psprintf("INSERT INTO %s (%s, stage, stage_since, prior_stage, hold)"
+									 " VALUES (%s, $3, $4::name, $5, $6, $7, $8)",
+									 ls_relation_qualified_name(visitor ? model->identity_table : model->merged_table),
+									 visitor ? "visitor, contact_id, identified_at, identified_by" :
+									 "source_id, target_id, merged_into, merged_at, merged_by",
+									 visitor ? "$1, $2" : "$1, $2, $2"), &args);
+}
+
 /* has_stage tells whether a stage is still one of the model's. */
 static bool
 has_stage(const LsModel *model, const char *stage)
@@ -319,24 +340,6 @@ refuse_merged(LsModel *model, Datum target, Datum source)
 				 errhint("Merge into \"%s\".", ls_key_text(&model->key, other))));
 }
 
-/* write_merge writes for whom a contact counts from now on. */
-static void
-write_merge(LsModel *model, Datum target, Datum source, const LsStageState *standing)
-{
-	LsSqlArguments args = {.newest = true};
-
-	ls_sql_add(&args, model->key.type, source);
-	ls_sql_add(&args, model->key.type, target);
-	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	ls_sql_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
-	add_standing(&args, standing);
-	ls_sql_execute_as_owner(model->score_table,
-							psprintf("INSERT INTO %s (source_id, target_id, merged_into, merged_at, merged_by,"
-									 " stage, stage_since, prior_stage, hold)"
-									 " VALUES ($1, $2, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
-									 ls_relation_qualified_name(model->merged_table)), &args);
-}
-
 /* ls_merge_contacts is leadscore.merge_contacts(). */
 Datum
 ls_merge_contacts(PG_FUNCTION_ARGS)
@@ -378,7 +381,7 @@ ls_merge_contacts(PG_FUNCTION_ARGS)
 		refuse_unknown(model, source);
 	standing = ls_score_row_stage_state(&row);
 
-	write_merge(model, target, source, &standing);
+	write_alias(model, source, target, &standing);
 	count_for(model, &along, target);
 	remove_row(writer, source);
 	count_again(writer, target, NULL);
@@ -505,25 +508,6 @@ hold_visitor(LsModel *visitors, LsScoreWriter *writer, Datum visitor, LsScoreRow
 	return true;
 }
 
-/* write_identity writes which contact a visitor is. */
-static void
-write_identity(LsModel *visitors, LsModel *model, Datum visitor, Datum contact,
-			   const LsStageState *standing)
-{
-	LsSqlArguments args = {.newest = true};
-
-	ls_sql_add(&args, visitors->key.type, visitor);
-	ls_sql_add(&args, model->key.type, contact);
-	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	ls_sql_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
-	add_standing(&args, standing);
-	ls_sql_execute_as_owner(visitors->score_table,
-							psprintf("INSERT INTO %s (visitor, contact_id, identified_at, identified_by,"
-									 " stage, stage_since, prior_stage, hold)"
-									 " VALUES ($1, $2, $3, $4::pg_catalog.name, $5, $6, $7, $8)",
-									 ls_relation_qualified_name(visitors->identity_table)), &args);
-}
-
 /* identify does so, all being locked that comes before. */
 static void
 identify(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
@@ -537,7 +521,7 @@ identify(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 	if (known)
 		standing = ls_score_row_stage_state(&row);
 	if (!before)
-		write_identity(visitors, model, visitor, contact, known ? &standing : NULL);
+		write_alias(visitors, visitor, contact, known ? &standing : NULL);
 	if (known)
 		remove_row(writer, visitor);
 	else

@@ -17,6 +17,7 @@
 #include "base/relation.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
+#include "definitions/rights.h"
 
 PG_FUNCTION_INFO_V1(ls_pending_list);
 
@@ -56,12 +57,10 @@ ls_pending_list(PG_FUNCTION_ARGS)
 	}
 	foreach(lc, ls_model_rows(NULL))
 	{
-		const char *model = ((LsModelRow *) lfirst(lc))->model;
-		Oid			table = ls_score_table(model, true);
+		LsModelRow *row = lfirst(lc);
 
-		if (OidIsValid(table) &&
-			pg_class_aclcheck(table, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
-			list_model(result, model);
+		if (ls_may_read_model(row, GetUserId()))
+			list_model(result, row->model);
 	}
 	PG_RETURN_NULL();
 }

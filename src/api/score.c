@@ -31,10 +31,10 @@
 #include "counting/contact_snapshot.h"
 #include "counting/event_reader.h"
 #include "counting/replay.h"
+#include "definitions/job_table.h"
 #include "rules/model_compile.h"
 #include "scoring/evaluate.h"
 #include "scoring/state.h"
-#include "tables/job_range.h"
 #include "tables/purged_table.h"
 #include "tables/score_table.h"
 

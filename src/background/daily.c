@@ -216,15 +216,15 @@ make_funnel(const LsModelRow *row)
 
 	if (OidIsValid(ls_extension_table(name, true)))
 		return;
-	ls_sql_execute(psprintf("CREATE TABLE leadscore.%s (day pg_catalog.date NOT NULL,"
-						" stage pg_catalog.text NOT NULL, grade pg_catalog.text,"
-						" contacts pg_catalog.int8 NOT NULL, entered pg_catalog.int8 NOT NULL,"
-						" \"left\" pg_catalog.int8 NOT NULL, score_sum pg_catalog.float8 NOT NULL,"
-						" UNIQUE NULLS NOT DISTINCT (day, stage, grade))", name), NULL);
+	ls_extension_execute(psprintf("CREATE TABLE leadscore.%s (day pg_catalog.date NOT NULL,"
+								  " stage pg_catalog.text NOT NULL, grade pg_catalog.text,"
+								  " contacts pg_catalog.int8 NOT NULL, entered pg_catalog.int8 NOT NULL,"
+								  " \"left\" pg_catalog.int8 NOT NULL, score_sum pg_catalog.float8 NOT NULL,"
+								  " UNIQUE NULLS NOT DISTINCT (day, stage, grade))", name), NULL);
 	ls_tables_publishable(name);
-	ls_sql_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
-						" 'stages and grades of model %s at the end of each day'",
-						name, row->model), NULL);
+	ls_extension_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
+								  " 'stages and grades of model %s at the end of each day'",
+								  name, row->model), NULL);
 	for (int i = 0; i < (int) lengthof(comments); i++)
 		ls_tables_comment(name, comments[i][0], comments[i][1]);
 	ls_tables_give_one(name, row->owner);
@@ -239,8 +239,8 @@ ls_daily_begin(const LsModelRow *row)
 	make_funnel(row);
 	ls_sql_add_text(&args, row->model);
 	ls_sql_add(&args, DATEOID, DateADTGetDatum(day_of(ls_clock(), zone_of(row)) - 1));
-	ls_sql_execute("INSERT INTO leadscore_internal.lead_day (model, written_to) VALUES ($1, $2)"
-			   " ON CONFLICT (model) DO NOTHING", &args);
+	ls_extension_execute("INSERT INTO leadscore_internal.lead_day (model, written_to) VALUES ($1, $2)"
+						 " ON CONFLICT (model) DO NOTHING", &args);
 }
 
 /* ls_daily_make_table makes daily_<model>, where it is not there. */
@@ -272,10 +272,10 @@ ls_daily_make_table(const LsModelRow *row)
 	}
 	appendStringInfoString(&sql, ", grade pg_catalog.text, stage pg_catalog.text NOT NULL,"
 						   " PRIMARY KEY (day, contact_id)) PARTITION BY RANGE (day)");
-	ls_sql_execute(sql.data, NULL);
-	ls_sql_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
-						" 'contacts of model %s at the end of each day'",
-						name, row->model), NULL);
+	ls_extension_execute(sql.data, NULL);
+	ls_extension_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
+								  " 'contacts of model %s at the end of each day'",
+								  name, row->model), NULL);
 	ls_tables_comment(name, "day", "the day, in the time zone of the model");
 	ls_tables_comment(name, "contact_id", "contact: the key of the contact table");
 	ls_tables_comment(name, "score", "score when the day ended");

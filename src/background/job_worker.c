@@ -20,7 +20,7 @@
 #include "background/helpers.h"
 #include "base/compat.h"
 #include "definitions/catalog.h"
-#include "tables/job_range.h"
+#include "definitions/job_table.h"
 
 PGDLLEXPORT void ls_job_worker_main(Datum main_arg);
 

@@ -16,7 +16,6 @@
 #include "base/user.h"
 #include "definitions/catalog.h"
 #include "definitions/model_access.h"
-#include "tables/job_range.h"
 #include "tables/score_table.h"
 
 #define PURGE_INTERVAL		(3600 * USECS_PER_SEC)
@@ -68,13 +67,12 @@ purge_outbox(Work *work)
 	work->returned = ls_action_purge(work->model, ls_outbox_retention, PURGE_ROWS);
 }
 
-/* purge_jobs deletes rows of lead_job, and ranges of jobs that are over. */
+/* purge_jobs deletes rows of lead_job that ended long ago. */
 static void
 purge_jobs(Work *work)
 {
 	LsSqlArguments args = {0};
 
-	ls_parts_sweep(NULL);
 	ls_sql_add(&args, TIMESTAMPTZOID,
 			   TimestampTzGetDatum(GetCurrentTimestamp() - JOB_RETENTION * USECS_PER_DAY));
 	ls_sql_add(&args, INT4OID, Int32GetDatum(PURGE_ROWS));

@@ -129,7 +129,7 @@ ls_worker_job_steps(Work *work)
 		if (work->next_step == LS_JOB_MORE)
 			ls_job_pace(work->job_run, work->returned, ls_slice_elapsed(&slice) - before);
 		if (!work->job_run->helper && !work->lane)
-			ls_helpers_keep(work->task->model, work->job_run->parts_due);
+			ls_helpers_keep(work->task->model, work->job_run->ranges_due);
 	} while (work->next_step == LS_JOB_MORE && !ls_slice_over(&slice));
 }
 

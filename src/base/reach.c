@@ -62,6 +62,9 @@
 #include "base/trust.h"
 #include "base/user.h"
 
+static void add_function(LsReach *reach, Oid function, Node *call);
+static void add_table(LsReach *reach, Oid relid);
+
 /* add puts an OID into one of the lists.  False: there is nothing to look into. */
 static bool
 add(List **list, Oid oid)
@@ -101,7 +104,7 @@ operator_class(LsReach *reach, Oid opclass)
 	form = (Form_pg_opclass) GETSTRUCT(tuple);
 	members = SearchSysCacheList1(AMPROCNUM, ObjectIdGetDatum(form->opcfamily));
 	for (int i = 0; i < members->n_members; i++)
-		ls_reach_function(reach, ((Form_pg_amproc) GETSTRUCT(&members->members[i]->tuple))->amproc,
+		add_function(reach, ((Form_pg_amproc) GETSTRUCT(&members->members[i]->tuple))->amproc,
 						  NULL);
 	ReleaseSysCacheList(members);
 	ReleaseSysCache(tuple);
@@ -116,11 +119,11 @@ comparison(LsReach *reach, Oid type)
 											  TYPECACHE_HASH_PROC);
 	Oid			operators[] = {entry->eq_opr, entry->lt_opr, entry->gt_opr};
 
-	ls_reach_function(reach, entry->cmp_proc, NULL);
-	ls_reach_function(reach, entry->hash_proc, NULL);
+	add_function(reach, entry->cmp_proc, NULL);
+	add_function(reach, entry->hash_proc, NULL);
 	for (size_t i = 0; i < lengthof(operators); i++)
 		if (OidIsValid(operators[i]))
-			ls_reach_function(reach, get_opcode(operators[i]), NULL);
+			add_function(reach, get_opcode(operators[i]), NULL);
 }
 
 /* ---------- types ---------- */
@@ -182,8 +185,8 @@ range_type(LsReach *reach, Oid type)
 		return;
 	form = (Form_pg_range) GETSTRUCT(tuple);
 	ls_reach_type(reach, form->rngsubtype);
-	ls_reach_function(reach, form->rngcanonical, NULL);
-	ls_reach_function(reach, form->rngsubdiff, NULL);
+	add_function(reach, form->rngcanonical, NULL);
+	add_function(reach, form->rngsubdiff, NULL);
 	operator_class(reach, form->rngsubopc);
 	ReleaseSysCache(tuple);
 }
@@ -204,12 +207,12 @@ ls_reach_type(LsReach *reach, Oid type)
 	if (!HeapTupleIsValid(tuple))
 		return;
 	form = (Form_pg_type) GETSTRUCT(tuple);
-	ls_reach_function(reach, form->typinput, NULL);
-	ls_reach_function(reach, form->typoutput, NULL);
-	ls_reach_function(reach, form->typreceive, NULL);
-	ls_reach_function(reach, form->typsend, NULL);
-	ls_reach_function(reach, form->typmodin, NULL);
-	ls_reach_function(reach, form->typsubscript, NULL);
+	add_function(reach, form->typinput, NULL);
+	add_function(reach, form->typoutput, NULL);
+	add_function(reach, form->typreceive, NULL);
+	add_function(reach, form->typsend, NULL);
+	add_function(reach, form->typmodin, NULL);
+	add_function(reach, form->typsubscript, NULL);
 	if (OidIsValid(form->typelem))
 		ls_reach_type(reach, form->typelem);
 	switch (form->typtype)
@@ -302,23 +305,23 @@ aggregate(LsReach *reach, Oid function)
 	if (!HeapTupleIsValid(tuple))
 		return;
 	form = (Form_pg_aggregate) GETSTRUCT(tuple);
-	ls_reach_function(reach, form->aggtransfn, NULL);
-	ls_reach_function(reach, form->aggfinalfn, NULL);
-	ls_reach_function(reach, form->aggcombinefn, NULL);
-	ls_reach_function(reach, form->aggserialfn, NULL);
-	ls_reach_function(reach, form->aggdeserialfn, NULL);
-	ls_reach_function(reach, form->aggmtransfn, NULL);
-	ls_reach_function(reach, form->aggminvtransfn, NULL);
-	ls_reach_function(reach, form->aggmfinalfn, NULL);
+	add_function(reach, form->aggtransfn, NULL);
+	add_function(reach, form->aggfinalfn, NULL);
+	add_function(reach, form->aggcombinefn, NULL);
+	add_function(reach, form->aggserialfn, NULL);
+	add_function(reach, form->aggdeserialfn, NULL);
+	add_function(reach, form->aggmtransfn, NULL);
+	add_function(reach, form->aggminvtransfn, NULL);
+	add_function(reach, form->aggmfinalfn, NULL);
 	ReleaseSysCache(tuple);
 }
 
 /*
- * ls_reach_function adds a function and what it calls, as far as can be seen.
+ * add_function adds a function and what it calls, as far as can be seen.
  * call is the node that calls it, for the types of polymorphic arguments.
  */
-void
-ls_reach_function(LsReach *reach, Oid function, Node *call)
+static void
+add_function(LsReach *reach, Oid function, Node *call)
 {
 	HeapTuple	tuple;
 	Form_pg_proc form;
@@ -330,7 +333,7 @@ ls_reach_function(LsReach *reach, Oid function, Node *call)
 	if (!HeapTupleIsValid(tuple))
 		return;
 	form = (Form_pg_proc) GETSTRUCT(tuple);
-	ls_reach_function(reach, form->prosupport, NULL);
+	add_function(reach, form->prosupport, NULL);
 	if (form->prokind == PROKIND_AGGREGATE)
 		aggregate(reach, function);
 	else if (form->prolang == SQLlanguageId)
@@ -352,7 +355,7 @@ add_called(Oid function, void *context)
 {
 	Caller	   *caller = context;
 
-	ls_reach_function(caller->reach, function, caller->node);
+	add_function(caller->reach, function, caller->node);
 	return false;
 }
 
@@ -395,7 +398,7 @@ static void
 add_operator(LsReach *reach, Oid operator)
 {
 	if (OidIsValid(operator))
-		ls_reach_function(reach, get_opcode(operator), NULL);
+		add_function(reach, get_opcode(operator), NULL);
 }
 
 /* add_cast adds the cast from a type to another, where users made one. */
@@ -497,7 +500,7 @@ walk(Node *node, void *context)
 			break;
 		case T_RangeTblEntry:
 			if (((RangeTblEntry *) node)->rtekind == RTE_RELATION)
-				ls_reach_table(reach, ((RangeTblEntry *) node)->relid);
+				add_table(reach, ((RangeTblEntry *) node)->relid);
 			return false;		/* query_tree_walker() goes into it */
 		case T_Query:
 			return query_tree_walker((Query *) node, walk, context,
@@ -566,7 +569,7 @@ table_partitioning(LsReach *reach, Relation rel)
 		for (int i = 0; i < key->partnatts; i++)
 		{
 			ls_reach_type(reach, key->parttypid[i]);
-			ls_reach_function(reach, key->partsupfunc[i].fn_oid, NULL);
+			add_function(reach, key->partsupfunc[i].fn_oid, NULL);
 		}
 	}
 	if (rel->rd_rel->relispartition)
@@ -591,12 +594,12 @@ table_policies(LsReach *reach, Relation rel)
 }
 
 /*
- * ls_reach_table adds what planning or running a query on a table evaluates
+ * add_table adds what planning or running a query on a table evaluates
  * without being asked for it: the planner folds and compares the expressions of
  * constraints, indexes, statistics and partition keys.
  */
-void
-ls_reach_table(LsReach *reach, Oid relid)
+static void
+add_table(LsReach *reach, Oid relid)
 {
 	TupleConstr *constr;
 	Relation	rel;
@@ -689,9 +692,9 @@ object_error(const LsReach *reach, Oid role)
 	return error;
 }
 
-/* ls_reach_error is the error where a function may not run as a role, or NULL. */
-ErrorData *
-ls_reach_error(const LsReach *reach, Oid role)
+/* error_of is the error where a function may not run as a role, or NULL. */
+static ErrorData *
+error_of(const LsReach *reach, Oid role)
 {
 	ErrorData  *error;
 	const char *function;
@@ -723,7 +726,7 @@ ls_reach_error(const LsReach *reach, Oid role)
 void
 ls_check_reach(const LsReach *reach, Oid role)
 {
-	ErrorData  *error = ls_reach_error(reach, role);
+	ErrorData  *error = error_of(reach, role);
 
 	if (error)
 		ThrowErrorData(error);
@@ -757,7 +760,7 @@ ls_check_call(Oid function, Oid role)
 	LsUser	saved;
 
 	ls_user_switch_to_compute(role, &saved);
-	ls_reach_function(&reach, function, NULL);
+	add_function(&reach, function, NULL);
 	ls_user_restore(&saved);
 	ls_check_reach(&reach, role);
 }
@@ -784,10 +787,10 @@ ls_table_reach_error(LsReach *reach, Oid relid, Oid role)
 		return NULL;
 	ls_user_switch_to_compute(role, &saved);
 	foreach(lc, suspects)
-		ls_reach_table(&table, lfirst_oid(lc));
+		add_table(&table, lfirst_oid(lc));
 	ls_user_restore(&saved);
 	ls_reach_merge(reach, &table);
-	return ls_reach_error(&table, role);
+	return error_of(&table, role);
 }
 
 /*
@@ -800,7 +803,7 @@ ls_key_reach_error(LsReach *reach, Oid key, Oid contacts, Oid role)
 	ErrorData  *error;
 
 	ls_reach_type(reach, key);
-	error = ls_reach_error(reach, role);
+	error = error_of(reach, role);
 	if (error == NULL && OidIsValid(contacts))
 		error = ls_table_reach_error(reach, contacts, role);
 	return error;

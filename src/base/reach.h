@@ -32,14 +32,11 @@ typedef struct LsReach
 
 extern void ls_reach_expression(LsReach *reach, Node *node);
 extern void ls_reach_type(LsReach *reach, Oid type);
-extern void ls_reach_function(LsReach *reach, Oid function, Node *call);
-extern void ls_reach_table(LsReach *reach, Oid relid);
 
 extern void ls_reach_merge(LsReach *reach, const LsReach *other);
 extern bool ls_reach_equal(const LsReach *a, const LsReach *b);
 
 extern Oid	ls_type_untrusted(Oid type, Oid role);
-extern ErrorData *ls_reach_error(const LsReach *reach, Oid role);
 extern ErrorData *ls_table_reach_error(LsReach *reach, Oid relid, Oid role);
 extern ErrorData *ls_key_reach_error(LsReach *reach, Oid key, Oid contacts, Oid role);
 extern void ls_check_reach(const LsReach *reach, Oid role);

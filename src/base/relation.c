@@ -28,6 +28,7 @@
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_trigger.h"
 #include "miscadmin.h"
+#include "optimizer/plancat.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -282,4 +283,36 @@ ls_relation_qualified_name(Oid relid)
 {
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 									  get_rel_name(relid));
+}
+
+/*
+ * ls_relation_estimate_rows estimates how many rows a table has, with all below it.  No lock
+ * is kept: they may have to be locked together.  One that somebody holds against
+ * everybody is taken for what it was when it was last analyzed.
+ */
+double
+ls_relation_estimate_rows(Oid relation)
+{
+	double		rows = 0;
+	ListCell   *lc;
+
+	foreach(lc, ls_relation_tree(relation))
+	{
+		bool		locked;
+		Relation	rel = ls_relation_open(lfirst_oid(lc), &locked);
+		BlockNumber pages;
+		double		tuples = 0,
+					visible;
+
+		if (rel == NULL)
+			continue;
+		if (rel->rd_rel->relkind == RELKIND_RELATION && !locked)
+			tuples = Max(0, rel->rd_rel->reltuples);
+		/* one that was never analyzed and has few pages is taken for ten pages */
+		else if (rel->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(rel) > 0)
+			estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
+		rows += tuples;
+		ls_relation_close(rel, locked);
+	}
+	return rows;
 }

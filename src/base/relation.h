@@ -23,6 +23,7 @@ extern Oid	ls_relation_part_table(Oid classid, Oid objid);
 extern List *ls_relation_dependents(Oid classid, Oid objid);
 extern Oid	ls_relation_owner(Oid relid);
 extern bool ls_relation_has_pages(Oid table);
+extern double ls_relation_estimate_rows(Oid relation);
 extern bool ls_relation_has_index(Oid table);
 extern char *ls_relation_qualified_name(Oid relid);
 

@@ -7,6 +7,7 @@
  */
 #include "base/sql.h"
 
+#include "commands/event_trigger.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -60,7 +61,7 @@ ls_sql_run(const char *sql, LsSqlArguments *args)
 		result = SPI_result;
 	else
 		result = SPI_execute_snapshot(plan, args->values, args->nulls, GetLatestSnapshot(),
-									  InvalidSnapshot, false, true, 0);
+									  InvalidSnapshot, args->read_only, true, 0);
 	error_context_stack = context.previous;
 	if (result < 0)
 		elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(result));
@@ -191,6 +192,17 @@ ls_sql_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when, int commands)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("this function is for the triggers that leadscore makes")));
 	return td;
+}
+
+/* ls_sql_command gives the command that has fired an event trigger, and refuses to be called by others. */
+Node *
+ls_sql_command(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("this function is for leadscore's event triggers")));
+	return ((EventTriggerData *) fcinfo->context)->parsetree;
 }
 
 /* ls_sql_optional_argument gives a text argument, or NULL. */

@@ -22,7 +22,7 @@ typedef struct LsSqlArguments
 	Oid			types[LS_MAX_ARGUMENTS];
 	Datum		values[LS_MAX_ARGUMENTS];
 	char		nulls[LS_MAX_ARGUMENTS];
-	bool		read_only;		/* those that the active snapshot sees */
+	bool		read_only;		/* it writes nothing: those that the active snapshot sees, or newest */
 	bool		newest;			/* the newest ones at any isolation level */
 	bool		by_index;		/* by index, whatever statistics say */
 } LsSqlArguments;
@@ -45,6 +45,7 @@ extern char *ls_sql_text(const SPITupleTable *rows, uint64 row, int column);
 #define LS_FIRED_TRUNCATE	(1 << TRIGGER_EVENT_TRUNCATE)
 extern TriggerData *ls_sql_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when,
 										 int commands);
+extern Node *ls_sql_command(FunctionCallInfo fcinfo);
 extern char *ls_sql_text_argument(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *ls_sql_optional_argument(FunctionCallInfo fcinfo, int n);
 

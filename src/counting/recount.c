@@ -13,7 +13,6 @@
 
 #include "access/table.h"
 #include "access/xact.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/datum.h"
@@ -26,7 +25,6 @@
 #include "background/restore.h"
 #include "base/clock.h"
 #include "base/relation.h"
-#include "base/user.h"
 #include "counting/event_reader.h"
 #include "counting/merge_pending.h"
 #include "counting/rule_versions.h"
@@ -469,21 +467,6 @@ ls_recount_rules(const char *name)
 
 /* ---------- parts of jobs ---------- */
 
-/* keys_of copies the contacts that SPI found. */
-static Datum *
-keys_of(LsModel *model, MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Datum	   *keys = palloc(sizeof(Datum) * Max(1, SPI_processed));
-	bool		isnull;
-
-	for (uint64 i = 0; i < SPI_processed; i++)
-		keys[i] = datumCopy(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull),
-							model->key.typbyval, model->key.typlen);
-	MemoryContextSwitchTo(old);
-	return keys;
-}
-
 /*
  * next_keys reads the next contacts that have a row, up to a number (0: all) or
  * a contact, and locks their rows where asked to.
@@ -491,34 +474,28 @@ keys_of(LsModel *model, MemoryContext context)
 static Datum *
 next_keys(LsModel *model, const LsReaderSpec *range, int limit, const char *lock, int *n)
 {
-	MemoryContext caller = CurrentMemoryContext;
+	LsSqlArguments args = {0};
+	SPITupleTable *rows;
 	StringInfoData sql;
-	Oid			types[2] = {model->key.type, model->key.type};
-	Datum		values[2];
-	int			nvalues = 0;
-	LsUser	saved;
 	Datum	   *keys;
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT t.contact_id FROM %s t WHERE true",
 					 ls_relation_qualified_name(model->score_table));
 	if (range->after)
-		values[nvalues++] = *range->after;
+		ls_sql_add(&args, model->key.type, *range->after);
 	if (range->upto)
-		values[nvalues++] = *range->upto;
+		ls_sql_add(&args, model->key.type, *range->upto);
 	ls_reader_append_range(&sql, range);
 	appendStringInfoString(&sql, " ORDER BY t.contact_id");
 	if (limit > 0)
 		appendStringInfo(&sql, " LIMIT %d", limit);
 	appendStringInfoString(&sql, lock);
-	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	SPI_connect();
-	if (SPI_execute_with_args(sql.data, nvalues, types, values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the contacts of model \"%s\"", model->name);
-	keys = keys_of(model, caller);
-	*n = SPI_processed;
-	SPI_finish();
-	ls_user_restore(&saved);
+	rows = ls_sql_query_as_owner(model->score_table, sql.data, &args);
+	*n = rows->numvals;
+	keys = palloc(sizeof(Datum) * Max(1, *n));
+	for (int i = 0; i < *n; i++)
+		keys[i] = ls_sql_value(rows, i, 1, NULL);
 	return keys;
 }
 
@@ -698,7 +675,7 @@ rescore(const char *name, const char *cause)
 		(void) ls_fold_all(name, false);
 	drop_pending(pass.model);
 	ls_model_release(pass.model);
-	ls_job_superseded(name);
+	ls_job_supersede(name);
 	return pass.contacts;
 }
 

@@ -16,10 +16,9 @@
 #include "commands/sequence.h"
 #include "utils/syscache.h"
 
+#include "base/relation.h"
 #include "base/sql.h"
-#include "base/user.h"
 #include "definitions/extension.h"
-#include "definitions/job_table.h"
 #include "definitions/model_change.h"
 #include "rules/disclosure.h"
 #include "tables/purged_table.h"
@@ -28,14 +27,11 @@ static void
 set_counted_version(int64 rule_id, int64 version)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
 	ls_sql_add(&args, INT8OID, Int64GetDatum(version));
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_rule SET counted_version = $2, counting_version = NULL"
-				   " WHERE rule_id OPERATOR(pg_catalog.=) $1", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET counted_version = $2, counting_version = NULL"
+						 " WHERE rule_id = $1", &args);
 }
 
 static LsRule *
@@ -95,13 +91,11 @@ ls_recount_publish(const char *name, bool again)
 {
 	Oid			sequence = ls_extension_base_table("version_seq", false);
 	LsModel    *model;
-	LsUser	saved;
 	ListCell   *lc;
 
 	if (is_of_visitors(name))
 		return;
 	model = ls_model_load(name, NULL);
-	ls_user_switch(ls_extension_owner(), &saved);
 	foreach(lc, ls_rule_rows(name, NULL))
 	{
 		LsRuleRow  *row = lfirst(lc);
@@ -117,13 +111,12 @@ ls_recount_publish(const char *name, bool again)
 			ls_kept_tell_rule(model, rule_by_id(model, row->rule_id));
 		ls_sql_add(&args, INT8OID, Int64GetDatum(row->rule_id));
 		ls_sql_add(&args, INT8OID, Int64GetDatum(can ? nextval_internal(sequence, false) : 0));
-		ls_sql_execute(can ?
-					   "UPDATE leadscore_internal.lead_rule SET counting_version = $2, counted_version = NULL"
-					   " WHERE rule_id OPERATOR(pg_catalog.=) $1" :
-					   "UPDATE leadscore_internal.lead_rule SET counted_version = $2"
-					   " WHERE rule_id OPERATOR(pg_catalog.=) $1", &args);
+		ls_extension_execute(can ?
+							 "UPDATE leadscore_internal.lead_rule SET counting_version = $2, counted_version = NULL"
+							 " WHERE rule_id = $1" :
+							 "UPDATE leadscore_internal.lead_rule SET counted_version = $2"
+							 " WHERE rule_id = $1", &args);
 	}
-	ls_user_restore(&saved);
 	ls_model_release(model);
 }
 
@@ -160,7 +153,7 @@ ls_recount_size(const char *name, bool all)
 		relations = list_append_unique_oid(relations, model->contacts);
 	foreach(lc, relations)
 		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
-			rows += ls_estimate_rows(lfirst_oid(lc));
+			rows += ls_relation_estimate_rows(lfirst_oid(lc));
 	return rows;
 }
 

@@ -20,31 +20,24 @@
 
 #include "base/relation.h"
 #include "base/sql.h"
-#include "base/user.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
 #include "rules/model_compile.h"
 
 /* the jobs of suspended models: what they wait for is their error */
 #define WAITING_JOB \
-	" WHERE model OPERATOR(pg_catalog.=) $1 AND kind OPERATOR(pg_catalog.=) 'rescore'" \
-	" AND phase OPERATOR(pg_catalog.=) 'start' AND error IS NOT NULL AND retry_at IS NULL AND " LS_OPEN_JOBS
+	" WHERE model = $1 AND phase = 'start' AND error IS NOT NULL AND retry_at IS NULL"
 
 /* ls_suspension_waits tells whether a job is left for a model. */
 bool
 ls_suspension_waits(const char *model)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
-	bool		found;
 
 	if (!ls_relation_has_pages(ls_extension_base_table("lead_job", false)))
 		return false;
 	ls_sql_add_text(&args, model);
-	ls_user_switch(ls_extension_owner(), &saved);
-	found = ls_sql_execute("SELECT FROM leadscore_internal.lead_job" WAITING_JOB " LIMIT 1", &args) > 0;
-	ls_user_restore(&saved);
-	return found;
+	return ls_extension_execute("SELECT FROM leadscore_internal.lead_job_range" WAITING_JOB " LIMIT 1", &args) > 0;
 }
 
 /* ls_suspension_record writes what the job of a model waits for, or that it waits no more. */
@@ -52,18 +45,12 @@ void
 ls_suspension_record(const char *model, int64 job, const char *why)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ls_sql_add_text(&args, model);
 	ls_sql_add_text(&args, why);
 	ls_sql_add(&args, INT8OID, Int64GetDatum(job));
-	ls_user_switch(ls_extension_owner(), &saved);
-	if (why)
-		ls_sql_execute("UPDATE leadscore_internal.lead_job SET error = $2"
-				   " WHERE job_id OPERATOR(pg_catalog.=) $3", &args);
-	else
-		ls_sql_execute("UPDATE leadscore_internal.lead_job SET error = NULL" WAITING_JOB, &args);
-	ls_user_restore(&saved);
+	ls_extension_execute(why ? "UPDATE leadscore_internal.lead_job_range SET error = $2 WHERE job_id = $3" :
+						 "UPDATE leadscore_internal.lead_job_range SET error = NULL" WAITING_JOB, &args);
 }
 
 /*
@@ -104,16 +91,10 @@ void
 ls_suspension_missed(const char *model)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
-	bool		found;
 
 	ls_sql_add_text(&args, model);
-	ls_user_switch(ls_extension_owner(), &saved);
-	found = ls_sql_execute("SELECT FROM leadscore_internal.lead_job WHERE model OPERATOR(pg_catalog.=) $1"
-					   " AND kind OPERATOR(pg_catalog.=) 'rescore'"
-					   " AND phase OPERATOR(pg_catalog.=) 'start' AND " LS_OPEN_JOBS " LIMIT 1", &args) > 0;
-	ls_user_restore(&saved);
-	if (!found)
+	if (ls_extension_execute("SELECT FROM leadscore_internal.lead_job WHERE model = $1 AND kind = 'rescore'"
+							 " AND phase = 'start' AND " LS_OPEN_JOBS " LIMIT 1", &args) == 0)
 		(void) ls_job_request(model, "rescore", "*");
 }
 

@@ -54,6 +54,7 @@
 #include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_tables.h"
+#include "definitions/rights.h"
 #include "definitions/source_triggers.h"
 #include "definitions/table_change.h"
 #include "model/model.h"
@@ -77,6 +78,22 @@ hides_rows(AlterTableType type)
 		type == AT_ForceRowSecurity || type == AT_NoForceRowSecurity;
 }
 
+/*
+ * is_concerned tells whether there is anything to look at: not where there are
+ * no models, nor while leadscore itself is installed, updated or dropped.
+ */
+static bool
+is_concerned(void)
+{
+	if (!OidIsValid(ls_extension_base_table("lead_model", true)) ||
+		!OidIsValid(ls_extension_base_table("lead_relation_relation", true)))
+		return false;
+	if (creating_extension &&
+		CurrentExtensionObject == get_extension_oid("leadscore", true))
+		return false;
+	return ls_model_rows(NULL) != NIL;
+}
+
 /* ---------- before a command ---------- */
 
 /* A list of models that a command will change */
@@ -93,9 +110,7 @@ concern_table(Concerned *concerned, Oid relation)
 	ListCell   *lc;
 	ListCell   *rc;
 
-	if (!OidIsValid(relation) ||
-		!(ls_class_ownercheck(relation, GetUserId()) ||
-		  ls_namespace_ownercheck(get_rel_namespace(relation), GetUserId())))
+	if (!OidIsValid(relation) || !ls_may_drop_table(relation))
 		return;
 	foreach(lc, ls_relation_tree(relation))
 		foreach(rc, ls_relation_rows(lfirst_oid(lc)))
@@ -390,14 +405,12 @@ check_extension_altered(const Node *stmt)
 Datum
 ls_ddl_start(PG_FUNCTION_ARGS)
 {
-	const Node *stmt;
+	const Node *stmt = ls_sql_command(fcinfo);
 	Oid			part;
 
-	if (CALLED_AS_EVENT_TRIGGER(fcinfo))
-		check_extension_altered(((EventTriggerData *) fcinfo->context)->parsetree);
-	if (!ls_ddl_is_concerned(fcinfo))
+	check_extension_altered(stmt);
+	if (!is_concerned())
 		PG_RETURN_NULL();
-	stmt = ((EventTriggerData *) fcinfo->context)->parsetree;
 	if (drops_extension((const DropStmt *) stmt))
 		before_extension_is_dropped((const DropStmt *) stmt);
 	else if (lock_concerned(stmt))
@@ -682,38 +695,14 @@ static void
 read_ddl(Ddl *ddl, const char *sql,
 		 void (*note) (Ddl *, HeapTuple, TupleDesc))
 {
-	MemoryContext context = CurrentMemoryContext;
-	LsUser	saved;
+	SPITupleTable *rows;
+	LsUser		saved;
 
 	ls_user_switch(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not run \"%s\"", sql);
-	MemoryContextSwitchTo(context);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		note(ddl, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-	SPI_finish();
+	rows = ls_sql_query(sql, NULL);
+	for (uint64 i = 0; i < rows->numvals; i++)
+		note(ddl, rows->vals[i], rows->tupdesc);
 	ls_user_restore(&saved);
-}
-
-/*
- * ls_ddl_is_concerned tells whether there is anything to look at: not where there are
- * no models, nor while leadscore itself is installed, updated or dropped.
- */
-bool
-ls_ddl_is_concerned(FunctionCallInfo fcinfo)
-{
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is for leadscore's event triggers")));
-	if (!OidIsValid(ls_extension_base_table("lead_model", true)) ||
-		!OidIsValid(ls_extension_base_table("lead_relation_relation", true)))
-		return false;
-	if (creating_extension &&
-		CurrentExtensionObject == get_extension_oid("leadscore", true))
-		return false;
-	return ls_model_rows(NULL) != NIL;
 }
 
 /* enables tells whether a part of ALTER TABLE has triggers fire, which may be ours. */
@@ -795,19 +784,17 @@ tell_disabled(const Node *command)
 Datum
 ls_ddl_command(PG_FUNCTION_ARGS)
 {
+	Node	   *stmt = ls_sql_command(fcinfo);
 	Ddl			ddl = {0};
 
-	if (CALLED_AS_EVENT_TRIGGER(fcinfo))
-	{
-		keep_triggers(((EventTriggerData *) fcinfo->context)->parsetree);
-		ls_restore_command(((EventTriggerData *) fcinfo->context)->parsetree);
-	}
-	if (ls_ddl_is_concerned(fcinfo))
+	keep_triggers(stmt);
+	ls_restore_command(stmt);
+	if (is_concerned())
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, command"
 				 " FROM pg_catalog.pg_event_trigger_ddl_commands()", note_command);
-		tell_disabled(((EventTriggerData *) fcinfo->context)->parsetree);
-		ls_rename_after(((EventTriggerData *) fcinfo->context)->parsetree, &ddl);
+		tell_disabled(stmt);
+		ls_rename_after(stmt, &ddl);
 		if (ddl.owners)
 			ls_tables_check_owner();
 		ls_contacts_undecided = true;
@@ -822,7 +809,8 @@ ls_ddl_drop(PG_FUNCTION_ARGS)
 {
 	Ddl			ddl = {0};
 
-	if (ls_ddl_is_concerned(fcinfo))
+	(void) ls_sql_command(fcinfo);
+	if (is_concerned())
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names, original, object_type"
 				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"

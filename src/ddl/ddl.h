@@ -40,7 +40,6 @@ extern void ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stm
 extern void ls_ddl_object_dropped(Ddl *ddl, Oid classid, Oid objid, const List *names);
 extern char *ls_ddl_object_moved(void);
 
-extern bool ls_ddl_is_concerned(FunctionCallInfo fcinfo);
 extern void ls_follow(Ddl *ddl);
 extern void ls_follow_again(const char *model);
 extern void ls_follow_roles(const char *model, bool no_wait);

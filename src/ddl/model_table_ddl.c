@@ -28,7 +28,6 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "base/user.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
 #include "definitions/model_tables.h"
@@ -134,31 +133,22 @@ ls_model_table_ddl(PG_FUNCTION_ARGS)
 	static const char sql[] =
 		"SELECT DISTINCT c.classid, c.objid FROM pg_catalog.pg_event_trigger_ddl_commands() c"
 		" WHERE c.classid IN ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_trigger'::pg_catalog.regclass)";
-	LsUser	saved;
+	SPITupleTable *rows;
 
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is for leadscore's event triggers")));
+	(void) ls_sql_command(fcinfo);
 	if (creating_extension || !OidIsValid(ls_extension_base_table("lead_model", true)) ||
 		ls_model_rows(NULL) == NIL)
 		PG_RETURN_NULL();
-	ls_user_switch(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (SPI_execute(sql, false, 0) == SPI_OK_SELECT)
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			HeapTuple	row = SPI_tuptable->vals[i];
-			bool		isnull;
-			Oid			object = DatumGetObjectId(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
+	rows = ls_extension_query(sql, NULL);
+	for (uint64 i = 0; i < rows->numvals; i++)
+	{
+		Oid			object = DatumGetObjectId(ls_sql_value(rows, i, 2, NULL));
 
-			if (DatumGetObjectId(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull)) == TriggerRelationId)
-				check_catalog(TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, object);
-			else
-				check_catalog(ConstraintRelationId, ConstraintRelidTypidNameIndexId,
-							  Anum_pg_constraint_conrelid, object);
-		}
-	SPI_finish();
-	ls_user_restore(&saved);
+		if (DatumGetObjectId(ls_sql_value(rows, i, 1, NULL)) == TriggerRelationId)
+			check_catalog(TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, object);
+		else
+			check_catalog(ConstraintRelationId, ConstraintRelidTypidNameIndexId,
+						  Anum_pg_constraint_conrelid, object);
+	}
 	PG_RETURN_NULL();
 }

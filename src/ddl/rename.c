@@ -39,7 +39,6 @@
 #include "base/reach.h"
 #include "base/relation.h"
 #include "base/sql.h"
-#include "base/user.h"
 #include "ddl/rename_internal.h"
 #include "ddl/sync_internal.h"
 #include "definitions/catalog.h"
@@ -520,7 +519,6 @@ adopt_columns(const Noted *noted)
 		const Named *named = lfirst(lc);
 		char	   *name = get_attname(named->relid, named->attno, true);
 		LsSqlArguments args = {0};
-		LsUser	saved;
 
 		if (name == NULL || strcmp(name, named->name) == 0)
 			continue;
@@ -528,12 +526,9 @@ adopt_columns(const Noted *noted)
 		ls_sql_add_text(&args, name);
 		if (named->source)
 			ls_sql_add_text(&args, named->source);
-		ls_user_switch(ls_extension_owner(), &saved);
-		ls_sql_execute(psprintf("UPDATE leadscore_internal.%s SET %s = $2"
-							" WHERE model OPERATOR(pg_catalog.=) $1%s",
-							named->source ? "lead_source" : "lead_model", named->column,
-							named->source ? " AND source OPERATOR(pg_catalog.=) $3" : ""), &args);
-		ls_user_restore(&saved);
+		ls_extension_execute(psprintf("UPDATE leadscore_internal.%s SET %s = $2 WHERE model = $1%s",
+									  named->source ? "lead_source" : "lead_model", named->column,
+									  named->source ? " AND source = $3" : ""), &args);
 	}
 }
 
@@ -568,14 +563,13 @@ put_text(const Noted *noted, const char *table, const LsRenamedText *text)
 	ls_sql_add_text(&args, text->text);
 	ls_sql_add_text(&args, text->renamed);
 	ls_sql_add_text(&args, text->stage ? text->stage : text->source);
-	ls_sql_execute(psprintf("UPDATE leadscore_internal.%1$s SET %2$s = $3"
-						" WHERE model OPERATOR(pg_catalog.=) $1 AND %2$s OPERATOR(pg_catalog.=) $2"
-						" AND %3$s", table, text->column,
-						text->stage ? "stage OPERATOR(pg_catalog.=) $4" :
-						text->profile ? "$4 IS NULL AND kind OPERATOR(pg_catalog.=) 'profile'" :
-						strcmp(text->column, "followed_condition") == 0 ?
-						"COALESCE(followed_source, source) OPERATOR(pg_catalog.=) $4" :
-						"source OPERATOR(pg_catalog.=) $4"), &args);
+	ls_extension_execute(psprintf("UPDATE leadscore_internal.%1$s SET %2$s = $3"
+								  " WHERE model = $1 AND %2$s = $2 AND %3$s", table, text->column,
+								  text->stage ? "stage = $4" :
+								  text->profile ? "$4 IS NULL AND kind = 'profile'" :
+								  strcmp(text->column, "followed_condition") == 0 ?
+								  "COALESCE(followed_source, source) = $4" :
+								  "source = $4"), &args);
 }
 
 /* is_renamed tells whether a text is written otherwise now. */
@@ -671,11 +665,10 @@ put_event(const Noted *noted, const LsRename *rename, const char *table, const c
 		ls_sql_add_text(&args, rename->old_name);
 		ls_sql_add_text(&args, rename->new_name);
 		ls_sql_add_text(&args, source);
-		ls_sql_execute(psprintf("UPDATE leadscore_internal.%1$s SET %2$s = $3"
-							" WHERE model OPERATOR(pg_catalog.=) $1 AND %2$s OPERATOR(pg_catalog.=) $2"
-							" AND %3$s IS NOT DISTINCT FROM $4"
-							" AND kind OPERATOR(pg_catalog.<>) 'profile'",
-							table, columns[i][0], columns[i][1]), &args);
+		ls_extension_execute(psprintf("UPDATE leadscore_internal.%1$s SET %2$s = $3"
+									  " WHERE model = $1 AND %2$s = $2 AND %3$s IS NOT DISTINCT FROM $4"
+									  " AND kind <> 'profile'",
+									  table, columns[i][0], columns[i][1]), &args);
 	}
 }
 
@@ -814,16 +807,13 @@ follow(const Command *command, const Noted *noted, Ddl *ddl)
 {
 	const char *visitors = ls_visitors_model(noted->row->model);
 	List	   *rules = noted->row->sheet ? NIL : ls_rule_rows(noted->row->model, NULL);
-	LsUser	saved;
 	ListCell   *lc;
 
 	adopt_columns(noted);
 	write_texts(command, noted);
-	ls_user_switch(ls_extension_owner(), &saved);
 	put_texts(noted);
 	if (noted->row->sheet == NULL)
 		put_events(noted, &command->rename);
-	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	foreach(lc, rules)
 		see_to_rule(noted, &command->rename, lfirst(lc), ddl);

@@ -18,12 +18,8 @@
 #include "utils/lsyscache.h"
 
 #include "base/key.h"
-#include "base/relation.h"
 #include "base/transaction.h"
-#include "base/user.h"
 #include "definitions/extension.h"
-#include "definitions/job_table.h"
-#include "tables/score_table.h"
 
 /* Where keys are kept as text */
 static const struct
@@ -32,12 +28,11 @@ static const struct
 	const char *column;
 	const char *assignment;
 }			places[] = {
-	{"leadscore_internal.lead_job", "position", "position = $3"},
-	{"leadscore_internal.lead_job_part", "first", "first = $3"},
-	{"leadscore_internal.lead_job_part", "last", "last = $3"},
-	{"leadscore_internal.lead_job_part", "position", "position = $3"},
+	{"leadscore_internal.lead_job_range", "first", "first = $3"},
+	{"leadscore_internal.lead_job_range", "last", "last = $3"},
+	{"leadscore_internal.lead_job_range", "position", "position = $3"},
 	{"leadscore_internal.lead_rule_error", "contact", "contact = $3"},
-	{NULL, "payload OPERATOR(pg_catalog.->>) 'contact'",
+	{NULL, "payload ->> 'contact'",
 	"payload = pg_catalog.jsonb_set(payload, '{contact}', pg_catalog.to_jsonb($3))"},
 };
 
@@ -57,71 +52,51 @@ typedef struct Reading
 	KeyText    *text;
 } Reading;
 
-/* enter takes the rights of who may write to a place, and names its table. */
-static char *
-enter(const LsModelRow *model, int place, LsUser *saved)
+/* table_of names the table of a place. */
+static const char *
+table_of(const LsModelRow *model, int place)
 {
-	if (places[place].table == NULL)
-	{
-		ls_user_switch_to_owner(ls_relation_owner(ls_score_table(model->model, false)), saved);
-		return psprintf("leadscore.outbox_%s", model->model);
-	}
-	ls_user_switch(ls_extension_owner(), saved);
-	return pstrdup(places[place].table);
+	return places[place].table ? places[place].table : psprintf("leadscore.outbox_%s", model->model);
 }
 
 /* rows_of is the condition for the rows of the model $1 in a place. */
 static const char *
 rows_of(int place)
 {
-	return places[place].table ? "model OPERATOR(pg_catalog.=) $1" : "$1 IS NOT NULL";
+	return places[place].table ? "model = $1" : "$1 IS NOT NULL";
 }
 
-/* lock_jobs waits for whoever is at work on a range, and keeps others from it. */
+/* lock_ranges waits for whoever is at work on a range, and keeps others from it. */
 static void
-lock_jobs(const char *model)
+lock_ranges(const char *model)
 {
-	static const char *const tables[] = {"lead_job", "lead_job_part"};
-	LsUser	saved;
+	LsSqlArguments args = {0};
 
-	ls_user_switch(ls_extension_owner(), &saved);
-	for (int i = (int) lengthof(tables) - 1; i >= 0; i--)
-	{
-		LsSqlArguments args = {0};
-
-		ls_sql_add_text(&args, model);
-		(void) ls_sql_execute(psprintf("SELECT FROM leadscore_internal.%s"
-								   " WHERE model OPERATOR(pg_catalog.=) $1 FOR UPDATE", tables[i]), &args);
-	}
-	ls_user_restore(&saved);
+	ls_sql_add_text(&args, model);
+	ls_extension_execute("SELECT FROM leadscore_internal.lead_job_range WHERE model = $1 FOR UPDATE", &args);
 }
 
 /* texts_of lists the texts that stand in a place. */
 static List *
 texts_of(const LsModelRow *model, int place)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	LsSqlArguments args = {0};
 	List	   *texts = NIL;
-	LsUser	saved;
-	char	   *table = enter(model, place, &saved);
+	SPITupleTable *rows;
+	char	   *sql = psprintf("SELECT DISTINCT %1$s FROM %2$s WHERE %3$s AND %1$s IS NOT NULL",
+							   places[place].column, table_of(model, place), rows_of(place));
 
 	ls_sql_add_text(&args, model->model);
-	SPI_connect();
-	(void) ls_sql_run(psprintf("SELECT DISTINCT %1$s FROM %2$s WHERE %3$s AND %1$s IS NOT NULL",
-						   places[place].column, table, rows_of(place)), &args);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = places[place].table ? ls_extension_query(sql, &args) :
+		ls_sql_query_as_owner(ls_score_table(model->model, false), sql, &args);
+	for (uint64 i = 0; i < rows->numvals; i++)
 	{
-		MemoryContext old = MemoryContextSwitchTo(caller);
 		KeyText    *text = palloc0(sizeof(KeyText));
 
 		text->place = place;
-		text->text = ls_spi_text(SPI_tuptable->vals[i], 1, caller);
+		text->text = ls_sql_text(rows, i, 1);
 		texts = lappend(texts, text);
-		MemoryContextSwitchTo(old);
 	}
-	SPI_finish();
-	ls_user_restore(&saved);
 	return texts;
 }
 
@@ -156,7 +131,7 @@ ls_rename_keys_read(const LsModelRow *model)
 	Reading		reading;
 	ListCell   *lc;
 
-	lock_jobs(model->model);
+	lock_ranges(model->model);
 	for (int i = 0; i < (int) lengthof(places); i++)
 		texts = list_concat(texts, texts_of(model, i));
 	key_type(model, &reading.type);
@@ -179,20 +154,20 @@ ls_rename_keys_write(const LsModelRow *model, List *texts)
 	foreach(lc, texts)
 	{
 		KeyText    *text = lfirst(lc);
-		LsSqlArguments args = {0};
-		LsUser	saved;
+		LsSqlArguments args = {.newest = true};
 		char	   *now = text->known ? ls_key_text(&type, text->key) : text->text;
-		char	   *table;
+		char	   *sql;
 
 		if (strcmp(now, text->text) == 0)
 			continue;
-		table = enter(model, text->place, &saved);
 		ls_sql_add_text(&args, model->model);
 		ls_sql_add_text(&args, text->text);
 		ls_sql_add_text(&args, now);
-		(void) ls_row_execute(psprintf("UPDATE %s SET %s WHERE %s AND %s OPERATOR(pg_catalog.=) $2",
-									   table, places[text->place].assignment, rows_of(text->place),
-									   places[text->place].column), &args);
-		ls_user_restore(&saved);
+		sql = psprintf("UPDATE %s SET %s WHERE %s AND %s = $2", table_of(model, text->place),
+					   places[text->place].assignment, rows_of(text->place), places[text->place].column);
+		if (places[text->place].table)
+			ls_extension_execute(sql, &args);
+		else
+			ls_sql_execute_as_owner(ls_score_table(model->model, false), sql, &args);
 	}
 }

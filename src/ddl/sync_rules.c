@@ -15,7 +15,6 @@
 
 #include "base/reach.h"
 #include "base/sql.h"
-#include "base/user.h"
 #include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/table_change.h"
@@ -156,16 +155,13 @@ static void
 set_counted(const LsRuleRow *rule, bool asleep)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ls_lock_definitions(rule->model);
 	ls_sql_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute(psprintf("UPDATE leadscore_internal.lead_rule"
-							" SET counted_version = %s, counting_version = NULL"
-							" WHERE rule_id OPERATOR(pg_catalog.=) $1",
-							asleep ? "0" : "NULL"), &args);
-	ls_user_restore(&saved);
+	ls_extension_execute(psprintf("UPDATE leadscore_internal.lead_rule"
+								  " SET counted_version = %s, counting_version = NULL"
+								  " WHERE rule_id = $1",
+								  asleep ? "0" : "NULL"), &args);
 }
 
 /* ls_rule_fall_asleep has a rule that cannot be read contribute nothing. */

@@ -41,7 +41,6 @@
 #include "base/sql.h"
 #include "base/transaction.h"
 #include "base/trust.h"
-#include "base/user.h"
 #include "capture/purge.h"
 #include "counting/recount.h"
 #include "counting/suspension.h"
@@ -259,17 +258,12 @@ static void
 forget_relation(const char *model, const char *source, Oid relid)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ls_sql_add_text(&args, model);
 	ls_sql_add_text(&args, source);
 	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relid));
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("DELETE FROM leadscore_internal.lead_relation"
-			   " WHERE model OPERATOR(pg_catalog.=) $1"
-			   " AND source IS NOT DISTINCT FROM $2"
-			   " AND relation OPERATOR(pg_catalog.=) $3", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("DELETE FROM leadscore_internal.lead_relation WHERE model = $1"
+						 " AND source IS NOT DISTINCT FROM $2 AND relation = $3", &args);
 	CommandCounterIncrement();
 	ls_remove_triggers_if_unused(relid);
 }
@@ -340,17 +334,14 @@ static void
 forget_created_at(Work *work)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ereport(WARNING,
 			(errmsg("model \"%s\" does without column \"%s\" from now on",
 					work->row->model, work->row->created_at),
 			 errdetail("It does not hold times any more.  A contact begins with its first event.")));
 	ls_sql_add_text(&args, work->row->model);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_model SET created_at = NULL"
-			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_model SET created_at = NULL"
+						 " WHERE model = $1", &args);
 	work->row->created_at = NULL;
 	work->changed = work->rescore = true;
 }

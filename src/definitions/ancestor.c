@@ -45,8 +45,6 @@
 #include "base/compat.h"
 #include "base/leadscore.h"
 #include "base/relation.h"
-#include "base/sql.h"
-#include "base/user.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
 #include "definitions/locks.h"
@@ -462,13 +460,10 @@ make_triggers(Oid relation)
 		"CREATE TRIGGER " LEAVE " AFTER INSERT OR UPDATE OR DELETE ON %s"
 		" FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.leave()"
 	};
-	LsUser	saved;
 
-	ls_user_switch(ls_extension_owner(), &saved);
 	for (size_t i = 0; i < lengthof(sql); i++)
 		if (!OidIsValid(get_trigger_oid(relation, names[i], true)))
-			ls_sql_execute(psprintf(sql[i], ls_relation_qualified_name(relation)), NULL);
-	ls_user_restore(&saved);
+			ls_extension_execute(psprintf(sql[i], ls_relation_qualified_name(relation)), NULL);
 }
 
 /* keep_row_triggers has the trigger for each row fire for whom it should. */

@@ -1,207 +1,125 @@
 /*-------------------------------------------------------------------------
  *
  * job_table.c
- *		The rows of lead_job: what is done in the background, and how far it is.
+ *		The rows of lead_job and lead_job_range: what is done in the background,
+ *		and how far it is.
  *
- * Asking for a job only inserts a row, which waits for nobody.  Jobs of a model
- * are done one after the other, in the order of their numbers.  One that begins
- * takes over those that wait and ask for no more than it does: what they were
- * asked for has been committed, and it sees it.
+ * Requesting a job only inserts rows, which waits for nobody.  Jobs of a model are
+ * done one after the other, in the order of their numbers.  One that begins takes
+ * over those that wait and ask for no more than it does: what they were asked for
+ * has been committed, and it sees it.
+ *
+ * A job that is open has one key range or more in its phase: one of all contacts,
+ * or in the phases count and refresh, where that pays, several, which several
+ * processes work through.  Progress, errors and retries are those of ranges; the
+ * view lead_job adds them up.  Nobody owns a range: a chunk takes any that is free
+ * and has not ended, goes on where the last chunk of it ended, and records how far
+ * it came, all in one transaction.  So a process that dies, or is slow, leaves
+ * nothing behind that others would have to find out about, and when few ranges are
+ * left they still go to whoever is free.
+ *
+ * Locks, in the order in which a step takes them, and why there is no circle:
+ *	- the tables, as each transaction of a worker does, without waiting;
+ *	- the row of a range: SKIP LOCKED.  Nobody ever waits for one: who ends a job
+ *	  keeps away, by a lock on the score table, all who could have taken one;
+ *	- the rows of contacts in that range, as any chunk (recount.c).  Ranges do not
+ *	  overlap, so two chunks have no contact in common;
+ *	- to move the job to its next phase, once all ranges have ended, the row of the
+ *	  first range: SKIP LOCKED; and the row of the job, which only the holder of
+ *	  that range writes.
+ *	So two processes of a job never wait for each other; each alone waits for
+ *	writers.
+ *
+ * A chunk that is still being done has its range locked and not ended, for all
+ * others, until it commits; so none is under way when a job is moved.  Who has read
+ * the job before it was moved finds no range of that phase any more.
+ *
+ * What fails is one range: it is left alone until its retry_at, the others go on.
  *
  *-------------------------------------------------------------------------
  */
 #include "definitions/job_table.h"
 
-#include "access/relation.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
-#include "optimizer/plancat.h"
-#include "storage/bufmgr.h"
-#include "storage/lmgr.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
 #include "base/relation.h"
 #include "base/sql.h"
-#include "base/user.h"
+#include "base/transaction.h"
+#include "definitions/catalog.h"
 #include "definitions/extension.h"
-#include "definitions/locks.h"
-#include "definitions/model_change.h"
-#include "definitions/rights.h"
-#include "rules/source_locks.h"
-#include "tables/job_range.h"
-
-PG_FUNCTION_INFO_V1(ls_cancel_job);
 
 int			ls_inline_limit = 100000;
 int			ls_job_rate = 0;
 int			ls_job_workers = 2;
 
-/*
- * ls_estimate_rows estimates how many rows a table has, with all below it.  No lock
- * is kept: they may have to be locked together.  One that somebody holds against
- * everybody is taken for what it was when it was last analyzed.
- */
-double
-ls_estimate_rows(Oid relation)
-{
-	double		rows = 0;
-	ListCell   *lc;
-
-	foreach(lc, ls_relation_tree(relation))
-	{
-		bool		locked;
-		Relation	rel = ls_relation_open(lfirst_oid(lc), &locked);
-		BlockNumber pages;
-		double		tuples = 0,
-					visible;
-
-		if (rel == NULL)
-			continue;
-		if (rel->rd_rel->relkind == RELKIND_RELATION && !locked)
-			tuples = Max(0, rel->rd_rel->reltuples);
-		/* one that was never analyzed and has few pages is taken for ten pages */
-		else if (rel->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(rel) > 0)
-			estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
-		rows += tuples;
-		ls_relation_close(rel, locked);
-	}
-	return rows;
-}
-
-/* ls_is_large tells whether so many rows are left to a job. */
+/* ls_job_pays tells whether so many rows are left to a job. */
 bool
-ls_is_large(double rows)
+ls_job_pays(double rows)
 {
 	return rows > ls_inline_limit;
 }
 
-/* ---------- asking ---------- */
-
-/*
- * waiting_job gives the number of one that this transaction has asked for, or 0;
- * where kind is NULL, of any kind.
- */
+/* query_number gives the number that a query yields, or 0. */
 static int64
-waiting_job(const char *model, const char *kind, const char *source)
+query_number(const char *sql, LsSqlArguments *args)
+{
+	SPITupleTable *rows = ls_extension_query(sql, args);
+
+	return rows->numvals > 0 ? DatumGetInt64(ls_sql_value(rows, 0, 1, NULL)) : 0;
+}
+
+/* ---------- requesting ---------- */
+
+/* ls_job_request requests a job and gives its number. */
+int64
+ls_job_request(const char *model, const char *kind, const char *source)
 {
 	LsSqlArguments args = {0};
-	int64		job = 0;
-	bool		isnull;
+	int64		job;
 
 	ls_sql_add_text(&args, model);
 	ls_sql_add_text(&args, kind);
 	ls_sql_add_text(&args, source);
-	SPI_connect();
-	if (ls_sql_run("SELECT job_id FROM leadscore_internal.lead_job"
-			   " WHERE model OPERATOR(pg_catalog.=) $1"
-			   " AND ($2 IS NULL OR kind OPERATOR(pg_catalog.=) $2 AND source IS NOT DISTINCT FROM $3)"
-			   " AND state OPERATOR(pg_catalog.=) 'waiting'"
-			   " AND xmin OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.xid"
-			   " LIMIT 1", &args) > 0)
-		job = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-										  SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	return job;
-}
-
-/* ls_job_request asks for a job and gives its number. */
-int64
-ls_job_request(const char *model, const char *kind, const char *source)
-{
-	char	   *requested_by = GetUserNameFromId(GetUserId(), false);
-	LsSqlArguments args = {0};
-	LsUser	saved;
-	int64		job;
-	bool		isnull;
-
-	ls_user_switch(ls_extension_owner(), &saved);
-	/* whatever is done for a model ends with a refresh */
-	job = waiting_job(model, strcmp(kind, "refresh") == 0 ? NULL : kind, source);
+	ls_sql_add_text(&args, GetUserNameFromId(GetUserId(), false));
+	/* one that this transaction has requested; whatever is done for a model ends with a refresh */
+	job = query_number("SELECT job_id FROM leadscore_internal.lead_job WHERE model = $1"
+					   " AND ($2 = 'refresh' OR kind = $2 AND source IS NOT DISTINCT FROM $3)"
+					   " AND state = 'waiting' AND xmin = pg_current_xact_id()::xid LIMIT 1", &args);
 	if (job == 0)
-	{
-		ls_sql_add_text(&args, model);
-		ls_sql_add_text(&args, kind);
-		ls_sql_add_text(&args, source);
-		ls_sql_add_text(&args, requested_by);
-		SPI_connect();
-		(void) ls_sql_run("INSERT INTO leadscore_internal.lead_job (model, kind, source, requested_by)"
-					  " VALUES ($1, $2, $3, $4::pg_catalog.name) RETURNING job_id", &args);
-		job = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-										  SPI_tuptable->tupdesc, 1, &isnull));
-		SPI_finish();
-	}
-	ls_user_restore(&saved);
+		job = query_number("WITH j AS (INSERT INTO leadscore_internal.lead_job (model, kind, source, requested_by)"
+						   " VALUES ($1, $2, $3, $4::name) RETURNING job_id, model, phase),"
+						   " r AS (INSERT INTO leadscore_internal.lead_job_range (job_id, range, model, phase)"
+						   " SELECT job_id, 1, model, phase FROM j)"
+						   " SELECT job_id FROM j", &args);
 	ls_transaction_wake_worker();
 	return job;
 }
 
-/* ---------- doing ---------- */
+/* ---------- reading ---------- */
 
-/* ls_spi_text gives a column of what SPI found, as text, or NULL. */
-char *
-ls_spi_text(HeapTuple tuple, int column, MemoryContext context)
-{
-	char	   *value = SPI_getvalue(tuple, SPI_tuptable->tupdesc, column);
-
-	return value ? MemoryContextStrdup(context, value) : NULL;
-}
-
-static int64
-number_of(HeapTuple tuple, int column, int64 missing)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, column, &isnull);
-
-	return isnull ? missing : DatumGetInt64(value);
-}
-
-/*
- * read_job reads the first of the jobs for which a condition holds, or NULL; what
- * is added to the statement comes after it.
- */
+/* read_job reads the first of the jobs that a condition selects, or NULL. */
 static LsJob *
-read_job(const char *condition, const char *added, LsSqlArguments *args)
+read_job(const char *condition, LsSqlArguments *args)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	LsJob	   *job = NULL;
-	LsUser	saved;
+	SPITupleTable *rows =
+		ls_extension_query(psprintf("SELECT job_id, model, state, kind, source, phase"
+									" FROM leadscore_internal.lead_job WHERE %s", condition), args);
+	LsJob	   *job;
 
-	ls_user_switch(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (ls_sql_run(psprintf("SELECT job_id, model, state, kind, source, phase, position, done, total,"
-						" attempts::pg_catalog.int8, started_at, retry_at,"
-						" (SELECT 1 FROM leadscore_internal.lead_job_part p"
-						" WHERE p.job_id OPERATOR(pg_catalog.=) j.job_id"
-						" AND p.phase OPERATOR(pg_catalog.=) j.phase LIMIT 1)::pg_catalog.int8"
-						" FROM leadscore_internal.lead_job j WHERE %s ORDER BY job_id LIMIT 1%s",
-						condition, added), args) > 0)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-
-		job = MemoryContextAllocZero(caller, sizeof(LsJob));
-		job->job_id = number_of(tuple, 1, 0);
-		job->model = ls_spi_text(tuple, 2, caller);
-		job->state = ls_spi_text(tuple, 3, caller);
-		job->kind = ls_spi_text(tuple, 4, caller);
-		job->source = ls_spi_text(tuple, 5, caller);
-		job->phase = ls_spi_text(tuple, 6, caller);
-		job->position = ls_spi_text(tuple, 7, caller);
-		job->done = number_of(tuple, 8, 0);
-		job->total = number_of(tuple, 9, -1);
-		job->attempts = (int) number_of(tuple, 10, 0);
-		job->started_at = number_of(tuple, 11, 0);
-		job->retry_at = number_of(tuple, 12, 0);
-		job->in_parts = number_of(tuple, 13, 0) != 0;
-	}
-	SPI_finish();
-	ls_user_restore(&saved);
+	if (rows->numvals == 0)
+		return NULL;
+	job = palloc0(sizeof(LsJob));
+	job->job_id = DatumGetInt64(ls_sql_value(rows, 0, 1, NULL));
+	job->model = ls_sql_text(rows, 0, 2);
+	job->state = ls_sql_text(rows, 0, 3);
+	job->kind = ls_sql_text(rows, 0, 4);
+	job->source = ls_sql_text(rows, 0, 5);
+	job->phase = ls_sql_text(rows, 0, 6);
 	return job;
 }
 
@@ -220,225 +138,292 @@ ls_job_open(const char *model)
 	if (row && row->unreadable)
 		return NULL;
 	ls_sql_add_text(&args, model);
-	return read_job("model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, "", &args);
+	return read_job("model = $1 AND " LS_OPEN_JOBS " ORDER BY job_id LIMIT 1", &args);
 }
 
-/*
- * ls_job_lock locks a job's row, if nobody has it and it is still in the phase
- * that was read of it.
- */
-bool
-ls_job_lock(const LsJob *job)
+/* ls_job_read reads a job by its number; NULL: there is none. */
+LsJob *
+ls_job_read(int64 job_id)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
-	bool		locked;
 
-	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
-	ls_sql_add_text(&args, job->phase);
-	ls_user_switch(ls_extension_owner(), &saved);
-	locked = ls_sql_execute("SELECT FROM leadscore_internal.lead_job"
-						" WHERE job_id OPERATOR(pg_catalog.=) $1"
-						" AND phase OPERATOR(pg_catalog.=) $2 AND " LS_OPEN_JOBS
-						" FOR NO KEY UPDATE SKIP LOCKED", &args) > 0;
-	ls_user_restore(&saved);
-	return locked;
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job_id));
+	return read_job("job_id = $1", &args);
 }
 
+/* ls_job_lock does so, and locks its row. */
+LsJob *
+ls_job_lock(int64 job_id)
+{
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job_id));
+	return read_job("job_id = $1 FOR UPDATE", &args);
+}
+
+/* ---------- from phase to phase ---------- */
+
+/* add_job adds what names a job and its phase: $1 and $2. */
+static void
+add_job(LsSqlArguments *args, const LsJob *job)
+{
+	ls_sql_add(args, INT8OID, Int64GetDatum(job->job_id));
+	ls_sql_add_text(args, job->phase);
+}
+
+#define OF_PHASE	"job_id = $1 AND phase = $2"
+
+/* ls_job_begin records that a job begins, and how many contacts it has to do. */
+void
+ls_job_begin(const LsJob *job, double total)
+{
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_sql_add(&args, INT8OID, Int64GetDatum((int64) total));
+	ls_extension_execute("UPDATE leadscore_internal.lead_job SET state = 'running', total = $2,"
+						 " started_at = clock_timestamp()"
+						 " WHERE job_id = $1", &args);
+}
+
+/* insert_range inserts a range of the contacts after one up to another. */
+static void
+insert_range(const LsJob *job, const char *phase, int number, const char *first, const char *last)
+{
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(number));
+	ls_sql_add_text(&args, job->model);
+	ls_sql_add_text(&args, phase);
+	ls_sql_add_text(&args, first);
+	ls_sql_add_text(&args, last);
+	ls_extension_execute("INSERT INTO leadscore_internal.lead_job_range (job_id, range, model, phase, first, last)"
+						 " VALUES ($1, $2, $3, $4, $5, $6)", &args);
+}
+
+/* removes the ranges of jobs; what they add up to goes to the job */
+#define REMOVE_RANGES(condition) \
+	"WITH r AS (DELETE FROM leadscore_internal.lead_job_range r USING leadscore_internal.lead_job j" \
+	" WHERE j.job_id = r.job_id AND j." LS_OPEN_JOBS " AND " condition \
+	" RETURNING r.job_id, r.done, r.updated_at)," \
+	" s AS (SELECT job_id, sum(done)::int8 AS done," \
+	" max(updated_at) AS updated_at FROM r GROUP BY job_id)" \
+	" UPDATE leadscore_internal.lead_job j SET done = j.done + s.done,"
+#define OF_REMOVED " FROM s WHERE j.job_id = s.job_id"
+
+#define ENDED "finished_at = clock_timestamp(), updated_at = greatest(j.updated_at, s.updated_at)"
+#define DONE ENDED ", state = 'done', phase = 'end', total = j.done + s.done"
+
 /*
- * ls_job_progress writes down how far a job is: in which phase, and up to which
- * contact.  Nothing where it was cancelled meanwhile.
+ * ls_job_advance moves a job to another phase, whose contacts are cut into ranges
+ * at the given bounds.  The caller has taken the first range of its phase.
  */
 void
-ls_job_progress(LsJob *job, const char *phase, const char *position, int64 contacts)
+ls_job_advance(const LsJob *job, const char *phase, List *bounds)
 {
-	bool		ended = strcmp(phase, "end") == 0;
-	TimestampTz now = GetCurrentTimestamp();
+	const char *first = NULL;
+	int			number = 0;
 	LsSqlArguments args = {0};
-	LsUser	saved;
+	ListCell   *lc;
 
-	job->done += contacts;
-	if (job->started_at == 0)
-		job->started_at = now;
 	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	if (strcmp(phase, "end") == 0)
+	{
+		ls_extension_execute(REMOVE_RANGES("j.job_id = $1") " " DONE OF_REMOVED, &args);
+		return;
+	}
 	ls_sql_add_text(&args, phase);
-	ls_sql_add_text(&args, position);
-	ls_sql_add(&args, INT8OID, Int64GetDatum(job->done));
-	ls_sql_add(&args, INT8OID, Int64GetDatum(ended ? job->done : Max(job->total, job->done)));
-	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(job->started_at));
-	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute(psprintf("UPDATE leadscore_internal.lead_job SET phase = $2, position = $3, done = $4, total = $5,"
-						" started_at = $6, updated_at = $7, attempts = 0, retry_at = NULL, error = NULL,"
-						" state = '%s', finished_at = %s,"
-						" remaining = " LS_JOB_REMAINING("$7", "$6", "$5", "$4")
-						" WHERE job_id OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS,
-						ended ? "done" : "running", ended ? "$7" : "NULL"), &args);
-	ls_user_restore(&saved);
+	ls_extension_execute(REMOVE_RANGES("j.job_id = $1")
+						 " phase = $2, updated_at = clock_timestamp()" OF_REMOVED, &args);
+	foreach(lc, bounds)
+	{
+		insert_range(job, phase, ++number, first, lfirst(lc));
+		first = lfirst(lc);
+	}
+	insert_range(job, phase, ++number, first, NULL);
 }
 
 /*
- * What a job is that somebody else has done the rest of, or all of it: like one that
- * has ended by itself, it was to do what it did.
+ * ls_job_take_over ends the waiting jobs that ask for no more than one which begins:
+ * like one that has ended by itself, each was to do what it did.
  */
-#define DONE_BY_OTHERS \
-	"state = 'done', phase = 'end', total = done, remaining = NULL, position = NULL," \
-	" attempts = 0, retry_at = NULL, error = NULL," \
-	" finished_at = pg_catalog.clock_timestamp()"
-
-/* ls_job_take_over ends the waiting jobs that ask for no more than one which begins. */
 void
 ls_job_take_over(const LsJob *job)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ls_sql_add_text(&args, job->model);
 	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
 	ls_sql_add_text(&args, job->kind);
 	ls_sql_add_text(&args, job->source);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_job SET " DONE_BY_OTHERS ", taken_over_by = $2"
-			   " WHERE model OPERATOR(pg_catalog.=) $1 AND job_id OPERATOR(pg_catalog.<>) $2"
-			   " AND state OPERATOR(pg_catalog.=) 'waiting'"
-			   " AND (kind OPERATOR(pg_catalog.=) 'refresh'"
-			   " OR kind OPERATOR(pg_catalog.=) 'count' AND $3 OPERATOR(pg_catalog.<>) 'refresh'"
-			   " OR kind OPERATOR(pg_catalog.=) $3 AND source IS NOT DISTINCT FROM $4)", &args);
-	ls_user_restore(&saved);
-}
-
-/* ls_job_failed writes down why a job does not go on, and when it is tried again. */
-void
-ls_job_failed(LsJob *job, const char *error)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	LsSqlArguments args = {0};
-	LsUser	saved;
-
-	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
-	ls_sql_add_text(&args, error);
-	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now + ls_clock_back_off(job->attempts + 1)));
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_job SET error = $2, retry_at = $3,"
-			   " attempts = attempts OPERATOR(pg_catalog.+) 1"
-			   " WHERE job_id OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, &args);
-	ls_user_restore(&saved);
+	ls_extension_execute(REMOVE_RANGES("j.model = $1 AND j.job_id <> $2"
+									   " AND j.state = 'waiting'"
+									   " AND (j.kind = 'refresh'"
+									   " OR j.kind = 'count' AND $3 <> 'refresh'"
+									   " OR j.kind = $3 AND j.source IS NOT DISTINCT FROM $4)")
+						 " " DONE ", taken_over_by = $2" OF_REMOVED, &args);
 }
 
 /*
- * ls_job_superseded ends the open jobs of a model for one who has done at once,
+ * ls_job_supersede ends the open jobs of a model for one who has done at once,
  * under locks, what they are for.
  */
 void
-ls_job_superseded(const char *model)
+ls_job_supersede(const char *model)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ls_sql_add_text(&args, model);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_job SET " DONE_BY_OTHERS
-			   " WHERE model OPERATOR(pg_catalog.=) $1 AND " LS_OPEN_JOBS, &args);
-	ls_user_restore(&saved);
-	(void) ls_parts_sweep(model);
+	ls_extension_execute(REMOVE_RANGES("j.model = $1") " " DONE OF_REMOVED, &args);
 }
 
-/* ---------- cancelling ---------- */
-
-/* cancel_count has the rules that a job counts wait until somebody asks again. */
-static void
-cancel_count(const LsJob *job)
+/* ls_job_cancel ends a job that is not done, for one who keeps away all who could be at it. */
+void
+ls_job_cancel(const LsJob *job)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
-	ls_sql_add_text(&args, job->model);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_rule SET counting_version = NULL"
-				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
-	ls_user_restore(&saved);
-	ls_model_changed(job->model);
-	ereport(NOTICE,
-			(errmsg("rules of model \"%s\" that are not counted contribute nothing", job->model),
-			 errhint("Delete or change them, or have them counted: leadscore.rescore('%s', online => true).",
-					 job->model)));
-}
-
-/*
- * job_to_cancel reads an open job by its number.  Whoever does a step of it has the
- * model's score table locked, and the job's row in the end: it is waited for in
- * the same order.
- */
-static LsJob *
-job_to_cancel(int64 job_id, bool locked)
-{
-	LsSqlArguments args = {0};
-	LsJob	   *job;
-
-	ls_sql_add(&args, INT8OID, Int64GetDatum(job_id));
-	job = read_job("job_id OPERATOR(pg_catalog.=) $1", locked ? " FOR UPDATE OF j" : "", &args);
-	if (job == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("there is no job " INT64_FORMAT, job_id),
-				 errhint("leadscore.lead_job lists them.")));
-	(void) ls_model_row_for(job->model, GetUserId());
-	if (strcmp(job->state, "waiting") != 0 && strcmp(job->state, "running") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job " INT64_FORMAT " is %s already", job_id, job->state)));
-	return job;
-}
-
-/* may_be_left_out tells whether scores are right if a job is not done. */
-static bool
-may_be_left_out(const LsJob *job)
-{
-	return strcmp(job->kind, "attach") != 0 && strcmp(job->kind, "refresh") != 0 &&
-		(strcmp(job->kind, "rescore") != 0 || job->source == NULL) &&
-		strcmp(job->phase, "settle") != 0 && strcmp(job->phase, "refresh") != 0;
-}
-
-/*
- * ls_cancel_job is leadscore.cancel_job().  A job that would leave scores wrong
- * if it did not end is not cancelled.
- */
-Datum
-ls_cancel_job(PG_FUNCTION_ARGS)
-{
-	LsJob	   *job;
-	LsSqlArguments args = {0};
-	LsUser	saved;
-
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("job_id must not be NULL")));
-	PreventCommandIfReadOnly("cancel_job()");
-	job = job_to_cancel(PG_GETARG_INT64(0), false);
-	ls_lock_definitions(job->model);
-	ls_lock_before_writing(job->model);
-	LockRelationOid(ls_score_table(job->model, false), ShareRowExclusiveLock);
-	job = job_to_cancel(job->job_id, true);
-	if (!may_be_left_out(job))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("job " INT64_FORMAT " of model \"%s\" cannot be cancelled in phase \"%s\"",
-						job->job_id, job->model, job->phase),
-				 errdetail("Scores of contacts that it has not come to would stay wrong."),
-				 strcmp(job->kind, "attach") == 0 ?
-				 errhint("leadscore.detach('%s', '%s') ends it.", job->model, job->source) :
-				 errhint("Change the rules back, or set leadscore.job_rate to slow it down.")));
 	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_job SET state = 'cancelled', remaining = NULL,"
-			   " finished_at = pg_catalog.clock_timestamp()"
-			   " WHERE job_id OPERATOR(pg_catalog.=) $1", &args);
-	ls_user_restore(&saved);
-	(void) ls_parts_sweep(job->model);
-	if (strcmp(job->kind, "count") == 0)
-		cancel_count(job);
-	PG_RETURN_VOID();
+	ls_extension_execute(REMOVE_RANGES("j.job_id = $1") " " ENDED ", state = 'cancelled'" OF_REMOVED, &args);
+}
+
+/* ---------- ranges ---------- */
+
+#define IS_DUE		"(retry_at IS NULL OR retry_at <= clock_timestamp())"
+
+/*
+ * take_range takes the first range of a job's phase that is free, to the end of the
+ * transaction; unless at_once, none that failed just now.  What is read of it is what
+ * the last chunk has committed.
+ */
+static bool
+take_range(const LsJob *job, const char *condition, bool at_once, int avoid, LsJobRange *range)
+{
+	LsSqlArguments args = {0};
+	SPITupleTable *rows;
+
+	add_job(&args, job);
+	ls_sql_add(&args, INT4OID, Int32GetDatum(avoid));
+	rows = ls_extension_query(psprintf("SELECT range, coalesce(position, first), last"
+									   " FROM leadscore_internal.lead_job_range WHERE " OF_PHASE " AND %s%s"
+									   " ORDER BY range = $3, range LIMIT 1 FOR UPDATE SKIP LOCKED",
+						  condition, at_once ? "" : " AND " IS_DUE), &args);
+	if (rows->numvals == 0)
+		return false;
+	range->number = DatumGetInt32(ls_sql_value(rows, 0, 1, NULL));
+	range->position = ls_sql_text(rows, 0, 2);
+	range->last = ls_sql_text(rows, 0, 3);
+	return true;
+}
+
+/*
+ * ls_job_range_take takes a range that has not ended; that which is to be avoided
+ * only if there is no other.
+ */
+bool
+ls_job_range_take(const LsJob *job, bool at_once, int avoid, LsJobRange *range)
+{
+	return take_range(job, "NOT ended", at_once, avoid, range);
+}
+
+/*
+ * ls_job_range_take_ended takes the first range where all of the phase have ended,
+ * and with it the right to move the job.
+ */
+bool
+ls_job_range_take_ended(const LsJob *job, bool at_once, LsJobRange *range)
+{
+	return take_range(job, "range = 1 AND NOT EXISTS"
+					  " (SELECT FROM leadscore_internal.lead_job_range"
+					  " WHERE " OF_PHASE " AND NOT ended)", at_once, 0, range);
+}
+
+/* ls_job_range_progress records how far the range is that this transaction has taken. */
+void
+ls_job_range_progress(const LsJob *job, const LsJobRange *range, const char *position,
+					  bool ended, int64 contacts)
+{
+	LsSqlArguments args = {0};
+
+	ls_sql_add(&args, INT8OID, Int64GetDatum(job->job_id));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(range->number));
+	ls_sql_add_text(&args, ended ? range->last : position);
+	ls_sql_add(&args, BOOLOID, BoolGetDatum(ended));
+	ls_sql_add(&args, INT8OID, Int64GetDatum(contacts));
+	ls_extension_execute("UPDATE leadscore_internal.lead_job_range SET position = $3, ended = $4,"
+						 " done = done + $5, updated_at = clock_timestamp(),"
+						 " attempts = 0, retry_at = NULL, error = NULL"
+						 " WHERE job_id = $1 AND range = $2", &args);
+}
+
+/*
+ * ls_job_range_failed records why a range does not go on, or the job that has done
+ * all, which is its first range's.  Another process that has taken it meanwhile will
+ * see for itself.
+ */
+void
+ls_job_range_failed(const LsJob *job, int number, const char *error)
+{
+	LsSqlArguments args = {0};
+	int64		attempts;
+
+	add_job(&args, job);
+	ls_sql_add(&args, INT4OID, Int32GetDatum(number));
+	attempts = query_number("SELECT attempts::int8 + 1"
+							" FROM leadscore_internal.lead_job_range WHERE " OF_PHASE
+							" AND range = $3"
+							" AND (NOT ended OR range = 1)"
+							" FOR UPDATE SKIP LOCKED", &args);
+	if (attempts == 0)
+		return;
+	ls_sql_add_text(&args, error);
+	ls_sql_add(&args, TIMESTAMPTZOID,
+			   TimestampTzGetDatum(GetCurrentTimestamp() + ls_clock_back_off((int) attempts)));
+	ls_sql_add(&args, INT4OID, Int32GetDatum((int) attempts));
+	ls_extension_execute("UPDATE leadscore_internal.lead_job_range SET error = $4, retry_at = $5, attempts = $6"
+						 " WHERE " OF_PHASE " AND range = $3", &args);
+}
+
+/* ls_job_ranges_due counts the ranges that have not ended nor failed just now, whoever has taken them. */
+int64
+ls_job_ranges_due(const LsJob *job)
+{
+	LsSqlArguments args = {0};
+
+	add_job(&args, job);
+	return query_number("SELECT count(*) FROM leadscore_internal.lead_job_range"
+						" WHERE " OF_PHASE " AND NOT ended AND " IS_DUE, &args);
+}
+
+/*
+ * ls_job_left tells, as the active snapshot sees it, of which contacts a job has
+ * still to count all that is known.  What is stored of them may not be what the
+ * events give.
+ */
+List *
+ls_job_left(const char *model)
+{
+	LsSqlArguments args = {.read_only = true};
+	SPITupleTable *rows;
+	List	   *all = NIL;
+
+	ls_sql_add_text(&args, model);
+	rows = ls_extension_query("SELECT coalesce(position, first), last FROM leadscore_internal.lead_job_range"
+							  " WHERE NOT ended AND job_id = ("
+							  "SELECT max(job_id) FROM leadscore_internal.lead_job"
+							  " WHERE model = $1 AND " LS_OPEN_JOBS
+							  " AND kind = ANY (ARRAY['attach', 'rescore'])"
+							  " AND phase = ANY (ARRAY['start', 'wait', 'count']))", &args);
+	for (uint64 i = 0; i < rows->numvals; i++)
+	{
+		LsJobLeft  *left = palloc(sizeof(LsJobLeft));
+
+		left->after = ls_sql_text(rows, i, 1);
+		left->upto = ls_sql_text(rows, i, 2);
+		all = lappend(all, left);
+	}
+	return all;
 }
 
 /* ls_job_define defines the settings. */

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * job_table.h
- *		The rows of lead_job: what is done in the background, and how far it is.
+ *		The rows of lead_job and lead_job_range: what is done in the background,
+ *		and how far it is.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,21 +11,21 @@
 
 #include "postgres.h"
 
-#include "access/htup.h"
-#include "utils/timestamp.h"
+#include "nodes/pg_list.h"
 
 
 /*
  * A job that is open.  Its way through the phases:
  *
- *	start	rules that wait to be counted get the versions under which they are
+ *	start	rules that wait for a backfill get the versions under which they are
+ *			backfilled
  *	wait	... until nobody writes any more who does not know that
  *	count	contacts in the order of their key: their events are counted
  *	settle	the rules count from now on; until nobody writes who does not know it
  *	refresh	contacts in the order of their key: what is shown is made true
  *	end
  *
- * A refresh begins with settle.
+ * A refresh goes from start to settle.
  */
 typedef struct LsJob
 {
@@ -34,40 +35,51 @@ typedef struct LsJob
 	char	   *kind;			/* count, refresh, attach, rescore */
 	char	   *source;			/* NULL: none in particular */
 	char	   *phase;
-	char	   *position;		/* contact up to which the phase is done, or NULL */
-	int64		done;
-	int64		total;			/* -1: not known */
-	int			attempts;
-	TimestampTz started_at;		/* 0: not yet */
-	TimestampTz retry_at;		/* 0: at once */
-	bool		in_parts;		/* the phase has been cut into ranges, job_range.h */
 } LsJob;
 
-/* condition on rows of lead_job */
-#define LS_OPEN_JOBS "state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'running'])"
+/* A range of a job that this transaction has taken */
+typedef struct LsJobRange
+{
+	int			number;
+	char	   *position;		/* contact after which it goes on, NULL: the first */
+	char	   *last;			/* contact with which it ends, NULL: the last */
+} LsJobRange;
 
-/* SQL for how long it will take yet, going by the contacts done so far */
-#define LS_JOB_REMAINING(now, started, total, done) \
-	"CASE WHEN " done " OPERATOR(pg_catalog.>) 0 THEN" \
-	" (" now " OPERATOR(pg_catalog.-) " started ") OPERATOR(pg_catalog.*)" \
-	" ((" total " OPERATOR(pg_catalog.-) " done ")::pg_catalog.float8" \
-	" OPERATOR(pg_catalog./) " done "::pg_catalog.float8) END"
+/* Contacts that a job has still to count: those after one, up to one, NULL: all */
+typedef struct LsJobLeft
+{
+	char	   *after;
+	char	   *upto;
+} LsJobLeft;
+
+/* condition on rows of lead_job */
+#define LS_OPEN_JOBS "state = ANY (ARRAY['waiting', 'running'])"
 
 extern int	ls_inline_limit;
 extern int	ls_job_rate;
 extern int	ls_job_workers;
 
-extern double ls_estimate_rows(Oid relation);
-extern bool ls_is_large(double rows);
+extern bool ls_job_pays(double rows);
 extern int64 ls_job_request(const char *model, const char *kind, const char *source);
 extern LsJob *ls_job_open(const char *model);
-extern bool ls_job_lock(const LsJob *job);
-extern void ls_job_progress(LsJob *job, const char *phase, const char *position,
-							int64 contacts);
+extern LsJob *ls_job_lock(int64 job_id);
+extern LsJob *ls_job_read(int64 job_id);
+extern void ls_job_begin(const LsJob *job, double total);
+extern void ls_job_advance(const LsJob *job, const char *phase, List *bounds);
 extern void ls_job_take_over(const LsJob *job);
-extern void ls_job_failed(LsJob *job, const char *error);
-extern void ls_job_superseded(const char *model);
+extern void ls_job_supersede(const char *model);
+extern void ls_job_cancel(const LsJob *job);
+
+extern bool ls_job_range_take(const LsJob *job, bool at_once, int avoid, LsJobRange *range);
+extern bool ls_job_range_take_ended(const LsJob *job, bool at_once, LsJobRange *range);
+extern void ls_job_range_progress(const LsJob *job, const LsJobRange *range,
+								  const char *position, bool ended, int64 contacts);
+extern void ls_job_range_failed(const LsJob *job, int number, const char *error);
+extern int64 ls_job_ranges_due(const LsJob *job);
+
+/* of LsJobLeft *, as the active snapshot sees it */
+extern List *ls_job_left(const char *model);
+
 extern void ls_job_define(void);
-extern char *ls_spi_text(HeapTuple tuple, int column, MemoryContext context);
 
 #endif							/* LEADSCORE_JOB_TABLE_H */

@@ -10,18 +10,13 @@ CREATE TABLE leadscore_internal.lead_job (
 	state text NOT NULL DEFAULT 'waiting'
 		CHECK (state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'running', 'done', 'cancelled'])),
 	phase text NOT NULL DEFAULT 'start',
-	position text,
 	done bigint NOT NULL DEFAULT 0,
 	total bigint,
-	remaining interval,
 	requested_by name NOT NULL DEFAULT CURRENT_USER,
 	requested_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	started_at timestamptz,
 	updated_at timestamptz,
 	finished_at timestamptz,
-	attempts integer NOT NULL DEFAULT 0,
-	retry_at timestamptz,
-	error text,
 	taken_over_by bigint
 );
 CREATE INDEX lead_job_open ON leadscore_internal.lead_job (model, job_id)
@@ -33,25 +28,20 @@ COMMENT ON COLUMN leadscore_internal.lead_job.model IS 'the model';
 COMMENT ON COLUMN leadscore_internal.lead_job.kind IS 'count: rules that match something new; refresh: scores under changed rules; attach: the rows of a new source; rescore: everything';
 COMMENT ON COLUMN leadscore_internal.lead_job.source IS 'source whose rows are counted; null: all that the rules read';
 COMMENT ON COLUMN leadscore_internal.lead_job.state IS 'waiting, running, done or cancelled; one that fails is tried again';
-COMMENT ON COLUMN leadscore_internal.lead_job.phase IS 'what it is at: start, wait (for writers that know the old rules), count, refresh, or end';
-COMMENT ON COLUMN leadscore_internal.lead_job.position IS 'contact up to which the phase is done';
-COMMENT ON COLUMN leadscore_internal.lead_job.done IS 'contacts done, over all phases';
+COMMENT ON COLUMN leadscore_internal.lead_job.phase IS 'what it is at: start, wait (for writers that know the old rules), count, settle (likewise), refresh, or end';
+COMMENT ON COLUMN leadscore_internal.lead_job.done IS 'contacts done, over all phases; in the base table without those of the present phase';
 COMMENT ON COLUMN leadscore_internal.lead_job.total IS 'contacts to be done, over all phases, as estimated when it began';
-COMMENT ON COLUMN leadscore_internal.lead_job.remaining IS 'time that it will take from updated_at on, going by the contacts done so far';
 COMMENT ON COLUMN leadscore_internal.lead_job.requested_by IS 'role that changed what made it necessary';
 COMMENT ON COLUMN leadscore_internal.lead_job.requested_at IS 'when it was asked for';
 COMMENT ON COLUMN leadscore_internal.lead_job.started_at IS 'when it began; null: it has not';
 COMMENT ON COLUMN leadscore_internal.lead_job.updated_at IS 'when it last made progress';
 COMMENT ON COLUMN leadscore_internal.lead_job.finished_at IS 'when it ended, one way or another; null: it has not';
-COMMENT ON COLUMN leadscore_internal.lead_job.attempts IS 'how many times in a row it has failed';
-COMMENT ON COLUMN leadscore_internal.lead_job.retry_at IS 'when it is tried again after it failed';
-COMMENT ON COLUMN leadscore_internal.lead_job.error IS 'what it last failed of';
 COMMENT ON COLUMN leadscore_internal.lead_job.taken_over_by IS 'another job that did what this one was asked for';
 
 
-CREATE TABLE leadscore_internal.lead_job_part (
+CREATE TABLE leadscore_internal.lead_job_range (
 	job_id bigint NOT NULL REFERENCES leadscore_internal.lead_job ON DELETE CASCADE,
-	part integer NOT NULL,
+	range integer NOT NULL,
 	model text COLLATE "C" NOT NULL,
 	phase text NOT NULL,
 	first text,
@@ -59,29 +49,55 @@ CREATE TABLE leadscore_internal.lead_job_part (
 	position text,
 	ended boolean NOT NULL DEFAULT false,
 	done bigint NOT NULL DEFAULT 0,
-	done_before bigint NOT NULL DEFAULT 0,
 	updated_at timestamptz,
 	attempts integer NOT NULL DEFAULT 0,
 	retry_at timestamptz,
 	error text,
-	PRIMARY KEY (job_id, part)
+	PRIMARY KEY (job_id, range)
 );
-COMMENT ON TABLE leadscore_internal.lead_job_part IS
-	'ranges of contacts that the processes of a running job share; gone when the phase has ended';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.job_id IS 'the job';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.part IS 'number of the range, in the order of the contacts'' keys';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.model IS 'the model';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.phase IS 'phase of the job that it is a range of: count or refresh';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.first IS 'contact after which it begins; null: with the first';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.last IS 'contact with which it ends; null: with the last';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.position IS 'contact up to which it is done; null: it has not begun, or has ended with the last';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.ended IS 'whether all of it is done';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.done IS 'contacts done in it';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.done_before IS 'contacts that the job had done when the phase began; the same in all of its ranges';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.updated_at IS 'when it last made progress';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.attempts IS 'how many times in a row it has failed';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.retry_at IS 'when it is tried again after it failed';
-COMMENT ON COLUMN leadscore_internal.lead_job_part.error IS 'what it last failed of';
+COMMENT ON TABLE leadscore_internal.lead_job_range IS
+	'ranges of contacts that an open job has in its phase: one, or several that processes share';
+COMMENT ON COLUMN leadscore_internal.lead_job_range.job_id IS 'the job';
+COMMENT ON COLUMN leadscore_internal.lead_job_range.range IS 'number of the range, in the order of the contacts'' keys';
+COMMENT ON COLUMN leadscore_internal.lead_job_range.model IS 'the model';
+COMMENT ON COLUMN leadscore_internal.lead_job_range.phase IS 'phase of the job that it is a range of';
+COMMENT ON COLUMN leadscore_internal.lead_job_range.first IS 'contact after which it begins; null: with the first';
+COMMENT ON COLUMN leadscore_internal.lead_job_range.last IS 'contact with which it ends; null: with the last';
+COMMENT ON COLUMN leadscore_internal.lead_job_range.position IS 'contact up to which it is done; null: it has not begun, or has ended with the last';
+COMMENT ON COLUMN leadscore_internal.lead_job_range.ended IS 'whether all of it is done';
+COMMENT ON COLUMN leadscore_internal.lead_job_range.done IS 'contacts done in it';
+COMMENT ON COLUMN leadscore_internal.lead_job_range.updated_at IS 'when it last made progress';
+COMMENT ON COLUMN leadscore_internal.lead_job_range.attempts IS 'how many times in a row it has failed';
+COMMENT ON COLUMN leadscore_internal.lead_job_range.retry_at IS 'when it is tried again after it failed';
+COMMENT ON COLUMN leadscore_internal.lead_job_range.error IS 'what it last failed of';
+
+-- A job as users see it: its ranges added up.
+CREATE VIEW leadscore.lead_job WITH (security_barrier) AS
+	SELECT j.job_id, j.model, j.kind, j.source, j.state, j.phase, r.position, s.done,
+		   CASE WHEN j.total IS NOT NULL THEN greatest(j.total, s.done) END AS total,
+		   CASE WHEN j.finished_at IS NULL AND s.done OPERATOR(pg_catalog.>) 0
+				THEN (s.updated_at OPERATOR(pg_catalog.-) j.started_at) OPERATOR(pg_catalog.*)
+					((greatest(j.total, s.done) OPERATOR(pg_catalog.-) s.done)::pg_catalog.float8
+					 OPERATOR(pg_catalog./) s.done::pg_catalog.float8) END AS remaining,
+		   j.requested_by, j.requested_at, j.started_at, s.updated_at, j.finished_at,
+		   r.attempts, r.retry_at, r.error, j.taken_over_by
+	  FROM leadscore_internal.lead_job j
+	 CROSS JOIN LATERAL (
+		SELECT (pg_catalog.array_agg(coalesce(p.position, p.first) ORDER BY p.range) FILTER (WHERE NOT p.ended))[1] AS position,
+			   coalesce(pg_catalog.sum(p.done), 0)::pg_catalog.int8 AS done, pg_catalog.max(p.updated_at) AS updated_at,
+			   coalesce(pg_catalog.max(p.attempts), 0) AS attempts, pg_catalog.min(p.retry_at) AS retry_at,
+			   (pg_catalog.array_agg(p.error ORDER BY p.range) FILTER (WHERE p.error IS NOT NULL))[1] AS error
+		  FROM leadscore_internal.lead_job_range p
+		 WHERE p.job_id OPERATOR(pg_catalog.=) j.job_id) r
+	 CROSS JOIN LATERAL (
+		SELECT j.done OPERATOR(pg_catalog.+) r.done AS done, greatest(j.updated_at, r.updated_at) AS updated_at) s
+	 WHERE j.model OPERATOR(pg_catalog.=) ANY ((SELECT leadscore_internal.managed_models())::pg_catalog.text[]);
+GRANT SELECT ON leadscore.lead_job TO PUBLIC;
+COMMENT ON COLUMN leadscore.lead_job.position IS 'contact up to which the phase is done';
+COMMENT ON COLUMN leadscore.lead_job.remaining IS 'time that it will take from updated_at on, going by the contacts done so far';
+COMMENT ON COLUMN leadscore.lead_job.attempts IS 'how many times in a row it has failed, or one of its ranges';
+COMMENT ON COLUMN leadscore.lead_job.retry_at IS 'when it is tried again after it failed';
+COMMENT ON COLUMN leadscore.lead_job.error IS 'what it last failed of';
 
 
 CREATE FUNCTION leadscore.cancel_job(job_id bigint) RETURNS void

@@ -93,9 +93,9 @@ ls_live_view_make(const LsModelTables *tables)
 					 " (SELECT leadscore_internal.live(NULL::leadscore.score_%s, k.place_table, k.place,"
 					 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
 					 model);
-	ls_sql_execute(sql.data, NULL);
-	ls_sql_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
-						model, model), NULL);
+	ls_extension_execute(sql.data, NULL);
+	ls_extension_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",
+								  model, model), NULL);
 	ls_tables_comment_columns(tables, "live_", false);
 	ls_tables_give_view(psprintf("live_%s", model), tables->row.owner);
 }
@@ -170,24 +170,24 @@ ls_refuse_dependents(Oid relation, AttrNumber column, const char *what)
 /* the commands that give a view what it had, each with the column that it is about; $1 is the view */
 static const char commands_of[] =
 "SELECT NULL::pg_catalog.name, pg_catalog.format('GRANT %s ON leadscore.%I TO %s%s', a.privilege_type, c.relname,"
-" CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END,"
+" CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END,"
 " CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
 " FROM pg_catalog.pg_class c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a"
-" LEFT JOIN pg_catalog.pg_roles r ON (r.oid OPERATOR(pg_catalog.=) a.grantee)"
-" WHERE c.oid OPERATOR(pg_catalog.=) $1 AND a.grantee OPERATOR(pg_catalog.<>) c.relowner"
+" LEFT JOIN pg_catalog.pg_roles r ON (r.oid = a.grantee)"
+" WHERE c.oid = $1 AND a.grantee <> c.relowner"
 " UNION ALL "
 "SELECT t.attname, pg_catalog.format('GRANT %s (%I) ON leadscore.%I TO %s%s', a.privilege_type, t.attname, c.relname,"
-" CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END,"
+" CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END,"
 " CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
 " FROM pg_catalog.pg_class c"
-" JOIN pg_catalog.pg_attribute t ON (t.attrelid OPERATOR(pg_catalog.=) c.oid AND t.attnum OPERATOR(pg_catalog.>) 0)"
+" JOIN pg_catalog.pg_attribute t ON (t.attrelid = c.oid AND t.attnum > 0)"
 " CROSS JOIN LATERAL pg_catalog.aclexplode(t.attacl) a"
-" LEFT JOIN pg_catalog.pg_roles r ON (r.oid OPERATOR(pg_catalog.=) a.grantee)"
-" WHERE c.oid OPERATOR(pg_catalog.=) $1"
+" LEFT JOIN pg_catalog.pg_roles r ON (r.oid = a.grantee)"
+" WHERE c.oid = $1"
 " UNION ALL "
 "SELECT NULL, pg_catalog.format('ALTER VIEW leadscore.%I SET (%s)', c.relname,"
 " pg_catalog.array_to_string(c.reloptions, ', '))"
-" FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) $1 AND c.reloptions IS NOT NULL";
+" FROM pg_catalog.pg_class c WHERE c.oid = $1 AND c.reloptions IS NOT NULL";
 
 /*
  * ls_live_view_drop drops the view of a model, and gives what it had beside its
@@ -196,29 +196,23 @@ static const char commands_of[] =
 LsLiveView *
 ls_live_view_drop(const char *model)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	LsLiveView *view = palloc0(sizeof(LsLiveView));
 	char	   *name = psprintf("live_%s", model);
 	Oid			relation = ls_extension_table(name, true);
 	LsSqlArguments args = {0};
+	SPITupleTable *rows;
 
 	if (!OidIsValid(relation))
 		return view;
 	ls_refuse_dependents(relation, 0, psprintf("make view \"%s\" anew", name));
 	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relation));
-	SPI_connect();
-	(void) ls_sql_run(commands_of, &args);
-	MemoryContextSwitchTo(caller);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = ls_extension_query(commands_of, &args);
+	for (uint64 i = 0; i < rows->numvals; i++)
 	{
-		char	   *column = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-		char	   *command = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2);
-
-		view->columns = lappend(view->columns, column ? pstrdup(column) : NULL);
-		view->commands = lappend(view->commands, pstrdup(command));
+		view->columns = lappend(view->columns, ls_sql_text(rows, i, 1));
+		view->commands = lappend(view->commands, ls_sql_text(rows, i, 2));
 	}
-	SPI_finish();
-	ls_sql_execute(psprintf("DROP VIEW leadscore.%s", name), NULL);
+	ls_extension_execute(psprintf("DROP VIEW leadscore.%s", name), NULL);
 	return view;
 }
 
@@ -234,5 +228,5 @@ ls_live_view_restore(const LsModelTables *tables, const LsLiveView *view)
 	relation = ls_extension_table(psprintf("live_%s", tables->row.model), false);
 	forboth(lc, view->commands, cc, view->columns)
 		if (lfirst(cc) == NULL || get_attnum(relation, lfirst(cc)) != InvalidAttrNumber)
-			ls_sql_execute(lfirst(lc), NULL);
+			ls_extension_execute(lfirst(lc), NULL);
 }

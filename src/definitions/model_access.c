@@ -64,9 +64,9 @@ may_use(const LsModelRow *model, Oid table, AclMode rights)
 		check_enable_rls(table, role, true) != RLS_ENABLED;
 }
 
-/* ls_model_table gives a table of a model, with what its keys are; NULL: none. */
-LsModelTable *
-ls_model_table(const LsModelRow *model, const char *prefix)
+/* table_with gives a table of a model, with what its keys are; NULL: none. */
+static LsModelTable *
+table_with(const LsModelRow *model, const char *prefix)
 {
 	Oid			table = ls_extension_table(psprintf("%s%s", prefix, model->model), true);
 	LsModelTable *result;
@@ -99,7 +99,7 @@ ls_model_tables_for(const char *prefix, const char *model, AclMode rights)
 	{
 		LsModelRow *row = lfirst(lc);
 		LsModelTable *table = model == NULL || strcmp(row->model, model) == 0 ?
-			ls_model_table(row, prefix) : NULL;
+			table_with(row, prefix) : NULL;
 
 		if (table && (rights == ACL_NO_RIGHTS || may_use(row, table->table, rights)))
 			tables = lappend(tables, table);

@@ -28,6 +28,5 @@ typedef struct LsModelTable
 extern List *ls_model_tables_for(const char *prefix, const char *model, AclMode rights);
 extern bool ls_model_table_lock(const LsModelTable *table, LOCKMODE mode, bool wait);
 extern bool ls_model_table_take(const LsModelTable *table, LOCKMODE mode);
-extern LsModelTable *ls_model_table(const LsModelRow *model, const char *prefix);
 
 #endif							/* LEADSCORE_MODEL_ACCESS_H */

@@ -22,7 +22,6 @@
 #include "utils/plancache.h"
 
 #include "base/sql.h"
-#include "base/user.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
 
@@ -70,12 +69,9 @@ ls_model_new_version(const char *model)
 	Oid			table = ls_score_table(model, true);
 	LsSqlArguments args = {0};
 	const char *visitors;
-	LsUser	saved;
 
 	ls_sql_add_text(&args, model);
-	ls_user_switch(ls_extension_owner(), &saved);
-	(void) ls_sql_execute(sql, &args);
-	ls_user_restore(&saved);
+	ls_extension_execute(sql, &args);
 	if (OidIsValid(table))
 		CacheInvalidateRelcacheByRelid(table);
 	visitors = ls_visitors_model(model);

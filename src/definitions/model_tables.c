@@ -98,9 +98,9 @@ static const struct
 	"internal: what the events add up to, from which the score at any instant follows"},
 };
 
-/* ls_tables_have_column tells whether the score table has a column of its own. */
-bool
-ls_tables_have_column(const char *name)
+/* is_own_column tells whether the score table has a column of its own. */
+static bool
+is_own_column(const char *name)
 {
 	for (int i = 0; i < (int) lengthof(columns); i++)
 		if (strcmp(name, columns[i].name) == 0)
@@ -114,9 +114,9 @@ find_part(const char *prefix, const char *model)
 	return ls_extension_table(psprintf("%s%s", prefix, model), true);
 }
 
-/* ls_tables_exist tells whether a model has all the tables that every model has. */
-bool
-ls_tables_exist(const char *model)
+/* all_exist tells whether a model has all the tables that every model has. */
+static bool
+all_exist(const char *model)
 {
 	for (int i = 0; i < (int) lengthof(parts); i++)
 		if (parts[i].always && !OidIsValid(find_part(parts[i].prefix, model)))
@@ -209,8 +209,8 @@ ls_tables_collation(Oid type, Oid collation)
 void
 ls_tables_comment(const char *table, const char *column, const char *comment)
 {
-	ls_sql_execute(psprintf("COMMENT ON COLUMN leadscore.%s.%s IS '%s'",
-						table, quote_identifier(column), comment), NULL);
+	ls_extension_execute(psprintf("COMMENT ON COLUMN leadscore.%s.%s IS '%s'",
+								  table, quote_identifier(column), comment), NULL);
 }
 
 /*
@@ -220,7 +220,7 @@ ls_tables_comment(const char *table, const char *column, const char *comment)
 void
 ls_tables_publishable(const char *table)
 {
-	ls_sql_execute(psprintf("ALTER TABLE leadscore.%s REPLICA IDENTITY FULL", table), NULL);
+	ls_extension_execute(psprintf("ALTER TABLE leadscore.%s REPLICA IDENTITY FULL", table), NULL);
 }
 
 /* give_one gives a table or view to a role. */
@@ -232,8 +232,8 @@ give_one(const char *kind, const char *name, Oid owner)
 	giving = true;
 	PG_TRY();
 	{
-		ls_sql_execute(psprintf("ALTER %s leadscore.%s OWNER TO %s", kind, quote_identifier(name),
-							quote_identifier(GetUserNameFromId(owner, false))), NULL);
+		ls_extension_execute(psprintf("ALTER %s leadscore.%s OWNER TO %s", kind, quote_identifier(name),
+									  quote_identifier(GetUserNameFromId(owner, false))), NULL);
 	}
 	PG_FINALLY();
 	{
@@ -277,9 +277,9 @@ ls_tables_comment_columns(const LsModelTables *new, const char *prefix, bool int
 static void
 create_guard(const char *prefix, const char *model)
 {
-	ls_sql_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
-						" ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.guard()",
-						prefix, model), NULL);
+	ls_extension_execute(psprintf("CREATE TRIGGER leadscore_guard BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
+								  " ON leadscore.%s%s FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.guard()",
+								  prefix, model), NULL);
 }
 
 /*
@@ -304,16 +304,15 @@ create_score_table(const LsModelTables *new)
 			appendStringInfo(&sql, ", %s pg_catalog.float8 NOT NULL",
 							 quote_identifier(new->categories[j]));
 	}
-	appendStringInfoString(&sql, ") WITH (fillfactor = 70,"
-						   " autovacuum_vacuum_scale_factor = 0.05,"
+	appendStringInfoString(&sql, ") WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05,"
 						   " autovacuum_vacuum_insert_scale_factor = 0.1,"
 						   " autovacuum_analyze_scale_factor = 0.05)");
-	ls_sql_execute(sql.data, NULL);
-	ls_sql_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN state SET STORAGE EXTERNAL",
-						model), NULL);
+	ls_extension_execute(sql.data, NULL);
+	ls_extension_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN state SET STORAGE EXTERNAL",
+								  model), NULL);
 	create_guard("score_", model);
-	ls_sql_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
-						model, model), NULL);
+	ls_extension_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
+								  model, model), NULL);
 	ls_tables_comment_columns(new, "score_", true);
 	give_one("TABLE", psprintf("score_%s", model), new->row.owner);
 }
@@ -353,22 +352,22 @@ create_table(const LsModelTables *new, const LsTableLayout *layout, const char *
 	appendStringInfoChar(&sql, ')');
 	if (layout->options)
 		appendStringInfo(&sql, " WITH (%s)", layout->options);
-	ls_sql_execute(sql.data, NULL);
+	ls_extension_execute(sql.data, NULL);
 	for (const LsIndexLayout *index = layout->indexes; index && index->name; index++)
-		ls_sql_execute(psprintf("CREATE INDEX %s_%s ON leadscore.%s %s",
-							name, index->name, name, index->definition), NULL);
+		ls_extension_execute(psprintf("CREATE INDEX %s_%s ON leadscore.%s %s",
+									  name, index->name, name, index->definition), NULL);
 	if (layout->external)
-		ls_sql_execute(psprintf("ALTER TABLE leadscore.%s ALTER COLUMN %s SET STORAGE EXTERNAL",
-							name, layout->external), NULL);
+		ls_extension_execute(psprintf("ALTER TABLE leadscore.%s ALTER COLUMN %s SET STORAGE EXTERNAL",
+									  name, layout->external), NULL);
 	if (layout->key == NULL)
 		ls_tables_publishable(name);
 	create_guard(layout->prefix, model);
 	if (layout->restored)
-		ls_sql_execute(psprintf("CREATE TRIGGER leadscore_restored AFTER INSERT ON leadscore.%s"
-							" FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restored()",
-							name), NULL);
-	ls_sql_execute(psprintf("COMMENT ON TABLE leadscore.%s IS '%s'", name,
-						psprintf(layout->comment, model)), NULL);
+		ls_extension_execute(psprintf("CREATE TRIGGER leadscore_restored AFTER INSERT ON leadscore.%s"
+									  " FOR EACH STATEMENT EXECUTE FUNCTION leadscore_internal.restored()",
+									  name), NULL);
+	ls_extension_execute(psprintf("COMMENT ON TABLE leadscore.%s IS '%s'", name,
+								  psprintf(layout->comment, model)), NULL);
 	for (const LsColumnLayout *column = layout->columns; column->name; column++)
 		ls_tables_comment(name, column->name, column->comment);
 	give_one("TABLE", name, new->row.owner);
@@ -391,7 +390,7 @@ static void
 drop_part(const char *kind, const char *prefix, const char *model)
 {
 	if (OidIsValid(find_part(prefix, model)))
-		ls_sql_execute(psprintf("DROP %s leadscore.%s%s", kind, prefix, model), NULL);
+		ls_extension_execute(psprintf("DROP %s leadscore.%s%s", kind, prefix, model), NULL);
 }
 
 /* ---------- all of them ---------- */
@@ -468,10 +467,10 @@ rekey_table(const LsModelTables *new, const char *prefix, const char *column)
 
 	if (OidIsValid(find_part(prefix, new->row.model)))
 		ls_sql_execute(psprintf("ALTER TABLE leadscore.%s%s ALTER COLUMN %s TYPE %s%s"
-							" USING %s::pg_catalog.text::%s",
-							prefix, new->row.model, column, name,
-							ls_tables_collation(new->key_type, new->key_collation),
-							column, name), NULL);
+								" USING %s::pg_catalog.text::%s",
+								prefix, new->row.model, column, name,
+								ls_tables_collation(new->key_type, new->key_collation),
+								column, name), NULL);
 }
 
 /*
@@ -714,7 +713,7 @@ ls_tables_complete(const char *model)
 {
 	Oid			table = ls_score_table(model, true);
 
-	return ls_tables_exist(model) && ls_relation_has_index(table) &&
+	return all_exist(model) && ls_relation_has_index(table) &&
 		ls_recorded_relations(model, NULL) != NIL;
 }
 
@@ -728,7 +727,7 @@ ls_tables_check_category(const char *name)
 				 errmsg("invalid name of a category: \"%s\"", name),
 				 errhint("Use up to %d lower-case letters, digits and underscores, a letter first.",
 						 LS_MAX_NAME)));
-	if (ls_tables_have_column(name) || SystemAttributeByName(name) != NULL)
+	if (is_own_column(name) || SystemAttributeByName(name) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
 				 errmsg("category name \"%s\" is reserved", name),

@@ -23,12 +23,10 @@ typedef struct LsModelTables
 } LsModelTables;
 
 /* all of these are called as the extension's owner, but for the first four */
-extern bool ls_tables_have_column(const char *name);
 extern bool ls_tables_show_column(const char *name);
 extern bool ls_tables_is_of(const char *name, const char *model);
 extern void ls_tables_check_free(const char *model);
 extern void ls_tables_make(const LsModelTables *new);
-extern bool ls_tables_exist(const char *model);
 extern void ls_tables_make_identity(const LsModelTables *model, Oid type,
 									Oid collation);
 extern void ls_tables_rekey(const LsModelTables *new);

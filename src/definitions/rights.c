@@ -17,6 +17,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "base/compat.h"
@@ -99,14 +100,32 @@ ls_managed_models(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/* may_dump tells whether rows of a model are dumped. */
-static bool
-may_dump(const char *name)
+/*
+ * ls_may_manage_all tells whether the caller may do anything here.  Rows that were
+ * restored without their model are for such callers.
+ */
+bool
+ls_may_manage_all(void)
+{
+	return has_privs_of_role(GetUserId(), ls_extension_owner());
+}
+
+/* ls_may_drop_table tells whether the caller may drop a table. */
+bool
+ls_may_drop_table(Oid relation)
+{
+	return ls_class_ownercheck(relation, GetUserId()) ||
+		ls_namespace_ownercheck(get_rel_namespace(relation), GetUserId());
+}
+
+/* ls_may_see_definitions tells whether the caller sees the definitions of a model. */
+bool
+ls_may_see_definitions(const char *name)
 {
 	LsModelRow *model = ls_model_row(name, NULL);
 
 	if (model == NULL)
-		return has_privs_of_role(GetUserId(), ls_extension_owner());
+		return ls_may_manage_all();
 	return ls_may_manage_model(model, GetUserId()) || ls_may_read_model(model, GetUserId());
 }
 
@@ -135,7 +154,7 @@ ls_may_dump(PG_FUNCTION_ARGS)
 			MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Answer));
 	if (answer->model == NULL || answer->role != GetUserId() || strcmp(answer->model, model) != 0)
 	{
-		answer->may = may_dump(model);
+		answer->may = ls_may_see_definitions(model);
 		answer->role = GetUserId();
 		if (answer->model)
 			pfree(answer->model);

@@ -13,6 +13,9 @@
 #include "definitions/catalog.h"
 
 extern bool ls_may_manage_model(const LsModelRow *model, Oid role);
+extern bool ls_may_manage_all(void);
+extern bool ls_may_drop_table(Oid relation);
+extern bool ls_may_see_definitions(const char *name);
 extern void ls_require_managed(const LsModelRow *row, Oid role);
 extern bool ls_may_read_model(const LsModelRow *model, Oid role);
 /* the row of a model that a role may change, or an error that says why not */

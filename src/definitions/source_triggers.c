@@ -37,7 +37,6 @@
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/suggest.h"
-#include "base/user.h"
 #include "definitions/ancestor.h"
 #include "definitions/contact_table.h"
 #include "definitions/extension.h"
@@ -367,28 +366,25 @@ ls_keep_triggers(Oid relid, bool by_row)
 	relation_close(rel, NoLock);
 }
 
-/* ls_make_triggers puts those of our triggers on a table that it lacks. */
-void
-ls_make_triggers(Oid relid)
+/* make_triggers puts those of our triggers on a table that it lacks. */
+static void
+make_triggers(Oid relid)
 {
 	char	   *name = ls_relation_qualified_name(relid);
-	LsUser	saved;
 
 	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
 		return;
-	ls_user_switch(ls_extension_owner(), &saved);
 	for (int i = 0; i < (int) lengthof(triggers); i++)
 	{
 		if (OidIsValid(get_trigger_oid(relid, triggers[i].name, true)) ||
 			(triggers[i].row && get_rel_relkind(relid) != RELKIND_RELATION))
 			continue;
-		ls_sql_execute(psprintf("CREATE TRIGGER %s %s ON %s%s FOR EACH %s EXECUTE FUNCTION leadscore_internal.%s()",
-							triggers[i].name, triggers[i].when, name,
-							triggers[i].tables, triggers[i].row ? "ROW" : "STATEMENT",
-							triggers[i].function),
-				   NULL);
+		ls_extension_execute(psprintf("CREATE TRIGGER %s %s ON %s%s FOR EACH %s EXECUTE FUNCTION leadscore_internal.%s()",
+									  triggers[i].name, triggers[i].when, name,
+									  triggers[i].tables, triggers[i].row ? "ROW" : "STATEMENT",
+									  triggers[i].function),
+							 NULL);
 	}
-	ls_user_restore(&saved);
 	ls_keep_triggers(relid, ls_ancestors_row_trigger(relid));
 }
 
@@ -524,15 +520,12 @@ void
 ls_record_relation(const char *model, const char *source, Oid relid)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ls_sql_add_text(&args, model);
 	ls_sql_add_text(&args, source);
 	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relid));
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("INSERT INTO leadscore_internal.lead_relation (model, source, relation)"
-			   " VALUES ($1, $2, $3)", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("INSERT INTO leadscore_internal.lead_relation (model, source, relation)"
+						 " VALUES ($1, $2, $3)", &args);
 }
 
 /*
@@ -547,7 +540,7 @@ ls_add_tree(const char *model, const char *source, List *tree)
 	foreach(lc, tree)
 	{
 		ls_record_relation(model, source, lfirst_oid(lc));
-		ls_make_triggers(lfirst_oid(lc));
+		make_triggers(lfirst_oid(lc));
 		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
 	}
 	CommandCounterIncrement();

@@ -32,7 +32,6 @@ typedef struct LsRelationRow
 } LsRelationRow;
 
 /* triggers: one set serves all models and both roles of a table */
-extern void ls_make_triggers(Oid relid);
 extern void ls_keep_triggers(Oid relid, bool by_row);
 extern void ls_remove_triggers(Oid relid, bool (*is_one) (const char *name));
 extern void ls_remove_triggers_if_unused(Oid relid);

@@ -16,6 +16,7 @@
 #include "storage/lmgr.h"
 #include "utils/snapmgr.h"
 
+#include "base/relation.h"
 #include "base/user.h"
 #include "capture/deferred.h"
 #include "counting/recount.h"
@@ -94,7 +95,7 @@ prepare_refresh(void *arg)
 {
 	Refresh    *refresh = arg;
 
-	refresh->small = !ls_is_large(ls_estimate_rows(ls_score_table(refresh->model, false)));
+	refresh->small = !ls_job_pays(ls_relation_estimate_rows(ls_score_table(refresh->model, false)));
 	if (refresh->small)
 		ls_lock_before_writing(refresh->model);
 	else

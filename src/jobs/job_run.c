@@ -27,7 +27,7 @@
  *	  rules, those that a job counts among them.
  *	- A dump is restored with a job in it: the scores stand as the job left them,
  *	  and it goes on.
- *	- Several processes work on it: see job_range.c.
+ *	- Several processes work on it: see job_table.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,18 +43,19 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "base/relation.h"
 #include "base/sql.h"
 #include "base/user.h"
 #include "counting/recount.h"
 #include "counting/rule_versions.h"
 #include "definitions/extension.h"
+#include "definitions/job_table.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/rights.h"
 #include "definitions/source_triggers.h"
 #include "rules/model_compile.h"
 #include "rules/source_locks.h"
-#include "tables/job_range.h"
 #include "tables/pending_table.h"
 
 PG_FUNCTION_INFO_V1(ls_run_job);
@@ -66,6 +67,12 @@ PG_FUNCTION_INFO_V1(ls_run_job);
 #define MOST_LIMIT		5000
 /* Where contacts are found by no index, a chunk reads whole tables */
 #define FEW_CHUNKS		50
+
+/* Ranges that several processes share */
+#define RANGES_A_PROCESS	8	/* so that all end at about the same time */
+#define FEWEST_CONTACTS		2000	/* done before another process is there */
+#define RANGE_CONTACTS		250 /* in a range, at least */
+#define SAMPLE				10000	/* keys, to find bounds among */
 
 typedef struct Remembered
 {
@@ -125,7 +132,7 @@ writers_ended(LsJobRun *run, const LsJob *job)
 static int
 chunk_floor(const LsJob *job)
 {
-	double		contacts = ls_estimate_rows(ls_score_table(job->model, false));
+	double		contacts = ls_relation_estimate_rows(ls_score_table(job->model, false));
 	ListCell   *lc;
 
 	foreach(lc, ls_source_rows(job->model, NULL))
@@ -153,16 +160,15 @@ count_pending_again(const char *name)
 	ls_model_release(model);
 }
 
-/* begin gives the rules that wait to be counted the versions to be counted under. */
+/* begin gives the rules that wait for a backfill the versions under which they get it. */
 static void
 begin(LsJob *job)
 {
-	double		contacts = ls_estimate_rows(ls_score_table(job->model, false));
+	double		contacts = ls_relation_estimate_rows(ls_score_table(job->model, false));
 	bool		only_refresh = is(job->kind, "refresh");
 
 	ls_job_take_over(job);
-	(void) ls_parts_sweep(job->model);
-	job->total = (int64) (only_refresh ? contacts : contacts * 2);
+	ls_job_begin(job, only_refresh ? contacts : contacts * 2);
 	if (counts_all(job))
 		count_pending_again(job->model);
 	if (!only_refresh)
@@ -170,7 +176,7 @@ begin(LsJob *job)
 		ls_recount_publish(job->model, is(job->kind, "rescore"));
 		ls_model_new_version(job->model);
 	}
-	ls_job_progress(job, only_refresh ? "settle" : "wait", NULL, 0);
+	ls_job_advance(job, only_refresh ? "settle" : "wait", NIL);
 }
 
 /*
@@ -182,132 +188,105 @@ publish(LsJob *job)
 {
 	const char *visitors = ls_visitors_model(job->model);
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ls_sql_add_text(&args, job->model);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_rule"
-				   " SET counted_version = counting_version, counting_version = NULL"
-				   " WHERE model OPERATOR(pg_catalog.=) $1 AND counting_version IS NOT NULL", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_rule"
+						 " SET counted_version = counting_version, counting_version = NULL"
+						 " WHERE model = $1 AND counting_version IS NOT NULL", &args);
 	ls_model_new_version(job->model);
 	if (visitors)
 		(void) ls_job_request(visitors, "rescore", NULL);
 }
 
-/* start_phase begins to count, or to refresh, in ranges where that pays. */
+/*
+ * find_bounds gives contacts, from a sample of the score table, between which there
+ * are about as many each.  Contacts that have no row there are in a range like all
+ * others: the first has no beginning, the last no end.
+ */
+static List *
+find_bounds(const char *name, double contacts)
+{
+	LsModel    *model = ls_model_acquire_to_write(name);
+	int			ranges = Min(ls_job_workers * RANGES_A_PROCESS, contacts / RANGE_CONTACTS);
+	SPITupleTable *rows;
+	List	   *bounds = NIL;
+	uint64		last = 0;
+
+	if (model == NULL)
+		return NIL;
+	rows = ls_sql_query_as_owner(model->score_table,
+								 psprintf("SELECT t.contact_id FROM %s t TABLESAMPLE pg_catalog.system (%.6f)"
+										  " ORDER BY t.contact_id", ls_relation_qualified_name(model->score_table),
+										  Min(100.0, 100.0 * SAMPLE / contacts)), NULL);
+	for (int i = 1; i < ranges; i++)
+	{
+		uint64		at = rows->numvals * i / ranges;
+
+		if (at == last)
+			continue;
+		last = at;
+		bounds = lappend(bounds, ls_key_text(&model->key, ls_sql_value(rows, at, 1, NULL)));
+	}
+	ls_model_release(model);
+	return bounds;
+}
+
+/* start_phase begins to count, or to refresh, in several ranges where that pays. */
 static void
-start_phase(LsJob *job, LsJobRun *run)
+start_phase(const LsJob *job, const LsJobRun *run)
 {
 	bool		count = is(job->phase, "wait");
-	const char *phase = count ? "count" : "refresh";
-	double		contacts = ls_estimate_rows(ls_score_table(job->model, false));
-
-	ls_job_progress(job, phase, NULL, 0);
+	double		contacts = ls_relation_estimate_rows(ls_score_table(job->model, false));
 	/* what is found by no index is read as a whole for each chunk, whoever does it */
-	if (ls_parts_pay(contacts) && !(count && run->floor > LEAST_LIMIT))
-		ls_parts_make(job, phase, contacts);
+	bool		shared = ls_job_workers > 1 && ls_job_rate == 0 && contacts >= FEWEST_CONTACTS &&
+		!(count && run->floor > LEAST_LIMIT);
+
+	ls_job_advance(job, count ? "count" : "refresh", shared ? find_bounds(job->model, contacts) : NIL);
 }
 
 /*
- * may_end tells whether a phase that has come to its end can be left.  Where all
- * are counted but somebody is at the definitions, it is left to a later step to
- * say so.
+ * end_phase goes on from a phase if all of its ranges have ended.  One that another
+ * process is doing has not, until that commits.  Where somebody is at the
+ * definitions, it is left to a later step to say that all are counted.
  */
 static bool
-may_end(const LsJob *job)
-{
-	return !is(job->phase, "count") || ls_lock_definitions_if_free(job->model);
-}
-
-/* end_phase goes on from a phase that has come to its end. */
-static void
-end_phase(LsJob *job, const char *position, int64 contacts)
+end_phase(LsJob *job, LsJobRun *run, bool at_once)
 {
 	bool		count = is(job->phase, "count");
+	LsJobRange	first;
 
+	if (!ls_job_range_take_ended(job, at_once, &first))
+		return false;
+	if (run->range == 0)
+		run->range = first.number;
+	if (count && !ls_lock_definitions_if_free(job->model))
+		return false;
 	if (count)
 		publish(job);
-	ls_job_progress(job, count ? "settle" : "end", count ? NULL : position, contacts);
-}
-
-/* do_chunk does the next contacts of a phase, or of a range of it. */
-static void
-do_chunk(const LsJob *job, LsJobRun *run, const LsPart *part, LsChunk *chunk)
-{
-	chunk->model = job->model;
-	chunk->cause = counts_all(job) && is(job->phase, "count") ? "backfill" : "rule";
-	chunk->whole = counts_all(job);
-	chunk->limit = run->limit;
-	chunk->position = part ? part->position : job->position;
-	chunk->last = part ? part->last : NULL;
-	if (is(job->phase, "count"))
-		ls_recount_chunk(chunk);
-	else
-		ls_refresh_chunk(chunk);
-}
-
-/*
- * parts_ended goes on from a phase if all of its ranges have ended.  One that
- * somebody is doing has not, until he commits.
- */
-static bool
-parts_ended(LsJob *job)
-{
-	LsPartsOpen open;
-
-	ls_parts_open(job, &open);
-	if (open.all > 0 || !may_end(job) || !ls_job_lock(job))
-		return false;
-	ls_parts_end(job);
-	end_phase(job, NULL, 0);
+	ls_job_advance(job, count ? "settle" : "end", NIL);
 	return true;
 }
 
-/* part_step does the next contacts of a range that is free. */
-static LsJobNext
-part_step(LsJob *job, LsJobRun *run, bool at_once, int64 *contacts)
+/* do_chunk does the next contacts of a range. */
+static void
+do_chunk(LsJob *job, LsJobRun *run, const LsJobRange *range, int64 *contacts)
 {
 	LsChunk		chunk = {0};
-	LsPartsOpen open;
-	LsPart		part;
 
-	run->in_parts = true;
-	if (!ls_part_take(job, at_once, run->avoid, &part))
-	{
-		/* that all have ended, but the job does not go on, is no fault of a range */
-		if (run->helper || (!at_once && job->retry_at > GetCurrentTimestamp()))
-			return LS_JOB_WAIT;
-		return parts_ended(job) ? LS_JOB_MORE : LS_JOB_WAIT;
-	}
-	run->part = part.number;
-	if (!run->helper)
-	{
-		ls_parts_open(job, &open);
-		run->parts_due = open.due;
-	}
-	do_chunk(job, run, &part, &chunk);
-	*contacts = chunk.contacts;
-	ls_part_progress(job, &part, chunk.position, chunk.ended, chunk.contacts);
-	run->part = 0;
-	return LS_JOB_MORE;
-}
-
-/* whole_step does the next contacts of a phase that is not cut into ranges. */
-static LsJobNext
-whole_step(LsJob *job, LsJobRun *run, int64 *contacts)
-{
-	LsChunk		chunk = {0};
-	bool		ends;
-
-	do_chunk(job, run, NULL, &chunk);
-	*contacts = chunk.contacts;
-	ends = chunk.ended && may_end(job);
-	if (ends)
-		end_phase(job, chunk.position, chunk.contacts);
+	chunk.model = job->model;
+	chunk.cause = counts_all(job) && is(job->phase, "count") ? "backfill" : "rule";
+	chunk.whole = counts_all(job);
+	chunk.limit = run->limit;
+	chunk.position = range->position;
+	chunk.last = range->last;
+	if (is(job->phase, "count"))
+		ls_recount_chunk(&chunk);
 	else
-		ls_job_progress(job, job->phase, chunk.position, chunk.contacts);
-	return chunk.ended && !ends ? LS_JOB_WAIT : LS_JOB_MORE;
+		ls_refresh_chunk(&chunk);
+	*contacts = chunk.contacts;
+	ls_job_range_progress(job, range, chunk.position, chunk.ended, chunk.contacts);
+	if (chunk.ended && !run->helper)
+		(void) end_phase(job, run, true);
 }
 
 /*
@@ -350,6 +329,31 @@ turn_to(LsJobRun *run, const LsJob *job)
 	strlcpy(run->phase, job->phase, sizeof(run->phase));
 }
 
+/* do_step does the next step of a job, with the range that it takes. */
+static LsJobNext
+do_step(LsJob *job, LsJobRun *run, bool at_once, int64 *contacts)
+{
+	bool		chunks = is(job->phase, "count") || is(job->phase, "refresh");
+	LsJobRange	range;
+
+	if (run->helper && !chunks)
+		return LS_JOB_WAIT;
+	if (!ls_job_range_take(job, at_once, run->avoid, &range))
+		return !run->helper && end_phase(job, run, at_once) ? LS_JOB_MORE : LS_JOB_WAIT;
+	run->range = range.number;
+	/* what rules are is changed: whoever is at it comes first */
+	if (is(job->phase, "start") ? !ls_lock_definitions_if_free(job->model) :
+		!chunks && !writers_ended(run, job))
+		return LS_JOB_WAIT;
+	if (chunks)
+		do_chunk(job, run, &range, contacts);
+	else if (is(job->phase, "start"))
+		begin(job);
+	else
+		start_phase(job, run);
+	return LS_JOB_MORE;
+}
+
 /*
  * ls_job_step does the next step of a model's job, in the transaction that the
  * caller has begun; the locks that a writer takes are held.  limit is how many
@@ -359,59 +363,39 @@ LsJobNext
 ls_job_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
 {
 	LsJob	   *job = ls_job_open(model);
-	TimestampTz now = GetCurrentTimestamp();
+	LsJobNext	next;
 
 	*contacts = 0;
-	if (run->part > 0)
-		run->avoid = run->part;
-	run->part = 0;
-	run->parts_due = 0;
-	if (run->in_parts && (job == NULL || job->job_id != run->job_id))
-	{
-		run->in_parts = false;
-		run->sweep = !run->helper;
-	}
-	if (run->sweep)
-		run->sweep = ls_parts_sweep(model);
+	/* that of a step that did not come to its end */
+	if (run->range > 0)
+		run->avoid = run->range;
+	run->range = 0;
+	run->ranges_due = 0;
 	if (job == NULL)
 		return LS_JOB_NONE;
 	turn_to(run, job);
 	if (limit > 0)
 		run->limit = limit;
-	else if ((job->retry_at > now && !job->in_parts) || run->not_before > now)
+	else if (run->not_before > GetCurrentTimestamp())
 		return LS_JOB_WAIT;
-	if (job->in_parts)
-		return part_step(job, run, limit > 0, contacts);
-	if (run->helper)
-		return LS_JOB_WAIT;
-	/* what rules are is changed: whoever is at it comes first */
-	if (is(job->phase, "start") && !ls_lock_definitions_if_free(job->model))
-		return LS_JOB_WAIT;
-	if (is(job->phase, "start"))
-		begin(job);
-	else if (is(job->phase, "wait") || is(job->phase, "settle"))
-	{
-		if (!writers_ended(run, job) || !ls_job_lock(job))
-			return LS_JOB_WAIT;
-		start_phase(job, run);
-	}
-	else
-		return whole_step(job, run, contacts);
-	return LS_JOB_MORE;
+	if (!run->helper)
+		run->ranges_due = ls_job_ranges_due(job);
+	next = do_step(job, run, limit > 0, contacts);
+	run->range = 0;
+	return next;
 }
 
-/* ls_job_step_failed writes down why a step of a model's job failed. */
+/*
+ * ls_job_step_failed records why a step of a model's job failed.  What has no range
+ * is that of all.
+ */
 void
 ls_job_step_failed(const char *model, const LsJobRun *run, const char *error)
 {
 	LsJob	   *job = ls_job_open(model);
 
-	if (job == NULL)
-		return;
-	if (run->part > 0 && job->in_parts)
-		ls_part_failed(job, run->part, error);
-	else
-		ls_job_failed(job, error);
+	if (job)
+		ls_job_range_failed(job, Max(1, run->range), error);
 }
 
 /*
@@ -453,7 +437,7 @@ ls_job_run_all(const char *model)
 	LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
 	(void) ls_refresh(model, "rule");
 	ls_model_refreshed(model);
-	ls_job_superseded(model);
+	ls_job_supersede(model);
 }
 
 /*
@@ -483,7 +467,7 @@ ls_job_follow(const char *model, bool all, bool count, bool holds_tables)
 	const char *visitors = ls_visitors_model(model);
 	double		rows = all || count ? ls_recount_size(model, all) : 0;
 
-	if (!ls_is_large(rows) && (!holds_tables || ls_lock_sources_if_free(model)))
+	if (!ls_job_pays(rows) && (!holds_tables || ls_lock_sources_if_free(model)))
 	{
 		ls_lock_sources(model);
 		if (all || count)
@@ -514,7 +498,7 @@ ls_job_rescore(const char *model, const char *source)
 {
 	double		rows = ls_recount_size(model, true);
 
-	if (ls_is_large(rows))
+	if (ls_job_pays(rows))
 		ls_job_announce(model, "rescore", source ? source : "*", rows);
 	else
 		(void) ls_rescore(model, "backfill");
@@ -529,7 +513,7 @@ ls_job_count(const char *model)
 {
 	double		rows = ls_recount_size(model, false);
 
-	if (ls_is_large(rows))
+	if (ls_job_pays(rows))
 	{
 		ls_model_changed(model);
 		ls_job_announce(model, "count", NULL, rows);

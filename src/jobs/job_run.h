@@ -33,11 +33,9 @@ typedef struct LsJobRun
 	int			floor;			/* ... at least */
 	TimestampTz not_before;		/* real time: of the next chunk */
 	bool		helper;			/* this process only works on ranges */
-	bool		in_parts;		/* the job has had ranges */
-	bool		sweep;			/* ranges of a job before it may be left */
-	int			part;			/* range that a step has taken and not done, 0: none */
+	int			range;			/* that a step has taken and not done, 0: none */
 	int			avoid;			/* one that was held up, or failed: others first */
-	int64		parts_due;		/* ranges that anybody could take before it */
+	int64		ranges_due;		/* that anybody could take before the last step */
 } LsJobRun;
 
 extern LsJobNext ls_job_step(const char *model, LsJobRun *run, int limit,

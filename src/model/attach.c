@@ -29,7 +29,6 @@
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/suggest.h"
-#include "base/user.h"
 #include "counting/recount.h"
 #include "definitions/ancestor.h"
 #include "definitions/extension.h"
@@ -259,21 +258,16 @@ static bool
 wake_rules(const LsSourceRow *source)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 	bool		followers;
 
 	ls_sql_add_text(&args, source->model);
 	ls_sql_add_text(&args, source->source);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_rule SET counted_version = NULL, counting_version = NULL"
-				   " WHERE model OPERATOR(pg_catalog.=) $1"
-				   " AND source OPERATOR(pg_catalog.=) $2", &args);
-	followers = ls_sql_execute("UPDATE leadscore_internal.lead_rule"
-							   " SET counted_version = NULL, counting_version = NULL"
-							   " WHERE model OPERATOR(pg_catalog.=) $1"
-							   " AND source OPERATOR(pg_catalog.<>) $2"
-							   " AND followed_source OPERATOR(pg_catalog.=) $2", &args) > 0;
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET counted_version = NULL, counting_version = NULL"
+						 " WHERE model = $1 AND source = $2", &args);
+	followers = ls_extension_execute("UPDATE leadscore_internal.lead_rule"
+									 " SET counted_version = NULL, counting_version = NULL"
+									 " WHERE model = $1 AND source <> $2"
+									 " AND followed_source = $2", &args) > 0;
 	return followers;
 }
 
@@ -282,7 +276,6 @@ static void
 add_source(const LsSourceRow *source, List *tree)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ls_sql_add_text(&args, source->model);
 	ls_sql_add_text(&args, source->source);
@@ -294,12 +287,10 @@ add_source(const LsSourceRow *source, List *tree)
 	ls_sql_add_text(&args, source->visitor);
 	ls_sql_add_text(&args, source->keep ? "keep" : "retract");
 	ls_sql_add_text(&args, source->queued ? "queued" : "immediate");
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("INSERT INTO leadscore_internal.lead_source"
-			   " (model, source, relation, contact, occurred_at, event, time_zone,"
-			   " visitor, on_delete, mode)"
-			   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("INSERT INTO leadscore_internal.lead_source"
+						 " (model, source, relation, contact, occurred_at, event, time_zone,"
+						 " visitor, on_delete, mode)"
+						 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", &args);
 	ls_add_tree(source->model, source->source, tree);
 }
 
@@ -494,8 +485,8 @@ ls_attach(PG_FUNCTION_ARGS)
 	ls_model_changed(source.model);
 	CommandCounterIncrement();
 	purged = tell_purged(&source);
-	rows = ls_estimate_rows(source.relation);
-	if (ls_is_large(rows))
+	rows = ls_relation_estimate_rows(source.relation);
+	if (ls_job_pays(rows))
 	{
 		ls_job_announce(source.model, "attach", source.source, rows);
 		if (visitors)
@@ -595,25 +586,18 @@ ls_remove_source(const char *model, const char *source)
 	List	   *relations = ls_recorded_relations(model, source);
 	const char *visitors;
 	LsSqlArguments args = {0};
-	LsUser	saved;
 	uint64		rules;
 	ListCell   *lc;
 
 	ls_sql_add_text(&args, model);
 	ls_sql_add_text(&args, source);
-	ls_user_switch(ls_extension_owner(), &saved);
-	rules = ls_sql_execute("UPDATE leadscore_internal.lead_rule"
-						   " SET counted_version = 0, counting_version = NULL"
-						   " WHERE model OPERATOR(pg_catalog.=) $1"
-						   " AND (source OPERATOR(pg_catalog.=) $2"
-						   " OR followed_source OPERATOR(pg_catalog.=) $2)", &args);
-	ls_sql_execute("DELETE FROM leadscore_internal.lead_source"
-			   " WHERE model OPERATOR(pg_catalog.=) $1"
-			   " AND source OPERATOR(pg_catalog.=) $2", &args);
-	ls_sql_execute("DELETE FROM leadscore_internal.lead_relation"
-			   " WHERE model OPERATOR(pg_catalog.=) $1"
-			   " AND source OPERATOR(pg_catalog.=) $2", &args);
-	ls_user_restore(&saved);
+	rules = ls_extension_execute("UPDATE leadscore_internal.lead_rule"
+								 " SET counted_version = 0, counting_version = NULL WHERE model = $1"
+								 " AND (source = $2 OR followed_source = $2)", &args);
+	ls_extension_execute("DELETE FROM leadscore_internal.lead_source WHERE model = $1"
+						 " AND source = $2", &args);
+	ls_extension_execute("DELETE FROM leadscore_internal.lead_relation WHERE model = $1"
+						 " AND source = $2", &args);
 	CommandCounterIncrement();
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));

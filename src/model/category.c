@@ -290,14 +290,14 @@ add_column(Oid table, const LsCategoryRow *category, bool days)
 
 	if (days)
 	{
-		ls_sql_execute(psprintf("ALTER TABLE %s ADD COLUMN %s pg_catalog.float8 NOT NULL DEFAULT %.17g",
-							name, quote_identifier(category->category), no_points(category)), NULL);
-		ls_sql_execute(psprintf("ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT",
-							name, quote_identifier(category->category)), NULL);
+		ls_extension_execute(psprintf("ALTER TABLE %s ADD COLUMN %s pg_catalog.float8 NOT NULL DEFAULT %.17g",
+									  name, quote_identifier(category->category), no_points(category)), NULL);
+		ls_extension_execute(psprintf("ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT",
+									  name, quote_identifier(category->category)), NULL);
 		return;
 	}
-	ls_sql_execute(psprintf("ALTER TABLE %s ADD COLUMN %s pg_catalog.float8", name,
-						quote_identifier(category->category)), NULL);
+	ls_extension_execute(psprintf("ALTER TABLE %s ADD COLUMN %s pg_catalog.float8", name,
+								  quote_identifier(category->category)), NULL);
 	CommandCounterIncrement();
 	SetAttrMissing(table, category->category, psprintf("{%.17g}", no_points(category)));
 	CommandCounterIncrement();
@@ -328,11 +328,11 @@ rename_columns(List *models, const char *from, const char *to)
 	ListCell   *lc;
 
 	foreach(lc, tables_of(models))
-		ls_sql_execute(psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s", ls_relation_qualified_name(lfirst_oid(lc)),
-							quote_identifier(from), quote_identifier(to)), NULL);
+		ls_extension_execute(psprintf("ALTER TABLE %s RENAME COLUMN %s TO %s", ls_relation_qualified_name(lfirst_oid(lc)),
+									  quote_identifier(from), quote_identifier(to)), NULL);
 	foreach(lc, models)
-		ls_sql_execute(psprintf("ALTER VIEW leadscore.live_%s RENAME COLUMN %s TO %s", (char *) lfirst(lc),
-							quote_identifier(from), quote_identifier(to)), NULL);
+		ls_extension_execute(psprintf("ALTER VIEW leadscore.live_%s RENAME COLUMN %s TO %s", (char *) lfirst(lc),
+									  quote_identifier(from), quote_identifier(to)), NULL);
 }
 
 static void
@@ -349,8 +349,8 @@ drop_columns(List *models, const char *category)
 	foreach(lc, models)
 		views = lappend(views, ls_live_view_drop(lfirst(lc)));
 	foreach(lc, tables_of(models))
-		ls_sql_execute(psprintf("ALTER TABLE %s DROP COLUMN %s", ls_relation_qualified_name(lfirst_oid(lc)),
-							quote_identifier(category)), NULL);
+		ls_extension_execute(psprintf("ALTER TABLE %s DROP COLUMN %s", ls_relation_qualified_name(lfirst_oid(lc)),
+									  quote_identifier(category)), NULL);
 	CommandCounterIncrement();
 	forboth(lc, models, vc, views)
 	{
@@ -372,9 +372,8 @@ rename_in_table(const char *table, const char *model, const char *from, const ch
 	ls_sql_add_text(&args, model);
 	ls_sql_add_text(&args, from);
 	ls_sql_add_text(&args, to);
-	ls_sql_execute(psprintf("UPDATE leadscore_internal.%s SET category = $3"
-						" WHERE model OPERATOR(pg_catalog.=) $1"
-						" AND category OPERATOR(pg_catalog.=) $2", table), &args);
+	ls_extension_execute(psprintf("UPDATE leadscore_internal.%s SET category = $3 WHERE model = $1"
+								  " AND category = $2", table), &args);
 }
 
 /* rename_in_stages does so for the conditions of stages. */
@@ -396,17 +395,14 @@ rename_in_stages(const LsModelRow *model, const char *from, const char *to)
 		LsStageRow *stage = lfirst(lc);
 		char	   *condition = stage->condition ? reread(model, stage, &v, &rename) : NULL;
 		LsSqlArguments args = {0};
-		LsUser	saved;
 
 		if (condition == NULL || strcmp(condition, stage->condition) == 0)
 			continue;
 		ls_sql_add_text(&args, model->model);
 		ls_sql_add_text(&args, stage->stage);
 		ls_sql_add_text(&args, condition);
-		ls_user_switch(ls_extension_owner(), &saved);
-		ls_sql_execute("UPDATE leadscore_internal.lead_stage SET condition = $3"
-				   " WHERE model OPERATOR(pg_catalog.=) $1 AND stage OPERATOR(pg_catalog.=) $2", &args);
-		ls_user_restore(&saved);
+		ls_extension_execute("UPDATE leadscore_internal.lead_stage SET condition = $3"
+							 " WHERE model = $1 AND stage = $2", &args);
 	}
 }
 
@@ -415,15 +411,12 @@ static void
 rename_everywhere(const LsModelRow *model, const char *from, const char *to)
 {
 	List	   *rules = ls_rule_rows(model->model, NULL);
-	LsUser	saved;
 	ListCell   *lc;
 
 	rename_in_stages(model, from, to);
-	ls_user_switch(ls_extension_owner(), &saved);
 	rename_in_table("lead_rule", model->model, from, to);
 	rename_in_table("lead_grade", model->model, from, to);
 	rename_columns(with_visitors(model->model), from, to);
-	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	foreach(lc, rules)
 		if (strcmp(((LsRuleRow *) lfirst(lc))->category, from) == 0)

@@ -128,18 +128,6 @@ typedef struct Seen
 	bool		visible;
 } Seen;
 
-/* is_visible tells whether the caller sees the definitions of a model. */
-static bool
-is_visible(const char *name)
-{
-	LsModelRow *model = ls_model_row(name, NULL);
-
-	/* what was restored before its model */
-	if (model == NULL)
-		return has_privs_of_role(GetUserId(), ls_extension_owner());
-	return ls_may_manage_model(model, GetUserId()) || ls_may_read_model(model, GetUserId());
-}
-
 static bool
 row_is_visible(List **seen, const char *name)
 {
@@ -154,7 +142,7 @@ row_is_visible(List **seen, const char *name)
 	}
 	one = palloc(sizeof(Seen));
 	one->model = pstrdup(name);
-	one->visible = is_visible(name);
+	one->visible = ls_may_see_definitions(name);
 	*seen = lappend(*seen, one);
 	return one->visible;
 }

@@ -127,21 +127,15 @@ typedef struct Compared
 static void
 compare(const LsModelRow *model, Oid relation, const char *sql, Compared *compared)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	LsUser	saved;
-	SPIPlanPtr	plan;
-	bool		isnull;
+	LsSqlArguments args = {.read_only = true, .newest = true};
+	SPITupleTable *rows;
+	LsUser		saved;
 
 	memset(compared, 0, sizeof(Compared));
 	ls_user_switch_to_compute(model->owner, &saved);
-	SPI_connect();
 	PG_TRY();
 	{
-		plan = SPI_prepare(sql, 0, NULL);
-		if (plan == NULL ||
-			SPI_execute_snapshot(plan, NULL, NULL, GetLatestSnapshot(), InvalidSnapshot,
-								 true, false, 1) != SPI_OK_SELECT)
-			elog(ERROR, "could not run \"%s\"", sql);
+		rows = ls_sql_query(sql, &args);
 	}
 	PG_CATCH();
 	{
@@ -149,18 +143,12 @@ compare(const LsModelRow *model, Oid relation, const char *sql, Compared *compar
 							 get_rel_name(relation));
 	}
 	PG_END_TRY();
-	if (SPI_processed > 0)
+	if (rows->numvals > 0)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		char	   *was = SPI_getvalue(tuple, desc, 2);
-		char	   *is = SPI_getvalue(tuple, desc, 3);
-
-		compared->others = DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
-		compared->was = was ? MemoryContextStrdup(caller, was) : NULL;
-		compared->is = is ? MemoryContextStrdup(caller, is) : NULL;
+		compared->others = DatumGetInt64(ls_sql_value(rows, 0, 1, NULL));
+		compared->was = ls_sql_text(rows, 0, 2);
+		compared->is = ls_sql_text(rows, 0, 3);
 	}
-	SPI_finish();
 	ls_user_restore(&saved);
 }
 
@@ -277,7 +265,6 @@ ls_key_written(const char *name)
 {
 	LsModelRow *model = ls_model_row(name, NULL);
 	LsSqlArguments args = {0};
-	LsUser	saved;
 	Oid			type,
 				collation,
 				was,
@@ -286,10 +273,7 @@ ls_key_written(const char *name)
 
 	ls_sql_add_text(&args, name);
 	ls_sql_add_text(&args, model->key);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_model SET key = $2"
-			   " WHERE sheet OPERATOR(pg_catalog.=) $1", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_model SET key = $2 WHERE sheet = $1", &args);
 	CommandCounterIncrement();
 	get_atttypetypmodcoll(model->contacts, get_attnum(model->contacts, model->key),
 						  &type, &typmod, &collation);
@@ -429,7 +413,6 @@ tell_visitors(const LsSourceRow *source)
 {
 	const char *visitors = ls_visitors_model(source->model);
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	if (visitors == NULL || source->visitor == NULL)
 		return;
@@ -438,10 +421,8 @@ tell_visitors(const LsSourceRow *source)
 	ls_sql_add_text(&args, source->visitor);
 	ls_sql_add_text(&args, source->occurred_at);
 	ls_sql_add_text(&args, source->event);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_source SET contact = $3, occurred_at = $4, event = $5"
-			   " WHERE model OPERATOR(pg_catalog.=) $1 AND source OPERATOR(pg_catalog.=) $2", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_source SET contact = $3, occurred_at = $4, event = $5"
+						 " WHERE model = $1 AND source = $2", &args);
 	CommandCounterIncrement();
 }
 

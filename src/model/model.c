@@ -110,20 +110,12 @@ check_name(const char *model)
 static Oid
 check_owner(Oid contacts)
 {
-	HeapTuple	tuple;
-	Oid			owner;
-
 	ls_check_relation(contacts);
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(contacts));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", contacts);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	if (!has_privs_of_role(GetUserId(), owner))
+	if (!ls_class_ownercheck(contacts, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER,
 					   get_relkind_objtype(get_rel_relkind(contacts)),
 					   get_rel_name(contacts));
-	return owner;
+	return ls_relation_owner(contacts);
 }
 
 /* ---------- the key ---------- */
@@ -211,14 +203,14 @@ delete_rows(const char *model)
 	/* the model first: what the others' triggers protect is gone with it */
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
-	"lead_rule_error", "lead_action", "lead_day", "lead_worker_error", "lead_job_part", "lead_job",
+	"lead_rule_error", "lead_action", "lead_day", "lead_worker_error", "lead_job_range", "lead_job",
 	"lead_rule_history", "lead_sheet_history"};
 	LsSqlArguments args = {0};
 
 	ls_sql_add_text(&args, model);
 	for (size_t i = 0; i < lengthof(tables); i++)
-		ls_sql_execute(psprintf("DELETE FROM leadscore_internal.%s"
-							" WHERE model OPERATOR(pg_catalog.=) $1", tables[i]), &args);
+		ls_extension_execute(psprintf("DELETE FROM leadscore_internal.%s"
+									  " WHERE model = $1", tables[i]), &args);
 }
 
 /* write_rows writes what the catalog holds about a new model. */
@@ -233,8 +225,8 @@ write_rows(const LsModelTables *new)
 	ls_sql_add_text(&args, new->row.key);
 	ls_sql_add_text(&args, new->row.created_at);
 	ls_sql_add_text(&args, new->row.time_zone);
-	ls_sql_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, accepted_contacts,"
-			   " contacts, key, created_at, time_zone) VALUES ($1, $2, $3, $3, $4, $5, $6)", &args);
+	ls_extension_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, accepted_contacts,"
+						 " contacts, key, created_at, time_zone) VALUES ($1, $2, $3, $3, $4, $5, $6)", &args);
 	for (int i = 0; i < new->ncategories; i++)
 	{
 		LsSqlArguments category = {0};
@@ -242,13 +234,13 @@ write_rows(const LsModelTables *new)
 		ls_sql_add_text(&category, new->row.model);
 		ls_sql_add_text(&category, new->categories[i]);
 		ls_sql_add(&category, INT4OID, Int32GetDatum(i + 1));
-		ls_sql_execute("INSERT INTO leadscore_internal.lead_category (model, category, position)"
-				   " VALUES ($1, $2, $3)", &category);
+		ls_extension_execute("INSERT INTO leadscore_internal.lead_category (model, category, position)"
+							 " VALUES ($1, $2, $3)", &category);
 	}
 	memset(&args, 0, sizeof(args));
 	ls_sql_add_text(&args, new->row.model);
-	ls_sql_execute("INSERT INTO leadscore_internal.lead_stage (model, stage, position, enter_at)"
-			   " VALUES ($1, 'unqualified', 0, '-infinity')", &args);
+	ls_extension_execute("INSERT INTO leadscore_internal.lead_stage (model, stage, position, enter_at)"
+						 " VALUES ($1, 'unqualified', 0, '-infinity')", &args);
 }
 
 /*
@@ -260,7 +252,6 @@ ls_create_model(PG_FUNCTION_ARGS)
 {
 	LsModelTables new = {0};
 	LsModelRow *row = &new.row;
-	LsUser	saved;
 	List	   *tree;
 	Relation	rel;
 
@@ -293,13 +284,11 @@ ls_create_model(PG_FUNCTION_ARGS)
 		ls_check_time_column(row->contacts, row->created_at);
 	relation_close(rel, NoLock);
 
-	ls_user_switch(ls_extension_owner(), &saved);
 	/* what was restored without its model */
 	delete_rows(row->model);
 	ls_tables_make(&new);
 	write_rows(&new);
 	ls_daily_begin(row);
-	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	ls_tables_depend(row);
 	ls_record_sheet(row->model);
@@ -322,7 +311,6 @@ ls_drop_model(const LsModelRow *model)
 {
 	List	   *relations = NIL;
 	const char *visitors;
-	LsUser	saved;
 	ListCell   *lc;
 
 	if (ls_model_row(model->model, NULL) == NULL)
@@ -341,10 +329,8 @@ ls_drop_model(const LsModelRow *model)
 			relations = list_append_unique_oid(relations, row->relation);
 	}
 
-	ls_user_switch(ls_extension_owner(), &saved);
 	delete_rows(model->model);
 	ls_tables_drop(model->model);
-	ls_user_restore(&saved);
 	CommandCounterIncrement();
 	foreach(lc, relations)
 		ls_remove_triggers_if_unused(lfirst_oid(lc));
@@ -403,8 +389,7 @@ ls_detach_all(PG_FUNCTION_ARGS)
 	{
 		LsModelRow *row = lfirst(lc);
 
-		if (!has_privs_of_role(GetUserId(), OidIsValid(row->owner) ? row->owner :
-							   ls_extension_owner()))
+		if (!(OidIsValid(row->owner) ? ls_may_manage_model(row, GetUserId()) : ls_may_manage_all()))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied to drop every model"),
@@ -447,24 +432,18 @@ void
 ls_model_new_owner(const LsModelRow *model)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 	bool		disabled = false;
 
-	ls_user_switch(ls_extension_owner(), &saved);
 	ls_tables_give(model);
 	ls_sql_add_text(&args, model->model);
 	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
 	if (model->suspended)
-		disabled = ls_sql_execute("UPDATE leadscore_internal.lead_model SET enabled = false"
-							  " WHERE model OPERATOR(pg_catalog.=) $1 AND enabled"
-							  " AND $2 IS NOT NULL", &args) > 0;
+		disabled = ls_extension_execute("UPDATE leadscore_internal.lead_model SET enabled = false"
+										" WHERE model = $1 AND enabled AND $2 IS NOT NULL", &args) > 0;
 	else
-		ls_sql_execute("UPDATE leadscore_internal.lead_model"
-				   " SET accepted_owner = $2, accepted_contacts = contacts"
-				   " WHERE model OPERATOR(pg_catalog.=) $1"
-				   " AND (accepted_owner OPERATOR(pg_catalog.<>) $2"
-				   " OR accepted_contacts OPERATOR(pg_catalog.<>) contacts)", &args);
-	ls_user_restore(&saved);
+		ls_extension_execute("UPDATE leadscore_internal.lead_model"
+							 " SET accepted_owner = $2, accepted_contacts = contacts WHERE model = $1"
+							 " AND (accepted_owner <> $2 OR accepted_contacts <> contacts)", &args);
 	CommandCounterIncrement();
 	if (disabled)
 	{
@@ -504,17 +483,14 @@ void
 ls_model_accept_restored(const LsModelRow *model)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	if (OidIsValid(model->accepted) || !OidIsValid(model->owner))
 		return;
 	ls_sql_add_text(&args, model->model);
 	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(model->owner));
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_model"
-			   " SET accepted_owner = $2, accepted_contacts = contacts"
-			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_model"
+						 " SET accepted_owner = $2, accepted_contacts = contacts"
+						 " WHERE model = $1", &args);
 	CommandCounterIncrement();
 }
 

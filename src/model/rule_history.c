@@ -28,7 +28,6 @@
 #include "base/clock.h"
 #include "base/sql.h"
 #include "base/transaction.h"
-#include "base/user.h"
 #include "definitions/extension.h"
 #include "model/validate.h"
 #include "rules/model_compile.h"
@@ -60,27 +59,21 @@ transaction_instant(void)
 	return instant;
 }
 
-/* begin takes the rights to write history, and finds out who does when. */
+/* begin finds out who does when. */
 static void
-begin(Author *author, const char *model, LsUser *saved)
+begin(Author *author, const char *model)
 {
 	LsSqlArguments args = {0};
-	bool		isnull;
 
 	author->model = model;
 	author->name = GetUserNameFromId(GetUserId(), false);
 	ls_sql_add_text(&args, model);
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(transaction_instant()));
-	ls_user_switch(ls_extension_owner(), saved);
-	SPI_connect();
-	(void) ls_sql_run("SELECT GREATEST($2,"
-				  " (SELECT pg_catalog.max(h.valid_from) FROM leadscore_internal.lead_rule_history h"
-				  " WHERE h.model OPERATOR(pg_catalog.=) $1),"
-				  " (SELECT pg_catalog.max(h.valid_from) FROM leadscore_internal.lead_sheet_history h"
-				  " WHERE h.model OPERATOR(pg_catalog.=) $1))", &args);
-	author->at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
-												   SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
+	author->at = DatumGetTimestampTz(ls_sql_value(
+		ls_extension_query("SELECT GREATEST($2,"
+						   " (SELECT max(valid_from) FROM leadscore_internal.lead_rule_history WHERE model = $1),"
+						   " (SELECT max(valid_from) FROM leadscore_internal.lead_sheet_history WHERE model = $1))",
+						   &args), 0, 1, NULL));
 }
 
 /* ---------- rules ---------- */
@@ -140,10 +133,10 @@ column_list(TupleDesc desc, const char *prefix)
  * ($1 is the rule) and those that its row has.
  */
 #define VERSIONS(known) \
-	"(SELECT COALESCE(pg_catalog.array_agg(DISTINCT v.version), '{}')" \
-	" FROM (SELECT pg_catalog.unnest(" known ") UNION ALL" \
+	"(SELECT COALESCE(array_agg(DISTINCT v.version), '{}')" \
+	" FROM (SELECT unnest(" known ") UNION ALL" \
 	" SELECT r.counted_version UNION ALL SELECT r.counting_version) AS v (version)" \
-	" WHERE v.version OPERATOR(pg_catalog.>) 0)"
+	" WHERE v.version > 0)"
 
 /* note_counted takes over how a rule is counted, as nothing else has changed. */
 static void
@@ -152,12 +145,11 @@ note_counted(int64 rule_id)
 	LsSqlArguments args = {0};
 
 	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
-	ls_sql_execute("UPDATE leadscore_internal.lead_rule_history h"
-			   " SET counted_version = r.counted_version,"
-			   " counting_version = r.counting_version, versions = " VERSIONS("h.versions")
-			   " FROM leadscore_internal.lead_rule r"
-			   " WHERE h.rule_id OPERATOR(pg_catalog.=) $1 AND h.valid_to IS NULL"
-			   " AND r.rule_id OPERATOR(pg_catalog.=) $1", &args);
+	ls_extension_execute("UPDATE leadscore_internal.lead_rule_history h"
+						 " SET counted_version = r.counted_version,"
+						 " counting_version = r.counting_version, versions = " VERSIONS("h.versions")
+						 " FROM leadscore_internal.lead_rule r"
+						 " WHERE h.rule_id = $1 AND h.valid_to IS NULL AND r.rule_id = $1", &args);
 }
 
 /* add_version writes down what a rule is from now on; known: as it was before. */
@@ -171,15 +163,15 @@ add_version(const Author *author, TupleDesc desc, int64 rule_id,
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
 	ls_sql_add_text(&args, author->name);
 	ls_sql_add_text(&args, operation);
-	ls_sql_execute(psprintf("INSERT INTO leadscore_internal.lead_rule_history"
-						" (%s, valid_from, changed_by, operation, versions)"
-						" SELECT %s, $2, $3, $4, %s FROM leadscore_internal.lead_rule r"
-						" WHERE r.rule_id OPERATOR(pg_catalog.=) $1",
-						column_list(desc, ""), column_list(desc, "r."),
-						known ? VERSIONS("(SELECT h.versions FROM leadscore_internal.lead_rule_history h"
-										 " WHERE h.rule_id OPERATOR(pg_catalog.=) $1"
-										 " ORDER BY h.history_id DESC LIMIT 1)") :
-						VERSIONS("'{}'::pg_catalog.int8[]")), &args);
+	ls_extension_execute(psprintf("INSERT INTO leadscore_internal.lead_rule_history"
+								  " (%s, valid_from, changed_by, operation, versions)"
+								  " SELECT %s, $2, $3, $4, %s FROM leadscore_internal.lead_rule r"
+								  " WHERE r.rule_id = $1",
+								  column_list(desc, ""), column_list(desc, "r."),
+								  known ? VERSIONS("(SELECT h.versions FROM leadscore_internal.lead_rule_history h"
+												   " WHERE h.rule_id = $1"
+												   " ORDER BY h.history_id DESC LIMIT 1)") :
+								  VERSIONS("'{}'::pg_catalog.int8[]")), &args);
 }
 
 /* end_version ends what a rule was until now; true if something was. */
@@ -190,9 +182,9 @@ end_version(const Author *author, int64 rule_id)
 
 	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
-	return ls_sql_execute("UPDATE leadscore_internal.lead_rule_history SET valid_to = $2"
-					  " WHERE rule_id OPERATOR(pg_catalog.=) $1 AND valid_to IS NULL",
-					  &args) > 0;
+	return ls_extension_execute("UPDATE leadscore_internal.lead_rule_history SET valid_to = $2"
+								" WHERE rule_id = $1 AND valid_to IS NULL",
+								&args) > 0;
 }
 
 /* note_deleted writes down who deleted a rule; it is in force no more. */
@@ -204,27 +196,25 @@ note_deleted(const Author *author, TupleDesc desc, int64 rule_id)
 	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author->at));
 	ls_sql_add_text(&args, author->name);
-	ls_sql_execute(psprintf("INSERT INTO leadscore_internal.lead_rule_history"
-						" (%s, valid_from, valid_to, changed_by, operation, versions)"
-						" SELECT %s, $2, $2, $3, 'DELETE', h.versions"
-						" FROM leadscore_internal.lead_rule_history h"
-						" WHERE h.rule_id OPERATOR(pg_catalog.=) $1"
-						" ORDER BY h.history_id DESC LIMIT 1",
-						column_list(desc, ""), column_list(desc, "h.")), &args);
+	ls_extension_execute(psprintf("INSERT INTO leadscore_internal.lead_rule_history"
+								  " (%s, valid_from, valid_to, changed_by, operation, versions)"
+								  " SELECT %s, $2, $2, $3, 'DELETE', h.versions"
+								  " FROM leadscore_internal.lead_rule_history h WHERE h.rule_id = $1"
+								  " ORDER BY h.history_id DESC LIMIT 1",
+								  column_list(desc, ""), column_list(desc, "h.")), &args);
 }
 
 /* ls_rule_written writes down each version of a rule that a user writes. */
 void
 ls_rule_written(const LsDefinition *change)
 {
-	LsUser	saved;
 	Author		author;
 	LsRuleRow	row;
 
 	ls_rule_row_read(change->new ? change->new : change->old, change->desc, &row);
 	if (!(change->old && change->new && same_rule(change->old, change->new, change->desc)))
 	{
-		begin(&author, row.model, &saved);
+		begin(&author, row.model);
 		(void) end_version(&author, row.rule_id);
 		if (change->new == NULL)
 			note_deleted(&author, change->desc, row.rule_id);
@@ -233,7 +223,6 @@ ls_rule_written(const LsDefinition *change)
 						matches_same(change->old, change->new, change->desc));
 		else
 			add_version(&author, change->desc, row.rule_id, "INSERT", false);
-		ls_user_restore(&saved);
 	}
 }
 
@@ -247,15 +236,12 @@ ls_record_counted(PG_FUNCTION_ARGS)
 	TriggerData *td = ls_extension_trigger_data(fcinfo, TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW,
 									   LS_FIRED_UPDATE, "lead_rule");
 	TupleDesc	desc = RelationGetDescr(td->tg_relation);
-	LsUser	saved;
 	LsRuleRow	row;
 
 	if (same_rule(td->tg_trigtuple, td->tg_newtuple, desc))
 	{
 		ls_rule_row_read(td->tg_newtuple, desc, &row);
-		ls_user_switch(ls_extension_owner(), &saved);
 		note_counted(row.rule_id);
-		ls_user_restore(&saved);
 	}
 	return PointerGetDatum(NULL);
 }
@@ -268,13 +254,11 @@ void
 ls_rule_renamed(const char *model, int64 rule_id)
 {
 	Relation	rel = table_open(ls_extension_base_table("lead_rule", false), AccessShareLock);
-	LsUser	saved;
 	Author		author;
 
-	begin(&author, model, &saved);
+	begin(&author, model);
 	(void) end_version(&author, rule_id);
 	add_version(&author, RelationGetDescr(rel), rule_id, "RENAME", true);
-	ls_user_restore(&saved);
 	table_close(rel, AccessShareLock);
 }
 
@@ -284,12 +268,12 @@ ls_rule_renamed(const char *model, int64 rule_id)
 #define SHEET_NOW \
 	"(SELECT m.model, m.min_score, m.max_score, m.time_zone, c.names, c.weights," \
 	" c.lowest, c.highest FROM leadscore_internal.lead_model m CROSS JOIN LATERAL" \
-	" (SELECT pg_catalog.array_agg(d.category::pg_catalog.text ORDER BY d.position) AS names," \
-	" pg_catalog.array_agg(d.weight ORDER BY d.position) AS weights," \
-	" pg_catalog.array_agg(d.min_points ORDER BY d.position) AS lowest," \
-	" pg_catalog.array_agg(d.max_points ORDER BY d.position) AS highest" \
-	" FROM leadscore_internal.lead_category d WHERE d.model OPERATOR(pg_catalog.=) m.model) c" \
-	" WHERE m.model OPERATOR(pg_catalog.=) $1)"
+	" (SELECT array_agg(d.category::text ORDER BY d.position) AS names," \
+	" array_agg(d.weight ORDER BY d.position) AS weights," \
+	" array_agg(d.min_points ORDER BY d.position) AS lowest," \
+	" array_agg(d.max_points ORDER BY d.position) AS highest" \
+	" FROM leadscore_internal.lead_category d WHERE d.model = m.model) c" \
+	" WHERE m.model = $1)"
 
 /*
  * ls_record_sheet writes down what a model says beside its rules, if that has
@@ -298,7 +282,6 @@ ls_rule_renamed(const char *model, int64 rule_id)
 void
 ls_record_sheet(const char *model)
 {
-	LsUser	saved;
 	Author		author;
 	LsSqlArguments args = {0};
 	LsSqlArguments with_name;
@@ -307,23 +290,21 @@ ls_record_sheet(const char *model)
 	/* what is said of visitors is what their sheet says */
 	if (row && row->sheet)
 		return;
-	begin(&author, model, &saved);
+	begin(&author, model);
 	ls_sql_add_text(&args, model);
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author.at));
 	with_name = args;
 	ls_sql_add_text(&with_name, author.name);
-	ls_sql_execute("UPDATE leadscore_internal.lead_sheet_history h SET valid_to = $2"
-			   " FROM " SHEET_NOW " s"
-			   " WHERE h.model OPERATOR(pg_catalog.=) $1 AND h.valid_to IS NULL"
-			   " AND (h.min_score, h.max_score, h.time_zone, h.categories, h.weights,"
-			   " h.min_points, h.max_points) IS DISTINCT FROM"
-			   " (s.min_score, s.max_score, s.time_zone, s.names, s.weights, s.lowest, s.highest)",
-			   &args);
-	ls_sql_execute("INSERT INTO leadscore_internal.lead_sheet_history (model, min_score, max_score, time_zone,"
-			   " categories, weights, min_points, max_points, valid_from, changed_by)"
-			   " SELECT s.*, $2, $3 FROM " SHEET_NOW " s"
-			   " WHERE NOT EXISTS (SELECT FROM leadscore_internal.lead_sheet_history h"
-			   " WHERE h.model OPERATOR(pg_catalog.=) $1 AND h.valid_to IS NULL)",
-			   &with_name);
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_sheet_history h SET valid_to = $2"
+						 " FROM " SHEET_NOW " s WHERE h.model = $1 AND h.valid_to IS NULL"
+						 " AND (h.min_score, h.max_score, h.time_zone, h.categories, h.weights,"
+						 " h.min_points, h.max_points) IS DISTINCT FROM"
+						 " (s.min_score, s.max_score, s.time_zone, s.names, s.weights, s.lowest, s.highest)",
+						 &args);
+	ls_extension_execute("INSERT INTO leadscore_internal.lead_sheet_history (model, min_score, max_score, time_zone,"
+						 " categories, weights, min_points, max_points, valid_from, changed_by)"
+						 " SELECT s.*, $2, $3 FROM " SHEET_NOW " s"
+						 " WHERE NOT EXISTS (SELECT FROM leadscore_internal.lead_sheet_history h"
+						 " WHERE h.model = $1 AND h.valid_to IS NULL)",
+						 &with_name);
 }

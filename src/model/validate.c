@@ -27,12 +27,11 @@
 #include "background/daily.h"
 #include "base/decay.h"
 #include "base/suggest.h"
-#include "base/user.h"
 #include "capture/deferred.h"
-#include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/model_tables.h"
+#include "definitions/rights.h"
 #include "jobs/job_run.h"
 #include "model/category.h"
 #include "model/key_change.h"
@@ -207,8 +206,7 @@ ls_check_delete(const LsDefinition *row)
 	char	   *model = text_value(&old, "model");
 
 	/* rows that were restored without their model */
-	if (ls_model_row(model, NULL) == NULL &&
-		has_privs_of_role(GetUserId(), ls_extension_owner()))
+	if (ls_model_row(model, NULL) == NULL && ls_may_manage_all())
 		return;
 	(void) ls_model_row_locked(model, GetUserId());
 	ls_visitors_refuse(ls_model_row_held(model, GetUserId()));
@@ -628,13 +626,10 @@ static void
 keep_days(const char *model)
 {
 	LsModelRow *row = ls_model_row(model, NULL);
-	LsUser	saved;
 
 	if (row == NULL || !row->daily)
 		return;
-	ls_user_switch(ls_extension_owner(), &saved);
 	ls_daily_make_table(row);
-	ls_user_restore(&saved);
 }
 
 /* accepted gives the owner as whom a model was accepted. */
@@ -651,11 +646,8 @@ accepted(const LsSheetRow *row)
 static void
 take_over(const char *model)
 {
-	LsUser	saved;
 
-	ls_user_switch(ls_extension_owner(), &saved);
 	ls_tables_give(ls_model_row(model, NULL));
-	ls_user_restore(&saved);
 	CommandCounterIncrement();
 }
 

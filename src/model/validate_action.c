@@ -25,7 +25,6 @@
 #include "base/compat.h"
 #include "base/reach.h"
 #include "base/suggest.h"
-#include "base/user.h"
 #include "definitions/extension.h"
 
 
@@ -196,24 +195,11 @@ callable_functions(void)
 		" FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace"
 		" WHERE prokind = 'f' AND pronargs = 1 AND proargtypes[0] = 'jsonb'::regtype"
 		" AND nspname <> 'pg_catalog'";
-	MemoryContext caller = CurrentMemoryContext;
 	List	   *names = NIL;
-	LsUser	saved;
+	SPITupleTable *rows = ls_extension_query(sql, NULL);
 
-	ls_user_switch(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (SPI_execute(sql, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for functions");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		char	   *name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-		MemoryContext old = MemoryContextSwitchTo(caller);
-
-		names = lappend(names, pstrdup(name));
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	ls_user_restore(&saved);
+	for (uint64 i = 0; i < rows->numvals; i++)
+		names = lappend(names, ls_sql_text(rows, i, 1));
 	return names;
 }
 

@@ -23,7 +23,6 @@
 
 #include "background/daily.h"
 #include "base/sql.h"
-#include "base/user.h"
 #include "definitions/extension.h"
 #include "definitions/model_tables.h"
 #include "definitions/source_triggers.h"
@@ -86,11 +85,11 @@ write_row(const LsModelRow *model, const char *name)
 
 	ls_sql_add_text(&args, model->model);
 	ls_sql_add_text(&args, name);
-	ls_sql_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, accepted_contacts, contacts, key, time_zone,"
-			   " max_drift, max_drift_ratio, min_score, max_score, enabled, sheet)"
-			   " SELECT $2, accepted_owner, accepted_contacts, contacts, key, time_zone, max_drift, max_drift_ratio,"
-			   " min_score, max_score, enabled, $1 FROM leadscore_internal.lead_model"
-			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
+	ls_extension_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, accepted_contacts, contacts, key, time_zone,"
+						 " max_drift, max_drift_ratio, min_score, max_score, enabled, sheet)"
+						 " SELECT $2, accepted_owner, accepted_contacts, contacts, key, time_zone, max_drift, max_drift_ratio,"
+						 " min_score, max_score, enabled, $1 FROM leadscore_internal.lead_model"
+						 " WHERE model = $1", &args);
 }
 
 /*
@@ -103,7 +102,6 @@ ls_visitors_make(const LsModelRow *model, const LsSourceRow *source)
 {
 	char	   *name = ls_visitors_model(model->model);
 	LsModelTables tables;
-	LsUser	saved;
 	int32		typmod;
 	ListCell   *lc;
 
@@ -116,7 +114,6 @@ ls_visitors_make(const LsModelRow *model, const LsSourceRow *source)
 				 errmsg("model \"%s\" already exists", name),
 				 errdetail("The visitors of model \"%s\" would need the name.", model->model)));
 	ls_tables_check_free(name);
-	ls_user_switch(ls_extension_owner(), &saved);
 	ls_tables_read(model, &tables);
 	if (!OidIsValid(ls_extension_table(psprintf("identity_%s", model->model), true)))
 	{
@@ -135,7 +132,6 @@ ls_visitors_make(const LsModelRow *model, const LsSourceRow *source)
 	ls_tables_make(&tables);
 	write_row(model, name);
 	ls_daily_begin(&tables.row);
-	ls_user_restore(&saved);
 	foreach(lc, ls_recorded_relations(model->model, NULL))
 		ls_record_relation(name, NULL, lfirst_oid(lc));
 	CommandCounterIncrement();
@@ -147,19 +143,15 @@ void
 ls_visitors_follow(const char *model)
 {
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	if (ls_visitors_model(model) == NULL)
 		return;
 	ls_sql_add_text(&args, model);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_model v SET max_drift = m.max_drift,"
-				   " max_drift_ratio = m.max_drift_ratio, min_score = m.min_score,"
-				   " max_score = m.max_score, enabled = m.enabled,"
-				   " accepted_owner = m.accepted_owner, accepted_contacts = m.accepted_contacts"
-				   " FROM leadscore_internal.lead_model m"
-				   " WHERE m.model OPERATOR(pg_catalog.=) $1"
-				   " AND v.sheet OPERATOR(pg_catalog.=) $1", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_model v SET max_drift = m.max_drift,"
+						 " max_drift_ratio = m.max_drift_ratio, min_score = m.min_score,"
+						 " max_score = m.max_score, enabled = m.enabled,"
+						 " accepted_owner = m.accepted_owner, accepted_contacts = m.accepted_contacts"
+						 " FROM leadscore_internal.lead_model m WHERE m.model = $1"
+						 " AND v.sheet = $1", &args);
 	CommandCounterIncrement();
 }

@@ -233,12 +233,12 @@ SQL
 	like($index, qr/\]\($_\)/, "the reference's index has $_") foreach map { basename($_) } grep { $_ ne $reference_index } @reference;
 }
 
-# links_lead_somewhere checks the links of all documents, the source files that they name, and
-# the documents that sources name.
+# links_lead_somewhere checks the links of all documents, that the README of a folder of sources
+# names the files that it has, and the documents that sources name.
 sub links_lead_somewhere
 {
 	my %anchors;
-	my %sources = map { $_ => 1 } map { ($_, basename($_), s{^src/}{}r) } files_under('src', qr/\.(?:[ch]|sql)$/);
+	my %sources = map { s{^src/}{}r => 1 } files_under('src', qr/\.[ch]$/);
 
 	foreach my $name (documents())
 	{
@@ -255,8 +255,10 @@ sub links_lead_somewhere
 			$anchors{$file} ||= anchors($file);
 			ok($anchors{$file}{$anchor}, "$name: #$anchor in $file");
 		}
-		next if $name !~ m{^src/|^docs/architecture};
-		ok($sources{$_}, "$name: $_") foreach $text =~ m{`([\w/]+\.[ch])`}g;
+		my ($folder) = $name =~ m{^src/(\w+)/README\.md$} or next;
+		my %named = map { (m{/} ? $_ : "$folder/$_") => 1 } $text =~ m{`([\w/]+\.[ch])`}g;
+		ok($sources{$_}, "$name: $_ is there") foreach sort keys %named;
+		ok($named{$_}, "$name tells of $_") foreach grep { m{^$folder/.*\.c$} } sort keys %sources;
 	}
 	foreach my $name (map { files_under($_, qr/\.(?:[ch]|sql|spec|pl|pm)$/) } grep { -d "$top/$_" } qw(src sql test))
 	{

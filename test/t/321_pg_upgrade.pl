@@ -57,7 +57,7 @@ SQL
 my %state = (
 	(map { ($_ => "SELECT * FROM leadscore.$_ t ORDER BY t::text COLLATE \"C\"") }
 		qw(score_m score_people live_m live_people due_m due_people pending_m pending_people history_m history_people daily_m daily_people funnel_daily_m
-			lead_model lead_category lead_source lead_relation lead_rule lead_stage lead_grade lead_stage_history lead_action lead_outbox lead_day lead_job lead_job_part)),
+			lead_model lead_category lead_source lead_relation lead_rule lead_stage lead_grade lead_stage_history lead_action lead_outbox lead_day lead_job lead_job_range)),
 	replay => "SELECT contact_id, leadscore.replay('m', contact_id) FROM leadscore.score_m ORDER BY 1",
 	forecast => "SELECT c.id, f.* FROM contact c, leadscore.forecast('m', c.id, '2026-05-01') f ORDER BY c.id, f::text",
 	verify => "SELECT * FROM leadscore.verify('m') UNION ALL SELECT * FROM leadscore.verify('people') ORDER BY 1",
