@@ -35,7 +35,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "background/restore.h"
+#include "definitions/restore_state.h"
 #include "base/compat.h"
 #include "base/relation.h"
 #include "base/sql.h"

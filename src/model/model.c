@@ -31,7 +31,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "background/daily.h"
+#include "definitions/daily_tables.h"
 #include "base/compat.h"
 #include "base/reach.h"
 #include "base/relation.h"

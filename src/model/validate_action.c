@@ -21,7 +21,6 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "background/delivery.h"
 #include "base/compat.h"
 #include "base/reach.h"
 #include "base/suggest.h"
@@ -232,7 +231,7 @@ check_function(const Check *check)
 	Oid			owner = check->model->owner;
 	char	   *schema;
 	char	   *name;
-	Oid			function = ls_action_function(check->row.function, &schema, &name);
+	Oid			function = ls_sql_function(check->row.function, &schema, &name);
 	bool		schema_denied;
 
 	if (!OidIsValid(function))

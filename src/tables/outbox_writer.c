@@ -22,7 +22,7 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
-#include "background/restore.h"
+#include "definitions/restore_state.h"
 #include "base/clock.h"
 #include "base/relation.h"
 #include "base/user.h"
