@@ -667,7 +667,7 @@ add_life(Lives *lives, LsModel *model, const char *kind, Datum contact)
 {
 	char	   *key = ls_key_text(&model->key, contact);
 	int			n;
-	LsMove	   *moves = ls_history_read(model, contact, DT_NOBEGIN, &n);
+	LsMove	   *moves = ls_stage_history_read(model, contact, DT_NOBEGIN, &n);
 
 	if (lives->n + n > lives->size)
 	{

@@ -277,14 +277,6 @@ ls_transition_changes_nothing(LsTransition *tr)
 
 /* ---------- a change ---------- */
 
-/* ls_change_is_state_only tells whether a change leaves alone what a row shows. */
-bool
-ls_change_is_state_only(const LsChange *change)
-{
-	return (change->kind == LS_CHANGE_PENDING && change->data.pending.state_only) ||
-		(change->kind == LS_CHANGE_RULES && change->data.rules.state_only);
-}
-
 /* only_if_changed tells whether a change leaves a row alone that is still true. */
 static bool
 only_if_changed(const LsChange *change)

@@ -89,6 +89,14 @@ typedef struct LsChange
 	}			data;
 } LsChange;
 
+/* ls_change_is_state_only tells whether a change leaves alone what a row shows. */
+static inline bool
+ls_change_is_state_only(const LsChange *change)
+{
+	return (change->kind == LS_CHANGE_PENDING && change->data.pending.state_only) ||
+		(change->kind == LS_CHANGE_RULES && change->data.rules.state_only);
+}
+
 /* What was read for a change: the new state is made of it */
 typedef struct LsCounted
 {
@@ -152,6 +160,5 @@ extern void ls_transition_foretell(LsTransition *tr, TimestampTz until);
 extern void ls_transition_merge(LsModel *model, LsState *state,
 								const LsCounted *counted, TimestampTz now);
 extern bool ls_transition_changes_nothing(LsTransition *tr);
-extern bool ls_change_is_state_only(const LsChange *change);
 
 #endif							/* LEADSCORE_TRANSITION_H */

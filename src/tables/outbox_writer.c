@@ -22,11 +22,10 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
-#include "definitions/restore_state.h"
 #include "base/clock.h"
 #include "base/relation.h"
-#include "base/user.h"
 #include "definitions/extension.h"
+#include "definitions/restore_state.h"
 
 /* numbers of rows, which are one to one with rows of all models */
 #define SEQUENCE "outbox_id_seq"
@@ -142,9 +141,9 @@ waits(const LsActionRow *action, const LsTransitionEvent *event)
 	return names_rule(event->rules, action->rule);
 }
 
-/* ls_outbox_concerns tells whether anybody is told of what happened. */
+/* ls_outbox_writer_concerns tells whether anybody is told of what happened. */
 bool
-ls_outbox_concerns(const LsModel *model, const LsTransitionEvent *event)
+ls_outbox_writer_concerns(const LsModel *model, const LsTransitionEvent *event)
 {
 	ListCell   *lc;
 
@@ -252,9 +251,9 @@ add_row(LsRowWriter *outbox, Datum contact, const Told *told)
 	ls_row_writer_add(outbox);
 }
 
-/* ls_outbox_add writes what is to be told of what happened to a contact. */
+/* ls_outbox_writer_add writes what is to be told of what happened to a contact. */
 void
-ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsTransitionEvent *event)
+ls_outbox_writer_add(LsRowWriter *outbox, Datum contact, const LsTransitionEvent *event)
 {
 	LsModel    *model = outbox->model;
 	Told		told = {0};
@@ -287,28 +286,18 @@ ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsTransitionEvent *event
 static int64
 highest_id(Oid table)
 {
-	LsUser	saved;
-	int64		highest = 0;
-	bool		isnull = true;
+	LsSqlArguments args = {.read_only = true};
+	char	   *sql = psprintf("SELECT max(outbox_id) FROM ONLY %s", ls_relation_qualified_name(table));
 
-	ls_user_switch_to_owner(ls_relation_owner(table), &saved);
-	SPI_connect();
-	if (SPI_execute(psprintf("SELECT pg_catalog.max(outbox_id) FROM ONLY leadscore.%s",
-							 quote_identifier(get_rel_name(table))), true, 1) == SPI_OK_SELECT &&
-		SPI_processed == 1)
-		highest = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-											  &isnull));
-	SPI_finish();
-	ls_user_restore(&saved);
-	return isnull ? 0 : highest;
+	return DatumGetInt64(ls_sql_value(ls_sql_query_as_owner(table, sql, &args), 0, 1, NULL));
 }
 
 /*
- * ls_outbox_pass_ids moves the sequence of numbers past those of the rows that were
+ * ls_outbox_writer_pass_ids moves the sequence of numbers past those of the rows that were
  * restored to a table: it is not dumped, and nobody may get a number twice.
  */
 void
-ls_outbox_pass_ids(Oid table)
+ls_outbox_writer_pass_ids(Oid table)
 {
 	ls_restore_number(SEQUENCE, highest_id(table));
 }

@@ -93,7 +93,7 @@ ls_score_writer_open(LsModel *model, const char *cause)
 												 ALLOCSET_SMALL_SIZES);
 	ls_pending_init(&writer->taken);
 	writer->score = ls_transition_score(model);
-	writer->history = ls_history_open(model);
+	writer->history = ls_stage_history_open(model);
 	ls_target_open(&writer->target, model->score_table, 1, NULL, 0);
 	ls_row_check(model, RelationGetDescr(writer->target.rel));
 	/* rows that this transaction has written before must be seen as such */
@@ -106,7 +106,7 @@ ls_score_writer_close(LsScoreWriter *writer)
 {
 	if (writer->due)
 		ls_due_table_close(writer->due);
-	ls_history_close(writer->history);
+	ls_stage_history_close(writer->history);
 	if (writer->profiles)
 		ls_profile_table_close(writer->profiles);
 	ls_target_close(&writer->target);
@@ -642,7 +642,7 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 	/* what time has done to a contact of which nothing is left is not told */
 	if (removes || result == LS_TRANSITION_WRITE)
 		foreach(lc, tr.events)
-			writer->transitions += ls_history_add(writer->history, row.contact, lfirst(lc));
+			writer->transitions += ls_stage_history_add(writer->history, row.contact, lfirst(lc));
 	return true;
 }
 

@@ -44,9 +44,9 @@ struct LsHistory
 	LsRowWriter *outbox;		/* likewise */
 };
 
-/* ls_history_open gets ready to write about the contacts of a model. */
+/* ls_stage_history_open gets ready to write about the contacts of a model. */
 LsHistory *
-ls_history_open(LsModel *model)
+ls_stage_history_open(LsModel *model)
 {
 	LsHistory  *history = palloc0(sizeof(LsHistory));
 
@@ -56,7 +56,7 @@ ls_history_open(LsModel *model)
 }
 
 void
-ls_history_close(LsHistory *history)
+ls_stage_history_close(LsHistory *history)
 {
 	if (history->history)
 		ls_row_writer_close(history->history);
@@ -97,18 +97,18 @@ add_move(LsRowWriter *rows, Datum contact, const LsTransitionEvent *event)
 }
 
 /*
- * ls_history_add writes down what happened to a contact, and gives the number of
+ * ls_stage_history_add writes down what happened to a contact, and gives the number of
  * changes of stage.
  */
 int
-ls_history_add(LsHistory *history, Datum contact, const LsTransitionEvent *event)
+ls_stage_history_add(LsHistory *history, Datum contact, const LsTransitionEvent *event)
 {
 	bool		moved = strcmp(event->from_stage, event->to_stage) != 0;
 
 	if (moved)
 		add_move(writer(history, &history->history, "history_"), contact, event);
-	if (ls_outbox_concerns(history->model, event))
-		ls_outbox_add(writer(history, &history->outbox, "outbox_"), contact, event);
+	if (ls_outbox_writer_concerns(history->model, event))
+		ls_outbox_writer_add(writer(history, &history->outbox, "outbox_"), contact, event);
 	return moved;
 }
 
@@ -150,11 +150,11 @@ read_move(TupleTableSlot *slot, LsMove *move)
 }
 
 /*
- * ls_history_read gives the changes of stage of a contact from an instant on that
+ * ls_stage_history_read gives the changes of stage of a contact from an instant on that
  * the active snapshot sees, in the order in which they happened.
  */
 LsMove *
-ls_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
+ls_stage_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
 {
 	Relation	rel = table_open(ls_extension_table(psprintf("history_%s", model->name), false),
 								 AccessShareLock);
