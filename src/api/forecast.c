@@ -242,7 +242,7 @@ ask_all(LsModel *model, TimestampTz until)
 	return coming;
 }
 
-/* ls_upcoming is leadscore.upcoming(): who will change stage, and when. */
+/* ls_upcoming is leadscore.upcoming(): which contacts will change stage, and when. */
 Datum
 ls_upcoming(PG_FUNCTION_ARGS)
 {

@@ -147,28 +147,20 @@ start_new(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 
 /*
  * recall gives a row the numbers of an instant before its own, as score() does: the
- * clock has been set back, or is behind that of who wrote the row.  Which stage comes
- * next cannot be said of an instant that others have left behind: the row's stays.
+ * clock has been set back, or is behind that of the session that wrote the row.  Which
+ * stage comes next cannot be said of an instant in the past: the row's stays.
  */
 static void
 recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 {
 	LsScore    *score = ls_score_make(model, false);
+	LsReplay   *replay = ls_contact_recall(model, row, at);
 
-	if (at >= row->state.last)
-	{
-		/* what was pending may have waited for an instant before this one */
-		ls_state_advance(model, &row->state, at);
+	if (replay == NULL)
 		ls_evaluate(model, &row->state, at, score);
-	}
 	else
 	{
-		LsReplay   *replay = ls_replay_make(model);
-
-		(void) ls_replay_contact(replay, row->contact);
-		ls_replay_tell(replay, row->contact, at, false);
 		ls_replay_evaluate(replay, at, score);
-		ls_rules_report(model);
 		row->state.last = ls_replay_last(replay, at);
 		row->state.events = row->state.last == DT_NOBEGIN ? 0 : 1;
 		row->state.first = row->state.last;

@@ -49,19 +49,6 @@ PG_FUNCTION_INFO_V1(ls_state_text);
 
 static const char *const kind_names[] = {"event", "absence", "sequence", "profile"};
 
-/*
- * from_state tells whether the state knows the score at an instant: not what
- * was before the last event.  It is advanced to the instant.
- */
-static bool
-from_state(LsModel *model, LsScoreRow *row, TimestampTz at)
-{
-	if (at < row->state.last)
-		return false;
-	ls_state_advance(model, &row->state, at);
-	return true;
-}
-
 /* What is asked about one contact */
 typedef struct Question
 {
@@ -88,15 +75,9 @@ ask(FunctionCallInfo fcinfo, Question *question)
 	question->model = model;
 	question->contact = ls_asked_contact(fcinfo, model);
 	question->at = ls_asked_instant(fcinfo, 2);
-	question->replay = NULL;
 	if (!ls_contact_find(model, question->contact, &question->row))
 		return false;
-	if (from_state(model, &question->row, question->at))
-		return true;
-	question->replay = ls_replay_make(model);
-	(void) ls_replay_contact(question->replay, question->contact);
-	ls_replay_tell(question->replay, question->contact, question->at, false);
-	ls_rules_report(model);
+	question->replay = ls_contact_recall(model, &question->row, question->at);
 	return true;
 }
 
@@ -502,9 +483,9 @@ ls_state_text(PG_FUNCTION_ARGS)
 		appendStringInfo(&out, ", %d dated later", state.nfuture);
 	if (state.prior_stage)
 		appendStringInfo(&out, ", stage before disqualification %s", state.prior_stage);
-	if (state.hold != LS_HOLD_NONE)
-		appendStringInfo(&out, ", stage set by hand%s",
-						 state.hold == LS_HOLD_AT_MOST ? " and not to be exceeded" :
+	if (state.override != LS_OVERRIDE_NONE)
+		appendStringInfo(&out, ", stage overridden%s",
+						 state.override == LS_OVERRIDE_BELOW ? " and not to be exceeded" :
 						 " until reached");
 	if (state.due != DT_NOEND)
 		appendStringInfo(&out, ", due at %s%s", timestamptz_to_str(state.due),

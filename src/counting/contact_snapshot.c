@@ -118,6 +118,28 @@ ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row)
 	return !ls_contact_complete(model, row) || ls_score_row_is_known(row);
 }
 
+/*
+ * ls_contact_recall gets ready to tell what was true of a contact at an instant.  Its
+ * state is advanced to that; where it does not know what was before the last event, the
+ * events are given.
+ */
+LsReplay *
+ls_contact_recall(LsModel *model, LsScoreRow *row, TimestampTz at)
+{
+	LsReplay   *replay;
+
+	if (at >= row->state.last)
+	{
+		ls_state_advance(model, &row->state, at);
+		return NULL;
+	}
+	replay = ls_replay_make(model);
+	(void) ls_replay_contact(replay, row->contact);
+	ls_replay_tell(replay, row->contact, at, false);
+	ls_rules_report(model);
+	return replay;
+}
+
 /* prepare gets ready to take a contact to an instant; gives what is to be freed. */
 static EState *
 prepare(LsTransition *tr, LsModel *model, LsScoreRow *row, TimestampTz now, bool exists)

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "counting/replay.h"
 #include "rules/model_compile.h"
 #include "scoring/score_row.h"
 
@@ -18,6 +19,7 @@ extern bool ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row);
 extern bool ls_contact_complete(LsModel *model, LsScoreRow *row);
 extern bool ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row);
 extern bool ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists);
+extern LsReplay *ls_contact_recall(LsModel *model, LsScoreRow *row, TimestampTz at);
 extern void ls_contact_show(LsModel *model, LsScoreRow *row, TimestampTz t);
 extern List *ls_contact_foretell(LsModel *model, LsScoreRow *row, TimestampTz now,
 								 TimestampTz until, bool grades);

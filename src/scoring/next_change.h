@@ -48,8 +48,8 @@ typedef struct LsDue
 extern TimestampTz ls_due_next(LsDue *due, bool *drift);
 
 /*
- * The way of a contact through time, from one change to the next.  The state
- * is advanced and score evaluated as the way is gone.
+ * A contact in time, from one change to the next.  The state is advanced and
+ * the score evaluated at each.
  */
 typedef struct LsPath
 {

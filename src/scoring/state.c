@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * state.c
- *		Accumulators of events: adding, merging, folding, and their bytes.
+ *		Accumulators of events: adding, merging, compacting.
  *
  *-------------------------------------------------------------------------
  */
@@ -114,7 +114,7 @@ ls_rule_needs_buckets(const LsRule *rule)
 
 /*
  * ls_slot_phases: for step decay, buckets whose numbers differ by a multiple
- * of this lose their worth at the same instants.
+ * of this lose their value at the same instants.
  */
 int64
 ls_slot_phases(const LsRule *rule)
@@ -176,7 +176,7 @@ find_bucket(LsSlot *slot, int64 bucket)
 }
 
 /*
- * align brings a half-life sum held at one event's landmark to another's.
+ * align brings a half-life sum from one event's landmark to another's.
  */
 static void
 align(const LsRule *rule, LsSum *sum, TimestampTz from, TimestampTz to)
@@ -337,11 +337,11 @@ static void
 compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 {
 	int64		phase = phase_of(rule, bucket->bucket);
-	int64		held = slot->more->compacted_to -
+	int64		kept_at = slot->more->compacted_to -
 		phase_of(rule, slot->more->compacted_to - phase);
 	LsBucket   *compacted = NULL;
 
-	Assert(held >= bucket->bucket);
+	Assert(kept_at >= bucket->bucket);
 	for (int i = 0; i < slot->more->ncompacted; i++)
 		if (slot->more->compacted[i].bucket == phase)
 			compacted = &slot->more->compacted[i];
@@ -356,10 +356,10 @@ compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 	}
 	compacted->count += bucket->count;
 	ls_sum_add(&compacted->sum, ls_bucket_points(rule, bucket) *
-			   ls_decay(&rule->decay, (held - bucket->bucket) * rule->period));
+			   ls_decay(&rule->decay, (kept_at - bucket->bucket) * rule->period));
 }
 
-/* compact_to moves the bucket at which compacted sums are held. */
+/* compact_to moves the bucket at which compacted sums are kept. */
 static void
 compact_to(const LsRule *rule, LsSlot *slot, int64 to)
 {
@@ -376,7 +376,7 @@ compact_to(const LsRule *rule, LsSlot *slot, int64 to)
 	slot->more->compacted_to = to;
 }
 
-/* compact_slot drops buckets out of the span, or folds those that are far back. */
+/* compact_slot drops buckets out of the span, or compacts those that are far back. */
 static void
 compact_slot(const LsRule *rule, LsSlot *slot)
 {
@@ -499,15 +499,15 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 }
 
 /*
- * ls_state_inherit takes over what events do not tell: the way that the contact
- * has gone through the stages.
+ * ls_state_inherit takes over what events do not tell: the contact's stages, and when
+ * it is due.
  */
 void
 ls_state_inherit(LsState *state, const LsState *before)
 {
 	state->prior_stage = before->prior_stage;
 	state->stage_recorded = before->stage_recorded;
-	state->hold = before->hold;
+	state->override = before->override;
 	state->due = before->due;
 	state->due_drift = before->due_drift;
 }
@@ -542,7 +542,7 @@ ls_state_drop_unknown(LsModel *model, LsState *state)
 	state->nslots = kept;
 }
 
-/* ls_state_set_profile notes whether a profile rule holds. */
+/* ls_state_set_profile records whether a profile rule holds. */
 void
 ls_state_set_profile(LsState *state, int64 version, bool holds, double weight)
 {

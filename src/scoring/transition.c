@@ -10,13 +10,11 @@
  *
  * All of it is computed in memory, from a row, a change, what was counted for it and
  * the clock: the same for the writer, which writes the row and the events that are
- * returned, and for those who only show a contact, forecast, or try rules out.
+ * returned, and for callers that only show a contact, forecast, or try rules out.
  *
  *-------------------------------------------------------------------------
  */
 #include "scoring/transition.h"
-
-#include "utils/builtins.h"
 
 /*
  * After how many jumps a search for the next due instant stops, early: in a
@@ -149,8 +147,8 @@ step(LsTransition *tr, TimestampTz at, const char *cause)
 
 /*
  * catch_up goes from one instant to another, by time alone.  The score is true at
- * the last instant of something that happened then.  cause is time, but where it is a
- * time that nobody has seen: what is backfilled must not be told as if it happened now.
+ * the last instant of something that happened then.  cause is time, but for
+ * events that were backfilled: those must not be told as if they happened now.
  */
 static void
 catch_up(LsTransition *tr, TimestampTz from, TimestampTz to, const char *cause)
@@ -403,8 +401,8 @@ ls_transition_run(LsTransition *tr, const LsChange *change, const LsCounted *cou
 /* ---------- time alone ---------- */
 
 /*
- * ls_transition_read takes a contact whose row is in the table to where it is now, for
- * those who only read.
+ * ls_transition_read takes a contact whose row is in the table to what is true now, for
+ * callers that only read.
  */
 void
 ls_transition_read(LsTransition *tr)

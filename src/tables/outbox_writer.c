@@ -68,15 +68,15 @@ typedef struct Told
 	const LsTransitionEvent *event;
 	int64		id;
 	const char *contact;
-	const char *stage;			/* of the occasion */
+	const char *stage;			/* of the event that it tells of */
 	const char *from_stage;		/* NULL: it stayed */
 	const char *to_stage;
 	TimestampTz recorded_at;
 } Told;
 
-/* ---------- who waits for what ---------- */
+/* ---------- which action waits for what ---------- */
 
-/* moved tells whether an occasion changed the stage. */
+/* moved tells whether an event changed the stage. */
 static bool
 moved(const LsTransitionEvent *event)
 {
@@ -141,7 +141,7 @@ waits(const LsActionRow *action, const LsTransitionEvent *event)
 	return names_rule(event->rules, action->rule);
 }
 
-/* ls_outbox_writer_concerns tells whether anybody is told of what happened. */
+/* ls_outbox_writer_concerns tells whether an action waits for what happened. */
 bool
 ls_outbox_writer_concerns(const LsModel *model, const LsTransitionEvent *event)
 {
@@ -294,7 +294,7 @@ highest_id(Oid table)
 
 /*
  * ls_outbox_writer_pass_ids moves the sequence of numbers past those of the rows that were
- * restored to a table: it is not dumped, and nobody may get a number twice.
+ * restored to a table: it is not dumped, and no number may be given twice.
  */
 void
 ls_outbox_writer_pass_ids(Oid table)

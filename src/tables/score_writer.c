@@ -3,10 +3,11 @@
  * score_writer.c
  *		Reads and writes score_<model>: the only writer.
  *
- * A change locks the contact's row first, reads the clock after that, and
- * writes the row once.  It makes the row true at the clock's instant, or at a later
- * one that is noted in what it handles (effective_instant).  Contacts have to come in the order of their key, so
- * that statements never wait for each other in a circle.
+ * A change locks the contact's row first, reads the clock after that, then what the
+ * change brings, and writes once what the transition makes of it: the row, true at the
+ * clock's instant or a later one of what is handled (count), its due instant, and the
+ * events.  Contacts have to come in the order of their key, so that statements never
+ * wait for each other in a circle.
  *
  * At READ COMMITTED a row that exists is locked and updated through the
  * executor, without SQL.  Under a transaction snapshot that would leave two
@@ -20,12 +21,8 @@
  */
 #include "tables/score_writer.h"
 
-#include <math.h>
-
-#include "access/table.h"
 #include "access/xact.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -35,7 +32,6 @@
 #include "base/heap_writer.h"
 #include "rules/disclosure.h"
 #include "rules/source_locks.h"
-#include "scoring/next_change.h"
 #include "scoring/transition.h"
 #include "tables/damaged_row.h"
 #include "tables/due_table.h"
@@ -167,7 +163,7 @@ lock_row(LsScoreWriter *writer, Datum contact, LsScoreRow *row)
 
 /*
  * lock_if_free does so without waiting, at READ COMMITTED, and says in
- * writer->exists whether there is a row.  False where somebody holds it.
+ * writer->exists whether there is a row.  False where another session holds it.
  */
 static bool
 lock_if_free(LsScoreWriter *writer, Datum contact, LsScoreRow *row)
@@ -237,7 +233,7 @@ compute(LsScoreWriter *writer, Datum contact, TimestampTz t, LsState *state,
 
 	/*
 	 * TRUNCATE and DROP are no matter of snapshots: with one that is older than
-	 * the lock, what they took and what is kept of it would both be missing.
+	 * the lock, purged events and what they contributed would both be missing.
 	 */
 	if (counter == callbacks->count_all && !writer->locked_to_read)
 	{
@@ -406,7 +402,7 @@ write_row(LsScoreWriter *writer, LsScoreRow *row)
 /*
  * was_missed tells whether there is a row of a contact after all.  One that
  * moves to another page while its index entry is read is not found by
- * lock_row(); who inserts one learns of it, who has nothing to write does not.
+ * lock_row(): an INSERT would tell, but here there is nothing to write.
  */
 static bool
 was_missed(LsScoreWriter *writer, Datum contact)
@@ -517,7 +513,7 @@ forward(LsScoreWriter *writer, const LsChange *change)
 
 /*
  * was_taken looks, when a row has been made, whether the contact counts for
- * another since: who saw to that kept us waiting while we made it.
+ * another since: the transaction that saw to that made us wait while we made it.
  */
 static bool
 was_taken(LsScoreWriter *writer, Datum contact)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * stage_history.c
- *		What happened to contacts, written down: changes of stage, what is told.
+ *		Events of transitions, written: changes of stage, and triggered actions.
  *
  * The tables are opened when there is first something to write.
  *
@@ -97,7 +97,7 @@ add_move(LsRowWriter *rows, Datum contact, const LsTransitionEvent *event)
 }
 
 /*
- * ls_stage_history_add writes down what happened to a contact, and gives the number of
+ * ls_stage_history_add writes what happened to a contact, and gives the number of
  * changes of stage.
  */
 int
@@ -114,7 +114,7 @@ ls_stage_history_add(LsHistory *history, Datum contact, const LsTransitionEvent 
 
 /* ---------- reading ---------- */
 
-/* ls_by_move orders changes of stage as they happened, and were written down. */
+/* ls_by_move orders changes of stage as they happened, and were written. */
 int
 ls_by_move(const void *a, const void *b)
 {

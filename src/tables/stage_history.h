@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * stage_history.h
- *		What happened to contacts, written down: changes of stage, what is told.
+ *		Events of transitions, written: changes of stage, and triggered actions.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,7 +20,7 @@ extern int	ls_stage_history_add(LsHistory *history, Datum contact,
 						   const LsTransitionEvent *event);
 extern void ls_stage_history_close(LsHistory *history);
 
-/* A change of stage that was written down */
+/* A change of stage that was written */
 typedef struct LsMove
 {
 	char	   *from_stage;		/* NULL: its first */
