@@ -52,7 +52,7 @@
 #include "definitions/source_triggers.h"
 #include "definitions/table_change.h"
 #include "jobs/job_run.h"
-#include "jobs/one_model.h"
+#include "counting/one_model.h"
 #include "model/attach.h"
 #include "model/model.h"
 #include "rules/expression.h"
@@ -312,7 +312,7 @@ sync_tree(Work *work, const char *source, Oid root)
 	foreach(lc, left)
 	{
 		forget_relation(model, source, lfirst_oid(lc));
-		if (!exists(lfirst_oid(lc)) && !ls_purge_dropped(lfirst_oid(lc)))
+		if (!exists(lfirst_oid(lc)) && !ls_drop_purged(lfirst_oid(lc)))
 			work->rescore = true;
 	}
 	if (source)
@@ -644,7 +644,7 @@ lost_key(const Ddl *ddl, const LsModelRow *model)
 /*
  * keep_key refuses to drop the column that identifies the contacts of a model,
  * and a type or collation that columns of the model's own tables went with, as
- * with DROP TYPE ... CASCADE.  Whoever wants that drops the model first.
+ * with DROP TYPE ... CASCADE.  The model has to be dropped first.
  */
 static void
 keep_key(const Ddl *ddl, const LsModelRow *model)

@@ -14,7 +14,6 @@
 
 #include <math.h>
 
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -106,7 +105,8 @@ refuse(const Check *check, const char *column, bool given, const char *because,
 
 /*
  * check_length refuses a name that could be written here, but not in the longer
- * keys of lead_outbox, where that would be an error of whoever writes events.
+ * keys of lead_outbox, where that would be an error of the sessions that write
+ * events.
  */
 static void
 check_length(const Check *check)

@@ -15,7 +15,6 @@
 
 #include "commands/sequence.h"
 #include "common/shortest_dec.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/json.h"

@@ -34,6 +34,7 @@
 #include "rules/source_locks.h"
 #include "scoring/transition.h"
 #include "tables/damaged_row.h"
+#include "tables/deferred.h"
 #include "tables/due_table.h"
 #include "tables/identity_table.h"
 #include "tables/pending_table.h"
@@ -552,7 +553,7 @@ take_row(LsScoreWriter *writer, const LsChange **change, LsChange *repair, LsSco
 		return true;
 	/* events of a statement under way are not all there */
 	if (kind != LS_CHANGE_RECOMPUTE && kind != LS_CHANGE_REPLACE &&
-		callbacks->defer(writer->model, contact))
+		ls_deferred_recompute(writer->model, contact))
 		return false;
 	ls_damaged_row_report(writer->model, contact, writer->damage);
 	ls_score_row_start(writer->model, contact, row, ls_clock());
