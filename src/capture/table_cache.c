@@ -154,7 +154,7 @@ acquire(void *arg)
 
 	attempt->model = concerns(attempt->row, attempt->relation) ?
 		ls_model_acquire(attempt->row->model, NULL) : NULL;
-	/* a dump brings indexes last, and until then rows are only put aside */
+	/* a dump brings indexes last, and until then what rows bring becomes pending */
 	if (attempt->model && attempt->model->enabled && !attempt->model->restoring)
 		ls_indexes_check(attempt->model);
 }

@@ -35,13 +35,13 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "definitions/restore_state.h"
 #include "base/compat.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/transaction.h"
 #include "base/trust.h"
 #include "capture/purge.h"
+#include "counting/model_update.h"
 #include "counting/recount.h"
 #include "counting/suspension.h"
 #include "ddl/sync_internal.h"
@@ -49,10 +49,10 @@
 #include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
+#include "definitions/restore_state.h"
 #include "definitions/source_triggers.h"
 #include "definitions/table_change.h"
 #include "jobs/job_run.h"
-#include "counting/one_model.h"
 #include "model/attach.h"
 #include "model/model.h"
 #include "rules/expression.h"
@@ -253,21 +253,6 @@ add_parts(Work *work, List **parts, const char *source, List *relations)
 	}
 }
 
-/* forget_relation takes a table out of a source. */
-static void
-forget_relation(const char *model, const char *source, Oid relid)
-{
-	LsSqlArguments args = {0};
-
-	ls_sql_add_text(&args, model);
-	ls_sql_add_text(&args, source);
-	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relid));
-	ls_extension_execute("DELETE FROM leadscore_internal.lead_relation WHERE model = $1"
-						 " AND source IS NOT DISTINCT FROM $2 AND relation = $3", &args);
-	CommandCounterIncrement();
-	ls_remove_triggers_if_unused(relid);
-}
-
 /* warn_of_foreign says that a foreign table cannot be watched. */
 static void
 warn_of_foreign(Oid relid, Oid root)
@@ -311,7 +296,7 @@ sync_tree(Work *work, const char *source, Oid root)
 	ls_add_tree(model, source, come);
 	foreach(lc, left)
 	{
-		forget_relation(model, source, lfirst_oid(lc));
+		ls_forget_relation(model, source, lfirst_oid(lc));
 		if (!exists(lfirst_oid(lc)) && !ls_drop_purged(lfirst_oid(lc)))
 			work->rescore = true;
 	}
@@ -453,7 +438,7 @@ finish(Work *work)
 	CommandCounterIncrement();
 	if (work->changed || work->recount)
 	{
-		ls_model_changed(model);
+		ls_model_change_record(model);
 		CommandCounterIncrement();
 	}
 	if (deferred)
@@ -702,13 +687,13 @@ follow_one(const Ddl *ddl, LsModelRow *row, List *rows)
 
 	if (error == NULL)
 		return;
-	if (work.refusing || ls_stops_all(error) ||
+	if (work.refusing || ls_model_update_stops(error) ||
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DEPENDENT_PRIVILEGE_DESCRIPTORS_STILL_EXIST)
 		ReThrowError(error);
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg("model \"%s\" cannot follow this command: %s", row->model,
-					ls_told_of(row->model, error)),
+					ls_model_update_reason(row->model, error)),
 			 errdetail("Its scores may miss what the command has changed."),
 			 errhint("Repair the model and call leadscore.rescore('%s'), or drop it with leadscore.drop_model('%s').",
 					 row->model, row->model)));

@@ -26,9 +26,8 @@
 #include "base/sql.h"
 #include "base/statement.h"
 #include "base/transaction.h"
-#include "counting/before_commit.h"
+#include "counting/model_update.h"
 #include "counting/merge_pending.h"
-#include "counting/one_model.h"
 #include "ddl/ddl.h"
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
@@ -381,7 +380,7 @@ ls_pass_all(const char *model)
 	return changed;
 }
 
-/* What is done about one of several models, for ls_up_to_date() */
+/* What is done about one of several models, for ls_model_update_try() */
 typedef struct Refresh
 {
 	const char *model;
@@ -415,14 +414,14 @@ refresh_models(List *rows, bool each)
 	ListCell   *lc;
 
 	/* what this transaction has changed itself, which its commit would do */
-	if (ls_changed_models() != NIL)
-		changed += ls_refresh_changed_models();
+	if (ls_model_change_stale() != NIL)
+		changed += ls_model_update_refresh();
 	foreach(lc, rows)
 	{
 		LsModelRow *row = lfirst(lc);
 
 		(void) ls_restore_under_way(row);
-		if (!each || ls_is_sound(row->model))
+		if (!each || ls_model_update_is_sound(row->model))
 			models = lappend(models, row->model);
 	}
 	foreach(lc, models)
@@ -452,7 +451,7 @@ refresh_models(List *rows, bool each)
 		if (!each)
 			refresh_one(&refresh);
 		else
-			(void) ls_up_to_date(refresh.model, refresh_one, &refresh);
+			(void) ls_model_update_try(refresh.model, refresh_one, &refresh);
 		changed += refresh.changed;
 	}
 	return changed;

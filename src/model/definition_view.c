@@ -101,9 +101,9 @@ static const Kind kinds[] = {
 	{"lead_stage", 2, INSERTS | UPDATES | DELETES, NULL,
 	NULL, ls_check_stage, NULL, ls_stage_changed, NULL},
 	{"lead_grade", 3, INSERTS | UPDATES | DELETES, NULL,
-	NULL, ls_check_grade, NULL, ls_model_changed, NULL},
+	NULL, ls_check_grade, NULL, ls_model_change_record, NULL},
 	{"lead_action", 1, INSERTS | UPDATES | DELETES, NULL,
-	"lead_action_action_id_seq", ls_check_action, NULL, ls_model_changed, NULL},
+	"lead_action_action_id_seq", ls_check_action, NULL, ls_model_change_record, NULL},
 };
 
 /* A model of which the rows of a statement have changed something */

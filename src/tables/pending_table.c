@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * pending_table.c
- *		The rows of pending_<model>: what is put aside, to be folded in later.
+ *		The rows of pending_<model>: changes that wait to be merged.
  *
- * Who must not wait for the row of a contact, or may not write it (under a
- * transaction snapshot, where another transaction has written it since), puts
- * what he brings aside: a state of events to be added, or the word that the
- * contact has to be counted again.  As states add up in any order, nothing is
- * lost by that, and scores that are asked for include what is pending.
+ * A session that must not wait for the row of a contact, or may not write it (under a
+ * transaction snapshot, where another transaction has written it since), enqueues its
+ * change: a state of events to be added, or that the contact has to be recomputed.  As
+ * states add up in any order, nothing is lost by that, and scores that are asked for
+ * include what is pending.
  *
  * What a snapshot sees of pending_<model> fits what it sees of the events: both
- * were committed together.  Hence the rule for all who count a contact from
+ * were committed together.  Hence the rule for whatever recomputes a contact from
  * its events: what the same snapshot sees pending of it is counted with them,
  * and must be taken away.  Rows are taken away only under the lock of the
  * contact's row, by SQL with that snapshot; where there is no row yet, two who
@@ -96,9 +96,9 @@ open_to_read(const LsModel *model)
 	return rel;
 }
 
-/* ---------- putting aside ---------- */
+/* ---------- enqueueing ---------- */
 
-/* ls_pending_open gets ready to put something aside. */
+/* ls_pending_open gets ready to enqueue changes. */
 LsPendingTable *
 ls_pending_open(LsModel *model)
 {
@@ -112,8 +112,8 @@ ls_pending_open(LsModel *model)
 }
 
 /*
- * ls_pending_add puts aside what happened to a contact: events, or, where delta
- * is NULL, something after which it, or its profile, has to be counted again.
+ * ls_pending_add enqueues what happened to a contact: events, or, where delta
+ * is NULL, something after which it, or its profile, has to be recomputed.
  */
 void
 ls_pending_add(LsPendingTable *table, Datum contact, const LsState *delta,
@@ -440,7 +440,7 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 }
 
 /*
- * ls_pending_clear takes away all that is pending, for one who counts every
+ * ls_pending_clear takes away all that is pending, for a recompute of every
  * contact under a lock that keeps writers away.
  */
 int64
@@ -462,7 +462,7 @@ ls_pending_clear(LsModel *model)
 }
 
 /*
- * ls_pending_again has the contacts counted again of which something is pending,
+ * ls_pending_again has the contacts recomputed of which something is pending,
  * where that may be true no more.
  */
 void

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pending_table.h
- *		The rows of pending_<model>: what is put aside, to be folded in later.
+ *		The rows of pending_<model>: changes that wait to be merged.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,21 +22,21 @@ typedef struct LsPendingTable LsPendingTable;
 typedef struct LsPending
 {
 	int64		nrows;
-	bool		count_all;		/* it has to be counted again */
+	bool		count_all;		/* it has to be recomputed */
 	bool		count_profile;	/* its row has to be looked at again */
 	bool		has_delta;
 	LsState		delta;			/* events to be added */
-	TimestampTz instant;		/* by the clocks that it was put aside by, the
+	TimestampTz instant;		/* by the clocks that it was enqueued by, the
 								 * latest; DT_NOBEGIN: nothing is pending */
 } LsPending;
 
-/* Rows are only inserted, so nobody waits for anybody. */
+/* Rows are only inserted, so no session waits for another. */
 extern LsPendingTable *ls_pending_open(LsModel *model);
 extern void ls_pending_add(LsPendingTable *table, Datum contact,
 						   const LsState *delta, bool profile);
 extern void ls_pending_close(LsPendingTable *table);
 
-/* for one who has a table open for a moment only */
+/* where the table is open for a moment only */
 extern void ls_pending_add_one(LsModel *model, Datum contact,
 							   const LsState *delta, bool profile);
 
