@@ -149,7 +149,7 @@ ask_due(List *coming, LsModel *model, const LsDueRow *due, TimestampTz until,
 	LsScoreRow	row;
 
 	/* a row of which its state does not know is not the contact's only one */
-	if (!ls_row_find(model, due->contact, &row) || row.state.due != due->at)
+	if (!ls_score_table_find(model, due->contact, &row) || row.state.due != due->at)
 		return coming;
 	if (ls_pending_any(model))
 	{

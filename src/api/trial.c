@@ -35,6 +35,8 @@
 #include "counting/event_reader.h"
 #include "counting/replay.h"
 #include "counting/stage_context.h"
+#include "rules/score_columns.h"
+#include "tables/rule_error.h"
 #include "tables/score_table.h"
 
 #define DEFAULT_SAMPLE 1000
@@ -170,7 +172,7 @@ ls_trial_tried(const LsTrial *trial)
 void
 ls_trial_end(LsTrial *trial)
 {
-	ls_rules_report(trial->after);
+	ls_rule_error_report(trial->after);
 	if (trial->loaded_before)
 		ls_model_release(trial->before);
 	if (trial->loaded_after)
@@ -184,7 +186,7 @@ static bool
 read_item(LsModel *model, const Entry *item, LsScoreRow *row)
 {
 	if (item->tuple == NULL)
-		return ls_row_find(model, item->contact, row);
+		return ls_score_table_find(model, item->contact, row);
 	ls_row_read_tuple(model, item->tuple, item->desc, row);
 	return true;
 }
@@ -311,7 +313,7 @@ draw(LsTrial *trial, Drawn **drawn)
 	uint32		limit = PG_UINT32_MAX;
 	Size		n = 0;
 
-	ls_row_check(trial->after, RelationGetDescr(rel));
+	ls_score_columns_check(trial->after, RelationGetDescr(rel));
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;

@@ -45,7 +45,6 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
-#include "definitions/restore_state.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/sql.h"
@@ -57,9 +56,11 @@
 #include "counting/model_update.h"
 #include "counting/recount.h"
 #include "definitions/model_change.h"
+#include "definitions/restore_state.h"
 #include "rules/model_compile.h"
 #include "scoring/state.h"
 #include "tables/purged_table.h"
+#include "tables/rule_error.h"
 
 PG_FUNCTION_INFO_V1(ls_enter);
 PG_FUNCTION_INFO_V1(ls_capture);
@@ -118,7 +119,7 @@ void
 ls_capture_end(LsCapture *capture)
 {
 	for (int i = 0; i < capture->table->nmodels; i++)
-		ls_rules_report(capture->table->models[i]);
+		ls_rule_error_report(capture->table->models[i]);
 	FreeExecutorState(capture->estate);
 	ls_table_cache_release(capture->table);
 }

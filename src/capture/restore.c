@@ -35,7 +35,7 @@
 #include "definitions/extension.h"
 #include "definitions/restore_state.h"
 #include "tables/outbox_writer.h"
-#include "tables/score_table.h"
+#include "tables/pending_table.h"
 
 PG_FUNCTION_INFO_V1(ls_restore_row);
 PG_FUNCTION_INFO_V1(ls_restore_models);
@@ -192,7 +192,7 @@ static void
 rows_restored(Oid relid)
 {
 	if (is_table(relid, "pending_"))
-		ls_row_restored(relid);
+		ls_pending_restored(relid);
 	else if (is_table(relid, "outbox_"))
 		ls_outbox_writer_pass_ids(relid);
 }
@@ -203,7 +203,7 @@ ls_restored(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = ls_sql_trigger_data(fcinfo, TRIGGER_EVENT_AFTER, LS_FIRED_INSERT);
 
-	if (!ls_row_writing())
+	if (!ls_sql_is_writing())
 		rows_restored(RelationGetRelid(trigger->tg_relation));
 	return PointerGetDatum(NULL);
 }
@@ -248,14 +248,12 @@ catch_up(Oid relid)
 		CommandCounterIncrement();
 		ls_set_trigger_firing(rel, STATEMENT_TRIGGER, TRIGGER_FIRES_ALWAYS,
 							  ShareRowExclusiveLock);
+		ls_extension_execute("UPDATE leadscore_internal.lead_model m SET restoring = true,"
+							 " accepted_contacts = m.contacts,"
+							 " accepted_owner = COALESCE((SELECT c.relowner FROM pg_catalog.pg_class c"
+							 " WHERE c.oid OPERATOR(pg_catalog.=) m.contacts), m.accepted_owner)", NULL);
 	}
 	table_close(rel, NoLock);
-	if (relid != ls_extension_base_table("lead_model", false))
-		return;
-	ls_extension_execute("UPDATE leadscore_internal.lead_model m SET restoring = true,"
-						 " accepted_contacts = m.contacts,"
-						 " accepted_owner = COALESCE((SELECT c.relowner FROM pg_catalog.pg_class c"
-						 " WHERE c.oid = m.contacts), m.accepted_owner)", NULL);
 }
 
 /*
@@ -299,5 +297,3 @@ ls_restore_command(Node *command)
 	else if (relid == ls_extension_base_table("lead_model", true))
 		ls_restore_begin();
 }
-
-/* ---------- complete models ---------- */

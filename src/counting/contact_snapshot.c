@@ -15,6 +15,7 @@
 #include "scoring/transition.h"
 #include "tables/identity_table.h"
 #include "tables/pending_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_table.h"
 
 /* What is pending of a contact, and what a transition makes of it */
@@ -113,7 +114,7 @@ ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row)
 bool
 ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row)
 {
-	if (!ls_row_find(model, contact, row))
+	if (!ls_score_table_find(model, contact, row))
 		return ls_contact_start(model, contact, row);
 	return !ls_contact_complete(model, row) || ls_score_row_is_known(row);
 }
@@ -136,7 +137,7 @@ ls_contact_recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 	replay = ls_replay_make(model);
 	(void) ls_replay_contact(replay, row->contact);
 	ls_replay_tell(replay, row->contact, at, false);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	return replay;
 }
 
@@ -187,7 +188,7 @@ ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
 bool
 ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row)
 {
-	bool		exists = ls_row_find(model, contact, row);
+	bool		exists = ls_score_table_find(model, contact, row);
 	Datum		target;
 
 	if (!exists && ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))

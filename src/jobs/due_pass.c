@@ -40,6 +40,7 @@
 #include "rules/source_locks.h"
 #include "tables/due_table.h"
 #include "tables/pending_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_writer.h"
 #include "tables/worker_error.h"
 
@@ -214,7 +215,7 @@ ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 		look_at_all(pass, model, rows, n, skip_locked);
 		if (!pass->cut)
 			stop_at(pass, model, &last);
-		ls_rules_report(model);
+		ls_rule_error_report(model);
 	}
 	else
 		n = 0;
@@ -347,7 +348,7 @@ see_to_model(const char *name)
 		if (all->model->enabled && !all->model->fault)
 			changed = see_to_all(all);
 		ls_due_cursor_close(all->cursor);
-		ls_rules_report(all->model);
+		ls_rule_error_report(all->model);
 		ls_model_release(all->model);
 	}
 	PopActiveSnapshot();

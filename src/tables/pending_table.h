@@ -10,9 +10,6 @@
 
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/stratnum.h"
-
 #include "rules/model_compile.h"
 #include "scoring/state.h"
 
@@ -40,6 +37,9 @@ extern void ls_pending_close(LsPendingTable *table);
 extern void ls_pending_add_one(LsModel *model, Datum contact,
 							   const LsState *delta, bool profile);
 
+/* enqueued where nothing can be stored at present */
+extern bool ls_pending_replaces(LsModel *model, Datum contact, bool deferrable);
+
 extern void ls_pending_init(LsPending *pending);
 extern void ls_pending_read(LsModel *model, Datum contact, LsPending *pending);
 extern void ls_pending_take(LsModel *model, Datum contact, LsPending *pending);
@@ -50,11 +50,6 @@ extern int	ls_pending_contacts(LsModel *model, const Datum *after, int limit,
 								Datum *contacts);
 extern int64 ls_pending_clear(LsModel *model);
 extern void ls_pending_again(LsModel *model);
-/* for tables that have an index by contact */
-extern IndexScanDesc ls_by_contact_begin(LsModel *model, Relation rel,
-										 Relation *index, const Datum *contact,
-										 StrategyNumber strategy);
-extern bool ls_by_contact_next(LsModel *model, IndexScanDesc scan, TupleTableSlot *slot);
-extern void ls_pending_free_plans(LsModel *model);
+extern void ls_pending_restored(Oid table);
 
 #endif							/* LEADSCORE_PENDING_TABLE_H */
