@@ -4,7 +4,7 @@
  *		Contacts merged and unmerged, visitors identified.
  *
  * As states add up, a merge is no more than this: from now on the source's rows
- * count for the target, which is counted anew from the events of both, so that
+ * count for the target, which is recomputed from the events of both, so that
  * limits, once and minimum counts are right; and the source has no row in the
  * score table any more.  To undo it is the reverse.  What was merged into the
  * source goes along, and comes back with it.
@@ -278,9 +278,9 @@ check_same(LsModel *model, const Keys *before, const Keys *now)
 
 /* ---------- changes ---------- */
 
-/* count_again counts a contact from all that counts for it now. */
+/* recompute counts a contact from all that counts for it now. */
 static void
-count_again(LsScoreWriter *writer, Datum contact, const LsStageState *stage_state)
+recompute(LsScoreWriter *writer, Datum contact, const LsStageState *stage_state)
 {
 	LsChange	change = {.kind = LS_CHANGE_RECOMPUTE, .contact = contact,
 	.data.recompute.stage = stage_state};
@@ -381,7 +381,7 @@ ls_merge_contacts(PG_FUNCTION_ARGS)
 	write_alias(model, source, target, &stage_state);
 	count_for(model, &along, target);
 	remove_row(writer, source);
-	count_again(writer, target, NULL);
+	recompute(writer, target, NULL);
 	close_writer(model, writer);
 	PG_RETURN_VOID();
 }
@@ -422,8 +422,8 @@ ls_unmerge(PG_FUNCTION_ARGS)
 
 	stage_state = take_back(model, source);
 	count_for(model, &back, source);
-	count_again(writer, source, stage_state);
-	count_again(writer, target, NULL);
+	recompute(writer, source, stage_state);
+	recompute(writer, target, NULL);
 	close_writer(model, writer);
 	PG_RETURN_VOID();
 }
@@ -540,7 +540,7 @@ identify(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 	if (before)
 		return;
 	writer = ls_score_writer_open(model, "merge");
-	count_again(writer, contact, NULL);
+	recompute(writer, contact, NULL);
 	ls_score_writer_close(writer);
 }
 
@@ -602,10 +602,10 @@ ls_unidentify(PG_FUNCTION_ARGS)
 				 errhint("Table leadscore.identity_%s has those of whom it is.", model->name)));
 	writer = ls_score_writer_open(visitors, "merge");
 	stage_state = take_back(visitors, visitor);
-	count_again(writer, visitor, stage_state);
+	recompute(writer, visitor, stage_state);
 	close_writer(visitors, writer);
 	writer = ls_score_writer_open(model, "merge");
-	count_again(writer, contact, NULL);
+	recompute(writer, contact, NULL);
 	close_writer(model, writer);
 	PG_RETURN_VOID();
 }
