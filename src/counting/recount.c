@@ -36,6 +36,7 @@
 #include "rules/source_locks.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
+#include "tables/score_table.h"
 #include "tables/rule_error.h"
 #include "tables/score_writer.h"
 
