@@ -46,8 +46,9 @@ share_of(const char *model)
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	share = palloc0(sizeof(Share));
 	strlcpy(share->model, model, sizeof(share->model));
-	share->context = AllocSetContextCreate(TopMemoryContext, "leadscore worker's pass",
-										   ALLOCSET_SMALL_SIZES);
+	for (int i = 0; i < LS_PASS_KINDS; i++)
+		share->context[i] = AllocSetContextCreate(TopMemoryContext, "leadscore worker's pass",
+												  ALLOCSET_SMALL_SIZES);
 	share->next_due = DT_NOEND;
 	all = lappend(all, share);
 	MemoryContextSwitchTo(old);
@@ -134,43 +135,45 @@ ls_worker_left_alone(const Task *task)
 
 /* ---------- one model ---------- */
 
-/* forget_pass ends the way through what is due. */
+/* forget_pass ends a pass. */
 static void
-forget_pass(Share *share)
+forget_pass(Share *share, LsPassKind kind)
 {
-	share->pass = NULL;
-	share->total = 0;
-	MemoryContextReset(share->context);
+	share->pass[kind] = NULL;
+	if (kind == LS_PASS_DUE)
+		share->total = 0;
+	MemoryContextReset(share->context[kind]);
 }
 
-/* write_batch writes the next contacts that are due. */
+/* run_batch does what is to be done about the next contacts of a pass. */
 static void
-write_batch(Work *work)
+run_batch(Work *work)
 {
 	Share	   *share = work->task->share;
+	LsPassKind	kind = work->pass;
 
 	if (!ls_worker_lock_model(work))
 		return;
-	if (share->pass == NULL)
+	if (share->pass[kind] == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(share->context);
+		MemoryContext old = MemoryContextSwitchTo(share->context[kind]);
 
-		share->pass = ls_pass_begin(share->model);
+		share->pass[kind] = ls_pass_begin(kind, share->model);
 		MemoryContextSwitchTo(old);
 	}
-	share->pass->one_by_one = work->one_by_one;
-	share->pass->slice = work->slice;
-	work->returned = ls_pass_batch(share->pass, ls_batch_size, true);
-	if (share->total == 0 && work->returned >= ls_batch_size)
-		share->total = share->pass->done + ls_pass_count(share->model, COUNT_LIMIT);
+	share->pass[kind]->one_by_one = work->one_by_one;
+	share->pass[kind]->slice = work->slice;
+	work->returned = ls_pass_batch(share->pass[kind], ls_batch_size, true);
+	if (kind == LS_PASS_DUE && share->total == 0 && work->returned >= ls_batch_size)
+		share->total = share->pass[kind]->done + ls_pass_count(share->model, COUNT_LIMIT);
 }
 
-/* show_pass tells how far it is. */
+/* show_due tells how far the pass over what is due is. */
 static void
-show_pass(Work *work)
+show_due(Work *work)
 {
 	Share	   *share = work->task->share;
-	int64		done = share->pass->done;
+	int64		done = share->pass[LS_PASS_DUE]->done;
 
 	if (!work->lane)
 		ls_worker_slot_progress(ls_worker_slot, done, Max(share->total, done));
@@ -179,41 +182,49 @@ show_pass(Work *work)
 					 psprintf(INT64_FORMAT " due", done));
 }
 
-/*
- * run_pass writes what is due in a model, all of it or until its time is over; false
- * if a step failed.
- */
+/* run_batches runs a pass to its end, or until its time is over; false if a step failed. */
 static bool
-run_pass(Work *work, bool one_by_one)
+run_batches(Work *work, LsPassKind kind, bool one_by_one)
 {
-	Share	   *share = work->task->share;
-	int64		done = share->pass ? share->pass->done : 0;
-	int64		transitions = share->pass ? share->pass->transitions : 0;
+	LsPass	  **pass = &work->task->share->pass[kind];
+	int64		done = *pass ? (*pass)->done : 0;
+	int64		transitions = *pass ? (*pass)->transitions : 0;
 
+	work->pass = kind;
 	work->one_by_one = one_by_one;
 	work->slice = ls_slice_begin(LS_SLICE_MS);
-	ls_worker_report(work, "looking for what is due");
-	while (ls_worker_attempt(work, write_batch))
+	ls_worker_report(work, kind == LS_PASS_DUE ? "looking for what is due" : "merging what is pending");
+	while (ls_worker_attempt(work, run_batch))
 	{
-		LsPass	   *pass = share->pass;
-
-		ls_worker_slot_count(ls_worker_slot, pass->done - done, pass->transitions - transitions);
-		done = pass->done;
-		transitions = pass->transitions;
+		ls_worker_slot_count(ls_worker_slot, kind == LS_PASS_DUE ? (*pass)->done - done : 0,
+							 (*pass)->transitions - transitions);
+		done = (*pass)->done;
+		transitions = (*pass)->transitions;
 		if (work->returned == 0)
 		{
-			forget_pass(share);
+			forget_pass(work->task->share, kind);
 			return true;
 		}
-		show_pass(work);
+		if (kind == LS_PASS_DUE)
+			show_due(work);
 		if (ls_slice_over(&work->slice))
 		{
 			work->hurry = true;
 			return true;
 		}
 	}
-	forget_pass(share);
+	forget_pass(work->task->share, kind);
 	return !ls_worker_failed(work);
+}
+
+/* run_pass does so, contact by contact where one of them fails; false if that failed as well. */
+static bool
+run_pass(Work *work, LsPassKind kind, bool one_by_one)
+{
+	if (run_batches(work, kind, one_by_one))
+		return true;
+	return !one_by_one && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED &&
+		run_batches(work, kind, true);
 }
 
 /*
@@ -367,13 +378,16 @@ ls_worker_told(const char *model, bool well)
 static bool
 do_all(Work *work)
 {
-	bool		well = ls_worker_attempt(work, ls_worker_follow_roles) ? run_pass(work, false) :
-		!ls_worker_failed(work);
+	bool		well = ls_worker_attempt(work, ls_worker_follow_roles);
 
-	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
-		well = run_pass(work, true);
+	/* what fails there may concern one contact */
+	if (well || ls_worker_failed(work))
+		well = (well || work->error->sqlerrcode != ERRCODE_QUERY_CANCELED) &&
+			run_pass(work, LS_PASS_DUE, !well);
+	else
+		well = true;
 	if (well && !work->busy)
-		well = ls_worker_fold(work);
+		well = run_pass(work, LS_PASS_PENDING, work->task->contact_retry_at != 0);
 	if (well && !work->busy && !work->leaving)
 		ls_worker_job(work);
 	if (work->task->slow)
