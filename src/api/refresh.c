@@ -48,7 +48,7 @@ refresh_one(void *arg)
 
 	if (refresh->job)
 		ls_job_run_all(refresh->model);
-	refresh->changed = ls_pass_all(refresh->model);
+	refresh->changed = ls_contact_pass_all(refresh->model);
 	while (ls_daily_write(refresh->model, true))
 		;
 }
@@ -153,7 +153,7 @@ ls_write_days(PG_FUNCTION_ARGS)
 	(void) ls_model_row_for(model, GetUserId());
 	ls_lock_before_writing(model);
 	/* what was due before has to be in the history */
-	(void) ls_pass_all(model);
+	(void) ls_contact_pass_all(model);
 	while (ls_daily_write(model, true))
 		days++;
 	PG_RETURN_INT32(days);
@@ -173,7 +173,7 @@ ls_rescore_online(PG_FUNCTION_ARGS)
 		ls_suspension_refuse(row);
 	if (PG_GETARG_BOOL(1))
 		PG_RETURN_INT64(ls_job_request(row->model, "rescore", NULL));
-	PG_RETURN_INT64(ls_rescore(row->model, "backfill"));
+	PG_RETURN_INT64(ls_recount_rescore(row->model, "backfill"));
 }
 
 /* ls_rescore_model is leadscore.rescore(). */
@@ -188,7 +188,7 @@ ls_rescore_model(PG_FUNCTION_ARGS)
 	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
 	ls_follow_roles(row->model, false);
 	ls_suspension_refuse(row);
-	contacts = ls_rescore(row->model, "backfill");
+	contacts = ls_recount_rescore(row->model, "backfill");
 	model = ls_model_acquire(row->model, NULL);
 	ls_kept_tell(model, "What they gave is kept, and was added to what is still there.");
 	ls_model_release(model);

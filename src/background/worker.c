@@ -159,7 +159,7 @@ run_round(Work *work)
 		return false;
 	}
 	if (ls_worker_slot->offender[0] != '\0')
-		ls_worker_blame_suspect(work);
+		ls_worker_record_offender(work);
 	run_models(work);
 	if (!work->incomplete)
 	{

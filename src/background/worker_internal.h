@@ -13,7 +13,6 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
-#include "background/delivery.h"
 #include "background/shared_state.h"
 #include "base/slice.h"
 #include "counting/contact_pass.h"
@@ -62,7 +61,6 @@ typedef struct Work
 	ErrorData  *failure;		/* to be written down */
 	List	   *models;			/* names of those that are looked at one after the other */
 	const char *model;			/* ... and of the one in hand */
-	LsDelivery	delivery;		/* call that is made */
 	bool		unwatched;		/* a step that sees to its time itself */
 	bool		busy;			/* another transaction has locked what the step needs */
 	bool		stuck;			/* an expression, or a step, took too long */
@@ -91,6 +89,8 @@ extern void ls_worker_leave(Work *work, LsPhase phase, int64 wait);
 /* steps, in worker_step.c */
 extern bool ls_worker_attempt(Work *work, Step step);
 extern bool ls_worker_lock_model(Work *work);
+/* the process ends, as a function of an action went on after its timeout */
+extern bool ls_worker_call_overran;
 extern bool ls_worker_failed(const Work *work);
 extern void ls_worker_note_error(const Work *work);
 extern void ls_worker_report(const Work *work, const char *what);
@@ -101,7 +101,7 @@ extern bool ls_worker_read_tasks(Work *work);
 extern bool ls_worker_left_alone(const Task *task);
 extern void ls_worker_run_model(Work *work, Task *task);
 extern void ls_worker_look_only(Work *work, Task *task);
-extern void ls_worker_blame_suspect(Work *work);
+extern void ls_worker_record_offender(Work *work);
 extern void ls_worker_leave_to_lane(const char *model);
 extern bool ls_worker_telling_waits(const char *model);
 extern void ls_worker_told(const char *model, bool well);
@@ -115,7 +115,7 @@ extern bool ls_worker_days(Work *work);
 extern void ls_worker_follow_roles(Work *work);
 extern void ls_worker_job_steps(Work *work);
 
-/* what is for all models together, in worker_delivery.c and retention.c */
+/* what is for all models together, in delivery.c and retention.c */
 extern void ls_worker_deliver(Work *work);
 extern void ls_worker_call_alone(Work *work, const char *model);
 extern void ls_retention_purge(Work *work);

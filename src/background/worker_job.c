@@ -24,13 +24,13 @@ job_step(Work *work)
 	work->next_step = LS_JOB_WAIT;
 	work->returned = 0;
 	if (ls_worker_lock_model(work))
-		work->next_step = ls_job_step(work->task->model, work->job_run, 0, &work->returned);
+		work->next_step = ls_job_run_step(work->task->model, work->job_run, 0, &work->returned);
 }
 
 static void
 job_failed(Work *work)
 {
-	ls_job_step_failed(work->task->model, work->job_run, work->failure->message);
+	ls_job_run_step_failed(work->task->model, work->job_run, work->failure->message);
 }
 
 /*
@@ -65,7 +65,7 @@ ls_worker_job_steps(Work *work)
 			break;
 		}
 		if (work->next_step == LS_JOB_MORE)
-			ls_job_pace(work->job_run, work->returned, ls_slice_elapsed(&slice) - before);
+			ls_job_run_pace(work->job_run, work->returned, ls_slice_elapsed(&slice) - before);
 		if (!work->job_run->helper && !work->lane)
 			ls_helpers_keep(work->task->model, work->job_run->ranges_due);
 	} while (work->next_step == LS_JOB_MORE && !ls_slice_over(&slice));

@@ -27,7 +27,7 @@
 
 #define COUNT_LIMIT			1000000
 #define FORGOTTEN			(60 * USECS_PER_SEC)
-#define FORGIVEN			(1200 * USECS_PER_SEC)	/* a retry_at beyond is wrong */
+#define RETRY_LIMIT			(1200 * USECS_PER_SEC)	/* a retry_at beyond is wrong */
 
 /* ---------- what models there are ---------- */
 
@@ -130,7 +130,7 @@ ls_worker_left_alone(const Task *task)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	return task->retry_at > now && task->retry_at < now + FORGIVEN;
+	return task->retry_at > now && task->retry_at < now + RETRY_LIMIT;
 }
 
 /* ---------- one model ---------- */
@@ -158,14 +158,14 @@ run_batch(Work *work)
 	{
 		MemoryContext old = MemoryContextSwitchTo(share->context[kind]);
 
-		share->pass[kind] = ls_pass_begin(kind, share->model);
+		share->pass[kind] = ls_contact_pass_begin(kind, share->model);
 		MemoryContextSwitchTo(old);
 	}
 	share->pass[kind]->one_by_one = work->one_by_one;
 	share->pass[kind]->slice = work->slice;
-	work->returned = ls_pass_batch(share->pass[kind], ls_batch_size, true);
+	work->returned = ls_contact_pass_batch(share->pass[kind], ls_batch_size, true);
 	if (kind == LS_PASS_DUE && share->total == 0 && work->returned >= ls_batch_size)
-		share->total = share->pass[kind]->done + ls_pass_count(share->model, COUNT_LIMIT);
+		share->total = share->pass[kind]->done + ls_contact_pass_count(share->model, COUNT_LIMIT);
 }
 
 /* show_due tells how far the pass over what is due is. */
@@ -229,8 +229,8 @@ run_pass(Work *work, LsPassKind kind, bool one_by_one)
 
 /*
  * wake_for notes an instant at which there is something to do.  What was due
- * when the round began and has not been done (a contact that somebody has
- * locked) has to wait for the next round.
+ * when the round began and has not been done (a contact that another
+ * session has locked) has to wait for the next round.
  */
 static void
 wake_for(Work *work, TimestampTz due)
@@ -249,7 +249,7 @@ look_ahead(Work *work)
 
 	if (!ls_worker_lock_model(work))
 		return;
-	due = ls_pass_next_due(work->task->model);
+	due = ls_contact_pass_next_due(work->task->model);
 	day = ls_daily_next(work->task->model);
 	work->task->share->next_due = Min(due, day);
 	wake_for(work, due);
@@ -269,12 +269,12 @@ ls_worker_look_only(Work *work, Task *task)
 	if (!ls_worker_attempt(work, look_ahead))
 		wake_for(work, task->share->next_due);
 	work->task = NULL;
-	/* whoever does it wakes by himself */
+	/* the process that does it wakes by itself */
 	work->wake_due = wake_due;
 }
 
 static void
-forgive(Work *work)
+clear_error(Work *work)
 {
 	ls_worker_error_clear(work->task->model);
 }
@@ -287,18 +287,18 @@ forget(Work *work)
 }
 
 static void
-blame(Work *work)
+record_error(Work *work)
 {
 	(void) ls_worker_error_record(work->task->model, work->failure->sqlerrcode,
 								  work->failure->message);
 }
 
 /*
- * ls_worker_blame_suspect does so for a model for which a process had to end; what for
- * is what the board says.
+ * ls_worker_record_offender does so for a model for which a process had to end; the
+ * error is in its slot.
  */
 void
-ls_worker_blame_suspect(Work *work)
+ls_worker_record_offender(Work *work)
 {
 	ErrorData	failure = {.sqlerrcode = ERRCODE_QUERY_CANCELED};
 	ListCell   *lc;
@@ -312,7 +312,7 @@ ls_worker_blame_suspect(Work *work)
 			continue;
 		work->task = task;
 		work->failure = &failure;
-		if (ls_worker_attempt(work, blame))
+		if (ls_worker_attempt(work, record_error))
 			task->retry_at = GetCurrentTimestamp() + USECS_PER_SEC;
 		work->task = NULL;
 	}
@@ -321,19 +321,19 @@ ls_worker_blame_suspect(Work *work)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* settle_blame writes down how it went, where that is news. */
+/* record_outcome records how it went, where that is news. */
 static void
-settle_blame(Work *work, bool well)
+record_outcome(Work *work, bool well)
 {
 	if (!well)
 	{
 		ls_worker_note_error(work);
 		work->failure = work->error;
 		if (work->failure->sqlerrcode != ERRCODE_QUERY_CANCELED || work->stuck)
-			(void) ls_worker_attempt(work, blame);
+			(void) ls_worker_attempt(work, record_error);
 	}
 	else if (work->task->retry_at != 0)
-		(void) ls_worker_attempt(work, forgive);
+		(void) ls_worker_attempt(work, clear_error);
 	if (well && work->task->contact_retry_at != 0 &&
 		work->task->contact_retry_at < GetCurrentTimestamp() - FORGOTTEN)
 		(void) ls_worker_attempt(work, forget);
@@ -361,7 +361,7 @@ ls_worker_telling_waits(const char *model)
 	TimestampTz now = GetCurrentTimestamp();
 	Share	   *share = share_of(model);
 
-	return share->tell_at > now && share->tell_at < now + FORGIVEN;
+	return share->tell_at > now && share->tell_at < now + RETRY_LIMIT;
 }
 
 /* ls_worker_told notes whether it went well. */
@@ -412,7 +412,7 @@ ls_worker_run_model(Work *work, Task *task)
 	if (task->slow)
 		ls_worker_leave_to_lane(task->model);
 	else if (!work->busy)
-		settle_blame(work, well);
+		record_outcome(work, well);
 	task->share->spent += ls_slice_elapsed(&time);
 	work->task = NULL;
 }

@@ -47,9 +47,9 @@ typedef struct PassBatch
 	int			current;		/* the one in hand, from 1 */
 } PassBatch;
 
-/* ls_pass_begin starts a pass. */
+/* ls_contact_pass_begin starts a pass. */
 LsPass *
-ls_pass_begin(LsPassKind kind, const char *model)
+ls_contact_pass_begin(LsPassKind kind, const char *model)
 {
 	LsPass	   *pass = palloc0(sizeof(LsPass));
 
@@ -197,12 +197,12 @@ run_batch(LsPass *pass, LsModel *model, int limit, bool skip_locked)
 }
 
 /*
- * ls_pass_batch does what is to be done about the next contacts, at most limit, in
+ * ls_contact_pass_batch does what is to be done about the next contacts, at most limit, in
  * the transaction that the caller has begun.  How many there were; 0 at the end, or
  * where the model is locked by a command that changes it.
  */
 int
-ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
+ls_contact_pass_batch(LsPass *pass, int limit, bool skip_locked)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "leadscore pass",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -232,18 +232,18 @@ ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 static int64
 run_all(LsPass *pass, bool skip_locked)
 {
-	while (ls_pass_batch(pass, PENDING_BATCH, skip_locked) > 0)
+	while (ls_contact_pass_batch(pass, PENDING_BATCH, skip_locked) > 0)
 		;
 	return pass->changed;
 }
 
 /*
- * ls_pass_merge_all merges all that is pending, and gives the number of changes.
+ * ls_contact_pass_merge_all merges all that is pending, and gives the number of changes.
  * state_only is for a backfill of rules that comes after that: scores without them,
  * and stages that follow from such scores, are nobody's.
  */
 int64
-ls_pass_merge_all(const char *model, bool state_only)
+ls_contact_pass_merge_all(const char *model, bool state_only)
 {
 	int64		changed = 0;
 
@@ -252,7 +252,7 @@ ls_pass_merge_all(const char *model, bool state_only)
 	/* what is pending of contacts that were merged becomes their targets' */
 	for (int i = 0; i < 3; i++)
 	{
-		LsPass	   *pass = ls_pass_begin(LS_PASS_PENDING, model);
+		LsPass	   *pass = ls_contact_pass_begin(LS_PASS_PENDING, model);
 
 		pass->state_only = state_only;
 		changed += run_all(pass, false);
@@ -392,7 +392,7 @@ run_everything(const char *name)
 }
 
 /*
- * ls_pass_all does all that is due, and merges all that is pending, at once, and
+ * ls_contact_pass_all does all that is due, and merges all that is pending, at once, and
  * gives the number of changes.
  *
  * What is pending of contacts that were merged becomes their targets', who may
@@ -400,20 +400,20 @@ run_everything(const char *name)
  * another session has locked them.
  */
 int64
-ls_pass_all(const char *model)
+ls_contact_pass_all(const char *model)
 {
 	int64		changed = run_everything(model);
 
 	for (int i = 0; i < 2 && !ls_statement_under_way() && !ls_pending_none(model); i++)
-		changed += run_all(ls_pass_begin(LS_PASS_PENDING, model), true);
+		changed += run_all(ls_contact_pass_begin(LS_PASS_PENDING, model), true);
 	return changed;
 }
 
 /* ---------- what is due ---------- */
 
-/* ls_pass_next_due gives a model's earliest due instant; DT_NOEND: none. */
+/* ls_contact_pass_next_due gives a model's earliest due instant; DT_NOEND: none. */
 TimestampTz
-ls_pass_next_due(const char *model)
+ls_contact_pass_next_due(const char *model)
 {
 	LsDueRow	row;
 	int			n;
@@ -424,9 +424,9 @@ ls_pass_next_due(const char *model)
 	return n > 0 ? row.at : DT_NOEND;
 }
 
-/* ls_pass_count counts the contacts that are due now, up to a limit. */
+/* ls_contact_pass_count counts the contacts that are due now, up to a limit. */
 int64
-ls_pass_count(const char *model, int64 limit)
+ls_contact_pass_count(const char *model, int64 limit)
 {
 	int64		n;
 

@@ -24,7 +24,7 @@ typedef enum LsPassKind
 
 /*
  * A pass in batches, each of which may be a transaction of its own.  Made by
- * ls_pass_begin() in the current memory context, which has to outlive the batches.
+ * ls_contact_pass_begin() in the current memory context, which has to outlive the batches.
  */
 typedef struct LsPass
 {
@@ -41,14 +41,14 @@ typedef struct LsPass
 	int64		transitions;	/* of stage */
 } LsPass;
 
-extern LsPass *ls_pass_begin(LsPassKind kind, const char *model);
-extern int	ls_pass_batch(LsPass *pass, int limit, bool skip_locked);
-extern int64 ls_pass_merge_all(const char *model, bool state_only);
-extern int64 ls_pass_all(const char *model);
+extern LsPass *ls_contact_pass_begin(LsPassKind kind, const char *model);
+extern int	ls_contact_pass_batch(LsPass *pass, int limit, bool skip_locked);
+extern int64 ls_contact_pass_merge_all(const char *model, bool state_only);
+extern int64 ls_contact_pass_all(const char *model);
 
 /* the earliest due instant of a model; DT_NOEND: nothing will be due */
-extern TimestampTz ls_pass_next_due(const char *model);
+extern TimestampTz ls_contact_pass_next_due(const char *model);
 /* how many are due now, counted up to a limit */
-extern int64 ls_pass_count(const char *model, int64 limit);
+extern int64 ls_contact_pass_count(const char *model, int64 limit);
 
 #endif							/* LEADSCORE_CONTACT_PASS_H */

@@ -52,14 +52,14 @@ read_pending(LsModel *model, LsScoreRow *row, Pending *pending, TimestampTz *now
 		counted->pending = &read->delta;
 	if (read->count_all || !ls_state_can_merge(model, &row->state, counted->pending))
 	{
-		ls_count_contact(model, row->contact, *now, &pending->computed);
+		ls_recount_contact(model, row->contact, *now, &pending->computed);
 		counted->whole = &pending->computed;
 		/* of what was purged, by another clock */
 		*now = Max(*now, pending->computed.last);
 	}
 	else if (read->count_profile)
 	{
-		ls_count_profile(model, row->contact, *now, &pending->computed);
+		ls_recount_profile(model, row->contact, *now, &pending->computed);
 		counted->profile = &pending->computed;
 	}
 	return true;

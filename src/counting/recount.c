@@ -44,9 +44,9 @@
 
 /* ---------- one contact ---------- */
 
-/* ls_profile_of fills in what a row of the contact table says. */
+/* ls_recount_read_profile fills in what a row of the contact table says. */
 void
-ls_profile_of(LsModel *model, Datum contact, TupleTableSlot *slot,
+ls_recount_read_profile(LsModel *model, Datum contact, TupleTableSlot *slot,
 			  ExprContext *econtext, LsState *profile)
 {
 	profile->has_contact = true;
@@ -72,7 +72,7 @@ read_contact(LsModel *model, LsReader *reader, Datum contact, TimestampTz now,
 
 	slot = ls_reader_contact(reader, &econtext);
 	if (slot)
-		ls_profile_of(model, contact, slot, econtext, state);
+		ls_recount_read_profile(model, contact, slot, econtext, state);
 	while (ls_reader_event(reader, &event))
 		ls_state_add(model, state, &event, now);
 }
@@ -93,18 +93,18 @@ count_one(LsModel *model, Datum contact, TimestampTz now, LsState *state, int wh
 }
 
 /*
- * ls_count_contact counts all that is known of one contact, purged events included:
+ * ls_recount_contact counts all that is known of one contact, purged events included:
  * what was purged by a clock that is ahead may be later than now.
  */
 void
-ls_count_contact(LsModel *model, Datum contact, TimestampTz now, LsState *state)
+ls_recount_contact(LsModel *model, Datum contact, TimestampTz now, LsState *state)
 {
 	count_one(model, contact, now, state, LS_READ_EVENTS | LS_READ_CONTACTS);
 }
 
-/* ls_count_profile looks at one contact's row. */
+/* ls_recount_profile looks at one contact's row. */
 void
-ls_count_profile(LsModel *model, Datum contact, TimestampTz now, LsState *state)
+ls_recount_profile(LsModel *model, Datum contact, TimestampTz now, LsState *state)
 {
 	count_one(model, contact, now, state, LS_READ_CONTACTS);
 }
@@ -210,7 +210,7 @@ change_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 			ls_kept_add(pass->counting, contact, &state);
 		slot = ls_reader_contact(reader, &econtext);
 		if (slot)
-			ls_profile_of(batch->model, contact, slot, econtext, &profile);
+			ls_recount_read_profile(batch->model, contact, slot, econtext, &profile);
 		while (ls_reader_event(reader, &event))
 			ls_state_add(pass->counting, &state, &event, now);
 		if (pass->versions)
@@ -258,9 +258,9 @@ recount_of(LsModel *model, const char *cause, int what)
 	return pass;
 }
 
-/* ls_recount_contacts gives every contact of the contact table its row. */
+/* ls_recount_contact_table gives every contact of the contact table its row. */
 void
-ls_recount_contacts(const char *name, const char *cause)
+ls_recount_contact_table(const char *name, const char *cause)
 {
 	LsModel    *model = model_to_count(name, InvalidOid);
 	Recount		pass = recount_of(model, cause, LS_READ_CONTACTS);
@@ -295,7 +295,7 @@ ls_recount_source(const char *name, const char *source, Oid relation,
 		return;
 	/* rules that wait for a job are not counted by what one part has */
 	if (!OidIsValid(relation))
-		ls_recount_assign(name, source, false);
+		ls_rule_versions_assign(name, source, false);
 	recount_source(name, source, relation, cause, false);
 }
 
@@ -382,7 +382,7 @@ count_rules(const char *name, List *versions)
 		Recount		pass = recount_of(model, "rule", what);
 
 		/* contacts that are only pending have no row to which slots could be added */
-		(void) ls_pass_merge_all(name, true);
+		(void) ls_contact_pass_merge_all(name, true);
 		match_only(&pass, counting, versions);
 		/* what a rule matched before may have been purged, with all else of a contact */
 		if (what & LS_READ_EVENTS)
@@ -408,7 +408,7 @@ ls_recount_rules(const char *name)
 
 	if (ls_suspension_defers(name))
 		return;
-	versions = ls_recount_assign(name, NULL, false);
+	versions = ls_rule_versions_assign(name, NULL, false);
 	if (versions == NIL)
 		return;
 	if (visitors)
@@ -612,16 +612,16 @@ rescore(const char *name, const char *cause)
 	run(&pass);
 	/* what is pending of visitors who are identified is for others */
 	if (model->sheet)
-		(void) ls_pass_merge_all(name, false);
+		(void) ls_contact_pass_merge_all(name, false);
 	drop_pending(model);
 	ls_model_release(model);
 	ls_job_supersede(name);
 	return pass.batch.done;
 }
 
-/* ls_rescore does so for a model and its visitors, and gives that of the former. */
+/* ls_recount_rescore does so for a model and its visitors, and gives that of the former. */
 int64
-ls_rescore(const char *name, const char *cause)
+ls_recount_rescore(const char *name, const char *cause)
 {
 	const char *visitors = ls_visitors_model(name);
 
@@ -632,7 +632,7 @@ ls_rescore(const char *name, const char *cause)
 	if (visitors)
 		ls_restore_over(visitors);
 	ls_lock_sources(name);
-	ls_recount_assign(name, NULL, true);
+	ls_rule_versions_assign(name, NULL, true);
 	if (visitors)
 		(void) rescore(visitors, cause);
 	return rescore(name, cause);
@@ -693,11 +693,11 @@ refresh_of(LsModel *model, const char *cause, LsChunk *chunk)
 }
 
 /*
- * ls_refresh looks at every row of a model and writes those that are not true
+ * ls_recount_refresh looks at every row of a model and writes those that are not true
  * any more, because the rules changed, or have to be looked at earlier.
  */
 int64
-ls_refresh(const char *name, const char *cause)
+ls_recount_refresh(const char *name, const char *cause)
 {
 	LsModel    *model = model_to_count(name, InvalidOid);
 	Refresh		refresh = refresh_of(model, cause, NULL);
@@ -707,9 +707,9 @@ ls_refresh(const char *name, const char *cause)
 	return refresh.batch.changed;
 }
 
-/* ls_refresh_chunk makes the rows of the next contacts true. */
+/* ls_recount_refresh_chunk makes the rows of the next contacts true. */
 void
-ls_refresh_chunk(LsChunk *chunk)
+ls_recount_refresh_chunk(LsChunk *chunk)
 {
 	LsModel    *model = ls_model_acquire_to_write(chunk->model);
 	Refresh		refresh;
