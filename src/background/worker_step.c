@@ -74,6 +74,8 @@
 #define CALL_OVERRAN	"the worker had to end, as a function of an action went on after its timeout"
 #define TOO_SLOW	"a step took longer than is allowed"
 
+bool		ls_worker_call_overran = false;
+
 static Oid	database_owner = InvalidOid;
 static pid_t helped = 0;		/* worker that this process helps, 0: it is one */
 
@@ -186,7 +188,7 @@ record_offender(const char *model)
 static void
 note_helper_end(int code, Datum model)
 {
-	if (ls_action_overran)
+	if (ls_worker_call_overran)
 		ls_worker_slot_error(ls_worker_slot, CALL_OVERRAN);
 	if (watched.overran)
 		record_offender((const char *) DatumGetPointer(model));
@@ -205,7 +207,7 @@ note_end(int code, Datum arg)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (ls_action_overran)
+	if (ls_worker_call_overran)
 	{
 		/* it is not the model that took too long: the next worker soon begins */
 		end_phase = LS_PHASE_WAITING;

@@ -178,7 +178,7 @@ add_contact(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slot)
 	}
 	item->profile = ls_deferred_state(set);
 	old = MemoryContextSwitchTo(set->context);
-	ls_profile_of(model, contact, slot, capture->econtext, item->profile);
+	ls_recount_read_profile(model, contact, slot, capture->econtext, item->profile);
 	MemoryContextSwitchTo(old);
 }
 

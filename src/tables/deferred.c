@@ -257,7 +257,7 @@ add_below(LsModel *model, LsDeferred *item)
 
 	below->recompute = true;
 	if (below->events && item->events)
-		recompute |= !ls_state_merge(model, below->events, item->events);
+		ls_state_merge(model, below->events, item->events);
 	else if (item->events)
 	{
 		below->events = item->events;

@@ -427,7 +427,7 @@ ls_kept_add(LsModel *model, Datum contact, LsState *state)
 	ListCell   *lc;
 
 	foreach(lc, ls_kept_rows(model, contact))
-		(void) ls_state_merge(model, state, &((LsKept *) lfirst(lc))->state);
+		ls_state_merge(model, state, &((LsKept *) lfirst(lc))->state);
 }
 
 /* ---------- notices ---------- */
