@@ -60,7 +60,7 @@ help_on(Work *work)
 		return false;
 	ls_worker_report(work, "job");
 	ls_worker_job_steps(work);
-	/* what somebody's function has left behind */
+	/* what a function of an expression has left behind */
 	LockReleaseAll(USER_LOCKMETHOD, true);
 	pgstat_report_stat(true);
 	return !work->leaving && work->next_step != LS_JOB_NONE;
