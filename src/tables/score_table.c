@@ -118,9 +118,9 @@ check_values(LsModel *model, const Datum *values, const bool *nulls)
 		damaged(model, values, nulls, AT(model, SCORED_AT), "not an instant that has been");
 }
 
-/* ls_row_read reads a row of score_<model>. */
-void
-ls_row_read(LsModel *model, const Datum *values, const bool *nulls,
+/* read_values reads a row of score_<model>. */
+static void
+read_values(LsModel *model, const Datum *values, const bool *nulls,
 			 LsScoreRow *row)
 {
 	check_values(model, values, nulls);
@@ -141,11 +141,11 @@ ls_row_read(LsModel *model, const Datum *values, const bool *nulls,
 }
 
 /*
- * ls_row_try_read reads a row, or gives the error where it is damaged.  There is nothing
+ * try_read reads a row, or gives the error where it is damaged.  There is nothing
  * to be undone where reading fails, as it is done in memory only.
  */
-ErrorData *
-ls_row_try_read(LsModel *model, Datum *values, const bool *nulls, LsScoreRow *row)
+static ErrorData *
+try_read(LsModel *model, Datum *values, const bool *nulls, LsScoreRow *row)
 {
 	MemoryContext context = CurrentMemoryContext;
 	int			state = AT(model, STATE);
@@ -155,7 +155,7 @@ ls_row_try_read(LsModel *model, Datum *values, const bool *nulls, LsScoreRow *ro
 		values[state] = PointerGetDatum(DatumGetByteaPP(values[state]));
 	PG_TRY();
 	{
-		ls_row_read(model, values, nulls, row);
+		read_values(model, values, nulls, row);
 	}
 	PG_CATCH();
 	{
@@ -191,7 +191,7 @@ ls_row_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 	heap_deform_tuple(tuple, desc, values, nulls);
 	if (dense)
 		ls_score_columns_spread(model, desc, values, nulls);
-	ls_row_read(model, values, nulls, row);
+	read_values(model, values, nulls, row);
 }
 
 /* ls_row_values gives the columns of a row. */
@@ -290,7 +290,7 @@ ls_score_table_read(LsScoreTable *table, LsScoreRow *row)
 	TupleTableSlot *found = table->rows.found;
 
 	slot_getallattrs(found);
-	return ls_row_try_read(table->model, found->tts_values, found->tts_isnull, row);
+	return try_read(table->model, found->tts_values, found->tts_isnull, row);
 }
 
 /* put_row puts a row into the slot from which it is written. */
