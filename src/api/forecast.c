@@ -214,7 +214,7 @@ ask_due(List *coming, LsModel *model, const LsDueRow *due, TimestampTz until,
 		if (pending.nrows > 0)
 			return coming;
 	}
-	if (ls_alias_pending(model, due->contact) &&
+	if (ls_identity_pending(model, due->contact) &&
 		!ls_contact_stand(model, due->contact, &way.row))
 		return coming;
 	return go_all_the_way(coming, &way, model, until, context);

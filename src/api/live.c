@@ -113,7 +113,7 @@ start_stored(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 
 	if (tuple == NULL)
 		return false;
-	ls_row_read_tuple(model, tuple, RelationGetDescr(rel), row);
+	ls_score_table_read_tuple(model, tuple, RelationGetDescr(rel), row);
 	return !ls_contact_any_pending(model) || !ls_contact_bring(model, row, true) ||
 		ls_contact_known(row);
 }
@@ -221,7 +221,7 @@ ls_live(PG_FUNCTION_ARGS)
 	else
 	{
 		recall(model, &row, at);
-		ls_row_values(model, &row, values, nulls);
+		ls_score_table_values(model, &row, values, nulls);
 	}
 	evaluated = heap_form_tuple(desc, values, nulls);
 	ReleaseTupleDesc(desc);

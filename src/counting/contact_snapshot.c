@@ -60,7 +60,7 @@ ls_contact_complete(LsModel *model, LsScoreRow *row)
 
 	ls_pending_init(&pending);
 	ls_pending_read(model, row->contact, &pending);
-	pending.count_all |= ls_alias_pending(model, row->contact);
+	pending.count_all |= ls_identity_pending(model, row->contact);
 	if (pending.nrows == 0 && !pending.count_all)
 		return false;
 	add_pending(model, row, &pending, ls_clock_of_statement());
@@ -75,7 +75,7 @@ ls_contact_complete(LsModel *model, LsScoreRow *row)
 bool
 ls_contact_any_pending(LsModel *model)
 {
-	return ls_pending_any(model) || ls_alias_may_be_pending(model);
+	return ls_pending_any(model) || ls_identity_may_be_pending(model);
 }
 
 /* ls_contact_known tells whether anything is left of a contact. */
@@ -94,7 +94,7 @@ ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row)
 {
 	Datum		target;
 
-	if (ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
+	if (ls_identity_find(model, contact, LS_IDENTITY_SEEN, &target))
 		return false;			/* what is pending is to be told of the other */
 	ls_score_row_start(model, contact, row, ls_clock_of_statement());
 	return ls_contact_complete(model, row) && ls_contact_known(row);
@@ -127,7 +127,7 @@ ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
 
 	ls_pending_init(&pending);
 	ls_pending_read(model, row->contact, &pending);
-	pending.count_all |= ls_alias_pending(model, row->contact);
+	pending.count_all |= ls_identity_pending(model, row->contact);
 	if (pending.nrows == 0 && !pending.count_all)
 		return false;
 	now = Max(now, pending.instant);
@@ -168,7 +168,7 @@ ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row)
 	bool		brought;
 	Datum		target;
 
-	if (!exists && ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
+	if (!exists && ls_identity_find(model, contact, LS_IDENTITY_SEEN, &target))
 		return false;			/* what is pending is to be told of the other */
 	if (!exists)
 		ls_score_row_start(model, contact, row, ls_clock_of_statement());
@@ -195,6 +195,6 @@ ls_contact_show(LsModel *model, LsScoreRow *row, TimestampTz t,
 		ls_score_make(model, model->watches_rules);
 	ls_course_now(&course, t);
 	ls_score_row_take_score(model, row, course.score);
-	ls_row_values(model, row, values, nulls);
+	ls_score_table_values(model, row, values, nulls);
 	FreeExecutorState(estate);
 }

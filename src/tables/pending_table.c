@@ -46,7 +46,6 @@
 #include "base/table_scan.h"
 #include "definitions/extension.h"
 #include "definitions/table_layout.h"
-#include "tables/score_table.h"
 
 /* columns of pending_<model> */
 enum
@@ -165,7 +164,7 @@ add_row(LsModel *model, LsPending *pending, const LsTableScan *scan)
 	LsState		delta;
 
 	pending->nrows++;
-	if (ls_instant_has_been(noted_at))
+	if (ls_clock_has_shown(noted_at))
 		pending->instant = Max(pending->instant, noted_at);
 	if (scan->nulls[PENDING_DELTA - 1])
 	{

@@ -52,11 +52,11 @@ struct LsProfileTable
 /* ---------- what a row says ---------- */
 
 /*
- * ls_keeps_profiles tells whether what the contact's row says is written down:
+ * ls_profile_is_recorded tells whether what the contact's row says is written down:
  * where there are rules that look at it, or at when the contact began.
  */
 bool
-ls_keeps_profiles(const LsModel *model)
+ls_profile_is_recorded(const LsModel *model)
 {
 	return model->nprofiles > 0 ||
 		(model->created_column != NULL && model->nabsences > 0);

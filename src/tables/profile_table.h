@@ -35,7 +35,7 @@ typedef struct LsProfileRow
 
 typedef struct LsProfileTable LsProfileTable;
 
-extern bool ls_keeps_profiles(const LsModel *model);
+extern bool ls_profile_is_recorded(const LsModel *model);
 extern void ls_profile_of_state(const LsModel *model, const LsState *state,
 								LsProfile *profile);
 extern bool ls_profile_equal(const LsProfile *a, const LsProfile *b);

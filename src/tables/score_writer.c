@@ -595,7 +595,7 @@ record_profile(LsScoreWriter *writer, const Task *change, const LsProfile *befor
 {
 	LsProfileRow row = {t, change->whole || change->slots, {0}};
 
-	if (!ls_keeps_profiles(writer->model))
+	if (!ls_profile_is_recorded(writer->model))
 		return;
 	ls_profile_of_state(writer->model, state, &row.profile);
 	if (ls_profile_equal(before, &row.profile))
@@ -644,7 +644,7 @@ forward(LsScoreWriter *writer, const Task *change)
 	Datum		target;
 
 	if (change->by_hand ||
-		!ls_alias_find(writer->model, change->contact, LS_ALIAS_HELD, &target))
+		!ls_identity_find(writer->model, change->contact, LS_IDENTITY_LOCKED, &target))
 		return false;
 	if (change->fold)
 	{
@@ -654,7 +654,7 @@ forward(LsScoreWriter *writer, const Task *change)
 		PopActiveSnapshot();
 	}
 	if (change->delta || change->count_all || writer->taken.has_delta || writer->taken.count_all)
-		ls_alias_mark(writer->model, target);
+		ls_identity_enqueue(writer->model, target);
 	return true;
 }
 
@@ -667,7 +667,7 @@ was_taken(LsScoreWriter *writer, Datum contact)
 {
 	Datum		target;
 
-	if (!ls_alias_find(writer->model, contact, LS_ALIAS_NOW, &target))
+	if (!ls_identity_find(writer->model, contact, LS_IDENTITY_NEWEST, &target))
 		return false;
 	ls_score_table_delete(&writer->table, contact);
 	return true;
@@ -718,7 +718,7 @@ effective_instant(const LsScoreWriter *writer, const Task *change, const LsScore
 
 	if (writer->exists)
 		t = Max(t, ls_score_row_instant(row));
-	else if (change->standing && ls_instant_has_been(change->standing->since))
+	else if (change->standing && ls_clock_has_shown(change->standing->since))
 		t = Max(t, change->standing->since);
 	for (size_t i = 0; i < lengthof(brought); i++)
 		if (brought[i])
@@ -799,7 +799,7 @@ try_change(LsScoreWriter *writer, const LsChange *given, LsOutcome *outcome)
 	last = row.state.last;
 	if (change->only_if_changed && writer->exists)
 		before = ls_state_encode(&row.state);
-	if (ls_keeps_profiles(writer->model))
+	if (ls_profile_is_recorded(writer->model))
 		ls_profile_of_state(writer->model, &row.state, &profile);
 	if (!new_state(writer, change, &row.state, t))
 		return false;
