@@ -125,7 +125,7 @@ ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, const Datum *cont
 
 /*
  * ls_key_failed notes a row of a source, or of the contact table where it is NULL, of
- * which no key can be made.  That is never an error either: it is nobody's.
+ * which no key can be made.  That is never an error either: it counts for no contact.
  */
 void
 ls_key_failed(LsModel *model, LsSource *source, ErrorData *error)

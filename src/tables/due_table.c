@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * due_table.c
- *		The rows of due_<model>: who is to be looked at when.
+ *		The rows of due_<model>: which contact is to be looked at when.
  *
  * A contact that time will change has one row, whose instant its state knows,
  * too: so the row is found by the primary key (due_at, drift, contact_id), in
  * the order of which it is worked off, and no second index is needed.  It is
- * changed only by who holds the lock of the contact's row in score_<model>, and
- * only together with that row: whoever may update the one may update the
- * other, at any isolation level.
+ * changed only under the lock of the contact's row in score_<model>, and only
+ * together with that row: where the one may be updated so may the other, at any
+ * isolation level.
  *
  * A row that its state does not know (a dump restored in part) does no harm:
  * the worker finds that the contact is not due, and deletes it.
@@ -160,7 +160,7 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 	if (!OidIsValid(relid) || !ls_table_scan_try_open(&scan, relid, AccessShareLock, NULL))
 		return 0;
 	ls_table_layout_check(scan.rel, "due_", get_atttype(ls_score_table(model, false), 1));
-	/* who asks how much is due is told of none, who would do it is told why */
+	/* without an index nothing is counted, and nothing can be done, which says why */
 	index = rows ? ls_table_scan_key_index_required(scan.rel, DUE_NCOLUMNS) :
 		ls_table_scan_key_index(scan.rel, DUE_NCOLUMNS);
 	for (int i = after ? 0 : LATER; i < NRANGES && OidIsValid(index); i++)

@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * identity_table.c
- *		Who is whose: contacts that were merged, visitors that are identified.
+ *		Identity resolution: contacts that were merged, visitors that are identified.
  *
- * merged_<model> says for a contact that was merged for whom its rows count;
+ * merged_<model> says for a contact that was merged for which its rows count;
  * identity_<model> says so for a visitor.  Neither has a row of its own in its
  * score table as long as it does.  In the order in which contacts are locked,
- * the row that says so takes the place of the one that is not there: who has
- * something to bring to such a contact holds it (FOR KEY SHARE) until his
- * transaction ends, and who changes it waits for him.
+ * the row that says so takes the place of the one that is not there: a session
+ * that brings something to such a contact holds it (FOR KEY SHARE) until its
+ * transaction ends, and one that changes it waits.
  *
- * What he brings is not added anywhere: he leaves word in pending_<model> that
- * the contact for whom it counts has to be counted again.  That locks nothing,
- * so the other's place in the order does not matter.
+ * What it brings is not added anywhere: that the contact for which it counts has to
+ * be recomputed is enqueued in pending_<model>.  That locks nothing, so the other's
+ * place in the order does not matter.
  *
  *-------------------------------------------------------------------------
  */
@@ -91,7 +91,7 @@ copy(const LsTableScan *scan, int column)
 /*
  * ls_identity_find tells for whom the rows of a contact, or of a visitor where the
  * model is of visitors, count.  False: for itself.  A visitor's target is the
- * contact as whom it was identified, who may have been merged himself.
+ * contact as which it was identified, which may have been merged itself.
  */
 bool
 ls_identity_find(LsModel *model, Datum contact, LsIdentityLook look, Datum *target)
@@ -165,8 +165,8 @@ ls_identity_of(LsModel *model, Datum contact, LsIdentities *identities)
 }
 
 /*
- * ls_identity_enqueue leaves word that a contact has to be counted again: something
- * has happened to one whose rows count for it.
+ * ls_identity_enqueue has a contact recomputed: something has happened to one whose
+ * rows count for it.
  */
 void
 ls_identity_enqueue(LsModel *model, Datum target)

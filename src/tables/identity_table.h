@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * identity_table.h
- *		Who is whose: contacts that were merged, visitors that are identified.
+ *		Identity resolution: contacts that were merged, visitors that are identified.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,9 +15,9 @@
 /* How the row which says whose a contact is, is looked for */
 typedef enum LsIdentityLook
 {
-	LS_IDENTITY_SEEN,				/* as the active snapshot sees it */
+	LS_IDENTITY_SEEN,			/* as the active snapshot sees it */
 	LS_IDENTITY_NEWEST,				/* as it is now ... */
-	LS_IDENTITY_LOCKED				/* ... and kept until the transaction ends */
+	LS_IDENTITY_LOCKED			/* ... and locked until the transaction ends */
 } LsIdentityLook;
 
 /* All that is counted for one contact beside its own rows */

@@ -1,20 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * pending_table.c
- *		The rows of pending_<model>: changes that wait to be merged.
+ *		The rows of pending_<model>: changes enqueued, to be merged later.
  *
- * A session that must not wait for the row of a contact, or may not write it (under a
- * transaction snapshot, where another transaction has written it since), enqueues its
- * change: a state of events to be added, or that the contact has to be recomputed.  As
- * states add up in any order, nothing is lost by that, and scores that are asked for
- * include what is pending.
+ * A session that must not wait for the row of a contact, or may not write it (under
+ * a transaction snapshot, where another transaction has written it since), enqueues
+ * its change: a state of events to be added, or that the contact has to be
+ * recomputed.  As states add up in any order, nothing is lost by that, and scores
+ * that are asked for include what is pending.
  *
  * What a snapshot sees of pending_<model> fits what it sees of the events: both
- * were committed together.  Hence the rule for whatever recomputes a contact from
+ * were committed together.  Hence the rule for all that recompute a contact from
  * its events: what the same snapshot sees pending of it is counted with them,
  * and must be taken away.  Rows are taken away only under the lock of the
- * contact's row, by SQL with that snapshot; where there is no row yet, two who
- * take the same rows wait for each other, and the second finds none.
+ * contact's row, those that this snapshot sees; where there is no row yet, two
+ * sessions that take the same rows wait for each other, and the second finds none.
  *
  *-------------------------------------------------------------------------
  */
@@ -119,7 +119,7 @@ ls_pending_close(LsPendingTable *table)
 	pfree(table);
 }
 
-/* ls_pending_add_one does all three for one contact. */
+/* ls_pending_add_one opens the table, enqueues for one contact, and closes it. */
 void
 ls_pending_add_one(LsModel *model, Datum contact, const LsState *delta, bool profile)
 {
@@ -359,7 +359,7 @@ ls_pending_again(LsModel *model)
 /*
  * ls_pending_restored is for rows that were restored from a dump into a model that is
  * there.  Events that were enqueued then may have been counted since, and rows without a
- * key cannot be refused; so their contacts are counted again instead.
+ * key cannot be refused; so their contacts are recomputed instead.
  */
 void
 ls_pending_restored(Oid table)

@@ -8,7 +8,7 @@
  * contact has as many rows as its profile has changed, and none where it never
  * did while there were profile rules: then all that is known is how it is.
  *
- * Rows are written by who holds the lock of the contact's row in score_<model>.
+ * Rows are written under the lock of the contact's row in score_<model>.
  *
  *-------------------------------------------------------------------------
  */

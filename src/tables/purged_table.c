@@ -1,21 +1,21 @@
 /*-------------------------------------------------------------------------
  *
  * purged_table.c
- *		The rows of purged_<model>: what events that were purged had given.
+ *		The rows of purged_<model>: what purged events contributed.
  *
  * Where what is deleted is to stay in the scores, what the deleted rows add up
- * to is kept: a state, a row for each contact and source of a statement.  The
- * contact's own row already has it and is not touched, so there is nothing to
- * lock.  Whoever counts a contact from its events adds what is kept of it.
+ * to is written here: a state, a row for each contact and source of a statement.
+ * The contact's own row already has it and is not touched, so there is nothing to
+ * lock.  A contact that is recomputed from its events gets it added.
  *
- * What a snapshot sees kept fits what it sees of the events: a row went and
- * its worth came with the same commit.
+ * What a snapshot sees here fits what it sees of the events: a row went and its
+ * contribution came with the same commit.
  *
- * States are kept as they were gathered and never folded, so that they can be
- * added to any state in any order, limits per period included.  Slots go by what
- * a rule matched then; what rules that are written later match is not kept.
+ * States are never compacted, so that they can be added to any state in any order,
+ * limits per period included.  Slots go by what a rule matched then; what rules
+ * that are written later match is not there.
  *
- * A rule that is counted anew has another version, though it matches what it did:
+ * A rule that is backfilled has another version, though it matches what it did:
  * a column got another type, or its source was attached again.  The history of
  * rules has all versions under which a rule was counted as it reads, and slots of
  * these are taken for those of the present one.
@@ -86,8 +86,8 @@ warn_ignored(LsModel *model)
 }
 
 /*
- * ls_purged_is_kept tells whether what is deleted from a source stays in the scores.  Who may
- * delete may set leadscore.on_delete, but it is the owner of the model who decides.
+ * ls_purged_is_kept tells whether what is deleted from a source stays in the scores.  Any
+ * role that may delete may set leadscore.on_delete, but the owner of the model decides.
  */
 bool
 ls_purged_is_kept(const LsModel *model, const LsSource *source)
@@ -126,7 +126,7 @@ until(const LsState *state)
 	return latest;
 }
 
-/* ls_purged_add keeps what events of a contact add up to. */
+/* ls_purged_add writes what events of a contact add up to. */
 void
 ls_purged_add(LsPurgedTable *table, Datum contact, const char *source,
 			   const LsState *state)
@@ -155,7 +155,7 @@ ls_purged_close(LsPurgedTable *table)
 	pfree(table);
 }
 
-/* of_source runs a statement on what is kept of a source; number of rows. */
+/* of_source runs a statement on the contributions of a source; number of rows. */
 static int64
 of_source(const char *sql, const char *model, const char *source)
 {
@@ -165,7 +165,7 @@ of_source(const char *sql, const char *model, const char *source)
 	return ls_sql_execute_as_owner(ls_extension_table(psprintf("purged_%s", model), false), sql, &args);
 }
 
-/* ls_purged_of_source tells whether something of a source is kept. */
+/* ls_purged_of_source tells whether there are contributions of a source. */
 bool
 ls_purged_of_source(const char *model, const char *source)
 {
@@ -289,16 +289,16 @@ adopt_slots(LsModel *model, LsState *state)
 static LsPurged *
 read_row(LsModel *model, const LsTableScan *scan)
 {
-	LsPurged	   *kept = palloc(sizeof(LsPurged));
+	LsPurged   *row = palloc(sizeof(LsPurged));
 
-	kept->source = TextDatumGetCString(scan->values[PURGED_SOURCE - 1]);
-	kept->until = DatumGetTimestampTz(scan->values[PURGED_UNTIL - 1]);
-	ls_state_decode(DatumGetByteaPCopy(scan->values[PURGED_STATE - 1]), &kept->state);
-	adopt_slots(model, &kept->state);
-	return kept;
+	row->source = TextDatumGetCString(scan->values[PURGED_SOURCE - 1]);
+	row->until = DatumGetTimestampTz(scan->values[PURGED_UNTIL - 1]);
+	ls_state_decode(DatumGetByteaPCopy(scan->values[PURGED_STATE - 1]), &row->state);
+	adopt_slots(model, &row->state);
+	return row;
 }
 
-/* ls_purged_any tells whether anything may be kept of a model. */
+/* ls_purged_any tells whether there may be contributions to a model. */
 bool
 ls_purged_any(LsModel *model)
 {
@@ -321,7 +321,7 @@ append_attached(StringInfo sql, const LsModel *model)
 	appendStringInfoString(sql, "]::pg_catalog.text[])");
 }
 
-/* append_contacts is for what is kept under the keys of contacts. */
+/* append_contacts is for contributions under the keys of contacts. */
 static void
 append_contacts(StringInfo sql, LsModel *model, const char *visitors)
 {
@@ -343,9 +343,9 @@ append_contacts(StringInfo sql, LsModel *model, const char *visitors)
 }
 
 /*
- * ls_purged_query gives the contacts of whom something is kept; rest is what follows
- * WHERE and restricts and orders t.contact_id.  What is kept of one who was merged,
- * or of a visitor who is identified, is another's.
+ * ls_purged_query gives the contacts that have contributions; rest is what follows
+ * WHERE and restricts and orders t.contact_id.  Those of a contact that was merged,
+ * or of a visitor that is identified, are another's.
  */
 char *
 ls_purged_query(LsModel *model, const char *rest)
@@ -369,7 +369,7 @@ ls_purged_query(LsModel *model, const char *rest)
 	return sql.data;
 }
 
-/* rows_of gives what the active snapshot sees kept under one key. */
+/* rows_of gives what the active snapshot sees under one key. */
 static List *
 rows_of(LsModel *model, Datum contact)
 {
@@ -382,18 +382,18 @@ rows_of(LsModel *model, Datum contact)
 		ls_table_scan_by(&scan, PURGED_CONTACT, BTEqualStrategyNumber, &contact);
 	while (scan.index && ls_table_scan_next(&scan))
 	{
-		LsPurged	   *kept = read_row(model, &scan);
+		LsPurged   *row = read_row(model, &scan);
 
-		if (ls_source_by_name(model, kept->source))
-			rows = lappend(rows, kept);
+		if (ls_source_by_name(model, row->source))
+			rows = lappend(rows, row);
 	}
 	ls_table_scan_close(&scan, AccessShareLock);
 	return rows;
 }
 
 /*
- * ls_purged_rows gives what the active snapshot sees kept of a contact, and of those
- * whose events count for it.
+ * ls_purged_rows gives what the active snapshot sees of a contact, and of those whose
+ * events count for it.
  */
 List *
 ls_purged_rows(LsModel *model, Datum contact)
@@ -420,7 +420,7 @@ ls_purged_rows(LsModel *model, Datum contact)
 	return rows;
 }
 
-/* ls_purged_merge adds what is kept of a contact to a state that was never folded. */
+/* ls_purged_merge adds the contributions of a contact to a state that was never compacted. */
 void
 ls_purged_merge(LsModel *model, Datum contact, LsState *state)
 {
@@ -433,7 +433,7 @@ ls_purged_merge(LsModel *model, Datum contact, LsState *state)
 /* ---------- notices ---------- */
 
 /*
- * purged gives, for each attached source of which something is kept, its name and
+ * purged gives, for each attached source that has contributions, its name and
  * the latest event, as the active snapshot sees it: pairs, in two lists.
  */
 static void

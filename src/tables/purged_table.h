@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * purged_table.h
- *		The rows of purged_<model>: what events that were purged had given.
+ *		The rows of purged_<model>: what purged events contributed.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,12 +30,12 @@ typedef struct LsPurged
 {
 	char	   *source;
 	TimestampTz until;			/* the latest of these events */
-	LsState		state;			/* never folded */
+	LsState		state;			/* never compacted */
 } LsPurged;
 
 extern bool ls_purged_is_kept(const LsModel *model, const LsSource *source);
 
-/* rows are only inserted, so nobody waits for anybody */
+/* rows are only inserted, so sessions do not wait for each other */
 typedef struct LsPurgedTable LsPurgedTable;
 extern LsPurgedTable *ls_purged_open(LsModel *model);
 extern void ls_purged_add(LsPurgedTable *table, Datum contact, const char *source,
@@ -44,11 +44,11 @@ extern void ls_purged_close(LsPurgedTable *table);
 
 extern bool ls_purged_any(LsModel *model);
 
-/* what the active snapshot sees kept of a contact; of LsPurged */
+/* what the active snapshot sees of a contact; of LsPurged */
 extern List *ls_purged_rows(LsModel *model, Datum contact);
 extern void ls_purged_merge(LsModel *model, Datum contact, LsState *state);
 
-/* what is kept of a source that is not attached counts for nothing meanwhile */
+/* contributions of a source that is not attached count for nothing meanwhile */
 extern bool ls_purged_of_source(const char *model, const char *source);
 extern int64 ls_purged_forget_source(const char *model, const char *source);
 extern char *ls_purged_query(LsModel *model, const char *rest);

@@ -66,7 +66,7 @@ static HTAB *reports = NULL;
 
 /*
  * report_of finds what the session has told already of something.  When the model
- * was changed, whoever changed it wants to know whether it still fails.
+ * was changed, the session that changed it is to know whether it still fails.
  */
 static Report *
 report_of(const LsModel *model, What what, int64 rule_id, const char *name)
@@ -264,7 +264,7 @@ report_stage(LsModel *model, LsStage *stage)
 	record(model, failures, report, 0, psprintf("stage %s", stage->name));
 }
 
-/* report_keys warns of rows that are nobody's. */
+/* report_keys warns of rows that count for no contact. */
 static void
 report_keys(LsModel *model, LsSource *source)
 {

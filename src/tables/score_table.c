@@ -30,7 +30,7 @@ PG_FUNCTION_INFO_V1(ls_guard);
 
 /*
  * ls_guard refuses what others write to the tables of models, but for INSERT and COPY
- * by who has the rights of the table's owner: they are of a restore.
+ * by members of the role that owns the table: they are of a restore.
  */
 Datum
 ls_guard(PG_FUNCTION_ARGS)
@@ -53,7 +53,7 @@ ls_guard(PG_FUNCTION_ARGS)
 
 /* ---------- rows ---------- */
 
-/* damaged refuses a row that nobody of us has written. */
+/* damaged refuses a row that was changed by hand. */
 static void
 damaged(LsModel *model, const Datum *values, const bool *nulls, int column,
 		const char *what)
@@ -259,7 +259,7 @@ ls_score_table_lock(LsScoreTable *table, Datum contact)
 }
 
 /*
- * ls_score_table_lock_free does so without waiting, at READ COMMITTED.  False where
+ * ls_score_table_lock_free locks it without waiting, at READ COMMITTED.  False where
  * another transaction holds it.
  */
 bool
