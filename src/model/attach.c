@@ -251,7 +251,7 @@ check_overlap(const LsSourceRow *source, List *tree, bool is_attached)
 }
 
 /*
- * wake_rules has the rules that name a source counted again.  True if there
+ * wake_rules has the rules that name a source recomputed.  True if there
  * are some that follow it and belong to another.
  */
 static bool
@@ -352,7 +352,7 @@ advise_index(const LsSourceRow *source, const char *column)
 	ereport(NOTICE,
 			(errmsg("no index of \"%s\" begins with column \"%s\"",
 					get_rel_name(source->relation), column),
-			 errdetail("Whenever a contact has to be counted anew, the whole table is read."),
+			 errdetail("Whenever a contact has to be recomputed, the whole table is read."),
 			 errhint("CREATE INDEX ON %s (%s, %s);",
 					 ls_relation_qualified_name(source->relation),
 					 quote_identifier(column),

@@ -13,7 +13,7 @@
  * Both columns are compared under locks that keep writers of the tables away.  The
  * key must have the same values: then the scores, and all else that is kept of a
  * contact, go on under keys of the new type, and nothing is counted.  A source
- * may have others, and the model is counted anew then.
+ * may have others, and the model is recomputed then.
  *
  *-------------------------------------------------------------------------
  */
@@ -313,7 +313,7 @@ refuse_attached(const LsDefinition *change, const LsSourceRow *source)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("%s of source \"%s\" of model \"%s\" cannot be changed",
 							columns[i], source->source, source->model),
-					 errhint("Detach the source with leadscore.detach(), and attach it anew with leadscore.attach().")));
+					 errhint("Detach the source with leadscore.detach(), and attach it again with leadscore.attach().")));
 }
 
 /* source_of gives the row of a source as it is to be. */
@@ -338,7 +338,7 @@ source_of(const LsDefinition *change, LsSourceRow *was)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("source \"%s\" of model \"%s\" cannot begin or cease to have visitors",
 						source->source, source->model),
-				 errhint("Detach the source with leadscore.detach(), and attach it anew with leadscore.attach().")));
+				 errhint("Detach the source with leadscore.detach(), and attach it again with leadscore.attach().")));
 	return source;
 }
 
@@ -428,7 +428,7 @@ tell_visitors(const LsSourceRow *source)
 
 /*
  * ls_source_written does what follows when other columns have been written for a
- * source: the model is counted anew unless they have the same values.
+ * source: the model is recomputed unless they have the same values.
  */
 void
 ls_source_written(const LsDefinition *change)
