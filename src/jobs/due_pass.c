@@ -99,13 +99,13 @@ look_at(LsPass *pass, LsScoreWriter *writer, const LsDueRow *row, bool skip_lock
 static void
 put_off(LsModel *model, const LsDueRow *row, ErrorData *error)
 {
-	LsDueTable *table = ls_due_table_open(model);
+	LsRowWriter *table = ls_due_table_open(model);
 	LsDueRow	later = *row;
 
 	later.at = ls_clock() +
 		ls_worker_error_record_contact(model, row->contact, error->sqlerrcode, error->message);
 	ls_due_table_move(table, row, &later);
-	ls_due_table_close(table);
+	ls_row_writer_close(table);
 }
 
 /* What look_alone() does in a subtransaction */

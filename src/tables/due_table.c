@@ -17,18 +17,15 @@
  */
 #include "tables/due_table.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "base/compat.h"
 #include "base/heap_writer.h"
@@ -47,29 +44,13 @@ enum
 	DUE_NCOLUMNS = DUE_CONTACT
 };
 
-struct LsDueTable
-{
-	LsHeapWriter rows;
-};
-
 /* ---------- changes ---------- */
 
 /* ls_due_table_open gets ready to change rows. */
-LsDueTable *
+LsRowWriter *
 ls_due_table_open(LsModel *model)
 {
-	LsDueTable *table = palloc0(sizeof(LsDueTable));
-
-	ls_heap_writer_open(&table->rows, model->due_table, DUE_NCOLUMNS);
-	ls_table_layout_check(table->rows.rel, "due_", model->key.type);
-	return table;
-}
-
-void
-ls_due_table_close(LsDueTable *table)
-{
-	ls_heap_writer_close(&table->rows);
-	pfree(table);
+	return ls_row_writer_open(model, "due_", model->due_table, DUE_NCOLUMNS);
 }
 
 static void
@@ -85,7 +66,7 @@ fill(TupleTableSlot *slot, const LsDueRow *row)
 
 /* ls_due_table_move puts one row in the place of another, or of none. */
 void
-ls_due_table_move(LsDueTable *table, const LsDueRow *from, const LsDueRow *to)
+ls_due_table_move(LsRowWriter *table, const LsDueRow *from, const LsDueRow *to)
 {
 	LsHeapWriter *rows = &table->rows;
 	bool		exists = false;

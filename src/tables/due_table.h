@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "rules/model_compile.h"
+#include "tables/row_writer.h"
 
 /* A row of due_<model> */
 typedef struct LsDueRow
@@ -20,13 +21,11 @@ typedef struct LsDueRow
 	Datum		contact;
 } LsDueRow;
 
-typedef struct LsDueTable LsDueTable;
 typedef struct LsDueCursor LsDueCursor;
 
-extern LsDueTable *ls_due_table_open(LsModel *model);
-extern void ls_due_table_move(LsDueTable *table, const LsDueRow *from,
+extern LsRowWriter *ls_due_table_open(LsModel *model);
+extern void ls_due_table_move(LsRowWriter *table, const LsDueRow *from,
 							  const LsDueRow *to);
-extern void ls_due_table_close(LsDueTable *table);
 
 extern int	ls_due_table_read(const char *model, const LsDueRow *after,
 							  TimestampTz until, int limit, LsDueRow *rows);

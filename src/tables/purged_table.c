@@ -29,18 +29,14 @@
 
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
-#include "base/heap_writer.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/table_scan.h"
@@ -54,18 +50,11 @@ int			ls_on_delete = LS_ON_DELETE_SOURCE;
 /* columns of purged_<model> */
 enum
 {
-	PURGED_CONTACT = 1,
+	PURGED_CONTACT,
 	PURGED_SOURCE,
 	PURGED_UNTIL,
 	PURGED_RULES_VERSION,
-	PURGED_STATE,
-	PURGED_NCOLUMNS = PURGED_STATE
-};
-
-struct LsPurgedTable
-{
-	LsModel    *model;
-	LsHeapWriter rows;
+	PURGED_STATE
 };
 
 /*
@@ -104,15 +93,10 @@ ls_purged_is_kept(const LsModel *model, const LsSource *source)
 
 /* ---------- writing ---------- */
 
-LsPurgedTable *
+LsRowWriter *
 ls_purged_open(LsModel *model)
 {
-	LsPurgedTable *table = palloc0(sizeof(LsPurgedTable));
-
-	table->model = model;
-	ls_heap_writer_open(&table->rows, model->purged_table, 0);
-	ls_table_layout_check(table->rows.rel, "purged_", model->key.type);
-	return table;
+	return ls_row_writer_open(model, "purged_", model->purged_table, 0);
 }
 
 /* until gives the latest event of a state, dated later than the clock or not. */
@@ -128,31 +112,21 @@ until(const LsState *state)
 
 /* ls_purged_add writes what events of a contact add up to. */
 void
-ls_purged_add(LsPurgedTable *table, Datum contact, const char *source,
+ls_purged_add(LsRowWriter *table, Datum contact, const char *source,
 			   const LsState *state)
 {
-	TupleTableSlot *slot = table->rows.written;
 	bytea	   *bytes = ls_state_encode(state);
 	text	   *name = cstring_to_text(source);
 
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, false, sizeof(bool) * PURGED_NCOLUMNS);
-	slot->tts_values[PURGED_CONTACT - 1] = contact;
-	slot->tts_values[PURGED_SOURCE - 1] = PointerGetDatum(name);
-	slot->tts_values[PURGED_UNTIL - 1] = TimestampTzGetDatum(until(state));
-	slot->tts_values[PURGED_RULES_VERSION - 1] = Int64GetDatum(table->model->version);
-	slot->tts_values[PURGED_STATE - 1] = PointerGetDatum(bytes);
-	ExecStoreVirtualTuple(slot);
-	ls_heap_writer_insert(&table->rows);
+	ls_row_writer_clear(table);
+	ls_row_writer_set(table, PURGED_CONTACT, contact);
+	ls_row_writer_set(table, PURGED_SOURCE, PointerGetDatum(name));
+	ls_row_writer_set(table, PURGED_UNTIL, TimestampTzGetDatum(until(state)));
+	ls_row_writer_set(table, PURGED_RULES_VERSION, Int64GetDatum(table->model->version));
+	ls_row_writer_set(table, PURGED_STATE, PointerGetDatum(bytes));
+	ls_row_writer_add(table);
 	pfree(bytes);
 	pfree(name);
-}
-
-void
-ls_purged_close(LsPurgedTable *table)
-{
-	ls_heap_writer_close(&table->rows);
-	pfree(table);
 }
 
 /* of_source runs a statement on the contributions of a source; number of rows. */
@@ -291,9 +265,9 @@ read_row(LsModel *model, const LsTableScan *scan)
 {
 	LsPurged   *row = palloc(sizeof(LsPurged));
 
-	row->source = TextDatumGetCString(scan->values[PURGED_SOURCE - 1]);
-	row->until = DatumGetTimestampTz(scan->values[PURGED_UNTIL - 1]);
-	ls_state_decode(DatumGetByteaPCopy(scan->values[PURGED_STATE - 1]), &row->state);
+	row->source = TextDatumGetCString(scan->values[PURGED_SOURCE]);
+	row->until = DatumGetTimestampTz(scan->values[PURGED_UNTIL]);
+	ls_state_decode(DatumGetByteaPCopy(scan->values[PURGED_STATE]), &row->state);
 	adopt_slots(model, &row->state);
 	return row;
 }
@@ -379,7 +353,7 @@ rows_of(LsModel *model, Datum contact)
 	ls_table_scan_open(&scan, model->purged_table, AccessShareLock, &model->key);
 	ls_table_layout_check(scan.rel, "purged_", model->key.type);
 	if (!ls_table_scan_empty(&scan))
-		ls_table_scan_by(&scan, PURGED_CONTACT, BTEqualStrategyNumber, &contact);
+		ls_table_scan_by(&scan, PURGED_CONTACT + 1, BTEqualStrategyNumber, &contact);
 	while (scan.index && ls_table_scan_next(&scan))
 	{
 		LsPurged   *row = read_row(model, &scan);

@@ -14,6 +14,7 @@
 
 #include "rules/model_compile.h"
 #include "scoring/state.h"
+#include "tables/row_writer.h"
 
 /* leadscore.on_delete */
 typedef enum LsOnDelete
@@ -36,11 +37,9 @@ typedef struct LsPurged
 extern bool ls_purged_is_kept(const LsModel *model, const LsSource *source);
 
 /* rows are only inserted, so sessions do not wait for each other */
-typedef struct LsPurgedTable LsPurgedTable;
-extern LsPurgedTable *ls_purged_open(LsModel *model);
-extern void ls_purged_add(LsPurgedTable *table, Datum contact, const char *source,
+extern LsRowWriter *ls_purged_open(LsModel *model);
+extern void ls_purged_add(LsRowWriter *table, Datum contact, const char *source,
 						   const LsState *state);
-extern void ls_purged_close(LsPurgedTable *table);
 
 extern bool ls_purged_any(LsModel *model);
 

@@ -15,11 +15,9 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 
 #include "base/sql.h"
 #include "definitions/contact_table.h"
@@ -27,7 +25,6 @@
 #include "rules/disclosure.h"
 #include "scoring/score_row.h"
 #include "tables/score_table.h"
-
 
 /* how often one session warns of what still fails, and writes it down */
 #define REPORT_EVERY	(60 * LS_SECOND)

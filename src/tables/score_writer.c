@@ -18,12 +18,9 @@
 
 #include <math.h>
 
-#include "access/table.h"
 #include "access/xact.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "base/clock.h"
@@ -61,9 +58,9 @@ struct LsScoreWriter
 	bool		exists;			/* the row of the change in hand */
 	bool		locked_to_read; /* the tables that contacts are counted from */
 	ExprContext *stage_context; /* where conditions of stages need the contact's row */
-	LsDueTable *due;			/* opened when it is first needed */
+	LsRowWriter *due;			/* opened when it is first needed */
 	LsHistory  *history;
-	LsProfileTable *profiles;	/* and so is this */
+	LsRowWriter *profiles;	/* and so is this */
 	int64		transitions;	/* of stage, of all changes */
 	LsPending	taken;			/* what was pending, of the change in hand ... */
 	MemoryContext taken_context;	/* ... which may need several attempts */
@@ -194,10 +191,10 @@ void
 ls_score_writer_close(LsScoreWriter *writer)
 {
 	if (writer->due)
-		ls_due_table_close(writer->due);
+		ls_row_writer_close(writer->due);
 	ls_history_close(writer->history);
 	if (writer->profiles)
-		ls_profile_table_close(writer->profiles);
+		ls_row_writer_close(writer->profiles);
 	ls_score_table_close(&writer->table);
 	MemoryContextDelete(writer->context);
 	MemoryContextDelete(writer->taken_context);
