@@ -125,7 +125,7 @@ static const LsTableLayout purged = {
 	"since when it was in that stage"}, \
 	{"prior_stage", TEXTOID, "", \
 	"internal: sticky stage that it had before it was disqualified"}, \
-	{"hold", INT4OID, "", \
+	{"stage_override", INT4OID, "", \
 	"internal: how that stage was held, where it was set by hand"}, \
 	{NULL}
 

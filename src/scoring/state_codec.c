@@ -27,7 +27,7 @@
 #define HAS_PRIOR		0x10
 #define STAGE_RECORDED	0x20
 #define HAS_DUE			0x40
-#define HAS_HOLD		0x80
+#define HAS_OVERRIDE		0x80
 
 /* flags of a slot: how its sum is written, and what follows */
 #define SUM_MASK		0x03
@@ -148,7 +148,7 @@ put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous
 		flags |= SLOT_LAST;
 	if (slot->more->nbuckets > 0)
 		flags |= SLOT_BUCKETS;
-	if (slot->more->nfolded > 0)
+	if (slot->more->ncompacted > 0)
 		flags |= SLOT_FOLDED;
 	if (slot->more->nfuture > 0)
 		flags |= SLOT_FUTURE;
@@ -162,8 +162,8 @@ put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous
 		put_buckets(to, slot->more->buckets, slot->more->nbuckets);
 	if (flags & SLOT_FOLDED)
 	{
-		put_signed(to, slot->more->folded_to);
-		put_buckets(to, slot->more->folded, slot->more->nfolded);
+		put_signed(to, slot->more->compacted_to);
+		put_buckets(to, slot->more->compacted, slot->more->ncompacted);
 	}
 	if (flags & SLOT_FUTURE)
 	{
@@ -184,7 +184,7 @@ ls_state_encode(const LsState *state)
 	int64		previous = 0;
 	int			flags = 0;
 
-	/* who writes a row has found out when it is due */
+	/* a row is only written when it is known when it is due */
 	Assert(state->due != DT_NOBEGIN);
 	initStringInfo(&to);
 	appendStringInfoSpaces(&to, VARHDRSZ);
@@ -202,8 +202,8 @@ ls_state_encode(const LsState *state)
 		flags |= STAGE_RECORDED;
 	if (state->due != DT_NOEND)
 		flags |= HAS_DUE;
-	if (state->hold != LS_HOLD_NONE)
-		flags |= HAS_HOLD;
+	if (state->override != LS_OVERRIDE_NONE)
+		flags |= HAS_OVERRIDE;
 	put_byte(&to, LS_STATE_FORMAT);
 	put_byte(&to, flags);
 	if (flags & HAS_CREATED)
@@ -229,8 +229,8 @@ ls_state_encode(const LsState *state)
 	}
 	if (flags & HAS_DUE)
 		put_signed(&to, (state->due - base(state)) * 2 + state->due_drift);
-	if (flags & HAS_HOLD)
-		put_byte(&to, state->hold);
+	if (flags & HAS_OVERRIDE)
+		put_byte(&to, state->override);
 	put_unsigned(&to, state->nslots);
 	for (int i = 0; i < state->nslots; i++)
 	{
@@ -447,8 +447,8 @@ get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
 	}
 	if (flags & SLOT_FOLDED)
 	{
-		slot->more->folded_to = get_signed(from);
-		slot->more->folded = get_buckets(from, true, &slot->more->nfolded);
+		slot->more->compacted_to = get_signed(from);
+		slot->more->compacted = get_buckets(from, true, &slot->more->ncompacted);
 	}
 	if (flags & SLOT_FUTURE)
 		get_slot_future(from, slot->more);
@@ -474,7 +474,7 @@ ls_state_decode(const bytea *bytes, LsState *state)
 	Cursor		from = {(const unsigned char *) VARDATA_ANY(bytes),
 	(const unsigned char *) VARDATA_ANY(bytes) + VARSIZE_ANY_EXHDR(bytes)};
 	unsigned char head[2];
-	unsigned char hold = LS_HOLD_NONE;
+	unsigned char override = LS_OVERRIDE_NONE;
 	int64		previous = 0;
 
 	ls_state_init(state);
@@ -508,11 +508,11 @@ ls_state_decode(const bytea *bytes, LsState *state)
 		state->due_drift = (due & 1) != 0;
 		state->due = instant(base(state), ls_floor_div(due, 2));
 	}
-	if (head[1] & HAS_HOLD)
-		get_bytes(&from, &hold, 1);
-	if (hold > LS_HOLD_AT_MOST)
+	if (head[1] & HAS_OVERRIDE)
+		get_bytes(&from, &override, 1);
+	if (override > LS_OVERRIDE_BELOW)
 		malformed();
-	state->hold = hold;
+	state->override = override;
 	state->nslots = get_length(&from, 3, sizeof(LsSlot));
 	state->maxslots = state->nslots + LS_SPARE_SLOTS;
 	state->slots = palloc(sizeof(LsSlot) * state->maxslots);

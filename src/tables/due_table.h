@@ -10,16 +10,8 @@
 
 #include "postgres.h"
 
-#include "rules/model_compile.h"
+#include "scoring/next_change.h"
 #include "tables/row_writer.h"
-
-/* A row of due_<model> */
-typedef struct LsDueRow
-{
-	TimestampTz at;				/* DT_NOEND: no row */
-	bool		drift;
-	Datum		contact;
-} LsDueRow;
 
 typedef struct LsDueCursor LsDueCursor;
 

@@ -139,8 +139,7 @@ add_row(LsModel *model, LsPending *pending, const LsTableScan *scan)
 		return;
 	}
 	ls_state_decode(DatumGetByteaPCopy(scan->values[PENDING_DELTA]), &delta);
-	if (!ls_state_merge(model, &pending->delta, &delta))
-		pending->count_all = true;
+	ls_state_merge(model, &pending->delta, &delta);
 	pending->instant = Max(pending->instant, delta.last);
 	pending->has_delta = true;
 }
