@@ -278,12 +278,12 @@ append_own(StringInfo sql, LsReader *reader, const TableQuery *query)
 					 quote_identifier(query->key_column));
 	if (query->unless_column)
 		appendStringInfo(sql, " AND t.%s IS NOT DISTINCT FROM NULL", quote_identifier(query->unless_column));
-	if (model->sheet ? reader->visitors : reader->merges)
+	if (model->visitors_of ? reader->visitors : reader->merges)
 	{
 		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s a WHERE ",
-						 table_name(model->sheet ? model->identity_table : model->merged_table));
+						 table_name(model->visitors_of ? model->identity_table : model->merged_table));
 		append_equals(sql, &model->key, query->relation, query->key_column,
-					  model->sheet ? "a.visitor" : "a.source_id");
+					  model->visitors_of ? "a.visitor" : "a.source_id");
 		appendStringInfoChar(sql, ')');
 	}
 	(void) append_range(sql, &reader->spec, query->relation, query->key_column);
@@ -623,16 +623,16 @@ add_source(LsReader *reader, LsSource *source)
 	kept = fresh ? NULL : &source->by_visitor;
 	for (int i = 0; i < identities->nvisitors && query.visitor_column; i++)
 		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &identities->visitors[i]);
-	if (!reader->spec.one && reader->spec.model->sheet == NULL)
+	if (!reader->spec.one && reader->spec.model->visitors_of == NULL)
 		add_others(reader, source, &query);
 }
 
 /*
- * find_aliases finds out whose rows are to be read.  A contact that is not asked
+ * find_identities finds out whose rows are to be read.  A contact that is not asked
  * for by itself may have others' in any of them.
  */
 static int
-find_aliases(LsReader *reader)
+find_identities(LsReader *reader)
 {
 	LsModel    *model = reader->spec.model;
 	LsIdentities  *identities = &reader->identities;
@@ -664,7 +664,7 @@ ls_reader_open(const LsReaderSpec *spec)
 	reader->estate = CreateExecutorState();
 	reader->econtext = CreateExprContext(reader->estate);
 	reader->keycontext = CreateExprContext(reader->estate);
-	reader->streams = palloc0(sizeof(Stream) * find_aliases(reader));
+	reader->streams = palloc0(sizeof(Stream) * find_identities(reader));
 	for (int i = 0; i < model->nsources; i++)
 		most = Max(most, model->sources[i].max_matches);
 	reader->matches = palloc(sizeof(LsMatch) * most);

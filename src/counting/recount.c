@@ -611,7 +611,7 @@ rescore(const char *name, const char *cause)
 	pass.whole = true;
 	run(&pass);
 	/* what is pending of visitors who are identified is for others */
-	if (model->sheet)
+	if (model->visitors_of)
 		(void) ls_contact_pass_merge_all(name, false);
 	drop_pending(model);
 	ls_model_release(model);

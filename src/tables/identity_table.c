@@ -54,8 +54,8 @@ char *
 ls_identity_place(LsModel *model)
 {
 	return psprintf("%s WHERE %s %s $1",
-					ls_relation_qualified_name(model->sheet ? model->identity_table : model->merged_table),
-					model->sheet ? "visitor" : "source_id", ls_key_equals(&model->key));
+					ls_relation_qualified_name(model->visitors_of ? model->identity_table : model->merged_table),
+					model->visitors_of ? "visitor" : "source_id", ls_key_equals(&model->key));
 }
 
 /* begin starts to read rows by one of the two key columns, of types that are checked. */
@@ -63,8 +63,8 @@ static void
 begin(LsModel *model, LsTableScan *scan, Oid table, LOCKMODE mode, int column, Datum key)
 {
 	bool		merged = table == model->merged_table;
-	Oid			types[] = {merged || model->sheet ? model->key.type : model->visitor_key.type,
-	model->sheet ? model->target_type : model->key.type};
+	Oid			types[] = {merged || model->visitors_of ? model->key.type : model->visitor_key.type,
+	model->visitors_of ? model->target_type : model->key.type};
 	TupleDesc	desc;
 
 	ls_table_scan_open(scan, table, mode, &model->key);
@@ -96,7 +96,7 @@ copy(const LsTableScan *scan, int column)
 bool
 ls_identity_find(LsModel *model, Datum contact, LsIdentityLook look, Datum *target)
 {
-	Oid			table = model->sheet ? model->identity_table : model->merged_table;
+	Oid			table = model->visitors_of ? model->identity_table : model->merged_table;
 	LsTableScan scan;
 	bool		found;
 
@@ -152,7 +152,7 @@ ls_identity_of(LsModel *model, Datum contact, LsIdentities *identities)
 
 	memset(identities, 0, sizeof(LsIdentities));
 	identities->taken = ls_identity_find(model, contact, LS_IDENTITY_SEEN, &target);
-	if (identities->taken || model->sheet)
+	if (identities->taken || model->visitors_of)
 		return;
 	if (ls_identity_has_merges(model))
 		add_all(model, model->merged_table, contact, &identities->sources, &identities->nsources);
@@ -173,12 +173,12 @@ ls_identity_enqueue(LsModel *model, Datum target)
 {
 	LsModel    *owner;
 
-	if (model->sheet == NULL)
+	if (model->visitors_of == NULL)
 	{
 		ls_pending_add_one(model, target, NULL, false);
 		return;
 	}
-	owner = ls_model_acquire(model->sheet, NULL);
+	owner = ls_model_acquire(model->visitors_of, NULL);
 	if (owner == NULL)
 		return;					/* dropped, with its visitors */
 	ls_pending_add_one(owner, target, NULL, false);
@@ -189,7 +189,7 @@ ls_identity_enqueue(LsModel *model, Datum target)
 bool
 ls_identity_may_be_pending(LsModel *model)
 {
-	return model->sheet == NULL && ls_identity_has_visitors(model) &&
+	return model->visitors_of == NULL && ls_identity_has_visitors(model) &&
 		ls_pending_any_visitors(model);
 }
 
@@ -218,7 +218,7 @@ ls_identity_pending(LsModel *model, Datum contact)
 	LsPending	pending;
 	bool		found = false;
 
-	if (model->sheet || (!ls_identity_has_merges(model) && !ls_identity_has_visitors(model)))
+	if (model->visitors_of || (!ls_identity_has_merges(model) && !ls_identity_has_visitors(model)))
 		return false;
 	ls_identity_of(model, contact, &identities);
 	ls_pending_init(&pending);
