@@ -19,7 +19,6 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "base/clock.h"
 #include "base/sql.h"
 #include "base/table_scan.h"
 #include "rules/score_columns.h"
@@ -104,9 +103,9 @@ check_values(LsModel *model, const Datum *values, const bool *nulls)
 		damaged(model, values, nulls, AT(model, SCORED_AT), "not an instant that has been");
 }
 
-/* read_row reads a row of score_<model>. */
+/* read_values reads a row of score_<model>. */
 static void
-read_row(LsModel *model, const Datum *values, const bool *nulls,
+read_values(LsModel *model, const Datum *values, const bool *nulls,
 			 LsScoreRow *row)
 {
 	check_values(model, values, nulls);
@@ -127,11 +126,11 @@ read_row(LsModel *model, const Datum *values, const bool *nulls,
 }
 
 /*
- * try_read_row reads a row, or gives the error where it is damaged.  There is nothing
+ * try_read reads a row, or gives the error where it is damaged.  There is nothing
  * to be undone where reading fails, as it is done in memory only.
  */
 static ErrorData *
-try_read_row(LsModel *model, Datum *values, const bool *nulls, LsScoreRow *row)
+try_read(LsModel *model, Datum *values, const bool *nulls, LsScoreRow *row)
 {
 	MemoryContext context = CurrentMemoryContext;
 	int			state = AT(model, STATE);
@@ -141,7 +140,7 @@ try_read_row(LsModel *model, Datum *values, const bool *nulls, LsScoreRow *row)
 		values[state] = PointerGetDatum(DatumGetByteaPP(values[state]));
 	PG_TRY();
 	{
-		read_row(model, values, nulls, row);
+		read_values(model, values, nulls, row);
 	}
 	PG_CATCH();
 	{
@@ -177,7 +176,7 @@ ls_score_table_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 	heap_deform_tuple(tuple, desc, values, nulls);
 	if (dense)
 		ls_score_columns_spread(model, desc, values, nulls);
-	read_row(model, values, nulls, row);
+	read_values(model, values, nulls, row);
 }
 
 /* ls_score_table_values gives the columns of a row. */
@@ -276,7 +275,7 @@ ls_score_table_read(LsScoreTable *table, LsScoreRow *row)
 	TupleTableSlot *found = table->rows.found;
 
 	slot_getallattrs(found);
-	return try_read_row(table->model, found->tts_values, found->tts_isnull, row);
+	return try_read(table->model, found->tts_values, found->tts_isnull, row);
 }
 
 /* put_row puts a row into the slot from which it is written. */
