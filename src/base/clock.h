@@ -13,8 +13,6 @@
 #include "pgtime.h"
 #include "utils/timestamp.h"
 
-#include "tables/score_table.h"
-
 extern TimestampTz ls_clock(void);
 extern TimestampTz ls_clock_of_statement(void);
 extern int64 ls_clock_back_off(int failures);

@@ -19,6 +19,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/clock.h"
 #include "base/sql.h"
 #include "base/table_scan.h"
 #include "rules/score_columns.h"

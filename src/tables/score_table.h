@@ -14,7 +14,6 @@
 #include "rules/model_compile.h"
 #include "scoring/score_row.h"
 
-extern bool ls_clock_has_shown(TimestampTz at);
 extern void ls_score_table_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 							  LsScoreRow *row);
 extern void ls_score_table_values(LsModel *model, const LsScoreRow *row,
