@@ -112,8 +112,8 @@ start_stored(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 
 	if (tuple == NULL)
 		return false;
-	ls_row_read_tuple(model, tuple, RelationGetDescr(rel), row);
-	return !ls_contact_any_pending(model) || ls_contact_bring(model, row, true);
+	ls_score_table_read_tuple(model, tuple, RelationGetDescr(rel), row);
+	return !ls_contact_snapshot_any_pending(model) || ls_contact_snapshot_merge(model, row, true);
 }
 
 /*
@@ -139,7 +139,7 @@ start_new(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 		return false;
 	return first_place(model, RelationGetRelid(rel), contact, &first) &&
 		ItemPointerEquals(&first, place) &&
-		ls_contact_stand(model, contact, row);
+		ls_contact_snapshot_find_current(model, contact, row);
 }
 
 /*
@@ -151,7 +151,7 @@ static void
 recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 {
 	LsScore    *score = ls_score_make(model, false);
-	LsReplay   *replay = ls_contact_recall(model, row, at);
+	LsReplay   *replay = ls_contact_snapshot_recall(model, row, at);
 
 	if (replay == NULL)
 		ls_evaluate(model, &row->state, at, score);
@@ -188,7 +188,7 @@ ls_live(PG_FUNCTION_ARGS)
 	if (!OidIsValid(table) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
 	if (table != model->score_table && table != model->pending_table &&
-		(table != model->identity_table || model->sheet))
+		(table != model->identity_table || model->visitors_of))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("relation \"%s\" does not tell of contacts of model \"%s\"",
@@ -206,10 +206,10 @@ ls_live(PG_FUNCTION_ARGS)
 	values = palloc(sizeof(Datum) * desc->natts);
 	nulls = palloc(sizeof(bool) * desc->natts);
 	if (at >= ls_score_row_instant(&row))
-		ls_contact_show(model, &row, at);
+		ls_contact_snapshot_advance(model, &row, at);
 	else
 		recall(model, &row, at);
-	ls_row_values(model, &row, values, nulls);
+	ls_score_table_values(model, &row, values, nulls);
 	evaluated = heap_form_tuple(desc, values, nulls);
 	ReleaseTupleDesc(desc);
 	PG_RETURN_DATUM(HeapTupleGetDatum(evaluated));

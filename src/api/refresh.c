@@ -132,12 +132,12 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 			rows = lappend(rows, row);
 			found = true;
 		}
-		else if (model && row->sheet && strcmp(row->sheet, model) == 0)
+		else if (model && row->visitors_of && strcmp(row->visitors_of, model) == 0)
 			rows = lappend(rows, row);
 	}
 	if (!found)
 		(void) ls_model_row_for(model, GetUserId());	/* says so */
-	/* visitors come before their sheet: what is pending of them becomes its */
+	/* visitors come before their model: what is pending of them becomes its */
 	list_sort(rows, ls_by_row_rank);
 	PG_RETURN_INT64(refresh_models(rows, model == NULL));
 }
@@ -190,7 +190,7 @@ ls_rescore_model(PG_FUNCTION_ARGS)
 	ls_suspension_refuse(row);
 	contacts = ls_recount_rescore(row->model, "backfill");
 	model = ls_model_acquire(row->model, NULL);
-	ls_kept_tell(model, "What they gave is kept, and was added to what is still there.");
+	ls_purged_report(model, "What they gave is kept, and was added to what is still there.");
 	ls_model_release(model);
 	PG_RETURN_INT64(contacts);
 }

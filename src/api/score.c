@@ -76,9 +76,9 @@ ask(FunctionCallInfo fcinfo, Question *question)
 	question->model = model;
 	question->contact = ls_asked_contact(fcinfo, model);
 	question->at = ls_asked_instant(fcinfo, 2);
-	if (!ls_contact_find(model, question->contact, &question->row))
+	if (!ls_contact_snapshot_find(model, question->contact, &question->row))
 		return false;
-	question->replay = ls_contact_recall(model, &question->row, question->at);
+	question->replay = ls_contact_snapshot_recall(model, &question->row, question->at);
 	return true;
 }
 
@@ -258,15 +258,15 @@ is_put_aside(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
 	double		completed,
 				replayed;
 
-	if (!ls_contact_any_pending(model))
+	if (!ls_contact_snapshot_any_pending(model))
 		return false;
 	if (row == NULL)
 	{
 		row = &made;
-		if (!ls_contact_start(model, contact, row))
+		if (!ls_contact_snapshot_start(model, contact, row))
 			return false;
 	}
-	else if (!ls_contact_complete(model, row))
+	else if (!ls_contact_snapshot_merge_state(model, row))
 		return false;
 	if (!ls_score_row_is_known(row))
 		return !ls_replay_known(replay);
@@ -411,7 +411,7 @@ ls_verify(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		if (tuple)
-			ls_row_read_tuple(model, tuple, desc, &row);
+			ls_score_table_read_tuple(model, tuple, desc, &row);
 		ls_replay_clear(replay);
 		ls_replay_read(replay, reader, contact);
 		verify_contact(result, replay, contact, tuple ? &row : NULL, left);
@@ -420,7 +420,7 @@ ls_verify(PG_FUNCTION_ARGS)
 	}
 	ls_reader_close(reader);
 	ls_rule_error_report(model);
-	ls_kept_tell(model, "What they gave is kept, and was compared as it was kept.");
+	ls_purged_report(model, "What they gave is kept, and was compared as it was kept.");
 	PG_RETURN_NULL();
 }
 

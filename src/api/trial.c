@@ -90,13 +90,13 @@ committed_snapshot(void)
  * counted before states know them.
  */
 static bool
-read_rules(const char *model, bool publish, LsSheet *sheet)
+read_rules(const char *model, bool publish, LsModelDefinition *definition)
 {
 	bool		uncounted = false;
 	ListCell   *lc;
 
-	sheet->rules = ls_rule_rows(model, GetActiveSnapshot());
-	foreach(lc, sheet->rules)
+	definition->rules = ls_rule_rows(model, GetActiveSnapshot());
+	foreach(lc, definition->rules)
 	{
 		LsRuleRow  *row = lfirst(lc);
 
@@ -125,21 +125,21 @@ LsTrial *
 ls_trial_make(LsModel *asked, const LsTrialSpec *spec)
 {
 	LsTrial    *trial = palloc0(sizeof(LsTrial));
-	LsSheet		sheet = {0};
+	LsModelDefinition definition = {0};
 
 	trial->committed = committed_snapshot();
 	trial->before = ls_model_load(asked->name, trial->committed);
 	trial->loaded_before = trial->before != NULL;
 	if (trial->before == NULL)
 		trial->before = asked;	/* made in this transaction */
-	trial->replayed = read_rules(asked->name, spec->publish, &sheet);
+	trial->replayed = read_rules(asked->name, spec->publish, &definition);
 	trial->loaded_after = trial->replayed || spec->publish;
 	if (trial->replayed)
-		ls_rules_as_counted(sheet.rules);
+		ls_rules_as_counted(definition.rules);
 	trial->after = trial->loaded_after ?
-		ls_model_load_sheet(asked->name, GetActiveSnapshot(), &sheet) : asked;
+		ls_model_load_definition(asked->name, GetActiveSnapshot(), &definition) : asked;
 	trial->recounted = lacks(asked, trial->before);
-	trial->pending = ls_contact_any_pending(asked);
+	trial->pending = ls_contact_snapshot_any_pending(asked);
 	trial->now = ls_clock_of_statement();
 	trial->sample = spec->sample > 0 ? spec->sample :
 		trial->replayed && !spec->full ? DEFAULT_SAMPLE : 0;
@@ -187,7 +187,7 @@ read_item(LsModel *model, const Entry *item, LsScoreRow *row)
 {
 	if (item->tuple == NULL)
 		return ls_score_table_find(model, item->contact, row);
-	ls_row_read_tuple(model, item->tuple, item->desc, row);
+	ls_score_table_read_tuple(model, item->tuple, item->desc, row);
 	return true;
 }
 
@@ -195,7 +195,7 @@ read_item(LsModel *model, const Entry *item, LsScoreRow *row)
 static void
 see(const LsTrial *trial, LsModel *model, LsScoreRow *row, LsSeen *seen)
 {
-	ls_contact_show(model, row, Max(trial->now, ls_score_row_instant(row)));
+	ls_contact_snapshot_advance(model, row, Max(trial->now, ls_score_row_instant(row)));
 	seen->score = row->score;
 	seen->stage = row->stage;
 	seen->grade = row->grade;
@@ -214,7 +214,7 @@ see_before(LsTrial *trial, const Entry *item, LsSeen *seen)
 		PushActiveSnapshot(trial->committed);
 		found = read_item(trial->before, &unread, &row);
 		if (found && trial->pending)
-			(void) ls_contact_bring(trial->before, &row, true);
+			(void) ls_contact_snapshot_merge(trial->before, &row, true);
 		PopActiveSnapshot();
 	}
 	if (!found)
@@ -222,7 +222,7 @@ see_before(LsTrial *trial, const Entry *item, LsSeen *seen)
 		if (!read_item(trial->before, item, &row))
 			return false;
 		if (trial->pending)
-			(void) ls_contact_bring(trial->before, &row, true);
+			(void) ls_contact_snapshot_merge(trial->before, &row, true);
 	}
 	see(trial, trial->before, &row, seen);
 	return true;
@@ -259,7 +259,7 @@ see_after(LsTrial *trial, const Entry *item, LsSeen *seen)
 		return true;
 	}
 	if (trial->pending)
-		(void) ls_contact_bring(trial->after, &row, true);
+		(void) ls_contact_snapshot_merge(trial->after, &row, true);
 	see(trial, trial->after, &row, seen);
 	return true;
 }

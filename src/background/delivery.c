@@ -28,7 +28,6 @@
 #include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
 #include "utils/timeout.h"
 
 #include "api/outbox.h"
@@ -211,7 +210,7 @@ milliseconds(const Interval *interval)
 static void
 end_process(void)
 {
-	ls_worker_call_overran = true;
+	ls_worker_step_call_overran = true;
 	kill(MyProcPid, SIGTERM);
 }
 
@@ -334,9 +333,9 @@ record_failed_call(Work *work)
 static void
 record_failure(Work *work)
 {
-	ls_worker_note_error(work);
-	if (ls_worker_failed(work))
-		ls_worker_told(work->model, false);
+	ls_worker_step_record_error(work);
+	if (ls_worker_step_failed(work))
+		ls_worker_model_delivered(work->model, false);
 }
 
 /* notify_all sends all that waits to be sent, of one model after the other. */
@@ -348,9 +347,9 @@ notify_all(Work *work)
 	foreach(lc, work->models)
 	{
 		work->model = lfirst(lc);
-		if (ls_worker_telling_waits(work->model))
+		if (ls_worker_model_delivery_waits(work->model))
 			continue;
-		while (ls_worker_attempt(work, send_notifications) && work->returned >= ls_batch_size)
+		while (ls_worker_step_run(work, send_notifications) && work->returned >= ls_batch_size)
 			;
 		record_failure(work);
 	}
@@ -365,33 +364,33 @@ call_one(Work *work)
 {
 	LsSlice		time;
 
-	if (ls_worker_telling_waits(work->model))
+	if (ls_worker_model_delivery_waits(work->model))
 		return false;
-	if (!ls_worker_attempt(work, claim_call))
+	if (!ls_worker_step_run(work, claim_call))
 	{
 		record_failure(work);
 		return false;
 	}
 	if (!work->returned)
 	{
-		ls_worker_told(work->model, true);
+		ls_worker_model_delivered(work->model, true);
 		return false;
 	}
 	time = ls_slice_begin(SLOW_CALL_MS);
-	ls_worker_phase(work, LS_PHASE_DELIVERING);
+	ls_worker_step_phase(work, LS_PHASE_DELIVERING);
 	work->unwatched = true;
-	if (!ls_worker_attempt(work, make_call) && work->error)
+	if (!ls_worker_step_run(work, make_call) && work->error)
 	{
 		work->unwatched = false;
 		work->failure = work->error;
-		(void) ls_worker_attempt(work, record_failed_call);
+		(void) ls_worker_step_run(work, record_failed_call);
 	}
 	work->unwatched = false;
 	record_failure(work);
-	if (!ls_worker_failed(work))
-		ls_worker_told(work->model, true);
+	if (!ls_worker_step_failed(work))
+		ls_worker_model_delivered(work->model, true);
 	if (ls_slice_over(&time))
-		ls_worker_leave_to_lane(work->model);
+		ls_worker_model_leave_to_lane(work->model);
 	return true;
 }
 
@@ -448,26 +447,26 @@ call_all(Work *work)
 }
 
 /*
- * ls_worker_deliver sends what has happened where the worker is to deliver it.
+ * ls_delivery_run sends what has happened where the worker is to deliver it.
  * Scores come first: what is not sent within naptime waits for the next round.  Models
  * take their turns, so that the calls of one do not keep others from theirs; one whose
  * calls take long has them made by a process of its own.
  */
 void
-ls_worker_deliver(Work *work)
+ls_delivery_run(Work *work)
 {
-	if (!ls_worker_attempt(work, find_deliveries) || work->models == NIL)
+	if (!ls_worker_step_run(work, find_deliveries) || work->models == NIL)
 		return;
-	ls_worker_phase(work, LS_PHASE_DELIVERING);
-	ls_worker_report(work, "delivering");
+	ls_worker_step_phase(work, LS_PHASE_DELIVERING);
+	ls_worker_step_report(work, "delivering");
 	notify_all(work);
 	call_all(work);
 	work->model = NULL;
 }
 
-/* ls_worker_call_alone makes the calls of one model, in the process that it has. */
+/* ls_delivery_call_for makes the calls of one model, in the process that it has. */
 void
-ls_worker_call_alone(Work *work, const char *model)
+ls_delivery_call_for(Work *work, const char *model)
 {
 	LsSlice		slice = ls_slice_begin(ls_naptime);
 

@@ -95,9 +95,9 @@ static void
 purge(Work *work, int days, Step step)
 {
 	if (days >= 0)
-		while (ls_worker_attempt(work, step) && work->returned >= PURGE_ROWS)
+		while (ls_worker_step_run(work, step) && work->returned >= PURGE_ROWS)
 			;
-	ls_worker_note_error(work);
+	ls_worker_step_record_error(work);
 }
 
 /* ls_retention_purge deletes what is older than it is to be kept, now and then. */
@@ -109,13 +109,13 @@ ls_retention_purge(Work *work)
 
 	if (now >= ls_worker_slot->purged_at && now - ls_worker_slot->purged_at < PURGE_INTERVAL)
 		return;
-	ls_worker_phase(work, LS_PHASE_PURGING);
-	ls_worker_report(work, "deleting what is no longer to be kept");
-	if (ls_worker_attempt(work, find_models))
+	ls_worker_step_phase(work, LS_PHASE_PURGING);
+	ls_worker_step_report(work, "deleting what is no longer to be kept");
+	if (ls_worker_step_run(work, find_models))
 		foreach(lc, work->models)
 		{
 			work->model = lfirst(lc);
-			ls_worker_phase(work, LS_PHASE_PURGING);
+			ls_worker_step_phase(work, LS_PHASE_PURGING);
 			purge(work, ls_history_retention, purge_history);
 			purge(work, ls_outbox_retention, purge_outbox);
 		}

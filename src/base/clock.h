@@ -13,11 +13,14 @@
 #include "pgtime.h"
 #include "utils/timestamp.h"
 
+#include "tables/score_table.h"
+
 extern TimestampTz ls_clock(void);
 extern TimestampTz ls_clock_of_statement(void);
 extern int64 ls_clock_back_off(int failures);
 extern int64 ls_clock_local(TimestampTz t, pg_tz *tz);
 
 extern void ls_clock_define(void);
+extern bool ls_clock_has_shown(TimestampTz at);
 
 #endif							/* LEADSCORE_CLOCK_H */

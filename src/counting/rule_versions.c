@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * rule_versions.c
- *		Which rules are counted, and under which versions.
+ *		Which rules are backfilled, and under which versions.
  *
- * A rule whose counted_version is null waits to be counted; 0 says that it
+ * A rule whose counted_version is null waits to be backfilled; 0 says that it
  * cannot be.  Else it is the version under which states have its slots.  While a
  * job is counting it, counting_version is that version, and the rule contributes
  * nothing.
@@ -64,7 +64,7 @@ can_be_counted(LsModel *model, const LsRuleRow *row)
 	return false;
 }
 
-/* waits tells whether a rule is to be counted; again: or tried once more. */
+/* waits tells whether a rule is to be backfilled; again: or tried once more. */
 static bool
 waits(const LsRuleRow *row, bool again)
 {
@@ -77,14 +77,14 @@ is_of_visitors(const char *name)
 {
 	LsModelRow *row = ls_model_row(name, NULL);
 
-	return row && row->sheet;
+	return row && row->visitors_of;
 }
 
 /*
- * ls_rule_versions_publish gives the rules that wait to be counted a version under
+ * ls_rule_versions_publish gives the rules that wait to be backfilled a version under
  * which writers match them from now on, though they contribute nothing until a
  * job has counted what was there before.  again: also those that could not be.
- * Rules of visitors are their sheet's, and get their versions there.
+ * Rules of visitors are those of their model, and get their versions there.
  */
 void
 ls_rule_versions_publish(const char *name, bool again)
@@ -108,7 +108,7 @@ ls_rule_versions_publish(const char *name, bool again)
 		if (!can && !row->counted_version_null)
 			continue;
 		if (can)
-			ls_kept_tell_rule(model, rule_by_id(model, row->rule_id));
+			ls_purged_report_rule(model, rule_by_id(model, row->rule_id));
 		ls_sql_add(&args, INT8OID, Int64GetDatum(row->rule_id));
 		ls_sql_add(&args, INT8OID, Int64GetDatum(can ? nextval_internal(sequence, false) : 0));
 		ls_extension_execute(can ?
@@ -121,7 +121,7 @@ ls_rule_versions_publish(const char *name, bool again)
 }
 
 /*
- * ls_rule_versions_size estimates how many rows have to be read to count the rules
+ * ls_rule_versions_size estimates how many rows have to be read to backfill the rules
  * that wait for it; or, where all is set, everything.
  */
 double
@@ -158,7 +158,7 @@ ls_rule_versions_size(const char *name, bool all)
 }
 
 /*
- * ls_rule_versions_assign gives the rules that wait to be counted a version of what
+ * ls_rule_versions_assign gives the rules that wait to be backfilled a version of what
  * they match, or 0 where they cannot be counted: those that read a source, where
  * one is given.  again: try those with 0 too.  Returns the versions given.
  */
@@ -189,7 +189,7 @@ ls_rule_versions_assign(const char *name, const char *source, bool again)
 				set_counted_version(row->rule_id, 0);
 			continue;
 		}
-		ls_kept_tell_rule(model, rule_by_id(model, row->rule_id));
+		ls_purged_report_rule(model, rule_by_id(model, row->rule_id));
 		version = palloc(sizeof(int64));
 		*version = nextval_internal(sequence, false);
 		set_counted_version(row->rule_id, *version);

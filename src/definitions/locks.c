@@ -45,7 +45,7 @@
 static uint64 locked_in = 0;
 
 /*
- * lock_definitions locks the definitions of a model: of the one whose sheet it
+ * lock_definitions locks the definitions of a model: of the one whose definition it
  * has, as visitors are scored by another model's rules.  It is known by its score
  * table, since a name can be that of another model by the time it is locked.
  */
@@ -55,7 +55,7 @@ lock_definitions(const char *model, bool wait)
 	/* each round but the last is one in which a model was dropped and another made */
 	for (;;)
 	{
-		Oid			table = ls_score_table(ls_sheet_of(model, NULL), true);
+		Oid			table = ls_score_table(ls_model_definer(model, NULL), true);
 		LOCKTAG		tag;
 
 		CHECK_FOR_INTERRUPTS();
@@ -66,7 +66,7 @@ lock_definitions(const char *model, bool wait)
 			return false;
 		AcceptInvalidationMessages();
 		locked_in = ls_transaction_number();
-		if (ls_score_table(ls_sheet_of(model, NULL), true) == table)
+		if (ls_score_table(ls_model_definer(model, NULL), true) == table)
 			return true;
 		LockRelease(&tag, ExclusiveLock, false);
 	}

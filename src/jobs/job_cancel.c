@@ -22,9 +22,9 @@
 
 PG_FUNCTION_INFO_V1(ls_cancel_job);
 
-/* cancel_count has the rules that a job counts wait until somebody asks again. */
+/* cancel_backfill has the rules that a job backfills wait until it is requested again. */
 static void
-cancel_count(const LsJob *job)
+cancel_backfill(const LsJob *job)
 {
 	LsSqlArguments args = {0};
 
@@ -33,8 +33,8 @@ cancel_count(const LsJob *job)
 						 " WHERE model = $1 AND counting_version IS NOT NULL", &args);
 	ls_model_change_record(job->model);
 	ereport(NOTICE,
-			(errmsg("rules of model \"%s\" that are not counted contribute nothing", job->model),
-			 errhint("Delete or change them, or have them counted: leadscore.rescore('%s', online => true).",
+			(errmsg("rules of model \"%s\" that are not backfilled contribute nothing", job->model),
+			 errhint("Delete or change them, or call leadscore.rescore('%s', online => true).",
 					 job->model)));
 }
 
@@ -91,12 +91,12 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("job " INT64_FORMAT " of model \"%s\" cannot be cancelled in phase \"%s\"",
 						job->job_id, job->model, job->phase),
-				 errdetail("Scores of contacts that it has not come to would stay wrong."),
+				 errdetail("Scores of contacts that it has not reached would stay wrong."),
 				 strcmp(job->kind, "attach") == 0 ?
 				 errhint("leadscore.detach('%s', '%s') ends it.", job->model, job->source) :
 				 errhint("Change the rules back, or set leadscore.job_rate to slow it down.")));
 	ls_job_cancel(job);
 	if (strcmp(job->kind, "count") == 0)
-		cancel_count(job);
+		cancel_backfill(job);
 	PG_RETURN_VOID();
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * model.h
- *		Models: score sheets over contact tables, made and dropped.
+ *		Models: made over contact tables, and dropped.
  *
  *-------------------------------------------------------------------------
  */

@@ -11,16 +11,8 @@
  */
 #include "rules/model_compile.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "common/hashfn.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "base/error.h"
 #include "base/leadscore.h"
@@ -125,7 +117,7 @@ ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, const Datum *cont
 
 /*
  * ls_key_failed notes a row of a source, or of the contact table where it is NULL, of
- * which no key can be made.  That is never an error either: it is nobody's.
+ * which no key can be made.  That is never an error either: it counts for no contact.
  */
 void
 ls_key_failed(LsModel *model, LsSource *source, ErrorData *error)
@@ -155,9 +147,9 @@ suspended_hint(const LsModel *model)
 		return errhint("%s", model->suspended->hint);
 	if (!model->former)
 		return errhint("Mend that, then call leadscore.rescore('%s').",
-					   model->sheet ? model->sheet : model->name);
+					   model->visitors_of ? model->visitors_of : model->name);
 	return errhint("Look at its rules, stages and actions, and accept them with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
-				   model->sheet ? model->sheet : model->name);
+				   model->visitors_of ? model->visitors_of : model->name);
 }
 
 /* suspended_detail says why, to those who may be told. */

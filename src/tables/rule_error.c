@@ -15,11 +15,9 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 
 #include "base/sql.h"
 #include "definitions/contact_table.h"
@@ -27,7 +25,6 @@
 #include "rules/disclosure.h"
 #include "scoring/score_row.h"
 #include "tables/score_table.h"
-
 
 /* how often one session warns of what still fails, and writes it down */
 #define REPORT_EVERY	(60 * LS_SECOND)
@@ -66,7 +63,7 @@ static HTAB *reports = NULL;
 
 /*
  * report_of finds what the session has told already of something.  When the model
- * was changed, whoever changed it wants to know whether it still fails.
+ * was changed, the session that changed it is to know whether it still fails.
  */
 static Report *
 report_of(const LsModel *model, What what, int64 rule_id, const char *name)
@@ -135,9 +132,8 @@ ls_rule_error_write(const char *model, int64 rule_id, const char *name, int64 nu
 {
 	static const char *sql =
 		"INSERT INTO leadscore_internal.lead_rule_error"
-		" VALUES ($1, CASE WHEN $2 OPERATOR(pg_catalog.<>) 0 THEN $2 END, $3, pg_catalog.clock_timestamp(), $4, $5, $6, $7)";
+		" VALUES ($1, CASE WHEN $2 <> 0 THEN $2 END, $3, clock_timestamp(), $4, $5, $6, $7)";
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ls_sql_add_text(&args, model);
 	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
@@ -146,9 +142,7 @@ ls_rule_error_write(const char *model, int64 rule_id, const char *name, int64 nu
 	ls_sql_add_text(&args, unpack_sql_state(error->sqlerrcode));
 	ls_sql_add_text(&args, error->message);
 	ls_sql_add_text(&args, contact);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute(sql, &args);
-	ls_user_restore(&saved);
+	ls_extension_execute(sql, &args);
 }
 
 /*
@@ -264,7 +258,7 @@ report_stage(LsModel *model, LsStage *stage)
 	record(model, failures, report, 0, psprintf("stage %s", stage->name));
 }
 
-/* report_keys warns of rows that are nobody's. */
+/* report_keys warns of rows that count for no contact. */
 static void
 report_keys(LsModel *model, LsSource *source)
 {
