@@ -115,7 +115,7 @@ read_pending(LsModel *model, LsScoreRow *row, Pending *pending, TimestampTz *now
 	counted->latest = DT_NOBEGIN;
 	ls_pending_init(read);
 	ls_pending_read(model, row->contact, read);
-	read->count_all |= ls_alias_pending(model, row->contact);
+	read->count_all |= ls_identity_pending(model, row->contact);
 	if (read->nrows == 0 && !read->count_all)
 		return false;
 	*now = Max(*now, read->instant);
@@ -166,7 +166,7 @@ ls_contact_snapshot_merge_state(LsModel *model, LsScoreRow *row)
 bool
 ls_contact_snapshot_any_pending(LsModel *model)
 {
-	return ls_pending_any(model) || ls_alias_may_be_pending(model);
+	return ls_pending_any(model) || ls_identity_may_be_pending(model);
 }
 
 /*
@@ -181,7 +181,7 @@ find_or_start(LsModel *model, Datum contact, LsScoreRow *row, bool *exists)
 	*exists = ls_score_table_find(model, contact, row);
 	if (*exists)
 		return true;
-	if (ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
+	if (ls_identity_find(model, contact, LS_IDENTITY_SEEN, &target))
 		return false;
 	ls_score_row_start(model, contact, row, ls_clock_of_statement());
 	return true;

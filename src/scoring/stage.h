@@ -40,6 +40,5 @@ extern void ls_stage_set(LsModel *model, const LsScore *score,
 						 LsStageState *state, TimestampTz t);
 extern void ls_stage_bounds(LsModel *model, double score,
 							const LsStageState *state, LsBounds *bounds);
-extern LsStage *ls_stage_by_name(LsModel *model, const char *name);
 
 #endif							/* LEADSCORE_STAGE_H */
