@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include <float.h>
+
 #include "rules/model_compile.h"
 #include "scoring/state.h"
 
@@ -61,6 +63,12 @@ typedef struct LsScore
 	LsSum	   *sums;			/* for the evaluation itself */
 	TimestampTz at;				/* the instant of all this */
 } LsScore;
+
+static inline double
+ls_score_bounded(double value)
+{
+	return ls_clamp(value, -DBL_MAX, DBL_MAX);
+}
 
 extern LsScore *ls_score_make(LsModel *model, bool contributions);
 extern void ls_score_want_curve(LsModel *model, LsScore *score);

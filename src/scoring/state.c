@@ -13,6 +13,7 @@
 #include "lib/stringinfo.h"
 
 #include "base/compat.h"
+#include "scoring/rule_points.h"
 
 /* slots that fit a chunk of memory without loss, more than most rules match */
 #define FEW_SLOTS		10
@@ -121,21 +122,6 @@ ls_slot_phases(const LsRule *rule)
 {
 	return rule->decay.kind == LS_DECAY_STEP ?
 		Max(1, rule->decay.interval / rule->period) : 1;
-}
-
-/*
- * ls_bucket_points gives what a bucket brings before its decay: points, where
- * a limit applies to each period, else the weights that points will multiply.
- */
-double
-ls_bucket_points(const LsRule *rule, const LsBucket *bucket)
-{
-	double		weight = ls_sum_value(&bucket->sum);
-
-	if (isinf(rule->max_per_period))
-		return weight;
-	return ls_clamp(rule->points * weight,
-					-rule->max_per_period, rule->max_per_period);
 }
 
 static LsBucket *
@@ -355,7 +341,7 @@ compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 		compacted->bucket = phase;
 	}
 	compacted->count += bucket->count;
-	ls_sum_add(&compacted->sum, ls_bucket_points(rule, bucket) *
+	ls_sum_add(&compacted->sum, ls_rule_points_of_bucket(rule, bucket) *
 			   ls_decay(&rule->decay, (purged_at - bucket->bucket) * rule->period));
 }
 

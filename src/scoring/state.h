@@ -126,7 +126,6 @@ extern LsSlotMore *ls_slot_more(LsSlot *slot);
 
 /* shared with evaluation */
 extern int64 ls_slot_phases(const LsRule *rule);
-extern double ls_bucket_points(const LsRule *rule, const LsBucket *bucket);
 extern bool ls_rule_needs_buckets(const LsRule *rule);
 
 #endif							/* LEADSCORE_STATE_H */

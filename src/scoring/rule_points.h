@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ *
+ * rule_points.h
+ *		What one rule gives at an instant: periods, limits, decay; and how that goes on.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_RULE_POINTS_H
+#define LEADSCORE_RULE_POINTS_H
+
+#include "postgres.h"
+
+#include "scoring/evaluate.h"
+
+extern double ls_rule_points_of_bucket(const LsRule *rule, const LsBucket *bucket);
+extern void ls_rule_points_begin_curve(LsModel *model, const LsState *state, TimestampTz t,
+									   LsCurve *curve);
+extern void ls_rule_points_add(LsModel *model, const LsState *state, LsRule *rule,
+							   const LsSlot *slot, TimestampTz t, LsScore *score);
+
+#endif							/* LEADSCORE_RULE_POINTS_H */
