@@ -63,7 +63,7 @@ BEGIN
 	CALL session(3);
 	what := 'history'; SELECT string_agg(concat_ws(' ', contact, from_stage, to_stage, cause), ', ' ORDER BY changed_at, to_stage) INTO result FROM leadscore.lead_stage_history WHERE model = 'hotel'; RETURN NEXT;
 	what := 'outbox'; SELECT string_agg(concat_ws(' ', contact, payload->>'contact', action, stage), ', ') INTO result FROM leadscore.lead_outbox; RETURN NEXT;
-	what := 'taken'; SELECT string_agg(contact, ', ') INTO result FROM leadscore.take('c', lease => '1 hour'); RETURN NEXT;
+	what := 'taken'; SELECT string_agg(contact, ', ') INTO result FROM leadscore.outbox_take('c', lease => '1 hour'); RETURN NEXT;
 	what := 'rule error'; SELECT string_agg(contact, ', ') INTO result FROM leadscore.lead_rule_error; RETURN NEXT;
 	what := 'by its key'; EXECUTE format('SELECT count(*) FROM leadscore.history_hotel WHERE contact_id = %L::%s', a2, type) INTO result; RETURN NEXT;
 	what := 'history_of'; SELECT string_agg(concat_ws(' ', kind, key, to_stage), ', ' ORDER BY changed_at, to_stage) INTO result FROM leadscore.history_of('hotel', a2); RETURN NEXT;

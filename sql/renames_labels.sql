@@ -39,7 +39,7 @@ SELECT * FROM look();
 SELECT leadscore.score('m', 'pro', '2026-03-08 00:00+00'), leadscore.replay('m', 'pro', '2026-03-08 00:00+00'),
 	   leadscore.score('m', 'pro', '2026-03-12 00:00+00'), leadscore.replay('m', 'pro', '2026-03-12 00:00+00');
 -- the key: what is kept of it as text
-SELECT contact, payload->>'contact' AS told FROM leadscore.take('t', model => 'm');
+SELECT contact, payload->>'contact' AS told FROM leadscore.outbox_take('t', model => 'm');
 ALTER TYPE plan RENAME VALUE 'pro' TO 'paid';
 ALTER TYPE plan RENAME VALUE 'free' TO 'pro';
 SELECT condition FROM leadscore.lead_rule WHERE name = 'paying';

@@ -87,7 +87,7 @@ CREATE VIEW leadscore.dead_letters WITH (security_barrier) AS
 	  FROM leadscore_internal.readable_models('outbox_') m(model)
 	 CROSS JOIN LATERAL leadscore_internal.outbox_rows(m.model, 'dead') o;
 COMMENT ON VIEW leadscore.dead_letters IS
-	'what could not be delivered and was given up; leadscore.retry() has it tried again';
+	'what could not be delivered and was given up; leadscore.outbox_retry() has it tried again';
 COMMENT ON COLUMN leadscore.dead_letters.outbox_id IS 'number of the row in lead_outbox';
 COMMENT ON COLUMN leadscore.dead_letters.model IS 'the model';
 COMMENT ON COLUMN leadscore.dead_letters.action IS 'name of the action';

@@ -358,7 +358,7 @@ SELECT count(*) AS happened, count(*) FILTER (WHERE l.at = h.changed_at) AS as_f
 \echo
 \set ECHO queries
 SELECT action, contact, stage AS has_left, round(score::numeric, 1) AS score, happened_at
-  FROM leadscore.take('win back team', max_rows => 3) ORDER BY outbox_id;
+  FROM leadscore.outbox_take('win back team', max_rows => 3) ORDER BY outbox_id;
 \set ECHO none
 \echo '   And what the funnel was at each midnight'
 \echo

@@ -101,8 +101,8 @@ for my $db (qw(whole pieces))
 	# one model, then another
 	sql($db, "INSERT INTO ${_}_event VALUES ('$keys{$_}[1]', leadscore.clock())") for @models;
 	is(sql($db, "SELECT min(outbox_id) > $highest, count(*) = count(DISTINCT outbox_id) FROM leadscore.lead_outbox WHERE outbox_id > $highest"), 't|t', "$db: new rows have new numbers");
-	is(sql($db, "SELECT count(*) FROM leadscore.take('c')"), sql($db, 'SELECT count(*) FROM leadscore.lead_outbox'), "$db: all can be taken");
-	is(sql($db, "SELECT leadscore.done('c', array_agg(outbox_id)) FROM leadscore.lead_outbox WHERE outbox_id > $highest"), sql($db, "SELECT count(*) FROM leadscore.lead_outbox WHERE outbox_id > $highest"), "$db: ... and done, each once");
+	is(sql($db, "SELECT count(*) FROM leadscore.outbox_take('c')"), sql($db, 'SELECT count(*) FROM leadscore.lead_outbox'), "$db: all can be taken");
+	is(sql($db, "SELECT leadscore.outbox_done('c', array_agg(outbox_id)) FROM leadscore.lead_outbox WHERE outbox_id > $highest"), sql($db, "SELECT count(*) FROM leadscore.lead_outbox WHERE outbox_id > $highest"), "$db: ... and done, each once");
 	for my $model (@models)
 	{
 		is(sql($db, "SELECT * FROM leadscore.verify('$model')"), '', "$db: $model is right");

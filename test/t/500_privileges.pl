@@ -73,7 +73,7 @@ SELECT leadscore.identify('m', 'v1', 1);
 SELECT leadscore.merge_contacts('m', 1, 2);
 SELECT leadscore.set_stage('m', 3, 'hot', 'known');
 DELETE FROM contact WHERE id = 9;
-SELECT leadscore.take('c', 2);
+SELECT leadscore.outbox_take('c', 2);
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 INSERT INTO event VALUES (7, now(), 'buy');
 COMMIT;
@@ -126,11 +126,11 @@ my %calls = (
 	'upcoming(text, timestamptz)' => "'m', now() + interval '1 year'",
 	'unidentify(text, text)' => "'m', 'v1'",
 	'history_of(text, text)' => "'m', '3'",
-	'take(text, integer, interval, text, text)' => "'d', 1",
-	'done(text, bigint[])' => "'c', :taken",
-	'failed(text, bigint[], text, interval)' => "'c', :taken, 'no'",
-	'retry(bigint[])' => ':taken',
-	'discard(bigint[])' => ':taken',
+	'outbox_take(text, integer, interval, text, text)' => "'d', 1",
+	'outbox_done(text, bigint[])' => "'c', :taken",
+	'outbox_failed(text, bigint[], text, interval)' => "'c', :taken, 'no'",
+	'outbox_retry(bigint[])' => ':taken',
+	'outbox_discard(bigint[])' => ':taken',
 	'start_worker()' => '',
 	'stop_worker()' => '',
 	# those of a contact, by its key and by its text

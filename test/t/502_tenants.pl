@@ -52,7 +52,7 @@ BEGIN
 END $$;
 SELECT make('alice');
 SELECT make('bob');
-SELECT leadscore.failed('c', ARRAY(SELECT outbox_id FROM leadscore.take('c', model => tenant)), 'secret of ' || tenant) FROM unnest('{alice,bob}'::text[]) tenant;
+SELECT leadscore.outbox_failed('c', ARRAY(SELECT outbox_id FROM leadscore.outbox_take('c', model => tenant)), 'secret of ' || tenant) FROM unnest('{alice,bob}'::text[]) tenant;
 GRANT SELECT ON leadscore.score_alice TO reader;
 SQL
 

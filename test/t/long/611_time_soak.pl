@@ -65,9 +65,9 @@ for my $script (sort keys %scripts)
 my $consume = "$dir/consume.pgbench";
 PostgreSQL::Test::Utils::append_to_file($consume, <<'SQL');
 BEGIN;
-SELECT coalesce(array_agg(outbox_id), '{}') AS ids FROM leadscore.take('c:client_id', 50) \gset
+SELECT coalesce(array_agg(outbox_id), '{}') AS ids FROM leadscore.outbox_take('c:client_id', 50) \gset
 INSERT INTO told SELECT outbox_id, 'c:client_id', contact, stage FROM leadscore.lead_outbox WHERE outbox_id = ANY (':ids'::bigint[]);
-SELECT leadscore.done('c:client_id', ':ids');
+SELECT leadscore.outbox_done('c:client_id', ':ids');
 COMMIT;
 \sleep 20 ms
 SQL
@@ -144,7 +144,7 @@ $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM leadscore.le
 # time goes on changing stages: nobody may act on it between the last take and the look at history
 reload($node, enabled => 'off');
 $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'leadscore worker')") or fail('the worker is gone');
-$node->safe_psql('postgres', "INSERT INTO told SELECT outbox_id, 'last', contact, stage FROM leadscore.take('last', 1000000)");
+$node->safe_psql('postgres', "INSERT INTO told SELECT outbox_id, 'last', contact, stage FROM leadscore.outbox_take('last', 1000000)");
 is($node->safe_psql('postgres', <<'SQL'), '', 'every change of stage was told, once');
 SELECT coalesce(h.contact, t.contact), h.stages, t.stages, h.last, h.causes, (SELECT max(available_at) FROM leadscore.lead_outbox o WHERE o.contact = h.contact), clock_timestamp()
   FROM (SELECT contact, max(recorded_at) AS last, string_agg(cause, ' ' ORDER BY recorded_at, changed_at) AS causes, string_agg(to_stage, ' ' ORDER BY recorded_at, changed_at) AS stages, count(*) FROM leadscore.lead_stage_history GROUP BY 1) h
