@@ -27,13 +27,13 @@ SQL_PARTS = \
 	src/api/set_stage.sql \
 	src/api/identity.sql \
 	src/background/delivery.sql \
-	src/background/daily.sql \
+	src/definitions/daily_tables.sql \
 	src/definitions/job_table.sql \
 	src/tables/pending_table.sql \
 	src/capture/purge.sql \
 	src/background/launcher.sql \
 	src/capture/replication.sql \
-	src/background/restore.sql \
+	src/capture/restore.sql \
 	src/model/own_schema.sql \
 	src/model/definition_view.sql \
 	src/api/views.sql \

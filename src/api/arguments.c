@@ -123,8 +123,8 @@ ls_asked_until(TimestampTz until)
 }
 
 /*
- * ls_asked_contact turns the argument for a contact into the key's type.  Who asks
- * about one that was merged is told about the contact for whom it counts.
+ * ls_asked_contact turns the argument for a contact into the key's type.  A caller
+ * that asks about one that was merged is told about the contact for whom it counts.
  */
 Datum
 ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model)

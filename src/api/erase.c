@@ -7,7 +7,7 @@
  * be gone before: the contact would be scored again from what is left.  What is
  * counted over many contacts (funnel_daily_<model>) names none and stays.
  *
- * Who was merged into a contact, and visitors who were identified as it, are the
+ * Contacts merged into a contact, and visitors identified as it, are the
  * same person and go with it.  The rows that say so go first: that waits for those
  * who bring something to one of them, in the order in which everybody locks
  * contacts, and what then has rows of its own is seen.
@@ -241,7 +241,7 @@ erase(LsModel *model, Datum contact)
 	return rows;
 }
 
-/* ---------- who is whose ---------- */
+/* ---------- identity resolution ---------- */
 
 /* forget_alias deletes the row that says for whom a contact or visitor counts. */
 static int64
@@ -272,7 +272,7 @@ aliases_now(LsModel *model, Datum contact)
 	return aliases;
 }
 
-/* hold locks the row of a contact: whoever is at it comes first. */
+/* hold locks the row of a contact, after waiting for those that have it. */
 static void
 hold(LsModel *model, Datum contact)
 {
@@ -337,8 +337,8 @@ erase_person(LsModel *visitors, LsModel *model, Datum contact)
 }
 
 /*
- * erase_visitor erases a visitor.  If he was identified, that is forgotten, and
- * the contact counted again, for whom what was kept of him counts no more.
+ * erase_visitor erases a visitor.  If it was identified, that is forgotten, and the
+ * contact counted again, for which what was kept of the visitor counts no more.
  */
 static int64
 erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)
@@ -366,8 +366,8 @@ erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)
 }
 
 /*
- * hold_job keeps all away who take ranges of a job, in whose bounds there may be
- * somebody who is erased.  A job that comes later waits for us before it has any.
+ * hold_job keeps all sessions away that take ranges of a job, whose bounds may name
+ * a contact that is erased.  A job that comes later waits for us before it has any.
  */
 static void
 hold_job(const char *model)

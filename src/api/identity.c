@@ -9,7 +9,7 @@
  * score table any more.  To undo it is the reverse.  What was merged into the
  * source goes along, and comes back with it.
  *
- * Rows are locked in the order in which everybody locks them: those of visitors
+ * Rows are locked in the order in which all lock them: those of visitors
  * before those of the model, by key; the row of merged_<model> in the place of
  * the contact that has none in score_<model> (identity_table.c).  What was read before
  * that is looked at again after.
@@ -469,7 +469,7 @@ counts_for(LsModel *model, Datum contact)
 
 /*
  * is_identified tells whether a visitor is known to be this contact, or one that
- * is the same person; as another he cannot be identified.
+ * is the same person; a visitor cannot be identified as another.
  */
 static bool
 is_identified(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
@@ -492,7 +492,7 @@ is_identified(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 
 /*
  * hold_visitor locks the row of a visitor, making one where there is none, so that
- * who brings his first event waits.  True if there was one.
+ * a session that brings its first event waits.  True if there was one.
  */
 static bool
 hold_visitor(LsModel *visitors, LsScoreWriter *writer, Datum visitor, LsScoreRow *row)
@@ -598,7 +598,7 @@ ls_unidentify(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* ---------- who is whose ---------- */
+/* ---------- identity resolution ---------- */
 
 static void
 show(ReturnSetInfo *result, const char *kind, LsKeyType *key, Datum contact)

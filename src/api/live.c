@@ -148,8 +148,9 @@ start_new(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 
 /*
  * recall gives a row the numbers of an instant before its own, as score() does: the
- * clock has been set back, or is behind that of who wrote the row.  Which stage comes
- * next cannot be said of an instant that others have left behind: the row's stays.
+ * clock has been set back, or is behind that of the session that wrote the row.
+ * Which stage comes next cannot be said of an instant that others have left behind:
+ * the row's stays.
  */
 static void
 recall(LsModel *model, LsScoreRow *row, TimestampTz at)

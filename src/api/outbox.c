@@ -3,9 +3,9 @@
  * outbox.c
  *		Consumers of the outbox: take, done, failed, retry, discard.
  *
- * A row that is taken stays ready, but not before its lease has ended; whoever
- * finds it then takes it again.  Each model has a table of its own, outbox_<model>,
- * and who may update it may take from it.
+ * A row that is taken stays ready, but not before its lease has ended; the consumer
+ * that finds it then takes it again.  Each model has a table of its own,
+ * outbox_<model>: UPDATE on it is the privilege to take from it.
  *
  *-------------------------------------------------------------------------
  */

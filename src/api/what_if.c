@@ -33,7 +33,7 @@ PG_FUNCTION_INFO_V1(ls_what_if_distribution);
 
 /*
  * begin reads the arguments from the one with the sample on, and gets ready.
- * Who may read a model's scores may ask.
+ * Callers that may read a model's scores may ask.
  */
 static LsTrial *
 begin(FunctionCallInfo fcinfo, int first)

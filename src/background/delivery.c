@@ -15,25 +15,16 @@
 #include <limits.h>
 #include <signal.h>
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/params.h"
 #include "tcop/dest.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 #include "utils/timeout.h"
-#include "utils/varlena.h"
 
 #include "api/outbox.h"
 #include "background/settings.h"
@@ -51,43 +42,6 @@
 #define GRACE	2000
 
 bool		ls_action_overran = false;
-
-/* ---------- functions ---------- */
-
-/*
- * ls_action_function finds the function that an action names: of a schema, with
- * one argument of type jsonb.  InvalidOid where there is none; schema and name
- * are NULL where the text is no such name at all.
- */
-Oid
-ls_action_function(const char *text, char **schema, char **name)
-{
-	Oid			jsonb = JSONBOID;
-	List	   *parts;
-	Oid			namespace;
-	HeapTuple	tuple;
-	Oid			function = InvalidOid;
-
-	*schema = *name = NULL;
-	if (!SplitIdentifierString(pstrdup(text), '.', &parts) || list_length(parts) != 2)
-		return InvalidOid;
-	*schema = linitial(parts);
-	*name = lsecond(parts);
-	namespace = get_namespace_oid(*schema, true);
-	if (!OidIsValid(namespace))
-		return InvalidOid;
-	tuple = SearchSysCache3(PROCNAMEARGSNSP, PointerGetDatum(*name),
-							PointerGetDatum(buildoidvector(&jsonb, 1)),
-							ObjectIdGetDatum(namespace));
-	if (!HeapTupleIsValid(tuple))
-		return InvalidOid;
-	if (((Form_pg_proc) GETSTRUCT(tuple))->prokind == PROKIND_FUNCTION)
-		function = ((Form_pg_proc) GETSTRUCT(tuple))->oid;
-	ReleaseSysCache(tuple);
-	return function;
-}
-
-/* ---------- the worker's part ---------- */
 
 /* outbox_of gives the outbox of a model, locked; NULL: there is none, or it is busy. */
 static LsModelTable *
@@ -296,7 +250,7 @@ call_function(const LsDelivery *delivery, Oid owner, Datum payload)
 {
 	char	   *schema;
 	char	   *name;
-	Oid			function = ls_action_function(delivery->function, &schema, &name);
+	Oid			function = ls_sql_function(delivery->function, &schema, &name);
 	LsUser	saved;
 
 	if (!OidIsValid(function))

@@ -13,8 +13,6 @@
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
-extern Oid	ls_action_function(const char *text, char **schema, char **name);
-
 /*
  * Delivery, by the worker.  Each of these expects a transaction with an active
  * snapshot; the caller begins and ends it, and catches errors.

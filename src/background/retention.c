@@ -9,7 +9,7 @@
 
 #include "catalog/pg_type.h"
 
-#include "background/daily.h"
+#include "definitions/daily_tables.h"
 #include "background/settings.h"
 #include "base/clock.h"
 #include "base/relation.h"

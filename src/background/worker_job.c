@@ -10,11 +10,11 @@
 
 #include "miscadmin.h"
 
-#include "background/daily.h"
 #include "background/helpers.h"
 #include "background/settings.h"
 #include "base/clock.h"
 #include "ddl/ddl.h"
+#include "jobs/daily.h"
 
 #define JOB_MS				300 /* how long a job goes on before others have their turn */
 #define JOB_WAIT_MS			50

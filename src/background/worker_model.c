@@ -17,8 +17,8 @@
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 
-#include "background/daily.h"
-#include "background/restore.h"
+#include "definitions/daily_tables.h"
+#include "definitions/restore_state.h"
 #include "background/settings.h"
 #include "base/clock.h"
 #include "definitions/catalog.h"

@@ -9,13 +9,27 @@
  * expression that goes on for 10 s for one contact is cancelled in either.  Who
  * handles that, and goes on, ends the process.
  *
+ * Workers and their helpers are connected as the bootstrap superuser, but count as
+ * processes of the database's owner: who owns a database may drop it with WITH (FORCE)
+ * and terminate whatever is connected to it, and both fail at a process of a superuser.
+ * It decides who may send the process signals, and nothing else: the privileges that it
+ * works with are not touched.
+ *
+ * DROP DATABASE locks the database as new connections do, and then looks at the
+ * processes.  So the role has to be right before that lock is released the first time,
+ * when the transaction commits in which the process was connected: until then it goes by
+ * the owner whom the launcher saw.  Each further transaction looks anew, as the owner may
+ * change.
+ *
  *-------------------------------------------------------------------------
  */
 #include "background/worker_internal.h"
 
 #include <signal.h>
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
@@ -30,12 +44,12 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timeout.h"
 
 #include "background/helpers.h"
-#include "background/restore.h"
+#include "definitions/restore_state.h"
 #include "background/settings.h"
-#include "background/worker_role.h"
 #include "base/advisory_lock.h"
 #include "base/clock.h"
 #include "base/compat.h"
@@ -60,6 +74,7 @@
 #define CALL_OVERRAN	"the worker had to end, as a function of an action went on after its timeout"
 #define TOO_SLOW	"a step took longer than is allowed"
 
+static Oid	database_owner = InvalidOid;
 static pid_t helped = 0;		/* worker that this process helps, 0: it is one */
 
 /* how things stand with the database when the worker ends, see note_end() */
@@ -79,6 +94,37 @@ static volatile struct
 	}			cancelled;
 	bool		overran;		/* it was cancelled, and went on */
 }			watched;
+
+/* ---------- as whose process it counts ---------- */
+
+static void
+set_role_before_commit(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT)
+		ls_set_process_role(database_owner);
+}
+
+/* begin_role is for a process that is about to be connected. */
+static void
+begin_role(Oid owner)
+{
+	database_owner = owner;
+	ls_set_process_role(owner);
+	RegisterXactCallback(set_role_before_commit, NULL);
+}
+
+/* refresh_role looks who owns the database, in a transaction. */
+static void
+refresh_role(void)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(MyDatabaseId));
+
+	if (!HeapTupleIsValid(tuple))
+		return;					/* it is being dropped */
+	database_owner = ((Form_pg_database) GETSTRUCT(tuple))->datdba;
+	ReleaseSysCache(tuple);
+	ls_set_process_role(database_owner);
+}
 
 /* ---------- coming and going ---------- */
 
@@ -345,7 +391,7 @@ perform(Work *work, Step step)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	ls_worker_role_refresh();
+	refresh_role();
 	if (enter(work))
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
@@ -504,7 +550,7 @@ ls_worker_begin(Work *work, const LsWorkerOrder *given, pid_t of)
 	BackgroundWorkerUnblockSignals();
 	if (!ls_shared_state_attach(given->shared_state) || !take_slot())
 		return false;
-	ls_worker_role_begin(given->owner);
+	begin_role(given->owner);
 	BackgroundWorkerInitializeConnectionByOid(given->database, InvalidOid, 0);
 	/* a reload while the process was being started has passed it by */
 	ProcessConfigFile(PGC_SIGHUP);

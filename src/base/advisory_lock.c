@@ -59,8 +59,8 @@ ls_hold_advisory(LsAdvisory lock, Oid database)
 }
 
 /*
- * ls_database_wanted tells whether somebody wants a database to himself, to
- * drop, copy or rename it: a new connection would have to wait for him.
+ * ls_database_wanted tells whether a session wants a database to itself, to
+ * drop, copy or rename it: a new connection would have to wait for it.
  */
 bool
 ls_database_wanted(Oid database)

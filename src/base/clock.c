@@ -9,6 +9,7 @@
 
 
 #include "base/compat.h"
+#include "base/decay.h"
 #include "base/transaction.h"
 
 PG_FUNCTION_INFO_V1(ls_clock_now);
@@ -131,4 +132,20 @@ ls_clock_define(void)
 							   "Empty: the clock runs.",
 							   &clock_setting, "", PGC_SUSET, 0,
 							   check_clock, assign_clock, NULL);
+}
+
+/*
+ * ls_clock_local gives what a clock on the wall of a zone shows, as timestamp;
+ * at the far ends of time, where there is no such clock, of UTC.
+ */
+int64
+ls_clock_local(TimestampTz t, pg_tz *tz)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+
+	if (timestamp2tm(t, &offset, &tm, &fsec, NULL, tz) != 0)
+		return t;
+	return t - (int64) offset * LS_SECOND;
 }

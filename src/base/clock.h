@@ -10,10 +10,13 @@
 
 #include "postgres.h"
 
+#include "pgtime.h"
 #include "utils/timestamp.h"
+
 extern TimestampTz ls_clock(void);
 extern TimestampTz ls_clock_of_statement(void);
 extern int64 ls_clock_back_off(int failures);
+extern int64 ls_clock_local(TimestampTz t, pg_tz *tz);
 
 extern void ls_clock_define(void);
 

@@ -5,12 +5,12 @@
  *
  * Nothing else turns a value into a key, or a key into text.
  *
- * What reads, writes, casts and compares values may be somebody's own code: the
+ * What reads, writes, casts and compares values may be a user's own code: the
  * constraint of a domain inside a composite type, the function of a cast, an
  * operator class.  It runs as the model's owner, in a context in which it can do
- * nothing but compute, whoever asks: an event's writer, another tenant, a
+ * nothing but compute, whichever session asks: an event's writer, another tenant, a
  * superuser, the worker.  And it has to belong to a role that has the privileges
- * of the model's owner, or it would lend them to somebody else.  Types whose
+ * of the model's owner, or it would lend them to another role.  Types whose
  * functions are in C need none of this, as only superusers write these.
  *
  * The text of a key is the same in every session: settings that say how values
@@ -286,7 +286,7 @@ pin_settings(void)
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* enter and leave stand around what is somebody's code, or depends on settings. */
+/* enter and leave stand around what is a user's code, or depends on settings. */
 static void
 enter(const LsKeyType *key, bool foreign, bool pinned, LsUser *saved)
 {

@@ -3,10 +3,10 @@
  * local_rows.c
  *		The rows of a table that count, in a query.
  *
- * Rows of foreign tables are not seen when they change, so they do not count: whoever
- * reads a table from which something is counted leaves out the foreign tables below
- * it.  They are not even opened, as a server that is not there must make no statement
- * fail.
+ * Rows of foreign tables are not seen when they change, so they do not count: a
+ * query of a table from which something is counted leaves out the foreign tables
+ * below it.  They are not even opened, as a server that is not there must make no
+ * statement fail.
  *
  *-------------------------------------------------------------------------
  */

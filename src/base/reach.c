@@ -3,18 +3,18 @@
  * reach.c
  *		What is reached when an expression runs, and whose code may run.
  *
- * Rules, keys and event tables are evaluated with the rights of the model's
- * owner, whoever writes the event.  So every function that takes part must
- * belong to a role that has these rights anyway: otherwise the owner of a cast,
- * of a domain or of somebody's event table would gain them.  A function takes
- * part without being named in an expression: behind an operator or a cast, in
- * the CHECK of a domain, as input or output function of a type, as support
- * function of an operator class, in the body of another function, or in an
- * index, constraint, partition key or policy of the table that is read.
+ * Rules, keys and event tables are evaluated with the rights of the model's owner,
+ * whichever session writes the event.  So every function that takes part must
+ * belong to a role that has these rights anyway: otherwise the owner of a cast, of
+ * a domain or of an event table would gain them.  A function takes part without
+ * being named in an expression: behind an operator or a cast, in the CHECK of a
+ * domain, as input or output function of a type, as support function of an operator
+ * class, in the body of another function, or in an index, constraint, partition key
+ * or policy of the table that is read.
  *
  * What initdb made is trusted.  The body of a function is looked into where it
  * is SQL; what a function in another language calls cannot be known, but that
- * function itself belongs to somebody who is trusted.
+ * function itself belongs to a role that is trusted.
  *
  *-------------------------------------------------------------------------
  */
@@ -151,7 +151,7 @@ domain_checks(LsReach *reach, Oid domain)
 			Node	   *check = stringToNode(TextDatumGetCString(value));
 
 			ls_reach_expression(reach, check);
-			/* such functions of the server can do anything as who runs them */
+			/* such functions of the server can do anything as the role that runs them */
 			if (contain_mutable_functions(check))
 				reach->domains = list_append_unique_oid(reach->domains, domain);
 		}
@@ -653,8 +653,9 @@ type_owner(Oid type)
 
 /*
  * object_error is the error where a view or a constraint of a domain was written by
- * somebody who is not trusted, or NULL.  It needs no function of his: with
- * those of the server he reads files, signals processes and runs SQL that is in text.
+ * a role that is not trusted, or NULL.  It needs no function of that role's: with
+ * those of the server it reads files, signals processes and runs SQL that is in
+ * text.
  */
 static ErrorData *
 object_error(const LsReach *reach, Oid role)
@@ -767,9 +768,9 @@ ls_check_call(Oid function, Oid role)
 
 /*
  * ls_table_reach_error is the error where reading a table, with its partitions
- * and children, would run code of somebody who could not run it as the role
- * otherwise, or NULL.  A table whose owner has the role's privileges is his to
- * answer for.  The functions are added to those that are reached, but what those
+ * and children, would run code of an owner who could not run it as the role
+ * otherwise, or NULL.  A table whose owner has the role's privileges is in
+ * order.  The functions are added to those that are reached, but what those
  * had before is not this table's fault.
  */
 ErrorData *

@@ -7,11 +7,17 @@
  */
 #include "base/sql.h"
 
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
 
 #include "base/error.h"
 #include "base/relation.h"
@@ -221,4 +227,37 @@ ls_sql_text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be NULL", name)));
 	return ls_sql_optional_argument(fcinfo, n);
+}
+
+/*
+ * ls_sql_function finds the function with a qualified name and one argument of type
+ * jsonb.  InvalidOid where there is none; schema and name are NULL where the text is no
+ * such name at all.
+ */
+Oid
+ls_sql_function(const char *text, char **schema, char **name)
+{
+	Oid			jsonb = JSONBOID;
+	List	   *parts;
+	Oid			namespace;
+	HeapTuple	tuple;
+	Oid			function = InvalidOid;
+
+	*schema = *name = NULL;
+	if (!SplitIdentifierString(pstrdup(text), '.', &parts) || list_length(parts) != 2)
+		return InvalidOid;
+	*schema = linitial(parts);
+	*name = lsecond(parts);
+	namespace = get_namespace_oid(*schema, true);
+	if (!OidIsValid(namespace))
+		return InvalidOid;
+	tuple = SearchSysCache3(PROCNAMEARGSNSP, PointerGetDatum(*name),
+							PointerGetDatum(buildoidvector(&jsonb, 1)),
+							ObjectIdGetDatum(namespace));
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	if (((Form_pg_proc) GETSTRUCT(tuple))->prokind == PROKIND_FUNCTION)
+		function = ((Form_pg_proc) GETSTRUCT(tuple))->oid;
+	ReleaseSysCache(tuple);
+	return function;
 }

@@ -48,5 +48,6 @@ extern TriggerData *ls_sql_trigger_data(FunctionCallInfo fcinfo, TriggerEvent wh
 extern Node *ls_sql_command(FunctionCallInfo fcinfo);
 extern char *ls_sql_text_argument(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *ls_sql_optional_argument(FunctionCallInfo fcinfo, int n);
+extern Oid	ls_sql_function(const char *text, char **schema, char **name);
 
 #endif							/* LEADSCORE_SQL_H */

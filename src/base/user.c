@@ -95,8 +95,8 @@ ls_user_switch(Oid role, LsUser *saved)
 
 /*
  * ls_user_switch_untrusted takes the rights of a role whose code is to be run, in a
- * context in which it can neither become anybody else nor leave something behind
- * that is run as somebody else.
+ * context in which it can neither switch to another user nor leave something behind
+ * that is run as another.
  */
 void
 ls_user_switch_untrusted(Oid role, LsUser *saved)

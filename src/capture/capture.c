@@ -48,7 +48,7 @@
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
-#include "background/restore.h"
+#include "definitions/restore_state.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "capture/deferred.h"

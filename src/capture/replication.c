@@ -23,7 +23,6 @@
 #include "commands/event_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
-#include "executor/spi.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -33,7 +32,6 @@
 #include "base/clock.h"
 #include "base/leadscore.h"
 #include "base/sql.h"
-#include "base/user.h"
 #include "capture/capture.h"
 #include "capture/purge.h"
 #include "capture/table_cache.h"
@@ -206,32 +204,22 @@ adds_tables(Node *command)
 static void
 refuse_own_tables(void)
 {
-	LsUser	saved;
-	char	   *table = NULL;
-	char	   *subscription = NULL;
+	SPITupleTable *rows =
+		ls_extension_query("SELECT c.relname, s.subname FROM pg_subscription_rel r"
+						   " JOIN pg_class c ON c.oid = r.srrelid"
+						   " JOIN pg_subscription s ON s.oid = r.srsubid"
+						   " WHERE c.relnamespace ="
+						   " ANY (ARRAY['" LEADSCORE_SCHEMA "', '" LEADSCORE_INTERNAL "']::regnamespace[])"
+						   " ORDER BY 1 LIMIT 1", NULL);
 
-	ls_user_switch(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (SPI_execute("SELECT c.relname, s.subname FROM pg_catalog.pg_subscription_rel r"
-					" JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.srrelid"
-					" JOIN pg_catalog.pg_subscription s ON s.oid OPERATOR(pg_catalog.=) r.srsubid"
-					" WHERE c.relnamespace OPERATOR(pg_catalog.=) ANY"
-					" (ARRAY['" LEADSCORE_SCHEMA "', '" LEADSCORE_INTERNAL "']::pg_catalog.regnamespace[])"
-					" ORDER BY 1 LIMIT 1", false, 0) == SPI_OK_SELECT && SPI_processed == 1)
-	{
-		table = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-		subscription = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
-	}
-	if (table)
+	if (rows->numvals > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("subscription \"%s\" would write leadscore's own table \"%s\"",
-						subscription, table),
+						ls_sql_text(rows, 0, 2), ls_sql_text(rows, 0, 1)),
 				 errdetail("Each server keeps the scores of its own models; those of the publisher would be mixed with them."),
 				 errhint("Publish the contact and event tables only, not FOR ALL TABLES or schemas %s and %s. A replication slot that was made at the publisher has to be dropped there.",
 						 LEADSCORE_SCHEMA, LEADSCORE_INTERNAL)));
-	SPI_finish();
-	ls_user_restore(&saved);
 }
 
 /*
@@ -241,11 +229,7 @@ refuse_own_tables(void)
 Datum
 ls_subscribed(PG_FUNCTION_ARGS)
 {
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is for leadscore's event triggers")));
-	if (adds_tables(((EventTriggerData *) fcinfo->context)->parsetree))
+	if (adds_tables(ls_sql_command(fcinfo)))
 		refuse_own_tables();
 	PG_RETURN_NULL();
 }

@@ -22,7 +22,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "background/restore.h"
+#include "definitions/restore_state.h"
 #include "base/clock.h"
 #include "base/relation.h"
 #include "counting/event_reader.h"

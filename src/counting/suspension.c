@@ -15,7 +15,6 @@
 #include "counting/suspension.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 
 #include "base/relation.h"

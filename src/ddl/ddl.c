@@ -40,7 +40,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "background/restore.h"
+#include "capture/restore.h"
 #include "base/compat.h"
 #include "base/leadscore.h"
 #include "base/relation.h"

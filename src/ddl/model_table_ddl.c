@@ -3,12 +3,13 @@
  * model_table_ddl.c
  *		What may not be put on the tables of a model.
  *
- * The tables of a model belong to its owner, and row triggers on them fire, as
- * the owner, whoever writes.  But rows are written one by one, without a statement
- * of SQL around them, by whoever writes events: what waits for the end of the
- * transaction would make the statements of others fail at commit, as whoever they
- * are; a transition table would have nothing in it; and a foreign key would make
- * those fail whose contact is not there, or is not to go.  So these are refused.
+ * The tables of a model belong to its owner, and row triggers on them fire, as the
+ * owner, whichever session writes.  But rows are written one by one, without a
+ * statement of SQL around them, by sessions that write events: what waits for the
+ * end of the transaction would make the statements of others fail at commit, as
+ * whichever role they are; a transition table would have nothing in it; and a
+ * foreign key would make those fail whose contact is not there, or is not to go.
+ * So these are refused.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +23,6 @@
 #include "catalog/pg_trigger.h"
 #include "commands/event_trigger.h"
 #include "commands/extension.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"

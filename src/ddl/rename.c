@@ -409,8 +409,8 @@ note_texts(Noted *noted)
 }
 
 /*
- * note_labels notes what is told by the text of a label.  Whoever is writing events
- * or counting them would see the new label with the old rules, so none is.
+ * note_labels notes what is told by the text of a label.  A session that is writing
+ * events or counting them would see the new label with the old rules, so none is.
  */
 static void
 note_labels(Noted *noted, Oid type)

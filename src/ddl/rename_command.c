@@ -3,7 +3,7 @@
  * rename_command.c
  *		What a command renames.
  *
- * Who may not rename it is refused by PostgreSQL; nothing is done for him here.
+ * PostgreSQL refuses a session that may not rename it; nothing is done for it here.
  *
  *-------------------------------------------------------------------------
  */

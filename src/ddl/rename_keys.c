@@ -12,7 +12,6 @@
 #include "ddl/rename_internal.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -66,7 +65,7 @@ rows_of(int place)
 	return places[place].table ? "model = $1" : "$1 IS NOT NULL";
 }
 
-/* lock_ranges waits for whoever is at work on a range, and keeps others from it. */
+/* lock_ranges waits for sessions at work on a range, and keeps others from it. */
 static void
 lock_ranges(const char *model)
 {

@@ -11,7 +11,7 @@
  */
 #include "ddl/rename_internal.h"
 
-#include "background/delivery.h"
+#include "base/sql.h"
 #include "ddl/ddl.h"
 
 /* An action, and the function that it calls before the command */
@@ -78,7 +78,7 @@ ls_rename_calls_read(const char *model)
 		char	   *schema;
 		char	   *name;
 		Call	   *call;
-		Oid			oid = row->function ? ls_action_function(row->function, &schema, &name) : InvalidOid;
+		Oid			oid = row->function ? ls_sql_function(row->function, &schema, &name) : InvalidOid;
 
 		if (!OidIsValid(oid))
 			continue;
@@ -103,7 +103,7 @@ ls_rename_calls_warn(const char *model, List *calls, const LsRename *rename)
 		char	   *schema;
 		char	   *name;
 
-		if (ls_action_function(call->function, &schema, &name) != call->oid)
+		if (ls_sql_function(call->function, &schema, &name) != call->oid)
 			ereport(WARNING,
 					(errmsg("action \"%s\" of model \"%s\" cannot call function %s any more: %s",
 							call->action, model, call->function, ls_rename_done(rename)),

@@ -28,7 +28,7 @@ typedef struct Work
 	const Ddl  *ddl;
 	const LsDependencies *before;	/* the command; NULL: not known */
 	const LsDependencies *list; /* the same, or one made after it, or NULL */
-	bool		refusing;		/* an error is meant for who gave the command */
+	bool		refusing;		/* an error is meant for the caller of the command */
 	bool		all;			/* every rule is concerned */
 	bool		contacts;		/* something happened to the contact table ... */
 	List	   *sources;		/* ... or to tables of these sources (of char *) */

@@ -35,7 +35,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "background/restore.h"
+#include "definitions/restore_state.h"
 #include "base/compat.h"
 #include "base/relation.h"
 #include "base/sql.h"
@@ -644,7 +644,7 @@ lost_key(const Ddl *ddl, const LsModelRow *model)
 /*
  * keep_key refuses to drop the column that identifies the contacts of a model,
  * and a type or collation that columns of the model's own tables went with, as
- * with DROP TYPE ... CASCADE.  Whoever wants that drops the model first.
+ * with DROP TYPE ... CASCADE.  The model has to be dropped first.
  */
 static void
 keep_key(const Ddl *ddl, const LsModelRow *model)

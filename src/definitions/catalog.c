@@ -214,16 +214,16 @@ scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
 }
 
 /*
- * read_owner finds whose a model is.  Who owned the contact table when the model
- * was made, or last accepted, wrote its rules and actions; they are not run with
- * the rights of another owner, unless those are rights that the writer has, too.
- * This is asked whenever a row is read, as not every change of an owner can be
- * noticed: REASSIGN OWNED fires no event trigger.
+ * read_owner finds the owner of a model.  The role that owned the contact table
+ * when the model was made, or last accepted, wrote its rules and actions; they are
+ * not run with the rights of another owner, unless those are rights that the writer
+ * has, too.  This is asked whenever a row is read, as not every change of an owner
+ * can be noticed: REASSIGN OWNED fires no event trigger.
  *
  * A dump has the contact table by name and OIDs of roles as numbers.  Where the
  * table is another one than that with which the owner was accepted, the row was
- * restored while its triggers were disabled: whoever did so has accepted it.
- * pg_upgrade keeps the OIDs of both.
+ * restored while its triggers were disabled: the session that did so has accepted
+ * it. pg_upgrade keeps the OIDs of both.
  */
 static void
 read_owner(LsModelRow *m, Oid accepted, Oid accepted_contacts)

@@ -52,8 +52,8 @@ ls_extension_table(const char *name, bool missing_ok)
 }
 
 /*
- * ls_extension_owner is the role that owns the extension's own tables.  Who owns
- * the extension, or a schema of it, may be another one and no superuser.
+ * ls_extension_owner is the role that owns the extension's own tables.  The owner
+ * of the extension, or a schema of it, may be another one and no superuser.
  */
 Oid
 ls_extension_owner(void)

@@ -6,7 +6,7 @@
  * What it shows when it is read is in live.c.  Its columns come in the order in
  * which the score table has them, so that one which is added comes last, as
  * CREATE OR REPLACE VIEW wants it.  Where a column changes its type or goes, the
- * view is dropped and made anew, and who could read it can do so again.
+ * view is dropped and made anew, and roles that could read it can do so again.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,7 +19,6 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"

@@ -15,7 +15,7 @@
 
 #include "definitions/catalog.h"
 
-/* for whoever changes what a model is, before anything else */
+/* for all that change what a model is, before anything else */
 extern void ls_lock_definitions(const char *model);
 extern bool ls_lock_definitions_if_free(const char *model);
 extern void ls_lock_own_definitions(void);

@@ -4,15 +4,15 @@
  *		Tables of models that the caller may read, or take from.
  *
  * Rights on what is kept of a model's contacts are those on the model's tables, as
- * its owner grants them: who may select from history_<model> sees its rows in
- * lead_stage_history, who may update outbox_<model> may take from it.  Members of
- * the owner may do all of it.
+ * its owner grants them: with SELECT on history_<model> a role sees its rows in
+ * lead_stage_history, with UPDATE on outbox_<model> it may take from it.  Members
+ * of the owner may do all of it.
  *
  * The views over all models also show rows to those who did not name a model.  So
- * nothing of a model's owner may run there, nor may he hold up others: a table is
- * scanned and not queried; one with row security that binds the caller is left
- * out, as its policies would have to be run; so is a table of somebody else's that
- * is locked.
+ * nothing of a model's owner may run there, nor may the owner hold up others: a
+ * table is scanned and not queried; one with row security that binds the caller is
+ * left out, as its policies would have to be run; so is a table of somebody else's
+ * that is locked.
  *
  *-------------------------------------------------------------------------
  */
@@ -124,7 +124,7 @@ ls_model_table_lock(const LsModelTable *table, LOCKMODE mode, bool wait)
 	return false;
 }
 
-/* ls_model_table_take does so for what the caller may use: he waits for his own only. */
+/* ls_model_table_take does so for what the caller may use: a caller waits for its own only. */
 bool
 ls_model_table_take(const LsModelTable *table, LOCKMODE mode)
 {
@@ -206,7 +206,7 @@ show_rows(ReturnSetInfo *result, const LsTableLayout *layout, LsModelTable *tabl
 
 /*
  * rows is for functions that give the rows of a model's table, in the order of its
- * columns.  Whoever calls one sees what he may see, and else none.
+ * columns.  A caller sees what it may see, and else none.
  */
 static Datum
 rows(FunctionCallInfo fcinfo, const char *prefix)

@@ -39,7 +39,7 @@
 #include "base/trust.h"
 #include "base/user.h"
 #include "definitions/extension.h"
-#include "definitions/hand_over.h"
+#include "base/hand_over.h"
 #include "definitions/live_view.h"
 #include "definitions/source_triggers.h"
 #include "definitions/table_layout.h"

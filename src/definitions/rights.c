@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * rights.c
- *		Who may change a model, and who may read it.
+ *		Which roles may change a model, and which may read it.
  *
- * A model is changed by who has the privileges of its owner, and read by who may
- * select from its score table.  What is kept of contacts in tables of the model is
- * shown by the rights on those: see model_access.c.
+ * A model is changed by roles with the privileges of its owner, and read by those
+ * that may select from its score table.  What is kept of contacts in tables of the
+ * model is shown by the rights on those: see model_access.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,7 +43,7 @@ ls_may_read_model(const LsModelRow *model, Oid role)
 	return OidIsValid(table) && pg_class_aclcheck(table, role, ACL_SELECT) == ACLCHECK_OK;
 }
 
-/* ls_require_managed refuses who may not manage a model. */
+/* ls_require_managed refuses roles that may not manage a model. */
 void
 ls_require_managed(const LsModelRow *row, Oid role)
 {
@@ -139,9 +139,9 @@ typedef struct Answer
 
 /*
  * ls_may_dump tells which rows are dumped: those of models that the caller may
- * manage or read, as their tables are in the dump then; and those that were restored
- * without their model, by who may write anything here.  The rows of a model come one
- * after another, mostly, and are not looked up one by one.
+ * manage or read, as their tables are in the dump then; and those that were
+ * restored without their model, by callers that may write anything here.  The rows
+ * of a model come one after another, mostly, and are not looked up one by one.
  */
 Datum
 ls_may_dump(PG_FUNCTION_ARGS)

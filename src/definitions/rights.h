@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rights.h
- *		Who may change a model, and who may read it.
+ *		Which roles may change a model, and which may read it.
  *
  *-------------------------------------------------------------------------
  */

@@ -28,7 +28,7 @@ typedef struct LsTableChange
 	bool		renamed;		/* one of its columns is */
 	bool		added;			/* it has a new column */
 	bool		owner;			/* it has another owner */
-	bool		rights;			/* who sees its rows may have changed */
+	bool		rights;			/* which roles see its rows may have changed */
 	List	   *joined;			/* of LsNewPart: tables that have become a part of another */
 	List	   *columns;		/* names of those that hold something else, or are gone */
 } LsTableChange;

@@ -44,7 +44,7 @@
 PG_FUNCTION_INFO_V1(ls_attach);
 PG_FUNCTION_INFO_V1(ls_detach);
 
-/* check_privilege lets those attach a table who may put triggers on it. */
+/* check_privilege lets callers attach a table that may put triggers on it. */
 static void
 check_privilege(Oid relid)
 {

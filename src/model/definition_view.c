@@ -6,8 +6,8 @@
  * What models, rules, stages ... are is in base tables, which nobody writes but
  * this module and, with INSERT and COPY, a restore.  Users have a view of each,
  * over a function that gives the rows of the models that the caller manages, or
- * whose scores he may read.  Such a view is not updatable by itself, and a lock
- * on it does not reach the base table, which writers of events read.
+ * whose scores the caller may read.  Such a view is not updatable by itself, and a
+ * lock on it does not reach the base table, which writers of events read.
  *
  * A statement that writes to a view goes through three triggers:
  *

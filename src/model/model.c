@@ -19,7 +19,6 @@
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -31,7 +30,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "background/daily.h"
+#include "definitions/daily_tables.h"
 #include "base/compat.h"
 #include "base/reach.h"
 #include "base/relation.h"
@@ -425,8 +424,9 @@ ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 
 /*
  * ls_model_new_owner hands the tables of a model to the new owner of its contact
- * table, and says so where the rules of the former owner are not run any more.  From
- * now on a model that goes on is the new owner's: former may lose his rights.
+ * table, and says so where the rules of the former owner are not run any more.
+ * From now on a model that goes on is the new owner's: the former owner may lose
+ * privileges.
  */
 void
 ls_model_new_owner(const LsModelRow *model)

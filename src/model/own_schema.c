@@ -5,7 +5,7 @@
  *
  * The owner of the database may create in schema leadscore, where a dump has the
  * tables of models.  A function, operator or type there could be taken for one of
- * the extension's by whoever calls those, so it is refused, however it gets there;
+ * the extension's by all that call those, so it is refused, however it gets there;
  * tables and views are refused where they could be taken for those of another role's
  * model.  The extension's own scripts, and others', are run by
  * those who may do anything.
@@ -16,7 +16,6 @@
 
 #include "commands/event_trigger.h"
 #include "commands/extension.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -28,7 +27,7 @@
 PG_FUNCTION_INFO_V1(ls_own_schemas);
 PG_FUNCTION_INFO_V1(ls_own_tables);
 
-/* is_privileged tells whether a command is left alone: somebody may do anything. */
+/* is_privileged tells whether a command is left alone, as its session may do anything. */
 static bool
 is_privileged(FunctionCallInfo fcinfo)
 {

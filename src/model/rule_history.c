@@ -18,7 +18,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -34,7 +33,7 @@
 
 PG_FUNCTION_INFO_V1(ls_record_counted);
 
-/* Who changes something of a model, and when */
+/* The role that changes something of a model, and when */
 typedef struct Author
 {
 	const char *model;
@@ -59,7 +58,7 @@ transaction_instant(void)
 	return instant;
 }
 
-/* begin finds out who does when. */
+/* begin finds out which role changes something, and when. */
 static void
 begin(Author *author, const char *model)
 {
@@ -187,7 +186,7 @@ end_version(const Author *author, int64 rule_id)
 								&args) > 0;
 }
 
-/* note_deleted writes down who deleted a rule; it is in force no more. */
+/* note_deleted records which role deleted a rule; it is in force no more. */
 static void
 note_deleted(const Author *author, TupleDesc desc, int64 rule_id)
 {

@@ -24,7 +24,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "background/daily.h"
+#include "definitions/daily_tables.h"
 #include "base/decay.h"
 #include "base/suggest.h"
 #include "capture/deferred.h"

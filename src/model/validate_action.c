@@ -14,14 +14,12 @@
 
 #include <math.h>
 
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "background/delivery.h"
 #include "base/compat.h"
 #include "base/reach.h"
 #include "base/suggest.h"
@@ -107,7 +105,8 @@ refuse(const Check *check, const char *column, bool given, const char *because,
 
 /*
  * check_length refuses a name that could be written here, but not in the longer
- * keys of lead_outbox, where that would be an error of whoever writes events.
+ * keys of lead_outbox, where that would be an error of the sessions that write
+ * events.
  */
 static void
 check_length(const Check *check)
@@ -232,7 +231,7 @@ check_function(const Check *check)
 	Oid			owner = check->model->owner;
 	char	   *schema;
 	char	   *name;
-	Oid			function = ls_action_function(check->row.function, &schema, &name);
+	Oid			function = ls_sql_function(check->row.function, &schema, &name);
 	bool		schema_denied;
 
 	if (!OidIsValid(function))

@@ -21,7 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
-#include "background/daily.h"
+#include "definitions/daily_tables.h"
 #include "base/sql.h"
 #include "definitions/extension.h"
 #include "definitions/model_tables.h"

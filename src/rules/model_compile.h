@@ -291,7 +291,6 @@ extern void ls_rule_error_write(const char *model, int64 rule_id, const char *na
 								int64 number, const ErrorData *error,
 								const char *contact);
 extern void ls_rules_report(LsModel *model);
-extern int64 ls_local_time(TimestampTz t, pg_tz *tz);
 extern bool ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t);
 extern int64 ls_rule_bucket(const LsModel *model, const LsRule *rule,
 							TimestampTz t);

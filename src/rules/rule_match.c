@@ -12,7 +12,6 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "common/int.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -21,7 +20,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-
 
 /* ---------- event names ---------- */
 
@@ -73,22 +71,6 @@ ls_event_index(LsModel *model, LsRule **rules, int nrules)
 /* ---------- instants ---------- */
 
 /*
- * ls_local_time gives what a clock on the wall of a zone shows, as timestamp;
- * at the far ends of time, where there is no such clock, of UTC.
- */
-int64
-ls_local_time(TimestampTz t, pg_tz *tz)
-{
-	struct pg_tm tm;
-	fsec_t		fsec;
-	int			offset;
-
-	if (timestamp2tm(t, &offset, &tm, &fsec, NULL, tz) != 0)
-		return t;
-	return t - (int64) offset * LS_SECOND;
-}
-
-/*
  * ls_instant reads a timestamptz, timestamp or date, the latter two in a time
  * zone as AT TIME ZONE does.  False for what is no finite instant.
  */
@@ -127,7 +109,7 @@ ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t)
 int64
 ls_rule_bucket(const LsModel *model, const LsRule *rule, TimestampTz t)
 {
-	return ls_bucket(rule->local ? ls_local_time(t, model->tz) : t, rule->period);
+	return ls_bucket(rule->local ? ls_clock_local(t, model->tz) : t, rule->period);
 }
 
 /*
@@ -148,8 +130,8 @@ ls_rule_bucket_start(const LsModel *model, const LsRule *rule, int64 bucket)
 	if (!rule->local)
 		return local;
 	/* with the offsets that hold before and after, which seldom differ */
-	a = local - (ls_local_time(local - LS_DAY, model->tz) - (local - LS_DAY));
-	b = local - (ls_local_time(local + LS_DAY, model->tz) - (local + LS_DAY));
+	a = local - (ls_clock_local(local - LS_DAY, model->tz) - (local - LS_DAY));
+	b = local - (ls_clock_local(local + LS_DAY, model->tz) - (local + LS_DAY));
 	if (a == b ||
 		(ls_rule_bucket(model, rule, a) >= bucket &&
 		 ls_rule_bucket(model, rule, a - 1) < bucket))

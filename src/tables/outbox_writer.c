@@ -15,17 +15,15 @@
 
 #include "commands/sequence.h"
 #include "common/shortest_dec.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
-#include "background/restore.h"
+#include "definitions/restore_state.h"
 #include "base/clock.h"
 #include "base/relation.h"
-#include "base/user.h"
 #include "definitions/extension.h"
 
 /* numbers of rows, which are one to one with rows of all models */
@@ -287,20 +285,10 @@ ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsTransitionEvent *occas
 static int64
 highest_id(Oid table)
 {
-	LsUser	saved;
-	int64		highest = 0;
-	bool		isnull = true;
+	LsSqlArguments args = {.read_only = true};
+	char	   *sql = psprintf("SELECT max(outbox_id) FROM ONLY %s", ls_relation_qualified_name(table));
 
-	ls_user_switch_to_owner(ls_relation_owner(table), &saved);
-	SPI_connect();
-	if (SPI_execute(psprintf("SELECT pg_catalog.max(outbox_id) FROM ONLY leadscore.%s",
-							 quote_identifier(get_rel_name(table))), true, 1) == SPI_OK_SELECT &&
-		SPI_processed == 1)
-		highest = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-											  &isnull));
-	SPI_finish();
-	ls_user_restore(&saved);
-	return isnull ? 0 : highest;
+	return DatumGetInt64(ls_sql_value(ls_sql_query_as_owner(table, sql, &args), 0, 1, NULL));
 }
 
 /*

@@ -3,17 +3,22 @@
 #
 #   PG_CONFIG=... perl -I test/perl test/bench/copy.pl [pairs [rows]]
 #
-# not as root; leadscore must be installed.
+# not as root, with PostgreSQL's test modules in PERL5LIB; leadscore must be installed.
 use strict;
 use warnings;
 
-use BenchServer;
+use LeadscoreNode;
+use PostgreSQL::Test::Utils;
+use Test::More;
 use Time::HiRes 'time';
 
 my $pairs = $ARGV[0] // 5;
 my $rows = $ARGV[1] // 1_000_000;
 
-my $dir = start_bench();
+my $node = LeadscoreNode->create('copy', library => 'none', conf => { shared_buffers => '256MB', max_wal_size => '8GB' });
+my $dir = PostgreSQL::Test::Utils::tempdir;
+
+sub run { return $node->safe_psql('postgres', $_[0]) }
 
 my $contacts = $rows / 10;
 run(<<"SQL");
@@ -44,7 +49,8 @@ for my $pair (1 .. $pairs)
 		run("COPY $table FROM '$dir/rows'");
 		push @{ $took{$table} }, time - $started;
 	}
-	printf "pair %d: bare %.2f s, with leadscore %.2f s\n", $pair, map { $took{$_}[-1] } qw(bare event);
+	note(sprintf 'pair %d: bare %.2f s, with leadscore %.2f s', $pair, map { $took{$_}[-1] } qw(bare event));
 }
-printf "COPY of %d rows over %d contacts: medians %.2f s and %.2f s, ratio %.2f (the roadmap wants 1.35)\n", $rows, $contacts,
-  median(@{ $took{bare} }), median(@{ $took{event} }), median(@{ $took{event} }) / median(@{ $took{bare} });
+my ($bare, $event) = map { median(@{ $took{$_} }) } qw(bare event);
+note(sprintf 'COPY of %d rows over %d contacts: medians %.2f s and %.2f s, ratio %.2f (the roadmap wants 1.35)',
+	$rows, $contacts, $bare, $event, $event / $bare);

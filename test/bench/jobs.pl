@@ -7,18 +7,22 @@
 #
 #   PG_CONFIG=... perl -I test/perl test/bench/jobs.pl [rounds [contacts [events [processes]]]]
 #
-# not as root; leadscore must be installed.
+# not as root, with PostgreSQL's test modules in PERL5LIB; leadscore must be installed.
 use strict;
 use warnings;
 
-use BenchServer;
+use LeadscoreNode;
+use Test::More;
 
 my $rounds = $ARGV[0] // 3;
 my $contacts = $ARGV[1] // 200_000;
 my $events = $ARGV[2] // 2_000_000;
 my $processes = $ARGV[3] // 2;
 
-start_bench('shared_preload_libraries=leadscore', 'leadscore.naptime=100', 'max_worker_processes=16');
+my $node = LeadscoreNode->create('jobs', worker => 1, streaming => 0,
+	conf => { shared_buffers => '256MB', max_wal_size => '8GB', max_worker_processes => 16, 'leadscore.naptime' => 100 });
+
+sub run { return $node->safe_psql('postgres', $_[0]) }
 
 run(<<"SQL");
 	CREATE EXTENSION leadscore;
@@ -75,7 +79,10 @@ sub job
 	run("SET client_min_messages = warning; $sql");
 	while (run($open) > 0)
 	{
-		my ($seen, $waiting) = split /\|/, run("SELECT count(*), count(wait_event) FROM pg_stat_activity WHERE backend_type LIKE 'leadscore%worker' AND state = 'active'");
+		my ($seen, $waiting) = split /\|/, run(<<'SQL');
+SELECT count(*), count(wait_event) FROM pg_stat_activity
+ WHERE backend_type LIKE 'leadscore%worker' AND state = 'active'
+SQL
 		$most = $seen if $seen > $most;
 		$looks += $seen;
 		$waits += $waiting;
@@ -84,7 +91,9 @@ sub job
 	}
 	my $used = 0;
 	$used += $after{$_} - ($before{$_} // 0) foreach keys %after;
-	return { took => run("SELECT extract(epoch FROM finished_at - started_at) FROM leadscore.lead_job ORDER BY job_id DESC LIMIT 1") + 0,
+	return { took => run(<<'SQL') + 0,
+SELECT extract(epoch FROM finished_at - started_at) FROM leadscore.lead_job ORDER BY job_id DESC LIMIT 1
+SQL
 		seen => $most + 0, cpu => $used, waiting => $looks ? $waits / $looks : 0 };
 }
 
@@ -101,10 +110,10 @@ for my $round (1 .. $rounds)
 		my $rule = job("INSERT INTO leadscore.lead_rule (model, name, event, points, weight) VALUES ('m', 'new', 'e3', 2, 'n')");
 		job("DELETE FROM leadscore.lead_rule WHERE name = 'new'");
 		run("VACUUM ANALYZE; CHECKPOINT");
-		printf "round %d, job_workers = %d, %d processes seen: ", $round, $workers, $rescore->{seen};
-		printf "%s %.1f s (%.1f s of processors, %.0f %% of looks waiting), ", @$_
-		  foreach map { [ $_->[0], $_->[1]{took}, $_->[1]{cpu}, 100 * $_->[1]{waiting} ] } [ 'rescore', $rescore ], [ 'new rule', $rule ];
-		printf "load average before %s, after %s\n", $load, load();
+		note(sprintf 'round %d, job_workers = %d, %d processes seen:', $round, $workers, $rescore->{seen});
+		note(sprintf '	%s %.1f s (%.1f s of processors, %.0f %% of looks waiting)',
+			$_->[0], $_->[1]{took}, $_->[1]{cpu}, 100 * $_->[1]{waiting}) foreach [ 'rescore', $rescore ], [ 'new rule', $rule ];
+		note(sprintf '	load average before %s, after %s', $load, load());
 		push @{ $took{$workers}{rescore} }, $rescore->{took};
 		push @{ $took{$workers}{'new rule'} }, $rule->{took};
 	}
@@ -112,8 +121,8 @@ for my $round (1 .. $rounds)
 for my $what ('rescore', 'new rule')
 {
 	my ($one, $more) = map { median(@{ $took{$_}{$what} }) } 1, $processes;
-	printf "%s, %d events of %d contacts: %.1f s with one process, %.1f s with %d: %.2f times as fast (medians of %d)\n",
-	  $what, $events, $contacts, $one, $more, $processes, $one / $more, $rounds;
+	note(sprintf '%s, %d events of %d contacts: %.1f s with one process, %.1f s with %d: %.2f times as fast (medians of %d)',
+		$what, $events, $contacts, $one, $more, $processes, $one / $more, $rounds);
 }
 my $wrong = run("SELECT count(*) FROM leadscore.verify('m')") + 0;
-print "verify() finds $wrong\n";
+note("verify() finds $wrong");

@@ -6,21 +6,28 @@
 #
 #   PG_CONFIG=... perl -I test/perl test/bench/queued.pl [rounds [seconds [clients]]]
 #
-# not as root; leadscore must be installed.
+# not as root, with PostgreSQL's test modules in PERL5LIB; leadscore must be installed.
 use strict;
 use warnings;
 
-use BenchServer;
+use LeadscoreNode;
+use PostgreSQL::Test::Utils;
 use QueuedCost;
+use Test::More;
 
 my ($rounds, $seconds, $clients) = ($ARGV[0] // 7, $ARGV[1] // 5, $ARGV[2] // 16);
-my $dir = start_bench('session_preload_libraries=leadscore', 'max_connections=50');
+my $node = LeadscoreNode->create('queued', library => 'session',
+	conf => { shared_buffers => '256MB', max_wal_size => '8GB', max_connections => 50 });
+
+sub run { return $node->safe_psql('postgres', $_[0]) }
+
 run(queued_setup());
-my %tps = queued_rounds(\&run, "-h $dir -U postgres", $dir, $rounds, "-T $seconds", $clients);
+my %tps = queued_rounds(\&run, '-h ' . $node->host . ' -p ' . $node->port, PostgreSQL::Test::Utils::tempdir, $rounds,
+	"-T $seconds", $clients);
 for my $case (queued_cases())
 {
-	printf "%-16s %7.0f inserts a second (median of %d), %.2f of the bare table\n",
-	  $case, median(@{ $tps{$case} }), $rounds, median(@{ $tps{$case} }) / median(@{ $tps{bare} });
+	note(sprintf '%-16s %7.0f inserts a second (median of %d), %.2f of the bare table',
+		$case, median(@{ $tps{$case} }), $rounds, median(@{ $tps{$case} }) / median(@{ $tps{bare} }));
 }
-print "errors: ", join(' ', map { "$_ $tps{errors}{$_}" } queued_cases()), "\n";
-print run(queued_proof());
+note('errors: ' . join(' ', map { "$_ $tps{errors}{$_}" } queued_cases()));
+note(run(queued_proof()));

@@ -16,7 +16,7 @@ use File::Basename;
 use File::Find;
 use FindBin;
 use IPC::Run;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use Test::More;
 
 our @EXPORT = qw(docs_server run_documents reference_is_complete links_lead_somewhere);
@@ -31,15 +31,11 @@ my %was_run;
 # The long test waits after each block, for workers to do whatever they can.
 my $pause = $ENV{LEADSCORE_LONG} ? "\\! sleep 0.7\n" : '';
 
-# docs_server starts the server on which documents are run.
+# docs_server starts the server on which documents are run: options of
+# LeadscoreNode->create().
 sub docs_server
 {
-	my ($name, $settings) = @_;
-
-	$node = PostgreSQL::Test::Cluster->new($name);
-	$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-	$node->append_conf('postgresql.conf', "fsync = off\n$settings");
-	$node->start;
+	$node = LeadscoreNode->create(@_);
 	return $node;
 }
 
@@ -49,7 +45,8 @@ sub files_under
 	my ($folder, $name) = @_;
 	my @files;
 
-	find({ wanted => sub { push @files, $File::Find::name =~ s{^\Q$top/\E}{}r if -f && /$name/ }, no_chdir => 1 }, "$top/$folder");
+	find({ wanted => sub { push @files, $File::Find::name =~ s{^\Q$top/\E}{}r if -f && /$name/ }, no_chdir => 1 },
+		"$top/$folder");
 	return sort @files;
 }
 
@@ -189,9 +186,11 @@ sub reference_is_complete
 	my $reference = join("\n", map { slurp($_) } @reference);
 	my $index = slurp($reference_index);
 	my $examples = join("\n", map { $_->{sql} } map { blocks($_) } @reference);
-	my $members = "SELECT objid FROM pg_depend d, pg_extension e"
-	  . " WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'"
-	  . " AND extname = 'leadscore' AND classid =";
+	my $members = <<'SQL';
+SELECT objid FROM pg_depend d, pg_extension e
+ WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND extname = 'leadscore'
+	AND classid =
+SQL
 
 	$node->safe_psql('postgres', 'CREATE DATABASE all_there_is');
 	$node->safe_psql('all_there_is', <<'SQL');
@@ -200,17 +199,26 @@ sub reference_is_complete
 		SELECT leadscore.create_model('m', 'contact');
 		UPDATE leadscore.lead_model SET daily = true;
 SQL
-	my @functions = list("SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'leadscore'::regnamespace"
-		  . " AND oid IN ($members 'pg_proc'::regclass)");
-	my @relations = list("SELECT relname FROM pg_class WHERE relkind IN ('r', 'v')"
-		  . " AND relnamespace = 'leadscore'::regnamespace AND oid IN ($members 'pg_class'::regclass)");
-	my @model_relations = list("SELECT DISTINCT regexp_replace(relname, '_m\$', '_<model>')"
-		  . " FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p', 'v') AND relname LIKE '%\\_m'");
+	my @functions = list(<<"SQL");
+SELECT DISTINCT proname FROM pg_proc
+ WHERE pronamespace = 'leadscore'::regnamespace AND oid IN ($members 'pg_proc'::regclass)
+SQL
+	my @relations = list(<<"SQL");
+SELECT relname FROM pg_class
+ WHERE relkind IN ('r', 'v') AND relnamespace = 'leadscore'::regnamespace AND oid IN ($members 'pg_class'::regclass)
+SQL
+	my @model_relations = list(<<'SQL');
+SELECT DISTINCT regexp_replace(relname, '_m$', '_<model>') FROM pg_class
+ WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p', 'v') AND relname LIKE '%\_m'
+SQL
 	my @settings = list("SELECT name FROM pg_settings WHERE name LIKE 'leadscore.%'");
-	my @columns = list("SELECT DISTINCT regexp_replace(relname, '_m\$', '_<model>') || ' ' || attname"
-		  . " FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped"
-		  . " WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p', 'v')"
-		  . " AND attname NOT IN ('fit', 'engagement') ORDER BY 1");
+	my @columns = list(<<'SQL');
+SELECT DISTINCT regexp_replace(relname, '_m$', '_<model>') || ' ' || attname
+  FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+ WHERE relnamespace = 'leadscore'::regnamespace AND relkind IN ('r', 'p', 'v')
+	AND attname NOT IN ('fit', 'engagement')
+ ORDER BY 1
+SQL
 
 	ok(@functions >= 10 && @relations >= 10 && @model_relations >= 5 && @settings > 0 && @columns >= 80,
 		'the catalog has what the reference is compared with');
@@ -230,7 +238,8 @@ SQL
 		my ($relation, $name) = split / /, $column;
 		like(section($reference, qr/`\Q$relation\E`/), qr/`$name`/, "the reference describes $relation.$name");
 	}
-	like($index, qr/\]\($_\)/, "the reference's index has $_") foreach map { basename($_) } grep { $_ ne $reference_index } @reference;
+	like($index, qr/\]\($_\)/, "the reference's index has $_") foreach map { basename($_) }
+		grep { $_ ne $reference_index } @reference;
 }
 
 # links_lead_somewhere checks the links of all documents, that the README of a folder of sources

@@ -13,7 +13,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -80,7 +80,9 @@ CREATE TABLE stay (guest pair, at date);
 CREATE TABLE spare (a int, b text, c timestamptz);
 INSERT INTO contact SELECT i, 'x' || i || '@example.com', (ARRAY['DE', 'FR', NULL])[i % 3 + 1], '2025-01-01' FROM generate_series(1, 40) i;
 INSERT INTO event (contact, visitor, at, what, amount)
-	SELECT nullif(i % 40, 0), 'v' || i % 5, '2026-01-01'::timestamptz + i * interval '1 hour', (ARRAY['open', 'buy'])[i % 2 + 1], i FROM generate_series(1, 200) i;
+	SELECT nullif(i % 40, 0), 'v' || i % 5, '2026-01-01'::timestamptz + i * interval '1 hour',
+		(ARRAY['open', 'buy'])[i % 2 + 1], i
+	  FROM generate_series(1, 200) i;
 INSERT INTO visit SELECT i % 40, '2025-12-01'::timestamp + i * interval '1 day' FROM generate_series(1, 60) i;
 INSERT INTO guest VALUES ('(1,a)'), ('(2,b)');
 SELECT leadscore.create_model('m', 'contact', created_at => 'created');
@@ -91,16 +93,21 @@ UPDATE above SET at = at;
 SELECT leadscore.attach('m', 'visit', 'contact', 'at', mode => 'queued');
 SELECT leadscore.create_model('pairs', 'guest');
 DO $$ BEGIN PERFORM leadscore.attach('pairs', 'stay', 'guest', 'at'); END $$;
-INSERT INTO leadscore.lead_rule (model, name, source, event, points, weight, decay, decay_interval) VALUES ('m', 'buy', 'event', 'buy', 2, 'amount', 'half_life', '20 days');
-INSERT INTO leadscore.lead_rule (model, name, source, event, points, time_frame, max_per_period) VALUES ('m', 'open', 'event', 'open', 3, '30 days', 6);
-INSERT INTO leadscore.lead_rule (model, name, source, points, decay, decay_interval, decay_keep) VALUES ('m', 'visits', 'visit', 1, 'step', '7 days', 0.5);
+INSERT INTO leadscore.lead_rule (model, name, source, event, points, weight, decay, decay_interval)
+VALUES ('m', 'buy', 'event', 'buy', 2, 'amount', 'half_life', '20 days');
+INSERT INTO leadscore.lead_rule (model, name, source, event, points, time_frame, max_per_period)
+VALUES ('m', 'open', 'event', 'open', 3, '30 days', 6);
+INSERT INTO leadscore.lead_rule (model, name, source, points, decay, decay_interval, decay_keep)
+VALUES ('m', 'visits', 'visit', 1, 'step', '7 days', 0.5);
 INSERT INTO leadscore.lead_rule (model, name, source, event, points, at_least) VALUES ('m', 'often', 'event', 'open', 9, 3);
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('m', 'german', 'profile', $$country = 'DE'$$, 10);
 INSERT INTO leadscore.lead_rule (model, name, kind, points, idle) VALUES ('m', 'silent', 'absence', -5, '15 days');
 INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('pairs', 'stay', 10);
-INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'warm', 1, 30), ('m', 'hot', 2, 90), ('pairs', 'hot', 1, 10);
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES
+	('m', 'warm', 1, 30), ('m', 'hot', 2, 90), ('pairs', 'hot', 1, 10);
 INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('m', 'fit', 'A', 10), ('m', 'engagement', '1', 50);
-INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver) VALUES ('m', 'tell', 'stage_entered', 'hot', 'outbox'), ('pairs', 'tell', 'stage_entered', 'hot', 'outbox');
+INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver) VALUES
+	('m', 'tell', 'stage_entered', 'hot', 'outbox'), ('pairs', 'tell', 'stage_entered', 'hot', 'outbox');
 UPDATE leadscore.lead_model SET max_drift = 0.25, daily = true WHERE model = 'm';
 UPDATE leadscore.lead_category SET weight = 1.5 WHERE model = 'm' AND category = 'fit';
 UPDATE leadscore.lead_rule SET points = 4 WHERE name = 'open';
@@ -124,7 +131,8 @@ my $calls = <<'SQL';
 SET client_min_messages = warning;
 SET search_path = tenant;
 SELECT leadscore.clock();
-SELECT leadscore.score('m', '1'), leadscore.score('m', 1), leadscore.score('m', '1', now(), now()), leadscore.score('m', 1, '2026-01-02', now());
+SELECT leadscore.score('m', '1'), leadscore.score('m', 1), leadscore.score('m', '1', now(), now()),
+	leadscore.score('m', 1, '2026-01-02', now());
 SELECT leadscore.replay('m', '1'), leadscore.replay('m', 1);
 SELECT count(*) FROM leadscore.explain('m', '1');
 SELECT count(*) FROM leadscore.explain('m', 1);
@@ -212,35 +220,58 @@ sub prepare
 	sql($life_of_tenant, extra_params => [ '-U', 'tenant' ]);
 	sql($calls, extra_params => [ '-U', 'tenant' ]);
 	sql($calls_of_superuser);
-	sql(join('', map { "TABLE $_;\n" } live("SELECT oid::regclass FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relkind = 'v'")));
+	sql(join('', map { "TABLE $_;\n" } live(<<'SQL')));
+SELECT oid::regclass FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relkind = 'v'
+SQL
 	sql('CREATE TABLE tenant.dropped (a int)');
 	$known{dropped} = sql("SELECT 'tenant.dropped'::regclass::oid");
 	sql('DROP TABLE tenant.dropped');
 	$known{states} = [ live("SELECT DISTINCT encode(state, 'hex') FROM leadscore.score_m LIMIT 20") ];
 	$known{deltas} = [ live("SELECT encode(delta, 'hex') FROM leadscore.pending_m WHERE delta IS NOT NULL LIMIT 5") ];
 	$known{rows} = [ live('SELECT to_jsonb(s) FROM leadscore.score_m s LIMIT 10') ];
-	$known{columns} = [ live("SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.score_m'::regclass AND attnum > 0 ORDER BY attnum") ];
+	$known{columns} = [ live(<<'SQL') ];
+SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.score_m'::regclass AND attnum > 0 ORDER BY attnum
+SQL
 	$known{outbox} = [ live('SELECT outbox_id FROM leadscore.lead_outbox LIMIT 5') ];
-	$known{relations} = [ live("SELECT oid::regclass FROM pg_class WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace, 'tenant'::regnamespace) ORDER BY 1") ];
-	@functions = map { my @f = split /\|/, $_, -1; { schema => $f[0], name => $f[1], arguments => [ split /,/, $f[2] ], result => $f[3] } }
-		live("SELECT concat_ws('|', pronamespace::regnamespace, quote_ident(proname), array_to_string(ARRAY(SELECT format_type(t, NULL) FROM unnest(proargtypes) WITH ORDINALITY u (t, n) ORDER BY n), ','), format_type(prorettype, NULL))"
-			. " FROM pg_proc WHERE pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) ORDER BY 1");
-	@views = map { my @v = split /\|/; { name => $v[0], columns => [ map { [ split / /, $_, 2 ] } split /,/, $v[1] ] } }
-		live("SELECT concat_ws('|', c.oid::regclass, (SELECT string_agg(quote_ident(attname) || ' ' || format_type(atttypid, NULL), ',' ORDER BY attnum)"
-			. " FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped)) FROM pg_class c"
-			. " WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND relkind IN ('r', 'v', 'p') ORDER BY 1");
+	$known{relations} = [ live(<<'SQL') ];
+SELECT oid::regclass FROM pg_class
+ WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace, 'tenant'::regnamespace)
+ ORDER BY 1
+SQL
+	@functions = map {
+		my @f = split /\|/, $_, -1;
+		{ schema => $f[0], name => $f[1], arguments => [ split /,/, $f[2] ], result => $f[3] }
+	} live(<<'SQL');
+SELECT concat_ws('|', pronamespace::regnamespace, quote_ident(proname),
+	array_to_string(ARRAY(SELECT format_type(t, NULL)
+		FROM unnest(proargtypes) WITH ORDINALITY u (t, n) ORDER BY n), ','),
+	format_type(prorettype, NULL))
+  FROM pg_proc WHERE pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) ORDER BY 1
+SQL
+	@views = map {
+		my @v = split /\|/;
+		{ name => $v[0], columns => [ map { [ split / /, $_, 2 ] } split /,/, $v[1] ] }
+	} live(<<'SQL');
+SELECT concat_ws('|', c.oid::regclass,
+	(SELECT string_agg(quote_ident(attname) || ' ' || format_type(atttypid, NULL), ','
+		ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped))
+  FROM pg_class c
+ WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND relkind IN ('r', 'v', 'p')
+ ORDER BY 1
+SQL
 }
 
 ################################################################################
 # arguments
 
-my @texts = ('', 'm', 'pairs', 'theirs', 'nobody', 'M', 'x' x 41, 'x' x 63, 'x' x 64, 'e_' x 30, 'event', 'visit', 'warm', 'hot', 'unqualified',
-	'disqualified', 'contact', 'at', 'what', 'id', 'amount', 'no_such_column', 'fit', 'engagement', 'UTC', 'Europe/Berlin', 'Mars/Olympus', '+25:00',
-	'keep', 'retract', 'source', 'queued', 'immediate', '1', '-1', '0', '41', '99999999999999999999', '1.5', 'NaN', 'infinity', '(1,a)', '(,)', '(', '{}',
-	'{1,NULL}', 'v1', 'c', 'd', 'secret', q{'"; DROP TABLE tenant.event; --}, '%s%n%1$s', "\x{c3}\x{a4}", 'now()', 'true', '\\', "a\tb", 'tenant.contact',
-	'stage_entered', 'outbox_take', 'pg_sleep');
-my @instants = ("'infinity'", "'-infinity'", 'now()', "'4714-11-24 00:00+00 BC'", "'294276-12-31 23:59+00'", "'2026-01-03'", "'2026-01-03'", "'1970-01-01'", 'NULL', 'NULL',
-	"now() + interval '30 days'");
+my @texts = ('', 'm', 'pairs', 'theirs', 'nobody', 'M', 'x' x 41, 'x' x 63, 'x' x 64, 'e_' x 30, 'event', 'visit',
+	'warm', 'hot', 'unqualified', 'disqualified', 'contact', 'at', 'what', 'id', 'amount', 'no_such_column', 'fit',
+	'engagement', 'UTC', 'Europe/Berlin', 'Mars/Olympus', '+25:00', 'keep', 'retract', 'source', 'queued',
+	'immediate', '1', '-1', '0', '41', '99999999999999999999', '1.5', 'NaN', 'infinity', '(1,a)', '(,)', '(', '{}',
+	'{1,NULL}', 'v1', 'c', 'd', 'secret', q{'"; DROP TABLE tenant.event; --}, '%s%n%1$s', "\x{c3}\x{a4}", 'now()',
+	'true', '\\', "a\tb", 'tenant.contact', 'stage_entered', 'outbox_take', 'pg_sleep');
+my @instants = ("'infinity'", "'-infinity'", 'now()', "'4714-11-24 00:00+00 BC'", "'294276-12-31 23:59+00'",
+	"'2026-01-03'", "'2026-01-03'", "'1970-01-01'", 'NULL', 'NULL', "now() + interval '30 days'");
 my @numbers = ('0', '1', '1', '-1', '5', '100', '2147483647', '-2147483648', 'NULL');
 my @floats = ("'NaN'", "'Infinity'", "'-Infinity'", '1e308', '-1e308', '1e-320', '0', '1', '90', 'NULL');
 
@@ -261,8 +292,9 @@ sub state
 	my $n = rand;
 
 	return "'\\x$hex'::bytea" if $n < 0.1;
-	return one("'\\x'::bytea", 'NULL::bytea', "decode(repeat('00', 100000), 'hex')", "decode('0200' || repeat('ff', 1000), 'hex')",
-		"decode('02ff' || repeat('01', 100000), 'hex')", "'\\x0200ffffffffffffffffff01'::bytea", "'\\x0210ff'::bytea", "'\\x021002fffe00'::bytea",
+	return one("'\\x'::bytea", 'NULL::bytea', "decode(repeat('00', 100000), 'hex')",
+		"decode('0200' || repeat('ff', 1000), 'hex')", "decode('02ff' || repeat('01', 100000), 'hex')",
+		"'\\x0200ffffffffffffffffff01'::bytea", "'\\x0210ff'::bytea", "'\\x021002fffe00'::bytea",
 		"decode(repeat('80', 20) || '01', 'hex')") if $n < 0.25;
 	if ($n < 0.4)
 	{
@@ -286,18 +318,21 @@ sub row
 	my $n = rand;
 	my $change;
 
-	return one('NULL::leadscore.score_m', "ROW(NULL)::tenant.pair", '(SELECT s FROM leadscore.score_m s LIMIT 1)', '(SELECT s FROM leadscore.score_theirs s LIMIT 1)',
+	return one('NULL::leadscore.score_m', "ROW(NULL)::tenant.pair", '(SELECT s FROM leadscore.score_m s LIMIT 1)',
+		'(SELECT s FROM leadscore.score_theirs s LIMIT 1)',
 		'(SELECT s FROM leadscore.due_m s LIMIT 1)', 'jsonb_populate_record(NULL::leadscore.score_m, \'{}\')') if $n < 0.25;
 	$change = $n < 0.5 ? "jsonb_build_object('$column', NULL)"
 		: $n < 0.85 ? "jsonb_build_object('state', " . state() . ')'
-		: "jsonb_build_object('stage', " . text() . ", 'contact_id', " . one(@numbers) . ", 'scored_at', " . one(@instants) . '::timestamptz, '
+		: "jsonb_build_object('stage', " . text() . ", 'contact_id', " . one(@numbers) . ", 'scored_at', "
+			. one(@instants) . '::timestamptz, '
 		. "'score', " . one(@floats) . '::float8, \'rules_version\', ' . one(@numbers) . ')';
 	return "jsonb_populate_record(NULL::leadscore.score_m, " . quoted($row) . "::jsonb || $change)";
 }
 
 sub relation
 {
-	return one((map { quoted($_) } @{ $known{relations} }), (map { "'leadscore.${_}_m'" } qw(score pending identity)), '0', '4294967295', $known{dropped}, "'pg_class'", "'tenant.contact'",
+	return one((map { quoted($_) } @{ $known{relations} }), (map { "'leadscore.${_}_m'" } qw(score pending identity)),
+		'0', '4294967295', $known{dropped}, "'pg_class'", "'tenant.contact'",
 		"'tenant.event'", "'information_schema.tables'", 'NULL') . '::regclass';
 }
 
@@ -308,12 +343,17 @@ sub anything
 	return one(@numbers) . '::int' if $n < 0.35;
 	return quoted(one(@texts)) if $n < 0.45;
 	return text() if $n < 0.55;
-	return one('1::int2', '1::int8', '9223372036854775807', '1.5', "'NaN'::numeric", '1e1000::numeric', "'NaN'::float8", '1::float4', "'Infinity'::float8", 'true', "'x'::name", "'x'::char(4)",
-		"'x'::\"char\"", "'\\x00ff'::bytea", "'00000000-0000-0000-0000-000000000001'::uuid", "'infinity'::date", "'2026-01-01'::date", "'infinity'::timestamptz", "'1 day'::interval",
-		"'10.0.0.1'::inet", "'{}'::jsonb", "'null'::json", 'point(1,1)', 'ARRAY[1,2]', "'{}'::int[]", "'{{1},{NULL}}'::int[]", 'int4range(1, 2)', "'{[1,2)}'::int4multirange", "ROW(1,'a')", 'ROW()',
-		"ROW(1,'a')::tenant.pair", "'(1,a)'::tenant.pair", "'(9,z)'::tenant.pair", "'sad'::tenant.mood", '1::tenant.positive', 'NULL::int', 'NULL::tenant.pair', 'NULL::text', 'NULL', "0::regclass",
-		"$known{dropped}::regclass", "'pg_class'::regclass", "'x'::cstring", 'pg_sleep(0)', "'1'::xml", "B'101'", "'1'::money", "'0/0'::pg_lsn", "'(0,1)'::tid", "to_tsvector('a')",
-		"ARRAY['sad'::tenant.mood]", "(SELECT array_agg(s) FROM leadscore.score_m s)", '(SELECT c FROM tenant.contact c LIMIT 1)', 'repeat(\'1\', 1000000)', "'1'::varchar", "'1'::varchar(1)");
+	return one('1::int2', '1::int8', '9223372036854775807', '1.5', "'NaN'::numeric", '1e1000::numeric',
+		"'NaN'::float8", '1::float4', "'Infinity'::float8", 'true', "'x'::name", "'x'::char(4)", "'x'::\"char\"",
+		"'\\x00ff'::bytea", "'00000000-0000-0000-0000-000000000001'::uuid", "'infinity'::date",
+		"'2026-01-01'::date", "'infinity'::timestamptz", "'1 day'::interval", "'10.0.0.1'::inet", "'{}'::jsonb",
+		"'null'::json", 'point(1,1)', 'ARRAY[1,2]', "'{}'::int[]", "'{{1},{NULL}}'::int[]", 'int4range(1, 2)',
+		"'{[1,2)}'::int4multirange", "ROW(1,'a')", 'ROW()', "ROW(1,'a')::tenant.pair", "'(1,a)'::tenant.pair",
+		"'(9,z)'::tenant.pair", "'sad'::tenant.mood", '1::tenant.positive', 'NULL::int', 'NULL::tenant.pair',
+		'NULL::text', 'NULL', "0::regclass", "$known{dropped}::regclass", "'pg_class'::regclass", "'x'::cstring",
+		'pg_sleep(0)', "'1'::xml", "B'101'", "'1'::money", "'0/0'::pg_lsn", "'(0,1)'::tid", "to_tsvector('a')",
+		"ARRAY['sad'::tenant.mood]", "(SELECT array_agg(s) FROM leadscore.score_m s)",
+		'(SELECT c FROM tenant.contact c LIMIT 1)', 'repeat(\'1\', 1000000)', "'1'::varchar", "'1'::varchar(1)");
 }
 
 # argument writes one for a parameter of a type, mostly.
@@ -328,11 +368,15 @@ sub argument
 	return one('true', 'false', 'NULL') . '::bool' if $type eq 'boolean';
 	return one(@instants) . '::timestamptz' if $type eq 'timestamp with time zone';
 	return one(@floats) . '::float8' if $type eq 'double precision';
-	return one("'0'", "'-1 day'", "'1 microsecond'", "'1 day'", "'170000000 years'", "'-170000000 years'", 'NULL') . '::interval' if $type eq 'interval';
+	return one("'0'", "'-1 day'", "'1 microsecond'", "'1 day'", "'170000000 years'", "'-170000000 years'", 'NULL')
+		. '::interval' if $type eq 'interval';
 	return state() if $type eq 'bytea';
-	return one("'{}'", "'{NULL}'", 'NULL', "'{1,2,2}'", "'{{1,2},{3,4}}'", "'[5:6]={1,2}'", '(SELECT array_agg(i) FROM generate_series(1, 100000) i)', "'{" . join(',', @{ $known{outbox} }) . "}'") . '::bigint[]'
+	return one("'{}'", "'{NULL}'", 'NULL', "'{1,2,2}'", "'{{1,2},{3,4}}'", "'[5:6]={1,2}'",
+		'(SELECT array_agg(i) FROM generate_series(1, 100000) i)', "'{" . join(',', @{ $known{outbox} }) . "}'")
+		. '::bigint[]'
 		if $type eq 'bigint[]';
-	return one("'{}'", "'{NULL}'", 'NULL', "'{fit,fit}'", "'{{a,b},{c,d}}'", "'{score}'", "'{a}'", "'{\"\"}'", "(SELECT array_agg('c' || i) FROM generate_series(1, 2000) i)", "ARRAY[repeat('x', 100000)]") . '::text[]'
+	return one("'{}'", "'{NULL}'", 'NULL', "'{fit,fit}'", "'{{a,b},{c,d}}'", "'{score}'", "'{a}'", "'{\"\"}'",
+		"(SELECT array_agg('c' || i) FROM generate_series(1, 2000) i)", "ARRAY[repeat('x', 100000)]") . '::text[]'
 		if $type eq 'text[]';
 	return relation() if $type eq 'regclass' || $type eq 'oid';
 	return one("'{}'", "'null'", 'NULL', "'[1]'", "'\"x\"'") . '::jsonb' if $type eq 'jsonb';
@@ -355,10 +399,15 @@ sub trigger
 {
 	my ($f, $role) = @_;
 	my $on = one('tenant.spare', 'tenant.event', 'tenant.contact', 'tenant.visit_1', 'odd', 'lead_rule', 'odd_view',
-		$role eq $super ? ('leadscore.score_m', 'leadscore.pending_m', 'leadscore_internal.lead_rule', 'leadscore_internal.lead_model', 'leadscore_internal.lead_stage') : ());
+		$role eq $super ? ('leadscore.score_m', 'leadscore.pending_m', 'leadscore_internal.lead_rule',
+			'leadscore_internal.lead_model', 'leadscore_internal.lead_stage') : ());
 	my ($when, $each) = $on eq 'odd_view' ? ('INSTEAD OF', 'ROW') : (one('BEFORE', 'AFTER', 'AFTER'), one('ROW', 'STATEMENT'));
 	my $event = one('INSERT', 'UPDATE', 'DELETE', $each eq 'STATEMENT' ? 'TRUNCATE' : 'INSERT OR UPDATE OR DELETE');
-	my $rows = $when eq 'AFTER' && rand() < 0.6 ? { INSERT => 'REFERENCING NEW TABLE AS new_rows', UPDATE => 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows', DELETE => 'REFERENCING OLD TABLE AS old_rows' }->{$event} // '' : '';
+	my %rows = (
+		INSERT => 'REFERENCING NEW TABLE AS new_rows',
+		UPDATE => 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows',
+		DELETE => 'REFERENCING OLD TABLE AS old_rows');
+	my $rows = $when eq 'AFTER' && rand() < 0.6 ? $rows{$event} // '' : '';
 	my $arguments = one('', '', "'m'", "'x', 'y', 'z'", "''");
 	my $constraint = $when eq 'AFTER' && $each eq 'ROW' && $rows eq '' && rand() < 0.3 ? 'CONSTRAINT ' : '';
 	my $deferred = $constraint ? 'DEFERRABLE INITIALLY DEFERRED ' : '';
@@ -369,11 +418,22 @@ sub trigger
 		'CREATE TEMP VIEW odd_view AS SELECT * FROM odd',
 		'INSERT INTO odd VALUES (' . text() . ', 1, NULL, ' . state() . ')',
 		"INSERT INTO lead_rule VALUES (1, 1, 'x')",
-		"CREATE ${constraint}TRIGGER hostile $when $event ON $on $rows ${deferred}FOR EACH $each EXECUTE FUNCTION $f->{schema}.$f->{name}($arguments)",
+		<<"SQL",
+CREATE ${constraint}TRIGGER hostile $when $event ON $on $rows ${deferred}FOR EACH $each
+	EXECUTE FUNCTION $f->{schema}.$f->{name}($arguments)
+SQL
 		"INSERT INTO $on DEFAULT VALUES",
-		$on eq 'tenant.visit_1' ? "INSERT INTO $on VALUES (1, '2025-01-01')" : $on eq 'tenant.spare' ? "INSERT INTO $on VALUES (1)" : "INSERT INTO $on SELECT * FROM $on LIMIT 2",
-		"UPDATE $on SET " . ($on =~ /event$/ ? 'amount = 1' : $on =~ /contact$/ ? "country = 'FR'" : $on =~ /visit/ ? 'contact = contact' : $on =~ /spare/ ? 'a = 2'
-			: $on =~ /odd/ ? 'a = 2' : $on eq 'lead_rule' ? "name = 'y'" : $on =~ /lead_/ ? 'model = model' : $on =~ /score/ ? 'score = score' : 'contact_id = contact_id'),
+		$on eq 'tenant.visit_1' ? "INSERT INTO $on VALUES (1, '2025-01-01')"
+		: $on eq 'tenant.spare' ? "INSERT INTO $on VALUES (1)"
+		: "INSERT INTO $on SELECT * FROM $on LIMIT 2",
+		"UPDATE $on SET " . ($on =~ /event$/ ? 'amount = 1'
+			: $on =~ /contact$/ ? "country = 'FR'"
+			: $on =~ /visit/ ? 'contact = contact'
+			: $on =~ /spare|odd/ ? 'a = 2'
+			: $on eq 'lead_rule' ? "name = 'y'"
+			: $on =~ /lead_/ ? 'model = model'
+			: $on =~ /score/ ? 'score = score'
+			: 'contact_id = contact_id'),
 		"DELETE FROM $on",
 		($on eq 'odd_view' ? () : "TRUNCATE $on"),
 		'SET CONSTRAINTS ALL IMMEDIATE');
@@ -385,10 +445,14 @@ sub event_trigger
 	my $event = one('ddl_command_start', 'ddl_command_end', 'sql_drop', 'table_rewrite');
 
 	return ("CREATE EVENT TRIGGER hostile ON $event EXECUTE FUNCTION $f->{schema}.$f->{name}()",
-		one('CREATE TABLE tenant.made (a int)', 'ALTER TABLE tenant.event ALTER amount TYPE numeric', 'DROP TABLE tenant.visit_2', 'ALTER TABLE tenant.contact DROP COLUMN country',
-			'CREATE INDEX ON tenant.spare (a)', 'CREATE VIEW tenant.v AS SELECT 1', 'DROP TABLE tenant.event CASCADE', 'ALTER TABLE tenant.visit DETACH PARTITION visit_1',
-			'CREATE FUNCTION tenant.f() RETURNS int LANGUAGE sql AS \'SELECT 1\'', 'DROP SCHEMA tenant CASCADE', 'ALTER TABLE tenant.event RENAME at TO happened',
-			'REASSIGN OWNED BY tenant TO neighbour', 'COMMENT ON TABLE tenant.event IS \'x\'', 'GRANT SELECT ON tenant.event TO anybody', 'REFRESH MATERIALIZED VIEW none'),
+		one('CREATE TABLE tenant.made (a int)', 'ALTER TABLE tenant.event ALTER amount TYPE numeric',
+			'DROP TABLE tenant.visit_2', 'ALTER TABLE tenant.contact DROP COLUMN country',
+			'CREATE INDEX ON tenant.spare (a)', 'CREATE VIEW tenant.v AS SELECT 1', 'DROP TABLE tenant.event CASCADE',
+			'ALTER TABLE tenant.visit DETACH PARTITION visit_1',
+			'CREATE FUNCTION tenant.f() RETURNS int LANGUAGE sql AS \'SELECT 1\'', 'DROP SCHEMA tenant CASCADE',
+			'ALTER TABLE tenant.event RENAME at TO happened',
+			'REASSIGN OWNED BY tenant TO neighbour', 'COMMENT ON TABLE tenant.event IS \'x\'',
+			'GRANT SELECT ON tenant.event TO anybody', 'REFRESH MATERIALIZED VIEW none'),
 		'DROP TABLE IF EXISTS tenant.spare');
 }
 
@@ -399,39 +463,59 @@ sub forged
 	my $n = rand;
 
 	return 'SELECT leadscore.state_text(' . state() . ')' if $n < 0.3;
-	return 'SELECT leadscore_internal.live(' . one('NULL::leadscore.score_m', 'NULL::leadscore.score_m', row()) . ', ' . relation() . '::oid, '
-		. one("'(0,1)'", "'(0,2)'", "'(0,0)'", "'(4294967295,65535)'", "'(1,300)'", 'NULL') . '::tid, ' . one('now()', one(@instants) . '::timestamptz') . ')' if $n < 0.7;
-	return 'SELECT * FROM leadscore.' . one('score', 'replay', 'explain', 'forecast', 'identities') . '(' . quoted(one('m', 'pairs')) . '::text, ' . anything() . ')' if $n < 0.9;
+	return 'SELECT leadscore_internal.live('
+		. one('NULL::leadscore.score_m', 'NULL::leadscore.score_m', row()) . ', '
+		. relation() . '::oid, '
+		. one("'(0,1)'", "'(0,2)'", "'(0,0)'", "'(4294967295,65535)'", "'(1,300)'", 'NULL') . '::tid, '
+		. one('now()', one(@instants) . '::timestamptz') . ')' if $n < 0.7;
+	return 'SELECT * FROM leadscore.' . one('score', 'replay', 'explain', 'forecast', 'identities') . '('
+		. quoted(one('m', 'pairs')) . '::text, ' . anything() . ')' if $n < 0.9;
 	return 'SELECT leadscore.' . one('merge_contacts', 'set_stage') . "('m'::text, " . anything() . ', ' . anything() . ')';
 }
 
 # damage spoils what is stored, as the owner of the tables can, and uses it.
 sub damage
 {
-	my $table = one('score_m', 'score_m', 'score_m', 'pending_m', 'due_m', 'kept_m', 'purged_m', 'profile_m', 'merged_m', 'identity_m', 'history_m', 'outbox_m', 'daily_m');
+	my $table = one('score_m', 'score_m', 'score_m', 'pending_m', 'due_m', 'kept_m', 'purged_m', 'profile_m',
+		'merged_m', 'identity_m', 'history_m', 'outbox_m', 'daily_m');
 	my $column = one(@{ $known{columns} });
-	my $value = $column eq 'state' ? state() : $column =~ /^(score|fit|engagement)$/ ? one(@floats) . '::float8' : $column =~ /_at|since/ ? one(@instants) . '::timestamptz'
-		: $column =~ /contact_id|version/ ? one(@numbers) : $column =~ /^(has_contact|disqualified)$/ ? one('true', 'false', 'NULL') : one(text(), "'x'", 'NULL');
+	my $value = $column eq 'state' ? state()
+	  : $column =~ /^(score|fit|engagement)$/ ? one(@floats) . '::float8'
+	  : $column =~ /_at|since/ ? one(@instants) . '::timestamptz'
+	  : $column =~ /contact_id|version/ ? one(@numbers)
+	  : $column =~ /^(has_contact|disqualified)$/ ? one('true', 'false', 'NULL')
+	  : one(text(), "'x'", 'NULL');
 
 	return (
 		'SET LOCAL session_replication_role = replica',
 		"ALTER TABLE leadscore.$table DISABLE TRIGGER USER",
 		one("ALTER TABLE leadscore.$table ALTER $column DROP NOT NULL", 'ALTER TABLE leadscore.score_m ALTER stage DROP NOT NULL',
-			one(map { "ALTER TABLE leadscore.$table $_" } 'ADD more int', 'DROP COLUMN contact_id CASCADE', 'ALTER contact_id TYPE text', "ALTER $column TYPE text", "DROP COLUMN $column CASCADE",
-				'ADD CHECK (false) NOT VALID', 'DISABLE TRIGGER USER', 'RENAME contact_id TO key', 'ENABLE ROW LEVEL SECURITY', 'FORCE ROW LEVEL SECURITY', 'RENAME TO other',
+			one(map { "ALTER TABLE leadscore.$table $_" } 'ADD more int', 'DROP COLUMN contact_id CASCADE',
+				'ALTER contact_id TYPE text', "ALTER $column TYPE text", "DROP COLUMN $column CASCADE",
+				'ADD CHECK (false) NOT VALID', 'DISABLE TRIGGER USER', 'RENAME contact_id TO key',
+				'ENABLE ROW LEVEL SECURITY', 'FORCE ROW LEVEL SECURITY', 'RENAME TO other',
 				"DROP CONSTRAINT ${table}_pkey", 'SET UNLOGGED')),
-		$table eq 'score_m' ? one("UPDATE leadscore.score_m SET $column = $value WHERE contact_id IN (1, 2, 3)", "UPDATE leadscore.score_m SET state = " . state() . ' WHERE contact_id < 6')
+		$table eq 'score_m' ? one("UPDATE leadscore.score_m SET $column = $value WHERE contact_id IN (1, 2, 3)",
+			"UPDATE leadscore.score_m SET state = " . state() . ' WHERE contact_id < 6')
 		: $table eq 'pending_m' ? 'INSERT INTO leadscore.pending_m (contact_id, delta) VALUES (1, ' . state() . ')'
 		: $table eq 'due_m' ? 'UPDATE leadscore.due_m SET due_at = ' . one(@instants)
 		: $table =~ /kept|purged/ ? "UPDATE leadscore.$table SET state = " . state()
-		: $table eq 'profile_m' ? 'DELETE FROM leadscore.profile_m' : one("DROP TABLE leadscore.$table CASCADE", "DELETE FROM leadscore.$table", "ALTER TABLE leadscore.$table RENAME TO gone"),
+		: $table eq 'profile_m' ? 'DELETE FROM leadscore.profile_m'
+		: one("DROP TABLE leadscore.$table CASCADE", "DELETE FROM leadscore.$table",
+			"ALTER TABLE leadscore.$table RENAME TO gone"),
 		'SET LOCAL session_replication_role = origin',
-		(map { one("SELECT leadscore.score('m', 1)", "SELECT count(*) FROM leadscore.explain('m', 2)", "SELECT count(*) FROM leadscore.verify('m')", 'SELECT * FROM leadscore.live_m',
-			"SELECT leadscore.refresh('m')", "INSERT INTO tenant.event (contact, at, what, amount) VALUES (1, now(), 'buy', 1), (3, now(), 'open', 1)",
-			"UPDATE tenant.contact SET country = 'DE' WHERE id < 4", 'DELETE FROM tenant.event WHERE contact = 2', "SELECT leadscore.set_stage('m', 1, 'hot')",
-			"SELECT leadscore.merge_contacts('m', 1, 2)", "SELECT count(*) FROM leadscore.forecast('m', 3)", "SELECT count(*) FROM leadscore.upcoming('m', now() + interval '1 year')",
-			"SELECT leadscore.write_days('m')", "SELECT count(*) FROM leadscore.what_if_contacts('m')", "SELECT leadscore.rescore('m')", "SELECT leadscore.rescore('m', true)",
-			"SELECT leadscore.run_job('m', 3)", "SELECT count(*) FROM leadscore.identities('m', 1)", "SELECT count(*) FROM leadscore.pending('m')") } 1 .. 4));
+		(map { one("SELECT leadscore.score('m', 1)", "SELECT count(*) FROM leadscore.explain('m', 2)",
+			"SELECT count(*) FROM leadscore.verify('m')", 'SELECT * FROM leadscore.live_m',
+			"SELECT leadscore.refresh('m')",
+			"INSERT INTO tenant.event (contact, at, what, amount) VALUES (1, now(), 'buy', 1), (3, now(), 'open', 1)",
+			"UPDATE tenant.contact SET country = 'DE' WHERE id < 4", 'DELETE FROM tenant.event WHERE contact = 2',
+			"SELECT leadscore.set_stage('m', 1, 'hot')",
+			"SELECT leadscore.merge_contacts('m', 1, 2)", "SELECT count(*) FROM leadscore.forecast('m', 3)",
+			"SELECT count(*) FROM leadscore.upcoming('m', now() + interval '1 year')",
+			"SELECT leadscore.write_days('m')", "SELECT count(*) FROM leadscore.what_if_contacts('m')",
+			"SELECT leadscore.rescore('m')", "SELECT leadscore.rescore('m', true)",
+			"SELECT leadscore.run_job('m', 3)", "SELECT count(*) FROM leadscore.identities('m', 1)",
+			"SELECT count(*) FROM leadscore.pending('m')") } 1 .. 4));
 }
 
 # changes is a change of one of the extension's tables and views.
@@ -442,10 +526,14 @@ sub changes
 	my $n = rand;
 
 	@some = @{ $view->{columns} }[ 0 .. 1 ] unless @some;
-	return 'INSERT INTO ' . $view->{name} . ' (' . join(', ', map { $_->[0] } @some) . ') VALUES (' . join(', ', map { argument($_->[1]) } @some) . ')' . one('', ' RETURNING *', ' ON CONFLICT DO NOTHING')
+	return 'INSERT INTO ' . $view->{name} . ' (' . join(', ', map { $_->[0] } @some) . ') VALUES ('
+		. join(', ', map { argument($_->[1]) } @some) . ')' . one('', ' RETURNING *', ' ON CONFLICT DO NOTHING')
 		if $n < 0.5;
-	return "UPDATE $view->{name} SET " . join(', ', map { "$_->[0] = " . argument($_->[1]) } @some[ 0 .. ($#some > 1 ? 1 : 0) ]) . one('', " WHERE model = 'm'", ' RETURNING *') if $n < 0.85;
-	return one("DELETE FROM $view->{name}", "TRUNCATE $view->{name}", "SELECT * FROM $view->{name}", "DELETE FROM $view->{name} WHERE model = " . text());
+	return "UPDATE $view->{name} SET "
+		. join(', ', map { "$_->[0] = " . argument($_->[1]) } @some[ 0 .. ($#some > 1 ? 1 : 0) ])
+		. one('', " WHERE model = 'm'", ' RETURNING *') if $n < 0.85;
+	return one("DELETE FROM $view->{name}", "TRUNCATE $view->{name}", "SELECT * FROM $view->{name}",
+		"DELETE FROM $view->{name} WHERE model = " . text());
 }
 
 # statements gives what one call is, and whether it may be committed.
@@ -468,7 +556,14 @@ sub statements
 sub run
 {
 	my ($role, $number, $report) = @_;
-	my $script = "SET lock_timeout = '60s'; SET client_min_messages = error; SET statement_timeout = '120s'; SET search_path = tenant, public;\n\\set VERBOSITY verbose\n\\set ON_ERROR_ROLLBACK on\n";
+	my $script = <<'SQL';
+SET lock_timeout = '60s';
+SET client_min_messages = error;
+SET statement_timeout = '120s';
+SET search_path = tenant, public;
+\set VERBOSITY verbose
+\set ON_ERROR_ROLLBACK on
+SQL
 	my ($status, $out, $err);
 
 	foreach (1 .. $number)
@@ -478,15 +573,19 @@ sub run
 		$script .= "BEGIN;\n" . join('', map { "$_;\n" } @all) . ($commit ? "COMMIT;\n" : "ROLLBACK;\n");
 	}
 	$script .= "\\echo all was said\n";
-	($status, $out, $err) = $node->psql('postgres', $script, extra_params => [ '-U', $role ], on_error_stop => 0, on_error_die => 0);
+	($status, $out, $err) = $node->psql('postgres', $script, extra_params => [ '-U', $role ], on_error_stop => 0,
+		on_error_die => 0);
 	$report->{sessions}++;
 	$report->{errors}{$1}++ while $err =~ /(?:ERROR|FATAL):  (\w{5}):/g;
-	if ($status != 0 || $out !~ /all was said\n?\z/ || $err =~ /(?:ERROR|FATAL|PANIC):  (XX000|53200|57014|57P0\d|08\d\d\d):|server closed|connection to server was lost/)
+	if ($status != 0 || $out !~ /all was said\n?\z/
+		|| $err =~ /(?:ERROR|FATAL|PANIC):  (XX000|53200|57014|57P0\d|08\d\d\d):|server closed|connection to server was lost/)
 	{
 		my @lines = split /\n/, $err;
 		my @bad = grep { $lines[$_] =~ /XX000|53200|57014|57P0|server closed|PANIC|lost/ } 0 .. $#lines;
 
-		push @{ $report->{bad} }, "as $role: " . join("\n", map { @lines[ $_ .. ($_ + 4 > $#lines ? $#lines : $_ + 4) ] } @bad ? @bad[ 0 .. ($#bad > 2 ? 2 : $#bad) ] : ($#lines));
+		push @{ $report->{bad} }, "as $role: " . join("\n",
+			map { @lines[ $_ .. ($_ + 4 > $#lines ? $#lines : $_ + 4) ] } @bad
+			? @bad[ 0 .. ($#bad > 2 ? 2 : $#bad) ] : ($#lines));
 		# where it was, in the script
 		my %shown;
 
@@ -505,9 +604,12 @@ sub run
 # SQL functions, which may have been inlined.
 sub never_called
 {
-	my $query = "SELECT p.oid::regprocedure FROM pg_proc p LEFT JOIN pg_stat_user_functions s ON s.funcid = p.oid"
-		. " WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND coalesce(s.calls, 0) = 0"
-		. " AND p.prolang <> (SELECT oid FROM pg_language WHERE lanname = 'sql') ORDER BY 1";
+	my $query = <<'SQL';
+SELECT p.oid::regprocedure FROM pg_proc p LEFT JOIN pg_stat_user_functions s ON s.funcid = p.oid
+ WHERE p.pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND coalesce(s.calls, 0) = 0
+	AND p.prolang <> (SELECT oid FROM pg_language WHERE lanname = 'sql')
+ ORDER BY 1
+SQL
 
 	foreach (1 .. 50)
 	{
@@ -526,11 +628,15 @@ sub hostile_calls
 	my $log;
 	my @missing;
 
-	$node = PostgreSQL::Test::Cluster->new('hostile');
-	$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-	$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\n"
-		. "track_functions = all\nlog_error_verbosity = verbose\nlog_min_messages = warning\nlog_min_error_statement = panic\nwork_mem = '16MB'\nrestart_after_crash = on\n");
-	$node->start;
+	$node = LeadscoreNode->create('hostile', library => 'none',
+		conf => {
+			track_functions => 'all',
+			log_error_verbosity => 'verbose',
+			log_min_messages => 'warning',
+			log_min_error_statement => 'panic',
+			work_mem => '16MB',
+			restart_after_crash => 'on',
+		});
 	note("seed $seed, $number calls");
 	srand($seed);
 	prepare();

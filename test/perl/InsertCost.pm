@@ -28,7 +28,9 @@ SQL
 # Twenty rules that one event all brings into force: ten with a condition.
 my $twenty = <<'SQL';
 	INSERT INTO leadscore.lead_rule (model, name, event, condition, points, decay, decay_interval)
-		SELECT 'm', 'rule ' || n, 'e1', CASE WHEN n <= 10 THEN (ARRAY['url LIKE ''/docs/%''', 'amount > ' || n])[1 + n % 2] END, n, 'half_life', n * interval '1 day'
+		SELECT 'm', 'rule ' || n, 'e1',
+			CASE WHEN n <= 10 THEN (ARRAY['url LIKE ''/docs/%''', 'amount > ' || n])[1 + n % 2] END, n, 'half_life',
+			n * interval '1 day'
 		  FROM generate_series(1, 20) n;
 SQL
 
@@ -69,6 +71,7 @@ sub insert_cost
 	return instructions($case, sub {
 		my ($n) = @_;
 		$id++;
+		# a line, as the parser's work is counted, too
 		return "INSERT INTO event VALUES ($id, ${\($n % $contacts)}, timestamptz '2026-01-01 00:00+00' + $id * interval '1 min',"
 		  . " 'e1', '/docs/page', 100);";
 	}, $n, $annotate);

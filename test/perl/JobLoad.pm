@@ -7,10 +7,10 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
-use WorkerTest;
 
 our @EXPORT = qw(load_tables job_beside_writers percentiles as_fresh);
 
@@ -27,7 +27,8 @@ CREATE TABLE event (id bigint GENERATED ALWAYS AS IDENTITY, contact int, at time
 INSERT INTO contact SELECT g, CASE WHEN g % 3 = 0 THEN 'Director' END FROM generate_series(1, $contacts) g;
 SELECT setseed(0.5);
 INSERT INTO event (contact, at, what, n)
-	SELECT 1 + (random() * $contacts * 1.05)::int, now() - random() * interval '90 days', (ARRAY['form', 'visit', 'open'])[1 + (random() * 2)::int], g % 10
+	SELECT 1 + (random() * $contacts * 1.05)::int, now() - random() * interval '90 days',
+		(ARRAY['form', 'visit', 'open'])[1 + (random() * 2)::int], g % 10
 	  FROM generate_series(1, $events) g;
 CREATE INDEX ON event (contact, at);
 VACUUM ANALYZE;
@@ -58,15 +59,22 @@ sub writers
 	my ($node, $prefix, $contacts, $seconds, $level) = @_;
 	my $script = PostgreSQL::Test::Utils::tempdir . '/insert.sql';
 
-	PostgreSQL::Test::Utils::append_to_file($script, "\\set c random(1, $contacts)\nINSERT INTO event (contact, at, what, n) VALUES (:c, now(), 'form', 3);\n");
+	PostgreSQL::Test::Utils::append_to_file($script, <<"SQL");
+\\set c random(1, $contacts)
+INSERT INTO event (contact, at, what, n) VALUES (:c, now(), 'form', 3);
+SQL
 	local $ENV{PGOPTIONS} = "-c default_transaction_isolation=" . ($level // 'read\ committed');
 	# as many as they can where that is measured; elsewhere tests share the processors
 	my @rate = $ENV{LEADSCORE_LONG} ? () : ('--rate=400');
-	return IPC::Run::start([ 'pgbench', '-n', '-c', 4, '-j', 2, '-T', $seconds, @rate, '-f', $script, '-l', "--log-prefix=$prefix",
+	return IPC::Run::start([ 'pgbench', '-n', '-c', 4, '-j', 2, '-T', $seconds, @rate, '-f', $script, '-l',
+		"--log-prefix=$prefix",
 			'-h', $node->host, '-p', $node->port, 'postgres' ], '>', \my $out, '2>', \my $err);
 }
 
-my $progress = "SELECT concat_ws(' ', phase, position, done) FROM leadscore.lead_job WHERE state IN ('waiting', 'running') ORDER BY job_id LIMIT 1";
+my $progress = <<'SQL';
+SELECT concat_ws(' ', phase, position, done) FROM leadscore.lead_job WHERE state IN ('waiting', 'running')
+ ORDER BY job_id LIMIT 1
+SQL
 
 # watch waits until no job is open; how many different places it was seen at.
 sub watch
@@ -105,8 +113,12 @@ sub job_beside_writers
 
 	my @steps = (
 		[ attach => "SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what')", 'read\ committed' ],
-		[ rules => "INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval) VALUES ('m', 'form', 'form', 60, 'half_life', '14 days');"
-			  . "INSERT INTO leadscore.lead_rule (model, name, event, points, time_frame, max_per_period, weight) VALUES ('m', 'visit', 'visit', 5, '30 days', 10, 'n')", 'read\ committed' ],
+		[ rules => <<'SQL', 'read\ committed' ],
+INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval)
+VALUES ('m', 'form', 'form', 60, 'half_life', '14 days');
+INSERT INTO leadscore.lead_rule (model, name, event, points, time_frame, max_per_period, weight)
+VALUES ('m', 'visit', 'visit', 5, '30 days', 10, 'n');
+SQL
 		[ points => "UPDATE leadscore.lead_rule SET points = 30 WHERE name = 'form'", 'repeatable\ read' ]);
 	foreach my $step (@steps)
 	{
@@ -117,14 +129,15 @@ sub job_beside_writers
 		$node->safe_psql('postgres', "SET client_min_messages = warning; $sql");
 		my $places = watch($node, $limit, sub
 			{
-				my ($code, $pid) = $node->psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'leadscore worker'");
+				my ($code, $pid) = $node->psql('postgres',
+					"SELECT pid FROM pg_stat_activity WHERE backend_type = 'leadscore worker'");
 				return if $pid eq '';
 				$killed = 1;
 				if ($options{crash} && $name eq 'rules')
 				{
 					kill 9, $pid;
 					$writers->finish;
-					wait_for($node, 'SELECT true', 60);
+					$node->wait_for('SELECT true', 60);
 					$writers = writers($node, "$directory/$name-again", $contacts, $limit, $level);
 				}
 				else
@@ -133,21 +146,26 @@ sub job_beside_writers
 				}
 			});
 		ok(defined $places, "$name: the job ends");
-		cmp_ok($places // 0, '>', 2, "$name: it was seen to move ($places places" . ($killed ? ', the worker was ended on the way)' : ')'))
+		cmp_ok($places // 0, '>', 2, "$name: it was seen to move ($places places"
+			. ($killed ? ', the worker was ended on the way)' : ')'))
 		  unless $options{quick};
 		$writers->signal('INT');
 		$writers->finish;
 		my @now = percentiles("$directory/$name");
-		diag(sprintf '%s: insert beside the job: median %.2f ms, 99 %% %.2f ms, longest %.1f ms; before: %.2f, %.2f, %.1f', $name, @now, @bare);
+		diag(sprintf '%s: insert beside the job: median %.2f ms, 99 %% %.2f ms, longest %.1f ms; before: %.2f, %.2f, %.1f',
+			$name, @now, @bare);
 	}
 	$node->safe_psql('postgres', "SELECT leadscore.refresh('m')");
 	is($node->safe_psql('postgres', "SELECT * FROM leadscore.verify('m') LIMIT 5"), '', 'the scores are what the events give');
-	is($node->safe_psql('postgres', "SELECT count(*) FROM leadscore.lead_rule WHERE counted_version IS NULL OR counting_version IS NOT NULL"), 0, 'every rule is counted');
+	is($node->safe_psql('postgres', <<'SQL'), 0, 'every rule is counted');
+SELECT count(*) FROM leadscore.lead_rule WHERE counted_version IS NULL OR counting_version IS NOT NULL
+SQL
 	is($node->safe_psql('postgres', "SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'"), 0, 'no deadlock');
 	my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset);
 	# where several tests run at a time, whoever holds a lock may have to wait for a processor
 	my @waits = map { /still waiting for .* after ([\d.]+) ms/ ? $1 / 1000 : () } split /\n/, $log;
-	in_time((sort { $b <=> $a } @waits, 0)[0], 0.2, scalar(@waits) . ' times somebody waited for a lock for longer than 200 ms') or diag(grep { /still waiting for/ } split /^/, $log);
+	in_time((sort { $b <=> $a } @waits, 0)[0], 0.2, scalar(@waits) . ' times somebody waited for a lock for longer than 200 ms')
+		or diag(grep { /still waiting for/ } split /^/, $log);
 }
 
 my $fresh = <<'SQL';
@@ -156,8 +174,11 @@ SELECT leadscore.drop_model('fresh') FROM leadscore.lead_model WHERE model = 'fr
 SELECT leadscore.create_model('fresh', 'contact');
 SELECT leadscore.attach('fresh', 'event', 'contact', 'at', 'what');
 SET leadscore.inline_limit = 1000000;
-INSERT INTO leadscore.lead_rule (model, name, category, kind, source, event, condition, points, weight, time_frame, decay, decay_interval, max_per_period)
-	SELECT 'fresh', name, category, kind, source, event, condition, points, weight, time_frame, decay, decay_interval, max_per_period FROM leadscore.lead_rule WHERE model = 'm';
+INSERT INTO leadscore.lead_rule (model, name, category, kind, source, event, condition, points, weight, time_frame,
+	decay, decay_interval, max_per_period)
+	SELECT 'fresh', name, category, kind, source, event, condition, points, weight, time_frame, decay, decay_interval,
+		max_per_period
+	  FROM leadscore.lead_rule WHERE model = 'm';
 SELECT leadscore.refresh('fresh') IS NOT NULL, leadscore.refresh('m') IS NOT NULL;
 SQL
 my $same = <<'SQL';

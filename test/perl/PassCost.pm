@@ -6,7 +6,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use Test::More;
 
 our @EXPORT = qw(pass_cluster idle_pass busy_passes);
@@ -31,23 +31,23 @@ INSERT INTO leadscore.lead_rule (model, name, event, points, weight, decay, deca
 INSERT INTO leadscore.lead_rule (model, name, event, points, time_frame) VALUES ('m', 'pages of late', 'page', 1, '14 days');
 INSERT INTO leadscore.lead_rule (model, name, kind, event, points, idle) VALUES ('m', 'silent', 'absence', 'form', -5, '200 days');
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, leave_below) VALUES ('m', 'warm', 1, 20, NULL), ('m', 'hot', 2, 80, 50);
-INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('m', 'engagement', '1', 60), ('m', 'engagement', '2', '-infinity');
+INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES
+	('m', 'engagement', '1', 60), ('m', 'engagement', '2', '-infinity');
 UPDATE leadscore.lead_model SET max_drift = 1000 WHERE model = 'm';
 INSERT INTO contacts SELECT generate_series(1, CONTACTS);
-INSERT INTO events SELECT c, timestamptz 'START' - (100 - c % 100) * interval '1 hour' - (c % 3571) * interval '1 s', 'form', 100 FROM generate_series(1, CONTACTS) c;
+INSERT INTO events
+	SELECT c, timestamptz 'START' - (100 - c % 100) * interval '1 hour' - (c % 3571) * interval '1 s', 'form', 100
+	  FROM generate_series(1, CONTACTS) c;
 SQL
 
 # pass_cluster makes a server with so many contacts, all of them with due rows.
 sub pass_cluster
 {
 	my ($contacts) = @_;
-	my $node = PostgreSQL::Test::Cluster->new('passes');
+	my $node = LeadscoreNode->create('passes',
+		conf => { jit => 'off', shared_buffers => '1GB', max_wal_size => '16GB', checkpoint_timeout => '1h' });
 	my $sql = $world;
 
-	$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nleadscore.enabled = off\n"
-		. "fsync = off\nautovacuum = off\njit = off\nshared_buffers = 1GB\nmax_wal_size = 16GB\ncheckpoint_timeout = 1h\n");
-	$node->start;
 	$sql =~ s/CONTACTS/$contacts/g;
 	$sql =~ s/START/$start/g;
 	$node->safe_psql('postgres', $sql);
@@ -70,9 +70,13 @@ sub idle_pass
 		SELECT leadscore.refresh('m');
 SQL
 	$node->safe_psql('postgres', 'VACUUM ANALYZE');
-	my $rows = $node->safe_psql('postgres', "SELECT count(*), count(*) FILTER (WHERE due_at <= '2026-01-06 00:00+00') FROM leadscore.due_m");
-	my $explain = "EXPLAIN (ANALYZE, BUFFERS, WAL, COSTS off, TIMING off) SELECT leadscore.refresh('m');\n";
-	my $plan = $node->safe_psql('postgres', "SET leadscore.clock = '2026-01-06 00:00+00';\n" . $explain . "\\echo second\n" . $explain);
+	my $rows = $node->safe_psql('postgres',
+		"SELECT count(*), count(*) FILTER (WHERE due_at <= '2026-01-06 00:00+00') FROM leadscore.due_m");
+	my $explain = <<'SQL';
+EXPLAIN (ANALYZE, BUFFERS, WAL, COSTS off, TIMING off) SELECT leadscore.refresh('m');
+SQL
+	my $plan = $node->safe_psql('postgres', "SET leadscore.clock = '2026-01-06 00:00+00';\n" . $explain
+		. "\\echo second\n" . $explain);
 	my ($second) = $plan =~ /second\n(.*)/s;
 	my $buffers = 0;
 
@@ -100,11 +104,15 @@ CREATE PROCEDURE plain(batches int) LANGUAGE plpgsql AS $$
 BEGIN
 	FOR n IN 0 .. batches - 1 LOOP
 		UPDATE score_copy s SET score = (w.row).score, fit = (w.row).fit, engagement = (w.row).engagement, grade = (w.row).grade,
-			stage = (w.row).stage, stage_since = (w.row).stage_since, disqualified = (w.row).disqualified, has_contact = (w.row).has_contact,
-			last_event_at = (w.row).last_event_at, scored_at = (w.row).scored_at, rules_version = (w.row).rules_version, state = (w.row).state
+			stage = (w.row).stage, stage_since = (w.row).stage_since, disqualified = (w.row).disqualified,
+				has_contact = (w.row).has_contact,
+			last_event_at = (w.row).last_event_at, scored_at = (w.row).scored_at,
+				rules_version = (w.row).rules_version, state = (w.row).state
 			FROM to_write w WHERE w.batch = n AND s.contact_id = (w.row).contact_id;
 		UPDATE due_copy d SET due_at = (w.due).due_at, drift = (w.due).drift
-			FROM to_write w WHERE w.batch = n AND d.due_at = (w.was_due).due_at AND d.drift = (w.was_due).drift AND d.contact_id = (w.was_due).contact_id;
+			FROM to_write w
+			 WHERE w.batch = n AND d.due_at = (w.was_due).due_at AND d.drift = (w.was_due).drift
+				AND d.contact_id = (w.was_due).contact_id;
 		INSERT INTO history_copy SELECT (w.history).* FROM to_write w WHERE w.batch = n;
 		COMMIT;
 	END LOOP;
@@ -120,14 +128,20 @@ sub busy_passes
 
 	# the cohorts of 21 hours and later are whole
 	my $before = "timestamptz '$start' + interval '30 days' - interval '80 hours'";
-	$node->safe_psql('postgres', "SELECT set_config('leadscore.clock', ($before)::text, false); SELECT leadscore.refresh('m');");
+	$node->safe_psql('postgres', <<"SQL");
+SELECT set_config('leadscore.clock', ($before)::text, false);
+SELECT leadscore.refresh('m');
+SQL
 	$node->safe_psql('postgres', 'VACUUM');
 	$node->safe_psql('postgres', $copies);
 	$node->safe_psql('postgres', 'VACUUM ANALYZE');
 	for my $round (1 .. $rounds)
 	{
 		my $clock = "$before + interval '1 hour' * $round";
-		$node->safe_psql('postgres', "TRUNCATE to_write, due_before; INSERT INTO due_before SELECT * FROM leadscore.due_m WHERE due_at <= $clock");
+		$node->safe_psql('postgres', <<"SQL");
+TRUNCATE to_write, due_before;
+INSERT INTO due_before SELECT * FROM leadscore.due_m WHERE due_at <= $clock
+SQL
 		$node->safe_psql('postgres', 'ANALYZE due_before, leadscore.history_m');
 		my $ours = timed($node, "SELECT leadscore.refresh('m');", $clock);
 		$node->safe_psql('postgres', <<"SQL");
@@ -135,7 +149,8 @@ sub busy_passes
 			ALTER TABLE due_now ADD PRIMARY KEY (contact_id);
 			ANALYZE due_now;
 			INSERT INTO to_write
-				SELECT (row_number() OVER (ORDER BY b.due_at, b.drift, b.contact_id) - 1) / $batch, s, ROW(b.*)::leadscore.due_m, ROW(d.*)::leadscore.due_m, h
+				SELECT (row_number() OVER (ORDER BY b.due_at, b.drift, b.contact_id) - 1) / $batch, s,
+					ROW(b.*)::leadscore.due_m, ROW(d.*)::leadscore.due_m, h
 				  FROM due_before b JOIN leadscore.score_m s USING (contact_id) JOIN due_now d USING (contact_id)
 				  JOIN leadscore.history_m h ON h.contact_id = s.contact_id AND h.changed_at = s.stage_since AND h.cause = 'time'
 				 ORDER BY 1, s.contact_id;
@@ -143,8 +158,10 @@ SQL
 		$node->safe_psql('postgres', 'VACUUM ANALYZE to_write');
 		my ($n, $batches) = split /\|/, $node->safe_psql('postgres', 'SELECT count(*), max(batch) + 1 FROM to_write');
 		my $plain = timed($node, "CALL plain($batches);", $clock);
-		my $differ = $node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM score_copy s JOIN leadscore.score_m m USING (contact_id) WHERE s IS DISTINCT FROM m)
-			+ (SELECT count(*) FROM (TABLE due_copy EXCEPT TABLE leadscore.due_m) d)');
+		my $differ = $node->safe_psql('postgres', <<'SQL');
+SELECT (SELECT count(*) FROM score_copy s JOIN leadscore.score_m m USING (contact_id) WHERE s IS DISTINCT FROM m)
+	+ (SELECT count(*) FROM (TABLE due_copy EXCEPT TABLE leadscore.due_m) d)
+SQL
 		die "plain SQL wrote other rows than refresh(): $differ" if $differ ne '0';
 		note(sprintf 'round %d: %d due, %.0f ms, plain SQL %.0f ms: %.2f', $round, $n, $ours, $plain, $ours / $plain);
 		push @pairs, [ $ours, $plain, $n ];

@@ -9,7 +9,8 @@ use Exporter 'import';
 use POSIX qw(floor);
 use Test::More;
 
-our @EXPORT = qw(between chance pick pick_of shuffled wall_clock instant quoted name typed_row column_list insert_values insert_select copy_in run is_empty run_seeds);
+our @EXPORT = qw(between chance pick pick_of shuffled wall_clock instant quoted name typed_row column_list
+	insert_values insert_select copy_in run is_empty run_seeds);
 
 ################################################################################
 # Chance
@@ -123,7 +124,8 @@ sub run
 	my ($w, $what, $sql, $level) = @_;
 	my ($out, $err) = ('', '');
 	$sql = "SET default_transaction_isolation = '$level';\n$sql" if defined $level;
-	$sql = "-- $what\nSET client_min_messages = warning;\nSET timezone = '$w->{session_zone}';\nSET leadscore.clock = '" . instant($w->{clock}) . "';\n$sql";
+	$sql = "-- $what\nSET client_min_messages = warning;\nSET timezone = '$w->{session_zone}';\nSET leadscore.clock = '"
+		. instant($w->{clock}) . "';\n$sql";
 	print { $w->{trace} } "\\connect - \n$sql\n";
 	$w->{trace}->flush;
 	$w->{node}->psql($w->{db}, $sql, on_error_stop => 0, stdout => \$out, stderr => \$err);
@@ -147,7 +149,8 @@ sub is_empty
 	my $ok = ok(!@rows && @{ $w->{errors} } == $errors, "seed $w->{seed}: $what");
 	if (@rows)
 	{
-		diag(scalar(@rows) . " rows; seed $w->{seed}, key $w->{key_type}, zone " . ($w->{zone} // 'UTC') . ", clock " . instant($w->{clock}));
+		diag(scalar(@rows) . " rows; seed $w->{seed}, key $w->{key_type}, zone " . ($w->{zone} // 'UTC') . ", clock "
+			. instant($w->{clock}));
 		diag(join("\n", splice(@rows, 0, 6)));
 	}
 	return $out;

@@ -24,7 +24,8 @@ sub queued_setup
 	{
 		$sql .= <<"SQL";
 			CREATE TABLE contact_$case (id int PRIMARY KEY);
-			CREATE TABLE event_$case (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, contact int, at timestamptz DEFAULT now(), what text, amount float8);
+			CREATE TABLE event_$case (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, contact int,
+				at timestamptz DEFAULT now(), what text, amount float8);
 			CREATE INDEX ON event_$case (contact, at);
 			INSERT INTO contact_$case SELECT generate_series(1, 100);
 SQL
@@ -34,7 +35,9 @@ SQL
 			SELECT leadscore.create_model('$case', 'contact_$case');
 			SELECT leadscore.attach('$case', 'event_$case', 'contact', 'at', event => 'what', mode => '$mode');
 			INSERT INTO leadscore.lead_rule (model, name, event, condition, points, decay, decay_interval)
-				SELECT '$case', 'rule ' || n, 'e1', CASE WHEN n % 2 = 0 THEN 'amount > ' || n END, n, 'half_life', n * interval '1 day' FROM generate_series(1, 5) n;
+				SELECT '$case', 'rule ' || n, 'e1', CASE WHEN n % 2 = 0 THEN 'amount > ' || n END, n, 'half_life',
+					n * interval '1 day'
+				  FROM generate_series(1, 5) n;
 SQL
 	}
 	return $sql;
@@ -76,7 +79,10 @@ sub queued_rounds
 			$tps{errors}{$case} += $errors;
 			push @{ $tps{$case} }, $rate;
 			# the next begins with nothing pending
-			$run->("SET client_min_messages = warning; SELECT leadscore.refresh('$case')") unless $case =~ /bare/;
+			$run->(<<"SQL") unless $case =~ /bare/;
+SET client_min_messages = warning;
+SELECT leadscore.refresh('$case');
+SQL
 			$run->("VACUUM leadscore.pending_$case") unless $case =~ /bare/;
 		}
 	}
@@ -86,9 +92,12 @@ sub queued_rounds
 # queued_proof asks what is wrong: no rows are the proof.
 sub queued_proof
 {
-	return join ' UNION ALL ', map { "SELECT '$_' AS model, contact, status FROM leadscore.verify('$_')"
-		  . " UNION ALL SELECT '$_', 'lost', (SELECT count(*) FROM event_$_)::text WHERE (SELECT matched FROM leadscore.explain('$_', 7) WHERE name = 'rule 1')"
-		  . " IS DISTINCT FROM (SELECT count(*) FROM event_$_)" } grep { !/bare/ } @cases;
+	return join ' UNION ALL ', map { <<"SQL" } grep { !/bare/ } @cases;
+SELECT '$_' AS model, contact, status FROM leadscore.verify('$_')
+UNION ALL SELECT '$_', 'lost', (SELECT count(*) FROM event_$_)::text
+ WHERE (SELECT matched FROM leadscore.explain('$_', 7) WHERE name = 'rule 1') IS DISTINCT FROM (SELECT count(*)
+	  FROM event_$_)
+SQL
 }
 
 1;

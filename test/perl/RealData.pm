@@ -9,26 +9,20 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use Test::More;
 
 our @EXPORT = qw(start_server sql agree agree_at verified program create_from load);
 
 my $node;
 
-# start_server starts a server and returns its node.
+# start_server starts a server, without a worker, where all is counted at once.
 sub start_server
 {
 	my ($name) = @_;
 
-	$node = PostgreSQL::Test::Cluster->new($name);
-	$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-
-	# Not preloaded for the server: a worker would go by the real clock.  Without one,
-	# all is counted at once.
-	$node->append_conf('postgresql.conf',
-		"session_preload_libraries = 'leadscore'\nfsync = off\nmax_wal_size = 2GB\nleadscore.inline_limit = 100000000\n");
-	$node->start;
+	$node = LeadscoreNode->create($name, library => 'session',
+		conf => { autovacuum => 'on', max_wal_size => '2GB', 'leadscore.inline_limit' => 100_000_000 });
 	$node->safe_psql('postgres', 'CREATE EXTENSION leadscore');
 	return $node;
 }
@@ -43,8 +37,10 @@ sub agree
 	my ($model, $clock, $at, $what) = @_;
 
 	compare($model, $clock, $clock, "$what: $_",
-		"SELECT p.contact, p.score, p.size, s.score AS got, s.contact_id"
-		  . " FROM leadscore.$_ s FULL JOIN plain p ON p.contact = s.contact_id")
+		<<"SQL")
+SELECT p.contact, p.score, p.size, s.score AS got, s.contact_id
+  FROM leadscore.$_ s FULL JOIN plain p ON p.contact = s.contact_id
+SQL
 	  foreach "score_$model", "live_$model";
 	agree_at($model, $clock, $at, $what);
 }

@@ -9,7 +9,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use Test::More;
 
 our @EXPORT = qw(simulate);
@@ -19,30 +19,52 @@ my $rules = <<'SQL';
 INSERT INTO leadscore.lead_rule (model, name, category, kind, source, event, condition, points, weight, award, at_least, time_frame,
 		decay, decay_interval, decay_keep, max_points, max_per_period, period, idle, events_from, events_before, disqualifies)
 	SELECT '%1$s', r.* FROM (VALUES
-	('form',            'engagement', 'event', 'events', 'form', NULL, 60, NULL, NULL, 1, NULL::interval, 'half_life', interval '30 days',
+	('form', 'engagement', 'event', 'events', 'form', NULL, 60, NULL, NULL, 1, NULL::interval, 'half_life', interval '30 days',
 		NULL::float8, NULL::float8, NULL::float8, NULL::interval, NULL::interval, NULL::timestamptz, NULL::timestamptz, false),
-	('page',            'engagement', 'event', 'events', 'page', NULL, 3, NULL, NULL, 1, NULL, 'half_life', '7 days', NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('unsubscribed',    'engagement', 'event', 'events', 'unsubscribe', NULL, -45, NULL, NULL, 1, NULL, 'half_life', '20 days', NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('bounce',          'engagement', 'event', 'events', 'bounce', NULL, -12, 'w', NULL, 1, NULL, 'half_life', '3 days', NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('demo',            'engagement', 'event', 'events', 'demo', NULL, 25, NULL, NULL, 1, NULL, 'linear', '60 days', NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('demo, hours',     'engagement', 'event', 'events', 'demo', NULL, 8, NULL, NULL, 1, NULL, 'linear', '36 hours', NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('mail',            'engagement', 'event', 'events', 'mail', NULL, 4, NULL, NULL, 1, NULL, 'step', '30 days', 0.5, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('mail, framed',    'engagement', 'event', 'events', 'mail', NULL, -2, NULL, NULL, 1, '90 days', 'step', '7 days', 0.7, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('pages of late',   'engagement', 'event', 'events', 'page', NULL, 1, 'w', NULL, 1, '14 days', 'none', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('called',          'engagement', 'event', 'events', 'call', NULL, 5, NULL, 'once', 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('called of late',  'engagement', 'event', 'events', 'call', NULL, 15, NULL, 'once', 1, NULL, 'half_life', '45 days', NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('demo, once',      'engagement', 'event', 'events', 'demo', NULL, 12, NULL, 'once', 1, NULL, 'linear', '40 days', NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('three pages',     'engagement', 'event', 'events', 'page', NULL, 15, NULL, NULL, 3, '21 days', 'none', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('two orders',      'engagement', 'event', 'events', 'order', NULL, 4, 'w', 'each', 2, '60 days', 'none', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('pages by day',    'engagement', 'event', 'events', 'page', NULL, 2, NULL, NULL, 1, NULL, 'half_life', '30 days', NULL, NULL, 5, '1 day', NULL, NULL, NULL, false),
-	('mails by week',   'engagement', 'event', 'events', 'mail', NULL, 2, NULL, NULL, 1, '180 days', 'none', NULL, NULL, NULL, 3, '7 days', NULL, NULL, NULL, false),
-	('orders, limit',   'engagement', 'event', 'events', 'order', NULL, 10, 'w', NULL, 1, NULL, 'half_life', '25 days', NULL, 18, NULL, NULL, NULL, NULL, NULL, false),
-	('silent',          'engagement', 'absence', NULL, NULL, NULL, -2, NULL, 'each', 1, NULL, 'none', NULL, NULL, 11, NULL, NULL, interval '30 days', NULL, NULL, false),
-	('no page',         'engagement', 'absence', NULL, 'page', NULL, -8, NULL, NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL, '45 days', NULL, NULL, false),
-	('not called',      'engagement', 'absence', 'events', 'call', NULL, -3, NULL, 'each', 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL, '60 days', '2026-03-01 07:00+00', '2026-10-07 09:30+00', false),
-	('lost',            'fit', 'absence', NULL, 'page', NULL, 0, NULL, NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL, '150 days', NULL, '2027-09-01 05:43:21+00', true),
-	('fits',            'fit', 'profile', NULL, NULL, NULL, 1, 'fits', NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
-	('banned',          'fit', 'profile', NULL, NULL, 'banned', 0, NULL, NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true)) r;
+	('page', 'engagement', 'event', 'events', 'page', NULL, 3, NULL, NULL, 1, NULL, 'half_life', '7 days', NULL, NULL,
+		NULL, NULL, NULL, NULL, NULL, false),
+	('unsubscribed', 'engagement', 'event', 'events', 'unsubscribe', NULL, -45, NULL, NULL, 1, NULL, 'half_life',
+		'20 days', NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
+	('bounce', 'engagement', 'event', 'events', 'bounce', NULL, -12, 'w', NULL, 1, NULL, 'half_life', '3 days', NULL,
+		NULL, NULL, NULL, NULL, NULL, NULL, false),
+	('demo', 'engagement', 'event', 'events', 'demo', NULL, 25, NULL, NULL, 1, NULL, 'linear', '60 days', NULL, NULL,
+		NULL, NULL, NULL, NULL, NULL, false),
+	('demo, hours', 'engagement', 'event', 'events', 'demo', NULL, 8, NULL, NULL, 1, NULL, 'linear', '36 hours', NULL,
+		NULL, NULL, NULL, NULL, NULL, NULL, false),
+	('mail', 'engagement', 'event', 'events', 'mail', NULL, 4, NULL, NULL, 1, NULL, 'step', '30 days', 0.5, NULL,
+		NULL, NULL, NULL, NULL, NULL, false),
+	('mail, framed', 'engagement', 'event', 'events', 'mail', NULL, -2, NULL, NULL, 1, '90 days', 'step', '7 days',
+		0.7, NULL, NULL, NULL, NULL, NULL, NULL, false),
+	('pages of late', 'engagement', 'event', 'events', 'page', NULL, 1, 'w', NULL, 1, '14 days', 'none', NULL, NULL,
+		NULL, NULL, NULL, NULL, NULL, NULL, false),
+	('called', 'engagement', 'event', 'events', 'call', NULL, 5, NULL, 'once', 1, NULL, 'none', NULL, NULL, NULL,
+		NULL, NULL, NULL, NULL, NULL, false),
+	('called of late', 'engagement', 'event', 'events', 'call', NULL, 15, NULL, 'once', 1, NULL, 'half_life',
+		'45 days', NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
+	('demo, once', 'engagement', 'event', 'events', 'demo', NULL, 12, NULL, 'once', 1, NULL, 'linear', '40 days',
+		NULL, NULL, NULL, NULL, NULL, NULL, NULL, false),
+	('three pages', 'engagement', 'event', 'events', 'page', NULL, 15, NULL, NULL, 3, '21 days', 'none', NULL, NULL,
+		NULL, NULL, NULL, NULL, NULL, NULL, false),
+	('two orders', 'engagement', 'event', 'events', 'order', NULL, 4, 'w', 'each', 2, '60 days', 'none', NULL, NULL,
+		NULL, NULL, NULL, NULL, NULL, NULL, false),
+	('pages by day', 'engagement', 'event', 'events', 'page', NULL, 2, NULL, NULL, 1, NULL, 'half_life', '30 days',
+		NULL, NULL, 5, '1 day', NULL, NULL, NULL, false),
+	('mails by week', 'engagement', 'event', 'events', 'mail', NULL, 2, NULL, NULL, 1, '180 days', 'none', NULL, NULL,
+		NULL, 3, '7 days', NULL, NULL, NULL, false),
+	('orders, limit', 'engagement', 'event', 'events', 'order', NULL, 10, 'w', NULL, 1, NULL, 'half_life', '25 days',
+		NULL, 18, NULL, NULL, NULL, NULL, NULL, false),
+	('silent', 'engagement', 'absence', NULL, NULL, NULL, -2, NULL, 'each', 1, NULL, 'none', NULL, NULL, 11, NULL,
+		NULL, interval '30 days', NULL, NULL, false),
+	('no page', 'engagement', 'absence', NULL, 'page', NULL, -8, NULL, NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL,
+		NULL, '45 days', NULL, NULL, false),
+	('not called', 'engagement', 'absence', 'events', 'call', NULL, -3, NULL, 'each', 1, NULL, 'none', NULL, NULL,
+		NULL, NULL, NULL, '60 days', '2026-03-01 07:00+00', '2026-10-07 09:30+00', false),
+	('lost', 'fit', 'absence', NULL, 'page', NULL, 0, NULL, NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL,
+		'150 days', NULL, '2027-09-01 05:43:21+00', true),
+	('fits', 'fit', 'profile', NULL, NULL, NULL, 1, 'fits', NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL, NULL,
+		NULL, NULL, false),
+	('banned', 'fit', 'profile', NULL, NULL, 'banned', 0, NULL, NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL,
+		NULL, NULL, NULL, true)) r;
 INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES
 	('%1$s', 'fit', 'A', 15), ('%1$s', 'fit', 'B', 5), ('%1$s', 'fit', 'C', '-infinity'),
 	('%1$s', 'engagement', '1', 40), ('%1$s', 'engagement', '2', 15), ('%1$s', 'engagement', '3', '-infinity');
@@ -92,11 +114,14 @@ BEGIN
 				CASE WHEN r < 0.1 THEN t - random() * interval '40 days'
 					WHEN r < 0.2 THEN t + random() * interval '40 days'
 					WHEN r < 0.4 THEN t - random() * interval '20 minutes' ELSE t END,
-				(ARRAY['form', 'page', 'page', 'page', 'page', 'unsubscribe', 'bounce', 'demo', 'mail', 'mail', 'call', 'order', 'order'])[1 + floor(random() * 13)::int],
+				(ARRAY['form', 'page', 'page', 'page', 'page', 'unsubscribe', 'bounce', 'demo', 'mail', 'mail',
+					'call', 'order', 'order'])[1 + floor(random() * 13)::int],
 				round((0.5 + 1.5 * random())::numeric, 2)
 				FROM random() r, generate_series(1, 1 + floor(random() * 2.5)::int);
 			IF random() < 0.1 THEN
-				INSERT INTO plan_profile SELECT t + random() * interval '3 days', c, floor(random() * 25)::int, random() < 0.6, random() < 0.1;
+				INSERT INTO plan_profile
+					SELECT t + random() * interval '3 days', c, floor(random() * 25)::int, random() < 0.6,
+						random() < 0.1;
 			END IF;
 		END LOOP;
 	END LOOP;
@@ -116,9 +141,11 @@ END $$;
 -- The definition of stages (models m and ny), told a second time --------------
 
 CREATE TABLE told (model text, contact int, n int, from_stage text, to_stage text, at timestamptz, PRIMARY KEY (model, contact, n));
-CREATE TABLE ref (model text, contact int, stage text, since timestamptz, prior text, moved bool, at timestamptz, PRIMARY KEY (model, contact)) WITH (fillfactor = 50);
+CREATE TABLE ref (model text, contact int, stage text, since timestamptz, prior text, moved bool, at timestamptz,
+	PRIMARY KEY (model, contact)) WITH (fillfactor = 50);
 
-CREATE FUNCTION ref_stage(now text, prior text, score float8, lost bool, vip bool, OUT stage text, OUT kept text) LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE FUNCTION ref_stage(now text, prior text, score float8, lost bool, vip bool, OUT stage text, OUT kept text)
+	LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
 	IF lost THEN
 		stage := 'disqualified';
@@ -160,7 +187,9 @@ BEGIN
 	r.at := t;
 	r.prior := s.kept;
 	IF s.stage <> r.stage THEN
-		INSERT INTO told SELECT r.model, r.contact, count(*) + 1, r.stage, s.stage, t FROM told o WHERE o.model = r.model AND o.contact = r.contact;
+		INSERT INTO told
+			SELECT r.model, r.contact, count(*) + 1, r.stage, s.stage, t FROM told o
+			 WHERE o.model = r.model AND o.contact = r.contact;
 		r.stage := s.stage;
 		r.since := t;
 		r.moved := true;
@@ -283,7 +312,9 @@ BEGIN
 	CALL make_plan(contacts);
 	CREATE INDEX ON plan (written);
 	ANALYZE plan;
-	INSERT INTO contacts SELECT c, now - c * interval '3 days 5 hours 7 minutes', (c * 7) % 25, c % 2 = 0, false FROM generate_series(1, contacts) c;
+	INSERT INTO contacts
+		SELECT c, now - c * interval '3 days 5 hours 7 minutes', (c * 7) % 25, c % 2 = 0, false
+		  FROM generate_series(1, contacts) c;
 	INSERT INTO ref SELECT m, c, 'unqualified', now, NULL, false, now FROM unnest('{m,ny}'::text[]) m, generate_series(1, told) c;
 	FOR c IN 1 .. told LOOP
 		CALL ref_write(c, NULL, now);
@@ -311,9 +342,13 @@ BEGIN
 		steps := steps + 1;
 		-- the engine's evaluation is not its own judge
 		IF steps % 250 = 0 THEN
-			INSERT INTO wrong SELECT now, 'm', l.contact_id, 'replay', l.score, leadscore.replay('m', l.contact_id) FROM leadscore.live_m l WHERE abs(l.score - leadscore.replay('m', l.contact_id)) > 1e-6
-				UNION ALL SELECT now, 'ny', l.contact_id, 'replay', l.score, leadscore.replay('ny', l.contact_id) FROM leadscore.live_ny l WHERE abs(l.score - leadscore.replay('ny', l.contact_id)) > 1e-6
-				UNION ALL SELECT now, 'lim', l.contact_id, 'replay', l.score, leadscore.replay('lim', l.contact_id) FROM leadscore.live_lim l WHERE abs(l.score - leadscore.replay('lim', l.contact_id)) > 1e-6;
+			INSERT INTO wrong
+				SELECT now, 'm', l.contact_id, 'replay', l.score, leadscore.replay('m', l.contact_id)
+				  FROM leadscore.live_m l WHERE abs(l.score - leadscore.replay('m', l.contact_id)) > 1e-6
+				UNION ALL SELECT now, 'ny', l.contact_id, 'replay', l.score, leadscore.replay('ny', l.contact_id)
+				  FROM leadscore.live_ny l WHERE abs(l.score - leadscore.replay('ny', l.contact_id)) > 1e-6
+				UNION ALL SELECT now, 'lim', l.contact_id, 'replay', l.score, leadscore.replay('lim', l.contact_id)
+				  FROM leadscore.live_lim l WHERE abs(l.score - leadscore.replay('lim', l.contact_id)) > 1e-6;
 			UPDATE counts SET replayed = replayed + 3 * contacts;
 		END IF;
 		IF steps % 24 = 0 THEN
@@ -346,40 +381,47 @@ SQL
 sub simulate
 {
 	my ($contacts, $told, $step) = @_;
-	my $node = PostgreSQL::Test::Cluster->new('simulated');
+	my $node = LeadscoreNode->create('simulated', library => 'session', conf => { autovacuum => 'on', jit => 'off' });
 	my $models = join('', map { sprintf($rules, $_) } qw(m ny lim));
 	my $body = join('', map { sprintf($compare, $_) } qw(m ny lim));
 	my $sql = $world;
 
 	$sql =~ s/^RULES$/$models/m;
 	$sql =~ s/^\tBODY$/$body/m;
-	$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-	# not preloaded for the server: no worker that goes by the real clock
-	$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\njit = off\n");
-	$node->start;
 	$node->safe_psql('postgres', $sql . "CALL simulate($contacts, $told, '$step');\n");
 
-	my ($compared, $replayed, $refreshed) = split /\|/, $node->safe_psql('postgres', 'SELECT compared, replayed, refreshed FROM counts');
+	my ($compared, $replayed, $refreshed) = split /\|/,
+		$node->safe_psql('postgres', 'SELECT compared, replayed, refreshed FROM counts');
 	note("$compared rows compared with what is exact, $replayed with replay(), $refreshed written by refresh()");
 
-	is($node->safe_psql('postgres', 'SELECT count(*) FROM wrong'), '0', "stored is exact to the drift after each $step of two years")
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM wrong'), '0',
+		"stored is exact to the drift after each $step of two years")
 	  or diag($node->safe_psql('postgres', 'SELECT * FROM wrong ORDER BY t LIMIT 20'));
 	is($node->safe_psql('postgres', <<'SQL'), '', 'the stages told from replay() and those in the history are the same, to 10 ms');
-		SELECT coalesce(t.model, h.model), coalesce(t.contact, h.contact), t.from_stage, t.to_stage, t.at, h.from_stage, h.to_stage, h.changed_at, h.cause
+		SELECT coalesce(t.model, h.model), coalesce(t.contact, h.contact), t.from_stage, t.to_stage, t.at,
+			h.from_stage, h.to_stage, h.changed_at, h.cause
 		  FROM told t FULL JOIN (
-			SELECT h.model, h.contact::int, row_number() OVER (PARTITION BY h.model, h.contact ORDER BY h.recorded_at, h.changed_at, h.place) AS n, h.from_stage, h.to_stage, h.changed_at, h.cause
-			  FROM (SELECT *, row_number() OVER () AS place FROM leadscore.lead_stage_history) h JOIN ref r ON r.model = h.model AND r.contact = h.contact::int) h
+			SELECT h.model, h.contact::int,
+				row_number() OVER (PARTITION BY h.model, h.contact ORDER BY h.recorded_at, h.changed_at,
+					h.place) AS n,
+				h.from_stage, h.to_stage, h.changed_at, h.cause
+			  FROM (SELECT *, row_number() OVER () AS place FROM leadscore.lead_stage_history) h
+			    JOIN ref r ON r.model = h.model AND r.contact = h.contact::int) h
 			ON h.model = t.model AND h.contact = t.contact AND h.n = t.n
-		 WHERE (t.from_stage = h.from_stage AND t.to_stage = h.to_stage AND abs(extract(epoch FROM t.at - h.changed_at)) <= 0.010) IS NOT TRUE
+		 WHERE (t.from_stage = h.from_stage AND t.to_stage = h.to_stage
+			AND abs(extract(epoch FROM t.at - h.changed_at)) <= 0.010) IS NOT TRUE
 		 ORDER BY 1, 2, coalesce(t.n, h.n) LIMIT 20
 SQL
 	is($node->safe_psql('postgres', <<'SQL'), '', 'the history of every contact is a chain in the order of time, written when it happened or later');
 		SELECT * FROM (SELECT h.*, lag(to_stage) OVER w AS before, lag(changed_at) OVER w AS earlier
-			FROM (SELECT *, row_number() OVER () AS place FROM leadscore.lead_stage_history) h WINDOW w AS (PARTITION BY model, contact ORDER BY recorded_at, changed_at, place)) h
+			FROM (SELECT *, row_number() OVER () AS place FROM leadscore.lead_stage_history) h
+			WINDOW w AS (PARTITION BY model, contact ORDER BY recorded_at, changed_at, place)) h
 		 WHERE coalesce(before, 'unqualified') <> from_stage OR earlier > changed_at OR recorded_at < changed_at LIMIT 20
 SQL
-	is($node->safe_psql('postgres', "SELECT m, v.* FROM unnest('{m,ny,lim}'::text[]) m, leadscore.verify(m) v"), '', 'what is stored is what replay() gives');
-	is($node->safe_psql('postgres', join(' UNION ALL ', map { "SELECT '$_', contact_id FROM leadscore.due_$_ GROUP BY 2 HAVING count(*) > 1" } qw(m ny lim))),
+	is($node->safe_psql('postgres', "SELECT m, v.* FROM unnest('{m,ny,lim}'::text[]) m, leadscore.verify(m) v"), '',
+		'what is stored is what replay() gives');
+	is($node->safe_psql('postgres',
+		join(' UNION ALL ', map { "SELECT '$_', contact_id FROM leadscore.due_$_ GROUP BY 2 HAVING count(*) > 1" } qw(m ny lim))),
 		'', 'one due row a contact at most');
 
 	# that all this was put to the test
@@ -389,7 +431,8 @@ SQL
 SQL
 	note("by time: $what");
 	note($node->safe_psql('postgres', "SELECT cause || ' ' || count(*) FROM leadscore.lead_stage_history GROUP BY cause"));
-	for my $kind ('unqualified > warm', 'warm > unqualified', 'warm > hot', 'hot > warm', 'vip > hot', 'warm > disqualified', 'disqualified > ')
+	for my $kind ('unqualified > warm', 'warm > unqualified', 'warm > hot', 'hot > warm', 'vip > hot',
+		'warm > disqualified', 'disqualified > ')
 	{
 		like($what, qr/\b$kind/, "time brought about $kind");
 	}

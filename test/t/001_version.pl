@@ -5,7 +5,7 @@ use warnings;
 
 use FindBin;
 use JSON::PP;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -54,7 +54,8 @@ like(slurp('src/base/compat.h'), qr/PG_VERSION_NUM < ${first}0000 \|\| PG_VERSIO
 like(slurp('README.md'), qr/PostgreSQL $first to $last\b/, 'README.md');
 my ($check) = slurp('src/init/leadscore.sql') =~ /^(DO \$\$.*?^\$\$;)/ms;
 like($check, qr/NOT BETWEEN $first AND $last\b/, 'the install script');
-like(slurp('src/init/leadscore.sql') =~ s/\Q$check\E.*//sr, qr/\A(\\echo[^\n]*|--[^\n]*|\s)*\z/, 'nothing stands before that check');
+like(slurp('src/init/leadscore.sql') =~ s/\Q$check\E.*//sr, qr/\A(\\echo[^\n]*|--[^\n]*|\s)*\z/,
+	'nothing stands before that check');
 
 for my $major ($first - 1, $last + 1)
 {
@@ -73,13 +74,12 @@ for my $major ($first - 1, $last + 1)
 	}
 }
 
-my $node = PostgreSQL::Test::Cluster->new('version');
-$node->init;
-$node->start;
+my $node = LeadscoreNode->create('version', library => 'none');
 my $elsewhere = $check =~ s/NOT BETWEEN \d+ AND \d+/BETWEEN $first AND $last/r;
 my ($status, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$elsewhere\n");
 isnt($status, 0, 'a server of another version is refused');
-like($err, qr/0A000: leadscore supports PostgreSQL $first to $last\n.*DETAIL:  This server is of version \d+\.?\w+/s, 'with a message');
+like($err, qr/0A000: leadscore supports PostgreSQL $first to $last\n.*DETAIL:  This server is of version \d+\.?\w+/s,
+	'with a message');
 is($node->psql('postgres', "$check\n"), 0, 'this one is not');
 $node->stop;
 

@@ -1,5 +1,5 @@
 # Rules of the house for the tests: a program's number is its own, and stands in
-# test/README.md.
+# test/README.md; no line is longer than 160 columns.
 use strict;
 use warnings;
 
@@ -34,5 +34,28 @@ cmp_ok(scalar(keys %programs), '>', 50, 'there are programs');
 is(join(' ', @{ $programs{none} // [] }), '', 'the name of each begins with a number');
 is(join(' ', map { @$_ } grep { @$_ > 1 } values %programs), '', 'no number is used twice');
 is(join(' ', grep { !$listed{$_} } sort keys %programs), '', 'test/README.md says what each number is about');
+
+# a tab is four columns
+sub columns
+{
+	my ($line) = @_;
+	1 while $line =~ s/^([^\t]*)\t/$1 . ' ' x (4 - length($1) % 4)/e;
+	return length $line;
+}
+
+foreach my $folder ('test/t', 'test/t/long', 'test/perl', 'test/bench', 'test/bin')
+{
+	my @long;
+	foreach my $file (grep { -f } glob("$top/$folder/*"))
+	{
+		my $n = 0;
+		foreach my $line (split /\n/, slurp($file =~ s{^\Q$top/\E}{}r))
+		{
+			$n++;
+			push @long, basename($file) . ":$n" if columns($line) > 160;
+		}
+	}
+	is(join(' ', @long), '', "no line of $folder is longer than 160 columns");
+}
 
 done_testing();

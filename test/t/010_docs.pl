@@ -3,12 +3,10 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
 use DocsTest;
 use Test::More;
 
-my $node = docs_server('docs', "session_preload_libraries = 'leadscore'\n");
+my $node = docs_server('docs', library => 'session');
 
 run_documents();
 reference_is_complete();

@@ -3,12 +3,10 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
 use DocsTest;
 use Test::More;
 
-my $node = docs_server('docs_preloaded', "shared_preload_libraries = 'leadscore'\n");
+my $node = docs_server('docs_preloaded', worker => 1, streaming => 0);
 
 run_documents();
 

@@ -16,21 +16,16 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::Bin/../perl";
+use LeadscoreNode;
 use POSIX qw(floor);
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use Test::More;
 use PropertyTest;
+use Test::More;
 
 my %skip = map { $_ => 1 } split /,/, $ENV{LEADSCORE_SKIP} // '';
 my $top = "$FindBin::Bin/..";
-my $node = PostgreSQL::Test::Cluster->new('property');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-
 # Not preloaded for the server: a worker would go by the real clock.
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off");
-$node->start;
+my $node = LeadscoreNode->create('property', library => 'session', conf => { autovacuum => 'on' });
 
 # What this build has: who is whose, and events that are purged but kept in the scores.
 my %can;
@@ -38,8 +33,10 @@ my %can;
 sub find_features
 {
 	my ($db) = @_;
-	$can{identity} = !$skip{identity} && $node->safe_psql($db, "SELECT to_regprocedure('leadscore.merge_contacts(text,text,text)') IS NOT NULL") eq 't';
-	$can{purge} = !$skip{purge} && $node->safe_psql($db, "SELECT count(*) FROM pg_settings WHERE name = 'leadscore.on_delete'") eq '1';
+	$can{identity} = !$skip{identity}
+		&& $node->safe_psql($db, "SELECT to_regprocedure('leadscore.merge_contacts(text,text,text)') IS NOT NULL") eq 't';
+	$can{purge} = !$skip{purge}
+		&& $node->safe_psql($db, "SELECT count(*) FROM pg_settings WHERE name = 'leadscore.on_delete'") eq '1';
 }
 
 ################################################################################
@@ -64,10 +61,12 @@ my %seconds = (
 	'2 hours' => 7200, '12 hours' => 43200, '1 day' => 86400, '24:30:00' => 88200, '30 hours' => 108000, '36 hours' => 129600,
 	'3 days' => 3 * 86400, '3.5 days' => 3.5 * 86400, '5 days 12:00:00' => 5.5 * 86400, '7 days' => 7 * 86400,
 	'10 days' => 10 * 86400, '14 days' => 14 * 86400, '1 mon -3 days' => 27 * 86400, '1 mon' => 30 * 86400,
-	'90 days' => 90 * 86400, '1 year' => 365 * 86400, '14 mons' => 425 * 86400, '600 days' => 600 * 86400, '2 years' => 730 * 86400);
+	'90 days' => 90 * 86400, '1 year' => 365 * 86400, '14 mons' => 425 * 86400, '600 days' => 600 * 86400,
+	'2 years' => 730 * 86400);
 my @frames = ('10 minutes', '2 hours', '1 day', '36 hours', '3 days', '7 days', '7 days', '14 days', '14 days', '1 mon -3 days',
 	'1 mon', '1 mon', '90 days', '14 mons', '600 days', '2 years');
-my @decays = ('90 seconds', '1 hour', '12 hours', '1 day', '36 hours', '3.5 days', '7 days', '7 days', '10 days', '1 mon', '1 mon',
+my @decays = ('90 seconds', '1 hour', '12 hours', '1 day', '36 hours', '3.5 days', '7 days', '7 days', '10 days',
+	'1 mon', '1 mon',
 	'90 days', '1 year', '2 years');
 my @periods = ('1 second', '1.5 seconds', '1 minute', '1 hour', '12 hours', '1 day', '1 day', '24:30:00', '30 hours', '3 days',
 	'3.5 days', '7 days', '1 mon');
@@ -79,7 +78,8 @@ my @idles = ('1 hour', '1 day', '36 hours', '3.5 days', '7 days', '10 days', '1 
 sub new_world
 {
 	my ($seed) = @_;
-	my %w = (seed => $seed, node => $node, db => "seed_$seed", model => pick('b2b', 'm', 'sheet_2', 'ev'), next_id => 1, rules => 0);
+	my %w = (seed => $seed, node => $node, db => "seed_$seed", model => pick('b2b', 'm', 'sheet_2', 'ev'),
+		next_id => 1, rules => 0);
 
 	# [zone, an instant about which its clocks change]
 	my $zone = pick(
@@ -146,7 +146,8 @@ sub make_table
 		types => [
 			'int8',
 			# what casts to the key's type implicitly
-			$w->{key_type} eq 'text' && chance(0.3) ? 'varchar(60)' : $w->{small_keys} && $kind ne 'plain' ? 'int4' : $w->{key_type},
+			$w->{key_type} eq 'text' && chance(0.3) ? 'varchar(60)' : $w->{small_keys} && $kind ne 'plain'
+				? 'int4' : $w->{key_type},
 			$time_type, pick_of(3 => 'text', 1 => 'varchar(20)', 1 => 'event_name'), 'int4',
 			pick('float8', 'numeric'), 'text', 'jsonb' ]);
 	my %source = (table => \%t, zone => chance(0.3) ? pick('Asia/Tokyo', 'America/New_York', 'UTC') : undef,
@@ -190,7 +191,8 @@ sub create_tables
 	my $definition = sub {
 		my ($t, $primary) = @_;
 		my $n = 0;
-		return "gone int, " . join(', ', map { name($_) . " $t->{types}[$n++]" . ($_ eq $primary ? ' PRIMARY KEY' : '') } @{ $t->{columns} });
+		return "gone int, "
+			. join(', ', map { name($_) . " $t->{types}[$n++]" . ($_ eq $primary ? ' PRIMARY KEY' : '') } @{ $t->{columns} });
 	};
 	$sql .= 'CREATE TABLE contacts (' . $definition->($w->{contacts}, 'id') . ");\nALTER TABLE contacts DROP COLUMN gone;\n";
 	for my $t (@{ $w->{tables} })
@@ -199,14 +201,18 @@ sub create_tables
 		if (($t->{partition_by} // '') eq 'id')
 		{
 			$sql .= " PARTITION BY HASH (id);\n"
-			  . join('', map { "CREATE TABLE $t->{name}_$_ PARTITION OF $t->{name} FOR VALUES WITH (MODULUS 3, REMAINDER $_);\n" } 0 .. 2);
+			  . join('', map { <<"SQL" } 0 .. 2);
+CREATE TABLE $t->{name}_$_ PARTITION OF $t->{name} FOR VALUES WITH (MODULUS 3, REMAINDER $_);
+SQL
 		}
 		elsif ($t->{partition_by})
 		{
 			my @bounds = map { quoted(substr(wall_clock($w->{base} + $_ * 15 * $day), 0, 10)) } 0 .. 3;
 			$sql .= ' PARTITION BY RANGE (' . name($t->{time}) . ");\n"
 			  . "CREATE TABLE $t->{name}_rest PARTITION OF $t->{name} DEFAULT;\n"
-			  . join('', map { "CREATE TABLE $t->{name}_$_ PARTITION OF $t->{name} FOR VALUES FROM ($bounds[$_]) TO ($bounds[$_ + 1]);\n" } 0 .. 2);
+			  . join('', map { <<"SQL" } 0 .. 2);
+CREATE TABLE $t->{name}_$_ PARTITION OF $t->{name} FOR VALUES FROM ($bounds[$_]) TO ($bounds[$_ + 1]);
+SQL
 		}
 		else
 		{
@@ -222,7 +228,8 @@ sub create_tables
 sub contact_row
 {
 	my ($w, $key) = @_;
-	my $since = chance(0.1) ? undef : chance(0.05) ? pick('infinity', '-infinity') : wall_clock($w->{base} + between(-60, 30) * $day + between(0, 9) * $hour);
+	my $since = chance(0.1) ? undef : chance(0.05)
+		? pick('infinity', '-infinity') : wall_clock($w->{base} + between(-60, 30) * $day + between(0, 9) * $hour);
 	$since .= '+00' if defined $since && $since =~ /^\d/ && ($w->{created_at} // 'timestamptz') eq 'timestamptz';
 	$w->{rows}{$key} = 1;
 	return [
@@ -243,7 +250,8 @@ sub event_instant
 		3 => sub { $w->{change} + between(-4, 4) * $hour / 2 },		# where the clocks change
 		2 => sub { $w->{clock} },
 		2 => sub { $w->{clock} - between(100, 900) * $day },
-		1 => sub { pick(read_instant('1970-01-01 00:00:00+00'), read_instant('1931-05-04 03:02:01+00'), read_instant('2481-01-01 00:00:00+00')) }
+		1 => sub { pick(read_instant('1970-01-01 00:00:00+00'), read_instant('1931-05-04 03:02:01+00'),
+			read_instant('2481-01-01 00:00:00+00')) }
 	)->();
 	$at = floor($at / $second) * $second if chance(0.3);
 	push @{ $w->{instants} }, $at if @{ $w->{instants} } < 200;
@@ -268,10 +276,12 @@ sub event_row
 		time_value($w, $since, $t->{types}[2]),
 		pick('open', 'open', 'open', 'click', 'click', 'form', 'page', 'Open', '', undef),
 		pick(undef, between(0, 10), between(0, 10), between(0, 10)),
-		chance(0.1) ? undef : chance(0.02) ? 'NaN' : chance(0.01) && $t->{types}[5] eq 'float8' ? pick('Infinity', '-Infinity', '1e308')
+		chance(0.1) ? undef : chance(0.02) ? 'NaN' : chance(0.01) && $t->{types}[5] eq 'float8'
+			? pick('Infinity', '-Infinity', '1e308')
 		  : chance(0.003) ? '1000000000.5' : sprintf('%.2f', rand(150) - 50),
 		pick('/pricing', '/pricing/eu', '/home', '/HOME', '/p', undef),
-		pick(undef, '{}', '{"plan": "pro", "n": "7"}', '{"plan": "free", "n": "2.5"}', '{"n": "many"}', '{"plan": null, "n": "3"}'));
+		pick(undef, '{}', '{"plan": "pro", "n": "7"}', '{"plan": "free", "n": "2.5"}', '{"n": "many"}',
+			'{"plan": null, "n": "3"}'));
 	push @row, chance(0.2) ? undef : pick(@{ $w->{visitors} }) if $t->{sources}[0]{visitor};
 	push @row, chance(0.5) ? undef : time_value($w, $since, $t->{types}[ $t->{opened} ]) if $t->{kind} eq 'two sources';
 	$t->{rows}++;
@@ -284,7 +294,8 @@ sub event_row
 my @event_conditions = (
 	'dwell > 5', 'dwell IS NULL', 'NOT (dwell > 5)', q(url LIKE '/pricing%'), q(url ~ '^/p' -- pages), '10 / (dwell - 4) > 0',
 	q{(props->>'n')::float8 > 2}, q(props ? 'plan'), q(props->>'plan' = 'pro' OR amount > 20), 'true', 'NULL::boolean',
-	'amount > 0 AND dwell < 8', 'coalesce(amount, 0) < 10', q(what = 'open' AND dwell > 1), q(lower(url) = '/home'), 'sqrt(amount) > 3');
+	'amount > 0 AND dwell < 8', 'coalesce(amount, 0) < 10', q(what = 'open' AND dwell > 1), q(lower(url) = '/home'),
+	'sqrt(amount) > 3');
 my @event_weights = (
 	'dwell', 'dwell / 10.0', 'amount', '-amount', 'amount * 0.1', '100.0 / (dwell - 3)', 'CASE WHEN dwell > 5 THEN 2 END',
 	'ln(dwell)', q{(props->>'n')::float8}, 'sqrt(amount)', '1', 'least(amount, 10)', '1 / 3.0');
@@ -405,7 +416,8 @@ sub insert_rule
 	my ($w) = @_;
 	my $r = make_rule($w);
 	my @columns = sort grep { defined $r->{$_} } keys %$r;
-	return 'INSERT INTO leadscore.lead_rule (' . join(', ', @columns) . ")\nVALUES (" . join(', ', map { quoted($r->{$_}) } @columns) . ");\n";
+	return 'INSERT INTO leadscore.lead_rule (' . join(', ', @columns) . ")\nVALUES ("
+		. join(', ', map { quoted($r->{$_}) } @columns) . ");\n";
 }
 
 sub change_rule
@@ -419,8 +431,12 @@ sub change_rule
 		"UPDATE leadscore.lead_rule SET draft = NOT draft $where;\n",
 		"UPDATE leadscore.lead_rule SET max_points = 7.5 $where;\n",
 		"UPDATE leadscore.lead_rule SET condition = '$condition' $where AND kind = 'event';\n",
-		"UPDATE leadscore.lead_rule SET events_from = '" . instant($w->{base} + 3 * $day) . "' $where AND kind <> 'profile' AND events_before IS NULL;\n",
-		"UPDATE leadscore.lead_rule SET decay_interval = '7 days' $where AND decay = 'half_life' AND time_frame IS NULL AND max_per_period IS NULL;\n",
+		"UPDATE leadscore.lead_rule SET events_from = '" . instant($w->{base} + 3 * $day)
+			. "' $where AND kind <> 'profile' AND events_before IS NULL;\n",
+		<<"SQL",
+UPDATE leadscore.lead_rule
+   SET decay_interval = '7 days' $where AND decay = 'half_life' AND time_frame IS NULL AND max_per_period IS NULL;
+SQL
 		"UPDATE leadscore.lead_rule SET idle = '2 days' $where AND kind = 'absence';\n",
 		"UPDATE leadscore.lead_rule SET category = '" . pick(@{ $w->{categories} }) . "' $where;\n",
 		"DELETE FROM leadscore.lead_rule $where;\n");
@@ -432,10 +448,16 @@ sub set_limits
 	my $sql = '';
 	for my $category (@{ $w->{categories} })
 	{
-		$sql .= sprintf("UPDATE leadscore.lead_category SET weight = %s, min_points = %s, max_points = %s WHERE model = '%s' AND category = '%s';\n",
-			pick(1, 1, 0.5, 2, 0.1), chance(0.3) ? pick(-20, 0) : 'NULL', chance(0.3) ? pick(20, 60, 100) : 'NULL', $w->{model}, $category);
+		$sql .= sprintf(<<'SQL',
+UPDATE leadscore.lead_category SET weight = %s, min_points = %s, max_points = %s
+ WHERE model = '%s' AND category = '%s';
+SQL
+			pick(1, 1, 0.5, 2, 0.1), chance(0.3) ? pick(-20, 0) : 'NULL', chance(0.3) ? pick(20, 60, 100) : 'NULL',
+			$w->{model}, $category);
 	}
-	$sql .= sprintf("UPDATE leadscore.lead_model SET min_score = %s, max_score = %s WHERE model = '%s';\n",
+	$sql .= sprintf(<<'SQL',
+UPDATE leadscore.lead_model SET min_score = %s, max_score = %s WHERE model = '%s';
+SQL
 		chance(0.3) ? pick(-50, 0) : 'NULL', chance(0.3) ? pick(50, 100) : 'NULL', $w->{model});
 	return $sql;
 }
@@ -451,7 +473,10 @@ sub insert_grades
 		my $bound = pick(-5, 0, 0.5);
 		for my $letter (reverse @{ $letters[0] })
 		{
-			$sql .= "INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('$w->{model}', '$category', '$letter', $bound);\n";
+			$sql .= <<"SQL";
+INSERT INTO leadscore.lead_grade (model, category, grade, min_points)
+VALUES ('$w->{model}', '$category', '$letter', $bound);
+SQL
 			$bound += pick(5, 10, 12.5, 25);
 		}
 	}
@@ -492,7 +517,8 @@ sub insert_chunk
 			  . ($key ? insert_values(\%to, [ $rows->[-1] ], ' ON CONFLICT (id) DO NOTHING') : '');
 		},
 		$key ? (6 => sub {
-			my @again = map { my @r = @$_; $r[2] = time_value($w, $w->{base}, $t->{types}[2]); $r[4] = between(0, 9); \@r } grep { chance(0.3) } @$rows;
+			my @again = map { my @r = @$_; $r[2] = time_value($w, $w->{base}, $t->{types}[2]); $r[4] = between(0, 9); \@r }
+				grep { chance(0.3) } @$rows;
 			my @fresh = map { event_row($w, $t, $w->{base}) } 1 .. 2;
 			insert_values(\%to, $rows) . insert_values(\%to, [ @again, @fresh ], "\nON CONFLICT (id) DO UPDATE SET $excluded");
 		}) : (),
@@ -500,14 +526,17 @@ sub insert_chunk
 			my $half = int(@$rows / 2);
 			my $columns = column_list($t);
 			insert_values(\%to, [ @$rows[ 0 .. $half ] ])
-			  . "MERGE INTO $t->{name} AS t USING (VALUES " . join(",\n\t", map { typed_row($t, $_) } @$rows) . ") v ($columns) ON t.id = v.id\n"
+			  . "MERGE INTO $t->{name} AS t USING (VALUES " . join(",\n\t", map { typed_row($t, $_) } @$rows)
+			  	. ") v ($columns) ON t.id = v.id\n"
 			  . "WHEN MATCHED AND v.id % 3 = 0 THEN DELETE\nWHEN MATCHED THEN UPDATE SET dwell = v.dwell + 1\n"
-			  . "WHEN NOT MATCHED THEN INSERT ($columns) VALUES (" . join(', ', map { 'v.' . name($_) } @{ $t->{columns} }) . ");\n";
+			  . "WHEN NOT MATCHED THEN INSERT ($columns) VALUES ("
+			  	. join(', ', map { 'v.' . name($_) } @{ $t->{columns} }) . ");\n";
 		}) : (),
 		5 => sub {
 			my $half = int(@$rows / 2);
 			"WITH first AS (" . (insert_values(\%to, [ @$rows[ 0 .. $half ] ], "\nRETURNING 1") =~ s/;\n$//r) . ")\n"
-			  . (insert_select(\%to, [ @$rows[ $half + 1 .. $#$rows ] ]) =~ s/;\n$/, (SELECT count(*) FROM first) AS c;\n/r =~ s/SELECT \* FROM/SELECT v.* FROM/r);
+			  . (insert_select(\%to,
+			  	[ @$rows[ $half + 1 .. $#$rows ] ]) =~ s/;\n$/, (SELECT count(*) FROM first) AS c;\n/r =~ s/SELECT \* FROM/SELECT v.* FROM/r);
 		})->() if @$rows > 3;
 	return insert_values(\%to, $rows);
 }
@@ -525,13 +554,17 @@ sub insert_events
 		my $chunk = sub { insert_chunk($w, $t, [ map { event_row($w, $t, $since) } 1 .. $_[0] ]) };
 		$sql .= pick_of(
 			60 => sub { $chunk->($n) },
-			15 => sub { "BEGIN;\n" . $chunk->($n) . "SAVEPOINT s;\n" . $chunk->(between(1, 8)) . "ROLLBACK TO s;\n" . $chunk->(3) . "COMMIT;\n" },
-			8 => sub { "BEGIN;\n" . $chunk->($n) . "SAVEPOINT s;\n" . $chunk->(3) . "SAVEPOINT u;\n" . $chunk->(4) . "ROLLBACK TO u;\n"
+			15 => sub { "BEGIN;\n" . $chunk->($n) . "SAVEPOINT s;\n" . $chunk->(between(1, 8)) . "ROLLBACK TO s;\n"
+				. $chunk->(3) . "COMMIT;\n" },
+			8 => sub { "BEGIN;\n" . $chunk->($n) . "SAVEPOINT s;\n" . $chunk->(3) . "SAVEPOINT u;\n" . $chunk->(4)
+				. "ROLLBACK TO u;\n"
 				  . change_events($w, $t) . "RELEASE s;\n" . "COMMIT;\n" },
 			8 => sub { "BEGIN;\n" . $chunk->(between(2, 9)) . change_events($w, $t) . "ROLLBACK;\n" . $chunk->($n) },
-			$skip{levels} ? () : (8 => sub { 'BEGIN ISOLATION LEVEL ' . pick('REPEATABLE READ', 'SERIALIZABLE') . ";\n" . $chunk->($n)
+			$skip{levels}
+				? () : (8 => sub { 'BEGIN ISOLATION LEVEL ' . pick('REPEATABLE READ', 'SERIALIZABLE') . ";\n" . $chunk->($n)
 				  . (chance(0.4) ? change_events($w, $t) . $chunk->(2) : '') . "COMMIT;\n" }),
-			$skip{levels} ? () : (4 => sub { "BEGIN ISOLATION LEVEL REPEATABLE READ;\n" . $chunk->($n) . "SAVEPOINT s;\n" . $chunk->(4) . change_events($w, $t)
+			$skip{levels} ? () : (4 => sub { "BEGIN ISOLATION LEVEL REPEATABLE READ;\n" . $chunk->($n)
+				. "SAVEPOINT s;\n" . $chunk->(4) . change_events($w, $t)
 				  . "ROLLBACK TO s;\n" . $chunk->(3) . "COMMIT;\n" }))->();
 	}
 	return $sql;
@@ -555,7 +588,8 @@ sub change_events
 		"UPDATE $t->{name} SET $who = $other WHERE id % 97 < 3;\n",
 		"UPDATE $t->{name} SET url = url;\n");
 	push @choices, "TRUNCATE $t->{name};\n" if !$skip{truncate} && chance(0.5);
-	push @choices, "UPDATE $t->{name} SET cookie = " . quoted(pick(@{ $w->{visitors} })) . " $some;\n" if $t->{sources}[0]{visitor};
+	push @choices, "UPDATE $t->{name} SET cookie = " . quoted(pick(@{ $w->{visitors} })) . " $some;\n"
+		if $t->{sources}[0]{visitor};
 	push @choices, ("UPDATE $t->{name} SET opened = $time WHERE opened IS NULL AND id % 5 = " . between(0, 4) . ";\n") x 6
 	  if $t->{kind} eq 'two sources';
 	return pick(@choices);
@@ -604,7 +638,8 @@ sub change_contacts
 sub attach_leaf
 {
 	my ($w, $t) = @_;
-	my @rows = map { my $r = event_row($w, $t, $w->{base}); $r->[2] = sprintf('2003-%02d-%02d', between(1, 12), between(1, 28)); $r } 1 .. 20;
+	my @rows = map { my $r = event_row($w, $t, $w->{base}); $r->[2] = sprintf('2003-%02d-%02d', between(1, 12),
+		between(1, 28)); $r } 1 .. 20;
 	return "CREATE TABLE $t->{name}_2003 (LIKE $t->{name});\n" . insert_values({ %$t, into => "$t->{name}_2003" }, \@rows)
 	  . "ALTER TABLE $t->{name} ATTACH PARTITION $t->{name}_2003 FOR VALUES FROM ('2002-12-25') TO ('2004-01-05');\n";
 }
@@ -613,7 +648,9 @@ sub attach
 {
 	my ($w, $s) = @_;
 	$s->{attached} = 1;
-	return sprintf("SELECT leadscore.attach('%s', '%s', contact => '%s', occurred_at => '%s'%s%s%s%s%s%s);\n",
+	return sprintf(<<'SQL',
+SELECT leadscore.attach('%s', '%s', contact => '%s', occurred_at => '%s'%s%s%s%s%s%s);
+SQL
 		$w->{model}, $s->{table}{name}, $s->{table}{who}, $s->{time},
 		defined $s->{event} ? ", event => '$s->{event}'" : '',
 		$s->{name} ne $s->{table}{name} ? ", source => '$s->{name}'" : '',
@@ -631,7 +668,8 @@ sub detach_for_a_while
 	my $t = $s->{table};
 	$s->{mode} = $s->{mode} ? undef : 'queued' if !$skip{queued} && chance(0.3);
 	return "SELECT leadscore.detach('$w->{model}', '$s->{name}');\n"
-	  . (chance(0.5) ? insert_events($w, $t, between(1, 20), $w->{base}) : '') . (chance(0.5) ? change_events($w, $t) : '') . attach($w, $s);
+	  . (chance(0.5) ? insert_events($w, $t, between(1, 20), $w->{base}) : '')
+	  	. (chance(0.5) ? change_events($w, $t) : '') . attach($w, $s);
 }
 
 # Visitors are identified, contacts merged and parted again; the oracle is told.
@@ -643,24 +681,34 @@ sub change_identities
 	{
 		my ($target, $source) = (shuffled(grep { !$w->{merged}{$_} } sort keys %{ $w->{rows} }))[ 0, 1 ];
 		my @parted = sort keys %{ $w->{merged} };
-		if (chance(0.4) && @{ $w->{visitors_left} //= [ @{ $w->{visitors} } ] } && grep({ $_->{table}{sources}[0]{visitor} && $_->{attached} } @{ $w->{sources} }))
+		if (chance(0.4) && @{ $w->{visitors_left} //= [ @{ $w->{visitors} } ] }
+			&& grep({ $_->{table}{sources}[0]{visitor} && $_->{attached} } @{ $w->{sources} }))
 		{
 			my $visitor = shift @{ $w->{visitors_left} };
 			my $contact = $target // pick(@{ $w->{keys} });
-			$sql .= sprintf("SELECT leadscore.identify('%s', %s, %s);\nINSERT INTO oracle.edge VALUES ('%s', 'visitor', %s, %s);\n",
+			$sql .= sprintf(<<'SQL',
+SELECT leadscore.identify('%s', %s, %s);
+INSERT INTO oracle.edge VALUES ('%s', 'visitor', %s, %s);
+SQL
 				$w->{model}, quoted($visitor), quoted($contact), $w->{model}, quoted($visitor), quoted($contact));
 		}
 		elsif (@parted && chance(0.4))
 		{
 			my $contact = pick(@parted);
 			delete $w->{merged}{$contact};
-			$sql .= sprintf("SELECT leadscore.unmerge('%s', %s);\nDELETE FROM oracle.edge WHERE model = '%s' AND kind = 'contact' AND key = %s;\n",
+			$sql .= sprintf(<<'SQL',
+SELECT leadscore.unmerge('%s', %s);
+DELETE FROM oracle.edge WHERE model = '%s' AND kind = 'contact' AND key = %s;
+SQL
 				$w->{model}, quoted($contact), $w->{model}, quoted($contact));
 		}
 		elsif (defined $source)
 		{
 			$w->{merged}{$source} = $target;
-			$sql .= sprintf("SELECT leadscore.merge_contacts('%s', %s, %s);\nINSERT INTO oracle.edge VALUES ('%s', 'contact', %s, %s);\n",
+			$sql .= sprintf(<<'SQL',
+SELECT leadscore.merge_contacts('%s', %s, %s);
+INSERT INTO oracle.edge VALUES ('%s', 'contact', %s, %s);
+SQL
 				$w->{model}, quoted($target), quoted($source), $w->{model}, quoted($source), quoted($target));
 		}
 	}
@@ -675,8 +723,14 @@ sub purge
 	my $purged = "oracle.purged_$t->{name}";
 	my $where = "WHERE id % " . between(3, 9) . " = 0";
 	$w->{purged} = 1;
-	return "CREATE TABLE IF NOT EXISTS $purged (LIKE $t->{name});\nBEGIN;\nSET LOCAL leadscore.on_delete = 'keep';\n"
-	  . "INSERT INTO $purged SELECT * FROM $t->{name} $where;\nDELETE FROM $t->{name} $where;\nCOMMIT;\n";
+	return <<"SQL";
+CREATE TABLE IF NOT EXISTS $purged (LIKE $t->{name});
+BEGIN;
+SET LOCAL leadscore.on_delete = 'keep';
+INSERT INTO $purged SELECT * FROM $t->{name} $where;
+DELETE FROM $t->{name} $where;
+COMMIT;
+SQL
 }
 
 ################################################################################
@@ -687,12 +741,18 @@ sub show_rules
 {
 	my ($w, $contact, $at) = @_;
 	my $pair = 'ARRAY[' . quoted($contact) . '], ARRAY[' . quoted($at) . '::timestamptz]';
-	my $out = run($w, 'rules that differ', "SELECT what, contact, t, rule_id, engine, oracle, bound, definition
-		FROM oracle.explain_differences('$w->{model}', $pair);\n");
-	diag("rules of contact $contact at $at that differ (what|contact|t|rule|engine|oracle|bound|definition):\n" . ($out || 'none'));
+	my $out = run($w, 'rules that differ', <<"SQL");
+SELECT what, contact, t, rule_id, engine, oracle, bound, definition
+	FROM oracle.explain_differences('$w->{model}', $pair);
+SQL
+	diag("rules of contact $contact at $at that differ (what|contact|t|rule|engine|oracle|bound|definition):\n"
+		. ($out || 'none'));
 	return if $out;
-	diag(run($w, 'all rules', "SELECT o.rule_id, o.matched, o.in_force, o.points, jsonb_strip_nulls(to_jsonb(r) - '{model,counted_version}'::text[])
-		FROM oracle.rules('$w->{model}', $pair) o JOIN leadscore.lead_rule r USING (rule_id) WHERE o.matched > 0 OR o.points <> 0;\n"));
+	diag(run($w, 'all rules', <<"SQL"));
+SELECT o.rule_id, o.matched, o.in_force, o.points, jsonb_strip_nulls(to_jsonb(r) - '{model,counted_version}'::text[])
+	FROM oracle.rules('$w->{model}', $pair) o JOIN leadscore.lead_rule r USING (rule_id)
+	 WHERE o.matched > 0 OR o.points <> 0;
+SQL
 }
 
 my $columns = "what, 'contact ' || contact, t AT TIME ZONE 'UTC' || '+00', concat('engine ', engine), concat('oracle ', oracle), bound";
@@ -704,11 +764,14 @@ sub compare
 
 	# instants: before all, in between, at an event and just before it, a round time after an event, midnight, years later
 	my $event = read_instant_of_event($w);
-	my $midnight = run($w, 'midnight', "SELECT (date_trunc('day', leadscore.clock() AT TIME ZONE '$w->{zone}') + interval '1 day')
-		AT TIME ZONE '$w->{zone}' AT TIME ZONE 'UTC' || '+00';\n");
+	my $midnight = run($w, 'midnight', <<"SQL");
+SELECT (date_trunc('day', leadscore.clock() AT TIME ZONE '$w->{zone}') + interval '1 day')
+	AT TIME ZONE '$w->{zone}' AT TIME ZONE 'UTC' || '+00';
+SQL
 	my @instants = map { instant($_) } (
 		$event, $w->{clock}, $w->{clock} + between(3, 9) * 365 * $day + between(0, 86399) * $second,
-		$event + pick(1, 7, 10, 30, 60) * $day - pick(0, 1), $w->{base} + int(rand($w->{clock} - $w->{base})), $w->{base} - 60 * $day,
+		$event + pick(1, 7, 10, 30, 60) * $day - pick(0, 1), $w->{base} + int(rand($w->{clock} - $w->{base})),
+		$w->{base} - 60 * $day,
 		$event - 1, read_instant($midnight) - pick(0, 1));
 	@instants = @instants[ 0 .. $count - 1 ];
 	my $list = 'ARRAY[' . join(', ', map { quoted($_) } @instants) . ']::timestamptz[]';
@@ -716,29 +779,37 @@ sub compare
 	my $out;
 	if (!$w->{purged})
 	{
-		$out = is_empty($w, "SELECT $columns FROM oracle.differences('$model', $list) ORDER BY t, contact, what;\n", "$when: score and replay");
+		$out = is_empty($w, <<"SQL", "$when: score and replay");
+SELECT $columns FROM oracle.differences('$model', $list) ORDER BY t, contact, what;
+SQL
 		show_rules($w, $1, $2) if $out =~ /^[^|]*\|contact ([^|]*)\|([^|]*)\|/;
 	}
 
 	$out = is_empty($w, "SELECT $columns FROM oracle.live_differences('$model');\n", "$when: live rows");
 	show_rules($w, $1, $2) if $out =~ /^[^|]*\|contact ([^|]*)\|([^|]*)\|/;
 
-	$out = is_empty($w, "SELECT $columns FROM oracle.stored_differences('$model', current_only => true);\n", "$when: stored rows before a refresh");
+	$out = is_empty($w, <<"SQL", "$when: stored rows before a refresh");
+SELECT $columns FROM oracle.stored_differences('$model', current_only => true);
+SQL
 	show_rules($w, $1, $2) if $out =~ /^[^|]*\|contact ([^|]*)\|([^|]+)\|/;
 
-	is_empty($w, "SELECT * FROM leadscore.verify('$model') WHERE status = 'wrong';\n", "$when: verify before a refresh");
+	is_empty($w, <<"SQL", "$when: verify before a refresh");
+SELECT * FROM leadscore.verify('$model') WHERE status = 'wrong';
+SQL
 	explained($w, $list, "$when: explain before a refresh", 10) if !$w->{purged};
 
 	if (!$skip{rules} && !$w->{purged})
 	{
 		is_empty($w, "BEGIN;\n" . change_rule($w) . change_rule($w)
 			. "SELECT $columns FROM oracle.differences('$model', ARRAY[leadscore.clock()]) WHERE what = 'score';\n"
-			. "SELECT $columns FROM oracle.live_differences('$model');\nROLLBACK;\n", "$when: score and live rows while rules are tried out");
+			. "SELECT $columns FROM oracle.live_differences('$model');\nROLLBACK;\n",
+			"$when: score and live rows while rules are tried out");
 	}
 
 	fold_beside($w) if chance(0.3);
 	run($w, 'refresh', "SELECT leadscore.refresh('$model');\n");
-	is_empty($w, "SELECT * FROM leadscore.verify('$model')" . ($w->{purged} ? " WHERE status = 'wrong'" : '') . ";\n", "$when: verify");
+	is_empty($w, "SELECT * FROM leadscore.verify('$model')" . ($w->{purged} ? " WHERE status = 'wrong'" : '') . ";\n",
+		"$when: verify");
 	is_empty($w, "SELECT $columns FROM oracle.stored_differences('$model');\n", "$when: stored rows");
 	is_empty($w, "SELECT * FROM oracle.pending_contacts('$model');\n", "$when: nothing is left pending");
 	explained($w, $list, "$when: explain", 30) if !$w->{purged};
@@ -748,16 +819,24 @@ sub compare
 sub explained
 {
 	my ($w, $list, $what, $pairs) = @_;
-	is_empty($w, "SELECT d.* FROM (SELECT array_agg(contact) AS contacts, array_agg(t) AS instants
-			FROM (SELECT k.contact, i.t FROM oracle.known_contacts('$w->{model}') k, unnest($list) AS i (t) ORDER BY md5(k.contact || i.t) LIMIT $pairs) AS s) AS p,
-		oracle.explain_differences('$w->{model}', p.contacts, p.instants) d;\n", $what);
+	is_empty($w, <<"SQL", $what);
+SELECT d.* FROM (SELECT array_agg(contact) AS contacts, array_agg(t) AS instants
+		FROM (SELECT k.contact, i.t
+			  FROM oracle.known_contacts('$w->{model}') k, unnest($list) AS i (t) ORDER BY md5(k.contact || i.t)
+			LIMIT $pairs) AS s) AS p,
+	oracle.explain_differences('$w->{model}', p.contacts, p.instants) d;
+SQL
 }
 
 # Half of what is pending is folded in by a transaction that is rolled back.
 sub fold_beside
 {
 	my ($w) = @_;
-	run($w, 'a fold rolled back', "BEGIN;\nSELECT leadscore.refresh('$w->{model}');\nROLLBACK;\n", pick(undef, 'repeatable read'));
+	run($w, 'a fold rolled back', <<"SQL", pick(undef, 'repeatable read'));
+BEGIN;
+SELECT leadscore.refresh('$w->{model}');
+ROLLBACK;
+SQL
 }
 
 # What time alone did: after a refresh every row is as true as it has to be.
@@ -767,7 +846,9 @@ sub time_passes
 
 	$w->{clock} += $by;
 	run($w, 'refresh', "SELECT leadscore.refresh('$w->{model}');\n");
-	is_empty($w, "SELECT $columns FROM oracle.drift_differences('$w->{model}');\n", "$when: rows after time has passed");
+	is_empty($w, <<"SQL", "$when: rows after time has passed");
+SELECT $columns FROM oracle.drift_differences('$w->{model}');
+SQL
 }
 
 # The instant of some event of the last weeks.
@@ -775,7 +856,8 @@ sub read_instant_of_event
 {
 	my ($w) = @_;
 	my $at = run($w, 'an event', "SELECT occurred_at AT TIME ZONE 'UTC' || '+00' FROM oracle.rows_of_every_source('$w->{model}')
-		WHERE occurred_at BETWEEN '" . instant($w->{base}) . "' AND leadscore.clock() ORDER BY md5(occurred_at::text || contact || '$w->{seed}') LIMIT 1;\n");
+		WHERE occurred_at BETWEEN '" . instant($w->{base})
+			. "' AND leadscore.clock() ORDER BY md5(occurred_at::text || contact || '$w->{seed}') LIMIT 1;\n");
 	return $at ? read_instant($at) : $w->{base};
 }
 
@@ -794,16 +876,23 @@ sub run_seed
 	  . ', tables ' . join(', ', map { "$_->{name} ($_->{kind}, $_->{types}[2])" } @{ $w->{tables} })
 	  . ', queued: ' . (join(', ', map { $_->{name} } grep { $_->{mode} } @{ $w->{sources} }) || 'none'));
 
-	run($w, 'extension', "CREATE EXTENSION IF NOT EXISTS leadscore;\n\\i $top/oracle.sql\n\\i $top/oracle_compare.sql\n");
+	run($w, 'extension', <<"SQL");
+CREATE EXTENSION IF NOT EXISTS leadscore;
+\\i $top/oracle.sql
+\\i $top/oracle_compare.sql;
+SQL
 	run($w, 'tables', create_tables($w));
 	my @early = grep { chance(0.6) } @{ $w->{keys} };
 	run($w, 'contacts', insert_values($w->{contacts}, [ map { contact_row($w, $_) } @early ])) if @early;
 
 	# some events are there before the model
 	my $before = $w->{base};
-	run($w, 'events before the model', insert_events($w, $_, between(20, 80), $before)) for grep { chance(0.5) } @{ $w->{tables} };
+	run($w, 'events before the model', insert_events($w, $_, between(20, 80), $before)) for grep { chance(0.5) }
+		@{ $w->{tables} };
 
-	run($w, 'model', sprintf("SELECT leadscore.create_model('%s', 'contacts', categories => '{%s}'%s, time_zone => '%s');\n",
+	run($w, 'model', sprintf(<<'SQL',
+SELECT leadscore.create_model('%s', 'contacts', categories => '{%s}'%s, time_zone => '%s');
+SQL
 		$model, join(',', @{ $w->{categories} }), defined $w->{created_at} ? ", created_at => 'since'" : '', $w->{zone})
 	  . set_limits($w) . insert_grades($w));
 
@@ -833,7 +922,8 @@ sub run_seed
 		}
 		run($w, "batch $batch, contacts", change_contacts($w), chance(0.7) ? $w->{level} : undef);
 		run($w, "batch $batch, identities", change_identities($w)) if $w->{identity} && $batch > 1;
-		run($w, "batch $batch, refresh", "SELECT leadscore.refresh('$model');\n", pick(undef, undef, 'repeatable read')) if chance(0.3);
+		run($w, "batch $batch, refresh", "SELECT leadscore.refresh('$model');\n", pick(undef, undef, 'repeatable read'))
+			if chance(0.3);
 		if ($batch == 2)
 		{
 			run($w, 'late attach', join('', map { attach($w, $_) } grep { $_->{late} } @{ $w->{sources} }));
@@ -850,7 +940,8 @@ sub run_seed
 		run($w, 'detach and attach', detach_for_a_while($w)) if $batch > 2 && !$skip{detach} && chance(0.35);
 		if ($batch == 4 && !$skip{leaf})
 		{
-			run($w, 'a new leaf', attach_leaf($w, $_)) for grep { ($_->{partition_by} // '') eq 'time' && chance(0.6) } @{ $w->{tables} };
+			run($w, 'a new leaf', attach_leaf($w, $_))
+				for grep { ($_->{partition_by} // '') eq 'time' && chance(0.6) } @{ $w->{tables} };
 		}
 		compare($w, 'half-way', 3) if $batch == 3;
 	}
@@ -859,16 +950,20 @@ sub run_seed
 		run($w, 'refresh', "SELECT leadscore.refresh('$model');\n");
 		run($w, 'purge', join('', map { purge($w, $_) } @{ $w->{tables} }));
 	}
-	time_passes($w, "step $_", pick(1, $second, $hour, between(1, 40) * $hour, between(1, 30) * $day, between(1, 400) * $day)) for 1 .. 6;
+	time_passes($w, "step $_", pick(1, $second, $hour, between(1, 40) * $hour, between(1, 30) * $day, between(1, 400) * $day))
+		for 1 .. 6;
 	$w->{clock} += pick(0, 1, 3 * $hour, 2 * $day);
 	my $list = compare($w, 'in the end', 8);
-	note("seed $seed: rules that contribute to some score: " . run($w, 'coverage', "SELECT string_agg(format('%s of %s %s', contributing, total, kind), ', ' ORDER BY kind)
-		FROM (SELECT kind, count(*) AS total, count(*) FILTER (WHERE points) AS contributing
-			FROM (SELECT r.rule_id, r.kind, bool_or(o.points <> 0) AS points
-				FROM (SELECT array_agg(k.contact) AS contacts, array_agg(i.t) AS instants FROM oracle.known_contacts('$model') k, unnest($list) AS i (t)) AS p,
-					oracle.rules('$model', p.contacts, p.instants) o JOIN leadscore.lead_rule r USING (rule_id)
-				GROUP BY r.rule_id, r.kind) AS s
-			GROUP BY kind) AS s;\n"));
+	note("seed $seed: rules that contribute to some score: " . run($w, 'coverage', <<"SQL"));
+SELECT string_agg(format('%s of %s %s', contributing, total, kind), ', ' ORDER BY kind)
+	FROM (SELECT kind, count(*) AS total, count(*) FILTER (WHERE points) AS contributing
+		FROM (SELECT r.rule_id, r.kind, bool_or(o.points <> 0) AS points
+			FROM (SELECT array_agg(k.contact) AS contacts, array_agg(i.t) AS instants
+				  FROM oracle.known_contacts('$model') k, unnest($list) AS i (t)) AS p,
+				oracle.rules('$model', p.contacts, p.instants) o JOIN leadscore.lead_rule r USING (rule_id)
+			GROUP BY r.rule_id, r.kind) AS s
+		GROUP BY kind) AS s;
+SQL
 
 	is(scalar @{ $w->{errors} }, 0, "seed $seed: no errors");
 	close($w->{trace});
@@ -881,7 +976,8 @@ sub run_seed
 $node->safe_psql('postgres', 'CREATE DATABASE oracle_check');
 my $checked = $node->safe_psql('oracle_check', "\\i $top/oracle_check.sql\n", extra_params => [ '-v', "oracle=$top/oracle.sql" ]);
 my @wrong = grep { !/^ok\|/ } split /\n/, $checked;
-ok($checked && !@wrong, 'the oracle agrees with ' . scalar(split /\n/, $checked) . ' examples worked out by hand') or diag(join("\n", @wrong));
+ok($checked && !@wrong, 'the oracle agrees with ' . scalar(split /\n/, $checked) . ' examples worked out by hand')
+	or diag(join("\n", @wrong));
 
 run_seeds(\&run_seed, 40, 2, 5, 43, 301);
 $node->stop;

@@ -14,24 +14,24 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
-use Test::More;
 use PropertyTest;
+use Test::More;
 
 my $top = "$FindBin::Bin/..";
 my %skip = map { $_ => 1 } split /,/, $ENV{LEADSCORE_SKIP} // '';
 my %only = map { $_ => 1 } split /,/, $ENV{LEADSCORE_ONLY} // '';
 my $steps = $ENV{LEADSCORE_STEPS} // ($ENV{LEADSCORE_LONG} ? 40 : 20);
 
-my $node = PostgreSQL::Test::Cluster->new('definitions');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off");
-$node->start;
+my $node = LeadscoreNode->create('definitions', library => 'session', conf => { autovacuum => 'on' });
 # a role whose privileges the owner of the model has, and one whose he has not
-$node->safe_psql('postgres', 'CREATE ROLE crm; CREATE ROLE sales; CREATE ROLE stranger; GRANT sales TO crm');
+$node->safe_psql('postgres', <<'SQL');
+CREATE ROLE crm;
+CREATE ROLE sales;
+CREATE ROLE stranger;
+GRANT sales TO crm;
+SQL
 
 ################################################################################
 # The world of one seed.  A table knows its columns by what they are, whatever
@@ -44,15 +44,18 @@ my @things = qw(id who at what dwell url home region);
 sub new_world
 {
 	my ($seed) = @_;
-	my %w = (seed => $seed, node => $node, db => "seed_$seed", model => 'm', errors => [], names => 0, next_id => 1, waits => {}, undo => {},
-		clock => 1_772_323_200 * $second + between(0, 86_399) * $second, session_zone => 'UTC', labels => [qw(open click form page)],
+	my %w = (seed => $seed, node => $node, db => "seed_$seed", model => 'm', errors => [], names => 0, next_id => 1,
+		waits => {}, undo => {},
+		clock => 1_772_323_200 * $second + between(0, 86_399) * $second, session_zone => 'UTC',
+		labels => [qw(open click form page)],
 		attributes => { town => 'town', floor => 'floor' }, functions => { long => 'is_long', worth => 'worth' }, limit => 4,
 		key_type => pick('int4', 'int4', 'int8'), owner => 'crm');
 	for my $name (qw(visits orders calls deals))
 	{
 		$w{tables}{$name} = { name => $name, col => { map { $_ => $_ } @things }, type => { dwell => 'int4' } };
 	}
-	$w{contacts} = { name => 'contacts', col => { map { $_ => $_ } qw(id country employees subscribed tier) }, type => { employees => 'int4' } };
+	$w{contacts} = { name => 'contacts', col => { map { $_ => $_ } qw(id country employees subscribed tier) },
+		type => { employees => 'int4' } };
 	$w{all} = [ $w{contacts}, map { $w{tables}{$_} } qw(visits orders calls deals) ];
 	open($w{trace}, '>', "$PostgreSQL::Test::Utils::log_path/021_property_definitions_seed_$seed.sql") or die "cannot write: $!";
 	return \%w;
@@ -64,8 +67,13 @@ sub create_world
 	my $columns = "id int8, who $w->{key_type}, at timestamptz, what event_kind, dwell int4, url text, home place, region text DEFAULT 'eu'";
 	my $partitioned = chance(0.5) ? 'HASH (id)' : 'RANGE (at)';
 	my $leaves = $partitioned =~ /HASH/
-	  ? join('', map { "CREATE TABLE orders_$_ PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER $_);\n" } 0 .. 1)
-	  : "CREATE TABLE orders_0 PARTITION OF orders FOR VALUES FROM ('2026-02-20') TO ('2026-03-05');\nCREATE TABLE orders_1 PARTITION OF orders DEFAULT;\n";
+	  ? join('', map { <<"SQL" } 0 .. 1)
+CREATE TABLE orders_$_ PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER $_);
+SQL
+	  : <<'SQL';
+CREATE TABLE orders_0 PARTITION OF orders FOR VALUES FROM ('2026-02-20') TO ('2026-03-05');
+CREATE TABLE orders_1 PARTITION OF orders DEFAULT;
+SQL
 	return <<"SQL";
 CREATE EXTENSION IF NOT EXISTS leadscore;
 \\i $top/oracle.sql
@@ -104,12 +112,16 @@ sub named
 
 my @conditions = (
 	undef, '{dwell} > 3', '{dwell} IS NOT NULL', q({what} = '<open>'), q({what} IN ('<click>', '<form>') AND {dwell} < 8),
-	'({home}).[floor] > 1', q(({home}).[town] = 'Ulm' OR {url} LIKE '/p%'), '%long%({dwell})', '%long%({dwell} + ({home}).[floor])',
+	'({home}).[floor] > 1', q(({home}).[town] = 'Ulm' OR {url} LIKE '/p%'), '%long%({dwell})',
+	'%long%({dwell} + ({home}).[floor])',
 	'10 / ({dwell} - 4) > 0', q(coalesce({url}, '<open>') <> '<open>'), q({what} > '<open>' AND NOT %long%({dwell})),
-	q(CASE {what} WHEN '<open>' THEN {dwell} > 1 WHEN '<page>' THEN true END), '{region} IS NOT NULL AND {dwell} IS DISTINCT FROM 5');
-my @weights = (undef, undef, '{dwell}', '%worth%({url})', '({home}).[floor]', q(CASE WHEN {what} = '<form>' THEN 2 ELSE 0.5 END), '{dwell} / 4.0');
+	q(CASE {what} WHEN '<open>' THEN {dwell} > 1 WHEN '<page>' THEN true END),
+	'{region} IS NOT NULL AND {dwell} IS DISTINCT FROM 5');
+my @weights = (undef, undef, '{dwell}', '%worth%({url})', '({home}).[floor]',
+	q(CASE WHEN {what} = '<form>' THEN 2 ELSE 0.5 END), '{dwell} / 4.0');
 my @profile_conditions = (
-	'{employees} > 50', q({country} = 'DE'), q({tier} = '<open>'), '{subscribed}', '%long%({employees})', q({tier} >= '<click>' AND {employees} IS NOT NULL));
+	'{employees} > 50', q({country} = 'DE'), q({tier} = '<open>'), '{subscribed}', '%long%({employees})',
+	q({tier} >= '<click>' AND {employees} IS NOT NULL));
 
 sub insert_rule
 {
@@ -117,7 +129,8 @@ sub insert_rule
 	my $name = pick(qw(visits orders calls deals));
 	my $t = $w->{tables}{$name};
 	return '' if %{ $w->{away} // {} } || grep { defined $_->{dropped} } @{ $w->{all} };
-	my %r = (model => 'm', name => sprintf('rule %02d', ++$w->{rules}), kind => pick_of(7 => 'event', 2 => 'profile', 1 => 'absence'),
+	my %r = (model => 'm', name => sprintf('rule %02d', ++$w->{rules}),
+		kind => pick_of(7 => 'event', 2 => 'profile', 1 => 'absence'),
 		points => pick(5, 10, -7, 2.5, 40));
 	if ($r{kind} eq 'profile')
 	{
@@ -139,7 +152,8 @@ sub insert_rule
 		$r{time_frame} = pick('7 days', '20 days') if chance(0.2);
 	}
 	my @columns = sort keys %r;
-	return 'INSERT INTO leadscore.lead_rule (' . join(', ', @columns) . ') VALUES (' . join(', ', map { quoted($r{$_}) } @columns) . ");\n";
+	return 'INSERT INTO leadscore.lead_rule (' . join(', ', @columns) . ') VALUES ('
+		. join(', ', map { quoted($r{$_}) } @columns) . ");\n";
 }
 
 # Where rows of a table can be written: itself, a part, or what stands above it.
@@ -163,12 +177,15 @@ sub insert_events
 		my @rows;
 		for (1 .. between(1, 5))
 		{
-			my %v = (id => $w->{next_id}++, who => chance(0.1) ? undef : between(1, 12), at => instant($w->{clock} - between(0, 9) * $day - between(0, 86_399) * $second),
-				what => chance(0.1) ? undef : pick(@{ $w->{labels} }), dwell => pick(undef, 0 .. 9), url => pick(undef, '/', '/p', $w->{labels}[0]), region => 'eu');
+			my %v = (id => $w->{next_id}++, who => chance(0.1) ? undef : between(1, 12),
+				at => instant($w->{clock} - between(0, 9) * $day - between(0, 86_399) * $second),
+				what => chance(0.1) ? undef : pick(@{ $w->{labels} }), dwell => pick(undef, 0 .. 9),
+				url => pick(undef, '/', '/p', $w->{labels}[0]), region => 'eu');
 			$v{home} = chance(0.3) ? undef : sprintf('(%s,%s)', pick('Ulm', 'Rome', ''), pick('', 0, 1, 2));
 			push @rows, '(' . join(', ', map { quoted($v{$_}) } @present) . ')';
 		}
-		$sql .= 'INSERT INTO ' . written($w, $name) . ' (' . join(', ', map { name($t->{col}{$_}) } @present) . ') VALUES ' . join(', ', @rows) . ";\n";
+		$sql .= 'INSERT INTO ' . written($w, $name) . ' (' . join(', ', map { name($t->{col}{$_}) } @present)
+			. ') VALUES ' . join(', ', @rows) . ";\n";
 	}
 	return $sql . (chance(0.5) ? change_events($w) : '') . (chance(0.4) ? change_contacts($w) : '');
 }
@@ -181,7 +198,9 @@ sub change_events
 	my $target = defined $t->{above} && chance(0.5) ? $t->{above} : $t->{name};
 	my $some = named($w, $t, 'WHERE {id} % ' . between(5, 9) . ' = ' . between(0, 4));
 	return pick("DELETE FROM $target $some;\n", named($w, $t, "UPDATE $target SET {who} = " . between(1, 12) . " $some;\n"),
-		named($w, $t, "UPDATE $target SET {what} = '<form>', {at} = {at} - interval '1 day' $some;\n"),
+		named($w, $t, <<"SQL"),
+UPDATE $target SET {what} = '<form>', {at} = {at} - interval '1 day' $some;
+SQL
 		defined $t->{col}{dwell} ? named($w, $t, "UPDATE $target SET {dwell} = 7 $some;\n") : ());
 }
 
@@ -190,13 +209,17 @@ sub change_contacts
 	my ($w) = @_;
 	my $t = $w->{contacts};
 	my @present = grep { defined $t->{col}{$_} } qw(id country employees subscribed tier);
-	my %v = (id => between(1, 12), country => pick('DE', 'US', undef), employees => pick(undef, 1, 77), subscribed => pick('t', 'f', undef), tier => pick(@{ $w->{labels} }));
+	my %v = (id => between(1, 12), country => pick('DE', 'US', undef), employees => pick(undef, 1, 77),
+		subscribed => pick('t', 'f', undef), tier => pick(@{ $w->{labels} }));
 	my $key = quoted($v{id});
 	return pick(
 		named($w, $t, "DELETE FROM $t->{name} WHERE {id} = $key;\n"),
-		defined $t->{col}{employees} ? named($w, $t, "UPDATE $t->{name} SET {employees} = {employees} + 10 WHERE {id} <= $key;\n") : (),
+		defined $t->{col}{employees} ? named($w, $t, <<"SQL") : (),
+UPDATE $t->{name} SET {employees} = {employees} + 10 WHERE {id} <= $key;
+SQL
 		(named($w, $t, "DELETE FROM $t->{name} WHERE {id} = $key;\n")
-		  . "INSERT INTO $t->{name} (" . join(', ', map { name($t->{col}{$_}) } @present) . ') VALUES (' . join(', ', map { quoted($v{$_}) } @present) . ");\n") x 3);
+		  . "INSERT INTO $t->{name} (" . join(', ', map { name($t->{col}{$_}) } @present) . ') VALUES ('
+		  	. join(', ', map { quoted($v{$_}) } @present) . ");\n") x 3);
 }
 
 ################################################################################
@@ -226,7 +249,9 @@ sub swap_columns
 	return () if grep { !defined } $a, $b;
 	@{ $t->{col} }{qw(url region)} = ($b, $a);
 	my $top = $t->{above} // $t->{name};
-	return "BEGIN;\n" . join('', map { sprintf("ALTER TABLE %s RENAME COLUMN %s TO %s;\n", $top, map { name($_) } @$_) } [ $a, 'aside' ], [ $b, $a ], [ 'aside', $b ]) . "COMMIT;\n";
+	return "BEGIN;\n" . join('',
+		map { sprintf("ALTER TABLE %s RENAME COLUMN %s TO %s;\n", $top, map { name($_) } @$_) } [ $a, 'aside' ],
+		[ $b, $a ], [ 'aside', $b ]) . "COMMIT;\n";
 }
 
 sub rename_label
@@ -260,7 +285,12 @@ sub other_index
 {
 	my ($w) = @_;
 	my $t = $w->{tables}{visits};
-	return named($w, $t, "DROP INDEX visits_who;\nCREATE INDEX visits_who ON $t->{name} ({who}, {at});\nANALYZE $t->{name};\nCLUSTER $t->{name} USING visits_who;\n");
+	return named($w, $t, <<"SQL");
+DROP INDEX visits_who;
+CREATE INDEX visits_who ON $t->{name} ({who}, {at});
+ANALYZE $t->{name};
+CLUSTER $t->{name} USING visits_who;
+SQL
 }
 
 # Under a table that is not attached, and out of it again.
@@ -288,8 +318,11 @@ sub attach_partition
 	}
 	return () if !defined $t->{col}{region};
 	$t->{above} = fresh($w, 'above');
-	return named($w, $t, "DELETE FROM $t->{name} WHERE {region} <> 'eu' OR {region} IS NULL;\n"
-		. "CREATE TABLE $t->{above} (LIKE $t->{name} INCLUDING DEFAULTS) PARTITION BY LIST ({region});\nALTER TABLE $t->{above} ATTACH PARTITION $t->{name} FOR VALUES IN ('eu');\n");
+	return named($w, $t, <<"SQL");
+DELETE FROM $t->{name} WHERE {region} <> 'eu' OR {region} IS NULL;
+CREATE TABLE $t->{above} (LIKE $t->{name} INCLUDING DEFAULTS) PARTITION BY LIST ({region});
+ALTER TABLE $t->{above} ATTACH PARTITION $t->{name} FOR VALUES IN ('eu');
+SQL
 }
 
 # An online migration of the key, to its end.
@@ -300,9 +333,14 @@ sub swap_key
 	return () if $w->{swapped}++ || %{ $w->{waits} };
 	my ($old, $new, $aside) = ($t->{col}{id}, fresh($w, 'id'), fresh($w, 'old'));
 	$w->{key_type} = 'int8';
-	return "BEGIN;\nALTER TABLE $t->{name} ADD $new int8;\nUPDATE $t->{name} SET $new = " . name($old) . ";\nALTER TABLE $t->{name} ALTER $new SET NOT NULL, ADD UNIQUE ($new), ALTER "
+	return "BEGIN;\nALTER TABLE $t->{name} ADD $new int8;\nUPDATE $t->{name} SET $new = " . name($old)
+		. ";\nALTER TABLE $t->{name} ALTER $new SET NOT NULL, ADD UNIQUE ($new), ALTER "
 	  . name($old) . " DROP DEFAULT;\nUPDATE leadscore.lead_model SET key = '$new' WHERE model = 'm';\n"
-	  . sprintf("ALTER TABLE %s DROP COLUMN %s;\nALTER TABLE %s RENAME COLUMN %s TO %s;\nCOMMIT;\n", $t->{name}, name($old), $t->{name}, $new, name($old));
+	  . sprintf(<<'SQL', $t->{name}, name($old), $t->{name}, $new, name($old));
+ALTER TABLE %s DROP COLUMN %s;
+ALTER TABLE %s RENAME COLUMN %s TO %s;
+COMMIT;
+SQL
 }
 
 sub key_type
@@ -327,12 +365,14 @@ sub column_type
 sub drop_column
 {
 	my ($w) = @_;
-	my ($t, $c, $type) = @{ pick([ $w->{tables}{ pick(qw(visits orders calls deals)) }, 'dwell', 'int4' ], [ $w->{contacts}, 'employees', 'int4' ]) };
+	my ($t, $c, $type) = @{ pick([ $w->{tables}{ pick(qw(visits orders calls deals)) }, 'dwell', 'int4' ],
+		[ $w->{contacts}, 'employees', 'int4' ]) };
 	if (defined $t->{dropped})
 	{
 		my $dropped = delete $t->{dropped};
 		$t->{col}{$c} = $dropped;
-		return sprintf("ALTER TABLE %s ADD COLUMN %s %s DEFAULT 6;\n", $t->{above} // $t->{name}, name($dropped), $t->{type}{$c} //= $type);
+		return sprintf("ALTER TABLE %s ADD COLUMN %s %s DEFAULT 6;\n", $t->{above} // $t->{name}, name($dropped),
+			$t->{type}{$c} //= $type);
 	}
 	$t->{dropped} = $t->{col}{$c};
 	$t->{col}{$c} = undef;
@@ -344,7 +384,10 @@ sub replace_function
 	my ($w) = @_;
 	return () if $w->{away}{long};
 	$w->{limit} = between(0, 9);
-	return "CREATE OR REPLACE FUNCTION $w->{functions}{long}(int8) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT \$1 > $w->{limit}';\n";
+	return <<"SQL";
+CREATE OR REPLACE FUNCTION $w->{functions}{long}(int8) RETURNS bool
+	LANGUAGE sql IMMUTABLE AS 'SELECT \$1 > $w->{limit}';
+SQL
 }
 
 # Rules that use it sleep until it is there again.
@@ -389,14 +432,18 @@ sub unique_index
 	my ($w) = @_;
 	my ($t, $key) = ($w->{contacts}{name}, name($w->{contacts}{col}{id}));
 	return () if $w->{swapped};
-	return waiting($w, 'unique index', "ALTER TABLE $t DROP CONSTRAINT contacts_pkey;\n", "ALTER TABLE $t ADD CONSTRAINT contacts_pkey PRIMARY KEY ($key);\n");
+	return waiting($w, 'unique index', "ALTER TABLE $t DROP CONSTRAINT contacts_pkey;\n", <<"SQL");
+ALTER TABLE $t ADD CONSTRAINT contacts_pkey PRIMARY KEY ($key);
+SQL
 }
 
 sub row_security
 {
 	my ($w) = @_;
 	my $t = $w->{contacts}{name};
-	return waiting($w, 'row security', "ALTER TABLE $t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;\n", "ALTER TABLE $t NO FORCE ROW LEVEL SECURITY" . pick('', ', DISABLE ROW LEVEL SECURITY') . ";\n");
+	return waiting($w, 'row security', <<"SQL", "ALTER TABLE $t NO FORCE ROW LEVEL SECURITY" . pick('', ', DISABLE ROW LEVEL SECURITY') . ";\n");
+ALTER TABLE $t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+SQL
 }
 
 sub revoke
@@ -411,7 +458,11 @@ sub source_security
 {
 	my ($w) = @_;
 	my $t = $w->{tables}{visits}{name};
-	return waiting($w, 'source', "ALTER TABLE $t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;\n", "ALTER TABLE $t NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY;\n");
+	return waiting($w, 'source', <<"SQL", <<"SQL");
+ALTER TABLE $t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+SQL
+ALTER TABLE $t NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY;
+SQL
 }
 
 sub source_rights
@@ -426,13 +477,20 @@ sub owner_of_strangers
 {
 	my ($w) = @_;
 	my $t = $w->{contacts}{name};
-	return waiting($w, 'owner', "ALTER TABLE $t OWNER TO stranger;\n", "ALTER TABLE $t OWNER TO $w->{owner};\nUPDATE leadscore.lead_model SET enabled = true WHERE model = 'm';\n");
+	return waiting($w, 'owner', "ALTER TABLE $t OWNER TO stranger;\n", <<"SQL");
+ALTER TABLE $t OWNER TO $w->{owner};
+UPDATE leadscore.lead_model SET enabled = true WHERE model = 'm';
+SQL
 }
 
 sub disable_model
 {
 	my ($w) = @_;
-	return waiting($w, 'disabled', "UPDATE leadscore.lead_model SET enabled = false WHERE model = 'm';\n", "UPDATE leadscore.lead_model SET enabled = true WHERE model = 'm';\n");
+	return waiting($w, 'disabled', <<'SQL', <<'SQL');
+UPDATE leadscore.lead_model SET enabled = false WHERE model = 'm';
+SQL
+UPDATE leadscore.lead_model SET enabled = true WHERE model = 'm';
+SQL
 }
 
 sub owner_of_ours
@@ -448,19 +506,36 @@ sub undone
 {
 	my ($w) = @_;
 	my $t = $w->{tables}{visits};
-	return named($w, $t, "BEGIN;\nALTER TABLE " . ($t->{above} // $t->{name}) . " DROP COLUMN {at} CASCADE;\nROLLBACK;\n"
-		. "BEGIN;\nALTER TYPE event_kind RENAME VALUE '<open>' TO 'undone';\nSAVEPOINT s;\nALTER TABLE $w->{contacts}{name} FORCE ROW LEVEL SECURITY, ENABLE ROW LEVEL SECURITY;\nROLLBACK TO s;\n"
-		. "ALTER TYPE event_kind RENAME VALUE 'undone' TO '<open>';\nCOMMIT;\n");
+	my $table = $t->{above} // $t->{name};
+	return named($w, $t, <<"SQL");
+BEGIN;
+ALTER TABLE $table DROP COLUMN {at} CASCADE;
+ROLLBACK;
+BEGIN;
+ALTER TYPE event_kind RENAME VALUE '<open>' TO 'undone';
+SAVEPOINT s;
+ALTER TABLE $w->{contacts}{name} FORCE ROW LEVEL SECURITY, ENABLE ROW LEVEL SECURITY;
+ROLLBACK TO s;
+ALTER TYPE event_kind RENAME VALUE 'undone' TO '<open>';
+COMMIT;
+SQL
 }
 
 my %changes = (
-	rename_column => [ \&rename_column, 6, 'keeps' ], swap_columns => [ \&swap_columns, 2, 'keeps' ], rename_label => [ \&rename_label, 4, 'keeps' ],
-	rename_attribute => [ \&rename_attribute, 3, 'keeps' ], rename_table => [ \&rename_table, 2, 'keeps' ], other_index => [ \&other_index, 1, 'keeps' ],
-	inherit => [ \&inherit, 3, 'keeps' ], attach_partition => [ \&attach_partition, 3 ], swap_key => [ \&swap_key, 1, 'keeps' ], key_type => [ \&key_type, 1, 'keeps' ],
-	column_type => [ \&column_type, 2, 'keeps' ], drop_column => [ \&drop_column, 2 ], replace_function => [ \&replace_function, 1 ],
-	rename_function => [ \&rename_function, 2 ], drop_function => [ \&drop_function, 1 ], unique_index => [ \&unique_index, 2 ], row_security => [ \&row_security, 2 ],
-	revoke => [ \&revoke, 2 ], owner_of_strangers => [ \&owner_of_strangers, 2 ], owner_of_ours => [ \&owner_of_ours, 1, 'keeps' ],
-	source_security => [ \&source_security, 1 ], source_rights => [ \&source_rights, 1 ], disable_model => [ \&disable_model, 1 ], undone => [ \&undone, 2, 'keeps' ]);
+	rename_column => [ \&rename_column, 6, 'keeps' ], swap_columns => [ \&swap_columns, 2, 'keeps' ],
+	rename_label => [ \&rename_label, 4, 'keeps' ],
+	rename_attribute => [ \&rename_attribute, 3, 'keeps' ], rename_table => [ \&rename_table, 2, 'keeps' ],
+	other_index => [ \&other_index, 1, 'keeps' ],
+	inherit => [ \&inherit, 3, 'keeps' ], attach_partition => [ \&attach_partition, 3 ],
+	swap_key => [ \&swap_key, 1, 'keeps' ], key_type => [ \&key_type, 1, 'keeps' ],
+	column_type => [ \&column_type, 2, 'keeps' ], drop_column => [ \&drop_column, 2 ],
+	replace_function => [ \&replace_function, 1 ],
+	rename_function => [ \&rename_function, 2 ], drop_function => [ \&drop_function, 1 ],
+	unique_index => [ \&unique_index, 2 ], row_security => [ \&row_security, 2 ],
+	revoke => [ \&revoke, 2 ], owner_of_strangers => [ \&owner_of_strangers, 2 ],
+	owner_of_ours => [ \&owner_of_ours, 1, 'keeps' ],
+	source_security => [ \&source_security, 1 ], source_rights => [ \&source_rights, 1 ],
+	disable_model => [ \&disable_model, 1 ], undone => [ \&undone, 2, 'keeps' ]);
 
 sub change
 {
@@ -481,14 +556,20 @@ my $columns = "what, 'contact ' || contact, t AT TIME ZONE 'UTC' || '+00', conca
 sub scores
 {
 	my ($w, $what) = @_;
-	return run($w, 'scores', "SELECT string_agg(contact_id || ' ' || round($what\::numeric, 6), ', ' ORDER BY contact_id) FROM leadscore.score_m;\n");
+	return run($w, 'scores', <<"SQL");
+SELECT string_agg(contact_id || ' ' || round($what\::numeric, 6), ', ' ORDER BY contact_id) FROM leadscore.score_m;
+SQL
 }
 
 sub compare
 {
 	my ($w, $when) = @_;
-	is_empty($w, "SELECT leadscore.refresh('m') \\gset\nSELECT * FROM leadscore.verify('m');\n"
-		. "SELECT $columns FROM oracle.live_differences('m');\nSELECT $columns FROM oracle.stored_differences('m');\n", $when);
+	is_empty($w, <<"SQL", $when);
+SELECT leadscore.refresh('m') \\gset
+SELECT * FROM leadscore.verify('m');
+SELECT $columns FROM oracle.live_differences('m');
+SELECT $columns FROM oracle.stored_differences('m');
+SQL
 }
 
 sub one_step
@@ -514,7 +595,10 @@ sub one_step
 	if ($waits)
 	{
 		run($w, 'events while the model waits', insert_events($w));
-		is(run($w, 'enabled', "SELECT enabled AND NOT EXISTS (SELECT FROM leadscore.lead_job WHERE error LIKE 'model \"m\" is suspended: %')\n\tAND NOT EXISTS (SELECT FROM leadscore.rule_errors WHERE sqlstate IN ('42501', '0A000')) FROM leadscore.lead_model;\n"),
+		is(run($w, 'enabled', <<'SQL'),
+SELECT enabled AND NOT EXISTS (SELECT FROM leadscore.lead_job WHERE error LIKE 'model "m" is suspended: %')
+AND NOT EXISTS (SELECT FROM leadscore.rule_errors WHERE sqlstate IN ('42501', '0A000')) FROM leadscore.lead_model;
+SQL
 			'f', "seed $w->{seed}: $what: the model says that it waits") or diag($sql);
 		return;
 	}

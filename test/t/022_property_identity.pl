@@ -11,23 +11,18 @@ use strict;
 use warnings;
 
 use FindBin;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
+use PropertyTest qw(between chance pick);
 use Test::More;
 
 my $top = "$FindBin::Bin/..";
 my @seeds = $ENV{LEADSCORE_SEED} ? split(/,/, $ENV{LEADSCORE_SEED}) : (1 .. 5);
 push @seeds, map { 1000 + int(rand(1e6)) } 1 .. 20 if $ENV{LEADSCORE_LONG} && !$ENV{LEADSCORE_SEED};
 
-my $node = PostgreSQL::Test::Cluster->new('identity');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
 # Not preloaded for the server: a worker would go by the real clock.
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\njit = off\n");
-$node->start;
-
-sub between { my ($low, $high) = @_; return $low + int(rand($high - $low + 1)) }
-sub chance { return rand() < $_[0] }
-sub pick { return $_[ int(rand(@_)) ] }
+my $node = LeadscoreNode->create('identity', library => 'session',
+	conf => { jit => 'off', autovacuum => 'on' });
 
 my @people = map { "p$_" } 1 .. 7;
 my @visitors = map { "v$_" } 1 .. 5;
@@ -59,8 +54,10 @@ sub rules
 			$award eq 'each' && chance(0.3) ? between(5, 30) : 'NULL');
 	}
 	push @rules, "('p', 'fit', 'profile', NULL, NULL, 3, NULL, NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL)";
-	push @rules, "('a', 'engagement', 'absence', NULL, NULL, -1.5, NULL, 'each', 1, NULL, 'none', NULL, NULL, 20, NULL, '30 hours')";
-	push @rules, "('b', 'engagement', 'absence', 'web', 'e1', -4, NULL, 'once', 1, NULL, 'none', NULL, NULL, NULL, NULL, '4 days')";
+	push @rules,
+		"('a', 'engagement', 'absence', NULL, NULL, -1.5, NULL, 'each', 1, NULL, 'none', NULL, NULL, 20, NULL, '30 hours')";
+	push @rules,
+		"('b', 'engagement', 'absence', 'web', 'e1', -4, NULL, 'once', 1, NULL, 'none', NULL, NULL, NULL, NULL, '4 days')";
 	return @rules;
 }
 
@@ -68,14 +65,19 @@ sub rules
 # some draw an error, as their periods are too many.
 sub insert_rules
 {
-	my $columns = 'name, category, kind, source, event, points, weight, award, at_least, time_frame, decay, decay_interval, decay_keep, max_points, max_per_period, idle';
+	my $columns = 'name, category, kind, source, event, points, weight, award, at_least, time_frame, decay,'
+		. ' decay_interval, decay_keep, max_points, max_per_period, idle';
 	return join '', map {
 		my $condition = /^\('p'/ ? q{$c$country = 'DE'$c$} : 'NULL';
-		"DO \$do\$ BEGIN INSERT INTO leadscore.lead_rule (model, condition, $columns)\n"
-		  . "	SELECT m, $condition, name, category, kind, source, event, points, weight, award, at_least, time_frame::interval, decay,\n"
-		  . "		decay_interval::interval, decay_keep::float8, max_points::float8, max_per_period::float8, idle::interval\n"
-		  . "	FROM unnest(ARRAY['m', 'u']) m, (VALUES $_) v ($columns);\n"
-		  . "EXCEPTION WHEN invalid_parameter_value OR check_violation OR numeric_value_out_of_range OR program_limit_exceeded OR feature_not_supported THEN NULL;\nEND \$do\$;\n"
+		<<"SQL"
+DO \$do\$ BEGIN INSERT INTO leadscore.lead_rule (model, condition, $columns)
+	SELECT m, $condition, name, category, kind, source, event, points, weight, award, at_least, time_frame::interval,
+		decay, decay_interval::interval, decay_keep::float8, max_points::float8, max_per_period::float8, idle::interval
+	FROM unnest(ARRAY['m', 'u']) m, (VALUES $_) v ($columns);
+EXCEPTION WHEN invalid_parameter_value OR check_violation OR numeric_value_out_of_range
+	OR program_limit_exceeded OR feature_not_supported THEN NULL;
+END \$do\$;
+SQL
 	} @_;
 }
 
@@ -102,7 +104,9 @@ sub insert
 {
 	my $n = between(1, 8);
 	my $sql = "INSERT INTO web VALUES " . join(', ', map { event() } 1 .. $n) . ";\n";
-	$sql .= sprintf("INSERT INTO mail VALUES ('%s', leadscore.clock() - interval '%d hours', 'e%d', 2);\n",
+	$sql .= sprintf(<<'SQL',
+INSERT INTO mail VALUES ('%s', leadscore.clock() - interval '%d hours', 'e%d', 2);
+SQL
 		pick(@people), between(0, 200), between(0, 3)) if chance(0.5);
 	return chance(0.35) ? "BEGIN ISOLATION LEVEL REPEATABLE READ;\n${sql}COMMIT;\n" : $sql;
 }
@@ -147,9 +151,13 @@ sub step
 		pick('NULL', map { "'$_'" } @people), pick(@visitors), between(0, 3)) if $kind < 0.83;
 	return sprintf("UPDATE mail SET who = '%s' WHERE who = '%s';\n", pick(@people), pick(@people)) if $kind < 0.86;
 	return sprintf("UPDATE c SET country = '%s' WHERE id = '%s';\n", pick('DE', 'FR'), pick(@people)) if $kind < 0.9;
-	return sprintf("UPDATE leadscore.lead_rule SET event = 'e%d' WHERE name = 'r%d';\n", between(0, 3), between(1, 9)) if $kind < 0.93;
+	return sprintf(<<'SQL', between(0, 3), between(1, 9)) if $kind < 0.93;
+UPDATE leadscore.lead_rule SET event = 'e%d' WHERE name = 'r%d';
+SQL
 	return pick("SELECT leadscore.rescore('m');\n", "SELECT leadscore.rescore('m', true);\n") if $kind < 0.95;
-	return sprintf("SELECT set_config('leadscore.clock', (leadscore.clock() + interval '%d hours')::text, false);\n", between(1, 200));
+	return sprintf(<<'SQL', between(1, 200));
+SELECT set_config('leadscore.clock', (leadscore.clock() + interval '%d hours')::text, false);
+SQL
 }
 
 sub script
@@ -208,7 +216,11 @@ SQL
 	return $sql;
 }
 
-$node->safe_psql('postgres', "CREATE EXTENSION leadscore; CREATE TABLE bad (label text, what text, contact text, got text, wanted text); CREATE TABLE checks (label text, n int)");
+$node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION leadscore;
+CREATE TABLE bad (label text, what text, contact text, got text, wanted text);
+CREATE TABLE checks (label text, n int);
+SQL
 $node->safe_psql('postgres', slurp_file("$top/oracle.sql"));
 $node->safe_psql('postgres', <<'SQL');
 CREATE PROCEDURE compare(label text, map text) LANGUAGE plpgsql AS $$
@@ -225,8 +237,11 @@ BEGIN
 	INSERT INTO bad SELECT label, 'verify ' || v.status, v.contact, v.stored::text, v.replayed::text FROM leadscore.verify('m') v;
 	INSERT INTO bad SELECT label, 'verify ' || v.status, v.contact, v.stored::text, v.replayed::text FROM leadscore.verify('m_visitors') v;
 	WITH wanted AS MATERIALIZED (SELECT * FROM oracle.scores('u', ARRAY[leadscore.clock()])),
-		got AS (SELECT contact_id AS contact, leadscore.score('m', contact_id) AS score, leadscore.replay('m', contact_id) AS replayed FROM leadscore.score_m
-			UNION ALL SELECT contact_id, leadscore.score('m_visitors', contact_id), leadscore.replay('m_visitors', contact_id) FROM leadscore.score_m_visitors)
+		got AS (SELECT contact_id AS contact, leadscore.score('m', contact_id) AS score,
+			leadscore.replay('m', contact_id) AS replayed FROM leadscore.score_m
+			UNION ALL SELECT contact_id, leadscore.score('m_visitors', contact_id),
+				leadscore.replay('m_visitors', contact_id)
+			  FROM leadscore.score_m_visitors)
 	INSERT INTO bad SELECT label, 'score', contact, g.score || ', replayed ' || g.replayed, w.score::text
 	  FROM wanted w FULL JOIN got g USING (contact)
 	 WHERE (abs(w.score - g.score) <= w.bound AND abs(w.score - g.replayed) <= w.bound) IS NOT TRUE;

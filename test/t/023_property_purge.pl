@@ -7,28 +7,27 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
+use PropertyTest qw(between chance pick);
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('purge');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off");
-$node->start;
+my $node = LeadscoreNode->create('purge', library => 'session', conf => { autovacuum => 'on' });
 
-sub between { my ($low, $high) = @_; return $low + int(rand($high - $low + 1)) }
-sub chance { return rand() < $_[0] }
-sub pick { return $_[ int(rand(@_)) ] }
 sub maybe { my ($p, $sql) = @_; return chance($p) ? $sql : 'NULL' }
 
 # A rule of any kind, as the columns of lead_rule after model and name.
-my $columns = 'kind, source, event, condition, points, weight, award, at_least, time_frame, decay, decay_interval, decay_keep, max_points, max_per_period, idle, events_from, period';
+my $columns = 'kind, source, event, condition, points, weight, award, at_least, time_frame, decay, decay_interval,'
+	. ' decay_keep, max_points, max_per_period, idle, events_from, period';
 sub rule
 {
 	my $points = between(1, 20) * pick(1, 1, -0.5);
 	my $event = maybe(0.6, pick("'a'", "'b'"));
-	return "'profile', NULL, NULL, 'country = ''DE''', $points, NULL, NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL, NULL, NULL" if chance(0.1);
-	return "'absence', 'ev', $event, NULL, $points, NULL, " . pick("'once'", "'each'") . ", 1, NULL, 'none', NULL, NULL, " . maybe(0.3, 30) . ", NULL, '" . between(1, 9) . " days', " . maybe(0.2, "'2026-01-20 00:00+00'") . ', NULL' if chance(0.2);
+	return "'profile', NULL, NULL, 'country = ''DE''', $points, NULL, NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL, NULL, NULL, NULL"
+		if chance(0.1);
+	return "'absence', 'ev', $event, NULL, $points, NULL, " . pick("'once'", "'each'")
+		. ", 1, NULL, 'none', NULL, NULL, " . maybe(0.3, 30) . ", NULL, '" . between(1, 9) . " days', "
+		. maybe(0.2, "'2026-01-20 00:00+00'") . ', NULL' if chance(0.2);
 	my $once = chance(0.25);
 	my $decay = pick('none', 'half_life', 'linear', 'step');
 	my $interval = $decay eq 'none' ? 'NULL' : "'" . between(3, 40) . " days'";
@@ -42,26 +41,32 @@ sub rule
 }
 
 my $clock;
-sub instant { return sprintf("timestamptz '2026-01-01 00:00+00' + interval '%d minutes'", between(0, $clock * 1440 + (chance(0.1) ? 2880 : 0))) }
+sub instant { return sprintf("timestamptz '2026-01-01 00:00+00' + interval '%d minutes'",
+	between(0, $clock * 1440 + (chance(0.1) ? 2880 : 0))) }
 
 # The steps.  ev loses its rows, ev_all has them all; what is retracted is so in both.
 my $next = 1;
 sub rows
 {
 	my @rows;
-	push @rows, sprintf("(%d, %s, %s, '%s', %d)", $next++, maybe(0.97, between(1, 6)), maybe(0.9, instant()), pick('a', 'b', 'c'), between(0, 9)) for 1 .. between(1, 12);
+	push @rows, sprintf("(%d, %s, %s, '%s', %d)", $next++, maybe(0.97, between(1, 6)), maybe(0.9, instant()),
+		pick('a', 'b', 'c'), between(0, 9)) for 1 .. between(1, 12);
 	return 'VALUES ' . join(', ', @rows);
 }
-sub some { return pick("id % 7 = " . between(0, 6), "contact = " . between(1, 6), "at < " . instant(), "at < " . instant(), "what = '" . pick('a', 'b') . "' AND id % 3 = 0") }
+sub some { return pick("id % 7 = " . between(0, 6), "contact = " . between(1, 6), "at < " . instant(), "at < "
+	. instant(), "what = '" . pick('a', 'b') . "' AND id % 3 = 0") }
 sub both { my ($sql) = @_; return ($sql =~ s/\bEV\b/ev/gr, $sql =~ s/\bEV\b/ev_all/gr) }
 sub levels
 {
 	my @sql = @_;
 	my $level = pick('', '', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE');
 	return @sql if $level eq '';
-	return ("BEGIN ISOLATION LEVEL $level", chance(0.2) ? ('SAVEPOINT s', 'SET LOCAL leadscore.on_delete = keep', 'DELETE FROM ev', pick('TRUNCATE ev', 'SELECT 1'), 'ROLLBACK TO s') : (), @sql, 'COMMIT');
+	return ("BEGIN ISOLATION LEVEL $level", chance(0.2) ? ('SAVEPOINT s', 'SET LOCAL leadscore.on_delete = keep',
+		'DELETE FROM ev', pick('TRUNCATE ev', 'SELECT 1'), 'ROLLBACK TO s') : (), @sql, 'COMMIT');
 }
-sub retract { my ($where) = @_; return ('SET leadscore.on_delete = retract', "CREATE TEMP TABLE gone AS SELECT id FROM ev WHERE $where", both("DELETE FROM EV WHERE id IN (SELECT id FROM gone)"), 'DROP TABLE gone', 'RESET leadscore.on_delete') }
+sub retract { my ($where) = @_; return ('SET leadscore.on_delete = retract',
+	"CREATE TEMP TABLE gone AS SELECT id FROM ev WHERE $where",
+	both("DELETE FROM EV WHERE id IN (SELECT id FROM gone)"), 'DROP TABLE gone', 'RESET leadscore.on_delete') }
 sub step
 {
 	my $kind = between(1, 100);
@@ -73,30 +78,40 @@ sub step
 	{
 		# truncated, and that retracted
 		my $leaf = pick('ev_a', 'ev_b');
-		return ('SET leadscore.on_delete = retract', "DELETE FROM ev_all WHERE id IN (SELECT id FROM $leaf)", levels("TRUNCATE $leaf"), 'RESET leadscore.on_delete');
+		return ('SET leadscore.on_delete = retract', "DELETE FROM ev_all WHERE id IN (SELECT id FROM $leaf)",
+			levels("TRUNCATE $leaf"), 'RESET leadscore.on_delete');
 	}
 	if ($kind <= 80)
 	{
 		my $set = pick('contact = ' . between(1, 6), 'at = ' . instant(), 'at = NULL', 'amount = ' . between(0, 9));
-		return levels('CREATE TEMP TABLE upd AS SELECT id FROM ev WHERE ' . some(), both("UPDATE EV SET $set WHERE id IN (SELECT id FROM upd)"), 'DROP TABLE upd');
+		return levels('CREATE TEMP TABLE upd AS SELECT id FROM ev WHERE ' . some(),
+			both("UPDATE EV SET $set WHERE id IN (SELECT id FROM upd)"), 'DROP TABLE upd');
 	}
 	return levels('DROP TABLE ev_a', "CREATE TABLE ev_a PARTITION OF ev FOR VALUES IN ('a')") if $kind <= 85;
 	# not what has to be counted again: that is not kept
-	return ("UPDATE leadscore.lead_rule SET points = points * 1.5, max_points = max_points + 1 WHERE max_per_period IS NULL AND name = 'r" . between(1, 3) . "'") if $kind <= 89;
+	return ("UPDATE leadscore.lead_rule SET points = points * 1.5, max_points = max_points + 1 WHERE max_per_period IS NULL AND name = 'r"
+		. between(1, 3) . "'") if $kind <= 89;
 	return ("SELECT leadscore.rescore('p')") if $kind <= 93;
-	return (both("UPDATE leadscore_internal.lead_source SET mode = CASE mode WHEN 'queued' THEN 'immediate' ELSE 'queued' END WHERE source = 'ev'")) [0] if $kind <= 95;
+	return (both(<<'SQL')) [0] if $kind <= 95;
+UPDATE leadscore_internal.lead_source SET mode = CASE mode WHEN 'queued' THEN 'immediate' ELSE 'queued' END
+ WHERE source = 'ev'
+SQL
 	$clock += between(1, 4);
-	return ("SET leadscore.clock = '" . sprintf('2026-%02d-%02d', $clock < 31 ? 1 : $clock < 59 ? 2 : 3, $clock < 31 ? $clock + 1 : $clock < 59 ? $clock - 30 : $clock - 58) . " 00:00+00'");
+	return ("SET leadscore.clock = '" . sprintf('2026-%02d-%02d', $clock < 31 ? 1 : $clock < 59 ? 2 : 3, $clock < 31
+		? $clock + 1 : $clock < 59 ? $clock - 30 : $clock - 58) . " 00:00+00'");
 }
 
 sub script
 {
-	my @rules = map { my $rule = rule(); my $i = $_; map { "INSERT INTO leadscore.lead_rule (model, name, $columns) VALUES ('$_', 'r$i', $rule)" } 'p', 't' } 1 .. between(4, 9);
+	my @rules = map { my $rule = rule(); my $i = $_; map { "INSERT INTO leadscore.lead_rule (model, name, $columns) VALUES ('$_', 'r$i', $rule)" } 'p',
+		't' } 1 .. between(4, 9);
 	my @sql = (<<'SQL' =~ s/;\n?\z//r, @rules);
 SET client_min_messages = warning;
 SET leadscore.clock = '2026-01-21 00:00+00';
 CREATE TABLE contact (id int PRIMARY KEY, country text, created timestamptz);
-INSERT INTO contact SELECT g, CASE WHEN g % 2 = 0 THEN 'DE' END, CASE WHEN g > 2 THEN timestamptz '2026-01-02 00:00+00' END FROM generate_series(1, 4) g;
+INSERT INTO contact
+	SELECT g, CASE WHEN g % 2 = 0 THEN 'DE' END, CASE WHEN g > 2 THEN timestamptz '2026-01-02 00:00+00' END
+	  FROM generate_series(1, 4) g;
 CREATE TABLE ev (id int, contact int, at timestamptz, what text, amount int) PARTITION BY LIST (what);
 CREATE TABLE ev_a PARTITION OF ev FOR VALUES IN ('a');
 CREATE TABLE ev_b (amount int, gone int, what text, at timestamptz, contact int, id int);
@@ -110,7 +125,8 @@ SELECT leadscore.create_model('p', 'contact', created_at => 'created');
 SELECT leadscore.create_model('t', 'contact', created_at => 'created');
 SELECT leadscore.attach('p', 'ev', 'contact', 'at', 'what', on_delete => 'keep');
 SELECT leadscore.attach('t', 'ev_all', 'contact', 'at', 'what', source => 'ev');
-CREATE FUNCTION near(a float8, b float8) RETURNS bool LANGUAGE sql AS 'SELECT coalesce(abs(a - b) <= 1e-7 * greatest(1, abs(a)), a IS NULL AND b IS NULL)';
+CREATE FUNCTION near(a float8, b float8) RETURNS bool
+	LANGUAGE sql AS 'SELECT coalesce(abs(a - b) <= 1e-7 * greatest(1, abs(a)), a IS NULL AND b IS NULL)';
 CREATE PROCEDURE agree(step int) LANGUAGE plpgsql AS $$
 DECLARE bad record;
 BEGIN
@@ -118,8 +134,11 @@ BEGIN
 	  FULL JOIN (SELECT * FROM leadscore.live_t WHERE has_contact OR last_event_at IS NOT NULL) t USING (contact_id)
 	 WHERE NOT near(p.score, t.score) OR NOT near(p.fit, t.fit) OR p.last_event_at IS DISTINCT FROM t.last_event_at;
 	IF FOUND THEN RAISE EXCEPTION 'step %: live: %', step, bad; END IF;
-	SELECT * INTO bad FROM (SELECT contact_id, leadscore.score('p', contact_id) a, leadscore.replay('p', contact_id) b, leadscore.replay('t', contact_id) c,
-		leadscore.score('p', contact_id, leadscore.clock() + interval '11 days') d, leadscore.replay('t', contact_id, leadscore.clock() + interval '11 days') e,
+	SELECT * INTO bad
+	  FROM (SELECT contact_id, leadscore.score('p', contact_id) a, leadscore.replay('p', contact_id) b,
+		leadscore.replay('t', contact_id) c,
+		leadscore.score('p', contact_id, leadscore.clock() + interval '11 days') d,
+			leadscore.replay('t', contact_id, leadscore.clock() + interval '11 days') e,
 		leadscore.replay('p', contact_id, leadscore.clock() + interval '11 days') f FROM leadscore.live_p) x
 	 WHERE NOT near(a, b) OR NOT near(a, c) OR NOT near(d, e) OR NOT near(d, f);
 	IF FOUND THEN RAISE EXCEPTION 'step %: replay: %', step, bad; END IF;
@@ -128,7 +147,8 @@ BEGIN
 	PERFORM leadscore.refresh();
 	SELECT * INTO bad FROM leadscore.verify('p');
 	IF FOUND THEN RAISE EXCEPTION 'step %: verify after refresh: %', step, bad; END IF;
-	SELECT * INTO bad FROM leadscore.score_p p FULL JOIN leadscore.live_t t USING (contact_id) WHERE abs(p.score - t.score) > 0.6 + 0.006 * abs(t.score) OR p.contact_id IS NULL OR t.contact_id IS NULL;
+	SELECT * INTO bad FROM leadscore.score_p p FULL JOIN leadscore.live_t t USING (contact_id)
+	 WHERE abs(p.score - t.score) > 0.6 + 0.006 * abs(t.score) OR p.contact_id IS NULL OR t.contact_id IS NULL;
 	IF FOUND THEN RAISE EXCEPTION 'step %: stored: %', step, bad; END IF;
 END $$;
 SQL
@@ -137,7 +157,8 @@ SQL
 	return join(";\n", @sql) . ";\n";
 }
 
-my @seeds = $ENV{LEADSCORE_SEED} ? split(/,/, $ENV{LEADSCORE_SEED}) : (1 .. ($ENV{LEADSCORE_LONG} && $ENV{LEADSCORE_LONG} > 1 ? $ENV{LEADSCORE_LONG} : 5));
+my @seeds = $ENV{LEADSCORE_SEED}
+	? split(/,/, $ENV{LEADSCORE_SEED}) : (1 .. ($ENV{LEADSCORE_LONG} && $ENV{LEADSCORE_LONG} > 1 ? $ENV{LEADSCORE_LONG} : 5));
 my $kept = 0;
 for my $seed (@seeds)
 {

@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use LeadscoreTest;
+use LeadscoreNode;
 use Test::More;
 
 BEGIN { need_data() }
@@ -119,8 +119,14 @@ verified('retail', $end, 'at the end');
 is( sql('SELECT string_agg(contact_id::text, \',\' ORDER BY contact_id) FROM leadscore.score_retail WHERE disqualified'),
 	sql("SELECT string_agg(contact::text, ',' ORDER BY contact) FROM plain_retail('$end') WHERE disqualified"),
 	'who is disqualified');
-is( sql("SELECT string_agg(contact_id::text, ',' ORDER BY score DESC) FROM (SELECT * FROM leadscore.score_retail ORDER BY score DESC LIMIT 20) s"),
-	sql("SELECT string_agg(contact::text, ',' ORDER BY score DESC) FROM (SELECT * FROM plain_retail('$end') ORDER BY score DESC LIMIT 20) p"),
+is( sql(<<'SQL'),
+SELECT string_agg(contact_id::text, ',' ORDER BY score DESC)
+  FROM (SELECT * FROM leadscore.score_retail ORDER BY score DESC LIMIT 20) s
+SQL
+	sql(<<"SQL"),
+SELECT string_agg(contact::text, ',' ORDER BY score DESC)
+  FROM (SELECT * FROM plain_retail('$end') ORDER BY score DESC LIMIT 20) p
+SQL
 	'the best twenty');
 
 # another model is attached to the rows that are there

@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use LeadscoreTest;
+use LeadscoreNode;
 use Test::More;
 
 BEGIN { need_data() }
@@ -95,15 +95,26 @@ my $parse = <<'SQL';
 		   regexp_match(text, '^(\S+) \S+ \S+ \[([^]]+)\] "([^"]*)" (\d+) (\S+) "([^"]*)" "([^"]*)"$') p ON true
 SQL
 my $set = "SET leadscore.clock = '$end'; SET timezone = 'UTC';";
-sql("$set $parse WHERE n <= 7000; $parse WHERE n > 7000 AND n % 2 = 0; $parse WHERE n > 7000 AND n % 2 = 1");
+sql(<<"SQL");
+$set
+$parse WHERE n <= 7000;
+$parse WHERE n > 7000 AND n % 2 = 0;
+$parse WHERE n > 7000 AND n % 2 = 1;
+SQL
 is(sql('SELECT count(*), count(at), count(visitor), count(DISTINCT visitor) FROM request'), '10000|9999|9999|1861',
 	'all lines were loaded, one of them malformed');
 is(sql('SELECT count(*), count(*) FILTER (WHERE has_contact) FROM leadscore.score_site'),
 	sql('SELECT count(DISTINCT visitor), 0 FROM request'), 'every visitor has a score, and none a contact row');
 agree('site', $end, \@instants, 'visitors');
 verified('site', $end, 'visitors');
-is( sql('SELECT count(*), md5(string_agg(contact_id, chr(10) ORDER BY contact_id COLLATE "C")) FROM leadscore.score_site WHERE disqualified'),
-	sql("SELECT count(*), md5(string_agg(contact, chr(10) ORDER BY contact COLLATE \"C\")) FROM plain_site('$end') WHERE disqualified"),
+is( sql(<<'SQL'),
+SELECT count(*), md5(string_agg(contact_id, chr(10) ORDER BY contact_id COLLATE "C")) FROM leadscore.score_site
+ WHERE disqualified
+SQL
+	sql(<<"SQL"),
+SELECT count(*), md5(string_agg(contact, chr(10) ORDER BY contact COLLATE "C")) FROM plain_site('$end')
+ WHERE disqualified
+SQL
 	'robots');
 
 # the malformed line is mended, robots' requests are taken out, one visitor becomes known

@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use LeadscoreTest;
+use LeadscoreNode;
 use Test::More;
 
 BEGIN { need_data() }
@@ -44,7 +44,8 @@ sql(<<"SQL");
 			'extract(epoch FROM created - sent_by_created) / 3600', NULL, 'half_life', '30 days', NULL, 1, NULL),
 		('hub', 'campaign', 'sent', NULL, \$\$email_campaign_id ~ '^[0-9]\$'\$\$, 1, NULL, NULL, 'linear', '200 days', NULL, 1, 12),
 		('hub', 'demo', 'form', 'Request Demo', NULL, 80, NULL, NULL, 'half_life', '90 days', NULL, 1, NULL),
-		('hub', 'page', 'form', NULL, \$\$page_url LIKE 'https://example.com/%u%'\$\$, 10, NULL, 'once', 'half_life', '60 days', NULL, 1, NULL),
+		('hub', 'page', 'form', NULL, \$\$page_url LIKE 'https://example.com/%u%'\$\$, 10, NULL, 'once', 'half_life',
+			'60 days', NULL, 1, NULL),
 		('hub', 'merged', 'contact_merge_audit_data', NULL, NULL, 1, 'num_properties_moved::float8', NULL, 'none', NULL, NULL, 1, NULL),
 		('hub', 'deal', 'deal', NULL, \$\$category = 'HUBSPOT_DEFINED'\$\$, 5, NULL, NULL, 'none', NULL, NULL, 1, NULL),
 		('hub', 'primary', 'deal', '101112', NULL, 7, NULL, NULL, 'none', NULL, NULL, 1, NULL);
@@ -80,16 +81,22 @@ sql(<<'SQL');
 		SELECT recipient, least(30, sum(2 * 2 ^ (-days / 7))) FROM mail WHERE type = 'OPEN' GROUP BY 1
 		UNION ALL SELECT recipient, 25 FROM mail WHERE type = 'OPEN' AND NOT filtered_event AND age < 30 GROUP BY 1 HAVING count(*) >= 5
 		UNION ALL SELECT recipient, 0.5 FROM mail WHERE type = 'DELIVERED'
-		UNION ALL SELECT recipient, -0.1 * extract(epoch FROM created - sent_by_created) / 3600 * 2 ^ (-days / 30) FROM sent WHERE type = 'OPEN'
+		UNION ALL SELECT recipient, -0.1 * extract(epoch FROM created - sent_by_created) / 3600 * 2 ^ (-days / 30)
+		  FROM sent WHERE type = 'OPEN'
 		UNION ALL SELECT recipient, least(12, sum(greatest(0, 1 - age / 200.0))) FROM sent WHERE email_campaign_id ~ '^[0-9]$' GROUP BY 1
 		UNION ALL SELECT contact_id, 80 * 2 ^ (-days / 90) FROM form WHERE title = 'Request Demo'
 		UNION ALL SELECT contact_id, 10 * 2 ^ (-min(days) / 60) FROM form WHERE page_url LIKE 'https://example.com/%u%' GROUP BY 1
 		UNION ALL SELECT contact_id, num_properties_moved::float8 FROM contact_merge_audit_data WHERE "timestamp" AT TIME ZONE 'UTC' <= t
-		UNION ALL SELECT contact_id, CASE type_id WHEN '101112' THEN 12 ELSE 5 END FROM deal_contact_data WHERE _fivetran_synced AT TIME ZONE 'UTC' <= t
-		UNION ALL SELECT contact, -least(40, 5 * greatest(0, floor(extract(epoch FROM t - (greatest(property_created_at, last) AT TIME ZONE 'UTC')) / 86400 / 90)))
+		UNION ALL SELECT contact_id, CASE type_id WHEN '101112' THEN 12 ELSE 5 END FROM deal_contact_data
+		 WHERE _fivetran_synced AT TIME ZONE 'UTC' <= t
+		UNION ALL SELECT contact,
+			-least(40, 5 * greatest(0,
+				floor(extract(epoch FROM t - (greatest(property_created_at, last) AT TIME ZONE 'UTC')) / 86400 / 90)))
 			FROM (SELECT contact, max(at) AS last FROM happened WHERE at AT TIME ZONE 'UTC' <= t GROUP BY 1) x
 			FULL JOIN contact_data ON id = contact WHERE contact IS NOT NULL
-		UNION ALL SELECT id, -least(40, 5 * greatest(0, floor(extract(epoch FROM t - (property_created_at AT TIME ZONE 'UTC')) / 86400 / 90)))
+		UNION ALL SELECT id,
+			-least(40,
+				5 * greatest(0, floor(extract(epoch FROM t - (property_created_at AT TIME ZONE 'UTC')) / 86400 / 90)))
 			FROM contact_data WHERE NOT EXISTS (SELECT FROM happened WHERE contact = id AND at AT TIME ZONE 'UTC' <= t)
 		UNION ALL SELECT id, 5 FROM contact_data WHERE property_company IS NOT NULL
 		UNION ALL SELECT id, ln(property_annualrevenue::float8) FROM contact_data WHERE property_annualrevenue::float8 > 100000
@@ -108,7 +115,11 @@ verified('hub', $clock, 'as exported');
 
 # time passes; what was to come has come
 $clock = '2024-06-01 00:00+00';
-sql("SET leadscore.clock = '$clock'; SELECT leadscore.refresh('hub'); SELECT leadscore.rescore('hub')");
+sql(<<"SQL");
+SET leadscore.clock = '$clock';
+SELECT leadscore.refresh('hub');
+SELECT leadscore.rescore('hub');
+SQL
 agree('hub', $clock, \@instants, 'three years later');
 verified('hub', $clock, 'three years later');
 

@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use LeadscoreTest;
+use LeadscoreNode;
 use Test::More;
 
 BEGIN { need_data() }
@@ -40,13 +40,16 @@ sql(<<"SQL");
 			'once', 'half_life', '36 hours', NULL, NULL, 1, NULL, NULL, false),
 		('leads', 'click', 'click_email', '11', \$\$link LIKE '%utm_term=invite_%'\$\$, 7, NULL,
 			NULL, 'half_life', '14 days', NULL, NULL, 1, NULL, 14, false),
-		('leads', 'bounced', 'email_bounced', NULL, \$\$details ~ '^5'\$\$, -5, NULL, 'once', 'step', '3 days', 0.25, NULL, 1, NULL, NULL, false),
+		('leads', 'bounced', 'email_bounced', NULL, \$\$details ~ '^5'\$\$, -5, NULL, 'once', 'step', '3 days', 0.25,
+			NULL, 1, NULL, NULL, false),
 		('leads', 'bounced softly', 'email_bounced', '3', NULL, -1, NULL, NULL, 'none', NULL, NULL, '14 days', 1, NULL, NULL, false),
 		('leads', 'unsubscribed', 'unsubscribe_email', '9', NULL, 0, NULL, NULL, 'none', NULL, NULL, NULL, 1, NULL, NULL, true),
-		('leads', 'merged', 'merge_leads', NULL, NULL, 2, 'regexp_count(merge_ids, '','') + 1', NULL, 'none', NULL, NULL, NULL, 1, 5, NULL, false),
+		('leads', 'merged', 'merge_leads', NULL, NULL, 2, 'regexp_count(merge_ids, '','') + 1', NULL, 'none', NULL,
+			NULL, NULL, 1, 5, NULL, false),
 		('leads', 'deleted', 'delete_lead', '29', NULL, -100, NULL, 'once', 'none', NULL, NULL, NULL, 1, NULL, NULL, false),
 		('leads', 'sent', 'send_email', 'succeeded', NULL, 0.5, NULL, NULL, 'linear', '30 days', NULL, NULL, 1, NULL, NULL, false),
-		('leads', 'skipped', 'send_email', 'skipped', 'activity_type_id = 6', -0.5, NULL, NULL, 'none', NULL, NULL, NULL, 1, NULL, NULL, false),
+		('leads', 'skipped', 'send_email', 'skipped', 'activity_type_id = 6', -0.5, NULL, NULL, 'none', NULL, NULL,
+			NULL, 1, NULL, NULL, false),
 		('leads', 'delivered', 'email_delivered', NULL, NULL, 0.1, NULL, NULL, 'none', NULL, NULL, NULL, 1, NULL, NULL, false),
 		('leads', 'change', 'change_data_value', '982', 'new_value IS DISTINCT FROM old_value', 4, NULL,
 			NULL, 'half_life', '6 hours', NULL, '8 hours', 1, NULL, NULL, false);
@@ -92,7 +95,9 @@ sql(<<"SQL");
 			SELECT *, floor(extract(epoch FROM t) / 60) - floor(extract(epoch FROM activity_date) / 60) AS minutes
 			  FROM change_data_value WHERE age(activity_date, t) >= 0) x
 			WHERE primary_attribute_value_id = '982' AND new_value IS DISTINCT FROM old_value AND minutes < 480
-		UNION ALL SELECT lead, -least(20, greatest(0, floor(extract(epoch FROM t - greatest(coalesce(created, first), last)) / 86400))) FROM everybody
+		UNION ALL SELECT lead,
+			-least(20, greatest(0, floor(extract(epoch FROM t - greatest(coalesce(created, first), last)) / 86400)))
+		  FROM everybody
 			WHERE coalesce(created, first) IS NOT NULL
 		UNION ALL SELECT lead, -3 FROM everybody
 			LEFT JOIN (SELECT lead_id, max(activity_date AT TIME ZONE 'UTC') AS opened FROM open_email
@@ -114,7 +119,8 @@ sql(<<"SQL");
 	SET leadscore.clock = '$clock';
 	INSERT INTO lead (id, created_at, email, first_name)
 		SELECT DISTINCT lead_id, timestamp '2020-05-01 00:00', 'x\@y.example', 'first_1' FROM open_email;
-	UPDATE open_email SET lead_id = m.lead_id FROM merge_leads m WHERE open_email.lead_id = ANY (string_to_array(btrim(m.merge_ids, '[]'), ','));
+	UPDATE open_email SET lead_id = m.lead_id FROM merge_leads m
+	 WHERE open_email.lead_id = ANY (string_to_array(btrim(m.merge_ids, '[]'), ','));
 	UPDATE send_email s SET lead_id = o.lead_id FROM open_email o WHERE s.id LIKE '%7' AND o.id LIKE '%2';
 	DELETE FROM email_bounced WHERE id LIKE '%5';
 	UPDATE lead SET id = lead_id FROM unsubscribe_email WHERE lead.id = '1031229' AND lead_id = '1349462';

@@ -4,13 +4,10 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('touches');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\n");
-$node->start;
+my $node = LeadscoreNode->create('touches', library => 'session');
 
 my $steps = $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;
@@ -40,7 +37,9 @@ INSERT INTO leadscore.lead_grade (model, category, grade, min_points)
 INSERT INTO contacts VALUES (1, '10'), (2, '100'), (3, '10,000');
 INSERT INTO mixed VALUES (4);
 INSERT INTO events VALUES (1, leadscore.clock(), 'form', 10), (2, leadscore.clock(), 'form', 100), (3, leadscore.clock(), 'form', 10000);
-INSERT INTO mixed_events VALUES (4, leadscore.clock(), 'mixed', 170), (4, leadscore.clock(), 'week', -120), (4, leadscore.clock(), 'quarter', -20),
+INSERT INTO mixed_events VALUES
+	(4, leadscore.clock(), 'mixed', 170), (4, leadscore.clock(), 'week', -120),
+	(4, leadscore.clock(), 'quarter', -20),
 	(4, leadscore.clock(), 'line', 30);
 CREATE TABLE touch (contact int, at timestamptz, score float8);
 CREATE TABLE step (contact int, at timestamptz, score float8);
@@ -61,7 +60,9 @@ BEGIN
 		INSERT INTO touch SELECT contact_id, due, score FROM leadscore.score_t WHERE scored_at = due
 			UNION ALL SELECT contact_id, due, score FROM leadscore.score_mixed WHERE scored_at = due;
 		IF EXISTS (SELECT FROM (SELECT * FROM leadscore.score_t UNION ALL SELECT * FROM leadscore.score_mixed) s
-				JOIN (SELECT * FROM leadscore.live_t UNION ALL SELECT * FROM leadscore.live_mixed) l USING (contact_id) WHERE s.stage <> l.stage OR s.grade IS DISTINCT FROM l.grade
+				JOIN (SELECT * FROM leadscore.live_t UNION ALL SELECT *
+					  FROM leadscore.live_mixed) l USING (contact_id)
+				 WHERE s.stage <> l.stage OR s.grade IS DISTINCT FROM l.grade
 				OR abs(s.score - l.score) > greatest(0.5, 0.005 * abs(l.score)) + 1e-6) THEN
 			RAISE 'a row is not true at %', due;
 		END IF;
@@ -86,7 +87,11 @@ BEGIN
 				END IF;
 			END LOOP;
 			EXIT WHEN next <= 0 OR log(2, (10 ^ (ARRAY[1, 2, 4])[c] / next)::numeric) * 30 > 365;
-			INSERT INTO step VALUES (c, timestamptz '2026-01-05 00:00+00' + log(2, (10 ^ (ARRAY[1, 2, 4])[c] / next)::numeric)::float8 * interval '30 days', next);
+			INSERT INTO step VALUES
+				(c,
+					timestamptz '2026-01-05 00:00+00' + log(2, (10 ^ (ARRAY[1, 2,
+						4])[c] / next)::numeric)::float8 * interval '30 days',
+					next);
 			score := next;
 		END LOOP;
 	END LOOP;
@@ -123,7 +128,10 @@ BEGIN
 	END LOOP;
 END $$;
 
-SELECT 'x' || concat_ws('|', c.name, (SELECT count(*) FROM touch WHERE contact = c.id), (SELECT count(*) FROM step WHERE contact = c.id)) FROM (TABLE contacts UNION ALL SELECT id, 'several kinds' FROM mixed) c ORDER BY id;
+SELECT 'x'
+	|| concat_ws('|', c.name, (SELECT count(*) FROM touch WHERE contact = c.id),
+		(SELECT count(*) FROM step WHERE contact = c.id))
+  FROM (TABLE contacts UNION ALL SELECT id, 'several kinds' FROM mixed) c ORDER BY id;
 SQL
 
 my $seen = 0;
@@ -135,9 +143,15 @@ for (grep { s/^x// } split /\n/, $steps)
 		"a score of $name was touched $touches times in a year, and made $drift_steps steps; sweeping each hour: 8760");
 }
 is($seen, 4, 'four contacts');
-is($node->safe_psql('postgres', "SELECT contact, from_stage, to_stage, round(score::numeric, 6) FROM leadscore.lead_stage_history WHERE cause = 'time' AND model = 't' ORDER BY 1, changed_at"),
+is($node->safe_psql('postgres', <<'SQL'),
+SELECT contact, from_stage, to_stage, round(score::numeric, 6) FROM leadscore.lead_stage_history
+ WHERE cause = 'time' AND model = 't' ORDER BY 1, changed_at
+SQL
 	"2|hot|warm|60.000000\n2|warm|unqualified|19.500000\n3|hot|warm|60.000000\n3|warm|unqualified|19.500000",
 	'each stage was left where its bound is');
-note($node->safe_psql('postgres', "SELECT from_stage, to_stage, changed_at, score FROM leadscore.lead_stage_history WHERE model = 'mixed' ORDER BY changed_at"));
+note($node->safe_psql('postgres', <<'SQL'));
+SELECT from_stage, to_stage, changed_at, score FROM leadscore.lead_stage_history WHERE model = 'mixed'
+ ORDER BY changed_at
+SQL
 
 done_testing();

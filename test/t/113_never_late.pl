@@ -6,14 +6,11 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use Test::More;
 
 my $models = $ENV{LEADSCORE_LONG} ? 150 : 12;
-my $node = PostgreSQL::Test::Cluster->new('never_late');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\njit = off\n");
-$node->start;
+my $node = LeadscoreNode->create('never_late', library => 'session', conf => { jit => 'off' });
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;
 CREATE EXTENSION leadscore;
@@ -54,7 +51,9 @@ BEGIN
 					CASE WHEN kind = 'event' AND random() < 0.2 THEN 2 ELSE 1 END,
 					CASE WHEN kind = 'event' AND random() < 0.3 THEN (1 + floor(random() * 40)) * interval '1 day' END,
 					decay,
-					CASE WHEN decay <> 'none' THEN (ARRAY['1 day', '3 days', '7 days', '20 days', '50 hours', '300 days'])[1 + floor(random() * 6)::int]::interval END,
+					CASE
+						WHEN decay <> 'none' THEN (ARRAY['1 day', '3 days', '7 days', '20 days', '50 hours',
+							'300 days'])[1 + floor(random() * 6)::int]::interval END,
 					CASE WHEN decay = 'step' THEN random() END,
 					CASE WHEN random() < 0.4 THEN round((random() * 40)::numeric) END,
 					CASE WHEN kind = 'event' AND award = 'each' AND random() < 0.2 THEN 20 END,
@@ -63,7 +62,8 @@ BEGIN
 				  FROM (SELECT CASE WHEN random() < 0.2 THEN 'absence' ELSE 'event' END AS kind,
 						(ARRAY['once', 'each', 'each'])[1 + floor(random() * 3)::int] AS award OFFSET 0) a,
 					LATERAL (SELECT CASE WHEN kind = 'absence' THEN 'none' ELSE
-						(ARRAY['half_life', 'half_life', 'half_life', 'linear', 'step', 'none'])[1 + floor(random() * 6)::int] END AS decay OFFSET 0) d;
+						(ARRAY['half_life', 'half_life', 'half_life', 'linear', 'step',
+							'none'])[1 + floor(random() * 6)::int] END AS decay OFFSET 0) d;
 		EXCEPTION WHEN OTHERS THEN
 			NULL;	-- refused: too many periods, or no points
 		END;
@@ -74,10 +74,15 @@ BEGIN
 			max_points = CASE WHEN random() < 0.5 THEN round((random() * 60)::numeric) END WHERE model = m;
 	END IF;
 	IF random() < 0.5 THEN
-		UPDATE leadscore.lead_model SET min_score = -5, max_score = 50, max_drift = 0.3 + random(), max_drift_ratio = random() * 0.1 WHERE model = m;
+		UPDATE leadscore.lead_model
+		   SET min_score = -5, max_score = 50, max_drift = 0.3 + random(), max_drift_ratio = random() * 0.1
+		 WHERE model = m;
 	END IF;
-	INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, leave_below) VALUES (m, 'a', 1, 5, 2), (m, 'b', 2, 20, NULL), (m, 'x', 3, 40, 11);
-	INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES (m, 'fit', 'A', 10), (m, 'fit', 'B', 0), (m, 'engagement', '1', 30), (m, 'engagement', '2', 10), (m, 'engagement', '3', -10);
+	INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, leave_below) VALUES
+		(m, 'a', 1, 5, 2), (m, 'b', 2, 20, NULL), (m, 'x', 3, 40, 11);
+	INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES
+		(m, 'fit', 'A', 10), (m, 'fit', 'B', 0), (m, 'engagement', '1', 30), (m, 'engagement', '2', 10),
+		(m, 'engagement', '3', -10);
 	INSERT INTO e SELECT 1 + floor(random() * 30)::int, timestamptz '2026-03-01' + (random() * 40 - 33) * interval '1 day',
 		'e' || floor(random() * 5)::int, round((random() * 3 - 0.7)::numeric, 1) FROM generate_series(1, 200);
 	WHILE k < n LOOP
@@ -99,10 +104,15 @@ END $$;
 SQL
 for my $seed (1 .. $models)
 {
-	$node->safe_psql('postgres', "SET client_min_messages = warning; SET timezone = 'UTC'; CALL fuzz($seed, 200);");
+	$node->safe_psql('postgres', <<"SQL");
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+CALL fuzz($seed, 200);
+SQL
 }
 my $dues = $node->safe_psql('postgres', 'SELECT sum(dues) FROM looked');
 cmp_ok($dues, '>', 100 * $models, "$dues due instants of $models models");
-is($node->safe_psql('postgres', 'SELECT * FROM bad ORDER BY seed, at LIMIT 12'), '', 'none of them was late, and all is true once it has been looked at');
+is($node->safe_psql('postgres', 'SELECT * FROM bad ORDER BY seed, at LIMIT 12'), '',
+	'none of them was late, and all is true once it has been looked at');
 
 done_testing();

@@ -4,18 +4,15 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
 
 my $statements = 10_000;
 my $contacts = 100_000;
 my $rows = 1_000_000;
 
-my $node = PostgreSQL::Test::Cluster->new('memory');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\nshared_buffers = 16MB\nmax_wal_size = 4GB\n");
-$node->start;
+my $node = LeadscoreNode->create('memory', library => 'session',
+	conf => { shared_buffers => '16MB', max_wal_size => '4GB', autovacuum => 'on' });
 
 # A CRM with two event tables, and a model with ten rules of every kind.
 sub create_crm
@@ -66,7 +63,10 @@ my %statement = (
 		my $contact = $n % 50;
 		return "INSERT INTO visit VALUES ($contact, timestamptz '2026-01-01' + interval '$n min', 'page', '/price', 1);"
 		  if $n % 3 == 0;
-		return "UPDATE visit SET amount = amount + 1 WHERE contact = $contact AND at = timestamptz '2026-01-01' + interval '${\($n - 1)} min';"
+		return <<"SQL"
+UPDATE visit SET amount = amount + 1
+ WHERE contact = $contact AND at = timestamptz '2026-01-01' + interval '${\($n - 1)} min';
+SQL
 		  if $n % 3 == 1;
 		return "DELETE FROM visit WHERE contact = ${\(($n + 48) % 50)} AND at < timestamptz '2026-01-01' + interval '$n min';";
 	},
@@ -74,7 +74,8 @@ my %statement = (
 		my ($n) = @_;
 		my $contact = $n % 50;
 		return ("SELECT leadscore.score('m', $contact);", "SELECT count(*) FROM leadscore.explain('m', $contact);",
-			"SELECT leadscore.score('m', $contact, timestamptz '2026-01-01 05:00+00');", "SELECT leadscore.replay('m', $contact);",
+			"SELECT leadscore.score('m', $contact, timestamptz '2026-01-01 05:00+00');",
+			"SELECT leadscore.replay('m', $contact);",
 			"SELECT score FROM leadscore.live_m WHERE contact_id = $contact;")[ $n % 5 ];
 	},
 	'the contact table' => sub {
@@ -118,7 +119,12 @@ sub most_memory
 {
 	my ($database, $statement) = @_;
 	my $most = "SELECT substring(pg_read_file('/proc/' || pg_backend_pid() || '/status') FROM 'VmHWM:\\s+(\\d+)');";
-	my $out = $node->safe_psql($database, "SET client_min_messages = error;\n$statement\n\\echo most\n$most\n");
+	my $out = $node->safe_psql($database, <<"SQL");
+SET client_min_messages = error;
+$statement
+\\echo most
+$most
+SQL
 
 	return $out =~ /^most\n(\d+)$/m ? $1 : die "no VmHWM in $out";
 }
@@ -142,8 +148,10 @@ SQL
 		cmp_ok(($scored - $bare) * 1024 / $contacts, '<=', 1024,
 			"one statement, $rows rows, $contacts $what: $bare kB bare, $scored kB with a model");
 	}
-	is($node->safe_psql('bulk', 'SELECT count(*), sum((SELECT sum(matched) FROM leadscore.explain(\'m\', contact_id) WHERE name = \'any\'))'
-		  . ' FROM (SELECT * FROM leadscore.score_m ORDER BY contact_id LIMIT 100) s'), '100|2000', 'all rows were counted');
+	is($node->safe_psql('bulk', <<'SQL'), '100|2000', 'all rows were counted');
+SELECT count(*), sum((SELECT sum(matched) FROM leadscore.explain('m', contact_id) WHERE name = 'any'))
+  FROM (SELECT * FROM leadscore.score_m ORDER BY contact_id LIMIT 100) s
+SQL
 }
 
 done_testing();

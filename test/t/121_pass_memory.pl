@@ -4,14 +4,11 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('bounds');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "session_preload_libraries = 'leadscore'\nfsync = off\nmax_wal_size = 4GB\n");
-$node->start;
+my $node = LeadscoreNode->create('bounds', library => 'session',
+	conf => { max_wal_size => '4GB', autovacuum => 'on' });
 
 # A model with rules that fail on each row but the first and the last, whose
 # contacts are the least and the greatest.
@@ -96,7 +93,9 @@ create_model('few');
 $node->safe_psql('postgres', "SET client_min_messages = error;\n" . rows('few', 20_000));
 bounded('verify()', "SELECT count(*) FROM leadscore.verify('few');");
 bounded('a change of rules', <<'SQL');
-	UPDATE leadscore.lead_rule SET event = CASE WHEN name = 'held' THEN 'held' END, condition = CASE WHEN name = 'held' THEN 'v = 0' ELSE condition || ' AND v IS NULL' END
+	UPDATE leadscore.lead_rule
+	   SET event = CASE WHEN name = 'held' THEN 'held' END,
+		condition = CASE WHEN name = 'held' THEN 'v = 0' ELSE condition || ' AND v IS NULL' END
 	 WHERE model = 'few' AND name IN ('held', 'ours', 'theirs');
 SQL
 # by the index, in the order of time
@@ -144,7 +143,11 @@ $node->safe_psql('postgres', <<'SQL');
 	INSERT INTO event SELECT to_char(n, '00000') || repeat('-', 100), '2026-01-31' FROM generate_series(1, 30000) n;
 	COMMIT;
 SQL
-bounded('refresh() of what is pending', "SET leadscore.clock = '2026-02-02'; SELECT leadscore.refresh('due');");
-is($node->safe_psql('postgres', "SELECT count(*), sum(score) FROM leadscore.score_due"), '30000|30000', 'all that was pending was merged');
+bounded('refresh() of what is pending', <<'SQL');
+SET leadscore.clock = '2026-02-02';
+SELECT leadscore.refresh('due');
+SQL
+is($node->safe_psql('postgres', "SELECT count(*), sum(score) FROM leadscore.score_due"), '30000|30000',
+	'all that was pending was merged');
 
 done_testing();

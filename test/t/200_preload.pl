@@ -3,21 +3,20 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('preload');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', 'fsync = off');
-$node->start;
+my $node = LeadscoreNode->create('preload', library => 'none');
 
 my $do = <<'SQL';
 INSERT INTO events VALUES (1, '2026-01-08 00:00+00'), (9, '2026-01-08 00:00+00');
 BEGIN; SAVEPOINT a; DELETE FROM events WHERE contact = 1; ROLLBACK TO a; COMMIT;
 UPDATE contacts SET country = 'FR' WHERE id = 2;
 SQL
-my $see = "SELECT contact_id, score FROM leadscore.score_m ORDER BY 1; SELECT * FROM leadscore.verify('m')";
+my $see = <<'SQL';
+SELECT contact_id, score FROM leadscore.score_m ORDER BY 1;
+SELECT * FROM leadscore.verify('m');
+SQL
 
 for my $setting ('', "shared_preload_libraries = 'leadscore'", "session_preload_libraries = 'leadscore'")
 {
@@ -43,16 +42,30 @@ SQL
 	$node->safe_psql('crm', $do);
 	is($node->safe_psql('crm', $see), "1|11\n2|0\n9|10", "$what: in a session of its own");
 	# settings are known before it is loaded, and checked when it is
-	my ($code, $out, $err) = $node->psql('crm', "SET leadscore.clock = '2030-02-01 00:00+00'; INSERT INTO events VALUES (2, '2026-01-08 00:00+00'); SELECT leadscore.clock(); SELECT scored_at FROM leadscore.score_m WHERE contact_id = 2; $see",
+	my ($code, $out, $err) = $node->psql('crm', <<"SQL",
+SET leadscore.clock = '2030-02-01 00:00+00';
+INSERT INTO events VALUES (2, '2026-01-08 00:00+00');
+SELECT leadscore.clock();
+SELECT scored_at FROM leadscore.score_m WHERE contact_id = 2;
+$see
+SQL
 		on_error_stop => 0, extra_params => [ '-v', 'VERBOSITY=terse' ]);
 	like($out, qr/^2030-02-01 00:00:00\+00\n2030-02-01 00:00:00\+00\n1\|11\n2\|10\n9\|10$/m, "$what: the clock is held");
 	is($err, '', "$what: without a word");
-	($code, $out, $err) = $node->psql('crm', "SET leadscore.nonsense = 1; INSERT INTO events VALUES (2, '2026-01-08 00:00+00'); $see", on_error_stop => 0);
+	($code, $out, $err) = $node->psql('crm', <<"SQL", on_error_stop => 0);
+SET leadscore.nonsense = 1;
+INSERT INTO events VALUES (2, '2026-01-08 00:00+00');
+$see
+SQL
 	like($out, qr/2\|20\n/, "$what: a setting that does not exist does no harm");
 	# rules, tables and the extension change in a session that has just begun
 	is($node->safe_psql('crm', "UPDATE leadscore.lead_rule SET points = 20 WHERE name = 'event'"), '', "$what: a rule changes");
 	is($node->safe_psql('crm', $see), "1|21\n2|40\n9|20", "$what: the stored scores follow at commit");
-	$node->safe_psql('crm', "SET client_min_messages = warning; ALTER TABLE events RENAME at TO happened; DROP TABLE events");
+	$node->safe_psql('crm', <<'SQL');
+SET client_min_messages = warning;
+ALTER TABLE events RENAME at TO happened;
+DROP TABLE events;
+SQL
 	is($node->safe_psql('crm', $see), "1|1\n2|0", "$what: a table goes");
 	$node->safe_psql('crm', "SELECT leadscore.detach_all(); DROP EXTENSION leadscore");
 }

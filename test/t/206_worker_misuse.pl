@@ -3,14 +3,12 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('misuse');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nleadscore.naptime = 100\n");
-$node->start;
+my $node = LeadscoreNode->create('misuse', worker => 1, streaming => 0,
+	conf => { 'leadscore.naptime' => 100 });
 
 sub sql { return $node->safe_psql('postgres', @_) }
 
@@ -62,8 +60,11 @@ SQL
 sub good_is_told
 {
 	my ($when) = @_;
-	sql("INSERT INTO good.events (contact, what) SELECT coalesce(max(contact), 0) + 1, 'came' FROM good.events", extra_params => [ '-U', 'good' ]);
-	waits_for("SELECT bool_and(status = 'done') FROM leadscore.lead_outbox WHERE model = 'good'", "the good model is told of, $when");
+	sql(<<'SQL', extra_params => [ '-U', 'good' ]);
+INSERT INTO good.events (contact, what) SELECT coalesce(max(contact), 0) + 1, 'came' FROM good.events
+SQL
+	waits_for("SELECT bool_and(status = 'done') FROM leadscore.lead_outbox WHERE model = 'good'",
+		"the good model is told of, $when");
 }
 
 ################################################################################
@@ -74,7 +75,10 @@ sql("INSERT INTO bad.events (contact, what) VALUES (1, 'came')", extra_params =>
 waits_for("SELECT status = 'done' FROM leadscore.lead_outbox WHERE model = 'bad'", 'so is the bad one');
 foreach my $attempts (2147483647, -2147483648)
 {
-	sql("SET session_replication_role = replica; UPDATE leadscore.outbox_bad SET status = 'ready', available_at = '-infinity', attempts = $attempts");
+	sql(<<"SQL");
+SET session_replication_role = replica;
+UPDATE leadscore.outbox_bad SET status = 'ready', available_at = '-infinity', attempts = $attempts
+SQL
 	good_is_told("whatever the bad one's attempts are: $attempts");
 	waits_for("SELECT status = 'done' FROM leadscore.lead_outbox WHERE model = 'bad'", 'which is delivered, too');
 }
@@ -82,7 +86,11 @@ bad_function('quick', 'void', 'sql', 'SELECT', '1 second');
 foreach my $attempts (2147483647, -2147483648)
 {
 	waits_for("SELECT status <> 'ready' FROM leadscore.lead_outbox WHERE action = 'quick'", 'a call is made, or given up');
-	sql("SET session_replication_role = replica; UPDATE leadscore.outbox_bad SET status = 'ready', available_at = '-infinity', attempts = $attempts WHERE action = 'quick'");
+	sql(<<"SQL");
+SET session_replication_role = replica;
+UPDATE leadscore.outbox_bad SET status = 'ready', available_at = '-infinity', attempts = $attempts
+ WHERE action = 'quick';
+SQL
 }
 waits_for("SELECT status <> 'ready' FROM leadscore.lead_outbox WHERE action = 'quick'", 'a call is made, or given up');
 
@@ -90,7 +98,10 @@ waits_for("SELECT status <> 'ready' FROM leadscore.lead_outbox WHERE action = 'q
 # functions
 
 # an advisory lock of the session is not left with the worker, and its own is not lost
-my $locks = "SELECT string_agg(objid::text, ' ' ORDER BY objid) FROM pg_locks WHERE locktype = 'advisory' AND pid IN (SELECT pid FROM leadscore.activity WHERE role = 'worker')";
+my $locks = <<'SQL';
+SELECT string_agg(objid::text, ' ' ORDER BY objid) FROM pg_locks
+ WHERE locktype = 'advisory' AND pid IN (SELECT pid FROM leadscore.activity WHERE role = 'worker')
+SQL
 my $own = sql($locks);
 bad_function('lock', 'void', 'sql', 'SELECT pg_advisory_lock(4711)', '1 second');
 waits_for("SELECT status = 'done' FROM leadscore.lead_outbox WHERE action = 'lock'", 'a function takes a lock for the session');
@@ -107,12 +118,17 @@ CREATE CONSTRAINT TRIGGER later AFTER INSERT ON bad.log DEFERRABLE INITIALLY DEF
 	FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION bad.later();
 SQL
 bad_function('defer', 'void', 'sql', 'INSERT INTO bad.log DEFAULT VALUES', '1 second');
-waits_for("SELECT status = 'dead' FROM leadscore.lead_outbox WHERE action = 'defer'", 'a function that leaves something for the end fails');
-is(sql("SELECT last_error FROM leadscore.lead_outbox WHERE action = 'defer'"), 'cannot fire deferred trigger within security-restricted operation', '... for that');
+waits_for("SELECT status = 'dead' FROM leadscore.lead_outbox WHERE action = 'defer'",
+	'a function that leaves something for the end fails');
+is(sql("SELECT last_error FROM leadscore.lead_outbox WHERE action = 'defer'"),
+	'cannot fire deferred trigger within security-restricted operation', '... for that');
 is(sql('SELECT count(*) FROM bad.log'), 0, '... and nothing is left of it');
 
 # a set of any size is not kept
-bad_function('flood', 'SETOF text', 'plpgsql', "BEGIN RETURN QUERY SELECT repeat('x', 1000) FROM generate_series(1, 200000); END", '1 minute');
+bad_function('flood', 'SETOF text', 'plpgsql', <<'SQL', '1 minute');
+BEGIN RETURN QUERY SELECT repeat('x', 1000) FROM generate_series(1, 200000);
+END;
+SQL
 waits_for("SELECT status = 'done' FROM leadscore.lead_outbox WHERE action = 'flood'", 'a function returns 200 MB');
 SKIP:
 {
@@ -123,9 +139,16 @@ SKIP:
 }
 
 # whoever handles the end of its time does not go on for ever
-bad_function('hang', 'void', 'plpgsql', 'BEGIN LOOP BEGIN PERFORM pg_sleep(1000); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END', '200 ms');
+bad_function('hang', 'void', 'plpgsql', <<'SQL', '200 ms');
+BEGIN LOOP BEGIN PERFORM pg_sleep(1000);
+EXCEPTION WHEN query_canceled THEN NULL;
+END;
+END LOOP;
+END;
+SQL
 waits_for("SELECT status = 'dead' FROM leadscore.lead_outbox WHERE action = 'hang'", 'a function that does not end is ended');
-like(sql("SELECT string_agg(last_error, '') FROM leadscore.activity"), qr/a function of an action went on after its timeout/, 'the view tells of it');
+like(sql("SELECT string_agg(last_error, '') FROM leadscore.activity"),
+	qr/a function of an action went on after its timeout/, 'the view tells of it');
 good_is_told('after that');
 
 ################################################################################
@@ -135,21 +158,36 @@ sub good_goes_on
 {
 	my ($contact) = @_;
 	sql("INSERT INTO good.events (contact, what) VALUES ($contact, 'seen')", extra_params => [ '-U', 'good' ]);
-	waits_for("SELECT count(*) = 1 FROM leadscore.history_good WHERE contact_id = $contact AND to_stage = 'unqualified' AND cause = 'time'", 'the good model goes on');
+	waits_for(<<"SQL", 'the good model goes on');
+SELECT count(*) = 1 FROM leadscore.history_good
+ WHERE contact_id = $contact AND to_stage = 'unqualified' AND cause = 'time'
+SQL
 }
 
 foreach my $who (qw(bad good))
 {
-	sql("SET client_min_messages = warning; INSERT INTO leadscore.lead_rule (model, name, event, points, time_frame, period) VALUES ('$who', 'seen', 'seen', 10, '1 second', '1 second')", extra_params => [ '-U', $who ]);
+	sql(<<"SQL", extra_params => [ '-U', $who ]);
+SET client_min_messages = warning;
+INSERT INTO leadscore.lead_rule (model, name, event, points, time_frame, period)
+VALUES ('$who', 'seen', 'seen', 10, '1 second', '1 second');
+SQL
 }
 sql(<<'SQL', extra_params => [ '-U', 'bad' ]);
 DELETE FROM leadscore.lead_action;
-CREATE FUNCTION bad.condition(float8) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF session_user <> 'bad' THEN PERFORM pg_sleep(1000); END IF; RETURN true; END $$;
+CREATE FUNCTION bad.condition(float8) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	IF session_user <> 'bad' THEN
+		PERFORM pg_sleep(1000);
+	END IF;
+	RETURN true;
+END $$;
 UPDATE leadscore.lead_stage SET condition = 'bad.condition(score)' WHERE stage = 'warm';
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('bad', 'hot', 2, 20);
 INSERT INTO bad.events (contact, what) VALUES (2000, 'came'), (2000, 'seen');
 SQL
-waits_for("SELECT count(*) = 1 FROM leadscore.lead_worker_error WHERE model = 'bad' AND message ~ 'took longer than 10 s'", 'a condition that takes for ever is cancelled, and its model blamed');
+waits_for(<<'SQL', 'a condition that takes for ever is cancelled, and its model blamed');
+SELECT count(*) = 1 FROM leadscore.lead_worker_error WHERE model = 'bad' AND message ~ 'took longer than 10 s'
+SQL
 good_goes_on(2000);
 sql(<<'SQL', extra_params => [ '-U', 'bad' ]);
 CREATE OR REPLACE FUNCTION bad.condition(float8) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$
@@ -165,14 +203,18 @@ BEGIN
 END $$;
 INSERT INTO bad.events (contact, what) VALUES (3000, 'came'), (3000, 'seen');
 SQL
-waits_for("SELECT string_agg(last_error, '') ~ 'the worker had to end: an expression took longer' FROM leadscore.activity", 'one that handles that ends the worker');
-waits_for("SELECT count(*) = 1 FROM leadscore.lead_worker_error WHERE model = 'bad' AND failures > 1", '... and its model is blamed again');
+waits_for(<<'SQL', 'one that handles that ends the worker');
+SELECT string_agg(last_error, '') ~ 'the worker had to end: an expression took longer' FROM leadscore.activity
+SQL
+waits_for("SELECT count(*) = 1 FROM leadscore.lead_worker_error WHERE model = 'bad' AND failures > 1",
+	'... and its model is blamed again');
 good_goes_on(2001);
 sql(<<'SQL', extra_params => [ '-U', 'bad' ]);
 CREATE OR REPLACE FUNCTION bad.condition(float8) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT true';
 SQL
 waits_for("SELECT NOT EXISTS (SELECT FROM leadscore.lead_worker_error)", 'all is well when the condition is');
-is(sql("SELECT to_stage FROM leadscore.history_bad WHERE contact_id = 3000 AND cause = 'time'"), 'warm', 'what was due is written');
+is(sql("SELECT to_stage FROM leadscore.history_bad WHERE contact_id = 3000 AND cause = 'time'"), 'warm',
+	'what was due is written');
 
 ################################################################################
 # anybody may call himself pg_restore

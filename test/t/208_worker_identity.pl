@@ -4,15 +4,11 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WorkerTest;
 
-my $node = new_node('identity_worker', 1, "leadscore.naptime = '1s'\n");
-$node->start;
+my $node = LeadscoreNode->create('identity_worker', worker => 1, conf => { 'leadscore.naptime' => '1s' });
 my $dir = PostgreSQL::Test::Utils::tempdir;
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;
@@ -35,40 +31,65 @@ SQL
 sub scores
 {
 	my ($database) = @_;
-	return $node->safe_psql($database, "SELECT string_agg(contact_id || ':' || score || ':' || stage, ' ' ORDER BY contact_id::text) FROM
-		(SELECT contact_id::text, score, stage FROM leadscore.score_m UNION ALL SELECT contact_id, score, stage FROM leadscore.score_m_visitors) s");
+	return $node->safe_psql($database, <<'SQL');
+SELECT string_agg(contact_id || ':' || score || ':' || stage, ' ' ORDER BY contact_id::text) FROM
+	(SELECT contact_id::text, score, stage FROM leadscore.score_m UNION ALL SELECT contact_id, score, stage
+		  FROM leadscore.score_m_visitors) s
+SQL
 }
 
 sub verified
 {
 	my ($database) = @_;
-	return $node->safe_psql($database, "SELECT count(*) FROM (SELECT * FROM leadscore.verify('m') UNION ALL SELECT * FROM leadscore.verify('m_visitors')) v");
+	return $node->safe_psql($database, <<'SQL');
+SELECT count(*) FROM (SELECT * FROM leadscore.verify('m') UNION ALL SELECT * FROM leadscore.verify('m_visitors')) v
+SQL
 }
 
 is(scores('postgres'), '1:30:unqualified 3:0:unqualified d:10:unqualified', 'merged and identified');
 
 # by the worker, without anybody's asking
 $node->safe_psql('postgres', "INSERT INTO event (contact, what) VALUES (2, 'b')");
-ok(defined wait_for($node, 'SELECT score = 130 FROM leadscore.score_m WHERE contact_id = 1', 30), 'an event of a merged contact reaches the other');
+ok(defined $node->wait_for('SELECT score = 130 FROM leadscore.score_m WHERE contact_id = 1', 30),
+	'an event of a merged contact reaches the other');
 $node->safe_psql('postgres', "INSERT INTO event (cookie, what) VALUES ('c', 'a'), ('d', 'a')");
-ok(defined wait_for($node, 'SELECT score = 135 FROM leadscore.score_m WHERE contact_id = 1', 30), 'one of a visitor reaches the contact, within the limit');
-is($node->safe_psql('postgres', "SELECT count(*) FROM leadscore.pending_m UNION ALL SELECT count(*) FROM leadscore.pending_m_visitors"), "0\n0", 'nothing is left pending');
-is($node->safe_psql('postgres', "SELECT from_stage, to_stage, cause FROM leadscore.history_m WHERE contact_id = 1"), 'unqualified|hot|event', 'and its stage follows');
+ok(defined $node->wait_for('SELECT score = 135 FROM leadscore.score_m WHERE contact_id = 1', 30),
+	'one of a visitor reaches the contact, within the limit');
+is($node->safe_psql('postgres', <<'SQL'), "0\n0", 'nothing is left pending');
+SELECT count(*) FROM leadscore.pending_m UNION ALL SELECT count(*) FROM leadscore.pending_m_visitors
+SQL
+is($node->safe_psql('postgres', "SELECT from_stage, to_stage, cause FROM leadscore.history_m WHERE contact_id = 1"),
+	'unqualified|hot|event', 'and its stage follows');
 is(verified('postgres'), 0, 'verified');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.lead_worker_error'), 0, 'the worker had no trouble');
 
 # a rule that is counted in the background is so for visitors as well
-$node->safe_psql('postgres', "SET leadscore.inline_limit = 0; INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('m', 'more', 'a', 1)");
-ok(defined wait_for($node, "SELECT count(*) = 0 AND (SELECT score FROM leadscore.score_m_visitors WHERE contact_id = 'd') = 22
-	FROM leadscore.lead_job WHERE state IN ('waiting', 'running')", 60), 'by a job of their own');
+$node->safe_psql('postgres', <<'SQL');
+SET leadscore.inline_limit = 0;
+INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('m', 'more', 'a', 1);
+SQL
+ok(defined $node->wait_for(<<'SQL', 60), 'by a job of their own');
+SELECT count(*) = 0 AND (SELECT score FROM leadscore.score_m_visitors WHERE contact_id = 'd') = 22
+	FROM leadscore.lead_job WHERE state IN ('waiting', 'running')
+SQL
 is(scores('postgres'), '1:139:hot 3:0:unqualified d:22:unqualified', 'scores after it');
 is(verified('postgres'), 0, 'verified after it');
 # a large table is attached with its visitors
-$node->safe_psql('postgres', "CREATE TABLE old (contact int, cookie text, at timestamptz, what text); CREATE INDEX ON old (contact, at); CREATE INDEX ON old (cookie, at);
-	INSERT INTO old VALUES (NULL, 'c', now(), 'x'), (NULL, 'e', now(), 'x'), (2, NULL, now(), 'x')");
-$node->safe_psql('postgres', "SET leadscore.inline_limit = 0; SELECT leadscore.attach('m', 'old', 'contact', 'at', 'what', visitor => 'cookie')");
-ok(defined wait_for($node, "SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running')", 60), 'attached by jobs');
-$node->safe_psql('postgres', "INSERT INTO leadscore.lead_rule (model, name, source, event, points) VALUES ('m', 'x', 'old', 'x', 2)");
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE old (contact int, cookie text, at timestamptz, what text);
+CREATE INDEX ON old (contact, at);
+CREATE INDEX ON old (cookie, at);
+INSERT INTO old VALUES (NULL, 'c', now(), 'x'), (NULL, 'e', now(), 'x'), (2, NULL, now(), 'x');
+SQL
+$node->safe_psql('postgres', <<'SQL');
+SET leadscore.inline_limit = 0;
+SELECT leadscore.attach('m', 'old', 'contact', 'at', 'what', visitor => 'cookie');
+SQL
+ok(defined $node->wait_for("SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running')", 60),
+	'attached by jobs');
+$node->safe_psql('postgres', <<'SQL');
+INSERT INTO leadscore.lead_rule (model, name, source, event, points) VALUES ('m', 'x', 'old', 'x', 2)
+SQL
 is(scores('postgres'), '1:143:hot 3:0:unqualified d:22:unqualified e:2:unqualified', 'scores with it');
 is(verified('postgres'), 0, 'verified with it');
 

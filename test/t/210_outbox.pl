@@ -5,16 +5,14 @@ use strict;
 use warnings;
 
 use IPC::Run;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $rows = 10_000;
-my $node = PostgreSQL::Test::Cluster->new('outbox');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nrestart_after_crash = on\nfsync = off\n");
-$node->start;
+my $node = LeadscoreNode->create('outbox', worker => 1, streaming => 0,
+	conf => { restart_after_crash => 'on', autovacuum => 'on' });
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 sub sql { return $node->safe_psql('postgres', @_) }
@@ -66,7 +64,8 @@ sub consumers
 	foreach my $n (1 .. 2)
 	{
 		my $consumer = { out => '' };
-		$consumer->{run} = IPC::Run::start([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 1, '-T', 60, '-f', "$dir/$script.pgbench", 'postgres' ],
+		$consumer->{run} = IPC::Run::start([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 1, '-T', 60,
+			'-f', "$dir/$script.pgbench", 'postgres' ],
 			'<', \undef, '>&', \$consumer->{out});
 		$consumer->{pid} = $consumer->{run}{KIDS}[0]{PID};
 		push @started, $consumer;
@@ -134,15 +133,22 @@ sub work_off
 my $began = time;
 sql("INSERT INTO events (contact, what) SELECT g, 'came' FROM generate_series(1, $rows) g");
 note(sprintf("%d rows written in %.1f s", $rows, time - $began));
-is(sql("SELECT count(*), count(DISTINCT contact) FROM leadscore.lead_outbox WHERE action = 'warm' AND status = 'ready'"), "$rows|$rows", 'as many rows as contacts entered the stage');
+is(sql(<<'SQL'), "$rows|$rows", 'as many rows as contacts entered the stage');
+SELECT count(*), count(DISTINCT contact) FROM leadscore.lead_outbox WHERE action = 'warm' AND status = 'ready'
+SQL
 
 $began = time;
 my $rounds = work_off('once', 'warm');
 note(sprintf('worked off in %.1f s, with %d kills', time - $began, $rounds));
 cmp_ok($rounds, '>=', 4, 'there were kills of each kind in between');
 is(outstanding('warm'), 0, 'nothing is left');
-is(sql('SELECT count(*), count(DISTINCT outbox_id), count(DISTINCT contact) FROM processed'), "$rows|$rows|$rows", 'none twice, none lost');
-is(sql("SELECT count(*) FROM leadscore.lead_outbox o FULL JOIN processed p USING (outbox_id) WHERE o.action IS DISTINCT FROM 'warm' OR p.outbox_id IS NULL OR o.taken_by <> 'c' || p.consumer OR o.status <> 'done'"),
+is(sql('SELECT count(*), count(DISTINCT outbox_id), count(DISTINCT contact) FROM processed'), "$rows|$rows|$rows",
+	'none twice, none lost');
+is(sql(<<'SQL'),
+SELECT count(*) FROM leadscore.lead_outbox o FULL JOIN processed p USING (outbox_id)
+ WHERE o.action IS DISTINCT FROM 'warm' OR p.outbox_id IS NULL OR o.taken_by <> 'c' || p.consumer
+	OR o.status <> 'done'
+SQL
 	0, 'each is done by the one that did it');
 cmp_ok(sql('SELECT count(DISTINCT consumer) FROM processed'), '>', 4, '... of many');
 is(sql("SELECT max(attempts) FROM leadscore.lead_outbox"), 1, 'a transaction that was killed has left no attempt');
@@ -156,7 +162,10 @@ $rounds = work_off('least', 'hot');
 note("$rounds kills");
 is(outstanding('hot'), 0, 'nothing is left');
 is(sql('SELECT count(DISTINCT outbox_id) FROM delivered'), 2000, 'none is lost');
-is(sql("SELECT count(*) FROM leadscore.lead_outbox o WHERE action = 'hot' AND attempts <> (SELECT count(*) FROM delivered d WHERE d.outbox_id = o.outbox_id)"), 0, 'one that was delivered twice was taken twice');
+is(sql(<<'SQL'), 0, 'one that was delivered twice was taken twice');
+SELECT count(*) FROM leadscore.lead_outbox o
+ WHERE action = 'hot' AND attempts <> (SELECT count(*) FROM delivered d WHERE d.outbox_id = o.outbox_id)
+SQL
 is(sql('SELECT count(*) FROM leadscore.dead_letters'), 0, 'there are no dead letters');
 
 $node->stop;

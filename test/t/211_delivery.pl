@@ -3,17 +3,12 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
-use WorkerTest;
 
-my $node = new_node('delivery', 1, "leadscore.naptime = 50ms\n");
-$node->start;
+my $node = LeadscoreNode->create('delivery', worker => 1, conf => { 'leadscore.naptime' => '50ms' });
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;
 CREATE EXTENSION leadscore;
@@ -72,9 +67,13 @@ for my $table (qw(outbox_notified outbox_called))
 
 	cmp_ok($n, '<=', $most, "$table: $n failures in " . int(time - $began + 1) . ' seconds');
 }
-like($node->safe_psql('postgres', 'SELECT last_error FROM leadscore.activity'), qr/the outbox of outbox_\w+ is broken/, 'it is shown');
+like($node->safe_psql('postgres', 'SELECT last_error FROM leadscore.activity'),
+	qr/the outbox of outbox_\w+ is broken/, 'it is shown');
 
-$node->safe_psql('postgres', 'DROP TRIGGER broken ON leadscore.outbox_notified; DROP TRIGGER broken ON leadscore.outbox_called');
+$node->safe_psql('postgres', <<'SQL');
+DROP TRIGGER broken ON leadscore.outbox_notified;
+DROP TRIGGER broken ON leadscore.outbox_called;
+SQL
 for my $model (qw(notified called))
 {
 	ok($node->poll_query_until('postgres', "SELECT status = 'done' FROM leadscore.outbox_$model"), "$model: told when it can be");

@@ -3,29 +3,16 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use QueuedCost;
 use Test::More;
-use WorkerTest;
 
 my $clients = 16;
 
-sub median { return (sort { $a <=> $b } @_)[ $#_ / 2 ] }
-
 # Without a worker first: what is put aside stays until it is folded in.
-my $node = new_node('queued', 0, <<'CONF');
-session_preload_libraries = 'leadscore'
-max_connections = 60
-max_prepared_transactions = 5
-log_lock_waits = on
-deadlock_timeout = 20ms
-wal_level = logical
-CONF
-$node->start;
+my $node = LeadscoreNode->create('queued', library => 'session', streaming => 1,
+	conf => { max_connections => 60, log_lock_waits => 'on', deadlock_timeout => '20ms', wal_level => 'logical' });
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $where = '-h ' . $node->host . ' -p ' . $node->port;
 # with all tables published, what has no key must be fit to be deleted all the same
@@ -34,7 +21,10 @@ $node->safe_psql('postgres', queued_setup());
 
 sub sql { return $node->safe_psql('postgres', "SET client_min_messages = warning; $_[0]") }
 
-sub deadlocks { return sql("SELECT pg_stat_force_next_flush(); SELECT sum(deadlocks) FROM pg_stat_database") =~ s/^\n//r }
+sub deadlocks { return sql(<<'SQL') =~ s/^\n//r }
+SELECT pg_stat_force_next_flush();
+SELECT sum(deadlocks) FROM pg_stat_database;
+SQL
 
 # waits counts those who waited for another's transaction or row.
 sub waits
@@ -50,9 +40,16 @@ sub log_end { return -s $node->logfile }
 sub proven
 {
 	my ($model, $what) = @_;
-	is(sql("SELECT count(*) FROM leadscore.verify('$model') WHERE status = 'wrong'"), '0', "$what: nothing is wrong while it is pending");
-	is(sql("SELECT matched = (SELECT count(*) FROM event_$model WHERE contact = 7) FROM leadscore.explain('$model', 7) WHERE name = 'rule 1'"), 't', '... every event is told of');
-	is(sql("SELECT count(*) FROM leadscore.live_$model l WHERE abs(score - leadscore.replay('$model', contact_id)) > 1e-9 * greatest(1, score)"), '0', '... and live rows are as replayed');
+	is(sql("SELECT count(*) FROM leadscore.verify('$model') WHERE status = 'wrong'"), '0',
+		"$what: nothing is wrong while it is pending");
+	is(sql(<<"SQL"), 't', '... every event is told of');
+SELECT matched = (SELECT count(*) FROM event_$model WHERE contact = 7) FROM leadscore.explain('$model', 7)
+ WHERE name = 'rule 1'
+SQL
+	is(sql(<<"SQL"), '0', '... and live rows are as replayed');
+SELECT count(*) FROM leadscore.live_$model l
+ WHERE abs(score - leadscore.replay('$model', contact_id)) > 1e-9 * greatest(1, score)
+SQL
 	sql("SELECT leadscore.refresh('$model')");
 	is(sql("SELECT * FROM leadscore.verify('$model')"), '', '... and so is what is stored, when it has been folded in');
 	is(sql("SELECT changes FROM leadscore.pending('$model')"), '0', '... which leaves nothing');
@@ -95,7 +92,12 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 {
 	# the same where it has to be so
 	my $from = log_end();
-	my (undef, $errors) = queued_clients($where, $dir, 4, '-t 5', "BEGIN;\nINSERT INTO event_immediate (contact, what, amount) VALUES (7, 'e1', 3);\nSELECT pg_sleep(0.04);\nEND;\n");
+	my (undef, $errors) = queued_clients($where, $dir, 4, '-t 5', <<'SQL');
+BEGIN;
+INSERT INTO event_immediate (contact, what, amount) VALUES (7, 'e1', 3);
+SELECT pg_sleep(0.04);
+END;
+SQL
 	cmp_ok(waits($from), '>', 0, 'in immediate mode clients are seen to wait');
 	is($errors, 0, '... without errors');
 	proven('immediate', 'immediate mode');
@@ -119,7 +121,8 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 	my $before = deadlocks();
 	# folds beside
 	my $fold = $node->background_psql('postgres', on_error_stop => 1);
-	$fold->query_until(qr/begun/, "\\echo begun\nDO \$\$ BEGIN FOR i IN 1 .. 40 LOOP PERFORM leadscore.refresh('queued'); COMMIT; PERFORM pg_sleep(0.02); END LOOP; END \$\$;\n");
+	$fold->query_until(qr/begun/,
+		"\\echo begun\nDO \$\$ BEGIN FOR i IN 1 .. 40 LOOP PERFORM leadscore.refresh('queued'); COMMIT; PERFORM pg_sleep(0.02); END LOOP; END \$\$;\n");
 	my (undef, $errors, $out) = queued_clients($where, $dir, $clients, '-t 40', $mixed, $level);
 	$fold->quit;
 	is($errors, 0, "transactions of $clients clients at $level beside folds: no errors") or diag($out);
@@ -131,23 +134,39 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 ################################################################################
 # Servers that crash, are asked read-only, or follow
 
-$node->safe_psql('postgres', "INSERT INTO event_queued (contact, what, amount) SELECT n % 5, 'e1', 3 FROM generate_series(1, 50) n");
-$node->safe_psql('postgres', "BEGIN; INSERT INTO event_queued (contact, what, amount) VALUES (1, 'e1', 3); PREPARE TRANSACTION 'later'");
+$node->safe_psql('postgres', <<'SQL');
+INSERT INTO event_queued (contact, what, amount) SELECT n % 5, 'e1', 3 FROM generate_series(1, 50) n
+SQL
+$node->safe_psql('postgres', <<'SQL');
+BEGIN;
+INSERT INTO event_queued (contact, what, amount) VALUES (1, 'e1', 3);
+PREPARE TRANSACTION 'later';
+SQL
 $node->stop('immediate');
 $node->start;
 is(sql("SELECT changes > 0 FROM leadscore.pending('queued')"), 't', 'what is pending outlives a crash');
-is(sql("BEGIN READ ONLY; SELECT bool_and(abs(score - leadscore.replay('queued', contact_id)) < 1e-6) FROM leadscore.live_queued; COMMIT"), 't', '... is told of in read-only transactions');
+is(sql(<<'SQL'), 't', '... is told of in read-only transactions');
+BEGIN READ ONLY;
+SELECT bool_and(abs(score - leadscore.replay('queued', contact_id)) < 1e-6) FROM leadscore.live_queued;
+COMMIT;
+SQL
 $node->safe_psql('postgres', "COMMIT PREPARED 'later'");
 $node->backup('copy');
-my $standby = PostgreSQL::Test::Cluster->new('queued_standby');
+my $standby = LeadscoreNode->new('queued_standby');
 $standby->init_from_backup($node, 'copy', has_streaming => 1);
 $standby->start;
-my $told = "SELECT string_agg(format('%s %s %s', contact_id, score, leadscore.score('queued', contact_id)), ', ' ORDER BY contact_id) FROM leadscore.live_queued";
+my $told = <<'SQL';
+SELECT string_agg(format('%s %s %s', contact_id, score, leadscore.score('queued', contact_id)), ', '
+	ORDER BY contact_id)
+  FROM leadscore.live_queued
+SQL
 $node->safe_psql('postgres', "INSERT INTO event_queued (contact, what, amount) VALUES (4242, 'e1', 3)");
 $node->wait_for_catchup($standby);
 my $clock = "SET leadscore.clock = '" . $node->safe_psql('postgres', 'SELECT now() + interval \'1 day\'') . "';";
-is($standby->safe_psql('postgres', "$clock $told"), $node->safe_psql('postgres', "$clock $told"), '... and on a standby as on its primary, new contacts too');
-is($standby->safe_psql('postgres', "SELECT count(*) FROM leadscore.verify('queued') WHERE status <> 'pending'"), '0', '... where nothing is wrong');
+is($standby->safe_psql('postgres', "$clock $told"), $node->safe_psql('postgres', "$clock $told"),
+	'... and on a standby as on its primary, new contacts too');
+is($standby->safe_psql('postgres', "SELECT count(*) FROM leadscore.verify('queued') WHERE status <> 'pending'"), '0',
+	'... where nothing is wrong');
 $standby->stop;
 proven('queued', 'after a crash');
 $node->stop;
@@ -155,25 +174,41 @@ $node->stop;
 ################################################################################
 # The worker folds, and one that fails does not hold up the others
 
-$node = new_node('queued_worker', 1, "leadscore.naptime = 200\n");
-$node->start;
+$node = LeadscoreNode->create('queued_worker', worker => 1, conf => { 'leadscore.naptime' => 200 });
 $node->safe_psql('postgres', 'CREATE DATABASE crm');
-make_model($node, 'crm');
-$node->safe_psql('crm', "SET client_min_messages = warning; SELECT leadscore.detach('m', 'event'); SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what', mode => 'queued');"
-	  . " INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('m', 'visit', 5); INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'mql', 1, 10); INSERT INTO contact SELECT generate_series(1, 9)");
+$node->make_model('crm');
+$node->safe_psql('crm', <<'SQL');
+SET client_min_messages = warning;
+SELECT leadscore.detach('m', 'event');
+SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what', mode => 'queued');
+INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('m', 'visit', 5);
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'mql', 1, 10);
+INSERT INTO contact SELECT generate_series(1, 9);
+SQL
 $node->safe_psql('crm', "INSERT INTO event (contact) SELECT n % 3 FROM generate_series(1, 30) n");
-within($node, 15, "SELECT count(*) = 3 FROM leadscore.score_m WHERE score = 50 AND stage = 'mql'", 'the worker folds in what is pending', 'crm');
-is($node->safe_psql('crm', "SELECT count(*) FROM leadscore.lead_stage_history WHERE to_stage = 'mql'"), '3', '... and records changes of stage once');
-within($node, 15, "SELECT changes = 0 AND lag IS NULL FROM leadscore.pending('m')", '... and nothing is left', 'crm');
+$node->within(15, "SELECT count(*) = 3 FROM leadscore.score_m WHERE score = 50 AND stage = 'mql'",
+	'the worker folds in what is pending', 'crm');
+is($node->safe_psql('crm', "SELECT count(*) FROM leadscore.lead_stage_history WHERE to_stage = 'mql'"), '3',
+	'... and records changes of stage once');
+$node->within(15, "SELECT changes = 0 AND lag IS NULL FROM leadscore.pending('m')", '... and nothing is left', 'crm');
 
 # what a superuser has damaged
-$node->safe_psql('crm', "ALTER TABLE leadscore.pending_m DISABLE TRIGGER USER; INSERT INTO leadscore.pending_m VALUES (5, 1, now(), false, '\\x00ff'); ALTER TABLE leadscore.pending_m ENABLE TRIGGER USER");
+$node->safe_psql('crm', <<'SQL');
+ALTER TABLE leadscore.pending_m DISABLE TRIGGER USER;
+INSERT INTO leadscore.pending_m VALUES (5, 1, now(), false, '\x00ff');
+ALTER TABLE leadscore.pending_m ENABLE TRIGGER USER;
+SQL
 $node->safe_psql('crm', "INSERT INTO event (contact) VALUES (4), (5), (6)");
-within($node, 15, "SELECT count(*) = 2 FROM leadscore.score_m WHERE contact_id IN (4, 6) AND score = 5", 'one contact that fails does not hold up the others', 'crm');
-within($node, 15, "SELECT count(*) = 1 FROM leadscore.lead_worker_error WHERE contact = '5'", '... and is written down', 'crm');
+$node->within(15, "SELECT count(*) = 2 FROM leadscore.score_m WHERE contact_id IN (4, 6) AND score = 5",
+	'one contact that fails does not hold up the others', 'crm');
+$node->within(15, "SELECT count(*) = 1 FROM leadscore.lead_worker_error WHERE contact = '5'", '... and is written down', 'crm');
 is($node->safe_psql('crm', "SELECT contacts FROM leadscore.pending('m')"), '1', '... and what is pending of it stays');
-$node->safe_psql('crm', "ALTER TABLE leadscore.pending_m DISABLE TRIGGER leadscore_guard; DELETE FROM leadscore.pending_m WHERE delta = '\\x00ff'; ALTER TABLE leadscore.pending_m ENABLE TRIGGER leadscore_guard");
-within($node, 60, "SELECT score = 5 FROM leadscore.score_m WHERE contact_id = 5", '... until it is mended', 'crm');
+$node->safe_psql('crm', <<'SQL');
+ALTER TABLE leadscore.pending_m DISABLE TRIGGER leadscore_guard;
+DELETE FROM leadscore.pending_m WHERE delta = '\x00ff';
+ALTER TABLE leadscore.pending_m ENABLE TRIGGER leadscore_guard;
+SQL
+$node->within(60, "SELECT score = 5 FROM leadscore.score_m WHERE contact_id = 5", '... until it is mended', 'crm');
 is($node->safe_psql('crm', "SELECT * FROM leadscore.verify('m')"), '', 'what is stored is what the events give');
 $node->stop;
 

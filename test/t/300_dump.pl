@@ -3,33 +3,26 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('dump');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nleadscore.enabled = off\nfsync = off");
-$node->start;
+my $node = LeadscoreNode->create('dump');
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 sub sql { return $node->safe_psql(@_) }
 
 # The clock is held in every database, but not while one is restored.
+my $clock = '2026-01-15 12:00+00';
+
 sub create_database
 {
 	my ($db) = @_;
 	sql('postgres', "CREATE DATABASE $db");
 }
 
-sub hold_clock
-{
-	my ($db) = @_;
-	sql('postgres', "ALTER DATABASE $db SET leadscore.clock = '2026-01-15 12:00+00'");
-}
-
 create_database('crm');
-hold_clock('crm');
+$node->hold_clock('crm', $clock);
 sql('crm', <<'SQL');
 SET client_min_messages = warning;
 CREATE ROLE sales;
@@ -81,15 +74,21 @@ SELECT leadscore.create_model('off', 'app.contacts');
 SELECT leadscore.attach('off', 'app.events', 'contact', 'at', 'what');
 
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, sticky, condition) VALUES
-	('crm', 'warm', 1, 40, false, NULL), ('crm', 'hot', 2, 80, true, 'country = ''DE'' AND app.is_business("E-Mail")'), ('people', 'seen', 1, 1, false, NULL);
-INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('crm', 'fit', 'A', 5), ('crm', 'fit', 'B', '-infinity'), ('crm', 'engagement', '1', 50);
+	('crm', 'warm', 1, 40, false, NULL),
+	('crm', 'hot', 2, 80, true, 'country = ''DE'' AND app.is_business("E-Mail")'),
+	('people', 'seen', 1, 1, false, NULL);
+INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES
+	('crm', 'fit', 'A', 5), ('crm', 'fit', 'B', '-infinity'), ('crm', 'engagement', '1', 50);
 CREATE FUNCTION app.tell(jsonb) RETURNS void LANGUAGE sql AS '';
 INSERT INTO leadscore.lead_action (model, name, occasion, stage, score_level, deliver, channel, function, causes) VALUES
-	('crm', 'hot', 'stage_entered', 'hot', NULL, DEFAULT, NULL, NULL, '{event,backfill,rule}'), ('crm', 'warm', 'stage_left', 'warm', NULL, 'function', NULL, 'app.tell', DEFAULT),
-	('crm', 'cold', 'score_falls', NULL, 10, 'notify', 'c', NULL, DEFAULT), ('people', 'seen', 'stage_entered', NULL, NULL, DEFAULT, NULL, NULL, DEFAULT);
+	('crm', 'hot', 'stage_entered', 'hot', NULL, DEFAULT, NULL, NULL, '{event,backfill,rule}'),
+	('crm', 'warm', 'stage_left', 'warm', NULL, 'function', NULL, 'app.tell', DEFAULT),
+	('crm', 'cold', 'score_falls', NULL, 10, 'notify', 'c', NULL, DEFAULT),
+	('people', 'seen', 'stage_entered', NULL, NULL, DEFAULT, NULL, NULL, DEFAULT);
 UPDATE leadscore.lead_category SET weight = 2, max_points = 200 WHERE model = 'crm' AND category = 'engagement';
 UPDATE leadscore.lead_model SET max_score = 300, max_drift = 0.1 WHERE model = 'crm';
-INSERT INTO leadscore.lead_rule (model, name, source, event, condition, points, weight, decay, decay_interval, decay_keep, time_frame, at_least, max_per_period) VALUES
+INSERT INTO leadscore.lead_rule (model, name, source, event, condition, points, weight, decay, decay_interval,
+	decay_keep, time_frame, at_least, max_per_period) VALUES
 	('crm', 'buy', 'events', 'buy', 'amount > 1', 1, 'app.worth(doubled)', 'half_life', '30 days', NULL, NULL, DEFAULT, NULL),
 	('crm', 'view', 'events', 'view', NULL, 2, NULL, 'none', NULL, NULL, '90 days', DEFAULT, 6),
 	('crm', 'step', 'events', 'view', NULL, 4, NULL, 'step', '7 days', 0.5, NULL, 2, NULL),
@@ -107,9 +106,13 @@ INSERT INTO leadscore.lead_rule (model, name, kind, points, idle, award) VALUES 
 INSERT INTO leadscore.lead_rule (model, name, event, points, enabled) VALUES ('people', 'later', 'left', 3, false);
 RESET ROLE;
 
-INSERT INTO app.events SELECT g % 45, timestamptz '2025-11-01 00:00+00' + g * interval '5 hours', CASE g % 4 WHEN 0 THEN 'buy' ELSE 'view' END, g % 50
+INSERT INTO app.events
+	SELECT g % 45, timestamptz '2025-11-01 00:00+00' + g * interval '5 hours',
+		CASE g % 4 WHEN 0 THEN 'buy' ELSE 'view' END, g % 50
 	FROM generate_series(1, 400) g;
-INSERT INTO app.visits SELECT g % 20 + 1, timestamp '2026-01-01 00:00' + g * interval '3 hours', CASE g % 2 WHEN 0 THEN timestamp '2026-01-02 00:00' + g * interval '3 hours' END
+INSERT INTO app.visits
+	SELECT g % 20 + 1, timestamp '2026-01-01 00:00' + g * interval '3 hours',
+		CASE g % 2 WHEN 0 THEN timestamp '2026-01-02 00:00' + g * interval '3 hours' END
 	FROM generate_series(1, 80) g;
 INSERT INTO acts SELECT 'p' || g % 25 || '@X.example', date '2026-01-01' + g % 12, 'came' FROM generate_series(1, 60) g;
 UPDATE app.contacts SET country = NULL WHERE id = 7;
@@ -130,21 +133,48 @@ my %queries = (
 	(map { ("score_$_" => "SELECT * FROM leadscore.score_$_ ORDER BY contact_id",
 			"live_$_" => "SELECT * FROM leadscore.live_$_ ORDER BY contact_id",
 			"history_$_" => "SELECT * FROM leadscore.history_$_ ORDER BY 1, changed_at, to_stage",
-			"replay_$_" => "SELECT contact_id, leadscore.replay('$_', contact_id), leadscore.score('$_', contact_id, leadscore.clock() + '30 days') FROM leadscore.score_$_ ORDER BY 1",
-			"definition_$_" => "SELECT attname, format_type(atttypid, atttypmod), attnotnull, attcollation::regcollation, col_description(attrelid, attnum), attstorage, reloptions, relacl
-				FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE attrelid = 'leadscore.score_$_'::regclass AND attnum > 0 ORDER BY attnum") } qw(crm people accounts off)),
+			"replay_$_" => <<"SQL",
+SELECT contact_id, leadscore.replay('$_', contact_id),
+	leadscore.score('$_', contact_id, leadscore.clock() + '30 days')
+  FROM leadscore.score_$_ ORDER BY 1
+SQL
+			"definition_$_" => <<"SQL") } qw(crm people accounts off)),
+SELECT attname, format_type(atttypid, atttypmod), attnotnull, attcollation::regcollation,
+	col_description(attrelid, attnum), attstorage, reloptions, relacl
+	FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+	 WHERE attrelid = 'leadscore.score_$_'::regclass AND attnum > 0 ORDER BY attnum
+SQL
 	(map { ($_ => "SELECT * FROM leadscore.$_ t ORDER BY t::text COLLATE \"C\"") }
-		qw(lead_model lead_category lead_source lead_relation lead_rule lead_rule_history lead_sheet_history lead_stage lead_grade lead_stage_history lead_rule_error lead_day lead_action lead_outbox lead_worker_error)),
+		qw(lead_model lead_category lead_source lead_relation lead_rule lead_rule_history lead_sheet_history lead_stage
+			lead_grade lead_stage_history lead_rule_error lead_day lead_action lead_outbox lead_worker_error)),
 	(map { ("profile_$_" => "SELECT * FROM leadscore.profile_$_ ORDER BY 1, 2",
-			"as_of_$_" => "SELECT contact_id, leadscore.score('$_', contact_id, leadscore.clock(), leadscore.clock() - interval '0') FROM leadscore.score_$_ ORDER BY 1") } qw(people accounts off)),
+			"as_of_$_" => <<"SQL") } qw(people accounts off)),
+SELECT contact_id, leadscore.score('$_', contact_id, leadscore.clock(), leadscore.clock() - interval '0')
+  FROM leadscore.score_$_ ORDER BY 1
+SQL
 	(map { ("due_$_" => "SELECT * FROM leadscore.due_$_ ORDER BY 1, 2, 3") } qw(crm people accounts off)),
 	(map { ("daily_$_" => "SELECT tableoid::regclass, * FROM leadscore.daily_$_ ORDER BY day, contact_id") } qw(crm people)),
 	(map { ("funnel_daily_$_" => "SELECT * FROM leadscore.funnel_daily_$_ ORDER BY day, stage, grade",
-			"days_definition_$_" => "SELECT attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull, attcollation::regcollation, col_description(attrelid, attnum), obj_description(attrelid, 'pg_class'), relacl, pg_get_expr(relpartbound, c.oid)
-				FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relname ~ '^(funnel_)?daily_$_' AND relkind IN ('r', 'p') AND attnum > 0 ORDER BY relname, attnum") } qw(crm people accounts off)),
-	triggers => q(SELECT tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text, tgname),
+			"days_definition_$_" => <<"SQL") } qw(crm people accounts off)),
+SELECT attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull, attcollation::regcollation,
+	col_description(attrelid, attnum), obj_description(attrelid, 'pg_class'), relacl, pg_get_expr(relpartbound, c.oid)
+	FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+	 WHERE relname ~ '^(funnel_)?daily_$_' AND relkind IN ('r', 'p') AND attnum > 0 ORDER BY relname, attnum
+SQL
+	triggers => <<'SQL',
+SELECT tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+ ORDER BY tgrelid::regclass::text, tgname
+SQL
 	event_triggers => q(SELECT evtname, evtevent, evtenabled, evttags FROM pg_event_trigger ORDER BY 1),
-	sequences => q(SELECT (SELECT last_value FROM leadscore_internal.version_seq), (SELECT last_value FROM leadscore_internal.lead_rule_rule_id_seq), (SELECT last_value FROM leadscore_internal.lead_rule_history_history_id_seq), (SELECT last_value FROM leadscore_internal.lead_sheet_history_history_id_seq), (SELECT last_value FROM leadscore_internal.lead_action_action_id_seq), (SELECT last_value >= (SELECT coalesce(max(outbox_id), 1) FROM leadscore.lead_outbox) FROM leadscore_internal.outbox_id_seq)));
+	sequences => <<'SQL');
+SELECT (SELECT last_value FROM leadscore_internal.version_seq),
+	(SELECT last_value FROM leadscore_internal.lead_rule_rule_id_seq),
+	(SELECT last_value FROM leadscore_internal.lead_rule_history_history_id_seq),
+	(SELECT last_value FROM leadscore_internal.lead_sheet_history_history_id_seq),
+	(SELECT last_value FROM leadscore_internal.lead_action_action_id_seq),
+	(SELECT last_value >= (SELECT coalesce(max(outbox_id), 1) FROM leadscore.lead_outbox)
+		FROM leadscore_internal.outbox_id_seq)
+SQL
 my $verify = join(' UNION ALL ', map { "SELECT '$_', v.* FROM leadscore.verify('$_') v" } qw(crm people accounts));
 
 sub state_of
@@ -173,21 +203,49 @@ sub same_state
 
 my $original = state_of('crm');
 is(sql('crm', $verify), '', 'the original is right');
-is(sql('crm', "SELECT count(*) FILTER (WHERE counted_version = 0) FROM leadscore.lead_rule"), 3, 'three rules of it wait for what they use');
+is(sql('crm', "SELECT count(*) FILTER (WHERE counted_version = 0) FROM leadscore.lead_rule"), 3,
+	'three rules of it wait for what they use');
 like($original->{history_crm}, qr/hot/, 'there is some history');
 like($original->{daily_crm}, qr/^leadscore.daily_crm_202601\|2026-01-16/m, 'there are some days');
 
 # What is done next, in the original and in copies of it.
 my @next = (
-	'events' => "INSERT INTO app.events (contact, at, what, amount) VALUES (1, '2026-01-14', 'buy', 20), (44, '2026-01-13', 'view', NULL);
-		INSERT INTO app.events_2026 (contact, at, what) VALUES (2, '2026-01-14', 'view'); INSERT INTO acts VALUES ('P1\@x.EXAMPLE', '2026-01-14', 'came')",
-	'contacts' => "INSERT INTO app.contacts VALUES (44, 'b\@c.example', 'DE', '2026-01-01'); DELETE FROM people WHERE mail = 'p2\@x.example'",
-	'updates and deletes' => "UPDATE app.events SET amount = 3 WHERE contact = 3; DELETE FROM app.events WHERE contact = 4; UPDATE app.visits SET opened = '2026-01-15' WHERE contact = 5",
-	'days' => "SET leadscore.clock = '2026-02-02 12:00+00'; SELECT leadscore.write_days(model) FROM leadscore.lead_model",
-	'a rule' => "SET client_min_messages = warning; INSERT INTO leadscore.lead_rule (model, name, source, event, points) VALUES ('crm', 'new', 'events', 'view', 0.5)",
-	'a changed rule' => "SET client_min_messages = warning; UPDATE leadscore.lead_rule SET event = 'view' WHERE name = 'buy'; UPDATE leadscore.lead_rule SET points = 3 WHERE name = 'sent'",
-	'a leaf' => "CREATE TABLE app.events_2024 PARTITION OF app.events FOR VALUES FROM ('2024-01-01') TO ('2025-01-01'); INSERT INTO app.events_2024 (contact, at, what) VALUES (2, '2024-05-01', 'view')",
-	'a source that comes back' => "SET client_min_messages = warning; SELECT leadscore.attach('crm', 'app.calls', 'contact', 'at')",
+	'events' => <<'SQL',
+INSERT INTO app.events (contact, at, what, amount) VALUES
+	(1, '2026-01-14', 'buy', 20), (44, '2026-01-13', 'view', NULL);
+INSERT INTO app.events_2026 (contact, at, what) VALUES (2, '2026-01-14', 'view');
+INSERT INTO acts VALUES ('P1@x.EXAMPLE', '2026-01-14', 'came');
+SQL
+	'contacts' => <<'SQL',
+INSERT INTO app.contacts VALUES (44, 'b@c.example', 'DE', '2026-01-01');
+DELETE FROM people WHERE mail = 'p2@x.example';
+SQL
+	'updates and deletes' => <<'SQL',
+UPDATE app.events SET amount = 3 WHERE contact = 3;
+DELETE FROM app.events WHERE contact = 4;
+UPDATE app.visits SET opened = '2026-01-15' WHERE contact = 5;
+SQL
+	'days' => <<'SQL',
+SET leadscore.clock = '2026-02-02 12:00+00';
+SELECT leadscore.write_days(model) FROM leadscore.lead_model;
+SQL
+	'a rule' => <<'SQL',
+SET client_min_messages = warning;
+INSERT INTO leadscore.lead_rule (model, name, source, event, points) VALUES ('crm', 'new', 'events', 'view', 0.5);
+SQL
+	'a changed rule' => <<'SQL',
+SET client_min_messages = warning;
+UPDATE leadscore.lead_rule SET event = 'view' WHERE name = 'buy';
+UPDATE leadscore.lead_rule SET points = 3 WHERE name = 'sent';
+SQL
+	'a leaf' => <<'SQL',
+CREATE TABLE app.events_2024 PARTITION OF app.events FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+INSERT INTO app.events_2024 (contact, at, what) VALUES (2, '2024-05-01', 'view');
+SQL
+	'a source that comes back' => <<'SQL',
+SET client_min_messages = warning;
+SELECT leadscore.attach('crm', 'app.calls', 'contact', 'at');
+SQL
 	'a model' => "SELECT leadscore.create_model('another', 'app.contacts')",
 	'switched on' => "UPDATE leadscore.lead_model SET enabled = true WHERE model = 'off'",
 	'truncated' => "TRUNCATE app.visits");
@@ -197,7 +255,7 @@ my @copies;
 sub copied
 {
 	my ($db, $how) = @_;
-	hold_clock($db);
+	$node->hold_clock($db, $clock);
 	push @copies, $db;
 	same_state(state_of($db), $original, "$how: all is as it was");
 	is(sql($db, $verify), '', "$how: it is right");
@@ -243,7 +301,8 @@ copied('inserts', 'pg_dump --inserts');
 # schema first, data later, as superusers do
 create_database('sections');
 run_quietly('pg_restore --schema-only', 'pg_restore', @connection, '-e', '-s', '-d', 'sections', "$dir/custom");
-run_quietly('pg_restore --data-only', 'pg_restore', @connection, '-e', '-a', '--disable-triggers', '-d', 'sections', "$dir/custom");
+run_quietly('pg_restore --data-only', 'pg_restore', @connection, '-e', '-a', '--disable-triggers', '-d', 'sections',
+	"$dir/custom");
 copied('sections', 'pg_restore --data-only --disable-triggers');
 
 # a copy of a copy
@@ -263,7 +322,11 @@ for (my $i = 0; $i < @next; $i += 2)
 		same_state(state_of($db), $wanted, "$next[$i]: the same in $db");
 	}
 }
-is(sql($_, "SELECT leadscore.detach_all(); DROP EXTENSION leadscore; INSERT INTO app.events (contact, at) VALUES (1, '2026-01-14')"), '', "leadscore goes from $_")
+is(sql($_, <<'SQL'), '', "leadscore goes from $_")
+SELECT leadscore.detach_all();
+DROP EXTENSION leadscore;
+INSERT INTO app.events (contact, at) VALUES (1, '2026-01-14');
+SQL
 	for @copies;
 
 $node->stop;

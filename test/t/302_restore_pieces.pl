@@ -5,23 +5,19 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
-use ServerTest;
-use WorkerTest;
 
-my $node = new_node('pieces', 1, "leadscore.naptime = '50ms'\nleadscore.max_workers = 16\nmax_worker_processes = 30\n");
-$node->start;
+my $node = LeadscoreNode->create('pieces', worker => 1,
+	conf => { 'leadscore.naptime' => '50ms', 'leadscore.max_workers' => 16, max_worker_processes => 30 });
 my $dir = PostgreSQL::Test::Utils::tempdir;
 my @connection = ('-h', $node->host, '-p', $node->port);
 
 # A model in which there is everything that a worker would like to do: contacts that
 # are due, days that have ended, a job, something pending, and something to be told.
-reload($node, enabled => 'off');
+$node->configure(enabled => 'off');
 $node->safe_psql('postgres', 'CREATE DATABASE crm');
 $node->safe_psql('crm', <<'SQL');
 SET client_min_messages = warning;
@@ -37,18 +33,24 @@ INSERT INTO contact SELECT g, 'DE' FROM generate_series(1, 300) g;
 SELECT leadscore.create_model('m', 'contact');
 SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what', visitor => 'cookie', on_delete => 'keep');
 UPDATE leadscore.lead_model SET daily = true WHERE model = 'm';
-INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval) SELECT 'm', 'rule ' || g, 'e' || g, 40, 'half_life', g * interval '12 hours' FROM generate_series(1, 4) g;
+INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval)
+	SELECT 'm', 'rule ' || g, 'e' || g, 40, 'half_life', g * interval '12 hours' FROM generate_series(1, 4) g;
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('m', 'german', 'profile', $$country = 'DE'$$, 3);
 INSERT INTO leadscore.lead_rule (model, name, kind, points, idle) VALUES ('m', 'silent', 'absence', -5, '1 day');
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'warm', 1, 30), ('m', 'hot', 2, 60);
-INSERT INTO leadscore.lead_action (model, name, occasion, deliver, function) VALUES ('m', 'call', 'stage_entered', 'function', 'public.tell');
+INSERT INTO leadscore.lead_action (model, name, occasion, deliver, function)
+VALUES ('m', 'call', 'stage_entered', 'function', 'public.tell');
 INSERT INTO leadscore.lead_action (model, name, occasion) VALUES ('m', 'left', 'stage_left');
-INSERT INTO event SELECT g, CASE WHEN g % 5 > 0 THEN 1 + g % 300 END, CASE g % 5 WHEN 0 THEN 'v' || g % 40 END, leadscore.clock() - g * interval '2 minutes', 'e' || g % 6 FROM generate_series(1, 3000) g;
+INSERT INTO event
+	SELECT g, CASE WHEN g % 5 > 0 THEN 1 + g % 300 END, CASE g % 5 WHEN 0 THEN 'v' || g % 40 END,
+		leadscore.clock() - g * interval '2 minutes', 'e' || g % 6
+	  FROM generate_series(1, 3000) g;
 SELECT leadscore.merge_contacts('m', 1, 2);
 SELECT leadscore.identify('m', 'v5', 1), leadscore.identify('m', 'v10', 2);
 DELETE FROM event WHERE id > 2900;
 SET session_replication_role = replica;
-INSERT INTO leadscore.worker_error_m VALUES (7, 1, now() - interval '1 day', now() - interval '1 day', now() - interval '1 day', '22012', 'division by zero');
+INSERT INTO leadscore.worker_error_m VALUES
+	(7, 1, now() - interval '1 day', now() - interval '1 day', now() - interval '1 day', '22012', 'division by zero');
 RESET session_replication_role;
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 INSERT INTO event SELECT 5000 + g, g, NULL, leadscore.clock(), 'e1' FROM generate_series(1, 50) g;
@@ -70,7 +72,8 @@ BEGIN
 	LOOP
 		-- but for the last columns of lead_model, which say that it is being restored, and by whom
 		RETURN QUERY EXECUTE format('SELECT %L || regexp_replace(r::text, %L, %L) FROM %s r ORDER BY 1',
-			t || ': ', CASE t WHEN 'lead_model' THEN ',[tf],\d+,\d*\)$' ELSE '^$' END, ')', COALESCE(to_regclass('leadscore_internal.' || t), ('leadscore.' || t)::regclass));
+			t || ': ', CASE t WHEN 'lead_model' THEN ',[tf],\d+,\d*\)$' ELSE '^$' END, ')',
+				COALESCE(to_regclass('leadscore_internal.' || t), ('leadscore.' || t)::regclass));
 	END LOOP;
 END
 $$;
@@ -93,39 +96,52 @@ sub wanted
 	return join("\n", grep { !/^$passed/ } split /\n/, $wanted);
 }
 
-my $score = q{SELECT string_agg(contact_id || ':' || round(score::numeric, 3) || ':' || stage, ' ' ORDER BY contact_id::text)
-	FROM (SELECT contact_id::text, leadscore.score('m', contact_id, now()::date) AS score, stage FROM leadscore.score_m
-	UNION ALL SELECT contact_id, leadscore.score('m_visitors', contact_id, now()::date), stage FROM leadscore.score_m_visitors) s};
-like($wanted, qr/^$_: /m, "there are rows in $_") for qw(lead_day outbox_m lead_job worker_error_m history_m due_m score_m score_m_visitors pending_m kept_m merged_m identity_m profile_m);
+my $score = <<'SQL';
+SELECT string_agg(contact_id || ':' || round(score::numeric, 3) || ':' || stage, ' ' ORDER BY contact_id::text)
+	FROM (SELECT contact_id::text, leadscore.score('m', contact_id, now()::date) AS score, stage
+		  FROM leadscore.score_m
+	UNION ALL SELECT contact_id, leadscore.score('m_visitors', contact_id, now()::date), stage
+	  FROM leadscore.score_m_visitors) s
+SQL
+like($wanted, qr/^$_: /m, "there are rows in $_")
+	for qw(lead_day outbox_m lead_job worker_error_m history_m due_m score_m score_m_visitors pending_m kept_m merged_m identity_m profile_m);
 
 command_ok([ 'pg_dump', @connection, '-f', "$dir/whole.sql", 'crm' ], 'pg_dump');
 command_ok([ 'pg_dump', @connection, '-Fc', '-f', "$dir/whole", 'crm' ], 'pg_dump -Fc');
 command_ok([ 'pg_dump', @connection, '-s', '-f', "$dir/schema.sql", 'crm' ], 'pg_dump -s');
 command_ok([ 'pg_dump', @connection, '-a', '-f', "$dir/data.sql", 'crm' ], 'pg_dump -a');
-command_ok([ 'pg_dump', @connection, '-a', '--disable-triggers', '-f', "$dir/disabled.sql", 'crm' ], 'pg_dump -a --disable-triggers');
+command_ok([ 'pg_dump', @connection, '-a', '--disable-triggers', '-f', "$dir/disabled.sql", 'crm' ],
+	'pg_dump -a --disable-triggers');
 
 # the original goes on, for the copies to be compared with
-reload($node, enabled => 'on');
+$node->configure(enabled => 'on');
 
 # at_rest is when nothing is left to be done
-my $at_rest = q{SELECT (SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running'))
+my $at_rest = <<'SQL';
+SELECT (SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running'))
 	AND (SELECT count(*) = 0 FROM leadscore.lead_outbox WHERE deliver = 'function' AND status = 'ready')
 	AND (SELECT count(*) = 0 FROM leadscore.pending_m) AND (SELECT count(*) = 0 FROM leadscore.pending_m_visitors)
 	AND (SELECT count(*) = 2 FROM leadscore.lead_day WHERE written_to = (now() AT TIME ZONE 'UTC')::date - 1)
-	AND NOT EXISTS (SELECT FROM leadscore.due_m WHERE due_at < now() - interval '1 second')};
+	AND NOT EXISTS (SELECT FROM leadscore.due_m WHERE due_at < now() - interval '1 second')
+SQL
 
 # goes_on tests that the worker does all that is to be done now.
 sub goes_on
 {
 	my ($db, $how) = @_;
-	within($node, 60, $at_rest, "$how: the worker goes on", $db);
+	$node->within(60, $at_rest, "$how: the worker goes on", $db);
 	is($node->safe_psql($db, "SELECT * FROM leadscore.verify('m') LIMIT 3"), '', "$how: what is stored is what the events give");
 	is($node->safe_psql($db, "SELECT * FROM leadscore.verify('m_visitors') LIMIT 3"), '', '... also of visitors');
 	is($node->safe_psql($db, "SELECT count(*) FROM leadscore.lead_worker_error WHERE contact IS NULL"), 0, '... without errors');
 	return ($node->safe_psql($db, $score),
-		$node->safe_psql($db, "SELECT day, stage, grade, contacts, entered, \"left\", round(score_sum::numeric, 3) FROM leadscore.funnel_daily_m ORDER BY 1, 2, 3"),
+		$node->safe_psql($db, <<'SQL'),
+SELECT day, stage, grade, contacts, entered, "left", round(score_sum::numeric, 3) FROM leadscore.funnel_daily_m
+ ORDER BY 1, 2, 3
+SQL
 		$node->safe_psql($db, "SELECT contact_id, day, round(score::numeric, 3), stage FROM leadscore.daily_m ORDER BY 1, 2"),
-		$node->safe_psql($db, "SELECT contact, action, stage, happened_at, deliver, status FROM leadscore.lead_outbox ORDER BY 1, 2, 3, 4"));
+		$node->safe_psql($db, <<'SQL'));
+SELECT contact, action, stage, happened_at, deliver, status FROM leadscore.lead_outbox ORDER BY 1, 2, 3, 4
+SQL
 }
 
 my @original = goes_on('crm', 'the original');
@@ -174,7 +190,8 @@ sub run_psql
 	my ($db, $sql) = @_;
 	append_to_file("$dir/piece.sql", $sql);
 	my ($out, $err) = ('', '');
-	IPC::Run::run([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', @connection, '-d', $db, '-f', "$dir/piece.sql" ], '>', \$out, '2>', \$err);
+	IPC::Run::run([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', @connection, '-d', $db, '-f', "$dir/piece.sql" ], '>',
+		\$out, '2>', \$err);
 	unlink "$dir/piece.sql";
 	return ($out, $err);
 }
@@ -188,11 +205,13 @@ sub in_pieces
 	for my $i (0 .. $#entries)
 	{
 		my ($name, $sql) = @{ $entries[$i] };
-		same_rows(all_rows($db, $passed), wanted($passed), "$how: nothing has changed before the last of what is waited for comes, $name") if $name =~ $last;
+		same_rows(all_rows($db, $passed), wanted($passed),
+			"$how: nothing has changed before the last of what is waited for comes, $name") if $name =~ $last;
 		my ($out, $err) = run_psql($db, $sql);
 		$errors .= "$name: $err" if $err ne '';
 		# between the rows of models and the end
-		next unless $node->safe_psql($db, "SELECT to_regclass('leadscore.lead_model') IS NOT NULL") eq 't' && $node->safe_psql($db, 'SELECT count(*) FROM leadscore.lead_model') > 0;
+		next unless $node->safe_psql($db, "SELECT to_regclass('leadscore.lead_model') IS NOT NULL") eq 't'
+			&& $node->safe_psql($db, 'SELECT count(*) FROM leadscore.lead_model') > 0;
 		$rounds++;
 		rounds($db);
 	}
@@ -243,15 +262,21 @@ for my $way ([ slow => 'one session', "$dir/whole.sql", 'none' ],
 # us to look at what came.
 
 $node->safe_psql('postgres', 'CREATE DATABASE parallel');
-command_ok([ 'pg_restore', @connection, '-d', 'parallel', '--section=pre-data', "$dir/whole" ], 'parallel: what comes before the data');
+command_ok([ 'pg_restore', @connection, '-d', 'parallel', '--section=pre-data', "$dir/whole" ],
+	'parallel: what comes before the data');
 my ($in, $seen) = ("COPY leadscore_internal.lead_model FROM stdin;\n\\.\nSELECT 'held';\n", '');
 my $timer = IPC::Run::timer(180);
-my $handle = IPC::Run::start([ 'psql', '-XAtq', @connection, '-d', 'parallel' ], '<', \$in, '>', \$seen, '2>', '/dev/null', $timer);
+my $handle = IPC::Run::start([ 'psql', '-XAtq', @connection, '-d', 'parallel' ], '<', \$in, '>', \$seen, '2>',
+	'/dev/null', $timer);
 $handle->pump until $seen =~ /held/;
-command_ok([ 'pg_restore', @connection, '-e', '-j', 4, '-d', 'parallel', '--section=data', '--section=post-data', "$dir/whole" ], 'parallel: the rest');
+command_ok([ 'pg_restore', @connection, '-e', '-j', 4, '-d', 'parallel', '--section=data', '--section=post-data', "$dir/whole" ],
+	'parallel: the rest');
 sleep 0.5;
 same_rows(all_rows('parallel', 'none'), $wanted, 'parallel: nothing has changed');
-within($node, 60, "SELECT last_error = 'a session restores models: nothing is done until it has ended' FROM leadscore.activity WHERE database = 'parallel'",
+$node->within(60, <<'SQL',
+SELECT last_error = 'a session restores models: nothing is done until it has ended' FROM leadscore.activity
+ WHERE database = 'parallel'
+SQL
 	'... and activity tells why', 'postgres');
 $handle->kill_kill;
 same_end('parallel', 'parallel');
@@ -269,7 +294,8 @@ for my $round (1 .. 3)
 $node->safe_psql('postgres', 'CREATE DATABASE part');
 my $offset = -s $node->logfile;
 command_ok([ 'pg_restore', @connection, '-d', 'part', '--section=pre-data', '--section=data', "$dir/whole" ], 'a part of a dump');
-ok($node->wait_for_log(qr/LOG:  model "m" is left alone, as it is not complete/, $offset), 'the log says that a model is not complete');
+ok($node->wait_for_log(qr/LOG:  model "m" is left alone, as it is not complete/, $offset),
+	'the log says that a model is not complete');
 same_rows(all_rows('part', 'none'), $wanted, 'a part: nothing has changed');
 command_ok([ 'pg_restore', @connection, '-d', 'part', '--section=post-data', "$dir/whole" ], '... and what was missing');
 same_end('part', 'a part, and then the rest');

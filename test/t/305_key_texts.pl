@@ -3,16 +3,11 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use ServerTest;
 
-my $node = quiet_node('key_texts');
-$node->start;
+my $node = LeadscoreNode->create('key_texts');
 my $dir = PostgreSQL::Test::Utils::tempdir;
 my @connection = ('-h', $node->host, '-p', $node->port);
 
@@ -32,7 +27,10 @@ my @models = sort keys %keys;
 sub make_database
 {
 	my ($db) = @_;
-	sql('postgres', "CREATE DATABASE $db; ALTER DATABASE $db SET leadscore.clock = '2026-02-20 12:00+00'");
+	sql('postgres', <<"SQL");
+CREATE DATABASE $db;
+ALTER DATABASE $db SET leadscore.clock = '2026-02-20 12:00+00';
+SQL
 }
 
 make_database('crm');
@@ -53,7 +51,8 @@ CREATE INDEX ON ${model}_event (contact, at);
 SELECT leadscore.create_model('$model', '${model}_contact');
 SELECT leadscore.attach('$model', '${model}_event', 'contact', 'at');
 INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('$model', 'event', 10);
-INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('$model', 'hot', 1, 10), ('$model', 'won', 2, 20), ('$model', 'top', 3, 30);
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES
+	('$model', 'hot', 1, 10), ('$model', 'won', 2, 20), ('$model', 'top', 3, 30);
 INSERT INTO leadscore.lead_action (model, name, occasion) VALUES ('$model', 'tell', 'stage_entered');
 INSERT INTO ${model}_contact VALUES ('$one'), ('$else');
 INSERT INTO ${model}_event VALUES ('$other', leadscore.clock()), ('$else', leadscore.clock());
@@ -62,9 +61,15 @@ SQL
 }
 
 my %state = (
-	history => "SELECT model, contact, from_stage, to_stage, score, extract(epoch FROM changed_at), cause FROM leadscore.lead_stage_history ORDER BY 1, 2, 6, 4",
+	history => <<'SQL',
+SELECT model, contact, from_stage, to_stage, score, extract(epoch FROM changed_at), cause
+  FROM leadscore.lead_stage_history ORDER BY 1, 2, 6, 4
+SQL
 	outbox => "SELECT outbox_id, model, action, contact, stage, status, payload FROM leadscore.lead_outbox ORDER BY 1",
-	map { ("history of $_" => "SELECT kind, key, from_stage, to_stage, score, extract(epoch FROM changed_at) FROM leadscore.history_of('$_', '$keys{$_}[2]')", "score of $_" => "SELECT leadscore.score('$_', '$keys{$_}[2]')",
+	map { ("history of $_" => <<"SQL", "score of $_" => "SELECT leadscore.score('$_', '$keys{$_}[2]')",
+SELECT kind, key, from_stage, to_stage, score, extract(epoch FROM changed_at)
+  FROM leadscore.history_of('$_', '$keys{$_}[2]')
+SQL
 			"identities of $_" => "SELECT * FROM leadscore.identities('$_', '$keys{$_}[3]')") } @models);
 
 sub state_of
@@ -77,15 +82,24 @@ my $before = state_of('crm');
 like($before->{history}, qr/^mail\|Zoe\@Example.com\|unqualified\|hot\|10\|/m, 'the text is the one in the score table');
 like($before->{history}, qr/^born\|2026-01-02 10:00:00\+00\|unqualified\|hot\|10\|/m, '... in ISO');
 unlike($before->{history}, qr/zoe|1\.00|\+09/, '... and no other');
-is(sql('crm', "SELECT count(*), count(DISTINCT outbox_id) FROM leadscore.lead_outbox"), join('|', (2 * @models) x 2), 'numbers of all models are different');
+is(sql('crm', "SELECT count(*), count(DISTINCT outbox_id) FROM leadscore.lead_outbox"), join('|', (2 * @models) x 2),
+	'numbers of all models are different');
 
 # settings of the database that dumps write values with, and others that they are read with
-sql('postgres', "ALTER DATABASE crm SET datestyle = 'German'; ALTER DATABASE crm SET timezone = 'Asia/Tokyo'; ALTER DATABASE crm SET bytea_output = 'escape'; ALTER DATABASE crm SET extra_float_digits = -10");
+sql('postgres', <<'SQL');
+ALTER DATABASE crm SET datestyle = 'German';
+ALTER DATABASE crm SET timezone = 'Asia/Tokyo';
+ALTER DATABASE crm SET bytea_output = 'escape';
+ALTER DATABASE crm SET extra_float_digits = -10;
+SQL
 is_deeply(state_of('crm'), $before, 'all is the same with other settings of the database');
 command_ok([ 'pg_dump', @connection, '-Fc', '-f', "$dir/whole", 'crm' ], 'pg_dump');
 command_ok([ 'pg_dump', @connection, '-s', '-f', "$dir/schema.sql", 'crm' ], 'pg_dump -s');
 command_ok([ 'pg_dump', @connection, '-a', '--disable-triggers', '-f', "$dir/data.sql", 'crm' ], 'pg_dump -a --disable-triggers');
-sub wants { return "ALTER DATABASE $_[0] SET datestyle = 'SQL, DMY'; ALTER DATABASE $_[0] SET timezone = 'America/New_York'" }
+sub wants { return <<"SQL" }
+ALTER DATABASE $_[0] SET datestyle = 'SQL, DMY';
+ALTER DATABASE $_[0] SET timezone = 'America/New_York';
+SQL
 
 make_database($_) for qw(whole pieces);
 command_ok([ 'pg_restore', @connection, '-e', '-d', 'whole', "$dir/whole" ], 'pg_restore');
@@ -100,14 +114,26 @@ for my $db (qw(whole pieces))
 	my $highest = sql($db, 'SELECT max(outbox_id) FROM leadscore.lead_outbox');
 	# one model, then another
 	sql($db, "INSERT INTO ${_}_event VALUES ('$keys{$_}[1]', leadscore.clock())") for @models;
-	is(sql($db, "SELECT min(outbox_id) > $highest, count(*) = count(DISTINCT outbox_id) FROM leadscore.lead_outbox WHERE outbox_id > $highest"), 't|t', "$db: new rows have new numbers");
-	is(sql($db, "SELECT count(*) FROM leadscore.outbox_take('c')"), sql($db, 'SELECT count(*) FROM leadscore.lead_outbox'), "$db: all can be taken");
-	is(sql($db, "SELECT leadscore.outbox_done('c', array_agg(outbox_id)) FROM leadscore.lead_outbox WHERE outbox_id > $highest"), sql($db, "SELECT count(*) FROM leadscore.lead_outbox WHERE outbox_id > $highest"), "$db: ... and done, each once");
+	is(sql($db, <<"SQL"), 't|t', "$db: new rows have new numbers");
+SELECT min(outbox_id) > $highest, count(*) = count(DISTINCT outbox_id) FROM leadscore.lead_outbox
+ WHERE outbox_id > $highest
+SQL
+	is(sql($db, "SELECT count(*) FROM leadscore.outbox_take('c')"), sql($db, 'SELECT count(*) FROM leadscore.lead_outbox'),
+		"$db: all can be taken");
+	is(sql($db, <<"SQL"), sql($db, "SELECT count(*) FROM leadscore.lead_outbox WHERE outbox_id > $highest"), "$db: ... and done, each once");
+SELECT leadscore.outbox_done('c', array_agg(outbox_id)) FROM leadscore.lead_outbox WHERE outbox_id > $highest
+SQL
 	for my $model (@models)
 	{
 		is(sql($db, "SELECT * FROM leadscore.verify('$model')"), '', "$db: $model is right");
-		sql($db, "DELETE FROM ${model}_event; DELETE FROM ${model}_contact; SELECT leadscore.erase_contact('$model', '$keys{$model}[2]')");
-		is(sql($db, join(' UNION ALL ', map { "SELECT '$_' FROM leadscore.${_}_$model" } qw(history outbox score due pending worker_error merged))), '', "$db: nothing of the person is left in $model");
+		sql($db, <<"SQL");
+DELETE FROM ${model}_event;
+DELETE FROM ${model}_contact;
+SELECT leadscore.erase_contact('$model', '$keys{$model}[2]');
+SQL
+		is(sql($db, join(' UNION ALL ', map { "SELECT '$_' FROM leadscore.${_}_$model" }
+			qw(history outbox score due pending worker_error merged))), '',
+			"$db: nothing of the person is left in $model");
 	}
 }
 

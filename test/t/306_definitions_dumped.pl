@@ -5,25 +5,24 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use Crm;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use ServerTest;
 
 my $dir = PostgreSQL::Test::Utils::tempdir;
-my $node = quiet_node('dumped');
-
-$node->start;
+my $node = LeadscoreNode->create('dumped');
 $node->safe_psql('postgres', 'CREATE DATABASE made');
-hold_clock($node, 'made');
+$node->hold_clock('made');
 $node->safe_psql('made', "CREATE EXTENSION leadscore; $crm $rules");
 
 # a session that knows the model as it was
 my $old = $node->background_psql('made', on_error_stop => 0);
-$old->query("INSERT INTO event (id, contact, at, what, amount) VALUES (1, 1, '2026-02-01', 'open', 1); SELECT leadscore.score('m', 1); SELECT * FROM leadscore.live_m");
+$old->query(<<'SQL');
+INSERT INTO event (id, contact, at, what, amount) VALUES (1, 1, '2026-02-01', 'open', 1);
+SELECT leadscore.score('m', 1);
+SELECT * FROM leadscore.live_m;
+SQL
 
 $node->safe_psql('made', <<'SQL');
 SET client_min_messages = warning;
@@ -54,14 +53,22 @@ ALTER TABLE contact DROP id_old;
 SQL
 
 # the same rows by columns that are named
-my $shown = 'SELECT s.contact_id, pg_typeof(s.contact_id), round(s.score::numeric, 6), round(s.suit::numeric, 6), round(s.engagement::numeric, 6),'
-  . ' s.loyalty, s.spare, s.grade, s.stage, s.has_contact FROM leadscore.score_m s ORDER BY 1';
+my $shown = <<'SQL';
+SELECT s.contact_id, pg_typeof(s.contact_id), round(s.score::numeric, 6), round(s.suit::numeric, 6),
+	round(s.engagement::numeric, 6), s.loyalty, s.spare, s.grade, s.stage, s.has_contact
+  FROM leadscore.score_m s ORDER BY 1
+SQL
 my $right = "SELECT count(*) FROM leadscore.verify('m')";
 
-is($old->query("INSERT INTO event (id, contact, at, what, amount) VALUES (100, 1, '2026-02-02', 'open', 1), (101, 8, '2026-02-02', 'buy', 1)"), '', 'a session that knew the model writes');
-like($old->query("SELECT contact_id, loyalty IS NOT NULL FROM leadscore.live_m WHERE contact_id = 8"), qr/^8\|t$/m, '... and reads');
+is($old->query(<<'SQL'), '', 'a session that knew the model writes');
+INSERT INTO event (id, contact, at, what, amount) VALUES
+	(100, 1, '2026-02-02', 'open', 1), (101, 8, '2026-02-02', 'buy', 1)
+SQL
+like($old->query("SELECT contact_id, loyalty IS NOT NULL FROM leadscore.live_m WHERE contact_id = 8"), qr/^8\|t$/m,
+	'... and reads');
 is($node->safe_psql('made', $right), 0, 'all is right');
-is($node->safe_psql('made', 'SELECT count(*) FROM leadscore.score_m WHERE loyalty > 0 AND suit > 0 AND spare = 0') > 0, '1', 'and there is something in it');
+is($node->safe_psql('made', 'SELECT count(*) FROM leadscore.score_m WHERE loyalty > 0 AND suit > 0 AND spare = 0') > 0,
+	'1', 'and there is something in it');
 my $wanted = $node->safe_psql('made', $shown);
 my $kept = $node->safe_psql('made', 'SELECT count(*), min(contact_id) FROM leadscore.kept_m');
 
@@ -76,19 +83,26 @@ for my $way (@ways)
 
 	command_ok([ 'pg_dump', @on, @options, '-f', $file, 'made' ], "$name: dumped");
 	$node->safe_psql('postgres', "CREATE DATABASE $name");
-	hold_clock($node, $name);
+	$node->hold_clock($name);
 	command_ok($options[0] eq '-Fc' ? [ 'pg_restore', @on, '-j', '2', '-d', $name, $file ] :
 		[ 'psql', @on, '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $name, '-f', $file ], "$name: restored");
 	$node->safe_psql($name, "SELECT leadscore.refresh('m')");
 	is($node->safe_psql($name, $right), 0, "$name: right without the source");
-	is($node->safe_psql($name, 'SELECT count(*), min(contact_id) FROM leadscore.kept_m'), $kept, "$name: what purged events gave is there");
-	$node->safe_psql($name, "SET client_min_messages = warning; SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what')");
+	is($node->safe_psql($name, 'SELECT count(*), min(contact_id) FROM leadscore.kept_m'), $kept,
+		"$name: what purged events gave is there");
+	$node->safe_psql($name, <<'SQL');
+SET client_min_messages = warning;
+SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what');
+SQL
 	is($node->safe_psql($name, $shown), $wanted, "$name: attached again all is as it was");
 	is($node->safe_psql($name, $right), 0, "$name: right");
-	$node->safe_psql($name, "INSERT INTO contact (id, country) VALUES (5000000000, 'DE');
-		INSERT INTO leadscore.lead_category (model, category) VALUES ('m', 'later');
-		INSERT INTO leadscore.lead_rule (model, name, category, kind, points) VALUES ('m', 'later', 'later', 'profile', 3)");
-	is($node->safe_psql($name, "SELECT score, later FROM leadscore.live_m WHERE contact_id = 5000000000"), '13|3', "$name: and goes on");
+	$node->safe_psql($name, <<'SQL');
+INSERT INTO contact (id, country) VALUES (5000000000, 'DE');
+INSERT INTO leadscore.lead_category (model, category) VALUES ('m', 'later');
+INSERT INTO leadscore.lead_rule (model, name, category, kind, points) VALUES ('m', 'later', 'later', 'profile', 3);
+SQL
+	is($node->safe_psql($name, "SELECT score, later FROM leadscore.live_m WHERE contact_id = 5000000000"), '13|3',
+		"$name: and goes on");
 }
 
 $old->quit;

@@ -9,7 +9,7 @@ use File::Basename qw(dirname);
 use File::Copy qw(copy);
 use File::Path qw(make_path);
 use File::Temp;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -89,7 +89,8 @@ DECLARE
 BEGIN
 	FOR m IN SELECT model FROM leadscore.lead_model ORDER BY model
 	LOOP
-		EXECUTE format('CREATE TABLE leadscore.colour_%s AS SELECT contact_id, %L AS colour FROM leadscore.score_%s', m.model, 'grey', m.model);
+		EXECUTE format('CREATE TABLE leadscore.colour_%s AS SELECT contact_id, %L AS colour FROM leadscore.score_%s',
+			m.model, 'grey', m.model);
 		EXECUTE format('ALTER EXTENSION leadscore DROP TABLE leadscore.colour_%s', m.model);
 	END LOOP;
 END
@@ -111,11 +112,10 @@ $news$of_models
 SQL
 written("leadscore--$current--98.0.0.sql", "$news SELECT 1 / 0;");
 
-my $node = PostgreSQL::Test::Cluster->new('upgrade', install_path => dirname("$root$dir{bindir}"));
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nleadscore.enabled = off\nfsync = off");
-$node->start;
-is($node->safe_psql('postgres', "SELECT path FROM pg_extension_update_paths('leadscore') WHERE source = '$current' AND target = '$next'"),
+my $node = LeadscoreNode->create('upgrade', node => { install_path => dirname("$root$dir{bindir}") });
+is($node->safe_psql('postgres', <<"SQL"),
+SELECT path FROM pg_extension_update_paths('leadscore') WHERE source = '$current' AND target = '$next'
+SQL
 	"$current--$next", 'there is a next version');
 
 ################################################################################
@@ -124,21 +124,48 @@ is($node->safe_psql('postgres', "SELECT path FROM pg_extension_update_paths('lea
 my $ours = "(SELECT oid FROM pg_namespace WHERE nspname IN ('leadscore', 'leadscore_internal'))";
 my %members = (
 	schemas => "SELECT nspname, nspacl, obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE oid IN $ours",
-	functions => qq(SELECT p.oid::regprocedure, pg_get_function_result(p.oid), pg_get_function_arguments(p.oid), prosrc, probin, provolatile, proparallel, proisstrict, prosecdef,
-		procost, prorows, proconfig, proacl, obj_description(p.oid, 'pg_proc') FROM pg_proc p WHERE pronamespace IN $ours),
-	relations => qq(SELECT c.oid::regclass, relkind, relrowsecurity, relforcerowsecurity, reloptions, relacl, relreplident, obj_description(c.oid, 'pg_class'),
-		CASE relkind WHEN 'v' THEN pg_get_viewdef(c.oid) WHEN 'i' THEN pg_get_indexdef(c.oid) END
-		FROM pg_class c WHERE relnamespace IN $ours AND relkind <> 't'),
-	columns => qq(SELECT attrelid::regclass, attname, attnum, format_type(atttypid, atttypmod), attnotnull, attidentity, attcollation::regcollation, attstorage, attacl,
-		col_description(attrelid, attnum), (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef d WHERE d.adrelid = attrelid AND d.adnum = attnum)
-		FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relnamespace IN $ours AND attnum > 0 AND relkind IN ('r', 'v', 'p')),
+	functions => <<"SQL",
+SELECT p.oid::regprocedure, pg_get_function_result(p.oid), pg_get_function_arguments(p.oid), prosrc, probin,
+	provolatile, proparallel, proisstrict, prosecdef,
+	procost, prorows, proconfig, proacl, obj_description(p.oid, 'pg_proc') FROM pg_proc p WHERE pronamespace IN $ours
+SQL
+	relations => <<"SQL",
+SELECT c.oid::regclass, relkind, relrowsecurity, relforcerowsecurity, reloptions, relacl, relreplident,
+	obj_description(c.oid, 'pg_class'),
+	CASE relkind WHEN 'v' THEN pg_get_viewdef(c.oid) WHEN 'i' THEN pg_get_indexdef(c.oid) END
+	FROM pg_class c WHERE relnamespace IN $ours AND relkind <> 't'
+SQL
+	columns => <<"SQL",
+SELECT attrelid::regclass, attname, attnum, format_type(atttypid, atttypmod), attnotnull, attidentity,
+	attcollation::regcollation, attstorage, attacl,
+	col_description(attrelid, attnum),
+		(SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef d WHERE d.adrelid = attrelid AND d.adnum = attnum)
+	FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+	 WHERE relnamespace IN $ours AND attnum > 0 AND relkind IN ('r', 'v', 'p')
+SQL
 	constraints => "SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace IN $ours",
-	triggers => 'SELECT tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid WHERE NOT tgisinternal',
-	policies => 'SELECT polrelid::regclass, polname, polcmd, polroles, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid) FROM pg_policy',
-	event_triggers => q(SELECT evtname, evtevent, evtfoid::regprocedure, evtenabled, evttags, obj_description(oid, 'pg_event_trigger') FROM pg_event_trigger),
-	dumped => q(SELECT config::regclass, condition FROM pg_extension, unnest(extconfig, extcondition) AS u (config, condition) WHERE extname = 'leadscore'),
-	belonging => q(SELECT pg_describe_object(classid, objid, objsubid) FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
-		AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'leadscore')),
+	triggers => <<'SQL',
+SELECT tgrelid::regclass, tgname, tgenabled, pg_get_triggerdef(t.oid)
+  FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid WHERE NOT tgisinternal
+SQL
+	policies => <<'SQL',
+SELECT polrelid::regclass, polname, polcmd, polroles, pg_get_expr(polqual, polrelid),
+	pg_get_expr(polwithcheck, polrelid)
+  FROM pg_policy
+SQL
+	event_triggers => <<'SQL',
+SELECT evtname, evtevent, evtfoid::regprocedure, evtenabled, evttags, obj_description(oid, 'pg_event_trigger')
+  FROM pg_event_trigger
+SQL
+	dumped => <<'SQL',
+SELECT config::regclass, condition FROM pg_extension, unnest(extconfig, extcondition) AS u (config, condition)
+ WHERE extname = 'leadscore'
+SQL
+	belonging => <<'SQL',
+SELECT pg_describe_object(classid, objid, objsubid) FROM pg_depend
+ WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+	AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'leadscore')
+SQL
 	version => q(SELECT extversion FROM pg_extension WHERE extname = 'leadscore'));
 
 sub all_of
@@ -183,11 +210,13 @@ CREATE INDEX ON event (contact, at);
 INSERT INTO contact SELECT g, g || '@a.example', CASE WHEN g % 3 = 0 THEN 'Director' END FROM generate_series(1, 20) g;
 SELECT leadscore.create_model('b2b', 'contact');
 SELECT leadscore.attach('b2b', 'event', 'contact', 'at', 'what');
-INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval) VALUES ('b2b', 'form', 'form', 60, 'half_life', '14 days');
+INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval)
+VALUES ('b2b', 'form', 'form', 60, 'half_life', '14 days');
 INSERT INTO leadscore.lead_rule (model, name, event, points, time_frame) VALUES ('b2b', 'visit', 'visit', 15, '30 days');
 INSERT INTO leadscore.lead_rule (model, name, kind, points, idle) VALUES ('b2b', 'silent', 'absence', -5, '20 days');
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('b2b', 'decides', 'profile', $$title = 'Director'$$, 20);
-INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, sticky) VALUES ('b2b', 'mql', 1, 50, false), ('b2b', 'customer', 2, 120, true);
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, sticky) VALUES
+	('b2b', 'mql', 1, 50, false), ('b2b', 'customer', 2, 120, true);
 INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('b2b', 'fit', 'A', 20), ('b2b', 'fit', 'B', 0);
 INSERT INTO event SELECT g, timestamptz '2026-03-02 12:00+00' - g * interval '20 hours', 'form' FROM generate_series(1, 20) g;
 INSERT INTO event SELECT g, timestamptz '2026-03-09 12:00+00' - g * interval '3 days', 'visit' FROM generate_series(1, 24, 2) g;
@@ -202,11 +231,17 @@ UPDATE leadscore.lead_rule SET points = 16 WHERE name = 'visit';
 SELECT leadscore.refresh();
 SQL
 my %contents = (
-	scores => 'SELECT contact_id, score, fit, engagement, grade, stage, stage_since, encode(state, $$hex$$) FROM leadscore.score_b2b ORDER BY 1',
+	scores => <<'SQL',
+SELECT contact_id, score, fit, engagement, grade, stage, stage_since, encode(state, $$hex$$) FROM leadscore.score_b2b
+ ORDER BY 1
+SQL
 	live => 'SELECT * FROM leadscore.live_b2b ORDER BY contact_id',
 	due => 'SELECT due_at, drift, contact_id FROM leadscore.due_b2b ORDER BY 1, 2, 3',
 	history => 'SELECT contact_id, from_stage, to_stage, changed_at, cause, reason FROM leadscore.history_b2b ORDER BY 4, 1, 3',
-	funnel => 'SELECT day, stage, grade, contacts, entered, "left", round(score_sum::numeric, 4) FROM leadscore.funnel_daily_b2b ORDER BY 1, 2, 3',
+	funnel => <<'SQL',
+SELECT day, stage, grade, contacts, entered, "left", round(score_sum::numeric, 4) FROM leadscore.funnel_daily_b2b
+ ORDER BY 1, 2, 3
+SQL
 	rules => 'SELECT * FROM leadscore.lead_rule ORDER BY rule_id',
 	versions => 'SELECT rule_id, points, valid_from, valid_to FROM leadscore.lead_rule_history ORDER BY history_id',
 	pending => 'SELECT * FROM leadscore.pending_b2b',
@@ -242,7 +277,8 @@ same(all_of('alone'), $before, 'an update that failed leaves all as it was');
 
 $node->safe_psql('alone', "ALTER EXTENSION leadscore UPDATE TO '$next'");
 same(all_of('alone'), all_of('fresh'), 'without models');
-isnt(all_of('alone')->{$_}, $before->{$_}, "... and there is something new: $_") for qw(functions relations columns dumped belonging version);
+isnt(all_of('alone')->{$_}, $before->{$_}, "... and there is something new: $_")
+	for qw(functions relations columns dumped belonging version);
 
 ################################################################################
 # With a model
@@ -250,9 +286,12 @@ isnt(all_of('alone')->{$_}, $before->{$_}, "... and there is something new: $_")
 crm('updated', $current);
 crm('fresh_crm', $next);
 crm('as_ever', $current);
-is($node->safe_psql('updated', "SELECT DISTINCT substring(encode(state, 'hex'), 1, 2) FROM leadscore.score_b2b"), '02', 'states begin with their format');
+is($node->safe_psql('updated', "SELECT DISTINCT substring(encode(state, 'hex'), 1, 2) FROM leadscore.score_b2b"),
+	'02', 'states begin with their format');
 $node->safe_psql('updated', "ALTER EXTENSION leadscore UPDATE TO '$next'");
-$node->safe_psql('fresh_crm', "CREATE TABLE leadscore.colour_b2b AS SELECT contact_id, 'grey' AS colour FROM leadscore.score_b2b");
+$node->safe_psql('fresh_crm', <<'SQL');
+CREATE TABLE leadscore.colour_b2b AS SELECT contact_id, 'grey' AS colour FROM leadscore.score_b2b
+SQL
 same(all_of('updated'), all_of('fresh_crm'), 'with a model');
 is(dump_of('updated'), dump_of('fresh_crm'), 'a dump is the same');
 is($node->safe_psql('updated', "SELECT count(*) FROM leadscore.colour_b2b"), 22, 'the table of the model is there');
@@ -275,14 +314,24 @@ isnt($node->safe_psql('updated', "SELECT count(*) FROM leadscore.history_b2b WHE
 
 $node->safe_psql('postgres', 'CREATE EXTENSION leadscore; ALTER SYSTEM SET leadscore.enabled = on');
 $node->reload;
-ok($node->poll_query_until('postgres', "SELECT phase = 'outdated' AND last_error LIKE 'the extension is of version $next, the library of $current: use ALTER EXTENSION leadscore UPDATE%'
-	FROM leadscore.activity WHERE database = 'updated'"), 'workers keep away from an extension of another version');
-ok($node->poll_query_until('postgres', "SELECT phase = 'napping' FROM leadscore.activity WHERE database = 'as_ever' AND role = 'worker'"), '... and are with the others');
+ok($node->poll_query_until('postgres', <<"SQL"), 'workers keep away from an extension of another version');
+SELECT phase = 'outdated'
+	AND last_error LIKE 'the extension is of version $next, the library of $current: use ALTER EXTENSION leadscore UPDATE%'
+	FROM leadscore.activity WHERE database = 'updated'
+SQL
+ok($node->poll_query_until('postgres',
+	"SELECT phase = 'napping' FROM leadscore.activity WHERE database = 'as_ever' AND role = 'worker'"),
+	'... and are with the others');
 
 ################################################################################
 # And back to nothing
 
-$node->safe_psql('updated', 'SET client_min_messages = warning; DROP TABLE leadscore.colour_b2b; SELECT leadscore.detach_all(); DROP EXTENSION leadscore');
+$node->safe_psql('updated', <<'SQL');
+SET client_min_messages = warning;
+DROP TABLE leadscore.colour_b2b;
+SELECT leadscore.detach_all();
+DROP EXTENSION leadscore;
+SQL
 is($node->safe_psql('updated', "SELECT count(*) FROM pg_namespace WHERE oid IN $ours"), 0, 'nothing is left');
 
 $node->stop;

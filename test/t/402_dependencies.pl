@@ -3,16 +3,10 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
-use ServerTest;
 
-my $node = quiet_node('dependencies');
-$node->start;
+my $node = LeadscoreNode->create('dependencies');
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = error;
 CREATE EXTENSION leadscore;
@@ -26,7 +20,8 @@ SELECT leadscore.attach('m', 'act', 'guest', 'at');
 INSERT INTO guest VALUES (1);
 INSERT INTO act SELECT 1, '2026-01-01', g FROM generate_series(1, 10) g;
 INSERT INTO leadscore.lead_rule (model, name, points, condition) VALUES ('m', 'big', 1, 'app.big(n)');
-INSERT INTO leadscore.lead_rule (model, name, points, condition) SELECT 'm', 'rule ' || g, 1, 'n > 1000 + ' || g FROM generate_series(1, 1000) g;
+INSERT INTO leadscore.lead_rule (model, name, points, condition)
+	SELECT 'm', 'rule ' || g, 1, 'n > 1000 + ' || g FROM generate_series(1, 1000) g;
 SQL
 
 # how many expressions a command compiles, after others in the same session
@@ -46,13 +41,16 @@ my @foreign = (
 	"CREATE TYPE app.mood AS ENUM ('good')", "ALTER TYPE app.mood ADD VALUE 'bad'", 'CREATE TABLE diary (id int, mood app.mood)',
 	'ALTER TYPE app.mood RENAME TO feeling', 'DROP TABLE diary', 'DROP TYPE app.feeling',
 	'CREATE OPERATOR app.!!! (FUNCTION = int4abs, RIGHTARG = int)', 'DROP OPERATOR app.!!! (NONE, int)',
-	"COMMENT ON FUNCTION app.big(int) IS 'used'", "COMMENT ON TABLE act IS 'attached'", 'CREATE TABLE diary (id int)', 'ALTER TABLE diary ADD COLUMN n int', 'DROP TABLE diary');
+	"COMMENT ON FUNCTION app.big(int) IS 'used'", "COMMENT ON TABLE act IS 'attached'", 'CREATE TABLE diary (id int)',
+	'ALTER TABLE diary ADD COLUMN n int', 'DROP TABLE diary');
 is(compiled($_), 0, '... compiles nothing') for @foreign;
 is(compiled($_, "SELECT leadscore.score('m', 1)"), 0, '... nor does it where the model is known') for @foreign;
 
 my $score = "SELECT score FROM leadscore.score_m WHERE contact_id = 1";
 is($node->safe_psql('postgres', $score), 5, 'before');
-cmp_ok(compiled("CREATE OR REPLACE FUNCTION app.big(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN \$1 > 7; END'"), '>', 0, 'one that a rule uses has it compiled');
+cmp_ok(compiled(<<'SQL'), '>', 0, 'one that a rule uses has it compiled');
+CREATE OR REPLACE FUNCTION app.big(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1 > 7; END'
+SQL
 is($node->safe_psql('postgres', $score), 3, '... and counted again');
 
 # a session that has looked is told of what another one has changed

@@ -7,12 +7,9 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use ServerTest;
 
 my $db = 'shared';
 my @roles = (
@@ -24,8 +21,7 @@ my @roles = (
 	[ tenant => 'another tenant' ],
 	[ nobody => 'anybody' ]);
 
-my $node = quiet_node('privileges', "leadscore.inline_limit = 0\n");
-$node->start;
+my $node = LeadscoreNode->create('privileges', conf => { 'leadscore.inline_limit' => 0 });
 my $page_file = "$FindBin::Bin/../../docs/reference/privileges.md";
 
 sub sql
@@ -37,7 +33,8 @@ sub sql
 ################################################################################
 # A database that belongs to one, with models of two others
 
-$node->safe_psql('postgres', join('', map { "CREATE ROLE $_->[0] LOGIN;" } @roles[ 1 .. $#roles ]) . "CREATE DATABASE $db OWNER landlord");
+$node->safe_psql('postgres', join('', map { "CREATE ROLE $_->[0] LOGIN;" } @roles[ 1 .. $#roles ])
+	. "CREATE DATABASE $db OWNER landlord");
 sql(<<'SQL');
 CREATE EXTENSION leadscore;
 GRANT CREATE ON SCHEMA public TO crm, tenant;
@@ -152,21 +149,36 @@ my %calls = (
 
 # Relations that are written: with what.  Others are written without rows.
 my %writes = (
-	lead_rule => { INSERT => "(model, name, points) VALUES ('m', 'new', 1)", UPDATE => "points = 11 WHERE model = 'm' AND name = 'buy'", DELETE => "WHERE model = 'm' AND name = 'buy'" },
-	lead_stage => { INSERT => "(model, stage, position, enter_at) VALUES ('m', 'new', 2, 99)", UPDATE => "enter_at = 11 WHERE model = 'm' AND stage = 'hot'", DELETE => "WHERE model = 'm' AND stage = 'hot'" },
-	lead_grade => { INSERT => "(model, category, grade, min_points) VALUES ('m', 'fit', 'B', -1)", UPDATE => "min_points = 1 WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
-	lead_action => { INSERT => "(model, name, occasion, stage) VALUES ('m', 'new', 'stage_left', 'hot')", UPDATE => "enabled = false WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
-	lead_category => { INSERT => "(model, category) VALUES ('m', 'new')", UPDATE => "weight = 2 WHERE model = 'm'", DELETE => "WHERE model = 'm' AND category = 'spare'" },
+	lead_rule => { INSERT => "(model, name, points) VALUES ('m', 'new', 1)",
+		UPDATE => "points = 11 WHERE model = 'm' AND name = 'buy'", DELETE => "WHERE model = 'm' AND name = 'buy'" },
+	lead_stage => { INSERT => "(model, stage, position, enter_at) VALUES ('m', 'new', 2, 99)",
+		UPDATE => "enter_at = 11 WHERE model = 'm' AND stage = 'hot'",
+		DELETE => "WHERE model = 'm' AND stage = 'hot'" },
+	lead_grade => { INSERT => "(model, category, grade, min_points) VALUES ('m', 'fit', 'B', -1)",
+		UPDATE => "min_points = 1 WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
+	lead_action => { INSERT => "(model, name, occasion, stage) VALUES ('m', 'new', 'stage_left', 'hot')",
+		UPDATE => "enabled = false WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
+	lead_category => { INSERT => "(model, category) VALUES ('m', 'new')", UPDATE => "weight = 2 WHERE model = 'm'",
+		DELETE => "WHERE model = 'm' AND category = 'spare'" },
 	lead_model => { UPDATE => "max_drift = 7 WHERE model = 'm'", DELETE => "WHERE model = 'm'" },
 );
 
-my $types = "array_to_string(ARRAY(SELECT replace(format_type(t, NULL), 'timestamp with time zone', 'timestamptz') FROM unnest(p.proargtypes) WITH ORDINALITY a (t, n) ORDER BY n), ', ')";
-my @functions = map { [ split /\|/ ] } split /\n/, sql("SELECT n.nspname, p.proname || '(' || $types || ')', p.proretset, p.proargtypes::text
-	FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname IN ('leadscore', 'leadscore_internal') ORDER BY n.nspname, p.oid::regprocedure::text COLLATE \"C\"");
-my @relations = map { [ split /\|/ ] } split /\n/, sql("SELECT n.nspname, c.relname, c.relkind, (SELECT attname FROM pg_attribute WHERE attrelid = c.oid AND attnum = 1),
+my $types = <<'SQL';
+array_to_string(ARRAY(SELECT replace(format_type(t, NULL), 'timestamp with time zone', 'timestamptz')
+	FROM unnest(p.proargtypes) WITH ORDINALITY a (t, n) ORDER BY n), ', ')
+SQL
+my @functions = map { [ split /\|/ ] } split /\n/, sql(<<"SQL");
+SELECT n.nspname, p.proname || '(' || $types || ')', p.proretset, p.proargtypes::text
+	FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+	 WHERE n.nspname IN ('leadscore', 'leadscore_internal') ORDER BY n.nspname, p.oid::regprocedure::text COLLATE "C"
+SQL
+my @relations = map { [ split /\|/ ] } split /\n/, sql(<<'SQL');
+SELECT n.nspname, c.relname, c.relkind, (SELECT attname FROM pg_attribute WHERE attrelid = c.oid AND attnum = 1),
 	EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'model')
-	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname IN ('leadscore', 'leadscore_internal') AND c.relkind IN ('r', 'v', 'm', 'p', 'S', 'f')
-	AND c.relname !~ '_hotel(_|\$)' AND NOT c.relispartition ORDER BY n.nspname, c.relname COLLATE \"C\"");
+	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+	 WHERE n.nspname IN ('leadscore', 'leadscore_internal') AND c.relkind IN ('r', 'v', 'm', 'p', 'S', 'f')
+	AND c.relname !~ '_hotel(_|$)' AND NOT c.relispartition ORDER BY n.nspname, c.relname COLLATE "C"
+SQL
 
 # Each is a row of the page: its part, its name, and a statement.
 my @rows;
@@ -183,7 +195,8 @@ for (@functions)
 	else
 	{
 		# nothing of a model's: whether it may be called at all
-		$arguments = join(', ', map { 'NULL::' . ($_ eq 'anyelement' ? 'int' : $_ eq 'internal' ? 'text' : $_) } split /, /, ($signature =~ /\((.*)\)/)[0]);
+		$arguments = join(', ', map { 'NULL::' . ($_ eq 'anyelement' ? 'int' : $_ eq 'internal' ? 'text' : $_) }
+			split /, /, ($signature =~ /\((.*)\)/)[0]);
 	}
 	my ($statement, $kind) = $set eq 't' ? ("SELECT FROM $schema.$name($arguments)", 'sees')
 	  # those that say how many rows they changed
@@ -201,13 +214,17 @@ for (@relations)
 
 	if ($kind eq 'S')
 	{
-		push @rows, [ $part, "`$name`", 'SELECT', "SELECT last_value FROM $relation", 'sees' ], [ $part, "`$name`", 'nextval', "SELECT nextval('$relation')", 'may' ];
+		push @rows, [ $part, "`$name`", 'SELECT', "SELECT last_value FROM $relation", 'sees' ],
+			[ $part, "`$name`", 'nextval', "SELECT nextval('$relation')", 'may' ];
 		next;
 	}
 	push @rows, [ $part, "`$name`", 'SELECT', "SELECT FROM $relation" . ($has_model eq 't' ? " WHERE model = 'm'" : ''), 'sees' ],
-		[ $part, "`$name`", 'INSERT', "INSERT INTO $relation " . ($writes->{INSERT} // "SELECT * FROM (SELECT (NULL::$relation).*) none WHERE false"), 'may' ],
-		[ $part, "`$name`", 'UPDATE', "UPDATE $relation SET " . ($writes->{UPDATE} // "$column = NULL WHERE false"), $writes->{UPDATE} ? 'rows' : 'may' ],
-		[ $part, "`$name`", 'DELETE', "DELETE FROM $relation " . ($writes->{DELETE} // 'WHERE false'), $writes->{DELETE} ? 'rows' : 'may' ];
+		[ $part, "`$name`", 'INSERT', "INSERT INTO $relation "
+			. ($writes->{INSERT} // "SELECT * FROM (SELECT (NULL::$relation).*) none WHERE false"), 'may' ],
+		[ $part, "`$name`", 'UPDATE', "UPDATE $relation SET " . ($writes->{UPDATE} // "$column = NULL WHERE false"),
+			$writes->{UPDATE} ? 'rows' : 'may' ],
+		[ $part, "`$name`", 'DELETE', "DELETE FROM $relation " . ($writes->{DELETE} // 'WHERE false'),
+			$writes->{DELETE} ? 'rows' : 'may' ];
 	push @rows, [ $part, "`$name`", 'TRUNCATE', "TRUNCATE $relation", 'may' ] if $kind ne 'v';
 	push @rows, [ $part, "`$name`", 'LOCK', "LOCK TABLE $relation IN SHARE MODE", 'may' ];
 }
@@ -219,18 +236,31 @@ is(join(' ', grep { !$tried{"`$_`"} } sort keys %calls), '', 'nothing is called 
 
 my $variables = "\\set job " . sql("SELECT max(job_id) FROM leadscore.lead_job WHERE state = 'waiting'")
   . "\n\\set state " . sql("SELECT encode(state, 'hex') FROM leadscore.score_m WHERE contact_id = 1")
-  . "\n\\set taken '\\'" . sql("SELECT coalesce(array_agg(outbox_id), '{}') FROM leadscore.lead_outbox WHERE taken_by = 'c'") . "\\'::bigint[]'\n";
+  . "\n\\set taken '\\'"
+  	. sql("SELECT coalesce(array_agg(outbox_id), '{}') FROM leadscore.lead_outbox WHERE taken_by = 'c'")
+  	. "\\'::bigint[]'\n";
 
 # tried gives what each row's statement says to a role: t or f for an error, how
 # many rows, the message.
 sub tried
 {
 	my ($role) = @_;
-	my $script = "\\set QUIET on\n\\pset pager off\n\\o /dev/null\n${variables}SET client_min_messages = error;\n";
+	my $script = <<"SQL";
+\\set QUIET on
+\\pset pager off
+\\o /dev/null
+${variables}SET client_min_messages = error;
+SQL
 
 	for my $i (0 .. $#rows)
 	{
-		$script .= "BEGIN;\n$rows[$i][3]\n;\n\\echo \@\@ $i :ERROR :ROW_COUNT :LAST_ERROR_MESSAGE\nROLLBACK;\n";
+		$script .= <<"SQL";
+BEGIN;
+$rows[$i][3]
+;
+\\echo \@\@ $i :ERROR :ROW_COUNT :LAST_ERROR_MESSAGE
+ROLLBACK;
+SQL
 	}
 	my ($out, $err) = ('', '');
 	IPC::Run::run([ 'psql', '-X', '-d', $node->connstr($db) . " user=$role" ], '<', \$script, '>', \$out, '2>', \$err);
@@ -252,7 +282,8 @@ sub cell
 
 	if ($error eq 'true')
 	{
-		return 'refused' if $message =~ /^permission denied for (?:table|view|sequence|function|schema) |^cannot (?:insert into|update|delete from) (?:view|column) /;
+		return 'refused'
+			if $message =~ /^permission denied for (?:table|view|sequence|function|schema) |^cannot (?:insert into|update|delete from) (?:view|column) /;
 		$message =~ s/(table|view|relation) "\w+"/$1 NAME/g;
 		return "refused ($message)";
 	}

@@ -4,16 +4,11 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use ServerTest;
 
-my $node = quiet_node('tenants');
-$node->start;
+my $node = LeadscoreNode->create('tenants');
 my $dir = PostgreSQL::Test::Utils::tempdir;
 my @connection = ('-h', $node->host, '-p', $node->port);
 
@@ -52,7 +47,9 @@ BEGIN
 END $$;
 SELECT make('alice');
 SELECT make('bob');
-SELECT leadscore.outbox_failed('c', ARRAY(SELECT outbox_id FROM leadscore.outbox_take('c', model => tenant)), 'secret of ' || tenant) FROM unnest('{alice,bob}'::text[]) tenant;
+SELECT leadscore.outbox_failed('c', ARRAY(SELECT outbox_id FROM leadscore.outbox_take('c', model => tenant)), 'secret of '
+	|| tenant)
+  FROM unnest('{alice,bob}'::text[]) tenant;
 GRANT SELECT ON leadscore.score_alice TO reader;
 SQL
 
@@ -76,9 +73,11 @@ foreach my $view (split /\n/, $views)
 	unlike($err, qr/told \(?.*alice/, "... nor another tenant");
 }
 is((as('bob', 'SELECT last_error FROM leadscore.dead_letters'))[0], 'secret of bob', 'what is his own is there');
-is((as('reader', 'SELECT model, name, points FROM leadscore.lead_rule ORDER BY rule_id'))[0], "alice|stay|10\nalice|much|5", 'a reader of scores sees the rules');
+is((as('reader', 'SELECT model, name, points FROM leadscore.lead_rule ORDER BY rule_id'))[0],
+	"alice|stay|10\nalice|much|5", 'a reader of scores sees the rules');
 is((as('reader', 'SELECT stage FROM leadscore.lead_stage ORDER BY position'))[0], "unqualified\nhot", '... and the stages');
-like((as('reader', 'UPDATE leadscore.lead_rule SET points = 1'))[1], qr/ERROR:  permission denied for model "alice"/, '... and changes nothing');
+like((as('reader', 'UPDATE leadscore.lead_rule SET points = 1'))[1], qr/ERROR:  permission denied for model "alice"/,
+	'... and changes nothing');
 is((as('reader', 'SELECT count(*) FROM leadscore.lead_job'))[0], 0, '... nor sees jobs');
 
 ################################################################################
@@ -97,10 +96,14 @@ like((as($_, 'INSERT INTO leadscore_internal.lead_rule (model, name, category, p
 like((as('app', "INSERT INTO leadscore_internal.lead_rule (model, name, category, points) VALUES ('bob', 'b', 'fit', 1)"))[1],
 	qr/ERROR:  permission denied to restore model "bob"\nDETAIL:  Only members of role "bob", which owns its contact table, may do this./,
 	'the owner of the database restores rules of those only whose rights he has');
-like((as('app', "INSERT INTO leadscore_internal.lead_model (model, accepted_owner, contacts, key, rules_version, dump_number) VALUES ('mine', 0, 'bob_guest', 'id', 1, 1)"))[1],
+like((as('app', <<'SQL'))[1],
+INSERT INTO leadscore_internal.lead_model (model, accepted_owner, contacts, key, rules_version, dump_number)
+VALUES ('mine', 0, 'bob_guest', 'id', 1, 1)
+SQL
 	qr/ERROR:  permission denied to restore model "mine"/, '... and no model over another\'s table');
 like((as('app', $_))[1], qr/ERROR:  permission denied for table/, "refused: $_")
-  for ('UPDATE leadscore_internal.lead_rule SET points = 1', 'DELETE FROM leadscore_internal.lead_rule', 'TRUNCATE leadscore_internal.lead_rule', 'BEGIN; LOCK TABLE leadscore_internal.lead_rule IN SHARE MODE');
+  for ('UPDATE leadscore_internal.lead_rule SET points = 1', 'DELETE FROM leadscore_internal.lead_rule',
+  	'TRUNCATE leadscore_internal.lead_rule', 'BEGIN; LOCK TABLE leadscore_internal.lead_rule IN SHARE MODE');
 
 ################################################################################
 # Locks (0d)
@@ -109,10 +112,17 @@ my $held = $node->background_psql('crm', on_error_stop => 0);
 $held->query_safe($_) for ('SET ROLE nobody', 'BEGIN', 'DELETE FROM leadscore.lead_rule WHERE false');
 foreach my $table (split /\n/, $views)
 {
-	my ($out, $err) = as('nobody', "BEGIN; LOCK TABLE leadscore.$table IN ACCESS EXCLUSIVE MODE; COMMIT");
+	my ($out, $err) = as('nobody', <<"SQL");
+BEGIN;
+LOCK TABLE leadscore.$table IN ACCESS EXCLUSIVE MODE;
+COMMIT;
+SQL
 	like($err, qr/ERROR:  permission denied/, "nobody locks $table");
 }
-is((as('bob', "SET lock_timeout = '20s'; UPDATE leadscore.lead_rule SET points = 11 WHERE name = 'stay' RETURNING points"))[0], 11, 'who changes nothing stops no one');
+is((as('bob', <<'SQL'))[0], 11, 'who changes nothing stops no one');
+SET lock_timeout = '20s';
+UPDATE leadscore.lead_rule SET points = 11 WHERE name = 'stay' RETURNING points;
+SQL
 $held->query_safe('COMMIT');
 $held->query_safe($_) for ('SET ROLE alice', 'BEGIN', "UPDATE leadscore.lead_rule SET points = 12 WHERE name = 'stay'");
 my ($out, $err) = as('bob', <<'SQL');
@@ -127,7 +137,10 @@ SELECT leadscore.detach('bob', 'bob_stay');
 SELECT leadscore.drop_model('bob_other');
 SQL
 like("$out$err", qr/\A13\nleadscore.score_bob_other\s*\z/, 'one tenant\'s open transaction stops none of another\'s changes');
-($out, $err) = as('alice', "INSERT INTO alice_stay VALUES (2, now(), 'stay', '1'); SELECT leadscore.score('alice', 2)");
+($out, $err) = as('alice', <<'SQL');
+INSERT INTO alice_stay VALUES (2, now(), 'stay', '1');
+SELECT leadscore.score('alice', 2);
+SQL
 is("$out$err", 10, '... nor any writer');
 $held->query_safe('COMMIT');
 $held->quit;
@@ -137,28 +150,65 @@ $held->quit;
 
 my $cached = $node->background_psql('crm');
 $cached->query_safe("SELECT leadscore.score('alice', 1)");
-like(($node->psql('crm', "COPY leadscore.lead_rule (model, name, event, points, at_least) FROM stdin;\nalice\twrong\tstay\t1\t0\n\\.\n"))[2],
+like(($node->psql('crm', <<'SQL'))[2],
+COPY leadscore.lead_rule (model, name, event, points, at_least) FROM stdin;
+alice	wrong	stay	1	0
+\.
+SQL
 	qr/ERROR:  at_least of rule "wrong" of model "alice" must be at least 1/, "a superuser's COPY into a view is looked at");
-$node->safe_psql('crm', "SET check_function_bodies = off;\nCOPY leadscore.lead_rule (model, name, event, points) FROM stdin;\nalice\tcopied\tstay\t100\n\\.\nCOPY leadscore.lead_stage (model, stage, position, enter_at) FROM stdin;\nalice\tcopied\t2\t110\n\\.\n");
-is($node->safe_psql('crm', "SELECT score, stage FROM leadscore.score_alice WHERE contact_id = 1"), '112|copied', '... and counts, in a session that looks like a restore');
+$node->safe_psql('crm', <<'SQL');
+SET check_function_bodies = off;
+COPY leadscore.lead_rule (model, name, event, points) FROM stdin;
+alice	copied	stay	100
+\.
+COPY leadscore.lead_stage (model, stage, position, enter_at) FROM stdin;
+alice	copied	2	110
+\.
+SQL
+is($node->safe_psql('crm', "SELECT score, stage FROM leadscore.score_alice WHERE contact_id = 1"), '112|copied',
+	'... and counts, in a session that looks like a restore');
 is($cached->query_safe("SELECT leadscore.score('alice', 1)"), '112', '... for those who had the rules already');
-is($node->safe_psql('crm', "SELECT operation, versions <> '{}' FROM leadscore.lead_rule_history WHERE name = 'copied'"), 'INSERT|t', '... with its history');
+is($node->safe_psql('crm', "SELECT operation, versions <> '{}' FROM leadscore.lead_rule_history WHERE name = 'copied'"),
+	'INSERT|t', '... with its history');
 $cached->quit;
 is($node->safe_psql('crm', "SELECT count(*) FROM leadscore.verify('alice')"), 0, '... and all is right');
 
-$node->safe_psql('crm', 'BEGIN; INSERT INTO leadscore_internal.lead_rule SELECT * FROM leadscore_internal.lead_rule LIMIT 0; COMMIT');
+$node->safe_psql('crm', <<'SQL');
+BEGIN;
+INSERT INTO leadscore_internal.lead_rule SELECT * FROM leadscore_internal.lead_rule LIMIT 0;
+COMMIT;
+SQL
 my $id = $node->safe_psql('crm', "SELECT max(rule_id) + 1000 FROM leadscore_internal.lead_rule");
-$node->safe_psql('crm', "INSERT INTO leadscore_internal.lead_rule (rule_id, model, name, category, points, counted_version) VALUES ($id, 'to_come', 'waits', 'fit', 1, 1)");
-is($node->safe_psql('crm', "INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('alice', 'next', 'stay', 1) RETURNING rule_id"), $id + 1, 'a restored number is not given again');
-is((as('alice', "SELECT count(*) FROM leadscore.lead_rule WHERE model = 'to_come'"))[0], 0, 'a row that came before its model is nobody\'s');
-$node->safe_psql('crm', "SET client_min_messages = warning; SET ROLE alice; SELECT leadscore.create_model('to_come', 'alice_guest')");
-is($node->safe_psql('crm', "SELECT count(*) FROM leadscore_internal.lead_rule WHERE model = 'to_come'"), 0, '... and goes when somebody makes one of that name');
+$node->safe_psql('crm', <<"SQL");
+INSERT INTO leadscore_internal.lead_rule (rule_id, model, name, category, points, counted_version)
+VALUES ($id, 'to_come', 'waits', 'fit', 1, 1)
+SQL
+is($node->safe_psql('crm', <<'SQL'), $id + 1, 'a restored number is not given again');
+INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('alice', 'next', 'stay', 1) RETURNING rule_id
+SQL
+is((as('alice', "SELECT count(*) FROM leadscore.lead_rule WHERE model = 'to_come'"))[0], 0,
+	'a row that came before its model is nobody\'s');
+$node->safe_psql('crm', <<'SQL');
+SET client_min_messages = warning;
+SET ROLE alice;
+SELECT leadscore.create_model('to_come', 'alice_guest');
+SQL
+is($node->safe_psql('crm', "SELECT count(*) FROM leadscore_internal.lead_rule WHERE model = 'to_come'"), 0,
+	'... and goes when somebody makes one of that name');
 
 # DDL is followed under any setting
-($out, $err) = as('alice', "SET check_function_bodies = off; ALTER TABLE alice_stay DROP COLUMN amount");
-like($err, qr/WARNING:  rule "much" of model "alice" does not count any more/, 'a rule sleeps whose column went, with check_function_bodies off');
-is($node->safe_psql('crm', "SELECT counted_version FROM leadscore.lead_rule WHERE model = 'alice' AND name = 'much'"), 0, '... which its row says');
-like((as('alice', 'SET check_function_bodies = off; ALTER TABLE alice_guest DROP COLUMN id CASCADE'))[1], qr/ERROR/, '... and the key stays');
+($out, $err) = as('alice', <<'SQL');
+SET check_function_bodies = off;
+ALTER TABLE alice_stay DROP COLUMN amount;
+SQL
+like($err, qr/WARNING:  rule "much" of model "alice" does not count any more/,
+	'a rule sleeps whose column went, with check_function_bodies off');
+is($node->safe_psql('crm', "SELECT counted_version FROM leadscore.lead_rule WHERE model = 'alice' AND name = 'much'"),
+	0, '... which its row says');
+like((as('alice', <<'SQL'))[1], qr/ERROR/, '... and the key stays');
+SET check_function_bodies = off;
+ALTER TABLE alice_guest DROP COLUMN id CASCADE;
+SQL
 
 ################################################################################
 # One transaction
@@ -166,13 +216,21 @@ like((as('alice', 'SET check_function_bodies = off; ALTER TABLE alice_guest DROP
 $node->safe_psql('crm', 'CREATE ROLE other_superuser SUPERUSER; GRANT alice, bob TO app');
 command_ok([ 'pg_dump', @connection, '--clean', '--if-exists', '-f', "$dir/clean.sql", 'crm' ], 'pg_dump --clean');
 command_ok([ 'pg_dump', @connection, '-Fc', '-f', "$dir/dump", 'crm' ], 'pg_dump -Fc');
-my $scores = sub { $node->safe_psql($_[0], "SELECT contact_id, score, stage FROM leadscore.score_alice ORDER BY 1; SELECT model, name, points FROM leadscore.lead_rule ORDER BY 1, 2") };
+my $scores = sub { $node->safe_psql($_[0], <<'SQL') };
+SELECT contact_id, score, stage FROM leadscore.score_alice ORDER BY 1;
+SELECT model, name, points FROM leadscore.lead_rule ORDER BY 1, 2;
+SQL
 my $before = $scores->('crm');
-command_ok([ 'psql', '-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', @connection, '-d', 'crm', '-o', "$dir/out", '-f', "$dir/clean.sql" ], 'psql -1 of a dump with --clean');
+command_ok([ 'psql', '-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', @connection, '-d', 'crm', '-o', "$dir/out", '-f',
+	"$dir/clean.sql" ], 'psql -1 of a dump with --clean');
 is($scores->('crm'), $before, '... all is as it was');
-command_ok([ 'pg_restore', '-1', '--clean', '--if-exists', @connection, '-d', 'crm', "$dir/dump" ], 'pg_restore -1 --clean --if-exists');
+command_ok([ 'pg_restore', '-1', '--clean', '--if-exists', @connection, '-d', 'crm', "$dir/dump" ],
+	'pg_restore -1 --clean --if-exists');
 is($scores->('crm'), $before, '... all is as it was');
-$node->safe_psql('crm', "INSERT INTO alice_stay (guest, at, what) VALUES (2, now(), 'stay'); SELECT leadscore.refresh()");
+$node->safe_psql('crm', <<'SQL');
+INSERT INTO alice_stay (guest, at, what) VALUES (2, now(), 'stay');
+SELECT leadscore.refresh();
+SQL
 is($node->safe_psql('crm', "SELECT count(*) FROM leadscore.verify('alice')"), 0, '... and goes on');
 $node->safe_psql('crm', <<'SQL');
 SET client_min_messages = warning;
@@ -183,6 +241,7 @@ DROP TABLE alice_guest CASCADE;
 DROP EXTENSION leadscore CASCADE;
 COMMIT;
 SQL
-is($node->safe_psql('crm', "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'leadscore%'"), 0, 'rules changed, tables and extension dropped in one transaction');
+is($node->safe_psql('crm', "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'leadscore%'"), 0,
+	'rules changed, tables and extension dropped in one transaction');
 
 done_testing();

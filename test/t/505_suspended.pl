@@ -3,19 +3,11 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../perl";
-
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use LeadscoreNode;
 use Test::More;
-use ServerTest;
-use WorkerTest;
 
-my $node = PostgreSQL::Test::Cluster->new('suspended');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nfsync = off\nleadscore.naptime = 100ms\n");
-$node->start;
+my $node = LeadscoreNode->create('suspended', worker => 1, streaming => 0,
+	conf => { 'leadscore.naptime' => '100ms' });
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;
 CREATE ROLE former;
@@ -32,9 +24,11 @@ CREATE INDEX ON act (person, at);
 GRANT SELECT ON act TO chief;
 SELECT leadscore.create_model('m', 'person');
 SELECT leadscore.attach('m', 'act', 'person', 'at', 'what');
-INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('m', 'one', 'one', 10), ('m', 'two', 'two', 10), ('m', 'three', 'three', 10);
+INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES
+	('m', 'one', 'one', 10), ('m', 'two', 'two', 10), ('m', 'three', 'three', 10);
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'hot', 1, 10);
-INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver, function, max_attempts) VALUES ('m', 'call', 'stage_entered', 'hot', 'function', 'public.call', 1);
+INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver, function, max_attempts)
+VALUES ('m', 'call', 'stage_entered', 'hot', 'function', 'public.call', 1);
 INSERT INTO person VALUES (1), (2);
 RESET ROLE;
 ALTER FUNCTION call(jsonb) OWNER TO chief;
@@ -56,7 +50,8 @@ my $why = "DETAIL:  Nothing of it is run: its contact table has a new owner.
 HINT:  Look at its rules, stages and actions, and accept them with UPDATE leadscore.lead_model SET enabled = true WHERE model = 'm'.";
 
 is(said("SELECT * FROM leadscore.verify('m')"), "ERROR:  model \"m\" is suspended\n$why", 'verify() says so');
-is(said("SELECT leadscore.replay('m', 1), leadscore.replay('m', 2)"), "WARNING:  model \"m\" is suspended\n$why", 'who asks for scores is told once, not for every rule');
+is(said("SELECT leadscore.replay('m', 1), leadscore.replay('m', 2)"), "WARNING:  model \"m\" is suspended\n$why",
+	'who asks for scores is told once, not for every rule');
 
 # the worker delivers others' while this one waits
 $node->safe_psql('postgres', <<'SQL');
@@ -69,14 +64,21 @@ SELECT leadscore.create_model('own', 'own');
 SELECT leadscore.attach('own', 'own_act', 'person', 'at', 'what');
 INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('own', 'one', 'one', 10);
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('own', 'hot', 1, 10);
-INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver, function) VALUES ('own', 'call', 'stage_entered', 'hot', 'function', 'public.call_own');
+INSERT INTO leadscore.lead_action (model, name, occasion, stage, deliver, function)
+VALUES ('own', 'call', 'stage_entered', 'hot', 'function', 'public.call_own');
 INSERT INTO own VALUES (1);
 INSERT INTO own_act VALUES (1, now(), 'one');
 SQL
-within($node, 60, "SELECT count(*) = 1 FROM leadscore.outbox_own WHERE status = 'done'", 'the worker calls', 'postgres');
-is($node->safe_psql('postgres', 'SELECT status, attempts FROM leadscore.outbox_m'), 'ready|0', '... not for the suspended model, whose call has all its attempts');
-$node->safe_psql('postgres', 'SET client_min_messages = error; SET ROLE chief; UPDATE leadscore.lead_model SET enabled = true');
-within($node, 60, "SELECT count(*) = 1 FROM leadscore.outbox_m WHERE status = 'done' AND attempts = 1", 'when it is accepted, it is called', 'postgres');
+$node->within(60, "SELECT count(*) = 1 FROM leadscore.outbox_own WHERE status = 'done'", 'the worker calls', 'postgres');
+is($node->safe_psql('postgres', 'SELECT status, attempts FROM leadscore.outbox_m'), 'ready|0',
+	'... not for the suspended model, whose call has all its attempts');
+$node->safe_psql('postgres', <<'SQL');
+SET client_min_messages = error;
+SET ROLE chief;
+UPDATE leadscore.lead_model SET enabled = true;
+SQL
+$node->within(60, "SELECT count(*) = 1 FROM leadscore.outbox_m WHERE status = 'done' AND attempts = 1",
+	'when it is accepted, it is called', 'postgres');
 is($node->safe_psql('postgres', "SELECT role FROM called WHERE payload->>'model' = 'm'"), 'chief', '... as its new owner');
 is(said("SELECT * FROM leadscore.verify('m')"), '', 'verify() compares again');
 
@@ -89,12 +91,17 @@ for my $sql ('UPDATE', 'DROP SCHEMA leadscore')
 	$node->psql('his', "SET ROLE former; ALTER EXTENSION leadscore $sql", stderr => \my $err);
 	is($err =~ s/^psql:<stdin>:\d+: //mgr, "ERROR:  must be owner of extension leadscore
 DETAIL:  It belongs to role \"$superuser\".
-HINT:  Have a superuser run the command: the extension has functions in C, which only superusers may make.", "ALTER EXTENSION leadscore $sql by the database's owner");
+HINT:  Have a superuser run the command: the extension has functions in C, which only superusers may make.",
+"ALTER EXTENSION leadscore $sql by the database's owner");
 }
 SKIP:
 {
 	skip 'rights to parameters came with 15', 2 if $node->safe_psql('his', 'SHOW server_version_num') < 150000;
-	my $clock = "SET ROLE former; SET leadscore.clock = '2030-01-01 12:00+00'; SELECT extract(year FROM leadscore.clock())";
+	my $clock = <<'SQL';
+SET ROLE former;
+SET leadscore.clock = '2030-01-01 12:00+00';
+SELECT extract(year FROM leadscore.clock());
+SQL
 	isnt($node->psql('his', $clock), 0, 'the clock is the superuser\'s');
 	$node->safe_psql('his', 'GRANT SET ON PARAMETER leadscore.clock TO former');
 	is($node->safe_psql('his', $clock), 2030, '... until he gives the right to somebody');

@@ -5,14 +5,11 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('key_types');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nleadscore.enabled = off\nlog_statement = none\nautovacuum = off\n");
-$node->start;
+my $node = LeadscoreNode->create('key_types', conf => { log_statement => 'none' });
 my $log_from = 0;
 
 # What a role gets for a statement: its rows, or its error.
@@ -40,7 +37,8 @@ sub is_ran
 	my ($wanted, $name) = @_;
 	my $ran = ran();
 	is($ran, $wanted, "$name: code of others ran as " . ($wanted || 'nobody'));
-	is(must($super, "SELECT count(*) FROM pg_roles WHERE rolsuper AND rolname <> '$super'"), '0', "$name: and made nobody superuser");
+	is(must($super, "SELECT count(*) FROM pg_roles WHERE rolsuper AND rolname <> '$super'"), '0',
+		"$name: and made nobody superuser");
 	must($super, 'ALTER ROLE tenant NOSUPERUSER; ALTER ROLE other NOSUPERUSER');
 }
 
@@ -71,7 +69,11 @@ CREATE FUNCTION $who.checked(int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RETURN
 CREATE DOMAIN $who.watched AS int CHECK ($who.checked(VALUE));
 CREATE DOMAIN $who.plain AS int;
 CREATE TYPE $who.mood AS ENUM ('one', 'two');
-CREATE FUNCTION $who.mood_number($who.mood) RETURNS int LANGUAGE plpgsql AS 'BEGIN PERFORM $who.spy(); RETURN array_length(enum_range(\$1, NULL), 1); END';
+CREATE FUNCTION $who.mood_number($who.mood) RETURNS int LANGUAGE plpgsql AS '
+BEGIN
+	PERFORM $who.spy();
+	RETURN array_length(enum_range(\$1, NULL), 1);
+END';
 CREATE FUNCTION $who.mood_text($who.mood) RETURNS varchar LANGUAGE plpgsql AS 'BEGIN PERFORM $who.spy(); RETURN ''1''; END';
 CREATE CAST ($who.mood AS int) WITH FUNCTION $who.mood_number($who.mood) AS IMPLICIT;
 CREATE CAST ($who.mood AS varchar) WITH FUNCTION $who.mood_text($who.mood) AS IMPLICIT;
@@ -111,15 +113,23 @@ SQL
 
 	foreach my $role ($super, 'reader', 'tenant')
 	{
-		is(as($role, "SELECT leadscore.score('$kind', '$one'), leadscore.replay('$kind', '$one'), (SELECT sum(points) FROM leadscore.explain('$kind', '$one'))"),
+		is(as($role, <<"SQL"),
+SELECT leadscore.score('$kind', '$one'), leadscore.replay('$kind', '$one'),
+	(SELECT sum(points) FROM leadscore.explain('$kind', '$one'))
+SQL
 			'10|10|10', "$kind: $role asks by text");
 		is_ran('tenant', "$kind, $role asks by text");
-		like(as($role, "SELECT count(*) FROM leadscore.forecast('$kind', '$two'); SELECT count(*) FROM leadscore.verify('$kind'); SELECT count(contact_id) FROM leadscore.live_$kind"),
+		like(as($role, <<"SQL"),
+SELECT count(*) FROM leadscore.forecast('$kind', '$two');
+SELECT count(*) FROM leadscore.verify('$kind');
+SELECT count(contact_id) FROM leadscore.live_$kind
+SQL
 			qr/^\d\n0\n2$/, "$kind: $role asks for more");
 		like(ran(), qr/^(tenant)?$/, "$kind, $role asks for more: nobody else's rights are used");
 	}
 	# typed values, of which nothing is read again
-	is(must($super, "SELECT sum(leadscore.score('$kind', contact_id)) FROM leadscore.score_$kind"), '20', "$kind: asked by value");
+	is(must($super, "SELECT sum(leadscore.score('$kind', contact_id)) FROM leadscore.score_$kind"), '20',
+		"$kind: asked by value");
 	is_ran('', "$kind, asked by value");
 
 	# the worker's way: positions of a job, as text
@@ -161,31 +171,40 @@ foreach my $role ($super, 'reader', 'tenant', 'other')
 {
 	foreach my $model ('numbers', 'names')
 	{
-		is(as($role, "SELECT leadscore.score('$model', 'one'::tenant.mood)"), '10', "$role asks $model by a value that the owner's cast turns into a key");
+		is(as($role, "SELECT leadscore.score('$model', 'one'::tenant.mood)"), '10',
+			"$role asks $model by a value that the owner's cast turns into a key");
 		is_ran('tenant', "$role asks $model by the owner's cast");
 		foreach my $function ('score', 'replay', 'explain', 'forecast')
 		{
 			like(as($role, "SELECT leadscore.$function('$model', 'one'::other.mood)"),
-				qr/ERROR:  42501: type (other\.)?mood cannot be used for contacts of model "$model"\n.*mood_(number|text)\((other\.)?mood\) would run as role "tenant".*\nHINT:  Give a value of type (integer|character varying), or text\./s,
+				qr/ERROR:\ \ 42501:\ type\ (other\.)?mood\ cannot\ be\ used\ for\ contacts\ of\ model\ "$model"\n
+					.*mood_(number|text)\((other\.)?mood\)\ would\ run\ as\ role\ "tenant".*\n
+					HINT:\ \ Give\ a\ value\ of\ type\ (integer|character\ varying),\ or\ text\./sx,
 				"$role asks $model by a value that another's cast would turn into a key");
 		}
 		is_ran('', "$role asks $model by another's cast");
 	}
 }
-is(must($super, "SELECT leadscore.score('numbers', 2::tenant.plain), leadscore.score('names', '1'::name)"), '10|10', "a domain's value is one of its base type");
+is(must($super, "SELECT leadscore.score('numbers', 2::tenant.plain), leadscore.score('names', '1'::name)"), '10|10',
+	"a domain's value is one of its base type");
 ran();
-like(as('tenant', "SELECT leadscore.set_stage('numbers', 'one'::other.mood, 'unqualified')"), qr/ERROR:  42501: type (other\.)?mood cannot be used/, 'nor does set_stage() take it');
-like(as($super, "SELECT leadscore.merge_contacts('numbers', 'one'::other.mood, 'two'::other.mood)"), qr/ERROR:  42501: type (other\.)?mood cannot be used/, 'nor merge_contacts()');
-like(as($super, "SELECT leadscore.erase_contact('numbers', 'one'::other.mood)"), qr/ERROR:  42501: type (other\.)?mood cannot be used/, 'nor erase_contact()');
+like(as('tenant', "SELECT leadscore.set_stage('numbers', 'one'::other.mood, 'unqualified')"),
+	qr/ERROR:  42501: type (other\.)?mood cannot be used/, 'nor does set_stage() take it');
+like(as($super, "SELECT leadscore.merge_contacts('numbers', 'one'::other.mood, 'two'::other.mood)"),
+	qr/ERROR:  42501: type (other\.)?mood cannot be used/, 'nor merge_contacts()');
+like(as($super, "SELECT leadscore.erase_contact('numbers', 'one'::other.mood)"),
+	qr/ERROR:  42501: type (other\.)?mood cannot be used/, 'nor erase_contact()');
 is_ran('', 'those who change things');
 
 # a function that the owner may not call
 must('tenant', 'REVOKE EXECUTE ON FUNCTION tenant.mood_number(tenant.mood) FROM PUBLIC, tenant');
-like(as($super, "SELECT leadscore.score('numbers', 'one'::tenant.mood)"), qr/ERROR:  42501: /, 'the owner must be allowed to call the function of the cast');
+like(as($super, "SELECT leadscore.score('numbers', 'one'::tenant.mood)"), qr/ERROR:  42501: /,
+	'the owner must be allowed to call the function of the cast');
 must('tenant', 'GRANT EXECUTE ON FUNCTION tenant.mood_number(tenant.mood) TO PUBLIC');
 # a cast that makes nothing of a value
 must('tenant', "CREATE OR REPLACE FUNCTION tenant.mood_number(tenant.mood) RETURNS int LANGUAGE sql AS 'SELECT NULL::int'");
-like(as('tenant', "SELECT leadscore.score('numbers', 'one'::tenant.mood)"), qr/ERROR:  22004: .*made no contact/, 'a cast that gives NULL makes no contact');
+like(as('tenant', "SELECT leadscore.score('numbers', 'one'::tenant.mood)"), qr/ERROR:  22004: .*made no contact/,
+	'a cast that gives NULL makes no contact');
 
 ################################################################################
 # another's domain in the key's type: his code has no business in the owner's name
@@ -202,8 +221,10 @@ ran();
 foreach my $role ($super, 'tenant')
 {
 	like(as($role, "SELECT leadscore.score('mixed', '(1,1)')"),
-		qr/ERROR:  42501: type (tenant\.)?mixed cannot be used for contacts of model "mixed"\n.*other\.checked\(integer\)/s, "$role: not read from text when the domain has one");
-	is(as($role, "SELECT leadscore.score('mixed', key) FROM tenant.contact_mixed"), '0', "$role: but taken as a value, while the rule sleeps");
+		qr/ERROR:  42501: type (tenant\.)?mixed cannot be used for contacts of model "mixed"\n.*other\.checked\(integer\)/s,
+		"$role: not read from text when the domain has one");
+	is(as($role, "SELECT leadscore.score('mixed', key) FROM tenant.contact_mixed"), '0',
+		"$role: but taken as a value, while the rule sleeps");
 }
 is_ran('', "another's domain");
 
@@ -213,21 +234,52 @@ is_ran('', "another's domain");
 must($super, <<'SQL');
 CREATE TYPE tenant.odd AS (a int);
 ALTER TYPE tenant.odd OWNER TO tenant;
-CREATE FUNCTION tenant.odd_eq(tenant.odd, tenant.odd) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RAISE LOG ''spy ran as %'', current_user; RETURN ($1).a = ($2).a; END';
-CREATE FUNCTION tenant.odd_lt(tenant.odd, tenant.odd) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RAISE LOG ''spy ran as %'', current_user; RETURN ($1).a < ($2).a; END';
-CREATE FUNCTION tenant.odd_le(tenant.odd, tenant.odd) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RAISE LOG ''spy ran as %'', current_user; RETURN ($1).a <= ($2).a; END';
-CREATE FUNCTION tenant.odd_gt(tenant.odd, tenant.odd) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RAISE LOG ''spy ran as %'', current_user; RETURN ($1).a > ($2).a; END';
-CREATE FUNCTION tenant.odd_ge(tenant.odd, tenant.odd) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RAISE LOG ''spy ran as %'', current_user; RETURN ($1).a >= ($2).a; END';
-CREATE FUNCTION tenant.odd_cmp(tenant.odd, tenant.odd) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RAISE LOG ''spy ran as %'', current_user; RETURN btint4cmp(($1).a, ($2).a); END';
-CREATE FUNCTION tenant.odd_hash(tenant.odd) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RAISE LOG ''spy ran as %'', current_user; RETURN hashint4(($1).a); END';
-CREATE OPERATOR tenant.= (LEFTARG = tenant.odd, RIGHTARG = tenant.odd, FUNCTION = tenant.odd_eq, COMMUTATOR = OPERATOR(tenant.=), HASHES, MERGES);
+CREATE FUNCTION tenant.odd_eq(tenant.odd, tenant.odd) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS '
+BEGIN
+	RAISE LOG ''spy ran as %'', current_user;
+	RETURN ($1).a = ($2).a;
+END';
+CREATE FUNCTION tenant.odd_lt(tenant.odd, tenant.odd) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS '
+BEGIN
+	RAISE LOG ''spy ran as %'', current_user;
+	RETURN ($1).a < ($2).a;
+END';
+CREATE FUNCTION tenant.odd_le(tenant.odd, tenant.odd) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS '
+BEGIN
+	RAISE LOG ''spy ran as %'', current_user;
+	RETURN ($1).a <= ($2).a;
+END';
+CREATE FUNCTION tenant.odd_gt(tenant.odd, tenant.odd) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS '
+BEGIN
+	RAISE LOG ''spy ran as %'', current_user;
+	RETURN ($1).a > ($2).a;
+END';
+CREATE FUNCTION tenant.odd_ge(tenant.odd, tenant.odd) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS '
+BEGIN
+	RAISE LOG ''spy ran as %'', current_user;
+	RETURN ($1).a >= ($2).a;
+END';
+CREATE FUNCTION tenant.odd_cmp(tenant.odd, tenant.odd) RETURNS int LANGUAGE plpgsql IMMUTABLE AS '
+BEGIN
+	RAISE LOG ''spy ran as %'', current_user;
+	RETURN btint4cmp(($1).a, ($2).a);
+END';
+CREATE FUNCTION tenant.odd_hash(tenant.odd) RETURNS int LANGUAGE plpgsql IMMUTABLE AS '
+BEGIN
+	RAISE LOG ''spy ran as %'', current_user;
+	RETURN hashint4(($1).a);
+END';
+CREATE OPERATOR tenant.= (LEFTARG = tenant.odd, RIGHTARG = tenant.odd, FUNCTION = tenant.odd_eq,
+	COMMUTATOR = OPERATOR(tenant.=), HASHES, MERGES);
 CREATE OPERATOR tenant.< (LEFTARG = tenant.odd, RIGHTARG = tenant.odd, FUNCTION = tenant.odd_lt);
 CREATE OPERATOR tenant.<= (LEFTARG = tenant.odd, RIGHTARG = tenant.odd, FUNCTION = tenant.odd_le);
 CREATE OPERATOR tenant.> (LEFTARG = tenant.odd, RIGHTARG = tenant.odd, FUNCTION = tenant.odd_gt);
 CREATE OPERATOR tenant.>= (LEFTARG = tenant.odd, RIGHTARG = tenant.odd, FUNCTION = tenant.odd_ge);
 CREATE OPERATOR CLASS tenant.odd_ops DEFAULT FOR TYPE tenant.odd USING btree AS
-	OPERATOR 1 tenant.<, OPERATOR 2 tenant.<=, OPERATOR 3 tenant.=, OPERATOR 4 tenant.>=, OPERATOR 5 tenant.>, FUNCTION 1 tenant.odd_cmp(tenant.odd, tenant.odd);
-CREATE OPERATOR CLASS tenant.odd_hash_ops DEFAULT FOR TYPE tenant.odd USING hash AS OPERATOR 1 tenant.=, FUNCTION 1 tenant.odd_hash(tenant.odd);
+	OPERATOR 1 tenant.<, OPERATOR 2 tenant.<=, OPERATOR 3 tenant.=, OPERATOR 4 tenant.>=, OPERATOR 5 tenant.>,
+		FUNCTION 1 tenant.odd_cmp(tenant.odd, tenant.odd);
+CREATE OPERATOR CLASS tenant.odd_hash_ops DEFAULT FOR TYPE tenant.odd USING hash AS OPERATOR 1 tenant.=,
+	FUNCTION 1 tenant.odd_hash(tenant.odd);
 DO $$ DECLARE f regprocedure; BEGIN
 	FOR f IN SELECT oid FROM pg_proc WHERE proname LIKE 'odd\_%' LOOP EXECUTE format('ALTER FUNCTION %s OWNER TO tenant', f); END LOOP;
 END $$;
@@ -247,7 +299,9 @@ SQL
 ran();
 foreach my $role ($super, 'reader', 'tenant')
 {
-	is(as($role, "SELECT leadscore.score('odd', '(2)'), leadscore.replay('odd', '(3)'), (SELECT count(*) FROM leadscore.verify('odd'))"), '10|10|0', "$role: it is asked");
+	is(as($role, <<'SQL'), '10|10|0', "$role: it is asked");
+SELECT leadscore.score('odd', '(2)'), leadscore.replay('odd', '(3)'), (SELECT count(*) FROM leadscore.verify('odd'))
+SQL
 	is_ran('tenant', "$role asks for keys compared by the owner's functions");
 }
 must($super, "SELECT leadscore.rescore('odd', true)");
@@ -258,7 +312,11 @@ is_ran('tenant', 'they are counted again');
 must($super, "SELECT leadscore.refresh()");
 like(ran(), qr/^(tenant)?$/, 'and nobody else is lent rights by refresh()');
 must('tenant', "INSERT INTO tenant.event_odd SELECT ROW(i)::tenant.odd, '2026-01-01' FROM generate_series(1, 30) i");
-must('tenant', "BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO tenant.event_odd SELECT ROW(i)::tenant.odd, '2026-01-01' FROM generate_series(1, 30) i; COMMIT");
+must('tenant', <<'SQL');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+INSERT INTO tenant.event_odd SELECT ROW(i)::tenant.odd, '2026-01-01' FROM generate_series(1, 30) i;
+COMMIT;
+SQL
 must('other', "INSERT INTO tenant.event_odd VALUES ('(5)', '2026-01-01')");
 must($super, "SELECT leadscore.refresh()");
 is(must($super, "SELECT sum(leadscore.score('odd', contact_id)) FROM leadscore.score_odd"), '640', 'all of them are counted');
@@ -276,18 +334,29 @@ INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('day
 SET datestyle = 'SQL, DMY';
 INSERT INTO tenant.seen VALUES ('03/02/2026', '2026-01-01 00:00+00');
 SQL
-is(must('tenant', "SELECT contact FROM leadscore.lead_stage_history WHERE model = 'days'"), '2026-02-03', 'text of a key does not depend on datestyle');
-is(must('tenant', "SET datestyle = 'SQL, DMY'; SELECT leadscore.score('days', '03/02/2026'), leadscore.score('days', '2026-02-03')"), '10|10',
+is(must('tenant', "SELECT contact FROM leadscore.lead_stage_history WHERE model = 'days'"), '2026-02-03',
+	'text of a key does not depend on datestyle');
+is(must('tenant', <<'SQL'), '10|10',
+SET datestyle = 'SQL, DMY';
+SELECT leadscore.score('days', '03/02/2026'), leadscore.score('days', '2026-02-03');
+SQL
 	'what a caller writes is read as a literal is');
-must('tenant', "SET datestyle = 'SQL, MDY'; DELETE FROM tenant.seen; SELECT leadscore.erase_contact('days', '02/03/2026')");
+must('tenant', <<'SQL');
+SET datestyle = 'SQL, MDY';
+DELETE FROM tenant.seen;
+SELECT leadscore.erase_contact('days', '02/03/2026');
+SQL
 is(must('tenant', "SELECT count(*) FROM leadscore.lead_stage_history WHERE model = 'days'"), '0', 'and erased under another');
 
 # what is no key
-like(as('tenant', "SELECT leadscore.score('numbers', 'one')"), qr/ERROR:  22P02: invalid contact of model "numbers": "one"\nDETAIL:  Contacts are of type integer: .*\nHINT:  /s,
+like(as('tenant', "SELECT leadscore.score('numbers', 'one')"),
+	qr/ERROR:  22P02: invalid contact of model "numbers": "one"\nDETAIL:  Contacts are of type integer: .*\nHINT:  /s,
 	'unusable text names model and type');
-like(as('tenant', "SELECT leadscore.score('numbers', repeat('x', 100000))"), qr/ERROR:  22P02: invalid contact of model "numbers": "x{100}\.\.\."/, 'and is not repeated at length');
+like(as('tenant', "SELECT leadscore.score('numbers', repeat('x', 100000))"),
+	qr/ERROR:  22P02: invalid contact of model "numbers": "x{100}\.\.\."/, 'and is not repeated at length');
 like(as('tenant', "SELECT leadscore.score('numbers', 3000000000)"), qr/ERROR:  22003: .*/, 'a number out of range');
-like(as('tenant', "SELECT leadscore.score('numbers', 2.5)"), qr/ERROR:  22P02: invalid contact of model "numbers": "2\.5"/, 'a number that would be rounded');
+like(as('tenant', "SELECT leadscore.score('numbers', 2.5)"),
+	qr/ERROR:  22P02: invalid contact of model "numbers": "2\.5"/, 'a number that would be rounded');
 
 $node->stop;
 done_testing();

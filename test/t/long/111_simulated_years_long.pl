@@ -2,7 +2,7 @@
 use strict;
 use warnings;
 
-use LeadscoreTest;
+use LeadscoreNode;
 use SimulatedTime;
 use Test::More;
 

@@ -7,7 +7,7 @@ use warnings;
 
 use Callgrind;
 use FindBin;
-use LeadscoreTest;
+use LeadscoreNode;
 use Test::More;
 
 BEGIN { need_long() }
@@ -69,7 +69,8 @@ CREATE INDEX ON event (who, at);
 SELECT leadscore.create_model('m', 'contact', created_at => 'since', time_zone => 'Europe/London');
 SELECT leadscore.attach('m', 'event', 'who', 'at', event => 'what');
 SELECT leadscore.attach('m', 'event', 'who', 'opened', source => 'opened');
-INSERT INTO leadscore.lead_rule (model, source, name, event, condition, points, weight, award, decay, decay_interval, decay_keep, time_frame, at_least, max_points, max_per_period) VALUES
+INSERT INTO leadscore.lead_rule (model, source, name, event, condition, points, weight, award, decay, decay_interval,
+	decay_keep, time_frame, at_least, max_points, max_per_period) VALUES
  ('m', 'event', 'half', 'a', NULL, 1, NULL, NULL, 'half_life', '7 days', NULL, NULL, 1, NULL, NULL),
  ('m', 'event', 'linear', 'a', 'url ~ ''x''', 1, NULL, NULL, 'linear', '30 days', NULL, NULL, 1, 10, NULL),
  ('m', 'event', 'step', 'b', NULL, 1, 'ln(amount)', NULL, 'step', '7 days', 0.5, NULL, 1, NULL, NULL),
@@ -79,25 +80,36 @@ INSERT INTO leadscore.lead_rule (model, source, name, event, condition, points, 
 INSERT INTO leadscore.lead_rule (model, name, kind, points, award, idle) VALUES ('m', 'idle', 'absence', -1, 'each', '3 days');
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('m', 'near', 'profile', 'country = ''FR''', 3);
 INSERT INTO leadscore.lead_rule (model, source, name, event, points, disqualifies) VALUES ('m', 'event', 'out', 'out', 0, true);
-INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, condition) VALUES ('m', 'mql', 1, 5, 'country IS NOT NULL AND score > 5'), ('m', 'sql', 2, 40, NULL);
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, condition) VALUES
+	('m', 'mql', 1, 5, 'country IS NOT NULL AND score > 5'), ('m', 'sql', 2, 40, NULL);
 INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('m', 'engagement', '1', 50), ('m', 'engagement', '2', 0);
-INSERT INTO leadscore.lead_action (model, name, occasion, stage, score_level, rule, deliver) VALUES ('m', 'moved', 'stage_entered', NULL, NULL, NULL, 'outbox'),
+INSERT INTO leadscore.lead_action (model, name, occasion, stage, score_level, rule, deliver)
+VALUES ('m', 'moved', 'stage_entered', NULL, NULL, NULL, 'outbox'),
  ('m', 'hot', 'score_rises', NULL, 20, NULL, 'outbox'), ('m', 'quiet', 'rule_in_force', NULL, NULL, 'idle', 'notify');
 UPDATE leadscore.lead_model SET daily = true WHERE model = 'm';
 INSERT INTO contact SELECT 'lead ' || n, (ARRAY['FR', 'DE'])[1 + n % 2], '2025-12-01' FROM generate_series(1, 20) n;
 INSERT INTO event VALUES ('lead 1', '2026-01-05 10:00+00', NULL, 'a', 'xyz', 3);
-INSERT INTO event SELECT 'lead ' || n % 40, timestamptz '2024-01-01' + n * interval '2 days', CASE WHEN n % 3 = 0 THEN timestamp '2026-01-01' + n * interval '1 hour' END, (ARRAY['a', 'b', 'out', NULL])[1 + n % 4], repeat('x', n % 7), n % 11 FROM generate_series(1, 600) n;
-INSERT INTO event VALUES ('lead 1', '2099-01-05 10:00+00', NULL, 'a', 'xyz', 3), (NULL, '2026-01-01', NULL, 'a', 'x', 1), ('lead 2', 'infinity', NULL, 'a', 'x', 1), (repeat('long ', 100), '2026-02-01', NULL, 'a', 'x', 1);
+INSERT INTO event
+	SELECT 'lead ' || n % 40, timestamptz '2024-01-01' + n * interval '2 days',
+		CASE WHEN n % 3 = 0 THEN timestamp '2026-01-01' + n * interval '1 hour' END,
+		(ARRAY['a', 'b', 'out', NULL])[1 + n % 4], repeat('x', n % 7), n % 11
+	  FROM generate_series(1, 600) n;
+INSERT INTO event VALUES
+	('lead 1', '2099-01-05 10:00+00', NULL, 'a', 'xyz', 3), (NULL, '2026-01-01', NULL, 'a', 'x', 1),
+	('lead 2', 'infinity', NULL, 'a', 'x', 1), (repeat('long ', 100), '2026-02-01', NULL, 'a', 'x', 1);
 INSERT INTO event_2026 VALUES ('lead 3', '2026-01-07 10:00+00', '2026-01-08 10:00', 'b', 'xyz', 3);
 INSERT INTO contact VALUES ('lead 1', 'FR', NULL) ON CONFLICT (id) DO UPDATE SET country = 'IT';
-MERGE INTO contact c USING (VALUES ('lead 2'), ('lead 99')) v (id) ON c.id = v.id WHEN MATCHED THEN UPDATE SET since = NULL WHEN NOT MATCHED THEN INSERT VALUES (v.id, 'FR', '2026-01-01');
+MERGE INTO contact c USING (VALUES ('lead 2'), ('lead 99')) v (id) ON c.id = v.id
+	WHEN MATCHED THEN UPDATE SET since = NULL WHEN NOT MATCHED THEN INSERT VALUES (v.id, 'FR', '2026-01-01');
 UPDATE event SET amount = amount + 1 WHERE who = 'lead 7';
 UPDATE event SET at = at + interval '1 year' WHERE who = 'lead 8';
 DELETE FROM event WHERE who = 'lead 9' AND what = 'out';
 DELETE FROM contact WHERE id = 'lead 10';
 UPDATE leadscore.lead_rule SET points = 3 WHERE name = 'half';
 UPDATE leadscore.lead_rule SET condition = 'amount > 3' WHERE name = 'linear';
-SELECT sum(leadscore.score('m', contact_id)), sum(leadscore.score('m', contact_id, '2025-06-01')), sum(leadscore.replay('m', contact_id)) FROM leadscore.score_m;
+SELECT sum(leadscore.score('m', contact_id)), sum(leadscore.score('m', contact_id, '2025-06-01')),
+	sum(leadscore.replay('m', contact_id))
+  FROM leadscore.score_m;
 SELECT count(*) FROM leadscore.score_m s, leadscore.explain('m', s.contact_id) e;
 SELECT count(leadscore.state_text(state)) FROM leadscore.score_m;
 SELECT count(*), sum(score) FROM leadscore.live_m;

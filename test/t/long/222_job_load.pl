@@ -2,18 +2,21 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../../perl";
-
 use IPC::Run;
 use JobLoad;
-use LeadscoreTest;
+use LeadscoreNode;
 use Test::More;
-use WorkerTest;
 
 need_long();
-my $node = new_node('job_load', 1, "log_lock_waits = on\ndeadlock_timeout = 200ms\nshared_buffers = 512MB\nmax_wal_size = 4GB\nautovacuum = on\n");
-$node->start;
+my $node = LeadscoreNode->create('job_load', worker => 1,
+	conf => {
+		log_lock_waits => 'on',
+		deadlock_timeout => '200ms',
+		shared_buffers => '512MB',
+		max_wal_size => '4GB',
+		autovacuum => 'on',
+		restart_after_crash => 'on',
+	});
 load_tables($node, 500_000, 5_000_000);
 job_beside_writers($node, 500_000, limit => 900, bare => 10, crash => 1);
 done_testing();

@@ -5,10 +5,8 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../../perl";
 use HostileCalls;
-use LeadscoreTest;
+use LeadscoreNode;
 use Test::More;
 
 need_long();

@@ -6,23 +6,17 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../../perl";
 use IPC::Run;
-use LeadscoreTest;
+use LeadscoreNode;
 use List::Util qw(max);
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use WorkerTest qw(reload);
 
 need_long();
 my $seconds = $ENV{LEADSCORE_SOAK} || 600;
 
-my $node = PostgreSQL::Test::Cluster->new('time_soak');
-$node->init(extra => [ '--no-locale', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "shared_preload_libraries = 'leadscore'\nfsync = off\nlog_lock_waits = on");
-$node->start;
+my $node = LeadscoreNode->create('time_soak', worker => 1, streaming => 0,
+	conf => { log_lock_waits => 'on', autovacuum => 'on' });
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 # Half-lives of seconds: contacts come into their stages and leave them all the time.
@@ -35,13 +29,18 @@ CREATE INDEX ON event (contact, at);
 INSERT INTO contact SELECT g, 'DE' FROM generate_series(1, 5000) g;
 SELECT leadscore.create_model('m', 'contact');
 SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what');
-INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval) VALUES ('m', 'form', 'form', 60, 'half_life', '20 seconds'), ('m', 'visit', 'visit', 20, 'half_life', '45 seconds'), ('m', 'spam', 'spam', -40, 'half_life', '8 seconds');
-INSERT INTO leadscore.lead_rule (model, name, event, points, time_frame, period) VALUES ('m', 'window', 'visit', 5, '30 seconds', '2 seconds');
+INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval) VALUES
+	('m', 'form', 'form', 60, 'half_life', '20 seconds'), ('m', 'visit', 'visit', 20, 'half_life', '45 seconds'),
+	('m', 'spam', 'spam', -40, 'half_life', '8 seconds');
+INSERT INTO leadscore.lead_rule (model, name, event, points, time_frame, period)
+VALUES ('m', 'window', 'visit', 5, '30 seconds', '2 seconds');
 INSERT INTO leadscore.lead_rule (model, name, kind, points, idle) VALUES ('m', 'silent', 'absence', -5, '40 seconds');
 INSERT INTO leadscore.lead_rule (model, name, kind, points, condition) VALUES ('m', 'german', 'profile', 3, 'country = ''DE''');
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'mql', 1, 50), ('m', 'sql', 2, 80);
-INSERT INTO leadscore.lead_action (model, name, occasion, causes) VALUES ('m', 'moved', 'stage_entered', '{event,time,rule,profile,manual}');
-INSERT INTO leadscore.lead_action (model, name, occasion, score_level, deliver, channel) VALUES ('m', 'hot', 'score_rises', 100, 'notify', 'hot');
+INSERT INTO leadscore.lead_action (model, name, occasion, causes)
+VALUES ('m', 'moved', 'stage_entered', '{event,time,rule,profile,manual}');
+INSERT INTO leadscore.lead_action (model, name, occasion, score_level, deliver, channel)
+VALUES ('m', 'hot', 'score_rises', 100, 'notify', 'hot');
 CREATE TABLE told (outbox_id bigint PRIMARY KEY, consumer text, contact text, stage text);
 SQL
 
@@ -49,12 +48,32 @@ my %scripts = (
 	'form@4' => "\\set c random(1, 5000)\nINSERT INTO event (contact, what) VALUES (:c, 'form');",
 	'visits@3' => "INSERT INTO event (contact, what) SELECT (random() * 4999)::int + 1, 'visit' FROM generate_series(1, 20);",
 	'spam@1' => "\\set c random(1, 5000)\nINSERT INTO event (contact, what) VALUES (:c, 'spam');",
-	'late@1' => "\\set c random(1, 5000)\nINSERT INTO event (contact, at, what) VALUES (:c, now() - interval '1 minute' * random(), 'visit');",
-	'later@1' => "\\set c random(1, 5000)\nINSERT INTO event (contact, at, what) VALUES (:c, now() + interval '20 seconds' * random(), 'form');",
-	'contact@1' => "\\set c random(1, 5000)\nUPDATE contact SET country = CASE country WHEN 'DE' THEN 'FR' ELSE 'DE' END WHERE id = :c;",
-	'hand@1' => "\\set c random(1, 5000)\nSELECT leadscore.set_stage('m', :c, 'sql', 'met') WHERE EXISTS (SELECT FROM leadscore.score_m WHERE contact_id = :c AND NOT disqualified);",
-	'release@1' => "\\set c random(1, 5000)\nSELECT leadscore.release_stage('m', :c) WHERE EXISTS (SELECT FROM leadscore.score_m WHERE contact_id = :c AND NOT disqualified);",
-	'purge@1' => "\\set c random(1, 5000)\nDELETE FROM event WHERE contact = :c AND at < now() - interval '2 minutes';");
+	'late@1' => <<'SQL',
+\set c random(1, 5000)
+INSERT INTO event (contact, at, what) VALUES (:c, now() - interval '1 minute' * random(), 'visit');
+SQL
+	'later@1' => <<'SQL',
+\set c random(1, 5000)
+INSERT INTO event (contact, at, what) VALUES (:c, now() + interval '20 seconds' * random(), 'form');
+SQL
+	'contact@1' => <<'SQL',
+\set c random(1, 5000)
+UPDATE contact SET country = CASE country WHEN 'DE' THEN 'FR' ELSE 'DE' END WHERE id = :c;
+SQL
+	'hand@1' => <<'SQL',
+\set c random(1, 5000)
+SELECT leadscore.set_stage('m', :c, 'sql', 'met')
+ WHERE EXISTS (SELECT FROM leadscore.score_m WHERE contact_id = :c AND NOT disqualified);
+SQL
+	'release@1' => <<'SQL',
+\set c random(1, 5000)
+SELECT leadscore.release_stage('m', :c)
+ WHERE EXISTS (SELECT FROM leadscore.score_m WHERE contact_id = :c AND NOT disqualified);
+SQL
+	'purge@1' => <<'SQL');
+\set c random(1, 5000)
+DELETE FROM event WHERE contact = :c AND at < now() - interval '2 minutes';
+SQL
 my @files;
 for my $script (sort keys %scripts)
 {
@@ -77,16 +96,27 @@ my @changes = (
 	"UPDATE leadscore.lead_rule SET points = points - 1 WHERE name = 'form'",
 	"UPDATE leadscore.lead_stage SET enter_at = 45 + (random() * 10)::int WHERE stage = 'mql'",
 	"UPDATE leadscore.lead_rule SET enabled = NOT enabled WHERE name = 'silent'",
-	"UPDATE leadscore.lead_rule SET decay_interval = CASE decay_interval WHEN '20 seconds' THEN interval '25 seconds' ELSE '20 seconds' END WHERE name = 'form'",
+	<<'SQL',
+UPDATE leadscore.lead_rule
+   SET decay_interval = CASE decay_interval WHEN '20 seconds' THEN interval '25 seconds' ELSE '20 seconds' END
+ WHERE name = 'form'
+SQL
 	"UPDATE leadscore.lead_action SET score_level = 90 + (random() * 20)::int WHERE name = 'hot'",
-	"BEGIN; UPDATE leadscore.lead_rule SET points = 1; SELECT sum(score) FROM leadscore.live_m; ROLLBACK",
+	<<'SQL',
+BEGIN;
+UPDATE leadscore.lead_rule SET points = 1;
+SELECT sum(score) FROM leadscore.live_m;
+ROLLBACK;
+SQL
 	"SELECT count(*) FROM leadscore.upcoming('m', now() + interval '10 seconds')",
 	"SELECT leadscore.refresh('m')");
 
 my @connection = ('-h', $node->host, '-p', $node->port);
 my ($writers_out, $writers_err, $consumers_out, $consumers_err) = ('') x 4;
-my $writers = IPC::Run::start([ 'pgbench', '-n', @connection, '-c', 4, '-j', 1, '-T', $seconds, '-R', 150, '--max-tries', 100, @files, 'postgres' ], '>', \$writers_out, '2>', \$writers_err);
-my $consumers = IPC::Run::start([ 'pgbench', '-n', @connection, '-c', 2, '-j', 1, '-T', $seconds, '-f', $consume, 'postgres' ], '>', \$consumers_out, '2>', \$consumers_err);
+my $writers = IPC::Run::start([ 'pgbench', '-n', @connection, '-c', 4, '-j', 1, '-T', $seconds, '-R', 150,
+	'--max-tries', 100, @files, 'postgres' ], '>', \$writers_out, '2>', \$writers_err);
+my $consumers = IPC::Run::start([ 'pgbench', '-n', @connection, '-c', 2, '-j', 1, '-T', $seconds, '-f', $consume, 'postgres' ],
+	'>', \$consumers_out, '2>', \$consumers_err);
 
 # kB of memory that is the process's own
 sub own_memory
@@ -103,7 +133,10 @@ my $round = 0;
 while (time < $began + $seconds - 2)
 {
 	my $half = time < $began + $seconds / 2 ? 0 : 1;
-	my $seen = $node->safe_psql('postgres', "SELECT role, coalesce(pid, 0), coalesce(extract(epoch FROM lag), 0), coalesce(last_error, '') FROM leadscore.activity WHERE role <> 'worker' OR database = 'postgres'");
+	my $seen = $node->safe_psql('postgres', <<'SQL');
+SELECT role, coalesce(pid, 0), coalesce(extract(epoch FROM lag), 0), coalesce(last_error, '') FROM leadscore.activity
+ WHERE role <> 'worker' OR database = 'postgres'
+SQL
 	for (split /\n/, $seen)
 	{
 		my ($role, $pid, $lag, $error) = split /\|/, $_, -1;
@@ -112,7 +145,8 @@ while (time < $began + $seconds - 2)
 		# a process that was just started has yet to fill its caches
 		push @{ $memory{$role}[$half] }, own_memory($pid) if $pid && time > $began + 30;
 	}
-	my ($code, $out, $err) = $node->psql('postgres', "SET client_min_messages = error; $changes[ rand @changes ]") if $round++ % 3 == 0;
+	my ($code, $out, $err) = $node->psql('postgres', "SET client_min_messages = error; $changes[ rand @changes ]")
+		if $round++ % 3 == 0;
 	push @errors, $err if defined $err && $err ne '';
 	select(undef, undef, undef, 0.5);
 }
@@ -127,7 +161,8 @@ is_deeply(\@errors, [], 'no errors besides');
 $node->safe_psql('postgres', 'SELECT pg_stat_force_next_flush()');
 is($node->safe_psql('postgres', 'SELECT sum(deadlocks) FROM pg_stat_database'), 0, 'no deadlocks');
 is($node->safe_psql('postgres', "SELECT * FROM leadscore.verify('m')"), '', 'verify() finds nothing');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.due_m GROUP BY contact_id HAVING count(*) > 1'), '', 'nobody is due twice');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.due_m GROUP BY contact_id HAVING count(*) > 1'), '',
+	'nobody is due twice');
 my $moves = $node->safe_psql('postgres', "SELECT count(*) FROM leadscore.history_m WHERE cause = 'time'");
 cmp_ok($moves, '>', $seconds, "there was something to do: $moves changes of stage by time");
 
@@ -140,14 +175,20 @@ my @sorted = sort { $a <=> $b } @lags;
 cmp_ok($sorted[-1], '<', 10, sprintf('the lag is bounded: median %.2f s, most %.2f s', $sorted[ @sorted / 2 ], $sorted[-1]));
 
 # whoever waits is told in the end, once
-$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM leadscore.lead_outbox WHERE deliver = 'notify' AND status = 'ready')") or fail('notifications are sent');
+$node->poll_query_until('postgres', <<'SQL') or fail('notifications are sent');
+SELECT NOT EXISTS (SELECT FROM leadscore.lead_outbox WHERE deliver = 'notify' AND status = 'ready')
+SQL
 # time goes on changing stages: nobody may act on it between the last take and the look at history
-reload($node, enabled => 'off');
-$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'leadscore worker')") or fail('the worker is gone');
+$node->configure(enabled => 'off');
+$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'leadscore worker')")
+	or fail('the worker is gone');
 $node->safe_psql('postgres', "INSERT INTO told SELECT outbox_id, 'last', contact, stage FROM leadscore.outbox_take('last', 1000000)");
 is($node->safe_psql('postgres', <<'SQL'), '', 'every change of stage was told, once');
-SELECT coalesce(h.contact, t.contact), h.stages, t.stages, h.last, h.causes, (SELECT max(available_at) FROM leadscore.lead_outbox o WHERE o.contact = h.contact), clock_timestamp()
-  FROM (SELECT contact, max(recorded_at) AS last, string_agg(cause, ' ' ORDER BY recorded_at, changed_at) AS causes, string_agg(to_stage, ' ' ORDER BY recorded_at, changed_at) AS stages, count(*) FROM leadscore.lead_stage_history GROUP BY 1) h
+SELECT coalesce(h.contact, t.contact), h.stages, t.stages, h.last, h.causes,
+	(SELECT max(available_at) FROM leadscore.lead_outbox o WHERE o.contact = h.contact), clock_timestamp()
+  FROM (SELECT contact, max(recorded_at) AS last, string_agg(cause, ' ' ORDER BY recorded_at, changed_at) AS causes,
+	string_agg(to_stage, ' ' ORDER BY recorded_at, changed_at) AS stages, count(*) FROM leadscore.lead_stage_history
+	 GROUP BY 1) h
   FULL JOIN (SELECT contact, count(*), string_agg(stage, ' ' ORDER BY outbox_id) AS stages FROM told GROUP BY 1) t ON t.contact = h.contact
  WHERE h.count IS DISTINCT FROM t.count LIMIT 5;
 SQL

@@ -9,17 +9,11 @@
 use strict;
 use warnings;
 
-use FindBin;
-use lib "$FindBin::Bin/../../perl";
-
 use IPC::Run;
-use LeadscoreTest;
-use PostgreSQL::Test::Cluster;
+use LeadscoreNode;
 use PostgreSQL::Test::Utils;
-use ServerTest;
 use Test::More;
 use Time::HiRes qw(sleep time);
-use WorkerTest;
 
 need_long();
 my $seconds = $ENV{LEADSCORE_STRESS} || 60;
@@ -31,8 +25,13 @@ my $clients = 6;
 my $each = 20;    # contacts a client
 my $contacts = $clients * $each;
 
-my $node = new_node('stress', 1, "leadscore.naptime = 100\nmax_worker_processes = 16\nlog_min_messages = warning\n");
-$node->start;
+my $node = LeadscoreNode->create('stress', worker => 1,
+	conf => {
+		'leadscore.naptime' => 100,
+		max_worker_processes => 16,
+		log_min_messages => 'warning',
+		restart_after_crash => 'on',
+	});
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
 # What all four have; a stage is left at less than what it is entered at.
@@ -48,17 +47,39 @@ SELECT leadscore.create_model('m', 'contact');
 SELECT leadscore.attach('m', 'event', 'contact', 'at');
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, leave_below) VALUES ('m', 'warm', 1, 30, 20), ('m', 'hot', 2, 80, 60);
 INSERT INTO leadscore.lead_action (model, name, occasion, causes) VALUES
-	('m', 'in', 'stage_entered', '{event,time,rule,profile,manual,merge,backfill}'), ('m', 'out', 'stage_left', '{event,time,rule,profile,manual,merge,backfill}');
+	('m', 'in', 'stage_entered', '{event,time,rule,profile,manual,merge,backfill}'),
+	('m', 'out', 'stage_left', '{event,time,rule,profile,manual,merge,backfill}');
 SQL
 
 # Statements of a client about one of its contacts
 my $own = "\\set c :client_id * $each + random(1, $each)\n\\set n random(1, 25)\n";
-my $insert = "WITH e AS (INSERT INTO event (contact, at, n) VALUES (:c, clock_timestamp(), :n) RETURNING at) INSERT INTO log (contact, delta, at) SELECT :c, :n, at FROM e;";
+my $insert = <<'SQL';
+WITH e AS (INSERT INTO event (contact, at, n) VALUES (:c, clock_timestamp(), :n)
+	RETURNING at) INSERT INTO log (contact, delta, at)
+SELECT :c, :n, at FROM e;
+SQL
 my $last = "WHERE id = (SELECT max(id) FROM event WHERE contact = :c)";
-my $delete = "WITH d AS (DELETE FROM event $last RETURNING n) INSERT INTO log (contact, delta, at) SELECT :c, -n, clock_timestamp() FROM d;";
-my $update = "WITH u AS (UPDATE event SET n = n + :n $last RETURNING 1) INSERT INTO log (contact, delta, at) SELECT :c, :n, clock_timestamp() FROM u;";
-my $rolled = "BEGIN;\nSAVEPOINT s;\nINSERT INTO event (contact, at, n) VALUES (:c, clock_timestamp(), 100);\nROLLBACK TO s;\n$insert\nCOMMIT;";
-my $undone = "BEGIN;\nINSERT INTO event (contact, at, n) VALUES (:c, clock_timestamp(), 100);\nROLLBACK;";
+my $delete = <<"SQL";
+WITH d AS (DELETE FROM event $last RETURNING n) INSERT INTO log (contact, delta, at) SELECT :c, -n, clock_timestamp()
+  FROM d;
+SQL
+my $update = <<"SQL";
+WITH u AS (UPDATE event SET n = n + :n $last RETURNING 1) INSERT INTO log (contact, delta, at)
+SELECT :c, :n, clock_timestamp() FROM u;
+SQL
+my $rolled = <<"SQL";
+BEGIN;
+SAVEPOINT s;
+INSERT INTO event (contact, at, n) VALUES (:c, clock_timestamp(), 100);
+ROLLBACK TO s;
+$insert
+COMMIT;
+SQL
+my $undone = <<'SQL';
+BEGIN;
+INSERT INTO event (contact, at, n) VALUES (:c, clock_timestamp(), 100);
+ROLLBACK;
+SQL
 
 ################################################################################
 # Writers, and those who are killed
@@ -83,7 +104,8 @@ sub end_somebody
 	else
 	{
 		my ($signal, $who) = $kind =~ /^(\S+) (.*)/;
-		my $pid = $pids->($who eq 'backend' ? "datname = '$db' AND backend_type = 'client backend'" : "backend_type = 'leadscore $who'");
+		my $pid = $pids->($who eq 'backend'
+			? "datname = '$db' AND backend_type = 'client backend'" : "backend_type = 'leadscore $who'");
 		return if $pid eq '';
 		kill $signal, $pid;
 	}
@@ -95,7 +117,8 @@ sub end_somebody
 sub stress
 {
 	my ($db, $scripts, $meanwhile) = @_;
-	my @files = map { ('-f', $_) } map { my $name = "$dir/$db-$_.pgbench"; append_to_file($name, "$own$$scripts[$_]\n"); $name } 0 .. $#$scripts;
+	my @files = map { ('-f', $_) }
+		map { my $name = "$dir/$db-$_.pgbench"; append_to_file($name, "$own$$scripts[$_]\n"); $name } 0 .. $#$scripts;
 	my @command = ('pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', $clients, '-j', 1, '--max-tries=100', @files);
 	my ($end, $next, $bench, $started) = (time + $seconds, time + 2, undef, 0);
 	my ($out, $err) = ('', '');
@@ -173,7 +196,8 @@ sub told
 		$score{$c} += $delta;
 		my $s = $score{$c};
 		$doubtful{$c} = 1 if grep { abs($s - $_) < 1e-6 && $half_life } 20, 30, 60, 80;
-		my $to = $s >= 80 || $stage{$c} eq 'hot' && $s >= 60 ? 'hot' : $s >= 30 || $stage{$c} ne 'unqualified' && $s >= 20 ? 'warm' : 'unqualified';
+		my $to = $s >= 80 || $stage{$c} eq 'hot' && $s >= 60 ? 'hot' : $s >= 30 || $stage{$c} ne 'unqualified'
+			&& $s >= 20 ? 'warm' : 'unqualified';
 		$step->($c, $to, $s, $at, 'event') if $to ne $stage{$c};
 	}
 	$pass->($_, $until) for grep { $until } sort keys %stage;
@@ -184,11 +208,13 @@ sub told
 sub settled
 {
 	my ($db) = @_;
-	within($node, 120, "SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running')", "$db: jobs end", $db);
+	$node->within(120, "SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running')", "$db: jobs end", $db);
 	$node->safe_psql('postgres', 'ALTER SYSTEM SET leadscore.enabled = off');
 	$node->reload;
-	within($node, 60, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'", "$db: the worker leaves");
-	is($node->safe_psql($db, "SELECT v.* FROM leadscore.verify('m') v WHERE status <> 'pending' LIMIT 5"), '', "$db: nothing is wrong");
+	$node->within(60, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'",
+		"$db: the worker leaves");
+	is($node->safe_psql($db, "SELECT v.* FROM leadscore.verify('m') v WHERE status <> 'pending' LIMIT 5"), '',
+		"$db: nothing is wrong");
 	$node->safe_psql($db, "SELECT leadscore.refresh()");
 	is($node->safe_psql($db, "SELECT * FROM leadscore.verify('m') LIMIT 5"), '', "$db: verify() finds nothing");
 	is($node->safe_psql($db, "SELECT * FROM leadscore.lead_worker_error"), '', "$db: the worker had no trouble");
@@ -204,13 +230,16 @@ WITH told AS (
 	SELECT $columns, changed_at AS at, 'in' AS action, to_stage AS stage FROM leadscore.lead_stage_history
 	UNION ALL SELECT $columns, changed_at, 'out', from_stage FROM leadscore.lead_stage_history),
 outbox AS (SELECT $columns, happened_at AS at, action, stage FROM leadscore.lead_outbox)
-(SELECT 'missing', * FROM (TABLE told EXCEPT ALL TABLE outbox) x) UNION ALL (SELECT 'too many', * FROM (TABLE outbox EXCEPT ALL TABLE told) y) LIMIT 5
+(SELECT 'missing', * FROM (TABLE told EXCEPT ALL TABLE outbox) x)
+UNION ALL (SELECT 'too many', * FROM (TABLE outbox EXCEPT ALL TABLE told) y) LIMIT 5
 SQL
 	# whoever enters a stage was in none or another, and leaves it or is in it in the end
 	is($node->safe_psql($db, <<"SQL"), '', "$db: stages follow each other, up to the one that is stored");
 SELECT contact, stage, sum(n) FROM (
-	SELECT contact, to_stage AS stage, 1 AS n FROM leadscore.lead_stage_history UNION ALL SELECT contact, from_stage, -1 FROM leadscore.lead_stage_history
-	UNION ALL SELECT contact_id::text, stage, -1 FROM leadscore.score_m UNION ALL SELECT contact_id::text, 'unqualified', 1 FROM leadscore.score_m) x
+	SELECT contact, to_stage AS stage, 1 AS n FROM leadscore.lead_stage_history
+	UNION ALL SELECT contact, from_stage, -1 FROM leadscore.lead_stage_history
+	UNION ALL SELECT contact_id::text, stage, -1 FROM leadscore.score_m
+	UNION ALL SELECT contact_id::text, 'unqualified', 1 FROM leadscore.score_m) x
  GROUP BY 1, 2 HAVING sum(n) <> 0 LIMIT 5
 SQL
 	my $n = $node->safe_psql($db, 'SELECT count(*) FROM leadscore.lead_stage_history');
@@ -225,8 +254,10 @@ sub history_is_told
 	my (%told, %got, @differ);
 
 	push @{ $told{ $_->[0] } }, $_ for @told;
-	push @{ $got{ $_->[0] } }, $_ for rows($db, "SELECT contact, from_stage, to_stage, score, extract(epoch FROM changed_at), cause FROM leadscore.lead_stage_history
-		ORDER BY contact::int, changed_at, recorded_at");
+	push @{ $got{ $_->[0] } }, $_ for rows($db, <<'SQL');
+SELECT contact, from_stage, to_stage, score, extract(epoch FROM changed_at), cause FROM leadscore.lead_stage_history
+	ORDER BY contact::int, changed_at, recorded_at
+SQL
 	for my $c (sort { $a <=> $b } keys %$stage)
 	{
 		next if $doubtful->{$c};
@@ -235,12 +266,14 @@ sub history_is_told
 		for my $i (0 .. ($#a > $#b ? $#a : $#b))
 		{
 			my ($x, $y) = ($a[$i], $b[$i]);
-			next if $x && $y && "@$x[1, 2, 5]" eq "@$y[1, 2, 5]" && abs($x->[3] - $y->[3]) < 1e-4 && (!$half_life || abs($x->[4] - $y->[4]) < 0.01);
+			next if $x && $y && "@$x[1, 2, 5]" eq "@$y[1, 2, 5]" && abs($x->[3] - $y->[3]) < 1e-4
+				&& (!$half_life || abs($x->[4] - $y->[4]) < 0.01);
 			push @differ, "contact $c, row $i: told " . ($x ? "@$x" : 'none') . ', is ' . ($y ? "@$y" : 'none');
 			last;
 		}
 	}
-	is(scalar(@differ), 0, "$db: " . scalar(@told) . ' rows of history are those that the logs tell, ' . keys(%$doubtful) . ' contacts left out') or diag(join("\n", @differ[ 0 .. ($#differ < 4 ? $#differ : 4) ]));
+	is(scalar(@differ), 0, "$db: " . scalar(@told) . ' rows of history are those that the logs tell, '
+		. keys(%$doubtful) . ' contacts left out') or diag(join("\n", @differ[ 0 .. ($#differ < 4 ? $#differ : 4) ]));
 	cmp_ok(scalar(keys %$doubtful), '<', $contacts / 4, "$db: few are too close to call");
 }
 
@@ -267,12 +300,16 @@ outbox_is_history('counted');
 # Scores that fade while they are written: the worker records what time changes
 
 @kills = ('9 worker', '9 worker', 'TERM worker', 'TERM backend', '9 launcher', 'immediate shutdown');
-begin('fading', "INSERT INTO leadscore.lead_rule (model, name, points, weight, decay, decay_interval) VALUES ('m', 'came', 1, 'n', 'half_life', '4 seconds')");
+begin('fading', <<'SQL');
+INSERT INTO leadscore.lead_rule (model, name, points, weight, decay, decay_interval)
+VALUES ('m', 'came', 1, 'n', 'half_life', '4 seconds')
+SQL
 stress('fading', [ $insert . "\n\\sleep 15 ms", $insert . "\n\\sleep 15 ms", $rolled ]);
 settled('fading');
 # all that will be left, by an instant that is the same for both
 my $later = $node->safe_psql('fading', "SELECT extract(epoch FROM now() + interval '1 hour')");
-$node->safe_psql('fading', "SET leadscore.clock = '" . $node->safe_psql('fading', "SELECT to_timestamp($later)") . "'; SELECT leadscore.refresh('m')");
+$node->safe_psql('fading', "SET leadscore.clock = '" . $node->safe_psql('fading', "SELECT to_timestamp($later)")
+	. "'; SELECT leadscore.refresh('m')");
 history_is_told('fading', 4, $later);
 outbox_is_history('fading');
 
@@ -281,20 +318,44 @@ outbox_is_history('fading');
 
 @kills = ('9 backend', '9 worker', 'TERM worker', 'TERM backend', 'immediate shutdown');
 begin('pending', "INSERT INTO leadscore.lead_rule (model, name, points, weight) VALUES ('m', 'came', 1, 'n')");
-stress('pending', [ "BEGIN ISOLATION LEVEL REPEATABLE READ;\n$insert\nCOMMIT;", "BEGIN ISOLATION LEVEL REPEATABLE READ;\n$delete\nCOMMIT;", "BEGIN ISOLATION LEVEL SERIALIZABLE;\n$insert\n$delete\nCOMMIT;",
-	"BEGIN ISOLATION LEVEL REPEATABLE READ;\n$update\nSAVEPOINT s;\n$insert\nROLLBACK TO s;\nCOMMIT;", $delete ]);
+stress('pending', [ "BEGIN ISOLATION LEVEL REPEATABLE READ;\n$insert\nCOMMIT;", "BEGIN ISOLATION LEVEL REPEATABLE READ;\n$delete\nCOMMIT;", <<"SQL",
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+$insert
+$delete
+COMMIT;
+SQL
+	<<"SQL", $delete ]);
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+$update
+SAVEPOINT s;
+$insert
+ROLLBACK TO s;
+COMMIT;
+SQL
 settled('pending');
-is($node->safe_psql('pending', "SELECT s.contact_id, s.score, l.score FROM leadscore.score_m s LEFT JOIN (SELECT contact, sum(delta) AS score FROM log GROUP BY 1) l ON l.contact = s.contact_id
-	WHERE s.score <> coalesce(l.score, 0) LIMIT 5"), '', 'pending: each score is what the logs add up to');
+is($node->safe_psql('pending', <<'SQL'), '', 'pending: each score is what the logs add up to');
+SELECT s.contact_id, s.score, l.score
+  FROM leadscore.score_m s
+  LEFT JOIN (SELECT contact, sum(delta) AS score FROM log GROUP BY 1) l ON l.contact = s.contact_id
+	WHERE s.score <> coalesce(l.score, 0) LIMIT 5
+SQL
 outbox_is_history('pending');
 
 ################################################################################
 # Rules, stages and merges that change meanwhile, with jobs for it
 
-@kills = ('9 backend', '9 worker', 'TERM worker', 'TERM backend', '9 job worker', 'TERM job worker', '9 launcher', 'immediate shutdown');
-begin('changing', "INSERT INTO leadscore.lead_rule (model, name, points, weight) VALUES ('m', 'came', 1, 'n'); INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('m', 'german', 'profile', \$\$country = 'DE'\$\$, 3)");
+@kills = ('9 backend', '9 worker', 'TERM worker', 'TERM backend', '9 job worker', 'TERM job worker', '9 launcher',
+	'immediate shutdown');
+begin('changing', <<'SQL');
+INSERT INTO leadscore.lead_rule (model, name, points, weight) VALUES ('m', 'came', 1, 'n');
+INSERT INTO leadscore.lead_rule (model, name, kind, condition, points)
+VALUES ('m', 'german', 'profile', $$country = 'DE'$$, 3);
+SQL
 my @changes = (
-	"SET leadscore.inline_limit = 0; UPDATE leadscore.lead_rule SET points = 3 - points WHERE name = 'came'",
+	<<'SQL',
+SET leadscore.inline_limit = 0;
+UPDATE leadscore.lead_rule SET points = 3 - points WHERE name = 'came';
+SQL
 	"UPDATE leadscore.lead_rule SET points = 3 - points WHERE name = 'came'",
 	"UPDATE leadscore.lead_stage SET enter_at = 170 - enter_at WHERE stage = 'hot'",
 	"SELECT leadscore.rescore('m', online => true)",
@@ -308,14 +369,23 @@ stress('changing', [ $insert, $insert, $delete, $update, $rolled ], sub {
 	@running = grep { $_->{run}->pumpable ? ($_->{run}->pump_nb, 1) : ($_->{run}->finish, 0)[1] } @running;
 	return if @running;
 	my $change = { out => '' };
-	$change->{run} = IPC::Run::start([ 'psql', '-X', '-q', '-h', $node->host, '-p', $node->port, '-d', 'changing', map { ('-c', $_) } split /; /, $changes[ rand @changes ] ], '<', \undef, '>&', \$change->{out});
+	$change->{run} = IPC::Run::start([ 'psql', '-X', '-q', '-h', $node->host, '-p', $node->port, '-d', 'changing',
+		map { ('-c', $_) } split /; /, $changes[ rand @changes ] ], '<', \undef, '>&', \$change->{out});
 	push @running, $change;
 });
 $_->{run}->finish for @running;
 settled('changing');
-is($node->safe_psql('changing', "SELECT count(*) FROM leadscore.lead_rule WHERE counted_version IS NULL OR counting_version IS NOT NULL"), 0, 'changing: every rule is counted');
-is($node->safe_psql('changing', "SELECT s.contact_id, s.score, l.score FROM leadscore.score_m s JOIN contact c ON c.id = contact_id LEFT JOIN (SELECT contact, sum(delta) AS score FROM log GROUP BY 1) l ON l.contact = s.contact_id
-	WHERE s.score <> coalesce(l.score, 0) * (SELECT points FROM leadscore.lead_rule WHERE name = 'came') + CASE country WHEN 'DE' THEN 3 ELSE 0 END LIMIT 5"), '', 'changing: each score is what the logs add up to');
+is($node->safe_psql('changing', <<'SQL'), 0, 'changing: every rule is counted');
+SELECT count(*) FROM leadscore.lead_rule WHERE counted_version IS NULL OR counting_version IS NOT NULL
+SQL
+is($node->safe_psql('changing', <<'SQL'), '', 'changing: each score is what the logs add up to');
+SELECT s.contact_id, s.score, l.score
+  FROM leadscore.score_m s JOIN contact c ON c.id = contact_id
+  LEFT JOIN (SELECT contact, sum(delta) AS score FROM log GROUP BY 1) l ON l.contact = s.contact_id
+	WHERE s.score <> coalesce(l.score, 0) * (SELECT points FROM leadscore.lead_rule
+		 WHERE name = 'came') + CASE country WHEN 'DE' THEN 3 ELSE 0 END
+	 LIMIT 5
+SQL
 outbox_is_history('changing');
 
 my $log = slurp_file($node->logfile);

@@ -11,7 +11,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "definitions/hand_over.h"
+#include "base/hand_over.h"
 
 #include "access/relation.h"
 #include "commands/trigger.h"

@@ -1,21 +1,19 @@
 /*-------------------------------------------------------------------------
  *
- * restore.h
- *		What works by time keeps away from what is being restored.
+ * restore_state.h
+ *		Whether something of a model is being restored, and is to be left alone.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef LEADSCORE_RESTORE_H
-#define LEADSCORE_RESTORE_H
+#ifndef LEADSCORE_RESTORE_STATE_H
+#define LEADSCORE_RESTORE_STATE_H
 
 #include "postgres.h"
 
-#include "nodes/nodes.h"
-
 #include "definitions/catalog.h"
 
-/* looks at a command, as the first of a restore with --disable-triggers is one */
-extern void ls_restore_command(Node *command);
+/* for a session that restores models */
+extern void ls_restore_begin(void);
 
 /* keeps restores from beginning until the transaction ends; false: one is under way */
 extern bool ls_restore_keep_away(void);
@@ -30,4 +28,4 @@ extern void ls_restore_number(const char *name, int64 number);
 extern bool ls_restore_under_way(const LsModelRow *row);
 extern void ls_restore_over(const char *model);
 
-#endif							/* LEADSCORE_RESTORE_H */
+#endif							/* LEADSCORE_RESTORE_STATE_H */

@@ -1,67 +1,39 @@
 /*-------------------------------------------------------------------------
  *
  * restore.c
- *		What is being restored, and kept away from until it is all there.
+ *		Rows that a dump brings.
  *
  * A restore is known by its target: INSERT and COPY into a base table are of a
  * restore, whoever's they are, but for leadscore itself; into a view they are an
- * ordinary change.  A restored row is taken as it is, from who has the rights of the
- * model's owner.  Rows may come before that of their model: they are kept, and not
- * used until it is there.
- *
- * A dump brings tables in any order, keys and triggers after the rows.  Who wrote
- * anything to a model in between would have written what the dump still brings (a
- * row with its key would end the restore), or have worked with what is not all
- * there: a contact that is due and has no score yet, a day without contacts, a job
- * that finds nothing to count.
- *
- * Hence two conditions for a worker:
- *	- A session that brings rows of lead_model holds a lock until it ends, which a
- *	  transaction of a worker needs.  It is taken before the rows are there, so
- *	  whoever sees a model sees the lock.  A parallel restore has all its sessions
- *	  until everything is there.
- *	- A model is complete: what a dump brings after its rows is there, keys, triggers
- *	  and the number of a sequence.  So it is when a dump is restored in pieces, by
- *	  sessions that come and go.
- *
- * Until both hold for the first time, the model's row says that it is being restored.
- * Events that come while it does may be of the dump, which has their scores, too:
- * their contacts are only noted to be counted again.
+ * ordinary change.  A restored row is taken as it is, from a role with the privileges of
+ * the model's owner.  Rows may come before that of their model: they are kept, and not
+ * used until it is there.  The models meanwhile: restore_state.c.
  *
  *-------------------------------------------------------------------------
  */
-#include "background/restore.h"
+#include "capture/restore.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "commands/sequence.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "background/daily.h"
-#include "base/advisory_lock.h"
 #include "base/compat.h"
 #include "base/leadscore.h"
 #include "base/relation.h"
 #include "base/user.h"
 #include "definitions/extension.h"
-#include "definitions/locks.h"
-#include "definitions/model_tables.h"
-#include "definitions/source_triggers.h"
+#include "definitions/restore_state.h"
 #include "tables/outbox_writer.h"
 #include "tables/score_table.h"
 
@@ -91,49 +63,6 @@ static const struct
 	{"lead_action", "action_id", "lead_action_action_id_seq"},
 	{"lead_job", "job_id", "lead_job_job_id_seq"},
 };
-
-static bool session_restores = false;
-
-/* ---------- the lock ---------- */
-
-/* begin holds the lock until the session ends. */
-static void
-begin(void)
-{
-	ls_share_advisory(LS_LOCK_RESTORE, MyDatabaseId);
-	session_restores = true;
-}
-
-/* ---------- rows ---------- */
-
-/* ls_restore_number has a sequence go on after a number. */
-void
-ls_restore_number(const char *name, int64 number)
-{
-	Oid			sequence = ls_extension_base_table(name, false);
-	LsUser	saved;
-	bool		behind;
-	bool		isnull;
-
-	if (number <= 0)
-		return;
-	ls_user_switch(ls_extension_owner(), &saved);
-	/* one at a time: none may set it back to what it has read */
-	LockRelationOid(sequence, ShareUpdateExclusiveLock);
-	SPI_connect();
-	if (SPI_execute(psprintf("SELECT last_value, is_called FROM leadscore_internal.%s", name),
-					false, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not read sequence \"%s\"", name);
-	behind = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-										 1, &isnull)) < number ||
-		!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-									2, &isnull));
-	SPI_finish();
-	if (behind)
-		DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence), Int64GetDatum(number));
-	UnlockRelationOid(sequence, ShareUpdateExclusiveLock);
-	ls_user_restore(&saved);
-}
 
 /*
  * move_sequences does so for the numbers of a row.  Each is looked at once in a
@@ -212,7 +141,7 @@ ls_restore_models(PG_FUNCTION_ARGS)
 {
 	(void) ls_extension_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE, LS_FIRED_INSERT, "lead_model");
 	if (!ls_user_is_engine())
-		begin();
+		ls_restore_begin();
 	return PointerGetDatum(NULL);
 }
 
@@ -371,143 +300,7 @@ ls_restore_command(Node *command)
 	if (!disables)
 		catch_up(relid);
 	else if (relid == ls_extension_base_table("lead_model", true))
-		begin();
-}
-
-bool
-ls_restore_keep_away(void)
-{
-	return ls_hold_advisory(LS_LOCK_RESTORE, MyDatabaseId);
+		ls_restore_begin();
 }
 
 /* ---------- complete models ---------- */
-
-/*
- * is_ahead tells whether a restored model waits for the end of the dump: sequences
- * come after all rows, those of event tables included.
- */
-static bool
-is_ahead(const LsModelRow *row)
-{
-	LsUser	saved;
-	bool		ahead;
-	bool		isnull;
-
-	if (!row->restoring)
-		return false;
-	ls_user_switch(ls_extension_owner(), &saved);
-	SPI_connect();
-	if (SPI_execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END"
-					" FROM leadscore_internal.dump_seq", false, 1) != SPI_OK_SELECT ||
-		SPI_processed != 1)
-		elog(ERROR, "could not read sequence \"dump_seq\"");
-	ahead = row->dump_number >
-		DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	ls_user_restore(&saved);
-	return ahead;
-}
-
-/* table_without_trigger gives a table that feeds the model and does not tell of it. */
-static Oid
-table_without_trigger(const char *model)
-{
-	ListCell   *lc;
-
-	foreach(lc, ls_relation_rows(InvalidOid))
-	{
-		LsRelationRow *row = lfirst(lc);
-
-		if (strcmp(row->model, model) == 0 &&
-			SearchSysCacheExists1(RELOID, ObjectIdGetDatum(row->relation)) &&
-			get_rel_relkind(row->relation) != RELKIND_FOREIGN_TABLE &&
-			!OidIsValid(get_trigger_oid(row->relation, "leadscore_enter", true)))
-			return row->relation;
-	}
-	return InvalidOid;
-}
-
-/* missing says what a model lacks; NULL: nothing. */
-static char *
-missing(const LsModelRow *row)
-{
-	Oid			table;
-
-	if (!ls_tables_complete(row->model))
-		return "Its tables have no keys, or no table feeds it.";
-	if (!ls_daily_begun(row->model))
-		return "It has no row in leadscore.lead_day.";
-	table = ls_tables_without_index(row->model);
-	if (OidIsValid(table))
-		return psprintf("Table \"%s\" has no index.", ls_relation_qualified_name(table));
-	table = table_without_trigger(row->model);
-	if (OidIsValid(table))
-		return psprintf("Table \"%s\" has no trigger of leadscore's.", ls_relation_qualified_name(table));
-	if (is_ahead(row))
-		return "Sequence leadscore_internal.dump_seq has not come to its number.";
-	return NULL;
-}
-
-/* ls_restore_complete does not ask again about what has once been there in full. */
-bool
-ls_restore_complete(const LsModelRow *row)
-{
-	static List *complete = NIL;	/* OIDs of score tables */
-	static List *reported = NIL;
-	Oid			table = ls_score_table(row->model, true);
-	MemoryContext old;
-	char	   *lack;
-
-	if (OidIsValid(table) && list_member_oid(complete, table))
-		return true;
-	lack = missing(row);
-	if (lack && list_member_oid(reported, table))
-		return false;
-	if (lack)
-		ereport(LOG,
-				(errmsg("model \"%s\" is left alone, as it is not complete", row->model),
-				 errdetail("%s", lack),
-				 errhint("While a dump is restored this is as it should be. If nothing else is to come, call leadscore.rescore('%s').",
-						 row->model)));
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	if (lack)
-		reported = lappend_oid(reported, table);
-	else
-		complete = lappend_oid(complete, table);
-	MemoryContextSwitchTo(old);
-	return lack == NULL;
-}
-
-/*
- * ls_restore_under_way tells whether something of a model may still come from a
- * dump.  Where that is over it is noted, unless somebody else is at the model.
- */
-bool
-ls_restore_under_way(const LsModelRow *row)
-{
-	if (!row->restoring)
-		return false;
-	if (session_restores || IsolationUsesXactSnapshot() || XactReadOnly ||
-		!ls_restore_complete(row) || !ls_restore_keep_away() ||
-		!ls_lock_definitions_if_free(row->model))
-		return true;
-	ls_restore_over(row->model);
-	return false;
-}
-
-/* ls_restore_over notes that nothing of a model is to come any more. */
-void
-ls_restore_over(const char *model)
-{
-	Oid			table = ls_score_table(model, true);
-	LsSqlArguments args = {0};
-	LsUser	saved;
-
-	ls_sql_add_text(&args, model);
-	ls_user_switch(ls_extension_owner(), &saved);
-	if (ls_sql_execute("UPDATE leadscore_internal.lead_model SET restoring = false"
-				   " WHERE model OPERATOR(pg_catalog.=) $1 AND restoring", &args) > 0 &&
-		OidIsValid(table))
-		CacheInvalidateRelcacheByRelid(table);
-	ls_user_restore(&saved);
-}
