@@ -334,7 +334,7 @@ UPDATE leadscore.lead_model SET model = 'worse' WHERE model = 'bad';
 UPDATE leadscore.lead_model SET time_zone = 'Europe/Berln' WHERE model = 'bad';
 UPDATE leadscore.lead_model SET key = 'nothing' WHERE model = 'bad';
 UPDATE leadscore.lead_model SET contacts = 'pg_class' WHERE model = 'bad';
-UPDATE leadscore.lead_model SET created_at = 'nothing', sheet = 'bad' WHERE model = 'bad';
+UPDATE leadscore.lead_model SET created_at = 'nothing', visitors_of = 'bad' WHERE model = 'bad';
 UPDATE leadscore.lead_source SET contact = 'nothing' WHERE model = 'bad';
 TRUNCATE leadscore.lead_rule;
 TRUNCATE leadscore.lead_model CASCADE;

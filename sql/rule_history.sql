@@ -78,14 +78,14 @@ SELECT leadscore.detach('hist', 'extra');
 SELECT leadscore.attach('hist', 'extra', 'contact', 'at');
 SELECT name, operation, versions FROM versions WHERE name = 'extra';
 
--- the rest of the sheet
+-- what else the model says
 SET leadscore.clock = '2026-03-06 12:00+00';
 UPDATE leadscore.lead_category SET weight = 2, max_points = 50 WHERE model = 'hist' AND category = 'engagement';
 UPDATE leadscore.lead_model SET min_score = 0, max_score = 100 WHERE model = 'hist';
 UPDATE leadscore.lead_model SET max_drift = 0.25 WHERE model = 'hist';
 INSERT INTO leadscore.lead_grade VALUES ('hist', 'fit', 'A', 5);
 SELECT min_score, max_score, time_zone, categories, weights, min_points, max_points, valid_from::timestamp(0), valid_to::timestamp(0), changed_by
-  FROM leadscore.lead_sheet_history WHERE model = 'hist' ORDER BY history_id;
+  FROM leadscore.lead_model_history WHERE model = 'hist' ORDER BY history_id;
 
 -- the score of a day, and what it was made of
 SELECT day, id, leadscore.score('hist', id, day, day) AS then, leadscore.score('hist', id, '2026-03-06 12:00+00', day) AS with_the_rules_of_then,
@@ -180,12 +180,12 @@ SELECT * FROM leadscore.explain('hist', 1, NULL, '2026-02-01');
 SELECT * FROM leadscore.explain('hist', 1, 'infinity', '2026-03-05');
 INSERT INTO leadscore.lead_rule_history SELECT * FROM leadscore.lead_rule_history;
 UPDATE leadscore.lead_rule_history SET points = 1;
-DELETE FROM leadscore.lead_sheet_history;
+DELETE FROM leadscore.lead_model_history;
 DELETE FROM leadscore.profile_hist;
 -- others see nothing
 SET ROLE regress_ls_hist_other;
 SELECT count(*) FROM leadscore.lead_rule_history;
-SELECT count(*) FROM leadscore.lead_sheet_history;
+SELECT count(*) FROM leadscore.lead_model_history;
 SELECT leadscore.score('hist', 1, NULL, '2026-03-05');
 SELECT * FROM leadscore.explain('hist', 1, NULL, '2026-03-05');
 SELECT * FROM leadscore.profile_hist;
@@ -194,7 +194,7 @@ UPDATE leadscore.profile_hist SET contact_id = 1;
 
 -- a model takes its history along
 SELECT leadscore.drop_model('hist');
-SELECT (SELECT count(*) FROM leadscore.lead_rule_history), (SELECT count(*) FROM leadscore.lead_sheet_history), to_regclass('leadscore.profile_hist');
+SELECT (SELECT count(*) FROM leadscore.lead_rule_history), (SELECT count(*) FROM leadscore.lead_model_history), to_regclass('leadscore.profile_hist');
 
 -- what purged events gave then counts under the rules of then
 SET ROLE regress_ls_hist_owner;
@@ -244,7 +244,7 @@ BEGIN
 	FOR step IN 1..steps LOOP
 		now := now + random() * interval '2 days' + interval '1 second';
 		PERFORM set_config('leadscore.clock', now::text, false);
-		CASE word('event', 'event', 'event', 'contact', 'contact', 'insert', 'delete', 'rule', 'rule', 'edit', 'edit', 'drop', 'sheet', 'rescore')
+		CASE word('event', 'event', 'event', 'contact', 'contact', 'insert', 'delete', 'rule', 'rule', 'edit', 'edit', 'drop', 'limits', 'rescore')
 		WHEN 'event' THEN
 			INSERT INTO act SELECT number(1, 2, 3, 4, 5, 6), word('a', 'b', 'c'), now - number(0, 0, 0.001) * random() * interval '1 second', random() * 5
 			  FROM generate_series(1, 3);
@@ -277,7 +277,7 @@ BEGIN
 			 WHERE model = 'dice' AND random() < 0.3 AND points + 3 <> 0 AND points <> 0.5 AND points <> -1;
 		WHEN 'drop' THEN
 			DELETE FROM leadscore.lead_rule WHERE model = 'dice' AND random() < 0.1;
-		WHEN 'sheet' THEN
+		WHEN 'limits' THEN
 			UPDATE leadscore.lead_category SET weight = number(1, 2, 0.5), max_points = number(NULL, 40) WHERE model = 'dice' AND random() < 0.5;
 			UPDATE leadscore.lead_model SET min_score = number(NULL, -5), max_score = number(NULL, 60) WHERE model = 'dice' AND random() < 0.3;
 		WHEN 'rescore' THEN

@@ -110,7 +110,7 @@ check_gone(LsModel *model, Datum contact)
 
 	if (model->unreadable)
 		ls_check_not_suspended(model);
-	if (model->sheet == NULL && has_rows(model, contact, LS_READ_CONTACTS, -1))
+	if (model->visitors_of == NULL && has_rows(model, contact, LS_READ_CONTACTS, -1))
 		table = model->contacts;
 	for (int i = 0; i < model->nsources && !OidIsValid(table); i++)
 		if (has_rows(model, contact, LS_READ_EVENTS, i))
@@ -391,18 +391,18 @@ ls_erase_contact(PG_FUNCTION_ARGS)
 	row = ls_model_row_for(ls_sql_text_argument(fcinfo, 0, "model"), GetUserId());
 	if (PG_ARGISNULL(1))
 		(void) ls_sql_text_argument(fcinfo, 1, "contact");
-	ls_lock_before_writing(row->sheet ? row->sheet : row->model);
+	ls_lock_before_writing(row->visitors_of ? row->visitors_of : row->model);
 	row = ls_model_row_held(row->model, GetUserId());
-	name = row->sheet ? row->model : ls_visitors_model(row->model);
+	name = row->visitors_of ? row->model : ls_visitors_model(row->model);
 	if (name)
 	{
 		hold_job(name);
 		visitors = ls_model_to_change(name, false);
 	}
-	hold_job(row->sheet ? row->sheet : row->model);
-	model = ls_model_to_change(row->sheet ? row->sheet : row->model, false);
-	contact = ls_asked_key(fcinfo, 1, row->sheet ? visitors : model);
-	if (row->sheet)
+	hold_job(row->visitors_of ? row->visitors_of : row->model);
+	model = ls_model_to_change(row->visitors_of ? row->visitors_of : row->model, false);
+	contact = ls_asked_key(fcinfo, 1, row->visitors_of ? visitors : model);
+	if (row->visitors_of)
 		rows = erase_visitor(visitors, model, contact);
 	else
 	{

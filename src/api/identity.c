@@ -138,7 +138,7 @@ static void
 write_alias(LsModel *model, Datum one, Datum target, const LsStageState *standing)
 {
 	LsSqlArguments args = {.newest = true};
-	bool		visitor = model->sheet != NULL;
+	bool		visitor = model->visitors_of != NULL;
 
 	ls_sql_add(&args, model->key.type, one);
 	ls_sql_add(&args, visitor ? model->target_type : model->key.type, target);

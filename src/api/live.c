@@ -201,7 +201,7 @@ ls_live(PG_FUNCTION_ARGS)
 	if (!OidIsValid(table) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
 	if (table != model->score_table && table != model->pending_table &&
-		(table != model->identity_table || model->sheet))
+		(table != model->identity_table || model->visitors_of))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("relation \"%s\" does not tell of contacts of model \"%s\"",

@@ -34,7 +34,7 @@
 PG_FUNCTION_INFO_V1(ls_score_as_of);
 PG_FUNCTION_INFO_V1(ls_explain_as_of);
 
-/* A model as its score sheet was, and under which snapshot that was read */
+/* A model as it was defined, and under which snapshot that was read */
 typedef struct Past
 {
 	MemoryContext context;		/* NULL: none */
@@ -58,17 +58,17 @@ in_force(TimestampTz from, TimestampTz to, TimestampTz at)
 	return from <= at && at < to;
 }
 
-/* sheet_of finds what the model said beside its rules. */
-static LsSheetVersion *
-sheet_of(const char *name, TimestampTz as_of, Snapshot snapshot)
+/* version_of finds what the model said beside its rules. */
+static LsModelVersion *
+version_of(const char *name, TimestampTz as_of, Snapshot snapshot)
 {
-	List	   *versions = ls_sheet_versions(name, snapshot);
+	List	   *versions = ls_model_versions(name, snapshot);
 	TimestampTz first = DT_NOEND;
 	ListCell   *lc;
 
 	foreach(lc, versions)
 	{
-		LsSheetVersion *version = lfirst(lc);
+		LsModelVersion *version = lfirst(lc);
 
 		if (in_force(version->from, version->to, as_of))
 			return version;
@@ -78,7 +78,7 @@ sheet_of(const char *name, TimestampTz as_of, Snapshot snapshot)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the history of model \"%s\" is not there", name),
-				 errhint("Restore leadscore.lead_sheet_history and leadscore.lead_rule_history with the model.")));
+				 errhint("Restore leadscore.lead_model_history and leadscore.lead_rule_history with the model.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("model \"%s\" had no rules at %s", name, timestamptz_to_str(as_of)),
@@ -142,17 +142,17 @@ static void
 load(Past *past, const char *name, TimestampTz as_of, Snapshot snapshot)
 {
 	MemoryContext old;
-	LsSheet		sheet = {0};
+	LsModelDefinition definition = {0};
 
 	past->context = AllocSetContextCreate(CurrentMemoryContext, "leadscore past",
 										  ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(past->context);
 	past->name = pstrdup(name);
 	past->as_of = as_of;
-	sheet.limits = sheet_of(name, as_of, snapshot);
+	definition.limits = version_of(name, as_of, snapshot);
 	past->versions = ls_rule_versions(name, snapshot);
-	sheet.rules = rules_of(past, snapshot);
-	past->model = ls_model_load_sheet(name, snapshot, &sheet);
+	definition.rules = rules_of(past, snapshot);
+	past->model = ls_model_load_definition(name, snapshot, &definition);
 	past->signatures = palloc0(sizeof(char *) * Max(1, list_length(past->versions)));
 	for (int i = 0; i < list_length(past->versions); i++)
 	{

@@ -90,13 +90,13 @@ committed_snapshot(void)
  * counted before states know them.
  */
 static bool
-read_rules(const char *model, bool publish, LsSheet *sheet)
+read_rules(const char *model, bool publish, LsModelDefinition *definition)
 {
 	bool		uncounted = false;
 	ListCell   *lc;
 
-	sheet->rules = ls_rule_rows(model, GetActiveSnapshot());
-	foreach(lc, sheet->rules)
+	definition->rules = ls_rule_rows(model, GetActiveSnapshot());
+	foreach(lc, definition->rules)
 	{
 		LsRuleRow  *row = lfirst(lc);
 
@@ -125,19 +125,19 @@ LsTrial *
 ls_trial_make(LsModel *asked, const LsTrialSpec *spec)
 {
 	LsTrial    *trial = palloc0(sizeof(LsTrial));
-	LsSheet		sheet = {0};
+	LsModelDefinition definition = {0};
 
 	trial->committed = committed_snapshot();
 	trial->before = ls_model_load(asked->name, trial->committed);
 	trial->loaded_before = trial->before != NULL;
 	if (trial->before == NULL)
 		trial->before = asked;	/* made in this transaction */
-	trial->replayed = read_rules(asked->name, spec->publish, &sheet);
+	trial->replayed = read_rules(asked->name, spec->publish, &definition);
 	trial->loaded_after = trial->replayed || spec->publish;
 	if (trial->replayed)
-		ls_rules_as_counted(sheet.rules);
+		ls_rules_as_counted(definition.rules);
 	trial->after = trial->loaded_after ?
-		ls_model_load_sheet(asked->name, GetActiveSnapshot(), &sheet) : asked;
+		ls_model_load_definition(asked->name, GetActiveSnapshot(), &definition) : asked;
 	trial->recounted = lacks(asked, trial->before);
 	trial->pending = ls_contact_any_pending(asked);
 	trial->now = ls_clock_of_statement();

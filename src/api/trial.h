@@ -20,7 +20,7 @@ typedef struct LsTrialSpec
 	bool		publish;		/* drafts count */
 } LsTrialSpec;
 
-/* What is true of a contact under one of the score sheets */
+/* What is true of a contact under one of the definitions */
 typedef struct LsSeen
 {
 	double		score;

@@ -59,7 +59,7 @@ static const struct
 	{"lead_rule_history", "counting_version", "version_seq"},
 	{"lead_rule_history", "rule_id", "lead_rule_rule_id_seq"},
 	{"lead_rule_history", "history_id", "lead_rule_history_history_id_seq"},
-	{"lead_sheet_history", "history_id", "lead_sheet_history_history_id_seq"},
+	{"lead_model_history", "history_id", "lead_model_history_history_id_seq"},
 	{"lead_action", "action_id", "lead_action_action_id_seq"},
 	{"lead_job", "job_id", "lead_job_job_id_seq"},
 };

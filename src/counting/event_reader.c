@@ -279,12 +279,12 @@ append_own(StringInfo sql, LsReader *reader, const TableQuery *query)
 					 quote_identifier(query->key_column));
 	if (query->unless_column)
 		appendStringInfo(sql, " AND t.%s IS NOT DISTINCT FROM NULL", quote_identifier(query->unless_column));
-	if (model->sheet ? reader->visitors : reader->merges)
+	if (model->visitors_of ? reader->visitors : reader->merges)
 	{
 		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s a WHERE ",
-						 table_name(model->sheet ? model->identity_table : model->merged_table));
+						 table_name(model->visitors_of ? model->identity_table : model->merged_table));
 		append_equals(sql, &model->key, query->relation, query->key_column,
-					  model->sheet ? "a.visitor" : "a.source_id");
+					  model->visitors_of ? "a.visitor" : "a.source_id");
 		appendStringInfoChar(sql, ')');
 	}
 	(void) append_range(sql, &reader->spec, query->relation, query->key_column);
@@ -624,7 +624,7 @@ add_source(LsReader *reader, LsSource *source)
 	kept = fresh ? NULL : &source->by_visitor;
 	for (int i = 0; i < aliases->nvisitors && query.visitor_column; i++)
 		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &aliases->visitors[i]);
-	if (!reader->spec.one && reader->spec.model->sheet == NULL)
+	if (!reader->spec.one && reader->spec.model->visitors_of == NULL)
 		add_others(reader, source, &query);
 }
 

@@ -670,7 +670,7 @@ rescore(const char *name, const char *cause)
 	.what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES | LS_READ_PURGED};
 	run_pass(&pass);
 	/* what is pending of visitors who are identified is for others */
-	if (pass.model->sheet)
+	if (pass.model->visitors_of)
 		(void) ls_fold_all(name, false);
 	drop_pending(pass.model);
 	ls_model_release(pass.model);

@@ -77,14 +77,14 @@ is_of_visitors(const char *name)
 {
 	LsModelRow *row = ls_model_row(name, NULL);
 
-	return row && row->sheet;
+	return row && row->visitors_of;
 }
 
 /*
  * ls_recount_publish gives the rules that wait to be counted a version under
  * which writers match them from now on, though they contribute nothing until a
  * job has counted what was there before.  again: also those that could not be.
- * Rules of visitors are their sheet's, and get their versions there.
+ * Rules of visitors are the model's that they visit, and get their versions there.
  */
 void
 ls_recount_publish(const char *name, bool again)

@@ -391,8 +391,8 @@ note_texts(Noted *noted)
 	const LsModelRow *row = noted->row;
 	ListCell   *lc;
 
-	if (row->sheet)
-		return;					/* which its sheet has */
+	if (row->visitors_of)
+		return;					/* which their model has */
 	foreach(lc, ls_rule_rows(row->model, NULL))
 		note_rule(noted, lfirst(lc));
 	foreach(lc, ls_rule_versions(row->model, NULL))
@@ -806,13 +806,13 @@ static void
 follow(const Command *command, const Noted *noted, Ddl *ddl)
 {
 	const char *visitors = ls_visitors_model(noted->row->model);
-	List	   *rules = noted->row->sheet ? NIL : ls_rule_rows(noted->row->model, NULL);
+	List	   *rules = noted->row->visitors_of ? NIL : ls_rule_rows(noted->row->model, NULL);
 	ListCell   *lc;
 
 	adopt_columns(noted);
 	write_texts(command, noted);
 	put_texts(noted);
-	if (noted->row->sheet == NULL)
+	if (noted->row->visitors_of == NULL)
 		put_events(noted, &command->rename);
 	CommandCounterIncrement();
 	foreach(lc, rules)

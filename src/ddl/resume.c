@@ -91,7 +91,7 @@ ls_resume_before_commit(void)
 		LsModelRow *row = lfirst(lc);
 		ErrorData  *error;
 
-		if (row->sheet || !row->switched_on || row->suspended || row->restoring ||
+		if (row->visitors_of || !row->switched_on || row->suspended || row->restoring ||
 			!ls_tables_complete(row->model))
 			continue;
 		if ((row->unreadable != NULL) == ls_suspension_waits(row->model))

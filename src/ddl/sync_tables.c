@@ -303,7 +303,7 @@ sync_tree(Work *work, const char *source, Oid root)
 	CacheInvalidateRelcacheByRelid(root);
 	foreach(lc, come)
 	{
-		if (work->row->sheet == NULL)
+		if (work->row->visitors_of == NULL)
 			warn_of_foreign(lfirst_oid(lc), root);
 		refuse_overlap(work, source, root, lfirst_oid(lc));
 		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
@@ -423,7 +423,7 @@ look_at_columns(Work *work)
 				 column_changed(work->ddl, source->relation, source->visitor))
 			work->rescore = true;
 	}
-	if (work->row->sheet == NULL)
+	if (work->row->visitors_of == NULL)
 		look_at_contacts(work);
 	foreach(lc, doubtful)
 	{
@@ -554,7 +554,7 @@ see_to_model(Work *work, List *rows)
 	LsModelRow *row = work->row;
 	bool		look = ddl->everything;
 	ListCell   *lc;
-	bool		concerned = row->sheet == NULL && ls_follow_find_concerned(work);
+	bool		concerned = row->visitors_of == NULL && ls_follow_find_concerned(work);
 
 	note_touched(work, rows);
 	if (work->contacts || work->sources != NIL)
@@ -582,13 +582,13 @@ see_to_model(Work *work, List *rows)
 	{
 		if (look)
 			look_at_columns(work);
-		if (row->sheet == NULL)
+		if (row->visitors_of == NULL)
 		{
 			ls_follow_rules(work, false);
 			ls_follow_stages(work);
 		}
 	}
-	else if (ddl->granted && row->sheet == NULL)
+	else if (ddl->granted && row->visitors_of == NULL)
 		ls_follow_rules(work, true);
 	if (work->changed || work->recount || work->rescore ||
 		work->come != NIL || work->left != NIL)
@@ -610,8 +610,8 @@ lose_model(const Ddl *ddl, const LsModelRow *row)
 		return false;
 	ls_lock_definitions(row->model);
 	ls_drop_model(row);
-	if (row->sheet && list_member_oid(ddl->dropped, row->contacts))
-		return true;			/* which its sheet tells */
+	if (row->visitors_of && list_member_oid(ddl->dropped, row->contacts))
+		return true;			/* which their model tells */
 	ereport(NOTICE,
 			(errmsg("model \"%s\" was dropped with its table", row->model)));
 	return true;
@@ -631,7 +631,7 @@ lost_key(const Ddl *ddl, const LsModelRow *model)
 	ListCell   *lc;
 	ListCell   *nc;
 
-	if (model->sheet || get_attnum(model->contacts, model->key) > 0 ||
+	if (model->visitors_of || get_attnum(model->contacts, model->key) > 0 ||
 		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(model->contacts)))
 		return false;
 	foreach(lc, ddl->changes)
@@ -665,14 +665,14 @@ keep_key(const Ddl *ddl, const LsModelRow *model)
 			continue;
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 model->sheet ?
+				 model->visitors_of ?
 				 errmsg("cannot do without the type by which visitors of model \"%s\" are known",
-						model->sheet) :
+						model->visitors_of) :
 				 errmsg("cannot do without the type by which contacts of model \"%s\" are known",
 						model->model),
 				 errdetail("Table \"%s\" would lose its column with them.", name),
 				 errhint("Call leadscore.drop_model('%s') before.",
-						 model->sheet ? model->sheet : model->model)));
+						 model->visitors_of ? model->visitors_of : model->model)));
 	}
 }
 

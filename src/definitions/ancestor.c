@@ -173,7 +173,7 @@ all_roots(void)
 	{
 		LsModelRow *row = lfirst(lc);
 
-		if (row->sheet == NULL)
+		if (row->visitors_of == NULL)
 			roots = add_root(roots, row->contacts);
 		foreach(sc, ls_source_rows(row->model, NULL))
 			roots = add_root(roots, ((LsSourceRow *) lfirst(sc))->relation);
@@ -387,7 +387,7 @@ ls_ancestors_warn(const List *changes)
 	{
 		LsModelRow *row = lfirst(lc);
 
-		if (row->sheet)
+		if (row->visitors_of)
 			continue;
 		if (is_joined(changes, row->contacts, &parent))
 			warn_of(row->model, NULL, row->contacts, parent);

@@ -258,7 +258,7 @@ read_model(Row *row)
 	m->switched_on = bool_field(row, 11, true);
 	m->rules_version = bigint_field(row, 12, 0, NULL);
 	m->daily = bool_field(row, 13, false);
-	m->sheet = text_field(row, 14);
+	m->visitors_of = text_field(row, 14);
 	m->restoring = bool_field(row, 15, false);
 	m->dump_number = bigint_field(row, 16, 0, NULL);
 	m->unreadable = ls_contacts_error(m);
@@ -371,9 +371,9 @@ read_rule_version(Row *row)
 }
 
 static void *
-read_sheet_version(Row *row)
+read_model_version(Row *row)
 {
-	LsSheetVersion *v = palloc0(sizeof(LsSheetVersion));
+	LsModelVersion *v = palloc0(sizeof(LsModelVersion));
 	Datum	   *values[4];
 	bool	   *nulls[4];
 	int			n[4];
@@ -504,7 +504,7 @@ REQUIRED(10)};
 static const BaseTable rule_table = {"lead_rule", read_rule, REQUIRED_OF_RULE};
 static const BaseTable rule_history_table = {"lead_rule_history", read_rule_version,
 REQUIRED_OF_RULE | REQUIRED(LS_RULE_VALID_FROM) | REQUIRED(LS_RULE_VERSIONS)};
-static const BaseTable sheet_history_table = {"lead_sheet_history", read_sheet_version,
+static const BaseTable model_history_table = {"lead_model_history", read_model_version,
 	REQUIRED(1) | REQUIRED(4) | REQUIRED(5) | REQUIRED(6) | REQUIRED(7) | REQUIRED(8) |
 REQUIRED(9)};
 static const BaseTable stage_table = {"lead_stage", read_stage,
@@ -517,7 +517,7 @@ REQUIRED(12) | REQUIRED(13) | REQUIRED(14)};
 
 static const BaseTable *const base_tables[] = {
 	&model_table, &category_table, &source_table, &rule_table, &rule_history_table,
-	&sheet_history_table, &stage_table, &grade_table, &action_table
+	&model_history_table, &stage_table, &grade_table, &action_table
 };
 
 /*
@@ -589,13 +589,13 @@ ls_model_rows(Snapshot snapshot)
 	return scan_table(&model_table, NULL, snapshot);
 }
 
-/* ls_sheet_of names the model whose score sheet a model has. */
+/* ls_defining_model names the model that defines one: itself, or that whose visitors it scores. */
 const char *
-ls_sheet_of(const char *model, Snapshot snapshot)
+ls_defining_model(const char *model, Snapshot snapshot)
 {
 	LsModelRow *row = ls_model_row(model, snapshot);
 
-	return row && row->sheet ? row->sheet : model;
+	return row && row->visitors_of ? row->visitors_of : model;
 }
 
 /* ls_visitors_model names the model that scores a model's visitors, or is NULL. */
@@ -608,7 +608,7 @@ ls_visitors_model(const char *model)
 	{
 		LsModelRow *row = lfirst(lc);
 
-		if (row->sheet && strcmp(row->sheet, model) == 0)
+		if (row->visitors_of && strcmp(row->visitors_of, model) == 0)
 			return row->model;
 	}
 	return NULL;
@@ -616,16 +616,16 @@ ls_visitors_model(const char *model)
 
 /*
  * ls_model_rank is the order in which models are locked: by score table, one of
- * visitors right before its sheet, which gets what is said of visitors that are
+ * visitors right before its model, which gets what is said of visitors that are
  * identified.
  */
 uint64
 ls_model_rank(const char *model)
 {
-	const char *sheet = ls_sheet_of(model, NULL);
+	const char *defining = ls_defining_model(model, NULL);
 
-	return (uint64) ls_score_table(sheet, true) << 1 |
-		(strcmp(sheet, model) == 0 ? 1 : 0);
+	return (uint64) ls_score_table(defining, true) << 1 |
+		(strcmp(defining, model) == 0 ? 1 : 0);
 }
 
 /* ls_by_model_rank is the order in which models are locked. */
@@ -651,7 +651,7 @@ ls_by_row_rank(const ListCell *a, const ListCell *b)
 List *
 ls_category_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table(&category_table, ls_sheet_of(model, snapshot),
+	List	   *rows = scan_table(&category_table, ls_defining_model(model, snapshot),
 							snapshot);
 
 	list_sort(rows, by_category_position);
@@ -672,11 +672,11 @@ ls_source_rows(const char *model, Snapshot snapshot)
 List *
 ls_rule_rows(const char *model, Snapshot snapshot)
 {
-	const char *sheet = ls_sheet_of(model, snapshot);
-	List	   *rows = scan_table(&rule_table, sheet, snapshot);
+	const char *defining = ls_defining_model(model, snapshot);
+	List	   *rows = scan_table(&rule_table, defining, snapshot);
 
 	if (snapshot && rows != NIL)
-		ls_words_of_rules(sheet, rows);
+		ls_words_of_rules(defining, rows);
 	list_sort(rows, by_rule_version);
 	return rows;
 }
@@ -709,26 +709,26 @@ ls_rules_as_counted(List *rows)
 List *
 ls_rule_versions(const char *model, Snapshot snapshot)
 {
-	const char *sheet = ls_sheet_of(model, snapshot);
-	List	   *versions = scan_table(&rule_history_table, sheet, snapshot);
+	const char *defining = ls_defining_model(model, snapshot);
+	List	   *versions = scan_table(&rule_history_table, defining, snapshot);
 
 	if (snapshot && versions != NIL)
-		ls_words_of_versions(sheet, versions);
+		ls_words_of_versions(defining, versions);
 	return versions;
 }
 
-/* ls_sheet_versions gives what else the model says and said. */
+/* ls_model_versions gives what else the model says and said. */
 List *
-ls_sheet_versions(const char *model, Snapshot snapshot)
+ls_model_versions(const char *model, Snapshot snapshot)
 {
-	return scan_table(&sheet_history_table, ls_sheet_of(model, snapshot), snapshot);
+	return scan_table(&model_history_table, ls_defining_model(model, snapshot), snapshot);
 }
 
 /* ls_stage_rows gives a model's stages ascending by position. */
 List *
 ls_stage_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table(&stage_table, ls_sheet_of(model, snapshot),
+	List	   *rows = scan_table(&stage_table, ls_defining_model(model, snapshot),
 							snapshot);
 
 	list_sort(rows, by_stage_position);
@@ -739,7 +739,7 @@ ls_stage_rows(const char *model, Snapshot snapshot)
 List *
 ls_grade_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table(&grade_table, ls_sheet_of(model, snapshot),
+	List	   *rows = scan_table(&grade_table, ls_defining_model(model, snapshot),
 							snapshot);
 
 	list_sort(rows, by_grade_minimum);

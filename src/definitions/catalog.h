@@ -40,7 +40,7 @@ typedef struct LsModelRow
 	bool		switched_on;	/* suspended or not */
 	int64		rules_version;
 	bool		daily;
-	char	   *sheet;			/* model whose visitors it scores; NULL: none */
+	char	   *visitors_of;	/* model whose visitors it scores; NULL: none */
 	bool		restoring;		/* something of it may still come from a dump */
 	int64		dump_number;	/* which dump_seq has when all has come */
 } LsModelRow;
@@ -123,7 +123,7 @@ typedef struct LsRuleVersion
 } LsRuleVersion;
 
 /* What decides a score beside the rules, from when to when */
-typedef struct LsSheetVersion
+typedef struct LsModelVersion
 {
 	double		min_score;
 	double		max_score;
@@ -131,7 +131,7 @@ typedef struct LsSheetVersion
 	List	   *categories;		/* of LsCategoryRow */
 	TimestampTz from;
 	TimestampTz to;				/* DT_NOEND: it still is */
-} LsSheetVersion;
+} LsModelVersion;
 
 typedef struct LsStageRow
 {
@@ -214,7 +214,7 @@ enum LsRuleColumn
 
 /*
  * Lists of pointers to the rows above, palloc'd in the current context.  A model
- * of visitors has the categories, rules, stages and grades of its sheet.
+ * of visitors has the categories, rules, stages and grades of the one they visit.
  */
 extern LsModelRow *ls_model_row(const char *model, Snapshot snapshot);
 extern List *ls_model_rows(Snapshot snapshot);
@@ -223,7 +223,7 @@ extern List *ls_source_rows(const char *model, Snapshot snapshot);	/* NULL: all 
 extern List *ls_rule_rows(const char *model, Snapshot snapshot);
 extern void ls_rules_as_counted(List *rows);
 extern List *ls_rule_versions(const char *model, Snapshot snapshot);
-extern List *ls_sheet_versions(const char *model, Snapshot snapshot);
+extern List *ls_model_versions(const char *model, Snapshot snapshot);
 extern List *ls_stage_rows(const char *model, Snapshot snapshot);
 extern List *ls_grade_rows(const char *model, Snapshot snapshot);
 extern List *ls_action_rows(const char *model, Snapshot snapshot);
@@ -233,7 +233,7 @@ extern void ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *row);
 
 extern Oid	ls_score_table(const char *model, bool missing_ok);
 
-extern const char *ls_sheet_of(const char *model, Snapshot snapshot);
+extern const char *ls_defining_model(const char *model, Snapshot snapshot);
 extern uint64 ls_model_rank(const char *model);
 extern int	ls_by_model_rank(const ListCell *a, const ListCell *b);
 extern int	ls_by_row_rank(const ListCell *a, const ListCell *b);

@@ -32,13 +32,13 @@ CREATE TABLE leadscore_internal.lead_model (
 	enabled boolean NOT NULL DEFAULT true,
 	rules_version bigint NOT NULL DEFAULT pg_catalog.nextval('leadscore_internal.version_seq'),
 	daily boolean NOT NULL DEFAULT false,
-	sheet text COLLATE "C",
+	visitors_of text COLLATE "C",
 	restoring boolean NOT NULL DEFAULT false,
 	dump_number bigint NOT NULL DEFAULT pg_catalog.nextval('leadscore_internal.dump_seq'),
 	accepted_contacts oid NOT NULL,
 	CONSTRAINT lead_model_limits CHECK (min_score OPERATOR(pg_catalog.<=) max_score)
 );
-COMMENT ON TABLE leadscore_internal.lead_model IS 'score sheets, made by leadscore.create_model()';
+COMMENT ON TABLE leadscore_internal.lead_model IS 'models, made by leadscore.create_model()';
 COMMENT ON COLUMN leadscore_internal.lead_model.model IS 'name of the model: what its tables and views are called after';
 COMMENT ON COLUMN leadscore_internal.lead_model.accepted_owner IS 'owner of the contact table when the model was made, restored or last accepted: with the rights of another one, rules and actions are not run';
 COMMENT ON COLUMN leadscore_internal.lead_model.contacts IS 'table of the contacts';
@@ -52,7 +52,7 @@ COMMENT ON COLUMN leadscore_internal.lead_model.max_score IS 'highest score; nul
 COMMENT ON COLUMN leadscore_internal.lead_model.enabled IS 'whether scores are kept; when it is set again, what was missed is counted';
 COMMENT ON COLUMN leadscore_internal.lead_model.rules_version IS 'version of all that the model says, a new one with each change';
 COMMENT ON COLUMN leadscore_internal.lead_model.daily IS 'whether every contact is kept by day, in daily_<model>; funnel_daily_<model> always is';
-COMMENT ON COLUMN leadscore_internal.lead_model.sheet IS 'model whose visitors this one scores, by its rules; null: it has rules of its own';
+COMMENT ON COLUMN leadscore_internal.lead_model.visitors_of IS 'model whose visitors this one scores, by its rules; null: it has rules of its own';
 COMMENT ON COLUMN leadscore_internal.lead_model.restoring IS 'internal: whether something of it may still come from a dump';
 COMMENT ON COLUMN leadscore_internal.lead_model.accepted_contacts IS 'internal: OID of the contact table when accepted_owner was written; with another one the row was restored, and accepted_owner is of another cluster';
 COMMENT ON COLUMN leadscore_internal.lead_model.dump_number IS 'internal: number that dump_seq has when all of a dump has been restored';

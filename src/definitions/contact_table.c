@@ -197,7 +197,7 @@ ls_contacts_error(const LsModelRow *model)
 {
 	ErrorData  *error;
 
-	if (model->sheet || model->restoring || !OidIsValid(model->owner))
+	if (model->visitors_of || model->restoring || !OidIsValid(model->owner))
 		return NULL;
 	error = rights_error(model);
 	return error ? error : key_error(model);

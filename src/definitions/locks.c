@@ -45,8 +45,8 @@
 static uint64 locked_in = 0;
 
 /*
- * lock_definitions locks the definitions of a model: of the one whose sheet it
- * has, as visitors are scored by another model's rules.  It is known by its score
+ * lock_definitions locks the definitions of a model: of the one that
+ * defines it, as visitors are scored by another model's rules.  It is known by its score
  * table, since a name can be that of another model by the time it is locked.
  */
 static bool
@@ -55,7 +55,7 @@ lock_definitions(const char *model, bool wait)
 	/* each round but the last is one in which a model was dropped and another made */
 	for (;;)
 	{
-		Oid			table = ls_score_table(ls_sheet_of(model, NULL), true);
+		Oid			table = ls_score_table(ls_defining_model(model, NULL), true);
 		LOCKTAG		tag;
 
 		CHECK_FOR_INTERRUPTS();
@@ -66,7 +66,7 @@ lock_definitions(const char *model, bool wait)
 			return false;
 		AcceptInvalidationMessages();
 		locked_in = ls_transaction_number();
-		if (ls_score_table(ls_sheet_of(model, NULL), true) == table)
+		if (ls_score_table(ls_defining_model(model, NULL), true) == table)
 			return true;
 		LockRelease(&tag, ExclusiveLock, false);
 	}

@@ -403,7 +403,7 @@ static bool
 has_table(const LsModelTables *model, const LsTableLayout *layout)
 {
 	return strcmp(layout->prefix, "identity_") != 0 &&
-		(model->row.sheet == NULL || strcmp(layout->prefix, "merged_") != 0);
+		(model->row.visitors_of == NULL || strcmp(layout->prefix, "merged_") != 0);
 }
 
 /* ls_tables_make makes the tables and views of a new model. */
@@ -665,7 +665,7 @@ ls_tables_depend(const LsModelRow *row)
 	ObjectAddress contacts;
 	Oid			table = ls_score_table(row->model, true);
 
-	if (row->sheet || !OidIsValid(table) ||
+	if (row->visitors_of || !OidIsValid(table) ||
 		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(row->contacts)))
 		return;
 	ObjectAddressSet(scores, RelationRelationId, table);

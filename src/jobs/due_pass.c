@@ -504,12 +504,12 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 			rows = lappend(rows, row);
 			found = true;
 		}
-		else if (model && row->sheet && strcmp(row->sheet, model) == 0)
+		else if (model && row->visitors_of && strcmp(row->visitors_of, model) == 0)
 			rows = lappend(rows, row);
 	}
 	if (!found)
 		(void) ls_model_row_for(model, GetUserId());	/* says so */
-	/* visitors come before their sheet: what is pending of them becomes its */
+	/* visitors come before their model: what is pending of them becomes its */
 	list_sort(rows, ls_by_row_rank);
 	PG_RETURN_INT64(refresh_models(rows, model == NULL));
 }

@@ -509,5 +509,5 @@ ls_category_changed(const char *model)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("a model has between 1 and %d categories", LS_MAX_CATEGORIES),
 				 errhint("Drop the model with leadscore.drop_model() if it is not wanted any more.")));
-	ls_record_sheet(model);
+	ls_record_model_version(model);
 }

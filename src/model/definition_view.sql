@@ -12,7 +12,7 @@ CREATE VIEW leadscore.lead_model AS
 		   (SELECT c.relowner::pg_catalog.regrole FROM pg_catalog.pg_class c
 			 WHERE c.oid OPERATOR(pg_catalog.=) m.contacts) AS owner,
 		   m.contacts, m.key, m.created_at, m.time_zone, m.max_drift, m.max_drift_ratio,
-		   m.min_score, m.max_score, m.enabled, m.rules_version, m.daily, m.sheet
+		   m.min_score, m.max_score, m.enabled, m.rules_version, m.daily, m.visitors_of
 	  FROM leadscore_internal.lead_model_rows() m;
 
 CREATE FUNCTION leadscore_internal.lead_category_rows() RETURNS SETOF leadscore_internal.lead_category

@@ -273,7 +273,7 @@ ls_key_written(const char *name)
 
 	ls_sql_add_text(&args, name);
 	ls_sql_add_text(&args, model->key);
-	ls_extension_execute("UPDATE leadscore_internal.lead_model SET key = $2 WHERE sheet = $1", &args);
+	ls_extension_execute("UPDATE leadscore_internal.lead_model SET key = $2 WHERE visitors_of = $1", &args);
 	CommandCounterIncrement();
 	get_atttypetypmodcoll(model->contacts, get_attnum(model->contacts, model->key),
 						  &type, &typmod, &collation);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * model.c
- *		Models: score sheets over contact tables, made and dropped.
+ *		Models over contact tables, made and dropped.
  *
  * What is asked for is looked at here; model_tables.c makes the tables.
  *
@@ -203,7 +203,7 @@ delete_rows(const char *model)
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
 	"lead_rule_error", "lead_action", "lead_day", "lead_worker_error", "lead_job_range", "lead_job",
-	"lead_rule_history", "lead_sheet_history"};
+	"lead_rule_history", "lead_model_history"};
 	LsSqlArguments args = {0};
 
 	ls_sql_add_text(&args, model);
@@ -243,7 +243,7 @@ write_rows(const LsModelTables *new)
 }
 
 /*
- * ls_create_model is leadscore.create_model(): a score sheet over a contact
+ * ls_create_model is leadscore.create_model(): a model over a contact
  * table, with a row for every contact that there is.
  */
 Datum
@@ -290,7 +290,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_daily_begin(row);
 	CommandCounterIncrement();
 	ls_tables_depend(row);
-	ls_record_sheet(row->model);
+	ls_record_model_version(row->model);
 	ls_add_tree(row->model, NULL, tree);
 	ls_ancestors_sync();
 	ls_recount_contacts(row->model, "backfill");
@@ -452,14 +452,14 @@ ls_model_new_owner(const LsModelRow *model)
 	}
 	CacheInvalidateRelcacheByRelid(ls_score_table(model->model, false));
 	/* the owner of between may have changed rules, so whose they were has to accept them, too */
-	if (!model->suspended && !model->switched_on && model->sheet == NULL)
+	if (!model->suspended && !model->switched_on && model->visitors_of == NULL)
 		ereport(WARNING,
 				(errmsg("model \"%s\" is not enabled", model->model),
 				 errdetail("Nothing is counted since its contact table \"%s\" had another owner, or it was switched off.",
 						   get_rel_name(model->contacts)),
 				 errhint("Look at its rules, stages and actions, and have it go on with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
 						 model->model)));
-	if (model->suspended && model->sheet == NULL)
+	if (model->suspended && model->visitors_of == NULL)
 		ereport(WARNING,
 				(errmsg("model \"%s\" is suspended", model->model),
 				 errdetail("Table \"%s\" belongs to role \"%s\" now.  The rules, stages and actions of its former owner would run with privileges that the former owner does not have.",

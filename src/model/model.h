@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * model.h
- *		Models: score sheets over contact tables, made and dropped.
+ *		Models over contact tables, made and dropped.
  *
  *-------------------------------------------------------------------------
  */

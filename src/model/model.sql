@@ -4,7 +4,7 @@ CREATE FUNCTION leadscore.create_model(model text, contacts regclass, key text D
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_create_model';
 COMMENT ON FUNCTION leadscore.create_model(text, regclass, text, text[], text, text) IS
-	'makes a model, a score sheet over a contact table, and gives every contact its score; returns its score table';
+	'makes a model over a contact table, and gives every contact its score; returns its score table';
 
 CREATE FUNCTION leadscore.drop_model(model text) RETURNS void
 	LANGUAGE c

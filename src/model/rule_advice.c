@@ -3,9 +3,9 @@
  * rule_advice.c
  *		Notices about rules that are allowed but probably not meant.
  *
- * An event name with a slip of the pen is the commonest mistake in a score
- * sheet, and nothing else would ever show it.  What the rows that are there say
- * of rules is found out by rule_survey.c, when a statement is done and for all rules
+ * An event name with a slip of the pen is the commonest mistake in a
+ * model, and nothing else would ever show it.  What the rows that are there say of
+ * rules is found out by rule_survey.c, when a statement is done and for all rules
  * that it has written at once.
  *
  *-------------------------------------------------------------------------

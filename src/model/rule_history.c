@@ -4,7 +4,7 @@
  *		Versions of rules and models, written down as they are changed.
  *
  * A version is valid from the instant at which its transaction made its first
- * change of a score sheet.  Versions of one model never go back in time, even
+ * change of a definition.  Versions of one model never go back in time, even
  * where the clock does.
  *
  * That a rule is counted, or counted anew, is no version: the current one notes
@@ -71,7 +71,7 @@ begin(Author *author, const char *model)
 	author->at = DatumGetTimestampTz(ls_sql_value(
 		ls_extension_query("SELECT GREATEST($2,"
 						   " (SELECT max(valid_from) FROM leadscore_internal.lead_rule_history WHERE model = $1),"
-						   " (SELECT max(valid_from) FROM leadscore_internal.lead_sheet_history WHERE model = $1))",
+						   " (SELECT max(valid_from) FROM leadscore_internal.lead_model_history WHERE model = $1))",
 						   &args), 0, 1, NULL));
 }
 
@@ -261,10 +261,10 @@ ls_rule_renamed(const char *model, int64 rule_id)
 	table_close(rel, AccessShareLock);
 }
 
-/* ---------- the rest of a score sheet ---------- */
+/* ---------- what else a model says ---------- */
 
 /* what decides a score beside the rules of model $1, as now */
-#define SHEET_NOW \
+#define MODEL_NOW \
 	"(SELECT m.model, m.min_score, m.max_score, m.time_zone, c.names, c.weights," \
 	" c.lowest, c.highest FROM leadscore_internal.lead_model m CROSS JOIN LATERAL" \
 	" (SELECT array_agg(d.category::text ORDER BY d.position) AS names," \
@@ -275,35 +275,35 @@ ls_rule_renamed(const char *model, int64 rule_id)
 	" WHERE m.model = $1)"
 
 /*
- * ls_record_sheet writes down what a model says beside its rules, if that has
+ * ls_record_model_version writes down what a model says beside its rules, if that has
  * changed.
  */
 void
-ls_record_sheet(const char *model)
+ls_record_model_version(const char *model)
 {
 	Author		author;
 	LsSqlArguments args = {0};
 	LsSqlArguments with_name;
 	LsModelRow *row = ls_model_row(model, NULL);
 
-	/* what is said of visitors is what their sheet says */
-	if (row && row->sheet)
+	/* what is said of visitors is what their model says */
+	if (row && row->visitors_of)
 		return;
 	begin(&author, model);
 	ls_sql_add_text(&args, model);
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(author.at));
 	with_name = args;
 	ls_sql_add_text(&with_name, author.name);
-	ls_extension_execute("UPDATE leadscore_internal.lead_sheet_history h SET valid_to = $2"
-						 " FROM " SHEET_NOW " s WHERE h.model = $1 AND h.valid_to IS NULL"
+	ls_extension_execute("UPDATE leadscore_internal.lead_model_history h SET valid_to = $2"
+						 " FROM " MODEL_NOW " s WHERE h.model = $1 AND h.valid_to IS NULL"
 						 " AND (h.min_score, h.max_score, h.time_zone, h.categories, h.weights,"
 						 " h.min_points, h.max_points) IS DISTINCT FROM"
 						 " (s.min_score, s.max_score, s.time_zone, s.names, s.weights, s.lowest, s.highest)",
 						 &args);
-	ls_extension_execute("INSERT INTO leadscore_internal.lead_sheet_history (model, min_score, max_score, time_zone,"
+	ls_extension_execute("INSERT INTO leadscore_internal.lead_model_history (model, min_score, max_score, time_zone,"
 						 " categories, weights, min_points, max_points, valid_from, changed_by)"
-						 " SELECT s.*, $2, $3 FROM " SHEET_NOW " s"
-						 " WHERE NOT EXISTS (SELECT FROM leadscore_internal.lead_sheet_history h"
+						 " SELECT s.*, $2, $3 FROM " MODEL_NOW " s"
+						 " WHERE NOT EXISTS (SELECT FROM leadscore_internal.lead_model_history h"
 						 " WHERE h.model = $1 AND h.valid_to IS NULL)",
 						 &with_name);
 }

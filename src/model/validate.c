@@ -113,13 +113,13 @@ ls_check_finite(const char *column, double value, const char *where)
 /* ---------- stages, grades, categories, models ---------- */
 
 static Datum
-column_value(const LsSheetRow *row, const char *column, bool *isnull)
+column_value(const LsDefinitionRow *row, const char *column, bool *isnull)
 {
 	return heap_getattr(row->tuple, SPI_fnumber(row->desc, column), row->desc, isnull);
 }
 
 static char *
-text_value(const LsSheetRow *row, const char *column)
+text_value(const LsDefinitionRow *row, const char *column)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -129,7 +129,7 @@ text_value(const LsSheetRow *row, const char *column)
 
 /* float_value gives a number, or what stands for NULL. */
 static double
-float_value(const LsSheetRow *row, const char *column, double missing)
+float_value(const LsDefinitionRow *row, const char *column, double missing)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -138,7 +138,7 @@ float_value(const LsSheetRow *row, const char *column, double missing)
 }
 
 static bool
-bool_value(const LsSheetRow *row, const char *column)
+bool_value(const LsDefinitionRow *row, const char *column)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -147,7 +147,7 @@ bool_value(const LsSheetRow *row, const char *column)
 }
 
 static int32
-int_value(const LsSheetRow *row, const char *column)
+int_value(const LsDefinitionRow *row, const char *column)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -160,7 +160,7 @@ int_value(const LsSheetRow *row, const char *column)
  * manage it; kind and name are those of the row.
  */
 LsModelRow *
-ls_check_owner(const LsDefinition *change, LsSheetRow *row, const char *kind,
+ls_check_owner(const LsDefinition *change, LsDefinitionRow *row, const char *kind,
 			   const char *column)
 {
 	char	   *model = text_value(row, "model");
@@ -184,7 +184,7 @@ ls_check_owner(const LsDefinition *change, LsSheetRow *row, const char *kind,
 	row->where = psprintf("%s \"%s\" of model \"%s\"", kind, name, model);
 	if (change->old)
 	{
-		LsSheetRow	old = {change->old, row->desc, NULL};
+		LsDefinitionRow old = {change->old, row->desc, NULL};
 
 		if (strcmp(text_value(&old, "model"), model) != 0)
 			ereport(ERROR,
@@ -202,7 +202,7 @@ ls_check_owner(const LsDefinition *change, LsSheetRow *row, const char *kind,
 void
 ls_check_delete(const LsDefinition *row)
 {
-	LsSheetRow	old = {row->old, row->desc, NULL};
+	LsDefinitionRow old = {row->old, row->desc, NULL};
 	char	   *model = text_value(&old, "model");
 
 	/* rows that were restored without their model */
@@ -214,7 +214,7 @@ ls_check_delete(const LsDefinition *row)
 
 /* check_bound refuses what no score ever reaches, and NaN. */
 static void
-check_bound(const LsSheetRow *row, const char *column)
+check_bound(const LsDefinitionRow *row, const char *column)
 {
 	double		value = float_value(row, column, 0);
 
@@ -228,7 +228,7 @@ check_bound(const LsSheetRow *row, const char *column)
 
 /* check_limits looks at a pair of limits, each a finite number or NULL. */
 static void
-check_limits(const LsSheetRow *row, const char *low, const char *high)
+check_limits(const LsDefinitionRow *row, const char *low, const char *high)
 {
 	bool		no_low,
 				no_high;
@@ -247,7 +247,7 @@ check_limits(const LsSheetRow *row, const char *low, const char *high)
 
 /* check_stage_condition compiles a condition over contact, score and categories. */
 static void
-check_stage_condition(const LsSheetRow *row, const LsModelRow *model)
+check_stage_condition(const LsDefinitionRow *row, const LsModelRow *model)
 {
 	LsExprSpec	spec = {0};
 	List	   *categories = ls_category_names(model->model);
@@ -298,7 +298,7 @@ check_first_stage(const char *model)
 
 /* delete_stage refuses to delete the first stage. */
 static void
-delete_stage(const LsSheetRow *row)
+delete_stage(const LsDefinitionRow *row)
 {
 	char	   *model = text_value(row, "model");
 	char	   *stage = text_value(row, "stage");
@@ -320,8 +320,8 @@ HeapTuple
 ls_check_stage(const LsDefinition *change)
 {
 	bool		update = change->old != NULL;
-	LsSheetRow	row = {change->new, change->desc, NULL};
-	LsSheetRow	old = {change->old, change->desc, NULL};
+	LsDefinitionRow row = {change->new, change->desc, NULL};
+	LsDefinitionRow old = {change->old, change->desc, NULL};
 	LsModelRow *model;
 	List	   *stages;
 	char	   *condition;
@@ -369,7 +369,7 @@ ls_check_stage(const LsDefinition *change)
 HeapTuple
 ls_check_grade(const LsDefinition *change)
 {
-	LsSheetRow	row = {change->new, change->desc, NULL};
+	LsDefinitionRow row = {change->new, change->desc, NULL};
 	LsModelRow *model;
 	char	   *category;
 
@@ -393,7 +393,7 @@ ls_check_grade(const LsDefinition *change)
 
 /* next_position gives a row its place after all others, where it was given none. */
 static void
-next_position(LsSheetRow *row, const char *model)
+next_position(LsDefinitionRow *row, const char *model)
 {
 	int			column = SPI_fnumber(row->desc, "position");
 	int32		last = 0;
@@ -415,8 +415,8 @@ next_position(LsSheetRow *row, const char *model)
 HeapTuple
 ls_check_category_row(const LsDefinition *change)
 {
-	LsSheetRow	row = {change->new, change->desc, NULL};
-	LsSheetRow	old = {change->old, change->desc, NULL};
+	LsDefinitionRow row = {change->new, change->desc, NULL};
+	LsDefinitionRow old = {change->old, change->desc, NULL};
 	LsModelRow *model;
 	char	   *name;
 
@@ -475,9 +475,9 @@ is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but, const char *
 
 /* refuse_made refuses changes of what create_model was told. */
 static void
-refuse_made(const LsSheetRow *old, const LsSheetRow *new)
+refuse_made(const LsDefinitionRow *old, const LsDefinitionRow *new)
 {
-	static const char *const columns[] = {"contacts", "created_at", "time_zone", "sheet"};
+	static const char *const columns[] = {"contacts", "created_at", "time_zone", "visitors_of"};
 
 	for (int i = 0; i < (int) lengthof(columns); i++)
 		if (differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, columns[i])))
@@ -489,14 +489,14 @@ refuse_made(const LsSheetRow *old, const LsSheetRow *new)
 
 /* key_changed tells whether another column is to identify the contacts. */
 static bool
-key_changed(const LsSheetRow *old, const LsSheetRow *new)
+key_changed(const LsDefinitionRow *old, const LsDefinitionRow *new)
 {
 	return differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, "key"));
 }
 
-/* said_by_sheet tells whether a change is of what holds for a model's visitors too. */
+/* holds_for_visitors tells whether a change is of what holds for a model's visitors too. */
 static bool
-said_by_sheet(const LsSheetRow *old, const LsSheetRow *new)
+holds_for_visitors(const LsDefinitionRow *old, const LsDefinitionRow *new)
 {
 	return float_value(old, "max_drift", 0) != float_value(new, "max_drift", 0) ||
 		float_value(old, "max_drift_ratio", 0) != float_value(new, "max_drift_ratio", 0) ||
@@ -510,7 +510,7 @@ said_by_sheet(const LsSheetRow *old, const LsSheetRow *new)
  * its new owner's privileges, and gives the row with that.
  */
 static void
-accept_owner(const LsModelRow *found, const LsSheetRow *old, LsSheetRow *row)
+accept_owner(const LsModelRow *found, const LsDefinitionRow *old, LsDefinitionRow *row)
 {
 	int			column = SPI_fnumber(row->desc, "accepted_owner");
 	Datum		owner = ObjectIdGetDatum(found->owner);
@@ -523,7 +523,7 @@ accept_owner(const LsModelRow *found, const LsSheetRow *old, LsSheetRow *row)
 }
 
 static void
-set_enabled(LsSheetRow *row, bool enabled)
+set_enabled(LsDefinitionRow *row, bool enabled)
 {
 	int			column = SPI_fnumber(row->desc, "enabled");
 	Datum		value = BoolGetDatum(enabled);
@@ -533,16 +533,16 @@ set_enabled(LsSheetRow *row, bool enabled)
 }
 
 /*
- * leave_to_sheet has visitors go on as the model does that they belong to, where a statement
+ * leave_to_model has visitors go on as the model does that they belong to, where a statement
  * without WHERE enables both.
  */
 static void
-leave_to_sheet(const LsModelRow *found, LsSheetRow *old, LsSheetRow *row)
+leave_to_model(const LsModelRow *found, LsDefinitionRow *old, LsDefinitionRow *row)
 {
-	LsModelRow *sheet = ls_model_row(found->sheet, NULL);
+	LsModelRow *owner = ls_model_row(found->visitors_of, NULL);
 
 	if (!found->suspended &&
-		(sheet == NULL || bool_value(row, "enabled") != sheet->switched_on))
+		(owner == NULL || bool_value(row, "enabled") != owner->switched_on))
 		return;
 	set_enabled(old, found->switched_on);
 	set_enabled(row, found->switched_on);
@@ -552,8 +552,8 @@ leave_to_sheet(const LsModelRow *found, LsSheetRow *old, LsSheetRow *row)
 HeapTuple
 ls_check_model(const LsDefinition *change)
 {
-	LsSheetRow	row = {change->new, change->desc, NULL};
-	LsSheetRow	old = {change->old, change->desc, NULL};
+	LsDefinitionRow row = {change->new, change->desc, NULL};
+	LsDefinitionRow old = {change->old, change->desc, NULL};
 	char	   *model = text_value(&old, "model");
 	LsModelRow *found;
 	double		drift = float_value(&row, "max_drift", 0);
@@ -564,9 +564,9 @@ ls_check_model(const LsDefinition *change)
 	if (!is_other(old.tuple, row.tuple, row.desc, NULL, NULL) && !found->suspended)
 		return row.tuple;
 	accept_owner(found, &old, &row);
-	if (found->sheet)
-		leave_to_sheet(found, &old, &row);
-	if (said_by_sheet(&old, &row))
+	if (found->visitors_of)
+		leave_to_model(found, &old, &row);
+	if (holds_for_visitors(&old, &row))
 		ls_visitors_refuse(found);
 	row.where = psprintf("model \"%s\"", model);
 	if (text_value(&row, "model") == NULL || strcmp(model, text_value(&row, "model")) != 0)
@@ -634,7 +634,7 @@ keep_days(const char *model)
 
 /* accepted gives the owner as whom a model was accepted. */
 static Oid
-accepted(const LsSheetRow *row)
+accepted(const LsDefinitionRow *row)
 {
 	bool		isnull;
 
@@ -658,8 +658,8 @@ take_over(const char *model)
 void
 ls_model_written(const LsDefinition *change)
 {
-	LsSheetRow	row = {change->new, change->desc, NULL};
-	LsSheetRow	old = {change->old, change->desc, NULL};
+	LsDefinitionRow row = {change->new, change->desc, NULL};
+	LsDefinitionRow old = {change->old, change->desc, NULL};
 	char	   *model = text_value(&row, "model");
 	bool		resumed = bool_value(&row, "enabled") &&
 		(!bool_value(&old, "enabled") || accepted(&row) != accepted(&old));
@@ -674,7 +674,7 @@ ls_model_written(const LsDefinition *change)
 		return;
 	if (accepted(&row) != accepted(&old))
 		take_over(model);
-	ls_record_sheet(model);
+	ls_record_model_version(model);
 	ls_visitors_follow(model);
 	ls_model_changed(model);
 	if (resumed)

@@ -4,7 +4,7 @@
  *		What is refused when a DBA writes models, rules, stages and grades.
  *
  * validate_rule.c looks at rules, validate_action.c at actions, validate.c at the rest of
- * a score sheet and at what follows from a change; rule_advice.c gives notices about
+ * a definition and at what follows from a change; rule_advice.c gives notices about
  * rules that are allowed but probably not meant, with what rule_survey.c finds out of
  * the rows that are there.  definition_view.c calls them.
  *
@@ -22,12 +22,12 @@
 #include "rules/expression.h"
 
 /* A row of a small table under examination; its columns go by name. */
-typedef struct LsSheetRow
+typedef struct LsDefinitionRow
 {
 	HeapTuple	tuple;
 	TupleDesc	desc;
 	const char *where;			/* stage "x" of model "y" */
-} LsSheetRow;
+} LsDefinitionRow;
 
 /* A row of a base table that a user writes */
 typedef struct LsDefinition
@@ -69,7 +69,7 @@ extern void ls_stage_changed(const char *model);
 
 /* for the files of this room */
 extern bool ls_survey(const LsModelRow *model, List *surveys);
-extern LsModelRow *ls_check_owner(const LsDefinition *change, LsSheetRow *row,
+extern LsModelRow *ls_check_owner(const LsDefinition *change, LsDefinitionRow *row,
 								  const char *kind, const char *column);
 extern void ls_check_delete(const LsDefinition *row);
 extern char *ls_check_list(List *words);

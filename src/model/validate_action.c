@@ -294,7 +294,7 @@ check_delivery(const Check *check)
 HeapTuple
 ls_check_action(const LsDefinition *change)
 {
-	LsSheetRow	row = {change->new, change->desc, NULL};
+	LsDefinitionRow row = {change->new, change->desc, NULL};
 	Check		check = {0};
 
 	if (change->new == NULL)

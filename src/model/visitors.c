@@ -6,8 +6,8 @@
  * Anonymous events have the key of a visitor instead of a contact.  Visitors are
  * scored as the contacts of a model of their own, <model>_visitors, which is made
  * when the first source with visitors is attached, and dropped with the model.
- * It has no rules, stages, grades and categories, but those of the model (its
- * sheet), with the same versions of what they match; nor a contact table, so
+ * It has no rules, stages, grades and categories, but those of the model,
+ * with the same versions of what they match; nor a contact table, so
  * that profile rules give visitors nothing.  Its sources are the model's that
  * have visitors, of which it sees the rows without a contact.
  *
@@ -33,13 +33,13 @@
 void
 ls_visitors_refuse(const LsModelRow *model)
 {
-	if (model->sheet == NULL)
+	if (model->visitors_of == NULL)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("model \"%s\" scores the visitors of model \"%s\" and cannot be changed by itself",
-					model->model, model->sheet),
-			 errhint("Change model \"%s\": what it says holds for its visitors.", model->sheet)));
+					model->model, model->visitors_of),
+			 errhint("Change model \"%s\": what it says holds for its visitors.", model->visitors_of)));
 }
 
 /* ls_visitors_check refuses a column that visitors cannot be known by. */
@@ -86,7 +86,7 @@ write_row(const LsModelRow *model, const char *name)
 	ls_sql_add_text(&args, model->model);
 	ls_sql_add_text(&args, name);
 	ls_extension_execute("INSERT INTO leadscore_internal.lead_model (model, accepted_owner, accepted_contacts, contacts, key, time_zone,"
-						 " max_drift, max_drift_ratio, min_score, max_score, enabled, sheet)"
+						 " max_drift, max_drift_ratio, min_score, max_score, enabled, visitors_of)"
 						 " SELECT $2, accepted_owner, accepted_contacts, contacts, key, time_zone, max_drift, max_drift_ratio,"
 						 " min_score, max_score, enabled, $1 FROM leadscore_internal.lead_model"
 						 " WHERE model = $1", &args);
@@ -127,7 +127,7 @@ ls_visitors_make(const LsModelRow *model, const LsSourceRow *source)
 	get_atttypetypmodcoll(ls_extension_table(psprintf("identity_%s", model->model), false), 1,
 						  &tables.key_type, &typmod, &tables.key_collation);
 	tables.row.model = name;
-	tables.row.sheet = model->model;
+	tables.row.visitors_of = model->model;
 	tables.row.created_at = NULL;
 	ls_tables_make(&tables);
 	write_row(model, name);
@@ -152,6 +152,6 @@ ls_visitors_follow(const char *model)
 						 " max_score = m.max_score, enabled = m.enabled,"
 						 " accepted_owner = m.accepted_owner, accepted_contacts = m.accepted_contacts"
 						 " FROM leadscore_internal.lead_model m WHERE m.model = $1"
-						 " AND v.sheet = $1", &args);
+						 " AND v.visitors_of = $1", &args);
 	CommandCounterIncrement();
 }

@@ -619,7 +619,7 @@ ls_dependencies_prepare(const List *objects)
 	{
 		LsModelRow *row = lfirst(lc);
 
-		if (row->sheet == NULL && !row->restoring &&
+		if (row->visitors_of == NULL && !row->restoring &&
 			ls_dependencies(row, false) == NULL && may_use(row, &users))
 			(void) ls_dependencies(row, true);
 	}

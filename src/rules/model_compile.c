@@ -32,7 +32,7 @@ typedef struct Load
 	LsModel    *model;
 	LsModelRow *row;
 	Snapshot	snapshot;
-	const LsSheet *sheet;		/* NULL: that of the catalog */
+	const LsModelDefinition *definition;	/* NULL: that of the catalog */
 } Load;
 
 /* ---------- what the rows of lead_rule mean ---------- */
@@ -257,7 +257,7 @@ load_unless(Load *load, LsSource *source)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_source_rows(load->model->sheet, load->snapshot))
+	foreach(lc, ls_source_rows(load->model->visitors_of, load->snapshot))
 	{
 		LsSourceRow *row = lfirst(lc);
 
@@ -346,7 +346,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 		source->columns = bms_add_member(source->columns,
 										 get_attnum(row->relation, row->visitor) -
 										 FirstLowInvalidHeapAttributeNumber);
-	if (model->sheet)
+	if (model->visitors_of)
 		load_unless(load, source);
 	ls_relation_close(rel, locked);
 }
@@ -375,13 +375,13 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 		if (source)
 			rule->source = source - model->sources;
 	}
-	rule->skip = (rule->version == 0 && !load->sheet) || rule->kind == LS_SEQUENCE;
+	rule->skip = (rule->version == 0 && !load->definition) || rule->kind == LS_SEQUENCE;
 	if ((rule->bucketed && rule->period <= 0) ||
 		(rule->kind == LS_ABSENCE && rule->idle <= 0) ||
 		(rule->decay.kind != LS_DECAY_NONE && rule->decay.interval <= 0))
 		rule->broken = simple_error(ERRCODE_INVALID_PARAMETER_VALUE,
 									"one of its intervals is not greater than 0");
-	if (model->sheet && row->source && source == NULL)
+	if (model->visitors_of && row->source && source == NULL)
 		rule->skip = true;		/* no visitors come by it */
 	else if (rule->category < 0 || (row->source && source == NULL))
 		rule->broken = simple_error(ERRCODE_UNDEFINED_OBJECT,
@@ -440,7 +440,7 @@ static void
 load_categories(Load *load)
 {
 	LsModel    *model = load->model;
-	List	   *rows = load->sheet && load->sheet->limits ? load->sheet->limits->categories :
+	List	   *rows = load->definition && load->definition->limits ? load->definition->limits->categories :
 		ls_category_rows(model->name, load->snapshot);
 	List	   *grades = ls_grade_rows(model->name, load->snapshot);
 	ListCell   *lc,
@@ -524,7 +524,7 @@ load_contacts(Load *load, Relation contacts)
 {
 	LsModel    *model = load->model;
 
-	if (model->sheet)
+	if (model->visitors_of)
 	{
 		model->contacts_broken = simple_error(ERRCODE_UNDEFINED_TABLE,
 											  "visitors have no contact table");
@@ -560,7 +560,7 @@ static void
 load_rules(Load *load)
 {
 	LsModel    *model = load->model;
-	List	   *rows = load->sheet ? load->sheet->rules :
+	List	   *rows = load->definition ? load->definition->rules :
 		ls_rule_rows(model->name, load->snapshot);
 	ListCell   *lc;
 
@@ -573,7 +573,7 @@ load_rules(Load *load)
 		LsRule	   *rule = &model->rules[model->nrules++];
 
 		load_rule(load, lfirst(lc), rule);
-		if (model->sheet == NULL && load->sheet == NULL && !load->row->suspended &&
+		if (model->visitors_of == NULL && load->definition == NULL && !load->row->suspended &&
 			!model->unreadable)
 			model->out_of_step = model->out_of_step || out_of_step(lfirst(lc), rule);
 		model->staged = model->staged || (rule->disqualifies && !rule->draft);
@@ -672,27 +672,27 @@ ls_source_index(LsModel *model, LsSource *source)
 static void
 load_identity(LsModel *model, const LsModelRow *row)
 {
-	const char *sheet = row->sheet ? row->sheet : row->model;
-	const char *visitors = row->sheet ? row->model : ls_visitors_model(row->model);
+	const char *defining = row->visitors_of ? row->visitors_of : row->model;
+	const char *visitors = row->visitors_of ? row->model : ls_visitors_model(row->model);
 	Oid			type,
 				collation;
 	int32		typmod;
 
-	model->sheet = row->sheet;
+	model->visitors_of = row->visitors_of;
 	model->rank = ls_model_rank(row->model);
-	if (model->sheet == NULL)
-		model->merged_table = ls_extension_table(psprintf("merged_%s", sheet), false);
+	if (model->visitors_of == NULL)
+		model->merged_table = ls_extension_table(psprintf("merged_%s", defining), false);
 	if (visitors)
 	{
 		/* made before, and dropped after, the row of the model of visitors */
-		model->identity_table = ls_extension_table(psprintf("identity_%s", sheet), false);
+		model->identity_table = ls_extension_table(psprintf("identity_%s", defining), false);
 		model->visitors_table = ls_extension_table(psprintf("pending_%s", visitors), true);
 	}
 	if (!OidIsValid(model->identity_table))
 		return;
 	get_atttypetypmodcoll(model->identity_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, row->owner, row->model, &model->visitor_key);
-	model->target_type = get_atttype(ls_score_table(sheet, false), 1);
+	model->target_type = get_atttype(ls_score_table(defining, false), 1);
 }
 
 /*
@@ -712,7 +712,7 @@ load_trust(LsModel *model)
 
 /* load_row takes over what a row of lead_model says, and earlier limits if given. */
 static void
-load_row(LsModel *model, const LsModelRow *row, const LsSheetVersion *limits)
+load_row(LsModel *model, const LsModelRow *row, const LsModelVersion *limits)
 {
 	model->name = row->model;
 	model->owner = row->owner;
@@ -756,14 +756,14 @@ load_row(LsModel *model, const LsModelRow *row, const LsSheetVersion *limits)
 LsModel *
 ls_model_load(const char *name, Snapshot snapshot)
 {
-	return ls_model_load_sheet(name, snapshot, NULL);
+	return ls_model_load_definition(name, snapshot, NULL);
 }
 
-/* ls_model_load_sheet does so with another score sheet, or NULL. */
+/* ls_model_load_definition does so with another definition, or NULL. */
 LsModel *
-ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
+ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefinition *definition)
 {
-	const LsSheetVersion *limits = sheet ? sheet->limits : NULL;
+	const LsModelVersion *limits = definition ? definition->limits : NULL;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "leadscore model",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -796,8 +796,8 @@ ls_model_load_sheet(const char *name, Snapshot snapshot, const LsSheet *sheet)
 	load.model = model;
 	load.row = row;
 	load.snapshot = snapshot;
-	load.sheet = sheet;
-	model->broken_reported = sheet != NULL;
+	load.definition = definition;
+	model->broken_reported = definition != NULL;
 	load_categories(&load);
 	ls_row_check_tables(model, snapshot, row->rules_version, limits != NULL);
 	contacts = ls_relation_open(model->contacts, &locked);

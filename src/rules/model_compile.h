@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * model_compile.h
- *		Compiled models: what a score sheet means, ready to be applied to rows.
+ *		Compiled models: what a model means, ready to be applied to rows.
  *
  *-------------------------------------------------------------------------
  */
@@ -205,7 +205,7 @@ typedef struct LsModel
 	Oid			pending_table;
 	Oid			profile_table;
 	Oid			kept_table;
-	char	   *sheet;			/* whose visitors it scores; NULL: none */
+	char	   *visitors_of;	/* whose visitors it scores; NULL: none */
 	uint64		rank;			/* in the order in which models are locked */
 	Oid			merged_table;	/* invalid: it scores visitors */
 	Oid			identity_table; /* of visitors, and the model they belong to */
@@ -225,15 +225,15 @@ typedef struct LsModel
 } LsModel;
 
 /*
- * A score sheet to be compiled in the place of the one in the catalog, for one
+ * A definition to be compiled in the place of the one in the catalog, for one
  * who evaluates events and not states: every rule matches rows, whether it is
  * counted or not.
  */
-typedef struct LsSheet
+typedef struct LsModelDefinition
 {
 	List	   *rules;			/* of LsRuleRow */
-	const LsSheetVersion *limits;	/* NULL: those of the catalog */
-} LsSheet;
+	const LsModelVersion *limits;	/* NULL: those of the catalog */
+} LsModelDefinition;
 
 /* One row of a source, seen by the rules */
 typedef struct LsMatch
@@ -254,8 +254,8 @@ extern LsModel *ls_model_acquire(const char *name, Snapshot snapshot);
 extern LsModel *ls_model_acquire_to_write(const char *name);
 extern LsModel *ls_model_to_change(const char *name, bool enabled);
 extern LsModel *ls_model_load(const char *name, Snapshot snapshot);
-extern LsModel *ls_model_load_sheet(const char *name, Snapshot snapshot,
-									const LsSheet *sheet);
+extern LsModel *ls_model_load_definition(const char *name, Snapshot snapshot,
+										 const LsModelDefinition *definition);
 extern void ls_model_release(LsModel *model);
 extern void ls_rules_forget(Oid relation);
 extern void ls_rules_forget_reach(void);

@@ -445,9 +445,9 @@ suspended_hint(const LsModel *model)
 		return errhint("%s", model->suspended->hint);
 	if (!model->former)
 		return errhint("Mend that, then call leadscore.rescore('%s').",
-					   model->sheet ? model->sheet : model->name);
+					   model->visitors_of ? model->visitors_of : model->name);
 	return errhint("Look at its rules, stages and actions, and accept them with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
-				   model->sheet ? model->sheet : model->name);
+				   model->visitors_of ? model->visitors_of : model->name);
 }
 
 /* suspended_detail says why, to those who may be told. */

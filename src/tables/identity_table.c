@@ -83,8 +83,8 @@ char *
 ls_alias_place(LsModel *model)
 {
 	return psprintf("%s WHERE %s %s $1",
-					name_of(model->sheet ? model->identity_table : model->merged_table),
-					model->sheet ? "visitor" : "source_id", ls_row_key_operator(model));
+					name_of(model->visitors_of ? model->identity_table : model->merged_table),
+					model->visitors_of ? "visitor" : "source_id", ls_row_key_operator(model));
 }
 
 /* A look-up by one key: its plan, which is kept, and the types of key and result */
@@ -148,7 +148,7 @@ bool
 ls_alias_find(LsModel *model, Datum contact, LsAliasLook look, Datum *target)
 {
 	bool		hold = look == LS_ALIAS_HELD;
-	Oid			table = model->sheet ? model->identity_table : model->merged_table;
+	Oid			table = model->visitors_of ? model->identity_table : model->merged_table;
 	LookUp		what = {.key = model->key.type};
 	Datum	   *found;
 	int			n;
@@ -156,9 +156,9 @@ ls_alias_find(LsModel *model, Datum contact, LsAliasLook look, Datum *target)
 	if (!ls_relation_has_pages(table))
 		return false;
 	what.plan = hold ? &plans_of(model)->hold : &plans_of(model)->target;
-	what.sql = psprintf("SELECT %s FROM %s%s", model->sheet ? "contact_id" : "target_id",
+	what.sql = psprintf("SELECT %s FROM %s%s", model->visitors_of ? "contact_id" : "target_id",
 						ls_alias_place(model), hold ? " FOR KEY SHARE" : "");
-	what.result = model->sheet ? model->target_type : model->key.type;
+	what.result = model->visitors_of ? model->target_type : model->key.type;
 	if (look != LS_ALIAS_SEEN)
 		PushActiveSnapshot(GetLatestSnapshot());
 	found = look_up(model, &what, contact, hold ? GetActiveSnapshot() : NULL, &n);
@@ -201,7 +201,7 @@ ls_alias_of(LsModel *model, Datum contact, LsAliases *aliases)
 
 	memset(aliases, 0, sizeof(LsAliases));
 	aliases->taken = ls_alias_find(model, contact, LS_ALIAS_SEEN, &target);
-	if (aliases->taken || model->sheet)
+	if (aliases->taken || model->visitors_of)
 		return;
 	if (ls_alias_merges(model))
 	{
@@ -226,12 +226,12 @@ ls_alias_mark(LsModel *model, Datum target)
 {
 	LsModel    *owner;
 
-	if (model->sheet == NULL)
+	if (model->visitors_of == NULL)
 	{
 		ls_pending_add_one(model, target, NULL, false);
 		return;
 	}
-	owner = ls_model_acquire(model->sheet, NULL);
+	owner = ls_model_acquire(model->visitors_of, NULL);
 	if (owner == NULL)
 		return;					/* dropped, with its visitors */
 	ls_pending_add_one(owner, target, NULL, false);
@@ -242,7 +242,7 @@ ls_alias_mark(LsModel *model, Datum target)
 bool
 ls_alias_may_be_pending(LsModel *model)
 {
-	return model->sheet == NULL && ls_alias_visitors(model) &&
+	return model->visitors_of == NULL && ls_alias_visitors(model) &&
 		ls_pending_any_visitors(model);
 }
 
@@ -258,7 +258,7 @@ ls_alias_pending(LsModel *model, Datum contact)
 	LookUp		what = {.key = model->visitor_key.type, .result = INT4OID};
 	int			n = 0;
 
-	if (model->sheet || (!ls_alias_merges(model) && !ls_alias_visitors(model)))
+	if (model->visitors_of || (!ls_alias_merges(model) && !ls_alias_visitors(model)))
 		return false;
 	ls_alias_of(model, contact, &aliases);
 	ls_pending_init(&pending);

@@ -75,7 +75,7 @@ struct LsKeptTable
 static void
 warn_ignored(LsModel *model)
 {
-	if (model->sheet || model->warned_in == ls_transaction_number())
+	if (model->visitors_of || model->warned_in == ls_transaction_number())
 		return;
 	model->warned_in = ls_transaction_number();
 	ereport(WARNING,
@@ -372,7 +372,7 @@ ls_kept_query(LsModel *model, const char *rest)
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT t.contact_id FROM (");
-	if (model->sheet == NULL)
+	if (model->visitors_of == NULL)
 		append_kept_of_contacts(&sql, model, ls_visitors_model(model->name));
 	else
 	{

@@ -108,7 +108,7 @@ UNION ALL SELECT 'activity', count(*), min(occurred_at)::date, max(occurred_at):
 UNION ALL SELECT 'orders', count(*), min(ordered_at)::date, max(ordered_at)::date FROM crm.orders;
 
 \echo
-\echo '2. A score sheet over the contacts. Both event tables feed it from now on'
+\echo '2. A model over the contacts. Both event tables feed it from now on'
 \echo
 -- no worker is at work yet: what is there is counted at once
 SET leadscore.inline_limit = 10000000;

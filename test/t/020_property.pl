@@ -78,7 +78,7 @@ my @idles = ('1 hour', '1 day', '36 hours', '3.5 days', '7 days', '10 days', '1 
 sub new_world
 {
 	my ($seed) = @_;
-	my %w = (seed => $seed, node => $node, db => "seed_$seed", model => pick('b2b', 'm', 'sheet_2', 'ev'),
+	my %w = (seed => $seed, node => $node, db => "seed_$seed", model => pick('b2b', 'm', 'second_2', 'ev'),
 		next_id => 1, rules => 0);
 
 	# [zone, an instant about which its clocks change]

@@ -145,7 +145,7 @@ SELECT attname, format_type(atttypid, atttypmod), attnotnull, attcollation::regc
 	 WHERE attrelid = 'leadscore.score_$_'::regclass AND attnum > 0 ORDER BY attnum
 SQL
 	(map { ($_ => "SELECT * FROM leadscore.$_ t ORDER BY t::text COLLATE \"C\"") }
-		qw(lead_model lead_category lead_source lead_relation lead_rule lead_rule_history lead_sheet_history lead_stage
+		qw(lead_model lead_category lead_source lead_relation lead_rule lead_rule_history lead_model_history lead_stage
 			lead_grade lead_stage_history lead_rule_error lead_day lead_action lead_outbox lead_worker_error)),
 	(map { ("profile_$_" => "SELECT * FROM leadscore.profile_$_ ORDER BY 1, 2",
 			"as_of_$_" => <<"SQL") } qw(people accounts off)),
@@ -170,7 +170,7 @@ SQL
 SELECT (SELECT last_value FROM leadscore_internal.version_seq),
 	(SELECT last_value FROM leadscore_internal.lead_rule_rule_id_seq),
 	(SELECT last_value FROM leadscore_internal.lead_rule_history_history_id_seq),
-	(SELECT last_value FROM leadscore_internal.lead_sheet_history_history_id_seq),
+	(SELECT last_value FROM leadscore_internal.lead_model_history_history_id_seq),
 	(SELECT last_value FROM leadscore_internal.lead_action_action_id_seq),
 	(SELECT last_value >= (SELECT coalesce(max(outbox_id), 1) FROM leadscore.lead_outbox)
 		FROM leadscore_internal.outbox_id_seq)

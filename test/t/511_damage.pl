@@ -56,7 +56,7 @@ my @damages = (
 	[ 'a column of lead_rule more', 'ALTER TABLE leadscore_internal.lead_rule ADD COLUMN mine int' ],
 	[ 'a column of lead_model more', 'ALTER TABLE leadscore_internal.lead_model ADD COLUMN mine int' ],
 	[ 'a column of lead_rule less', 'ALTER TABLE leadscore_internal.lead_rule DROP COLUMN award CASCADE' ],
-	[ 'the last column of lead_model less', 'ALTER TABLE leadscore_internal.lead_model DROP COLUMN sheet CASCADE' ],
+	[ 'the last column of lead_model less', 'ALTER TABLE leadscore_internal.lead_model DROP COLUMN visitors_of CASCADE' ],
 	[ 'a column of lead_source of another type', <<'SQL' ],
 DROP VIEW leadscore.lead_source CASCADE;
 ALTER TABLE leadscore_internal.lead_source ALTER relation TYPE text;
@@ -84,14 +84,14 @@ SQL
 		[ 'lead_rule', 'kind' ], [ 'lead_rule', 'decay' ], [ 'lead_rule', 'name' ], [ 'lead_model', 'key' ],
 		[ 'lead_model', 'time_zone' ],
 		[ 'lead_stage', 'position' ], [ 'lead_stage', 'enter_at' ], [ 'lead_grade', 'min_points' ],
-		[ 'lead_category', 'weight' ], [ 'lead_action', 'causes' ], [ 'lead_sheet_history', 'weights' ],
+		[ 'lead_category', 'weight' ], [ 'lead_action', 'causes' ], [ 'lead_model_history', 'weights' ],
 		[ 'lead_rule_history', 'versions' ], [ 'lead_rule_history', 'valid_from' ]),
 	(map {
 		[ "$_ emptied", <<"SQL" ]
 ALTER TABLE leadscore_internal.$_ DISABLE TRIGGER ALL;
 DELETE FROM leadscore_internal.$_ WHERE model = 'm';
 SQL
-	} qw(lead_category lead_model lead_source lead_relation lead_rule lead_stage lead_sheet_history lead_rule_history
+	} qw(lead_category lead_model lead_source lead_relation lead_rule lead_stage lead_model_history lead_rule_history
 		lead_day)),
 	[ 'no sequence', 'DROP SEQUENCE leadscore_internal.version_seq CASCADE' ],
 	(map { [ "no $_", "DROP TABLE leadscore_internal.$_ CASCADE" ] }
