@@ -16,7 +16,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/clock.h"
-#include "base/transaction.h"
+#include "base/statement.h"
 #include "definitions/extension.h"
 #include "definitions/rights.h"
 #include "tables/identity_table.h"
@@ -28,9 +28,7 @@ typedef struct Asked
 {
 	char	   *name;
 	LsModel    *model;
-	uint64		transaction;
-	CommandId	command;
-	uint64		completions;
+	LsStatement statement;
 } Asked;
 
 static void
@@ -54,17 +52,15 @@ check_may_read(LsModel *model, const char *also)
 LsModel *
 ls_asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 {
-	Snapshot	snapshot = GetActiveSnapshot();
+	LsStatement statement = ls_statement_active();
 	Asked	   *asked = fcinfo->flinfo->fn_extra;
 	LsModel    *model;
 
-	if (asked && asked->transaction == ls_transaction_number() &&
-		asked->command == snapshot->curcid &&
-		asked->completions == snapshot->snapXactCompletionCount &&
+	if (asked && ls_statement_same(&asked->statement, &statement) &&
 		!asked->model->stale && strcmp(asked->name, name) == 0)
 		return asked->model;
 
-	model = ls_model_acquire(name, snapshot);
+	model = ls_model_acquire(name, GetActiveSnapshot());
 	if (model == NULL)
 	{
 		(void) ls_model_row_for(name, GetUserId());
@@ -79,9 +75,7 @@ ls_asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 		pfree(asked->name);
 	asked->name = MemoryContextStrdup(fcinfo->flinfo->fn_mcxt, name);
 	asked->model = model;
-	asked->transaction = ls_transaction_number();
-	asked->command = snapshot->curcid;
-	asked->completions = snapshot->snapXactCompletionCount;
+	asked->statement = statement;
 	fcinfo->flinfo->fn_extra = asked;
 	return model;
 }

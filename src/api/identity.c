@@ -619,6 +619,19 @@ canonical(LsModel *model, Datum contact)
 	return ls_row_find(model, contact, &row) ? row.contact : contact;
 }
 
+/* read_asked reads a contact from the arguments, and those who count for it; false: it is null. */
+static bool
+read_asked(FunctionCallInfo fcinfo, LsModel **model, Datum *contact, LsAliases *aliases)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return false;
+	*model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	*contact = ls_asked_contact(fcinfo, *model);
+	ls_alias_of(*model, *contact, aliases);
+	return true;
+}
+
 /* ls_identities is leadscore.identities(). */
 Datum
 ls_identities(PG_FUNCTION_ARGS)
@@ -628,12 +641,8 @@ ls_identities(PG_FUNCTION_ARGS)
 	LsAliases	aliases;
 	Datum		contact;
 
-	InitMaterializedSRF(fcinfo, 0);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+	if (!read_asked(fcinfo, &model, &contact, &aliases))
 		PG_RETURN_NULL();
-	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
-	contact = ls_asked_contact(fcinfo, model);
-	ls_alias_of(model, contact, &aliases);
 	show(result, "contact", &model->key, canonical(model, contact));
 	for (int i = 0; i < aliases.nsources; i++)
 		show(result, "merged", &model->key, aliases.sources[i]);
@@ -717,12 +726,8 @@ ls_history_of(PG_FUNCTION_ARGS)
 	Lives		lives = {0};
 	Datum		contact;
 
-	InitMaterializedSRF(fcinfo, 0);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+	if (!read_asked(fcinfo, &model, &contact, &aliases))
 		PG_RETURN_NULL();
-	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
-	contact = ls_asked_contact(fcinfo, model);
-	ls_alias_of(model, contact, &aliases);
 	if (may_read_history(model))
 	{
 		add_life(&lives, model, "contact", canonical(model, contact));

@@ -18,7 +18,6 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
-#include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -34,12 +33,10 @@
 #include "base/compat.h"
 #include "base/relation.h"
 #include "base/suggest.h"
-#include "base/user.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
 #include "definitions/model_access.h"
 #include "definitions/rights.h"
-#include "tables/score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_outbox_take);
 PG_FUNCTION_INFO_V1(ls_outbox_done);
@@ -166,47 +163,6 @@ check_filter(const char *model, const char *action, List *tables)
 }
 
 /* ---------- SQL ---------- */
-
-/*
- * ls_outbox_run runs a statement on the outbox of a model, past the guard, and gives
- * the number of rows; %1$s in it stands for the table.  SPI is connected.
- *
- * Rows that are ready are found by index, whatever the statistics of a table say that
- * is filled and emptied all the time.
- */
-uint64
-ls_outbox_run(Oid table, const char *sql, LsSqlArguments *args)
-{
-	char	   *text = psprintf(sql, quote_qualified_identifier(LEADSCORE_SCHEMA,
-																get_rel_name(table)));
-	bool		nulls[LS_MAX_ARGUMENTS];
-	SPIPlanPtr	plan = SPI_prepare(text, args->n, args->types);
-
-	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\": %s", text, SPI_result_code_string(SPI_result));
-	for (int i = 0; i < args->n; i++)
-		nulls[i] = args->nulls[i] == 'n';
-	return ls_row_run(plan, args->values, nulls, args->n, NULL);
-}
-
-/* Between these two, SQL is run as the owner of a model's outbox. */
-void
-ls_outbox_begin(Oid table, LsUser *saved)
-{
-	ls_user_switch_to_owner(ls_relation_owner(table), saved);
-	if (saved->guc_nest == 0)
-		saved->guc_nest = NewGUCNestLevel();
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	SPI_connect();
-}
-
-void
-ls_outbox_end(LsUser *saved)
-{
-	SPI_finish();
-	ls_user_restore(saved);
-}
 
 /*
  * ls_outbox_change runs a statement on the outbox of a model, past the guard, and gives

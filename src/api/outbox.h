@@ -20,9 +20,6 @@
 #define LS_BACK_OFF(attempts) \
 	"least(interval '1 hour', interval '1 second' * 2 ^ (least(greatest(" attempts ", 1), 13) - 1))"
 
-extern void ls_outbox_begin(Oid table, LsUser *saved);
-extern uint64 ls_outbox_run(Oid table, const char *sql, LsSqlArguments *args);
-extern void ls_outbox_end(LsUser *saved);
 extern SPITupleTable *ls_outbox_query(Oid table, const char *sql, LsSqlArguments *args);
 extern int64 ls_outbox_change(Oid table, const char *sql, LsSqlArguments *args);
 extern List *ls_outbox_waiting(List *tables, TimestampTz now, const char *deliver,

@@ -24,7 +24,7 @@
 #include "api/arguments.h"
 #include "api/score.h"
 #include "base/compat.h"
-#include "base/transaction.h"
+#include "base/statement.h"
 #include "counting/replay.h"
 #include "definitions/catalog.h"
 #include "rules/disclosure.h"
@@ -43,9 +43,7 @@ typedef struct Past
 	LsModel    *model;
 	List	   *versions;		/* of its rules; of LsRuleVersion */
 	char	  **signatures;		/* of these; NULL: no profile rule */
-	uint64		transaction;
-	CommandId	command;
-	uint64		completions;
+	LsStatement statement;
 } Past;
 
 static Past kept;
@@ -168,19 +166,15 @@ load(Past *past, const char *name, TimestampTz as_of, Snapshot snapshot)
 static Past *
 past_model(const char *name, TimestampTz as_of)
 {
-	Snapshot	snapshot = GetActiveSnapshot();
+	LsStatement statement = ls_statement_active();
 	Past		past = {0};
 
 	if (kept.context && kept.as_of == as_of && strcmp(kept.name, name) == 0 &&
-		kept.transaction == ls_transaction_number() &&
-		kept.command == snapshot->curcid &&
-		kept.completions == snapshot->snapXactCompletionCount)
+		ls_statement_same(&kept.statement, &statement))
 		return &kept;
 	forget();
-	load(&past, name, as_of, snapshot);
-	past.transaction = ls_transaction_number();
-	past.command = snapshot->curcid;
-	past.completions = snapshot->snapXactCompletionCount;
+	load(&past, name, as_of, GetActiveSnapshot());
+	past.statement = statement;
 	MemoryContextSetParent(past.context, CacheMemoryContext);
 	kept = past;
 	return &kept;

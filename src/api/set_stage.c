@@ -12,8 +12,8 @@
 #include "utils/snapmgr.h"
 
 #include "api/arguments.h"
+#include "base/statement.h"
 #include "base/suggest.h"
-#include "capture/deferred.h"
 #include "definitions/catalog.h"
 #include "definitions/locks.h"
 #include "definitions/rights.h"
@@ -71,7 +71,7 @@ change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 	ls_key_require_fit(&model->key, change.contact);
 	change.data.set_stage.stage = stage;
 	change.data.set_stage.reason = reason;
-	change.data.set_stage.merge_pending = !ls_note_under_way();
+	change.data.set_stage.merge_pending = !ls_statement_under_way();
 	writer = ls_score_writer_open(model, "manual");
 	(void) ls_score_writer_change(writer, &change);
 	ls_score_writer_close(writer);

@@ -46,42 +46,22 @@ enum
 	NCOLUMNS
 };
 
-static const char *
-phase_name(LsPhase phase)
-{
-	switch (phase)
-	{
-		case LS_PHASE_OFF:
-			return "off";
-		case LS_PHASE_WATCHING:
-			return "watching";
-		case LS_PHASE_NEW:
-			return "new";
-		case LS_PHASE_STARTING:
-			return "starting";
-		case LS_PHASE_WAITING:
-			return "waiting";
-		case LS_PHASE_ABSENT:
-			return "absent";
-		case LS_PHASE_OUTDATED:
-			return "outdated";
-		case LS_PHASE_FAILED:
-			return "failed";
-		case LS_PHASE_LOOKING:
-			return "looking";
-		case LS_PHASE_SCORING:
-			return "scoring";
-		case LS_PHASE_DAYS:
-			return "days";
-		case LS_PHASE_DELIVERING:
-			return "delivering";
-		case LS_PHASE_PURGING:
-			return "purging";
-		case LS_PHASE_NAPPING:
-			return "napping";
-	}
-	return NULL;
-}
+static const char *const phase_names[] = {
+	[LS_PHASE_OFF] = "off",
+	[LS_PHASE_WATCHING] = "watching",
+	[LS_PHASE_NEW] = "new",
+	[LS_PHASE_STARTING] = "starting",
+	[LS_PHASE_WAITING] = "waiting",
+	[LS_PHASE_ABSENT] = "absent",
+	[LS_PHASE_OUTDATED] = "outdated",
+	[LS_PHASE_FAILED] = "failed",
+	[LS_PHASE_LOOKING] = "looking",
+	[LS_PHASE_SCORING] = "scoring",
+	[LS_PHASE_DAYS] = "days",
+	[LS_PHASE_DELIVERING] = "delivering",
+	[LS_PHASE_PURGING] = "purging",
+	[LS_PHASE_NAPPING] = "napping"
+};
 
 /* put fills in a column where there is something to tell. */
 static void
@@ -115,7 +95,7 @@ put_launcher(ReturnSetInfo *rsinfo, const LsSharedState *state)
 	put(values, nulls, COL_ROLE, true, CStringGetTextDatum("launcher"));
 	put(values, nulls, COL_PID, true, Int32GetDatum(state->launcher_pid));
 	put(values, nulls, COL_PHASE, true,
-		CStringGetTextDatum(phase_name(state->launcher_phase)));
+		CStringGetTextDatum(phase_names[state->launcher_phase]));
 	put_time(values, nulls, COL_STARTED_AT, state->launcher_started_at);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
@@ -165,7 +145,7 @@ put_slot(ReturnSetInfo *rsinfo, LsWorkerSlot *slot, bool all)
 	put(values, nulls, COL_DATABASE, true, CStringGetTextDatum(name));
 	if (details)
 	{
-		put(values, nulls, COL_PHASE, true, CStringGetTextDatum(phase_name(slot->phase)));
+		put(values, nulls, COL_PHASE, true, CStringGetTextDatum(phase_names[slot->phase]));
 		put(values, nulls, COL_MODEL, slot->model[0] != '\0' && (all || may_see(slot->model)),
 			CStringGetTextDatum(slot->model));
 		put(values, nulls, COL_DONE, slot->phase == LS_PHASE_SCORING,

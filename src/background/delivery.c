@@ -76,8 +76,7 @@ ls_action_notify(const char *model, int limit)
 		"FROM sent ORDER BY outbox_id";
 	LsModelTable *outbox = outbox_of(model);
 	LsSqlArguments args = {0};
-	LsUser	saved;
-	int			sent;
+	SPITupleTable *rows;
 
 	if (outbox == NULL)
 		return 0;
@@ -85,31 +84,10 @@ ls_action_notify(const char *model, int limit)
 	ls_sql_add(&args, INT4OID, Int32GetDatum(limit));
 	ls_sql_add(&args, INT4OID, Int32GetDatum(MAX_NOTIFY));
 	ls_sql_add_text(&args, model);
-	ls_outbox_begin(outbox->table, &saved);
-	sent = ls_outbox_run(outbox->table, sql, &args);
-	for (int i = 0; i < sent; i++)
-		Async_Notify(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
-					 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
-	ls_outbox_end(&saved);
-	return sent;
-}
-
-/* read_delivery copies what SPI found to the caller's context. */
-static void
-read_delivery(LsDelivery *delivery, const char *model, MemoryContext context)
-{
-	HeapTuple	tuple = SPI_tuptable->vals[0];
-	TupleDesc	desc = SPI_tuptable->tupdesc;
-	MemoryContext old = MemoryContextSwitchTo(context);
-	bool		isnull;
-
-	delivery->outbox_id = DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
-	delivery->model = pstrdup(model);
-	delivery->function = SPI_getvalue(tuple, desc, 2);
-	delivery->timeout = palloc(sizeof(Interval));
-	*delivery->timeout = *DatumGetIntervalP(SPI_getbinval(tuple, desc, 3, &isnull));
-	delivery->attempts = DatumGetInt32(SPI_getbinval(tuple, desc, 4, &isnull));
-	MemoryContextSwitchTo(old);
+	rows = ls_outbox_query(outbox->table, sql, &args);
+	for (uint64 i = 0; i < rows->numvals; i++)
+		Async_Notify(ls_sql_text(rows, i, 1), ls_sql_text(rows, i, 2));
+	return rows->numvals;
 }
 
 /*
@@ -134,29 +112,26 @@ ls_action_claim(const char *model, LsDelivery *delivery)
 		" available_at = $1 + " LS_BACK_OFF("least(attempts, 12) + 1")
 		" FROM picked p WHERE o.outbox_id = p.outbox_id "
 		"RETURNING o.outbox_id, function, timeout, attempts, status";
-	MemoryContext caller = CurrentMemoryContext;
 	LsModelTable *outbox = outbox_of(model);
-	bool		found;
-	bool		dead = true;
+	SPITupleTable *rows;
 
 	if (outbox == NULL || outbox->model->suspended)
 		return false;
 	do
 	{
 		LsSqlArguments args = {0};
-		LsUser	saved;
 
 		ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-		ls_outbox_begin(outbox->table, &saved);
-		found = ls_outbox_run(outbox->table, sql, &args) > 0;
-		if (found)
-			dead = strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5),
-						  "dead") == 0;
-		if (found && !dead)
-			read_delivery(delivery, model, caller);
-		ls_outbox_end(&saved);
-	} while (found && dead);
-	return found;
+		rows = ls_outbox_query(outbox->table, sql, &args);
+	} while (rows->numvals > 0 && strcmp(ls_sql_text(rows, 0, 5), "dead") == 0);
+	if (rows->numvals == 0)
+		return false;
+	delivery->outbox_id = DatumGetInt64(ls_sql_value(rows, 0, 1, NULL));
+	delivery->model = pstrdup(model);
+	delivery->function = ls_sql_text(rows, 0, 2);
+	delivery->timeout = DatumGetIntervalP(ls_sql_value(rows, 0, 3, NULL));
+	delivery->attempts = DatumGetInt32(ls_sql_value(rows, 0, 4, NULL));
+	return true;
 }
 
 /*
@@ -171,20 +146,14 @@ lock_delivery(const LsDelivery *delivery, const LsModelTable *outbox, Datum *pay
 		" WHERE outbox_id = $1 AND attempts = $2 AND status = 'ready'"
 		" FOR NO KEY UPDATE SKIP LOCKED";
 	LsSqlArguments args = {0};
-	LsUser	saved;
-	bool		found,
-				isnull;
+	SPITupleTable *rows;
 
 	ls_sql_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
 	ls_sql_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
-	ls_outbox_begin(outbox->table, &saved);
-	found = ls_outbox_run(outbox->table, sql, &args) > 0;
-	if (found)
-		*payload = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0],
-												   SPI_tuptable->tupdesc, 1, &isnull),
-									 false, -1);
-	ls_outbox_end(&saved);
-	return found;
+	rows = ls_outbox_query(outbox->table, sql, &args);
+	if (rows->numvals > 0)
+		*payload = ls_sql_value(rows, 0, 1, NULL);
+	return rows->numvals > 0;
 }
 
 /* milliseconds gives an interval as timeouts are set. */
@@ -242,8 +211,8 @@ run_call(const char *sql, Datum payload, int limit)
 }
 
 /*
- * call_function calls a function as the model's owner, who can neither become
- * anybody else there nor leave something behind that is run as somebody else.
+ * call_function calls a function as the model's owner, which can neither switch to
+ * another user there nor leave something behind that is run as another.
  */
 static void
 call_function(const LsDelivery *delivery, Oid owner, Datum payload)

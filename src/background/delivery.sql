@@ -38,7 +38,7 @@ COMMENT ON COLUMN leadscore_internal.lead_action.channel IS 'channel of the NOTI
 COMMENT ON COLUMN leadscore_internal.lead_action.function IS 'function that is called with the payload, its one argument of type jsonb; with its schema';
 COMMENT ON COLUMN leadscore_internal.lead_action.timeout IS 'how long a call of the function may take';
 COMMENT ON COLUMN leadscore_internal.lead_action.max_attempts IS 'how often delivery is tried before it becomes a dead letter';
-COMMENT ON COLUMN leadscore_internal.lead_action.enabled IS 'whether anybody is told';
+COMMENT ON COLUMN leadscore_internal.lead_action.enabled IS 'whether it is looked at';
 COMMENT ON COLUMN leadscore_internal.lead_action.description IS 'for people';
 
 -- Numbers of what there is to be told, which lie in the tables outbox_<model>.
@@ -47,7 +47,7 @@ COMMENT ON SEQUENCE leadscore_internal.outbox_id_seq IS
 	'numbers of the rows of all tables outbox_<model>';
 
 
--- A consumer takes from the models whose outbox_<model> he may update.
+-- A consumer takes from the models whose outbox_<model> it may update.
 
 CREATE FUNCTION leadscore.outbox_take(consumer text, max_rows integer DEFAULT 100,
 		lease interval DEFAULT '60 seconds', model text DEFAULT NULL, action text DEFAULT NULL,

@@ -12,7 +12,7 @@
  * job is moved from phase to phase by the worker.  A helper's transactions are a
  * worker's: the same locks, none of which it waits for, and the same settings
  * (worker.c).  So it ends where a worker would: the extension is locked or gone,
- * somebody wants the database, leadscore.enabled is off, the launcher has gone;
+ * a session wants the database, leadscore.enabled is off, the launcher has gone;
  * and when its worker has, which after a minute is followed by another that
  * starts its own.  It ends as well when it has found no range for a second.
  *
@@ -24,7 +24,7 @@
  * The worker ends by an error or SIGTERM: it terminates its helpers.
  * The database is wanted: each helper looks between chunks; the worker, when it
  *		sees that, terminates its helpers, as one may be in a long chunk.
- * No background worker is to be had: said once in the log; what there is goes on.
+ * No background worker is to be had: logged once; what there is goes on.
  * job_workers is lowered, job_rate set: helpers with too high a number leave.
  *
  *-------------------------------------------------------------------------
@@ -36,6 +36,7 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
+#include "background/launcher.h"
 #include "background/shared_state.h"
 #include "base/compat.h"
 #include "definitions/job_table.h"
@@ -130,29 +131,22 @@ start(const char *model, int number)
 {
 	static bool first = true;
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 	LsHelperOrder given = {0};
 	Helper	   *helper = palloc0(sizeof(Helper));
 	bool		started;
 
-	StaticAssertStmt(sizeof(LsHelperOrder) <= BGW_EXTRALEN, "the order is too long");
 	given.worker = ls_worker_order;
 	given.pid = MyProcPid;
 	given.number = helper->number = number;
 	strlcpy(given.model, model, NAMEDATALEN);
 	strlcpy(helper->model, model, NAMEDATALEN);
 	helper->started_at = GetCurrentTimestamp();
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION | BGWORKER_INTERRUPTIBLE;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	ls_launcher_describe(&worker, number == LS_HELPER_LANE ? "model worker" : "job worker",
+						 "ls_job_worker_main", &given, sizeof(given));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s for database %u", worker.bgw_type, MyDatabaseId);
+	worker.bgw_flags |= BGWORKER_INTERRUPTIBLE;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	snprintf(worker.bgw_name, BGW_MAXLEN, number == LS_HELPER_LANE ? "leadscore model worker for database %u" :
-			 "leadscore job worker for database %u", MyDatabaseId);
-	strlcpy(worker.bgw_type, number == LS_HELPER_LANE ? "leadscore model worker" : "leadscore job worker",
-			BGW_MAXLEN);
-	strlcpy(worker.bgw_library_name, "leadscore", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "ls_job_worker_main", BGW_MAXLEN);
-	memcpy(worker.bgw_extra, &given, sizeof(given));
 	if (first)
 		before_shmem_exit(at_exit, (Datum) 0);
 	first = false;

@@ -3,7 +3,7 @@
  * launcher.c
  *		Starts workers where time has something to change.
  *
- * The launcher is connected to no database and so is in nobody's way.  It knows
+ * The launcher is connected to no database and so holds up no session.  It knows
  * the databases from pg_database and, for each, when a worker is due there.
  * Workers are connected to one database and end by themselves (worker.c).
  *
@@ -280,12 +280,29 @@ all_due(void)
 
 /* ---------- the workers ---------- */
 
+/* ls_launcher_describe fills in what the postmaster has to know of a process, as it is for the launcher. */
+void
+ls_launcher_describe(BackgroundWorker *worker, const char *type, const char *function,
+					 const void *order, Size size)
+{
+	Assert(size <= BGW_EXTRALEN);
+	memset(worker, 0, sizeof(BackgroundWorker));
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker->bgw_restart_time = RESTART_SECONDS;
+	snprintf(worker->bgw_name, BGW_MAXLEN, "leadscore %s", type);
+	snprintf(worker->bgw_type, BGW_MAXLEN, "leadscore %s", type);
+	strlcpy(worker->bgw_library_name, "leadscore", BGW_MAXLEN);
+	strlcpy(worker->bgw_function_name, function, BGW_MAXLEN);
+	memcpy(worker->bgw_extra, order, size);
+}
+
 /* start_worker starts one; false if there is no process for it. */
 static bool
 start_worker(int number)
 {
 	LsWorkerSlot *slot = &ls_shared_state->slots[number];
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 	LsWorkerOrder order = {0};
 	MemoryContext old;
 	bool		started;
@@ -300,16 +317,10 @@ start_worker(int number)
 	order.slot = number;
 	order.shared_state = private_state;
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION | BGWORKER_INTERRUPTIBLE;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	ls_launcher_describe(&worker, "worker", "ls_worker_main", &order, sizeof(order));
 	snprintf(worker.bgw_name, BGW_MAXLEN, "leadscore worker for database %u", order.database);
-	strlcpy(worker.bgw_type, "leadscore worker", BGW_MAXLEN);
-	strlcpy(worker.bgw_library_name, "leadscore", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "ls_worker_main", BGW_MAXLEN);
-	memcpy(worker.bgw_extra, &order, sizeof(order));
-	worker.bgw_main_arg = ObjectIdGetDatum(order.database);
+	worker.bgw_flags |= BGWORKER_INTERRUPTIBLE;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_notify_pid = MyProcPid;
 
 	old = MemoryContextSwitchTo(TopMemoryContext);
@@ -336,9 +347,9 @@ start_worker(int number)
 	return false;
 }
 
-/* note_failure is for a worker that ended without a word.  Lock held. */
+/* record_failure is for a worker that ended before it could show that.  Lock held. */
 static void
-note_failure(LsWorkerSlot *slot)
+record_failure(LsWorkerSlot *slot)
 {
 	slot->pid = 0;
 	slot->latch = NULL;
@@ -368,12 +379,12 @@ mind_worker(int number)
 	{
 		LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 		if (is_occupied(slot))
-			note_failure(slot);
+			record_failure(slot);
 		LWLockRelease(&ls_shared_state->lock);
 		pfree(worker->handle);
 		memset(worker, 0, sizeof(Launched));
 	}
-	else if (!ls_database_wanted(slot->database))
+	else if (!ls_advisory_database_wanted(slot->database))
 		worker->wanted_at = 0;
 	else if (worker->wanted_at == 0)
 		worker->wanted_at = now;
@@ -443,7 +454,7 @@ start_workers(void)
 		LsWorkerSlot *slot = &ls_shared_state->slots[number];
 
 		CHECK_FOR_INTERRUPTS();
-		if (ls_database_wanted(slot->database))
+		if (ls_advisory_database_wanted(slot->database))
 		{
 			LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 			slot->wake_at = now + ls_clock_back_off(1);
@@ -551,7 +562,7 @@ nap(long milliseconds)
 
 /*
  * is_over tells whether a launcher for one database has nothing to do any
- * more: database or extension are gone, or somebody wants it to stop.
+ * more: database or extension are gone, or it is to stop.
  */
 static bool
 is_over(void)
@@ -568,9 +579,9 @@ stop_asked_for(void)
 {
 	if (!OidIsValid(only_database))
 		return false;
-	if (!ls_take_advisory(LS_LOCK_STOP, only_database))
+	if (!ls_advisory_take(LS_LOCK_STOP, only_database))
 		return true;
-	ls_release_advisory(LS_LOCK_STOP, only_database);
+	ls_advisory_release(LS_LOCK_STOP, only_database);
 	return false;
 }
 
@@ -654,8 +665,8 @@ ls_launcher_main(Datum main_arg)
 
 	if (OidIsValid(only_database))
 	{
-		/* somebody may hold it for the moment of a look */
-		for (int tries = 1; !ls_take_advisory(LS_LOCK_LAUNCHER, only_database); tries++)
+		/* another session may hold it for the moment of a look */
+		for (int tries = 1; !ls_advisory_take(LS_LOCK_LAUNCHER, only_database); tries++)
 		{
 			if (tries == 5)
 				proc_exit(0);
@@ -667,21 +678,6 @@ ls_launcher_main(Datum main_arg)
 	enter();
 	watch();
 	proc_exit(0);
-}
-
-/* describe_launcher fills in what the postmaster has to know. */
-static void
-describe_launcher(BackgroundWorker *worker, const LauncherOrder *order)
-{
-	memset(worker, 0, sizeof(BackgroundWorker));
-	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker->bgw_restart_time = RESTART_SECONDS;
-	strlcpy(worker->bgw_name, "leadscore launcher", BGW_MAXLEN);
-	strlcpy(worker->bgw_type, "leadscore launcher", BGW_MAXLEN);
-	strlcpy(worker->bgw_library_name, "leadscore", BGW_MAXLEN);
-	strlcpy(worker->bgw_function_name, "ls_launcher_main", BGW_MAXLEN);
-	memcpy(worker->bgw_extra, order, sizeof(*order));
 }
 
 /*
@@ -698,7 +694,7 @@ ls_launcher_define(void)
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 	ls_shared_state_request();
-	describe_launcher(&worker, &all);
+	ls_launcher_describe(&worker, "launcher", "ls_launcher_main", &all, sizeof(all));
 	RegisterBackgroundWorker(&worker);
 }
 
@@ -721,24 +717,30 @@ check_may_start(void)
 				 errdetail("Scores come from the primary server.")));
 }
 
+static void
+wait_a_moment(void)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 20, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
 /*
  * wait_for_lock waits until the launcher that was started holds its lock, or
- * has ended, so that whoever asks next gets the right answer.
+ * has ended, so that the next to ask gets the right answer.
  */
 static void
 wait_for_lock(BackgroundWorkerHandle *handle)
 {
 	pid_t		pid;
 
-	while (ls_take_advisory(LS_LOCK_LAUNCHER, MyDatabaseId))
+	while (ls_advisory_take(LS_LOCK_LAUNCHER, MyDatabaseId))
 	{
-		ls_release_advisory(LS_LOCK_LAUNCHER, MyDatabaseId);
+		ls_advisory_release(LS_LOCK_LAUNCHER, MyDatabaseId);
 		if (GetBackgroundWorkerPid(handle, &pid) != BGWH_STARTED)
 			return;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 20, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		wait_a_moment();
 	}
 }
 
@@ -761,17 +763,17 @@ ls_start_worker(PG_FUNCTION_ARGS)
 		ls_transaction_wake_worker();
 		PG_RETURN_BOOL(false);
 	}
-	if (!ls_take_advisory(LS_LOCK_LAUNCHER, MyDatabaseId))
+	if (!ls_advisory_take(LS_LOCK_LAUNCHER, MyDatabaseId))
 	{
 		ereport(NOTICE, (errmsg("the worker of this database is running")));
 		PG_RETURN_BOOL(false);
 	}
-	ls_release_advisory(LS_LOCK_LAUNCHER, MyDatabaseId);
+	ls_advisory_release(LS_LOCK_LAUNCHER, MyDatabaseId);
 
 	order.database = MyDatabaseId;
 	order.caller = MyProcPid;
 	GET_VXID_FROM_PGPROC(order.transaction, *MyProc);
-	describe_launcher(&worker, &order);
+	ls_launcher_describe(&worker, "launcher", "ls_launcher_main", &order, sizeof(order));
 	worker.bgw_notify_pid = MyProcPid;
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 		ereport(ERROR,
@@ -800,32 +802,27 @@ ls_stop_worker(PG_FUNCTION_ARGS)
 				 errmsg("the launcher looks after all databases"),
 				 errdetail("The library is preloaded for the server."),
 				 errhint("Set leadscore.enabled to off and reload.")));
-	if (ls_take_advisory(LS_LOCK_LAUNCHER, MyDatabaseId))
+	if (ls_advisory_take(LS_LOCK_LAUNCHER, MyDatabaseId))
 	{
-		ls_release_advisory(LS_LOCK_LAUNCHER, MyDatabaseId);
+		ls_advisory_release(LS_LOCK_LAUNCHER, MyDatabaseId);
 		PG_RETURN_BOOL(false);
 	}
 
 	/* the launcher sees that it cannot take this lock, and ends */
-	if (!ls_take_advisory(LS_LOCK_STOP, MyDatabaseId))
+	if (!ls_advisory_take(LS_LOCK_STOP, MyDatabaseId))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("the worker is being stopped already")));
 	PG_TRY();
 	{
-		while (!(stopped = ls_take_advisory(LS_LOCK_LAUNCHER, MyDatabaseId)))
-		{
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 50, PG_WAIT_EXTENSION);
-			ResetLatch(MyLatch);
-			CHECK_FOR_INTERRUPTS();
-		}
+		while (!(stopped = ls_advisory_take(LS_LOCK_LAUNCHER, MyDatabaseId)))
+			wait_a_moment();
 	}
 	PG_FINALLY();
 	{
 		if (stopped)
-			ls_release_advisory(LS_LOCK_LAUNCHER, MyDatabaseId);
-		ls_release_advisory(LS_LOCK_STOP, MyDatabaseId);
+			ls_advisory_release(LS_LOCK_LAUNCHER, MyDatabaseId);
+		ls_advisory_release(LS_LOCK_STOP, MyDatabaseId);
 	}
 	PG_END_TRY();
 	PG_RETURN_BOOL(true);

@@ -10,6 +10,10 @@
 
 #include "postgres.h"
 
+#include "postmaster/bgworker.h"
+
 extern void ls_launcher_define(void);
+extern void ls_launcher_describe(BackgroundWorker *worker, const char *type,
+								 const char *function, const void *order, Size size);
 
 #endif							/* LEADSCORE_LAUNCHER_H */

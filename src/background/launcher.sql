@@ -49,7 +49,7 @@ CREATE VIEW leadscore.activity AS
 						 THEN leadscore.clock() OPERATOR(pg_catalog.-) next_due
 						 WHEN last_pass_at IS NOT NULL THEN interval '0'
 					END,
-					/* nobody has looked since then */
+					/* no worker has looked since then */
 					pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) round_began) AS lag,
 		   next_due, transitions_per_minute, last_pass_at,
 		   last_error, last_error_at, started_at

@@ -72,7 +72,7 @@ static void
 settle_locks(Work *work)
 {
 	LockReleaseAll(USER_LOCKMETHOD, true);
-	if (!ls_take_advisory(LS_LOCK_WORKER, MyDatabaseId))
+	if (!ls_advisory_take(LS_LOCK_WORKER, MyDatabaseId))
 		ls_worker_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
 }
 
@@ -321,7 +321,7 @@ ls_worker_main(Datum main_arg)
 		proc_exit(0);
 
 	/* one that a former launcher has started may not have left yet */
-	if (!ls_take_advisory(LS_LOCK_WORKER, MyDatabaseId))
+	if (!ls_advisory_take(LS_LOCK_WORKER, MyDatabaseId))
 	{
 		ls_worker_leave(&work, LS_PHASE_WAITING, USECS_PER_SEC);
 		proc_exit(0);

@@ -298,7 +298,7 @@ ls_worker_look_around(Work *work)
 	}
 	if (!work->leaving && (!ls_enabled || !is_expected()))
 		ls_worker_leave(work, LS_PHASE_WAITING, 0);
-	if (!work->leaving && ls_database_wanted(MyDatabaseId))
+	if (!work->leaving && ls_advisory_database_wanted(MyDatabaseId))
 	{
 		ls_helpers_terminate();
 		ls_worker_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);

@@ -19,9 +19,9 @@ advisory_tag(LOCKTAG *tag, LsAdvisory lock, Oid database)
 	SET_LOCKTAG_ADVISORY(*tag, database, ADVISORY_KEY, (uint32) lock, ADVISORY_CLASS);
 }
 
-/* ls_take_advisory takes a lock for the session, unless somebody has it. */
+/* ls_advisory_take takes a lock for the session, unless another session has it. */
 bool
-ls_take_advisory(LsAdvisory lock, Oid database)
+ls_advisory_take(LsAdvisory lock, Oid database)
 {
 	LOCKTAG		tag;
 
@@ -30,7 +30,7 @@ ls_take_advisory(LsAdvisory lock, Oid database)
 }
 
 void
-ls_release_advisory(LsAdvisory lock, Oid database)
+ls_advisory_release(LsAdvisory lock, Oid database)
 {
 	LOCKTAG		tag;
 
@@ -38,9 +38,9 @@ ls_release_advisory(LsAdvisory lock, Oid database)
 	LockRelease(&tag, ExclusiveLock, true);
 }
 
-/* ls_share_advisory takes a lock for the session, beside others who do. */
+/* ls_advisory_share takes a lock for the session, beside others who do. */
 void
-ls_share_advisory(LsAdvisory lock, Oid database)
+ls_advisory_share(LsAdvisory lock, Oid database)
 {
 	LOCKTAG		tag;
 
@@ -48,9 +48,9 @@ ls_share_advisory(LsAdvisory lock, Oid database)
 	(void) LockAcquire(&tag, ShareLock, true, false);
 }
 
-/* ls_hold_advisory takes it until the transaction ends, unless a session has it so. */
+/* ls_advisory_hold takes it until the transaction ends, unless a session has it so. */
 bool
-ls_hold_advisory(LsAdvisory lock, Oid database)
+ls_advisory_hold(LsAdvisory lock, Oid database)
 {
 	LOCKTAG		tag;
 
@@ -59,11 +59,11 @@ ls_hold_advisory(LsAdvisory lock, Oid database)
 }
 
 /*
- * ls_database_wanted tells whether a session wants a database to itself, to
- * drop, copy or rename it: a new connection would have to wait for it.
+ * ls_advisory_database_wanted tells whether a session wants a database to
+ * itself, to drop, copy or rename it: a new connection would have to wait for that.
  */
 bool
-ls_database_wanted(Oid database)
+ls_advisory_database_wanted(Oid database)
 {
 	LOCKTAG		tag;
 

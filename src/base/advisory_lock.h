@@ -15,14 +15,14 @@ typedef enum LsAdvisory
 {
 	LS_LOCK_LAUNCHER,			/* of a launcher that start_worker() started */
 	LS_LOCK_WORKER,				/* one worker in a database */
-	LS_LOCK_STOP,				/* somebody waits for the launcher to end */
-	LS_LOCK_RESTORE				/* of sessions that restore models, see restore.c */
+	LS_LOCK_STOP,				/* a session waits for the launcher to end */
+	LS_LOCK_RESTORE				/* of sessions that restore models, see restore_state.c */
 } LsAdvisory;
 
-extern bool ls_take_advisory(LsAdvisory lock, Oid database);
-extern void ls_release_advisory(LsAdvisory lock, Oid database);
-extern void ls_share_advisory(LsAdvisory lock, Oid database);
-extern bool ls_hold_advisory(LsAdvisory lock, Oid database);
-extern bool ls_database_wanted(Oid database);
+extern bool ls_advisory_take(LsAdvisory lock, Oid database);
+extern void ls_advisory_release(LsAdvisory lock, Oid database);
+extern void ls_advisory_share(LsAdvisory lock, Oid database);
+extern bool ls_advisory_hold(LsAdvisory lock, Oid database);
+extern bool ls_advisory_database_wanted(Oid database);
 
 #endif							/* LEADSCORE_ADVISORY_LOCK_H */

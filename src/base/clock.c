@@ -7,10 +7,9 @@
  */
 #include "base/clock.h"
 
-
 #include "base/compat.h"
 #include "base/decay.h"
-#include "base/transaction.h"
+#include "base/statement.h"
 
 PG_FUNCTION_INFO_V1(ls_clock_now);
 
@@ -83,25 +82,16 @@ TimestampTz
 ls_clock_of_statement(void)
 {
 	static TimestampTz instant;
-	static TimestampTz statement;
-	static uint64 transaction;
-	static CommandId command;
-	static uint64 completions;
-	Snapshot	snapshot;
+	static LsStatement asked;
+	LsStatement statement;
 
 	if (held_clock != DT_NOBEGIN || !ActiveSnapshotSet())
 		return ls_clock();
-	snapshot = GetActiveSnapshot();
-	if (transaction != ls_transaction_number() ||
-		statement != GetCurrentStatementStartTimestamp() ||
-		command != snapshot->curcid ||
-		completions != snapshot->snapXactCompletionCount)
+	statement = ls_statement_active();
+	if (!ls_statement_same(&asked, &statement))
 	{
 		instant = ls_clock();
-		transaction = ls_transaction_number();
-		statement = GetCurrentStatementStartTimestamp();
-		command = snapshot->curcid;
-		completions = snapshot->snapXactCompletionCount;
+		asked = statement;
 	}
 	return instant;
 }

@@ -4,7 +4,7 @@
  *		Tables of a model that get another owner.
  *
  * What an owner has put on a table runs as the table's owner: triggers, rules,
- * policies, expressions.  When the table goes to somebody whose privileges the
+ * policies, expressions.  When the table goes to a role whose privileges the
  * former owner does not have, all of that would run with the new owner's, as the
  * engine writes to the table as its owner.  The new owner has not seen it, so such
  * a table is not handed over until it is gone.
@@ -102,11 +102,11 @@ check_one(Oid relid, Oid owner)
 }
 
 /*
- * ls_check_hand_over refuses to give a table, with its partitions and children, to a
+ * ls_hand_over_check refuses to give a table, with its partitions and children, to a
  * role where that would run something of the former owner's.  It stays locked.
  */
 void
-ls_check_hand_over(Oid relid, Oid owner)
+ls_hand_over_check(Oid relid, Oid owner)
 {
 	LsReach		reach = {NIL};
 	ErrorData  *error;

@@ -10,6 +10,6 @@
 
 #include "postgres.h"
 
-extern void ls_check_hand_over(Oid relid, Oid owner);
+extern void ls_hand_over_check(Oid relid, Oid owner);
 
 #endif							/* LEADSCORE_HAND_OVER_H */

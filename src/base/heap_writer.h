@@ -12,7 +12,6 @@
 
 #include "access/skey.h"
 #include "executor/tuptable.h"
-#include "access/skey.h"
 #include "nodes/execnodes.h"
 #include "utils/rel.h"
 

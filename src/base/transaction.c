@@ -8,12 +8,14 @@
 #include "base/transaction.h"
 
 #include "access/xact.h"
+#include "utils/memutils.h"
 #include "utils/resowner.h"
 
 #include "base/error.h"
 
 static uint64 transaction_number = 1;
 static bool wakes_worker = false;
+static LsTransactionList *lists = NULL;
 
 /* ls_transaction_number tells one top-level transaction from the next. */
 uint64
@@ -77,6 +79,22 @@ ls_transaction_wake_worker(void)
 	wakes_worker = true;
 }
 
+/* ls_transaction_list_add gives a member to the current subtransaction. */
+void
+ls_transaction_list_add(LsTransactionList *list, void *member)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+	*(SubTransactionId *) member = GetCurrentSubTransactionId();
+	list->members = lappend(list->members, member);
+	MemoryContextSwitchTo(old);
+	if (list->listed)
+		return;
+	list->listed = true;
+	list->next = lists;
+	lists = list;
+}
+
 /*
  * ls_transaction_end is called when a top-level transaction ends.  True: if it is
  * committed a worker is to be woken up.
@@ -88,5 +106,25 @@ ls_transaction_end(void)
 
 	transaction_number++;
 	wakes_worker = false;
+	for (LsTransactionList *list = lists; list; list = list->next)
+		list->members = NIL;
 	return wakes;
+}
+
+void
+ls_transaction_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
+								  bool committed)
+{
+	for (LsTransactionList *list = lists; list; list = list->next)
+		for (int i = list_length(list->members) - 1; i >= 0; i--)
+		{
+			SubTransactionId *subid = list_nth(list->members, i);
+
+			if (*subid < mine)
+				break;
+			if (committed)
+				*subid = parent;
+			else
+				list->members = list_delete_last(list->members);
+		}
 }

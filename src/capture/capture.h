@@ -11,12 +11,45 @@
 #include "postgres.h"
 
 #include "commands/trigger.h"
+#include "nodes/execnodes.h"
+
+#include "capture/table_cache.h"
+#include "tables/deferred.h"
+
+/* One of the models of a table of which rows are on their way */
+typedef struct LsCapturedModel
+{
+	bool		pending;		/* what rows bring becomes pending: as a source says,
+								 * as the transaction might not write what others wrote
+								 * since it began, or for a replica */
+	bool		recompute;		/* all rows, as they and the scores may come from a dump,
+								 * or nothing of it is stored: that is pending, too */
+	bool		reads;			/* a contact is to be recomputed from its events */
+} LsCapturedModel;
+
+/* Rows of a table on their way */
+typedef struct LsCapture
+{
+	SubTransactionId subid;		/* where they come one by one */
+	bool		replica;
+	Relation	rel;
+	LsTable    *table;
+	LsCapturedModel *models;	/* as in the table */
+	LsMatch    *matches;
+	EState	   *estate;
+	ExprContext *econtext;
+	TimestampTz now;
+} LsCapture;
+
+extern void ls_capture_begin(LsCapture *capture, Relation rel, bool replica);
+extern void ls_capture_add(LsCapture *capture, const LsBinding *binding,
+						   TupleTableSlot *slot, LsDeferredKind kind);
+extern void ls_capture_recompute(LsCapture *capture, const LsBinding *binding,
+								 TupleTableSlot *slot, LsDeferredKind kind);
+extern void ls_capture_end(LsCapture *capture);
 
 extern void ls_capture_row(TriggerData *trigger);
+extern void ls_capture_replicated(TriggerData *trigger);
 extern void ls_capture_before_commit(void);
-extern void ls_capture_end_transaction(void);
-extern void ls_capture_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
-										  bool committed);
-extern void ls_capture_forget(Oid relation);
 
 #endif							/* LEADSCORE_CAPTURE_H */

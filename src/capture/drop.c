@@ -44,9 +44,9 @@
 static List *read_before = NIL;
 static uint64 read_in = 0;
 
-/* ls_purge_dropped tells whether what a dropped table gave is kept. */
+/* ls_drop_purged tells whether what a dropped table gave is kept. */
 bool
-ls_purge_dropped(Oid relation)
+ls_drop_purged(Oid relation)
 {
 	return read_in == ls_transaction_number() && list_member_oid(read_before, relation);
 }
@@ -66,9 +66,9 @@ remember(Oid relation)
 	MemoryContextSwitchTo(old);
 }
 
-/* ls_feeds tells whether a table, or what is below it, feeds a model. */
+/* ls_drop_feeds tells whether a table, or what is below it, feeds a model. */
 bool
-ls_feeds(Oid relation)
+ls_drop_feeds(Oid relation)
 {
 	ListCell   *lc;
 
@@ -111,15 +111,15 @@ named(const DropStmt *stmt)
 		RangeVar   *name = makeRangeVarFromNameList(lfirst(lc));
 		Oid			relation = RangeVarGetRelid(name, NoLock, true);
 
-		if (OidIsValid(relation) && ls_feeds(relation) && may_drop(relation))
+		if (OidIsValid(relation) && ls_drop_feeds(relation) && may_drop(relation))
 			relations = list_append_unique_oid(relations, relation);
 	}
 	return relations;
 }
 
-/* ls_drops_fed gives the tables that DROP TABLE names and that feed models. */
+/* ls_drop_named gives the tables that DROP TABLE names and that feed models. */
 List *
-ls_drops_fed(const DropStmt *stmt)
+ls_drop_named(const DropStmt *stmt)
 {
 	return named(stmt);
 }
@@ -211,11 +211,11 @@ lock_models(List *relations)
 }
 
 /*
- * ls_purge_before keeps what the rows of tables gave that a command is about to
+ * ls_drop_purge keeps what the rows of tables gave that a command is about to
  * drop.
  */
 void
-ls_purge_before(const Node *stmt)
+ls_drop_purge(const Node *stmt)
 {
 	List	   *relations = dropped_by(stmt);
 	List	   *dropped = NIL;

@@ -10,7 +10,7 @@
  * where the statement triggers (capture.c) do not, and never where they do.
  * Each row is thus seen once.
  *
- * It puts aside what a row brings, to be folded in later (pending_table.c).  So who
+ * What a row brings becomes pending (pending_table.c), to be merged later.  So who
  * applies waits for nobody: neither for the rows of contacts, nor in circles.
  *
  * TRUNCATE is applied with its statement triggers: one more fires before it for
@@ -29,135 +29,13 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
-#include "base/clock.h"
 #include "base/leadscore.h"
 #include "base/sql.h"
 #include "capture/capture.h"
-#include "capture/purge.h"
-#include "capture/table_cache.h"
 #include "definitions/extension.h"
-#include "rules/model_compile.h"
-#include "scoring/state.h"
-#include "tables/pending_table.h"
-#include "tables/purged_table.h"
 
 PG_FUNCTION_INFO_V1(ls_apply);
 PG_FUNCTION_INFO_V1(ls_subscribed);
-
-/* A row on its way */
-typedef struct Apply
-{
-	LsTable    *table;
-	EState	   *estate;
-	ExprContext *econtext;
-} Apply;
-
-/* aside_for tells whether what happens to a binding can be put aside. */
-static bool
-aside_for(const Apply *apply, const LsBinding *binding)
-{
-	return OidIsValid(apply->table->models[binding->model]->pending_table);
-}
-
-/* mark leaves the contact of a row to be counted again, or its row looked at. */
-static void
-mark(Apply *apply, LsBinding *binding, TupleTableSlot *slot)
-{
-	LsModel    *model = apply->table->models[binding->model];
-	Datum		contact;
-
-	if (!binding->purges_only &&
-		ls_binding_contact(binding, model, ls_binding_row(binding, slot),
-						   apply->econtext, &contact))
-		ls_pending_add_one(model, contact, NULL, binding->source == NULL);
-}
-
-/* add leaves the event that a new row is to be added. */
-static void
-add(Apply *apply, LsBinding *binding, TupleTableSlot *slot)
-{
-	LsModel    *model = apply->table->models[binding->model];
-	LsEvent		event;
-	LsState		delta;
-
-	if (binding->purges_only)
-		return;
-	event.matches = palloc(sizeof(LsMatch) * Max(1, binding->source->max_matches));
-	if (!ls_source_match(model, binding->source, ls_binding_row(binding, slot),
-						 apply->econtext, &event))
-		return;
-	if (model->fault)
-	{
-		ls_pending_add_one(model, event.contact, NULL, false);
-		return;
-	}
-	ls_state_init(&delta);
-	ls_state_add(model, &delta, &event, ls_clock());
-	ls_pending_add_one(model, event.contact, &delta, false);
-}
-
-/* keep takes up a deleted row of a source that keeps what it gave.  False: it does not. */
-static bool
-keep(Apply *apply, LsBinding *binding, TupleTableSlot *slot)
-{
-	LsModel    *model = apply->table->models[binding->model];
-	LsPurge    *purge;
-
-	if (binding->source == NULL || !ls_keeps(model, binding->source))
-		return false;
-	purge = ls_purge_begin(model, binding->source, true);
-	ls_purge_row(purge, ls_binding_row(binding, slot), apply->econtext);
-	ls_purge_end(purge);
-	return true;
-}
-
-/* show shows what happened to a row to one of those whom it concerns. */
-static void
-show(Apply *apply, LsBinding *binding, TriggerData *trigger)
-{
-	TupleTableSlot *old = trigger->tg_trigslot;
-	TupleTableSlot *new = trigger->tg_newslot;
-
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-	{
-		if (!ls_has_virtual_columns(old->tts_tupleDescriptor) &&
-			ls_binding_same(binding, apply->table->models[binding->model], old, new))
-			return;
-		mark(apply, binding, old);
-		mark(apply, binding, new);
-	}
-	else if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && binding->source &&
-			 !apply->table->models[binding->model]->restoring &&
-			 !apply->table->models[binding->model]->fault)
-		add(apply, binding, old);
-	else if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ||
-			 !keep(apply, binding, old))
-		mark(apply, binding, old);
-}
-
-/* apply_row shows it to all of them. */
-static void
-apply_row(TriggerData *trigger)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "leadscore row",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Apply		apply;
-
-	apply.table = ls_table_acquire(trigger->tg_relation);
-	apply.estate = CreateExecutorState();
-	apply.econtext = CreateExprContext(apply.estate);
-	for (int i = 0; i < apply.table->nbindings; i++)
-		if (aside_for(&apply, &apply.table->bindings[i]))
-			show(&apply, &apply.table->bindings[i], trigger);
-	for (int i = 0; i < apply.table->nmodels; i++)
-		ls_rules_report(apply.table->models[i]);
-	FreeExecutorState(apply.estate);
-	ls_table_release(apply.table);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-}
 
 /*
  * ls_apply fires AFTER a row was written by a replica.  It is enabled for others,
@@ -168,10 +46,10 @@ Datum
 ls_apply(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = ls_sql_trigger_data(fcinfo, TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW,
-										   LS_FIRED_INSERT | LS_FIRED_UPDATE | LS_FIRED_DELETE);
+											   LS_FIRED_INSERT | LS_FIRED_UPDATE | LS_FIRED_DELETE);
 
 	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
-		apply_row(trigger);
+		ls_capture_replicated(trigger);
 	else
 		ls_capture_row(trigger);
 	return PointerGetDatum(NULL);

@@ -4,7 +4,7 @@
  *		Rows that a dump brings.
  *
  * A restore is known by its target: INSERT and COPY into a base table are of a
- * restore, whoever's they are, but for leadscore itself; into a view they are an
+ * restore, in any session, but for leadscore itself; into a view they are an
  * ordinary change.  A restored row is taken as it is, from a role with the privileges of
  * the model's owner.  Rows may come before that of their model: they are kept, and not
  * used until it is there.  The models meanwhile: restore_state.c.
@@ -65,7 +65,7 @@ static const struct
 };
 
 /*
- * move_sequences does so for the numbers of a row.  Each is looked at once in a
+ * move_sequences has sequences go on after the numbers of a row.  Each is looked at once in a
  * session, as rows come in ascending order mostly.
  */
 static void
@@ -90,8 +90,8 @@ move_sequences(Relation rel, HeapTuple tuple)
 }
 
 /*
- * check_rights makes sure that who restores rows of a model has its owner's rights,
- * and gives the owner, or none where its contact table is gone.
+ * check_rights makes sure that the caller has the privileges of the owner of a model
+ * that it restores, and gives the owner, or none where its contact table is gone.
  */
 static Oid
 check_rights(const char *model, Oid contacts)
@@ -111,7 +111,7 @@ check_rights(const char *model, Oid contacts)
 }
 
 /*
- * restore_model takes a row of lead_model.  Whoever restores a model answers for its
+ * restore_model takes a row of lead_model.  The role that restores a model answers for its
  * rules: the owner that the dump says accepted them is a number of another cluster.
  */
 static HeapTuple
@@ -238,7 +238,6 @@ catch_up(Oid relid)
 	Relation	rel = table_open(relid, ShareRowExclusiveLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	HeapTuple	tuple;
-	LsUser	saved;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 		move_sequences(rel, tuple);
@@ -253,12 +252,10 @@ catch_up(Oid relid)
 	table_close(rel, NoLock);
 	if (relid != ls_extension_base_table("lead_model", false))
 		return;
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute("UPDATE leadscore_internal.lead_model m SET restoring = true,"
-			   " accepted_contacts = m.contacts,"
-			   " accepted_owner = COALESCE((SELECT c.relowner FROM pg_catalog.pg_class c"
-			   " WHERE c.oid OPERATOR(pg_catalog.=) m.contacts), m.accepted_owner)", NULL);
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_model m SET restoring = true,"
+						 " accepted_contacts = m.contacts,"
+						 " accepted_owner = COALESCE((SELECT c.relowner FROM pg_catalog.pg_class c"
+						 " WHERE c.oid = m.contacts), m.accepted_owner)", NULL);
 }
 
 /*

@@ -284,7 +284,7 @@ find_entry(Oid relation)
 }
 
 /*
- * ls_table_acquire gives the entry of a table, current under locks on the
+ * ls_table_cache_acquire gives the entry of a table, current under locks on the
  * score tables of its models, which are taken here: a change of rules waits
  * for them before it commits, so what we see stays what is in force.
  *
@@ -294,7 +294,7 @@ find_entry(Oid relation)
  * made to discard them does) would be again.
  */
 LsTable *
-ls_table_acquire(Relation rel)
+ls_table_cache_acquire(Relation rel)
 {
 	Entry	   *entry = find_entry(RelationGetRelid(rel));
 
@@ -332,7 +332,7 @@ ls_table_acquire(Relation rel)
 }
 
 void
-ls_table_release(LsTable *table)
+ls_table_cache_release(LsTable *table)
 {
 	table->uses--;
 	if (table->uses == 0 && list_member_ptr(orphans, table))
@@ -342,9 +342,9 @@ ls_table_release(LsTable *table)
 	}
 }
 
-/* ls_tables_forget marks entries of a relation; it reads nothing. */
+/* ls_table_cache_forget marks entries of a relation; it reads nothing. */
 void
-ls_tables_forget(Oid relation)
+ls_table_cache_forget(Oid relation)
 {
 	HASH_SEQ_STATUS status;
 	Entry	   *entry;
@@ -364,9 +364,9 @@ ls_tables_forget(Oid relation)
 			entry->table->valid = false;
 }
 
-/* ls_tables_end_transaction drops the uses that an error left behind. */
+/* ls_table_cache_end_transaction drops the uses that an error left behind. */
 void
-ls_tables_end_transaction(void)
+ls_table_cache_end_transaction(void)
 {
 	HASH_SEQ_STATUS status;
 	Entry	   *entry;

@@ -41,10 +41,10 @@ typedef struct LsTable
 	LsBinding  *bindings;
 } LsTable;
 
-extern LsTable *ls_table_acquire(Relation rel);
-extern void ls_table_release(LsTable *table);
-extern void ls_tables_forget(Oid relation);
-extern void ls_tables_end_transaction(void);
+extern LsTable *ls_table_cache_acquire(Relation rel);
+extern void ls_table_cache_release(LsTable *table);
+extern void ls_table_cache_forget(Oid relation);
+extern void ls_table_cache_end_transaction(void);
 
 /* rows, as those to whom they belong have them */
 extern TupleTableSlot *ls_binding_row(LsBinding *binding, TupleTableSlot *slot);

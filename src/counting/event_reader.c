@@ -31,7 +31,7 @@
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 
-#include "base/local_rows.h"
+#include "counting/local_rows.h"
 #include "base/relation.h"
 #include "base/user.h"
 #include "rules/disclosure.h"

@@ -17,8 +17,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "base/statement.h"
 #include "base/transaction.h"
-#include "capture/deferred.h"
 #include "tables/pending_table.h"
 #include "tables/score_writer.h"
 #include "tables/worker_error.h"
@@ -175,7 +175,7 @@ ls_fold_all(const char *model, bool state_only)
 	int64		changed = 0;
 	LsFold	   *fold;
 
-	if (ls_note_under_way())
+	if (ls_statement_under_way())
 		return 0;
 	/* what is pending of contacts that were merged becomes their targets' */
 	for (int i = 0; i < 3; i++)

@@ -259,7 +259,7 @@ concern(Concerned *concerned, const Node *stmt)
 			if (((const DropStmt *) stmt)->removeType != OBJECT_TABLE)
 				concerned->own = ((const DropStmt *) stmt)->behavior == DROP_CASCADE;
 			else
-				foreach(lc, ls_drops_fed((const DropStmt *) stmt))
+				foreach(lc, ls_drop_named((const DropStmt *) stmt))
 					concern_table(concerned, lfirst_oid(lc));
 			break;
 		default:
@@ -423,7 +423,7 @@ ls_ddl_start(PG_FUNCTION_ARGS)
 	ls_ddl_object_before(stmt);
 	ls_ancestors_lock_before(stmt);
 	ls_rename_before(stmt);
-	ls_purge_before(stmt);
+	ls_drop_purge(stmt);
 	PG_RETURN_NULL();
 }
 

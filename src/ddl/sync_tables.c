@@ -52,7 +52,7 @@
 #include "definitions/source_triggers.h"
 #include "definitions/table_change.h"
 #include "jobs/job_run.h"
-#include "jobs/one_model.h"
+#include "counting/one_model.h"
 #include "model/attach.h"
 #include "model/model.h"
 #include "rules/expression.h"
@@ -253,21 +253,6 @@ add_parts(Work *work, List **parts, const char *source, List *relations)
 	}
 }
 
-/* forget_relation takes a table out of a source. */
-static void
-forget_relation(const char *model, const char *source, Oid relid)
-{
-	LsSqlArguments args = {0};
-
-	ls_sql_add_text(&args, model);
-	ls_sql_add_text(&args, source);
-	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relid));
-	ls_extension_execute("DELETE FROM leadscore_internal.lead_relation WHERE model = $1"
-						 " AND source IS NOT DISTINCT FROM $2 AND relation = $3", &args);
-	CommandCounterIncrement();
-	ls_remove_triggers_if_unused(relid);
-}
-
 /* warn_of_foreign says that a foreign table cannot be watched. */
 static void
 warn_of_foreign(Oid relid, Oid root)
@@ -311,8 +296,8 @@ sync_tree(Work *work, const char *source, Oid root)
 	ls_add_tree(model, source, come);
 	foreach(lc, left)
 	{
-		forget_relation(model, source, lfirst_oid(lc));
-		if (!exists(lfirst_oid(lc)) && !ls_purge_dropped(lfirst_oid(lc)))
+		ls_forget_relation(model, source, lfirst_oid(lc));
+		if (!exists(lfirst_oid(lc)) && !ls_drop_purged(lfirst_oid(lc)))
 			work->rescore = true;
 	}
 	if (source)

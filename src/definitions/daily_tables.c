@@ -18,7 +18,6 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
@@ -35,7 +34,6 @@
 #include "base/decay.h"
 #include "base/leadscore.h"
 #include "base/relation.h"
-#include "base/user.h"
 #include "definitions/extension.h"
 #include "definitions/model_tables.h"
 
@@ -278,22 +276,15 @@ static void
 copy_checks(Oid parent, const char *partition)
 {
 	LsSqlArguments args = {0};
-	List	   *sql = NIL;
-	ListCell   *lc;
-	MemoryContext caller = CurrentMemoryContext;
+	SPITupleTable *rows;
 
 	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(parent));
-	SPI_connect();
-	(void) ls_sql_run("SELECT conname, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint"
-				  " WHERE conrelid OPERATOR(pg_catalog.=) $1 AND contype OPERATOR(pg_catalog.=) 'c'", &args);
-	MemoryContextSwitchTo(caller);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		sql = lappend(sql, psprintf("ALTER TABLE leadscore.%s ADD CONSTRAINT %s %s", partition,
-									quote_identifier(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1)),
-									SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2)));
-	SPI_finish();
-	foreach(lc, sql)
-		ls_sql_execute(lfirst(lc), NULL);
+	rows = ls_sql_query_as_owner(parent, "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+								 " WHERE conrelid = $1 AND contype = 'c'", &args);
+	for (uint64 i = 0; i < rows->numvals; i++)
+		ls_sql_execute_as_owner(parent, psprintf("ALTER TABLE leadscore.%s ADD CONSTRAINT %s %s", partition,
+												 quote_identifier(ls_sql_text(rows, i, 1)),
+												 ls_sql_text(rows, i, 2)), NULL);
 }
 
 /*
@@ -306,7 +297,6 @@ void
 ls_daily_make_partition(const char *model, DateADT day)
 {
 	Oid			parent = ls_extension_table(psprintf("daily_%s", model), false);
-	LsUser	saved;
 	char	   *name;
 	int			year,
 				month,
@@ -320,17 +310,15 @@ ls_daily_make_partition(const char *model, DateADT day)
 	for (int i = 1; OidIsValid(ls_extension_table(name, true)); i++)
 		name = psprintf("daily_%s_%04d%02d_%d", model, year, month, i);
 	next = year * 12 + month;	/* months from 0 on, and the one after */
-	ls_sql_execute(psprintf("CREATE TABLE leadscore.%s (LIKE leadscore.daily_%s INCLUDING COMMENTS)",
-						name, model), NULL);
-	ls_sql_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
-						" 'contacts of model %s at the end of each day of %04d-%02d'",
-						name, model, year, month), NULL);
+	ls_extension_execute(psprintf("CREATE TABLE leadscore.%s (LIKE leadscore.daily_%s INCLUDING COMMENTS)",
+								  name, model), NULL);
+	ls_extension_execute(psprintf("COMMENT ON TABLE leadscore.%s IS"
+								  " 'contacts of model %s at the end of each day of %04d-%02d'",
+								  name, model, year, month), NULL);
 	ls_tables_give_one(name, ls_relation_owner(parent));
 	copy_grants(parent, ls_extension_table(name, false));
-	ls_user_switch_to_owner(ls_relation_owner(parent), &saved);
 	copy_checks(parent, name);
-	ls_sql_execute(psprintf("ALTER TABLE leadscore.daily_%s ATTACH PARTITION leadscore.%s"
-						" FOR VALUES FROM ('%04d-%02d-01') TO ('%04d-%02d-01')",
-						model, name, year, month, next / 12, next % 12 + 1), NULL);
-	ls_user_restore(&saved);
+	ls_sql_execute_as_owner(parent, psprintf("ALTER TABLE leadscore.daily_%s ATTACH PARTITION leadscore.%s"
+											 " FOR VALUES FROM ('%04d-%02d-01') TO ('%04d-%02d-01')",
+											 model, name, year, month, next / 12, next % 12 + 1), NULL);
 }

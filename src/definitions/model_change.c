@@ -22,37 +22,68 @@
 #include "utils/plancache.h"
 
 #include "base/sql.h"
+#include "base/transaction.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
 
-static List *changed_models = NIL;	/* of char *, in TopTransactionContext */
-static List *refreshed_models = NIL;
-
-/* A model that is to be counted */
-typedef struct Waiting
+/*
+ * What was left to be done about models, and what was done: the last one of a model
+ * holds.  So what was done in a subtransaction that aborts is to be done again.
+ */
+typedef struct Step
 {
-	char	   *model;
-	bool		all;			/* every contact, not only what rules wait for */
-	bool		by_user;		/* it fails where that cannot be done */
-	SubTransactionId asked;		/* in which it was asked for */
-	SubTransactionId taken;		/* in which it was done; invalid: not yet */
-} Waiting;
+	SubTransactionId subid;
+	bool		done;
+	LsToCount	what;
+} Step;
 
-static List *waiting = NIL;		/* of Waiting, in TopTransactionContext */
+static LsTransactionList refreshes; /* of Step: stored rows to be brought up to date */
+static LsTransactionList counts;	/* of Step: rules or contacts to be counted */
 
-static bool
-remember(List **models, const char *model)
+/* last_step finds the last step of a model, or NULL. */
+static Step *
+last_step(const LsTransactionList *steps, const char *model)
 {
-	MemoryContext old;
+	for (int i = list_length(steps->members) - 1; i >= 0; i--)
+	{
+		Step	   *step = list_nth(steps->members, i);
+
+		if (strcmp(step->what.model, model) == 0)
+			return step;
+	}
+	return NULL;
+}
+
+/* add_step records that something is to be done about a model, or done. */
+static Step *
+add_step(LsTransactionList *steps, const char *model, bool done)
+{
+	Step	   *step = last_step(steps, model);
+
+	if (step && step->done == done)
+		return step;
+	step = MemoryContextAllocZero(TopTransactionContext, sizeof(Step));
+	step->what.model = MemoryContextStrdup(TopTransactionContext, model);
+	step->done = done;
+	ls_transaction_list_add(steps, step);
+	return step;
+}
+
+/* undone gives the steps that are to be done (of LsToCount). */
+static List *
+undone(const LsTransactionList *steps)
+{
+	List	   *result = NIL;
 	ListCell   *lc;
 
-	foreach(lc, *models)
-		if (strcmp(lfirst(lc), model) == 0)
-			return false;
-	old = MemoryContextSwitchTo(TopTransactionContext);
-	*models = lappend(*models, pstrdup(model));
-	MemoryContextSwitchTo(old);
-	return true;
+	foreach(lc, steps->members)
+	{
+		Step	   *step = lfirst(lc);
+
+		if (!step->done && last_step(steps, step->what.model) == step)
+			result = lappend(result, &step->what);
+	}
+	return result;
 }
 
 /*
@@ -89,62 +120,28 @@ ls_model_changed(const char *model)
 	const char *visitors = ls_visitors_model(model);
 
 	ls_model_new_version(model);
-	remember(&changed_models, model);
+	(void) add_step(&refreshes, model, false);
 	if (visitors)
-		remember(&changed_models, visitors);
+		(void) add_step(&refreshes, visitors, false);
 }
 
-/* ls_model_refreshed notes that the rows of a model have been brought up to date. */
+/* ls_model_refreshed records that the rows of a model have been brought up to date. */
 void
 ls_model_refreshed(const char *model)
 {
-	ListCell   *lc;
-
-	foreach(lc, changed_models)
-		if (strcmp(lfirst(lc), model) == 0)
-			changed_models = foreach_delete_current(changed_models, lc);
-	remember(&refreshed_models, model);
+	(void) add_step(&refreshes, model, true);
 }
 
 /* ls_changed_models are those whose stored rows may not be up to date. */
 List *
 ls_changed_models(void)
 {
-	return changed_models;
-}
-
-/* ls_changed_models_done notes that they are. */
-void
-ls_changed_models_done(void)
-{
+	List	   *models = NIL;
 	ListCell   *lc;
 
-	foreach(lc, changed_models)
-		remember(&refreshed_models, lfirst(lc));
-	changed_models = NIL;
-}
-
-/*
- * ls_changed_models_again is for a subtransaction that aborts: what it brought
- * up to date is not, after all.
- */
-void
-ls_changed_models_again(void)
-{
-	ListCell   *lc;
-
-	foreach(lc, refreshed_models)
-		remember(&changed_models, lfirst(lc));
-	refreshed_models = NIL;
-}
-
-/* ls_changed_models_forget: the transaction is over, and its memory gone. */
-void
-ls_changed_models_forget(void)
-{
-	waiting = NIL;
-	changed_models = NIL;
-	refreshed_models = NIL;
+	foreach(lc, undone(&refreshes))
+		models = lappend(models, unconstify(char *, ((LsToCount *) lfirst(lc))->model));
+	return models;
 }
 
 /* ---------- what is to be counted ---------- */
@@ -158,41 +155,20 @@ ls_changed_models_forget(void)
 void
 ls_count_later(const char *model, bool all, bool by_user)
 {
-	MemoryContext old;
-	Waiting    *one;
-	ListCell   *lc;
+	Step	   *step = last_step(&counts, model);
 
-	foreach(lc, waiting)
-	{
-		one = lfirst(lc);
-		if (one->taken == InvalidSubTransactionId && strcmp(one->model, model) == 0)
-		{
-			one->all = one->all || all;
-			one->by_user = one->by_user || by_user;
-			return;
-		}
-	}
-	old = MemoryContextSwitchTo(TopTransactionContext);
-	one = palloc0(sizeof(Waiting));
-	one->model = pstrdup(model);
-	one->all = all;
-	one->by_user = by_user;
-	one->asked = GetCurrentSubTransactionId();
-	waiting = lappend(waiting, one);
-	MemoryContextSwitchTo(old);
-	ResetPlanCache();
+	if (step == NULL || step->done)
+		ResetPlanCache();
+	step = add_step(&counts, model, false);
+	step->what.all |= all;
+	step->what.by_user |= by_user;
 }
 
 /* ls_count_waits tells whether a model is to be counted. */
 bool
 ls_count_waits(void)
 {
-	ListCell   *lc;
-
-	foreach(lc, waiting)
-		if (((Waiting *) lfirst(lc))->taken == InvalidSubTransactionId)
-			return true;
-	return false;
+	return counts.members != NIL && undone(&counts) != NIL;
 }
 
 static int
@@ -206,55 +182,22 @@ by_rank(const ListCell *a, const ListCell *b)
 
 /*
  * ls_count_take gives what is to be counted (of LsToCount), in the order in which models
- * are locked, and notes that it is.
+ * are locked, and records that it is.
  */
 List *
 ls_count_take(void)
 {
-	List	   *models = NIL;
+	List	   *models = undone(&counts);
 	ListCell   *lc;
 
-	foreach(lc, waiting)
+	foreach(lc, models)
 	{
-		Waiting    *one = lfirst(lc);
-		LsToCount  *result;
+		const char *model = ((LsToCount *) lfirst(lc))->model;
 
-		if (one->taken != InvalidSubTransactionId)
-			continue;
-		one->taken = GetCurrentSubTransactionId();
-		if (!OidIsValid(ls_score_table(one->model, true)))
-			continue;
-		result = palloc(sizeof(LsToCount));
-		result->model = one->model;
-		result->all = one->all;
-		result->by_user = one->by_user;
-		models = lappend(models, result);
+		(void) add_step(&counts, model, true);
+		if (!OidIsValid(ls_score_table(model, true)))
+			models = foreach_delete_current(models, lc);
 	}
 	list_sort(models, by_rank);
 	return models;
-}
-
-/*
- * ls_count_end_subtransaction forgets what was asked for in a subtransaction that
- * aborts; what was done in it is not, after all.
- */
-void
-ls_count_end_subtransaction(SubTransactionId mine, SubTransactionId parent, bool committed)
-{
-	ListCell   *lc;
-
-	foreach(lc, waiting)
-	{
-		Waiting    *one = lfirst(lc);
-
-		if (one->asked >= mine && !committed)
-		{
-			waiting = foreach_delete_current(waiting, lc);
-			continue;
-		}
-		if (one->asked >= mine)
-			one->asked = parent;
-		if (one->taken != InvalidSubTransactionId && one->taken >= mine)
-			one->taken = committed ? parent : InvalidSubTransactionId;
-	}
 }

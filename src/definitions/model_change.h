@@ -20,9 +20,6 @@ extern void ls_model_changed(const char *model);
 extern void ls_model_new_version(const char *model);
 extern void ls_model_refreshed(const char *model);
 extern List *ls_changed_models(void);
-extern void ls_changed_models_done(void);
-extern void ls_changed_models_again(void);
-extern void ls_changed_models_forget(void);
 
 /*
  * Models of which rules, or all contacts, are to be counted before the transaction
@@ -38,7 +35,5 @@ typedef struct LsToCount
 extern void ls_count_later(const char *model, bool all, bool by_user);
 extern bool ls_count_waits(void);
 extern List *ls_count_take(void);
-extern void ls_count_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
-										bool committed);
 
 #endif							/* LEADSCORE_MODEL_CHANGE_H */

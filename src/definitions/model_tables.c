@@ -524,7 +524,7 @@ ls_tables_give(const LsModelRow *row)
 
 		if (!OidIsValid(table))
 			continue;
-		ls_check_hand_over(table, owner);
+		ls_hand_over_check(table, owner);
 		if (ls_relation_owner(table) != owner)
 			give_one(parts[i].kind, get_rel_name(table), owner);
 		if (get_rel_relkind(table) == RELKIND_VIEW)

@@ -3,8 +3,8 @@
  * restore_state.c
  *		Whether something of a model is being restored, and is to be left alone.
  *
- * A dump brings tables in any order, keys and triggers after the rows.  Who wrote
- * anything to a model in between would have written what the dump still brings (a
+ * A dump brings tables in any order, keys and triggers after the rows.  Another session
+ * that wrote to a model in between would have written what the dump still brings (a
  * row with its key would end the restore), or have worked with what is not all
  * there: a contact that is due and has no score yet, a day without contacts, a job
  * that finds nothing to count.
@@ -12,7 +12,7 @@
  * Hence two conditions for a worker:
  *	- A session that brings rows of lead_model holds a lock until it ends, which a
  *	  transaction of a worker needs.  It is taken before the rows are there, so
- *	  whoever sees a model sees the lock.  A parallel restore has all its sessions
+ *	  a session that sees a model sees the lock.  A parallel restore has all its sessions
  *	  until everything is there.
  *	- A model is complete: what a dump brings after its rows is there, keys, triggers
  *	  and the number of a sequence.  So it is when a dump is restored in pieces, by
@@ -20,7 +20,7 @@
  *
  * Until both hold for the first time, the model's row says that it is being restored.
  * Events that come while it does may be of the dump, which has their scores, too:
- * their contacts are only noted to be counted again.
+ * their contacts are only enqueued to be recomputed.
  *
  *-------------------------------------------------------------------------
  */
@@ -54,7 +54,7 @@ static bool session_restores = false;
 void
 ls_restore_begin(void)
 {
-	ls_share_advisory(LS_LOCK_RESTORE, MyDatabaseId);
+	ls_advisory_share(LS_LOCK_RESTORE, MyDatabaseId);
 	session_restores = true;
 }
 
@@ -90,7 +90,7 @@ ls_restore_number(const char *name, int64 number)
 bool
 ls_restore_keep_away(void)
 {
-	return ls_hold_advisory(LS_LOCK_RESTORE, MyDatabaseId);
+	return ls_advisory_hold(LS_LOCK_RESTORE, MyDatabaseId);
 }
 
 /* table_without_trigger gives a table that feeds the model and does not tell of it. */

@@ -515,17 +515,34 @@ ls_recorded_relations(const char *model, const char *source)
 	return relations;
 }
 
-/* ls_record_relation writes a row of lead_relation. */
-void
-ls_record_relation(const char *model, const char *source, Oid relid)
+/* change_relation writes or deletes a row of lead_relation. */
+static void
+change_relation(const char *sql, const char *model, const char *source, Oid relid)
 {
 	LsSqlArguments args = {0};
 
 	ls_sql_add_text(&args, model);
 	ls_sql_add_text(&args, source);
 	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relid));
-	ls_extension_execute("INSERT INTO leadscore_internal.lead_relation (model, source, relation)"
-						 " VALUES ($1, $2, $3)", &args);
+	ls_extension_execute(sql, &args);
+}
+
+/* ls_record_relation records that a table feeds a model, through a source or as contacts. */
+void
+ls_record_relation(const char *model, const char *source, Oid relid)
+{
+	change_relation("INSERT INTO leadscore_internal.lead_relation (model, source, relation)"
+					" VALUES ($1, $2, $3)", model, source, relid);
+}
+
+/* ls_forget_relation takes a table out of a source. */
+void
+ls_forget_relation(const char *model, const char *source, Oid relid)
+{
+	change_relation("DELETE FROM leadscore_internal.lead_relation WHERE model = $1"
+					" AND source IS NOT DISTINCT FROM $2 AND relation = $3", model, source, relid);
+	CommandCounterIncrement();
+	ls_remove_triggers_if_unused(relid);
 }
 
 /*

@@ -39,6 +39,7 @@ extern void ls_remove_triggers_if_unused(Oid relid);
 extern List *ls_relation_rows(Oid relation);	/* InvalidOid: all */
 extern List *ls_recorded_relations(const char *model, const char *source);
 extern void ls_record_relation(const char *model, const char *source, Oid relid);
+extern void ls_forget_relation(const char *model, const char *source, Oid relid);
 extern void ls_add_tree(const char *model, const char *source, List *tree);
 extern List *ls_lock_tree(Oid relid, LOCKMODE lockmode);
 

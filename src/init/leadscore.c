@@ -18,19 +18,20 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/reach.h"
+#include "base/statement.h"
 #include "base/transaction.h"
 #include "base/user.h"
 #include "capture/capture.h"
-#include "capture/deferred.h"
 #include "capture/table_cache.h"
+#include "counting/before_commit.h"
 #include "counting/recount.h"
 #include "counting/stage_context.h"
+#include "ddl/resume.h"
 #include "definitions/job_table.h"
 #include "definitions/model_change.h"
-#include "jobs/before_commit.h"
 #include "model/definition_view.h"
-#include "ddl/resume.h"
 #include "rules/model_compile.h"
+#include "tables/deferred.h"
 #include "tables/purged_table.h"
 #include "tables/score_writer.h"
 
@@ -42,7 +43,7 @@ static void
 relation_changed(Datum arg, Oid relid)
 {
 	ls_rules_forget(relid);
-	ls_capture_forget(relid);
+	ls_table_cache_forget(relid);
 }
 
 /* object_changed hears of functions and types that expressions reach. */
@@ -92,7 +93,6 @@ transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
 			ls_capture_before_commit();
-			ls_note_before_commit();
 			ls_resume_before_commit();
 			if (ls_count_waits())
 				ls_count_now();
@@ -104,13 +104,11 @@ transaction_event(XactEvent event, void *arg)
 			if (ls_transaction_end() && event == XACT_EVENT_COMMIT)
 				ls_shared_state_wake_up(MyDatabaseId);
 			ls_user_end_transaction();
-			ls_definitions_end_transaction();
 			ls_resume_end_transaction();
-			ls_capture_end_transaction();
-			ls_note_end_transaction();
-			ls_tables_end_transaction();
+			ls_statement_end_transaction();
+			ls_deferred_end_transaction();
+			ls_table_cache_end_transaction();
 			ls_rules_end_transaction();
-			ls_changed_models_forget();
 			break;
 		default:
 			break;
@@ -127,19 +125,11 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 			ls_user_begin_subtransaction();
 			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
-			ls_user_end_subtransaction(false);
-			ls_capture_end_subtransaction(mine, parent, true);
-			ls_note_end_subtransaction(mine, parent, true);
-			ls_definitions_end_subtransaction(mine, parent, true);
-			ls_count_end_subtransaction(mine, parent, true);
-			break;
 		case SUBXACT_EVENT_ABORT_SUB:
-			ls_user_end_subtransaction(true);
-			ls_capture_end_subtransaction(mine, parent, false);
-			ls_note_end_subtransaction(mine, parent, false);
-			ls_definitions_end_subtransaction(mine, parent, false);
-			ls_changed_models_again();
-			ls_count_end_subtransaction(mine, parent, false);
+			ls_user_end_subtransaction(event == SUBXACT_EVENT_ABORT_SUB);
+			ls_transaction_end_subtransaction(mine, parent, event == SUBXACT_EVENT_COMMIT_SUB);
+			ls_statement_end_subtransaction(mine, parent, event == SUBXACT_EVENT_COMMIT_SUB);
+			ls_deferred_end_subtransaction(mine, parent, event == SUBXACT_EVENT_COMMIT_SUB);
 			break;
 		default:
 			break;
@@ -151,7 +141,6 @@ static const LsScoreWriterCallbacks writer_callbacks = {
 	.count_all = ls_count_contact,
 	.count_profile = ls_count_profile,
 	.stage_context = ls_stage_context_fill,
-	.defer = ls_note_defer_contact,
 };
 
 void

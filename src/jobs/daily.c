@@ -288,7 +288,7 @@ write_cells(Day *day)
 		ls_sql_add(&args, INT8OID, Int64GetDatum(cell->entered));
 		ls_sql_add(&args, INT8OID, Int64GetDatum(cell->left));
 		ls_sql_add(&args, FLOAT8OID, Float8GetDatum(ls_sum_value(&cell->score_sum)));
-		ls_sql_execute(sql, &args);
+		ls_sql_execute_as_owner(day->model->score_table, sql, &args);
 	}
 }
 
@@ -450,7 +450,6 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 	Day			day = {0};
 	LsUser	saved;
 
-	ls_user_switch(ls_extension_owner(), &saved);
 	ls_daily_make_funnel(row);
 	if (row->daily)
 	{
@@ -459,6 +458,7 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 	}
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
+	ls_user_switch(ls_extension_owner(), &saved);
 	model = ls_model_acquire(row->model, GetActiveSnapshot());
 	if (model == NULL)
 		elog(ERROR, "model \"%s\" does not exist", row->model);
@@ -483,25 +483,21 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 	PopActiveSnapshot();
 	write_batch(&day);
 	ls_rules_report(model);
-	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	write_cells(&day);
-	ls_user_restore(&saved);
 	ls_model_release(model);
-	ls_user_switch(ls_extension_owner(), &saved);
 	SPI_finish();
 	ls_sql_add_text(&args, row->model);
 	ls_sql_add(&args, DATEOID, DateADTGetDatum(date));
-	ls_sql_execute("UPDATE leadscore_internal.lead_day SET written_to = $2"
-			   " WHERE model OPERATOR(pg_catalog.=) $1", &args);
-	ls_user_restore(&saved);
+	ls_extension_execute("UPDATE leadscore_internal.lead_day SET written_to = $2"
+						 " WHERE model = $1", &args);
 	CommandCounterIncrement();
 }
 
 /*
- * take_turn locks a model's row of lead_day.  A worker waits for nobody; who asks for
- * days by hand waits until the day that a worker is at is written.  The score
+ * take_turn locks a model's row of lead_day.  A worker does not wait; a session that asks
+ * for days waits until the day that a worker is at is written.  The score
  * table comes first, as it does where a model is dropped.  NULL if it is not our
- * turn, or there is no such row: it is made with the model, and by nobody else,
+ * turn, or there is no such row: it is made with the model only,
  * as a dump brings it.
  */
 static LsModelRow *
@@ -510,8 +506,6 @@ take_turn(const char *model, bool wait)
 	Oid			table = ls_score_table(model, true);
 	LsSqlArguments args = {0};
 	LsModelRow *row;
-	LsUser	saved;
-	bool		ours;
 
 	if (!OidIsValid(table) || !ConditionalLockRelationOid(table, AccessShareLock))
 		return NULL;
@@ -519,12 +513,9 @@ take_turn(const char *model, bool wait)
 	if (row == NULL || !ls_tables_complete(model))
 		return NULL;
 	ls_sql_add_text(&args, model);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ours = ls_sql_execute(psprintf("SELECT FROM leadscore_internal.lead_day"
-							   " WHERE model OPERATOR(pg_catalog.=) $1 FOR UPDATE%s",
-							   wait ? "" : " SKIP LOCKED"), &args) > 0;
-	ls_user_restore(&saved);
-	return ours ? row : NULL;
+	return ls_extension_execute(psprintf("SELECT FROM leadscore_internal.lead_day"
+										 " WHERE model = $1 FOR UPDATE%s",
+										 wait ? "" : " SKIP LOCKED"), &args) > 0 ? row : NULL;
 }
 
 /*
@@ -558,7 +549,7 @@ ls_daily_write(const char *model, bool wait)
 	}
 	until = ls_daily_midnight(day + 1, tz);
 	if (until > ls_clock())
-		return false;			/* somebody else was faster */
+		return false;			/* another session was faster */
 	write_day(row, day, until);
 	return true;
 }

@@ -23,19 +23,19 @@
 #include "utils/snapmgr.h"
 
 #include "base/clock.h"
+#include "base/statement.h"
 #include "base/transaction.h"
-#include "capture/deferred.h"
+#include "counting/before_commit.h"
 #include "counting/merge_pending.h"
+#include "counting/one_model.h"
 #include "ddl/ddl.h"
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/restore_state.h"
 #include "definitions/rights.h"
-#include "jobs/before_commit.h"
 #include "jobs/daily.h"
 #include "jobs/job_run.h"
-#include "jobs/one_model.h"
 #include "rules/model_compile.h"
 #include "rules/source_locks.h"
 #include "tables/due_table.h"
@@ -339,7 +339,7 @@ see_to_model(const char *name)
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	all->no_more = ls_note_under_way() || ls_pending_none(name);
+	all->no_more = ls_statement_under_way() || ls_pending_none(name);
 	if ((ls_due_table_read(name, NULL, until, 1, &first) > 0 || !all->no_more) &&
 		(all->model = ls_model_acquire_to_write(name)) != NULL)
 	{
@@ -369,7 +369,7 @@ ls_pass_all(const char *model)
 {
 	int64		changed = see_to_model(model);
 
-	for (int i = 0; i < 2 && !ls_note_under_way() && !ls_pending_none(model); i++)
+	for (int i = 0; i < 2 && !ls_statement_under_way() && !ls_pending_none(model); i++)
 	{
 		LsFold	   *fold = ls_fold_begin(model);
 

@@ -39,7 +39,7 @@
 #include "base/compat.h"
 #include "base/leadscore.h"
 #include "definitions/model_change.h"
-#include "jobs/before_commit.h"
+#include "counting/before_commit.h"
 
 static planner_hook_type previous_planner = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;

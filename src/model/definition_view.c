@@ -109,15 +109,15 @@ static const Kind kinds[] = {
 /* A model of which the rows of a statement have changed something */
 typedef struct Changed
 {
+	SubTransactionId subid;
 	const Kind *kind;
 	char	   *model;
 	int			nids;			/* of rows, where there is advice about them */
 	int			room;
 	int64	   *ids;
-	SubTransactionId subid;
 } Changed;
 
-static List *changes = NIL;		/* of Changed, in TopTransactionContext */
+static LsTransactionList changes;	/* of Changed */
 
 /* ---------- to be read ---------- */
 
@@ -314,14 +314,14 @@ model_of(HeapTuple tuple, TupleDesc desc)
 	return isnull ? NULL : TextDatumGetCString(model);
 }
 
-/* changed_model finds or makes what is noted of a model. */
+/* changed_model finds or makes what is recorded of a model. */
 static Changed *
 changed_model(const Kind *kind, const char *model)
 {
 	Changed    *change;
 	ListCell   *lc;
 
-	foreach(lc, changes)
+	foreach(lc, changes.members)
 	{
 		change = lfirst(lc);
 		if (change->kind == kind && strcmp(change->model, model) == 0)
@@ -330,14 +330,13 @@ changed_model(const Kind *kind, const char *model)
 	change = palloc0(sizeof(Changed));
 	change->kind = kind;
 	change->model = pstrdup(model);
-	change->subid = GetCurrentSubTransactionId();
-	changes = lappend(changes, change);
+	ls_transaction_list_add(&changes, change);
 	return change;
 }
 
-/* note_change has the model of a row looked at when the statement is done. */
+/* record_change has the model of a row looked at when the statement is done. */
 static void
-note_change(const Kind *kind, const LsDefinition *row)
+record_change(const Kind *kind, const LsDefinition *row)
 {
 	HeapTuple	tuple = row->new ? row->new : row->old;
 	char	   *model = model_of(tuple, row->desc);
@@ -514,7 +513,7 @@ ls_write_definition(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	if (kind->written)
 		kind->written(&row);
-	note_change(kind, &row);
+	record_change(kind, &row);
 	if (row.new == NULL)
 		return PointerGetDatum(td->tg_trigtuple);
 	return PointerGetDatum(convert(row.new, row.desc, RelationGetDescr(td->tg_relation),
@@ -535,14 +534,14 @@ ls_leave_definitions(PG_FUNCTION_ARGS)
 	List	   *models = NIL;
 	ListCell   *lc;
 
-	foreach(lc, changes)
+	foreach(lc, changes.members)
 	{
 		Changed    *change = lfirst(lc);
 
 		if (change->kind != kind)
 			continue;
 		models = lappend(models, pstrdup(change->model));
-		changes = foreach_delete_current(changes, lc);
+		changes.members = foreach_delete_current(changes.members, lc);
 		if (change->nids > 0)
 			kind->advise(change->model, change->ids, change->nids);
 	}
@@ -554,32 +553,6 @@ ls_leave_definitions(PG_FUNCTION_ARGS)
 		if (kind->changed && ls_model_row(lfirst(lc), NULL))
 			kind->changed(lfirst(lc));
 	return PointerGetDatum(NULL);
-}
-
-void
-ls_definitions_end_transaction(void)
-{
-	changes = NIL;
-}
-
-/* ls_definitions_end_subtransaction forgets the rows of a statement that failed. */
-void
-ls_definitions_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
-								  bool committed)
-{
-	ListCell   *lc;
-
-	foreach(lc, changes)
-	{
-		Changed    *change = lfirst(lc);
-
-		if (change->subid < mine)
-			continue;
-		if (committed)
-			change->subid = parent;
-		else
-			changes = foreach_delete_current(changes, lc);
-	}
 }
 
 /* ls_is_definition tells whether a relation is one of the views. */

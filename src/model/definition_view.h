@@ -11,9 +11,6 @@
 
 #include "postgres.h"
 
-extern void ls_definitions_end_transaction(void);
-extern void ls_definitions_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
-											  bool committed);
 extern bool ls_is_definition(Oid relation);
 extern void ls_definition_check_snapshot(const char *name);
 

@@ -34,7 +34,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "base/local_rows.h"
+#include "counting/local_rows.h"
 #include "base/sql.h"
 #include "base/user.h"
 #include "definitions/extension.h"

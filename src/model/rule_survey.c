@@ -27,7 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "base/local_rows.h"
+#include "counting/local_rows.h"
 #include "base/suggest.h"
 #include "base/transaction.h"
 #include "base/user.h"

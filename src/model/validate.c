@@ -24,10 +24,9 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "definitions/daily_tables.h"
 #include "base/decay.h"
 #include "base/suggest.h"
-#include "capture/deferred.h"
+#include "definitions/daily_tables.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/model_tables.h"
@@ -37,6 +36,7 @@
 #include "model/key_change.h"
 #include "model/rule_history.h"
 #include "model/visitors.h"
+#include "tables/deferred.h"
 
 /* ---------- for all tables ---------- */
 
@@ -608,7 +608,7 @@ void
 ls_rules_changed(const char *model)
 {
 	/* written by a trigger of an event table, in the midst of a statement */
-	if (has_uncounted(model) && !ls_note_defer_count(model))
+	if (has_uncounted(model) && !ls_deferred_recompute_model(model))
 		(void) ls_job_count(model);
 	else
 		ls_model_changed(model);

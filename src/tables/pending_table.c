@@ -44,7 +44,7 @@
 #include "base/leadscore.h"
 #include "base/relation.h"
 #include "base/table_index.h"
-#include "base/transaction.h"
+#include "base/statement.h"
 #include "base/user.h"
 #include "definitions/extension.h"
 #include "tables/score_table.h"
@@ -270,41 +270,11 @@ ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 	table_close(rel, AccessShareLock);
 }
 
-/* What a snapshot of this session was taken of */
-typedef struct Moment
-{
-	uint64		transaction;
-	SubTransactionId subid;		/* another one after each that was rolled back */
-	CommandId	command;
-	TransactionId xmin;
-	TransactionId xmax;
-	uint32		running;		/* of those in between: they only grow fewer */
-	int32		subrunning;
-} Moment;
-
-static Moment
-moment_of(Snapshot snapshot)
-{
-	Moment		moment = {ls_transaction_number(), GetCurrentSubTransactionId(),
-		snapshot->curcid, snapshot->xmin, snapshot->xmax, snapshot->xcnt,
-	snapshot->subxcnt};
-
-	return moment;
-}
-
-static bool
-same_moment(const Moment *a, const Moment *b)
-{
-	return a->transaction == b->transaction && a->subid == b->subid &&
-		a->command == b->command && a->xmin == b->xmin && a->xmax == b->xmax &&
-		a->running == b->running && a->subrunning == b->subrunning;
-}
-
 /* What is remembered of a table of pending rows */
 typedef struct Known
 {
 	Oid			table;
-	Moment		moment;
+	LsStatement statement;
 	bool		any;
 } Known;
 
@@ -312,14 +282,14 @@ typedef struct Known
 static bool
 sees_any(LsModel *model, Oid table, Known *known)
 {
-	Moment		moment = moment_of(GetActiveSnapshot());
+	LsStatement statement = ls_statement_active();
 	Relation	rel,
 				index;
 	IndexScanDesc scan;
 
 	if (!OidIsValid(table))
 		return false;
-	if (known->table == table && same_moment(&known->moment, &moment))
+	if (known->table == table && ls_statement_same_snapshot(&known->statement, &statement))
 		return known->any;
 	known->table = InvalidOid;
 	rel = table_open(table, AccessShareLock);
@@ -336,7 +306,7 @@ sees_any(LsModel *model, Oid table, Known *known)
 	}
 	table_close(rel, AccessShareLock);
 	known->table = table;
-	known->moment = moment;
+	known->statement = statement;
 	return known->any;
 }
 

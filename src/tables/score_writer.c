@@ -38,6 +38,7 @@
 #include "scoring/next_change.h"
 #include "scoring/transition.h"
 #include "tables/damaged_row.h"
+#include "tables/deferred.h"
 #include "tables/due_table.h"
 #include "tables/identity_table.h"
 #include "tables/pending_table.h"
@@ -840,7 +841,7 @@ take_row(LsScoreWriter *writer, Task *task, LsScoreRow *row, LsOutcome *outcome)
 	if (!writer->exists || writer->damage == NULL)
 		return true;
 	/* events of a statement under way are not all there */
-	if (task->whole == NULL && !task->count_all && callbacks->defer(writer->model, contact))
+	if (task->whole == NULL && !task->count_all && ls_deferred_recompute(writer->model, contact))
 		return false;
 	ls_damaged_row_report(writer->model, contact, writer->damage);
 	task->count_all = task->whole == NULL;

@@ -109,8 +109,6 @@ typedef struct LsScoreWriterCallbacks
 	LsCounter	count_profile;
 	/* gives conditions of stages the contact's row */
 	void		(*stage_context) (LsModel *model, Datum contact, ExprContext *econtext);
-	/* has a contact recomputed when the statement under way ends; false: none is */
-	bool		(*defer) (LsModel *model, Datum contact);
 } LsScoreWriterCallbacks;
 
 typedef struct LsScoreWriter LsScoreWriter;

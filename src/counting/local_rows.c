@@ -10,7 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "base/local_rows.h"
+#include "counting/local_rows.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"

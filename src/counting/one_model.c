@@ -8,7 +8,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "jobs/one_model.h"
+#include "counting/one_model.h"
 
 #include "base/error.h"
 #include "base/leadscore.h"

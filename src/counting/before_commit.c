@@ -9,22 +9,22 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "jobs/before_commit.h"
+#include "counting/before_commit.h"
 
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/snapmgr.h"
 
+#include "base/statement.h"
 #include "base/relation.h"
 #include "base/user.h"
-#include "capture/deferred.h"
+#include "counting/one_model.h"
 #include "counting/recount.h"
 #include "definitions/catalog.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
 #include "definitions/model_change.h"
-#include "jobs/one_model.h"
 #include "rules/expression.h"
 #include "rules/source_locks.h"
 
@@ -74,7 +74,7 @@ ls_count_now(void)
 void
 ls_count_if_asked(void)
 {
-	if (ls_count_waits() && !ls_note_under_way() && !ls_user_is_engine() && !ls_expr_running &&
+	if (ls_count_waits() && !ls_statement_under_way() && !ls_user_is_engine() && !ls_expr_running &&
 		!InSecurityRestrictedOperation() && !XactReadOnly && !IsInParallelMode())
 		ls_count_now();
 }
@@ -130,7 +130,8 @@ ls_refresh_changed_models(void)
 	int64		changed = 0;
 	ListCell   *lc;
 
-	ls_changed_models_done();
+	foreach(lc, models)
+		ls_model_refreshed(lfirst(lc));
 	/* the extension may have been dropped since */
 	if (!OidIsValid(ls_extension_base_table("lead_model", true)))
 		return 0;
