@@ -29,7 +29,7 @@ RESET client_min_messages;
 CREATE FUNCTION look(OUT score float8, OUT replayed float8, OUT wrong bigint, OUT asleep text)
 	LANGUAGE sql AS $$
 	SELECT sum(leadscore.score('m', plan)), sum(leadscore.replay('m', plan)), (SELECT count(*) FROM leadscore.verify('m')),
-		(SELECT string_agg(name, ',' ORDER BY name) FROM leadscore.lead_rule WHERE counted_version IS NOT DISTINCT FROM 0)
+		(SELECT string_agg(name, ',' ORDER BY name) FROM leadscore.lead_rule WHERE backfilled_version IS NOT DISTINCT FROM 0)
 	FROM firm $$;
 SELECT * FROM look();
 -- another rule names the new label, and one names an event of every source

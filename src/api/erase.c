@@ -338,7 +338,7 @@ erase_person(LsModel *visitors, LsModel *model, Datum contact)
 
 /*
  * erase_visitor erases a visitor.  If it was identified, that is forgotten, and the
- * contact counted again, for which what was kept of the visitor counts no more.
+ * contact recomputed, for which what was kept of the visitor counts no more.
  */
 static int64
 erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)

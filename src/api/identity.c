@@ -4,7 +4,7 @@
  *		Contacts merged and unmerged, visitors identified.
  *
  * As states add up, a merge is no more than this: from now on the source's rows
- * count for the target, which is counted anew from the events of both, so that
+ * count for the target, which is recomputed from the events of both, so that
  * limits, once and minimum counts are right; and the source has no row in the
  * score table any more.  To undo it is the reverse.  What was merged into the
  * source goes along, and comes back with it.
@@ -279,9 +279,9 @@ check_same(LsModel *model, const Keys *before, const Keys *now)
 
 /* ---------- changes ---------- */
 
-/* count_again counts a contact from all that counts for it now. */
+/* recompute computes a contact from all that counts for it now. */
 static void
-count_again(LsScoreWriter *writer, Datum contact, const LsStageState *standing)
+recompute(LsScoreWriter *writer, Datum contact, const LsStageState *standing)
 {
 	LsChange	change = {.kind = LS_CHANGE_RECOMPUTE, .contact = contact,
 	.data.recompute.stage = standing};
@@ -382,7 +382,7 @@ ls_merge_contacts(PG_FUNCTION_ARGS)
 	write_alias(model, source, target, &standing);
 	count_for(model, &along, target);
 	remove_row(writer, source);
-	count_again(writer, target, NULL);
+	recompute(writer, target, NULL);
 	close_writer(model, writer);
 	PG_RETURN_VOID();
 }
@@ -423,8 +423,8 @@ ls_unmerge(PG_FUNCTION_ARGS)
 
 	standing = take_back(model, source);
 	count_for(model, &back, source);
-	count_again(writer, source, standing);
-	count_again(writer, target, NULL);
+	recompute(writer, source, standing);
+	recompute(writer, target, NULL);
 	close_writer(model, writer);
 	PG_RETURN_VOID();
 }
@@ -528,7 +528,7 @@ identify(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 	if (before)
 		return;
 	writer = ls_score_writer_open(model, "merge");
-	count_again(writer, contact, NULL);
+	recompute(writer, contact, NULL);
 	ls_score_writer_close(writer);
 }
 
@@ -590,10 +590,10 @@ ls_unidentify(PG_FUNCTION_ARGS)
 				 errhint("Table leadscore.identity_%s has those of whom it is.", model->name)));
 	writer = ls_score_writer_open(visitors, "merge");
 	standing = take_back(visitors, visitor);
-	count_again(writer, visitor, standing);
+	recompute(writer, visitor, standing);
 	close_writer(visitors, writer);
 	writer = ls_score_writer_open(model, "merge");
-	count_again(writer, contact, NULL);
+	recompute(writer, contact, NULL);
 	close_writer(model, writer);
 	PG_RETURN_VOID();
 }

@@ -5,7 +5,7 @@
  *
  * The model is compiled from the versions that were in force then, and the
  * score is what replay.c makes of the events as the asking snapshot sees them:
- * whether and how rules are counted at present plays no part.  What profile
+ * whether and how rules are backfilled at present plays no part.  What profile
  * rules said of the contact then is in profile_<model>.
  *
  * A model of the past is no member of the cache of model_compile.c.  The one asked for
@@ -120,7 +120,7 @@ rules_of(Past *past, Snapshot snapshot)
 		if (!has_version(past->versions, row->rule_id))
 			rules = lappend(rules, row);
 	}
-	ls_rules_as_counted(rules);
+	ls_rules_as_backfilled(rules);
 	return rules;
 }
 
@@ -204,7 +204,7 @@ check_rules(const Past *past, int elevel)
 
 /* ---------- what profile rules said ---------- */
 
-/* What is known of a profile rule: when it was there, and how it was counted */
+/* What is known of a profile rule: when it was there, and how it was backfilled */
 typedef struct Known
 {
 	bool		there;			/* at the instant asked for */
@@ -214,7 +214,7 @@ typedef struct Known
 } Known;
 
 /*
- * know_rule collects what versions a rule was counted under while it said what
+ * know_rule collects what versions a rule was backfilled under while it said what
  * it says in the model of the past.
  */
 static Known
@@ -273,7 +273,7 @@ holds_in(const LsProfileRow *row, const Known *known, int64 version, double *wei
 
 /*
  * held tells whether a rule held at an instant, next being the first row after
- * it.  Where the rule was there but not counted yet, what it said when it was
+ * it.  Where the rule was there but not backfilled yet, what it said when it was
  * is what it would have said, unless the contact had changed in between.
  */
 static bool
@@ -285,7 +285,7 @@ held(List *rows, int next, const Known *known, double *weight)
 	{
 		LsProfileRow *row = list_nth(rows, i);
 
-		if (!row->counted)
+		if (!row->backfilled)
 			return false;
 		if (known->first != 0 && holds_in(row, known, known->first, weight))
 			return true;
@@ -310,7 +310,7 @@ recall(const Past *past, LsReplay *replay, Datum contact, TimestampTz at)
 		   ((LsProfileRow *) list_nth(rows, next))->since <= at)
 		next++;
 	row = list_nth(rows, Max(0, next - 1));
-	if (next > 0 || row->counted)
+	if (next > 0 || row->backfilled)
 		ls_replay_recall(replay, row->profile.has_contact, row->profile.created_at);
 	else
 		ls_replay_recall(replay, false, DT_NOBEGIN);

@@ -147,10 +147,10 @@ typedef struct Pass
 	LsModel    *counting;
 	LsReaderSpec spec;
 	const char *cause;
-	int64	   *versions;		/* of the only rules that are counted, or NULL */
+	int64	   *versions;		/* of the only rules that are backfilled, or NULL */
 	int			nversions;
 	bool		whole;			/* what is read replaces the state */
-	bool		count_all;		/* every contact found is counted anew */
+	bool		count_all;		/* every contact found is recomputed */
 	bool		online;			/* others write: these contacts are locked */
 	bool		within_rows;	/* they have rows up to where the pass ends */
 	Datum	   *locked;			/* ascending */
@@ -315,7 +315,7 @@ ls_recount_source(const char *name, const char *source, Oid relation,
 
 	if (ls_suspension_defers(name))
 		return;
-	/* rules that wait for a job are not counted by what one part has */
+	/* rules that wait for a job are not backfilled by what one part has */
 	if (!OidIsValid(relation))
 		ls_recount_assign(name, source, false);
 	model = model_to_count(name, relation);
@@ -330,7 +330,7 @@ ls_recount_source(const char *name, const char *source, Oid relation,
 	ls_model_release(model);
 }
 
-/* ls_recount_relation counts anew the contacts that occur in a table. */
+/* ls_recount_relation recomputes the contacts that occur in a table. */
 void
 ls_recount_relation(const char *name, const char *source, Oid relation)
 {
@@ -413,9 +413,9 @@ lock_for_rules(LsModel *model, int what)
 	ls_lock_tables(roots);
 }
 
-/* count_rules counts the rules that were given these versions. */
+/* backfill_rules backfills the rules that were given these versions. */
 static void
-count_rules(const char *name, List *versions)
+backfill_rules(const char *name, List *versions)
 {
 	LsModel    *counting = ls_model_load(name, NULL);
 	int			what = leave_out(counting, versions);
@@ -442,7 +442,7 @@ count_rules(const char *name, List *versions)
 }
 
 /*
- * ls_recount_rules counts the rules of a model that wait for it, for its visitors
+ * ls_recount_rules backfills the rules of a model that wait for it, for its visitors
  * as well.
  *
  * What is shown in the score table stays as it is until the transaction
@@ -460,8 +460,8 @@ ls_recount_rules(const char *name)
 	if (versions == NIL)
 		return;
 	if (visitors)
-		count_rules(visitors, versions);
-	count_rules(name, versions);
+		backfill_rules(visitors, versions);
+	backfill_rules(name, versions);
 }
 
 /* ---------- parts of jobs ---------- */
@@ -560,14 +560,14 @@ run_chunk(Pass *pass, LsChunk *chunk)
 		ls_rules_report(pass->model);
 }
 
-/* counting_versions lists the versions of the rules that a job is counting. */
+/* backfilling_versions lists the versions of the rules that a job is backfilling. */
 static List *
-counting_versions(LsModel *model)
+backfilling_versions(LsModel *model)
 {
 	List	   *versions = NIL;
 
 	for (int i = 0; i < model->nrules; i++)
-		if (model->rules[i].counting)
+		if (model->rules[i].backfilling)
 			versions = lappend(versions, &model->rules[i].version);
 	return versions;
 }
@@ -587,7 +587,7 @@ key_of(LsModel *model, const char *contact)
 
 /*
  * ls_recount_chunk counts the next contacts of a job from their events, all that
- * is known of them or the rules that the job counts.
+ * is known of them or the rules that the job backfills.
  *
  * The rows are locked first, and the events read with a snapshot that is newer:
  * what is committed by then is counted, and what is not will be added by those
@@ -603,7 +603,7 @@ ls_recount_chunk(LsChunk *chunk)
 
 	if (model == NULL)
 		return;
-	versions = counting_versions(model);
+	versions = backfilling_versions(model);
 	/* before the snapshot, as TRUNCATE minds none; who holds a table may want ours */
 	if (!ls_lock_to_read_if_free(model))
 		ereport(ERROR,
@@ -651,7 +651,7 @@ drop_pending(LsModel *model)
 	PopActiveSnapshot();
 }
 
-/* rescore counts everything anew and gives the number of contacts. */
+/* rescore recomputes everything and gives the number of contacts. */
 static int64
 rescore(const char *name, const char *cause)
 {

@@ -41,7 +41,7 @@ extern void ls_recount_contacts(const char *model, const char *cause);
 extern void ls_recount_source(const char *model, const char *source,
 							  Oid relation, const char *cause);
 
-/* counts rules whose counted_version is NULL; those that cannot be counted
+/* backfills rules whose backfilled_version is NULL; those that cannot be backfilled
  * (source not attached, expression broken) get 0 */
 extern void ls_recount_rules(const char *model);
 

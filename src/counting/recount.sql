@@ -8,4 +8,4 @@ CREATE FUNCTION leadscore.rescore(model text) RETURNS bigint
 	LANGUAGE c VOLATILE STRICT
 	AS 'MODULE_PATHNAME', 'ls_rescore_model';
 COMMENT ON FUNCTION leadscore.rescore(text) IS
-	'counts every contact of a model anew from the events. Returns how many contacts there are';
+	'recomputes every contact of a model from the events. Returns how many contacts there are';

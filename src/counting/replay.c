@@ -358,7 +358,7 @@ replay_rule(LsReplay *replay, int i, TimestampTz t)
 
 	CHECK_FOR_INTERRUPTS();
 	c.last_match = DT_NOBEGIN;
-	if (rule->skip || rule->counting || !rule->enabled)
+	if (rule->skip || rule->backfilling || !rule->enabled)
 		return c;
 	if (rule->kind == LS_PROFILE)
 	{

@@ -7,7 +7,7 @@
  * that name columns, attributes of composite types, tables and labels of enums.
  * These are the owner's words, and stay words.  Before a command renames something,
  * what the words mean is noted; after it they are written so that they mean the
- * same (rename_text.c), in the versions of the past, too.  Nothing is counted again:
+ * same (rename_text.c), in the versions of the past, too.  Nothing is recomputed:
  * the rule matches what it did, under the same version.
  *
  * What cannot be written so that it means the same falls asleep, with a warning that
@@ -744,7 +744,7 @@ put_to_sleep(const Noted *noted, const LsRename *rename, const LsRuleRow *rule,
 {
 	ErrorData	error = {.sqlerrcode = ERRCODE_UNDEFINED_OBJECT};
 
-	if (!rule->counted_version_null && rule->counted_version == 0)
+	if (!rule->backfilled_version_null && rule->backfilled_version == 0)
 		return;
 	error.message = ls_rename_done(rename);
 	ls_rule_fall_asleep(noted->row, rule, text->relid, &error);
@@ -773,7 +773,7 @@ see_to_rule(const Noted *noted, const LsRename *rename, const LsRuleRow *rule, D
 	if (!counts_otherwise(noted, rename, rule))
 		return;
 	warn_of_event(noted, rename, rule);
-	if (rule->counted_version_null || rule->counted_version != 0)
+	if (rule->backfilled_version_null || rule->backfilled_version != 0)
 	{
 		ls_rule_count_again(rule);
 		ddl->recounted = lappend(ddl->recounted, noted->row->model);

@@ -33,8 +33,8 @@ typedef struct Work
 	bool		contacts;		/* something happened to the contact table ... */
 	List	   *sources;		/* ... or to tables of these sources (of char *) */
 	bool		changed;		/* it means something else */
-	bool		recount;		/* rules wait to be counted */
-	bool		rescore;		/* everything has to be counted again */
+	bool		recount;		/* rules wait to be backfilled */
+	bool		rescore;		/* everything has to be recomputed */
 	List	   *come;			/* of Part */
 	List	   *left;			/* of Part */
 } Work;

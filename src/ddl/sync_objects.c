@@ -41,7 +41,7 @@ in_parts(const LsDependencies *list, const LsObject *object)
 static bool
 waits(const LsRuleRow *rule)
 {
-	return !rule->counted_version_null && rule->counted_version == 0;
+	return !rule->backfilled_version_null && rule->backfilled_version == 0;
 }
 
 /*

@@ -150,16 +150,16 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 					   rule, verdict);
 }
 
-/* set_counted writes a rule's counted_version: NULL, to be counted, or 0, asleep. */
+/* set_backfilled writes a rule's backfilled_version: NULL, to be counted, or 0, asleep. */
 static void
-set_counted(const LsRuleRow *rule, bool asleep)
+set_backfilled(const LsRuleRow *rule, bool asleep)
 {
 	LsSqlArguments args = {0};
 
 	ls_lock_definitions(rule->model);
 	ls_sql_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
 	ls_extension_execute(psprintf("UPDATE leadscore_internal.lead_rule"
-								  " SET counted_version = %s, counting_version = NULL"
+								  " SET backfilled_version = %s, backfilling_version = NULL"
 								  " WHERE rule_id = $1",
 								  asleep ? "0" : "NULL"), &args);
 }
@@ -181,15 +181,15 @@ ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
 				(errmsg("rule \"%s\" of model \"%s\" does not count any more: SQLSTATE %s",
 						rule->name, model->model, unpack_sql_state(error->sqlerrcode)),
 				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
-	set_counted(rule, true);
+	set_backfilled(rule, true);
 	ls_rule_error_write(model->model, rule->rule_id, rule->name, 1, error, NULL);
 }
 
-/* ls_rule_count_again has a rule counted that matches other events than before. */
+/* ls_rule_count_again has a rule backfilled that matches other events than before. */
 void
 ls_rule_count_again(const LsRuleRow *rule)
 {
-	set_counted(rule, false);
+	set_backfilled(rule, false);
 }
 
 /* put_to_sleep says so of a rule, and what became of what it names. */
@@ -208,7 +208,7 @@ put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *erro
 static bool
 is_asleep(const LsRuleRow *rule)
 {
-	return !rule->counted_version_null && rule->counted_version == 0;
+	return !rule->backfilled_version_null && rule->backfilled_version == 0;
 }
 
 /* ls_follow_rules sees which rules fell asleep, woke, or mean something else. */
@@ -232,7 +232,7 @@ ls_follow_rules(Work *work, bool sleeping_only)
 		bool		asleep = is_asleep(rule);
 		Verdict		verdict;
 
-		/* sequences cannot be counted yet, however well they read */
+		/* sequences cannot be backfilled yet, however well they read */
 		if (asleep ? strcmp(rule->kind, "sequence") == 0 :
 			sleeping_only || !ls_follow_concerns_rule(work, rule))
 			continue;
@@ -251,7 +251,7 @@ ls_follow_rules(Work *work, bool sleeping_only)
 		}
 		else if (verdict.error == NULL && verdict.affected)
 		{
-			set_counted(rule, false);
+			set_backfilled(rule, false);
 			work->changed = work->recount = true;
 		}
 	}

@@ -8,7 +8,7 @@
  * those in lead_relation, the columns that a source names with those that are
  * there, each rule with what PostgreSQL makes of it now.
  *
- * A rule that cannot be read any more is put to sleep (counted_version 0) and
+ * A rule that cannot be read any more is put to sleep (backfilled_version 0) and
  * woken when it can be read again.  A source whose own columns are gone is
  * detached.  The column that identifies contacts cannot be dropped.
  *
@@ -559,7 +559,7 @@ see_to_model(Work *work, List *rows)
 
 	/*
 	 * Functions and rights come in an order of their own when a dump is restored;
-	 * rules must not fall asleep and be counted again for it.
+	 * rules must not fall asleep and be backfilled for it.
 	 */
 	if (row->suspended || row->unreadable || ls_restore_under_way(row))
 		;						/* they stay as they are */

@@ -118,7 +118,7 @@ problem(int code, char *message, const char *mend)
 	error->elevel = ERROR;
 	error->sqlerrcode = code;
 	error->message = message;
-	error->hint = psprintf("%s  Then it is counted again by itself.", mend);
+	error->hint = psprintf("%s  Then it is recomputed by itself.", mend);
 	return error;
 }
 

@@ -110,7 +110,7 @@ CREATE FUNCTION leadscore.rescore(model text, online boolean) RETURNS bigint
 	LANGUAGE c VOLATILE STRICT
 	AS 'MODULE_PATHNAME', 'ls_rescore_online';
 COMMENT ON FUNCTION leadscore.rescore(text, boolean) IS
-	'counts every contact of a model anew from the events; online: in the background, beside writers. Returns how many contacts there are, or the number of the job';
+	'recomputes every contact of a model from the events; online: in the background, beside writers. Returns how many contacts there are, or the number of the job';
 
 CREATE FUNCTION leadscore.run_job(model text, contacts integer DEFAULT 1000) RETURNS text
 	LANGUAGE c

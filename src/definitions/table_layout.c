@@ -53,7 +53,7 @@ static const LsColumnLayout pending_columns[] = {
 	{"profile", BOOLOID, " NOT NULL",
 	"whether it is the contact''s row that has changed"},
 	{"delta", BYTEAOID, "",
-	"internal: what the events add up to; null: the contact has to be counted again"},
+	"internal: what the events add up to; null: the contact has to be recomputed"},
 	{NULL}
 };
 static const LsTableLayout pending = {
@@ -75,8 +75,8 @@ static const LsColumnLayout profile_columns[] = {
 	{"contact_id", LS_TYPE_KEY, "", CONTACT_COMMENT},
 	{"since", TIMESTAMPTZOID, "",
 	"from when on; -infinity: always, as far as is known"},
-	{"counted", BOOLOID, " NOT NULL",
-	"whether rules came to be counted, and not the contact changed"},
+	{"backfilled", BOOLOID, " NOT NULL",
+	"whether rules were backfilled, and not the contact changed"},
 	{"has_contact", BOOLOID, " NOT NULL",
 	"whether the contact table had the contact"},
 	{"created_at", TIMESTAMPTZOID, "",

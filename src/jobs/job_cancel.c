@@ -22,19 +22,19 @@
 
 PG_FUNCTION_INFO_V1(ls_cancel_job);
 
-/* cancel_count has the rules that a job counts wait until somebody asks again. */
+/* cancel_count has the rules that a job backfills wait until the next request. */
 static void
 cancel_count(const LsJob *job)
 {
 	LsSqlArguments args = {0};
 
 	ls_sql_add_text(&args, job->model);
-	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET counting_version = NULL"
-						 " WHERE model = $1 AND counting_version IS NOT NULL", &args);
+	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET backfilling_version = NULL"
+						 " WHERE model = $1 AND backfilling_version IS NOT NULL", &args);
 	ls_model_changed(job->model);
 	ereport(NOTICE,
-			(errmsg("rules of model \"%s\" that are not counted contribute nothing", job->model),
-			 errhint("Delete or change them, or have them counted: leadscore.rescore('%s', online => true).",
+			(errmsg("rules of model \"%s\" that are not backfilled contribute nothing", job->model),
+			 errhint("Delete or change them, or call leadscore.rescore('%s', online => true), which backfills them.",
 					 job->model)));
 }
 

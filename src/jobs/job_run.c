@@ -4,7 +4,7 @@
  *		Jobs done: step by step in the worker, or all at once.
  *
  * What a job must not miss is a writer that goes by rules which are not the
- * newest: such a one adds nothing to the slots that are being counted, or writes
+ * newest: such a one adds nothing to the slots that are being backfilled, or writes
  * a score that is not true any more after the job has come by.  Writers lock the
  * score table until they end, and look at the rules after that.  So after each
  * change of what the rules are, the job looks who has the table locked, and goes
@@ -16,15 +16,15 @@
  *	  far the job is, were to be committed together; the chunk is done again.
  *	- It is killed while it waits for writers: the next one looks again who there
  *	  are.  All that wrote then and still do are among them.
- *	- A rule that is counted is changed meanwhile: it is not counted any more
- *	  (validate_rule.c), what was counted of it is a slot that no rule has; another
+ *	- A rule that is being backfilled is changed meanwhile: it no longer is
+ *	  (validate_rule.c), what was computed of it is a slot that no rule has; another
  *	  job has been asked for.
- *	- A rule that is counted is deleted, its source detached: likewise.
+ *	- A rule that is being backfilled is deleted, its source detached: likewise.
  *	- Rules change while rows are refreshed: the refresh goes by the newest rules,
  *	  and the change has asked for a refresh of its own.
- *	- A contact is deleted or made, an event retracted, while it is counted: they
- *	  wait for the contact's row, or the job does; who counts it again counts all
- *	  rules, those that a job counts among them.
+ *	- A contact is deleted or made, an event retracted, while it is computed: they
+ *	  wait for the contact's row, or the job does; who recomputes it computes all
+ *	  rules, those that a job backfills among them.
  *	- A dump is restored with a job in it: the scores stand as the job left them,
  *	  and it goes on.
  *	- Several processes work on it: see job_table.c.
@@ -180,8 +180,8 @@ begin(LsJob *job)
 }
 
 /*
- * publish lets the rules that were counted count.  The model's visitors, who have
- * the same rules, are counted after that.
+ * publish lets the rules that were backfilled count.  The model's visitors, who have
+ * the same rules, are backfilled after that.
  */
 static void
 publish(LsJob *job)
@@ -191,8 +191,8 @@ publish(LsJob *job)
 
 	ls_sql_add_text(&args, job->model);
 	ls_extension_execute("UPDATE leadscore_internal.lead_rule"
-						 " SET counted_version = counting_version, counting_version = NULL"
-						 " WHERE model = $1 AND counting_version IS NOT NULL", &args);
+						 " SET backfilled_version = backfilling_version, backfilling_version = NULL"
+						 " WHERE model = $1 AND backfilling_version IS NOT NULL", &args);
 	ls_model_new_version(job->model);
 	if (visitors)
 		(void) ls_job_request(visitors, "rescore", NULL);
@@ -490,7 +490,7 @@ ls_job_follow(const char *model, bool all, bool count, bool holds_tables)
 }
 
 /*
- * ls_job_rescore counts a model anew from its events: at once, or where they are
+ * ls_job_rescore recomputes a model from its events: at once, or where they are
  * many, by a job.
  */
 void
@@ -505,7 +505,7 @@ ls_job_rescore(const char *model, const char *source)
 }
 
 /*
- * ls_job_count counts the rules that wait for it: at once, under locks on what
+ * ls_job_count backfills the rules that wait for it: at once, under locks on what
  * they read, or by a job.  True if it is left to a job.
  */
 bool
@@ -534,12 +534,12 @@ ls_job_announce(const char *model, const char *kind, const char *source, double 
 
 	ereport(NOTICE,
 			(is(kind, "count") ?
-			 errmsg("rules of model \"%s\" are counted in the background, by job " INT64_FORMAT,
+			 errmsg("rules of model \"%s\" are backfilled in the background, by job " INT64_FORMAT,
 					model, job) :
-			 errmsg("contacts of model \"%s\" are counted in the background, by job " INT64_FORMAT,
+			 errmsg("contacts of model \"%s\" are recomputed in the background, by job " INT64_FORMAT,
 					model, job),
 			 is(kind, "count") ?
-			 errdetail("They read about %.0f rows, and contribute nothing until they are counted.", rows) :
+			 errdetail("They read about %.0f rows, and contribute nothing until they are backfilled.", rows) :
 			 errdetail("That reads about %.0f rows.", rows),
 			 errhint("leadscore.lead_job shows how far it is.  Without a worker, leadscore.refresh('%s') does it at once.",
 					 model)));

@@ -251,7 +251,7 @@ check_overlap(const LsSourceRow *source, List *tree, bool is_attached)
 }
 
 /*
- * wake_rules has the rules that name a source counted again.  True if there
+ * wake_rules has the rules that name a source backfilled.  True if there
  * are some that follow it and belong to another.
  */
 static bool
@@ -262,10 +262,10 @@ wake_rules(const LsSourceRow *source)
 
 	ls_sql_add_text(&args, source->model);
 	ls_sql_add_text(&args, source->source);
-	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET counted_version = NULL, counting_version = NULL"
+	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET backfilled_version = NULL, backfilling_version = NULL"
 						 " WHERE model = $1 AND source = $2", &args);
 	followers = ls_extension_execute("UPDATE leadscore_internal.lead_rule"
-									 " SET counted_version = NULL, counting_version = NULL"
+									 " SET backfilled_version = NULL, backfilling_version = NULL"
 									 " WHERE model = $1 AND source <> $2"
 									 " AND followed_source = $2", &args) > 0;
 	return followers;
@@ -352,7 +352,7 @@ advise_index(const LsSourceRow *source, const char *column)
 	ereport(NOTICE,
 			(errmsg("no index of \"%s\" begins with column \"%s\"",
 					get_rel_name(source->relation), column),
-			 errdetail("Whenever a contact has to be counted anew, the whole table is read."),
+			 errdetail("Whenever a contact has to be recomputed, the whole table is read."),
 			 errhint("CREATE INDEX ON %s (%s, %s);",
 					 ls_relation_qualified_name(source->relation),
 					 quote_identifier(column),
@@ -592,7 +592,7 @@ ls_remove_source(const char *model, const char *source)
 	ls_sql_add_text(&args, model);
 	ls_sql_add_text(&args, source);
 	rules = ls_extension_execute("UPDATE leadscore_internal.lead_rule"
-								 " SET counted_version = 0, counting_version = NULL WHERE model = $1"
+								 " SET backfilled_version = 0, backfilling_version = NULL WHERE model = $1"
 								 " AND (source = $2 OR followed_source = $2)", &args);
 	ls_extension_execute("DELETE FROM leadscore_internal.lead_source WHERE model = $1"
 						 " AND source = $2", &args);

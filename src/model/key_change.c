@@ -13,7 +13,7 @@
  * Both columns are compared under locks that keep writers of the tables away.  The
  * key must have the same values: then the scores, and all else that is kept of a
  * contact, go on under keys of the new type, and nothing is counted.  A source
- * may have others, and the model is counted anew then.
+ * may have others, and the model is recomputed then.
  *
  *-------------------------------------------------------------------------
  */
@@ -428,7 +428,7 @@ tell_visitors(const LsSourceRow *source)
 
 /*
  * ls_source_written does what follows when other columns have been written for a
- * source: the model is counted anew unless they have the same values.
+ * source: the model is recomputed unless they have the same values.
  */
 void
 ls_source_written(const LsDefinition *change)

@@ -130,7 +130,7 @@ by_rule_id(const ListCell *a, const ListCell *b)
 
 /*
  * ls_rules_advise gives notices about the rules that a statement has written, by
- * their numbers.  One whose matches stay as they were has a counted_version.
+ * their numbers.  One whose matches stay as they were has a backfilled_version.
  */
 void
 ls_rules_advise(const char *name, int64 *rule_ids, int n)
@@ -149,7 +149,7 @@ ls_rules_advise(const char *name, int64 *rule_ids, int n)
 		LsRuleRow  *row = lfirst(lc);
 		LsSurvey   *survey;
 
-		if (!row->counted_version_null ||
+		if (!row->backfilled_version_null ||
 			bsearch(&row->rule_id, rule_ids, n, sizeof(int64), by_number) == NULL ||
 			!advise_alone(row, model))
 			continue;

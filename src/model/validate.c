@@ -4,7 +4,7 @@
  *		What happens when a DBA writes models, categories, stages and grades.
  *
  * What has no meaning is refused, row by row; when a statement is done, the models
- * concerned get a new version and have new rules counted.  definition_view.c calls what is
+ * concerned get a new version and have new rules backfilled.  definition_view.c calls what is
  * here, for what users write.
  *
  *-------------------------------------------------------------------------
@@ -591,24 +591,24 @@ ls_check_model(const LsDefinition *change)
 
 /* ---------- after a change ---------- */
 
-/* has_uncounted tells whether rules of a model are to be counted. */
+/* has_waiting tells whether rules of a model are to be backfilled. */
 static bool
-has_uncounted(const char *model)
+has_waiting(const char *model)
 {
 	ListCell   *lc;
 
 	foreach(lc, ls_rule_rows(model, NULL))
-		if (((LsRuleRow *) lfirst(lc))->counted_version_null)
+		if (((LsRuleRow *) lfirst(lc))->backfilled_version_null)
 			return true;
 	return false;
 }
 
-/* ls_rules_changed gives a model a new version and has new rules counted. */
+/* ls_rules_changed gives a model a new version and has new rules backfilled. */
 void
 ls_rules_changed(const char *model)
 {
 	/* written by a trigger of an event table, in the midst of a statement */
-	if (has_uncounted(model) && !ls_deferred_recompute_model(model))
+	if (has_waiting(model) && !ls_deferred_recompute_model(model))
 		(void) ls_job_count(model);
 	else
 		ls_model_changed(model);

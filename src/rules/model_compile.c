@@ -96,8 +96,8 @@ ls_rule_derive(const LsRuleRow *row, LsRule *rule)
 	rule->idle = usec(row->idle);
 	rule->events_from = row->events_from;
 	rule->events_before = row->events_before;
-	rule->counting = row->counting_version != 0;
-	rule->version = rule->counting ? row->counting_version : row->counted_version;
+	rule->backfilling = row->backfilling_version != 0;
+	rule->version = rule->backfilling ? row->backfilling_version : row->backfilled_version;
 
 	rule->bucketed = (rule->kind == LS_EVENT || rule->kind == LS_SEQUENCE) &&
 		(rule->time_frame > 0 || !isinf(rule->max_per_period) ||
@@ -429,7 +429,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 static bool
 out_of_step(const LsRuleRow *row, const LsRule *rule)
 {
-	bool		asleep = !row->counted_version_null && row->counted_version == 0;
+	bool		asleep = !row->backfilled_version_null && row->backfilled_version == 0;
 
 	if (rule->broken)
 		return !asleep && rule->broken->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;

@@ -67,7 +67,7 @@ typedef struct LsRule
 	TimestampTz events_before;
 	int64		version;		/* of what it matches: key of its slot; 0: none */
 	bool		skip;			/* matches no row: uncounted, broken, not asked */
-	bool		counting;		/* a job counts it: it matches, and gives nothing */
+	bool		backfilling;	/* a job backfills it: it matches, and gives nothing */
 	bool		watched;		/* an action wants to know when it comes in force */
 	ErrorData  *broken;			/* why it could not be compiled */
 	LsFailures	failures;
@@ -227,7 +227,7 @@ typedef struct LsModel
 /*
  * A definition to be compiled in the place of the one in the catalog, for one
  * who evaluates events and not states: every rule matches rows, whether it is
- * counted or not.
+ * backfilled or not.
  */
 typedef struct LsModelDefinition
 {

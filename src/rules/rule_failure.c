@@ -317,7 +317,7 @@ ls_rule_failure_purge(int limit)
 								" WHERE e.failed_at OPERATOR(pg_catalog.<) $1"
 								" AND NOT EXISTS (SELECT FROM leadscore_internal.lead_rule r"
 								" WHERE r.rule_id OPERATOR(pg_catalog.=) e.rule_id"
-								" AND r.counted_version OPERATOR(pg_catalog.=) 0)"
+								" AND r.backfilled_version OPERATOR(pg_catalog.=) 0)"
 								" ORDER BY e.failed_at LIMIT $2 FOR UPDATE OF e SKIP LOCKED))", &args);
 }
 

@@ -444,7 +444,7 @@ merge_buckets(const LsRule *rule, LsSlot *slot, const LsSlot *delta)
 
 /*
  * ls_state_merge adds the state of further events.  False where it cannot be
- * done: the contact has to be counted again from its events, and what is in
+ * done: the contact has to be recomputed from its events, and what is in
  * state then is of no use.
  */
 bool

@@ -11,7 +11,7 @@
  * transaction ends, and who changes it waits for him.
  *
  * What he brings is not added anywhere: he leaves word in pending_<model> that
- * the contact for whom it counts has to be counted again.  That locks nothing,
+ * the contact for whom it counts has to be recomputed.  That locks nothing,
  * so the other's place in the order does not matter.
  *
  *-------------------------------------------------------------------------
@@ -218,7 +218,7 @@ ls_alias_of(LsModel *model, Datum contact, LsAliases *aliases)
 }
 
 /*
- * ls_alias_mark leaves word that a contact has to be counted again: something
+ * ls_alias_mark leaves word that a contact has to be recomputed: something
  * has happened to one whose rows count for it.
  */
 void

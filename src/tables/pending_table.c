@@ -6,7 +6,7 @@
  * Who must not wait for the row of a contact, or may not write it (under a
  * transaction snapshot, where another transaction has written it since), puts
  * what he brings aside: a state of events to be added, or the word that the
- * contact has to be counted again.  As states add up in any order, nothing is
+ * contact has to be recomputed.  As states add up in any order, nothing is
  * lost by that, and scores that are asked for include what is pending.
  *
  * What a snapshot sees of pending_<model> fits what it sees of the events: both
@@ -113,7 +113,7 @@ ls_pending_open(LsModel *model)
 
 /*
  * ls_pending_add puts aside what happened to a contact: events, or, where delta
- * is NULL, something after which it, or its profile, has to be counted again.
+ * is NULL, something after which it, or its profile, has to be recomputed.
  */
 void
 ls_pending_add(LsPendingTable *table, Datum contact, const LsState *delta,
@@ -463,7 +463,7 @@ ls_pending_clear(LsModel *model)
 }
 
 /*
- * ls_pending_again has the contacts counted again of which something is pending,
+ * ls_pending_again has the contacts recomputed of which something is pending,
  * where that may be true no more.
  */
 void

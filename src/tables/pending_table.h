@@ -22,7 +22,7 @@ typedef struct LsPendingTable LsPendingTable;
 typedef struct LsPending
 {
 	int64		nrows;
-	bool		count_all;		/* it has to be counted again */
+	bool		count_all;		/* it has to be recomputed */
 	bool		count_profile;	/* its row has to be looked at again */
 	bool		has_delta;
 	LsState		delta;			/* events to be added */

@@ -34,7 +34,7 @@ enum
 {
 	PROFILE_CONTACT = 1,
 	PROFILE_SINCE,
-	PROFILE_COUNTED,
+	PROFILE_BACKFILLED,
 	PROFILE_HAS_CONTACT,
 	PROFILE_CREATED_AT,
 	PROFILE_VERSIONS,
@@ -100,7 +100,7 @@ column_types(const LsModel *model, Oid *types)
 {
 	types[PROFILE_CONTACT - 1] = model->key.type;
 	types[PROFILE_SINCE - 1] = TIMESTAMPTZOID;
-	types[PROFILE_COUNTED - 1] = BOOLOID;
+	types[PROFILE_BACKFILLED - 1] = BOOLOID;
 	types[PROFILE_HAS_CONTACT - 1] = BOOLOID;
 	types[PROFILE_CREATED_AT - 1] = TIMESTAMPTZOID;
 	types[PROFILE_VERSIONS - 1] = INT8ARRAYOID;
@@ -150,7 +150,7 @@ fill(TupleTableSlot *slot, Datum contact, const LsProfileRow *row)
 	memset(slot->tts_isnull, false, sizeof(bool) * PROFILE_NCOLUMNS);
 	slot->tts_values[PROFILE_CONTACT - 1] = contact;
 	slot->tts_values[PROFILE_SINCE - 1] = TimestampTzGetDatum(row->since);
-	slot->tts_values[PROFILE_COUNTED - 1] = BoolGetDatum(row->counted);
+	slot->tts_values[PROFILE_BACKFILLED - 1] = BoolGetDatum(row->backfilled);
 	slot->tts_values[PROFILE_HAS_CONTACT - 1] = BoolGetDatum(profile->has_contact);
 	slot->tts_isnull[PROFILE_CREATED_AT - 1] = profile->created_at == DT_NOBEGIN;
 	slot->tts_values[PROFILE_CREATED_AT - 1] = TimestampTzGetDatum(profile->created_at);
@@ -196,7 +196,7 @@ void
 ls_profile_table_add(LsProfileTable *table, Datum contact,
 					 const LsProfile *before, const LsProfileRow *row)
 {
-	if ((before->n > 0 || (before->has_contact && !row->counted)) &&
+	if ((before->n > 0 || (before->has_contact && !row->backfilled)) &&
 		is_first(table, contact))
 	{
 		LsProfileRow always = {DT_NOBEGIN, true, *before};
@@ -232,7 +232,7 @@ read_row(HeapTuple tuple, TupleDesc desc)
 	int			nweights;
 
 	row->since = DatumGetTimestampTz(heap_getattr(tuple, PROFILE_SINCE, desc, &isnull));
-	row->counted = DatumGetBool(heap_getattr(tuple, PROFILE_COUNTED, desc, &isnull));
+	row->backfilled = DatumGetBool(heap_getattr(tuple, PROFILE_BACKFILLED, desc, &isnull));
 	profile->has_contact = DatumGetBool(heap_getattr(tuple, PROFILE_HAS_CONTACT, desc, &isnull));
 	profile->created_at = DatumGetTimestampTz(heap_getattr(tuple, PROFILE_CREATED_AT, desc, &isnull));
 	if (isnull)

@@ -15,9 +15,9 @@
  * added to any state in any order, limits per period included.  Slots go by what
  * a rule matched then; what rules that are written later match is not kept.
  *
- * A rule that is counted anew has another version, though it matches what it did:
+ * A rule that is backfilled again has another version, though it matches what it did:
  * a column got another type, or its source was attached again.  The history of
- * rules has all versions under which a rule was counted as it reads, and slots of
+ * rules has all versions under which a rule was backfilled as it reads, and slots of
  * these are taken for those of the present one.
  *
  * Rows outlast their source: they count for nothing while it is not attached, and
@@ -202,7 +202,7 @@ ls_kept_forget_source(const char *model, const char *source)
 
 /* ---------- versions of rules ---------- */
 
-/* A version under which a rule was counted before, and its present one */
+/* A version under which a rule was backfilled before, and its present one */
 typedef struct LsFormer
 {
 	int64		version;
@@ -220,7 +220,7 @@ by_version(const void *a, const void *b)
 
 /*
  * says_of tells whether a row of the history is of a rule as the model has it.
- * One that waits to be counted is what the history has last.
+ * One that waits to be backfilled is what the history has last.
  */
 static bool
 says_of(const LsRuleVersion *row, const LsRule *rule, int nrules)
@@ -235,7 +235,7 @@ says_of(const LsRuleVersion *row, const LsRule *rule, int nrules)
 	return false;
 }
 
-/* load_former finds all versions under which the rules of a model were counted before. */
+/* load_former finds all versions under which the rules of a model were backfilled before. */
 static void
 load_former(LsModel *model)
 {
@@ -515,9 +515,9 @@ ls_kept_tell(LsModel *model, const char *detail)
 				 errdetail("%s", detail)));
 }
 
-/* counted_before tells whether a rule was counted already as it reads now. */
+/* backfilled_before tells whether a rule was backfilled already as it reads now. */
 static bool
-counted_before(LsModel *model, const LsRule *rule)
+backfilled_before(LsModel *model, const LsRule *rule)
 {
 	ListCell   *lc;
 
@@ -541,7 +541,7 @@ ls_kept_tell_rule(LsModel *model, const LsRule *rule)
 	List	   *sources;
 	List	   *latest;
 
-	if (rule->kind == LS_PROFILE || !ls_kept_any(model) || counted_before(model, rule))
+	if (rule->kind == LS_PROFILE || !ls_kept_any(model) || backfilled_before(model, rule))
 		return;
 	purged(model, &sources, &latest);
 	for (int i = 0; i < list_length(sources); i++)

@@ -97,7 +97,7 @@ ls_guard(PG_FUNCTION_ARGS)
  * ls_row_restored is for rows of pending_<model> that were restored from a dump
  * into a model that is there.  Events that were put aside then may have been
  * counted since, and rows without a key cannot be refused; so their contacts are
- * counted again instead.
+ * recomputed instead.
  */
 void
 ls_row_restored(Oid pending_table)

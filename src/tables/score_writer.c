@@ -349,7 +349,7 @@ count_again(LsScoreWriter *writer, Datum contact, TimestampTz t, LsState *state,
 
 /*
  * add_pending adds what was put aside.  False where the contact has to be
- * counted again.
+ * recomputed.
  */
 static bool
 add_pending(LsScoreWriter *writer, const Task *change, LsState *state)
@@ -370,7 +370,7 @@ add_pending(LsScoreWriter *writer, const Task *change, LsState *state)
 
 /*
  * add_up makes the state from the one before and what a change brings.  False
- * where the contact has to be counted again.
+ * where the contact has to be recomputed.
  */
 static bool
 add_up(LsScoreWriter *writer, const Task *change, LsState *state, TimestampTz t)

@@ -10,4 +10,4 @@ CREATE FUNCTION leadscore_internal.restored() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'ls_restored';
 REVOKE ALL ON FUNCTION leadscore_internal.restored() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore_internal.restored() IS
-	'has contacts counted again of which something pending was restored from a dump';
+	'has contacts recomputed of which something pending was restored from a dump';

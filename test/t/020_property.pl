@@ -749,7 +749,7 @@ SQL
 		. ($out || 'none'));
 	return if $out;
 	diag(run($w, 'all rules', <<"SQL"));
-SELECT o.rule_id, o.matched, o.in_force, o.points, jsonb_strip_nulls(to_jsonb(r) - '{model,counted_version}'::text[])
+SELECT o.rule_id, o.matched, o.in_force, o.points, jsonb_strip_nulls(to_jsonb(r) - '{model,backfilled_version}'::text[])
 	FROM oracle.rules('$w->{model}', $pair) o JOIN leadscore.lead_rule r USING (rule_id)
 	 WHERE o.matched > 0 OR o.points <> 0;
 SQL

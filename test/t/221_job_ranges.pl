@@ -197,7 +197,7 @@ $node->timed(3, "SELECT leadscore.cancel_job(job_id) FROM leadscore.lead_job WHE
 $node->within(5, 'SELECT count(*) = 0 FROM leadscore.lead_job_range', 'cancelled: no ranges are left');
 $node->within(5, $no_helper, 'cancelled: helpers leave');
 is(ask(<<'SQL'), 't', 'the rule waits');
-SELECT counted_version IS NULL AND counting_version IS NULL FROM leadscore.lead_rule
+SELECT backfilled_version IS NULL AND backfilling_version IS NULL FROM leadscore.lead_rule
  WHERE name = 'form' AND model = 'm'
 SQL
 ask('DROP TRIGGER slow ON leadscore.score_m');

@@ -38,7 +38,7 @@ sub quiet
 
 sub robbed { return $node->safe_psql('postgres', 'SELECT string_agg(who, \',\') FROM mal.loot') }
 sub asleep { return run('alice',
-	"SELECT string_agg(name, ',' ORDER BY name) FROM leadscore.lead_rule WHERE counted_version = 0") }
+	"SELECT string_agg(name, ',' ORDER BY name) FROM leadscore.lead_rule WHERE backfilled_version = 0") }
 sub score { return run('alice', "SELECT leadscore.score('hotel', $_[0])") }
 
 $node->safe_psql('postgres', <<'SQL');
@@ -342,10 +342,10 @@ UPDATE leadscore.outbox_hotel SET available_at = '2026-02-01';
 SQL
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM mal.loot WHERE who = \'alice\''), 'and is when it may be');
 $node->safe_psql('postgres', 'REVOKE alice FROM deputy');
-ok($node->poll_query_until('postgres', "SELECT counted_version = 0 FROM leadscore.lead_rule WHERE name = 'deep'"),
+ok($node->poll_query_until('postgres', "SELECT backfilled_version = 0 FROM leadscore.lead_rule WHERE name = 'deep'"),
 	'the worker has rules fall asleep, too');
 $node->safe_psql('postgres', 'GRANT alice TO deputy');
-ok($node->poll_query_until('postgres', "SELECT counted_version > 0 FROM leadscore.lead_rule WHERE name = 'deep'"), 'and wake');
+ok($node->poll_query_until('postgres', "SELECT backfilled_version > 0 FROM leadscore.lead_rule WHERE name = 'deep'"), 'and wake');
 is($node->safe_psql('postgres', "SELECT * FROM leadscore.verify('hotel')"), '', 'all is right');
 
 $node->stop;

@@ -180,7 +180,7 @@ COMMIT;
 SQL
 my $id = $node->safe_psql('crm', "SELECT max(rule_id) + 1000 FROM leadscore_internal.lead_rule");
 $node->safe_psql('crm', <<"SQL");
-INSERT INTO leadscore_internal.lead_rule (rule_id, model, name, category, points, counted_version)
+INSERT INTO leadscore_internal.lead_rule (rule_id, model, name, category, points, backfilled_version)
 VALUES ($id, 'to_come', 'waits', 'fit', 1, 1)
 SQL
 is($node->safe_psql('crm', <<'SQL'), $id + 1, 'a restored number is not given again');
@@ -203,7 +203,7 @@ ALTER TABLE alice_stay DROP COLUMN amount;
 SQL
 like($err, qr/WARNING:  rule "much" of model "alice" does not count any more/,
 	'a rule sleeps whose column went, with check_function_bodies off');
-is($node->safe_psql('crm', "SELECT counted_version FROM leadscore.lead_rule WHERE model = 'alice' AND name = 'much'"),
+is($node->safe_psql('crm', "SELECT backfilled_version FROM leadscore.lead_rule WHERE model = 'alice' AND name = 'much'"),
 	0, '... which its row says');
 like((as('alice', <<'SQL'))[1], qr/ERROR/, '... and the key stays');
 SET check_function_bodies = off;
