@@ -75,7 +75,7 @@ SELECT leadscore.set_stage('hand', 9, 'sql', 'kept');
 SELECT leadscore.rescore('hand');
 UPDATE leadscore.lead_rule SET points = 61 WHERE name = 'form';
 SELECT * FROM now WHERE contact_id = 9;
-SELECT substring(leadscore.state_text(state) FROM 'stage set by hand[^,]*') FROM leadscore.score_hand WHERE contact_id = 9;
+SELECT substring(leadscore.state_text(state) FROM 'stage overridden[^,]*') FROM leadscore.score_hand WHERE contact_id = 9;
 SELECT * FROM history;
 SELECT * FROM leadscore.verify('hand');
 SELECT count(*) = count(DISTINCT contact_id) AS once FROM leadscore.due_hand;

@@ -130,7 +130,7 @@ add_standing(LsSqlArguments *args, const LsStageState *standing)
 	if (standing == NULL)
 		args->nulls[args->n - 1] = 'n';
 	ls_sql_add_text(args, standing ? standing->prior_stage : NULL);
-	ls_sql_add(args, INT4OID, Int32GetDatum(standing ? standing->hold : LS_HOLD_NONE));
+	ls_sql_add(args, INT4OID, Int32GetDatum(standing ? standing->stage_override : LS_OVERRIDE_NONE));
 }
 
 /* write_alias writes for whom a contact, or a visitor, counts from now on. */
@@ -146,7 +146,7 @@ write_alias(LsModel *model, Datum one, Datum target, const LsStageState *standin
 	ls_sql_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
 	add_standing(&args, standing);
 	ls_sql_execute_as_owner(model->score_table,
-							psprintf("INSERT INTO %s (%s, stage, stage_since, prior_stage, hold)"
+							psprintf("INSERT INTO %s (%s, stage, stage_since, prior_stage, stage_override)"
 									 " VALUES (%s, $3, $4::name, $5, $6, $7, $8)",
 									 ls_relation_qualified_name(visitor ? model->identity_table : model->merged_table),
 									 visitor ? "visitor, contact_id, identified_at, identified_by" :
@@ -177,7 +177,7 @@ take_back(LsModel *model, Datum contact)
 
 	ls_sql_add(&args, model->key.type, contact);
 	rows = ls_sql_query_as_owner(model->score_table,
-								 psprintf("DELETE FROM %s RETURNING stage, stage_since, prior_stage, hold",
+								 psprintf("DELETE FROM %s RETURNING stage, stage_since, prior_stage, stage_override",
 										  ls_alias_place(model)), &args);
 	if (rows->numvals == 1)
 	{
@@ -187,7 +187,7 @@ take_back(LsModel *model, Datum contact)
 		standing->stage = ls_sql_text(rows, 0, 1);
 		standing->since = DatumGetTimestampTz(ls_sql_value(rows, 0, 2, NULL));
 		standing->prior_stage = prior && has_stage(model, prior) ? prior : NULL;
-		standing->hold = DatumGetInt32(ls_sql_value(rows, 0, 4, NULL));
+		standing->stage_override = DatumGetInt32(ls_sql_value(rows, 0, 4, NULL));
 	}
 	if (standing && (standing->stage == NULL ||
 					 (strcmp(standing->stage, LS_DISQUALIFIED) != 0 &&

@@ -501,9 +501,9 @@ ls_state_text(PG_FUNCTION_ARGS)
 		appendStringInfo(&out, ", %d dated later", state.nfuture);
 	if (state.prior_stage)
 		appendStringInfo(&out, ", stage before disqualification %s", state.prior_stage);
-	if (state.hold != LS_HOLD_NONE)
-		appendStringInfo(&out, ", stage set by hand%s",
-						 state.hold == LS_HOLD_AT_MOST ? " and not to be exceeded" :
+	if (state.stage_override != LS_OVERRIDE_NONE)
+		appendStringInfo(&out, ", stage overridden%s",
+						 state.stage_override == LS_OVERRIDE_AT_MOST ? " and not to be exceeded" :
 						 " until reached");
 	if (state.due != DT_NOEND)
 		appendStringInfo(&out, ", due at %s%s", timestamptz_to_str(state.due),

@@ -196,7 +196,7 @@ COMMENT ON COLUMN leadscore_internal.lead_stage.stage IS 'name of the stage';
 COMMENT ON COLUMN leadscore_internal.lead_stage.position IS 'place in the order of the stages; that of the first stage is the lowest';
 COMMENT ON COLUMN leadscore_internal.lead_stage.enter_at IS 'score at which the stage is entered';
 COMMENT ON COLUMN leadscore_internal.lead_stage.leave_below IS 'score below which it is left; null: a little below enter_at';
-COMMENT ON COLUMN leadscore_internal.lead_stage.sticky IS 'whether it is left upwards only, by hand, or by disqualification';
+COMMENT ON COLUMN leadscore_internal.lead_stage.sticky IS 'whether it is left upwards only, by an override, or by disqualification';
 COMMENT ON COLUMN leadscore_internal.lead_stage.condition IS 'SQL expression over contact, score and categories that must hold, too; null: always';
 
 CREATE TABLE leadscore_internal.lead_grade (

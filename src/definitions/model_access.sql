@@ -30,7 +30,7 @@ COMMENT ON COLUMN leadscore.lead_stage_history.score IS 'its score at that insta
 COMMENT ON COLUMN leadscore.lead_stage_history.changed_at IS 'when it happened';
 COMMENT ON COLUMN leadscore.lead_stage_history.recorded_at IS 'when it was written down';
 COMMENT ON COLUMN leadscore.lead_stage_history.cause IS 'why: event, time, rule, profile, manual, merge or backfill';
-COMMENT ON COLUMN leadscore.lead_stage_history.reason IS 'what was given as the reason where it was set by hand';
+COMMENT ON COLUMN leadscore.lead_stage_history.reason IS 'what was given as the reason of a stage override';
 GRANT SELECT ON leadscore.lead_stage_history TO PUBLIC;
 
 CREATE FUNCTION leadscore_internal.outbox_rows(model text, status text,

@@ -123,8 +123,8 @@ static const LsTableLayout kept = {
 	"since when it was in that stage"}, \
 	{"prior_stage", TEXTOID, "", \
 	"internal: sticky stage that it had before it was disqualified"}, \
-	{"hold", INT4OID, "", \
-	"internal: how that stage was held, where it was set by hand"}, \
+	{"stage_override", INT4OID, "", \
+	"internal: how that stage was overridden; 0: it was not"}, \
 	{NULL}
 
 static const LsColumnLayout merged_columns[] = {
@@ -177,7 +177,7 @@ static const LsColumnLayout history_columns[] = {
 	{"cause", TEXTOID, " NOT NULL",
 	"why: event, time, rule, profile, manual, merge or backfill"},
 	{"reason", TEXTOID, "",
-	"what was given as the reason where it was set by hand"},
+	"what was given as the reason of a stage override"},
 	{NULL}
 };
 static const LsIndexLayout history_indexes[] = {

@@ -11,11 +11,11 @@
  *				 |									| stage is kept in mind
  *	disqualified | none in force any more			| the stage kept in mind,
  *				 |									| else found anew
- *	set by hand, | its score alone would still put	| the same
+ *	overridden,  | its score alone would still put	| the same
  *	above		 | it lower							|
- *	set by hand, | its score alone would still put	| the same
+ *	overridden,  | its score alone would still put	| the same
  *	below		 | it higher						|
- *	set by hand  | else								| as any other, from now
+ *	overridden   | else								| as any other, from now
  *	any other	 | a higher stage is reached, and	| the highest such stage
  *				 | its condition holds				|
  *	sticky		 | else								| the same
@@ -25,7 +25,7 @@
  *				 |									| whose leave_below is
  *				 |									| reached
  *
- * A stage can be set by hand above what the score (and the stage's condition)
+ * An override can be above what the score (and the stage's condition)
  * gives: it is kept until the score has once reached it.  Or below: it is kept
  * until the score has come down to it.  ls_stage_release() ends either.
  *
@@ -118,15 +118,15 @@ next_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
 	return lower_stage(model, score, econtext, now);
 }
 
-/* hold_of tells how a stage that is set by hand compares with the score's own. */
-static LsHold
-hold_of(LsModel *model, const LsScore *score, ExprContext *econtext,
+/* override_of tells how an override compares with the score's own. */
+static LsStageOverride
+override_of(LsModel *model, const LsScore *score, ExprContext *econtext,
 		const LsStage *chosen)
 {
 	LsStage    *own = next_stage(model, score, econtext, NULL);
 
-	return own < chosen ? LS_HOLD_UNTIL_REACHED :
-		own > chosen ? LS_HOLD_AT_MOST : LS_HOLD_NONE;
+	return own < chosen ? LS_OVERRIDE_UNTIL_REACHED :
+		own > chosen ? LS_OVERRIDE_AT_MOST : LS_OVERRIDE_NONE;
 }
 
 /* move puts a contact into a stage, and tells whether that is another one. */
@@ -155,22 +155,22 @@ ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
 	{
 		if (now && now->sticky)
 			standing->prior_stage = now->name;
-		standing->hold = LS_HOLD_NONE;
+		standing->stage_override = LS_OVERRIDE_NONE;
 		return move(standing, LS_DISQUALIFIED, t);
 	}
 	if (standing->stage && strcmp(standing->stage, LS_DISQUALIFIED) == 0)
 		now = ls_stage_by_name(model, standing->prior_stage);
 	standing->prior_stage = NULL;
-	if (now && standing->hold != LS_HOLD_NONE &&
-		hold_of(model, score, econtext, now) == standing->hold)
+	if (now && standing->stage_override != LS_OVERRIDE_NONE &&
+		override_of(model, score, econtext, now) == standing->stage_override)
 		return false;
-	standing->hold = LS_HOLD_NONE;
+	standing->stage_override = LS_OVERRIDE_NONE;
 	next = next_stage(model, score, econtext, now);
 	return move(standing, next ? next->name : "unqualified", t);
 }
 
 /*
- * ls_stage_set puts a contact into a stage by hand.  False where that is how
+ * ls_stage_set overrides the stage of a contact.  False where that is how
  * it is already.
  */
 bool
@@ -178,16 +178,16 @@ ls_stage_set(LsModel *model, const LsScore *score, ExprContext *econtext,
 			 const char *stage, LsStageState *standing, TimestampTz t)
 {
 	LsStage    *chosen = ls_stage_by_name(model, stage);
-	LsHold		hold = hold_of(model, score, econtext, chosen);
-	bool		same = standing->hold == hold;
+	LsStageOverride override = override_of(model, score, econtext, chosen);
+	bool		same = standing->stage_override == override;
 
-	standing->hold = hold;
+	standing->stage_override = override;
 	standing->prior_stage = NULL;
 	return move(standing, chosen->name, t) || !same;
 }
 
 /*
- * ls_stage_release puts a contact that was set by hand, or is in a sticky
+ * ls_stage_release puts a contact whose stage is overridden, or that is in a sticky
  * stage, where its score alone would.  False where that is how it is already.
  */
 bool
@@ -195,9 +195,9 @@ ls_stage_release(LsModel *model, const LsScore *score, ExprContext *econtext,
 				 LsStageState *standing, TimestampTz t)
 {
 	LsStage    *next = next_stage(model, score, econtext, NULL);
-	bool		held = standing->hold != LS_HOLD_NONE;
+	bool		held = standing->stage_override != LS_OVERRIDE_NONE;
 
-	standing->hold = LS_HOLD_NONE;
+	standing->stage_override = LS_OVERRIDE_NONE;
 	return move(standing, next ? next->name : "unqualified", t) || held;
 }
 
@@ -234,7 +234,7 @@ ls_stage_bounds(LsModel *model, double score, const LsStageState *standing,
 		bound(bounds, score, model->levels[i]);
 	if (standing->stage && strcmp(standing->stage, LS_DISQUALIFIED) == 0)
 		return;
-	if (now && standing->hold == LS_HOLD_UNTIL_REACHED)
+	if (now && standing->stage_override == LS_OVERRIDE_UNTIL_REACHED)
 		bound(bounds, score, now->enter_at);
 	else if (now && !now->sticky)
 		bound(bounds, score, now->leave_below);

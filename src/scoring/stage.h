@@ -22,7 +22,7 @@ typedef struct LsStageState
 	char	   *stage;			/* NULL: none yet */
 	TimestampTz since;
 	char	   *prior_stage;	/* sticky stage before disqualification */
-	LsHold		hold;			/* whether stage was set by hand, and is kept */
+	LsStageOverride stage_override;	/* whether stage is overridden */
 } LsStageState;
 
 /* Bounds of a score: below low or at high and above, something changes */

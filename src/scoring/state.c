@@ -490,7 +490,7 @@ ls_state_inherit(LsState *state, const LsState *before)
 {
 	state->prior_stage = before->prior_stage;
 	state->stage_recorded = before->stage_recorded;
-	state->hold = before->hold;
+	state->stage_override = before->stage_override;
 	state->due = before->due;
 	state->due_drift = before->due_drift;
 }

@@ -22,13 +22,13 @@
 /* First byte of the stored form; no other is read. */
 #define LS_STATE_FORMAT 2
 
-/* A stage that was set by hand, and not where the score alone would put it */
-typedef enum LsHold
+/* A stage that is overridden, and not where the score alone would put it */
+typedef enum LsStageOverride
 {
-	LS_HOLD_NONE,
-	LS_HOLD_UNTIL_REACHED,		/* above that: kept until it is reached */
-	LS_HOLD_AT_MOST				/* below that: kept until the score is down to it */
-} LsHold;
+	LS_OVERRIDE_NONE,
+	LS_OVERRIDE_UNTIL_REACHED,	/* above that: kept until it is reached */
+	LS_OVERRIDE_AT_MOST			/* below that: kept until the score is down to it */
+} LsStageOverride;
 
 typedef struct LsBucket
 {
@@ -93,7 +93,7 @@ typedef struct LsState
 	TimestampTz last;			/* DT_NOBEGIN: none; before it nothing is known */
 	TimestampTz *future;		/* of events dated later, ascending */
 	char	   *prior_stage;	/* sticky stage to be restored, or NULL */
-	LsHold		hold;			/* of the stage that the contact is in */
+	LsStageOverride stage_override;	/* of the stage that the contact is in */
 	TimestampTz due;			/* the contact's row of due_<model>; DT_NOEND:
 								 * it has none; DT_NOBEGIN: nobody has looked */
 	bool		due_drift;		/* ... is about numbers only */

@@ -27,7 +27,7 @@
 #define HAS_PRIOR		0x10
 #define STAGE_RECORDED	0x20
 #define HAS_DUE			0x40
-#define HAS_HOLD		0x80
+#define HAS_OVERRIDE	0x80
 
 /* flags of a slot: how its sum is written, and what follows */
 #define SUM_MASK		0x03
@@ -202,8 +202,8 @@ ls_state_encode(const LsState *state)
 		flags |= STAGE_RECORDED;
 	if (state->due != DT_NOEND)
 		flags |= HAS_DUE;
-	if (state->hold != LS_HOLD_NONE)
-		flags |= HAS_HOLD;
+	if (state->stage_override != LS_OVERRIDE_NONE)
+		flags |= HAS_OVERRIDE;
 	put_byte(&to, LS_STATE_FORMAT);
 	put_byte(&to, flags);
 	if (flags & HAS_CREATED)
@@ -229,8 +229,8 @@ ls_state_encode(const LsState *state)
 	}
 	if (flags & HAS_DUE)
 		put_signed(&to, (state->due - base(state)) * 2 + state->due_drift);
-	if (flags & HAS_HOLD)
-		put_byte(&to, state->hold);
+	if (flags & HAS_OVERRIDE)
+		put_byte(&to, state->stage_override);
 	put_unsigned(&to, state->nslots);
 	for (int i = 0; i < state->nslots; i++)
 	{
@@ -474,7 +474,7 @@ ls_state_decode(const bytea *bytes, LsState *state)
 	Cursor		from = {(const unsigned char *) VARDATA_ANY(bytes),
 	(const unsigned char *) VARDATA_ANY(bytes) + VARSIZE_ANY_EXHDR(bytes)};
 	unsigned char head[2];
-	unsigned char hold = LS_HOLD_NONE;
+	unsigned char override = LS_OVERRIDE_NONE;
 	int64		previous = 0;
 
 	ls_state_init(state);
@@ -508,11 +508,11 @@ ls_state_decode(const bytea *bytes, LsState *state)
 		state->due_drift = (due & 1) != 0;
 		state->due = instant(base(state), ls_floor_div(due, 2));
 	}
-	if (head[1] & HAS_HOLD)
-		get_bytes(&from, &hold, 1);
-	if (hold > LS_HOLD_AT_MOST)
+	if (head[1] & HAS_OVERRIDE)
+		get_bytes(&from, &override, 1);
+	if (override > LS_OVERRIDE_AT_MOST)
 		malformed();
-	state->hold = hold;
+	state->stage_override = override;
 	state->nslots = get_length(&from, 3, sizeof(LsSlot));
 	state->maxslots = state->nslots + LS_SPARE_SLOTS;
 	state->slots = palloc(sizeof(LsSlot) * state->maxslots);

@@ -190,7 +190,7 @@ ls_course_now(LsCourse *course, TimestampTz now)
 }
 
 /*
- * ls_course_set_stage puts the contact into a stage by hand, or where stage is
+ * ls_course_set_stage overrides the stage of the contact, or where stage is
  * NULL leaves it to its score again.  The score has been brought to at.
  */
 void

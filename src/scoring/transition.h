@@ -36,7 +36,7 @@ typedef struct LsCourse
 	double		last_score;
 	bool	   *in_force;		/* by rule, where actions watch them */
 	List	   *happened;		/* of LsTransitionEvent */
-	const char *reason;			/* of what is done by hand */
+	const char *reason;			/* of a stage override */
 } LsCourse;
 
 extern LsScore *ls_course_score(LsModel *model);

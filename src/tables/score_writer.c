@@ -619,9 +619,9 @@ refuse_unknown(const LsScoreWriter *writer, const Task *change)
 			 errhint("A contact has a score when the contact table or an attached table has a row of it.")));
 }
 
-/* refuse_by_hand refuses what cannot be set by hand. */
+/* refuse_override refuses what cannot be overridden. */
 static void
-refuse_by_hand(const LsScoreWriter *writer, const Task *change)
+refuse_override(const LsScoreWriter *writer, const Task *change)
 {
 	if (writer->score->disqualified)
 		ereport(ERROR,
@@ -659,7 +659,7 @@ go_on(LsScoreWriter *writer, const Task *change, LsCourse *course,
 	ls_course_step(course, t, change->due || change->by_hand ? "time" : writer->cause);
 	if (change->by_hand)
 	{
-		refuse_by_hand(writer, change);
+		refuse_override(writer, change);
 		course->reason = change->reason;
 		ls_course_set_stage(course, t, change->stage);
 	}
