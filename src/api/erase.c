@@ -37,6 +37,7 @@
 #include "rules/model_compile.h"
 #include "rules/source_locks.h"
 #include "tables/identity_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_table.h"
 #include "tables/score_writer.h"
 
@@ -201,7 +202,7 @@ texts_of(LsModel *model, Datum contact)
 	ListCell   *lc;
 
 	texts[n++] = CStringGetTextDatum(own);
-	if (ls_row_find(model, contact, &row))
+	if (ls_score_table_find(model, contact, &row))
 		texts[n++] = CStringGetTextDatum(ls_key_text(&model->key, row.contact));
 	foreach(lc, stored)
 		if (strcmp(lfirst(lc), own) != 0 && names(model, lfirst(lc), contact))
@@ -230,7 +231,7 @@ erase(LsModel *model, Datum contact)
 		if (OidIsValid(ls_extension_table(name, true)))
 			rows += ls_sql_execute_as_owner(model->score_table,
 											psprintf("DELETE FROM leadscore.%s WHERE contact_id %s $1",
-													 name, ls_row_key_operator(model)), &key);
+													 name, ls_key_equals(&model->key)), &key);
 	}
 	/* others' errors may quote it */
 	rows += ls_sql_execute_as_owner(model->score_table,
@@ -276,9 +277,11 @@ aliases_now(LsModel *model, Datum contact)
 static void
 hold(LsModel *model, Datum contact)
 {
-	LsScoreRow	unused;
+	LsScoreTable table;
 
-	(void) ls_row_select(model, contact, &unused, true);
+	ls_score_table_open(&table, model);
+	(void) ls_score_table_lock(&table, contact);
+	ls_score_table_close(&table);
 }
 
 /* part deletes the rows that say so, and holds all that is left to be erased. */
@@ -312,7 +315,7 @@ erase_person(LsModel *visitors, LsModel *model, Datum contact)
 	/* others may be merged into it, or identified, while we wait */
 	do
 	{
-		ls_row_attempt(model, contact, model->merged_table, attempts++);
+		ls_score_table_attempt(model, contact, model->merged_table, attempts++);
 		aliases = palloc(sizeof(LsAliases));
 		*aliases = aliases_now(model, contact);
 		rows += part(visitors, model, contact, aliases);
@@ -409,7 +412,7 @@ ls_erase_contact(PG_FUNCTION_ARGS)
 		refuse_merged(model, contact);
 		rows = erase_person(visitors, model, contact);
 	}
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_model_release(model);
 	if (visitors)
 		ls_model_release(visitors);

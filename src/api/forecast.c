@@ -205,7 +205,7 @@ ask_due(List *coming, LsModel *model, const LsDueRow *due, TimestampTz until,
 	Way			way;
 
 	/* a row of which its state does not know is not the contact's only one */
-	if (!ls_row_find(model, due->contact, &way.row) || way.row.state.due != due->at)
+	if (!ls_score_table_find(model, due->contact, &way.row) || way.row.state.due != due->at)
 		return coming;
 	if (ls_pending_any(model))
 	{

@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/relation.h"
+#include "base/sql.h"
 #include "definitions/catalog.h"
 #include "definitions/locks.h"
 #include "definitions/model_access.h"
@@ -38,6 +39,7 @@
 #include "model/visitors.h"
 #include "rules/source_locks.h"
 #include "tables/identity_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_writer.h"
 #include "tables/stage_history.h"
 
@@ -72,7 +74,7 @@ static void
 close_writer(LsModel *model, LsScoreWriter *writer)
 {
 	ls_score_writer_close(writer);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_model_release(model);
 }
 
@@ -96,7 +98,7 @@ merged_into(LsModel *model, Datum contact)
 										  " JOIN below b ON m.merged_into %2$s b.source_id)"
 										  " SELECT source_id FROM below",
 										  ls_relation_qualified_name(model->merged_table),
-										  ls_row_key_operator(model)), &args);
+										  ls_key_equals(&model->key)), &args);
 	found.n = rows->numvals;
 	found.keys = palloc(sizeof(Datum) * Max(1, found.n));
 	for (int i = 0; i < found.n; i++)
@@ -117,7 +119,7 @@ count_for(LsModel *model, const Keys *keys, Datum target)
 		ls_sql_execute_as_owner(model->score_table,
 								psprintf("UPDATE %s SET target_id = $2 WHERE source_id %s $1",
 										 ls_relation_qualified_name(model->merged_table),
-										 ls_row_key_operator(model)), &args);
+										 ls_key_equals(&model->key)), &args);
 	}
 }
 
@@ -206,14 +208,10 @@ static bool
 hold_row(LsModel *model, LsScoreWriter *writer, Datum contact, LsScoreRow *row)
 {
 	LsChange	change = {.kind = LS_CHANGE_PENDING, .contact = contact};
-	bool		found;
 
 	(void) ls_score_writer_change(writer, &change);
 	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	found = ls_row_find(model, contact, row);
-	PopActiveSnapshot();
-	return found;
+	return ls_score_table_find_newest(model, contact, row);
 }
 
 /* hold_alias locks the row which says for whom a contact counts. */
@@ -449,13 +447,26 @@ open_visitors(const char *name)
 static bool
 make_row(LsModel *visitors, Datum visitor)
 {
-	Datum	   *values = palloc(sizeof(Datum) * ls_row_natts(visitors));
-	bool	   *nulls = palloc(sizeof(bool) * ls_row_natts(visitors));
+	LsScoreTable table;
 	LsScoreRow	row;
+	bool		made;
 
 	ls_score_row_start(visitors, visitor, &row, ls_clock());
-	ls_row_values(visitors, &row, values, nulls);
-	return ls_row_insert(visitors, values, nulls);
+	ls_score_table_open(&table, visitors);
+	made = ls_score_table_insert(&table, &row);
+	ls_score_table_close(&table);
+	return made;
+}
+
+/* unmake_row deletes such a row. */
+static void
+unmake_row(LsModel *visitors, Datum visitor)
+{
+	LsScoreTable table;
+
+	ls_score_table_open(&table, visitors);
+	ls_score_table_delete(&table, visitor);
+	ls_score_table_close(&table);
 }
 
 /* counts_for gives the contact for whom one counts, be it itself. */
@@ -499,7 +510,7 @@ hold_visitor(LsModel *visitors, LsScoreWriter *writer, Datum visitor, LsScoreRow
 {
 	for (int attempts = 0; !hold_row(visitors, writer, visitor, row); attempts++)
 	{
-		ls_row_attempt(visitors, visitor, visitors->score_table, attempts);
+		ls_score_table_attempt(visitors, visitor, visitors->score_table, attempts);
 		if (make_row(visitors, visitor))
 			return false;
 	}
@@ -523,7 +534,7 @@ identify(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 	if (known)
 		remove_row(writer, visitor);
 	else
-		ls_row_delete(visitors, visitor);
+		unmake_row(visitors, visitor);
 	close_writer(visitors, writer);
 	if (before)
 		return;
@@ -557,7 +568,7 @@ ls_identify(PG_FUNCTION_ARGS)
 		ls_model_release(visitors);
 	else
 		identify(visitors, model, visitor, contact);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_model_release(model);
 	PG_RETURN_VOID();
 }
@@ -616,7 +627,7 @@ canonical(LsModel *model, Datum contact)
 {
 	LsScoreRow	row;
 
-	return ls_row_find(model, contact, &row) ? row.contact : contact;
+	return ls_score_table_find(model, contact, &row) ? row.contact : contact;
 }
 
 /* read_asked reads a contact from the arguments, and those who count for it; false: it is null. */

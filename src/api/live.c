@@ -36,11 +36,14 @@
 #include "utils/typcache.h"
 
 #include "api/arguments.h"
+#include "base/table_scan.h"
 #include "counting/contact_snapshot.h"
 #include "counting/replay.h"
 #include "definitions/catalog.h"
 #include "rules/model_compile.h"
+#include "rules/score_columns.h"
 #include "tables/pending_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_live);
@@ -87,23 +90,18 @@ read_place(Relation rel, ItemPointer place)
 static bool
 first_place(LsModel *model, Oid table, Datum contact, ItemPointer first)
 {
-	Relation	rel = table_open(table, AccessShareLock);
-	Relation	index;
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	IndexScanDesc scan = ls_by_contact_begin(model, rel, &index, &contact,
-											 BTEqualStrategyNumber);
+	LsTableScan scan;
 	bool		found = false;
 
-	while (ls_by_contact_next(model, scan, slot))
+	ls_table_scan_open(&scan, table, AccessShareLock, &model->key);
+	ls_table_scan_by(&scan, get_attnum(table, "contact_id"), BTEqualStrategyNumber, &contact);
+	while (ls_table_scan_next(&scan))
 	{
-		if (!found || ItemPointerCompare(&slot->tts_tid, first) < 0)
-			*first = slot->tts_tid;
+		if (!found || ItemPointerCompare(&scan.tuple->t_self, first) < 0)
+			*first = scan.tuple->t_self;
 		found = true;
 	}
-	index_endscan(scan);
-	index_close(index, AccessShareLock);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(rel, AccessShareLock);
+	ls_table_scan_close(&scan, AccessShareLock);
 	return found;
 }
 
@@ -170,7 +168,7 @@ recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 		(void) ls_replay_contact(replay, row->contact);
 		ls_replay_tell(replay, row->contact, at, false);
 		ls_replay_evaluate(replay, at, score);
-		ls_rules_report(model);
+		ls_rule_error_report(model);
 		row->state.last = ls_replay_last(replay, at);
 		row->state.events = row->state.last == DT_NOBEGIN ? 0 : 1;
 		row->state.first = row->state.last;
@@ -215,7 +213,7 @@ ls_live(PG_FUNCTION_ARGS)
 	if (!known)
 		PG_RETURN_NULL();
 	desc = lookup_rowtype_tupdesc(type, -1);
-	ls_row_check(model, desc);
+	ls_score_columns_check(model, desc);
 	values = palloc(sizeof(Datum) * desc->natts);
 	nulls = palloc(sizeof(bool) * desc->natts);
 	if (at >= ls_score_row_instant(&row))

@@ -36,6 +36,7 @@
 #include "scoring/evaluate.h"
 #include "scoring/state.h"
 #include "tables/purged_table.h"
+#include "tables/rule_error.h"
 
 PG_FUNCTION_INFO_V1(ls_score);
 PG_FUNCTION_INFO_V1(ls_replay);
@@ -95,7 +96,7 @@ ask(FunctionCallInfo fcinfo, Question *question)
 	question->replay = ls_replay_make(model);
 	(void) ls_replay_contact(question->replay, question->contact);
 	ls_replay_tell(question->replay, question->contact, question->at, false);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	return true;
 }
 
@@ -137,12 +138,12 @@ ls_replay(PG_FUNCTION_ARGS)
 	{
 		/* nothing is read of a model that is suspended */
 		if (model->suspended)
-			ls_rules_report(model);
+			ls_rule_error_report(model);
 		PG_RETURN_NULL();
 	}
 	ls_replay_tell(replay, contact, at, true);
 	score = ls_replay_score(replay, at, &size);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	PG_RETURN_FLOAT8(score);
 }
 
@@ -436,7 +437,7 @@ ls_verify(PG_FUNCTION_ARGS)
 		MemoryContextReset(context);
 	}
 	ls_reader_close(reader);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_kept_tell(model, "What they gave is kept, and was compared as it was kept.");
 	PG_RETURN_NULL();
 }

@@ -30,6 +30,7 @@
 #include "rules/disclosure.h"
 #include "rules/model_compile.h"
 #include "tables/profile_table.h"
+#include "tables/rule_error.h"
 
 PG_FUNCTION_INFO_V1(ls_score_as_of);
 PG_FUNCTION_INFO_V1(ls_explain_as_of);
@@ -360,7 +361,7 @@ ask(FunctionCallInfo fcinfo, int elevel, Past **past, TimestampTz *at)
 	(void) ls_replay_contact(replay, contact);
 	recall(*past, replay, contact, *at);
 	ls_replay_tell(replay, contact, *at, true);
-	ls_rules_report((*past)->model);
+	ls_rule_error_report((*past)->model);
 	return ls_replay_known(replay) ? replay : NULL;
 }
 

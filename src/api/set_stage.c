@@ -12,6 +12,7 @@
 #include "utils/snapmgr.h"
 
 #include "api/arguments.h"
+#include "base/sql.h"
 #include "base/statement.h"
 #include "base/suggest.h"
 #include "definitions/catalog.h"
@@ -19,6 +20,7 @@
 #include "definitions/rights.h"
 #include "rules/source_locks.h"
 #include "scoring/stage.h"
+#include "tables/rule_error.h"
 #include "tables/score_writer.h"
 
 PG_FUNCTION_INFO_V1(ls_set_stage);
@@ -75,7 +77,7 @@ change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 	writer = ls_score_writer_open(model, "manual");
 	(void) ls_score_writer_change(writer, &change);
 	ls_score_writer_close(writer);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_model_release(model);
 }
 

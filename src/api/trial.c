@@ -35,6 +35,8 @@
 #include "counting/event_reader.h"
 #include "counting/replay.h"
 #include "counting/stage_context.h"
+#include "rules/score_columns.h"
+#include "tables/rule_error.h"
 #include "tables/score_table.h"
 
 #define DEFAULT_SAMPLE 1000
@@ -146,8 +148,8 @@ ls_trial_make(LsModel *asked, const LsTrialSpec *spec)
 	if (trial->replayed)
 		trial->replay = ls_replay_make(trial->after);
 	trial->score = ls_score_make(trial->after, false);
-	trial->values = palloc(sizeof(Datum) * ls_row_natts(asked));
-	trial->nulls = palloc(sizeof(bool) * ls_row_natts(asked));
+	trial->values = palloc(sizeof(Datum) * asked->score_natts);
+	trial->nulls = palloc(sizeof(bool) * asked->score_natts);
 	return trial;
 }
 
@@ -174,7 +176,7 @@ ls_trial_tried(const LsTrial *trial)
 void
 ls_trial_end(LsTrial *trial)
 {
-	ls_rules_report(trial->after);
+	ls_rule_error_report(trial->after);
 	if (trial->loaded_before)
 		ls_model_release(trial->before);
 	if (trial->loaded_after)
@@ -188,7 +190,7 @@ static bool
 read_item(LsModel *model, const Entry *item, LsScoreRow *row)
 {
 	if (item->tuple == NULL)
-		return ls_row_find(model, item->contact, row);
+		return ls_score_table_find(model, item->contact, row);
 	ls_row_read_tuple(model, item->tuple, item->desc, row);
 	return true;
 }
@@ -317,7 +319,7 @@ draw(LsTrial *trial, Drawn **drawn)
 	uint32		limit = PG_UINT32_MAX;
 	Size		n = 0;
 
-	ls_row_check(trial->after, RelationGetDescr(rel));
+	ls_score_columns_check(trial->after, RelationGetDescr(rel));
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;

@@ -12,11 +12,10 @@
 #include "definitions/daily_tables.h"
 #include "background/settings.h"
 #include "base/clock.h"
-#include "base/relation.h"
-#include "base/user.h"
+#include "base/sql.h"
 #include "definitions/catalog.h"
 #include "definitions/model_access.h"
-#include "tables/score_table.h"
+#include "tables/rule_error.h"
 
 #define PURGE_INTERVAL		(3600 * USECS_PER_SEC)
 #define PURGE_ROWS			5000	/* in one transaction */
@@ -42,8 +41,7 @@ static void
 purge_history(Work *work)
 {
 	List	   *tables = ls_model_tables_for("history_", work->model, ACL_NO_RIGHTS);
-	LsSqlArguments args = {0};
-	LsUser	saved;
+	LsSqlArguments args = {.newest = true};
 
 	work->returned = 0;
 	if (tables == NIL || !ls_model_table_lock(linitial(tables), RowExclusiveLock, false))
@@ -52,13 +50,11 @@ purge_history(Work *work)
 			   TimestampTzGetDatum(Min(ls_clock() - ls_history_retention * USECS_PER_DAY,
 									   ls_daily_needs(work->model))));
 	ls_sql_add(&args, INT4OID, Int32GetDatum(PURGE_ROWS));
-	ls_user_switch_to_owner(ls_relation_owner(((LsModelTable *) linitial(tables))->table), &saved);
-	work->returned = ls_row_execute(psprintf("DELETE FROM leadscore.history_%1$s"
-											 " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-											 "SELECT ctid FROM leadscore.history_%1$s"
-											 " WHERE recorded_at OPERATOR(pg_catalog.<) $1 LIMIT $2))",
-											 work->model), &args);
-	ls_user_restore(&saved);
+	work->returned =
+		ls_sql_execute_as_owner(((LsModelTable *) linitial(tables))->table,
+								psprintf("DELETE FROM leadscore.history_%1$s WHERE ctid = ANY (ARRAY("
+										 "SELECT ctid FROM leadscore.history_%1$s"
+										 " WHERE recorded_at < $1 LIMIT $2))", work->model), &args);
 }
 
 static void
@@ -85,7 +81,7 @@ purge_jobs(Work *work)
 static void
 purge_rule_errors(Work *work)
 {
-	work->returned = ls_rule_failure_purge(PURGE_ROWS);
+	work->returned = ls_rule_error_purge(PURGE_ROWS);
 }
 
 /* purge deletes rows of one kind, where they are not kept for ever (days is negative). */

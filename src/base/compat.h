@@ -105,6 +105,34 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
 #endif
 
+/* 16, 19: what the index entries of a new row are inserted for; 18: a row that is updated */
+static inline List *
+ls_insert_index_tuples(ResultRelInfo *info, TupleTableSlot *slot, EState *estate,
+					   bool *conflicts, List *arbiters)
+{
+#if PG_VERSION_NUM < 160000
+	return ExecInsertIndexTuples(info, slot, estate, false, true, conflicts, arbiters);
+#elif PG_VERSION_NUM < 190000
+	return ExecInsertIndexTuples(info, slot, estate, false, true, conflicts, arbiters, false);
+#else
+	return ExecInsertIndexTuples(info, estate, EIIT_NO_DUPE_ERROR, slot, arbiters, conflicts);
+#endif
+}
+
+static inline bool
+ls_check_index_constraints(ResultRelInfo *info, TupleTableSlot *slot, EState *estate,
+						   ItemPointer conflict, List *arbiters)
+{
+#if PG_VERSION_NUM < 180000
+	return ExecCheckIndexConstraints(info, slot, estate, conflict, arbiters);
+#else
+	ItemPointerData none;
+
+	ItemPointerSetInvalid(&none);
+	return ExecCheckIndexConstraints(info, slot, estate, conflict, &none, arbiters);
+#endif
+}
+
 /* 19: says what was wrong with a name, which nobody asks */
 #if PG_VERSION_NUM < 190000
 #define ls_operator_candidates(names, kind) OpernameGetCandidates(names, kind, false)

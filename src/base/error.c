@@ -27,6 +27,17 @@ ls_error_hint_retry(ErrorContextCallback *context)
 	error_context_stack = context;
 }
 
+/* ls_error_serialization fails as a statement does whose snapshot sees an old row. */
+void
+ls_error_serialization(bool deleted)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 deleted ? errmsg("could not serialize access due to concurrent delete") :
+			 errmsg("could not serialize access due to concurrent update"),
+			 errhint(LS_RETRY_HINT)));
+}
+
 /*
  * ls_error_class tells whether an error says something about the expression that
  * was being compiled or run, or came up meanwhile: a transaction that has to be

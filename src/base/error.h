@@ -20,6 +20,7 @@ typedef enum LsErrorClass
 #define LS_RETRY_HINT \
 	"Another transaction changed what this one needs after this one began. Retry the transaction, or use READ COMMITTED."
 extern void ls_error_hint_retry(ErrorContextCallback *context);
+extern void ls_error_serialization(bool deleted);
 extern LsErrorClass ls_error_class(int sqlerrcode);
 extern bool ls_error_passes(int sqlerrcode);
 

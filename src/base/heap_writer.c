@@ -4,8 +4,13 @@
  *		A table of ours, written row by row through the executor.
  *
  * As logical replication writes rows, without SQL, which would set up an executor
- * for each of them.  Who writes so at a transaction snapshot must know that
- * nobody else has changed the row since, or that nobody will look at it.
+ * for each of them.  Statement triggers do not fire.
+ *
+ * A row is locked before it is updated or deleted.  Where the transaction has a
+ * snapshot of its own the version that it sees has to be the newest
+ * (ls_heap_writer_find_seen), or else it would see two versions of the row after
+ * an update; unless another lock tells that nobody has changed the row since, or
+ * the caller sees to that (ls_heap_writer_find).
  *
  * The tables of a model belong to its owner, who may have put triggers, check
  * constraints or indexes on them.  They are run as the table's owner, as all that
@@ -21,8 +26,10 @@
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
@@ -30,28 +37,9 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
-#include "base/table_index.h"
+#include "base/error.h"
+#include "base/table_scan.h"
 #include "base/user.h"
-
-/*
- * ls_target_check refuses a table whose columns are not those that it was made
- * with: it belongs to the model's owner, who can alter it.
- */
-void
-ls_target_check(Relation rel, const Oid *types, int ncolumns)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	bool		right = rel->rd_rel->relkind == RELKIND_RELATION && desc->natts == ncolumns;
-
-	for (int i = 0; right && i < ncolumns; i++)
-		right = TupleDescAttr(desc, i)->atttypid == types[i];
-	if (!right)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" does not have the columns that leadscore gave it",
-						RelationGetRelationName(rel)),
-				 errhint("Undo what was done to it, or drop the model.")));
-}
 
 /* has_expressions tells whether an index of a table has expressions or a predicate. */
 static bool
@@ -90,26 +78,26 @@ has_own_types(Relation rel)
  * written, or found to be written.
  */
 static bool
-runs_code(const LsTarget *target)
+runs_code(const LsHeapWriter *writer)
 {
-	const TriggerDesc *triggers = target->rel->trigdesc;
+	const TriggerDesc *triggers = writer->rel->trigdesc;
 
-	if (target->rel->rd_att->constr &&
-		(target->rel->rd_att->constr->num_check > 0 ||
-		 target->rel->rd_att->constr->has_generated_stored))
+	if (writer->rel->rd_att->constr &&
+		(writer->rel->rd_att->constr->num_check > 0 ||
+		 writer->rel->rd_att->constr->has_generated_stored))
 		return true;
 	if (triggers &&
 		(triggers->trig_insert_before_row || triggers->trig_update_before_row ||
-		 triggers->trig_delete_before_row || target->queues_triggers))
+		 triggers->trig_delete_before_row || writer->queues_triggers))
 		return true;
-	return has_own_types(target->rel) || has_expressions(target->rel);
+	return has_own_types(writer->rel) || has_expressions(writer->rel);
 }
 
 /* queues_triggers tells whether there are AFTER triggers for each row. */
 static bool
-queues_triggers(const LsTarget *target)
+queues_triggers(const LsHeapWriter *writer)
 {
-	const TriggerDesc *triggers = target->rel->trigdesc;
+	const TriggerDesc *triggers = writer->rel->trigdesc;
 
 	return triggers &&
 		(triggers->trig_insert_after_row || triggers->trig_update_after_row ||
@@ -117,59 +105,62 @@ queues_triggers(const LsTarget *target)
 }
 
 /*
- * ls_target_open gets ready to write to a table, whose columns are of these types
- * (NULL: not checked).  Rows are found by the primary key, which is its first nkey
- * columns; 0 where none has to be found.
+ * ls_heap_writer_open gets ready to write to a table.  Rows are found by the primary
+ * key, which is its first nkey columns; 0 where none has to be found.
  */
 void
-ls_target_open(LsTarget *target, Oid relid, int nkey,
-			   const Oid *types, int ncolumns)
+ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 {
 	TupleDesc	desc;
-	LsUser	saved;
+	LsUser		saved;
 
-	target->rel = table_open(relid, RowExclusiveLock);
-	if (types)
-		ls_target_check(target->rel, types, ncolumns);
-	target->key_index = nkey > 0 ? ls_key_index_required(target->rel, nkey) : InvalidOid;
-	target->estate = CreateExecutorState();
-	target->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
-	target->info = makeNode(ResultRelInfo);
-	InitResultRelInfo(target->info, target->rel, 0, NULL, 0);
-	target->queues_triggers = queues_triggers(target);
-	target->runs_code = runs_code(target);
+	writer->rel = table_open(relid, RowExclusiveLock);
+	writer->key_index = nkey > 0 ? ls_table_scan_key_index_required(writer->rel, nkey) : InvalidOid;
+	writer->estate = CreateExecutorState();
+	writer->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
+	writer->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->info, writer->rel, 0, NULL, 0);
+	writer->queues_triggers = queues_triggers(writer);
+	writer->runs_code = runs_code(writer);
 	/* expressions of indexes are simplified, by which functions are run */
-	if (target->runs_code)
-		ls_user_switch_to_owner(target->rel->rd_rel->relowner, &saved);
-	ExecOpenIndices(target->info, false);
-	if (target->runs_code)
+	if (writer->runs_code)
+		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
+	ExecOpenIndices(writer->info, false);
+	if (writer->runs_code)
 		ls_user_restore(&saved);
-	desc = RelationGetDescr(target->rel);
-	target->nkeys = 0;
-	target->search = target->found = NULL;
+	desc = RelationGetDescr(writer->rel);
+	writer->nkeys = 0;
+	writer->search = writer->found = NULL;
 	if (nkey > 0)
 	{
-		target->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-		target->found = table_slot_create(target->rel, NULL);
+		writer->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+		writer->found = table_slot_create(writer->rel, NULL);
 	}
-	target->written = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	writer->written = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 }
 
 void
-ls_target_close(LsTarget *target)
+ls_heap_writer_close(LsHeapWriter *writer)
 {
-	ExecCloseIndices(target->info);
-	if (target->search)
-		ExecDropSingleTupleTableSlot(target->search);
-	if (target->found)
-		ExecDropSingleTupleTableSlot(target->found);
-	ExecDropSingleTupleTableSlot(target->written);
+	ExecCloseIndices(writer->info);
+	if (writer->search)
+		ExecDropSingleTupleTableSlot(writer->search);
+	if (writer->found)
+		ExecDropSingleTupleTableSlot(writer->found);
+	ExecDropSingleTupleTableSlot(writer->written);
 	/* those that triggers of the table were given */
-	ExecResetTupleTable(target->estate->es_tupleTable, false);
-	ExecCloseResultRelations(target->estate);
-	FreeExecutorState(target->estate);
-	table_close(target->rel, NoLock);
+	ExecResetTupleTable(writer->estate->es_tupleTable, false);
+	ExecCloseResultRelations(writer->estate);
+	FreeExecutorState(writer->estate);
+	table_close(writer->rel, NoLock);
 }
+
+/* What is put back after a write */
+typedef struct Write
+{
+	LsUser		saved;
+	ErrorContextCallback context;
+} Write;
 
 /*
  * begin_write takes the rights of the table's owner, as whom triggers, constraints
@@ -177,71 +168,63 @@ ls_target_close(LsTarget *target)
  * are none.
  */
 static void
-begin_write(LsTarget *target, LsUser *saved)
+begin_write(LsHeapWriter *writer, Write *write)
 {
-	if (target->runs_code)
-		ls_user_switch_to_owner(target->rel->rd_rel->relowner, saved);
-	if (target->queues_triggers)
+	ls_error_hint_retry(&write->context);
+	if (writer->runs_code)
+		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &write->saved);
+	if (writer->queues_triggers)
 		AfterTriggerBeginQuery();
-	target->estate->es_output_cid = GetCurrentCommandId(true);
+	writer->estate->es_output_cid = GetCurrentCommandId(true);
 }
 
 /* end_write fires what was queued, and gives the rights back. */
 static void
-end_write(LsTarget *target, const LsUser *saved)
+end_write(LsHeapWriter *writer, const Write *write)
 {
-	if (target->queues_triggers)
+	if (writer->queues_triggers)
 	{
 		bool		snapshot = !ActiveSnapshotSet();
 
 		if (snapshot)
 			PushActiveSnapshot(GetTransactionSnapshot());
-		AfterTriggerEndQuery(target->estate);
+		AfterTriggerEndQuery(writer->estate);
 		if (snapshot)
 			PopActiveSnapshot();
 	}
-	ResetPerTupleExprContext(target->estate);
-	if (target->runs_code)
-		ls_user_restore(saved);
+	ResetPerTupleExprContext(writer->estate);
+	if (writer->runs_code)
+		ls_user_restore(&write->saved);
+	error_context_stack = write->context.previous;
 }
 
 /* ---------- finding ---------- */
 
 /* key_index gives the primary key's index, which was opened with the others. */
 static Relation
-key_index(const LsTarget *target)
+key_index(const LsHeapWriter *writer)
 {
-	for (int i = 0; i < target->info->ri_NumIndices; i++)
-		if (RelationGetRelid(target->info->ri_IndexRelationDescs[i]) == target->key_index)
-			return target->info->ri_IndexRelationDescs[i];
-	elog(ERROR, "index %u of table \"%s\" is not open", target->key_index,
-		 RelationGetRelationName(target->rel));
+	for (int i = 0; i < writer->info->ri_NumIndices; i++)
+		if (RelationGetRelid(writer->info->ri_IndexRelationDescs[i]) == writer->key_index)
+			return writer->info->ri_IndexRelationDescs[i];
+	elog(ERROR, "index %u of table \"%s\" is not open", writer->key_index,
+		 RelationGetRelationName(writer->rel));
 	return NULL;				/* keep compiler quiet */
 }
 
 /* fill_keys gives the key in search to the scan keys, which it makes at first. */
 static void
-fill_keys(LsTarget *target, Relation index)
+fill_keys(LsHeapWriter *writer, Relation index)
 {
-	if (target->nkeys == 0)
-	{
-		for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
-		{
-			Oid			type = index->rd_opcintype[i];
-			Oid			operator = get_opfamily_member(index->rd_opfamily[i], type, type,
-													   BTEqualStrategyNumber);
+	int			n = IndexRelationGetNumberOfKeyAttributes(index);
 
-			if (!OidIsValid(operator))
-				elog(ERROR, "index \"%s\" has no operator for column %d",
-					 RelationGetRelationName(index), i + 1);
-			ScanKeyEntryInitialize(&target->keys[i], 0, i + 1, BTEqualStrategyNumber,
-								   InvalidOid, index->rd_indcollation[i],
-								   get_opcode(operator), (Datum) 0);
-		}
-		target->nkeys = IndexRelationGetNumberOfKeyAttributes(index);
+	for (int i = 0; i < n; i++)
+	{
+		if (writer->nkeys == 0)
+			ls_table_scan_key(&writer->keys[i], index, i, BTEqualStrategyNumber, i + 1);
+		writer->keys[i].sk_argument = writer->search->tts_values[i];
 	}
-	for (int i = 0; i < target->nkeys; i++)
-		target->keys[i].sk_argument = target->search->tts_values[i];
+	writer->nkeys = n;
 }
 
 /*
@@ -250,14 +233,14 @@ fill_keys(LsTarget *target, Relation index)
  * is to be looked for again.
  */
 static bool
-lock_found(LsTarget *target)
+lock_found(LsHeapWriter *writer)
 {
 	TM_FailureData failure;
 	TM_Result	result;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	result = table_tuple_lock(target->rel, &target->found->tts_tid, GetActiveSnapshot(),
-							  target->found, GetCurrentCommandId(false),
+	result = table_tuple_lock(writer->rel, &writer->found->tts_tid, GetActiveSnapshot(),
+							  writer->found, GetCurrentCommandId(false),
 							  LockTupleNoKeyExclusive, LockWaitBlock, 0, &failure);
 	PopActiveSnapshot();
 	if (result == TM_Invisible)
@@ -266,7 +249,7 @@ lock_found(LsTarget *target)
 }
 
 /*
- * ls_target_find locks the row with the key in search, where there is one, and
+ * ls_heap_writer_find locks the row with the key in search, where there is one, and
  * puts its newest version into found: a transaction that held it has ended.
  *
  * As RelationFindReplTupleByIndex() does it, which has come to compare all the
@@ -274,109 +257,241 @@ lock_found(LsTarget *target)
  * caller says that the key will do (19).
  */
 bool
-ls_target_find(LsTarget *target)
+ls_heap_writer_find(LsHeapWriter *writer)
 {
-	Relation	index = key_index(target);
+	Relation	index = key_index(writer);
 	SnapshotData snapshot;
 	IndexScanDesc scan;
-	LsUser	saved;
+	LsUser		saved;
 	bool		found = false;
 
-	if (target->runs_code)
-		ls_user_switch_to_owner(target->rel->rd_rel->relowner, &saved);
-	fill_keys(target, index);
+	if (writer->runs_code)
+		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
+	fill_keys(writer, index);
 	InitDirtySnapshot(snapshot);
-	scan = ls_index_beginscan(target->rel, index, &snapshot, target->nkeys);
+	scan = ls_index_beginscan(writer->rel, index, &snapshot, writer->nkeys);
 	/* each round waits for a transaction that has to do with the row */
 	while (!found)
 	{
 		TransactionId other;
 
 		CHECK_FOR_INTERRUPTS();
-		index_rescan(scan, target->keys, target->nkeys, NULL, 0);
-		if (!index_getnext_slot(scan, ForwardScanDirection, target->found))
+		index_rescan(scan, writer->keys, writer->nkeys, NULL, 0);
+		if (!index_getnext_slot(scan, ForwardScanDirection, writer->found))
 			break;
-		ExecMaterializeSlot(target->found);
+		ExecMaterializeSlot(writer->found);
 		other = TransactionIdIsValid(snapshot.xmin) ? snapshot.xmin : snapshot.xmax;
 		if (TransactionIdIsValid(other))
 			XactLockTableWait(other, NULL, NULL, XLTW_None);
 		else
-			found = lock_found(target);
+			found = lock_found(writer);
 	}
 	index_endscan(scan);
-	if (target->runs_code)
+	if (writer->runs_code)
 		ls_user_restore(&saved);
 	return found;
 }
 
-/* ls_target_find_free does so without waiting.  False where somebody holds the row. */
-bool
-ls_target_find_free(LsTarget *target, bool *exists)
+/*
+ * find_in locks the row with the key in search that a snapshot sees.  A row that
+ * is not there, or was changed by this very command, is TM_Invisible.
+ */
+static TM_Result
+find_in(LsHeapWriter *writer, Snapshot snapshot, LockWaitPolicy wait, int flags)
 {
-	Relation	index = key_index(target);
-	Snapshot	snapshot;
+	Relation	index = key_index(writer);
 	IndexScanDesc scan;
 	TM_FailureData failure;
-	TM_Result	result = TM_Deleted;
-	LsUser	saved;
+	TM_Result	result = TM_Invisible;
+	LsUser		saved;
 
-	if (target->runs_code)
-		ls_user_switch_to_owner(target->rel->rd_rel->relowner, &saved);
-	fill_keys(target, index);
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = ls_index_beginscan(target->rel, index, snapshot, target->nkeys);
-	index_rescan(scan, target->keys, target->nkeys, NULL, 0);
-	if (index_getnext_slot(scan, ForwardScanDirection, target->found))
-		result = table_tuple_lock(target->rel, &target->found->tts_tid, snapshot,
-								  target->found, GetCurrentCommandId(false),
-								  LockTupleNoKeyExclusive, LockWaitSkip,
-								  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+	if (writer->runs_code)
+		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
+	fill_keys(writer, index);
+	snapshot = RegisterSnapshot(snapshot);
+	scan = ls_index_beginscan(writer->rel, index, snapshot, writer->nkeys);
+	index_rescan(scan, writer->keys, writer->nkeys, NULL, 0);
+	if (index_getnext_slot(scan, ForwardScanDirection, writer->found))
+		result = table_tuple_lock(writer->rel, &writer->found->tts_tid, snapshot,
+								  writer->found, GetCurrentCommandId(false),
+								  LockTupleNoKeyExclusive, wait, flags, &failure);
 	index_endscan(scan);
 	UnregisterSnapshot(snapshot);
-	if (target->runs_code)
+	if (writer->runs_code)
 		ls_user_restore(&saved);
+	return result;
+}
+
+/*
+ * ls_heap_writer_find_free locks the newest version of a row without waiting.  False
+ * where another transaction holds it.
+ */
+bool
+ls_heap_writer_find_free(LsHeapWriter *writer, bool *exists)
+{
+	TM_Result	result = find_in(writer, GetLatestSnapshot(), LockWaitSkip,
+								 TUPLE_LOCK_FLAG_FIND_LAST_VERSION);
+
 	*exists = result == TM_Ok;
 	return result != TM_WouldBlock;
 }
 
+/*
+ * ls_heap_writer_find_seen locks the row that the transaction's snapshot sees, and
+ * fails where it is not the newest, as SELECT ... FOR UPDATE does; also where there
+ * is one by now that the snapshot does not see.
+ */
+bool
+ls_heap_writer_find_seen(LsHeapWriter *writer)
+{
+	TM_Result	result;
+
+	/* what this transaction has written itself is seen */
+	CommandCounterIncrement();
+	result = find_in(writer, GetTransactionSnapshot(), LockWaitBlock, 0);
+	if (result == TM_Invisible)
+		result = find_in(writer, GetLatestSnapshot(), LockWaitSkip, 0) == TM_Invisible ?
+			TM_Invisible : TM_Updated;
+	if (result == TM_Updated || result == TM_Deleted)
+		ls_error_serialization(false);
+	return result == TM_Ok;
+}
+
+/*
+ * ls_heap_writer_lock locks a row that the active snapshot sees at a place, to be
+ * deleted.  False where it is gone; at a transaction snapshot that is an error.
+ */
+bool
+ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place)
+{
+	int			flags = IsolationUsesXactSnapshot() ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	if (writer->found == NULL)
+		writer->found = table_slot_create(writer->rel, NULL);
+	result = table_tuple_lock(writer->rel, place, GetActiveSnapshot(), writer->found,
+							  GetCurrentCommandId(false), LockTupleExclusive, LockWaitBlock,
+							  flags, &failure);
+	if (IsolationUsesXactSnapshot() && (result == TM_Updated || result == TM_Deleted))
+		ls_error_serialization(result == TM_Deleted);
+	return result == TM_Ok;
+}
+
 /* ---------- writing ---------- */
 
-/* ls_target_insert inserts what is in written. */
+/* ls_heap_writer_insert inserts what is in written. */
 void
-ls_target_insert(LsTarget *target)
+ls_heap_writer_insert(LsHeapWriter *writer)
 {
-	LsUser	saved;
+	Write		write;
 
-	begin_write(target, &saved);
-	ExecSimpleRelationInsert(target->info, target->estate, target->written);
-	end_write(target, &saved);
+	begin_write(writer, &write);
+	ExecSimpleRelationInsert(writer->info, writer->estate, writer->written);
+	end_write(writer, &write);
 }
 
-/* ls_target_update puts what is in written in the place of the row found. */
-void
-ls_target_update(LsTarget *target)
+/*
+ * insert_speculatively inserts what is in written unless the primary key has it, and
+ * gives the indexes that are to be checked at the end of the transaction.
+ */
+static bool
+insert_speculatively(LsHeapWriter *writer, List **recheck)
 {
-	LsUser	saved;
-	EPQState	epq;
+	TupleTableSlot *slot = writer->written;
+	List	   *arbiters = list_make1_oid(writer->key_index);
+	ItemPointerData conflict;
 
-	begin_write(target, &saved);
-	ls_eval_plan_qual_init(&epq, target->estate);
-	ExecSimpleRelationUpdate(target->info, target->estate, &epq,
-							 target->found, target->written);
-	EvalPlanQualEnd(&epq);
-	end_write(target, &saved);
+	/* each round waits for a transaction that has inserted such a row */
+	for (;;)
+	{
+		bool		conflicts = false;
+		uint32		token;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!ls_check_index_constraints(writer->info, slot, writer->estate, &conflict, arbiters))
+			return false;
+		token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+		table_tuple_insert_speculative(writer->rel, slot, writer->estate->es_output_cid,
+									   0, NULL, token);
+		*recheck = ls_insert_index_tuples(writer->info, slot, writer->estate, &conflicts, arbiters);
+		table_tuple_complete_speculative(writer->rel, slot, token, !conflicts);
+		SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+		if (!conflicts)
+			return true;
+		list_free(*recheck);
+	}
 }
 
-/* ls_target_delete deletes the row found. */
-void
-ls_target_delete(LsTarget *target)
+/* prepare_arbiter tells the primary key's index how to look for a conflict. */
+static void
+prepare_arbiter(LsHeapWriter *writer)
 {
-	LsUser	saved;
+	ResultRelInfo *info = writer->info;
+	MemoryContext old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+
+	for (int i = 0; i < info->ri_NumIndices; i++)
+		if (RelationGetRelid(info->ri_IndexRelationDescs[i]) == writer->key_index &&
+			info->ri_IndexRelationInfo[i]->ii_UniqueOps == NULL)
+			BuildSpeculativeIndexInfo(info->ri_IndexRelationDescs[i],
+									  info->ri_IndexRelationInfo[i]);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * ls_heap_writer_insert_new inserts what is in written, as ON CONFLICT DO NOTHING
+ * does.  False: there is such a row already, or a trigger has suppressed it.
+ */
+bool
+ls_heap_writer_insert_new(LsHeapWriter *writer)
+{
+	TriggerDesc *triggers = writer->rel->trigdesc;
+	TupleConstr *constraints = RelationGetDescr(writer->rel)->constr;
+	EState	   *estate = writer->estate;
+	List	   *recheck = NIL;
+	bool		inserted = true;
+	Write		write;
+
+	begin_write(writer, &write);
+	prepare_arbiter(writer);
+	if (triggers && triggers->trig_insert_before_row)
+		inserted = ExecBRInsertTriggers(estate, writer->info, writer->written);
+	if (inserted && constraints && constraints->has_generated_stored)
+		ExecComputeStoredGenerated(writer->info, estate, writer->written, CMD_INSERT);
+	if (inserted && constraints)
+		ExecConstraints(writer->info, writer->written, estate);
+	inserted = inserted && insert_speculatively(writer, &recheck);
+	if (inserted)
+		ExecARInsertTriggers(estate, writer->info, writer->written, recheck, NULL);
+	end_write(writer, &write);
+	return inserted;
+}
+
+/* ls_heap_writer_update puts what is in written in the place of the row found. */
+void
+ls_heap_writer_update(LsHeapWriter *writer)
+{
+	Write		write;
 	EPQState	epq;
 
-	begin_write(target, &saved);
-	ls_eval_plan_qual_init(&epq, target->estate);
-	ExecSimpleRelationDelete(target->info, target->estate, &epq, target->found);
+	begin_write(writer, &write);
+	ls_eval_plan_qual_init(&epq, writer->estate);
+	ExecSimpleRelationUpdate(writer->info, writer->estate, &epq,
+							 writer->found, writer->written);
 	EvalPlanQualEnd(&epq);
-	end_write(target, &saved);
+	end_write(writer, &write);
+}
+
+/* ls_heap_writer_delete deletes the row found. */
+void
+ls_heap_writer_delete(LsHeapWriter *writer)
+{
+	Write		write;
+	EPQState	epq;
+
+	begin_write(writer, &write);
+	ls_eval_plan_qual_init(&epq, writer->estate);
+	ExecSimpleRelationDelete(writer->info, writer->estate, &epq, writer->found);
+	EvalPlanQualEnd(&epq);
+	end_write(writer, &write);
 }

@@ -16,31 +16,32 @@
 #include "utils/rel.h"
 
 /* Columns of the key by which rows are found, at most */
-#define LS_TARGET_MAX_KEYS 3
+#define LS_HEAP_WRITER_KEYS 3
 
-typedef struct LsTarget
+typedef struct LsHeapWriter
 {
 	Relation	rel;
 	bool		runs_code;		/* its owner's functions may be run by writing */
 	bool		queues_triggers;	/* AFTER triggers for each row */
 	Oid			key_index;		/* invalid where rows are only inserted */
-	ScanKeyData keys[LS_TARGET_MAX_KEYS];	/* to find rows by it; made ... */
+	ScanKeyData keys[LS_HEAP_WRITER_KEYS];	/* to find rows by it; made ... */
 	int			nkeys;			/* ... when a row is first looked for, 0 until then */
 	EState	   *estate;
 	ResultRelInfo *info;
 	TupleTableSlot *search;		/* columns of the key, to look for; NULL, */
 	TupleTableSlot *found;		/* as is this, where rows are only inserted */
 	TupleTableSlot *written;
-} LsTarget;
+} LsHeapWriter;
 
-extern void ls_target_check(Relation rel, const Oid *types, int ncolumns);
-extern void ls_target_open(LsTarget *target, Oid relid, int nkey,
-						   const Oid *types, int ncolumns);
-extern void ls_target_close(LsTarget *target);
-extern bool ls_target_find(LsTarget *target);
-extern bool ls_target_find_free(LsTarget *target, bool *exists);
-extern void ls_target_insert(LsTarget *target);
-extern void ls_target_update(LsTarget *target);
-extern void ls_target_delete(LsTarget *target);
+extern void ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey);
+extern void ls_heap_writer_close(LsHeapWriter *writer);
+extern bool ls_heap_writer_find(LsHeapWriter *writer);
+extern bool ls_heap_writer_find_seen(LsHeapWriter *writer);
+extern bool ls_heap_writer_find_free(LsHeapWriter *writer, bool *exists);
+extern bool ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place);
+extern void ls_heap_writer_insert(LsHeapWriter *writer);
+extern bool ls_heap_writer_insert_new(LsHeapWriter *writer);
+extern void ls_heap_writer_update(LsHeapWriter *writer);
+extern void ls_heap_writer_delete(LsHeapWriter *writer);
 
 #endif							/* LEADSCORE_HEAP_WRITER_H */

@@ -203,6 +203,16 @@ ls_key_type(Oid type, Oid collation, Oid owner, const char *model, LsKeyType *ke
 
 /* ---------- order ---------- */
 
+/* ls_key_equals writes the operator by which keys are equal, for SQL. */
+const char *
+ls_key_equals(const LsKeyType *key)
+{
+	char	   *name = get_opname(key->eq_operator);
+	Oid			schema = get_func_namespace(get_opcode(key->eq_operator));
+
+	return psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(schema)), name);
+}
+
 /*
  * ls_key_enter and ls_key_leave stand around what compares keys elsewhere, as the
  * scan of an index does, unless it is done as the model's owner anyway.

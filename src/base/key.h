@@ -55,6 +55,7 @@ extern int	ls_key_compare(LsKeyType *key, Datum a, Datum b);
 extern int	ls_by_key(const void *a, const void *b, void *arg);
 extern uint32 ls_key_hash(LsKeyType *key, Datum value);
 extern Oid	ls_key_operator(const LsKeyType *key, StrategyNumber strategy);
+extern const char *ls_key_equals(const LsKeyType *key);
 extern void ls_key_enter(const LsKeyType *key, LsUser *saved);
 extern void ls_key_leave(const LsKeyType *key, const LsUser *saved);
 extern char *ls_key_text(LsKeyType *key, Datum value);

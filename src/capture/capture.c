@@ -45,7 +45,6 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
-#include "definitions/restore_state.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/sql.h"
@@ -54,12 +53,14 @@
 #include "capture/flush.h"
 #include "capture/purge.h"
 #include "capture/table_cache.h"
-#include "counting/before_commit.h"
+#include "counting/model_update.h"
 #include "counting/recount.h"
 #include "definitions/model_change.h"
+#include "definitions/restore_state.h"
 #include "rules/model_compile.h"
 #include "scoring/state.h"
 #include "tables/purged_table.h"
+#include "tables/rule_error.h"
 
 PG_FUNCTION_INFO_V1(ls_enter);
 PG_FUNCTION_INFO_V1(ls_capture);
@@ -118,7 +119,7 @@ void
 ls_capture_end(LsCapture *capture)
 {
 	for (int i = 0; i < capture->table->nmodels; i++)
-		ls_rules_report(capture->table->models[i]);
+		ls_rule_error_report(capture->table->models[i]);
 	FreeExecutorState(capture->estate);
 	ls_table_cache_release(capture->table);
 }
@@ -232,7 +233,7 @@ show_insert(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 		add_contact(capture, binding, ls_binding_row(binding, slot));
 }
 
-/* show_delete shows a deleted one, which may give what is kept. */
+/* show_delete shows a deleted one, which may give a purged contribution. */
 static void
 show_delete(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 {
@@ -389,7 +390,7 @@ end_row_captures(void)
  * show_row shows what happened to a row.  Where no statement is known to be under
  * way, other rows of it may be in the table already: none of them can be added, but
  * by a replica, whose rows become pending one by one.  A row that goes to another
- * partition is not deleted to those who keep what deleted ones gave.
+ * partition gives no purged contributions.
  */
 static void
 show_row(LsCapture *capture, LsBinding *binding, const TriggerData *trigger)
@@ -444,8 +445,8 @@ ls_enter(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = ls_sql_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE, ALL_COMMANDS);
 
-	if (ls_count_waits())
-		ls_count_if_asked();
+	if (ls_model_change_waits())
+		ls_model_update_if_asked();
 	if (SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
 		ls_statement_enter();
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))

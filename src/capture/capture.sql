@@ -3,7 +3,7 @@ CREATE FUNCTION leadscore_internal.enter() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'ls_enter';
 REVOKE ALL ON FUNCTION leadscore_internal.enter() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore_internal.enter() IS
-	'fires before statements on event and contact tables, so that what they change is settled when the outermost of them ends';
+	'fires before statements on event and contact tables, so that what they change is flushed when the outermost of them ends';
 
 CREATE FUNCTION leadscore_internal.capture() RETURNS trigger
 	LANGUAGE c

@@ -3,8 +3,8 @@
  * drop.c
  *		Partitions and children of event tables that are dropped: a purge.
  *
- * Who drops a part of an attached table has no more use for its rows; who wants
- * their points to go detaches it first.  So before a command drops tables,
+ * A part of an attached table that is dropped leaves what its rows gave; where their
+ * points shall go, it is detached first.  So before a command drops tables,
  * those of its tables that are a part of a source are read, and what their rows
  * gave is kept.  The rows of an attached table itself go with their source.
  *
@@ -44,7 +44,7 @@
 static List *read_before = NIL;
 static uint64 read_in = 0;
 
-/* ls_drop_purged tells whether what a dropped table gave is kept. */
+/* ls_drop_purged tells whether what a dropped table gave has become purged contributions. */
 bool
 ls_drop_purged(Oid relation)
 {

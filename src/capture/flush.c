@@ -22,6 +22,7 @@
 #include "tables/deferred.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_writer.h"
 
 /* ---------- rows that are inserted ---------- */
@@ -162,7 +163,7 @@ write_contacts(LsModel *model, LsDeferredSet *set)
 	for (int i = 0; i < set->n; i++)
 		write_contact(writer, set->items[i]);
 	ls_score_writer_close(writer);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 }
 
 /*

@@ -5,7 +5,7 @@ CREATE FUNCTION leadscore_internal.apply() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'ls_apply';
 REVOKE ALL ON FUNCTION leadscore_internal.apply() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore_internal.apply() IS
-	'fires for each row that logical replication writes to event and contact tables, and puts aside what it brings';
+	'fires for each row that logical replication writes to event and contact tables, and enqueues what it brings';
 
 CREATE FUNCTION leadscore_internal.subscribed() RETURNS event_trigger
 	LANGUAGE c

@@ -35,7 +35,7 @@
 #include "definitions/extension.h"
 #include "definitions/restore_state.h"
 #include "tables/outbox_writer.h"
-#include "tables/score_table.h"
+#include "tables/pending_table.h"
 
 PG_FUNCTION_INFO_V1(ls_restore_row);
 PG_FUNCTION_INFO_V1(ls_restore_models);
@@ -192,7 +192,7 @@ static void
 rows_restored(Oid relid)
 {
 	if (is_table(relid, "pending_"))
-		ls_row_restored(relid);
+		ls_pending_restored(relid);
 	else if (is_table(relid, "outbox_"))
 		ls_outbox_pass_ids(relid);
 }
@@ -203,7 +203,7 @@ ls_restored(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = ls_sql_trigger_data(fcinfo, TRIGGER_EVENT_AFTER, LS_FIRED_INSERT);
 
-	if (!ls_row_writing())
+	if (!ls_sql_is_writing())
 		rows_restored(RelationGetRelid(trigger->tg_relation));
 	return PointerGetDatum(NULL);
 }

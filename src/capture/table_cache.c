@@ -24,7 +24,7 @@
 
 #include "base/error.h"
 #include "base/relation.h"
-#include "base/table_index.h"
+#include "base/table_scan.h"
 #include "base/transaction.h"
 #include "counting/suspension.h"
 #include "definitions/ancestor.h"
@@ -147,6 +147,20 @@ read_rows(void *arg)
 	((Attempt *) arg)->rows = ls_model_rows(NULL);
 }
 
+/*
+ * check_indexes makes sure that the tables of a model have the indexes without which a
+ * write would fail.  What is enqueued needs none; merging or reading it tells.
+ */
+static void
+check_indexes(const LsModel *model)
+{
+	ls_table_scan_check_index(model->score_table, 1);
+	ls_table_scan_check_index(model->due_table, 3);
+	ls_table_scan_check_index(model->profile_table, 2);
+	if (ls_relation_has_pages(model->kept_table))
+		ls_table_scan_check_index(model->kept_table, 0);
+}
+
 static void
 acquire(void *arg)
 {
@@ -154,9 +168,9 @@ acquire(void *arg)
 
 	attempt->model = concerns(attempt->row, attempt->relation) ?
 		ls_model_acquire(attempt->row->model, NULL) : NULL;
-	/* a dump brings indexes last, and until then rows are only put aside */
+	/* a dump brings indexes last, and until then what rows bring becomes pending */
 	if (attempt->model && attempt->model->enabled && !attempt->model->restoring)
-		ls_indexes_check(attempt->model);
+		check_indexes(attempt->model);
 }
 
 /*

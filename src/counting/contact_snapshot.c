@@ -104,7 +104,7 @@ ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row)
 bool
 ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row)
 {
-	if (!ls_row_find(model, contact, row))
+	if (!ls_score_table_find(model, contact, row))
 		return ls_contact_start(model, contact, row);
 	return !ls_contact_complete(model, row) || ls_contact_known(row);
 }
@@ -164,7 +164,7 @@ ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
 bool
 ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row)
 {
-	bool		exists = ls_row_find(model, contact, row);
+	bool		exists = ls_score_table_find(model, contact, row);
 	bool		brought;
 	Datum		target;
 

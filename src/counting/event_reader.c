@@ -37,7 +37,6 @@
 #include "rules/disclosure.h"
 #include "tables/identity_table.h"
 #include "tables/purged_table.h"
-#include "tables/score_table.h"
 
 #define BATCH_OF_ONE	100
 #define BATCH_OF_ALL	1000
@@ -298,7 +297,7 @@ static const char *
 append_others(StringInfo sql, LsReader *reader, const TableQuery *query)
 {
 	LsModel    *model = reader->spec.model;
-	const char *equals = ls_row_key_operator(model);
+	const char *equals = ls_key_equals(&model->key);
 	const char *whom = query->whose == LS_ROWS_OF_VISITORS ? "i.contact_id" : "m.target_id";
 	int			n = 0;
 

@@ -20,6 +20,7 @@
 #include "base/statement.h"
 #include "base/transaction.h"
 #include "tables/pending_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_writer.h"
 #include "tables/worker_error.h"
 
@@ -152,7 +153,7 @@ ls_fold_batch(LsFold *fold, int limit, bool skip_locked)
 				fold_some(&some);
 			n = some.n;
 			stop_at(fold, model, contacts[n - 1]);
-			ls_rules_report(model);
+			ls_rule_error_report(model);
 		}
 	}
 	if (model)

@@ -25,6 +25,7 @@
 #include "definitions/restore_state.h"
 #include "base/clock.h"
 #include "base/relation.h"
+#include "base/sql.h"
 #include "counting/event_reader.h"
 #include "counting/merge_pending.h"
 #include "counting/rule_versions.h"
@@ -36,6 +37,7 @@
 #include "rules/source_locks.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_writer.h"
 
 PG_FUNCTION_INFO_V1(ls_rescore_model);
@@ -285,9 +287,9 @@ run_pass(Pass *pass)
 		MemoryContextReset(walk.context);
 	}
 	end_walk(&walk);
-	ls_rules_report(pass->counting);
+	ls_rule_error_report(pass->counting);
 	if (pass->model != pass->counting)
-		ls_rules_report(pass->model);
+		ls_rule_error_report(pass->model);
 }
 
 /* ls_recount_contacts gives every contact of the contact table its row. */
@@ -555,9 +557,9 @@ run_chunk(Pass *pass, LsChunk *chunk)
 	}
 	end_walk(&walk);
 	chunk->contacts = Max(pass->contacts, pass->nlocked);
-	ls_rules_report(pass->counting);
+	ls_rule_error_report(pass->counting);
 	if (pass->model != pass->counting)
-		ls_rules_report(pass->model);
+		ls_rule_error_report(pass->model);
 }
 
 /* backfilling_versions lists the versions of the rules that a job is backfilling. */
@@ -646,9 +648,7 @@ ls_recount_chunk(LsChunk *chunk)
 static void
 drop_pending(LsModel *model)
 {
-	PushActiveSnapshot(GetLatestSnapshot());
 	(void) ls_pending_clear(model);
-	PopActiveSnapshot();
 }
 
 /* rescore recomputes everything and gives the number of contacts. */
@@ -727,7 +727,7 @@ ls_refresh(const char *name, const char *cause)
 		MemoryContextReset(walk.context);
 	}
 	end_walk(&walk);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_model_release(model);
 	return changed;
 }
@@ -787,7 +787,7 @@ ls_refresh_chunk(LsChunk *chunk)
 		MemoryContextReset(walk.context);
 	}
 	end_walk(&walk);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_model_release(model);
 }
 

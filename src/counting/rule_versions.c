@@ -198,6 +198,6 @@ ls_recount_assign(const char *name, const char *source, bool again)
 	if (model)
 		ls_model_release(model);
 	if (given != NIL)
-		ls_model_changed(name);
+		ls_model_change_record(name);
 	return given;
 }

@@ -748,7 +748,7 @@ put_to_sleep(const Noted *noted, const LsRename *rename, const LsRuleRow *rule,
 		return;
 	error.message = ls_rename_done(rename);
 	ls_rule_fall_asleep(noted->row, rule, text->relid, &error);
-	ls_model_changed(noted->row->model);
+	ls_model_change_record(noted->row->model);
 }
 
 /* see_to_rule does what is to be done about a rule beside its texts. */

@@ -24,6 +24,7 @@
 #include "jobs/job_run.h"
 #include "model/model.h"
 #include "rules/model_compile.h"
+#include "tables/rule_error.h"
 
 /* begin says that a model is suspended from now on. */
 static void
@@ -38,7 +39,7 @@ begin(LsModelRow *row)
 	model = ls_model_acquire(row->model, NULL);
 	if (model == NULL)
 		return;
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	ls_model_release(model);
 }
 

@@ -20,6 +20,7 @@
 #include "definitions/table_change.h"
 #include "model/attach.h"
 #include "rules/disclosure.h"
+#include "tables/rule_error.h"
 
 /* A source, and the error that reading it raises now; NULL: none */
 typedef struct Feed

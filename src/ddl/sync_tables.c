@@ -35,13 +35,13 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "definitions/restore_state.h"
 #include "base/compat.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/transaction.h"
 #include "base/trust.h"
 #include "capture/purge.h"
+#include "counting/model_update.h"
 #include "counting/recount.h"
 #include "counting/suspension.h"
 #include "ddl/sync_internal.h"
@@ -49,10 +49,10 @@
 #include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
+#include "definitions/restore_state.h"
 #include "definitions/source_triggers.h"
 #include "definitions/table_change.h"
 #include "jobs/job_run.h"
-#include "counting/one_model.h"
 #include "model/attach.h"
 #include "model/model.h"
 #include "rules/expression.h"
@@ -438,7 +438,7 @@ finish(Work *work)
 	CommandCounterIncrement();
 	if (work->changed || work->recount)
 	{
-		ls_model_changed(model);
+		ls_model_change_record(model);
 		CommandCounterIncrement();
 	}
 	if (deferred)
@@ -687,13 +687,13 @@ follow_one(const Ddl *ddl, LsModelRow *row, List *rows)
 
 	if (error == NULL)
 		return;
-	if (work.refusing || ls_stops_all(error) ||
+	if (work.refusing || ls_model_update_stops(error) ||
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DEPENDENT_PRIVILEGE_DESCRIPTORS_STILL_EXIST)
 		ReThrowError(error);
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg("model \"%s\" cannot follow this command: %s", row->model,
-					ls_told_of(row->model, error)),
+					ls_model_update_reason(row->model, error)),
 			 errdetail("Its scores may miss what the command has changed."),
 			 errhint("Repair the model and call leadscore.rescore('%s'), or drop it with leadscore.drop_model('%s').",
 					 row->model, row->model)));

@@ -37,7 +37,6 @@
 #include "utils/tuplestore.h"
 
 #include "base/compat.h"
-#include "base/heap_writer.h"
 #include "base/relation.h"
 #include "definitions/extension.h"
 #include "definitions/rights.h"
@@ -172,14 +171,12 @@ show_rows(ReturnSetInfo *result, const LsTableLayout *layout, LsModelTable *tabl
 	Relation	rel = table_open(table->table, NoLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan;
-	Oid		   *types;
-	int			n;
+	int			n = RelationGetDescr(rel)->natts;
 	Datum	   *values = palloc(sizeof(Datum) * result->setDesc->natts);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row",
 												  ALLOCSET_DEFAULT_SIZES);
 
-	types = ls_layout_types(layout, table->key.type, &n);
-	ls_target_check(rel, types, n);
+	ls_table_layout_check(rel, layout->prefix, table->key.type);
 	scan = ls_table_beginscan(rel, GetActiveSnapshot());
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{

@@ -5,7 +5,7 @@
  *
  * Their stored rows are brought up to date before it commits.  Rules that match
  * something else by now are counted then as well, once for all statements that changed
- * some, or earlier where somebody looks at what they give: a statement that reads
+ * some, or earlier where what they give is looked at: a statement that reads
  * scores, or calls a function that may, or writes events.  The tables that they are
  * counted from are locked from the first statement on.
  *
@@ -34,7 +34,7 @@ typedef struct Step
 {
 	SubTransactionId subid;
 	bool		done;
-	LsToCount	what;
+	LsBackfill	what;
 } Step;
 
 static LsTransactionList refreshes; /* of Step: stored rows to be brought up to date */
@@ -69,7 +69,7 @@ add_step(LsTransactionList *steps, const char *model, bool done)
 	return step;
 }
 
-/* undone gives the steps that are to be done (of LsToCount). */
+/* undone gives the steps that are to be done (of LsBackfill). */
 static List *
 undone(const LsTransactionList *steps)
 {
@@ -87,11 +87,11 @@ undone(const LsTransactionList *steps)
 }
 
 /*
- * ls_model_new_version gives a model a new version and tells every session's
+ * ls_model_change_version gives a model a new version and tells every session's
  * cache of it.
  */
 void
-ls_model_new_version(const char *model)
+ls_model_change_version(const char *model)
 {
 	static const char *sql =
 		"UPDATE leadscore_internal.lead_model"
@@ -107,53 +107,53 @@ ls_model_new_version(const char *model)
 		CacheInvalidateRelcacheByRelid(table);
 	visitors = ls_visitors_model(model);
 	if (visitors)
-		ls_model_new_version(visitors);
+		ls_model_change_version(visitors);
 }
 
 /*
- * ls_model_changed does so where stored rows have to be brought up to date
+ * ls_model_change_record does so where stored rows have to be brought up to date
  * before the transaction commits, or by a job.
  */
 void
-ls_model_changed(const char *model)
+ls_model_change_record(const char *model)
 {
 	const char *visitors = ls_visitors_model(model);
 
-	ls_model_new_version(model);
+	ls_model_change_version(model);
 	(void) add_step(&refreshes, model, false);
 	if (visitors)
 		(void) add_step(&refreshes, visitors, false);
 }
 
-/* ls_model_refreshed records that the rows of a model have been brought up to date. */
+/* ls_model_change_refreshed records that the rows of a model have been brought up to date. */
 void
-ls_model_refreshed(const char *model)
+ls_model_change_refreshed(const char *model)
 {
 	(void) add_step(&refreshes, model, true);
 }
 
-/* ls_changed_models are those whose stored rows may not be up to date. */
+/* ls_model_change_stale are those whose stored rows may not be up to date. */
 List *
-ls_changed_models(void)
+ls_model_change_stale(void)
 {
 	List	   *models = NIL;
 	ListCell   *lc;
 
 	foreach(lc, undone(&refreshes))
-		models = lappend(models, unconstify(char *, ((LsToCount *) lfirst(lc))->model));
+		models = lappend(models, unconstify(char *, ((LsBackfill *) lfirst(lc))->model));
 	return models;
 }
 
 /* ---------- what is to be counted ---------- */
 
 /*
- * ls_count_later has a model counted later.  Statements of this session that were
+ * ls_model_change_backfill has a model counted later.  Statements of this session that were
  * planned before are planned again, which is where they are looked at
  * (definition_hooks.c).  by_user says that whoever asked changes the model itself: he is
  * told by an error where it cannot be counted.
  */
 void
-ls_count_later(const char *model, bool all, bool by_user)
+ls_model_change_backfill(const char *model, bool all, bool by_user)
 {
 	Step	   *step = last_step(&counts, model);
 
@@ -164,9 +164,9 @@ ls_count_later(const char *model, bool all, bool by_user)
 	step->what.by_user |= by_user;
 }
 
-/* ls_count_waits tells whether a model is to be counted. */
+/* ls_model_change_waits tells whether a model is to be counted. */
 bool
-ls_count_waits(void)
+ls_model_change_waits(void)
 {
 	return counts.members != NIL && undone(&counts) != NIL;
 }
@@ -174,25 +174,25 @@ ls_count_waits(void)
 static int
 by_rank(const ListCell *a, const ListCell *b)
 {
-	uint64		x = ls_model_rank(((LsToCount *) lfirst(a))->model);
-	uint64		y = ls_model_rank(((LsToCount *) lfirst(b))->model);
+	uint64		x = ls_model_rank(((LsBackfill *) lfirst(a))->model);
+	uint64		y = ls_model_rank(((LsBackfill *) lfirst(b))->model);
 
 	return (x > y) - (x < y);
 }
 
 /*
- * ls_count_take gives what is to be counted (of LsToCount), in the order in which models
+ * ls_model_change_take gives what is to be counted (of LsBackfill), in the order in which models
  * are locked, and records that it is.
  */
 List *
-ls_count_take(void)
+ls_model_change_take(void)
 {
 	List	   *models = undone(&counts);
 	ListCell   *lc;
 
 	foreach(lc, models)
 	{
-		const char *model = ((LsToCount *) lfirst(lc))->model;
+		const char *model = ((LsBackfill *) lfirst(lc))->model;
 
 		(void) add_step(&counts, model, true);
 		if (!OidIsValid(ls_score_table(model, true)))

@@ -16,24 +16,24 @@
  * Models whose meaning has changed in this transaction, and whose stored rows
  * are brought up to date before it commits.
  */
-extern void ls_model_changed(const char *model);
-extern void ls_model_new_version(const char *model);
-extern void ls_model_refreshed(const char *model);
-extern List *ls_changed_models(void);
+extern void ls_model_change_record(const char *model);
+extern void ls_model_change_version(const char *model);
+extern void ls_model_change_refreshed(const char *model);
+extern List *ls_model_change_stale(void);
 
 /*
  * Models of which rules, or all contacts, are to be counted before the transaction
  * commits, or somebody looks.
  */
-typedef struct LsToCount
+typedef struct LsBackfill
 {
 	const char *model;
 	bool		all;			/* every contact, not only what rules wait for */
 	bool		by_user;		/* it fails where that cannot be done */
-} LsToCount;
+} LsBackfill;
 
-extern void ls_count_later(const char *model, bool all, bool by_user);
-extern bool ls_count_waits(void);
-extern List *ls_count_take(void);
+extern void ls_model_change_backfill(const char *model, bool all, bool by_user);
+extern bool ls_model_change_waits(void);
+extern List *ls_model_change_take(void);
 
 #endif							/* LEADSCORE_MODEL_CHANGE_H */

@@ -13,6 +13,8 @@
  */
 #include "definitions/table_layout.h"
 
+#include "catalog/pg_class.h"
+
 #define CONTACT_COMMENT "contact: the key of the contact table"
 #define OFTEN_VACUUMED "autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05"
 
@@ -292,19 +294,24 @@ ls_table_layout(const char *prefix)
 }
 
 /*
- * ls_layout_types gives the types of a table's columns, of a model whose keys have a
- * type, and their number.
+ * ls_table_layout_check refuses a table whose columns are not those that it was made
+ * with: it belongs to the model's owner, who can alter it.
  */
-Oid *
-ls_layout_types(const LsTableLayout *layout, Oid key_type, int *n)
+void
+ls_table_layout_check(Relation rel, const char *prefix, Oid key_type)
 {
-	Oid		   *types;
+	const LsColumnLayout *columns = ls_table_layout(prefix)->columns;
+	TupleDesc	desc = RelationGetDescr(rel);
+	bool		right = rel->rd_rel->relkind == RELKIND_RELATION;
+	int			n = 0;
 
-	*n = 0;
-	while (layout->columns[*n].name)
-		(*n)++;
-	types = palloc(sizeof(Oid) * *n);
-	for (int i = 0; i < *n; i++)
-		types[i] = layout->columns[i].type == LS_TYPE_KEY ? key_type : layout->columns[i].type;
-	return types;
+	for (; columns[n].name && right; n++)
+		right = n < desc->natts &&
+			TupleDescAttr(desc, n)->atttypid == (columns[n].type == LS_TYPE_KEY ? key_type : columns[n].type);
+	if (!right || n != desc->natts)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" does not have the columns that leadscore gave it",
+						RelationGetRelationName(rel)),
+				 errhint("Undo what was done to it, or drop the model.")));
 }

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "utils/rel.h"
 
 /* types that differ from model to model: of the key, of the keys of visitors */
 #define LS_TYPE_KEY		ANYELEMENTOID
@@ -48,6 +49,6 @@ typedef struct LsTableLayout
 
 extern const LsTableLayout *const ls_table_layouts[];	/* up to NULL */
 extern const LsTableLayout *ls_table_layout(const char *prefix);
-extern Oid *ls_layout_types(const LsTableLayout *layout, Oid key_type, int *n);
+extern void ls_table_layout_check(Relation rel, const char *prefix, Oid key_type);
 
 #endif							/* LEADSCORE_TABLE_LAYOUT_H */

@@ -23,12 +23,11 @@
 #include "base/user.h"
 #include "capture/capture.h"
 #include "capture/table_cache.h"
-#include "counting/before_commit.h"
+#include "counting/model_update.h"
 #include "counting/recount.h"
 #include "counting/stage_context.h"
 #include "ddl/resume.h"
 #include "definitions/job_table.h"
-#include "definitions/model_change.h"
 #include "model/definition_view.h"
 #include "rules/model_compile.h"
 #include "tables/deferred.h"
@@ -69,22 +68,6 @@ schemas_changed(Datum arg, LsSysCacheId cache, uint32 hash)
 	ls_rules_forget_rights(true);
 }
 
-/*
- * refresh_changed_models brings the stored scores of models that this transaction
- * has changed up to date.  It is done before the commit, so that rules can be
- * changed, looked at and rolled back at no cost.
- */
-static void
-refresh_changed_models(void)
-{
-	if (ls_changed_models() == NIL)
-		return;
-	ls_transaction_wake_worker();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	(void) ls_refresh_changed_models();
-	PopActiveSnapshot();
-}
-
 static void
 transaction_event(XactEvent event, void *arg)
 {
@@ -94,9 +77,7 @@ transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 			ls_capture_before_commit();
 			ls_resume_before_commit();
-			if (ls_count_waits())
-				ls_count_now();
-			refresh_changed_models();
+			ls_model_update_before_commit();
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:

@@ -42,6 +42,7 @@
 #include "definitions/model_tables.h"
 #include "rules/model_compile.h"
 #include "scoring/evaluate.h"
+#include "tables/rule_error.h"
 #include "tables/score_table.h"
 #include "tables/stage_history.h"
 
@@ -482,7 +483,7 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 	walk(&day);
 	PopActiveSnapshot();
 	write_batch(&day);
-	ls_rules_report(model);
+	ls_rule_error_report(model);
 	write_cells(&day);
 	ls_model_release(model);
 	SPI_finish();

@@ -23,11 +23,11 @@
 #include "utils/snapmgr.h"
 
 #include "base/clock.h"
+#include "base/sql.h"
 #include "base/statement.h"
 #include "base/transaction.h"
-#include "counting/before_commit.h"
+#include "counting/model_update.h"
 #include "counting/merge_pending.h"
-#include "counting/one_model.h"
 #include "ddl/ddl.h"
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
@@ -40,6 +40,7 @@
 #include "rules/source_locks.h"
 #include "tables/due_table.h"
 #include "tables/pending_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_writer.h"
 #include "tables/worker_error.h"
 
@@ -214,7 +215,7 @@ ls_pass_batch(LsPass *pass, int limit, bool skip_locked)
 		look_at_all(pass, model, rows, n, skip_locked);
 		if (!pass->cut)
 			stop_at(pass, model, &last);
-		ls_rules_report(model);
+		ls_rule_error_report(model);
 	}
 	else
 		n = 0;
@@ -347,7 +348,7 @@ see_to_model(const char *name)
 		if (all->model->enabled && !all->model->fault)
 			changed = see_to_all(all);
 		ls_due_cursor_close(all->cursor);
-		ls_rules_report(all->model);
+		ls_rule_error_report(all->model);
 		ls_model_release(all->model);
 	}
 	PopActiveSnapshot();
@@ -380,7 +381,7 @@ ls_pass_all(const char *model)
 	return changed;
 }
 
-/* What is done about one of several models, for ls_up_to_date() */
+/* What is done about one of several models, for ls_model_update_try() */
 typedef struct Refresh
 {
 	const char *model;
@@ -414,14 +415,14 @@ refresh_models(List *rows, bool each)
 	ListCell   *lc;
 
 	/* what this transaction has changed itself, which its commit would do */
-	if (ls_changed_models() != NIL)
-		changed += ls_refresh_changed_models();
+	if (ls_model_change_stale() != NIL)
+		changed += ls_model_update_refresh();
 	foreach(lc, rows)
 	{
 		LsModelRow *row = lfirst(lc);
 
 		(void) ls_restore_under_way(row);
-		if (!each || ls_is_sound(row->model))
+		if (!each || ls_model_update_is_sound(row->model))
 			models = lappend(models, row->model);
 	}
 	foreach(lc, models)
@@ -451,7 +452,7 @@ refresh_models(List *rows, bool each)
 		if (!each)
 			refresh_one(&refresh);
 		else
-			(void) ls_up_to_date(refresh.model, refresh_one, &refresh);
+			(void) ls_model_update_try(refresh.model, refresh_one, &refresh);
 		changed += refresh.changed;
 	}
 	return changed;

@@ -31,7 +31,7 @@ cancel_count(const LsJob *job)
 	ls_sql_add_text(&args, job->model);
 	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET backfilling_version = NULL"
 						 " WHERE model = $1 AND backfilling_version IS NOT NULL", &args);
-	ls_model_changed(job->model);
+	ls_model_change_record(job->model);
 	ereport(NOTICE,
 			(errmsg("rules of model \"%s\" that are not backfilled contribute nothing", job->model),
 			 errhint("Delete or change them, or call leadscore.rescore('%s', online => true), which backfills them.",

@@ -174,7 +174,7 @@ begin(LsJob *job)
 	if (!only_refresh)
 	{
 		ls_recount_publish(job->model, is(job->kind, "rescore"));
-		ls_model_new_version(job->model);
+		ls_model_change_version(job->model);
 	}
 	ls_job_advance(job, only_refresh ? "settle" : "wait", NIL);
 }
@@ -193,7 +193,7 @@ publish(LsJob *job)
 	ls_extension_execute("UPDATE leadscore_internal.lead_rule"
 						 " SET backfilled_version = backfilling_version, backfilling_version = NULL"
 						 " WHERE model = $1 AND backfilling_version IS NOT NULL", &args);
-	ls_model_new_version(job->model);
+	ls_model_change_version(job->model);
 	if (visitors)
 		(void) ls_job_request(visitors, "rescore", NULL);
 }
@@ -436,7 +436,7 @@ ls_job_run_all(const char *model)
 	}
 	LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
 	(void) ls_refresh(model, "rule");
-	ls_model_refreshed(model);
+	ls_model_change_refreshed(model);
 	ls_job_supersede(model);
 }
 
@@ -452,7 +452,7 @@ leave_to_count(const char *model, bool all, bool by_user)
 	if (visitors)
 		LockRelationOid(ls_score_table(visitors, false), ShareRowExclusiveLock);
 	LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
-	ls_count_later(model, all, by_user);
+	ls_model_change_backfill(model, all, by_user);
 }
 
 /*
@@ -481,11 +481,11 @@ ls_job_follow(const char *model, bool all, bool count, bool holds_tables)
 	else
 		(void) ls_job_request(model, "refresh", NULL);
 	/* nor is the score table, at the end of the transaction */
-	ls_model_refreshed(model);
+	ls_model_change_refreshed(model);
 	if (visitors)
 	{
 		(void) ls_job_request(visitors, "refresh", NULL);
-		ls_model_refreshed(visitors);
+		ls_model_change_refreshed(visitors);
 	}
 }
 
@@ -515,13 +515,13 @@ ls_job_count(const char *model)
 
 	if (ls_job_pays(rows))
 	{
-		ls_model_changed(model);
+		ls_model_change_record(model);
 		ls_job_announce(model, "count", NULL, rows);
 		return true;
 	}
 	/* tables are locked first, so that nobody waits for us holding them */
 	ls_lock_sources(model);
-	ls_model_changed(model);
+	ls_model_change_record(model);
 	leave_to_count(model, false, true);
 	return false;
 }

@@ -482,7 +482,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	visitors = add_visitors(model, &source, tree);
 	ls_ancestors_sync();
 	followers = wake_rules(&source);
-	ls_model_changed(source.model);
+	ls_model_change_record(source.model);
 	CommandCounterIncrement();
 	purged = tell_purged(&source);
 	rows = ls_relation_estimate_rows(source.relation);
@@ -605,7 +605,7 @@ ls_remove_source(const char *model, const char *source)
 	visitors = ls_visitors_model(model);
 	if (visitors)
 		(void) ls_remove_source(visitors, source);
-	ls_model_changed(model);
+	ls_model_change_record(model);
 	CommandCounterIncrement();
 	return rules;
 }

@@ -491,13 +491,13 @@ ls_category_written(const LsDefinition *change)
 		apply(model, change->old ? &old : NULL, change->new ? &new : NULL);
 		if (no_points(change->new ? &new : &old) == 0)
 		{
-			ls_model_new_version(model->model);
+			ls_model_change_version(model->model);
 			return;
 		}
 	}
 	else if (strcmp(old.category, new.category) != 0)
 		apply(model, &old, &new);
-	ls_model_changed(model->model);
+	ls_model_change_record(model->model);
 }
 
 /* ls_category_changed looks at all of a model's when a statement is done. */

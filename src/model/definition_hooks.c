@@ -39,7 +39,7 @@
 #include "base/compat.h"
 #include "base/leadscore.h"
 #include "definitions/model_change.h"
-#include "counting/before_commit.h"
+#include "counting/model_update.h"
 
 static planner_hook_type previous_planner = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
@@ -109,8 +109,8 @@ static PlannedStmt *
 plan(LS_PLANNER_PARAMETERS)
 {
 	refuse_on_conflict(query);
-	if (ls_count_waits() && asks((Node *) query, NULL))
-		ls_count_if_asked();
+	if (ls_model_change_waits() && asks((Node *) query, NULL))
+		ls_model_update_if_asked();
 	return (previous_planner ? previous_planner : standard_planner)
 		(LS_PLANNER_ARGUMENTS);
 }
@@ -185,9 +185,9 @@ utility(PlannedStmt *planned, const char *text, bool read_only, ProcessUtilityCo
 		foreach(lc, ((const LockStmt *) planned->utilityStmt)->relations)
 			refuse_lock(RangeVarGetRelid(lfirst(lc), NoLock, true), NIL);
 	}
-	if (ls_count_waits() && runs_under_own_snapshot(planned->utilityStmt))
+	if (ls_model_change_waits() && runs_under_own_snapshot(planned->utilityStmt))
 	{
-		ls_count_if_asked();
+		ls_model_update_if_asked();
 		PushCopiedSnapshot(GetActiveSnapshot());
 		UpdateActiveSnapshotCommandId();
 		counted = true;

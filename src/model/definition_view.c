@@ -101,9 +101,9 @@ static const Kind kinds[] = {
 	{"lead_stage", 2, INSERTS | UPDATES | DELETES, NULL,
 	NULL, ls_check_stage, NULL, ls_stage_changed, NULL},
 	{"lead_grade", 3, INSERTS | UPDATES | DELETES, NULL,
-	NULL, ls_check_grade, NULL, ls_model_changed, NULL},
+	NULL, ls_check_grade, NULL, ls_model_change_record, NULL},
 	{"lead_action", 1, INSERTS | UPDATES | DELETES, NULL,
-	"lead_action_action_id_seq", ls_check_action, NULL, ls_model_changed, NULL},
+	"lead_action_action_id_seq", ls_check_action, NULL, ls_model_change_record, NULL},
 };
 
 /* A model of which the rows of a statement have changed something */
@@ -391,34 +391,34 @@ ls_definition_check_snapshot(const char *name)
  * have been renamed.
  */
 static bool
-find_row(LsTarget *target, HeapTuple old, CommandId command)
+find_row(LsHeapWriter *rows, HeapTuple old, CommandId command)
 {
 	TransactionId xmin;
 	CommandId	cmin;
 	bool		isnull;
 
-	ExecClearTuple(target->search);
-	heap_deform_tuple(old, RelationGetDescr(target->rel),
-					  target->search->tts_values, target->search->tts_isnull);
-	ExecStoreVirtualTuple(target->search);
-	if (!ls_target_find(target))
+	ExecClearTuple(rows->search);
+	heap_deform_tuple(old, RelationGetDescr(rows->rel),
+					  rows->search->tts_values, rows->search->tts_isnull);
+	ExecStoreVirtualTuple(rows->search);
+	if (!ls_heap_writer_find(rows))
 		return false;
-	xmin = DatumGetTransactionId(slot_getsysattr(target->found, MinTransactionIdAttributeNumber, &isnull));
-	cmin = DatumGetCommandId(slot_getsysattr(target->found, MinCommandIdAttributeNumber, &isnull));
+	xmin = DatumGetTransactionId(slot_getsysattr(rows->found, MinTransactionIdAttributeNumber, &isnull));
+	cmin = DatumGetCommandId(slot_getsysattr(rows->found, MinCommandIdAttributeNumber, &isnull));
 	if (IsolationUsesXactSnapshot() && !TransactionIdIsCurrentTransactionId(xmin) &&
 		XidInMVCCSnapshot(xmin, GetActiveSnapshot()))
-		refuse_snapshot(model_of(old, RelationGetDescr(target->rel)));
+		refuse_snapshot(model_of(old, RelationGetDescr(rows->rel)));
 	return !TransactionIdIsCurrentTransactionId(xmin) || cmin < command;
 }
 
 /* put_row puts a row into the slot from which it is written. */
 static void
-put_row(LsTarget *target, HeapTuple tuple)
+put_row(LsHeapWriter *rows, HeapTuple tuple)
 {
-	ExecClearTuple(target->written);
-	heap_deform_tuple(tuple, RelationGetDescr(target->rel),
-					  target->written->tts_values, target->written->tts_isnull);
-	ExecStoreVirtualTuple(target->written);
+	ExecClearTuple(rows->written);
+	heap_deform_tuple(tuple, RelationGetDescr(rows->rel),
+					  rows->written->tts_values, rows->written->tts_isnull);
+	ExecStoreVirtualTuple(rows->written);
 }
 
 /* number_row gives a new row its number, whatever it came with. */
@@ -440,7 +440,7 @@ number_row(const Kind *kind, HeapTuple tuple, TupleDesc desc)
  * there is nothing to be done.
  */
 static bool
-read_rows(const TriggerData *td, const Kind *kind, LsTarget *target, LsDefinition *row)
+read_rows(const TriggerData *td, const Kind *kind, LsHeapWriter *rows, LsDefinition *row)
 {
 	TupleDesc	view = RelationGetDescr(td->tg_relation);
 	HeapTuple	base;
@@ -451,9 +451,9 @@ read_rows(const TriggerData *td, const Kind *kind, LsTarget *target, LsDefinitio
 		return true;
 	}
 	row->old = convert(td->tg_trigtuple, view, row->desc, NULL);
-	if (!find_row(target, row->old, GetActiveSnapshot()->curcid))
+	if (!find_row(rows, row->old, GetActiveSnapshot()->curcid))
 		return false;
-	base = ExecCopySlotHeapTuple(target->found);
+	base = ExecCopySlotHeapTuple(rows->found);
 	if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
 		ls_check_stored_row(kind->table, base, row->desc);
 	row->old = convert(td->tg_trigtuple, view, row->desc, base);
@@ -464,7 +464,7 @@ read_rows(const TriggerData *td, const Kind *kind, LsTarget *target, LsDefinitio
 
 /* write_row checks a row and writes it. */
 static void
-write_row(const Kind *kind, LsDefinition *row, LsTarget *target)
+write_row(const Kind *kind, LsDefinition *row, LsHeapWriter *rows)
 {
 	LsUser	saved;
 
@@ -475,13 +475,13 @@ write_row(const Kind *kind, LsDefinition *row, LsTarget *target)
 	ls_definition_check_snapshot(model_of(row->new ? row->new : row->old, row->desc));
 	ls_user_switch(ls_extension_owner(), &saved);
 	if (row->new)
-		put_row(target, row->new);
+		put_row(rows, row->new);
 	if (row->old == NULL)
-		ls_target_insert(target);
+		ls_heap_writer_insert(rows);
 	else if (row->new)
-		ls_target_update(target);
+		ls_heap_writer_update(rows);
 	else
-		ls_target_delete(target);
+		ls_heap_writer_delete(rows);
 	ls_user_restore(&saved);
 	CommandCounterIncrement();
 }
@@ -497,18 +497,18 @@ ls_write_definition(PG_FUNCTION_ARGS)
 	const Kind *kind = begin_trigger(fcinfo, TRIGGER_EVENT_INSTEAD | TRIGGER_EVENT_ROW,
 									 ALL_CHANGES, &td);
 	LsDefinition row = {0};
-	LsTarget	target;
+	LsHeapWriter rows;
 	bool		found;
 
 	if (!(kind->writes & (TRIGGER_FIRED_BY_INSERT(td->tg_event) ? INSERTS :
 						  TRIGGER_FIRED_BY_DELETE(td->tg_event) ? DELETES : UPDATES)))
 		refuse(kind, td);
-	ls_target_open(&target, ls_extension_base_table(kind->table, false), kind->nkey, NULL, 0);
-	row.desc = CreateTupleDescCopy(RelationGetDescr(target.rel));
-	found = read_rows(td, kind, &target, &row);
+	ls_heap_writer_open(&rows, ls_extension_base_table(kind->table, false), kind->nkey);
+	row.desc = CreateTupleDescCopy(RelationGetDescr(rows.rel));
+	found = read_rows(td, kind, &rows, &row);
 	if (found)
-		write_row(kind, &row, &target);
-	ls_target_close(&target);
+		write_row(kind, &row, &rows);
+	ls_heap_writer_close(&rows);
 	if (!found)
 		return PointerGetDatum(NULL);
 	if (kind->written)

@@ -281,7 +281,7 @@ ls_key_written(const char *name)
 	type = getBaseType(type);
 	if (type != was || collation != was_collation)
 		turn_keys(model, type, was, collation);
-	ls_model_new_version(name);
+	ls_model_change_version(name);
 	let_go(model);
 }
 
@@ -445,7 +445,7 @@ ls_source_written(const LsDefinition *change)
 		same(source->event, event) && same(source->visitor, visitor))
 		return;
 	tell_visitors(source);
-	ls_model_new_version(model->model);
+	ls_model_change_version(model->model);
 	if (differs(model, relation, contact, source->contact) ||
 		time_differs(model, relation, occurred_at, source->occurred_at) ||
 		differs(model, relation, event, source->event) ||

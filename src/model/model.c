@@ -294,7 +294,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_add_tree(row->model, NULL, tree);
 	ls_ancestors_sync();
 	ls_recount_contacts(row->model, "backfill");
-	ls_model_refreshed(row->model);
+	ls_model_change_refreshed(row->model);
 	ls_transaction_wake_worker();
 	PG_RETURN_OID(ls_score_table(row->model, false));
 }
@@ -448,7 +448,7 @@ ls_model_new_owner(const LsModelRow *model)
 	if (disabled)
 	{
 		ls_visitors_follow(model->model);
-		ls_model_changed(model->model);
+		ls_model_change_record(model->model);
 	}
 	CacheInvalidateRelcacheByRelid(ls_score_table(model->model, false));
 	/* the owner of between may have changed rules, so whose they were has to accept them, too */

@@ -611,14 +611,14 @@ ls_rules_changed(const char *model)
 	if (has_waiting(model) && !ls_deferred_recompute_model(model))
 		(void) ls_job_count(model);
 	else
-		ls_model_changed(model);
+		ls_model_change_record(model);
 }
 
 void
 ls_stage_changed(const char *model)
 {
 	check_first_stage(model);
-	ls_model_changed(model);
+	ls_model_change_record(model);
 }
 
 /* keep_days makes the table in which contacts are kept by day, if wanted. */
@@ -676,7 +676,7 @@ ls_model_written(const LsDefinition *change)
 		take_over(model);
 	ls_record_model_version(model);
 	ls_visitors_follow(model);
-	ls_model_changed(model);
+	ls_model_change_record(model);
 	if (resumed)
 		ls_job_rescore(model, NULL);
 	visitors = ls_visitors_model(model);

@@ -18,9 +18,6 @@
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 
-#include "tables/identity_table.h"
-#include "tables/pending_table.h"
-#include "tables/score_table.h"
 
 static List *cache = NIL;		/* of LsModel, in CacheMemoryContext */
 
@@ -84,9 +81,6 @@ free_model(LsModel *model)
 	}
 	free_expr(model->contact_key);
 	free_plan(model->contact_by_key);
-	ls_row_free_plans(model);
-	ls_pending_free_plans(model);
-	ls_alias_free_plans(model);
 	MemoryContextDelete(model->context);
 }
 

@@ -24,7 +24,7 @@
 #include "definitions/extension.h"
 #include "definitions/model_tables.h"
 #include "definitions/newest_text.h"
-#include "tables/score_table.h"
+#include "rules/score_columns.h"
 
 /* Where a model is being loaded from, handed down while it is compiled */
 typedef struct Load
@@ -799,7 +799,7 @@ ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefin
 	load.definition = definition;
 	model->broken_reported = definition != NULL;
 	load_categories(&load);
-	ls_row_check_tables(model, snapshot, row->rules_version, limits != NULL);
+	ls_score_columns_check_tables(model, snapshot, row->rules_version, limits != NULL);
 	contacts = ls_relation_open(model->contacts, &locked);
 	model->by_roles = contacts && depends_on_roles(contacts, model->owner);
 	load_contacts(&load, contacts);

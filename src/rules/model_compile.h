@@ -213,9 +213,6 @@ typedef struct LsModel
 	LsKeyType	visitor_key;	/* of the latter */
 	Oid			target_type;	/* of the key of those for whom visitors count */
 	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
-	struct LsStorePlans *store; /* the store's kept plans */
-	struct LsPendingPlans *pending; /* and those of what is pending */
-	struct LsAliasPlans *aliases;	/* and those of who is whose */
 	int			score_natts;	/* columns of score_table, dropped ones included */
 	int		   *score_columns;	/* where it has those of categories, and the rest */
 	int			score_nlive;	/* columns without the dropped ones ... */
@@ -285,12 +282,9 @@ extern void ls_key_failed(LsModel *model, LsSource *source, ErrorData *error);
 extern void ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error);
 extern void ls_model_set_fault(LsModel *model, const ErrorData *error);
 extern bool ls_model_fault_over(const LsModel *model);
-extern bool ls_model_leaves(LsModel *model, Datum contact, bool deferrable);
 extern void ls_check_not_suspended(const LsModel *model);
-extern void ls_rule_error_write(const char *model, int64 rule_id, const char *name,
-								int64 number, const ErrorData *error,
-								const char *contact);
-extern void ls_rules_report(LsModel *model);
+extern void ls_model_report_broken(LsModel *model);
+extern void ls_model_report_fault(const LsModel *model, int level);
 extern bool ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t);
 extern int64 ls_rule_bucket(const LsModel *model, const LsRule *rule,
 							TimestampTz t);
@@ -299,7 +293,6 @@ extern TimestampTz ls_rule_bucket_start(const LsModel *model, const LsRule *rule
 extern TimestampTz ls_next_zone_change(TimestampTz t, pg_tz *tz);
 
 extern void ls_rule_failure_define(void);
-extern int64 ls_rule_failure_purge(int limit);
 
 /* leadscore.rule_error_retention */
 extern int	ls_rule_error_retention;

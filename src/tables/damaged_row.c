@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 
 #include "rules/disclosure.h"
+#include "tables/rule_error.h"
 
 /* tell warns the session that came to the row. */
 static void

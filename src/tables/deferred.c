@@ -227,6 +227,15 @@ drop_item(LsDeferred *item)
 	pfree(below);
 }
 
+/* discard_item does so with what needs no more memory either. */
+static void
+discard_item(LsDeferred *item)
+{
+	if (item->state.slots)
+		pfree(item->state.slots);
+	drop_item(item);
+}
+
 /*
  * add_below adds what a subtransaction has left to what its parent had.  Where that
  * fails halfway, the contact is recomputed.
@@ -243,7 +252,7 @@ add_below(LsModel *model, LsDeferred *item)
 	below->merge_pending |= item->merge_pending;
 	if (item->profile)
 		below->profile = item->profile;
-	drop_item(item);
+	discard_item(item);
 }
 
 /*
@@ -365,7 +374,7 @@ static void
 truncate_set(LsDeferredSet *set, SubTransactionId mine)
 {
 	while (set->n > 0 && set->items[set->n - 1]->subid >= mine)
-		drop_item(set->items[--set->n]);
+		discard_item(set->items[--set->n]);
 	if (set->whole >= mine)
 		set->whole = InvalidSubTransactionId;
 }

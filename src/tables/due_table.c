@@ -33,9 +33,10 @@
 #include "base/compat.h"
 #include "base/heap_writer.h"
 #include "base/relation.h"
-#include "base/table_index.h"
+#include "base/table_scan.h"
 #include "base/user.h"
 #include "definitions/extension.h"
+#include "definitions/table_layout.h"
 
 /* columns of due_<model> */
 enum
@@ -48,7 +49,7 @@ enum
 
 struct LsDueTable
 {
-	LsTarget	target;
+	LsHeapWriter rows;
 };
 
 /* ---------- changes ---------- */
@@ -57,17 +58,17 @@ struct LsDueTable
 LsDueTable *
 ls_due_table_open(LsModel *model)
 {
-	Oid			types[DUE_NCOLUMNS] = {TIMESTAMPTZOID, BOOLOID, model->key.type};
 	LsDueTable *table = palloc0(sizeof(LsDueTable));
 
-	ls_target_open(&table->target, model->due_table, DUE_NCOLUMNS, types, DUE_NCOLUMNS);
+	ls_heap_writer_open(&table->rows, model->due_table, DUE_NCOLUMNS);
+	ls_table_layout_check(table->rows.rel, "due_", model->key.type);
 	return table;
 }
 
 void
 ls_due_table_close(LsDueTable *table)
 {
-	ls_target_close(&table->target);
+	ls_heap_writer_close(&table->rows);
 	pfree(table);
 }
 
@@ -86,146 +87,91 @@ fill(TupleTableSlot *slot, const LsDueRow *row)
 void
 ls_due_table_move(LsDueTable *table, const LsDueRow *from, const LsDueRow *to)
 {
-	LsTarget   *target = &table->target;
+	LsHeapWriter *rows = &table->rows;
 	bool		exists = false;
 
 	if (from->at == to->at && (from->at == DT_NOEND || from->drift == to->drift))
 		return;
 	if (from->at != DT_NOEND)
 	{
-		fill(target->search, from);
-		exists = ls_target_find(target);
+		fill(rows->search, from);
+		exists = ls_heap_writer_find(rows);
 	}
-	fill(target->written, to);
+	fill(rows->written, to);
 	if (exists && to->at != DT_NOEND)
-		ls_target_update(target);
+		ls_heap_writer_update(rows);
 	else if (exists)
-		ls_target_delete(target);
+		ls_heap_writer_delete(rows);
 	else if (to->at != DT_NOEND)
-		ls_target_insert(target);
+		ls_heap_writer_insert(rows);
 }
 
 /* ---------- reading ---------- */
 
-/* A stretch of the primary key, in its order */
-typedef struct Stretch
+/* the ranges of the primary key that follow a row */
+enum
 {
-	ScanKeyData keys[DUE_NCOLUMNS];
-	int			nkeys;
-} Stretch;
+	SAME_KIND,					/* the rest of its instant and kind */
+	SAME_INSTANT,				/* the rest of its instant */
+	LATER,
+	NRANGES
+};
 
-/* add_key narrows a stretch by a column of the index. */
+/* add_range restricts a scan to one of them, up to an instant. */
 static void
-add_key(Stretch *stretch, Relation index, int column, StrategyNumber strategy,
-		Datum value)
+add_range(LsTableScan *scan, const LsDueRow *after, int range, TimestampTz until)
 {
-	Oid			family = index->rd_opfamily[column - 1];
-	Oid			type = index->rd_opcintype[column - 1];
-	Oid			operator = get_opfamily_member(family, type, type, strategy);
+	bool		same = after && range != LATER;
 
-	if (!OidIsValid(operator))
-		elog(ERROR, "index \"%s\" has no operator for column %d",
-			 RelationGetRelationName(index), column);
-	ScanKeyEntryInitialize(&stretch->keys[stretch->nkeys++], 0, column, strategy,
-						   type, index->rd_indcollation[column - 1],
-						   get_opcode(operator), value);
+	if (after)
+		ls_table_scan_add(scan, DUE_AT, same ? BTEqualStrategyNumber : BTGreaterStrategyNumber,
+						  TimestampTzGetDatum(after->at));
+	if (!same)
+		ls_table_scan_add(scan, DUE_AT, BTLessEqualStrategyNumber, TimestampTzGetDatum(until));
+	else
+		ls_table_scan_add(scan, DUE_DRIFT,
+						  range == SAME_KIND ? BTEqualStrategyNumber : BTGreaterStrategyNumber,
+						  BoolGetDatum(after->drift));
+	if (same && range == SAME_KIND)
+		ls_table_scan_add(scan, DUE_CONTACT, BTGreaterStrategyNumber, after->contact);
 }
 
-/*
- * make_stretches gives what comes after a row, up to an instant: the rest of
- * its instant and kind, the rest of its instant, what is later.
- */
-static int
-make_stretches(Relation index, const LsDueRow *after, TimestampTz until,
-			   Stretch *stretches)
+static void
+read_row(const LsTableScan *scan, LsDueRow *row)
 {
-	Datum		last = TimestampTzGetDatum(until);
-	Datum		at;
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(scan->rel), DUE_CONTACT - 1);
 
-	memset(stretches, 0, sizeof(Stretch) * 3);
-	if (after == NULL)
-	{
-		add_key(&stretches[0], index, DUE_AT, BTLessEqualStrategyNumber, last);
-		return 1;
-	}
-	at = TimestampTzGetDatum(after->at);
-	add_key(&stretches[0], index, DUE_AT, BTEqualStrategyNumber, at);
-	add_key(&stretches[0], index, DUE_DRIFT, BTEqualStrategyNumber,
-			BoolGetDatum(after->drift));
-	add_key(&stretches[0], index, DUE_CONTACT, BTGreaterStrategyNumber, after->contact);
-	add_key(&stretches[1], index, DUE_AT, BTEqualStrategyNumber, at);
-	add_key(&stretches[1], index, DUE_DRIFT, BTGreaterStrategyNumber,
-			BoolGetDatum(after->drift));
-	add_key(&stretches[2], index, DUE_AT, BTGreaterStrategyNumber, at);
-	add_key(&stretches[2], index, DUE_AT, BTLessEqualStrategyNumber, last);
-	return 3;
+	row->at = DatumGetTimestampTz(scan->values[DUE_AT - 1]);
+	row->drift = DatumGetBool(scan->values[DUE_DRIFT - 1]);
+	row->contact = datumCopy(scan->values[DUE_CONTACT - 1], att->attbyval, att->attlen);
 }
 
-/* read_stretch reads rows of a stretch, or counts them where rows is NULL. */
-static int64
-read_stretch(Relation rel, Relation index, Stretch *stretch, int64 limit,
-			 LsDueRow *rows)
-{
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), DUE_CONTACT - 1);
-	int64		n = 0;
-
-	if (limit <= 0)
-		return 0;
-	scan = systable_beginscan_ordered(rel, index, GetActiveSnapshot(),
-									  stretch->nkeys, stretch->keys);
-	while (n < limit &&
-		   (tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (rows)
-		{
-			bool		isnull;
-
-			rows[n].at = DatumGetTimestampTz(heap_getattr(tuple, DUE_AT, RelationGetDescr(rel), &isnull));
-			rows[n].drift = DatumGetBool(heap_getattr(tuple, DUE_DRIFT, RelationGetDescr(rel), &isnull));
-			rows[n].contact = datumCopy(heap_getattr(tuple, DUE_CONTACT, RelationGetDescr(rel), &isnull),
-										att->attbyval, att->attlen);
-		}
-		n++;
-	}
-	systable_endscan_ordered(scan);
-	return n;
-}
-
+/* read_table reads rows in the order of the key, or counts them where rows is NULL. */
 static int64
 read_table(const char *model, const LsDueRow *after, TimestampTz until,
 		   int64 limit, LsDueRow *rows)
 {
 	Oid			relid = ls_extension_table(psprintf("due_%s", model), true);
-	Relation	rel,
-				index;
-	Stretch		stretches[3];
-	int			nstretches;
+	LsTableScan scan;
+	Oid			index;
 	int64		n = 0;
-	Oid			types[DUE_NCOLUMNS] = {TIMESTAMPTZOID, BOOLOID};
-	Oid			key_index;
 
-	if (!OidIsValid(relid))
+	/* it may be dropped while we wait */
+	if (!OidIsValid(relid) || !ls_table_scan_try_open(&scan, relid, AccessShareLock, NULL))
 		return 0;
-	rel = try_table_open(relid, AccessShareLock);
-	if (rel == NULL)
-		return 0;				/* dropped while we waited */
-	types[DUE_CONTACT - 1] = get_atttype(ls_score_table(model, false), 1);
-	ls_target_check(rel, types, DUE_NCOLUMNS);
+	ls_table_layout_check(scan.rel, "due_", get_atttype(ls_score_table(model, false), 1));
 	/* who asks how much is due is told of none, who would do it is told why */
-	key_index = rows ? ls_key_index_required(rel, DUE_NCOLUMNS) : ls_key_index(rel, DUE_NCOLUMNS);
-	if (OidIsValid(key_index))
+	index = rows ? ls_table_scan_key_index_required(scan.rel, DUE_NCOLUMNS) :
+		ls_table_scan_key_index(scan.rel, DUE_NCOLUMNS);
+	for (int i = after ? 0 : LATER; i < NRANGES && OidIsValid(index); i++)
 	{
-		index = index_open(key_index, AccessShareLock);
-		nstretches = make_stretches(index, after, until, stretches);
-		for (int i = 0; i < nstretches; i++)
-			n += read_stretch(rel, index, &stretches[i], limit - n,
-							  rows ? rows + n : NULL);
-		index_close(index, AccessShareLock);
+		ls_table_scan_begin(&scan, index);
+		add_range(&scan, after, i, until);
+		for (; n < limit && ls_table_scan_next(&scan); n++)
+			if (rows)
+				read_row(&scan, &rows[n]);
 	}
-	table_close(rel, AccessShareLock);
+	ls_table_scan_close(&scan, AccessShareLock);
 	return n;
 }
 
@@ -272,12 +218,12 @@ ls_due_cursor_open(LsModel *model, TimestampTz until)
 	LsDueCursor *cursor = palloc0(sizeof(LsDueCursor));
 	MemoryContext old = CurrentMemoryContext;
 	Relation	rel = table_open(model->due_table, AccessShareLock);
-	Oid			types[DUE_NCOLUMNS] = {TIMESTAMPTZOID, BOOLOID, model->key.type};
+	Oid			type = TIMESTAMPTZOID;
 	Datum		value = TimestampTzGetDatum(until);
 	LsUser	saved;
 	SPIPlanPtr	plan;
 
-	ls_target_check(rel, types, DUE_NCOLUMNS);
+	ls_table_layout_check(rel, "due_", model->key.type);
 	table_close(rel, NoLock);
 	cursor->model = model;
 	SPI_connect();
@@ -285,7 +231,7 @@ ls_due_cursor_open(LsModel *model, TimestampTz until)
 	plan = SPI_prepare(psprintf("SELECT t.due_at, t.drift, t.contact_id FROM %s t"
 								" WHERE t.due_at OPERATOR(pg_catalog.<=) $1"
 								" ORDER BY t.contact_id, t.due_at, t.drift",
-								ls_relation_qualified_name(model->due_table)), 1, types);
+								ls_relation_qualified_name(model->due_table)), 1, &type);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a query of what is due in model \"%s\"", model->name);
 	cursor->portal = SPI_cursor_open(NULL, plan, &value, NULL, true);

@@ -18,42 +18,19 @@
  */
 #include "tables/identity_table.h"
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "base/leadscore.h"
 #include "base/relation.h"
-#include "base/user.h"
+#include "base/table_scan.h"
 #include "tables/pending_table.h"
-#include "tables/score_table.h"
 
-typedef struct LsAliasPlans
-{
-	SPIPlanPtr	target;
-	SPIPlanPtr	hold;
-	SPIPlanPtr	sources;
-	SPIPlanPtr	visitors;
-	SPIPlanPtr	pending;
-} LsAliasPlans;
-
-static LsAliasPlans *
-plans_of(LsModel *model)
-{
-	if (model->aliases == NULL)
-		model->aliases = MemoryContextAllocZero(model->context, sizeof(LsAliasPlans));
-	return model->aliases;
-}
-
-void
-ls_alias_free_plans(LsModel *model)
-{
-	ls_row_free(model->aliases, sizeof(LsAliasPlans));
-}
+/* columns of merged_<model>, and of identity_<model> */
+#define MERGED_SOURCE		1
+#define MERGED_TARGET		2
+#define IDENTITY_VISITOR	1
+#define IDENTITY_CONTACT	2
 
 /* ls_alias_merges tells whether contacts of a model may have been merged. */
 bool
@@ -69,12 +46,6 @@ ls_alias_visitors(LsModel *model)
 	return ls_relation_has_pages(model->identity_table);
 }
 
-static const char *
-name_of(Oid table)
-{
-	return psprintf("%s.%s", LEADSCORE_SCHEMA, quote_identifier(get_rel_name(table)));
-}
-
 /*
  * ls_alias_place names the row that says for whom a contact, or a visitor where the
  * model is of visitors, counts: "table WHERE column = $1".
@@ -83,60 +54,38 @@ char *
 ls_alias_place(LsModel *model)
 {
 	return psprintf("%s WHERE %s %s $1",
-					name_of(model->visitors_of ? model->identity_table : model->merged_table),
-					model->visitors_of ? "visitor" : "source_id", ls_row_key_operator(model));
+					ls_relation_qualified_name(model->visitors_of ? model->identity_table : model->merged_table),
+					model->visitors_of ? "visitor" : "source_id", ls_key_equals(&model->key));
 }
 
-/* A look-up by one key: its plan, which is kept, and the types of key and result */
-typedef struct LookUp
+/* begin starts to read rows by one of the two key columns, of types that are checked. */
+static void
+begin(LsModel *model, LsTableScan *scan, Oid table, LOCKMODE mode, int column, Datum key)
 {
-	SPIPlanPtr *plan;
-	const char *sql;
-	Oid			key;
-	Oid			result;
-} LookUp;
+	bool		merged = table == model->merged_table;
+	Oid			types[] = {merged || model->visitors_of ? model->key.type : model->visitor_key.type,
+	model->visitors_of ? model->target_type : model->key.type};
+	TupleDesc	desc;
 
-/*
- * look_up runs a plan of one argument, whose text is prepared when it is first
- * needed, and gives the values of its only column in the caller's context.
- */
-static Datum *
-look_up(LsModel *model, const LookUp *what, Datum value, Snapshot snapshot, int *n)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	Oid			type = what->key;
-	Datum	   *values;
-	LsUser	saved;
-
-	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	SPI_connect();
-	(void) ls_row_plan(what->plan, what->sql, 1, &type);
-	if (snapshot)
-		(void) ls_row_run(*what->plan, &value, NULL, 1, snapshot);
-	else if (SPI_execute_plan(*what->plan, &value, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not run \"%s\"", what->sql);
-	if (SPI_tuptable == NULL ||
-		TupleDescAttr(SPI_tuptable->tupdesc, 0)->atttypid != what->result)
+	ls_table_scan_open(scan, table, mode, &model->key);
+	desc = RelationGetDescr(scan->rel);
+	if (desc->natts < 2 || TupleDescAttr(desc, 0)->atttypid != types[0] ||
+		TupleDescAttr(desc, 1)->atttypid != types[1])
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("tables of model \"%s\" do not have the columns that leadscore gave them",
 						model->name),
 				 errhint("Undo what was done to them, or drop the model.")));
-	*n = SPI_processed;
-	values = MemoryContextAlloc(caller, sizeof(Datum) * Max(1, *n));
-	MemoryContextSwitchTo(caller);
-	for (int i = 0; i < *n; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(SPI_tuptable->tupdesc, 0);
-		bool		isnull;
+	ls_table_scan_by(scan, column, BTEqualStrategyNumber, &key);
+}
 
-		values[i] = datumCopy(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
-											1, &isnull),
-							  att->attbyval, att->attlen);
-	}
-	SPI_finish();
-	ls_user_restore(&saved);
-	return values;
+/* copy gives a key of the row that was read. */
+static Datum
+copy(const LsTableScan *scan, int column)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(scan->rel), column - 1);
+
+	return datumCopy(scan->values[column - 1], att->attbyval, att->attlen);
 }
 
 /*
@@ -147,46 +96,49 @@ look_up(LsModel *model, const LookUp *what, Datum value, Snapshot snapshot, int 
 bool
 ls_alias_find(LsModel *model, Datum contact, LsAliasLook look, Datum *target)
 {
-	bool		hold = look == LS_ALIAS_HELD;
 	Oid			table = model->visitors_of ? model->identity_table : model->merged_table;
-	LookUp		what = {.key = model->key.type};
-	Datum	   *found;
-	int			n;
+	LsTableScan scan;
+	bool		found;
 
 	if (!ls_relation_has_pages(table))
 		return false;
-	what.plan = hold ? &plans_of(model)->hold : &plans_of(model)->target;
-	what.sql = psprintf("SELECT %s FROM %s%s", model->visitors_of ? "contact_id" : "target_id",
-						ls_alias_place(model), hold ? " FOR KEY SHARE" : "");
-	what.result = model->visitors_of ? model->target_type : model->key.type;
 	if (look != LS_ALIAS_SEEN)
 		PushActiveSnapshot(GetLatestSnapshot());
-	found = look_up(model, &what, contact, hold ? GetActiveSnapshot() : NULL, &n);
+	begin(model, &scan, table, look == LS_ALIAS_HELD ? RowShareLock : AccessShareLock, 1, contact);
+	found = ls_table_scan_next(&scan);
+	if (found)
+		*target = copy(&scan, 2);
+	if (found && look == LS_ALIAS_HELD)
+		found = ls_table_scan_lock(&scan, LockTupleKeyShare);
+	ls_table_scan_close(&scan, NoLock);
 	if (look != LS_ALIAS_SEEN)
 		PopActiveSnapshot();
-	if (n > 0)
-		*target = found[0];
-	return n > 0;
+	return found;
 }
 
-/* visitors_of adds the visitors who were identified as one contact. */
+/* add_all adds the first columns of rows that have a contact in the second. */
 static void
-visitors_of(LsModel *model, Datum contact, LsAliases *aliases)
+add_all(LsModel *model, Oid table, Datum contact, Datum **keys, int *n)
 {
-	LookUp		what = {&plans_of(model)->visitors,
-		psprintf("SELECT visitor FROM %s WHERE contact_id %s $1",
-				 name_of(model->identity_table), ls_row_key_operator(model)),
-	model->key.type, model->visitor_key.type};
-	int			n;
-	Datum	   *found = look_up(model, &what, contact, NULL, &n);
+	LsTableScan scan;
+	List	   *found = NIL;
+	ListCell   *lc;
 
-	if (n == 0)
+	begin(model, &scan, table, AccessShareLock, 2, contact);
+	while (ls_table_scan_next(&scan))
+	{
+		Datum	   *key = palloc(sizeof(Datum));
+
+		*key = copy(&scan, 1);
+		found = lappend(found, key);
+	}
+	ls_table_scan_close(&scan, NoLock);
+	if (found == NIL)
 		return;
-	aliases->visitors = aliases->visitors ?
-		repalloc(aliases->visitors, sizeof(Datum) * (aliases->nvisitors + n)) :
-		palloc(sizeof(Datum) * n);
-	memcpy(aliases->visitors + aliases->nvisitors, found, sizeof(Datum) * n);
-	aliases->nvisitors += n;
+	*keys = *keys ? repalloc(*keys, sizeof(Datum) * (*n + list_length(found))) :
+		palloc(sizeof(Datum) * list_length(found));
+	foreach(lc, found)
+		(*keys)[(*n)++] = *(Datum *) lfirst(lc);
 }
 
 /*
@@ -196,7 +148,6 @@ visitors_of(LsModel *model, Datum contact, LsAliases *aliases)
 void
 ls_alias_of(LsModel *model, Datum contact, LsAliases *aliases)
 {
-	LookUp		what = {.key = model->key.type, .result = model->key.type};
 	Datum		target;
 
 	memset(aliases, 0, sizeof(LsAliases));
@@ -204,17 +155,13 @@ ls_alias_of(LsModel *model, Datum contact, LsAliases *aliases)
 	if (aliases->taken || model->visitors_of)
 		return;
 	if (ls_alias_merges(model))
-	{
-		what.plan = &plans_of(model)->sources;
-		what.sql = psprintf("SELECT source_id FROM %s WHERE target_id %s $1",
-							name_of(model->merged_table), ls_row_key_operator(model));
-		aliases->sources = look_up(model, &what, contact, NULL, &aliases->nsources);
-	}
+		add_all(model, model->merged_table, contact, &aliases->sources, &aliases->nsources);
 	if (!ls_alias_visitors(model))
 		return;
-	visitors_of(model, contact, aliases);
+	add_all(model, model->identity_table, contact, &aliases->visitors, &aliases->nvisitors);
 	for (int i = 0; i < aliases->nsources; i++)
-		visitors_of(model, aliases->sources[i], aliases);
+		add_all(model, model->identity_table, aliases->sources[i], &aliases->visitors,
+				&aliases->nvisitors);
 }
 
 /*
@@ -246,6 +193,20 @@ ls_alias_may_be_pending(LsModel *model)
 		ls_pending_any_visitors(model);
 }
 
+/* is_pending tells whether the active snapshot sees anything pending of a visitor. */
+static bool
+is_pending(LsModel *model, Datum visitor)
+{
+	LsTableScan scan;
+	bool		found;
+
+	ls_table_scan_open(&scan, model->visitors_table, AccessShareLock, &model->visitor_key);
+	ls_table_scan_by(&scan, 1, BTEqualStrategyNumber, &visitor);
+	found = ls_table_scan_next(&scan);
+	ls_table_scan_close(&scan, NoLock);
+	return found;
+}
+
 /*
  * ls_alias_pending tells whether the active snapshot sees anything pending of
  * those whose rows count for a contact.
@@ -255,24 +216,16 @@ ls_alias_pending(LsModel *model, Datum contact)
 {
 	LsAliases	aliases;
 	LsPending	pending;
-	LookUp		what = {.key = model->visitor_key.type, .result = INT4OID};
-	int			n = 0;
+	bool		found = false;
 
 	if (model->visitors_of || (!ls_alias_merges(model) && !ls_alias_visitors(model)))
 		return false;
 	ls_alias_of(model, contact, &aliases);
 	ls_pending_init(&pending);
-	if (aliases.nvisitors > 0)
-	{
-		what.plan = &plans_of(model)->pending;
-		what.sql = psprintf("SELECT 1 FROM %s WHERE contact_id %s $1 LIMIT 1",
-							name_of(model->visitors_table),
-							ls_row_operator(&model->visitor_key));
-	}
 	for (int i = 0; i < aliases.nsources && pending.nrows == 0; i++)
 		ls_pending_read(model, aliases.sources[i], &pending);
-	for (int i = 0; i < aliases.nvisitors && pending.nrows + n == 0 &&
-		 ls_pending_any_visitors(model); i++)
-		(void) look_up(model, &what, aliases.visitors[i], NULL, &n);
-	return pending.nrows + n > 0;
+	found = pending.nrows > 0;
+	for (int i = 0; i < aliases.nvisitors && !found && ls_pending_any_visitors(model); i++)
+		found = is_pending(model, aliases.visitors[i]);
+	return found;
 }

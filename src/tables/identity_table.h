@@ -39,6 +39,5 @@ extern void ls_alias_of(LsModel *model, Datum contact, LsAliases *aliases);
 extern void ls_alias_mark(LsModel *model, Datum target);
 extern bool ls_alias_may_be_pending(LsModel *model);
 extern bool ls_alias_pending(LsModel *model, Datum contact);
-extern void ls_alias_free_plans(LsModel *model);
 
 #endif							/* LEADSCORE_IDENTITY_TABLE_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pending_table.h
- *		The rows of pending_<model>: what is put aside, to be folded in later.
+ *		The rows of pending_<model>: changes that wait to be merged.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,9 +9,6 @@
 #define LEADSCORE_PENDING_TABLE_H
 
 #include "postgres.h"
-
-#include "access/genam.h"
-#include "access/stratnum.h"
 
 #include "rules/model_compile.h"
 #include "scoring/state.h"
@@ -26,19 +23,22 @@ typedef struct LsPending
 	bool		count_profile;	/* its row has to be looked at again */
 	bool		has_delta;
 	LsState		delta;			/* events to be added */
-	TimestampTz instant;		/* by the clocks that it was put aside by, the
+	TimestampTz instant;		/* by the clocks that it was enqueued by, the
 								 * latest; DT_NOBEGIN: nothing is pending */
 } LsPending;
 
-/* Rows are only inserted, so nobody waits for anybody. */
+/* Rows are only inserted, so no session waits for another. */
 extern LsPendingTable *ls_pending_open(LsModel *model);
 extern void ls_pending_add(LsPendingTable *table, Datum contact,
 						   const LsState *delta, bool profile);
 extern void ls_pending_close(LsPendingTable *table);
 
-/* for one who has a table open for a moment only */
+/* where the table is open for a moment only */
 extern void ls_pending_add_one(LsModel *model, Datum contact,
 							   const LsState *delta, bool profile);
+
+/* enqueued where nothing can be stored at present */
+extern bool ls_pending_replaces(LsModel *model, Datum contact, bool deferrable);
 
 extern void ls_pending_init(LsPending *pending);
 extern void ls_pending_read(LsModel *model, Datum contact, LsPending *pending);
@@ -50,11 +50,6 @@ extern int	ls_pending_contacts(LsModel *model, const Datum *after, int limit,
 								Datum *contacts);
 extern int64 ls_pending_clear(LsModel *model);
 extern void ls_pending_again(LsModel *model);
-/* for tables that have an index by contact */
-extern IndexScanDesc ls_by_contact_begin(LsModel *model, Relation rel,
-										 Relation *index, const Datum *contact,
-										 StrategyNumber strategy);
-extern bool ls_by_contact_next(LsModel *model, IndexScanDesc scan, TupleTableSlot *slot);
-extern void ls_pending_free_plans(LsModel *model);
+extern void ls_pending_restored(Oid table);
 
 #endif							/* LEADSCORE_PENDING_TABLE_H */

@@ -1,4 +1,4 @@
--- What is put aside, to be folded in by the worker: how much, and for how long.
+-- What is pending, to be merged by the worker: how much, and for how long.
 
 CREATE FUNCTION leadscore.pending(INOUT model text DEFAULT NULL, OUT changes bigint, OUT contacts bigint,
 		OUT oldest timestamptz, OUT lag interval)
@@ -6,4 +6,4 @@ CREATE FUNCTION leadscore.pending(INOUT model text DEFAULT NULL, OUT changes big
 	LANGUAGE c STABLE ROWS 10
 	AS 'MODULE_PATHNAME', 'ls_pending_list';
 COMMENT ON FUNCTION leadscore.pending(text) IS
-	'what has still to be folded into the scores of a model, or of each that one may read: how many changes, of how many contacts, since when';
+	'what has still to be merged into the scores of a model, or of each that one may read: how many changes, of how many contacts, since when';

@@ -27,7 +27,8 @@
 
 #include "base/compat.h"
 #include "base/heap_writer.h"
-#include "base/table_index.h"
+#include "base/table_scan.h"
+#include "definitions/table_layout.h"
 
 /* columns of profile_<model> */
 enum
@@ -45,7 +46,7 @@ enum
 struct LsProfileTable
 {
 	LsModel    *model;
-	LsTarget	target;
+	LsHeapWriter rows;
 };
 
 /* ---------- what a row says ---------- */
@@ -94,38 +95,23 @@ ls_profile_equal(const LsProfile *a, const LsProfile *b)
 		memcmp(a->weights, b->weights, sizeof(double) * a->n) == 0;
 }
 
-/* column_types gives the types of the table's columns. */
-static void
-column_types(const LsModel *model, Oid *types)
-{
-	types[PROFILE_CONTACT - 1] = model->key.type;
-	types[PROFILE_SINCE - 1] = TIMESTAMPTZOID;
-	types[PROFILE_BACKFILLED - 1] = BOOLOID;
-	types[PROFILE_HAS_CONTACT - 1] = BOOLOID;
-	types[PROFILE_CREATED_AT - 1] = TIMESTAMPTZOID;
-	types[PROFILE_VERSIONS - 1] = INT8ARRAYOID;
-	types[PROFILE_WEIGHTS - 1] = FLOAT8ARRAYOID;
-}
-
 /* ---------- writing ---------- */
 
 LsProfileTable *
 ls_profile_table_open(LsModel *model)
 {
 	LsProfileTable *table = palloc0(sizeof(LsProfileTable));
-	Oid			types[PROFILE_NCOLUMNS];
 
 	table->model = model;
-	column_types(model, types);
-	ls_target_open(&table->target, model->profile_table, PROFILE_SINCE,
-				   types, PROFILE_NCOLUMNS);
+	ls_heap_writer_open(&table->rows, model->profile_table, PROFILE_SINCE);
+	ls_table_layout_check(table->rows.rel, "profile_", model->key.type);
 	return table;
 }
 
 void
 ls_profile_table_close(LsProfileTable *table)
 {
-	ls_target_close(&table->target);
+	ls_heap_writer_close(&table->rows);
 	pfree(table);
 }
 
@@ -163,16 +149,16 @@ fill(TupleTableSlot *slot, Datum contact, const LsProfileRow *row)
 static void
 put(LsProfileTable *table, Datum contact, const LsProfileRow *row)
 {
-	LsTarget   *target = &table->target;
+	LsHeapWriter *rows = &table->rows;
 	bool		exists;
 
-	fill(target->search, contact, row);
-	exists = ls_target_find(target);
-	fill(target->written, contact, row);
+	fill(rows->search, contact, row);
+	exists = ls_heap_writer_find(rows);
+	fill(rows->written, contact, row);
 	if (exists)
-		ls_target_update(target);
+		ls_heap_writer_update(rows);
 	else
-		ls_target_insert(target);
+		ls_heap_writer_insert(rows);
 }
 
 /* is_first tells whether nothing was ever written about a contact. */
@@ -209,12 +195,11 @@ ls_profile_table_add(LsProfileTable *table, Datum contact,
 /* ---------- reading ---------- */
 
 static Datum *
-read_numbers(HeapTuple tuple, TupleDesc desc, int column, int *n)
+read_numbers(const LsTableScan *scan, int column, int *n)
 {
-	bool		isnull;
 	Datum	   *values;
 
-	deconstruct_array(DatumGetArrayTypeP(heap_getattr(tuple, column, desc, &isnull)),
+	deconstruct_array(DatumGetArrayTypeP(scan->values[column - 1]),
 					  column == PROFILE_VERSIONS ? INT8OID : FLOAT8OID,
 					  sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
 					  &values, NULL, n);
@@ -222,23 +207,21 @@ read_numbers(HeapTuple tuple, TupleDesc desc, int column, int *n)
 }
 
 static LsProfileRow *
-read_row(HeapTuple tuple, TupleDesc desc)
+read_row(const LsTableScan *scan)
 {
 	LsProfileRow *row = palloc0(sizeof(LsProfileRow));
 	LsProfile  *profile = &row->profile;
 	Datum	   *versions,
 			   *weights;
-	bool		isnull;
 	int			nweights;
 
-	row->since = DatumGetTimestampTz(heap_getattr(tuple, PROFILE_SINCE, desc, &isnull));
-	row->backfilled = DatumGetBool(heap_getattr(tuple, PROFILE_BACKFILLED, desc, &isnull));
-	profile->has_contact = DatumGetBool(heap_getattr(tuple, PROFILE_HAS_CONTACT, desc, &isnull));
-	profile->created_at = DatumGetTimestampTz(heap_getattr(tuple, PROFILE_CREATED_AT, desc, &isnull));
-	if (isnull)
-		profile->created_at = DT_NOBEGIN;
-	versions = read_numbers(tuple, desc, PROFILE_VERSIONS, &profile->n);
-	weights = read_numbers(tuple, desc, PROFILE_WEIGHTS, &nweights);
+	row->since = DatumGetTimestampTz(scan->values[PROFILE_SINCE - 1]);
+	row->backfilled = DatumGetBool(scan->values[PROFILE_BACKFILLED - 1]);
+	profile->has_contact = DatumGetBool(scan->values[PROFILE_HAS_CONTACT - 1]);
+	profile->created_at = scan->nulls[PROFILE_CREATED_AT - 1] ? DT_NOBEGIN :
+		DatumGetTimestampTz(scan->values[PROFILE_CREATED_AT - 1]);
+	versions = read_numbers(scan, PROFILE_VERSIONS, &profile->n);
+	weights = read_numbers(scan, PROFILE_WEIGHTS, &nweights);
 	profile->n = Min(profile->n, nweights);
 	profile->versions = palloc(sizeof(int64) * Max(1, profile->n));
 	profile->weights = palloc(sizeof(double) * Max(1, profile->n));
@@ -254,28 +237,15 @@ read_row(HeapTuple tuple, TupleDesc desc)
 List *
 ls_profile_rows(LsModel *model, Datum contact)
 {
-	Relation	rel = table_open(model->profile_table, AccessShareLock);
-	Relation	index;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	LsTableScan scan;
 	List	   *rows = NIL;
-	Oid			types[PROFILE_NCOLUMNS];
 
-	column_types(model, types);
-	ls_target_check(rel, types, PROFILE_NCOLUMNS);
-	index = index_open(ls_key_index_required(rel, PROFILE_SINCE), AccessShareLock);
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, model->key.type,
-						   index->rd_indcollation[0],
-						   get_opcode(model->key.eq_operator), contact);
-	scan = systable_beginscan_ordered(rel, index, GetActiveSnapshot(), 1, &key);
-	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
-	{
-		CHECK_FOR_INTERRUPTS();
-		rows = lappend(rows, read_row(tuple, RelationGetDescr(rel)));
-	}
-	systable_endscan_ordered(scan);
-	index_close(index, AccessShareLock);
-	table_close(rel, AccessShareLock);
+	ls_table_scan_open(&scan, model->profile_table, AccessShareLock, &model->key);
+	ls_table_layout_check(scan.rel, "profile_", model->key.type);
+	ls_table_scan_begin(&scan, ls_table_scan_key_index_required(scan.rel, PROFILE_SINCE));
+	ls_table_scan_add(&scan, PROFILE_CONTACT, BTEqualStrategyNumber, contact);
+	while (ls_table_scan_next(&scan))
+		rows = lappend(rows, read_row(&scan));
+	ls_table_scan_close(&scan, AccessShareLock);
 	return rows;
 }

@@ -42,12 +42,12 @@
 
 #include "base/heap_writer.h"
 #include "base/relation.h"
+#include "base/sql.h"
+#include "base/table_scan.h"
 #include "base/transaction.h"
-#include "base/user.h"
 #include "definitions/extension.h"
+#include "definitions/table_layout.h"
 #include "tables/identity_table.h"
-#include "tables/pending_table.h"
-#include "tables/score_table.h"
 
 int			ls_on_delete = LS_ON_DELETE_SOURCE;
 
@@ -65,7 +65,7 @@ enum
 struct LsKeptTable
 {
 	LsModel    *model;
-	LsTarget	target;
+	LsHeapWriter rows;
 };
 
 /*
@@ -104,26 +104,14 @@ ls_keeps(const LsModel *model, const LsSource *source)
 
 /* ---------- writing ---------- */
 
-/* column_types gives the types of the table's columns. */
-static void
-column_types(const LsModel *model, Oid *types)
-{
-	types[KEPT_CONTACT - 1] = model->key.type;
-	types[KEPT_SOURCE - 1] = TEXTOID;
-	types[KEPT_UNTIL - 1] = TIMESTAMPTZOID;
-	types[KEPT_RULES_VERSION - 1] = INT8OID;
-	types[KEPT_STATE - 1] = BYTEAOID;
-}
-
 LsKeptTable *
 ls_kept_open(LsModel *model)
 {
 	LsKeptTable *table = palloc0(sizeof(LsKeptTable));
-	Oid			types[KEPT_NCOLUMNS];
 
 	table->model = model;
-	column_types(model, types);
-	ls_target_open(&table->target, model->kept_table, 0, types, KEPT_NCOLUMNS);
+	ls_heap_writer_open(&table->rows, model->kept_table, 0);
+	ls_table_layout_check(table->rows.rel, "kept_", model->key.type);
 	return table;
 }
 
@@ -143,7 +131,7 @@ void
 ls_kept_insert(LsKeptTable *table, Datum contact, const char *source,
 			   const LsState *state)
 {
-	TupleTableSlot *slot = table->target.written;
+	TupleTableSlot *slot = table->rows.written;
 	bytea	   *bytes = ls_state_encode(state);
 	text	   *name = cstring_to_text(source);
 
@@ -155,7 +143,7 @@ ls_kept_insert(LsKeptTable *table, Datum contact, const char *source,
 	slot->tts_values[KEPT_RULES_VERSION - 1] = Int64GetDatum(table->model->version);
 	slot->tts_values[KEPT_STATE - 1] = PointerGetDatum(bytes);
 	ExecStoreVirtualTuple(slot);
-	ls_target_insert(&table->target);
+	ls_heap_writer_insert(&table->rows);
 	pfree(bytes);
 	pfree(name);
 }
@@ -163,7 +151,7 @@ ls_kept_insert(LsKeptTable *table, Datum contact, const char *source,
 void
 ls_kept_close(LsKeptTable *table)
 {
-	ls_target_close(&table->target);
+	ls_heap_writer_close(&table->rows);
 	pfree(table);
 }
 
@@ -171,15 +159,10 @@ ls_kept_close(LsKeptTable *table)
 static int64
 of_source(const char *sql, const char *model, const char *source)
 {
-	LsSqlArguments args = {0};
-	LsUser	saved;
-	int64		rows;
+	LsSqlArguments args = {.newest = true};
 
 	ls_sql_add_text(&args, source);
-	ls_user_switch_to_owner(ls_relation_owner(ls_extension_table(psprintf("kept_%s", model), false)), &saved);
-	rows = ls_row_execute(sql, &args);
-	ls_user_restore(&saved);
-	return rows;
+	return ls_sql_execute_as_owner(ls_extension_table(psprintf("kept_%s", model), false), sql, &args);
 }
 
 /* ls_kept_of_source tells whether something of a source is kept. */
@@ -304,14 +287,13 @@ adopt_slots(LsModel *model, LsState *state)
 /* ---------- reading ---------- */
 
 static LsKept *
-read_row(LsModel *model, TupleTableSlot *slot)
+read_row(LsModel *model, const LsTableScan *scan)
 {
 	LsKept	   *kept = palloc(sizeof(LsKept));
 
-	slot_getallattrs(slot);
-	kept->source = TextDatumGetCString(slot->tts_values[KEPT_SOURCE - 1]);
-	kept->until = DatumGetTimestampTz(slot->tts_values[KEPT_UNTIL - 1]);
-	ls_state_decode(DatumGetByteaPCopy(slot->tts_values[KEPT_STATE - 1]), &kept->state);
+	kept->source = TextDatumGetCString(scan->values[KEPT_SOURCE - 1]);
+	kept->until = DatumGetTimestampTz(scan->values[KEPT_UNTIL - 1]);
+	ls_state_decode(DatumGetByteaPCopy(scan->values[KEPT_STATE - 1]), &kept->state);
 	adopt_slots(model, &kept->state);
 	return kept;
 }
@@ -343,7 +325,7 @@ append_attached(StringInfo sql, const LsModel *model)
 static void
 append_kept_of_contacts(StringInfo sql, LsModel *model, const char *visitors)
 {
-	const char *equals = ls_row_key_operator(model);
+	const char *equals = ls_key_equals(&model->key);
 	char	   *merged = ls_relation_qualified_name(model->merged_table);
 
 	appendStringInfo(sql, "SELECT COALESCE(m.target_id, k.contact_id) AS contact_id"
@@ -356,7 +338,7 @@ append_kept_of_contacts(StringInfo sql, LsModel *model, const char *visitors)
 					 " FROM leadscore.kept_%s k JOIN %s i ON (i.visitor %s k.contact_id)"
 					 " LEFT JOIN %s m ON (m.source_id %s i.contact_id)",
 					 visitors, ls_relation_qualified_name(model->identity_table),
-					 ls_row_operator(&model->visitor_key), merged, equals);
+					 ls_key_equals(&model->visitor_key), merged, equals);
 	append_attached(sql, model);
 }
 
@@ -381,7 +363,7 @@ ls_kept_query(LsModel *model, const char *rest)
 		append_attached(&sql, model);
 		if (OidIsValid(model->identity_table))
 			appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s i WHERE i.visitor %s k.contact_id)",
-							 ls_relation_qualified_name(model->identity_table), ls_row_key_operator(model));
+							 ls_relation_qualified_name(model->identity_table), ls_key_equals(&model->key));
 	}
 	appendStringInfo(&sql, ") t WHERE true%s", rest);
 	return sql.data;
@@ -391,31 +373,21 @@ ls_kept_query(LsModel *model, const char *rest)
 static List *
 rows_of(LsModel *model, Datum contact)
 {
-	Oid			types[KEPT_NCOLUMNS];
 	List	   *rows = NIL;
-	Relation	rel = table_open(model->kept_table, AccessShareLock);
+	LsTableScan scan;
 
-	column_types(model, types);
-	ls_target_check(rel, types, KEPT_NCOLUMNS);
-	if (RelationGetNumberOfBlocks(rel) > 0)
+	ls_table_scan_open(&scan, model->kept_table, AccessShareLock, &model->key);
+	ls_table_layout_check(scan.rel, "kept_", model->key.type);
+	if (!ls_table_scan_empty(&scan))
+		ls_table_scan_by(&scan, KEPT_CONTACT, BTEqualStrategyNumber, &contact);
+	while (scan.index && ls_table_scan_next(&scan))
 	{
-		TupleTableSlot *slot = table_slot_create(rel, NULL);
-		Relation	index;
-		IndexScanDesc scan = ls_by_contact_begin(model, rel, &index, &contact,
-												 BTEqualStrategyNumber);
+		LsKept	   *kept = read_row(model, &scan);
 
-		while (ls_by_contact_next(model, scan, slot))
-		{
-			LsKept	   *kept = read_row(model, slot);
-
-			if (ls_source_by_name(model, kept->source))
-				rows = lappend(rows, kept);
-		}
-		index_endscan(scan);
-		index_close(index, AccessShareLock);
-		ExecDropSingleTupleTableSlot(slot);
+		if (ls_source_by_name(model, kept->source))
+			rows = lappend(rows, kept);
 	}
-	table_close(rel, AccessShareLock);
+	ls_table_scan_close(&scan, AccessShareLock);
 	return rows;
 }
 
@@ -467,36 +439,26 @@ ls_kept_add(LsModel *model, Datum contact, LsState *state)
 static void
 purged(LsModel *model, List **sources, List **latest)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	LsUser	saved;
+	LsSqlArguments args = {.read_only = true};
+	SPITupleTable *rows;
 
 	*sources = *latest = NIL;
 	if (!ls_kept_any(model))
 		return;
-	ls_user_switch_to_owner(ls_relation_owner(model->kept_table), &saved);
-	SPI_connect();
-	if (SPI_execute(psprintf("SELECT source, pg_catalog.max(until) FROM leadscore.kept_%s"
-							 " GROUP BY source ORDER BY source", model->name),
-					true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read what is kept of model \"%s\"", model->name);
-	MemoryContextSwitchTo(caller);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	rows = ls_sql_query_as_owner(model->kept_table,
+								 psprintf("SELECT source, pg_catalog.max(until) FROM leadscore.kept_%s"
+										  " GROUP BY source ORDER BY source", model->name), &args);
+	for (uint64 i = 0; i < rows->numvals; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		char	   *source = SPI_getvalue(tuple, desc, 1);
-		TimestampTz *at;
-		bool		isnull;
+		char	   *source = ls_sql_text(rows, i, 1);
+		TimestampTz *at = palloc(sizeof(TimestampTz));
 
 		if (ls_source_by_name(model, source) == NULL)
 			continue;
-		at = palloc(sizeof(TimestampTz));
-		*at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
-		*sources = lappend(*sources, pstrdup(source));
+		*at = DatumGetTimestampTz(ls_sql_value(rows, i, 2, NULL));
+		*sources = lappend(*sources, source);
 		*latest = lappend(*latest, at);
 	}
-	SPI_finish();
-	ls_user_restore(&saved);
 }
 
 /* ls_kept_tell says up to when events of a model may not be there any more. */

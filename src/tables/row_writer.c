@@ -25,19 +25,17 @@ LsRowWriter *
 ls_row_writer_open(LsModel *model, const char *prefix)
 {
 	LsRowWriter *writer = palloc0(sizeof(LsRowWriter));
-	Oid		   *types = ls_layout_types(ls_table_layout(prefix), model->key.type,
-										&writer->ncolumns);
 
 	writer->model = model;
-	ls_target_open(&writer->target, ls_extension_table(psprintf("%s%s", prefix, model->name), false),
-				   0, types, writer->ncolumns);
+	ls_heap_writer_open(&writer->rows, ls_extension_table(psprintf("%s%s", prefix, model->name), false), 0);
+	ls_table_layout_check(writer->rows.rel, prefix, model->key.type);
 	return writer;
 }
 
 void
 ls_row_writer_close(LsRowWriter *writer)
 {
-	ls_target_close(&writer->target);
+	ls_heap_writer_close(&writer->rows);
 	pfree(writer);
 }
 
@@ -45,15 +43,15 @@ ls_row_writer_close(LsRowWriter *writer)
 void
 ls_row_writer_clear(LsRowWriter *writer)
 {
-	ExecClearTuple(writer->target.written);
-	memset(writer->target.written->tts_isnull, true, sizeof(bool) * writer->ncolumns);
+	ExecClearTuple(writer->rows.written);
+	memset(writer->rows.written->tts_isnull, true, sizeof(bool) * RelationGetDescr(writer->rows.rel)->natts);
 }
 
 void
 ls_row_writer_set(LsRowWriter *writer, int column, Datum value)
 {
-	writer->target.written->tts_values[column] = value;
-	writer->target.written->tts_isnull[column] = false;
+	writer->rows.written->tts_values[column] = value;
+	writer->rows.written->tts_isnull[column] = false;
 }
 
 /* ls_row_writer_set_text sets a column of type text, NULL standing for NULL. */
@@ -68,6 +66,6 @@ ls_row_writer_set_text(LsRowWriter *writer, int column, const char *value)
 void
 ls_row_writer_add(LsRowWriter *writer)
 {
-	ExecStoreVirtualTuple(writer->target.written);
-	ls_target_insert(&writer->target);
+	ExecStoreVirtualTuple(writer->rows.written);
+	ls_heap_writer_insert(&writer->rows);
 }

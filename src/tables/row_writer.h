@@ -16,8 +16,7 @@
 typedef struct LsRowWriter
 {
 	LsModel    *model;
-	int			ncolumns;
-	LsTarget	target;
+	LsHeapWriter rows;
 } LsRowWriter;
 
 extern LsRowWriter *ls_row_writer_open(LsModel *model, const char *prefix);

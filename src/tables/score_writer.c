@@ -8,13 +8,9 @@
  * one that is noted in what it handles (effective_instant).  Contacts have to come in the order of their key, so
  * that statements never wait for each other in a circle.
  *
- * At READ COMMITTED a row that exists is locked and updated through the
- * executor, without SQL.  Under a transaction snapshot that would leave two
- * versions of the row visible to the transaction, so there it is SELECT ...
- * FOR UPDATE and UPDATE, which fail with 40001 where another transaction came
- * first.  A row that does not exist is inserted with ON CONFLICT DO NOTHING at
- * any level: if another transaction was faster the change starts again (or
- * fails with 40001 under a transaction snapshot).
+ * A row that does not exist is inserted as ON CONFLICT DO NOTHING does: if another
+ * transaction was faster the change starts again, and then, under a transaction
+ * snapshot, fails with 40001.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +28,6 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
-#include "base/heap_writer.h"
 #include "rules/disclosure.h"
 #include "rules/source_locks.h"
 #include "scoring/next_change.h"
@@ -61,7 +56,7 @@ struct LsScoreWriter
 	LsModel    *model;
 	const char *cause;
 	MemoryContext context;		/* of one change */
-	LsTarget	target;			/* score_<model> */
+	LsScoreTable table;
 	LsScore    *score;
 	bool		exists;			/* the row of the change in hand */
 	bool		locked_to_read; /* the tables that contacts are counted from */
@@ -191,10 +186,7 @@ ls_score_writer_open(LsModel *model, const char *cause)
 	writer->counted = DT_NOBEGIN;
 	writer->score = ls_course_score(model);
 	writer->history = ls_history_open(model);
-	ls_target_open(&writer->target, model->score_table, 1, NULL, 0);
-	ls_row_check(model, RelationGetDescr(writer->target.rel));
-	/* rows that this transaction has written before must be seen as such */
-	CommandCounterIncrement();
+	ls_score_table_open(&writer->table, model);
 	return writer;
 }
 
@@ -206,93 +198,10 @@ ls_score_writer_close(LsScoreWriter *writer)
 	ls_history_close(writer->history);
 	if (writer->profiles)
 		ls_profile_table_close(writer->profiles);
-	ls_target_close(&writer->target);
+	ls_score_table_close(&writer->table);
 	MemoryContextDelete(writer->context);
 	MemoryContextDelete(writer->taken_context);
 	pfree(writer);
-	CommandCounterIncrement();
-}
-
-/* read_found reads the row that was found. */
-static void
-read_found(LsScoreWriter *writer, LsScoreRow *row)
-{
-	TupleTableSlot *found = writer->target.found;
-
-	slot_getallattrs(found);
-	writer->damage = ls_row_try_read(writer->model, found->tts_values, found->tts_isnull, row);
-}
-
-/* look_for puts a contact where its row is looked for by. */
-static void
-look_for(LsScoreWriter *writer, Datum contact)
-{
-	TupleTableSlot *search = writer->target.search;
-
-	ExecClearTuple(search);
-	memset(search->tts_isnull, true, search->tts_tupleDescriptor->natts);
-	search->tts_values[0] = contact;
-	search->tts_isnull[0] = false;
-	ExecStoreVirtualTuple(search);
-}
-
-/*
- * lock_row locks the contact's row, where there is one, and reads it.  Under a
- * transaction snapshot a row that is newer cannot be changed; that there is none
- * must not be taken from that, as nothing would be done about the contact.
- */
-static bool
-lock_row(LsScoreWriter *writer, Datum contact, LsScoreRow *row)
-{
-	if (IsolationUsesXactSnapshot())
-	{
-		if (ls_row_select(writer->model, contact, row, true))
-			return true;
-		if (ls_row_is_there(writer->model, contact))
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("could not serialize access due to concurrent update")));
-		return false;
-	}
-
-	look_for(writer, contact);
-	if (!ls_target_find(&writer->target))
-		return false;
-	read_found(writer, row);
-	return true;
-}
-
-/*
- * lock_if_free does so without waiting, at READ COMMITTED, and says in
- * writer->exists whether there is a row.  False where somebody holds it.
- */
-static bool
-lock_if_free(LsScoreWriter *writer, Datum contact, LsScoreRow *row)
-{
-	look_for(writer, contact);
-	if (!ls_target_find_free(&writer->target, &writer->exists))
-		return false;
-	if (writer->exists)
-		read_found(writer, row);
-	return true;
-}
-
-static void
-update_row(LsScoreWriter *writer, Datum *values, bool *nulls)
-{
-	LsModel    *model = writer->model;
-	TupleTableSlot *written = writer->target.written;
-
-	if (IsolationUsesXactSnapshot())
-	{
-		ls_row_update(model, values, nulls);
-		return;
-	}
-	ExecClearTuple(written);
-	memcpy(written->tts_values, values, sizeof(Datum) * ls_row_natts(model));
-	memcpy(written->tts_isnull, nulls, sizeof(bool) * ls_row_natts(model));
-	ExecStoreVirtualTuple(written);
-	ls_target_update(&writer->target);
 }
 
 /* ---------- changes ---------- */
@@ -302,9 +211,9 @@ static ExprContext *
 stage_context(LsScoreWriter *writer, Datum contact)
 {
 	if (!writer->model->stages_read_contact)
-		return GetPerTupleExprContext(writer->target.estate);
+		return GetPerTupleExprContext(writer->table.rows.estate);
 	if (writer->stage_context == NULL)
-		writer->stage_context = CreateExprContext(writer->target.estate);
+		writer->stage_context = CreateExprContext(writer->table.rows.estate);
 	PushActiveSnapshot(GetLatestSnapshot());
 	callbacks->stage_context(writer->model, contact, writer->stage_context);
 	PopActiveSnapshot();
@@ -506,21 +415,16 @@ ls_score_writer_would_change(LsScoreWriter *writer, LsScoreRow *row)
 
 	if (writer->model->stages_read_contact || row->state.nfuture > 0)
 		return true;
-	return !still_true(writer, row, GetPerTupleExprContext(writer->target.estate), t);
+	return !still_true(writer, row, GetPerTupleExprContext(writer->table.rows.estate), t);
 }
 
 /* write_row writes a row.  False to start again. */
 static bool
-write_row(LsScoreWriter *writer, LsScoreRow *row)
+write_row(LsScoreWriter *writer, const LsScoreRow *row)
 {
-	LsModel    *model = writer->model;
-	Datum	   *values = palloc(sizeof(Datum) * ls_row_natts(model));
-	bool	   *nulls = palloc(sizeof(bool) * ls_row_natts(model));
-
-	ls_row_values(model, row, values, nulls);
 	if (!writer->exists)
-		return ls_row_insert(model, values, nulls);
-	update_row(writer, values, nulls);
+		return ls_score_table_insert(&writer->table, row);
+	ls_score_table_update(&writer->table, row);
 	return true;
 }
 
@@ -532,15 +436,17 @@ same_bytes(const bytea *a, const bytea *b)
 
 /*
  * was_missed tells whether there is a row of a contact after all.  One that
- * moves to another page while its index entry is read is not found by
- * lock_row(); who inserts one learns of it, who has nothing to write does not.
+ * moves to another page while its index entry is read is not found when it is
+ * to be locked; who inserts one learns of it, who has nothing to write does not.
  */
 static bool
 was_missed(LsScoreWriter *writer, Datum contact)
 {
-	if (IsolationUsesXactSnapshot())
-		return false;			/* lock_row() has looked */
-	return ls_row_is_there(writer->model, contact);
+	LsScoreRow	row;
+
+	/* under a transaction snapshot ls_score_table_lock() has looked */
+	return !IsolationUsesXactSnapshot() &&
+		ls_score_table_find_newest(writer->model, contact, &row);
 }
 
 /* ---------- due instants ---------- */
@@ -722,7 +628,7 @@ remove_row(LsScoreWriter *writer, const Task *change, const LsDueRow *due)
 	LsState		none;
 
 	ls_state_init(&none);
-	ls_row_delete(writer->model, change->contact);
+	ls_score_table_delete(&writer->table, change->contact);
 	move_due(writer, change->contact, due, &none);
 }
 
@@ -763,7 +669,7 @@ was_taken(LsScoreWriter *writer, Datum contact)
 
 	if (!ls_alias_find(writer->model, contact, LS_ALIAS_NOW, &target))
 		return false;
-	ls_row_delete(writer->model, contact);
+	ls_score_table_delete(&writer->table, contact);
 	return true;
 }
 
@@ -833,10 +739,12 @@ take_row(LsScoreWriter *writer, Task *task, LsScoreRow *row, LsOutcome *outcome)
 
 	writer->damage = NULL;
 	*outcome = LS_SKIPPED;
-	if (skip && !lock_if_free(writer, contact, row))
+	if (skip && !ls_score_table_lock_free(&writer->table, contact, &writer->exists))
 		return false;
 	if (!skip)
-		writer->exists = lock_row(writer, contact, row);
+		writer->exists = ls_score_table_lock(&writer->table, contact);
+	if (writer->exists)
+		writer->damage = ls_score_table_read(&writer->table, row);
 	*outcome = LS_UNCHANGED;
 	if (!writer->exists || writer->damage == NULL)
 		return true;
@@ -895,7 +803,7 @@ try_change(LsScoreWriter *writer, const LsChange *given, LsOutcome *outcome)
 		ls_profile_of_state(writer->model, &row.state, &profile);
 	if (!new_state(writer, change, &row.state, t))
 		return false;
-	if (ls_model_leaves(writer->model, change->contact, change->deferrable))
+	if (ls_pending_replaces(writer->model, change->contact, change->deferrable))
 		return true;
 	if (!writer->exists && !change->standing && latest_event(writer, change) != DT_NOBEGIN)
 		row.stage_since = Min(t, latest_event(writer, change));
@@ -922,7 +830,7 @@ try_change(LsScoreWriter *writer, const LsChange *given, LsOutcome *outcome)
 		return true;
 	*outcome = LS_CHANGED;
 	go_on(writer, change, &course, last, t);
-	if (ls_model_leaves(writer->model, change->contact, change->deferrable))
+	if (ls_pending_replaces(writer->model, change->contact, change->deferrable))
 		return true;
 	if (!write_row(writer, &row) ||
 		(!writer->exists && was_taken(writer, change->contact)))
@@ -947,7 +855,7 @@ ls_score_writer_change(LsScoreWriter *writer, const LsChange *change)
 	error_context_stack = &callback;
 	for (int attempts = 0;; attempts++)
 	{
-		ls_row_attempt(writer->model, change->contact, writer->model->score_table, attempts);
+		ls_score_table_attempt(writer->model, change->contact, writer->model->score_table, attempts);
 		if (try_change(writer, change, &outcome))
 			break;
 		MemoryContextReset(writer->context);

@@ -17,10 +17,10 @@
 #include "utils/rel.h"
 
 #include "base/clock.h"
+#include "base/table_scan.h"
 #include "definitions/extension.h"
 #include "definitions/table_layout.h"
 #include "tables/outbox_writer.h"
-#include "tables/pending_table.h"
 #include "tables/row_writer.h"
 
 /* columns of history_<model>, as table_layout.c has them */
@@ -130,24 +130,23 @@ ls_by_move(const void *a, const void *b)
 }
 
 static char *
-text_of(TupleTableSlot *slot, int column)
+text_of(const LsTableScan *scan, int column)
 {
-	return slot->tts_isnull[column] ? NULL : TextDatumGetCString(slot->tts_values[column]);
+	return scan->nulls[column] ? NULL : TextDatumGetCString(scan->values[column]);
 }
 
 static void
-read_move(TupleTableSlot *slot, LsMove *move)
+read_move(const LsTableScan *scan, LsMove *move)
 {
-	slot_getallattrs(slot);
-	move->from_stage = text_of(slot, HISTORY_FROM_STAGE);
-	move->to_stage = text_of(slot, HISTORY_TO_STAGE);
-	move->score = DatumGetFloat8(slot->tts_values[HISTORY_SCORE]);
-	move->changed_at = DatumGetTimestampTz(slot->tts_values[HISTORY_CHANGED_AT]);
-	move->recorded_at = DatumGetTimestampTz(slot->tts_values[HISTORY_RECORDED_AT]);
-	move->cause = text_of(slot, HISTORY_CAUSE);
-	move->reason = text_of(slot, HISTORY_REASON);
-	move->place = (uint64) ItemPointerGetBlockNumber(&slot->tts_tid) << 16 |
-		ItemPointerGetOffsetNumber(&slot->tts_tid);
+	move->from_stage = text_of(scan, HISTORY_FROM_STAGE);
+	move->to_stage = text_of(scan, HISTORY_TO_STAGE);
+	move->score = DatumGetFloat8(scan->values[HISTORY_SCORE]);
+	move->changed_at = DatumGetTimestampTz(scan->values[HISTORY_CHANGED_AT]);
+	move->recorded_at = DatumGetTimestampTz(scan->values[HISTORY_RECORDED_AT]);
+	move->cause = text_of(scan, HISTORY_CAUSE);
+	move->reason = text_of(scan, HISTORY_REASON);
+	move->place = (uint64) ItemPointerGetBlockNumber(&scan->tuple->t_self) << 16 |
+		ItemPointerGetOffsetNumber(&scan->tuple->t_self);
 }
 
 /*
@@ -157,32 +156,24 @@ read_move(TupleTableSlot *slot, LsMove *move)
 LsMove *
 ls_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
 {
-	Relation	rel = table_open(ls_extension_table(psprintf("history_%s", model->name), false),
-								 AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	int			ncolumns;
-	Oid		   *types = ls_layout_types(ls_table_layout("history_"), model->key.type, &ncolumns);
 	int			size = 8;
 	LsMove	   *moves = palloc(sizeof(LsMove) * size);
-	Relation	index;
-	IndexScanDesc scan;
+	LsTableScan scan;
 
-	ls_target_check(rel, types, ncolumns);
-	scan = ls_by_contact_begin(model, rel, &index, &contact, BTEqualStrategyNumber);
+	ls_table_scan_open(&scan, ls_extension_table(psprintf("history_%s", model->name), false),
+					   AccessShareLock, &model->key);
+	ls_table_layout_check(scan.rel, "history_", model->key.type);
+	ls_table_scan_by(&scan, HISTORY_CONTACT + 1, BTEqualStrategyNumber, &contact);
 	*n = 0;
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	while (ls_table_scan_next(&scan))
 	{
-		CHECK_FOR_INTERRUPTS();
 		if (*n == size)
 			moves = repalloc(moves, sizeof(LsMove) * (size *= 2));
-		read_move(slot, &moves[*n]);
+		read_move(&scan, &moves[*n]);
 		if (moves[*n].changed_at >= from)
 			(*n)++;
 	}
-	index_endscan(scan);
-	index_close(index, AccessShareLock);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(rel, AccessShareLock);
+	ls_table_scan_close(&scan, AccessShareLock);
 	qsort(moves, *n, sizeof(LsMove), ls_by_move);
 	return moves;
 }

@@ -14,11 +14,9 @@
 #include "utils/builtins.h"
 
 #include "base/clock.h"
-#include "base/relation.h"
-#include "base/user.h"
+#include "base/sql.h"
 #include "definitions/extension.h"
 #include "definitions/model_access.h"
-#include "tables/score_table.h"
 
 
 /* What has failed: a model as a whole, or a contact of one, in a table of its own */
@@ -45,57 +43,34 @@ static Place
 place_of_contact(LsModel *model, Datum contact)
 {
 	Place		place = {psprintf("leadscore.worker_error_%s", model->name), "contact_id",
-	ls_row_key_operator(model), model, model->key.type, contact};
+	ls_key_equals(&model->key), model, model->key.type, contact};
 
 	return place;
-}
-
-/* switch_to takes the rights of whoever owns the place. */
-static void
-switch_to(const Place *place, LsUser *saved)
-{
-	if (place->model)
-		ls_user_switch_to_owner(ls_relation_owner(place->model->score_table), saved);
-	else
-		ls_user_switch(ls_extension_owner(), saved);
 }
 
 /* execute runs a statement whose first argument is the place's own. */
 static uint64
 execute(const Place *place, const char *sql, LsSqlArguments *args)
 {
-	LsUser	saved;
-	uint64		rows;
-
-	switch_to(place, &saved);
-	rows = place->model ? ls_row_execute(sql, args) : ls_sql_execute(sql, args);
-	ls_user_restore(&saved);
-	return rows;
+	args->newest = place->model != NULL;
+	return place->model ? ls_sql_execute_as_owner(place->model->score_table, sql, args) :
+		ls_extension_execute(sql, args);
 }
 
-/* failures_so_far counts those that are written down already. */
+/* failures_so_far counts those that are recorded already. */
 static int
 failures_so_far(const Place *place)
 {
-	Datum		value = place->value;
-	Oid			type = place->type;
-	int			failures = 0;
-	LsUser	saved;
-	bool		isnull;
+	const char *sql = psprintf("SELECT least(failures, 1000)::pg_catalog.int4"
+							   " FROM %s WHERE %s %s $1 FOR UPDATE",
+							   place->table, place->column, place->equals);
+	LsSqlArguments args = {0};
+	SPITupleTable *rows;
 
-	switch_to(place, &saved);
-	SPI_connect();
-	if (SPI_execute_with_args(psprintf("SELECT least(failures, 1000)::pg_catalog.int4"
-									   " FROM %s WHERE %s %s $1 FOR UPDATE",
-									   place->table, place->column, place->equals),
-							  1, &type, &value, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read what has failed");
-	if (SPI_processed == 1)
-		failures = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0],
-											   SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	ls_user_restore(&saved);
-	return failures;
+	ls_sql_add(&args, place->type, place->value);
+	rows = place->model ? ls_sql_query_as_owner(place->model->score_table, sql, &args) :
+		ls_extension_query(sql, &args);
+	return rows->numvals == 1 ? DatumGetInt32(ls_sql_value(rows, 0, 1, NULL)) : 0;
 }
 
 /*
@@ -175,35 +150,26 @@ ls_worker_error_clear(const char *model)
 void
 ls_worker_error_forget(const char *model, TimestampTz before)
 {
-	LsSqlArguments args = {0};
-	LsUser	saved;
+	LsSqlArguments args = {.newest = true};
 
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(before));
-	ls_user_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
-	(void) ls_row_execute(psprintf("DELETE FROM leadscore.worker_error_%s"
-								   " WHERE retry_at OPERATOR(pg_catalog.<) $1", model), &args);
-	ls_user_restore(&saved);
+	ls_sql_execute_as_owner(ls_score_table(model, false),
+							psprintf("DELETE FROM leadscore.worker_error_%s"
+									 " WHERE retry_at OPERATOR(pg_catalog.<) $1", model), &args);
 }
 
 /* earliest_contact gives when a contact of a model is to be tried again; 0: none. */
 static TimestampTz
 earliest_contact(const LsModelTable *table)
 {
-	TimestampTz earliest = 0;
-	bool		isnull = true;
-	LsUser	saved;
+	LsSqlArguments args = {0};
 
 	if (!ls_model_table_lock(table, AccessShareLock, false))
 		return 0;
-	ls_user_switch_to_owner(ls_relation_owner(table->table), &saved);
-	SPI_connect();
-	if (SPI_execute(psprintf("SELECT pg_catalog.min(retry_at) FROM leadscore.worker_error_%s",
-							 table->model->model), false, 1) == SPI_OK_SELECT && SPI_processed == 1)
-		earliest = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
-													 SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	ls_user_restore(&saved);
-	return isnull ? 0 : earliest;
+	return DatumGetTimestampTz(ls_sql_value(ls_sql_query_as_owner(table->table,
+																  psprintf("SELECT pg_catalog.min(retry_at) FROM leadscore.worker_error_%s",
+																		   table->model->model), &args),
+											0, 1, NULL));
 }
 
 /* error_of finds what has failed in a model among others, or adds it. */
@@ -229,26 +195,13 @@ error_of(List **errors, const char *model)
 List *
 ls_worker_errors(void)
 {
-	MemoryContext context = CurrentMemoryContext;
+	SPITupleTable *rows = ls_sql_query("SELECT model, retry_at FROM leadscore_internal.lead_worker_error", NULL);
 	List	   *errors = NIL;
 	ListCell   *lc;
 
-	SPI_connect();
-	if (SPI_execute("SELECT model, retry_at FROM leadscore_internal.lead_worker_error",
-					false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read what has failed");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-
-		error_of(&errors, SPI_getvalue(tuple, desc, 1))->retry_at =
-			DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
+	for (uint64 i = 0; i < rows->numvals; i++)
+		error_of(&errors, ls_sql_text(rows, i, 1))->retry_at =
+			DatumGetTimestampTz(ls_sql_value(rows, i, 2, NULL));
 	foreach(lc, ls_model_tables_for("worker_error_", NULL, ACL_NO_RIGHTS))
 	{
 		const LsModelTable *table = lfirst(lc);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
- * table_index.c
- *		The indexes by which rows of a model's tables are found.
+ * table_scan.c
+ *		Rows of a table of ours, read by an index with the active snapshot.
  *
  * The tables of a model belong to its owner, who may have added indexes, rebuilt or
  * dropped those that they were made with, or have had REINDEX CONCURRENTLY
@@ -9,23 +9,35 @@
  * name or place in the list: it has to be valid, have all rows, and compare and sort
  * its columns as the types of the columns do by default.
  *
+ * An MVCC snapshot has the index scan itself take the predicate locks of a
+ * serializable transaction.
+ *
  *-------------------------------------------------------------------------
  */
-#include "base/table_index.h"
+#include "base/table_scan.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_opclass.h"
 #include "commands/defrem.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "nodes/pg_list.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "base/error.h"
 #include "base/relation.h"
+
+/* ---------- indexes ---------- */
 
 /* What is looked for: an index over columns of a table that lie side by side */
 typedef struct Wanted
@@ -177,11 +189,11 @@ refuse(const Wanted *wanted, Oid invalid)
 }
 
 /*
- * ls_key_index finds the index by which there is one row of a table for each value
+ * ls_table_scan_key_index finds the index by which there is one row of a table for each value
  * of its first columns, in their order; InvalidOid: there is none.
  */
 Oid
-ls_key_index(Relation rel, int ncolumns)
+ls_table_scan_key_index(Relation rel, int ncolumns)
 {
 	Wanted		wanted = {.rel = rel, .first = 1, .ncolumns = ncolumns, .key = true};
 	Oid			primary = ls_primary_key_index(rel);
@@ -193,12 +205,12 @@ ls_key_index(Relation rel, int ncolumns)
 	return find(&wanted, &invalid);
 }
 
-/* ls_key_index_required refuses a table that has no such index. */
+/* ls_table_scan_key_index_required refuses a table that has no such index. */
 Oid
-ls_key_index_required(Relation rel, int ncolumns)
+ls_table_scan_key_index_required(Relation rel, int ncolumns)
 {
 	Wanted		wanted = {.rel = rel, .first = 1, .ncolumns = ncolumns, .key = true};
-	Oid			found = ls_key_index(rel, ncolumns);
+	Oid			found = ls_table_scan_key_index(rel, ncolumns);
 	Oid			invalid;
 
 	if (OidIsValid(found))
@@ -209,29 +221,25 @@ ls_key_index_required(Relation rel, int ncolumns)
 	return found;
 }
 
-/*
- * ls_contact_index_required finds an index by which the rows of a contact lie
- * together.
- */
-Oid
-ls_contact_index_required(Relation rel)
+/* column_index finds an index by which rows with one value of a column lie together. */
+static Oid
+column_index(Relation rel, AttrNumber column)
 {
-	Wanted		wanted = {.rel = rel, .ncolumns = 1};
+	Wanted		wanted = {.rel = rel, .first = column, .ncolumns = 1};
 	Oid			invalid;
-	Oid			found;
+	Oid			found = find(&wanted, &invalid);
 
-	wanted.first = get_attnum(RelationGetRelid(rel), "contact_id");
-	if (wanted.first == InvalidAttrNumber)
-		elog(ERROR, "table \"%s\" has no column contact_id", RelationGetRelationName(rel));
-	found = find(&wanted, &invalid);
 	if (!OidIsValid(found))
 		refuse(&wanted, invalid);
 	return found;
 }
 
-/* check_one makes sure that a table has its index, of a key or of one column. */
-static void
-check_one(Oid table, int nkey)
+/*
+ * ls_table_scan_check_index makes sure that a table has its index: of the primary key, which
+ * is its first nkey columns, or of the first column where it has none.
+ */
+void
+ls_table_scan_check_index(Oid table, int nkey)
 {
 	bool		locked;
 	Relation	rel = ls_relation_open(table, &locked);
@@ -239,23 +247,171 @@ check_one(Oid table, int nkey)
 	if (rel == NULL)
 		return;
 	if (nkey > 0)
-		(void) ls_key_index_required(rel, nkey);
+		(void) ls_table_scan_key_index_required(rel, nkey);
 	else
-		(void) ls_contact_index_required(rel);
+		(void) column_index(rel, 1);
 	ls_relation_close(rel, locked);
 }
 
+/* ---------- scans ---------- */
+
+/* ls_table_scan_try_open opens and locks a table, if it is still there. */
+bool
+ls_table_scan_try_open(LsTableScan *scan, Oid table, LOCKMODE mode, const LsKeyType *key)
+{
+	int			natts;
+
+	memset(scan, 0, sizeof(LsTableScan));
+	scan->rel = try_table_open(table, mode);
+	if (scan->rel == NULL)
+		return false;
+	scan->key = key;
+	natts = RelationGetDescr(scan->rel)->natts;
+	scan->values = palloc(sizeof(Datum) * natts);
+	scan->nulls = palloc(sizeof(bool) * natts);
+	return true;
+}
+
+/* ls_table_scan_open does so for one that has to be there. */
+void
+ls_table_scan_open(LsTableScan *scan, Oid table, LOCKMODE mode, const LsKeyType *key)
+{
+	if (!ls_table_scan_try_open(scan, table, mode, key))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", table)));
+}
+
+/* ls_table_scan_empty tells whether a table has never had a row, or been truncated since. */
+bool
+ls_table_scan_empty(const LsTableScan *scan)
+{
+	return RelationGetNumberOfBlocks(scan->rel) == 0;
+}
+
+static void
+end_scan(LsTableScan *scan)
+{
+	if (scan->scan)
+		systable_endscan_ordered(scan->scan);
+	if (scan->index)
+		index_close(scan->index, AccessShareLock);
+	scan->scan = NULL;
+	scan->index = NULL;
+	scan->nconditions = 0;
+}
+
+/* ls_table_scan_begin begins to read by an index, to which conditions may be added. */
+void
+ls_table_scan_begin(LsTableScan *scan, Oid index)
+{
+	end_scan(scan);
+	scan->index = index_open(index, AccessShareLock);
+}
+
+/* position_in gives the place of a table's column in the index. */
+static int
+position_in(const LsTableScan *scan, AttrNumber column)
+{
+	Form_pg_index index = scan->index->rd_index;
+
+	for (int i = 0; i < index->indnkeyatts; i++)
+		if (index->indkey.values[i] == column)
+			return i;
+	elog(ERROR, "index \"%s\" has no column %d of its table",
+		 RelationGetRelationName(scan->index), column);
+	return 0;					/* keep compiler quiet */
+}
+
 /*
- * ls_indexes_check makes sure, before a statement writes to the tables of a model,
- * that they have the indexes without which that would fail.  What is put aside needs
- * none; who folds it in, or reads it, is told.
+ * ls_table_scan_key makes a scan key that compares the i-th column of an index, of which
+ * column is told to the scan.
  */
 void
-ls_indexes_check(const LsModel *model)
+ls_table_scan_key(ScanKey key, Relation index, int i, StrategyNumber strategy,
+				  AttrNumber column)
 {
-	check_one(model->score_table, 1);
-	check_one(model->due_table, 3);
-	check_one(model->profile_table, 2);
-	if (ls_relation_has_pages(model->kept_table))
-		check_one(model->kept_table, 0);
+	Oid			type = index->rd_opcintype[i];	/* may be that of all arrays, or enums */
+	Oid			operator = get_opfamily_member(index->rd_opfamily[i], type, type, strategy);
+
+	if (!OidIsValid(operator))
+		elog(ERROR, "index \"%s\" has no operator for column %d",
+			 RelationGetRelationName(index), i + 1);
+	ScanKeyEntryInitialize(key, 0, column, strategy, type, index->rd_indcollation[i],
+						   get_opcode(operator), (Datum) 0);
+}
+
+/* ls_table_scan_add adds a condition on a column of the table, which the index has. */
+void
+ls_table_scan_add(LsTableScan *scan, AttrNumber column, StrategyNumber strategy, Datum value)
+{
+	ScanKey		key = &scan->conditions[scan->nconditions++];
+
+	ls_table_scan_key(key, scan->index, position_in(scan, column), strategy, column);
+	key->sk_argument = value;
+}
+
+/*
+ * ls_table_scan_by begins to read by an index that sorts by a column: the rows that
+ * compare so with a value, or all where it is NULL.
+ */
+void
+ls_table_scan_by(LsTableScan *scan, AttrNumber column, StrategyNumber strategy,
+				 const Datum *value)
+{
+	ls_table_scan_begin(scan, column_index(scan->rel, column));
+	if (value)
+		ls_table_scan_add(scan, column, strategy, *value);
+}
+
+/* ls_table_scan_next reads the next row, in the order of the index. */
+bool
+ls_table_scan_next(LsTableScan *scan)
+{
+	LsUser		saved;
+
+	CHECK_FOR_INTERRUPTS();
+	if (scan->key)
+		ls_key_enter(scan->key, &saved);
+	if (scan->scan == NULL)
+		scan->scan = systable_beginscan_ordered(scan->rel, scan->index, GetActiveSnapshot(),
+												scan->nconditions, scan->conditions);
+	scan->tuple = systable_getnext_ordered(scan->scan, ForwardScanDirection);
+	if (scan->key)
+		ls_key_leave(scan->key, &saved);
+	if (scan->tuple == NULL)
+		return false;
+	heap_deform_tuple(scan->tuple, RelationGetDescr(scan->rel), scan->values, scan->nulls);
+	return true;
+}
+
+/*
+ * ls_table_scan_lock locks the row that was read.  False where it is gone.  As SELECT
+ * ... FOR does, it locks the newest version, and at a transaction snapshot fails where
+ * the one that was read is not.
+ */
+bool
+ls_table_scan_lock(LsTableScan *scan, LockTupleMode mode)
+{
+	TupleTableSlot *slot = table_slot_create(scan->rel, NULL);
+	int			flags = IsolationUsesXactSnapshot() ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = table_tuple_lock(scan->rel, &scan->tuple->t_self, GetActiveSnapshot(), slot,
+							  GetCurrentCommandId(false), mode, LockWaitBlock, flags, &failure);
+	if (IsolationUsesXactSnapshot() && (result == TM_Updated || result == TM_Deleted))
+		ls_error_serialization(result == TM_Deleted);
+	ExecDropSingleTupleTableSlot(slot);
+	return result == TM_Ok;
+}
+
+/* ls_table_scan_close ends it, and releases a lock of the table unless it is NoLock. */
+void
+ls_table_scan_close(LsTableScan *scan, LOCKMODE mode)
+{
+	end_scan(scan);
+	table_close(scan->rel, mode);
+	pfree(scan->values);
+	pfree(scan->nulls);
 }

@@ -1,0 +1,62 @@
+/*-------------------------------------------------------------------------
+ *
+ * table_scan.h
+ *		Rows of a table of ours, read by an index with the active snapshot.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_TABLE_SCAN_H
+#define LEADSCORE_TABLE_SCAN_H
+
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/skey.h"
+#include "executor/tuptable.h"
+#include "nodes/lockoptions.h"
+#include "utils/rel.h"
+
+#include "base/key.h"
+
+/* Conditions on columns of the index, at most */
+#define LS_TABLE_SCAN_KEYS 3
+
+typedef struct LsTableScan
+{
+	Relation	rel;
+	const LsKeyType *key;		/* whose comparison may run code of the owner; NULL: runs as the owner */
+	Relation	index;			/* NULL: not begun */
+	SysScanDesc scan;
+	int			nconditions;
+	ScanKeyData conditions[LS_TABLE_SCAN_KEYS];
+	HeapTuple	tuple;			/* the row, and ... */
+	Datum	   *values;			/* ... its columns */
+	bool	   *nulls;
+} LsTableScan;
+
+/* the indexes by which rows are found */
+extern Oid	ls_table_scan_key_index(Relation rel, int ncolumns);
+extern Oid	ls_table_scan_key_index_required(Relation rel, int ncolumns);
+extern void ls_table_scan_check_index(Oid table, int nkey);
+
+/*
+ * A table is opened; as often as is wanted a scan begins and its rows are read; and it
+ * is closed.  What a row refers to lasts until the next.
+ */
+extern void ls_table_scan_open(LsTableScan *scan, Oid table, LOCKMODE mode,
+							   const LsKeyType *key);
+extern bool ls_table_scan_try_open(LsTableScan *scan, Oid table, LOCKMODE mode,
+								   const LsKeyType *key);
+extern bool ls_table_scan_empty(const LsTableScan *scan);
+extern void ls_table_scan_by(LsTableScan *scan, AttrNumber column, StrategyNumber strategy,
+							 const Datum *value);
+extern void ls_table_scan_begin(LsTableScan *scan, Oid index);
+extern void ls_table_scan_add(LsTableScan *scan, AttrNumber column, StrategyNumber strategy,
+							  Datum value);
+extern void ls_table_scan_key(ScanKey key, Relation index, int i, StrategyNumber strategy,
+							  AttrNumber column);
+extern bool ls_table_scan_next(LsTableScan *scan);
+extern bool ls_table_scan_lock(LsTableScan *scan, LockTupleMode mode);
+extern void ls_table_scan_close(LsTableScan *scan, LOCKMODE mode);
+
+#endif							/* LEADSCORE_TABLE_SCAN_H */

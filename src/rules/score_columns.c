@@ -1,0 +1,187 @@
+/*-------------------------------------------------------------------------
+ *
+ * score_columns.c
+ *		Where the columns of a compiled model stand in its score table.
+ *
+ * They are found by name: categories are added and removed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "rules/score_columns.h"
+
+#include "catalog/pg_type.h"
+
+#include "base/relation.h"
+#include "definitions/table_layout.h"
+
+/* the columns after the categories */
+const LsScoreColumn ls_score_columns[LS_SCORE_COLUMNS] = {
+	{"grade", TEXTOID}, {"stage", TEXTOID}, {"stage_since", TIMESTAMPTZOID},
+	{"disqualified", BOOLOID}, {"has_contact", BOOLOID}, {"last_event_at", TIMESTAMPTZOID},
+	{"scored_at", TIMESTAMPTZOID}, {"rules_version", INT8OID}, {"state", BYTEAOID}
+};
+
+/* find_column finds a column of a score table by its name and type. */
+static int
+find_column(TupleDesc desc, const char *name, Oid type)
+{
+	for (int i = 2; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && att->atttypid == type && strcmp(NameStr(att->attname), name) == 0)
+			return i;
+	}
+	return LS_SCORE_NOWHERE;
+}
+
+/* type_at gives the type of a column, InvalidOid for one that was dropped. */
+static Oid
+type_at(TupleDesc desc, int column)
+{
+	Form_pg_attribute att = TupleDescAttr(desc, column);
+
+	return att->attisdropped ? InvalidOid : att->atttypid;
+}
+
+/* has_columns tells whether rows can be read, and written, as the model was mapped. */
+static bool
+has_columns(const LsModel *model, TupleDesc desc)
+{
+	if (desc->natts != model->score_natts || desc->natts < 2 + LS_SCORE_COLUMNS ||
+		type_at(desc, 0) != model->key.type || type_at(desc, 1) != FLOAT8OID)
+		return false;
+	for (int i = 0; i < model->ncategories; i++)
+		if (LS_SCORE_CATEGORY_AT(model, i) != LS_SCORE_NOWHERE && type_at(desc, LS_SCORE_CATEGORY_AT(model, i)) != FLOAT8OID)
+			return false;
+	for (int i = 0; i < LS_SCORE_COLUMNS; i++)
+		if (LS_SCORE_AT(model, i) == LS_SCORE_NOWHERE || type_at(desc, LS_SCORE_AT(model, i)) != ls_score_columns[i].type)
+			return false;
+	return true;
+}
+
+/*
+ * map_columns finds the columns of a model in its score table.  False where they are
+ * not those of the model: where categories are gone or have come since the snapshot
+ * that the model was read with, or somebody has changed the table or lead_category by hand.
+ */
+static bool
+map_columns(LsModel *model, TupleDesc desc)
+{
+	int			n = model->ncategories + LS_SCORE_COLUMNS;
+	int			live = 0;
+	bool		all = true;
+
+	model->score_natts = desc->natts;
+	model->score_columns = MemoryContextAlloc(model->context, sizeof(int) * n);
+	for (int i = 0; i < n; i++)
+	{
+		int			after = i - model->ncategories;
+
+		model->score_columns[i] = after < 0 ?
+			find_column(desc, model->categories[i].name, FLOAT8OID) :
+			find_column(desc, ls_score_columns[after].name, ls_score_columns[after].type);
+		all = all && model->score_columns[i] != LS_SCORE_NOWHERE;
+	}
+	model->score_live = MemoryContextAlloc(model->context, sizeof(int) * Max(1, desc->natts));
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			model->score_live[live++] = i;
+	model->score_nlive = live;
+	return all && live == n + 2 && has_columns(model, desc);
+}
+
+/* refuse refuses a score table whose columns are not those of its model. */
+static void
+refuse(const LsModel *model)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"score_%s\" does not have the columns that leadscore gave it",
+					model->name),
+			 errhint("Undo what was done to it or to the rows of leadscore.lead_category by hand, or drop the model.")));
+}
+
+/* ls_score_columns_check refuses them before rows are read or written. */
+void
+ls_score_columns_check(const LsModel *model, TupleDesc desc)
+{
+	if (!has_columns(model, desc))
+		refuse(model);
+}
+
+/*
+ * is_of_before tells whether a model was read as it was: its categories may not be
+ * those that the score table has columns of.
+ */
+static bool
+is_of_before(const LsModel *model, Snapshot snapshot, int64 version)
+{
+	LsModelRow *row = snapshot ? ls_model_row(model->name, NULL) : NULL;
+
+	return row && row->rules_version != version;
+}
+
+/*
+ * ls_score_columns_check_tables refuses tables that do not have the columns of the model, before
+ * a writer is in the midst of something.  snapshot and version are those of the model,
+ * whose categories may be of the past.
+ */
+void
+ls_score_columns_check_tables(LsModel *model, Snapshot snapshot, int64 version, bool of_the_past)
+{
+	const struct
+	{
+		const char *prefix;
+		Oid			table;
+	}			tables[] = {
+		{"due_", model->due_table}, {"pending_", model->pending_table},
+		{"kept_", model->kept_table}, {"profile_", model->profile_table}
+	};
+	Relation	rel;
+	bool		locked;
+
+	if ((rel = ls_relation_open(model->score_table, &locked)) != NULL)
+	{
+		if (!map_columns(model, RelationGetDescr(rel)) && !of_the_past &&
+			!is_of_before(model, snapshot, version))
+			refuse(model);
+		ls_relation_close(rel, locked);
+	}
+	for (size_t i = 0; i < lengthof(tables); i++)
+	{
+		if ((rel = ls_relation_open(tables[i].table, &locked)) == NULL)
+			continue;
+		ls_table_layout_check(rel, tables[i].prefix, model->key.type);
+		ls_relation_close(rel, locked);
+	}
+}
+
+/*
+ * ls_score_columns_spread puts the columns of a row where the table has them: the result of a query has
+ * no places for those that were dropped.
+ */
+void
+ls_score_columns_spread(LsModel *model, TupleDesc desc, Datum *values, bool *nulls)
+{
+	for (int i = model->score_nlive - 1; i >= 0; i--)
+	{
+		int			to = model->score_live[i];
+
+		values[to] = values[i];
+		nulls[to] = nulls[i];
+	}
+	for (int i = 0; i < model->ncategories + LS_SCORE_COLUMNS; i++)
+	{
+		int			from = 0;
+
+		if (model->score_columns[i] == LS_SCORE_NOWHERE)
+			continue;
+		while (from < model->score_nlive && model->score_live[from] != model->score_columns[i])
+			from++;
+		if (from == model->score_nlive ||
+			type_at(desc, from) != (i < model->ncategories ? FLOAT8OID :
+									ls_score_columns[i - model->ncategories].type))
+			refuse(model);
+	}
+}
