@@ -46,7 +46,7 @@ static void
 insert_rows(LsDeferredSet *set)
 {
 	LsPendingTable *pending = NULL;
-	LsKeptTable *purged = NULL;
+	LsPurgedTable *purged = NULL;
 	LsDeferred	item;
 
 	while (ls_deferred_pop(set, &item))
@@ -57,17 +57,17 @@ insert_rows(LsDeferredSet *set)
 			if (set->kind == LS_DEFERRED_PENDING)
 				pending = ls_pending_open(set->model);
 			else
-				purged = ls_kept_open(set->model);
+				purged = ls_purged_open(set->model);
 		}
 		if (pending)
 			insert_pending(pending, set->model, &item);
 		else
-			ls_kept_insert(purged, item.contact, set->source, &item.state);
+			ls_purged_insert(purged, item.contact, set->source, &item.state);
 	}
 	if (pending)
 		ls_pending_close(pending);
 	if (purged)
-		ls_kept_close(purged);
+		ls_purged_close(purged);
 }
 
 /* ls_flush_rows inserts what this subtransaction has left for pending_<model> and such. */

@@ -449,7 +449,7 @@ open_our_own(LsReader *reader, Stream *stream)
 	append_operator(&range, model->key.lt_operator);
 	range_values(&reader->spec, types, bounds);
 	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	sql = stream->what == LS_READ_PURGED ? ls_kept_query(model, range.data) :
+	sql = stream->what == LS_READ_PURGED ? ls_purged_query(model, range.data) :
 		psprintf("SELECT * FROM %s t WHERE true%s", table_name(model->score_table), range.data);
 	plan = SPI_prepare(sql, n, types);
 	if (plan == NULL)
@@ -689,7 +689,7 @@ ls_reader_open(const LsReaderSpec *spec)
 	if (spec->what & LS_READ_SCORES)
 		add_stream(reader, LS_READ_SCORES, NULL, NULL, NULL, NULL);
 	if ((spec->what & LS_READ_PURGED) && model->nsources > 0 &&
-		(ls_kept_any(model) || reader->visitors))
+		(ls_purged_any(model) || reader->visitors))
 		add_stream(reader, LS_READ_PURGED, NULL, NULL, NULL, NULL);
 	MemoryContextSwitchTo(old);
 	return reader;

@@ -87,7 +87,7 @@ count_one(LsModel *model, Datum contact, TimestampTz now, LsState *state, int wh
 	Datum		found;
 
 	if (what & LS_READ_EVENTS)
-		ls_kept_add(model, contact, state);
+		ls_purged_add(model, contact, state);
 	while (ls_reader_next(reader, &found))
 		read_contact(model, reader, found, now, state);
 	ls_reader_close(reader);
@@ -197,7 +197,7 @@ change_contact(Pass *pass, LsReader *reader, LsScoreWriter *writer, Datum contac
 	ls_state_init(&profile);
 	if (pass->whole)
 	{
-		ls_kept_add(pass->counting, contact, &state);
+		ls_purged_add(pass->counting, contact, &state);
 		read_contact(pass->counting, reader, contact, now, &state);
 		change.kind = LS_CHANGE_REPLACE;
 		change.data.replace.state = &state;
@@ -209,7 +209,7 @@ change_contact(Pass *pass, LsReader *reader, LsScoreWriter *writer, Datum contac
 	else
 	{
 		if (pass->versions)
-			ls_kept_add(pass->counting, contact, &state);
+			ls_purged_add(pass->counting, contact, &state);
 		slot = ls_reader_contact(reader, &econtext);
 		if (slot)
 			ls_profile_of(pass->model, contact, slot, econtext, &profile);
@@ -625,7 +625,7 @@ ls_recount_chunk(LsChunk *chunk)
 		pass.versions = version_array(versions);
 		pass.nversions = list_length(versions);
 		/* what it counts may have been purged meanwhile, with all else of a contact */
-		if (pass.spec.what != 0 && ls_kept_any(model))
+		if (pass.spec.what != 0 && ls_purged_any(model))
 			pass.spec.what |= LS_READ_SCORES;
 	}
 	chunk->ended = true;
@@ -822,7 +822,7 @@ ls_rescore_model(PG_FUNCTION_ARGS)
 	ls_suspension_refuse(row);
 	contacts = ls_rescore(row->model, "backfill");
 	model = ls_model_acquire(row->model, NULL);
-	ls_kept_tell(model, "What they gave is kept, and was added to what is still there.");
+	ls_purged_report(model, "Their contributions are kept, and were added to those of the events that are still there.");
 	ls_model_release(model);
 	PG_RETURN_INT64(contacts);
 }

@@ -136,7 +136,7 @@ ls_score_columns_check_tables(LsModel *model, Snapshot snapshot, int64 version, 
 		Oid			table;
 	}			tables[] = {
 		{"due_", model->due_table}, {"pending_", model->pending_table},
-		{"kept_", model->kept_table}, {"profile_", model->profile_table}
+		{"purged_", model->purged_table}, {"profile_", model->profile_table}
 	};
 	Relation	rel;
 	bool		locked;
