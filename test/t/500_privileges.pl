@@ -200,7 +200,7 @@ for (@functions)
 	}
 	my ($statement, $kind) = $set eq 't' ? ("SELECT FROM $schema.$name($arguments)", 'sees')
 	  # those that say how many rows they changed
-	  : $name =~ /^(?:done|failed|retry|discard)$/ ? ("SELECT FROM $schema.$name($arguments) n WHERE n > 0", 'rows')
+	  : $name =~ /^outbox_(?:done|failed|retry|discard)$/ ? ("SELECT FROM $schema.$name($arguments) n WHERE n > 0", 'rows')
 	  : ("SELECT $schema.$name($arguments)", 'may');
 	push @rows, [ $schema eq 'leadscore' ? 'functions' : 'internal', "`$signature`", '', $statement, $kind ];
 }
