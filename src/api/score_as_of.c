@@ -76,7 +76,7 @@ version_of(const char *name, TimestampTz as_of, Snapshot snapshot)
 	if (first == DT_NOEND)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the history of model \"%s\" is not there", name),
+				 errmsg("the history of model \"%s\" is missing", name),
 				 errhint("Restore leadscore.lead_model_history and leadscore.lead_rule_history with the model.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -181,7 +181,7 @@ past_model(const char *name, TimestampTz as_of)
 	return &kept;
 }
 
-/* check_rules tells of rules that cannot be evaluated any more. */
+/* check_rules tells of rules that can no longer be evaluated. */
 static void
 check_rules(const Past *past, int elevel)
 {
@@ -199,7 +199,7 @@ check_rules(const Past *past, int elevel)
 					 errmsg("rule \"%s\" of model \"%s\" cannot be evaluated as it was at %s: SQLSTATE %s",
 							rule->name, past->name, timestamptz_to_str(past->as_of),
 							unpack_sql_state(rule->broken->sqlerrcode)),
-					 errhint("What it counts has changed since.  leadscore.explain() shows the other rules.")));
+					 errhint("What it reads has changed since.  Call leadscore.explain() to see the other rules.")));
 	}
 }
 

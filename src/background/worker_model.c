@@ -334,7 +334,7 @@ ls_worker_leave_to_lane(const char *model)
 {
 	if (ls_worker_slot_count_slow(ls_worker_slot, model) == 0)
 		ereport(LOG,
-				(errmsg("leadscore leaves model \"%s\" to a process of its own for a while", model),
+				(errmsg("model \"%s\" is left to a worker process of its own for a while", model),
 				 errdetail("A step, or a call of a function, took so long that other models would have had to wait.")));
 	ls_worker_slot_set_slow(ls_worker_slot, model);
 }

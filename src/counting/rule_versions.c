@@ -56,11 +56,11 @@ can_be_backfilled(LsModel *model, const LsRuleRow *row)
 		ereport(WARNING,
 				(errcode(rule->broken->sqlerrcode),
 				 ls_may_see_rule(model, rule) ?
-				 errmsg("rule \"%s\" of model \"%s\" counts nothing: %s",
+				 errmsg("rule \"%s\" of model \"%s\" is now disabled: %s",
 						rule->name, model->name, rule->broken->message) :
-				 errmsg("rule \"%s\" of model \"%s\" counts nothing: SQLSTATE %s",
+				 errmsg("rule \"%s\" of model \"%s\" is now disabled: SQLSTATE %s",
 						rule->name, model->name, unpack_sql_state(rule->broken->sqlerrcode)),
-				 errhint("Mend that, then call leadscore.rescore('%s').", model->name)));
+				 errhint("Correct that, and then call leadscore.rescore('%s').", model->name)));
 	return false;
 }
 

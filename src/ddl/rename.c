@@ -702,7 +702,7 @@ warn_of_event(const Noted *noted, const LsRename *rename, const LsRuleRow *rule)
 				 errhint("Change the rule, or delete it, if these events are not meant.")));
 	else
 		ereport(WARNING,
-				(errmsg("rule \"%s\" of model \"%s\" does not match events of source \"%s\" any more",
+				(errmsg("rule \"%s\" of model \"%s\" no longer matches events of source \"%s\"",
 						rule->name, noted->row->model, source),
 				 errdetail("Event \"%s\" of source \"%s\" is now named \"%s\". The rule reads every source, and in source \"%s\" the event keeps its name.",
 						   rename->old_name, source, rename->new_name, (char *) linitial(noted->others)),
@@ -794,7 +794,7 @@ warn_of_stages(const Noted *noted, const LsRename *rename)
 			ls_rename_warn_of_unread(noted->row->model, NULL, text, rename);
 		else if (text->stage && text->renamed == NULL)
 			ereport(WARNING,
-					(errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
+					(errmsg("the condition of stage \"%s\" of model \"%s\" can no longer be evaluated: %s",
 							text->stage, noted->row->model, ls_rename_done(rename)),
 					 errdetail("It counts as false: contacts leave the stage, and do not enter it."),
 					 errhint("Correct it in leadscore.lead_stage.")));

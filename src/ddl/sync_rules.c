@@ -172,16 +172,16 @@ ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
 {
 	if (ls_may_see_table(model->owner, relid))
 		ereport(WARNING,
-				(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
+				(errmsg("rule \"%s\" of model \"%s\" is now disabled: %s",
 						rule->name, model->model, error->message),
 				 errhint("%s", error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ?
 						 error->hint :
-						 "It counts again when it is corrected, or what it uses is back.")));
+						 "It is enabled again when it is corrected, or when what it uses is available again.")));
 	else
 		ereport(WARNING,
-				(errmsg("rule \"%s\" of model \"%s\" does not count any more: SQLSTATE %s",
+				(errmsg("rule \"%s\" of model \"%s\" is now disabled: SQLSTATE %s",
 						rule->name, model->model, unpack_sql_state(error->sqlerrcode)),
-				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
+				 errhint("Members of the role that owns the model find more in the view leadscore.rule_errors.")));
 	set_backfilled(rule, true);
 	ls_rule_error_write(model->model, rule->rule_id, rule->name, 1, error, NULL);
 }
@@ -330,9 +330,9 @@ ls_follow_stages(Work *work)
 		if (error && !is_told(work, stage))
 			ereport(WARNING,
 					(ls_may_see_table(work->row->owner, work->row->contacts) ?
-					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
+					 errmsg("the condition of stage \"%s\" of model \"%s\" can no longer be evaluated: %s",
 							stage->stage, work->row->model, error->message) :
-					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: SQLSTATE %s",
+					 errmsg("the condition of stage \"%s\" of model \"%s\" can no longer be evaluated: SQLSTATE %s",
 							stage->stage, work->row->model,
 							unpack_sql_state(error->sqlerrcode)),
 					 errdetail("It counts as false: contacts leave the stage, and do not enter it."),

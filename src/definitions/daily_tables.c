@@ -227,7 +227,7 @@ has_partition(Oid parent, DateADT day)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not partitioned by days", RelationGetRelationName(rel)),
-				 errhint("Drop it: it is made anew.")));
+				 errhint("Drop it. It is created again.")));
 	bounds = RelationGetPartitionDesc(rel, true)->boundinfo;
 	if (bounds)
 	{

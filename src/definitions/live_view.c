@@ -160,8 +160,8 @@ ls_refuse_dependents(Oid relation, AttrNumber column, const char *what)
 	ereport(ERROR,
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 			 errmsg("cannot %s because other objects depend on it", what),
-			 errdetail("These do: %s.", list.data),
-			 errhint("Drop them before, and make them again afterwards.")));
+			 errdetail("The dependent objects are %s.", list.data),
+			 errhint("Drop them first, and create them again afterwards.")));
 }
 
 /* ---------- made anew ---------- */
@@ -203,7 +203,7 @@ ls_live_view_drop(const char *model)
 
 	if (!OidIsValid(relation))
 		return view;
-	ls_refuse_dependents(relation, 0, psprintf("make view \"%s\" anew", name));
+	ls_refuse_dependents(relation, 0, psprintf("replace view \"%s\"", name));
 	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relation));
 	rows = ls_extension_query(commands_of, &args);
 	for (uint64 i = 0; i < rows->numvals; i++)

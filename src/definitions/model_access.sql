@@ -61,7 +61,7 @@ COMMENT ON COLUMN leadscore.lead_outbox.occasion IS 'what happened: stage_entere
 COMMENT ON COLUMN leadscore.lead_outbox.stage IS 'stage that was entered or left; the one that the contact is in, on other occasions';
 COMMENT ON COLUMN leadscore.lead_outbox.from_stage IS 'stage that it left; null: it stayed in its own';
 COMMENT ON COLUMN leadscore.lead_outbox.to_stage IS 'stage that it entered; null: it stayed in its own';
-COMMENT ON COLUMN leadscore.lead_outbox.score_level IS 'score that was reached, or not any more';
+COMMENT ON COLUMN leadscore.lead_outbox.score_level IS 'score that was reached, or is no longer reached';
 COMMENT ON COLUMN leadscore.lead_outbox.rule IS 'name of the rule that came in force';
 COMMENT ON COLUMN leadscore.lead_outbox.score IS 'score at that instant';
 COMMENT ON COLUMN leadscore.lead_outbox.cause IS 'why: event, time, rule, profile, manual, merge or backfill';

@@ -213,7 +213,7 @@ static const LsColumnLayout outbox_columns[] = {
 	"stage that it left; null: it stayed in its own"},
 	{"to_stage", TEXTOID, " COLLATE \"C\"",
 	"stage that it entered; null: it stayed in its own"},
-	{"score_level", FLOAT8OID, "", "score that was reached, or not any more"},
+	{"score_level", FLOAT8OID, "", "score that was reached, or is no longer reached"},
 	{"rule", TEXTOID, " COLLATE \"C\"", "name of the rule that came in force"},
 	{"score", FLOAT8OID, " NOT NULL", "score at that instant"},
 	{"cause", TEXTOID, " NOT NULL",

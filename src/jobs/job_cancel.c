@@ -48,7 +48,7 @@ job_to_cancel(int64 job_id, LsJob *job)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("there is no job " INT64_FORMAT, job_id),
-				 errhint("leadscore.lead_job lists them.")));
+				 errhint("The view leadscore.lead_job lists all jobs.")));
 	(void) ls_model_row_for(job->model, GetUserId());
 	if (strcmp(job->state, "waiting") != 0 && strcmp(job->state, "running") != 0)
 		ereport(ERROR,
@@ -93,7 +93,7 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 						job->job_id, job->model, job->phase),
 				 errdetail("Scores of contacts that it has not come to would stay wrong."),
 				 strcmp(job->kind, "attach") == 0 ?
-				 errhint("leadscore.detach('%s', '%s') ends it.", job->model, job->source) :
+				 errhint("Call leadscore.detach('%s', '%s') to end it.", job->model, job->source) :
 				 errhint("Change the rules back, or set leadscore.job_rate to slow it down.")));
 	ls_job_cancel(job);
 	if (strcmp(job->kind, "count") == 0)

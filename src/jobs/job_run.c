@@ -541,7 +541,7 @@ ls_job_announce(const char *model, const char *kind, const char *source, double 
 			 is(kind, "count") ?
 			 errdetail("They read about %.0f rows, and contribute nothing until they are backfilled.", rows) :
 			 errdetail("That reads about %.0f rows.", rows),
-			 errhint("leadscore.lead_job shows how far it is.  Without a worker, leadscore.refresh('%s') does it at once.",
+			 errhint("The view leadscore.lead_job shows its progress.  Without a worker, call leadscore.refresh('%s') to do it at once.",
 					 model)));
 }
 

@@ -353,7 +353,7 @@ advise_index(const LsSourceRow *source, const char *column)
 			(errmsg("no index of \"%s\" begins with column \"%s\"",
 					get_rel_name(source->relation), column),
 			 errdetail("Whenever a contact has to be recomputed, the whole table is read."),
-			 errhint("CREATE INDEX ON %s (%s, %s);",
+			 errhint("Create one with CREATE INDEX ON %s (%s, %s).",
 					 ls_relation_qualified_name(source->relation),
 					 quote_identifier(column),
 					 quote_identifier(source->occurred_at))));
@@ -522,18 +522,18 @@ ls_source_problem(const LsModelRow *model, const LsSourceRow *source)
 	Oid			key;
 
 	if (rel == NULL)
-		return "its table does not exist any more";
+		return "its table no longer exists";
 	relation_close(rel, AccessShareLock);
 
 	attno = get_attnum(source->relation, source->occurred_at);
 	if (attno <= 0)
-		return psprintf("column \"%s\" does not exist any more", source->occurred_at);
+		return psprintf("column \"%s\" no longer exists", source->occurred_at);
 	if (!ls_is_time_type(get_atttype(source->relation, attno)))
 		return psprintf("column \"%s\" is of type %s", source->occurred_at,
 						format_type_be(get_atttype(source->relation, attno)));
 	attno = get_attnum(source->relation, source->contact);
 	if (attno <= 0)
-		return psprintf("column \"%s\" does not exist any more", source->contact);
+		return psprintf("column \"%s\" no longer exists", source->contact);
 	key = key_type(model->model);
 	if (!contact_fits(get_atttype(source->relation, attno), key))
 		return psprintf("column \"%s\" is of type %s, contacts are of type %s",
@@ -541,7 +541,7 @@ ls_source_problem(const LsModelRow *model, const LsSourceRow *source)
 						format_type_be(get_atttype(source->relation, attno)),
 						format_type_be(key));
 	if (source->event && get_attnum(source->relation, source->event) <= 0)
-		return psprintf("column \"%s\" does not exist any more", source->event);
+		return psprintf("column \"%s\" no longer exists", source->event);
 	return NULL;
 }
 

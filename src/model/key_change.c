@@ -313,7 +313,7 @@ refuse_attached(const LsDefinition *change, const LsSourceRow *source)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("%s of source \"%s\" of model \"%s\" cannot be changed",
 							columns[i], source->source, source->model),
-					 errhint("Detach the source with leadscore.detach(), and attach it anew with leadscore.attach().")));
+					 errhint("Detach the source with leadscore.detach(), and attach it again with leadscore.attach().")));
 }
 
 /* source_of gives the row of a source as it is to be. */
@@ -338,7 +338,7 @@ source_of(const LsDefinition *change, LsSourceRow *was)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("source \"%s\" of model \"%s\" cannot begin or cease to have visitors",
 						source->source, source->model),
-				 errhint("Detach the source with leadscore.detach(), and attach it anew with leadscore.attach().")));
+				 errhint("Detach the source with leadscore.detach(), and attach it again with leadscore.attach().")));
 	return source;
 }
 

@@ -84,9 +84,9 @@ advise_alone(const LsRuleRow *row, const LsModelRow *model)
 		if (strcmp(((LsSourceRow *) lfirst(lc))->source, row->source) == 0)
 			return true;
 	ereport(NOTICE,
-			(errmsg("rule \"%s\" of model \"%s\" counts nothing for now",
+			(errmsg("rule \"%s\" of model \"%s\" contributes nothing for now",
 					row->name, model->model),
-			 errdetail("Its source \"%s\" is not attached any more.", row->source)));
+			 errdetail("Its source \"%s\" is no longer attached.", row->source)));
 	return false;
 }
 

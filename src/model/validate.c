@@ -86,7 +86,7 @@ ls_check_expression(LsExprSpec *spec, Oid relation)
 	if (spec->rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the table that %s reads does not exist any more", spec->where)));
+				 errmsg("the table that %s reads no longer exists", spec->where)));
 	spec->advise = true;
 	ls_expr_free(ls_expr_compile(spec, CurrentMemoryContext));
 	relation_close(spec->rel, AccessShareLock);
@@ -484,7 +484,7 @@ refuse_made(const LsDefinitionRow *old, const LsDefinitionRow *new)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("%s of %s cannot be changed", columns[i], new->where),
-					 errhint("Drop the model with leadscore.drop_model(), and make it again with leadscore.create_model().")));
+					 errhint("Drop the model with leadscore.drop_model(), and create it again with leadscore.create_model().")));
 }
 
 /* key_changed tells whether another column is to identify the contacts. */

@@ -574,7 +574,7 @@ refuse_source(const RuleCheck *check)
 			 errmsg("%s needs a source", check->where),
 			 names ? errdetail("The model's sources are %s.", ls_check_list(names)) :
 			 errdetail("No event table is attached to the model."),
-			 names == NIL ? errhint("Attach one first: SELECT leadscore.attach('%s', 'events', contact => '...', occurred_at => '...').",
+			 names == NIL ? errhint("Call leadscore.attach('%s', 'events', contact => '...', occurred_at => '...') first.",
 									check->row.model) :
 			 nearest ? errhint("Did you mean \"%s\"?", nearest) :
 			 errhint("Set source to the one whose rows the rule counts.")));
@@ -611,7 +611,7 @@ check_source(RuleCheck *check)
 	if (get_rel_relkind(check->source->relation) == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the table of source \"%s\" of %s does not exist any more",
+				 errmsg("the table of source \"%s\" of %s no longer exists",
 						row->source, check->where),
 				 errhint("Use leadscore.detach('%s', '%s').", row->model, row->source)));
 }

@@ -271,7 +271,7 @@ load_unless(Load *load, LsSource *source)
 										 FirstLowInvalidHeapAttributeNumber);
 	else if (source->broken == NULL)
 		source->broken = simple_error(ERRCODE_UNDEFINED_COLUMN,
-									  "its column with the contact does not exist any more");
+									  "its contact column no longer exists");
 }
 
 /* depends_on_roles tells whether what a role may read of a table may change with roles. */
@@ -306,7 +306,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->broken = model->unreadable ? NULL : model->suspended;
 	if (rel == NULL)
 		source->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
-									  "its table does not exist any more");
+									  "its table no longer exists");
 	if (source->broken)
 	{
 		if (rel)
@@ -335,7 +335,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->time_attno = time_column(rel, row->occurred_at, &source->time_type);
 	if (source->time_attno == InvalidAttrNumber)
 		source->broken = simple_error(ERRCODE_UNDEFINED_COLUMN,
-									  psprintf("column \"%s\" with the time of events does not exist any more",
+									  psprintf("column \"%s\" with the time of events no longer exists",
 											   row->occurred_at));
 	else
 		source->columns = bms_add_member(source->columns, source->time_attno -
@@ -413,7 +413,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 							   &rule->broken);
 	if (rel == NULL)
 		rule->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
-									"its table does not exist any more");
+									"its table no longer exists");
 	else
 		ls_relation_close(rel, locked);
 	if (rule->broken)
@@ -538,7 +538,7 @@ load_contacts(Load *load, Relation contacts)
 	if (contacts == NULL)
 	{
 		model->contacts_broken = simple_error(ERRCODE_UNDEFINED_TABLE,
-											  "the contact table does not exist any more");
+											  "the contact table no longer exists");
 		return;
 	}
 	model->contact_key = compile_column(model, contacts, model->key_column,

@@ -222,7 +222,7 @@ warn_of_rule(LsModel *model, LsRule *rule, int64 number)
 				(errcode(failures->code),
 				 errmsg("rule \"%s\" of model \"%s\" failed with SQLSTATE %s and was skipped",
 						rule->name, model->name, unpack_sql_state(failures->code)),
-				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
+				 errhint("Members of the role that owns the model find more in the view leadscore.rule_errors.")));
 }
 
 static void
@@ -260,7 +260,7 @@ report_stage(LsModel *model, LsStage *stage)
 				(errcode(failures->code),
 				 errmsg("the condition of stage \"%s\" of model \"%s\" failed with SQLSTATE %s and counts as false",
 						stage->name, model->name, unpack_sql_state(failures->code)),
-				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
+				 errhint("Members of the role that owns the model find more in the view leadscore.rule_errors.")));
 	record(model, failures, report, 0, psprintf("stage %s", stage->name));
 }
 
@@ -278,8 +278,8 @@ report_keys(LsModel *model, LsSource *source)
 	{
 		ereport(WARNING,
 				(errcode(failures->code),
-				 errmsg_plural(INT64_FORMAT " row of table \"%s\" counts for nobody in model \"%s\"",
-							   INT64_FORMAT " rows of table \"%s\" count for nobody in model \"%s\"",
+				 errmsg_plural("ignoring " INT64_FORMAT " row of table \"%s\" in model \"%s\"",
+							   "ignoring " INT64_FORMAT " rows of table \"%s\" in model \"%s\"",
 							   report->unwarned, report->unwarned, get_rel_name(relation), model->name),
 				 ls_may_see_table(model->owner, relation) || failures->code == ERRCODE_PROGRAM_LIMIT_EXCEEDED ?
 				 errdetail("No contact can be made of column \"%s\": %s.",

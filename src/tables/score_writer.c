@@ -536,7 +536,7 @@ refuse_override(const LsScoreWriter *writer, const Task *change)
 						ls_key_text(&writer->model->key, change->contact),
 						writer->model->name),
 				 errdetail("A rule that disqualifies is in force."),
-				 errhint("leadscore.explain() shows which rules are.")));
+				 errhint("Call leadscore.explain() to see which rules are.")));
 }
 
 /* go_on takes the contact through what its row shall say from now on. */

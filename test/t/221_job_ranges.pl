@@ -305,7 +305,7 @@ $node->within(20, half_way('count'), 'a job has ranges');
 is(ask("SELECT count(*) $helpers"), 0, 'there is no helper');
 $node->within(60, $over, 'a job without helpers ends');
 is(ask("SELECT * FROM leadscore.verify('m') LIMIT 5"), '', 'verify() finds nothing');
-my @said = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /goes on with a job in fewer processes/g;
+my @said = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /as many processes for a job/g;
 is(scalar @said, 1, 'that is said once in the log');
 is($node->safe_psql('postgres', <<'SQL'), '0',
 SELECT count(*) FROM leadscore_internal.lead_job WHERE state = 'done' AND done IS DISTINCT FROM total

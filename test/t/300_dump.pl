@@ -261,7 +261,7 @@ sub copied
 	is(sql($db, $verify), '', "$how: it is right");
 	is(sql($db, "SELECT leadscore.refresh()"), 0, "$how: nothing is left to do");
 	my ($code, $out, $err) = $node->psql($db, "UPDATE leadscore.score_crm SET score = 1");
-	like($err, qr/is kept by leadscore and cannot be written/, "$how: scores are guarded");
+	like($err, qr/is maintained by leadscore and cannot be written/, "$how: scores are guarded");
 }
 
 sub run_quietly

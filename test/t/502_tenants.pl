@@ -201,7 +201,7 @@ is($node->safe_psql('crm', "SELECT count(*) FROM leadscore_internal.lead_rule WH
 SET check_function_bodies = off;
 ALTER TABLE alice_stay DROP COLUMN amount;
 SQL
-like($err, qr/WARNING:  rule "much" of model "alice" does not count any more/,
+like($err, qr/WARNING:  rule "much" of model "alice" is now disabled/,
 	'a rule sleeps whose column went, with check_function_bodies off');
 is($node->safe_psql('crm', "SELECT backfilled_version FROM leadscore.lead_rule WHERE model = 'alice' AND name = 'much'"),
 	0, '... which its row says');
