@@ -277,7 +277,7 @@ check_same(LsModel *model, const Keys *before, const Keys *now)
 
 /* ---------- changes ---------- */
 
-/* recompute computes a contact from all that counts for it now. */
+/* recompute counts a contact from all that counts for it now. */
 static void
 recompute(LsScoreWriter *writer, Datum contact, const LsStageState *standing)
 {

@@ -47,7 +47,7 @@
  *		and workers check for interrupts in every turn of every loop.
  * A copy made by CREATE DATABASE: has another OID, is listed within 2 s, NEW.
  * A dump is restored: nothing is done as long as a session that brings models has
- *		not ended, nor for a model that is not complete (restore.c).
+ *		not ended, nor for a model that is not complete (restore_state.c).
  * ALTER EXTENSION UPDATE: an update script locks lead_model first.  A worker's
  *		transaction takes ACCESS SHARE on lead_model after that on the extension,
  *		and leaves where it does not get it.  An extension of another version than

@@ -206,10 +206,17 @@ nap_until_look(Work *work, int64 left)
 	CommitTransactionCommand();
 }
 
+/* has_to_go tells whether a worker, of which the life is given, is to make room for another. */
+static bool
+has_to_go(const LsSlice *life)
+{
+	return life && (ls_shared_state->leave_wanted || ls_slice_over(life));
+}
+
 /*
- * nap waits until there is something to do, looking around meanwhile.  False:
- * the worker is to leave, and what is left of the nap is waited for by the
- * launcher.
+ * nap waits until there is something to do, looking around meanwhile.  False: the worker
+ * is to leave, and what is left of the nap is waited for by the launcher.  life: NULL for
+ * a lane, which is woken up by nothing but time.
  */
 static bool
 nap(Work *work, const LsSlice *life)
@@ -220,21 +227,17 @@ nap(Work *work, const LsSlice *life)
 	work->task = NULL;
 	ls_worker_phase(work, LS_PHASE_NAPPING);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	while (ls_worker_look_around(work) && !work->reloaded && !ls_worker_slot->woken &&
-		   (left = nap.ms - ls_slice_elapsed(&nap)) > 0)
-	{
-		if (ls_shared_state->leave_wanted || ls_slice_over(life))
-		{
-			/* while there is no worker none looks whether settings have changed */
-			ls_worker_leave(work, LS_PHASE_WAITING, ls_shared_state->leave_wanted ?
-							Min(left, LIFETIME_MS) * 1000 : 0);
-			break;
-		}
+	while (ls_worker_look_around(work) && !work->reloaded && !(life && ls_worker_slot->woken) &&
+		   (left = nap.ms - ls_slice_elapsed(&nap)) > 0 && !has_to_go(life))
 		nap_until_look(work, left);
+	if (!work->leaving && has_to_go(life))
+	{
+		/* while there is no worker none looks whether settings have changed */
+		left = Min(Max(0, nap.ms - ls_slice_elapsed(&nap)), LIFETIME_MS);
+		ls_worker_leave(work, LS_PHASE_WAITING, ls_shared_state->leave_wanted &&
+						!work->reloaded && !ls_worker_slot->woken ? left * 1000 : 0);
 	}
-	if (!work->leaving && (ls_shared_state->leave_wanted || ls_slice_over(life)))
-		ls_worker_leave(work, LS_PHASE_WAITING, 0);
-	if (ls_worker_slot->woken)
+	if (life && ls_worker_slot->woken)
 	{
 		LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 		ls_worker_slot->woken = false;
@@ -292,18 +295,8 @@ ls_worker_lane(Work *work, const char *model)
 	LsSlice		turn = ls_slice_begin(LANE_MS);
 
 	work->lane = work->alone = true;
-	while (run_alone(work, model) && !is_done(work, model, &turn))
-	{
-		LsSlice		nap = ls_slice_begin(nap_ms(work));
-		int64		left;
-
-		pgstat_report_activity(STATE_IDLE, NULL);
-		while (ls_worker_look_around(work) && !work->reloaded &&
-			   (left = nap.ms - ls_slice_elapsed(&nap)) > 0)
-			nap_until_look(work, left);
-		if (work->leaving)
-			break;
-	}
+	while (run_alone(work, model) && !is_done(work, model, &turn) && nap(work, NULL))
+		;
 }
 
 /* ---------- the process ---------- */

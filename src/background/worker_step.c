@@ -5,7 +5,7 @@
  *
  * A step that is for one model is watched.  In a worker, which has other models to
  * serve, it is cancelled after 5 s, and the model is left to a process of its own
- * (job_worker.c); there, and where no such process is to be had, after an hour.  An
+ * (helpers.c); there, and where no such process is to be had, after an hour.  An
  * expression that goes on for 10 s for one contact is cancelled in either.  Who
  * handles that, and goes on, ends the process.
  *
@@ -207,7 +207,7 @@ note_end(int code, Datum arg)
 
 	if (ls_action_overran)
 	{
-		/* the function is to blame, not the model: the next worker soon begins */
+		/* it is not the model that took too long: the next worker soon begins */
 		end_phase = LS_PHASE_WAITING;
 		end_wait = USECS_PER_SEC;
 		ls_worker_slot_error(ls_worker_slot, CALL_OVERRAN);

@@ -248,14 +248,12 @@ catch_up(Oid relid)
 		CommandCounterIncrement();
 		ls_set_trigger_firing(rel, STATEMENT_TRIGGER, TRIGGER_FIRES_ALWAYS,
 							  ShareRowExclusiveLock);
+		ls_extension_execute("UPDATE leadscore_internal.lead_model m SET restoring = true,"
+							 " accepted_contacts = m.contacts,"
+							 " accepted_owner = COALESCE((SELECT c.relowner FROM pg_catalog.pg_class c"
+							 " WHERE c.oid OPERATOR(pg_catalog.=) m.contacts), m.accepted_owner)", NULL);
 	}
 	table_close(rel, NoLock);
-	if (relid != ls_extension_base_table("lead_model", false))
-		return;
-	ls_extension_execute("UPDATE leadscore_internal.lead_model m SET restoring = true,"
-						 " accepted_contacts = m.contacts,"
-						 " accepted_owner = COALESCE((SELECT c.relowner FROM pg_catalog.pg_class c"
-						 " WHERE c.oid = m.contacts), m.accepted_owner)", NULL);
 }
 
 /*
@@ -299,5 +297,3 @@ ls_restore_command(Node *command)
 	else if (relid == ls_extension_base_table("lead_model", true))
 		ls_restore_begin();
 }
-
-/* ---------- complete models ---------- */

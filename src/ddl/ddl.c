@@ -63,7 +63,7 @@ PG_FUNCTION_INFO_V1(ls_ddl_start);
 PG_FUNCTION_INFO_V1(ls_ddl_command);
 PG_FUNCTION_INFO_V1(ls_ddl_drop);
 
-/* gives_values tells whether a part of ALTER TABLE fills a column anew. */
+/* gives_values tells whether a part of ALTER TABLE fills a column again. */
 static bool
 gives_values(AlterTableType type)
 {

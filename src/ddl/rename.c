@@ -775,7 +775,7 @@ see_to_rule(const Noted *noted, const LsRename *rename, const LsRuleRow *rule, D
 	warn_of_event(noted, rename, rule);
 	if (rule->backfilled_version_null || rule->backfilled_version != 0)
 	{
-		ls_rule_count_again(rule);
+		ls_rule_recompute(rule);
 		ddl->recounted = lappend(ddl->recounted, noted->row->model);
 	}
 }

@@ -56,6 +56,6 @@ extern void ls_follow_rules(Work *work, bool sleeping_only);
 extern void ls_follow_stages(Work *work);
 extern void ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
 								const ErrorData *error);
-extern void ls_rule_count_again(const LsRuleRow *rule);
+extern void ls_rule_recompute(const LsRuleRow *rule);
 
 #endif							/* LEADSCORE_SYNC_INTERNAL_H */

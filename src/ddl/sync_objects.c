@@ -101,7 +101,7 @@ part_concerned(const Work *work, const LsDependent *part)
 	return work->list && (part == NULL || part->broken || has_any(work->ddl, &part->reach));
 }
 
-/* ls_follow_concerns_rule tells whether a rule has to be read anew. */
+/* ls_follow_concerns_rule tells whether a rule has to be read again. */
 bool
 ls_follow_concerns_rule(const Work *work, const LsRuleRow *rule)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * sync_rules.c
- *		Rules and stages, read anew after tables, functions or rights changed.
+ *		Rules and stages, read again after tables, functions or rights changed.
  *
  *-------------------------------------------------------------------------
  */
@@ -186,9 +186,9 @@ ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
 	ls_rule_error_write(model->model, rule->rule_id, rule->name, 1, error, NULL);
 }
 
-/* ls_rule_count_again has a rule backfilled that matches other events than before. */
+/* ls_rule_recompute has a rule backfilled that matches other events than before. */
 void
-ls_rule_count_again(const LsRuleRow *rule)
+ls_rule_recompute(const LsRuleRow *rule)
 {
 	set_backfilled(rule, false);
 }

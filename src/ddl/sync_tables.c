@@ -559,7 +559,7 @@ see_to_model(Work *work, List *rows)
 
 	/*
 	 * Functions and rights come in an order of their own when a dump is restored;
-	 * rules must not fall asleep and be backfilled for it.
+	 * rules must not fall asleep and be recomputed for it.
 	 */
 	if (row->suspended || row->unreadable || ls_restore_under_way(row))
 		;						/* they stay as they are */

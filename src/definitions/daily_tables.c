@@ -5,7 +5,7 @@
  *
  * lead_day has the last day that is written.  funnel_daily_<model> is made with the
  * model, daily_<model> where it is asked for, with a partition for each month.  Both are
- * made anew where their owner has dropped them.
+ * made again where their owner has dropped them.
  *
  *-------------------------------------------------------------------------
  */
@@ -227,7 +227,7 @@ has_partition(Oid parent, DateADT day)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not partitioned by days", RelationGetRelationName(rel)),
-				 errhint("Drop it. It is created again.")));
+				 errhint("Drop it: it is made again.")));
 	bounds = RelationGetPartitionDesc(rel, true)->boundinfo;
 	if (bounds)
 	{

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * live_view.c
- *		The view live_<model>: made, and made anew.
+ *		The view live_<model>: made, and re-created.
  *
  * What it shows when it is read is in live.c.  Its columns come in the order in
  * which the score table has them, so that one which is added comes last, as
  * CREATE OR REPLACE VIEW wants it.  Where a column changes its type or goes, the
- * view is dropped and made anew, and roles that could read it can do so again.
+ * view is dropped and re-created, and roles that could read it can do so again.
  *
  *-------------------------------------------------------------------------
  */
@@ -164,7 +164,7 @@ ls_refuse_dependents(Oid relation, AttrNumber column, const char *what)
 			 errhint("Drop them first, and create them again afterwards.")));
 }
 
-/* ---------- made anew ---------- */
+/* ---------- re-created ---------- */
 
 /* the commands that give a view what it had, each with the column that it is about; $1 is the view */
 static const char commands_of[] =
@@ -203,7 +203,7 @@ ls_live_view_drop(const char *model)
 
 	if (!OidIsValid(relation))
 		return view;
-	ls_refuse_dependents(relation, 0, psprintf("replace view \"%s\"", name));
+	ls_refuse_dependents(relation, 0, psprintf("re-create view \"%s\"", name));
 	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relation));
 	rows = ls_extension_query(commands_of, &args);
 	for (uint64 i = 0; i < rows->numvals; i++)
@@ -215,7 +215,7 @@ ls_live_view_drop(const char *model)
 	return view;
 }
 
-/* ls_live_view_restore makes a view that was dropped anew. */
+/* ls_live_view_restore re-creates a view that was dropped. */
 void
 ls_live_view_restore(const LsModelTables *tables, const LsLiveView *view)
 {

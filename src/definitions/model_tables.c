@@ -475,7 +475,7 @@ rekey_table(const LsModelTables *new, const char *prefix, const char *column)
 
 /*
  * ls_tables_rekey turns the key in all of them into the type that new has, and
- * makes the view anew.  Casts, and whatever the owner has put on the tables, are run
+ * re-creates the view.  Casts, and whatever the owner has put on the tables, are run
  * as the owner.
  */
 void
@@ -497,9 +497,9 @@ ls_tables_rekey(const LsModelTables *new)
 	ls_live_view_restore(new, view);
 }
 
-/* view_anew replaces the view of an existing model by what it was made as. */
+/* replace_view replaces the view of an existing model by what it was made as. */
 static void
-view_anew(const LsModelRow *row)
+replace_view(const LsModelRow *row)
 {
 	LsModelTables tables;
 
@@ -509,7 +509,7 @@ view_anew(const LsModelRow *row)
 
 /*
  * ls_tables_give gives all of them to the owner of the model's contact table.  Those
- * that are the owner's already are left alone.  A view is made anew: what the former
+ * that are the owner's already are left alone.  A view is replaced: what the former
  * owner had it show would be read as the new one.
  */
 void
@@ -528,7 +528,7 @@ ls_tables_give(const LsModelRow *row)
 		if (ls_relation_owner(table) != owner)
 			give_one(parts[i].kind, get_rel_name(table), owner);
 		if (get_rel_relkind(table) == RELKIND_VIEW)
-			view_anew(row);
+			replace_view(row);
 		if (get_rel_relkind(table) != RELKIND_PARTITIONED_TABLE)
 			continue;
 		foreach(lc, find_inheritance_children(table, NoLock))

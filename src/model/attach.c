@@ -251,7 +251,7 @@ check_overlap(const LsSourceRow *source, List *tree, bool is_attached)
 }
 
 /*
- * wake_rules has the rules that name a source backfilled.  True if there
+ * wake_rules has the rules that name a source recomputed.  True if there
  * are some that follow it and belong to another.
  */
 static bool

@@ -419,7 +419,7 @@ ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 	ereport(NOTICE,
 			(errmsg("the key of model \"%s\" is now of type %s",
 					model->model, format_type_be(type)),
-			 errdetail("The view live_%s was created again.", model->model)));
+			 errdetail("The view \"live_%s\" was re-created.", model->model)));
 }
 
 /*

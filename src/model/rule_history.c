@@ -7,7 +7,7 @@
  * change of a definition.  Versions of one model never go back in time, even
  * where the clock does.
  *
- * That a rule is backfilled, or backfilled again, is no version: the current one notes
+ * That a rule is counted, or recomputed, is no version: the current one notes
  * under which versions of what it matches it was, as profile_<model> goes by them.
  *
  *-------------------------------------------------------------------------
