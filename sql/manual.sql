@@ -1,4 +1,4 @@
--- Stages set by hand, and left to the score again.
+-- Stage overrides, and stages left to the score again.
 SET client_min_messages = warning;
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
@@ -63,7 +63,7 @@ SELECT leadscore.set_stage('hand', 2, 'customer', 'again');
 SELECT leadscore.release_stage('hand', 5, 'no more exceptions');
 SELECT leadscore.release_stage('hand', 2);
 SELECT leadscore.release_stage('hand', 7);
--- disqualification overrides, and what was set by hand does not come back
+-- disqualification overrides, and an override does not come back
 SELECT leadscore.set_stage('hand', 8, 'sql');
 INSERT INTO event (contact, what) VALUES (8, 'spam');
 SELECT leadscore.set_stage('hand', 8, 'mql');

@@ -3,8 +3,8 @@
  * forecast.c
  *		What will happen if nothing happens: stages and grades to come.
  *
- * The way of a contact through the time to come is gone in memory, as the
- * worker will go it.  Who will be on the way by an instant is known from
+ * What time will make of a contact is computed in memory, as the worker will
+ * do it.  Which contacts change by an instant is known from
  * due_<model>: a contact is looked at before anything changes.
  *
  *-------------------------------------------------------------------------
@@ -22,12 +22,12 @@
 #include "api/arguments.h"
 #include "base/clock.h"
 #include "counting/contact_snapshot.h"
-#include "counting/stage_context.h"
 #include "scoring/next_change.h"
 #include "scoring/transition.h"
 #include "tables/due_table.h"
 #include "tables/identity_table.h"
 #include "tables/pending_table.h"
+#include "tables/score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_forecast);
 PG_FUNCTION_INFO_V1(ls_upcoming);
@@ -39,57 +39,9 @@ PG_FUNCTION_INFO_V1(ls_upcoming);
 /* how far forecast() looks where it is not told */
 #define FAR					(10 * 365 * LS_DAY)
 
-/* The way of one contact from now on */
-typedef struct Way
-{
-	LsCourse	course;
-	LsScoreRow	row;
-	EState	   *estate;
-	LsPath		path;
-	double		score_now;
-} Way;
-
-/* set_out puts a contact where it is now, whatever has been written down. */
+/* foretell gives a row of forecast(), where something changes. */
 static void
-set_out(Way *way, LsModel *model, TimestampTz now)
-{
-	LsCourse   *course = &way->course;
-
-	memset(course, 0, sizeof(LsCourse));
-	way->estate = CreateExecutorState();
-	course->model = model;
-	course->row = &way->row;
-	course->score = ls_course_score(model);
-	course->econtext = ls_stage_context_make(model, way->estate, way->row.contact);
-	now = Max(now, ls_score_row_instant(&way->row));
-	ls_course_now(course, now);
-	way->score_now = course->score->score;
-	way->path = (LsPath) {model, &way->row.state, course->score,
-	LS_DUE_STAGE | LS_DUE_GRADE, now};
-}
-
-/*
- * go gets to the next instant at which something may change, and gives the
- * stage before.  False where there is none.
- */
-static bool
-go(Way *way, TimestampTz until, const char **from_stage)
-{
-	LsStageState	standing = ls_score_row_stage_state(&way->row);
-
-	CHECK_FOR_INTERRUPTS();
-	*from_stage = way->row.stage;
-	if (!ls_path_next(&way->path, &standing, until))
-		return false;
-	(void) ls_stage_step(way->course.model, way->course.score,
-						 way->course.econtext, &standing, way->path.at);
-	ls_score_row_set_stage_state(&way->row, &standing);
-	return true;
-}
-
-/* foretell gives a row of forecast(). */
-static void
-foretell(ReturnSetInfo *result, const Way *way, const char *what,
+foretell(ReturnSetInfo *result, const LsTransitionEvent *event, const char *what,
 		 const char *from, const char *to)
 {
 	Datum		values[FORECAST_COLUMNS];
@@ -97,13 +49,13 @@ foretell(ReturnSetInfo *result, const Way *way, const char *what,
 
 	if (strcmp(from ? from : "", to ? to : "") == 0)
 		return;
-	values[0] = TimestampTzGetDatum(way->path.at);
+	values[0] = TimestampTzGetDatum(event->at);
 	values[1] = CStringGetTextDatum(what);
 	nulls[2] = from == NULL;
 	values[2] = from ? CStringGetTextDatum(from) : 0;
 	nulls[3] = to == NULL;
 	values[3] = to ? CStringGetTextDatum(to) : 0;
-	values[4] = Float8GetDatum(way->course.score->score);
+	values[4] = Float8GetDatum(event->score);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -115,28 +67,23 @@ ls_forecast(PG_FUNCTION_ARGS)
 	TimestampTz now = ls_clock_of_statement();
 	LsModel    *model;
 	TimestampTz until;
-	const char *stage;
-	char	   *grade;
-	Way			way;
+	LsScoreRow	row;
+	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	until = PG_ARGISNULL(2) ? now + FAR : ls_asked_until(PG_GETARG_TIMESTAMPTZ(2));
-	if (!ls_contact_stand(model, ls_asked_contact(fcinfo, model), &way.row))
+	if (!ls_contact_stand(model, ls_asked_contact(fcinfo, model), &row))
 		PG_RETURN_NULL();
-	set_out(&way, model, now);
-	grade = ls_score_grade(model, way.course.score);
-	while (go(&way, until, &stage))
+	foreach(lc, ls_contact_foretell(model, &row, now, until, true))
 	{
-		char	   *next = ls_score_grade(model, way.course.score);
+		LsTransitionEvent *event = lfirst(lc);
 
-		foretell(result, &way, "stage", stage, way.row.stage);
-		foretell(result, &way, "grade", grade, next);
-		grade = next;
+		foretell(result, event, "stage", event->from_stage, event->to_stage);
+		foretell(result, event, "grade", event->from_grade, event->to_grade);
 	}
-	FreeExecutorState(way.estate);
 	PG_RETURN_NULL();
 }
 
@@ -164,48 +111,45 @@ by_instant(const ListCell *a, const ListCell *b)
 	return strcmp(x->contact, y->contact);
 }
 
-/* go_all_the_way adds what will come of one contact to a list. */
+/* add_coming adds what will come of one contact to a list. */
 static List *
-go_all_the_way(List *coming, Way *to_go, LsModel *model, TimestampTz until,
-			   MemoryContext context)
+add_coming(List *coming, LsModel *model, LsScoreRow *row, TimestampTz until,
+		   MemoryContext context)
 {
-	Way			way = *to_go;
-	Datum		contact = way.row.contact;
-	const char *stage;
+	ListCell   *lc;
 
-	set_out(&way, model, ls_clock_of_statement());
-	while (go(&way, until, &stage))
+	foreach(lc, ls_contact_foretell(model, row, ls_clock_of_statement(), until, false))
 	{
+		LsTransitionEvent *event = lfirst(lc);
 		MemoryContext old;
 		Coming	   *one;
 
-		if (strcmp(stage, way.row.stage) == 0)
+		if (strcmp(event->from_stage, event->to_stage) == 0)
 			continue;
 		old = MemoryContextSwitchTo(context);
 		one = palloc(sizeof(Coming));
-		one->contact = ls_key_text(&model->key, contact);
-		one->at = way.path.at;
-		one->from_stage = pstrdup(stage);
-		one->to_stage = pstrdup(way.row.stage);
-		one->score_now = way.score_now;
-		one->score_then = way.course.score->score;
+		one->contact = ls_key_text(&model->key, row->contact);
+		one->at = event->at;
+		one->from_stage = pstrdup(event->from_stage);
+		one->to_stage = pstrdup(event->to_stage);
+		one->score_now = row->score;
+		one->score_then = event->score;
 		coming = lappend(coming, one);
 		MemoryContextSwitchTo(old);
 	}
-	FreeExecutorState(way.estate);
 	return coming;
 }
 
-/* ask_due does so for one that is due; those of whom something is pending are left. */
+/* ask_due asks one that is due; those of whom something is pending are left. */
 static List *
 ask_due(List *coming, LsModel *model, const LsDueRow *due, TimestampTz until,
 		MemoryContext context)
 {
 	LsPending	pending;
-	Way			way;
+	LsScoreRow	row;
 
 	/* a row of which its state does not know is not the contact's only one */
-	if (!ls_score_table_find(model, due->contact, &way.row) || way.row.state.due != due->at)
+	if (!ls_score_table_find(model, due->contact, &row) || row.state.due != due->at)
 		return coming;
 	if (ls_pending_any(model))
 	{
@@ -215,9 +159,9 @@ ask_due(List *coming, LsModel *model, const LsDueRow *due, TimestampTz until,
 			return coming;
 	}
 	if (ls_alias_pending(model, due->contact) &&
-		!ls_contact_stand(model, due->contact, &way.row))
+		!ls_contact_stand(model, due->contact, &row))
 		return coming;
-	return go_all_the_way(coming, &way, model, until, context);
+	return add_coming(coming, model, &row, until, context);
 }
 
 /* ask_pending does so for those of whom something is pending, due or not. */
@@ -238,11 +182,11 @@ ask_pending(List *coming, LsModel *model, TimestampTz until, MemoryContext conte
 		n = ls_pending_contacts(model, after, CHUNK, contacts);
 		for (int i = 0; i < n; i++)
 		{
-			Way			way;
+			LsScoreRow	row;
 
 			MemoryContextSwitchTo(one);
-			if (ls_contact_stand(model, contacts[i], &way.row))
-				coming = go_all_the_way(coming, &way, model, until, context);
+			if (ls_contact_stand(model, contacts[i], &row))
+				coming = add_coming(coming, model, &row, until, context);
 			MemoryContextReset(one);
 		}
 		if (n < CHUNK)
@@ -298,7 +242,7 @@ ask_all(LsModel *model, TimestampTz until)
 	return coming;
 }
 
-/* ls_upcoming is leadscore.upcoming(): who will change stage, and when. */
+/* ls_upcoming is leadscore.upcoming(): which contacts will change stage, and when. */
 Datum
 ls_upcoming(PG_FUNCTION_ARGS)
 {

@@ -23,4 +23,4 @@ CREATE FUNCTION leadscore.upcoming(model text, until timestamptz,
 	LANGUAGE c STABLE ROWS 100
 	AS 'MODULE_PATHNAME', 'ls_upcoming';
 COMMENT ON FUNCTION leadscore.upcoming(text, timestamptz) IS
-	'who will change stage by an instant if nothing happens, when and to what: the call list';
+	'contacts that will change stage by an instant if nothing happens, when and to what: the call list';

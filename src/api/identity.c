@@ -39,6 +39,7 @@
 #include "model/visitors.h"
 #include "rules/source_locks.h"
 #include "tables/identity_table.h"
+#include "tables/score_table.h"
 #include "tables/rule_error.h"
 #include "tables/score_writer.h"
 #include "tables/stage_history.h"
@@ -123,21 +124,21 @@ count_for(LsModel *model, const Keys *keys, Datum target)
 	}
 }
 
-/* add_standing adds where a contact stood, to be given back to it later. */
+/* add_stage_state adds where a contact stood, to be given back to it later. */
 static void
-add_standing(LsSqlArguments *args, const LsStageState *standing)
+add_stage_state(LsSqlArguments *args, const LsStageState *stage_state)
 {
-	ls_sql_add_text(args, standing ? standing->stage : NULL);
-	ls_sql_add(args, TIMESTAMPTZOID, TimestampTzGetDatum(standing ? standing->since : 0));
-	if (standing == NULL)
+	ls_sql_add_text(args, stage_state ? stage_state->stage : NULL);
+	ls_sql_add(args, TIMESTAMPTZOID, TimestampTzGetDatum(stage_state ? stage_state->since : 0));
+	if (stage_state == NULL)
 		args->nulls[args->n - 1] = 'n';
-	ls_sql_add_text(args, standing ? standing->prior_stage : NULL);
-	ls_sql_add(args, INT4OID, Int32GetDatum(standing ? standing->stage_override : LS_OVERRIDE_NONE));
+	ls_sql_add_text(args, stage_state ? stage_state->prior_stage : NULL);
+	ls_sql_add(args, INT4OID, Int32GetDatum(stage_state ? stage_state->override : LS_OVERRIDE_NONE));
 }
 
 /* write_alias writes for whom a contact, or a visitor, counts from now on. */
 static void
-write_alias(LsModel *model, Datum one, Datum target, const LsStageState *standing)
+write_alias(LsModel *model, Datum one, Datum target, const LsStageState *stage_state)
 {
 	LsSqlArguments args = {.newest = true};
 	bool		visitor = model->visitors_of != NULL;
@@ -146,7 +147,7 @@ write_alias(LsModel *model, Datum one, Datum target, const LsStageState *standin
 	ls_sql_add(&args, visitor ? model->target_type : model->key.type, target);
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	ls_sql_add(&args, TEXTOID, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)));
-	add_standing(&args, standing);
+	add_stage_state(&args, stage_state);
 	ls_sql_execute_as_owner(model->score_table,
 							psprintf("INSERT INTO %s (%s, stage, stage_since, prior_stage, stage_override)"
 									 " VALUES (%s, $3, $4::name, $5, $6, $7, $8)",
@@ -174,7 +175,7 @@ static LsStageState *
 take_back(LsModel *model, Datum contact)
 {
 	LsSqlArguments args = {.newest = true};
-	LsStageState *standing = NULL;
+	LsStageState *stage_state = NULL;
 	SPITupleTable *rows;
 
 	ls_sql_add(&args, model->key.type, contact);
@@ -185,17 +186,17 @@ take_back(LsModel *model, Datum contact)
 	{
 		char	   *prior = ls_sql_text(rows, 0, 3);
 
-		standing = palloc0(sizeof(LsStageState));
-		standing->stage = ls_sql_text(rows, 0, 1);
-		standing->since = DatumGetTimestampTz(ls_sql_value(rows, 0, 2, NULL));
-		standing->prior_stage = prior && has_stage(model, prior) ? prior : NULL;
-		standing->stage_override = DatumGetInt32(ls_sql_value(rows, 0, 4, NULL));
+		stage_state = palloc0(sizeof(LsStageState));
+		stage_state->stage = ls_sql_text(rows, 0, 1);
+		stage_state->since = DatumGetTimestampTz(ls_sql_value(rows, 0, 2, NULL));
+		stage_state->prior_stage = prior && has_stage(model, prior) ? prior : NULL;
+		stage_state->override = DatumGetInt32(ls_sql_value(rows, 0, 4, NULL));
 	}
-	if (standing && (standing->stage == NULL ||
-					 (strcmp(standing->stage, LS_DISQUALIFIED) != 0 &&
-					  !has_stage(model, standing->stage))))
+	if (stage_state && (stage_state->stage == NULL ||
+					 (strcmp(stage_state->stage, LS_DISQUALIFIED) != 0 &&
+					  !has_stage(model, stage_state->stage))))
 		return NULL;
-	return standing;
+	return stage_state;
 }
 
 /* ---------- locks ---------- */
@@ -279,10 +280,10 @@ check_same(LsModel *model, const Keys *before, const Keys *now)
 
 /* recompute counts a contact from all that counts for it now. */
 static void
-recompute(LsScoreWriter *writer, Datum contact, const LsStageState *standing)
+recompute(LsScoreWriter *writer, Datum contact, const LsStageState *stage_state)
 {
 	LsChange	change = {.kind = LS_CHANGE_RECOMPUTE, .contact = contact,
-	.data.recompute.stage = standing};
+	.data.recompute.stage = stage_state};
 
 	CommandCounterIncrement();
 	(void) ls_score_writer_change(writer, &change);
@@ -347,7 +348,7 @@ ls_merge_contacts(PG_FUNCTION_ARGS)
 	Keys		along,
 				now;
 	LsScoreRow	row;
-	LsStageState	standing;
+	LsStageState	stage_state;
 
 	PreventCommandIfReadOnly("merge_contacts()");
 	model = ls_model_to_change(check_model(fcinfo)->model, true);
@@ -375,9 +376,9 @@ ls_merge_contacts(PG_FUNCTION_ARGS)
 		refuse_unknown(model, target);
 	if (!hold_row(model, writer, source, &row))
 		refuse_unknown(model, source);
-	standing = ls_score_row_stage_state(&row);
+	stage_state = ls_score_row_stage_state(&row);
 
-	write_alias(model, source, target, &standing);
+	write_alias(model, source, target, &stage_state);
 	count_for(model, &along, target);
 	remove_row(writer, source);
 	recompute(writer, target, NULL);
@@ -396,7 +397,7 @@ ls_unmerge(PG_FUNCTION_ARGS)
 				still;
 	Keys		back,
 				now;
-	LsStageState *standing;
+	LsStageState *stage_state;
 
 	PreventCommandIfReadOnly("unmerge()");
 	model = ls_model_to_change(check_model(fcinfo)->model, true);
@@ -419,9 +420,9 @@ ls_unmerge(PG_FUNCTION_ARGS)
 		ls_key_compare(&model->key, still, target) != 0)
 		refuse_changed(model);
 
-	standing = take_back(model, source);
+	stage_state = take_back(model, source);
 	count_for(model, &back, source);
-	recompute(writer, source, standing);
+	recompute(writer, source, stage_state);
 	recompute(writer, target, NULL);
 	close_writer(model, writer);
 	PG_RETURN_VOID();
@@ -523,14 +524,14 @@ identify(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 {
 	LsScoreWriter *writer = ls_score_writer_open(visitors, "merge");
 	LsScoreRow	row;
-	LsStageState	standing;
+	LsStageState	stage_state;
 	bool		known = hold_visitor(visitors, writer, visitor, &row);
 	bool		before = is_identified(visitors, model, visitor, contact);
 
 	if (known)
-		standing = ls_score_row_stage_state(&row);
+		stage_state = ls_score_row_stage_state(&row);
 	if (!before)
-		write_alias(visitors, visitor, contact, known ? &standing : NULL);
+		write_alias(visitors, visitor, contact, known ? &stage_state : NULL);
 	if (known)
 		remove_row(writer, visitor);
 	else
@@ -581,7 +582,7 @@ ls_unidentify(PG_FUNCTION_ARGS)
 	LsModel    *visitors,
 			   *model;
 	LsScoreWriter *writer;
-	LsStageState *standing;
+	LsStageState *stage_state;
 	Datum		visitor,
 				contact;
 
@@ -600,8 +601,8 @@ ls_unidentify(PG_FUNCTION_ARGS)
 						ls_key_text(&visitors->key, visitor), model->name),
 				 errhint("Table leadscore.identity_%s lists the visitors that are.", model->name)));
 	writer = ls_score_writer_open(visitors, "merge");
-	standing = take_back(visitors, visitor);
-	recompute(writer, visitor, standing);
+	stage_state = take_back(visitors, visitor);
+	recompute(writer, visitor, stage_state);
 	close_writer(visitors, writer);
 	writer = ls_score_writer_open(model, "merge");
 	recompute(writer, contact, NULL);
@@ -685,7 +686,7 @@ add_life(Lives *lives, LsModel *model, const char *kind, Datum contact)
 {
 	char	   *key = ls_key_text(&model->key, contact);
 	int			n;
-	LsMove	   *moves = ls_history_read(model, contact, DT_NOBEGIN, &n);
+	LsMove	   *moves = ls_stage_history_read(model, contact, DT_NOBEGIN, &n);
 
 	if (lives->n + n > lives->size)
 	{

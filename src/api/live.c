@@ -43,7 +43,6 @@
 #include "rules/model_compile.h"
 #include "rules/score_columns.h"
 #include "tables/pending_table.h"
-#include "tables/rule_error.h"
 #include "tables/score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_live);
@@ -114,8 +113,7 @@ start_stored(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 	if (tuple == NULL)
 		return false;
 	ls_row_read_tuple(model, tuple, RelationGetDescr(rel), row);
-	return !ls_contact_any_pending(model) || !ls_contact_bring(model, row, true) ||
-		ls_contact_known(row);
+	return !ls_contact_any_pending(model) || ls_contact_bring(model, row, true);
 }
 
 /*
@@ -146,29 +144,20 @@ start_new(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 
 /*
  * recall gives a row the numbers of an instant before its own, as score() does: the
- * clock has been set back, or is behind that of the session that wrote the row.
- * Which stage comes next cannot be said of an instant that others have left behind:
- * the row's stays.
+ * clock has been set back, or is behind that of the session that wrote the row.  Which
+ * stage comes next cannot be said of an instant in the past: the row's stays.
  */
 static void
 recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 {
 	LsScore    *score = ls_score_make(model, false);
+	LsReplay   *replay = ls_contact_recall(model, row, at);
 
-	if (at >= row->state.last)
-	{
-		/* what was pending may have waited for an instant before this one */
-		ls_state_advance(model, &row->state, at);
+	if (replay == NULL)
 		ls_evaluate(model, &row->state, at, score);
-	}
 	else
 	{
-		LsReplay   *replay = ls_replay_make(model);
-
-		(void) ls_replay_contact(replay, row->contact);
-		ls_replay_tell(replay, row->contact, at, false);
 		ls_replay_evaluate(replay, at, score);
-		ls_rule_error_report(model);
 		row->state.last = ls_replay_last(replay, at);
 		row->state.events = row->state.last == DT_NOBEGIN ? 0 : 1;
 		row->state.first = row->state.last;
@@ -217,12 +206,10 @@ ls_live(PG_FUNCTION_ARGS)
 	values = palloc(sizeof(Datum) * desc->natts);
 	nulls = palloc(sizeof(bool) * desc->natts);
 	if (at >= ls_score_row_instant(&row))
-		ls_contact_show(model, &row, at, values, nulls);
+		ls_contact_show(model, &row, at);
 	else
-	{
 		recall(model, &row, at);
-		ls_row_values(model, &row, values, nulls);
-	}
+	ls_row_values(model, &row, values, nulls);
 	evaluated = heap_form_tuple(desc, values, nulls);
 	ReleaseTupleDesc(desc);
 	PG_RETURN_DATUM(HeapTupleGetDatum(evaluated));

@@ -36,6 +36,7 @@
 #include "scoring/evaluate.h"
 #include "scoring/state.h"
 #include "tables/purged_table.h"
+#include "tables/score_table.h"
 #include "tables/rule_error.h"
 
 PG_FUNCTION_INFO_V1(ls_score);
@@ -48,19 +49,6 @@ PG_FUNCTION_INFO_V1(ls_state_text);
 #define VERIFY_COLUMNS 4
 
 static const char *const kind_names[] = {"event", "absence", "sequence", "profile"};
-
-/*
- * from_state tells whether the state knows the score at an instant: not what
- * was before the last event.  It is advanced to the instant.
- */
-static bool
-from_state(LsModel *model, LsScoreRow *row, TimestampTz at)
-{
-	if (at < row->state.last)
-		return false;
-	ls_state_advance(model, &row->state, at);
-	return true;
-}
 
 /* What is asked about one contact */
 typedef struct Question
@@ -88,15 +76,9 @@ ask(FunctionCallInfo fcinfo, Question *question)
 	question->model = model;
 	question->contact = ls_asked_contact(fcinfo, model);
 	question->at = ls_asked_instant(fcinfo, 2);
-	question->replay = NULL;
 	if (!ls_contact_find(model, question->contact, &question->row))
 		return false;
-	if (from_state(model, &question->row, question->at))
-		return true;
-	question->replay = ls_replay_make(model);
-	(void) ls_replay_contact(question->replay, question->contact);
-	ls_replay_tell(question->replay, question->contact, question->at, false);
-	ls_rule_error_report(model);
+	question->replay = ls_contact_recall(model, &question->row, question->at);
 	return true;
 }
 
@@ -286,7 +268,7 @@ is_put_aside(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
 	}
 	else if (!ls_contact_complete(model, row))
 		return false;
-	if (!ls_contact_known(row))
+	if (!ls_score_row_is_known(row))
 		return !ls_replay_known(replay);
 	return ls_replay_known(replay) &&
 		verify_state(model, replay, row, &completed, &replayed);
@@ -465,12 +447,12 @@ show_slot(StringInfo out, const LsSlot *slot)
 						 slot->more->buckets[i].bucket, (long long) slot->more->buckets[i].count);
 		show_sum(out, &slot->more->buckets[i].sum);
 	}
-	for (int i = 0; i < slot->more->nfolded; i++)
+	for (int i = 0; i < slot->more->ncompacted; i++)
 	{
 		appendStringInfo(out, "\n  up to period " INT64_FORMAT ", phase " INT64_FORMAT
-						 ": %lld events, sum ", slot->more->folded_to,
-						 slot->more->folded[i].bucket, (long long) slot->more->folded[i].count);
-		show_sum(out, &slot->more->folded[i].sum);
+						 ": %lld events, sum ", slot->more->compacted_to,
+						 slot->more->compacted[i].bucket, (long long) slot->more->compacted[i].count);
+		show_sum(out, &slot->more->compacted[i].sum);
 	}
 	for (int i = 0; i < slot->more->nfuture; i++)
 		appendStringInfo(out, "\n  later, at %s: weight %.17g",
@@ -502,9 +484,9 @@ ls_state_text(PG_FUNCTION_ARGS)
 		appendStringInfo(&out, ", %d dated later", state.nfuture);
 	if (state.prior_stage)
 		appendStringInfo(&out, ", stage before disqualification %s", state.prior_stage);
-	if (state.stage_override != LS_OVERRIDE_NONE)
+	if (state.override != LS_OVERRIDE_NONE)
 		appendStringInfo(&out, ", stage overridden%s",
-						 state.stage_override == LS_OVERRIDE_AT_MOST ? " and not to be exceeded" :
+						 state.override == LS_OVERRIDE_BELOW ? " and not to be exceeded" :
 						 " until reached");
 	if (state.due != DT_NOEND)
 		appendStringInfo(&out, ", due at %s%s", timestamptz_to_str(state.due),

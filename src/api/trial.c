@@ -57,8 +57,6 @@ struct LsTrial
 	int			sample;			/* 0: all */
 	int64		population;
 	int64		tried;
-	Datum	   *values;			/* room for a row */
-	bool	   *nulls;
 };
 
 /* A contact and its row, NULL where it has to be looked for */
@@ -148,8 +146,6 @@ ls_trial_make(LsModel *asked, const LsTrialSpec *spec)
 	if (trial->replayed)
 		trial->replay = ls_replay_make(trial->after);
 	trial->score = ls_score_make(trial->after, false);
-	trial->values = palloc(sizeof(Datum) * asked->score_natts);
-	trial->nulls = palloc(sizeof(bool) * asked->score_natts);
 	return trial;
 }
 
@@ -195,9 +191,11 @@ read_item(LsModel *model, const Entry *item, LsScoreRow *row)
 	return true;
 }
 
+/* see looks at a contact as it is now; its row has been brought to what is pending. */
 static void
-see(const LsScoreRow *row, LsSeen *seen)
+see(const LsTrial *trial, LsModel *model, LsScoreRow *row, LsSeen *seen)
 {
+	ls_contact_show(model, row, Max(trial->now, ls_score_row_instant(row)));
 	seen->score = row->score;
 	seen->stage = row->stage;
 	seen->grade = row->grade;
@@ -216,7 +214,7 @@ see_before(LsTrial *trial, const Entry *item, LsSeen *seen)
 		PushActiveSnapshot(trial->committed);
 		found = read_item(trial->before, &unread, &row);
 		if (found && trial->pending)
-			(void) ls_contact_complete(trial->before, &row);
+			(void) ls_contact_bring(trial->before, &row, true);
 		PopActiveSnapshot();
 	}
 	if (!found)
@@ -224,11 +222,9 @@ see_before(LsTrial *trial, const Entry *item, LsSeen *seen)
 		if (!read_item(trial->before, item, &row))
 			return false;
 		if (trial->pending)
-			(void) ls_contact_complete(trial->before, &row);
+			(void) ls_contact_bring(trial->before, &row, true);
 	}
-	ls_contact_show(trial->before, &row, Max(trial->now, ls_score_row_instant(&row)),
-					trial->values, trial->nulls);
-	see(&row, seen);
+	see(trial, trial->before, &row, seen);
 	return true;
 }
 
@@ -238,13 +234,13 @@ see_replayed(LsTrial *trial, LsScoreRow *row, LsSeen *seen)
 {
 	EState	   *estate = CreateExecutorState();
 	ExprContext *econtext = ls_stage_context_make(trial->after, estate, row->contact);
-	LsStageState	standing = ls_score_row_stage_state(row);
+	LsStageState stage = ls_score_row_stage_state(row);
 	TimestampTz t = Max(trial->now, ls_score_row_instant(row));
 
 	ls_replay_evaluate(trial->replay, t, trial->score);
-	(void) ls_stage_step(trial->after, trial->score, econtext, &standing, t);
+	(void) ls_stage_step(trial->after, trial->score, econtext, &stage, t);
 	seen->score = trial->score->score;
-	seen->stage = standing.stage;
+	seen->stage = stage.stage;
 	seen->grade = ls_score_grade(trial->after, trial->score);
 	FreeExecutorState(estate);
 }
@@ -263,10 +259,8 @@ see_after(LsTrial *trial, const Entry *item, LsSeen *seen)
 		return true;
 	}
 	if (trial->pending)
-		(void) ls_contact_complete(trial->after, &row);
-	ls_contact_show(trial->after, &row, Max(trial->now, ls_score_row_instant(&row)),
-					trial->values, trial->nulls);
-	see(&row, seen);
+		(void) ls_contact_bring(trial->after, &row, true);
+	see(trial, trial->after, &row, seen);
 	return true;
 }
 

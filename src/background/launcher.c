@@ -53,7 +53,7 @@
  *		and leaves where it does not get it.  An extension of another version than
  *		the library is OUTDATED and left alone.
  * Restart: all databases are NEW.  What has become due meanwhile is recorded in
- *		order, each at its own instant (due_pass.c).
+ *		order, each at its own instant (contact_pass.c).
  * kill -9 of a backend, a worker or the launcher, immediate shutdown: the server
  *		starts all processes and the shared memory afresh: as a restart.  Dynamic
  *		workers are forgotten by the postmaster, the launcher is started anew.

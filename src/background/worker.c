@@ -22,7 +22,7 @@
  *
  * A step that fails is undone.  A model's pass is tried once more at once, one
  * contact at a time, so that a contact that fails is written down and put off
- * and the others go on (due_pass.c); if it fails all the same, the model is written
+ * and the others go on (contact_pass.c); if it fails all the same, the model is written
  * down in lead_worker_error and left alone until retry_at.
  *
  *-------------------------------------------------------------------------
@@ -159,7 +159,7 @@ run_round(Work *work)
 		return false;
 	}
 	if (ls_worker_slot->offender[0] != '\0')
-		ls_worker_blame_suspect(work);
+		ls_worker_record_offender(work);
 	run_models(work);
 	if (!work->incomplete)
 	{

@@ -16,8 +16,7 @@
 #include "background/delivery.h"
 #include "background/shared_state.h"
 #include "base/slice.h"
-#include "counting/merge_pending.h"
-#include "jobs/due_pass.h"
+#include "counting/contact_pass.h"
 #include "jobs/job_run.h"
 
 /* one model in a round */
@@ -35,9 +34,10 @@ typedef struct Task
 typedef struct Share
 {
 	char		model[NAMEDATALEN];
-	MemoryContext context;		/* of the pass */
-	LsPass	   *pass;			/* that was not done when its time was over */
-	int64		total;			/* contacts that it had to look at, 0: not known */
+	/* passes that were not done when their time was over, each in memory of its own */
+	MemoryContext context[LS_PASS_KINDS];
+	LsPass	   *pass[LS_PASS_KINDS];
+	int64		total;			/* contacts that are due, 0: not known */
 	int64		spent;			/* milliseconds, halved each round */
 	TimestampTz next_due;		/* when it was last looked at */
 	int			untold;			/* how often in a row telling what happened failed ... */
@@ -52,8 +52,8 @@ typedef struct Work
 	bool		incomplete;		/* a model is not there in full */
 	bool		suspended;		/* a model that is may go on without a word */
 	Task	   *task;			/* in hand, or NULL */
-	LsFold	   *fold;
-	bool		one_by_one;
+	LsPassKind	pass;			/* that it is at, ... */
+	bool		one_by_one;		/* ... as one of the contacts has failed */
 	LsSlice		slice;			/* for what is being done to the model */
 	int64		returned;		/* by the last step: rows, or whether it did anything */
 	LsJobNext	next_step;		/* of the model's job */
@@ -101,7 +101,7 @@ extern bool ls_worker_read_tasks(Work *work);
 extern bool ls_worker_left_alone(const Task *task);
 extern void ls_worker_run_model(Work *work, Task *task);
 extern void ls_worker_look_only(Work *work, Task *task);
-extern void ls_worker_blame_suspect(Work *work);
+extern void ls_worker_record_offender(Work *work);
 extern void ls_worker_leave_to_lane(const char *model);
 extern bool ls_worker_telling_waits(const char *model);
 extern void ls_worker_told(const char *model, bool well);
@@ -109,8 +109,7 @@ extern void ls_worker_told(const char *model, bool well);
 /* a process that is for one model alone, in worker.c */
 extern void ls_worker_lane(Work *work, const char *model);
 
-/* what is done for writers to a model, in worker_job.c */
-extern bool ls_worker_fold(Work *work);
+/* jobs, days and roles, in worker_job.c */
 extern void ls_worker_job(Work *work);
 extern bool ls_worker_days(Work *work);
 extern void ls_worker_follow_roles(Work *work);

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * worker_job.c
- *		What a worker does for writers: folds in what they put aside, and counts
- *		for them what rules ask for.
+ *		What a worker does for a model beside passes over contacts: jobs, days, roles.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,73 +10,12 @@
 #include "miscadmin.h"
 
 #include "background/helpers.h"
-#include "background/settings.h"
 #include "base/clock.h"
 #include "ddl/ddl.h"
 #include "jobs/daily.h"
 
 #define JOB_MS				300 /* how long a job goes on before others have their turn */
 #define JOB_WAIT_MS			50
-
-/* fold_batch folds in what is pending of the next contacts. */
-static void
-fold_batch(Work *work)
-{
-	if (!ls_worker_lock_model(work))
-		return;
-	if (work->fold == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(work->round);
-
-		work->fold = ls_fold_begin(work->task->model);
-		work->fold->one_by_one = work->one_by_one;
-		MemoryContextSwitchTo(old);
-	}
-	work->fold->slice = work->slice;
-	work->returned = ls_fold_batch(work->fold, ls_batch_size, true);
-}
-
-/* fold folds in what is pending, until the time is over; false if a step failed. */
-static bool
-fold(Work *work, bool one_by_one)
-{
-	int64		transitions = 0;
-
-	work->fold = NULL;
-	work->one_by_one = one_by_one;
-	work->slice = ls_slice_begin(LS_SLICE_MS);
-	ls_worker_report(work, "folding in what is pending");
-	while (ls_worker_attempt(work, fold_batch))
-	{
-		LsFold	   *fold = work->fold;
-
-		ls_worker_slot_count(ls_worker_slot, 0, fold->transitions - transitions);
-		transitions = fold->transitions;
-		if (work->returned == 0)
-			return true;
-		if (ls_slice_over(&work->slice))
-		{
-			work->hurry = true;
-			return true;
-		}
-	}
-	return !ls_worker_failed(work);
-}
-
-/*
- * ls_worker_fold does so, contact by contact where one of them fails, or has
- * failed before; false if that failed as well.
- */
-bool
-ls_worker_fold(Work *work)
-{
-	bool		one_by_one = work->task->contact_retry_at != 0;
-
-	if (fold(work, one_by_one))
-		return true;
-	return !one_by_one && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED &&
-		fold(work, true);
-}
 
 /* job_step does the next step of the model's job. */
 static void
@@ -86,13 +24,13 @@ job_step(Work *work)
 	work->next_step = LS_JOB_WAIT;
 	work->returned = 0;
 	if (ls_worker_lock_model(work))
-		work->next_step = ls_job_step(work->task->model, work->job_run, 0, &work->returned);
+		work->next_step = ls_job_run_step(work->task->model, work->job_run, 0, &work->returned);
 }
 
 static void
 job_failed(Work *work)
 {
-	ls_job_step_failed(work->task->model, work->job_run, work->failure->message);
+	ls_job_run_step_failed(work->task->model, work->job_run, work->failure->message);
 }
 
 /*
@@ -127,7 +65,7 @@ ls_worker_job_steps(Work *work)
 			break;
 		}
 		if (work->next_step == LS_JOB_MORE)
-			ls_job_pace(work->job_run, work->returned, ls_slice_elapsed(&slice) - before);
+			ls_job_run_pace(work->job_run, work->returned, ls_slice_elapsed(&slice) - before);
 		if (!work->job_run->helper && !work->lane)
 			ls_helpers_keep(work->task->model, work->job_run->ranges_due);
 	} while (work->next_step == LS_JOB_MORE && !ls_slice_over(&slice));

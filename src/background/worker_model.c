@@ -27,7 +27,7 @@
 
 #define COUNT_LIMIT			1000000
 #define FORGOTTEN			(60 * USECS_PER_SEC)
-#define FORGIVEN			(1200 * USECS_PER_SEC)	/* a retry_at beyond is wrong */
+#define RETRY_LIMIT			(1200 * USECS_PER_SEC)	/* a retry_at beyond is wrong */
 
 /* ---------- what models there are ---------- */
 
@@ -46,8 +46,9 @@ share_of(const char *model)
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	share = palloc0(sizeof(Share));
 	strlcpy(share->model, model, sizeof(share->model));
-	share->context = AllocSetContextCreate(TopMemoryContext, "leadscore worker's pass",
-										   ALLOCSET_SMALL_SIZES);
+	for (int i = 0; i < LS_PASS_KINDS; i++)
+		share->context[i] = AllocSetContextCreate(TopMemoryContext, "leadscore worker's pass",
+												  ALLOCSET_SMALL_SIZES);
 	share->next_due = DT_NOEND;
 	all = lappend(all, share);
 	MemoryContextSwitchTo(old);
@@ -129,48 +130,50 @@ ls_worker_left_alone(const Task *task)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	return task->retry_at > now && task->retry_at < now + FORGIVEN;
+	return task->retry_at > now && task->retry_at < now + RETRY_LIMIT;
 }
 
 /* ---------- one model ---------- */
 
-/* forget_pass ends the way through what is due. */
+/* forget_pass ends a pass. */
 static void
-forget_pass(Share *share)
+forget_pass(Share *share, LsPassKind kind)
 {
-	share->pass = NULL;
-	share->total = 0;
-	MemoryContextReset(share->context);
+	share->pass[kind] = NULL;
+	if (kind == LS_PASS_DUE)
+		share->total = 0;
+	MemoryContextReset(share->context[kind]);
 }
 
-/* write_batch writes the next contacts that are due. */
+/* run_batch does what is to be done about the next contacts of a pass. */
 static void
-write_batch(Work *work)
+run_batch(Work *work)
 {
 	Share	   *share = work->task->share;
+	LsPassKind	kind = work->pass;
 
 	if (!ls_worker_lock_model(work))
 		return;
-	if (share->pass == NULL)
+	if (share->pass[kind] == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(share->context);
+		MemoryContext old = MemoryContextSwitchTo(share->context[kind]);
 
-		share->pass = ls_pass_begin(share->model);
+		share->pass[kind] = ls_contact_pass_begin(kind, share->model);
 		MemoryContextSwitchTo(old);
 	}
-	share->pass->one_by_one = work->one_by_one;
-	share->pass->slice = work->slice;
-	work->returned = ls_pass_batch(share->pass, ls_batch_size, true);
-	if (share->total == 0 && work->returned >= ls_batch_size)
-		share->total = share->pass->done + ls_pass_count(share->model, COUNT_LIMIT);
+	share->pass[kind]->one_by_one = work->one_by_one;
+	share->pass[kind]->slice = work->slice;
+	work->returned = ls_contact_pass_batch(share->pass[kind], ls_batch_size, true);
+	if (kind == LS_PASS_DUE && share->total == 0 && work->returned >= ls_batch_size)
+		share->total = share->pass[kind]->done + ls_contact_pass_count(share->model, COUNT_LIMIT);
 }
 
-/* show_pass tells how far it is. */
+/* show_due tells how far the pass over what is due is. */
 static void
-show_pass(Work *work)
+show_due(Work *work)
 {
 	Share	   *share = work->task->share;
-	int64		done = share->pass->done;
+	int64		done = share->pass[LS_PASS_DUE]->done;
 
 	if (!work->lane)
 		ls_worker_slot_progress(ls_worker_slot, done, Max(share->total, done));
@@ -179,47 +182,55 @@ show_pass(Work *work)
 					 psprintf(INT64_FORMAT " due", done));
 }
 
-/*
- * run_pass writes what is due in a model, all of it or until its time is over; false
- * if a step failed.
- */
+/* run_batches runs a pass to its end, or until its time is over; false if a step failed. */
 static bool
-run_pass(Work *work, bool one_by_one)
+run_batches(Work *work, LsPassKind kind, bool one_by_one)
 {
-	Share	   *share = work->task->share;
-	int64		done = share->pass ? share->pass->done : 0;
-	int64		transitions = share->pass ? share->pass->transitions : 0;
+	LsPass	  **pass = &work->task->share->pass[kind];
+	int64		done = *pass ? (*pass)->done : 0;
+	int64		transitions = *pass ? (*pass)->transitions : 0;
 
+	work->pass = kind;
 	work->one_by_one = one_by_one;
 	work->slice = ls_slice_begin(LS_SLICE_MS);
-	ls_worker_report(work, "looking for what is due");
-	while (ls_worker_attempt(work, write_batch))
+	ls_worker_report(work, kind == LS_PASS_DUE ? "looking for what is due" : "merging what is pending");
+	while (ls_worker_attempt(work, run_batch))
 	{
-		LsPass	   *pass = share->pass;
-
-		ls_worker_slot_count(ls_worker_slot, pass->done - done, pass->transitions - transitions);
-		done = pass->done;
-		transitions = pass->transitions;
+		ls_worker_slot_count(ls_worker_slot, kind == LS_PASS_DUE ? (*pass)->done - done : 0,
+							 (*pass)->transitions - transitions);
+		done = (*pass)->done;
+		transitions = (*pass)->transitions;
 		if (work->returned == 0)
 		{
-			forget_pass(share);
+			forget_pass(work->task->share, kind);
 			return true;
 		}
-		show_pass(work);
+		if (kind == LS_PASS_DUE)
+			show_due(work);
 		if (ls_slice_over(&work->slice))
 		{
 			work->hurry = true;
 			return true;
 		}
 	}
-	forget_pass(share);
+	forget_pass(work->task->share, kind);
 	return !ls_worker_failed(work);
+}
+
+/* run_pass does so, contact by contact where one of them fails; false if that failed as well. */
+static bool
+run_pass(Work *work, LsPassKind kind, bool one_by_one)
+{
+	if (run_batches(work, kind, one_by_one))
+		return true;
+	return !one_by_one && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED &&
+		run_batches(work, kind, true);
 }
 
 /*
  * wake_for notes an instant at which there is something to do.  What was due
- * when the round began and has not been done (a contact that somebody has
- * locked) has to wait for the next round.
+ * when the round began and has not been done (a contact that another
+ * session has locked) has to wait for the next round.
  */
 static void
 wake_for(Work *work, TimestampTz due)
@@ -238,7 +249,7 @@ look_ahead(Work *work)
 
 	if (!ls_worker_lock_model(work))
 		return;
-	due = ls_pass_next_due(work->task->model);
+	due = ls_contact_pass_next_due(work->task->model);
 	day = ls_daily_next(work->task->model);
 	work->task->share->next_due = Min(due, day);
 	wake_for(work, due);
@@ -258,12 +269,12 @@ ls_worker_look_only(Work *work, Task *task)
 	if (!ls_worker_attempt(work, look_ahead))
 		wake_for(work, task->share->next_due);
 	work->task = NULL;
-	/* whoever does it wakes by himself */
+	/* the process that does it wakes by itself */
 	work->wake_due = wake_due;
 }
 
 static void
-forgive(Work *work)
+clear_error(Work *work)
 {
 	ls_worker_error_clear(work->task->model);
 }
@@ -276,18 +287,18 @@ forget(Work *work)
 }
 
 static void
-blame(Work *work)
+record_error(Work *work)
 {
 	(void) ls_worker_error_record(work->task->model, work->failure->sqlerrcode,
 								  work->failure->message);
 }
 
 /*
- * ls_worker_blame_suspect does so for a model for which a process had to end; what for
- * is what the board says.
+ * ls_worker_record_offender does so for a model for which a process had to end; the
+ * error is in its slot.
  */
 void
-ls_worker_blame_suspect(Work *work)
+ls_worker_record_offender(Work *work)
 {
 	ErrorData	failure = {.sqlerrcode = ERRCODE_QUERY_CANCELED};
 	ListCell   *lc;
@@ -301,7 +312,7 @@ ls_worker_blame_suspect(Work *work)
 			continue;
 		work->task = task;
 		work->failure = &failure;
-		if (ls_worker_attempt(work, blame))
+		if (ls_worker_attempt(work, record_error))
 			task->retry_at = GetCurrentTimestamp() + USECS_PER_SEC;
 		work->task = NULL;
 	}
@@ -310,19 +321,19 @@ ls_worker_blame_suspect(Work *work)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* settle_blame writes down how it went, where that is news. */
+/* record_outcome records how it went, where that is news. */
 static void
-settle_blame(Work *work, bool well)
+record_outcome(Work *work, bool well)
 {
 	if (!well)
 	{
 		ls_worker_note_error(work);
 		work->failure = work->error;
 		if (work->failure->sqlerrcode != ERRCODE_QUERY_CANCELED || work->stuck)
-			(void) ls_worker_attempt(work, blame);
+			(void) ls_worker_attempt(work, record_error);
 	}
 	else if (work->task->retry_at != 0)
-		(void) ls_worker_attempt(work, forgive);
+		(void) ls_worker_attempt(work, clear_error);
 	if (well && work->task->contact_retry_at != 0 &&
 		work->task->contact_retry_at < GetCurrentTimestamp() - FORGOTTEN)
 		(void) ls_worker_attempt(work, forget);
@@ -350,7 +361,7 @@ ls_worker_telling_waits(const char *model)
 	TimestampTz now = GetCurrentTimestamp();
 	Share	   *share = share_of(model);
 
-	return share->tell_at > now && share->tell_at < now + FORGIVEN;
+	return share->tell_at > now && share->tell_at < now + RETRY_LIMIT;
 }
 
 /* ls_worker_told notes whether it went well. */
@@ -367,13 +378,16 @@ ls_worker_told(const char *model, bool well)
 static bool
 do_all(Work *work)
 {
-	bool		well = ls_worker_attempt(work, ls_worker_follow_roles) ? run_pass(work, false) :
-		!ls_worker_failed(work);
+	bool		well = ls_worker_attempt(work, ls_worker_follow_roles);
 
-	if (!well && work->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
-		well = run_pass(work, true);
+	/* what fails there may concern one contact */
+	if (well || ls_worker_failed(work))
+		well = (well || work->error->sqlerrcode != ERRCODE_QUERY_CANCELED) &&
+			run_pass(work, LS_PASS_DUE, !well);
+	else
+		well = true;
 	if (well && !work->busy)
-		well = ls_worker_fold(work);
+		well = run_pass(work, LS_PASS_PENDING, work->task->contact_retry_at != 0);
 	if (well && !work->busy && !work->leaving)
 		ls_worker_job(work);
 	if (work->task->slow)
@@ -398,7 +412,7 @@ ls_worker_run_model(Work *work, Task *task)
 	if (task->slow)
 		ls_worker_leave_to_lane(task->model);
 	else if (!work->busy)
-		settle_blame(work, well);
+		record_outcome(work, well);
 	task->share->spent += ls_slice_elapsed(&time);
 	work->task = NULL;
 }

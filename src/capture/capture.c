@@ -178,7 +178,7 @@ add_contact(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slot)
 	if (item->profile == NULL)
 		item->profile = palloc(sizeof(LsState));
 	ls_state_init(item->profile);
-	ls_profile_of(model, contact, slot, capture->econtext, item->profile);
+	ls_recount_read_profile(model, contact, slot, capture->econtext, item->profile);
 	MemoryContextSwitchTo(old);
 }
 

@@ -177,7 +177,7 @@ write_set(LsDeferredSet *set)
 
 	if (set->whole != InvalidSubTransactionId)
 	{
-		ls_rescore(model->name, "event");
+		ls_recount_rescore(model->name, "event");
 		return;
 	}
 	if (!model->stale && !ls_model_fault_over(model))

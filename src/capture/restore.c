@@ -194,7 +194,7 @@ rows_restored(Oid relid)
 	if (is_table(relid, "pending_"))
 		ls_pending_restored(relid);
 	else if (is_table(relid, "outbox_"))
-		ls_outbox_pass_ids(relid);
+		ls_outbox_writer_pass_ids(relid);
 }
 
 /* ls_restored fires after rows of such a table were inserted. */

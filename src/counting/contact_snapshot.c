@@ -15,55 +15,72 @@
 #include "scoring/transition.h"
 #include "tables/identity_table.h"
 #include "tables/pending_table.h"
+#include "tables/rule_error.h"
+#include "tables/score_table.h"
 
-/* add_pending adds what is pending to the state of a row, at an instant. */
-static void
-add_pending(LsModel *model, LsScoreRow *row, LsPending *pending, TimestampTz now)
+/* What is pending of a contact, and what a transition makes of it */
+typedef struct Pending
 {
-	if (!pending->count_all)
-	{
-		ls_state_advance(model, &row->state, now);
-		if (pending->has_delta)
-			pending->count_all = !ls_state_merge(model, &row->state, &pending->delta);
-	}
-	if (pending->count_all)
-	{
-		LsState		counted;
+	LsPending	read;
+	LsCounted	counted;
+	LsState		computed;		/* events and profile, or the profile */
+} Pending;
 
-		ls_state_init(&counted);
-		ls_count_contact(model, row->contact, now, &counted);
-		ls_state_inherit(&counted, &row->state);
-		row->state = counted;
-	}
-	else if (pending->count_profile)
-	{
-		LsState		profile;
+/*
+ * read_pending reads what the active snapshot sees pending of a contact, as it is merged
+ * with the state of a row, and moves the instant at which that is done past it.  False:
+ * nothing is.
+ */
+static bool
+read_pending(LsModel *model, LsScoreRow *row, Pending *pending, TimestampTz *now)
+{
+	LsPending  *read = &pending->read;
+	LsCounted  *counted = &pending->counted;
 
-		ls_state_init(&profile);
-		ls_count_profile(model, row->contact, now, &profile);
-		ls_state_take_profile(model, &row->state, &profile);
+	memset(counted, 0, sizeof(LsCounted));
+	counted->latest = DT_NOBEGIN;
+	ls_pending_init(read);
+	ls_pending_read(model, row->contact, read);
+	read->count_all |= ls_alias_pending(model, row->contact);
+	if (read->nrows == 0 && !read->count_all)
+		return false;
+	*now = Max(*now, read->instant);
+	ls_state_init(&pending->computed);
+	if (read->has_delta && read->delta.events > 0)
+		counted->latest = read->delta.last;
+	if (read->has_delta)
+		counted->pending = &read->delta;
+	if (read->count_all || !ls_state_can_merge(model, &row->state, counted->pending))
+	{
+		ls_recount_contact(model, row->contact, *now, &pending->computed);
+		counted->whole = &pending->computed;
+		/* of what was purged, by another clock */
+		*now = Max(*now, pending->computed.last);
 	}
-	ls_state_fold(model, &row->state);
-	/* when it is due is not known any more */
-	row->state.due = DT_NOBEGIN;
+	else if (read->count_profile)
+	{
+		ls_recount_profile(model, row->contact, *now, &pending->computed);
+		counted->profile = &pending->computed;
+	}
+	return true;
 }
 
 /*
- * ls_contact_complete adds what the active snapshot sees pending of a contact to
+ * ls_contact_complete merges what the active snapshot sees pending of a contact with
  * the state of its row; the row's stage is left as it is.  True if there was
  * something.
  */
 bool
 ls_contact_complete(LsModel *model, LsScoreRow *row)
 {
-	LsPending	pending;
+	TimestampTz now = ls_clock_of_statement();
+	Pending		pending;
 
-	ls_pending_init(&pending);
-	ls_pending_read(model, row->contact, &pending);
-	pending.count_all |= ls_alias_pending(model, row->contact);
-	if (pending.nrows == 0 && !pending.count_all)
+	if (!read_pending(model, row, &pending, &now))
 		return false;
-	add_pending(model, row, &pending, ls_clock_of_statement());
+	ls_transition_merge(model, &row->state, &pending.counted, now);
+	/* when it is due is not known any more */
+	row->state.due = DT_NOBEGIN;
 	return true;
 }
 
@@ -78,13 +95,6 @@ ls_contact_any_pending(LsModel *model)
 	return ls_pending_any(model) || ls_alias_may_be_pending(model);
 }
 
-/* ls_contact_known tells whether anything is left of a contact. */
-bool
-ls_contact_known(const LsScoreRow *row)
-{
-	return row->state.events > 0 || row->state.nfuture > 0 || row->state.has_contact;
-}
-
 /*
  * ls_contact_start makes the row of a contact that has none, of what is pending.
  * False where nothing is known of the contact.
@@ -97,7 +107,7 @@ ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row)
 	if (ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
 		return false;			/* what is pending is to be told of the other */
 	ls_score_row_start(model, contact, row, ls_clock_of_statement());
-	return ls_contact_complete(model, row) && ls_contact_known(row);
+	return ls_contact_complete(model, row) && ls_score_row_is_known(row);
 }
 
 /* ls_contact_find gives a contact's row, completed.  False: it is not known. */
@@ -106,55 +116,69 @@ ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row)
 {
 	if (!ls_score_table_find(model, contact, row))
 		return ls_contact_start(model, contact, row);
-	return !ls_contact_complete(model, row) || ls_contact_known(row);
+	return !ls_contact_complete(model, row) || ls_score_row_is_known(row);
 }
 
 /*
- * ls_contact_bring brings a row, which exists or has just been started, to where
- * it will be when what is pending has been folded in, stage included: the way
- * that the store goes.  True if there was something pending.
+ * ls_contact_recall gets ready to tell what was true of a contact at an instant.  Its
+ * state is advanced to that; where it does not know what was before the last event, the
+ * events are given.
+ */
+LsReplay *
+ls_contact_recall(LsModel *model, LsScoreRow *row, TimestampTz at)
+{
+	LsReplay   *replay;
+
+	if (at >= row->state.last)
+	{
+		ls_state_advance(model, &row->state, at);
+		return NULL;
+	}
+	replay = ls_replay_make(model);
+	(void) ls_replay_contact(replay, row->contact);
+	ls_replay_tell(replay, row->contact, at, false);
+	ls_rule_error_report(model);
+	return replay;
+}
+
+/* prepare gets ready to take a contact to an instant; gives what is to be freed. */
+static EState *
+prepare(LsTransition *tr, LsModel *model, LsScoreRow *row, TimestampTz now, bool exists)
+{
+	EState	   *estate = CreateExecutorState();
+
+	memset(tr, 0, sizeof(LsTransition));
+	tr->model = model;
+	tr->row = row;
+	tr->exists = exists;
+	tr->cause = "event";
+	tr->now = now;
+	tr->econtext = ls_stage_context_make(model, estate, row->contact);
+	return estate;
+}
+
+/*
+ * ls_contact_bring brings a row, which exists or has just been started, to where it
+ * will be when what is pending has been merged, stage included.  False: nothing is left
+ * of the contact then.
  */
 bool
 ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
 {
 	TimestampTz now = Max(ls_clock_of_statement(), ls_score_row_instant(row));
-	TimestampTz last,
-				added,
-				entry;
-	LsCourse	course = {0};
-	LsPending	pending;
+	LsChange	change = {.kind = LS_CHANGE_EVENTS, .contact = row->contact};
+	LsTransition tr;
+	Pending		pending;
 	EState	   *estate;
+	bool		known;
 
-	ls_pending_init(&pending);
-	ls_pending_read(model, row->contact, &pending);
-	pending.count_all |= ls_alias_pending(model, row->contact);
-	if (pending.nrows == 0 && !pending.count_all)
-		return false;
-	now = Max(now, pending.instant);
-	estate = CreateExecutorState();
-	course.model = model;
-	course.row = row;
-	course.score = ls_course_score(model);
-	course.econtext = ls_stage_context_make(model, estate, row->contact);
-	ls_course_begin(&course, exists);
-	if (exists && row->state.due <= now)
-		ls_course_catch_up(&course, ls_score_row_instant(row), now, "time");
-	last = row->state.last;
-	add_pending(model, row, &pending, now);
-	now = Max(now, row->state.last);	/* of what was purged, by another clock */
-	added = pending.has_delta && pending.delta.events > 0 ? pending.delta.last : DT_NOBEGIN;
-	if (!exists && added != DT_NOBEGIN)
-		row->stage_since = Min(now, added);
-	entry = ls_course_entry(model, row, added, last, now);
-	if (entry != DT_NOBEGIN)
-	{
-		ls_course_step(&course, entry, "event");
-		ls_course_catch_up(&course, entry, now, "time");
-	}
-	row->scored_at = now;
-	row->state.due = DT_NOEND;	/* it has been brought to now */
+	if (!read_pending(model, row, &pending, &now))
+		return exists;
+	estate = prepare(&tr, model, row, now, exists);
+	tr.score = ls_transition_score(model);
+	known = ls_transition_run(&tr, &change, &pending.counted) != LS_TRANSITION_REMOVE;
 	FreeExecutorState(estate);
-	return true;
+	return known;
 }
 
 /*
@@ -165,36 +189,51 @@ bool
 ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row)
 {
 	bool		exists = ls_score_table_find(model, contact, row);
-	bool		brought;
 	Datum		target;
 
 	if (!exists && ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
 		return false;			/* what is pending is to be told of the other */
 	if (!exists)
 		ls_score_row_start(model, contact, row, ls_clock_of_statement());
-	brought = ls_contact_bring(model, row, exists);
-	return brought ? ls_contact_known(row) : exists;
+	return ls_contact_bring(model, row, exists);
 }
 
 /*
  * ls_contact_show moves a row on to what is true at t, which is not before the row's
- * own instant, and gives its columns.
+ * own instant.
  */
 void
-ls_contact_show(LsModel *model, LsScoreRow *row, TimestampTz t,
-				Datum *values, bool *nulls)
+ls_contact_show(LsModel *model, LsScoreRow *row, TimestampTz t)
 {
-	EState	   *estate = CreateExecutorState();
-	LsCourse	course = {0};
+	LsTransition tr;
+	EState	   *estate = prepare(&tr, model, row, t, true);
 
-	course.model = model;
-	course.row = row;
-	course.econtext = ls_stage_context_make(model, estate, row->contact);
 	/* most rows are not overdue, and need not know how they go on */
-	course.score = row->state.due <= t ? ls_course_score(model) :
+	tr.score = row->state.due <= t ? ls_transition_score(model) :
 		ls_score_make(model, model->watches_rules);
-	ls_course_now(&course, t);
-	ls_score_row_take_score(model, row, course.score);
-	ls_row_values(model, row, values, nulls);
+	ls_transition_read(&tr);
 	FreeExecutorState(estate);
+}
+
+/*
+ * ls_contact_foretell moves a row on to now, and tells what will happen to the contact
+ * until an instant if nothing but time does: a list of LsTransitionEvent, of stages, and
+ * of grades where these are asked for.
+ */
+List *
+ls_contact_foretell(LsModel *model, LsScoreRow *row, TimestampTz now, TimestampTz until,
+					bool grades)
+{
+	LsTransition tr;
+	EState	   *estate = prepare(&tr, model, row, Max(now, ls_score_row_instant(row)), true);
+	LsScoreRow	then;
+
+	tr.score = ls_transition_score(model);
+	tr.watch = grades ? LS_DUE_GRADE : 0;
+	ls_transition_read(&tr);
+	then = *row;
+	tr.row = &then;
+	ls_transition_foretell(&tr, until);
+	FreeExecutorState(estate);
+	return tr.events;
 }

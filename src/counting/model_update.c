@@ -100,7 +100,7 @@ count_one(void *arg)
 	const LsBackfill *one = arg;
 
 	if (one->all)
-		(void) ls_rescore(one->model, "backfill");
+		(void) ls_recount_rescore(one->model, "backfill");
 	else
 		ls_recount_rules(one->model);
 }
@@ -174,7 +174,7 @@ do_refresh(void *arg)
 	LockRelationOid(ls_score_table(refresh->model, false), ShareRowExclusiveLock);
 	row = ls_model_row(refresh->model, NULL);
 	if (row && row->enabled)
-		refresh->changed = ls_refresh(refresh->model, "rule");
+		refresh->changed = ls_recount_refresh(refresh->model, "rule");
 }
 
 /*

@@ -22,32 +22,31 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "definitions/restore_state.h"
 #include "base/clock.h"
 #include "base/relation.h"
 #include "base/sql.h"
+#include "counting/batch.h"
+#include "counting/contact_pass.h"
 #include "counting/event_reader.h"
-#include "counting/merge_pending.h"
 #include "counting/rule_versions.h"
 #include "counting/suspension.h"
-#include "ddl/ddl.h"
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
-#include "definitions/rights.h"
+#include "definitions/restore_state.h"
 #include "rules/source_locks.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
+#include "tables/score_table.h"
 #include "tables/rule_error.h"
 #include "tables/score_writer.h"
 
-PG_FUNCTION_INFO_V1(ls_rescore_model);
-PG_FUNCTION_INFO_V1(ls_rescore_online);
+#define READ_ALL	(LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES | LS_READ_PURGED)
 
 /* ---------- one contact ---------- */
 
-/* ls_profile_of fills in what a row of the contact table says. */
+/* ls_recount_read_profile fills in what a row of the contact table says. */
 void
-ls_profile_of(LsModel *model, Datum contact, TupleTableSlot *slot,
+ls_recount_read_profile(LsModel *model, Datum contact, TupleTableSlot *slot,
 			  ExprContext *econtext, LsState *profile)
 {
 	profile->has_contact = true;
@@ -73,7 +72,7 @@ read_contact(LsModel *model, LsReader *reader, Datum contact, TimestampTz now,
 
 	slot = ls_reader_contact(reader, &econtext);
 	if (slot)
-		ls_profile_of(model, contact, slot, econtext, state);
+		ls_recount_read_profile(model, contact, slot, econtext, state);
 	while (ls_reader_event(reader, &event))
 		ls_state_add(model, state, &event, now);
 }
@@ -94,18 +93,18 @@ count_one(LsModel *model, Datum contact, TimestampTz now, LsState *state, int wh
 }
 
 /*
- * ls_count_contact counts all that is known of one contact, purged events included:
+ * ls_recount_contact counts all that is known of one contact, purged events included:
  * what was purged by a clock that is ahead may be later than now.
  */
 void
-ls_count_contact(LsModel *model, Datum contact, TimestampTz now, LsState *state)
+ls_recount_contact(LsModel *model, Datum contact, TimestampTz now, LsState *state)
 {
 	count_one(model, contact, now, state, LS_READ_EVENTS | LS_READ_CONTACTS);
 }
 
-/* ls_count_profile looks at one contact's row. */
+/* ls_recount_profile looks at one contact's row. */
 void
-ls_count_profile(LsModel *model, Datum contact, TimestampTz now, LsState *state)
+ls_recount_profile(LsModel *model, Datum contact, TimestampTz now, LsState *state)
 {
 	count_one(model, contact, now, state, LS_READ_CONTACTS);
 }
@@ -139,38 +138,35 @@ model_to_count(const char *name, Oid relation)
 }
 
 /*
- * A pass over contacts, in the order of their key, in which each is changed.
- * counting is the model whose rules are matched, which may leave some out;
- * model is the one that rows are evaluated with.
+ * A batch whose contacts are found by what is counted.  counting is the model whose
+ * rules are matched, which may leave some out; batch.model is the one that rows are
+ * evaluated with.
  */
-typedef struct Pass
+typedef struct Recount
 {
-	LsModel    *model;
+	LsBatch		batch;
 	LsModel    *counting;
-	LsReaderSpec spec;
-	const char *cause;
 	int64	   *versions;		/* of the only rules that are backfilled, or NULL */
 	int			nversions;
 	bool		whole;			/* what is read replaces the state */
 	bool		count_all;		/* every contact found is recomputed */
-	bool		online;			/* others write: these contacts are locked */
-	bool		within_rows;	/* they have rows up to where the pass ends */
+	LsChunk    *chunk;			/* others write: these contacts are locked; or NULL */
+	bool		within_rows;	/* they have rows up to where the chunk ends */
 	Datum	   *locked;			/* ascending */
 	int			nlocked;
 	int			next_locked;
-	int64		contacts;
-} Pass;
+} Recount;
 
 /*
  * row_then tells whether a contact's row was locked before its events were read.
  * Contacts come in the order of their key.
  */
 static LsRowThen
-row_then(Pass *pass, Datum contact)
+row_then(Recount *pass, Datum contact)
 {
-	LsKeyType  *key = &pass->model->key;
+	LsKeyType  *key = &pass->batch.model->key;
 
-	if (!pass->online)
+	if (pass->chunk == NULL)
 		return LS_ROW_HELD;
 	for (; pass->next_locked < pass->nlocked; pass->next_locked++)
 	{
@@ -182,9 +178,11 @@ row_then(Pass *pass, Datum contact)
 	return LS_ROW_NONE;
 }
 
-static void
-change_contact(Pass *pass, LsReader *reader, LsScoreWriter *writer, Datum contact)
+static LsOutcome
+change_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 {
+	Recount    *pass = (Recount *) batch;
+	LsReader   *reader = batch->reader;
 	LsChange	change = {.contact = contact};
 	LsState		state,
 				profile;
@@ -202,7 +200,7 @@ change_contact(Pass *pass, LsReader *reader, LsScoreWriter *writer, Datum contac
 		change.kind = LS_CHANGE_REPLACE;
 		change.data.replace.state = &state;
 		change.data.replace.row_then = row_then(pass, contact);
-		change.data.replace.test_entry = pass->online;
+		change.data.replace.test_entry = pass->chunk != NULL;
 	}
 	else if (pass->count_all)
 		change.kind = LS_CHANGE_RECOMPUTE;
@@ -212,7 +210,7 @@ change_contact(Pass *pass, LsReader *reader, LsScoreWriter *writer, Datum contac
 			ls_purged_add(pass->counting, contact, &state);
 		slot = ls_reader_contact(reader, &econtext);
 		if (slot)
-			ls_profile_of(pass->model, contact, slot, econtext, &profile);
+			ls_recount_read_profile(batch->model, contact, slot, econtext, &profile);
 		while (ls_reader_event(reader, &event))
 			ls_state_add(pass->counting, &state, &event, now);
 		if (pass->versions)
@@ -224,85 +222,67 @@ change_contact(Pass *pass, LsReader *reader, LsScoreWriter *writer, Datum contac
 			change.data.rules.versions = pass->versions;
 			change.data.rules.nversions = pass->nversions;
 			change.data.rules.row_then = row_then(pass, contact);
-			change.data.rules.state_only = !pass->online;
+			change.data.rules.state_only = pass->chunk == NULL;
 		}
 		else
 		{
 			bool		events = state.events > 0 || state.nfuture > 0;
 
 			if (!events && slot == NULL)
-				return;
+				return LS_UNCHANGED;
 			change.kind = LS_CHANGE_EVENTS;
 			change.data.events.delta = events ? &state : NULL;
 			change.data.events.profile = slot ? &profile : NULL;
 			change.data.events.only_if_changed = !events;
 		}
 	}
-	ls_score_writer_change(writer, &change);
-	pass->contacts++;
-}
-
-/* A way through contacts with what it needs, opened and closed in one piece */
-typedef struct Walk
-{
-	LsScoreWriter *writer;
-	LsReader   *reader;
-	MemoryContext context;		/* of one contact */
-	MemoryContext caller;
-} Walk;
-
-static void
-begin_walk(Walk *walk, LsModel *model, const char *cause, const LsReaderSpec *spec)
-{
-	walk->context = AllocSetContextCreate(CurrentMemoryContext,
-										  "leadscore walk",
-										  ALLOCSET_DEFAULT_SIZES);
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	walk->writer = ls_score_writer_open(model, cause);
-	walk->reader = ls_reader_open(spec);
-	walk->caller = MemoryContextSwitchTo(walk->context);
+	return ls_score_writer_change(writer, &change);
 }
 
 static void
-end_walk(Walk *walk)
+run(Recount *pass)
 {
-	MemoryContextSwitchTo(walk->caller);
-	ls_reader_close(walk->reader);
-	ls_score_writer_close(walk->writer);
-	PopActiveSnapshot();
-	MemoryContextDelete(walk->context);
+	ls_batch_run(&pass->batch);
+	if (pass->batch.model != pass->counting)
+		ls_rule_error_report(pass->counting);
 }
 
-static void
-run_pass(Pass *pass)
+/* recount_of gives a batch of all that is found of a kind, by a model's own rules. */
+static Recount
+recount_of(LsModel *model, const char *cause, int what)
 {
-	Walk		walk;
-	Datum		contact;
+	Recount		pass = {.counting = model,
+		.batch = {.model = model, .cause = cause, .change = change_contact,
+	.spec = {.model = model, .what = what, .source = -1}}};
 
-	begin_walk(&walk, pass->model, pass->cause, &pass->spec);
-	while (ls_reader_next(walk.reader, &contact))
-	{
-		change_contact(pass, walk.reader, walk.writer, contact);
-		MemoryContextReset(walk.context);
-	}
-	end_walk(&walk);
-	ls_rule_error_report(pass->counting);
-	if (pass->model != pass->counting)
-		ls_rule_error_report(pass->model);
+	return pass;
 }
 
-/* ls_recount_contacts gives every contact of the contact table its row. */
+/* ls_recount_contact_table gives every contact of the contact table its row. */
 void
-ls_recount_contacts(const char *name, const char *cause)
+ls_recount_contact_table(const char *name, const char *cause)
 {
 	LsModel    *model = model_to_count(name, InvalidOid);
-	Pass		pass = {0};
+	Recount		pass = recount_of(model, cause, LS_READ_CONTACTS);
 
-	pass.model = pass.counting = model;
-	pass.cause = cause;
-	pass.spec = (LsReaderSpec) {.model = model, .what = LS_READ_CONTACTS, .source = -1};
-	run_pass(&pass);
+	run(&pass);
+	ls_model_release(model);
+}
+
+/* recount_source adds the events of a source, or recomputes the contacts that occur in it. */
+static void
+recount_source(const char *name, const char *source, Oid relation, const char *cause, bool count_all)
+{
+	LsModel    *model = model_to_count(name, relation);
+	LsSource   *found = ls_source_by_name(model, source);
+	Recount		pass = recount_of(model, cause, LS_READ_EVENTS);
+
+	if (found == NULL)
+		elog(ERROR, "model \"%s\" has no source \"%s\"", name, source);
+	pass.count_all = count_all;
+	pass.batch.spec.source = found - model->sources;
+	pass.batch.spec.relation = relation;
+	run(&pass);
 	ls_model_release(model);
 }
 
@@ -311,60 +291,33 @@ void
 ls_recount_source(const char *name, const char *source, Oid relation,
 				  const char *cause)
 {
-	LsModel    *model;
-	LsSource   *found;
-	Pass		pass = {0};
-
 	if (ls_suspension_defers(name))
 		return;
 	/* rules that wait for a job are not backfilled by what one part has */
 	if (!OidIsValid(relation))
-		ls_recount_assign(name, source, false);
-	model = model_to_count(name, relation);
-	found = ls_source_by_name(model, source);
-	if (found == NULL)
-		elog(ERROR, "model \"%s\" has no source \"%s\"", name, source);
-	pass.model = pass.counting = model;
-	pass.cause = cause;
-	pass.spec = (LsReaderSpec) {.model = model, .what = LS_READ_EVENTS,
-	.source = found - model->sources, .relation = relation};
-	run_pass(&pass);
-	ls_model_release(model);
+		ls_rule_versions_assign(name, source, false);
+	recount_source(name, source, relation, cause, false);
 }
 
 /* ls_recount_relation recomputes the contacts that occur in a table. */
 void
 ls_recount_relation(const char *name, const char *source, Oid relation)
 {
-	LsModel    *model;
-	LsSource   *found;
-	Pass		pass = {0};
-
-	if (ls_suspension_defers(name))
-		return;
-	model = model_to_count(name, relation);
-	found = ls_source_by_name(model, source);
-	if (found == NULL)
-		elog(ERROR, "model \"%s\" has no source \"%s\"", name, source);
-	pass.model = pass.counting = model;
-	pass.cause = "backfill";
-	pass.count_all = true;
-	pass.spec = (LsReaderSpec) {.model = model, .what = LS_READ_EVENTS,
-	.source = found - model->sources, .relation = relation};
-	run_pass(&pass);
-	ls_model_release(model);
+	if (!ls_suspension_defers(name))
+		recount_source(name, source, relation, "backfill", true);
 }
 
 /* ---------- rules ---------- */
 
-static int64 *
-version_array(List *versions)
+/* match_only has a batch count some rules only: those that a model, which leaves out others, has. */
+static void
+match_only(Recount *pass, LsModel *counting, List *versions)
 {
-	int64	   *array = palloc(sizeof(int64) * list_length(versions));
-
-	for (int i = 0; i < list_length(versions); i++)
-		array[i] = *(int64 *) list_nth(versions, i);
-	return array;
+	pass->counting = pass->batch.spec.model = counting;
+	pass->nversions = list_length(versions);
+	pass->versions = palloc(sizeof(int64) * pass->nversions);
+	for (int i = 0; i < pass->nversions; i++)
+		pass->versions[i] = *(int64 *) list_nth(versions, i);
 }
 
 /*
@@ -421,24 +374,21 @@ backfill_rules(const char *name, List *versions)
 {
 	LsModel    *counting = ls_model_load(name, NULL);
 	int			what = leave_out(counting, versions);
-	Pass		pass = {0};
 
 	lock_for_rules(counting, what);
 	if (what != 0)
 	{
-		pass.model = model_to_count(name, InvalidOid);
+		LsModel    *model = model_to_count(name, InvalidOid);
+		Recount		pass = recount_of(model, "rule", what);
+
 		/* contacts that are only pending have no row to which slots could be added */
-		(void) ls_fold_all(name, true);
-		pass.counting = counting;
-		pass.cause = "rule";
-		pass.versions = version_array(versions);
-		pass.nversions = list_length(versions);
+		(void) ls_contact_pass_merge_all(name, true);
+		match_only(&pass, counting, versions);
 		/* what a rule matched before may have been purged, with all else of a contact */
 		if (what & LS_READ_EVENTS)
-			what |= LS_READ_PURGED;
-		pass.spec = (LsReaderSpec) {.model = counting, .what = what, .source = -1};
-		run_pass(&pass);
-		ls_model_release(pass.model);
+			pass.batch.spec.what |= LS_READ_PURGED;
+		run(&pass);
+		ls_model_release(model);
 	}
 	ls_model_release(counting);
 }
@@ -458,7 +408,7 @@ ls_recount_rules(const char *name)
 
 	if (ls_suspension_defers(name))
 		return;
-	versions = ls_recount_assign(name, NULL, false);
+	versions = ls_rule_versions_assign(name, NULL, false);
 	if (versions == NIL)
 		return;
 	if (visitors)
@@ -466,7 +416,7 @@ ls_recount_rules(const char *name)
 	backfill_rules(name, versions);
 }
 
-/* ---------- parts of jobs ---------- */
+/* ---------- chunks of jobs ---------- */
 
 /*
  * next_keys reads the next contacts that have a row, up to a number (0: all) or
@@ -507,59 +457,57 @@ next_keys(LsModel *model, const LsReaderSpec *range, int limit, const char *lock
  * where all are, with the last that there is, or that it may come to.
  */
 static void
-lock_chunk(Pass *pass, LsChunk *chunk)
+lock_chunk(Recount *pass, LsChunk *chunk)
 {
-	LsReaderSpec *range = &pass->spec;
+	LsModel    *model = pass->batch.model;
+	LsReaderSpec *range = &pass->batch.spec;
 	const Datum *last = range->upto;
 	int			n,
 				same = 0;
-	Datum	   *keys = next_keys(pass->model, range, chunk->limit, "", &n);
+	Datum	   *keys = next_keys(model, range, chunk->limit, "", &n);
 
 	if (n > 0)
 		range->upto = &keys[n - 1];
-	pass->locked = next_keys(pass->model, range, 0, " FOR NO KEY UPDATE SKIP LOCKED",
+	pass->locked = next_keys(model, range, 0, " FOR NO KEY UPDATE SKIP LOCKED",
 							 &pass->nlocked);
 	while (same < n && same < pass->nlocked &&
-		   ls_key_compare(&pass->model->key, keys[same], pass->locked[same]) == 0)
+		   ls_key_compare(&model->key, keys[same], pass->locked[same]) == 0)
 		same++;
 	if (n > 0 && same == 0)
 	{
 		range->upto = &keys[0];
-		pass->locked = next_keys(pass->model, range, 0, " FOR NO KEY UPDATE", &pass->nlocked);
+		pass->locked = next_keys(model, range, 0, " FOR NO KEY UPDATE", &pass->nlocked);
 		same = 1;
 	}
 	pass->within_rows = same < n || n == chunk->limit;
 	range->upto = pass->within_rows ? &keys[same - 1] : last;
 	if (pass->within_rows)
-		chunk->position = ls_key_text(&pass->model->key, *range->upto);
+		chunk->position = ls_key_text(&model->key, *range->upto);
 	chunk->ended = !pass->within_rows;
 }
 
-/* run_chunk changes the contacts of a chunk, as a snapshot sees them that is
- * newer than the locks. */
+/* end_at records the contact with which a chunk ends, though there may be more. */
 static void
-run_chunk(Pass *pass, LsChunk *chunk)
+end_at(LsChunk *chunk, LsBatch *batch, Datum contact)
 {
-	Walk		walk;
-	Datum		contact;
+	chunk->position = MemoryContextStrdup(batch->caller, ls_key_text(&batch->model->key, contact));
+}
 
-	begin_walk(&walk, pass->model, pass->cause, &pass->spec);
-	while (ls_reader_next(walk.reader, &contact))
+/* change_in_chunk changes a contact of a chunk. */
+static LsOutcome
+change_in_chunk(LsBatch *batch, LsScoreWriter *writer, Datum contact)
+{
+	Recount    *pass = (Recount *) batch;
+	LsOutcome	outcome = change_contact(batch, writer, contact);
+
+	/* contacts that had no row come without number */
+	if (batch->done >= pass->chunk->limit * 4 && !pass->within_rows)
 	{
-		change_contact(pass, walk.reader, walk.writer, contact);
-		MemoryContextReset(walk.context);
-		/* contacts that had no row come without number */
-		if (pass->contacts < chunk->limit * 4 || pass->within_rows)
-			continue;
-		chunk->position = MemoryContextStrdup(walk.caller, ls_key_text(&pass->model->key, contact));
-		chunk->ended = false;
-		break;
+		end_at(pass->chunk, batch, contact);
+		pass->chunk->ended = false;
+		batch->over = true;
 	}
-	end_walk(&walk);
-	chunk->contacts = Max(pass->contacts, pass->nlocked);
-	ls_rule_error_report(pass->counting);
-	if (pass->model != pass->counting)
-		ls_rule_error_report(pass->model);
+	return outcome;
 }
 
 /* backfilling_versions lists the versions of the rules that a job is backfilling. */
@@ -600,41 +548,37 @@ void
 ls_recount_chunk(LsChunk *chunk)
 {
 	LsModel    *model = ls_model_acquire_to_write(chunk->model);
-	Pass		pass = {0};
+	Recount		pass;
 	List	   *versions;
 
 	if (model == NULL)
 		return;
-	versions = backfilling_versions(model);
+	versions = chunk->whole ? NIL : backfilling_versions(model);
 	/* before the snapshot, as TRUNCATE minds none; who holds a table may want ours */
 	if (!ls_lock_to_read_if_free(model))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("a table that feeds model \"%s\" is locked", model->name)));
-	pass.model = pass.counting = model;
-	pass.cause = chunk->cause;
-	pass.online = true;
+	pass = recount_of(model, chunk->cause, chunk->whole ? READ_ALL : 0);
+	pass.batch.change = change_in_chunk;
+	pass.chunk = chunk;
 	pass.whole = chunk->whole;
-	pass.spec = (LsReaderSpec) {.model = model, .source = -1,
-	.what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES | LS_READ_PURGED};
-	if (!chunk->whole && versions != NIL)
+	if (versions != NIL)
 	{
-		pass.counting = ls_model_load(chunk->model, NULL);
-		pass.spec.model = pass.counting;
-		pass.spec.what = leave_out(pass.counting, versions);
-		pass.versions = version_array(versions);
-		pass.nversions = list_length(versions);
+		match_only(&pass, ls_model_load(chunk->model, NULL), versions);
+		pass.batch.spec.what = leave_out(pass.counting, versions);
 		/* what it counts may have been purged meanwhile, with all else of a contact */
-		if (pass.spec.what != 0 && ls_purged_any(model))
-			pass.spec.what |= LS_READ_SCORES;
+		if (pass.batch.spec.what != 0 && ls_purged_any(model))
+			pass.batch.spec.what |= LS_READ_SCORES;
 	}
 	chunk->ended = true;
-	if (chunk->whole || (versions != NIL && pass.spec.what != 0))
+	if (pass.batch.spec.what != 0)
 	{
-		pass.spec.after = key_of(model, chunk->position);
-		pass.spec.upto = key_of(model, chunk->last);
+		pass.batch.spec.after = key_of(model, chunk->position);
+		pass.batch.spec.upto = key_of(model, chunk->last);
 		lock_chunk(&pass, chunk);
-		run_chunk(&pass, chunk);
+		run(&pass);
+		chunk->contacts = Max(pass.batch.done, pass.nlocked);
 	}
 	if (pass.counting != model)
 		ls_model_release(pass.counting);
@@ -655,32 +599,29 @@ drop_pending(LsModel *model)
 static int64
 rescore(const char *name, const char *cause)
 {
-	Pass		pass = {0};
+	LsModel    *model = model_to_count(name, InvalidOid);
+	Recount		pass = recount_of(model, cause, READ_ALL);
 
-	pass.model = pass.counting = model_to_count(name, InvalidOid);
 	/* nothing can be read of it, and what it has stays */
-	if (pass.model->suspended)
+	if (model->suspended)
 	{
-		ls_model_release(pass.model);
+		ls_model_release(model);
 		return 0;
 	}
-	pass.cause = cause;
 	pass.whole = true;
-	pass.spec = (LsReaderSpec) {.model = pass.model, .source = -1,
-	.what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES | LS_READ_PURGED};
-	run_pass(&pass);
+	run(&pass);
 	/* what is pending of visitors who are identified is for others */
-	if (pass.model->visitors_of)
-		(void) ls_fold_all(name, false);
-	drop_pending(pass.model);
-	ls_model_release(pass.model);
+	if (model->visitors_of)
+		(void) ls_contact_pass_merge_all(name, false);
+	drop_pending(model);
+	ls_model_release(model);
 	ls_job_supersede(name);
-	return pass.contacts;
+	return pass.batch.done;
 }
 
-/* ls_rescore does so for a model and its visitors, and gives that of the former. */
+/* ls_recount_rescore does so for a model and its visitors, and gives that of the former. */
 int64
-ls_rescore(const char *name, const char *cause)
+ls_recount_rescore(const char *name, const char *cause)
 {
 	const char *visitors = ls_visitors_model(name);
 
@@ -691,7 +632,7 @@ ls_rescore(const char *name, const char *cause)
 	if (visitors)
 		ls_restore_over(visitors);
 	ls_lock_sources(name);
-	ls_recount_assign(name, NULL, true);
+	ls_rule_versions_assign(name, NULL, true);
 	if (visitors)
 		(void) rescore(visitors, cause);
 	return rescore(name, cause);
@@ -699,130 +640,91 @@ ls_rescore(const char *name, const char *cause)
 
 /* ---------- refresh ---------- */
 
+/* A batch of rows that are made true */
+typedef struct Refresh
+{
+	LsBatch		batch;
+	LsChunk    *chunk;			/* beside writers; NULL: these are kept away */
+} Refresh;
+
 /*
- * ls_refresh looks at every row of a model and writes those that are not true
+ * refresh_contact makes one row true.  A chunk ends before one that another session
+ * holds; where that is the first, it is waited for alone.
+ */
+static LsOutcome
+refresh_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
+{
+	LsChunk    *chunk = ((Refresh *) batch)->chunk;
+	LsChange	change = {.kind = LS_CHANGE_REFRESH, .contact = contact, .skip_locked = chunk != NULL};
+	LsOutcome	outcome = LS_UNCHANGED;
+	TupleDesc	desc;
+	HeapTuple	tuple = ls_reader_score(batch->reader, &desc);
+	LsScoreRow	row;
+
+	ls_row_read_tuple(batch->model, tuple, desc, &row);
+	if (ls_score_writer_would_change(writer, &row))
+		outcome = ls_score_writer_change(writer, &change);
+	if (outcome == LS_SKIPPED)
+	{
+		batch->over = true;
+		chunk->ended = false;
+		if (batch->done > 1)
+			return outcome;
+		change.skip_locked = false;
+		outcome = ls_score_writer_change(writer, &change);
+	}
+	if (chunk)
+	{
+		chunk->contacts++;
+		end_at(chunk, batch, contact);
+	}
+	return outcome;
+}
+
+/* refresh_of gives a batch of all rows of a model. */
+static Refresh
+refresh_of(LsModel *model, const char *cause, LsChunk *chunk)
+{
+	Refresh		refresh = {.chunk = chunk,
+		.batch = {.model = model, .cause = cause, .change = refresh_contact,
+	.spec = {.model = model, .what = LS_READ_SCORES, .source = -1}}};
+
+	return refresh;
+}
+
+/*
+ * ls_recount_refresh looks at every row of a model and writes those that are not true
  * any more, because the rules changed, or have to be looked at earlier.
  */
 int64
-ls_refresh(const char *name, const char *cause)
+ls_recount_refresh(const char *name, const char *cause)
 {
 	LsModel    *model = model_to_count(name, InvalidOid);
-	LsReaderSpec spec = {.model = model, .what = LS_READ_SCORES, .source = -1};
-	Walk		walk;
-	Datum		contact;
-	int64		changed = 0;
+	Refresh		refresh = refresh_of(model, cause, NULL);
 
-	begin_walk(&walk, model, cause, &spec);
-	while (ls_reader_next(walk.reader, &contact))
-	{
-		LsChange	change = {.kind = LS_CHANGE_REFRESH, .contact = contact};
-		TupleDesc	desc;
-		HeapTuple	tuple = ls_reader_score(walk.reader, &desc);
-		LsScoreRow	row;
-
-		ls_row_read_tuple(model, tuple, desc, &row);
-		if (ls_score_writer_would_change(walk.writer, &row) &&
-			ls_score_writer_change(walk.writer, &change) == LS_CHANGED)
-			changed++;
-		MemoryContextReset(walk.context);
-	}
-	end_walk(&walk);
-	ls_rule_error_report(model);
+	ls_batch_run(&refresh.batch);
 	ls_model_release(model);
-	return changed;
+	return refresh.batch.changed;
 }
 
-/* refresh_contact makes one row true.  False where somebody holds it. */
-static bool
-refresh_contact(LsScoreWriter *writer, LsChunk *chunk, LsScoreRow *row, bool wait)
-{
-	LsChange	change = {.kind = LS_CHANGE_REFRESH, .contact = row->contact, .skip_locked = !wait};
-
-	return !ls_score_writer_would_change(writer, row) ||
-		ls_score_writer_change(writer, &change) != LS_SKIPPED;
-}
-
-/*
- * ls_refresh_chunk makes the rows of the next contacts true.  It ends before one
- * that somebody holds; where that is the first, it is waited for alone.
- */
+/* ls_recount_refresh_chunk makes the rows of the next contacts true. */
 void
-ls_refresh_chunk(LsChunk *chunk)
+ls_recount_refresh_chunk(LsChunk *chunk)
 {
 	LsModel    *model = ls_model_acquire_to_write(chunk->model);
-	LsReaderSpec spec = {.model = model, .what = LS_READ_SCORES, .source = -1};
-	Walk		walk;
-	Datum		contact;
+	Refresh		refresh;
 	Datum	   *keys;
 	int			n;
-	bool		more = true;
 
 	if (model == NULL)
 		return;
-	spec.after = key_of(model, chunk->position);
-	spec.upto = key_of(model, chunk->last);
-	keys = next_keys(model, &spec, chunk->limit, "", &n);
+	refresh = refresh_of(model, chunk->cause, chunk);
+	refresh.batch.spec.after = key_of(model, chunk->position);
+	refresh.batch.spec.upto = key_of(model, chunk->last);
+	keys = next_keys(model, &refresh.batch.spec, chunk->limit, "", &n);
 	if (n == chunk->limit)
-		spec.upto = &keys[n - 1];
+		refresh.batch.spec.upto = &keys[n - 1];
 	chunk->ended = n < chunk->limit;
-	begin_walk(&walk, model, chunk->cause, &spec);
-	while (more && ls_reader_next(walk.reader, &contact))
-	{
-		TupleDesc	desc;
-		HeapTuple	tuple = ls_reader_score(walk.reader, &desc);
-		LsScoreRow	row;
-		bool		free_row;
-
-		ls_row_read_tuple(model, tuple, desc, &row);
-		free_row = refresh_contact(walk.writer, chunk, &row, false);
-		if (!free_row && chunk->contacts == 0)
-			(void) refresh_contact(walk.writer, chunk, &row, true);
-		more = free_row;
-		chunk->ended &= free_row;
-		if (free_row || chunk->contacts == 0)
-		{
-			chunk->contacts++;
-			chunk->position = MemoryContextStrdup(walk.caller, ls_key_text(&model->key, contact));
-		}
-		MemoryContextReset(walk.context);
-	}
-	end_walk(&walk);
-	ls_rule_error_report(model);
+	ls_batch_run(&refresh.batch);
 	ls_model_release(model);
-}
-
-/* ls_rescore_online is leadscore.rescore() with the choice to do it beside writers. */
-Datum
-ls_rescore_online(PG_FUNCTION_ARGS)
-{
-	LsModelRow *row;
-
-	PreventCommandIfReadOnly("rescore()");
-	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
-	ls_follow_roles(row->model, false);
-	/* a job waits until the contact table can be read */
-	if (!row->unreadable || !PG_GETARG_BOOL(1))
-		ls_suspension_refuse(row);
-	if (PG_GETARG_BOOL(1))
-		PG_RETURN_INT64(ls_job_request(row->model, "rescore", NULL));
-	PG_RETURN_INT64(ls_rescore(row->model, "backfill"));
-}
-
-/* ls_rescore_model is leadscore.rescore(). */
-Datum
-ls_rescore_model(PG_FUNCTION_ARGS)
-{
-	LsModelRow *row;
-	LsModel    *model;
-	int64		contacts;
-
-	PreventCommandIfReadOnly("rescore()");
-	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
-	ls_follow_roles(row->model, false);
-	ls_suspension_refuse(row);
-	contacts = ls_rescore(row->model, "backfill");
-	model = ls_model_acquire(row->model, NULL);
-	ls_purged_report(model, "Their contributions are kept, and were added to those of the events that are still there.");
-	ls_model_release(model);
-	PG_RETURN_INT64(contacts);
 }

@@ -14,17 +14,17 @@
 #include "scoring/state.h"
 
 /* counters for the store, of one contact */
-extern void ls_count_contact(LsModel *model, Datum contact, TimestampTz now,
+extern void ls_recount_contact(LsModel *model, Datum contact, TimestampTz now,
 							 LsState *state);
-extern void ls_count_profile(LsModel *model, Datum contact, TimestampTz now,
+extern void ls_recount_profile(LsModel *model, Datum contact, TimestampTz now,
 							 LsState *state);
 
 /* what a row of the contact table says */
-extern void ls_profile_of(LsModel *model, Datum contact, TupleTableSlot *slot,
+extern void ls_recount_read_profile(LsModel *model, Datum contact, TupleTableSlot *slot,
 						  ExprContext *econtext, LsState *profile);
 
 /* brings stored rows up to date; number of those that were not */
-extern int64 ls_refresh(const char *model, const char *cause);
+extern int64 ls_recount_refresh(const char *model, const char *cause);
 
 /*
  * All of these read the newest committed rows (and the transaction's own) and
@@ -34,7 +34,7 @@ extern int64 ls_refresh(const char *model, const char *cause);
  */
 
 /* gives every contact of the contact table its row (create_model) */
-extern void ls_recount_contacts(const char *model, const char *cause);
+extern void ls_recount_contact_table(const char *model, const char *cause);
 
 /* adds the rows of a source just attached, or of one relation below it
  * (a partition just attached) where relation is valid */
@@ -63,10 +63,10 @@ typedef struct LsChunk
 } LsChunk;
 
 extern void ls_recount_chunk(LsChunk *chunk);
-extern void ls_refresh_chunk(LsChunk *chunk);
+extern void ls_recount_refresh_chunk(LsChunk *chunk);
 
 /* rebuilds everything from the events; number of contacts */
-extern int64 ls_rescore(const char *model, const char *cause);
+extern int64 ls_recount_rescore(const char *model, const char *cause);
 
 /* replays the contacts that occur in one relation (a partition detached) */
 extern void ls_recount_relation(const char *model, const char *source, Oid relation);

@@ -458,7 +458,7 @@ with_kept(LsReplay *replay, TimestampTz t)
 	state.created_at = replay->created_at;
 	foreach(lc, replay->purged)
 		if (come(lfirst(lc), t))
-			(void) ls_state_merge(model, &state, &((LsPurged *) lfirst(lc))->state);
+			ls_state_merge(model, &state, &((LsPurged *) lfirst(lc))->state);
 	ls_state_advance(model, &state, t);
 	add_matches(replay, &state, t);
 	for (int i = 0; i < model->nrules; i++)

@@ -81,13 +81,13 @@ is_of_visitors(const char *name)
 }
 
 /*
- * ls_recount_publish gives the rules that wait to be backfilled a version under
+ * ls_rule_versions_publish gives the rules that wait to be backfilled a version under
  * which writers match them from now on, though they contribute nothing until a
  * job has backfilled what was there before.  again: also those that could not be.
  * Rules of visitors are the model's that they visit, and get their versions there.
  */
 void
-ls_recount_publish(const char *name, bool again)
+ls_rule_versions_publish(const char *name, bool again)
 {
 	Oid			sequence = ls_extension_base_table("version_seq", false);
 	LsModel    *model;
@@ -121,11 +121,11 @@ ls_recount_publish(const char *name, bool again)
 }
 
 /*
- * ls_recount_size estimates how many rows have to be read to backfill the rules
+ * ls_rule_versions_size estimates how many rows have to be read to backfill the rules
  * that wait for it; or, where all is set, everything.
  */
 double
-ls_recount_size(const char *name, bool all)
+ls_rule_versions_size(const char *name, bool all)
 {
 	LsModelRow *model = ls_model_row(name, NULL);
 	List	   *relations = NIL;
@@ -158,12 +158,12 @@ ls_recount_size(const char *name, bool all)
 }
 
 /*
- * ls_recount_assign gives the rules that wait to be backfilled a version of what
+ * ls_rule_versions_assign gives the rules that wait to be backfilled a version of what
  * they match, or 0 where they cannot be backfilled: those that read a source, where
  * one is given.  again: try those with 0 too.  Returns the versions given.
  */
 List *
-ls_recount_assign(const char *name, const char *source, bool again)
+ls_rule_versions_assign(const char *name, const char *source, bool again)
 {
 	Oid			sequence = ls_extension_base_table("version_seq", false);
 	LsModel    *model = NULL;

@@ -14,10 +14,10 @@
 
 
 /* gives waiting rules the versions under which a job is to backfill them */
-extern void ls_recount_publish(const char *model, bool again);
+extern void ls_rule_versions_publish(const char *model, bool again);
 /* how many rows have to be read for that, or for everything */
-extern double ls_recount_size(const char *model, bool all);
+extern double ls_rule_versions_size(const char *model, bool all);
 /* gives waiting rules their versions at once; list of int64 pointers */
-extern List *ls_recount_assign(const char *model, const char *source, bool again);
+extern List *ls_rule_versions_assign(const char *model, const char *source, bool again);
 
 #endif							/* LEADSCORE_RULE_VERSIONS_H */

@@ -56,7 +56,7 @@ end(LsModelRow *row)
 	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
 	CommandCounterIncrement();
 	ls_follow_again(row->model);
-	ls_job_follow(row->model, true, false, true);
+	ls_job_run_follow(row->model, true, false, true);
 }
 
 static void

@@ -246,7 +246,7 @@ ls_follow_rules(Work *work, bool sleeping_only)
 		{
 			/*
 			 * Where its source could not be read, more went unnoticed than what
-			 * this rule asks about.  ls_rescore() takes in all that sleep.
+			 * this rule asks about.  ls_recount_rescore() takes in all that sleep.
 			 */
 			work->rescore = true;
 		}

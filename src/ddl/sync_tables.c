@@ -444,7 +444,7 @@ finish(Work *work)
 	if (deferred)
 		return;
 	if (work->changed || work->recount || work->rescore)
-		ls_job_follow(model, all, work->recount, holds_tables);
+		ls_job_run_follow(model, all, work->recount, holds_tables);
 	if (all)
 		return;
 

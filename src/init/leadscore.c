@@ -119,8 +119,8 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 
 /* what the writer of scores has read by those who use it */
 static const LsScoreWriterCallbacks writer_callbacks = {
-	.count_all = ls_count_contact,
-	.count_profile = ls_count_profile,
+	.count_all = ls_recount_contact,
+	.count_profile = ls_recount_profile,
 	.stage_context = ls_stage_context_fill,
 };
 

@@ -311,7 +311,7 @@ read_moves(Day *day, const LsScoreRow *row, Moves *moves)
 	moves->stage = row->stage;
 	if (row->stage_since < day->from)
 		return;
-	all = ls_history_read(model, row->contact, day->from, &n);
+	all = ls_stage_history_read(model, row->contact, day->from, &n);
 	moves->from = palloc(sizeof(char *) * Max(1, n));
 	moves->to = palloc(sizeof(char *) * Max(1, n));
 	for (int i = 0; i < n; i++)

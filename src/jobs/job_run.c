@@ -173,7 +173,7 @@ begin(LsJob *job)
 		count_pending_again(job->model);
 	if (!only_refresh)
 	{
-		ls_recount_publish(job->model, is(job->kind, "rescore"));
+		ls_rule_versions_publish(job->model, is(job->kind, "rescore"));
 		ls_model_change_version(job->model);
 	}
 	ls_job_advance(job, only_refresh ? "settle" : "wait", NIL);
@@ -282,7 +282,7 @@ do_chunk(LsJob *job, LsJobRun *run, const LsJobRange *range, int64 *contacts)
 	if (is(job->phase, "count"))
 		ls_recount_chunk(&chunk);
 	else
-		ls_refresh_chunk(&chunk);
+		ls_recount_refresh_chunk(&chunk);
 	*contacts = chunk.contacts;
 	ls_job_range_progress(job, range, chunk.position, chunk.ended, chunk.contacts);
 	if (chunk.ended && !run->helper)
@@ -355,12 +355,12 @@ do_step(LsJob *job, LsJobRun *run, bool at_once, int64 *contacts)
 }
 
 /*
- * ls_job_step does the next step of a model's job, in the transaction that the
+ * ls_job_run_step does the next step of a model's job, in the transaction that the
  * caller has begun; the locks that a writer takes are held.  limit is how many
  * contacts it takes; 0: as the pace has it.
  */
 LsJobNext
-ls_job_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
+ls_job_run_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
 {
 	LsJob	   *job = ls_job_open(model);
 	LsJobNext	next;
@@ -386,11 +386,11 @@ ls_job_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
 }
 
 /*
- * ls_job_step_failed records why a step of a model's job failed.  What has no range
+ * ls_job_run_step_failed records why a step of a model's job failed.  What has no range
  * is that of all.
  */
 void
-ls_job_step_failed(const char *model, const LsJobRun *run, const char *error)
+ls_job_run_step_failed(const char *model, const LsJobRun *run, const char *error)
 {
 	LsJob	   *job = ls_job_open(model);
 
@@ -399,11 +399,11 @@ ls_job_step_failed(const char *model, const LsJobRun *run, const char *error)
 }
 
 /*
- * ls_job_pace chooses the size of the next chunk, by the time that the last one
+ * ls_job_run_pace chooses the size of the next chunk, by the time that the last one
  * took, and when it may begin.
  */
 void
-ls_job_pace(LsJobRun *run, int64 contacts, int64 milliseconds)
+ls_job_run_pace(LsJobRun *run, int64 contacts, int64 milliseconds)
 {
 	if (contacts > 0 && milliseconds < CHUNK_MS / 2)
 		run->limit = Min(Max(MOST_LIMIT, run->floor), run->limit * 2);
@@ -428,14 +428,14 @@ ls_job_run_all(const char *model)
 	if (job == NULL)
 		return;
 	if (counts_all(job))
-		(void) ls_rescore(model, "backfill");
+		(void) ls_recount_rescore(model, "backfill");
 	else
 	{
 		ls_lock_sources(model);
 		ls_recount_rules(model);
 	}
 	LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
-	(void) ls_refresh(model, "rule");
+	(void) ls_recount_refresh(model, "rule");
 	ls_model_change_refreshed(model);
 	ls_job_supersede(model);
 }
@@ -456,16 +456,16 @@ leave_to_count(const char *model, bool all, bool by_user)
 }
 
 /*
- * ls_job_follow does what has become necessary by a command: counts all, or the
+ * ls_job_run_follow does what has become necessary by a command: counts all, or the
  * rules that wait for it, and has the rows refreshed.  A command that holds tables
  * holds them against everybody, and who waits for those may hold others of the
  * model.  So these are not waited for: what cannot be done at once is left to a job.
  */
 void
-ls_job_follow(const char *model, bool all, bool count, bool holds_tables)
+ls_job_run_follow(const char *model, bool all, bool count, bool holds_tables)
 {
 	const char *visitors = ls_visitors_model(model);
-	double		rows = all || count ? ls_recount_size(model, all) : 0;
+	double		rows = all || count ? ls_rule_versions_size(model, all) : 0;
 
 	if (!ls_job_pays(rows) && (!holds_tables || ls_lock_sources_if_free(model)))
 	{
@@ -475,9 +475,9 @@ ls_job_follow(const char *model, bool all, bool count, bool holds_tables)
 		return;
 	}
 	if (all)
-		ls_job_announce(model, "rescore", "*", rows);
+		ls_job_run_announce(model, "rescore", "*", rows);
 	else if (count)
-		ls_job_announce(model, "count", NULL, rows);
+		ls_job_run_announce(model, "count", NULL, rows);
 	else
 		(void) ls_job_request(model, "refresh", NULL);
 	/* nor is the score table, at the end of the transaction */
@@ -490,33 +490,33 @@ ls_job_follow(const char *model, bool all, bool count, bool holds_tables)
 }
 
 /*
- * ls_job_rescore recomputes a model from its events: at once, or where they are
+ * ls_job_run_rescore recomputes a model from its events: at once, or where they are
  * many, by a job.
  */
 void
-ls_job_rescore(const char *model, const char *source)
+ls_job_run_rescore(const char *model, const char *source)
 {
-	double		rows = ls_recount_size(model, true);
+	double		rows = ls_rule_versions_size(model, true);
 
 	if (ls_job_pays(rows))
-		ls_job_announce(model, "rescore", source ? source : "*", rows);
+		ls_job_run_announce(model, "rescore", source ? source : "*", rows);
 	else
-		(void) ls_rescore(model, "backfill");
+		(void) ls_recount_rescore(model, "backfill");
 }
 
 /*
- * ls_job_count backfills the rules that wait for it: at once, under locks on what
+ * ls_job_run_backfill counts the rules that wait for it: at once, under locks on what
  * they read, or by a job.  True if it is left to a job.
  */
 bool
-ls_job_count(const char *model)
+ls_job_run_backfill(const char *model)
 {
-	double		rows = ls_recount_size(model, false);
+	double		rows = ls_rule_versions_size(model, false);
 
 	if (ls_job_pays(rows))
 	{
 		ls_model_change_record(model);
-		ls_job_announce(model, "count", NULL, rows);
+		ls_job_run_announce(model, "count", NULL, rows);
 		return true;
 	}
 	/* tables are locked first, so that nobody waits for us holding them */
@@ -526,9 +526,9 @@ ls_job_count(const char *model)
 	return false;
 }
 
-/* ls_job_announce asks for a job, and says so. */
+/* ls_job_run_announce asks for a job, and says so. */
 void
-ls_job_announce(const char *model, const char *kind, const char *source, double rows)
+ls_job_run_announce(const char *model, const char *kind, const char *source, double rows)
 {
 	int64		job = ls_job_request(model, kind, source);
 
@@ -575,7 +575,7 @@ ls_run_job(PG_FUNCTION_ARGS)
 	LockRelationOid(ls_score_table(model, false), RowExclusiveLock);
 	run = ls_job_run_of(model);
 	ls_user_switch(ls_extension_owner(), &saved);
-	if (ls_job_step(model, run, PG_GETARG_INT32(1), &contacts) == LS_JOB_NONE)
+	if (ls_job_run_step(model, run, PG_GETARG_INT32(1), &contacts) == LS_JOB_NONE)
 	{
 		ls_user_restore(&saved);
 		PG_RETURN_NULL();

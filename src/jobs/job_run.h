@@ -38,17 +38,17 @@ typedef struct LsJobRun
 	int64		ranges_due;		/* that anybody could take before the last step */
 } LsJobRun;
 
-extern LsJobNext ls_job_step(const char *model, LsJobRun *run, int limit,
+extern LsJobNext ls_job_run_step(const char *model, LsJobRun *run, int limit,
 							 int64 *contacts);
-extern void ls_job_step_failed(const char *model, const LsJobRun *run,
+extern void ls_job_run_step_failed(const char *model, const LsJobRun *run,
 							   const char *error);
 extern LsJobRun *ls_job_run_of(const char *model);
-extern void ls_job_pace(LsJobRun *run, int64 contacts, int64 milliseconds);
+extern void ls_job_run_pace(LsJobRun *run, int64 contacts, int64 milliseconds);
 extern void ls_job_run_all(const char *model);
-extern void ls_job_rescore(const char *model, const char *source);
-extern bool ls_job_count(const char *model);
-extern void ls_job_follow(const char *model, bool all, bool count, bool holds_tables);
-extern void ls_job_announce(const char *model, const char *kind, const char *source,
+extern void ls_job_run_rescore(const char *model, const char *source);
+extern bool ls_job_run_backfill(const char *model);
+extern void ls_job_run_follow(const char *model, bool all, bool count, bool holds_tables);
+extern void ls_job_run_announce(const char *model, const char *kind, const char *source,
 							double rows);
 
 #endif							/* LEADSCORE_JOB_RUN_H */

@@ -488,7 +488,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	rows = ls_relation_estimate_rows(source.relation);
 	if (ls_job_pays(rows))
 	{
-		ls_job_announce(source.model, "attach", source.source, rows);
+		ls_job_run_announce(source.model, "attach", source.source, rows);
 		if (visitors)
 			(void) ls_job_request(visitors, "attach", source.source);
 		PG_RETURN_VOID();
@@ -496,7 +496,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	if (purged)
 	{
 		/* contacts with none but purged events are not found in the table */
-		(void) ls_rescore(source.model, "backfill");
+		(void) ls_recount_rescore(source.model, "backfill");
 		PG_RETURN_VOID();
 	}
 	if (visitors)
@@ -505,7 +505,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	if (visitors)
 		ls_recount_source(visitors, source.source, InvalidOid, "backfill");
 	if (followers)
-		(void) ls_job_count(source.model);
+		(void) ls_job_run_backfill(source.model);
 	PG_RETURN_VOID();
 }
 
@@ -688,6 +688,6 @@ ls_detach(PG_FUNCTION_ARGS)
 							   "%llu rules keep waiting for source \"%s\" and contribute nothing until it is attached again",
 							   rules, (unsigned long long) rules, source)));
 	ls_source_tell_kept(model, source);
-	ls_job_rescore(model, source);
+	ls_job_run_rescore(model, source);
 	PG_RETURN_VOID();
 }

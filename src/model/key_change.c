@@ -237,7 +237,7 @@ let_go(const LsModelRow *model)
 		any = true;
 	}
 	if (any)
-		ls_job_rescore(model->model, NULL);
+		ls_job_run_rescore(model->model, NULL);
 }
 
 /*
@@ -450,7 +450,7 @@ ls_source_written(const LsDefinition *change)
 		time_differs(model, relation, occurred_at, source->occurred_at) ||
 		differs(model, relation, event, source->event) ||
 		differs(model, relation, visitor, source->visitor))
-		ls_job_rescore(model->model, source->source);
+		ls_job_run_rescore(model->model, source->source);
 }
 
 /* ---------- what keys cannot do without ---------- */

@@ -293,7 +293,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_record_model_version(row->model);
 	ls_add_tree(row->model, NULL, tree);
 	ls_ancestors_sync();
-	ls_recount_contacts(row->model, "backfill");
+	ls_recount_contact_table(row->model, "backfill");
 	ls_model_change_refreshed(row->model);
 	ls_transaction_wake_worker();
 	PG_RETURN_OID(ls_score_table(row->model, false));

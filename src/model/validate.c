@@ -609,7 +609,7 @@ ls_rules_changed(const char *model)
 {
 	/* written by a trigger of an event table, in the midst of a statement */
 	if (has_waiting(model) && !ls_deferred_recompute_model(model))
-		(void) ls_job_count(model);
+		(void) ls_job_run_backfill(model);
 	else
 		ls_model_change_record(model);
 }
@@ -678,8 +678,8 @@ ls_model_written(const LsDefinition *change)
 	ls_visitors_follow(model);
 	ls_model_change_record(model);
 	if (resumed)
-		ls_job_rescore(model, NULL);
+		ls_job_run_rescore(model, NULL);
 	visitors = ls_visitors_model(model);
 	if (visitors && accepted(&row) != accepted(&old))
-		ls_job_rescore(visitors, NULL);
+		ls_job_run_rescore(visitors, NULL);
 }

@@ -63,16 +63,16 @@ evaluate_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
 	LsSum		sum = {0, 0};
 	int64		in_frame = 0;
 
-	for (int i = 0; i < slot->more->nfolded; i++)
+	for (int i = 0; i < slot->more->ncompacted; i++)
 	{
-		const LsBucket *folded = &slot->more->folded[i];
+		const LsBucket *compacted = &slot->more->compacted[i];
 		int64		phases = ls_slot_phases(rule);
-		int64		past = slot->more->folded_to - folded->bucket;
-		int64		held = slot->more->folded_to -
+		int64		past = slot->more->compacted_to - compacted->bucket;
+		int64		kept_at = slot->more->compacted_to -
 			(past - ls_floor_div(past, phases) * phases);
 
-		decayed(&sum, c, points * ls_sum_value(&folded->sum),
-				ls_decay(&rule->decay, Max(0, now - held) * rule->period));
+		decayed(&sum, c, points * ls_sum_value(&compacted->sum),
+				ls_decay(&rule->decay, Max(0, now - kept_at) * rule->period));
 	}
 	for (int i = 0; i < slot->more->nbuckets; i++)
 	{
@@ -145,7 +145,7 @@ evaluate_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
 	}
 }
 
-/* absent_since tells when the silence that holds at t began; DT_NOBEGIN: none. */
+/* absent_since tells since when there was no activity at t; DT_NOBEGIN: none is known. */
 static TimestampTz
 absent_since(const LsState *state, const LsRule *rule, TimestampTz last_match,
 			 TimestampTz t)
@@ -221,8 +221,8 @@ next_step(const LsRule *rule, int64 age)
 }
 
 /*
- * jump_of_buckets notes when a rule that counts by periods changes next, as far
- * as no event comes: where a period leaves the time frame, and where its worth
+ * jump_of_buckets adds when a rule that counts by periods changes next, as far
+ * as no event comes: where a period leaves the time frame, and where its value
  * falls.
  */
 static void
@@ -245,9 +245,9 @@ jump_of_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
 		if (rule->decay.kind == LS_DECAY_STEP)
 			add_jump_at_bucket(model, rule, curve, bucket + next_step(rule, age));
 	}
-	for (int i = 0; i < slot->more->nfolded && rule->decay.kind == LS_DECAY_STEP; i++)
+	for (int i = 0; i < slot->more->ncompacted && rule->decay.kind == LS_DECAY_STEP; i++)
 	{
-		int64		phase = slot->more->folded[i].bucket;
+		int64		phase = slot->more->compacted[i].bucket;
 
 		add_jump_at_bucket(model, rule, curve,
 						   phase + next_step(rule, now - phase));
@@ -323,8 +323,8 @@ curve_of_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
 }
 
 /*
- * jump_of_absence notes when the next period of silence is complete, and when
- * silence ends to count.
+ * jump_of_absence adds when the next period of inactivity is complete, and when
+ * inactivity takes effect no more.
  */
 static void
 jump_of_absence(const LsState *state, const LsRule *rule,
@@ -354,7 +354,7 @@ begin_curve(LsModel *model, const LsState *state, TimestampTz t, LsCurve *curve)
 	curve->zone_change = DT_NOBEGIN;
 	curve->npieces = 0;
 	memset(curve->base, 0, sizeof(double) * model->ncategories);
-	/* what is dated later comes to count */
+	/* events dated later take effect */
 	if (state->nfuture > 0)
 		add_jump(curve, state->future[0]);
 	for (int i = 0; i < state->nslots; i++)

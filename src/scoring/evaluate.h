@@ -35,7 +35,7 @@ typedef struct LsPiece
 
 /*
  * How a score goes on from an instant: constant parts and pieces that lose a
- * half of their worth with each half-life, until something jumps.
+ * half of their value with each half-life, until something jumps.
  */
 typedef struct LsCurve
 {

@@ -3,10 +3,10 @@
  * next_change.c
  *		The next instant at which time alone changes something of a contact.
  *
- * Between two jumps (a period begins, a silence is complete, an event that was
- * dated later comes to count) a score is a sum of constants and of pieces that
- * lose a half of their worth with each half-life.  What falls never falls
- * faster than it does at the beginning, and so with what rises: a bound of the
+ * Between two jumps (a period begins, an idle time is complete, an event that was
+ * dated later takes effect) a score is a sum of constants and of pieces that
+ * lose a half of their value with each half-life.  What falls never falls
+ * faster than it does at the start, and so with what rises: a bound of the
  * score cannot be reached before (distance / speed), however the pieces work
  * against each other.  Going on from there, with the distance and the speed
  * that are left, comes to the bound from below: never late, and where all
@@ -15,7 +15,7 @@
  *
  * At each jump the score is evaluated again, in memory.  A search that is asked
  * to bound its work stops early after some jumps, or when numbers only drift
- * and the rest of the way is a small part of it: the contact is looked at
+ * and the rest of the time is a small part of it: the contact is looked at
  * once more then.
  *
  *-------------------------------------------------------------------------
@@ -106,7 +106,7 @@ grade_bounds(const LsCategory *category, int band, LsBounds *bounds)
 		bounds->high = ls_threshold(category->grade_min[band + 1]);
 }
 
-/* watch sets the bounds from what is true at the beginning. */
+/* watch sets the bounds from what is true at the start. */
 static void
 watch(Search *search)
 {
@@ -119,7 +119,7 @@ watch(Search *search)
 	search->disqualified = score->disqualified;
 	search->in_force = NULL;
 	if (due->what & LS_DUE_STAGE)
-		ls_stage_bounds(model, score->score, due->standing, &search->crossing.score);
+		ls_stage_bounds(model, score->score, due->stage, &search->crossing.score);
 	if (due->what & LS_DUE_DRIFT)
 		drift_bounds(model, due->stored_score, &search->drifting.score);
 	within(&search->crossing.score, model->min_score, model->max_score);
@@ -162,7 +162,7 @@ watch_notices(const Watch *watch, LsModel *model, const LsScore *score)
 	return false;
 }
 
-/* crosses tells whether something else is true than at the beginning. */
+/* crosses tells whether something else is true than at the start. */
 static bool
 crosses(Search *search)
 {
@@ -180,7 +180,7 @@ crosses(Search *search)
 
 /* ---------- between two jumps ---------- */
 
-/* look tells what is true some time after the beginning of a curve. */
+/* look tells what is true some time after the start of a curve. */
 static void
 look(LsModel *model, const LsCurve *curve, double offset, Motion *motion)
 {
@@ -363,7 +363,7 @@ smooth(Search *search, TimestampTz start, TimestampTz end, bool *drift)
 
 /* ---------- over jumps ---------- */
 
-/* next_future is when the next event that is dated later comes to count. */
+/* next_future is when the next event that is dated later takes effect. */
 static TimestampTz
 next_future(const LsState *state)
 {
@@ -422,11 +422,11 @@ ls_due_next(LsDue *due, bool *drift)
 
 /*
  * ls_path_next goes on to the next instant not after until at which something
- * may change, and evaluates the score there; standing is how the contact is.
+ * may change, and evaluates the score there; stage is the state that the contact is in.
  * False where nothing does; the path is where it was, but for the score.
  */
 bool
-ls_path_next(LsPath *path, const LsStageState *standing, TimestampTz until)
+ls_path_next(LsPath *path, const LsStageState *stage, TimestampTz until)
 {
 	LsDue		due = {0};
 	TimestampTz at;
@@ -436,7 +436,7 @@ ls_path_next(LsPath *path, const LsStageState *standing, TimestampTz until)
 	due.model = path->model;
 	due.state = path->state;
 	due.score = path->score;
-	due.standing = standing;
+	due.stage = stage;
 	due.what = path->what;
 	due.until = until;
 	at = ls_due_next(&due, &drift);

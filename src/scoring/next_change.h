@@ -19,6 +19,14 @@
 #define LS_DUE_GRADE	0x02
 #define LS_DUE_DRIFT	0x04	/* numbers leave the drift around stored ones */
 
+/* When a contact is due: a row of due_<model> */
+typedef struct LsDueRow
+{
+	TimestampTz at;				/* DT_NOEND: no row */
+	bool		drift;
+	Datum		contact;
+} LsDueRow;
+
 /*
  * What is looked for, and from where.  score is what is true at from, with its
  * curve; the state has been advanced to from.
@@ -28,7 +36,7 @@ typedef struct LsDue
 	LsModel    *model;
 	const LsState *state;
 	LsScore    *score;			/* changed by the search */
-	const LsStageState *standing;
+	const LsStageState *stage;
 	int			what;
 	double		stored_score;	/* with LS_DUE_DRIFT */
 	const double *stored_categories;
@@ -40,8 +48,8 @@ typedef struct LsDue
 extern TimestampTz ls_due_next(LsDue *due, bool *drift);
 
 /*
- * The way of a contact through time, from one change to the next.  The state
- * is advanced and score evaluated as the way is gone.
+ * A contact in time, from one change to the next.  The state is advanced and
+ * the score evaluated at each.
  */
 typedef struct LsPath
 {
@@ -52,7 +60,7 @@ typedef struct LsPath
 	TimestampTz at;
 } LsPath;
 
-extern bool ls_path_next(LsPath *path, const LsStageState *standing,
+extern bool ls_path_next(LsPath *path, const LsStageState *stage,
 						 TimestampTz until);
 
 #endif							/* LEADSCORE_NEXT_CHANGE_H */

@@ -27,7 +27,7 @@ LsStageState
 ls_score_row_stage_state(const LsScoreRow *row)
 {
 	LsStageState state = {row->stage, row->stage_since, row->state.prior_stage,
-	row->state.stage_override};
+	row->state.override};
 
 	return state;
 }
@@ -39,7 +39,7 @@ ls_score_row_set_stage_state(LsScoreRow *row, const LsStageState *state)
 	row->stage = state->stage;
 	row->stage_since = state->since;
 	row->state.prior_stage = state->prior_stage;
-	row->state.stage_override = state->stage_override;
+	row->state.override = state->override;
 }
 
 /* ls_score_row_take_score gives a row what was evaluated. */

@@ -38,6 +38,13 @@ ls_score_row_instant(const LsScoreRow *row)
 	return Max(row->scored_at, row->state.last);
 }
 
+/* ls_score_row_is_known tells whether anything is left of a contact. */
+static inline bool
+ls_score_row_is_known(const LsScoreRow *row)
+{
+	return row->state.events > 0 || row->state.nfuture > 0 || row->state.has_contact;
+}
+
 extern void ls_score_row_start(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t);
 extern void ls_score_row_take_score(LsModel *model, LsScoreRow *row, const LsScore *score);
 extern bool ls_score_row_is_outdated(LsModel *model, const LsScoreRow *row,

@@ -8,14 +8,14 @@
  *	now in		 | what holds						| then
  *	-------------+----------------------------------+-------------------------
  *	any			 | a disqualifying rule in force	| disqualified; a sticky
- *				 |									| stage is kept in mind
- *	disqualified | none in force any more			| the stage kept in mind,
- *				 |									| else found anew
- *	overridden,  | its score alone would still put	| the same
+ *				 |									| stage is remembered
+ *	disqualified | none in force any more			| the remembered stage,
+ *				 |									| else determined afresh
+ *	override,	 | its score alone would still put	| the same
  *	above		 | it lower							|
- *	overridden,  | its score alone would still put	| the same
+ *	override,	 | its score alone would still put	| the same
  *	below		 | it higher						|
- *	overridden   | else								| as any other, from now
+ *	override	 | else								| as any other, from now
  *	any other	 | a higher stage is reached, and	| the highest such stage
  *				 | its condition holds				|
  *	sticky		 | else								| the same
@@ -25,8 +25,8 @@
  *				 |									| whose leave_below is
  *				 |									| reached
  *
- * An override can be above what the score (and the stage's condition)
- * gives: it is kept until the score has once reached it.  Or below: it is kept
+ * A stage can be set above what the score (and the stage's condition) gives: that
+ * override is kept until the score has once reached it.  Or below: it is kept
  * until the score has come down to it.  ls_stage_release() ends either.
  *
  *-------------------------------------------------------------------------
@@ -41,7 +41,7 @@
 /*
  * holds evaluates a stage's condition over the contact's row (in econtext, all
  * NULL where there is none), the score and the categories.  One that fails
- * does not hold, which is noted.
+ * does not hold, which is recorded.
  */
 static bool
 holds(LsModel *model, LsStage *stage, const LsScore *score, ExprContext *econtext)
@@ -118,25 +118,25 @@ next_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
 	return lower_stage(model, score, econtext, now);
 }
 
-/* override_of tells how an override compares with the score's own. */
+/* override_of tells how a stage that is set compares with the score's own. */
 static LsStageOverride
 override_of(LsModel *model, const LsScore *score, ExprContext *econtext,
 		const LsStage *chosen)
 {
 	LsStage    *own = next_stage(model, score, econtext, NULL);
 
-	return own < chosen ? LS_OVERRIDE_UNTIL_REACHED :
-		own > chosen ? LS_OVERRIDE_AT_MOST : LS_OVERRIDE_NONE;
+	return own < chosen ? LS_OVERRIDE_ABOVE :
+		own > chosen ? LS_OVERRIDE_BELOW : LS_OVERRIDE_NONE;
 }
 
 /* move puts a contact into a stage, and tells whether that is another one. */
 static bool
-move(LsStageState *standing, const char *next, TimestampTz t)
+move(LsStageState *state, const char *next, TimestampTz t)
 {
-	if (standing->stage && strcmp(standing->stage, next) == 0)
+	if (state->stage && strcmp(state->stage, next) == 0)
 		return false;
-	standing->stage = pstrdup(next);
-	standing->since = t;
+	state->stage = pstrdup(next);
+	state->since = t;
 	return true;
 }
 
@@ -146,59 +146,59 @@ move(LsStageState *standing, const char *next, TimestampTz t)
  */
 bool
 ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
-			  LsStageState *standing, TimestampTz t)
+			  LsStageState *state, TimestampTz t)
 {
-	LsStage    *now = ls_stage_by_name(model, standing->stage);
+	LsStage    *now = ls_stage_by_name(model, state->stage);
 	LsStage    *next;
 
 	if (score->disqualified)
 	{
 		if (now && now->sticky)
-			standing->prior_stage = now->name;
-		standing->stage_override = LS_OVERRIDE_NONE;
-		return move(standing, LS_DISQUALIFIED, t);
+			state->prior_stage = now->name;
+		state->override = LS_OVERRIDE_NONE;
+		return move(state, LS_DISQUALIFIED, t);
 	}
-	if (standing->stage && strcmp(standing->stage, LS_DISQUALIFIED) == 0)
-		now = ls_stage_by_name(model, standing->prior_stage);
-	standing->prior_stage = NULL;
-	if (now && standing->stage_override != LS_OVERRIDE_NONE &&
-		override_of(model, score, econtext, now) == standing->stage_override)
+	if (state->stage && strcmp(state->stage, LS_DISQUALIFIED) == 0)
+		now = ls_stage_by_name(model, state->prior_stage);
+	state->prior_stage = NULL;
+	if (now && state->override != LS_OVERRIDE_NONE &&
+		override_of(model, score, econtext, now) == state->override)
 		return false;
-	standing->stage_override = LS_OVERRIDE_NONE;
+	state->override = LS_OVERRIDE_NONE;
 	next = next_stage(model, score, econtext, now);
-	return move(standing, next ? next->name : "unqualified", t);
+	return move(state, next ? next->name : "unqualified", t);
 }
 
 /*
- * ls_stage_set overrides the stage of a contact.  False where that is how
- * it is already.
+ * ls_stage_set overrides the stage of a contact.  False where that is how it is
+ * already.
  */
 bool
 ls_stage_set(LsModel *model, const LsScore *score, ExprContext *econtext,
-			 const char *stage, LsStageState *standing, TimestampTz t)
+			 const char *stage, LsStageState *state, TimestampTz t)
 {
 	LsStage    *chosen = ls_stage_by_name(model, stage);
 	LsStageOverride override = override_of(model, score, econtext, chosen);
-	bool		same = standing->stage_override == override;
+	bool		same = state->override == override;
 
-	standing->stage_override = override;
-	standing->prior_stage = NULL;
-	return move(standing, chosen->name, t) || !same;
+	state->override = override;
+	state->prior_stage = NULL;
+	return move(state, chosen->name, t) || !same;
 }
 
 /*
- * ls_stage_release puts a contact whose stage is overridden, or that is in a sticky
- * stage, where its score alone would.  False where that is how it is already.
+ * ls_stage_release puts a contact whose stage was overridden, or is sticky, where
+ * its score alone would.  False where that is how it is already.
  */
 bool
 ls_stage_release(LsModel *model, const LsScore *score, ExprContext *econtext,
-				 LsStageState *standing, TimestampTz t)
+				 LsStageState *state, TimestampTz t)
 {
 	LsStage    *next = next_stage(model, score, econtext, NULL);
-	bool		held = standing->stage_override != LS_OVERRIDE_NONE;
+	bool		overridden = state->override != LS_OVERRIDE_NONE;
 
-	standing->stage_override = LS_OVERRIDE_NONE;
-	return move(standing, next ? next->name : "unqualified", t) || held;
+	state->override = LS_OVERRIDE_NONE;
+	return move(state, next ? next->name : "unqualified", t) || overridden;
 }
 
 /* ---------- what will change it ---------- */
@@ -224,17 +224,17 @@ bound(LsBounds *bounds, double score, double value)
  * for.  Conditions of stages are looked at when a bound is crossed.
  */
 void
-ls_stage_bounds(LsModel *model, double score, const LsStageState *standing,
+ls_stage_bounds(LsModel *model, double score, const LsStageState *state,
 				LsBounds *bounds)
 {
-	LsStage    *now = ls_stage_by_name(model, standing->stage);
+	LsStage    *now = ls_stage_by_name(model, state->stage);
 	int			place = now ? now - model->stages : -1;
 
 	for (int i = 0; i < model->nlevels; i++)
 		bound(bounds, score, model->levels[i]);
-	if (standing->stage && strcmp(standing->stage, LS_DISQUALIFIED) == 0)
+	if (state->stage && strcmp(state->stage, LS_DISQUALIFIED) == 0)
 		return;
-	if (now && standing->stage_override == LS_OVERRIDE_UNTIL_REACHED)
+	if (now && state->override == LS_OVERRIDE_ABOVE)
 		bound(bounds, score, now->enter_at);
 	else if (now && !now->sticky)
 		bound(bounds, score, now->leave_below);

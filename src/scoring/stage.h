@@ -22,7 +22,7 @@ typedef struct LsStageState
 	char	   *stage;			/* NULL: none yet */
 	TimestampTz since;
 	char	   *prior_stage;	/* sticky stage before disqualification */
-	LsStageOverride stage_override;	/* whether stage is overridden */
+	LsStageOverride override;	/* whether stage was set, and is kept */
 } LsStageState;
 
 /* Bounds of a score: below low or at high and above, something changes */
@@ -33,16 +33,16 @@ typedef struct LsBounds
 } LsBounds;
 
 extern bool ls_stage_step(LsModel *model, const LsScore *score,
-						  ExprContext *econtext, LsStageState *standing,
+						  ExprContext *econtext, LsStageState *state,
 						  TimestampTz t);
 extern bool ls_stage_set(LsModel *model, const LsScore *score,
 						 ExprContext *econtext, const char *stage,
-						 LsStageState *standing, TimestampTz t);
+						 LsStageState *state, TimestampTz t);
 extern bool ls_stage_release(LsModel *model, const LsScore *score,
-							 ExprContext *econtext, LsStageState *standing,
+							 ExprContext *econtext, LsStageState *state,
 							 TimestampTz t);
 extern void ls_stage_bounds(LsModel *model, double score,
-							const LsStageState *standing, LsBounds *bounds);
+							const LsStageState *state, LsBounds *bounds);
 extern LsStage *ls_stage_by_name(LsModel *model, const char *name);
 
 #endif							/* LEADSCORE_STAGE_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * state.c
- *		Accumulators of events: adding, merging, folding, and their bytes.
+ *		Accumulators of events: adding, merging, compacting.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,7 +17,7 @@
 /* slots that fit a chunk of memory without loss, more than most rules match */
 #define FEW_SLOTS		10
 
-/* what slots without buckets, folded sums and future events share */
+/* what slots without buckets, compacted sums and future events share */
 static LsSlotMore nothing_more;
 
 /* ls_state_init makes the state of no events. */
@@ -114,7 +114,7 @@ ls_rule_needs_buckets(const LsRule *rule)
 
 /*
  * ls_slot_phases: for step decay, buckets whose numbers differ by a multiple
- * of this lose their worth at the same instants.
+ * of this lose their value at the same instants.
  */
 int64
 ls_slot_phases(const LsRule *rule)
@@ -176,7 +176,7 @@ find_bucket(LsSlot *slot, int64 bucket)
 }
 
 /*
- * align brings a half-life sum held at one event's landmark to another's.
+ * align brings a half-life sum from one event's landmark to another's.
  */
 static void
 align(const LsRule *rule, LsSum *sum, TimestampTz from, TimestampTz to)
@@ -332,53 +332,53 @@ phase_of(const LsRule *rule, int64 bucket)
 	return bucket - ls_floor_div(bucket, phases) * phases;
 }
 
-/* fold_bucket adds a bucket to the sum of its phase. */
+/* compact_bucket adds a bucket to the sum of its phase. */
 static void
-fold_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
+compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 {
 	int64		phase = phase_of(rule, bucket->bucket);
-	int64		held = slot->more->folded_to -
-		phase_of(rule, slot->more->folded_to - phase);
-	LsBucket   *folded = NULL;
+	int64		kept_at = slot->more->compacted_to -
+		phase_of(rule, slot->more->compacted_to - phase);
+	LsBucket   *compacted = NULL;
 
-	Assert(held >= bucket->bucket);
-	for (int i = 0; i < slot->more->nfolded; i++)
-		if (slot->more->folded[i].bucket == phase)
-			folded = &slot->more->folded[i];
-	if (folded == NULL)
+	Assert(kept_at >= bucket->bucket);
+	for (int i = 0; i < slot->more->ncompacted; i++)
+		if (slot->more->compacted[i].bucket == phase)
+			compacted = &slot->more->compacted[i];
+	if (compacted == NULL)
 	{
-		slot->more->folded = slot->more->folded ?
-			repalloc(slot->more->folded, sizeof(LsBucket) * (slot->more->nfolded + 1)) :
+		slot->more->compacted = slot->more->compacted ?
+			repalloc(slot->more->compacted, sizeof(LsBucket) * (slot->more->ncompacted + 1)) :
 			palloc(sizeof(LsBucket));
-		folded = &slot->more->folded[slot->more->nfolded++];
-		memset(folded, 0, sizeof(LsBucket));
-		folded->bucket = phase;
+		compacted = &slot->more->compacted[slot->more->ncompacted++];
+		memset(compacted, 0, sizeof(LsBucket));
+		compacted->bucket = phase;
 	}
-	folded->count += bucket->count;
-	ls_sum_add(&folded->sum, ls_bucket_points(rule, bucket) *
-			   ls_decay(&rule->decay, (held - bucket->bucket) * rule->period));
+	compacted->count += bucket->count;
+	ls_sum_add(&compacted->sum, ls_bucket_points(rule, bucket) *
+			   ls_decay(&rule->decay, (kept_at - bucket->bucket) * rule->period));
 }
 
-/* fold_to moves the bucket at which folded sums are held. */
+/* compact_to moves the bucket at which compacted sums are kept. */
 static void
-fold_to(const LsRule *rule, LsSlot *slot, int64 to)
+compact_to(const LsRule *rule, LsSlot *slot, int64 to)
 {
-	for (int i = 0; i < slot->more->nfolded; i++)
+	for (int i = 0; i < slot->more->ncompacted; i++)
 	{
-		int64		phase = slot->more->folded[i].bucket;
-		int64		from_held = slot->more->folded_to -
-			phase_of(rule, slot->more->folded_to - phase);
+		int64		phase = slot->more->compacted[i].bucket;
+		int64		from_held = slot->more->compacted_to -
+			phase_of(rule, slot->more->compacted_to - phase);
 		int64		to_held = to - phase_of(rule, to - phase);
 
-		ls_sum_scale(&slot->more->folded[i].sum,
+		ls_sum_scale(&slot->more->compacted[i].sum,
 					 ls_decay(&rule->decay, (to_held - from_held) * rule->period));
 	}
-	slot->more->folded_to = to;
+	slot->more->compacted_to = to;
 }
 
-/* fold_slot drops buckets out of the span, or folds those that are far back. */
+/* compact_slot drops buckets out of the span, or compacts those that are far back. */
 static void
-fold_slot(const LsRule *rule, LsSlot *slot)
+compact_slot(const LsRule *rule, LsSlot *slot)
 {
 	int64		newest;
 	int			old = 0;
@@ -393,17 +393,17 @@ fold_slot(const LsRule *rule, LsSlot *slot)
 		return;
 	if (rule->span == 0)
 	{
-		fold_to(rule, slot, slot->more->buckets[old - 1].bucket);
+		compact_to(rule, slot, slot->more->buckets[old - 1].bucket);
 		for (int i = 0; i < old; i++)
-			fold_bucket(rule, slot, &slot->more->buckets[i]);
+			compact_bucket(rule, slot, &slot->more->buckets[i]);
 	}
 	slot->more->nbuckets -= old;
 	memmove(slot->more->buckets, slot->more->buckets + old, sizeof(LsBucket) * slot->more->nbuckets);
 }
 
-/* ls_state_fold bounds the length of every slot. */
+/* ls_state_compact bounds the length of every slot. */
 void
-ls_state_fold(LsModel *model, LsState *state)
+ls_state_compact(LsModel *model, LsState *state)
 {
 	for (int i = 0; i < state->nslots; i++)
 	{
@@ -411,16 +411,39 @@ ls_state_fold(LsModel *model, LsState *state)
 		LsRule	   *rule = ls_rule_by_version(model, slot->version);
 
 		if (rule && slot->more->nbuckets > 1)
-			fold_slot(rule, slot);
+			compact_slot(rule, slot);
 	}
 }
 
 /*
- * merge_buckets adds buckets that were never folded.  False where one of them
- * belongs to a bucket that has been folded after a limit, which cannot be
- * taken apart any more.
+ * ls_state_can_merge tells whether the state of further events, if there are any, can be
+ * merged.  Not where one of them belongs to a bucket that has been compacted after a
+ * limit, which cannot be taken apart any more: the contact has to be recomputed.
  */
-static bool
+bool
+ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta)
+{
+	for (int i = 0; delta && i < delta->nslots; i++)
+	{
+		const LsSlot *from = &delta->slots[i];
+		const LsSlot *to;
+		LsRule	   *rule;
+
+		if (from->more->nbuckets == 0)
+			continue;
+		to = ls_state_slot(state, from->version, false);
+		if (to == NULL || to->more->ncompacted == 0 ||
+			from->more->buckets[0].bucket > to->more->compacted_to)
+			continue;
+		rule = ls_rule_by_version(model, from->version);
+		if (rule && !isinf(rule->max_per_period))
+			return false;
+	}
+	return true;
+}
+
+/* merge_buckets adds buckets that were never compacted. */
+static void
 merge_buckets(const LsRule *rule, LsSlot *slot, const LsSlot *delta)
 {
 	for (int i = 0; i < delta->more->nbuckets; i++)
@@ -428,26 +451,22 @@ merge_buckets(const LsRule *rule, LsSlot *slot, const LsSlot *delta)
 		const LsBucket *from = &delta->more->buckets[i];
 		LsBucket   *to;
 
-		if (slot->more->nfolded > 0 && from->bucket <= slot->more->folded_to)
+		if (slot->more->ncompacted > 0 && from->bucket <= slot->more->compacted_to)
 		{
-			if (!isinf(rule->max_per_period))
-				return false;
-			fold_bucket(rule, slot, from);
+			compact_bucket(rule, slot, from);
 			continue;
 		}
 		to = find_bucket(slot, from->bucket);
 		to->count += from->count;
 		ls_sum_merge(&to->sum, &from->sum);
 	}
-	return true;
 }
 
 /*
- * ls_state_merge adds the state of further events.  False where it cannot be
- * done: the contact has to be recomputed from its events, and what is in
- * state then is of no use.
+ * ls_state_merge adds the state of further events.  A state that was compacted has to
+ * be one that it can be merged with.
  */
-bool
+void
 ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 {
 	state->events += delta->events;
@@ -465,8 +484,7 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 		if (rule == NULL)
 			continue;
 		to = ls_state_slot(state, from->version, true);
-		if (!merge_buckets(rule, to, from))
-			return false;
+		merge_buckets(rule, to, from);
 		for (int f = 0; f < from->more->nfuture; f++)
 			add_future(to, from->more->future[f].at, from->more->future[f].weight);
 		if (from->count == 0)
@@ -478,19 +496,18 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 		to->count += from->count;
 		to->last = Max(to->last, from->last);
 	}
-	return true;
 }
 
 /*
- * ls_state_inherit takes over what events do not tell: the way that the contact
- * has gone through the stages.
+ * ls_state_inherit takes over what events do not tell: the contact's stages, and when
+ * it is due.
  */
 void
 ls_state_inherit(LsState *state, const LsState *before)
 {
 	state->prior_stage = before->prior_stage;
 	state->stage_recorded = before->stage_recorded;
-	state->stage_override = before->stage_override;
+	state->override = before->override;
 	state->due = before->due;
 	state->due_drift = before->due_drift;
 }
@@ -525,7 +542,7 @@ ls_state_drop_unknown(LsModel *model, LsState *state)
 	state->nslots = kept;
 }
 
-/* ls_state_set_profile notes whether a profile rule holds. */
+/* ls_state_set_profile records whether a profile rule holds. */
 void
 ls_state_set_profile(LsState *state, int64 version, bool holds, double weight)
 {

@@ -22,12 +22,12 @@
 /* First byte of the stored form; no other is read. */
 #define LS_STATE_FORMAT 2
 
-/* A stage that is overridden, and not where the score alone would put it */
+/* Whether a stage was set that differs from what the score alone would give */
 typedef enum LsStageOverride
 {
 	LS_OVERRIDE_NONE,
-	LS_OVERRIDE_UNTIL_REACHED,	/* above that: kept until it is reached */
-	LS_OVERRIDE_AT_MOST			/* below that: kept until the score is down to it */
+	LS_OVERRIDE_ABOVE,		/* above that: kept until it is reached */
+	LS_OVERRIDE_BELOW			/* below that: kept until the score is down to it */
 } LsStageOverride;
 
 typedef struct LsBucket
@@ -47,19 +47,19 @@ typedef struct LsFuture
 /*
  * What few slots have.
  *
- * buckets: ascending, where the rule needs them.  folded: without a span, what
- * is older than the last 512 periods: a sum per phase, each held at the last
- * bucket of its phase not after folded_to.
+ * buckets: ascending, where the rule needs them.  compacted: without a span, what
+ * is older than the last 512 periods: a sum per phase, each kept at the last
+ * bucket of its phase not after compacted_to.
  */
 typedef struct LsSlotMore
 {
 	int			nbuckets;
 	int			maxbuckets;
 	LsBucket   *buckets;
-	int			nfolded;
+	int			ncompacted;
 	int			nfuture;
-	LsBucket   *folded;			/* bucket is the phase */
-	int64		folded_to;
+	LsBucket   *compacted;			/* bucket is the phase */
+	int64		compacted_to;
 	LsFuture   *future;			/* ascending */
 } LsSlotMore;
 
@@ -93,9 +93,9 @@ typedef struct LsState
 	TimestampTz last;			/* DT_NOBEGIN: none; before it nothing is known */
 	TimestampTz *future;		/* of events dated later, ascending */
 	char	   *prior_stage;	/* sticky stage to be restored, or NULL */
-	LsStageOverride stage_override;	/* of the stage that the contact is in */
+	LsStageOverride override;	/* of the stage that the contact is in */
 	TimestampTz due;			/* the contact's row of due_<model>; DT_NOEND:
-								 * it has none; DT_NOBEGIN: nobody has looked */
+								 * it has none; DT_NOBEGIN: not looked for */
 	bool		due_drift;		/* ... is about numbers only */
 	LsSlot	   *slots;			/* ascending by version */
 } LsState;
@@ -105,9 +105,10 @@ extern LsSlot *ls_state_slot(LsState *state, int64 version, bool create);
 extern void ls_state_remove(LsState *state, int64 version);
 extern void ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 						 TimestampTz now);
-extern bool ls_state_merge(LsModel *model, LsState *state, const LsState *delta);
+extern bool ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta);
+extern void ls_state_merge(LsModel *model, LsState *state, const LsState *delta);
 extern void ls_state_advance(LsModel *model, LsState *state, TimestampTz now);
-extern void ls_state_fold(LsModel *model, LsState *state);
+extern void ls_state_compact(LsModel *model, LsState *state);
 extern void ls_state_inherit(LsState *state, const LsState *before);
 extern void ls_state_replace(LsState *state, const LsState *counted,
 							 const int64 *versions, int nversions);

@@ -148,7 +148,7 @@ put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous
 		flags |= SLOT_LAST;
 	if (slot->more->nbuckets > 0)
 		flags |= SLOT_BUCKETS;
-	if (slot->more->nfolded > 0)
+	if (slot->more->ncompacted > 0)
 		flags |= SLOT_FOLDED;
 	if (slot->more->nfuture > 0)
 		flags |= SLOT_FUTURE;
@@ -162,8 +162,8 @@ put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous
 		put_buckets(to, slot->more->buckets, slot->more->nbuckets);
 	if (flags & SLOT_FOLDED)
 	{
-		put_signed(to, slot->more->folded_to);
-		put_buckets(to, slot->more->folded, slot->more->nfolded);
+		put_signed(to, slot->more->compacted_to);
+		put_buckets(to, slot->more->compacted, slot->more->ncompacted);
 	}
 	if (flags & SLOT_FUTURE)
 	{
@@ -184,7 +184,7 @@ ls_state_encode(const LsState *state)
 	int64		previous = 0;
 	int			flags = 0;
 
-	/* who writes a row has found out when it is due */
+	/* a row is only written when it is known when it is due */
 	Assert(state->due != DT_NOBEGIN);
 	initStringInfo(&to);
 	appendStringInfoSpaces(&to, VARHDRSZ);
@@ -202,7 +202,7 @@ ls_state_encode(const LsState *state)
 		flags |= STAGE_RECORDED;
 	if (state->due != DT_NOEND)
 		flags |= HAS_DUE;
-	if (state->stage_override != LS_OVERRIDE_NONE)
+	if (state->override != LS_OVERRIDE_NONE)
 		flags |= HAS_OVERRIDE;
 	put_byte(&to, LS_STATE_FORMAT);
 	put_byte(&to, flags);
@@ -230,7 +230,7 @@ ls_state_encode(const LsState *state)
 	if (flags & HAS_DUE)
 		put_signed(&to, (state->due - base(state)) * 2 + state->due_drift);
 	if (flags & HAS_OVERRIDE)
-		put_byte(&to, state->stage_override);
+		put_byte(&to, state->override);
 	put_unsigned(&to, state->nslots);
 	for (int i = 0; i < state->nslots; i++)
 	{
@@ -447,8 +447,8 @@ get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
 	}
 	if (flags & SLOT_FOLDED)
 	{
-		slot->more->folded_to = get_signed(from);
-		slot->more->folded = get_buckets(from, true, &slot->more->nfolded);
+		slot->more->compacted_to = get_signed(from);
+		slot->more->compacted = get_buckets(from, true, &slot->more->ncompacted);
 	}
 	if (flags & SLOT_FUTURE)
 		get_slot_future(from, slot->more);
@@ -510,9 +510,9 @@ ls_state_decode(const bytea *bytes, LsState *state)
 	}
 	if (head[1] & HAS_OVERRIDE)
 		get_bytes(&from, &override, 1);
-	if (override > LS_OVERRIDE_AT_MOST)
+	if (override > LS_OVERRIDE_BELOW)
 		malformed();
-	state->stage_override = override;
+	state->override = override;
 	state->nslots = get_length(&from, 3, sizeof(LsSlot));
 	state->maxslots = state->nslots + LS_SPARE_SLOTS;
 	state->slots = palloc(sizeof(LsSlot) * state->maxslots);

@@ -1,28 +1,34 @@
 /*-------------------------------------------------------------------------
  *
  * transition.c
- *		What happens to a contact in the course of a change, step by step.
+ *		What happens to a contact in a change: from a row to the next, and events.
  *
- * Whoever has locked a contact's row first goes the way that the contact has
- * gone since the row was written, with the events that were known then: what
- * time has changed meanwhile is recorded at its own instant, in its order, be it
- * the worker that comes or an event.  Then the change is made, and the contact
- * goes on from the change's own instant to the clock.
+ * A contact first catches up with the time since its row was written, with the
+ * events that were known then: what time has changed meanwhile happened at its own
+ * instant, in its order, whether it is the worker that comes or an event.  Then the
+ * change is made, and the contact goes on from the change's own instant to the clock.
  *
- * What happened is kept until the row is written, then written down: changes
- * of stage in the history, and for whoever wants to be told.
+ * All of it is computed in memory, from a row, a change, what was counted for it and
+ * the clock: the same for the writer, which writes the row and the events that are
+ * returned, and for callers that only show a contact, forecast, or try rules out.
  *
  *-------------------------------------------------------------------------
  */
 #include "scoring/transition.h"
 
-#include "utils/builtins.h"
+/*
+ * After how many jumps a search for the next due instant stops, early: in a
+ * statement that has a writer waiting, and in the worker.
+ */
+#define FEW_JUMPS	8
+#define MANY_JUMPS	64
 
-#include "scoring/next_change.h"
+/* A state has room for due instants as far away as this: 36,000 years */
+#define FAR_AWAY	(INT64CONST(1) << 60)
 
-/* ls_course_score makes room for what the steps of a course evaluate. */
+/* ls_transition_score makes room for what the steps of a transition evaluate. */
 LsScore *
-ls_course_score(LsModel *model)
+ls_transition_score(LsModel *model)
 {
 	LsScore    *score = ls_score_make(model, model->watches_rules);
 
@@ -30,179 +36,391 @@ ls_course_score(LsModel *model)
 	return score;
 }
 
-/*
- * ls_course_begin notes what is true before a change; model, row, score and
- * econtext have been filled in.  exists: the row was in the table before.
- */
-void
-ls_course_begin(LsCourse *course, bool exists)
-{
-	LsModel    *model = course->model;
+/* ---------- steps ---------- */
 
-	course->at = DT_NOBEGIN;
-	course->happened = NIL;
-	course->reason = NULL;
-	course->last_score = exists ? course->row->score : 0;
-	course->in_force = NULL;
+/* evaluate_at brings the score to an instant. */
+static void
+evaluate_at(LsTransition *tr, TimestampTz at)
+{
+	ls_evaluate(tr->model, &tr->row->state, at, tr->score);
+	tr->at = at;
+}
+
+/* begin remembers what is true before the first step. */
+static void
+begin(LsTransition *tr)
+{
+	LsModel    *model = tr->model;
+
+	tr->at = DT_NOBEGIN;
+	tr->last_score = tr->exists ? tr->row->score : 0;
 	if (!model->watches_rules)
 		return;
-	course->in_force = palloc0(sizeof(bool) * model->nrules);
-	if (!exists)
+	tr->in_force = palloc0(sizeof(bool) * model->nrules);
+	if (!tr->exists)
 		return;
-	ls_evaluate(model, &course->row->state, ls_score_row_instant(course->row), course->score);
-	course->at = course->score->at;
+	ls_evaluate(model, &tr->row->state, ls_score_row_instant(tr->row), tr->score);
+	tr->at = tr->score->at;
 	for (int i = 0; i < model->nrules; i++)
-		course->in_force[i] = course->score->contributions[i].in_force;
+		tr->in_force[i] = tr->score->contributions[i].in_force;
 }
 
 /* come_in_force lists the watched rules that are in force now and were not. */
 static List *
-come_in_force(LsCourse *course)
+come_in_force(LsTransition *tr)
 {
-	LsModel    *model = course->model;
+	LsModel    *model = tr->model;
 	List	   *rules = NIL;
 
-	for (int i = 0; course->in_force && i < model->nrules; i++)
+	for (int i = 0; tr->in_force && i < model->nrules; i++)
 	{
-		bool		now = course->score->contributions[i].in_force;
+		bool		now = tr->score->contributions[i].in_force;
 
-		if (model->rules[i].watched && now && !course->in_force[i])
+		if (model->rules[i].watched && now && !tr->in_force[i])
 			rules = lappend(rules, &model->rules[i]);
-		course->in_force[i] = now;
+		tr->in_force[i] = now;
 	}
 	return rules;
 }
 
 /* crosses_level tells whether a level that an action waits for was crossed. */
 static bool
-crosses_level(const LsCourse *course)
+crosses_level(const LsTransition *tr)
 {
-	for (int i = 0; i < course->model->nlevels; i++)
-		if (ls_reached(course->last_score, course->model->levels[i]) !=
-			ls_reached(course->score->score, course->model->levels[i]))
+	for (int i = 0; i < tr->model->nlevels; i++)
+		if (ls_reached(tr->last_score, tr->model->levels[i]) !=
+			ls_reached(tr->score->score, tr->model->levels[i]))
 			return true;
 	return false;
 }
 
-/* arrive takes over where the contact stands now, and notes what happened. */
-static void
-arrive(LsCourse *course, const LsStageState *standing, TimestampTz at,
-	   const char *cause)
+static bool
+same_text(const char *a, const char *b)
 {
-	LsScoreRow *row = course->row;
-	List	   *rules = come_in_force(course);
-	bool		moved = strcmp(row->stage, standing->stage) != 0;
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
 
-	if (moved || rules != NIL || crosses_level(course))
+/* arrive gives the row the stage state of an instant, and adds what happened. */
+static void
+arrive(LsTransition *tr, const LsStageState *stage, TimestampTz at,
+	   const char *cause, const char *reason)
+{
+	LsScoreRow *row = tr->row;
+	List	   *rules = come_in_force(tr);
+	bool		moved = strcmp(row->stage, stage->stage) != 0;
+	char	   *grade = tr->watch & LS_DUE_GRADE ? ls_score_grade(tr->model, tr->score) : NULL;
+
+	if (moved || rules != NIL || crosses_level(tr) || !same_text(grade, tr->last_grade))
 	{
-		LsTransitionEvent *occasion = palloc(sizeof(LsTransitionEvent));
+		LsTransitionEvent *event = palloc(sizeof(LsTransitionEvent));
 
-		occasion->from_stage = row->stage;
-		occasion->to_stage = standing->stage;
-		occasion->score_before = course->last_score;
-		occasion->score = course->score->score;
-		occasion->at = at;
-		occasion->rules = rules;
-		occasion->cause = cause;
-		course->happened = lappend(course->happened, occasion);
+		event->from_stage = row->stage;
+		event->to_stage = stage->stage;
+		event->from_grade = tr->last_grade;
+		event->to_grade = grade;
+		event->score_before = tr->last_score;
+		event->score = tr->score->score;
+		event->at = at;
+		event->rules = rules;
+		event->cause = cause;
+		event->reason = reason;
+		tr->events = lappend(tr->events, event);
 	}
 	if (moved)
 		row->state.stage_recorded = true;
-	ls_score_row_set_stage_state(row, standing);
-	course->last_score = course->score->score;
-	course->at = at;
+	ls_score_row_set_stage_state(row, stage);
+	tr->last_score = tr->score->score;
+	tr->last_grade = grade;
+	tr->at = at;
 }
 
-/* evaluate_at brings the score to an instant, if it is not there already. */
+/* step moves the contact to its stage at an instant. */
 static void
-evaluate_at(LsCourse *course, TimestampTz at)
+step(LsTransition *tr, TimestampTz at, const char *cause)
 {
-	ls_evaluate(course->model, &course->row->state, at, course->score);
-	course->at = at;
-}
+	LsStageState stage = ls_score_row_stage_state(tr->row);
 
-/* ls_course_step moves the contact to its stage at an instant. */
-void
-ls_course_step(LsCourse *course, TimestampTz at, const char *cause)
-{
-	LsStageState	standing = ls_score_row_stage_state(course->row);
-
-	evaluate_at(course, at);
-	(void) ls_stage_step(course->model, course->score, course->econtext,
-						 &standing, at);
-	arrive(course, &standing, at, cause);
+	evaluate_at(tr, at);
+	(void) ls_stage_step(tr->model, tr->score, tr->econtext, &stage, at);
+	arrive(tr, &stage, at, cause, NULL);
 }
 
 /*
- * ls_course_catch_up goes the way that time alone takes the contact from one
- * instant to another.  The score is true at the last of its stations then.
- * cause is time, but where it is a time that nobody has seen: what is counted
- * afterwards must not be told as if it happened now.
+ * catch_up goes from one instant to another, by time alone.  The score is true at
+ * the last instant of something that happened then.  cause is time, but for
+ * events that were backfilled: those must not be told as if they happened now.
  */
-void
-ls_course_catch_up(LsCourse *course, TimestampTz from, TimestampTz to,
-				   const char *cause)
+static void
+catch_up(LsTransition *tr, TimestampTz from, TimestampTz to, const char *cause)
 {
-	LsPath		path = {course->model, &course->row->state, course->score,
-	LS_DUE_STAGE, from};
-	LsStageState	standing = ls_score_row_stage_state(course->row);
+	LsPath		path = {tr->model, &tr->row->state, tr->score, LS_DUE_STAGE | tr->watch, from};
+	LsStageState stage = ls_score_row_stage_state(tr->row);
 
-	if (course->at != from)
-		evaluate_at(course, from);
-	while (ls_path_next(&path, &standing, to))
+	if (tr->at != from)
+		evaluate_at(tr, from);
+	while (ls_path_next(&path, &stage, to))
 	{
-		(void) ls_stage_step(course->model, course->score, course->econtext,
-							 &standing, path.at);
-		arrive(course, &standing, path.at, cause);
+		(void) ls_stage_step(tr->model, tr->score, tr->econtext, &stage, path.at);
+		arrive(tr, &stage, path.at, cause, NULL);
 	}
 }
 
-/*
- * ls_course_entry tells whether the latest event that a change brings, which is
- * at an instant, is in order: not before what the contact did last, nor before
- * its stage last changed.  Gives the instant then, DT_NOBEGIN otherwise.
- */
-TimestampTz
-ls_course_entry(const LsModel *model, const LsScoreRow *row, TimestampTz at,
-				TimestampTz last, TimestampTz t)
+/* catch_up_row goes from the instant of the row to now, if something is due by then. */
+static void
+catch_up_row(LsTransition *tr)
 {
-	if (at == DT_NOBEGIN || !model->staged)
-		return DT_NOBEGIN;
-	if (row->state.stage_recorded && at < row->stage_since)
-		return DT_NOBEGIN;
-	return at >= last && at < t ? at : DT_NOBEGIN;
+	begin(tr);
+	if (tr->row->state.due <= tr->now)
+		catch_up(tr, ls_score_row_instant(tr->row), tr->now, "time");
 }
 
-/*
- * ls_course_now takes a contact whose row is in the table to where it is now,
- * in memory, for those who only read.
- */
-void
-ls_course_now(LsCourse *course, TimestampTz now)
-{
-	LsScoreRow *row = course->row;
-
-	ls_course_begin(course, true);
-	if (row->state.due <= now)
-		ls_course_catch_up(course, ls_score_row_instant(row), now, "time");
-	ls_state_advance(course->model, &row->state, now);
-	ls_course_step(course, now, "time");
-}
+/* ---------- the state ---------- */
 
 /*
- * ls_course_set_stage overrides the stage of the contact, or where stage is
- * NULL leaves it to its score again.  The score has been brought to at.
+ * ls_transition_merge makes the state at an instant of the one before and of what was
+ * counted, which can be merged with it (ls_state_can_merge).
  */
 void
-ls_course_set_stage(LsCourse *course, TimestampTz at, const char *stage)
+ls_transition_merge(LsModel *model, LsState *state, const LsCounted *counted, TimestampTz now)
 {
-	LsStageState	standing = ls_score_row_stage_state(course->row);
+	LsState		before = *state;
 
-	if (stage)
-		(void) ls_stage_set(course->model, course->score, course->econtext, stage,
-							&standing, at);
+	if (counted->whole)
+		*state = *counted->whole;
 	else
-		(void) ls_stage_release(course->model, course->score, course->econtext,
-								&standing, at);
-	arrive(course, &standing, at, "manual");
+	{
+		ls_state_advance(model, state, now);
+		if (counted->pending)
+			(void) ls_state_merge(model, state, counted->pending);
+		if (counted->delta)
+			(void) ls_state_merge(model, state, counted->delta);
+		if (counted->slots)
+			ls_state_replace(state, counted->slots, counted->versions, counted->nversions);
+	}
+	if (counted->profile)
+		ls_state_take_profile(model, state, counted->profile);
+	ls_state_inherit(state, &before);
+	ls_state_advance(model, state, now);
+	ls_state_compact(model, state);
+	ls_state_drop_unknown(model, state);
+}
+
+/* ---------- when it is due ---------- */
+
+/*
+ * next_due tells when time will change the row, from where the score stands on;
+ * DT_NOEND where that is later than until, or never.
+ */
+static TimestampTz
+next_due(LsTransition *tr, TimestampTz until, int max_jumps, bool *drift)
+{
+	LsStageState stage = ls_score_row_stage_state(tr->row);
+	LsDue		due = {0};
+
+	due.model = tr->model;
+	due.state = &tr->row->state;
+	due.score = tr->score;
+	due.stage = &stage;
+	due.what = LS_DUE_STAGE | LS_DUE_GRADE | LS_DUE_DRIFT;
+	due.stored_score = tr->row->score;
+	due.stored_categories = tr->row->categories;
+	due.until = until;
+	due.max_jumps = max_jumps;
+	return ls_due_next(&due, drift);
+}
+
+/*
+ * set_due finds when the row has to be looked at next.  An instant that comes before
+ * is left alone: the worker will move it then.
+ */
+static void
+set_due(LsTransition *tr, int max_jumps)
+{
+	LsState    *state = &tr->row->state;
+	bool		keeps = state->due > tr->now && state->due != DT_NOEND;
+	TimestampTz next;
+	bool		drift;
+
+	next = next_due(tr, keeps ? state->due - 1 : DT_NOEND, max_jumps, &drift);
+	if (keeps && next == DT_NOEND)
+		return;
+	if (next != DT_NOEND && next - tr->now > FAR_AWAY)
+	{
+		next = tr->now + FAR_AWAY;
+		drift = true;
+	}
+	state->due = next;
+	state->due_drift = next != DT_NOEND && drift;
+}
+
+/*
+ * ls_transition_changes_nothing tells whether a row can be left as it is: none of its
+ * readers would be told anything else by a new one.
+ */
+bool
+ls_transition_changes_nothing(LsTransition *tr)
+{
+	LsScoreRow *row = tr->row;
+	LsStageState stage = ls_score_row_stage_state(row);
+	LsScore    *at_stored = ls_score_make(tr->model, false);
+	bool		drift;
+
+	ls_evaluate(tr->model, &row->state, ls_score_row_instant(row), at_stored);
+	ls_evaluate(tr->model, &row->state, tr->now, tr->score);
+	return row->state.due > tr->now &&
+		!ls_score_row_is_outdated(tr->model, row, at_stored, tr->score) &&
+		!ls_stage_step(tr->model, tr->score, tr->econtext, &stage, tr->now) &&
+		next_due(tr, row->state.due - 1, FEW_JUMPS, &drift) == DT_NOEND;
+}
+
+/* ---------- a change ---------- */
+
+/* only_if_changed tells whether a change leaves a row alone that is still true. */
+static bool
+only_if_changed(const LsChange *change)
+{
+	switch (change->kind)
+	{
+		case LS_CHANGE_EVENTS:
+			return change->data.events.only_if_changed;
+		case LS_CHANGE_PENDING:
+		case LS_CHANGE_REPLACE:
+		case LS_CHANGE_RULES:
+		case LS_CHANGE_REFRESH:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static bool
+same_bytes(const bytea *a, const bytea *b)
+{
+	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
+}
+
+/* set_stage overrides the contact's stage, or leaves it to the score again. */
+static void
+set_stage(LsTransition *tr, const char *chosen, const char *reason)
+{
+	LsStageState stage = ls_score_row_stage_state(tr->row);
+
+	if (tr->score->disqualified)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("contact \"%s\" of model \"%s\" is disqualified",
+						ls_key_text(&tr->model->key, tr->row->contact), tr->model->name),
+				 errdetail("A rule that disqualifies is in force."),
+				 errhint("Call leadscore.explain() to see which rules are.")));
+	if (chosen)
+		(void) ls_stage_set(tr->model, tr->score, tr->econtext, chosen, &stage, tr->now);
+	else
+		(void) ls_stage_release(tr->model, tr->score, tr->econtext, &stage, tr->now);
+	arrive(tr, &stage, tr->now, "manual", reason);
+}
+
+/*
+ * is_in_order tells whether the latest event that a change brings is in order: not
+ * before what the contact did last, nor before its stage last changed.
+ */
+static bool
+is_in_order(const LsTransition *tr, TimestampTz at, TimestampTz last)
+{
+	if (at == DT_NOBEGIN || !tr->model->staged)
+		return false;
+	if (tr->row->state.stage_recorded && at < tr->row->stage_since)
+		return false;
+	return at >= last && at < tr->now;
+}
+
+/* go_on takes the contact from the latest event, which comes after last, to now. */
+static void
+go_on(LsTransition *tr, const LsChange *change, TimestampTz latest, TimestampTz last)
+{
+	bool		sets_stage = change->kind == LS_CHANGE_SET_STAGE;
+
+	if (is_in_order(tr, latest, last))
+	{
+		step(tr, latest, sets_stage ? "event" : tr->cause);
+		catch_up(tr, latest, tr->now,
+				 strcmp(tr->cause, "backfill") == 0 ? tr->cause : "time");
+	}
+	step(tr, tr->now, sets_stage || change->kind == LS_CHANGE_DUE ? "time" : tr->cause);
+	if (sets_stage)
+		set_stage(tr, change->data.set_stage.stage, change->data.set_stage.reason);
+}
+
+/*
+ * ls_transition_run takes a contact through a change.  counted is what the change
+ * brings, as it was read; nothing of what happens is written or read here.
+ */
+LsTransitionResult
+ls_transition_run(LsTransition *tr, const LsChange *change, const LsCounted *counted)
+{
+	LsScoreRow *row = tr->row;
+	LsState    *state = &row->state;
+	bool		state_only = ls_change_is_state_only(change);
+	bool		begins_in_stage = !tr->exists && change->kind == LS_CHANGE_RECOMPUTE &&
+		change->data.recompute.stage;
+	bytea	   *before = NULL;
+	TimestampTz last;
+
+	if (begins_in_stage)
+	{
+		ls_score_row_set_stage_state(row, change->data.recompute.stage);
+		state->stage_recorded = true;
+	}
+	if (!state_only)
+		catch_up_row(tr);
+	if (change->kind == LS_CHANGE_REMOVE)
+		return LS_TRANSITION_REMOVE;
+	last = state->last;
+	if (tr->exists && only_if_changed(change))
+		before = ls_state_encode(state);
+	ls_transition_merge(tr->model, state, counted, tr->now);
+	if (!ls_score_row_is_known(row))
+		return LS_TRANSITION_REMOVE;
+	if (!tr->exists && !begins_in_stage && counted->latest != DT_NOBEGIN)
+		row->stage_since = Min(tr->now, counted->latest);
+	if (before && same_bytes(before, ls_state_encode(state)) &&
+		(state_only || (tr->events == NIL && ls_transition_changes_nothing(tr))))
+		return LS_TRANSITION_NONE;
+	if (state_only && tr->exists)
+		return LS_TRANSITION_WRITE;
+	if (state_only)
+		evaluate_at(tr, tr->now);
+	else
+		go_on(tr, change, counted->latest, last);
+	ls_score_row_take_score(tr->model, row, tr->score);
+	/* a row for what was counted only is made true before the commit */
+	row->rules_version = state_only ? 0 : tr->model->version;
+	set_due(tr, change->kind == LS_CHANGE_DUE ? MANY_JUMPS : FEW_JUMPS);
+	return LS_TRANSITION_WRITE;
+}
+
+/* ---------- time alone ---------- */
+
+/*
+ * ls_transition_read takes a contact whose row is in the table to what is true now, for
+ * callers that only read.
+ */
+void
+ls_transition_read(LsTransition *tr)
+{
+	catch_up_row(tr);
+	ls_state_advance(tr->model, &tr->row->state, tr->now);
+	step(tr, tr->now, "time");
+	ls_score_row_take_score(tr->model, tr->row, tr->score);
+}
+
+/*
+ * ls_transition_foretell goes on from where a contact is now to what time alone will
+ * make of it.  Only events from then on are left.
+ */
+void
+ls_transition_foretell(LsTransition *tr, TimestampTz until)
+{
+	tr->events = NIL;
+	tr->last_grade = tr->watch & LS_DUE_GRADE ? ls_score_grade(tr->model, tr->score) : NULL;
+	catch_up(tr, tr->now, until, "time");
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * transition.h
- *		What happens to a contact in the course of a change, step by step.
+ *		What happens to a contact in a change: from a row to the next, and events.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,42 +12,153 @@
 
 #include "nodes/pg_list.h"
 
+#include "scoring/next_change.h"
 #include "scoring/score_row.h"
+
+/* ---------- what is done to a contact's row ---------- */
+
+typedef enum LsChangeKind
+{
+	LS_CHANGE_EVENTS,			/* events are added, its profile is set */
+	LS_CHANGE_PENDING,			/* what is pending is merged */
+	LS_CHANGE_RECOMPUTE,		/* its state is computed from the tables */
+	LS_CHANGE_REPLACE,			/* its state was computed by the caller */
+	LS_CHANGE_RULES,			/* some rules were computed by the caller */
+	LS_CHANGE_REFRESH,			/* it is written where it is not true any more */
+	LS_CHANGE_DUE,				/* time has come, says a row of due_<model> */
+	LS_CHANGE_SET_STAGE,		/* its stage is overridden, or is so no more */
+	LS_CHANGE_REMOVE			/* it goes: it counts for another contact now */
+} LsChangeKind;
+
+/* Whether a contact had a row, which was locked, when its events were read */
+typedef enum LsRowThen
+{
+	LS_ROW_HELD,				/* other sessions are kept away, it is as it was */
+	LS_ROW_THERE,
+	LS_ROW_NONE
+} LsRowThen;
+
+typedef struct LsChange
+{
+	LsChangeKind kind;
+	Datum		contact;
+	bool		deferrable;		/* it is left for later where the model is
+								 * suspended, not an error */
+	bool		skip_locked;	/* do nothing where another session holds the row */
+	union
+	{
+		struct
+		{
+			const LsState *delta;	/* to be added, or NULL */
+			const LsState *profile; /* what the contact's row says now, or NULL */
+			bool		read_profile;	/* ... to be read */
+			bool		merge_pending;
+			bool		only_if_changed;	/* leave a row that is still true alone */
+		}			events;
+		struct
+		{
+			bool		state_only; /* leave what is shown alone: the transaction
+									 * may be trying rules out */
+		}			pending;
+		struct
+		{
+			const LsState *delta;	/* events that it is because of, or NULL */
+			const LsStageState *stage;	/* that a new row begins with, or NULL */
+		}			recompute;
+		struct
+		{
+			const LsState *state;
+			LsRowThen	row_then;
+			bool		test_entry; /* of stages, at the latest event */
+		}			replace;
+		struct
+		{
+			const LsState *slots;	/* of ... */
+			const int64 *versions;	/* ... these versions */
+			int			nversions;
+			LsRowThen	row_then;
+			bool		state_only; /* as above */
+		}			rules;
+		const LsDueRow *due;
+		struct
+		{
+			const char *stage;	/* NULL: leave it to the score again */
+			const char *reason; /* NULL: none */
+			bool		merge_pending;
+		}			set_stage;
+	}			data;
+} LsChange;
+
+/* ls_change_is_state_only tells whether a change leaves alone what a row shows. */
+static inline bool
+ls_change_is_state_only(const LsChange *change)
+{
+	return (change->kind == LS_CHANGE_PENDING && change->data.pending.state_only) ||
+		(change->kind == LS_CHANGE_RULES && change->data.rules.state_only);
+}
+
+/* What was read for a change: the new state is made of it */
+typedef struct LsCounted
+{
+	const LsState *whole;		/* in the place of what the state has, or NULL */
+	const LsState *pending;		/* else: to be added, or NULL */
+	const LsState *delta;		/* likewise */
+	const LsState *slots;		/* some rules computed, or NULL: those of ... */
+	const int64 *versions;		/* ... these versions */
+	int			nversions;
+	const LsState *profile;		/* what the contact's row says, or NULL */
+	TimestampTz latest;			/* of what is new, DT_NOBEGIN: nothing */
+} LsCounted;
+
+/* ---------- what happens to the contact ---------- */
 
 /* What happened to a contact at one instant */
 typedef struct LsTransitionEvent
 {
 	const char *from_stage;		/* the same as to_stage where it did not change */
 	const char *to_stage;
+	const char *from_grade;		/* where grades are watched; NULL: none */
+	const char *to_grade;
 	double		score_before;
 	double		score;
 	TimestampTz at;				/* when it happened */
 	List	   *rules;			/* of LsRule *: came in force */
 	const char *cause;			/* as in lead_stage_history */
+	const char *reason;			/* of a stage that was set, or NULL */
 } LsTransitionEvent;
 
-typedef struct LsCourse
+typedef enum LsTransitionResult
+{
+	LS_TRANSITION_NONE,			/* the row is still true */
+	LS_TRANSITION_WRITE,
+	LS_TRANSITION_REMOVE		/* nothing is known of the contact */
+} LsTransitionResult;
+
+typedef struct LsTransition
 {
 	LsModel    *model;
-	LsScoreRow *row;			/* stage and state are moved on */
-	LsScore    *score;			/* with its curve */
+	LsScoreRow *row;			/* as it was, and then as it is */
+	bool		exists;			/* it was in the table */
+	const char *cause;			/* of the change */
+	TimestampTz now;			/* the row becomes true at it */
 	ExprContext *econtext;		/* for conditions of stages */
+	LsScore    *score;			/* room; with its curve, unless time is only read */
+	int			watch;			/* LS_DUE_GRADE: grades are, besides stages */
+	List	   *events;			/* of LsTransitionEvent, as they happened */
+	/* between its steps */
 	TimestampTz at;				/* when score was true; DT_NOBEGIN: never yet */
 	double		last_score;
+	char	   *last_grade;
 	bool	   *in_force;		/* by rule, where actions watch them */
-	List	   *happened;		/* of LsTransitionEvent */
-	const char *reason;			/* of a stage override */
-} LsCourse;
+} LsTransition;
 
-extern LsScore *ls_course_score(LsModel *model);
-extern void ls_course_begin(LsCourse *course, bool exists);
-extern void ls_course_step(LsCourse *course, TimestampTz at, const char *cause);
-extern void ls_course_catch_up(LsCourse *course, TimestampTz from,
-							   TimestampTz to, const char *cause);
-extern void ls_course_set_stage(LsCourse *course, TimestampTz at,
-								const char *stage);
-extern TimestampTz ls_course_entry(const LsModel *model, const LsScoreRow *row,
-								   TimestampTz at, TimestampTz last, TimestampTz t);
-extern void ls_course_now(LsCourse *course, TimestampTz now);
+extern LsScore *ls_transition_score(LsModel *model);
+extern LsTransitionResult ls_transition_run(LsTransition *tr, const LsChange *change,
+											const LsCounted *counted);
+extern void ls_transition_read(LsTransition *tr);
+extern void ls_transition_foretell(LsTransition *tr, TimestampTz until);
+extern void ls_transition_merge(LsModel *model, LsState *state,
+								const LsCounted *counted, TimestampTz now);
+extern bool ls_transition_changes_nothing(LsTransition *tr);
 
 #endif							/* LEADSCORE_TRANSITION_H */

@@ -28,7 +28,7 @@ tell(const LsModel *model, const ErrorData *damage)
 			 may_see ? errmsg("%s", damage->message) :
 			 errmsg("a row of table \"score_%s\" is damaged", model->name),
 			 may_see && damage->detail ? errdetail("%s", damage->detail) : 0,
-			 errhint("The contact is recomputed from its events, and its stage found again.")));
+			 errhint("The contact is recomputed from its events, and its stage determined afresh.")));
 }
 
 /* ls_damaged_row_report reports a damaged row that is about to be made a true one. */

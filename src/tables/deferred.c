@@ -247,7 +247,8 @@ add_below(LsModel *model, LsDeferred *item)
 	bool		recompute = item->recompute || below->recompute;
 
 	below->recompute = true;
-	below->recompute = !ls_state_merge(model, &below->state, &item->state) || recompute;
+	ls_state_merge(model, &below->state, &item->state);
+	below->recompute = recompute;
 	below->recompute_profile |= item->recompute_profile;
 	below->merge_pending |= item->merge_pending;
 	if (item->profile)

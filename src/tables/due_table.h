@@ -10,15 +10,7 @@
 
 #include "postgres.h"
 
-#include "rules/model_compile.h"
-
-/* A row of due_<model> */
-typedef struct LsDueRow
-{
-	TimestampTz at;				/* DT_NOEND: no row */
-	bool		drift;
-	Datum		contact;
-} LsDueRow;
+#include "scoring/next_change.h"
 
 typedef struct LsDueTable LsDueTable;
 typedef struct LsDueCursor LsDueCursor;

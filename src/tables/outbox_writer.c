@@ -21,10 +21,10 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
-#include "definitions/restore_state.h"
 #include "base/clock.h"
 #include "base/relation.h"
 #include "definitions/extension.h"
+#include "definitions/restore_state.h"
 
 /* numbers of rows, which are one to one with rows of all models */
 #define SEQUENCE "outbox_id_seq"
@@ -64,23 +64,23 @@ typedef struct Told
 {
 	const LsModel *model;
 	const LsActionRow *action;
-	const LsTransitionEvent *occasion;
+	const LsTransitionEvent *event;
 	int64		id;
 	const char *contact;
-	const char *stage;			/* of the occasion */
+	const char *stage;			/* of the event that it tells of */
 	const char *from_stage;		/* NULL: it stayed */
 	const char *to_stage;
 	TimestampTz recorded_at;
 } Told;
 
-/* ---------- who waits for what ---------- */
+/* ---------- which action waits for what ---------- */
 
-/* moved tells whether an occasion changed the stage. */
+/* moved tells whether an event changed the stage. */
 static bool
-moved(const LsTransitionEvent *occasion)
+moved(const LsTransitionEvent *event)
 {
-	return occasion->from_stage == NULL ||
-		strcmp(occasion->from_stage, occasion->to_stage) != 0;
+	return event->from_stage == NULL ||
+		strcmp(event->from_stage, event->to_stage) != 0;
 }
 
 /* crossed tells whether a score has reached a level that another has not. */
@@ -121,33 +121,33 @@ is_stage(const LsActionRow *action, const char *stage)
 
 /* waits tells whether an action waits for what happened. */
 static bool
-waits(const LsActionRow *action, const LsTransitionEvent *occasion)
+waits(const LsActionRow *action, const LsTransitionEvent *event)
 {
 	const char *what = action->occasion;
 
-	if (!names_cause(action->causes, occasion->cause))
+	if (!names_cause(action->causes, event->cause))
 		return false;
 	if (strcmp(what, "stage_entered") == 0)
-		return moved(occasion) && is_stage(action, occasion->to_stage);
+		return moved(event) && is_stage(action, event->to_stage);
 	if (strcmp(what, "stage_left") == 0)
-		return moved(occasion) && is_stage(action, occasion->from_stage);
+		return moved(event) && is_stage(action, event->from_stage);
 	if (strcmp(what, "score_rises") == 0)
 		return !action->score_level_null &&
-			crossed(action->score_level, occasion->score, occasion->score_before);
+			crossed(action->score_level, event->score, event->score_before);
 	if (strcmp(what, "score_falls") == 0)
 		return !action->score_level_null &&
-			crossed(action->score_level, occasion->score_before, occasion->score);
-	return names_rule(occasion->rules, action->rule);
+			crossed(action->score_level, event->score_before, event->score);
+	return names_rule(event->rules, action->rule);
 }
 
-/* ls_outbox_concerns tells whether anybody is told of what happened. */
+/* ls_outbox_writer_concerns tells whether an action waits for what happened. */
 bool
-ls_outbox_concerns(const LsModel *model, const LsTransitionEvent *occasion)
+ls_outbox_writer_concerns(const LsModel *model, const LsTransitionEvent *event)
 {
 	ListCell   *lc;
 
 	foreach(lc, model->actions)
-		if (waits(lfirst(lc), occasion))
+		if (waits(lfirst(lc), event))
 			return true;
 	return false;
 }
@@ -191,7 +191,7 @@ add_instant(StringInfo json, const char *name, TimestampTz at)
 static Datum
 payload(const Told *told)
 {
-	const LsTransitionEvent *occasion = told->occasion;
+	const LsTransitionEvent *event = told->event;
 	StringInfoData json;
 
 	initStringInfo(&json);
@@ -206,9 +206,9 @@ payload(const Told *told)
 	if (!told->action->score_level_null)
 		add_number(&json, "score_level", told->action->score_level);
 	add_text(&json, "rule", told->action->rule);
-	add_number(&json, "score", occasion->score);
-	add_text(&json, "cause", occasion->cause);
-	add_instant(&json, "happened_at", occasion->at);
+	add_number(&json, "score", event->score);
+	add_text(&json, "cause", event->cause);
+	add_instant(&json, "happened_at", event->at);
 	add_instant(&json, "recorded_at", told->recorded_at);
 	appendStringInfoChar(&json, '}');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
@@ -221,7 +221,7 @@ static void
 add_row(LsRowWriter *outbox, Datum contact, const Told *told)
 {
 	const LsActionRow *action = told->action;
-	const LsTransitionEvent *occasion = told->occasion;
+	const LsTransitionEvent *event = told->event;
 
 	ls_row_writer_clear(outbox);
 	ls_row_writer_set(outbox, OUTBOX_ID, Int64GetDatum(told->id));
@@ -234,9 +234,9 @@ add_row(LsRowWriter *outbox, Datum contact, const Told *told)
 	if (!action->score_level_null)
 		ls_row_writer_set(outbox, OUTBOX_SCORE_LEVEL, Float8GetDatum(action->score_level));
 	ls_row_writer_set_text(outbox, OUTBOX_RULE, action->rule);
-	ls_row_writer_set(outbox, OUTBOX_SCORE, Float8GetDatum(occasion->score));
-	ls_row_writer_set_text(outbox, OUTBOX_CAUSE, occasion->cause);
-	ls_row_writer_set(outbox, OUTBOX_HAPPENED_AT, TimestampTzGetDatum(occasion->at));
+	ls_row_writer_set(outbox, OUTBOX_SCORE, Float8GetDatum(event->score));
+	ls_row_writer_set_text(outbox, OUTBOX_CAUSE, event->cause);
+	ls_row_writer_set(outbox, OUTBOX_HAPPENED_AT, TimestampTzGetDatum(event->at));
 	ls_row_writer_set(outbox, OUTBOX_RECORDED_AT, TimestampTzGetDatum(told->recorded_at));
 	ls_row_writer_set_text(outbox, OUTBOX_DELIVER, action->deliver);
 	ls_row_writer_set_text(outbox, OUTBOX_CHANNEL, action->channel);
@@ -250,30 +250,30 @@ add_row(LsRowWriter *outbox, Datum contact, const Told *told)
 	ls_row_writer_add(outbox);
 }
 
-/* ls_outbox_add writes what is to be told of what happened to a contact. */
+/* ls_outbox_writer_add writes what is to be told of what happened to a contact. */
 void
-ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsTransitionEvent *occasion)
+ls_outbox_writer_add(LsRowWriter *outbox, Datum contact, const LsTransitionEvent *event)
 {
 	LsModel    *model = outbox->model;
 	Told		told = {0};
 	ListCell   *lc;
 
 	told.model = model;
-	told.occasion = occasion;
+	told.event = event;
 	told.contact = ls_key_text(&model->key, contact);
 	told.recorded_at = ls_clock();
-	if (moved(occasion))
+	if (moved(event))
 	{
-		told.from_stage = occasion->from_stage;
-		told.to_stage = occasion->to_stage;
+		told.from_stage = event->from_stage;
+		told.to_stage = event->to_stage;
 	}
 	foreach(lc, model->actions)
 	{
 		told.action = lfirst(lc);
-		if (!waits(told.action, occasion))
+		if (!waits(told.action, event))
 			continue;
 		told.stage = strcmp(told.action->occasion, "stage_left") == 0 ?
-			occasion->from_stage : occasion->to_stage;
+			event->from_stage : event->to_stage;
 		told.id = nextval_internal(ls_extension_base_table(SEQUENCE, false), false);
 		add_row(outbox, contact, &told);
 	}
@@ -292,11 +292,11 @@ highest_id(Oid table)
 }
 
 /*
- * ls_outbox_pass_ids moves the sequence of numbers past those of the rows that were
- * restored to a table: it is not dumped, and nobody may get a number twice.
+ * ls_outbox_writer_pass_ids moves the sequence of numbers past those of the rows that were
+ * restored to a table: it is not dumped, and no number may be given twice.
  */
 void
-ls_outbox_pass_ids(Oid table)
+ls_outbox_writer_pass_ids(Oid table)
 {
 	ls_restore_number(SEQUENCE, highest_id(table));
 }

@@ -13,8 +13,8 @@
 #include "scoring/transition.h"
 #include "tables/row_writer.h"
 
-extern bool ls_outbox_concerns(const LsModel *model, const LsTransitionEvent *occasion);
-extern void ls_outbox_add(LsRowWriter *outbox, Datum contact, const LsTransitionEvent *occasion);
-extern void ls_outbox_pass_ids(Oid table);
+extern bool ls_outbox_writer_concerns(const LsModel *model, const LsTransitionEvent *event);
+extern void ls_outbox_writer_add(LsRowWriter *outbox, Datum contact, const LsTransitionEvent *event);
+extern void ls_outbox_writer_pass_ids(Oid table);
 
 #endif							/* LEADSCORE_OUTBOX_WRITER_H */

@@ -174,8 +174,7 @@ add_row(LsModel *model, LsPending *pending, const LsTableScan *scan)
 		return;
 	}
 	ls_state_decode(DatumGetByteaPCopy(scan->values[PENDING_DELTA - 1]), &delta);
-	if (!ls_state_merge(model, &pending->delta, &delta))
-		pending->count_all = true;
+	ls_state_merge(model, &pending->delta, &delta);
 	pending->instant = Max(pending->instant, delta.last);
 	pending->has_delta = true;
 }

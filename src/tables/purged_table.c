@@ -427,7 +427,7 @@ ls_purged_add(LsModel *model, Datum contact, LsState *state)
 	ListCell   *lc;
 
 	foreach(lc, ls_purged_rows(model, contact))
-		(void) ls_state_merge(model, state, &((LsPurged *) lfirst(lc))->state);
+		ls_state_merge(model, state, &((LsPurged *) lfirst(lc))->state);
 }
 
 /* ---------- notices ---------- */

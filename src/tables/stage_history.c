@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * stage_history.c
- *		What happened to contacts, written down: changes of stage, what is told.
+ *		Events of transitions, written: changes of stage, and triggered actions.
  *
  * The tables are opened when there is first something to write.
  *
@@ -44,9 +44,9 @@ struct LsHistory
 	LsRowWriter *outbox;		/* likewise */
 };
 
-/* ls_history_open gets ready to write about the contacts of a model. */
+/* ls_stage_history_open gets ready to write about the contacts of a model. */
 LsHistory *
-ls_history_open(LsModel *model)
+ls_stage_history_open(LsModel *model)
 {
 	LsHistory  *history = palloc0(sizeof(LsHistory));
 
@@ -56,7 +56,7 @@ ls_history_open(LsModel *model)
 }
 
 void
-ls_history_close(LsHistory *history)
+ls_stage_history_close(LsHistory *history)
 {
 	if (history->history)
 		ls_row_writer_close(history->history);
@@ -81,41 +81,40 @@ writer(LsHistory *history, LsRowWriter **place, const char *prefix)
 
 /* add_move writes a change of stage. */
 static void
-add_move(LsRowWriter *rows, Datum contact, const LsTransitionEvent *occasion, const char *reason)
+add_move(LsRowWriter *rows, Datum contact, const LsTransitionEvent *event)
 {
 	ls_row_writer_clear(rows);
 	ls_row_writer_set(rows, HISTORY_CONTACT, contact);
-	ls_row_writer_set_text(rows, HISTORY_FROM_STAGE, occasion->from_stage);
-	ls_row_writer_set_text(rows, HISTORY_TO_STAGE, occasion->to_stage);
-	ls_row_writer_set(rows, HISTORY_SCORE, Float8GetDatum(occasion->score));
-	ls_row_writer_set(rows, HISTORY_CHANGED_AT, TimestampTzGetDatum(occasion->at));
+	ls_row_writer_set_text(rows, HISTORY_FROM_STAGE, event->from_stage);
+	ls_row_writer_set_text(rows, HISTORY_TO_STAGE, event->to_stage);
+	ls_row_writer_set(rows, HISTORY_SCORE, Float8GetDatum(event->score));
+	ls_row_writer_set(rows, HISTORY_CHANGED_AT, TimestampTzGetDatum(event->at));
 	ls_row_writer_set(rows, HISTORY_RECORDED_AT,
-					  TimestampTzGetDatum(Max(ls_clock(), occasion->at)));
-	ls_row_writer_set_text(rows, HISTORY_CAUSE, occasion->cause);
-	ls_row_writer_set_text(rows, HISTORY_REASON, reason);
+					  TimestampTzGetDatum(Max(ls_clock(), event->at)));
+	ls_row_writer_set_text(rows, HISTORY_CAUSE, event->cause);
+	ls_row_writer_set_text(rows, HISTORY_REASON, event->reason);
 	ls_row_writer_add(rows);
 }
 
 /*
- * ls_history_add writes down what happened to a contact, and gives the number of
+ * ls_stage_history_add writes what happened to a contact, and gives the number of
  * changes of stage.
  */
 int
-ls_history_add(LsHistory *history, Datum contact, const LsTransitionEvent *occasion,
-			   const char *reason)
+ls_stage_history_add(LsHistory *history, Datum contact, const LsTransitionEvent *event)
 {
-	bool		moved = strcmp(occasion->from_stage, occasion->to_stage) != 0;
+	bool		moved = strcmp(event->from_stage, event->to_stage) != 0;
 
 	if (moved)
-		add_move(writer(history, &history->history, "history_"), contact, occasion, reason);
-	if (ls_outbox_concerns(history->model, occasion))
-		ls_outbox_add(writer(history, &history->outbox, "outbox_"), contact, occasion);
+		add_move(writer(history, &history->history, "history_"), contact, event);
+	if (ls_outbox_writer_concerns(history->model, event))
+		ls_outbox_writer_add(writer(history, &history->outbox, "outbox_"), contact, event);
 	return moved;
 }
 
 /* ---------- reading ---------- */
 
-/* ls_by_move orders changes of stage as they happened, and were written down. */
+/* ls_by_move orders changes of stage as they happened, and were written. */
 int
 ls_by_move(const void *a, const void *b)
 {
@@ -150,11 +149,11 @@ read_move(const LsTableScan *scan, LsMove *move)
 }
 
 /*
- * ls_history_read gives the changes of stage of a contact from an instant on that
+ * ls_stage_history_read gives the changes of stage of a contact from an instant on that
  * the active snapshot sees, in the order in which they happened.
  */
 LsMove *
-ls_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
+ls_stage_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
 {
 	int			size = 8;
 	LsMove	   *moves = palloc(sizeof(LsMove) * size);

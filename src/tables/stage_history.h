@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * stage_history.h
- *		What happened to contacts, written down: changes of stage, what is told.
+ *		Events of transitions, written: changes of stage, and triggered actions.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,12 +15,12 @@
 
 typedef struct LsHistory LsHistory;
 
-extern LsHistory *ls_history_open(LsModel *model);
-extern int	ls_history_add(LsHistory *history, Datum contact,
-						   const LsTransitionEvent *occasion, const char *reason);
-extern void ls_history_close(LsHistory *history);
+extern LsHistory *ls_stage_history_open(LsModel *model);
+extern int	ls_stage_history_add(LsHistory *history, Datum contact,
+						   const LsTransitionEvent *event);
+extern void ls_stage_history_close(LsHistory *history);
 
-/* A change of stage that was written down */
+/* A change of stage that was written */
 typedef struct LsMove
 {
 	char	   *from_stage;		/* NULL: its first */
@@ -33,7 +33,7 @@ typedef struct LsMove
 	uint64		place;			/* in the table: the order in which they were written */
 } LsMove;
 
-extern LsMove *ls_history_read(LsModel *model, Datum contact, TimestampTz from, int *n);
+extern LsMove *ls_stage_history_read(LsModel *model, Datum contact, TimestampTz from, int *n);
 extern int	ls_by_move(const void *a, const void *b);
 
 #endif							/* LEADSCORE_STAGE_HISTORY_H */

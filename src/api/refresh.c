@@ -1,0 +1,196 @@
+/*-------------------------------------------------------------------------
+ *
+ * refresh.c
+ *		What a worker does for a model, done at once: refresh(), write_days(), rescore().
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+
+#include "base/sql.h"
+#include "counting/model_update.h"
+#include "counting/contact_pass.h"
+#include "counting/recount.h"
+#include "counting/suspension.h"
+#include "ddl/ddl.h"
+#include "definitions/job_table.h"
+#include "definitions/locks.h"
+#include "definitions/model_change.h"
+#include "definitions/restore_state.h"
+#include "definitions/rights.h"
+#include "jobs/daily.h"
+#include "jobs/job_run.h"
+#include "rules/source_locks.h"
+#include "tables/purged_table.h"
+
+PG_FUNCTION_INFO_V1(ls_refresh_model);
+PG_FUNCTION_INFO_V1(ls_write_days);
+PG_FUNCTION_INFO_V1(ls_rescore_model);
+PG_FUNCTION_INFO_V1(ls_rescore_online);
+
+/* What is done about one of several models, for ls_model_update_try() */
+typedef struct Refresh
+{
+	const char *model;
+	bool		job;			/* one is to be done */
+	int64		changed;
+} Refresh;
+
+static void
+refresh_one(void *arg)
+{
+	Refresh    *refresh = arg;
+
+	if (refresh->job)
+		ls_job_run_all(refresh->model);
+	refresh->changed = ls_contact_pass_all(refresh->model);
+	while (ls_daily_write(refresh->model, true))
+		;
+}
+
+/*
+ * refresh_models does what the worker would do about some models, but for telling
+ * others of it.  Jobs that are asked for meanwhile are left to the next.  Where it was
+ * asked for each model that there is, one that fails does not stop it.
+ */
+static int64
+refresh_models(List *rows, bool each)
+{
+	List	   *models = NIL;
+	List	   *jobs = NIL;
+	int64		changed = 0;
+	ListCell   *lc;
+
+	/* what this transaction has changed itself, which its commit would do */
+	if (ls_model_change_stale() != NIL)
+		changed += ls_model_update_refresh();
+	foreach(lc, rows)
+	{
+		LsModelRow *row = lfirst(lc);
+
+		(void) ls_restore_under_way(row);
+		if (!each || ls_model_update_is_sound(row->model))
+			models = lappend(models, row->model);
+	}
+	foreach(lc, models)
+		ls_follow_roles(lfirst(lc), false);
+	foreach(lc, models)
+		if (ls_job_open(lfirst(lc)))
+			jobs = lappend(jobs, lfirst(lc));
+	foreach(lc, jobs)
+		ls_lock_definitions(lfirst(lc));
+	/* tables of all before rows of one */
+	foreach(lc, jobs)
+		ls_lock_sources(lfirst(lc));
+	foreach(lc, models)
+		ls_lock_before_writing(lfirst(lc));
+	/* and the score table before others of the model, as who alters them all does */
+	foreach(lc, models)
+	{
+		Oid			table = ls_score_table(lfirst(lc), true);
+
+		if (OidIsValid(table))
+			LockRelationOid(table, RowExclusiveLock);
+	}
+	foreach(lc, models)
+	{
+		Refresh		refresh = {lfirst(lc), list_member_ptr(jobs, lfirst(lc)), 0};
+
+		if (!each)
+			refresh_one(&refresh);
+		else
+			(void) ls_model_update_try(refresh.model, refresh_one, &refresh);
+		changed += refresh.changed;
+	}
+	return changed;
+}
+
+/* ls_refresh_model is leadscore.refresh(). */
+Datum
+ls_refresh_model(PG_FUNCTION_ARGS)
+{
+	const char *model = PG_ARGISNULL(0) ? NULL : TextDatumGetCString(PG_GETARG_DATUM(0));
+	List	   *rows = NIL;
+	bool		found = model == NULL;
+	ListCell   *lc;
+
+	PreventCommandIfReadOnly("refresh()");
+	foreach(lc, ls_model_rows(NULL))
+	{
+		LsModelRow *row = lfirst(lc);
+
+		if (model == NULL && row->enabled && ls_may_manage_model(row, GetUserId()))
+			rows = lappend(rows, row);
+		else if (model && strcmp(row->model, model) == 0)
+		{
+			ls_require_managed(row, GetUserId());
+			rows = lappend(rows, row);
+			found = true;
+		}
+		else if (model && row->visitors_of && strcmp(row->visitors_of, model) == 0)
+			rows = lappend(rows, row);
+	}
+	if (!found)
+		(void) ls_model_row_for(model, GetUserId());	/* says so */
+	/* visitors come before their sheet: what is pending of them becomes its */
+	list_sort(rows, ls_by_row_rank);
+	PG_RETURN_INT64(refresh_models(rows, model == NULL));
+}
+
+/* ls_write_days is leadscore.write_days(). */
+Datum
+ls_write_days(PG_FUNCTION_ARGS)
+{
+	char	   *model = ls_sql_text_argument(fcinfo, 0, "model");
+	int32		days = 0;
+
+	PreventCommandIfReadOnly("write_days()");
+	(void) ls_model_row_for(model, GetUserId());
+	ls_lock_before_writing(model);
+	/* what was due before has to be in the history */
+	(void) ls_contact_pass_all(model);
+	while (ls_daily_write(model, true))
+		days++;
+	PG_RETURN_INT32(days);
+}
+
+/* ls_rescore_online is leadscore.rescore() with the choice to do it beside writers. */
+Datum
+ls_rescore_online(PG_FUNCTION_ARGS)
+{
+	LsModelRow *row;
+
+	PreventCommandIfReadOnly("rescore()");
+	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
+	ls_follow_roles(row->model, false);
+	/* a job waits until the contact table can be read */
+	if (!row->unreadable || !PG_GETARG_BOOL(1))
+		ls_suspension_refuse(row);
+	if (PG_GETARG_BOOL(1))
+		PG_RETURN_INT64(ls_job_request(row->model, "rescore", NULL));
+	PG_RETURN_INT64(ls_recount_rescore(row->model, "backfill"));
+}
+
+/* ls_rescore_model is leadscore.rescore(). */
+Datum
+ls_rescore_model(PG_FUNCTION_ARGS)
+{
+	LsModelRow *row;
+	LsModel    *model;
+	int64		contacts;
+
+	PreventCommandIfReadOnly("rescore()");
+	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
+	ls_follow_roles(row->model, false);
+	ls_suspension_refuse(row);
+	contacts = ls_recount_rescore(row->model, "backfill");
+	model = ls_model_acquire(row->model, NULL);
+	ls_purged_report(model, "Their contributions are kept, and were added to those of the events that are still there.");
+	ls_model_release(model);
+	PG_RETURN_INT64(contacts);
+}

@@ -1,0 +1,115 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch.c
+ *		Contacts changed one after the other.
+ *
+ * Recomputing, refreshing, merging what is pending and what time changes are all
+ * done like this: a source of contacts in the order of their key, as all lock them; a
+ * change; memory that is freed after each; an end before the next contact where a
+ * slice of time is over.  Contacts that may fail by themselves are subtransactions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "counting/batch.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/transaction.h"
+#include "tables/rule_error.h"
+
+/* One contact of a batch, for ls_subtransaction_run() */
+typedef struct One
+{
+	LsBatch    *batch;
+	Datum		contact;
+} One;
+
+/* change changes a contact, and counts. */
+static void
+change(LsBatch *batch, LsScoreWriter *writer, Datum contact)
+{
+	LsOutcome	outcome = batch->change(batch, writer, contact);
+
+	batch->changed += outcome == LS_CHANGED;
+	batch->skipped += outcome == LS_SKIPPED;
+}
+
+static void
+change_one(void *arg)
+{
+	One		   *one = arg;
+	LsScoreWriter *writer = ls_score_writer_open(one->batch->model, one->batch->cause);
+
+	change(one->batch, writer, one->contact);
+	one->batch->transitions += ls_score_writer_transitions(writer);
+	ls_score_writer_close(writer);
+}
+
+/*
+ * change_alone changes a contact in a subtransaction of its own, so that one which
+ * fails does not hold up the others.
+ */
+static void
+change_alone(LsBatch *batch, Datum contact)
+{
+	One			one = {batch, contact};
+	ErrorData  *error = ls_subtransaction_run(change_one, &one);
+
+	if (error == NULL)
+		return;
+	/* a cancelled process does not go on; a busy table is not the contact's fault */
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		ReThrowError(error);
+	batch->failed(batch, contact, error);
+}
+
+/* ls_batch_run changes the contacts of a batch. */
+void
+ls_batch_run(LsBatch *batch)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "leadscore contact",
+												  ALLOCSET_DEFAULT_SIZES);
+	LsScoreWriter *writer = NULL;
+	Datum		contact;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (batch->failed == NULL)
+		writer = ls_score_writer_open(batch->model, batch->cause);
+	if (batch->spec.model)
+		batch->reader = ls_reader_open(&batch->spec);
+	batch->caller = CurrentMemoryContext;
+	while (!batch->over)
+	{
+		bool		found;
+
+		MemoryContextSwitchTo(batch->reader ? context : batch->caller);
+		found = batch->reader ? ls_reader_next(batch->reader, &contact) : batch->next(batch, &contact);
+		if (!found)
+			break;
+		batch->cut = batch->done > 0 && ls_slice_over(&batch->slice);
+		if (batch->cut)
+			break;
+		batch->done++;
+		MemoryContextSwitchTo(context);
+		if (writer)
+			change(batch, writer, contact);
+		else
+			change_alone(batch, contact);
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(batch->caller);
+	if (batch->reader)
+		ls_reader_close(batch->reader);
+	if (writer)
+	{
+		batch->transitions += ls_score_writer_transitions(writer);
+		ls_score_writer_close(writer);
+	}
+	PopActiveSnapshot();
+	MemoryContextDelete(context);
+	ls_rule_error_report(batch->model);
+}
