@@ -137,7 +137,7 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 	}
 	if (!found)
 		(void) ls_model_row_for(model, GetUserId());	/* says so */
-	/* visitors come before their sheet: what is pending of them becomes its */
+	/* visitors come before their model: what is pending of them becomes its */
 	list_sort(rows, ls_by_row_rank);
 	PG_RETURN_INT64(refresh_models(rows, model == NULL));
 }

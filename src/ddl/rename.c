@@ -10,7 +10,7 @@
  * same (rename_text.c), in the versions of the past, too.  Nothing is recomputed:
  * the rule matches what it did, under the same version.
  *
- * What cannot be written so that it means the same falls asleep, with a warning that
+ * What cannot be written so that it means the same disables its rule, with a warning that
  * tells the new name; so do rules that name a function, type, operator or schema
  * which has another name or place now.
  *
@@ -737,9 +737,9 @@ names_label(const Noted *noted, const LsRename *rename, const LsRuleRow *rule)
 
 /* ---------- rules, as they were before ---------- */
 
-/* put_to_sleep has a rule sleep whose text cannot follow. */
+/* disable_rule disables a rule whose text cannot follow. */
 static void
-put_to_sleep(const Noted *noted, const LsRename *rename, const LsRuleRow *rule,
+disable_rule(const Noted *noted, const LsRename *rename, const LsRuleRow *rule,
 			 const LsRenamedText *text)
 {
 	ErrorData	error = {.sqlerrcode = ERRCODE_UNDEFINED_OBJECT};
@@ -747,7 +747,7 @@ put_to_sleep(const Noted *noted, const LsRename *rename, const LsRuleRow *rule,
 	if (!rule->backfilled_version_null && rule->backfilled_version == 0)
 		return;
 	error.message = ls_rename_done(rename);
-	ls_rule_fall_asleep(noted->row, rule, text->relid, &error);
+	ls_rule_disable(noted->row, rule, text->relid, &error);
 	ls_model_change_record(noted->row->model);
 }
 
@@ -764,7 +764,7 @@ see_to_rule(const Noted *noted, const LsRename *rename, const LsRuleRow *rule, D
 		if (text && text->meaning == NULL && text->renamed == NULL)
 			ls_rename_warn_of_unread(noted->row->model, rule->name, text, rename);
 		else if (text && text->renamed == NULL)
-			put_to_sleep(noted, rename, rule, text);
+			disable_rule(noted, rename, rule, text);
 		else if (text)
 			renamed = renamed || is_renamed(text);
 	}

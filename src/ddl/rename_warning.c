@@ -4,7 +4,7 @@
  *		What names something that was renamed, and is not followed.
  *
  * Texts that could not be read before a command cannot be written so that they mean
- * the same after it.  They are of rules that sleep, and keep what they say.  Actions
+ * the same after it.  They are of rules that are disabled, and keep what they say.  Actions
  * name a function, which is not followed, as with rules.
  *
  *-------------------------------------------------------------------------

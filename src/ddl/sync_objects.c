@@ -46,7 +46,7 @@ waits(const LsRuleRow *rule)
 
 /*
  * ls_follow_find_concerned finds out whether the objects of a command concern a model,
- * or a rule that sleeps may have waited for them.
+ * or a rule that is disabled may have waited for them.
  */
 bool
 ls_follow_find_concerned(Work *work)

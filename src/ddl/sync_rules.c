@@ -151,9 +151,9 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 					   rule, verdict);
 }
 
-/* set_backfilled writes a rule's backfilled_version: NULL, to be counted, or 0, asleep. */
+/* set_backfilled writes a rule's backfilled_version: NULL, to be backfilled, or 0, disabled. */
 static void
-set_backfilled(const LsRuleRow *rule, bool asleep)
+set_backfilled(const LsRuleRow *rule, bool disabled)
 {
 	LsSqlArguments args = {0};
 
@@ -162,12 +162,12 @@ set_backfilled(const LsRuleRow *rule, bool asleep)
 	ls_extension_execute(psprintf("UPDATE leadscore_internal.lead_rule"
 								  " SET backfilled_version = %s, backfilling_version = NULL"
 								  " WHERE rule_id = $1",
-								  asleep ? "0" : "NULL"), &args);
+								  disabled ? "0" : "NULL"), &args);
 }
 
-/* ls_rule_fall_asleep has a rule that cannot be read contribute nothing. */
+/* ls_rule_disable has a rule that cannot be read contribute nothing. */
 void
-ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
+ls_rule_disable(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
 					const ErrorData *error)
 {
 	if (ls_may_see_table(model->owner, relid))
@@ -193,26 +193,26 @@ ls_rule_recompute(const LsRuleRow *rule)
 	set_backfilled(rule, false);
 }
 
-/* put_to_sleep says so of a rule, and what became of what it names. */
+/* disable_rule disables a rule, and says what became of what it names. */
 static void
-put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
+disable_rule(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
 {
 	const LsObject *moved = ls_follow_moved(work);
 	ErrorData	why = *error;
 
 	if (moved)
 		why.message = moved->became;
-	ls_rule_fall_asleep(work->row, rule, relid, &why);
+	ls_rule_disable(work->row, rule, relid, &why);
 	work->changed = true;
 }
 
 static bool
-is_asleep(const LsRuleRow *rule)
+is_disabled(const LsRuleRow *rule)
 {
 	return !rule->backfilled_version_null && rule->backfilled_version == 0;
 }
 
-/* ls_follow_rules sees which rules fell asleep, woke, or mean something else. */
+/* ls_follow_rules sees which rules are to be disabled or enabled, or mean something else. */
 void
 ls_follow_rules(Work *work, bool sleeping_only)
 {
@@ -222,7 +222,7 @@ ls_follow_rules(Work *work, bool sleeping_only)
 	bool		any = false;
 
 	foreach(lc, rules)
-		any = any || is_asleep(lfirst(lc)) ||
+		any = any || is_disabled(lfirst(lc)) ||
 			(!sleeping_only && ls_follow_concerns_rule(work, lfirst(lc)));
 	if (!any)
 		return;
@@ -230,23 +230,23 @@ ls_follow_rules(Work *work, bool sleeping_only)
 	foreach(lc, rules)
 	{
 		LsRuleRow  *rule = lfirst(lc);
-		bool		asleep = is_asleep(rule);
+		bool		disabled = is_disabled(rule);
 		Verdict		verdict;
 
 		/* sequences cannot be backfilled yet, however well they read */
-		if (asleep ? strcmp(rule->kind, "sequence") == 0 :
+		if (disabled ? strcmp(rule->kind, "sequence") == 0 :
 			sleeping_only || !ls_follow_concerns_rule(work, rule))
 			continue;
 		judge(work, feeds, rule, &verdict);
 		if (verdict.unattached)
 			continue;
-		if (verdict.error && !asleep)
-			put_to_sleep(work, rule, verdict.relid, verdict.error);
-		else if (verdict.error == NULL && asleep)
+		if (verdict.error && !disabled)
+			disable_rule(work, rule, verdict.relid, verdict.error);
+		else if (verdict.error == NULL && disabled)
 		{
 			/*
 			 * Where its source could not be read, more went unnoticed than what
-			 * this rule asks about.  ls_recount_rescore() takes in all that sleep.
+			 * this rule asks about.  ls_recount_rescore() takes in all that are disabled.
 			 */
 			work->rescore = true;
 		}

@@ -8,7 +8,7 @@
  * those in lead_relation, the columns that a source names with those that are
  * there, each rule with what PostgreSQL makes of it now.
  *
- * A rule that cannot be read any more is put to sleep (backfilled_version 0) and
+ * A rule that cannot be read any more is disabled (backfilled_version 0) and
  * woken when it can be read again.  A source whose own columns are gone is
  * detached.  The column that identifies contacts cannot be dropped.
  *
@@ -388,7 +388,7 @@ lose_source(Work *work, const LsSourceRow *source, int elevel, const char *why)
 /*
  * look_at_columns sees to the columns that sources and the model itself name.  A source
  * is lost that fits neither the key as it was nor as it is: where both types are altered,
- * one comes first, and its rules sleep in between.
+ * one comes first, and its rules are disabled in between.
  */
 static void
 look_at_columns(Work *work)
@@ -559,7 +559,7 @@ see_to_model(Work *work, List *rows)
 
 	/*
 	 * Functions and rights come in an order of their own when a dump is restored;
-	 * rules must not fall asleep and be recomputed for it.
+	 * rules must not be disabled and backfilled for it.
 	 */
 	if (row->suspended || row->unreadable || ls_restore_under_way(row))
 		;						/* they stay as they are */
@@ -729,7 +729,7 @@ ls_follow(Ddl *ddl)
 
 /* ---------- what no command tells ---------- */
 
-/* is_out_of_step tells whether a model has rules that are to fall asleep, or wake. */
+/* is_out_of_step tells whether a model has rules that are to be disabled, or enabled. */
 static bool
 is_out_of_step(const char *name)
 {

@@ -423,17 +423,17 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 }
 
 /*
- * out_of_step tells whether a rule counts that cannot be read, or sleeps though it
+ * out_of_step tells whether a rule counts that cannot be read, or is disabled though it
  * can: roles may lose privileges, and get them, without a word.
  */
 static bool
 out_of_step(const LsRuleRow *row, const LsRule *rule)
 {
-	bool		asleep = !row->backfilled_version_null && row->backfilled_version == 0;
+	bool		disabled = !row->backfilled_version_null && row->backfilled_version == 0;
 
 	if (rule->broken)
-		return !asleep && rule->broken->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
-	return asleep && rule->kind != LS_SEQUENCE;
+		return !disabled && rule->broken->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
+	return disabled && rule->kind != LS_SEQUENCE;
 }
 
 static void

@@ -191,7 +191,7 @@ typedef struct LsModel
 	int			nfailing;		/* rules and stages with failures to report */
 	bool		broken_reported;
 	uint64		warned_in;		/* transaction told that it does not decide what is kept */
-	bool		out_of_step;	/* rules are to fall asleep, or to wake */
+	bool		out_of_step;	/* rules are to be disabled, or enabled */
 	int			nstages;
 	LsStage    *stages;			/* ascending by position */
 	bool		stages_read_contact;

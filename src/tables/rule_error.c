@@ -153,8 +153,8 @@ ls_rule_error_write(const char *model, int64 rule_id, const char *name, int64 nu
 
 /*
  * ls_rule_error_purge deletes rows of lead_rule_error that are no longer to be kept, but
- * none that another session is deleting, nor what tells why a rule that still sleeps fell
- * asleep.
+ * none that another session is deleting, nor what tells why a rule that still is disabled was
+ * disabled.
  */
 int64
 ls_rule_error_purge(int limit)
