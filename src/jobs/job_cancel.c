@@ -22,9 +22,9 @@
 
 PG_FUNCTION_INFO_V1(ls_cancel_job);
 
-/* cancel_count has the rules that a job backfills wait until the next request. */
+/* cancel_backfill has the rules that a job backfills wait until the next request. */
 static void
-cancel_count(const LsJob *job)
+cancel_backfill(const LsJob *job)
 {
 	LsSqlArguments args = {0};
 
@@ -63,7 +63,7 @@ may_be_left_out(const LsJob *job)
 {
 	return strcmp(job->kind, "attach") != 0 && strcmp(job->kind, "refresh") != 0 &&
 		(strcmp(job->kind, "rescore") != 0 || job->source == NULL) &&
-		strcmp(job->phase, "settle") != 0 && strcmp(job->phase, "refresh") != 0;
+		strcmp(job->phase, "drain") != 0 && strcmp(job->phase, "refresh") != 0;
 }
 
 /*
@@ -96,7 +96,7 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 				 errhint("Call leadscore.detach('%s', '%s') to end it.", job->model, job->source) :
 				 errhint("Change the rules back, or set leadscore.job_rate to slow it down.")));
 	ls_job_cancel(job);
-	if (strcmp(job->kind, "count") == 0)
-		cancel_count(job);
+	if (strcmp(job->kind, "backfill") == 0)
+		cancel_backfill(job);
 	PG_RETURN_VOID();
 }

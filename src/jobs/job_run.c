@@ -86,9 +86,9 @@ is(const char *a, const char *b)
 	return strcmp(a, b) == 0;
 }
 
-/* counts_all tells whether a job counts all that is known of a contact. */
+/* computes_all tells whether a job computes all that is known of a contact. */
 static bool
-counts_all(const LsJob *job)
+computes_all(const LsJob *job)
 {
 	return is(job->kind, "attach") || is(job->kind, "rescore");
 }
@@ -169,14 +169,14 @@ begin(LsJob *job)
 
 	ls_job_take_over(job);
 	ls_job_begin(job, only_refresh ? contacts : contacts * 2);
-	if (counts_all(job))
+	if (computes_all(job))
 		count_pending_again(job->model);
 	if (!only_refresh)
 	{
 		ls_rule_versions_publish(job->model, is(job->kind, "rescore"));
 		ls_model_change_version(job->model);
 	}
-	ls_job_advance(job, only_refresh ? "settle" : "wait", NIL);
+	ls_job_advance(job, only_refresh ? "drain" : "wait", NIL);
 }
 
 /*
@@ -231,39 +231,39 @@ find_bounds(const char *name, double contacts)
 	return bounds;
 }
 
-/* start_phase begins to count, or to refresh, in several ranges where that pays. */
+/* start_phase begins to backfill, or to refresh, in several ranges where that pays. */
 static void
 start_phase(const LsJob *job, const LsJobRun *run)
 {
-	bool		count = is(job->phase, "wait");
+	bool		backfill = is(job->phase, "wait");
 	double		contacts = ls_relation_estimate_rows(ls_score_table(job->model, false));
 	/* what is found by no index is read as a whole for each chunk, whoever does it */
 	bool		shared = ls_job_workers > 1 && ls_job_rate == 0 && contacts >= FEWEST_CONTACTS &&
-		!(count && run->floor > LEAST_LIMIT);
+		!(backfill && run->floor > LEAST_LIMIT);
 
-	ls_job_advance(job, count ? "count" : "refresh", shared ? find_bounds(job->model, contacts) : NIL);
+	ls_job_advance(job, backfill ? "backfill" : "refresh", shared ? find_bounds(job->model, contacts) : NIL);
 }
 
 /*
  * end_phase goes on from a phase if all of its ranges have ended.  One that another
  * process is doing has not, until that commits.  Where somebody is at the
- * definitions, it is left to a later step to say that all are counted.
+ * definitions, it is left to a later step to say that all are backfilled.
  */
 static bool
 end_phase(LsJob *job, LsJobRun *run, bool at_once)
 {
-	bool		count = is(job->phase, "count");
+	bool		backfill = is(job->phase, "backfill");
 	LsJobRange	first;
 
 	if (!ls_job_range_take_ended(job, at_once, &first))
 		return false;
 	if (run->range == 0)
 		run->range = first.number;
-	if (count && !ls_lock_definitions_if_free(job->model))
+	if (backfill && !ls_lock_definitions_if_free(job->model))
 		return false;
-	if (count)
+	if (backfill)
 		publish(job);
-	ls_job_advance(job, count ? "settle" : "end", NIL);
+	ls_job_advance(job, backfill ? "drain" : "end", NIL);
 	return true;
 }
 
@@ -274,12 +274,12 @@ do_chunk(LsJob *job, LsJobRun *run, const LsJobRange *range, int64 *contacts)
 	LsChunk		chunk = {0};
 
 	chunk.model = job->model;
-	chunk.cause = counts_all(job) && is(job->phase, "count") ? "backfill" : "rule";
-	chunk.whole = counts_all(job);
+	chunk.cause = computes_all(job) && is(job->phase, "backfill") ? "backfill" : "rule";
+	chunk.whole = computes_all(job);
 	chunk.limit = run->limit;
 	chunk.position = range->position;
 	chunk.last = range->last;
-	if (is(job->phase, "count"))
+	if (is(job->phase, "backfill"))
 		ls_recount_chunk(&chunk);
 	else
 		ls_recount_refresh_chunk(&chunk);
@@ -333,7 +333,7 @@ turn_to(LsJobRun *run, const LsJob *job)
 static LsJobNext
 do_step(LsJob *job, LsJobRun *run, bool at_once, int64 *contacts)
 {
-	bool		chunks = is(job->phase, "count") || is(job->phase, "refresh");
+	bool		chunks = is(job->phase, "backfill") || is(job->phase, "refresh");
 	LsJobRange	range;
 
 	if (run->helper && !chunks)
@@ -427,7 +427,7 @@ ls_job_run_all(const char *model)
 
 	if (job == NULL)
 		return;
-	if (counts_all(job))
+	if (computes_all(job))
 		(void) ls_recount_rescore(model, "backfill");
 	else
 	{
@@ -462,22 +462,22 @@ leave_to_count(const char *model, bool all, bool by_user)
  * model.  So these are not waited for: what cannot be done at once is left to a job.
  */
 void
-ls_job_run_follow(const char *model, bool all, bool count, bool holds_tables)
+ls_job_run_follow(const char *model, bool all, bool backfill, bool holds_tables)
 {
 	const char *visitors = ls_visitors_model(model);
-	double		rows = all || count ? ls_rule_versions_size(model, all) : 0;
+	double		rows = all || backfill ? ls_rule_versions_size(model, all) : 0;
 
 	if (!ls_job_pays(rows) && (!holds_tables || ls_lock_sources_if_free(model)))
 	{
 		ls_lock_sources(model);
-		if (all || count)
+		if (all || backfill)
 			leave_to_count(model, all, false);
 		return;
 	}
 	if (all)
 		ls_job_run_announce(model, "rescore", "*", rows);
-	else if (count)
-		ls_job_run_announce(model, "count", NULL, rows);
+	else if (backfill)
+		ls_job_run_announce(model, "backfill", NULL, rows);
 	else
 		(void) ls_job_request(model, "refresh", NULL);
 	/* nor is the score table, at the end of the transaction */
@@ -516,7 +516,7 @@ ls_job_run_backfill(const char *model)
 	if (ls_job_pays(rows))
 	{
 		ls_model_change_record(model);
-		ls_job_run_announce(model, "count", NULL, rows);
+		ls_job_run_announce(model, "backfill", NULL, rows);
 		return true;
 	}
 	/* tables are locked first, so that nobody waits for us holding them */
@@ -533,12 +533,12 @@ ls_job_run_announce(const char *model, const char *kind, const char *source, dou
 	int64		job = ls_job_request(model, kind, source);
 
 	ereport(NOTICE,
-			(is(kind, "count") ?
+			(is(kind, "backfill") ?
 			 errmsg("rules of model \"%s\" are backfilled in the background, by job " INT64_FORMAT,
 					model, job) :
 			 errmsg("contacts of model \"%s\" are recomputed in the background, by job " INT64_FORMAT,
 					model, job),
-			 is(kind, "count") ?
+			 is(kind, "backfill") ?
 			 errdetail("They read about %.0f rows, and contribute nothing until they are backfilled.", rows) :
 			 errdetail("That reads about %.0f rows.", rows),
 			 errhint("The view leadscore.lead_job shows its progress.  Without a worker, call leadscore.refresh('%s') to do it at once.",
