@@ -12,7 +12,8 @@ CREATE DOMAIN plain AS varchar(20) CHECK (VALUE <> '');
 CREATE DOMAIN lax AS citext;
 CREATE TYPE mood AS ENUM ('glad', 'sad');
 CREATE TABLE person (id int PRIMARY KEY, plan citext);
-CREATE TABLE act (person int, at timestamptz, plan citext, v varchar(20), d plain, lax lax, plans citext[], mood mood, seconds numeric, written text, more jsonb);
+CREATE TABLE act (person int, at timestamptz, plan citext, v varchar(20), d plain, lax lax, plans citext[], mood mood,
+	seconds numeric, written text, more jsonb);
 CREATE INDEX ON act (person, at);
 SELECT leadscore.create_model('advice', 'person');
 SELECT leadscore.attach('advice', 'act', 'person', 'at');
@@ -68,8 +69,10 @@ UPDATE leadscore.lead_source SET event = 'said' WHERE source = 'said';
 SELECT leadscore.attach('advice', 'act', 'person', 'at', source => 'mood', event => 'mood');
 SET client_min_messages = warning;
 INSERT INTO leadscore.lead_rule (model, name, source, event, points, condition) VALUES
-	('advice', 'kind', 'kind', 'visit', 1, NULL), ('advice', 'kind as is', 'kind', 'VISIT', 2, NULL), ('advice', 'kind in a condition', 'kind', NULL, 4, 'kind OPERATOR(ext.=) ''visit'''),
-	('advice', 'sort', 'sort', 'visit', 10, NULL), ('advice', 'sort as is', 'sort', 'VISIT', 20, NULL), ('advice', 'sort in a condition', 'sort', NULL, 40, 'sort = ''visit''');
+	('advice', 'kind', 'kind', 'visit', 1, NULL), ('advice', 'kind as is', 'kind', 'VISIT', 2, NULL),
+	('advice', 'kind in a condition', 'kind', NULL, 4, 'kind OPERATOR(ext.=) ''visit'''),
+	('advice', 'sort', 'sort', 'visit', 10, NULL), ('advice', 'sort as is', 'sort', 'VISIT', 20, NULL),
+	('advice', 'sort in a condition', 'sort', NULL, 40, 'sort = ''visit''');
 SELECT contact_id, score FROM leadscore.score_advice ORDER BY 1;
 SELECT count(leadscore.detach('advice', source)) FROM leadscore.lead_source WHERE model = 'advice' AND source <> 'act';
 DELETE FROM leadscore.lead_rule WHERE model = 'advice';
@@ -89,10 +92,14 @@ SELECT leadscore.attach('advice', 'act', 'person', 'seconds', source => 'seconds
 SELECT leadscore.attach('advice', 'act', 'person', 'more', source => 'more');
 -- which works
 ALTER TABLE act
-	ADD written_at timestamp GENERATED ALWAYS AS (make_timestamp(substr(written, 1, 4)::int, substr(written, 6, 2)::int, substr(written, 9, 2)::int, substr(written, 12, 2)::int, substr(written, 15, 2)::int, substr(written, 18, 2)::float8)) STORED,
+	ADD written_at timestamp GENERATED ALWAYS AS (make_timestamp(substr(written, 1, 4)::int,
+		substr(written, 6, 2)::int, substr(written, 9, 2)::int, substr(written, 12, 2)::int,
+		substr(written, 15, 2)::int, substr(written, 18, 2)::float8)) STORED,
 	ADD seconds_at timestamptz GENERATED ALWAYS AS (to_timestamp(seconds)) STORED;
 INSERT INTO act (person, written, seconds) VALUES (1, '2024-01-31 12:34:56', 1706704496);
-SELECT to_char(written_at, 'YYYY-MM-DD HH24:MI:SS') AS written_at, to_char(seconds_at, 'YYYY-MM-DD HH24:MI:SS') AS seconds_at FROM act WHERE written IS NOT NULL;
+SELECT to_char(written_at, 'YYYY-MM-DD HH24:MI:SS') AS written_at,
+	to_char(seconds_at, 'YYYY-MM-DD HH24:MI:SS') AS seconds_at
+  FROM act WHERE written IS NOT NULL;
 SELECT leadscore.attach('advice', 'act', 'person', 'written_at', source => 'written');
 
 SET client_min_messages = warning;

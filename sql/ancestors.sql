@@ -9,7 +9,8 @@ SET timezone = 'UTC';
 CREATE FUNCTION stored(model text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE t text;
 BEGIN
-	EXECUTE format('SELECT string_agg(contact_id || '':'' || score, '' '' ORDER BY contact_id) FILTER (WHERE score <> 0) FROM leadscore.score_%s', model) INTO t;
+	EXECUTE format('SELECT string_agg(contact_id || '':'' || score, '' '' ORDER BY contact_id) FILTER (WHERE score <> 0) FROM leadscore.score_%s',
+		model) INTO t;
 	RETURN t || coalesce((SELECT ' BUT ' || string_agg(v::text, ' ') FROM leadscore.verify(model) v), '');
 END $$;
 
@@ -39,7 +40,10 @@ ALTER TABLE whole ATTACH PARTITION part FOR VALUES FROM (0) TO (20);
 INSERT INTO whole VALUES ('x', 3, 1), ('x', 25, 1), ('x', 13, 2);
 SELECT stored('ancestors');
 COMMIT;
-SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgname IN ('leadscore_apply', 'leadscore_above_enter', 'leadscore_above_leave') AND tgrelid::regclass::text !~ 'leadscore' ORDER BY tgrelid::regclass::text, 2;
+SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger
+ WHERE tgname IN ('leadscore_apply', 'leadscore_above_enter', 'leadscore_above_leave')
+	AND tgrelid::regclass::text !~ 'leadscore'
+ ORDER BY tgrelid::regclass::text, 2;
 
 -- rows written to the attached table, to a part of it, and by COPY through the one above
 INSERT INTO part VALUES (3, DEFAULT, 'x', 4);
@@ -102,7 +106,10 @@ SELECT stored('ancestors');
 ALTER TABLE top DETACH PARTITION whole;
 SELECT DISTINCT tgrelid::regclass FROM pg_trigger WHERE tgname ~ '^leadscore_above';
 ALTER TABLE whole DETACH PARTITION part;
-SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgname IN ('leadscore_apply', 'leadscore_above_enter', 'leadscore_above_leave') AND tgrelid::regclass::text !~ 'leadscore' ORDER BY tgrelid::regclass::text, 2;
+SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger
+ WHERE tgname IN ('leadscore_apply', 'leadscore_above_enter', 'leadscore_above_leave')
+	AND tgrelid::regclass::text !~ 'leadscore'
+ ORDER BY tgrelid::regclass::text, 2;
 INSERT INTO part VALUES (1, DEFAULT, 'x', 1);
 INSERT INTO whole VALUES ('x', 21, 1);
 SELECT stored('ancestors');

@@ -52,7 +52,8 @@ SELECT name, matched, last_match, raw, points FROM leadscore.explain('basics', 1
 
 -- at any instant: now, in a week, and before the latest events
 SELECT at, leadscore.score('basics', 1, at), leadscore.replay('basics', 1, at)
-  FROM unnest('{2026-02-19 12:00+00, 2026-02-20 12:00+00, 2026-02-23 12:00+00, 2026-03-02 10:59:59+00, 2026-03-02 11:00+00, 2026-03-02 12:00+00, 2026-03-09 12:00+00}'::timestamptz[]) AS at;
+  FROM unnest('{2026-02-19 12:00+00, 2026-02-20 12:00+00, 2026-02-23 12:00+00, 2026-03-02 10:59:59+00, '
+	'2026-03-02 11:00+00, 2026-03-02 12:00+00, 2026-03-09 12:00+00}'::timestamptz[]) AS at;
 SELECT leadscore.score('basics', 1) AS known, leadscore.score('basics', 4) AS unknown,
 	leadscore.replay('basics', 4) AS unknown, leadscore.score('basics', NULL) AS none;
 SELECT count(*) FROM leadscore.explain('basics', 4);

@@ -18,7 +18,8 @@ SELECT leadscore.create_model('m', 'guest');
 SELECT leadscore.attach('m', 'act', 'guest', 'at', 'what', visitor => 'visitor', on_delete => 'keep');
 INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('m', 'any', 10);
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('m', 'german', 'profile', 'country = ''DE''', 1);
-INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, condition) VALUES ('m', 'hot', 1, 10, '"fit" >= 1 AND engagement > fit AND guest.fame > 0 AND country = ''DE''');
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, condition)
+VALUES ('m', 'hot', 1, 10, '"fit" >= 1 AND engagement > fit AND guest.fame > 0 AND country = ''DE''');
 INSERT INTO leadscore.lead_grade (model, category, grade, min_points) VALUES ('m', 'fit', 'A', 1), ('m', 'engagement', '1', 10);
 UPDATE leadscore.lead_model SET daily = true WHERE model = 'm';
 INSERT INTO act VALUES (1, NULL, '2026-03-01 00:00+00', 'stay'), (2, NULL, '2026-03-01 00:00+00', 'stay'), (NULL, 9, '2026-03-01 00:00+00', 'stay');
@@ -69,7 +70,10 @@ SELECT * FROM columns_of('^(score|live|daily)_m');
 SELECT name, category FROM leadscore.lead_rule WHERE model = 'm' ORDER BY name;
 SELECT category, grade FROM leadscore.lead_grade WHERE model = 'm' ORDER BY category;
 SELECT condition FROM leadscore.lead_stage WHERE stage = 'hot';
-SELECT operation, category, versions = (SELECT max(versions) FROM leadscore.lead_rule_history i WHERE i.name = 'german' AND i.operation = 'INSERT') AS same FROM leadscore.lead_rule_history h WHERE name = 'german' ORDER BY history_id;
+SELECT operation, category,
+	versions = (SELECT max(versions) FROM leadscore.lead_rule_history i
+		WHERE i.name = 'german' AND i.operation = 'INSERT') AS same
+  FROM leadscore.lead_rule_history h WHERE name = 'german' ORDER BY history_id;
 SELECT contact_id, suits FROM bi ORDER BY 1;
 SELECT contact_id, score, suit, engagement, loyalty, basis, grade, stage FROM leadscore.live_m ORDER BY 1;
 SELECT name, category, points FROM leadscore.explain('m', 1) ORDER BY name;

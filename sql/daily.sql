@@ -68,7 +68,9 @@ END $$;
 CREATE FUNCTION moved(model text, day date) RETURNS TABLE (contact_id int, stage text, entered int, "left" int)
 	LANGUAGE sql AS $$
 	SELECT contact::int, v.stage, v.entered, v."left"
-	  FROM leadscore.lead_model m JOIN leadscore.lead_stage_history h USING (model), LATERAL (VALUES (to_stage, 1, 0), (from_stage, 0, 1)) v (stage, entered, "left")
+	  FROM leadscore.lead_model m
+	  JOIN leadscore.lead_stage_history h USING (model),
+		LATERAL (VALUES (to_stage, 1, 0), (from_stage, 0, 1)) v (stage, entered, "left")
 	 WHERE m.model = moved.model
 	   AND changed_at >= day::timestamp AT TIME ZONE time_zone AND changed_at < (day + 1)::timestamp AT TIME ZONE time_zone
 $$;
@@ -79,7 +81,8 @@ BEGIN
 	RETURN QUERY EXECUTE format($sql$
 		WITH stood AS MATERIALIZED (SELECT d.day, s.* FROM unnest($1) AS d (day), stood(%1$L, d.day) s),
 			funnel AS (
-				SELECT day, stage, grade, sum(contacts) AS contacts, sum(entered) AS entered, sum("left") AS "left", round(sum(score_sum)::numeric, 6) AS score_sum
+				SELECT day, stage, grade, sum(contacts) AS contacts, sum(entered) AS entered, sum("left") AS "left",
+					round(sum(score_sum)::numeric, 6) AS score_sum
 				  FROM (SELECT s.day, s.stage, s.grade, 1, 0, 0, s.score FROM stood s
 						UNION ALL
 						SELECT s.day, m.stage, s.grade, 0, m.entered, m."left", 0 FROM stood s, moved(%1$L, s.day) m WHERE m.contact_id = s.contact_id)
@@ -104,8 +107,10 @@ BEGIN
 			USING days;
 	END IF;
 END $$;
-CREATE VIEW east AS SELECT day, stage, grade, contacts, entered, "left", round(score_sum::numeric, 4) AS score_sum FROM leadscore.funnel_daily_east ORDER BY day, stage, grade;
-CREATE VIEW india AS SELECT day, stage, grade, contacts, entered, "left", round(score_sum::numeric, 4) AS score_sum FROM leadscore.funnel_daily_india ORDER BY day, stage, grade;
+CREATE VIEW east AS SELECT day, stage, grade, contacts, entered, "left", round(score_sum::numeric, 4) AS score_sum
+  FROM leadscore.funnel_daily_east ORDER BY day, stage, grade;
+CREATE VIEW india AS SELECT day, stage, grade, contacts, entered, "left", round(score_sum::numeric, 4) AS score_sum
+  FROM leadscore.funnel_daily_india ORDER BY day, stage, grade;
 
 --
 -- nothing has ended yet
@@ -151,7 +156,9 @@ INSERT INTO event VALUES (6, 'spam', '2026-03-08 22:00+00', 0), (1, 'kept', '202
 SELECT leadscore.write_days('east');
 SELECT * FROM wrong('east', '{2026-03-08}');
 SELECT * FROM east WHERE day > '2026-03-06';
-SELECT day, contact_id, round(score::numeric, 4) AS score, fit, round(engagement::numeric, 4) AS engagement, grade, stage FROM leadscore.daily_east ORDER BY 1, 2;
+SELECT day, contact_id, round(score::numeric, 4) AS score, fit, round(engagement::numeric, 4) AS engagement, grade,
+	stage
+  FROM leadscore.daily_east ORDER BY 1, 2;
 -- that day began at 05:00 and ended at 04:00
 SELECT count(*) FROM leadscore.daily_east d WHERE day = '2026-03-08'
 	AND score IS DISTINCT FROM leadscore.score('east', contact_id, '2026-03-09 04:00+00');
@@ -189,7 +196,10 @@ SELECT leadscore.write_days('east');
 SELECT * FROM wrong('east', (SELECT array_agg(d::date) FROM generate_series(date '2026-03-30', '2026-05-01', '1 day') d));
 SELECT c.oid::regclass AS partition, pg_get_expr(relpartbound, c.oid) AS of, obj_description(c.oid, 'pg_class') AS comment
   FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = 'leadscore.daily_east'::regclass ORDER BY 1;
-SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid IN ('leadscore.daily_east'::regclass, 'leadscore.funnel_daily_east'::regclass) AND contype IN ('p', 'u') ORDER BY 1;
+SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
+ WHERE conrelid IN ('leadscore.daily_east'::regclass, 'leadscore.funnel_daily_east'::regclass)
+	AND contype IN ('p', 'u')
+ ORDER BY 1;
 -- another model may have the name of one: then it gets the next
 SELECT leadscore.create_model('east_202606', 'contact');
 UPDATE leadscore.lead_model SET daily = true WHERE model = 'east_202606';
@@ -252,7 +262,8 @@ SET leadscore.clock = '2026-03-09 12:00+00';
 SELECT leadscore.write_days('nobody');
 SELECT day, contact_id, score, grade, stage FROM leadscore.daily_nobody ORDER BY 1, 2;
 ALTER TABLE nobody ALTER id TYPE int[] USING id::int[];
-SELECT format_type(atttypid, atttypmod), col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = 'leadscore.daily_nobody'::regclass AND attname = 'contact_id';
+SELECT format_type(atttypid, atttypmod), col_description(attrelid, attnum) FROM pg_attribute
+ WHERE attrelid = 'leadscore.daily_nobody'::regclass AND attname = 'contact_id';
 SET leadscore.clock = '2026-03-10 12:00+00';
 SELECT leadscore.write_days('nobody');
 SELECT day, contact_id, score, grade, stage FROM leadscore.daily_nobody ORDER BY 1, 2;
@@ -317,7 +328,9 @@ RESET ROLE;
 SELECT relname FROM pg_class WHERE relnamespace = 'leadscore'::regnamespace AND relname LIKE '%daily\_owned%'
 	AND relowner <> 'daily_other'::regrole;
 SELECT relname, array_agg(privilege_type || ' ' || grantee::regrole || ' ' || is_grantable ORDER BY grantee::regrole::text, privilege_type)
-  FROM pg_class c, aclexplode(relacl) WHERE relnamespace = 'leadscore'::regnamespace AND relname LIKE '%daily_owned' AND grantee <> relowner GROUP BY 1 ORDER BY 1;
+  FROM pg_class c, aclexplode(relacl)
+ WHERE relnamespace = 'leadscore'::regnamespace AND relname LIKE '%daily_owned' AND grantee <> relowner GROUP BY 1
+ ORDER BY 1;
 
 SELECT leadscore.write_days(NULL);
 SELECT leadscore.write_days('nowhere');

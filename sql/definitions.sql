@@ -18,7 +18,8 @@ SELECT max(rule_id) AS before FROM leadscore.lead_rule \gset
 INSERT INTO leadscore.lead_rule (rule_id, model, name, event, points, enabled) VALUES
 	(DEFAULT, 'hotel', 'bar', 'bar', 1, DEFAULT), (1000000, 'hotel', 'spa', 'spa', 2, NULL), (NULL, 'hotel', 'pool', 'pool', 3, false)
 	RETURNING rule_id - :before AS number, name, enabled;
-INSERT INTO leadscore.lead_rule (rule_id, model, name, points, condition) OVERRIDING SYSTEM VALUE SELECT 7, 'hotel', name || ' twice', points * 2, 'true' FROM leadscore.lead_rule WHERE name = 'bar'
+INSERT INTO leadscore.lead_rule (rule_id, model, name, points, condition) OVERRIDING SYSTEM VALUE
+	SELECT 7, 'hotel', name || ' twice', points * 2, 'true' FROM leadscore.lead_rule WHERE name = 'bar'
 	RETURNING rule_id - :before AS number, name, points;
 SELECT contact_id, score FROM leadscore.score_hotel ORDER BY 1;
 
@@ -27,7 +28,8 @@ CREATE TABLE new_points (name text, points float8);
 INSERT INTO new_points VALUES ('bar', 5), ('spa', 6), ('stay', 100), ('stay', 100);
 UPDATE leadscore.lead_rule r SET points = n.points, description = 'joined' FROM new_points n WHERE n.name = r.name RETURNING r.name, r.points, r.description;
 SELECT count(*) FROM leadscore.lead_rule_history WHERE name = 'stay';
-UPDATE leadscore.lead_rule r SET points = points + 1 WHERE EXISTS (SELECT FROM leadscore.lead_rule o WHERE o.points > 50 AND o.name = r.name) RETURNING name, points;
+UPDATE leadscore.lead_rule r SET points = points + 1
+ WHERE EXISTS (SELECT FROM leadscore.lead_rule o WHERE o.points > 50 AND o.name = r.name) RETURNING name, points;
 UPDATE leadscore.lead_rule SET rule_id = rule_id + 1 WHERE name = 'bar';
 UPDATE leadscore.lead_rule SET model = 'other' WHERE name = 'bar';
 WITH changed AS (UPDATE leadscore.lead_rule SET points = 4 WHERE name = 'bar' RETURNING rule_id)
@@ -74,19 +76,29 @@ SELECT * FROM leadscore.verify('hotel');
 SELECT name, operation, versions <> '{}' AS counted FROM leadscore.lead_rule_history WHERE name ~ 'copied' ORDER BY name;
 
 -- what looks at catalogs
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull, pg_get_expr(d.adbin, d.adrelid) AS def, col_description(a.attrelid, a.attnum) <> '' AS comment
+SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull, pg_get_expr(d.adbin, d.adrelid) AS def,
+	col_description(a.attrelid, a.attnum) <> '' AS comment
   FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE a.attrelid = 'leadscore.lead_stage'::regclass AND a.attnum > 0 ORDER BY a.attnum;
 SELECT table_name, is_updatable, is_trigger_insertable_into, is_trigger_updatable, is_trigger_deletable
   FROM information_schema.views
- WHERE table_schema = 'leadscore' AND table_name IN ('lead_model', 'lead_category', 'lead_source', 'lead_rule', 'lead_stage', 'lead_grade', 'lead_action') ORDER BY 1;
-SELECT column_name, column_default, data_type FROM information_schema.columns WHERE table_schema = 'leadscore' AND table_name = 'lead_rule' AND column_default IS NOT NULL ORDER BY ordinal_position;
+ WHERE table_schema = 'leadscore'
+	AND table_name IN ('lead_model', 'lead_category', 'lead_source', 'lead_rule', 'lead_stage', 'lead_grade',
+		'lead_action')
+ ORDER BY 1;
+SELECT column_name, column_default, data_type FROM information_schema.columns
+ WHERE table_schema = 'leadscore' AND table_name = 'lead_rule' AND column_default IS NOT NULL
+ ORDER BY ordinal_position;
 \d leadscore.lead_grade
 
 -- what is not there
 INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('hotel', 'golf', 'golf', 8) ON CONFLICT DO NOTHING;
-INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('hotel', 'golf', 'golf', 8) ON CONFLICT (model, name) DO UPDATE SET points = EXCLUDED.points;
-WITH i AS (INSERT INTO leadscore.lead_grade VALUES ('hotel', 'engagement', 'C', 1) ON CONFLICT (model, category, grade) DO NOTHING RETURNING grade) SELECT * FROM i;
+INSERT INTO leadscore.lead_rule (model, name, event, points)
+VALUES ('hotel', 'golf', 'golf', 8)
+	ON CONFLICT (model, name) DO UPDATE SET points = EXCLUDED.points;
+WITH i AS (INSERT INTO leadscore.lead_grade VALUES ('hotel', 'engagement', 'C', 1)
+	ON CONFLICT (model, category, grade) DO NOTHING RETURNING grade)
+SELECT * FROM i;
 DO $$BEGIN INSERT INTO leadscore.lead_action (model, name, occasion) VALUES ('hotel', 'tell', 'stage_left') ON CONFLICT DO NOTHING; END$$;
 INSERT INTO leadscore.lead_model (model, contacts, key) VALUES ('other', 'guest', 'id');
 DELETE FROM leadscore.lead_model;

@@ -22,7 +22,9 @@ CREATE TEXT SEARCH CONFIGURATION tools.words (COPY = simple);
 SELECT leadscore.create_model('m', 'lead');
 SELECT leadscore.attach('m', 'deed', 'lead', 'at', 'what');
 INSERT INTO lead VALUES (1, 'pro');
-INSERT INTO deed SELECT 1, timestamptz '2026-03-10 10:00+00' + g * interval '1 minute', 'say ' || g, g, g, g, ROW(g, 1)::tools.pair FROM generate_series(1, 10) g;
+INSERT INTO deed
+	SELECT 1, timestamptz '2026-03-10 10:00+00' + g * interval '1 minute', 'say ' || g, g, g, g, ROW(g, 1)::tools.pair
+	  FROM generate_series(1, 10) g;
 -- each rule has a place of its own in the score
 INSERT INTO leadscore.lead_rule (model, name, points, condition) VALUES
 	('m', 'plain', 1, 'n > 9'),
@@ -247,7 +249,8 @@ SET client_min_messages = error;
 CREATE TYPE tools.kind AS ENUM ('a', 'b');
 CREATE FUNCTION tools.rank(tools.kind) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN 1; END';
 ALTER TABLE deed ADD kind tools.kind DEFAULT 'a', ADD CHECK (kind IS NULL OR tools.rank(kind) > 0);
-CREATE TABLE tools.used (k tools.kind DEFAULT 'a', i int DEFAULT tools.rank('a'), g int GENERATED ALWAYS AS (tools.rank('b')) STORED, CHECK (tools.rank(k) > 0));
+CREATE TABLE tools.used (k tools.kind DEFAULT 'a', i int DEFAULT tools.rank('a'),
+	g int GENERATED ALWAYS AS (tools.rank('b')) STORED, CHECK (tools.rank(k) > 0));
 CREATE INDEX ON tools.used (tools.rank(k));
 CREATE STATISTICS tools.used_rank ON (tools.rank(k)), i FROM tools.used;
 CREATE POLICY used ON tools.used USING (tools.rank(k) > 0);

@@ -159,7 +159,8 @@ SELECT name, matched, points FROM leadscore.explain('china', 2);
 -- Wang reads again: nothing is missing any more; a month of 30 days later all is
 INSERT INTO interaction (customer, kind, at) VALUES (2, 'download', leadscore.clock());
 SELECT contact_id, score FROM leadscore.score_china ORDER BY contact_id;
-SELECT contact_id, leadscore.score('china', contact_id, '2026-04-01 08:59:59+08') AS before, leadscore.score('china', contact_id, '2026-04-01 09:00+08') AS after
+SELECT contact_id, leadscore.score('china', contact_id, '2026-04-01 08:59:59+08') AS before,
+	leadscore.score('china', contact_id, '2026-04-01 09:00+08') AS after
   FROM leadscore.score_china ORDER BY contact_id;
 
 -- Tag weight = when x where x what: saved an article a week ago, 0.8 x 0.7 x 0.8

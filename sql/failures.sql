@@ -129,7 +129,11 @@ SELECT outcome('22012', $$INSERT INTO failures.act VALUES (12, '2026-03-01', 'ru
 RESET leadscore.rule_error;
 -- a statement that takes too long does not give a score without the rule
 UPDATE leadscore.lead_rule SET event = 'sleep' WHERE name = 'run' AND model = 'failures';
-CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM pg_sleep(CASE $1 WHEN 'sleep' THEN 60 ELSE 0 END); RETURN true; END $$;
+CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	PERFORM pg_sleep(CASE $1 WHEN 'sleep' THEN 60 ELSE 0 END);
+	RETURN true;
+END $$;
 SET statement_timeout = '50ms';
 INSERT INTO act VALUES (13, '2026-03-01', 'sleep', 1);
 RESET statement_timeout;
@@ -142,7 +146,13 @@ RESET client_min_messages;
 DELETE FROM leadscore.lead_rule WHERE model = 'failures';
 TRUNCATE act;
 SET client_min_messages = error;
-CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF $1 = 'bad' THEN RAISE 'not as it should be' USING ERRCODE = 'XX000'; END IF; RETURN true; END $$;
+CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	IF $1 = 'bad' THEN
+		RAISE 'not as it should be' USING ERRCODE = 'XX000';
+	END IF;
+	RETURN true;
+END $$;
 INSERT INTO leadscore.lead_rule (model, name, points, condition) VALUES ('failures', 'raises', 1, 'failures.raises(what)');
 INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('failures', 'any', 10);
 INSERT INTO act VALUES (20, '2026-03-01', 'good', 1), (21, '2026-03-01', 'good', 1);
@@ -166,10 +176,22 @@ SELECT leadscore.refresh('failures') > 0 AS refreshed;
 SELECT contact_id, score FROM leadscore.score_failures WHERE contact_id >= 20 ORDER BY 1;
 SELECT * FROM leadscore.verify('failures');
 -- it may come up where contacts are counted again, and under a transaction snapshot
-CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF $1 = 'worse' THEN RAISE 'not as it should be' USING ERRCODE = 'XX000'; END IF; RETURN true; END $$;
+CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	IF $1 = 'worse' THEN
+		RAISE 'not as it should be' USING ERRCODE = 'XX000';
+	END IF;
+	RETURN true;
+END $$;
 UPDATE act SET what = 'worse' WHERE person = 21;
 SELECT contact_id, score FROM leadscore.score_failures WHERE contact_id = 21;
-CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF $1 = 'worst' THEN RAISE 'not as it should be' USING ERRCODE = 'XX000'; END IF; RETURN true; END $$;
+CREATE OR REPLACE FUNCTION raises(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	IF $1 = 'worst' THEN
+		RAISE 'not as it should be' USING ERRCODE = 'XX000';
+	END IF;
+	RETURN true;
+END $$;
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 INSERT INTO act VALUES (25, '2026-03-01', 'worst', 1), (25, '2026-03-01', 'good', 1);
 COMMIT;

@@ -31,15 +31,19 @@ INSERT INTO web (contact, cookie, what) VALUES (3, 'c1', 'view');
 SELECT leadscore.attach('b2b', 'web', 'contact', 'at', 'what', visitor => 'cookie');
 SELECT leadscore.attach('b2b', 'mail', 'contact', 'at', 'what');
 INSERT INTO leadscore.lead_rule (model, name, source, event, points, max_points) VALUES ('b2b', 'view', 'web', 'view', 1, 5);
-INSERT INTO leadscore.lead_rule (model, name, source, event, points, award, decay, decay_interval) VALUES ('b2b', 'form', 'web', 'form', 60, 'once', 'half_life', '10 days');
+INSERT INTO leadscore.lead_rule (model, name, source, event, points, award, decay, decay_interval)
+VALUES ('b2b', 'form', 'web', 'form', 60, 'once', 'half_life', '10 days');
 INSERT INTO leadscore.lead_rule (model, name, source, event, points, at_least, time_frame) VALUES ('b2b', 'three', 'web', 'view', 20, 3, '7 days');
 INSERT INTO leadscore.lead_rule (model, name, source, event, points) VALUES ('b2b', 'click', 'mail', 'click', 10);
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('b2b', 'country', 'profile', $$country = 'DE'$$, 0.5);
 INSERT INTO leadscore.lead_rule (model, name, kind, points, idle, max_points) VALUES ('b2b', 'silent', 'absence', -2, '5 days', 2);
-INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, sticky) VALUES ('b2b', 'mql', 1, 20, false), ('b2b', 'sql', 2, 50, false), ('b2b', 'customer', 3, 1000, true);
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, sticky) VALUES
+	('b2b', 'mql', 1, 20, false), ('b2b', 'sql', 2, 50, false), ('b2b', 'customer', 3, 1000, true);
 CREATE VIEW contacts AS SELECT contact_id, round(score::numeric, 2) AS score, stage, has_contact, leadscore.score('b2b', contact_id) = score AS now,
-	round(leadscore.replay('b2b', contact_id)::numeric, 2) AS replayed FROM leadscore.score_b2b WHERE last_event_at IS NOT NULL OR stage <> 'unqualified' ORDER BY 1;
-CREATE VIEW visitors AS SELECT contact_id, round(score::numeric, 2) AS score, stage, has_contact, round(leadscore.replay('b2b_visitors', contact_id)::numeric, 2) AS replayed
+	round(leadscore.replay('b2b', contact_id)::numeric, 2) AS replayed FROM leadscore.score_b2b
+	 WHERE last_event_at IS NOT NULL OR stage <> 'unqualified' ORDER BY 1;
+CREATE VIEW visitors AS SELECT contact_id, round(score::numeric, 2) AS score, stage, has_contact,
+	round(leadscore.replay('b2b_visitors', contact_id)::numeric, 2) AS replayed
 	FROM leadscore.score_b2b_visitors ORDER BY 1;
 CREATE VIEW wrong AS SELECT 'contact' AS kind, v.* FROM leadscore.verify('b2b') v UNION ALL SELECT 'visitor', v.* FROM leadscore.verify('b2b_visitors') v;
 SELECT * FROM contacts;
@@ -257,7 +261,9 @@ INSERT INTO person VALUES ('x@e.example'), ('y@e.example');
 SELECT leadscore.create_model('crm', 'person');
 SELECT leadscore.attach('crm', 'hit', 'mail', 'at', 'what', visitor => 'visit');
 INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('crm', 'a', 'a', 1), ('crm', 'b', 'b', 10);
-INSERT INTO hit (mail, visit, what) VALUES (NULL, '00000000-0000-0000-0000-000000000001', 'a'), (NULL, '00000000-0000-0000-0000-000000000001', 'b'), ('x@e.example', NULL, 'a'), ('y@e.example', NULL, 'b');
+INSERT INTO hit (mail, visit, what) VALUES
+	(NULL, '00000000-0000-0000-0000-000000000001', 'a'), (NULL, '00000000-0000-0000-0000-000000000001', 'b'),
+	('x@e.example', NULL, 'a'), ('y@e.example', NULL, 'b');
 INSERT INTO hit_b (visit, what) VALUES ('00000000-0000-0000-0000-000000000002', 'b');
 SELECT contact_id, score FROM leadscore.score_crm_visitors ORDER BY 1;
 SELECT leadscore.identify('crm', '00000000-0000-0000-0000-000000000001', 'x@e.example');

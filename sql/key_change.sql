@@ -19,7 +19,9 @@ INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('hot
 INSERT INTO leadscore.lead_action (model, name, occasion) VALUES ('hotel', 'tell', 'stage_entered');
 UPDATE leadscore.lead_model SET daily = true;
 INSERT INTO act SELECT 1 + g % 3, NULL, '2023-01-01 00:00+00' FROM generate_series(1, 9) g;
-INSERT INTO act VALUES (1, NULL, '2026-03-01 00:00+00'), (NULL, 100, '2026-03-01 00:00+00'), (NULL, 101, '2026-03-01 00:00+00'), (77, NULL, '2026-03-01 00:00+00');
+INSERT INTO act VALUES
+	(1, NULL, '2026-03-01 00:00+00'), (NULL, 100, '2026-03-01 00:00+00'), (NULL, 101, '2026-03-01 00:00+00'),
+	(77, NULL, '2026-03-01 00:00+00');
 DELETE FROM act WHERE at < '2025-01-01';
 SELECT leadscore.set_stage('hotel', 4, 'hot', 'known');
 SELECT leadscore.merge_contacts('hotel', 3, 2);

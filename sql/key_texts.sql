@@ -61,14 +61,27 @@ BEGIN
 	CALL session(2);
 	EXECUTE format('INSERT INTO stay VALUES (%L, NULL, %L, 0)', a2, '2026-03-02 00:00+00');
 	CALL session(3);
-	what := 'history'; SELECT string_agg(concat_ws(' ', contact, from_stage, to_stage, cause), ', ' ORDER BY changed_at, to_stage) INTO result FROM leadscore.lead_stage_history WHERE model = 'hotel'; RETURN NEXT;
+	what := 'history';
+	SELECT string_agg(concat_ws(' ', contact, from_stage, to_stage, cause), ', ' ORDER BY changed_at,
+		to_stage) INTO result
+	  FROM leadscore.lead_stage_history WHERE model = 'hotel';
+	RETURN NEXT;
 	what := 'outbox'; SELECT string_agg(concat_ws(' ', contact, payload->>'contact', action, stage), ', ') INTO result FROM leadscore.lead_outbox; RETURN NEXT;
 	what := 'taken'; SELECT string_agg(contact, ', ') INTO result FROM leadscore.outbox_take('c', lease => '1 hour'); RETURN NEXT;
 	what := 'rule error'; SELECT string_agg(contact, ', ') INTO result FROM leadscore.lead_rule_error; RETURN NEXT;
 	what := 'by its key'; EXECUTE format('SELECT count(*) FROM leadscore.history_hotel WHERE contact_id = %L::%s', a2, type) INTO result; RETURN NEXT;
-	what := 'history_of'; SELECT string_agg(concat_ws(' ', kind, key, to_stage), ', ' ORDER BY changed_at, to_stage) INTO result FROM leadscore.history_of('hotel', a2); RETURN NEXT;
-	what := 'upcoming'; SELECT string_agg(concat_ws(' ', contact, from_stage, to_stage), ', ') INTO result FROM leadscore.upcoming('hotel', leadscore.clock() + interval '2 days'); RETURN NEXT;
-	what := 'forecast'; SELECT string_agg(concat_ws(' ', f.what, from_value, to_value), ', ') INTO result FROM leadscore.forecast('hotel', a2, leadscore.clock() + interval '2 days') f; RETURN NEXT;
+	what := 'history_of';
+	SELECT string_agg(concat_ws(' ', kind, key, to_stage), ', ' ORDER BY changed_at, to_stage) INTO result
+	  FROM leadscore.history_of('hotel', a2);
+	RETURN NEXT;
+	what := 'upcoming';
+	SELECT string_agg(concat_ws(' ', contact, from_stage, to_stage), ', ') INTO result
+	  FROM leadscore.upcoming('hotel', leadscore.clock() + interval '2 days');
+	RETURN NEXT;
+	what := 'forecast';
+	SELECT string_agg(concat_ws(' ', f.what, from_value, to_value), ', ') INTO result
+	  FROM leadscore.forecast('hotel', a2, leadscore.clock() + interval '2 days') f;
+	RETURN NEXT;
 	PERFORM leadscore.set_stage('hotel', a2, 'unqualified', 'by hand');
 	PERFORM leadscore.release_stage('hotel', a1);
 	-- who is whose
@@ -77,8 +90,15 @@ BEGIN
 	PERFORM leadscore.identify('hotel', a1, a2);
 	PERFORM leadscore.merge_contacts('hotel', a2, b);
 	CALL session(1);
-	what := 'identities'; SELECT string_agg(concat_ws(' ', i.kind, i.key), ', ' ORDER BY i.kind) INTO result FROM leadscore.identities('hotel', b) i; RETURN NEXT;
-	what := 'history_of all'; SELECT string_agg(concat_ws(' ', h.kind, key, to_stage, reason), ', ' ORDER BY changed_at, h.kind, to_stage, reason) INTO result FROM leadscore.history_of('hotel', a2) h; RETURN NEXT;
+	what := 'identities';
+	SELECT string_agg(concat_ws(' ', i.kind, i.key), ', ' ORDER BY i.kind) INTO result
+	  FROM leadscore.identities('hotel', b) i;
+	RETURN NEXT;
+	what := 'history_of all';
+	SELECT string_agg(concat_ws(' ', h.kind, key, to_stage, reason), ', ' ORDER BY changed_at, h.kind, to_stage,
+		reason) INTO result
+	  FROM leadscore.history_of('hotel', a2) h;
+	RETURN NEXT;
 	what := 'score'; result := concat_ws(' ', leadscore.score('hotel', a2), leadscore.score('hotel', b), leadscore.replay('hotel', a1)); RETURN NEXT;
 	PERFORM leadscore.unmerge('hotel', b);
 	PERFORM leadscore.unidentify('hotel', a2);

@@ -80,7 +80,9 @@ INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('nocase', 'hit', 1
 INSERT INTO hit VALUES ('ANN', '2026-03-01'), ('ann', '2026-03-01'), ('Bob', '2026-03-01');
 INSERT INTO hit VALUES ('aNN', '2026-03-01'), ('BOB', '2026-03-01');
 SELECT contact_id, score, has_contact FROM leadscore.score_nocase ORDER BY contact_id;
-SELECT leadscore.score('nocase', 'aNn'), leadscore.score('nocase', 'ann'::citext), leadscore.score('nocase', 'ann'::varchar), leadscore.score('nocase', 'ANN'::handle), leadscore.score('nocase', 'Zoe');
+SELECT leadscore.score('nocase', 'aNn'), leadscore.score('nocase', 'ann'::citext),
+	leadscore.score('nocase', 'ann'::varchar), leadscore.score('nocase', 'ANN'::handle),
+	leadscore.score('nocase', 'Zoe');
 SELECT * FROM leadscore.verify('nocase');
 SELECT leadscore.drop_model('nocase');
 
@@ -102,7 +104,9 @@ SELECT leadscore.score('ids', 1), leadscore.score('ids', '1'), leadscore.score('
 	leadscore.score('ids', 1::numeric), leadscore.score('ids', '1'::text), leadscore.score('ids', NULL::int8);
 PREPARE asked AS SELECT leadscore.score('ids', $1), leadscore.score('mails', $2);
 EXECUTE asked (1, 'ann@x');
-PREPARE typed (int8, text) AS SELECT leadscore.score('ids', $1), leadscore.replay('ids', $1), leadscore.score('mails', $2), count(*) FROM leadscore.explain('ids', $1);
+PREPARE typed (int8, text) AS SELECT leadscore.score('ids', $1), leadscore.replay('ids', $1),
+	leadscore.score('mails', $2), count(*)
+  FROM leadscore.explain('ids', $1);
 EXECUTE typed (1, 'ann@x');
 SELECT id, leadscore.score('ids', id), leadscore.score('mails', email) FROM contact ORDER BY id;
 SELECT leadscore.score('ids', 'one');
@@ -154,7 +158,9 @@ SELECT leadscore.attach('ids', 'deal', 'contact', 'closed_at');
 SELECT leadscore.attach('mails', 'deal', 'email', 'closed_at');
 INSERT INTO leadscore.lead_rule (model, name, category, source, points, weight) VALUES
 	('accounts', 'revenue', 'revenue', 'deal', 0.001, 'amount'), ('ids', 'deal', 'engagement', 'deal', 1000, NULL), ('mails', 'deal', 'fit', 'deal', 1, NULL);
-INSERT INTO deal VALUES (1, 7, 1, 'ann@x', '2026-02-01', 5000), (2, 7, 2, 'bob@x', '2026-02-02', 7000), (3, 8, NULL, 'x@y', '2026-02-02', 1), (4, 7, 1, NULL, '2026-02-02', 100);
+INSERT INTO deal VALUES
+	(1, 7, 1, 'ann@x', '2026-02-01', 5000), (2, 7, 2, 'bob@x', '2026-02-02', 7000),
+	(3, 8, NULL, 'x@y', '2026-02-02', 1), (4, 7, 1, NULL, '2026-02-02', 100);
 SELECT contact_id, score FROM leadscore.score_accounts ORDER BY contact_id;
 SELECT contact_id, score FROM leadscore.score_ids ORDER BY contact_id;
 SELECT contact_id, score FROM leadscore.score_mails ORDER BY contact_id;
@@ -169,7 +175,8 @@ ALTER TABLE contact ADD signed_up date, ADD seen timestamptz;
 SELECT leadscore.create_model('own', 'contact');
 SELECT leadscore.attach('own', 'contact', 'id', 'signed_up', source => 'sign-up');
 SELECT leadscore.attach('own', 'contact', 'id', 'seen', source => 'seen');
-INSERT INTO leadscore.lead_rule (model, name, source, points, decay, decay_interval) VALUES ('own', 'seen', 'seen', 8, 'half_life', '1 day'), ('own', 'new', 'sign-up', 100, 'half_life', '10 days');
+INSERT INTO leadscore.lead_rule (model, name, source, points, decay, decay_interval) VALUES
+	('own', 'seen', 'seen', 8, 'half_life', '1 day'), ('own', 'new', 'sign-up', 100, 'half_life', '10 days');
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('own', 'x', 'profile', $$email LIKE '%@x'$$, 1000);
 UPDATE contact SET signed_up = '2026-02-20', seen = '2026-03-01' WHERE id < 3;
 INSERT INTO contact VALUES (4, 'dee@x', 8, '2026-03-02', '2026-03-02');

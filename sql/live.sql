@@ -95,8 +95,10 @@ SELECT leadscore_internal.live(NULL::leadscore.score_m, 'person'::regclass, '(0,
 SELECT leadscore_internal.live(NULL::leadscore.score_m, 0, '(0,1)', now());
 SELECT leadscore_internal.live(1, 'person'::regclass, '(0,1)', now());
 SELECT leadscore_internal.live(NULL::person, 'person'::regclass, '(0,1)', now());
-SELECT leadscore_internal.live(NULL::leadscore.score_m, 'leadscore.score_m'::regclass, p, now()) IS NULL FROM unnest('{"(0,0)", "(0,60000)", "(4294967295,1)", "(4294967294,1)", "(1000000,1)", "(0,1)", NULL}'::tid[]) p;
-SELECT leadscore_internal.live(NULL::leadscore.score_m, 'leadscore.pending_m'::regclass, p, now()) IS NULL FROM unnest('{"(0,0)", "(0,60000)", "(4294967294,1)"}'::tid[]) p;
+SELECT leadscore_internal.live(NULL::leadscore.score_m, 'leadscore.score_m'::regclass, p, now()) IS NULL
+  FROM unnest('{"(0,0)", "(0,60000)", "(4294967295,1)", "(4294967294,1)", "(1000000,1)", "(0,1)", NULL}'::tid[]) p;
+SELECT leadscore_internal.live(NULL::leadscore.score_m, 'leadscore.pending_m'::regclass, p, now()) IS NULL
+  FROM unnest('{"(0,0)", "(0,60000)", "(4294967294,1)"}'::tid[]) p;
 SELECT leadscore_internal.live(NULL::leadscore.score_m, NULL, NULL, NULL);
 SELECT leadscore_internal.live(NULL::leadscore.score_m, 'leadscore.score_m'::regclass, '(0,1)', 'infinity');
 DROP VIEW odd;

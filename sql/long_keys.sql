@@ -8,7 +8,8 @@ SET client_min_messages = warning;
 CREATE SCHEMA long_keys;
 SET search_path = long_keys;
 -- a garbage cookie: no two parts of it are equal
-CREATE FUNCTION garbage(bytes int) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT left(string_agg(md5(n::text), '' ORDER BY n), bytes) FROM generate_series(1, bytes / 32 + 1) n $$;
+CREATE FUNCTION garbage(bytes int) RETURNS text
+	LANGUAGE sql IMMUTABLE AS $$ SELECT left(string_agg(md5(n::text), '' ORDER BY n), bytes) FROM generate_series(1, bytes / 32 + 1) n $$;
 CREATE TABLE person (id text PRIMARY KEY, vip boolean);
 CREATE TABLE act (person text, cookie text, at timestamptz, n int);
 CREATE INDEX ON act (at);
@@ -24,8 +25,12 @@ SELECT * FROM scores ORDER BY 1;
 
 -- INSERT, of events and contacts, compressible or not, at the limit and beyond
 INSERT INTO act VALUES (garbage(12816), NULL, '2026-03-01', 1), ('b', NULL, '2026-03-01', 1);
-INSERT INTO act VALUES (repeat('x', 100000), NULL, '2026-03-01', 1), (NULL, garbage(12816), '2026-03-01', 1), (NULL, repeat('y', 100000), '2026-03-01', 1), (NULL, 'v', '2026-03-01', 1);
-INSERT INTO act VALUES (repeat('m', 1000), NULL, '2026-03-01', 1), (repeat('m', 1001), NULL, '2026-03-01', 1), (repeat('ä', 500), NULL, '2026-03-01', 1), (repeat('ä', 501), NULL, '2026-03-01', 1);
+INSERT INTO act VALUES
+	(repeat('x', 100000), NULL, '2026-03-01', 1), (NULL, garbage(12816), '2026-03-01', 1),
+	(NULL, repeat('y', 100000), '2026-03-01', 1), (NULL, 'v', '2026-03-01', 1);
+INSERT INTO act VALUES
+	(repeat('m', 1000), NULL, '2026-03-01', 1), (repeat('m', 1001), NULL, '2026-03-01', 1),
+	(repeat('ä', 500), NULL, '2026-03-01', 1), (repeat('ä', 501), NULL, '2026-03-01', 1);
 INSERT INTO person VALUES (garbage(2000), true), (repeat('w', 100000), true), ('c', true);
 SELECT * FROM scores ORDER BY 1;
 -- UPDATE to and from one, DELETE, MERGE, COPY, TRUNCATE

@@ -13,7 +13,8 @@ INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interv
 INSERT INTO leadscore.lead_rule (model, name, event, points, disqualifies, time_frame) VALUES ('hand', 'spam', 'spam', 0, true, '7 days');
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, sticky, condition) VALUES
 	('hand', 'mql', 1, 50, false, $$country = 'DE'$$), ('hand', 'sql', 2, 100, false, NULL), ('hand', 'customer', 3, 500, true, NULL);
-CREATE VIEW now AS SELECT contact_id, round(score::numeric, 1) AS score, stage FROM leadscore.score_hand WHERE last_event_at IS NOT NULL OR stage <> 'unqualified' ORDER BY 1;
+CREATE VIEW now AS SELECT contact_id, round(score::numeric, 1) AS score, stage FROM leadscore.score_hand
+ WHERE last_event_at IS NOT NULL OR stage <> 'unqualified' ORDER BY 1;
 CREATE VIEW history AS SELECT contact_id, from_stage, to_stage, round(score::numeric, 1) AS score, date_trunc('minute', changed_at) AS changed_at, cause, reason
 	FROM leadscore.history_hand h ORDER BY h.changed_at, contact_id, recorded_at, cause, from_stage;
 

@@ -20,11 +20,13 @@ INSERT INTO act SELECT 'a', NULL, '2026-03-02', 1 FROM generate_series(1, 2);
 CREATE TABLE seen (n serial, op text, contact text, was float8, score float8);
 CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	INSERT INTO model_triggers.seen (op, contact, was, score) VALUES (lower(TG_OP) || ' ' || TG_TABLE_NAME, coalesce(NEW.contact_id, OLD.contact_id), OLD.score, NEW.score);
+	INSERT INTO model_triggers.seen (op, contact, was, score)
+	VALUES (lower(TG_OP) || ' ' || TG_TABLE_NAME, coalesce(NEW.contact_id, OLD.contact_id), OLD.score, NEW.score);
 	RETURN NULL;
 END $$;
 CREATE FUNCTION take_seen() RETURNS TABLE (op text, contact text, was float8, score float8) LANGUAGE sql AS $$
-	WITH gone AS (DELETE FROM model_triggers.seen RETURNING *) SELECT op, contact, round(was::numeric, 3)::float8, round(score::numeric, 3)::float8 FROM gone ORDER BY contact, n
+	WITH gone AS (DELETE FROM model_triggers.seen RETURNING *)
+	SELECT op, contact, round(was::numeric, 3)::float8, round(score::numeric, 3)::float8 FROM gone ORDER BY contact, n
 $$;
 CREATE TRIGGER see AFTER INSERT OR UPDATE OR DELETE ON leadscore.score_fired FOR EACH ROW EXECUTE FUNCTION see();
 CREATE TRIGGER see AFTER INSERT OR UPDATE OR DELETE ON leadscore.score_fired_visitors FOR EACH ROW EXECUTE FUNCTION see();

@@ -207,7 +207,9 @@ RESET session_replication_role;
 SET ROLE regress_ls_sales;
 SET leadscore.clock = '2026-03-02 00:10+00';
 SELECT * FROM leadscore.outbox_take('c8');
-SELECT outbox_id, model, action, contact, occasion, deliver, attempts, last_error, happened_at, died_at, payload->'outbox_id' AS id FROM leadscore.dead_letters ORDER BY 1;
+SELECT outbox_id, model, action, contact, occasion, deliver, attempts, last_error, happened_at, died_at,
+	payload->'outbox_id' AS id
+  FROM leadscore.dead_letters ORDER BY 1;
 -- and is revived
 SELECT leadscore.outbox_retry('{1,2,3,1000000}');
 SELECT leadscore.outbox_retry(array_agg(outbox_id)) FROM leadscore.dead_letters;
@@ -216,7 +218,10 @@ SELECT count(*) FROM leadscore.outbox_take('c9');
 -- the back-off doubles up to an hour
 RESET ROLE;
 SET session_replication_role = replica;
-UPDATE leadscore.outbox_deals SET attempts = n FROM (SELECT row_number() OVER (ORDER BY outbox_id) * 3 AS n, outbox_id AS id FROM leadscore.outbox_deals WHERE taken_by = 'c9') x WHERE outbox_id = id;
+UPDATE leadscore.outbox_deals SET attempts = n
+  FROM (SELECT row_number() OVER (ORDER BY outbox_id) * 3 AS n, outbox_id AS id FROM leadscore.outbox_deals
+	 WHERE taken_by = 'c9') x
+ WHERE outbox_id = id;
 UPDATE leadscore.outbox_deals SET attempts = 1000000 WHERE outbox_id = (SELECT max(outbox_id) FROM leadscore.outbox_deals WHERE taken_by = 'c9');
 UPDATE leadscore.outbox_deals SET max_attempts = 2000000;
 RESET session_replication_role;
@@ -239,7 +244,8 @@ INSERT INTO leadscore.lead_outbox DEFAULT VALUES;
 INSERT INTO leadscore.outbox_deals DEFAULT VALUES;
 SELECT count(*) FROM leadscore.outbox_take('rep', 1);
 SET ROLE regress_ls_else;
-SELECT (SELECT count(*) FROM leadscore.lead_action) AS actions, (SELECT count(*) FROM leadscore.lead_outbox) AS outbox, (SELECT count(*) FROM leadscore.dead_letters) AS dead;
+SELECT (SELECT count(*) FROM leadscore.lead_action) AS actions,
+	(SELECT count(*) FROM leadscore.lead_outbox) AS outbox, (SELECT count(*) FROM leadscore.dead_letters) AS dead;
 SELECT * FROM leadscore.outbox_take('else');
 SELECT * FROM leadscore.outbox_take('else', model => 'deals');
 SELECT * FROM leadscore.outbox_take('else', action => 'won');

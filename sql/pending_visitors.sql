@@ -14,10 +14,15 @@ SELECT leadscore.attach('p', 'act', 'guest', 'at', visitor => 'visitor');
 INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('p', 'any', 1);
 INSERT INTO act (id, visitor) VALUES (1, '1'), (2, '2'), (3, '3');
 SELECT leadscore.identify('p', '1', 1);
-CREATE VIEW proof AS SELECT contact_id, s.score AS stored, l.score AS live, leadscore.score('p', contact_id) AS asked, leadscore.replay('p', contact_id) AS replayed, v.stored AS v_stored, v.replayed AS v_replayed, status
-	FROM leadscore.score_p s FULL JOIN leadscore.live_p l USING (contact_id) FULL JOIN leadscore.verify('p') v ON v.contact = contact_id::text ORDER BY contact_id;
+CREATE VIEW proof AS SELECT contact_id, s.score AS stored, l.score AS live, leadscore.score('p', contact_id) AS asked,
+	leadscore.replay('p', contact_id) AS replayed, v.stored AS v_stored, v.replayed AS v_replayed, status
+	FROM leadscore.score_p s FULL JOIN leadscore.live_p l USING (contact_id)
+	  FULL JOIN leadscore.verify('p') v ON v.contact = contact_id::text
+	 ORDER BY contact_id;
 CREATE VIEW visitors AS SELECT contact_id, s.score AS stored, l.score AS live, v.stored AS v_stored, v.replayed AS v_replayed, status
-	FROM leadscore.score_p_visitors s FULL JOIN leadscore.live_p_visitors l USING (contact_id) FULL JOIN leadscore.verify('p_visitors') v ON v.contact = contact_id ORDER BY contact_id;
+	FROM leadscore.score_p_visitors s FULL JOIN leadscore.live_p_visitors l USING (contact_id)
+	  FULL JOIN leadscore.verify('p_visitors') v ON v.contact = contact_id
+	 ORDER BY contact_id;
 
 -- an event of the visitor's, under a transaction snapshot
 BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO act (id, visitor) VALUES (4, '1'); COMMIT;

@@ -39,15 +39,21 @@ INSERT INTO web SELECT 'person-' || g, NULL, '2026-03-02 12:00+00', 'home', 'x' 
 INSERT INTO web SELECT NULL, 'cookie-' || g, '2026-03-02 13:00+00', 'home', 'x' FROM generate_series(1, 5) g;
 COMMIT;
 SET session_replication_role = replica;
-INSERT INTO leadscore.worker_error_e VALUES ('person-b', 1, now(), now(), now(), '22012', 'division by zero'), ('person-d', 1, now(), now(), now(), '22012', 'after "person-b"');
+INSERT INTO leadscore.worker_error_e VALUES
+	('person-b', 1, now(), now(), now(), '22012', 'division by zero'),
+	('person-d', 1, now(), now(), now(), '22012', 'after "person-b"');
 INSERT INTO leadscore.worker_error_e_visitors VALUES ('cookie-2', 1, now(), now(), now(), '22012', 'of "cookie-2"');
 RESET session_replication_role;
-WITH j AS (INSERT INTO leadscore_internal.lead_job (model, kind, requested_by, state, phase) VALUES ('e', 'refresh', 'somebody', 'running', 'refresh') RETURNING job_id)
-	INSERT INTO leadscore_internal.lead_job_range (job_id, range, model, phase, position, error) SELECT job_id, 1, 'e', 'refresh', 'person-b', 'could not do "person-c"' FROM j;
+WITH j AS (INSERT INTO leadscore_internal.lead_job (model, kind, requested_by, state, phase)
+	VALUES ('e', 'refresh', 'somebody', 'running', 'refresh') RETURNING job_id)
+	INSERT INTO leadscore_internal.lead_job_range (job_id, range, model, phase, position, error)
+		SELECT job_id, 1, 'e', 'refresh', 'person-b', 'could not do "person-c"' FROM j;
 CREATE FUNCTION found(text, OUT place text, OUT rows bigint) RETURNS SETOF record LANGUAGE plpgsql AS $$
 	DECLARE t regclass;
 	BEGIN
-		FOR t IN SELECT oid FROM pg_class WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND relkind = 'r' ORDER BY relname COLLATE "C" LOOP
+		FOR t IN SELECT oid FROM pg_class
+		 WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND relkind = 'r'
+		 ORDER BY relname COLLATE "C" LOOP
 			EXECUTE format('SELECT count(*) FROM ONLY %s t WHERE t::text ~ $1', t) INTO rows USING $1;
 			place := t;
 			IF rows > 0 THEN RETURN NEXT; END IF;

@@ -33,7 +33,8 @@ BEGIN
 	RETURN $1 > 5;
 END $$;
 INSERT INTO leadscore.lead_rule (model, name, event, condition, points) VALUES ('crm', 'big', 'buy', 'crm.whoami(amount)', 10);
-INSERT INTO leadscore.lead_rule (model, name, event, condition, points, weight) VALUES ('crm', 'amount', 'buy', 'lower(what) = ''buy'' AND amount > 0', 1, 'amount + 1');
+INSERT INTO leadscore.lead_rule (model, name, event, condition, points, weight)
+VALUES ('crm', 'amount', 'buy', 'lower(what) = ''buy'' AND amount > 0', 1, 'amount + 1');
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('crm', 'title', 'profile', 'title LIKE ''C%''', 100);
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, condition) VALUES ('crm', 'hot', 1, 100, 'title <> ''clerk''');
 GRANT INSERT ON event TO regress_ls_writer;
@@ -313,7 +314,10 @@ SELECT p.oid::regprocedure AS function, p.prosecdef
  ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- tables: to read under row security, or written by triggers only
 SELECT c.relname, c.relkind, c.relrowsecurity,
-	array_to_string(ARRAY(SELECT lower(left(privilege, 3)) FROM unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) privilege WHERE has_table_privilege('regress_ls_writer', c.oid, privilege)), ' ') AS privileges
+	array_to_string(ARRAY(SELECT lower(left(privilege, 3))
+		FROM unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) privilege
+		WHERE has_table_privilege('regress_ls_writer', c.oid, privilege)),
+		' ') AS privileges
   FROM pg_class c
  WHERE c.relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND c.relkind IN ('r', 'v', 'p') AND c.relname NOT LIKE '%\_crm'
  ORDER BY c.relname COLLATE "C", c.relkind;

@@ -25,7 +25,8 @@ SELECT leadscore.attach('p', 'mail', 'contact', 'sent', 'what', source => 'sent'
 SELECT leadscore.attach('p', 'mail', 'contact', 'opened', 'what', source => 'opened', on_delete => 'keep');
 SELECT leadscore.attach('p', 'visit', 'contact', 'at', 'page', on_delete => 'keep');
 SELECT leadscore.attach('p', 'mail', 'contact', 'sent', source => 'wrong', on_delete => 'forget');
-INSERT INTO leadscore.lead_rule (model, name, source, event, points, weight, award, at_least, time_frame, decay, decay_interval, max_points, max_per_period, period) VALUES
+INSERT INTO leadscore.lead_rule (model, name, source, event, points, weight, award, at_least, time_frame, decay,
+	decay_interval, max_points, max_per_period, period) VALUES
 	('p', 'sum', 'visit', NULL, 1, NULL, NULL, 1, NULL, 'none', NULL, NULL, NULL, NULL),
 	('p', 'half', 'visit', NULL, 8, NULL, NULL, 1, NULL, 'half_life', '7 days', NULL, NULL, NULL),
 	('p', 'daily', 'visit', 'home', 3, NULL, NULL, 1, NULL, 'none', NULL, NULL, 5, '1 day'),
@@ -38,15 +39,22 @@ INSERT INTO leadscore.lead_rule (model, name, source, event, points, weight, awa
 INSERT INTO leadscore.lead_rule (model, name, kind, event, points, idle) VALUES
 	('p', 'silent', 'absence', 'price', -1, '3 days'), ('p', 'no home', 'absence', 'home', -0.01, '1 day');
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('p', 'german', 'profile', 'country = ''DE''', 2);
-INSERT INTO visit SELECT 'contact-' || 1 + g % 3, timestamptz '2026-01-01 00:00+00' + g * interval '7 hours', (ARRAY['home', 'price', 'blog'])[1 + g % 7 % 3] FROM generate_series(0, 190) g;
+INSERT INTO visit
+	SELECT 'contact-' || 1 + g % 3, timestamptz '2026-01-01 00:00+00' + g * interval '7 hours',
+		(ARRAY['home', 'price', 'blog'])[1 + g % 7 % 3]
+	  FROM generate_series(0, 190) g;
 INSERT INTO visit VALUES ('visitor', '2026-01-05 00:00+00', 'price'), ('visitor', '2026-02-05 00:00+00', 'price'), ('visitor', '2026-02-27 00:00+00', 'home');
-INSERT INTO mail SELECT g, 'contact-' || 1 + g % 4, '2026-02-01 00:00+00', CASE WHEN g % 2 = 0 THEN timestamptz '2026-02-02 00:00+00' + g * interval '1 hour' END, 'mail', g FROM generate_series(1, 24) g;
+INSERT INTO mail
+	SELECT g, 'contact-' || 1 + g % 4, '2026-02-01 00:00+00',
+		CASE WHEN g % 2 = 0 THEN timestamptz '2026-02-02 00:00+00' + g * interval '1 hour' END, 'mail', g
+	  FROM generate_series(1, 24) g;
 SELECT * FROM leadscore.verify('p');
 -- all that has to stay
 CREATE TABLE was AS SELECT contact_id, score, fit, engagement, stage, last_event_at FROM leadscore.live_p;
 CREATE VIEW other AS
 	SELECT coalesce(w.contact_id, l.contact_id) AS contact_id, w.score AS was, l.score AS "is" FROM was w FULL JOIN leadscore.live_p l USING (contact_id)
-	 WHERE abs(w.score - l.score) > 1e-9 IS NOT FALSE OR abs(w.engagement - l.engagement) > 1e-9 OR w.stage <> l.stage OR w.last_event_at IS DISTINCT FROM l.last_event_at;
+	 WHERE abs(w.score - l.score) > 1e-9 IS NOT FALSE OR abs(w.engagement - l.engagement) > 1e-9 OR w.stage <> l.stage
+		OR w.last_event_at IS DISTINCT FROM l.last_event_at;
 CREATE FUNCTION as_replayed() RETURNS TABLE (contact_id text, score float8, replayed float8) LANGUAGE sql AS
 	$$ SELECT contact_id, leadscore.score('p', contact_id), leadscore.replay('p', contact_id) FROM leadscore.live_p
 	    WHERE abs(leadscore.score('p', contact_id) - leadscore.replay('p', contact_id)) > 1e-9 IS NOT FALSE $$;
@@ -101,7 +109,10 @@ SELECT * FROM other;
 RESET leadscore.on_delete;
 SELECT * FROM leadscore.verify('p');
 -- the way of time is the same as if all were there
-SELECT contact_id, leadscore.score('p', contact_id, '2026-06-01 00:00+00') = leadscore.replay('p', contact_id, '2026-06-01 00:00+00') AS same FROM was ORDER BY 1;
+SELECT contact_id,
+	leadscore.score('p', contact_id, '2026-06-01 00:00+00') = leadscore.replay('p', contact_id,
+		'2026-06-01 00:00+00') AS same
+  FROM was ORDER BY 1;
 
 --
 -- retract, and both at once: a table that is two sources
@@ -266,7 +277,10 @@ COMMIT;
 CREATE FUNCTION found(text, OUT place text, OUT rows bigint) RETURNS SETOF record LANGUAGE plpgsql AS $$
 	DECLARE t regclass;
 	BEGIN
-		FOR t IN SELECT oid FROM pg_class WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND relkind IN ('r', 'p') ORDER BY relname COLLATE "C" LOOP
+		FOR t IN SELECT oid FROM pg_class
+		 WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
+			AND relkind IN ('r', 'p')
+		 ORDER BY relname COLLATE "C" LOOP
 			EXECUTE format('SELECT count(*) FROM ONLY %s t WHERE strpos(t::text, $1) > 0', t) INTO rows USING $1;
 			place := t;
 			IF rows > 0 THEN RETURN NEXT; END IF;
@@ -297,7 +311,9 @@ DROP ROLE regress_ls_eraser;
 CREATE TABLE person (id int PRIMARY KEY);
 INSERT INTO person VALUES (1), (11);
 SELECT leadscore.create_model('n', 'person');
-INSERT INTO leadscore.lead_rule_error VALUES ('n', 1, 'x', now(), 1, '22012', 'not about 11', '1'), ('n', 1, 'x', now(), 1, '22012', 'value "1"', NULL), ('n', 1, 'x', now(), 1, '22012', 'value 1', NULL);
+INSERT INTO leadscore.lead_rule_error VALUES
+	('n', 1, 'x', now(), 1, '22012', 'not about 11', '1'), ('n', 1, 'x', now(), 1, '22012', 'value "1"', NULL),
+	('n', 1, 'x', now(), 1, '22012', 'value 1', NULL);
 DELETE FROM person WHERE id = 1;
 SELECT leadscore.erase_contact('n', 1);
 SELECT contact, message FROM leadscore.lead_rule_error WHERE model = 'n';

@@ -9,7 +9,9 @@ CREATE TABLE act (firm pair, at timestamptz NOT NULL, n int);
 CREATE INDEX ON act (firm, at);
 SELECT leadscore.create_model('m', 'firm');
 SELECT leadscore.attach('m', 'act', 'firm', 'at');
-INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES ('m', 'n', 'n > 1', 1), ('m', 'c', '(firm).plan = ''c'' OR firm = ''(b,1)''::public.pair', 10), ('m', 'fails', '1 / n = 1', 100);
+INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES
+	('m', 'n', 'n > 1', 1), ('m', 'c', '(firm).plan = ''c'' OR firm = ''(b,1)''::public.pair', 10),
+	('m', 'fails', '1 / n = 1', 100);
 INSERT INTO firm SELECT ROW(p, 1)::pair FROM unnest(enum_range(NULL::plan)) p;
 INSERT INTO act SELECT ROW(p, 1)::pair, '2026-02-01', 2 FROM unnest(enum_range(NULL::plan)) p;
 INSERT INTO act VALUES (ROW('c', 1), '2026-02-01', 0);

@@ -90,12 +90,14 @@ SELECT min_score, max_score, time_zone, categories, weights, min_points, max_poi
 -- the score of a day, and what it was made of
 SELECT day, id, leadscore.score('hist', id, day, day) AS then, leadscore.score('hist', id, '2026-03-06 12:00+00', day) AS with_the_rules_of_then,
 	   leadscore.score('hist', id, day, NULL) = leadscore.score('hist', id, day) AS null_is_now
-  FROM unnest('{2026-03-02 12:00+00,2026-03-03 12:00+00,2026-03-04 12:00+00,2026-03-05 12:00+00,2026-03-06 12:00+00}'::timestamptz[]) day, generate_series(1, 4) id
+  FROM unnest('{2026-03-02 12:00+00,2026-03-03 12:00+00,2026-03-04 12:00+00,2026-03-05 12:00+00,2026-03-06 12:00+00}'::timestamptz[]) day,
+	generate_series(1, 4) id
  ORDER BY 1, 2;
 SELECT name, category, kind, matched, last_match, raw, points FROM leadscore.explain('hist', 1, '2026-03-02 12:00+00', '2026-03-02 12:00+00');
 SELECT name, raw, points FROM leadscore.explain('hist', '1', NULL, '2026-03-03 13:00+00');
 SELECT leadscore.score('hist', '1'::text, NULL, now() + interval '10 years') = leadscore.score('hist', 1) AS rules_of_the_future;
-SELECT leadscore.score('hist', 99, NULL, '2026-03-05 12:00+00'), leadscore.score(NULL, 1, NULL, '2026-03-05'), leadscore.score('hist', NULL::int, NULL, '2026-03-05');
+SELECT leadscore.score('hist', 99, NULL, '2026-03-05 12:00+00'), leadscore.score(NULL, 1, NULL, '2026-03-05'),
+	leadscore.score('hist', NULL::int, NULL, '2026-03-05');
 
 -- what profile rules said, from when on
 SET leadscore.clock = '2026-03-07 12:00+00';
@@ -137,12 +139,15 @@ SELECT leadscore.drop_model('bare');
 
 -- rules in draft: evaluated, told, counted as nothing
 INSERT INTO leadscore.lead_rule (model, name, source, event, points, draft) VALUES ('hist', 'try', 'event', 'form', 1000, true);
-INSERT INTO leadscore.lead_rule (model, name, kind, condition, points, disqualifies, draft) VALUES ('hist', 'competitor', 'profile', 'country = ''DE''', -1, true, true);
-INSERT INTO leadscore.lead_rule (model, name, kind, source, idle, points, award, draft) VALUES ('hist', 'silent', 'absence', 'event', '1 day', -5, 'each', true);
+INSERT INTO leadscore.lead_rule (model, name, kind, condition, points, disqualifies, draft)
+VALUES ('hist', 'competitor', 'profile', 'country = ''DE''', -1, true, true);
+INSERT INTO leadscore.lead_rule (model, name, kind, source, idle, points, award, draft)
+VALUES ('hist', 'silent', 'absence', 'event', '1 day', -5, 'each', true);
 SELECT name, matched, raw, points FROM leadscore.explain('hist', 1);
 SELECT contact_id, score, stage, disqualified FROM leadscore.score_hist WHERE contact_id IN (1, 4) ORDER BY 1;
 SELECT contact_id, score, stage, disqualified FROM leadscore.live_hist WHERE contact_id IN (1, 4) ORDER BY 1;
-SELECT leadscore.score('hist', 1) = leadscore.replay('hist', 1) AS same, leadscore.score('hist', 1) = leadscore.score('hist', 1, NULL, '2026-03-11 12:00+00') AS same_again;
+SELECT leadscore.score('hist', 1) = leadscore.replay('hist', 1) AS same,
+	leadscore.score('hist', 1) = leadscore.score('hist', 1, NULL, '2026-03-11 12:00+00') AS same_again;
 SELECT * FROM leadscore.verify('hist');
 -- publishing needs no events: the rules keep what is counted
 SELECT backfilled_version FROM leadscore.lead_rule WHERE name = 'try' \gset
@@ -206,9 +211,13 @@ INSERT INTO leadscore.lead_rule (model, name, event, points, draft) VALUES ('pur
 SET leadscore.clock = '2026-04-02 12:00+00';
 UPDATE leadscore.lead_rule SET points = 30 WHERE model = 'purged' AND name = 'form';
 DELETE FROM leadscore.lead_rule WHERE model = 'purged' AND name = 'open';
-SELECT id, leadscore.score('purged', id) AS now, leadscore.score('purged', id, '2026-04-01 13:00+00', '2026-04-01 13:00+00') AS then FROM generate_series(1, 4) id;
+SELECT id, leadscore.score('purged', id) AS now,
+	leadscore.score('purged', id, '2026-04-01 13:00+00', '2026-04-01 13:00+00') AS then
+  FROM generate_series(1, 4) id;
 DELETE FROM event WHERE at < '2026-03-02';
-SELECT id, leadscore.score('purged', id) AS now, leadscore.score('purged', id, '2026-04-01 13:00+00', '2026-04-01 13:00+00') AS then FROM generate_series(1, 4) id;
+SELECT id, leadscore.score('purged', id) AS now,
+	leadscore.score('purged', id, '2026-04-01 13:00+00', '2026-04-01 13:00+00') AS then
+  FROM generate_series(1, 4) id;
 SET client_min_messages = notice;
 SELECT leadscore.score('purged', 1, '2026-02-28', '2026-04-01 13:00+00');
 -- a rule that a job is to count knows what is left, and what was kept under other rules is not its
@@ -216,7 +225,8 @@ BEGIN;
 SET LOCAL leadscore.inline_limit = 0;
 SET LOCAL client_min_messages = error;
 INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('purged', 'first', 'form', 1), ('purged', 'second', 'open', 100);
-SELECT part, before, after, round(mean_before::numeric, 6) AS mean_before, round(mean_after::numeric, 6) AS mean_after FROM leadscore.what_if('purged', full => true) WHERE part = 'all';
+SELECT part, before, after, round(mean_before::numeric, 6) AS mean_before, round(mean_after::numeric, 6) AS mean_after
+  FROM leadscore.what_if('purged', full => true) WHERE part = 'all';
 ROLLBACK;
 SET client_min_messages = warning;
 SELECT leadscore.drop_model('purged');
@@ -263,7 +273,8 @@ BEGIN
 				INSERT INTO leadscore.lead_rule (model, name, kind, condition, weight, points, draft) VALUES ('dice', 'p' || n, 'profile',
 					word('country = ''DE''', 'employees >= 10', 'country <> ''FR'''), word(NULL, NULL, 'employees'), n, random() < 0.2);
 			ELSIF random() < 0.3 THEN
-				INSERT INTO leadscore.lead_rule (model, name, kind, idle, points, award) VALUES ('dice', 'i' || n, 'absence', '1 day', -1, word('each', 'once'));
+				INSERT INTO leadscore.lead_rule (model, name, kind, idle, points, award)
+				VALUES ('dice', 'i' || n, 'absence', '1 day', -1, word('each', 'once'));
 			ELSE
 				INSERT INTO leadscore.lead_rule (model, name, event, weight, points, time_frame, decay, decay_interval, draft)
 				SELECT 'dice', 'e' || n, word('a', 'b', 'c', NULL), word(NULL, 'amount'), n, word(NULL, '5 days')::interval, d,

@@ -41,7 +41,10 @@ INSERT INTO event SELECT c, 'e' || c, '2026-05-01' FROM generate_series(5, 6) c,
 -- 7: the second and the third: 2
 INSERT INTO event SELECT 7, 'e7', unnest('{2026-05-09 23:59:59.999999, 2026-05-10 00:00, 2026-05-19 23:59:59.999999, 2026-05-20 00:00}'::timestamptz[]);
 INSERT INTO probe SELECT c, '2026-06-01' FROM generate_series(1, 7) c;
-INSERT INTO probe SELECT c, at::timestamptz FROM generate_series(2, 4) c, unnest('{2026-04-30 23:59, 2026-05-01, 2026-05-11, 2026-05-20 23:59, 2026-05-21}'::text[]) at;
+INSERT INTO probe
+	SELECT c, at::timestamptz
+	  FROM generate_series(2, 4) c,
+		unnest('{2026-04-30 23:59, 2026-05-01, 2026-05-11, 2026-05-20 23:59, 2026-05-21}'::text[]) at;
 SELECT * FROM answer;
 SELECT name, matched, last_match, raw, points FROM leadscore.explain('kinds', 5) WHERE matched > 0;
 SELECT contact_id, score FROM leadscore.score_kinds ORDER BY contact_id;
@@ -65,8 +68,13 @@ INSERT INTO event SELECT c, 'e' || c, at::timestamptz FROM generate_series(11, 1
 INSERT INTO event SELECT c, 'e' || c, at::timestamptz FROM generate_series(13, 14) c, unnest('{2026-05-28 13:00, 2026-05-30 23:59}'::text[]) at;
 -- 15: 16 until the 26th has ended, 8 from the 27th, 4 from 3 June
 INSERT INTO event SELECT c, 'e' || c, '2026-05-20 18:00' FROM generate_series(15, 17) c;
-INSERT INTO probe SELECT c, at::timestamptz FROM generate_series(11, 12) c, unnest('{2026-05-21 23:59:59.999999, 2026-05-22, 2026-06-01, 2026-06-11}'::text[]) at
-	UNION ALL SELECT c, at::timestamptz FROM generate_series(13, 14) c, unnest('{2026-05-28 23:59, 2026-05-29, 2026-05-30 23:59, 2026-06-01, 2026-06-07, 2026-06-08, 2026-06-09}'::text[]) at
+INSERT INTO probe
+	SELECT c, at::timestamptz
+	  FROM generate_series(11, 12) c,
+		unnest('{2026-05-21 23:59:59.999999, 2026-05-22, 2026-06-01, 2026-06-11}'::text[]) at
+	UNION ALL SELECT c, at::timestamptz
+	  FROM generate_series(13, 14) c,
+		unnest('{2026-05-28 23:59, 2026-05-29, 2026-05-30 23:59, 2026-06-01, 2026-06-07, 2026-06-08, 2026-06-09}'::text[]) at
 	UNION ALL SELECT c, at::timestamptz FROM generate_series(15, 17) c, unnest('{2026-05-26 23:59:59, 2026-05-27, 2026-06-03}'::text[]) at;
 SELECT * FROM answer;
 TRUNCATE probe;
@@ -134,7 +142,9 @@ TRUNCATE probe;
 --
 -- events dated later than now count from their time on, out of order or not
 --
-INSERT INTO event VALUES (2, 'e2', '2026-06-05'), (41, 'e11', '2026-06-05'), (41, 'e13', '2026-06-03'), (41, 'e21', '2026-06-04'), (41, 'e3', '2026-06-03'), (41, 'e3', '2026-05-02'), (41, 'e3', '2026-05-01');
+INSERT INTO event VALUES
+	(2, 'e2', '2026-06-05'), (41, 'e11', '2026-06-05'), (41, 'e13', '2026-06-03'), (41, 'e21', '2026-06-04'),
+	(41, 'e3', '2026-06-03'), (41, 'e3', '2026-05-02'), (41, 'e3', '2026-05-01');
 INSERT INTO probe SELECT 41, at::timestamptz FROM unnest('{2026-05-31, 2026-06-02, 2026-06-03, 2026-06-04, 2026-06-05, 2026-06-15}'::text[]) at;
 SELECT * FROM answer;
 SELECT contact_id, score, last_event_at FROM leadscore.score_kinds WHERE contact_id IN (2, 41) ORDER BY contact_id;
@@ -209,7 +219,11 @@ INSERT INTO call VALUES (4, '2026-05-31');
 SELECT contact_id, score, leadscore.replay('kinds', contact_id) FROM leadscore.score_kinds ORDER BY contact_id;
 SELECT name, matched, last_match, raw, points FROM leadscore.explain('kinds', 1);
 SELECT name, matched, last_match, raw, points FROM leadscore.explain('kinds', 3);
-INSERT INTO probe SELECT c, at::timestamptz FROM generate_series(1, 6) c, unnest('{2026-05-10 23:59:59.999999, 2026-05-11, 2026-05-24 23:59:59.999999, 2026-05-25, 2026-06-02 23:59:59.999999, 2026-06-03, 2026-06-11 23:59, 2026-06-12}'::text[]) at;
+INSERT INTO probe
+	SELECT c, at::timestamptz
+	  FROM generate_series(1, 6) c,
+		unnest('{2026-05-10 23:59:59.999999, 2026-05-11, 2026-05-24 23:59:59.999999, 2026-05-25, '
+		'2026-06-02 23:59:59.999999, 2026-06-03, 2026-06-11 23:59, 2026-06-12}'::text[]) at;
 SELECT * FROM answer;
 SELECT * FROM leadscore.verify('kinds');
 SELECT leadscore.drop_model('kinds');
@@ -257,7 +271,10 @@ INSERT INTO leadscore.lead_rule (model, name, source, condition, points, time_fr
 -- 23:30 of 10 May is 11 May 03:30 UTC; out on 24 May at 04:00 UTC.  10 May in
 -- Tokyo begins on 9 May at 11:00 in New York; out on 23 May at 04:00 UTC
 INSERT INTO local VALUES (1, '2026-05-10 23:30', '2026-05-10');
-INSERT INTO probe SELECT 1, at::timestamptz FROM unnest('{2026-05-09 14:59:59, 2026-05-09 15:00, 2026-05-11 03:29:59, 2026-05-11 03:30, 2026-05-23 03:59:59, 2026-05-23 04:00, 2026-05-24 03:59:59, 2026-05-24 04:00}'::text[]) at;
+INSERT INTO probe
+	SELECT 1, at::timestamptz
+	  FROM unnest('{2026-05-09 14:59:59, 2026-05-09 15:00, 2026-05-11 03:29:59, 2026-05-11 03:30, '
+		'2026-05-23 03:59:59, 2026-05-23 04:00, 2026-05-24 03:59:59, 2026-05-24 04:00}'::text[]) at;
 SELECT * FROM answer;
 -- the session's zone is not asked
 SET timezone = 'Asia/Tokyo';
@@ -274,7 +291,8 @@ INSERT INTO leadscore.lead_rule (model, name, points, decay, decay_interval, dec
 	('kinds', 'long ago', 64, 'step', '7 days', 0.99, '1 day');
 INSERT INTO event SELECT 1, 'read', leadscore.clock() - n * interval '1 day' FROM generate_series(593, 599) n;
 INSERT INTO event VALUES (1, 'read', leadscore.clock());
-SELECT round(score::numeric, 6) AS score, round((64 * (1 + 2 * 0.99 ^ 84 + 5 * 0.99 ^ 85))::numeric, 6) AS wanted FROM leadscore.live_kinds WHERE contact_id = 1;
+SELECT round(score::numeric, 6) AS score, round((64 * (1 + 2 * 0.99 ^ 84 + 5 * 0.99 ^ 85))::numeric, 6) AS wanted
+  FROM leadscore.live_kinds WHERE contact_id = 1;
 SELECT * FROM leadscore.verify('kinds');
 SELECT leadscore.drop_model('kinds');
 DROP SCHEMA rules_kinds CASCADE;

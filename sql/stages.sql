@@ -15,7 +15,8 @@ SELECT leadscore.create_model('stages', 'contact');
 SELECT leadscore.attach('stages', 'event', 'contact', 'at', event => 'what');
 INSERT INTO leadscore.lead_rule (model, name, event, points, weight) VALUES ('stages', 'p', 'p', 1, 'points');
 CREATE VIEW now AS SELECT contact_id, score, stage, stage_since FROM leadscore.score_stages ORDER BY contact_id;
-CREATE VIEW history AS SELECT contact_id, from_stage, to_stage, score, changed_at, recorded_at, cause FROM leadscore.history_stages ORDER BY contact_id, changed_at, recorded_at;
+CREATE VIEW history AS SELECT contact_id, from_stage, to_stage, score, changed_at, recorded_at, cause
+  FROM leadscore.history_stages ORDER BY contact_id, changed_at, recorded_at;
 
 --
 -- hysteresis: leave_below is enter_at - least(max_drift, |enter_at| / 2) unless given

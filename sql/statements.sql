@@ -19,7 +19,8 @@ INSERT INTO leadscore.lead_rule (model, name, event, points, award, at_least, de
 	('st', 'form', 'f', 20, 'once', 1, 'half_life', '1 day');
 INSERT INTO leadscore.lead_rule (model, name, kind, event, points, idle) VALUES ('st', 'no form', 'absence', 'f', -1000, '10 days');
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('st', 'vip', 'profile', 'vip', 10000);
-CREATE VIEW now AS SELECT contact_id, score, leadscore.replay('st', contact_id) AS replay, last_event_at, has_contact FROM leadscore.score_st ORDER BY contact_id;
+CREATE VIEW now AS SELECT contact_id, score, leadscore.replay('st', contact_id) AS replay, last_event_at, has_contact
+  FROM leadscore.score_st ORDER BY contact_id;
 
 --
 -- INSERT: one, several, none, by SELECT, COPY
@@ -83,7 +84,8 @@ INSERT INTO event VALUES (1, 1, 'x', NULL), (8, 1, 'f', '2026-03-02') ON CONFLIC
 INSERT INTO event VALUES (2, 1, 'x') ON CONFLICT (id) DO UPDATE SET what = EXCLUDED.what WHERE event.id <> 2;
 -- 1: 2 + 20; 2: 103
 SELECT * FROM now;
-MERGE INTO event e USING (VALUES (1, 1, 'v'), (2, 2, 'f'), (5, 1, 'gone'), (8, 1, 'gone'), (9, 1, 'v'), (10, 1, 'v'), (11, 3, 'f'), (12, 3, 'no')) AS new (id, contact, what) ON e.id = new.id
+MERGE INTO event e USING (VALUES (1, 1, 'v'), (2, 2, 'f'), (5, 1, 'gone'), (8, 1, 'gone'), (9, 1, 'v'), (10, 1, 'v'),
+	(11, 3, 'f'), (12, 3, 'no')) AS new (id, contact, what) ON e.id = new.id
 	WHEN MATCHED AND new.what = 'gone' THEN DELETE
 	WHEN MATCHED THEN UPDATE SET contact = new.contact, what = new.what
 	WHEN NOT MATCHED AND new.what = 'no' THEN DO NOTHING
@@ -107,7 +109,9 @@ SELECT * FROM now;
 WITH a AS (INSERT INTO event VALUES (1, 1, 'v'), (2, 1, 'v') RETURNING contact), b AS (INSERT INTO event VALUES (3, 1, 'v'), (4, 2, 'f') RETURNING contact)
 	INSERT INTO contact SELECT DISTINCT contact, true FROM (SELECT * FROM a UNION ALL SELECT * FROM b) both_of_them;
 SELECT * FROM now;
-WITH moved AS (DELETE FROM event WHERE contact = 1 AND id < 3 RETURNING id, what), made AS (INSERT INTO event SELECT id + 10, 2, what FROM moved RETURNING id), changed AS (UPDATE event SET at = '2026-03-02' WHERE id = 4 RETURNING id)
+WITH moved AS (DELETE FROM event WHERE contact = 1 AND id < 3 RETURNING id, what),
+	made AS (INSERT INTO event SELECT id + 10, 2, what FROM moved RETURNING id),
+	changed AS (UPDATE event SET at = '2026-03-02' WHERE id = 4 RETURNING id)
 	UPDATE contact SET vip = false WHERE id = 1;
 -- 1: 1; 2: 10000 + 2 + 20
 SELECT * FROM now;
@@ -176,7 +180,9 @@ ROLLBACK PREPARED 'leadscore_statements_2';
 SELECT * FROM now;
 -- under a transaction's snapshot
 -- nothing is written to the scores, but what is told has it in
-CREATE VIEW told AS SELECT contact_id, l.score, leadscore.score('st', contact_id) AS asked, leadscore.replay('st', contact_id) AS replay, last_event_at, has_contact FROM leadscore.live_st l ORDER BY contact_id;
+CREATE VIEW told AS SELECT contact_id, l.score, leadscore.score('st', contact_id) AS asked,
+	leadscore.replay('st', contact_id) AS replay, last_event_at, has_contact
+  FROM leadscore.live_st l ORDER BY contact_id;
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 INSERT INTO event VALUES (13, 1, 'v');
 INSERT INTO event VALUES (14, 1, 'v'), (15, 7, 'v') ON CONFLICT DO NOTHING;

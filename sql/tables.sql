@@ -178,13 +178,16 @@ CREATE SCHEMA "Schöne ""Welt""";
 CREATE TABLE "Schöne ""Welt"""."Kontakte; DROP" ("Schlüssel""" int PRIMARY KEY, "größe" int, "select" text, "Seit wann?" date);
 CREATE TABLE "Schöne ""Welt"""."活动" ("客户" int, "時間" timestamptz, "类型" text, "$1" float8, "user" text);
 CREATE INDEX ON "Schöne ""Welt"""."活动" ("客户");
-SELECT leadscore.create_model('names', '"Schöne ""Welt"""."Kontakte; DROP"', key => 'Schlüssel"', created_at => 'Seit wann?', categories => '{user,select,engagement}');
+SELECT leadscore.create_model('names', '"Schöne ""Welt"""."Kontakte; DROP"', key => 'Schlüssel"',
+	created_at => 'Seit wann?', categories => '{user,select,engagement}');
 SELECT leadscore.attach('names', '"Schöne ""Welt"""."活动"', contact => '客户', occurred_at => '時間', event => '类型');
 INSERT INTO leadscore.lead_rule (model, name, category, event, condition, points, weight) VALUES
 	('names', 'Preise ''"; --', 'engagement', '看''了"', $$"user" <> 'bot' AND "$1" > 0$$, 1, '"$1"');
-INSERT INTO leadscore.lead_rule (model, name, category, kind, condition, points) VALUES ('names', 'groß', 'select', 'profile', $$"größe" > 1 AND "select" = 'from'$$, 10);
+INSERT INTO leadscore.lead_rule (model, name, category, kind, condition, points)
+VALUES ('names', 'groß', 'select', 'profile', $$"größe" > 1 AND "select" = 'from'$$, 10);
 INSERT INTO leadscore.lead_rule (model, name, category, kind, points, idle) VALUES ('names', 'still', 'user', 'absence', -100, '10 days');
-INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, condition) VALUES ('names', 'heiß "!"', 1, 15, $$"select" >= 10 AND "Seit wann?" > '2020-01-01'$$);
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, condition)
+VALUES ('names', 'heiß "!"', 1, 15, $$"select" >= 10 AND "Seit wann?" > '2020-01-01'$$);
 INSERT INTO "Schöne ""Welt"""."Kontakte; DROP" VALUES (1, 2, 'from', '2026-03-01'), (2, 1, 'from', '2026-01-01');
 INSERT INTO "Schöne ""Welt"""."活动" VALUES (1, '2026-03-01', '看''了"', 5, 'ann'), (1, '2026-03-01', '看''了"', 5, 'bot'), (1, '2026-03-01', '看', 5, 'ann');
 SELECT contact_id, score, leadscore.replay('names', contact_id), "user", "select", engagement, stage FROM leadscore.score_names ORDER BY contact_id;

@@ -23,11 +23,14 @@ INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, leave_below,
 	('timely', 'won', 3, 180, NULL, true);
 INSERT INTO t_contact SELECT g FROM generate_series(1, 14) g;
 
-CREATE FUNCTION t_history(who text, OUT from_stage text, OUT to_stage text, OUT score numeric, OUT changed_at timestamptz, OUT recorded_at timestamptz, OUT cause text)
+CREATE FUNCTION t_history(who text, OUT from_stage text, OUT to_stage text, OUT score numeric,
+	OUT changed_at timestamptz, OUT recorded_at timestamptz, OUT cause text)
 	RETURNS SETOF record LANGUAGE sql AS $$
 	SELECT h.from_stage, h.to_stage, round(h.score::numeric, 3), date_trunc('second', h.changed_at + interval '0.5 second'), h.recorded_at, h.cause
 	  FROM leadscore.lead_stage_history h WHERE h.model = 'timely' AND h.contact = who ORDER BY h.changed_at, h.recorded_at $$;
-CREATE VIEW t_now AS SELECT contact_id, round(score::numeric, 3) AS score, stage, date_trunc('second', stage_since + interval '0.5 second') AS stage_since, disqualified, scored_at FROM leadscore.score_timely;
+CREATE VIEW t_now AS SELECT contact_id, round(score::numeric, 3) AS score, stage,
+	date_trunc('second', stage_since + interval '0.5 second') AS stage_since, disqualified, scored_at
+  FROM leadscore.score_timely;
 CREATE VIEW t_due AS SELECT contact_id, date_trunc('minute', due_at) AS due_at, drift FROM leadscore.due_timely;
 
 -- Who has nothing that decays is not due
@@ -129,7 +132,9 @@ DELETE FROM leadscore.lead_rule WHERE model = 'timely' AND name = 'lost';
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, leave_below, condition) VALUES ('timely', 'star', 4, 190, 60, 'vip');
 UPDATE t_contact SET vip = true WHERE id = 13;
 SET leadscore.clock = '2027-10-02 00:00+00';
-INSERT INTO t_event SELECT g, '2027-10-02 00:00+00', w, 1 FROM generate_series(12, 13) g, unnest('{order,order,order,order,order,order,order,unsubscribe}'::text[]) w;
+INSERT INTO t_event
+	SELECT g, '2027-10-02 00:00+00', w, 1
+	  FROM generate_series(12, 13) g, unnest('{order,order,order,order,order,order,order,unsubscribe}'::text[]) w;
 SET leadscore.clock = '2027-10-20 00:00+00';
 SELECT leadscore.refresh('timely') > 0;
 -- time makes a star of 13; of 12, when it becomes a vip
@@ -170,7 +175,10 @@ INSERT INTO leadscore.lead_rule (model, name, category, event, points, weight, d
 	SELECT 'stand', w, 'points', w, 1, 'w', CASE WHEN w < 'p' THEN 'half_life' ELSE 'none' END, CASE WHEN w < 'p' THEN interval '300 days' END
 	  FROM unnest('{n1,n2,p1,p2,p3,p4}'::text[]) w;
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('stand', 'up', 1, 3000);
-INSERT INTO t_event SELECT g, '2027-11-20 00:00+00', v.* FROM generate_series(1, 12) g, LATERAL (SELECT sqrt(g) * 20 AS a, sqrt(g + 0.7) * 31 AS b, ln(g + 1.3) * 7 AS c) r,
+INSERT INTO t_event
+	SELECT g, '2027-11-20 00:00+00', v.*
+	  FROM generate_series(1, 12) g,
+		LATERAL (SELECT sqrt(g) * 20 AS a, sqrt(g + 0.7) * 31 AS b, ln(g + 1.3) * 7 AS c) r,
 	LATERAL (VALUES ('p1', a), ('p2', b), ('p3', -c), ('p4', 3000 - a - b + c), ('n1', -a), ('n2', -b)) v;
 SELECT stage, count(*) FROM leadscore.score_stand GROUP BY 1;
 SET leadscore.clock = '2450-01-01 00:00+00';
@@ -197,7 +205,11 @@ DELETE FROM t_event WHERE contact = 5;
 SELECT * FROM t_due WHERE contact_id = 5;
 
 -- Who has a trigger on the history is told of each row ----------------------------
-CREATE FUNCTION t_tell() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE WARNING '% came from % to %', NEW.contact_id, NEW.from_stage, NEW.to_stage; RETURN NULL; END$$;
+CREATE FUNCTION t_tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE WARNING '% came from % to %', NEW.contact_id, NEW.from_stage, NEW.to_stage;
+	RETURN NULL;
+END $$;
 CREATE TRIGGER t_tell AFTER INSERT ON leadscore.history_timely FOR EACH ROW EXECUTE FUNCTION t_tell();
 INSERT INTO t_event VALUES (6, '2027-11-20 00:00+00', 'form');
 SET leadscore.clock = '2027-12-10 00:00+00';
@@ -230,7 +242,8 @@ ALTER TABLE t_old OWNER TO t_owner;
 INSERT INTO t_old VALUES (51, '2028-01-01 00:00+00', 'form'), (51, '2028-01-11 00:00+00', 'form'), (52, '2028-02-20 00:00+00', 'form');
 SELECT leadscore.create_model('past', 't_contact');
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, leave_below) VALUES ('past', 'mql', 1, 50, 50), ('past', 'sql', 2, 80, 80);
-INSERT INTO leadscore.lead_action (model, name, occasion, causes) VALUES ('past', 'usual', 'stage_entered', DEFAULT), ('past', 'backfill too', 'stage_entered', '{backfill}');
+INSERT INTO leadscore.lead_action (model, name, occasion, causes) VALUES
+	('past', 'usual', 'stage_entered', DEFAULT), ('past', 'backfill too', 'stage_entered', '{backfill}');
 SELECT leadscore.attach('past', 't_old', 'contact', 'at', 'what');
 INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval) VALUES ('past', 'form', 'form', 100, 'half_life', '10 days');
 SELECT leadscore.detach('past', 't_old');

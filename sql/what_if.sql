@@ -14,7 +14,9 @@ CREATE TABLE event (contact int, what text, at timestamptz);
 CREATE INDEX ON event (contact, at);
 SET leadscore.clock = '2026-03-02 12:00+00';
 INSERT INTO contact SELECT i, (ARRAY['DE', 'US', 'FR'])[1 + i % 3], i % 50 FROM generate_series(1, 600) i;
-INSERT INTO event SELECT 1 + (i * 7919) % 620, (ARRAY['open', 'form', 'visit'])[1 + i * i % 7 % 3], '2026-03-02 12:00+00'::timestamptz - (i % 40) * interval '1 day'
+INSERT INTO event
+	SELECT 1 + (i * 7919) % 620, (ARRAY['open', 'form', 'visit'])[1 + i * i % 7 % 3],
+		'2026-03-02 12:00+00'::timestamptz - (i % 40) * interval '1 day'
   FROM generate_series(1, 2400) i;
 SELECT leadscore.create_model('b2b', 'contact');
 SELECT leadscore.attach('b2b', 'event', 'contact', 'at', event => 'what');
@@ -36,7 +38,9 @@ CREATE TABLE earlier AS SELECT contact_id, score, stage, grade FROM leadscore.li
 BEGIN;
 UPDATE leadscore.lead_rule SET points = 35 WHERE name = 'form';
 UPDATE leadscore.lead_grade SET min_points = 8 WHERE grade = 'A';
-SELECT part, name, before, after, came, went, round(mean_before::numeric, 6) AS mean_before, round(mean_after::numeric, 6) AS mean_after, error FROM leadscore.what_if('b2b');
+SELECT part, name, before, after, came, went, round(mean_before::numeric, 6) AS mean_before,
+	round(mean_after::numeric, 6) AS mean_after, error
+  FROM leadscore.what_if('b2b');
 SELECT stage_before, stage_after, grade_before, grade_after, count(*), round(avg(score_after - score_before)::numeric, 6) AS more
   FROM leadscore.what_if_contacts('b2b') GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4;
 SELECT from_score::numeric(10,3), to_score::numeric(10,3), before, after, error FROM leadscore.what_if_distribution('b2b', 6);
@@ -50,8 +54,11 @@ SELECT count(*) FILTER (WHERE t.contact IS NOT NULL) > 50 AS moved,
 	   count(*) FILTER (WHERE t.stage_after <> l.stage OR t.grade_after <> l.grade OR abs(t.score_after - l.score) > 1e-9) AS wrong_after
   FROM earlier e JOIN leadscore.live_b2b l USING (contact_id) LEFT JOIN trial t ON t.contact = l.contact_id::text;
 SELECT s.part, s.name FROM seen s JOIN (
-	SELECT 'stage' AS part, stage AS name, count(*) AS n, avg(l.score) AS mean FROM leadscore.score_b2b JOIN leadscore.live_b2b l USING (contact_id, stage) GROUP BY stage
-	UNION ALL SELECT 'grade', grade, count(*), avg(l.score) FROM leadscore.score_b2b JOIN leadscore.live_b2b l USING (contact_id, grade) GROUP BY grade) l USING (part, name)
+	SELECT 'stage' AS part, stage AS name, count(*) AS n, avg(l.score) AS mean
+	  FROM leadscore.score_b2b JOIN leadscore.live_b2b l USING (contact_id, stage) GROUP BY stage
+	UNION ALL SELECT 'grade', grade, count(*), avg(l.score)
+	  FROM leadscore.score_b2b JOIN leadscore.live_b2b l USING (contact_id, grade)
+	 GROUP BY grade) l USING (part, name)
  WHERE s.after <> l.n OR abs(s.mean_after - l.mean) > 1e-6;
 SELECT sum(before) AS before, sum(after) AS after FROM leadscore.what_if_distribution('b2b');
 
@@ -66,9 +73,14 @@ ROLLBACK;
 SELECT count(*) FROM leadscore.what_if_contacts('b2b');
 
 CREATE VIEW told AS
-	SELECT format('%s %s %s %s %s %s %s', part, name, before, after, came, went, round(mean_after::numeric, 3)) AS line FROM leadscore.what_if('b2b', full => true) WHERE error IS NULL
-	UNION ALL SELECT format('%s %s>%s %s>%s %s', contact, stage_before, stage_after, grade_before, grade_after, round(score_after::numeric, 3)) FROM leadscore.what_if_contacts('b2b', full => true)
-	UNION ALL SELECT format('%s-%s %s %s', round(from_score::numeric, 3), round(to_score::numeric, 3), before, after) FROM leadscore.what_if_distribution('b2b', 5, full => true) WHERE error IS NULL;
+	SELECT format('%s %s %s %s %s %s %s', part, name, before, after, came, went,
+		round(mean_after::numeric, 3)) AS line
+	  FROM leadscore.what_if('b2b', full => true) WHERE error IS NULL
+	UNION ALL SELECT format('%s %s>%s %s>%s %s', contact, stage_before, stage_after, grade_before, grade_after,
+		round(score_after::numeric, 3))
+	  FROM leadscore.what_if_contacts('b2b', full => true)
+	UNION ALL SELECT format('%s-%s %s %s', round(from_score::numeric, 3), round(to_score::numeric, 3), before, after)
+	  FROM leadscore.what_if_distribution('b2b', 5, full => true) WHERE error IS NULL;
 -- rules that match something else: counted at once, before is what it was
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 UPDATE leadscore.lead_rule SET condition = 'employees > 25', name = 'large' WHERE name = 'german';
@@ -91,7 +103,9 @@ SELECT count(*) FROM leadscore.what_if('b2b') WHERE error IS NOT NULL;
 SELECT part, name, before, after, error > 0 AS has_bound FROM leadscore.what_if('b2b', sample => 100);
 -- the same contacts each time
 SELECT count(*) FROM (SELECT * FROM leadscore.what_if('b2b', 100) EXCEPT SELECT * FROM leadscore.what_if('b2b', 100)) x;
-SELECT count(*) AS not_of_the_larger FROM (SELECT contact FROM leadscore.what_if_contacts('b2b', 50) EXCEPT SELECT contact FROM leadscore.what_if_contacts('b2b', 100)) x;
+SELECT count(*) AS not_of_the_larger
+  FROM (SELECT contact FROM leadscore.what_if_contacts('b2b', 50) EXCEPT SELECT contact
+	  FROM leadscore.what_if_contacts('b2b', 100)) x;
 ROLLBACK;
 SELECT count(*) FROM leadscore.lead_job;
 
@@ -103,7 +117,10 @@ INSERT INTO trial SELECT * FROM leadscore.what_if_contacts('b2b', publish => tru
 SELECT count(*) > 50 AS some FROM trial;
 BEGIN;
 UPDATE leadscore.lead_rule SET draft = false WHERE name = 'visit';
-SELECT * FROM leadscore.what_if_contacts('b2b') FULL JOIN trial t USING (contact, stage_before, stage_after, grade_before, grade_after) WHERE t.score_after IS NULL OR t.score_before IS NULL;
+SELECT *
+  FROM leadscore.what_if_contacts('b2b')
+  FULL JOIN trial t USING (contact, stage_before, stage_after, grade_before, grade_after)
+ WHERE t.score_after IS NULL OR t.score_before IS NULL;
 ROLLBACK;
 
 -- a disqualifying rule; a model made in the transaction

@@ -75,9 +75,9 @@ ls_forecast(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	until = PG_ARGISNULL(2) ? now + FAR : ls_asked_until(PG_GETARG_TIMESTAMPTZ(2));
-	if (!ls_contact_stand(model, ls_asked_contact(fcinfo, model), &row))
+	if (!ls_contact_snapshot_find_current(model, ls_asked_contact(fcinfo, model), &row))
 		PG_RETURN_NULL();
-	foreach(lc, ls_contact_foretell(model, &row, now, until, true))
+	foreach(lc, ls_contact_snapshot_forecast(model, &row, now, until, true))
 	{
 		LsTransitionEvent *event = lfirst(lc);
 
@@ -118,7 +118,7 @@ add_coming(List *coming, LsModel *model, LsScoreRow *row, TimestampTz until,
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_contact_foretell(model, row, ls_clock_of_statement(), until, false))
+	foreach(lc, ls_contact_snapshot_forecast(model, row, ls_clock_of_statement(), until, false))
 	{
 		LsTransitionEvent *event = lfirst(lc);
 		MemoryContext old;
@@ -159,7 +159,7 @@ ask_due(List *coming, LsModel *model, const LsDueRow *due, TimestampTz until,
 			return coming;
 	}
 	if (ls_alias_pending(model, due->contact) &&
-		!ls_contact_stand(model, due->contact, &row))
+		!ls_contact_snapshot_find_current(model, due->contact, &row))
 		return coming;
 	return add_coming(coming, model, &row, until, context);
 }
@@ -185,7 +185,7 @@ ask_pending(List *coming, LsModel *model, TimestampTz until, MemoryContext conte
 			LsScoreRow	row;
 
 			MemoryContextSwitchTo(one);
-			if (ls_contact_stand(model, contacts[i], &row))
+			if (ls_contact_snapshot_find_current(model, contacts[i], &row))
 				coming = add_coming(coming, model, &row, until, context);
 			MemoryContextReset(one);
 		}

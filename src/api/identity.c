@@ -668,7 +668,7 @@ ls_identities(PG_FUNCTION_ARGS)
 /* A change of stage, and whose it is */
 typedef struct Lived
 {
-	LsMove		move;			/* first: it is what these are ordered by */
+	LsStageChange		move;			/* first: it is what these are ordered by */
 	const char *kind;
 	char	   *key;
 } Lived;
@@ -686,7 +686,7 @@ add_life(Lives *lives, LsModel *model, const char *kind, Datum contact)
 {
 	char	   *key = ls_key_text(&model->key, contact);
 	int			n;
-	LsMove	   *moves = ls_stage_history_read(model, contact, DT_NOBEGIN, &n);
+	LsStageChange *moves = ls_stage_history_read(model, contact, DT_NOBEGIN, &n);
 
 	if (lives->n + n > lives->size)
 	{
@@ -748,10 +748,10 @@ ls_history_of(PG_FUNCTION_ARGS)
 	}
 	add_visitors(&lives, model, &aliases);
 	if (lives.n > 0)
-		qsort(lives.all, lives.n, sizeof(Lived), ls_by_move);
+		qsort(lives.all, lives.n, sizeof(Lived), ls_stage_history_compare);
 	for (int i = 0; i < lives.n; i++)
 	{
-		const LsMove *move = &lives.all[i].move;
+		const LsStageChange *move = &lives.all[i].move;
 		Datum		values[9];
 		bool		nulls[9] = {0};
 

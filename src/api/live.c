@@ -113,7 +113,7 @@ start_stored(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 	if (tuple == NULL)
 		return false;
 	ls_row_read_tuple(model, tuple, RelationGetDescr(rel), row);
-	return !ls_contact_any_pending(model) || ls_contact_bring(model, row, true);
+	return !ls_contact_snapshot_any_pending(model) || ls_contact_snapshot_merge(model, row, true);
 }
 
 /*
@@ -139,7 +139,7 @@ start_new(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 		return false;
 	return first_place(model, RelationGetRelid(rel), contact, &first) &&
 		ItemPointerEquals(&first, place) &&
-		ls_contact_stand(model, contact, row);
+		ls_contact_snapshot_find_current(model, contact, row);
 }
 
 /*
@@ -151,7 +151,7 @@ static void
 recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 {
 	LsScore    *score = ls_score_make(model, false);
-	LsReplay   *replay = ls_contact_recall(model, row, at);
+	LsReplay   *replay = ls_contact_snapshot_recall(model, row, at);
 
 	if (replay == NULL)
 		ls_evaluate(model, &row->state, at, score);
@@ -206,7 +206,7 @@ ls_live(PG_FUNCTION_ARGS)
 	values = palloc(sizeof(Datum) * desc->natts);
 	nulls = palloc(sizeof(bool) * desc->natts);
 	if (at >= ls_score_row_instant(&row))
-		ls_contact_show(model, &row, at);
+		ls_contact_snapshot_advance(model, &row, at);
 	else
 		recall(model, &row, at);
 	ls_row_values(model, &row, values, nulls);

@@ -76,9 +76,9 @@ ask(FunctionCallInfo fcinfo, Question *question)
 	question->model = model;
 	question->contact = ls_asked_contact(fcinfo, model);
 	question->at = ls_asked_instant(fcinfo, 2);
-	if (!ls_contact_find(model, question->contact, &question->row))
+	if (!ls_contact_snapshot_find(model, question->contact, &question->row))
 		return false;
-	question->replay = ls_contact_recall(model, &question->row, question->at);
+	question->replay = ls_contact_snapshot_recall(model, &question->row, question->at);
 	return true;
 }
 
@@ -258,15 +258,15 @@ is_put_aside(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
 	double		completed,
 				replayed;
 
-	if (!ls_contact_any_pending(model))
+	if (!ls_contact_snapshot_any_pending(model))
 		return false;
 	if (row == NULL)
 	{
 		row = &made;
-		if (!ls_contact_start(model, contact, row))
+		if (!ls_contact_snapshot_start(model, contact, row))
 			return false;
 	}
-	else if (!ls_contact_complete(model, row))
+	else if (!ls_contact_snapshot_merge_state(model, row))
 		return false;
 	if (!ls_score_row_is_known(row))
 		return !ls_replay_known(replay);

@@ -35,7 +35,7 @@
 PG_FUNCTION_INFO_V1(ls_score_as_of);
 PG_FUNCTION_INFO_V1(ls_explain_as_of);
 
-/* A model as it was defined, and under which snapshot that was read */
+/* A model as its definition was, and under which snapshot that was read */
 typedef struct Past
 {
 	MemoryContext context;		/* NULL: none */
@@ -57,9 +57,9 @@ in_force(TimestampTz from, TimestampTz to, TimestampTz at)
 	return from <= at && at < to;
 }
 
-/* version_of finds what the model said beside its rules. */
+/* version_at finds what the model said beside its rules. */
 static LsModelVersion *
-version_of(const char *name, TimestampTz as_of, Snapshot snapshot)
+version_at(const char *name, TimestampTz as_of, Snapshot snapshot)
 {
 	List	   *versions = ls_model_versions(name, snapshot);
 	TimestampTz first = DT_NOEND;
@@ -148,7 +148,7 @@ load(Past *past, const char *name, TimestampTz as_of, Snapshot snapshot)
 	old = MemoryContextSwitchTo(past->context);
 	past->name = pstrdup(name);
 	past->as_of = as_of;
-	definition.limits = version_of(name, as_of, snapshot);
+	definition.limits = version_at(name, as_of, snapshot);
 	past->versions = ls_rule_versions(name, snapshot);
 	definition.rules = rules_of(past, snapshot);
 	past->model = ls_model_load_definition(name, snapshot, &definition);

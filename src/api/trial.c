@@ -139,7 +139,7 @@ ls_trial_make(LsModel *asked, const LsTrialSpec *spec)
 	trial->after = trial->loaded_after ?
 		ls_model_load_definition(asked->name, GetActiveSnapshot(), &definition) : asked;
 	trial->recounted = lacks(asked, trial->before);
-	trial->pending = ls_contact_any_pending(asked);
+	trial->pending = ls_contact_snapshot_any_pending(asked);
 	trial->now = ls_clock_of_statement();
 	trial->sample = spec->sample > 0 ? spec->sample :
 		trial->replayed && !spec->full ? DEFAULT_SAMPLE : 0;
@@ -195,7 +195,7 @@ read_item(LsModel *model, const Entry *item, LsScoreRow *row)
 static void
 see(const LsTrial *trial, LsModel *model, LsScoreRow *row, LsSeen *seen)
 {
-	ls_contact_show(model, row, Max(trial->now, ls_score_row_instant(row)));
+	ls_contact_snapshot_advance(model, row, Max(trial->now, ls_score_row_instant(row)));
 	seen->score = row->score;
 	seen->stage = row->stage;
 	seen->grade = row->grade;
@@ -214,7 +214,7 @@ see_before(LsTrial *trial, const Entry *item, LsSeen *seen)
 		PushActiveSnapshot(trial->committed);
 		found = read_item(trial->before, &unread, &row);
 		if (found && trial->pending)
-			(void) ls_contact_bring(trial->before, &row, true);
+			(void) ls_contact_snapshot_merge(trial->before, &row, true);
 		PopActiveSnapshot();
 	}
 	if (!found)
@@ -222,7 +222,7 @@ see_before(LsTrial *trial, const Entry *item, LsSeen *seen)
 		if (!read_item(trial->before, item, &row))
 			return false;
 		if (trial->pending)
-			(void) ls_contact_bring(trial->before, &row, true);
+			(void) ls_contact_snapshot_merge(trial->before, &row, true);
 	}
 	see(trial, trial->before, &row, seen);
 	return true;
@@ -259,7 +259,7 @@ see_after(LsTrial *trial, const Entry *item, LsSeen *seen)
 		return true;
 	}
 	if (trial->pending)
-		(void) ls_contact_bring(trial->after, &row, true);
+		(void) ls_contact_snapshot_merge(trial->after, &row, true);
 	see(trial, trial->after, &row, seen);
 	return true;
 }

@@ -1,16 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * delivery.c
- *		Consequences: who is told of what happened to a contact, and how.
+ *		The worker delivers what actions ask for: notifications, calls of functions.
  *
- * What is to be told is a row of outbox_<model>, written in the transaction in
+ * What is to be delivered is a row of outbox_<model>, written in the transaction in
  * which it happened (outbox_writer.c) and so there once, and only if it happened.
  * outbox.c has what consumers call; here is what the worker does with the rows that
  * it delivers itself.
  *
+ * A call is claimed in a transaction of its own, made in a second one, and where that
+ * fails this is recorded in a third.  A claim that is followed by nothing, because of a
+ * crash, was an attempt.
+ *
  *-------------------------------------------------------------------------
  */
-#include "background/delivery.h"
+#include "background/worker_internal.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -20,6 +24,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/params.h"
+#include "pgstat.h"
 #include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -27,6 +32,7 @@
 #include "utils/timeout.h"
 
 #include "api/outbox.h"
+#include "background/helpers.h"
 #include "background/settings.h"
 #include "base/clock.h"
 #include "base/compat.h"
@@ -41,7 +47,17 @@
 /* how long a function may go on after its timeout, in milliseconds */
 #define GRACE	2000
 
-bool		ls_action_overran = false;
+/* after a call that takes longer the model's calls are left to a process of its own */
+#define SLOW_CALL_MS	1000
+
+/* the call that is made */
+static struct
+{
+	int64		outbox_id;
+	char	   *function;
+	Interval   *timeout;
+	int32		attempts;		/* this one counted */
+}			call;
 
 /* outbox_of gives the outbox of a model, locked; NULL: there is none, or it is busy. */
 static LsModelTable *
@@ -53,12 +69,31 @@ outbox_of(const char *model)
 		linitial(tables) : NULL;
 }
 
+/* ---------- steps ---------- */
+
+/* find_deliveries finds the models of which there is something to be sent or called now. */
+static void
+find_deliveries(Work *work)
+{
+	MemoryContext old = MemoryContextSwitchTo(work->round);
+	List	   *outboxes = ls_model_tables_for("outbox_", NULL, ACL_NO_RIGHTS);
+	ListCell   *lc;
+
+	work->models = NIL;
+	foreach(lc, outboxes)
+		if (!ls_model_table_lock(lfirst(lc), AccessShareLock, false))
+			outboxes = foreach_delete_current(outboxes, lc);
+	foreach(lc, ls_outbox_waiting(outboxes, ls_clock(), "notify", "function"))
+		work->models = lappend(work->models, ((LsModelTable *) lfirst(lc))->model->model);
+	MemoryContextSwitchTo(old);
+}
+
 /*
- * ls_action_notify sends what waits to be sent of a model as NOTIFY, in its order,
+ * send_notifications sends what waits to be sent of a model as NOTIFY, in its order,
  * when the transaction commits.
  */
-int
-ls_action_notify(const char *model, int limit)
+static void
+send_notifications(Work *work)
 {
 	static const char sql[] =
 		"WITH picked AS MATERIALIZED ("
@@ -74,29 +109,30 @@ ls_action_notify(const char *model, int limit)
 		"   'score', payload->'score', 'cause', cause, 'happened_at', payload->'happened_at',"
 		"   'recorded_at', payload->'recorded_at', 'shortened', true)::text END "
 		"FROM sent ORDER BY outbox_id";
-	LsModelTable *outbox = outbox_of(model);
+	LsModelTable *outbox = outbox_of(work->model);
 	LsSqlArguments args = {0};
 	SPITupleTable *rows;
 
+	work->returned = 0;
 	if (outbox == NULL)
-		return 0;
+		return;
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	ls_sql_add(&args, INT4OID, Int32GetDatum(limit));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(ls_batch_size));
 	ls_sql_add(&args, INT4OID, Int32GetDatum(MAX_NOTIFY));
-	ls_sql_add_text(&args, model);
+	ls_sql_add_text(&args, work->model);
 	rows = ls_outbox_query(outbox->table, sql, &args);
 	for (uint64 i = 0; i < rows->numvals; i++)
 		Async_Notify(ls_sql_text(rows, i, 1), ls_sql_text(rows, i, 2));
-	return rows->numvals;
+	work->returned = rows->numvals;
 }
 
 /*
- * ls_action_claim takes the next call of a model that waits.  False: there is none.
+ * claim_call takes the next call of a model that waits, if there is one.
  * What was claimed as often as it may be, and was never heard of again, is dead.
  * The calls of a model that is suspended wait, and use up no attempts.
  */
-bool
-ls_action_claim(const char *model, LsDelivery *delivery)
+static void
+claim_call(Work *work)
 {
 	static const char sql[] =
 		"WITH picked AS MATERIALIZED ("
@@ -112,11 +148,14 @@ ls_action_claim(const char *model, LsDelivery *delivery)
 		" available_at = $1 + " LS_BACK_OFF("least(attempts, 12) + 1")
 		" FROM picked p WHERE o.outbox_id = p.outbox_id "
 		"RETURNING o.outbox_id, function, timeout, attempts, status";
-	LsModelTable *outbox = outbox_of(model);
+	LsModelTable *outbox = outbox_of(work->model);
+	MemoryContext old;
 	SPITupleTable *rows;
 
+	work->returned = 0;
 	if (outbox == NULL || outbox->model->suspended)
-		return false;
+		return;
+	old = MemoryContextSwitchTo(work->round);
 	do
 	{
 		LsSqlArguments args = {0};
@@ -124,22 +163,23 @@ ls_action_claim(const char *model, LsDelivery *delivery)
 		ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 		rows = ls_outbox_query(outbox->table, sql, &args);
 	} while (rows->numvals > 0 && strcmp(ls_sql_text(rows, 0, 5), "dead") == 0);
-	if (rows->numvals == 0)
-		return false;
-	delivery->outbox_id = DatumGetInt64(ls_sql_value(rows, 0, 1, NULL));
-	delivery->model = pstrdup(model);
-	delivery->function = ls_sql_text(rows, 0, 2);
-	delivery->timeout = DatumGetIntervalP(ls_sql_value(rows, 0, 3, NULL));
-	delivery->attempts = DatumGetInt32(ls_sql_value(rows, 0, 4, NULL));
-	return true;
+	if (rows->numvals > 0)
+	{
+		call.outbox_id = DatumGetInt64(ls_sql_value(rows, 0, 1, NULL));
+		call.function = ls_sql_text(rows, 0, 2);
+		call.timeout = DatumGetIntervalP(ls_sql_value(rows, 0, 3, NULL));
+		call.attempts = DatumGetInt32(ls_sql_value(rows, 0, 4, NULL));
+		work->returned = 1;
+	}
+	MemoryContextSwitchTo(old);
 }
 
 /*
- * lock_delivery locks the row of a claim and gives its payload.  False: it is
+ * lock_call locks the row of a claim and gives its payload.  False: it is
  * not ours any more.
  */
 static bool
-lock_delivery(const LsDelivery *delivery, const LsModelTable *outbox, Datum *payload)
+lock_call(const LsModelTable *outbox, Datum *payload)
 {
 	static const char sql[] =
 		"SELECT payload FROM %1$s"
@@ -148,8 +188,8 @@ lock_delivery(const LsDelivery *delivery, const LsModelTable *outbox, Datum *pay
 	LsSqlArguments args = {0};
 	SPITupleTable *rows;
 
-	ls_sql_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
-	ls_sql_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
+	ls_sql_add(&args, INT8OID, Int64GetDatum(call.outbox_id));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(call.attempts));
 	rows = ls_outbox_query(outbox->table, sql, &args);
 	if (rows->numvals > 0)
 		*payload = ls_sql_value(rows, 0, 1, NULL);
@@ -167,11 +207,11 @@ milliseconds(const Interval *interval)
 	return Max(1, usec / 1000);
 }
 
-/* end_process ends the worker: whoever handles errors cannot handle this. */
+/* end_process ends the worker: a function that handles errors cannot handle this. */
 static void
 end_process(void)
 {
-	ls_action_overran = true;
+	ls_worker_step_call_overran = true;
 	kill(MyProcPid, SIGTERM);
 }
 
@@ -215,58 +255,60 @@ run_call(const char *sql, Datum payload, int limit)
  * another user there nor leave something behind that is run as another.
  */
 static void
-call_function(const LsDelivery *delivery, Oid owner, Datum payload)
+call_function(Oid owner, Datum payload)
 {
 	char	   *schema;
 	char	   *name;
-	Oid			function = ls_sql_function(delivery->function, &schema, &name);
+	Oid			function = ls_sql_function(call.function, &schema, &name);
 	LsUser	saved;
 
 	if (!OidIsValid(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("function %s(jsonb) does not exist", delivery->function)));
+				 errmsg("function %s(jsonb) does not exist", call.function)));
 	ls_check_call(function, owner);
 	ls_user_switch_untrusted(owner, &saved);
 	run_call(psprintf("SELECT %s($1)", quote_qualified_identifier(schema, name)),
-			 payload, Min(milliseconds(delivery->timeout), ls_action_timeout));
+			 payload, Min(milliseconds(call.timeout), ls_action_timeout));
 	ls_user_restore(&saved);
 }
 
 /*
- * ls_action_call makes a call that was claimed and marks it done: both are
- * committed, or neither is.
+ * make_call makes the call that was claimed and marks it done: both are committed, or
+ * neither is.  The user's function may wait as it likes.
  */
-void
-ls_action_call(const LsDelivery *delivery)
+static void
+make_call(Work *work)
 {
 	static const char sql[] =
 		"UPDATE %1$s SET status = 'done', finished_at = $2"
 		" WHERE outbox_id = $1";
 	LsSqlArguments args = {0};
-	LsModelTable *outbox = outbox_of(delivery->model);
+	LsModelTable *outbox = outbox_of(work->model);
 	Datum		payload;
 
-	if (outbox == NULL || !lock_delivery(delivery, outbox, &payload))
+	(void) set_config_option("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+	if (outbox == NULL || !lock_call(outbox, &payload))
 		return;
 	if (outbox->model->suspended)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("model \"%s\" is suspended", outbox->model->model),
 				 errdetail("Its contact table has a new owner, with whose privileges the function would be run.")));
-	call_function(delivery, outbox->model->owner, payload);
+	call_function(outbox->model->owner, payload);
 
-	ls_sql_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
+	ls_sql_add(&args, INT8OID, Int64GetDatum(call.outbox_id));
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	(void) ls_outbox_change(outbox->table, sql, &args);
 }
 
 /*
- * ls_action_failed records why a call failed, in a transaction of its own.  It
+ * record_failed_call records why a call failed, in a transaction of its own.  It
  * is made again later, or never.
  */
-void
-ls_action_failed(const LsDelivery *delivery, const char *error)
+static void
+record_failed_call(Work *work)
 {
 	static const char sql[] =
 		"UPDATE %1$s SET last_error = $3,"
@@ -274,55 +316,167 @@ ls_action_failed(const LsDelivery *delivery, const char *error)
 		" finished_at = CASE WHEN attempts >= max_attempts THEN $4 END,"
 		" available_at = $4 + " LS_BACK_OFF("attempts")
 		" WHERE outbox_id = $1 AND attempts = $2 AND status = 'ready'";
-	LsModelTable *outbox = outbox_of(delivery->model);
+	LsModelTable *outbox = outbox_of(work->model);
 	LsSqlArguments args = {0};
 
 	if (outbox == NULL)
 		return;
-	ls_sql_add(&args, INT8OID, Int64GetDatum(delivery->outbox_id));
-	ls_sql_add(&args, INT4OID, Int32GetDatum(delivery->attempts));
-	ls_sql_add_text(&args, error);
+	ls_sql_add(&args, INT8OID, Int64GetDatum(call.outbox_id));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(call.attempts));
+	ls_sql_add_text(&args, work->failure->message);
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	(void) ls_outbox_change(outbox->table, sql, &args);
 }
 
-/*
- * ls_action_waiting gives the names of models of which there is something to be sent
- * or called now, in the caller's context.
- */
-List *
-ls_action_waiting(void)
+/* ---------- in each round ---------- */
+
+/* record_failure has a model's deliveries wait for a while where the last step failed. */
+static void
+record_failure(Work *work)
 {
-	List	   *outboxes = ls_model_tables_for("outbox_", NULL, ACL_NO_RIGHTS);
-	List	   *names = NIL;
+	ls_worker_step_record_error(work);
+	if (ls_worker_step_failed(work))
+		ls_worker_model_delivered(work->model, false);
+}
+
+/* notify_all sends all that waits to be sent, of one model after the other. */
+static void
+notify_all(Work *work)
+{
 	ListCell   *lc;
 
-	foreach(lc, outboxes)
-		if (!ls_model_table_lock(lfirst(lc), AccessShareLock, false))
-			outboxes = foreach_delete_current(outboxes, lc);
-	foreach(lc, ls_outbox_waiting(outboxes, ls_clock(), "notify", "function"))
-		names = lappend(names, ((LsModelTable *) lfirst(lc))->model->model);
-	return names;
+	foreach(lc, work->models)
+	{
+		work->model = lfirst(lc);
+		if (ls_worker_model_delivery_waits(work->model))
+			continue;
+		while (ls_worker_step_run(work, send_notifications) && work->returned >= ls_batch_size)
+			;
+		record_failure(work);
+	}
 }
 
 /*
- * ls_action_purge deletes rows that were done long ago.  Dead letters wait for
- * somebody to look at them.
+ * call_one makes the next call of a model.  False: it has none, or cannot have it made.
+ * A call is not watched as other steps are: it has a limit of its own.
  */
-int64
-ls_action_purge(const char *model, int days, int limit)
+static bool
+call_one(Work *work)
 {
-	static const char sql[] =
-		"DELETE FROM %1$s WHERE outbox_id IN"
-		" (SELECT outbox_id FROM %1$s"
-		"  WHERE status = 'done' AND finished_at < $1"
-		"  ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
-	LsModelTable *outbox = outbox_of(model);
-	LsSqlArguments args = {0};
+	LsSlice		time;
 
-	if (outbox == NULL)
-		return 0;
-	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock() - days * USECS_PER_DAY));
-	ls_sql_add(&args, INT4OID, Int32GetDatum(limit));
-	return ls_outbox_change(outbox->table, sql, &args);
+	if (ls_worker_model_delivery_waits(work->model))
+		return false;
+	if (!ls_worker_step_run(work, claim_call))
+	{
+		record_failure(work);
+		return false;
+	}
+	if (!work->returned)
+	{
+		ls_worker_model_delivered(work->model, true);
+		return false;
+	}
+	time = ls_slice_begin(SLOW_CALL_MS);
+	ls_worker_step_phase(work, LS_PHASE_DELIVERING);
+	work->unwatched = true;
+	if (!ls_worker_step_run(work, make_call) && work->error)
+	{
+		work->unwatched = false;
+		work->failure = work->error;
+		(void) ls_worker_step_run(work, record_failed_call);
+	}
+	work->unwatched = false;
+	record_failure(work);
+	if (!ls_worker_step_failed(work))
+		ls_worker_model_delivered(work->model, true);
+	if (ls_slice_over(&time))
+		ls_worker_model_leave_to_lane(work->model);
+	return true;
+}
+
+/* show_waiting has it count as late that calls were waiting when the round began. */
+static void
+show_waiting(Work *work)
+{
+	work->next_due = Min(work->next_due, work->began);
+}
+
+/* is_elsewhere tells whether the calls of a model are left to a process of its own. */
+static bool
+is_elsewhere(Work *work, const char *model)
+{
+	if (ls_worker_slot_count_slow(ls_worker_slot, model) == 0 || !ls_helpers_lane(model))
+		return false;
+	show_waiting(work);
+	return true;
+}
+
+/* call_all makes calls, of the models in turn, for as long as naptime. */
+static void
+call_all(Work *work)
+{
+	static char last[NAMEDATALEN];	/* model that was served last */
+	LsSlice		slice = ls_slice_begin(ls_naptime);
+	bool		any = true;
+
+	for (int i = 0; work->models != NIL && strcmp(llast(work->models), last) != 0 &&
+		 i < list_length(work->models); i++)
+	{
+		work->models = lappend(work->models, linitial(work->models));
+		work->models = list_delete_first(work->models);
+	}
+	while (any)
+	{
+		ListCell   *lc;
+
+		any = false;
+		foreach(lc, work->models)
+		{
+			work->model = lfirst(lc);
+			if (is_elsewhere(work, work->model) || !call_one(work))
+				continue;
+			any = true;
+			strlcpy(last, work->model, sizeof(last));
+			if (!ls_slice_over(&slice))
+				continue;
+			work->hurry = true;
+			show_waiting(work);
+			return;
+		}
+	}
+}
+
+/*
+ * ls_delivery_run sends what has happened where the worker is to deliver it.
+ * Scores come first: what is not sent within naptime waits for the next round.  Models
+ * take their turns, so that the calls of one do not keep others from theirs; one whose
+ * calls take long has them made by a process of its own.
+ */
+void
+ls_delivery_run(Work *work)
+{
+	if (!ls_worker_step_run(work, find_deliveries) || work->models == NIL)
+		return;
+	ls_worker_step_phase(work, LS_PHASE_DELIVERING);
+	ls_worker_step_report(work, "delivering");
+	notify_all(work);
+	call_all(work);
+	work->model = NULL;
+}
+
+/* ls_delivery_call_for makes the calls of one model, in the process that it has. */
+void
+ls_delivery_call_for(Work *work, const char *model)
+{
+	LsSlice		slice = ls_slice_begin(ls_naptime);
+
+	work->model = model;
+	while (!work->leaving && call_one(work))
+		if (ls_slice_over(&slice))
+		{
+			work->hurry = true;
+			break;
+		}
+	work->model = NULL;
 }

@@ -56,11 +56,11 @@ help_on(Work *work)
 	MemoryContextReset(work->round);
 	MemoryContextSwitchTo(work->round);
 	work->task = NULL;
-	if (!ls_worker_attempt(work, find_model) || work->task == NULL || !is_wanted())
+	if (!ls_worker_step_run(work, find_model) || work->task == NULL || !is_wanted())
 		return false;
-	ls_worker_report(work, "job");
+	ls_worker_step_report(work, "job");
 	ls_worker_job_steps(work);
-	/* what somebody's function has left behind */
+	/* what a user's function has left behind */
 	LockReleaseAll(USER_LOCKMETHOD, true);
 	pgstat_report_stat(true);
 	return !work->leaving && work->next_step != LS_JOB_NONE;
@@ -75,12 +75,12 @@ ls_job_worker_main(Datum main_arg)
 	LsSlice		idle;
 
 	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
-	if (!ls_worker_begin(&work, &order.worker, order.pid))
+	if (!ls_worker_step_begin(&work, &order.worker, order.pid))
 		proc_exit(0);
 	if (order.number == LS_HELPER_LANE)
 	{
-		ls_worker_begin_lane(order.model);
-		ls_worker_lane(&work, order.model);
+		ls_worker_step_begin_lane(order.model);
+		ls_worker_run_lane(&work, order.model);
 		pgstat_report_stat(true);
 		proc_exit(0);
 	}

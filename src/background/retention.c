@@ -33,34 +33,40 @@ find_models(Work *work)
 	MemoryContextSwitchTo(old);
 }
 
-/*
- * purge_history deletes rows of history_<model>, found by the index on recorded_at.  A
- * day that is still to be written needs those of its own, in whatever zone.
- */
+/* purge_table deletes rows of a table of the model: those that a query's FROM finds. */
 static void
-purge_history(Work *work)
+purge_table(Work *work, const char *prefix, const char *rows, TimestampTz before)
 {
-	List	   *tables = ls_model_tables_for("history_", work->model, ACL_NO_RIGHTS);
-	LsSqlArguments args = {.newest = true};
+	List	   *tables = ls_model_tables_for(prefix, work->model, ACL_NO_RIGHTS);
+	LsSqlArguments args = {.newest = true,.by_index = true};
 
 	work->returned = 0;
 	if (tables == NIL || !ls_model_table_lock(linitial(tables), RowExclusiveLock, false))
 		return;
-	ls_sql_add(&args, TIMESTAMPTZOID,
-			   TimestampTzGetDatum(Min(ls_clock() - ls_history_retention * USECS_PER_DAY,
-									   ls_daily_needs(work->model))));
+	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(before));
 	ls_sql_add(&args, INT4OID, Int32GetDatum(PURGE_ROWS));
 	work->returned =
 		ls_sql_execute_as_owner(((LsModelTable *) linitial(tables))->table,
-								psprintf("DELETE FROM leadscore.history_%1$s WHERE ctid = ANY (ARRAY("
-										 "SELECT ctid FROM leadscore.history_%1$s"
-										 " WHERE recorded_at < $1 LIMIT $2))", work->model), &args);
+								psprintf("DELETE FROM leadscore.%1$s%2$s WHERE ctid = ANY (ARRAY("
+										 "SELECT ctid FROM leadscore.%1$s%2$s WHERE %3$s))",
+										 prefix, work->model, rows), &args);
 }
 
+/* purge_history leaves what a day needs that is still to be written, in whatever zone. */
+static void
+purge_history(Work *work)
+{
+	purge_table(work, "history_", "recorded_at < $1 LIMIT $2",
+				Min(ls_clock() - ls_history_retention * USECS_PER_DAY, ls_daily_needs(work->model)));
+}
+
+/* purge_outbox leaves dead letters, which are looked at by hand. */
 static void
 purge_outbox(Work *work)
 {
-	work->returned = ls_action_purge(work->model, ls_outbox_retention, PURGE_ROWS);
+	purge_table(work, "outbox_", "status = 'done' AND finished_at < $1"
+				" ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+				ls_clock() - ls_outbox_retention * USECS_PER_DAY);
 }
 
 /* purge_jobs deletes rows of lead_job that ended long ago. */
@@ -89,9 +95,9 @@ static void
 purge(Work *work, int days, Step step)
 {
 	if (days >= 0)
-		while (ls_worker_attempt(work, step) && work->returned >= PURGE_ROWS)
+		while (ls_worker_step_run(work, step) && work->returned >= PURGE_ROWS)
 			;
-	ls_worker_note_error(work);
+	ls_worker_step_record_error(work);
 }
 
 /* ls_retention_purge deletes what is older than it is to be kept, now and then. */
@@ -103,13 +109,13 @@ ls_retention_purge(Work *work)
 
 	if (now >= ls_worker_slot->purged_at && now - ls_worker_slot->purged_at < PURGE_INTERVAL)
 		return;
-	ls_worker_phase(work, LS_PHASE_PURGING);
-	ls_worker_report(work, "deleting what is no longer to be kept");
-	if (ls_worker_attempt(work, find_models))
+	ls_worker_step_phase(work, LS_PHASE_PURGING);
+	ls_worker_step_report(work, "deleting what is no longer to be kept");
+	if (ls_worker_step_run(work, find_models))
 		foreach(lc, work->models)
 		{
 			work->model = lfirst(lc);
-			ls_worker_phase(work, LS_PHASE_PURGING);
+			ls_worker_step_phase(work, LS_PHASE_PURGING);
 			purge(work, ls_history_retention, purge_history);
 			purge(work, ls_outbox_retention, purge_outbox);
 		}

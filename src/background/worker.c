@@ -73,7 +73,7 @@ settle_locks(Work *work)
 {
 	LockReleaseAll(USER_LOCKMETHOD, true);
 	if (!ls_advisory_take(LS_LOCK_WORKER, MyDatabaseId))
-		ls_worker_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+		ls_worker_step_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
 }
 
 /* begin_round forgets the last one, and reads what models there are; false: it could not. */
@@ -91,13 +91,13 @@ begin_round(Work *work)
 		ls_worker_slot->purged_at = 0;
 	work->reloaded = false;
 
-	ls_worker_phase(work, LS_PHASE_LOOKING);
-	ls_worker_report(work, "looking for models");
-	if (ls_worker_read_tasks(work))
+	ls_worker_step_phase(work, LS_PHASE_LOOKING);
+	ls_worker_step_report(work, "looking for models");
+	if (ls_worker_model_read_tasks(work))
 		return true;
-	ls_worker_note_error(work);
-	if (ls_worker_failed(work))
-		ls_worker_leave(work, LS_PHASE_FAILED, 0);
+	ls_worker_step_record_error(work);
+	if (ls_worker_step_failed(work))
+		ls_worker_step_leave(work, LS_PHASE_FAILED, 0);
 	return false;
 }
 
@@ -127,10 +127,10 @@ run_models(Work *work)
 
 		if (work->leaving)
 			break;
-		if (ls_worker_left_alone(task) || has_lane(work, task))
-			ls_worker_look_only(work, task);
+		if (ls_worker_model_left_alone(task) || has_lane(work, task))
+			ls_worker_model_look_only(work, task);
 		else
-			ls_worker_run_model(work, task);
+			ls_worker_model_run(work, task);
 		/* what took too long begins anew in a process of its own */
 		if (task->slow)
 			(void) has_lane(work, task);
@@ -155,15 +155,15 @@ run_round(Work *work)
 	if (work->tasks == NIL && !work->incomplete && !work->suspended &&
 		ls_worker_order.shared_state == DSM_HANDLE_INVALID)
 	{
-		ls_worker_leave(work, LS_PHASE_ABSENT, 0);
+		ls_worker_step_leave(work, LS_PHASE_ABSENT, 0);
 		return false;
 	}
 	if (ls_worker_slot->offender[0] != '\0')
-		ls_worker_record_offender(work);
+		ls_worker_model_record_offender(work);
 	run_models(work);
 	if (!work->incomplete)
 	{
-		ls_worker_deliver(work);
+		ls_delivery_run(work);
 		ls_retention_purge(work);
 	}
 	settle_locks(work);
@@ -202,7 +202,7 @@ nap_until_look(Work *work, int64 left)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	if (ls_settings_changed())
-		ls_worker_leave(work, LS_PHASE_WAITING, 0);
+		ls_worker_step_leave(work, LS_PHASE_WAITING, 0);
 	CommitTransactionCommand();
 }
 
@@ -225,16 +225,16 @@ nap(Work *work, const LsSlice *life)
 	int64		left;
 
 	work->task = NULL;
-	ls_worker_phase(work, LS_PHASE_NAPPING);
+	ls_worker_step_phase(work, LS_PHASE_NAPPING);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	while (ls_worker_look_around(work) && !work->reloaded && !(life && ls_worker_slot->woken) &&
+	while (ls_worker_step_look_around(work) && !work->reloaded && !(life && ls_worker_slot->woken) &&
 		   (left = nap.ms - ls_slice_elapsed(&nap)) > 0 && !has_to_go(life))
 		nap_until_look(work, left);
 	if (!work->leaving && has_to_go(life))
 	{
 		/* while there is no worker none looks whether settings have changed */
 		left = Min(Max(0, nap.ms - ls_slice_elapsed(&nap)), LIFETIME_MS);
-		ls_worker_leave(work, LS_PHASE_WAITING, ls_shared_state->leave_wanted &&
+		ls_worker_step_leave(work, LS_PHASE_WAITING, ls_shared_state->leave_wanted &&
 						!work->reloaded && !ls_worker_slot->woken ? left * 1000 : 0);
 	}
 	if (life && ls_worker_slot->woken)
@@ -273,10 +273,10 @@ run_alone(Work *work, const char *model)
 
 		if (strcmp(task->model, model) != 0)
 			continue;
-		if (ls_worker_left_alone(task))
+		if (ls_worker_model_left_alone(task))
 			return false;
-		ls_worker_run_model(work, task);
-		ls_worker_call_alone(work, model);
+		ls_worker_model_run(work, task);
+		ls_delivery_call_for(work, model);
 		/* what a user's function has left behind */
 		LockReleaseAll(USER_LOCKMETHOD, true);
 		pgstat_report_stat(true);
@@ -286,11 +286,11 @@ run_alone(Work *work, const char *model)
 }
 
 /*
- * ls_worker_lane is what a process does that a worker has started for one model: the
+ * ls_worker_run_lane is what a process does that a worker has started for one model: the
  * same, with more time, for as long as the model is known to be slow.
  */
 void
-ls_worker_lane(Work *work, const char *model)
+ls_worker_run_lane(Work *work, const char *model)
 {
 	LsSlice		turn = ls_slice_begin(LANE_MS);
 
@@ -310,13 +310,13 @@ ls_worker_main(Datum main_arg)
 	LsSlice		life;
 
 	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
-	if (!ls_worker_begin(&work, &order, 0))
+	if (!ls_worker_step_begin(&work, &order, 0))
 		proc_exit(0);
 
 	/* one that a former launcher has started may not have left yet */
 	if (!ls_advisory_take(LS_LOCK_WORKER, MyDatabaseId))
 	{
-		ls_worker_leave(&work, LS_PHASE_WAITING, USECS_PER_SEC);
+		ls_worker_step_leave(&work, LS_PHASE_WAITING, USECS_PER_SEC);
 		proc_exit(0);
 	}
 

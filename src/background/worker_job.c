@@ -23,7 +23,7 @@ job_step(Work *work)
 {
 	work->next_step = LS_JOB_WAIT;
 	work->returned = 0;
-	if (ls_worker_lock_model(work))
+	if (ls_worker_step_lock_model(work))
 		work->next_step = ls_job_run_step(work->task->model, work->job_run, 0, &work->returned);
 }
 
@@ -47,18 +47,18 @@ ls_worker_job_steps(Work *work)
 	{
 		int64		before = ls_slice_elapsed(&slice);
 
-		if (!ls_worker_attempt(work, job_step))
+		if (!ls_worker_step_run(work, job_step))
 		{
 			/* what can be divided need not be left to a process of its own */
 			if (work->slow && work->job_run->limit > work->job_run->floor)
 				work->task->slow = false;
 			work->job_run->limit = Max(work->job_run->floor,
 									   work->job_run->limit / (work->slow ? 8 : 2));
-			if (ls_worker_failed(work) && !work->slow)
+			if (ls_worker_step_failed(work) && !work->slow)
 			{
-				ls_worker_note_error(work);
+				ls_worker_step_record_error(work);
 				work->failure = work->error;
-				(void) ls_worker_attempt(work, job_failed);
+				(void) ls_worker_step_run(work, job_failed);
 			}
 			work->next_step = LS_JOB_WAIT;
 			work->busy = false;
@@ -71,9 +71,9 @@ ls_worker_job_steps(Work *work)
 	} while (work->next_step == LS_JOB_MORE && !ls_slice_over(&slice));
 }
 
-/* ls_worker_job does so for a while, so that nothing else is late. */
+/* ls_worker_job_run goes on with the job, and says when the next step is. */
 void
-ls_worker_job(Work *work)
+ls_worker_job_run(Work *work)
 {
 	ls_worker_job_steps(work);
 	if (work->next_step != LS_JOB_NONE)
@@ -87,29 +87,29 @@ ls_worker_job(Work *work)
 static void
 write_day(Work *work)
 {
-	work->returned = ls_worker_lock_model(work) && ls_daily_write(work->task->model, false);
+	work->returned = ls_worker_step_lock_model(work) && ls_daily_write(work->task->model, false);
 }
 
-/* ls_worker_days writes those that have passed, until the time is over; false if a step failed. */
+/* ls_worker_job_write_days writes those that have passed, until the time is over; false if a step failed. */
 bool
-ls_worker_days(Work *work)
+ls_worker_job_write_days(Work *work)
 {
 	work->slice = ls_slice_begin(LS_SLICE_MS);
-	ls_worker_phase(work, LS_PHASE_DAYS);
-	ls_worker_report(work, "days");
-	while (ls_worker_attempt(work, write_day) && work->returned)
+	ls_worker_step_phase(work, LS_PHASE_DAYS);
+	ls_worker_step_report(work, "days");
+	while (ls_worker_step_run(work, write_day) && work->returned)
 		if (ls_slice_over(&work->slice))
 		{
 			work->hurry = true;
 			return true;
 		}
-	return !ls_worker_failed(work);
+	return !ls_worker_step_failed(work);
 }
 
-/* ls_worker_follow_roles disables or enables rules for what happened to roles. */
+/* ls_worker_job_follow_roles disables or enables rules for what happened to roles. */
 void
-ls_worker_follow_roles(Work *work)
+ls_worker_job_follow_roles(Work *work)
 {
-	if (ls_worker_lock_model(work))
+	if (ls_worker_step_lock_model(work))
 		ls_follow_roles(work->task->model, true);
 }

@@ -31,35 +31,35 @@
 
 /* ---------- what models there are ---------- */
 
-/* share_of gives what is remembered of a model. */
-static Share *
-share_of(const char *model)
+/* progress_of gives what is remembered of a model between rounds. */
+static ModelProgress *
+progress_of(const char *model)
 {
 	static List *all = NIL;
 	MemoryContext old;
-	Share	   *share;
+	ModelProgress *progress;
 	ListCell   *lc;
 
 	foreach(lc, all)
-		if (strcmp(((Share *) lfirst(lc))->model, model) == 0)
+		if (strcmp(((ModelProgress *) lfirst(lc))->model, model) == 0)
 			return lfirst(lc);
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	share = palloc0(sizeof(Share));
-	strlcpy(share->model, model, sizeof(share->model));
+	progress = palloc0(sizeof(ModelProgress));
+	strlcpy(progress->model, model, sizeof(progress->model));
 	for (int i = 0; i < LS_PASS_KINDS; i++)
-		share->context[i] = AllocSetContextCreate(TopMemoryContext, "leadscore worker's pass",
+		progress->context[i] = AllocSetContextCreate(TopMemoryContext, "leadscore worker's pass",
 												  ALLOCSET_SMALL_SIZES);
-	share->next_due = DT_NOEND;
-	all = lappend(all, share);
+	progress->next_due = DT_NOEND;
+	all = lappend(all, progress);
 	MemoryContextSwitchTo(old);
-	return share;
+	return progress;
 }
 
 static int
 by_time_spent(const ListCell *a, const ListCell *b)
 {
-	const Share *x = ((const Task *) lfirst(a))->share;
-	const Share *y = ((const Task *) lfirst(b))->share;
+	const ModelProgress *x = ((const Task *) lfirst(a))->progress;
+	const ModelProgress *y = ((const Task *) lfirst(b))->progress;
 
 	return (x->spent > y->spent) - (x->spent < y->spent);
 }
@@ -92,7 +92,7 @@ read_tasks(Work *work)
 		task = palloc0(sizeof(Task));
 		task->model = row->model;
 		task->contacts = row->contacts;
-		task->share = share_of(row->model);
+		task->progress = progress_of(row->model);
 		foreach(le, errors)
 		{
 			LsWorkerError *error = lfirst(le);
@@ -108,25 +108,25 @@ read_tasks(Work *work)
 }
 
 /*
- * ls_worker_read_tasks does so, those first that have needed the least time of late;
+ * ls_worker_model_read_tasks lists them, those first that have needed the least time of late;
  * false if that failed.
  */
 bool
-ls_worker_read_tasks(Work *work)
+ls_worker_model_read_tasks(Work *work)
 {
 	ListCell   *lc;
 
-	if (!ls_worker_attempt(work, read_tasks))
+	if (!ls_worker_step_run(work, read_tasks))
 		return false;
 	foreach(lc, work->tasks)
-		((Task *) lfirst(lc))->share->spent /= 2;
+		((Task *) lfirst(lc))->progress->spent /= 2;
 	list_sort(work->tasks, by_time_spent);
 	return true;
 }
 
-/* ls_worker_left_alone tells whether a model has failed too recently. */
+/* ls_worker_model_left_alone tells whether a model has failed too recently. */
 bool
-ls_worker_left_alone(const Task *task)
+ls_worker_model_left_alone(const Task *task)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -137,48 +137,48 @@ ls_worker_left_alone(const Task *task)
 
 /* forget_pass ends a pass. */
 static void
-forget_pass(Share *share, LsPassKind kind)
+forget_pass(ModelProgress *progress, LsPassKind kind)
 {
-	share->pass[kind] = NULL;
+	progress->pass[kind] = NULL;
 	if (kind == LS_PASS_DUE)
-		share->total = 0;
-	MemoryContextReset(share->context[kind]);
+		progress->total = 0;
+	MemoryContextReset(progress->context[kind]);
 }
 
 /* run_batch does what is to be done about the next contacts of a pass. */
 static void
 run_batch(Work *work)
 {
-	Share	   *share = work->task->share;
+	ModelProgress *progress = work->task->progress;
 	LsPassKind	kind = work->pass;
 
-	if (!ls_worker_lock_model(work))
+	if (!ls_worker_step_lock_model(work))
 		return;
-	if (share->pass[kind] == NULL)
+	if (progress->pass[kind] == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(share->context[kind]);
+		MemoryContext old = MemoryContextSwitchTo(progress->context[kind]);
 
-		share->pass[kind] = ls_contact_pass_begin(kind, share->model);
+		progress->pass[kind] = ls_contact_pass_begin(kind, progress->model);
 		MemoryContextSwitchTo(old);
 	}
-	share->pass[kind]->one_by_one = work->one_by_one;
-	share->pass[kind]->slice = work->slice;
-	work->returned = ls_contact_pass_batch(share->pass[kind], ls_batch_size, true);
-	if (kind == LS_PASS_DUE && share->total == 0 && work->returned >= ls_batch_size)
-		share->total = share->pass[kind]->done + ls_contact_pass_count(share->model, COUNT_LIMIT);
+	progress->pass[kind]->one_by_one = work->one_by_one;
+	progress->pass[kind]->slice = work->slice;
+	work->returned = ls_contact_pass_batch(progress->pass[kind], ls_batch_size, true);
+	if (kind == LS_PASS_DUE && progress->total == 0 && work->returned >= ls_batch_size)
+		progress->total = progress->pass[kind]->done + ls_contact_pass_count(progress->model, COUNT_LIMIT);
 }
 
 /* show_due tells how far the pass over what is due is. */
 static void
 show_due(Work *work)
 {
-	Share	   *share = work->task->share;
-	int64		done = share->pass[LS_PASS_DUE]->done;
+	ModelProgress *progress = work->task->progress;
+	int64		done = progress->pass[LS_PASS_DUE]->done;
 
 	if (!work->lane)
-		ls_worker_slot_progress(ls_worker_slot, done, Max(share->total, done));
-	ls_worker_report(work, share->total > 0 ?
-					 psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(share->total, done)) :
+		ls_worker_slot_progress(ls_worker_slot, done, Max(progress->total, done));
+	ls_worker_step_report(work, progress->total > 0 ?
+					 psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(progress->total, done)) :
 					 psprintf(INT64_FORMAT " due", done));
 }
 
@@ -186,15 +186,15 @@ show_due(Work *work)
 static bool
 run_batches(Work *work, LsPassKind kind, bool one_by_one)
 {
-	LsPass	  **pass = &work->task->share->pass[kind];
+	LsPass	  **pass = &work->task->progress->pass[kind];
 	int64		done = *pass ? (*pass)->done : 0;
 	int64		transitions = *pass ? (*pass)->transitions : 0;
 
 	work->pass = kind;
 	work->one_by_one = one_by_one;
 	work->slice = ls_slice_begin(LS_SLICE_MS);
-	ls_worker_report(work, kind == LS_PASS_DUE ? "looking for what is due" : "merging what is pending");
-	while (ls_worker_attempt(work, run_batch))
+	ls_worker_step_report(work, kind == LS_PASS_DUE ? "looking for what is due" : "merging what is pending");
+	while (ls_worker_step_run(work, run_batch))
 	{
 		ls_worker_slot_count(ls_worker_slot, kind == LS_PASS_DUE ? (*pass)->done - done : 0,
 							 (*pass)->transitions - transitions);
@@ -202,7 +202,7 @@ run_batches(Work *work, LsPassKind kind, bool one_by_one)
 		transitions = (*pass)->transitions;
 		if (work->returned == 0)
 		{
-			forget_pass(work->task->share, kind);
+			forget_pass(work->task->progress, kind);
 			return true;
 		}
 		if (kind == LS_PASS_DUE)
@@ -213,8 +213,8 @@ run_batches(Work *work, LsPassKind kind, bool one_by_one)
 			return true;
 		}
 	}
-	forget_pass(work->task->share, kind);
-	return !ls_worker_failed(work);
+	forget_pass(work->task->progress, kind);
+	return !ls_worker_step_failed(work);
 }
 
 /* run_pass does so, contact by contact where one of them fails; false if that failed as well. */
@@ -247,27 +247,27 @@ look_ahead(Work *work)
 	TimestampTz due,
 				day;
 
-	if (!ls_worker_lock_model(work))
+	if (!ls_worker_step_lock_model(work))
 		return;
 	due = ls_contact_pass_next_due(work->task->model);
 	day = ls_daily_next(work->task->model);
-	work->task->share->next_due = Min(due, day);
+	work->task->progress->next_due = Min(due, day);
 	wake_for(work, due);
 	wake_for(work, day);
 }
 
 /*
- * ls_worker_look_only looks at a model for which nothing is done in this round, so
+ * ls_worker_model_look_only looks at a model for which nothing is done in this round, so
  * that it can be told how long it has been waiting.
  */
 void
-ls_worker_look_only(Work *work, Task *task)
+ls_worker_model_look_only(Work *work, Task *task)
 {
 	TimestampTz wake_due = work->wake_due;
 
 	work->task = task;
-	if (!ls_worker_attempt(work, look_ahead))
-		wake_for(work, task->share->next_due);
+	if (!ls_worker_step_run(work, look_ahead))
+		wake_for(work, task->progress->next_due);
 	work->task = NULL;
 	/* the process that does it wakes by itself */
 	work->wake_due = wake_due;
@@ -294,11 +294,11 @@ record_error(Work *work)
 }
 
 /*
- * ls_worker_record_offender does so for a model for which a process had to end; the
- * error is in its slot.
+ * ls_worker_model_record_offender records an error of the model for which a process had to
+ * end; the slot has it.
  */
 void
-ls_worker_record_offender(Work *work)
+ls_worker_model_record_offender(Work *work)
 {
 	ErrorData	failure = {.sqlerrcode = ERRCODE_QUERY_CANCELED};
 	ListCell   *lc;
@@ -312,7 +312,7 @@ ls_worker_record_offender(Work *work)
 			continue;
 		work->task = task;
 		work->failure = &failure;
-		if (ls_worker_attempt(work, record_error))
+		if (ls_worker_step_run(work, record_error))
 			task->retry_at = GetCurrentTimestamp() + USECS_PER_SEC;
 		work->task = NULL;
 	}
@@ -327,21 +327,21 @@ record_outcome(Work *work, bool well)
 {
 	if (!well)
 	{
-		ls_worker_note_error(work);
+		ls_worker_step_record_error(work);
 		work->failure = work->error;
 		if (work->failure->sqlerrcode != ERRCODE_QUERY_CANCELED || work->stuck)
-			(void) ls_worker_attempt(work, record_error);
+			(void) ls_worker_step_run(work, record_error);
 	}
 	else if (work->task->retry_at != 0)
-		(void) ls_worker_attempt(work, clear_error);
+		(void) ls_worker_step_run(work, clear_error);
 	if (well && work->task->contact_retry_at != 0 &&
 		work->task->contact_retry_at < GetCurrentTimestamp() - FORGOTTEN)
-		(void) ls_worker_attempt(work, forget);
+		(void) ls_worker_step_run(work, forget);
 }
 
-/* ls_worker_leave_to_lane leaves a model to a process of its own from now on. */
+/* ls_worker_model_leave_to_lane leaves a model to a process of its own from now on. */
 void
-ls_worker_leave_to_lane(const char *model)
+ls_worker_model_leave_to_lane(const char *model)
 {
 	if (ls_worker_slot_count_slow(ls_worker_slot, model) == 0)
 		ereport(LOG,
@@ -351,37 +351,37 @@ ls_worker_leave_to_lane(const char *model)
 }
 
 /*
- * ls_worker_telling_waits tells whether it is too early to tell what happened in a
- * model: that failed, as it does where the owner has broken the outbox.  Rows that
+ * ls_worker_model_delivery_waits tells whether it is too early to deliver what a model's
+ * outbox has: that failed, as it does where the owner has broken the outbox.  Rows that
  * fail by themselves are not meant: they have attempts of their own.
  */
 bool
-ls_worker_telling_waits(const char *model)
+ls_worker_model_delivery_waits(const char *model)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Share	   *share = share_of(model);
+	ModelProgress *progress = progress_of(model);
 
-	return share->tell_at > now && share->tell_at < now + RETRY_LIMIT;
+	return progress->deliver_at > now && progress->deliver_at < now + RETRY_LIMIT;
 }
 
-/* ls_worker_told notes whether it went well. */
+/* ls_worker_model_delivered records whether a delivery went well. */
 void
-ls_worker_told(const char *model, bool well)
+ls_worker_model_delivered(const char *model, bool well)
 {
-	Share	   *share = share_of(model);
+	ModelProgress *progress = progress_of(model);
 
-	share->untold = well ? 0 : Min(share->untold + 1, 1000);
-	share->tell_at = well ? 0 : GetCurrentTimestamp() + ls_clock_back_off(share->untold);
+	progress->failed_deliveries = well ? 0 : Min(progress->failed_deliveries + 1, 1000);
+	progress->deliver_at = well ? 0 : GetCurrentTimestamp() + ls_clock_back_off(progress->failed_deliveries);
 }
 
 /* do_all does what a model asks for, as far as its time allows; false if a step failed. */
 static bool
 do_all(Work *work)
 {
-	bool		well = ls_worker_attempt(work, ls_worker_follow_roles);
+	bool		well = ls_worker_step_run(work, ls_worker_job_follow_roles);
 
 	/* what fails there may concern one contact */
-	if (well || ls_worker_failed(work))
+	if (well || ls_worker_step_failed(work))
 		well = (well || work->error->sqlerrcode != ERRCODE_QUERY_CANCELED) &&
 			run_pass(work, LS_PASS_DUE, !well);
 	else
@@ -389,30 +389,30 @@ do_all(Work *work)
 	if (well && !work->busy)
 		well = run_pass(work, LS_PASS_PENDING, work->task->contact_retry_at != 0);
 	if (well && !work->busy && !work->leaving)
-		ls_worker_job(work);
+		ls_worker_job_run(work);
 	if (work->task->slow)
 		return false;
 	if (well && !work->busy)
-		well = ls_worker_days(work);
+		well = ls_worker_job_write_days(work);
 	if (well && !work->busy)
-		well = ls_worker_attempt(work, look_ahead) || !ls_worker_failed(work);
+		well = ls_worker_step_run(work, look_ahead) || !ls_worker_step_failed(work);
 	return well;
 }
 
-/* ls_worker_run_model gives a model its share of a round. */
+/* ls_worker_model_run gives a model its share of a round. */
 void
-ls_worker_run_model(Work *work, Task *task)
+ls_worker_model_run(Work *work, Task *task)
 {
 	LsSlice		time = ls_slice_begin(0);
 	bool		well;
 
 	work->task = task;
-	ls_worker_phase(work, LS_PHASE_SCORING);
+	ls_worker_step_phase(work, LS_PHASE_SCORING);
 	well = do_all(work);
 	if (task->slow)
-		ls_worker_leave_to_lane(task->model);
+		ls_worker_model_leave_to_lane(task->model);
 	else if (!work->busy)
 		record_outcome(work, well);
-	task->share->spent += ls_slice_elapsed(&time);
+	task->progress->spent += ls_slice_elapsed(&time);
 	work->task = NULL;
 }

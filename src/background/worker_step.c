@@ -74,10 +74,12 @@
 #define CALL_OVERRAN	"the worker had to end, as a function of an action went on after its timeout"
 #define TOO_SLOW	"a step took longer than is allowed"
 
+bool		ls_worker_step_call_overran = false;
+
 static Oid	database_owner = InvalidOid;
 static pid_t helped = 0;		/* worker that this process helps, 0: it is one */
 
-/* how things stand with the database when the worker ends, see note_end() */
+/* how things stand with the database when the worker ends, see at_exit() */
 static LsPhase end_phase = LS_PHASE_FAILED;
 static int64 end_wait = 0;
 
@@ -182,30 +184,30 @@ record_offender(const char *model)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* note_helper_end does so for a helper, which has no slot of its own. */
+/* helper_at_exit is for a helper, which has no slot of its own. */
 static void
-note_helper_end(int code, Datum model)
+helper_at_exit(int code, Datum model)
 {
-	if (ls_action_overran)
+	if (ls_worker_step_call_overran)
 		ls_worker_slot_error(ls_worker_slot, CALL_OVERRAN);
 	if (watched.overran)
 		record_offender((const char *) DatumGetPointer(model));
 }
 
-/* ls_worker_begin_lane is for a helper that does what is to be done for a model. */
+/* ls_worker_step_begin_lane is for a helper that does what is to be done for a model. */
 void
-ls_worker_begin_lane(const char *model)
+ls_worker_step_begin_lane(const char *model)
 {
-	before_shmem_exit(note_helper_end, PointerGetDatum(model));
+	before_shmem_exit(helper_at_exit, PointerGetDatum(model));
 }
 
-/* note_end shows how things stand when the process ends, however it does. */
+/* at_exit shows how things stand when the process ends, however it does. */
 static void
-note_end(int code, Datum arg)
+at_exit(int code, Datum arg)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (ls_action_overran)
+	if (ls_worker_step_call_overran)
 	{
 		/* it is not the model that took too long: the next worker soon begins */
 		end_phase = LS_PHASE_WAITING;
@@ -268,13 +270,13 @@ take_slot(void)
 	}
 	LWLockRelease(&ls_shared_state->lock);
 	if (mine)
-		before_shmem_exit(note_end, (Datum) 0);
+		before_shmem_exit(at_exit, (Datum) 0);
 	return mine;
 }
 
-/* ls_worker_leave ends the worker's work, and says how things stand with the database. */
+/* ls_worker_step_leave ends the worker's work, and says how things stand with the database. */
 void
-ls_worker_leave(Work *work, LsPhase phase, int64 wait)
+ls_worker_step_leave(Work *work, LsPhase phase, int64 wait)
 {
 	work->leaving = true;
 	end_phase = phase;
@@ -282,11 +284,11 @@ ls_worker_leave(Work *work, LsPhase phase, int64 wait)
 }
 
 /*
- * ls_worker_look_around sees to signals and settings, and tells whether the worker is to
+ * ls_worker_step_look_around sees to signals and settings, and tells whether the worker is to
  * go on.
  */
 bool
-ls_worker_look_around(Work *work)
+ls_worker_step_look_around(Work *work)
 {
 	QueryCancelPending = false; /* there is nothing to be cancelled now */
 	CHECK_FOR_INTERRUPTS();
@@ -297,11 +299,11 @@ ls_worker_look_around(Work *work)
 		work->reloaded = true;
 	}
 	if (!work->leaving && (!ls_enabled || !is_expected()))
-		ls_worker_leave(work, LS_PHASE_WAITING, 0);
+		ls_worker_step_leave(work, LS_PHASE_WAITING, 0);
 	if (!work->leaving && ls_advisory_database_wanted(MyDatabaseId))
 	{
 		ls_helpers_terminate();
-		ls_worker_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+		ls_worker_step_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
 	}
 	return !work->leaving;
 }
@@ -334,18 +336,18 @@ enter(Work *work)
 
 	if (ls_settings_changed())
 	{
-		ls_worker_leave(work, LS_PHASE_WAITING, 0);
+		ls_worker_step_leave(work, LS_PHASE_WAITING, 0);
 		return false;
 	}
 	if (OidIsValid(extension) &&
 		!ls_try_lock_object(ExtensionRelationId, extension, AccessShareLock))
 	{
-		ls_worker_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+		ls_worker_step_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
 		return false;
 	}
 	if (!OidIsValid(extension) || get_extension_oid("leadscore", true) != extension)
 	{
-		ls_worker_leave(work, LS_PHASE_ABSENT, 0);
+		ls_worker_step_leave(work, LS_PHASE_ABSENT, 0);
 		return false;
 	}
 	version = ls_extension_version(extension);
@@ -354,13 +356,13 @@ enter(Work *work)
 		ls_worker_slot_error(ls_worker_slot,
 					  psprintf("the extension is of version %s, the library of %s: use ALTER EXTENSION leadscore UPDATE, or restart the server if the library is the older one",
 							   version, LEADSCORE_VERSION));
-		ls_worker_leave(work, LS_PHASE_OUTDATED, OUTDATED_WAIT);
+		ls_worker_step_leave(work, LS_PHASE_OUTDATED, OUTDATED_WAIT);
 		return false;
 	}
 	models = ls_extension_base_table("lead_model", false);
 	if (!ConditionalLockRelationOid(models, AccessShareLock))
 	{
-		ls_worker_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
+		ls_worker_step_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
 		return false;
 	}
 	return may_work(work);
@@ -404,18 +406,18 @@ perform(Work *work, Step step)
 }
 
 /*
- * ls_worker_attempt runs one step and tells whether it went well.  Where it did not, it
+ * ls_worker_step_run runs one step and tells whether it went well.  Where it did not, it
  * is undone: the worker is to leave, something is busy, or there was an error,
  * which is logged and in work->error.
  */
 bool
-ls_worker_attempt(Work *work, Step step)
+ls_worker_step_run(Work *work, Step step)
 {
 	ErrorContextCallback context = {error_context_stack, describe, work};
 
 	work->error = NULL;
 	work->busy = work->stuck = work->slow = false;
-	if (!ls_worker_look_around(work))
+	if (!ls_worker_step_look_around(work))
 		return false;
 	error_context_stack = &context;
 	memset((void *) &watched, 0, sizeof(watched));
@@ -457,12 +459,12 @@ ls_worker_attempt(Work *work, Step step)
 }
 
 /*
- * ls_worker_lock_model takes the locks that its steps need, in the order in which
+ * ls_worker_step_lock_model takes the locks that its steps need, in the order in which
  * writers take them.  False: another transaction has them, or the model is incomplete, as
  * while a dump is restored.
  */
 bool
-ls_worker_lock_model(Work *work)
+ls_worker_step_lock_model(Work *work)
 {
 	const Task *task = work->task;
 	Oid			table = ls_score_table(task->model, true);
@@ -476,35 +478,35 @@ ls_worker_lock_model(Work *work)
 	return !work->busy;
 }
 
-/* ls_worker_failed tells whether the last step ended in an error that is one. */
+/* ls_worker_step_failed tells whether the last step ended in an error that is one. */
 bool
-ls_worker_failed(const Work *work)
+ls_worker_step_failed(const Work *work)
 {
 	return work->error != NULL && !work->busy;
 }
 
-/* ls_worker_note_error shows an error in view activity. */
+/* ls_worker_step_record_error shows an error in view activity. */
 void
-ls_worker_note_error(const Work *work)
+ls_worker_step_record_error(const Work *work)
 {
-	if (!ls_worker_failed(work))
+	if (!ls_worker_step_failed(work))
 		return;
 	ls_worker_slot_error(ls_worker_slot, work->task ?
 				  psprintf("model \"%s\": %s", work->task->model, work->error->message) :
 				  work->error->message);
 }
 
-/* ls_worker_phase shows what the worker has turned to. */
+/* ls_worker_step_phase shows what the worker has turned to. */
 void
-ls_worker_phase(const Work *work, LsPhase phase)
+ls_worker_step_phase(const Work *work, LsPhase phase)
 {
 	if (!work->lane)
 		ls_worker_slot_phase(ls_worker_slot, phase, work->task ? work->task->model : work->model);
 }
 
-/* ls_worker_report tells pg_stat_activity what the worker is at. */
+/* ls_worker_step_report tells pg_stat_activity what the worker is at. */
 void
-ls_worker_report(const Work *work, const char *what)
+ls_worker_step_report(const Work *work, const char *what)
 {
 	pgstat_report_activity(STATE_RUNNING, work->task ?
 						   psprintf("leadscore: model %s, %s", work->task->model, what) :
@@ -537,11 +539,11 @@ settle(void)
 }
 
 /*
- * ls_worker_begin connects a worker, or a helper of one, to the database; false
+ * ls_worker_step_begin connects a worker, or a helper of one, to the database; false
  * if it comes too late.
  */
 bool
-ls_worker_begin(Work *work, const LsWorkerOrder *given, pid_t of)
+ls_worker_step_begin(Work *work, const LsWorkerOrder *given, pid_t of)
 {
 	ls_worker_order = *given;
 	helped = of;

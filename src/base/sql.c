@@ -46,11 +46,11 @@ ls_sql_add_text(LsSqlArguments *args, const char *value)
 }
 
 /*
- * ls_sql_run runs one statement, within SPI, and gives the number of rows that it
- * touched.  The caller has taken the identity that it is to run under.
+ * run runs one statement, within SPI and as the current user, and gives the number
+ * of rows that it touched.
  */
-uint64
-ls_sql_run(const char *sql, LsSqlArguments *args)
+static uint64
+run(const char *sql, LsSqlArguments *args)
 {
 	LsSqlArguments none = {0};
 	ErrorContextCallback context;
@@ -81,7 +81,7 @@ ls_sql_execute(const char *sql, LsSqlArguments *args)
 	uint64		processed;
 
 	SPI_connect();
-	processed = ls_sql_run(sql, args);
+	processed = run(sql, args);
 	SPI_finish();
 	return processed;
 }
@@ -94,7 +94,7 @@ ls_sql_query(const char *sql, LsSqlArguments *args)
 	SPITupleTable *rows;
 
 	SPI_connect();
-	(void) ls_sql_run(sql, args);
+	(void) run(sql, args);
 	rows = SPI_tuptable;
 	if (rows == NULL)
 		elog(ERROR, "\"%s\" returned no rows", sql);

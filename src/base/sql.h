@@ -29,7 +29,6 @@ typedef struct LsSqlArguments
 
 extern void ls_sql_add(LsSqlArguments *args, Oid type, Datum value);
 extern void ls_sql_add_text(LsSqlArguments *args, const char *value);
-extern uint64 ls_sql_run(const char *sql, LsSqlArguments *args);
 extern uint64 ls_sql_execute(const char *sql, LsSqlArguments *args);
 extern SPITupleTable *ls_sql_query(const char *sql, LsSqlArguments *args);
 extern uint64 ls_sql_execute_as_owner(Oid table, const char *sql, LsSqlArguments *args);

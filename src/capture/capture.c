@@ -147,8 +147,10 @@ ls_capture_add(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slo
 											 binding->source : NULL);
 		LsDeferred *item = ls_deferred_contact(set, event.contact);
 
+		if (item->events == NULL)
+			item->events = ls_deferred_state(set);
 		MemoryContextSwitchTo(set->context);
-		ls_state_add(model, &item->state, &event, capture->now);
+		ls_state_add(model, item->events, &event, capture->now);
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -174,10 +176,8 @@ add_contact(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slot)
 		item->recompute_profile = true;
 		return;
 	}
+	item->profile = ls_deferred_state(set);
 	old = MemoryContextSwitchTo(set->context);
-	if (item->profile == NULL)
-		item->profile = palloc(sizeof(LsState));
-	ls_state_init(item->profile);
 	ls_recount_read_profile(model, contact, slot, capture->econtext, item->profile);
 	MemoryContextSwitchTo(old);
 }

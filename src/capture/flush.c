@@ -30,8 +30,8 @@
 static void
 insert_pending(LsPendingTable *table, const LsModel *model, const LsDeferred *item)
 {
-	if (ls_deferred_has_events(item) && model->fault == NULL)
-		ls_pending_add(table, item->contact, &item->state, false);
+	if (item->events && model->fault == NULL)
+		ls_pending_add(table, item->contact, item->events, false);
 	if (item->recompute || model->fault)
 		ls_pending_add(table, item->contact, NULL, false);
 	if (item->recompute_profile)
@@ -62,7 +62,7 @@ insert_rows(LsDeferredSet *set)
 		if (pending)
 			insert_pending(pending, set->model, &item);
 		else
-			ls_purged_insert(purged, item.contact, set->source, &item.state);
+			ls_purged_insert(purged, item.contact, set->source, item.events);
 	}
 	if (pending)
 		ls_pending_close(pending);
@@ -100,24 +100,23 @@ static bool
 of_profile(const LsDeferred *item)
 {
 	return item->profile ||
-		(item->recompute_profile && !item->recompute && !ls_deferred_has_events(item));
+		(item->recompute_profile && !item->recompute && !item->events);
 }
 
 static void
 write_contact(LsScoreWriter *writer, const LsDeferred *item)
 {
-	const LsState *delta = ls_deferred_has_events(item) ? &item->state : NULL;
 	LsChange	change = {.contact = item->contact, .deferrable = true};
 
 	if (item->recompute)
 	{
 		change.kind = LS_CHANGE_RECOMPUTE;
-		change.data.recompute.delta = delta;
+		change.data.recompute.delta = item->events;
 	}
-	else if (delta || item->profile || item->recompute_profile)
+	else if (item->events || item->profile || item->recompute_profile)
 	{
 		change.kind = LS_CHANGE_EVENTS;
-		change.data.events.delta = delta;
+		change.data.events.delta = item->events;
 		change.data.events.profile = item->profile;
 		change.data.events.read_profile = item->recompute_profile;
 		change.data.events.merge_pending = item->merge_pending;

@@ -66,12 +66,12 @@ read_pending(LsModel *model, LsScoreRow *row, Pending *pending, TimestampTz *now
 }
 
 /*
- * ls_contact_complete merges what the active snapshot sees pending of a contact with
- * the state of its row; the row's stage is left as it is.  True if there was
+ * ls_contact_snapshot_merge_state merges what the active snapshot sees pending of a
+ * contact with the state of its row; the row's stage is left as it is.  True if there was
  * something.
  */
 bool
-ls_contact_complete(LsModel *model, LsScoreRow *row)
+ls_contact_snapshot_merge_state(LsModel *model, LsScoreRow *row)
 {
 	TimestampTz now = ls_clock_of_statement();
 	Pending		pending;
@@ -85,47 +85,50 @@ ls_contact_complete(LsModel *model, LsScoreRow *row)
 }
 
 /*
- * ls_contact_any_pending tells, once for all contacts of a model, whether the
+ * ls_contact_snapshot_any_pending tells, once for all contacts of a model, whether the
  * active snapshot may see anything pending of one of them, or of those whose rows
  * count for it.
  */
 bool
-ls_contact_any_pending(LsModel *model)
+ls_contact_snapshot_any_pending(LsModel *model)
 {
 	return ls_pending_any(model) || ls_alias_may_be_pending(model);
 }
 
 /*
- * ls_contact_start makes the row of a contact that has none, of what is pending.
+ * ls_contact_snapshot_start makes the row of a contact that has none, of what is pending.
  * False where nothing is known of the contact.
  */
 bool
-ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row)
+ls_contact_snapshot_start(LsModel *model, Datum contact, LsScoreRow *row)
 {
 	Datum		target;
 
 	if (ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
 		return false;			/* what is pending is to be told of the other */
 	ls_score_row_start(model, contact, row, ls_clock_of_statement());
-	return ls_contact_complete(model, row) && ls_score_row_is_known(row);
-}
-
-/* ls_contact_find gives a contact's row, completed.  False: it is not known. */
-bool
-ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row)
-{
-	if (!ls_score_table_find(model, contact, row))
-		return ls_contact_start(model, contact, row);
-	return !ls_contact_complete(model, row) || ls_score_row_is_known(row);
+	return ls_contact_snapshot_merge_state(model, row) && ls_score_row_is_known(row);
 }
 
 /*
- * ls_contact_recall gets ready to tell what was true of a contact at an instant.  Its
+ * ls_contact_snapshot_find gives a contact's row with what is pending in its state.
+ * False: it is not known.
+ */
+bool
+ls_contact_snapshot_find(LsModel *model, Datum contact, LsScoreRow *row)
+{
+	if (!ls_score_table_find(model, contact, row))
+		return ls_contact_snapshot_start(model, contact, row);
+	return !ls_contact_snapshot_merge_state(model, row) || ls_score_row_is_known(row);
+}
+
+/*
+ * ls_contact_snapshot_recall gets ready to tell what was true of a contact at an instant.  Its
  * state is advanced to that; where it does not know what was before the last event, the
  * events are given.
  */
 LsReplay *
-ls_contact_recall(LsModel *model, LsScoreRow *row, TimestampTz at)
+ls_contact_snapshot_recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 {
 	LsReplay   *replay;
 
@@ -158,12 +161,12 @@ prepare(LsTransition *tr, LsModel *model, LsScoreRow *row, TimestampTz now, bool
 }
 
 /*
- * ls_contact_bring brings a row, which exists or has just been started, to where it
+ * ls_contact_snapshot_merge makes a row, which exists or has just been started, what it
  * will be when what is pending has been merged, stage included.  False: nothing is left
  * of the contact then.
  */
 bool
-ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
+ls_contact_snapshot_merge(LsModel *model, LsScoreRow *row, bool exists)
 {
 	TimestampTz now = Max(ls_clock_of_statement(), ls_score_row_instant(row));
 	LsChange	change = {.kind = LS_CHANGE_EVENTS, .contact = row->contact};
@@ -182,11 +185,11 @@ ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists)
 }
 
 /*
- * ls_contact_stand gives a contact's row, brought to where it is now.  False: it
- * is not known.
+ * ls_contact_snapshot_find_current gives a contact's row with what is pending merged.
+ * False: it is not known.
  */
 bool
-ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row)
+ls_contact_snapshot_find_current(LsModel *model, Datum contact, LsScoreRow *row)
 {
 	bool		exists = ls_score_table_find(model, contact, row);
 	Datum		target;
@@ -195,15 +198,14 @@ ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row)
 		return false;			/* what is pending is to be told of the other */
 	if (!exists)
 		ls_score_row_start(model, contact, row, ls_clock_of_statement());
-	return ls_contact_bring(model, row, exists);
+	return ls_contact_snapshot_merge(model, row, exists);
 }
 
 /*
- * ls_contact_show moves a row on to what is true at t, which is not before the row's
- * own instant.
+ * ls_contact_snapshot_advance advances a row to t, which is not before its own instant.
  */
 void
-ls_contact_show(LsModel *model, LsScoreRow *row, TimestampTz t)
+ls_contact_snapshot_advance(LsModel *model, LsScoreRow *row, TimestampTz t)
 {
 	LsTransition tr;
 	EState	   *estate = prepare(&tr, model, row, t, true);
@@ -216,13 +218,13 @@ ls_contact_show(LsModel *model, LsScoreRow *row, TimestampTz t)
 }
 
 /*
- * ls_contact_foretell moves a row on to now, and tells what will happen to the contact
- * until an instant if nothing but time does: a list of LsTransitionEvent, of stages, and
- * of grades where these are asked for.
+ * ls_contact_snapshot_forecast advances a row to now, and gives what time alone will do
+ * to the contact until an instant: a list of LsTransitionEvent, of stages, and of grades
+ * where these are asked for.
  */
 List *
-ls_contact_foretell(LsModel *model, LsScoreRow *row, TimestampTz now, TimestampTz until,
-					bool grades)
+ls_contact_snapshot_forecast(LsModel *model, LsScoreRow *row, TimestampTz now,
+							 TimestampTz until, bool grades)
 {
 	LsTransition tr;
 	EState	   *estate = prepare(&tr, model, row, Max(now, ls_score_row_instant(row)), true);
@@ -233,7 +235,7 @@ ls_contact_foretell(LsModel *model, LsScoreRow *row, TimestampTz now, TimestampT
 	ls_transition_read(&tr);
 	then = *row;
 	tr.row = &then;
-	ls_transition_foretell(&tr, until);
+	ls_transition_forecast(&tr, until);
 	FreeExecutorState(estate);
 	return tr.events;
 }

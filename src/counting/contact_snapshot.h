@@ -14,15 +14,15 @@
 #include "rules/model_compile.h"
 #include "scoring/score_row.h"
 
-extern bool ls_contact_any_pending(LsModel *model);
-extern bool ls_contact_find(LsModel *model, Datum contact, LsScoreRow *row);
-extern bool ls_contact_complete(LsModel *model, LsScoreRow *row);
-extern bool ls_contact_start(LsModel *model, Datum contact, LsScoreRow *row);
-extern bool ls_contact_bring(LsModel *model, LsScoreRow *row, bool exists);
-extern LsReplay *ls_contact_recall(LsModel *model, LsScoreRow *row, TimestampTz at);
-extern void ls_contact_show(LsModel *model, LsScoreRow *row, TimestampTz t);
-extern List *ls_contact_foretell(LsModel *model, LsScoreRow *row, TimestampTz now,
-								 TimestampTz until, bool grades);
-extern bool ls_contact_stand(LsModel *model, Datum contact, LsScoreRow *row);
+extern bool ls_contact_snapshot_any_pending(LsModel *model);
+extern bool ls_contact_snapshot_find(LsModel *model, Datum contact, LsScoreRow *row);
+extern bool ls_contact_snapshot_merge_state(LsModel *model, LsScoreRow *row);
+extern bool ls_contact_snapshot_start(LsModel *model, Datum contact, LsScoreRow *row);
+extern bool ls_contact_snapshot_merge(LsModel *model, LsScoreRow *row, bool exists);
+extern LsReplay *ls_contact_snapshot_recall(LsModel *model, LsScoreRow *row, TimestampTz at);
+extern void ls_contact_snapshot_advance(LsModel *model, LsScoreRow *row, TimestampTz t);
+extern List *ls_contact_snapshot_forecast(LsModel *model, LsScoreRow *row, TimestampTz now,
+										  TimestampTz until, bool grades);
+extern bool ls_contact_snapshot_find_current(LsModel *model, Datum contact, LsScoreRow *row);
 
 #endif							/* LEADSCORE_CONTACT_SNAPSHOT_H */

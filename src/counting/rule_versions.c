@@ -84,7 +84,7 @@ is_of_visitors(const char *name)
  * ls_rule_versions_publish gives the rules that wait to be backfilled a version under
  * which writers match them from now on, though they contribute nothing until a
  * job has backfilled what was there before.  again: also those that could not be.
- * Rules of visitors are the model's that they visit, and get their versions there.
+ * Rules of visitors are those of their model, and get their versions there.
  */
 void
 ls_rule_versions_publish(const char *name, bool again)

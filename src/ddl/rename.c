@@ -392,7 +392,7 @@ note_texts(Noted *noted)
 	ListCell   *lc;
 
 	if (row->visitors_of)
-		return;					/* which their model has */
+		return;					/* which the model has whose visitors it scores */
 	foreach(lc, ls_rule_rows(row->model, NULL))
 		note_rule(noted, lfirst(lc));
 	foreach(lc, ls_rule_versions(row->model, NULL))

@@ -596,7 +596,7 @@ lose_model(const Ddl *ddl, const LsModelRow *row)
 	ls_lock_definitions(row->model);
 	ls_drop_model(row);
 	if (row->visitors_of && list_member_oid(ddl->dropped, row->contacts))
-		return true;			/* which their model tells */
+		return true;			/* which the model tells whose visitors it scores */
 	ereport(NOTICE,
 			(errmsg("model \"%s\" was dropped with its table", row->model)));
 	return true;

@@ -589,9 +589,9 @@ ls_model_rows(Snapshot snapshot)
 	return scan_table(&model_table, NULL, snapshot);
 }
 
-/* ls_defining_model names the model that defines one: itself, or that whose visitors it scores. */
+/* ls_model_definer names the model whose definitions a model has. */
 const char *
-ls_defining_model(const char *model, Snapshot snapshot)
+ls_model_definer(const char *model, Snapshot snapshot)
 {
 	LsModelRow *row = ls_model_row(model, snapshot);
 
@@ -616,16 +616,16 @@ ls_visitors_model(const char *model)
 
 /*
  * ls_model_rank is the order in which models are locked: by score table, one of
- * visitors right before its model, which gets what is said of visitors that are
+ * visitors right before its definer, which gets what is said of visitors that are
  * identified.
  */
 uint64
 ls_model_rank(const char *model)
 {
-	const char *defining = ls_defining_model(model, NULL);
+	const char *definer = ls_model_definer(model, NULL);
 
-	return (uint64) ls_score_table(defining, true) << 1 |
-		(strcmp(defining, model) == 0 ? 1 : 0);
+	return (uint64) ls_score_table(definer, true) << 1 |
+		(strcmp(definer, model) == 0 ? 1 : 0);
 }
 
 /* ls_by_model_rank is the order in which models are locked. */
@@ -651,7 +651,7 @@ ls_by_row_rank(const ListCell *a, const ListCell *b)
 List *
 ls_category_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table(&category_table, ls_defining_model(model, snapshot),
+	List	   *rows = scan_table(&category_table, ls_model_definer(model, snapshot),
 							snapshot);
 
 	list_sort(rows, by_category_position);
@@ -672,11 +672,11 @@ ls_source_rows(const char *model, Snapshot snapshot)
 List *
 ls_rule_rows(const char *model, Snapshot snapshot)
 {
-	const char *defining = ls_defining_model(model, snapshot);
-	List	   *rows = scan_table(&rule_table, defining, snapshot);
+	const char *definer = ls_model_definer(model, snapshot);
+	List	   *rows = scan_table(&rule_table, definer, snapshot);
 
 	if (snapshot && rows != NIL)
-		ls_words_of_rules(defining, rows);
+		ls_words_of_rules(definer, rows);
 	list_sort(rows, by_rule_version);
 	return rows;
 }
@@ -709,11 +709,11 @@ ls_rules_as_backfilled(List *rows)
 List *
 ls_rule_versions(const char *model, Snapshot snapshot)
 {
-	const char *defining = ls_defining_model(model, snapshot);
-	List	   *versions = scan_table(&rule_history_table, defining, snapshot);
+	const char *definer = ls_model_definer(model, snapshot);
+	List	   *versions = scan_table(&rule_history_table, definer, snapshot);
 
 	if (snapshot && versions != NIL)
-		ls_words_of_versions(defining, versions);
+		ls_words_of_versions(definer, versions);
 	return versions;
 }
 
@@ -721,14 +721,14 @@ ls_rule_versions(const char *model, Snapshot snapshot)
 List *
 ls_model_versions(const char *model, Snapshot snapshot)
 {
-	return scan_table(&model_history_table, ls_defining_model(model, snapshot), snapshot);
+	return scan_table(&model_history_table, ls_model_definer(model, snapshot), snapshot);
 }
 
 /* ls_stage_rows gives a model's stages ascending by position. */
 List *
 ls_stage_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table(&stage_table, ls_defining_model(model, snapshot),
+	List	   *rows = scan_table(&stage_table, ls_model_definer(model, snapshot),
 							snapshot);
 
 	list_sort(rows, by_stage_position);
@@ -739,7 +739,7 @@ ls_stage_rows(const char *model, Snapshot snapshot)
 List *
 ls_grade_rows(const char *model, Snapshot snapshot)
 {
-	List	   *rows = scan_table(&grade_table, ls_defining_model(model, snapshot),
+	List	   *rows = scan_table(&grade_table, ls_model_definer(model, snapshot),
 							snapshot);
 
 	list_sort(rows, by_grade_minimum);

@@ -214,7 +214,7 @@ enum LsRuleColumn
 
 /*
  * Lists of pointers to the rows above, palloc'd in the current context.  A model
- * of visitors has the categories, rules, stages and grades of the one they visit.
+ * of visitors has the categories, rules, stages and grades of the model it belongs to.
  */
 extern LsModelRow *ls_model_row(const char *model, Snapshot snapshot);
 extern List *ls_model_rows(Snapshot snapshot);
@@ -233,7 +233,7 @@ extern void ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *row);
 
 extern Oid	ls_score_table(const char *model, bool missing_ok);
 
-extern const char *ls_defining_model(const char *model, Snapshot snapshot);
+extern const char *ls_model_definer(const char *model, Snapshot snapshot);
 extern uint64 ls_model_rank(const char *model);
 extern int	ls_by_model_rank(const ListCell *a, const ListCell *b);
 extern int	ls_by_row_rank(const ListCell *a, const ListCell *b);

@@ -55,7 +55,7 @@ lock_definitions(const char *model, bool wait)
 	/* each round but the last is one in which a model was dropped and another made */
 	for (;;)
 	{
-		Oid			table = ls_score_table(ls_defining_model(model, NULL), true);
+		Oid			table = ls_score_table(ls_model_definer(model, NULL), true);
 		LOCKTAG		tag;
 
 		CHECK_FOR_INTERRUPTS();
@@ -66,7 +66,7 @@ lock_definitions(const char *model, bool wait)
 			return false;
 		AcceptInvalidationMessages();
 		locked_in = ls_transaction_number();
-		if (ls_score_table(ls_defining_model(model, NULL), true) == table)
+		if (ls_score_table(ls_model_definer(model, NULL), true) == table)
 			return true;
 		LockRelease(&tag, ExclusiveLock, false);
 	}

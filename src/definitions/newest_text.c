@@ -97,9 +97,9 @@ renew(LsRuleRow *rule, const LsRuleRow *words)
 
 /* ls_words_of_rules does so with rules. */
 void
-ls_words_of_rules(const char *model, List *rows)
+ls_words_of_rules(const char *definer, List *rows)
 {
-	Newest		newest = {ls_rule_rows(model, NULL), NIL};
+	Newest		newest = {ls_rule_rows(definer, NULL), NIL};
 	ListCell   *lc;
 
 	foreach(lc, rows)
@@ -113,7 +113,7 @@ ls_words_of_rules(const char *model, List *rows)
 		words = find(&newest, rule->rule_id, &version, 1);
 		if (words == NULL && newest.versions == NIL)
 		{
-			newest.versions = ls_rule_versions(model, NULL);
+			newest.versions = ls_rule_versions(definer, NULL);
 			words = find(&newest, rule->rule_id, &version, 1);
 		}
 		renew(rule, words);
@@ -122,9 +122,9 @@ ls_words_of_rules(const char *model, List *rows)
 
 /* ls_words_of_versions does so with versions of rules. */
 void
-ls_words_of_versions(const char *model, List *versions)
+ls_words_of_versions(const char *definer, List *versions)
 {
-	Newest		newest = {ls_rule_rows(model, NULL), ls_rule_versions(model, NULL)};
+	Newest		newest = {ls_rule_rows(definer, NULL), ls_rule_versions(definer, NULL)};
 	ListCell   *lc;
 
 	foreach(lc, versions)

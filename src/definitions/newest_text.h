@@ -12,8 +12,8 @@
 
 #include "definitions/catalog.h"
 
-extern void ls_words_of_rules(const char *model, List *rows);
-extern void ls_words_of_versions(const char *model, List *versions);
+extern void ls_words_of_rules(const char *definer, List *rows);
+extern void ls_words_of_versions(const char *definer, List *versions);
 extern void ls_words_of_sources(const char *model, List *rows);
 extern LsModelRow *ls_words_of_model(LsModelRow *row, Snapshot *snapshot);
 extern char *ls_words_of_stage(const char *model, const char *stage);

@@ -305,7 +305,7 @@ read_moves(Day *day, const LsScoreRow *row, Moves *moves)
 {
 	LsModel    *model = day->model;
 	int			n;
-	LsMove	   *all;
+	LsStageChange *all;
 
 	memset(moves, 0, sizeof(Moves));
 	moves->stage = row->stage;
@@ -387,8 +387,8 @@ take_contact(Day *day, LsReader *reader)
 	if (tuple == NULL)
 		return;
 	ls_row_read_tuple(day->model, tuple, desc, &row);
-	if (ls_contact_any_pending(day->model))
-		(void) ls_contact_complete(day->model, &row);
+	if (ls_contact_snapshot_any_pending(day->model))
+		(void) ls_contact_snapshot_merge_state(day->model, &row);
 	if (tells_midnight(day, &row.state))
 		ls_state_advance(day->model, &row.state, day->until);
 	if (!was_there(day, &row))

@@ -509,5 +509,5 @@ ls_category_changed(const char *model)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("a model has between 1 and %d categories", LS_MAX_CATEGORIES),
 				 errhint("Call leadscore.drop_model() if the model is no longer wanted.")));
-	ls_record_model_version(model);
+	ls_model_record_version(model);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * model.c
- *		Models over contact tables, made and dropped.
+ *		Models: made over contact tables, and dropped.
  *
  * What is asked for is looked at here; model_tables.c makes the tables.
  *
@@ -290,7 +290,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_daily_begin(row);
 	CommandCounterIncrement();
 	ls_tables_depend(row);
-	ls_record_model_version(row->model);
+	ls_model_record_version(row->model);
 	ls_add_tree(row->model, NULL, tree);
 	ls_ancestors_sync();
 	ls_recount_contact_table(row->model, "backfill");

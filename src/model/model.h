@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * model.h
- *		Models over contact tables, made and dropped.
+ *		Models: made over contact tables, and dropped.
  *
  *-------------------------------------------------------------------------
  */

@@ -4,8 +4,8 @@
  *		Notices about rules that are allowed but probably not meant.
  *
  * An event name with a slip of the pen is the commonest mistake in a
- * model, and nothing else would ever show it.  What the rows that are there say of
- * rules is found out by rule_survey.c, when a statement is done and for all rules
+ * definition, and nothing else would ever show it.  What the rows that are there say
+ * of rules is found out by rule_survey.c, when a statement is done and for all rules
  * that it has written at once.
  *
  *-------------------------------------------------------------------------

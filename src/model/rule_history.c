@@ -261,7 +261,7 @@ ls_rule_renamed(const char *model, int64 rule_id)
 	table_close(rel, AccessShareLock);
 }
 
-/* ---------- what else a model says ---------- */
+/* ---------- the rest of a definition ---------- */
 
 /* what decides a score beside the rules of model $1, as now */
 #define MODEL_NOW \
@@ -275,18 +275,18 @@ ls_rule_renamed(const char *model, int64 rule_id)
 	" WHERE m.model = $1)"
 
 /*
- * ls_record_model_version writes down what a model says beside its rules, if that has
+ * ls_model_record_version writes down what a model says beside its rules, if that has
  * changed.
  */
 void
-ls_record_model_version(const char *model)
+ls_model_record_version(const char *model)
 {
 	Author		author;
 	LsSqlArguments args = {0};
 	LsSqlArguments with_name;
 	LsModelRow *row = ls_model_row(model, NULL);
 
-	/* what is said of visitors is what their model says */
+	/* visitors have the definition of their model */
 	if (row && row->visitors_of)
 		return;
 	begin(&author, model);

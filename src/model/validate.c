@@ -113,13 +113,13 @@ ls_check_finite(const char *column, double value, const char *where)
 /* ---------- stages, grades, categories, models ---------- */
 
 static Datum
-column_value(const LsDefinitionRow *row, const char *column, bool *isnull)
+column_value(const LsCheckedRow *row, const char *column, bool *isnull)
 {
 	return heap_getattr(row->tuple, SPI_fnumber(row->desc, column), row->desc, isnull);
 }
 
 static char *
-text_value(const LsDefinitionRow *row, const char *column)
+text_value(const LsCheckedRow *row, const char *column)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -129,7 +129,7 @@ text_value(const LsDefinitionRow *row, const char *column)
 
 /* float_value gives a number, or what stands for NULL. */
 static double
-float_value(const LsDefinitionRow *row, const char *column, double missing)
+float_value(const LsCheckedRow *row, const char *column, double missing)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -138,7 +138,7 @@ float_value(const LsDefinitionRow *row, const char *column, double missing)
 }
 
 static bool
-bool_value(const LsDefinitionRow *row, const char *column)
+bool_value(const LsCheckedRow *row, const char *column)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -147,7 +147,7 @@ bool_value(const LsDefinitionRow *row, const char *column)
 }
 
 static int32
-int_value(const LsDefinitionRow *row, const char *column)
+int_value(const LsCheckedRow *row, const char *column)
 {
 	bool		isnull;
 	Datum		value = column_value(row, column, &isnull);
@@ -160,7 +160,7 @@ int_value(const LsDefinitionRow *row, const char *column)
  * manage it; kind and name are those of the row.
  */
 LsModelRow *
-ls_check_owner(const LsDefinition *change, LsDefinitionRow *row, const char *kind,
+ls_check_owner(const LsDefinition *change, LsCheckedRow *row, const char *kind,
 			   const char *column)
 {
 	char	   *model = text_value(row, "model");
@@ -184,7 +184,7 @@ ls_check_owner(const LsDefinition *change, LsDefinitionRow *row, const char *kin
 	row->where = psprintf("%s \"%s\" of model \"%s\"", kind, name, model);
 	if (change->old)
 	{
-		LsDefinitionRow old = {change->old, row->desc, NULL};
+		LsCheckedRow	old = {change->old, row->desc, NULL};
 
 		if (strcmp(text_value(&old, "model"), model) != 0)
 			ereport(ERROR,
@@ -202,7 +202,7 @@ ls_check_owner(const LsDefinition *change, LsDefinitionRow *row, const char *kin
 void
 ls_check_delete(const LsDefinition *row)
 {
-	LsDefinitionRow old = {row->old, row->desc, NULL};
+	LsCheckedRow	old = {row->old, row->desc, NULL};
 	char	   *model = text_value(&old, "model");
 
 	/* rows that were restored without their model */
@@ -214,7 +214,7 @@ ls_check_delete(const LsDefinition *row)
 
 /* check_bound refuses what no score ever reaches, and NaN. */
 static void
-check_bound(const LsDefinitionRow *row, const char *column)
+check_bound(const LsCheckedRow *row, const char *column)
 {
 	double		value = float_value(row, column, 0);
 
@@ -228,7 +228,7 @@ check_bound(const LsDefinitionRow *row, const char *column)
 
 /* check_limits looks at a pair of limits, each a finite number or NULL. */
 static void
-check_limits(const LsDefinitionRow *row, const char *low, const char *high)
+check_limits(const LsCheckedRow *row, const char *low, const char *high)
 {
 	bool		no_low,
 				no_high;
@@ -247,7 +247,7 @@ check_limits(const LsDefinitionRow *row, const char *low, const char *high)
 
 /* check_stage_condition compiles a condition over contact, score and categories. */
 static void
-check_stage_condition(const LsDefinitionRow *row, const LsModelRow *model)
+check_stage_condition(const LsCheckedRow *row, const LsModelRow *model)
 {
 	LsExprSpec	spec = {0};
 	List	   *categories = ls_category_names(model->model);
@@ -298,7 +298,7 @@ check_first_stage(const char *model)
 
 /* delete_stage refuses to delete the first stage. */
 static void
-delete_stage(const LsDefinitionRow *row)
+delete_stage(const LsCheckedRow *row)
 {
 	char	   *model = text_value(row, "model");
 	char	   *stage = text_value(row, "stage");
@@ -320,8 +320,8 @@ HeapTuple
 ls_check_stage(const LsDefinition *change)
 {
 	bool		update = change->old != NULL;
-	LsDefinitionRow row = {change->new, change->desc, NULL};
-	LsDefinitionRow old = {change->old, change->desc, NULL};
+	LsCheckedRow	row = {change->new, change->desc, NULL};
+	LsCheckedRow	old = {change->old, change->desc, NULL};
 	LsModelRow *model;
 	List	   *stages;
 	char	   *condition;
@@ -369,7 +369,7 @@ ls_check_stage(const LsDefinition *change)
 HeapTuple
 ls_check_grade(const LsDefinition *change)
 {
-	LsDefinitionRow row = {change->new, change->desc, NULL};
+	LsCheckedRow	row = {change->new, change->desc, NULL};
 	LsModelRow *model;
 	char	   *category;
 
@@ -393,7 +393,7 @@ ls_check_grade(const LsDefinition *change)
 
 /* next_position gives a row its place after all others, where it was given none. */
 static void
-next_position(LsDefinitionRow *row, const char *model)
+next_position(LsCheckedRow *row, const char *model)
 {
 	int			column = SPI_fnumber(row->desc, "position");
 	int32		last = 0;
@@ -415,8 +415,8 @@ next_position(LsDefinitionRow *row, const char *model)
 HeapTuple
 ls_check_category_row(const LsDefinition *change)
 {
-	LsDefinitionRow row = {change->new, change->desc, NULL};
-	LsDefinitionRow old = {change->old, change->desc, NULL};
+	LsCheckedRow	row = {change->new, change->desc, NULL};
+	LsCheckedRow	old = {change->old, change->desc, NULL};
 	LsModelRow *model;
 	char	   *name;
 
@@ -475,7 +475,7 @@ is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but, const char *
 
 /* refuse_made refuses changes of what create_model was told. */
 static void
-refuse_made(const LsDefinitionRow *old, const LsDefinitionRow *new)
+refuse_made(const LsCheckedRow *old, const LsCheckedRow *new)
 {
 	static const char *const columns[] = {"contacts", "created_at", "time_zone", "visitors_of"};
 
@@ -489,14 +489,14 @@ refuse_made(const LsDefinitionRow *old, const LsDefinitionRow *new)
 
 /* key_changed tells whether another column is to identify the contacts. */
 static bool
-key_changed(const LsDefinitionRow *old, const LsDefinitionRow *new)
+key_changed(const LsCheckedRow *old, const LsCheckedRow *new)
 {
 	return differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, "key"));
 }
 
-/* holds_for_visitors tells whether a change is of what holds for a model's visitors too. */
+/* is_for_visitors tells whether a change is of what holds for a model's visitors too. */
 static bool
-holds_for_visitors(const LsDefinitionRow *old, const LsDefinitionRow *new)
+is_for_visitors(const LsCheckedRow *old, const LsCheckedRow *new)
 {
 	return float_value(old, "max_drift", 0) != float_value(new, "max_drift", 0) ||
 		float_value(old, "max_drift_ratio", 0) != float_value(new, "max_drift_ratio", 0) ||
@@ -510,7 +510,7 @@ holds_for_visitors(const LsDefinitionRow *old, const LsDefinitionRow *new)
  * its new owner's privileges, and gives the row with that.
  */
 static void
-accept_owner(const LsModelRow *found, const LsDefinitionRow *old, LsDefinitionRow *row)
+accept_owner(const LsModelRow *found, const LsCheckedRow *old, LsCheckedRow *row)
 {
 	int			column = SPI_fnumber(row->desc, "accepted_owner");
 	Datum		owner = ObjectIdGetDatum(found->owner);
@@ -523,7 +523,7 @@ accept_owner(const LsModelRow *found, const LsDefinitionRow *old, LsDefinitionRo
 }
 
 static void
-set_enabled(LsDefinitionRow *row, bool enabled)
+set_enabled(LsCheckedRow *row, bool enabled)
 {
 	int			column = SPI_fnumber(row->desc, "enabled");
 	Datum		value = BoolGetDatum(enabled);
@@ -537,12 +537,12 @@ set_enabled(LsDefinitionRow *row, bool enabled)
  * without WHERE enables both.
  */
 static void
-leave_to_model(const LsModelRow *found, LsDefinitionRow *old, LsDefinitionRow *row)
+leave_to_model(const LsModelRow *found, LsCheckedRow *old, LsCheckedRow *row)
 {
-	LsModelRow *owner = ls_model_row(found->visitors_of, NULL);
+	LsModelRow *model = ls_model_row(found->visitors_of, NULL);
 
 	if (!found->suspended &&
-		(owner == NULL || bool_value(row, "enabled") != owner->switched_on))
+		(model == NULL || bool_value(row, "enabled") != model->switched_on))
 		return;
 	set_enabled(old, found->switched_on);
 	set_enabled(row, found->switched_on);
@@ -552,8 +552,8 @@ leave_to_model(const LsModelRow *found, LsDefinitionRow *old, LsDefinitionRow *r
 HeapTuple
 ls_check_model(const LsDefinition *change)
 {
-	LsDefinitionRow row = {change->new, change->desc, NULL};
-	LsDefinitionRow old = {change->old, change->desc, NULL};
+	LsCheckedRow	row = {change->new, change->desc, NULL};
+	LsCheckedRow	old = {change->old, change->desc, NULL};
 	char	   *model = text_value(&old, "model");
 	LsModelRow *found;
 	double		drift = float_value(&row, "max_drift", 0);
@@ -566,7 +566,7 @@ ls_check_model(const LsDefinition *change)
 	accept_owner(found, &old, &row);
 	if (found->visitors_of)
 		leave_to_model(found, &old, &row);
-	if (holds_for_visitors(&old, &row))
+	if (is_for_visitors(&old, &row))
 		ls_visitors_refuse(found);
 	row.where = psprintf("model \"%s\"", model);
 	if (text_value(&row, "model") == NULL || strcmp(model, text_value(&row, "model")) != 0)
@@ -634,7 +634,7 @@ keep_days(const char *model)
 
 /* accepted gives the owner as whom a model was accepted. */
 static Oid
-accepted(const LsDefinitionRow *row)
+accepted(const LsCheckedRow *row)
 {
 	bool		isnull;
 
@@ -658,8 +658,8 @@ take_over(const char *model)
 void
 ls_model_written(const LsDefinition *change)
 {
-	LsDefinitionRow row = {change->new, change->desc, NULL};
-	LsDefinitionRow old = {change->old, change->desc, NULL};
+	LsCheckedRow	row = {change->new, change->desc, NULL};
+	LsCheckedRow	old = {change->old, change->desc, NULL};
 	char	   *model = text_value(&row, "model");
 	bool		resumed = bool_value(&row, "enabled") &&
 		(!bool_value(&old, "enabled") || accepted(&row) != accepted(&old));
@@ -674,7 +674,7 @@ ls_model_written(const LsDefinition *change)
 		return;
 	if (accepted(&row) != accepted(&old))
 		take_over(model);
-	ls_record_model_version(model);
+	ls_model_record_version(model);
 	ls_visitors_follow(model);
 	ls_model_change_record(model);
 	if (resumed)

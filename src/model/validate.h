@@ -22,12 +22,12 @@
 #include "rules/expression.h"
 
 /* A row of a small table under examination; its columns go by name. */
-typedef struct LsDefinitionRow
+typedef struct LsCheckedRow
 {
 	HeapTuple	tuple;
 	TupleDesc	desc;
 	const char *where;			/* stage "x" of model "y" */
-} LsDefinitionRow;
+} LsCheckedRow;
 
 /* A row of a base table that a user writes */
 typedef struct LsDefinition
@@ -69,7 +69,7 @@ extern void ls_stage_changed(const char *model);
 
 /* for the files of this room */
 extern bool ls_survey(const LsModelRow *model, List *surveys);
-extern LsModelRow *ls_check_owner(const LsDefinition *change, LsDefinitionRow *row,
+extern LsModelRow *ls_check_owner(const LsDefinition *change, LsCheckedRow *row,
 								  const char *kind, const char *column);
 extern void ls_check_delete(const LsDefinition *row);
 extern char *ls_check_list(List *words);

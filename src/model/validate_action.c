@@ -294,7 +294,7 @@ check_delivery(const Check *check)
 HeapTuple
 ls_check_action(const LsDefinition *change)
 {
-	LsDefinitionRow row = {change->new, change->desc, NULL};
+	LsCheckedRow	row = {change->new, change->desc, NULL};
 	Check		check = {0};
 
 	if (change->new == NULL)

@@ -6,8 +6,8 @@
  * Anonymous events have the key of a visitor instead of a contact.  Visitors are
  * scored as the contacts of a model of their own, <model>_visitors, which is made
  * when the first source with visitors is attached, and dropped with the model.
- * It has no rules, stages, grades and categories, but those of the model,
- * with the same versions of what they match; nor a contact table, so
+ * It has no rules, stages, grades and categories, but those of the model it
+ * belongs to, with the same versions of what they match; nor a contact table, so
  * that profile rules give visitors nothing.  Its sources are the model's that
  * have visitors, of which it sees the rows without a contact.
  *

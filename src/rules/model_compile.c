@@ -672,7 +672,7 @@ ls_source_index(LsModel *model, LsSource *source)
 static void
 load_identity(LsModel *model, const LsModelRow *row)
 {
-	const char *defining = row->visitors_of ? row->visitors_of : row->model;
+	const char *definer = row->visitors_of ? row->visitors_of : row->model;
 	const char *visitors = row->visitors_of ? row->model : ls_visitors_model(row->model);
 	Oid			type,
 				collation;
@@ -681,18 +681,18 @@ load_identity(LsModel *model, const LsModelRow *row)
 	model->visitors_of = row->visitors_of;
 	model->rank = ls_model_rank(row->model);
 	if (model->visitors_of == NULL)
-		model->merged_table = ls_extension_table(psprintf("merged_%s", defining), false);
+		model->merged_table = ls_extension_table(psprintf("merged_%s", definer), false);
 	if (visitors)
 	{
 		/* made before, and dropped after, the row of the model of visitors */
-		model->identity_table = ls_extension_table(psprintf("identity_%s", defining), false);
+		model->identity_table = ls_extension_table(psprintf("identity_%s", definer), false);
 		model->visitors_table = ls_extension_table(psprintf("pending_%s", visitors), true);
 	}
 	if (!OidIsValid(model->identity_table))
 		return;
 	get_atttypetypmodcoll(model->identity_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, row->owner, row->model, &model->visitor_key);
-	model->target_type = get_atttype(ls_score_table(defining, false), 1);
+	model->target_type = get_atttype(ls_score_table(definer, false), 1);
 }
 
 /*

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * model_compile.h
- *		Compiled models: what a model means, ready to be applied to rows.
+ *		Compiled models: what a definition means, ready to be applied to rows.
  *
  *-------------------------------------------------------------------------
  */
@@ -67,7 +67,7 @@ typedef struct LsRule
 	TimestampTz events_before;
 	int64		version;		/* of what it matches: key of its slot; 0: none */
 	bool		skip;			/* matches no row: uncounted, broken, not asked */
-	bool		backfilling;	/* a job backfills it: it matches, and gives nothing */
+	bool		backfilling;		/* a job backfills it: it matches, and gives nothing */
 	bool		watched;		/* an action wants to know when it comes in force */
 	ErrorData  *broken;			/* why it could not be compiled */
 	LsFailures	failures;

@@ -376,13 +376,13 @@ next_future(const LsState *state)
 }
 
 /*
- * ls_due_next gives the earliest instant after that of the score at which
+ * ls_next_change_find gives the earliest instant after that of the score at which
  * something that is waited for is not as it is, or may not be; DT_NOEND where
  * that is later than until, or never.  drift tells whether it is about numbers
  * only.
  */
 TimestampTz
-ls_due_next(LsDue *due, bool *drift)
+ls_next_change_find(LsDue *due, bool *drift)
 {
 	LsCurve    *curve = due->score->curve;
 	TimestampTz start = curve->from;
@@ -421,12 +421,12 @@ ls_due_next(LsDue *due, bool *drift)
 }
 
 /*
- * ls_path_next goes on to the next instant not after until at which something
+ * ls_next_change_advance goes on to the next instant not after until at which something
  * may change, and evaluates the score there; stage is the state that the contact is in.
  * False where nothing does; the path is where it was, but for the score.
  */
 bool
-ls_path_next(LsPath *path, const LsStageState *stage, TimestampTz until)
+ls_next_change_advance(LsPath *path, const LsStageState *stage, TimestampTz until)
 {
 	LsDue		due = {0};
 	TimestampTz at;
@@ -439,7 +439,7 @@ ls_path_next(LsPath *path, const LsStageState *stage, TimestampTz until)
 	due.stage = stage;
 	due.what = path->what;
 	due.until = until;
-	at = ls_due_next(&due, &drift);
+	at = ls_next_change_find(&due, &drift);
 	if (at == DT_NOEND)
 		return false;
 	ls_state_advance(path->model, path->state, at);

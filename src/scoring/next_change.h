@@ -45,7 +45,7 @@ typedef struct LsDue
 								 * never, and instants are exact */
 } LsDue;
 
-extern TimestampTz ls_due_next(LsDue *due, bool *drift);
+extern TimestampTz ls_next_change_find(LsDue *due, bool *drift);
 
 /*
  * A contact in time, from one change to the next.  The state is advanced and
@@ -60,7 +60,7 @@ typedef struct LsPath
 	TimestampTz at;
 } LsPath;
 
-extern bool ls_path_next(LsPath *path, const LsStageState *stage,
+extern bool ls_next_change_advance(LsPath *path, const LsStageState *stage,
 						 TimestampTz until);
 
 #endif							/* LEADSCORE_NEXT_CHANGE_H */

@@ -83,6 +83,8 @@ typedef struct LsState
 {
 	bool		has_contact;	/* there is a row in the contact table */
 	bool		stage_recorded; /* its stage has changed once, and was recorded */
+	bool		due_drift;		/* what is due is about numbers only */
+	LsStageOverride override;	/* of the stage that the contact is in */
 	int			nfuture;
 	int			nslots;
 	int			maxslots;
@@ -93,10 +95,8 @@ typedef struct LsState
 	TimestampTz last;			/* DT_NOBEGIN: none; before it nothing is known */
 	TimestampTz *future;		/* of events dated later, ascending */
 	char	   *prior_stage;	/* sticky stage to be restored, or NULL */
-	LsStageOverride override;	/* of the stage that the contact is in */
 	TimestampTz due;			/* the contact's row of due_<model>; DT_NOEND:
 								 * it has none; DT_NOBEGIN: not looked for */
-	bool		due_drift;		/* ... is about numbers only */
 	LsSlot	   *slots;			/* ascending by version */
 } LsState;
 

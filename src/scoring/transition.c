@@ -158,7 +158,7 @@ catch_up(LsTransition *tr, TimestampTz from, TimestampTz to, const char *cause)
 
 	if (tr->at != from)
 		evaluate_at(tr, from);
-	while (ls_path_next(&path, &stage, to))
+	while (ls_next_change_advance(&path, &stage, to))
 	{
 		(void) ls_stage_step(tr->model, tr->score, tr->econtext, &stage, path.at);
 		arrive(tr, &stage, path.at, cause, NULL);
@@ -226,7 +226,7 @@ next_due(LsTransition *tr, TimestampTz until, int max_jumps, bool *drift)
 	due.stored_categories = tr->row->categories;
 	due.until = until;
 	due.max_jumps = max_jumps;
-	return ls_due_next(&due, drift);
+	return ls_next_change_find(&due, drift);
 }
 
 /*
@@ -414,11 +414,11 @@ ls_transition_read(LsTransition *tr)
 }
 
 /*
- * ls_transition_foretell goes on from where a contact is now to what time alone will
- * make of it.  Only events from then on are left.
+ * ls_transition_forecast goes on from what is true of a contact now to what time alone
+ * will make of it.  Only events from then on are left.
  */
 void
-ls_transition_foretell(LsTransition *tr, TimestampTz until)
+ls_transition_forecast(LsTransition *tr, TimestampTz until)
 {
 	tr->events = NIL;
 	tr->last_grade = tr->watch & LS_DUE_GRADE ? ls_score_grade(tr->model, tr->score) : NULL;

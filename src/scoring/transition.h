@@ -156,7 +156,7 @@ extern LsScore *ls_transition_score(LsModel *model);
 extern LsTransitionResult ls_transition_run(LsTransition *tr, const LsChange *change,
 											const LsCounted *counted);
 extern void ls_transition_read(LsTransition *tr);
-extern void ls_transition_foretell(LsTransition *tr, TimestampTz until);
+extern void ls_transition_forecast(LsTransition *tr, TimestampTz until);
 extern void ls_transition_merge(LsModel *model, LsState *state,
 								const LsCounted *counted, TimestampTz now);
 extern bool ls_transition_changes_nothing(LsTransition *tr);

@@ -95,26 +95,32 @@ ls_deferred_set(LsModel *model, LsDeferredKind kind, const LsSource *source)
 	return make_set(at, model, kind, source);
 }
 
-/* make_room makes sure that there is room for one item more. */
+/* take_room gives room for one more. */
+static void *
+take_room(LsDeferredRoom *room, Size size)
+{
+	if (room->n == 0)
+	{
+		int			batch = Min(256, Max(1, room->batch * 4));
+
+		room->unused = palloc(size * batch);
+		room->n = room->batch = batch;
+	}
+	return room->unused + size * --room->n;
+}
+
+/* make_room makes sure that the list of items has room for one more. */
 static void
 make_room(LsDeferredSet *set)
 {
-	if (set->n >= set->room)
-	{
-		int			room = Max(16, set->room * 2);
+	int			room = Max(16, set->room * 2);
 
-		set->items = set->items ?
-			repalloc_huge(set->items, sizeof(LsDeferred *) * (Size) room) :
-			palloc(sizeof(LsDeferred *) * room);
-		set->room = room;
-	}
-	if (set->nunused == 0)
-	{
-		int			batch = Min(256, Max(1, set->batch * 4));
-
-		set->unused = palloc(sizeof(LsDeferred) * batch);
-		set->nunused = set->batch = batch;
-	}
+	if (set->n < set->room)
+		return;
+	set->items = set->items ?
+		repalloc_huge(set->items, sizeof(LsDeferred *) * (Size) room) :
+		palloc(sizeof(LsDeferred *) * room);
+	set->room = room;
 }
 
 /* begin_item begins what this subtransaction leaves about a contact. */
@@ -129,9 +135,8 @@ begin_item(LsDeferredSet *set, LsDeferred *item, SubTransactionId subid)
 		*below = *item;
 	}
 	item->below = below;
-	item->profile = NULL;
+	item->events = item->profile = NULL;
 	item->recompute = item->recompute_profile = item->merge_pending = false;
-	ls_state_init(&item->state);
 	item->subid = subid;
 	set->items[set->n++] = item;
 }
@@ -160,11 +165,10 @@ ls_deferred_contact(LsDeferredSet *set, Datum contact)
 	if (item == NULL)
 	{
 		/* nothing may fail once it is in the hash */
-		item = &set->unused[set->nunused - 1];
+		item = take_room(&set->items_room, sizeof(LsDeferred));
 		item->contact = datumCopy(contact, key->typbyval, key->typlen);
 		item->subid = InvalidSubTransactionId;
 		(void) deferred_insert_hash(set->hash, item, hash, &found);
-		set->nunused--;
 	}
 	if (item->subid != subid)
 		begin_item(set, item, subid);
@@ -172,11 +176,16 @@ ls_deferred_contact(LsDeferredSet *set, Datum contact)
 	return item;
 }
 
-/* ls_deferred_has_events tells whether there are events to be added. */
-bool
-ls_deferred_has_events(const LsDeferred *item)
+/* ls_deferred_state gives a state of nothing, for events or a profile. */
+LsState *
+ls_deferred_state(LsDeferredSet *set)
 {
-	return item->state.events > 0 || item->state.nfuture > 0;
+	MemoryContext old = MemoryContextSwitchTo(set->context);
+	LsState    *state = take_room(&set->states_room, sizeof(LsState));
+
+	MemoryContextSwitchTo(old);
+	ls_state_init(state);
+	return state;
 }
 
 /*
@@ -231,8 +240,8 @@ drop_item(LsDeferred *item)
 static void
 discard_item(LsDeferred *item)
 {
-	if (item->state.slots)
-		pfree(item->state.slots);
+	if (item->events && item->events->slots)
+		pfree(item->events->slots);
 	drop_item(item);
 }
 
@@ -247,7 +256,13 @@ add_below(LsModel *model, LsDeferred *item)
 	bool		recompute = item->recompute || below->recompute;
 
 	below->recompute = true;
-	ls_state_merge(model, &below->state, &item->state);
+	if (below->events && item->events)
+		ls_state_merge(model, below->events, item->events);
+	else if (item->events)
+	{
+		below->events = item->events;
+		item->events = NULL;
+	}
 	below->recompute = recompute;
 	below->recompute_profile |= item->recompute_profile;
 	below->merge_pending |= item->merge_pending;

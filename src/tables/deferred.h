@@ -21,18 +21,26 @@ typedef enum LsDeferredKind
 	LS_DEFERRED_PURGED			/* purged contributions of a source, likewise */
 } LsDeferredKind;
 
-/* What is to be done about one contact.  Small, as a statement may have many. */
+/* What is to be done about one contact.  Small, as a statement may have many of them. */
 typedef struct LsDeferred
 {
 	Datum		contact;
 	struct LsDeferred *below;	/* what a subtransaction around has left, or NULL */
+	LsState    *events;			/* to be added, or NULL */
 	LsState    *profile;		/* what its row says, or NULL */
 	SubTransactionId subid;		/* that has left this; invalid: none, it is void */
 	bool		recompute;		/* from its events */
 	bool		recompute_profile;	/* from its row */
 	bool		merge_pending;	/* if no lock is in the way */
-	LsState		state;			/* events to be added */
 } LsDeferred;
+
+/* Room for more of what is small, taken by the hundred */
+typedef struct LsDeferredRoom
+{
+	char	   *unused;
+	int			n;
+	int			batch;
+} LsDeferredRoom;
 
 /* ... and about those of one model, in which the order they came in */
 typedef struct LsDeferredSet
@@ -47,15 +55,14 @@ typedef struct LsDeferredSet
 	LsDeferred **items;			/* one twice, if it has something below */
 	int			n;
 	int			room;
-	LsDeferred *unused;			/* room for further items */
-	int			nunused;
-	int			batch;
+	LsDeferredRoom items_room;
+	LsDeferredRoom states_room;
 } LsDeferredSet;
 
 extern LsDeferredSet *ls_deferred_set(LsModel *model, LsDeferredKind kind,
 									  const LsSource *source);
 extern LsDeferred *ls_deferred_contact(LsDeferredSet *set, Datum contact);
-extern bool ls_deferred_has_events(const LsDeferred *item);
+extern LsState *ls_deferred_state(LsDeferredSet *set);
 extern bool ls_deferred_recompute(LsModel *model, Datum contact);
 extern bool ls_deferred_recompute_model(const char *model);
 

@@ -135,9 +135,8 @@ ls_rule_error_write(const char *model, int64 rule_id, const char *name, int64 nu
 {
 	static const char *sql =
 		"INSERT INTO leadscore_internal.lead_rule_error"
-		" VALUES ($1, CASE WHEN $2 OPERATOR(pg_catalog.<>) 0 THEN $2 END, $3, pg_catalog.clock_timestamp(), $4, $5, $6, $7)";
+		" VALUES ($1, CASE WHEN $2 <> 0 THEN $2 END, $3, clock_timestamp(), $4, $5, $6, $7)";
 	LsSqlArguments args = {0};
-	LsUser	saved;
 
 	ls_sql_add_text(&args, model);
 	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
@@ -146,9 +145,7 @@ ls_rule_error_write(const char *model, int64 rule_id, const char *name, int64 nu
 	ls_sql_add_text(&args, unpack_sql_state(error->sqlerrcode));
 	ls_sql_add_text(&args, error->message);
 	ls_sql_add_text(&args, contact);
-	ls_user_switch(ls_extension_owner(), &saved);
-	ls_sql_execute(sql, &args);
-	ls_user_restore(&saved);
+	ls_extension_execute(sql, &args);
 }
 
 /*

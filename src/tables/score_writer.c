@@ -49,7 +49,7 @@ struct LsScoreWriter
 	bool		locked_to_read; /* the tables that contacts are counted from */
 	ExprContext *stage_context; /* where conditions of stages need the contact's row */
 	LsDueTable *due;			/* opened when it is first needed */
-	LsHistory  *history;
+	LsStageHistory  *history;
 	LsProfileTable *profiles;	/* and so is this */
 	int64		transitions;	/* of stage, of all changes */
 	LsPending	taken;			/* what was pending, of the change in hand ... */

@@ -36,7 +36,7 @@ enum
 	HISTORY_REASON
 };
 
-struct LsHistory
+struct LsStageHistory
 {
 	LsModel    *model;
 	MemoryContext context;
@@ -45,10 +45,10 @@ struct LsHistory
 };
 
 /* ls_stage_history_open gets ready to write about the contacts of a model. */
-LsHistory *
+LsStageHistory *
 ls_stage_history_open(LsModel *model)
 {
-	LsHistory  *history = palloc0(sizeof(LsHistory));
+	LsStageHistory  *history = palloc0(sizeof(LsStageHistory));
 
 	history->model = model;
 	history->context = CurrentMemoryContext;
@@ -56,7 +56,7 @@ ls_stage_history_open(LsModel *model)
 }
 
 void
-ls_stage_history_close(LsHistory *history)
+ls_stage_history_close(LsStageHistory *history)
 {
 	if (history->history)
 		ls_row_writer_close(history->history);
@@ -67,7 +67,7 @@ ls_stage_history_close(LsHistory *history)
 
 /* writer gives one of the two, opened. */
 static LsRowWriter *
-writer(LsHistory *history, LsRowWriter **place, const char *prefix)
+writer(LsStageHistory *history, LsRowWriter **place, const char *prefix)
 {
 	if (*place == NULL)
 	{
@@ -79,9 +79,9 @@ writer(LsHistory *history, LsRowWriter **place, const char *prefix)
 	return *place;
 }
 
-/* add_move writes a change of stage. */
+/* add_change writes a change of stage. */
 static void
-add_move(LsRowWriter *rows, Datum contact, const LsTransitionEvent *event)
+add_change(LsRowWriter *rows, Datum contact, const LsTransitionEvent *event)
 {
 	ls_row_writer_clear(rows);
 	ls_row_writer_set(rows, HISTORY_CONTACT, contact);
@@ -101,12 +101,12 @@ add_move(LsRowWriter *rows, Datum contact, const LsTransitionEvent *event)
  * changes of stage.
  */
 int
-ls_stage_history_add(LsHistory *history, Datum contact, const LsTransitionEvent *event)
+ls_stage_history_add(LsStageHistory *history, Datum contact, const LsTransitionEvent *event)
 {
 	bool		moved = strcmp(event->from_stage, event->to_stage) != 0;
 
 	if (moved)
-		add_move(writer(history, &history->history, "history_"), contact, event);
+		add_change(writer(history, &history->history, "history_"), contact, event);
 	if (ls_outbox_writer_concerns(history->model, event))
 		ls_outbox_writer_add(writer(history, &history->outbox, "outbox_"), contact, event);
 	return moved;
@@ -114,12 +114,12 @@ ls_stage_history_add(LsHistory *history, Datum contact, const LsTransitionEvent 
 
 /* ---------- reading ---------- */
 
-/* ls_by_move orders changes of stage as they happened, and were written. */
+/* ls_stage_history_compare orders changes of stage as they happened, and were written. */
 int
-ls_by_move(const void *a, const void *b)
+ls_stage_history_compare(const void *a, const void *b)
 {
-	const LsMove *x = a;
-	const LsMove *y = b;
+	const LsStageChange *x = a;
+	const LsStageChange *y = b;
 
 	if (x->changed_at != y->changed_at)
 		return x->changed_at > y->changed_at ? 1 : -1;
@@ -135,16 +135,16 @@ text_of(const LsTableScan *scan, int column)
 }
 
 static void
-read_move(const LsTableScan *scan, LsMove *move)
+read_change(const LsTableScan *scan, LsStageChange *change)
 {
-	move->from_stage = text_of(scan, HISTORY_FROM_STAGE);
-	move->to_stage = text_of(scan, HISTORY_TO_STAGE);
-	move->score = DatumGetFloat8(scan->values[HISTORY_SCORE]);
-	move->changed_at = DatumGetTimestampTz(scan->values[HISTORY_CHANGED_AT]);
-	move->recorded_at = DatumGetTimestampTz(scan->values[HISTORY_RECORDED_AT]);
-	move->cause = text_of(scan, HISTORY_CAUSE);
-	move->reason = text_of(scan, HISTORY_REASON);
-	move->place = (uint64) ItemPointerGetBlockNumber(&scan->tuple->t_self) << 16 |
+	change->from_stage = text_of(scan, HISTORY_FROM_STAGE);
+	change->to_stage = text_of(scan, HISTORY_TO_STAGE);
+	change->score = DatumGetFloat8(scan->values[HISTORY_SCORE]);
+	change->changed_at = DatumGetTimestampTz(scan->values[HISTORY_CHANGED_AT]);
+	change->recorded_at = DatumGetTimestampTz(scan->values[HISTORY_RECORDED_AT]);
+	change->cause = text_of(scan, HISTORY_CAUSE);
+	change->reason = text_of(scan, HISTORY_REASON);
+	change->place = (uint64) ItemPointerGetBlockNumber(&scan->tuple->t_self) << 16 |
 		ItemPointerGetOffsetNumber(&scan->tuple->t_self);
 }
 
@@ -152,11 +152,11 @@ read_move(const LsTableScan *scan, LsMove *move)
  * ls_stage_history_read gives the changes of stage of a contact from an instant on that
  * the active snapshot sees, in the order in which they happened.
  */
-LsMove *
+LsStageChange *
 ls_stage_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
 {
 	int			size = 8;
-	LsMove	   *moves = palloc(sizeof(LsMove) * size);
+	LsStageChange *changes = palloc(sizeof(LsStageChange) * size);
 	LsTableScan scan;
 
 	ls_table_scan_open(&scan, ls_extension_table(psprintf("history_%s", model->name), false),
@@ -167,12 +167,12 @@ ls_stage_history_read(LsModel *model, Datum contact, TimestampTz from, int *n)
 	while (ls_table_scan_next(&scan))
 	{
 		if (*n == size)
-			moves = repalloc(moves, sizeof(LsMove) * (size *= 2));
-		read_move(&scan, &moves[*n]);
-		if (moves[*n].changed_at >= from)
+			changes = repalloc(changes, sizeof(LsStageChange) * (size *= 2));
+		read_change(&scan, &changes[*n]);
+		if (changes[*n].changed_at >= from)
 			(*n)++;
 	}
 	ls_table_scan_close(&scan, AccessShareLock);
-	qsort(moves, *n, sizeof(LsMove), ls_by_move);
-	return moves;
+	qsort(changes, *n, sizeof(LsStageChange), ls_stage_history_compare);
+	return changes;
 }

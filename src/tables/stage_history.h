@@ -13,15 +13,15 @@
 #include "scoring/transition.h"
 #include "rules/model_compile.h"
 
-typedef struct LsHistory LsHistory;
+typedef struct LsStageHistory LsStageHistory;
 
-extern LsHistory *ls_stage_history_open(LsModel *model);
-extern int	ls_stage_history_add(LsHistory *history, Datum contact,
+extern LsStageHistory *ls_stage_history_open(LsModel *model);
+extern int	ls_stage_history_add(LsStageHistory *history, Datum contact,
 						   const LsTransitionEvent *event);
-extern void ls_stage_history_close(LsHistory *history);
+extern void ls_stage_history_close(LsStageHistory *history);
 
 /* A change of stage that was written */
-typedef struct LsMove
+typedef struct LsStageChange
 {
 	char	   *from_stage;		/* NULL: its first */
 	char	   *to_stage;
@@ -31,9 +31,9 @@ typedef struct LsMove
 	char	   *cause;
 	char	   *reason;			/* NULL: none */
 	uint64		place;			/* in the table: the order in which they were written */
-} LsMove;
+} LsStageChange;
 
-extern LsMove *ls_stage_history_read(LsModel *model, Datum contact, TimestampTz from, int *n);
-extern int	ls_by_move(const void *a, const void *b);
+extern LsStageChange *ls_stage_history_read(LsModel *model, Datum contact, TimestampTz from, int *n);
+extern int	ls_stage_history_compare(const void *a, const void *b);
 
 #endif							/* LEADSCORE_STAGE_HISTORY_H */

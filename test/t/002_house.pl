@@ -43,7 +43,7 @@ sub columns
 	return length $line;
 }
 
-foreach my $folder ('test/t', 'test/t/long', 'test/perl', 'test/bench', 'test/bin')
+foreach my $folder (qw(test/t test/t/long test/perl test/bench test/bin sql test/isolation/specs))
 {
 	my @long;
 	foreach my $file (grep { -f } glob("$top/$folder/*"))
