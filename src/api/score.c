@@ -411,7 +411,7 @@ ls_verify(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		if (tuple)
-			ls_row_read_tuple(model, tuple, desc, &row);
+			ls_score_table_read_tuple(model, tuple, desc, &row);
 		ls_replay_clear(replay);
 		ls_replay_read(replay, reader, contact);
 		verify_contact(result, replay, contact, tuple ? &row : NULL, left);

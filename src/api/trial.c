@@ -187,7 +187,7 @@ read_item(LsModel *model, const Entry *item, LsScoreRow *row)
 {
 	if (item->tuple == NULL)
 		return ls_score_table_find(model, item->contact, row);
-	ls_row_read_tuple(model, item->tuple, item->desc, row);
+	ls_score_table_read_tuple(model, item->tuple, item->desc, row);
 	return true;
 }
 

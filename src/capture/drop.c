@@ -38,6 +38,7 @@
 #include "base/relation.h"
 #include "base/transaction.h"
 #include "definitions/locks.h"
+#include "definitions/rights.h"
 #include "definitions/source_triggers.h"
 
 /* relations that were read before a command of this transaction dropped them */
@@ -66,9 +67,9 @@ remember(Oid relation)
 	MemoryContextSwitchTo(old);
 }
 
-/* ls_drop_feeds tells whether a table, or what is below it, feeds a model. */
-bool
-ls_drop_feeds(Oid relation)
+/* feeds tells whether a table, or what is below it, feeds a model. */
+static bool
+feeds(Oid relation)
 {
 	ListCell   *lc;
 
@@ -76,14 +77,6 @@ ls_drop_feeds(Oid relation)
 		if (ls_relation_rows(lfirst_oid(lc)) != NIL)
 			return true;
 	return false;
-}
-
-/* may_drop tells whether the current user may drop a table. */
-static bool
-may_drop(Oid relation)
-{
-	return ls_class_ownercheck(relation, GetUserId()) ||
-		ls_namespace_ownercheck(get_rel_namespace(relation), GetUserId());
 }
 
 /*
@@ -99,9 +92,9 @@ lock_table(Oid relation)
 	return find_all_inheritors(relation, AccessExclusiveLock, NULL);
 }
 
-/* named gives the tables that DROP TABLE names and that feed models. */
-static List *
-named(const DropStmt *stmt)
+/* ls_drop_named gives the tables that DROP TABLE names and that feed models. */
+List *
+ls_drop_named(const DropStmt *stmt)
 {
 	List	   *relations = NIL;
 	ListCell   *lc;
@@ -111,17 +104,10 @@ named(const DropStmt *stmt)
 		RangeVar   *name = makeRangeVarFromNameList(lfirst(lc));
 		Oid			relation = RangeVarGetRelid(name, NoLock, true);
 
-		if (OidIsValid(relation) && ls_drop_feeds(relation) && may_drop(relation))
+		if (OidIsValid(relation) && feeds(relation) && ls_may_drop_table(relation))
 			relations = list_append_unique_oid(relations, relation);
 	}
 	return relations;
-}
-
-/* ls_drop_named gives the tables that DROP TABLE names and that feed models. */
-List *
-ls_drop_named(const DropStmt *stmt)
-{
-	return named(stmt);
 }
 
 /* names_schema tells whether DROP SCHEMA names a table's. */
@@ -184,7 +170,7 @@ dropped_by(const Node *stmt)
 	if (!IsA(stmt, DropStmt))
 		return NIL;
 	if (((const DropStmt *) stmt)->removeType == OBJECT_TABLE)
-		return named((const DropStmt *) stmt);
+		return ls_drop_named((const DropStmt *) stmt);
 	if (((const DropStmt *) stmt)->removeType == OBJECT_SCHEMA)
 		return in_bulk(stmt);
 	return NIL;

@@ -17,7 +17,6 @@
 extern bool ls_purge_read(Relation rel, const List *dropped);
 
 /* before tables are dropped (drop.c) */
-extern bool ls_drop_feeds(Oid relation);
 extern List *ls_drop_named(const DropStmt *stmt);
 extern void ls_drop_purge(const Node *stmt);
 extern bool ls_drop_purged(Oid relation);

@@ -41,7 +41,7 @@ read_pending(LsModel *model, LsScoreRow *row, Pending *pending, TimestampTz *now
 	counted->latest = DT_NOBEGIN;
 	ls_pending_init(read);
 	ls_pending_read(model, row->contact, read);
-	read->count_all |= ls_alias_pending(model, row->contact);
+	read->count_all |= ls_identity_pending(model, row->contact);
 	if (read->nrows == 0 && !read->count_all)
 		return false;
 	*now = Max(*now, read->instant);
@@ -92,7 +92,7 @@ ls_contact_snapshot_merge_state(LsModel *model, LsScoreRow *row)
 bool
 ls_contact_snapshot_any_pending(LsModel *model)
 {
-	return ls_pending_any(model) || ls_alias_may_be_pending(model);
+	return ls_pending_any(model) || ls_identity_may_be_pending(model);
 }
 
 /*
@@ -104,7 +104,7 @@ ls_contact_snapshot_start(LsModel *model, Datum contact, LsScoreRow *row)
 {
 	Datum		target;
 
-	if (ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
+	if (ls_identity_find(model, contact, LS_IDENTITY_SEEN, &target))
 		return false;			/* what is pending is to be told of the other */
 	ls_score_row_start(model, contact, row, ls_clock_of_statement());
 	return ls_contact_snapshot_merge_state(model, row) && ls_score_row_is_known(row);
@@ -194,7 +194,7 @@ ls_contact_snapshot_find_current(LsModel *model, Datum contact, LsScoreRow *row)
 	bool		exists = ls_score_table_find(model, contact, row);
 	Datum		target;
 
-	if (!exists && ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
+	if (!exists && ls_identity_find(model, contact, LS_IDENTITY_SEEN, &target))
 		return false;			/* what is pending is to be told of the other */
 	if (!exists)
 		ls_score_row_start(model, contact, row, ls_clock_of_statement());

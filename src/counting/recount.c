@@ -3,9 +3,9 @@
  * recount.c
  *		From events to state: attach, new rules, rescore, retraction.
  *
- * Whatever is counted here is read with a snapshot taken under a lock that
- * keeps further writers away: of one contact's row where one contact is
- * counted, of the tables where many are.
+ * What is recomputed or backfilled here is read with a snapshot taken under a lock
+ * that keeps further writers away: of one contact's row where one contact is
+ * recomputed, of the tables where many are.
  *
  *-------------------------------------------------------------------------
  */
@@ -86,14 +86,14 @@ count_one(LsModel *model, Datum contact, TimestampTz now, LsState *state, int wh
 	Datum		found;
 
 	if (what & LS_READ_EVENTS)
-		ls_purged_add(model, contact, state);
+		ls_purged_merge(model, contact, state);
 	while (ls_reader_next(reader, &found))
 		read_contact(model, reader, found, now, state);
 	ls_reader_close(reader);
 }
 
 /*
- * ls_recount_contact counts all that is known of one contact, purged events included:
+ * ls_recount_contact computes the state of one contact, purged events included:
  * what was purged by a clock that is ahead may be later than now.
  */
 void
@@ -112,7 +112,7 @@ ls_recount_profile(LsModel *model, Datum contact, TimestampTz now, LsState *stat
 /* ---------- many ---------- */
 
 /*
- * model_to_count gives the newest model to one who will count by it.  Its score
+ * model_to_count gives the newest model, to recompute by it.  Its score
  * table is locked first: whoever changes the rules holds a stronger lock until
  * they are committed.
  *
@@ -138,7 +138,7 @@ model_to_count(const char *name, Oid relation)
 }
 
 /*
- * A batch whose contacts are found by what is counted.  counting is the model whose
+ * A batch of the contacts that a reader finds.  counting is the model whose
  * rules are matched, which may leave some out; batch.model is the one that rows are
  * evaluated with.
  */
@@ -195,7 +195,7 @@ change_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	ls_state_init(&profile);
 	if (pass->whole)
 	{
-		ls_purged_add(pass->counting, contact, &state);
+		ls_purged_merge(pass->counting, contact, &state);
 		read_contact(pass->counting, reader, contact, now, &state);
 		change.kind = LS_CHANGE_REPLACE;
 		change.data.replace.state = &state;
@@ -207,7 +207,7 @@ change_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	else
 	{
 		if (pass->versions)
-			ls_purged_add(pass->counting, contact, &state);
+			ls_purged_merge(pass->counting, contact, &state);
 		slot = ls_reader_contact(reader, &econtext);
 		if (slot)
 			ls_recount_read_profile(batch->model, contact, slot, econtext, &profile);
@@ -293,7 +293,7 @@ ls_recount_source(const char *name, const char *source, Oid relation,
 {
 	if (ls_suspension_defers(name))
 		return;
-	/* rules that wait for a job are not backfilled by what one part has */
+	/* rules that wait for a job are not backfilled from one table below a source */
 	if (!OidIsValid(relation))
 		ls_rule_versions_assign(name, source, false);
 	recount_source(name, source, relation, cause, false);
@@ -536,13 +536,13 @@ key_of(LsModel *model, const char *contact)
 }
 
 /*
- * ls_recount_chunk counts the next contacts of a job from their events, all that
- * is known of them or the rules that the job backfills.
+ * ls_recount_chunk computes the next contacts of a job from their events: all of
+ * them, or the rules that the job backfills.
  *
  * The rows are locked first, and the events read with a snapshot that is newer:
  * what is committed by then is counted, and what is not will be added by those
  * who wait for the row.  They know the rules, as the job has waited for those
- * who do not.  A row that comes meanwhile is counted by itself.
+ * who do not.  A row that comes meanwhile is recomputed by itself.
  */
 void
 ls_recount_chunk(LsChunk *chunk)
@@ -567,7 +567,7 @@ ls_recount_chunk(LsChunk *chunk)
 	{
 		match_only(&pass, ls_model_load(chunk->model, NULL), versions);
 		pass.batch.spec.what = leave_out(pass.counting, versions);
-		/* what it counts may have been purged meanwhile, with all else of a contact */
+		/* what it reads may have been purged meanwhile, with all else of a contact */
 		if (pass.batch.spec.what != 0 && ls_purged_any(model))
 			pass.batch.spec.what |= LS_READ_SCORES;
 	}
@@ -587,7 +587,7 @@ ls_recount_chunk(LsChunk *chunk)
 
 /*
  * drop_pending forgets what is pending of contacts of which nothing was found,
- * after all were counted, with writers kept away.
+ * after all were recomputed, with writers kept away.
  */
 static void
 drop_pending(LsModel *model)
@@ -595,7 +595,7 @@ drop_pending(LsModel *model)
 	(void) ls_pending_clear(model);
 }
 
-/* rescore recomputes everything and gives the number of contacts. */
+/* rescore recomputes all contacts and gives their number. */
 static int64
 rescore(const char *name, const char *cause)
 {
@@ -661,7 +661,7 @@ refresh_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	HeapTuple	tuple = ls_reader_score(batch->reader, &desc);
 	LsScoreRow	row;
 
-	ls_row_read_tuple(batch->model, tuple, desc, &row);
+	ls_score_table_read_tuple(batch->model, tuple, desc, &row);
 	if (ls_score_writer_would_change(writer, &row))
 		outcome = ls_score_writer_change(writer, &change);
 	if (outcome == LS_SKIPPED)

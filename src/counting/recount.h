@@ -13,7 +13,7 @@
 #include "rules/model_compile.h"
 #include "scoring/state.h"
 
-/* counters for the store, of one contact */
+/* compute the state of one contact, for the score writer */
 extern void ls_recount_contact(LsModel *model, Datum contact, TimestampTz now,
 							 LsState *state);
 extern void ls_recount_profile(LsModel *model, Datum contact, TimestampTz now,
@@ -28,8 +28,8 @@ extern int64 ls_recount_refresh(const char *model, const char *cause);
 
 /*
  * All of these read the newest committed rows (and the transaction's own) and
- * expect the caller to hold locks that keep concurrent writers of what they
- * count away: SHARE ROW EXCLUSIVE on the event or contact tables read.
+ * expect the caller to hold locks that keep concurrent writers of the tables read
+ * away: SHARE ROW EXCLUSIVE on event and contact tables.
  * cause is what lead_stage_history gets.
  */
 
@@ -41,19 +41,19 @@ extern void ls_recount_contact_table(const char *model, const char *cause);
 extern void ls_recount_source(const char *model, const char *source,
 							  Oid relation, const char *cause);
 
-/* backfills rules whose backfilled_version is NULL; those that cannot be backfilled
+/* backfills rules whose backfilled_version is NULL; those that cannot be compiled
  * (source not attached, expression broken) get 0 */
 extern void ls_recount_rules(const char *model);
 
 /*
- * A part of a job: the next contacts, beside writers, in the transaction that
+ * A chunk of a job: the next contacts, beside writers, in the transaction that
  * the caller has begun.
  */
 typedef struct LsChunk
 {
 	const char *model;
 	const char *cause;
-	bool		whole;			/* everything is counted, not only some rules */
+	bool		whole;			/* all of a contact is recomputed, not only some rules */
 	int			limit;			/* how many contacts, about */
 	char	   *position;		/* contact with which the last one ended, or NULL;
 								 * then with which this one did */

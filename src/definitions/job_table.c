@@ -4,7 +4,7 @@
  *		The rows of lead_job and lead_job_range: what is done in the background,
  *		and how far it is.
  *
- * Requesting a job only inserts rows, which waits for nobody.  Jobs of a model are
+ * Requesting a job only inserts rows, which waits for no lock.  Jobs of a model are
  * done one after the other, in the order of their numbers.  One that begins takes
  * over those that wait and ask for no more than it does: what they were asked for
  * has been committed, and it sees it.
@@ -16,7 +16,7 @@
  * and has not ended, goes on where the last chunk of it ended, and records how far
  * it came, all in one transaction.  So a process that dies, or is slow, leaves
  * nothing behind that others would have to find out about, and when few ranges are
- * left they still go to whoever is free.
+ * left they still go to any process that is free.
  *
  * Locks, in the order in which a step takes them, and why there is no circle:
  *	- the tables, as each transaction of a worker does, without waiting;
@@ -385,7 +385,7 @@ ls_job_range_failed(const LsJob *job, int number, const char *error)
 						 " WHERE " OF_PHASE " AND range = $3", &args);
 }
 
-/* ls_job_ranges_due counts the ranges that have not ended nor failed just now, whoever has taken them. */
+/* ls_job_ranges_due counts the ranges that have not ended nor failed just now, taken or not. */
 int64
 ls_job_ranges_due(const LsJob *job)
 {

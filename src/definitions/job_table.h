@@ -19,9 +19,9 @@
  *
  *	start	rules that wait for a backfill get the versions under which they are
  *			backfilled
- *	wait	... until nobody writes any more who does not know that
+ *	wait	... until all writers have ended that do not know that
  *	backfill	contacts in the order of their key: computed from their events
- *	drain	the rules count from now on; until nobody writes who does not know it
+ *	drain	the rules count from now on; until all writers have ended that do not know it
  *	refresh	contacts in the order of their key: what is shown is made true
  *	end
  *

@@ -104,7 +104,7 @@ CREATE FUNCTION leadscore.cancel_job(job_id bigint) RETURNS void
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_cancel_job';
 COMMENT ON FUNCTION leadscore.cancel_job(bigint) IS
-	'ends a job that has not been done yet: rules that it was to backfill contribute nothing until they are';
+	'ends a job that has not been done yet: rules that it was to backfill contribute nothing until they are backfilled';
 
 CREATE FUNCTION leadscore.rescore(model text, online boolean) RETURNS bigint
 	LANGUAGE c VOLATILE STRICT
@@ -116,4 +116,4 @@ CREATE FUNCTION leadscore.run_job(model text, contacts integer DEFAULT 1000) RET
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_run_job';
 COMMENT ON FUNCTION leadscore.run_job(text, integer) IS
-	'does the next step of a model''s job, over so many contacts, in this transaction: for those who have no worker. Returns the phase that comes next; NULL where there is no job';
+	'does the next step of a model''s job, over so many contacts, in this transaction: for databases without a worker. Returns the phase that comes next; NULL where there is no job';

@@ -96,7 +96,7 @@ static const LsTableLayout profile = {
 	.key = "contact_id, since",
 };
 
-/* purged_<model>: contributions of events that were purged.  It is only added to. */
+/* purged_<model>: what purged events contributed.  It is only added to. */
 static const LsColumnLayout purged_columns[] = {
 	{"contact_id", LS_TYPE_KEY, " NOT NULL", CONTACT_COMMENT},
 	{"source", TEXTOID, " COLLATE \"C\" NOT NULL", "source whose rows were purged"},

@@ -22,7 +22,7 @@
 
 PG_FUNCTION_INFO_V1(ls_cancel_job);
 
-/* cancel_backfill has the rules that a job backfills wait until the next request. */
+/* cancel_backfill has the rules that a job backfills wait until it is requested again. */
 static void
 cancel_backfill(const LsJob *job)
 {
@@ -34,7 +34,7 @@ cancel_backfill(const LsJob *job)
 	ls_model_change_record(job->model);
 	ereport(NOTICE,
 			(errmsg("rules of model \"%s\" that are not backfilled contribute nothing", job->model),
-			 errhint("Delete or change them, or call leadscore.rescore('%s', online => true), which backfills them.",
+			 errhint("Delete or change them, or call leadscore.rescore('%s', online => true).",
 					 job->model)));
 }
 
@@ -91,7 +91,7 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("job " INT64_FORMAT " of model \"%s\" cannot be cancelled in phase \"%s\"",
 						job->job_id, job->model, job->phase),
-				 errdetail("Scores of contacts that it has not come to would stay wrong."),
+				 errdetail("Scores of contacts that it has not reached would stay wrong."),
 				 strcmp(job->kind, "attach") == 0 ?
 				 errhint("Call leadscore.detach('%s', '%s') to end it.", job->model, job->source) :
 				 errhint("Change the rules back, or set leadscore.job_rate to slow it down.")));

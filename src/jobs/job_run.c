@@ -3,30 +3,29 @@
  * job_run.c
  *		Jobs done: step by step in the worker, or all at once.
  *
- * What a job must not miss is a writer that goes by rules which are not the
- * newest: such a one adds nothing to the slots that are being backfilled, or writes
- * a score that is not true any more after the job has come by.  Writers lock the
- * score table until they end, and look at the rules after that.  So after each
- * change of what the rules are, the job looks who has the table locked, and goes
- * on when all of them have ended.  It takes no lock for that: nobody waits for
- * it, nor queues behind it.
+ * A job must not miss a writer that goes by rules which are not the newest: such a
+ * writer adds nothing to the slots that are being backfilled, or writes a score that
+ * is no longer true after the job has passed.  Writers lock the score table until
+ * they end, and read the rules after that.  So after each change of the rules the job
+ * asks which transactions hold that lock, and goes on when all of them have ended.
+ * It takes no lock for that, so no other session waits for it or queues behind it.
  *
  * The scenarios:
  *	- The process is killed in the middle of a chunk: what the chunk wrote, and how
  *	  far the job is, were to be committed together; the chunk is done again.
- *	- It is killed while it waits for writers: the next one looks again who there
- *	  are.  All that wrote then and still do are among them.
- *	- A rule that is being backfilled is changed meanwhile: it no longer is
- *	  (validate_rule.c), what was computed of it is a slot that no rule has; another
- *	  job has been asked for.
+ *	- It is killed while it waits for writers: the next process asks again which
+ *	  there are.  All that wrote then and still do are among them.
+ *	- A rule that is being backfilled is changed: it waits for a backfill again
+ *	  (validate_rule.c), what was computed of it is a slot that no rule has, and
+ *	  another job has been requested.
  *	- A rule that is being backfilled is deleted, its source detached: likewise.
  *	- Rules change while rows are refreshed: the refresh goes by the newest rules,
- *	  and the change has asked for a refresh of its own.
- *	- A contact is deleted or made, an event retracted, while it is computed: they
- *	  wait for the contact's row, or the job does; who recomputes it computes all
- *	  rules, those that a job backfills among them.
- *	- A dump is restored with a job in it: the scores stand as the job left them,
- *	  and it goes on.
+ *	  and the change has requested a refresh of its own.
+ *	- A contact is deleted or inserted, an event retracted, while a chunk computes it:
+ *	  one waits for the contact's row, which the other has locked.  Whatever recomputes
+ *	  the contact then includes the rules that a job backfills.
+ *	- A dump is restored with a job in it: the scores are as the job left them, and it
+ *	  goes on.
  *	- Several processes work on it: see job_table.c.
  *
  *-------------------------------------------------------------------------
@@ -86,18 +85,18 @@ is(const char *a, const char *b)
 	return strcmp(a, b) == 0;
 }
 
-/* computes_all tells whether a job computes all that is known of a contact. */
+/* recomputes_all tells whether a job recomputes all of a contact. */
 static bool
-computes_all(const LsJob *job)
+recomputes_all(const LsJob *job)
 {
 	return is(job->kind, "attach") || is(job->kind, "rescore");
 }
 
 /* ---------- waiting for writers ---------- */
 
-/* note_writers finds out who has the score table locked as writers do. */
+/* record_writers finds the transactions that hold the lock of writers on the score table. */
 static void
-note_writers(LsJobRun *run, Oid score_table)
+record_writers(LsJobRun *run, Oid score_table)
 {
 	VirtualTransactionId *writers;
 	LOCKTAG		tag;
@@ -114,12 +113,12 @@ note_writers(LsJobRun *run, Oid score_table)
 	run->looked = true;
 }
 
-/* writers_ended tells whether those who wrote when the phase began have ended. */
+/* writers_ended tells whether the transactions that wrote when the phase began have ended. */
 static bool
 writers_ended(LsJobRun *run, const LsJob *job)
 {
 	if (!run->looked)
-		note_writers(run, ls_score_table(job->model, false));
+		record_writers(run, ls_score_table(job->model, false));
 	while (run->nwriters > 0 &&
 		   VirtualXactLock(run->writers[run->nwriters - 1], false))
 		run->nwriters--;
@@ -146,8 +145,9 @@ chunk_floor(const LsJob *job)
 }
 
 /*
- * count_pending_again is for contacts of which the job finds nothing, as their
- * events have gone: what was pending of them must not come back.
+ * count_pending_again has contacts recomputed of which something is pending: the job
+ * may find nothing of them, as their events have gone, and what was pending must not
+ * come back.
  */
 static void
 count_pending_again(const char *name)
@@ -169,7 +169,7 @@ begin(LsJob *job)
 
 	ls_job_take_over(job);
 	ls_job_begin(job, only_refresh ? contacts : contacts * 2);
-	if (computes_all(job))
+	if (recomputes_all(job))
 		count_pending_again(job->model);
 	if (!only_refresh)
 	{
@@ -181,7 +181,7 @@ begin(LsJob *job)
 
 /*
  * publish lets the rules that were backfilled count.  The model's visitors, who have
- * the same rules, are backfilled after that.
+ * the same rules, are recomputed after that.
  */
 static void
 publish(LsJob *job)
@@ -237,7 +237,7 @@ start_phase(const LsJob *job, const LsJobRun *run)
 {
 	bool		backfill = is(job->phase, "wait");
 	double		contacts = ls_relation_estimate_rows(ls_score_table(job->model, false));
-	/* what is found by no index is read as a whole for each chunk, whoever does it */
+	/* what is found by no index is read as a whole for each chunk, whichever process does it */
 	bool		shared = ls_job_workers > 1 && ls_job_rate == 0 && contacts >= FEWEST_CONTACTS &&
 		!(backfill && run->floor > LEAST_LIMIT);
 
@@ -246,8 +246,8 @@ start_phase(const LsJob *job, const LsJobRun *run)
 
 /*
  * end_phase goes on from a phase if all of its ranges have ended.  One that another
- * process is doing has not, until that commits.  Where somebody is at the
- * definitions, it is left to a later step to say that all are backfilled.
+ * process is doing has not, until that commits.  Where a transaction has locked the
+ * definitions, the backfill is published by a later step.
  */
 static bool
 end_phase(LsJob *job, LsJobRun *run, bool at_once)
@@ -274,8 +274,8 @@ do_chunk(LsJob *job, LsJobRun *run, const LsJobRange *range, int64 *contacts)
 	LsChunk		chunk = {0};
 
 	chunk.model = job->model;
-	chunk.cause = computes_all(job) && is(job->phase, "backfill") ? "backfill" : "rule";
-	chunk.whole = computes_all(job);
+	chunk.cause = recomputes_all(job) && is(job->phase, "backfill") ? "backfill" : "rule";
+	chunk.whole = recomputes_all(job);
 	chunk.limit = run->limit;
 	chunk.position = range->position;
 	chunk.last = range->last;
@@ -341,7 +341,7 @@ do_step(LsJob *job, LsJobRun *run, bool at_once, int64 *contacts)
 	if (!ls_job_range_take(job, at_once, run->avoid, &range))
 		return !run->helper && end_phase(job, run, at_once) ? LS_JOB_MORE : LS_JOB_WAIT;
 	run->range = range.number;
-	/* what rules are is changed: whoever is at it comes first */
+	/* a transaction that is changing the definitions comes first */
 	if (is(job->phase, "start") ? !ls_lock_definitions_if_free(job->model) :
 		!chunks && !writers_ended(run, job))
 		return LS_JOB_WAIT;
@@ -427,7 +427,7 @@ ls_job_run_all(const char *model)
 
 	if (job == NULL)
 		return;
-	if (computes_all(job))
+	if (recomputes_all(job))
 		(void) ls_recount_rescore(model, "backfill");
 	else
 	{
@@ -441,11 +441,11 @@ ls_job_run_all(const char *model)
 }
 
 /*
- * leave_to_count has a model counted before the transaction commits.  What it is counted
- * from is locked; its rows are from now on, as they would be while it is counted.
+ * defer_backfill has a model backfilled before the transaction commits.  The tables that
+ * are read are locked; its rows are from now on, as they would be meanwhile.
  */
 static void
-leave_to_count(const char *model, bool all, bool by_user)
+defer_backfill(const char *model, bool all, bool by_user)
 {
 	const char *visitors = ls_visitors_model(model);
 
@@ -456,10 +456,11 @@ leave_to_count(const char *model, bool all, bool by_user)
 }
 
 /*
- * ls_job_run_follow does what has become necessary by a command: counts all, or the
- * rules that wait for it, and has the rows refreshed.  A command that holds tables
- * holds them against everybody, and who waits for those may hold others of the
- * model.  So these are not waited for: what cannot be done at once is left to a job.
+ * ls_job_run_follow does what has become necessary by a command: recomputes all, or
+ * backfills the rules that wait for it, and has the rows refreshed.  A command that
+ * holds tables holds them in ACCESS EXCLUSIVE mode, and a session that waits for those
+ * may hold others of the model.  So these are not waited for: what cannot be done at
+ * once is left to a job.
  */
 void
 ls_job_run_follow(const char *model, bool all, bool backfill, bool holds_tables)
@@ -471,7 +472,7 @@ ls_job_run_follow(const char *model, bool all, bool backfill, bool holds_tables)
 	{
 		ls_lock_sources(model);
 		if (all || backfill)
-			leave_to_count(model, all, false);
+			defer_backfill(model, all, false);
 		return;
 	}
 	if (all)
@@ -505,7 +506,7 @@ ls_job_run_rescore(const char *model, const char *source)
 }
 
 /*
- * ls_job_run_backfill counts the rules that wait for it: at once, under locks on what
+ * ls_job_run_backfill backfills the rules that wait for it: at once, under locks on what
  * they read, or by a job.  True if it is left to a job.
  */
 bool
@@ -519,14 +520,14 @@ ls_job_run_backfill(const char *model)
 		ls_job_run_announce(model, "backfill", NULL, rows);
 		return true;
 	}
-	/* tables are locked first, so that nobody waits for us holding them */
+	/* tables are locked first, so that no session waits for us holding them */
 	ls_lock_sources(model);
 	ls_model_change_record(model);
-	leave_to_count(model, false, true);
+	defer_backfill(model, false, true);
 	return false;
 }
 
-/* ls_job_run_announce asks for a job, and says so. */
+/* ls_job_run_announce requests a job, and says so. */
 void
 ls_job_run_announce(const char *model, const char *kind, const char *source, double rows)
 {
@@ -534,20 +535,20 @@ ls_job_run_announce(const char *model, const char *kind, const char *source, dou
 
 	ereport(NOTICE,
 			(is(kind, "backfill") ?
-			 errmsg("rules of model \"%s\" are backfilled in the background, by job " INT64_FORMAT,
+			 errmsg("rules of model \"%s\" are backfilled in the background by job " INT64_FORMAT,
 					model, job) :
-			 errmsg("contacts of model \"%s\" are recomputed in the background, by job " INT64_FORMAT,
+			 errmsg("contacts of model \"%s\" are recomputed in the background by job " INT64_FORMAT,
 					model, job),
 			 is(kind, "backfill") ?
-			 errdetail("They read about %.0f rows, and contribute nothing until they are backfilled.", rows) :
-			 errdetail("That reads about %.0f rows.", rows),
-			 errhint("The view leadscore.lead_job shows its progress.  Without a worker, call leadscore.refresh('%s') to do it at once.",
+			 errdetail("About %.0f rows have to be read.  The rules contribute nothing until they are backfilled.", rows) :
+			 errdetail("About %.0f rows have to be read.", rows),
+			 errhint("leadscore.lead_job shows its progress.  Without a worker, leadscore.refresh('%s') does the job at once.",
 					 model)));
 }
 
 /*
  * ls_run_job is leadscore.run_job(): the next step of a model's job, in this
- * transaction, for those who have no worker.
+ * transaction, for databases without a worker.
  */
 Datum
 ls_run_job(PG_FUNCTION_ARGS)

@@ -17,7 +17,7 @@
 typedef enum LsJobNext
 {
 	LS_JOB_NONE,				/* there is no job */
-	LS_JOB_WAIT,				/* somebody is waited for, or it is not yet time */
+	LS_JOB_WAIT,				/* another transaction is waited for, or it is not yet time */
 	LS_JOB_MORE
 } LsJobNext;
 
@@ -26,16 +26,16 @@ typedef struct LsJobRun
 {
 	int64		job_id;
 	char		phase[16];
-	bool		looked;			/* who writes has been found out */
+	bool		looked;			/* writers are known */
 	int			nwriters;
-	VirtualTransactionId *writers;	/* who did when the phase began */
+	VirtualTransactionId *writers;	/* ... those when the phase began */
 	int			limit;			/* contacts in a chunk */
 	int			floor;			/* ... at least */
 	TimestampTz not_before;		/* real time: of the next chunk */
 	bool		helper;			/* this process only works on ranges */
 	int			range;			/* that a step has taken and not done, 0: none */
 	int			avoid;			/* one that was held up, or failed: others first */
-	int64		ranges_due;		/* that anybody could take before the last step */
+	int64		ranges_due;		/* that any process could take before the last step */
 } LsJobRun;
 
 extern LsJobNext ls_job_run_step(const char *model, LsJobRun *run, int limit,

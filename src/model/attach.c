@@ -314,14 +314,14 @@ choice(FunctionCallInfo fcinfo, int n, const char *name, const char *first,
 	return strcmp(word, second) == 0;
 }
 
-/* has_purged tells whether there are purged contributions of a source. */
+/* purged_of tells whether something is kept of purged events of a source. */
 static bool
-has_purged(const char *model, const char *source)
+purged_of(const char *model, const char *source)
 {
 	const char *visitors = ls_visitors_model(model);
 
-	return ls_purged_has_source(model, source) ||
-		(visitors && ls_purged_has_source(visitors, source));
+	return ls_purged_of_source(model, source) ||
+		(visitors && ls_purged_of_source(visitors, source));
 }
 
 /*
@@ -331,7 +331,7 @@ has_purged(const char *model, const char *source)
 static bool
 tell_purged(const LsSourceRow *source)
 {
-	if (!has_purged(source->model, source->source))
+	if (!purged_of(source->model, source->source))
 		return false;
 	ereport(NOTICE,
 			(errmsg("purged contributions of source \"%s\" to model \"%s\" count again",
@@ -626,7 +626,7 @@ forget_purged(const char *model, const char *source)
 void
 ls_source_tell_kept(const char *model, const char *source)
 {
-	if (!has_purged(model, source))
+	if (!purged_of(model, source))
 		return;
 	ereport(NOTICE,
 			(errmsg("purged contributions of source \"%s\" to model \"%s\" are kept, and count again when the source is attached again",

@@ -63,7 +63,7 @@ has_columns(const LsModel *model, TupleDesc desc)
 /*
  * map_columns finds the columns of a model in its score table.  False where they are
  * not those of the model: where categories are gone or have come since the snapshot
- * that the model was read with, or somebody has changed the table or lead_category by hand.
+ * that the model was read with, or the table or lead_category was changed by hand.
  */
 static bool
 map_columns(LsModel *model, TupleDesc desc)

@@ -73,9 +73,9 @@ holds(LsModel *model, LsStage *stage, const LsScore *score, ExprContext *econtex
 	return false;
 }
 
-/* ls_stage_by_name finds a stage of the model, or gives NULL. */
-LsStage *
-ls_stage_by_name(LsModel *model, const char *name)
+/* stage_by_name finds a stage of the model, or gives NULL. */
+static LsStage *
+stage_by_name(LsModel *model, const char *name)
 {
 	for (int i = 0; name && i < model->nstages; i++)
 		if (strcmp(model->stages[i].name, name) == 0)
@@ -148,7 +148,7 @@ bool
 ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
 			  LsStageState *state, TimestampTz t)
 {
-	LsStage    *now = ls_stage_by_name(model, state->stage);
+	LsStage    *now = stage_by_name(model, state->stage);
 	LsStage    *next;
 
 	if (score->disqualified)
@@ -159,7 +159,7 @@ ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
 		return move(state, LS_DISQUALIFIED, t);
 	}
 	if (state->stage && strcmp(state->stage, LS_DISQUALIFIED) == 0)
-		now = ls_stage_by_name(model, state->prior_stage);
+		now = stage_by_name(model, state->prior_stage);
 	state->prior_stage = NULL;
 	if (now && state->override != LS_OVERRIDE_NONE &&
 		override_of(model, score, econtext, now) == state->override)
@@ -177,7 +177,7 @@ bool
 ls_stage_set(LsModel *model, const LsScore *score, ExprContext *econtext,
 			 const char *stage, LsStageState *state, TimestampTz t)
 {
-	LsStage    *chosen = ls_stage_by_name(model, stage);
+	LsStage    *chosen = stage_by_name(model, stage);
 	LsStageOverride override = override_of(model, score, econtext, chosen);
 	bool		same = state->override == override;
 
@@ -227,7 +227,7 @@ void
 ls_stage_bounds(LsModel *model, double score, const LsStageState *state,
 				LsBounds *bounds)
 {
-	LsStage    *now = ls_stage_by_name(model, state->stage);
+	LsStage    *now = stage_by_name(model, state->stage);
 	int			place = now ? now - model->stages : -1;
 
 	for (int i = 0; i < model->nlevels; i++)

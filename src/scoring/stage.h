@@ -43,6 +43,5 @@ extern bool ls_stage_release(LsModel *model, const LsScore *score,
 							 TimestampTz t);
 extern void ls_stage_bounds(LsModel *model, double score,
 							const LsStageState *state, LsBounds *bounds);
-extern LsStage *ls_stage_by_name(LsModel *model, const char *name);
 
 #endif							/* LEADSCORE_STAGE_H */

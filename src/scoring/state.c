@@ -91,9 +91,9 @@ ls_state_slot(LsState *state, int64 version, bool create)
 	return &state->slots[low];
 }
 
-/* ls_state_remove forgets a rule's slot. */
-void
-ls_state_remove(LsState *state, int64 version)
+/* remove_slot forgets a rule's slot. */
+static void
+remove_slot(LsState *state, int64 version)
 {
 	LsSlot	   *slot = ls_state_slot(state, version, false);
 	int			at;
@@ -337,11 +337,11 @@ static void
 compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 {
 	int64		phase = phase_of(rule, bucket->bucket);
-	int64		kept_at = slot->more->compacted_to -
+	int64		purged_at = slot->more->compacted_to -
 		phase_of(rule, slot->more->compacted_to - phase);
 	LsBucket   *compacted = NULL;
 
-	Assert(kept_at >= bucket->bucket);
+	Assert(purged_at >= bucket->bucket);
 	for (int i = 0; i < slot->more->ncompacted; i++)
 		if (slot->more->compacted[i].bucket == phase)
 			compacted = &slot->more->compacted[i];
@@ -356,7 +356,7 @@ compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 	}
 	compacted->count += bucket->count;
 	ls_sum_add(&compacted->sum, ls_bucket_points(rule, bucket) *
-			   ls_decay(&rule->decay, (kept_at - bucket->bucket) * rule->period));
+			   ls_decay(&rule->decay, (purged_at - bucket->bucket) * rule->period));
 }
 
 /* compact_to moves the bucket at which compacted sums are kept. */
@@ -521,7 +521,7 @@ ls_state_replace(LsState *state, const LsState *counted,
 	{
 		LsSlot	   *from = ls_state_slot((LsState *) counted, versions[i], false);
 
-		ls_state_remove(state, versions[i]);
+		remove_slot(state, versions[i]);
 		if (from == NULL)
 			continue;
 		*ls_state_slot(state, versions[i], true) = *from;
@@ -550,7 +550,7 @@ ls_state_set_profile(LsState *state, int64 version, bool holds, double weight)
 
 	if (!holds)
 	{
-		ls_state_remove(state, version);
+		remove_slot(state, version);
 		return;
 	}
 	slot = ls_state_slot(state, version, true);
@@ -567,7 +567,7 @@ ls_state_take_profile(LsModel *model, LsState *state, const LsState *profile)
 	state->created_at = profile->created_at;
 	for (int i = 0; i < model->nprofiles; i++)
 		if (!model->profiles[i]->skip)
-			ls_state_remove(state, model->profiles[i]->version);
+			remove_slot(state, model->profiles[i]->version);
 	for (int i = 0; i < profile->nslots; i++)
 		ls_state_set_profile(state, profile->slots[i].version, true,
 							 ls_sum_value(&profile->slots[i].sum));

@@ -102,7 +102,6 @@ typedef struct LsState
 
 extern void ls_state_init(LsState *state);
 extern LsSlot *ls_state_slot(LsState *state, int64 version, bool create);
-extern void ls_state_remove(LsState *state, int64 version);
 extern void ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 						 TimestampTz now);
 extern bool ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta);

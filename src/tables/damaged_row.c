@@ -11,9 +11,6 @@
  */
 #include "tables/damaged_row.h"
 
-#include "catalog/pg_type.h"
-#include "utils/builtins.h"
-
 #include "rules/disclosure.h"
 #include "tables/rule_error.h"
 

@@ -1,21 +1,21 @@
 /*-------------------------------------------------------------------------
  *
  * purged_table.c
- *		The rows of purged_<model>: contributions of events that were purged.
+ *		The rows of purged_<model>: what purged events contributed.
  *
  * Where what is deleted is to stay in the scores, what the deleted rows add up
- * to is kept: a state, a row for each contact and source of a statement.  The
- * contact's own row already has it and is not touched, so there is nothing to
- * lock.  Whoever recomputes a contact from its events adds its purged contributions.
+ * to is written here: a state, a row for each contact and source of a statement.
+ * The contact's own row already has it and is not touched, so there is nothing to
+ * lock.  A contact that is recomputed from its events gets it added.
  *
- * What a snapshot sees purged fits what it sees of the events: a row went and
- * its worth came with the same commit.
+ * What a snapshot sees here fits what it sees of the events: a row went and its
+ * contribution came with the same commit.
  *
- * States are kept as they were gathered and never folded, so that they can be
- * added to any state in any order, limits per period included.  Slots go by what
- * a rule matched then; what rules that are written later match is not kept.
+ * States are never compacted, so that they can be added to any state in any order,
+ * limits per period included.  Slots go by what a rule matched then; what rules
+ * that are written later match is not there.
  *
- * A rule that is backfilled again has another version, though it matches what it did:
+ * A rule that is backfilled has another version, though it matches what it did:
  * a column got another type, or its source was attached again.  The history of
  * rules has all versions under which a rule was backfilled as it reads, and slots of
  * these are taken for those of the present one.
@@ -29,18 +29,14 @@
 
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
-#include "base/heap_writer.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/table_scan.h"
@@ -54,18 +50,11 @@ int			ls_on_delete = LS_ON_DELETE_SOURCE;
 /* columns of purged_<model> */
 enum
 {
-	PURGED_CONTACT = 1,
+	PURGED_CONTACT,
 	PURGED_SOURCE,
 	PURGED_UNTIL,
 	PURGED_RULES_VERSION,
-	PURGED_STATE,
-	PURGED_NCOLUMNS = PURGED_STATE
-};
-
-struct LsPurgedTable
-{
-	LsModel    *model;
-	LsHeapWriter rows;
+	PURGED_STATE
 };
 
 /*
@@ -86,11 +75,11 @@ warn_ignored(LsModel *model)
 }
 
 /*
- * ls_keeps tells whether what is deleted from a source stays in the scores.  Who may
- * delete may set leadscore.on_delete, but it is the owner of the model who decides.
+ * ls_purged_is_kept tells whether what is deleted from a source stays in the scores.  Any
+ * role that may delete may set leadscore.on_delete, but the owner of the model decides.
  */
 bool
-ls_keeps(const LsModel *model, const LsSource *source)
+ls_purged_is_kept(const LsModel *model, const LsSource *source)
 {
 	bool		keep = ls_on_delete == LS_ON_DELETE_KEEP;
 
@@ -104,15 +93,10 @@ ls_keeps(const LsModel *model, const LsSource *source)
 
 /* ---------- writing ---------- */
 
-LsPurgedTable *
+LsRowWriter *
 ls_purged_open(LsModel *model)
 {
-	LsPurgedTable *table = palloc0(sizeof(LsPurgedTable));
-
-	table->model = model;
-	ls_heap_writer_open(&table->rows, model->purged_table, 0);
-	ls_table_layout_check(table->rows.rel, "purged_", model->key.type);
-	return table;
+	return ls_row_writer_open(model, "purged_", model->purged_table, 0);
 }
 
 /* until gives the latest event of a state, dated later than the clock or not. */
@@ -126,36 +110,26 @@ until(const LsState *state)
 	return latest;
 }
 
-/* ls_purged_insert records what events of a contact add up to. */
+/* ls_purged_add writes what events of a contact add up to. */
 void
-ls_purged_insert(LsPurgedTable *table, Datum contact, const char *source,
+ls_purged_add(LsRowWriter *table, Datum contact, const char *source,
 			   const LsState *state)
 {
-	TupleTableSlot *slot = table->rows.written;
 	bytea	   *bytes = ls_state_encode(state);
 	text	   *name = cstring_to_text(source);
 
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, false, sizeof(bool) * PURGED_NCOLUMNS);
-	slot->tts_values[PURGED_CONTACT - 1] = contact;
-	slot->tts_values[PURGED_SOURCE - 1] = PointerGetDatum(name);
-	slot->tts_values[PURGED_UNTIL - 1] = TimestampTzGetDatum(until(state));
-	slot->tts_values[PURGED_RULES_VERSION - 1] = Int64GetDatum(table->model->version);
-	slot->tts_values[PURGED_STATE - 1] = PointerGetDatum(bytes);
-	ExecStoreVirtualTuple(slot);
-	ls_heap_writer_insert(&table->rows);
+	ls_row_writer_clear(table);
+	ls_row_writer_set(table, PURGED_CONTACT, contact);
+	ls_row_writer_set(table, PURGED_SOURCE, PointerGetDatum(name));
+	ls_row_writer_set(table, PURGED_UNTIL, TimestampTzGetDatum(until(state)));
+	ls_row_writer_set(table, PURGED_RULES_VERSION, Int64GetDatum(table->model->version));
+	ls_row_writer_set(table, PURGED_STATE, PointerGetDatum(bytes));
+	ls_row_writer_add(table);
 	pfree(bytes);
 	pfree(name);
 }
 
-void
-ls_purged_close(LsPurgedTable *table)
-{
-	ls_heap_writer_close(&table->rows);
-	pfree(table);
-}
-
-/* of_source runs a statement on purged contributions of a source; number of rows. */
+/* of_source runs a statement on the contributions of a source; number of rows. */
 static int64
 of_source(const char *sql, const char *model, const char *source)
 {
@@ -165,9 +139,9 @@ of_source(const char *sql, const char *model, const char *source)
 	return ls_sql_execute_as_owner(ls_extension_table(psprintf("purged_%s", model), false), sql, &args);
 }
 
-/* ls_purged_has_source tells whether there are purged contributions of a source. */
+/* ls_purged_of_source tells whether there are contributions of a source. */
 bool
-ls_purged_has_source(const char *model, const char *source)
+ls_purged_of_source(const char *model, const char *source)
 {
 	return of_source(psprintf("SELECT FROM leadscore.purged_%s"
 							  " WHERE source OPERATOR(pg_catalog.=) $1 LIMIT 1", model),
@@ -291,14 +265,14 @@ read_row(LsModel *model, const LsTableScan *scan)
 {
 	LsPurged   *row = palloc(sizeof(LsPurged));
 
-	row->source = TextDatumGetCString(scan->values[PURGED_SOURCE - 1]);
-	row->until = DatumGetTimestampTz(scan->values[PURGED_UNTIL - 1]);
-	ls_state_decode(DatumGetByteaPCopy(scan->values[PURGED_STATE - 1]), &row->state);
+	row->source = TextDatumGetCString(scan->values[PURGED_SOURCE]);
+	row->until = DatumGetTimestampTz(scan->values[PURGED_UNTIL]);
+	ls_state_decode(DatumGetByteaPCopy(scan->values[PURGED_STATE]), &row->state);
 	adopt_slots(model, &row->state);
 	return row;
 }
 
-/* ls_purged_any tells whether a model may have purged contributions. */
+/* ls_purged_any tells whether there may be contributions to a model. */
 bool
 ls_purged_any(LsModel *model)
 {
@@ -321,9 +295,9 @@ append_attached(StringInfo sql, const LsModel *model)
 	appendStringInfoString(sql, "]::pg_catalog.text[])");
 }
 
-/* append_of_contacts is for what is purged under the keys of contacts. */
+/* append_contacts is for contributions under the keys of contacts. */
 static void
-append_of_contacts(StringInfo sql, LsModel *model, const char *visitors)
+append_contacts(StringInfo sql, LsModel *model, const char *visitors)
 {
 	const char *equals = ls_key_equals(&model->key);
 	char	   *merged = ls_relation_qualified_name(model->merged_table);
@@ -343,9 +317,9 @@ append_of_contacts(StringInfo sql, LsModel *model, const char *visitors)
 }
 
 /*
- * ls_purged_query gives the contacts with purged contributions; rest is what follows
- * WHERE and restricts and orders t.contact_id.  What was purged of one that was merged,
- * or of a visitor who is identified, is another's.
+ * ls_purged_query gives the contacts that have contributions; rest is what follows
+ * WHERE and restricts and orders t.contact_id.  Those of a contact that was merged,
+ * or of a visitor that is identified, are another's.
  */
 char *
 ls_purged_query(LsModel *model, const char *rest)
@@ -355,7 +329,7 @@ ls_purged_query(LsModel *model, const char *rest)
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT t.contact_id FROM (");
 	if (model->visitors_of == NULL)
-		append_of_contacts(&sql, model, ls_visitors_model(model->name));
+		append_contacts(&sql, model, ls_visitors_model(model->name));
 	else
 	{
 		appendStringInfo(&sql, "SELECT k.contact_id FROM %s k",
@@ -369,7 +343,7 @@ ls_purged_query(LsModel *model, const char *rest)
 	return sql.data;
 }
 
-/* rows_of gives what the active snapshot sees purged under one key. */
+/* rows_of gives what the active snapshot sees under one key. */
 static List *
 rows_of(LsModel *model, Datum contact)
 {
@@ -379,7 +353,7 @@ rows_of(LsModel *model, Datum contact)
 	ls_table_scan_open(&scan, model->purged_table, AccessShareLock, &model->key);
 	ls_table_layout_check(scan.rel, "purged_", model->key.type);
 	if (!ls_table_scan_empty(&scan))
-		ls_table_scan_by(&scan, PURGED_CONTACT, BTEqualStrategyNumber, &contact);
+		ls_table_scan_by(&scan, PURGED_CONTACT + 1, BTEqualStrategyNumber, &contact);
 	while (scan.index && ls_table_scan_next(&scan))
 	{
 		LsPurged   *row = read_row(model, &scan);
@@ -392,37 +366,37 @@ rows_of(LsModel *model, Datum contact)
 }
 
 /*
- * ls_purged_rows gives what the active snapshot sees purged of a contact, and of those
- * whose events count for it.
+ * ls_purged_rows gives what the active snapshot sees of a contact, and of those whose
+ * events count for it.
  */
 List *
 ls_purged_rows(LsModel *model, Datum contact)
 {
-	LsAliases	aliases;
+	LsIdentities	identities;
 	LsModel    *visitors;
 	List	   *rows;
 
-	if (!ls_alias_merges(model) && !ls_alias_visitors(model))
+	if (!ls_identity_has_merges(model) && !ls_identity_has_visitors(model))
 		return rows_of(model, contact);
-	ls_alias_of(model, contact, &aliases);
-	if (aliases.taken)
+	ls_identity_of(model, contact, &identities);
+	if (identities.taken)
 		return NIL;
 	rows = rows_of(model, contact);
-	for (int i = 0; i < aliases.nsources; i++)
-		rows = list_concat(rows, rows_of(model, aliases.sources[i]));
-	if (aliases.nvisitors == 0 || ls_visitors_model(model->name) == NULL)
+	for (int i = 0; i < identities.nsources; i++)
+		rows = list_concat(rows, rows_of(model, identities.sources[i]));
+	if (identities.nvisitors == 0 || ls_visitors_model(model->name) == NULL)
 		return rows;
 	visitors = ls_model_acquire(ls_visitors_model(model->name), NULL);
-	for (int i = 0; visitors && i < aliases.nvisitors; i++)
-		rows = list_concat(rows, rows_of(visitors, aliases.visitors[i]));
+	for (int i = 0; visitors && i < identities.nvisitors; i++)
+		rows = list_concat(rows, rows_of(visitors, identities.visitors[i]));
 	if (visitors)
 		ls_model_release(visitors);
 	return rows;
 }
 
-/* ls_purged_add adds purged contributions of a contact to a state that was never folded. */
+/* ls_purged_merge adds the contributions of a contact to a state that was never compacted. */
 void
-ls_purged_add(LsModel *model, Datum contact, LsState *state)
+ls_purged_merge(LsModel *model, Datum contact, LsState *state)
 {
 	ListCell   *lc;
 
@@ -433,7 +407,7 @@ ls_purged_add(LsModel *model, Datum contact, LsState *state)
 /* ---------- notices ---------- */
 
 /*
- * purged gives, for each attached source with purged contributions, its name and
+ * purged gives, for each attached source that has contributions, its name and
  * the latest event, as the active snapshot sees it: pairs, in two lists.
  */
 static void

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * purged_table.h
- *		The rows of purged_<model>: contributions of events that were purged.
+ *		The rows of purged_<model>: what purged events contributed.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,6 +14,7 @@
 
 #include "rules/model_compile.h"
 #include "scoring/state.h"
+#include "tables/row_writer.h"
 
 /* leadscore.on_delete */
 typedef enum LsOnDelete
@@ -30,26 +31,24 @@ typedef struct LsPurged
 {
 	char	   *source;
 	TimestampTz until;			/* the latest of these events */
-	LsState		state;			/* never folded */
+	LsState		state;			/* never compacted */
 } LsPurged;
 
-extern bool ls_keeps(const LsModel *model, const LsSource *source);
+extern bool ls_purged_is_kept(const LsModel *model, const LsSource *source);
 
-/* rows are only inserted, so nobody waits for anybody */
-typedef struct LsPurgedTable LsPurgedTable;
-extern LsPurgedTable *ls_purged_open(LsModel *model);
-extern void ls_purged_insert(LsPurgedTable *table, Datum contact, const char *source,
+/* rows are only inserted, so sessions do not wait for each other */
+extern LsRowWriter *ls_purged_open(LsModel *model);
+extern void ls_purged_add(LsRowWriter *table, Datum contact, const char *source,
 						   const LsState *state);
-extern void ls_purged_close(LsPurgedTable *table);
 
 extern bool ls_purged_any(LsModel *model);
 
-/* what the active snapshot sees purged of a contact; of LsPurged */
+/* what the active snapshot sees of a contact; of LsPurged */
 extern List *ls_purged_rows(LsModel *model, Datum contact);
-extern void ls_purged_add(LsModel *model, Datum contact, LsState *state);
+extern void ls_purged_merge(LsModel *model, Datum contact, LsState *state);
 
-/* purged contributions of a source that is not attached count for nothing meanwhile */
-extern bool ls_purged_has_source(const char *model, const char *source);
+/* contributions of a source that is not attached count for nothing meanwhile */
+extern bool ls_purged_of_source(const char *model, const char *source);
 extern int64 ls_purged_forget_source(const char *model, const char *source);
 extern char *ls_purged_query(LsModel *model, const char *rest);
 

@@ -48,9 +48,9 @@ struct LsScoreWriter
 	bool		exists;			/* the row of the change in hand */
 	bool		locked_to_read; /* the tables that contacts are counted from */
 	ExprContext *stage_context; /* where conditions of stages need the contact's row */
-	LsDueTable *due;			/* opened when it is first needed */
+	LsRowWriter *due;			/* opened when it is first needed */
 	LsStageHistory  *history;
-	LsProfileTable *profiles;	/* and so is this */
+	LsRowWriter *profiles;	/* and so is this */
 	int64		transitions;	/* of stage, of all changes */
 	LsPending	taken;			/* what was pending, of the change in hand ... */
 	MemoryContext taken_context;	/* ... which may need several attempts */
@@ -94,10 +94,10 @@ void
 ls_score_writer_close(LsScoreWriter *writer)
 {
 	if (writer->due)
-		ls_due_table_close(writer->due);
+		ls_row_writer_close(writer->due);
 	ls_stage_history_close(writer->history);
 	if (writer->profiles)
-		ls_profile_table_close(writer->profiles);
+		ls_row_writer_close(writer->profiles);
 	ls_score_table_close(&writer->table);
 	MemoryContextDelete(writer->context);
 	MemoryContextDelete(writer->taken_context);
@@ -380,7 +380,7 @@ record_profile(LsScoreWriter *writer, const LsChange *change, const LsProfile *b
 {
 	LsProfileRow row = {t, change->kind == LS_CHANGE_REPLACE || change->kind == LS_CHANGE_RULES, {0}};
 
-	if (!ls_keeps_profiles(writer->model))
+	if (!ls_profile_is_recorded(writer->model))
 		return;
 	ls_profile_of_state(writer->model, state, &row.profile);
 	if (ls_profile_equal(before, &row.profile))
@@ -407,14 +407,14 @@ forward(LsScoreWriter *writer, const LsChange *change)
 	Datum		target;
 
 	if (change->kind == LS_CHANGE_SET_STAGE ||
-		!ls_alias_find(writer->model, change->contact, LS_ALIAS_HELD, &target))
+		!ls_identity_find(writer->model, change->contact, LS_IDENTITY_LOCKED, &target))
 		return false;
 	if (merges_pending(change))
 		take_newest_pending(writer, change->contact);
 	if (change->kind == LS_CHANGE_RECOMPUTE ||
 		(change->kind == LS_CHANGE_EVENTS && change->data.events.delta) ||
 		writer->taken.has_delta || writer->taken.count_all)
-		ls_alias_mark(writer->model, target);
+		ls_identity_enqueue(writer->model, target);
 	return true;
 }
 
@@ -427,7 +427,7 @@ was_taken(LsScoreWriter *writer, Datum contact)
 {
 	Datum		target;
 
-	if (!ls_alias_find(writer->model, contact, LS_ALIAS_NOW, &target))
+	if (!ls_identity_find(writer->model, contact, LS_IDENTITY_NEWEST, &target))
 		return false;
 	ls_score_table_delete(&writer->table, contact);
 	return true;
@@ -480,7 +480,7 @@ earliest(const LsScoreWriter *writer, const LsChange *change, const LsScoreRow *
 	if (writer->exists)
 		return ls_score_row_instant(row);
 	if (change->kind == LS_CHANGE_RECOMPUTE && change->data.recompute.stage &&
-		ls_instant_has_been(change->data.recompute.stage->since))
+		ls_clock_has_shown(change->data.recompute.stage->since))
 		return change->data.recompute.stage->since;
 	return DT_NOBEGIN;
 }
@@ -516,7 +516,7 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 	if (!tr.exists)
 		ls_score_row_start(model, change->contact, &row, tr.now);
 	due = (LsDueRow) {row.state.due, row.state.due_drift, change->contact};
-	if (ls_keeps_profiles(model))
+	if (ls_profile_is_recorded(model))
 		ls_profile_of_state(model, &row.state, &profile);
 	if (!ls_change_is_state_only(change))
 		tr.econtext = stage_context(writer, change->contact);
