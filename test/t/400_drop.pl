@@ -116,7 +116,7 @@ my $again = $make . $look;
 my $db = copy();
 my ($out, $err) = run($db, 'DROP EXTENSION leadscore');
 like($err, qr/cannot drop extension leadscore because other objects depend on it/, 'DROP EXTENSION is refused');
-like($err, qr/DETAIL:  There is 1 model, and triggers .*\nHINT:  Call leadscore.detach_all\(\) before/,
+like($err, qr/DETAIL:  There is 1 model, and triggers .*\nHINT:  Call leadscore.detach_all\(\) first/,
 	'... and says why, and what to do');
 is(run($db, "$scores; SELECT * FROM leadscore.verify('m')"), $before, '... and nothing has happened');
 # one session: it has used the triggers before, and does it all again after
