@@ -263,7 +263,7 @@ is_put_aside(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
 	if (row == NULL)
 	{
 		row = &made;
-		if (!ls_contact_snapshot_start(model, contact, row))
+		if (!ls_contact_snapshot_find(model, contact, row))
 			return false;
 	}
 	else if (!ls_contact_snapshot_merge_state(model, row))
