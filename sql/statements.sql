@@ -392,7 +392,8 @@ BEGIN
 	RETURN NULL;
 END $$;
 CREATE TRIGGER levels AFTER INSERT ON event FOR EACH ROW WHEN (NEW.what = 'levels') EXECUTE FUNCTION levels();
-CREATE VIEW events AS SELECT contact_id, score, score = leadscore.replay('st', contact_id) AS same FROM leadscore.live_st WHERE contact_id > 8 ORDER BY contact_id;
+CREATE VIEW events AS SELECT contact_id, score, score = leadscore.replay('st', contact_id) AS same
+  FROM leadscore.live_st WHERE contact_id > 8 ORDER BY contact_id;
 INSERT INTO event VALUES (40, 12, 'levels'), (41, 13, 'levels');
 SELECT * FROM events;
 SELECT * FROM leadscore.verify('st');
