@@ -543,7 +543,7 @@ ls_daily_write(const char *model, bool wait)
 	if (day < earliest)
 	{
 		ereport(LOG,
-				(errmsg("the days of model \"%s\" before %s are left out",
+				(errmsg("skipping days of model \"%s\" before %s",
 						model, DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(earliest)))),
 				 errdetail("They ended more than %d days ago.", MAX_DAYS_BACK)));
 		day = earliest;
