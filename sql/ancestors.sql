@@ -183,7 +183,7 @@ UPDATE shelf SET k = k + 5;
 SELECT stored('ancestors');
 DELETE FROM shelf WHERE k < 10;
 SELECT stored('ancestors');
-SELECT count(*) FROM leadscore.kept_ancestors;
+SELECT count(*) FROM leadscore.purged_ancestors;
 
 -- a command that nobody was told of: what is written straight to the table counts on
 CREATE TABLE loose (LIKE heir);

@@ -116,10 +116,10 @@ DROP INDEX leadscore.c_invalid;
 SELECT * FROM leadscore.verify('c_hotel') WHERE status <> 'ok';
 -- the same of what is kept
 DELETE FROM c_act WHERE guest = 'k1';
-DROP INDEX leadscore.kept_c_hotel_contact;
+DROP INDEX leadscore.purged_c_hotel_contact;
 INSERT INTO c_act VALUES ('k1', '2026-01-02');	-- is not stopped
 SELECT leadscore.score('c_hotel', 'k1'), leadscore.replay('c_hotel', 'k1');
-CREATE INDEX ON leadscore.kept_c_hotel (contact_id, source);
+CREATE INDEX ON leadscore.purged_c_hotel (contact_id, source);
 SELECT leadscore.rescore('c_hotel');
 SELECT leadscore.score('c_hotel', 'k1'), leadscore.replay('c_hotel', 'k1');
 -- primary keys

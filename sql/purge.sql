@@ -76,7 +76,7 @@ DELETE FROM visit WHERE at < '2026-01-10 00:00+00';
 TRUNCATE visit_1;
 DELETE FROM visit_2 WHERE contact = 'contact-2' AND at < '2026-02-10 00:00+00';
 SELECT * FROM other;
-SELECT count(*) > 5 AS kept, count(DISTINCT source) AS sources, max(until) FROM leadscore.kept_p;
+SELECT count(*) > 5 AS kept, count(DISTINCT source) AS sources, max(until) FROM leadscore.purged_p;
 SET client_min_messages = notice;
 SELECT * FROM leadscore.verify('p');
 SELECT leadscore.rescore('p');
@@ -235,9 +235,9 @@ DROP TABLE visit_7 CASCADE;
 ROLLBACK;
 SELECT * FROM leadscore.verify('p');
 -- the table itself
-SELECT count(*) > 0 AS kept FROM leadscore.kept_p WHERE source = 'visit';
+SELECT count(*) > 0 AS kept FROM leadscore.purged_p WHERE source = 'visit';
 DROP TABLE visit CASCADE;
-SELECT count(*) FROM leadscore.kept_p WHERE source = 'visit';
+SELECT count(*) FROM leadscore.purged_p WHERE source = 'visit';
 SELECT * FROM leadscore.verify('p');
 SELECT matched, points FROM leadscore.explain('p', 'contact-4') WHERE name = 'most';
 

@@ -113,19 +113,19 @@ SELECT * FROM shown();
 RESET leadscore.inline_limit;
 
 -- forgotten for good: with the source, or when it was detached already
-SELECT count(*) > 0 AS kept FROM leadscore.kept_hotel;
+SELECT count(*) > 0 AS kept FROM leadscore.purged_hotel;
 SELECT leadscore.detach('hotel', 'act', purged => 'forgotten');
 SELECT leadscore.detach('hotel', 'act');
 SELECT leadscore.detach('hotel', 'act');
 SELECT leadscore.detach('hotel', 'act', purged => 'forget');
 SELECT leadscore.detach('hotel', 'act', purged => 'forget');
-SELECT count(*) FROM leadscore.kept_hotel;
+SELECT count(*) FROM leadscore.purged_hotel;
 SELECT leadscore.attach('hotel', 'act', 'guest', 'at', 'what', on_delete => 'keep');
 SELECT * FROM shown();
 DELETE FROM act WHERE guest = 8;
-SELECT count(*) FROM leadscore.kept_hotel;
+SELECT count(*) FROM leadscore.purged_hotel;
 SELECT leadscore.detach('hotel', 'act', purged => 'forget');
-SELECT count(*) FROM leadscore.kept_hotel;
+SELECT count(*) FROM leadscore.purged_hotel;
 
 -- one who is erased is not kept
 SELECT leadscore.attach('hotel', 'act', 'guest', 'at', 'what', on_delete => 'keep');
@@ -133,7 +133,7 @@ INSERT INTO act (guest, at) VALUES (9, '2026-03-01 00:00+00');
 DELETE FROM act WHERE guest = 9;
 SELECT leadscore.detach('hotel', 'act');
 SELECT leadscore.erase_contact('hotel', 9) > 0 AS erased;
-SELECT count(*) FROM leadscore.kept_hotel;
+SELECT count(*) FROM leadscore.purged_hotel;
 SELECT leadscore.drop_model('hotel');
 
 -- of contacts that were merged, and of visitors, identified or not
@@ -157,6 +157,6 @@ SELECT contact_id, score FROM leadscore.score_hotel_visitors;
 SELECT leadscore.unmerge('hotel', '9');
 SELECT * FROM shown();
 SELECT leadscore.detach('hotel', 'click', purged => 'forget');
-SELECT (SELECT count(*) FROM leadscore.kept_hotel) + (SELECT count(*) FROM leadscore.kept_hotel_visitors) AS kept;
+SELECT (SELECT count(*) FROM leadscore.purged_hotel) + (SELECT count(*) FROM leadscore.purged_hotel_visitors) AS kept;
 SELECT leadscore.drop_model('hotel');
 DROP SCHEMA purged_source CASCADE;

@@ -356,6 +356,57 @@ INSERT INTO event VALUES (30, 7, 'w'), (31, 7, 'w');
 SELECT name, matched, points FROM leadscore.explain('st', 7) WHERE name LIKE 'made%';
 SELECT leadscore.score('st', 7) = leadscore.replay('st', 7) AS same;
 SELECT * FROM leadscore.verify('st');
-DROP VIEW now, told;
+--
+-- subtransactions within subtransactions of a trigger's, of which some abort: what each
+-- leaves about the same contact counts, or goes with it
+--
+ALTER TABLE event DROP CONSTRAINT stays;
+CREATE FUNCTION levels() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+	n int := NEW.contact * 1000;
+BEGIN
+	INSERT INTO event VALUES (n, NEW.contact, 'v');
+	BEGIN
+		INSERT INTO event VALUES (n + 1, NEW.contact, 'v'), (n + 2, 9, 'v');
+		BEGIN
+			INSERT INTO event VALUES (n + 3, NEW.contact, 'v');
+			DELETE FROM event WHERE id = n + 2;
+		END;
+		BEGIN
+			UPDATE event SET what = 'x' WHERE contact = NEW.contact;
+			UPDATE contact SET vip = true WHERE id = NEW.contact;
+			INSERT INTO event VALUES (n + 4, NEW.contact, 'v'), (n + 5, 10, 'f');
+			RAISE EXCEPTION 'no';
+		EXCEPTION WHEN raise_exception THEN
+			INSERT INTO event VALUES (n + 6, NEW.contact, 'v');
+		END;
+	END;
+	BEGIN
+		BEGIN
+			INSERT INTO event VALUES (n + 7, NEW.contact, 'v'), (n + 8, 11, 'v');
+		END;
+		RAISE EXCEPTION 'no';
+	EXCEPTION WHEN raise_exception THEN
+		INSERT INTO event SELECT n + 10 + i, NEW.contact, 'f' FROM generate_series(1, 2) i;
+	END;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER levels AFTER INSERT ON event FOR EACH ROW WHEN (NEW.what = 'levels') EXECUTE FUNCTION levels();
+CREATE VIEW events AS SELECT contact_id, score, score = leadscore.replay('st', contact_id) AS same
+  FROM leadscore.live_st WHERE contact_id > 8 ORDER BY contact_id;
+INSERT INTO event VALUES (40, 12, 'levels'), (41, 13, 'levels');
+SELECT * FROM events;
+SELECT * FROM leadscore.verify('st');
+SET leadscore.on_delete = keep;
+INSERT INTO event VALUES (42, 14, 'levels');
+RESET leadscore.on_delete;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+INSERT INTO event VALUES (43, 15, 'levels');
+SELECT * FROM events;
+COMMIT;
+SELECT leadscore.refresh('st') > 0 AS merged;
+SELECT * FROM events;
+SELECT * FROM leadscore.verify('st');
+DROP VIEW now, told, events;
 SELECT leadscore.drop_model('st');
 DROP SCHEMA statements CASCADE;

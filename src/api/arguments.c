@@ -126,7 +126,7 @@ ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model)
 	Datum		contact = ls_asked_key(fcinfo, 1, model);
 	Datum		target;
 
-	if (model->visitors_of == NULL && ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
+	if (model->visitors_of == NULL && ls_identity_find(model, contact, LS_IDENTITY_SEEN, &target))
 		return target;
 	return contact;
 }

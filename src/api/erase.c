@@ -45,7 +45,7 @@ PG_FUNCTION_INFO_V1(ls_erase_contact);
 
 /* Tables of a model that have rows of a contact, beside those that say whose it is */
 static const char *const model_tables[] = {
-	"due_", "pending_", "kept_", "profile_", "history_", "outbox_", "worker_error_",
+	"due_", "pending_", "purged_", "profile_", "history_", "outbox_", "worker_error_",
 	"daily_", "score_"
 };
 
@@ -131,7 +131,7 @@ refuse_merged(LsModel *model, Datum contact)
 {
 	Datum		target;
 
-	if (!ls_alias_find(model, contact, LS_ALIAS_NOW, &target))
+	if (!ls_identity_find(model, contact, LS_IDENTITY_NEWEST, &target))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -244,33 +244,33 @@ erase(LsModel *model, Datum contact)
 
 /* ---------- identity resolution ---------- */
 
-/* forget_alias deletes the row that says for whom a contact or visitor counts. */
+/* forget_identity deletes the row that says for whom a contact or visitor counts. */
 static int64
-forget_alias(LsModel *model, Datum contact)
+forget_identity(LsModel *model, Datum contact)
 {
 	LsSqlArguments args = {.newest = true};
 
 	ls_sql_add(&args, model->key.type, contact);
 	return ls_sql_execute_as_owner(model->score_table,
-								   psprintf("DELETE FROM %s", ls_alias_place(model)), &args);
+								   psprintf("DELETE FROM %s", ls_identity_place(model)), &args);
 }
 
-/* aliases_now gives those who count for a contact by now, in their order. */
-static LsAliases
-aliases_now(LsModel *model, Datum contact)
+/* identities_now gives those who count for a contact by now, in their order. */
+static LsIdentities
+identities_now(LsModel *model, Datum contact)
 {
-	LsAliases	aliases;
+	LsIdentities	identities;
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	ls_alias_of(model, contact, &aliases);
+	ls_identity_of(model, contact, &identities);
 	PopActiveSnapshot();
-	if (aliases.nsources > 0)
-		qsort_arg(aliases.sources, aliases.nsources, sizeof(Datum), ls_by_key, &model->key);
-	if (aliases.nvisitors > 0)
-		qsort_arg(aliases.visitors, aliases.nvisitors, sizeof(Datum), ls_by_key,
+	if (identities.nsources > 0)
+		qsort_arg(identities.sources, identities.nsources, sizeof(Datum), ls_by_key, &model->key);
+	if (identities.nvisitors > 0)
+		qsort_arg(identities.visitors, identities.nvisitors, sizeof(Datum), ls_by_key,
 				  &model->visitor_key);
-	return aliases;
+	return identities;
 }
 
 /* hold locks the row of a contact, after waiting for those that have it. */
@@ -286,19 +286,19 @@ hold(LsModel *model, Datum contact)
 
 /* part deletes the rows that say so, and holds all that is left to be erased. */
 static int64
-part(LsModel *visitors, LsModel *model, Datum contact, const LsAliases *aliases)
+part(LsModel *visitors, LsModel *model, Datum contact, const LsIdentities *identities)
 {
 	int64		rows = 0;
 	int			i = 0;
 
-	for (int j = 0; j < aliases->nvisitors; j++)
-		rows += forget_alias(visitors, aliases->visitors[j]);
-	for (; i < aliases->nsources &&
-		 ls_key_compare(&model->key, aliases->sources[i], contact) < 0; i++)
-		rows += forget_alias(model, aliases->sources[i]);
+	for (int j = 0; j < identities->nvisitors; j++)
+		rows += forget_identity(visitors, identities->visitors[j]);
+	for (; i < identities->nsources &&
+		 ls_key_compare(&model->key, identities->sources[i], contact) < 0; i++)
+		rows += forget_identity(model, identities->sources[i]);
 	hold(model, contact);
-	for (; i < aliases->nsources; i++)
-		rows += forget_alias(model, aliases->sources[i]);
+	for (; i < identities->nsources; i++)
+		rows += forget_identity(model, identities->sources[i]);
 	return rows;
 }
 
@@ -309,31 +309,31 @@ erase_person(LsModel *visitors, LsModel *model, Datum contact)
 	List	   *all = NIL;
 	int64		rows = 0;
 	int			attempts = 0;
-	LsAliases  *aliases;
+	LsIdentities  *identities;
 	ListCell   *lc;
 
 	/* others may be merged into it, or identified, while we wait */
 	do
 	{
 		ls_score_table_attempt(model, contact, model->merged_table, attempts++);
-		aliases = palloc(sizeof(LsAliases));
-		*aliases = aliases_now(model, contact);
-		rows += part(visitors, model, contact, aliases);
-		all = lappend(all, aliases);
-	} while (aliases->nvisitors + aliases->nsources > 0);
+		identities = palloc(sizeof(LsIdentities));
+		*identities = identities_now(model, contact);
+		rows += part(visitors, model, contact, identities);
+		all = lappend(all, identities);
+	} while (identities->nvisitors + identities->nsources > 0);
 	check_gone(model, contact);
 	foreach(lc, all)
 	{
-		aliases = lfirst(lc);
-		for (int i = 0; i < aliases->nvisitors; i++)
+		identities = lfirst(lc);
+		for (int i = 0; i < identities->nvisitors; i++)
 		{
-			check_gone(visitors, aliases->visitors[i]);
-			rows += erase(visitors, aliases->visitors[i]);
+			check_gone(visitors, identities->visitors[i]);
+			rows += erase(visitors, identities->visitors[i]);
 		}
-		for (int i = 0; i < aliases->nsources; i++)
+		for (int i = 0; i < identities->nsources; i++)
 		{
-			check_gone(model, aliases->sources[i]);
-			rows += erase(model, aliases->sources[i]);
+			check_gone(model, identities->sources[i]);
+			rows += erase(model, identities->sources[i]);
 		}
 	}
 	return rows + erase(model, contact);
@@ -349,11 +349,11 @@ erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)
 	LsChange	change = {.kind = LS_CHANGE_RECOMPUTE};
 	LsScoreWriter *writer;
 	Datum		target;
-	bool		identified = ls_alias_find(visitors, visitor, LS_ALIAS_NOW, &target);
+	bool		identified = ls_identity_find(visitors, visitor, LS_IDENTITY_NEWEST, &target);
 	int64		rows = 0;
 
 	if (identified)
-		rows = forget_alias(visitors, visitor);
+		rows = forget_identity(visitors, visitor);
 	hold(visitors, visitor);
 	CommandCounterIncrement();
 	check_gone(visitors, visitor);
@@ -361,7 +361,7 @@ erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)
 	if (!identified)
 		return rows;
 	writer = ls_score_writer_open(model, "merge");
-	if (!ls_alias_find(model, target, LS_ALIAS_NOW, &change.contact))
+	if (!ls_identity_find(model, target, LS_IDENTITY_NEWEST, &change.contact))
 		change.contact = target;
 	(void) ls_score_writer_change(writer, &change);
 	ls_score_writer_close(writer);

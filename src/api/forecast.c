@@ -158,7 +158,7 @@ ask_due(List *coming, LsModel *model, const LsDueRow *due, TimestampTz until,
 		if (pending.nrows > 0)
 			return coming;
 	}
-	if (ls_alias_pending(model, due->contact) &&
+	if (ls_identity_pending(model, due->contact) &&
 		!ls_contact_snapshot_find_current(model, due->contact, &row))
 		return coming;
 	return add_coming(coming, model, &row, until, context);

@@ -181,7 +181,7 @@ take_back(LsModel *model, Datum contact)
 	ls_sql_add(&args, model->key.type, contact);
 	rows = ls_sql_query_as_owner(model->score_table,
 								 psprintf("DELETE FROM %s RETURNING stage, stage_since, prior_stage, stage_override",
-										  ls_alias_place(model)), &args);
+										  ls_identity_place(model)), &args);
 	if (rows->numvals == 1)
 	{
 		char	   *prior = ls_sql_text(rows, 0, 3);
@@ -215,15 +215,15 @@ hold_row(LsModel *model, LsScoreWriter *writer, Datum contact, LsScoreRow *row)
 	return ls_score_table_find_newest(model, contact, row);
 }
 
-/* hold_alias locks the row which says for whom a contact counts. */
+/* hold_identity locks the row which says for whom a contact counts. */
 static void
-hold_alias(LsModel *model, Datum contact)
+hold_identity(LsModel *model, Datum contact)
 {
 	LsSqlArguments args = {.newest = true};
 
 	ls_sql_add(&args, model->key.type, contact);
 	ls_sql_execute_as_owner(model->score_table,
-							psprintf("SELECT 1 FROM %s FOR UPDATE", ls_alias_place(model)), &args);
+							psprintf("SELECT 1 FROM %s FOR UPDATE", ls_identity_place(model)), &args);
 }
 
 /* hold_all locks the places of contacts in their order, with or without a row. */
@@ -241,8 +241,8 @@ hold_all(LsModel *model, LsScoreWriter *writer, const Keys *keys, Datum one, Dat
 	qsort_arg(all, n, sizeof(Datum), ls_by_key, &model->key);
 	for (int i = 0; i < n; i++)
 	{
-		if (ls_alias_find(model, all[i], LS_ALIAS_NOW, &target))
-			hold_alias(model, all[i]);
+		if (ls_identity_find(model, all[i], LS_IDENTITY_NEWEST, &target))
+			hold_identity(model, all[i]);
 		else
 			(void) hold_row(model, writer, all[i], &row);
 	}
@@ -320,7 +320,7 @@ refuse_merged(LsModel *model, Datum target, Datum source)
 {
 	Datum		other;
 
-	if (ls_alias_find(model, source, LS_ALIAS_NOW, &other))
+	if (ls_identity_find(model, source, LS_IDENTITY_NEWEST, &other))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("contact \"%s\" of model \"%s\" was merged into \"%s\" before",
@@ -328,7 +328,7 @@ refuse_merged(LsModel *model, Datum target, Datum source)
 						ls_key_text(&model->key, other)),
 				 errhint("Call leadscore.unmerge('%s', ...) first, or merge \"%s\".",
 						 model->name, ls_key_text(&model->key, other))));
-	if (ls_alias_find(model, target, LS_ALIAS_NOW, &other))
+	if (ls_identity_find(model, target, LS_IDENTITY_NEWEST, &other))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("contact \"%s\" of model \"%s\" was itself merged into \"%s\"",
@@ -404,7 +404,7 @@ ls_unmerge(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(1))
 		(void) ls_sql_text_argument(fcinfo, 1, "source");
 	source = ls_asked_key(fcinfo, 1, model);
-	if (!ls_alias_find(model, source, LS_ALIAS_NOW, &target))
+	if (!ls_identity_find(model, source, LS_IDENTITY_NEWEST, &target))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("contact \"%s\" of model \"%s\" was not merged into another",
@@ -416,7 +416,7 @@ ls_unmerge(PG_FUNCTION_ARGS)
 	hold_all(model, writer, &back, target, source);
 	now = merged_into(model, source);
 	check_same(model, &back, &now);
-	if (!ls_alias_find(model, source, LS_ALIAS_NOW, &still) ||
+	if (!ls_identity_find(model, source, LS_IDENTITY_NEWEST, &still) ||
 		ls_key_compare(&model->key, still, target) != 0)
 		refuse_changed(model);
 
@@ -476,7 +476,7 @@ counts_for(LsModel *model, Datum contact)
 {
 	Datum		target;
 
-	return ls_alias_find(model, contact, LS_ALIAS_NOW, &target) ? target : contact;
+	return ls_identity_find(model, contact, LS_IDENTITY_NEWEST, &target) ? target : contact;
 }
 
 /*
@@ -488,7 +488,7 @@ is_identified(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 {
 	Datum		other;
 
-	if (!ls_alias_find(visitors, visitor, LS_ALIAS_NOW, &other))
+	if (!ls_identity_find(visitors, visitor, LS_IDENTITY_NEWEST, &other))
 		return false;
 	if (ls_key_compare(&model->key, counts_for(model, contact),
 					   counts_for(model, other)) == 0)
@@ -593,8 +593,8 @@ ls_unidentify(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(1))
 		(void) ls_sql_text_argument(fcinfo, 1, "visitor");
 	visitor = ls_asked_key(fcinfo, 1, visitors);
-	hold_alias(visitors, visitor);
-	if (!ls_alias_find(visitors, visitor, LS_ALIAS_NOW, &contact))
+	hold_identity(visitors, visitor);
+	if (!ls_identity_find(visitors, visitor, LS_IDENTITY_NEWEST, &contact))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("it is not known which contact visitor \"%s\" of model \"%s\" is",
@@ -633,14 +633,14 @@ canonical(LsModel *model, Datum contact)
 
 /* read_asked reads a contact from the arguments, and those who count for it; false: it is null. */
 static bool
-read_asked(FunctionCallInfo fcinfo, LsModel **model, Datum *contact, LsAliases *aliases)
+read_asked(FunctionCallInfo fcinfo, LsModel **model, Datum *contact, LsIdentities *identities)
 {
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return false;
 	*model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	*contact = ls_asked_contact(fcinfo, *model);
-	ls_alias_of(*model, *contact, aliases);
+	ls_identity_of(*model, *contact, identities);
 	return true;
 }
 
@@ -650,16 +650,16 @@ ls_identities(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	LsModel    *model;
-	LsAliases	aliases;
+	LsIdentities	identities;
 	Datum		contact;
 
-	if (!read_asked(fcinfo, &model, &contact, &aliases))
+	if (!read_asked(fcinfo, &model, &contact, &identities))
 		PG_RETURN_NULL();
 	show(result, "contact", &model->key, canonical(model, contact));
-	for (int i = 0; i < aliases.nsources; i++)
-		show(result, "merged", &model->key, aliases.sources[i]);
-	for (int i = 0; i < aliases.nvisitors; i++)
-		show(result, "visitor", &model->visitor_key, aliases.visitors[i]);
+	for (int i = 0; i < identities.nsources; i++)
+		show(result, "merged", &model->key, identities.sources[i]);
+	for (int i = 0; i < identities.nvisitors; i++)
+		show(result, "visitor", &model->visitor_key, identities.visitors[i]);
 	PG_RETURN_NULL();
 }
 
@@ -709,14 +709,14 @@ may_read_history(const LsModel *model)
 
 /* add_visitors adds those of the visitors of a model. */
 static void
-add_visitors(Lives *lives, LsModel *model, const LsAliases *aliases)
+add_visitors(Lives *lives, LsModel *model, const LsIdentities *identities)
 {
-	char	   *name = aliases->nvisitors > 0 ? ls_visitors_model(model->name) : NULL;
+	char	   *name = identities->nvisitors > 0 ? ls_visitors_model(model->name) : NULL;
 	LsModel    *visitors = name ? ls_model_acquire(name, GetActiveSnapshot()) : NULL;
 
 	if (visitors && may_read_history(visitors))
-		for (int i = 0; i < aliases->nvisitors; i++)
-			add_life(lives, visitors, "visitor", aliases->visitors[i]);
+		for (int i = 0; i < identities->nvisitors; i++)
+			add_life(lives, visitors, "visitor", identities->visitors[i]);
 	if (visitors)
 		ls_model_release(visitors);
 }
@@ -734,19 +734,19 @@ ls_history_of(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	LsModel    *model;
-	LsAliases	aliases;
+	LsIdentities	identities;
 	Lives		lives = {0};
 	Datum		contact;
 
-	if (!read_asked(fcinfo, &model, &contact, &aliases))
+	if (!read_asked(fcinfo, &model, &contact, &identities))
 		PG_RETURN_NULL();
 	if (may_read_history(model))
 	{
 		add_life(&lives, model, "contact", canonical(model, contact));
-		for (int i = 0; i < aliases.nsources; i++)
-			add_life(&lives, model, "merged", aliases.sources[i]);
+		for (int i = 0; i < identities.nsources; i++)
+			add_life(&lives, model, "merged", identities.sources[i]);
 	}
-	add_visitors(&lives, model, &aliases);
+	add_visitors(&lives, model, &identities);
 	if (lives.n > 0)
 		qsort(lives.all, lives.n, sizeof(Lived), ls_stage_history_compare);
 	for (int i = 0; i < lives.n; i++)

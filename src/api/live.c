@@ -112,7 +112,7 @@ start_stored(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 
 	if (tuple == NULL)
 		return false;
-	ls_row_read_tuple(model, tuple, RelationGetDescr(rel), row);
+	ls_score_table_read_tuple(model, tuple, RelationGetDescr(rel), row);
 	return !ls_contact_snapshot_any_pending(model) || ls_contact_snapshot_merge(model, row, true);
 }
 
@@ -209,7 +209,7 @@ ls_live(PG_FUNCTION_ARGS)
 		ls_contact_snapshot_advance(model, &row, at);
 	else
 		recall(model, &row, at);
-	ls_row_values(model, &row, values, nulls);
+	ls_score_table_values(model, &row, values, nulls);
 	evaluated = heap_form_tuple(desc, values, nulls);
 	ReleaseTupleDesc(desc);
 	PG_RETURN_DATUM(HeapTupleGetDatum(evaluated));

@@ -263,7 +263,7 @@ is_put_aside(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
 	if (row == NULL)
 	{
 		row = &made;
-		if (!ls_contact_snapshot_start(model, contact, row))
+		if (!ls_contact_snapshot_find(model, contact, row))
 			return false;
 	}
 	else if (!ls_contact_snapshot_merge_state(model, row))
@@ -411,7 +411,7 @@ ls_verify(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		if (tuple)
-			ls_row_read_tuple(model, tuple, desc, &row);
+			ls_score_table_read_tuple(model, tuple, desc, &row);
 		ls_replay_clear(replay);
 		ls_replay_read(replay, reader, contact);
 		verify_contact(result, replay, contact, tuple ? &row : NULL, left);
@@ -420,7 +420,7 @@ ls_verify(PG_FUNCTION_ARGS)
 	}
 	ls_reader_close(reader);
 	ls_rule_error_report(model);
-	ls_kept_tell(model, "What they gave is kept, and was compared as it was kept.");
+	ls_purged_report(model, "What they gave is kept, and was compared as it was kept.");
 	PG_RETURN_NULL();
 }
 

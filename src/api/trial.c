@@ -34,7 +34,6 @@
 #include "counting/contact_snapshot.h"
 #include "counting/event_reader.h"
 #include "counting/replay.h"
-#include "counting/stage_context.h"
 #include "rules/score_columns.h"
 #include "tables/rule_error.h"
 #include "tables/score_table.h"
@@ -187,7 +186,7 @@ read_item(LsModel *model, const Entry *item, LsScoreRow *row)
 {
 	if (item->tuple == NULL)
 		return ls_score_table_find(model, item->contact, row);
-	ls_row_read_tuple(model, item->tuple, item->desc, row);
+	ls_score_table_read_tuple(model, item->tuple, item->desc, row);
 	return true;
 }
 
@@ -233,7 +232,7 @@ static void
 see_replayed(LsTrial *trial, LsScoreRow *row, LsSeen *seen)
 {
 	EState	   *estate = CreateExecutorState();
-	ExprContext *econtext = ls_stage_context_make(trial->after, estate, row->contact);
+	ExprContext *econtext = ls_contact_snapshot_make_context(trial->after, estate, row->contact);
 	LsStageState stage = ls_score_row_stage_state(row);
 	TimestampTz t = Max(trial->now, ls_score_row_instant(row));
 

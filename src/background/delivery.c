@@ -28,7 +28,6 @@
 #include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
 #include "utils/timeout.h"
 
 #include "api/outbox.h"

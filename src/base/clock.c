@@ -11,6 +11,10 @@
 #include "base/decay.h"
 #include "base/statement.h"
 
+/* no clock is there yet; and if one is held there, no row is so much later */
+#define FAR_FUTURE	(1000 * 366 * LS_DAY)
+#define FAR_AHEAD	(1000 * 366 * LS_DAY)
+
 PG_FUNCTION_INFO_V1(ls_clock_now);
 
 #define FIRST_BACK_OFF		(1 * USECS_PER_SEC)
@@ -138,4 +142,14 @@ ls_clock_local(TimestampTz t, pg_tz *tz)
 	if (timestamp2tm(t, &offset, &tm, &fsec, NULL, tz) != 0)
 		return t;
 	return t - (int64) offset * LS_SECOND;
+}
+
+/*
+ * ls_clock_has_shown tells whether a clock, be it one that is ahead, can have shown
+ * an instant that was written down: from there on time is gone through step by step.
+ */
+bool
+ls_clock_has_shown(TimestampTz at)
+{
+	return at <= FAR_FUTURE || (!TIMESTAMP_NOT_FINITE(at) && at <= ls_clock() + FAR_AHEAD);
 }

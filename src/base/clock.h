@@ -19,5 +19,6 @@ extern int64 ls_clock_back_off(int failures);
 extern int64 ls_clock_local(TimestampTz t, pg_tz *tz);
 
 extern void ls_clock_define(void);
+extern bool ls_clock_has_shown(TimestampTz at);
 
 #endif							/* LEADSCORE_CLOCK_H */

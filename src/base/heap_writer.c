@@ -9,7 +9,7 @@
  * A row is locked before it is updated or deleted.  Where the transaction has a
  * snapshot of its own the version that it sees has to be the newest
  * (ls_heap_writer_find_seen), or else it would see two versions of the row after
- * an update; unless another lock tells that nobody has changed the row since, or
+ * an update; unless another lock tells that no other transaction has changed the row since, or
  * the caller sees to that (ls_heap_writer_find).
  *
  * The tables of a model belong to its owner, who may have put triggers, check
@@ -27,12 +27,10 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
-#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 

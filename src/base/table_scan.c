@@ -111,7 +111,7 @@ fits(const Wanted *wanted, Oid index, bool *valid)
 
 /*
  * is_key tells whether an index is the table's primary key over its first columns:
- * what such a key compares and sorts by is not for anybody to choose.
+ * what such a key compares and sorts by cannot be chosen.
  */
 static bool
 is_key(Oid indexid, int ncolumns)
@@ -272,7 +272,7 @@ ls_table_scan_try_open(LsTableScan *scan, Oid table, LOCKMODE mode, const LsKeyT
 	return true;
 }
 
-/* ls_table_scan_open does so for one that has to be there. */
+/* ls_table_scan_open opens and locks a table that has to be there. */
 void
 ls_table_scan_open(LsTableScan *scan, Oid table, LOCKMODE mode, const LsKeyType *key)
 {

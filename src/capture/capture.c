@@ -238,7 +238,7 @@ static void
 show_delete(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 {
 	if (binding->source &&
-		ls_keeps(capture->table->models[binding->model], binding->source))
+		ls_purged_is_kept(capture->table->models[binding->model], binding->source))
 		ls_capture_add(capture, binding, ls_binding_row(binding, slot), LS_DEFERRED_PURGED);
 	else
 		recompute_row(capture, binding, slot);

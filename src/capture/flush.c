@@ -28,7 +28,7 @@
 /* ---------- rows that are inserted ---------- */
 
 static void
-insert_pending(LsPendingTable *table, const LsModel *model, const LsDeferred *item)
+insert_pending(LsRowWriter *table, const LsModel *model, const LsDeferred *item)
 {
 	if (item->events && model->fault == NULL)
 		ls_pending_add(table, item->contact, item->events, false);
@@ -45,8 +45,8 @@ insert_pending(LsPendingTable *table, const LsModel *model, const LsDeferred *it
 static void
 insert_rows(LsDeferredSet *set)
 {
-	LsPendingTable *pending = NULL;
-	LsKeptTable *purged = NULL;
+	LsRowWriter *pending = NULL;
+	LsRowWriter *purged = NULL;
 	LsDeferred	item;
 
 	while (ls_deferred_pop(set, &item))
@@ -57,17 +57,17 @@ insert_rows(LsDeferredSet *set)
 			if (set->kind == LS_DEFERRED_PENDING)
 				pending = ls_pending_open(set->model);
 			else
-				purged = ls_kept_open(set->model);
+				purged = ls_purged_open(set->model);
 		}
 		if (pending)
 			insert_pending(pending, set->model, &item);
 		else
-			ls_kept_insert(purged, item.contact, set->source, item.events);
+			ls_purged_add(purged, item.contact, set->source, item.events);
 	}
 	if (pending)
-		ls_pending_close(pending);
+		ls_row_writer_close(pending);
 	if (purged)
-		ls_kept_close(purged);
+		ls_row_writer_close(purged);
 }
 
 /* ls_flush_rows inserts what this subtransaction has left for pending_<model> and such. */

@@ -84,7 +84,7 @@ fate_of(const LsCapture *capture, const LsBinding *binding, const List *dropped)
 	if (dropped != NIL)
 		return binding->source && !list_member_oid(dropped, binding->source->relation) ?
 			FATE_KEEP : FATE_NONE;
-	if (binding->source && ls_keeps(capture->table->models[binding->model], binding->source))
+	if (binding->source && ls_purged_is_kept(capture->table->models[binding->model], binding->source))
 		return FATE_KEEP;
 	return binding->purges_only ? FATE_NONE : FATE_RECOMPUTE;
 }

@@ -157,8 +157,8 @@ check_indexes(const LsModel *model)
 	ls_table_scan_check_index(model->score_table, 1);
 	ls_table_scan_check_index(model->due_table, 3);
 	ls_table_scan_check_index(model->profile_table, 2);
-	if (ls_relation_has_pages(model->kept_table))
-		ls_table_scan_check_index(model->kept_table, 0);
+	if (ls_relation_has_pages(model->purged_table))
+		ls_table_scan_check_index(model->purged_table, 0);
 }
 
 static void

@@ -160,7 +160,7 @@ put_off(LsBatch *batch, Datum contact, const ErrorData *error)
 	PassBatch  *work = (PassBatch *) batch;
 	LsDueRow   *row = &work->rows[work->current - 1];
 	LsDueRow	later = *row;
-	LsDueTable *table;
+	LsRowWriter *table;
 
 	later.at = ls_clock() +
 		ls_worker_error_record_contact(batch->model, contact, error->sqlerrcode, error->message);
@@ -168,7 +168,7 @@ put_off(LsBatch *batch, Datum contact, const ErrorData *error)
 		return;
 	table = ls_due_table_open(batch->model);
 	ls_due_table_move(table, row, &later);
-	ls_due_table_close(table);
+	ls_row_writer_close(table);
 }
 
 /* run_batch does what is to be done about the next contacts; how many there were. */

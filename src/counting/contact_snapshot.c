@@ -7,16 +7,90 @@
  */
 #include "counting/contact_snapshot.h"
 
+#include "access/table.h"
 #include "executor/executor.h"
+#include "utils/rel.h"
 
 #include "base/clock.h"
+#include "counting/event_reader.h"
 #include "counting/recount.h"
-#include "counting/stage_context.h"
 #include "scoring/transition.h"
 #include "tables/identity_table.h"
 #include "tables/pending_table.h"
 #include "tables/rule_error.h"
 #include "tables/score_table.h"
+
+/* ---------- what conditions of stages look at ---------- */
+
+/*
+ * read_contact fills a slot with a contact's row, or with NULLs where there is
+ * none, as the active snapshot sees it.
+ */
+static void
+read_contact(LsModel *model, Datum contact, TupleTableSlot *to)
+{
+	LsReaderSpec spec = {.model = model, .what = LS_READ_CONTACTS,
+	.source = -1, .one = true, .contact = contact};
+	LsReader   *reader = ls_reader_open(&spec);
+	ExprContext *unused;
+	TupleTableSlot *slot;
+	Datum		key;
+
+	ExecStoreAllNullTuple(to);
+	if (ls_reader_next(reader, &key) &&
+		(slot = ls_reader_contact(reader, &unused)) != NULL)
+	{
+		int			natts = to->tts_tupleDescriptor->natts;
+
+		slot_getallattrs(slot);
+		memcpy(to->tts_values, slot->tts_values, sizeof(Datum) * natts);
+		memcpy(to->tts_isnull, slot->tts_isnull, sizeof(bool) * natts);
+		ExecMaterializeSlot(to);
+	}
+	ls_reader_close(reader);
+}
+
+/* make_slot makes a slot for rows of the contact table. */
+static TupleTableSlot *
+make_slot(LsModel *model)
+{
+	Relation	contacts = table_open(model->contacts, AccessShareLock);
+	TupleDesc	desc = CreateTupleDescCopy(RelationGetDescr(contacts));
+
+	table_close(contacts, AccessShareLock);
+	return MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+}
+
+/*
+ * ls_contact_snapshot_fill_context puts a contact's row, as the active snapshot sees it, where
+ * the conditions of stages look for it, if one of them does.
+ */
+void
+ls_contact_snapshot_fill_context(LsModel *model, Datum contact, ExprContext *econtext)
+{
+	if (!model->stages_read_contact)
+		return;
+	if (econtext->ecxt_scantuple == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(econtext->ecxt_per_query_memory);
+
+		econtext->ecxt_scantuple = make_slot(model);
+		MemoryContextSwitchTo(old);
+	}
+	read_contact(model, contact, econtext->ecxt_scantuple);
+}
+
+/* ls_contact_snapshot_make_context gives the context in which a contact's are evaluated. */
+ExprContext *
+ls_contact_snapshot_make_context(LsModel *model, EState *estate, Datum contact)
+{
+	ExprContext *econtext = CreateExprContext(estate);
+
+	ls_contact_snapshot_fill_context(model, contact, econtext);
+	return econtext;
+}
+
+/* ---------- what is pending ---------- */
 
 /* What is pending of a contact, and what a transition makes of it */
 typedef struct Pending
@@ -41,7 +115,7 @@ read_pending(LsModel *model, LsScoreRow *row, Pending *pending, TimestampTz *now
 	counted->latest = DT_NOBEGIN;
 	ls_pending_init(read);
 	ls_pending_read(model, row->contact, read);
-	read->count_all |= ls_alias_pending(model, row->contact);
+	read->count_all |= ls_identity_pending(model, row->contact);
 	if (read->nrows == 0 && !read->count_all)
 		return false;
 	*now = Max(*now, read->instant);
@@ -92,22 +166,25 @@ ls_contact_snapshot_merge_state(LsModel *model, LsScoreRow *row)
 bool
 ls_contact_snapshot_any_pending(LsModel *model)
 {
-	return ls_pending_any(model) || ls_alias_may_be_pending(model);
+	return ls_pending_any(model) || ls_identity_may_be_pending(model);
 }
 
 /*
- * ls_contact_snapshot_start makes the row of a contact that has none, of what is pending.
- * False where nothing is known of the contact.
+ * find_or_start reads a contact's row, or makes one of a contact that has none.  False
+ * where what is pending is to be told of another.
  */
-bool
-ls_contact_snapshot_start(LsModel *model, Datum contact, LsScoreRow *row)
+static bool
+find_or_start(LsModel *model, Datum contact, LsScoreRow *row, bool *exists)
 {
 	Datum		target;
 
-	if (ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
-		return false;			/* what is pending is to be told of the other */
+	*exists = ls_score_table_find(model, contact, row);
+	if (*exists)
+		return true;
+	if (ls_identity_find(model, contact, LS_IDENTITY_SEEN, &target))
+		return false;
 	ls_score_row_start(model, contact, row, ls_clock_of_statement());
-	return ls_contact_snapshot_merge_state(model, row) && ls_score_row_is_known(row);
+	return true;
 }
 
 /*
@@ -117,9 +194,11 @@ ls_contact_snapshot_start(LsModel *model, Datum contact, LsScoreRow *row)
 bool
 ls_contact_snapshot_find(LsModel *model, Datum contact, LsScoreRow *row)
 {
-	if (!ls_score_table_find(model, contact, row))
-		return ls_contact_snapshot_start(model, contact, row);
-	return !ls_contact_snapshot_merge_state(model, row) || ls_score_row_is_known(row);
+	bool		exists;
+
+	if (!find_or_start(model, contact, row, &exists))
+		return false;
+	return ls_contact_snapshot_merge_state(model, row) ? ls_score_row_is_known(row) : exists;
 }
 
 /*
@@ -156,7 +235,7 @@ prepare(LsTransition *tr, LsModel *model, LsScoreRow *row, TimestampTz now, bool
 	tr->exists = exists;
 	tr->cause = "event";
 	tr->now = now;
-	tr->econtext = ls_stage_context_make(model, estate, row->contact);
+	tr->econtext = ls_contact_snapshot_make_context(model, estate, row->contact);
 	return estate;
 }
 
@@ -191,14 +270,10 @@ ls_contact_snapshot_merge(LsModel *model, LsScoreRow *row, bool exists)
 bool
 ls_contact_snapshot_find_current(LsModel *model, Datum contact, LsScoreRow *row)
 {
-	bool		exists = ls_score_table_find(model, contact, row);
-	Datum		target;
+	bool		exists;
 
-	if (!exists && ls_alias_find(model, contact, LS_ALIAS_SEEN, &target))
-		return false;			/* what is pending is to be told of the other */
-	if (!exists)
-		ls_score_row_start(model, contact, row, ls_clock_of_statement());
-	return ls_contact_snapshot_merge(model, row, exists);
+	return find_or_start(model, contact, row, &exists) &&
+		ls_contact_snapshot_merge(model, row, exists);
 }
 
 /*

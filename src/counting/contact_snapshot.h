@@ -14,10 +14,11 @@
 #include "rules/model_compile.h"
 #include "scoring/score_row.h"
 
+extern void ls_contact_snapshot_fill_context(LsModel *model, Datum contact, ExprContext *econtext);
+extern ExprContext *ls_contact_snapshot_make_context(LsModel *model, EState *estate, Datum contact);
 extern bool ls_contact_snapshot_any_pending(LsModel *model);
 extern bool ls_contact_snapshot_find(LsModel *model, Datum contact, LsScoreRow *row);
 extern bool ls_contact_snapshot_merge_state(LsModel *model, LsScoreRow *row);
-extern bool ls_contact_snapshot_start(LsModel *model, Datum contact, LsScoreRow *row);
 extern bool ls_contact_snapshot_merge(LsModel *model, LsScoreRow *row, bool exists);
 extern LsReplay *ls_contact_snapshot_recall(LsModel *model, LsScoreRow *row, TimestampTz at);
 extern void ls_contact_snapshot_advance(LsModel *model, LsScoreRow *row, TimestampTz t);

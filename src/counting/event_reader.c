@@ -70,7 +70,7 @@ struct LsReader
 	int			nstreams;
 	Stream	   *streams;
 	LsMatch    *matches;
-	LsAliases	aliases;		/* of the one contact */
+	LsIdentities	identities;		/* of the one contact */
 	bool		merges;			/* contacts may have been merged */
 	bool		visitors;		/* visitors may have been identified */
 	Datum		contact;
@@ -449,7 +449,7 @@ open_our_own(LsReader *reader, Stream *stream)
 	append_operator(&range, model->key.lt_operator);
 	range_values(&reader->spec, types, bounds);
 	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
-	sql = stream->what == LS_READ_PURGED ? ls_kept_query(model, range.data) :
+	sql = stream->what == LS_READ_PURGED ? ls_purged_query(model, range.data) :
 		psprintf("SELECT * FROM %s t WHERE true%s", table_name(model->score_table), range.data);
 	plan = SPI_prepare(sql, n, types);
 	if (plan == NULL)
@@ -599,7 +599,7 @@ static void
 add_source(LsReader *reader, LsSource *source)
 {
 	Oid			relation = reader->spec.relation;
-	LsAliases  *aliases = &reader->aliases;
+	LsIdentities  *identities = &reader->identities;
 	TableQuery		query = {0};
 	SPIPlanPtr *kept;
 	bool		fresh;
@@ -617,31 +617,31 @@ add_source(LsReader *reader, LsSource *source)
 	fresh = OidIsValid(relation) || reader->spec.model->stale;
 	kept = fresh ? NULL : &source->by_contact;
 	add_stream(reader, LS_READ_EVENTS, source, &query, kept, NULL);
-	for (int i = 0; i < aliases->nsources; i++)
-		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &aliases->sources[i]);
+	for (int i = 0; i < identities->nsources; i++)
+		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &identities->sources[i]);
 	query.whose = LS_ROWS_OF_VISITORS;
 	kept = fresh ? NULL : &source->by_visitor;
-	for (int i = 0; i < aliases->nvisitors && query.visitor_column; i++)
-		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &aliases->visitors[i]);
+	for (int i = 0; i < identities->nvisitors && query.visitor_column; i++)
+		add_stream(reader, LS_READ_EVENTS, source, &query, kept, &identities->visitors[i]);
 	if (!reader->spec.one && reader->spec.model->visitors_of == NULL)
 		add_others(reader, source, &query);
 }
 
 /*
- * find_aliases finds out whose rows are to be read.  A contact that is not asked
+ * find_identities finds out whose rows are to be read.  A contact that is not asked
  * for by itself may have others' in any of them.
  */
 static int
-find_aliases(LsReader *reader)
+find_identities(LsReader *reader)
 {
 	LsModel    *model = reader->spec.model;
-	LsAliases  *aliases = &reader->aliases;
+	LsIdentities  *identities = &reader->identities;
 
-	reader->merges = ls_alias_merges(model);
-	reader->visitors = ls_alias_visitors(model);
+	reader->merges = ls_identity_has_merges(model);
+	reader->visitors = ls_identity_has_visitors(model);
 	if (reader->spec.one && (reader->merges || reader->visitors))
-		ls_alias_of(model, reader->spec.contact, aliases);
-	return model->nsources * (4 + aliases->nsources + aliases->nvisitors) + 3;
+		ls_identity_of(model, reader->spec.contact, identities);
+	return model->nsources * (4 + identities->nsources + identities->nvisitors) + 3;
 }
 
 /*
@@ -664,7 +664,7 @@ ls_reader_open(const LsReaderSpec *spec)
 	reader->estate = CreateExecutorState();
 	reader->econtext = CreateExprContext(reader->estate);
 	reader->keycontext = CreateExprContext(reader->estate);
-	reader->streams = palloc0(sizeof(Stream) * find_aliases(reader));
+	reader->streams = palloc0(sizeof(Stream) * find_identities(reader));
 	for (int i = 0; i < model->nsources; i++)
 		most = Max(most, model->sources[i].max_matches);
 	reader->matches = palloc(sizeof(LsMatch) * most);
@@ -672,10 +672,10 @@ ls_reader_open(const LsReaderSpec *spec)
 	MemoryContextSwitchTo(context);
 
 	for (int i = 0; i < model->nsources && (spec->what & LS_READ_EVENTS) &&
-		 !reader->aliases.taken; i++)
+		 !reader->identities.taken; i++)
 		if (spec->source < 0 || spec->source == i)
 			add_source(reader, &model->sources[i]);
-	if ((spec->what & LS_READ_CONTACTS) && model->contact_key && !reader->aliases.taken)
+	if ((spec->what & LS_READ_CONTACTS) && model->contact_key && !reader->identities.taken)
 	{
 		TableQuery		query = {0};
 
@@ -689,7 +689,7 @@ ls_reader_open(const LsReaderSpec *spec)
 	if (spec->what & LS_READ_SCORES)
 		add_stream(reader, LS_READ_SCORES, NULL, NULL, NULL, NULL);
 	if ((spec->what & LS_READ_PURGED) && model->nsources > 0 &&
-		(ls_kept_any(model) || reader->visitors))
+		(ls_purged_any(model) || reader->visitors))
 		add_stream(reader, LS_READ_PURGED, NULL, NULL, NULL, NULL);
 	MemoryContextSwitchTo(old);
 	return reader;

@@ -86,7 +86,7 @@ count_one(LsModel *model, Datum contact, TimestampTz now, LsState *state, int wh
 	Datum		found;
 
 	if (what & LS_READ_EVENTS)
-		ls_kept_add(model, contact, state);
+		ls_purged_merge(model, contact, state);
 	while (ls_reader_next(reader, &found))
 		read_contact(model, reader, found, now, state);
 	ls_reader_close(reader);
@@ -195,7 +195,7 @@ change_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	ls_state_init(&profile);
 	if (pass->whole)
 	{
-		ls_kept_add(pass->counting, contact, &state);
+		ls_purged_merge(pass->counting, contact, &state);
 		read_contact(pass->counting, reader, contact, now, &state);
 		change.kind = LS_CHANGE_REPLACE;
 		change.data.replace.state = &state;
@@ -207,7 +207,7 @@ change_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	else
 	{
 		if (pass->versions)
-			ls_kept_add(pass->counting, contact, &state);
+			ls_purged_merge(pass->counting, contact, &state);
 		slot = ls_reader_contact(reader, &econtext);
 		if (slot)
 			ls_recount_read_profile(batch->model, contact, slot, econtext, &profile);
@@ -568,7 +568,7 @@ ls_recount_chunk(LsChunk *chunk)
 		match_only(&pass, ls_model_load(chunk->model, NULL), versions);
 		pass.batch.spec.what = leave_out(pass.counting, versions);
 		/* what it reads may have been purged meanwhile, with all else of a contact */
-		if (pass.batch.spec.what != 0 && ls_kept_any(model))
+		if (pass.batch.spec.what != 0 && ls_purged_any(model))
 			pass.batch.spec.what |= LS_READ_SCORES;
 	}
 	chunk->ended = true;
@@ -661,7 +661,7 @@ refresh_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	HeapTuple	tuple = ls_reader_score(batch->reader, &desc);
 	LsScoreRow	row;
 
-	ls_row_read_tuple(batch->model, tuple, desc, &row);
+	ls_score_table_read_tuple(batch->model, tuple, desc, &row);
 	if (ls_score_writer_would_change(writer, &row))
 		outcome = ls_score_writer_change(writer, &change);
 	if (outcome == LS_SKIPPED)

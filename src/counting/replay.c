@@ -54,7 +54,7 @@ struct LsReplay
 	Matches    *matches;		/* by rule */
 	bool	   *holds;			/* by rule: profile rules */
 	double	   *weights;
-	List	   *kept;			/* of LsKept: of events that were purged */
+	List	   *kept;			/* of LsPurged: of events that were purged */
 	bool		has_contact;
 };
 
@@ -132,7 +132,7 @@ read_kept(LsReplay *replay, Datum contact)
 {
 	MemoryContext old = MemoryContextSwitchTo(replay->context);
 
-	replay->kept = ls_kept_rows(replay->model, contact);
+	replay->kept = ls_purged_rows(replay->model, contact);
 	replay->known = replay->kept != NIL;
 	MemoryContextSwitchTo(old);
 }
@@ -384,7 +384,7 @@ replay_rule(LsReplay *replay, int i, TimestampTz t)
 
 /* come tells whether all that is kept in a row had happened at t. */
 static bool
-come(const LsKept *kept, TimestampTz t)
+come(const LsPurged *kept, TimestampTz t)
 {
 	return kept->state.events == 0 || kept->state.last <= t;
 }
@@ -424,7 +424,7 @@ ls_replay_begins(const LsReplay *replay)
 	ListCell   *lc;
 
 	foreach(lc, replay->kept)
-		latest = Max(latest, ((const LsKept *) lfirst(lc))->state.last);
+		latest = Max(latest, ((const LsPurged *) lfirst(lc))->state.last);
 	return latest;
 }
 
@@ -440,7 +440,7 @@ ls_replay_last(const LsReplay *replay, TimestampTz t)
 			last = Max(last, replay->all[i]);
 	foreach(lc, replay->kept)
 		if (come(lfirst(lc), t))
-			last = Max(last, ((const LsKept *) lfirst(lc))->state.last);
+			last = Max(last, ((const LsPurged *) lfirst(lc))->state.last);
 	return last;
 }
 
@@ -458,7 +458,7 @@ with_kept(LsReplay *replay, TimestampTz t)
 	state.created_at = replay->created_at;
 	foreach(lc, replay->kept)
 		if (come(lfirst(lc), t))
-			ls_state_merge(model, &state, &((LsKept *) lfirst(lc))->state);
+			ls_state_merge(model, &state, &((LsPurged *) lfirst(lc))->state);
 	ls_state_advance(model, &state, t);
 	add_matches(replay, &state, t);
 	for (int i = 0; i < model->nrules; i++)
@@ -475,13 +475,13 @@ with_kept(LsReplay *replay, TimestampTz t)
 void
 ls_replay_tell(const LsReplay *replay, Datum contact, TimestampTz t, bool always)
 {
-	const LsKept *latest = NULL;
-	const LsKept *lacking = NULL;
+	const LsPurged *latest = NULL;
+	const LsPurged *lacking = NULL;
 	ListCell   *lc;
 
 	foreach(lc, replay->kept)
 	{
-		const LsKept *kept = lfirst(lc);
+		const LsPurged *kept = lfirst(lc);
 
 		if (latest == NULL || kept->until > latest->until)
 			latest = kept;

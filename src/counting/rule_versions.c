@@ -108,7 +108,7 @@ ls_rule_versions_publish(const char *name, bool again)
 		if (!can && !row->counted_version_null)
 			continue;
 		if (can)
-			ls_kept_tell_rule(model, rule_by_id(model, row->rule_id));
+			ls_purged_report_rule(model, rule_by_id(model, row->rule_id));
 		ls_sql_add(&args, INT8OID, Int64GetDatum(row->rule_id));
 		ls_sql_add(&args, INT8OID, Int64GetDatum(can ? nextval_internal(sequence, false) : 0));
 		ls_extension_execute(can ?
@@ -189,7 +189,7 @@ ls_rule_versions_assign(const char *name, const char *source, bool again)
 				set_counted_version(row->rule_id, 0);
 			continue;
 		}
-		ls_kept_tell_rule(model, rule_by_id(model, row->rule_id));
+		ls_purged_report_rule(model, rule_by_id(model, row->rule_id));
 		version = palloc(sizeof(int64));
 		*version = nextval_internal(sequence, false);
 		set_counted_version(row->rule_id, *version);

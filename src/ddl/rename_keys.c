@@ -11,8 +11,6 @@
  */
 #include "ddl/rename_internal.h"
 
-#include "catalog/pg_type.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 

@@ -18,7 +18,6 @@
  */
 #include "definitions/model_access.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_class.h"

@@ -60,7 +60,7 @@ static const struct
 	{"TABLE", "due_", true},
 	{"TABLE", "pending_", true},
 	{"TABLE", "profile_", true},
-	{"TABLE", "kept_", true},
+	{"TABLE", "purged_", true},
 	{"TABLE", "merged_", false},
 	{"TABLE", "identity_", false},
 	{"TABLE", "daily_", false},

@@ -96,8 +96,8 @@ static const LsTableLayout profile = {
 	.key = "contact_id, since",
 };
 
-/* kept_<model>: what events that were purged had given.  It is only added to. */
-static const LsColumnLayout kept_columns[] = {
+/* purged_<model>: what purged events contributed.  It is only added to. */
+static const LsColumnLayout purged_columns[] = {
 	{"contact_id", LS_TYPE_KEY, " NOT NULL", CONTACT_COMMENT},
 	{"source", TEXTOID, " COLLATE \"C\" NOT NULL", "source whose rows were purged"},
 	{"until", TIMESTAMPTZOID, " NOT NULL",
@@ -107,10 +107,10 @@ static const LsColumnLayout kept_columns[] = {
 	{"state", BYTEAOID, " NOT NULL", "internal: what the events add up to"},
 	{NULL}
 };
-static const LsTableLayout kept = {
-	.prefix = "kept_",
+static const LsTableLayout purged = {
+	.prefix = "purged_",
 	.comment = "what events that were purged had given to the scores of model %s",
-	.columns = kept_columns,
+	.columns = purged_columns,
 	.indexes = by_contact,
 };
 
@@ -279,7 +279,7 @@ static const LsTableLayout worker_error = {
 };
 
 const LsTableLayout *const ls_table_layouts[] = {
-	&due, &pending, &profile, &kept, &merged, &identity, &history, &outbox,
+	&due, &pending, &profile, &purged, &merged, &identity, &history, &outbox,
 	&worker_error, NULL
 };
 

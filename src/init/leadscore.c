@@ -25,7 +25,7 @@
 #include "capture/table_cache.h"
 #include "counting/model_update.h"
 #include "counting/recount.h"
-#include "counting/stage_context.h"
+#include "counting/contact_snapshot.h"
 #include "ddl/resume.h"
 #include "definitions/job_table.h"
 #include "model/definition_view.h"
@@ -121,7 +121,7 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 static const LsScoreWriterCallbacks writer_callbacks = {
 	.count_all = ls_recount_contact,
 	.count_profile = ls_recount_profile,
-	.stage_context = ls_stage_context_fill,
+	.stage_context = ls_contact_snapshot_fill_context,
 };
 
 void

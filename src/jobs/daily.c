@@ -386,7 +386,7 @@ take_contact(Day *day, LsReader *reader)
 
 	if (tuple == NULL)
 		return;
-	ls_row_read_tuple(day->model, tuple, desc, &row);
+	ls_score_table_read_tuple(day->model, tuple, desc, &row);
 	if (ls_contact_snapshot_any_pending(day->model))
 		(void) ls_contact_snapshot_merge_state(day->model, &row);
 	if (tells_midnight(day, &row.state))

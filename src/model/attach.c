@@ -314,14 +314,14 @@ choice(FunctionCallInfo fcinfo, int n, const char *name, const char *first,
 	return strcmp(word, second) == 0;
 }
 
-/* kept_of tells whether something is kept of purged events of a source. */
+/* purged_of tells whether something is kept of purged events of a source. */
 static bool
-kept_of(const char *model, const char *source)
+purged_of(const char *model, const char *source)
 {
 	const char *visitors = ls_visitors_model(model);
 
-	return ls_kept_of_source(model, source) ||
-		(visitors && ls_kept_of_source(visitors, source));
+	return ls_purged_of_source(model, source) ||
+		(visitors && ls_purged_of_source(visitors, source));
 }
 
 /*
@@ -331,7 +331,7 @@ kept_of(const char *model, const char *source)
 static bool
 tell_purged(const LsSourceRow *source)
 {
-	if (!kept_of(source->model, source->source))
+	if (!purged_of(source->model, source->source))
 		return false;
 	ereport(NOTICE,
 			(errmsg("what purged events of source \"%s\" gave to model \"%s\" counts again",
@@ -615,10 +615,10 @@ static bool
 forget_purged(const char *model, const char *source)
 {
 	const char *visitors = ls_visitors_model(model);
-	int64		rows = ls_kept_forget_source(model, source);
+	int64		rows = ls_purged_forget_source(model, source);
 
 	if (visitors)
-		rows += ls_kept_forget_source(visitors, source);
+		rows += ls_purged_forget_source(visitors, source);
 	return rows > 0;
 }
 
@@ -626,7 +626,7 @@ forget_purged(const char *model, const char *source)
 void
 ls_source_tell_kept(const char *model, const char *source)
 {
-	if (!kept_of(model, source))
+	if (!purged_of(model, source))
 		return;
 	ereport(NOTICE,
 			(errmsg("what purged events of source \"%s\" gave to model \"%s\" is kept, and counts again when the source is attached again",

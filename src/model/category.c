@@ -28,13 +28,13 @@
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/user.h"
-#include "ddl/rename_internal.h"
 #include "definitions/extension.h"
 #include "definitions/live_view.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/model_tables.h"
 #include "model/rule_history.h"
+#include "rules/expression_rename.h"
 
 /* has_days tells whether the contacts of a model, or its visitors, are kept by day. */
 static bool

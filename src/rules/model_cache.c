@@ -108,7 +108,7 @@ depends_on(LsModel *model, Oid relation)
 	if (relation == InvalidOid || relation == model->score_table ||
 		relation == model->contacts || relation == model->due_table ||
 		relation == model->pending_table || relation == model->profile_table ||
-		relation == model->kept_table || relation == model->merged_table ||
+		relation == model->purged_table || relation == model->merged_table ||
 		relation == model->identity_table)
 		return true;
 	for (int i = 0; i < model->nsources; i++)

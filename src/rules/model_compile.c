@@ -720,7 +720,7 @@ load_row(LsModel *model, const LsModelRow *row, const LsModelVersion *limits)
 	model->score_table = ls_score_table(row->model, false);
 	model->due_table = ls_extension_table(psprintf("due_%s", row->model), false);
 	model->pending_table = ls_extension_table(psprintf("pending_%s", row->model), false);
-	model->kept_table = ls_extension_table(psprintf("kept_%s", row->model), false);
+	model->purged_table = ls_extension_table(psprintf("purged_%s", row->model), false);
 	model->key_column = row->key;
 	model->created_column = row->created_at;
 	model->profile_table = ls_extension_table(psprintf("profile_%s", row->model), false);

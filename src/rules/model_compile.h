@@ -204,7 +204,7 @@ typedef struct LsModel
 	Oid			due_table;
 	Oid			pending_table;
 	Oid			profile_table;
-	Oid			kept_table;
+	Oid			purged_table;
 	char	   *visitors_of;	/* whose visitors it scores; NULL: none */
 	uint64		rank;			/* in the order in which models are locked */
 	Oid			merged_table;	/* invalid: it scores visitors */

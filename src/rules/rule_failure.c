@@ -11,16 +11,8 @@
  */
 #include "rules/model_compile.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "common/hashfn.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "base/error.h"
 #include "base/leadscore.h"
@@ -125,7 +117,7 @@ ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, const Datum *cont
 
 /*
  * ls_key_failed notes a row of a source, or of the contact table where it is NULL, of
- * which no key can be made.  That is never an error either: it is nobody's.
+ * which no key can be made.  That is never an error either: it counts for no contact.
  */
 void
 ls_key_failed(LsModel *model, LsSource *source, ErrorData *error)

@@ -63,7 +63,7 @@ has_columns(const LsModel *model, TupleDesc desc)
 /*
  * map_columns finds the columns of a model in its score table.  False where they are
  * not those of the model: where categories are gone or have come since the snapshot
- * that the model was read with, or somebody has changed the table or lead_category by hand.
+ * that the model was read with, or the table or lead_category was changed by hand.
  */
 static bool
 map_columns(LsModel *model, TupleDesc desc)
@@ -136,7 +136,7 @@ ls_score_columns_check_tables(LsModel *model, Snapshot snapshot, int64 version, 
 		Oid			table;
 	}			tables[] = {
 		{"due_", model->due_table}, {"pending_", model->pending_table},
-		{"kept_", model->kept_table}, {"profile_", model->profile_table}
+		{"purged_", model->purged_table}, {"profile_", model->profile_table}
 	};
 	Relation	rel;
 	bool		locked;

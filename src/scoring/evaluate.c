@@ -68,11 +68,11 @@ evaluate_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
 		const LsBucket *compacted = &slot->more->compacted[i];
 		int64		phases = ls_slot_phases(rule);
 		int64		past = slot->more->compacted_to - compacted->bucket;
-		int64		kept_at = slot->more->compacted_to -
+		int64		purged_at = slot->more->compacted_to -
 			(past - ls_floor_div(past, phases) * phases);
 
 		decayed(&sum, c, points * ls_sum_value(&compacted->sum),
-				ls_decay(&rule->decay, Max(0, now - kept_at) * rule->period));
+				ls_decay(&rule->decay, Max(0, now - purged_at) * rule->period));
 	}
 	for (int i = 0; i < slot->more->nbuckets; i++)
 	{

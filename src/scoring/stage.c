@@ -27,7 +27,7 @@
  *
  * A stage can be set above what the score (and the stage's condition) gives: that
  * override is kept until the score has once reached it.  Or below: it is kept
- * until the score has come down to it.  ls_stage_release() ends either.
+ * until the score has come down to it.
  *
  *-------------------------------------------------------------------------
  */
@@ -120,11 +120,8 @@ next_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
 
 /* override_of tells how a stage that is set compares with the score's own. */
 static LsStageOverride
-override_of(LsModel *model, const LsScore *score, ExprContext *econtext,
-		const LsStage *chosen)
+override_of(const LsStage *own, const LsStage *chosen)
 {
-	LsStage    *own = next_stage(model, score, econtext, NULL);
-
 	return own < chosen ? LS_OVERRIDE_ABOVE :
 		own > chosen ? LS_OVERRIDE_BELOW : LS_OVERRIDE_NONE;
 }
@@ -162,7 +159,7 @@ ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
 		now = stage_by_name(model, state->prior_stage);
 	state->prior_stage = NULL;
 	if (now && state->override != LS_OVERRIDE_NONE &&
-		override_of(model, score, econtext, now) == state->override)
+		override_of(next_stage(model, score, econtext, NULL), now) == state->override)
 		return false;
 	state->override = LS_OVERRIDE_NONE;
 	next = next_stage(model, score, econtext, now);
@@ -170,35 +167,19 @@ ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
 }
 
 /*
- * ls_stage_set overrides the stage of a contact.  False where that is how it is
- * already.
+ * ls_stage_set overrides the stage of a contact.  Where stage is NULL, one whose stage was
+ * overridden, or is sticky, is put where its score alone would.
  */
-bool
+void
 ls_stage_set(LsModel *model, const LsScore *score, ExprContext *econtext,
 			 const char *stage, LsStageState *state, TimestampTz t)
 {
-	LsStage    *chosen = stage_by_name(model, stage);
-	LsStageOverride		override = override_of(model, score, econtext, chosen);
-	bool		same = state->override == override;
+	LsStage    *own = next_stage(model, score, econtext, NULL);
+	LsStage    *chosen = stage ? stage_by_name(model, stage) : own;
 
-	state->override = override;
+	state->override = override_of(own, chosen);
 	state->prior_stage = NULL;
-	return move(state, chosen->name, t) || !same;
-}
-
-/*
- * ls_stage_release puts a contact whose stage was overridden, or is sticky, where
- * its score alone would.  False where that is how it is already.
- */
-bool
-ls_stage_release(LsModel *model, const LsScore *score, ExprContext *econtext,
-				 LsStageState *state, TimestampTz t)
-{
-	LsStage    *next = next_stage(model, score, econtext, NULL);
-	bool		overridden = state->override != LS_OVERRIDE_NONE;
-
-	state->override = LS_OVERRIDE_NONE;
-	return move(state, next ? next->name : "unqualified", t) || overridden;
+	(void) move(state, chosen ? chosen->name : "unqualified", t);
 }
 
 /* ---------- what will change it ---------- */

@@ -35,12 +35,9 @@ typedef struct LsBounds
 extern bool ls_stage_step(LsModel *model, const LsScore *score,
 						  ExprContext *econtext, LsStageState *state,
 						  TimestampTz t);
-extern bool ls_stage_set(LsModel *model, const LsScore *score,
+extern void ls_stage_set(LsModel *model, const LsScore *score,
 						 ExprContext *econtext, const char *stage,
 						 LsStageState *state, TimestampTz t);
-extern bool ls_stage_release(LsModel *model, const LsScore *score,
-							 ExprContext *econtext, LsStageState *state,
-							 TimestampTz t);
 extern void ls_stage_bounds(LsModel *model, double score,
 							const LsStageState *state, LsBounds *bounds);
 

@@ -337,11 +337,11 @@ static void
 compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 {
 	int64		phase = phase_of(rule, bucket->bucket);
-	int64		kept_at = slot->more->compacted_to -
+	int64		purged_at = slot->more->compacted_to -
 		phase_of(rule, slot->more->compacted_to - phase);
 	LsBucket   *compacted = NULL;
 
-	Assert(kept_at >= bucket->bucket);
+	Assert(purged_at >= bucket->bucket);
 	for (int i = 0; i < slot->more->ncompacted; i++)
 		if (slot->more->compacted[i].bucket == phase)
 			compacted = &slot->more->compacted[i];
@@ -356,7 +356,7 @@ compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 	}
 	compacted->count += bucket->count;
 	ls_sum_add(&compacted->sum, ls_bucket_points(rule, bucket) *
-			   ls_decay(&rule->decay, (kept_at - bucket->bucket) * rule->period));
+			   ls_decay(&rule->decay, (purged_at - bucket->bucket) * rule->period));
 }
 
 /* compact_to moves the bucket at which compacted sums are kept. */

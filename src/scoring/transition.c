@@ -94,12 +94,6 @@ crosses_level(const LsTransition *tr)
 	return false;
 }
 
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 /* arrive gives the row the stage state of an instant, and adds what happened. */
 static void
 arrive(LsTransition *tr, const LsStageState *stage, TimestampTz at,
@@ -110,7 +104,7 @@ arrive(LsTransition *tr, const LsStageState *stage, TimestampTz at,
 	bool		moved = strcmp(row->stage, stage->stage) != 0;
 	char	   *grade = tr->watch & LS_DUE_GRADE ? ls_score_grade(tr->model, tr->score) : NULL;
 
-	if (moved || rules != NIL || crosses_level(tr) || !same_text(grade, tr->last_grade))
+	if (moved || rules != NIL || crosses_level(tr) || strcmp(grade ? grade : "", tr->last_grade ? tr->last_grade : "") != 0)
 	{
 		LsTransitionEvent *event = palloc(sizeof(LsTransitionEvent));
 
@@ -279,18 +273,9 @@ ls_transition_changes_nothing(LsTransition *tr)
 static bool
 only_if_changed(const LsChange *change)
 {
-	switch (change->kind)
-	{
-		case LS_CHANGE_EVENTS:
-			return change->data.events.only_if_changed;
-		case LS_CHANGE_PENDING:
-		case LS_CHANGE_REPLACE:
-		case LS_CHANGE_RULES:
-		case LS_CHANGE_REFRESH:
-			return true;
-		default:
-			return false;
-	}
+	return change->kind == LS_CHANGE_PENDING || change->kind == LS_CHANGE_REPLACE ||
+		change->kind == LS_CHANGE_RULES || change->kind == LS_CHANGE_REFRESH ||
+		(change->kind == LS_CHANGE_EVENTS && change->data.events.only_if_changed);
 }
 
 static bool
@@ -312,10 +297,7 @@ set_stage(LsTransition *tr, const char *chosen, const char *reason)
 						ls_key_text(&tr->model->key, tr->row->contact), tr->model->name),
 				 errdetail("A rule that disqualifies is in force."),
 				 errhint("leadscore.explain() shows which rules are.")));
-	if (chosen)
-		(void) ls_stage_set(tr->model, tr->score, tr->econtext, chosen, &stage, tr->now);
-	else
-		(void) ls_stage_release(tr->model, tr->score, tr->econtext, &stage, tr->now);
+	ls_stage_set(tr->model, tr->score, tr->econtext, chosen, &stage, tr->now);
 	arrive(tr, &stage, tr->now, "manual", reason);
 }
 

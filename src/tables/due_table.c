@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * due_table.c
- *		The rows of due_<model>: who is to be looked at when.
+ *		The rows of due_<model>: which contact is to be looked at when.
  *
  * A contact that time will change has one row, whose instant its state knows,
  * too: so the row is found by the primary key (due_at, drift, contact_id), in
  * the order of which it is worked off, and no second index is needed.  It is
- * changed only by who holds the lock of the contact's row in score_<model>, and
- * only together with that row: whoever may update the one may update the
- * other, at any isolation level.
+ * changed only under the lock of the contact's row in score_<model>, and only
+ * together with that row: where the one may be updated so may the other, at any
+ * isolation level.
  *
  * A row that its state does not know (a dump restored in part) does no harm:
  * the worker finds that the contact is not due, and deletes it.
@@ -17,18 +17,15 @@
  */
 #include "tables/due_table.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "base/compat.h"
 #include "base/heap_writer.h"
@@ -47,29 +44,13 @@ enum
 	DUE_NCOLUMNS = DUE_CONTACT
 };
 
-struct LsDueTable
-{
-	LsHeapWriter rows;
-};
-
 /* ---------- changes ---------- */
 
 /* ls_due_table_open gets ready to change rows. */
-LsDueTable *
+LsRowWriter *
 ls_due_table_open(LsModel *model)
 {
-	LsDueTable *table = palloc0(sizeof(LsDueTable));
-
-	ls_heap_writer_open(&table->rows, model->due_table, DUE_NCOLUMNS);
-	ls_table_layout_check(table->rows.rel, "due_", model->key.type);
-	return table;
-}
-
-void
-ls_due_table_close(LsDueTable *table)
-{
-	ls_heap_writer_close(&table->rows);
-	pfree(table);
+	return ls_row_writer_open(model, "due_", model->due_table, DUE_NCOLUMNS);
 }
 
 static void
@@ -85,7 +66,7 @@ fill(TupleTableSlot *slot, const LsDueRow *row)
 
 /* ls_due_table_move puts one row in the place of another, or of none. */
 void
-ls_due_table_move(LsDueTable *table, const LsDueRow *from, const LsDueRow *to)
+ls_due_table_move(LsRowWriter *table, const LsDueRow *from, const LsDueRow *to)
 {
 	LsHeapWriter *rows = &table->rows;
 	bool		exists = false;
@@ -160,7 +141,7 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 	if (!OidIsValid(relid) || !ls_table_scan_try_open(&scan, relid, AccessShareLock, NULL))
 		return 0;
 	ls_table_layout_check(scan.rel, "due_", get_atttype(ls_score_table(model, false), 1));
-	/* who asks how much is due is told of none, who would do it is told why */
+	/* without an index nothing is counted, and nothing can be done, which says why */
 	index = rows ? ls_table_scan_key_index_required(scan.rel, DUE_NCOLUMNS) :
 		ls_table_scan_key_index(scan.rel, DUE_NCOLUMNS);
 	for (int i = after ? 0 : LATER; i < NRANGES && OidIsValid(index); i++)

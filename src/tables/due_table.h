@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * due_table.h
- *		The rows of due_<model>: who is to be looked at when.
+ *		The rows of due_<model>: which contact is to be looked at when.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,14 +11,13 @@
 #include "postgres.h"
 
 #include "scoring/next_change.h"
+#include "tables/row_writer.h"
 
-typedef struct LsDueTable LsDueTable;
 typedef struct LsDueCursor LsDueCursor;
 
-extern LsDueTable *ls_due_table_open(LsModel *model);
-extern void ls_due_table_move(LsDueTable *table, const LsDueRow *from,
+extern LsRowWriter *ls_due_table_open(LsModel *model);
+extern void ls_due_table_move(LsRowWriter *table, const LsDueRow *from,
 							  const LsDueRow *to);
-extern void ls_due_table_close(LsDueTable *table);
 
 extern int	ls_due_table_read(const char *model, const LsDueRow *after,
 							  TimestampTz until, int limit, LsDueRow *rows);

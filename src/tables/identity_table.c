@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * identity_table.c
- *		Who is whose: contacts that were merged, visitors that are identified.
+ *		Identity resolution: contacts that were merged, visitors that are identified.
  *
- * merged_<model> says for a contact that was merged for whom its rows count;
+ * merged_<model> says for a contact that was merged for which its rows count;
  * identity_<model> says so for a visitor.  Neither has a row of its own in its
  * score table as long as it does.  In the order in which contacts are locked,
- * the row that says so takes the place of the one that is not there: who has
- * something to bring to such a contact holds it (FOR KEY SHARE) until his
- * transaction ends, and who changes it waits for him.
+ * the row that says so takes the place of the one that is not there: a session
+ * that brings something to such a contact holds it (FOR KEY SHARE) until its
+ * transaction ends, and one that changes it waits.
  *
- * What he brings is not added anywhere: he leaves word in pending_<model> that
- * the contact for whom it counts has to be counted again.  That locks nothing,
- * so the other's place in the order does not matter.
+ * What it brings is not added anywhere: that the contact for which it counts has to
+ * be recomputed is enqueued in pending_<model>.  That locks nothing, so the other's
+ * place in the order does not matter.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,26 +32,26 @@
 #define IDENTITY_VISITOR	1
 #define IDENTITY_CONTACT	2
 
-/* ls_alias_merges tells whether contacts of a model may have been merged. */
+/* ls_identity_has_merges tells whether contacts of a model may have been merged. */
 bool
-ls_alias_merges(LsModel *model)
+ls_identity_has_merges(LsModel *model)
 {
 	return ls_relation_has_pages(model->merged_table);
 }
 
-/* ls_alias_visitors tells whether visitors of a model may have been identified. */
+/* ls_identity_has_visitors tells whether visitors of a model may have been identified. */
 bool
-ls_alias_visitors(LsModel *model)
+ls_identity_has_visitors(LsModel *model)
 {
 	return ls_relation_has_pages(model->identity_table);
 }
 
 /*
- * ls_alias_place names the row that says for whom a contact, or a visitor where the
+ * ls_identity_place names the row that says for whom a contact, or a visitor where the
  * model is of visitors, counts: "table WHERE column = $1".
  */
 char *
-ls_alias_place(LsModel *model)
+ls_identity_place(LsModel *model)
 {
 	return psprintf("%s WHERE %s %s $1",
 					ls_relation_qualified_name(model->visitors_of ? model->identity_table : model->merged_table),
@@ -89,12 +89,12 @@ copy(const LsTableScan *scan, int column)
 }
 
 /*
- * ls_alias_find tells for whom the rows of a contact, or of a visitor where the
+ * ls_identity_find tells for whom the rows of a contact, or of a visitor where the
  * model is of visitors, count.  False: for itself.  A visitor's target is the
- * contact as whom it was identified, who may have been merged himself.
+ * contact as which it was identified, which may have been merged itself.
  */
 bool
-ls_alias_find(LsModel *model, Datum contact, LsAliasLook look, Datum *target)
+ls_identity_find(LsModel *model, Datum contact, LsIdentityLook look, Datum *target)
 {
 	Oid			table = model->visitors_of ? model->identity_table : model->merged_table;
 	LsTableScan scan;
@@ -102,16 +102,16 @@ ls_alias_find(LsModel *model, Datum contact, LsAliasLook look, Datum *target)
 
 	if (!ls_relation_has_pages(table))
 		return false;
-	if (look != LS_ALIAS_SEEN)
+	if (look != LS_IDENTITY_SEEN)
 		PushActiveSnapshot(GetLatestSnapshot());
-	begin(model, &scan, table, look == LS_ALIAS_HELD ? RowShareLock : AccessShareLock, 1, contact);
+	begin(model, &scan, table, look == LS_IDENTITY_LOCKED ? RowShareLock : AccessShareLock, 1, contact);
 	found = ls_table_scan_next(&scan);
 	if (found)
 		*target = copy(&scan, 2);
-	if (found && look == LS_ALIAS_HELD)
+	if (found && look == LS_IDENTITY_LOCKED)
 		found = ls_table_scan_lock(&scan, LockTupleKeyShare);
 	ls_table_scan_close(&scan, NoLock);
-	if (look != LS_ALIAS_SEEN)
+	if (look != LS_IDENTITY_SEEN)
 		PopActiveSnapshot();
 	return found;
 }
@@ -142,34 +142,34 @@ add_all(LsModel *model, Oid table, Datum contact, Datum **keys, int *n)
 }
 
 /*
- * ls_alias_of tells whose rows count for a contact beside its own, as the active
+ * ls_identity_of tells whose rows count for a contact beside its own, as the active
  * snapshot sees it.
  */
 void
-ls_alias_of(LsModel *model, Datum contact, LsAliases *aliases)
+ls_identity_of(LsModel *model, Datum contact, LsIdentities *identities)
 {
 	Datum		target;
 
-	memset(aliases, 0, sizeof(LsAliases));
-	aliases->taken = ls_alias_find(model, contact, LS_ALIAS_SEEN, &target);
-	if (aliases->taken || model->visitors_of)
+	memset(identities, 0, sizeof(LsIdentities));
+	identities->taken = ls_identity_find(model, contact, LS_IDENTITY_SEEN, &target);
+	if (identities->taken || model->visitors_of)
 		return;
-	if (ls_alias_merges(model))
-		add_all(model, model->merged_table, contact, &aliases->sources, &aliases->nsources);
-	if (!ls_alias_visitors(model))
+	if (ls_identity_has_merges(model))
+		add_all(model, model->merged_table, contact, &identities->sources, &identities->nsources);
+	if (!ls_identity_has_visitors(model))
 		return;
-	add_all(model, model->identity_table, contact, &aliases->visitors, &aliases->nvisitors);
-	for (int i = 0; i < aliases->nsources; i++)
-		add_all(model, model->identity_table, aliases->sources[i], &aliases->visitors,
-				&aliases->nvisitors);
+	add_all(model, model->identity_table, contact, &identities->visitors, &identities->nvisitors);
+	for (int i = 0; i < identities->nsources; i++)
+		add_all(model, model->identity_table, identities->sources[i], &identities->visitors,
+				&identities->nvisitors);
 }
 
 /*
- * ls_alias_mark leaves word that a contact has to be counted again: something
- * has happened to one whose rows count for it.
+ * ls_identity_enqueue has a contact recomputed: something has happened to one whose
+ * rows count for it.
  */
 void
-ls_alias_mark(LsModel *model, Datum target)
+ls_identity_enqueue(LsModel *model, Datum target)
 {
 	LsModel    *owner;
 
@@ -185,11 +185,11 @@ ls_alias_mark(LsModel *model, Datum target)
 	ls_model_release(owner);
 }
 
-/* ls_alias_may_be_pending tells, once for all contacts, whether visitors may be concerned. */
+/* ls_identity_may_be_pending tells, once for all contacts, whether visitors may be concerned. */
 bool
-ls_alias_may_be_pending(LsModel *model)
+ls_identity_may_be_pending(LsModel *model)
 {
-	return model->visitors_of == NULL && ls_alias_visitors(model) &&
+	return model->visitors_of == NULL && ls_identity_has_visitors(model) &&
 		ls_pending_any_visitors(model);
 }
 
@@ -208,24 +208,24 @@ is_pending(LsModel *model, Datum visitor)
 }
 
 /*
- * ls_alias_pending tells whether the active snapshot sees anything pending of
+ * ls_identity_pending tells whether the active snapshot sees anything pending of
  * those whose rows count for a contact.
  */
 bool
-ls_alias_pending(LsModel *model, Datum contact)
+ls_identity_pending(LsModel *model, Datum contact)
 {
-	LsAliases	aliases;
+	LsIdentities	identities;
 	LsPending	pending;
 	bool		found = false;
 
-	if (model->visitors_of || (!ls_alias_merges(model) && !ls_alias_visitors(model)))
+	if (model->visitors_of || (!ls_identity_has_merges(model) && !ls_identity_has_visitors(model)))
 		return false;
-	ls_alias_of(model, contact, &aliases);
+	ls_identity_of(model, contact, &identities);
 	ls_pending_init(&pending);
-	for (int i = 0; i < aliases.nsources && pending.nrows == 0; i++)
-		ls_pending_read(model, aliases.sources[i], &pending);
+	for (int i = 0; i < identities.nsources && pending.nrows == 0; i++)
+		ls_pending_read(model, identities.sources[i], &pending);
 	found = pending.nrows > 0;
-	for (int i = 0; i < aliases.nvisitors && !found && ls_pending_any_visitors(model); i++)
-		found = is_pending(model, aliases.visitors[i]);
+	for (int i = 0; i < identities.nvisitors && !found && ls_pending_any_visitors(model); i++)
+		found = is_pending(model, identities.visitors[i]);
 	return found;
 }

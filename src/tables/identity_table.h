@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * identity_table.h
- *		Who is whose: contacts that were merged, visitors that are identified.
+ *		Identity resolution: contacts that were merged, visitors that are identified.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,31 +13,31 @@
 #include "rules/model_compile.h"
 
 /* How the row which says whose a contact is, is looked for */
-typedef enum LsAliasLook
+typedef enum LsIdentityLook
 {
-	LS_ALIAS_SEEN,				/* as the active snapshot sees it */
-	LS_ALIAS_NOW,				/* as it is now ... */
-	LS_ALIAS_HELD				/* ... and kept until the transaction ends */
-} LsAliasLook;
+	LS_IDENTITY_SEEN,			/* as the active snapshot sees it */
+	LS_IDENTITY_NEWEST,				/* as it is now ... */
+	LS_IDENTITY_LOCKED			/* ... and locked until the transaction ends */
+} LsIdentityLook;
 
 /* All that is counted for one contact beside its own rows */
-typedef struct LsAliases
+typedef struct LsIdentities
 {
 	bool		taken;			/* nothing: its rows count for another */
 	int			nsources;		/* contacts that were merged into it */
 	Datum	   *sources;
 	int			nvisitors;		/* of it and of these */
 	Datum	   *visitors;
-} LsAliases;
+} LsIdentities;
 
-extern bool ls_alias_merges(LsModel *model);
-extern bool ls_alias_visitors(LsModel *model);
-extern char *ls_alias_place(LsModel *model);
-extern bool ls_alias_find(LsModel *model, Datum contact, LsAliasLook look,
+extern bool ls_identity_has_merges(LsModel *model);
+extern bool ls_identity_has_visitors(LsModel *model);
+extern char *ls_identity_place(LsModel *model);
+extern bool ls_identity_find(LsModel *model, Datum contact, LsIdentityLook look,
 						  Datum *target);
-extern void ls_alias_of(LsModel *model, Datum contact, LsAliases *aliases);
-extern void ls_alias_mark(LsModel *model, Datum target);
-extern bool ls_alias_may_be_pending(LsModel *model);
-extern bool ls_alias_pending(LsModel *model, Datum contact);
+extern void ls_identity_of(LsModel *model, Datum contact, LsIdentities *identities);
+extern void ls_identity_enqueue(LsModel *model, Datum target);
+extern bool ls_identity_may_be_pending(LsModel *model);
+extern bool ls_identity_pending(LsModel *model, Datum contact);
 
 #endif							/* LEADSCORE_IDENTITY_TABLE_H */

@@ -1,41 +1,30 @@
 /*-------------------------------------------------------------------------
  *
  * pending_table.c
- *		The rows of pending_<model>: changes that wait to be merged.
+ *		The rows of pending_<model>: changes enqueued, to be merged later.
  *
- * A session that must not wait for the row of a contact, or may not write it (under a
- * transaction snapshot, where another transaction has written it since), enqueues its
- * change: a state of events to be added, or that the contact has to be recomputed.  As
- * states add up in any order, nothing is lost by that, and scores that are asked for
- * include what is pending.
+ * A session that must not wait for the row of a contact, or may not write it (under
+ * a transaction snapshot, where another transaction has written it since), enqueues
+ * its change: a state of events to be added, or that the contact has to be
+ * recomputed.  As states add up in any order, nothing is lost by that, and scores
+ * that are asked for include what is pending.
  *
  * What a snapshot sees of pending_<model> fits what it sees of the events: both
- * were committed together.  Hence the rule for whatever recomputes a contact from
+ * were committed together.  Hence the rule for all that recompute a contact from
  * its events: what the same snapshot sees pending of it is counted with them,
  * and must be taken away.  Rows are taken away only under the lock of the
- * contact's row, by SQL with that snapshot; where there is no row yet, two who
- * take the same rows wait for each other, and the second finds none.
+ * contact's row, those that this snapshot sees; where there is no row yet, two
+ * sessions that take the same rows wait for each other, and the second finds none.
  *
  *-------------------------------------------------------------------------
  */
 #include "tables/pending_table.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/stratnum.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "storage/lmgr.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/relcache.h"
-#include "utils/snapmgr.h"
 
 #include "base/clock.h"
 #include "base/compat.h"
@@ -46,30 +35,21 @@
 #include "base/table_scan.h"
 #include "definitions/extension.h"
 #include "definitions/table_layout.h"
-#include "tables/score_table.h"
 
 /* columns of pending_<model> */
 enum
 {
-	PENDING_CONTACT = 1,
+	PENDING_CONTACT,
 	PENDING_RULES_VERSION,
 	PENDING_NOTED_AT,
 	PENDING_PROFILE,
-	PENDING_DELTA,
-	PENDING_NCOLUMNS = PENDING_DELTA
-};
-
-struct LsPendingTable
-{
-	LsModel    *model;
-	LsHeapWriter rows;
+	PENDING_DELTA
 };
 
 /* open_to_read opens the table to read it. */
 static void
 open_to_read(LsModel *model, LsTableScan *scan)
 {
-
 	ls_table_scan_open(scan, model->pending_table, AccessShareLock, &model->key);
 	ls_table_layout_check(scan->rel, "pending_", model->key.type);
 }
@@ -77,15 +57,10 @@ open_to_read(LsModel *model, LsTableScan *scan)
 /* ---------- enqueueing ---------- */
 
 /* ls_pending_open gets ready to enqueue changes. */
-LsPendingTable *
+LsRowWriter *
 ls_pending_open(LsModel *model)
 {
-	LsPendingTable *table = palloc0(sizeof(LsPendingTable));
-
-	table->model = model;
-	ls_heap_writer_open(&table->rows, model->pending_table, 0);
-	ls_table_layout_check(table->rows.rel, "pending_", model->key.type);
-	return table;
+	return ls_row_writer_open(model, "pending_", model->pending_table, 0);
 }
 
 /*
@@ -93,41 +68,31 @@ ls_pending_open(LsModel *model)
  * is NULL, something after which it, or its profile, has to be recomputed.
  */
 void
-ls_pending_add(LsPendingTable *table, Datum contact, const LsState *delta,
+ls_pending_add(LsRowWriter *table, Datum contact, const LsState *delta,
 			   bool profile)
 {
-	TupleTableSlot *slot = table->rows.written;
 	bytea	   *bytes = delta ? ls_state_encode(delta) : NULL;
 
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, false, sizeof(bool) * PENDING_NCOLUMNS);
-	slot->tts_values[PENDING_CONTACT - 1] = contact;
-	slot->tts_values[PENDING_RULES_VERSION - 1] = Int64GetDatum(table->model->version);
-	slot->tts_values[PENDING_NOTED_AT - 1] = TimestampTzGetDatum(ls_clock());
-	slot->tts_values[PENDING_PROFILE - 1] = BoolGetDatum(profile);
-	slot->tts_isnull[PENDING_DELTA - 1] = bytes == NULL;
-	slot->tts_values[PENDING_DELTA - 1] = PointerGetDatum(bytes);
-	ExecStoreVirtualTuple(slot);
-	ls_heap_writer_insert(&table->rows);
+	ls_row_writer_clear(table);
+	ls_row_writer_set(table, PENDING_CONTACT, contact);
+	ls_row_writer_set(table, PENDING_RULES_VERSION, Int64GetDatum(table->model->version));
+	ls_row_writer_set(table, PENDING_NOTED_AT, TimestampTzGetDatum(ls_clock()));
+	ls_row_writer_set(table, PENDING_PROFILE, BoolGetDatum(profile));
+	if (bytes)
+		ls_row_writer_set(table, PENDING_DELTA, PointerGetDatum(bytes));
+	ls_row_writer_add(table);
 	if (bytes)
 		pfree(bytes);
 }
 
-void
-ls_pending_close(LsPendingTable *table)
-{
-	ls_heap_writer_close(&table->rows);
-	pfree(table);
-}
-
-/* ls_pending_add_one does all three for one contact. */
+/* ls_pending_add_one opens the table, enqueues for one contact, and closes it. */
 void
 ls_pending_add_one(LsModel *model, Datum contact, const LsState *delta, bool profile)
 {
-	LsPendingTable *table = ls_pending_open(model);
+	LsRowWriter *table = ls_pending_open(model);
 
 	ls_pending_add(table, contact, delta, profile);
-	ls_pending_close(table);
+	ls_row_writer_close(table);
 }
 
 /*
@@ -160,20 +125,20 @@ ls_pending_init(LsPending *pending)
 static void
 add_row(LsModel *model, LsPending *pending, const LsTableScan *scan)
 {
-	TimestampTz noted_at = DatumGetTimestampTz(scan->values[PENDING_NOTED_AT - 1]);
-	bool		profile = DatumGetBool(scan->values[PENDING_PROFILE - 1]);
+	TimestampTz noted_at = DatumGetTimestampTz(scan->values[PENDING_NOTED_AT]);
+	bool		profile = DatumGetBool(scan->values[PENDING_PROFILE]);
 	LsState		delta;
 
 	pending->nrows++;
-	if (ls_instant_has_been(noted_at))
+	if (ls_clock_has_shown(noted_at))
 		pending->instant = Max(pending->instant, noted_at);
-	if (scan->nulls[PENDING_DELTA - 1])
+	if (scan->nulls[PENDING_DELTA])
 	{
 		pending->count_profile |= profile;
 		pending->count_all |= !profile;
 		return;
 	}
-	ls_state_decode(DatumGetByteaPCopy(scan->values[PENDING_DELTA - 1]), &delta);
+	ls_state_decode(DatumGetByteaPCopy(scan->values[PENDING_DELTA]), &delta);
 	ls_state_merge(model, &pending->delta, &delta);
 	pending->instant = Max(pending->instant, delta.last);
 	pending->has_delta = true;
@@ -198,7 +163,7 @@ ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 	open_to_read(model, &scan);
 	if (!ls_table_scan_empty(&scan))
 	{
-		ls_table_scan_by(&scan, PENDING_CONTACT, BTEqualStrategyNumber, &contact);
+		ls_table_scan_by(&scan, PENDING_CONTACT + 1, BTEqualStrategyNumber, &contact);
 		while (ls_table_scan_next(&scan))
 			add_row(model, pending, &scan);
 	}
@@ -229,7 +194,7 @@ sees_any(LsModel *model, Oid table, Known *known)
 	known->any = false;
 	if (!ls_table_scan_empty(&scan))
 	{
-		ls_table_scan_by(&scan, PENDING_CONTACT, BTGreaterStrategyNumber, NULL);
+		ls_table_scan_by(&scan, PENDING_CONTACT + 1, BTGreaterStrategyNumber, NULL);
 		known->any = ls_table_scan_next(&scan);
 	}
 	ls_table_scan_close(&scan, AccessShareLock);
@@ -274,10 +239,10 @@ ls_pending_contacts(LsModel *model, const Datum *after, int limit, Datum *contac
 	open_to_read(model, &scan);
 	while (n < limit && !ls_table_scan_empty(&scan))
 	{
-		ls_table_scan_by(&scan, PENDING_CONTACT, BTGreaterStrategyNumber, after);
+		ls_table_scan_by(&scan, PENDING_CONTACT + 1, BTGreaterStrategyNumber, after);
 		if (!ls_table_scan_next(&scan))
 			break;
-		contacts[n] = datumCopy(scan.values[PENDING_CONTACT - 1], key->typbyval, key->typlen);
+		contacts[n] = datumCopy(scan.values[PENDING_CONTACT], key->typbyval, key->typlen);
 		after = &contacts[n++];
 	}
 	ls_table_scan_close(&scan, AccessShareLock);
@@ -301,14 +266,14 @@ is_empty(LsModel *model)
 void
 ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 {
-	LsPendingTable *table;
+	LsRowWriter *table;
 	LsTableScan scan;
 
 	if (is_empty(model))
 		return;
 	table = ls_pending_open(model);
 	open_to_read(model, &scan);
-	ls_table_scan_by(&scan, PENDING_CONTACT, BTEqualStrategyNumber, &contact);
+	ls_table_scan_by(&scan, PENDING_CONTACT + 1, BTEqualStrategyNumber, &contact);
 	while (ls_table_scan_next(&scan))
 		if (ls_heap_writer_lock(&table->rows, &scan.tuple->t_self))
 		{
@@ -316,7 +281,7 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 			ls_heap_writer_delete(&table->rows);
 		}
 	ls_table_scan_close(&scan, AccessShareLock);
-	ls_pending_close(table);
+	ls_row_writer_close(table);
 	CommandCounterIncrement();
 }
 
@@ -359,7 +324,7 @@ ls_pending_again(LsModel *model)
 /*
  * ls_pending_restored is for rows that were restored from a dump into a model that is
  * there.  Events that were enqueued then may have been counted since, and rows without a
- * key cannot be refused; so their contacts are counted again instead.
+ * key cannot be refused; so their contacts are recomputed instead.
  */
 void
 ls_pending_restored(Oid table)

@@ -12,8 +12,8 @@
 
 #include "rules/model_compile.h"
 #include "scoring/state.h"
+#include "tables/row_writer.h"
 
-typedef struct LsPendingTable LsPendingTable;
 
 /* What is pending about one contact, all together */
 typedef struct LsPending
@@ -28,10 +28,9 @@ typedef struct LsPending
 } LsPending;
 
 /* Rows are only inserted, so no session waits for another. */
-extern LsPendingTable *ls_pending_open(LsModel *model);
-extern void ls_pending_add(LsPendingTable *table, Datum contact,
+extern LsRowWriter *ls_pending_open(LsModel *model);
+extern void ls_pending_add(LsRowWriter *table, Datum contact,
 						   const LsState *delta, bool profile);
-extern void ls_pending_close(LsPendingTable *table);
 
 /* where the table is open for a moment only */
 extern void ls_pending_add_one(LsModel *model, Datum contact,

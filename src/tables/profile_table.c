@@ -8,21 +8,15 @@
  * contact has as many rows as its profile has changed, and none where it never
  * did while there were profile rules: then all that is known is how it is.
  *
- * Rows are written by who holds the lock of the contact's row in score_<model>.
+ * Rows are written under the lock of the contact's row in score_<model>.
  *
  *-------------------------------------------------------------------------
  */
 #include "tables/profile_table.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/stratnum.h"
-#include "access/table.h"
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "utils/array.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
@@ -43,20 +37,14 @@ enum
 	PROFILE_NCOLUMNS = PROFILE_WEIGHTS
 };
 
-struct LsProfileTable
-{
-	LsModel    *model;
-	LsHeapWriter rows;
-};
-
 /* ---------- what a row says ---------- */
 
 /*
- * ls_keeps_profiles tells whether what the contact's row says is written down:
+ * ls_profile_is_recorded tells whether what the contact's row says is written down:
  * where there are rules that look at it, or at when the contact began.
  */
 bool
-ls_keeps_profiles(const LsModel *model)
+ls_profile_is_recorded(const LsModel *model)
 {
 	return model->nprofiles > 0 ||
 		(model->created_column != NULL && model->nabsences > 0);
@@ -97,22 +85,10 @@ ls_profile_equal(const LsProfile *a, const LsProfile *b)
 
 /* ---------- writing ---------- */
 
-LsProfileTable *
+LsRowWriter *
 ls_profile_table_open(LsModel *model)
 {
-	LsProfileTable *table = palloc0(sizeof(LsProfileTable));
-
-	table->model = model;
-	ls_heap_writer_open(&table->rows, model->profile_table, PROFILE_SINCE);
-	ls_table_layout_check(table->rows.rel, "profile_", model->key.type);
-	return table;
-}
-
-void
-ls_profile_table_close(LsProfileTable *table)
-{
-	ls_heap_writer_close(&table->rows);
-	pfree(table);
+	return ls_row_writer_open(model, "profile_", model->profile_table, PROFILE_SINCE);
 }
 
 static Datum
@@ -147,7 +123,7 @@ fill(TupleTableSlot *slot, Datum contact, const LsProfileRow *row)
 
 /* put writes a row, over the one of the same instant where there is one. */
 static void
-put(LsProfileTable *table, Datum contact, const LsProfileRow *row)
+put(LsRowWriter *table, Datum contact, const LsProfileRow *row)
 {
 	LsHeapWriter *rows = &table->rows;
 	bool		exists;
@@ -163,7 +139,7 @@ put(LsProfileTable *table, Datum contact, const LsProfileRow *row)
 
 /* is_first tells whether nothing was ever written about a contact. */
 static bool
-is_first(LsProfileTable *table, Datum contact)
+is_first(LsRowWriter *table, Datum contact)
 {
 	bool		first;
 
@@ -179,7 +155,7 @@ is_first(LsProfileTable *table, Datum contact)
  * profile rules, or since before such tables were kept.
  */
 void
-ls_profile_table_add(LsProfileTable *table, Datum contact,
+ls_profile_table_add(LsRowWriter *table, Datum contact,
 					 const LsProfile *before, const LsProfileRow *row)
 {
 	if ((before->n > 0 || (before->has_contact && !row->counted)) &&

@@ -14,6 +14,7 @@
 
 #include "rules/model_compile.h"
 #include "scoring/state.h"
+#include "tables/row_writer.h"
 
 /* What the contact's row says, as a state has it */
 typedef struct LsProfile
@@ -33,17 +34,15 @@ typedef struct LsProfileRow
 	LsProfile	profile;
 } LsProfileRow;
 
-typedef struct LsProfileTable LsProfileTable;
 
-extern bool ls_keeps_profiles(const LsModel *model);
+extern bool ls_profile_is_recorded(const LsModel *model);
 extern void ls_profile_of_state(const LsModel *model, const LsState *state,
 								LsProfile *profile);
 extern bool ls_profile_equal(const LsProfile *a, const LsProfile *b);
 
-extern LsProfileTable *ls_profile_table_open(LsModel *model);
-extern void ls_profile_table_add(LsProfileTable *table, Datum contact,
+extern LsRowWriter *ls_profile_table_open(LsModel *model);
+extern void ls_profile_table_add(LsRowWriter *table, Datum contact,
 								 const LsProfile *before, const LsProfileRow *row);
-extern void ls_profile_table_close(LsProfileTable *table);
 
 /* of one contact, as the active snapshot sees them, by since; of LsProfileRow */
 extern List *ls_profile_rows(LsModel *model, Datum contact);

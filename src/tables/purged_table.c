@@ -1,21 +1,21 @@
 /*-------------------------------------------------------------------------
  *
  * purged_table.c
- *		The rows of kept_<model>: what events that were purged had given.
+ *		The rows of purged_<model>: what purged events contributed.
  *
  * Where what is deleted is to stay in the scores, what the deleted rows add up
- * to is kept: a state, a row for each contact and source of a statement.  The
- * contact's own row already has it and is not touched, so there is nothing to
- * lock.  Whoever counts a contact from its events adds what is kept of it.
+ * to is written here: a state, a row for each contact and source of a statement.
+ * The contact's own row already has it and is not touched, so there is nothing to
+ * lock.  A contact that is recomputed from its events gets it added.
  *
- * What a snapshot sees kept fits what it sees of the events: a row went and
- * its worth came with the same commit.
+ * What a snapshot sees here fits what it sees of the events: a row went and its
+ * contribution came with the same commit.
  *
- * States are kept as they were gathered and never folded, so that they can be
- * added to any state in any order, limits per period included.  Slots go by what
- * a rule matched then; what rules that are written later match is not kept.
+ * States are never compacted, so that they can be added to any state in any order,
+ * limits per period included.  Slots go by what a rule matched then; what rules
+ * that are written later match is not there.
  *
- * A rule that is counted anew has another version, though it matches what it did:
+ * A rule that is backfilled has another version, though it matches what it did:
  * a column got another type, or its source was attached again.  The history of
  * rules has all versions under which a rule was counted as it reads, and slots of
  * these are taken for those of the present one.
@@ -29,18 +29,14 @@
 
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
-#include "base/heap_writer.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/table_scan.h"
@@ -51,21 +47,14 @@
 
 int			ls_on_delete = LS_ON_DELETE_SOURCE;
 
-/* columns of kept_<model> */
+/* columns of purged_<model> */
 enum
 {
-	KEPT_CONTACT = 1,
-	KEPT_SOURCE,
-	KEPT_UNTIL,
-	KEPT_RULES_VERSION,
-	KEPT_STATE,
-	KEPT_NCOLUMNS = KEPT_STATE
-};
-
-struct LsKeptTable
-{
-	LsModel    *model;
-	LsHeapWriter rows;
+	PURGED_CONTACT,
+	PURGED_SOURCE,
+	PURGED_UNTIL,
+	PURGED_RULES_VERSION,
+	PURGED_STATE
 };
 
 /*
@@ -86,11 +75,11 @@ warn_ignored(LsModel *model)
 }
 
 /*
- * ls_keeps tells whether what is deleted from a source stays in the scores.  Who may
- * delete may set leadscore.on_delete, but it is the owner of the model who decides.
+ * ls_purged_is_kept tells whether what is deleted from a source stays in the scores.  Any
+ * role that may delete may set leadscore.on_delete, but the owner of the model decides.
  */
 bool
-ls_keeps(const LsModel *model, const LsSource *source)
+ls_purged_is_kept(const LsModel *model, const LsSource *source)
 {
 	bool		keep = ls_on_delete == LS_ON_DELETE_KEEP;
 
@@ -104,15 +93,10 @@ ls_keeps(const LsModel *model, const LsSource *source)
 
 /* ---------- writing ---------- */
 
-LsKeptTable *
-ls_kept_open(LsModel *model)
+LsRowWriter *
+ls_purged_open(LsModel *model)
 {
-	LsKeptTable *table = palloc0(sizeof(LsKeptTable));
-
-	table->model = model;
-	ls_heap_writer_open(&table->rows, model->kept_table, 0);
-	ls_table_layout_check(table->rows.rel, "kept_", model->key.type);
-	return table;
+	return ls_row_writer_open(model, "purged_", model->purged_table, 0);
 }
 
 /* until gives the latest event of a state, dated later than the clock or not. */
@@ -126,59 +110,49 @@ until(const LsState *state)
 	return latest;
 }
 
-/* ls_kept_insert keeps what events of a contact add up to. */
+/* ls_purged_add writes what events of a contact add up to. */
 void
-ls_kept_insert(LsKeptTable *table, Datum contact, const char *source,
+ls_purged_add(LsRowWriter *table, Datum contact, const char *source,
 			   const LsState *state)
 {
-	TupleTableSlot *slot = table->rows.written;
 	bytea	   *bytes = ls_state_encode(state);
 	text	   *name = cstring_to_text(source);
 
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, false, sizeof(bool) * KEPT_NCOLUMNS);
-	slot->tts_values[KEPT_CONTACT - 1] = contact;
-	slot->tts_values[KEPT_SOURCE - 1] = PointerGetDatum(name);
-	slot->tts_values[KEPT_UNTIL - 1] = TimestampTzGetDatum(until(state));
-	slot->tts_values[KEPT_RULES_VERSION - 1] = Int64GetDatum(table->model->version);
-	slot->tts_values[KEPT_STATE - 1] = PointerGetDatum(bytes);
-	ExecStoreVirtualTuple(slot);
-	ls_heap_writer_insert(&table->rows);
+	ls_row_writer_clear(table);
+	ls_row_writer_set(table, PURGED_CONTACT, contact);
+	ls_row_writer_set(table, PURGED_SOURCE, PointerGetDatum(name));
+	ls_row_writer_set(table, PURGED_UNTIL, TimestampTzGetDatum(until(state)));
+	ls_row_writer_set(table, PURGED_RULES_VERSION, Int64GetDatum(table->model->version));
+	ls_row_writer_set(table, PURGED_STATE, PointerGetDatum(bytes));
+	ls_row_writer_add(table);
 	pfree(bytes);
 	pfree(name);
 }
 
-void
-ls_kept_close(LsKeptTable *table)
-{
-	ls_heap_writer_close(&table->rows);
-	pfree(table);
-}
-
-/* of_source runs a statement on what is kept of a source; number of rows. */
+/* of_source runs a statement on the contributions of a source; number of rows. */
 static int64
 of_source(const char *sql, const char *model, const char *source)
 {
 	LsSqlArguments args = {.newest = true};
 
 	ls_sql_add_text(&args, source);
-	return ls_sql_execute_as_owner(ls_extension_table(psprintf("kept_%s", model), false), sql, &args);
+	return ls_sql_execute_as_owner(ls_extension_table(psprintf("purged_%s", model), false), sql, &args);
 }
 
-/* ls_kept_of_source tells whether something of a source is kept. */
+/* ls_purged_of_source tells whether there are contributions of a source. */
 bool
-ls_kept_of_source(const char *model, const char *source)
+ls_purged_of_source(const char *model, const char *source)
 {
-	return of_source(psprintf("SELECT FROM leadscore.kept_%s"
+	return of_source(psprintf("SELECT FROM leadscore.purged_%s"
 							  " WHERE source OPERATOR(pg_catalog.=) $1 LIMIT 1", model),
 					 model, source) > 0;
 }
 
-/* ls_kept_forget_source has what a source's purged events gave leave for good. */
+/* ls_purged_forget_source has what a source's purged events gave leave for good. */
 int64
-ls_kept_forget_source(const char *model, const char *source)
+ls_purged_forget_source(const char *model, const char *source)
 {
-	return of_source(psprintf("DELETE FROM leadscore.kept_%s"
+	return of_source(psprintf("DELETE FROM leadscore.purged_%s"
 							  " WHERE source OPERATOR(pg_catalog.=) $1", model),
 					 model, source);
 }
@@ -286,23 +260,23 @@ adopt_slots(LsModel *model, LsState *state)
 
 /* ---------- reading ---------- */
 
-static LsKept *
+static LsPurged *
 read_row(LsModel *model, const LsTableScan *scan)
 {
-	LsKept	   *kept = palloc(sizeof(LsKept));
+	LsPurged   *row = palloc(sizeof(LsPurged));
 
-	kept->source = TextDatumGetCString(scan->values[KEPT_SOURCE - 1]);
-	kept->until = DatumGetTimestampTz(scan->values[KEPT_UNTIL - 1]);
-	ls_state_decode(DatumGetByteaPCopy(scan->values[KEPT_STATE - 1]), &kept->state);
-	adopt_slots(model, &kept->state);
-	return kept;
+	row->source = TextDatumGetCString(scan->values[PURGED_SOURCE]);
+	row->until = DatumGetTimestampTz(scan->values[PURGED_UNTIL]);
+	ls_state_decode(DatumGetByteaPCopy(scan->values[PURGED_STATE]), &row->state);
+	adopt_slots(model, &row->state);
+	return row;
 }
 
-/* ls_kept_any tells whether anything may be kept of a model. */
+/* ls_purged_any tells whether there may be contributions to a model. */
 bool
-ls_kept_any(LsModel *model)
+ls_purged_any(LsModel *model)
 {
-	Relation	rel = table_open(model->kept_table, AccessShareLock);
+	Relation	rel = table_open(model->purged_table, AccessShareLock);
 	bool		any;
 
 	any = RelationGetNumberOfBlocks(rel) > 0;
@@ -321,21 +295,21 @@ append_attached(StringInfo sql, const LsModel *model)
 	appendStringInfoString(sql, "]::pg_catalog.text[])");
 }
 
-/* append_kept_of_contacts is for what is kept under the keys of contacts. */
+/* append_contacts is for contributions under the keys of contacts. */
 static void
-append_kept_of_contacts(StringInfo sql, LsModel *model, const char *visitors)
+append_contacts(StringInfo sql, LsModel *model, const char *visitors)
 {
 	const char *equals = ls_key_equals(&model->key);
 	char	   *merged = ls_relation_qualified_name(model->merged_table);
 
 	appendStringInfo(sql, "SELECT COALESCE(m.target_id, k.contact_id) AS contact_id"
 					 " FROM %s k LEFT JOIN %s m ON (m.source_id %s k.contact_id)",
-					 ls_relation_qualified_name(model->kept_table), merged, equals);
+					 ls_relation_qualified_name(model->purged_table), merged, equals);
 	append_attached(sql, model);
 	if (visitors == NULL || !OidIsValid(model->identity_table))
 		return;
 	appendStringInfo(sql, " UNION ALL SELECT COALESCE(m.target_id, i.contact_id)"
-					 " FROM leadscore.kept_%s k JOIN %s i ON (i.visitor %s k.contact_id)"
+					 " FROM leadscore.purged_%s k JOIN %s i ON (i.visitor %s k.contact_id)"
 					 " LEFT JOIN %s m ON (m.source_id %s i.contact_id)",
 					 visitors, ls_relation_qualified_name(model->identity_table),
 					 ls_key_equals(&model->visitor_key), merged, equals);
@@ -343,23 +317,23 @@ append_kept_of_contacts(StringInfo sql, LsModel *model, const char *visitors)
 }
 
 /*
- * ls_kept_query gives the contacts of whom something is kept; rest is what follows
- * WHERE and restricts and orders t.contact_id.  What is kept of one who was merged,
- * or of a visitor who is identified, is another's.
+ * ls_purged_query gives the contacts that have contributions; rest is what follows
+ * WHERE and restricts and orders t.contact_id.  Those of a contact that was merged,
+ * or of a visitor that is identified, are another's.
  */
 char *
-ls_kept_query(LsModel *model, const char *rest)
+ls_purged_query(LsModel *model, const char *rest)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT t.contact_id FROM (");
 	if (model->visitors_of == NULL)
-		append_kept_of_contacts(&sql, model, ls_visitors_model(model->name));
+		append_contacts(&sql, model, ls_visitors_model(model->name));
 	else
 	{
 		appendStringInfo(&sql, "SELECT k.contact_id FROM %s k",
-						 ls_relation_qualified_name(model->kept_table));
+						 ls_relation_qualified_name(model->purged_table));
 		append_attached(&sql, model);
 		if (OidIsValid(model->identity_table))
 			appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s i WHERE i.visitor %s k.contact_id)",
@@ -369,71 +343,71 @@ ls_kept_query(LsModel *model, const char *rest)
 	return sql.data;
 }
 
-/* rows_of gives what the active snapshot sees kept under one key. */
+/* rows_of gives what the active snapshot sees under one key. */
 static List *
 rows_of(LsModel *model, Datum contact)
 {
 	List	   *rows = NIL;
 	LsTableScan scan;
 
-	ls_table_scan_open(&scan, model->kept_table, AccessShareLock, &model->key);
-	ls_table_layout_check(scan.rel, "kept_", model->key.type);
+	ls_table_scan_open(&scan, model->purged_table, AccessShareLock, &model->key);
+	ls_table_layout_check(scan.rel, "purged_", model->key.type);
 	if (!ls_table_scan_empty(&scan))
-		ls_table_scan_by(&scan, KEPT_CONTACT, BTEqualStrategyNumber, &contact);
+		ls_table_scan_by(&scan, PURGED_CONTACT + 1, BTEqualStrategyNumber, &contact);
 	while (scan.index && ls_table_scan_next(&scan))
 	{
-		LsKept	   *kept = read_row(model, &scan);
+		LsPurged   *row = read_row(model, &scan);
 
-		if (ls_source_by_name(model, kept->source))
-			rows = lappend(rows, kept);
+		if (ls_source_by_name(model, row->source))
+			rows = lappend(rows, row);
 	}
 	ls_table_scan_close(&scan, AccessShareLock);
 	return rows;
 }
 
 /*
- * ls_kept_rows gives what the active snapshot sees kept of a contact, and of those
- * whose events count for it.
+ * ls_purged_rows gives what the active snapshot sees of a contact, and of those whose
+ * events count for it.
  */
 List *
-ls_kept_rows(LsModel *model, Datum contact)
+ls_purged_rows(LsModel *model, Datum contact)
 {
-	LsAliases	aliases;
+	LsIdentities	identities;
 	LsModel    *visitors;
 	List	   *rows;
 
-	if (!ls_alias_merges(model) && !ls_alias_visitors(model))
+	if (!ls_identity_has_merges(model) && !ls_identity_has_visitors(model))
 		return rows_of(model, contact);
-	ls_alias_of(model, contact, &aliases);
-	if (aliases.taken)
+	ls_identity_of(model, contact, &identities);
+	if (identities.taken)
 		return NIL;
 	rows = rows_of(model, contact);
-	for (int i = 0; i < aliases.nsources; i++)
-		rows = list_concat(rows, rows_of(model, aliases.sources[i]));
-	if (aliases.nvisitors == 0 || ls_visitors_model(model->name) == NULL)
+	for (int i = 0; i < identities.nsources; i++)
+		rows = list_concat(rows, rows_of(model, identities.sources[i]));
+	if (identities.nvisitors == 0 || ls_visitors_model(model->name) == NULL)
 		return rows;
 	visitors = ls_model_acquire(ls_visitors_model(model->name), NULL);
-	for (int i = 0; visitors && i < aliases.nvisitors; i++)
-		rows = list_concat(rows, rows_of(visitors, aliases.visitors[i]));
+	for (int i = 0; visitors && i < identities.nvisitors; i++)
+		rows = list_concat(rows, rows_of(visitors, identities.visitors[i]));
 	if (visitors)
 		ls_model_release(visitors);
 	return rows;
 }
 
-/* ls_kept_add adds what is kept of a contact to a state that was never folded. */
+/* ls_purged_merge adds the contributions of a contact to a state that was never compacted. */
 void
-ls_kept_add(LsModel *model, Datum contact, LsState *state)
+ls_purged_merge(LsModel *model, Datum contact, LsState *state)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_kept_rows(model, contact))
-		ls_state_merge(model, state, &((LsKept *) lfirst(lc))->state);
+	foreach(lc, ls_purged_rows(model, contact))
+		ls_state_merge(model, state, &((LsPurged *) lfirst(lc))->state);
 }
 
 /* ---------- notices ---------- */
 
 /*
- * purged gives, for each attached source of which something is kept, its name and
+ * purged gives, for each attached source that has contributions, its name and
  * the latest event, as the active snapshot sees it: pairs, in two lists.
  */
 static void
@@ -443,10 +417,10 @@ purged(LsModel *model, List **sources, List **latest)
 	SPITupleTable *rows;
 
 	*sources = *latest = NIL;
-	if (!ls_kept_any(model))
+	if (!ls_purged_any(model))
 		return;
-	rows = ls_sql_query_as_owner(model->kept_table,
-								 psprintf("SELECT source, pg_catalog.max(until) FROM leadscore.kept_%s"
+	rows = ls_sql_query_as_owner(model->purged_table,
+								 psprintf("SELECT source, pg_catalog.max(until) FROM leadscore.purged_%s"
 										  " GROUP BY source ORDER BY source", model->name), &args);
 	for (uint64 i = 0; i < rows->numvals; i++)
 	{
@@ -461,9 +435,9 @@ purged(LsModel *model, List **sources, List **latest)
 	}
 }
 
-/* ls_kept_tell says up to when events of a model may not be there any more. */
+/* ls_purged_report says up to when events of a model may not be there any more. */
 void
-ls_kept_tell(LsModel *model, const char *detail)
+ls_purged_report(LsModel *model, const char *detail)
 {
 	List	   *sources;
 	List	   *latest;
@@ -494,16 +468,16 @@ counted_before(LsModel *model, const LsRule *rule)
 }
 
 /*
- * ls_kept_tell_rule says which events a rule that matches something new does
+ * ls_purged_report_rule says which events a rule that matches something new does
  * not count.
  */
 void
-ls_kept_tell_rule(LsModel *model, const LsRule *rule)
+ls_purged_report_rule(LsModel *model, const LsRule *rule)
 {
 	List	   *sources;
 	List	   *latest;
 
-	if (rule->kind == LS_PROFILE || !ls_kept_any(model) || counted_before(model, rule))
+	if (rule->kind == LS_PROFILE || !ls_purged_any(model) || counted_before(model, rule))
 		return;
 	purged(model, &sources, &latest);
 	for (int i = 0; i < list_length(sources); i++)

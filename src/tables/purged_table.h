@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * purged_table.h
- *		The rows of kept_<model>: what events that were purged had given.
+ *		The rows of purged_<model>: what purged events contributed.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,6 +14,7 @@
 
 #include "rules/model_compile.h"
 #include "scoring/state.h"
+#include "tables/row_writer.h"
 
 /* leadscore.on_delete */
 typedef enum LsOnDelete
@@ -26,36 +27,34 @@ typedef enum LsOnDelete
 extern int	ls_on_delete;
 
 /* One row: what events of one contact that went together had given */
-typedef struct LsKept
+typedef struct LsPurged
 {
 	char	   *source;
 	TimestampTz until;			/* the latest of these events */
-	LsState		state;			/* never folded */
-} LsKept;
+	LsState		state;			/* never compacted */
+} LsPurged;
 
-extern bool ls_keeps(const LsModel *model, const LsSource *source);
+extern bool ls_purged_is_kept(const LsModel *model, const LsSource *source);
 
-/* rows are only inserted, so nobody waits for anybody */
-typedef struct LsKeptTable LsKeptTable;
-extern LsKeptTable *ls_kept_open(LsModel *model);
-extern void ls_kept_insert(LsKeptTable *table, Datum contact, const char *source,
+/* rows are only inserted, so sessions do not wait for each other */
+extern LsRowWriter *ls_purged_open(LsModel *model);
+extern void ls_purged_add(LsRowWriter *table, Datum contact, const char *source,
 						   const LsState *state);
-extern void ls_kept_close(LsKeptTable *table);
 
-extern bool ls_kept_any(LsModel *model);
+extern bool ls_purged_any(LsModel *model);
 
-/* what the active snapshot sees kept of a contact; of LsKept */
-extern List *ls_kept_rows(LsModel *model, Datum contact);
-extern void ls_kept_add(LsModel *model, Datum contact, LsState *state);
+/* what the active snapshot sees of a contact; of LsPurged */
+extern List *ls_purged_rows(LsModel *model, Datum contact);
+extern void ls_purged_merge(LsModel *model, Datum contact, LsState *state);
 
-/* what is kept of a source that is not attached counts for nothing meanwhile */
-extern bool ls_kept_of_source(const char *model, const char *source);
-extern int64 ls_kept_forget_source(const char *model, const char *source);
-extern char *ls_kept_query(LsModel *model, const char *rest);
+/* contributions of a source that is not attached count for nothing meanwhile */
+extern bool ls_purged_of_source(const char *model, const char *source);
+extern int64 ls_purged_forget_source(const char *model, const char *source);
+extern char *ls_purged_query(LsModel *model, const char *rest);
 
 /* notices of what is not there any more */
-extern void ls_kept_tell(LsModel *model, const char *detail);
-extern void ls_kept_tell_rule(LsModel *model, const LsRule *rule);
+extern void ls_purged_report(LsModel *model, const char *detail);
+extern void ls_purged_report_rule(LsModel *model, const LsRule *rule);
 
 extern void ls_purged_define(void);
 

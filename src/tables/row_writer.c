@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * row_writer.c
- *		Rows added to a table of a model, many of them.
+ *		A table of a model, open to be written to.
  *
- * A pass may move thousands of contacts.  SQL would set up an executor for each
+ * A pass may change thousands of contacts.  SQL would set up an executor for each
  * row, which takes as long as all else that is done about a contact: so the table
- * is opened once, and rows are inserted without SQL.
+ * is opened once, and rows are written without SQL (base/heap_writer.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -13,21 +13,19 @@
 
 #include "utils/builtins.h"
 
-#include "definitions/extension.h"
 #include "definitions/table_layout.h"
 
-
 /*
- * ls_row_writer_open gets ready to add rows about contacts of a model to the
- * table with a prefix.
+ * ls_row_writer_open gets ready to write to the table of a model that has a prefix.
+ * Rows are found by its first nkey columns; 0: they are only inserted.
  */
 LsRowWriter *
-ls_row_writer_open(LsModel *model, const char *prefix)
+ls_row_writer_open(LsModel *model, const char *prefix, Oid table, int nkey)
 {
 	LsRowWriter *writer = palloc0(sizeof(LsRowWriter));
 
 	writer->model = model;
-	ls_heap_writer_open(&writer->rows, ls_extension_table(psprintf("%s%s", prefix, model->name), false), 0);
+	ls_heap_writer_open(&writer->rows, table, nkey);
 	ls_table_layout_check(writer->rows.rel, prefix, model->key.type);
 	return writer;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * row_writer.h
- *		Rows added to a table of a model, many of them.
+ *		A table of a model, open to be written to.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,7 +19,7 @@ typedef struct LsRowWriter
 	LsHeapWriter rows;
 } LsRowWriter;
 
-extern LsRowWriter *ls_row_writer_open(LsModel *model, const char *prefix);
+extern LsRowWriter *ls_row_writer_open(LsModel *model, const char *prefix, Oid table, int nkey);
 extern void ls_row_writer_clear(LsRowWriter *writer);
 extern void ls_row_writer_set(LsRowWriter *writer, int column, Datum value);
 extern void ls_row_writer_set_text(LsRowWriter *writer, int column, const char *value);

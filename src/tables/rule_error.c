@@ -15,11 +15,9 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 
 #include "base/sql.h"
 #include "definitions/contact_table.h"
@@ -27,7 +25,6 @@
 #include "rules/disclosure.h"
 #include "scoring/score_row.h"
 #include "tables/score_table.h"
-
 
 /* how often one session warns of what still fails, and writes it down */
 #define REPORT_EVERY	(60 * LS_SECOND)
@@ -66,7 +63,7 @@ static HTAB *reports = NULL;
 
 /*
  * report_of finds what the session has told already of something.  When the model
- * was changed, whoever changed it wants to know whether it still fails.
+ * was changed, the session that changed it is to know whether it still fails.
  */
 static Report *
 report_of(const LsModel *model, What what, int64 rule_id, const char *name)
@@ -261,7 +258,7 @@ report_stage(LsModel *model, LsStage *stage)
 	record(model, failures, report, 0, psprintf("stage %s", stage->name));
 }
 
-/* report_keys warns of rows that are nobody's. */
+/* report_keys warns of rows that count for no contact. */
 static void
 report_keys(LsModel *model, LsSource *source)
 {

@@ -28,13 +28,9 @@ PG_FUNCTION_INFO_V1(ls_guard);
 
 #define AT(model, column) LS_SCORE_AT(model, LS_SCORE_##column)
 
-/* no clock is there yet; and if one is held there, no row is so much later */
-#define FAR_FUTURE	(1000 * 366 * LS_DAY)
-#define FAR_AHEAD	(1000 * 366 * LS_DAY)
-
 /*
  * ls_guard refuses what others write to the tables of models, but for INSERT and COPY
- * by who has the rights of the table's owner: they are of a restore.
+ * by members of the role that owns the table: they are of a restore.
  */
 Datum
 ls_guard(PG_FUNCTION_ARGS)
@@ -57,7 +53,7 @@ ls_guard(PG_FUNCTION_ARGS)
 
 /* ---------- rows ---------- */
 
-/* damaged refuses a row that nobody of us has written. */
+/* damaged refuses a row that was changed by hand. */
 static void
 damaged(LsModel *model, const Datum *values, const bool *nulls, int column,
 		const char *what)
@@ -71,17 +67,7 @@ damaged(LsModel *model, const Datum *values, const bool *nulls, int column,
 					   get_attname(model->score_table, column + 1, false), what)));
 }
 
-/*
- * ls_instant_has_been tells whether a clock, be it one that is ahead, can have shown
- * an instant that was written down: from there on time is gone through step by step.
- */
-bool
-ls_instant_has_been(TimestampTz at)
-{
-	return at <= FAR_FUTURE || (!TIMESTAMP_NOT_FINITE(at) && at <= ls_clock() + FAR_AHEAD);
-}
-
-/* check_number does so for one of its numbers. */
+/* check_number refuses a number that is null or not finite. */
 static void
 check_number(LsModel *model, const Datum *values, const bool *nulls, int column)
 {
@@ -114,7 +100,7 @@ check_values(LsModel *model, const Datum *values, const bool *nulls)
 				 TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[at])))
 			damaged(model, values, nulls, at, "not finite");
 	}
-	if (!ls_instant_has_been(DatumGetTimestampTz(values[AT(model, SCORED_AT)])))
+	if (!ls_clock_has_shown(DatumGetTimestampTz(values[AT(model, SCORED_AT)])))
 		damaged(model, values, nulls, AT(model, SCORED_AT), "not an instant that has been");
 }
 
@@ -176,9 +162,9 @@ try_read(LsModel *model, Datum *values, const bool *nulls, LsScoreRow *row)
 	return error;
 }
 
-/* ls_row_read_tuple reads a row that a query gave, or the table. */
+/* ls_score_table_read_tuple reads a row that a query gave, or the table. */
 void
-ls_row_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
+ls_score_table_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 				  LsScoreRow *row)
 {
 	int			natts = Max(desc->natts, model->score_natts);
@@ -194,9 +180,9 @@ ls_row_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 	read_values(model, values, nulls, row);
 }
 
-/* ls_row_values gives the columns of a row. */
+/* ls_score_table_values gives the columns of a row. */
 void
-ls_row_values(LsModel *model, const LsScoreRow *row, Datum *values, bool *nulls)
+ls_score_table_values(LsModel *model, const LsScoreRow *row, Datum *values, bool *nulls)
 {
 	/* columns that were dropped */
 	memset(nulls, true, model->score_natts);
@@ -273,7 +259,7 @@ ls_score_table_lock(LsScoreTable *table, Datum contact)
 }
 
 /*
- * ls_score_table_lock_free does so without waiting, at READ COMMITTED.  False where
+ * ls_score_table_lock_free locks it without waiting, at READ COMMITTED.  False where
  * another transaction holds it.
  */
 bool
@@ -300,7 +286,7 @@ put_row(LsScoreTable *table, const LsScoreRow *row)
 	TupleTableSlot *written = table->rows.written;
 
 	ExecClearTuple(written);
-	ls_row_values(table->model, row, written->tts_values, written->tts_isnull);
+	ls_score_table_values(table->model, row, written->tts_values, written->tts_isnull);
 	ExecStoreVirtualTuple(written);
 }
 
@@ -340,7 +326,7 @@ ls_score_table_find(LsModel *model, Datum contact, LsScoreRow *row)
 	ls_table_scan_by(&scan, 1, BTEqualStrategyNumber, &contact);
 	found = ls_table_scan_next(&scan);
 	if (found)
-		ls_row_read_tuple(model, heap_copytuple(scan.tuple), RelationGetDescr(scan.rel), row);
+		ls_score_table_read_tuple(model, heap_copytuple(scan.tuple), RelationGetDescr(scan.rel), row);
 	ls_table_scan_close(&scan, NoLock);
 	return found;
 }

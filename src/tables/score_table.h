@@ -14,10 +14,9 @@
 #include "rules/model_compile.h"
 #include "scoring/score_row.h"
 
-extern bool ls_instant_has_been(TimestampTz at);
-extern void ls_row_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
+extern void ls_score_table_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 							  LsScoreRow *row);
-extern void ls_row_values(LsModel *model, const LsScoreRow *row,
+extern void ls_score_table_values(LsModel *model, const LsScoreRow *row,
 						  Datum *values, bool *nulls);
 
 /* score_<model>, open to be written to */

@@ -28,12 +28,12 @@
 #include "rules/disclosure.h"
 #include "rules/source_locks.h"
 #include "scoring/transition.h"
-#include "tables/damaged_row.h"
 #include "tables/deferred.h"
 #include "tables/due_table.h"
 #include "tables/identity_table.h"
 #include "tables/pending_table.h"
 #include "tables/profile_table.h"
+#include "tables/rule_error.h"
 #include "tables/score_table.h"
 #include "tables/stage_history.h"
 
@@ -48,9 +48,9 @@ struct LsScoreWriter
 	bool		exists;			/* the row of the change in hand */
 	bool		locked_to_read; /* the tables that contacts are counted from */
 	ExprContext *stage_context; /* where conditions of stages need the contact's row */
-	LsDueTable *due;			/* opened when it is first needed */
+	LsRowWriter *due;			/* opened when it is first needed */
 	LsStageHistory  *history;
-	LsProfileTable *profiles;	/* and so is this */
+	LsRowWriter *profiles;	/* and so is this */
 	int64		transitions;	/* of stage, of all changes */
 	LsPending	taken;			/* what was pending, of the change in hand ... */
 	MemoryContext taken_context;	/* ... which may need several attempts */
@@ -94,10 +94,10 @@ void
 ls_score_writer_close(LsScoreWriter *writer)
 {
 	if (writer->due)
-		ls_due_table_close(writer->due);
+		ls_row_writer_close(writer->due);
 	ls_stage_history_close(writer->history);
 	if (writer->profiles)
-		ls_profile_table_close(writer->profiles);
+		ls_row_writer_close(writer->profiles);
 	ls_score_table_close(&writer->table);
 	MemoryContextDelete(writer->context);
 	MemoryContextDelete(writer->taken_context);
@@ -185,6 +185,13 @@ missed_events(const LsScoreWriter *writer, LsRowThen row_then)
 	return row_then != LS_ROW_HELD && (row_then == LS_ROW_THERE) != writer->exists;
 }
 
+/* last_event gives the latest event of a state that may be NULL; DT_NOBEGIN: none. */
+static TimestampTz
+last_event(const LsState *state)
+{
+	return state && state->events > 0 ? state->last : DT_NOBEGIN;
+}
+
 /*
  * read_change gives what a change says, and takes what is pending with it.  False
  * where the contact has to be recomputed.
@@ -199,16 +206,14 @@ read_change(LsScoreWriter *writer, const LsChange *change, LsCounted *counted)
 		case LS_CHANGE_EVENTS:
 			counted->delta = change->data.events.delta;
 			counted->profile = change->data.events.profile;
-			if (counted->delta && counted->delta->events > 0)
-				counted->latest = counted->delta->last;
+			counted->latest = last_event(counted->delta);
 			break;
 		case LS_CHANGE_RECOMPUTE:
-			if (change->data.recompute.delta && change->data.recompute.delta->events > 0)
-				counted->latest = change->data.recompute.delta->last;
+			counted->latest = last_event(change->data.recompute.delta);
 			return false;
 		case LS_CHANGE_REPLACE:
-			if (change->data.replace.test_entry && change->data.replace.state->events > 0)
-				counted->latest = change->data.replace.state->last;
+			if (change->data.replace.test_entry)
+				counted->latest = last_event(change->data.replace.state);
 			if (missed_events(writer, change->data.replace.row_then))
 				return false;
 			take_pending(writer, change->contact);	/* as the events were seen */
@@ -274,8 +279,8 @@ count(LsScoreWriter *writer, const LsChange *change, LsScoreRow *row, TimestampT
 			 (change->kind == LS_CHANGE_EVENTS && change->data.events.read_profile))
 		counted->profile = compute(writer, change->contact, t, &writer->profile,
 								   callbacks->count_profile);
-	if (taken->has_delta && taken->delta.events > 0)
-		counted->latest = Max(counted->latest, taken->delta.last);
+	if (taken->has_delta)
+		counted->latest = Max(counted->latest, last_event(&taken->delta));
 	return latest_of(counted, Max(t, taken->instant));
 }
 
@@ -380,7 +385,7 @@ record_profile(LsScoreWriter *writer, const LsChange *change, const LsProfile *b
 {
 	LsProfileRow row = {t, change->kind == LS_CHANGE_REPLACE || change->kind == LS_CHANGE_RULES, {0}};
 
-	if (!ls_keeps_profiles(writer->model))
+	if (!ls_profile_is_recorded(writer->model))
 		return;
 	ls_profile_of_state(writer->model, state, &row.profile);
 	if (ls_profile_equal(before, &row.profile))
@@ -407,14 +412,14 @@ forward(LsScoreWriter *writer, const LsChange *change)
 	Datum		target;
 
 	if (change->kind == LS_CHANGE_SET_STAGE ||
-		!ls_alias_find(writer->model, change->contact, LS_ALIAS_HELD, &target))
+		!ls_identity_find(writer->model, change->contact, LS_IDENTITY_LOCKED, &target))
 		return false;
 	if (merges_pending(change))
 		take_newest_pending(writer, change->contact);
 	if (change->kind == LS_CHANGE_RECOMPUTE ||
 		(change->kind == LS_CHANGE_EVENTS && change->data.events.delta) ||
 		writer->taken.has_delta || writer->taken.count_all)
-		ls_alias_mark(writer->model, target);
+		ls_identity_enqueue(writer->model, target);
 	return true;
 }
 
@@ -427,13 +432,32 @@ was_taken(LsScoreWriter *writer, Datum contact)
 {
 	Datum		target;
 
-	if (!ls_alias_find(writer->model, contact, LS_ALIAS_NOW, &target))
+	if (!ls_identity_find(writer->model, contact, LS_IDENTITY_NEWEST, &target))
 		return false;
 	ls_score_table_delete(&writer->table, contact);
 	return true;
 }
 
 /* ---------- all together ---------- */
+
+/*
+ * report_damage warns of a row that cannot be read.  One that was changed by hand must
+ * not stop sessions that write events.  All that it says follows from the events and from
+ * purged contributions, but for the stage: so the session that comes to it recomputes it.
+ */
+static void
+report_damage(LsModel *model, Datum contact, const ErrorData *damage)
+{
+	bool		may_see = ls_may_see_table(model->owner, model->score_table);
+
+	ereport(WARNING,
+			(errcode(damage->sqlerrcode),
+			 may_see ? errmsg("%s", damage->message) :
+			 errmsg("a row of table \"score_%s\" is damaged", model->name),
+			 may_see && damage->detail ? errdetail("%s", damage->detail) : 0,
+			 errhint("The contact is recomputed from its events, and its stage determined afresh.")));
+	ls_rule_error_write(model->name, 0, "row", 1, damage, ls_key_text(&model->key, contact));
+}
 
 /*
  * take_row locks the row of a contact, where there is one, and reads it.  False where
@@ -463,7 +487,7 @@ take_row(LsScoreWriter *writer, const LsChange **change, LsChange *repair, LsSco
 	if (kind != LS_CHANGE_RECOMPUTE && kind != LS_CHANGE_REPLACE &&
 		ls_deferred_recompute(writer->model, contact))
 		return false;
-	ls_damaged_row_report(writer->model, contact, writer->damage);
+	report_damage(writer->model, contact, writer->damage);
 	ls_score_row_start(writer->model, contact, row, ls_clock());
 	if (kind == LS_CHANGE_REPLACE || kind == LS_CHANGE_SET_STAGE || kind == LS_CHANGE_REMOVE)
 		return true;
@@ -480,7 +504,7 @@ earliest(const LsScoreWriter *writer, const LsChange *change, const LsScoreRow *
 	if (writer->exists)
 		return ls_score_row_instant(row);
 	if (change->kind == LS_CHANGE_RECOMPUTE && change->data.recompute.stage &&
-		ls_instant_has_been(change->data.recompute.stage->since))
+		ls_clock_has_shown(change->data.recompute.stage->since))
 		return change->data.recompute.stage->since;
 	return DT_NOBEGIN;
 }
@@ -516,7 +540,7 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 	if (!tr.exists)
 		ls_score_row_start(model, change->contact, &row, tr.now);
 	due = (LsDueRow) {row.state.due, row.state.due_drift, change->contact};
-	if (ls_keeps_profiles(model))
+	if (ls_profile_is_recorded(model))
 		ls_profile_of_state(model, &row.state, &profile);
 	if (!ls_change_is_state_only(change))
 		tr.econtext = stage_context(writer, change->contact);

@@ -9,12 +9,7 @@
  */
 #include "tables/stage_history.h"
 
-#include "access/table.h"
-#include "access/tableam.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
-#include "utils/rel.h"
 
 #include "base/clock.h"
 #include "base/table_scan.h"
@@ -73,7 +68,8 @@ writer(LsStageHistory *history, LsRowWriter **place, const char *prefix)
 	{
 		MemoryContext old = MemoryContextSwitchTo(history->context);
 
-		*place = ls_row_writer_open(history->model, prefix);
+		*place = ls_row_writer_open(history->model, prefix,
+									ls_extension_table(psprintf("%s%s", prefix, history->model->name), false), 0);
 		MemoryContextSwitchTo(old);
 	}
 	return *place;

@@ -18,7 +18,6 @@
 #include "definitions/extension.h"
 #include "definitions/model_access.h"
 
-
 /* What has failed: a model as a whole, or a contact of one, in a table of its own */
 typedef struct Place
 {

@@ -476,7 +476,7 @@ sub forged
 # damage spoils what is stored, as the owner of the tables can, and uses it.
 sub damage
 {
-	my $table = one('score_m', 'score_m', 'score_m', 'pending_m', 'due_m', 'kept_m', 'purged_m', 'profile_m',
+	my $table = one('score_m', 'score_m', 'score_m', 'pending_m', 'due_m', 'purged_m', 'purged_m', 'profile_m',
 		'merged_m', 'identity_m', 'history_m', 'outbox_m', 'daily_m');
 	my $column = one(@{ $known{columns} });
 	my $value = $column eq 'state' ? state()

@@ -66,8 +66,7 @@ my %seconds = (
 my @frames = ('10 minutes', '2 hours', '1 day', '36 hours', '3 days', '7 days', '7 days', '14 days', '14 days', '1 mon -3 days',
 	'1 mon', '1 mon', '90 days', '14 mons', '600 days', '2 years');
 my @decays = ('90 seconds', '1 hour', '12 hours', '1 day', '36 hours', '3.5 days', '7 days', '7 days', '10 days',
-	'1 mon', '1 mon',
-	'90 days', '1 year', '2 years');
+	'1 mon', '1 mon', '90 days', '1 year', '2 years');
 my @periods = ('1 second', '1.5 seconds', '1 minute', '1 hour', '12 hours', '1 day', '1 day', '24:30:00', '30 hours', '3 days',
 	'3.5 days', '7 days', '1 mon');
 my @idles = ('1 hour', '1 day', '36 hours', '3.5 days', '7 days', '10 days', '1 mon', '1 mon -3 days', '14 mons');

@@ -153,7 +153,7 @@ BEGIN
 END $$;
 SQL
 	for my $i (1 .. 60) { push @sql, step(), "CALL agree($i)" }
-	push @sql, "SELECT leadscore.rescore('p')", "CALL agree(61)", "SELECT count(*) FROM leadscore.kept_p";
+	push @sql, "SELECT leadscore.rescore('p')", "CALL agree(61)", "SELECT count(*) FROM leadscore.purged_p";
 	return join(";\n", @sql) . ";\n";
 }
 

@@ -104,7 +104,7 @@ SELECT string_agg(contact_id || ':' || round(score::numeric, 3) || ':' || stage,
 	  FROM leadscore.score_m_visitors) s
 SQL
 like($wanted, qr/^$_: /m, "there are rows in $_")
-	for qw(lead_day outbox_m lead_job worker_error_m history_m due_m score_m score_m_visitors pending_m kept_m merged_m identity_m profile_m);
+	for qw(lead_day outbox_m lead_job worker_error_m history_m due_m score_m score_m_visitors pending_m purged_m merged_m identity_m profile_m);
 
 command_ok([ 'pg_dump', @connection, '-f', "$dir/whole.sql", 'crm' ], 'pg_dump');
 command_ok([ 'pg_dump', @connection, '-Fc', '-f', "$dir/whole", 'crm' ], 'pg_dump -Fc');

@@ -80,7 +80,7 @@ SELECT leadscore.set_stage('m', 3, 'hot', 'by hand');
 SELECT leadscore.refresh('m');
 SQL
 
-my @tables = qw(score_m due_m profile_m history_m outbox_m merged_m pending_m kept_m funnel_daily_m);
+my @tables = qw(score_m due_m profile_m history_m outbox_m merged_m pending_m purged_m funnel_daily_m);
 my @definitions = qw(lead_category lead_rule lead_stage lead_grade lead_action lead_source lead_stage_history lead_outbox);
 
 # all that there is of the model, but for who owns it

@@ -70,7 +70,7 @@ is($node->safe_psql('made', $right), 0, 'all is right');
 is($node->safe_psql('made', 'SELECT count(*) FROM leadscore.score_m WHERE loyalty > 0 AND suit > 0 AND spare = 0') > 0,
 	'1', 'and there is something in it');
 my $wanted = $node->safe_psql('made', $shown);
-my $kept = $node->safe_psql('made', 'SELECT count(*), min(contact_id) FROM leadscore.kept_m');
+my $kept = $node->safe_psql('made', 'SELECT count(*), min(contact_id) FROM leadscore.purged_m');
 
 my @on = ('-h', $node->host, '-p', $node->port, '-U', 'postgres');
 # a source that is detached has its purged contributions in the dump, too
@@ -88,7 +88,7 @@ for my $way (@ways)
 		[ 'psql', @on, '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $name, '-f', $file ], "$name: restored");
 	$node->safe_psql($name, "SELECT leadscore.refresh('m')");
 	is($node->safe_psql($name, $right), 0, "$name: right without the source");
-	is($node->safe_psql($name, 'SELECT count(*), min(contact_id) FROM leadscore.kept_m'), $kept,
+	is($node->safe_psql($name, 'SELECT count(*), min(contact_id) FROM leadscore.purged_m'), $kept,
 		"$name: what purged events gave is there");
 	$node->safe_psql($name, <<'SQL');
 SET client_min_messages = warning;

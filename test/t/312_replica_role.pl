@@ -189,7 +189,7 @@ DELETE FROM mail WHERE id % 4 = 0 AND id > 20;
 DELETE FROM mail WHERE id = 1;
 SQL
 	$node->check_scores('postgres', "$role: purged");
-	is($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.kept_m') > 0, 1, "$role: ... which is kept");
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.purged_m') > 0, 1, "$role: ... which is kept");
 	same_rows($node->safe_psql('postgres', <<'SQL'),
 SELECT contact_id, round(leadscore.score('m', contact_id)::numeric, 6) FROM leadscore.score_m ORDER BY 1
 SQL

@@ -204,8 +204,8 @@ for my $damage (
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 ALTER TABLE leadscore.pending_m ALTER COLUMN noted_at TYPE text;
 SQL
-	[ 'kept_m', <<'SQL' ],
-ALTER TABLE leadscore.kept_m ALTER COLUMN until TYPE text;
+	[ 'purged_m', <<'SQL' ],
+ALTER TABLE leadscore.purged_m ALTER COLUMN until TYPE text;
 DELETE FROM app.act WHERE person = 1;
 SQL
 	[ 'profile_m', <<'SQL' ],
@@ -281,8 +281,8 @@ SQL
 ALTER TABLE leadscore.outbox_m DISABLE ROW LEVEL SECURITY;
 DROP POLICY e ON leadscore.outbox_m;
 SQL
-	[ <<'SQL', 'ALTER TABLE leadscore.kept_m DROP CONSTRAINT e', qr/"kept_m".*constraint "e"/s ],
-ALTER TABLE leadscore.kept_m ADD CONSTRAINT e CHECK (pg_catalog.query_to_xml('SELECT 1', true, true,
+	[ <<'SQL', 'ALTER TABLE leadscore.purged_m DROP CONSTRAINT e', qr/"purged_m".*constraint "e"/s ],
+ALTER TABLE leadscore.purged_m ADD CONSTRAINT e CHECK (pg_catalog.query_to_xml('SELECT 1', true, true,
 	'') IS NOT NULL) NOT VALID
 SQL
 	[ "ALTER TABLE leadscore.history_m ALTER reason SET DEFAULT 'x'",

@@ -61,7 +61,7 @@ my @damages = (
 DROP VIEW leadscore.lead_source CASCADE;
 ALTER TABLE leadscore_internal.lead_source ALTER relation TYPE text;
 SQL
-	(map { [ "no $_", "DROP TABLE leadscore.$_ CASCADE" ] } qw(merged_m identity_m pending_m due_m kept_m profile_m)),
+	(map { [ "no $_", "DROP TABLE leadscore.$_ CASCADE" ] } qw(merged_m identity_m pending_m due_m purged_m profile_m)),
 	[ 'a column of score_m less', 'ALTER TABLE leadscore.score_m DROP COLUMN stage CASCADE' ],
 	[ 'a column of score_m more', 'ALTER TABLE leadscore.score_m ADD COLUMN mine int' ],
 	[ 'a column of score_m of another type', <<'SQL' ],

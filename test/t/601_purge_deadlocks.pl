@@ -106,7 +106,7 @@ for my $model (qw(m n))
 	$node->safe_psql('postgres', "SELECT leadscore.refresh('$model')");
 	is($node->safe_psql('postgres', "SELECT * FROM leadscore.verify('$model')"), '', "$model: and nothing pending, refreshed");
 }
-cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.kept_m'), '>', 0, 'something was kept');
+cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.purged_m'), '>', 0, 'something was kept');
 
 # A row that goes straight into a leaf asks for the parent after the leaf, who drops
 # or detaches it before; in plain PostgreSQL this is a deadlock.

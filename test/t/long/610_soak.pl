@@ -214,7 +214,7 @@ while (time < $end)
 	my @pair = map { $changes[ rand @changes ] } 1 .. 2;
 	my @runs = map { my ($out, $err) = ('', ''); { out => \$out, err => \$err, what => $_,
 		run => IPC::Run::start([ 'psql', '-X', '-q', @connection, '-d', 'postgres', '-c',
-			'SET client_min_messages = warning', map { ('-c', $_) } /^BEGIN/ ? $_ : split(/; /, $_) ], '<', \undef,
+			'SET client_min_messages = warning', map { ('-c', $_) } /^BEGIN/ ? $_ : split(/;\s+/, $_) ], '<', \undef,
 			'>', \$out, '2>', \$err) } } @pair;
 	for my $r (@runs)
 	{

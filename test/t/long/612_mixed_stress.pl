@@ -370,7 +370,7 @@ stress('changing', [ $insert, $insert, $delete, $update, $rolled ], sub {
 	return if @running;
 	my $change = { out => '' };
 	$change->{run} = IPC::Run::start([ 'psql', '-X', '-q', '-h', $node->host, '-p', $node->port, '-d', 'changing',
-		map { ('-c', $_) } split /; /, $changes[ rand @changes ] ], '<', \undef, '>&', \$change->{out});
+		map { ('-c', $_) } split /;\s+/, $changes[ rand @changes ] ], '<', \undef, '>&', \$change->{out});
 	push @running, $change;
 });
 $_->{run}->finish for @running;
