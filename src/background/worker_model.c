@@ -48,7 +48,7 @@ progress_of(const char *model)
 	strlcpy(progress->model, model, sizeof(progress->model));
 	for (int i = 0; i < LS_PASS_KINDS; i++)
 		progress->context[i] = AllocSetContextCreate(TopMemoryContext, "leadscore worker's pass",
-												  ALLOCSET_SMALL_SIZES);
+													 ALLOCSET_SMALL_SIZES);
 	progress->next_due = DT_NOEND;
 	all = lappend(all, progress);
 	MemoryContextSwitchTo(old);
@@ -178,8 +178,8 @@ show_due(Work *work)
 	if (!work->lane)
 		ls_worker_slot_progress(ls_worker_slot, done, Max(progress->total, done));
 	ls_worker_step_report(work, progress->total > 0 ?
-					 psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(progress->total, done)) :
-					 psprintf(INT64_FORMAT " due", done));
+						  psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(progress->total, done)) :
+						  psprintf(INT64_FORMAT " due", done));
 }
 
 /* run_batches runs a pass to its end, or until its time is over; false if a step failed. */

@@ -153,7 +153,7 @@ Datum
 ls_restore_row(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_extension_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW,
-									   LS_FIRED_INSERT, NULL);
+												LS_FIRED_INSERT, NULL);
 	TupleDesc	desc = RelationGetDescr(td->tg_relation);
 	HeapTuple	tuple = td->tg_trigtuple;
 	bool		isnull;

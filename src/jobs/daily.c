@@ -171,7 +171,7 @@ write_batch(Day *day)
 	int			grade = batch->ncolumns - 2;
 	Datum	   *values;
 	char	   *nulls;
-	LsUser	saved;
+	LsUser		saved;
 
 	if (batch->n == 0)
 		return;
@@ -449,7 +449,7 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 	LsModel    *model;
 	LsSqlArguments args = {0};
 	Day			day = {0};
-	LsUser	saved;
+	LsUser		saved;
 
 	ls_daily_make_funnel(row);
 	if (row->daily)
