@@ -38,7 +38,7 @@ INSERT INTO leadscore.lead_rule (model, name, kind, condition, points)
 	VALUES ('basics', 'decides', 'profile', $$title IN ('CTO', 'CEO')$$, 10);
 
 -- what was left out of a rule is filled in
-SELECT name, category, kind, source, award, at_least, decay, negated, disqualifies, enabled, counted_version IS NOT NULL AS counted
+SELECT name, category, kind, source, award, at_least, decay, negated, disqualifies, enabled, backfilled_version IS NOT NULL AS counted
   FROM leadscore.lead_rule WHERE model = 'basics' ORDER BY name;
 
 -- 1: form 40 x 2^-1 = 20, 4 pages 8, CTO 10; 9: one page 2

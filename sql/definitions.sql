@@ -13,7 +13,7 @@ INSERT INTO stay VALUES (1, '2026-02-01', 'stay'), (1, '2026-02-02', 'bar'), (2,
 
 -- defaults and RETURNING, several rows, the number is given whatever comes
 INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('hotel', 'stay', 'stay', 10)
-	RETURNING name, category, kind, source, at_least, decay, enabled, draft, counted_version IS NULL AS to_be_counted;
+	RETURNING name, category, kind, source, at_least, decay, enabled, draft, backfilled_version IS NULL AS to_be_counted;
 SELECT max(rule_id) AS before FROM leadscore.lead_rule \gset
 INSERT INTO leadscore.lead_rule (rule_id, model, name, event, points, enabled) VALUES
 	(DEFAULT, 'hotel', 'bar', 'bar', 1, DEFAULT), (1000000, 'hotel', 'spa', 'spa', 2, NULL), (NULL, 'hotel', 'pool', 'pool', 3, false)

@@ -37,7 +37,7 @@ INSERT INTO leadscore.lead_rule (model, name, points, condition) VALUES
 	('m', 'search', 100000000000000, 'to_tsvector(''tools.words'', what) @@ ''say & 7''::tsquery');
 CREATE VIEW shown AS
 	SELECT leadscore.score('m', 1) AS score, leadscore.replay('m', 1) AS replayed,
-		(SELECT string_agg(name, ' ' ORDER BY name) FROM leadscore.lead_rule WHERE model = 'm' AND counted_version = 0) AS asleep,
+		(SELECT string_agg(name, ' ' ORDER BY name) FROM leadscore.lead_rule WHERE model = 'm' AND backfilled_version = 0) AS asleep,
 		(SELECT count(*) FROM leadscore.verify('m')) AS wrong;
 CREATE FUNCTION shown() RETURNS text LANGUAGE sql AS
 	$$SELECT score::numeric || CASE WHEN score <> replayed THEN ' but replayed ' || replayed::numeric ELSE '' END ||
@@ -176,7 +176,7 @@ INSERT INTO leadscore.lead_rule (model, name, points, condition) VALUES
 	('o', 'operator', 10000, 'n OPERATOR(tools.~~~) 5');
 RESET ROLE;
 CREATE FUNCTION own() RETURNS text LANGUAGE sql AS
-	$$SELECT leadscore.score('o', 1) || coalesce(' asleep: ' || string_agg(name, ' ' ORDER BY name) FILTER (WHERE counted_version = 0), '')
+	$$SELECT leadscore.score('o', 1) || coalesce(' asleep: ' || string_agg(name, ' ' ORDER BY name) FILTER (WHERE backfilled_version = 0), '')
 		FROM leadscore.lead_rule WHERE model = 'o'$$;
 RESET client_min_messages;
 SELECT own();

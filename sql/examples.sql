@@ -122,7 +122,7 @@ SELECT contact_id, score, leadscore.replay('dealer', contact_id), stage, disqual
 SELECT contact_id, from_stage, to_stage, score, changed_at, cause FROM leadscore.history_dealer ORDER BY changed_at, contact_id;
 SELECT name, kind, matched, points FROM leadscore.explain('dealer', 3);
 
--- a second sheet for another audience over the same tables: estate planning
+-- a second model for another audience over the same tables: estate planning
 SELECT leadscore.create_model('estate', 'prospect');
 SELECT leadscore.attach('estate', 'touch', 'prospect', 'at', event => 'kind');
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points, weight)

@@ -53,7 +53,7 @@ SELECT name, matched, points FROM leadscore.explain('b2b_visitors', 'c1') ORDER 
 INSERT INTO web (cookie, what) VALUES ('c1', 'view'), ('c3', 'view');
 SELECT * FROM visitors;
 SELECT from_stage, to_stage, cause FROM leadscore.history_b2b_visitors WHERE contact_id = 'c1';
--- a change of the sheet is one for them too
+-- a change of the model is one for them too
 BEGIN;
 UPDATE leadscore.lead_rule SET points = 2, event = NULL WHERE name = 'view';
 UPDATE leadscore.lead_category SET weight = 2 WHERE model = 'b2b' AND category = 'engagement';

@@ -67,7 +67,7 @@ BEGIN
 	  FROM leadscore.lead_stage_history WHERE model = 'hotel';
 	RETURN NEXT;
 	what := 'outbox'; SELECT string_agg(concat_ws(' ', contact, payload->>'contact', action, stage), ', ') INTO result FROM leadscore.lead_outbox; RETURN NEXT;
-	what := 'taken'; SELECT string_agg(contact, ', ') INTO result FROM leadscore.take('c', lease => '1 hour'); RETURN NEXT;
+	what := 'taken'; SELECT string_agg(contact, ', ') INTO result FROM leadscore.outbox_take('c', lease => '1 hour'); RETURN NEXT;
 	what := 'rule error'; SELECT string_agg(contact, ', ') INTO result FROM leadscore.lead_rule_error; RETURN NEXT;
 	what := 'by its key'; EXECUTE format('SELECT count(*) FROM leadscore.history_hotel WHERE contact_id = %L::%s', a2, type) INTO result; RETURN NEXT;
 	what := 'history_of';

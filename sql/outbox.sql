@@ -135,69 +135,69 @@ SELECT action, deliver, channel, function, timeout, max_attempts, status, availa
 --
 -- arguments of those who take
 --
-SELECT * FROM leadscore.take(NULL);
-SELECT * FROM leadscore.take(' ');
-SELECT * FROM leadscore.take('c', NULL);
-SELECT * FROM leadscore.take('c', 0);
-SELECT * FROM leadscore.take('c', lease => NULL);
-SELECT * FROM leadscore.take('c', lease => '0');
-SELECT * FROM leadscore.take('c', lease => '-1 s');
-SELECT * FROM leadscore.take('c', lease => '300000 years');
-SELECT * FROM leadscore.take('c', model => 'deal');
-SELECT * FROM leadscore.take('c', action => 'wen');
-SELECT * FROM leadscore.take('c', model => 'deals', action => 'anystage');
-SELECT * FROM leadscore.take('c', model => 'deals', action => 'something else');
-SELECT leadscore.done(NULL, '{1}');
-SELECT leadscore.done('', '{1}');
-SELECT leadscore.failed(NULL, '{1}', 'x');
-SELECT leadscore.failed('c', '{1}', NULL);
-SELECT leadscore.failed('c', '{1}', 'x', '-1 s');
+SELECT * FROM leadscore.outbox_take(NULL);
+SELECT * FROM leadscore.outbox_take(' ');
+SELECT * FROM leadscore.outbox_take('c', NULL);
+SELECT * FROM leadscore.outbox_take('c', 0);
+SELECT * FROM leadscore.outbox_take('c', lease => NULL);
+SELECT * FROM leadscore.outbox_take('c', lease => '0');
+SELECT * FROM leadscore.outbox_take('c', lease => '-1 s');
+SELECT * FROM leadscore.outbox_take('c', lease => '300000 years');
+SELECT * FROM leadscore.outbox_take('c', model => 'deal');
+SELECT * FROM leadscore.outbox_take('c', action => 'wen');
+SELECT * FROM leadscore.outbox_take('c', model => 'deals', action => 'anystage');
+SELECT * FROM leadscore.outbox_take('c', model => 'deals', action => 'something else');
+SELECT leadscore.outbox_done(NULL, '{1}');
+SELECT leadscore.outbox_done('', '{1}');
+SELECT leadscore.outbox_failed(NULL, '{1}', 'x');
+SELECT leadscore.outbox_failed('c', '{1}', NULL);
+SELECT leadscore.outbox_failed('c', '{1}', 'x', '-1 s');
 -- none
-SELECT leadscore.done('c', NULL), leadscore.failed('c', NULL, 'x'), leadscore.retry(NULL);
+SELECT leadscore.outbox_done('c', NULL), leadscore.outbox_failed('c', NULL, 'x'), leadscore.outbox_retry(NULL);
 
 --
 -- take and done: each row to one, until its lease ends
 --
 CREATE VIEW state AS SELECT outbox_id AS id, action, status, available_at, taken_by, attempts, last_error, finished_at
 	FROM leadscore.lead_outbox WHERE deliver = 'outbox' ORDER BY outbox_id;
-SELECT outbox_id, model, action, contact, occasion, stage, score, cause, happened_at, attempts, payload->>'outbox_id' AS id FROM leadscore.take('c1', 2);
-SELECT outbox_id, action, attempts FROM leadscore.take('c2', 1);
-SELECT outbox_id, action, attempts FROM leadscore.take('c3', lease => '2 minutes');
-SELECT outbox_id FROM leadscore.take('c4');
+SELECT outbox_id, model, action, contact, occasion, stage, score, cause, happened_at, attempts, payload->>'outbox_id' AS id FROM leadscore.outbox_take('c1', 2);
+SELECT outbox_id, action, attempts FROM leadscore.outbox_take('c2', 1);
+SELECT outbox_id, action, attempts FROM leadscore.outbox_take('c3', lease => '2 minutes');
+SELECT outbox_id FROM leadscore.outbox_take('c4');
 SELECT * FROM state;
 -- only what is one's own, and once
-SELECT leadscore.done('c1', '{1,3,NULL,1000000}');
-SELECT leadscore.done('c1', '{1}');
-SELECT leadscore.done('c1', '{}');
+SELECT leadscore.outbox_done('c1', '{1,3,NULL,1000000}');
+SELECT leadscore.outbox_done('c1', '{1}');
+SELECT leadscore.outbox_done('c1', '{}');
 SELECT * FROM state;
 -- the leases of a minute end
 SET leadscore.clock = '2026-03-02 00:01+00';
-SELECT outbox_id, action, attempts FROM leadscore.take('c4', 1);
+SELECT outbox_id, action, attempts FROM leadscore.outbox_take('c4', 1);
 -- who lost a row cannot finish it; who is late but lost nothing can
-SELECT leadscore.done('c1', '{1,2}');
-SELECT leadscore.failed('c1', '{2}', 'too late');
+SELECT leadscore.outbox_done('c1', '{1,2}');
+SELECT leadscore.outbox_failed('c1', '{2}', 'too late');
 SET leadscore.clock = '2026-03-02 00:02+00';
-SELECT leadscore.done('c3', array_agg(outbox_id)) FROM leadscore.lead_outbox WHERE action = 'bad';
+SELECT leadscore.outbox_done('c3', array_agg(outbox_id)) FROM leadscore.lead_outbox WHERE action = 'bad';
 SELECT * FROM state;
 
 --
 -- failed: again after a second, two seconds ..., dead after max_attempts
 --
-SELECT leadscore.failed('c4', '{2}', 'no connection');
-SELECT outbox_id FROM leadscore.take('c5', action => 'any stage') WHERE outbox_id = 2;
+SELECT leadscore.outbox_failed('c4', '{2}', 'no connection');
+SELECT outbox_id FROM leadscore.outbox_take('c5', action => 'any stage') WHERE outbox_id = 2;
 SET leadscore.clock = '2026-03-02 00:02:02+00';
-SELECT outbox_id, attempts FROM leadscore.take('c5', 1, action => 'any stage', model => 'deals');
-SELECT leadscore.failed('c5', '{2}', 'no connection', '1 hour');
+SELECT outbox_id, attempts FROM leadscore.outbox_take('c5', 1, action => 'any stage', model => 'deals');
+SELECT leadscore.outbox_failed('c5', '{2}', 'no connection', '1 hour');
 SELECT * FROM state WHERE id = 2;
-SELECT leadscore.done('c5', '{2}');
-SELECT outbox_id, action, attempts FROM leadscore.take('c6', action => 'won');
-SELECT leadscore.failed('c6', '{1,2,3}', 'refused');
+SELECT leadscore.outbox_done('c5', '{2}');
+SELECT outbox_id, action, attempts FROM leadscore.outbox_take('c6', action => 'won');
+SELECT leadscore.outbox_failed('c6', '{1,2,3}', 'refused');
 SELECT outbox_id, action, attempts, last_error, died_at FROM leadscore.dead_letters;
-SELECT leadscore.retry('{1,2,3}');
+SELECT leadscore.outbox_retry('{1,2,3}');
 SELECT * FROM state WHERE id = 3;
 -- what is taken and never heard of again dies as well
 SET leadscore.clock = '2026-03-02 00:04+00';
-SELECT action, count(*) FROM leadscore.take('c7') GROUP BY 1 ORDER BY 1;
+SELECT action, count(*) FROM leadscore.outbox_take('c7') GROUP BY 1 ORDER BY 1;
 UPDATE leadscore.outbox_deals SET attempts = max_attempts;
 -- (nobody writes the table but leadscore)
 RESET ROLE;
@@ -206,15 +206,15 @@ UPDATE leadscore.outbox_deals SET attempts = max_attempts WHERE deliver = 'outbo
 RESET session_replication_role;
 SET ROLE regress_ls_sales;
 SET leadscore.clock = '2026-03-02 00:10+00';
-SELECT * FROM leadscore.take('c8');
+SELECT * FROM leadscore.outbox_take('c8');
 SELECT outbox_id, model, action, contact, occasion, deliver, attempts, last_error, happened_at, died_at,
 	payload->'outbox_id' AS id
   FROM leadscore.dead_letters ORDER BY 1;
 -- and is revived
-SELECT leadscore.retry('{1,2,3,1000000}');
-SELECT leadscore.retry(array_agg(outbox_id)) FROM leadscore.dead_letters;
+SELECT leadscore.outbox_retry('{1,2,3,1000000}');
+SELECT leadscore.outbox_retry(array_agg(outbox_id)) FROM leadscore.dead_letters;
 SELECT count(*) FROM leadscore.dead_letters;
-SELECT count(*) FROM leadscore.take('c9');
+SELECT count(*) FROM leadscore.outbox_take('c9');
 -- the back-off doubles up to an hour
 RESET ROLE;
 SET session_replication_role = replica;
@@ -226,9 +226,9 @@ UPDATE leadscore.outbox_deals SET attempts = 1000000 WHERE outbox_id = (SELECT m
 UPDATE leadscore.outbox_deals SET max_attempts = 2000000;
 RESET session_replication_role;
 SET ROLE regress_ls_sales;
-SELECT leadscore.failed('c9', (SELECT array_agg(outbox_id) FROM leadscore.lead_outbox), 'again');
+SELECT leadscore.outbox_failed('c9', (SELECT array_agg(outbox_id) FROM leadscore.lead_outbox), 'again');
 SELECT attempts, available_at - leadscore.clock() AS next FROM leadscore.lead_outbox WHERE last_error = 'again' ORDER BY outbox_id;
-SELECT leadscore.done('c9', (SELECT array_agg(outbox_id) FROM leadscore.lead_outbox));
+SELECT leadscore.outbox_done('c9', (SELECT array_agg(outbox_id) FROM leadscore.lead_outbox));
 
 --
 -- who may: members of the model's owner
@@ -242,20 +242,20 @@ SELECT count(*) > 0 AS some FROM leadscore.lead_outbox;
 UPDATE leadscore.lead_outbox SET function = 'crm.evil';
 INSERT INTO leadscore.lead_outbox DEFAULT VALUES;
 INSERT INTO leadscore.outbox_deals DEFAULT VALUES;
-SELECT count(*) FROM leadscore.take('rep', 1);
+SELECT count(*) FROM leadscore.outbox_take('rep', 1);
 SET ROLE regress_ls_else;
 SELECT (SELECT count(*) FROM leadscore.lead_action) AS actions,
 	(SELECT count(*) FROM leadscore.lead_outbox) AS outbox, (SELECT count(*) FROM leadscore.dead_letters) AS dead;
-SELECT * FROM leadscore.take('else');
-SELECT * FROM leadscore.take('else', model => 'deals');
-SELECT * FROM leadscore.take('else', action => 'won');
-SELECT leadscore.done('rep', array_agg(n)) FROM generate_series(1, 100) n;
-SELECT leadscore.failed('rep', array_agg(n), 'x') FROM generate_series(1, 100) n;
-SELECT leadscore.retry(array_agg(n)) FROM generate_series(1, 100) n;
+SELECT * FROM leadscore.outbox_take('else');
+SELECT * FROM leadscore.outbox_take('else', model => 'deals');
+SELECT * FROM leadscore.outbox_take('else', action => 'won');
+SELECT leadscore.outbox_done('rep', array_agg(n)) FROM generate_series(1, 100) n;
+SELECT leadscore.outbox_failed('rep', array_agg(n), 'x') FROM generate_series(1, 100) n;
+SELECT leadscore.outbox_retry(array_agg(n)) FROM generate_series(1, 100) n;
 INSERT INTO leadscore.lead_action (model, name, occasion) VALUES ('deals', 'spy', 'stage_entered');
 UPDATE leadscore.lead_action SET function = 'crm.evil' WHERE model = 'deals';
 DELETE FROM leadscore.lead_action;
-SELECT leadscore.discard(array_agg(n)) FROM generate_series(1, 100) n;
+SELECT leadscore.outbox_discard(array_agg(n)) FROM generate_series(1, 100) n;
 SELECT count(*) FROM leadscore.outbox_deals;
 -- a search_path of one's own changes nothing
 CREATE FUNCTION crm.never(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT false';
@@ -263,24 +263,24 @@ CREATE OPERATOR crm.= (LEFTARG = text, RIGHTARG = text, FUNCTION = crm.never);
 SET search_path = crm, pg_catalog;
 SELECT text 'a' = text 'a' AS same;
 SET ROLE regress_ls_rep;
-SELECT leadscore.failed('rep', array_agg(n), 'x') FROM generate_series(1, 100) n;
-SELECT count(*) FROM leadscore.take('rep');
-SELECT leadscore.discard('{1,1000000}'), leadscore.discard('{1}'), leadscore.discard(NULL);
+SELECT leadscore.outbox_failed('rep', array_agg(n), 'x') FROM generate_series(1, 100) n;
+SELECT count(*) FROM leadscore.outbox_take('rep');
+SELECT leadscore.outbox_discard('{1,1000000}'), leadscore.outbox_discard('{1}'), leadscore.outbox_discard(NULL);
 -- or whom the owner lets: to see, to take, to discard
 SET ROLE regress_ls_sales;
 GRANT SELECT ON leadscore.outbox_deals TO regress_ls_else;
 SET ROLE regress_ls_else;
 SELECT count(*) > 0 AS some FROM leadscore.lead_outbox;
-SELECT leadscore.take('else', model => 'deals');
-SELECT leadscore.failed('rep', array_agg(n), 'x', '0') FROM generate_series(1, 100) n;
+SELECT leadscore.outbox_take('else', model => 'deals');
+SELECT leadscore.outbox_failed('rep', array_agg(n), 'x', '0') FROM generate_series(1, 100) n;
 SET ROLE regress_ls_sales;
 GRANT UPDATE ON leadscore.outbox_deals TO regress_ls_else;
 SET ROLE regress_ls_rep;
-SELECT leadscore.failed('rep', array_agg(n), 'x', '0') FROM generate_series(1, 100) n;
+SELECT leadscore.outbox_failed('rep', array_agg(n), 'x', '0') FROM generate_series(1, 100) n;
 SET ROLE regress_ls_else;
-SELECT count(*) FROM leadscore.take('else', 2, model => 'deals', action => 'any stage');
-SELECT leadscore.failed('else', array_agg(n), 'x', '0') FROM generate_series(1, 100) n;
-SELECT leadscore.discard(array_agg(n)) FROM generate_series(1, 100) n;
+SELECT count(*) FROM leadscore.outbox_take('else', 2, model => 'deals', action => 'any stage');
+SELECT leadscore.outbox_failed('else', array_agg(n), 'x', '0') FROM generate_series(1, 100) n;
+SELECT leadscore.outbox_discard(array_agg(n)) FROM generate_series(1, 100) n;
 UPDATE leadscore.outbox_deals SET status = 'done';
 SET ROLE regress_ls_sales;
 -- rows that the owner's policies show or hide are not shown by views over all models

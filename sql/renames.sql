@@ -57,8 +57,8 @@ CREATE FUNCTION look(OUT score float8, OUT replayed float8, OUT back float8, OUT
 		leadscore.score('m', 1, '2026-02-20 00:00+00', '2026-03-01 00:00+00'),
 		(SELECT s.stage FROM leadscore.score_m s WHERE contact_id = 1),
 		(SELECT count(*) FROM leadscore.verify('m')),
-		(SELECT string_agg(name, ',') FROM leadscore.lead_rule WHERE counted_version IS NOT DISTINCT FROM 0),
-		(SELECT sum(counted_version) FROM leadscore.lead_rule) $$;
+		(SELECT string_agg(name, ',') FROM leadscore.lead_rule WHERE backfilled_version IS NOT DISTINCT FROM 0),
+		(SELECT sum(backfilled_version) FROM leadscore.lead_rule) $$;
 CREATE FUNCTION texts(text) RETURNS TABLE (name text, event text, condition text, weight text) LANGUAGE sql AS $$
 	SELECT name, event, condition, weight FROM leadscore.lead_rule
 	 WHERE name = ANY (string_to_array($1, ' ')) ORDER BY rule_id $$;

@@ -29,7 +29,7 @@ RESET client_min_messages;
 CREATE FUNCTION look(OUT score float8, OUT replayed float8, OUT wrong bigint, OUT asleep text)
 	LANGUAGE sql AS $$
 	SELECT sum(leadscore.score('m', plan)), sum(leadscore.replay('m', plan)), (SELECT count(*) FROM leadscore.verify('m')),
-		(SELECT string_agg(name, ',' ORDER BY name) FROM leadscore.lead_rule WHERE counted_version IS NOT DISTINCT FROM 0)
+		(SELECT string_agg(name, ',' ORDER BY name) FROM leadscore.lead_rule WHERE backfilled_version IS NOT DISTINCT FROM 0)
 	FROM firm $$;
 SELECT * FROM look();
 -- another rule names the new label, and one names an event of every source
@@ -39,7 +39,7 @@ SELECT * FROM look();
 SELECT leadscore.score('m', 'pro', '2026-03-08 00:00+00'), leadscore.replay('m', 'pro', '2026-03-08 00:00+00'),
 	   leadscore.score('m', 'pro', '2026-03-12 00:00+00'), leadscore.replay('m', 'pro', '2026-03-12 00:00+00');
 -- the key: what is kept of it as text
-SELECT contact, payload->>'contact' AS told FROM leadscore.take('t', model => 'm');
+SELECT contact, payload->>'contact' AS told FROM leadscore.outbox_take('t', model => 'm');
 ALTER TYPE plan RENAME VALUE 'pro' TO 'paid';
 ALTER TYPE plan RENAME VALUE 'free' TO 'pro';
 SELECT condition FROM leadscore.lead_rule WHERE name = 'paying';

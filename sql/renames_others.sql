@@ -64,7 +64,7 @@ RESET client_min_messages;
 CREATE FUNCTION look(OUT score float8, OUT replayed float8, OUT wrong text, OUT asleep text) LANGUAGE sql AS $$
 	SELECT leadscore.score('m', 1), leadscore.replay('m', 1),
 		(SELECT string_agg(v::text, ' ') FROM (SELECT * FROM leadscore.verify('m') x) v),
-		(SELECT string_agg(name, ',') FROM leadscore.lead_rule WHERE counted_version IS NOT DISTINCT FROM 0) $$;
+		(SELECT string_agg(name, ',') FROM leadscore.lead_rule WHERE backfilled_version IS NOT DISTINCT FROM 0) $$;
 SELECT * FROM look();
 SET ROLE renames_types;
 ALTER TYPE kind RENAME VALUE 'click' TO 'tap';

@@ -43,7 +43,7 @@ RESET client_min_messages;
 CREATE FUNCTION look(OUT score float8, OUT replayed float8, OUT visitor float8, OUT wrong text, OUT asleep text) LANGUAGE sql AS $$
 	SELECT leadscore.score('m', 1), leadscore.replay('m', 1), (SELECT leadscore.score(model, 'w'::text) FROM leadscore.lead_model WHERE model <> 'm'),
 		(SELECT string_agg(v::text, ' ') FROM (SELECT m.model, x.* FROM leadscore.lead_model m, leadscore.verify(m.model) x) v),
-		(SELECT string_agg(name, ',') FROM leadscore.lead_rule WHERE counted_version IS NOT DISTINCT FROM 0) $$;
+		(SELECT string_agg(name, ',') FROM leadscore.lead_rule WHERE backfilled_version IS NOT DISTINCT FROM 0) $$;
 CREATE FUNCTION texts(OUT name text, OUT event text, OUT condition text) RETURNS SETOF record LANGUAGE sql AS $$
 	SELECT name, event, condition FROM leadscore.lead_rule ORDER BY rule_id $$;
 SELECT * FROM look();

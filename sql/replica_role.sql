@@ -25,7 +25,7 @@ SET session_replication_role = replica;
 ALTER TABLE act DROP number;
 ALTER TABLE firm DROP CONSTRAINT firm_pkey;
 RESET session_replication_role;
-SELECT name FROM leadscore.lead_rule WHERE counted_version = 0;
+SELECT name FROM leadscore.lead_rule WHERE backfilled_version = 0;
 ALTER TABLE firm ADD PRIMARY KEY (firm_id);
 SELECT contact_id, score, leadscore.replay('m', contact_id) FROM leadscore.score_m;
 SELECT * FROM leadscore.verify('m');

@@ -31,7 +31,7 @@ INSERT INTO extra VALUES (1, '2026-03-01', 3);
 CREATE VIEW versions AS
 	SELECT history_id - min(history_id) OVER () + 1 AS no, name, points, condition, enabled, draft,
 		   valid_from::timestamp(0), valid_to::timestamp(0), changed_by, operation,
-		   counted_version IS NOT NULL AS counted, cardinality(versions) AS versions
+		   backfilled_version IS NOT NULL AS counted, cardinality(versions) AS versions
 	  FROM leadscore.lead_rule_history WHERE model = 'hist';
 INSERT INTO leadscore.lead_rule (model, name, source, event, points) VALUES ('hist', 'form', 'event', 'form', 20), ('hist', 'open', 'event', 'open', 5);
 INSERT INTO leadscore.lead_rule (model, name, source, points, weight) VALUES ('hist', 'extra', 'extra', 1, 'n');
@@ -67,7 +67,7 @@ SELECT rule_id, count(*) FROM leadscore.lead_rule_history h
 SELECT count(*) AS current_differs FROM leadscore.lead_rule r FULL JOIN
 	(SELECT * FROM leadscore.lead_rule_history WHERE valid_to IS NULL) h USING (rule_id)
  WHERE coalesce(r.model, h.model) = 'hist'
-   AND (r.name, r.points, r.condition, r.enabled, r.counted_version) IS DISTINCT FROM (h.name, h.points, h.condition, h.enabled, h.counted_version);
+   AND (r.name, r.points, r.condition, r.enabled, r.backfilled_version) IS DISTINCT FROM (h.name, h.points, h.condition, h.enabled, h.backfilled_version);
 -- the first columns are those of lead_rule
 SELECT count(*) FROM pg_attribute a FULL JOIN pg_attribute b
 	ON b.attrelid = 'leadscore.lead_rule_history'::regclass AND b.attnum = a.attnum AND b.attname = a.attname AND b.atttypid = a.atttypid
@@ -78,7 +78,7 @@ SELECT leadscore.detach('hist', 'extra');
 SELECT leadscore.attach('hist', 'extra', 'contact', 'at');
 SELECT name, operation, versions FROM versions WHERE name = 'extra';
 
--- the rest of the sheet
+-- what else the model says
 SET leadscore.clock = '2026-03-06 12:00+00';
 UPDATE leadscore.lead_category SET weight = 2, max_points = 50 WHERE model = 'hist' AND category = 'engagement';
 UPDATE leadscore.lead_model SET min_score = 0, max_score = 100 WHERE model = 'hist';
@@ -112,7 +112,7 @@ DELETE FROM contact WHERE id IN (1, 3);
 SET leadscore.clock = '2026-03-10 12:00+00';
 INSERT INTO contact VALUES (1, 'DE', 5, '2026-03-10'), (5, 'DE', 100, NULL);
 INSERT INTO contact SELECT 10 + i, 'XX', 0, NULL FROM generate_series(1, 3) i;
-SELECT contact_id, since::timestamp(0), counted, has_contact, created_at::date, cardinality(versions) AS hold, weights
+SELECT contact_id, since::timestamp(0), backfilled, has_contact, created_at::date, cardinality(versions) AS hold, weights
   FROM leadscore.profile_hist ORDER BY contact_id, since;
 SELECT day, id, (SELECT points FROM leadscore.explain('hist', id, day, day) WHERE kind = 'profile') AS profile,
 	   (SELECT points FROM leadscore.explain('hist', id, day, '2026-03-10 12:00+00') WHERE kind = 'profile') AS with_the_rule_of_now
@@ -130,10 +130,10 @@ UPDATE contact SET employees = 77;
 SELECT count(*) FROM leadscore.profile_bare;
 -- its first one: contacts of which it holds
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('bare', 'us', 'profile', 'country = ''FR''', 7);
-SELECT contact_id, counted, has_contact, cardinality(versions) FROM leadscore.profile_bare ORDER BY 1;
+SELECT contact_id, backfilled, has_contact, cardinality(versions) FROM leadscore.profile_bare ORDER BY 1;
 SET leadscore.clock = '2026-03-11 12:00+00';
 DELETE FROM contact WHERE id IN (5, 2);
-SELECT contact_id, since::timestamp(0), counted, has_contact, cardinality(versions) FROM leadscore.profile_bare ORDER BY 1, 2;
+SELECT contact_id, since::timestamp(0), backfilled, has_contact, cardinality(versions) FROM leadscore.profile_bare ORDER BY 1, 2;
 SELECT day, leadscore.score('bare', 2, day, '2026-03-10 12:00+00') FROM unnest('{2026-03-10 12:00+00,2026-03-11 12:00+00}'::timestamptz[]) day;
 SELECT leadscore.drop_model('bare');
 
@@ -150,10 +150,10 @@ SELECT leadscore.score('hist', 1) = leadscore.replay('hist', 1) AS same,
 	leadscore.score('hist', 1) = leadscore.score('hist', 1, NULL, '2026-03-11 12:00+00') AS same_again;
 SELECT * FROM leadscore.verify('hist');
 -- publishing needs no events: the rules keep what is counted
-SELECT counted_version FROM leadscore.lead_rule WHERE name = 'try' \gset
+SELECT backfilled_version FROM leadscore.lead_rule WHERE name = 'try' \gset
 SET leadscore.clock = '2026-03-12 12:00+00';
 UPDATE leadscore.lead_rule SET draft = false WHERE model = 'hist' AND draft;
-SELECT counted_version = :counted_version AS kept FROM leadscore.lead_rule WHERE name = 'try';
+SELECT backfilled_version = :backfilled_version AS kept FROM leadscore.lead_rule WHERE name = 'try';
 SELECT name, matched, raw, points FROM leadscore.explain('hist', 1);
 SELECT contact_id, score, stage, disqualified FROM leadscore.score_hist WHERE contact_id IN (1, 4) ORDER BY 1;
 SELECT name, points FROM leadscore.explain('hist', 1, NULL, '2026-03-11 12:00+00') WHERE points = 0;
@@ -254,7 +254,7 @@ BEGIN
 	FOR step IN 1..steps LOOP
 		now := now + random() * interval '2 days' + interval '1 second';
 		PERFORM set_config('leadscore.clock', now::text, false);
-		CASE word('event', 'event', 'event', 'contact', 'contact', 'insert', 'delete', 'rule', 'rule', 'edit', 'edit', 'drop', 'sheet', 'rescore')
+		CASE word('event', 'event', 'event', 'contact', 'contact', 'insert', 'delete', 'rule', 'rule', 'edit', 'edit', 'drop', 'limits', 'rescore')
 		WHEN 'event' THEN
 			INSERT INTO act SELECT number(1, 2, 3, 4, 5, 6), word('a', 'b', 'c'), now - number(0, 0, 0.001) * random() * interval '1 second', random() * 5
 			  FROM generate_series(1, 3);
@@ -288,7 +288,7 @@ BEGIN
 			 WHERE model = 'dice' AND random() < 0.3 AND points + 3 <> 0 AND points <> 0.5 AND points <> -1;
 		WHEN 'drop' THEN
 			DELETE FROM leadscore.lead_rule WHERE model = 'dice' AND random() < 0.1;
-		WHEN 'sheet' THEN
+		WHEN 'limits' THEN
 			UPDATE leadscore.lead_category SET weight = number(1, 2, 0.5), max_points = number(NULL, 40) WHERE model = 'dice' AND random() < 0.5;
 			UPDATE leadscore.lead_model SET min_score = number(NULL, -5), max_score = number(NULL, 60) WHERE model = 'dice' AND random() < 0.3;
 		WHEN 'rescore' THEN

@@ -68,7 +68,7 @@ INSERT INTO guest VALUES (1, now());
 SELECT leadscore.set_stage('hotel', 1, 'hto');
 SELECT leadscore.set_stage('hotel', 1, 'HOT');
 SELECT leadscore.set_stage('hotle', 1, 'hot');
-SELECT * FROM leadscore.take('me', model => 'hotel', action => 'tll');
+SELECT * FROM leadscore.outbox_take('me', model => 'hotel', action => 'tll');
 CREATE TABLE other (guest int, at timestamptz, what text);
 SELECT leadscore.attach('hotel', 'other', 'gest', 'at');
 SELECT leadscore.attach('hotel', 'other', 'guest', 'at', event => 'waht');

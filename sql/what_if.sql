@@ -95,7 +95,7 @@ BEGIN;
 SET LOCAL leadscore.inline_limit = 0;
 UPDATE leadscore.lead_rule SET condition = 'employees > 25', name = 'large' WHERE name = 'german';
 UPDATE leadscore.lead_rule SET event = 'visit' WHERE name = 'form';
-SELECT count(*) AS uncounted FROM leadscore.lead_rule WHERE counted_version IS NULL;
+SELECT count(*) AS uncounted FROM leadscore.lead_rule WHERE backfilled_version IS NULL;
 SELECT string_agg(line, ',' ORDER BY line) = :'counted' AS the_same FROM told;
 -- fewer contacts than the sample has: all of them
 SELECT count(*) FROM leadscore.what_if('b2b') WHERE error IS NOT NULL;

@@ -19,7 +19,7 @@ CREATE TABLE leadscore.lead_rule (rule_id int8 GENERATED ALWAYS AS IDENTITY, mod
 	max_points float8, max_per_period float8, period interval, idle interval, max_gap interval,
 	followed_by text, followed_condition text, followed_source text, negated bool DEFAULT false,
 	disqualifies bool DEFAULT false, enabled bool DEFAULT true, events_from timestamptz, events_before timestamptz,
-	description text, counted_version int8);
+	description text, backfilled_version int8);
 
 \i :oracle
 

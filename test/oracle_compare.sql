@@ -185,7 +185,7 @@ BEGIN
 		SELECT a.contact, a.t, x.*
 		FROM unnest(contacts, instants) AS a (contact, t), leadscore.explain(model_name, a.contact, a.t) x)
 	SELECT v.what, o.contact, o.t, o.rule_id, v.engine, v.oracle, 1e-9 * greatest(1, o.gross),
-		jsonb_strip_nulls(to_jsonb(r) - '{model,counted_version}'::text[])::text
+		jsonb_strip_nulls(to_jsonb(r) - '{model,backfilled_version}'::text[])::text
 	FROM oracle.rules(model_name, contacts, instants) o
 	JOIN leadscore.lead_rule r ON r.rule_id = o.rule_id
 	LEFT JOIN explained e ON e.contact = o.contact AND e.t = o.t AND e.rule_id = o.rule_id,

@@ -122,7 +122,7 @@ check_gone(LsModel *model, Datum contact)
 				 errmsg("contact \"%s\" of model \"%s\" still has rows in table \"%s\"",
 						ls_key_text(&model->key, contact), model->name, get_rel_name(table)),
 				 errdetail("It would be scored again from them."),
-				 errhint("Delete them before; what a source keeps of deleted rows is erased here.")));
+				 errhint("Delete them first; purged contributions are erased with the contact.")));
 }
 
 /* refuse_merged refuses to erase a contact whose events count for another. */

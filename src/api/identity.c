@@ -323,7 +323,7 @@ refuse_merged(LsModel *model, Datum target, Datum source)
 	if (ls_identity_find(model, source, LS_IDENTITY_NEWEST, &other))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("contact \"%s\" of model \"%s\" was merged into \"%s\" before",
+				 errmsg("contact \"%s\" of model \"%s\" was already merged into \"%s\"",
 						ls_key_text(&model->key, source), model->name,
 						ls_key_text(&model->key, other)),
 				 errhint("Call leadscore.unmerge('%s', ...) first, or merge \"%s\".",
@@ -407,9 +407,9 @@ ls_unmerge(PG_FUNCTION_ARGS)
 	if (!ls_identity_find(model, source, LS_IDENTITY_NEWEST, &target))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("contact \"%s\" of model \"%s\" was not merged into another",
+				 errmsg("contact \"%s\" of model \"%s\" is not merged into another",
 						ls_key_text(&model->key, source), model->name),
-				 errhint("Table leadscore.merged_%s has those that were.", model->name)));
+				 errhint("Table leadscore.merged_%s lists those that are.", model->name)));
 	back = merged_into(model, source);
 
 	writer = ls_score_writer_open(model, "merge");
@@ -495,10 +495,10 @@ is_identified(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 		return true;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("visitor \"%s\" of model \"%s\" is contact \"%s\" already",
+			 errmsg("visitor \"%s\" of model \"%s\" is already identified as contact \"%s\"",
 					ls_key_text(&visitors->key, visitor), model->name,
 					ls_key_text(&model->key, other)),
-			 errhint("If that was wrong call leadscore.unidentify() first; if both contacts are one person, leadscore.merge_contacts().")));
+			 errhint("Call leadscore.unidentify() first if that was wrong, or leadscore.merge_contacts() if both contacts are one person.")));
 	return false;				/* not reached */
 }
 
@@ -597,9 +597,9 @@ ls_unidentify(PG_FUNCTION_ARGS)
 	if (!ls_identity_find(visitors, visitor, LS_IDENTITY_NEWEST, &contact))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("it is not known which contact visitor \"%s\" of model \"%s\" is",
+				 errmsg("visitor \"%s\" of model \"%s\" is not identified",
 						ls_key_text(&visitors->key, visitor), model->name),
-				 errhint("Table leadscore.identity_%s has those of whom it is.", model->name)));
+				 errhint("Table leadscore.identity_%s lists the visitors that are.", model->name)));
 	writer = ls_score_writer_open(visitors, "merge");
 	stage_state = take_back(visitors, visitor);
 	recompute(writer, visitor, stage_state);

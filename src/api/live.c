@@ -191,7 +191,7 @@ ls_live(PG_FUNCTION_ARGS)
 		(table != model->identity_table || model->visitors_of))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("relation \"%s\" does not tell of contacts of model \"%s\"",
+				 errmsg("relation \"%s\" has no rows of contacts of model \"%s\"",
 						get_rel_name(table) ? get_rel_name(table) : "", model->name)));
 	rel = table_open(table, AccessShareLock);
 	if (table == model->score_table)

@@ -42,7 +42,7 @@ PG_FUNCTION_INFO_V1(ls_outbox_failed);
 PG_FUNCTION_INFO_V1(ls_outbox_retry);
 PG_FUNCTION_INFO_V1(ls_outbox_discard);
 
-/* columns that take() gives; those of a table's, without the model, and the status */
+/* columns that outbox_take() gives; those of a table's, without the model, and the status */
 enum
 {
 	TAKE_ID,
@@ -68,7 +68,7 @@ typedef struct Taken
 	bool		nulls[TAKE_NCOLUMNS];
 } Taken;
 
-/* What take() is asked for */
+/* What outbox_take() is asked for */
 typedef struct Take
 {
 	const char *consumer;
@@ -400,7 +400,7 @@ take_all(Take *take, List *tables)
 
 /* ---------- functions ---------- */
 
-/* ls_outbox_take is leadscore.take(). */
+/* ls_outbox_take is leadscore.outbox_take(). */
 Datum
 ls_outbox_take(PG_FUNCTION_ARGS)
 {
@@ -413,7 +413,7 @@ ls_outbox_take(PG_FUNCTION_ARGS)
 	take.consumer = consumer_argument(fcinfo);
 	take.action = ls_sql_optional_argument(fcinfo, 4);
 	take.now = ls_clock();
-	PreventCommandIfReadOnly("take()");
+	PreventCommandIfReadOnly("outbox_take()");
 	if (PG_ARGISNULL(1) || PG_GETARG_INT32(1) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -437,7 +437,7 @@ ls_outbox_take(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* ls_outbox_done is leadscore.done(). */
+/* ls_outbox_done is leadscore.outbox_done(). */
 Datum
 ls_outbox_done(PG_FUNCTION_ARGS)
 {
@@ -447,14 +447,14 @@ ls_outbox_done(PG_FUNCTION_ARGS)
 	LsSqlArguments args = {0};
 	char	   *consumer = consumer_argument(fcinfo);
 
-	PreventCommandIfReadOnly("done()");
+	PreventCommandIfReadOnly("outbox_done()");
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	add_ids(&args, fcinfo, 1);
 	ls_sql_add_text(&args, consumer);
 	PG_RETURN_INT64(change_all(sql, &args, ACL_UPDATE));
 }
 
-/* ls_outbox_failed is leadscore.failed(). */
+/* ls_outbox_failed is leadscore.outbox_failed(). */
 Datum
 ls_outbox_failed(PG_FUNCTION_ARGS)
 {
@@ -469,7 +469,7 @@ ls_outbox_failed(PG_FUNCTION_ARGS)
 	char	   *error = ls_sql_text_argument(fcinfo, 2, "error");
 	TimestampTz now = ls_clock();
 
-	PreventCommandIfReadOnly("failed()");
+	PreventCommandIfReadOnly("outbox_failed()");
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(now));
 	add_ids(&args, fcinfo, 1);
 	ls_sql_add_text(&args, consumer);
@@ -483,7 +483,7 @@ ls_outbox_failed(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(change_all(sql, &args, ACL_UPDATE));
 }
 
-/* ls_outbox_retry is leadscore.retry(), for rows of any kind of delivery. */
+/* ls_outbox_retry is leadscore.outbox_retry(), for rows of any kind of delivery. */
 Datum
 ls_outbox_retry(PG_FUNCTION_ARGS)
 {
@@ -493,20 +493,20 @@ ls_outbox_retry(PG_FUNCTION_ARGS)
 		" WHERE outbox_id = ANY ($2) AND status = 'dead'";
 	LsSqlArguments args = {0};
 
-	PreventCommandIfReadOnly("retry()");
+	PreventCommandIfReadOnly("outbox_retry()");
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
 	add_ids(&args, fcinfo, 0);
 	PG_RETURN_INT64(change_all(sql, &args, ACL_UPDATE));
 }
 
-/* ls_outbox_discard is leadscore.discard(), for rows of any kind of delivery. */
+/* ls_outbox_discard is leadscore.outbox_discard(), for rows of any kind of delivery. */
 Datum
 ls_outbox_discard(PG_FUNCTION_ARGS)
 {
 	static const char sql[] = "DELETE FROM %1$s WHERE outbox_id = ANY ($1)";
 	LsSqlArguments args = {0};
 
-	PreventCommandIfReadOnly("discard()");
+	PreventCommandIfReadOnly("outbox_discard()");
 	add_ids(&args, fcinfo, 0);
 	PG_RETURN_INT64(change_all(sql, &args, ACL_DELETE));
 }

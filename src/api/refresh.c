@@ -190,7 +190,7 @@ ls_rescore_model(PG_FUNCTION_ARGS)
 	ls_suspension_refuse(row);
 	contacts = ls_recount_rescore(row->model, "backfill");
 	model = ls_model_acquire(row->model, NULL);
-	ls_purged_report(model, "What they gave is kept, and was added to what is still there.");
+	ls_purged_report(model, "Their contributions are kept, and were added to those of the events that are still there.");
 	ls_model_release(model);
 	PG_RETURN_INT64(contacts);
 }

@@ -420,7 +420,7 @@ ls_verify(PG_FUNCTION_ARGS)
 	}
 	ls_reader_close(reader);
 	ls_rule_error_report(model);
-	ls_purged_report(model, "What they gave is kept, and was compared as it was kept.");
+	ls_purged_report(model, "Their contributions are kept, and were compared as they are.");
 	PG_RETURN_NULL();
 }
 

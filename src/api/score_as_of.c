@@ -5,7 +5,7 @@
  *
  * The model is compiled from the versions that were in force then, and the
  * score is what replay.c makes of the events as the asking snapshot sees them:
- * whether and how rules are counted at present plays no part.  What profile
+ * whether and how rules are backfilled at present plays no part.  What profile
  * rules said of the contact then is in profile_<model>.
  *
  * A model of the past is no member of the cache of model_compile.c.  The one asked for
@@ -76,7 +76,7 @@ version_at(const char *name, TimestampTz as_of, Snapshot snapshot)
 	if (first == DT_NOEND)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the history of model \"%s\" is not there", name),
+				 errmsg("the history of model \"%s\" is missing", name),
 				 errhint("Restore leadscore.lead_model_history and leadscore.lead_rule_history with the model.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -121,7 +121,7 @@ rules_of(Past *past, Snapshot snapshot)
 		if (!has_version(past->versions, row->rule_id))
 			rules = lappend(rules, row);
 	}
-	ls_rules_as_counted(rules);
+	ls_rules_as_backfilled(rules);
 	return rules;
 }
 
@@ -181,7 +181,7 @@ past_model(const char *name, TimestampTz as_of)
 	return &kept;
 }
 
-/* check_rules tells of rules that cannot be evaluated any more. */
+/* check_rules tells of rules that can no longer be evaluated. */
 static void
 check_rules(const Past *past, int elevel)
 {
@@ -199,13 +199,13 @@ check_rules(const Past *past, int elevel)
 					 errmsg("rule \"%s\" of model \"%s\" cannot be evaluated as it was at %s: SQLSTATE %s",
 							rule->name, past->name, timestamptz_to_str(past->as_of),
 							unpack_sql_state(rule->broken->sqlerrcode)),
-					 errhint("What it counts has changed since.  leadscore.explain() shows the other rules.")));
+					 errhint("What it reads has changed since.  Call leadscore.explain() to see the other rules.")));
 	}
 }
 
 /* ---------- what profile rules said ---------- */
 
-/* What is known of a profile rule: when it was there, and how it was counted */
+/* What is known of a profile rule: when it was there, and how it was backfilled */
 typedef struct Known
 {
 	bool		there;			/* at the instant asked for */
@@ -215,7 +215,7 @@ typedef struct Known
 } Known;
 
 /*
- * know_rule collects what versions a rule was counted under while it said what
+ * know_rule collects what versions a rule was backfilled under while it said what
  * it says in the model of the past.
  */
 static Known
@@ -274,7 +274,7 @@ holds_in(const LsProfileRow *row, const Known *known, int64 version, double *wei
 
 /*
  * held tells whether a rule held at an instant, next being the first row after
- * it.  Where the rule was there but not counted yet, what it said when it was
+ * it.  Where the rule was there but not backfilled yet, what it said when it was
  * is what it would have said, unless the contact had changed in between.
  */
 static bool
@@ -286,7 +286,7 @@ held(List *rows, int next, const Known *known, double *weight)
 	{
 		LsProfileRow *row = list_nth(rows, i);
 
-		if (!row->counted)
+		if (!row->backfilled)
 			return false;
 		if (known->first != 0 && holds_in(row, known, known->first, weight))
 			return true;
@@ -311,7 +311,7 @@ recall(const Past *past, LsReplay *replay, Datum contact, TimestampTz at)
 		   ((LsProfileRow *) list_nth(rows, next))->since <= at)
 		next++;
 	row = list_nth(rows, Max(0, next - 1));
-	if (next > 0 || row->counted)
+	if (next > 0 || row->backfilled)
 		ls_replay_recall(replay, row->profile.has_contact, row->profile.created_at);
 	else
 		ls_replay_recall(replay, false, DT_NOBEGIN);

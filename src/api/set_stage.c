@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * set_stage.c
- *		Stages set by hand.
+ *		Stage overrides.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,7 +36,7 @@ check_stage(const LsModel *model, const char *stage)
 	if (strcmp(stage, LS_DISQUALIFIED) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a contact cannot be disqualified by hand"),
+				 errmsg("a stage override cannot disqualify a contact"),
 				 errhint("Write a rule with disqualifies over a column of the contact, and set that.")));
 	for (int i = 0; i < model->nstages; i++)
 	{

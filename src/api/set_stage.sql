@@ -1,4 +1,4 @@
--- Stages set by hand.  Two overloads: a contact is given in the key's own type,
+-- Stage overrides.  Two overloads: a contact is given in the key's own type,
 -- or as text.
 
 CREATE FUNCTION leadscore.set_stage(model text, contact anyelement, stage text, reason text DEFAULT NULL)
@@ -6,13 +6,13 @@ CREATE FUNCTION leadscore.set_stage(model text, contact anyelement, stage text, 
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_set_stage';
 COMMENT ON FUNCTION leadscore.set_stage(text, anyelement, text, text) IS
-	'puts a contact into a stage by hand; it is kept there while its score alone would put it elsewhere';
+	'overrides the stage of a contact, which stays in it while its score alone would put it elsewhere';
 CREATE FUNCTION leadscore.set_stage(model text, contact text, stage text, reason text DEFAULT NULL)
 	RETURNS void
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', 'ls_set_stage';
 COMMENT ON FUNCTION leadscore.set_stage(text, text, text, text) IS
-	'puts a contact into a stage by hand; it is kept there while its score alone would put it elsewhere';
+	'overrides the stage of a contact, which stays in it while its score alone would put it elsewhere';
 
 CREATE FUNCTION leadscore.release_stage(model text, contact anyelement, reason text DEFAULT NULL)
 	RETURNS void

@@ -8,8 +8,8 @@
  * After is what the rules say that the statement sees.  Both are evaluated now,
  * so that nothing differs but what the rules make differ.
  *
- * Where every rule is counted both follow from states.  A rule that has still to
- * be counted has no part in states: then what is after is replayed from the
+ * Where every rule is backfilled both follow from states.  A rule that has still to
+ * be backfilled has no part in states: then what is after is replayed from the
  * events, of all contacts or of a sample.
  *
  * A sample is those contacts whose keys have the lowest hashes: as good as any
@@ -102,7 +102,7 @@ read_rules(const char *model, bool publish, LsModelDefinition *definition)
 		if (publish)
 			row->draft = false;
 		if (row->enabled && !row->draft &&
-			(row->counted_version_null || row->counting_version != 0))
+			(row->backfilled_version_null || row->backfilling_version != 0))
 			uncounted = true;
 	}
 	return uncounted;
@@ -134,7 +134,7 @@ ls_trial_make(LsModel *asked, const LsTrialSpec *spec)
 	trial->replayed = read_rules(asked->name, spec->publish, &definition);
 	trial->loaded_after = trial->replayed || spec->publish;
 	if (trial->replayed)
-		ls_rules_as_counted(definition.rules);
+		ls_rules_as_backfilled(definition.rules);
 	trial->after = trial->loaded_after ?
 		ls_model_load_definition(asked->name, GetActiveSnapshot(), &definition) : asked;
 	trial->recounted = lacks(asked, trial->before);

@@ -259,7 +259,7 @@ call_function(Oid owner, Datum payload)
 	char	   *schema;
 	char	   *name;
 	Oid			function = ls_sql_function(call.function, &schema, &name);
-	LsUser	saved;
+	LsUser		saved;
 
 	if (!OidIsValid(function))
 		ereport(ERROR,

@@ -49,7 +49,7 @@ COMMENT ON SEQUENCE leadscore_internal.outbox_id_seq IS
 
 -- A consumer takes from the models whose outbox_<model> it may update.
 
-CREATE FUNCTION leadscore.take(consumer text, max_rows integer DEFAULT 100,
+CREATE FUNCTION leadscore.outbox_take(consumer text, max_rows integer DEFAULT 100,
 		lease interval DEFAULT '60 seconds', model text DEFAULT NULL, action text DEFAULT NULL,
 		OUT outbox_id bigint, OUT model text, OUT action text, OUT contact text,
 		OUT occasion text, OUT stage text, OUT score float8, OUT cause text,
@@ -57,30 +57,30 @@ CREATE FUNCTION leadscore.take(consumer text, max_rows integer DEFAULT 100,
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE ROWS 100
 	AS 'MODULE_PATHNAME', 'ls_outbox_take';
-COMMENT ON FUNCTION leadscore.take(text, integer, interval, text, text) IS
+COMMENT ON FUNCTION leadscore.outbox_take(text, integer, interval, text, text) IS
 	'gives a consumer what waits in lead_outbox; it is the consumer''s until its lease ends';
 
-CREATE FUNCTION leadscore.done(consumer text, ids bigint[]) RETURNS bigint
+CREATE FUNCTION leadscore.outbox_done(consumer text, ids bigint[]) RETURNS bigint
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'ls_outbox_done';
-COMMENT ON FUNCTION leadscore.done(text, bigint[]) IS
+COMMENT ON FUNCTION leadscore.outbox_done(text, bigint[]) IS
 	'a consumer has done what it took. Returns how many of the rows were still its own';
 
-CREATE FUNCTION leadscore.failed(consumer text, ids bigint[], error text,
+CREATE FUNCTION leadscore.outbox_failed(consumer text, ids bigint[], error text,
 		retry_in interval DEFAULT NULL) RETURNS bigint
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'ls_outbox_failed';
-COMMENT ON FUNCTION leadscore.failed(text, bigint[], text, interval) IS
+COMMENT ON FUNCTION leadscore.outbox_failed(text, bigint[], text, interval) IS
 	'a consumer could not do what it took: it is tried again later, or becomes a dead letter. Returns how many of the rows were still its own';
 
-CREATE FUNCTION leadscore.retry(ids bigint[]) RETURNS bigint
+CREATE FUNCTION leadscore.outbox_retry(ids bigint[]) RETURNS bigint
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'ls_outbox_retry';
-COMMENT ON FUNCTION leadscore.retry(bigint[]) IS
+COMMENT ON FUNCTION leadscore.outbox_retry(bigint[]) IS
 	'has dead letters delivered after all. Returns how many there were';
 
-CREATE FUNCTION leadscore.discard(ids bigint[]) RETURNS bigint
+CREATE FUNCTION leadscore.outbox_discard(ids bigint[]) RETURNS bigint
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'ls_outbox_discard';
-COMMENT ON FUNCTION leadscore.discard(bigint[]) IS
+COMMENT ON FUNCTION leadscore.outbox_discard(bigint[]) IS
 	'deletes rows of the outbox, delivered or not. Returns how many there were';

@@ -120,7 +120,7 @@ tell_missing(bool missing)
 	if (missing && !ls_worker_slot->helper_missed)
 		ereport(LOG,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("leadscore goes on with a job in fewer processes than leadscore.job_workers allows"),
+				 errmsg("could not start as many processes for a job as leadscore.job_workers allows"),
 				 errhint("You might need to increase max_worker_processes.")));
 	ls_worker_slot->helper_missed = missing;
 }

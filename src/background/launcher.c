@@ -263,7 +263,7 @@ update_slots(void)
 
 	if (full && !no_slot_said)
 		ereport(LOG,
-				(errmsg("leadscore looks after %d databases at most", ls_shared_state->nslots),
+				(errmsg("leadscore serves at most %d databases", ls_shared_state->nslots),
 				 errdetail("In the others scores change by writing and refresh() only.")));
 	no_slot_said = full;
 }
@@ -757,7 +757,7 @@ ls_start_worker(PG_FUNCTION_ARGS)
 	if (ls_shared_state != NULL)
 	{
 		ereport(NOTICE,
-				(errmsg("the launcher looks after this database already"),
+				(errmsg("the launcher already serves this database"),
 				 errdetail("The library is preloaded for the server."),
 				 ls_enabled ? 0 : errhint("It starts no worker while leadscore.enabled is off: set it to on and reload.")));
 		ls_transaction_wake_worker();
@@ -799,7 +799,7 @@ ls_stop_worker(PG_FUNCTION_ARGS)
 	if (ls_shared_state != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the launcher looks after all databases"),
+				 errmsg("the launcher serves all databases"),
 				 errdetail("The library is preloaded for the server."),
 				 errhint("Set leadscore.enabled to off and reload.")));
 	if (ls_advisory_take(LS_LOCK_LAUNCHER, MyDatabaseId))
@@ -812,7 +812,7 @@ ls_stop_worker(PG_FUNCTION_ARGS)
 	if (!ls_advisory_take(LS_LOCK_STOP, MyDatabaseId))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("the worker is being stopped already")));
+				 errmsg("the worker is already being stopped")));
 	PG_TRY();
 	{
 		while (!(stopped = ls_advisory_take(LS_LOCK_LAUNCHER, MyDatabaseId)))

@@ -235,7 +235,7 @@ nap(Work *work, const LsSlice *life)
 		/* while there is no worker none looks whether settings have changed */
 		left = Min(Max(0, nap.ms - ls_slice_elapsed(&nap)), LIFETIME_MS);
 		ls_worker_step_leave(work, LS_PHASE_WAITING, ls_shared_state->leave_wanted &&
-						!work->reloaded && !ls_worker_slot->woken ? left * 1000 : 0);
+							 !work->reloaded && !ls_worker_slot->woken ? left * 1000 : 0);
 	}
 	if (life && ls_worker_slot->woken)
 	{

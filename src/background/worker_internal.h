@@ -26,7 +26,7 @@ typedef struct Task
 	TimestampTz retry_at;		/* 0: it has not failed */
 	TimestampTz contact_retry_at;	/* 0: none of its contacts has */
 	bool		slow;			/* a step was cancelled, as others wait */
-	struct ModelProgress *progress;	/* what is remembered from round to round */
+	struct ModelProgress *progress; /* what is remembered from round to round */
 } Task;
 
 /* What a process remembers of a model between rounds; it can do without */

@@ -106,7 +106,7 @@ ls_worker_job_write_days(Work *work)
 	return !ls_worker_step_failed(work);
 }
 
-/* ls_worker_job_follow_roles has rules fall asleep, or wake, for what happened to roles. */
+/* ls_worker_job_follow_roles disables or enables rules for what happened to roles. */
 void
 ls_worker_job_follow_roles(Work *work)
 {

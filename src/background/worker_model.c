@@ -48,7 +48,7 @@ progress_of(const char *model)
 	strlcpy(progress->model, model, sizeof(progress->model));
 	for (int i = 0; i < LS_PASS_KINDS; i++)
 		progress->context[i] = AllocSetContextCreate(TopMemoryContext, "leadscore worker's pass",
-												  ALLOCSET_SMALL_SIZES);
+													 ALLOCSET_SMALL_SIZES);
 	progress->next_due = DT_NOEND;
 	all = lappend(all, progress);
 	MemoryContextSwitchTo(old);
@@ -178,8 +178,8 @@ show_due(Work *work)
 	if (!work->lane)
 		ls_worker_slot_progress(ls_worker_slot, done, Max(progress->total, done));
 	ls_worker_step_report(work, progress->total > 0 ?
-					 psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(progress->total, done)) :
-					 psprintf(INT64_FORMAT " due", done));
+						  psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(progress->total, done)) :
+						  psprintf(INT64_FORMAT " due", done));
 }
 
 /* run_batches runs a pass to its end, or until its time is over; false if a step failed. */
@@ -345,7 +345,7 @@ ls_worker_model_leave_to_lane(const char *model)
 {
 	if (ls_worker_slot_count_slow(ls_worker_slot, model) == 0)
 		ereport(LOG,
-				(errmsg("leadscore leaves model \"%s\" to a process of its own for a while", model),
+				(errmsg("model \"%s\" is left to a worker process of its own for a while", model),
 				 errdetail("A step, or a call of a function, took so long that other models would have had to wait.")));
 	ls_worker_slot_set_slow(ls_worker_slot, model);
 }

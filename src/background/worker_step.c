@@ -178,7 +178,7 @@ static void
 record_offender(const char *model)
 {
 	ls_worker_slot_error(ls_worker_slot, watched.cancelled == EXPRESSION ?
-				  "the worker had to end: " TOO_LONG : "the worker had to end: " TOO_SLOW);
+						 "the worker had to end: " TOO_LONG : "the worker had to end: " TOO_SLOW);
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	strlcpy(ls_worker_slot->offender, model, sizeof(ls_worker_slot->offender));
 	LWLockRelease(&ls_shared_state->lock);
@@ -355,7 +355,7 @@ enter(Work *work)
 	{
 		ls_worker_slot_error(ls_worker_slot,
 					  psprintf("the extension is of version %s, the library of %s: use ALTER EXTENSION leadscore UPDATE, or restart the server if the library is the older one",
-							   version, LEADSCORE_VERSION));
+									  version, LEADSCORE_VERSION));
 		ls_worker_step_leave(work, LS_PHASE_OUTDATED, OUTDATED_WAIT);
 		return false;
 	}
@@ -389,7 +389,7 @@ describe(void *arg)
 static void
 perform(Work *work, Step step)
 {
-	LsUser	saved;
+	LsUser		saved;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -492,8 +492,8 @@ ls_worker_step_record_error(const Work *work)
 	if (!ls_worker_step_failed(work))
 		return;
 	ls_worker_slot_error(ls_worker_slot, work->task ?
-				  psprintf("model \"%s\": %s", work->task->model, work->error->message) :
-				  work->error->message);
+						 psprintf("model \"%s\": %s", work->task->model, work->error->message) :
+						 work->error->message);
 }
 
 /* ls_worker_step_phase shows what the worker has turned to. */

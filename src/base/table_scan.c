@@ -180,11 +180,11 @@ refuse(const Wanted *wanted, Oid invalid)
 					RelationGetRelationName(rel), columns.data),
 			 OidIsValid(invalid) ? errdetail("Index \"%s\" is not valid.", get_rel_name(invalid)) : 0,
 			 OidIsValid(invalid) ?
-			 errhint("Rebuild it: REINDEX INDEX %s.", ls_relation_qualified_name(invalid)) :
+			 errhint("Rebuild it with REINDEX INDEX %s.", ls_relation_qualified_name(invalid)) :
 			 wanted->key ?
-			 errhint("Make it again, as a restored dump does at its end: ALTER TABLE %s ADD PRIMARY KEY (%s).",
+			 errhint("Create it with ALTER TABLE %s ADD PRIMARY KEY (%s), as the end of a restored dump does.",
 					 table, columns.data) :
-			 errhint("Make one, as a restored dump does at its end: CREATE INDEX ON %s (%s).",
+			 errhint("Create one with CREATE INDEX ON %s (%s), as the end of a restored dump does.",
 					 table, columns.data)));
 }
 

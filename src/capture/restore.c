@@ -52,11 +52,11 @@ static const struct
 	const char *sequence;
 }			numbers[] = {
 	{"lead_model", "rules_version", "version_seq"},
-	{"lead_rule", "counted_version", "version_seq"},
-	{"lead_rule", "counting_version", "version_seq"},
+	{"lead_rule", "backfilled_version", "version_seq"},
+	{"lead_rule", "backfilling_version", "version_seq"},
 	{"lead_rule", "rule_id", "lead_rule_rule_id_seq"},
-	{"lead_rule_history", "counted_version", "version_seq"},
-	{"lead_rule_history", "counting_version", "version_seq"},
+	{"lead_rule_history", "backfilled_version", "version_seq"},
+	{"lead_rule_history", "backfilling_version", "version_seq"},
 	{"lead_rule_history", "rule_id", "lead_rule_rule_id_seq"},
 	{"lead_rule_history", "history_id", "lead_rule_history_history_id_seq"},
 	{"lead_model_history", "history_id", "lead_model_history_history_id_seq"},
@@ -153,7 +153,7 @@ Datum
 ls_restore_row(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_extension_trigger_data(fcinfo, TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW,
-									   LS_FIRED_INSERT, NULL);
+												LS_FIRED_INSERT, NULL);
 	TupleDesc	desc = RelationGetDescr(td->tg_relation);
 	HeapTuple	tuple = td->tg_trigtuple;
 	bool		isnull;

@@ -194,9 +194,9 @@ sound(LsTable *table, Attempt *attempt, void (*body) (void *))
 	table->incomplete = true;
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 model ? errmsg("changes of table \"%s\" are not counted in model \"%s\": %s",
+			 model ? errmsg("ignoring changes of table \"%s\" in model \"%s\": %s",
 							get_rel_name(attempt->relation), model, error->message) :
-			 errmsg("changes of table \"%s\" are not counted in any model: %s",
+			 errmsg("ignoring changes of table \"%s\" in all models: %s",
 					get_rel_name(attempt->relation), error->message),
 			 error->hint ? errdetail("%s", error->hint) : 0,
 			 model ? errhint("Call leadscore.rescore('%s') when that is done.", model) :

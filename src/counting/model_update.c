@@ -69,7 +69,7 @@ ls_model_update_try(const char *model, void (*body) (void *), void *arg)
 		ReThrowError(error);
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 errmsg("model \"%s\" is not up to date: %s", model, ls_model_update_reason(model, error)),
+			 errmsg("could not bring model \"%s\" up to date: %s", model, ls_model_update_reason(model, error)),
 			 errhint("Repair the model and call leadscore.rescore('%s'), or drop it with leadscore.drop_model('%s').",
 					 model, model)));
 	return false;

@@ -510,14 +510,14 @@ change_in_chunk(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	return outcome;
 }
 
-/* counting_versions lists the versions of the rules that a job is counting. */
+/* backfilling_versions lists the versions of the rules that a job is backfilling. */
 static List *
-counting_versions(LsModel *model)
+backfilling_versions(LsModel *model)
 {
 	List	   *versions = NIL;
 
 	for (int i = 0; i < model->nrules; i++)
-		if (model->rules[i].counting)
+		if (model->rules[i].backfilling)
 			versions = lappend(versions, &model->rules[i].version);
 	return versions;
 }
@@ -553,7 +553,7 @@ ls_recount_chunk(LsChunk *chunk)
 
 	if (model == NULL)
 		return;
-	versions = chunk->whole ? NIL : counting_versions(model);
+	versions = chunk->whole ? NIL : backfilling_versions(model);
 	/* before the snapshot, as TRUNCATE minds none; who holds a table may want ours */
 	if (!ls_lock_to_read_if_free(model))
 		ereport(ERROR,

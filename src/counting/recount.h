@@ -41,7 +41,7 @@ extern void ls_recount_contact_table(const char *model, const char *cause);
 extern void ls_recount_source(const char *model, const char *source,
 							  Oid relation, const char *cause);
 
-/* backfills rules whose counted_version is NULL; those that cannot be compiled
+/* backfills rules whose backfilled_version is NULL; those that cannot be compiled
  * (source not attached, expression broken) get 0 */
 extern void ls_recount_rules(const char *model);
 

@@ -9,7 +9,7 @@
  * categories and grades (ls_replay_evaluate, for days) are made as the engine
  * makes them.
  *
- * Of events that were purged there is only the state that is kept.  A contact
+ * Of events that were purged there are only contributions.  A contact
  * that has some is evaluated from a state, made of that and of the events that
  * are there: what is compared then is what was counted, and not how.
  *
@@ -54,7 +54,7 @@ struct LsReplay
 	Matches    *matches;		/* by rule */
 	bool	   *holds;			/* by rule: profile rules */
 	double	   *weights;
-	List	   *kept;			/* of LsPurged: of events that were purged */
+	List	   *purged;			/* of LsPurged: of purged events */
 	bool		has_contact;
 };
 
@@ -74,7 +74,7 @@ ls_replay_clear(LsReplay *replay)
 	MemoryContextReset(replay->context);
 	old = MemoryContextSwitchTo(replay->context);
 	replay->known = replay->has_contact = false;
-	replay->kept = NIL;
+	replay->purged = NIL;
 	replay->created_at = DT_NOBEGIN;
 	replay->nall = replay->roomall = 0;
 	replay->all = NULL;
@@ -126,14 +126,14 @@ keep_event(LsReplay *replay, const LsEvent *event)
 	}
 }
 
-/* read_kept takes up what is kept of a contact. */
+/* read_purged reads the purged contributions of a contact. */
 static void
-read_kept(LsReplay *replay, Datum contact)
+read_purged(LsReplay *replay, Datum contact)
 {
 	MemoryContext old = MemoryContextSwitchTo(replay->context);
 
-	replay->kept = ls_purged_rows(replay->model, contact);
-	replay->known = replay->kept != NIL;
+	replay->purged = ls_purged_rows(replay->model, contact);
+	replay->known = replay->purged != NIL;
 	MemoryContextSwitchTo(old);
 }
 
@@ -168,7 +168,7 @@ take_up(LsReplay *replay, LsReader *reader, Datum contact)
 void
 ls_replay_read(LsReplay *replay, LsReader *reader, Datum contact)
 {
-	read_kept(replay, contact);
+	read_purged(replay, contact);
 	take_up(replay, reader, contact);
 }
 
@@ -185,7 +185,7 @@ ls_replay_contact(LsReplay *replay, Datum contact)
 	if (replay->model->suspended)
 		return false;
 	reader = ls_reader_open(&spec);
-	read_kept(replay, contact);
+	read_purged(replay, contact);
 	while (ls_reader_next(reader, &found))
 		take_up(replay, reader, found);
 	ls_reader_close(reader);
@@ -358,7 +358,7 @@ replay_rule(LsReplay *replay, int i, TimestampTz t)
 
 	CHECK_FOR_INTERRUPTS();
 	c.last_match = DT_NOBEGIN;
-	if (rule->skip || rule->counting || !rule->enabled)
+	if (rule->skip || rule->backfilling || !rule->enabled)
 		return c;
 	if (rule->kind == LS_PROFILE)
 	{
@@ -382,11 +382,11 @@ replay_rule(LsReplay *replay, int i, TimestampTz t)
 	return c;
 }
 
-/* come tells whether all that is kept in a row had happened at t. */
+/* come tells whether all events of a row had happened at t. */
 static bool
-come(const LsPurged *kept, TimestampTz t)
+come(const LsPurged *purged, TimestampTz t)
 {
-	return kept->state.events == 0 || kept->state.last <= t;
+	return purged->state.events == 0 || purged->state.last <= t;
 }
 
 /* add_matches adds the events that are there to a state, as far as they were at t. */
@@ -423,7 +423,7 @@ ls_replay_begins(const LsReplay *replay)
 	TimestampTz latest = DT_NOBEGIN;
 	ListCell   *lc;
 
-	foreach(lc, replay->kept)
+	foreach(lc, replay->purged)
 		latest = Max(latest, ((const LsPurged *) lfirst(lc))->state.last);
 	return latest;
 }
@@ -438,7 +438,7 @@ ls_replay_last(const LsReplay *replay, TimestampTz t)
 	for (int i = 0; i < replay->nall; i++)
 		if (replay->all[i] <= t)
 			last = Max(last, replay->all[i]);
-	foreach(lc, replay->kept)
+	foreach(lc, replay->purged)
 		if (come(lfirst(lc), t))
 			last = Max(last, ((const LsPurged *) lfirst(lc))->state.last);
 	return last;
@@ -456,7 +456,7 @@ with_kept(LsReplay *replay, TimestampTz t)
 	ls_state_init(&state);
 	state.has_contact = replay->has_contact;
 	state.created_at = replay->created_at;
-	foreach(lc, replay->kept)
+	foreach(lc, replay->purged)
 		if (come(lfirst(lc), t))
 			ls_state_merge(model, &state, &((LsPurged *) lfirst(lc))->state);
 	ls_state_advance(model, &state, t);
@@ -479,27 +479,27 @@ ls_replay_tell(const LsReplay *replay, Datum contact, TimestampTz t, bool always
 	const LsPurged *lacking = NULL;
 	ListCell   *lc;
 
-	foreach(lc, replay->kept)
+	foreach(lc, replay->purged)
 	{
-		const LsPurged *kept = lfirst(lc);
+		const LsPurged *purged = lfirst(lc);
 
-		if (latest == NULL || kept->until > latest->until)
-			latest = kept;
-		if (!come(kept, t) && (lacking == NULL || kept->until > lacking->until))
-			lacking = kept;
+		if (latest == NULL || purged->until > latest->until)
+			latest = purged;
+		if (!come(purged, t) && (lacking == NULL || purged->until > lacking->until))
+			lacking = purged;
 	}
 	if (lacking)
 		ereport(NOTICE,
 				(errmsg("events of contact \"%s\" from source \"%s\" up to %s have been purged",
 						ls_key_text(&replay->model->key, contact), lacking->source,
 						timestamptz_to_str(lacking->until)),
-				 errdetail("What they gave before that is not known any more; the answer is computed from what is still there.")));
+				 errdetail("What they had contributed by then is no longer known; the answer is computed from the events that are still there.")));
 	else if (latest && always)
 		ereport(NOTICE,
 				(errmsg("events of contact \"%s\" from source \"%s\" up to %s have been purged",
 						ls_key_text(&replay->model->key, contact), latest->source,
 						timestamptz_to_str(latest->until)),
-				 errdetail("What they gave was kept, and is counted as it was kept.")));
+				 errdetail("Their contributions are kept, and are included as they are.")));
 }
 
 /* ls_replay_rules gives what every rule contributes at t. */
@@ -508,7 +508,7 @@ ls_replay_rules(LsReplay *replay, TimestampTz t)
 {
 	LsContribution *all;
 
-	if (replay->kept != NIL)
+	if (replay->purged != NIL)
 		return with_kept(replay, t);
 	all = palloc(sizeof(LsContribution) * Max(1, replay->model->nrules));
 	for (int i = 0; i < replay->model->nrules; i++)

@@ -3,9 +3,9 @@
  * rule_versions.c
  *		Which rules are backfilled, and under which versions.
  *
- * A rule whose counted_version is null waits to be backfilled; 0 says that it
+ * A rule whose backfilled_version is null waits to be backfilled; 0 says that it
  * cannot be.  Else it is the version under which states have its slots.  While a
- * job is counting it, counting_version is that version, and the rule contributes
+ * job is backfilling it, backfilling_version is that version, and the rule contributes
  * nothing.
  *
  *-------------------------------------------------------------------------
@@ -24,13 +24,13 @@
 #include "tables/purged_table.h"
 
 static void
-set_counted_version(int64 rule_id, int64 version)
+set_backfilled_version(int64 rule_id, int64 version)
 {
 	LsSqlArguments args = {0};
 
 	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
 	ls_sql_add(&args, INT8OID, Int64GetDatum(version));
-	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET counted_version = $2, counting_version = NULL"
+	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET backfilled_version = $2, backfilling_version = NULL"
 						 " WHERE rule_id = $1", &args);
 }
 
@@ -43,24 +43,24 @@ rule_by_id(LsModel *model, int64 rule_id)
 	return NULL;
 }
 
-/* can_be_counted tells whether a rule can be counted, and warns where not. */
+/* can_be_backfilled tells whether a rule can be backfilled, and warns where not. */
 static bool
-can_be_counted(LsModel *model, const LsRuleRow *row)
+can_be_backfilled(LsModel *model, const LsRuleRow *row)
 {
 	LsRule	   *rule = rule_by_id(model, row->rule_id);
 
 	if (rule && !rule->broken && rule->kind != LS_SEQUENCE)
 		return true;
-	if (row->counted_version_null && rule && rule->enabled &&
+	if (row->backfilled_version_null && rule && rule->enabled &&
 		rule->source >= 0 && rule->broken)
 		ereport(WARNING,
 				(errcode(rule->broken->sqlerrcode),
 				 ls_may_see_rule(model, rule) ?
-				 errmsg("rule \"%s\" of model \"%s\" counts nothing: %s",
+				 errmsg("rule \"%s\" of model \"%s\" is now disabled: %s",
 						rule->name, model->name, rule->broken->message) :
-				 errmsg("rule \"%s\" of model \"%s\" counts nothing: SQLSTATE %s",
+				 errmsg("rule \"%s\" of model \"%s\" is now disabled: SQLSTATE %s",
 						rule->name, model->name, unpack_sql_state(rule->broken->sqlerrcode)),
-				 errhint("Mend that, then call leadscore.rescore('%s').", model->name)));
+				 errhint("Correct that, and then call leadscore.rescore('%s').", model->name)));
 	return false;
 }
 
@@ -68,7 +68,7 @@ can_be_counted(LsModel *model, const LsRuleRow *row)
 static bool
 waits(const LsRuleRow *row, bool again)
 {
-	return row->counted_version_null || (again && row->counted_version == 0);
+	return row->backfilled_version_null || (again && row->backfilled_version == 0);
 }
 
 /* is_of_visitors tells whether a model has the rules of another. */
@@ -83,7 +83,7 @@ is_of_visitors(const char *name)
 /*
  * ls_rule_versions_publish gives the rules that wait to be backfilled a version under
  * which writers match them from now on, though they contribute nothing until a
- * job has counted what was there before.  again: also those that could not be.
+ * job has backfilled what was there before.  again: also those that could not be.
  * Rules of visitors are those of their model, and get their versions there.
  */
 void
@@ -102,19 +102,19 @@ ls_rule_versions_publish(const char *name, bool again)
 		LsSqlArguments args = {0};
 		bool		can;
 
-		if (row->counting_version != 0 || !waits(row, again))
+		if (row->backfilling_version != 0 || !waits(row, again))
 			continue;
-		can = can_be_counted(model, row);
-		if (!can && !row->counted_version_null)
+		can = can_be_backfilled(model, row);
+		if (!can && !row->backfilled_version_null)
 			continue;
 		if (can)
 			ls_purged_report_rule(model, rule_by_id(model, row->rule_id));
 		ls_sql_add(&args, INT8OID, Int64GetDatum(row->rule_id));
 		ls_sql_add(&args, INT8OID, Int64GetDatum(can ? nextval_internal(sequence, false) : 0));
 		ls_extension_execute(can ?
-							 "UPDATE leadscore_internal.lead_rule SET counting_version = $2, counted_version = NULL"
+							 "UPDATE leadscore_internal.lead_rule SET backfilling_version = $2, backfilled_version = NULL"
 							 " WHERE rule_id = $1" :
-							 "UPDATE leadscore_internal.lead_rule SET counted_version = $2"
+							 "UPDATE leadscore_internal.lead_rule SET backfilled_version = $2"
 							 " WHERE rule_id = $1", &args);
 	}
 	ls_model_release(model);
@@ -142,7 +142,7 @@ ls_rule_versions_size(const char *name, bool all)
 		{
 			LsRuleRow  *rule = lfirst(rc);
 
-			if (rule->counted_version_null && strcmp(rule->kind, "profile") != 0 &&
+			if (rule->backfilled_version_null && strcmp(rule->kind, "profile") != 0 &&
 				(rule->source == NULL || strcmp(rule->source, source->source) == 0))
 				wanted = true;
 		}
@@ -159,7 +159,7 @@ ls_rule_versions_size(const char *name, bool all)
 
 /*
  * ls_rule_versions_assign gives the rules that wait to be backfilled a version of what
- * they match, or 0 where they cannot be counted: those that read a source, where
+ * they match, or 0 where they cannot be backfilled: those that read a source, where
  * one is given.  again: try those with 0 too.  Returns the versions given.
  */
 List *
@@ -183,16 +183,16 @@ ls_rule_versions_assign(const char *name, const char *source, bool again)
 			continue;
 		if (model == NULL)
 			model = ls_model_load(name, NULL);
-		if (!can_be_counted(model, row))
+		if (!can_be_backfilled(model, row))
 		{
-			if (row->counted_version_null)
-				set_counted_version(row->rule_id, 0);
+			if (row->backfilled_version_null)
+				set_backfilled_version(row->rule_id, 0);
 			continue;
 		}
 		ls_purged_report_rule(model, rule_by_id(model, row->rule_id));
 		version = palloc(sizeof(int64));
 		*version = nextval_internal(sequence, false);
-		set_counted_version(row->rule_id, *version);
+		set_backfilled_version(row->rule_id, *version);
 		given = lappend(given, version);
 	}
 	if (model)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rule_versions.h
- *		Which rules are counted, and under which versions.
+ *		Which rules are backfilled, and under which versions.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,7 +13,7 @@
 #include "nodes/pg_list.h"
 
 
-/* gives waiting rules the versions under which a job is to count them */
+/* gives waiting rules the versions under which a job is to backfill them */
 extern void ls_rule_versions_publish(const char *model, bool again);
 /* how many rows have to be read for that, or for everything */
 extern double ls_rule_versions_size(const char *model, bool all);

@@ -349,7 +349,7 @@ before_extension_is_dropped(const DropStmt *stmt)
 			 errdetail_plural("There is %d model, and triggers on the tables that it is counted from.",
 							  "There are %d models, and triggers on the tables that they are counted from.",
 							  list_length(models), list_length(models)),
-			 errhint("Call leadscore.detach_all() before, which drops them, or leadscore.detach_all(model) for one after the other.")));
+			 errhint("Call leadscore.detach_all() first, which drops them, or leadscore.detach_all(model) for each model.")));
 }
 
 /*
@@ -632,7 +632,7 @@ note_trigger(List *names)
 	relid = OidIsValid(schema) ? get_relname_relid(lsecond(names), schema) : InvalidOid;
 	if (OidIsValid(relid) && ls_relation_rows(relid) != NIL)
 		ereport(WARNING,
-				(errmsg("changes of table \"%s\" are not noticed any more, though it feeds a model",
+				(errmsg("changes of table \"%s\", which feeds a model, are no longer noticed",
 						(char *) lsecond(names)),
 				 errdetail("Trigger \"%s\" was dropped.", (char *) lthird(names)),
 				 errhint("Detach the table and attach it again, or drop the model.")));

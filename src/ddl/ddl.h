@@ -31,7 +31,7 @@ typedef struct Ddl
 	List	   *dropped;		/* OIDs of relations */
 	List	   *dropped_models; /* whose score tables were dropped */
 	List	   *bereft;			/* OIDs of tables of models that lost a column to CASCADE */
-	List	   *recounted;		/* models with rules to be recomputed */
+	List	   *recounted;		/* models with rules to be backfilled */
 } Ddl;
 
 /* what a command does to objects that are no tables, in ddl_object.c */

@@ -10,7 +10,7 @@
  * same (rename_text.c), in the versions of the past, too.  Nothing is recomputed:
  * the rule matches what it did, under the same version.
  *
- * What cannot be written so that it means the same falls asleep, with a warning that
+ * What cannot be written so that it means the same disables its rule, with a warning that
  * tells the new name; so do rules that name a function, type, operator or schema
  * which has another name or place now.
  *
@@ -702,7 +702,7 @@ warn_of_event(const Noted *noted, const LsRename *rename, const LsRuleRow *rule)
 				 errhint("Change the rule, or delete it, if these events are not meant.")));
 	else
 		ereport(WARNING,
-				(errmsg("rule \"%s\" of model \"%s\" does not match events of source \"%s\" any more",
+				(errmsg("rule \"%s\" of model \"%s\" no longer matches events of source \"%s\"",
 						rule->name, noted->row->model, source),
 				 errdetail("Event \"%s\" of source \"%s\" is now named \"%s\". The rule reads every source, and in source \"%s\" the event keeps its name.",
 						   rename->old_name, source, rename->new_name, (char *) linitial(noted->others)),
@@ -737,17 +737,17 @@ names_label(const Noted *noted, const LsRename *rename, const LsRuleRow *rule)
 
 /* ---------- rules, as they were before ---------- */
 
-/* put_to_sleep has a rule sleep whose text cannot follow. */
+/* disable_rule disables a rule whose text cannot follow. */
 static void
-put_to_sleep(const Noted *noted, const LsRename *rename, const LsRuleRow *rule,
+disable_rule(const Noted *noted, const LsRename *rename, const LsRuleRow *rule,
 			 const LsRenamedText *text)
 {
 	ErrorData	error = {.sqlerrcode = ERRCODE_UNDEFINED_OBJECT};
 
-	if (!rule->counted_version_null && rule->counted_version == 0)
+	if (!rule->backfilled_version_null && rule->backfilled_version == 0)
 		return;
 	error.message = ls_rename_done(rename);
-	ls_rule_fall_asleep(noted->row, rule, text->relid, &error);
+	ls_rule_disable(noted->row, rule, text->relid, &error);
 	ls_model_change_record(noted->row->model);
 }
 
@@ -764,7 +764,7 @@ see_to_rule(const Noted *noted, const LsRename *rename, const LsRuleRow *rule, D
 		if (text && text->meaning == NULL && text->renamed == NULL)
 			ls_rename_warn_of_unread(noted->row->model, rule->name, text, rename);
 		else if (text && text->renamed == NULL)
-			put_to_sleep(noted, rename, rule, text);
+			disable_rule(noted, rename, rule, text);
 		else if (text)
 			renamed = renamed || is_renamed(text);
 	}
@@ -773,7 +773,7 @@ see_to_rule(const Noted *noted, const LsRename *rename, const LsRuleRow *rule, D
 	if (!counts_otherwise(noted, rename, rule))
 		return;
 	warn_of_event(noted, rename, rule);
-	if (rule->counted_version_null || rule->counted_version != 0)
+	if (rule->backfilled_version_null || rule->backfilled_version != 0)
 	{
 		ls_rule_recompute(rule);
 		ddl->recounted = lappend(ddl->recounted, noted->row->model);
@@ -794,7 +794,7 @@ warn_of_stages(const Noted *noted, const LsRename *rename)
 			ls_rename_warn_of_unread(noted->row->model, NULL, text, rename);
 		else if (text->stage && text->renamed == NULL)
 			ereport(WARNING,
-					(errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
+					(errmsg("the condition of stage \"%s\" of model \"%s\" can no longer be evaluated: %s",
 							text->stage, noted->row->model, ls_rename_done(rename)),
 					 errdetail("It counts as false: contacts leave the stage, and do not enter it."),
 					 errhint("Correct it in leadscore.lead_stage.")));

@@ -4,7 +4,7 @@
  *		What names something that was renamed, and is not followed.
  *
  * Texts that could not be read before a command cannot be written so that they mean
- * the same after it.  They are of rules that sleep, and keep what they say.  Actions
+ * the same after it.  They are of rules that are disabled, and keep what they say.  Actions
  * name a function, which is not followed, as with rules.
  *
  *-------------------------------------------------------------------------
@@ -51,13 +51,13 @@ ls_rename_warn_of_unread(const char *model, const char *rule, const LsRenamedTex
 		return;
 	if (text->stage)
 		ereport(WARNING,
-				(errmsg("the condition of stage \"%s\" of model \"%s\" keeps what it says: %s",
+				(errmsg("the condition of stage \"%s\" of model \"%s\" is left unchanged: %s",
 						text->stage, model, ls_rename_done(rename)),
 				 errdetail("It could not be read before."),
 				 errhint("If it names what has been renamed, correct it in leadscore.lead_stage.")));
 	else
 		ereport(WARNING,
-				(errmsg("%s of rule \"%s\" of model \"%s\" keeps what it says: %s",
+				(errmsg("%s of rule \"%s\" of model \"%s\" is left unchanged: %s",
 						text->column, rule, model, ls_rename_done(rename)),
 				 errdetail("It could not be read before."),
 				 errhint("If it names what has been renamed, correct it in leadscore.lead_rule.")));
@@ -105,7 +105,7 @@ ls_rename_calls_warn(const char *model, List *calls, const LsRename *rename)
 
 		if (ls_sql_function(call->function, &schema, &name) != call->oid)
 			ereport(WARNING,
-					(errmsg("action \"%s\" of model \"%s\" cannot call function %s any more: %s",
+					(errmsg("action \"%s\" of model \"%s\" can no longer call function %s: %s",
 							call->action, model, call->function, ls_rename_done(rename)),
 					 errhint("Correct it in leadscore.lead_action.")));
 	}

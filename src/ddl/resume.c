@@ -103,7 +103,7 @@ ls_resume_before_commit(void)
 		if (error)
 			ereport(WARNING,
 					(errcode(error->sqlerrcode),
-					 errmsg("model \"%s\" was not looked at: %s", row->model, error->message),
+					 errmsg("skipping model \"%s\": %s", row->model, error->message),
 					 errhint("Call leadscore.rescore('%s').", row->model)));
 	}
 	PopActiveSnapshot();

@@ -33,7 +33,7 @@ typedef struct Work
 	bool		contacts;		/* something happened to the contact table ... */
 	List	   *sources;		/* ... or to tables of these sources (of char *) */
 	bool		changed;		/* it means something else */
-	bool		recount;		/* rules wait to be counted */
+	bool		recount;		/* rules wait to be backfilled */
 	bool		rescore;		/* everything has to be recomputed */
 	List	   *come;			/* of Part */
 	List	   *left;			/* of Part */
@@ -54,7 +54,7 @@ extern const LsObject *ls_follow_moved(const Work *work);
 /* rules and conditions of stages, in sync_rules.c */
 extern void ls_follow_rules(Work *work, bool sleeping_only);
 extern void ls_follow_stages(Work *work);
-extern void ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
+extern void ls_rule_disable(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
 								const ErrorData *error);
 extern void ls_rule_recompute(const LsRuleRow *rule);
 

@@ -41,12 +41,12 @@ in_parts(const LsDependencies *list, const LsObject *object)
 static bool
 waits(const LsRuleRow *rule)
 {
-	return !rule->counted_version_null && rule->counted_version == 0;
+	return !rule->backfilled_version_null && rule->backfilled_version == 0;
 }
 
 /*
  * ls_follow_find_concerned finds out whether the objects of a command concern a model,
- * or a rule that sleeps may have waited for them.
+ * or a rule that is disabled may have waited for them.
  */
 bool
 ls_follow_find_concerned(Work *work)

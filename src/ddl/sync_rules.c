@@ -151,68 +151,68 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 					   rule, verdict);
 }
 
-/* set_counted writes a rule's counted_version: NULL, to be counted, or 0, asleep. */
+/* set_backfilled writes a rule's backfilled_version: NULL, to be backfilled, or 0, disabled. */
 static void
-set_counted(const LsRuleRow *rule, bool asleep)
+set_backfilled(const LsRuleRow *rule, bool disabled)
 {
 	LsSqlArguments args = {0};
 
 	ls_lock_definitions(rule->model);
 	ls_sql_add(&args, INT8OID, Int64GetDatum(rule->rule_id));
 	ls_extension_execute(psprintf("UPDATE leadscore_internal.lead_rule"
-								  " SET counted_version = %s, counting_version = NULL"
+								  " SET backfilled_version = %s, backfilling_version = NULL"
 								  " WHERE rule_id = $1",
-								  asleep ? "0" : "NULL"), &args);
+								  disabled ? "0" : "NULL"), &args);
 }
 
-/* ls_rule_fall_asleep has a rule that cannot be read contribute nothing. */
+/* ls_rule_disable has a rule that cannot be read contribute nothing. */
 void
-ls_rule_fall_asleep(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
+ls_rule_disable(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
 					const ErrorData *error)
 {
 	if (ls_may_see_table(model->owner, relid))
 		ereport(WARNING,
-				(errmsg("rule \"%s\" of model \"%s\" does not count any more: %s",
+				(errmsg("rule \"%s\" of model \"%s\" is now disabled: %s",
 						rule->name, model->model, error->message),
 				 errhint("%s", error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ?
 						 error->hint :
-						 "It counts again when it is corrected, or what it uses is back.")));
+						 "It is enabled again when it is corrected, or when what it uses is available again.")));
 	else
 		ereport(WARNING,
-				(errmsg("rule \"%s\" of model \"%s\" does not count any more: SQLSTATE %s",
+				(errmsg("rule \"%s\" of model \"%s\" is now disabled: SQLSTATE %s",
 						rule->name, model->model, unpack_sql_state(error->sqlerrcode)),
-				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
-	set_counted(rule, true);
+				 errhint("Members of the role that owns the model find more in the view leadscore.rule_errors.")));
+	set_backfilled(rule, true);
 	ls_rule_error_write(model->model, rule->rule_id, rule->name, 1, error, NULL);
 }
 
-/* ls_rule_recompute has a rule counted that matches other events than before. */
+/* ls_rule_recompute has a rule backfilled that matches other events than before. */
 void
 ls_rule_recompute(const LsRuleRow *rule)
 {
-	set_counted(rule, false);
+	set_backfilled(rule, false);
 }
 
-/* put_to_sleep says so of a rule, and what became of what it names. */
+/* disable_rule disables a rule, and says what became of what it names. */
 static void
-put_to_sleep(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
+disable_rule(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
 {
 	const LsObject *moved = ls_follow_moved(work);
 	ErrorData	why = *error;
 
 	if (moved)
 		why.message = moved->became;
-	ls_rule_fall_asleep(work->row, rule, relid, &why);
+	ls_rule_disable(work->row, rule, relid, &why);
 	work->changed = true;
 }
 
 static bool
-is_asleep(const LsRuleRow *rule)
+is_disabled(const LsRuleRow *rule)
 {
-	return !rule->counted_version_null && rule->counted_version == 0;
+	return !rule->backfilled_version_null && rule->backfilled_version == 0;
 }
 
-/* ls_follow_rules sees which rules fell asleep, woke, or mean something else. */
+/* ls_follow_rules sees which rules are to be disabled or enabled, or mean something else. */
 void
 ls_follow_rules(Work *work, bool sleeping_only)
 {
@@ -222,7 +222,7 @@ ls_follow_rules(Work *work, bool sleeping_only)
 	bool		any = false;
 
 	foreach(lc, rules)
-		any = any || is_asleep(lfirst(lc)) ||
+		any = any || is_disabled(lfirst(lc)) ||
 			(!sleeping_only && ls_follow_concerns_rule(work, lfirst(lc)));
 	if (!any)
 		return;
@@ -230,29 +230,29 @@ ls_follow_rules(Work *work, bool sleeping_only)
 	foreach(lc, rules)
 	{
 		LsRuleRow  *rule = lfirst(lc);
-		bool		asleep = is_asleep(rule);
+		bool		disabled = is_disabled(rule);
 		Verdict		verdict;
 
-		/* sequences cannot be counted yet, however well they read */
-		if (asleep ? strcmp(rule->kind, "sequence") == 0 :
+		/* sequences cannot be backfilled yet, however well they read */
+		if (disabled ? strcmp(rule->kind, "sequence") == 0 :
 			sleeping_only || !ls_follow_concerns_rule(work, rule))
 			continue;
 		judge(work, feeds, rule, &verdict);
 		if (verdict.unattached)
 			continue;
-		if (verdict.error && !asleep)
-			put_to_sleep(work, rule, verdict.relid, verdict.error);
-		else if (verdict.error == NULL && asleep)
+		if (verdict.error && !disabled)
+			disable_rule(work, rule, verdict.relid, verdict.error);
+		else if (verdict.error == NULL && disabled)
 		{
 			/*
 			 * Where its source could not be read, more went unnoticed than what
-			 * this rule asks about.  ls_recount_rescore() takes in all that sleep.
+			 * this rule asks about.  ls_recount_rescore() takes in all that are disabled.
 			 */
 			work->rescore = true;
 		}
 		else if (verdict.error == NULL && verdict.affected)
 		{
-			set_counted(rule, false);
+			set_backfilled(rule, false);
 			work->changed = work->recount = true;
 		}
 	}
@@ -330,9 +330,9 @@ ls_follow_stages(Work *work)
 		if (error && !is_told(work, stage))
 			ereport(WARNING,
 					(ls_may_see_table(work->row->owner, work->row->contacts) ?
-					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: %s",
+					 errmsg("the condition of stage \"%s\" of model \"%s\" can no longer be evaluated: %s",
 							stage->stage, work->row->model, error->message) :
-					 errmsg("the condition of stage \"%s\" of model \"%s\" cannot be evaluated any more: SQLSTATE %s",
+					 errmsg("the condition of stage \"%s\" of model \"%s\" can no longer be evaluated: SQLSTATE %s",
 							stage->stage, work->row->model,
 							unpack_sql_state(error->sqlerrcode)),
 					 errdetail("It counts as false: contacts leave the stage, and do not enter it."),

@@ -8,7 +8,7 @@
  * those in lead_relation, the columns that a source names with those that are
  * there, each rule with what PostgreSQL makes of it now.
  *
- * A rule that cannot be read any more is put to sleep (counted_version 0) and
+ * A rule that cannot be read any more is disabled (backfilled_version 0) and
  * woken when it can be read again.  A source whose own columns are gone is
  * detached.  The column that identifies contacts cannot be dropped.
  *
@@ -185,10 +185,10 @@ refuse_overlap(Work *work, const char *source, Oid root, Oid relid)
 			work->refusing = true;
 			ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						 errmsg("\"%s\" cannot become a part of \"%s\", since both feed model \"%s\"",
+						 errmsg("\"%s\" cannot become a part of \"%s\" because both feed model \"%s\"",
 								get_rel_name(relid), get_rel_name(root), row->model),
 						 errdetail("Its rows would count twice."),
-						 errhint("Call leadscore.detach('%s', '%s') before.",
+						 errhint("Call leadscore.detach('%s', '%s') first.",
 								 row->model, row->source)));
 		}
 	}
@@ -261,7 +261,7 @@ warn_of_foreign(Oid relid, Oid root)
 		ereport(WARNING,
 				(errmsg("\"%s\", a part of \"%s\", is a foreign table",
 						get_rel_name(relid), get_rel_name(root)),
-				 errdetail("\"%s\" feeds a model, in which rows of the foreign table do not count.  Statements that write rows of it through \"%s\" fail from now on.",
+				 errdetail("\"%s\" feeds a model, in which rows of the foreign table do not count.  Statements that write rows of it through \"%s\" now fail.",
 						   get_rel_name(root), get_rel_name(root)),
 				 errhint("Write to \"%s\" by its own name, or take it out of \"%s\", or detach that from the model.",
 						 get_rel_name(relid), get_rel_name(root))));
@@ -321,9 +321,9 @@ forget_created_at(Work *work)
 	LsSqlArguments args = {0};
 
 	ereport(WARNING,
-			(errmsg("model \"%s\" does without column \"%s\" from now on",
+			(errmsg("model \"%s\" no longer uses column \"%s\"",
 					work->row->model, work->row->created_at),
-			 errdetail("It does not hold times any more.  A contact begins with its first event.")));
+			 errdetail("The column no longer contains times.  A contact is first seen with its first event.")));
 	ls_sql_add_text(&args, work->row->model);
 	ls_extension_execute("UPDATE leadscore_internal.lead_model SET created_at = NULL"
 						 " WHERE model = $1", &args);
@@ -388,7 +388,7 @@ lose_source(Work *work, const LsSourceRow *source, int elevel, const char *why)
 /*
  * look_at_columns sees to the columns that sources and the model itself name.  A source
  * is lost that fits neither the key as it was nor as it is: where both types are altered,
- * one comes first, and its rules sleep in between.
+ * one comes first, and its rules are disabled in between.
  */
 static void
 look_at_columns(Work *work)
@@ -559,7 +559,7 @@ see_to_model(Work *work, List *rows)
 
 	/*
 	 * Functions and rights come in an order of their own when a dump is restored;
-	 * rules must not fall asleep and be recomputed for it.
+	 * rules must not be disabled and backfilled for it.
 	 */
 	if (row->suspended || row->unreadable || ls_restore_under_way(row))
 		;						/* they stay as they are */
@@ -639,9 +639,9 @@ keep_key(const Ddl *ddl, const LsModelRow *model)
 	if (lost_key(ddl, model))
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot do without column \"%s\" of table \"%s\", which identifies the contacts of model \"%s\"",
+				 errmsg("cannot drop column \"%s\" of table \"%s\" because model \"%s\" depends on it",
 						model->key, get_rel_name(model->contacts), model->model),
-				 errhint("Call leadscore.drop_model('%s') before.", model->model)));
+				 errhint("Call leadscore.drop_model('%s') first.", model->model)));
 	foreach(lc, ddl->bereft)
 	{
 		char	   *name = get_rel_name(lfirst_oid(lc));
@@ -651,12 +651,12 @@ keep_key(const Ddl *ddl, const LsModelRow *model)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 				 model->visitors_of ?
-				 errmsg("cannot do without the type by which visitors of model \"%s\" are known",
+				 errmsg("cannot drop type or collation of visitors because model \"%s\" depends on it",
 						model->visitors_of) :
-				 errmsg("cannot do without the type by which contacts of model \"%s\" are known",
+				 errmsg("cannot drop type or collation of contacts because model \"%s\" depends on it",
 						model->model),
-				 errdetail("Table \"%s\" would lose its column with them.", name),
-				 errhint("Call leadscore.drop_model('%s') before.",
+				 errdetail("Table \"%s\" would lose a column with it.", name),
+				 errhint("Call leadscore.drop_model('%s') first.",
 						 model->visitors_of ? model->visitors_of : model->model)));
 	}
 }
@@ -692,7 +692,7 @@ follow_one(const Ddl *ddl, LsModelRow *row, List *rows)
 		ReThrowError(error);
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 errmsg("model \"%s\" cannot follow this command: %s", row->model,
+			 errmsg("could not apply this command to model \"%s\": %s", row->model,
 					ls_model_update_reason(row->model, error)),
 			 errdetail("Its scores may miss what the command has changed."),
 			 errhint("Repair the model and call leadscore.rescore('%s'), or drop it with leadscore.drop_model('%s').",
@@ -729,7 +729,7 @@ ls_follow(Ddl *ddl)
 
 /* ---------- what no command tells ---------- */
 
-/* is_out_of_step tells whether a model has rules that are to fall asleep, or wake. */
+/* is_out_of_step tells whether a model has rules that are to be disabled, or enabled. */
 static bool
 is_out_of_step(const char *name)
 {

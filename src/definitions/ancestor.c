@@ -339,7 +339,7 @@ warn_of(const char *model, const char *source, Oid root, Oid parent)
 					get_rel_name(root), model, get_rel_name(parent)) :
 			 errmsg("\"%s\", the contact table of model \"%s\", is now a part of \"%s\", which is not",
 					get_rel_name(root), model, get_rel_name(parent)),
-			 errdetail("Its rows count also where they are written through \"%s\"; other rows of \"%s\" do not.  They are taken up one by one, which costs more.",
+			 errdetail("Its rows count also where they are written through \"%s\"; other rows of \"%s\" do not.  They are processed one by one, which costs more.",
 					   get_rel_name(parent), get_rel_name(parent)),
 			 source ?
 			 errhint("To have all rows count, call leadscore.detach('%s', '%s') and attach \"%s\" with source => '%s'.",

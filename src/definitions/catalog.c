@@ -336,10 +336,10 @@ ls_rule_row_read(HeapTuple tuple, TupleDesc desc, LsRuleRow *rule)
 	rule->events_from = instant_field(&row, LS_RULE_EVENTS_FROM, DT_NOBEGIN);
 	rule->events_before = instant_field(&row, LS_RULE_EVENTS_BEFORE, DT_NOEND);
 	rule->description = text_field(&row, LS_RULE_DESCRIPTION);
-	rule->counted_version = bigint_field(&row, LS_RULE_COUNTED_VERSION, 0,
-										 &rule->counted_version_null);
+	rule->backfilled_version = bigint_field(&row, LS_RULE_BACKFILLED_VERSION, 0,
+										 &rule->backfilled_version_null);
 	rule->draft = bool_field(&row, LS_RULE_DRAFT, false);
-	rule->counting_version = bigint_field(&row, LS_RULE_COUNTING_VERSION, 0, NULL);
+	rule->backfilling_version = bigint_field(&row, LS_RULE_BACKFILLING_VERSION, 0, NULL);
 }
 
 static void *
@@ -566,8 +566,8 @@ by_rule_version(const ListCell *a, const ListCell *b)
 {
 	const LsRuleRow *x = lfirst(a);
 	const LsRuleRow *y = lfirst(b);
-	int64		xv = x->counting_version ? x->counting_version : x->counted_version;
-	int64		yv = y->counting_version ? y->counting_version : y->counted_version;
+	int64		xv = x->backfilling_version ? x->backfilling_version : x->backfilled_version;
+	int64		yv = y->backfilling_version ? y->backfilling_version : y->backfilled_version;
 
 	if (xv != yv)
 		return xv > yv ? 1 : -1;
@@ -682,11 +682,11 @@ ls_rule_rows(const char *model, Snapshot snapshot)
 }
 
 /*
- * ls_rules_as_counted has rules be as if all were counted: ascending by version,
+ * ls_rules_as_backfilled has rules be as if all were backfilled: ascending by version,
  * and those that have none under one that no state has ever heard of.
  */
 void
-ls_rules_as_counted(List *rows)
+ls_rules_as_backfilled(List *rows)
 {
 	int64		unheard = PG_INT64_MAX;
 	ListCell   *lc;
@@ -695,12 +695,12 @@ ls_rules_as_counted(List *rows)
 	{
 		LsRuleRow  *row = lfirst(lc);
 
-		if (row->counting_version != 0)
-			row->counted_version = row->counting_version;
-		row->counting_version = 0;
-		if (row->counted_version == 0)
-			row->counted_version = unheard--;
-		row->counted_version_null = false;
+		if (row->backfilling_version != 0)
+			row->backfilled_version = row->backfilling_version;
+		row->backfilling_version = 0;
+		if (row->backfilled_version == 0)
+			row->backfilled_version = unheard--;
+		row->backfilled_version_null = false;
 	}
 	list_sort(rows, by_rule_version);
 }

@@ -106,10 +106,10 @@ typedef struct LsRuleRow
 	TimestampTz events_from;	/* DT_NOBEGIN: none */
 	TimestampTz events_before;	/* DT_NOEND: none */
 	char	   *description;
-	int64		counted_version;	/* 0: to be counted, or cannot be */
-	bool		counted_version_null;
+	int64		backfilled_version;	/* 0: to be backfilled, or cannot be */
+	bool		backfilled_version_null;
 	bool		draft;
-	int64		counting_version;	/* 0: no job is counting it */
+	int64		backfilling_version;	/* 0: no job is backfilling it */
 } LsRuleRow;
 
 /* A version of a rule, from when to when it was in force */
@@ -119,7 +119,7 @@ typedef struct LsRuleVersion
 	TimestampTz from;
 	TimestampTz to;				/* DT_NOEND: it still is */
 	int			nversions;
-	int64	   *versions;		/* under which what it matches was counted */
+	int64	   *versions;		/* under which what it matches was backfilled */
 } LsRuleVersion;
 
 /* What decides a score beside the rules, from when to when */
@@ -203,10 +203,10 @@ enum LsRuleColumn
 	LS_RULE_EVENTS_FROM,
 	LS_RULE_EVENTS_BEFORE,
 	LS_RULE_DESCRIPTION,
-	LS_RULE_COUNTED_VERSION,
+	LS_RULE_BACKFILLED_VERSION,
 	LS_RULE_DRAFT,
-	LS_RULE_COUNTING_VERSION,
-	LS_RULE_NCOLUMNS = LS_RULE_COUNTING_VERSION,
+	LS_RULE_BACKFILLING_VERSION,
+	LS_RULE_NCOLUMNS = LS_RULE_BACKFILLING_VERSION,
 	LS_RULE_VALID_FROM,			/* of lead_rule_history, after those */
 	LS_RULE_VALID_TO,
 	LS_RULE_VERSIONS = LS_RULE_VALID_TO + 3
@@ -221,7 +221,7 @@ extern List *ls_model_rows(Snapshot snapshot);
 extern List *ls_category_rows(const char *model, Snapshot snapshot);
 extern List *ls_source_rows(const char *model, Snapshot snapshot);	/* NULL: all */
 extern List *ls_rule_rows(const char *model, Snapshot snapshot);
-extern void ls_rules_as_counted(List *rows);
+extern void ls_rules_as_backfilled(List *rows);
 extern List *ls_rule_versions(const char *model, Snapshot snapshot);
 extern List *ls_model_versions(const char *model, Snapshot snapshot);
 extern List *ls_stage_rows(const char *model, Snapshot snapshot);

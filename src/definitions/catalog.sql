@@ -137,9 +137,9 @@ CREATE TABLE leadscore_internal.lead_rule (
 	events_from timestamptz,
 	events_before timestamptz,
 	description text,
-	counted_version bigint,
+	backfilled_version bigint,
 	draft boolean NOT NULL DEFAULT false,
-	counting_version bigint,
+	backfilling_version bigint,
 	UNIQUE (model, name)
 );
 COMMENT ON TABLE leadscore_internal.lead_rule IS
@@ -174,9 +174,9 @@ COMMENT ON COLUMN leadscore_internal.lead_rule.enabled IS 'whether the rule coun
 COMMENT ON COLUMN leadscore_internal.lead_rule.events_from IS 'events before this do not count; null: any';
 COMMENT ON COLUMN leadscore_internal.lead_rule.events_before IS 'events from this on do not count; null: any';
 COMMENT ON COLUMN leadscore_internal.lead_rule.description IS 'for people';
-COMMENT ON COLUMN leadscore_internal.lead_rule.counted_version IS 'internal: version of what the rule matches, as it is counted; null or 0: not counted';
+COMMENT ON COLUMN leadscore_internal.lead_rule.backfilled_version IS 'internal: version of what the rule matches, as it was backfilled; null or 0: not backfilled';
 COMMENT ON COLUMN leadscore_internal.lead_rule.draft IS 'whether the rule is evaluated and shown, but counts nothing yet';
-COMMENT ON COLUMN leadscore_internal.lead_rule.counting_version IS 'internal: version under which a job is counting it; null: none is';
+COMMENT ON COLUMN leadscore_internal.lead_rule.backfilling_version IS 'internal: version under which a job is backfilling it; null: none is';
 
 CREATE TABLE leadscore_internal.lead_stage (
 	model text COLLATE "C" NOT NULL,
@@ -196,7 +196,7 @@ COMMENT ON COLUMN leadscore_internal.lead_stage.stage IS 'name of the stage';
 COMMENT ON COLUMN leadscore_internal.lead_stage.position IS 'place in the order of the stages; that of the first stage is the lowest';
 COMMENT ON COLUMN leadscore_internal.lead_stage.enter_at IS 'score at which the stage is entered';
 COMMENT ON COLUMN leadscore_internal.lead_stage.leave_below IS 'score below which it is left; null: a little below enter_at';
-COMMENT ON COLUMN leadscore_internal.lead_stage.sticky IS 'whether it is left upwards only, by hand, or by disqualification';
+COMMENT ON COLUMN leadscore_internal.lead_stage.sticky IS 'whether it is left upwards only, by an override, or by disqualification';
 COMMENT ON COLUMN leadscore_internal.lead_stage.condition IS 'SQL expression over contact, score and categories that must hold, too; null: always';
 
 CREATE TABLE leadscore_internal.lead_grade (

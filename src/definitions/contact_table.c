@@ -118,7 +118,7 @@ problem(int code, char *message, const char *mend)
 	error->elevel = ERROR;
 	error->sqlerrcode = code;
 	error->message = message;
-	error->hint = psprintf("%s  Then it is counted again by itself.", mend);
+	error->hint = psprintf("%s  The model then goes on by itself.", mend);
 	return error;
 }
 
@@ -154,17 +154,17 @@ rights_error(const LsModelRow *model)
 		return problem(ERRCODE_INSUFFICIENT_PRIVILEGE,
 					   psprintf("row-level security of its contact table \"%s\" hides rows from its owner, role \"%s\"",
 								table, role),
-					   psprintf("Give the role BYPASSRLS, or do without: ALTER TABLE %s NO FORCE ROW LEVEL SECURITY.",
+					   psprintf("Give the role BYPASSRLS, or use ALTER TABLE %s NO FORCE ROW LEVEL SECURITY.",
 								ls_relation_qualified_name(relation)));
 	if (ls_schema_aclcheck(schema, model->owner) != ACLCHECK_OK)
 		return problem(ERRCODE_INSUFFICIENT_PRIVILEGE,
 					   psprintf("its owner, role \"%s\", may not use schema \"%s\" of its contact table",
 								role, get_namespace_name(schema)),
-					   psprintf("Grant it USAGE: GRANT USAGE ON SCHEMA %s TO %s.",
+					   psprintf("Use GRANT USAGE ON SCHEMA %s TO %s.",
 								quote_identifier(get_namespace_name(schema)), quote_identifier(role)));
 	return problem(ERRCODE_INSUFFICIENT_PRIVILEGE,
 				   psprintf("its owner, role \"%s\", may not read its contact table \"%s\"", role, table),
-				   psprintf("Grant it SELECT: GRANT SELECT ON %s TO %s.",
+				   psprintf("Use GRANT SELECT ON %s TO %s.",
 							ls_relation_qualified_name(relation), quote_identifier(role)));
 }
 
@@ -182,9 +182,9 @@ key_error(const LsModelRow *model)
 	if (unique)
 		return NULL;
 	return problem(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-				   psprintf("nothing keeps column \"%s\" of its contact table \"%s\" unique",
+				   psprintf("there is no unique constraint on column \"%s\" of its contact table \"%s\"",
 							model->key, get_rel_name(model->contacts)),
-				   psprintf("Make an index again that does: CREATE UNIQUE INDEX ON %s (%s).",
+				   psprintf("Create an index with CREATE UNIQUE INDEX ON %s (%s).",
 							ls_relation_qualified_name(model->contacts), quote_identifier(model->key)));
 }
 

@@ -10,7 +10,7 @@
  * has been committed, and it sees it.
  *
  * A job that is open has one key range or more in its phase: one of all contacts,
- * or in the phases count and refresh, where that pays, several, which several
+ * or in the phases backfill and refresh, where that pays, several, which several
  * processes work through.  Progress, errors and retries are those of ranges; the
  * view lead_job adds them up.  Nobody owns a range: a chunk takes any that is free
  * and has not ended, goes on where the last chunk of it ended, and records how far
@@ -260,7 +260,7 @@ ls_job_take_over(const LsJob *job)
 	ls_extension_execute(REMOVE_RANGES("j.model = $1 AND j.job_id <> $2"
 									   " AND j.state = 'waiting'"
 									   " AND (j.kind = 'refresh'"
-									   " OR j.kind = 'count' AND $3 <> 'refresh'"
+									   " OR j.kind = 'backfill' AND $3 <> 'refresh'"
 									   " OR j.kind = $3 AND j.source IS NOT DISTINCT FROM $4)")
 						 " " DONE ", taken_over_by = $2" OF_REMOVED, &args);
 }
@@ -398,7 +398,7 @@ ls_job_ranges_due(const LsJob *job)
 
 /*
  * ls_job_left tells, as the active snapshot sees it, of which contacts a job has
- * still to count all that is known.  What is stored of them may not be what the
+ * still to compute all that is known.  What is stored of them may not be what the
  * events give.
  */
 List *
@@ -414,7 +414,7 @@ ls_job_left(const char *model)
 							  "SELECT max(job_id) FROM leadscore_internal.lead_job"
 							  " WHERE model = $1 AND " LS_OPEN_JOBS
 							  " AND kind = ANY (ARRAY['attach', 'rescore'])"
-							  " AND phase = ANY (ARRAY['start', 'wait', 'count']))", &args);
+							  " AND phase = ANY (ARRAY['start', 'wait', 'backfill']))", &args);
 	for (uint64 i = 0; i < rows->numvals; i++)
 	{
 		LsJobLeft  *left = palloc(sizeof(LsJobLeft));

@@ -20,19 +20,19 @@
  *	start	rules that wait for a backfill get the versions under which they are
  *			backfilled
  *	wait	... until all writers have ended that do not know that
- *	count	contacts in the order of their key: their events are counted
- *	settle	the rules count from now on; until all writers have ended that do not know it
+ *	backfill	contacts in the order of their key: computed from their events
+ *	drain	the rules count from now on; until all writers have ended that do not know it
  *	refresh	contacts in the order of their key: what is shown is made true
  *	end
  *
- * A refresh goes from start to settle.
+ * A refresh goes from start to drain.
  */
 typedef struct LsJob
 {
 	int64		job_id;
 	char	   *model;
 	char	   *state;
-	char	   *kind;			/* count, refresh, attach, rescore */
+	char	   *kind;			/* backfill, refresh, attach, rescore */
 	char	   *source;			/* NULL: none in particular */
 	char	   *phase;
 } LsJob;
@@ -45,7 +45,7 @@ typedef struct LsJobRange
 	char	   *last;			/* contact with which it ends, NULL: the last */
 } LsJobRange;
 
-/* Contacts that a job has still to count: those after one, up to one, NULL: all */
+/* Contacts that a job has still to do: those after one, up to one, NULL: all */
 typedef struct LsJobLeft
 {
 	char	   *after;

@@ -160,8 +160,8 @@ ls_refuse_dependents(Oid relation, AttrNumber column, const char *what)
 	ereport(ERROR,
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 			 errmsg("cannot %s because other objects depend on it", what),
-			 errdetail("These do: %s.", list.data),
-			 errhint("Drop them before, and make them again afterwards.")));
+			 errdetail("The dependent objects are %s.", list.data),
+			 errhint("Drop them first, and create them again afterwards.")));
 }
 
 /* ---------- re-created ---------- */

@@ -45,8 +45,8 @@
 static uint64 locked_in = 0;
 
 /*
- * lock_definitions locks the definitions of a model: of the one whose definition it
- * has, as visitors are scored by another model's rules.  It is known by its score
+ * lock_definitions locks the definitions of a model: of the one that
+ * defines it, as visitors are scored by another model's rules.  It is known by its score
  * table, since a name can be that of another model by the time it is locked.
  */
 static bool

@@ -30,7 +30,7 @@ COMMENT ON COLUMN leadscore.lead_stage_history.score IS 'its score at that insta
 COMMENT ON COLUMN leadscore.lead_stage_history.changed_at IS 'when it happened';
 COMMENT ON COLUMN leadscore.lead_stage_history.recorded_at IS 'when it was written down';
 COMMENT ON COLUMN leadscore.lead_stage_history.cause IS 'why: event, time, rule, profile, manual, merge or backfill';
-COMMENT ON COLUMN leadscore.lead_stage_history.reason IS 'what was given as the reason where it was set by hand';
+COMMENT ON COLUMN leadscore.lead_stage_history.reason IS 'what was given as the reason of a stage override';
 GRANT SELECT ON leadscore.lead_stage_history TO PUBLIC;
 
 CREATE FUNCTION leadscore_internal.outbox_rows(model text, status text,
@@ -61,7 +61,7 @@ COMMENT ON COLUMN leadscore.lead_outbox.occasion IS 'what happened: stage_entere
 COMMENT ON COLUMN leadscore.lead_outbox.stage IS 'stage that was entered or left; the one that the contact is in, on other occasions';
 COMMENT ON COLUMN leadscore.lead_outbox.from_stage IS 'stage that it left; null: it stayed in its own';
 COMMENT ON COLUMN leadscore.lead_outbox.to_stage IS 'stage that it entered; null: it stayed in its own';
-COMMENT ON COLUMN leadscore.lead_outbox.score_level IS 'score that was reached, or not any more';
+COMMENT ON COLUMN leadscore.lead_outbox.score_level IS 'score that was reached, or is no longer reached';
 COMMENT ON COLUMN leadscore.lead_outbox.rule IS 'name of the rule that came in force';
 COMMENT ON COLUMN leadscore.lead_outbox.score IS 'score at that instant';
 COMMENT ON COLUMN leadscore.lead_outbox.cause IS 'why: event, time, rule, profile, manual, merge or backfill';
@@ -87,7 +87,7 @@ CREATE VIEW leadscore.dead_letters WITH (security_barrier) AS
 	  FROM leadscore_internal.readable_models('outbox_') m(model)
 	 CROSS JOIN LATERAL leadscore_internal.outbox_rows(m.model, 'dead') o;
 COMMENT ON VIEW leadscore.dead_letters IS
-	'what could not be delivered and was given up; leadscore.retry() has it tried again';
+	'what could not be delivered and was given up; leadscore.outbox_retry() has it tried again';
 COMMENT ON COLUMN leadscore.dead_letters.outbox_id IS 'number of the row in lead_outbox';
 COMMENT ON COLUMN leadscore.dead_letters.model IS 'the model';
 COMMENT ON COLUMN leadscore.dead_letters.action IS 'name of the action';

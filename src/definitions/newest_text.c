@@ -5,7 +5,7 @@
  *
  * Tables, columns and labels are what they are for everybody as soon as a command
  * has renamed them, whatever a snapshot shows; the texts of rules that it shows may
- * have the old names.  A rule that is counted under the same version matches the same
+ * have the old names.  A rule that is backfilled under the same version matches the same
  * rows, so its newest words are those to be read; lead_rule_history has them where the
  * rule has been changed since.
  *
@@ -43,13 +43,13 @@ share(const LsRuleVersion *a, const int64 *versions, int n)
 	return false;
 }
 
-/* version_of gives the version under which a rule is counted; 0: under none. */
+/* version_of gives the version under which a rule is backfilled; 0: under none. */
 static int64
 version_of(const LsRuleRow *rule)
 {
-	if (rule->counting_version != 0)
-		return rule->counting_version;
-	return rule->counted_version_null ? 0 : rule->counted_version;
+	if (rule->backfilling_version != 0)
+		return rule->backfilling_version;
+	return rule->backfilled_version_null ? 0 : rule->backfilled_version;
 }
 
 /* find finds the newest row of what a rule is, or was, under one of some versions. */

@@ -151,9 +151,9 @@ ls_restore_complete(const LsModelRow *row)
 		return false;
 	if (lack)
 		ereport(LOG,
-				(errmsg("model \"%s\" is left alone, as it is not complete", row->model),
+				(errmsg("skipping incomplete model \"%s\"", row->model),
 				 errdetail("%s", lack),
-				 errhint("While a dump is restored this is as it should be. If nothing else is to come, call leadscore.rescore('%s').",
+				 errhint("This is expected while a dump is restored. If the restore has ended, call leadscore.rescore('%s').",
 						 row->model)));
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	if (lack)

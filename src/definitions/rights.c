@@ -51,7 +51,7 @@ ls_require_managed(const LsModelRow *row, Oid role)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for model \"%s\"", row->model),
-				 errdetail("Only members of role \"%s\" manage it.",
+				 errdetail("Only members of role \"%s\" may change it.",
 						   GetUserNameFromId(row->owner, true) ?
 						   GetUserNameFromId(row->owner, true) : "(dropped)")));
 }
@@ -79,7 +79,7 @@ ls_model_row_for(const char *model, Oid role)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("model \"%s\" does not exist", model),
 				 nearest ? errhint("Did you mean \"%s\"?", nearest) :
-				 errhint("Make it with leadscore.create_model().")));
+				 errhint("Create it with leadscore.create_model().")));
 	}
 	ls_require_managed(row, role);
 	return row;

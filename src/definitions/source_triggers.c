@@ -271,7 +271,7 @@ ls_check_time_column(Oid relid, const char *column)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("column \"%s\" of relation \"%s\" is a virtual generated column",
 						column, get_rel_name(relid)),
-				 errhint("Make it a stored one.")));
+				 errhint("Make it a stored generated column.")));
 }
 
 /* nearest_zone finds the time zone that was probably meant, or NULL. */

@@ -55,7 +55,7 @@ static const LsColumnLayout pending_columns[] = {
 	{"profile", BOOLOID, " NOT NULL",
 	"whether it is the contact''s row that has changed"},
 	{"delta", BYTEAOID, "",
-	"internal: what the events add up to; null: the contact has to be counted again"},
+	"internal: what the events add up to; null: the contact has to be recomputed"},
 	{NULL}
 };
 static const LsTableLayout pending = {
@@ -77,8 +77,8 @@ static const LsColumnLayout profile_columns[] = {
 	{"contact_id", LS_TYPE_KEY, "", CONTACT_COMMENT},
 	{"since", TIMESTAMPTZOID, "",
 	"from when on; -infinity: always, as far as is known"},
-	{"counted", BOOLOID, " NOT NULL",
-	"whether rules came to be counted, and not the contact changed"},
+	{"backfilled", BOOLOID, " NOT NULL",
+	"whether rules were backfilled, and not the contact changed"},
 	{"has_contact", BOOLOID, " NOT NULL",
 	"whether the contact table had the contact"},
 	{"created_at", TIMESTAMPTZOID, "",
@@ -109,7 +109,7 @@ static const LsColumnLayout purged_columns[] = {
 };
 static const LsTableLayout purged = {
 	.prefix = "purged_",
-	.comment = "what events that were purged had given to the scores of model %s",
+	.comment = "contributions of purged events to the scores of model %s",
 	.columns = purged_columns,
 	.indexes = by_contact,
 };
@@ -126,7 +126,7 @@ static const LsTableLayout purged = {
 	{"prior_stage", TEXTOID, "", \
 	"internal: sticky stage that it had before it was disqualified"}, \
 	{"stage_override", INT4OID, "", \
-	"internal: how that stage was held, where it was set by hand"}, \
+	"internal: how that stage was overridden; 0: it was not"}, \
 	{NULL}
 
 static const LsColumnLayout merged_columns[] = {
@@ -179,7 +179,7 @@ static const LsColumnLayout history_columns[] = {
 	{"cause", TEXTOID, " NOT NULL",
 	"why: event, time, rule, profile, manual, merge or backfill"},
 	{"reason", TEXTOID, "",
-	"what was given as the reason where it was set by hand"},
+	"what was given as the reason of a stage override"},
 	{NULL}
 };
 static const LsIndexLayout history_indexes[] = {
@@ -213,7 +213,7 @@ static const LsColumnLayout outbox_columns[] = {
 	"stage that it left; null: it stayed in its own"},
 	{"to_stage", TEXTOID, " COLLATE \"C\"",
 	"stage that it entered; null: it stayed in its own"},
-	{"score_level", FLOAT8OID, "", "score that was reached, or not any more"},
+	{"score_level", FLOAT8OID, "", "score that was reached, or is no longer reached"},
 	{"rule", TEXTOID, " COLLATE \"C\"", "name of the rule that came in force"},
 	{"score", FLOAT8OID, " NOT NULL", "score at that instant"},
 	{"cause", TEXTOID, " NOT NULL",

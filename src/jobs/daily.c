@@ -171,7 +171,7 @@ write_batch(Day *day)
 	int			grade = batch->ncolumns - 2;
 	Datum	   *values;
 	char	   *nulls;
-	LsUser	saved;
+	LsUser		saved;
 
 	if (batch->n == 0)
 		return;
@@ -449,7 +449,7 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 	LsModel    *model;
 	LsSqlArguments args = {0};
 	Day			day = {0};
-	LsUser	saved;
+	LsUser		saved;
 
 	ls_daily_make_funnel(row);
 	if (row->daily)
@@ -543,7 +543,7 @@ ls_daily_write(const char *model, bool wait)
 	if (day < earliest)
 	{
 		ereport(LOG,
-				(errmsg("the days of model \"%s\" before %s are left out",
+				(errmsg("skipping days of model \"%s\" before %s",
 						model, DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(earliest)))),
 				 errdetail("They ended more than %d days ago.", MAX_DAYS_BACK)));
 		day = earliest;

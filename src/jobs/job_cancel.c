@@ -29,8 +29,8 @@ cancel_backfill(const LsJob *job)
 	LsSqlArguments args = {0};
 
 	ls_sql_add_text(&args, job->model);
-	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET counting_version = NULL"
-						 " WHERE model = $1 AND counting_version IS NOT NULL", &args);
+	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET backfilling_version = NULL"
+						 " WHERE model = $1 AND backfilling_version IS NOT NULL", &args);
 	ls_model_change_record(job->model);
 	ereport(NOTICE,
 			(errmsg("rules of model \"%s\" that are not backfilled contribute nothing", job->model),
@@ -48,7 +48,7 @@ job_to_cancel(int64 job_id, LsJob *job)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("there is no job " INT64_FORMAT, job_id),
-				 errhint("leadscore.lead_job lists them.")));
+				 errhint("The view leadscore.lead_job lists all jobs.")));
 	(void) ls_model_row_for(job->model, GetUserId());
 	if (strcmp(job->state, "waiting") != 0 && strcmp(job->state, "running") != 0)
 		ereport(ERROR,
@@ -63,7 +63,7 @@ may_be_left_out(const LsJob *job)
 {
 	return strcmp(job->kind, "attach") != 0 && strcmp(job->kind, "refresh") != 0 &&
 		(strcmp(job->kind, "rescore") != 0 || job->source == NULL) &&
-		strcmp(job->phase, "settle") != 0 && strcmp(job->phase, "refresh") != 0;
+		strcmp(job->phase, "drain") != 0 && strcmp(job->phase, "refresh") != 0;
 }
 
 /*
@@ -93,10 +93,10 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 						job->job_id, job->model, job->phase),
 				 errdetail("Scores of contacts that it has not reached would stay wrong."),
 				 strcmp(job->kind, "attach") == 0 ?
-				 errhint("leadscore.detach('%s', '%s') ends it.", job->model, job->source) :
+				 errhint("Call leadscore.detach('%s', '%s') to end it.", job->model, job->source) :
 				 errhint("Change the rules back, or set leadscore.job_rate to slow it down.")));
 	ls_job_cancel(job);
-	if (strcmp(job->kind, "count") == 0)
+	if (strcmp(job->kind, "backfill") == 0)
 		cancel_backfill(job);
 	PG_RETURN_VOID();
 }

@@ -176,7 +176,7 @@ begin(LsJob *job)
 		ls_rule_versions_publish(job->model, is(job->kind, "rescore"));
 		ls_model_change_version(job->model);
 	}
-	ls_job_advance(job, only_refresh ? "settle" : "wait", NIL);
+	ls_job_advance(job, only_refresh ? "drain" : "wait", NIL);
 }
 
 /*
@@ -191,8 +191,8 @@ publish(LsJob *job)
 
 	ls_sql_add_text(&args, job->model);
 	ls_extension_execute("UPDATE leadscore_internal.lead_rule"
-						 " SET counted_version = counting_version, counting_version = NULL"
-						 " WHERE model = $1 AND counting_version IS NOT NULL", &args);
+						 " SET backfilled_version = backfilling_version, backfilling_version = NULL"
+						 " WHERE model = $1 AND backfilling_version IS NOT NULL", &args);
 	ls_model_change_version(job->model);
 	if (visitors)
 		(void) ls_job_request(visitors, "rescore", NULL);
@@ -231,17 +231,17 @@ find_bounds(const char *name, double contacts)
 	return bounds;
 }
 
-/* start_phase begins to count, or to refresh, in several ranges where that pays. */
+/* start_phase begins to backfill, or to refresh, in several ranges where that pays. */
 static void
 start_phase(const LsJob *job, const LsJobRun *run)
 {
-	bool		count = is(job->phase, "wait");
+	bool		backfill = is(job->phase, "wait");
 	double		contacts = ls_relation_estimate_rows(ls_score_table(job->model, false));
 	/* what is found by no index is read as a whole for each chunk, whichever process does it */
 	bool		shared = ls_job_workers > 1 && ls_job_rate == 0 && contacts >= FEWEST_CONTACTS &&
-		!(count && run->floor > LEAST_LIMIT);
+		!(backfill && run->floor > LEAST_LIMIT);
 
-	ls_job_advance(job, count ? "count" : "refresh", shared ? find_bounds(job->model, contacts) : NIL);
+	ls_job_advance(job, backfill ? "backfill" : "refresh", shared ? find_bounds(job->model, contacts) : NIL);
 }
 
 /*
@@ -252,18 +252,18 @@ start_phase(const LsJob *job, const LsJobRun *run)
 static bool
 end_phase(LsJob *job, LsJobRun *run, bool at_once)
 {
-	bool		count = is(job->phase, "count");
+	bool		backfill = is(job->phase, "backfill");
 	LsJobRange	first;
 
 	if (!ls_job_range_take_ended(job, at_once, &first))
 		return false;
 	if (run->range == 0)
 		run->range = first.number;
-	if (count && !ls_lock_definitions_if_free(job->model))
+	if (backfill && !ls_lock_definitions_if_free(job->model))
 		return false;
-	if (count)
+	if (backfill)
 		publish(job);
-	ls_job_advance(job, count ? "settle" : "end", NIL);
+	ls_job_advance(job, backfill ? "drain" : "end", NIL);
 	return true;
 }
 
@@ -274,12 +274,12 @@ do_chunk(LsJob *job, LsJobRun *run, const LsJobRange *range, int64 *contacts)
 	LsChunk		chunk = {0};
 
 	chunk.model = job->model;
-	chunk.cause = recomputes_all(job) && is(job->phase, "count") ? "backfill" : "rule";
+	chunk.cause = recomputes_all(job) && is(job->phase, "backfill") ? "backfill" : "rule";
 	chunk.whole = recomputes_all(job);
 	chunk.limit = run->limit;
 	chunk.position = range->position;
 	chunk.last = range->last;
-	if (is(job->phase, "count"))
+	if (is(job->phase, "backfill"))
 		ls_recount_chunk(&chunk);
 	else
 		ls_recount_refresh_chunk(&chunk);
@@ -333,7 +333,7 @@ turn_to(LsJobRun *run, const LsJob *job)
 static LsJobNext
 do_step(LsJob *job, LsJobRun *run, bool at_once, int64 *contacts)
 {
-	bool		chunks = is(job->phase, "count") || is(job->phase, "refresh");
+	bool		chunks = is(job->phase, "backfill") || is(job->phase, "refresh");
 	LsJobRange	range;
 
 	if (run->helper && !chunks)
@@ -463,22 +463,22 @@ defer_backfill(const char *model, bool all, bool by_user)
  * once is left to a job.
  */
 void
-ls_job_run_follow(const char *model, bool all, bool count, bool holds_tables)
+ls_job_run_follow(const char *model, bool all, bool backfill, bool holds_tables)
 {
 	const char *visitors = ls_visitors_model(model);
-	double		rows = all || count ? ls_rule_versions_size(model, all) : 0;
+	double		rows = all || backfill ? ls_rule_versions_size(model, all) : 0;
 
 	if (!ls_job_pays(rows) && (!holds_tables || ls_lock_sources_if_free(model)))
 	{
 		ls_lock_sources(model);
-		if (all || count)
+		if (all || backfill)
 			defer_backfill(model, all, false);
 		return;
 	}
 	if (all)
 		ls_job_run_announce(model, "rescore", "*", rows);
-	else if (count)
-		ls_job_run_announce(model, "count", NULL, rows);
+	else if (backfill)
+		ls_job_run_announce(model, "backfill", NULL, rows);
 	else
 		(void) ls_job_request(model, "refresh", NULL);
 	/* nor is the score table, at the end of the transaction */
@@ -517,7 +517,7 @@ ls_job_run_backfill(const char *model)
 	if (ls_job_pays(rows))
 	{
 		ls_model_change_record(model);
-		ls_job_run_announce(model, "count", NULL, rows);
+		ls_job_run_announce(model, "backfill", NULL, rows);
 		return true;
 	}
 	/* tables are locked first, so that no session waits for us holding them */
@@ -534,12 +534,12 @@ ls_job_run_announce(const char *model, const char *kind, const char *source, dou
 	int64		job = ls_job_request(model, kind, source);
 
 	ereport(NOTICE,
-			(is(kind, "count") ?
+			(is(kind, "backfill") ?
 			 errmsg("rules of model \"%s\" are backfilled in the background by job " INT64_FORMAT,
 					model, job) :
 			 errmsg("contacts of model \"%s\" are recomputed in the background by job " INT64_FORMAT,
 					model, job),
-			 is(kind, "count") ?
+			 is(kind, "backfill") ?
 			 errdetail("About %.0f rows have to be read.  The rules contribute nothing until they are backfilled.", rows) :
 			 errdetail("About %.0f rows have to be read.", rows),
 			 errhint("leadscore.lead_job shows its progress.  Without a worker, leadscore.refresh('%s') does the job at once.",

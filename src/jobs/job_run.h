@@ -47,7 +47,7 @@ extern void ls_job_run_pace(LsJobRun *run, int64 contacts, int64 milliseconds);
 extern void ls_job_run_all(const char *model);
 extern void ls_job_run_rescore(const char *model, const char *source);
 extern bool ls_job_run_backfill(const char *model);
-extern void ls_job_run_follow(const char *model, bool all, bool count, bool holds_tables);
+extern void ls_job_run_follow(const char *model, bool all, bool backfill, bool holds_tables);
 extern void ls_job_run_announce(const char *model, const char *kind, const char *source,
 							double rows);
 

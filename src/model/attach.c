@@ -262,10 +262,10 @@ wake_rules(const LsSourceRow *source)
 
 	ls_sql_add_text(&args, source->model);
 	ls_sql_add_text(&args, source->source);
-	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET counted_version = NULL, counting_version = NULL"
+	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET backfilled_version = NULL, backfilling_version = NULL"
 						 " WHERE model = $1 AND source = $2", &args);
 	followers = ls_extension_execute("UPDATE leadscore_internal.lead_rule"
-									 " SET counted_version = NULL, counting_version = NULL"
+									 " SET backfilled_version = NULL, backfilling_version = NULL"
 									 " WHERE model = $1 AND source <> $2"
 									 " AND followed_source = $2", &args) > 0;
 	return followers;
@@ -334,7 +334,7 @@ tell_purged(const LsSourceRow *source)
 	if (!purged_of(source->model, source->source))
 		return false;
 	ereport(NOTICE,
-			(errmsg("what purged events of source \"%s\" gave to model \"%s\" counts again",
+			(errmsg("purged contributions of source \"%s\" to model \"%s\" count again",
 					source->source, source->model),
 			 source->keep ? 0 :
 			 errdetail("From now on, what is deleted is taken out of the scores."),
@@ -353,7 +353,7 @@ advise_index(const LsSourceRow *source, const char *column)
 			(errmsg("no index of \"%s\" begins with column \"%s\"",
 					get_rel_name(source->relation), column),
 			 errdetail("Whenever a contact has to be recomputed, the whole table is read."),
-			 errhint("CREATE INDEX ON %s (%s, %s);",
+			 errhint("Create one with CREATE INDEX ON %s (%s, %s).",
 					 ls_relation_qualified_name(source->relation),
 					 quote_identifier(column),
 					 quote_identifier(source->occurred_at))));
@@ -522,18 +522,18 @@ ls_source_problem(const LsModelRow *model, const LsSourceRow *source)
 	Oid			key;
 
 	if (rel == NULL)
-		return "its table does not exist any more";
+		return "its table no longer exists";
 	relation_close(rel, AccessShareLock);
 
 	attno = get_attnum(source->relation, source->occurred_at);
 	if (attno <= 0)
-		return psprintf("column \"%s\" does not exist any more", source->occurred_at);
+		return psprintf("column \"%s\" no longer exists", source->occurred_at);
 	if (!ls_is_time_type(get_atttype(source->relation, attno)))
 		return psprintf("column \"%s\" is of type %s", source->occurred_at,
 						format_type_be(get_atttype(source->relation, attno)));
 	attno = get_attnum(source->relation, source->contact);
 	if (attno <= 0)
-		return psprintf("column \"%s\" does not exist any more", source->contact);
+		return psprintf("column \"%s\" no longer exists", source->contact);
 	key = key_type(model->model);
 	if (!contact_fits(get_atttype(source->relation, attno), key))
 		return psprintf("column \"%s\" is of type %s, contacts are of type %s",
@@ -541,7 +541,7 @@ ls_source_problem(const LsModelRow *model, const LsSourceRow *source)
 						format_type_be(get_atttype(source->relation, attno)),
 						format_type_be(key));
 	if (source->event && get_attnum(source->relation, source->event) <= 0)
-		return psprintf("column \"%s\" does not exist any more", source->event);
+		return psprintf("column \"%s\" no longer exists", source->event);
 	return NULL;
 }
 
@@ -592,7 +592,7 @@ ls_remove_source(const char *model, const char *source)
 	ls_sql_add_text(&args, model);
 	ls_sql_add_text(&args, source);
 	rules = ls_extension_execute("UPDATE leadscore_internal.lead_rule"
-								 " SET counted_version = 0, counting_version = NULL WHERE model = $1"
+								 " SET backfilled_version = 0, backfilling_version = NULL WHERE model = $1"
 								 " AND (source = $2 OR followed_source = $2)", &args);
 	ls_extension_execute("DELETE FROM leadscore_internal.lead_source WHERE model = $1"
 						 " AND source = $2", &args);
@@ -629,9 +629,9 @@ ls_source_tell_kept(const char *model, const char *source)
 	if (!purged_of(model, source))
 		return;
 	ereport(NOTICE,
-			(errmsg("what purged events of source \"%s\" gave to model \"%s\" is kept, and counts again when the source is attached again",
+			(errmsg("purged contributions of source \"%s\" to model \"%s\" are kept, and count again when the source is attached again",
 					source, model),
-			 errhint("If it is not wanted any more, call leadscore.detach('%s', '%s', purged => 'forget').",
+			 errhint("If they are no longer wanted, call leadscore.detach('%s', '%s', purged => 'forget').",
 					 model, source)));
 }
 

@@ -220,7 +220,7 @@ ls_category_check_removal(const char *name, const char *category)
 	if (user)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("category \"%s\" of model \"%s\" cannot be removed, as it is used by %s",
+				 errmsg("category \"%s\" of model \"%s\" cannot be removed because it is used by %s",
 						category, name, user),
 				 errhint("Give its rules, grades and conditions of stages another category, or delete them.")));
 }
@@ -508,6 +508,6 @@ ls_category_changed(const char *model)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("a model has between 1 and %d categories", LS_MAX_CATEGORIES),
-				 errhint("Drop the model with leadscore.drop_model() if it is not wanted any more.")));
+				 errhint("Call leadscore.drop_model() if the model is no longer wanted.")));
 	ls_model_record_version(model);
 }

@@ -44,8 +44,8 @@ CREATE VIEW leadscore.lead_rule AS
 		   weight, award, time_frame, at_least, decay, decay_interval, decay_keep,
 		   max_points, max_per_period, period, idle, max_gap, followed_by,
 		   followed_condition, followed_source, negated, disqualifies, enabled,
-		   events_from, events_before, description, counted_version, draft,
-		   counting_version
+		   events_from, events_before, description, backfilled_version, draft,
+		   backfilling_version
 	  FROM leadscore_internal.lead_rule_rows();
 
 CREATE FUNCTION leadscore_internal.lead_stage_rows() RETURNS SETOF leadscore_internal.lead_stage
@@ -95,7 +95,7 @@ CREATE FUNCTION leadscore_internal.leave_definitions() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'ls_leave_definitions';
 REVOKE ALL ON FUNCTION leadscore_internal.leave_definitions() FROM PUBLIC;
 COMMENT ON FUNCTION leadscore_internal.leave_definitions() IS
-	'trigger: gives the models that a statement has changed a new version, and has new rules counted';
+	'trigger: gives the models that a statement has changed a new version, and has new rules backfilled';
 
 -- The views have the defaults of the base tables, and the same triggers.
 DO $$

@@ -182,15 +182,15 @@ ls_model_check_key(Relation rel, LsModelTables *new)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("contacts cannot be identified by the virtual generated column \"%s\"",
 						new->row.key),
-				 errhint("Make it a stored one.")));
+				 errhint("Make it a stored generated column.")));
 	if (ls_column_unique(rel, attno))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-			 errmsg("nothing keeps column \"%s\" of table \"%s\" unique",
+			 errmsg("there is no unique constraint on column \"%s\" of table \"%s\"",
 					new->row.key, RelationGetRelationName(rel)),
 			 errdetail("The key needs a unique index of its own that is valid, neither partial nor deferrable, and on the plain column."),
-			 errhint("CREATE UNIQUE INDEX ON %s (%s);",
+			 errhint("Create one with CREATE UNIQUE INDEX ON %s (%s).",
 					 ls_relation_qualified_name(RelationGetRelid(rel)),
 					 quote_identifier(new->row.key))));
 }
@@ -455,14 +455,14 @@ ls_model_new_owner(const LsModelRow *model)
 	if (!model->suspended && !model->switched_on && model->visitors_of == NULL)
 		ereport(WARNING,
 				(errmsg("model \"%s\" is not enabled", model->model),
-				 errdetail("Nothing is counted since its contact table \"%s\" had another owner, or it was switched off.",
+				 errdetail("Nothing has been counted since its contact table \"%s\" had another owner, or it was switched off.",
 						   get_rel_name(model->contacts)),
-				 errhint("Look at its rules, stages and actions, and have it go on with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
+				 errhint("Look at its rules, stages and actions, and enable it with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
 						 model->model)));
 	if (model->suspended && model->visitors_of == NULL)
 		ereport(WARNING,
 				(errmsg("model \"%s\" is suspended", model->model),
-				 errdetail("Table \"%s\" belongs to role \"%s\" now.  The rules, stages and actions of its former owner would run with privileges that the former owner does not have.",
+				 errdetail("Table \"%s\" now belongs to role \"%s\".  The rules, stages and actions of its former owner would run with privileges that the former owner does not have.",
 						   get_rel_name(model->contacts),
 						   GetUserNameFromId(model->owner, false)),
 				 errhint("Look at them, and accept them with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",

@@ -84,9 +84,9 @@ advise_alone(const LsRuleRow *row, const LsModelRow *model)
 		if (strcmp(((LsSourceRow *) lfirst(lc))->source, row->source) == 0)
 			return true;
 	ereport(NOTICE,
-			(errmsg("rule \"%s\" of model \"%s\" counts nothing for now",
+			(errmsg("rule \"%s\" of model \"%s\" contributes nothing for now",
 					row->name, model->model),
-			 errdetail("Its source \"%s\" is not attached any more.", row->source)));
+			 errdetail("Its source \"%s\" is no longer attached.", row->source)));
 	return false;
 }
 
@@ -130,7 +130,7 @@ by_rule_id(const ListCell *a, const ListCell *b)
 
 /*
  * ls_rules_advise gives notices about the rules that a statement has written, by
- * their numbers.  One whose matches stay as they were has a counted_version.
+ * their numbers.  One whose matches stay as they were has a backfilled_version.
  */
 void
 ls_rules_advise(const char *name, int64 *rule_ids, int n)
@@ -149,7 +149,7 @@ ls_rules_advise(const char *name, int64 *rule_ids, int n)
 		LsRuleRow  *row = lfirst(lc);
 		LsSurvey   *survey;
 
-		if (!row->counted_version_null ||
+		if (!row->backfilled_version_null ||
 			bsearch(&row->rule_id, rule_ids, n, sizeof(int64), by_number) == NULL ||
 			!advise_alone(row, model))
 			continue;

@@ -31,7 +31,7 @@
 #include "model/validate.h"
 #include "rules/model_compile.h"
 
-PG_FUNCTION_INFO_V1(ls_record_counted);
+PG_FUNCTION_INFO_V1(ls_record_backfilled);
 
 /* The role that changes something of a model, and when */
 typedef struct Author
@@ -77,7 +77,7 @@ begin(Author *author, const char *model)
 
 /* ---------- rules ---------- */
 
-/* same_rule tells whether two rows differ in nothing but how they are counted. */
+/* same_rule tells whether two rows differ in nothing but how they are backfilled. */
 static bool
 same_rule(HeapTuple a, HeapTuple b, TupleDesc desc)
 {
@@ -89,8 +89,8 @@ same_rule(HeapTuple a, HeapTuple b, TupleDesc desc)
 		Datum		x,
 					y;
 
-		if (att->attisdropped || i == LS_RULE_COUNTED_VERSION ||
-			i == LS_RULE_COUNTING_VERSION)
+		if (att->attisdropped || i == LS_RULE_BACKFILLED_VERSION ||
+			i == LS_RULE_BACKFILLING_VERSION)
 			continue;
 		x = heap_getattr(a, i, desc, &anull);
 		y = heap_getattr(b, i, desc, &bnull);
@@ -128,25 +128,25 @@ column_list(TupleDesc desc, const char *prefix)
 }
 
 /*
- * The versions that a rule was counted under are those that its history knows
+ * The versions that a rule was backfilled under are those that its history knows
  * ($1 is the rule) and those that its row has.
  */
 #define VERSIONS(known) \
 	"(SELECT COALESCE(array_agg(DISTINCT v.version), '{}')" \
 	" FROM (SELECT unnest(" known ") UNION ALL" \
-	" SELECT r.counted_version UNION ALL SELECT r.counting_version) AS v (version)" \
+	" SELECT r.backfilled_version UNION ALL SELECT r.backfilling_version) AS v (version)" \
 	" WHERE v.version > 0)"
 
-/* note_counted takes over how a rule is counted, as nothing else has changed. */
+/* record_versions takes over how a rule is backfilled, as nothing else has changed. */
 static void
-note_counted(int64 rule_id)
+record_versions(int64 rule_id)
 {
 	LsSqlArguments args = {0};
 
 	ls_sql_add(&args, INT8OID, Int64GetDatum(rule_id));
 	ls_extension_execute("UPDATE leadscore_internal.lead_rule_history h"
-						 " SET counted_version = r.counted_version,"
-						 " counting_version = r.counting_version, versions = " VERSIONS("h.versions")
+						 " SET backfilled_version = r.backfilled_version,"
+						 " backfilling_version = r.backfilling_version, versions = " VERSIONS("h.versions")
 						 " FROM leadscore_internal.lead_rule r"
 						 " WHERE h.rule_id = $1 AND h.valid_to IS NULL AND r.rule_id = $1", &args);
 }
@@ -226,11 +226,11 @@ ls_rule_written(const LsDefinition *change)
 }
 
 /*
- * ls_record_counted is leadscore_internal.record_counted(), after each update of a
- * row of the base table: leadscore itself says there how a rule is counted.
+ * ls_record_backfilled is leadscore_internal.record_backfilled(), after each update of a
+ * row of the base table: leadscore itself says there how a rule is backfilled.
  */
 Datum
-ls_record_counted(PG_FUNCTION_ARGS)
+ls_record_backfilled(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_extension_trigger_data(fcinfo, TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW,
 									   LS_FIRED_UPDATE, "lead_rule");
@@ -240,7 +240,7 @@ ls_record_counted(PG_FUNCTION_ARGS)
 	if (same_rule(td->tg_trigtuple, td->tg_newtuple, desc))
 	{
 		ls_rule_row_read(td->tg_newtuple, desc, &row);
-		note_counted(row.rule_id);
+		record_versions(row.rule_id);
 	}
 	return PointerGetDatum(NULL);
 }

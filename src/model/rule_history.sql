@@ -38,7 +38,7 @@ COMMENT ON COLUMN leadscore_internal.lead_rule_history.valid_from IS 'from when 
 COMMENT ON COLUMN leadscore_internal.lead_rule_history.valid_to IS 'until when; null: it still is; valid_from: another change of the same transaction came at once, or it is the note of a deletion';
 COMMENT ON COLUMN leadscore_internal.lead_rule_history.changed_by IS 'role that wrote it';
 COMMENT ON COLUMN leadscore_internal.lead_rule_history.operation IS 'what was done: INSERT, UPDATE or DELETE; RENAME: something that the rule names was renamed';
-COMMENT ON COLUMN leadscore_internal.lead_rule_history.versions IS 'internal: versions under which what it matches was counted';
+COMMENT ON COLUMN leadscore_internal.lead_rule_history.versions IS 'internal: versions under which what it matches was backfilled';
 COMMENT ON COLUMN leadscore_internal.lead_rule_history.history_id IS 'number of the row, in the order in which they were written';
 
 CREATE TABLE leadscore_internal.lead_model_history (
@@ -74,14 +74,14 @@ COMMENT ON COLUMN leadscore_internal.lead_model_history.valid_to IS 'until when;
 COMMENT ON COLUMN leadscore_internal.lead_model_history.changed_by IS 'role that changed it';
 COMMENT ON COLUMN leadscore_internal.lead_model_history.history_id IS 'number of the row, in the order in which they were written';
 
-CREATE FUNCTION leadscore_internal.record_counted() RETURNS trigger
+CREATE FUNCTION leadscore_internal.record_backfilled() RETURNS trigger
 	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'ls_record_counted';
-REVOKE ALL ON FUNCTION leadscore_internal.record_counted() FROM PUBLIC;
-COMMENT ON FUNCTION leadscore_internal.record_counted() IS
-	'trigger: has the version of a rule in lead_rule_history note how it is counted';
-CREATE TRIGGER record_counted AFTER UPDATE ON leadscore_internal.lead_rule
-	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.record_counted();
+	AS 'MODULE_PATHNAME', 'ls_record_backfilled';
+REVOKE ALL ON FUNCTION leadscore_internal.record_backfilled() FROM PUBLIC;
+COMMENT ON FUNCTION leadscore_internal.record_backfilled() IS
+	'trigger: has the version of a rule in lead_rule_history record how it is backfilled';
+CREATE TRIGGER record_backfilled AFTER UPDATE ON leadscore_internal.lead_rule
+	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.record_backfilled();
 
 -- Scores under the rules of another day.  The functions of three arguments stay
 -- what they are.

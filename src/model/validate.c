@@ -4,7 +4,7 @@
  *		What happens when a DBA writes models, categories, stages and grades.
  *
  * What has no meaning is refused, row by row; when a statement is done, the models
- * concerned get a new version and have new rules counted.  definition_view.c calls what is
+ * concerned get a new version and have new rules backfilled.  definition_view.c calls what is
  * here, for what users write.
  *
  *-------------------------------------------------------------------------
@@ -86,7 +86,7 @@ ls_check_expression(LsExprSpec *spec, Oid relation)
 	if (spec->rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the table that %s reads does not exist any more", spec->where)));
+				 errmsg("the table that %s reads no longer exists", spec->where)));
 	spec->advise = true;
 	ls_expr_free(ls_expr_compile(spec, CurrentMemoryContext));
 	relation_close(spec->rel, AccessShareLock);
@@ -484,7 +484,7 @@ refuse_made(const LsCheckedRow *old, const LsCheckedRow *new)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("%s of %s cannot be changed", columns[i], new->where),
-					 errhint("Drop the model with leadscore.drop_model(), and make it again with leadscore.create_model().")));
+					 errhint("Drop the model with leadscore.drop_model(), and create it again with leadscore.create_model().")));
 }
 
 /* key_changed tells whether another column is to identify the contacts. */
@@ -591,24 +591,24 @@ ls_check_model(const LsDefinition *change)
 
 /* ---------- after a change ---------- */
 
-/* has_uncounted tells whether rules of a model are to be counted. */
+/* has_waiting tells whether rules of a model are to be backfilled. */
 static bool
-has_uncounted(const char *model)
+has_waiting(const char *model)
 {
 	ListCell   *lc;
 
 	foreach(lc, ls_rule_rows(model, NULL))
-		if (((LsRuleRow *) lfirst(lc))->counted_version_null)
+		if (((LsRuleRow *) lfirst(lc))->backfilled_version_null)
 			return true;
 	return false;
 }
 
-/* ls_rules_changed gives a model a new version and has new rules counted. */
+/* ls_rules_changed gives a model a new version and has new rules backfilled. */
 void
 ls_rules_changed(const char *model)
 {
 	/* written by a trigger of an event table, in the midst of a statement */
-	if (has_uncounted(model) && !ls_deferred_recompute_model(model))
+	if (has_waiting(model) && !ls_deferred_recompute_model(model))
 		(void) ls_job_run_backfill(model);
 	else
 		ls_model_change_record(model);

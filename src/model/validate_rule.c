@@ -574,7 +574,7 @@ refuse_source(const RuleCheck *check)
 			 errmsg("%s needs a source", check->where),
 			 names ? errdetail("The model's sources are %s.", ls_check_list(names)) :
 			 errdetail("No event table is attached to the model."),
-			 names == NIL ? errhint("Attach one first: SELECT leadscore.attach('%s', 'events', contact => '...', occurred_at => '...').",
+			 names == NIL ? errhint("Call leadscore.attach('%s', 'events', contact => '...', occurred_at => '...') first.",
 									check->row.model) :
 			 nearest ? errhint("Did you mean \"%s\"?", nearest) :
 			 errhint("Set source to the one whose rows the rule counts.")));
@@ -611,7 +611,7 @@ check_source(RuleCheck *check)
 	if (get_rel_relkind(check->source->relation) == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the table of source \"%s\" of %s does not exist any more",
+				 errmsg("the table of source \"%s\" of %s no longer exists",
 						row->source, check->where),
 				 errhint("Use leadscore.detach('%s', '%s').", row->model, row->source)));
 }
@@ -687,27 +687,27 @@ check_expressions(const RuleCheck *check)
 /* ---------- all of it ---------- */
 
 /*
- * set_counted_version decides whether what the state holds for a rule is
- * still right; if not it is counted at the end of the statement.
+ * set_backfilled_version decides whether what the state holds for a rule is
+ * still right; if not it is backfilled at the end of the statement.
  */
 static void
-set_counted_version(RuleCheck *check)
+set_backfilled_version(RuleCheck *check)
 {
 	const LsRuleRow *old = &check->old;
-	bool		counted = check->update && !old->counted_version_null &&
-		old->counted_version != 0;
-	bool		counting = check->update && old->counting_version != 0;
+	bool		backfilled = check->update && !old->backfilled_version_null &&
+		old->backfilled_version != 0;
+	bool		backfilling = check->update && old->backfilling_version != 0;
 
-	if (counted || counting)
+	if (backfilled || backfilling)
 	{
 		read_row(check);
 		if (strcmp(ls_rule_signature(old), ls_rule_signature(&check->row)) != 0)
-			counted = counting = false;
+			backfilled = backfilling = false;
 	}
-	check->nulls[LS_RULE_COUNTED_VERSION - 1] = !counted;
-	check->values[LS_RULE_COUNTED_VERSION - 1] = Int64GetDatum(old->counted_version);
-	check->nulls[LS_RULE_COUNTING_VERSION - 1] = !counting;
-	check->values[LS_RULE_COUNTING_VERSION - 1] = Int64GetDatum(old->counting_version);
+	check->nulls[LS_RULE_BACKFILLED_VERSION - 1] = !backfilled;
+	check->values[LS_RULE_BACKFILLED_VERSION - 1] = Int64GetDatum(old->backfilled_version);
+	check->nulls[LS_RULE_BACKFILLING_VERSION - 1] = !backfilling;
+	check->values[LS_RULE_BACKFILLING_VERSION - 1] = Int64GetDatum(old->backfilling_version);
 }
 
 /* ls_check_rule fills in the defaults of a rule and refuses one that could not be evaluated. */
@@ -742,7 +742,7 @@ ls_check_rule(const LsDefinition *change)
 	check_source(&check);
 	check_event(&check);
 	check_expressions(&check);
-	set_counted_version(&check);
+	set_backfilled_version(&check);
 
 	return heap_form_tuple(check.desc, check.values, check.nulls);
 }

@@ -61,7 +61,7 @@ ls_visitors_check(const LsModelRow *model, const LsSourceRow *source)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("visitors cannot be identified by the virtual generated column \"%s\"",
 						source->visitor),
-				 errhint("Make it a stored one.")));
+				 errhint("Make it a stored generated column.")));
 	if (!OidIsValid(entry->eq_opr) || !OidIsValid(entry->cmp_proc) ||
 		!OidIsValid(entry->hash_proc))
 		ereport(ERROR,

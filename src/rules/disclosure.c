@@ -168,7 +168,7 @@ ls_throw_undisclosed(const char *table)
 			(errcode(code),
 			 errmsg("rows of table \"%s\" cannot be read for its model, SQLSTATE %s",
 					table, unpack_sql_state(code)),
-			 errdetail("The message is shown to who may read the table.")));
+			 errdetail("The message is shown to roles that may read the table.")));
 }
 
 /*
@@ -183,5 +183,5 @@ ls_undisclosed_context(void *arg)
 
 	if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION &&
 		!ls_may_see_table(model->owner, model->score_table))
-		errdetail("The row is shown to who may read the scores of model \"%s\".", model->name);
+		errdetail("The row is shown to roles that may read the scores of model \"%s\".", model->name);
 }

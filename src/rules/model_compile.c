@@ -32,7 +32,7 @@ typedef struct Load
 	LsModel    *model;
 	LsModelRow *row;
 	Snapshot	snapshot;
-	const LsModelDefinition *definition;		/* NULL: that of the catalog */
+	const LsModelDefinition *definition;	/* NULL: that of the catalog */
 } Load;
 
 /* ---------- what the rows of lead_rule mean ---------- */
@@ -96,8 +96,8 @@ ls_rule_derive(const LsRuleRow *row, LsRule *rule)
 	rule->idle = usec(row->idle);
 	rule->events_from = row->events_from;
 	rule->events_before = row->events_before;
-	rule->counting = row->counting_version != 0;
-	rule->version = rule->counting ? row->counting_version : row->counted_version;
+	rule->backfilling = row->backfilling_version != 0;
+	rule->version = rule->backfilling ? row->backfilling_version : row->backfilled_version;
 
 	rule->bucketed = (rule->kind == LS_EVENT || rule->kind == LS_SEQUENCE) &&
 		(rule->time_frame > 0 || !isinf(rule->max_per_period) ||
@@ -271,7 +271,7 @@ load_unless(Load *load, LsSource *source)
 										 FirstLowInvalidHeapAttributeNumber);
 	else if (source->broken == NULL)
 		source->broken = simple_error(ERRCODE_UNDEFINED_COLUMN,
-									  "its column with the contact does not exist any more");
+									  "its contact column no longer exists");
 }
 
 /* depends_on_roles tells whether what a role may read of a table may change with roles. */
@@ -306,7 +306,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->broken = model->unreadable ? NULL : model->suspended;
 	if (rel == NULL)
 		source->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
-									  "its table does not exist any more");
+									  "its table no longer exists");
 	if (source->broken)
 	{
 		if (rel)
@@ -335,7 +335,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->time_attno = time_column(rel, row->occurred_at, &source->time_type);
 	if (source->time_attno == InvalidAttrNumber)
 		source->broken = simple_error(ERRCODE_UNDEFINED_COLUMN,
-									  psprintf("column \"%s\" with the time of events does not exist any more",
+									  psprintf("column \"%s\" with the time of events no longer exists",
 											   row->occurred_at));
 	else
 		source->columns = bms_add_member(source->columns, source->time_attno -
@@ -413,7 +413,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 							   &rule->broken);
 	if (rel == NULL)
 		rule->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
-									"its table does not exist any more");
+									"its table no longer exists");
 	else
 		ls_relation_close(rel, locked);
 	if (rule->broken)
@@ -423,17 +423,17 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 }
 
 /*
- * out_of_step tells whether a rule counts that cannot be read, or sleeps though it
+ * out_of_step tells whether a rule counts that cannot be read, or is disabled though it
  * can: roles may lose privileges, and get them, without a word.
  */
 static bool
 out_of_step(const LsRuleRow *row, const LsRule *rule)
 {
-	bool		asleep = !row->counted_version_null && row->counted_version == 0;
+	bool		disabled = !row->backfilled_version_null && row->backfilled_version == 0;
 
 	if (rule->broken)
-		return !asleep && rule->broken->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
-	return asleep && rule->kind != LS_SEQUENCE;
+		return !disabled && rule->broken->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
+	return disabled && rule->kind != LS_SEQUENCE;
 }
 
 static void
@@ -538,7 +538,7 @@ load_contacts(Load *load, Relation contacts)
 	if (contacts == NULL)
 	{
 		model->contacts_broken = simple_error(ERRCODE_UNDEFINED_TABLE,
-											  "the contact table does not exist any more");
+											  "the contact table no longer exists");
 		return;
 	}
 	model->contact_key = compile_column(model, contacts, model->key_column,

@@ -67,7 +67,7 @@ typedef struct LsRule
 	TimestampTz events_before;
 	int64		version;		/* of what it matches: key of its slot; 0: none */
 	bool		skip;			/* matches no row: uncounted, broken, not asked */
-	bool		counting;		/* a job counts it: it matches, and gives nothing */
+	bool		backfilling;		/* a job backfills it: it matches, and gives nothing */
 	bool		watched;		/* an action wants to know when it comes in force */
 	ErrorData  *broken;			/* why it could not be compiled */
 	LsFailures	failures;
@@ -191,7 +191,7 @@ typedef struct LsModel
 	int			nfailing;		/* rules and stages with failures to report */
 	bool		broken_reported;
 	uint64		warned_in;		/* transaction told that it does not decide what is kept */
-	bool		out_of_step;	/* rules are to fall asleep, or to wake */
+	bool		out_of_step;	/* rules are to be disabled, or enabled */
 	int			nstages;
 	LsStage    *stages;			/* ascending by position */
 	bool		stages_read_contact;
@@ -224,7 +224,7 @@ typedef struct LsModel
 /*
  * A definition to be compiled in the place of the one in the catalog, for one
  * who evaluates events and not states: every rule matches rows, whether it is
- * counted or not.
+ * backfilled or not.
  */
 typedef struct LsModelDefinition
 {
@@ -252,7 +252,7 @@ extern LsModel *ls_model_acquire_to_write(const char *name);
 extern LsModel *ls_model_to_change(const char *name, bool enabled);
 extern LsModel *ls_model_load(const char *name, Snapshot snapshot);
 extern LsModel *ls_model_load_definition(const char *name, Snapshot snapshot,
-									const LsModelDefinition *definition);
+										 const LsModelDefinition *definition);
 extern void ls_model_release(LsModel *model);
 extern void ls_rules_forget(Oid relation);
 extern void ls_rules_forget_reach(void);

@@ -146,7 +146,7 @@ suspended_hint(const LsModel *model)
 	if (model->unreadable)
 		return errhint("%s", model->suspended->hint);
 	if (!model->former)
-		return errhint("Mend that, then call leadscore.rescore('%s').",
+		return errhint("Correct that, and then call leadscore.rescore('%s').",
 					   model->visitors_of ? model->visitors_of : model->name);
 	return errhint("Look at its rules, stages and actions, and accept them with UPDATE leadscore.lead_model SET enabled = true WHERE model = '%s'.",
 				   model->visitors_of ? model->visitors_of : model->name);

@@ -358,7 +358,7 @@ ls_rule_points_add(LsModel *model, const LsState *state, LsRule *rule,
 				   const LsSlot *slot, TimestampTz t, LsScore *score)
 {
 	LsContribution c = {0};
-	bool		counts = rule->enabled && !rule->skip && !rule->counting;
+	bool		counts = rule->enabled && !rule->skip && !rule->backfilling;
 
 	c.last_match = DT_NOBEGIN;
 	if (counts)

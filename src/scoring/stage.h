@@ -22,7 +22,7 @@ typedef struct LsStageState
 	char	   *stage;			/* NULL: none yet */
 	TimestampTz since;
 	char	   *prior_stage;	/* sticky stage before disqualification */
-	LsStageOverride override;			/* whether stage was set, and is kept */
+	LsStageOverride override;	/* whether stage was set, and is kept */
 } LsStageState;
 
 /* Bounds of a score: below low or at high and above, something changes */

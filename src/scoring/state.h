@@ -27,7 +27,7 @@ typedef enum LsStageOverride
 {
 	LS_OVERRIDE_NONE,
 	LS_OVERRIDE_ABOVE,		/* above that: kept until it is reached */
-	LS_OVERRIDE_BELOW				/* below that: kept until the score is down to it */
+	LS_OVERRIDE_BELOW			/* below that: kept until the score is down to it */
 } LsStageOverride;
 
 typedef struct LsBucket

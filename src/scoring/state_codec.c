@@ -27,7 +27,7 @@
 #define HAS_PRIOR		0x10
 #define STAGE_RECORDED	0x20
 #define HAS_DUE			0x40
-#define HAS_OVERRIDE		0x80
+#define HAS_OVERRIDE	0x80
 
 /* flags of a slot: how its sum is written, and what follows */
 #define SUM_MASK		0x03
@@ -258,7 +258,7 @@ malformed(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("the state of a contact is damaged"),
-			 errhint("Delete the row while the triggers of its table are disabled, and call leadscore.rescore(), which counts the events again.")));
+			 errhint("Delete the row while the triggers of its table are disabled, and call leadscore.rescore(), which recomputes the contact from its events.")));
 }
 
 /* get_long reads a number of any length. */
@@ -484,7 +484,7 @@ ls_state_decode(const bytea *bytes, LsState *state)
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("state of a contact has format %d, which this version does not know",
 						head[0]),
-				 errhint("Delete the row while the triggers of its table are disabled, and call leadscore.rescore(), which counts the events again.")));
+				 errhint("Delete the row while the triggers of its table are disabled, and call leadscore.rescore(), which recomputes the contact from its events.")));
 	state->has_contact = (head[1] & HAS_CONTACT) != 0;
 	state->stage_recorded = (head[1] & STAGE_RECORDED) != 0;
 	if (head[1] & HAS_CREATED)

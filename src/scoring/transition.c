@@ -296,7 +296,7 @@ set_stage(LsTransition *tr, const char *chosen, const char *reason)
 				 errmsg("contact \"%s\" of model \"%s\" is disqualified",
 						ls_key_text(&tr->model->key, tr->row->contact), tr->model->name),
 				 errdetail("A rule that disqualifies is in force."),
-				 errhint("leadscore.explain() shows which rules are.")));
+				 errhint("Call leadscore.explain() to see which rules are.")));
 	ls_stage_set(tr->model, tr->score, tr->econtext, chosen, &stage, tr->now);
 	arrive(tr, &stage, tr->now, "manual", reason);
 }

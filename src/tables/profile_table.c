@@ -29,7 +29,7 @@ enum
 {
 	PROFILE_CONTACT = 1,
 	PROFILE_SINCE,
-	PROFILE_COUNTED,
+	PROFILE_BACKFILLED,
 	PROFILE_HAS_CONTACT,
 	PROFILE_CREATED_AT,
 	PROFILE_VERSIONS,
@@ -112,7 +112,7 @@ fill(TupleTableSlot *slot, Datum contact, const LsProfileRow *row)
 	memset(slot->tts_isnull, false, sizeof(bool) * PROFILE_NCOLUMNS);
 	slot->tts_values[PROFILE_CONTACT - 1] = contact;
 	slot->tts_values[PROFILE_SINCE - 1] = TimestampTzGetDatum(row->since);
-	slot->tts_values[PROFILE_COUNTED - 1] = BoolGetDatum(row->counted);
+	slot->tts_values[PROFILE_BACKFILLED - 1] = BoolGetDatum(row->backfilled);
 	slot->tts_values[PROFILE_HAS_CONTACT - 1] = BoolGetDatum(profile->has_contact);
 	slot->tts_isnull[PROFILE_CREATED_AT - 1] = profile->created_at == DT_NOBEGIN;
 	slot->tts_values[PROFILE_CREATED_AT - 1] = TimestampTzGetDatum(profile->created_at);
@@ -158,7 +158,7 @@ void
 ls_profile_table_add(LsRowWriter *table, Datum contact,
 					 const LsProfile *before, const LsProfileRow *row)
 {
-	if ((before->n > 0 || (before->has_contact && !row->counted)) &&
+	if ((before->n > 0 || (before->has_contact && !row->backfilled)) &&
 		is_first(table, contact))
 	{
 		LsProfileRow always = {DT_NOBEGIN, true, *before};
@@ -192,7 +192,7 @@ read_row(const LsTableScan *scan)
 	int			nweights;
 
 	row->since = DatumGetTimestampTz(scan->values[PROFILE_SINCE - 1]);
-	row->counted = DatumGetBool(scan->values[PROFILE_COUNTED - 1]);
+	row->backfilled = DatumGetBool(scan->values[PROFILE_BACKFILLED - 1]);
 	profile->has_contact = DatumGetBool(scan->values[PROFILE_HAS_CONTACT - 1]);
 	profile->created_at = scan->nulls[PROFILE_CREATED_AT - 1] ? DT_NOBEGIN :
 		DatumGetTimestampTz(scan->values[PROFILE_CREATED_AT - 1]);

@@ -30,7 +30,7 @@ typedef struct LsProfile
 typedef struct LsProfileRow
 {
 	TimestampTz since;			/* DT_NOBEGIN: always, as far as is known */
-	bool		counted;		/* not the contact changed, but what is counted */
+	bool		backfilled;		/* not the contact changed, but rules were backfilled */
 	LsProfile	profile;
 } LsProfileRow;
 

@@ -17,7 +17,7 @@
  *
  * A rule that is backfilled has another version, though it matches what it did:
  * a column got another type, or its source was attached again.  The history of
- * rules has all versions under which a rule was counted as it reads, and slots of
+ * rules has all versions under which a rule was backfilled as it reads, and slots of
  * these are taken for those of the present one.
  *
  * Rows outlast their source: they count for nothing while it is not attached, and
@@ -70,7 +70,7 @@ warn_ignored(LsModel *model)
 	ereport(WARNING,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("leadscore.on_delete is ignored for model \"%s\"", model->name),
-			 errdetail("Only members of the role that owns the model decide whether what deleted events gave is kept."),
+			 errdetail("Only members of the role that owns the model decide whether contributions of deleted events are kept."),
 			 errhint("What attach() was told applies; the owner can let others decide by a SECURITY DEFINER function that sets it and deletes.")));
 }
 
@@ -148,7 +148,7 @@ ls_purged_of_source(const char *model, const char *source)
 					 model, source) > 0;
 }
 
-/* ls_purged_forget_source has what a source's purged events gave leave for good. */
+/* ls_purged_forget_source deletes the purged contributions of a source. */
 int64
 ls_purged_forget_source(const char *model, const char *source)
 {
@@ -159,7 +159,7 @@ ls_purged_forget_source(const char *model, const char *source)
 
 /* ---------- versions of rules ---------- */
 
-/* A version under which a rule was counted before, and its present one */
+/* A version under which a rule was backfilled before, and its present one */
 typedef struct LsFormer
 {
 	int64		version;
@@ -177,7 +177,7 @@ by_version(const void *a, const void *b)
 
 /*
  * says_of tells whether a row of the history is of a rule as the model has it.
- * One that waits to be counted is what the history has last.
+ * One that waits to be backfilled is what the history has last.
  */
 static bool
 says_of(const LsRuleVersion *row, const LsRule *rule, int nrules)
@@ -192,7 +192,7 @@ says_of(const LsRuleVersion *row, const LsRule *rule, int nrules)
 	return false;
 }
 
-/* load_former finds all versions under which the rules of a model were counted before. */
+/* load_former finds all versions under which the rules of a model were backfilled before. */
 static void
 load_former(LsModel *model)
 {
@@ -451,9 +451,9 @@ ls_purged_report(LsModel *model, const char *detail)
 				 errdetail("%s", detail)));
 }
 
-/* counted_before tells whether a rule was counted already as it reads now. */
+/* backfilled_before tells whether a rule was backfilled already as it reads now. */
 static bool
-counted_before(LsModel *model, const LsRule *rule)
+backfilled_before(LsModel *model, const LsRule *rule)
 {
 	ListCell   *lc;
 
@@ -477,16 +477,16 @@ ls_purged_report_rule(LsModel *model, const LsRule *rule)
 	List	   *sources;
 	List	   *latest;
 
-	if (rule->kind == LS_PROFILE || !ls_purged_any(model) || counted_before(model, rule))
+	if (rule->kind == LS_PROFILE || !ls_purged_any(model) || backfilled_before(model, rule))
 		return;
 	purged(model, &sources, &latest);
 	for (int i = 0; i < list_length(sources); i++)
 		if (rule->source < 0 ||
 			strcmp(model->sources[rule->source].name, list_nth(sources, i)) == 0)
 			ereport(NOTICE,
-					(errmsg("rule \"%s\" of model \"%s\" counts only what is still there of source \"%s\"",
+					(errmsg("rule \"%s\" of model \"%s\" does not match purged events of source \"%s\"",
 							rule->name, model->name, (char *) list_nth(sources, i)),
-					 errdetail("Events up to %s may have been purged, and what they gave was kept only for what rules matched then.",
+					 errdetail("Events up to %s may have been purged, and their contributions are kept only for rules that matched them then.",
 							   timestamptz_to_str(*(TimestampTz *) list_nth(latest, i)))));
 }
 

@@ -26,7 +26,7 @@ typedef enum LsOnDelete
 
 extern int	ls_on_delete;
 
-/* One row: what events of one contact that went together had given */
+/* One row: contributions of events of one contact that were purged together */
 typedef struct LsPurged
 {
 	char	   *source;

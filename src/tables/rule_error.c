@@ -147,8 +147,8 @@ ls_rule_error_write(const char *model, int64 rule_id, const char *name, int64 nu
 
 /*
  * ls_rule_error_purge deletes rows of lead_rule_error that are no longer to be kept, but
- * none that another session is deleting, nor what tells why a rule that still sleeps fell
- * asleep.
+ * none that another session is deleting, nor what tells why a rule that still is disabled was
+ * disabled.
  */
 int64
 ls_rule_error_purge(int limit)
@@ -166,7 +166,7 @@ ls_rule_error_purge(int limit)
 								" WHERE e.failed_at OPERATOR(pg_catalog.<) $1"
 								" AND NOT EXISTS (SELECT FROM leadscore_internal.lead_rule r"
 								" WHERE r.rule_id OPERATOR(pg_catalog.=) e.rule_id"
-								" AND r.counted_version OPERATOR(pg_catalog.=) 0)"
+								" AND r.backfilled_version OPERATOR(pg_catalog.=) 0)"
 								" ORDER BY e.failed_at LIMIT $2 FOR UPDATE OF e SKIP LOCKED))", &args);
 }
 
@@ -216,7 +216,7 @@ warn_of_rule(LsModel *model, LsRule *rule, int64 number)
 				(errcode(failures->code),
 				 errmsg("rule \"%s\" of model \"%s\" failed with SQLSTATE %s and was skipped",
 						rule->name, model->name, unpack_sql_state(failures->code)),
-				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
+				 errhint("Members of the role that owns the model find more in the view leadscore.rule_errors.")));
 }
 
 static void
@@ -254,7 +254,7 @@ report_stage(LsModel *model, LsStage *stage)
 				(errcode(failures->code),
 				 errmsg("the condition of stage \"%s\" of model \"%s\" failed with SQLSTATE %s and counts as false",
 						stage->name, model->name, unpack_sql_state(failures->code)),
-				 errhint("Who manages the model finds more in the view leadscore.rule_errors.")));
+				 errhint("Members of the role that owns the model find more in the view leadscore.rule_errors.")));
 	record(model, failures, report, 0, psprintf("stage %s", stage->name));
 }
 
@@ -272,8 +272,8 @@ report_keys(LsModel *model, LsSource *source)
 	{
 		ereport(WARNING,
 				(errcode(failures->code),
-				 errmsg_plural(INT64_FORMAT " row of table \"%s\" counts for nobody in model \"%s\"",
-							   INT64_FORMAT " rows of table \"%s\" count for nobody in model \"%s\"",
+				 errmsg_plural("ignoring " INT64_FORMAT " row of table \"%s\" in model \"%s\"",
+							   "ignoring " INT64_FORMAT " rows of table \"%s\" in model \"%s\"",
 							   report->unwarned, report->unwarned, get_rel_name(relation), model->name),
 				 ls_may_see_table(model->owner, relation) || failures->code == ERRCODE_PROGRAM_LIMIT_EXCEEDED ?
 				 errdetail("No contact can be made of column \"%s\": %s.",

@@ -43,10 +43,10 @@ ls_guard(PG_FUNCTION_ARGS)
 								   has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner)))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("table \"%s\" is kept by leadscore and cannot be written",
+				 errmsg("table \"%s\" is maintained by leadscore and cannot be written",
 						RelationGetRelationName(trigger->tg_relation)),
 				 strncmp(RelationGetRelationName(trigger->tg_relation), "outbox_", 7) == 0 ?
-				 errhint("Use leadscore.take(), done(), failed(), retry() or discard().") :
+				 errhint("Use leadscore.outbox_take(), outbox_done(), outbox_failed(), outbox_retry() or outbox_discard().") :
 				 errhint("Scores follow from events and rules: change those, or use leadscore.rescore().")));
 	return PointerGetDatum(NULL);
 }

@@ -108,7 +108,7 @@ UNION ALL SELECT 'activity', count(*), min(occurred_at)::date, max(occurred_at):
 UNION ALL SELECT 'orders', count(*), min(ordered_at)::date, max(ordered_at)::date FROM crm.orders;
 
 \echo
-\echo '2. A score sheet over the contacts. Both event tables feed it from now on'
+\echo '2. A model over the contacts. Both event tables feed it from now on'
 \echo
 -- no worker is at work yet: what is there is counted at once
 SET leadscore.inline_limit = 10000000;
@@ -358,7 +358,7 @@ SELECT count(*) AS happened, count(*) FILTER (WHERE l.at = h.changed_at) AS as_f
 \echo
 \set ECHO queries
 SELECT action, contact, stage AS has_left, round(score::numeric, 1) AS score, happened_at
-  FROM leadscore.take('win back team', max_rows => 3) ORDER BY outbox_id;
+  FROM leadscore.outbox_take('win back team', max_rows => 3) ORDER BY outbox_id;
 \set ECHO none
 \echo '   And what the funnel was at each midnight'
 \echo

@@ -167,12 +167,12 @@ SELECT leadscore.rescore('m', true);
 SELECT leadscore.run_job('m', 5);
 SELECT leadscore.rescore('m', true);
 SELECT leadscore.cancel_job(max(job_id)) FROM leadscore.lead_job WHERE finished_at IS NULL;
-SELECT count(*) FROM leadscore.take('c', 1);
-SELECT leadscore.failed('c', ARRAY(SELECT outbox_id FROM leadscore.lead_outbox LIMIT 1), 'no', '1 second');
-SELECT leadscore.retry(ARRAY(SELECT outbox_id FROM leadscore.lead_outbox));
-SELECT leadscore.discard('{0}');
-SELECT count(*) FROM leadscore.take('d', 100);
-SELECT leadscore.done('d', ARRAY(SELECT outbox_id FROM leadscore.lead_outbox LIMIT 1));
+SELECT count(*) FROM leadscore.outbox_take('c', 1);
+SELECT leadscore.outbox_failed('c', ARRAY(SELECT outbox_id FROM leadscore.lead_outbox LIMIT 1), 'no', '1 second');
+SELECT leadscore.outbox_retry(ARRAY(SELECT outbox_id FROM leadscore.lead_outbox));
+SELECT leadscore.outbox_discard('{0}');
+SELECT count(*) FROM leadscore.outbox_take('d', 100);
+SELECT leadscore.outbox_done('d', ARRAY(SELECT outbox_id FROM leadscore.lead_outbox LIMIT 1));
 DELETE FROM stay WHERE guest = '(3,c)'::pair;
 SELECT leadscore.erase_contact('pairs', '(3,c)');
 SELECT leadscore.erase_contact('pairs', '(4,d)'::pair);
@@ -269,7 +269,7 @@ my @texts = ('', 'm', 'pairs', 'theirs', 'nobody', 'M', 'x' x 41, 'x' x 63, 'x' 
 	'engagement', 'UTC', 'Europe/Berlin', 'Mars/Olympus', '+25:00', 'keep', 'retract', 'source', 'queued',
 	'immediate', '1', '-1', '0', '41', '99999999999999999999', '1.5', 'NaN', 'infinity', '(1,a)', '(,)', '(', '{}',
 	'{1,NULL}', 'v1', 'c', 'd', 'secret', q{'"; DROP TABLE tenant.event; --}, '%s%n%1$s', "\x{c3}\x{a4}", 'now()',
-	'true', '\\', "a\tb", 'tenant.contact', 'stage_entered', 'take', 'pg_sleep');
+	'true', '\\', "a\tb", 'tenant.contact', 'stage_entered', 'outbox_take', 'pg_sleep');
 my @instants = ("'infinity'", "'-infinity'", 'now()', "'4714-11-24 00:00+00 BC'", "'294276-12-31 23:59+00'",
 	"'2026-01-03'", "'2026-01-03'", "'1970-01-01'", 'NULL', 'NULL', "now() + interval '30 days'");
 my @numbers = ('0', '1', '1', '-1', '5', '100', '2147483647', '-2147483648', 'NULL');

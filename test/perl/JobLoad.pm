@@ -158,7 +158,7 @@ SQL
 	$node->safe_psql('postgres', "SELECT leadscore.refresh('m')");
 	is($node->safe_psql('postgres', "SELECT * FROM leadscore.verify('m') LIMIT 5"), '', 'the scores are what the events give');
 	is($node->safe_psql('postgres', <<'SQL'), 0, 'every rule is counted');
-SELECT count(*) FROM leadscore.lead_rule WHERE counted_version IS NULL OR counting_version IS NOT NULL
+SELECT count(*) FROM leadscore.lead_rule WHERE backfilled_version IS NULL OR backfilling_version IS NOT NULL
 SQL
 	is($node->safe_psql('postgres', "SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'"), 0, 'no deadlock');
 	my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset);

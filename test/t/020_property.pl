@@ -77,7 +77,7 @@ my @idles = ('1 hour', '1 day', '36 hours', '3.5 days', '7 days', '10 days', '1 
 sub new_world
 {
 	my ($seed) = @_;
-	my %w = (seed => $seed, node => $node, db => "seed_$seed", model => pick('b2b', 'm', 'sheet_2', 'ev'),
+	my %w = (seed => $seed, node => $node, db => "seed_$seed", model => pick('b2b', 'm', 'second_2', 'ev'),
 		next_id => 1, rules => 0);
 
 	# [zone, an instant about which its clocks change]
@@ -748,7 +748,7 @@ SQL
 		. ($out || 'none'));
 	return if $out;
 	diag(run($w, 'all rules', <<"SQL"));
-SELECT o.rule_id, o.matched, o.in_force, o.points, jsonb_strip_nulls(to_jsonb(r) - '{model,counted_version}'::text[])
+SELECT o.rule_id, o.matched, o.in_force, o.points, jsonb_strip_nulls(to_jsonb(r) - '{model,backfilled_version}'::text[])
 	FROM oracle.rules('$w->{model}', $pair) o JOIN leadscore.lead_rule r USING (rule_id)
 	 WHERE o.matched > 0 OR o.points <> 0;
 SQL

@@ -78,7 +78,7 @@ like(($node->psql('a', "SET ROLE nobody; SELECT leadscore.start_worker()"))[2],
 	'start_worker is not for everybody');
 my ($code, $out, $err) = $node->psql('a', 'SELECT leadscore.start_worker()');
 is($out, 'f', 'start_worker: there is a launcher');
-like($err, qr/NOTICE:  the launcher looks after this database already/, '... it says');
+like($err, qr/NOTICE:  the launcher already serves this database/, '... it says');
 like(($node->psql('a', 'SELECT leadscore.stop_worker()'))[2], qr/Set leadscore.enabled to off/, 'stop_worker says what does it');
 
 ################################################################################

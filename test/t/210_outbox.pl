@@ -33,26 +33,26 @@ CREATE TABLE processed (outbox_id bigint PRIMARY KEY, contact text UNIQUE, consu
 CREATE TABLE delivered (outbox_id bigint, consumer int);
 SQL
 
-# Once: the work, take() and done() are one transaction.  The name of a consumer
+# Once: the work, outbox_take() and outbox_done() are one transaction.  The name of a consumer
 # is that of its backend, so that one that comes back is another.
 append_to_file("$dir/once.pgbench", <<'SQL' =~ s/\n\t+/ /gr);
 BEGIN;
-WITH t AS MATERIALIZED (SELECT * FROM leadscore.take('c' || pg_backend_pid(), 10, action => 'warm')),
+WITH t AS MATERIALIZED (SELECT * FROM leadscore.outbox_take('c' || pg_backend_pid(), 10, action => 'warm')),
 	w AS (INSERT INTO processed SELECT outbox_id, contact, pg_backend_pid() FROM t)
 	SELECT coalesce(array_agg(outbox_id), '{}') AS ids FROM t \gset
 \sleep 4 ms
-SELECT leadscore.done('c' || pg_backend_pid(), ':ids');
+SELECT leadscore.outbox_done('c' || pg_backend_pid(), ':ids');
 \sleep 2 ms
 COMMIT;
 SQL
 
 # At least once: each is a transaction of its own.
 append_to_file("$dir/least.pgbench", <<'SQL' =~ s/\n\t+/ /gr);
-WITH t AS MATERIALIZED (SELECT * FROM leadscore.take('c' || pg_backend_pid(), 10, '1 second', action => 'hot')),
+WITH t AS MATERIALIZED (SELECT * FROM leadscore.outbox_take('c' || pg_backend_pid(), 10, '1 second', action => 'hot')),
 	w AS (INSERT INTO delivered SELECT outbox_id, pg_backend_pid() FROM t)
 	SELECT coalesce(array_agg(outbox_id), '{}') AS ids FROM t \gset
 \sleep 4 ms
-SELECT leadscore.done('c' || pg_backend_pid(), ':ids');
+SELECT leadscore.outbox_done('c' || pg_backend_pid(), ':ids');
 SQL
 
 # Starts two consumers, processes of their own.

@@ -58,12 +58,12 @@ $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;
 UPDATE leadscore.lead_rule SET condition = 'n > 2' WHERE model = 'm' AND name = 'form';
 SQL
-$node->within(20, half_way('count'), 'a slow job counts');
+$node->within(20, half_way('backfill'), 'a slow job counts');
 my $position = $node->safe_psql('postgres', "SELECT position FROM leadscore.lead_job WHERE state = 'running'");
 is($node->safe_psql('postgres', "SELECT count(*) > 0 FROM leadscore.explain('m', 5) WHERE name = 'form' AND points <> 0"),
 	'f', 'a rule contributes nothing until it is counted');
 kill 9, $node->worker_pid('postgres');
-$node->within(30, half_way('count'), 'the server comes back, and the job goes on');
+$node->within(30, half_way('backfill'), 'the server comes back, and the job goes on');
 cmp_ok($node->safe_psql('postgres', "SELECT coalesce(position::int, 999999) FROM leadscore.lead_job WHERE state = 'running'"),
 	'>=', $position, '... where it was');
 $node->within(30, half_way('refresh'), 'rows are refreshed');

@@ -68,7 +68,7 @@ SQL
 SET client_min_messages = warning;
 UPDATE leadscore.lead_rule SET condition = 'n > 2 AND n <> $changes' WHERE model = 'm' AND name = 'form';
 SQL
-	$node->within(20, half_way('count'), "$what: a slow job counts");
+	$node->within(20, half_way('backfill'), "$what: a slow job counts");
 }
 
 sub let_it_end
@@ -85,7 +85,7 @@ sub let_it_end
 
 job_beside_writers($node, 4000, limit => 60, bare => 1, quick => 1);
 is(ask($shared), 't', 'ranges were done by more than one process');
-is(ask("SELECT count(*) FROM seen WHERE phase NOT IN ('count', 'refresh')"), 0, 'in the phases that have them');
+is(ask("SELECT count(*) FROM seen WHERE phase NOT IN ('backfill', 'refresh')"), 0, 'in the phases that have them');
 as_fresh($node, 'in two processes, beside writers');
 
 ################################################################################
@@ -93,7 +93,7 @@ as_fresh($node, 'in two processes, beside writers');
 
 slow_job('a helper is terminated');
 $node->within(5, $helper, 'a helper is at work');
-$node->within(5, "SELECT count(DISTINCT pid) = 2 FROM seen WHERE phase = 'count'", 'two processes count');
+$node->within(5, "SELECT count(DISTINCT pid) = 2 FROM seen WHERE phase = 'backfill'", 'two processes count');
 is(ask("SELECT string_agg(query, ',') $helpers"), 'leadscore: model m, job', 'pg_stat_activity tells');
 $node->within(5, <<'SQL', 'the job tells what the ranges add up to');
 SELECT j.done = p.done AND j.position = p.position FROM leadscore.lead_job j,
@@ -188,7 +188,7 @@ as_fresh($node, 'job_workers = 1');
 $node->configure(job_workers => 3);
 slow_job('job_workers = 3');
 $node->within(10, "SELECT count(*) = 2 $helpers", 'two helpers');
-$node->within(10, "SELECT count(DISTINCT pid) = 3 FROM seen WHERE phase = 'count'", 'three processes count');
+$node->within(10, "SELECT count(DISTINCT pid) = 3 FROM seen WHERE phase = 'backfill'", 'three processes count');
 
 ################################################################################
 # Cancelled
@@ -197,7 +197,7 @@ $node->timed(3, "SELECT leadscore.cancel_job(job_id) FROM leadscore.lead_job WHE
 $node->within(5, 'SELECT count(*) = 0 FROM leadscore.lead_job_range', 'cancelled: no ranges are left');
 $node->within(5, $no_helper, 'cancelled: helpers leave');
 is(ask(<<'SQL'), 't', 'the rule waits');
-SELECT counted_version IS NULL AND counting_version IS NULL FROM leadscore.lead_rule
+SELECT backfilled_version IS NULL AND backfilling_version IS NULL FROM leadscore.lead_rule
  WHERE name = 'form' AND model = 'm'
 SQL
 ask('DROP TRIGGER slow ON leadscore.score_m');
@@ -221,7 +221,7 @@ SELECT count(*) FILTER (WHERE NOT ended) = 1 AND count(*) > 4
   FROM leadscore.lead_job_range
 SQL
 is(ask("SELECT phase, error, attempts > 0, retry_at IS NOT NULL, position FROM leadscore.lead_job WHERE state = 'running'"),
-	'count|no room|t|t|' . ask('SELECT coalesce(position, first) FROM leadscore.lead_job_range WHERE NOT ended'),
+	'backfill|no room|t|t|' . ask('SELECT coalesce(position, first) FROM leadscore.lead_job_range WHERE NOT ended'),
 	'the job says so');
 ask('DROP TRIGGER refuse ON leadscore.score_m');
 $node->within(30, $over, 'when it is mended the job goes on by itself');
@@ -236,7 +236,7 @@ sub other
 	my ($what) = @_;
 	$node->safe_psql('postgres', 'CREATE DATABASE other');
 	load_tables_in('other');
-	$node->within(20, half_way('count'), "$what: a slow job counts in another database", 'other');
+	$node->within(20, half_way('backfill'), "$what: a slow job counts in another database", 'other');
 	$node->within(5, "SELECT count(*) = 1 $helpers AND datname = 'other'", "$what: a helper is at work", 'other');
 }
 
@@ -301,11 +301,11 @@ ask(<<'SQL');
 SET client_min_messages = warning;
 SELECT leadscore.attach('m', 'event', 'contact', 'at', 'what');
 SQL
-$node->within(20, half_way('count'), 'a job has ranges');
+$node->within(20, half_way('backfill'), 'a job has ranges');
 is(ask("SELECT count(*) $helpers"), 0, 'there is no helper');
 $node->within(60, $over, 'a job without helpers ends');
 is(ask("SELECT * FROM leadscore.verify('m') LIMIT 5"), '', 'verify() finds nothing');
-my @said = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /goes on with a job in fewer processes/g;
+my @said = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /as many processes for a job/g;
 is(scalar @said, 1, 'that is said once in the log');
 is($node->safe_psql('postgres', <<'SQL'), '0',
 SELECT count(*) FROM leadscore_internal.lead_job WHERE state = 'done' AND done IS DISTINCT FROM total

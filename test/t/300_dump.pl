@@ -203,7 +203,7 @@ sub same_state
 
 my $original = state_of('crm');
 is(sql('crm', $verify), '', 'the original is right');
-is(sql('crm', "SELECT count(*) FILTER (WHERE counted_version = 0) FROM leadscore.lead_rule"), 3,
+is(sql('crm', "SELECT count(*) FILTER (WHERE backfilled_version = 0) FROM leadscore.lead_rule"), 3,
 	'three rules of it wait for what they use');
 like($original->{history_crm}, qr/hot/, 'there is some history');
 like($original->{daily_crm}, qr/^leadscore.daily_crm_202601\|2026-01-16/m, 'there are some days');
@@ -261,7 +261,7 @@ sub copied
 	is(sql($db, $verify), '', "$how: it is right");
 	is(sql($db, "SELECT leadscore.refresh()"), 0, "$how: nothing is left to do");
 	my ($code, $out, $err) = $node->psql($db, "UPDATE leadscore.score_crm SET score = 1");
-	like($err, qr/is kept by leadscore and cannot be written/, "$how: scores are guarded");
+	like($err, qr/is maintained by leadscore and cannot be written/, "$how: scores are guarded");
 }
 
 sub run_quietly

@@ -118,10 +118,10 @@ for my $db (qw(whole pieces))
 SELECT min(outbox_id) > $highest, count(*) = count(DISTINCT outbox_id) FROM leadscore.lead_outbox
  WHERE outbox_id > $highest
 SQL
-	is(sql($db, "SELECT count(*) FROM leadscore.take('c')"), sql($db, 'SELECT count(*) FROM leadscore.lead_outbox'),
+	is(sql($db, "SELECT count(*) FROM leadscore.outbox_take('c')"), sql($db, 'SELECT count(*) FROM leadscore.lead_outbox'),
 		"$db: all can be taken");
 	is(sql($db, <<"SQL"), sql($db, "SELECT count(*) FROM leadscore.lead_outbox WHERE outbox_id > $highest"), "$db: ... and done, each once");
-SELECT leadscore.done('c', array_agg(outbox_id)) FROM leadscore.lead_outbox WHERE outbox_id > $highest
+SELECT leadscore.outbox_done('c', array_agg(outbox_id)) FROM leadscore.lead_outbox WHERE outbox_id > $highest
 SQL
 	for my $model (@models)
 	{

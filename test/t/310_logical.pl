@@ -204,7 +204,7 @@ SQL
 $publisher->wait_for_catchup('two');
 is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM pg_prepared_xacts'), 1, 'a prepared transaction has come');
 $publisher->safe_psql('postgres', "COMMIT PREPARED 'two'");
-my $sheet = replicated('a prepared transaction');
+my $scores = replicated('a prepared transaction');
 
 ################################################################################
 # A conflict that is skipped
@@ -226,7 +226,7 @@ $subscriber->check_scores('postgres', 'a transaction that was skipped');
 is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM event WHERE id IN (8000, 8001)'), 1, '... has not come');
 $subscriber->safe_psql('postgres', 'DELETE FROM event WHERE id = 8000');
 $publisher->safe_psql('postgres', 'DELETE FROM event WHERE id IN (8000, 8001)');
-same_rows(replicated('taken back'), $sheet, '... all is as before');
+same_rows(replicated('taken back'), $scores, '... all is as before');
 
 ################################################################################
 # A table that is added

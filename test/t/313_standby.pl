@@ -92,7 +92,7 @@ is($standby->safe_psql('postgres', "SELECT * FROM leadscore.verify('m')"), '', '
 # What writes
 
 for my $call ("refresh()", "refresh('m')", "rescore('m')", "set_stage('m', 1, 'hot')", "release_stage('m', 1)",
-	"write_days('m')", "take('crm')",
+	"write_days('m')", "outbox_take('crm')",
 	"attach('m', 'event', 'contact', 'at', source => 'again')", "detach('m', 'event')",
 	"create_model('new', 'contact')", "drop_model('m')", 'detach_all()')
 {

@@ -49,7 +49,7 @@ sub right
 {
 	my ($what) = @_;
 	is($node->safe_psql('postgres', "SELECT count(*) FROM leadscore.verify('m')"), '0', $what);
-	is($node->safe_psql('postgres', "SELECT count(*) FROM leadscore.lead_rule WHERE counted_version IS NOT DISTINCT FROM 0"),
+	is($node->safe_psql('postgres', "SELECT count(*) FROM leadscore.lead_rule WHERE backfilled_version IS NOT DISTINCT FROM 0"),
 		'0', '... and no rule sleeps');
 }
 
@@ -58,7 +58,7 @@ sub right
 
 right('before');
 my $counted = $node->safe_psql('postgres',
-	"SELECT string_agg(counted_version::text, ' ' ORDER BY rule_id) FROM leadscore.lead_rule");
+	"SELECT string_agg(backfilled_version::text, ' ' ORDER BY rule_id) FROM leadscore.lead_rule");
 my $writer = $node->background_psql('postgres');
 my $known = $node->background_psql('postgres');
 $known->query_safe("SELECT leadscore.score('m', 1)");
@@ -104,7 +104,7 @@ $node->within(60, $idle, 'the job ends, what was queued is folded in');
 is($node->safe_psql('postgres', "SELECT count(*) FROM leadscore.lead_job WHERE error IS NOT NULL"), '0', 'no job has failed');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM leadscore.lead_worker_error'), '0', 'nor the worker');
 right('after it');
-is($node->safe_psql('postgres', "SELECT string_agg(counted_version::text, ' ' ORDER BY rule_id) FROM leadscore.lead_rule"),
+is($node->safe_psql('postgres', "SELECT string_agg(backfilled_version::text, ' ' ORDER BY rule_id) FROM leadscore.lead_rule"),
 	$counted, '... and is counted under the version of before');
 is($node->safe_psql('postgres', <<'SQL'),
 SELECT string_agg(concat_ws($$: $$, name, event, condition), $$; $$ ORDER BY rule_id) FROM leadscore.lead_rule

@@ -98,7 +98,7 @@ runs("SELECT leadscore.create_model('m', 'contact'); $attach", "leadscore.score_
 my ($out, $err) = ('', '');
 $node->psql('crm', 'DROP EXTENSION leadscore', stderr => \$err);
 like($err,
-	qr/cannot drop extension leadscore because other objects depend on it.*HINT:  Call leadscore.detach_all\(\) before.*leadscore.detach_all\(model\)/s,
+	qr/cannot drop extension leadscore because other objects depend on it.*HINT:  Call leadscore.detach_all\(\) first.*leadscore.detach_all\(model\)/s,
 	'DROP EXTENSION says what to do');
 runs(<<"SQL", '0', '... and works with CASCADE');
 DROP EXTENSION leadscore CASCADE;

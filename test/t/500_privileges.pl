@@ -70,7 +70,7 @@ SELECT leadscore.identify('m', 'v1', 1);
 SELECT leadscore.merge_contacts('m', 1, 2);
 SELECT leadscore.set_stage('m', 3, 'hot', 'known');
 DELETE FROM contact WHERE id = 9;
-SELECT leadscore.take('c', 2);
+SELECT leadscore.outbox_take('c', 2);
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 INSERT INTO event VALUES (7, now(), 'buy');
 COMMIT;
@@ -123,11 +123,11 @@ my %calls = (
 	'upcoming(text, timestamptz)' => "'m', now() + interval '1 year'",
 	'unidentify(text, text)' => "'m', 'v1'",
 	'history_of(text, text)' => "'m', '3'",
-	'take(text, integer, interval, text, text)' => "'d', 1",
-	'done(text, bigint[])' => "'c', :taken",
-	'failed(text, bigint[], text, interval)' => "'c', :taken, 'no'",
-	'retry(bigint[])' => ':taken',
-	'discard(bigint[])' => ':taken',
+	'outbox_take(text, integer, interval, text, text)' => "'d', 1",
+	'outbox_done(text, bigint[])' => "'c', :taken",
+	'outbox_failed(text, bigint[], text, interval)' => "'c', :taken, 'no'",
+	'outbox_retry(bigint[])' => ':taken',
+	'outbox_discard(bigint[])' => ':taken',
 	'start_worker()' => '',
 	'stop_worker()' => '',
 	# those of a contact, by its key and by its text
@@ -200,7 +200,7 @@ for (@functions)
 	}
 	my ($statement, $kind) = $set eq 't' ? ("SELECT FROM $schema.$name($arguments)", 'sees')
 	  # those that say how many rows they changed
-	  : $name =~ /^(?:done|failed|retry|discard)$/ ? ("SELECT FROM $schema.$name($arguments) n WHERE n > 0", 'rows')
+	  : $name =~ /^outbox_(?:done|failed|retry|discard)$/ ? ("SELECT FROM $schema.$name($arguments) n WHERE n > 0", 'rows')
 	  : ("SELECT $schema.$name($arguments)", 'may');
 	push @rows, [ $schema eq 'leadscore' ? 'functions' : 'internal', "`$signature`", '', $statement, $kind ];
 }

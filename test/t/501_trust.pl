@@ -38,7 +38,7 @@ sub quiet
 
 sub robbed { return $node->safe_psql('postgres', 'SELECT string_agg(who, \',\') FROM mal.loot') }
 sub asleep { return run('alice',
-	"SELECT string_agg(name, ',' ORDER BY name) FROM leadscore.lead_rule WHERE counted_version = 0") }
+	"SELECT string_agg(name, ',' ORDER BY name) FROM leadscore.lead_rule WHERE backfilled_version = 0") }
 sub score { return run('alice', "SELECT leadscore.score('hotel', $_[0])") }
 
 $node->safe_psql('postgres', <<'SQL');
@@ -196,7 +196,7 @@ SQL
 	[ 'a child', 'CREATE TABLE mal.child (CHECK (mal.fine(kind))) INHERITS (mal.stay)', 'DROP TABLE mal.child' ])
 {
 	my ($what, $do, $undo) = @$change;
-	tells('mallory', $do, qr/WARNING:  rule "stay" of model "hotel" does not count any more: /, "$what: rules fall asleep");
+	tells('mallory', $do, qr/WARNING:  rule "stay" of model "hotel" is now disabled: /, "$what: rules fall asleep");
 	is(asleep(), 'plain,stay', "$what: all");
 	is(score(1), 0, "$what: nothing counts");
 	like(run('alice', "SELECT message FROM leadscore.rule_errors WHERE name = 'stay'"),
@@ -227,7 +227,7 @@ SELECT leadscore.attach('hotel', 'mal.visit', 'guest', 'at');
 INSERT INTO leadscore.lead_rule (model, name, source, points) VALUES ('hotel', 'visit', 'visit', 100);
 SQL
 tells('mallory', 'CREATE INDEX odd ON mal.stay (at) WHERE mal.fine(kind)',
-	qr/rule "stay" of model "hotel" does not count any more/, 'one table leads to a function of his');
+	qr/rule "stay" of model "hotel" is now disabled/, 'one table leads to a function of his');
 quiet('web', "INSERT INTO mal.visit VALUES (1, '2026-02-01')", 'an event of the other');
 is(asleep(), 'plain,stay', 'only the rules of the one are asleep');
 is(score(1), 100, 'the other counts');
@@ -255,7 +255,7 @@ INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES ('hotel'
 SQL
 is(score(2), 165, 'and count');
 tells('postgres', 'ALTER FUNCTION dep.nice OWNER TO mallory',
-	qr/rule "deep" of model "hotel" does not count any more: function dep\.nice\(text\) of role "mallory".*ALTER FUNCTION dep\.nice\(text\) OWNER TO alice/s,
+	qr/rule "deep" of model "hotel" is now disabled: function dep\.nice\(text\) of role "mallory".*ALTER FUNCTION dep\.nice\(text\) OWNER TO alice/s,
 	'until one within them goes to somebody else');
 is(asleep(), 'deep', 'then the rule sleeps');
 $node->safe_psql('postgres', 'ALTER FUNCTION dep.nice OWNER TO deputy');
@@ -267,7 +267,7 @@ tells('web', "INSERT INTO mal.stay (guest, at, kind) VALUES (2, '2026-02-03', 'r
 	qr/WARNING:  rule "deep" of model "hotel" failed with SQLSTATE 42501 and was skipped/,
 	'a role that loses the privileges: its functions are not run');
 tells('alice', "SELECT leadscore.refresh('hotel')",
-	qr/rule "deep" of model "hotel" does not count any more: function dep\.\w+\(text\) of role "deputy"/,
+	qr/rule "deep" of model "hotel" is now disabled: function dep\.\w+\(text\) of role "deputy"/,
 	'refresh has the rule fall asleep');
 is(asleep() . score(2), 'deep75', 'with its points');
 $node->safe_psql('postgres', 'GRANT alice TO deputy');
@@ -342,10 +342,10 @@ UPDATE leadscore.outbox_hotel SET available_at = '2026-02-01';
 SQL
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM mal.loot WHERE who = \'alice\''), 'and is when it may be');
 $node->safe_psql('postgres', 'REVOKE alice FROM deputy');
-ok($node->poll_query_until('postgres', "SELECT counted_version = 0 FROM leadscore.lead_rule WHERE name = 'deep'"),
+ok($node->poll_query_until('postgres', "SELECT backfilled_version = 0 FROM leadscore.lead_rule WHERE name = 'deep'"),
 	'the worker has rules fall asleep, too');
 $node->safe_psql('postgres', 'GRANT alice TO deputy');
-ok($node->poll_query_until('postgres', "SELECT counted_version > 0 FROM leadscore.lead_rule WHERE name = 'deep'"), 'and wake');
+ok($node->poll_query_until('postgres', "SELECT backfilled_version > 0 FROM leadscore.lead_rule WHERE name = 'deep'"), 'and wake');
 is($node->safe_psql('postgres', "SELECT * FROM leadscore.verify('hotel')"), '', 'all is right');
 
 $node->stop;

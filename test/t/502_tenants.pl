@@ -47,7 +47,7 @@ BEGIN
 END $$;
 SELECT make('alice');
 SELECT make('bob');
-SELECT leadscore.failed('c', ARRAY(SELECT outbox_id FROM leadscore.take('c', model => tenant)), 'secret of '
+SELECT leadscore.outbox_failed('c', ARRAY(SELECT outbox_id FROM leadscore.outbox_take('c', model => tenant)), 'secret of '
 	|| tenant)
   FROM unnest('{alice,bob}'::text[]) tenant;
 GRANT SELECT ON leadscore.score_alice TO reader;
@@ -180,7 +180,7 @@ COMMIT;
 SQL
 my $id = $node->safe_psql('crm', "SELECT max(rule_id) + 1000 FROM leadscore_internal.lead_rule");
 $node->safe_psql('crm', <<"SQL");
-INSERT INTO leadscore_internal.lead_rule (rule_id, model, name, category, points, counted_version)
+INSERT INTO leadscore_internal.lead_rule (rule_id, model, name, category, points, backfilled_version)
 VALUES ($id, 'to_come', 'waits', 'fit', 1, 1)
 SQL
 is($node->safe_psql('crm', <<'SQL'), $id + 1, 'a restored number is not given again');
@@ -201,9 +201,9 @@ is($node->safe_psql('crm', "SELECT count(*) FROM leadscore_internal.lead_rule WH
 SET check_function_bodies = off;
 ALTER TABLE alice_stay DROP COLUMN amount;
 SQL
-like($err, qr/WARNING:  rule "much" of model "alice" does not count any more/,
+like($err, qr/WARNING:  rule "much" of model "alice" is now disabled/,
 	'a rule sleeps whose column went, with check_function_bodies off');
-is($node->safe_psql('crm', "SELECT counted_version FROM leadscore.lead_rule WHERE model = 'alice' AND name = 'much'"),
+is($node->safe_psql('crm', "SELECT backfilled_version FROM leadscore.lead_rule WHERE model = 'alice' AND name = 'much'"),
 	0, '... which its row says');
 like((as('alice', <<'SQL'))[1], qr/ERROR/, '... and the key stays');
 SET check_function_bodies = off;

@@ -191,7 +191,7 @@ $rows =~ s/^/m,/mg;
 PostgreSQL::Test::Utils::append_to_file("$dir/in.csv", $rows);
 unlike(told("\\copy leadscore.lead_rule (model, name, event, points) FROM '$dir/in.csv' CSV\n"), qr/ERROR/, 'COPY in');
 is(as_owner("SELECT name, event, points FROM leadscore.lead_rule ORDER BY name"), $before, '... gives the same rules');
-is(as_owner("SELECT count(*) FROM leadscore.lead_rule WHERE counted_version IS NULL"), 0, '... which count');
+is(as_owner("SELECT count(*) FROM leadscore.lead_rule WHERE backfilled_version IS NULL"), 0, '... which count');
 is(as_owner("SELECT * FROM leadscore.verify('m')"), '', '... rightly');
 like(told(<<'SQL'), qr/invalid input syntax for type double precision/, 'a bad row is an error');
 COPY leadscore.lead_rule (model, name, event, points) FROM STDIN;

@@ -84,9 +84,9 @@ for my $script (sort keys %scripts)
 my $consume = "$dir/consume.pgbench";
 PostgreSQL::Test::Utils::append_to_file($consume, <<'SQL');
 BEGIN;
-SELECT coalesce(array_agg(outbox_id), '{}') AS ids FROM leadscore.take('c:client_id', 50) \gset
+SELECT coalesce(array_agg(outbox_id), '{}') AS ids FROM leadscore.outbox_take('c:client_id', 50) \gset
 INSERT INTO told SELECT outbox_id, 'c:client_id', contact, stage FROM leadscore.lead_outbox WHERE outbox_id = ANY (':ids'::bigint[]);
-SELECT leadscore.done('c:client_id', ':ids');
+SELECT leadscore.outbox_done('c:client_id', ':ids');
 COMMIT;
 \sleep 20 ms
 SQL
@@ -182,7 +182,7 @@ SQL
 $node->configure(enabled => 'off');
 $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'leadscore worker')")
 	or fail('the worker is gone');
-$node->safe_psql('postgres', "INSERT INTO told SELECT outbox_id, 'last', contact, stage FROM leadscore.take('last', 1000000)");
+$node->safe_psql('postgres', "INSERT INTO told SELECT outbox_id, 'last', contact, stage FROM leadscore.outbox_take('last', 1000000)");
 is($node->safe_psql('postgres', <<'SQL'), '', 'every change of stage was told, once');
 SELECT coalesce(h.contact, t.contact), h.stages, t.stages, h.last, h.causes,
 	(SELECT max(available_at) FROM leadscore.lead_outbox o WHERE o.contact = h.contact), clock_timestamp()

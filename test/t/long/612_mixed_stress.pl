@@ -376,7 +376,7 @@ stress('changing', [ $insert, $insert, $delete, $update, $rolled ], sub {
 $_->{run}->finish for @running;
 settled('changing');
 is($node->safe_psql('changing', <<'SQL'), 0, 'changing: every rule is counted');
-SELECT count(*) FROM leadscore.lead_rule WHERE counted_version IS NULL OR counting_version IS NOT NULL
+SELECT count(*) FROM leadscore.lead_rule WHERE backfilled_version IS NULL OR backfilling_version IS NOT NULL
 SQL
 is($node->safe_psql('changing', <<'SQL'), '', 'changing: each score is what the logs add up to');
 SELECT s.contact_id, s.score, l.score
