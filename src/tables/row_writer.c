@@ -45,13 +45,6 @@ ls_row_writer_clear(LsRowWriter *writer)
 	memset(writer->rows.written->tts_isnull, true, sizeof(bool) * RelationGetDescr(writer->rows.rel)->natts);
 }
 
-void
-ls_row_writer_set(LsRowWriter *writer, int column, Datum value)
-{
-	writer->rows.written->tts_values[column] = value;
-	writer->rows.written->tts_isnull[column] = false;
-}
-
 /* ls_row_writer_set_text sets a column of type text, NULL standing for NULL. */
 void
 ls_row_writer_set_text(LsRowWriter *writer, int column, const char *value)

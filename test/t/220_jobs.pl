@@ -121,7 +121,7 @@ sub refused
 	my ($code, $out, $err) = $node->psql('postgres', $sql);
 	like($err, $error, $what);
 }
-refused('SELECT leadscore.cancel_job(4711)', qr/there is no job 4711.*HINT:  leadscore.lead_job lists them/s,
+refused('SELECT leadscore.cancel_job(4711)', qr/there is no job 4711.*HINT:  The view leadscore.lead_job lists all jobs/s,
 	'a job that is not there');
 refused('SELECT leadscore.cancel_job(NULL)', qr/job_id must not be NULL/, 'no job');
 refused('SELECT leadscore.cancel_job(1)', qr/job 1 is done already/, 'one that is done');
@@ -135,7 +135,7 @@ INSERT INTO late VALUES (1, now());
 SELECT leadscore.attach('m', 'late', 'contact', 'at');
 SELECT leadscore.cancel_job(max(job_id)) FROM leadscore.lead_job;
 SQL
-	qr/job \d+ of model "m" cannot be cancelled in phase "start".*HINT:  leadscore.detach\('m', 'late'\) ends it/s,
+	qr/job \d+ of model "m" cannot be cancelled in phase "start".*HINT:  Call leadscore.detach\('m', 'late'\) to end it/s,
 	'the rows of a source, though another job comes first');
 refused("SELECT leadscore.run_job('m', 0)", qr/contacts must be at least 1/, 'no contacts');
 refused(<<'SQL', qr/run_job\(\) cannot be used under a transaction snapshot/, 'under a snapshot');
