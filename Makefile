@@ -13,13 +13,13 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(root)/lead
 # The install script, in the order in which its parts need each other.
 SQL_PARTS = \
 	src/init/leadscore.sql \
-	src/definitions/catalog.sql \
+	src/definitions/lead_tables.sql \
 	src/tables/score_writer.sql \
 	src/counting/recount.sql \
 	src/model/rule_history.sql \
 	src/capture/capture.sql \
 	src/model/model.sql \
-	src/model/attach.sql \
+	src/model/attach_source.sql \
 	src/ddl/ddl.sql \
 	src/api/score.sql \
 	src/api/what_if.sql \
@@ -34,7 +34,7 @@ SQL_PARTS = \
 	src/background/launcher.sql \
 	src/capture/replication.sql \
 	src/capture/restore.sql \
-	src/model/own_schema.sql \
+	src/model/extension_schema.sql \
 	src/model/definition_view.sql \
 	src/api/views.sql \
 	src/definitions/model_access.sql

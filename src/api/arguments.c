@@ -46,11 +46,11 @@ check_may_read(LsModel *model, const char *also)
 }
 
 /*
- * ls_asked_model gives the model that the asking statement sees.  Calls of one
+ * ls_argument_model gives the model that the asking statement sees.  Calls of one
  * statement find it at once; it is held until the transaction ends.
  */
 LsModel *
-ls_asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
+ls_argument_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 {
 	LsStatement statement = ls_statement_active();
 	Asked	   *asked = fcinfo->flinfo->fn_extra;
@@ -63,7 +63,7 @@ ls_asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 	model = ls_model_acquire(name, GetActiveSnapshot());
 	if (model == NULL)
 	{
-		(void) ls_model_row_for(name, GetUserId());
+		(void) ls_rights_model(name, GetUserId());
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("model \"%s\" does not exist", name)));
@@ -80,9 +80,9 @@ ls_asked_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 	return model;
 }
 
-/* ls_asked_instant reads an argument for an instant: NULL is now. */
+/* ls_argument_instant reads an argument for an instant: NULL is now. */
 TimestampTz
-ls_asked_instant(FunctionCallInfo fcinfo, int n)
+ls_argument_instant(FunctionCallInfo fcinfo, int n)
 {
 	TimestampTz at;
 
@@ -97,11 +97,11 @@ ls_asked_instant(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * ls_asked_until checks an instant up to which is looked step by step, as what
+ * ls_argument_until checks an instant up to which is looked step by step, as what
  * absences take away goes on for ever.
  */
 TimestampTz
-ls_asked_until(TimestampTz until)
+ls_argument_until(TimestampTz until)
 {
 	if (TIMESTAMP_NOT_FINITE(until))
 		ereport(ERROR,
@@ -117,13 +117,13 @@ ls_asked_until(TimestampTz until)
 }
 
 /*
- * ls_asked_contact turns the argument for a contact into the key's type.  A caller
+ * ls_argument_contact turns the argument for a contact into the key's type.  A caller
  * that asks about one that was merged is told about the contact for whom it counts.
  */
 Datum
-ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model)
+ls_argument_contact(FunctionCallInfo fcinfo, LsModel *model)
 {
-	Datum		contact = ls_asked_key(fcinfo, 1, model);
+	Datum		contact = ls_argument_key(fcinfo, 1, model);
 	Datum		target;
 
 	if (model->visitors_of == NULL && ls_identity_find(model, contact, LS_IDENTITY_SEEN, &target))
@@ -131,9 +131,9 @@ ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model)
 	return contact;
 }
 
-/* ls_asked_key does so for the n-th argument, and stays with whom it names. */
+/* ls_argument_key does so for the n-th argument, and stays with whom it names. */
 Datum
-ls_asked_key(FunctionCallInfo fcinfo, int n, LsModel *model)
+ls_argument_key(FunctionCallInfo fcinfo, int n, LsModel *model)
 {
 	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, n);
 

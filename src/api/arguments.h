@@ -14,11 +14,11 @@
 
 #include "rules/model_compile.h"
 
-extern LsModel *ls_asked_model(FunctionCallInfo fcinfo, const char *name,
-							   const char *also);
-extern TimestampTz ls_asked_instant(FunctionCallInfo fcinfo, int n);
-extern TimestampTz ls_asked_until(TimestampTz until);
-extern Datum ls_asked_contact(FunctionCallInfo fcinfo, LsModel *model);
-extern Datum ls_asked_key(FunctionCallInfo fcinfo, int n, LsModel *model);
+extern LsModel *ls_argument_model(FunctionCallInfo fcinfo, const char *name,
+								  const char *also);
+extern TimestampTz ls_argument_instant(FunctionCallInfo fcinfo, int n);
+extern TimestampTz ls_argument_until(TimestampTz until);
+extern Datum ls_argument_contact(FunctionCallInfo fcinfo, LsModel *model);
+extern Datum ls_argument_key(FunctionCallInfo fcinfo, int n, LsModel *model);
 
 #endif							/* LEADSCORE_ARGUMENTS_H */

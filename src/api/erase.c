@@ -29,9 +29,9 @@
 #include "api/arguments.h"
 #include "base/transaction.h"
 #include "counting/event_reader.h"
-#include "definitions/catalog.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
+#include "definitions/lead_tables.h"
 #include "definitions/locks.h"
 #include "definitions/rights.h"
 #include "rules/model_compile.h"
@@ -110,7 +110,7 @@ check_gone(LsModel *model, Datum contact)
 	Oid			table = InvalidOid;
 
 	if (model->unreadable)
-		ls_check_not_suspended(model);
+		ls_rule_failure_refuse_suspended(model);
 	if (model->visitors_of == NULL && has_rows(model, contact, LS_READ_CONTACTS, -1))
 		table = model->contacts;
 	for (int i = 0; i < model->nsources && !OidIsValid(table); i++)
@@ -259,16 +259,16 @@ forget_identity(LsModel *model, Datum contact)
 static LsIdentities
 identities_now(LsModel *model, Datum contact)
 {
-	LsIdentities	identities;
+	LsIdentities identities;
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	ls_identity_of(model, contact, &identities);
 	PopActiveSnapshot();
 	if (identities.nsources > 0)
-		qsort_arg(identities.sources, identities.nsources, sizeof(Datum), ls_by_key, &model->key);
+		qsort_arg(identities.sources, identities.nsources, sizeof(Datum), ls_key_order, &model->key);
 	if (identities.nvisitors > 0)
-		qsort_arg(identities.visitors, identities.nvisitors, sizeof(Datum), ls_by_key,
+		qsort_arg(identities.visitors, identities.nvisitors, sizeof(Datum), ls_key_order,
 				  &model->visitor_key);
 	return identities;
 }
@@ -309,7 +309,7 @@ erase_person(LsModel *visitors, LsModel *model, Datum contact)
 	List	   *all = NIL;
 	int64		rows = 0;
 	int			attempts = 0;
-	LsIdentities  *identities;
+	LsIdentities *identities;
 	ListCell   *lc;
 
 	/* others may be merged into it, or identified, while we wait */
@@ -376,7 +376,7 @@ static void
 hold_job(const char *model)
 {
 	if (ls_job_open(model))
-		LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
+		LockRelationOid(ls_lead_score_table(model, false), ShareRowExclusiveLock);
 }
 
 /* ls_erase_contact is leadscore.erase_contact(). */
@@ -391,12 +391,12 @@ ls_erase_contact(PG_FUNCTION_ARGS)
 	int64		rows;
 
 	PreventCommandIfReadOnly("erase_contact()");
-	row = ls_model_row_for(ls_sql_text_argument(fcinfo, 0, "model"), GetUserId());
+	row = ls_rights_model(ls_sql_text_argument(fcinfo, 0, "model"), GetUserId());
 	if (PG_ARGISNULL(1))
 		(void) ls_sql_text_argument(fcinfo, 1, "contact");
 	ls_lock_before_writing(row->visitors_of ? row->visitors_of : row->model);
-	row = ls_model_row_held(row->model, GetUserId());
-	name = row->visitors_of ? row->model : ls_visitors_model(row->model);
+	row = ls_lock_held_model(row->model, GetUserId());
+	name = row->visitors_of ? row->model : ls_lead_visitors_model(row->model);
 	if (name)
 	{
 		hold_job(name);
@@ -404,7 +404,7 @@ ls_erase_contact(PG_FUNCTION_ARGS)
 	}
 	hold_job(row->visitors_of ? row->visitors_of : row->model);
 	model = ls_model_to_change(row->visitors_of ? row->visitors_of : row->model, false);
-	contact = ls_asked_key(fcinfo, 1, row->visitors_of ? visitors : model);
+	contact = ls_argument_key(fcinfo, 1, row->visitors_of ? visitors : model);
 	if (row->visitors_of)
 		rows = erase_visitor(visitors, model, contact);
 	else

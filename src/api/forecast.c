@@ -73,9 +73,9 @@ ls_forecast(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
-	until = PG_ARGISNULL(2) ? now + FAR : ls_asked_until(PG_GETARG_TIMESTAMPTZ(2));
-	if (!ls_contact_snapshot_find_current(model, ls_asked_contact(fcinfo, model), &row))
+	model = ls_argument_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	until = PG_ARGISNULL(2) ? now + FAR : ls_argument_until(PG_GETARG_TIMESTAMPTZ(2));
+	if (!ls_contact_snapshot_find_current(model, ls_argument_contact(fcinfo, model), &row))
 		PG_RETURN_NULL();
 	foreach(lc, ls_contact_snapshot_forecast(model, &row, now, until, true))
 	{
@@ -253,10 +253,10 @@ ls_upcoming(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	model = ls_argument_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	if (PG_ARGISNULL(1))
-		(void) ls_asked_until(DT_NOEND);
-	foreach(lc, ask_all(model, ls_asked_until(PG_GETARG_TIMESTAMPTZ(1))))
+		(void) ls_argument_until(DT_NOEND);
+	foreach(lc, ask_all(model, ls_argument_until(PG_GETARG_TIMESTAMPTZ(1))))
 	{
 		Coming	   *one = lfirst(lc);
 		Datum		values[UPCOMING_COLUMNS];

@@ -32,15 +32,15 @@
 #include "base/compat.h"
 #include "base/relation.h"
 #include "base/sql.h"
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 #include "definitions/locks.h"
 #include "definitions/model_access.h"
 #include "definitions/rights.h"
-#include "model/visitors.h"
+#include "model/anonymous_visitors.h"
 #include "rules/source_locks.h"
 #include "tables/identity_table.h"
-#include "tables/score_table.h"
 #include "tables/rule_error.h"
+#include "tables/score_table.h"
 #include "tables/score_writer.h"
 #include "tables/stage_history.h"
 
@@ -64,11 +64,11 @@ typedef struct Keys
 static LsModelRow *
 check_model(FunctionCallInfo fcinfo)
 {
-	LsModelRow *row = ls_model_row_for(ls_sql_text_argument(fcinfo, 0, "model"), GetUserId());
+	LsModelRow *row = ls_rights_model(ls_sql_text_argument(fcinfo, 0, "model"), GetUserId());
 
 	ls_visitors_refuse(row);
 	ls_lock_before_writing(row->model);
-	return ls_model_row_held(row->model, GetUserId());
+	return ls_lock_held_model(row->model, GetUserId());
 }
 
 static void
@@ -193,8 +193,8 @@ take_back(LsModel *model, Datum contact)
 		stage_state->override = DatumGetInt32(ls_sql_value(rows, 0, 4, NULL));
 	}
 	if (stage_state && (stage_state->stage == NULL ||
-					 (strcmp(stage_state->stage, LS_DISQUALIFIED) != 0 &&
-					  !has_stage(model, stage_state->stage))))
+						(strcmp(stage_state->stage, LS_DISQUALIFIED) != 0 &&
+						 !has_stage(model, stage_state->stage))))
 		return NULL;
 	return stage_state;
 }
@@ -238,7 +238,7 @@ hold_all(LsModel *model, LsScoreWriter *writer, const Keys *keys, Datum one, Dat
 	memcpy(all, keys->keys, sizeof(Datum) * keys->n);
 	all[keys->n] = one;
 	all[keys->n + 1] = other;
-	qsort_arg(all, n, sizeof(Datum), ls_by_key, &model->key);
+	qsort_arg(all, n, sizeof(Datum), ls_key_order, &model->key);
 	for (int i = 0; i < n; i++)
 	{
 		if (ls_identity_find(model, all[i], LS_IDENTITY_NEWEST, &target))
@@ -348,15 +348,15 @@ ls_merge_contacts(PG_FUNCTION_ARGS)
 	Keys		along,
 				now;
 	LsScoreRow	row;
-	LsStageState	stage_state;
+	LsStageState stage_state;
 
 	PreventCommandIfReadOnly("merge_contacts()");
 	model = ls_model_to_change(check_model(fcinfo)->model, true);
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		(void) ls_sql_text_argument(fcinfo, PG_ARGISNULL(1) ? 1 : 2,
-								PG_ARGISNULL(1) ? "target" : "source");
-	target = ls_asked_key(fcinfo, 1, model);
-	source = ls_asked_key(fcinfo, 2, model);
+									PG_ARGISNULL(1) ? "target" : "source");
+	target = ls_argument_key(fcinfo, 1, model);
+	source = ls_argument_key(fcinfo, 2, model);
 	ls_key_require_fit(&model->key, target);
 	ls_key_require_fit(&model->key, source);
 	if (ls_key_compare(&model->key, target, source) == 0)
@@ -403,7 +403,7 @@ ls_unmerge(PG_FUNCTION_ARGS)
 	model = ls_model_to_change(check_model(fcinfo)->model, true);
 	if (PG_ARGISNULL(1))
 		(void) ls_sql_text_argument(fcinfo, 1, "source");
-	source = ls_asked_key(fcinfo, 1, model);
+	source = ls_argument_key(fcinfo, 1, model);
 	if (!ls_identity_find(model, source, LS_IDENTITY_NEWEST, &target))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -434,7 +434,7 @@ ls_unmerge(PG_FUNCTION_ARGS)
 static LsModel *
 open_visitors(const char *name)
 {
-	const char *visitors = ls_visitors_model(name);
+	const char *visitors = ls_lead_visitors_model(name);
 
 	if (visitors == NULL)
 		ereport(ERROR,
@@ -524,7 +524,7 @@ identify(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 {
 	LsScoreWriter *writer = ls_score_writer_open(visitors, "merge");
 	LsScoreRow	row;
-	LsStageState	stage_state;
+	LsStageState stage_state;
 	bool		known = hold_visitor(visitors, writer, visitor, &row);
 	bool		before = is_identified(visitors, model, visitor, contact);
 
@@ -560,9 +560,9 @@ ls_identify(PG_FUNCTION_ARGS)
 	model = ls_model_to_change(row->model, true);
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		(void) ls_sql_text_argument(fcinfo, PG_ARGISNULL(1) ? 1 : 2,
-								PG_ARGISNULL(1) ? "visitor" : "contact");
-	visitor = ls_asked_key(fcinfo, 1, visitors);
-	contact = ls_asked_key(fcinfo, 2, model);
+									PG_ARGISNULL(1) ? "visitor" : "contact");
+	visitor = ls_argument_key(fcinfo, 1, visitors);
+	contact = ls_argument_key(fcinfo, 2, model);
 	ls_key_require_fit(&visitors->key, visitor);
 	ls_key_require_fit(&model->key, contact);
 	if (is_identified(visitors, model, visitor, contact))
@@ -592,7 +592,7 @@ ls_unidentify(PG_FUNCTION_ARGS)
 	model = ls_model_to_change(row->model, true);
 	if (PG_ARGISNULL(1))
 		(void) ls_sql_text_argument(fcinfo, 1, "visitor");
-	visitor = ls_asked_key(fcinfo, 1, visitors);
+	visitor = ls_argument_key(fcinfo, 1, visitors);
 	hold_identity(visitors, visitor);
 	if (!ls_identity_find(visitors, visitor, LS_IDENTITY_NEWEST, &contact))
 		ereport(ERROR,
@@ -638,8 +638,8 @@ read_asked(FunctionCallInfo fcinfo, LsModel **model, Datum *contact, LsIdentitie
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return false;
-	*model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
-	*contact = ls_asked_contact(fcinfo, *model);
+	*model = ls_argument_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	*contact = ls_argument_contact(fcinfo, *model);
 	ls_identity_of(*model, *contact, identities);
 	return true;
 }
@@ -650,7 +650,7 @@ ls_identities(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	LsModel    *model;
-	LsIdentities	identities;
+	LsIdentities identities;
 	Datum		contact;
 
 	if (!read_asked(fcinfo, &model, &contact, &identities))
@@ -668,7 +668,7 @@ ls_identities(PG_FUNCTION_ARGS)
 /* A change of stage, and whose it is */
 typedef struct Lived
 {
-	LsStageChange		move;			/* first: it is what these are ordered by */
+	LsStageChange move;			/* first: it is what these are ordered by */
 	const char *kind;
 	char	   *key;
 } Lived;
@@ -711,7 +711,7 @@ may_read_history(const LsModel *model)
 static void
 add_visitors(Lives *lives, LsModel *model, const LsIdentities *identities)
 {
-	char	   *name = identities->nvisitors > 0 ? ls_visitors_model(model->name) : NULL;
+	char	   *name = identities->nvisitors > 0 ? ls_lead_visitors_model(model->name) : NULL;
 	LsModel    *visitors = name ? ls_model_acquire(name, GetActiveSnapshot()) : NULL;
 
 	if (visitors && may_read_history(visitors))
@@ -734,7 +734,7 @@ ls_history_of(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	LsModel    *model;
-	LsIdentities	identities;
+	LsIdentities identities;
 	Lives		lives = {0};
 	Datum		contact;
 

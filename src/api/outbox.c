@@ -31,8 +31,8 @@
 #include "base/compat.h"
 #include "base/relation.h"
 #include "base/suggest.h"
-#include "definitions/catalog.h"
 #include "definitions/extension.h"
+#include "definitions/lead_tables.h"
 #include "definitions/model_access.h"
 #include "definitions/rights.h"
 
@@ -100,7 +100,7 @@ static void
 add_ids(LsSqlArguments *args, FunctionCallInfo fcinfo, int n)
 {
 	ls_sql_add(args, INT8ARRAYOID, PG_ARGISNULL(n) ? PointerGetDatum(construct_empty_array(INT8OID)) :
-		   PG_GETARG_DATUM(n));
+			   PG_GETARG_DATUM(n));
 }
 
 /* after gives the instant that lies an interval after another. */
@@ -110,7 +110,7 @@ after(TimestampTz now, const Interval *interval, bool positive, const char *argu
 	TimestampTz at;
 	int64		usec;
 
-	if (!ls_interval_usec(interval, &usec) || pg_add_s64_overflow(now, usec, &at) ||
+	if (!ls_lead_interval_usec(interval, &usec) || pg_add_s64_overflow(now, usec, &at) ||
 		!IS_VALID_TIMESTAMP(at))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
@@ -135,14 +135,14 @@ check_filter(const char *model, const char *action, List *tables)
 	ListCell   *lc;
 
 	if (model && tables == NIL)
-		(void) ls_model_row_for(model, GetUserId());
+		(void) ls_rights_model(model, GetUserId());
 	if (action == NULL)
 		return;
 	foreach(lc, tables)
 	{
 		ListCell   *ac;
 
-		foreach(ac, ls_action_rows(((LsModelTable *) lfirst(lc))->model->model, NULL))
+		foreach(ac, ls_lead_actions(((LsModelTable *) lfirst(lc))->model->model, NULL))
 		{
 			char	   *name = ((LsActionRow *) lfirst(ac))->name;
 
@@ -219,7 +219,7 @@ ready_since(const LsModelTable *table, const char *deliver)
 {
 	bool		consumers = strcmp(deliver, "outbox") == 0;
 	Oid			indexid = ls_extension_table(psprintf(consumers ? "outbox_%s_ready" : "outbox_%s_worker",
-												table->model->model), true);
+													  table->model->model), true);
 	AttrNumber	column = get_attnum(table->table, "available_at");
 	TimestampTz since = DT_NOEND;
 	Relation	rel;

@@ -15,8 +15,8 @@
 
 #include "api/arguments.h"
 #include "base/relation.h"
-#include "definitions/catalog.h"
 #include "definitions/extension.h"
+#include "definitions/lead_tables.h"
 #include "definitions/rights.h"
 
 PG_FUNCTION_INFO_V1(ls_pending_list);
@@ -52,14 +52,14 @@ ls_pending_list(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (!PG_ARGISNULL(0))
 	{
-		list_model(result, ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL)->name);
+		list_model(result, ls_argument_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL)->name);
 		PG_RETURN_NULL();
 	}
-	foreach(lc, ls_model_rows(NULL))
+	foreach(lc, ls_lead_models(NULL))
 	{
 		LsModelRow *row = lfirst(lc);
 
-		if (ls_may_read_model(row, GetUserId()))
+		if (ls_rights_may_read_model(row, GetUserId()))
 			list_model(result, row->model);
 	}
 	PG_RETURN_NULL();

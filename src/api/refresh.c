@@ -13,8 +13,8 @@
 #include "utils/builtins.h"
 
 #include "base/sql.h"
-#include "counting/model_update.h"
 #include "counting/contact_pass.h"
+#include "counting/model_update.h"
 #include "counting/recount.h"
 #include "counting/suspension.h"
 #include "ddl/ddl.h"
@@ -23,7 +23,7 @@
 #include "definitions/model_change.h"
 #include "definitions/restore_state.h"
 #include "definitions/rights.h"
-#include "jobs/daily.h"
+#include "jobs/daily_snapshot.h"
 #include "jobs/job_run.h"
 #include "rules/source_locks.h"
 #include "tables/purged_table.h"
@@ -78,7 +78,7 @@ refresh_models(List *rows, bool each)
 			models = lappend(models, row->model);
 	}
 	foreach(lc, models)
-		ls_follow_roles(lfirst(lc), false);
+		ls_sync_roles(lfirst(lc), false);
 	foreach(lc, models)
 		if (ls_job_open(lfirst(lc)))
 			jobs = lappend(jobs, lfirst(lc));
@@ -92,7 +92,7 @@ refresh_models(List *rows, bool each)
 	/* and the score table before others of the model, as who alters them all does */
 	foreach(lc, models)
 	{
-		Oid			table = ls_score_table(lfirst(lc), true);
+		Oid			table = ls_lead_score_table(lfirst(lc), true);
 
 		if (OidIsValid(table))
 			LockRelationOid(table, RowExclusiveLock);
@@ -120,15 +120,15 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	PreventCommandIfReadOnly("refresh()");
-	foreach(lc, ls_model_rows(NULL))
+	foreach(lc, ls_lead_models(NULL))
 	{
 		LsModelRow *row = lfirst(lc);
 
-		if (model == NULL && row->enabled && ls_may_manage_model(row, GetUserId()))
+		if (model == NULL && row->enabled && ls_rights_may_manage_model(row, GetUserId()))
 			rows = lappend(rows, row);
 		else if (model && strcmp(row->model, model) == 0)
 		{
-			ls_require_managed(row, GetUserId());
+			ls_rights_require_managed(row, GetUserId());
 			rows = lappend(rows, row);
 			found = true;
 		}
@@ -136,9 +136,9 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 			rows = lappend(rows, row);
 	}
 	if (!found)
-		(void) ls_model_row_for(model, GetUserId());	/* says so */
+		(void) ls_rights_model(model, GetUserId());	/* says so */
 	/* visitors come before their model: what is pending of them becomes its */
-	list_sort(rows, ls_by_row_rank);
+	list_sort(rows, ls_lead_row_order);
 	PG_RETURN_INT64(refresh_models(rows, model == NULL));
 }
 
@@ -150,7 +150,7 @@ ls_write_days(PG_FUNCTION_ARGS)
 	int32		days = 0;
 
 	PreventCommandIfReadOnly("write_days()");
-	(void) ls_model_row_for(model, GetUserId());
+	(void) ls_rights_model(model, GetUserId());
 	ls_lock_before_writing(model);
 	/* what was due before has to be in the history */
 	(void) ls_contact_pass_all(model);
@@ -166,8 +166,8 @@ ls_rescore_online(PG_FUNCTION_ARGS)
 	LsModelRow *row;
 
 	PreventCommandIfReadOnly("rescore()");
-	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
-	ls_follow_roles(row->model, false);
+	row = ls_rights_model(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
+	ls_sync_roles(row->model, false);
 	/* a job waits until the contact table can be read */
 	if (!row->unreadable || !PG_GETARG_BOOL(1))
 		ls_suspension_refuse(row);
@@ -185,8 +185,8 @@ ls_rescore_model(PG_FUNCTION_ARGS)
 	int64		contacts;
 
 	PreventCommandIfReadOnly("rescore()");
-	row = ls_model_row_for(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
-	ls_follow_roles(row->model, false);
+	row = ls_rights_model(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
+	ls_sync_roles(row->model, false);
 	ls_suspension_refuse(row);
 	contacts = ls_recount_rescore(row->model, "backfill");
 	model = ls_model_acquire(row->model, NULL);

@@ -33,11 +33,11 @@
 #include "counting/replay.h"
 #include "definitions/job_table.h"
 #include "rules/model_compile.h"
-#include "scoring/evaluate.h"
+#include "scoring/contact_score.h"
 #include "scoring/state.h"
 #include "tables/purged_table.h"
-#include "tables/score_table.h"
 #include "tables/rule_error.h"
+#include "tables/score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_score);
 PG_FUNCTION_INFO_V1(ls_replay);
@@ -72,10 +72,10 @@ ask(FunctionCallInfo fcinfo, Question *question)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return false;
-	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	model = ls_argument_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	question->model = model;
-	question->contact = ls_asked_contact(fcinfo, model);
-	question->at = ls_asked_instant(fcinfo, 2);
+	question->contact = ls_argument_contact(fcinfo, model);
+	question->at = ls_argument_instant(fcinfo, 2);
 	if (!ls_contact_snapshot_find(model, question->contact, &question->row))
 		return false;
 	question->replay = ls_contact_snapshot_recall(model, &question->row, question->at);
@@ -95,7 +95,7 @@ ls_score(PG_FUNCTION_ARGS)
 	if (q.replay)
 		PG_RETURN_FLOAT8(ls_replay_score(q.replay, q.at, &size));
 	score = ls_score_make(q.model, false);
-	ls_evaluate(q.model, &q.row.state, q.at, score);
+	ls_score_evaluate(q.model, &q.row.state, q.at, score);
 	PG_RETURN_FLOAT8(score->score);
 }
 
@@ -112,10 +112,10 @@ ls_replay(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
-	at = ls_asked_instant(fcinfo, 2);
+	model = ls_argument_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	at = ls_argument_instant(fcinfo, 2);
 	replay = ls_replay_make(model);
-	contact = ls_asked_contact(fcinfo, model);
+	contact = ls_argument_contact(fcinfo, model);
 	if (!ls_replay_contact(replay, contact))
 	{
 		/* nothing is read of a model that is suspended */
@@ -161,9 +161,9 @@ by_category_and_id(const void *a, const void *b)
 	return (x->rule_id > y->rule_id) - (x->rule_id < y->rule_id);
 }
 
-/* ls_explain_rules gives a row for each rule, by category. */
+/* ls_score_explain_rules gives a row for each rule, by category. */
 void
-ls_explain_rules(ReturnSetInfo *result, LsModel *model, const LsContribution *all)
+ls_score_explain_rules(ReturnSetInfo *result, LsModel *model, const LsContribution *all)
 {
 	LsRule	  **rules = palloc(sizeof(LsRule *) * Max(1, model->nrules));
 
@@ -193,10 +193,10 @@ ls_explain(PG_FUNCTION_ARGS)
 	else
 	{
 		score = ls_score_make(model, true);
-		ls_evaluate(model, &q.row.state, q.at, score);
+		ls_score_evaluate(model, &q.row.state, q.at, score);
 		all = score->contributions;
 	}
-	ls_explain_rules(result, model, all);
+	ls_score_explain_rules(result, model, all);
 	PG_RETURN_NULL();
 }
 
@@ -221,7 +221,7 @@ is_pending(LsModel *model, LsReplay *replay, const LsScoreRow *row)
 	if (row->rules_version == model->version)
 		return false;
 	score = ls_score_make(model, false);
-	ls_evaluate(model, &row->state, ls_score_row_instant(row), score);
+	ls_score_evaluate(model, &row->state, ls_score_row_instant(row), score);
 	replayed = ls_replay_score(replay, score->at, &size);
 	return agrees(score->score, replayed, size);
 }
@@ -241,7 +241,7 @@ verify_state(LsModel *model, LsReplay *replay, LsScoreRow *row,
 	double		size;
 
 	ls_state_advance(model, &row->state, now);
-	ls_evaluate(model, &row->state, now, score);
+	ls_score_evaluate(model, &row->state, now, score);
 	*stored = score->score;
 	*replayed = ls_replay_score(replay, now, &size);
 	return agrees(*stored, *replayed, size);
@@ -386,7 +386,7 @@ Datum
 ls_verify(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	LsModel    *model = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	LsModel    *model = ls_argument_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
 	LsReaderSpec spec = {.model = model, .what = LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES,
 	.source = -1};
 	MemoryContext context;
@@ -396,7 +396,7 @@ ls_verify(PG_FUNCTION_ARGS)
 	List	   *left;
 
 	InitMaterializedSRF(fcinfo, 0);
-	ls_check_not_suspended(model);
+	ls_rule_failure_refuse_suspended(model);
 	left = find_left(model);
 	replay = ls_replay_make(model);
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore verify",

@@ -14,13 +14,13 @@
 #include "nodes/execnodes.h"
 
 #include "rules/model_compile.h"
-#include "scoring/evaluate.h"
+#include "scoring/contact_score.h"
 
 /* the functions of three arguments */
 extern Datum ls_score(PG_FUNCTION_ARGS);
 extern Datum ls_explain(PG_FUNCTION_ARGS);
 
-extern void ls_explain_rules(ReturnSetInfo *result, LsModel *model,
-							 const LsContribution *all);
+extern void ls_score_explain_rules(ReturnSetInfo *result, LsModel *model,
+								   const LsContribution *all);
 
 #endif							/* LEADSCORE_SCORE_H */

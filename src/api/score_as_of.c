@@ -26,7 +26,7 @@
 #include "base/compat.h"
 #include "base/statement.h"
 #include "counting/replay.h"
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 #include "rules/disclosure.h"
 #include "rules/model_compile.h"
 #include "tables/profile_table.h"
@@ -61,7 +61,7 @@ in_force(TimestampTz from, TimestampTz to, TimestampTz at)
 static LsModelVersion *
 version_at(const char *name, TimestampTz as_of, Snapshot snapshot)
 {
-	List	   *versions = ls_model_versions(name, snapshot);
+	List	   *versions = ls_lead_model_versions(name, snapshot);
 	TimestampTz first = DT_NOEND;
 	ListCell   *lc;
 
@@ -114,14 +114,14 @@ rules_of(Past *past, Snapshot snapshot)
 		if (in_force(version->from, version->to, past->as_of))
 			rules = lappend(rules, &version->rule);
 	}
-	foreach(lc, ls_rule_rows(past->name, snapshot))
+	foreach(lc, ls_lead_rules(past->name, snapshot))
 	{
 		LsRuleRow  *row = lfirst(lc);
 
 		if (!has_version(past->versions, row->rule_id))
 			rules = lappend(rules, row);
 	}
-	ls_rules_as_backfilled(rules);
+	ls_lead_rules_as_backfilled(rules);
 	return rules;
 }
 
@@ -149,7 +149,7 @@ load(Past *past, const char *name, TimestampTz as_of, Snapshot snapshot)
 	past->name = pstrdup(name);
 	past->as_of = as_of;
 	definition.limits = version_at(name, as_of, snapshot);
-	past->versions = ls_rule_versions(name, snapshot);
+	past->versions = ls_lead_rule_versions(name, snapshot);
 	definition.rules = rules_of(past, snapshot);
 	past->model = ls_model_load_definition(name, snapshot, &definition);
 	past->signatures = palloc0(sizeof(char *) * Max(1, list_length(past->versions)));
@@ -158,7 +158,7 @@ load(Past *past, const char *name, TimestampTz as_of, Snapshot snapshot)
 		LsRuleRow  *row = &((LsRuleVersion *) list_nth(past->versions, i))->rule;
 
 		if (strcmp(row->kind, "profile") == 0)
-			past->signatures[i] = ls_rule_signature(row);
+			past->signatures[i] = ls_model_rule_signature(row);
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -192,7 +192,7 @@ check_rules(const Past *past, int elevel)
 		if (rule->broken && rule->enabled && !rule->draft)
 			ereport(elevel,
 					(errcode(rule->broken->sqlerrcode),
-					 ls_may_see_rule(past->model, rule) ?
+					 ls_disclosure_may_see_rule(past->model, rule) ?
 					 errmsg("rule \"%s\" of model \"%s\" cannot be evaluated as it was at %s: %s",
 							rule->name, past->name, timestamptz_to_str(past->as_of),
 							rule->broken->message) :
@@ -347,9 +347,9 @@ ask(FunctionCallInfo fcinfo, int elevel, Past **past, TimestampTz *at)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return NULL;
-	now = ls_asked_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
-	contact = ls_asked_contact(fcinfo, now);
-	*at = ls_asked_instant(fcinfo, 2);
+	now = ls_argument_model(fcinfo, text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL);
+	contact = ls_argument_contact(fcinfo, now);
+	*at = ls_argument_instant(fcinfo, 2);
 	if (TIMESTAMP_NOT_FINITE(as_of))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -395,7 +395,7 @@ ls_explain_as_of(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	replay = ask(fcinfo, WARNING, &past, &at);
 	if (replay)
-		ls_explain_rules((ReturnSetInfo *) fcinfo->resultinfo, past->model,
-						 ls_replay_rules(replay, at));
+		ls_score_explain_rules((ReturnSetInfo *) fcinfo->resultinfo, past->model,
+							   ls_replay_rules(replay, at));
 	PG_RETURN_NULL();
 }

@@ -15,7 +15,7 @@
 #include "base/sql.h"
 #include "base/statement.h"
 #include "base/suggest.h"
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 #include "definitions/locks.h"
 #include "definitions/rights.h"
 #include "rules/source_locks.h"
@@ -56,8 +56,8 @@ check_stage(const LsModel *model, const char *stage)
 static void
 change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 {
-	LsModelRow *row = ls_model_row_for(ls_sql_text_argument(fcinfo, 0, "model"),
-									   GetUserId());
+	LsModelRow *row = ls_rights_model(ls_sql_text_argument(fcinfo, 0, "model"),
+									  GetUserId());
 	LsModel    *model;
 	LsChange	change = {.kind = LS_CHANGE_SET_STAGE};
 	LsScoreWriter *writer;
@@ -65,11 +65,11 @@ change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 	if (PG_ARGISNULL(1))
 		(void) ls_sql_text_argument(fcinfo, 1, "contact");
 	ls_lock_before_writing(row->model);
-	row = ls_model_row_held(row->model, GetUserId());
+	row = ls_lock_held_model(row->model, GetUserId());
 	model = ls_model_to_change(row->model, true);
 	if (stage)
 		check_stage(model, stage);
-	change.contact = ls_asked_contact(fcinfo, model);
+	change.contact = ls_argument_contact(fcinfo, model);
 	ls_key_require_fit(&model->key, change.contact);
 	change.data.set_stage.stage = stage;
 	change.data.set_stage.reason = reason;

@@ -15,7 +15,7 @@
 #include "utils/tuplestore.h"
 
 #include "api/arguments.h"
-#include "api/trial.h"
+#include "api/what_if_trial.h"
 #include "base/compat.h"
 #include "base/sql.h"
 #include "scoring/stage.h"
@@ -40,7 +40,7 @@ begin(FunctionCallInfo fcinfo, int first)
 {
 	char	   *name = ls_sql_text_argument(fcinfo, 0, "model");
 	LsTrialSpec spec = {0};
-	LsModel    *model = ls_asked_model(fcinfo, name, psprintf("live_%s", name));
+	LsModel    *model = ls_argument_model(fcinfo, name, psprintf("live_%s", name));
 
 	if (!PG_ARGISNULL(first))
 	{
@@ -152,8 +152,8 @@ count(Line *before, Line *after, const LsTried *tried, bool moved)
 {
 	before->before++;
 	after->after++;
-	ls_sum_add(&before->sum_before, tried->before.score);
-	ls_sum_add(&after->sum_after, tried->after.score);
+	ls_decay_sum_add(&before->sum_before, tried->before.score);
+	ls_decay_sum_add(&after->sum_after, tried->after.score);
 	before->went += moved;
 	after->came += moved;
 }
@@ -210,9 +210,9 @@ put_line(ReturnSetInfo *result, const LsTrial *trial, const Line *line)
 	values[4] = Int64GetDatum(estimate(trial, line->came));
 	values[5] = Int64GetDatum(estimate(trial, line->went));
 	nulls[6] = line->before == 0;
-	values[6] = Float8GetDatum(ls_sum_value(&line->sum_before) / Max(1, line->before));
+	values[6] = Float8GetDatum(ls_decay_sum_value(&line->sum_before) / Max(1, line->before));
 	nulls[7] = line->after == 0;
-	values[7] = Float8GetDatum(ls_sum_value(&line->sum_after) / Max(1, line->after));
+	values[7] = Float8GetDatum(ls_decay_sum_value(&line->sum_after) / Max(1, line->after));
 	nulls[8] = !is_estimate(trial);
 	values[8] = Float8GetDatum(error);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

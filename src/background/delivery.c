@@ -31,13 +31,13 @@
 #include "utils/timeout.h"
 
 #include "api/outbox.h"
-#include "background/helpers.h"
+#include "background/helper_start.h"
 #include "background/settings.h"
 #include "base/clock.h"
 #include "base/compat.h"
-#include "base/reach.h"
+#include "base/reachable_code.h"
 #include "base/user.h"
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 #include "definitions/model_access.h"
 
 /* the longest that goes as a NOTIFY's payload, with some room left */
@@ -116,7 +116,7 @@ send_notifications(Work *work)
 	if (outbox == NULL)
 		return;
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(ls_clock()));
-	ls_sql_add(&args, INT4OID, Int32GetDatum(ls_batch_size));
+	ls_sql_add(&args, INT4OID, Int32GetDatum(ls_setting_batch_size));
 	ls_sql_add(&args, INT4OID, Int32GetDatum(MAX_NOTIFY));
 	ls_sql_add_text(&args, work->model);
 	rows = ls_outbox_query(outbox->table, sql, &args);
@@ -201,7 +201,7 @@ milliseconds(const Interval *interval)
 {
 	int64		usec;
 
-	if (!ls_interval_usec(interval, &usec) || usec / 1000 > INT_MAX)
+	if (!ls_lead_interval_usec(interval, &usec) || usec / 1000 > INT_MAX)
 		return INT_MAX;
 	return Max(1, usec / 1000);
 }
@@ -265,10 +265,10 @@ call_function(Oid owner, Datum payload)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("function %s(jsonb) does not exist", call.function)));
-	ls_check_call(function, owner);
+	ls_reach_check_call(function, owner);
 	ls_user_switch_untrusted(owner, &saved);
 	run_call(psprintf("SELECT %s($1)", quote_qualified_identifier(schema, name)),
-			 payload, Min(milliseconds(call.timeout), ls_action_timeout));
+			 payload, Min(milliseconds(call.timeout), ls_setting_action_timeout));
 	ls_user_restore(&saved);
 }
 
@@ -349,7 +349,7 @@ notify_all(Work *work)
 		work->model = lfirst(lc);
 		if (ls_worker_model_delivery_waits(work->model))
 			continue;
-		while (ls_worker_step_run(work, send_notifications) && work->returned >= ls_batch_size)
+		while (ls_worker_step_run(work, send_notifications) && work->returned >= ls_setting_batch_size)
 			;
 		record_failure(work);
 	}
@@ -405,7 +405,7 @@ show_waiting(Work *work)
 static bool
 is_elsewhere(Work *work, const char *model)
 {
-	if (ls_worker_slot_count_slow(ls_worker_slot, model) == 0 || !ls_helpers_lane(model))
+	if (ls_shared_slot_count_slow(ls_shared_slot, model) == 0 || !ls_helpers_lane(model))
 		return false;
 	show_waiting(work);
 	return true;
@@ -416,7 +416,7 @@ static void
 call_all(Work *work)
 {
 	static char last[NAMEDATALEN];	/* model that was served last */
-	LsSlice		slice = ls_slice_begin(ls_naptime);
+	LsSlice		slice = ls_slice_begin(ls_setting_naptime);
 	bool		any = true;
 
 	for (int i = 0; work->models != NIL && strcmp(llast(work->models), last) != 0 &&
@@ -468,7 +468,7 @@ ls_delivery_run(Work *work)
 void
 ls_delivery_call_for(Work *work, const char *model)
 {
-	LsSlice		slice = ls_slice_begin(ls_naptime);
+	LsSlice		slice = ls_slice_begin(ls_setting_naptime);
 
 	work->model = model;
 	while (!work->leaving && call_one(work))

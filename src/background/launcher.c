@@ -449,7 +449,7 @@ start_workers(void)
 	int			running;
 	int			number;
 
-	while ((number = next_due_slot(now, &running)) >= 0 && running < ls_max_workers)
+	while ((number = next_due_slot(now, &running)) >= 0 && running < ls_setting_max_workers)
 	{
 		LsWorkerSlot *slot = &ls_shared_state->slots[number];
 
@@ -463,7 +463,7 @@ start_workers(void)
 		else if (!start_worker(number))
 			break;
 	}
-	want_leave((number >= 0 && running >= ls_max_workers) || running > ls_max_workers);
+	want_leave((number >= 0 && running >= ls_setting_max_workers) || running > ls_setting_max_workers);
 }
 
 /* ---------- the launcher ---------- */
@@ -601,7 +601,7 @@ watch(void)
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(context);
 		MemoryContextReset(context);
-		set_phase(ls_enabled ? LS_PHASE_WATCHING : LS_PHASE_OFF);
+		set_phase(ls_setting_enabled ? LS_PHASE_WATCHING : LS_PHASE_OFF);
 		if (now < before)
 		{
 			all_due();
@@ -618,9 +618,9 @@ watch(void)
 		}
 		for (int i = 0; i < ls_shared_state->nslots; i++)
 			mind_worker(i);
-		if (ls_enabled)
+		if (ls_setting_enabled)
 			start_workers();
-		nap(ls_enabled ? nap_length(list_at) : LIST_INTERVAL / 1000);
+		nap(ls_setting_enabled ? nap_length(list_at) : LIST_INTERVAL / 1000);
 	}
 }
 
@@ -759,7 +759,7 @@ ls_start_worker(PG_FUNCTION_ARGS)
 		ereport(NOTICE,
 				(errmsg("the launcher already serves this database"),
 				 errdetail("The library is preloaded for the server."),
-				 ls_enabled ? 0 : errhint("It starts no worker while leadscore.enabled is off: set it to on and reload.")));
+				 ls_setting_enabled ? 0 : errhint("It starts no worker while leadscore.enabled is off: set it to on and reload.")));
 		ls_transaction_wake_worker();
 		PG_RETURN_BOOL(false);
 	}

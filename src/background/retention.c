@@ -9,11 +9,11 @@
 
 #include "catalog/pg_type.h"
 
-#include "definitions/daily_tables.h"
 #include "background/settings.h"
 #include "base/clock.h"
 #include "base/sql.h"
-#include "definitions/catalog.h"
+#include "definitions/daily_tables.h"
+#include "definitions/lead_tables.h"
 #include "definitions/model_access.h"
 #include "tables/rule_error.h"
 
@@ -28,7 +28,7 @@ find_models(Work *work)
 	ListCell   *lc;
 
 	work->models = NIL;
-	foreach(lc, ls_model_rows(NULL))
+	foreach(lc, ls_lead_models(NULL))
 		work->models = lappend(work->models, ((LsModelRow *) lfirst(lc))->model);
 	MemoryContextSwitchTo(old);
 }
@@ -57,7 +57,7 @@ static void
 purge_history(Work *work)
 {
 	purge_table(work, "history_", "recorded_at < $1 LIMIT $2",
-				Min(ls_clock() - ls_history_retention * USECS_PER_DAY, ls_daily_needs(work->model)));
+				Min(ls_clock() - ls_setting_history_retention * USECS_PER_DAY, ls_daily_needs(work->model)));
 }
 
 /* purge_outbox leaves dead letters, which are looked at by hand. */
@@ -66,7 +66,7 @@ purge_outbox(Work *work)
 {
 	purge_table(work, "outbox_", "status = 'done' AND finished_at < $1"
 				" ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED",
-				ls_clock() - ls_outbox_retention * USECS_PER_DAY);
+				ls_clock() - ls_setting_outbox_retention * USECS_PER_DAY);
 }
 
 /* purge_jobs deletes rows of lead_job that ended long ago. */
@@ -107,7 +107,7 @@ ls_retention_purge(Work *work)
 	TimestampTz now = GetCurrentTimestamp();
 	ListCell   *lc;
 
-	if (now >= ls_worker_slot->purged_at && now - ls_worker_slot->purged_at < PURGE_INTERVAL)
+	if (now >= ls_shared_slot->purged_at && now - ls_shared_slot->purged_at < PURGE_INTERVAL)
 		return;
 	ls_worker_step_phase(work, LS_PHASE_PURGING);
 	ls_worker_step_report(work, "deleting what is no longer to be kept");
@@ -116,13 +116,13 @@ ls_retention_purge(Work *work)
 		{
 			work->model = lfirst(lc);
 			ls_worker_step_phase(work, LS_PHASE_PURGING);
-			purge(work, ls_history_retention, purge_history);
-			purge(work, ls_outbox_retention, purge_outbox);
+			purge(work, ls_setting_history_retention, purge_history);
+			purge(work, ls_setting_outbox_retention, purge_outbox);
 		}
 	work->model = NULL;
 	purge(work, JOB_RETENTION, purge_jobs);
 	purge(work, ls_rule_error_retention, purge_rule_errors);
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	ls_worker_slot->purged_at = now;
+	ls_shared_slot->purged_at = now;
 	LWLockRelease(&ls_shared_state->lock);
 }

@@ -34,13 +34,13 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-bool		ls_enabled = true;
-int			ls_max_workers = 3;
-int			ls_naptime = 1000;
-int			ls_batch_size = 500;
-int			ls_action_timeout = 30000;
-int			ls_history_retention = -1;
-int			ls_outbox_retention = 7;
+bool		ls_setting_enabled = true;
+int			ls_setting_max_workers = 3;
+int			ls_setting_naptime = 1000;
+int			ls_setting_batch_size = 500;
+int			ls_setting_action_timeout = 30000;
+int			ls_setting_history_retention = -1;
+int			ls_setting_outbox_retention = 7;
 
 static uint64 stored_settings = 0;	/* hash of those that this process has */
 
@@ -50,34 +50,34 @@ ls_settings_define(void)
 {
 	DefineCustomBoolVariable("leadscore.enabled",
 							 "Whether workers write what time changes.",
-							 NULL, &ls_enabled, true, PGC_SIGHUP, 0,
+							 NULL, &ls_setting_enabled, true, PGC_SIGHUP, 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.max_workers",
 							"How many databases are worked in at the same time.",
 							"Each worker takes one of max_worker_processes.",
-							&ls_max_workers, 3, 1, 64, PGC_SIGHUP, 0,
+							&ls_setting_max_workers, 3, 1, 64, PGC_SIGHUP, 0,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.naptime",
 							"Longest time between two looks at what is due.",
-							NULL, &ls_naptime, 1000, 10, 3600000,
+							NULL, &ls_setting_naptime, 1000, 10, 3600000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.batch_size",
 							"How many contacts are written in one transaction.",
-							NULL, &ls_batch_size, 500, 1, 100000,
+							NULL, &ls_setting_batch_size, 500, 1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.action_timeout",
 							"Longest time that a function of an action may take, whatever the action's own timeout.",
-							NULL, &ls_action_timeout, 30000, 1, 3600000,
+							NULL, &ls_setting_action_timeout, 30000, 1, 3600000,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.history_retention",
 							"How many days rows of history_<model> are kept.",
 							"-1: for ever.",
-							&ls_history_retention, -1, -1, 100000,
+							&ls_setting_history_retention, -1, -1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.outbox_retention",
 							"How many days rows of outbox_<model> are kept that are done with.",
 							"-1: for ever.",
-							&ls_outbox_retention, 7, -1, 100000,
+							&ls_setting_outbox_retention, 7, -1, 100000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 

@@ -11,15 +11,15 @@
 #include "postgres.h"
 
 /* leadscore.enabled, max_workers, naptime, batch_size, action_timeout */
-extern bool ls_enabled;
-extern int	ls_max_workers;
-extern int	ls_naptime;
-extern int	ls_batch_size;
-extern int	ls_action_timeout;
+extern bool ls_setting_enabled;
+extern int	ls_setting_max_workers;
+extern int	ls_setting_naptime;
+extern int	ls_setting_batch_size;
+extern int	ls_setting_action_timeout;
 
 /* leadscore.history_retention, outbox_retention */
-extern int	ls_history_retention;
-extern int	ls_outbox_retention;
+extern int	ls_setting_history_retention;
+extern int	ls_setting_outbox_retention;
 
 extern void ls_settings_define(void);
 

@@ -19,8 +19,8 @@
 
 LsSharedState *ls_shared_state = NULL;
 
-LsWorkerSlot *ls_worker_slot;
-LsWorkerOrder ls_worker_order;
+LsWorkerSlot *ls_shared_slot;
+LsWorkerOrder ls_shared_order;
 
 static shmem_request_hook_type previous_shmem_request = NULL;
 static shmem_startup_hook_type previous_shmem_startup = NULL;
@@ -159,9 +159,9 @@ ls_shared_state_wake_up(Oid database)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* ls_worker_slot_phase shows what a worker has turned to. */
+/* ls_shared_slot_phase shows what a worker has turned to. */
 void
-ls_worker_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model)
+ls_shared_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model)
 {
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	slot->phase = phase;
@@ -171,9 +171,9 @@ ls_worker_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* ls_worker_slot_progress shows how far it is. */
+/* ls_shared_slot_progress shows how far it is. */
 void
-ls_worker_slot_progress(LsWorkerSlot *slot, int64 done, int64 total)
+ls_shared_slot_progress(LsWorkerSlot *slot, int64 done, int64 total)
 {
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	slot->done = done;
@@ -194,9 +194,9 @@ turn_minute(LsWorkerSlot *slot, TimestampTz now)
 	slot->minute = minute;
 }
 
-/* ls_worker_slot_count adds to what a worker has done. */
+/* ls_shared_slot_count adds to what a worker has done. */
 void
-ls_worker_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions)
+ls_shared_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions)
 {
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	turn_minute(slot, GetCurrentTimestamp());
@@ -206,9 +206,9 @@ ls_worker_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* ls_worker_slot_error keeps the latest error for all to see. */
+/* ls_shared_slot_error keeps the latest error for all to see. */
 void
-ls_worker_slot_error(LsWorkerSlot *slot, const char *message)
+ls_shared_slot_error(LsWorkerSlot *slot, const char *message)
 {
 	int			length = pg_mbcliplen(message, strlen(message), sizeof(slot->last_error) - 1);
 
@@ -220,11 +220,11 @@ ls_worker_slot_error(LsWorkerSlot *slot, const char *message)
 }
 
 /*
- * ls_worker_slot_set_slow remembers that a model is slow.  Where there are too many, the one
+ * ls_shared_slot_set_slow remembers that a model is slow.  Where there are too many, the one
  * is forgotten that has been slow for the longest time.
  */
 void
-ls_worker_slot_set_slow(LsWorkerSlot *slot, const char *model)
+ls_shared_slot_set_slow(LsWorkerSlot *slot, const char *model)
 {
 	LsSlow	   *place = NULL;
 
@@ -247,9 +247,9 @@ ls_worker_slot_set_slow(LsWorkerSlot *slot, const char *model)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* ls_worker_slot_count_slow counts the slow models that are remembered, or one (not NULL). */
+/* ls_shared_slot_count_slow counts the slow models that are remembered, or one (not NULL). */
 int
-ls_worker_slot_count_slow(LsWorkerSlot *slot, const char *model)
+ls_shared_slot_count_slow(LsWorkerSlot *slot, const char *model)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int			n = 0;
@@ -263,11 +263,11 @@ ls_worker_slot_count_slow(LsWorkerSlot *slot, const char *model)
 }
 
 /*
- * ls_worker_slot_per_minute is the number of transitions in the last 60 seconds, those
+ * ls_shared_slot_per_minute is the number of transitions in the last 60 seconds, those
  * of the last whole minute being taken as evenly spread.
  */
 double
-ls_worker_slot_per_minute(LsWorkerSlot *slot)
+ls_shared_slot_per_minute(LsWorkerSlot *slot)
 {
 	TimestampTz now = GetCurrentTimestamp();
 

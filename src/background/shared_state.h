@@ -129,15 +129,15 @@ extern void ls_shared_state_wake_up(Oid database);
 extern LsSharedState *ls_shared_state_copy(void);
 
 /* for the worker of a slot and its helpers: the slot, and what they were told */
-extern LsWorkerSlot *ls_worker_slot;
-extern LsWorkerOrder ls_worker_order;
+extern LsWorkerSlot *ls_shared_slot;
+extern LsWorkerOrder ls_shared_order;
 
-extern void ls_worker_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model);
-extern void ls_worker_slot_progress(LsWorkerSlot *slot, int64 done, int64 total);
-extern void ls_worker_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions);
-extern void ls_worker_slot_error(LsWorkerSlot *slot, const char *message);
-extern void ls_worker_slot_set_slow(LsWorkerSlot *slot, const char *model);
-extern int	ls_worker_slot_count_slow(LsWorkerSlot *slot, const char *model);
-extern double ls_worker_slot_per_minute(LsWorkerSlot *slot);
+extern void ls_shared_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model);
+extern void ls_shared_slot_progress(LsWorkerSlot *slot, int64 done, int64 total);
+extern void ls_shared_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions);
+extern void ls_shared_slot_error(LsWorkerSlot *slot, const char *message);
+extern void ls_shared_slot_set_slow(LsWorkerSlot *slot, const char *model);
+extern int	ls_shared_slot_count_slow(LsWorkerSlot *slot, const char *model);
+extern double ls_shared_slot_per_minute(LsWorkerSlot *slot);
 
 #endif							/* LEADSCORE_SHARED_STATE_H */

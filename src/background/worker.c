@@ -39,7 +39,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "background/helpers.h"
+#include "background/helper_start.h"
 #include "background/settings.h"
 #include "base/advisory_lock.h"
 #include "base/clock.h"
@@ -58,9 +58,9 @@ static void
 show_next_due(Work *work)
 {
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	ls_worker_slot->next_due = work->next_due;
-	ls_worker_slot->last_pass_at = GetCurrentTimestamp();
-	ls_worker_slot->round_began = 0;
+	ls_shared_slot->next_due = work->next_due;
+	ls_shared_slot->last_pass_at = GetCurrentTimestamp();
+	ls_shared_slot->round_began = 0;
 	LWLockRelease(&ls_shared_state->lock);
 }
 
@@ -88,7 +88,7 @@ begin_round(Work *work)
 	work->wake_due = DT_NOEND;
 	work->hurry = false;
 	if (work->reloaded)
-		ls_worker_slot->purged_at = 0;
+		ls_shared_slot->purged_at = 0;
 	work->reloaded = false;
 
 	ls_worker_step_phase(work, LS_PHASE_LOOKING);
@@ -109,7 +109,7 @@ static bool
 has_lane(Work *work, Task *task)
 {
 	work->alone = false;
-	if (ls_worker_slot_count_slow(ls_worker_slot, task->model) == 0)
+	if (ls_shared_slot_count_slow(ls_shared_slot, task->model) == 0)
 		return false;
 	work->alone = !ls_helpers_lane(task->model);
 	return !work->alone;
@@ -146,19 +146,19 @@ static bool
 run_round(Work *work)
 {
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	ls_worker_slot->round_began = GetCurrentTimestamp();
+	ls_shared_slot->round_began = GetCurrentTimestamp();
 	LWLockRelease(&ls_shared_state->lock);
 	if (!begin_round(work))
 		return !work->leaving;
 
 	/* one that start_worker() has started is not told of models to come */
 	if (work->tasks == NIL && !work->incomplete && !work->suspended &&
-		ls_worker_order.shared_state == DSM_HANDLE_INVALID)
+		ls_shared_order.shared_state == DSM_HANDLE_INVALID)
 	{
 		ls_worker_step_leave(work, LS_PHASE_ABSENT, 0);
 		return false;
 	}
-	if (ls_worker_slot->offender[0] != '\0')
+	if (ls_shared_slot->offender[0] != '\0')
 		ls_worker_model_record_offender(work);
 	run_models(work);
 	if (!work->incomplete)
@@ -180,8 +180,8 @@ nap_ms(const Work *work)
 
 	if (work->hurry || work->wake_due <= now)
 		return 0;
-	if (work->wake_due == DT_NOEND || work->wake_due - now >= (int64) ls_naptime * 1000)
-		return ls_naptime;
+	if (work->wake_due == DT_NOEND || work->wake_due - now >= (int64) ls_setting_naptime * 1000)
+		return ls_setting_naptime;
 	return (work->wake_due - now) / 1000 + 1;
 }
 
@@ -227,7 +227,7 @@ nap(Work *work, const LsSlice *life)
 	work->task = NULL;
 	ls_worker_step_phase(work, LS_PHASE_NAPPING);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	while (ls_worker_step_look_around(work) && !work->reloaded && !(life && ls_worker_slot->woken) &&
+	while (ls_worker_step_look_around(work) && !work->reloaded && !(life && ls_shared_slot->woken) &&
 		   (left = nap.ms - ls_slice_elapsed(&nap)) > 0 && !has_to_go(life))
 		nap_until_look(work, left);
 	if (!work->leaving && has_to_go(life))
@@ -235,12 +235,12 @@ nap(Work *work, const LsSlice *life)
 		/* while there is no worker none looks whether settings have changed */
 		left = Min(Max(0, nap.ms - ls_slice_elapsed(&nap)), LIFETIME_MS);
 		ls_worker_step_leave(work, LS_PHASE_WAITING, ls_shared_state->leave_wanted &&
-							 !work->reloaded && !ls_worker_slot->woken ? left * 1000 : 0);
+							 !work->reloaded && !ls_shared_slot->woken ? left * 1000 : 0);
 	}
-	if (life && ls_worker_slot->woken)
+	if (life && ls_shared_slot->woken)
 	{
 		LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-		ls_worker_slot->woken = false;
+		ls_shared_slot->woken = false;
 		LWLockRelease(&ls_shared_state->lock);
 	}
 	return !work->leaving;
@@ -255,8 +255,8 @@ nap(Work *work, const LsSlice *life)
 static bool
 is_done(Work *work, const char *model, const LsSlice *turn)
 {
-	return ls_worker_slot_count_slow(ls_worker_slot, model) == 0 ||
-		(ls_slice_over(turn) && ls_worker_slot_count_slow(ls_worker_slot, NULL) > LS_MAX_LANES);
+	return ls_shared_slot_count_slow(ls_shared_slot, model) == 0 ||
+		(ls_slice_over(turn) && ls_shared_slot_count_slow(ls_shared_slot, NULL) > LS_MAX_LANES);
 }
 
 /* run_alone does what the model asks for, if it is there and nothing is wrong with it. */

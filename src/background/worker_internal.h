@@ -14,7 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "background/shared_state.h"
-#include "base/slice.h"
+#include "base/time_slice.h"
 #include "counting/contact_pass.h"
 #include "jobs/job_run.h"
 
@@ -109,7 +109,7 @@ extern void ls_worker_model_delivered(const char *model, bool well);
 /* a process that is for one model alone, in worker.c */
 extern void ls_worker_run_lane(Work *work, const char *model);
 
-/* jobs, days and roles, in worker_job.c */
+/* jobs, days and roles, in worker_tasks.c */
 extern void ls_worker_job_run(Work *work);
 extern bool ls_worker_job_write_days(Work *work);
 extern void ls_worker_job_follow_roles(Work *work);

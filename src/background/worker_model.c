@@ -4,7 +4,7 @@
  *		What a worker does for one model, a slice of time after the other.
  *
  * No model has a worker to itself.  In each round it has a slice for what is due, one
- * for what is pending, one for its days, and its job has another (worker_job.c); what
+ * for what is pending, one for its days, and its job has another (worker_tasks.c); what
  * is not done then is gone on with in the next round, which follows at once.  Those
  * that needed the least time of late come first.  A batch ends where the slice does, so
  * that only what cannot be divided (one contact, one day) takes longer.
@@ -17,11 +17,11 @@
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 
-#include "definitions/daily_tables.h"
-#include "definitions/restore_state.h"
 #include "background/settings.h"
 #include "base/clock.h"
-#include "definitions/catalog.h"
+#include "definitions/daily_tables.h"
+#include "definitions/lead_tables.h"
+#include "definitions/restore_state.h"
 #include "model/model.h"
 #include "tables/worker_error.h"
 
@@ -75,7 +75,7 @@ read_tasks(Work *work)
 	work->tasks = NIL;
 	work->incomplete = false;
 	work->suspended = false;
-	foreach(lc, ls_model_rows(NULL))
+	foreach(lc, ls_lead_models(NULL))
 	{
 		LsModelRow *row = lfirst(lc);
 		bool		complete = ls_restore_complete(row);
@@ -163,8 +163,8 @@ run_batch(Work *work)
 	}
 	progress->pass[kind]->one_by_one = work->one_by_one;
 	progress->pass[kind]->slice = work->slice;
-	work->returned = ls_contact_pass_batch(progress->pass[kind], ls_batch_size, true);
-	if (kind == LS_PASS_DUE && progress->total == 0 && work->returned >= ls_batch_size)
+	work->returned = ls_contact_pass_batch(progress->pass[kind], ls_setting_batch_size, true);
+	if (kind == LS_PASS_DUE && progress->total == 0 && work->returned >= ls_setting_batch_size)
 		progress->total = progress->pass[kind]->done + ls_contact_pass_count(progress->model, COUNT_LIMIT);
 }
 
@@ -176,7 +176,7 @@ show_due(Work *work)
 	int64		done = progress->pass[LS_PASS_DUE]->done;
 
 	if (!work->lane)
-		ls_worker_slot_progress(ls_worker_slot, done, Max(progress->total, done));
+		ls_shared_slot_progress(ls_shared_slot, done, Max(progress->total, done));
 	ls_worker_step_report(work, progress->total > 0 ?
 						  psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(progress->total, done)) :
 						  psprintf(INT64_FORMAT " due", done));
@@ -196,7 +196,7 @@ run_batches(Work *work, LsPassKind kind, bool one_by_one)
 	ls_worker_step_report(work, kind == LS_PASS_DUE ? "looking for what is due" : "merging what is pending");
 	while (ls_worker_step_run(work, run_batch))
 	{
-		ls_worker_slot_count(ls_worker_slot, kind == LS_PASS_DUE ? (*pass)->done - done : 0,
+		ls_shared_slot_count(ls_shared_slot, kind == LS_PASS_DUE ? (*pass)->done - done : 0,
 							 (*pass)->transitions - transitions);
 		done = (*pass)->done;
 		transitions = (*pass)->transitions;
@@ -303,12 +303,12 @@ ls_worker_model_record_offender(Work *work)
 	ErrorData	failure = {.sqlerrcode = ERRCODE_QUERY_CANCELED};
 	ListCell   *lc;
 
-	failure.message = pstrdup(ls_worker_slot->last_error);
+	failure.message = pstrdup(ls_shared_slot->last_error);
 	foreach(lc, work->tasks)
 	{
 		Task	   *task = lfirst(lc);
 
-		if (strcmp(task->model, ls_worker_slot->offender) != 0)
+		if (strcmp(task->model, ls_shared_slot->offender) != 0)
 			continue;
 		work->task = task;
 		work->failure = &failure;
@@ -317,7 +317,7 @@ ls_worker_model_record_offender(Work *work)
 		work->task = NULL;
 	}
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	ls_worker_slot->offender[0] = '\0';
+	ls_shared_slot->offender[0] = '\0';
 	LWLockRelease(&ls_shared_state->lock);
 }
 
@@ -343,11 +343,11 @@ record_outcome(Work *work, bool well)
 void
 ls_worker_model_leave_to_lane(const char *model)
 {
-	if (ls_worker_slot_count_slow(ls_worker_slot, model) == 0)
+	if (ls_shared_slot_count_slow(ls_shared_slot, model) == 0)
 		ereport(LOG,
 				(errmsg("model \"%s\" is left to a worker process of its own for a while", model),
 				 errdetail("A step, or a call of a function, took so long that other models would have had to wait.")));
-	ls_worker_slot_set_slow(ls_worker_slot, model);
+	ls_shared_slot_set_slow(ls_shared_slot, model);
 }
 
 /*

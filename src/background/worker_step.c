@@ -5,7 +5,7 @@
  *
  * A step that is for one model is watched.  In a worker, which has other models to
  * serve, it is cancelled after 5 s, and the model is left to a process of its own
- * (helpers.c); there, and where no such process is to be had, after an hour.  An
+ * (helper_start.c); there, and where no such process is to be had, after an hour.  An
  * expression that goes on for 10 s for one contact is cancelled in either.  Who
  * handles that, and goes on, ends the process.
  *
@@ -47,14 +47,14 @@
 #include "utils/syscache.h"
 #include "utils/timeout.h"
 
-#include "background/helpers.h"
-#include "definitions/restore_state.h"
+#include "background/helper_start.h"
 #include "background/settings.h"
 #include "base/advisory_lock.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/user.h"
 #include "definitions/extension.h"
+#include "definitions/restore_state.h"
 #include "model/model.h"
 #include "rules/expression.h"
 
@@ -169,18 +169,18 @@ static bool
 is_expected(void)
 {
 	return ls_shared_state->launcher_pid != 0 &&
-		ls_shared_state->launcher_number == ls_worker_order.launcher_number &&
-		(helped == 0 || ls_worker_slot->pid == helped);
+		ls_shared_state->launcher_number == ls_shared_order.launcher_number &&
+		(helped == 0 || ls_shared_slot->pid == helped);
 }
 
 /* record_offender records the model for which a process had to end. */
 static void
 record_offender(const char *model)
 {
-	ls_worker_slot_error(ls_worker_slot, watched.cancelled == EXPRESSION ?
+	ls_shared_slot_error(ls_shared_slot, watched.cancelled == EXPRESSION ?
 						 "the worker had to end: " TOO_LONG : "the worker had to end: " TOO_SLOW);
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	strlcpy(ls_worker_slot->offender, model, sizeof(ls_worker_slot->offender));
+	strlcpy(ls_shared_slot->offender, model, sizeof(ls_shared_slot->offender));
 	LWLockRelease(&ls_shared_state->lock);
 }
 
@@ -189,7 +189,7 @@ static void
 helper_at_exit(int code, Datum model)
 {
 	if (ls_worker_step_call_overran)
-		ls_worker_slot_error(ls_worker_slot, CALL_OVERRAN);
+		ls_shared_slot_error(ls_shared_slot, CALL_OVERRAN);
 	if (watched.overran)
 		record_offender((const char *) DatumGetPointer(model));
 }
@@ -212,36 +212,36 @@ at_exit(int code, Datum arg)
 		/* it is not the model that took too long: the next worker soon begins */
 		end_phase = LS_PHASE_WAITING;
 		end_wait = USECS_PER_SEC;
-		ls_worker_slot_error(ls_worker_slot, CALL_OVERRAN);
-		ls_worker_slot_set_slow(ls_worker_slot, ls_worker_slot->model);
+		ls_shared_slot_error(ls_shared_slot, CALL_OVERRAN);
+		ls_shared_slot_set_slow(ls_shared_slot, ls_shared_slot->model);
 	}
 	if (watched.overran)
 	{
 		end_phase = LS_PHASE_WAITING;
 		end_wait = USECS_PER_SEC;
-		record_offender(ls_worker_slot->model);
+		record_offender(ls_shared_slot->model);
 	}
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	ls_worker_slot->pid = 0;
-	ls_worker_slot->latch = NULL;
-	ls_worker_slot->started_at = 0;
-	ls_worker_slot->model[0] = '\0';
-	ls_worker_slot->phase = end_phase;
+	ls_shared_slot->pid = 0;
+	ls_shared_slot->latch = NULL;
+	ls_shared_slot->started_at = 0;
+	ls_shared_slot->model[0] = '\0';
+	ls_shared_slot->phase = end_phase;
 	switch (end_phase)
 	{
 		case LS_PHASE_FAILED:
-			ls_worker_slot->failures++;
-			ls_worker_slot->wake_at = now + ls_clock_back_off(ls_worker_slot->failures);
+			ls_shared_slot->failures++;
+			ls_shared_slot->wake_at = now + ls_clock_back_off(ls_shared_slot->failures);
 			break;
 		case LS_PHASE_ABSENT:
-			ls_worker_slot->wake_at = now + Min(FIRST_ABSENCE << Min(ls_worker_slot->absences, 10), LAST_ABSENCE);
-			ls_worker_slot->absences++;
-			ls_worker_slot->failures = 0;
+			ls_shared_slot->wake_at = now + Min(FIRST_ABSENCE << Min(ls_shared_slot->absences, 10), LAST_ABSENCE);
+			ls_shared_slot->absences++;
+			ls_shared_slot->failures = 0;
 			break;
 		default:
-			ls_worker_slot->wake_at = now + end_wait;
-			ls_worker_slot->absences = 0;
-			ls_worker_slot->failures = 0;
+			ls_shared_slot->wake_at = now + end_wait;
+			ls_shared_slot->absences = 0;
+			ls_shared_slot->failures = 0;
 	}
 	ls_shared_state_wake_launcher();
 	LWLockRelease(&ls_shared_state->lock);
@@ -256,17 +256,17 @@ take_slot(void)
 {
 	bool		mine;
 
-	ls_worker_slot = &ls_shared_state->slots[ls_worker_order.slot];
+	ls_shared_slot = &ls_shared_state->slots[ls_shared_order.slot];
 	if (helped != 0)
 		return is_expected();
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	mine = is_expected() && ls_worker_slot->database == ls_worker_order.database &&
-		ls_worker_slot->phase == LS_PHASE_STARTING && ls_worker_slot->pid == 0;
+	mine = is_expected() && ls_shared_slot->database == ls_shared_order.database &&
+		ls_shared_slot->phase == LS_PHASE_STARTING && ls_shared_slot->pid == 0;
 	if (mine)
 	{
-		ls_worker_slot->pid = MyProcPid;
-		ls_worker_slot->latch = MyLatch;
-		ls_worker_slot->started_at = GetCurrentTimestamp();
+		ls_shared_slot->pid = MyProcPid;
+		ls_shared_slot->latch = MyLatch;
+		ls_shared_slot->started_at = GetCurrentTimestamp();
 	}
 	LWLockRelease(&ls_shared_state->lock);
 	if (mine)
@@ -298,7 +298,7 @@ ls_worker_step_look_around(Work *work)
 		ProcessConfigFile(PGC_SIGHUP);
 		work->reloaded = true;
 	}
-	if (!work->leaving && (!ls_enabled || !is_expected()))
+	if (!work->leaving && (!ls_setting_enabled || !is_expected()))
 		ls_worker_step_leave(work, LS_PHASE_WAITING, 0);
 	if (!work->leaving && ls_advisory_database_wanted(MyDatabaseId))
 	{
@@ -316,7 +316,7 @@ may_work(Work *work)
 
 	work->busy = !ls_restore_keep_away();
 	if (work->busy && !shown)
-		ls_worker_slot_error(ls_worker_slot, "a session restores models: nothing is done until it has ended");
+		ls_shared_slot_error(ls_shared_slot, "a session restores models: nothing is done until it has ended");
 	shown = work->busy;
 	return !work->busy;
 }
@@ -353,7 +353,7 @@ enter(Work *work)
 	version = ls_extension_version(extension);
 	if (strcmp(version, LEADSCORE_VERSION) != 0)
 	{
-		ls_worker_slot_error(ls_worker_slot,
+		ls_shared_slot_error(ls_shared_slot,
 					  psprintf("the extension is of version %s, the library of %s: use ALTER EXTENSION leadscore UPDATE, or restart the server if the library is the older one",
 									  version, LEADSCORE_VERSION));
 		ls_worker_step_leave(work, LS_PHASE_OUTDATED, OUTDATED_WAIT);
@@ -467,12 +467,12 @@ bool
 ls_worker_step_lock_model(Work *work)
 {
 	const Task *task = work->task;
-	Oid			table = ls_score_table(task->model, true);
+	Oid			table = ls_lead_score_table(task->model, true);
 
 	if (!OidIsValid(table) ||
 		!ConditionalLockRelationOid(task->contacts, AccessShareLock) ||
 		!ConditionalLockRelationOid(table, RowExclusiveLock) ||
-		ls_score_table(task->model, true) != table ||
+		ls_lead_score_table(task->model, true) != table ||
 		!ls_tables_complete(task->model))
 		work->busy = true;
 	return !work->busy;
@@ -491,7 +491,7 @@ ls_worker_step_record_error(const Work *work)
 {
 	if (!ls_worker_step_failed(work))
 		return;
-	ls_worker_slot_error(ls_worker_slot, work->task ?
+	ls_shared_slot_error(ls_shared_slot, work->task ?
 						 psprintf("model \"%s\": %s", work->task->model, work->error->message) :
 						 work->error->message);
 }
@@ -501,7 +501,7 @@ void
 ls_worker_step_phase(const Work *work, LsPhase phase)
 {
 	if (!work->lane)
-		ls_worker_slot_phase(ls_worker_slot, phase, work->task ? work->task->model : work->model);
+		ls_shared_slot_phase(ls_shared_slot, phase, work->task ? work->task->model : work->model);
 }
 
 /* ls_worker_step_report tells pg_stat_activity what the worker is at. */
@@ -545,7 +545,7 @@ settle(void)
 bool
 ls_worker_step_begin(Work *work, const LsWorkerOrder *given, pid_t of)
 {
-	ls_worker_order = *given;
+	ls_shared_order = *given;
 	helped = of;
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);

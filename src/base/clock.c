@@ -22,7 +22,7 @@ PG_FUNCTION_INFO_V1(ls_clock_now);
 
 static char *clock_setting = NULL;
 
-static TimestampTz held_clock = DT_NOBEGIN;	/* DT_NOBEGIN: the clock runs */
+static TimestampTz held_clock = DT_NOBEGIN; /* DT_NOBEGIN: the clock runs */
 
 /*
  * check_clock accepts a timestamp, or nothing for the running clock.  Settings

@@ -20,9 +20,9 @@
 #include <float.h>
 #include <math.h>
 
-/* ls_floor_div divides, rounding towards minus infinity; b is positive. */
+/* ls_decay_floor_div divides, rounding towards minus infinity; b is positive. */
 int64_t
-ls_floor_div(int64_t a, int64_t b)
+ls_decay_floor_div(int64_t a, int64_t b)
 {
 	int64_t		q = a / b;
 
@@ -46,50 +46,50 @@ ls_decay(const LsDecay *decay, int64_t age)
 			return intervals < 1.0 ? 1.0 - intervals : 0.0;
 		case LS_DECAY_STEP:
 			return pow(decay->keep,
-					   (double) ls_floor_div(age, decay->interval));
+					   (double) ls_decay_floor_div(age, decay->interval));
 	}
 	return 0.0;
 }
 
 /*
- * ls_half_life_rise gives 2^((t - landmark) / interval) for the last landmark
+ * ls_decay_half_life_rise gives 2^((t - landmark) / interval) for the last landmark
  * not after t: the weight, from 1 up to below 2, with which an event at t
  * enters a sum that is held at that landmark.
  */
 double
-ls_half_life_rise(int64_t t, int64_t interval)
+ls_decay_half_life_rise(int64_t t, int64_t interval)
 {
-	int64_t		past = t - ls_floor_div(t, interval) * interval;
+	int64_t		past = t - ls_decay_floor_div(t, interval) * interval;
 
 	return exp2((double) past / (double) interval);
 }
 
-/* ls_half_life_fall gives the worth at t of one held at t's last landmark. */
+/* ls_decay_half_life_fall gives the worth at t of one held at t's last landmark. */
 double
-ls_half_life_fall(int64_t t, int64_t interval)
+ls_decay_half_life_fall(int64_t t, int64_t interval)
 {
-	int64_t		past = t - ls_floor_div(t, interval) * interval;
+	int64_t		past = t - ls_decay_floor_div(t, interval) * interval;
 
 	return exp2(-(double) past / (double) interval);
 }
 
-/* ls_bucket numbers the period in which an instant lies. */
+/* ls_decay_bucket numbers the period in which an instant lies. */
 int64_t
-ls_bucket(int64_t local, int64_t period)
+ls_decay_bucket(int64_t local, int64_t period)
 {
-	return ls_floor_div(local - LS_ORIGIN, period);
+	return ls_decay_floor_div(local - LS_ORIGIN, period);
 }
 
-/* ls_span_periods counts the periods in a span, a started one being whole. */
+/* ls_decay_span_periods counts the periods in a span, a started one being whole. */
 int64_t
-ls_span_periods(int64_t span, int64_t period)
+ls_decay_span_periods(int64_t span, int64_t period)
 {
-	return -ls_floor_div(-span, period);
+	return -ls_decay_floor_div(-span, period);
 }
 
-/* ls_span is what bounds the age of events that count, or 0. */
+/* ls_decay_span is what bounds the age of events that count, or 0. */
 int64_t
-ls_span(const LsDecay *decay, int64_t time_frame)
+ls_decay_span(const LsDecay *decay, int64_t time_frame)
 {
 	if (time_frame > 0)
 		return time_frame;
@@ -97,22 +97,22 @@ ls_span(const LsDecay *decay, int64_t time_frame)
 }
 
 /*
- * ls_default_period chooses the period of a bucketed rule that names none.
+ * ls_decay_default_period chooses the period of a bucketed rule that names none.
  * time_frame is 0 where there is none.
  */
 int64_t
-ls_default_period(const LsDecay *decay, int64_t time_frame)
+ls_decay_default_period(const LsDecay *decay, int64_t time_frame)
 {
 	static const int64_t units[] = {LS_DAY, LS_HOUR, LS_MINUTE, LS_SECOND};
 	int64_t		shorter = time_frame;
-	int64_t		span = ls_span(decay, time_frame);
+	int64_t		span = ls_decay_span(decay, time_frame);
 
 	if (decay->kind == LS_DECAY_STEP)
 	{
 		for (int i = 0; i < 4; i++)
 			if (decay->interval % units[i] == 0 &&
 				(time_frame == 0 ||
-				 ls_span_periods(time_frame, units[i]) <= LS_MAX_PERIODS))
+				 ls_decay_span_periods(time_frame, units[i]) <= LS_MAX_PERIODS))
 				return units[i];
 		return decay->interval;
 	}
@@ -127,7 +127,7 @@ ls_default_period(const LsDecay *decay, int64_t time_frame)
 		if (units[i] > shorter / 8)
 			continue;
 		if (units[i] == LS_DAY &&
-			ls_span_periods(span, LS_DAY) > LS_MAX_PERIODS)
+			ls_decay_span_periods(span, LS_DAY) > LS_MAX_PERIODS)
 			return LS_WEEK;
 		return units[i];
 	}
@@ -145,9 +145,9 @@ saturate(double value)
 	return value;
 }
 
-/* ls_sum_add adds one value. */
+/* ls_decay_sum_add adds one value. */
 void
-ls_sum_add(LsSum *sum, double value)
+ls_decay_sum_add(LsSum *sum, double value)
 {
 	double		hi = saturate(sum->hi + value);
 	double		lost;
@@ -165,18 +165,18 @@ ls_sum_add(LsSum *sum, double value)
 	sum->lo = isfinite(lo) ? lo : 0.0;
 }
 
-/* ls_sum_merge adds another sum. */
+/* ls_decay_sum_merge adds another sum. */
 void
-ls_sum_merge(LsSum *sum, const LsSum *other)
+ls_decay_sum_merge(LsSum *sum, const LsSum *other)
 {
-	ls_sum_add(sum, other->hi);
+	ls_decay_sum_add(sum, other->hi);
 	if (other->lo != 0.0)
-		ls_sum_add(sum, other->lo);
+		ls_decay_sum_add(sum, other->lo);
 }
 
-/* ls_sum_shift halves a sum so many times, or doubles it where negative. */
+/* ls_decay_sum_shift halves a sum so many times, or doubles it where negative. */
 void
-ls_sum_shift(LsSum *sum, int64_t halvings)
+ls_decay_sum_shift(LsSum *sum, int64_t halvings)
 {
 	int			n;
 
@@ -189,9 +189,9 @@ ls_sum_shift(LsSum *sum, int64_t halvings)
 		sum->lo = 0.0;
 }
 
-/* ls_sum_scale multiplies a sum. */
+/* ls_decay_sum_scale multiplies a sum. */
 void
-ls_sum_scale(LsSum *sum, double factor)
+ls_decay_sum_scale(LsSum *sum, double factor)
 {
 	float		lo = (float) (sum->lo * factor);
 
@@ -200,29 +200,29 @@ ls_sum_scale(LsSum *sum, double factor)
 }
 
 double
-ls_sum_value(const LsSum *sum)
+ls_decay_sum_value(const LsSum *sum)
 {
 	return saturate(sum->hi + sum->lo);
 }
 
 double
-ls_clamp(double value, double low, double high)
+ls_decay_clamp(double value, double low, double high)
 {
 	return value < low ? low : value > high ? high : value;
 }
 
-/* ls_threshold is from where on a bound counts as reached, with room for rounding. */
+/* ls_decay_threshold is from where on a bound counts as reached, with room for rounding. */
 double
-ls_threshold(double bound)
+ls_decay_threshold(double bound)
 {
 	return bound - 1e-9 * fmax(1.0, fabs(bound));
 }
 
-/* ls_reached compares as stages and grades do. */
+/* ls_decay_reached compares as stages and grades do. */
 bool
-ls_reached(double value, double bound)
+ls_decay_reached(double value, double bound)
 {
 	if (isinf(bound))
 		return bound < 0;
-	return value >= ls_threshold(bound);
+	return value >= ls_decay_threshold(bound);
 }

@@ -58,23 +58,23 @@ typedef struct LsSum
 	double		lo;
 } LsSum;
 
-extern int64_t ls_floor_div(int64_t a, int64_t b);
+extern int64_t ls_decay_floor_div(int64_t a, int64_t b);
 extern double ls_decay(const LsDecay *decay, int64_t age);
-extern double ls_half_life_rise(int64_t t, int64_t interval);
-extern double ls_half_life_fall(int64_t t, int64_t interval);
-extern int64_t ls_bucket(int64_t local, int64_t period);
-extern int64_t ls_default_period(const LsDecay *decay, int64_t time_frame);
-extern int64_t ls_span(const LsDecay *decay, int64_t time_frame);
-extern int64_t ls_span_periods(int64_t span, int64_t period);
+extern double ls_decay_half_life_rise(int64_t t, int64_t interval);
+extern double ls_decay_half_life_fall(int64_t t, int64_t interval);
+extern int64_t ls_decay_bucket(int64_t local, int64_t period);
+extern int64_t ls_decay_default_period(const LsDecay *decay, int64_t time_frame);
+extern int64_t ls_decay_span(const LsDecay *decay, int64_t time_frame);
+extern int64_t ls_decay_span_periods(int64_t span, int64_t period);
 
-extern void ls_sum_add(LsSum *sum, double value);
-extern void ls_sum_merge(LsSum *sum, const LsSum *other);
-extern void ls_sum_shift(LsSum *sum, int64_t halvings);
-extern void ls_sum_scale(LsSum *sum, double factor);
-extern double ls_sum_value(const LsSum *sum);
+extern void ls_decay_sum_add(LsSum *sum, double value);
+extern void ls_decay_sum_merge(LsSum *sum, const LsSum *other);
+extern void ls_decay_sum_shift(LsSum *sum, int64_t halvings);
+extern void ls_decay_sum_scale(LsSum *sum, double factor);
+extern double ls_decay_sum_value(const LsSum *sum);
 
-extern double ls_clamp(double value, double low, double high);
-extern double ls_threshold(double bound);
-extern bool ls_reached(double value, double bound);
+extern double ls_decay_clamp(double value, double low, double high);
+extern double ls_decay_threshold(double bound);
+extern bool ls_decay_reached(double value, double bound);
 
 #endif							/* LEADSCORE_DECAY_H */

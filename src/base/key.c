@@ -34,8 +34,8 @@
 #include "utils/typcache.h"
 
 #include "base/compat.h"
-#include "base/reach.h"
-#include "base/trust.h"
+#include "base/reachable_code.h"
+#include "base/trusted_code.h"
 #include "base/user.h"
 
 #define SHOWN	100				/* bytes of a text that an error quotes */
@@ -96,7 +96,7 @@ inspect_text(Oid type, LsKeyType *key)
 	}
 	getTypeInputInfo(type, &input, &ioparam);
 	getTypeOutputInfo(type, &output, &varlena);
-	if (!ls_function_builtin(input) || !ls_function_builtin(output))
+	if (!ls_trust_function_builtin(input) || !ls_trust_function_builtin(output))
 		key->foreign_text = true;
 	if (!is_plain(type))
 		key->styled = true;
@@ -128,9 +128,9 @@ compares_in_c(Oid type)
 	type = getBaseType(type);
 	entry = lookup_type_cache(type, TYPECACHE_EQ_OPR | TYPECACHE_CMP_PROC |
 							  TYPECACHE_HASH_PROC);
-	if ((OidIsValid(entry->eq_opr) && !ls_function_builtin(get_opcode(entry->eq_opr))) ||
-		(OidIsValid(entry->cmp_proc) && !ls_function_builtin(entry->cmp_proc)) ||
-		(OidIsValid(entry->hash_proc) && !ls_function_builtin(entry->hash_proc)))
+	if ((OidIsValid(entry->eq_opr) && !ls_trust_function_builtin(get_opcode(entry->eq_opr))) ||
+		(OidIsValid(entry->cmp_proc) && !ls_trust_function_builtin(entry->cmp_proc)) ||
+		(OidIsValid(entry->hash_proc) && !ls_trust_function_builtin(entry->hash_proc)))
 		return false;
 	switch (get_typtype(type))
 	{
@@ -143,7 +143,7 @@ compares_in_c(Oid type)
 		case TYPTYPE_RANGE:
 			/* its operator class may be another than its subtype's */
 			lookup_type_cache(type, TYPECACHE_RANGE_INFO);
-			return ls_function_builtin(entry->rng_cmp_proc_finfo.fn_oid) &&
+			return ls_trust_function_builtin(entry->rng_cmp_proc_finfo.fn_oid) &&
 				compares_in_c(get_range_subtype(type));
 		case TYPTYPE_MULTIRANGE:
 			return compares_in_c(get_multirange_range(type));
@@ -234,7 +234,7 @@ ls_key_leave(const LsKeyType *key, const LsUser *saved)
 int
 ls_key_compare(LsKeyType *key, Datum a, Datum b)
 {
-	LsUser	saved;
+	LsUser		saved;
 	int			order;
 
 	ls_key_enter(key, &saved);
@@ -243,9 +243,9 @@ ls_key_compare(LsKeyType *key, Datum a, Datum b)
 	return order;
 }
 
-/* ls_by_key orders keys that stand in an array; arg is their type. */
+/* ls_key_order orders keys that stand in an array; arg is their type. */
 int
-ls_by_key(const void *a, const void *b, void *arg)
+ls_key_order(const void *a, const void *b, void *arg)
 {
 	return ls_key_compare(arg, *(const Datum *) a, *(const Datum *) b);
 }
@@ -253,7 +253,7 @@ ls_by_key(const void *a, const void *b, void *arg)
 uint32
 ls_key_hash(LsKeyType *key, Datum value)
 {
-	LsUser	saved;
+	LsUser		saved;
 	uint32		hash;
 
 	ls_key_enter(key, &saved);
@@ -321,7 +321,7 @@ leave(const LsUser *saved)
 char *
 ls_key_text(LsKeyType *key, Datum value)
 {
-	LsUser	saved;
+	LsUser		saved;
 	char	   *text;
 
 	if (!key->foreign_text && !key->styled)
@@ -390,7 +390,7 @@ static void
 check_reading(const LsKeyType *key)
 {
 	Oid			function = key->foreign_text ?
-		ls_type_untrusted(key->type, key->owner) : InvalidOid;
+		ls_reach_type_untrusted(key->type, key->owner) : InvalidOid;
 
 	if (OidIsValid(function))
 		refuse_function(key, function, key->type);
@@ -399,7 +399,7 @@ check_reading(const LsKeyType *key)
 static Datum
 read_text(LsKeyType *key, const char *text, bool pinned)
 {
-	LsUser	saved;
+	LsUser		saved;
 	Datum		value;
 
 	if (!key->foreign_text && !pinned)
@@ -472,12 +472,12 @@ static Datum
 call_cast(LsKeyType *key, Oid function, Datum value, Oid type)
 {
 	LOCAL_FCINFO(fcinfo, 3);
-	bool		foreign = !ls_function_builtin(function);
-	LsUser	saved;
+	bool		foreign = !ls_trust_function_builtin(function);
+	LsUser		saved;
 	FmgrInfo	flinfo;
 	Datum		result;
 
-	if (foreign && (!ls_function_trusted(function, key->owner) ||
+	if (foreign && (!ls_trust_function(function, key->owner) ||
 					ls_function_aclcheck(function, key->owner) != ACLCHECK_OK))
 		refuse_function(key, function, type);
 	enter(key, foreign, false, &saved);
@@ -503,12 +503,12 @@ write_value(LsKeyType *key, Datum value, Oid type)
 	Oid			output;
 	bool		varlena;
 	bool		foreign;
-	LsUser	saved;
+	LsUser		saved;
 	char	   *text;
 
 	getTypeOutputInfo(type, &output, &varlena);
-	foreign = !ls_function_builtin(output);
-	if (foreign && !ls_function_trusted(output, key->owner))
+	foreign = !ls_trust_function_builtin(output);
+	if (foreign && !ls_trust_function(output, key->owner))
 		refuse_function(key, output, type);
 	enter(key, foreign, !is_plain(type), &saved);
 	text = OidOutputFunctionCall(output, value);

@@ -52,7 +52,7 @@ typedef struct LsKeyType
 extern void ls_key_type(Oid type, Oid collation, Oid owner, const char *model,
 						LsKeyType *key);
 extern int	ls_key_compare(LsKeyType *key, Datum a, Datum b);
-extern int	ls_by_key(const void *a, const void *b, void *arg);
+extern int	ls_key_order(const void *a, const void *b, void *arg);
 extern uint32 ls_key_hash(LsKeyType *key, Datum value);
 extern Oid	ls_key_operator(const LsKeyType *key, StrategyNumber strategy);
 extern const char *ls_key_equals(const LsKeyType *key);

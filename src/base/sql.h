@@ -43,7 +43,7 @@ extern char *ls_sql_text(const SPITupleTable *rows, uint64 row, int column);
 #define LS_FIRED_UPDATE		(1 << TRIGGER_EVENT_UPDATE)
 #define LS_FIRED_TRUNCATE	(1 << TRIGGER_EVENT_TRUNCATE)
 extern TriggerData *ls_sql_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when,
-										 int commands);
+										int commands);
 extern Node *ls_sql_command(FunctionCallInfo fcinfo);
 extern char *ls_sql_text_argument(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *ls_sql_optional_argument(FunctionCallInfo fcinfo, int n);

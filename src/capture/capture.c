@@ -19,7 +19,7 @@
  *	2. AFTER: locks RowExclusive on the score tables, models by oid
  *	3. each row is shown to the rules of each source and added to what is deferred
  *	   about its contact (tables/deferred.c)
- *	4. statements under way - 1; at 0, what is deferred is done (flush.c): contacts
+ *	4. statements under way - 1; at 0, what is deferred is done (flush_deferred.c): contacts
  *	   in the order of their key: lock, merge, evaluate, write
  *
  * Where a source is queued, and under a transaction snapshot, what would be written
@@ -50,7 +50,7 @@
 #include "base/sql.h"
 #include "base/statement.h"
 #include "base/transaction.h"
-#include "capture/flush.h"
+#include "capture/flush_deferred.h"
 #include "capture/purge.h"
 #include "capture/table_cache.h"
 #include "counting/model_update.h"
@@ -75,7 +75,7 @@ static LsTransactionList row_captures;
 static bool
 is_restored(const LsModel *model)
 {
-	LsModelRow *row = ls_model_row(model->name, NULL);
+	LsModelRow *row = ls_lead_model(model->name, NULL);
 
 	return row && ls_restore_under_way(row);
 }
@@ -141,7 +141,7 @@ ls_capture_add(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slo
 	LsEvent		event;
 
 	event.matches = capture->matches;
-	if (ls_source_match(model, binding->source, slot, capture->econtext, &event))
+	if (ls_match_source(model, binding->source, slot, capture->econtext, &event))
 	{
 		LsDeferredSet *set = ls_deferred_set(model, kind, kind == LS_DEFERRED_PURGED ?
 											 binding->source : NULL);
@@ -166,7 +166,7 @@ add_contact(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slot)
 	MemoryContext old;
 	Datum		contact;
 
-	if (!ls_binding_contact(binding, model, slot, capture->econtext, &contact))
+	if (!ls_table_cache_contact(binding, model, slot, capture->econtext, &contact))
 		return;
 	set = ls_deferred_set(model, kind, NULL);
 	item = ls_deferred_contact(set, contact);
@@ -192,7 +192,7 @@ ls_capture_recompute(LsCapture *capture, const LsBinding *binding, TupleTableSlo
 	Datum		contact;
 
 	if (binding->purges_only ||
-		!ls_binding_contact(binding, model, slot, capture->econtext, &contact))
+		!ls_table_cache_contact(binding, model, slot, capture->econtext, &contact))
 		return;
 	item = ls_deferred_contact(ls_deferred_set(model, kind, NULL), contact);
 	if (binding->source == NULL)
@@ -205,7 +205,7 @@ ls_capture_recompute(LsCapture *capture, const LsBinding *binding, TupleTableSlo
 static void
 recompute_row(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 {
-	ls_capture_recompute(capture, binding, ls_binding_row(binding, slot),
+	ls_capture_recompute(capture, binding, ls_table_cache_row(binding, slot),
 						 kind_of(capture, binding));
 }
 
@@ -227,10 +227,10 @@ show_insert(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 	if (capture->models[binding->model].recompute)
 		recompute_row(capture, binding, slot);
 	else if (binding->source)
-		ls_capture_add(capture, binding, ls_binding_row(binding, slot),
+		ls_capture_add(capture, binding, ls_table_cache_row(binding, slot),
 					   kind_of(capture, binding));
 	else
-		add_contact(capture, binding, ls_binding_row(binding, slot));
+		add_contact(capture, binding, ls_table_cache_row(binding, slot));
 }
 
 /* show_delete shows a deleted one, which may give a purged contribution. */
@@ -239,7 +239,7 @@ show_delete(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 {
 	if (binding->source &&
 		ls_purged_is_kept(capture->table->models[binding->model], binding->source))
-		ls_capture_add(capture, binding, ls_binding_row(binding, slot), LS_DEFERRED_PURGED);
+		ls_capture_add(capture, binding, ls_table_cache_row(binding, slot), LS_DEFERRED_PURGED);
 	else
 		recompute_row(capture, binding, slot);
 }
@@ -249,7 +249,7 @@ static void
 show_update(LsCapture *capture, LsBinding *binding, TupleTableSlot *old, TupleTableSlot *new)
 {
 	if (!ls_has_virtual_columns(RelationGetDescr(capture->rel)) &&
-		ls_binding_same(binding, capture->table->models[binding->model], old, new))
+		ls_table_cache_same(binding, capture->table->models[binding->model], old, new))
 		return;
 	recompute_row(capture, binding, old);
 	recompute_row(capture, binding, new);

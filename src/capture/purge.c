@@ -27,7 +27,7 @@
 
 #include "base/compat.h"
 #include "capture/capture.h"
-#include "capture/flush.h"
+#include "capture/flush_deferred.h"
 #include "tables/purged_table.h"
 
 /* as many contacts are recomputed at once, others by the worker */
@@ -63,9 +63,9 @@ show_rows(LsCapture *capture, const Fate *fates)
 			CHECK_FOR_INTERRUPTS();
 			ResetExprContext(capture->econtext);
 			if (fates[i] == FATE_KEEP)
-				ls_capture_add(capture, binding, ls_binding_row(binding, slot), LS_DEFERRED_PURGED);
+				ls_capture_add(capture, binding, ls_table_cache_row(binding, slot), LS_DEFERRED_PURGED);
 			else if (fates[i] == FATE_RECOMPUTE)
-				ls_capture_recompute(capture, binding, ls_binding_row(binding, slot),
+				ls_capture_recompute(capture, binding, ls_table_cache_row(binding, slot),
 									 LS_DEFERRED_PENDING);
 		}
 	table_endscan(scan);

@@ -16,7 +16,7 @@
 
 extern bool ls_purge_read(Relation rel, const List *dropped);
 
-/* before tables are dropped (drop.c) */
+/* before tables are dropped (drop_partition.c) */
 extern List *ls_drop_named(const DropStmt *stmt);
 extern void ls_drop_purge(const Node *stmt);
 extern bool ls_drop_purged(Oid relation);

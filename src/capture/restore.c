@@ -170,10 +170,10 @@ ls_restore_row(PG_FUNCTION_ARGS)
 	name = TextDatumGetCString(value);
 	if (RelationGetRelid(td->tg_relation) == ls_extension_base_table("lead_model", false))
 		tuple = restore_model(name, tuple, desc);
-	else if ((model = ls_model_row(name, NULL)) != NULL)
+	else if ((model = ls_lead_model(name, NULL)) != NULL)
 		(void) check_rights(name, model->contacts);
 	move_sequences(td->tg_relation, tuple);
-	table = ls_score_table(name, true);
+	table = ls_lead_score_table(name, true);
 	if (OidIsValid(table))
 		CacheInvalidateRelcacheByRelid(table);
 	return PointerGetDatum(tuple);

@@ -56,7 +56,7 @@ static bool
 current(LsTable *table)
 {
 	for (int i = 0; i < table->nmodels; i++)
-		if (table->models[i]->stale || ls_model_fault_over(table->models[i]))
+		if (table->models[i]->stale || ls_rule_failure_fault_over(table->models[i]))
 			return false;
 	return table->valid && table->loaded;
 }
@@ -126,7 +126,7 @@ concerns(LsModelRow *row, Oid relation)
 
 	if (is_below(relation, row->contacts))
 		return true;
-	foreach(lc, ls_source_rows(row->model, NULL))
+	foreach(lc, ls_lead_sources(row->model, NULL))
 		if (is_below(relation, ((LsSourceRow *) lfirst(lc))->relation))
 			return true;
 	return false;
@@ -144,7 +144,7 @@ typedef struct Attempt
 static void
 read_rows(void *arg)
 {
-	((Attempt *) arg)->rows = ls_model_rows(NULL);
+	((Attempt *) arg)->rows = ls_lead_models(NULL);
 }
 
 /*
@@ -400,31 +400,31 @@ ls_table_cache_end_transaction(void)
 
 /* ---------- rows ---------- */
 
-/* ls_binding_row gives a row of a table as the source's own table would have it. */
+/* ls_table_cache_row gives a row of a table as the source's own table would have it. */
 TupleTableSlot *
-ls_binding_row(LsBinding *binding, TupleTableSlot *slot)
+ls_table_cache_row(LsBinding *binding, TupleTableSlot *slot)
 {
 	if (binding->map == NULL)
 		return slot;
 	return execute_attr_map_slot(binding->map->attrMap, slot, binding->mapped);
 }
 
-/* ls_binding_contact evaluates whose row it is.  False for nobody's. */
+/* ls_table_cache_contact evaluates whose row it is.  False for nobody's. */
 bool
-ls_binding_contact(const LsBinding *binding, LsModel *model, TupleTableSlot *slot,
-				   ExprContext *econtext, Datum *contact)
+ls_table_cache_contact(const LsBinding *binding, LsModel *model, TupleTableSlot *slot,
+					   ExprContext *econtext, Datum *contact)
 {
 	econtext->ecxt_scantuple = slot;
-	return ls_row_contact(model, binding->source, econtext, contact);
+	return ls_match_contact(model, binding->source, econtext, contact);
 }
 
 /*
- * ls_binding_same tells whether two rows, as they come, agree in all that a
+ * ls_table_cache_same tells whether two rows, as they come, agree in all that a
  * binding looks at.
  */
 bool
-ls_binding_same(const LsBinding *binding, const LsModel *model,
-				TupleTableSlot *a, TupleTableSlot *b)
+ls_table_cache_same(const LsBinding *binding, const LsModel *model,
+					TupleTableSlot *a, TupleTableSlot *b)
 {
 	Bitmapset  *columns = binding->source ? binding->source->columns :
 		model->contact_columns;

@@ -47,11 +47,11 @@ extern void ls_table_cache_forget(Oid relation);
 extern void ls_table_cache_end_transaction(void);
 
 /* rows, as those to whom they belong have them */
-extern TupleTableSlot *ls_binding_row(LsBinding *binding, TupleTableSlot *slot);
-extern bool ls_binding_contact(const LsBinding *binding, LsModel *model,
-							   TupleTableSlot *slot, ExprContext *econtext,
-							   Datum *contact);
-extern bool ls_binding_same(const LsBinding *binding, const LsModel *model,
-							TupleTableSlot *a, TupleTableSlot *b);
+extern TupleTableSlot *ls_table_cache_row(LsBinding *binding, TupleTableSlot *slot);
+extern bool ls_table_cache_contact(const LsBinding *binding, LsModel *model,
+								   TupleTableSlot *slot, ExprContext *econtext,
+								   Datum *contact);
+extern bool ls_table_cache_same(const LsBinding *binding, const LsModel *model,
+								TupleTableSlot *a, TupleTableSlot *b);
 
 #endif							/* LEADSCORE_TABLE_CACHE_H */

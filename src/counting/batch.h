@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "base/slice.h"
+#include "base/time_slice.h"
 #include "counting/event_reader.h"
 #include "tables/score_writer.h"
 

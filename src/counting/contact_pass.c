@@ -207,7 +207,7 @@ ls_contact_pass_batch(LsPass *pass, int limit, bool skip_locked)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "leadscore pass",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Oid			table = ls_score_table(pass->model, true);
+	Oid			table = ls_lead_score_table(pass->model, true);
 	LsModel    *model = NULL;
 	int			n = 0;
 

@@ -12,7 +12,7 @@
 
 #include "utils/timestamp.h"
 
-#include "base/slice.h"
+#include "base/time_slice.h"
 
 typedef enum LsPassKind
 {

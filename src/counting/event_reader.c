@@ -31,9 +31,9 @@
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 
-#include "counting/local_rows.h"
 #include "base/relation.h"
 #include "base/user.h"
+#include "counting/local_rows.h"
 #include "rules/disclosure.h"
 #include "tables/identity_table.h"
 #include "tables/purged_table.h"
@@ -70,7 +70,7 @@ struct LsReader
 	int			nstreams;
 	Stream	   *streams;
 	LsMatch    *matches;
-	LsIdentities	identities;		/* of the one contact */
+	LsIdentities identities;	/* of the one contact */
 	bool		merges;			/* contacts may have been merged */
 	bool		visitors;		/* visitors may have been identified */
 	Datum		contact;
@@ -406,9 +406,9 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 			SPIPlanPtr *kept)
 {
 	Oid			owner = reader->spec.model->owner;
-	LsUser	saved;
+	LsUser		saved;
 
-	if (!ls_may_see_table(owner, query->relation))
+	if (!ls_disclosure_may_see_table(owner, query->relation))
 		stream->hidden = get_rel_name(query->relation);
 	ls_user_switch_to_compute(owner, &saved);
 	PG_TRY();
@@ -417,7 +417,7 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 	}
 	PG_CATCH();
 	{
-		ls_throw_undisclosed(stream->hidden);
+		ls_disclosure_throw(stream->hidden);
 	}
 	PG_END_TRY();
 	ls_user_restore(&saved);
@@ -440,7 +440,7 @@ open_our_own(LsReader *reader, Stream *stream)
 	SPIPlanPtr	plan;
 	Oid			types[2];
 	Datum		bounds[2];
-	LsUser	saved;
+	LsUser		saved;
 	int			n;
 
 	initStringInfo(&range);
@@ -467,7 +467,7 @@ open_our_own(LsReader *reader, Stream *stream)
 static void
 fetch(const LsReader *reader, Stream *stream)
 {
-	LsUser	saved;
+	LsUser		saved;
 
 	if (is_our_own(stream))
 		ls_user_switch_to_owner(ls_relation_owner(reader->spec.model->score_table), &saved);
@@ -480,7 +480,7 @@ fetch(const LsReader *reader, Stream *stream)
 	}
 	PG_CATCH();
 	{
-		ls_throw_undisclosed(stream->hidden);
+		ls_disclosure_throw(stream->hidden);
 	}
 	PG_END_TRY();
 	ls_user_restore(&saved);
@@ -537,7 +537,7 @@ advance(LsReader *reader, Stream *stream)
 		}
 		ResetExprContext(reader->keycontext);
 		reader->keycontext->ecxt_scantuple = stream->slot;
-		isnull = !ls_row_contact(model, stream->source, reader->keycontext, &stream->key);
+		isnull = !ls_match_contact(model, stream->source, reader->keycontext, &stream->key);
 	}
 	/* a converted key must outlive the context in which it was made */
 	if (!is_our_own(stream) && !stream->known && expr->attno == 0 &&
@@ -599,8 +599,8 @@ static void
 add_source(LsReader *reader, LsSource *source)
 {
 	Oid			relation = reader->spec.relation;
-	LsIdentities  *identities = &reader->identities;
-	TableQuery		query = {0};
+	LsIdentities *identities = &reader->identities;
+	TableQuery	query = {0};
 	SPIPlanPtr *kept;
 	bool		fresh;
 
@@ -635,7 +635,7 @@ static int
 find_identities(LsReader *reader)
 {
 	LsModel    *model = reader->spec.model;
-	LsIdentities  *identities = &reader->identities;
+	LsIdentities *identities = &reader->identities;
 
 	reader->merges = ls_identity_has_merges(model);
 	reader->visitors = ls_identity_has_visitors(model);
@@ -677,7 +677,7 @@ ls_reader_open(const LsReaderSpec *spec)
 			add_source(reader, &model->sources[i]);
 	if ((spec->what & LS_READ_CONTACTS) && model->contact_key && !reader->identities.taken)
 	{
-		TableQuery		query = {0};
+		TableQuery	query = {0};
 
 		query.layout = query.relation = model->contacts;
 		LockRelationOid(model->contacts, AccessShareLock);
@@ -752,9 +752,9 @@ ls_reader_event(LsReader *reader, LsEvent *event)
 			ResetExprContext(reader->econtext);
 			event->matches = reader->matches;
 			found = stream->known ?
-				ls_source_match_known(reader->spec.model, stream->source,
+				ls_match_source_known(reader->spec.model, stream->source,
 									  stream->slot, reader->econtext, event) :
-				ls_source_match(reader->spec.model, stream->source,
+				ls_match_source(reader->spec.model, stream->source,
 								stream->slot, reader->econtext, event);
 			/* what the caller needs lies in matches, not in the row */
 			event->contact = reader->contact;
@@ -833,7 +833,7 @@ ls_reader_created(LsModel *model, TupleTableSlot *slot)
 	if (model->created_attno == InvalidAttrNumber)
 		return DT_NOBEGIN;
 	value = slot_getattr(slot, model->created_attno, &isnull);
-	if (isnull || !ls_instant(value, model->created_type, model->tz, &created))
+	if (isnull || !ls_match_instant(value, model->created_type, model->tz, &created))
 		return DT_NOBEGIN;
 	return created;
 }

@@ -22,9 +22,9 @@
 #include "base/transaction.h"
 #include "base/user.h"
 #include "counting/recount.h"
-#include "definitions/catalog.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
+#include "definitions/lead_tables.h"
 #include "definitions/model_change.h"
 #include "rules/disclosure.h"
 #include "rules/expression.h"
@@ -47,9 +47,9 @@ ls_model_update_stops(const ErrorData *error)
 char *
 ls_model_update_reason(const char *model, const ErrorData *error)
 {
-	LsModelRow *row = ls_model_row(model, NULL);
+	LsModelRow *row = ls_lead_model(model, NULL);
 
-	if (row && ls_may_see_table(row->owner, row->contacts))
+	if (row && ls_disclosure_may_see_table(row->owner, row->contacts))
 		return error->message;
 	return psprintf("SQLSTATE %s", unpack_sql_state(error->sqlerrcode));
 }
@@ -119,7 +119,7 @@ backfill(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	foreach(lc, models)
 	{
-		LsBackfill  *one = lfirst(lc);
+		LsBackfill *one = lfirst(lc);
 
 		if (one->by_user)
 			count_one(one);
@@ -158,7 +158,7 @@ prepare_refresh(void *arg)
 {
 	Refresh    *refresh = arg;
 
-	refresh->small = !ls_job_pays(ls_relation_estimate_rows(ls_score_table(refresh->model, false)));
+	refresh->small = !ls_job_pays(ls_relation_estimate_rows(ls_lead_score_table(refresh->model, false)));
 	if (refresh->small)
 		ls_lock_before_writing(refresh->model);
 	else
@@ -171,8 +171,8 @@ do_refresh(void *arg)
 	Refresh    *refresh = arg;
 	LsModelRow *row;
 
-	LockRelationOid(ls_score_table(refresh->model, false), ShareRowExclusiveLock);
-	row = ls_model_row(refresh->model, NULL);
+	LockRelationOid(ls_lead_score_table(refresh->model, false), ShareRowExclusiveLock);
+	row = ls_lead_model(refresh->model, NULL);
 	if (row && row->enabled)
 		refresh->changed = ls_recount_refresh(refresh->model, "rule");
 }
@@ -198,13 +198,13 @@ ls_model_update_refresh(void)
 	/* the extension may have been dropped since */
 	if (!OidIsValid(ls_extension_base_table("lead_model", true)))
 		return 0;
-	list_sort(models, ls_by_model_rank);	/* as writers lock them */
+	list_sort(models, ls_lead_rank_order);	/* as writers lock them */
 	foreach(lc, models)
 	{
 		Refresh    *refresh = palloc0(sizeof(Refresh));
 
 		refresh->model = lfirst(lc);
-		if (OidIsValid(ls_score_table(refresh->model, true)) &&
+		if (OidIsValid(ls_lead_score_table(refresh->model, true)) &&
 			ls_model_update_try(refresh->model, prepare_refresh, refresh) && refresh->small)
 			small = lappend(small, refresh);
 	}

@@ -36,8 +36,8 @@
 #include "rules/source_locks.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
-#include "tables/score_table.h"
 #include "tables/rule_error.h"
+#include "tables/score_table.h"
 #include "tables/score_writer.h"
 
 #define READ_ALL	(LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES | LS_READ_PURGED)
@@ -47,7 +47,7 @@
 /* ls_recount_read_profile fills in what a row of the contact table says. */
 void
 ls_recount_read_profile(LsModel *model, Datum contact, TupleTableSlot *slot,
-			  ExprContext *econtext, LsState *profile)
+						ExprContext *econtext, LsState *profile)
 {
 	profile->has_contact = true;
 	profile->created_at = ls_reader_created(model, slot);
@@ -56,7 +56,7 @@ ls_recount_read_profile(LsModel *model, Datum contact, TupleTableSlot *slot,
 	{
 		double		weight;
 
-		if (ls_profile_match(model, model->profiles[i], contact, econtext, &weight))
+		if (ls_match_profile(model, model->profiles[i], contact, econtext, &weight))
 			ls_state_set_profile(profile, model->profiles[i]->version, true, weight);
 	}
 }
@@ -124,7 +124,7 @@ ls_recount_profile(LsModel *model, Datum contact, TimestampTz now, LsState *stat
 static LsModel *
 model_to_count(const char *name, Oid relation)
 {
-	Oid			table = ls_score_table(name, true);
+	Oid			table = ls_lead_score_table(name, true);
 	LsModel    *model;
 
 	if (OidIsValid(table))
@@ -274,7 +274,7 @@ static void
 recount_source(const char *name, const char *source, Oid relation, const char *cause, bool count_all)
 {
 	LsModel    *model = model_to_count(name, relation);
-	LsSource   *found = ls_source_by_name(model, source);
+	LsSource   *found = ls_model_source_by_name(model, source);
 	Recount		pass = recount_of(model, cause, LS_READ_EVENTS);
 
 	if (found == NULL)
@@ -348,7 +348,7 @@ leave_out(LsModel *model, List *versions)
 	{
 		LsSource   *source = &model->sources[i];
 
-		ls_source_index(model, source);
+		ls_model_source_index(model, source);
 		if (source->max_matches == 0 && source->broken == NULL)
 			source->unread = true;
 	}
@@ -404,7 +404,7 @@ void
 ls_recount_rules(const char *name)
 {
 	List	   *versions;
-	const char *visitors = ls_visitors_model(name);
+	const char *visitors = ls_lead_visitors_model(name);
 
 	if (ls_suspension_defers(name))
 		return;
@@ -623,7 +623,7 @@ rescore(const char *name, const char *cause)
 int64
 ls_recount_rescore(const char *name, const char *cause)
 {
-	const char *visitors = ls_visitors_model(name);
+	const char *visitors = ls_lead_visitors_model(name);
 
 	ls_lock_definitions(name);
 	if (ls_suspension_defers(name))

@@ -15,13 +15,13 @@
 
 /* compute the state of one contact, for the score writer */
 extern void ls_recount_contact(LsModel *model, Datum contact, TimestampTz now,
-							 LsState *state);
+							   LsState *state);
 extern void ls_recount_profile(LsModel *model, Datum contact, TimestampTz now,
-							 LsState *state);
+							   LsState *state);
 
 /* what a row of the contact table says */
 extern void ls_recount_read_profile(LsModel *model, Datum contact, TupleTableSlot *slot,
-						  ExprContext *econtext, LsState *profile);
+									ExprContext *econtext, LsState *profile);
 
 /* brings stored rows up to date; number of those that were not */
 extern int64 ls_recount_refresh(const char *model, const char *cause);

@@ -61,7 +61,7 @@ struct LsReplay
 static double
 bounded(double value)
 {
-	return ls_clamp(value, -DBL_MAX, DBL_MAX);
+	return ls_decay_clamp(value, -DBL_MAX, DBL_MAX);
 }
 
 /* ls_replay_clear forgets a contact, before the next. */
@@ -153,7 +153,7 @@ take_up(LsReplay *replay, LsReader *reader, Datum contact)
 		replay->created_at = ls_reader_created(model, slot);
 		for (int i = 0; i < model->nrules; i++)
 			if (model->rules[i].kind == LS_PROFILE)
-				replay->holds[i] = ls_profile_match(model, &model->rules[i], contact,
+				replay->holds[i] = ls_match_profile(model, &model->rules[i], contact,
 													econtext, &replay->weights[i]);
 	}
 	while (ls_reader_event(reader, &event))
@@ -246,7 +246,7 @@ by_period_and_instant(const void *a, const void *b)
 static void
 add_points(LsContribution *c, LsSum *sum, double points)
 {
-	ls_sum_add(sum, points);
+	ls_decay_sum_add(sum, points);
 	c->size = bounded(c->size + fabs(points));
 }
 
@@ -271,17 +271,17 @@ sum_events(const LsRule *rule, Matches *matches, TimestampTz t, int64 bucket,
 			if (isinf(rule->max_per_period))
 				add_points(c, &sum, bounded(rule->points * event->weight * factor));
 			else
-				ls_sum_add(&in_period, rule->points * event->weight);
+				ls_decay_sum_add(&in_period, rule->points * event->weight);
 		}
 		if (isinf(rule->max_per_period) ||
 			(i + 1 < matches->n && matches->events[i + 1].bucket == event->bucket))
 			continue;
-		add_points(c, &sum, factor * ls_clamp(ls_sum_value(&in_period),
+		add_points(c, &sum, factor * ls_decay_clamp(ls_decay_sum_value(&in_period),
 											  -rule->max_per_period,
 											  rule->max_per_period));
 		in_period = (LsSum) {0, 0};
 	}
-	c->raw = ls_sum_value(&sum);
+	c->raw = ls_decay_sum_value(&sum);
 }
 
 static void
@@ -378,7 +378,7 @@ replay_rule(LsReplay *replay, int i, TimestampTz t)
 		c.size = 0;
 	}
 	else
-		c.points = ls_clamp(c.raw, -rule->max_points, rule->max_points);
+		c.points = ls_decay_clamp(c.raw, -rule->max_points, rule->max_points);
 	return c;
 }
 
@@ -464,7 +464,7 @@ with_kept(LsReplay *replay, TimestampTz t)
 	for (int i = 0; i < model->nrules; i++)
 		if (model->rules[i].kind == LS_PROFILE && replay->holds[i])
 			ls_state_set_profile(&state, model->rules[i].version, true, replay->weights[i]);
-	ls_evaluate(model, &state, t, score);
+	ls_score_evaluate(model, &state, t, score);
 	return score->contributions;
 }
 
@@ -534,19 +534,19 @@ ls_replay_score(LsReplay *replay, TimestampTz t, double *size)
 		{
 			if (model->rules[i].category != c)
 				continue;
-			ls_sum_add(&sum, all[i].points);
+			ls_decay_sum_add(&sum, all[i].points);
 			*size = bounded(*size + all[i].size);
 		}
-		ls_sum_add(&score, bounded(category->weight *
-								   ls_clamp(ls_sum_value(&sum), category->min_points,
-											category->max_points)));
+		ls_decay_sum_add(&score, bounded(category->weight *
+								   ls_decay_clamp(ls_decay_sum_value(&sum), category->min_points,
+														category->max_points)));
 	}
 	pfree(all);
-	return ls_clamp(ls_sum_value(&score), model->min_score, model->max_score);
+	return ls_decay_clamp(ls_decay_sum_value(&score), model->min_score, model->max_score);
 }
 
 /*
- * ls_replay_evaluate gives what was true at t, as ls_evaluate does, but for the
+ * ls_replay_evaluate gives what was true at t, as ls_score_evaluate does, but for the
  * single contributions.
  */
 void
@@ -565,7 +565,7 @@ ls_replay_evaluate(LsReplay *replay, TimestampTz t, LsScore *score)
 
 		if (rule->category < 0)
 			continue;
-		ls_sum_add(&score->sums[rule->category], all[i].points);
+		ls_decay_sum_add(&score->sums[rule->category], all[i].points);
 		score->size = bounded(score->size + all[i].size);
 		if (all[i].in_force && rule->disqualifies)
 			score->disqualified = true;

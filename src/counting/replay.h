@@ -12,7 +12,7 @@
 
 #include "counting/event_reader.h"
 #include "rules/model_compile.h"
-#include "scoring/evaluate.h"
+#include "scoring/contact_score.h"
 
 typedef struct LsReplay LsReplay;
 

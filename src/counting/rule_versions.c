@@ -55,7 +55,7 @@ can_be_backfilled(LsModel *model, const LsRuleRow *row)
 		rule->source >= 0 && rule->broken)
 		ereport(WARNING,
 				(errcode(rule->broken->sqlerrcode),
-				 ls_may_see_rule(model, rule) ?
+				 ls_disclosure_may_see_rule(model, rule) ?
 				 errmsg("rule \"%s\" of model \"%s\" is now disabled: %s",
 						rule->name, model->name, rule->broken->message) :
 				 errmsg("rule \"%s\" of model \"%s\" is now disabled: SQLSTATE %s",
@@ -75,7 +75,7 @@ waits(const LsRuleRow *row, bool again)
 static bool
 is_of_visitors(const char *name)
 {
-	LsModelRow *row = ls_model_row(name, NULL);
+	LsModelRow *row = ls_lead_model(name, NULL);
 
 	return row && row->visitors_of;
 }
@@ -96,7 +96,7 @@ ls_rule_versions_publish(const char *name, bool again)
 	if (is_of_visitors(name))
 		return;
 	model = ls_model_load(name, NULL);
-	foreach(lc, ls_rule_rows(name, NULL))
+	foreach(lc, ls_lead_rules(name, NULL))
 	{
 		LsRuleRow  *row = lfirst(lc);
 		LsSqlArguments args = {0};
@@ -127,18 +127,18 @@ ls_rule_versions_publish(const char *name, bool again)
 double
 ls_rule_versions_size(const char *name, bool all)
 {
-	LsModelRow *model = ls_model_row(name, NULL);
+	LsModelRow *model = ls_lead_model(name, NULL);
 	List	   *relations = NIL;
 	double		rows = 0;
 	ListCell   *lc;
 
-	foreach(lc, ls_source_rows(name, NULL))
+	foreach(lc, ls_lead_sources(name, NULL))
 	{
 		LsSourceRow *source = lfirst(lc);
 		bool		wanted = all;
 		ListCell   *rc;
 
-		foreach(rc, ls_rule_rows(name, NULL))
+		foreach(rc, ls_lead_rules(name, NULL))
 		{
 			LsRuleRow  *rule = lfirst(rc);
 
@@ -172,7 +172,7 @@ ls_rule_versions_assign(const char *name, const char *source, bool again)
 
 	if (is_of_visitors(name))
 		return NIL;
-	foreach(lc, ls_rule_rows(name, NULL))
+	foreach(lc, ls_lead_rules(name, NULL))
 	{
 		LsRuleRow  *row = lfirst(lc);
 		int64	   *version;

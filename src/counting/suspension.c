@@ -62,7 +62,7 @@ ls_suspension_request(const LsModelRow *row)
 	if (ls_suspension_waits(row->model))
 		return false;
 	ls_suspension_record(row->model, ls_job_request(row->model, "rescore", "*"),
-		 psprintf("model \"%s\" is suspended: %s", row->model, row->unreadable->message));
+						 psprintf("model \"%s\" is suspended: %s", row->model, row->unreadable->message));
 	return true;
 }
 
@@ -73,7 +73,7 @@ ls_suspension_request(const LsModelRow *row)
 bool
 ls_suspension_defers(const char *model)
 {
-	LsModelRow *row = ls_model_row(model, NULL);
+	LsModelRow *row = ls_lead_model(model, NULL);
 
 	if (row == NULL || row->unreadable == NULL)
 		return false;
@@ -108,6 +108,6 @@ ls_suspension_refuse(const LsModelRow *row)
 
 	if (model == NULL)
 		return;
-	ls_check_not_suspended(model);
+	ls_rule_failure_refuse_suspended(model);
 	ls_model_release(model);
 }

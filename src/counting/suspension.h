@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 extern bool ls_suspension_waits(const char *model);
 extern void ls_suspension_record(const char *model, int64 job, const char *why);
 extern bool ls_suspension_request(const LsModelRow *row);

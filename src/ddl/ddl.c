@@ -40,18 +40,18 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "capture/restore.h"
 #include "base/compat.h"
 #include "base/leadscore.h"
 #include "base/relation.h"
-#include "base/trust.h"
+#include "base/trusted_code.h"
 #include "base/user.h"
 #include "capture/purge.h"
+#include "capture/restore.h"
 #include "ddl/rename.h"
 #include "definitions/ancestor.h"
-#include "definitions/catalog.h"
 #include "definitions/contact_table.h"
 #include "definitions/extension.h"
+#include "definitions/lead_tables.h"
 #include "definitions/locks.h"
 #include "definitions/model_tables.h"
 #include "definitions/rights.h"
@@ -91,7 +91,7 @@ is_concerned(void)
 	if (creating_extension &&
 		CurrentExtensionObject == get_extension_oid("leadscore", true))
 		return false;
-	return ls_model_rows(NULL) != NIL;
+	return ls_lead_models(NULL) != NIL;
 }
 
 /* ---------- before a command ---------- */
@@ -110,12 +110,12 @@ concern_table(Concerned *concerned, Oid relation)
 	ListCell   *lc;
 	ListCell   *rc;
 
-	if (!OidIsValid(relation) || !ls_may_drop_table(relation))
+	if (!OidIsValid(relation) || !ls_rights_may_drop_table(relation))
 		return;
 	foreach(lc, ls_relation_tree(relation))
-		foreach(rc, ls_relation_rows(lfirst_oid(lc)))
+		foreach(rc, ls_source_relation_rows(lfirst_oid(lc)))
 			concerned->models = lappend(concerned->models,
-										((LsRelationRow *) lfirst(rc))->model);
+									((LsRelationRow *) lfirst(rc))->model);
 }
 
 static void
@@ -137,11 +137,11 @@ concern_suspect(Concerned *concerned, const RangeVar *name)
 
 	if (!OidIsValid(relation))
 		return;
-	foreach(lc, ls_relation_rows(relation))
+	foreach(lc, ls_source_relation_rows(relation))
 	{
-		LsModelRow *row = ls_model_row(((LsRelationRow *) lfirst(lc))->model, NULL);
+		LsModelRow *row = ls_lead_model(((LsRelationRow *) lfirst(lc))->model, NULL);
 
-		if (row == NULL || ls_role_trusted(ls_table_owner(relation), row->owner))
+		if (row == NULL || ls_trust_role(ls_trust_table_owner(relation), row->owner))
 			continue;
 		concern_table(concerned, relation);
 		return;
@@ -277,13 +277,13 @@ lock_concerned(const Node *stmt)
 	concern(&concerned, stmt);
 	if (concerned.own)
 		ls_lock_own_definitions();
-	list_sort(concerned.models, ls_by_model_rank);
+	list_sort(concerned.models, ls_lead_rank_order);
 	foreach(lc, concerned.models)
 	{
 		LsModelRow *row;
 
 		ls_lock_definitions(lfirst(lc));
-		row = ls_model_row(lfirst(lc), NULL);
+		row = ls_lead_model(lfirst(lc), NULL);
 		if (row)
 			ls_model_accept_restored(row);
 	}
@@ -334,7 +334,7 @@ drops_extension(const DropStmt *stmt)
 static void
 before_extension_is_dropped(const DropStmt *stmt)
 {
-	List	   *models = ls_model_rows(NULL);
+	List	   *models = ls_lead_models(NULL);
 
 	if (!ls_extension_ownercheck(get_extension_oid("leadscore", true), GetUserId()))
 		return;					/* which PostgreSQL will say */
@@ -363,7 +363,7 @@ keep_contacts(const Node *stmt)
 
 	if (!IsA(stmt, DropStmt) && !IsA(stmt, DropOwnedStmt))
 		return;
-	foreach(lc, ls_model_rows(NULL))
+	foreach(lc, ls_lead_models(NULL))
 		ls_tables_depend(lfirst(lc));
 	CommandCounterIncrement();
 }
@@ -453,7 +453,7 @@ static void
 note_part(Ddl *ddl, Oid table)
 {
 	if (OidIsValid(table) && get_rel_persistence(table) != RELPERSISTENCE_TEMP &&
-		ls_relation_rows(table) != NIL)
+		ls_source_relation_rows(table) != NIL)
 		(void) change_of(ddl, table);
 }
 
@@ -461,7 +461,7 @@ note_part(Ddl *ddl, Oid table)
 static void
 note_joined(LsTableChange *change, Oid part, const RangeVar *name, Oid parent)
 {
-	LsNewPart    *new = palloc(sizeof(LsNewPart));
+	LsNewPart  *new = palloc(sizeof(LsNewPart));
 
 	new->part = part;
 	new->name = name;
@@ -480,7 +480,7 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 	if (command->type == SCT_AlterTable && ls_extension_has_schema(get_rel_namespace(relid)))
 		foreach(lc, command->d.alterTable.subcmds)
 		{
-			AlterTableCmd *cmd = (AlterTableCmd *) ((CollectedATSubcmd *) lfirst(lc))->parsetree;
+		AlterTableCmd *cmd = (AlterTableCmd *) ((CollectedATSubcmd *) lfirst(lc))->parsetree;
 
 			ddl->owners |= IsA(cmd, AlterTableCmd) && cmd->subtype == AT_ChangeOwner;
 		}
@@ -549,7 +549,7 @@ note_schema_closed(Ddl *ddl, Oid schema)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_relation_rows(InvalidOid))
+	foreach(lc, ls_source_relation_rows(InvalidOid))
 	{
 		Oid			relid = ((LsRelationRow *) lfirst(lc))->relation;
 
@@ -574,7 +574,7 @@ note_grant(Ddl *ddl, InternalGrant *grant)
 	{
 		Oid			objid = lfirst_oid(lc);
 
-		if (classid == RelationRelationId && ls_relation_rows(objid) == NIL)
+		if (classid == RelationRelationId && ls_source_relation_rows(objid) == NIL)
 			continue;
 		if (grant->is_grant)
 			ddl->granted = true;
@@ -630,7 +630,7 @@ note_trigger(List *names)
 		return;
 	schema = get_namespace_oid(linitial(names), true);
 	relid = OidIsValid(schema) ? get_relname_relid(lsecond(names), schema) : InvalidOid;
-	if (OidIsValid(relid) && ls_relation_rows(relid) != NIL)
+	if (OidIsValid(relid) && ls_source_relation_rows(relid) != NIL)
 		ereport(WARNING,
 				(errmsg("changes of table \"%s\", which feeds a model, are no longer noticed",
 						(char *) lsecond(names)),
@@ -748,7 +748,7 @@ keep_triggers(const Node *command)
 	Oid			relid = altered_table(command, enables);
 
 	if (OidIsValid(relid))
-		ls_keep_triggers(relid, ls_ancestors_row_trigger(relid));
+		ls_source_keep_triggers(relid, ls_ancestors_row_trigger(relid));
 }
 
 /* feeds_complete tells whether a table feeds a model that is not being restored. */
@@ -757,9 +757,9 @@ feeds_complete(Oid relid)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_relation_rows(relid))
+	foreach(lc, ls_source_relation_rows(relid))
 	{
-		LsModelRow *row = ls_model_row(((LsRelationRow *) lfirst(lc))->model, NULL);
+		LsModelRow *row = ls_lead_model(((LsRelationRow *) lfirst(lc))->model, NULL);
 
 		if (row && !row->restoring)
 			return true;
@@ -798,7 +798,7 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 		if (ddl.owners)
 			ls_tables_check_owner();
 		ls_contacts_undecided = true;
-		ls_follow(&ddl);
+		ls_sync_models(&ddl);
 	}
 	PG_RETURN_NULL();
 }
@@ -816,7 +816,7 @@ ls_ddl_drop(PG_FUNCTION_ARGS)
 				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"
 				 " WHERE NOT is_temporary", note_dropped);
 		ls_contacts_undecided = true;
-		ls_follow(&ddl);
+		ls_sync_models(&ddl);
 	}
 	PG_RETURN_NULL();
 }

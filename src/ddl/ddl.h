@@ -40,8 +40,8 @@ extern void ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stm
 extern void ls_ddl_object_dropped(Ddl *ddl, Oid classid, Oid objid, const List *names);
 extern char *ls_ddl_object_moved(void);
 
-extern void ls_follow(Ddl *ddl);
-extern void ls_follow_again(const char *model);
-extern void ls_follow_roles(const char *model, bool no_wait);
+extern void ls_sync_models(Ddl *ddl);
+extern void ls_sync_again(const char *model);
+extern void ls_sync_roles(const char *model, bool no_wait);
 
 #endif							/* LEADSCORE_DDL_H */

@@ -159,7 +159,7 @@ remember(const LsObject *object, const Node *stmt)
 	moving.was = described(object->classid, object->objid, true);
 	moving.schema = IsA(stmt, AlterObjectSchemaStmt) ?
 		pstrdup(((const AlterObjectSchemaStmt *) stmt)->newschema) : NULL;
-	moving.names = ls_object_names(object->classid, object->objid);
+	moving.names = ls_dependency_object_names(object->classid, object->objid);
 	MemoryContextSwitchTo(old);
 }
 
@@ -319,7 +319,7 @@ ls_ddl_object_moved(void)
 void
 ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stmt)
 {
-	List	   *names = ls_object_names(classid, objid);
+	List	   *names = ls_dependency_object_names(classid, objid);
 	LsObject   *object;
 
 	if (!is_kind(classid) || is_temporary(names) || (stmt && IsA(stmt, CreateSchemaStmt)))
@@ -359,9 +359,9 @@ ls_ddl_object_dropped(Ddl *ddl, Oid classid, Oid objid, const List *names)
 	object->objid = objid;
 	object->gone = true;
 	if (list_length(names) == 2 && classid != CastRelationId)
-		object->names = list_make1(ls_object_name(linitial(names), lsecond(names),
-												  classid == OperatorRelationId));
+		object->names = list_make1(ls_dependency_object_name(linitial(names), lsecond(names),
+															 classid == OperatorRelationId));
 	else if (list_length(names) == 1 && classid != CastRelationId)
-		object->names = list_make1(ls_object_name(NULL, linitial(names), false));
+		object->names = list_make1(ls_dependency_object_name(NULL, linitial(names), false));
 	ddl->objects = lappend(ddl->objects, object);
 }

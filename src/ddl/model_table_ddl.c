@@ -28,8 +28,8 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "definitions/catalog.h"
 #include "definitions/extension.h"
+#include "definitions/lead_tables.h"
 #include "definitions/model_tables.h"
 
 PG_FUNCTION_INFO_V1(ls_model_table_ddl);
@@ -44,7 +44,7 @@ model_of(Oid relation)
 	if ((relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE) ||
 		!ls_extension_has_schema(get_rel_namespace(relation)))
 		return NULL;
-	foreach(lc, ls_model_rows(NULL))
+	foreach(lc, ls_lead_models(NULL))
 	{
 		LsModelRow *row = lfirst(lc);
 
@@ -137,7 +137,7 @@ ls_model_table_ddl(PG_FUNCTION_ARGS)
 
 	(void) ls_sql_command(fcinfo);
 	if (creating_extension || !OidIsValid(ls_extension_base_table("lead_model", true)) ||
-		ls_model_rows(NULL) == NIL)
+		ls_lead_models(NULL) == NIL)
 		PG_RETURN_NULL();
 	rows = ls_extension_query(sql, NULL);
 	for (uint64 i = 0; i < rows->numvals; i++)

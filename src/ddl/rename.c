@@ -36,13 +36,13 @@
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
-#include "base/reach.h"
+#include "base/reachable_code.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "ddl/rename_internal.h"
 #include "ddl/sync_internal.h"
-#include "definitions/catalog.h"
 #include "definitions/extension.h"
+#include "definitions/lead_tables.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/source_triggers.h"
@@ -120,16 +120,16 @@ texts_mention(const LsModelRow *row, const char *name)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_rule_rows(row->model, NULL))
+	foreach(lc, ls_lead_rules(row->model, NULL))
 		if (rule_mentions(lfirst(lc), name))
 			return true;
-	foreach(lc, ls_rule_versions(row->model, NULL))
+	foreach(lc, ls_lead_rule_versions(row->model, NULL))
 		if (rule_mentions(&((LsRuleVersion *) lfirst(lc))->rule, name))
 			return true;
-	foreach(lc, ls_stage_rows(row->model, NULL))
+	foreach(lc, ls_lead_stages(row->model, NULL))
 		if (ls_expr_mentions(((LsStageRow *) lfirst(lc))->condition, name))
 			return true;
-	foreach(lc, ls_action_rows(row->model, NULL))
+	foreach(lc, ls_lead_actions(row->model, NULL))
 		if (ls_expr_mentions(((LsActionRow *) lfirst(lc))->function, name))
 			return true;
 	return false;
@@ -142,7 +142,7 @@ tables_lead_to(const LsModelRow *row, Oid type)
 	List	   *tables = list_make1_oid(row->contacts);
 	ListCell   *lc;
 
-	foreach(lc, ls_source_rows(row->model, NULL))
+	foreach(lc, ls_lead_sources(row->model, NULL))
 		tables = list_append_unique_oid(tables, ((LsSourceRow *) lfirst(lc))->relation);
 	foreach(lc, tables)
 	{
@@ -190,14 +190,14 @@ minds(const LsModelRow *row, const LsRename *rename)
 	if (!ls_tables_complete(row->model) || !OidIsValid(row->owner))
 		return false;
 	foreach(lc, rename->relations)
-		foreach(rc, ls_relation_rows(lfirst_oid(lc)))
+		foreach(rc, ls_source_relation_rows(lfirst_oid(lc)))
 			if (strcmp(((LsRelationRow *) lfirst(rc))->model, row->model) == 0)
 				return true;
 	if (rename->kind == LS_RENAME_LABEL)
 	{
-		if (leads_to(get_atttype(ls_score_table(row->model, false), 1), rename->object))
+		if (leads_to(get_atttype(ls_lead_score_table(row->model, false), 1), rename->object))
 			return true;
-		foreach(lc, ls_source_rows(row->model, NULL))
+		foreach(lc, ls_lead_sources(row->model, NULL))
 			if (event_type(lfirst(lc)) == rename->object)
 				return true;
 	}
@@ -212,10 +212,10 @@ rows_that_mind(const LsRename *rename)
 	List	   *rows = NIL;
 	ListCell   *lc;
 
-	foreach(lc, ls_model_rows(NULL))
+	foreach(lc, ls_lead_models(NULL))
 		if (minds(lfirst(lc), rename))
 			rows = lappend(rows, lfirst(lc));
-	list_sort(rows, ls_by_row_rank);
+	list_sort(rows, ls_lead_row_order);
 	return rows;
 }
 
@@ -265,7 +265,7 @@ note_columns(Noted *noted)
 
 	note_column(noted, NULL, "key", row->contacts, row->key);
 	note_column(noted, NULL, "created_at", row->contacts, row->created_at);
-	foreach(lc, ls_source_rows(row->model, NULL))
+	foreach(lc, ls_lead_sources(row->model, NULL))
 	{
 		const LsSourceRow *source = lfirst(lc);
 
@@ -295,9 +295,9 @@ make_spec(const LsModelRow *row, const LsRenamedText *text, LsExprSpec *spec)
 	spec->where = psprintf("model \"%s\"", row->model);
 	if (text->stage == NULL)
 		return;
-	spec->variables = palloc(sizeof(char *) * (1 + list_length(ls_category_rows(row->model, NULL))));
+	spec->variables = palloc(sizeof(char *) * (1 + list_length(ls_lead_categories(row->model, NULL))));
 	spec->variables[spec->nvariables++] = "score";
-	foreach(lc, ls_category_rows(row->model, NULL))
+	foreach(lc, ls_lead_categories(row->model, NULL))
 		spec->variables[spec->nvariables++] = ((LsCategoryRow *) lfirst(lc))->category;
 }
 
@@ -340,7 +340,7 @@ table_of(const LsModelRow *row, const char *source)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_source_rows(row->model, NULL))
+	foreach(lc, ls_lead_sources(row->model, NULL))
 		if (source && strcmp(((LsSourceRow *) lfirst(lc))->source, source) == 0)
 			return ((LsSourceRow *) lfirst(lc))->relation;
 	return InvalidOid;
@@ -393,11 +393,11 @@ note_texts(Noted *noted)
 
 	if (row->visitors_of)
 		return;					/* which the model has whose visitors it scores */
-	foreach(lc, ls_rule_rows(row->model, NULL))
+	foreach(lc, ls_lead_rules(row->model, NULL))
 		note_rule(noted, lfirst(lc));
-	foreach(lc, ls_rule_versions(row->model, NULL))
+	foreach(lc, ls_lead_rule_versions(row->model, NULL))
 		note_rule(noted, &((LsRuleVersion *) lfirst(lc))->rule);
-	foreach(lc, ls_stage_rows(row->model, NULL))
+	foreach(lc, ls_lead_stages(row->model, NULL))
 	{
 		const LsStageRow *stage = lfirst(lc);
 		LsRenamedText like = {.column = "condition", .use = LS_EXPR_CONDITION};
@@ -418,7 +418,7 @@ note_labels(Noted *noted, Oid type)
 	const LsModelRow *row = noted->row;
 	ListCell   *lc;
 
-	foreach(lc, ls_source_rows(row->model, NULL))
+	foreach(lc, ls_lead_sources(row->model, NULL))
 	{
 		const LsSourceRow *source = lfirst(lc);
 
@@ -427,11 +427,11 @@ note_labels(Noted *noted, Oid type)
 		else if (source->event)
 			noted->others = lappend(noted->others, pstrdup(source->source));
 	}
-	noted->keyed = leads_to(get_atttype(ls_score_table(row->model, false), 1), type);
+	noted->keyed = leads_to(get_atttype(ls_lead_score_table(row->model, false), 1), type);
 	if (noted->sources == NIL && !noted->keyed)
 		return;
 	ls_lock_sources(row->model);
-	LockRelationOid(ls_score_table(row->model, false), ShareRowExclusiveLock);
+	LockRelationOid(ls_lead_score_table(row->model, false), ShareRowExclusiveLock);
 	if (noted->keyed)
 		noted->keys = ls_rename_keys_read(row);
 }
@@ -487,7 +487,7 @@ ls_rename_before(const Node *stmt)
 			ls_lock_definitions(((LsModelRow *) lfirst(lc))->model);
 			ls_definition_check_snapshot(((LsModelRow *) lfirst(lc))->model);
 		}
-		noted->row = ls_model_row(((LsModelRow *) lfirst(lc))->model, NULL);
+		noted->row = ls_lead_model(((LsModelRow *) lfirst(lc))->model, NULL);
 		if (noted->row == NULL)
 			continue;
 		note_columns(noted);
@@ -805,8 +805,8 @@ warn_of_stages(const Noted *noted, const LsRename *rename)
 static void
 follow(const Command *command, const Noted *noted, Ddl *ddl)
 {
-	const char *visitors = ls_visitors_model(noted->row->model);
-	List	   *rules = noted->row->visitors_of ? NIL : ls_rule_rows(noted->row->model, NULL);
+	const char *visitors = ls_lead_visitors_model(noted->row->model);
+	List	   *rules = noted->row->visitors_of ? NIL : ls_lead_rules(noted->row->model, NULL);
 	ListCell   *lc;
 
 	adopt_columns(noted);
@@ -821,9 +821,9 @@ follow(const Command *command, const Noted *noted, Ddl *ddl)
 	ls_rename_calls_warn(noted->row->model, noted->calls, &command->rename);
 	ls_rename_keys_write(noted->row, noted->keys);
 	CommandCounterIncrement();
-	CacheInvalidateRelcacheByRelid(ls_score_table(noted->row->model, false));
+	CacheInvalidateRelcacheByRelid(ls_lead_score_table(noted->row->model, false));
 	if (visitors)
-		CacheInvalidateRelcacheByRelid(ls_score_table(visitors, false));
+		CacheInvalidateRelcacheByRelid(ls_lead_score_table(visitors, false));
 }
 
 /* ls_rename_after has models follow what a command has renamed. */
@@ -838,7 +838,7 @@ ls_rename_after(const Node *stmt, Ddl *ddl)
 	if (command == NULL)
 		return;
 	foreach(lc, command->models)
-		if (OidIsValid(ls_score_table(((Noted *) lfirst(lc))->row->model, true)))
+		if (OidIsValid(ls_lead_score_table(((Noted *) lfirst(lc))->row->model, true)))
 			follow(command, lfirst(lc), ddl);
 	MemoryContextDelete(command->context);
 }

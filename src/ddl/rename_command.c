@@ -37,7 +37,7 @@ columns_of(Oid relation)
 
 	if (get_rel_relkind(relation) != RELKIND_COMPOSITE_TYPE)
 		return relations;
-	foreach(lc, ls_relation_rows(InvalidOid))
+	foreach(lc, ls_source_relation_rows(InvalidOid))
 	{
 		Oid			fed = ((LsRelationRow *) lfirst(lc))->relation;
 		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(fed));

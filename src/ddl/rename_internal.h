@@ -12,7 +12,7 @@
 
 #include "nodes/pg_list.h"
 
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 #include "rules/expression_rename.h"
 
 /* rename_command.c */

@@ -85,7 +85,7 @@ texts_of(const LsModelRow *model, int place)
 
 	ls_sql_add_text(&args, model->model);
 	rows = places[place].table ? ls_extension_query(sql, &args) :
-		ls_sql_query_as_owner(ls_score_table(model->model, false), sql, &args);
+		ls_sql_query_as_owner(ls_lead_score_table(model->model, false), sql, &args);
 	for (uint64 i = 0; i < rows->numvals; i++)
 	{
 		KeyText    *text = palloc0(sizeof(KeyText));
@@ -105,7 +105,7 @@ key_type(const LsModelRow *model, LsKeyType *type)
 				collation;
 	int32		typmod;
 
-	get_atttypetypmodcoll(ls_score_table(model->model, false), 1, &oid, &typmod, &collation);
+	get_atttypetypmodcoll(ls_lead_score_table(model->model, false), 1, &oid, &typmod, &collation);
 	ls_key_type(oid, collation, model->owner, model->model, type);
 }
 
@@ -165,6 +165,6 @@ ls_rename_keys_write(const LsModelRow *model, List *texts)
 		if (places[text->place].table)
 			ls_extension_execute(sql, &args);
 		else
-			ls_sql_execute_as_owner(ls_score_table(model->model, false), sql, &args);
+			ls_sql_execute_as_owner(ls_lead_score_table(model->model, false), sql, &args);
 	}
 }

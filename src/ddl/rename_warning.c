@@ -72,7 +72,7 @@ ls_rename_calls_read(const char *model)
 	List	   *calls = NIL;
 	ListCell   *lc;
 
-	foreach(lc, ls_action_rows(model, NULL))
+	foreach(lc, ls_lead_actions(model, NULL))
 	{
 		const LsActionRow *row = lfirst(lc);
 		char	   *schema;

@@ -34,7 +34,7 @@ begin(LsModelRow *row)
 
 	if (!ls_suspension_request(row))
 		return;
-	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
+	CacheInvalidateRelcacheByRelid(ls_lead_score_table(row->model, false));
 	CommandCounterIncrement();
 	model = ls_model_acquire(row->model, NULL);
 	if (model == NULL)
@@ -53,9 +53,9 @@ end(LsModelRow *row)
 	if (!ls_lock_definitions_if_free(row->model))
 		return;
 	ls_suspension_record(row->model, 0, NULL);
-	CacheInvalidateRelcacheByRelid(ls_score_table(row->model, false));
+	CacheInvalidateRelcacheByRelid(ls_lead_score_table(row->model, false));
 	CommandCounterIncrement();
-	ls_follow_again(row->model);
+	ls_sync_again(row->model);
 	ls_job_run_follow(row->model, true, false, true);
 }
 
@@ -85,8 +85,8 @@ ls_resume_before_commit(void)
 		!OidIsValid(ls_extension_base_table("lead_job", true)))
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
-	rows = ls_model_rows(NULL);
-	list_sort(rows, ls_by_row_rank);
+	rows = ls_lead_models(NULL);
+	list_sort(rows, ls_lead_row_order);
 	foreach(lc, rows)
 	{
 		LsModelRow *row = lfirst(lc);

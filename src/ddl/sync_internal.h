@@ -11,7 +11,7 @@
 #include "postgres.h"
 
 #include "ddl/ddl.h"
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 #include "rules/expression.h"
 
 /* A table that came to a source with rows, or left it with them */
@@ -40,22 +40,22 @@ typedef struct Work
 } Work;
 
 /* in sync_tables.c */
-extern bool ls_follow_affects(const Ddl *ddl, Oid relid, const LsExpr *expr);
+extern bool ls_sync_affects(const Ddl *ddl, Oid relid, const LsExpr *expr);
 
 /* what objects that are no tables concern, in sync_objects.c */
-extern bool ls_follow_find_concerned(Work *work);
-extern bool ls_follow_concerns_rule(const Work *work, const LsRuleRow *rule);
-extern bool ls_follow_concerns_stage(const Work *work, const LsStageRow *stage);
-extern bool ls_follow_redefined(const Work *work, const LsRuleRow *rule, const LsReach *now);
-extern bool ls_follow_redefined_stage(const Work *work, const LsStageRow *stage,
-									  const LsReach *now);
-extern const LsObject *ls_follow_moved(const Work *work);
+extern bool ls_sync_find_concerned(Work *work);
+extern bool ls_sync_concerns_rule(const Work *work, const LsRuleRow *rule);
+extern bool ls_sync_concerns_stage(const Work *work, const LsStageRow *stage);
+extern bool ls_sync_redefined(const Work *work, const LsRuleRow *rule, const LsReach *now);
+extern bool ls_sync_redefined_stage(const Work *work, const LsStageRow *stage,
+									const LsReach *now);
+extern const LsObject *ls_sync_moved(const Work *work);
 
 /* rules and conditions of stages, in sync_rules.c */
-extern void ls_follow_rules(Work *work, bool sleeping_only);
-extern void ls_follow_stages(Work *work);
+extern void ls_sync_rules(Work *work, bool sleeping_only);
+extern void ls_sync_stages(Work *work);
 extern void ls_rule_disable(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
-								const ErrorData *error);
+							const ErrorData *error);
 extern void ls_rule_recompute(const LsRuleRow *rule);
 
 #endif							/* LEADSCORE_SYNC_INTERNAL_H */

@@ -20,7 +20,7 @@ has_any(const Ddl *ddl, const LsReach *reach)
 	ListCell   *lc;
 
 	foreach(lc, ddl->objects)
-		if (ls_reach_has(reach, lfirst(lc)))
+		if (ls_dependency_has(reach, lfirst(lc)))
 			return true;
 	return false;
 }
@@ -32,7 +32,7 @@ in_parts(const LsDependencies *list, const LsObject *object)
 	ListCell   *lc;
 
 	foreach(lc, list->parts)
-		if (ls_reach_has(&((LsDependent *) lfirst(lc))->reach, object))
+		if (ls_dependency_has(&((LsDependent *) lfirst(lc))->reach, object))
 			return true;
 	return false;
 }
@@ -45,11 +45,11 @@ waits(const LsRuleRow *rule)
 }
 
 /*
- * ls_follow_find_concerned finds out whether the objects of a command concern a model,
+ * ls_sync_find_concerned finds out whether the objects of a command concern a model,
  * or a rule that is disabled may have waited for them.
  */
 bool
-ls_follow_find_concerned(Work *work)
+ls_sync_find_concerned(Work *work)
 {
 	const Ddl  *ddl = work->ddl;
 	ListCell   *lc;
@@ -64,15 +64,15 @@ ls_follow_find_concerned(Work *work)
 	}
 	/* what the key, a source or a table leads to is every rule's */
 	foreach(lc, work->list ? ddl->objects : NIL)
-		if (ls_reach_has(&work->list->reach, lfirst(lc)) && !in_parts(work->list, lfirst(lc)))
+		if (ls_dependency_has(&work->list->reach, lfirst(lc)) && !in_parts(work->list, lfirst(lc)))
 			work->all = true;
 	if (work->all)
 		return true;
-	foreach(lc, ls_rule_rows(work->row->model, NULL))
-		if (waits(lfirst(lc)) || ls_follow_concerns_rule(work, lfirst(lc)))
+	foreach(lc, ls_lead_rules(work->row->model, NULL))
+		if (waits(lfirst(lc)) || ls_sync_concerns_rule(work, lfirst(lc)))
 			return true;
-	foreach(lc, ls_stage_rows(work->row->model, NULL))
-		if (ls_follow_concerns_stage(work, lfirst(lc)))
+	foreach(lc, ls_lead_stages(work->row->model, NULL))
+		if (ls_sync_concerns_stage(work, lfirst(lc)))
 			return true;
 	return false;
 }
@@ -101,21 +101,21 @@ part_concerned(const Work *work, const LsDependent *part)
 	return work->list && (part == NULL || part->broken || has_any(work->ddl, &part->reach));
 }
 
-/* ls_follow_concerns_rule tells whether a rule has to be read again. */
+/* ls_sync_concerns_rule tells whether a rule has to be read again. */
 bool
-ls_follow_concerns_rule(const Work *work, const LsRuleRow *rule)
+ls_sync_concerns_rule(const Work *work, const LsRuleRow *rule)
 {
 	if (work->all || touched(work, rule))
 		return true;
 	if (work->ddl->objects == NIL || (rule->condition == NULL && rule->weight == NULL))
 		return false;
-	return ls_rule_names(rule, work->ddl->users.names) ||
+	return ls_dependency_rule_names(rule, work->ddl->users.names) ||
 		part_concerned(work, work->list ? ls_dependencies_rule(work->list, rule->rule_id) : NULL);
 }
 
-/* ls_follow_concerns_stage does so for the condition of a stage. */
+/* ls_sync_concerns_stage does so for the condition of a stage. */
 bool
-ls_follow_concerns_stage(const Work *work, const LsStageRow *stage)
+ls_sync_concerns_stage(const Work *work, const LsStageRow *stage)
 {
 	if (stage->condition == NULL)
 		return false;
@@ -123,7 +123,7 @@ ls_follow_concerns_stage(const Work *work, const LsStageRow *stage)
 		return true;
 	if (work->ddl->objects == NIL)
 		return false;
-	return ls_text_names(stage->condition, work->ddl->users.names) ||
+	return ls_dependency_text_names(stage->condition, work->ddl->users.names) ||
 		part_concerned(work, work->list ? ls_dependencies_stage(work->list, stage->stage) : NULL);
 }
 
@@ -144,7 +144,7 @@ redefined(const Work *work, const LsDependent *before, const LsReach *now)
 
 		if (object->redefined &&
 			(object->classid == CastRelationId ? list_member_oid(now->casts, object->objid) :
-			 ls_reach_has(now, object)))
+			 ls_dependency_has(now, object)))
 			return true;
 	}
 	return before && !before->broken && !ls_reach_equal(&before->reach, now);
@@ -163,15 +163,15 @@ gave_way(const Work *work, const char *one, const char *other)
 		const LsObject *object = lfirst(lc);
 
 		if ((object->gone || object->moved) &&
-			(ls_text_names(one, object->names) || ls_text_names(other, object->names)))
+			(ls_dependency_text_names(one, object->names) || ls_dependency_text_names(other, object->names)))
 			return true;
 	}
 	return false;
 }
 
-/* ls_follow_redefined tells whether a rule that can be read means something else now. */
+/* ls_sync_redefined tells whether a rule that can be read means something else now. */
 bool
-ls_follow_redefined(const Work *work, const LsRuleRow *rule, const LsReach *now)
+ls_sync_redefined(const Work *work, const LsRuleRow *rule, const LsReach *now)
 {
 	const LsDependent *before = work->before ?
 		ls_dependencies_rule(work->before, rule->rule_id) : NULL;
@@ -179,9 +179,9 @@ ls_follow_redefined(const Work *work, const LsRuleRow *rule, const LsReach *now)
 	return redefined(work, before, now) || gave_way(work, rule->condition, rule->weight);
 }
 
-/* ls_follow_redefined_stage tells so of the condition of a stage. */
+/* ls_sync_redefined_stage tells so of the condition of a stage. */
 bool
-ls_follow_redefined_stage(const Work *work, const LsStageRow *stage, const LsReach *now)
+ls_sync_redefined_stage(const Work *work, const LsStageRow *stage, const LsReach *now)
 {
 	const LsDependent *before = work->before ?
 		ls_dependencies_stage(work->before, stage->stage) : NULL;
@@ -189,9 +189,9 @@ ls_follow_redefined_stage(const Work *work, const LsStageRow *stage, const LsRea
 	return redefined(work, before, now) || gave_way(work, stage->condition, NULL);
 }
 
-/* ls_follow_moved gives the object that a command has given another name, or NULL. */
+/* ls_sync_moved gives the object that a command has given another name, or NULL. */
 const LsObject *
-ls_follow_moved(const Work *work)
+ls_sync_moved(const Work *work)
 {
 	ListCell   *lc;
 

@@ -13,12 +13,12 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
-#include "base/reach.h"
+#include "base/reachable_code.h"
 #include "base/sql.h"
 #include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/table_change.h"
-#include "model/attach.h"
+#include "model/attach_source.h"
 #include "rules/disclosure.h"
 #include "tables/rule_error.h"
 
@@ -65,7 +65,7 @@ look_at_expression(const Work *work, Oid relid, LsExprUse use, const char *text,
 	if (expr)
 	{
 		verdict->affected = verdict->affected ||
-			ls_follow_affects(work->ddl, relid, expr);
+			ls_sync_affects(work->ddl, relid, expr);
 		ls_reach_merge(&verdict->reach, &expr->reach);
 		ls_expr_free(expr);
 	}
@@ -79,12 +79,12 @@ read_feeds(const LsModelRow *model)
 	List	   *feeds = NIL;
 	ListCell   *lc;
 
-	foreach(lc, ls_source_rows(model->model, NULL))
+	foreach(lc, ls_lead_sources(model->model, NULL))
 	{
 		Feed	   *feed = palloc(sizeof(Feed));
 
 		feed->row = lfirst(lc);
-		feed->error = ls_source_error(model, feed->row);
+		feed->error = ls_attach_error(model, feed->row);
 		feeds = lappend(feeds, feed);
 	}
 	return feeds;
@@ -96,7 +96,7 @@ judge_contacts(const LsModelRow *model, Verdict *verdict)
 {
 	LsReach		reach = {NIL};
 
-	verdict->error = ls_key_reach_error(&reach, get_atttype(ls_score_table(model->model, false), 1),
+	verdict->error = ls_reach_key_error(&reach, get_atttype(ls_lead_score_table(model->model, false), 1),
 										model->contacts, model->owner);
 	return model->contacts;
 }
@@ -146,7 +146,7 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 	look_at_expression(work, relid, LS_EXPR_CONDITION, rule->condition, rule, verdict);
 	look_at_expression(work, relid, LS_EXPR_WEIGHT, rule->weight, rule, verdict);
 	if (verdict->error == NULL && !verdict->affected)
-		verdict->affected = ls_follow_redefined(work, rule, &verdict->reach);
+		verdict->affected = ls_sync_redefined(work, rule, &verdict->reach);
 	look_at_expression(work, followed, LS_EXPR_CONDITION, rule->followed_condition,
 					   rule, verdict);
 }
@@ -168,9 +168,9 @@ set_backfilled(const LsRuleRow *rule, bool disabled)
 /* ls_rule_disable has a rule that cannot be read contribute nothing. */
 void
 ls_rule_disable(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
-					const ErrorData *error)
+				const ErrorData *error)
 {
-	if (ls_may_see_table(model->owner, relid))
+	if (ls_disclosure_may_see_table(model->owner, relid))
 		ereport(WARNING,
 				(errmsg("rule \"%s\" of model \"%s\" is now disabled: %s",
 						rule->name, model->model, error->message),
@@ -197,7 +197,7 @@ ls_rule_recompute(const LsRuleRow *rule)
 static void
 disable_rule(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
 {
-	const LsObject *moved = ls_follow_moved(work);
+	const LsObject *moved = ls_sync_moved(work);
 	ErrorData	why = *error;
 
 	if (moved)
@@ -212,18 +212,18 @@ is_disabled(const LsRuleRow *rule)
 	return !rule->backfilled_version_null && rule->backfilled_version == 0;
 }
 
-/* ls_follow_rules sees which rules are to be disabled or enabled, or mean something else. */
+/* ls_sync_rules sees which rules are to be disabled or enabled, or mean something else. */
 void
-ls_follow_rules(Work *work, bool sleeping_only)
+ls_sync_rules(Work *work, bool sleeping_only)
 {
-	List	   *rules = ls_rule_rows(work->row->model, NULL);
+	List	   *rules = ls_lead_rules(work->row->model, NULL);
 	List	   *feeds;
 	ListCell   *lc;
 	bool		any = false;
 
 	foreach(lc, rules)
 		any = any || is_disabled(lfirst(lc)) ||
-			(!sleeping_only && ls_follow_concerns_rule(work, lfirst(lc)));
+		(!sleeping_only && ls_sync_concerns_rule(work, lfirst(lc)));
 	if (!any)
 		return;
 	feeds = read_feeds(work->row);
@@ -235,7 +235,7 @@ ls_follow_rules(Work *work, bool sleeping_only)
 
 		/* sequences cannot be backfilled yet, however well they read */
 		if (disabled ? strcmp(rule->kind, "sequence") == 0 :
-			sleeping_only || !ls_follow_concerns_rule(work, rule))
+			sleeping_only || !ls_sync_concerns_rule(work, rule))
 			continue;
 		judge(work, feeds, rule, &verdict);
 		if (verdict.unattached)
@@ -294,16 +294,16 @@ may_be_mended(const Work *work)
 static bool
 is_told(const Work *work, const LsStageRow *stage)
 {
-	const LsObject *moved = ls_follow_moved(work);
+	const LsObject *moved = ls_sync_moved(work);
 
-	return was_broken(work, stage) || (moved && ls_text_names(stage->condition, moved->names));
+	return was_broken(work, stage) || (moved && ls_dependency_text_names(stage->condition, moved->names));
 }
 
-/* ls_follow_stages says which conditions of stages cannot be read any more, and looks for those that can again. */
+/* ls_sync_stages says which conditions of stages cannot be read any more, and looks for those that can again. */
 void
-ls_follow_stages(Work *work)
+ls_sync_stages(Work *work)
 {
-	List	   *categories = ls_category_rows(work->row->model, NULL);
+	List	   *categories = ls_lead_categories(work->row->model, NULL);
 	char	  **names = palloc(sizeof(char *) * (list_length(categories) + 1));
 	LsExprSpec	spec = {0};
 	ListCell   *lc;
@@ -315,13 +315,13 @@ ls_follow_stages(Work *work)
 	spec.role = work->row->owner;
 	spec.variables = names;
 	spec.rel = relation_open(work->row->contacts, AccessShareLock);
-	foreach(lc, ls_stage_rows(work->row->model, NULL))
+	foreach(lc, ls_lead_stages(work->row->model, NULL))
 	{
 		LsStageRow *stage = lfirst(lc);
 		ErrorData  *error = NULL;
 		LsExpr	   *expr;
 
-		if (stage->condition == NULL || !ls_follow_concerns_stage(work, stage))
+		if (stage->condition == NULL || !ls_sync_concerns_stage(work, stage))
 			continue;
 		spec.text = stage->condition;
 		spec.where = psprintf("condition of stage \"%s\" of model \"%s\"",
@@ -329,7 +329,7 @@ ls_follow_stages(Work *work)
 		expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &error);
 		if (error && !is_told(work, stage))
 			ereport(WARNING,
-					(ls_may_see_table(work->row->owner, work->row->contacts) ?
+					(ls_disclosure_may_see_table(work->row->owner, work->row->contacts) ?
 					 errmsg("the condition of stage \"%s\" of model \"%s\" can no longer be evaluated: %s",
 							stage->stage, work->row->model, error->message) :
 					 errmsg("the condition of stage \"%s\" of model \"%s\" can no longer be evaluated: SQLSTATE %s",
@@ -341,8 +341,8 @@ ls_follow_stages(Work *work)
 			work->changed = true;
 		if (expr == NULL)
 			continue;
-		if (ls_follow_affects(work->ddl, work->row->contacts, expr) ||
-			ls_follow_redefined_stage(work, stage, &expr->reach))
+		if (ls_sync_affects(work->ddl, work->row->contacts, expr) ||
+			ls_sync_redefined_stage(work, stage, &expr->reach))
 			work->changed = true;
 		ls_expr_free(expr);
 	}

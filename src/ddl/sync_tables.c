@@ -39,7 +39,7 @@
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/transaction.h"
-#include "base/trust.h"
+#include "base/trusted_code.h"
 #include "capture/purge.h"
 #include "counting/model_update.h"
 #include "counting/recount.h"
@@ -53,7 +53,7 @@
 #include "definitions/source_triggers.h"
 #include "definitions/table_change.h"
 #include "jobs/job_run.h"
-#include "model/attach.h"
+#include "model/attach_source.h"
 #include "model/model.h"
 #include "rules/expression.h"
 #include "rules/model_compile.h"
@@ -103,7 +103,7 @@ touched_rows(const Ddl *ddl)
 		relations = list_concat_unique_oid(relations, ls_relation_parents(change->relation));
 	}
 	foreach(lc, relations)
-		rows = list_concat(rows, ls_relation_rows(lfirst_oid(lc)));
+		rows = list_concat(rows, ls_source_relation_rows(lfirst_oid(lc)));
 	return rows;
 }
 
@@ -133,9 +133,9 @@ column_changed(const Ddl *ddl, Oid relid, const char *column)
 	return false;
 }
 
-/* ls_follow_affects tells whether an expression uses columns that have changed. */
+/* ls_sync_affects tells whether an expression uses columns that have changed. */
 bool
-ls_follow_affects(const Ddl *ddl, Oid relid, const LsExpr *expr)
+ls_sync_affects(const Ddl *ddl, Oid relid, const LsExpr *expr)
 {
 	int			attno = -1;
 	ListCell   *lc;
@@ -170,13 +170,13 @@ refuse_overlap(Work *work, const char *source, Oid root, Oid relid)
 
 	if (source == NULL)
 		return;
-	foreach(lc, ls_relation_rows(relid))
+	foreach(lc, ls_source_relation_rows(relid))
 	{
 		LsRelationRow *row = lfirst(lc);
 
 		if (row->source == NULL || strcmp(row->model, work->row->model) != 0)
 			continue;
-		foreach(sc, ls_source_rows(row->model, NULL))
+		foreach(sc, ls_lead_sources(row->model, NULL))
 		{
 			LsSourceRow *other = lfirst(sc);
 
@@ -184,12 +184,12 @@ refuse_overlap(Work *work, const char *source, Oid root, Oid relid)
 				continue;
 			work->refusing = true;
 			ereport(ERROR,
-						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						 errmsg("\"%s\" cannot become a part of \"%s\" because both feed model \"%s\"",
-								get_rel_name(relid), get_rel_name(root), row->model),
-						 errdetail("Its rows would count twice."),
-						 errhint("Call leadscore.detach('%s', '%s') first.",
-								 row->model, row->source)));
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("\"%s\" cannot become a part of \"%s\" because both feed model \"%s\"",
+							get_rel_name(relid), get_rel_name(root), row->model),
+					 errdetail("Its rows would count twice."),
+					 errhint("Call leadscore.detach('%s', '%s') first.",
+							 row->model, row->source)));
 		}
 	}
 }
@@ -276,7 +276,7 @@ static void
 sync_tree(Work *work, const char *source, Oid root)
 {
 	const char *model = work->row->model;
-	List	   *known = ls_recorded_relations(model, source);
+	List	   *known = ls_source_recorded_relations(model, source);
 	List	   *now = tree_of(root);
 	List	   *come = list_difference_oid(now, known);
 	List	   *left = list_difference_oid(known, now);
@@ -293,10 +293,10 @@ sync_tree(Work *work, const char *source, Oid root)
 		refuse_overlap(work, source, root, lfirst_oid(lc));
 		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
 	}
-	ls_add_tree(model, source, come);
+	ls_source_add_tree(model, source, come);
 	foreach(lc, left)
 	{
-		ls_forget_relation(model, source, lfirst_oid(lc));
+		ls_source_forget_relation(model, source, lfirst_oid(lc));
 		if (!exists(lfirst_oid(lc)) && !ls_drop_purged(lfirst_oid(lc)))
 			work->rescore = true;
 	}
@@ -347,7 +347,7 @@ look_at_contacts(Work *work)
 		return;
 
 	get_atttypetypmodcoll(row->contacts, attno, &type, &typmod, &collation);
-	get_atttypetypmodcoll(ls_score_table(row->model, false), 1,
+	get_atttypetypmodcoll(ls_lead_score_table(row->model, false), 1,
 						  &score_type, &typmod, &score_collation);
 	if (getBaseType(type) != score_type || collation != score_collation)
 	{
@@ -359,7 +359,7 @@ look_at_contacts(Work *work)
 
 	attno = row->created_at ? get_attnum(row->contacts, row->created_at) : 0;
 	if (row->created_at &&
-		(attno <= 0 || !ls_is_time_type(get_atttype(row->contacts, attno))))
+		(attno <= 0 || !ls_source_is_time_type(get_atttype(row->contacts, attno))))
 		forget_created_at(work);
 	if (column_changed(work->ddl, row->contacts, row->key) ||
 		column_changed(work->ddl, row->contacts, row->created_at))
@@ -373,7 +373,7 @@ lose_source(Work *work, const LsSourceRow *source, int elevel, const char *why)
 	uint64		rules;
 
 	ls_lock_definitions(work->row->model);
-	rules = ls_remove_source(work->row->model, source->source);
+	rules = ls_attach_remove(work->row->model, source->source);
 	ereport(elevel,
 			(errmsg("source \"%s\" was detached from model \"%s\": %s",
 					source->source, work->row->model, why),
@@ -381,7 +381,7 @@ lose_source(Work *work, const LsSourceRow *source, int elevel, const char *why)
 			 errdetail_plural("%llu rule waits for it and contributes nothing until it is attached again.",
 							  "%llu rules wait for it and contribute nothing until it is attached again.",
 							  rules, (unsigned long long) rules) : 0));
-	ls_source_tell_kept(work->row->model, source->source);
+	ls_attach_tell_purged(work->row->model, source->source);
 	work->rescore = true;
 }
 
@@ -396,11 +396,11 @@ look_at_columns(Work *work)
 	List	   *doubtful = NIL;
 	ListCell   *lc;
 
-	foreach(lc, ls_source_rows(work->row->model, NULL))
+	foreach(lc, ls_lead_sources(work->row->model, NULL))
 	{
 		LsSourceRow *source = lfirst(lc);
 
-		if (ls_source_problem(work->row, source))
+		if (ls_attach_problem(work->row, source))
 			doubtful = lappend(doubtful, source);
 		else if (column_changed(work->ddl, source->relation, source->contact) ||
 				 column_changed(work->ddl, source->relation, source->occurred_at) ||
@@ -412,7 +412,7 @@ look_at_columns(Work *work)
 		look_at_contacts(work);
 	foreach(lc, doubtful)
 	{
-		char	   *problem = ls_source_problem(work->row, lfirst(lc));
+		char	   *problem = ls_attach_problem(work->row, lfirst(lc));
 
 		if (problem)
 			lose_source(work, lfirst(lc), WARNING, problem);
@@ -467,7 +467,7 @@ sync_trees(Work *work)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_source_rows(work->row->model, NULL))
+	foreach(lc, ls_lead_sources(work->row->model, NULL))
 	{
 		LsSourceRow *source = lfirst(lc);
 
@@ -522,7 +522,7 @@ follow_tables(Work *work)
 		look = look || change->renamed || change->added || change->rights ||
 			change->owner || change->columns != NIL ||
 			(exists(change->relation) &&
-			 !ls_role_trusted(ls_table_owner(change->relation), row->owner));
+			 !ls_trust_role(ls_trust_table_owner(change->relation), row->owner));
 	}
 	sync_trees(work);
 	return look;
@@ -539,14 +539,14 @@ see_to_model(Work *work, List *rows)
 	LsModelRow *row = work->row;
 	bool		look = ddl->everything;
 	ListCell   *lc;
-	bool		concerned = row->visitors_of == NULL && ls_follow_find_concerned(work);
+	bool		concerned = row->visitors_of == NULL && ls_sync_find_concerned(work);
 
 	note_touched(work, rows);
 	if (work->contacts || work->sources != NIL)
 		look = follow_tables(work) || look;
 	foreach(lc, ddl->revoked)
 	{
-		List	   *taken = ls_relation_rows(lfirst_oid(lc));
+		List	   *taken = ls_source_relation_rows(lfirst_oid(lc));
 
 		note_touched(work, taken);
 		look = look || taken != NIL;
@@ -569,12 +569,12 @@ see_to_model(Work *work, List *rows)
 			look_at_columns(work);
 		if (row->visitors_of == NULL)
 		{
-			ls_follow_rules(work, false);
-			ls_follow_stages(work);
+			ls_sync_rules(work, false);
+			ls_sync_stages(work);
 		}
 	}
 	else if (ddl->granted && row->visitors_of == NULL)
-		ls_follow_rules(work, true);
+		ls_sync_rules(work, true);
 	if (work->changed || work->recount || work->rescore ||
 		work->come != NIL || work->left != NIL)
 		finish(work);
@@ -594,7 +594,7 @@ lose_model(const Ddl *ddl, const LsModelRow *row)
 	if (!lost)
 		return false;
 	ls_lock_definitions(row->model);
-	ls_drop_model(row);
+	ls_model_drop(row);
 	if (row->visitors_of && list_member_oid(ddl->dropped, row->contacts))
 		return true;			/* which the model tells whose visitors it scores */
 	ereport(NOTICE,
@@ -699,9 +699,9 @@ follow_one(const Ddl *ddl, LsModelRow *row, List *rows)
 					 row->model, row->model)));
 }
 
-/* ls_follow brings all models in line with what a command did. */
+/* ls_sync_models brings all models in line with what a command did. */
 void
-ls_follow(Ddl *ddl)
+ls_sync_models(Ddl *ddl)
 {
 	List	   *rows;
 	List	   *models;
@@ -714,9 +714,9 @@ ls_follow(Ddl *ddl)
 	if (rows != NIL || ddl->objects != NIL || ddl->dropped_models != NIL ||
 		ddl->revoked != NIL || ddl->everything || ddl->granted)
 	{
-		ls_object_users(ddl->objects, &ddl->users);
-		models = ls_model_rows(NULL);
-		list_sort(models, ls_by_row_rank);
+		ls_dependency_object_users(ddl->objects, &ddl->users);
+		models = ls_lead_models(NULL);
+		list_sort(models, ls_lead_row_order);
 		foreach(lc, models)
 			follow_one(ddl, lfirst(lc), rows);
 	}
@@ -741,25 +741,25 @@ is_out_of_step(const char *name)
 	return result;
 }
 
-/* ls_follow_again brings a model in line that was left alone while it was suspended. */
+/* ls_sync_again brings a model in line that was left alone while it was suspended. */
 void
-ls_follow_again(const char *name)
+ls_sync_again(const char *name)
 {
 	Ddl			ddl = {.everything = true};
 	Work		work = {.ddl = &ddl, .all = true};
 
-	work.row = ls_model_row(name, NULL);
+	work.row = ls_lead_model(name, NULL);
 	if (work.row && exists(work.row->contacts))
 		see_to_model(&work, NIL);
 }
 
 /*
- * ls_follow_roles brings a model in line with roles, for which there are no event
+ * ls_sync_roles brings a model in line with roles, for which there are no event
  * triggers: GRANT and REVOKE of membership, ALTER ROLE, REASSIGN OWNED.  With
  * no_wait it is left for later where the locks are not free.
  */
 void
-ls_follow_roles(const char *name, bool no_wait)
+ls_sync_roles(const char *name, bool no_wait)
 {
 	Ddl			ddl = {.everything = true, .no_wait = no_wait};
 	Work		work = {.ddl = &ddl, .all = true};
@@ -770,7 +770,7 @@ ls_follow_roles(const char *name, bool no_wait)
 		ls_lock_definitions(name);
 	else if (!ls_lock_definitions_if_free(name))
 		return;
-	work.row = ls_model_row(name, NULL);
+	work.row = ls_lead_model(name, NULL);
 	if (work.row && exists(work.row->contacts) && ls_tables_complete(name))
 		see_to_model(&work, NIL);
 }

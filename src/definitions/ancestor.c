@@ -45,8 +45,8 @@
 #include "base/compat.h"
 #include "base/leadscore.h"
 #include "base/relation.h"
-#include "definitions/catalog.h"
 #include "definitions/extension.h"
+#include "definitions/lead_tables.h"
 #include "definitions/locks.h"
 #include "definitions/source_triggers.h"
 #include "definitions/table_change.h"
@@ -169,13 +169,13 @@ all_roots(void)
 	ListCell   *lc;
 	ListCell   *sc;
 
-	foreach(lc, ls_model_rows(NULL))
+	foreach(lc, ls_lead_models(NULL))
 	{
 		LsModelRow *row = lfirst(lc);
 
 		if (row->visitors_of == NULL)
 			roots = add_root(roots, row->contacts);
-		foreach(sc, ls_source_rows(row->model, NULL))
+		foreach(sc, ls_lead_sources(row->model, NULL))
 			roots = add_root(roots, ((LsSourceRow *) lfirst(sc))->relation);
 	}
 	return roots;
@@ -190,10 +190,10 @@ root_of(const LsRelationRow *row)
 
 	if (row->source == NULL)
 	{
-		model = ls_model_row(row->model, NULL);
+		model = ls_lead_model(row->model, NULL);
 		return model ? model->contacts : InvalidOid;
 	}
-	foreach(lc, ls_source_rows(row->model, NULL))
+	foreach(lc, ls_lead_sources(row->model, NULL))
 		if (strcmp(((LsSourceRow *) lfirst(lc))->source, row->source) == 0)
 			return ((LsSourceRow *) lfirst(lc))->relation;
 	return InvalidOid;
@@ -205,7 +205,7 @@ ls_ancestors_row_trigger(Oid relation)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_relation_rows(relation))
+	foreach(lc, ls_source_relation_rows(relation))
 	{
 		Oid			root = root_of(lfirst(lc));
 
@@ -241,7 +241,7 @@ feeds(Oid relation)
 	ListCell   *lc;
 
 	foreach(lc, ls_relation_tree(relation))
-		if (ls_relation_rows(lfirst_oid(lc)) != NIL)
+		if (ls_source_relation_rows(lfirst_oid(lc)) != NIL)
 			return true;
 	return false;
 }
@@ -359,12 +359,12 @@ is_joined(const List *changes, Oid root, Oid *parent)
 	foreach(lc, changes)
 		foreach(jc, ((LsTableChange *) lfirst(lc))->joined)
 		{
-			const LsNewPart *new = lfirst(jc);
-			Oid			part = new->name ? RangeVarGetRelid(new->name, NoLock, true) : new->part;
+		const LsNewPart *new = lfirst(jc);
+		Oid			part = new->name ? RangeVarGetRelid(new->name, NoLock, true) : new->part;
 
 			*parent = new->parent;
 			if (list_member_oid(above, *parent) &&
-				(list_member_oid(above, part) || list_member_oid(ls_relation_tree(root), part)))
+			(list_member_oid(above, part) || list_member_oid(ls_relation_tree(root), part)))
 				return true;
 		}
 	return false;
@@ -383,7 +383,7 @@ ls_ancestors_warn(const List *changes)
 		any = any || ((LsTableChange *) lfirst(lc))->joined != NIL;
 	if (!any)
 		return;
-	foreach(lc, ls_model_rows(NULL))
+	foreach(lc, ls_lead_models(NULL))
 	{
 		LsModelRow *row = lfirst(lc);
 
@@ -391,7 +391,7 @@ ls_ancestors_warn(const List *changes)
 			continue;
 		if (is_joined(changes, row->contacts, &parent))
 			warn_of(row->model, NULL, row->contacts, parent);
-		foreach(sc, ls_source_rows(row->model, NULL))
+		foreach(sc, ls_lead_sources(row->model, NULL))
 		{
 			LsSourceRow *source = lfirst(sc);
 
@@ -473,7 +473,7 @@ keep_row_triggers(List *by_row)
 	List	   *done = NIL;
 	ListCell   *lc;
 
-	foreach(lc, ls_relation_rows(InvalidOid))
+	foreach(lc, ls_source_relation_rows(InvalidOid))
 	{
 		Oid			relation = ((LsRelationRow *) lfirst(lc))->relation;
 
@@ -485,7 +485,7 @@ keep_row_triggers(List *by_row)
 		done = lappend_oid(done, relation);
 		if (row_trigger_fires(relation) == (list_member_oid(by_row, relation) ?
 											TRIGGER_FIRES_ON_REPLICA : TRIGGER_FIRES_ALWAYS))
-			ls_keep_triggers(relation, list_member_oid(by_row, relation));
+			ls_source_keep_triggers(relation, list_member_oid(by_row, relation));
 	}
 }
 
@@ -501,7 +501,7 @@ ls_ancestors_sync(void)
 	List	   *by_row = NIL;
 	ListCell   *lc;
 
-	foreach(lc, ls_model_rows(NULL))
+	foreach(lc, ls_lead_models(NULL))
 		if (((LsModelRow *) lfirst(lc))->restoring)
 			return;				/* triggers come with the dump */
 	foreach(lc, all_roots())
@@ -518,6 +518,6 @@ ls_ancestors_sync(void)
 	foreach(lc, list_difference_oid(want, have))
 		make_triggers(lfirst_oid(lc));
 	foreach(lc, list_difference_oid(have, want))
-		ls_remove_triggers(lfirst_oid(lc), is_ancestor_trigger);
+		ls_source_remove_triggers(lfirst_oid(lc), is_ancestor_trigger);
 	keep_row_triggers(by_row);
 }

@@ -6,7 +6,7 @@
  * A model reads its contact table as its owner.  Where the owner does not see all of
  * it, contacts would seem to be gone; where nothing keeps the key unique, one would
  * have two rows.  So such a model is suspended, which is found out whenever its row
- * is read (catalog.c): rights and indexes come and go in many ways, some of which
+ * is read (lead_tables.c): rights and indexes come and go in many ways, some of which
  * fire no event trigger.
  *
  *-------------------------------------------------------------------------
@@ -34,12 +34,12 @@
 bool		ls_contacts_undecided = false;
 
 /*
- * ls_rows_hidden tells whether row security keeps rows of a table from a role that
+ * ls_contact_table_rows_hidden tells whether row security keeps rows of a table from a role that
  * reads it.  Unlike check_enable_rls() it does not ask in which context we are:
  * our own work does without row security that its owner is forced to.
  */
 bool
-ls_rows_hidden(Oid relation, Oid role)
+ls_contact_table_rows_hidden(Oid relation, Oid role)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
 	Form_pg_class form;
@@ -93,11 +93,11 @@ is_unique(Oid indexid, const Form_pg_attribute column, Oid equality)
 }
 
 /*
- * ls_column_unique tells whether a table has an index that keeps a column unique: valid,
+ * ls_contact_table_column_unique tells whether a table has an index that keeps a column unique: valid,
  * on the plain column, neither partial nor deferrable.
  */
 bool
-ls_column_unique(Relation rel, AttrNumber attno)
+ls_contact_table_column_unique(Relation rel, AttrNumber attno)
 {
 	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), attno - 1);
 	TypeCacheEntry *type = lookup_type_cache(getBaseType(column->atttypid), TYPECACHE_EQ_OPR);
@@ -141,7 +141,7 @@ rights_error(const LsModelRow *model)
 	Oid			schema = get_rel_namespace(relation);
 	const char *role;
 
-	if (!ls_rows_hidden(relation, model->owner) &&
+	if (!ls_contact_table_rows_hidden(relation, model->owner) &&
 		ls_schema_aclcheck(schema, model->owner) == ACLCHECK_OK &&
 		(pg_class_aclcheck(relation, model->owner, ACL_SELECT) == ACLCHECK_OK ||
 		 (may_read(relation, model->key, model->owner) &&
@@ -150,7 +150,7 @@ rights_error(const LsModelRow *model)
 	role = GetUserNameFromId(model->owner, true);
 	if (role == NULL || table == NULL)
 		return NULL;
-	if (ls_rows_hidden(relation, model->owner))
+	if (ls_contact_table_rows_hidden(relation, model->owner))
 		return problem(ERRCODE_INSUFFICIENT_PRIVILEGE,
 					   psprintf("row-level security of its contact table \"%s\" hides rows from its owner, role \"%s\"",
 								table, role),
@@ -175,7 +175,7 @@ key_error(const LsModelRow *model)
 	bool		locked;
 	Relation	rel = ls_relation_open(model->contacts, &locked);
 	AttrNumber	attno = rel ? get_attnum(model->contacts, model->key) : InvalidAttrNumber;
-	bool		unique = attno <= 0 || ls_column_unique(rel, attno);
+	bool		unique = attno <= 0 || ls_contact_table_column_unique(rel, attno);
 
 	if (rel)
 		ls_relation_close(rel, locked);

@@ -54,7 +54,7 @@ ls_daily_midnight(DateADT day, pg_tz *tz)
 DateADT
 ls_daily_date(TimestampTz t, pg_tz *tz)
 {
-	return (DateADT) ls_floor_div(ls_clock_local(t, tz), LS_DAY);
+	return (DateADT) ls_decay_floor_div(ls_clock_local(t, tz), LS_DAY);
 }
 
 /* ls_daily_zone gives the time zone of a model's days. */
@@ -100,7 +100,7 @@ ls_daily_begun(const char *model)
 TimestampTz
 ls_daily_next(const char *model)
 {
-	LsModelRow *row = ls_model_row(model, NULL);
+	LsModelRow *row = ls_lead_model(model, NULL);
 	DateADT		day;
 
 	if (row == NULL || !row->enabled || !ls_daily_written_to(model, &day))
@@ -115,7 +115,7 @@ ls_daily_next(const char *model)
 TimestampTz
 ls_daily_needs(const char *model)
 {
-	LsModelRow *row = ls_model_row(model, NULL);
+	LsModelRow *row = ls_lead_model(model, NULL);
 	DateADT		day;
 
 	return row && ls_daily_written_to(model, &day) ? ls_daily_midnight(day, ls_daily_zone(row)) : DT_NOEND;

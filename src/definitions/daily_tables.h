@@ -14,7 +14,7 @@
 #include "utils/date.h"
 #include "utils/timestamp.h"
 
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 
 extern TimestampTz ls_daily_midnight(DateADT day, pg_tz *tz);
 extern DateADT ls_daily_date(TimestampTz t, pg_tz *tz);

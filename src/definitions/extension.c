@@ -127,7 +127,7 @@ ls_extension_has_schema(Oid schema)
  */
 TriggerData *
 ls_extension_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when, int commands,
-				 const char *table)
+						  const char *table)
 {
 	TriggerData *td = ls_sql_trigger_data(fcinfo, when, commands);
 

@@ -20,6 +20,6 @@ extern Oid	ls_extension_table(const char *name, bool missing_ok);
 extern uint64 ls_extension_execute(const char *sql, LsSqlArguments *args);
 extern SPITupleTable *ls_extension_query(const char *sql, LsSqlArguments *args);
 extern TriggerData *ls_extension_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when,
-									 int commands, const char *table);
+											  int commands, const char *table);
 
 #endif							/* LEADSCORE_EXTENSION_H */

@@ -50,10 +50,10 @@
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/transaction.h"
-#include "definitions/catalog.h"
 #include "definitions/extension.h"
+#include "definitions/lead_tables.h"
 
-int			ls_inline_limit = 100000;
+int			ls_job_inline_limit = 100000;
 int			ls_job_rate = 0;
 int			ls_job_workers = 2;
 
@@ -61,7 +61,7 @@ int			ls_job_workers = 2;
 bool
 ls_job_pays(double rows)
 {
-	return rows > ls_inline_limit;
+	return rows > ls_job_inline_limit;
 }
 
 /* query_number gives the number that a query yields, or 0. */
@@ -134,7 +134,7 @@ ls_job_open(const char *model)
 	if (!ls_relation_has_pages(ls_extension_base_table("lead_job", false)))
 		return NULL;
 	/* those of a suspended model wait until it goes on */
-	row = ls_model_row(model, NULL);
+	row = ls_lead_model(model, NULL);
 	if (row && row->unreadable)
 		return NULL;
 	ls_sql_add_text(&args, model);
@@ -308,7 +308,7 @@ take_range(const LsJob *job, const char *condition, bool at_once, int avoid, LsJ
 	rows = ls_extension_query(psprintf("SELECT range, coalesce(position, first), last"
 									   " FROM leadscore_internal.lead_job_range WHERE " OF_PHASE " AND %s%s"
 									   " ORDER BY range = $3, range LIMIT 1 FOR UPDATE SKIP LOCKED",
-						  condition, at_once ? "" : " AND " IS_DUE), &args);
+									   condition, at_once ? "" : " AND " IS_DUE), &args);
 	if (rows->numvals == 0)
 		return false;
 	range->number = DatumGetInt32(ls_sql_value(rows, 0, 1, NULL));
@@ -433,7 +433,7 @@ ls_job_define(void)
 	DefineCustomIntVariable("leadscore.inline_limit",
 							"How many rows are counted at once when a rule changes; more are left to a job.",
 							"As estimated from the size of the tables.",
-							&ls_inline_limit, 100000, 0, INT_MAX,
+							&ls_job_inline_limit, 100000, 0, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.job_rate",
 							"How many contacts a second a job takes, at most.",

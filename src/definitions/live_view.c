@@ -3,7 +3,7 @@
  * live_view.c
  *		The view live_<model>: made, and re-created.
  *
- * What it shows when it is read is in live.c.  Its columns come in the order in
+ * What it shows when it is read is in live_scores.c.  Its columns come in the order in
  * which the score table has them, so that one which is added comes last, as
  * CREATE OR REPLACE VIEW wants it.  Where a column changes its type or goes, the
  * view is dropped and re-created, and roles that could read it can do so again.
@@ -45,7 +45,7 @@ is_shown(const LsModelTables *tables, const char *column)
 static void
 append_columns(StringInfo sql, const LsModelTables *tables)
 {
-	Relation	rel = relation_open(ls_score_table(tables->row.model, false), AccessShareLock);
+	Relation	rel = relation_open(ls_lead_score_table(tables->row.model, false), AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
 
 	for (int i = 0; i < desc->natts; i++)
@@ -58,7 +58,7 @@ append_columns(StringInfo sql, const LsModelTables *tables)
 	relation_close(rel, NoLock);
 }
 
-/* append_arm adds a table that tells of contacts; see live.c. */
+/* append_arm adds a table that tells of contacts; see live_scores.c. */
 static void
 append_arm(StringInfo sql, const char *prefix, const char *model)
 {
@@ -127,11 +127,11 @@ describe(const ObjectAddress *object)
 }
 
 /*
- * ls_refuse_dependents refuses to go on where objects of others depend on a
+ * ls_live_view_refuse_dependents refuses to go on where objects of others depend on a
  * relation, or on a column of it where one is given; what is to be done with it.
  */
 void
-ls_refuse_dependents(Oid relation, AttrNumber column, const char *what)
+ls_live_view_refuse_dependents(Oid relation, AttrNumber column, const char *what)
 {
 	List	   *names = NIL;
 	StringInfoData list;
@@ -203,7 +203,7 @@ ls_live_view_drop(const char *model)
 
 	if (!OidIsValid(relation))
 		return view;
-	ls_refuse_dependents(relation, 0, psprintf("re-create view \"%s\"", name));
+	ls_live_view_refuse_dependents(relation, 0, psprintf("re-create view \"%s\"", name));
 	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(relation));
 	rows = ls_extension_query(commands_of, &args);
 	for (uint64 i = 0; i < rows->numvals; i++)

@@ -25,6 +25,6 @@ extern LsLiveView *ls_live_view_drop(const char *model);
 extern void ls_live_view_restore(const LsModelTables *tables, const LsLiveView *view);
 
 /* refuses to go on where others' objects depend on a relation, or a column of it */
-extern void ls_refuse_dependents(Oid relation, AttrNumber column, const char *what);
+extern void ls_live_view_refuse_dependents(Oid relation, AttrNumber column, const char *what);
 
 #endif							/* LEADSCORE_LIVE_VIEW_H */

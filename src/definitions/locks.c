@@ -28,7 +28,7 @@
 #include "base/relation.h"
 #include "base/transaction.h"
 #include "definitions/ancestor.h"
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 #include "definitions/rights.h"
 
 /* How long one table is waited for while others are held */
@@ -55,7 +55,7 @@ lock_definitions(const char *model, bool wait)
 	/* each round but the last is one in which a model was dropped and another made */
 	for (;;)
 	{
-		Oid			table = ls_score_table(ls_model_definer(model, NULL), true);
+		Oid			table = ls_lead_score_table(ls_lead_defining_model(model, NULL), true);
 		LOCKTAG		tag;
 
 		CHECK_FOR_INTERRUPTS();
@@ -66,7 +66,7 @@ lock_definitions(const char *model, bool wait)
 			return false;
 		AcceptInvalidationMessages();
 		locked_in = ls_transaction_number();
-		if (ls_score_table(ls_model_definer(model, NULL), true) == table)
+		if (ls_lead_score_table(ls_lead_defining_model(model, NULL), true) == table)
 			return true;
 		LockRelease(&tag, ExclusiveLock, false);
 	}
@@ -100,18 +100,18 @@ ls_lock_definitions_if_free(const char *model)
 void
 ls_lock_own_definitions(void)
 {
-	List	   *models = ls_model_rows(NULL);
+	List	   *models = ls_lead_models(NULL);
 	ListCell   *lc;
 
-	list_sort(models, ls_by_row_rank);
+	list_sort(models, ls_lead_row_order);
 	foreach(lc, models)
-		if (ls_may_manage_model(lfirst(lc), GetUserId()))
+		if (ls_rights_may_manage_model(lfirst(lc), GetUserId()))
 			ls_lock_definitions(((LsModelRow *) lfirst(lc))->model);
 }
 
-/* ls_definitions_locked tells whether this transaction has locked some. */
+/* ls_lock_definitions_held tells whether this transaction has locked some. */
 bool
-ls_definitions_locked(void)
+ls_lock_definitions_held(void)
 {
 	return locked_in == ls_transaction_number();
 }
@@ -134,32 +134,32 @@ ls_lock_model_name(const char *model)
 }
 
 /*
- * ls_model_row_locked gives the row of a model whose definitions a role is about to
+ * ls_lock_model gives the row of a model whose definitions a role is about to
  * change.  They are locked when it is known that it may do so, which is asked again
  * after it has waited.
  */
 LsModelRow *
-ls_model_row_locked(const char *model, Oid role)
+ls_lock_model(const char *model, Oid role)
 {
-	(void) ls_model_row_for(model, role);
+	(void) ls_rights_model(model, role);
 	ls_lock_definitions(model);
-	return ls_model_row_for(model, role);
+	return ls_rights_model(model, role);
 }
 
 /*
- * ls_model_row_held gives the row of a model for one who adds something to it, which
+ * ls_lock_held_model gives the row of a model for one who adds something to it, which
  * is kept from being dropped until the transaction ends.
  */
 LsModelRow *
-ls_model_row_held(const char *model, Oid role)
+ls_lock_held_model(const char *model, Oid role)
 {
 	Oid			table;
 
-	(void) ls_model_row_for(model, role);
-	table = ls_score_table(model, true);
+	(void) ls_rights_model(model, role);
+	table = ls_lead_score_table(model, true);
 	if (OidIsValid(table))
 		LockRelationOid(table, AccessShareLock);
-	return ls_model_row_for(model, role);
+	return ls_rights_model(model, role);
 }
 
 /* ---------- several tables ---------- */
@@ -338,11 +338,11 @@ ls_lock_tables(List *roots)
 static List *
 sources_of(const char *name)
 {
-	LsModelRow *row = ls_model_row(name, NULL);
+	LsModelRow *row = ls_lead_model(name, NULL);
 	List	   *roots = NIL;
 	ListCell   *lc;
 
-	foreach(lc, ls_source_rows(name, NULL))
+	foreach(lc, ls_lead_sources(name, NULL))
 		roots = list_append_unique_oid(roots, ((LsSourceRow *) lfirst(lc))->relation);
 	if (row)
 		roots = list_append_unique_oid(roots, row->contacts);
@@ -380,7 +380,7 @@ ls_lock_sources_if_free(const char *name)
 void
 ls_lock_for_removal(const char *model, const char *source)
 {
-	const char *visitors = ls_visitors_model(model);
+	const char *visitors = ls_lead_visitors_model(model);
 	List	   *sources = sources_of(model);
 	List	   *wanted = NIL;
 	ListCell   *lc;
@@ -392,9 +392,9 @@ ls_lock_for_removal(const char *model, const char *source)
 
 	/* these go with the model, and may be read together with what it reads */
 	if (source == NULL && visitors)
-		wanted = want(wanted, ls_score_table(visitors, true), AccessExclusiveLock);
+		wanted = want(wanted, ls_lead_score_table(visitors, true), AccessExclusiveLock);
 	if (source == NULL)
-		wanted = want(wanted, ls_score_table(model, true), AccessExclusiveLock);
+		wanted = want(wanted, ls_lead_score_table(model, true), AccessExclusiveLock);
 	(void) lock_wanted(wanted, true);
 }
 

@@ -13,15 +13,15 @@
 #include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
 
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 
 /* for all that change what a model is, before anything else */
 extern void ls_lock_definitions(const char *model);
 extern bool ls_lock_definitions_if_free(const char *model);
 extern void ls_lock_own_definitions(void);
-extern bool ls_definitions_locked(void);
-extern LsModelRow *ls_model_row_locked(const char *model, Oid role);
-extern LsModelRow *ls_model_row_held(const char *model, Oid role);
+extern bool ls_lock_definitions_held(void);
+extern LsModelRow *ls_lock_model(const char *model, Oid role);
+extern LsModelRow *ls_lock_held_model(const char *model, Oid role);
 extern void ls_lock_model_name(const char *model);
 /* on a table with its partitions and children */
 extern void ls_lock_with_parts(Oid relation, LOCKMODE mode);

@@ -56,7 +56,7 @@ may_use(const LsModelRow *model, Oid table, AclMode rights)
 
 	if (get_rel_relkind(table) != RELKIND_RELATION)
 		return false;
-	if (ls_may_manage_model(model, role))
+	if (ls_rights_may_manage_model(model, role))
 		return true;
 	return pg_class_aclcheck(table, role, rights) == ACLCHECK_OK &&
 		check_enable_rls(table, role, true) != RLS_ENABLED;
@@ -93,7 +93,7 @@ ls_model_tables_for(const char *prefix, const char *model, AclMode rights)
 	List	   *tables = NIL;
 	ListCell   *lc;
 
-	foreach(lc, ls_model_rows(NULL))
+	foreach(lc, ls_lead_models(NULL))
 	{
 		LsModelRow *row = lfirst(lc);
 		LsModelTable *table = model == NULL || strcmp(row->model, model) == 0 ?
@@ -126,7 +126,7 @@ ls_model_table_lock(const LsModelTable *table, LOCKMODE mode, bool wait)
 bool
 ls_model_table_take(const LsModelTable *table, LOCKMODE mode)
 {
-	return ls_model_table_lock(table, mode, ls_may_manage_model(table->model, GetUserId()));
+	return ls_model_table_lock(table, mode, ls_rights_may_manage_model(table->model, GetUserId()));
 }
 
 /* ---------- views over all models ---------- */
@@ -217,7 +217,7 @@ rows(FunctionCallInfo fcinfo, const char *prefix)
 	foreach(lc, ls_model_tables_for(prefix, text_to_cstring(PG_GETARG_TEXT_PP(0)), ACL_SELECT))
 		if (ls_model_table_take(lfirst(lc), AccessShareLock))
 			show_rows((ReturnSetInfo *) fcinfo->resultinfo, ls_table_layout(prefix),
-					  lfirst(lc), status);
+				  lfirst(lc), status);
 	return (Datum) 0;
 }
 

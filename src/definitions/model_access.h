@@ -15,7 +15,7 @@
 #include "utils/relcache.h"
 
 #include "base/key.h"
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 
 /* A table of a model */
 typedef struct LsModelTable

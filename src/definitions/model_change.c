@@ -23,8 +23,8 @@
 
 #include "base/sql.h"
 #include "base/transaction.h"
-#include "definitions/catalog.h"
 #include "definitions/extension.h"
+#include "definitions/lead_tables.h"
 
 /*
  * What was left to be done about models, and what was done: the last one of a model
@@ -97,7 +97,7 @@ ls_model_change_version(const char *model)
 		"UPDATE leadscore_internal.lead_model"
 		" SET rules_version = pg_catalog.nextval('leadscore_internal.version_seq')"
 		" WHERE model OPERATOR(pg_catalog.=) $1";
-	Oid			table = ls_score_table(model, true);
+	Oid			table = ls_lead_score_table(model, true);
 	LsSqlArguments args = {0};
 	const char *visitors;
 
@@ -105,7 +105,7 @@ ls_model_change_version(const char *model)
 	ls_extension_execute(sql, &args);
 	if (OidIsValid(table))
 		CacheInvalidateRelcacheByRelid(table);
-	visitors = ls_visitors_model(model);
+	visitors = ls_lead_visitors_model(model);
 	if (visitors)
 		ls_model_change_version(visitors);
 }
@@ -117,7 +117,7 @@ ls_model_change_version(const char *model)
 void
 ls_model_change_record(const char *model)
 {
-	const char *visitors = ls_visitors_model(model);
+	const char *visitors = ls_lead_visitors_model(model);
 
 	ls_model_change_version(model);
 	(void) add_step(&refreshes, model, false);
@@ -174,8 +174,8 @@ ls_model_change_waits(void)
 static int
 by_rank(const ListCell *a, const ListCell *b)
 {
-	uint64		x = ls_model_rank(((LsBackfill *) lfirst(a))->model);
-	uint64		y = ls_model_rank(((LsBackfill *) lfirst(b))->model);
+	uint64		x = ls_lead_rank(((LsBackfill *) lfirst(a))->model);
+	uint64		y = ls_lead_rank(((LsBackfill *) lfirst(b))->model);
 
 	return (x > y) - (x < y);
 }
@@ -195,7 +195,7 @@ ls_model_change_take(void)
 		const char *model = ((LsBackfill *) lfirst(lc))->model;
 
 		(void) add_step(&counts, model, true);
-		if (!OidIsValid(ls_score_table(model, true)))
+		if (!OidIsValid(ls_lead_score_table(model, true)))
 			models = foreach_delete_current(models, lc);
 	}
 	list_sort(models, by_rank);

@@ -34,12 +34,12 @@
 #include "utils/typcache.h"
 
 #include "base/leadscore.h"
+#include "base/owner_change.h"
 #include "base/relation.h"
 #include "base/sql.h"
-#include "base/trust.h"
+#include "base/trusted_code.h"
 #include "base/user.h"
 #include "definitions/extension.h"
-#include "base/hand_over.h"
 #include "definitions/live_view.h"
 #include "definitions/source_triggers.h"
 #include "definitions/table_layout.h"
@@ -444,8 +444,8 @@ ls_tables_without_index(const char *model)
 void
 ls_tables_read(const LsModelRow *row, LsModelTables *tables)
 {
-	Oid			table = ls_score_table(row->model, true);
-	List	   *rows = ls_category_rows(row->model, NULL);
+	Oid			table = ls_lead_score_table(row->model, true);
+	List	   *rows = ls_lead_categories(row->model, NULL);
 	int32		typmod;
 	ListCell   *lc;
 
@@ -483,10 +483,10 @@ ls_tables_rekey(const LsModelTables *new)
 {
 	const char *model = new->row.model;
 	LsLiveView *view;
-	LsUser	saved;
+	LsUser		saved;
 
 	view = ls_live_view_drop(model);
-	ls_user_switch_to_owner(ls_relation_owner(ls_score_table(model, false)), &saved);
+	ls_user_switch_to_owner(ls_relation_owner(ls_lead_score_table(model, false)), &saved);
 	rekey_table(new, "score_", "contact_id");
 	rekey_table(new, "daily_", "contact_id");
 	for (const LsTableLayout *const *layout = ls_table_layouts; *layout; layout++)
@@ -524,7 +524,7 @@ ls_tables_give(const LsModelRow *row)
 
 		if (!OidIsValid(table))
 			continue;
-		ls_hand_over_check(table, owner);
+		ls_owner_change_check(table, owner);
 		if (ls_relation_owner(table) != owner)
 			give_one(parts[i].kind, get_rel_name(table), owner);
 		if (get_rel_relkind(table) == RELKIND_VIEW)
@@ -567,7 +567,7 @@ ls_tables_check_owner(void)
 
 	if (giving)
 		return;
-	foreach(lc, ls_model_rows(NULL))
+	foreach(lc, ls_lead_models(NULL))
 	{
 		LsModelRow *row = lfirst(lc);
 		Oid			table = row->suspended || !OidIsValid(row->owner) ? InvalidOid :
@@ -595,12 +595,12 @@ ls_tables_check_made(Oid relid)
 	Oid			maker = ls_relation_owner(relid);
 	ListCell   *lc;
 
-	foreach(lc, ls_model_rows(NULL))
+	foreach(lc, ls_lead_models(NULL))
 	{
 		LsModelRow *row = lfirst(lc);
 
 		for (int i = 0; i < (int) lengthof(parts); i++)
-			if (OidIsValid(row->owner) && !ls_role_trusted(maker, row->owner) &&
+			if (OidIsValid(row->owner) && !ls_trust_role(maker, row->owner) &&
 				strcmp(name, psprintf("%s%s", parts[i].prefix, row->model)) == 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -663,7 +663,7 @@ ls_tables_depend(const LsModelRow *row)
 {
 	ObjectAddress scores;
 	ObjectAddress contacts;
-	Oid			table = ls_score_table(row->model, true);
+	Oid			table = ls_lead_score_table(row->model, true);
 
 	if (row->visitors_of || !OidIsValid(table) ||
 		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(row->contacts)))
@@ -681,7 +681,7 @@ ls_tables_depend(const LsModelRow *row)
 void
 ls_tables_drop(const char *model)
 {
-	Oid			score_table = ls_score_table(model, true);
+	Oid			score_table = ls_lead_score_table(model, true);
 
 	for (int i = 0; i < (int) lengthof(parts); i++)
 	{
@@ -711,10 +711,10 @@ ls_tables_name_is_valid(const char *word)
 bool
 ls_tables_complete(const char *model)
 {
-	Oid			table = ls_score_table(model, true);
+	Oid			table = ls_lead_score_table(model, true);
 
 	return all_exist(model) && ls_relation_has_index(table) &&
-		ls_recorded_relations(model, NULL) != NIL;
+		ls_source_recorded_relations(model, NULL) != NIL;
 }
 
 /* ls_tables_check_category refuses what cannot be a column of the score table. */

@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 
 /* What a model's tables and views are made from */
 typedef struct LsModelTables

@@ -99,7 +99,7 @@ table_without_trigger(const char *model)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_relation_rows(InvalidOid))
+	foreach(lc, ls_source_relation_rows(InvalidOid))
 	{
 		LsRelationRow *row = lfirst(lc);
 
@@ -140,7 +140,7 @@ ls_restore_complete(const LsModelRow *row)
 {
 	static List *complete = NIL;	/* OIDs of score tables */
 	static List *reported = NIL;
-	Oid			table = ls_score_table(row->model, true);
+	Oid			table = ls_lead_score_table(row->model, true);
 	MemoryContext old;
 	char	   *lack;
 
@@ -185,7 +185,7 @@ ls_restore_under_way(const LsModelRow *row)
 void
 ls_restore_over(const char *model)
 {
-	Oid			table = ls_score_table(model, true);
+	Oid			table = ls_lead_score_table(model, true);
 	LsSqlArguments args = {0};
 
 	ls_sql_add_text(&args, model);

@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 
 /* for a session that restores models */
 extern void ls_restore_begin(void);

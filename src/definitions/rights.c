@@ -27,27 +27,27 @@
 PG_FUNCTION_INFO_V1(ls_managed_models);
 PG_FUNCTION_INFO_V1(ls_may_dump);
 
-/* ls_may_manage_model tells whether a role has the rights of a model's owner. */
+/* ls_rights_may_manage_model tells whether a role has the rights of a model's owner. */
 bool
-ls_may_manage_model(const LsModelRow *model, Oid role)
+ls_rights_may_manage_model(const LsModelRow *model, Oid role)
 {
 	return has_privs_of_role(role, model->owner);
 }
 
-/* ls_may_read_model tells whether a role may read the scores of a model. */
+/* ls_rights_may_read_model tells whether a role may read the scores of a model. */
 bool
-ls_may_read_model(const LsModelRow *model, Oid role)
+ls_rights_may_read_model(const LsModelRow *model, Oid role)
 {
-	Oid			table = ls_score_table(model->model, true);
+	Oid			table = ls_lead_score_table(model->model, true);
 
 	return OidIsValid(table) && pg_class_aclcheck(table, role, ACL_SELECT) == ACLCHECK_OK;
 }
 
-/* ls_require_managed refuses roles that may not manage a model. */
+/* ls_rights_require_managed refuses roles that may not manage a model. */
 void
-ls_require_managed(const LsModelRow *row, Oid role)
+ls_rights_require_managed(const LsModelRow *row, Oid role)
 {
-	if (!ls_may_manage_model(row, role))
+	if (!ls_rights_may_manage_model(row, role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for model \"%s\"", row->model),
@@ -57,13 +57,13 @@ ls_require_managed(const LsModelRow *row, Oid role)
 }
 
 /*
- * ls_model_row_for gives the row of a model that a role may manage, or says
+ * ls_rights_model gives the row of a model that a role may manage, or says
  * why not.
  */
 LsModelRow *
-ls_model_row_for(const char *model, Oid role)
+ls_rights_model(const char *model, Oid role)
 {
-	LsModelRow *row = ls_model_row(model, NULL);
+	LsModelRow *row = ls_lead_model(model, NULL);
 
 	if (row == NULL)
 	{
@@ -71,8 +71,8 @@ ls_model_row_for(const char *model, Oid role)
 		ListCell   *lc;
 		const char *nearest;
 
-		foreach(lc, ls_model_rows(NULL))
-			if (ls_may_manage_model(lfirst(lc), role))
+		foreach(lc, ls_lead_models(NULL))
+			if (ls_rights_may_manage_model(lfirst(lc), role))
 				names = lappend(names, ((LsModelRow *) lfirst(lc))->model);
 		nearest = ls_suggest_word(model, names);
 		ereport(ERROR,
@@ -81,7 +81,7 @@ ls_model_row_for(const char *model, Oid role)
 				 nearest ? errhint("Did you mean \"%s\"?", nearest) :
 				 errhint("Create it with leadscore.create_model().")));
 	}
-	ls_require_managed(row, role);
+	ls_rights_require_managed(row, role);
 	return row;
 }
 
@@ -89,44 +89,44 @@ ls_model_row_for(const char *model, Oid role)
 Datum
 ls_managed_models(PG_FUNCTION_ARGS)
 {
-	List	   *models = ls_model_rows(NULL);
+	List	   *models = ls_lead_models(NULL);
 	Datum	   *names = palloc(sizeof(Datum) * Max(1, list_length(models)));
 	int			n = 0;
 	ListCell   *lc;
 
 	foreach(lc, models)
-		if (ls_may_manage_model(lfirst(lc), GetUserId()))
+		if (ls_rights_may_manage_model(lfirst(lc), GetUserId()))
 			names[n++] = CStringGetTextDatum(((LsModelRow *) lfirst(lc))->model);
 	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 /*
- * ls_may_manage_all tells whether the caller may do anything here.  Rows that were
+ * ls_rights_may_manage_all tells whether the caller may do anything here.  Rows that were
  * restored without their model are for such callers.
  */
 bool
-ls_may_manage_all(void)
+ls_rights_may_manage_all(void)
 {
 	return has_privs_of_role(GetUserId(), ls_extension_owner());
 }
 
-/* ls_may_drop_table tells whether the caller may drop a table. */
+/* ls_rights_may_drop_table tells whether the caller may drop a table. */
 bool
-ls_may_drop_table(Oid relation)
+ls_rights_may_drop_table(Oid relation)
 {
 	return ls_class_ownercheck(relation, GetUserId()) ||
 		ls_namespace_ownercheck(get_rel_namespace(relation), GetUserId());
 }
 
-/* ls_may_see_definitions tells whether the caller sees the definitions of a model. */
+/* ls_rights_may_see_definitions tells whether the caller sees the definitions of a model. */
 bool
-ls_may_see_definitions(const char *name)
+ls_rights_may_see_definitions(const char *name)
 {
-	LsModelRow *model = ls_model_row(name, NULL);
+	LsModelRow *model = ls_lead_model(name, NULL);
 
 	if (model == NULL)
-		return ls_may_manage_all();
-	return ls_may_manage_model(model, GetUserId()) || ls_may_read_model(model, GetUserId());
+		return ls_rights_may_manage_all();
+	return ls_rights_may_manage_model(model, GetUserId()) || ls_rights_may_read_model(model, GetUserId());
 }
 
 /* What was last answered in a statement */
@@ -154,7 +154,7 @@ ls_may_dump(PG_FUNCTION_ARGS)
 			MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Answer));
 	if (answer->model == NULL || answer->role != GetUserId() || strcmp(answer->model, model) != 0)
 	{
-		answer->may = ls_may_see_definitions(model);
+		answer->may = ls_rights_may_see_definitions(model);
 		answer->role = GetUserId();
 		if (answer->model)
 			pfree(answer->model);

@@ -10,15 +10,15 @@
 
 #include "postgres.h"
 
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 
-extern bool ls_may_manage_model(const LsModelRow *model, Oid role);
-extern bool ls_may_manage_all(void);
-extern bool ls_may_drop_table(Oid relation);
-extern bool ls_may_see_definitions(const char *name);
-extern void ls_require_managed(const LsModelRow *row, Oid role);
-extern bool ls_may_read_model(const LsModelRow *model, Oid role);
+extern bool ls_rights_may_manage_model(const LsModelRow *model, Oid role);
+extern bool ls_rights_may_manage_all(void);
+extern bool ls_rights_may_drop_table(Oid relation);
+extern bool ls_rights_may_see_definitions(const char *name);
+extern void ls_rights_require_managed(const LsModelRow *row, Oid role);
+extern bool ls_rights_may_read_model(const LsModelRow *model, Oid role);
 /* the row of a model that a role may change, or an error that says why not */
-extern LsModelRow *ls_model_row_for(const char *model, Oid role);
+extern LsModelRow *ls_rights_model(const char *model, Oid role);
 
 #endif							/* LEADSCORE_RIGHTS_H */

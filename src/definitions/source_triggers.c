@@ -80,10 +80,10 @@ static const struct
 /* ---------- what can feed a model ---------- */
 
 /*
- * ls_check_relation refuses what cannot be a contact or event table.
+ * ls_source_check_relation refuses what cannot be a contact or event table.
  */
 void
-ls_check_relation(Oid relid)
+ls_source_check_relation(Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	FormData_pg_class form;
@@ -122,11 +122,11 @@ ls_check_relation(Oid relid)
 }
 
 /*
- * ls_check_tree refuses tables whose partitions or children cannot be watched,
+ * ls_source_check_tree refuses tables whose partitions or children cannot be watched,
  * or whose rows a role would not all see.
  */
 void
-ls_check_tree(Oid relid, List *tree, Oid role)
+ls_source_check_tree(Oid relid, List *tree, Oid role)
 {
 	ListCell   *lc;
 
@@ -140,7 +140,7 @@ ls_check_tree(Oid relid, List *tree, Oid role)
 					 errmsg("\"%s\" cannot feed a model", get_rel_name(relid)),
 					 errdetail("Its partition or child \"%s\" is a foreign table, whose changes are not noticed.",
 							   get_rel_name(member))));
-		if (ls_rows_hidden(member, role))
+		if (ls_contact_table_rows_hidden(member, role))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("row-level security of \"%s\" hides rows from role \"%s\"",
@@ -156,10 +156,10 @@ ls_check_tree(Oid relid, List *tree, Oid role)
 }
 
 /*
- * ls_find_column gives a column's number; one that does not exist is refused.
+ * ls_source_find_column gives a column's number; one that does not exist is refused.
  */
 AttrNumber
-ls_find_column(Oid relid, const char *column)
+ls_source_find_column(Oid relid, const char *column)
 {
 	AttrNumber	attno = get_attnum(relid, column);
 	List	   *names = NIL;
@@ -190,9 +190,9 @@ ls_find_column(Oid relid, const char *column)
 	return InvalidAttrNumber;	/* not reached */
 }
 
-/* ls_column_has_index tells whether rows can be found by a column. */
+/* ls_source_column_has_index tells whether rows can be found by a column. */
 bool
-ls_column_has_index(Oid relid, AttrNumber attno)
+ls_source_column_has_index(Oid relid, AttrNumber attno)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
 	List	   *indexes = RelationGetIndexList(rel);
@@ -216,9 +216,9 @@ ls_column_has_index(Oid relid, AttrNumber attno)
 	return found;
 }
 
-/* ls_is_time_type tells whether a type, or what it is a domain over, is a time. */
+/* ls_source_is_time_type tells whether a type, or what it is a domain over, is a time. */
 bool
-ls_is_time_type(Oid type)
+ls_source_is_time_type(Oid type)
 {
 	type = getBaseType(type);
 	return type == TIMESTAMPTZOID || type == TIMESTAMPOID || type == DATEOID;
@@ -250,16 +250,16 @@ time_hint(const char *column, Oid type)
 }
 
 /*
- * ls_check_time_column refuses columns that do not hold times.  Those that are
+ * ls_source_check_time_column refuses columns that do not hold times.  Those that are
  * computed when they are read are empty when triggers look at a row.
  */
 void
-ls_check_time_column(Oid relid, const char *column)
+ls_source_check_time_column(Oid relid, const char *column)
 {
-	AttrNumber	attno = ls_find_column(relid, column);
+	AttrNumber	attno = ls_source_find_column(relid, column);
 	Oid			type = get_atttype(relid, attno);
 
-	if (!ls_is_time_type(type))
+	if (!ls_source_is_time_type(type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of relation \"%s\" is of type %s",
@@ -291,9 +291,9 @@ nearest_zone(const char *name)
 	return ls_suggest_word(name, names);
 }
 
-/* ls_check_time_zone gives a time zone's proper name. */
+/* ls_source_check_time_zone gives a time zone's proper name. */
 char *
-ls_check_time_zone(const char *name)
+ls_source_check_time_zone(const char *name)
 {
 	pg_tz	   *tz = pg_tzset(name);
 	const char *nearest;
@@ -311,12 +311,12 @@ ls_check_time_zone(const char *name)
 }
 
 /*
- * ls_lock_tree locks a table with all its partitions and children, and gives
+ * ls_source_lock_tree locks a table with all its partitions and children, and gives
  * them, the table first.  Children that are temporary are left out: nothing of
  * another session's can be watched.
  */
 List *
-ls_lock_tree(Oid relid, LOCKMODE lockmode)
+ls_source_lock_tree(Oid relid, LOCKMODE lockmode)
 {
 	List	   *tree;
 	List	   *kept = NIL;
@@ -337,13 +337,13 @@ ls_lock_tree(Oid relid, LOCKMODE lockmode)
 /* ---------- triggers, and lead_relation ---------- */
 
 /*
- * ls_keep_triggers has those of our triggers that fire otherwise than triggers
+ * ls_source_keep_triggers has those of our triggers that fire otherwise than triggers
  * do by default do so.  ENABLE TRIGGER ALL, with which a restore with
  * --disable-triggers ends, has made them ordinary ones.  by_row tells whether the
  * table may be written through others that feed nothing (ancestor.c).
  */
 void
-ls_keep_triggers(Oid relid, bool by_row)
+ls_source_keep_triggers(Oid relid, bool by_row)
 {
 	Relation	rel = relation_open(relid, ShareRowExclusiveLock);
 
@@ -385,7 +385,7 @@ make_triggers(Oid relid)
 									  triggers[i].function),
 							 NULL);
 	}
-	ls_keep_triggers(relid, ls_ancestors_row_trigger(relid));
+	ls_source_keep_triggers(relid, ls_ancestors_row_trigger(relid));
 }
 
 /* is_source_trigger tells whether a trigger has the name of one of a table that feeds. */
@@ -407,14 +407,14 @@ is_ours(Form_pg_trigger trigger)
 }
 
 /*
- * ls_remove_triggers takes those of our triggers from a table whose name is one of
+ * ls_source_remove_triggers takes those of our triggers from a table whose name is one of
  * some.  DROP TRIGGER would lock each
  * trigger until the transaction ends, beside the table, and that against readers:
  * the lock table would be full where there are many partitions.  Nothing but the
  * table itself is made of these triggers, which nobody else refers to.
  */
 void
-ls_remove_triggers(Oid relid, bool (*is_one) (const char *name))
+ls_source_remove_triggers(Oid relid, bool (*is_one) (const char *name))
 {
 	Relation	rel = table_open(relid, ShareRowExclusiveLock);
 	Relation	catalog = table_open(TriggerRelationId, RowExclusiveLock);
@@ -445,26 +445,26 @@ ls_remove_triggers(Oid relid, bool (*is_one) (const char *name))
 }
 
 /*
- * ls_remove_triggers_if_unused takes our triggers from a table that feeds no
+ * ls_source_remove_unused_triggers takes our triggers from a table that feeds no
  * model any more.  It may not exist any more either.
  */
 void
-ls_remove_triggers_if_unused(Oid relid)
+ls_source_remove_unused_triggers(Oid relid)
 {
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		return;
 	CacheInvalidateRelcacheByRelid(relid);
-	if (ls_relation_rows(relid) == NIL)
-		ls_remove_triggers(relid, is_source_trigger);
+	if (ls_source_relation_rows(relid) == NIL)
+		ls_source_remove_triggers(relid, is_source_trigger);
 }
 
 /*
- * ls_relation_rows gives the rows of lead_relation about one relation, or all
- * of them.  As in catalog.c it sees the newest state, whatever the isolation
+ * ls_source_relation_rows gives the rows of lead_relation about one relation, or all
+ * of them.  As in lead_tables.c it sees the newest state, whatever the isolation
  * level: a table is locked when it is asked about.
  */
 List *
-ls_relation_rows(Oid relation)
+ls_source_relation_rows(Oid relation)
 {
 	Relation	rel = table_open(ls_extension_base_table("lead_relation", false), AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -494,16 +494,16 @@ ls_relation_rows(Oid relation)
 }
 
 /*
- * ls_recorded_relations gives the relations of a source, or of the contact
+ * ls_source_recorded_relations gives the relations of a source, or of the contact
  * table where source is NULL.
  */
 List *
-ls_recorded_relations(const char *model, const char *source)
+ls_source_recorded_relations(const char *model, const char *source)
 {
 	List	   *relations = NIL;
 	ListCell   *lc;
 
-	foreach(lc, ls_relation_rows(InvalidOid))
+	foreach(lc, ls_source_relation_rows(InvalidOid))
 	{
 		LsRelationRow *row = lfirst(lc);
 
@@ -527,36 +527,36 @@ change_relation(const char *sql, const char *model, const char *source, Oid reli
 	ls_extension_execute(sql, &args);
 }
 
-/* ls_record_relation records that a table feeds a model, through a source or as contacts. */
+/* ls_source_record_relation records that a table feeds a model, through a source or as contacts. */
 void
-ls_record_relation(const char *model, const char *source, Oid relid)
+ls_source_record_relation(const char *model, const char *source, Oid relid)
 {
 	change_relation("INSERT INTO leadscore_internal.lead_relation (model, source, relation)"
 					" VALUES ($1, $2, $3)", model, source, relid);
 }
 
-/* ls_forget_relation takes a table out of a source. */
+/* ls_source_forget_relation takes a table out of a source. */
 void
-ls_forget_relation(const char *model, const char *source, Oid relid)
+ls_source_forget_relation(const char *model, const char *source, Oid relid)
 {
 	change_relation("DELETE FROM leadscore_internal.lead_relation WHERE model = $1"
 					" AND source IS NOT DISTINCT FROM $2 AND relation = $3", model, source, relid);
 	CommandCounterIncrement();
-	ls_remove_triggers_if_unused(relid);
+	ls_source_remove_unused_triggers(relid);
 }
 
 /*
- * ls_add_tree makes tables feed a model.  What sessions have noted about them
+ * ls_source_add_tree makes tables feed a model.  What sessions have noted about them
  * is forgotten, also where the triggers are there for another model already.
  */
 void
-ls_add_tree(const char *model, const char *source, List *tree)
+ls_source_add_tree(const char *model, const char *source, List *tree)
 {
 	ListCell   *lc;
 
 	foreach(lc, tree)
 	{
-		ls_record_relation(model, source, lfirst_oid(lc));
+		ls_source_record_relation(model, source, lfirst_oid(lc));
 		make_triggers(lfirst_oid(lc));
 		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
 	}

@@ -32,23 +32,23 @@ typedef struct LsRelationRow
 } LsRelationRow;
 
 /* triggers: one set serves all models and both roles of a table */
-extern void ls_keep_triggers(Oid relid, bool by_row);
-extern void ls_remove_triggers(Oid relid, bool (*is_one) (const char *name));
-extern void ls_remove_triggers_if_unused(Oid relid);
+extern void ls_source_keep_triggers(Oid relid, bool by_row);
+extern void ls_source_remove_triggers(Oid relid, bool (*is_one) (const char *name));
+extern void ls_source_remove_unused_triggers(Oid relid);
 
-extern List *ls_relation_rows(Oid relation);	/* InvalidOid: all */
-extern List *ls_recorded_relations(const char *model, const char *source);
-extern void ls_record_relation(const char *model, const char *source, Oid relid);
-extern void ls_forget_relation(const char *model, const char *source, Oid relid);
-extern void ls_add_tree(const char *model, const char *source, List *tree);
-extern List *ls_lock_tree(Oid relid, LOCKMODE lockmode);
+extern List *ls_source_relation_rows(Oid relation);	/* InvalidOid: all */
+extern List *ls_source_recorded_relations(const char *model, const char *source);
+extern void ls_source_record_relation(const char *model, const char *source, Oid relid);
+extern void ls_source_forget_relation(const char *model, const char *source, Oid relid);
+extern void ls_source_add_tree(const char *model, const char *source, List *tree);
+extern List *ls_source_lock_tree(Oid relid, LOCKMODE lockmode);
 
-extern void ls_check_relation(Oid relid);
-extern void ls_check_tree(Oid relid, List *tree, Oid role);
-extern char *ls_check_time_zone(const char *name);
-extern void ls_check_time_column(Oid relid, const char *column);
-extern AttrNumber ls_find_column(Oid relid, const char *column);
-extern bool ls_column_has_index(Oid relid, AttrNumber attno);
-extern bool ls_is_time_type(Oid type);
+extern void ls_source_check_relation(Oid relid);
+extern void ls_source_check_tree(Oid relid, List *tree, Oid role);
+extern char *ls_source_check_time_zone(const char *name);
+extern void ls_source_check_time_column(Oid relid, const char *column);
+extern AttrNumber ls_source_find_column(Oid relid, const char *column);
+extern bool ls_source_column_has_index(Oid relid, AttrNumber attno);
+extern bool ls_source_is_time_type(Oid type);
 
 #endif							/* LEADSCORE_SOURCE_TRIGGERS_H */

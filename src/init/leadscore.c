@@ -17,15 +17,15 @@
 #include "background/shared_state.h"
 #include "base/clock.h"
 #include "base/compat.h"
-#include "base/reach.h"
+#include "base/reachable_code.h"
 #include "base/statement.h"
 #include "base/transaction.h"
 #include "base/user.h"
 #include "capture/capture.h"
 #include "capture/table_cache.h"
+#include "counting/contact_snapshot.h"
 #include "counting/model_update.h"
 #include "counting/recount.h"
-#include "counting/contact_snapshot.h"
 #include "ddl/resume.h"
 #include "definitions/job_table.h"
 #include "model/definition_view.h"
@@ -41,7 +41,7 @@ PGDLLEXPORT void _PG_init(void);
 static void
 relation_changed(Datum arg, Oid relid)
 {
-	ls_rules_forget(relid);
+	ls_model_cache_forget(relid);
 	ls_table_cache_forget(relid);
 }
 
@@ -50,22 +50,22 @@ static void
 object_changed(Datum arg, LsSysCacheId cache, uint32 hash)
 {
 	if (ls_reach_watches(hash))
-		ls_rules_forget_reach();
+		ls_model_cache_forget_reach();
 }
 
 /* roles_changed hears of roles: one may have lost the privileges of another. */
 static void
 roles_changed(Datum arg, LsSysCacheId cache, uint32 hash)
 {
-	ls_rules_forget_reach();
-	ls_rules_forget_rights(false);
+	ls_model_cache_forget_reach();
+	ls_model_cache_forget_rights(false);
 }
 
 /* schemas_changed hears of schemas: somebody may not use one any more. */
 static void
 schemas_changed(Datum arg, LsSysCacheId cache, uint32 hash)
 {
-	ls_rules_forget_rights(true);
+	ls_model_cache_forget_rights(true);
 }
 
 static void
@@ -89,7 +89,7 @@ transaction_event(XactEvent event, void *arg)
 			ls_statement_end_transaction();
 			ls_deferred_end_transaction();
 			ls_table_cache_end_transaction();
-			ls_rules_end_transaction();
+			ls_model_cache_end_transaction();
 			break;
 		default:
 			break;

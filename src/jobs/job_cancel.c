@@ -12,9 +12,9 @@
 #include "storage/lmgr.h"
 
 #include "base/sql.h"
-#include "definitions/catalog.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
+#include "definitions/lead_tables.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/rights.h"
@@ -49,7 +49,7 @@ job_to_cancel(int64 job_id, LsJob *job)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("there is no job " INT64_FORMAT, job_id),
 				 errhint("The view leadscore.lead_job lists all jobs.")));
-	(void) ls_model_row_for(job->model, GetUserId());
+	(void) ls_rights_model(job->model, GetUserId());
 	if (strcmp(job->state, "waiting") != 0 && strcmp(job->state, "running") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -84,7 +84,7 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 	/* a step of it has the score table locked, and the job's row in the end */
 	ls_lock_definitions(job->model);
 	ls_lock_before_writing(job->model);
-	LockRelationOid(ls_score_table(job->model, false), ShareRowExclusiveLock);
+	LockRelationOid(ls_lead_score_table(job->model, false), ShareRowExclusiveLock);
 	job = job_to_cancel(job->job_id, ls_job_lock(job->job_id));
 	if (!may_be_left_out(job))
 		ereport(ERROR,

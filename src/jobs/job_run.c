@@ -118,7 +118,7 @@ static bool
 writers_ended(LsJobRun *run, const LsJob *job)
 {
 	if (!run->looked)
-		record_writers(run, ls_score_table(job->model, false));
+		record_writers(run, ls_lead_score_table(job->model, false));
 	while (run->nwriters > 0 &&
 		   VirtualXactLock(run->writers[run->nwriters - 1], false))
 		run->nwriters--;
@@ -131,14 +131,14 @@ writers_ended(LsJobRun *run, const LsJob *job)
 static int
 chunk_floor(const LsJob *job)
 {
-	double		contacts = ls_relation_estimate_rows(ls_score_table(job->model, false));
+	double		contacts = ls_relation_estimate_rows(ls_lead_score_table(job->model, false));
 	ListCell   *lc;
 
-	foreach(lc, ls_source_rows(job->model, NULL))
+	foreach(lc, ls_lead_sources(job->model, NULL))
 	{
 		LsSourceRow *source = lfirst(lc);
 
-		if (!ls_column_has_index(source->relation, get_attnum(source->relation, source->contact)))
+		if (!ls_source_column_has_index(source->relation, get_attnum(source->relation, source->contact)))
 			return Max(LEAST_LIMIT, Min(MOST_LIMIT * 10.0, contacts / FEW_CHUNKS));
 	}
 	return LEAST_LIMIT;
@@ -164,7 +164,7 @@ count_pending_again(const char *name)
 static void
 begin(LsJob *job)
 {
-	double		contacts = ls_relation_estimate_rows(ls_score_table(job->model, false));
+	double		contacts = ls_relation_estimate_rows(ls_lead_score_table(job->model, false));
 	bool		only_refresh = is(job->kind, "refresh");
 
 	ls_job_take_over(job);
@@ -186,7 +186,7 @@ begin(LsJob *job)
 static void
 publish(LsJob *job)
 {
-	const char *visitors = ls_visitors_model(job->model);
+	const char *visitors = ls_lead_visitors_model(job->model);
 	LsSqlArguments args = {0};
 
 	ls_sql_add_text(&args, job->model);
@@ -236,7 +236,7 @@ static void
 start_phase(const LsJob *job, const LsJobRun *run)
 {
 	bool		backfill = is(job->phase, "wait");
-	double		contacts = ls_relation_estimate_rows(ls_score_table(job->model, false));
+	double		contacts = ls_relation_estimate_rows(ls_lead_score_table(job->model, false));
 	/* what is found by no index is read as a whole for each chunk, whichever process does it */
 	bool		shared = ls_job_workers > 1 && ls_job_rate == 0 && contacts >= FEWEST_CONTACTS &&
 		!(backfill && run->floor > LEAST_LIMIT);
@@ -434,7 +434,7 @@ ls_job_run_all(const char *model)
 		ls_lock_sources(model);
 		ls_recount_rules(model);
 	}
-	LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
+	LockRelationOid(ls_lead_score_table(model, false), ShareRowExclusiveLock);
 	(void) ls_recount_refresh(model, "rule");
 	ls_model_change_refreshed(model);
 	ls_job_supersede(model);
@@ -447,11 +447,11 @@ ls_job_run_all(const char *model)
 static void
 defer_backfill(const char *model, bool all, bool by_user)
 {
-	const char *visitors = ls_visitors_model(model);
+	const char *visitors = ls_lead_visitors_model(model);
 
 	if (visitors)
-		LockRelationOid(ls_score_table(visitors, false), ShareRowExclusiveLock);
-	LockRelationOid(ls_score_table(model, false), ShareRowExclusiveLock);
+		LockRelationOid(ls_lead_score_table(visitors, false), ShareRowExclusiveLock);
+	LockRelationOid(ls_lead_score_table(model, false), ShareRowExclusiveLock);
 	ls_model_change_backfill(model, all, by_user);
 }
 
@@ -465,7 +465,7 @@ defer_backfill(const char *model, bool all, bool by_user)
 void
 ls_job_run_follow(const char *model, bool all, bool backfill, bool holds_tables)
 {
-	const char *visitors = ls_visitors_model(model);
+	const char *visitors = ls_lead_visitors_model(model);
 	double		rows = all || backfill ? ls_rule_versions_size(model, all) : 0;
 
 	if (!ls_job_pays(rows) && (!holds_tables || ls_lock_sources_if_free(model)))
@@ -556,7 +556,7 @@ ls_run_job(PG_FUNCTION_ARGS)
 	char	   *model = ls_sql_text_argument(fcinfo, 0, "model");
 	LsJobRun   *run;
 	LsJob	   *job;
-	LsUser	saved;
+	LsUser		saved;
 	int64		contacts;
 
 	PreventCommandIfReadOnly("run_job()");
@@ -571,9 +571,9 @@ ls_run_job(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("run_job() cannot be used under a transaction snapshot"),
 				 errhint("Use it in a transaction of its own, at READ COMMITTED.")));
-	(void) ls_model_row_for(model, GetUserId());
+	(void) ls_rights_model(model, GetUserId());
 	ls_lock_before_writing(model);
-	LockRelationOid(ls_score_table(model, false), RowExclusiveLock);
+	LockRelationOid(ls_lead_score_table(model, false), RowExclusiveLock);
 	run = ls_job_run_of(model);
 	ls_user_switch(ls_extension_owner(), &saved);
 	if (ls_job_run_step(model, run, PG_GETARG_INT32(1), &contacts) == LS_JOB_NONE)

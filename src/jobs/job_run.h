@@ -39,9 +39,9 @@ typedef struct LsJobRun
 } LsJobRun;
 
 extern LsJobNext ls_job_run_step(const char *model, LsJobRun *run, int limit,
-							 int64 *contacts);
+								 int64 *contacts);
 extern void ls_job_run_step_failed(const char *model, const LsJobRun *run,
-							   const char *error);
+								   const char *error);
 extern LsJobRun *ls_job_run_of(const char *model);
 extern void ls_job_run_pace(LsJobRun *run, int64 contacts, int64 milliseconds);
 extern void ls_job_run_all(const char *model);
@@ -49,6 +49,6 @@ extern void ls_job_run_rescore(const char *model, const char *source);
 extern bool ls_job_run_backfill(const char *model);
 extern void ls_job_run_follow(const char *model, bool all, bool backfill, bool holds_tables);
 extern void ls_job_run_announce(const char *model, const char *kind, const char *source,
-							double rows);
+								double rows);
 
 #endif							/* LEADSCORE_JOB_RUN_H */

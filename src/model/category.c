@@ -40,7 +40,7 @@
 static bool
 has_days(const char *model)
 {
-	const char *visitors = ls_visitors_model(model);
+	const char *visitors = ls_lead_visitors_model(model);
 
 	return OidIsValid(ls_extension_table(psprintf("daily_%s", model), true)) ||
 		(visitors && OidIsValid(ls_extension_table(psprintf("daily_%s", visitors), true)));
@@ -50,15 +50,15 @@ has_days(const char *model)
 static void
 check_free(const char *model, const char *category)
 {
-	List	   *names = ls_category_names(model);
+	List	   *names = ls_lead_category_names(model);
 	ListCell   *lc;
 
 	ls_tables_check_category(category);
 	foreach(lc, names)
 		if (strcmp(lfirst(lc), category) == 0)
 			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_OBJECT),
-					 errmsg("category \"%s\" of model \"%s\" already exists", category, model)));
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("category \"%s\" of model \"%s\" already exists", category, model)));
 	if (strcmp(category, "day") == 0 && has_days(model))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_COLUMN),
@@ -86,7 +86,7 @@ static char nameless[] = "";
 static Variables
 variables_of(const char *model, const char *from, const char *to)
 {
-	List	   *names = ls_category_names(model);
+	List	   *names = ls_lead_category_names(model);
 	Variables	v;
 	ListCell   *lc;
 
@@ -144,7 +144,7 @@ stage_that_minds(const LsModelRow *model, const char *from, const char *to)
 
 	rename.old_name = unconstify(char *, from);
 	rename.new_name = unconstify(char *, to);
-	foreach(lc, ls_stage_rows(model->model, NULL))
+	foreach(lc, ls_lead_stages(model->model, NULL))
 	{
 		LsStageRow *stage = lfirst(lc);
 
@@ -163,7 +163,7 @@ ls_category_check_new(const LsModelRow *model, const char *category)
 	const char *stage;
 
 	check_free(model->model, category);
-	if (list_length(ls_category_names(model->model)) >= LS_MAX_CATEGORIES)
+	if (list_length(ls_lead_category_names(model->model)) >= LS_MAX_CATEGORIES)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("a model has between 1 and %d categories", LS_MAX_CATEGORIES)));
@@ -200,10 +200,10 @@ named_by(const LsModelRow *model, const char *category)
 	const char *stage;
 	ListCell   *lc;
 
-	foreach(lc, ls_rule_rows(model->model, NULL))
+	foreach(lc, ls_lead_rules(model->model, NULL))
 		if (strcmp(((LsRuleRow *) lfirst(lc))->category, category) == 0)
 			return psprintf("rule \"%s\"", ((LsRuleRow *) lfirst(lc))->name);
-	foreach(lc, ls_grade_rows(model->model, NULL))
+	foreach(lc, ls_lead_grades(model->model, NULL))
 		if (strcmp(((LsGradeRow *) lfirst(lc))->category, category) == 0)
 			return psprintf("grade \"%s\"", ((LsGradeRow *) lfirst(lc))->grade);
 	stage = stage_that_minds(model, category, NULL);
@@ -214,7 +214,7 @@ named_by(const LsModelRow *model, const char *category)
 void
 ls_category_check_removal(const char *name, const char *category)
 {
-	LsModelRow *model = ls_model_row(name, NULL);
+	LsModelRow *model = ls_lead_model(name, NULL);
 	char	   *user = model ? named_by(model, category) : NULL;
 
 	if (user)
@@ -231,7 +231,7 @@ ls_category_check_removal(const char *name, const char *category)
 static List *
 with_visitors(const char *model)
 {
-	char	   *visitors = ls_visitors_model(model);
+	char	   *visitors = ls_lead_visitors_model(model);
 	List	   *models = list_make1(pstrdup(model));
 
 	return visitors ? lcons(visitors, models) : models;
@@ -248,7 +248,7 @@ tables_of(List *models)
 	{
 		Oid			days = ls_extension_table(psprintf("daily_%s", (char *) lfirst(lc)), true);
 
-		tables = lappend_oid(tables, ls_score_table(lfirst(lc), false));
+		tables = lappend_oid(tables, ls_lead_score_table(lfirst(lc), false));
 		if (OidIsValid(days))
 			tables = lappend_oid(tables, days);
 	}
@@ -259,7 +259,7 @@ tables_of(List *models)
 static double
 no_points(const LsCategoryRow *category)
 {
-	return ls_clamp(0, category->min_points, category->max_points);
+	return ls_decay_clamp(0, category->min_points, category->max_points);
 }
 
 /* make_views has live_<model> show the columns that the score tables have. */
@@ -272,7 +272,7 @@ make_views(List *models)
 	{
 		LsModelTables tables;
 
-		ls_tables_read(ls_model_row(lfirst(lc), NULL), &tables);
+		ls_tables_read(ls_lead_model(lfirst(lc), NULL), &tables);
 		ls_live_view_make(&tables);
 	}
 }
@@ -343,9 +343,9 @@ drop_columns(List *models, const char *category)
 	ListCell   *vc;
 
 	foreach(lc, tables_of(models))
-		ls_refuse_dependents(lfirst_oid(lc), get_attnum(lfirst_oid(lc), category),
-							 psprintf("remove column \"%s\" of table \"%s\"", category,
-									  get_rel_name(lfirst_oid(lc))));
+		ls_live_view_refuse_dependents(lfirst_oid(lc), get_attnum(lfirst_oid(lc), category),
+									   psprintf("remove column \"%s\" of table \"%s\"", category,
+												get_rel_name(lfirst_oid(lc))));
 	foreach(lc, models)
 		views = lappend(views, ls_live_view_drop(lfirst(lc)));
 	foreach(lc, tables_of(models))
@@ -356,7 +356,7 @@ drop_columns(List *models, const char *category)
 	{
 		LsModelTables tables;
 
-		ls_tables_read(ls_model_row(lfirst(lc), NULL), &tables);
+		ls_tables_read(ls_lead_model(lfirst(lc), NULL), &tables);
 		ls_live_view_restore(&tables, lfirst(vc));
 	}
 }
@@ -390,7 +390,7 @@ rename_in_stages(const LsModelRow *model, const char *from, const char *to)
 	v.before = was;
 	rename.old_name = unconstify(char *, from);
 	rename.new_name = unconstify(char *, to);
-	foreach(lc, ls_stage_rows(model->model, NULL))
+	foreach(lc, ls_lead_stages(model->model, NULL))
 	{
 		LsStageRow *stage = lfirst(lc);
 		char	   *condition = stage->condition ? reread(model, stage, &v, &rename) : NULL;
@@ -410,7 +410,7 @@ rename_in_stages(const LsModelRow *model, const char *from, const char *to)
 static void
 rename_everywhere(const LsModelRow *model, const char *from, const char *to)
 {
-	List	   *rules = ls_rule_rows(model->model, NULL);
+	List	   *rules = ls_lead_rules(model->model, NULL);
 	ListCell   *lc;
 
 	rename_in_stages(model, from, to);
@@ -448,7 +448,7 @@ static void
 apply(const LsModelRow *model, const LsCategoryRow *old, const LsCategoryRow *new)
 {
 	List	   *models = with_visitors(model->model);
-	LsUser	saved;
+	LsUser		saved;
 
 	/* those who write rows are waited for, the visitors' first as they do */
 	ls_lock_against_all(tables_of(models));
@@ -475,7 +475,7 @@ ls_category_written(const LsDefinition *change)
 {
 	TupleDesc	desc = change->desc;
 	HeapTuple	any = change->new ? change->new : change->old;
-	LsModelRow *model = ls_model_row(SPI_getvalue(any, desc, SPI_fnumber(desc, "model")), NULL);
+	LsModelRow *model = ls_lead_model(SPI_getvalue(any, desc, SPI_fnumber(desc, "model")), NULL);
 	LsCategoryRow old = {0};
 	LsCategoryRow new = {0};
 
@@ -504,10 +504,10 @@ ls_category_written(const LsDefinition *change)
 void
 ls_category_changed(const char *model)
 {
-	if (ls_category_names(model) == NIL)
+	if (ls_lead_category_names(model) == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("a model has between 1 and %d categories", LS_MAX_CATEGORIES),
 				 errhint("Call leadscore.drop_model() if the model is no longer wanted.")));
-	ls_model_record_version(model);
+	ls_rule_history_record(model);
 }

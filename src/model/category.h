@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 #include "model/validate.h"
 
 /* what is refused before the row is written; the last is the model's own row */

@@ -38,8 +38,8 @@
 
 #include "base/compat.h"
 #include "base/leadscore.h"
-#include "definitions/model_change.h"
 #include "counting/model_update.h"
+#include "definitions/model_change.h"
 
 static planner_hook_type previous_planner = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
@@ -56,7 +56,7 @@ refuse_on_conflict(const Query *query)
 	{
 		const RangeTblEntry *rte = rt_fetch(query->resultRelation, query->rtable);
 
-		if (ls_is_definition(rte->relid))
+		if (ls_definition_is_view(rte->relid))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("ON CONFLICT is not supported for view \"%s\"", get_rel_name(rte->relid)),
@@ -97,7 +97,7 @@ asks(Node *node, void *context)
 	{
 		const RangeTblEntry *rte = (const RangeTblEntry *) node;
 
-		return rte->rtekind == RTE_RELATION && !ls_is_definition(rte->relid) &&
+		return rte->rtekind == RTE_RELATION && !ls_definition_is_view(rte->relid) &&
 			get_rel_namespace(rte->relid) == get_namespace_oid(LEADSCORE_SCHEMA, true);
 	}
 	if (IsA(node, Query))
@@ -127,7 +127,7 @@ refuse_lock(Oid relation, List *seen)
 
 	if (get_rel_relkind(relation) != RELKIND_VIEW || list_member_oid(seen, relation))
 		return;
-	if (ls_is_definition(relation) && !ls_class_ownercheck(relation, GetUserId()))
+	if (ls_definition_is_view(relation) && !ls_class_ownercheck(relation, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to lock view \"%s\"", get_rel_name(relation)),

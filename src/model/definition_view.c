@@ -52,8 +52,8 @@
 #include "base/leadscore.h"
 #include "base/sql.h"
 #include "base/user.h"
-#include "definitions/catalog.h"
 #include "definitions/extension.h"
+#include "definitions/lead_tables.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/rights.h"
@@ -90,20 +90,20 @@ typedef struct Kind
 static const Kind kinds[] = {
 	{"lead_model", 1, UPDATES,
 		"Models are made by leadscore.create_model() and dropped by leadscore.drop_model().",
-	NULL, ls_check_model, ls_model_written, NULL, NULL},
+	NULL, ls_validate_model, ls_validate_model_written, NULL, NULL},
 	{"lead_category", 2, INSERTS | UPDATES | DELETES, NULL,
-	NULL, ls_check_category_row, ls_category_written, ls_category_changed, NULL},
+	NULL, ls_validate_category_row, ls_category_written, ls_category_changed, NULL},
 	{"lead_source", 2, UPDATES,
 		"Sources are attached by leadscore.attach() and detached by leadscore.detach().",
-	NULL, ls_check_source, ls_source_written, NULL, NULL},
+	NULL, ls_key_change_check_source, ls_key_change_source_written, NULL, NULL},
 	{"lead_rule", 1, INSERTS | UPDATES | DELETES, NULL,
-	"lead_rule_rule_id_seq", ls_check_rule, ls_rule_written, ls_rules_changed, ls_rules_advise},
+	"lead_rule_rule_id_seq", ls_validate_rule, ls_rule_written, ls_validate_rules_changed, ls_rules_advise},
 	{"lead_stage", 2, INSERTS | UPDATES | DELETES, NULL,
-	NULL, ls_check_stage, NULL, ls_stage_changed, NULL},
+	NULL, ls_validate_stage, NULL, ls_validate_stage_changed, NULL},
 	{"lead_grade", 3, INSERTS | UPDATES | DELETES, NULL,
-	NULL, ls_check_grade, NULL, ls_model_change_record, NULL},
+	NULL, ls_validate_grade, NULL, ls_model_change_record, NULL},
 	{"lead_action", 1, INSERTS | UPDATES | DELETES, NULL,
-	"lead_action_action_id_seq", ls_check_action, NULL, ls_model_change_record, NULL},
+	"lead_action_action_id_seq", ls_validate_action, NULL, ls_model_change_record, NULL},
 };
 
 /* A model of which the rows of a statement have changed something */
@@ -142,7 +142,7 @@ row_is_visible(List **seen, const char *name)
 	}
 	one = palloc(sizeof(Seen));
 	one->model = pstrdup(name);
-	one->visible = ls_may_see_definitions(name);
+	one->visible = ls_rights_may_see_definitions(name);
 	*seen = lappend(*seen, one);
 	return one->visible;
 }
@@ -159,7 +159,7 @@ reading_snapshot(void)
 	Snapshot	latest;
 	CommandId	command = snapshot->curcid;
 
-	if (IsolationUsesXactSnapshot() || !ls_definitions_locked())
+	if (IsolationUsesXactSnapshot() || !ls_lock_definitions_held())
 		return RegisterSnapshot(snapshot);
 	/* what the statement itself has written is not seen by it */
 	latest = RegisterSnapshot(GetLatestSnapshot());
@@ -178,7 +178,7 @@ shown(Relation rel, HeapTuple tuple, const char *name)
 
 	if (RelationGetRelid(rel) != ls_extension_base_table("lead_model", false))
 		return tuple;
-	model = ls_model_row(name, NULL);
+	model = ls_lead_model(name, NULL);
 	if (model == NULL || !model->suspended)
 		return tuple;
 	column = SPI_fnumber(RelationGetDescr(rel), "enabled");
@@ -377,8 +377,8 @@ ls_definition_check_snapshot(const char *name)
 
 	if (!IsolationUsesXactSnapshot())
 		return;
-	before = ls_model_row(name, GetTransactionSnapshot());
-	now = ls_model_row(name, NULL);
+	before = ls_lead_model(name, GetTransactionSnapshot());
+	now = ls_lead_model(name, NULL);
 	if (before && now && before->rules_version == now->rules_version)
 		return;
 	refuse_snapshot(name);
@@ -455,7 +455,7 @@ read_rows(const TriggerData *td, const Kind *kind, LsHeapWriter *rows, LsDefinit
 		return false;
 	base = ExecCopySlotHeapTuple(rows->found);
 	if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
-		ls_check_stored_row(kind->table, base, row->desc);
+		ls_lead_check_row(kind->table, base, row->desc);
 	row->old = convert(td->tg_trigtuple, view, row->desc, base);
 	if (TRIGGER_FIRED_BY_UPDATE(td->tg_event))
 		row->new = convert(td->tg_newtuple, view, row->desc, base);
@@ -466,7 +466,7 @@ read_rows(const TriggerData *td, const Kind *kind, LsHeapWriter *rows, LsDefinit
 static void
 write_row(const Kind *kind, LsDefinition *row, LsHeapWriter *rows)
 {
-	LsUser	saved;
+	LsUser		saved;
 
 	if (row->new)
 		row->new = kind->check(row);
@@ -548,16 +548,16 @@ ls_leave_definitions(PG_FUNCTION_ARGS)
 	if (models == NIL)
 		return PointerGetDatum(NULL);
 	ls_transaction_wake_worker();
-	list_sort(models, ls_by_model_rank);
+	list_sort(models, ls_lead_rank_order);
 	foreach(lc, models)
-		if (kind->changed && ls_model_row(lfirst(lc), NULL))
+		if (kind->changed && ls_lead_model(lfirst(lc), NULL))
 			kind->changed(lfirst(lc));
 	return PointerGetDatum(NULL);
 }
 
-/* ls_is_definition tells whether a relation is one of the views. */
+/* ls_definition_is_view tells whether a relation is one of the views. */
 bool
-ls_is_definition(Oid relation)
+ls_definition_is_view(Oid relation)
 {
 	char	   *name;
 
@@ -598,7 +598,7 @@ ls_rule_period(PG_FUNCTION_ARGS)
 	row.max_per_period_null = PG_ARGISNULL(4);
 	row.max_per_period = row.max_per_period_null ? 0 : PG_GETARG_FLOAT8(4);
 	row.period = interval_argument(fcinfo, 5);
-	ls_rule_derive(&row, &rule);
+	ls_model_derive_rule(&row, &rule);
 	if (!rule.bucketed || rule.period <= 0)
 		PG_RETURN_NULL();
 	period = palloc0(sizeof(Interval));

@@ -11,7 +11,7 @@
 
 #include "postgres.h"
 
-extern bool ls_is_definition(Oid relation);
+extern bool ls_definition_is_view(Oid relation);
 extern void ls_definition_check_snapshot(const char *name);
 
 /* of definition_hooks.c */

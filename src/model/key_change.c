@@ -34,18 +34,18 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "counting/local_rows.h"
 #include "base/sql.h"
 #include "base/user.h"
+#include "counting/local_rows.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/model_tables.h"
 #include "jobs/job_run.h"
-#include "model/attach.h"
+#include "model/anonymous_visitors.h"
+#include "model/attach_source.h"
 #include "model/model.h"
-#include "model/visitors.h"
 #include "rules/disclosure.h"
 
 #define SHOWN	100				/* characters of a value that an error quotes */
@@ -139,8 +139,8 @@ compare(const LsModelRow *model, Oid relation, const char *sql, Compared *compar
 	}
 	PG_CATCH();
 	{
-		ls_throw_undisclosed(ls_may_see_table(model->owner, relation) ? NULL :
-							 get_rel_name(relation));
+		ls_disclosure_throw(ls_disclosure_may_see_table(model->owner, relation) ? NULL :
+							get_rel_name(relation));
 	}
 	PG_END_TRY();
 	if (rows->numvals > 0)
@@ -183,7 +183,7 @@ check_same(const LsModelRow *model, const char *key)
 						   "%lld rows of table \"%s\" have another value in column \"%s\" than in column \"%s\"",
 						   compared.others, (long long) compared.others,
 						   get_rel_name(model->contacts), key, model->key),
-			 !ls_may_see_table(model->owner, model->contacts) ? 0 :
+			 !ls_disclosure_may_see_table(model->owner, model->contacts) ? 0 :
 			 errdetail("In one of them, \"%s\" is %s and \"%s\" is %s.",
 					   model->key, shown(compared.was), key, shown(compared.is)),
 			 errhint("The scores of model \"%s\" go on under a key with the same values only.  Give the column these values, or drop the model and make it again.",
@@ -221,19 +221,19 @@ let_go(const LsModelRow *model)
 	bool		any = false;
 	ListCell   *lc;
 
-	foreach(lc, ls_source_rows(model->model, NULL))
+	foreach(lc, ls_lead_sources(model->model, NULL))
 	{
 		LsSourceRow *source = lfirst(lc);
-		char	   *problem = ls_source_problem(model, source);
+		char	   *problem = ls_attach_problem(model, source);
 
 		if (problem == NULL)
 			continue;
-		(void) ls_remove_source(model->model, source->source);
+		(void) ls_attach_remove(model->model, source->source);
 		ereport(WARNING,
 				(errmsg("source \"%s\" was detached from model \"%s\": %s",
 						source->source, model->model, problem),
 				 errhint("Attach it with a column that has contacts as the new key has them.")));
-		ls_source_tell_kept(model->model, source->source);
+		ls_attach_tell_purged(model->model, source->source);
 		any = true;
 	}
 	if (any)
@@ -263,7 +263,7 @@ turn_keys(const LsModelRow *model, Oid type, Oid was, Oid collation)
 void
 ls_key_written(const char *name)
 {
-	LsModelRow *model = ls_model_row(name, NULL);
+	LsModelRow *model = ls_lead_model(name, NULL);
 	LsSqlArguments args = {0};
 	Oid			type,
 				collation,
@@ -277,7 +277,7 @@ ls_key_written(const char *name)
 	CommandCounterIncrement();
 	get_atttypetypmodcoll(model->contacts, get_attnum(model->contacts, model->key),
 						  &type, &typmod, &collation);
-	get_atttypetypmodcoll(ls_score_table(name, false), 1, &was, &typmod, &was_collation);
+	get_atttypetypmodcoll(ls_lead_score_table(name, false), 1, &was, &typmod, &was_collation);
 	type = getBaseType(type);
 	if (type != was || collation != was_collation)
 		turn_keys(model, type, was, collation);
@@ -348,7 +348,7 @@ find_source(const char *model, const char *name)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_source_rows(model, NULL))
+	foreach(lc, ls_lead_sources(model, NULL))
 		if (strcmp(((LsSourceRow *) lfirst(lc))->source, name) == 0)
 			return lfirst(lc);
 	ereport(ERROR,
@@ -357,17 +357,17 @@ find_source(const char *model, const char *name)
 	return NULL;				/* not reached */
 }
 
-/* ls_check_source looks at the columns that a source is to have from now on. */
+/* ls_key_change_check_source looks at the columns that a source is to have from now on. */
 HeapTuple
-ls_check_source(const LsDefinition *change)
+ls_key_change_check_source(const LsDefinition *change)
 {
 	char	   *name = text_of(change->old, change->desc, "model");
 	LsModelRow *model;
 	LsSourceRow *was;
 	LsSourceRow *source;
 
-	(void) ls_model_row_locked(name, GetUserId());
-	model = ls_model_row_held(name, GetUserId());
+	(void) ls_lock_model(name, GetUserId());
+	model = ls_lock_held_model(name, GetUserId());
 	was = find_source(name, text_of(change->old, change->desc, "source"));
 	refuse_attached(change, was);
 	source = source_of(change, was);
@@ -376,7 +376,7 @@ ls_check_source(const LsDefinition *change)
 		return change->new;
 	ls_visitors_refuse(model);
 	ls_lock_sources(name);
-	ls_source_check(model, source);
+	ls_attach_check(model, source);
 	return change->new;
 }
 
@@ -411,7 +411,7 @@ time_differs(const LsModelRow *model, Oid relation, const char *was, const char 
 static void
 tell_visitors(const LsSourceRow *source)
 {
-	const char *visitors = ls_visitors_model(source->model);
+	const char *visitors = ls_lead_visitors_model(source->model);
 	LsSqlArguments args = {0};
 
 	if (visitors == NULL || source->visitor == NULL)
@@ -427,13 +427,13 @@ tell_visitors(const LsSourceRow *source)
 }
 
 /*
- * ls_source_written does what follows when other columns have been written for a
+ * ls_key_change_source_written does what follows when other columns have been written for a
  * source: the model is recomputed unless they have the same values.
  */
 void
-ls_source_written(const LsDefinition *change)
+ls_key_change_source_written(const LsDefinition *change)
 {
-	LsModelRow *model = ls_model_row(text_of(change->new, change->desc, "model"), NULL);
+	LsModelRow *model = ls_lead_model(text_of(change->new, change->desc, "model"), NULL);
 	LsSourceRow *source = find_source(model->model, text_of(change->new, change->desc, "source"));
 	Oid			relation = source->relation;
 	char	   *contact = text_of(change->old, change->desc, "contact");

@@ -12,7 +12,7 @@
 
 #include "access/htup.h"
 
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 #include "model/validate.h"
 
 /* another column of the contact table identifies the contacts of a model */
@@ -20,8 +20,8 @@ extern void ls_key_check(const LsModelRow *model, const char *key);
 extern void ls_key_written(const char *model);
 
 /* a source has its contacts, times or events in another column */
-extern HeapTuple ls_check_source(const LsDefinition *row);
-extern void ls_source_written(const LsDefinition *row);
+extern HeapTuple ls_key_change_check_source(const LsDefinition *row);
+extern void ls_key_change_source_written(const LsDefinition *row);
 
 /* refuses to drop what the contacts of a model are identified by */
 

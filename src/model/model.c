@@ -30,9 +30,8 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "definitions/daily_tables.h"
 #include "base/compat.h"
-#include "base/reach.h"
+#include "base/reachable_code.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/transaction.h"
@@ -40,14 +39,15 @@
 #include "counting/recount.h"
 #include "definitions/ancestor.h"
 #include "definitions/contact_table.h"
+#include "definitions/daily_tables.h"
 #include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
 #include "definitions/model_tables.h"
 #include "definitions/rights.h"
 #include "definitions/source_triggers.h"
+#include "model/anonymous_visitors.h"
 #include "model/rule_history.h"
-#include "model/visitors.h"
 
 PG_FUNCTION_INFO_V1(ls_create_model);
 PG_FUNCTION_INFO_V1(ls_drop_model_sql);
@@ -98,7 +98,7 @@ check_name(const char *model)
 				 errmsg("invalid name of a model: \"%s\"", model),
 				 errhint("Use up to %d lower-case letters, digits and underscores, a letter first.",
 						 LS_MAX_NAME)));
-	if (ls_model_row(model, NULL) != NULL)
+	if (ls_lead_model(model, NULL) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("model \"%s\" already exists", model)));
@@ -109,7 +109,7 @@ check_name(const char *model)
 static Oid
 check_owner(Oid contacts)
 {
-	ls_check_relation(contacts);
+	ls_source_check_relation(contacts);
 	if (!ls_class_ownercheck(contacts, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER,
 					   get_relkind_objtype(get_rel_relkind(contacts)),
@@ -157,13 +157,13 @@ primary_key_column(Relation rel)
 void
 ls_model_check_key(Relation rel, LsModelTables *new)
 {
-	AttrNumber	attno = ls_find_column(RelationGetRelid(rel), new->row.key);
+	AttrNumber	attno = ls_source_find_column(RelationGetRelid(rel), new->row.key);
 	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), attno - 1);
 	TypeCacheEntry *type;
 	LsReach		reach = {NIL};
 	ErrorData  *error;
 
-	error = ls_key_reach_error(&reach, column->atttypid, RelationGetRelid(rel), new->row.owner);
+	error = ls_reach_key_error(&reach, column->atttypid, RelationGetRelid(rel), new->row.owner);
 	if (error)
 		ThrowErrorData(error);
 	new->key_type = getBaseType(column->atttypid);
@@ -183,7 +183,7 @@ ls_model_check_key(Relation rel, LsModelTables *new)
 				 errmsg("contacts cannot be identified by the virtual generated column \"%s\"",
 						new->row.key),
 				 errhint("Make it a stored generated column.")));
-	if (ls_column_unique(rel, attno))
+	if (ls_contact_table_column_unique(rel, attno))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
@@ -202,7 +202,7 @@ delete_rows(const char *model)
 	/* the model first: what the others' triggers protect is gone with it */
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
-	"lead_rule_error", "lead_action", "lead_day", "lead_worker_error", "lead_job_range", "lead_job",
+		"lead_rule_error", "lead_action", "lead_day", "lead_worker_error", "lead_job_range", "lead_job",
 	"lead_rule_history", "lead_model_history"};
 	LsSqlArguments args = {0};
 
@@ -262,7 +262,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(3))
 		(void) ls_sql_text_argument(fcinfo, 3, "categories");
 	row->created_at = ls_sql_optional_argument(fcinfo, 4);
-	row->time_zone = ls_check_time_zone(ls_sql_text_argument(fcinfo, 5, "time_zone"));
+	row->time_zone = ls_source_check_time_zone(ls_sql_text_argument(fcinfo, 5, "time_zone"));
 	PreventCommandIfReadOnly("create_model()");
 	read_categories(PG_GETARG_ARRAYTYPE_P(3), &new);
 
@@ -271,16 +271,16 @@ ls_create_model(PG_FUNCTION_ARGS)
 	check_name(row->model);
 	ls_lock_model_name(row->model);
 	check_name(row->model);
-	tree = ls_lock_tree(row->contacts, ShareRowExclusiveLock);
+	tree = ls_source_lock_tree(row->contacts, ShareRowExclusiveLock);
 	row->owner = check_owner(row->contacts);
 	ls_ancestors_refuse(row->contacts, true);
-	ls_check_tree(row->contacts, tree, row->owner);
+	ls_source_check_tree(row->contacts, tree, row->owner);
 	rel = relation_open(row->contacts, NoLock);
 	if (row->key == NULL)
 		row->key = primary_key_column(rel);
 	ls_model_check_key(rel, &new);
 	if (row->created_at)
-		ls_check_time_column(row->contacts, row->created_at);
+		ls_source_check_time_column(row->contacts, row->created_at);
 	relation_close(rel, NoLock);
 
 	/* what was restored without its model */
@@ -290,37 +290,37 @@ ls_create_model(PG_FUNCTION_ARGS)
 	ls_daily_begin(row);
 	CommandCounterIncrement();
 	ls_tables_depend(row);
-	ls_model_record_version(row->model);
-	ls_add_tree(row->model, NULL, tree);
+	ls_rule_history_record(row->model);
+	ls_source_add_tree(row->model, NULL, tree);
 	ls_ancestors_sync();
 	ls_recount_contact_table(row->model, "backfill");
 	ls_model_change_refreshed(row->model);
 	ls_transaction_wake_worker();
-	PG_RETURN_OID(ls_score_table(row->model, false));
+	PG_RETURN_OID(ls_lead_score_table(row->model, false));
 }
 
 /* ---------- an end, and changes that the contact table goes through ---------- */
 
 /*
- * ls_drop_model drops a model.  What others have built on its tables is not
+ * ls_model_drop drops a model.  What others have built on its tables is not
  * dropped with it, but is an error.
  */
 void
-ls_drop_model(const LsModelRow *model)
+ls_model_drop(const LsModelRow *model)
 {
 	List	   *relations = NIL;
 	const char *visitors;
 	ListCell   *lc;
 
-	if (ls_model_row(model->model, NULL) == NULL)
+	if (ls_lead_model(model->model, NULL) == NULL)
 		return;					/* gone with the model whose visitors it scored */
 	ls_lock_model_name(model->model);
 	/* all at once: a writer to one table may be about to read another */
 	ls_lock_for_removal(model->model, NULL);
-	visitors = ls_visitors_model(model->model);
+	visitors = ls_lead_visitors_model(model->model);
 	if (visitors)
-		ls_drop_model(ls_model_row(visitors, NULL));
-	foreach(lc, ls_relation_rows(InvalidOid))
+		ls_model_drop(ls_lead_model(visitors, NULL));
+	foreach(lc, ls_source_relation_rows(InvalidOid))
 	{
 		LsRelationRow *row = lfirst(lc);
 
@@ -332,7 +332,7 @@ ls_drop_model(const LsModelRow *model)
 	ls_tables_drop(model->model);
 	CommandCounterIncrement();
 	foreach(lc, relations)
-		ls_remove_triggers_if_unused(lfirst_oid(lc));
+		ls_source_remove_unused_triggers(lfirst_oid(lc));
 	ls_ancestors_sync();
 	ls_transaction_wake_worker();
 }
@@ -345,9 +345,9 @@ ls_drop_model_sql(PG_FUNCTION_ARGS)
 	LsModelRow *row;
 
 	PreventCommandIfReadOnly("drop_model()");
-	row = ls_model_row_locked(model, GetUserId());
+	row = ls_lock_model(model, GetUserId());
 	ls_visitors_refuse(row);
-	ls_drop_model(row);
+	ls_model_drop(row);
 	PG_RETURN_VOID();
 }
 
@@ -360,11 +360,11 @@ ls_models_detach(List *rows)
 {
 	ListCell   *lc;
 
-	list_sort(rows, ls_by_row_rank);
+	list_sort(rows, ls_lead_row_order);
 	foreach(lc, rows)
 		ls_lock_definitions(((LsModelRow *) lfirst(lc))->model);
 	foreach(lc, rows)
-		ls_drop_model(lfirst(lc));
+		ls_model_drop(lfirst(lc));
 }
 
 /*
@@ -378,17 +378,17 @@ ls_detach_all(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("detach_all()");
 	if (PG_ARGISNULL(0))
-		rows = ls_model_rows(NULL);
+		rows = ls_lead_models(NULL);
 	else
 	{
-		rows = list_make1(ls_model_row_for(ls_sql_text_argument(fcinfo, 0, "model"), GetUserId()));
+		rows = list_make1(ls_rights_model(ls_sql_text_argument(fcinfo, 0, "model"), GetUserId()));
 		ls_visitors_refuse(linitial(rows));
 	}
 	foreach(lc, rows)
 	{
 		LsModelRow *row = lfirst(lc);
 
-		if (!(OidIsValid(row->owner) ? ls_may_manage_model(row, GetUserId()) : ls_may_manage_all()))
+		if (!(OidIsValid(row->owner) ? ls_rights_may_manage_model(row, GetUserId()) : ls_rights_may_manage_all()))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied to drop every model"),
@@ -408,7 +408,7 @@ void
 ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 {
 	LsModelTables new;
-	LsUser	saved;
+	LsUser		saved;
 
 	ls_tables_read(model, &new);
 	new.key_type = type;
@@ -450,7 +450,7 @@ ls_model_new_owner(const LsModelRow *model)
 		ls_visitors_follow(model->model);
 		ls_model_change_record(model->model);
 	}
-	CacheInvalidateRelcacheByRelid(ls_score_table(model->model, false));
+	CacheInvalidateRelcacheByRelid(ls_lead_score_table(model->model, false));
 	/* the owner of between may have changed rules, so whose they were has to accept them, too */
 	if (!model->suspended && !model->switched_on && model->visitors_of == NULL)
 		ereport(WARNING,

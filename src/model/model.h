@@ -12,11 +12,11 @@
 
 #include "utils/relcache.h"
 
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 #include "definitions/model_tables.h"
 
 extern void ls_model_check_key(Relation rel, LsModelTables *new);
-extern void ls_drop_model(const LsModelRow *model);
+extern void ls_model_drop(const LsModelRow *model);
 extern void ls_model_rekey(const LsModelRow *model, Oid type, Oid collation);
 extern void ls_model_accept_restored(const LsModelRow *model);
 extern void ls_model_settle(const LsModelRow *model);

@@ -5,7 +5,7 @@
  *
  * An event name with a slip of the pen is the commonest mistake in a
  * definition, and nothing else would ever show it.  What the rows that are there say
- * of rules is found out by rule_survey.c, when a statement is done and for all rules
+ * of rules is found out by rule_sample.c, when a statement is done and for all rules
  * that it has written at once.
  *
  *-------------------------------------------------------------------------
@@ -40,7 +40,7 @@ advise_period(const LsRuleRow *row)
 
 	if (row->max_per_period_null || row->period != NULL)
 		return;
-	ls_rule_derive(row, &rule);
+	ls_model_derive_rule(row, &rule);
 	if (rule.period == LS_DAY)
 		return;
 	ereport(NOTICE,
@@ -80,7 +80,7 @@ advise_alone(const LsRuleRow *row, const LsModelRow *model)
 	}
 	if (profile || row->source == NULL)
 		return true;
-	foreach(lc, ls_source_rows(model->model, NULL))
+	foreach(lc, ls_lead_sources(model->model, NULL))
 		if (strcmp(((LsSourceRow *) lfirst(lc))->source, row->source) == 0)
 			return true;
 	ereport(NOTICE,
@@ -135,8 +135,8 @@ by_rule_id(const ListCell *a, const ListCell *b)
 void
 ls_rules_advise(const char *name, int64 *rule_ids, int n)
 {
-	LsModelRow *model = ls_model_row(name, NULL);
-	List	   *rows = ls_rule_rows(name, NULL);
+	LsModelRow *model = ls_lead_model(name, NULL);
+	List	   *rows = ls_lead_rules(name, NULL);
 	List	   *surveys = NIL;
 	ListCell   *lc;
 
@@ -157,7 +157,7 @@ ls_rules_advise(const char *name, int64 *rule_ids, int n)
 		survey->row = row;
 		surveys = lappend(surveys, survey);
 	}
-	if (surveys == NIL || !ls_survey(model, surveys))
+	if (surveys == NIL || !ls_rule_sample(model, surveys))
 		return;
 	foreach(lc, surveys)
 		advise(lfirst(lc), model);

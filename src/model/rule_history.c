@@ -69,10 +69,10 @@ begin(Author *author, const char *model)
 	ls_sql_add_text(&args, model);
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(transaction_instant()));
 	author->at = DatumGetTimestampTz(ls_sql_value(
-		ls_extension_query("SELECT GREATEST($2,"
+												  ls_extension_query("SELECT GREATEST($2,"
 						   " (SELECT max(valid_from) FROM leadscore_internal.lead_rule_history WHERE model = $1),"
 						   " (SELECT max(valid_from) FROM leadscore_internal.lead_model_history WHERE model = $1))",
-						   &args), 0, 1, NULL));
+																	 &args), 0, 1, NULL));
 }
 
 /* ---------- rules ---------- */
@@ -108,9 +108,9 @@ matches_same(HeapTuple a, HeapTuple b, TupleDesc desc)
 	LsRuleRow	x,
 				y;
 
-	ls_rule_row_read(a, desc, &x);
-	ls_rule_row_read(b, desc, &y);
-	return strcmp(ls_rule_signature(&x), ls_rule_signature(&y)) == 0;
+	ls_lead_read_rule(a, desc, &x);
+	ls_lead_read_rule(b, desc, &y);
+	return strcmp(ls_model_rule_signature(&x), ls_model_rule_signature(&y)) == 0;
 }
 
 /* column_list writes the columns of lead_rule, each after a prefix; not those of others. */
@@ -210,7 +210,7 @@ ls_rule_written(const LsDefinition *change)
 	Author		author;
 	LsRuleRow	row;
 
-	ls_rule_row_read(change->new ? change->new : change->old, change->desc, &row);
+	ls_lead_read_rule(change->new ? change->new : change->old, change->desc, &row);
 	if (!(change->old && change->new && same_rule(change->old, change->new, change->desc)))
 	{
 		begin(&author, row.model);
@@ -233,13 +233,13 @@ Datum
 ls_record_backfilled(PG_FUNCTION_ARGS)
 {
 	TriggerData *td = ls_extension_trigger_data(fcinfo, TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW,
-									   LS_FIRED_UPDATE, "lead_rule");
+												LS_FIRED_UPDATE, "lead_rule");
 	TupleDesc	desc = RelationGetDescr(td->tg_relation);
 	LsRuleRow	row;
 
 	if (same_rule(td->tg_trigtuple, td->tg_newtuple, desc))
 	{
-		ls_rule_row_read(td->tg_newtuple, desc, &row);
+		ls_lead_read_rule(td->tg_newtuple, desc, &row);
 		record_versions(row.rule_id);
 	}
 	return PointerGetDatum(NULL);
@@ -275,16 +275,16 @@ ls_rule_renamed(const char *model, int64 rule_id)
 	" WHERE m.model = $1)"
 
 /*
- * ls_model_record_version writes down what a model says beside its rules, if that has
+ * ls_rule_history_record writes down what a model says beside its rules, if that has
  * changed.
  */
 void
-ls_model_record_version(const char *model)
+ls_rule_history_record(const char *model)
 {
 	Author		author;
 	LsSqlArguments args = {0};
 	LsSqlArguments with_name;
-	LsModelRow *row = ls_model_row(model, NULL);
+	LsModelRow *row = ls_lead_model(model, NULL);
 
 	/* visitors have the definition of their model */
 	if (row && row->visitors_of)

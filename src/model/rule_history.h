@@ -11,7 +11,7 @@
 #include "postgres.h"
 
 /* writes down what a model says beside its rules, if that has changed */
-extern void ls_model_record_version(const char *model);
+extern void ls_rule_history_record(const char *model);
 /* ... that what a rule names is named otherwise */
 extern void ls_rule_renamed(const char *model, int64 rule_id);
 

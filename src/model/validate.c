@@ -32,17 +32,17 @@
 #include "definitions/model_tables.h"
 #include "definitions/rights.h"
 #include "jobs/job_run.h"
+#include "model/anonymous_visitors.h"
 #include "model/category.h"
 #include "model/key_change.h"
 #include "model/rule_history.h"
-#include "model/visitors.h"
 #include "tables/deferred.h"
 
 /* ---------- for all tables ---------- */
 
-/* ls_check_list writes words for a message. */
+/* ls_validate_word_list writes words for a message. */
 char *
-ls_check_list(List *words)
+ls_validate_word_list(List *words)
 {
 	StringInfoData s;
 	ListCell   *lc;
@@ -54,11 +54,11 @@ ls_check_list(List *words)
 	return s.data;
 }
 
-/* ls_check_category refuses a category that the model does not have. */
+/* ls_validate_category refuses a category that the model does not have. */
 void
-ls_check_category(const char *model, const char *category, const char *where)
+ls_validate_category(const char *model, const char *category, const char *where)
 {
-	List	   *names = ls_category_names(model);
+	List	   *names = ls_lead_category_names(model);
 	const char *nearest;
 	ListCell   *lc;
 
@@ -69,18 +69,18 @@ ls_check_category(const char *model, const char *category, const char *where)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("category \"%s\" of %s does not exist", category, where),
-			 errdetail("The model's categories are %s.", ls_check_list(names)),
+			 errdetail("The model's categories are %s.", ls_validate_word_list(names)),
 			 nearest ? errhint("Did you mean \"%s\"?", nearest) :
 			 errhint("Set category to one of them.")));
 }
 
 /*
- * ls_check_expression has PostgreSQL read an expression over a table; what is
+ * ls_validate_expression has PostgreSQL read an expression over a table; what is
  * wrong with it is an error.  The table is let go, as it may have to be locked for
  * good before long, together with others.
  */
 void
-ls_check_expression(LsExprSpec *spec, Oid relation)
+ls_validate_expression(LsExprSpec *spec, Oid relation)
 {
 	spec->rel = try_relation_open(relation, AccessShareLock);
 	if (spec->rel == NULL)
@@ -93,11 +93,11 @@ ls_check_expression(LsExprSpec *spec, Oid relation)
 }
 
 /*
- * ls_check_finite refuses infinity, NaN, and numbers so large that what they are
+ * ls_validate_finite refuses infinity, NaN, and numbers so large that what they are
  * multiplied and summed up with may become infinite.
  */
 void
-ls_check_finite(const char *column, double value, const char *where)
+ls_validate_finite(const char *column, double value, const char *where)
 {
 	if (!isfinite(value))
 		ereport(ERROR,
@@ -156,12 +156,12 @@ int_value(const LsCheckedRow *row, const char *column)
 }
 
 /*
- * ls_check_owner looks for the model of a new row, and whether the caller may
+ * ls_validate_owner looks for the model of a new row, and whether the caller may
  * manage it; kind and name are those of the row.
  */
 LsModelRow *
-ls_check_owner(const LsDefinition *change, LsCheckedRow *row, const char *kind,
-			   const char *column)
+ls_validate_owner(const LsDefinition *change, LsCheckedRow *row, const char *kind,
+				  const char *column)
 {
 	char	   *model = text_value(row, "model");
 	char	   *name = text_value(row, column);
@@ -173,8 +173,8 @@ ls_check_owner(const LsDefinition *change, LsCheckedRow *row, const char *kind,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
 				 errmsg("%s %s needs a model", article, kind),
 				 errhint("Set model to the name given to leadscore.create_model().")));
-	(void) ls_model_row_locked(model, GetUserId());
-	found = ls_model_row_held(model, GetUserId());
+	(void) ls_lock_model(model, GetUserId());
+	found = ls_lock_held_model(model, GetUserId());
 	ls_visitors_refuse(found);
 	if (name == NULL || name[strspn(name, " \t\r\n")] == '\0')
 		ereport(ERROR,
@@ -184,7 +184,7 @@ ls_check_owner(const LsDefinition *change, LsCheckedRow *row, const char *kind,
 	row->where = psprintf("%s \"%s\" of model \"%s\"", kind, name, model);
 	if (change->old)
 	{
-		LsCheckedRow	old = {change->old, row->desc, NULL};
+		LsCheckedRow old = {change->old, row->desc, NULL};
 
 		if (strcmp(text_value(&old, "model"), model) != 0)
 			ereport(ERROR,
@@ -198,18 +198,18 @@ ls_check_owner(const LsDefinition *change, LsCheckedRow *row, const char *kind,
 	return found;
 }
 
-/* ls_check_delete makes sure that the caller manages the model of a row. */
+/* ls_validate_delete makes sure that the caller manages the model of a row. */
 void
-ls_check_delete(const LsDefinition *row)
+ls_validate_delete(const LsDefinition *row)
 {
-	LsCheckedRow	old = {row->old, row->desc, NULL};
+	LsCheckedRow old = {row->old, row->desc, NULL};
 	char	   *model = text_value(&old, "model");
 
 	/* rows that were restored without their model */
-	if (ls_model_row(model, NULL) == NULL && ls_may_manage_all())
+	if (ls_lead_model(model, NULL) == NULL && ls_rights_may_manage_all())
 		return;
-	(void) ls_model_row_locked(model, GetUserId());
-	ls_visitors_refuse(ls_model_row_held(model, GetUserId()));
+	(void) ls_lock_model(model, GetUserId());
+	ls_visitors_refuse(ls_lock_held_model(model, GetUserId()));
 }
 
 /* check_bound refuses what no score ever reaches, and NaN. */
@@ -223,7 +223,7 @@ check_bound(const LsCheckedRow *row, const char *column)
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("%s of %s must be a number below infinity", column, row->where)));
 	if (!isinf(value))
-		ls_check_finite(column, value, row->where);
+		ls_validate_finite(column, value, row->where);
 }
 
 /* check_limits looks at a pair of limits, each a finite number or NULL. */
@@ -236,9 +236,9 @@ check_limits(const LsCheckedRow *row, const char *low, const char *high)
 	double		max = DatumGetFloat8(column_value(row, high, &no_high));
 
 	if (!no_low)
-		ls_check_finite(low, min, row->where);
+		ls_validate_finite(low, min, row->where);
 	if (!no_high)
-		ls_check_finite(high, max, row->where);
+		ls_validate_finite(high, max, row->where);
 	if (!no_low && !no_high && min > max)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
@@ -250,7 +250,7 @@ static void
 check_stage_condition(const LsCheckedRow *row, const LsModelRow *model)
 {
 	LsExprSpec	spec = {0};
-	List	   *categories = ls_category_names(model->model);
+	List	   *categories = ls_lead_category_names(model->model);
 	ListCell   *lc;
 
 	spec.use = LS_EXPR_CONDITION;
@@ -261,7 +261,7 @@ check_stage_condition(const LsCheckedRow *row, const LsModelRow *model)
 	spec.variables[spec.nvariables++] = "score";
 	foreach(lc, categories)
 		spec.variables[spec.nvariables++] = lfirst(lc);
-	ls_check_expression(&spec, model->contacts);
+	ls_validate_expression(&spec, model->contacts);
 }
 
 /* is_open tells whether every contact has reached a stage. */
@@ -278,7 +278,7 @@ is_open(const LsStageRow *stage)
 static void
 check_first_stage(const char *model)
 {
-	List	   *stages = ls_stage_rows(model, NULL);
+	List	   *stages = ls_lead_stages(model, NULL);
 	LsStageRow *first = stages ? linitial(stages) : NULL;
 
 	if (first == NULL)
@@ -305,7 +305,7 @@ delete_stage(const LsCheckedRow *row)
 	LsStageRow *first;
 	List	   *stages;
 
-	stages = ls_stage_rows(model, NULL);
+	stages = ls_lead_stages(model, NULL);
 	first = stages ? linitial(stages) : NULL;
 	if (first && strcmp(first->stage, stage) == 0 && is_open(first))
 		ereport(ERROR,
@@ -315,24 +315,24 @@ delete_stage(const LsCheckedRow *row)
 				 errhint("It can be renamed; leadscore.drop_model() deletes the model with all stages.")));
 }
 
-/* ls_check_stage refuses stages without meaning, and to delete the first one. */
+/* ls_validate_stage refuses stages without meaning, and to delete the first one. */
 HeapTuple
-ls_check_stage(const LsDefinition *change)
+ls_validate_stage(const LsDefinition *change)
 {
 	bool		update = change->old != NULL;
-	LsCheckedRow	row = {change->new, change->desc, NULL};
-	LsCheckedRow	old = {change->old, change->desc, NULL};
+	LsCheckedRow row = {change->new, change->desc, NULL};
+	LsCheckedRow old = {change->old, change->desc, NULL};
 	LsModelRow *model;
 	List	   *stages;
 	char	   *condition;
 
 	if (change->new == NULL)
 	{
-		ls_check_delete(change);
+		ls_validate_delete(change);
 		delete_stage(&old);
 		return NULL;
 	}
-	model = ls_check_owner(change, &row, "stage", "stage");
+	model = ls_validate_owner(change, &row, "stage", "stage");
 	if (strcmp(text_value(&row, "stage"), "disqualified") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
@@ -348,7 +348,7 @@ ls_check_stage(const LsDefinition *change)
 				 errhint("Leave leave_below NULL for a little below enter_at.")));
 
 	/* moves within a statement can be judged only when all are done */
-	stages = update ? NIL : ls_stage_rows(model->model, NULL);
+	stages = update ? NIL : ls_lead_stages(model->model, NULL);
 	if (stages && int_value(&row, "position") < ((LsStageRow *) linitial(stages))->position)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -365,28 +365,28 @@ ls_check_stage(const LsDefinition *change)
 	return row.tuple;
 }
 
-/* ls_check_grade refuses grades without meaning. */
+/* ls_validate_grade refuses grades without meaning. */
 HeapTuple
-ls_check_grade(const LsDefinition *change)
+ls_validate_grade(const LsDefinition *change)
 {
-	LsCheckedRow	row = {change->new, change->desc, NULL};
+	LsCheckedRow row = {change->new, change->desc, NULL};
 	LsModelRow *model;
 	char	   *category;
 
 	if (change->new == NULL)
 	{
-		ls_check_delete(change);
+		ls_validate_delete(change);
 		return NULL;
 	}
-	model = ls_check_owner(change, &row, "grade", "grade");
+	model = ls_validate_owner(change, &row, "grade", "grade");
 	category = text_value(&row, "category");
 	if (category == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
 				 errmsg("%s needs a category", row.where),
 				 errdetail("The model's categories are %s.",
-						   ls_check_list(ls_category_names(model->model)))));
-	ls_check_category(model->model, category, row.where);
+						   ls_validate_word_list(ls_lead_category_names(model->model)))));
+	ls_validate_category(model->model, category, row.where);
 	check_bound(&row, "min_points");
 	return row.tuple;
 }
@@ -404,36 +404,36 @@ next_position(LsCheckedRow *row, const char *model)
 	(void) column_value(row, "position", &isnull);
 	if (!isnull)
 		return;
-	foreach(lc, ls_category_rows(model, NULL))
+	foreach(lc, ls_lead_categories(model, NULL))
 		last = Max(last, ((LsCategoryRow *) lfirst(lc))->position);
 	isnull = false;
 	position = Int32GetDatum(last + 1);
 	row->tuple = heap_modify_tuple_by_cols(row->tuple, row->desc, 1, &column, &position, &isnull);
 }
 
-/* ls_check_category_row refuses categories without meaning. */
+/* ls_validate_category_row refuses categories without meaning. */
 HeapTuple
-ls_check_category_row(const LsDefinition *change)
+ls_validate_category_row(const LsDefinition *change)
 {
-	LsCheckedRow	row = {change->new, change->desc, NULL};
-	LsCheckedRow	old = {change->old, change->desc, NULL};
+	LsCheckedRow row = {change->new, change->desc, NULL};
+	LsCheckedRow old = {change->old, change->desc, NULL};
 	LsModelRow *model;
 	char	   *name;
 
 	if (change->new == NULL)
 	{
-		ls_check_delete(change);
+		ls_validate_delete(change);
 		ls_category_check_removal(text_value(&old, "model"), text_value(&old, "category"));
 		return NULL;
 	}
-	model = ls_check_owner(change, &row, "category", "category");
+	model = ls_validate_owner(change, &row, "category", "category");
 	name = text_value(&row, "category");
 	if (change->old == NULL)
 		ls_category_check_new(model, name);
 	else if (strcmp(text_value(&old, "category"), name) != 0)
 		ls_category_check_rename(model, text_value(&old, "category"), name);
 	next_position(&row, model->model);
-	ls_check_finite("weight", float_value(&row, "weight", 1), row.where);
+	ls_validate_finite("weight", float_value(&row, "weight", 1), row.where);
 	check_limits(&row, "min_points", "max_points");
 	return row.tuple;
 }
@@ -539,7 +539,7 @@ set_enabled(LsCheckedRow *row, bool enabled)
 static void
 leave_to_model(const LsModelRow *found, LsCheckedRow *old, LsCheckedRow *row)
 {
-	LsModelRow *model = ls_model_row(found->visitors_of, NULL);
+	LsModelRow *model = ls_lead_model(found->visitors_of, NULL);
 
 	if (!found->suspended &&
 		(model == NULL || bool_value(row, "enabled") != model->switched_on))
@@ -548,19 +548,19 @@ leave_to_model(const LsModelRow *found, LsCheckedRow *old, LsCheckedRow *row)
 	set_enabled(row, found->switched_on);
 }
 
-/* ls_check_model refuses drifts and limits of models without meaning. */
+/* ls_validate_model refuses drifts and limits of models without meaning. */
 HeapTuple
-ls_check_model(const LsDefinition *change)
+ls_validate_model(const LsDefinition *change)
 {
-	LsCheckedRow	row = {change->new, change->desc, NULL};
-	LsCheckedRow	old = {change->old, change->desc, NULL};
+	LsCheckedRow row = {change->new, change->desc, NULL};
+	LsCheckedRow old = {change->old, change->desc, NULL};
 	char	   *model = text_value(&old, "model");
 	LsModelRow *found;
 	double		drift = float_value(&row, "max_drift", 0);
 	double		ratio = float_value(&row, "max_drift_ratio", 0);
 
-	(void) ls_model_row_locked(model, GetUserId());
-	found = ls_model_row_held(model, GetUserId());
+	(void) ls_lock_model(model, GetUserId());
+	found = ls_lock_held_model(model, GetUserId());
 	if (!is_other(old.tuple, row.tuple, row.desc, NULL, NULL) && !found->suspended)
 		return row.tuple;
 	accept_owner(found, &old, &row);
@@ -576,7 +576,7 @@ ls_check_model(const LsDefinition *change)
 	refuse_made(&old, &row);
 	if (key_changed(&old, &row))
 		ls_key_check(found, text_value(&row, "key"));
-	ls_check_finite("max_drift", drift, row.where);
+	ls_validate_finite("max_drift", drift, row.where);
 	if (drift < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
@@ -597,15 +597,15 @@ has_waiting(const char *model)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_rule_rows(model, NULL))
+	foreach(lc, ls_lead_rules(model, NULL))
 		if (((LsRuleRow *) lfirst(lc))->backfilled_version_null)
 			return true;
 	return false;
 }
 
-/* ls_rules_changed gives a model a new version and has new rules backfilled. */
+/* ls_validate_rules_changed gives a model a new version and has new rules backfilled. */
 void
-ls_rules_changed(const char *model)
+ls_validate_rules_changed(const char *model)
 {
 	/* written by a trigger of an event table, in the midst of a statement */
 	if (has_waiting(model) && !ls_deferred_recompute_model(model))
@@ -615,7 +615,7 @@ ls_rules_changed(const char *model)
 }
 
 void
-ls_stage_changed(const char *model)
+ls_validate_stage_changed(const char *model)
 {
 	check_first_stage(model);
 	ls_model_change_record(model);
@@ -625,7 +625,7 @@ ls_stage_changed(const char *model)
 static void
 keep_days(const char *model)
 {
-	LsModelRow *row = ls_model_row(model, NULL);
+	LsModelRow *row = ls_lead_model(model, NULL);
 
 	if (row == NULL || !row->daily)
 		return;
@@ -647,19 +647,19 @@ static void
 take_over(const char *model)
 {
 
-	ls_tables_give(ls_model_row(model, NULL));
+	ls_tables_give(ls_lead_model(model, NULL));
 	CommandCounterIncrement();
 }
 
 /*
- * ls_model_written sees to what a changed row of lead_model says.  A model that was
+ * ls_validate_model_written sees to what a changed row of lead_model says.  A model that was
  * switched off has missed events.  What is kept by day does not concern the scores.
  */
 void
-ls_model_written(const LsDefinition *change)
+ls_validate_model_written(const LsDefinition *change)
 {
-	LsCheckedRow	row = {change->new, change->desc, NULL};
-	LsCheckedRow	old = {change->old, change->desc, NULL};
+	LsCheckedRow row = {change->new, change->desc, NULL};
+	LsCheckedRow old = {change->old, change->desc, NULL};
 	char	   *model = text_value(&row, "model");
 	bool		resumed = bool_value(&row, "enabled") &&
 		(!bool_value(&old, "enabled") || accepted(&row) != accepted(&old));
@@ -674,12 +674,12 @@ ls_model_written(const LsDefinition *change)
 		return;
 	if (accepted(&row) != accepted(&old))
 		take_over(model);
-	ls_model_record_version(model);
+	ls_rule_history_record(model);
 	ls_visitors_follow(model);
 	ls_model_change_record(model);
 	if (resumed)
 		ls_job_run_rescore(model, NULL);
-	visitors = ls_visitors_model(model);
+	visitors = ls_lead_visitors_model(model);
 	if (visitors && accepted(&row) != accepted(&old))
 		ls_job_run_rescore(visitors, NULL);
 }

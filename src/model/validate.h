@@ -5,7 +5,7 @@
  *
  * validate_rule.c looks at rules, validate_action.c at actions, validate.c at the rest of
  * a definition and at what follows from a change; rule_advice.c gives notices about
- * rules that are allowed but probably not meant, with what rule_survey.c finds out of
+ * rules that are allowed but probably not meant, with what rule_sample.c finds out of
  * the rows that are there.  definition_view.c calls them.
  *
  *-------------------------------------------------------------------------
@@ -18,7 +18,7 @@
 #include "commands/trigger.h"
 #include "nodes/pg_list.h"
 
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 #include "rules/expression.h"
 
 /* A row of a small table under examination; its columns go by name. */
@@ -51,31 +51,31 @@ typedef struct LsSurvey
 } LsSurvey;
 
 /* what is refused; what is written, with defaults filled in */
-extern HeapTuple ls_check_model(const LsDefinition *row);
-extern HeapTuple ls_check_category_row(const LsDefinition *row);
-extern HeapTuple ls_check_rule(const LsDefinition *row);
-extern HeapTuple ls_check_stage(const LsDefinition *row);
-extern HeapTuple ls_check_grade(const LsDefinition *row);
-extern HeapTuple ls_check_action(const LsDefinition *row);
+extern HeapTuple ls_validate_model(const LsDefinition *row);
+extern HeapTuple ls_validate_category_row(const LsDefinition *row);
+extern HeapTuple ls_validate_rule(const LsDefinition *row);
+extern HeapTuple ls_validate_stage(const LsDefinition *row);
+extern HeapTuple ls_validate_grade(const LsDefinition *row);
+extern HeapTuple ls_validate_action(const LsDefinition *row);
 
 /* what follows when a row was written ... */
-extern void ls_model_written(const LsDefinition *row);
+extern void ls_validate_model_written(const LsDefinition *row);
 extern void ls_rule_written(const LsDefinition *row);
 
 /* ... and, for each model, when a statement is done */
 extern void ls_rules_advise(const char *name, int64 *rule_ids, int n);
-extern void ls_rules_changed(const char *model);
-extern void ls_stage_changed(const char *model);
+extern void ls_validate_rules_changed(const char *model);
+extern void ls_validate_stage_changed(const char *model);
 
 /* for the files of this room */
-extern bool ls_survey(const LsModelRow *model, List *surveys);
-extern LsModelRow *ls_check_owner(const LsDefinition *change, LsCheckedRow *row,
-								  const char *kind, const char *column);
-extern void ls_check_delete(const LsDefinition *row);
-extern char *ls_check_list(List *words);
-extern void ls_check_category(const char *model, const char *category,
-							  const char *where);
-extern void ls_check_expression(LsExprSpec *spec, Oid relation);
-extern void ls_check_finite(const char *column, double value, const char *where);
+extern bool ls_rule_sample(const LsModelRow *model, List *surveys);
+extern LsModelRow *ls_validate_owner(const LsDefinition *change, LsCheckedRow *row,
+									 const char *kind, const char *column);
+extern void ls_validate_delete(const LsDefinition *row);
+extern char *ls_validate_word_list(List *words);
+extern void ls_validate_category(const char *model, const char *category,
+								 const char *where);
+extern void ls_validate_expression(LsExprSpec *spec, Oid relation);
+extern void ls_validate_finite(const char *column, double value, const char *where);
 
 #endif							/* LEADSCORE_VALIDATE_H */

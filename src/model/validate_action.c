@@ -21,7 +21,7 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
-#include "base/reach.h"
+#include "base/reachable_code.h"
 #include "base/suggest.h"
 #include "definitions/extension.h"
 
@@ -74,7 +74,7 @@ check_name(const char *what, const char *word, List *words, const char *where)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("%s \"%s\" of %s does not exist", what, word, where),
-			 words == NIL ? 0 : errdetail("There are %s.", ls_check_list(words)),
+			 words == NIL ? 0 : errdetail("There are %s.", ls_validate_word_list(words)),
 			 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
 }
 
@@ -144,11 +144,11 @@ check_occasion(const Check *check)
 	if (score)
 	{
 		needs(check, "score_level", !row->score_level_null, "occasion", row->occasion);
-		ls_check_finite("score_level", row->score_level, check->where);
+		ls_validate_finite("score_level", row->score_level, check->where);
 	}
 	if (stage && row->stage && !same(row->stage, check->old.stage))
 	{
-		foreach(lc, ls_stage_rows(row->model, NULL))
+		foreach(lc, ls_lead_stages(row->model, NULL))
 			names = lappend(names, ((LsStageRow *) lfirst(lc))->stage);
 		names = lappend(names, "disqualified");
 		check_name("stage", row->stage, names, check->where);
@@ -157,7 +157,7 @@ check_occasion(const Check *check)
 		needs(check, "rule", row->rule != NULL, "occasion", row->occasion);
 	if (rule && !same(row->rule, check->old.rule))
 	{
-		foreach(lc, ls_rule_rows(row->model, NULL))
+		foreach(lc, ls_lead_rules(row->model, NULL))
 			names = lappend(names, ((LsRuleRow *) lfirst(lc))->name);
 		check_name("rule", row->rule, names, check->where);
 	}
@@ -173,7 +173,7 @@ check_causes(const Check *check)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s needs at least one cause", check->where),
-				 errdetail("There are %s.", ls_check_list(list_of(causes))),
+				 errdetail("There are %s.", ls_validate_word_list(list_of(causes))),
 				 errhint("Set enabled to false where nobody is to be told.")));
 	foreach(lc, check->row.causes)
 	{
@@ -246,7 +246,7 @@ check_function(const Check *check)
 						 schema_denied ? psprintf("USAGE on schema %s", quote_identifier(schema)) :
 						 "EXECUTE on it",
 						 GetUserNameFromId(owner, false))));
-	ls_check_call(function, owner);
+	ls_reach_check_call(function, owner);
 }
 
 /* check_delivery looks at how it is told. */
@@ -273,7 +273,7 @@ check_delivery(const Check *check)
 	if (row->function && !same(row->function, check->old.function))
 		check_function(check);
 	needs(check, "timeout", row->timeout != NULL, NULL, NULL);
-	if (!ls_interval_usec(row->timeout, &usec))
+	if (!ls_lead_interval_usec(row->timeout, &usec))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("timeout of %s is out of range", check->where)));
@@ -288,24 +288,24 @@ check_delivery(const Check *check)
 }
 
 /*
- * ls_check_action refuses actions that could never be taken.  What broke since it
+ * ls_validate_action refuses actions that could never be taken.  What broke since it
  * was written must not keep its row from being changed.
  */
 HeapTuple
-ls_check_action(const LsDefinition *change)
+ls_validate_action(const LsDefinition *change)
 {
-	LsCheckedRow	row = {change->new, change->desc, NULL};
+	LsCheckedRow row = {change->new, change->desc, NULL};
 	Check		check = {0};
 
 	if (change->new == NULL)
 	{
-		ls_check_delete(change);
+		ls_validate_delete(change);
 		return NULL;
 	}
-	ls_action_row_read(row.tuple, row.desc, &check.row);
+	ls_lead_read_action(row.tuple, row.desc, &check.row);
 	if (change->old)
-		ls_action_row_read(change->old, row.desc, &check.old);
-	check.model = ls_check_owner(change, &row, "action", "name");
+		ls_lead_read_action(change->old, row.desc, &check.old);
+	check.model = ls_validate_owner(change, &row, "action", "name");
 	check.where = row.where;
 	if (change->old && check.old.action_id != check.row.action_id)
 		ereport(ERROR,

@@ -29,7 +29,7 @@
 #include "base/decay.h"
 #include "base/suggest.h"
 #include "definitions/locks.h"
-#include "model/visitors.h"
+#include "model/anonymous_visitors.h"
 #include "rules/model_compile.h"
 
 /* in the order of LsKind, LsDecayKind; LS_EACH and LS_ONCE */
@@ -108,8 +108,8 @@ set_value(RuleCheck *check, int column, Datum value)
 static void
 read_row(RuleCheck *check)
 {
-	ls_rule_row_read(heap_form_tuple(check->desc, check->values, check->nulls),
-					 check->desc, &check->row);
+	ls_lead_read_rule(heap_form_tuple(check->desc, check->values, check->nulls),
+					  check->desc, &check->row);
 }
 
 static bool
@@ -137,7 +137,7 @@ find_word(const RuleCheck *check, const char *column, const char *word,
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s \"%s\" of %s does not exist", column, word, check->where),
-			 errdetail("It can be %s.", ls_check_list(allowed)),
+			 errdetail("It can be %s.", ls_validate_word_list(allowed)),
 			 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
 	return -1;
 }
@@ -180,8 +180,8 @@ check_identity(RuleCheck *check)
 				 errmsg("rule \"%s\" cannot be moved from model \"%s\" to model \"%s\"",
 						check->old.name, check->old.model, row->model),
 				 errhint("Delete the rule and insert it for the other model.")));
-	(void) ls_model_row_locked(row->model, GetUserId());
-	check->model = ls_model_row_held(row->model, GetUserId());
+	(void) ls_lock_model(row->model, GetUserId());
+	check->model = ls_lock_held_model(row->model, GetUserId());
 	ls_visitors_refuse(check->model);
 	if (row->name == NULL || row->name[strspn(row->name, " \t\r\n")] == '\0')
 		ereport(ERROR,
@@ -308,7 +308,7 @@ check_limit(const RuleCheck *check, const char *column, bool null, double value)
 {
 	if (null)
 		return;
-	ls_check_finite(column, value, check->where);
+	ls_validate_finite(column, value, check->where);
 	if (value < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
@@ -327,7 +327,7 @@ check_numbers(const RuleCheck *check)
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
 				 errmsg("%s needs points", check->where),
 				 errhint("A rule that only disqualifies has points 0.")));
-	ls_check_finite("points", row->points, check->where);
+	ls_validate_finite("points", row->points, check->where);
 	if (row->points == 0 && !row->disqualifies)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
@@ -380,7 +380,7 @@ check_interval(const RuleCheck *check, const char *column, const Interval *inter
 
 	if (interval == NULL)
 		return 0;
-	if (!ls_interval_usec(interval, &usec))
+	if (!ls_lead_interval_usec(interval, &usec))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERVAL_FIELD_OVERFLOW),
 				 errmsg("%s of %s is too long", column, check->where)));
@@ -404,7 +404,7 @@ check_times(RuleCheck *check)
 
 	check->time_frame = check_interval(check, "time_frame", row->time_frame, old->time_frame);
 	check->decay.interval = check_interval(check, "decay_interval", row->decay_interval,
-											old->decay_interval);
+										   old->decay_interval);
 	check->decay.keep = row->decay_keep;
 	(void) check_interval(check, "idle", row->idle, old->idle);
 	(void) check_interval(check, "max_gap", row->max_gap, old->max_gap);
@@ -469,9 +469,9 @@ long_enough_period(int64 span)
 	};
 
 	for (int i = 0; i < (int) lengthof(nice); i++)
-		if (ls_span_periods(span, nice[i]) <= LS_MAX_PERIODS)
+		if (ls_decay_span_periods(span, nice[i]) <= LS_MAX_PERIODS)
 			return nice[i];
-	return LS_WEEK * ls_span_periods(ls_span_periods(span, LS_MAX_PERIODS), LS_WEEK);
+	return LS_WEEK * ls_decay_span_periods(ls_decay_span_periods(span, LS_MAX_PERIODS), LS_WEEK);
 }
 
 /* refuse_periods says that a span has too many periods, and what to do. */
@@ -486,11 +486,11 @@ refuse_periods(const RuleCheck *check, int64 span, int64 period)
 			 errmsg("%s has too many periods", check->where),
 			 errdetail("Its %s has " INT64_FORMAT " periods of %s; up to %d are allowed.",
 					   check->time_frame > 0 ? "time_frame" : "decay_interval",
-					   ls_span_periods(span, period), usec_text(period), LS_MAX_PERIODS),
+					   ls_decay_span_periods(span, period), usec_text(period), LS_MAX_PERIODS),
 			 check->decay.kind == LS_DECAY_HALF_LIFE ?
 			 errhint("A short half-life needs no time_frame: leave it NULL, or set period to \"%s\" or more.", enough) :
 			 !step ? errhint("Set period to \"%s\" or more.", enough) :
-			 ls_span_periods(span, check->decay.interval) > LS_MAX_PERIODS ?
+			 ls_decay_span_periods(span, check->decay.interval) > LS_MAX_PERIODS ?
 			 errhint("Shorten time_frame, or lengthen decay_interval.") :
 			 errhint("Set period to \"%s\", which is the decay_interval.",
 					 usec_text(check->decay.interval))));
@@ -503,7 +503,7 @@ check_period(const RuleCheck *check)
 	const LsRuleRow *row = &check->row;
 	LsDecayKind decay = check->decay.kind;
 	int64		period = check_interval(check, "period", row->period, check->old.period);
-	int64		span = ls_span(&check->decay, check->time_frame);
+	int64		span = ls_decay_span(&check->decay, check->time_frame);
 
 	if (check->kind != LS_EVENT)
 		return;
@@ -526,8 +526,8 @@ check_period(const RuleCheck *check)
 						   usec_text(check->decay.interval), usec_text(period)),
 				 errhint("Leave period NULL to have one chosen.")));
 	if (row->period == NULL)
-		period = ls_default_period(&check->decay, check->time_frame);
-	if (span > 0 && ls_span_periods(span, period) > LS_MAX_PERIODS)
+		period = ls_decay_default_period(&check->decay, check->time_frame);
+	if (span > 0 && ls_decay_span_periods(span, period) > LS_MAX_PERIODS)
 		refuse_periods(check, span, period);
 }
 
@@ -541,7 +541,7 @@ check_category(RuleCheck *check)
 		check->row.category = pstrdup(check->kind == LS_PROFILE ? "fit" : "engagement");
 		set_value(check, LS_RULE_CATEGORY, CStringGetTextDatum(check->row.category));
 	}
-	ls_check_category(check->row.model, check->row.category, check->where);
+	ls_validate_category(check->row.model, check->row.category, check->where);
 }
 
 static LsSourceRow *
@@ -572,7 +572,7 @@ refuse_source(const RuleCheck *check)
 			(errcode(given ? ERRCODE_UNDEFINED_OBJECT : ERRCODE_NOT_NULL_VIOLATION),
 			 given ? errmsg("source \"%s\" of %s does not exist", given, check->where) :
 			 errmsg("%s needs a source", check->where),
-			 names ? errdetail("The model's sources are %s.", ls_check_list(names)) :
+			 names ? errdetail("The model's sources are %s.", ls_validate_word_list(names)) :
 			 errdetail("No event table is attached to the model."),
 			 names == NIL ? errhint("Call leadscore.attach('%s', 'events', contact => '...', occurred_at => '...') first.",
 									check->row.model) :
@@ -588,7 +588,7 @@ check_source(RuleCheck *check)
 
 	if (check->kind == LS_PROFILE)
 		return;
-	check->sources = ls_source_rows(row->model, NULL);
+	check->sources = ls_lead_sources(row->model, NULL);
 	if (row->source == NULL && check->kind == LS_EVENT)
 	{
 		if (list_length(check->sources) != 1)
@@ -652,8 +652,8 @@ compile_one(const RuleCheck *check, LsExprUse use, const char *text, const char 
 	spec.text = text;
 	spec.role = check->model->owner;
 	spec.where = psprintf("%s of %s", column, check->where);
-	ls_check_expression(&spec, check->kind == LS_PROFILE ?
-						check->model->contacts : check->source->relation);
+	ls_validate_expression(&spec, check->kind == LS_PROFILE ?
+						   check->model->contacts : check->source->relation);
 }
 
 /*
@@ -701,7 +701,7 @@ set_backfilled_version(RuleCheck *check)
 	if (backfilled || backfilling)
 	{
 		read_row(check);
-		if (strcmp(ls_rule_signature(old), ls_rule_signature(&check->row)) != 0)
+		if (strcmp(ls_model_rule_signature(old), ls_model_rule_signature(&check->row)) != 0)
 			backfilled = backfilling = false;
 	}
 	check->nulls[LS_RULE_BACKFILLED_VERSION - 1] = !backfilled;
@@ -710,15 +710,15 @@ set_backfilled_version(RuleCheck *check)
 	check->values[LS_RULE_BACKFILLING_VERSION - 1] = Int64GetDatum(old->backfilling_version);
 }
 
-/* ls_check_rule fills in the defaults of a rule and refuses one that could not be evaluated. */
+/* ls_validate_rule fills in the defaults of a rule and refuses one that could not be evaluated. */
 HeapTuple
-ls_check_rule(const LsDefinition *change)
+ls_validate_rule(const LsDefinition *change)
 {
 	RuleCheck	check = {0};
 
 	if (change->new == NULL)
 	{
-		ls_check_delete(change);
+		ls_validate_delete(change);
 		return NULL;
 	}
 	check.desc = change->desc;
@@ -726,9 +726,9 @@ ls_check_rule(const LsDefinition *change)
 	check.values = palloc(sizeof(Datum) * check.desc->natts);
 	check.nulls = palloc(sizeof(bool) * check.desc->natts);
 	heap_deform_tuple(change->new, check.desc, check.values, check.nulls);
-	ls_rule_row_read(change->new, check.desc, &check.row);
+	ls_lead_read_rule(change->new, check.desc, &check.row);
 	if (check.update)
-		ls_rule_row_read(change->old, check.desc, &check.old);
+		ls_lead_read_rule(change->old, check.desc, &check.old);
 
 	set_defaults(&check);
 	check_identity(&check);

@@ -4,7 +4,7 @@
  *		What each part of a model depends on, and which parts an object concerns.
  *
  * The list of a model has for each rule and each condition of a stage what running
- * it leads to (reach.c), as its compilation has found it.  It is kept per session
+ * it leads to (reachable_code.c), as its compilation has found it.  It is kept per session
  * under the version of the model's definition: a command that changes what a part
  * means gives the model a new version, whoever runs it, so a list of the newest
  * version is right for as long as it is the newest.  A command is looked up in the
@@ -264,9 +264,9 @@ may_cast(const LsReach *reach, const LsObject *cast)
 	return builtin;
 }
 
-/* ls_reach_has tells whether an object is in a reach. */
+/* ls_dependency_has tells whether an object is in a reach. */
 bool
-ls_reach_has(const LsReach *reach, const LsObject *object)
+ls_dependency_has(const LsReach *reach, const LsObject *object)
 {
 	Oid			objid = object->objid;
 
@@ -302,9 +302,9 @@ ls_reach_has(const LsReach *reach, const LsObject *object)
 
 /* ---------- names in texts ---------- */
 
-/* ls_object_name makes the name of an object, as a text has to write it. */
+/* ls_dependency_object_name makes the name of an object, as a text has to write it. */
 LsObjectName *
-ls_object_name(const char *schema, const char *name, bool is_operator)
+ls_dependency_object_name(const char *schema, const char *name, bool is_operator)
 {
 	LsObjectName *result = palloc0(sizeof(LsObjectName));
 
@@ -336,7 +336,7 @@ has_word(const char *text, const char *word)
 		return true;
 	for (const char *at = text; *at; at++)
 		if (pg_strncasecmp(at, word, n) == 0 &&
-			(at == text || !is_word(at[-1])) && !is_word(at[n]))
+			(at == text ||!is_word(at[-1])) &&!is_word(at[n]))
 			return true;
 	return false;
 }
@@ -352,9 +352,9 @@ names_one(const char *text, const LsObjectName *name)
 	return strstr(text, name->name) && (name->schema == NULL || has_word(text, "operator"));
 }
 
-/* ls_text_names tells whether a text may refer to an object by one of some names. */
+/* ls_dependency_text_names tells whether a text may refer to an object by one of some names. */
 bool
-ls_text_names(const char *text, List *names)
+ls_dependency_text_names(const char *text, List *names)
 {
 	ListCell   *lc;
 
@@ -366,12 +366,12 @@ ls_text_names(const char *text, List *names)
 	return false;
 }
 
-/* ls_rule_names tells whether one of the texts of a rule may. */
+/* ls_dependency_rule_names tells whether one of the texts of a rule may. */
 bool
-ls_rule_names(const LsRuleRow *rule, List *names)
+ls_dependency_rule_names(const LsRuleRow *rule, List *names)
 {
-	return ls_text_names(rule->condition, names) || ls_text_names(rule->weight, names) ||
-		ls_text_names(rule->followed_condition, names);
+	return ls_dependency_text_names(rule->condition, names) || ls_dependency_text_names(rule->weight, names) ||
+		ls_dependency_text_names(rule->followed_condition, names);
 }
 
 /* ---------- who uses an object ---------- */
@@ -381,15 +381,15 @@ one_name(Oid schema, const NameData *name, bool is_operator)
 {
 	char	   *in = get_namespace_name(schema);
 
-	return list_make1(ls_object_name(in ? in : "", NameStr(*name), is_operator));
+	return list_make1(ls_dependency_object_name(in ? in : "", NameStr(*name), is_operator));
 }
 
 /*
- * ls_object_names gives the names by which texts refer to an object; NIL: it takes
+ * ls_dependency_object_names gives the names by which texts refer to an object; NIL: it takes
  * part without being named, or is not there.
  */
 List *
-ls_object_names(Oid classid, Oid objid)
+ls_dependency_object_names(Oid classid, Oid objid)
 {
 	int			cache_id = classid == ProcedureRelationId ? PROCOID :
 		classid == OperatorRelationId ? OPEROID :
@@ -419,7 +419,7 @@ ls_object_names(Oid classid, Oid objid)
 		names = one_name(((Form_pg_ts_config) form)->cfgnamespace,
 						 &((Form_pg_ts_config) form)->cfgname, false);
 	else
-		names = list_make1(ls_object_name(NULL, NameStr(((Form_pg_namespace) form)->nspname), false));
+		names = list_make1(ls_dependency_object_name(NULL, NameStr(((Form_pg_namespace) form)->nspname), false));
 	ReleaseSysCache(tuple);
 	return names;
 }
@@ -450,7 +450,7 @@ bodies_naming(List *names)
 
 	/* the schema may be in the function's search_path */
 	foreach(lc, names)
-		bare = lappend(bare, ls_object_name(NULL, ((LsObjectName *) lfirst(lc))->name, false));
+		bare = lappend(bare, ls_dependency_object_name(NULL, ((LsObjectName *) lfirst(lc))->name, false));
 	foreach(lc, bare)
 		((LsObjectName *) lfirst(lc))->is_operator =
 			((LsObjectName *) list_nth(names, foreach_current_index(lc)))->is_operator;
@@ -463,7 +463,7 @@ bodies_naming(List *names)
 		if (form->prolang != SQLlanguageId || form->oid < FirstNormalObjectId)
 			continue;
 		body = heap_getattr(tuple, Anum_pg_proc_prosrc, RelationGetDescr(rel), &isnull);
-		if (!isnull && ls_text_names(TextDatumGetCString(body), bare))
+		if (!isnull && ls_dependency_text_names(TextDatumGetCString(body), bare))
 			found = lappend_oid(found, form->oid);
 	}
 	systable_endscan(scan);
@@ -479,7 +479,7 @@ search_table(Search *s, Oid relid)
 
 	if (relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX)
 		relid = IndexGetRelation(relid, true);
-	if (!OidIsValid(relid) || ls_relation_rows(relid) != NIL)
+	if (!OidIsValid(relid) || ls_source_relation_rows(relid) != NIL)
 		s->users->unnamed = true;
 	else if (OidIsValid(get_rel_type_id(relid)))
 		search(s, TypeRelationId, get_rel_type_id(relid));
@@ -546,7 +546,7 @@ search(Search *s, Oid classid, Oid objid)
 	check_stack_depth();
 	CHECK_FOR_INTERRUPTS();
 	add_exact_object_address(&address, s->seen);
-	names = ls_object_names(classid, objid);
+	names = ls_dependency_object_names(classid, objid);
 	if (names == NIL)
 		s->users->unnamed = true;
 	s->fresh = list_concat(s->fresh, names);
@@ -555,9 +555,9 @@ search(Search *s, Oid classid, Oid objid)
 		search_users(s, classid, objid);
 }
 
-/* ls_object_users adds by what names some objects (of LsObject) may be used. */
+/* ls_dependency_object_users adds by what names some objects (of LsObject) may be used. */
 void
-ls_object_users(const List *objects, LsUsers *users)
+ls_dependency_object_users(const List *objects, LsUsers *users)
 {
 	Search		s = {users, new_object_addresses(), NIL};
 	ListCell   *lc;
@@ -595,11 +595,11 @@ may_use(const LsModelRow *row, const LsUsers *users)
 
 	if (users->unnamed)
 		return true;
-	foreach(lc, ls_rule_rows(row->model, NULL))
-		if (ls_rule_names(lfirst(lc), users->names))
+	foreach(lc, ls_lead_rules(row->model, NULL))
+		if (ls_dependency_rule_names(lfirst(lc), users->names))
 			return true;
-	foreach(lc, ls_stage_rows(row->model, NULL))
-		if (ls_text_names(((LsStageRow *) lfirst(lc))->condition, users->names))
+	foreach(lc, ls_lead_stages(row->model, NULL))
+		if (ls_dependency_text_names(((LsStageRow *) lfirst(lc))->condition, users->names))
 			return true;
 	return false;
 }
@@ -614,8 +614,8 @@ ls_dependencies_prepare(const List *objects)
 	LsUsers		users = {NIL, objects == NIL};
 	ListCell   *lc;
 
-	ls_object_users(objects, &users);
-	foreach(lc, ls_model_rows(NULL))
+	ls_dependency_object_users(objects, &users);
+	foreach(lc, ls_lead_models(NULL))
 	{
 		LsModelRow *row = lfirst(lc);
 

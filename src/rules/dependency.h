@@ -10,8 +10,8 @@
 
 #include "postgres.h"
 
-#include "base/reach.h"
-#include "definitions/catalog.h"
+#include "base/reachable_code.h"
+#include "definitions/lead_tables.h"
 
 /* A name by which the text of an expression can refer to an object */
 typedef struct LsObjectName
@@ -68,11 +68,11 @@ extern LsDependent *ls_dependencies_stage(const LsDependencies *dependencies, co
 
 extern void ls_dependencies_prepare(const List *objects);
 
-extern LsObjectName *ls_object_name(const char *schema, const char *name, bool is_operator);
-extern List *ls_object_names(Oid classid, Oid objid);
-extern void ls_object_users(const List *objects, LsUsers *users);
-extern bool ls_text_names(const char *text, List *names);
-extern bool ls_rule_names(const LsRuleRow *rule, List *names);
-extern bool ls_reach_has(const LsReach *reach, const LsObject *object);
+extern LsObjectName *ls_dependency_object_name(const char *schema, const char *name, bool is_operator);
+extern List *ls_dependency_object_names(Oid classid, Oid objid);
+extern void ls_dependency_object_users(const List *objects, LsUsers *users);
+extern bool ls_dependency_text_names(const char *text, List *names);
+extern bool ls_dependency_rule_names(const LsRuleRow *rule, List *names);
+extern bool ls_dependency_has(const LsReach *reach, const LsObject *object);
 
 #endif							/* LEADSCORE_DEPENDENCY_H */

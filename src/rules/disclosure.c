@@ -74,11 +74,11 @@ may_see(const Shown *shown)
 }
 
 /*
- * ls_may_see_table tells whether the caller may be told what stands in the rows of
+ * ls_disclosure_may_see_table tells whether the caller may be told what stands in the rows of
  * a table that a model of an owner reads.
  */
 bool
-ls_may_see_table(Oid owner, Oid relid)
+ls_disclosure_may_see_table(Oid owner, Oid relid)
 {
 	Shown		shown = {owner, relid, NULL};
 
@@ -102,11 +102,11 @@ is_opaque(const LsExpr *expr)
 }
 
 /*
- * ls_may_see_rule tells whether the caller may be told how a rule failed, and on
+ * ls_disclosure_may_see_rule tells whether the caller may be told how a rule failed, and on
  * whose row.  A function of users may have read anything as the model's owner.
  */
 bool
-ls_may_see_rule(const LsModel *model, const LsRule *rule)
+ls_disclosure_may_see_rule(const LsModel *model, const LsRule *rule)
 {
 	const LsSource *source = rule->source >= 0 ? &model->sources[rule->source] : NULL;
 	Shown		shown = {model->owner, InvalidOid, NULL};
@@ -128,9 +128,9 @@ ls_may_see_rule(const LsModel *model, const LsRule *rule)
 	return may_see(&shown);
 }
 
-/* ls_may_see_stage does so for the condition of a stage. */
+/* ls_disclosure_may_see_stage does so for the condition of a stage. */
 bool
-ls_may_see_stage(const LsModel *model, const LsStage *stage)
+ls_disclosure_may_see_stage(const LsModel *model, const LsStage *stage)
 {
 	Shown		shown = {model->owner, model->contacts, NULL};
 
@@ -142,12 +142,12 @@ ls_may_see_stage(const LsModel *model, const LsStage *stage)
 }
 
 /*
- * ls_throw_undisclosed passes on, from PG_CATCH, the error of a query that was run
+ * ls_disclosure_throw passes on, from PG_CATCH, the error of a query that was run
  * as the model's owner.  table is the name of what was read where the caller may
  * not see it, else NULL.  Nothing may be looked up here.
  */
 void
-ls_throw_undisclosed(const char *table)
+ls_disclosure_throw(const char *table)
 {
 	int			code = geterrcode();
 
@@ -172,16 +172,16 @@ ls_throw_undisclosed(const char *table)
 }
 
 /*
- * ls_undisclosed_context is an error context callback for writes to the tables of
+ * ls_disclosure_context is an error context callback for writes to the tables of
  * a model, whose constraints tell the row that fails.  arg is the model.  Core looks
  * up rights at this place as well.
  */
 void
-ls_undisclosed_context(void *arg)
+ls_disclosure_context(void *arg)
 {
 	const LsModel *model = arg;
 
 	if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION &&
-		!ls_may_see_table(model->owner, model->score_table))
+		!ls_disclosure_may_see_table(model->owner, model->score_table))
 		errdetail("The row is shown to roles that may read the scores of model \"%s\".", model->name);
 }

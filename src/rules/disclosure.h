@@ -13,10 +13,10 @@
 #include "base/compat.h"
 #include "rules/model_compile.h"
 
-extern bool ls_may_see_table(Oid owner, Oid relid);
-extern bool ls_may_see_rule(const LsModel *model, const LsRule *rule);
-extern bool ls_may_see_stage(const LsModel *model, const LsStage *stage);
-pg_noreturn extern void ls_throw_undisclosed(const char *table);
-extern void ls_undisclosed_context(void *arg);
+extern bool ls_disclosure_may_see_table(Oid owner, Oid relid);
+extern bool ls_disclosure_may_see_rule(const LsModel *model, const LsRule *rule);
+extern bool ls_disclosure_may_see_stage(const LsModel *model, const LsStage *stage);
+pg_noreturn extern void ls_disclosure_throw(const char *table);
+extern void ls_disclosure_context(void *arg);
 
 #endif							/* LEADSCORE_DISCLOSURE_H */

@@ -111,7 +111,7 @@ build(LsCompile *c)
 
 	/* planning runs functions of constants */
 	ls_reach_expression(&c->reach, planned);
-	ls_check_reach(&c->reach, c->spec->role);
+	ls_reach_check(&c->reach, c->spec->role);
 
 	expr->context = own;
 	expr->release.func = release_cached;
@@ -161,7 +161,7 @@ LsExpr *
 ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 {
 	LsCompile	c = {.spec = spec};
-	LsUser	saved;
+	LsUser		saved;
 	ErrorContextCallback callback;
 	MemoryContext work;
 	MemoryContext old;
@@ -241,7 +241,7 @@ static void
 read_meaning(void *arg)
 {
 	LsCompile  *c = arg;
-	LsUser	saved;
+	LsUser		saved;
 
 	ls_user_switch_to_compute(c->spec->role, &saved);
 	pin_settings();
@@ -314,7 +314,7 @@ run_as_role(void *arg)
 {
 	LsRun	   *run = arg;
 	LsExpr	   *expr = run->expr;
-	LsUser	saved;
+	LsUser		saved;
 
 	if (expr->busy)
 		ereport(ERROR,

@@ -15,7 +15,7 @@
 #include "utils/plancache.h"
 #include "utils/rel.h"
 
-#include "base/reach.h"
+#include "base/reachable_code.h"
 
 typedef enum LsExprUse
 {

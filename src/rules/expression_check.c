@@ -60,9 +60,9 @@ typedef struct LsMutable
 
 /* ---------- immutability ---------- */
 
-/* ls_is_datetime tells whether values of a type are, or hold, dates or times. */
+/* ls_expr_is_datetime tells whether values of a type are, or hold, dates or times. */
 bool
-ls_is_datetime(Oid type)
+ls_expr_is_datetime(Oid type)
 {
 	char		category;
 	bool		preferred;
@@ -77,7 +77,7 @@ ls_is_datetime(Oid type)
 		part = get_multirange_range(type);
 	if (!OidIsValid(part))
 		part = get_range_subtype(type);
-	return OidIsValid(part) && ls_is_datetime(part);
+	return OidIsValid(part) && ls_expr_is_datetime(part);
 }
 
 /* is_mutable tells whether a function is one that is looked for. */
@@ -178,9 +178,9 @@ cast_hint(const CoerceViaIO *cast)
 		return ENUM_HINT;
 	if (OidIsValid(get_element_type(from)))
 		return ARRAY_HINT;
-	if (ls_is_datetime(cast->resulttype))
+	if (ls_expr_is_datetime(cast->resulttype))
 		return READ_HINT;
-	return ls_is_datetime(from) ? DATE_TEXT_HINT : NULL;
+	return ls_expr_is_datetime(from) ? DATE_TEXT_HINT : NULL;
 }
 
 /* immutable_hint says what to write instead of something mutable. */
@@ -213,7 +213,7 @@ immutable_hint(const LsMutable *found)
 	char	   *name;
 
 	if (IsA(found->node, SQLValueFunction))
-		return ls_is_datetime(exprType(found->node)) ? LS_CLOCK_HINT : NULL;
+		return ls_expr_is_datetime(exprType(found->node)) ? LS_CLOCK_HINT : NULL;
 	if (IsA(found->node, CoerceViaIO))
 		return cast_hint((CoerceViaIO *) found->node);
 	if (found->function >= FirstNormalObjectId)

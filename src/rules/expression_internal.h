@@ -63,7 +63,7 @@ extern LsExprAdvice *ls_expr_advise(const LsCompile *c);
 extern void ls_expr_tell(const LsExprAdvice *advice);
 
 /* expression_check.c */
-extern bool ls_is_datetime(Oid type);
+extern bool ls_expr_is_datetime(Oid type);
 extern void ls_expr_check_immutable(LsCompile *c, Node *planned);
 extern void ls_expr_classify(LsExpr *expr, Node *planned);
 

@@ -178,7 +178,7 @@ refuse_analysed(Node *node, void *context)
 			break;
 		case T_Const:
 			if (list_member_int(c->clock_words, ((Const *) node)->location) &&
-				ls_is_datetime(((Const *) node)->consttype))
+				ls_expr_is_datetime(((Const *) node)->consttype))
 				ls_expr_refuse(c, "the current time", location, LS_CLOCK_HINT);
 			break;
 		default:
@@ -299,7 +299,7 @@ check_reach(LsCompile *c, Node *raw)
 
 	(void) without_literals(copy, NULL);
 	ls_reach_expression(&c->reach, transformExpr(c->pstate, copy, EXPR_KIND_OTHER));
-	ls_check_reach(&c->reach, c->spec->role);
+	ls_reach_check(&c->reach, c->spec->role);
 }
 
 /* analyse_text parses and analyses a condition or a weight. */
@@ -455,7 +455,7 @@ role_name(const LsCompile *c)
 static void
 check_row_security(LsCompile *c)
 {
-	if (!ls_rows_hidden(RelationGetRelid(c->spec->rel), c->spec->role))
+	if (!ls_contact_table_rows_hidden(RelationGetRelid(c->spec->rel), c->spec->role))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

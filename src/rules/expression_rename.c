@@ -123,7 +123,7 @@ static void
 write_literals(void *arg)
 {
 	Writing    *writing = arg;
-	LsUser	saved;
+	LsUser		saved;
 
 	ls_user_switch_to_compute(writing->role, &saved);
 	(void) add_literal(writing->tree, writing);
@@ -157,7 +157,7 @@ ls_expr_rename_read(LsExprSpec *spec, LsRenamedText *text)
 static char *
 read_word(const char *text, int start, int end)
 {
-	List	   *raw = raw_parser(pnstrdup(text + start, end - start), RAW_PARSE_PLPGSQL_EXPR);
+	List	   *raw = raw_parser(pnstrdup(text +start, end - start), RAW_PARSE_PLPGSQL_EXPR);
 	Node	   *node = linitial_node(RawStmt, raw)->stmt;
 	ColumnRef  *name;
 
@@ -413,7 +413,7 @@ void
 ls_expr_rename_write(LsExprSpec *spec, LsRenamedText *text, const LsRename *rename)
 {
 	Rewrite		rewrite = {.spec = spec, .text = text};
-	Walk		walk = {.rewrite = &rewrite};
+		Walk		walk = {.rewrite = &rewrite};
 
 	text->renamed = NULL;
 	if (attempt(&rewrite, 0, false) || text->meaning == NULL)

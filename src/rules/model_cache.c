@@ -167,7 +167,7 @@ load_current(const char *name, Snapshot snapshot)
 LsModel *
 ls_model_acquire(const char *name, Snapshot snapshot)
 {
-	LsModelRow *row = ls_model_row(name, snapshot);
+	LsModelRow *row = ls_lead_model(name, snapshot);
 	LsModel    *model;
 	MemoryContext old;
 	ListCell   *lc;
@@ -180,7 +180,7 @@ ls_model_acquire(const char *name, Snapshot snapshot)
 		if (model->stale || strcmp(model->name, name) != 0 ||
 			model->version != row->rules_version)
 			continue;
-		if (!expressions_valid(model) || ls_model_fault_over(model))
+		if (!expressions_valid(model) || ls_rule_failure_fault_over(model))
 		{
 			model->stale = true;
 			continue;
@@ -210,7 +210,7 @@ ls_model_acquire(const char *name, Snapshot snapshot)
 LsModel *
 ls_model_acquire_to_write(const char *name)
 {
-	Oid			table = ls_score_table(name, true);
+	Oid			table = ls_lead_score_table(name, true);
 
 	if (!OidIsValid(table))
 		return NULL;
@@ -232,7 +232,7 @@ ls_model_to_change(const char *name, bool enabled)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("model \"%s\" does not exist", name)));
 	if (enabled)
-		ls_check_not_suspended(model);
+		ls_rule_failure_refuse_suspended(model);
 	if (enabled && !model->enabled)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -250,9 +250,9 @@ ls_model_release(LsModel *model)
 		free_model(model);
 }
 
-/* ls_rules_forget marks what depends on a relation; it reads nothing. */
+/* ls_model_cache_forget marks what depends on a relation; it reads nothing. */
 void
-ls_rules_forget(Oid relation)
+ls_model_cache_forget(Oid relation)
 {
 	ListCell   *lc;
 
@@ -269,9 +269,9 @@ ls_rules_forget(Oid relation)
 	}
 }
 
-/* ls_rules_forget_rights marks what was read under roles and schemas as they were. */
+/* ls_model_cache_forget_rights marks what was read under roles and schemas as they were. */
 void
-ls_rules_forget_rights(bool schemas)
+ls_model_cache_forget_rights(bool schemas)
 {
 	ListCell   *lc;
 
@@ -295,11 +295,11 @@ has_broken(const LsModel *model)
 }
 
 /*
- * ls_rules_forget_reach marks what leads to functions or types of users, which
+ * ls_model_cache_forget_reach marks what leads to functions or types of users, which
  * have changed, or may not run any more; it reads nothing.
  */
 void
-ls_rules_forget_reach(void)
+ls_model_cache_forget_reach(void)
 {
 	ListCell   *lc;
 
@@ -316,11 +316,11 @@ ls_rules_forget_reach(void)
 }
 
 /*
- * ls_rules_end_transaction drops the uses that an error left behind, and
+ * ls_model_cache_end_transaction drops the uses that an error left behind, and
  * failures that were never reported.
  */
 void
-ls_rules_end_transaction(void)
+ls_model_cache_end_transaction(void)
 {
 	ListCell   *lc;
 

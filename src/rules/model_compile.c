@@ -21,9 +21,9 @@
 
 #include "base/compat.h"
 #include "base/relation.h"
+#include "definitions/current_names.h"
 #include "definitions/extension.h"
 #include "definitions/model_tables.h"
-#include "definitions/newest_text.h"
 #include "rules/score_columns.h"
 
 /* Where a model is being loaded from, handed down while it is compiled */
@@ -42,7 +42,7 @@ usec(const Interval *interval)
 {
 	int64		result;
 
-	if (interval == NULL || !ls_interval_usec(interval, &result))
+	if (interval == NULL || !ls_lead_interval_usec(interval, &result))
 		return 0;
 	return result;
 }
@@ -72,11 +72,11 @@ decay_of(const char *decay)
 }
 
 /*
- * ls_rule_derive fills in what follows from a rule's own columns; what needs
+ * ls_model_derive_rule fills in what follows from a rule's own columns; what needs
  * the model (category, source, expressions) is left alone.
  */
 void
-ls_rule_derive(const LsRuleRow *row, LsRule *rule)
+ls_model_derive_rule(const LsRuleRow *row, LsRule *rule)
 {
 	rule->rule_id = row->rule_id;
 	rule->kind = kind_of(row->kind);
@@ -105,13 +105,13 @@ ls_rule_derive(const LsRuleRow *row, LsRule *rule)
 	if (rule->bucketed)
 	{
 		rule->period = row->period ? usec(row->period) :
-			ls_default_period(&rule->decay, rule->time_frame);
+			ls_decay_default_period(&rule->decay, rule->time_frame);
 		if (rule->period <= 0)
 			return;
 		rule->local = rule->period >= LS_DAY;
-		rule->span = ls_span_periods(ls_span(&rule->decay, rule->time_frame),
-									 rule->period);
-		rule->frame = ls_span_periods(rule->time_frame, rule->period);
+		rule->span = ls_decay_span_periods(ls_decay_span(&rule->decay, rule->time_frame),
+										   rule->period);
+		rule->frame = ls_decay_span_periods(rule->time_frame, rule->period);
 	}
 }
 
@@ -125,17 +125,17 @@ sign_text(StringInfo to, const char *value)
 }
 
 /*
- * ls_rule_signature says what a rule's slots depend on: rules of the same
+ * ls_model_rule_signature says what a rule's slots depend on: rules of the same
  * signature match the same rows and keep the same sums, so that a change of
  * anything else needs no events.
  */
 char *
-ls_rule_signature(const LsRuleRow *row)
+ls_model_rule_signature(const LsRuleRow *row)
 {
 	LsRule		rule = {0};
 	StringInfoData s;
 
-	ls_rule_derive(row, &rule);
+	ls_model_derive_rule(row, &rule);
 	initStringInfo(&s);
 	sign_text(&s, row->kind);
 	sign_text(&s, rule.kind == LS_PROFILE ? NULL : row->source);
@@ -197,7 +197,7 @@ tried(LsModel *model, const LsExprSpec *spec, ErrorData **error)
 	LsExpr	   *expr = reached(model, ls_expr_try_compile(spec, model->context, error));
 
 	if (expr == NULL)
-		ls_model_set_fault(model, *error);
+		ls_rule_failure_set_fault(model, *error);
 	return expr;
 }
 
@@ -257,7 +257,7 @@ load_unless(Load *load, LsSource *source)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_source_rows(load->model->visitors_of, load->snapshot))
+	foreach(lc, ls_lead_sources(load->model->visitors_of, load->snapshot))
 	{
 		LsSourceRow *row = lfirst(lc);
 
@@ -321,7 +321,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 		ls_relation_close(rel, locked);
 		return;
 	}
-	source->broken = ls_table_reach_error(&model->reach, row->relation, model->owner);
+	source->broken = ls_reach_table_error(&model->reach, row->relation, model->owner);
 	if (source->broken)
 	{
 		ls_relation_close(rel, locked);
@@ -363,7 +363,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 
 	rule->name = row->name;
 	rule->event = row->event;
-	ls_rule_derive(row, rule);
+	ls_model_derive_rule(row, rule);
 	rule->category = -1;
 	for (int i = 0; i < model->ncategories; i++)
 		if (strcmp(model->categories[i].name, row->category) == 0)
@@ -371,7 +371,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 	rule->source = -1;
 	if (row->source)
 	{
-		source = ls_source_by_name(model, row->source);
+		source = ls_model_source_by_name(model, row->source);
 		if (source)
 			rule->source = source - model->sources;
 	}
@@ -441,8 +441,8 @@ load_categories(Load *load)
 {
 	LsModel    *model = load->model;
 	List	   *rows = load->definition && load->definition->limits ? load->definition->limits->categories :
-		ls_category_rows(model->name, load->snapshot);
-	List	   *grades = ls_grade_rows(model->name, load->snapshot);
+		ls_lead_categories(model->name, load->snapshot);
+	List	   *grades = ls_lead_grades(model->name, load->snapshot);
 	ListCell   *lc,
 			   *gc;
 
@@ -474,7 +474,7 @@ static void
 load_stages(Load *load, Relation contacts)
 {
 	LsModel    *model = load->model;
-	List	   *rows = ls_stage_rows(model->name, load->snapshot);
+	List	   *rows = ls_lead_stages(model->name, load->snapshot);
 	char	  **names = palloc(sizeof(char *) * (model->ncategories + 1));
 	ListCell   *lc;
 
@@ -511,7 +511,7 @@ load_stages(Load *load, Relation contacts)
 		spec.variables = names;
 		stage->condition = tried(model, &spec, &stage->broken);
 		if (stage->broken && load->snapshot &&
-			(spec.text = ls_words_of_stage(model->name, row->stage)) != NULL)
+			(spec.text = ls_current_names_of_stage(model->name, row->stage)) !=NULL)
 			stage->condition = tried(model, &spec, &stage->broken);
 		need_columns(&model->contact_columns, stage->condition);
 		if (stage->condition && !bms_is_empty(stage->condition->columns))
@@ -561,7 +561,7 @@ load_rules(Load *load)
 {
 	LsModel    *model = load->model;
 	List	   *rows = load->definition ? load->definition->rules :
-		ls_rule_rows(model->name, load->snapshot);
+		ls_lead_rules(model->name, load->snapshot);
 	ListCell   *lc;
 
 	model->staged = model->nstages > 1;
@@ -610,7 +610,7 @@ static void
 load_actions(Load *load)
 {
 	LsModel    *model = load->model;
-	List	   *rows = ls_action_rows(model->name, load->snapshot);
+	List	   *rows = ls_lead_actions(model->name, load->snapshot);
 	int			n = 0;
 	ListCell   *lc;
 
@@ -636,11 +636,11 @@ load_actions(Load *load)
 }
 
 /*
- * ls_source_index sorts a source's rules by the event that they name, so that
+ * ls_model_source_index sorts a source's rules by the event that they name, so that
  * a row looks at those that may match it and no others.
  */
 void
-ls_source_index(LsModel *model, LsSource *source)
+ls_model_source_index(LsModel *model, LsSource *source)
 {
 	MemoryContext old = MemoryContextSwitchTo(model->context);
 	int			mine = source - model->sources;
@@ -661,7 +661,7 @@ ls_source_index(LsModel *model, LsSource *source)
 		else if (source->event)
 			named[nnamed++] = rule;
 	}
-	source->by_event = ls_event_index(model, named, nnamed);
+	source->by_event = ls_match_event_index(model, named, nnamed);
 	source->max_matches = source->nanonymous + nnamed;
 	MemoryContextSwitchTo(old);
 }
@@ -673,13 +673,13 @@ static void
 load_identity(LsModel *model, const LsModelRow *row)
 {
 	const char *definer = row->visitors_of ? row->visitors_of : row->model;
-	const char *visitors = row->visitors_of ? row->model : ls_visitors_model(row->model);
+	const char *visitors = row->visitors_of ? row->model : ls_lead_visitors_model(row->model);
 	Oid			type,
 				collation;
 	int32		typmod;
 
 	model->visitors_of = row->visitors_of;
-	model->rank = ls_model_rank(row->model);
+	model->rank = ls_lead_rank(row->model);
 	if (model->visitors_of == NULL)
 		model->merged_table = ls_extension_table(psprintf("merged_%s", definer), false);
 	if (visitors)
@@ -692,7 +692,7 @@ load_identity(LsModel *model, const LsModelRow *row)
 		return;
 	get_atttypetypmodcoll(model->identity_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, row->owner, row->model, &model->visitor_key);
-	model->target_type = get_atttype(ls_score_table(definer, false), 1);
+	model->target_type = get_atttype(ls_lead_score_table(definer, false), 1);
 }
 
 /*
@@ -703,10 +703,10 @@ static void
 load_trust(LsModel *model)
 {
 	if (model->suspended == NULL)
-		model->suspended = ls_key_reach_error(&model->reach, model->key.type, model->contacts,
+		model->suspended = ls_reach_key_error(&model->reach, model->key.type, model->contacts,
 											  model->owner);
 	if (model->suspended == NULL && OidIsValid(model->visitors_table))
-		model->suspended = ls_key_reach_error(&model->reach, model->visitor_key.type,
+		model->suspended = ls_reach_key_error(&model->reach, model->visitor_key.type,
 											  InvalidOid, model->owner);
 }
 
@@ -717,7 +717,7 @@ load_row(LsModel *model, const LsModelRow *row, const LsModelVersion *limits)
 	model->name = row->model;
 	model->owner = row->owner;
 	model->contacts = row->contacts;
-	model->score_table = ls_score_table(row->model, false);
+	model->score_table = ls_lead_score_table(row->model, false);
 	model->due_table = ls_extension_table(psprintf("due_%s", row->model), false);
 	model->pending_table = ls_extension_table(psprintf("pending_%s", row->model), false);
 	model->purged_table = ls_extension_table(psprintf("purged_%s", row->model), false);
@@ -768,7 +768,7 @@ ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefin
 												  "leadscore model",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	LsModelRow *row = ls_words_of_model(ls_model_row(name, snapshot), &snapshot);
+	LsModelRow *row = ls_current_names_of_model(ls_lead_model(name, snapshot), &snapshot);
 	LsModel    *model;
 	Load		load;
 	Relation	contacts;
@@ -807,25 +807,25 @@ ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefin
 	if (contacts)
 		ls_relation_close(contacts, locked);
 
-	sources = ls_source_rows(name, snapshot);
+	sources = ls_lead_sources(name, snapshot);
 	model->sources = palloc0(sizeof(LsSource) * Max(1, list_length(sources)));
 	foreach(lc, sources)
 		load_source(&load, lfirst(lc), &model->sources[model->nsources++]);
 	load_rules(&load);
 	load_actions(&load);
 	for (int i = 0; i < model->nsources; i++)
-		ls_source_index(model, &model->sources[i]);
+		ls_model_source_index(model, &model->sources[i]);
 	ls_reach_watch(&model->reach);
 	MemoryContextSwitchTo(old);
 	return model;
 }
 
 /*
- * ls_rule_by_version finds the rule whose slot has this version, or NULL.
+ * ls_model_rule_by_version finds the rule whose slot has this version, or NULL.
  * Slots are in the order of rules: mostly it is the one after the last found.
  */
 LsRule *
-ls_rule_by_version(LsModel *model, int64 version)
+ls_model_rule_by_version(LsModel *model, int64 version)
 {
 	int			low = 0,
 				high = model->nrules - 1;
@@ -851,7 +851,7 @@ ls_rule_by_version(LsModel *model, int64 version)
 }
 
 LsSource *
-ls_source_by_name(LsModel *model, const char *name)
+ls_model_source_by_name(LsModel *model, const char *name)
 {
 	for (int i = 0; i < model->nsources; i++)
 		if (strcmp(model->sources[i].name, name) == 0)

@@ -17,7 +17,7 @@
 
 #include "base/decay.h"
 #include "base/key.h"
-#include "definitions/catalog.h"
+#include "definitions/lead_tables.h"
 #include "rules/expression.h"
 
 typedef enum LsKind
@@ -67,7 +67,7 @@ typedef struct LsRule
 	TimestampTz events_before;
 	int64		version;		/* of what it matches: key of its slot; 0: none */
 	bool		skip;			/* matches no row: uncounted, broken, not asked */
-	bool		backfilling;		/* a job backfills it: it matches, and gives nothing */
+	bool		backfilling;	/* a job backfills it: it matches, and gives nothing */
 	bool		watched;		/* an action wants to know when it comes in force */
 	ErrorData  *broken;			/* why it could not be compiled */
 	LsFailures	failures;
@@ -254,43 +254,43 @@ extern LsModel *ls_model_load(const char *name, Snapshot snapshot);
 extern LsModel *ls_model_load_definition(const char *name, Snapshot snapshot,
 										 const LsModelDefinition *definition);
 extern void ls_model_release(LsModel *model);
-extern void ls_rules_forget(Oid relation);
-extern void ls_rules_forget_reach(void);
-extern void ls_rules_forget_rights(bool schemas);
-extern void ls_rules_end_transaction(void);
+extern void ls_model_cache_forget(Oid relation);
+extern void ls_model_cache_forget_reach(void);
+extern void ls_model_cache_forget_rights(bool schemas);
+extern void ls_model_cache_end_transaction(void);
 
-extern void ls_rule_derive(const LsRuleRow *row, LsRule *rule);
-extern char *ls_rule_signature(const LsRuleRow *row);
-extern bool ls_source_match(LsModel *model, LsSource *source,
+extern void ls_model_derive_rule(const LsRuleRow *row, LsRule *rule);
+extern char *ls_model_rule_signature(const LsRuleRow *row);
+extern bool ls_match_source(LsModel *model, LsSource *source,
 							TupleTableSlot *slot, ExprContext *econtext,
 							LsEvent *event);
-extern bool ls_source_match_known(LsModel *model, LsSource *source,
+extern bool ls_match_source_known(LsModel *model, LsSource *source,
 								  TupleTableSlot *slot, ExprContext *econtext,
 								  LsEvent *event);
-extern bool ls_row_contact(LsModel *model, LsSource *source, ExprContext *econtext,
-						   Datum *contact);
-extern bool ls_profile_match(LsModel *model, LsRule *rule, Datum contact,
+extern bool ls_match_contact(LsModel *model, LsSource *source, ExprContext *econtext,
+							 Datum *contact);
+extern bool ls_match_profile(LsModel *model, LsRule *rule, Datum contact,
 							 ExprContext *econtext, double *weight);
-extern struct lsevent_hash *ls_event_index(LsModel *model, LsRule **rules,
-										   int nrules);
-extern LsRule *ls_rule_by_version(LsModel *model, int64 version);
-extern LsSource *ls_source_by_name(LsModel *model, const char *name);
-extern void ls_source_index(LsModel *model, LsSource *source);
+extern struct lsevent_hash *ls_match_event_index(LsModel *model, LsRule **rules,
+												 int nrules);
+extern LsRule *ls_model_rule_by_version(LsModel *model, int64 version);
+extern LsSource *ls_model_source_by_name(LsModel *model, const char *name);
+extern void ls_model_source_index(LsModel *model, LsSource *source);
 extern void ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error,
 						   const Datum *contact);
-extern void ls_key_failed(LsModel *model, LsSource *source, ErrorData *error);
-extern void ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error);
-extern void ls_model_set_fault(LsModel *model, const ErrorData *error);
-extern bool ls_model_fault_over(const LsModel *model);
-extern void ls_check_not_suspended(const LsModel *model);
-extern void ls_model_report_broken(LsModel *model);
-extern void ls_model_report_fault(const LsModel *model, int level);
-extern bool ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t);
+extern void ls_rule_failure_of_key(LsModel *model, LsSource *source, ErrorData *error);
+extern void ls_rule_failure_of_stage(LsModel *model, LsStage *stage, ErrorData *error);
+extern void ls_rule_failure_set_fault(LsModel *model, const ErrorData *error);
+extern bool ls_rule_failure_fault_over(const LsModel *model);
+extern void ls_rule_failure_refuse_suspended(const LsModel *model);
+extern void ls_rule_failure_report_broken(LsModel *model);
+extern void ls_rule_failure_report_fault(const LsModel *model, int level);
+extern bool ls_match_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t);
 extern int64 ls_rule_bucket(const LsModel *model, const LsRule *rule,
 							TimestampTz t);
 extern TimestampTz ls_rule_bucket_start(const LsModel *model, const LsRule *rule,
 										int64 bucket);
-extern TimestampTz ls_next_zone_change(TimestampTz t, pg_tz *tz);
+extern TimestampTz ls_match_next_zone_change(TimestampTz t, pg_tz *tz);
 
 extern void ls_rule_failure_define(void);
 

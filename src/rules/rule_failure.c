@@ -50,14 +50,14 @@ note_failure(LsModel *model, LsFailures *failures, ErrorData *error, const Datum
 #define FAULT_LASTS		(60 * LS_SECOND)
 
 /*
- * ls_model_set_fault notes that something is not as it should be in what a model is
+ * ls_rule_failure_set_fault notes that something is not as it should be in what a model is
  * made of, if that is what an error says.  What it computes is not trusted then: rows
  * that come are left to be counted later (pending_table.c), nothing is stored, until the
  * model is compiled again: when it, or a function of it, is changed, by another
  * session, and after a while by this one.
  */
 void
-ls_model_set_fault(LsModel *model, const ErrorData *error)
+ls_rule_failure_set_fault(LsModel *model, const ErrorData *error)
 {
 	MemoryContext old;
 
@@ -71,9 +71,9 @@ ls_model_set_fault(LsModel *model, const ErrorData *error)
 	MemoryContextSwitchTo(old);
 }
 
-/* ls_model_fault_over tells whether a model is to be compiled again after one. */
+/* ls_rule_failure_fault_over tells whether a model is to be compiled again after one. */
 bool
-ls_model_fault_over(const LsModel *model)
+ls_rule_failure_fault_over(const LsModel *model)
 {
 	TimestampTz now;
 
@@ -83,11 +83,11 @@ ls_model_fault_over(const LsModel *model)
 	return now < model->fault_at || now - model->fault_at >= FAULT_LASTS;
 }
 
-/* ls_model_report_fault says so, as a warning or an error. */
+/* ls_rule_failure_report_fault says so, as a warning or an error. */
 void
-ls_model_report_fault(const LsModel *model, int level)
+ls_rule_failure_report_fault(const LsModel *model, int level)
 {
-	bool		told = ls_may_see_table(model->owner, InvalidOid);
+	bool		told = ls_disclosure_may_see_table(model->owner, InvalidOid);
 
 	ereport(level,
 			(errcode(model->fault->sqlerrcode),
@@ -105,35 +105,35 @@ ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, const Datum *cont
 	if (ls_rule_error == LS_RULE_ERROR_ERROR)
 		ereport(ERROR,
 				(errcode(error->sqlerrcode),
-				 ls_may_see_rule(model, rule) ?
+				 ls_disclosure_may_see_rule(model, rule) ?
 				 errmsg("rule \"%s\" of model \"%s\" failed: %s",
 						rule->name, model->name, error->message) :
 				 errmsg("rule \"%s\" of model \"%s\" failed with SQLSTATE %s",
 						rule->name, model->name, unpack_sql_state(error->sqlerrcode)),
 				 errhint("With leadscore.rule_error = 'warning' the rule is skipped for such rows.")));
-	ls_model_set_fault(model, error);
+	ls_rule_failure_set_fault(model, error);
 	note_failure(model, &rule->failures, error, contact);
 }
 
 /*
- * ls_key_failed notes a row of a source, or of the contact table where it is NULL, of
+ * ls_rule_failure_of_key notes a row of a source, or of the contact table where it is NULL, of
  * which no key can be made.  That is never an error either: it counts for no contact.
  */
 void
-ls_key_failed(LsModel *model, LsSource *source, ErrorData *error)
+ls_rule_failure_of_key(LsModel *model, LsSource *source, ErrorData *error)
 {
-	ls_model_set_fault(model, error);
+	ls_rule_failure_set_fault(model, error);
 	note_failure(model, source ? &source->failures : &model->key_failures, error, NULL);
 }
 
 /*
- * ls_stage_failed notes that a stage's condition could not be evaluated.  That
+ * ls_rule_failure_of_stage notes that a stage's condition could not be evaluated.  That
  * is never an error: it is looked at when rows are read, too.
  */
 void
-ls_stage_failed(LsModel *model, LsStage *stage, ErrorData *error)
+ls_rule_failure_of_stage(LsModel *model, LsStage *stage, ErrorData *error)
 {
-	ls_model_set_fault(model, error);
+	ls_rule_failure_set_fault(model, error);
 	note_failure(model, &stage->failures, error, NULL);
 }
 
@@ -156,7 +156,7 @@ suspended_hint(const LsModel *model)
 static int
 suspended_detail(const LsModel *model)
 {
-	if (!model->former && !ls_may_see_table(model->owner, InvalidOid))
+	if (!model->former && !ls_disclosure_may_see_table(model->owner, InvalidOid))
 		return errdetail("Nothing of it is run: SQLSTATE %s.", unpack_sql_state(model->suspended->sqlerrcode));
 	if (model->unreadable)
 		return errdetail("Nothing is counted, and the scores stay as they are: %s.",
@@ -165,11 +165,11 @@ suspended_detail(const LsModel *model)
 }
 
 /*
- * ls_check_not_suspended refuses to compare what a model has stored with what its
+ * ls_rule_failure_refuse_suspended refuses to compare what a model has stored with what its
  * rules give while they are not run.
  */
 void
-ls_check_not_suspended(const LsModel *model)
+ls_rule_failure_refuse_suspended(const LsModel *model)
 {
 	if (model->suspended)
 		ereport(ERROR,
@@ -178,7 +178,7 @@ ls_check_not_suspended(const LsModel *model)
 				 suspended_detail(model),
 				 suspended_hint(model)));
 	if (model->fault)
-		ls_model_report_fault(model, ERROR);
+		ls_rule_failure_report_fault(model, ERROR);
 }
 
 static void
@@ -192,11 +192,11 @@ report_suspended(const LsModel *model)
 }
 
 /*
- * ls_model_report_broken warns once that a model is suspended or has a fault, and counts
+ * ls_rule_failure_report_broken warns once that a model is suspended or has a fault, and counts
  * its rules and stages that could not be compiled as failures.
  */
 void
-ls_model_report_broken(LsModel *model)
+ls_rule_failure_report_broken(LsModel *model)
 {
 	if (!model->broken_reported)
 	{
@@ -208,12 +208,12 @@ ls_model_report_broken(LsModel *model)
 				ls_rule_failed(model, &model->rules[i], model->rules[i].broken, NULL);
 		for (int i = 0; i < model->nstages && model->suspended == NULL; i++)
 			if (model->stages[i].broken)
-				ls_stage_failed(model, &model->stages[i], model->stages[i].broken);
+				ls_rule_failure_of_stage(model, &model->stages[i], model->stages[i].broken);
 	}
 	if (unlikely(model->fault != NULL) && !model->fault_reported)
 	{
 		model->fault_reported = true;
-		ls_model_report_fault(model, WARNING);
+		ls_rule_failure_report_fault(model, WARNING);
 	}
 }
 

@@ -43,9 +43,9 @@ same_name(LsName a, LsName b)
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* ls_event_index maps event names to the rules that name them. */
+/* ls_match_event_index maps event names to the rules that name them. */
 struct lsevent_hash *
-ls_event_index(LsModel *model, LsRule **rules, int nrules)
+ls_match_event_index(LsModel *model, LsRule **rules, int nrules)
 {
 	lsevent_hash *index = lsevent_create(model->context, Max(nrules, 4), NULL);
 
@@ -71,11 +71,11 @@ ls_event_index(LsModel *model, LsRule **rules, int nrules)
 /* ---------- instants ---------- */
 
 /*
- * ls_instant reads a timestamptz, timestamp or date, the latter two in a time
+ * ls_match_instant reads a timestamptz, timestamp or date, the latter two in a time
  * zone as AT TIME ZONE does.  False for what is no finite instant.
  */
 bool
-ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t)
+ls_match_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t)
 {
 	Timestamp	local;
 	struct pg_tm tm;
@@ -109,7 +109,7 @@ ls_instant(Datum value, Oid type, pg_tz *tz, TimestampTz *t)
 int64
 ls_rule_bucket(const LsModel *model, const LsRule *rule, TimestampTz t)
 {
-	return ls_bucket(rule->local ? ls_clock_local(t, model->tz) : t, rule->period);
+	return ls_decay_bucket(rule->local ? ls_clock_local(t, model->tz) : t, rule->period);
 }
 
 /*
@@ -152,11 +152,11 @@ ls_rule_bucket_start(const LsModel *model, const LsRule *rule, int64 bucket)
 }
 
 /*
- * ls_next_zone_change gives the next instant at which the clocks of a zone are
+ * ls_match_next_zone_change gives the next instant at which the clocks of a zone are
  * changed; DT_NOEND: never.
  */
 TimestampTz
-ls_next_zone_change(TimestampTz t, pg_tz *tz)
+ls_match_next_zone_change(TimestampTz t, pg_tz *tz)
 {
 	pg_time_t	from = timestamptz_to_time_t(t);
 	long int	before_offset,
@@ -252,13 +252,13 @@ column(LsExpr *expr, ExprContext *econtext, bool *isnull)
 }
 
 /*
- * ls_row_contact tells whose a row in econtext is: of a source, or of the contact
+ * ls_match_contact tells whose a row in econtext is: of a source, or of the contact
  * table where source is NULL.  False where it is nobody's: it has no contact, or one
  * that cannot be a key, such as a cookie of several kilobytes.  Whatever looks at rows
  * asks here, so that all agree.
  */
 bool
-ls_row_contact(LsModel *model, LsSource *source, ExprContext *econtext, Datum *contact)
+ls_match_contact(LsModel *model, LsSource *source, ExprContext *econtext, Datum *contact)
 {
 	LsExpr	   *expr = source ? source->contact : model->contact_key;
 	ErrorData  *error = NULL;
@@ -267,7 +267,7 @@ ls_row_contact(LsModel *model, LsSource *source, ExprContext *econtext, Datum *c
 
 	if (ls_expr_eval(expr, econtext, contact, &isnull, &error) != LS_EXPR_OK)
 	{
-		ls_key_failed(model, source, error);
+		ls_rule_failure_of_key(model, source, error);
 		return false;
 	}
 	if (isnull || likely(ls_key_fits(&model->key, *contact)))
@@ -275,16 +275,16 @@ ls_row_contact(LsModel *model, LsSource *source, ExprContext *econtext, Datum *c
 	too_long.sqlerrcode = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
 	too_long.message = "a contact may have up to " CppAsString2(LS_LARGEST_KEY)
 		" bytes, and " CppAsString2(LS_LARGEST_KEY_TEXT) " as text";
-	ls_key_failed(model, source, &too_long);
+	ls_rule_failure_of_key(model, source, &too_long);
 	return false;
 }
 
 /*
- * ls_source_match looks at one row of a source, whose columns lie as in the
+ * ls_match_source looks at one row of a source, whose columns lie as in the
  * source's own table.  False for a row that is not scored.
  */
 bool
-ls_source_match(LsModel *model, LsSource *source, TupleTableSlot *slot,
+ls_match_source(LsModel *model, LsSource *source, TupleTableSlot *slot,
 				ExprContext *econtext, LsEvent *event)
 {
 	event->nmatches = 0;
@@ -292,16 +292,16 @@ ls_source_match(LsModel *model, LsSource *source, TupleTableSlot *slot,
 		(source->unless_column && !slot_attisnull(slot, source->unless_attno)))
 		return false;
 	econtext->ecxt_scantuple = slot;
-	return ls_row_contact(model, source, econtext, &event->contact) &&
-		ls_source_match_known(model, source, slot, econtext, event);
+	return ls_match_contact(model, source, econtext, &event->contact) &&
+		ls_match_source_known(model, source, slot, econtext, event);
 }
 
 /*
- * ls_source_match_known does so for a row of which it is known otherwise whose
+ * ls_match_source_known does so for a row of which it is known otherwise whose
  * it is: of a visitor who is identified, or of a contact that was merged.
  */
 bool
-ls_source_match_known(LsModel *model, LsSource *source, TupleTableSlot *slot,
+ls_match_source_known(LsModel *model, LsSource *source, TupleTableSlot *slot,
 					  ExprContext *econtext, LsEvent *event)
 {
 	bool		isnull;
@@ -312,7 +312,7 @@ ls_source_match_known(LsModel *model, LsSource *source, TupleTableSlot *slot,
 		return false;
 	econtext->ecxt_scantuple = slot;
 	value = slot_getattr(slot, source->time_attno, &isnull);
-	if (isnull || !ls_instant(value, source->time_type, source->tz, &event->at))
+	if (isnull || !ls_match_instant(value, source->time_type, source->tz, &event->at))
 		return false;
 
 	try_rules(model, source->anonymous, source->nanonymous, econtext, event);
@@ -332,9 +332,9 @@ ls_source_match_known(LsModel *model, LsSource *source, TupleTableSlot *slot,
 	return true;
 }
 
-/* ls_profile_match tells whether a profile rule holds on a contact's row. */
+/* ls_match_profile tells whether a profile rule holds on a contact's row. */
 bool
-ls_profile_match(LsModel *model, LsRule *rule, Datum contact,
+ls_match_profile(LsModel *model, LsRule *rule, Datum contact,
 				 ExprContext *econtext, double *weight)
 {
 	return !rule->skip && matches(model, rule, econtext, contact, weight);

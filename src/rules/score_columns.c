@@ -117,7 +117,7 @@ ls_score_columns_check(const LsModel *model, TupleDesc desc)
 static bool
 is_of_before(const LsModel *model, Snapshot snapshot, int64 version)
 {
-	LsModelRow *row = snapshot ? ls_model_row(model->name, NULL) : NULL;
+	LsModelRow *row = snapshot ? ls_lead_model(model->name, NULL) : NULL;
 
 	return row && row->rules_version != version;
 }

@@ -74,7 +74,7 @@ no_bounds(LsBounds *bounds)
 
 /*
  * drift_bounds says how far the exact number may go from a stored one, where
- * what is allowed grows with the exact number (ls_drift).
+ * what is allowed grows with the exact number (ls_score_drift).
  */
 static void
 drift_bounds(const LsModel *model, double stored, LsBounds *bounds)
@@ -101,9 +101,9 @@ static void
 grade_bounds(const LsCategory *category, int band, LsBounds *bounds)
 {
 	if (band >= 0)
-		bounds->low = ls_threshold(category->grade_min[band]);
+		bounds->low = ls_decay_threshold(category->grade_min[band]);
 	if (band + 1 < category->ngrades)
-		bounds->high = ls_threshold(category->grade_min[band + 1]);
+		bounds->high = ls_decay_threshold(category->grade_min[band + 1]);
 }
 
 /* watch sets the bounds from what is true at the start. */
@@ -269,8 +269,8 @@ time_inside(LsModel *model, const Watch *watch, Motion *motion, double further)
 								  motion->fall[i], motion->fall_left[i]));
 		time = fmin(time, time_to(bounds->high - motion->value[i] + further,
 								  motion->rise[i], motion->rise_left[i]));
-		score += category->weight * ls_clamp(motion->value[i], category->min_points,
-											 category->max_points);
+		score += category->weight * ls_decay_clamp(motion->value[i], category->min_points,
+												   category->max_points);
 	}
 	if (!isinf(watch->score.low))
 	{
@@ -411,7 +411,7 @@ ls_next_change_find(LsDue *due, bool *drift)
 		}
 		if (jumps % 1000 == 999)
 			CHECK_FOR_INTERRUPTS();
-		ls_evaluate(due->model, due->state, end, due->score);
+		ls_score_evaluate(due->model, due->state, end, due->score);
 		if (crosses(&search))
 			return end;
 		*drift = true;
@@ -443,7 +443,7 @@ ls_next_change_advance(LsPath *path, const LsStageState *stage, TimestampTz unti
 	if (at == DT_NOEND)
 		return false;
 	ls_state_advance(path->model, path->state, at);
-	ls_evaluate(path->model, path->state, at, path->score);
+	ls_score_evaluate(path->model, path->state, at, path->score);
 	path->at = at;
 	return true;
 }

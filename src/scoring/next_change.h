@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "scoring/evaluate.h"
+#include "scoring/contact_score.h"
 #include "scoring/stage.h"
 #include "scoring/state.h"
 
@@ -61,6 +61,6 @@ typedef struct LsPath
 } LsPath;
 
 extern bool ls_next_change_advance(LsPath *path, const LsStageState *stage,
-						 TimestampTz until);
+								   TimestampTz until);
 
 #endif							/* LEADSCORE_NEXT_CHANGE_H */

@@ -23,12 +23,12 @@
 double
 ls_rule_points_of_bucket(const LsRule *rule, const LsBucket *bucket)
 {
-	double		weight = ls_sum_value(&bucket->sum);
+	double		weight = ls_decay_sum_value(&bucket->sum);
 
 	if (isinf(rule->max_per_period))
 		return weight;
-	return ls_clamp(rule->points * weight,
-					-rule->max_per_period, rule->max_per_period);
+	return ls_decay_clamp(rule->points * weight,
+						  -rule->max_per_period, rule->max_per_period);
 }
 
 /* decayed adds points x weight x decay to a sum, and to the size. */
@@ -36,7 +36,7 @@ static void
 decayed(LsSum *sum, LsContribution *c, double value, double factor)
 {
 	value = ls_score_bounded(value * factor);
-	ls_sum_add(sum, value);
+	ls_decay_sum_add(sum, value);
 	c->size = ls_score_bounded(c->size + fabs(value));
 }
 
@@ -52,12 +52,12 @@ evaluate_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
 	for (int i = 0; i < slot->more->ncompacted; i++)
 	{
 		const LsBucket *compacted = &slot->more->compacted[i];
-		int64		phases = ls_slot_phases(rule);
+		int64		phases = ls_state_slot_phases(rule);
 		int64		past = slot->more->compacted_to - compacted->bucket;
 		int64		purged_at = slot->more->compacted_to -
-			(past - ls_floor_div(past, phases) * phases);
+			(past - ls_decay_floor_div(past, phases) * phases);
 
-		decayed(&sum, c, points * ls_sum_value(&compacted->sum),
+		decayed(&sum, c, points * ls_decay_sum_value(&compacted->sum),
 				ls_decay(&rule->decay, Max(0, now - purged_at) * rule->period));
 	}
 	for (int i = 0; i < slot->more->nbuckets; i++)
@@ -72,7 +72,7 @@ evaluate_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
 				ls_decay(&rule->decay, age * rule->period));
 	}
 	c->matched = rule->frame > 0 ? in_frame : slot->count;
-	c->raw = ls_sum_value(&sum);
+	c->raw = ls_decay_sum_value(&sum);
 }
 
 static void
@@ -85,11 +85,11 @@ evaluate_continuous(const LsRule *rule, const LsSlot *slot, TimestampTz t,
 	c->matched = slot->count;
 	if (rule->decay.kind == LS_DECAY_HALF_LIFE)
 	{
-		ls_sum_shift(&sum, ls_floor_div(t, rule->decay.interval) -
-					 ls_floor_div(slot->last, rule->decay.interval));
-		fall = ls_half_life_fall(t, rule->decay.interval);
+		ls_decay_sum_shift(&sum, ls_decay_floor_div(t, rule->decay.interval) -
+					 ls_decay_floor_div(slot->last, rule->decay.interval));
+		fall = ls_decay_half_life_fall(t, rule->decay.interval);
 	}
-	c->raw = ls_score_bounded(rule->points * ls_sum_value(&sum) * fall);
+	c->raw = ls_score_bounded(rule->points * ls_decay_sum_value(&sum) * fall);
 	c->size = fabs(c->raw);
 }
 
@@ -110,7 +110,7 @@ evaluate_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
 	if (slot->count == 0)
 		return;
 	c->last_match = slot->last;
-	if (ls_rule_needs_buckets(rule))
+	if (ls_state_needs_buckets(rule))
 		evaluate_buckets(model, rule, slot, t, c);
 	else if (!rule->once)
 		evaluate_continuous(rule, slot, t, c);
@@ -171,7 +171,7 @@ evaluate_profile(const LsRule *rule, const LsSlot *slot, LsContribution *c)
 		return;
 	c->matched = 1;
 	c->in_force = true;
-	c->raw = ls_score_bounded(rule->points * ls_sum_value(&slot->sum));
+	c->raw = ls_score_bounded(rule->points * ls_decay_sum_value(&slot->sum));
 	c->size = fabs(c->raw);
 }
 
@@ -192,7 +192,7 @@ add_jump_at_bucket(LsModel *model, const LsRule *rule, LsCurve *curve,
 	add_jump(curve, ls_rule_bucket_start(model, rule, bucket));
 	/* where clocks are put back over midnight, a day may begin twice */
 	if (rule->local && curve->zone_change == DT_NOBEGIN)
-		curve->zone_change = ls_next_zone_change(curve->from, model->tz);
+		curve->zone_change = ls_match_next_zone_change(curve->from, model->tz);
 	if (rule->local)
 		add_jump(curve, curve->zone_change);
 }
@@ -201,9 +201,9 @@ add_jump_at_bucket(LsModel *model, const LsRule *rule, LsCurve *curve,
 static int64
 next_step(const LsRule *rule, int64 age)
 {
-	int64		phases = ls_slot_phases(rule);
+	int64		phases = ls_state_slot_phases(rule);
 
-	return (ls_floor_div(age, phases) + 1) * phases;
+	return (ls_decay_floor_div(age, phases) + 1) * phases;
 }
 
 /*
@@ -298,7 +298,7 @@ curve_of_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
 {
 	if (!c->in_force)
 		return;
-	if (ls_rule_needs_buckets(rule))
+	if (ls_state_needs_buckets(rule))
 		jump_of_buckets(model, rule, slot, c, curve);
 	if (rule->bucketed && rule->once)
 		jump_of_latest(model, rule, slot, c, curve);
@@ -377,8 +377,8 @@ ls_rule_points_add(LsModel *model, const LsState *state, LsRule *rule,
 		counts = false;
 	}
 	else
-		c.points = ls_clamp(c.raw, -rule->max_points, rule->max_points);
-	ls_sum_add(&score->sums[rule->category], c.points);
+		c.points = ls_decay_clamp(c.raw, -rule->max_points, rule->max_points);
+	ls_decay_sum_add(&score->sums[rule->category], c.points);
 	score->size = ls_score_bounded(score->size + c.size);
 	if (c.in_force && rule->disqualifies)
 		score->disqualified = true;

@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "scoring/evaluate.h"
+#include "scoring/contact_score.h"
 
 extern double ls_rule_points_of_bucket(const LsRule *rule, const LsBucket *bucket);
 extern void ls_rule_points_begin_curve(LsModel *model, const LsState *state, TimestampTz t,

@@ -77,19 +77,19 @@ other_grade(LsModel *model, const LsScoreRow *row, const LsScore *now)
  */
 bool
 ls_score_row_is_outdated(LsModel *model, const LsScoreRow *row, const LsScore *at_stored,
-				const LsScore *now)
+						 const LsScore *now)
 {
 	double		exact = 1e-9 * Max(1.0, at_stored->size);
 	bool		other_rules = row->rules_version != model->version;
 
 	if (row->disqualified != now->disqualified ||
 		other_grade(model, row, now) ||
-		differs(row->score, now->score, ls_drift(model, now->score)) ||
+		differs(row->score, now->score, ls_score_drift(model, now->score)) ||
 		(other_rules && differs(row->score, at_stored->score, exact)))
 		return true;
 	for (int i = 0; i < model->ncategories; i++)
 		if (differs(row->categories[i], now->categories[i],
-					ls_drift(model, now->categories[i])) ||
+					ls_score_drift(model, now->categories[i])) ||
 			(other_rules &&
 			 differs(row->categories[i], at_stored->categories[i], exact)))
 			return true;

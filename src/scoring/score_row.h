@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "scoring/evaluate.h"
+#include "scoring/contact_score.h"
 #include "scoring/stage.h"
 #include "scoring/state.h"
 
@@ -48,7 +48,7 @@ ls_score_row_is_known(const LsScoreRow *row)
 extern void ls_score_row_start(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t);
 extern void ls_score_row_take_score(LsModel *model, LsScoreRow *row, const LsScore *score);
 extern bool ls_score_row_is_outdated(LsModel *model, const LsScoreRow *row,
-							const LsScore *at_stored, const LsScore *now);
+									 const LsScore *at_stored, const LsScore *now);
 extern LsStageState ls_score_row_stage_state(const LsScoreRow *row);
 extern void ls_score_row_set_stage_state(LsScoreRow *row, const LsStageState *state);
 

@@ -69,7 +69,7 @@ holds(LsModel *model, LsStage *stage, const LsScore *score, ExprContext *econtex
 	if (ls_expr_eval(stage->condition, econtext, &value, &isnull,
 					 &error) == LS_EXPR_OK)
 		return !isnull && DatumGetBool(value);
-	ls_stage_failed(model, stage, error);
+	ls_rule_failure_of_stage(model, stage, error);
 	return false;
 }
 
@@ -89,7 +89,7 @@ lower_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
 			LsStage *now)
 {
 	for (int i = now - model->stages - 1; i > 0; i--)
-		if (ls_reached(score->score, model->stages[i].leave_below) &&
+		if (ls_decay_reached(score->score, model->stages[i].leave_below) &&
 			holds(model, &model->stages[i], score, econtext))
 			return &model->stages[i];
 	return &model->stages[0];
@@ -106,13 +106,13 @@ next_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
 	if (model->unreadable && now)
 		return now;
 	for (int i = model->nstages - 1; i > place; i--)
-		if (ls_reached(score->score, model->stages[i].enter_at) &&
+		if (ls_decay_reached(score->score, model->stages[i].enter_at) &&
 			holds(model, &model->stages[i], score, econtext))
 			return &model->stages[i];
 	if (now == NULL)
 		return model->nstages > 0 ? &model->stages[0] : NULL;
 	if (now->sticky ||
-		(ls_reached(score->score, now->leave_below) &&
+		(ls_decay_reached(score->score, now->leave_below) &&
 		 holds(model, now, score, econtext)))
 		return now;
 	return lower_stage(model, score, econtext, now);
@@ -192,7 +192,7 @@ bound(LsBounds *bounds, double score, double value)
 
 	if (isinf(value))
 		return;
-	threshold = ls_threshold(value);
+	threshold = ls_decay_threshold(value);
 	if (score >= threshold)
 		bounds->low = fmax(bounds->low, threshold);
 	else

@@ -11,7 +11,7 @@
 #include "postgres.h"
 
 #include "rules/model_compile.h"
-#include "scoring/evaluate.h"
+#include "scoring/contact_score.h"
 #include "scoring/state.h"
 
 #define LS_DISQUALIFIED "disqualified"

@@ -32,9 +32,9 @@ ls_state_init(LsState *state)
 	state->due = DT_NOEND;
 }
 
-/* ls_slot_init makes the slot of no events. */
+/* ls_state_slot_init makes the slot of no events. */
 void
-ls_slot_init(LsSlot *slot, int64 version)
+ls_state_slot_init(LsSlot *slot, int64 version)
 {
 	memset(slot, 0, sizeof(LsSlot));
 	slot->version = version;
@@ -42,9 +42,9 @@ ls_slot_init(LsSlot *slot, int64 version)
 	slot->more = &nothing_more;
 }
 
-/* ls_slot_more gives what may be written of a slot's rarer members. */
+/* ls_state_slot_more gives what may be written of a slot's rarer members. */
 LsSlotMore *
-ls_slot_more(LsSlot *slot)
+ls_state_slot_more(LsSlot *slot)
 {
 	if (slot->more == &nothing_more)
 		slot->more = palloc0(sizeof(LsSlotMore));
@@ -88,7 +88,7 @@ ls_state_slot(LsState *state, int64 version, bool create)
 	memmove(&state->slots[low + 1], &state->slots[low],
 			sizeof(LsSlot) * (state->nslots - low));
 	state->nslots++;
-	ls_slot_init(&state->slots[low], version);
+	ls_state_slot_init(&state->slots[low], version);
 	return &state->slots[low];
 }
 
@@ -106,19 +106,19 @@ remove_slot(LsState *state, int64 version)
 	state->nslots--;
 }
 
-/* ls_rule_needs_buckets: a count and the latest do without. */
+/* ls_state_needs_buckets: a count and the latest do without. */
 bool
-ls_rule_needs_buckets(const LsRule *rule)
+ls_state_needs_buckets(const LsRule *rule)
 {
 	return rule->bucketed && !(rule->once && rule->time_frame == 0);
 }
 
 /*
- * ls_slot_phases: for step decay, buckets whose numbers differ by a multiple
+ * ls_state_slot_phases: for step decay, buckets whose numbers differ by a multiple
  * of this lose their value at the same instants.
  */
 int64
-ls_slot_phases(const LsRule *rule)
+ls_state_slot_phases(const LsRule *rule)
 {
 	return rule->decay.kind == LS_DECAY_STEP ?
 		Max(1, rule->decay.interval / rule->period) : 1;
@@ -127,7 +127,7 @@ ls_slot_phases(const LsRule *rule)
 static LsBucket *
 find_bucket(LsSlot *slot, int64 bucket)
 {
-	LsSlotMore *more = ls_slot_more(slot);
+	LsSlotMore *more = ls_state_slot_more(slot);
 	int			low = 0,
 				high = more->nbuckets;
 
@@ -167,8 +167,8 @@ find_bucket(LsSlot *slot, int64 bucket)
 static void
 align(const LsRule *rule, LsSum *sum, TimestampTz from, TimestampTz to)
 {
-	ls_sum_shift(sum, ls_floor_div(to, rule->decay.interval) -
-				 ls_floor_div(from, rule->decay.interval));
+	ls_decay_sum_shift(sum, ls_decay_floor_div(to, rule->decay.interval) -
+				 ls_decay_floor_div(from, rule->decay.interval));
 }
 
 static void
@@ -181,12 +181,12 @@ add_decaying(const LsRule *rule, LsSlot *slot, TimestampTz at, const LsSum *sum)
 	else if (at > slot->last)
 	{
 		align(rule, &slot->sum, slot->last, at);
-		ls_sum_merge(&slot->sum, &grown);
+		ls_decay_sum_merge(&slot->sum, &grown);
 	}
 	else
 	{
 		align(rule, &grown, at, slot->last);
-		ls_sum_merge(&slot->sum, &grown);
+		ls_decay_sum_merge(&slot->sum, &grown);
 	}
 }
 
@@ -194,13 +194,13 @@ add_decaying(const LsRule *rule, LsSlot *slot, TimestampTz at, const LsSum *sum)
 static void
 add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w)
 {
-	if (ls_rule_needs_buckets(rule))
+	if (ls_state_needs_buckets(rule))
 	{
 		LsBucket   *bucket = find_bucket(slot, ls_rule_bucket(model, rule, at));
 
 		bucket->count++;
 		if (!rule->once)
-			ls_sum_add(&bucket->sum, w);
+			ls_decay_sum_add(&bucket->sum, w);
 	}
 	else if (!rule->once && rule->kind != LS_ABSENCE)
 	{
@@ -208,11 +208,11 @@ add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w
 		{
 			LsSum		grown = {0, 0};
 
-			ls_sum_add(&grown, w * ls_half_life_rise(at, rule->decay.interval));
+			ls_decay_sum_add(&grown, w * ls_decay_half_life_rise(at, rule->decay.interval));
 			add_decaying(rule, slot, at, &grown);
 		}
 		else
-			ls_sum_add(&slot->sum, w);
+			ls_decay_sum_add(&slot->sum, w);
 	}
 	slot->count++;
 	slot->last = Max(slot->last, at);
@@ -221,7 +221,7 @@ add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w
 static void
 add_future(LsSlot *slot, TimestampTz at, double weight)
 {
-	LsSlotMore *more = ls_slot_more(slot);
+	LsSlotMore *more = ls_state_slot_more(slot);
 	int			i;
 
 	more->future = more->future ?
@@ -298,7 +298,7 @@ ls_state_advance(LsModel *model, LsState *state, TimestampTz now)
 
 		if (slot->more->nfuture == 0 || slot->more->future[0].at > now)
 			continue;
-		rule = ls_rule_by_version(model, slot->version);
+		rule = ls_model_rule_by_version(model, slot->version);
 		for (due = 0; due < slot->more->nfuture && slot->more->future[due].at <= now; due++)
 			if (rule)
 				add_to_slot(model, rule, slot, slot->more->future[due].at,
@@ -313,9 +313,9 @@ ls_state_advance(LsModel *model, LsState *state, TimestampTz now)
 static int64
 phase_of(const LsRule *rule, int64 bucket)
 {
-	int64		phases = ls_slot_phases(rule);
+	int64		phases = ls_state_slot_phases(rule);
 
-	return bucket - ls_floor_div(bucket, phases) * phases;
+	return bucket - ls_decay_floor_div(bucket, phases) * phases;
 }
 
 /* compact_bucket adds a bucket to the sum of its phase. */
@@ -341,7 +341,7 @@ compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 		compacted->bucket = phase;
 	}
 	compacted->count += bucket->count;
-	ls_sum_add(&compacted->sum, ls_rule_points_of_bucket(rule, bucket) *
+	ls_decay_sum_add(&compacted->sum, ls_rule_points_of_bucket(rule, bucket) *
 			   ls_decay(&rule->decay, (purged_at - bucket->bucket) * rule->period));
 }
 
@@ -356,8 +356,8 @@ compact_to(const LsRule *rule, LsSlot *slot, int64 to)
 			phase_of(rule, slot->more->compacted_to - phase);
 		int64		to_held = to - phase_of(rule, to - phase);
 
-		ls_sum_scale(&slot->more->compacted[i].sum,
-					 ls_decay(&rule->decay, (to_held - from_held) * rule->period));
+		ls_decay_sum_scale(&slot->more->compacted[i].sum,
+						   ls_decay(&rule->decay, (to_held - from_held) * rule->period));
 	}
 	slot->more->compacted_to = to;
 }
@@ -394,7 +394,7 @@ ls_state_compact(LsModel *model, LsState *state)
 	for (int i = 0; i < state->nslots; i++)
 	{
 		LsSlot	   *slot = &state->slots[i];
-		LsRule	   *rule = ls_rule_by_version(model, slot->version);
+		LsRule	   *rule = ls_model_rule_by_version(model, slot->version);
 
 		if (rule && slot->more->nbuckets > 1)
 			compact_slot(rule, slot);
@@ -421,7 +421,7 @@ ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta)
 		if (to == NULL || to->more->ncompacted == 0 ||
 			from->more->buckets[0].bucket > to->more->compacted_to)
 			continue;
-		rule = ls_rule_by_version(model, from->version);
+		rule = ls_model_rule_by_version(model, from->version);
 		if (rule && !isinf(rule->max_per_period))
 			return false;
 	}
@@ -444,7 +444,7 @@ merge_buckets(const LsRule *rule, LsSlot *slot, const LsSlot *delta)
 		}
 		to = find_bucket(slot, from->bucket);
 		to->count += from->count;
-		ls_sum_merge(&to->sum, &from->sum);
+		ls_decay_sum_merge(&to->sum, &from->sum);
 	}
 }
 
@@ -464,7 +464,7 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 	for (int i = 0; i < delta->nslots; i++)
 	{
 		const LsSlot *from = &delta->slots[i];
-		LsRule	   *rule = ls_rule_by_version(model, from->version);
+		LsRule	   *rule = ls_model_rule_by_version(model, from->version);
 		LsSlot	   *to;
 
 		if (rule == NULL)
@@ -478,7 +478,7 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 		if (!rule->bucketed && rule->decay.kind == LS_DECAY_HALF_LIFE)
 			add_decaying(rule, to, from->last, &from->sum);
 		else
-			ls_sum_merge(&to->sum, &from->sum);
+			ls_decay_sum_merge(&to->sum, &from->sum);
 		to->count += from->count;
 		to->last = Max(to->last, from->last);
 	}
@@ -523,7 +523,7 @@ ls_state_drop_unknown(LsModel *model, LsState *state)
 	int			kept = 0;
 
 	for (int i = 0; i < state->nslots; i++)
-		if (ls_rule_by_version(model, state->slots[i].version) != NULL)
+		if (ls_model_rule_by_version(model, state->slots[i].version) != NULL)
 			state->slots[kept++] = state->slots[i];
 	state->nslots = kept;
 }
@@ -556,5 +556,5 @@ ls_state_take_profile(LsModel *model, LsState *state, const LsState *profile)
 			remove_slot(state, model->profiles[i]->version);
 	for (int i = 0; i < profile->nslots; i++)
 		ls_state_set_profile(state, profile->slots[i].version, true,
-							 ls_sum_value(&profile->slots[i].sum));
+							 ls_decay_sum_value(&profile->slots[i].sum));
 }

@@ -26,7 +26,7 @@
 typedef enum LsStageOverride
 {
 	LS_OVERRIDE_NONE,
-	LS_OVERRIDE_ABOVE,		/* above that: kept until it is reached */
+	LS_OVERRIDE_ABOVE,			/* above that: kept until it is reached */
 	LS_OVERRIDE_BELOW			/* below that: kept until the score is down to it */
 } LsStageOverride;
 
@@ -58,7 +58,7 @@ typedef struct LsSlotMore
 	LsBucket   *buckets;
 	int			ncompacted;
 	int			nfuture;
-	LsBucket   *compacted;			/* bucket is the phase */
+	LsBucket   *compacted;		/* bucket is the phase */
 	int64		compacted_to;
 	LsFuture   *future;			/* ascending */
 } LsSlotMore;
@@ -76,7 +76,7 @@ typedef struct LsSlot
 	int64		count;
 	TimestampTz last;			/* DT_NOBEGIN: none */
 	LsSum		sum;
-	LsSlotMore *more;			/* never NULL: to be read only, until ls_slot_more() */
+	LsSlotMore *more;			/* never NULL: to be read only, until ls_state_slot_more() */
 } LsSlot;
 
 typedef struct LsState
@@ -121,11 +121,11 @@ extern bytea *ls_state_encode(const LsState *state);
 extern void ls_state_decode(const bytea *bytes, LsState *state);
 
 /* shared with state_codec.c */
-extern void ls_slot_init(LsSlot *slot, int64 version);
-extern LsSlotMore *ls_slot_more(LsSlot *slot);
+extern void ls_state_slot_init(LsSlot *slot, int64 version);
+extern LsSlotMore *ls_state_slot_more(LsSlot *slot);
 
 /* shared with evaluation */
-extern int64 ls_slot_phases(const LsRule *rule);
-extern bool ls_rule_needs_buckets(const LsRule *rule);
+extern int64 ls_state_slot_phases(const LsRule *rule);
+extern bool ls_state_needs_buckets(const LsRule *rule);
 
 #endif							/* LEADSCORE_STATE_H */

@@ -426,7 +426,7 @@ get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
 	version = get_count(from);
 	if (version == 0 || pg_add_s64_overflow(version, previous, &version))
 		malformed();
-	ls_slot_init(slot, version);
+	ls_state_slot_init(slot, version);
 	get_bytes(from, &flags, 1);
 	slot->count = get_count(from);
 	if (flags & SLOT_LAST)
@@ -439,7 +439,7 @@ get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
 	}
 	get_sum(from, &slot->sum, flags & SUM_MASK, slot->count);
 	if (flags & (SLOT_BUCKETS | SLOT_FOLDED | SLOT_FUTURE))
-		ls_slot_more(slot);
+		ls_state_slot_more(slot);
 	if (flags & SLOT_BUCKETS)
 	{
 		slot->more->buckets = get_buckets(from, false, &slot->more->nbuckets);
@@ -506,7 +506,7 @@ ls_state_decode(const bytea *bytes, LsState *state)
 		int64		due = get_signed(&from);
 
 		state->due_drift = (due & 1) != 0;
-		state->due = instant(base(state), ls_floor_div(due, 2));
+		state->due = instant(base(state), ls_decay_floor_div(due, 2));
 	}
 	if (head[1] & HAS_OVERRIDE)
 		get_bytes(&from, &override, 1);

@@ -42,7 +42,7 @@ ls_transition_score(LsModel *model)
 static void
 evaluate_at(LsTransition *tr, TimestampTz at)
 {
-	ls_evaluate(tr->model, &tr->row->state, at, tr->score);
+	ls_score_evaluate(tr->model, &tr->row->state, at, tr->score);
 	tr->at = at;
 }
 
@@ -59,7 +59,7 @@ begin(LsTransition *tr)
 	tr->in_force = palloc0(sizeof(bool) * model->nrules);
 	if (!tr->exists)
 		return;
-	ls_evaluate(model, &tr->row->state, ls_score_row_instant(tr->row), tr->score);
+	ls_score_evaluate(model, &tr->row->state, ls_score_row_instant(tr->row), tr->score);
 	tr->at = tr->score->at;
 	for (int i = 0; i < model->nrules; i++)
 		tr->in_force[i] = tr->score->contributions[i].in_force;
@@ -88,8 +88,8 @@ static bool
 crosses_level(const LsTransition *tr)
 {
 	for (int i = 0; i < tr->model->nlevels; i++)
-		if (ls_reached(tr->last_score, tr->model->levels[i]) !=
-			ls_reached(tr->score->score, tr->model->levels[i]))
+		if (ls_decay_reached(tr->last_score, tr->model->levels[i]) !=
+			ls_decay_reached(tr->score->score, tr->model->levels[i]))
 			return true;
 	return false;
 }
@@ -259,8 +259,8 @@ ls_transition_changes_nothing(LsTransition *tr)
 	LsScore    *at_stored = ls_score_make(tr->model, false);
 	bool		drift;
 
-	ls_evaluate(tr->model, &row->state, ls_score_row_instant(row), at_stored);
-	ls_evaluate(tr->model, &row->state, tr->now, tr->score);
+	ls_score_evaluate(tr->model, &row->state, ls_score_row_instant(row), at_stored);
+	ls_score_evaluate(tr->model, &row->state, tr->now, tr->score);
 	return row->state.due > tr->now &&
 		!ls_score_row_is_outdated(tr->model, row, at_stored, tr->score) &&
 		!ls_stage_step(tr->model, tr->score, tr->econtext, &stage, tr->now) &&

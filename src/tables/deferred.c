@@ -10,7 +10,7 @@
  * is newer than it, and one that commits gives what it has to its parent, where it
  * is added to what is below.
  *
- * capture/flush.c does what is deferred.
+ * capture/flush_deferred.c does what is deferred.
  *
  *-------------------------------------------------------------------------
  */

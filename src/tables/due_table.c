@@ -140,7 +140,7 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 	/* it may be dropped while we wait */
 	if (!OidIsValid(relid) || !ls_table_scan_try_open(&scan, relid, AccessShareLock, NULL))
 		return 0;
-	ls_table_layout_check(scan.rel, "due_", get_atttype(ls_score_table(model, false), 1));
+	ls_table_layout_check(scan.rel, "due_", get_atttype(ls_lead_score_table(model, false), 1));
 	/* without an index nothing is counted, and nothing can be done, which says why */
 	index = rows ? ls_table_scan_key_index_required(scan.rel, DUE_NCOLUMNS) :
 		ls_table_scan_key_index(scan.rel, DUE_NCOLUMNS);
@@ -201,7 +201,7 @@ ls_due_cursor_open(LsModel *model, TimestampTz until)
 	Relation	rel = table_open(model->due_table, AccessShareLock);
 	Oid			type = TIMESTAMPTZOID;
 	Datum		value = TimestampTzGetDatum(until);
-	LsUser	saved;
+	LsUser		saved;
 	SPIPlanPtr	plan;
 
 	ls_table_layout_check(rel, "due_", model->key.type);
@@ -237,7 +237,7 @@ ls_due_cursor_next(LsDueCursor *cursor, LsDueRow *row)
 	if (cursor->at == cursor->rows)
 	{
 		MemoryContext old = CurrentMemoryContext;
-		LsUser	saved;
+		LsUser		saved;
 
 		if (cursor->table)
 			SPI_freetuptable(cursor->table);

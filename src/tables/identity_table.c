@@ -214,7 +214,7 @@ is_pending(LsModel *model, Datum visitor)
 bool
 ls_identity_pending(LsModel *model, Datum contact)
 {
-	LsIdentities	identities;
+	LsIdentities identities;
 	LsPending	pending;
 	bool		found = false;
 

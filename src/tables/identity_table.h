@@ -16,7 +16,7 @@
 typedef enum LsIdentityLook
 {
 	LS_IDENTITY_SEEN,			/* as the active snapshot sees it */
-	LS_IDENTITY_NEWEST,				/* as it is now ... */
+	LS_IDENTITY_NEWEST,			/* as it is now ... */
 	LS_IDENTITY_LOCKED			/* ... and locked until the transaction ends */
 } LsIdentityLook;
 
@@ -34,7 +34,7 @@ extern bool ls_identity_has_merges(LsModel *model);
 extern bool ls_identity_has_visitors(LsModel *model);
 extern char *ls_identity_place(LsModel *model);
 extern bool ls_identity_find(LsModel *model, Datum contact, LsIdentityLook look,
-						  Datum *target);
+							 Datum *target);
 extern void ls_identity_of(LsModel *model, Datum contact, LsIdentities *identities);
 extern void ls_identity_enqueue(LsModel *model, Datum target);
 extern bool ls_identity_may_be_pending(LsModel *model);

@@ -87,7 +87,7 @@ moved(const LsTransitionEvent *event)
 static bool
 crossed(double level, double score, double other)
 {
-	return ls_reached(score, level) && !ls_reached(other, level);
+	return ls_decay_reached(score, level) && !ls_decay_reached(other, level);
 }
 
 static bool
@@ -167,7 +167,7 @@ add_text(StringInfo json, const char *name, const char *value)
 static void
 add_number(StringInfo json, const char *name, double value)
 {
-	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
+	char text[	DOUBLE_SHORTEST_DECIMAL_LEN];
 
 	double_to_shortest_decimal_buf(value, text);
 	if (isfinite(value))
@@ -181,7 +181,7 @@ static void
 add_instant(StringInfo json, const char *name, TimestampTz at)
 {
 	static const int utc = 0;
-	char		text[MAXDATELEN + 1];
+	char text[	MAXDATELEN + 1];
 
 	(void) JsonEncodeDateTime(text, TimestampTzGetDatum(at), TIMESTAMPTZOID, &utc);
 	add_text(json, name, text);

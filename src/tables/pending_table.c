@@ -106,7 +106,7 @@ ls_pending_replaces(LsModel *model, Datum contact, bool deferrable)
 	if (likely(model->fault == NULL))
 		return false;
 	if (!deferrable)
-		ls_model_report_fault(model, ERROR);
+		ls_rule_failure_report_fault(model, ERROR);
 	ls_pending_add_one(model, contact, NULL, false);
 	return true;
 }

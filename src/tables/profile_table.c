@@ -70,7 +70,7 @@ ls_profile_of_state(const LsModel *model, const LsState *state, LsProfile *profi
 		if (slot == NULL || slot->count == 0)
 			continue;
 		profile->versions[profile->n] = version;
-		profile->weights[profile->n++] = ls_sum_value(&slot->sum);
+		profile->weights[profile->n++] = ls_decay_sum_value(&slot->sum);
 	}
 }
 

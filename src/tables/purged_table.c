@@ -45,7 +45,7 @@
 #include "definitions/table_layout.h"
 #include "tables/identity_table.h"
 
-int			ls_on_delete = LS_ON_DELETE_SOURCE;
+int			ls_purged_on_delete = LS_ON_DELETE_SOURCE;
 
 /* columns of purged_<model> */
 enum
@@ -81,9 +81,9 @@ warn_ignored(LsModel *model)
 bool
 ls_purged_is_kept(const LsModel *model, const LsSource *source)
 {
-	bool		keep = ls_on_delete == LS_ON_DELETE_KEEP;
+	bool		keep = ls_purged_on_delete == LS_ON_DELETE_KEEP;
 
-	if (ls_on_delete == LS_ON_DELETE_SOURCE || keep == source->keep)
+	if (ls_purged_on_delete == LS_ON_DELETE_SOURCE || keep == source->keep)
 		return source->keep;
 	if (has_privs_of_role(GetUserId(), model->owner))
 		return keep;
@@ -113,7 +113,7 @@ until(const LsState *state)
 /* ls_purged_add writes what events of a contact add up to. */
 void
 ls_purged_add(LsRowWriter *table, Datum contact, const char *source,
-			   const LsState *state)
+			  const LsState *state)
 {
 	bytea	   *bytes = ls_state_encode(state);
 	text	   *name = cstring_to_text(source);
@@ -196,7 +196,7 @@ says_of(const LsRuleVersion *row, const LsRule *rule, int nrules)
 static void
 load_former(LsModel *model)
 {
-	List	   *rows = ls_rule_versions(model->name, NULL);
+	List	   *rows = ls_lead_rule_versions(model->name, NULL);
 	LsFormer   *former;
 	int			n = 0;
 	ListCell   *lc;
@@ -329,7 +329,7 @@ ls_purged_query(LsModel *model, const char *rest)
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT t.contact_id FROM (");
 	if (model->visitors_of == NULL)
-		append_contacts(&sql, model, ls_visitors_model(model->name));
+		append_contacts(&sql, model, ls_lead_visitors_model(model->name));
 	else
 	{
 		appendStringInfo(&sql, "SELECT k.contact_id FROM %s k",
@@ -358,7 +358,7 @@ rows_of(LsModel *model, Datum contact)
 	{
 		LsPurged   *row = read_row(model, &scan);
 
-		if (ls_source_by_name(model, row->source))
+		if (ls_model_source_by_name(model, row->source))
 			rows = lappend(rows, row);
 	}
 	ls_table_scan_close(&scan, AccessShareLock);
@@ -372,7 +372,7 @@ rows_of(LsModel *model, Datum contact)
 List *
 ls_purged_rows(LsModel *model, Datum contact)
 {
-	LsIdentities	identities;
+	LsIdentities identities;
 	LsModel    *visitors;
 	List	   *rows;
 
@@ -384,9 +384,9 @@ ls_purged_rows(LsModel *model, Datum contact)
 	rows = rows_of(model, contact);
 	for (int i = 0; i < identities.nsources; i++)
 		rows = list_concat(rows, rows_of(model, identities.sources[i]));
-	if (identities.nvisitors == 0 || ls_visitors_model(model->name) == NULL)
+	if (identities.nvisitors == 0 || ls_lead_visitors_model(model->name) == NULL)
 		return rows;
-	visitors = ls_model_acquire(ls_visitors_model(model->name), NULL);
+	visitors = ls_model_acquire(ls_lead_visitors_model(model->name), NULL);
 	for (int i = 0; visitors && i < identities.nvisitors; i++)
 		rows = list_concat(rows, rows_of(visitors, identities.visitors[i]));
 	if (visitors)
@@ -427,7 +427,7 @@ purged(LsModel *model, List **sources, List **latest)
 		char	   *source = ls_sql_text(rows, i, 1);
 		TimestampTz *at = palloc(sizeof(TimestampTz));
 
-		if (ls_source_by_name(model, source) == NULL)
+		if (ls_model_source_by_name(model, source) == NULL)
 			continue;
 		*at = DatumGetTimestampTz(ls_sql_value(rows, i, 2, NULL));
 		*sources = lappend(*sources, source);
@@ -457,7 +457,7 @@ backfilled_before(LsModel *model, const LsRule *rule)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_rule_versions(model->name, NULL))
+	foreach(lc, ls_lead_rule_versions(model->name, NULL))
 	{
 		LsRuleVersion *row = lfirst(lc);
 
@@ -503,7 +503,7 @@ ls_purged_define(void)
 	DefineCustomEnumVariable("leadscore.on_delete",
 							 "What deleting events means for the scores.",
 							 "source: what attach() was told; retract: they never happened; keep: they happened, and are only not stored any longer.",
-							 &ls_on_delete, LS_ON_DELETE_SOURCE,
+							 &ls_purged_on_delete, LS_ON_DELETE_SOURCE,
 							 on_delete_options, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 }

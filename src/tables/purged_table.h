@@ -24,7 +24,7 @@ typedef enum LsOnDelete
 	LS_ON_DELETE_KEEP
 } LsOnDelete;
 
-extern int	ls_on_delete;
+extern int	ls_purged_on_delete;
 
 /* One row: contributions of events of one contact that were purged together */
 typedef struct LsPurged
@@ -39,7 +39,7 @@ extern bool ls_purged_is_kept(const LsModel *model, const LsSource *source);
 /* rows are only inserted, so sessions do not wait for each other */
 extern LsRowWriter *ls_purged_open(LsModel *model);
 extern void ls_purged_add(LsRowWriter *table, Datum contact, const char *source,
-						   const LsState *state);
+						  const LsState *state);
 
 extern bool ls_purged_any(LsModel *model);
 

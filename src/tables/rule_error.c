@@ -198,7 +198,7 @@ warn_of_rule(LsModel *model, LsRule *rule, int64 number)
 {
 	const LsFailures *failures = &rule->failures;
 
-	if (ls_may_see_rule(model, rule))
+	if (ls_disclosure_may_see_rule(model, rule))
 		ereport(WARNING,
 				(errcode(failures->code),
 				 rule->broken ?
@@ -243,7 +243,7 @@ report_stage(LsModel *model, LsStage *stage)
 
 	if (!is_time(&report->warned_at))
 		 /* said already */ ;
-	else if (ls_may_see_stage(model, stage))
+	else if (ls_disclosure_may_see_stage(model, stage))
 		ereport(WARNING,
 				(errcode(failures->code),
 				 errmsg("the condition of stage \"%s\" of model \"%s\" failed and counts as false: %s",
@@ -275,7 +275,7 @@ report_keys(LsModel *model, LsSource *source)
 				 errmsg_plural("ignoring " INT64_FORMAT " row of table \"%s\" in model \"%s\"",
 							   "ignoring " INT64_FORMAT " rows of table \"%s\" in model \"%s\"",
 							   report->unwarned, report->unwarned, get_rel_name(relation), model->name),
-				 ls_may_see_table(model->owner, relation) || failures->code == ERRCODE_PROGRAM_LIMIT_EXCEEDED ?
+				 ls_disclosure_may_see_table(model->owner, relation) || failures->code == ERRCODE_PROGRAM_LIMIT_EXCEEDED ?
 				 errdetail("No contact can be made of column \"%s\": %s.",
 						   source ? source->contact_column : model->key_column, failures->message) :
 				 errdetail("No contact can be made of column \"%s\": SQLSTATE %s.",
@@ -296,7 +296,7 @@ ls_rule_error_report(LsModel *model)
 	/* it may be mended before the transaction commits, and is told then */
 	if (model->unreadable && ls_contacts_undecided)
 		return;
-	ls_model_report_broken(model);
+	ls_rule_failure_report_broken(model);
 	if (model->nfailing == 0)
 		return;
 	for (int i = 0; i < model->nrules; i++)

@@ -40,7 +40,7 @@ ls_guard(PG_FUNCTION_ARGS)
 											   LS_FIRED_DELETE | LS_FIRED_TRUNCATE);
 
 	if (!ls_sql_is_writing() && !(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
-								   has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner)))
+								  has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner)))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("table \"%s\" is maintained by leadscore and cannot be written",
@@ -107,7 +107,7 @@ check_values(LsModel *model, const Datum *values, const bool *nulls)
 /* read_values reads a row of score_<model>. */
 static void
 read_values(LsModel *model, const Datum *values, const bool *nulls,
-			 LsScoreRow *row)
+			LsScoreRow *row)
 {
 	check_values(model, values, nulls);
 	row->contact = values[0];
@@ -165,7 +165,7 @@ try_read(LsModel *model, Datum *values, const bool *nulls, LsScoreRow *row)
 /* ls_score_table_read_tuple reads a row that a query gave, or the table. */
 void
 ls_score_table_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
-				  LsScoreRow *row)
+						  LsScoreRow *row)
 {
 	int			natts = Max(desc->natts, model->score_natts);
 	Datum	   *values = palloc(sizeof(Datum) * natts);

@@ -15,9 +15,9 @@
 #include "scoring/score_row.h"
 
 extern void ls_score_table_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
-							  LsScoreRow *row);
+									  LsScoreRow *row);
 extern void ls_score_table_values(LsModel *model, const LsScoreRow *row,
-						  Datum *values, bool *nulls);
+								  Datum *values, bool *nulls);
 
 /* score_<model>, open to be written to */
 typedef struct LsScoreTable

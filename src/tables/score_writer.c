@@ -49,8 +49,8 @@ struct LsScoreWriter
 	bool		locked_to_read; /* the tables that contacts are counted from */
 	ExprContext *stage_context; /* where conditions of stages need the contact's row */
 	LsRowWriter *due;			/* opened when it is first needed */
-	LsStageHistory  *history;
-	LsRowWriter *profiles;	/* and so is this */
+	LsStageHistory *history;
+	LsRowWriter *profiles;		/* and so is this */
 	int64		transitions;	/* of stage, of all changes */
 	LsPending	taken;			/* what was pending, of the change in hand ... */
 	MemoryContext taken_context;	/* ... which may need several attempts */
@@ -78,11 +78,11 @@ ls_score_writer_open(LsModel *model, const char *cause)
 	writer->model = model;
 	writer->cause = cause;
 	writer->context = AllocSetContextCreate(CurrentMemoryContext,
-										   "leadscore change",
-										   ALLOCSET_DEFAULT_SIZES);
+											"leadscore change",
+											ALLOCSET_DEFAULT_SIZES);
 	writer->taken_context = AllocSetContextCreate(CurrentMemoryContext,
-												 "leadscore pending",
-												 ALLOCSET_SMALL_SIZES);
+												  "leadscore pending",
+												  ALLOCSET_SMALL_SIZES);
 	ls_pending_init(&writer->taken);
 	writer->score = ls_transition_score(model);
 	writer->history = ls_stage_history_open(model);
@@ -448,7 +448,7 @@ was_taken(LsScoreWriter *writer, Datum contact)
 static void
 report_damage(LsModel *model, Datum contact, const ErrorData *damage)
 {
-	bool		may_see = ls_may_see_table(model->owner, model->score_table);
+	bool		may_see = ls_disclosure_may_see_table(model->owner, model->score_table);
 
 	ereport(WARNING,
 			(errcode(damage->sqlerrcode),
@@ -583,7 +583,7 @@ LsOutcome
 ls_score_writer_change(LsScoreWriter *writer, const LsChange *change)
 {
 	MemoryContext old = MemoryContextSwitchTo(writer->context);
-	ErrorContextCallback callback = {error_context_stack, ls_undisclosed_context, writer->model};
+	ErrorContextCallback callback = {error_context_stack, ls_disclosure_context, writer->model};
 	LsOutcome	outcome;
 
 	error_context_stack = &callback;

@@ -43,7 +43,7 @@ struct LsStageHistory
 LsStageHistory *
 ls_stage_history_open(LsModel *model)
 {
-	LsStageHistory  *history = palloc0(sizeof(LsStageHistory));
+	LsStageHistory *history = palloc0(sizeof(LsStageHistory));
 
 	history->model = model;
 	history->context = CurrentMemoryContext;

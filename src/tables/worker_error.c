@@ -152,7 +152,7 @@ ls_worker_error_forget(const char *model, TimestampTz before)
 	LsSqlArguments args = {.newest = true};
 
 	ls_sql_add(&args, TIMESTAMPTZOID, TimestampTzGetDatum(before));
-	ls_sql_execute_as_owner(ls_score_table(model, false),
+	ls_sql_execute_as_owner(ls_lead_score_table(model, false),
 							psprintf("DELETE FROM leadscore.worker_error_%s"
 									 " WHERE retry_at OPERATOR(pg_catalog.<) $1", model), &args);
 }

@@ -26,10 +26,10 @@ near(double got, double wanted)
 static void
 test_floor_div(void **state)
 {
-	assert_int_equal(ls_floor_div(7, 2), 3);
-	assert_int_equal(ls_floor_div(-7, 2), -4);
-	assert_int_equal(ls_floor_div(-8, 2), -4);
-	assert_int_equal(ls_floor_div(0, 5), 0);
+	assert_int_equal(ls_decay_floor_div(7, 2), 3);
+	assert_int_equal(ls_decay_floor_div(-7, 2), -4);
+	assert_int_equal(ls_decay_floor_div(-8, 2), -4);
+	assert_int_equal(ls_decay_floor_div(0, 5), 0);
 }
 
 static void
@@ -67,12 +67,12 @@ test_landmarks(void **state)
 
 	for (int i = 0; i < 4; i++)
 	{
-		int64_t		halvings = ls_floor_div(t, half.interval) -
-			ls_floor_div(instants[i], half.interval);
+		int64_t		halvings = ls_decay_floor_div(t, half.interval) -
+			ls_decay_floor_div(instants[i], half.interval);
 
 		wanted += ls_decay(&half, t - instants[i]);
-		got += ldexp(ls_half_life_rise(instants[i], half.interval), -(int) halvings) *
-			ls_half_life_fall(t, half.interval);
+		got += ldexp(ls_decay_half_life_rise(instants[i], half.interval), -(int) halvings) *
+			ls_decay_half_life_fall(t, half.interval);
 	}
 	near(got, wanted);
 }
@@ -81,12 +81,12 @@ static void
 test_buckets(void **state)
 {
 	/* Monday 2000-01-03 begins period 0, whatever the period */
-	assert_int_equal(ls_bucket(2 * LS_DAY, LS_WEEK), 0);
-	assert_int_equal(ls_bucket(2 * LS_DAY - 1, LS_WEEK), -1);
-	assert_int_equal(ls_bucket(9 * LS_DAY, LS_WEEK), 1);
-	assert_int_equal(ls_span_periods(14 * LS_DAY, LS_DAY), 14);
-	assert_int_equal(ls_span_periods(14 * LS_DAY + 1, LS_DAY), 15);
-	assert_int_equal(ls_span_periods(0, LS_DAY), 0);
+	assert_int_equal(ls_decay_bucket(2 * LS_DAY, LS_WEEK), 0);
+	assert_int_equal(ls_decay_bucket(2 * LS_DAY - 1, LS_WEEK), -1);
+	assert_int_equal(ls_decay_bucket(9 * LS_DAY, LS_WEEK), 1);
+	assert_int_equal(ls_decay_span_periods(14 * LS_DAY, LS_DAY), 14);
+	assert_int_equal(ls_decay_span_periods(14 * LS_DAY + 1, LS_DAY), 15);
+	assert_int_equal(ls_decay_span_periods(0, LS_DAY), 0);
 }
 
 static void
@@ -99,17 +99,17 @@ test_default_period(void **state)
 	LsDecay		odd = {LS_DECAY_STEP, 90 * LS_MINUTE, 0.5};
 	LsDecay		tiny = {LS_DECAY_STEP, LS_SECOND / 2, 0.5};
 
-	assert_int_equal(ls_default_period(&none, 0), LS_DAY);
-	assert_int_equal(ls_default_period(&none, 8 * LS_DAY), LS_DAY);
-	assert_int_equal(ls_default_period(&none, 8 * LS_DAY - 1), LS_HOUR);
-	assert_int_equal(ls_default_period(&half, 30 * LS_DAY), LS_HOUR);
-	assert_int_equal(ls_default_period(&none, 512 * LS_DAY), LS_DAY);
-	assert_int_equal(ls_default_period(&none, 513 * LS_DAY), LS_WEEK);
-	assert_int_equal(ls_default_period(&linear, 0), LS_WEEK);
-	assert_int_equal(ls_default_period(&month, 0), LS_DAY);
-	assert_int_equal(ls_default_period(&month, 600 * LS_DAY), 30 * LS_DAY);
-	assert_int_equal(ls_default_period(&odd, 0), LS_MINUTE);
-	assert_int_equal(ls_default_period(&tiny, 0), LS_SECOND / 2);
+	assert_int_equal(ls_decay_default_period(&none, 0), LS_DAY);
+	assert_int_equal(ls_decay_default_period(&none, 8 * LS_DAY), LS_DAY);
+	assert_int_equal(ls_decay_default_period(&none, 8 * LS_DAY - 1), LS_HOUR);
+	assert_int_equal(ls_decay_default_period(&half, 30 * LS_DAY), LS_HOUR);
+	assert_int_equal(ls_decay_default_period(&none, 512 * LS_DAY), LS_DAY);
+	assert_int_equal(ls_decay_default_period(&none, 513 * LS_DAY), LS_WEEK);
+	assert_int_equal(ls_decay_default_period(&linear, 0), LS_WEEK);
+	assert_int_equal(ls_decay_default_period(&month, 0), LS_DAY);
+	assert_int_equal(ls_decay_default_period(&month, 600 * LS_DAY), 30 * LS_DAY);
+	assert_int_equal(ls_decay_default_period(&odd, 0), LS_MINUTE);
+	assert_int_equal(ls_decay_default_period(&tiny, 0), LS_SECOND / 2);
 }
 
 /* what is taken away again leaves what was there, however large it was */
@@ -119,41 +119,41 @@ test_sums(void **state)
 	LsSum		sum = {0, 0};
 	LsSum		other = {0, 0};
 
-	ls_sum_add(&sum, 0.1);
-	ls_sum_add(&sum, 1e12);
-	ls_sum_add(&sum, -1e12);
-	assert_true(fabs(ls_sum_value(&sum) - 0.1) < 1e-9);
+	ls_decay_sum_add(&sum, 0.1);
+	ls_decay_sum_add(&sum, 1e12);
+	ls_decay_sum_add(&sum, -1e12);
+	assert_true(fabs(ls_decay_sum_value(&sum) - 0.1) < 1e-9);
 
 	sum = (LsSum) {0, 0};
 	for (int i = 0; i < 1000000; i++)
-		ls_sum_add(&sum, 0.1);
-	assert_true(fabs(ls_sum_value(&sum) - 100000.0) < 1e-9);
-	ls_sum_add(&other, 7);
-	ls_sum_merge(&sum, &other);
-	near(ls_sum_value(&sum), 100007.0);
+		ls_decay_sum_add(&sum, 0.1);
+	assert_true(fabs(ls_decay_sum_value(&sum) - 100000.0) < 1e-9);
+	ls_decay_sum_add(&other, 7);
+	ls_decay_sum_merge(&sum, &other);
+	near(ls_decay_sum_value(&sum), 100007.0);
 
 	sum = (LsSum) {DBL_MAX, 0};
-	ls_sum_add(&sum, DBL_MAX);
-	assert_true(ls_sum_value(&sum) == DBL_MAX);
-	ls_sum_shift(&sum, 100000);
-	near(ls_sum_value(&sum), 0.0);
+	ls_decay_sum_add(&sum, DBL_MAX);
+	assert_true(ls_decay_sum_value(&sum) == DBL_MAX);
+	ls_decay_sum_shift(&sum, 100000);
+	near(ls_decay_sum_value(&sum), 0.0);
 
 	sum = (LsSum) {3, 0};
-	ls_sum_shift(&sum, 2);
-	near(ls_sum_value(&sum), 0.75);
-	ls_sum_shift(&sum, -3);
-	near(ls_sum_value(&sum), 6.0);
+	ls_decay_sum_shift(&sum, 2);
+	near(ls_decay_sum_value(&sum), 0.75);
+	ls_decay_sum_shift(&sum, -3);
+	near(ls_decay_sum_value(&sum), 6.0);
 }
 
 static void
 test_reached(void **state)
 {
-	assert_true(ls_reached(50, 50));
-	assert_true(ls_reached(50 - 4e-8, 50));
-	assert_false(ls_reached(50 - 6e-8, 50));
-	assert_true(ls_reached(-1e-9, 0));
-	assert_true(ls_reached(-DBL_MAX, -INFINITY));
-	assert_false(ls_reached(DBL_MAX, INFINITY));
+	assert_true(ls_decay_reached(50, 50));
+	assert_true(ls_decay_reached(50 - 4e-8, 50));
+	assert_false(ls_decay_reached(50 - 6e-8, 50));
+	assert_true(ls_decay_reached(-1e-9, 0));
+	assert_true(ls_decay_reached(-DBL_MAX, -INFINITY));
+	assert_false(ls_decay_reached(DBL_MAX, INFINITY));
 }
 
 int

@@ -1,0 +1,33 @@
+/*-------------------------------------------------------------------------
+ *
+ * helper_start.h
+ *		Processes that help a worker: with a job, or with a slow model.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_HELPER_START_H
+#define LEADSCORE_HELPER_START_H
+
+#include "postgres.h"
+
+#include "background/shared_state.h"
+
+/* slow models that have a process of their own at the same time, in one database */
+#define LS_MAX_LANES	2
+
+#define LS_HELPER_LANE	0		/* number of one that does all that a model asks for */
+
+/* what a helper is told by the worker that starts it, in bgw_extra */
+typedef struct LsHelperOrder
+{
+	LsWorkerOrder worker;		/* what that one was told */
+	pid_t		pid;			/* of it */
+	int			number;			/* of the helper: LS_HELPER_LANE, or 1 ... job_workers - 1 */
+	char		model[NAMEDATALEN];
+} LsHelperOrder;
+
+extern bool ls_helpers_lane(const char *model);
+extern void ls_helpers_keep(const char *model, int64 ranges);
+extern void ls_helpers_terminate(void);
+
+#endif							/* LEADSCORE_HELPER_START_H */

@@ -1,0 +1,115 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_tasks.c
+ *		What a worker does for a model beside passes over contacts: jobs, days, roles.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "background/worker_internal.h"
+
+#include "miscadmin.h"
+
+#include "background/helper_start.h"
+#include "base/clock.h"
+#include "ddl/ddl.h"
+#include "jobs/daily_snapshot.h"
+
+#define JOB_MS				300 /* how long a job goes on before others have their turn */
+#define JOB_WAIT_MS			50
+
+/* job_step does the next step of the model's job. */
+static void
+job_step(Work *work)
+{
+	work->next_step = LS_JOB_WAIT;
+	work->returned = 0;
+	if (ls_worker_step_lock_model(work))
+		work->next_step = ls_job_run_step(work->task->model, work->job_run, 0, &work->returned);
+}
+
+static void
+job_failed(Work *work)
+{
+	ls_job_run_step_failed(work->task->model, work->job_run, work->failure->message);
+}
+
+/*
+ * ls_worker_job_steps goes on with the model's job for a while, for the worker or a
+ * helper.  A step that fails is written down in the job, and is tried again later.
+ */
+void
+ls_worker_job_steps(Work *work)
+{
+	LsSlice		slice = ls_slice_begin(JOB_MS);
+
+	work->job_run = ls_job_run_of(work->task->model);
+	do
+	{
+		int64		before = ls_slice_elapsed(&slice);
+
+		if (!ls_worker_step_run(work, job_step))
+		{
+			/* what can be divided need not be left to a process of its own */
+			if (work->slow && work->job_run->limit > work->job_run->floor)
+				work->task->slow = false;
+			work->job_run->limit = Max(work->job_run->floor,
+									   work->job_run->limit / (work->slow ? 8 : 2));
+			if (ls_worker_step_failed(work) && !work->slow)
+			{
+				ls_worker_step_record_error(work);
+				work->failure = work->error;
+				(void) ls_worker_step_run(work, job_failed);
+			}
+			work->next_step = LS_JOB_WAIT;
+			work->busy = false;
+			break;
+		}
+		if (work->next_step == LS_JOB_MORE)
+			ls_job_run_pace(work->job_run, work->returned, ls_slice_elapsed(&slice) - before);
+		if (!work->job_run->helper && !work->lane)
+			ls_helpers_keep(work->task->model, work->job_run->ranges_due);
+	} while (work->next_step == LS_JOB_MORE && !ls_slice_over(&slice));
+}
+
+/* ls_worker_job_run goes on with the job, and says when the next step is. */
+void
+ls_worker_job_run(Work *work)
+{
+	ls_worker_job_steps(work);
+	if (work->next_step != LS_JOB_NONE)
+		work->wake_due = Min(work->wake_due, ls_clock() +
+							 (work->next_step == LS_JOB_MORE ? 1 : JOB_WAIT_MS) * 1000);
+}
+
+/* ---------- days and roles ---------- */
+
+/* write_day writes one of the model's midnights, if one has passed. */
+static void
+write_day(Work *work)
+{
+	work->returned = ls_worker_step_lock_model(work) && ls_daily_write(work->task->model, false);
+}
+
+/* ls_worker_job_write_days writes those that have passed, until the time is over; false if a step failed. */
+bool
+ls_worker_job_write_days(Work *work)
+{
+	work->slice = ls_slice_begin(LS_SLICE_MS);
+	ls_worker_step_phase(work, LS_PHASE_DAYS);
+	ls_worker_step_report(work, "days");
+	while (ls_worker_step_run(work, write_day) && work->returned)
+		if (ls_slice_over(&work->slice))
+		{
+			work->hurry = true;
+			return true;
+		}
+	return !ls_worker_step_failed(work);
+}
+
+/* ls_worker_job_follow_roles disables or enables rules for what happened to roles. */
+void
+ls_worker_job_follow_roles(Work *work)
+{
+	if (ls_worker_step_lock_model(work))
+		ls_sync_roles(work->task->model, true);
+}

@@ -1,0 +1,225 @@
+/*-------------------------------------------------------------------------
+ *
+ * drop_partition.c
+ *		Partitions and children of event tables that are dropped: a purge.
+ *
+ * A part of an attached table that is dropped leaves what its rows gave; where their
+ * points shall go, it is detached first.  So before a command drops tables,
+ * those of its tables that are a part of a source are read, and what their rows
+ * gave is kept.  The rows of an attached table itself go with their source.
+ *
+ * This is known before DROP TABLE, DROP SCHEMA and DROP OWNED.  What reaches a
+ * part in another way (DROP EXTENSION, DROP TYPE ... CASCADE) is noticed when it
+ * is gone, and then its points are taken away.
+ *
+ * Locks: as the command will take them, for those who may drop the table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "capture/purge.h"
+
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
+#include "commands/event_trigger.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "base/relation.h"
+#include "base/transaction.h"
+#include "definitions/locks.h"
+#include "definitions/rights.h"
+#include "definitions/source_triggers.h"
+
+/* relations that were read before a command of this transaction dropped them */
+static List *read_before = NIL;
+static uint64 read_in = 0;
+
+/* ls_drop_purged tells whether what a dropped table gave has become purged contributions. */
+bool
+ls_drop_purged(Oid relation)
+{
+	return read_in == ls_transaction_number() && list_member_oid(read_before, relation);
+}
+
+static void
+remember(Oid relation)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	if (read_in != ls_transaction_number())
+	{
+		list_free(read_before);
+		read_before = NIL;
+		read_in = ls_transaction_number();
+	}
+	read_before = list_append_unique_oid(read_before, relation);
+	MemoryContextSwitchTo(old);
+}
+
+/* feeds tells whether a table, or what is below it, feeds a model. */
+static bool
+feeds(Oid relation)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_relation_tree(relation))
+		if (ls_source_relation_rows(lfirst_oid(lc)) != NIL)
+			return true;
+	return false;
+}
+
+/*
+ * lock_table locks a table that is to be dropped, and gives what is below it.  NIL
+ * where it is gone meanwhile.
+ */
+static List *
+lock_table(Oid relation)
+{
+	LockRelationOid(relation, AccessExclusiveLock);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
+		return NIL;
+	return find_all_inheritors(relation, AccessExclusiveLock, NULL);
+}
+
+/* ls_drop_named gives the tables that DROP TABLE names and that feed models. */
+List *
+ls_drop_named(const DropStmt *stmt)
+{
+	List	   *relations = NIL;
+	ListCell   *lc;
+
+	foreach(lc, stmt->objects)
+	{
+		RangeVar   *name = makeRangeVarFromNameList(lfirst(lc));
+		Oid			relation = RangeVarGetRelid(name, NoLock, true);
+
+		if (OidIsValid(relation) && feeds(relation) && ls_rights_may_drop_table(relation))
+			relations = list_append_unique_oid(relations, relation);
+	}
+	return relations;
+}
+
+/* names_schema tells whether DROP SCHEMA names a table's. */
+static bool
+names_schema(const DropStmt *stmt, Oid relation)
+{
+	Oid			schema = get_rel_namespace(relation);
+	ListCell   *lc;
+
+	foreach(lc, stmt->objects)
+		if (get_namespace_oid(strVal(lfirst(lc)), true) == schema)
+			return ls_namespace_ownercheck(schema, GetUserId());
+	return false;
+}
+
+/* owner_goes tells whether DROP OWNED names a table's owner. */
+static bool
+owner_goes(const DropOwnedStmt *stmt, Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid			owner;
+	ListCell   *lc;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	foreach(lc, stmt->roles)
+		if (get_rolespec_oid(lfirst(lc), true) == owner)
+			return has_privs_of_role(GetUserId(), owner);
+	return false;
+}
+
+/* in_bulk gives the tables that feed models and go with a schema or an owner. */
+static List *
+in_bulk(const Node *stmt)
+{
+	List	   *relations = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_source_relation_rows(InvalidOid))
+	{
+		Oid			relation = ((LsRelationRow *) lfirst(lc))->relation;
+
+		if (get_rel_relkind(relation) != '\0' &&
+			(IsA(stmt, DropStmt) ? names_schema((const DropStmt *) stmt, relation) :
+			 owner_goes((const DropOwnedStmt *) stmt, relation)))
+			relations = list_append_unique_oid(relations, relation);
+	}
+	list_sort(relations, list_oid_cmp);
+	return relations;
+}
+
+/* dropped_by gives the tables that a command will drop, and that feed models. */
+static List *
+dropped_by(const Node *stmt)
+{
+	if (IsA(stmt, DropOwnedStmt))
+		return in_bulk(stmt);
+	if (!IsA(stmt, DropStmt))
+		return NIL;
+	if (((const DropStmt *) stmt)->removeType == OBJECT_TABLE)
+		return ls_drop_named((const DropStmt *) stmt);
+	if (((const DropStmt *) stmt)->removeType == OBJECT_SCHEMA)
+		return in_bulk(stmt);
+	return NIL;
+}
+
+/*
+ * lock_models locks the models that go with their contact tables, with all that
+ * loses its triggers, before one of their tables is held against everybody.
+ */
+static void
+lock_models(List *relations)
+{
+	List	   *models = ls_lead_models(NULL);
+	ListCell   *lc;
+
+	list_sort(models, ls_lead_row_order);
+	foreach(lc, models)
+	{
+		LsModelRow *row = lfirst(lc);
+
+		if (list_member_oid(relations, row->contacts))
+			ls_lock_for_removal(row->model, NULL);
+	}
+}
+
+/*
+ * ls_drop_purge keeps what the rows of tables gave that a command is about to
+ * drop.
+ */
+void
+ls_drop_purge(const Node *stmt)
+{
+	List	   *relations = dropped_by(stmt);
+	List	   *dropped = NIL;
+	ListCell   *lc;
+
+	lock_models(relations);
+	ls_lock_against_all(relations);
+	foreach(lc, relations)
+		dropped = list_concat_unique_oid(dropped, lock_table(lfirst_oid(lc)));
+	foreach(lc, dropped)
+	{
+		Relation	rel;
+
+		if (ls_source_relation_rows(lfirst_oid(lc)) == NIL)
+			continue;
+		rel = table_open(lfirst_oid(lc), NoLock);
+		if (ls_purge_read(rel, dropped))
+			remember(lfirst_oid(lc));
+		table_close(rel, NoLock);
+	}
+}

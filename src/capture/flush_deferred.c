@@ -1,0 +1,262 @@
+/*-------------------------------------------------------------------------
+ *
+ * flush_deferred.c
+ *		What statements have left (tables/deferred.c) is done.
+ *
+ * Rows of pending_<model> and of purged contributions are only inserted: that is done
+ * when each statement ends.  Scores are written when no statement is under way any
+ * more, model by model and contact by contact, in the order in which all lock them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "capture/flush_deferred.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "utils/snapmgr.h"
+
+#include "base/statement.h"
+#include "counting/recount.h"
+#include "rules/source_locks.h"
+#include "tables/deferred.h"
+#include "tables/pending_table.h"
+#include "tables/purged_table.h"
+#include "tables/rule_error.h"
+#include "tables/score_writer.h"
+
+/* ---------- rows that are inserted ---------- */
+
+static void
+insert_pending(LsRowWriter *table, const LsModel *model, const LsDeferred *item)
+{
+	if (item->events && model->fault == NULL)
+		ls_pending_add(table, item->contact, item->events, false);
+	if (item->recompute || model->fault)
+		ls_pending_add(table, item->contact, NULL, false);
+	if (item->recompute_profile)
+		ls_pending_add(table, item->contact, NULL, true);
+}
+
+/*
+ * insert_rows inserts what this subtransaction has left in a set.  Nobody is waited
+ * for, so the order is of no matter.
+ */
+static void
+insert_rows(LsDeferredSet *set)
+{
+	LsRowWriter *pending = NULL;
+	LsRowWriter *purged = NULL;
+	LsDeferred	item;
+
+	while (ls_deferred_pop(set, &item))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (pending == NULL && purged == NULL)
+		{
+			if (set->kind == LS_DEFERRED_PENDING)
+				pending = ls_pending_open(set->model);
+			else
+				purged = ls_purged_open(set->model);
+		}
+		if (pending)
+			insert_pending(pending, set->model, &item);
+		else
+			ls_purged_add(purged, item.contact, set->source, item.events);
+	}
+	if (pending)
+		ls_row_writer_close(pending);
+	if (purged)
+		ls_row_writer_close(purged);
+}
+
+/* ls_flush_rows inserts what this subtransaction has left for pending_<model> and such. */
+void
+ls_flush_rows(void)
+{
+	bool		any = false;
+
+	for (LsDeferredSet *set = ls_deferred_first(); set; set = set->next)
+		if (set->kind != LS_DEFERRED_WRITE)
+		{
+			insert_rows(set);
+			any = true;
+		}
+	if (any)
+		ls_deferred_free_empty();
+}
+
+/* ---------- scores ---------- */
+
+static int
+by_contact(const void *a, const void *b, void *arg)
+{
+	return ls_key_compare(arg, (*(LsDeferred *const *) a)->contact,
+						  (*(LsDeferred *const *) b)->contact);
+}
+
+/* of_profile tells whether it was a change of the contact table. */
+static bool
+of_profile(const LsDeferred *item)
+{
+	return item->profile ||
+		(item->recompute_profile && !item->recompute && !item->events);
+}
+
+static void
+write_contact(LsScoreWriter *writer, const LsDeferred *item)
+{
+	LsChange	change = {.contact = item->contact, .deferrable = true};
+
+	if (item->recompute)
+	{
+		change.kind = LS_CHANGE_RECOMPUTE;
+		change.data.recompute.delta = item->events;
+	}
+	else if (item->events || item->profile || item->recompute_profile)
+	{
+		change.kind = LS_CHANGE_EVENTS;
+		change.data.events.delta = item->events;
+		change.data.events.profile = item->profile;
+		change.data.events.read_profile = item->recompute_profile;
+		change.data.events.merge_pending = item->merge_pending;
+	}
+	else if (item->merge_pending)
+	{
+		change.kind = LS_CHANGE_PENDING;
+		change.skip_locked = true;
+	}
+	else
+		return;
+	ls_score_writer_change(writer, &change);
+}
+
+/*
+ * drop_merges leaves to the worker what is pending, where another session has locked
+ * what contacts would be recomputed from: we may hold a table that it waits for.
+ */
+static void
+drop_merges(LsModel *model, LsDeferredSet *set)
+{
+	bool		any = false;
+
+	for (int i = 0; i < set->n; i++)
+		any |= set->items[i]->merge_pending;
+	if (!any || ls_lock_to_read_if_free(model))
+		return;
+	for (int i = 0; i < set->n; i++)
+		set->items[i]->merge_pending = false;
+}
+
+static void
+write_contacts(LsModel *model, LsDeferredSet *set)
+{
+	bool		from_profile = true;
+	LsScoreWriter *writer;
+
+	drop_merges(model, set);
+	qsort_arg(set->items, set->n, sizeof(LsDeferred *), by_contact, &model->key);
+	for (int i = 0; i < set->n; i++)
+		from_profile &= of_profile(set->items[i]);
+	writer = ls_score_writer_open(model, from_profile ? "profile" : "event");
+	for (int i = 0; i < set->n; i++)
+		write_contact(writer, set->items[i]);
+	ls_score_writer_close(writer);
+	ls_rule_error_report(model);
+}
+
+/*
+ * write_set does what was left of one model.  Its score table was locked when the
+ * model was read: if nothing has changed that since, it is still the newest.
+ */
+static void
+write_set(LsDeferredSet *set)
+{
+	LsModel    *model = set->model;
+
+	if (set->whole != InvalidSubTransactionId)
+	{
+		ls_recount_rescore(model->name, "event");
+		return;
+	}
+	if (!model->stale && !ls_rule_failure_fault_over(model))
+	{
+		write_contacts(model, set);
+		return;
+	}
+	model = ls_model_acquire_to_write(model->name);
+	if (model)
+	{
+		write_contacts(model, set);
+		ls_model_release(model);
+	}
+}
+
+/* write_scores does what was left, when no statement is under way. */
+static void
+write_scores(void)
+{
+	LsDeferredSet *set = ls_deferred_take();
+
+	while (set)
+	{
+		LsDeferredSet *next = set->next;
+
+		write_set(set);
+		ls_deferred_free(set);
+		set = next;
+	}
+}
+
+/*
+ * ls_flush_statement does what a statement that ends has left, and if it is the
+ * outermost, all the others.  One of a replica, a TRUNCATE, was not counted in.
+ */
+void
+ls_flush_statement(void)
+{
+	ls_flush_rows();
+	if (SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
+		ls_statement_leave();
+	if (!ls_statement_under_way())
+		write_scores();
+}
+
+/* ls_flush_before_commit: triggers may have been disabled in between. */
+void
+ls_flush_before_commit(void)
+{
+	ls_statement_end_transaction();
+	if (ls_deferred_first() == NULL)
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ls_flush_rows();
+	write_scores();
+	PopActiveSnapshot();
+}
+
+/*
+ * ls_flush_lock locks what contacts are recomputed from that this subtransaction has
+ * left.  Where another session holds or waits for one of these tables, it may want
+ * what we hold: then they become pending instead.
+ */
+void
+ls_flush_lock(LsModel *model)
+{
+	LsDeferredSet *set = ls_deferred_set(model, LS_DEFERRED_WRITE, NULL);
+	LsDeferredSet *pending;
+
+	if (ls_lock_to_read_if_free(model))
+		return;
+	pending = ls_deferred_set(model, LS_DEFERRED_PENDING, NULL);
+	for (int i = set->n - 1; i >= 0; i--)
+	{
+		LsDeferred *item = set->items[i];
+
+		if (item->subid != GetCurrentSubTransactionId())
+			break;
+		if (item->recompute)
+			ls_deferred_contact(pending, item->contact)->recompute = true;
+		item->recompute = false;
+	}
+}

@@ -1,0 +1,208 @@
+/*-------------------------------------------------------------------------
+ *
+ * current_names.c
+ *		The newest words of definitions that are read with an older snapshot.
+ *
+ * Tables, columns and labels are what they are for everybody as soon as a command
+ * has renamed them, whatever a snapshot shows; the texts of rules that it shows may
+ * have the old names.  A rule that is backfilled under the same version matches the same
+ * rows, so its newest words are those to be read; lead_rule_history has them where the
+ * rule has been changed since.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "definitions/current_names.h"
+
+#include "utils/lsyscache.h"
+
+/* ---------- rules ---------- */
+
+/* The newest rows of rules and of their versions */
+typedef struct Newest
+{
+	List	   *rules;
+	List	   *versions;
+} Newest;
+
+static bool
+is_among(int64 version, const int64 *versions, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (versions[i] == version)
+			return true;
+	return false;
+}
+
+/* share tells whether two lists of versions have one in common. */
+static bool
+share(const LsRuleVersion *a, const int64 *versions, int n)
+{
+	for (int i = 0; i < a->nversions; i++)
+		if (is_among(a->versions[i], versions, n))
+			return true;
+	return false;
+}
+
+/* version_of gives the version under which a rule is backfilled; 0: under none. */
+static int64
+version_of(const LsRuleRow *rule)
+{
+	if (rule->backfilling_version != 0)
+		return rule->backfilling_version;
+	return rule->backfilled_version_null ? 0 : rule->backfilled_version;
+}
+
+/* find finds the newest row of what a rule is, or was, under one of some versions. */
+static const LsRuleRow *
+find(const Newest *newest, int64 rule_id, const int64 *versions, int n)
+{
+	const LsRuleRow *found = NULL;
+	TimestampTz since = DT_NOBEGIN;
+	ListCell   *lc;
+
+	foreach(lc, newest->rules)
+	{
+		const LsRuleRow *rule = lfirst(lc);
+
+		if (rule->rule_id == rule_id && version_of(rule) != 0 &&
+			is_among(version_of(rule), versions, n))
+			return rule;
+	}
+	foreach(lc, newest->versions)
+	{
+		const LsRuleVersion *version = lfirst(lc);
+
+		if (version->rule.rule_id == rule_id && share(version, versions, n) &&
+			(found == NULL || version->from >= since))
+		{
+			found = &version->rule;
+			since = version->from;
+		}
+	}
+	return found;
+}
+
+/* renew gives a rule the newest words of what it matches. */
+static void
+renew(LsRuleRow *rule, const LsRuleRow *words)
+{
+	if (words == NULL)
+		return;
+	rule->event = words->event;
+	rule->condition = words->condition;
+	rule->weight = words->weight;
+	rule->followed_by = words->followed_by;
+	rule->followed_condition = words->followed_condition;
+}
+
+/* ls_current_names_of_rules does so with rules. */
+void
+ls_current_names_of_rules(const char *definer, List *rows)
+{
+	Newest		newest = {ls_lead_rules(definer, NULL), NIL};
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		LsRuleRow  *rule = lfirst(lc);
+		int64		version = version_of(rule);
+		const LsRuleRow *words;
+
+		if (version == 0)
+			continue;
+		words = find(&newest, rule->rule_id, &version, 1);
+		if (words == NULL && newest.versions == NIL)
+		{
+			newest.versions = ls_lead_rule_versions(definer, NULL);
+			words = find(&newest, rule->rule_id, &version, 1);
+		}
+		renew(rule, words);
+	}
+}
+
+/* ls_current_names_of_versions does so with versions of rules. */
+void
+ls_current_names_of_versions(const char *definer, List *versions)
+{
+	Newest		newest = {ls_lead_rules(definer, NULL), ls_lead_rule_versions(definer, NULL)};
+	ListCell   *lc;
+
+	foreach(lc, versions)
+	{
+		LsRuleVersion *version = lfirst(lc);
+
+		renew(&version->rule, find(&newest, version->rule.rule_id,
+								   version->versions, version->nversions));
+	}
+}
+
+/* ---------- the rest ---------- */
+
+/* column_now gives the newer name of a column where that of before is no column any more. */
+static char *
+column_now(Oid relid, char *name, char *newest)
+{
+	return name && newest && get_attnum(relid, name) == InvalidAttrNumber ? newest : name;
+}
+
+/* ls_current_names_of_sources has sources name their columns as these are named now. */
+void
+ls_current_names_of_sources(const char *model, List *rows)
+{
+	List	   *newest = ls_lead_sources(model, NULL);
+	ListCell   *lc;
+	ListCell   *nc;
+
+	foreach(lc, rows)
+	{
+		LsSourceRow *row = lfirst(lc);
+
+		foreach(nc, newest)
+		{
+			const LsSourceRow *now = lfirst(nc);
+
+			if (strcmp(now->source, row->source) != 0 || now->relation != row->relation)
+				continue;
+			row->contact = column_now(row->relation, row->contact, now->contact);
+			row->occurred_at = column_now(row->relation, row->occurred_at, now->occurred_at);
+			row->event = column_now(row->relation, row->event, now->event);
+			row->visitor = column_now(row->relation, row->visitor, now->visitor);
+		}
+	}
+}
+
+/*
+ * ls_current_names_of_model does so with a model.  Where the version that a snapshot sees is
+ * the newest, all of it is to be read as it is now, and *snapshot becomes NULL.
+ */
+LsModelRow *
+ls_current_names_of_model(LsModelRow *row, Snapshot *snapshot)
+{
+	LsModelRow *newest = row && *snapshot ? ls_lead_model(row->model, NULL) : NULL;
+
+	if (newest == NULL)
+		return row;
+	if (newest->rules_version == row->rules_version)
+	{
+		*snapshot = NULL;
+		return newest;
+	}
+	if (newest->contacts == row->contacts)
+	{
+		row->key = column_now(row->contacts, row->key, newest->key);
+		row->created_at = column_now(row->contacts, row->created_at, newest->created_at);
+	}
+	return row;
+}
+
+/* ls_current_names_of_stage gives the newest condition of a stage, or NULL. */
+char *
+ls_current_names_of_stage(const char *model, const char *stage)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_lead_stages(model, NULL))
+		if (strcmp(((LsStageRow *) lfirst(lc))->stage, stage) == 0)
+			return ((LsStageRow *) lfirst(lc))->condition;
+	return NULL;
+}

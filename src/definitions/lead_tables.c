@@ -1,0 +1,786 @@
+/*-------------------------------------------------------------------------
+ *
+ * lead_tables.c
+ *		The rows that a DBA writes, read into structs.
+ *
+ * They are read by scans and not by SQL: a cache that lives as long as the
+ * session must never be filled from a transaction's snapshot, and a NULL
+ * snapshot gives these scans the newest state.  The tables are small.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "definitions/lead_tables.h"
+
+#include <math.h>
+
+#include "access/table.h"
+#include "common/int.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "base/decay.h"
+#include "base/leadscore.h"
+#include "definitions/contact_table.h"
+#include "definitions/current_names.h"
+#include "definitions/extension.h"
+
+/* a row under the eyes of the readers below */
+typedef struct Row
+{
+	HeapTuple	tuple;
+	TupleDesc	desc;
+} Row;
+
+/* a table, with the columns that are never null in a row that is there */
+typedef struct BaseTable
+{
+	const char *name;
+	void	   *(*reader) (Row *row);
+	uint64		required;
+} BaseTable;
+
+#define REQUIRED(attno)		(UINT64CONST(1) << (attno))
+
+/* refuse_table says that a base table is not as leadscore made it. */
+static void
+refuse_table(Oid relid, const char *detail)
+{
+	const char *name = get_rel_name(relid);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s.%s\" does not have the columns that leadscore gave it",
+					LEADSCORE_INTERNAL, name ? name : "?"),
+			 errdetail("%s", detail),
+			 errhint("Undo what was done to it by hand.")));
+}
+
+/* field reads a column, which must be of the type that it was made with. */
+static Datum
+field(Row *row, int attno, Oid type, bool *isnull)
+{
+	if (attno > row->desc->natts)
+		refuse_table(row->tuple->t_tableOid,
+					 psprintf("It has %d columns, where there were at least %d.",
+							  row->desc->natts, attno));
+	if (TupleDescAttr(row->desc, attno - 1)->atttypid != type)
+		refuse_table(row->tuple->t_tableOid,
+					 psprintf("Column %d, \"%s\", was of type %s.", attno,
+							  NameStr(TupleDescAttr(row->desc, attno - 1)->attname),
+							  format_type_be(type)));
+	return heap_getattr(row->tuple, attno, row->desc, isnull);
+}
+
+/*
+ * check_required refuses a row in which something is null that never is.  It may be
+ * in what a user writes, which is not read by scans.
+ */
+static void
+check_required(Row *row, uint64 required)
+{
+	for (int attno = 1; required >> attno != 0; attno++)
+		if ((required & REQUIRED(attno)) != 0 && attno <= row->desc->natts &&
+			heap_attisnull(row->tuple, attno, row->desc))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("column \"%s\" of a row of table \"%s.%s\" is null",
+							NameStr(TupleDescAttr(row->desc, attno - 1)->attname),
+							LEADSCORE_INTERNAL, get_rel_name(row->tuple->t_tableOid)),
+					 errdetail("leadscore does not write such a row."),
+					 errhint("Give the column its value back, or delete the row as a superuser.")));
+}
+
+static char *
+text_field(Row *row, int attno)
+{
+	bool		isnull;
+	Datum		value = field(row, attno, TEXTOID, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static double
+float_field(Row *row, int attno, double missing, bool *isnull)
+{
+	bool		null;
+	Datum		value = field(row, attno, FLOAT8OID, &null);
+
+	if (isnull)
+		*isnull = null;
+	return null ? missing : DatumGetFloat8(value);
+}
+
+static int32
+int_field(Row *row, int attno, int32 missing, bool *isnull)
+{
+	bool		null;
+	Datum		value = field(row, attno, INT4OID, &null);
+
+	if (isnull)
+		*isnull = null;
+	return null ? missing : DatumGetInt32(value);
+}
+
+static int64
+bigint_field(Row *row, int attno, int64 missing, bool *isnull)
+{
+	bool		null;
+	Datum		value = field(row, attno, INT8OID, &null);
+
+	if (isnull)
+		*isnull = null;
+	return null ? missing : DatumGetInt64(value);
+}
+
+static TimestampTz
+instant_field(Row *row, int attno, TimestampTz missing)
+{
+	bool		null;
+	Datum		value = field(row, attno, TIMESTAMPTZOID, &null);
+
+	return null ? missing : DatumGetTimestampTz(value);
+}
+
+static Oid
+oid_field(Row *row, int attno, Oid type)
+{
+	bool		null;
+	Datum		value = field(row, attno, type, &null);
+
+	return null ? InvalidOid : DatumGetObjectId(value);
+}
+
+static bool
+bool_field(Row *row, int attno, bool missing)
+{
+	bool		null;
+	Datum		value = field(row, attno, BOOLOID, &null);
+
+	return null ? missing : DatumGetBool(value);
+}
+
+static Interval *
+interval_field(Row *row, int attno)
+{
+	bool		null;
+	Datum		value = field(row, attno, INTERVALOID, &null);
+	Interval   *copy;
+
+	if (null)
+		return NULL;
+	copy = palloc(sizeof(Interval));
+	*copy = *DatumGetIntervalP(value);
+	return copy;
+}
+
+/*
+ * scan_table gives what a reader makes of each row of one of our tables, of
+ * one model where model is not NULL.
+ */
+static List *
+scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
+{
+	Relation	rel = table_open(ls_extension_base_table(table->name, false), AccessShareLock);
+	List	   *rows = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	Row			row;
+
+	if (model)
+	{
+		int			attno = SPI_fnumber(RelationGetDescr(rel), "model");
+
+		if (attno <= 0)
+			refuse_table(RelationGetRelid(rel), "Column \"model\" is gone.");
+		ScanKeyInit(&key, attno, BTEqualStrategyNumber, F_TEXTEQ,
+					CStringGetTextDatum(model));
+	}
+	scan = systable_beginscan(rel, InvalidOid, false, snapshot,
+							  model ? 1 : 0, &key);
+	row.desc = RelationGetDescr(rel);
+	while (HeapTupleIsValid(row.tuple = systable_getnext(scan)))
+	{
+		CHECK_FOR_INTERRUPTS();
+		check_required(&row, table->required);
+		rows = lappend(rows, table->reader(&row));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return rows;
+}
+
+/*
+ * read_owner finds the owner of a model.  The role that owned the contact table
+ * when the model was made, or last accepted, wrote its rules and actions; they are
+ * not run with the rights of another owner, unless those are rights that the writer
+ * has, too.  This is asked whenever a row is read, as not every change of an owner
+ * can be noticed: REASSIGN OWNED fires no event trigger.
+ *
+ * A dump has the contact table by name and OIDs of roles as numbers.  Where the
+ * table is another one than that with which the owner was accepted, the row was
+ * restored while its triggers were disabled: the session that did so has accepted
+ * it. pg_upgrade keeps the OIDs of both.
+ */
+static void
+read_owner(LsModelRow *m, Oid accepted, Oid accepted_contacts)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(m->contacts));
+
+	m->owner = InvalidOid;
+	m->accepted = accepted_contacts == m->contacts ? accepted : InvalidOid;
+	if (!HeapTupleIsValid(tuple))
+		return;
+	m->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	m->suspended = OidIsValid(m->accepted) && accepted != m->owner &&
+		!has_privs_of_role(accepted, m->owner);
+}
+
+static void *
+read_model(Row *row)
+{
+	LsModelRow *m = palloc0(sizeof(LsModelRow));
+
+	m->model = text_field(row, 1);
+	m->contacts = oid_field(row, 3, REGCLASSOID);
+	read_owner(m, oid_field(row, 2, OIDOID), oid_field(row, 17, OIDOID));
+	m->key = text_field(row, 4);
+	m->created_at = text_field(row, 5);
+	m->time_zone = text_field(row, 6);
+	m->max_drift = float_field(row, 7, 0.5, NULL);
+	m->max_drift_ratio = float_field(row, 8, 0.005, NULL);
+	m->min_score = float_field(row, 9, -INFINITY, NULL);
+	m->max_score = float_field(row, 10, INFINITY, NULL);
+	m->switched_on = bool_field(row, 11, true);
+	m->rules_version = bigint_field(row, 12, 0, NULL);
+	m->daily = bool_field(row, 13, false);
+	m->visitors_of = text_field(row, 14);
+	m->restoring = bool_field(row, 15, false);
+	m->dump_number = bigint_field(row, 16, 0, NULL);
+	m->unreadable = ls_contacts_error(m);
+	m->enabled = m->switched_on && !m->suspended && m->unreadable == NULL;
+	return m;
+}
+
+static void *
+read_category(Row *row)
+{
+	LsCategoryRow *c = palloc0(sizeof(LsCategoryRow));
+
+	c->category = text_field(row, 2);
+	c->position = int_field(row, 3, 0, NULL);
+	c->weight = float_field(row, 4, 1.0, NULL);
+	c->min_points = float_field(row, 5, -INFINITY, NULL);
+	c->max_points = float_field(row, 6, INFINITY, NULL);
+	return c;
+}
+
+static void *
+read_source(Row *row)
+{
+	LsSourceRow *s = palloc0(sizeof(LsSourceRow));
+
+	s->model = text_field(row, 1);
+	s->source = text_field(row, 2);
+	s->relation = oid_field(row, 3, REGCLASSOID);
+	s->contact = text_field(row, 4);
+	s->occurred_at = text_field(row, 5);
+	s->event = text_field(row, 6);
+	s->time_zone = text_field(row, 7);
+	s->visitor = text_field(row, 8);
+	s->keep = strcmp(text_field(row, 9), "keep") == 0;
+	s->queued = strcmp(text_field(row, 10), "queued") == 0;
+	return s;
+}
+
+/* ls_lead_read_rule reads a row of lead_rule, from the table or a trigger. */
+void
+ls_lead_read_rule(HeapTuple tuple, TupleDesc desc, LsRuleRow *rule)
+{
+	Row			row = {tuple, desc};
+
+	rule->rule_id = bigint_field(&row, LS_RULE_ID, 0, NULL);
+	rule->model = text_field(&row, LS_RULE_MODEL);
+	rule->name = text_field(&row, LS_RULE_NAME);
+	rule->category = text_field(&row, LS_RULE_CATEGORY);
+	rule->kind = text_field(&row, LS_RULE_KIND);
+	rule->source = text_field(&row, LS_RULE_SOURCE);
+	rule->event = text_field(&row, LS_RULE_EVENT);
+	rule->condition = text_field(&row, LS_RULE_CONDITION);
+	rule->points = float_field(&row, LS_RULE_POINTS, 0, &rule->points_null);
+	rule->weight = text_field(&row, LS_RULE_WEIGHT);
+	rule->award = text_field(&row, LS_RULE_AWARD);
+	rule->time_frame = interval_field(&row, LS_RULE_TIME_FRAME);
+	rule->at_least = int_field(&row, LS_RULE_AT_LEAST, 1, &rule->at_least_null);
+	rule->decay = text_field(&row, LS_RULE_DECAY);
+	rule->decay_interval = interval_field(&row, LS_RULE_DECAY_INTERVAL);
+	rule->decay_keep = float_field(&row, LS_RULE_DECAY_KEEP, 0,
+								   &rule->decay_keep_null);
+	rule->max_points = float_field(&row, LS_RULE_MAX_POINTS, INFINITY,
+								   &rule->max_points_null);
+	rule->max_per_period = float_field(&row, LS_RULE_MAX_PER_PERIOD, INFINITY,
+									   &rule->max_per_period_null);
+	rule->period = interval_field(&row, LS_RULE_PERIOD);
+	rule->idle = interval_field(&row, LS_RULE_IDLE);
+	rule->max_gap = interval_field(&row, LS_RULE_MAX_GAP);
+	rule->followed_by = text_field(&row, LS_RULE_FOLLOWED_BY);
+	rule->followed_condition = text_field(&row, LS_RULE_FOLLOWED_CONDITION);
+	rule->followed_source = text_field(&row, LS_RULE_FOLLOWED_SOURCE);
+	rule->negated = bool_field(&row, LS_RULE_NEGATED, false);
+	rule->disqualifies = bool_field(&row, LS_RULE_DISQUALIFIES, false);
+	rule->enabled = bool_field(&row, LS_RULE_ENABLED, true);
+	rule->events_from = instant_field(&row, LS_RULE_EVENTS_FROM, DT_NOBEGIN);
+	rule->events_before = instant_field(&row, LS_RULE_EVENTS_BEFORE, DT_NOEND);
+	rule->description = text_field(&row, LS_RULE_DESCRIPTION);
+	rule->backfilled_version = bigint_field(&row, LS_RULE_BACKFILLED_VERSION, 0,
+											&rule->backfilled_version_null);
+	rule->draft = bool_field(&row, LS_RULE_DRAFT, false);
+	rule->backfilling_version = bigint_field(&row, LS_RULE_BACKFILLING_VERSION, 0, NULL);
+}
+
+static void *
+read_rule(Row *row)
+{
+	LsRuleRow  *r = palloc0(sizeof(LsRuleRow));
+
+	ls_lead_read_rule(row->tuple, row->desc, r);
+	return r;
+}
+
+static void *
+read_rule_version(Row *row)
+{
+	LsRuleVersion *v = palloc0(sizeof(LsRuleVersion));
+	Datum	   *versions;
+	bool		isnull;
+
+	ls_lead_read_rule(row->tuple, row->desc, &v->rule);
+	v->from = instant_field(row, LS_RULE_VALID_FROM, DT_NOBEGIN);
+	v->to = instant_field(row, LS_RULE_VALID_TO, DT_NOEND);
+	deconstruct_array(DatumGetArrayTypeP(field(row, LS_RULE_VERSIONS, INT8ARRAYOID, &isnull)),
+					  INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &versions, NULL, &v->nversions);
+	v->versions = palloc(sizeof(int64) * Max(1, v->nversions));
+	for (int i = 0; i < v->nversions; i++)
+		v->versions[i] = DatumGetInt64(versions[i]);
+	return v;
+}
+
+static void *
+read_model_version(Row *row)
+{
+	LsModelVersion *v = palloc0(sizeof(LsModelVersion));
+	Datum	   *values[4];
+	bool	   *nulls[4];
+	int			n[4];
+
+	v->min_score = float_field(row, 2, -INFINITY, NULL);
+	v->max_score = float_field(row, 3, INFINITY, NULL);
+	v->time_zone = text_field(row, 4);
+	for (int i = 0; i < 4; i++)
+	{
+		bool		isnull;
+		ArrayType  *array = DatumGetArrayTypeP(field(row, 5 + i, i == 0 ? TEXTARRAYOID : FLOAT8ARRAYOID, &isnull));
+
+		if (i == 0)
+			deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
+							  &values[i], &nulls[i], &n[i]);
+		else
+			deconstruct_array(array, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL,
+							  TYPALIGN_DOUBLE, &values[i], &nulls[i], &n[i]);
+	}
+	for (int i = 0; i < Min(Min(n[0], n[1]), Min(n[2], n[3])); i++)
+	{
+		LsCategoryRow *c = palloc0(sizeof(LsCategoryRow));
+
+		c->category = TextDatumGetCString(values[0][i]);
+		c->position = i + 1;
+		c->weight = DatumGetFloat8(values[1][i]);
+		c->min_points = nulls[2][i] ? -INFINITY : DatumGetFloat8(values[2][i]);
+		c->max_points = nulls[3][i] ? INFINITY : DatumGetFloat8(values[3][i]);
+		v->categories = lappend(v->categories, c);
+	}
+	v->from = instant_field(row, 9, DT_NOBEGIN);
+	v->to = instant_field(row, 10, DT_NOEND);
+	return v;
+}
+
+static void *
+read_stage(Row *row)
+{
+	LsStageRow *s = palloc0(sizeof(LsStageRow));
+
+	s->stage = text_field(row, 2);
+	s->position = int_field(row, 3, 0, NULL);
+	s->enter_at = float_field(row, 4, -INFINITY, NULL);
+	s->leave_below = float_field(row, 5, 0, &s->leave_below_null);
+	s->sticky = bool_field(row, 6, false);
+	s->condition = text_field(row, 7);
+	return s;
+}
+
+static void *
+read_grade(Row *row)
+{
+	LsGradeRow *g = palloc0(sizeof(LsGradeRow));
+
+	g->category = text_field(row, 2);
+	g->grade = text_field(row, 3);
+	g->min_points = float_field(row, 4, -INFINITY, NULL);
+	return g;
+}
+
+/* list_field gives the words of a text[], NULL for those that are null. */
+static List *
+list_field(Row *row, int attno)
+{
+	bool		isnull;
+	Datum		value = field(row, attno, TEXTARRAYOID, &isnull);
+	List	   *words = NIL;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+
+	if (isnull)
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		words = lappend(words, nulls[i] ? NULL : TextDatumGetCString(elements[i]));
+	return words;
+}
+
+/* ls_lead_read_action reads a row of lead_action, from the table or a trigger. */
+void
+ls_lead_read_action(HeapTuple tuple, TupleDesc desc, LsActionRow *action)
+{
+	Row			row = {tuple, desc};
+
+	action->action_id = bigint_field(&row, 1, 0, NULL);
+	action->model = text_field(&row, 2);
+	action->name = text_field(&row, 3);
+	action->occasion = text_field(&row, 4);
+	action->stage = text_field(&row, 5);
+	action->score_level = float_field(&row, 6, 0, &action->score_level_null);
+	action->rule = text_field(&row, 7);
+	action->causes = list_field(&row, 8);
+	action->deliver = text_field(&row, 9);
+	action->channel = text_field(&row, 10);
+	action->function = text_field(&row, 11);
+	action->timeout = interval_field(&row, 12);
+	action->max_attempts = int_field(&row, 13, 0, NULL);
+	action->enabled = bool_field(&row, 14, true);
+}
+
+static void *
+read_action(Row *row)
+{
+	LsActionRow *a = palloc0(sizeof(LsActionRow));
+
+	ls_lead_read_action(row->tuple, row->desc, a);
+	return a;
+}
+
+/* ---------- the tables ---------- */
+
+#define REQUIRED_OF_RULE \
+	(REQUIRED(LS_RULE_ID) | REQUIRED(LS_RULE_MODEL) | REQUIRED(LS_RULE_NAME) | \
+	REQUIRED(LS_RULE_CATEGORY) | REQUIRED(LS_RULE_KIND) | REQUIRED(LS_RULE_POINTS) | \
+	REQUIRED(LS_RULE_AT_LEAST) | REQUIRED(LS_RULE_DECAY) | REQUIRED(LS_RULE_NEGATED) | \
+	REQUIRED(LS_RULE_DISQUALIFIES) | REQUIRED(LS_RULE_ENABLED) | REQUIRED(LS_RULE_DRAFT))
+
+static const BaseTable model_table = {"lead_model", read_model,
+	REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(6) | REQUIRED(7) |
+REQUIRED(8) | REQUIRED(11) | REQUIRED(12) | REQUIRED(13)};
+static const BaseTable category_table = {"lead_category", read_category,
+REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4)};
+static const BaseTable source_table = {"lead_source", read_source,
+	REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(5) | REQUIRED(9) |
+REQUIRED(10)};
+static const BaseTable rule_table = {"lead_rule", read_rule, REQUIRED_OF_RULE};
+static const BaseTable rule_history_table = {"lead_rule_history", read_rule_version,
+REQUIRED_OF_RULE | REQUIRED(LS_RULE_VALID_FROM) | REQUIRED(LS_RULE_VERSIONS)};
+static const BaseTable model_history_table = {"lead_model_history", read_model_version,
+	REQUIRED(1) | REQUIRED(4) | REQUIRED(5) | REQUIRED(6) | REQUIRED(7) | REQUIRED(8) |
+REQUIRED(9)};
+static const BaseTable stage_table = {"lead_stage", read_stage,
+REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(6)};
+static const BaseTable grade_table = {"lead_grade", read_grade,
+REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4)};
+static const BaseTable action_table = {"lead_action", read_action,
+	REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(8) | REQUIRED(9) |
+REQUIRED(12) | REQUIRED(13) | REQUIRED(14)};
+
+static const BaseTable *const base_tables[] = {
+	&model_table, &category_table, &source_table, &rule_table, &rule_history_table,
+	&model_history_table, &stage_table, &grade_table, &action_table
+};
+
+/*
+ * ls_lead_check_row refuses a row that is there in which something is null that
+ * never is, before it is compared with another.
+ */
+void
+ls_lead_check_row(const char *table, HeapTuple tuple, TupleDesc desc)
+{
+	Row			row = {tuple, desc};
+
+	for (size_t i = 0; i < lengthof(base_tables); i++)
+		if (strcmp(base_tables[i]->name, table) == 0)
+			check_required(&row, base_tables[i]->required);
+}
+
+static int
+by_category_position(const ListCell *a, const ListCell *b)
+{
+	const LsCategoryRow *x = lfirst(a);
+	const LsCategoryRow *y = lfirst(b);
+
+	return (x->position > y->position) - (x->position < y->position);
+}
+
+static int
+by_stage_position(const ListCell *a, const ListCell *b)
+{
+	const LsStageRow *x = lfirst(a);
+	const LsStageRow *y = lfirst(b);
+
+	return (x->position > y->position) - (x->position < y->position);
+}
+
+static int
+by_grade_minimum(const ListCell *a, const ListCell *b)
+{
+	const LsGradeRow *x = lfirst(a);
+	const LsGradeRow *y = lfirst(b);
+
+	return (x->min_points > y->min_points) - (x->min_points < y->min_points);
+}
+
+static int
+by_rule_version(const ListCell *a, const ListCell *b)
+{
+	const LsRuleRow *x = lfirst(a);
+	const LsRuleRow *y = lfirst(b);
+	int64		xv = x->backfilling_version ? x->backfilling_version : x->backfilled_version;
+	int64		yv = y->backfilling_version ? y->backfilling_version : y->backfilled_version;
+
+	if (xv != yv)
+		return xv > yv ? 1 : -1;
+	return (x->rule_id > y->rule_id) - (x->rule_id < y->rule_id);
+}
+
+/* ls_lead_model gives a model's row, or NULL. */
+LsModelRow *
+ls_lead_model(const char *model, Snapshot snapshot)
+{
+	List	   *rows = scan_table(&model_table, model, snapshot);
+
+	return rows == NIL ? NULL : linitial(rows);
+}
+
+List *
+ls_lead_models(Snapshot snapshot)
+{
+	return scan_table(&model_table, NULL, snapshot);
+}
+
+/* ls_lead_defining_model names the model whose definitions a model has. */
+const char *
+ls_lead_defining_model(const char *model, Snapshot snapshot)
+{
+	LsModelRow *row = ls_lead_model(model, snapshot);
+
+	return row && row->visitors_of ? row->visitors_of : model;
+}
+
+/* ls_lead_visitors_model names the model that scores a model's visitors, or is NULL. */
+char *
+ls_lead_visitors_model(const char *model)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_lead_models(NULL))
+	{
+		LsModelRow *row = lfirst(lc);
+
+		if (row->visitors_of && strcmp(row->visitors_of, model) == 0)
+			return row->model;
+	}
+	return NULL;
+}
+
+/*
+ * ls_lead_rank is the order in which models are locked: by score table, one of
+ * visitors right before its definer, which gets what is said of visitors that are
+ * identified.
+ */
+uint64
+ls_lead_rank(const char *model)
+{
+	const char *definer = ls_lead_defining_model(model, NULL);
+
+	return (uint64) ls_lead_score_table(definer, true) << 1 |
+		(strcmp(definer, model) == 0 ? 1 : 0);
+}
+
+/* ls_lead_rank_order is the order in which models are locked. */
+int
+ls_lead_rank_order(const ListCell *a, const ListCell *b)
+{
+	uint64		x = ls_lead_rank(lfirst(a));
+	uint64		y = ls_lead_rank(lfirst(b));
+
+	return (x > y) - (x < y);
+}
+
+int
+ls_lead_row_order(const ListCell *a, const ListCell *b)
+{
+	uint64		x = ls_lead_rank(((LsModelRow *) lfirst(a))->model);
+	uint64		y = ls_lead_rank(((LsModelRow *) lfirst(b))->model);
+
+	return (x > y) - (x < y);
+}
+
+/* ls_lead_categories gives a model's categories in their order. */
+List *
+ls_lead_categories(const char *model, Snapshot snapshot)
+{
+	List	   *rows = scan_table(&category_table, ls_lead_defining_model(model, snapshot),
+								  snapshot);
+
+	list_sort(rows, by_category_position);
+	return rows;
+}
+
+List *
+ls_lead_sources(const char *model, Snapshot snapshot)
+{
+	List	   *rows = scan_table(&source_table, model, snapshot);
+
+	if (snapshot && model && rows != NIL)
+		ls_current_names_of_sources(model, rows);
+	return rows;
+}
+
+/* ls_lead_rules gives a model's rules ascending by the version of their slots. */
+List *
+ls_lead_rules(const char *model, Snapshot snapshot)
+{
+	const char *definer = ls_lead_defining_model(model, snapshot);
+	List	   *rows = scan_table(&rule_table, definer, snapshot);
+
+	if (snapshot && rows != NIL)
+		ls_current_names_of_rules(definer, rows);
+	list_sort(rows, by_rule_version);
+	return rows;
+}
+
+/*
+ * ls_lead_rules_as_backfilled has rules be as if all were backfilled: ascending by version,
+ * and those that have none under one that no state has ever heard of.
+ */
+void
+ls_lead_rules_as_backfilled(List *rows)
+{
+	int64		unheard = PG_INT64_MAX;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		LsRuleRow  *row = lfirst(lc);
+
+		if (row->backfilling_version != 0)
+			row->backfilled_version = row->backfilling_version;
+		row->backfilling_version = 0;
+		if (row->backfilled_version == 0)
+			row->backfilled_version = unheard--;
+		row->backfilled_version_null = false;
+	}
+	list_sort(rows, by_rule_version);
+}
+
+/* ls_lead_rule_versions gives all that the rules of a model are and were. */
+List *
+ls_lead_rule_versions(const char *model, Snapshot snapshot)
+{
+	const char *definer = ls_lead_defining_model(model, snapshot);
+	List	   *versions = scan_table(&rule_history_table, definer, snapshot);
+
+	if (snapshot && versions != NIL)
+		ls_current_names_of_versions(definer, versions);
+	return versions;
+}
+
+/* ls_lead_model_versions gives what else the model says and said. */
+List *
+ls_lead_model_versions(const char *model, Snapshot snapshot)
+{
+	return scan_table(&model_history_table, ls_lead_defining_model(model, snapshot), snapshot);
+}
+
+/* ls_lead_stages gives a model's stages ascending by position. */
+List *
+ls_lead_stages(const char *model, Snapshot snapshot)
+{
+	List	   *rows = scan_table(&stage_table, ls_lead_defining_model(model, snapshot),
+								  snapshot);
+
+	list_sort(rows, by_stage_position);
+	return rows;
+}
+
+/* ls_lead_grades gives a model's grades ascending by min_points. */
+List *
+ls_lead_grades(const char *model, Snapshot snapshot)
+{
+	List	   *rows = scan_table(&grade_table, ls_lead_defining_model(model, snapshot),
+								  snapshot);
+
+	list_sort(rows, by_grade_minimum);
+	return rows;
+}
+
+/* ls_lead_actions gives a model's actions. */
+List *
+ls_lead_actions(const char *model, Snapshot snapshot)
+{
+	return scan_table(&action_table, model, snapshot);
+}
+
+Oid
+ls_lead_score_table(const char *model, bool missing_ok)
+{
+	return ls_extension_table(psprintf("score_%s", model), missing_ok);
+}
+
+/*
+ * ls_lead_interval_usec turns an interval into microseconds as the meaning of a
+ * score has it: years of 365 days, months of 30.  False if out of range.
+ */
+bool
+ls_lead_interval_usec(const Interval *interval, int64 *usec)
+{
+	int64		days = INT64CONST(365) * (interval->month / 12) +
+		INT64CONST(30) * (interval->month % 12) + interval->day;
+
+	return !pg_mul_s64_overflow(days, LS_DAY, usec) &&
+		!pg_add_s64_overflow(*usec, interval->time, usec);
+}
+
+/* ls_lead_category_names gives the names of a model's categories. */
+List *
+ls_lead_category_names(const char *model)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ls_lead_categories(model, NULL))
+		names = lappend(names, ((LsCategoryRow *) lfirst(lc))->category);
+	return names;
+}

@@ -1,0 +1,693 @@
+/*-------------------------------------------------------------------------
+ *
+ * attach_source.c
+ *		Event tables: attached to models as sources, and detached.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "model/attach_source.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "parser/parse_coerce.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "base/reachable_code.h"
+#include "base/relation.h"
+#include "base/sql.h"
+#include "base/suggest.h"
+#include "counting/recount.h"
+#include "definitions/ancestor.h"
+#include "definitions/extension.h"
+#include "definitions/job_table.h"
+#include "definitions/locks.h"
+#include "definitions/model_change.h"
+#include "definitions/source_triggers.h"
+#include "jobs/job_run.h"
+#include "model/anonymous_visitors.h"
+#include "rules/expression.h"
+#include "tables/purged_table.h"
+
+PG_FUNCTION_INFO_V1(ls_attach);
+PG_FUNCTION_INFO_V1(ls_detach);
+
+/* check_privilege lets callers attach a table that may put triggers on it. */
+static void
+check_privilege(Oid relid)
+{
+	AclResult	result;
+
+	ls_source_check_relation(relid);
+	result = pg_class_aclcheck(relid, GetUserId(), ACL_TRIGGER);
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
+}
+
+/* check_select makes sure that the model's owner may read a column. */
+static void
+check_select(Oid relid, const char *column, Oid role)
+{
+	AttrNumber	attno = ls_source_find_column(relid, column);
+
+	if (pg_class_aclcheck(relid, role, ACL_SELECT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck(relid, attno, role, ACL_SELECT) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\", which owns the model, may not read column \"%s\" of relation \"%s\"",
+						GetUserNameFromId(role, false), column, get_rel_name(relid)),
+				 errhint("Grant it SELECT.")));
+}
+
+/* compile_column sees whether a column can be turned into a type. */
+static LsExpr *
+compile_column(Relation rel, const char *column, Oid type, Oid role,
+			   ErrorData **error)
+{
+	LsExprSpec	spec = {0};
+
+	spec.use = LS_EXPR_COLUMN;
+	spec.rel = rel;
+	spec.text = column;
+	spec.role = role;
+	spec.where = psprintf("column \"%s\" of relation \"%s\"", column,
+						  RelationGetRelationName(rel));
+	spec.type = type;
+	return error ? ls_expr_try_compile(&spec, CurrentMemoryContext, error) :
+		ls_expr_compile(&spec, CurrentMemoryContext);
+}
+
+/* key_type gives the type of a model's contacts, as its score table has it. */
+static Oid
+key_type(const char *model)
+{
+	return get_atttype(ls_lead_score_table(model, false), 1);
+}
+
+/* contact_fits tells whether a column's type casts to the key's implicitly. */
+static bool
+contact_fits(Oid type, Oid key)
+{
+	return can_coerce_type(1, &type, &key, COERCION_IMPLICIT);
+}
+
+/* check_visitor looks at the column with the visitors of a source. */
+static void
+check_visitor(const LsModelRow *model, const LsSourceRow *source)
+{
+	const char *visitors = ls_lead_visitors_model(model->model);
+	AttrNumber	attno = ls_source_find_column(source->relation, source->visitor);
+	Oid			type = get_atttype(source->relation, attno);
+
+	ls_visitors_check(model, source);
+	if (visitors && !contact_fits(type, key_type(visitors)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s, visitors of model \"%s\" are of type %s",
+						source->visitor, get_rel_name(source->relation), format_type_be(type),
+						model->model, format_type_be(key_type(visitors))),
+				 errhint("Give the column that type, or have a generated column of that type name the visitors.")));
+	check_select(source->relation, source->visitor, model->owner);
+}
+
+/* schema_error is the error where the role may not use the schema of a table. */
+static ErrorData *
+schema_error(Oid relid, Oid role)
+{
+	Oid			schema = get_rel_namespace(relid);
+	ErrorData  *error;
+
+	if (ls_schema_aclcheck(schema, role) == ACLCHECK_OK)
+		return NULL;
+	error = palloc0(sizeof(ErrorData));
+	error->elevel = ERROR;
+	error->sqlerrcode = ERRCODE_INSUFFICIENT_PRIVILEGE;
+	error->message = psprintf("role \"%s\", which owns the model, may not use schema \"%s\" of relation \"%s\"",
+							  GetUserNameFromId(role, false), get_namespace_name(schema),
+							  get_rel_name(relid));
+	error->hint = pstrdup("Grant it USAGE.");
+	error->assoc_context = CurrentMemoryContext;
+	return error;
+}
+
+/*
+ * reach_error is the error where a source may not be read, or where reading it would
+ * run others' code, or NULL.
+ */
+static ErrorData *
+reach_error(const LsModelRow *model, const LsSourceRow *source)
+{
+	LsReach		reach = {NIL};
+	ErrorData  *error = schema_error(source->relation, model->owner);
+
+	if (error == NULL)
+		error = ls_reach_key_error(&reach, key_type(model->model), model->contacts,
+								   model->owner);
+	return error ? error : ls_reach_table_error(&reach, source->relation, model->owner);
+}
+
+/* check_columns looks at the columns that a source names. */
+static void
+check_columns(const LsModelRow *model, const LsSourceRow *source)
+{
+	Oid			relid = source->relation;
+	Oid			key = key_type(model->model);
+	Oid			type = get_atttype(relid, ls_source_find_column(relid, source->contact));
+	ErrorData  *error = reach_error(model, source);
+	Relation	rel;
+
+	if (error)
+		ThrowErrorData(error);
+	if (!contact_fits(type, key))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s, contacts of model \"%s\" are of type %s",
+						source->contact, get_rel_name(relid), format_type_be(type),
+						model->model, format_type_be(key)),
+				 errdetail("The column needs the type of the key, or one that casts to it implicitly.")));
+	ls_source_check_time_column(relid, source->occurred_at);
+	check_select(relid, source->contact, model->owner);
+	check_select(relid, source->occurred_at, model->owner);
+	if (source->event)
+		check_select(relid, source->event, model->owner);
+
+	if (source->visitor)
+		check_visitor(model, source);
+
+	rel = relation_open(relid, AccessShareLock);
+	ls_expr_free(compile_column(rel, source->contact, key, model->owner, NULL));
+	if (source->event)
+		ls_expr_free(compile_column(rel, source->event, TEXTOID, model->owner, NULL));
+	relation_close(rel, NoLock);
+}
+
+/* same tells whether two names, either of which may be missing, are equal. */
+static bool
+same(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/*
+ * check_overlap refuses to count a row twice: the same columns under two
+ * names, or a table beside the one that it is a part of.  is_attached: its name is
+ * its own.
+ */
+static void
+check_overlap(const LsSourceRow *source, List *tree, bool is_attached)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_lead_sources(source->model, NULL))
+	{
+		LsSourceRow *other = lfirst(lc);
+		ListCell   *mc;
+
+		if (strcmp(other->source, source->source) == 0)
+		{
+			if (is_attached)
+				continue;
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("source \"%s\" of model \"%s\" already exists",
+							source->source, source->model),
+					 errhint("Give this one another name with source => '...'.")));
+		}
+		if (other->relation == source->relation)
+		{
+			if (same(other->contact, source->contact) &&
+				same(other->occurred_at, source->occurred_at) &&
+				same(other->event, source->event))
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_OBJECT),
+						 errmsg("\"%s\" already feeds model \"%s\" with these columns, as source \"%s\"",
+								get_rel_name(source->relation), source->model, other->source)));
+			continue;
+		}
+		foreach(mc, ls_relation_tree(other->relation))
+			if (list_member_oid(tree, lfirst_oid(mc)))
+				ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("\"%s\" cannot feed model \"%s\" beside \"%s\", which is source \"%s\"",
+							get_rel_name(source->relation), source->model,
+							get_rel_name(other->relation), other->source),
+					 errdetail("Both have the rows of \"%s\", which would count twice.",
+							   get_rel_name(lfirst_oid(mc))),
+					 errhint("Attach the topmost table only.")));
+	}
+}
+
+/*
+ * wake_rules has the rules that name a source recomputed.  True if there
+ * are some that follow it and belong to another.
+ */
+static bool
+wake_rules(const LsSourceRow *source)
+{
+	LsSqlArguments args = {0};
+	bool		followers;
+
+	ls_sql_add_text(&args, source->model);
+	ls_sql_add_text(&args, source->source);
+	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET backfilled_version = NULL, backfilling_version = NULL"
+						 " WHERE model = $1 AND source = $2", &args);
+	followers = ls_extension_execute("UPDATE leadscore_internal.lead_rule"
+									 " SET backfilled_version = NULL, backfilling_version = NULL"
+									 " WHERE model = $1 AND source <> $2"
+									 " AND followed_source = $2", &args) > 0;
+	return followers;
+}
+
+/* add_source writes the row of lead_source and makes its tables feed the model. */
+static void
+add_source(const LsSourceRow *source, List *tree)
+{
+	LsSqlArguments args = {0};
+
+	ls_sql_add_text(&args, source->model);
+	ls_sql_add_text(&args, source->source);
+	ls_sql_add(&args, OIDOID, ObjectIdGetDatum(source->relation));
+	ls_sql_add_text(&args, source->contact);
+	ls_sql_add_text(&args, source->occurred_at);
+	ls_sql_add_text(&args, source->event);
+	ls_sql_add_text(&args, source->time_zone);
+	ls_sql_add_text(&args, source->visitor);
+	ls_sql_add_text(&args, source->keep ? "keep" : "retract");
+	ls_sql_add_text(&args, source->queued ? "queued" : "immediate");
+	ls_extension_execute("INSERT INTO leadscore_internal.lead_source"
+						 " (model, source, relation, contact, occurred_at, event, time_zone,"
+						 " visitor, on_delete, mode)"
+						 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", &args);
+	ls_source_add_tree(source->model, source->source, tree);
+}
+
+/* choice reads an argument that is one of two words; true for the second. */
+static bool
+choice(FunctionCallInfo fcinfo, int n, const char *name, const char *first,
+	   const char *second)
+{
+	char	   *word = ls_sql_text_argument(fcinfo, n, name);
+	const char *nearest;
+
+	if (strcmp(word, first) != 0 && strcmp(word, second) != 0)
+	{
+		nearest = ls_suggest_word(word, list_make2(unconstify(char *, first), unconstify(char *, second)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for %s: \"%s\"", name, word),
+				 errdetail("It is \"%s\" or \"%s\".", first, second),
+				 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
+	}
+	return strcmp(word, second) == 0;
+}
+
+/* purged_of tells whether something is kept of purged events of a source. */
+static bool
+purged_of(const char *model, const char *source)
+{
+	const char *visitors = ls_lead_visitors_model(model);
+
+	return ls_purged_of_source(model, source) ||
+		(visitors && ls_purged_of_source(visitors, source));
+}
+
+/*
+ * tell_purged says that what purged events of a source gave counts again, as its
+ * rows may be there again as well.  True where something was kept.
+ */
+static bool
+tell_purged(const LsSourceRow *source)
+{
+	if (!purged_of(source->model, source->source))
+		return false;
+	ereport(NOTICE,
+			(errmsg("purged contributions of source \"%s\" to model \"%s\" count again",
+					source->source, source->model),
+			 source->keep ? 0 :
+			 errdetail("From now on, what is deleted is taken out of the scores."),
+			 errhint("If these events are in the table again, call leadscore.detach('%s', '%s', purged => 'forget') and attach it once more.",
+					 source->model, source->source)));
+	return true;
+}
+
+/* advise_index says that rows cannot be found by a column. */
+static void
+advise_index(const LsSourceRow *source, const char *column)
+{
+	if (ls_source_column_has_index(source->relation, get_attnum(source->relation, column)))
+		return;
+	ereport(NOTICE,
+			(errmsg("no index of \"%s\" begins with column \"%s\"",
+					get_rel_name(source->relation), column),
+			 errdetail("Whenever a contact has to be recomputed, the whole table is read."),
+			 errhint("Create one with CREATE INDEX ON %s (%s, %s).",
+					 ls_relation_qualified_name(source->relation),
+					 quote_identifier(column),
+					 quote_identifier(source->occurred_at))));
+}
+
+/*
+ * advise_event tells where the kind of event is of a type or collation whose own
+ * comparison is not that of texts, which events are told apart by.
+ */
+static void
+advise_event(const LsSourceRow *source)
+{
+	HeapTuple	tuple;
+	Oid			type;
+	Oid			collation;
+	int32		typmod;
+	bool		outside;
+
+	if (source->event == NULL)
+		return;
+	get_atttypetypmodcoll(source->relation, get_attnum(source->relation, source->event),
+						  &type, &typmod, &collation);
+	type = getBaseType(type);
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	if (!HeapTupleIsValid(tuple))
+		return;
+	outside = ((Form_pg_type) GETSTRUCT(tuple))->typnamespace != PG_CATALOG_NAMESPACE &&
+		((Form_pg_type) GETSTRUCT(tuple))->typtype != TYPTYPE_ENUM;
+	ReleaseSysCache(tuple);
+	if (!outside && (!OidIsValid(collation) || get_collation_isdeterministic(collation)))
+		return;
+	ereport(NOTICE,
+			(outside ?
+			 errmsg("events in column \"%s\" of relation \"%s\" are compared as text, not as %s",
+					source->event, get_rel_name(source->relation), format_type_be(type)) :
+			 errmsg("events in column \"%s\" of relation \"%s\" are compared as text, not by their collation",
+					source->event, get_rel_name(source->relation)),
+			 errdetail("An event of a rule is one that has the same characters, also in case."),
+			 errhint("To have others count as well, write a condition over the column in place of the event.")));
+}
+
+/* ls_attach_check looks at the columns that an attached source is to have. */
+void
+ls_attach_check(const LsModelRow *model, const LsSourceRow *source)
+{
+	check_columns(model, source);
+	check_overlap(source, ls_relation_tree(source->relation), true);
+	advise_event(source);
+	advise_index(source, source->contact);
+	if (source->visitor)
+		advise_index(source, source->visitor);
+}
+
+/*
+ * add_visitors has the table feed the model of the visitors as well, whose
+ * contacts they are.  NULL where the source has no visitors.
+ */
+static char *
+add_visitors(const LsModelRow *model, const LsSourceRow *source, List *tree)
+{
+	LsSourceRow theirs = *source;
+
+	if (source->visitor == NULL)
+		return NULL;
+	theirs.model = ls_visitors_make(model, source);
+	theirs.contact = source->visitor;
+	theirs.visitor = NULL;
+	add_source(&theirs, tree);
+	return theirs.model;
+}
+
+/*
+ * ls_attach is leadscore.attach(): from now on a table's rows count, and those
+ * that are there are counted.
+ */
+Datum
+ls_attach(PG_FUNCTION_ARGS)
+{
+	LsSourceRow source = {0};
+	LsModelRow *model;
+	List	   *tree;
+	char	   *visitors;
+	bool		followers;
+	bool		purged;
+	double		rows;
+
+	source.model = ls_sql_text_argument(fcinfo, 0, "model");
+	if (PG_ARGISNULL(1))
+		(void) ls_sql_text_argument(fcinfo, 1, "events");
+	source.relation = PG_GETARG_OID(1);
+	source.contact = ls_sql_text_argument(fcinfo, 2, "contact");
+	source.occurred_at = ls_sql_text_argument(fcinfo, 3, "occurred_at");
+	source.event = ls_sql_optional_argument(fcinfo, 4);
+	source.source = ls_sql_optional_argument(fcinfo, 5);
+	if (!PG_ARGISNULL(6))
+		source.time_zone = ls_source_check_time_zone(ls_sql_optional_argument(fcinfo, 6));
+	source.visitor = ls_sql_optional_argument(fcinfo, 7);
+	source.keep = choice(fcinfo, 8, "on_delete", "retract", "keep");
+	source.queued = choice(fcinfo, 9, "mode", "immediate", "queued");
+	PreventCommandIfReadOnly("attach()");
+	model = ls_lock_model(source.model, GetUserId());
+	ls_visitors_refuse(model);
+
+	/* asked again when it is locked, as it may have been changed until then */
+	check_privilege(source.relation);
+	/* the others too: one who writes to them may go on to this one */
+	ls_lock_sources_and(source.model, source.relation);
+	tree = ls_source_lock_tree(source.relation, ShareRowExclusiveLock);
+	check_privilege(source.relation);
+	if (source.source == NULL)
+		source.source = get_rel_name(source.relation);
+	if (*source.source == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("source must not be empty")));
+	check_columns(model, &source);
+	ls_source_check_tree(source.relation, tree, model->owner);
+	check_overlap(&source, tree, false);
+	ls_ancestors_refuse(source.relation, false);
+	advise_event(&source);
+	advise_index(&source, source.contact);
+	if (source.visitor)
+		advise_index(&source, source.visitor);
+
+	add_source(&source, tree);
+	visitors = add_visitors(model, &source, tree);
+	ls_ancestors_sync();
+	followers = wake_rules(&source);
+	ls_model_change_record(source.model);
+	CommandCounterIncrement();
+	purged = tell_purged(&source);
+	rows = ls_relation_estimate_rows(source.relation);
+	if (ls_job_pays(rows))
+	{
+		ls_job_run_announce(source.model, "attach", source.source, rows);
+		if (visitors)
+			(void) ls_job_request(visitors, "attach", source.source);
+		PG_RETURN_VOID();
+	}
+	if (purged)
+	{
+		/* contacts with none but purged events are not found in the table */
+		(void) ls_recount_rescore(source.model, "backfill");
+		PG_RETURN_VOID();
+	}
+	if (visitors)
+		LockRelationOid(ls_lead_score_table(visitors, false), ShareRowExclusiveLock);
+	ls_recount_source(source.model, source.source, InvalidOid, "backfill");
+	if (visitors)
+		ls_recount_source(visitors, source.source, InvalidOid, "backfill");
+	if (followers)
+		(void) ls_job_run_backfill(source.model);
+	PG_RETURN_VOID();
+}
+
+/* ---------- detach ---------- */
+
+/*
+ * ls_attach_problem says why a source cannot feed its model any more, or NULL.
+ */
+char *
+ls_attach_problem(const LsModelRow *model, const LsSourceRow *source)
+{
+	Relation	rel = try_relation_open(source->relation, AccessShareLock);
+	AttrNumber	attno;
+	Oid			key;
+
+	if (rel == NULL)
+		return "its table no longer exists";
+	relation_close(rel, AccessShareLock);
+
+	attno = get_attnum(source->relation, source->occurred_at);
+	if (attno <= 0)
+		return psprintf("column \"%s\" no longer exists", source->occurred_at);
+	if (!ls_source_is_time_type(get_atttype(source->relation, attno)))
+		return psprintf("column \"%s\" is of type %s", source->occurred_at,
+						format_type_be(get_atttype(source->relation, attno)));
+	attno = get_attnum(source->relation, source->contact);
+	if (attno <= 0)
+		return psprintf("column \"%s\" no longer exists", source->contact);
+	key = key_type(model->model);
+	if (!contact_fits(get_atttype(source->relation, attno), key))
+		return psprintf("column \"%s\" is of type %s, contacts are of type %s",
+						source->contact,
+						format_type_be(get_atttype(source->relation, attno)),
+						format_type_be(key));
+	if (source->event && get_attnum(source->relation, source->event) <= 0)
+		return psprintf("column \"%s\" no longer exists", source->event);
+	return NULL;
+}
+
+/*
+ * ls_attach_error is the error that reading a source's columns raises, such as
+ * for want of rights, or NULL.  It may be over soon, so the source stays.
+ */
+ErrorData *
+ls_attach_error(const LsModelRow *model, const LsSourceRow *source)
+{
+	Relation	rel = relation_open(source->relation, AccessShareLock);
+	ErrorData  *error = reach_error(model, source);
+	LsExpr	   *expr;
+
+	if (error)
+	{
+		relation_close(rel, AccessShareLock);
+		return error;
+	}
+	expr = compile_column(rel, source->contact, key_type(model->model),
+						  model->owner, &error);
+	if (expr)
+		ls_expr_free(expr);
+	if (error == NULL && source->event)
+	{
+		expr = compile_column(rel, source->event, TEXTOID, model->owner, &error);
+		if (expr)
+			ls_expr_free(expr);
+	}
+	relation_close(rel, AccessShareLock);
+	return error;
+}
+
+/*
+ * ls_attach_remove takes a source from a model, and gives the number of rules
+ * that are left without it.  The scores have to be rebuilt after that, and those
+ * of the model's visitors, if the source has any.
+ */
+uint64
+ls_attach_remove(const char *model, const char *source)
+{
+	List	   *relations = ls_source_recorded_relations(model, source);
+	const char *visitors;
+	LsSqlArguments args = {0};
+	uint64		rules;
+	ListCell   *lc;
+
+	ls_sql_add_text(&args, model);
+	ls_sql_add_text(&args, source);
+	rules = ls_extension_execute("UPDATE leadscore_internal.lead_rule"
+								 " SET backfilled_version = 0, backfilling_version = NULL WHERE model = $1"
+								 " AND (source = $2 OR followed_source = $2)", &args);
+	ls_extension_execute("DELETE FROM leadscore_internal.lead_source WHERE model = $1"
+						 " AND source = $2", &args);
+	ls_extension_execute("DELETE FROM leadscore_internal.lead_relation WHERE model = $1"
+						 " AND source = $2", &args);
+	CommandCounterIncrement();
+	foreach(lc, relations)
+		ls_source_remove_unused_triggers(lfirst_oid(lc));
+	ls_ancestors_sync();
+	visitors = ls_lead_visitors_model(model);
+	if (visitors)
+		(void) ls_attach_remove(visitors, source);
+	ls_model_change_record(model);
+	CommandCounterIncrement();
+	return rules;
+}
+
+/* forget_purged has what purged events of a source gave leave for good. */
+static bool
+forget_purged(const char *model, const char *source)
+{
+	const char *visitors = ls_lead_visitors_model(model);
+	int64		rows = ls_purged_forget_source(model, source);
+
+	if (visitors)
+		rows += ls_purged_forget_source(visitors, source);
+	return rows > 0;
+}
+
+/* ls_attach_tell_purged says that what purged events of a source gave waits for it. */
+void
+ls_attach_tell_purged(const char *model, const char *source)
+{
+	if (!purged_of(model, source))
+		return;
+	ereport(NOTICE,
+			(errmsg("purged contributions of source \"%s\" to model \"%s\" are kept, and count again when the source is attached again",
+					source, model),
+			 errhint("If they are no longer wanted, call leadscore.detach('%s', '%s', purged => 'forget').",
+					 model, source)));
+}
+
+/* source_missing refuses to detach a source that a model does not have. */
+static void
+source_missing(const char *model, const char *source, List *names)
+{
+	const char *nearest = ls_suggest_word(source, names);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("source \"%s\" of model \"%s\" does not exist", source, model),
+			 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
+}
+
+/*
+ * ls_detach is leadscore.detach(): what a source contributed leaves the scores.
+ * What is kept of its purged events stays for when it is attached again, unless it
+ * is to be forgotten: also where the source was detached before.
+ */
+Datum
+ls_detach(PG_FUNCTION_ARGS)
+{
+	char	   *model = ls_sql_text_argument(fcinfo, 0, "model");
+	char	   *source = ls_sql_text_argument(fcinfo, 1, "source");
+	bool		forget = choice(fcinfo, 2, "purged", "keep", "forget");
+	List	   *names = NIL;
+	uint64		rules;
+	ListCell   *lc;
+
+	PreventCommandIfReadOnly("detach()");
+	ls_visitors_refuse(ls_lock_model(model, GetUserId()));
+	foreach(lc, ls_lead_sources(model, NULL))
+		names = lappend(names, ((LsSourceRow *) lfirst(lc))->source);
+	foreach(lc, names)
+		if (strcmp(lfirst(lc), source) == 0)
+			break;
+	if (lc == NULL)
+	{
+		/* it counts for nothing */
+		if (!forget || !forget_purged(model, source))
+			source_missing(model, source, names);
+		PG_RETURN_VOID();
+	}
+
+	/* all at once: a writer to another table may be about to read this one */
+	ls_lock_for_removal(model, source);
+	rules = ls_attach_remove(model, source);
+	if (forget)
+		(void) forget_purged(model, source);
+	if (rules > 0)
+		ereport(NOTICE,
+				(errmsg_plural("%llu rule keeps waiting for source \"%s\" and contributes nothing until it is attached again",
+							   "%llu rules keep waiting for source \"%s\" and contribute nothing until it is attached again",
+							   rules, (unsigned long long) rules, source)));
+	ls_attach_tell_purged(model, source);
+	ls_job_run_rescore(model, source);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,134 @@
+/*-------------------------------------------------------------------------
+ *
+ * contact_score.c
+ *		From a state and the rules to what is true at an instant.
+ *
+ * Nothing is read here but the arguments, and nothing is changed but results:
+ * the same state gives the score of any instant not before its last event.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "scoring/contact_score.h"
+
+#include <math.h>
+
+#include "utils/memutils.h"
+
+#include "scoring/rule_points.h"
+
+/* ls_score_make makes room for the results of one model. */
+LsScore *
+ls_score_make(LsModel *model, bool contributions)
+{
+	LsScore    *score = palloc0(sizeof(LsScore));
+
+	score->categories = palloc0(sizeof(double) * Max(1, model->ncategories));
+	score->bands = palloc0(sizeof(int) * Max(1, model->ncategories));
+	score->sums = palloc0(sizeof(LsSum) * Max(1, model->ncategories));
+	if (contributions)
+		score->contributions = palloc0(sizeof(LsContribution) *
+									   Max(1, model->nrules));
+	return score;
+}
+
+/* ls_score_want_curve has evaluations tell how the score goes on, too. */
+void
+ls_score_want_curve(LsModel *model, LsScore *score)
+{
+	score->curve = palloc0(sizeof(LsCurve));
+	score->curve->base = palloc0(sizeof(double) * Max(1, model->ncategories));
+}
+
+/* ls_score_finish turns the sums of categories into a score and a grade. */
+void
+ls_score_finish(LsModel *model, LsScore *score)
+{
+	LsSum		total = {0, 0};
+
+	for (int i = 0; i < model->ncategories; i++)
+	{
+		LsCategory *category = &model->categories[i];
+		double		value = ls_decay_clamp(ls_decay_sum_value(&score->sums[i]),
+										   category->min_points, category->max_points);
+		int			band = category->ngrades - 1;
+
+		score->categories[i] = value;
+		ls_decay_sum_add(&total, ls_score_bounded(category->weight * value));
+		while (band >= 0 && !ls_decay_reached(value, category->grade_min[band]))
+			band--;
+		score->bands[i] = band;
+	}
+	score->score = ls_decay_clamp(ls_decay_sum_value(&total), model->min_score, model->max_score);
+}
+
+/* ls_score_grade writes the letters of the grades reached; NULL: none. */
+char *
+ls_score_grade(LsModel *model, const LsScore *score)
+{
+	int			length = 0;
+	char	   *grade;
+
+	for (int i = 0; i < model->ncategories; i++)
+		if (score->bands[i] >= 0)
+			length += strlen(model->categories[i].grades[score->bands[i]]);
+	if (length == 0)
+		return NULL;
+	grade = palloc0(length + 1);
+	for (int i = 0; i < model->ncategories; i++)
+		if (score->bands[i] >= 0)
+			strcat(grade, model->categories[i].grades[score->bands[i]]);
+	return grade;
+}
+
+/*
+ * ls_score_evaluate gives what is true at t.  What is dated later than the clock was when
+ * the state was written but not later than t must have been counted
+ * (ls_state_advance).
+ *
+ * A state does not tell what was before its last event: it is never evaluated
+ * before that, which would have what decays grow.  Callers see to it that they ask
+ * for no such instant; score->at has the one that the answer is of.
+ */
+void
+ls_score_evaluate(LsModel *model, const LsState *state, TimestampTz t, LsScore *score)
+{
+	t = Max(t, state->last);
+	score->at = t;
+	memset(score->sums, 0, sizeof(LsSum) * model->ncategories);
+	score->size = 0;
+	score->disqualified = false;
+	if (score->curve)
+		ls_rule_points_begin_curve(model, state, t, score->curve);
+	if (score->contributions)
+	{
+		memset(score->contributions, 0, sizeof(LsContribution) * model->nrules);
+		for (int i = 0; i < model->nrules; i++)
+			score->contributions[i].last_match = DT_NOBEGIN;
+	}
+	for (int i = 0; i < state->nslots; i++)
+	{
+		const LsSlot *slot = &state->slots[i];
+		LsRule	   *rule = ls_model_rule_by_version(model, slot->version);
+
+		if (rule && rule->kind != LS_ABSENCE && rule->category >= 0)
+			ls_rule_points_add(model, state, rule, slot, t, score);
+	}
+	/* these count where nothing was ever seen */
+	for (int i = 0; i < model->nabsences; i++)
+	{
+		LsRule	   *rule = model->absences[i];
+
+		if (rule->version != 0 && rule->category >= 0)
+			ls_rule_points_add(model, state, rule,
+							   ls_state_slot((LsState *) state, rule->version, false),
+							   t, score);
+	}
+	ls_score_finish(model, score);
+}
+
+/* ls_score_drift is how far a stored score may be from the exact one. */
+double
+ls_score_drift(const LsModel *model, double score)
+{
+	return Max(model->max_drift, model->max_drift_ratio * fabs(score));
+}
