@@ -158,19 +158,24 @@ typedef struct Write
 {
 	LsUser		saved;
 	ErrorContextCallback context;
+	MemoryContext caller;
 } Write;
 
 /*
  * begin_write takes the rights of the table's owner, as whom triggers, constraints
  * and expressions of indexes are run.  Settings are of no consequence where there
- * are none.
+ * are none.  What functions keep from one call to the next is the executor's.
  */
 static void
 begin_write(LsHeapWriter *writer, Write *write)
 {
 	ls_error_hint_retry(&write->context);
+	write->caller = CurrentMemoryContext;
 	if (writer->runs_code)
+	{
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &write->saved);
+		MemoryContextSwitchTo(writer->estate->es_query_cxt);
+	}
 	if (writer->queues_triggers)
 		AfterTriggerBeginQuery();
 	writer->estate->es_output_cid = GetCurrentCommandId(true);
@@ -191,6 +196,7 @@ end_write(LsHeapWriter *writer, const Write *write)
 			PopActiveSnapshot();
 	}
 	ResetPerTupleExprContext(writer->estate);
+	MemoryContextSwitchTo(write->caller);
 	if (writer->runs_code)
 		ls_user_restore(&write->saved);
 	error_context_stack = write->context.previous;
