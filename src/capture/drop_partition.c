@@ -35,7 +35,6 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
-#include "base/relation.h"
 #include "base/transaction.h"
 #include "definitions/locks.h"
 #include "definitions/rights.h"
@@ -67,18 +66,6 @@ remember(Oid relation)
 	MemoryContextSwitchTo(old);
 }
 
-/* feeds tells whether a table, or what is below it, feeds a model. */
-static bool
-feeds(Oid relation)
-{
-	ListCell   *lc;
-
-	foreach(lc, ls_relation_tree(relation))
-		if (ls_source_relation_rows(lfirst_oid(lc)) != NIL)
-			return true;
-	return false;
-}
-
 /*
  * lock_table locks a table that is to be dropped, and gives what is below it.  NIL
  * where it is gone meanwhile.
@@ -104,7 +91,7 @@ ls_drop_named(const DropStmt *stmt)
 		RangeVar   *name = makeRangeVarFromNameList(lfirst(lc));
 		Oid			relation = RangeVarGetRelid(name, NoLock, true);
 
-		if (OidIsValid(relation) && feeds(relation) && ls_rights_may_drop_table(relation))
+		if (OidIsValid(relation) && ls_source_feeds(relation) && ls_rights_may_drop_table(relation))
 			relations = list_append_unique_oid(relations, relation);
 	}
 	return relations;

@@ -234,18 +234,6 @@ ls_ancestors_to_lock(List *roots)
 
 /* ---------- before a table becomes a part of another, or is one no more ---------- */
 
-/* feeds tells whether a table, or a part of it, feeds a model. */
-static bool
-feeds(Oid relation)
-{
-	ListCell   *lc;
-
-	foreach(lc, ls_relation_tree(relation))
-		if (ls_source_relation_rows(lfirst_oid(lc)) != NIL)
-			return true;
-	return false;
-}
-
 static Oid
 altered(const RangeVar *name)
 {
@@ -287,7 +275,7 @@ ls_ancestors_lock_before(const Node *stmt)
 		}
 		else
 			continue;
-		if (OidIsValid(part) && OidIsValid(parent) && part != parent && feeds(part))
+		if (OidIsValid(part) && OidIsValid(parent) && part != parent && ls_source_feeds(part))
 			ls_lock_from_above(lappend_oid(ls_ancestors_to_lock(list_make1_oid(parent)), parent),
 							   part);
 	}

@@ -562,3 +562,15 @@ ls_source_add_tree(const char *model, const char *source, List *tree)
 	}
 	CommandCounterIncrement();
 }
+
+/* ls_source_feeds tells whether a table, or what is below it, feeds a model. */
+bool
+ls_source_feeds(Oid relation)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_relation_tree(relation))
+		if (ls_source_relation_rows(lfirst_oid(lc)) != NIL)
+			return true;
+	return false;
+}

@@ -50,5 +50,6 @@ extern void ls_source_check_time_column(Oid relid, const char *column);
 extern AttrNumber ls_source_find_column(Oid relid, const char *column);
 extern bool ls_source_column_has_index(Oid relid, AttrNumber attno);
 extern bool ls_source_is_time_type(Oid type);
+extern bool ls_source_feeds(Oid relation);
 
 #endif							/* LEADSCORE_SOURCE_TRIGGERS_H */
