@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * decay.h
- *		The mathematics of points that lose worth: ages, buckets, decay, sums.
+ *		The mathematics of points that decay: ages, buckets, decay, sums.
  *
  * No PostgreSQL in here, so that it is tested on its own.  Instants and
  * lengths of time are int64 microseconds, numbers are double.

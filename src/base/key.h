@@ -36,7 +36,7 @@ typedef struct LsKeyType
 	Oid			eq_operator;
 	Oid			lt_operator;
 	Oid			opfamily;
-	Oid			owner;			/* the model's: as whom others' code runs */
+	Oid			owner;			/* the model's: code of users runs as this role */
 	char	   *model;
 	bool		foreign_order;	/* comparing runs code that is not in C */
 	bool		foreign_text;	/* so may reading and writing text */

@@ -82,7 +82,7 @@ ls_trust_function_owner(Oid function)
 	return owner;
 }
 
-/* ls_trust_table_owner gives the owner of a table; invalid where it is gone. */
+/* ls_trust_table_owner gives the owner of a table; InvalidOid where it is gone. */
 Oid
 ls_trust_table_owner(Oid relid)
 {
