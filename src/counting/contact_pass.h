@@ -33,8 +33,7 @@ typedef struct LsPass
 	char	   *model;
 	TimestampTz until;
 	bool		state_only;		/* scores and stages are left as they are */
-	bool		one_by_one;		/* after an error: a contact that fails is recorded
-								 * and put off, the others go on */
+	bool		one_by_one;		/* after an error: in subtransactions */
 	LsSlice		slice;			/* a batch ends early when it is over */
 	struct LsDueRow *place;		/* where the last batch ended, or NULL */
 	int64		done;			/* contacts processed */

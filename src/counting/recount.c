@@ -655,7 +655,7 @@ ls_recount_rescore(const char *name, const char *cause)
 typedef struct Refresh
 {
 	LsBatch		batch;
-	LsChunk    *chunk;			/* beside writers; NULL: under a lock that keeps writers away */
+	LsChunk    *chunk;			/* beside writers; NULL: they are locked out */
 } Refresh;
 
 /*

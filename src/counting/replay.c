@@ -232,7 +232,10 @@ age_of(const LsRule *rule, const Matched *event, TimestampTz t, int64 bucket)
 	return Max(0, bucket - event->bucket) * rule->period;
 }
 
-/* in the order of time; by period first, as periods repeat when a clock is set back */
+/*
+ * by_period_and_instant orders events by time; by period first, as periods repeat when
+ * a clock is set back.
+ */
 static int
 by_period_and_instant(const void *a, const void *b)
 {

@@ -31,7 +31,7 @@ typedef struct LsDeferred
 	SubTransactionId subid;		/* the one that deferred it; invalid: void */
 	bool		recompute;		/* from its events */
 	bool		recompute_profile;	/* from its row */
-	bool		merge_pending;	/* if no lock is in the way */
+	bool		merge_pending;	/* if that does not wait for locks */
 } LsDeferred;
 
 /* Small elements, allocated in chunks */

@@ -15,7 +15,7 @@
 #include "tables/row_writer.h"
 
 
-/* What is pending about one contact, all together */
+/* All that is pending of one contact */
 typedef struct LsPending
 {
 	int64		nrows;
@@ -23,8 +23,7 @@ typedef struct LsPending
 	bool		count_profile;	/* the contact's row has to be evaluated again */
 	bool		has_delta;
 	LsState		delta;			/* events to be added */
-	TimestampTz instant;		/* by the clocks that it was enqueued by, the
-								 * latest; DT_NOBEGIN: nothing is pending */
+	TimestampTz instant;		/* when last enqueued; DT_NOBEGIN: nothing is pending */
 } LsPending;
 
 /* Rows are only inserted, so no session waits for another. */

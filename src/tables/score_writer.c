@@ -466,8 +466,8 @@ report_damage(LsModel *model, Datum contact, const ErrorData *damage)
 
 /*
  * take_row locks the row of a contact, if there is one, and reads it.  False if there
- * is nothing more to do now.  For a damaged row a recompute
- * takes the place of the change.
+ * is nothing more to do now.  If the row is damaged, the change is replaced by a
+ * recompute.
  */
 static bool
 take_row(LsScoreWriter *writer, const LsChange **change, LsChange *repair, LsScoreRow *row,
