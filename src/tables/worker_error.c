@@ -3,7 +3,7 @@
  * worker_error.c
  *		Errors of workers, recorded, and when the work is retried.
  *
- * All times here are real ones: an adjusted clock must not delay a retry.
+ * All times here are real ones: leadscore.clock must not delay a retry.
  *
  *-------------------------------------------------------------------------
  */
