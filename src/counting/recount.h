@@ -23,7 +23,7 @@ extern void ls_recount_profile(LsModel *model, Datum contact, TimestampTz now,
 extern void ls_recount_read_profile(LsModel *model, Datum contact, TupleTableSlot *slot,
 									ExprContext *econtext, LsState *profile);
 
-/* brings stored rows up to date; number of those that were not */
+/* refreshes stored rows; returns how many had changed */
 extern int64 ls_recount_refresh(const char *model, const char *cause);
 
 /*
@@ -33,7 +33,7 @@ extern int64 ls_recount_refresh(const char *model, const char *cause);
  * cause is what lead_stage_history gets.
  */
 
-/* gives every contact of the contact table its row (create_model) */
+/* inserts the score row of every contact of the contact table (create_model) */
 extern void ls_recount_contact_table(const char *model, const char *cause);
 
 /* adds the rows of a source just attached, or of one relation below it
@@ -54,10 +54,10 @@ typedef struct LsChunk
 	const char *model;
 	const char *cause;
 	bool		whole;			/* all of a contact is recomputed, not only some rules */
-	int			limit;			/* how many contacts, about */
+	int			limit;			/* how many contacts, approximately */
 	char	   *position;		/* contact with which the last one ended, or NULL;
 								 * then with which this one did */
-	const char *last;			/* not beyond this contact, or NULL */
+	const char *last;			/* does not go beyond this contact, or NULL */
 	bool		ended;			/* there are no more */
 	int64		contacts;
 } LsChunk;
@@ -65,10 +65,10 @@ typedef struct LsChunk
 extern void ls_recount_chunk(LsChunk *chunk);
 extern void ls_recount_refresh_chunk(LsChunk *chunk);
 
-/* rebuilds everything from the events; number of contacts */
+/* recomputes everything from the events; number of contacts */
 extern int64 ls_recount_rescore(const char *model, const char *cause);
 
-/* replays the contacts that occur in one relation (a partition detached) */
+/* recomputes the contacts that have rows in a relation (a detached partition) */
 extern void ls_recount_relation(const char *model, const char *source, Oid relation);
 
 #endif							/* LEADSCORE_RECOUNT_H */
