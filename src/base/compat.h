@@ -6,9 +6,9 @@
  * The code is written against the newest name of each API; older servers get
  * it emulated here.
  *
- * What is not emulated but kept away from, as it changed in behaviour: from 19
- * on eval_const_expressions() looks up whether a column is NOT NULL, in a query
- * that expression_planner_with_deps() does not have (expression_plan.c).
+ * One change of behaviour is not emulated but avoided: from 19 on
+ * eval_const_expressions() looks up whether a column is NOT NULL, in a query that
+ * expression_planner_with_deps() does not have (expression_plan.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -49,7 +49,7 @@
 #error "leadscore supports PostgreSQL 15 to 19"
 #endif
 
-/* 18: an attribute that stands in front */
+/* 18: an attribute in front */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
 #endif
@@ -224,7 +224,7 @@ ls_operator_candidates(List *names, char kind)
 #define LS_AT_ADD_COLUMN(type) ((type) == AT_AddColumn)
 #endif
 
-/* 16: what a setting's check hook hands on is core's own kind of memory */
+/* 16: the memory that a check hook of a setting passes on is guc_malloc'd */
 #if PG_VERSION_NUM < 160000
 #define ls_guc_malloc(size) malloc(size)
 #else

@@ -134,7 +134,7 @@ ls_decay_default_period(const LsDecay *decay, int64_t time_frame)
 	return LS_SECOND;
 }
 
-/* Sums that would leave the finite numbers stay at their border. */
+/* saturate replaces an infinite sum by the largest finite number. */
 static double
 saturate(double value)
 {

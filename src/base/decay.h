@@ -23,7 +23,7 @@
 /* Monday 2000-01-03 00:00, counted from 2000-01-01 00:00 */
 #define LS_ORIGIN	(2 * LS_DAY)
 
-/* how many periods a span may have, and how many are kept apart without one */
+/* how many periods a span may have, and how many are stored separately without one */
 #define LS_MAX_PERIODS	512
 
 /*

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * heap_writer.c
- *		A table of ours, written row by row through the executor.
+ *		A table of the extension's, written row by row through the executor.
  *
  * As logical replication writes rows, without SQL, which would set up an executor
  * for each of them.  Statement triggers do not fire.
@@ -153,7 +153,7 @@ ls_heap_writer_close(LsHeapWriter *writer)
 	table_close(writer->rel, NoLock);
 }
 
-/* What is put back after a write */
+/* What is restored after a write */
 typedef struct Write
 {
 	LsUser		saved;
@@ -377,7 +377,7 @@ ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place)
 
 /* ---------- writing ---------- */
 
-/* ls_heap_writer_insert inserts what is in written. */
+/* ls_heap_writer_insert inserts the row in the slot written. */
 void
 ls_heap_writer_insert(LsHeapWriter *writer)
 {
@@ -464,7 +464,7 @@ ls_heap_writer_insert_new(LsHeapWriter *writer)
 	return inserted;
 }
 
-/* ls_heap_writer_update puts what is in written in the place of the row found. */
+/* ls_heap_writer_update replaces the row found by the one in written. */
 void
 ls_heap_writer_update(LsHeapWriter *writer)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * heap_writer.h
- *		A table of ours, written row by row through the executor.
+ *		A table of the extension's, written row by row through the executor.
  *
  *-------------------------------------------------------------------------
  */

@@ -243,7 +243,7 @@ ls_key_compare(LsKeyType *key, Datum a, Datum b)
 	return order;
 }
 
-/* ls_key_order orders keys that stand in an array; arg is their type. */
+/* ls_key_order compares keys in an array; arg is their type. */
 int
 ls_key_order(const void *a, const void *b, void *arg)
 {

@@ -16,8 +16,8 @@
 #include "base/leadscore.h"
 
 /*
- * What a key may have, uncompressed and as text.  It has to go into indexes, of which
- * an entry has room for 2,700 bytes, and into messages.
+ * The largest size of a key, uncompressed and as text.  It has to go into indexes, of
+ * which an entry has room for 2,700 bytes, and into messages.
  */
 #define LS_LARGEST_KEY		1000
 #define LS_LARGEST_KEY_TEXT	2000

@@ -12,9 +12,9 @@
  * class, in the body of another function, or in an index, constraint, partition key
  * or policy of the table that is read.
  *
- * What initdb made is trusted.  The body of a function is looked into where it
- * is SQL; what a function in another language calls cannot be known, but that
- * function itself belongs to a role that is trusted.
+ * What initdb made is trusted.  The body of a function is walked where it is SQL;
+ * what a function in another language calls cannot be known, but that function itself
+ * belongs to a role that is trusted.
  *
  *-------------------------------------------------------------------------
  */

@@ -11,7 +11,7 @@
  * that transaction commits, whose invalidations then have every session compile
  * again.
  *
- * What an object is a part of, and what depends on it, is looked up here, too.
+ * What an object is a part of, and what depends on it, is found here, too.
  *
  *-------------------------------------------------------------------------
  */

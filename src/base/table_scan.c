@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * table_scan.c
- *		Rows of a table of ours, read by an index with the active snapshot.
+ *		Rows of a table of the extension's, read by an index with the active snapshot.
  *
  * The tables of a model belong to its owner, who may have added indexes, rebuilt or
  * dropped those that they were made with, or have had REINDEX CONCURRENTLY
@@ -45,7 +45,7 @@ typedef struct Wanted
 	Relation	rel;
 	AttrNumber	first;
 	int			ncolumns;
-	bool		key;			/* one row for each value, and no more columns */
+	bool		key;			/* one row for each value, and no further columns */
 } Wanted;
 
 /*
@@ -86,7 +86,7 @@ is_btree(Oid index)
 	return btree;
 }
 
-/* fits tells whether an index is what is wanted, and whether it is valid. */
+/* fits tells whether an index is the wanted one, and whether it is valid. */
 static bool
 fits(const Wanted *wanted, Oid index, bool *valid)
 {

@@ -232,7 +232,7 @@ ls_ancestors_to_lock(List *roots)
 	return result;
 }
 
-/* ---------- before a table becomes a part of another, or is one no more ---------- */
+/* ---------- before a table is attached to another, or detached ---------- */
 
 /* feeds tells whether a table, or a part of it, feeds a model. */
 static bool

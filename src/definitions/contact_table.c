@@ -4,10 +4,10 @@
  *		Whether a model can rely on its contact table.
  *
  * A model reads its contact table as its owner.  Where the owner does not see all of
- * it, contacts would seem to be gone; where nothing keeps the key unique, one would
- * have two rows.  So such a model is suspended, which is checked whenever its row is
- * read (lead_tables.c): privileges and indexes change in many ways, some of which
- * fire no event trigger.
+ * it, contacts would seem to be deleted; where nothing keeps the key unique, one
+ * would have two rows.  So such a model is suspended, which is checked whenever its
+ * row is read (lead_tables.c): privileges and indexes change in many ways, some of
+ * which fire no event trigger.
  *
  *-------------------------------------------------------------------------
  */

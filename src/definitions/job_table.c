@@ -133,7 +133,7 @@ ls_job_open(const char *model)
 	/* mostly there never was one, which is cheap to see */
 	if (!ls_relation_has_pages(ls_extension_base_table("lead_job", false)))
 		return NULL;
-	/* those of a suspended model wait until it goes on */
+	/* those of a suspended model wait until it is resumed */
 	row = ls_lead_model(model, NULL);
 	if (row && row->unreadable)
 		return NULL;

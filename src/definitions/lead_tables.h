@@ -118,7 +118,7 @@ typedef struct LsRuleVersion
 	TimestampTz from;
 	TimestampTz to;				/* DT_NOEND: it still is */
 	int			nversions;
-	int64	   *versions;		/* under which what it matches was backfilled */
+	int64	   *versions;		/* under which it was backfilled */
 } LsRuleVersion;
 
 /* What decides a score beside the rules, from when to when */

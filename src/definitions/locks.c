@@ -395,7 +395,7 @@ ls_lock_for_removal(const char *model, const char *source)
 		wanted = want(wanted, lfirst_oid(lc), ShareRowExclusiveLock);
 	wanted = list_concat(wanted, want_tree(sources));
 
-	/* these are dropped with the model, and may be read together with what it reads */
+	/* these are dropped with the model, and may be read in queries with its sources */
 	if (source == NULL && visitors)
 		wanted = want(wanted, ls_lead_score_table(visitors, true), AccessExclusiveLock);
 	if (source == NULL)

@@ -631,7 +631,7 @@ ls_tables_lock_if_free(const char *model)
 	return true;
 }
 
-/* depends tells whether dropping one table is refused, or another goes with it. */
+/* depends tells whether pg_depend has one object depend on another. */
 static bool
 depends(const ObjectAddress *object, const ObjectAddress *on)
 {

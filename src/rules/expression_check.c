@@ -34,7 +34,7 @@ typedef struct LsMutable
 	Oid			function;
 } LsMutable;
 
-/* What to write instead of functions that are not immutable. */
+/* What to write instead of functions that are not immutable */
 #define CHANCE_HINT \
 	"The same events must always give the same score."
 #define TEXT_HINT \

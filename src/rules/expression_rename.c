@@ -93,7 +93,7 @@ typedef struct Writing
 	List	   *literals;
 } Writing;
 
-/* add_literal writes a constant as text; a null stands for those that have none. */
+/* add_literal writes a constant as text; a null stands for constants without a text. */
 static bool
 add_literal(Node *node, void *context)
 {
@@ -304,7 +304,7 @@ part_of_word(char c)
 		c == '&' || IS_HIGHBIT_SET(c);
 }
 
-/* replacement_of gives what stands in the place of a token, or NULL. */
+/* replacement_of gives the replacement of a token, or NULL. */
 static char *
 replacement_of(const Rewrite *rewrite, const Token *token, uint32 chosen, bool qualified)
 {

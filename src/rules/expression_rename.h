@@ -33,7 +33,7 @@ typedef struct LsRename
 	char	   *done;			/* for messages: what has been renamed to what */
 } LsRename;
 
-/* A text as it stands in the rows of one model, and what it means */
+/* A text in the rows of one model, and what it means */
 typedef struct LsRenamedText
 {
 	const char *column;			/* of lead_rule, or condition of lead_stage */

@@ -399,7 +399,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 		(source == NULL && rule->kind != LS_PROFILE))
 		return;
 
-	/* nobody asks what it says of rows, and what it said stays */
+	/* it is not evaluated, and its stored result stays */
 	if (model->unreadable && rule->kind == LS_PROFILE)
 		return;
 	relid = rule->kind == LS_PROFILE ? model->contacts : source->relation;
@@ -711,7 +711,7 @@ load_trust(LsModel *model)
 											  InvalidOid, model->owner);
 }
 
-/* load_row takes over what a row of lead_model says, and earlier limits if given. */
+/* load_row copies a row of lead_model, and earlier limits if given. */
 static void
 load_row(LsModel *model, const LsModelRow *row, const LsModelVersion *limits)
 {

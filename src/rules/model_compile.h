@@ -209,7 +209,7 @@ typedef struct LsModel
 	uint64		rank;			/* in the order in which models are locked */
 	Oid			merged_table;	/* invalid: it scores visitors */
 	Oid			identity_table; /* of visitors, and the model they belong to */
-	Oid			visitors_table; /* what is pending of visitors; invalid: none */
+	Oid			visitors_table; /* pending_<model> of visitors; InvalidOid: none */
 	LsKeyType	visitor_key;	/* of the latter */
 	Oid			target_type;	/* of the key of contacts that visitors are identified with */
 	struct _SPI_plan *contact_by_key;	/* the reader's saved plan */

@@ -146,7 +146,7 @@ ls_rule_failure_of_stage(LsModel *model, LsStage *stage, ErrorData *error)
 
 /* ---------- suspended models ---------- */
 
-/* suspended_hint says what to do about a model of which nothing is run. */
+/* suspended_hint gives the hint for a model of which nothing is run. */
 static int
 suspended_hint(const LsModel *model)
 {

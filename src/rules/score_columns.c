@@ -65,7 +65,7 @@ has_columns(const LsModel *model, TupleDesc desc)
 
 /*
  * map_columns finds the columns of a model in its score table.  False where they are
- * not those of the model: where categories are gone or have come since the snapshot
+ * not those of the model: where categories were added or removed since the snapshot
  * that the model was read with, or the table or lead_category was changed by other
  * means.
  */

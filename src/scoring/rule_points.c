@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * rule_points.c
- *		What one rule gives at an instant: periods, limits, decay; and how that
- *		goes on.
+ *		The points of one rule at an instant: periods, limits, decay; and their
+ *		curve from there.
  *
  * The limit of a period (max_per_period) applies to each bucket, before its decay;
  * that of the rule (max_points) to the sum of the decayed buckets.
@@ -175,7 +175,7 @@ evaluate_profile(const LsRule *rule, const LsSlot *slot, LsContribution *c)
 	c->size = fabs(c->raw);
 }
 
-/* ---------- how it goes on ---------- */
+/* ---------- the curve ---------- */
 
 static void
 add_jump(LsCurve *curve, TimestampTz at)
@@ -293,7 +293,7 @@ add_piece(LsCurve *curve, const LsRule *rule, double value)
 	piece->limit = rule->max_points;
 }
 
-/* curve_of_event adds how the contribution of an event rule goes on. */
+/* curve_of_event adds the curve of an event rule. */
 static void
 curve_of_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
 			   const LsContribution *c, LsCurve *curve)

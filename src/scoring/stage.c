@@ -200,9 +200,9 @@ bound(LsBounds *bounds, double score, double value)
 }
 
 /*
- * ls_stage_bounds narrows the bounds within which a score has to stay so that
- * no stage is entered or left, and no level is crossed that an action waits
- * for.  Conditions of stages are looked at when a bound is crossed.
+ * ls_stage_bounds narrows the bounds within which a score has to stay so that no
+ * stage is entered or left, and no level is crossed that an action waits for.
+ * Conditions of stages are evaluated when a bound is crossed.
  */
 void
 ls_stage_bounds(LsModel *model, double score, const LsStageState *state,

@@ -27,7 +27,7 @@ typedef enum LsStageOverride
 {
 	LS_OVERRIDE_NONE,
 	LS_OVERRIDE_ABOVE,			/* above: until the score reaches it */
-	LS_OVERRIDE_BELOW			/* below: until the score is down to it */
+	LS_OVERRIDE_BELOW			/* below: until the score has come down to it */
 } LsStageOverride;
 
 typedef struct LsBucket

@@ -86,14 +86,14 @@ put_unsigned(StringInfo to, uint64 value)
 	to->len = at - to->data;
 }
 
-/* small values of either sign become small unsigned ones */
+/* put_signed writes small values of either sign as small unsigned ones. */
 static inline void
 put_signed(StringInfo to, int64 value)
 {
 	put_unsigned(to, ((uint64) value << 1) ^ (uint64) (value >> 63));
 }
 
-/* instants are written relative to this, so that they are short */
+/* base gives the instant relative to which others are written, so that they are short. */
 static TimestampTz
 base(const LsState *state)
 {
@@ -282,7 +282,7 @@ get_long(Cursor *from)
 	return 0;
 }
 
-/* most numbers take a byte */
+/* get_unsigned reads a number; most take a byte. */
 static inline uint64
 get_unsigned(Cursor *from)
 {
