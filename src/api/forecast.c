@@ -6,6 +6,7 @@
  * The transitions that time alone causes are computed in memory, as the worker will
  * compute them.  due_<model> tells which contacts change by an instant: a contact is
  * due before anything changes.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
