@@ -26,7 +26,7 @@ typedef enum LsRenameKind
 typedef struct LsRename
 {
 	LsRenameKind kind;
-	Oid			object;			/* table or type; InvalidOid where it is not followed */
+	Oid			object;			/* table or type; InvalidOid where texts do not follow */
 	List	   *relations;		/* of which a column is renamed, or which are renamed */
 	char	   *old_name;
 	char	   *new_name;
