@@ -67,7 +67,7 @@ refresh_models(List *rows, bool each)
 	int64		changed = 0;
 	ListCell   *lc;
 
-	/* deferred changes of this transaction, which would be flushed at commit */
+	/* models that this transaction has changed, which its commit would refresh */
 	if (ls_model_change_stale() != NIL)
 		changed += ls_model_update_refresh();
 	foreach(lc, rows)
