@@ -28,8 +28,8 @@
 #include "definitions/source_triggers.h"
 
 /*
- * columns_of gives the tables that have a column of the same name through inheritance
- * or a type.
+ * columns_of gives the tables that have a column of the same name: a table and those
+ * below it, or the typed tables of a composite type.
  */
 static List *
 columns_of(Oid relation)

@@ -6,6 +6,7 @@
  * Most keys are in columns of their own type, whose text changes with the label.  What
  * is left are the positions of jobs, whose rows are locked while the label changes,
  * recorded errors, and rows of the outbox.
+ *
  *-------------------------------------------------------------------------
  */
 #include "ddl/rename_internal.h"

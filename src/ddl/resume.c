@@ -5,6 +5,7 @@
  *
  * The effect of commands is determined at commit: a restore with --clean, or a
  * transaction that replaces the key, drops the index for a while and creates another.
+ *
  *-------------------------------------------------------------------------
  */
 #include "ddl/resume.h"

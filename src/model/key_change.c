@@ -62,8 +62,8 @@ qualified_operator(Oid operator)
 }
 
 /*
- * equality gives the operator that compares values of two types: that of the type's
- * default operator class, or that of pg_catalog.  NULL: they are compared as text.
+ * equality gives the operator that compares values of two types: that of the default
+ * btree operator family, or that of pg_catalog.  NULL: they are compared as text.
  */
 static char *
 equality(Oid left, Oid right)
