@@ -4,7 +4,8 @@
 --
 -- There are no foreign keys among them: a parallel restore loads the tables in
 -- any order and makes foreign keys of members of an extension beforehand.  The
--- triggers of validate.sql see to it that a row's model exists.
+-- views through which they are written make sure that a row's model exists
+-- (definition_view.sql).
 
 CREATE SEQUENCE leadscore_internal.version_seq;
 COMMENT ON SEQUENCE leadscore_internal.version_seq IS
