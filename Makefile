@@ -14,6 +14,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(root)/lead
 SQL_PARTS = \
 	src/init/leadscore.sql \
 	src/definitions/lead_tables.sql \
+	src/definitions/lead_rule.sql \
 	src/tables/score_writer.sql \
 	src/counting/recount.sql \
 	src/model/rule_history.sql \
@@ -42,7 +43,7 @@ SQL_PARTS = \
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 
 OBJS       = $(patsubst %.c,%.o,$(call within,src/*/*.c))
-# scripts from version to version, of which there are none before the first release
+# scripts from version to version, of which there are none before 0.6.0
 DATA       = $(call within,src/upgrade/$(EXTENSION)--*.sql)
 DATA_built = $(INSTALL_SCRIPT_SQL)
 
@@ -170,7 +171,7 @@ help:
 	@echo "make test              install what is missing, build, install, run every suite"
 	@echo "make test-long         the same with the long tests"
 	@echo ""
-	@echo "make test SUITES='regress isolation tap pgtap unit headers versions'     some suites only"
+	@echo "make test SUITES='layers regress isolation tap pgtap unit headers versions'     some suites only"
 	@echo "          REGRESS=name | ISOLATION=name | PROVE_TESTS=test/t/x.pl   some tests of their suite only"
 	@echo "          PROVE_FLAGS=-j1   ASSERTS=1 (build with assertions)   KEEP=1 (leave the build directory)"
 	@echo "          VERSIONS='17'   for the suite versions (a part of make test-long; root only)"

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * arguments.c
- *		What functions that users call are asked about: model and contact.
+ *		Arguments of the functions that users call: model and contact.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,7 +23,7 @@
 
 #define FARTHEST	(1000 * 366 * LS_DAY)	/* ahead of the clock */
 
-/* The model that a function was asked about last, under the same snapshot */
+/* The last model that a function was called for, under the same snapshot */
 typedef struct Asked
 {
 	char	   *name;
@@ -46,8 +46,8 @@ check_may_read(LsModel *model, const char *also)
 }
 
 /*
- * ls_argument_model gives the model that the asking statement sees.  Calls of one
- * statement find it at once; it is held until the transaction ends.
+ * ls_argument_model gives the model that the calling statement sees.  Further calls in
+ * one statement reuse it; it is held until the transaction ends.
  */
 LsModel *
 ls_argument_model(FunctionCallInfo fcinfo, const char *name, const char *also)
@@ -80,7 +80,7 @@ ls_argument_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 	return model;
 }
 
-/* ls_argument_instant reads an argument for an instant: NULL is now. */
+/* ls_argument_instant reads an argument that is an instant: NULL is now. */
 TimestampTz
 ls_argument_instant(FunctionCallInfo fcinfo, int n)
 {
@@ -97,8 +97,8 @@ ls_argument_instant(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * ls_argument_until checks an instant up to which is looked step by step, as what
- * absences take away goes on for ever.
+ * ls_argument_until checks the end of a forecast, as decay for inactivity has no last
+ * step.
  */
 TimestampTz
 ls_argument_until(TimestampTz until)
@@ -117,8 +117,8 @@ ls_argument_until(TimestampTz until)
 }
 
 /*
- * ls_argument_contact turns the argument for a contact into the key's type.  A caller
- * that asks about one that was merged is told about the contact for whom it counts.
+ * ls_argument_contact converts the argument for a contact to the key's type.  For a
+ * merged contact it gives the contact that it was merged into.
  */
 Datum
 ls_argument_contact(FunctionCallInfo fcinfo, LsModel *model)
@@ -131,7 +131,10 @@ ls_argument_contact(FunctionCallInfo fcinfo, LsModel *model)
 	return contact;
 }
 
-/* ls_argument_key does so for the n-th argument, and stays with whom it names. */
+/*
+ * ls_argument_key converts the n-th argument to the key's type, without regard to
+ * merges.
+ */
 Datum
 ls_argument_key(FunctionCallInfo fcinfo, int n, LsModel *model)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * arguments.h
- *		What functions that users call are asked about: model and contact.
+ *		Arguments of the functions that users call: model and contact.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * erase.c
- *		Everything about one contact removed, as the law may demand.
+ *		Everything about one contact removed, as a law may require.
  *
- * The rows of event and contact tables are the application's own, and have to
- * be gone before: the contact would be scored again from what is left.  What is
- * counted over many contacts (funnel_daily_<model>) names none and stays.
+ * The rows of event and contact tables are the application's own, and have to be
+ * deleted before: otherwise the contact would be scored again.  Counts over many
+ * contacts (funnel_daily_<model>) name none and stay.
  *
- * Contacts merged into a contact, and visitors identified as it, are the
- * same person and go with it.  The rows that say so go first: that waits for those
- * who bring something to one of them, in the order in which everybody locks
- * contacts, and what then has rows of its own is seen.
+ * Contacts merged into a contact, and visitors identified as it, are the same person
+ * and are erased with it.  Their identity rows are deleted first: that waits for
+ * sessions that write to one of the contacts, in the common lock order, and rows that
+ * they have written are seen afterwards.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,7 +43,7 @@
 
 PG_FUNCTION_INFO_V1(ls_erase_contact);
 
-/* Tables of a model that have rows of a contact, beside those that say whose it is */
+/* Tables of a model that have rows of a contact, without identity tables */
 static const char *const model_tables[] = {
 	"due_", "pending_", "purged_", "profile_", "history_", "outbox_", "worker_error_",
 	"daily_", "score_"
@@ -51,8 +51,8 @@ static const char *const model_tables[] = {
 
 /*
  * Texts that name a contact, in tables of all models: $1 is the model.  A key can have
- * several texts, and there may be some that were written before a key of the same worth
- * got its row; so it is the keys that are compared.
+ * several texts, and some may have been written before an equal key got its row; so
+ * keys are compared.
  */
 static const char *const texts_sql =
 	"SELECT contact FROM leadscore_internal.lead_rule_error"
@@ -60,7 +60,10 @@ static const char *const texts_sql =
 	" UNION SELECT pg_catalog.unnest(ARRAY[first, last, position])"
 	" FROM leadscore_internal.lead_job_range WHERE model OPERATOR(pg_catalog.=) $1";
 
-/* Messages may quote what could not be read; short keys are in too many words */
+/*
+ * Messages may quote the key; a short key is looked for in quotes only, as many words
+ * contain it.
+ */
 #define QUOTES_IT(column) \
 	"EXISTS (SELECT FROM pg_catalog.unnest($2) t(t) WHERE" \
 	" pg_catalog.strpos(" column ", t) OPERATOR(pg_catalog.>) 0" \
@@ -68,13 +71,13 @@ static const char *const texts_sql =
 	" OR pg_catalog.strpos(" column ", '\"' OPERATOR(pg_catalog.||) t OPERATOR(pg_catalog.||) '\"')" \
 	" OPERATOR(pg_catalog.>) 0)"
 
-/* What is to be done in the tables of all models: $1 the model, $2 texts of the contact */
+/* What is done in the tables of all models: $1 the model, $2 texts of the contact */
 static const char *const statements[] = {
 	"DELETE FROM leadscore_internal.lead_rule_error"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND (contact OPERATOR(pg_catalog.=) ANY ($2) OR " QUOTES_IT("message") ")",
 	"DELETE FROM leadscore_internal.lead_worker_error"
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("message"),
-	/* a job whose ranges it bounds, or that has come to it, begins its phase again */
+	/* a job with the contact as a bound or position restarts its phase */
 	"WITH gone AS (DELETE FROM leadscore_internal.lead_job_range"
 	" WHERE job_id OPERATOR(pg_catalog.=) ANY (ARRAY("
 	"SELECT job_id FROM leadscore_internal.lead_job_range WHERE model OPERATOR(pg_catalog.=) $1"
@@ -85,7 +88,7 @@ static const char *const statements[] = {
 	" WHERE model OPERATOR(pg_catalog.=) $1 AND " QUOTES_IT("error"),
 };
 
-/* has_rows tells whether there are rows of a contact, as the newest snapshot sees it. */
+/* has_rows tells whether the latest snapshot sees rows of a contact. */
 static bool
 has_rows(LsModel *model, Datum contact, int what, int source)
 {
@@ -103,7 +106,7 @@ has_rows(LsModel *model, Datum contact, int what, int source)
 	return any;
 }
 
-/* check_gone refuses to erase a contact that would come back. */
+/* check_gone refuses to erase a contact that would be scored again. */
 static void
 check_gone(LsModel *model, Datum contact)
 {
@@ -125,7 +128,7 @@ check_gone(LsModel *model, Datum contact)
 				 errhint("Delete them first; purged contributions are erased with the contact.")));
 }
 
-/* refuse_merged refuses to erase a contact whose events count for another. */
+/* refuse_merged refuses to erase a contact that is merged into another. */
 static void
 refuse_merged(LsModel *model, Datum contact)
 {
@@ -142,7 +145,7 @@ refuse_merged(LsModel *model, Datum contact)
 					 ls_key_text(&model->key, target))));
 }
 
-/* What the text of a key is read for */
+/* Arguments for reading the key in a text */
 typedef struct Reading
 {
 	LsModel    *model;
@@ -161,7 +164,10 @@ read_text(void *arg)
 								   reading->contact) == 0;
 }
 
-/* names tells whether a text is one of a contact.  It may be of another type's keys. */
+/*
+ * names tells whether a text is one of a contact.  It may have been written for another
+ * key type.
+ */
 static bool
 names(LsModel *model, const char *text, Datum contact)
 {
@@ -190,7 +196,7 @@ stored_texts(LsModel *model)
 	return texts;
 }
 
-/* texts_of gives the texts of a contact, with its own, as an array. */
+/* texts_of gives the texts of a contact, including the usual one, as an array. */
 static Datum
 texts_of(LsModel *model, Datum contact)
 {
@@ -210,10 +216,7 @@ texts_of(LsModel *model, Datum contact)
 	return PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/*
- * erase removes what there is of one contact or visitor, and gives the number of
- * rows.
- */
+/* erase deletes all rows of one contact or visitor, and gives their number. */
 static int64
 erase(LsModel *model, Datum contact)
 {
@@ -233,7 +236,7 @@ erase(LsModel *model, Datum contact)
 											psprintf("DELETE FROM leadscore.%s WHERE contact_id %s $1",
 													 name, ls_key_equals(&model->key)), &key);
 	}
-	/* others' errors may quote it */
+	/* errors of other contacts may quote it */
 	rows += ls_sql_execute_as_owner(model->score_table,
 									psprintf("DELETE FROM leadscore.worker_error_%s WHERE " QUOTES_IT("message"),
 											 model->name), &texts);
@@ -244,7 +247,7 @@ erase(LsModel *model, Datum contact)
 
 /* ---------- identity resolution ---------- */
 
-/* forget_identity deletes the row that says for whom a contact or visitor counts. */
+/* forget_identity deletes the identity row of a contact or visitor. */
 static int64
 forget_identity(LsModel *model, Datum contact)
 {
@@ -255,7 +258,10 @@ forget_identity(LsModel *model, Datum contact)
 								   psprintf("DELETE FROM %s", ls_identity_place(model)), &args);
 }
 
-/* identities_now gives those who count for a contact by now, in their order. */
+/*
+ * identities_now gives the contacts and visitors that count for a contact, in lock
+ * order, under the latest snapshot.
+ */
 static LsIdentities
 identities_now(LsModel *model, Datum contact)
 {
@@ -273,7 +279,7 @@ identities_now(LsModel *model, Datum contact)
 	return identities;
 }
 
-/* hold locks the row of a contact, after waiting for those that have it. */
+/* hold locks the row of a contact, waiting for other transactions. */
 static void
 hold(LsModel *model, Datum contact)
 {
@@ -284,9 +290,12 @@ hold(LsModel *model, Datum contact)
 	ls_score_table_close(&table);
 }
 
-/* part deletes the rows that say so, and holds all that is left to be erased. */
+/*
+ * forget_identities deletes the identity rows, and locks the row of the contact, in
+ * lock order.
+ */
 static int64
-part(LsModel *visitors, LsModel *model, Datum contact, const LsIdentities *identities)
+forget_identities(LsModel *visitors, LsModel *model, Datum contact, const LsIdentities *identities)
 {
 	int64		rows = 0;
 	int			i = 0;
@@ -302,7 +311,7 @@ part(LsModel *visitors, LsModel *model, Datum contact, const LsIdentities *ident
 	return rows;
 }
 
-/* erase_person erases a contact with all that count for it. */
+/* erase_person erases a contact with all contacts and visitors that count for it. */
 static int64
 erase_person(LsModel *visitors, LsModel *model, Datum contact)
 {
@@ -312,13 +321,13 @@ erase_person(LsModel *visitors, LsModel *model, Datum contact)
 	LsIdentities *identities;
 	ListCell   *lc;
 
-	/* others may be merged into it, or identified, while we wait */
+	/* contacts may be merged into it, or visitors identified, while this waits */
 	do
 	{
 		ls_score_table_attempt(model, contact, model->merged_table, attempts++);
 		identities = palloc(sizeof(LsIdentities));
 		*identities = identities_now(model, contact);
-		rows += part(visitors, model, contact, identities);
+		rows += forget_identities(visitors, model, contact, identities);
 		all = lappend(all, identities);
 	} while (identities->nvisitors + identities->nsources > 0);
 	check_gone(model, contact);
@@ -340,8 +349,8 @@ erase_person(LsModel *visitors, LsModel *model, Datum contact)
 }
 
 /*
- * erase_visitor erases a visitor.  If it was identified, that is forgotten, and the
- * contact recomputed, for which what was kept of the visitor counts no more.
+ * erase_visitor erases a visitor.  If it was identified, the identity row is deleted
+ * and the contact is recomputed, without the purged contributions of the visitor.
  */
 static int64
 erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)
@@ -369,8 +378,9 @@ erase_visitor(LsModel *visitors, LsModel *model, Datum visitor)
 }
 
 /*
- * hold_job keeps all sessions away that take ranges of a job, whose bounds may name
- * a contact that is erased.  A job that comes later waits for us before it has any.
+ * hold_job locks the job of a model, so that no session takes a range whose bounds may
+ * name a contact that is erased.  A later job waits for this transaction before it has
+ * ranges.
  */
 static void
 hold_job(const char *model)

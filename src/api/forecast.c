@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * forecast.c
- *		What will happen if nothing happens: stages and grades to come.
+ *		Forecasts without new events: stages and grades to come.
  *
- * What time will make of a contact is computed in memory, as the worker will
- * do it.  Which contacts change by an instant is known from
- * due_<model>: a contact is looked at before anything changes.
+ * The transitions that time alone causes are computed in memory, as the worker will
+ * compute them.  due_<model> tells which contacts change by an instant: a contact is
+ * due before anything changes.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,10 +36,10 @@ PG_FUNCTION_INFO_V1(ls_upcoming);
 #define UPCOMING_COLUMNS	6
 #define CHUNK				1000
 
-/* how far forecast() looks where it is not told */
+/* how far forecast() looks by default */
 #define FAR					(10 * 365 * LS_DAY)
 
-/* foretell gives a row of forecast(), where something changes. */
+/* foretell adds a row of forecast(), where stage or grade changes. */
 static void
 foretell(ReturnSetInfo *result, const LsTransitionEvent *event, const char *what,
 		 const char *from, const char *to)
@@ -59,7 +59,7 @@ foretell(ReturnSetInfo *result, const LsTransitionEvent *event, const char *what
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-/* ls_forecast is leadscore.forecast(): one row a change of stage or grade. */
+/* ls_forecast is leadscore.forecast(): one row for each change of stage or grade. */
 Datum
 ls_forecast(PG_FUNCTION_ARGS)
 {
@@ -87,7 +87,7 @@ ls_forecast(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-/* ---------- everybody ---------- */
+/* ---------- all contacts ---------- */
 
 /* A row of upcoming() */
 typedef struct Coming
@@ -111,7 +111,7 @@ by_instant(const ListCell *a, const ListCell *b)
 	return strcmp(x->contact, y->contact);
 }
 
-/* add_coming adds what will come of one contact to a list. */
+/* add_coming adds the coming transitions of one contact to a list. */
 static List *
 add_coming(List *coming, LsModel *model, LsScoreRow *row, TimestampTz until,
 		   MemoryContext context)
@@ -140,7 +140,7 @@ add_coming(List *coming, LsModel *model, LsScoreRow *row, TimestampTz until,
 	return coming;
 }
 
-/* ask_due asks one that is due; those of whom something is pending are left. */
+/* ask_due adds a contact that is due, unless it has pending changes. */
 static List *
 ask_due(List *coming, LsModel *model, const LsDueRow *due, TimestampTz until,
 		MemoryContext context)
@@ -148,7 +148,7 @@ ask_due(List *coming, LsModel *model, const LsDueRow *due, TimestampTz until,
 	LsPending	pending;
 	LsScoreRow	row;
 
-	/* a row of which its state does not know is not the contact's only one */
+	/* the contact has several rows; the state is that of another */
 	if (!ls_score_table_find(model, due->contact, &row) || row.state.due != due->at)
 		return coming;
 	if (ls_pending_any(model))
@@ -164,7 +164,7 @@ ask_due(List *coming, LsModel *model, const LsDueRow *due, TimestampTz until,
 	return add_coming(coming, model, &row, until, context);
 }
 
-/* ask_pending does so for those of whom something is pending, due or not. */
+/* ask_pending adds all contacts with pending changes, due or not. */
 static List *
 ask_pending(List *coming, LsModel *model, TimestampTz until, MemoryContext context)
 {
@@ -199,7 +199,7 @@ ask_pending(List *coming, LsModel *model, TimestampTz until, MemoryContext conte
 	return coming;
 }
 
-/* ask_all does so for all that are due by an instant. */
+/* ask_all adds all contacts that are due by an instant. */
 static List *
 ask_all(LsModel *model, TimestampTz until)
 {

@@ -3,16 +3,15 @@
  * identity.c
  *		Contacts merged and unmerged, visitors identified.
  *
- * As states add up, a merge is no more than this: from now on the source's rows
- * count for the target, which is recomputed from the events of both, so that
- * limits, once and minimum counts are right; and the source has no row in the
- * score table any more.  To undo it is the reverse.  What was merged into the
- * source goes along, and comes back with it.
+ * States add up, so a merge needs only this: from now on the source's rows count for
+ * the target, which is recomputed from the events of both, so that limits, once and
+ * minimum counts are right; and the source has no row in the score table any more.
+ * unmerge() is the reverse.  Contacts merged into the source move with it, and return
+ * with it.
  *
- * Rows are locked in the order in which all lock them: those of visitors
- * before those of the model, by key; the row of merged_<model> in the place of
- * the contact that has none in score_<model> (identity_table.c).  What was read before
- * that is looked at again after.
+ * Rows are locked in the common order: those of visitors before those of the model, by
+ * key; for a contact without a row in score_<model>, its row of merged_<model>
+ * (identity_table.c).  What was read before is checked again under the locks.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,7 +50,7 @@ PG_FUNCTION_INFO_V1(ls_unidentify);
 PG_FUNCTION_INFO_V1(ls_identities);
 PG_FUNCTION_INFO_V1(ls_history_of);
 
-/* Keys, in their order */
+/* Keys, sorted */
 typedef struct Keys
 {
 	int			n;
@@ -79,11 +78,11 @@ close_writer(LsModel *model, LsScoreWriter *writer)
 	ls_model_release(model);
 }
 
-/* ---------- what is written ---------- */
+/* ---------- identity rows ---------- */
 
 /*
- * merged_into gives all that was merged into a contact, and into these: what
- * comes along if it is merged, or back with it.
+ * merged_into gives all contacts that were merged into a contact, directly or not: they
+ * move with it in merge_contacts() and unmerge().
  */
 static Keys
 merged_into(LsModel *model, Datum contact)
@@ -107,7 +106,7 @@ merged_into(LsModel *model, Datum contact)
 	return found;
 }
 
-/* count_for has all that was merged into a contact count for another, or for it. */
+/* count_for sets the target of some merged contacts. */
 static void
 count_for(LsModel *model, const Keys *keys, Datum target)
 {
@@ -124,7 +123,7 @@ count_for(LsModel *model, const Keys *keys, Datum target)
 	}
 }
 
-/* add_stage_state adds where a contact stood, to be given back to it later. */
+/* add_stage_state adds the stage of a contact as arguments, for unmerge() to restore. */
 static void
 add_stage_state(LsSqlArguments *args, const LsStageState *stage_state)
 {
@@ -136,7 +135,10 @@ add_stage_state(LsSqlArguments *args, const LsStageState *stage_state)
 	ls_sql_add(args, INT4OID, Int32GetDatum(stage_state ? stage_state->override : LS_OVERRIDE_NONE));
 }
 
-/* write_alias writes for whom a contact, or a visitor, counts from now on. */
+/*
+ * write_alias inserts the row by which a contact, or a visitor, counts for another
+ * contact.
+ */
 static void
 write_alias(LsModel *model, Datum one, Datum target, const LsStageState *stage_state)
 {
@@ -157,7 +159,7 @@ write_alias(LsModel *model, Datum one, Datum target, const LsStageState *stage_s
 									 visitor ? "$1, $2" : "$1, $2, $2"), &args);
 }
 
-/* has_stage tells whether a stage is still one of the model's. */
+/* has_stage tells whether the model still has a stage. */
 static bool
 has_stage(const LsModel *model, const char *stage)
 {
@@ -168,8 +170,8 @@ has_stage(const LsModel *model, const char *stage)
 }
 
 /*
- * take_back deletes the row which says for whom a contact counts, and gives where
- * it stood before; NULL where that has no meaning any more.
+ * take_back deletes the identity row of a contact, and gives the stage that it had
+ * before; NULL where the model no longer has that stage.
  */
 static LsStageState *
 take_back(LsModel *model, Datum contact)
@@ -202,8 +204,8 @@ take_back(LsModel *model, Datum contact)
 /* ---------- locks ---------- */
 
 /*
- * hold_row locks the row of a contact, with what is pending folded into it, and
- * reads it.  False where there is none.
+ * hold_row locks the row of a contact, merges pending changes into it, and reads it.
+ * False where there is none.
  */
 static bool
 hold_row(LsModel *model, LsScoreWriter *writer, Datum contact, LsScoreRow *row)
@@ -215,7 +217,7 @@ hold_row(LsModel *model, LsScoreWriter *writer, Datum contact, LsScoreRow *row)
 	return ls_score_table_find_newest(model, contact, row);
 }
 
-/* hold_identity locks the row which says for whom a contact counts. */
+/* hold_identity locks the identity row of a contact. */
 static void
 hold_identity(LsModel *model, Datum contact)
 {
@@ -226,7 +228,7 @@ hold_identity(LsModel *model, Datum contact)
 							psprintf("SELECT 1 FROM %s FOR UPDATE", ls_identity_place(model)), &args);
 }
 
-/* hold_all locks the places of contacts in their order, with or without a row. */
+/* hold_all locks the rows of contacts, or their identity rows, in lock order. */
 static void
 hold_all(LsModel *model, LsScoreWriter *writer, const Keys *keys, Datum one, Datum other)
 {
@@ -248,7 +250,7 @@ hold_all(LsModel *model, LsScoreWriter *writer, const Keys *keys, Datum one, Dat
 	}
 }
 
-/* refuse_changed says that what was locked is not what there is any more. */
+/* refuse_changed raises the error that contacts were merged concurrently. */
 static void
 refuse_changed(const LsModel *model)
 {
@@ -258,7 +260,7 @@ refuse_changed(const LsModel *model)
 			 errhint("Try again.")));
 }
 
-/* check_same makes sure that what was locked is still what there is. */
+/* check_same raises an error where the merged contacts changed before they were locked. */
 static void
 check_same(LsModel *model, const Keys *before, const Keys *now)
 {
@@ -278,7 +280,7 @@ check_same(LsModel *model, const Keys *before, const Keys *now)
 
 /* ---------- changes ---------- */
 
-/* recompute counts a contact from all that counts for it now. */
+/* recompute recomputes a contact from the events of all that count for it now. */
 static void
 recompute(LsScoreWriter *writer, Datum contact, const LsStageState *stage_state)
 {
@@ -290,7 +292,7 @@ recompute(LsScoreWriter *writer, Datum contact, const LsStageState *stage_state)
 	CommandCounterIncrement();
 }
 
-/* remove_row removes the row of a contact that counts for another now. */
+/* remove_row deletes the row of a contact that counts for another now. */
 static void
 remove_row(LsScoreWriter *writer, Datum contact)
 {
@@ -303,7 +305,7 @@ remove_row(LsScoreWriter *writer, Datum contact)
 
 /* ---------- merging contacts ---------- */
 
-/* refuse_unknown refuses a contact of which nothing is known. */
+/* refuse_unknown refuses a contact that does not exist. */
 static void
 refuse_unknown(LsModel *model, Datum contact)
 {
@@ -444,7 +446,7 @@ open_visitors(const char *name)
 	return ls_model_to_change(visitors, true);
 }
 
-/* make_row makes a row for a visitor of whom nothing is known, to be held. */
+/* make_row inserts a row for a visitor without one, to lock it. */
 static bool
 make_row(LsModel *visitors, Datum visitor)
 {
@@ -459,7 +461,7 @@ make_row(LsModel *visitors, Datum visitor)
 	return made;
 }
 
-/* unmake_row deletes such a row. */
+/* unmake_row deletes a row that make_row() has inserted. */
 static void
 unmake_row(LsModel *visitors, Datum visitor)
 {
@@ -470,7 +472,7 @@ unmake_row(LsModel *visitors, Datum visitor)
 	ls_score_table_close(&table);
 }
 
-/* counts_for gives the contact for whom one counts, be it itself. */
+/* counts_for gives the contact that a contact counts for, which may be itself. */
 static Datum
 counts_for(LsModel *model, Datum contact)
 {
@@ -480,8 +482,8 @@ counts_for(LsModel *model, Datum contact)
 }
 
 /*
- * is_identified tells whether a visitor is known to be this contact, or one that
- * is the same person; a visitor cannot be identified as another.
+ * is_identified tells whether a visitor is identified as this contact, or as one that
+ * is merged with it.  Identified as another, it raises an error.
  */
 static bool
 is_identified(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
@@ -503,8 +505,8 @@ is_identified(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 }
 
 /*
- * hold_visitor locks the row of a visitor, making one where there is none, so that
- * a session that brings its first event waits.  True if there was one.
+ * hold_visitor locks the row of a visitor, inserting one where there is none, so that a
+ * session that writes its first event waits.  True if there was one.
  */
 static bool
 hold_visitor(LsModel *visitors, LsScoreWriter *writer, Datum visitor, LsScoreRow *row)
@@ -518,7 +520,7 @@ hold_visitor(LsModel *visitors, LsScoreWriter *writer, Datum visitor, LsScoreRow
 	return true;
 }
 
-/* identify does so, all being locked that comes before. */
+/* identify makes a visitor count for a contact, whose row is locked. */
 static void
 identify(LsModel *visitors, LsModel *model, Datum visitor, Datum contact)
 {
@@ -622,7 +624,7 @@ show(ReturnSetInfo *result, const char *kind, LsKeyType *key, Datum contact)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-/* canonical gives a contact as its row in the score table has it, where it has one. */
+/* canonical gives a contact as in its row of the score table, if there is one. */
 static Datum
 canonical(LsModel *model, Datum contact)
 {
@@ -631,7 +633,10 @@ canonical(LsModel *model, Datum contact)
 	return ls_score_table_find(model, contact, &row) ? row.contact : contact;
 }
 
-/* read_asked reads a contact from the arguments, and those who count for it; false: it is null. */
+/*
+ * read_asked reads a contact from the arguments, and the contacts and visitors that
+ * count for it; false: an argument is NULL.
+ */
 static bool
 read_asked(FunctionCallInfo fcinfo, LsModel **model, Datum *contact, LsIdentities *identities)
 {
@@ -663,12 +668,12 @@ ls_identities(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-/* ---------- the history of all of them ---------- */
+/* ---------- history of a contact and all that count for it ---------- */
 
-/* A change of stage, and whose it is */
+/* A change of stage, and the contact or visitor that it is of */
 typedef struct Lived
 {
-	LsStageChange move;			/* first: it is what these are ordered by */
+	LsStageChange move;			/* first: they are sorted by it */
 	const char *kind;
 	char	   *key;
 } Lived;
@@ -698,7 +703,7 @@ add_life(Lives *lives, LsModel *model, const char *kind, Datum contact)
 		lives->all[lives->n++] = (Lived) {moves[i], kind, key};
 }
 
-/* may_read_history tells whether the caller sees a model's changes of stage. */
+/* may_read_history tells whether the caller may read a model's history_<model>. */
 static bool
 may_read_history(const LsModel *model)
 {
@@ -707,7 +712,7 @@ may_read_history(const LsModel *model)
 	return tables != NIL && ls_model_table_take(linitial(tables), AccessShareLock);
 }
 
-/* add_visitors adds those of the visitors of a model. */
+/* add_visitors adds the changes of stage of the visitors. */
 static void
 add_visitors(Lives *lives, LsModel *model, const LsIdentities *identities)
 {

@@ -1,5 +1,5 @@
--- Who is whose: contacts that are merged, visitors that are identified.  Two
--- overloads each where a contact is given, in the key's own type or as text.
+-- Identity resolution: merged contacts, identified visitors.  Functions with a contact
+-- have two overloads, with the key in its own type or as text.
 
 CREATE FUNCTION leadscore.identify(model text, visitor text, contact anyelement) RETURNS void
 	LANGUAGE c
@@ -55,7 +55,8 @@ CREATE FUNCTION leadscore.identities(model text, contact text,
 COMMENT ON FUNCTION leadscore.identities(text, text) IS
 	'whose events count for a contact: its own, those of contacts merged into it, those of visitors identified as any of them';
 
--- The history of all of them.  It shows what the caller may see of it.
+-- The changes of stage of a contact and of all that count for it, as far as the caller
+-- may read them.
 CREATE FUNCTION leadscore.history_of(model text, contact text,
 		OUT kind text, OUT key text, OUT from_stage text, OUT to_stage text, OUT score float8,
 		OUT changed_at timestamptz, OUT recorded_at timestamptz, OUT cause text, OUT reason text)

@@ -3,20 +3,19 @@
  * live_scores.c
  *		The views live_<model>: contacts as they are at an instant.
  *
- * Such a view is a UNION ALL of the tables that can tell of a contact, each read
- * for its key and the place of its rows, and a call of leadscore_internal.live()
- * for each place:
+ * Such a view is a UNION ALL of the tables that have rows of contacts, each read for
+ * its key and ctid, and a call of leadscore_internal.live() for each row:
  *
  *		score_<model>		the contacts that have a row
- *		pending_<model>		those of whom something is pending only
- *		identity_<model>	those of whose visitors something is pending only
+ *		pending_<model>		contacts that have nothing but pending changes
+ *		identity_<model>	contacts whose visitors have nothing but pending changes
  *
- * The arms have no conditions of their own, so that the planner makes one relation
- * of them and gives each the conditions and joins on the key, which their indexes
- * serve.  That each contact is shown once is seen to here.
+ * The arms have no conditions of their own, so that the planner flattens the UNION ALL
+ * and pushes conditions and joins on the key down to each table, whose indexes serve
+ * them.  The function makes sure that each contact is shown once.
  *
- * The function is given a place and not a row: it reads the row itself, with the
- * snapshot of the query, and nothing that a caller makes up is taken for one.
+ * The argument is a ctid and not a row: the function reads the row itself, with the
+ * snapshot of the query, so that a caller cannot pass a forged row.
  *
  *-------------------------------------------------------------------------
  */
@@ -63,8 +62,8 @@ live_model(FunctionCallInfo fcinfo, Oid type)
 }
 
 /*
- * read_place gives a copy of the row at a place, if the active snapshot sees it.
- * A place that was made up may be anywhere.
+ * read_place gives a copy of the row at a ctid, if the active snapshot sees it.  A
+ * forged ctid may point anywhere.
  */
 static HeapTuple
 read_place(Relation rel, ItemPointer place)
@@ -83,8 +82,8 @@ read_place(Relation rel, ItemPointer place)
 }
 
 /*
- * first_place tells whether the active snapshot sees a contact in a table, and
- * where first: of several rows of one contact that one is shown.
+ * first_place tells whether the active snapshot sees a contact in a table, and gives
+ * the first ctid: of several rows of one contact that one is shown.
  */
 static bool
 first_place(LsModel *model, Oid table, Datum contact, ItemPointer first)
@@ -104,7 +103,7 @@ first_place(LsModel *model, Oid table, Datum contact, ItemPointer first)
 	return found;
 }
 
-/* start_stored reads a contact's row of the score table; false: it is not there any more. */
+/* start_stored reads a contact's row of the score table; false: there is none. */
 static bool
 start_stored(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 {
@@ -117,8 +116,8 @@ start_stored(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 }
 
 /*
- * start_new makes the row of a contact that has none, where this is the first
- * place that tells of it.
+ * start_new makes the row of a contact that has no stored one, if this is its first
+ * ctid in the arms of the view.
  */
 static bool
 start_new(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
@@ -143,9 +142,9 @@ start_new(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
 }
 
 /*
- * recall gives a row the numbers of an instant before its own, as score() does: the
- * clock has been set back, or is behind that of the session that wrote the row.  Which
- * stage comes next cannot be said of an instant in the past: the row's stays.
+ * recall gives a row the scores of an instant before its own, as score() does: the
+ * clock has been set back, or is behind that of the session that wrote the row.  The
+ * next stage is unknown for an instant in the past: that of the row stays.
  */
 static void
 recall(LsModel *model, LsScoreRow *row, TimestampTz at)
@@ -166,9 +165,9 @@ recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 }
 
 /*
- * ls_live evaluates, at an instant, the contact that a row of one of these tables
- * tells of, and gives it as a row of the score table; NULL where it is shown at
- * another place, or not there.  The first argument is of that row's type, and NULL.
+ * ls_live evaluates, at an instant, the contact of a row in one of these tables, and
+ * gives it as a row of the score table; NULL where another row shows the contact, or
+ * there is none.  The first argument is a NULL of that row type.
  */
 Datum
 ls_live(PG_FUNCTION_ARGS)

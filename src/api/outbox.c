@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * outbox.c
- *		Consumers of the outbox: take, done, failed, retry, discard.
+ *		Consumers of the outbox: outbox_take(), outbox_done(), outbox_failed(),
+ *		outbox_retry(), outbox_discard().
  *
- * A row that is taken stays ready, but not before its lease has ended; the consumer
- * that finds it then takes it again.  Each model has a table of its own,
- * outbox_<model>: UPDATE on it is the privilege to take from it.
+ * A row that is taken stays ready, but is not available before its lease has ended;
+ * then it can be taken again.  Each model has a table of its own, outbox_<model>:
+ * UPDATE on it is the privilege to take from it.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,7 +43,7 @@ PG_FUNCTION_INFO_V1(ls_outbox_failed);
 PG_FUNCTION_INFO_V1(ls_outbox_retry);
 PG_FUNCTION_INFO_V1(ls_outbox_discard);
 
-/* columns that outbox_take() gives; those of a table's, without the model, and the status */
+/* columns of outbox_take(): those of the table without the model, and the status */
 enum
 {
 	TAKE_ID,
@@ -68,13 +69,13 @@ typedef struct Taken
 	bool		nulls[TAKE_NCOLUMNS];
 } Taken;
 
-/* What outbox_take() is asked for */
+/* The arguments of outbox_take() */
 typedef struct Take
 {
 	const char *consumer;
 	const char *action;			/* NULL: any */
 	TimestampTz now;
-	TimestampTz until;			/* when the lease ends */
+	TimestampTz until;			/* the end of the lease */
 	int			wanted;
 	List	   *taken;			/* of Taken */
 } Take;
@@ -95,7 +96,10 @@ consumer_argument(FunctionCallInfo fcinfo)
 	return consumer;
 }
 
-/* add_ids adds an array of numbers of rows; NULL, such as array_agg() of none. */
+/*
+ * add_ids adds an array of row numbers as an argument; NULL, as array_agg() gives for
+ * no rows, is empty.
+ */
 static void
 add_ids(LsSqlArguments *args, FunctionCallInfo fcinfo, int n)
 {
@@ -103,7 +107,7 @@ add_ids(LsSqlArguments *args, FunctionCallInfo fcinfo, int n)
 			   PG_GETARG_DATUM(n));
 }
 
-/* after gives the instant that lies an interval after another. */
+/* after adds an interval to an instant. */
 static TimestampTz
 after(TimestampTz now, const Interval *interval, bool positive, const char *argument)
 {
@@ -124,8 +128,8 @@ after(TimestampTz now, const Interval *interval, bool positive, const char *argu
 }
 
 /*
- * check_filter refuses a model or action that there is not, rather than wait
- * for one forever; tables are those from which the caller may take.
+ * check_filter refuses a model or action that does not exist, for which a consumer
+ * would wait forever; tables are those from which the caller may take.
  */
 static void
 check_filter(const char *model, const char *action, List *tables)
@@ -163,10 +167,10 @@ check_filter(const char *model, const char *action, List *tables)
 /* ---------- SQL ---------- */
 
 /*
- * ls_outbox_change runs a statement on the outbox of a model, past the guard, and gives
- * the number of rows; %1$s in it stands for the table.
+ * ls_outbox_change runs a statement on the outbox of a model, bypassing the trigger
+ * that protects it, and gives the number of rows; %1$s in it stands for the table.
  *
- * Rows that are ready are found by index, whatever the statistics of a table say that
+ * Rows that are ready are found by index, whatever the statistics say of a table that
  * is filled and emptied all the time.
  */
 int64
@@ -176,7 +180,10 @@ ls_outbox_change(Oid table, const char *sql, LsSqlArguments *args)
 	return ls_sql_execute_as_owner(table, psprintf(sql, ls_relation_qualified_name(table)), args);
 }
 
-/* ls_outbox_query does so for a statement whose rows are wanted, in the caller's memory context. */
+/*
+ * ls_outbox_query runs such a statement and gives its rows, in the caller's memory
+ * context.
+ */
 SPITupleTable *
 ls_outbox_query(Oid table, const char *sql, LsSqlArguments *args)
 {
@@ -184,7 +191,7 @@ ls_outbox_query(Oid table, const char *sql, LsSqlArguments *args)
 	return ls_sql_query_as_owner(table, psprintf(sql, ls_relation_qualified_name(table)), args);
 }
 
-/* change_all runs it on all outboxes on which the caller has rights. */
+/* change_all runs a statement on all outboxes on which the caller has privileges. */
 static int64
 change_all(const char *sql, LsSqlArguments *args, AclMode rights)
 {
@@ -201,9 +208,9 @@ change_all(const char *sql, LsSqlArguments *args, AclMode rights)
 	return rows;
 }
 
-/* ---------- what waits ---------- */
+/* ---------- rows that are ready ---------- */
 
-/* A table in which something may wait, and since when */
+/* A table with rows that are ready, and since when */
 typedef struct Waiting
 {
 	TimestampTz since;
@@ -211,8 +218,8 @@ typedef struct Waiting
 } Waiting;
 
 /*
- * ready_since gives when the first row of a kind of delivery is, or was, ready.  It
- * is asked often, and mostly for nothing: no SQL.
+ * ready_since gives the instant since or at which the first row of a kind of delivery
+ * is available.  It is called often, and mostly finds nothing, so it uses no SQL.
  */
 static TimestampTz
 ready_since(const LsModelTable *table, const char *deliver)
@@ -230,7 +237,7 @@ ready_since(const LsModelTable *table, const char *deliver)
 	bool		isnull;
 
 	if (get_rel_relkind(indexid) != RELKIND_INDEX || column == InvalidAttrNumber)
-		return DT_NOBEGIN;		/* SQL will tell */
+		return DT_NOBEGIN;		/* let SQL decide */
 	rel = table_open(table->table, NoLock);
 	index = index_open(indexid, AccessShareLock);
 	if (index->rd_index->indrelid == table->table && index->rd_index->indisvalid)
@@ -260,8 +267,8 @@ by_since(const ListCell *a, const ListCell *b)
 }
 
 /*
- * ls_outbox_waiting gives those tables, which are locked, in which something is ready
- * that is delivered in one way or another, those that wait longest first.
+ * ls_outbox_waiting gives the tables, which are locked, that have available rows of one
+ * of two kinds of delivery, those that wait longest first.
  */
 List *
 ls_outbox_waiting(List *tables, TimestampTz now, const char *deliver, const char *or)
@@ -290,8 +297,8 @@ ls_outbox_waiting(List *tables, TimestampTz now, const char *deliver, const char
 /* ---------- take ---------- */
 
 /*
- * keep keeps the rows that are to be handed out, and gives their number.  Rows that
- * were taken as often as they may be come with their status, dead, and are left out.
+ * keep adds the rows to those that outbox_take() returns, and gives their number.  Rows
+ * without attempts left come with status dead, and are left out.
  */
 static int
 keep(Take *take, const LsModelTable *table, const SPITupleTable *rows)
@@ -319,8 +326,8 @@ keep(Take *take, const LsModelTable *table, const SPITupleTable *rows)
 }
 
 /*
- * take_from takes from the outbox of a model.  It goes on where rows turned out to
- * be dead, so that these do not look like the end of the queue.
+ * take_from takes from the outbox of a model.  It continues after rows that turned out
+ * dead, which do not mean the end of the queue.
  */
 static void
 take_from(Take *take, LsModelTable *table)

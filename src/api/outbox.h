@@ -14,8 +14,8 @@
 #include "base/sql.h"
 
 /*
- * How long after that many attempts the next may be made: doubling, up to 1 h.
- * Members of a model's owner may write any number there, so nothing may overflow.
+ * The delay before the next attempt: doubling with each, up to 1 h.  Members of a
+ * model's owner may write any number of attempts, so nothing may overflow.
  */
 #define LS_BACK_OFF(attempts) \
 	"least(interval '1 hour', interval '1 second' * 2 ^ (least(greatest(" attempts ", 1), 13) - 1))"

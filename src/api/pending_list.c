@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pending_list.c
- *		How much is put aside, and for how long.
+ *		How many changes are pending, and for how long.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * refresh.c
- *		What a worker does for a model, done at once: refresh(), write_days(), rescore().
+ *		What a worker does for a model, done immediately: refresh(), write_days(),
+ *		rescore().
  *
  *-------------------------------------------------------------------------
  */
@@ -33,11 +34,11 @@ PG_FUNCTION_INFO_V1(ls_write_days);
 PG_FUNCTION_INFO_V1(ls_rescore_model);
 PG_FUNCTION_INFO_V1(ls_rescore_online);
 
-/* What is done about one of several models, for ls_model_update_try() */
+/* Arguments for one of several models, for ls_model_update_try() */
 typedef struct Refresh
 {
 	const char *model;
-	bool		job;			/* one is to be done */
+	bool		job;			/* run its job, too */
 	int64		changed;
 } Refresh;
 
@@ -54,9 +55,9 @@ refresh_one(void *arg)
 }
 
 /*
- * refresh_models does what the worker would do about some models, but for telling
- * others of it.  Jobs that are asked for meanwhile are left to the next.  Where it was
- * asked for each model that there is, one that fails does not stop it.
+ * refresh_models does what the worker would do for some models, deliveries excepted.
+ * Jobs that are requested meanwhile are left to the next call.  With each, for all
+ * models, one that fails does not stop the others.
  */
 static int64
 refresh_models(List *rows, bool each)
@@ -66,7 +67,7 @@ refresh_models(List *rows, bool each)
 	int64		changed = 0;
 	ListCell   *lc;
 
-	/* what this transaction has changed itself, which its commit would do */
+	/* models that this transaction has changed, which its commit would refresh */
 	if (ls_model_change_stale() != NIL)
 		changed += ls_model_update_refresh();
 	foreach(lc, rows)
@@ -84,12 +85,12 @@ refresh_models(List *rows, bool each)
 			jobs = lappend(jobs, lfirst(lc));
 	foreach(lc, jobs)
 		ls_lock_definitions(lfirst(lc));
-	/* tables of all before rows of one */
+	/* tables of all models before any row */
 	foreach(lc, jobs)
 		ls_lock_sources(lfirst(lc));
 	foreach(lc, models)
 		ls_lock_before_writing(lfirst(lc));
-	/* and the score table before others of the model, as who alters them all does */
+	/* the score table comes first, as in a command that alters all tables */
 	foreach(lc, models)
 	{
 		Oid			table = ls_lead_score_table(lfirst(lc), true);
@@ -136,8 +137,8 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 			rows = lappend(rows, row);
 	}
 	if (!found)
-		(void) ls_rights_model(model, GetUserId());	/* says so */
-	/* visitors come before their model: what is pending of them becomes its */
+		(void) ls_rights_model(model, GetUserId());	/* raises the error */
+	/* visitors come before their model: their pending changes become its own */
 	list_sort(rows, ls_lead_row_order);
 	PG_RETURN_INT64(refresh_models(rows, model == NULL));
 }
@@ -152,14 +153,14 @@ ls_write_days(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("write_days()");
 	(void) ls_rights_model(model, GetUserId());
 	ls_lock_before_writing(model);
-	/* what was due before has to be in the history */
+	/* transitions that were due before must be in the history */
 	(void) ls_contact_pass_all(model);
 	while (ls_daily_write(model, true))
 		days++;
 	PG_RETURN_INT32(days);
 }
 
-/* ls_rescore_online is leadscore.rescore() with the choice to do it beside writers. */
+/* ls_rescore_online is leadscore.rescore() with argument online, beside writers. */
 Datum
 ls_rescore_online(PG_FUNCTION_ARGS)
 {

@@ -1,11 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * score.c
- *		What users ask: score, explain, replay, verify, the live view.
+ *		The functions score(), explain(), replay() and verify().
  *
- * All of it is read with the snapshot of the asking statement: state, rules
- * and events alike, so that inside a transaction the answers show what its own
- * changes would do.
+ * They read with the snapshot of the calling statement: state, rules and events alike,
+ * so that inside a transaction the answers show what its own changes would do.
  *
  *-------------------------------------------------------------------------
  */
@@ -50,20 +49,19 @@ PG_FUNCTION_INFO_V1(ls_state_text);
 
 static const char *const kind_names[] = {"event", "absence", "sequence", "profile"};
 
-/* What is asked about one contact */
+/* A question about one contact */
 typedef struct Question
 {
 	LsModel    *model;
 	Datum		contact;
 	TimestampTz at;
 	LsScoreRow	row;
-	LsReplay   *replay;			/* NULL: the row's state knows the answer */
+	LsReplay   *replay;			/* NULL: the state of the row has the answer */
 } Question;
 
 /*
- * ask reads the arguments of score() and explain(), and what is known of the
- * contact: its state, or its events for an instant before the last of them.
- * False where there is no answer.
+ * ask reads the arguments of score() and explain(), and the contact's state, or its
+ * events for an instant before the last of them.  False where there is no answer.
  */
 static bool
 ask(FunctionCallInfo fcinfo, Question *question)
@@ -118,7 +116,7 @@ ls_replay(PG_FUNCTION_ARGS)
 	contact = ls_argument_contact(fcinfo, model);
 	if (!ls_replay_contact(replay, contact))
 	{
-		/* nothing is read of a model that is suspended */
+		/* a suspended model has no events */
 		if (model->suspended)
 			ls_rule_error_report(model);
 		PG_RETURN_NULL();
@@ -174,7 +172,7 @@ ls_score_explain_rules(ReturnSetInfo *result, LsModel *model, const LsContributi
 		explain_rule(result, model, rules[i], &all[rules[i] - model->rules]);
 }
 
-/* ls_explain is leadscore.explain(): one row a rule. */
+/* ls_explain is leadscore.explain(): one row for each rule. */
 Datum
 ls_explain(PG_FUNCTION_ARGS)
 {
@@ -200,7 +198,7 @@ ls_explain(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-/* agrees compares a score with the one that the events give. */
+/* agrees compares a score with the replayed one. */
 static bool
 agrees(double score, double replayed, double size)
 {
@@ -208,8 +206,8 @@ agrees(double score, double replayed, double size)
 }
 
 /*
- * is_pending tells whether a row is only waiting to be written: the rules have
- * changed since, and the events that they need are counted.
+ * is_pending tells whether a row only has to be written again: the rules have changed
+ * since, and the events that they need are in the state.
  */
 static bool
 is_pending(LsModel *model, LsReplay *replay, const LsScoreRow *row)
@@ -227,9 +225,9 @@ is_pending(LsModel *model, LsReplay *replay, const LsScoreRow *row)
 }
 
 /*
- * verify_state compares what the state gives now with what the events give: one
- * that was missed may be later than the row.  Where the clock is behind what the
- * state knows of, now is when it will have caught up.
+ * verify_state compares the present value of the state with that of the events, as a
+ * missed event may be later than the row.  Where the clock is behind events in the
+ * state, both are evaluated at the last of them.
  */
 static bool
 verify_state(LsModel *model, LsReplay *replay, LsScoreRow *row,
@@ -248,11 +246,11 @@ verify_state(LsModel *model, LsReplay *replay, LsScoreRow *row,
 }
 
 /*
- * is_put_aside tells whether what is pending of a contact is all that keeps its
- * row, or that it has none, from being what the events give.
+ * is_pending_only tells whether pending changes alone make a contact's row, or its
+ * absence, differ from the events.
  */
 static bool
-is_put_aside(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
+is_pending_only(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
 {
 	LsScoreRow	made;
 	double		completed,
@@ -274,12 +272,12 @@ is_put_aside(LsModel *model, LsReplay *replay, Datum contact, LsScoreRow *row)
 		verify_state(model, replay, row, &completed, &replayed);
 }
 
-/* A range of contacts that a job has still to count */
+/* A range of contacts that a job has not reached yet */
 typedef struct Left
 {
 	bool		from_first;
 	bool		to_last;
-	Datum		after;			/* else: those after this one ... */
+	Datum		after;			/* else: contacts after this one ... */
 	Datum		upto;			/* ... up to this one */
 } Left;
 
@@ -323,8 +321,8 @@ is_left(LsModel *model, List *all, Datum contact)
 }
 
 /*
- * cannot_be_read tells whether rows of some source cannot be read, so that a contact of
- * whom nothing else is known keeps a row in which nothing counts.
+ * cannot_be_read tells whether rows of some source cannot be read, so that a contact
+ * without other events keeps a row to which no event contributes.
  */
 static bool
 cannot_be_read(const LsModel *model)
@@ -336,8 +334,8 @@ cannot_be_read(const LsModel *model)
 }
 
 /*
- * verify_contact compares a stored row, and the state in it, with the events,
- * and reports where they differ.
+ * verify_contact compares a stored row, and the state in it, with the events, and
+ * reports differences.
  */
 static void
 verify_contact(ReturnSetInfo *result, LsReplay *replay, Datum contact,
@@ -361,7 +359,7 @@ verify_contact(ReturnSetInfo *result, LsReplay *replay, Datum contact,
 	{
 		if (ls_replay_begins(replay) > row->scored_at)
 		{
-			/* purged by a clock that is ahead: what was true then is not known */
+			/* purged while the clock was ahead: the past state is unknown */
 			if (verify_state(model, replay, row, &stored, &replayed))
 				return;
 		}
@@ -371,7 +369,7 @@ verify_contact(ReturnSetInfo *result, LsReplay *replay, Datum contact,
 			return;
 	}
 	if (!pending)
-		pending = is_left(model, left, contact) || is_put_aside(model, replay, contact, row);
+		pending = is_left(model, left, contact) || is_pending_only(model, replay, contact, row);
 	values[0] = CStringGetTextDatum(ls_key_text(&model->key, contact));
 	nulls[1] = row == NULL;
 	values[1] = Float8GetDatum(stored);
@@ -381,7 +379,7 @@ verify_contact(ReturnSetInfo *result, LsReplay *replay, Datum contact,
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-/* ls_verify is leadscore.verify(): no rows are the proof. */
+/* ls_verify is leadscore.verify(): no rows mean that all is right. */
 Datum
 ls_verify(PG_FUNCTION_ARGS)
 {
@@ -460,7 +458,7 @@ show_slot(StringInfo out, const LsSlot *slot)
 						 slot->more->future[i].weight);
 }
 
-/* ls_state_text is leadscore.state_text(): a state as a person reads it. */
+/* ls_state_text is leadscore.state_text(): a state in readable form. */
 Datum
 ls_state_text(PG_FUNCTION_ARGS)
 {

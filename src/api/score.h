@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * score.h
- *		What users ask: score, explain, replay, verify, the live view.
+ *		The functions score(), explain(), replay() and verify().
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +16,7 @@
 #include "rules/model_compile.h"
 #include "scoring/contact_score.h"
 
-/* the functions of three arguments */
+/* the functions with three arguments */
 extern Datum ls_score(PG_FUNCTION_ARGS);
 extern Datum ls_explain(PG_FUNCTION_ARGS);
 

@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * score_as_of.c
- *		Scores under the rules of another day.
+ *		Scores under the rules of an earlier instant.
  *
- * The model is compiled from the versions that were in force then, and the
- * score is what replay.c makes of the events as the asking snapshot sees them:
- * whether and how rules are backfilled at present plays no part.  What profile
- * rules said of the contact then is in profile_<model>.
+ * The model is compiled from the versions that were in force then, and replay.c replays
+ * the events that the snapshot of the calling statement sees: whether and how rules are
+ * backfilled now does not matter.  Matches of profile rules at that instant are in
+ * profile_<model>.
  *
- * A model of the past is no member of the cache of model_compile.c.  The one asked for
- * last is kept while the same statement asks for it again.
+ * A model of the past is not in the cache of model_compile.c.  The last one is reused
+ * while the same statement asks for it again.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,7 +35,7 @@
 PG_FUNCTION_INFO_V1(ls_score_as_of);
 PG_FUNCTION_INFO_V1(ls_explain_as_of);
 
-/* A model as its definition was, and under which snapshot that was read */
+/* A model as its definition was, and the snapshot with which that was read */
 typedef struct Past
 {
 	MemoryContext context;		/* NULL: none */
@@ -43,13 +43,13 @@ typedef struct Past
 	TimestampTz as_of;
 	LsModel    *model;
 	List	   *versions;		/* of its rules; of LsRuleVersion */
-	char	  **signatures;		/* of these; NULL: no profile rule */
+	char	  **signatures;		/* of the versions; NULL: no profile rule */
 	LsStatement statement;
 } Past;
 
 static Past kept;
 
-/* ---------- the rules of another day ---------- */
+/* ---------- the rules of an earlier instant ---------- */
 
 static bool
 in_force(TimestampTz from, TimestampTz to, TimestampTz at)
@@ -57,7 +57,7 @@ in_force(TimestampTz from, TimestampTz to, TimestampTz at)
 	return from <= at && at < to;
 }
 
-/* version_at finds what the model said beside its rules. */
+/* version_at finds the version of the model's definition, rules excepted. */
 static LsModelVersion *
 version_at(const char *name, TimestampTz as_of, Snapshot snapshot)
 {
@@ -98,8 +98,8 @@ has_version(List *versions, int64 rule_id)
 }
 
 /*
- * rules_of lists the rules that were in force.  One without any history, which
- * was loaded past the triggers, is taken for one that was always there.
+ * rules_of lists the rules that were in force.  A rule without history, which was
+ * loaded with triggers disabled, counts as one that was always there.
  */
 static List *
 rules_of(Past *past, Snapshot snapshot)
@@ -136,7 +136,7 @@ forget(void)
 	memset(&kept, 0, sizeof(Past));
 }
 
-/* load compiles the model as it was, in a context of its own. */
+/* load compiles the model of the past in a memory context of its own. */
 static void
 load(Past *past, const char *name, TimestampTz as_of, Snapshot snapshot)
 {
@@ -163,7 +163,7 @@ load(Past *past, const char *name, TimestampTz as_of, Snapshot snapshot)
 	MemoryContextSwitchTo(old);
 }
 
-/* past_model gives the model as it was; it is good for the statement. */
+/* past_model gives the model of the past; it is valid for the statement. */
 static Past *
 past_model(const char *name, TimestampTz as_of)
 {
@@ -181,7 +181,7 @@ past_model(const char *name, TimestampTz as_of)
 	return &kept;
 }
 
-/* check_rules tells of rules that can no longer be evaluated. */
+/* check_rules warns of rules that can no longer be evaluated. */
 static void
 check_rules(const Past *past, int elevel)
 {
@@ -203,9 +203,9 @@ check_rules(const Past *past, int elevel)
 	}
 }
 
-/* ---------- what profile rules said ---------- */
+/* ---------- matches of profile rules ---------- */
 
-/* What is known of a profile rule: when it was there, and how it was backfilled */
+/* What is known of a profile rule: whether it was in force, and how it was backfilled */
 typedef struct Known
 {
 	bool		there;			/* at the instant asked for */
@@ -215,8 +215,8 @@ typedef struct Known
 } Known;
 
 /*
- * know_rule collects what versions a rule was backfilled under while it said what
- * it says in the model of the past.
+ * know_rule collects the versions under which a rule was backfilled with the definition
+ * that it has in the model of the past.
  */
 static Known
 know_rule(const Past *past, const LsRule *rule, TimestampTz at)
@@ -253,7 +253,10 @@ know_rule(const Past *past, const LsRule *rule, TimestampTz at)
 	return known;
 }
 
-/* holds_in tells whether a row has a rule, with its weight; version: only so. */
+/*
+ * holds_in tells whether a row has a match of a rule, with its weight; version: only
+ * under that one.
+ */
 static bool
 holds_in(const LsProfileRow *row, const Known *known, int64 version, double *weight)
 {
@@ -273,9 +276,9 @@ holds_in(const LsProfileRow *row, const Known *known, int64 version, double *wei
 }
 
 /*
- * held tells whether a rule held at an instant, next being the first row after
- * it.  Where the rule was there but not backfilled yet, what it said when it was
- * is what it would have said, unless the contact had changed in between.
+ * held tells whether a rule matched at an instant, next being the first row after it.
+ * Where the rule was in force but not backfilled yet, the match found by the backfill
+ * counts, unless the contact changed in between.
  */
 static bool
 held(List *rows, int next, const Known *known, double *weight)
@@ -295,8 +298,8 @@ held(List *rows, int next, const Known *known, double *weight)
 }
 
 /*
- * recall puts what the contact's row said at an instant in the place of what it
- * says now.  A rule that was not there at that instant says what it says now.
+ * recall replaces the present matches of profile rules by those of an instant.  A rule
+ * that was not in force then keeps its present match.
  */
 static void
 recall(const Past *past, LsReplay *replay, Datum contact, TimestampTz at)
@@ -306,7 +309,7 @@ recall(const Past *past, LsReplay *replay, Datum contact, TimestampTz at)
 	int			next = 0;
 
 	if (rows == NIL)
-		return;					/* it is as it ever was */
+		return;					/* the contact never changed */
 	while (next < list_length(rows) &&
 		   ((LsProfileRow *) list_nth(rows, next))->since <= at)
 		next++;
@@ -333,10 +336,7 @@ recall(const Past *past, LsReplay *replay, Datum contact, TimestampTz at)
 
 /* ---------- the functions ---------- */
 
-/*
- * ask reads the arguments and replays the contact.  NULL where there is no
- * answer.
- */
+/* ask reads the arguments and replays the contact.  NULL where there is no answer. */
 static LsReplay *
 ask(FunctionCallInfo fcinfo, int elevel, Past **past, TimestampTz *at)
 {

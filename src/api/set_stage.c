@@ -26,7 +26,7 @@
 PG_FUNCTION_INFO_V1(ls_set_stage);
 PG_FUNCTION_INFO_V1(ls_release_stage);
 
-/* check_stage refuses what is no stage that a contact can be put into. */
+/* check_stage refuses a stage that the model does not have. */
 static void
 check_stage(const LsModel *model, const char *stage)
 {
@@ -52,9 +52,9 @@ check_stage(const LsModel *model, const char *stage)
 			 errhint("Its stages are in leadscore.lead_stage.")));
 }
 
-/* change_by_hand writes one change of stage. */
+/* override_stage sets or releases the stage of a contact. */
 static void
-change_by_hand(FunctionCallInfo fcinfo, const char *stage, const char *reason)
+override_stage(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 {
 	LsModelRow *row = ls_rights_model(ls_sql_text_argument(fcinfo, 0, "model"),
 									  GetUserId());
@@ -86,7 +86,7 @@ Datum
 ls_set_stage(PG_FUNCTION_ARGS)
 {
 	PreventCommandIfReadOnly("set_stage()");
-	change_by_hand(fcinfo, ls_sql_text_argument(fcinfo, 2, "stage"),
+	override_stage(fcinfo, ls_sql_text_argument(fcinfo, 2, "stage"),
 				   ls_sql_optional_argument(fcinfo, 3));
 	PG_RETURN_VOID();
 }
@@ -96,6 +96,6 @@ Datum
 ls_release_stage(PG_FUNCTION_ARGS)
 {
 	PreventCommandIfReadOnly("release_stage()");
-	change_by_hand(fcinfo, NULL, ls_sql_optional_argument(fcinfo, 2));
+	override_stage(fcinfo, NULL, ls_sql_optional_argument(fcinfo, 2));
 	PG_RETURN_VOID();
 }

@@ -1,5 +1,5 @@
--- The tables of leadscore_internal as users see them: a view each, of the same
--- name and with the same comments.  Those of definition_view.sql can be written.
+-- The tables of leadscore_internal as users see them: a view of each, with the same
+-- name and comments.  Those of definition_view.sql can be written.
 
 DO $$
 DECLARE

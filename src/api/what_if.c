@@ -26,14 +26,14 @@ PG_FUNCTION_INFO_V1(ls_what_if_distribution);
 
 #define MAX_BANDS 1000
 
-/* half the width of what lies within 95 % of a normal distribution */
+/* quantile of the normal distribution for a confidence of 95 % */
 #define NORMAL_95 1.96
 
 /* ---------- arguments ---------- */
 
 /*
- * begin reads the arguments from the one with the sample on, and gets ready.
- * Callers that may read a model's scores may ask.
+ * begin reads the arguments, from the sample on, and prepares the trial.  It refuses
+ * callers that may not read the model's scores.
  */
 static LsTrial *
 begin(FunctionCallInfo fcinfo, int first)
@@ -63,7 +63,7 @@ begin(FunctionCallInfo fcinfo, int first)
 
 /* ---------- estimates ---------- */
 
-/* estimate gives the number of all contacts for one of those tried. */
+/* estimate extrapolates a number of tried contacts to all contacts. */
 static int64
 estimate(const LsTrial *trial, int64 n)
 {
@@ -74,9 +74,9 @@ estimate(const LsTrial *trial, int64 n)
 }
 
 /*
- * bound gives how far the estimate of a number may be off, at 95 %: with two
- * successes and failures added, so that it is right for few as well (Agresti and
- * Coull), and less the more of all contacts were tried.
+ * bound gives the half width of the confidence interval at 95 %: with two successes and
+ * failures added, so that it holds for small numbers as well (Agresti and Coull), and
+ * narrower the more of all contacts were tried.
  */
 static double
 bound(const LsTrial *trial, int64 n)
@@ -103,7 +103,7 @@ is_estimate(const LsTrial *trial)
 typedef struct Line
 {
 	const char *part;			/* all, stage or grade */
-	char	   *name;			/* NULL: the lack of a grade, or all */
+	char	   *name;			/* NULL: all, or without a grade */
 	int64		before;
 	int64		after;
 	int64		came;
@@ -124,7 +124,7 @@ same(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-/* find gives the line of a stage or grade, making it where there is none. */
+/* find gives the line of a stage or grade, adding it where there is none. */
 static Line *
 find(Lines *lines, const char *part, const char *name)
 {
@@ -173,14 +173,14 @@ take_line(LsTrial *trial, const LsTried *tried, void *arg)
 		  find(lines, "grade", tried->after.grade), tried, grade);
 }
 
-/* rank puts all before stages before grades. */
+/* rank sorts all before stages before grades. */
 static int
 rank(const Line *line)
 {
 	return *line->part == 'a' ? 0 : *line->part == 's' ? 1 : 2;
 }
 
-/* grades go by name; stages stay as they came, in the order of the model */
+/* grades are sorted by name; stages stay in the order of the model */
 static int
 by_part(const ListCell *a, const ListCell *b)
 {

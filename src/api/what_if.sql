@@ -1,5 +1,5 @@
--- What a change of rules would do: asked in the transaction that has changed
--- them, before it is committed or rolled back.
+-- What a change of rules would do: called in the transaction that has changed them,
+-- before it is committed or rolled back.
 
 CREATE FUNCTION leadscore.what_if(model text, sample integer DEFAULT NULL,
 		"full" boolean DEFAULT false, publish boolean DEFAULT false,

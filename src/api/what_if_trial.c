@@ -3,17 +3,17 @@
  * what_if_trial.c
  *		Contacts under the committed rules and under those of a transaction.
  *
- * Before is what the rules say that were committed when the statement began:
- * they are read with a snapshot that sees nothing of the transaction itself.
- * After is what the rules say that the statement sees.  Both are evaluated now,
- * so that nothing differs but what the rules make differ.
+ * Before is the definition that was committed when the statement began, read with a
+ * snapshot that sees nothing of the transaction itself.  After is the definition that
+ * the statement sees.  Both are evaluated now, so that the rules are the only
+ * difference.
  *
- * Where every rule is backfilled both follow from states.  A rule that has still to
- * be backfilled has no part in states: then what is after is replayed from the
- * events, of all contacts or of a sample.
+ * Where every rule is backfilled both follow from states.  A rule that has still to be
+ * backfilled is not in the states: then the score after is replayed from the events, of
+ * all contacts or of a sample.
  *
- * A sample is those contacts whose keys have the lowest hashes: as good as any
- * chance, and the same ones whenever it is asked.
+ * A sample is the contacts whose keys have the lowest hashes: as good as a random one,
+ * and the same in each call.
  *
  *-------------------------------------------------------------------------
  */
@@ -46,19 +46,19 @@ struct LsTrial
 	LsModel    *after;
 	bool		loaded_before;	/* to be released by us */
 	bool		loaded_after;
-	bool		replayed;		/* after comes from the events */
-	bool		recounted;		/* states have lost what the rules before need */
-	bool		pending;		/* something is */
+	bool		replayed;		/* the score after is replayed from the events */
+	bool		recounted;		/* states no longer have what the rules before need */
+	bool		pending;		/* there are pending changes */
 	Snapshot	committed;		/* sees nothing of this transaction */
 	TimestampTz now;
 	LsReplay   *replay;
-	LsScore    *score;			/* of what was replayed */
+	LsScore    *score;			/* of the replay */
 	int			sample;			/* 0: all */
 	int64		population;
 	int64		tried;
 };
 
-/* A contact and its row, NULL where it has to be looked for */
+/* A contact and its row, NULL where it has to be read */
 typedef struct Entry
 {
 	Datum		contact;
@@ -69,8 +69,8 @@ typedef struct Entry
 /* ---------- the rules ---------- */
 
 /*
- * committed_snapshot gives the active snapshot without what this transaction has
- * done: as it was before its first command.
+ * committed_snapshot gives a copy of the active snapshot as of before the first command
+ * of this transaction.
  */
 static Snapshot
 committed_snapshot(void)
@@ -78,7 +78,7 @@ committed_snapshot(void)
 	SnapshotData snapshot = *GetActiveSnapshot();
 
 	snapshot.curcid = FirstCommandId;
-	snapshot.copied = false;	/* have it copied */
+	snapshot.copied = false;	/* a static snapshot, to be copied */
 	snapshot.active_count = 0;
 	snapshot.regd_count = 0;
 	return RegisterSnapshot(&snapshot);
@@ -86,7 +86,7 @@ committed_snapshot(void)
 
 /*
  * read_rules reads the rules after the change.  True if some of them have to be
- * counted before states know them.
+ * backfilled before states have them.
  */
 static bool
 read_rules(const char *model, bool publish, LsModelDefinition *definition)
@@ -108,7 +108,7 @@ read_rules(const char *model, bool publish, LsModelDefinition *definition)
 	return uncounted;
 }
 
-/* lacks tells whether a model does not know all that another counts. */
+/* lacks tells whether the state of a model lacks rules of another. */
 static bool
 lacks(LsModel *model, const LsModel *other)
 {
@@ -119,7 +119,7 @@ lacks(LsModel *model, const LsModel *other)
 	return false;
 }
 
-/* ls_trial_make gets ready to try the rules of a model that was asked for. */
+/* ls_trial_make prepares a trial of a model's rules. */
 LsTrial *
 ls_trial_make(LsModel *asked, const LsTrialSpec *spec)
 {
@@ -130,7 +130,7 @@ ls_trial_make(LsModel *asked, const LsTrialSpec *spec)
 	trial->before = ls_model_load(asked->name, trial->committed);
 	trial->loaded_before = trial->before != NULL;
 	if (trial->before == NULL)
-		trial->before = asked;	/* made in this transaction */
+		trial->before = asked;	/* created in this transaction */
 	trial->replayed = read_rules(asked->name, spec->publish, &definition);
 	trial->loaded_after = trial->replayed || spec->publish;
 	if (trial->replayed)
@@ -154,14 +154,14 @@ ls_trial_model(const LsTrial *trial)
 	return trial->after;
 }
 
-/* ls_trial_population is how many contacts there are. */
+/* ls_trial_population gives the number of contacts. */
 int64
 ls_trial_population(const LsTrial *trial)
 {
 	return trial->population;
 }
 
-/* ls_trial_tried is how many of them were looked at. */
+/* ls_trial_tried gives the number of contacts that were tried. */
 int64
 ls_trial_tried(const LsTrial *trial)
 {
@@ -190,7 +190,7 @@ read_item(LsModel *model, const Entry *item, LsScoreRow *row)
 	return true;
 }
 
-/* see looks at a contact as it is now; its row has been brought to what is pending. */
+/* see evaluates a contact now; pending changes are merged into its row. */
 static void
 see(const LsTrial *trial, LsModel *model, LsScoreRow *row, LsSeen *seen)
 {
@@ -200,7 +200,7 @@ see(const LsTrial *trial, LsModel *model, LsScoreRow *row, LsSeen *seen)
 	seen->grade = row->grade;
 }
 
-/* see_before looks at a contact under the committed rules. */
+/* see_before evaluates a contact under the committed rules. */
 static bool
 see_before(LsTrial *trial, const Entry *item, LsSeen *seen)
 {
@@ -227,7 +227,7 @@ see_before(LsTrial *trial, const Entry *item, LsSeen *seen)
 	return true;
 }
 
-/* see_replayed looks at a contact that was replayed, as of its row's stage. */
+/* see_replayed evaluates a replayed contact, with the stage of its row. */
 static void
 see_replayed(LsTrial *trial, LsScoreRow *row, LsSeen *seen)
 {
@@ -244,7 +244,7 @@ see_replayed(LsTrial *trial, LsScoreRow *row, LsSeen *seen)
 	FreeExecutorState(estate);
 }
 
-/* see_after looks at a contact under the rules of the transaction. */
+/* see_after evaluates a contact under the rules of the transaction. */
 static bool
 see_after(LsTrial *trial, const Entry *item, LsSeen *seen)
 {
@@ -298,7 +298,7 @@ by_key(const void *a, const void *b, void *arg)
 	return ls_key_compare(arg, ((const Drawn *) a)->key, ((const Drawn *) b)->key);
 }
 
-/* draw gives the keys of a sample in their order, and counts all contacts. */
+/* draw gives the keys of a sample in their order, and the number of all contacts. */
 static int
 draw(LsTrial *trial, Drawn **drawn)
 {
@@ -351,7 +351,7 @@ draw(LsTrial *trial, Drawn **drawn)
 	return (int) n;
 }
 
-/* ---------- all of them ---------- */
+/* ---------- all contacts ---------- */
 
 static void
 run_sample(LsTrial *trial, LsTrialTaker take, void *arg)
@@ -412,8 +412,8 @@ run_all(LsTrial *trial, LsTrialTaker take, void *arg)
 }
 
 /*
- * ls_trial_run looks at the contacts, in the order of their key, and gives each
- * to take, whose arguments are good for the call.
+ * ls_trial_run evaluates the contacts, in the order of their keys, and calls take for
+ * each, whose arguments are valid during the call.
  */
 void
 ls_trial_run(LsTrial *trial, LsTrialTaker take, void *arg)

@@ -12,15 +12,15 @@
 
 #include "rules/model_compile.h"
 
-/* What is asked for */
+/* The arguments of a trial */
 typedef struct LsTrialSpec
 {
-	int			sample;			/* so many contacts; 0: not said */
-	bool		full;			/* all, even where events have to be read */
-	bool		publish;		/* drafts count */
+	int			sample;			/* number of contacts; 0: default */
+	bool		full;			/* all contacts, even where events have to be read */
+	bool		publish;		/* drafts count as published */
 } LsTrialSpec;
 
-/* What is true of a contact under one of the definitions */
+/* A contact under one of the definitions */
 typedef struct LsSeen
 {
 	double		score;

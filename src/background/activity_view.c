@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * activity_view.c
- *		leadscore_internal.activity(): what launcher and workers are at.
+ *		leadscore_internal.activity(): what launcher and workers are doing.
  *
  *-------------------------------------------------------------------------
  */
@@ -63,7 +63,7 @@ static const char *const phase_names[] = {
 	[LS_PHASE_NAPPING] = "napping"
 };
 
-/* put fills in a column where there is something to tell. */
+/* put fills in a column, unless it is NULL. */
 static void
 put(Datum *values, bool *nulls, int column, bool known, Datum value)
 {
@@ -100,7 +100,7 @@ put_launcher(ReturnSetInfo *rsinfo, const LsSharedState *state)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* may_see tells whether a model of this database is one of the caller's. */
+/* may_see tells whether the caller may see a model of this database. */
 static bool
 may_see(const char *model)
 {
@@ -110,8 +110,8 @@ may_see(const char *model)
 }
 
 /*
- * readable gives a message that may come from a database with another encoding:
- * where it is none in ours, other characters than those of ASCII are lost.
+ * readable converts a message that may come from a database with another encoding:
+ * where it is invalid in ours, non-ASCII characters are lost.
  */
 static char *
 readable(char *message)
@@ -124,9 +124,9 @@ readable(char *message)
 }
 
 /*
- * put_slot shows a database.  Those who may not see what others are doing see
- * more than its name for their own database only, of models their own only, and
- * no messages, which may quote what is in the tables.
+ * put_slot shows a database.  Callers without the privileges of pg_monitor see nothing
+ * but the name of other databases, no models but their own, and no messages, which may
+ * quote data of tables.
  */
 static void
 put_slot(ReturnSetInfo *rsinfo, LsWorkerSlot *slot, bool all)
@@ -137,7 +137,7 @@ put_slot(ReturnSetInfo *rsinfo, LsWorkerSlot *slot, bool all)
 	bool		nulls[NCOLUMNS];
 
 	if (name == NULL)
-		return;					/* just dropped */
+		return;					/* the database was just dropped */
 	start_row(values, nulls);
 	put(values, nulls, COL_ROLE, true,
 		CStringGetTextDatum(slot->pid ? "worker" : "database"));
@@ -166,7 +166,7 @@ put_slot(ReturnSetInfo *rsinfo, LsWorkerSlot *slot, bool all)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
-/* ls_activity is leadscore_internal.activity(), from which the view activity is made. */
+/* ls_activity is leadscore_internal.activity(), the function of the view activity. */
 Datum
 ls_activity(PG_FUNCTION_ARGS)
 {

@@ -1,16 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * delivery.c
- *		The worker delivers what actions ask for: notifications, calls of functions.
+ *		The worker delivers the rows of actions: it sends notifications and calls
+ *		functions.
  *
- * What is to be delivered is a row of outbox_<model>, written in the transaction in
- * which it happened (outbox_writer.c) and so there once, and only if it happened.
- * outbox.c has what consumers call; here is what the worker does with the rows that
- * it delivers itself.
+ * What is to be delivered is a row of outbox_<model>, written in the transaction of the
+ * transition (outbox_writer.c), and so exactly once, if that commits.  outbox.c has the
+ * functions of consumers; this file has what the worker does with the rows that it
+ * delivers itself.
  *
- * A call is claimed in a transaction of its own, made in a second one, and where that
- * fails this is recorded in a third.  A claim that is followed by nothing, because of a
- * crash, was an attempt.
+ * A call is claimed in a transaction of its own and made in a second one; a failure is
+ * recorded in a third.  A claim without a result, because of a crash, counts as an
+ * attempt.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,25 +41,28 @@
 #include "definitions/lead_tables.h"
 #include "definitions/model_access.h"
 
-/* the longest that goes as a NOTIFY's payload, with some room left */
+/* the longest payload of a NOTIFY, with some room left */
 #define MAX_NOTIFY	7900
 
-/* how long a function may go on after its timeout, in milliseconds */
+/* how long a function may continue after its timeout, in milliseconds */
 #define GRACE	2000
 
-/* after a call that takes longer the model's calls are left to a process of its own */
+/* after a longer call the model's calls are left to a process of its own */
 #define SLOW_CALL_MS	1000
 
-/* the call that is made */
+/* the call that is being made */
 static struct
 {
 	int64		outbox_id;
 	char	   *function;
 	Interval   *timeout;
-	int32		attempts;		/* this one counted */
+	int32		attempts;		/* including this one */
 }			call;
 
-/* outbox_of gives the outbox of a model, locked; NULL: there is none, or it is busy. */
+/*
+ * outbox_of gives the outbox of a model, locked; NULL: there is none, or the lock is
+ * not free.
+ */
 static LsModelTable *
 outbox_of(const char *model)
 {
@@ -70,7 +74,7 @@ outbox_of(const char *model)
 
 /* ---------- steps ---------- */
 
-/* find_deliveries finds the models of which there is something to be sent or called now. */
+/* find_deliveries finds the models with rows to be sent or called now. */
 static void
 find_deliveries(Work *work)
 {
@@ -88,8 +92,8 @@ find_deliveries(Work *work)
 }
 
 /*
- * send_notifications sends what waits to be sent of a model as NOTIFY, in its order,
- * when the transaction commits.
+ * send_notifications sends the ready notifications of a model in order, when the
+ * transaction commits.
  */
 static void
 send_notifications(Work *work)
@@ -126,9 +130,9 @@ send_notifications(Work *work)
 }
 
 /*
- * claim_call takes the next call of a model that waits, if there is one.
- * What was claimed as often as it may be, and was never heard of again, is dead.
- * The calls of a model that is suspended wait, and use up no attempts.
+ * claim_call claims the next ready call of a model, if there is one.  A row without
+ * attempts left, the last of which had no result, is dead.  The calls of a suspended
+ * model wait, and use up no attempts.
  */
 static void
 claim_call(Work *work)
@@ -174,8 +178,8 @@ claim_call(Work *work)
 }
 
 /*
- * lock_call locks the row of a claim and gives its payload.  False: it is
- * not ours any more.
+ * lock_call locks the row of a claim and gives its payload.  False: it is claimed
+ * again, or finished.
  */
 static bool
 lock_call(const LsModelTable *outbox, Datum *payload)
@@ -195,7 +199,7 @@ lock_call(const LsModelTable *outbox, Datum *payload)
 	return rows->numvals > 0;
 }
 
-/* milliseconds gives an interval as timeouts are set. */
+/* milliseconds converts an interval to the unit of timeouts. */
 static int
 milliseconds(const Interval *interval)
 {
@@ -206,7 +210,7 @@ milliseconds(const Interval *interval)
 	return Max(1, usec / 1000);
 }
 
-/* end_process ends the worker: a function that handles errors cannot handle this. */
+/* end_process ends the worker: a function that traps errors cannot trap this. */
 static void
 end_process(void)
 {
@@ -215,9 +219,9 @@ end_process(void)
 }
 
 /*
- * run_call calls a function, for at most so many milliseconds.  What it returns
- * is not kept, as it may be a set of any size.  It can handle the error that
- * ends its time, but then not go on for ever.
+ * run_call calls a function, with a timeout in milliseconds.  Its result is not stored,
+ * as it may be a set of any size.  It can trap the error of the timeout, but then not
+ * continue forever.
  */
 static void
 run_call(const char *sql, Datum payload, int limit)
@@ -250,8 +254,9 @@ run_call(const char *sql, Datum payload, int limit)
 }
 
 /*
- * call_function calls a function as the model's owner, which can neither switch to
- * another user there nor leave something behind that is run as another.
+ * call_function calls a function as the model's owner, in a security-restricted
+ * operation: it cannot switch to another user, nor leave something behind that runs as
+ * another.
  */
 static void
 call_function(Oid owner, Datum payload)
@@ -273,8 +278,8 @@ call_function(Oid owner, Datum payload)
 }
 
 /*
- * make_call makes the call that was claimed and marks it done: both are committed, or
- * neither is.  The user's function may wait as it likes.
+ * make_call makes the call that was claimed and marks the row done, in one transaction.
+ * The user's function may wait for locks.
  */
 static void
 make_call(Work *work)
@@ -303,8 +308,8 @@ make_call(Work *work)
 }
 
 /*
- * record_failed_call records why a call failed, in a transaction of its own.  It
- * is made again later, or never.
+ * record_failed_call records why a call failed, in a transaction of its own.  The call
+ * is retried later, or the row is dead.
  */
 static void
 record_failed_call(Work *work)
@@ -329,7 +334,7 @@ record_failed_call(Work *work)
 
 /* ---------- in each round ---------- */
 
-/* record_failure has a model's deliveries wait for a while where the last step failed. */
+/* record_failure postpones a model's deliveries where the last step failed. */
 static void
 record_failure(Work *work)
 {
@@ -338,7 +343,7 @@ record_failure(Work *work)
 		ls_worker_model_delivered(work->model, false);
 }
 
-/* notify_all sends all that waits to be sent, of one model after the other. */
+/* notify_all sends all ready notifications, of one model after the other. */
 static void
 notify_all(Work *work)
 {
@@ -356,8 +361,8 @@ notify_all(Work *work)
 }
 
 /*
- * call_one makes the next call of a model.  False: it has none, or cannot have it made.
- * A call is not watched as other steps are: it has a limit of its own.
+ * call_one makes the next call of a model.  False: there is none, or it could not be
+ * made.  The watchdog of other steps is off, as a call has a timeout of its own.
  */
 static bool
 call_one(Work *work)
@@ -394,7 +399,7 @@ call_one(Work *work)
 	return true;
 }
 
-/* show_waiting has it count as late that calls were waiting when the round began. */
+/* show_waiting reports that calls have been due since the round began. */
 static void
 show_waiting(Work *work)
 {
@@ -411,11 +416,11 @@ is_elsewhere(Work *work, const char *model)
 	return true;
 }
 
-/* call_all makes calls, of the models in turn, for as long as naptime. */
+/* call_all makes calls, of the models in turn, for at most naptime. */
 static void
 call_all(Work *work)
 {
-	static char last[NAMEDATALEN];	/* model that was served last */
+	static char last[NAMEDATALEN];	/* the model of the last call */
 	LsSlice		slice = ls_slice_begin(ls_setting_naptime);
 	bool		any = true;
 
@@ -447,10 +452,10 @@ call_all(Work *work)
 }
 
 /*
- * ls_delivery_run sends what has happened where the worker is to deliver it.
- * Scores come first: what is not sent within naptime waits for the next round.  Models
- * take their turns, so that the calls of one do not keep others from theirs; one whose
- * calls take long has them made by a process of its own.
+ * ls_delivery_run delivers the rows that the worker is to deliver.  Scores come first:
+ * what is not delivered within naptime waits for the next round.  Models take turns, so
+ * that the calls of one do not block those of others; one whose calls take long has a
+ * process of its own.
  */
 void
 ls_delivery_run(Work *work)
@@ -464,7 +469,7 @@ ls_delivery_run(Work *work)
 	work->model = NULL;
 }
 
-/* ls_delivery_call_for makes the calls of one model, in the process that it has. */
+/* ls_delivery_call_for makes the calls of one model, in the process for that model. */
 void
 ls_delivery_call_for(Work *work, const char *model)
 {

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * helper_process.c
- *		What a helper of a worker does: with a job, or for a slow model.
+ *		The main function of helpers of a worker: with a job, or for a slow model.
  *
- * helper_start.c, which starts them, has what there is to know of both.
+ * helper_start.c, which starts them, describes both.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,7 +29,7 @@ PGDLLEXPORT void ls_helper_main(Datum main_arg);
 
 static LsHelperOrder order;
 
-/* find_model looks whether there is something to help with. */
+/* find_model reads the model that the helper is for. */
 static void
 find_model(Work *work)
 {
@@ -60,13 +60,13 @@ help_on(Work *work)
 		return false;
 	ls_worker_step_report(work, "job");
 	ls_worker_job_steps(work);
-	/* what a user's function has left behind */
+	/* advisory locks that a user's function has taken */
 	LockReleaseAll(USER_LOCKMETHOD, true);
 	pgstat_report_stat(true);
 	return !work->leaving && work->next_step != LS_JOB_NONE;
 }
 
-/* ls_helper_main is where the process begins. */
+/* ls_helper_main is the entry point of the process. */
 void
 ls_helper_main(Datum main_arg)
 {

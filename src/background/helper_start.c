@@ -3,28 +3,28 @@
  * helper_start.c
  *		Starts processes that help a worker: with a job, or with a slow model.
  *
- * There are two kinds.  One does for a model all that a worker does, as a step of it
- * took so long there that other models would have had to wait (a lane, worker.c): the
- * worker leaves the model to it.  The other helps with a job.
+ * There are two kinds.  A lane (worker.c) does for one model everything that a worker
+ * does, after a step of the model took so long that other models would have had to
+ * wait: the worker leaves the model to it.  The other kind helps with a job.
  *
- * Where a job has been cut into ranges (job_range.c), the worker starts helpers,
- * dynamic background workers that take ranges as it does, and nothing else: the
- * job is moved from phase to phase by the worker.  A helper's transactions are a
- * worker's: the same locks, none of which it waits for, and the same settings
- * (worker.c).  So it ends where a worker would: the extension is locked or gone,
- * a session wants the database, leadscore.enabled is off, the launcher has gone;
- * and when its worker has, which after a minute is followed by another that
- * starts its own.  It ends as well when it has found no range for a second.
+ * Where a job is divided into ranges (job_table.c), the worker starts helpers, dynamic
+ * background workers that take ranges as it does, and nothing else: only the worker
+ * moves the job from phase to phase.  A helper's transactions are like a worker's: the
+ * same locks, none of which it waits for, and the same settings (worker.c).  So it ends
+ * where a worker would: the extension is locked or dropped, a session wants the
+ * database, leadscore.enabled is off, the launcher has ended; and when its worker has
+ * ended, which after a minute is followed by another that starts helpers of its own.
+ * It also ends when it has found no range for a second.
  *
  * What may happen besides:
  *
- * A helper is killed -9: the server starts afresh, as ever.  Its chunk is undone.
- * SIGTERM, or an error that ends it: its chunk is undone, the range is free, the
- *		worker starts another after a second.
+ * A helper is killed -9: the server restarts.  Its chunk is rolled back.
+ * SIGTERM, or an error that ends it: its chunk is rolled back, the range is free,
+ *		the worker starts another after a second.
  * The worker ends by an error or SIGTERM: it terminates its helpers.
- * The database is wanted: each helper looks between chunks; the worker, when it
+ * The database is wanted: each helper checks between chunks; the worker, when it
  *		sees that, terminates its helpers, as one may be in a long chunk.
- * No background worker is to be had: logged once; what there is goes on.
+ * No background worker is available: logged once; the job continues without it.
  * job_workers is lowered, job_rate set: helpers with too high a number leave.
  *
  *-------------------------------------------------------------------------
@@ -41,7 +41,7 @@
 #include "base/compat.h"
 #include "definitions/job_table.h"
 
-#define SHORT_LIFE		USECS_PER_SEC	/* of one that will not do better at once */
+#define SHORT_LIFE		USECS_PER_SEC	/* a helper that ends earlier is not restarted at once */
 
 /* what a worker knows of a helper */
 typedef struct Helper
@@ -53,10 +53,10 @@ typedef struct Helper
 } Helper;
 
 static List *helpers = NIL;		/* of Helper *, in TopMemoryContext */
-static TimestampTz not_before = 0;	/* the next is started */
+static TimestampTz not_before = 0;	/* when the next may be started */
 static TimestampTz lane_not_before = 0;
 
-/* ls_helpers_terminate ends the helpers at once. */
+/* ls_helpers_terminate terminates all helpers. */
 void
 ls_helpers_terminate(void)
 {
@@ -66,7 +66,7 @@ ls_helpers_terminate(void)
 		TerminateBackgroundWorker(((Helper *) lfirst(lc))->handle);
 }
 
-/* at_exit does so where the worker ends before its time. */
+/* at_exit terminates the helpers where the worker ends with an error. */
 static void
 at_exit(int code, Datum arg)
 {
@@ -74,7 +74,10 @@ at_exit(int code, Datum arg)
 		ls_helpers_terminate();
 }
 
-/* forget_ended forgets helpers that have ended, and whether they did at once. */
+/*
+ * forget_ended forgets helpers that have ended, and delays the next where one ended at
+ * once.
+ */
 static void
 forget_ended(void)
 {
@@ -113,7 +116,7 @@ is_there(const char *model, int number)
 	return false;
 }
 
-/* tell_missing says, once, that there is no process for a helper. */
+/* tell_missing logs, once, that there is no process for a helper. */
 static void
 tell_missing(bool missing)
 {
@@ -161,8 +164,8 @@ start(const char *model, int number)
 }
 
 /*
- * ls_helpers_keep makes sure that there are as many helpers for a model's job as
- * there are ranges for them to take, besides the one that the worker takes.
+ * ls_helpers_keep makes sure that there are as many helpers for a model's job as there
+ * are ranges, less the one that the worker takes.
  */
 void
 ls_helpers_keep(const char *model, int64 ranges)
@@ -182,8 +185,8 @@ ls_helpers_keep(const char *model, int64 ranges)
 }
 
 /*
- * ls_helpers_lane makes sure that there is a process for a slow model, or that it will
- * have its turn when another such model has had its own.  False: there can be none.
+ * ls_helpers_lane makes sure that there is a process for a slow model, or that there
+ * will be one when a lane of another model ends.  False: no process is available.
  */
 bool
 ls_helpers_lane(const char *model)

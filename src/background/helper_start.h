@@ -12,16 +12,16 @@
 
 #include "background/shared_state.h"
 
-/* slow models that have a process of their own at the same time, in one database */
+/* slow models of one database that have lanes at the same time */
 #define LS_MAX_LANES	2
 
-#define LS_HELPER_LANE	0		/* number of one that does all that a model asks for */
+#define LS_HELPER_LANE	0		/* number of the helper that is a lane */
 
-/* what a helper is told by the worker that starts it, in bgw_extra */
+/* what the worker passes to a helper, in bgw_extra */
 typedef struct LsHelperOrder
 {
-	LsWorkerOrder worker;		/* what that one was told */
-	pid_t		pid;			/* of it */
+	LsWorkerOrder worker;		/* the worker's own */
+	pid_t		pid;			/* of the worker */
 	int			number;			/* of the helper: LS_HELPER_LANE, or 1 ... job_workers - 1 */
 	char		model[NAMEDATALEN];
 } LsHelperOrder;

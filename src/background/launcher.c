@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * launcher.c
- *		Starts workers where time has something to change.
+ *		Starts workers where something is due.
  *
- * The launcher is connected to no database and so holds up no session.  It knows
- * the databases from pg_database and, for each, when a worker is due there.
- * Workers are connected to one database and end by themselves (worker.c).
+ * The launcher is connected to no database and so blocks no session.  It knows the
+ * databases from pg_database and, for each, when a worker is due there.  Workers are
+ * connected to one database and end by themselves (worker.c).
  *
- * How things go with a database; what is in capitals is in LsWorkerSlot.phase:
+ * Phases of a database; capitals are values of LsWorkerSlot.phase:
  *
  *		NEW ---------> STARTING -> LOOKING -> SCORING -> DAYS -> DELIVERING
  *		  ^  wake_at,     |           ^                            |
@@ -20,70 +20,70 @@
  *		  +- ABSENT    <----------- WAITING
  *		     OUTDATED   no extension, no model, an error
  *
- * WAITING, ABSENT, OUTDATED and FAILED go on to STARTING when wake_at has come.
- * WAITING: after what is left of the nap.  ABSENT: when a transaction that made a
- * model wakes it up, and as a safety net after 60 s, doubling to 15 min.  OUTDATED:
- * after 10 s.  FAILED: after 1 s, doubling to 10 min.
+ * WAITING, ABSENT, OUTDATED and FAILED go on to STARTING at wake_at.  WAITING: after
+ * the rest of the nap.  ABSENT: when a transaction that created a model wakes it up,
+ * and as a safety net after 60 s, doubling to 15 min.  OUTDATED: after 10 s.  FAILED:
+ * after 1 s, doubling to 10 min.
  *
- * What may happen, and why it does no harm:
+ * Scenarios, and why they do no harm:
  *
  * CREATE EXTENSION, committed or not: nothing until there is a model.  The
- *		transaction that makes one (or restores its row) wakes the launcher up when it
+ *		transaction that creates one (or restores its row) wakes the launcher up when it
  *		commits; one that is rolled back does not.
  * DROP EXTENSION takes ACCESS EXCLUSIVE on the extension.  Each of a worker's
- *		transactions takes ACCESS SHARE on it first and looks again, so it either
- *		sees the extension as it is until the transaction ends, or does not get
- *		the lock and leaves; it never waits for it, so there is no circle.
- *		Committed: the next worker finds nothing, ABSENT.  Rolled back: the next
- *		one, a second later, goes on where the last transaction ended.
+ *		transactions takes ACCESS SHARE on it first and checks again, so it either sees
+ *		the extension unchanged until the transaction ends, or does not get the lock and
+ *		leaves; it never waits for it, so there is no deadlock.  Committed: the next
+ *		worker finds no extension, ABSENT.  Rolled back: the next one, a second later,
+ *		continues where the last transaction ended.
  * DROP DATABASE, RENAME, SET TABLESPACE of a worker's database, CREATE DATABASE
- *		with it as the template: they lock the database and give others 5 s to
- *		leave.  The worker looks, between batches and each 250 ms of a nap, whether
- *		it could take the lock that a new connection takes; if not it leaves.  One
- *		that is still there half a second after the launcher has seen this (in a
- *		long batch or function) is terminated: its transaction is undone, and done
- *		anew by the next.  No worker is started while the lock is held.
- * DROP DATABASE of another database: asks every process for a barrier.  Launcher
- *		and workers check for interrupts in every turn of every loop.
+ *		with it as the template: they lock the database and give other sessions 5 s to
+ *		leave.  The worker checks, between batches and each 250 ms of a nap, whether it
+ *		could take the lock that a new connection takes; if not it leaves.  A worker
+ *		that is still there half a second after the launcher has seen this (in a long
+ *		batch or function) is terminated: its transaction is rolled back, and the next
+ *		worker repeats it.  No worker is started while the lock is held.
+ * DROP DATABASE of another database: requires a barrier of every process.  Launcher
+ *		and workers check for interrupts in every iteration of every loop.
  * A copy made by CREATE DATABASE: has another OID, is listed within 2 s, NEW.
- * A dump is restored: nothing is done as long as a session that brings models has
- *		not ended, nor for a model that is not complete (restore_state.c).
+ * A dump is restored: nothing is done until the session that restores models has
+ *		ended, nor for a model that is not complete (restore_state.c).
  * ALTER EXTENSION UPDATE: an update script locks lead_model first.  A worker's
- *		transaction takes ACCESS SHARE on lead_model after that on the extension,
- *		and leaves where it does not get it.  An extension of another version than
- *		the library is OUTDATED and left alone.
+ *		transaction takes ACCESS SHARE on lead_model after that on the extension, and
+ *		leaves where it does not get it.  An extension of another version than the
+ *		library is OUTDATED and left alone.
  * Restart: all databases are NEW.  What has become due meanwhile is recorded in
  *		order, each at its own instant (contact_pass.c).
  * kill -9 of a backend, a worker or the launcher, immediate shutdown: the server
- *		starts all processes and the shared memory afresh: as a restart.  Dynamic
- *		workers are forgotten by the postmaster, the launcher is started anew.
+ *		restarts all processes and initialises shared memory, as in a restart.  The
+ *		postmaster forgets dynamic workers and starts the launcher again.
  * The launcher ends by SIGTERM or an error: exit code 1, so the postmaster starts
- *		it again.  Workers see that their launcher is gone and leave; the new one
- *		takes no slot as occupied but those whose worker is still there.
- * A worker ends by SIGTERM or an error: its exit callback, or the handle that the
- *		launcher keeps, says so: FAILED, and another is tried after a while.
+ *		it again.  Workers see that their launcher has ended and leave; the new one
+ *		treats a slot as occupied only while its worker is still there.
+ * A worker ends by SIGTERM or an error: its exit callback, or the handle in the
+ *		launcher, shows it: FAILED, and another is tried after a while.
  * Standby: neither launcher nor workers are started before recovery has ended;
  *		promotion starts the launcher.
- * A model that fails: is left alone for a while (lead_worker_error), the others
- *		go on (worker.c).
- * The server's clock set back: naps are measured by a clock that never goes
- *		back.  Where the launcher sees the time go back all databases are due.
- * leadscore.clock set back: nothing is due until it is there again; scored_at
+ * A model that fails: is skipped for a while (lead_worker_error), the others
+ *		continue (worker.c).
+ * The server's clock set back: naps are measured by a monotonic clock.  Where the
+ *		launcher sees the time go back all databases are due.
+ * leadscore.clock set back: nothing is due until the former instant; scored_at
  *		never goes back.
- * Settings of a database changed: its worker leaves, another has them
+ * Settings of a database changed: its worker leaves, another one has them
  *		(settings.c).
- * A worker that was stopped (SIGSTOP, a suspended machine): takes up what is due,
- *		as after a restart.
+ * A worker that was stopped (SIGSTOP, a suspended machine): handles what is due, as
+ *		after a restart.
  * More databases than leadscore.max_workers: leave_wanted tells workers to leave
- *		after their pass.  Who has waited longest comes first.
- * No free slot for background workers: said once, tried again each second.
+ *		after their pass.  The database that has waited longest comes first.
+ * No free slot for background workers: logged once, tried again each second.
  *
  * Without preloading, leadscore.start_worker() starts a launcher for the current
  * database.  It is the same code with a shared state of one slot.  It holds an advisory
- * lock, so that there is one per database; it ends when the database or the
- * extension is gone, and is started again by the postmaster after a crash,
- * though not after a restart.  It waits for the transaction that started it to
- * end: committed or not, the worker then sees what there is.
+ * lock, so that there is one per database; it ends when the database or the extension
+ * is dropped, and is started again by the postmaster after a crash, though not after a
+ * restart.  It waits for the transaction that started it to end, so that the worker
+ * sees whether it committed.
  *
  *-------------------------------------------------------------------------
  */
@@ -124,12 +124,12 @@ PGDLLEXPORT void ls_launcher_main(Datum main_arg);
 PG_FUNCTION_INFO_V1(ls_start_worker);
 PG_FUNCTION_INFO_V1(ls_stop_worker);
 
-#define RESTART_SECONDS		1	/* of a launcher that ended by an error */
+#define RESTART_SECONDS		1	/* of a launcher that ended with an error */
 #define LIST_INTERVAL		(2 * USECS_PER_SEC)
 #define TURN				(USECS_PER_SEC / 2) /* longest nap with workers */
-#define INVALID_DATABASE	(-2)	/* datconnlimit of one that is half dropped */
+#define INVALID_DATABASE	(-2)	/* datconnlimit of a database that is partly dropped */
 
-/* what a launcher is told by start_worker(), in bgw_extra */
+/* what start_worker() passes to a launcher, in bgw_extra */
 typedef struct LauncherOrder
 {
 	Oid			database;
@@ -137,7 +137,7 @@ typedef struct LauncherOrder
 	VirtualTransactionId transaction;	/* of the caller */
 } LauncherOrder;
 
-/* what the launcher alone knows of the worker of a slot */
+/* what only the launcher knows of the worker of a slot */
 typedef struct Launched
 {
 	BackgroundWorkerHandle *handle;
@@ -146,7 +146,7 @@ typedef struct Launched
 } Launched;
 
 static Launched *launched;
-static Oid	only_database = InvalidOid; /* the one that this launcher is for */
+static Oid	only_database = InvalidOid; /* of a launcher for one database */
 static dsm_handle private_state = DSM_HANDLE_INVALID;
 static bool no_worker_said = false;
 static bool no_slot_said = false;
@@ -160,7 +160,7 @@ typedef struct Database
 	Oid			owner;
 } Database;
 
-/* list_databases gives those that one may connect to, and that are no templates. */
+/* list_databases gives the databases that allow connections and are not templates. */
 static List *
 list_databases(void)
 {
@@ -200,7 +200,7 @@ list_databases(void)
 	return databases;
 }
 
-/* is_occupied tells whether a slot has a worker, or will have.  Lock held. */
+/* is_occupied tells whether a slot has a worker, or will have.  The lock is held. */
 static bool
 is_occupied(const LsWorkerSlot *slot)
 {
@@ -219,7 +219,7 @@ is_listed(List *databases, Oid oid)
 	return false;
 }
 
-/* update_slots gives databases that have come a slot, and frees the others'. */
+/* update_slots gives new databases a slot, and frees those of dropped ones. */
 static void
 update_slots(void)
 {
@@ -268,7 +268,7 @@ update_slots(void)
 	no_slot_said = full;
 }
 
-/* all_due has every database looked at: the time cannot be relied upon. */
+/* all_due makes every database due, where the clock was set back. */
 static void
 all_due(void)
 {
@@ -280,7 +280,10 @@ all_due(void)
 
 /* ---------- the workers ---------- */
 
-/* ls_launcher_describe fills in what the postmaster has to know of a process, as it is for the launcher. */
+/*
+ * ls_launcher_describe fills in the fields of a BackgroundWorker that launcher and
+ * workers share.
+ */
 void
 ls_launcher_describe(BackgroundWorker *worker, const char *type, const char *function,
 					 const void *order, Size size)
@@ -297,7 +300,7 @@ ls_launcher_describe(BackgroundWorker *worker, const char *type, const char *fun
 	memcpy(worker->bgw_extra, order, size);
 }
 
-/* start_worker starts one; false if there is no process for it. */
+/* start_worker starts a worker; false if no process is available. */
 static bool
 start_worker(int number)
 {
@@ -347,7 +350,10 @@ start_worker(int number)
 	return false;
 }
 
-/* record_failure is for a worker that ended before it could show that.  Lock held. */
+/*
+ * record_failure sets the slot of a worker that ended before it could do so itself.
+ * The lock is held.
+ */
 static void
 record_failure(LsWorkerSlot *slot)
 {
@@ -364,7 +370,7 @@ record_failure(LsWorkerSlot *slot)
 	}
 }
 
-/* mind_worker looks after one slot's worker. */
+/* mind_worker checks the worker of a slot, and terminates one that has to leave. */
 static void
 mind_worker(int number)
 {
@@ -395,7 +401,7 @@ mind_worker(int number)
 	}
 }
 
-/* next_due_slot is the database that is due for the longest time, or -1. */
+/* next_due_slot gives the database that has been due longest, or -1. */
 static int
 next_due_slot(TimestampTz now, int *running)
 {
@@ -428,7 +434,7 @@ next_due_slot(TimestampTz now, int *running)
 	return found;
 }
 
-/* want_leave tells workers whether they are to leave after their pass. */
+/* want_leave tells workers whether to leave after their pass. */
 static void
 want_leave(bool wanted)
 {
@@ -441,7 +447,7 @@ want_leave(bool wanted)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* start_workers starts what is due, as far as leadscore.max_workers allows. */
+/* start_workers starts due workers, up to leadscore.max_workers. */
 static void
 start_workers(void)
 {
@@ -468,7 +474,7 @@ start_workers(void)
 
 /* ---------- the launcher ---------- */
 
-/* leave takes the launcher out of the shared state; its workers follow. */
+/* leave removes the launcher from the shared state; its workers then leave. */
 static void
 leave(int code, Datum arg)
 {
@@ -481,7 +487,7 @@ leave(int code, Datum arg)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* enter puts the launcher into the shared state. */
+/* enter registers the launcher in the shared state. */
 static void
 enter(void)
 {
@@ -498,7 +504,7 @@ enter(void)
 	{
 		LsWorkerSlot *slot = &ls_shared_state->slots[i];
 
-		/* one that the last launcher ordered will see that it is too late */
+		/* a worker ordered by the last launcher will see that it is not expected */
 		if (slot->phase == LS_PHASE_STARTING && slot->pid == 0)
 			slot->phase = LS_PHASE_NEW;
 		slot->wake_at = 0;
@@ -506,7 +512,7 @@ enter(void)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* set_phase tells whether the launcher is at work. */
+/* set_phase shows whether the launcher is active. */
 static void
 set_phase(LsPhase phase)
 {
@@ -517,7 +523,7 @@ set_phase(LsPhase phase)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* nap_length is how long there is nothing to do, in milliseconds. */
+/* nap_length gives the time until the next action, in milliseconds. */
 static long
 nap_length(TimestampTz list_at)
 {
@@ -540,7 +546,7 @@ nap_length(TimestampTz list_at)
 	return until <= now ? 1 : (until - now) / 1000 + 1;
 }
 
-/* nap waits, for a latch or so many milliseconds. */
+/* nap waits for the latch, at most so many milliseconds. */
 static void
 nap(long milliseconds)
 {
@@ -551,7 +557,7 @@ nap(long milliseconds)
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 milliseconds, wait_event);
 	ResetLatch(MyLatch);
-	QueryCancelPending = false; /* there is nothing to be cancelled now */
+	QueryCancelPending = false; /* there is no query to cancel */
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{
@@ -561,8 +567,8 @@ nap(long milliseconds)
 }
 
 /*
- * is_over tells whether a launcher for one database has nothing to do any
- * more: database or extension are gone, or it is to stop.
+ * is_over tells whether a launcher for one database has to end: database or extension
+ * were dropped.
  */
 static bool
 is_over(void)
@@ -585,7 +591,7 @@ stop_asked_for(void)
 	return false;
 }
 
-/* watch is the launcher's loop; it returns where there is nothing to do. */
+/* watch is the launcher's main loop; it returns where there is nothing left to do. */
 static void
 watch(void)
 {
@@ -625,8 +631,8 @@ watch(void)
 }
 
 /*
- * wait_for_caller waits until the transaction that started this launcher has
- * ended.  After a crash there is no such process, or it is another.
+ * wait_for_caller waits until the transaction that started this launcher has ended.
+ * After a crash there is no such process, or the pid is another's.
  */
 static void
 wait_for_caller(const LauncherOrder *order)
@@ -645,7 +651,7 @@ wait_for_caller(const LauncherOrder *order)
 	}
 }
 
-/* ls_launcher_main is where the process begins. */
+/* ls_launcher_main is the entry point of the process. */
 void
 ls_launcher_main(Datum main_arg)
 {
@@ -657,7 +663,7 @@ ls_launcher_main(Datum main_arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	/* a reload while the process was being started has passed it by */
+	/* a reload during the start of the process was missed */
 	ProcessConfigFile(PGC_SIGHUP);
 	pgstat_report_activity(STATE_RUNNING, OidIsValid(only_database) ?
 						   psprintf("leadscore: looking after database %u", only_database) :
@@ -665,7 +671,7 @@ ls_launcher_main(Datum main_arg)
 
 	if (OidIsValid(only_database))
 	{
-		/* another session may hold it for the moment of a look */
+		/* another session may hold it for an instant */
 		for (int tries = 1; !ls_advisory_take(LS_LOCK_LAUNCHER, only_database); tries++)
 		{
 			if (tries == 5)
@@ -681,8 +687,8 @@ ls_launcher_main(Datum main_arg)
 }
 
 /*
- * ls_launcher_define defines the settings and, while the library is preloaded
- * for the server, registers the launcher.
+ * ls_launcher_define defines the settings and, where the library is preloaded by the
+ * server, registers the launcher.
  */
 void
 ls_launcher_define(void)
@@ -700,7 +706,10 @@ ls_launcher_define(void)
 
 /* ---------- without preloading ---------- */
 
-/* check_may_start refuses what cannot be, or is not the caller's to do. */
+/*
+ * check_may_start refuses callers that own neither the database nor the extension, and
+ * refuses during recovery.
+ */
 static void
 check_may_start(void)
 {
@@ -727,8 +736,8 @@ wait_a_moment(void)
 }
 
 /*
- * wait_for_lock waits until the launcher that was started holds its lock, or
- * has ended, so that the next to ask gets the right answer.
+ * wait_for_lock waits until the started launcher holds its lock, or has ended, so that
+ * a second call sees the result.
  */
 static void
 wait_for_lock(BackgroundWorkerHandle *handle)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * launcher.h
- *		Starts workers where time has something to change.
+ *		Starts workers where something is due.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,4 +1,4 @@
--- Launcher and workers: what they write down, and what can be seen of them.
+-- Launcher and workers: what they record, and the views that show it.
 
 CREATE TABLE leadscore_internal.lead_worker_error (
 	model text COLLATE "C" PRIMARY KEY,

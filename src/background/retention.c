@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * retention.c
- *		Deletes what is older than it is to be kept, for all models together.
+ *		Deletes expired rows, of all models.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,7 +33,10 @@ find_models(Work *work)
 	MemoryContextSwitchTo(old);
 }
 
-/* purge_table deletes rows of a table of the model: those that a query's FROM finds. */
+/*
+ * purge_table deletes rows of a table of the model: those that a query's FROM clause
+ * selects.
+ */
 static void
 purge_table(Work *work, const char *prefix, const char *rows, TimestampTz before)
 {
@@ -52,7 +55,7 @@ purge_table(Work *work, const char *prefix, const char *rows, TimestampTz before
 										 prefix, work->model, rows), &args);
 }
 
-/* purge_history leaves what a day needs that is still to be written, in whatever zone. */
+/* purge_history leaves what a day needs that is still to be written, in any time zone. */
 static void
 purge_history(Work *work)
 {
@@ -60,7 +63,7 @@ purge_history(Work *work)
 				Min(ls_clock() - ls_setting_history_retention * USECS_PER_DAY, ls_daily_needs(work->model)));
 }
 
-/* purge_outbox leaves dead letters, which are looked at by hand. */
+/* purge_outbox leaves dead letters, which need a person's decision. */
 static void
 purge_outbox(Work *work)
 {
@@ -90,7 +93,7 @@ purge_rule_errors(Work *work)
 	work->returned = ls_rule_error_purge(PURGE_ROWS);
 }
 
-/* purge deletes rows of one kind, where they are not kept for ever (days is negative). */
+/* purge deletes rows of one kind, unless they never expire (days is negative). */
 static void
 purge(Work *work, int days, Step step)
 {
@@ -100,7 +103,7 @@ purge(Work *work, int days, Step step)
 	ls_worker_step_record_error(work);
 }
 
-/* ls_retention_purge deletes what is older than it is to be kept, now and then. */
+/* ls_retention_purge deletes expired rows, about once an hour. */
 void
 ls_retention_purge(Work *work)
 {

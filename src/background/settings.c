@@ -1,20 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * settings.c
- *		Settings of launcher and workers, and those that are stored for a database.
+ *		Settings of launcher and workers, and settings that are stored for a database.
  *
- * PostgreSQL reads what ALTER DATABASE ... SET and ALTER ROLE ... SET have stored
- * when a process connects.  A running worker is to follow that, too: with another
+ * PostgreSQL reads the settings of ALTER DATABASE ... SET and ALTER ROLE ... SET when a
+ * process connects.  A running worker has to follow them, too: with another
  * leadscore.clock than sessions have, it writes what they take to be in the future, or
- * leaves what they wait for.  pg_db_role_setting has no cache whose invalidation
- * messages it could hear, and the command may come from a session that has not loaded
- * the library.  So it looks, when a step begins and several times a second in a nap.
- * The launcher cannot, as it is connected to no database: it does not wait for the
- * rest of a nap longer than a minute.
+ * skips what they wait for.  pg_db_role_setting has no cache whose invalidation
+ * messages could be used, and the command may come from a session that has not loaded
+ * the library.  So the worker reads it when a step begins and several times a second in
+ * a nap.  The launcher cannot, as it is connected to no database: it waits at most a
+ * minute of the rest of a nap.
  *
  * Where something has changed the worker leaves, and the launcher starts one with the
- * new settings: a process cannot go back to what the configuration file says of a
- * setting that is stored no more.
+ * new settings: a process cannot reset a setting that is no longer stored to the value
+ * of the configuration file.
  *
  *-------------------------------------------------------------------------
  */
@@ -81,9 +81,9 @@ ls_settings_define(void)
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
-/* ---------- those that are stored for the database ---------- */
+/* ---------- settings stored for the database ---------- */
 
-/* add_row adds what is stored for a database and a role, or for all, to a hash. */
+/* add_row adds the settings stored for a database and a role, or for all, to a hash. */
 static uint64
 add_row(Relation rel, Snapshot snapshot, Oid database, Oid role, uint64 hash)
 {
@@ -115,8 +115,8 @@ add_row(Relation rel, Snapshot snapshot, Oid database, Oid role, uint64 hash)
 }
 
 /*
- * read_stored gives a hash of all that is stored for this process, as it is now; 0 where
- * another session has locked the table: a worker does not wait.  apply has what was stored
+ * read_stored gives a hash of all settings stored for this process; 0 where another
+ * session has locked the table, as a worker does not wait.  With apply, settings stored
  * since the process connected take effect.
  */
 static uint64
@@ -146,7 +146,7 @@ read_stored(bool apply)
 	return Max(hash, 1);
 }
 
-/* ls_settings_begin notes which settings this process, just connected, has. */
+/* ls_settings_begin records which settings this process has, just after it connected. */
 void
 ls_settings_begin(void)
 {
@@ -156,7 +156,10 @@ ls_settings_begin(void)
 	CommitTransactionCommand();
 }
 
-/* ls_settings_changed tells, in a transaction, whether others are stored by now. */
+/*
+ * ls_settings_changed tells whether the stored settings have changed.  It needs a
+ * transaction.
+ */
 bool
 ls_settings_changed(void)
 {

@@ -23,7 +23,7 @@ extern int	ls_setting_outbox_retention;
 
 extern void ls_settings_define(void);
 
-/* what is stored for the database: as this process has it, and whether it has changed */
+/* settings stored for the database: those of this process, and whether they have changed */
 extern void ls_settings_begin(void);
 extern bool ls_settings_changed(void);
 

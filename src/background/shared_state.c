@@ -48,7 +48,7 @@ request_shmem(void)
 	RequestNamedLWLockTranche(TRANCHE, 1);
 }
 
-/* start_shmem makes the shared state; after a crash once more, and empty. */
+/* start_shmem initialises the shared state, also after a crash. */
 static void
 start_shmem(void)
 {
@@ -64,7 +64,7 @@ start_shmem(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
-/* ls_shared_state_request asks for shared memory, while the library is preloaded. */
+/* ls_shared_state_request requests shared memory, while the library is preloaded. */
 void
 ls_shared_state_request(void)
 {
@@ -75,8 +75,8 @@ ls_shared_state_request(void)
 }
 
 /*
- * ls_shared_state_make makes one of this process's own, which lives as long as it
- * and its workers do.
+ * ls_shared_state_make creates a shared state of this process, which exists as long as
+ * the process and its workers.
  */
 dsm_handle
 ls_shared_state_make(int nslots)
@@ -89,7 +89,10 @@ ls_shared_state_make(int nslots)
 	return dsm_segment_handle(segment);
 }
 
-/* ls_shared_state_attach attaches a worker to such a one; false if it is gone. */
+/*
+ * ls_shared_state_attach attaches a worker to such a shared state; false if it no
+ * longer exists.
+ */
 bool
 ls_shared_state_attach(dsm_handle handle)
 {
@@ -106,7 +109,7 @@ ls_shared_state_attach(dsm_handle handle)
 	return true;
 }
 
-/* ls_shared_state_copy gives a copy, of one instant. */
+/* ls_shared_state_copy gives a consistent copy. */
 LsSharedState *
 ls_shared_state_copy(void)
 {
@@ -129,7 +132,7 @@ ls_shared_state_find(Oid database)
 	return NULL;
 }
 
-/* ls_shared_state_wake_launcher has the launcher look at what has changed.  The lock is held. */
+/* ls_shared_state_wake_launcher wakes up the launcher.  The lock is held. */
 void
 ls_shared_state_wake_launcher(void)
 {
@@ -137,7 +140,7 @@ ls_shared_state_wake_launcher(void)
 		SetLatch(ls_shared_state->launcher_latch);
 }
 
-/* ls_shared_state_wake_up has a worker look now at what there is to do in a database. */
+/* ls_shared_state_wake_up wakes up the worker of a database, or has one started. */
 void
 ls_shared_state_wake_up(Oid database)
 {
@@ -159,7 +162,7 @@ ls_shared_state_wake_up(Oid database)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* ls_shared_slot_phase shows what a worker has turned to. */
+/* ls_shared_slot_phase shows the phase of a worker. */
 void
 ls_shared_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model)
 {
@@ -171,7 +174,7 @@ ls_shared_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* ls_shared_slot_progress shows how far it is. */
+/* ls_shared_slot_progress shows the progress of a worker. */
 void
 ls_shared_slot_progress(LsWorkerSlot *slot, int64 done, int64 total)
 {
@@ -181,7 +184,7 @@ ls_shared_slot_progress(LsWorkerSlot *slot, int64 done, int64 total)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* turn_minute brings the counts per minute up to now.  The lock is held. */
+/* turn_minute updates the counts per minute.  The lock is held. */
 static void
 turn_minute(LsWorkerSlot *slot, TimestampTz now)
 {
@@ -194,7 +197,7 @@ turn_minute(LsWorkerSlot *slot, TimestampTz now)
 	slot->minute = minute;
 }
 
-/* ls_shared_slot_count adds to what a worker has done. */
+/* ls_shared_slot_count adds to the counts of a worker. */
 void
 ls_shared_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions)
 {
@@ -206,7 +209,7 @@ ls_shared_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* ls_shared_slot_error keeps the latest error for all to see. */
+/* ls_shared_slot_error records the latest error, for the view activity. */
 void
 ls_shared_slot_error(LsWorkerSlot *slot, const char *message)
 {
@@ -220,8 +223,8 @@ ls_shared_slot_error(LsWorkerSlot *slot, const char *message)
 }
 
 /*
- * ls_shared_slot_set_slow remembers that a model is slow.  Where there are too many, the one
- * is forgotten that has been slow for the longest time.
+ * ls_shared_slot_set_slow remembers that a model is slow.  Where there are too many,
+ * the one that has been slow for the longest time is forgotten.
  */
 void
 ls_shared_slot_set_slow(LsWorkerSlot *slot, const char *model)
@@ -247,7 +250,10 @@ ls_shared_slot_set_slow(LsWorkerSlot *slot, const char *model)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* ls_shared_slot_count_slow counts the slow models that are remembered, or one (not NULL). */
+/*
+ * ls_shared_slot_count_slow counts the slow models that are remembered, or one (not
+ * NULL).
+ */
 int
 ls_shared_slot_count_slow(LsWorkerSlot *slot, const char *model)
 {
@@ -263,8 +269,8 @@ ls_shared_slot_count_slow(LsWorkerSlot *slot, const char *model)
 }
 
 /*
- * ls_shared_slot_per_minute is the number of transitions in the last 60 seconds, those
- * of the last whole minute being taken as evenly spread.
+ * ls_shared_slot_per_minute gives the number of transitions in the last 60 seconds, as
+ * if those of the last whole minute were evenly spread.
  */
 double
 ls_shared_slot_per_minute(LsWorkerSlot *slot)

@@ -3,9 +3,8 @@
  * shared_state.h
  *		What launcher and workers know of each other, in shared memory.
  *
- * With the library preloaded for the server there is one shared state.  A launcher
- * that leadscore.start_worker() has started makes one of its own, for the database it
- * looks after.
+ * With the library preloaded by the server there is one shared state.  A launcher
+ * started by leadscore.start_worker() creates one of its own, for its database.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,12 +18,12 @@
 #include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
-/* databases that one launcher can look after */
+/* the maximum number of databases of a launcher */
 #define LS_MAX_DATABASES	1024
 
 /*
- * What a process is at, or how things stand with a database that no worker is
- * connected to.  launcher.c has the picture of how one follows the other.
+ * The phase of a process, or of a database without a worker.  launcher.c has a diagram
+ * of the phases.
  */
 typedef enum LsPhase
 {
@@ -32,32 +31,32 @@ typedef enum LsPhase
 	LS_PHASE_OFF,				/* leadscore.enabled is off */
 	LS_PHASE_WATCHING,			/* it starts workers where they are due */
 	/* of a database */
-	LS_PHASE_NEW,				/* no worker has looked yet */
+	LS_PHASE_NEW,				/* no worker has been started yet */
 	LS_PHASE_STARTING,			/* a worker is being started */
-	LS_PHASE_WAITING,			/* there are models: a worker comes when due */
+	LS_PHASE_WAITING,			/* there are models: a worker is started when due */
 	LS_PHASE_ABSENT,			/* no extension, or no model */
 	LS_PHASE_OUTDATED,			/* the extension is of another version than the library */
-	LS_PHASE_FAILED,			/* the worker failed and will be tried again */
+	LS_PHASE_FAILED,			/* the worker failed and will be started again */
 	/* of a worker */
-	LS_PHASE_LOOKING,			/* it reads what models there are */
+	LS_PHASE_LOOKING,			/* it lists the models */
 	LS_PHASE_SCORING,			/* contacts that are due */
 	LS_PHASE_DAYS,				/* what the scores were at midnight */
 	LS_PHASE_DELIVERING,		/* consequences: notifications, functions */
-	LS_PHASE_PURGING,			/* what is older than it is to be kept */
+	LS_PHASE_PURGING,			/* expired rows */
 	LS_PHASE_NAPPING			/* until something is due, or naptime is over */
 } LsPhase;
 
-/* models of a database that are slow at the same time, as far as is remembered */
+/* slow models that are remembered for a database */
 #define LS_MAX_SLOW			8
 
-/* A model of which a step took too long to be done where others wait */
+/* A model with a step that was cancelled because other models wait */
 typedef struct LsSlow
 {
 	char		model[NAMEDATALEN];
-	TimestampTz until;			/* it is left to a process of its own; real time */
+	TimestampTz until;			/* it has a process of its own until then; real time */
 } LsSlow;
 
-/* One database, with its worker if it has one */
+/* One database, with its worker if there is one */
 typedef struct LsWorkerSlot
 {
 	Oid			database;		/* InvalidOid: the slot is free */
@@ -66,20 +65,20 @@ typedef struct LsWorkerSlot
 	pid_t		pid;			/* of the worker, 0: none */
 	Latch	   *latch;			/* of the worker */
 	TimestampTz started_at;		/* when the worker began */
-	bool		woken;			/* there is something to do: look now */
-	bool		helper_missed;	/* no process was to be had for one, it was said */
+	bool		woken;			/* there is something to do now */
+	bool		helper_missed;	/* no process was available for one, and this was logged */
 
-	/* for the launcher; the real time, whatever the clock says */
-	TimestampTz wake_at;		/* when a worker is to come */
-	int			failures;		/* one after the other */
-	int			absences;		/* one after the other */
+	/* for the launcher; real time, whatever leadscore.clock says */
+	TimestampTz wake_at;		/* when a worker is to be started */
+	int			failures;		/* consecutive ones */
+	int			absences;		/* consecutive ones */
 
-	/* what the worker shows of itself */
+	/* what the worker shows */
 	char		model[NAMEDATALEN];
 	int64		done;
-	int64		total;			/* 0: not known */
+	int64		total;			/* 0: unknown */
 	TimestampTz next_due;		/* by the clock; DT_NOEND: nothing */
-	int64		contacts;		/* looked at, since the server started */
+	int64		contacts;		/* evaluated, since the server started */
 	int64		transitions;
 	TimestampTz minute;			/* transitions of this minute and the last */
 	int64		this_minute;
@@ -88,7 +87,7 @@ typedef struct LsWorkerSlot
 	TimestampTz purged_at;		/* real time; 0: none yet */
 	TimestampTz last_error_at;	/* real time; 0: none */
 	char		last_error[256];
-	char		offender[NAMEDATALEN];	/* model that a worker could not stop, or empty */
+	char		offender[NAMEDATALEN];	/* model because of which a worker had to end, or empty */
 	TimestampTz round_began;	/* real time; 0: it naps */
 	LsSlow		slow[LS_MAX_SLOW];
 } LsWorkerSlot;
@@ -98,20 +97,20 @@ typedef struct LsSharedState
 	LWLock		lock;			/* of all that follows */
 	pid_t		launcher_pid;	/* 0: none */
 	Latch	   *launcher_latch;
-	uint64		launcher_number;	/* workers go with the launcher of theirs */
+	uint64		launcher_number;	/* workers belong to the launcher with this number */
 	LsPhase		launcher_phase;
 	TimestampTz launcher_started_at;
 	bool		list_wanted;	/* a database has no slot */
-	bool		leave_wanted;	/* databases wait: naps are to be ended */
+	bool		leave_wanted;	/* databases wait: naps are to end */
 	int			nslots;
 	LsWorkerSlot slots[FLEXIBLE_ARRAY_MEMBER];
 } LsSharedState;
 
-/* what a worker is told by the launcher that starts it, in bgw_extra */
+/* what the launcher passes to a worker, in bgw_extra */
 typedef struct LsWorkerOrder
 {
 	Oid			database;
-	Oid			owner;			/* of the database, when the launcher last looked */
+	Oid			owner;			/* of the database, when the launcher last listed it */
 	int			slot;			/* of the shared state */
 	uint64		launcher_number;
 	dsm_handle	shared_state;	/* DSM_HANDLE_INVALID: the server's */
@@ -128,7 +127,7 @@ extern void ls_shared_state_wake_launcher(void);
 extern void ls_shared_state_wake_up(Oid database);
 extern LsSharedState *ls_shared_state_copy(void);
 
-/* for the worker of a slot and its helpers: the slot, and what they were told */
+/* for the worker of a slot and its helpers: the slot, and what was passed to them */
 extern LsWorkerSlot *ls_shared_slot;
 extern LsWorkerOrder ls_shared_order;
 

@@ -1,29 +1,27 @@
 /*-------------------------------------------------------------------------
  *
  * worker.c
- *		Does in one database what time asks for.
+ *		The worker of a database: rounds, naps, and lanes.
  *
- * A worker lives for about a minute, so that no memory can grow and every
- * setting of the database comes into force.  In each round it looks what models
- * there are, and for each of them writes what is due, batch by batch, and the
- * days that have ended; then it sends what is to be sent and deletes what is no
- * longer to be kept.  Then it naps until something is due, at most for naptime.
+ * A worker lives for about a minute, so that no memory can grow and every setting of
+ * the database takes effect.  In each round it lists the models, and for each of them
+ * writes what is due, batch by batch, and the days that have ended; then it delivers
+ * and deletes expired rows.  Then it naps until something is due, at most for naptime.
  *
- * Everything is done in steps, each a transaction of its own: the lock on the
- * extension, a look whether it is there and new enough, then the work, as the
- * extension's owner.  Between steps, and in naps, the worker looks whether it is
- * to leave (launcher.c says why and what for).
+ * Everything is done in steps, each a transaction of its own: it locks the extension,
+ * checks that it exists and has the right version, then works as the extension's owner.
+ * Between steps, and in naps, the worker checks whether it is to leave (launcher.c
+ * lists the reasons).
  *
- * A worker must never be part of a deadlock, as it holds the lock on the extension.
- * So it does not wait: what it needs of a model it locks only if it can, contacts that
- * another session has locked it skips, and where it has to wait all the same
- * lock_timeout ends that before deadlock_timeout.  A model that is busy is left to the
- * next round.
+ * A worker must never be part of a deadlock, as it holds the lock on the extension.  So
+ * it does not wait: it locks what it needs of a model only if the locks are free, it
+ * skips contacts that another session has locked, and lock_timeout ends any other wait
+ * before deadlock_timeout.  A model whose locks are not free is left to the next round.
  *
- * A step that fails is undone.  A model's pass is tried once more at once, one
- * contact at a time, so that a contact that fails is written down and put off
- * and the others go on (contact_pass.c); if it fails all the same, the model is written
- * down in lead_worker_error and left alone until retry_at.
+ * A step that fails is rolled back.  A model's pass is tried once more at once, one
+ * contact at a time, so that a contact that fails is recorded and postponed and the
+ * others continue (contact_pass.c); if it fails all the same, the model is recorded in
+ * lead_worker_error and skipped until retry_at.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,12 +46,12 @@
 PGDLLEXPORT void ls_worker_main(Datum main_arg);
 
 #define LIFETIME_MS			60000
-#define LOOK_MS				250 /* how often a nap is interrupted to look around */
+#define LOOK_MS				250 /* how often a nap is interrupted for checks */
 #define LANE_MS				5000	/* before other slow models have their turn */
 
 /* ---------- rounds and naps ---------- */
 
-/* show_next_due shows when something will be due, and that the round is over. */
+/* show_next_due shows the next due instant, and that the round is over. */
 static void
 show_next_due(Work *work)
 {
@@ -65,18 +63,21 @@ show_next_due(Work *work)
 }
 
 /*
- * settle_locks lets go of the advisory locks that a user's function has left
- * behind, and makes sure of the worker's own: such a function can release it.
+ * restore_locks releases the advisory locks that a user's function has left behind, and
+ * takes the worker's own again: such a function can release it.
  */
 static void
-settle_locks(Work *work)
+restore_locks(Work *work)
 {
 	LockReleaseAll(USER_LOCKMETHOD, true);
 	if (!ls_advisory_take(LS_LOCK_WORKER, MyDatabaseId))
 		ls_worker_step_leave(work, LS_PHASE_WAITING, USECS_PER_SEC);
 }
 
-/* begin_round forgets the last one, and reads what models there are; false: it could not. */
+/*
+ * begin_round resets the state of the last round, and lists the models; false: that
+ * failed.
+ */
 static bool
 begin_round(Work *work)
 {
@@ -103,7 +104,8 @@ begin_round(Work *work)
 
 /*
  * has_lane tells whether a slow model is left to a process of its own, running or
- * waiting for its turn.  Where there can be none, it is done here, and others wait.
+ * waiting for its turn.  Where none is available, the worker handles the model, and
+ * others wait.
  */
 static bool
 has_lane(Work *work, Task *task)
@@ -115,7 +117,7 @@ has_lane(Work *work, Task *task)
 	return !work->alone;
 }
 
-/* run_models gives each model its share. */
+/* run_models gives each model its slices of time. */
 static void
 run_models(Work *work)
 {
@@ -131,7 +133,7 @@ run_models(Work *work)
 			ls_worker_model_look_only(work, task);
 		else
 			ls_worker_model_run(work, task);
-		/* what took too long begins anew in a process of its own */
+		/* the cancelled step starts again in a process of its own */
 		if (task->slow)
 			(void) has_lane(work, task);
 	}
@@ -139,8 +141,8 @@ run_models(Work *work)
 }
 
 /*
- * run_round does once all that there is to do.  False: there is nothing to come
- * back for, or the worker is to leave.
+ * run_round runs one round.  False: there is nothing left to do, or the worker is to
+ * leave.
  */
 static bool
 run_round(Work *work)
@@ -151,7 +153,7 @@ run_round(Work *work)
 	if (!begin_round(work))
 		return !work->leaving;
 
-	/* one that start_worker() has started is not told of models to come */
+	/* a worker of start_worker() is not woken up for new models */
 	if (work->tasks == NIL && !work->incomplete && !work->suspended &&
 		ls_shared_order.shared_state == DSM_HANDLE_INVALID)
 	{
@@ -166,13 +168,13 @@ run_round(Work *work)
 		ls_delivery_run(work);
 		ls_retention_purge(work);
 	}
-	settle_locks(work);
+	restore_locks(work);
 	show_next_due(work);
 	pgstat_report_stat(true);
 	return !work->leaving;
 }
 
-/* nap_ms is how long there is nothing to do. */
+/* nap_ms gives the time until something is due, in milliseconds. */
 static int64
 nap_ms(const Work *work)
 {
@@ -186,8 +188,8 @@ nap_ms(const Work *work)
 }
 
 /*
- * nap_until_look waits until it is time to look around, at most for so many milliseconds,
- * and has the worker leave where other settings are stored by then.
+ * nap_until_look waits until the next check, at most so many milliseconds, and has the
+ * worker leave where stored settings have changed.
  */
 static void
 nap_until_look(Work *work, int64 left)
@@ -206,7 +208,10 @@ nap_until_look(Work *work, int64 left)
 	CommitTransactionCommand();
 }
 
-/* has_to_go tells whether a worker, of which the life is given, is to make room for another. */
+/*
+ * has_to_go tells whether a worker, whose lifetime is given, is to make room for
+ * another.
+ */
 static bool
 has_to_go(const LsSlice *life)
 {
@@ -214,9 +219,9 @@ has_to_go(const LsSlice *life)
 }
 
 /*
- * nap waits until there is something to do, looking around meanwhile.  False: the worker
- * is to leave, and what is left of the nap is waited for by the launcher.  life: NULL for
- * a lane, which is woken up by nothing but time.
+ * nap waits until there is something to do, with checks in between.  False: the worker
+ * is to leave, and the launcher waits for the rest of the nap.  life is NULL for a
+ * lane, which only time wakes up.
  */
 static bool
 nap(Work *work, const LsSlice *life)
@@ -232,7 +237,7 @@ nap(Work *work, const LsSlice *life)
 		nap_until_look(work, left);
 	if (!work->leaving && has_to_go(life))
 	{
-		/* while there is no worker none looks whether settings have changed */
+		/* without a worker no process checks whether settings have changed */
 		left = Min(Max(0, nap.ms - ls_slice_elapsed(&nap)), LIFETIME_MS);
 		ls_worker_step_leave(work, LS_PHASE_WAITING, ls_shared_state->leave_wanted &&
 							 !work->reloaded && !ls_shared_slot->woken ? left * 1000 : 0);
@@ -250,7 +255,7 @@ nap(Work *work, const LsSlice *life)
 
 /*
  * is_done tells whether a lane has nothing left to do, or is to let other slow models
- * have their turn: it is started again when it is the turn of its own.
+ * have their turn: it is started again at its next turn.
  */
 static bool
 is_done(Work *work, const char *model, const LsSlice *turn)
@@ -259,7 +264,7 @@ is_done(Work *work, const char *model, const LsSlice *turn)
 		(ls_slice_over(turn) && ls_shared_slot_count_slow(ls_shared_slot, NULL) > LS_MAX_LANES);
 }
 
-/* run_alone does what the model asks for, if it is there and nothing is wrong with it. */
+/* run_alone handles one model, if it exists and is not postponed by an error. */
 static bool
 run_alone(Work *work, const char *model)
 {
@@ -277,7 +282,7 @@ run_alone(Work *work, const char *model)
 			return false;
 		ls_worker_model_run(work, task);
 		ls_delivery_call_for(work, model);
-		/* what a user's function has left behind */
+		/* advisory locks that a user's function has taken */
 		LockReleaseAll(USER_LOCKMETHOD, true);
 		pgstat_report_stat(true);
 		return true;
@@ -286,8 +291,8 @@ run_alone(Work *work, const char *model)
 }
 
 /*
- * ls_worker_run_lane is what a process does that a worker has started for one model: the
- * same, with more time, for as long as the model is known to be slow.
+ * ls_worker_run_lane is the main loop of a lane: it handles one model as a worker does,
+ * with more time, for as long as the model is slow.
  */
 void
 ls_worker_run_lane(Work *work, const char *model)
@@ -301,7 +306,7 @@ ls_worker_run_lane(Work *work, const char *model)
 
 /* ---------- the process ---------- */
 
-/* ls_worker_main is where the process begins. */
+/* ls_worker_main is the entry point of the process. */
 void
 ls_worker_main(Datum main_arg)
 {
@@ -313,7 +318,7 @@ ls_worker_main(Datum main_arg)
 	if (!ls_worker_step_begin(&work, &order, 0))
 		proc_exit(0);
 
-	/* one that a former launcher has started may not have left yet */
+	/* a worker of a former launcher may not have left yet */
 	if (!ls_advisory_take(LS_LOCK_WORKER, MyDatabaseId))
 	{
 		ls_worker_step_leave(&work, LS_PHASE_WAITING, USECS_PER_SEC);

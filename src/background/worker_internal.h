@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * worker_internal.h
- *		What the files of the worker share.
+ *		Shared by the files of the worker.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,64 +23,64 @@ typedef struct Task
 {
 	char	   *model;
 	Oid			contacts;
-	TimestampTz retry_at;		/* 0: it has not failed */
-	TimestampTz contact_retry_at;	/* 0: none of its contacts has */
-	bool		slow;			/* a step was cancelled, as others wait */
-	struct ModelProgress *progress; /* what is remembered from round to round */
+	TimestampTz retry_at;		/* 0: no failure */
+	TimestampTz contact_retry_at;	/* 0: no contact has failed */
+	bool		slow;			/* a step was cancelled, as other models wait */
+	struct ModelProgress *progress; /* remembered from round to round */
 } Task;
 
-/* What a process remembers of a model between rounds; it can do without */
+/* What a process remembers of a model between rounds; it may be lost */
 typedef struct ModelProgress
 {
 	char		model[NAMEDATALEN];
-	/* passes that were not done when their time was over, each in memory of its own */
+	/* passes that were not finished in their slice, each in memory of its own */
 	MemoryContext context[LS_PASS_KINDS];
 	LsPass	   *pass[LS_PASS_KINDS];
 	int64		total;			/* contacts that are due, 0: not known */
 	int64		spent;			/* milliseconds, halved each round */
-	TimestampTz next_due;		/* when it was last looked at */
-	int			failed_deliveries;	/* one after the other ... */
-	TimestampTz deliver_at;		/* ... and when it is tried again, by the real clock */
+	TimestampTz next_due;		/* as of the last look at the model */
+	int			failed_deliveries;	/* consecutive ones ... */
+	TimestampTz deliver_at;		/* ... and the next attempt, in real time */
 } ModelProgress;
 
-/* What the steps of a worker share */
+/* State of a worker, which its steps share */
 typedef struct Work
 {
-	MemoryContext round;		/* what lives from one nap to the next */
+	MemoryContext round;		/* memory that lasts until the next nap */
 	List	   *tasks;			/* of Task * */
-	bool		incomplete;		/* a model is not there in full */
-	bool		suspended;		/* a suspended model may go on by itself */
-	Task	   *task;			/* in hand, or NULL */
-	LsPassKind	pass;			/* that it is at, ... */
-	bool		one_by_one;		/* ... as one of the contacts has failed */
-	LsSlice		slice;			/* for what is being done to the model */
-	int64		returned;		/* by the last step: rows, or whether it did anything */
+	bool		incomplete;		/* some model is not complete */
+	bool		suspended;		/* a suspended model may be resumed by time */
+	Task	   *task;			/* current one, or NULL */
+	LsPassKind	pass;			/* current one, ... */
+	bool		one_by_one;		/* ... contact by contact, as one has failed */
+	LsSlice		slice;			/* of the current task */
+	int64		returned;		/* by the last step: a number of rows, or whether it did anything */
 	LsJobNext	next_step;		/* of the model's job */
 	LsJobRun   *job_run;		/* what is remembered of it */
-	ErrorData  *error;			/* of the last step, NULL: it went well */
-	ErrorData  *failure;		/* to be written down */
-	List	   *models;			/* names of those that are looked at one after the other */
-	const char *model;			/* ... and of the one in hand */
-	bool		unwatched;		/* a step that sees to its time itself */
+	ErrorData  *error;			/* of the last step, NULL: success */
+	ErrorData  *failure;		/* to be recorded */
+	List	   *models;			/* names of models to be handled one after the other */
+	const char *model;			/* ... and the current one */
+	bool		unwatched;		/* the step has a timeout of its own */
 	bool		busy;			/* another transaction has locked what the step needs */
 	bool		stuck;			/* an expression, or a step, took too long */
-	bool		slow;			/* a step was cancelled, as others wait */
+	bool		slow;			/* a step was cancelled, as other models wait */
 	bool		alone;			/* no other model waits for this process */
 	bool		lane;			/* this process is for one slow model */
 	bool		leaving;		/* no more steps */
 	bool		reloaded;		/* settings have changed since the round began */
-	TimestampTz began;			/* the round, by the clock like the next two */
+	TimestampTz began;			/* of the round, by leadscore.clock like the next two */
 	TimestampTz next_due;		/* over all models */
-	TimestampTz wake_due;		/* the same, of what was not due when it began */
-	bool		hurry;			/* there is more to be done at once */
+	TimestampTz wake_due;		/* the same, without what was due when the round began */
+	bool		hurry;			/* the next round follows immediately */
 } Work;
 
 typedef void (*Step) (Work *work);
 
-/* a model has so long for each of: what is due, what is pending, its days */
+/* slices of time for each model: what is due, what is pending, its days */
 #define LS_SLICE_MS			250
 
-/* coming and going, also for a helper of the worker with a process number; in worker_step.c */
+/* start and end, also of a helper of the worker with a pid; in worker_step.c */
 extern bool ls_worker_step_begin(Work *work, const LsWorkerOrder *given, pid_t of);
 extern void ls_worker_step_begin_lane(const char *model);
 extern bool ls_worker_step_look_around(Work *work);
@@ -89,7 +89,7 @@ extern void ls_worker_step_leave(Work *work, LsPhase phase, int64 wait);
 /* steps, in worker_step.c */
 extern bool ls_worker_step_run(Work *work, Step step);
 extern bool ls_worker_step_lock_model(Work *work);
-/* the process ends, as a function of an action went on after its timeout */
+/* the process ends, as a function of an action did not stop after its timeout */
 extern bool ls_worker_step_call_overran;
 extern bool ls_worker_step_failed(const Work *work);
 extern void ls_worker_step_record_error(const Work *work);
@@ -106,7 +106,7 @@ extern void ls_worker_model_leave_to_lane(const char *model);
 extern bool ls_worker_model_delivery_waits(const char *model);
 extern void ls_worker_model_delivered(const char *model, bool well);
 
-/* a process that is for one model alone, in worker.c */
+/* a lane, in worker.c */
 extern void ls_worker_run_lane(Work *work, const char *model);
 
 /* jobs, days and roles, in worker_tasks.c */
@@ -115,7 +115,7 @@ extern bool ls_worker_job_write_days(Work *work);
 extern void ls_worker_job_follow_roles(Work *work);
 extern void ls_worker_job_steps(Work *work);
 
-/* what is for all models together, in delivery.c and retention.c */
+/* for all models together, in delivery.c and retention.c */
 extern void ls_delivery_run(Work *work);
 extern void ls_delivery_call_for(Work *work, const char *model);
 extern void ls_retention_purge(Work *work);

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * worker_model.c
- *		What a worker does for one model, a slice of time after the other.
+ *		What a worker does for one model, one slice of time after the other.
  *
  * No model has a worker to itself.  In each round it has a slice for what is due, one
- * for what is pending, one for its days, and its job has another (worker_tasks.c); what
- * is not done then is gone on with in the next round, which follows at once.  Those
- * that needed the least time of late come first.  A batch ends where the slice does, so
- * that only what cannot be divided (one contact, one day) takes longer.
+ * for what is pending, one for its days, and one for its job (worker_tasks.c); the rest
+ * is left to the next round, which follows immediately.  Models that needed the least
+ * time recently come first.  A batch ends where the slice does, so that only what
+ * cannot be divided (one contact, one day) takes longer.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,9 +27,9 @@
 
 #define COUNT_LIMIT			1000000
 #define FORGOTTEN			(60 * USECS_PER_SEC)
-#define RETRY_LIMIT			(1200 * USECS_PER_SEC)	/* a retry_at beyond is wrong */
+#define RETRY_LIMIT			(1200 * USECS_PER_SEC)	/* a retry_at beyond that is wrong */
 
-/* ---------- what models there are ---------- */
+/* ---------- the models of a round ---------- */
 
 /* progress_of gives what is remembered of a model between rounds. */
 static ModelProgress *
@@ -64,7 +64,7 @@ by_time_spent(const ListCell *a, const ListCell *b)
 	return (x->spent > y->spent) - (x->spent < y->spent);
 }
 
-/* read_tasks lists the models that are there in full and enabled. */
+/* read_tasks lists the models that are complete and enabled. */
 static void
 read_tasks(Work *work)
 {
@@ -108,8 +108,8 @@ read_tasks(Work *work)
 }
 
 /*
- * ls_worker_model_read_tasks lists them, those first that have needed the least time of late;
- * false if that failed.
+ * ls_worker_model_read_tasks lists these models, those first that needed the least time
+ * recently; false if that failed.
  */
 bool
 ls_worker_model_read_tasks(Work *work)
@@ -124,7 +124,7 @@ ls_worker_model_read_tasks(Work *work)
 	return true;
 }
 
-/* ls_worker_model_left_alone tells whether a model has failed too recently. */
+/* ls_worker_model_left_alone tells whether a model is postponed after a failure. */
 bool
 ls_worker_model_left_alone(const Task *task)
 {
@@ -145,7 +145,7 @@ forget_pass(ModelProgress *progress, LsPassKind kind)
 	MemoryContextReset(progress->context[kind]);
 }
 
-/* run_batch does what is to be done about the next contacts of a pass. */
+/* run_batch handles the next contacts of a pass. */
 static void
 run_batch(Work *work)
 {
@@ -168,7 +168,7 @@ run_batch(Work *work)
 		progress->total = progress->pass[kind]->done + ls_contact_pass_count(progress->model, COUNT_LIMIT);
 }
 
-/* show_due tells how far the pass over what is due is. */
+/* show_due shows the progress of the pass over what is due. */
 static void
 show_due(Work *work)
 {
@@ -182,7 +182,10 @@ show_due(Work *work)
 						  psprintf(INT64_FORMAT " due", done));
 }
 
-/* run_batches runs a pass to its end, or until its time is over; false if a step failed. */
+/*
+ * run_batches runs a pass to its end, or to the end of its slice; false if a step
+ * failed.
+ */
 static bool
 run_batches(Work *work, LsPassKind kind, bool one_by_one)
 {
@@ -217,7 +220,10 @@ run_batches(Work *work, LsPassKind kind, bool one_by_one)
 	return !ls_worker_step_failed(work);
 }
 
-/* run_pass does so, contact by contact where one of them fails; false if that failed as well. */
+/*
+ * run_pass runs a pass, and where a step failed once more, contact by contact; false if
+ * that failed as well.
+ */
 static bool
 run_pass(Work *work, LsPassKind kind, bool one_by_one)
 {
@@ -228,9 +234,9 @@ run_pass(Work *work, LsPassKind kind, bool one_by_one)
 }
 
 /*
- * wake_for notes an instant at which there is something to do.  What was due
- * when the round began and has not been done (a contact that another
- * session has locked) has to wait for the next round.
+ * wake_for records an instant at which something is due.  What was due when the round
+ * began and has not been done (another session has locked the contact) waits for the
+ * next round.
  */
 static void
 wake_for(Work *work, TimestampTz due)
@@ -240,7 +246,7 @@ wake_for(Work *work, TimestampTz due)
 		work->wake_due = Min(work->wake_due, due);
 }
 
-/* look_ahead finds the next instants at which the model has something to do. */
+/* look_ahead finds the next instants at which something is due for the model. */
 static void
 look_ahead(Work *work)
 {
@@ -257,8 +263,8 @@ look_ahead(Work *work)
 }
 
 /*
- * ls_worker_model_look_only looks at a model for which nothing is done in this round, so
- * that it can be told how long it has been waiting.
+ * ls_worker_model_look_only finds when a model is due that is not handled in this
+ * round, so that its delay can be shown.
  */
 void
 ls_worker_model_look_only(Work *work, Task *task)
@@ -269,7 +275,7 @@ ls_worker_model_look_only(Work *work, Task *task)
 	if (!ls_worker_step_run(work, look_ahead))
 		wake_for(work, task->progress->next_due);
 	work->task = NULL;
-	/* the process that does it wakes by itself */
+	/* the process that handles it wakes up by itself */
 	work->wake_due = wake_due;
 }
 
@@ -279,7 +285,10 @@ clear_error(Work *work)
 	ls_worker_error_clear(work->task->model);
 }
 
-/* forget is for contacts: a minute after they were due again all is well. */
+/*
+ * forget removes the errors of contacts that have not failed again within a minute of
+ * their retry.
+ */
 static void
 forget(Work *work)
 {
@@ -294,8 +303,8 @@ record_error(Work *work)
 }
 
 /*
- * ls_worker_model_record_offender records an error of the model for which a process had to
- * end; the slot has it.
+ * ls_worker_model_record_offender records the error of the model because of which a
+ * process had to end; the slot has both.
  */
 void
 ls_worker_model_record_offender(Work *work)
@@ -321,7 +330,7 @@ ls_worker_model_record_offender(Work *work)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* record_outcome records how it went, where that is news. */
+/* record_outcome records success or failure, where it differs from before. */
 static void
 record_outcome(Work *work, bool well)
 {
@@ -351,9 +360,9 @@ ls_worker_model_leave_to_lane(const char *model)
 }
 
 /*
- * ls_worker_model_delivery_waits tells whether it is too early to deliver what a model's
- * outbox has: that failed, as it does where the owner has broken the outbox.  Rows that
- * fail by themselves are not meant: they have attempts of their own.
+ * ls_worker_model_delivery_waits tells whether deliveries of a model are postponed:
+ * they failed, as where the owner has damaged the outbox.  Rows that fail are not
+ * meant: they have attempts of their own.
  */
 bool
 ls_worker_model_delivery_waits(const char *model)
@@ -364,7 +373,7 @@ ls_worker_model_delivery_waits(const char *model)
 	return progress->deliver_at > now && progress->deliver_at < now + RETRY_LIMIT;
 }
 
-/* ls_worker_model_delivered records whether a delivery went well. */
+/* ls_worker_model_delivered records whether a delivery succeeded. */
 void
 ls_worker_model_delivered(const char *model, bool well)
 {
@@ -374,13 +383,13 @@ ls_worker_model_delivered(const char *model, bool well)
 	progress->deliver_at = well ? 0 : GetCurrentTimestamp() + ls_clock_back_off(progress->failed_deliveries);
 }
 
-/* do_all does what a model asks for, as far as its time allows; false if a step failed. */
+/* do_all handles a model, as far as its slices allow; false if a step failed. */
 static bool
 do_all(Work *work)
 {
 	bool		well = ls_worker_step_run(work, ls_worker_job_follow_roles);
 
-	/* what fails there may concern one contact */
+	/* the failure may concern one contact */
 	if (well || ls_worker_step_failed(work))
 		well = (well || work->error->sqlerrcode != ERRCODE_QUERY_CANCELED) &&
 			run_pass(work, LS_PASS_DUE, !well);
@@ -399,7 +408,7 @@ do_all(Work *work)
 	return well;
 }
 
-/* ls_worker_model_run gives a model its share of a round. */
+/* ls_worker_model_run gives a model its slices of a round. */
 void
 ls_worker_model_run(Work *work, Task *task)
 {

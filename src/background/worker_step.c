@@ -3,23 +3,22 @@
  * worker_step.c
  *		A worker's process, and its steps, each a transaction of its own.
  *
- * A step that is for one model is watched.  In a worker, which has other models to
- * serve, it is cancelled after 5 s, and the model is left to a process of its own
- * (helper_start.c); there, and where no such process is to be had, after an hour.  An
- * expression that goes on for 10 s for one contact is cancelled in either.  Who
- * handles that, and goes on, ends the process.
+ * A watchdog observes each step for a model.  In a worker, which has other models to
+ * handle, the step is cancelled after 5 s, and the model is left to a process of its
+ * own (helper_start.c); there, and where no such process is available, after an hour.
+ * An expression that runs for 10 s for one contact is cancelled in either.  Where a
+ * function traps that error and continues, the process ends.
  *
  * Workers and their helpers are connected as the bootstrap superuser, but count as
- * processes of the database's owner: who owns a database may drop it with WITH (FORCE)
- * and terminate whatever is connected to it, and both fail at a process of a superuser.
- * It decides who may send the process signals, and nothing else: the privileges that it
- * works with are not touched.
+ * processes of the database's owner: the owner may drop the database WITH (FORCE) and
+ * terminate its sessions, and both would fail at a process of a superuser.  The role in
+ * PGPROC decides which roles may signal the process, and nothing else: the privileges
+ * of the process do not change.
  *
- * DROP DATABASE locks the database as new connections do, and then looks at the
- * processes.  So the role has to be right before that lock is released the first time,
- * when the transaction commits in which the process was connected: until then it goes by
- * the owner whom the launcher saw.  Each further transaction looks anew, as the owner may
- * change.
+ * DROP DATABASE locks the database as new connections do, and then checks the
+ * processes.  So the role has to be right before that lock is first released, when the
+ * transaction commits in which the process connected: until then it is the owner as the
+ * launcher saw it.  Each further transaction reads the owner again, as it may change.
  *
  *-------------------------------------------------------------------------
  */
@@ -64,11 +63,11 @@
 #define OUTDATED_WAIT		(10 * USECS_PER_SEC)
 #define WATCH_MS			5000
 
-/* so many looks of the watch */
-#define SHARED_LOOKS		1	/* a step may take where other models wait */
-#define ALONE_LOOKS			720 /* ... and where none do */
-#define EXPRESSION_LOOKS	2	/* ... and one expression */
-#define GRACE_LOOKS			1	/* ... and be handled */
+/* numbers of ticks of the watchdog */
+#define SHARED_LOOKS		1	/* for a step where other models wait */
+#define ALONE_LOOKS			720 /* ... where none do */
+#define EXPRESSION_LOOKS	2	/* ... for one expression */
+#define GRACE_LOOKS			1	/* ... to end after cancellation */
 
 #define TOO_LONG	"an expression took longer than 10 s for one contact"
 #define CALL_OVERRAN	"the worker had to end, as a function of an action went on after its timeout"
@@ -77,27 +76,27 @@
 bool		ls_worker_step_call_overran = false;
 
 static Oid	database_owner = InvalidOid;
-static pid_t helped = 0;		/* worker that this process helps, 0: it is one */
+static pid_t helped = 0;		/* the worker that this process helps, 0: it is a worker */
 
-/* how things stand with the database when the worker ends, see at_exit() */
+/* phase of the database after the worker has ended, see at_exit() */
 static LsPhase end_phase = LS_PHASE_FAILED;
 static int64 end_wait = 0;
 
-/* What the watch has seen of the step under way; written by a signal's handler */
+/* The watchdog's view of the current step; written by a signal handler */
 static TimeoutId watch;
 static volatile struct
 {
-	int			step;			/* looks at it so far */
-	int			expression;		/* ... at the same run of an expression */
-	int			allowed;		/* looks at a step */
+	int			step;			/* ticks so far */
+	int			expression;		/* ... in the same run of an expression */
+	int			allowed;		/* ticks allowed for a step */
 	enum
 	{
 		NOTHING, STEP, EXPRESSION
 	}			cancelled;
-	bool		overran;		/* it was cancelled, and went on */
+	bool		overran;		/* it was cancelled, and continued */
 }			watched;
 
-/* ---------- as whose process it counts ---------- */
+/* ---------- the role of the process ---------- */
 
 static void
 set_role_before_commit(XactEvent event, void *arg)
@@ -106,7 +105,7 @@ set_role_before_commit(XactEvent event, void *arg)
 		ls_set_process_role(database_owner);
 }
 
-/* begin_role is for a process that is about to be connected. */
+/* begin_role sets the role of a process that is about to connect. */
 static void
 begin_role(Oid owner)
 {
@@ -115,7 +114,7 @@ begin_role(Oid owner)
 	RegisterXactCallback(set_role_before_commit, NULL);
 }
 
-/* refresh_role looks who owns the database, in a transaction. */
+/* refresh_role reads the owner of the database, in a transaction. */
 static void
 refresh_role(void)
 {
@@ -128,12 +127,12 @@ refresh_role(void)
 	ls_set_process_role(database_owner);
 }
 
-/* ---------- coming and going ---------- */
+/* ---------- start and end ---------- */
 
 /*
- * look_at_step cancels a step, or an expression in it, that goes on for too long,
- * so that one model's owner does not hold up all models.  The process ends where
- * that has been handled.
+ * look_at_step is the watchdog's timeout handler.  It cancels a step, or an expression
+ * in it, that runs for too long, so that one model's owner does not block all models.
+ * The process ends where that error was trapped.
  */
 static void
 look_at_step(void)
@@ -162,8 +161,8 @@ look_at_step(void)
 }
 
 /*
- * is_expected tells whether the launcher that ordered this worker waits for it, or
- * the worker that ordered this helper.
+ * is_expected tells whether the launcher that started this worker, or the worker that
+ * started this helper, is still there.
  */
 static bool
 is_expected(void)
@@ -173,7 +172,7 @@ is_expected(void)
 		(helped == 0 || ls_shared_slot->pid == helped);
 }
 
-/* record_offender records the model for which a process had to end. */
+/* record_offender records the model because of which a process has to end. */
 static void
 record_offender(const char *model)
 {
@@ -184,7 +183,7 @@ record_offender(const char *model)
 	LWLockRelease(&ls_shared_state->lock);
 }
 
-/* helper_at_exit is for a helper, which has no slot of its own. */
+/* helper_at_exit is the exit callback of a helper, which has no slot of its own. */
 static void
 helper_at_exit(int code, Datum model)
 {
@@ -194,14 +193,14 @@ helper_at_exit(int code, Datum model)
 		record_offender((const char *) DatumGetPointer(model));
 }
 
-/* ls_worker_step_begin_lane is for a helper that does what is to be done for a model. */
+/* ls_worker_step_begin_lane registers the exit callback of a lane. */
 void
 ls_worker_step_begin_lane(const char *model)
 {
 	before_shmem_exit(helper_at_exit, PointerGetDatum(model));
 }
 
-/* at_exit shows how things stand when the process ends, however it does. */
+/* at_exit sets the slot's phase when the process ends, for whatever reason. */
 static void
 at_exit(int code, Datum arg)
 {
@@ -209,7 +208,7 @@ at_exit(int code, Datum arg)
 
 	if (ls_worker_step_call_overran)
 	{
-		/* it is not the model that took too long: the next worker soon begins */
+		/* the model is not at fault: the next worker starts soon */
 		end_phase = LS_PHASE_WAITING;
 		end_wait = USECS_PER_SEC;
 		ls_shared_slot_error(ls_shared_slot, CALL_OVERRAN);
@@ -248,8 +247,8 @@ at_exit(int code, Datum arg)
 }
 
 /*
- * take_slot takes the worker's slot; false if it comes too late.  A helper has none of
- * its own.
+ * take_slot takes the worker's slot; false if it comes too late.  A helper has no slot
+ * of its own.
  */
 static bool
 take_slot(void)
@@ -274,7 +273,10 @@ take_slot(void)
 	return mine;
 }
 
-/* ls_worker_step_leave ends the worker's work, and says how things stand with the database. */
+/*
+ * ls_worker_step_leave has the worker end, and sets the phase of the database after
+ * that.
+ */
 void
 ls_worker_step_leave(Work *work, LsPhase phase, int64 wait)
 {
@@ -284,13 +286,13 @@ ls_worker_step_leave(Work *work, LsPhase phase, int64 wait)
 }
 
 /*
- * ls_worker_step_look_around sees to signals and settings, and tells whether the worker is to
- * go on.
+ * ls_worker_step_look_around handles signals and settings, and tells whether the worker
+ * is to continue.
  */
 bool
 ls_worker_step_look_around(Work *work)
 {
-	QueryCancelPending = false; /* there is nothing to be cancelled now */
+	QueryCancelPending = false; /* there is no query to cancel */
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{
@@ -308,7 +310,7 @@ ls_worker_step_look_around(Work *work)
 	return !work->leaving;
 }
 
-/* may_work tells whether no session restores models, and shows where one does. */
+/* may_work tells whether no session is restoring models, and shows where one is. */
 static bool
 may_work(Work *work)
 {
@@ -322,7 +324,7 @@ may_work(Work *work)
 }
 
 /*
- * enter locks the extension and makes sure that there is something to work with.
+ * enter locks the extension and checks that it can be used.
  *
  * It never waits: a session that holds one of these locks is about to drop or to update
  * the extension.
@@ -370,7 +372,7 @@ enter(Work *work)
 
 /* ---------- steps ---------- */
 
-/* describe adds to error messages what the worker was at. */
+/* describe adds the model to the context of error messages. */
 static void
 describe(void *arg)
 {
@@ -383,8 +385,8 @@ describe(void *arg)
 }
 
 /*
- * perform runs one step in a transaction, which may raise an error.  What the
- * step allocates goes with the transaction, unless it is put into work->round.
+ * perform runs one step in a transaction, which may raise an error.  Memory of the step
+ * is freed with the transaction, unless it is in work->round.
  */
 static void
 perform(Work *work, Step step)
@@ -406,9 +408,9 @@ perform(Work *work, Step step)
 }
 
 /*
- * ls_worker_step_run runs one step and tells whether it went well.  Where it did not, it
- * is undone: the worker is to leave, something is busy, or there was an error,
- * which is logged and in work->error.
+ * ls_worker_step_run runs one step and tells whether it succeeded.  Otherwise it is
+ * rolled back: the worker is to leave, a lock is not free, or there was an error, which
+ * is logged and in work->error.
  */
 bool
 ls_worker_step_run(Work *work, Step step)
@@ -459,9 +461,9 @@ ls_worker_step_run(Work *work, Step step)
 }
 
 /*
- * ls_worker_step_lock_model takes the locks that its steps need, in the order in which
- * writers take them.  False: another transaction has them, or the model is incomplete, as
- * while a dump is restored.
+ * ls_worker_step_lock_model takes the locks that a model's steps need, in the order in
+ * which writers take them.  False: another transaction has them, or the model is
+ * incomplete, as while a dump is restored.
  */
 bool
 ls_worker_step_lock_model(Work *work)
@@ -478,7 +480,10 @@ ls_worker_step_lock_model(Work *work)
 	return !work->busy;
 }
 
-/* ls_worker_step_failed tells whether the last step ended in an error that is one. */
+/*
+ * ls_worker_step_failed tells whether the last step ended with an error, lock conflicts
+ * excepted.
+ */
 bool
 ls_worker_step_failed(const Work *work)
 {
@@ -496,7 +501,7 @@ ls_worker_step_record_error(const Work *work)
 						 work->error->message);
 }
 
-/* ls_worker_step_phase shows what the worker has turned to. */
+/* ls_worker_step_phase shows the phase of the worker. */
 void
 ls_worker_step_phase(const Work *work, LsPhase phase)
 {
@@ -504,7 +509,7 @@ ls_worker_step_phase(const Work *work, LsPhase phase)
 		ls_shared_slot_phase(ls_shared_slot, phase, work->task ? work->task->model : work->model);
 }
 
-/* ls_worker_step_report tells pg_stat_activity what the worker is at. */
+/* ls_worker_step_report shows what the worker is doing in pg_stat_activity. */
 void
 ls_worker_step_report(const Work *work, const char *what)
 {
@@ -514,13 +519,12 @@ ls_worker_step_report(const Work *work, const char *what)
 }
 
 /*
- * settle sets what must not depend on how the server is set up for others.  There
- * are no parallel workers, which would be processes of a superuser.  The worker
- * does not wait for standbys: what they have not got when one is
- * promoted is found due there again.
+ * force_settings sets what must not depend on the server's configuration.  There are no
+ * parallel workers, which would be processes of a superuser.  The worker does not wait
+ * for standbys: what a standby has not received when it is promoted is due there again.
  */
 static void
-settle(void)
+force_settings(void)
 {
 	const char *const settings[][2] = {
 		{"lock_timeout", psprintf("%d", Max(1, Min(LOCK_WAIT_MS, DeadlockTimeout / 2)))},
@@ -539,8 +543,8 @@ settle(void)
 }
 
 /*
- * ls_worker_step_begin connects a worker, or a helper of one, to the database; false
- * if it comes too late.
+ * ls_worker_step_begin connects a worker, or a helper of one, to the database; false if
+ * it comes too late.
  */
 bool
 ls_worker_step_begin(Work *work, const LsWorkerOrder *given, pid_t of)
@@ -554,9 +558,9 @@ ls_worker_step_begin(Work *work, const LsWorkerOrder *given, pid_t of)
 		return false;
 	begin_role(given->owner);
 	BackgroundWorkerInitializeConnectionByOid(given->database, InvalidOid, 0);
-	/* a reload while the process was being started has passed it by */
+	/* a reload during the start of the process was missed */
 	ProcessConfigFile(PGC_SIGHUP);
-	settle();
+	force_settings();
 	ls_settings_begin();
 	watch = RegisterTimeout(USER_TIMEOUT, look_at_step);
 	work->round = AllocSetContextCreate(TopMemoryContext, "leadscore worker",

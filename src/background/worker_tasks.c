@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * worker_tasks.c
- *		What a worker does for a model beside passes over contacts: jobs, days, roles.
+ *		What a worker does for a model besides passes over contacts: jobs, days, roles.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,10 +14,10 @@
 #include "ddl/ddl.h"
 #include "jobs/daily_snapshot.h"
 
-#define JOB_MS				300 /* how long a job goes on before others have their turn */
+#define JOB_MS				300 /* slice of time of a job */
 #define JOB_WAIT_MS			50
 
-/* job_step does the next step of the model's job. */
+/* job_step runs the next step of the model's job. */
 static void
 job_step(Work *work)
 {
@@ -34,8 +34,8 @@ job_failed(Work *work)
 }
 
 /*
- * ls_worker_job_steps goes on with the model's job for a while, for the worker or a
- * helper.  A step that fails is written down in the job, and is tried again later.
+ * ls_worker_job_steps runs steps of the model's job for a slice of time, for the worker
+ * or a helper.  A step that fails is recorded in the job, and is tried again later.
  */
 void
 ls_worker_job_steps(Work *work)
@@ -71,7 +71,7 @@ ls_worker_job_steps(Work *work)
 	} while (work->next_step == LS_JOB_MORE && !ls_slice_over(&slice));
 }
 
-/* ls_worker_job_run goes on with the job, and says when the next step is. */
+/* ls_worker_job_run runs steps of the job, and records when the next is due. */
 void
 ls_worker_job_run(Work *work)
 {
@@ -90,7 +90,10 @@ write_day(Work *work)
 	work->returned = ls_worker_step_lock_model(work) && ls_daily_write(work->task->model, false);
 }
 
-/* ls_worker_job_write_days writes those that have passed, until the time is over; false if a step failed. */
+/*
+ * ls_worker_job_write_days writes the midnights that have passed, until the slice ends;
+ * false if a step failed.
+ */
 bool
 ls_worker_job_write_days(Work *work)
 {
@@ -106,7 +109,7 @@ ls_worker_job_write_days(Work *work)
 	return !ls_worker_step_failed(work);
 }
 
-/* ls_worker_job_follow_roles disables or enables rules for what happened to roles. */
+/* ls_worker_job_follow_roles disables or enables rules after roles changed. */
 void
 ls_worker_job_follow_roles(Work *work)
 {

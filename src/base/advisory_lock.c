@@ -19,7 +19,10 @@ advisory_tag(LOCKTAG *tag, LsAdvisory lock, Oid database)
 	SET_LOCKTAG_ADVISORY(*tag, database, ADVISORY_KEY, (uint32) lock, ADVISORY_CLASS);
 }
 
-/* ls_advisory_take takes a lock for the session, unless another session has it. */
+/*
+ * ls_advisory_take takes an exclusive lock for the session; false where another
+ * session has it.
+ */
 bool
 ls_advisory_take(LsAdvisory lock, Oid database)
 {
@@ -38,7 +41,7 @@ ls_advisory_release(LsAdvisory lock, Oid database)
 	LockRelease(&tag, ExclusiveLock, true);
 }
 
-/* ls_advisory_share takes a lock for the session, beside others who do. */
+/* ls_advisory_share takes a shared lock for the session. */
 void
 ls_advisory_share(LsAdvisory lock, Oid database)
 {
@@ -48,7 +51,10 @@ ls_advisory_share(LsAdvisory lock, Oid database)
 	(void) LockAcquire(&tag, ShareLock, true, false);
 }
 
-/* ls_advisory_hold takes it until the transaction ends, unless a session has it so. */
+/*
+ * ls_advisory_hold takes a lock until the transaction ends; false where a session has
+ * it shared or exclusively.
+ */
 bool
 ls_advisory_hold(LsAdvisory lock, Oid database)
 {
@@ -59,8 +65,8 @@ ls_advisory_hold(LsAdvisory lock, Oid database)
 }
 
 /*
- * ls_advisory_database_wanted tells whether a session wants a database to
- * itself, to drop, copy or rename it: a new connection would have to wait for that.
+ * ls_advisory_database_wanted tells whether a session wants a database to itself, to
+ * drop, copy or rename it: a new connection would have to wait for that session.
  */
 bool
 ls_advisory_database_wanted(Oid database)

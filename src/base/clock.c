@@ -11,7 +11,7 @@
 #include "base/decay.h"
 #include "base/statement.h"
 
-/* no clock is there yet; and if one is held there, no row is so much later */
+/* no clock shows a later instant, unless it is held; a held one none so far ahead */
 #define FAR_FUTURE	(1000 * 366 * LS_DAY)
 #define FAR_AHEAD	(1000 * 366 * LS_DAY)
 
@@ -107,7 +107,7 @@ ls_clock_now(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(ls_clock_of_statement());
 }
 
-/* ls_clock_back_off is how long something is left alone that failed so many times. */
+/* ls_clock_back_off is the delay before the next attempt after so many failures. */
 int64
 ls_clock_back_off(int failures)
 {
@@ -129,8 +129,8 @@ ls_clock_define(void)
 }
 
 /*
- * ls_clock_local gives what a clock on the wall of a zone shows, as timestamp;
- * at the far ends of time, where there is no such clock, of UTC.
+ * ls_clock_local gives the local time of a time zone as a timestamp; at the far ends
+ * of time, where there is no local time, that of UTC.
  */
 int64
 ls_clock_local(TimestampTz t, pg_tz *tz)
@@ -145,8 +145,8 @@ ls_clock_local(TimestampTz t, pg_tz *tz)
 }
 
 /*
- * ls_clock_has_shown tells whether a clock, be it one that is ahead, can have shown
- * an instant that was written down: from there on time is gone through step by step.
+ * ls_clock_has_shown tells whether a clock, even one that is ahead, can have shown a
+ * stored instant: only from such an instant on is time gone through step by step.
  */
 bool
 ls_clock_has_shown(TimestampTz at)

@@ -6,9 +6,9 @@
  * The code is written against the newest name of each API; older servers get
  * it emulated here.
  *
- * What is not emulated but kept away from, as it changed in behaviour: from 19
- * on eval_const_expressions() looks up whether a column is NOT NULL, in a query
- * that expression_planner_with_deps() does not have (expression_plan.c).
+ * One change of behaviour is not emulated but avoided: from 19 on
+ * eval_const_expressions() looks up whether a column is NOT NULL, in a query that
+ * expression_planner_with_deps() does not have (expression_plan.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -44,12 +44,12 @@
 #include "varatt.h"
 #endif
 
-/* the Makefile says so first; this is for those who build without it */
+/* the Makefile checks this first; this is for other ways to build */
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 200000
 #error "leadscore supports PostgreSQL 15 to 19"
 #endif
 
-/* 18: an attribute that stands in front */
+/* 18: an attribute in front */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
 #endif
@@ -105,7 +105,10 @@ ls_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
 #endif
 
-/* 16, 19: what the index entries of a new row are inserted for; 18: a row that is updated */
+/*
+ * 16, 19: what the index entries of a new row are inserted for; 18: a row that is
+ * updated
+ */
 static inline List *
 ls_insert_index_tuples(ResultRelInfo *info, TupleTableSlot *slot, EState *estate,
 					   bool *conflicts, List *arbiters)
@@ -133,7 +136,7 @@ ls_check_index_constraints(ResultRelInfo *info, TupleTableSlot *slot, EState *es
 #endif
 }
 
-/* 19: says what was wrong with a name, which nobody asks */
+/* 19: says what was wrong with a name, which no caller needs */
 #if PG_VERSION_NUM < 190000
 #define ls_operator_candidates(names, kind) OpernameGetCandidates(names, kind, false)
 #else
@@ -174,7 +177,7 @@ ls_operator_candidates(List *names, char kind)
 #define LS_TRANSACTION_TIMEOUT {"transaction_timeout", "0"},
 #endif
 
-/* 18: index scans are counted where the caller wants it; 19: flags */
+/* 18: index scans are counted for the caller; 19: flags */
 #if PG_VERSION_NUM < 180000
 #define ls_index_beginscan(rel, index, snapshot, nkeys) \
 	index_beginscan(rel, index, snapshot, nkeys, 0)
@@ -221,7 +224,7 @@ ls_operator_candidates(List *names, char kind)
 #define LS_AT_ADD_COLUMN(type) ((type) == AT_AddColumn)
 #endif
 
-/* 16: what a setting's check hook hands on is core's own kind of memory */
+/* 16: the memory that a check hook of a setting passes on is guc_malloc'd */
 #if PG_VERSION_NUM < 160000
 #define ls_guc_malloc(size) malloc(size)
 #else
@@ -276,7 +279,7 @@ ls_expand_generated_columns(Node *node, Relation rel)
 #endif
 }
 
-/* 17: a wait has a name of ours in pg_stat_activity */
+/* 17: a wait event of an extension has a name in pg_stat_activity */
 static inline uint32
 ls_wait_event(const char *name)
 {
@@ -310,9 +313,9 @@ ls_new_tranche(const char *name)
 }
 
 /*
- * Whose process the current one counts as, for those who want to signal it:
- * pg_terminate_backend() and DROP DATABASE WITH (FORCE) look here.  It gives
- * the process no rights.  An Oid is read and written at once, hence no lock.
+ * The role as which the current process is taken by a session that signals it:
+ * pg_terminate_backend() and DROP DATABASE WITH (FORCE) look here.  It gives the
+ * process no privileges.  An Oid is read and written at once, hence no lock.
  */
 static inline void
 ls_set_process_role(Oid role)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * decay.c
- *		The mathematics of points that lose worth.
+ *		The mathematics of points that decay.
  *
  * A half-life is summed with the landmark (forward decay) method of Cormode,
  * Shkapenyuk, Srivastava and Xu, "Forward Decay: A Practical Time Decay Model
@@ -29,7 +29,7 @@ ls_decay_floor_div(int64_t a, int64_t b)
 	return (a % b < 0) ? q - 1 : q;
 }
 
-/* ls_decay gives the worth that is left of one point at an age >= 0. */
+/* ls_decay gives the value that is left of one point at an age >= 0. */
 double
 ls_decay(const LsDecay *decay, int64_t age)
 {
@@ -64,7 +64,7 @@ ls_decay_half_life_rise(int64_t t, int64_t interval)
 	return exp2((double) past / (double) interval);
 }
 
-/* ls_decay_half_life_fall gives the worth at t of one held at t's last landmark. */
+/* ls_decay_half_life_fall gives the value at t of one held at t's last landmark. */
 double
 ls_decay_half_life_fall(int64_t t, int64_t interval)
 {
@@ -134,7 +134,7 @@ ls_decay_default_period(const LsDecay *decay, int64_t time_frame)
 	return LS_SECOND;
 }
 
-/* Sums that would leave the finite numbers stay at their border. */
+/* saturate replaces an infinite sum by the largest finite number. */
 static double
 saturate(double value)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * decay.h
- *		The mathematics of points that lose worth: ages, buckets, decay, sums.
+ *		The mathematics of points that decay: ages, buckets, decay, sums.
  *
  * No PostgreSQL in here, so that it is tested on its own.  Instants and
  * lengths of time are int64 microseconds, numbers are double.
@@ -23,7 +23,7 @@
 /* Monday 2000-01-03 00:00, counted from 2000-01-01 00:00 */
 #define LS_ORIGIN	(2 * LS_DAY)
 
-/* how many periods a span may have, and how many are kept apart without one */
+/* how many periods a span may have, and how many are stored separately without one */
 #define LS_MAX_PERIODS	512
 
 /*

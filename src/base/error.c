@@ -15,8 +15,8 @@ hint_retry(void *arg)
 }
 
 /*
- * ls_error_hint_retry has a serialization failure in what comes next tell what to do:
- * it is raised by a statement that the user does not know.  The caller pops it.
+ * ls_error_hint_retry adds a hint to a serialization failure in what comes next: it
+ * is raised by a statement that the user does not know.  The caller pops it.
  */
 void
 ls_error_hint_retry(ErrorContextCallback *context)
@@ -27,7 +27,10 @@ ls_error_hint_retry(ErrorContextCallback *context)
 	error_context_stack = context;
 }
 
-/* ls_error_serialization fails as a statement does whose snapshot sees an old row. */
+/*
+ * ls_error_serialization raises the error that UPDATE raises on a row newer than its
+ * snapshot.
+ */
 void
 ls_error_serialization(bool deleted)
 {
@@ -69,7 +72,7 @@ ls_error_class(int sqlerrcode)
 	return LS_ERROR_OF_EXPRESSION;
 }
 
-/* ls_error_passes tells whether an error is not one of the expression. */
+/* ls_error_passes tells whether an error says nothing about the expression. */
 bool
 ls_error_passes(int sqlerrcode)
 {

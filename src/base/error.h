@@ -11,10 +11,10 @@
 #include "postgres.h"
 typedef enum LsErrorClass
 {
-	LS_ERROR_OF_EXPRESSION,		/* it fails on the row, and is skipped there */
-	LS_ERROR_OF_STATEMENT,		/* it came up meanwhile: the statement fails */
-	LS_ERROR_OF_DATA,			/* something is damaged: so does it */
-	LS_ERROR_INTERNAL			/* something is not as it should be */
+	LS_ERROR_OF_EXPRESSION,		/* the expression fails on the row, which is skipped */
+	LS_ERROR_OF_STATEMENT,		/* unrelated to the expression: the statement fails */
+	LS_ERROR_OF_DATA,			/* damaged data: the statement fails */
+	LS_ERROR_INTERNAL			/* an internal error */
 } LsErrorClass;
 /* what to do about a serialization failure */
 #define LS_RETRY_HINT \

@@ -1,20 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * heap_writer.c
- *		A table of ours, written row by row through the executor.
+ *		A table of the extension's, written row by row through the executor.
  *
  * As logical replication writes rows, without SQL, which would set up an executor
  * for each of them.  Statement triggers do not fire.
  *
  * A row is locked before it is updated or deleted.  Where the transaction has a
- * snapshot of its own the version that it sees has to be the newest
- * (ls_heap_writer_find_seen), or else it would see two versions of the row after
- * an update; unless another lock tells that no other transaction has changed the row since, or
- * the caller sees to that (ls_heap_writer_find).
+ * transaction snapshot, the version that it sees has to be the newest
+ * (ls_heap_writer_find_seen), or else it would see two versions of the row after an
+ * update; unless another lock tells that no other transaction has changed the row
+ * since, or the caller sees to that (ls_heap_writer_find).
  *
  * The tables of a model belong to its owner, who may have put triggers, check
- * constraints or indexes on them.  They are run as the table's owner, as all that
- * is written to it by SQL is (ls_user_switch_to_owner).
+ * constraints or indexes on them.  They run as the table's owner, as with what is
+ * written to it by SQL (ls_user_switch_to_owner).
  *
  *-------------------------------------------------------------------------
  */
@@ -61,7 +61,7 @@ has_expressions(Relation rel)
 	return found;
 }
 
-/* has_own_types tells whether keys are of a type that is not the server's. */
+/* has_own_types tells whether keys are of a type that is not built in. */
 static bool
 has_own_types(Relation rel)
 {
@@ -72,8 +72,8 @@ has_own_types(Relation rel)
 }
 
 /*
- * runs_code tells whether functions of the owner's may be run where rows are
- * written, or found to be written.
+ * runs_code tells whether functions of the owner may run where rows are written, or
+ * found to be written.
  */
 static bool
 runs_code(const LsHeapWriter *writer)
@@ -146,14 +146,14 @@ ls_heap_writer_close(LsHeapWriter *writer)
 	if (writer->found)
 		ExecDropSingleTupleTableSlot(writer->found);
 	ExecDropSingleTupleTableSlot(writer->written);
-	/* those that triggers of the table were given */
+	/* slots that were made for triggers */
 	ExecResetTupleTable(writer->estate->es_tupleTable, false);
 	ExecCloseResultRelations(writer->estate);
 	FreeExecutorState(writer->estate);
 	table_close(writer->rel, NoLock);
 }
 
-/* What is put back after a write */
+/* What is restored after a write */
 typedef struct Write
 {
 	LsUser		saved;
@@ -162,9 +162,9 @@ typedef struct Write
 } Write;
 
 /*
- * begin_write takes the rights of the table's owner, as whom triggers, constraints
- * and expressions of indexes are run.  Settings are of no consequence where there
- * are none.  What functions keep from one call to the next is the executor's.
+ * begin_write switches to the table's owner, as whom triggers, constraints and
+ * expressions of indexes run.  Where there are none, settings do not matter.  What
+ * functions keep from one call to the next lasts as long as the executor.
  */
 static void
 begin_write(LsHeapWriter *writer, Write *write)
@@ -181,7 +181,7 @@ begin_write(LsHeapWriter *writer, Write *write)
 	writer->estate->es_output_cid = GetCurrentCommandId(true);
 }
 
-/* end_write fires what was queued, and gives the rights back. */
+/* end_write fires queued triggers, and restores the user. */
 static void
 end_write(LsHeapWriter *writer, const Write *write)
 {
@@ -232,9 +232,9 @@ fill_keys(LsHeapWriter *writer, Relation index)
 }
 
 /*
- * lock_found locks the row in found, of which no transaction that is still going
- * on has a version.  False where another has been faster, and its newest version
- * is to be looked for again.
+ * lock_found locks the row in found, of which no running transaction has a version.
+ * False where another transaction has been faster, and the newest version has to be
+ * looked for again.
  */
 static bool
 lock_found(LsHeapWriter *writer)
@@ -254,11 +254,11 @@ lock_found(LsHeapWriter *writer)
 
 /*
  * ls_heap_writer_find locks the row with the key in search, where there is one, and
- * puts its newest version into found: a transaction that held it has ended.
+ * puts its newest version into found.  It waits for a transaction that holds the row.
  *
- * As RelationFindReplTupleByIndex() does it, which has come to compare all the
- * columns of a row unless the index is the table's replica identity (16), or the
- * caller says that the key will do (19).
+ * RelationFindReplTupleByIndex() would be the same, but it compares all the columns
+ * of a row unless the index is the table's replica identity (16), or the caller asks
+ * for the key only (19).
  */
 bool
 ls_heap_writer_find(LsHeapWriter *writer)
@@ -274,7 +274,7 @@ ls_heap_writer_find(LsHeapWriter *writer)
 	fill_keys(writer, index);
 	InitDirtySnapshot(snapshot);
 	scan = ls_index_beginscan(writer->rel, index, &snapshot, writer->nkeys);
-	/* each round waits for a transaction that has to do with the row */
+	/* each round waits for a transaction that has locked or changed the row */
 	while (!found)
 	{
 		TransactionId other;
@@ -384,7 +384,7 @@ ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place)
 
 /* ---------- writing ---------- */
 
-/* ls_heap_writer_insert inserts what is in written. */
+/* ls_heap_writer_insert inserts the row in the slot written. */
 void
 ls_heap_writer_insert(LsHeapWriter *writer)
 {
@@ -471,7 +471,7 @@ ls_heap_writer_insert_new(LsHeapWriter *writer)
 	return inserted;
 }
 
-/* ls_heap_writer_update puts what is in written in the place of the row found. */
+/* ls_heap_writer_update replaces the row found by the one in written. */
 void
 ls_heap_writer_update(LsHeapWriter *writer)
 {

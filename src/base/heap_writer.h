@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * heap_writer.h
- *		A table of ours, written row by row through the executor.
+ *		A table of the extension's, written row by row through the executor.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,7 +21,7 @@
 typedef struct LsHeapWriter
 {
 	Relation	rel;
-	bool		runs_code;		/* its owner's functions may be run by writing */
+	bool		runs_code;		/* functions of the owner may run when a row is written */
 	bool		queues_triggers;	/* AFTER triggers for each row */
 	Oid			key_index;		/* invalid where rows are only inserted */
 	ScanKeyData keys[LS_HEAP_WRITER_KEYS];	/* to find rows by it; made ... */

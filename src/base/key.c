@@ -6,12 +6,12 @@
  * Nothing else turns a value into a key, or a key into text.
  *
  * What reads, writes, casts and compares values may be a user's own code: the
- * constraint of a domain inside a composite type, the function of a cast, an
- * operator class.  It runs as the model's owner, in a context in which it can do
- * nothing but compute, whichever session asks: an event's writer, another tenant, a
- * superuser, the worker.  And it has to belong to a role that has the privileges
- * of the model's owner, or it would lend them to another role.  Types whose
- * functions are in C need none of this, as only superusers write these.
+ * constraint of a domain inside a composite type, the function of a cast, an operator
+ * class.  It runs as the model's owner, in a context in which it can do nothing but
+ * compute, whichever session needs the key: that of a writer of events, of another
+ * tenant, of a superuser, or the worker.  And it has to belong to a role that has the
+ * privileges of the model's owner, or it would lend them to another role.  Types
+ * whose functions are in C need none of this, as only superusers write these.
  *
  * The text of a key is the same in every session: settings that say how values
  * are written are pinned, and again where that text is read.  Text that a caller
@@ -117,7 +117,7 @@ text_factor(Oid type, const LsKeyType *key)
 	return type == INETOID || type == CIDROID ? 20 : 0;
 }
 
-/* compares_in_c tells whether values of a type are compared by code in C alone. */
+/* compares_in_c tells whether values of a type are compared by functions in C alone. */
 static bool
 compares_in_c(Oid type)
 {
@@ -214,8 +214,8 @@ ls_key_equals(const LsKeyType *key)
 }
 
 /*
- * ls_key_enter and ls_key_leave stand around what compares keys elsewhere, as the
- * scan of an index does, unless it is done as the model's owner anyway.
+ * ls_key_enter and ls_key_leave stand around code that compares keys elsewhere, as an
+ * index scan does, unless it already runs as the model's owner.
  */
 void
 ls_key_enter(const LsKeyType *key, LsUser *saved)
@@ -243,7 +243,7 @@ ls_key_compare(LsKeyType *key, Datum a, Datum b)
 	return order;
 }
 
-/* ls_key_order orders keys that stand in an array; arg is their type. */
+/* ls_key_order compares keys in an array; arg is their type. */
 int
 ls_key_order(const void *a, const void *b, void *arg)
 {
@@ -296,7 +296,7 @@ pin_settings(void)
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* enter and leave stand around what is a user's code, or depends on settings. */
+/* enter and leave stand around code of users, and what depends on settings. */
 static void
 enter(const LsKeyType *key, bool foreign, bool pinned, LsUser *saved)
 {
@@ -333,9 +333,9 @@ ls_key_text(LsKeyType *key, Datum value)
 }
 
 /*
- * ls_key_fits tells whether a value may be a key.  It is asked of every row, in
- * whatever way it comes, so that a row that is nobody's is so everywhere; that a value
- * can be compressed makes no difference.
+ * ls_key_fits tells whether a value may be a key.  Every row is checked, in whatever
+ * way it comes, so that a row without a usable key has none everywhere; whether the
+ * value is compressed makes no difference.
  */
 bool
 ls_key_fits(LsKeyType *key, Datum value)
@@ -358,7 +358,7 @@ ls_key_fits(LsKeyType *key, Datum value)
 	return fits;
 }
 
-/* ls_key_require_fit refuses a value that a caller gives and that cannot be a key. */
+/* ls_key_require_fit refuses a value given by a caller that cannot be a key. */
 void
 ls_key_require_fit(LsKeyType *key, Datum value)
 {
@@ -385,7 +385,7 @@ refuse_function(const LsKeyType *key, Oid function, Oid type)
 			 errhint("Give a value of type %s, or text.", format_type_be(key->type))));
 }
 
-/* check_reading refuses text where reading it would run code of others. */
+/* check_reading refuses text if reading it would run code of untrusted roles. */
 static void
 check_reading(const LsKeyType *key)
 {
@@ -421,8 +421,8 @@ ls_key_read(LsKeyType *key, const char *text)
 /* ---------- what callers give ---------- */
 
 /*
- * refuse_text says which model's contact a text is none of.  The error of the
- * type's input function has its SQLSTATE and tells why.
+ * refuse_text says that a text is no contact of a model.  The error of the type's
+ * input function has its SQLSTATE and tells why.
  */
 static void
 refuse_text(const LsKeyType *key, const char *text, const ErrorData *error)
@@ -439,7 +439,7 @@ refuse_text(const LsKeyType *key, const char *text, const ErrorData *error)
 			 errhint("Give a value of this type, or text that can be read as one.")));
 }
 
-/* ask_text reads text that a caller gives, and tells what it cannot be read for. */
+/* ask_text reads text given by a caller, or refuses it. */
 static Datum
 ask_text(LsKeyType *key, const char *text, bool pinned)
 {
@@ -467,7 +467,10 @@ ask_text(LsKeyType *key, const char *text, bool pinned)
 	return value;
 }
 
-/* call_cast runs the function of a cast, which may want a typmod and whether. */
+/*
+ * call_cast calls the function of a cast, which may take a typmod and whether the
+ * cast is explicit.
+ */
 static Datum
 call_cast(LsKeyType *key, Oid function, Datum value, Oid type)
 {
@@ -496,7 +499,7 @@ call_cast(LsKeyType *key, Oid function, Datum value, Oid type)
 	return result;
 }
 
-/* write_value writes a value that is no key as text, under pinned settings. */
+/* write_value writes a value that is no key as text, with pinned settings. */
 static char *
 write_value(LsKeyType *key, Datum value, Oid type)
 {

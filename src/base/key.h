@@ -16,8 +16,8 @@
 #include "base/leadscore.h"
 
 /*
- * What a key may have, uncompressed and as text.  It has to go into indexes, of which
- * an entry has room for 2,700 bytes, and into messages.
+ * The largest size of a key, uncompressed and as text.  It has to go into indexes, of
+ * which an entry has room for 2,700 bytes, and into messages.
  */
 #define LS_LARGEST_KEY		1000
 #define LS_LARGEST_KEY_TEXT	2000
@@ -36,7 +36,7 @@ typedef struct LsKeyType
 	Oid			eq_operator;
 	Oid			lt_operator;
 	Oid			opfamily;
-	Oid			owner;			/* the model's: as whom others' code runs */
+	Oid			owner;			/* the model's: code of users runs as this role */
 	char	   *model;
 	bool		foreign_order;	/* comparing runs code that is not in C */
 	bool		foreign_text;	/* so may reading and writing text */

@@ -20,7 +20,7 @@
 
 /* what users name: functions, views, and the tables and views of each model */
 #define LEADSCORE_SCHEMA	"leadscore"
-/* base tables of definitions, and functions that nobody calls by name */
+/* base tables of definitions, and functions that users do not call */
 #define LEADSCORE_INTERNAL	"leadscore_internal"
 
 /* leadscore.rule_error */

@@ -4,10 +4,10 @@
  *		Tables of a model that get another owner.
  *
  * What an owner has put on a table runs as the table's owner: triggers, rules,
- * policies, expressions.  When the table goes to a role whose privileges the
- * former owner does not have, all of that would run with the new owner's, as the
- * engine writes to the table as its owner.  The new owner has not seen it, so such
- * a table is not handed over until it is gone.
+ * policies, expressions.  When the table goes to a role whose privileges the former
+ * owner does not have, all of that would run with the new owner's, as the extension
+ * writes to the table as its owner.  So ALTER TABLE OWNER TO is refused until it is
+ * dropped.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,7 +24,10 @@
 #include "base/relation.h"
 #include "base/trusted_code.h"
 
-/* expression_of gives what may call anything whenever rows are written. */
+/*
+ * expression_of gives an expression that runs whenever rows are written, and may call
+ * anything.
+ */
 static const char *
 expression_of(Relation rel)
 {
@@ -54,7 +57,7 @@ trigger_of(Relation rel, Oid owner)
 	return NULL;
 }
 
-/* brings gives what a table brings along that would run as its new owner; NULL: nothing. */
+/* brings gives what on a table would run as its new owner; NULL: nothing. */
 static const char *
 brings(Relation rel, Oid owner)
 {
@@ -102,8 +105,9 @@ check_one(Oid relid, Oid owner)
 }
 
 /*
- * ls_owner_change_check refuses to give a table, with its partitions and children, to a
- * role where that would run something of the former owner's.  It stays locked.
+ * ls_owner_change_check refuses to give a table, with its partitions and children, to
+ * a role where code of the former owner would then run as that role.  The table stays
+ * locked.
  */
 void
 ls_owner_change_check(Oid relid, Oid owner)
@@ -114,7 +118,7 @@ ls_owner_change_check(Oid relid, Oid owner)
 
 	foreach(lc, ls_relation_tree(relid))
 		check_one(lfirst_oid(lc), owner);
-	/* a view is made anew */
+	/* a view is re-created */
 	error = get_rel_relkind(relid) == RELKIND_VIEW ? NULL :
 		ls_reach_table_error(&reach, relid, owner);
 	if (error)

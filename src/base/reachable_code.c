@@ -12,9 +12,9 @@
  * class, in the body of another function, or in an index, constraint, partition key
  * or policy of the table that is read.
  *
- * What initdb made is trusted.  The body of a function is looked into where it
- * is SQL; what a function in another language calls cannot be known, but that
- * function itself belongs to a role that is trusted.
+ * What initdb made is trusted.  The body of a function is walked where it is SQL;
+ * what a function in another language calls cannot be known, but that function itself
+ * belongs to a role that is trusted.
  *
  *-------------------------------------------------------------------------
  */
@@ -88,7 +88,10 @@ stored_expression(LsReach *reach, int cache, HeapTuple tuple, AttrNumber column)
 		ls_reach_expression(reach, stringToNode(TextDatumGetCString(value)));
 }
 
-/* operator_class adds the support functions and operators of one of users. */
+/*
+ * operator_class adds the support functions and operators of an operator class that
+ * is not built in.
+ */
 static void
 operator_class(LsReach *reach, Oid opclass)
 {
@@ -240,7 +243,7 @@ ls_reach_type(LsReach *reach, Oid type)
 
 /* ---------- functions ---------- */
 
-/* The body of an SQL function, to be parsed under guard */
+/* The body of an SQL function, to be parsed in a subtransaction */
 typedef struct Body
 {
 	LsReach    *reach;
@@ -557,7 +560,7 @@ table_statistics(LsReach *reach, Relation rel)
 	}
 }
 
-/* table_partitioning adds what tells the partition of a row. */
+/* table_partitioning adds what computes the partition of a row. */
 static void
 table_partitioning(LsReach *reach, Relation rel)
 {
@@ -576,7 +579,7 @@ table_partitioning(LsReach *reach, Relation rel)
 		ls_reach_expression(reach, (Node *) RelationGetPartitionQual(rel));
 }
 
-/* table_policies adds what row security looks at. */
+/* table_policies adds the expressions of row security policies. */
 static void
 table_policies(LsReach *reach, Relation rel)
 {
@@ -767,11 +770,10 @@ ls_reach_check_call(Oid function, Oid role)
 }
 
 /*
- * ls_reach_table_error is the error where reading a table, with its partitions
- * and children, would run code of an owner who could not run it as the role
- * otherwise, or NULL.  A table whose owner has the role's privileges is in
- * order.  The functions are added to those that are reached, but what those
- * had before is not this table's fault.
+ * ls_reach_table_error is the error where reading a table, with its partitions and
+ * children, would run code of an owner who could not run it as the role otherwise, or
+ * NULL.  A table whose owner has the role's privileges is in order.  The functions
+ * are added to the reach; those that were in it before are not checked again.
  */
 ErrorData *
 ls_reach_table_error(LsReach *reach, Oid relid, Oid role)
@@ -795,8 +797,8 @@ ls_reach_table_error(LsReach *reach, Oid relid, Oid role)
 }
 
 /*
- * ls_reach_key_error is the error where keys may not be compared and contacts not
- * read as a role, or NULL; contacts is InvalidOid where there is no such table.
+ * ls_reach_key_error is the error where a role must not compare keys or read
+ * contacts, or NULL; contacts is InvalidOid where there is no such table.
  */
 ErrorData *
 ls_reach_key_error(LsReach *reach, Oid key, Oid contacts, Oid role)
@@ -828,7 +830,7 @@ watch(int cache, Oid oid)
 	MemoryContextSwitchTo(old);
 }
 
-/* ls_reach_watch has changes of what is reached noticed from now on. */
+/* ls_reach_watch has later changes of what is reached recognised. */
 void
 ls_reach_watch(const LsReach *reach)
 {

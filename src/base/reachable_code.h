@@ -3,9 +3,9 @@
  * reachable_code.h
  *		What is reached when an expression runs, and whose code may run.
  *
- * A reach is the list of everything that an expression, a type or a table leads
- * to.  It is asked whose functions are in it, and, when a command has changed an
- * object, whether that is in it (dependency.c).
+ * A reach is the list of everything that an expression, a type or a table leads to.
+ * It is used to check the owners of the functions in it, and to find what depends on
+ * an object that a command has changed (dependency.c).
  *
  *-------------------------------------------------------------------------
  */

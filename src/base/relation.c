@@ -1,16 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * relation.c
- *		Tables whose definition is looked at, without waiting for anybody.
+ *		Tables whose definition is looked at, without waiting for a lock.
  *
- * Rules are compiled against all tables of a model, also by a statement that
- * holds one of them against everybody (TRUNCATE, DROP TABLE).  Would it wait for
- * another that somebody holds in the same way, and who waits for the first, that
- * would be a deadlock.  But nothing is read from these tables, and a definition
- * that another transaction is about to change is what it was until that commits;
- * then everybody hears of it and compiles again.
+ * Rules are compiled against all tables of a model, also by a statement that has an
+ * ACCESS EXCLUSIVE lock on one of them (TRUNCATE, DROP TABLE).  If it waited for
+ * another table, which another session has locked in the same way, and that session
+ * waited for the first one, that would be a deadlock.  But no row of these tables is
+ * read, and a definition that another transaction is changing is the old one until
+ * that transaction commits, whose invalidations then have every session compile
+ * again.
  *
- * What an object is a part of, and what depends on it, is looked up here, too.
+ * What an object is a part of, and what depends on it, is found here, too.
  *
  *-------------------------------------------------------------------------
  */
@@ -65,7 +66,10 @@ ls_relation_close(Relation rel, bool locked)
 		UnlockRelationOid(relation, AccessShareLock);
 }
 
-/* relatives gives the tables that are directly a part of a table, or that it is a part of. */
+/*
+ * relatives gives the tables that are directly a part of a table, or that it is a
+ * part of.
+ */
 static List *
 relatives(Relation inherits, Oid relation, bool parts)
 {
@@ -128,11 +132,11 @@ ls_relation_tree(Oid relation)
 	return tree;
 }
 
-/* ---------- what belongs to what ---------- */
+/* ---------- what an object is a part of ---------- */
 
 /*
- * ls_relation_part gives the table or the domain that an object of some catalogs is a part of;
- * false where it is none.
+ * ls_relation_part gives the table or the domain that an object of some catalogs is a
+ * part of; false where it is none.
  */
 bool
 ls_relation_part(Oid classid, Oid objid, Oid *relid, Oid *domain)
@@ -192,7 +196,10 @@ ls_relation_part_table(Oid classid, Oid objid)
 	return relid;
 }
 
-/* ls_relation_dependents gives what pg_depend has of others' use of an object, or of its parts. */
+/*
+ * ls_relation_dependents gives what pg_depend has of others' use of an object, or of
+ * its parts.
+ */
 List *
 ls_relation_dependents(Oid classid, Oid objid)
 {
@@ -220,8 +227,8 @@ ls_relation_dependents(Oid classid, Oid objid)
 }
 
 /*
- * ls_relation_has_pages tells, at next to no cost, whether a table of ours may have rows: it
- * has had one since it was vacuumed.
+ * ls_relation_has_pages tells, at next to no cost, whether a table of ours may have
+ * rows: it has had one since it was vacuumed.
  */
 bool
 ls_relation_has_pages(Oid table)
@@ -240,9 +247,9 @@ ls_relation_has_pages(Oid table)
 }
 
 /*
- * ls_relation_has_index tells whether a table has an index: a dump makes it after the rows.
- * Nobody is waited for: this is asked of all models, and one that its owner holds
- * against everybody is no reason for others to wait.
+ * ls_relation_has_index tells whether a table has an index: a dump creates it after
+ * the rows.  It does not wait for a lock: it is asked of all models, and a table that
+ * its owner has locked exclusively must not make other sessions wait.
  */
 bool
 ls_relation_has_index(Oid table)
@@ -286,9 +293,10 @@ ls_relation_qualified_name(Oid relid)
 }
 
 /*
- * ls_relation_estimate_rows estimates how many rows a table has, with all below it.  No lock
- * is kept: they may have to be locked together.  One that somebody holds against
- * everybody is taken for what it was when it was last analyzed.
+ * ls_relation_estimate_rows estimates how many rows a table has, with its partitions
+ * and children.  No lock is kept: the caller may have to lock them together.  For a
+ * table that another session has locked exclusively, the estimate is that of its last
+ * ANALYZE.
  */
 double
 ls_relation_estimate_rows(Oid relation)
@@ -308,7 +316,7 @@ ls_relation_estimate_rows(Oid relation)
 			continue;
 		if (rel->rd_rel->relkind == RELKIND_RELATION && !locked)
 			tuples = Max(0, rel->rd_rel->reltuples);
-		/* one that was never analyzed and has few pages is taken for ten pages */
+		/* a small table that was never analyzed is taken to have ten pages */
 		else if (rel->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(rel) > 0)
 			estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
 		rows += tuples;

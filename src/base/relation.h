@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * relation.h
- *		Tables whose definition is looked at, without waiting for anybody.
+ *		Tables whose definition is looked at, without waiting for a lock.
  *
  *-------------------------------------------------------------------------
  */

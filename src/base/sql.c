@@ -23,7 +23,7 @@
 #include "base/relation.h"
 #include "base/user.h"
 
-static bool writing = false;	/* a statement of ours is run on guarded tables */
+static bool writing = false;	/* a statement of ours runs on tables that refuse other writers */
 
 /* ls_sql_add adds an argument to a statement. */
 void
@@ -86,7 +86,10 @@ ls_sql_execute(const char *sql, LsSqlArguments *args)
 	return processed;
 }
 
-/* ls_sql_query runs a statement and gives the rows that it returns, in the caller's memory context. */
+/*
+ * ls_sql_query runs a statement and gives the rows that it returns, in the caller's
+ * memory context.
+ */
 SPITupleTable *
 ls_sql_query(const char *sql, LsSqlArguments *args)
 {
@@ -105,7 +108,7 @@ ls_sql_query(const char *sql, LsSqlArguments *args)
 
 /*
  * run_as_owner runs a statement on tables of a model with the rights of their owner,
- * past the trigger that guards them.
+ * past the trigger that refuses other writers.
  */
 static void
 run_as_owner(Oid table, const char *sql, LsSqlArguments *args, uint64 *processed,
@@ -138,7 +141,10 @@ run_as_owner(Oid table, const char *sql, LsSqlArguments *args, uint64 *processed
 	ls_user_restore(&saved);
 }
 
-/* ls_sql_execute_as_owner is ls_sql_execute() with the rights of the owner of a model's table. */
+/*
+ * ls_sql_execute_as_owner is ls_sql_execute() with the rights of the owner of a
+ * model's table.
+ */
 uint64
 ls_sql_execute_as_owner(Oid table, const char *sql, LsSqlArguments *args)
 {
@@ -148,7 +154,10 @@ ls_sql_execute_as_owner(Oid table, const char *sql, LsSqlArguments *args)
 	return processed;
 }
 
-/* ls_sql_query_as_owner is ls_sql_query() with the rights of the owner of a model's table. */
+/*
+ * ls_sql_query_as_owner is ls_sql_query() with the rights of the owner of a model's
+ * table.
+ */
 SPITupleTable *
 ls_sql_query_as_owner(Oid table, const char *sql, LsSqlArguments *args)
 {
@@ -158,7 +167,10 @@ ls_sql_query_as_owner(Oid table, const char *sql, LsSqlArguments *args)
 	return rows;
 }
 
-/* ls_sql_is_writing tells whether a statement of ours may write to guarded tables. */
+/*
+ * ls_sql_is_writing tells whether a statement of ours is running, which may write to
+ * tables that refuse other writers.
+ */
 bool
 ls_sql_is_writing(void)
 {
@@ -174,7 +186,10 @@ ls_sql_value(const SPITupleTable *rows, uint64 row, int column, bool *isnull)
 	return SPI_getbinval(rows->vals[row], rows->tupdesc, column, isnull ? isnull : &unused);
 }
 
-/* ls_sql_text gives a value of a row as text, in the current memory context; NULL for null. */
+/*
+ * ls_sql_text gives a value of a row as text, in the current memory context; NULL for
+ * null.
+ */
 char *
 ls_sql_text(const SPITupleTable *rows, uint64 row, int column)
 {
@@ -182,9 +197,9 @@ ls_sql_text(const SPITupleTable *rows, uint64 row, int column)
 }
 
 /*
- * ls_sql_trigger_data gives what a trigger function is called with, and refuses to be
- * called in any other way than by the triggers that leadscore makes: when says
- * before, after or instead of, and whether for a row; commands which statements.
+ * ls_sql_trigger_data gives the trigger data, and refuses calls other than those by
+ * triggers that leadscore makes: when says before, after or instead of, and whether
+ * for a row; commands which statements.
  */
 TriggerData *
 ls_sql_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when, int commands)
@@ -200,7 +215,10 @@ ls_sql_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when, int commands)
 	return td;
 }
 
-/* ls_sql_command gives the command that has fired an event trigger, and refuses to be called by others. */
+/*
+ * ls_sql_command gives the command that has fired an event trigger, and refuses other
+ * calls.
+ */
 Node *
 ls_sql_command(FunctionCallInfo fcinfo)
 {

@@ -14,7 +14,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 
-/* What a statement of our own is given, and which rows it finds */
+/* Arguments of a statement of our own, and which rows it sees */
 #define LS_MAX_ARGUMENTS 10
 typedef struct LsSqlArguments
 {
@@ -22,7 +22,7 @@ typedef struct LsSqlArguments
 	Oid			types[LS_MAX_ARGUMENTS];
 	Datum		values[LS_MAX_ARGUMENTS];
 	char		nulls[LS_MAX_ARGUMENTS];
-	bool		read_only;		/* it writes nothing: those that the active snapshot sees, or newest */
+	bool		read_only;		/* read-only: rows of the active snapshot; else the newest */
 	bool		newest;			/* the newest ones at any isolation level */
 	bool		by_index;		/* by index, whatever statistics say */
 } LsSqlArguments;
@@ -37,7 +37,7 @@ extern bool ls_sql_is_writing(void);
 extern Datum ls_sql_value(const SPITupleTable *rows, uint64 row, int column, bool *isnull);
 extern char *ls_sql_text(const SPITupleTable *rows, uint64 row, int column);
 
-/* what a trigger function of ours may be fired by, beside when */
+/* the commands that may fire a trigger function of ours */
 #define LS_FIRED_INSERT		(1 << TRIGGER_EVENT_INSERT)
 #define LS_FIRED_DELETE		(1 << TRIGGER_EVENT_DELETE)
 #define LS_FIRED_UPDATE		(1 << TRIGGER_EVENT_UPDATE)

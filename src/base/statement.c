@@ -3,8 +3,8 @@
  * statement.c
  *		Statements under way, and one statement told from the next.
  *
- * BEFORE STATEMENT triggers count statements in, AFTER STATEMENT triggers count
- * them out.  What an aborted subtransaction had counted in is taken back.
+ * BEFORE STATEMENT triggers count statements in, AFTER STATEMENT triggers count them
+ * out.  An aborted subtransaction takes back those that began in it.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,11 +16,11 @@
 
 #include "base/transaction.h"
 
-static SubTransactionId *entered = NULL;	/* of each, in which it began */
+static SubTransactionId *entered = NULL;	/* the subtransaction in which each began */
 static int	nentered = 0;
 static int	maxentered = 0;
 
-/* ls_statement_enter counts a statement in. */
+/* ls_statement_enter records that a statement begins. */
 void
 ls_statement_enter(void)
 {
@@ -34,7 +34,7 @@ ls_statement_enter(void)
 	entered[nentered++] = GetCurrentSubTransactionId();
 }
 
-/* ls_statement_leave counts one out. */
+/* ls_statement_leave records that the innermost statement ends. */
 void
 ls_statement_leave(void)
 {
@@ -43,8 +43,9 @@ ls_statement_leave(void)
 }
 
 /*
- * ls_statement_under_way tells whether a statement is: its rows may be in the
- * tables already, but what they bring is not known yet, so nothing must be counted.
+ * ls_statement_under_way tells whether a statement on a table with our triggers is
+ * under way: its rows may be in the tables already but are not processed yet, so
+ * contacts must not be recomputed.
  */
 bool
 ls_statement_under_way(void)
@@ -92,14 +93,17 @@ ls_statement_active(void)
 	return statement;
 }
 
-/* ls_statement_same tells whether two are the same statement. */
+/* ls_statement_same tells whether two identify the same statement. */
 bool
 ls_statement_same(const LsStatement *a, const LsStatement *b)
 {
 	return memcmp(a, b, offsetof(LsStatement, xmin)) == 0;
 }
 
-/* ls_statement_same_snapshot tells whether, beside that, the same rows are seen. */
+/*
+ * ls_statement_same_snapshot tells whether two identify the same statement and see
+ * the same rows.
+ */
 bool
 ls_statement_same_snapshot(const LsStatement *a, const LsStatement *b)
 {

@@ -18,20 +18,18 @@ extern void ls_statement_leave(void);
 extern bool ls_statement_under_way(void);
 extern bool ls_statement_nested(void);
 
-/*
- * Who remembers something for a statement remembers this with it; compared as bytes.
- */
+/* Identifies a statement, for what is cached for one; compared as bytes. */
 typedef struct LsStatement
 {
 	uint64		transaction;
 	TimestampTz start;
 	CommandId	command;
-	/* that much is a statement; the rest says what its snapshot was taken of */
+	/* these identify a statement; the rest says what its snapshot was taken of */
 	TransactionId xmin;
 	TransactionId xmax;
-	uint32		running;		/* of those in between: they only grow fewer */
+	uint32		running;		/* number of transactions in progress in between: it only falls */
 	int32		subrunning;
-	SubTransactionId subid;		/* another one after each that was rolled back */
+	SubTransactionId subid;		/* changes after each subtransaction that is rolled back */
 } LsStatement;
 
 extern LsStatement ls_statement_active(void);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * table_scan.c
- *		Rows of a table of ours, read by an index with the active snapshot.
+ *		Rows of a table of the extension's, read by an index with the active snapshot.
  *
  * The tables of a model belong to its owner, who may have added indexes, rebuilt or
  * dropped those that they were made with, or have had REINDEX CONCURRENTLY
@@ -39,13 +39,13 @@
 
 /* ---------- indexes ---------- */
 
-/* What is looked for: an index over columns of a table that lie side by side */
+/* The index that is wanted: over columns of a table that lie side by side */
 typedef struct Wanted
 {
 	Relation	rel;
 	AttrNumber	first;
 	int			ncolumns;
-	bool		key;			/* one row for each value, and no more columns */
+	bool		key;			/* one row for each value, and no further columns */
 } Wanted;
 
 /*
@@ -86,7 +86,7 @@ is_btree(Oid index)
 	return btree;
 }
 
-/* fits tells whether an index is what is wanted, and whether it is valid. */
+/* fits tells whether an index is the wanted one, and whether it is valid. */
 static bool
 fits(const Wanted *wanted, Oid index, bool *valid)
 {
@@ -134,8 +134,8 @@ is_key(Oid indexid, int ncolumns)
 }
 
 /*
- * find finds an index.  invalid: one that would do if it were valid.  Who has locked
- * the table keeps the index from being dropped.
+ * find finds an index.  invalid: one that would do if it were valid.  The caller's
+ * lock on the table keeps the index from being dropped.
  */
 static Oid
 find(const Wanted *wanted, Oid *invalid)
@@ -160,7 +160,7 @@ find(const Wanted *wanted, Oid *invalid)
 	return found;
 }
 
-/* refuse says that there is no index, and how one is made. */
+/* refuse says that there is no index, and how to create one. */
 static void
 refuse(const Wanted *wanted, Oid invalid)
 {
@@ -189,8 +189,8 @@ refuse(const Wanted *wanted, Oid invalid)
 }
 
 /*
- * ls_table_scan_key_index finds the index by which there is one row of a table for each value
- * of its first columns, in their order; InvalidOid: there is none.
+ * ls_table_scan_key_index finds the index by which there is one row of a table for
+ * each value of its first columns, in their order; InvalidOid: there is none.
  */
 Oid
 ls_table_scan_key_index(Relation rel, int ncolumns)
@@ -199,7 +199,7 @@ ls_table_scan_key_index(Relation rel, int ncolumns)
 	Oid			primary = ls_primary_key_index(rel);
 	Oid			invalid;
 
-	/* nearly always, and asked by every statement */
+	/* nearly always, and every statement comes here */
 	if (is_key(primary, ncolumns))
 		return primary;
 	return find(&wanted, &invalid);
@@ -235,8 +235,8 @@ column_index(Relation rel, AttrNumber column)
 }
 
 /*
- * ls_table_scan_check_index makes sure that a table has its index: of the primary key, which
- * is its first nkey columns, or of the first column where it has none.
+ * ls_table_scan_check_index makes sure that a table has its index: of the primary
+ * key, which is its first nkey columns, or of the first column where it has none.
  */
 void
 ls_table_scan_check_index(Oid table, int nkey)
@@ -282,7 +282,10 @@ ls_table_scan_open(LsTableScan *scan, Oid table, LOCKMODE mode, const LsKeyType 
 				 errmsg("relation with OID %u does not exist", table)));
 }
 
-/* ls_table_scan_empty tells whether a table has never had a row, or been truncated since. */
+/*
+ * ls_table_scan_empty tells whether a table has never had a row, or been truncated
+ * since.
+ */
 bool
 ls_table_scan_empty(const LsTableScan *scan)
 {
@@ -386,9 +389,9 @@ ls_table_scan_next(LsTableScan *scan)
 }
 
 /*
- * ls_table_scan_lock locks the row that was read.  False where it is gone.  As SELECT
- * ... FOR does, it locks the newest version, and at a transaction snapshot fails where
- * the one that was read is not.
+ * ls_table_scan_lock locks the row that was read.  False where it is gone.  Like
+ * SELECT ... FOR UPDATE it locks the newest version, and at a transaction snapshot
+ * fails where that is not the version that was read.
  */
 bool
 ls_table_scan_lock(LsTableScan *scan, LockTupleMode mode)
@@ -406,7 +409,10 @@ ls_table_scan_lock(LsTableScan *scan, LockTupleMode mode)
 	return result == TM_Ok;
 }
 
-/* ls_table_scan_close ends it, and releases a lock of the table unless it is NoLock. */
+/*
+ * ls_table_scan_close ends a scan, and releases the lock on the table unless it is
+ * NoLock.
+ */
 void
 ls_table_scan_close(LsTableScan *scan, LOCKMODE mode)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * table_scan.h
- *		Rows of a table of ours, read by an index with the active snapshot.
+ *		Rows of a table of the extension's, read by an index with the active snapshot.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,7 +3,7 @@
  * time_slice.h
  *		How long something has been going on, and whether that is enough.
  *
- * Measured by a clock that never goes back, whatever is done to the server's.
+ * Measured by a monotonic clock, which does not follow changes of the system's.
  *
  *-------------------------------------------------------------------------
  */

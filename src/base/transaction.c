@@ -56,8 +56,8 @@ ls_subtransaction_run(void (*body) (void *), void *arg)
 }
 
 /*
- * ls_subtransaction_try does so, but for errors that say nothing about what was run, which are
- * passed on.
+ * ls_subtransaction_try runs something like ls_subtransaction_run, and rethrows
+ * errors that say nothing about what was run.
  */
 ErrorData *
 ls_subtransaction_try(void (*body) (void *), void *arg)
@@ -70,8 +70,8 @@ ls_subtransaction_try(void (*body) (void *), void *arg)
 }
 
 /*
- * ls_transaction_wake_worker has a worker look at the database once the transaction is
- * committed: there is a new model, or something else to do.
+ * ls_transaction_wake_worker has the worker woken up once the transaction is
+ * committed: there is a new model, or other work.
  */
 void
 ls_transaction_wake_worker(void)
@@ -96,8 +96,8 @@ ls_transaction_list_add(LsTransactionList *list, void *member)
 }
 
 /*
- * ls_transaction_end is called when a top-level transaction ends.  True: if it is
- * committed a worker is to be woken up.
+ * ls_transaction_end is called when a top-level transaction ends, and tells whether
+ * the worker is to be woken up if it has committed.
  */
 bool
 ls_transaction_end(void)

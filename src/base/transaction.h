@@ -18,9 +18,9 @@ extern uint64 ls_transaction_number(void);
 extern void ls_transaction_wake_worker(void);
 
 /*
- * What belongs to subtransactions.  Each member begins with the SubTransactionId of
- * its own, which goes to the parent with one that commits; one that aborts takes its
- * members with it.  The oldest is the first.
+ * What belongs to subtransactions.  Each member begins with its SubTransactionId,
+ * which changes to the parent's when the subtransaction commits; an abort removes its
+ * members.  The oldest is the first.
  */
 typedef struct LsTransactionList
 {

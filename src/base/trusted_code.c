@@ -3,11 +3,11 @@
  * trusted_code.c
  *		Whose functions may run with the rights of a role.
  *
- * Expressions, casts, and the constraints of domains run functions.  Where they
- * are evaluated as a model's owner, a function of a role that does not have that
- * role's privileges would lend them to its owner, so such functions are looked
- * for before (reachable_code.c).  Functions in C, and those of the server itself, can be written by
- * superusers only, and are trusted whichever role owns them.
+ * Expressions, casts, and the constraints of domains run functions.  Where they are
+ * evaluated as a model's owner, a function of a role that does not have that role's
+ * privileges would lend them to its owner, so such functions are looked for first
+ * (reachable_code.c).  Functions in C, and those of the server itself, can be written
+ * by superusers only, and are trusted whichever role owns them.
  *
  *-------------------------------------------------------------------------
  */
@@ -82,7 +82,7 @@ ls_trust_function_owner(Oid function)
 	return owner;
 }
 
-/* ls_trust_table_owner gives the owner of a table; invalid where it is gone. */
+/* ls_trust_table_owner gives the owner of a table; InvalidOid where it is gone. */
 Oid
 ls_trust_table_owner(Oid relid)
 {

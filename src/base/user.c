@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * user.c
- *		Whose rights the code uses.
+ *		The user that the code runs as.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,14 +14,14 @@
 #define LS_SEARCH_PATH	"pg_catalog, pg_temp"
 
 /*
- * Whether it is leadscore itself that writes to its tables.  An error takes it
- * back to what it was when the subtransaction began.
+ * Whether leadscore itself writes to its tables.  An error sets it back to what it
+ * was when the subtransaction began.
  */
 static bool engine = false;
 
 static List *engine_before = NIL;	/* of int, a subtransaction each, innermost last */
 
-/* ls_user_is_engine tells whether leadscore itself is at work on its tables. */
+/* ls_user_is_engine tells whether leadscore itself writes to its tables. */
 bool
 ls_user_is_engine(void)
 {
@@ -56,9 +56,9 @@ ls_user_end_transaction(void)
 }
 
 /*
- * switch_to takes the rights of another role, with search_path pinned, and says
- * what has to be put back.  A new level of settings is begun where functions of
- * that role's may leave others behind, or the path is not pinned yet.
+ * switch_to switches to another role, with search_path pinned, and saves what has to
+ * be restored.  A new GUC nest level begins where functions of that role may leave
+ * changed settings behind, or the path is not pinned yet.
  */
 static void
 switch_to(Oid role, int flags, LsUser *saved)
@@ -83,8 +83,8 @@ switch_to(Oid role, int flags, LsUser *saved)
 }
 
 /*
- * ls_user_switch takes the rights of another role, for work on our own tables.
- * Row security and the caller's search_path play no part in it.
+ * ls_user_switch switches to another role, for work on our own tables.  Row security
+ * and the caller's search_path have no effect on it.
  */
 void
 ls_user_switch(Oid role, LsUser *saved)
@@ -94,9 +94,9 @@ ls_user_switch(Oid role, LsUser *saved)
 }
 
 /*
- * ls_user_switch_untrusted takes the rights of a role whose code is to be run, in a
- * context in which it can neither switch to another user nor leave something behind
- * that is run as another.
+ * ls_user_switch_untrusted switches to a role whose code is to run, in a context in
+ * which it can neither switch to another user nor leave something behind that runs as
+ * another.
  */
 void
 ls_user_switch_untrusted(Oid role, LsUser *saved)
@@ -105,9 +105,9 @@ ls_user_switch_untrusted(Oid role, LsUser *saved)
 }
 
 /*
- * ls_user_switch_to_owner takes the rights of a role that owns tables of a model, to
- * read and write them, as referential integrity does: whatever the owner has put
- * on them (triggers, rules, policies, expressions of indexes) is run as the owner.
+ * ls_user_switch_to_owner switches to a role that owns tables of a model, to read and
+ * write them, as referential integrity does: whatever the owner has put on them
+ * (triggers, rules, policies, expressions of indexes) runs as the owner.
  */
 void
 ls_user_switch_to_owner(Oid owner, LsUser *saved)
@@ -116,9 +116,9 @@ ls_user_switch_to_owner(Oid owner, LsUser *saved)
 }
 
 /*
- * ls_user_switch_to_compute does so for code that is to give a value and do nothing
- * else, such as the expression of a rule: what is called immutable may write all
- * the same.  What it tells the client is kept from those who are not to see what
+ * ls_user_switch_to_compute switches to a role whose code is to give a value and do
+ * nothing else, such as the expression of a rule: a function that is marked immutable
+ * may write all the same.  Its messages are kept from clients that may not see what
  * the role may read.
  */
 void
@@ -136,7 +136,7 @@ ls_user_switch_to_compute(Oid role, LsUser *saved)
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* ls_user_stay keeps the identity, and begins a level of settings. */
+/* ls_user_stay keeps the user, and begins a GUC nest level. */
 void
 ls_user_stay(LsUser *saved)
 {
@@ -146,7 +146,7 @@ ls_user_stay(LsUser *saved)
 	saved->guc_nest = NewGUCNestLevel();
 }
 
-/* ls_user_restore goes back to the identity that was saved. */
+/* ls_user_restore restores the user that was saved. */
 void
 ls_user_restore(const LsUser *saved)
 {

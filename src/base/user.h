@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * user.h
- *		Whose rights the code uses.
+ *		The user that the code runs as.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,8 +10,8 @@
 
 #include "postgres.h"
 /*
- * Whose rights the code uses, saved to be put back.  An error needs no
- * putting back: aborting the (sub)transaction restores user and settings.
+ * The current user, saved to be restored.  After an error nothing has to be restored:
+ * aborting the (sub)transaction restores user and settings.
  */
 typedef struct LsUser
 {

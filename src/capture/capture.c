@@ -3,35 +3,34 @@
  * capture.c
  *		Triggers on event and contact tables: rows in, changes out.
  *
- * What a statement inserts is added to the scores when its AFTER trigger
- * fires.  What it updates, deletes or truncates cannot be added: the contacts
- * concerned are deferred, and recomputed from their events when the outermost
- * statement has fired all of its triggers.  Recomputing them at once would be
- * wrong: INSERT ... ON CONFLICT DO UPDATE and MERGE fire the UPDATE trigger
- * before the INSERT trigger, so that rows already in the table would be
- * counted and then added.
+ * What a statement inserts is added to the scores when its AFTER trigger fires.  What
+ * it updates, deletes or truncates cannot be added: the contacts concerned are
+ * deferred, and recomputed from their events when the outermost statement has fired all
+ * of its triggers.  Recomputing them at once would be wrong: INSERT ... ON CONFLICT DO
+ * UPDATE and MERGE fire the UPDATE trigger before the INSERT trigger, so that rows
+ * already in the table would be counted and then added.
  *
- * What goes from a source that keeps what is deleted becomes purged contributions
+ * Rows deleted from a source that keeps their points become purged contributions
  * instead, and TRUNCATE reads the table before it is emptied (purge.c).
  *
  * The way of one INSERT:
  *	1. BEFORE: statements under way + 1 (base/statement.c)
  *	2. AFTER: locks RowExclusive on the score tables, models by oid
- *	3. each row is shown to the rules of each source and added to what is deferred
+ *	3. each row is matched with the rules of each source and added to what is deferred
  *	   about its contact (tables/deferred.c)
- *	4. statements under way - 1; at 0, what is deferred is done (flush_deferred.c): contacts
- *	   in the order of their key: lock, merge, evaluate, write
+ *	4. statements under way - 1; at 0, deferred changes are applied (flush_deferred.c):
+ *	   contacts in the order of their key: lock, merge, evaluate, write
  *
- * Where a source is queued, and under a transaction snapshot, what would be written
- * to scores becomes pending (pending_table.c), and is merged later by others.
+ * If a source is queued, and under a transaction snapshot, changes of scores are
+ * enqueued (pending_table.c), to be merged later.
  *
- * Rows of a table that is a part of others which feed nothing (ancestor.c) may be
- * written through those.  Their statement triggers fire then, in which a row does
- * not tell from which table it is.  So each such row is taken up by a trigger for
- * each row, however it was written, and the statement triggers pass over it; what
- * is deferred then is done when a statement trigger fires, which the tables above
- * have too.  What a subscription applies fires no statement trigger at all
- * (replication.c): it becomes pending row by row.
+ * Rows of a table may be written through its ancestors that feed nothing themselves
+ * (ancestor.c).  Then the ancestors' statement triggers fire, whose transition tables
+ * do not tell the table of a row.  So each row of such a table is captured by a row
+ * trigger, however it was written, and statement triggers skip it; what is deferred is
+ * applied when a statement trigger fires, which the ancestors have, too.  What a
+ * subscription applies fires no statement triggers at all (replication.c): it is
+ * enqueued row by row.
  *
  *-------------------------------------------------------------------------
  */
@@ -66,12 +65,12 @@ PG_FUNCTION_INFO_V1(ls_enter);
 PG_FUNCTION_INFO_V1(ls_capture);
 PG_FUNCTION_INFO_V1(ls_leave);
 
-/* of LsCapture: tables of which rows came one by one */
+/* of LsCapture: tables with row triggers whose rows were captured */
 static LsTransactionList row_captures;
 
 /* ---------- rows ---------- */
 
-/* is_restored tells whether something of a model may still come from a dump. */
+/* is_restored tells whether rows of a model are still to be restored from a dump. */
 static bool
 is_restored(const LsModel *model)
 {
@@ -80,7 +79,7 @@ is_restored(const LsModel *model)
 	return row && ls_restore_under_way(row);
 }
 
-/* ls_capture_begin gets ready for rows of a table, in the current memory context. */
+/* ls_capture_begin prepares to capture rows of a table, in the current memory context. */
 void
 ls_capture_begin(LsCapture *capture, Relation rel, bool replica)
 {
@@ -114,7 +113,7 @@ ls_capture_begin(LsCapture *capture, Relation rel, bool replica)
 	capture->matches = palloc(sizeof(LsMatch) * most);
 }
 
-/* ls_capture_end reports what was wrong with rules, and is done with the table. */
+/* ls_capture_end reports failures of rules, and releases the table. */
 void
 ls_capture_end(LsCapture *capture)
 {
@@ -124,14 +123,14 @@ ls_capture_end(LsCapture *capture)
 	ls_table_cache_release(capture->table);
 }
 
-/* kind_of tells what becomes of what rows bring. */
+/* kind_of tells where the changes that rows cause go. */
 static LsDeferredKind
 kind_of(const LsCapture *capture, const LsBinding *binding)
 {
 	return capture->models[binding->model].pending ? LS_DEFERRED_PENDING : LS_DEFERRED_WRITE;
 }
 
-/* ls_capture_add adds the event that a row of a source is. */
+/* ls_capture_add defers the event of a row. */
 void
 ls_capture_add(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slot,
 			   LsDeferredKind kind)
@@ -155,7 +154,7 @@ ls_capture_add(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slo
 	MemoryContextSwitchTo(old);
 }
 
-/* add_contact takes up what a new row of the contact table says. */
+/* add_contact defers what a new row of the contact table says. */
 static void
 add_contact(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slot)
 {
@@ -170,7 +169,7 @@ add_contact(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slot)
 		return;
 	set = ls_deferred_set(model, kind, NULL);
 	item = ls_deferred_contact(set, contact);
-	/* a trigger of the user's may write the same row, before or after us */
+	/* a user's trigger may update the same row, before or after this one */
 	if (kind == LS_DEFERRED_PENDING || ls_statement_nested())
 	{
 		item->recompute_profile = true;
@@ -182,7 +181,7 @@ add_contact(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slot)
 	MemoryContextSwitchTo(old);
 }
 
-/* ls_capture_recompute has the contact of a row recomputed. */
+/* ls_capture_recompute defers a recompute of the contact of a row. */
 void
 ls_capture_recompute(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slot,
 					 LsDeferredKind kind)
@@ -201,7 +200,7 @@ ls_capture_recompute(LsCapture *capture, const LsBinding *binding, TupleTableSlo
 		item->recompute = capture->models[binding->model].reads = true;
 }
 
-/* recompute_row shows a row that was changed in whichever way. */
+/* recompute_row defers a recompute for a changed row. */
 static void
 recompute_row(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 {
@@ -209,7 +208,7 @@ recompute_row(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 						 kind_of(capture, binding));
 }
 
-/* lock_to_read locks what contacts will be recomputed from. */
+/* lock_to_read locks the tables from which deferred contacts will be recomputed. */
 static void
 lock_to_read(LsCapture *capture)
 {
@@ -218,7 +217,7 @@ lock_to_read(LsCapture *capture)
 			ls_flush_lock(capture->table->models[i]);
 }
 
-/* show_insert shows a new row to one of those that are bound to the table. */
+/* show_insert captures an inserted row for one binding of the table. */
 static void
 show_insert(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 {
@@ -233,7 +232,7 @@ show_insert(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 		add_contact(capture, binding, ls_table_cache_row(binding, slot));
 }
 
-/* show_delete shows a deleted one, which may give a purged contribution. */
+/* show_delete captures a deleted row, which may give a purged contribution. */
 static void
 show_delete(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 {
@@ -244,7 +243,7 @@ show_delete(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 		recompute_row(capture, binding, slot);
 }
 
-/* show_update shows an updated one, but for columns that no rule looks at. */
+/* show_update captures an updated row, unless no rule reads what was changed. */
 static void
 show_update(LsCapture *capture, LsBinding *binding, TupleTableSlot *old, TupleTableSlot *new)
 {
@@ -258,9 +257,9 @@ show_update(LsCapture *capture, LsBinding *binding, TupleTableSlot *old, TupleTa
 /* ---------- statements ---------- */
 
 /*
- * A transition table is shared with other triggers, hence a read pointer of
- * our own; expressions of rules may run code that reads the same table, hence
- * it is chosen again for every row.
+ * A transition table is shared with other triggers, hence a read pointer of its own;
+ * expressions of rules may run code that reads the same table, hence the pointer is
+ * selected again for every row.
  */
 typedef struct Rows
 {
@@ -288,7 +287,7 @@ next_row(Rows *rows)
 	return tuplestore_gettupleslot(rows->store, true, false, rows->slot);
 }
 
-/* show_all shows each row to what is bound to the table. */
+/* show_all captures each row for the bindings of the table. */
 static void
 show_all(LsCapture *capture, Tuplestorestate *store,
 		 void (*show) (LsCapture *, LsBinding *, TupleTableSlot *))
@@ -307,9 +306,9 @@ show_all(LsCapture *capture, Tuplestorestate *store,
 }
 
 /*
- * show_updates shows updated rows.  Old and new ones are compared as they come: even
- * if two that do not belong together were, taking the one away and adding the other
- * changes nothing where they are the same to the rules.
+ * show_updates captures updated rows.  Old and new rows are compared pairwise in the
+ * order of the transition tables.  If a pair is not of the same row, skipping it is
+ * right nevertheless: to the rules both are equal.
  */
 static void
 show_updates(LsCapture *capture, Tuplestorestate *old_store, Tuplestorestate *new_store)
@@ -336,11 +335,11 @@ show_updates(LsCapture *capture, Tuplestorestate *old_store, Tuplestorestate *ne
 	ExecDropSingleTupleTableSlot(new_rows.slot);
 }
 
-/* ---------- rows that come one by one ---------- */
+/* ---------- rows of row triggers ---------- */
 
 /*
- * row_capture gives that of a table of which rows come one by one in this
- * subtransaction, with which it ends.
+ * row_capture gives the capture of a table in this subtransaction, for rows of row
+ * triggers; it ends with the subtransaction.
  */
 static LsCapture *
 row_capture(TriggerData *trigger)
@@ -368,7 +367,7 @@ row_capture(TriggerData *trigger)
 	return capture;
 }
 
-/* end_row_captures is done with those of this subtransaction. */
+/* end_row_captures ends the captures of this subtransaction. */
 static void
 end_row_captures(void)
 {
@@ -387,10 +386,11 @@ end_row_captures(void)
 }
 
 /*
- * show_row shows what happened to a row.  Where no statement is known to be under
- * way, other rows of it may be in the table already: none of them can be added, but
- * by a replica, whose rows become pending one by one.  A row that goes to another
- * partition gives no purged contributions.
+ * show_row captures the row of a row trigger.  If no statement is known to be under
+ * way, other rows of the same statement may be in the table already: inserted rows
+ * cannot be added then, but their contacts are recomputed.  A replica's rows are
+ * enqueued one by one. A row that is moved to another partition gives no purged
+ * contribution.
  */
 static void
 show_row(LsCapture *capture, LsBinding *binding, const TriggerData *trigger)
@@ -408,7 +408,7 @@ show_row(LsCapture *capture, LsBinding *binding, const TriggerData *trigger)
 		recompute_row(capture, binding, trigger->tg_trigslot);
 }
 
-/* ls_capture_row fires AFTER a row of a table that may be written through others. */
+/* ls_capture_row captures a row of a table that may be written through its ancestors. */
 void
 ls_capture_row(TriggerData *trigger)
 {
@@ -420,7 +420,7 @@ ls_capture_row(TriggerData *trigger)
 	lock_to_read(capture);
 }
 
-/* ls_capture_replicated fires AFTER a row was written by a replica. */
+/* ls_capture_replicated captures a row that was written by a replica. */
 void
 ls_capture_replicated(TriggerData *trigger)
 {
@@ -439,7 +439,7 @@ ls_capture_replicated(TriggerData *trigger)
 #define ALL_COMMANDS \
 	(LS_FIRED_INSERT | LS_FIRED_UPDATE | LS_FIRED_DELETE | LS_FIRED_TRUNCATE)
 
-/* ls_enter fires BEFORE a statement. */
+/* ls_enter is leadscore_internal.enter(), BEFORE each statement. */
 Datum
 ls_enter(PG_FUNCTION_ARGS)
 {
@@ -471,7 +471,7 @@ no_rows(TriggerData *trigger)
 	return tuplestore_tuple_count(rows) == 0;
 }
 
-/* leave does what the statement has left, and ends what came row by row. */
+/* leave applies what the statement has deferred, and ends captures of row triggers. */
 static Datum
 leave(void)
 {
@@ -480,7 +480,7 @@ leave(void)
 	return PointerGetDatum(NULL);
 }
 
-/* ls_capture fires AFTER a statement. */
+/* ls_capture is leadscore_internal.capture(), AFTER each statement. */
 Datum
 ls_capture(PG_FUNCTION_ARGS)
 {
@@ -502,7 +502,10 @@ ls_capture(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* ls_leave fires AFTER a statement on a table above one that feeds a model. */
+/*
+ * ls_leave is leadscore_internal.leave(), AFTER each statement on a table above one
+ * that feeds a model.
+ */
 Datum
 ls_leave(PG_FUNCTION_ARGS)
 {
@@ -511,7 +514,10 @@ ls_leave(PG_FUNCTION_ARGS)
 	return leave();
 }
 
-/* ls_capture_before_commit: triggers may have been disabled in between. */
+/*
+ * ls_capture_before_commit flushes the rest, as triggers may have been disabled
+ * meanwhile.
+ */
 void
 ls_capture_before_commit(void)
 {

@@ -16,21 +16,18 @@
 #include "capture/table_cache.h"
 #include "tables/deferred.h"
 
-/* One of the models of a table of which rows are on their way */
+/* One of the models of a table whose rows are captured */
 typedef struct LsCapturedModel
 {
-	bool		pending;		/* what rows bring becomes pending: as a source says,
-								 * as the transaction might not write what others wrote
-								 * since it began, or for a replica */
-	bool		recompute;		/* all rows, as they and the scores may come from a dump,
-								 * or nothing of it is stored: that is pending, too */
+	bool		pending;		/* enqueued: queued source, transaction snapshot, replica */
+	bool		recompute;		/* contacts are recomputed: restore or model fault */
 	bool		reads;			/* a contact is to be recomputed from its events */
 } LsCapturedModel;
 
-/* Rows of a table on their way */
+/* The capture of rows of a table */
 typedef struct LsCapture
 {
-	SubTransactionId subid;		/* where they come one by one */
+	SubTransactionId subid;		/* of the rows of row triggers */
 	bool		replica;
 	Relation	rel;
 	LsTable    *table;

@@ -3,16 +3,17 @@
  * drop_partition.c
  *		Partitions and children of event tables that are dropped: a purge.
  *
- * A part of an attached table that is dropped leaves what its rows gave; where their
- * points shall go, it is detached first.  So before a command drops tables,
- * those of its tables that are a part of a source are read, and what their rows
- * gave is kept.  The rows of an attached table itself go with their source.
+ * The points of a dropped partition or child of an attached table stay, unless it is
+ * detached before.  So before a command drops tables, the partitions and children
+ * of sources among them are read, and their rows become purged contributions.  Rows of
+ * the attached table itself are dropped with their source.
  *
- * This is known before DROP TABLE, DROP SCHEMA and DROP OWNED.  What reaches a
- * part in another way (DROP EXTENSION, DROP TYPE ... CASCADE) is noticed when it
- * is gone, and then its points are taken away.
+ * This is done for DROP TABLE, DROP SCHEMA and DROP OWNED.  A partition that is dropped
+ * in another way (DROP EXTENSION, DROP TYPE ... CASCADE) is found missing afterwards,
+ * and its points are retracted.
  *
- * Locks: as the command will take them, for those who may drop the table.
+ * Locks are those that the command will take, and are taken only if the role may drop
+ * the table.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,7 +36,6 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
-#include "base/relation.h"
 #include "base/transaction.h"
 #include "definitions/locks.h"
 #include "definitions/rights.h"
@@ -45,7 +45,7 @@
 static List *read_before = NIL;
 static uint64 read_in = 0;
 
-/* ls_drop_purged tells whether what a dropped table gave has become purged contributions. */
+/* ls_drop_purged tells whether a dropped table's rows became purged contributions. */
 bool
 ls_drop_purged(Oid relation)
 {
@@ -67,21 +67,9 @@ remember(Oid relation)
 	MemoryContextSwitchTo(old);
 }
 
-/* feeds tells whether a table, or what is below it, feeds a model. */
-static bool
-feeds(Oid relation)
-{
-	ListCell   *lc;
-
-	foreach(lc, ls_relation_tree(relation))
-		if (ls_source_relation_rows(lfirst_oid(lc)) != NIL)
-			return true;
-	return false;
-}
-
 /*
- * lock_table locks a table that is to be dropped, and gives what is below it.  NIL
- * where it is gone meanwhile.
+ * lock_table locks a table that is to be dropped, with its descendants, and gives all
+ * of them.  NIL if it has been dropped meanwhile.
  */
 static List *
 lock_table(Oid relation)
@@ -104,7 +92,7 @@ ls_drop_named(const DropStmt *stmt)
 		RangeVar   *name = makeRangeVarFromNameList(lfirst(lc));
 		Oid			relation = RangeVarGetRelid(name, NoLock, true);
 
-		if (OidIsValid(relation) && feeds(relation) && ls_rights_may_drop_table(relation))
+		if (OidIsValid(relation) && ls_source_feeds(relation) && ls_rights_may_drop_table(relation))
 			relations = list_append_unique_oid(relations, relation);
 	}
 	return relations;
@@ -141,7 +129,7 @@ owner_goes(const DropOwnedStmt *stmt, Oid relation)
 	return false;
 }
 
-/* in_bulk gives the tables that feed models and go with a schema or an owner. */
+/* in_bulk gives the tables that feed models and are dropped with a schema or an owner. */
 static List *
 in_bulk(const Node *stmt)
 {
@@ -161,7 +149,7 @@ in_bulk(const Node *stmt)
 	return relations;
 }
 
-/* dropped_by gives the tables that a command will drop, and that feed models. */
+/* dropped_by gives the tables that a command will drop and that feed models. */
 static List *
 dropped_by(const Node *stmt)
 {
@@ -177,8 +165,9 @@ dropped_by(const Node *stmt)
 }
 
 /*
- * lock_models locks the models that go with their contact tables, with all that
- * loses its triggers, before one of their tables is held against everybody.
+ * lock_models locks the models that are removed with their contact tables, and all
+ * tables that lose their triggers by that, before a table is locked in ACCESS EXCLUSIVE
+ * mode.
  */
 static void
 lock_models(List *relations)
@@ -197,8 +186,8 @@ lock_models(List *relations)
 }
 
 /*
- * ls_drop_purge keeps what the rows of tables gave that a command is about to
- * drop.
+ * ls_drop_purge turns rows of tables that a command is about to drop into purged
+ * contributions.
  */
 void
 ls_drop_purge(const Node *stmt)

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * flush_deferred.c
- *		What statements have left (tables/deferred.c) is done.
+ *		Applies what statements have deferred (tables/deferred.c).
  *
- * Rows of pending_<model> and of purged contributions are only inserted: that is done
- * when each statement ends.  Scores are written when no statement is under way any
- * more, model by model and contact by contact, in the order in which all lock them.
+ * Rows of pending_<model> and purged contributions are only inserted, when each
+ * statement ends.  Scores are written when no statement is under way any more, model by
+ * model and contact by contact, in the order in which all sessions lock them.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,8 +39,8 @@ insert_pending(LsRowWriter *table, const LsModel *model, const LsDeferred *item)
 }
 
 /*
- * insert_rows inserts what this subtransaction has left in a set.  Nobody is waited
- * for, so the order is of no matter.
+ * insert_rows inserts what this subtransaction has deferred in a set.  INSERTs do not
+ * wait, so their order does not matter.
  */
 static void
 insert_rows(LsDeferredSet *set)
@@ -70,7 +70,10 @@ insert_rows(LsDeferredSet *set)
 		ls_row_writer_close(purged);
 }
 
-/* ls_flush_rows inserts what this subtransaction has left for pending_<model> and such. */
+/*
+ * ls_flush_rows inserts the rows of pending_<model> and the purged contributions that
+ * this subtransaction has deferred.
+ */
 void
 ls_flush_rows(void)
 {
@@ -95,7 +98,7 @@ by_contact(const void *a, const void *b, void *arg)
 						  (*(LsDeferred *const *) b)->contact);
 }
 
-/* of_profile tells whether it was a change of the contact table. */
+/* of_profile tells whether an item comes from the contact table only. */
 static bool
 of_profile(const LsDeferred *item)
 {
@@ -132,8 +135,9 @@ write_contact(LsScoreWriter *writer, const LsDeferred *item)
 }
 
 /*
- * drop_merges leaves to the worker what is pending, where another session has locked
- * what contacts would be recomputed from: we may hold a table that it waits for.
+ * drop_merges leaves pending changes to the worker if another session has locked a
+ * table from which contacts would be recomputed: it may wait for a table that is locked
+ * here.
  */
 static void
 drop_merges(LsModel *model, LsDeferredSet *set)
@@ -166,8 +170,8 @@ write_contacts(LsModel *model, LsDeferredSet *set)
 }
 
 /*
- * write_set does what was left of one model.  Its score table was locked when the
- * model was read: if nothing has changed that since, it is still the newest.
+ * write_set applies the deferred changes of one model.  Its score table was locked when
+ * the model was read: unless invalidated since, it is the newest version.
  */
 static void
 write_set(LsDeferredSet *set)
@@ -192,7 +196,7 @@ write_set(LsDeferredSet *set)
 	}
 }
 
-/* write_scores does what was left, when no statement is under way. */
+/* write_scores applies all deferred changes of scores, when no statement is under way. */
 static void
 write_scores(void)
 {
@@ -209,8 +213,9 @@ write_scores(void)
 }
 
 /*
- * ls_flush_statement does what a statement that ends has left, and if it is the
- * outermost, all the others.  One of a replica, a TRUNCATE, was not counted in.
+ * ls_flush_statement inserts what a statement has deferred when it ends, and writes
+ * scores if it is the outermost.  A replica's TRUNCATE was not counted in by
+ * ls_enter().
  */
 void
 ls_flush_statement(void)
@@ -222,7 +227,10 @@ ls_flush_statement(void)
 		write_scores();
 }
 
-/* ls_flush_before_commit: triggers may have been disabled in between. */
+/*
+ * ls_flush_before_commit flushes the rest, as triggers may have been disabled
+ * meanwhile.
+ */
 void
 ls_flush_before_commit(void)
 {
@@ -236,9 +244,9 @@ ls_flush_before_commit(void)
 }
 
 /*
- * ls_flush_lock locks what contacts are recomputed from that this subtransaction has
- * left.  Where another session holds or waits for one of these tables, it may want
- * what we hold: then they become pending instead.
+ * ls_flush_lock locks the tables from which the contacts that this subtransaction has
+ * deferred are recomputed.  If another session holds or waits for one of these locks,
+ * it may wait for this transaction: then the recomputes are enqueued instead.
  */
 void
 ls_flush_lock(LsModel *model)

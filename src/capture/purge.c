@@ -1,16 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * purge.c
- *		Tables that are emptied or dropped: purged contributions, or recomputation.
+ *		Tables that are truncated or dropped: purged contributions, or recomputation.
  *
- * Where a source keeps what is deleted, rows that go are shown to the rules as
- * new ones are, and what they give becomes purged contributions (purged_table.c).
+ * If a source keeps the points of deleted rows, these rows are matched with the rules
+ * as new ones are, and become purged contributions (purged_table.c).
  *
- * TRUNCATE and DROP TABLE take all rows of a table, under a lock that nobody
- * gets past.  So they read the table before it goes, and then only insert: a row of
- * purged contributions, or one of pending_<model> that has the contact recomputed.
- * They wait for no other table and for no contact, so they never wait in a circle
- * with those who write to the other tables of a model.
+ * TRUNCATE and DROP TABLE remove all rows of a table, under an ACCESS EXCLUSIVE lock.
+ * So they read the table before, and then only insert rows: purged contributions, or
+ * pending recomputes of contacts.  They wait for no other table and for no contact, so
+ * there is no deadlock with sessions that write to the other tables of a model.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,10 +29,10 @@
 #include "capture/flush_deferred.h"
 #include "tables/purged_table.h"
 
-/* as many contacts are recomputed at once, others by the worker */
+/* how many contacts are recomputed at once; more are left to the worker */
 #define FEW_CONTACTS	10000
 
-/* What is to be done about the rows of a table that goes, for one binding */
+/* What happens to the effect of a removed table's rows, for one binding */
 typedef enum Fate
 {
 	FATE_NONE,
@@ -42,8 +41,8 @@ typedef enum Fate
 } Fate;
 
 /*
- * show_rows reads the table with the newest snapshot, whatever the transaction
- * sees: neither TRUNCATE nor DROP asks for that.
+ * show_rows reads the table with the newest snapshot, whatever that of the transaction:
+ * neither TRUNCATE nor DROP TABLE respects it.
  */
 static void
 show_rows(LsCapture *capture, const Fate *fates)
@@ -74,13 +73,13 @@ show_rows(LsCapture *capture, const Fate *fates)
 }
 
 /*
- * fate_of tells what is to be done about the rows for one binding: for tables that
- * are dropped, what was asked for in dropped only.
+ * fate_of decides, for one binding, between a purged contribution, a recompute and
+ * nothing.
  */
 static Fate
 fate_of(const LsCapture *capture, const LsBinding *binding, const List *dropped)
 {
-	/* what is dropped with all of its source is not kept */
+	/* rows that are dropped together with their source leave no contributions */
 	if (dropped != NIL)
 		return binding->source && !list_member_oid(dropped, binding->source->relation) ?
 			FATE_KEEP : FATE_NONE;
@@ -90,8 +89,8 @@ fate_of(const LsCapture *capture, const LsBinding *binding, const List *dropped)
 }
 
 /*
- * merge_few has what is pending merged when the statement has ended, as far as no
- * lock is in the way, where it is of few contacts; else the worker does that.
+ * merge_few has pending recomputes merged when the statement ends, as far as that does
+ * not wait for locks, if they are of few contacts; else the worker merges them.
  */
 static void
 merge_few(LsCapture *capture)
@@ -110,10 +109,10 @@ merge_few(LsCapture *capture)
 }
 
 /*
- * ls_purge_read reads a table that goes, under a lock against everybody, and
- * does what has to be done about its rows.  dropped are the tables that are
- * dropped with it, or NIL, where it is only emptied.  True where what was
- * dropped has been kept for all to whom it was of interest.
+ * ls_purge_read reads a table that is about to be truncated or dropped, under an ACCESS
+ * EXCLUSIVE lock, and inserts purged contributions or pending recomputes.  dropped are
+ * the tables that are dropped together, or NIL for TRUNCATE.  True if all rows of
+ * sources became purged contributions.
  */
 bool
 ls_purge_read(Relation rel, const List *dropped)

@@ -1,4 +1,4 @@
--- Contacts about which nothing is to be kept.
+-- The removal of a contact from all tables of a model.
 
 CREATE FUNCTION leadscore.erase_contact(model text, contact anyelement) RETURNS bigint
 	LANGUAGE c

@@ -1,20 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * replication.c
- *		Rows that logical replication brings, and its subscriptions.
+ *		Rows that logical replication applies, and subscriptions.
  *
- * What a subscription applies fires no statement triggers, neither when it
- * copies a table at first nor later, but row triggers that are enabled for
- * replicas.  So there is one of them on each table that has rows: it fires for
- * what is applied and in sessions that set session_replication_role to replica,
- * where the statement triggers (capture.c) do not, and never where they do.
- * Each row is thus seen once.
+ * What a subscription applies, in the initial copy of a table or later, fires no
+ * statement triggers, but row triggers that are enabled for replicas.  So each table
+ * that has rows has such a trigger: it fires for applied rows and in sessions that set
+ * session_replication_role to replica, where the statement triggers (capture.c) do not
+ * fire, and never where they do.  Each row is thus captured once.
  *
- * What a row brings becomes pending (pending_table.c), to be merged later.  So who
- * applies waits for nobody: neither for the rows of contacts, nor in circles.
+ * Changes are enqueued (pending_table.c), to be merged later.  So an apply worker waits
+ * for no contact's row and takes part in no deadlock.
  *
  * TRUNCATE is applied with its statement triggers: one more fires before it for
- * replicas, and that after it for all.
+ * replicas, and the one after it for all sessions.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,9 +37,9 @@ PG_FUNCTION_INFO_V1(ls_apply);
 PG_FUNCTION_INFO_V1(ls_subscribed);
 
 /*
- * ls_apply fires AFTER a row was written by a replica.  It is enabled for others,
- * too, where a table may be written through one that feeds nothing; what they write
- * to others the statement triggers see to.
+ * ls_apply is leadscore_internal.apply(), AFTER each row of a replica; and of ordinary
+ * sessions, too, if the table may be written through an ancestor that feeds nothing.
+ * Otherwise statement triggers capture the rows of ordinary sessions.
  */
 Datum
 ls_apply(PG_FUNCTION_ARGS)
@@ -78,7 +77,9 @@ adds_tables(Node *command)
 	}
 }
 
-/* refuse says which table of ours a subscription would write, if any. */
+/*
+ * refuse_own_tables throws an error if a subscription would write a table of leadscore.
+ */
 static void
 refuse_own_tables(void)
 {
@@ -101,8 +102,8 @@ refuse_own_tables(void)
 }
 
 /*
- * ls_subscribed looks at what was subscribed to: what a publication FOR ALL
- * TABLES has of ours must not be written here.
+ * ls_subscribed is leadscore_internal.subscribed(), an event trigger: it refuses tables
+ * of leadscore that a publication FOR ALL TABLES contains.
  */
 Datum
 ls_subscribed(PG_FUNCTION_ARGS)

@@ -1,4 +1,4 @@
--- Rows that logical replication brings, and its subscriptions.
+-- Rows that logical replication applies, and subscriptions.
 
 CREATE FUNCTION leadscore_internal.apply() RETURNS trigger
 	LANGUAGE c
@@ -21,7 +21,6 @@ ALTER EVENT TRIGGER leadscore_subscribed ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER leadscore_subscribed IS
 	'leadscore: subscriptions leave its own tables alone';
 
--- Rows without a key could not be changed where they are published, as FOR ALL
--- TABLES does.
+-- Rows without a key could not be updated or deleted in a publication FOR ALL TABLES.
 ALTER TABLE leadscore_internal.lead_relation REPLICA IDENTITY FULL;
 ALTER TABLE leadscore_internal.lead_rule_error REPLICA IDENTITY FULL;

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * restore.c
- *		Rows that a dump brings.
+ *		Rows that a dump restores.
  *
- * A restore is known by its target: INSERT and COPY into a base table are of a
- * restore, in any session, but for leadscore itself; into a view they are an
- * ordinary change.  A restored row is taken as it is, from a role with the privileges of
- * the model's owner.  Rows may come before that of their model: they are kept, and not
- * used until it is there.  The models meanwhile: restore_state.c.
+ * A restore is known by its target: INSERT and COPY into a base table are a restore, in
+ * any session, except for leadscore itself; into a view they are an ordinary change.  A
+ * restored row is stored as it is, from a role with the privileges of the model's
+ * owner.  Rows may be restored before that of their model, and are not used until then.
+ * For models that are being restored see restore_state.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -44,7 +44,7 @@ PG_FUNCTION_INFO_V1(ls_restored);
 #define TRIGGER "restore_row"
 #define STATEMENT_TRIGGER "restore_models"
 
-/* The sequences of base tables, and which columns have their numbers */
+/* The columns of base tables whose numbers are those of sequences */
 static const struct
 {
 	const char *table;
@@ -65,8 +65,8 @@ static const struct
 };
 
 /*
- * move_sequences has sequences go on after the numbers of a row.  Each is looked at once in a
- * session, as rows come in ascending order mostly.
+ * move_sequences advances sequences past the numbers of a row.  It remembers the
+ * highest numbers of the session, as most rows come in ascending order.
  */
 static void
 move_sequences(Relation rel, HeapTuple tuple)
@@ -90,8 +90,8 @@ move_sequences(Relation rel, HeapTuple tuple)
 }
 
 /*
- * check_rights makes sure that the caller has the privileges of the owner of a model
- * that it restores, and gives the owner, or none where its contact table is gone.
+ * check_rights ensures that the caller has the privileges of the owner of a model that
+ * it restores, and gives the owner, or none if the contact table does not exist.
  */
 static Oid
 check_rights(const char *model, Oid contacts)
@@ -111,8 +111,9 @@ check_rights(const char *model, Oid contacts)
 }
 
 /*
- * restore_model takes a row of lead_model.  The role that restores a model answers for its
- * rules: the owner that the dump says accepted them is a number of another cluster.
+ * restore_model changes a row of lead_model before it is inserted.  The role that
+ * restores a model accepts its rules: the owner in the dump is an oid of another
+ * cluster.
  */
 static HeapTuple
 restore_model(const char *name, HeapTuple tuple, TupleDesc desc)
@@ -125,7 +126,7 @@ restore_model(const char *name, HeapTuple tuple, TupleDesc desc)
 	Datum		contacts = heap_getattr(tuple, SPI_fnumber(desc, "contacts"), desc, &isnull);
 
 	if (isnull)
-		return tuple;			/* which is refused */
+		return tuple;			/* NOT NULL refuses it */
 	values[0] = ObjectIdGetDatum(check_rights(name, DatumGetObjectId(contacts)));
 	values[1] = BoolGetDatum(true);
 	values[2] = contacts;
@@ -133,8 +134,8 @@ restore_model(const char *name, HeapTuple tuple, TupleDesc desc)
 }
 
 /*
- * ls_restore_models is leadscore_internal.restore_models(), before each statement
- * that inserts into lead_model, always: it keeps the worker away.
+ * ls_restore_models is leadscore_internal.restore_models(), BEFORE each statement that
+ * inserts into lead_model, enabled ALWAYS: it keeps the worker away.
  */
 Datum
 ls_restore_models(PG_FUNCTION_ARGS)
@@ -146,8 +147,8 @@ ls_restore_models(PG_FUNCTION_ARGS)
 }
 
 /*
- * ls_restore_row is leadscore_internal.restore_row(), before each row that is
- * inserted into a base table, always.
+ * ls_restore_row is leadscore_internal.restore_row(), BEFORE each row that is inserted
+ * into a base table, enabled ALWAYS.
  */
 Datum
 ls_restore_row(PG_FUNCTION_ARGS)
@@ -166,7 +167,7 @@ ls_restore_row(PG_FUNCTION_ARGS)
 		return PointerGetDatum(tuple);
 	value = heap_getattr(tuple, SPI_fnumber(desc, "model"), desc, &isnull);
 	if (isnull)
-		return PointerGetDatum(tuple);	/* which is refused */
+		return PointerGetDatum(tuple);	/* NOT NULL refuses it */
 	name = TextDatumGetCString(value);
 	if (RelationGetRelid(td->tg_relation) == ls_extension_base_table("lead_model", false))
 		tuple = restore_model(name, tuple, desc);
@@ -179,7 +180,7 @@ ls_restore_row(PG_FUNCTION_ARGS)
 	return PointerGetDatum(tuple);
 }
 
-/* is_table tells whether a relation is the table of ours with a prefix, of whatever model. */
+/* is_table tells whether a relation is a table of any model with the given prefix. */
 static bool
 is_table(Oid relid, const char *prefix)
 {
@@ -187,7 +188,7 @@ is_table(Oid relid, const char *prefix)
 		strncmp(get_rel_name(relid), prefix, strlen(prefix)) == 0;
 }
 
-/* rows_restored sees to what rows that were restored to a table of a model ask for. */
+/* rows_restored updates what depends on rows that were restored to a model's table. */
 static void
 rows_restored(Oid relid)
 {
@@ -197,7 +198,10 @@ rows_restored(Oid relid)
 		ls_outbox_writer_pass_ids(relid);
 }
 
-/* ls_restored fires after rows of such a table were inserted. */
+/*
+ * ls_restored is leadscore_internal.restored(), AFTER rows were inserted into such a
+ * table.
+ */
 Datum
 ls_restored(PG_FUNCTION_ARGS)
 {
@@ -209,8 +213,8 @@ ls_restored(PG_FUNCTION_ARGS)
 }
 
 /*
- * adds_key tells whether a command gives a table its primary key, as a dump does when
- * its rows are there.
+ * adds_key tells whether a command adds a primary key to a table, as a dump does after
+ * the rows.
  */
 static bool
 adds_key(const AlterTableStmt *stmt)
@@ -229,8 +233,8 @@ adds_key(const AlterTableStmt *stmt)
 }
 
 /*
- * catch_up does for the rows of a base table what its trigger would have done that
- * was disabled while they came, and has it fire always again.
+ * catch_up processes the rows of a base table that were restored while its triggers
+ * were disabled, and enables these ALWAYS again.
  */
 static void
 catch_up(Oid relid)
@@ -257,9 +261,9 @@ catch_up(Oid relid)
 }
 
 /*
- * ls_restore_command looks at commands that give a table its key, and at those that
- * disable all triggers of a table and enable them again, as a dump does with
- * --disable-triggers around the rows.
+ * ls_restore_command handles commands that add a primary key to a table, and commands
+ * that disable and enable all triggers of a table, which a dump with --disable-triggers
+ * has around the rows.
  */
 void
 ls_restore_command(Node *command)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * restore.h
- *		Rows that a dump brings.
+ *		Rows that a dump restores.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,7 +12,7 @@
 
 #include "nodes/nodes.h"
 
-/* looks at a command, as the first of a restore with --disable-triggers is one */
+/* handles a command, which may be the first of a restore with --disable-triggers */
 extern void ls_restore_command(Node *command);
 
 #endif							/* LEADSCORE_RESTORE_H */

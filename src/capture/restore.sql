@@ -1,7 +1,8 @@
--- Dump and restore.  What goes into a base table is of a restore: see restore.c.
--- The owner of the database dumps and restores as a superuser does.  Sequences are
--- not dumped: a restored row with a higher number moves them.  One is, as it comes
--- after all rows of a dump and so tells its end; its number is of no other use.
+-- Dump and restore.  INSERT and COPY into a base table are a restore: see restore.c.
+-- The owner of the database dumps and restores as a superuser does.  Sequences are not
+-- dumped, but advanced past the numbers of restored rows.  One sequence is dumped, as
+-- pg_dump writes it after all rows: its number marks the end of a restore and is not
+-- used otherwise.
 
 CREATE FUNCTION leadscore_internal.may_dump(model text) RETURNS boolean
 	LANGUAGE c STABLE STRICT

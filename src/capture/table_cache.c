@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * table_cache.c
- *		The session's cache of what is to be done with the rows of a table.
+ *		The session's cache of which models a table feeds, and how.
  *
- * An entry is made from the catalog when a trigger first fires on a table, and
- * again after an invalidation of the table or of one of its models.  It is
- * marked valid before it is loaded, so that an invalidation that comes
- * meanwhile is not lost.
+ * An entry is made from the catalog when a trigger first fires on a table, and again
+ * after an invalidation of the table or of one of its models.  It is marked valid
+ * before it is loaded, so that an invalidation that arrives meanwhile is not lost.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,7 +28,7 @@
 #include "counting/suspension.h"
 #include "definitions/ancestor.h"
 
-/* how often an entry is loaded until it is in force */
+/* how often an entry is loaded until it is used though invalidated */
 #define MAX_ATTEMPTS	20
 
 static HTAB *tables = NULL;		/* of Entry, by relation */
@@ -116,8 +115,8 @@ bind(LsTable *table, LsModel *model, LsSource *source, Relation rel)
 }
 
 /*
- * concerns tells whether a model looks at a table at all.  One that is not
- * enabled does: the entry has to be made again when it is.
+ * concerns tells whether a table feeds a model.  That includes a model that is not
+ * enabled: the entry has to be invalidated when it is enabled.
  */
 static bool
 concerns(LsModelRow *row, Oid relation)
@@ -132,13 +131,13 @@ concerns(LsModelRow *row, Oid relation)
 	return false;
 }
 
-/* What is tried while an entry is loaded */
+/* What is read while an entry is loaded, in a subtransaction */
 typedef struct Attempt
 {
 	Oid			relation;
 	List	   *rows;			/* of LsModelRow */
 	LsModelRow *row;
-	LsModel    *model;			/* NULL: it does not look at the table */
+	LsModel    *model;			/* NULL: the table does not feed it */
 } Attempt;
 
 static void
@@ -148,8 +147,8 @@ read_rows(void *arg)
 }
 
 /*
- * check_indexes makes sure that the tables of a model have the indexes without which a
- * write would fail.  What is enqueued needs none; merging or reading it tells.
+ * check_indexes ensures that the tables of a model have the indexes without which a
+ * write would fail.  What is enqueued needs none; a merge or a query reports it.
  */
 static void
 check_indexes(const LsModel *model)
@@ -168,15 +167,15 @@ acquire(void *arg)
 
 	attempt->model = concerns(attempt->row, attempt->relation) ?
 		ls_model_acquire(attempt->row->model, NULL) : NULL;
-	/* a dump brings indexes last, and until then what rows bring becomes pending */
+	/* a dump restores indexes last, and until then changes are enqueued */
 	if (attempt->model && attempt->model->enabled && !attempt->model->restoring)
 		check_indexes(attempt->model);
 }
 
 /*
- * sound tries to read what an event's writer needs.  Where it was damaged by hand,
- * the event is not stopped, which may matter to other models: whoever writes it is
- * told that it does not count.
+ * sound runs body, which reads what a writer of events needs, in a subtransaction.  If
+ * a model is damaged, the writer is not stopped, as other models may not be: it is
+ * warned that the damaged model ignores the event.
  */
 static bool
 sound(LsTable *table, Attempt *attempt, void (*body) (void *))
@@ -187,7 +186,7 @@ sound(LsTable *table, Attempt *attempt, void (*body) (void *))
 
 	if (error == NULL)
 		return true;
-	/* data that an expression reads are another matter than ours */
+	/* errors of users' data in expressions are not damage */
 	if (ls_expr_passed_on != passed_on ||
 		ls_error_class(error->sqlerrcode) == LS_ERROR_OF_STATEMENT)
 		ReThrowError(error);
@@ -257,7 +256,7 @@ make_table(Relation rel)
 	return table;
 }
 
-/* drop takes an entry out of the cache, at once or when its last use ends. */
+/* drop removes an entry from the cache; it is freed when its last use ends. */
 static void
 drop(Entry *entry)
 {
@@ -298,14 +297,13 @@ find_entry(Oid relation)
 }
 
 /*
- * ls_table_cache_acquire gives the entry of a table, current under locks on the
- * score tables of its models, which are taken here: a change of rules waits
- * for them before it commits, so what we see stays what is in force.
+ * ls_table_cache_acquire gives the entry of a table, current under locks on the score
+ * tables of its models, which are taken here: a change of rules waits for these locks
+ * before it commits, so the rules of the entry remain in force.
  *
- * Where it is not current after many attempts, that is not due to others, who
- * could change something only once all the locks are there: what is loaded is in
- * force, and what was invalidated in between (all caches, as a server that is
- * made to discard them does) would be again.
+ * An entry that is not current after many attempts is used nevertheless.  Other
+ * sessions can change nothing once all locks are granted, so it is in force; only
+ * invalidations of everything (debug_discard_caches) repeat like that.
  */
 LsTable *
 ls_table_cache_acquire(Relation rel)
@@ -338,7 +336,7 @@ ls_table_cache_acquire(Relation rel)
 					(void) ls_suspension_defers(table->models[i]->name);
 				else if (table->models[i]->out_of_step)
 					ls_suspension_missed(table->models[i]->name);
-			/* what is not sound may be, next time */
+			/* a model that is damaged now may have been repaired next time */
 			table->valid = !table->incomplete;
 			return table;
 		}
@@ -356,7 +354,7 @@ ls_table_cache_release(LsTable *table)
 	}
 }
 
-/* ls_table_cache_forget marks entries of a relation; it reads nothing. */
+/* ls_table_cache_forget marks entries of a relation as invalid; it reads nothing. */
 void
 ls_table_cache_forget(Oid relation)
 {
@@ -378,7 +376,7 @@ ls_table_cache_forget(Oid relation)
 			entry->table->valid = false;
 }
 
-/* ls_table_cache_end_transaction drops the uses that an error left behind. */
+/* ls_table_cache_end_transaction resets the use counts, which an error leaves behind. */
 void
 ls_table_cache_end_transaction(void)
 {
@@ -400,7 +398,7 @@ ls_table_cache_end_transaction(void)
 
 /* ---------- rows ---------- */
 
-/* ls_table_cache_row gives a row of a table as the source's own table would have it. */
+/* ls_table_cache_row converts a row of a table to the source's own row type. */
 TupleTableSlot *
 ls_table_cache_row(LsBinding *binding, TupleTableSlot *slot)
 {
@@ -409,7 +407,7 @@ ls_table_cache_row(LsBinding *binding, TupleTableSlot *slot)
 	return execute_attr_map_slot(binding->map->attrMap, slot, binding->mapped);
 }
 
-/* ls_table_cache_contact evaluates whose row it is.  False for nobody's. */
+/* ls_table_cache_contact evaluates the contact of a row.  False if it has none. */
 bool
 ls_table_cache_contact(const LsBinding *binding, LsModel *model, TupleTableSlot *slot,
 					   ExprContext *econtext, Datum *contact)
@@ -419,8 +417,8 @@ ls_table_cache_contact(const LsBinding *binding, LsModel *model, TupleTableSlot 
 }
 
 /*
- * ls_table_cache_same tells whether two rows, as they come, agree in all that a
- * binding looks at.
+ * ls_table_cache_same tells whether two rows, as stored, agree in all columns that a
+ * binding reads.
  */
 bool
 ls_table_cache_same(const LsBinding *binding, const LsModel *model,
@@ -442,7 +440,7 @@ ls_table_cache_same(const LsBinding *binding, const LsModel *model,
 		Datum		bvalue;
 
 		if (attno <= 0)
-			return false;		/* the row as a whole */
+			return false;		/* a whole-row reference */
 		att = TupleDescAttr(a->tts_tupleDescriptor, attno - 1);
 		avalue = slot_getattr(a, attno, &anull);
 		bvalue = slot_getattr(b, attno, &bnull);

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * table_cache.h
- *		What is to be done with the rows of a table: for which models it is a
- *		source, for which the contact table.
+ *		The session's cache of which models a table feeds, and how: as a source, or as
+ *		the contact table.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,13 +16,13 @@
 
 #include "rules/model_compile.h"
 
-/* A table seen by one model: as a source, or as its contact table */
+/* A table as one model sees it: as a source, or as its contact table */
 typedef struct LsBinding
 {
 	int			model;			/* index into the table's models */
 	LsSource   *source;			/* NULL: the contact table */
-	bool		purges_only;	/* the model is suspended, but keeps what is deleted */
-	bool		by_row;			/* rows are taken up by the trigger for each row */
+	bool		purges_only;	/* suspended model: only purged contributions */
+	bool		by_row;			/* rows are captured by the row trigger */
 	TupleConversionMap *map;	/* to the source's own columns, or NULL */
 	TupleTableSlot *mapped;
 } LsBinding;
@@ -33,9 +33,9 @@ typedef struct LsTable
 	MemoryContext context;
 	bool		valid;			/* nothing was invalidated since */
 	bool		loaded;
-	bool		incomplete;		/* a model was left out: to be tried again */
+	bool		incomplete;		/* a model was left out: load the entry again */
 	int			uses;
-	int			nmodels;		/* ascending by oid of their score tables */
+	int			nmodels;		/* in the order of the oids of their score tables */
 	LsModel   **models;
 	int			nbindings;
 	LsBinding  *bindings;
@@ -46,7 +46,7 @@ extern void ls_table_cache_release(LsTable *table);
 extern void ls_table_cache_forget(Oid relation);
 extern void ls_table_cache_end_transaction(void);
 
-/* rows, as those to whom they belong have them */
+/* rows as the source or contact table has them */
 extern TupleTableSlot *ls_table_cache_row(LsBinding *binding, TupleTableSlot *slot);
 extern bool ls_table_cache_contact(const LsBinding *binding, LsModel *model,
 								   TupleTableSlot *slot, ExprContext *econtext,

@@ -3,10 +3,10 @@
  * batch.c
  *		Contacts changed one after the other.
  *
- * Recomputing, refreshing, merging what is pending and what time changes are all
- * done like this: a source of contacts in the order of their key, as all lock them; a
- * change; memory that is freed after each; an end before the next contact where a
- * slice of time is over.  Contacts that may fail by themselves are subtransactions.
+ * Recomputing, refreshing, merging what is pending and what time changes all use this
+ * loop: a source of contacts in the order of their key, as all sessions lock them; a
+ * change; memory that is freed after each; an end before the next contact when a time
+ * slice is over.  Contacts that may fail one by one are changed in subtransactions.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +26,7 @@ typedef struct One
 	Datum		contact;
 } One;
 
-/* change changes a contact, and counts. */
+/* change changes a contact, and counts the outcome. */
 static void
 change(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 {
@@ -48,8 +48,8 @@ change_one(void *arg)
 }
 
 /*
- * change_alone changes a contact in a subtransaction of its own, so that one which
- * fails does not hold up the others.
+ * change_alone changes a contact in a subtransaction of its own, so that an error of
+ * one contact does not stop the others.
  */
 static void
 change_alone(LsBatch *batch, Datum contact)
@@ -59,14 +59,14 @@ change_alone(LsBatch *batch, Datum contact)
 
 	if (error == NULL)
 		return;
-	/* a cancelled process does not go on; a busy table is not the contact's fault */
+	/* a cancelled process does not go on; a locked table is not the contact's fault */
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
 		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 		ReThrowError(error);
 	batch->failed(batch, contact, error);
 }
 
-/* ls_batch_run changes the contacts of a batch. */
+/* ls_batch_run changes all contacts of a batch. */
 void
 ls_batch_run(LsBatch *batch)
 {

@@ -15,32 +15,32 @@
 #include "tables/score_writer.h"
 
 /*
- * Contacts in the order of their key, each of which is changed by one score writer.
- * It is the first member of a struct of those who say which contacts, and how.
+ * Contacts in the order of their key, each of which is changed by one score writer.  It
+ * is the first member of a struct of its users, for their callbacks.
  */
 typedef struct LsBatch
 {
 	LsModel    *model;
 	const char *cause;			/* of changes of stage */
 
-	/* where contacts come from: what a reader finds by this ... */
-	LsReaderSpec spec;			/* (model is NULL: it is not used) */
+	/* the source of contacts: a reader, opened by this ... */
+	LsReaderSpec spec;			/* (model is NULL: there is no reader) */
 	LsReader   *reader;
-	/* ... or what this gives; false: there are no more */
+	/* ... or this callback; false: there are no more */
 	bool		(*next) (struct LsBatch *batch, Datum *contact);
 
-	/* changes one, in memory of its own */
+	/* changes one contact, in a context that is reset after it */
 	LsOutcome	(*change) (struct LsBatch *batch, LsScoreWriter *writer, Datum contact);
-	/* where given, each is a subtransaction, and this records the error of one */
+	/* if set, each contact is a subtransaction, and this records its error */
 	void		(*failed) (struct LsBatch *batch, Datum contact, const ErrorData *error);
 
-	LsSlice		slice;			/* it ends where this is over, ... */
-	bool		cut;			/* ... as it did, before the next contact */
+	LsSlice		slice;			/* the batch ends when this is over, ... */
+	bool		cut;			/* ... as it was, before the next contact */
 	bool		over;			/* set by change: this was the last contact */
-	MemoryContext caller;		/* what lives longer than one contact */
+	MemoryContext caller;		/* context for what outlives one contact */
 	int64		done;
 	int64		changed;
-	int64		skipped;		/* another session held the row */
+	int64		skipped;		/* another session has locked the row */
 	int64		transitions;	/* of stage */
 } LsBatch;
 

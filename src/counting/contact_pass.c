@@ -3,16 +3,16 @@
  * contact_pass.c
  *		Passes over contacts that are due, or of which something is pending.
  *
- * A pass over what is due covers what was so when it began, so that it ends.  Batches
+ * A pass over what is due covers what was due when it began, so that it ends.  Batches
  * are taken in the order of due_<model>, crossings of an instant before drift
- * refreshes; one over what is pending takes them in the order of the key.  Within a
- * batch contacts are locked in the order of their key, as all lock them.  Contacts
- * that another session has locked are left to a later pass: most often that writer
- * will do what is due.
+ * refreshes; a pass over what is pending takes them in the order of the key.  Within a
+ * batch contacts are locked in the order of their key, as all sessions lock them.
+ * Contacts that another session has locked are left to a later pass: most often that
+ * session does what is due.
  *
- * All that is pending of a contact when its row is locked is merged at once, so that
- * a hot contact costs one new version of its row, however many wrote.  In the midst
- * of a statement nothing is merged: a contact might be computed with rows that are
+ * All that is pending of a contact when its row is locked is merged at once, so that a
+ * hot contact costs one new version of its row, however many rows were enqueued.
+ * Within a statement nothing is merged: a contact might be computed with rows that are
  * still to be added.
  *
  *-------------------------------------------------------------------------
@@ -36,7 +36,7 @@
 
 /* ---------- one batch ---------- */
 
-/* A batch of a pass; of those that are pending at is DT_NOEND */
+/* A batch of a pass; in one over what is pending, at is DT_NOEND */
 typedef struct PassBatch
 {
 	LsBatch		batch;
@@ -44,7 +44,7 @@ typedef struct PassBatch
 	bool		skip_locked;
 	LsDueRow   *rows;
 	int			nrows;
-	int			current;		/* the one in hand, from 1 */
+	int			current;		/* the number of the current one, from 1 */
 } PassBatch;
 
 /* ls_contact_pass_begin starts a pass. */
@@ -82,7 +82,7 @@ by_contact(const void *a, const void *b, void *arg)
 						  ((const LsDueRow *) b)->contact);
 }
 
-/* is_idle tells whether there is nothing left to do, without the model having been read. */
+/* is_idle tells whether there is nothing left to do, without loading the model. */
 static bool
 is_idle(const LsPass *pass)
 {
@@ -113,7 +113,7 @@ read_rows(PassBatch *work, int limit)
 		work->rows[i] = (LsDueRow) {.at = DT_NOEND, .contact = contacts[i]};
 }
 
-/* next_row gives the next contact of a batch. */
+/* next_row gives the next contact of a batch; see LsBatch. */
 static bool
 next_row(LsBatch *batch, Datum *contact)
 {
@@ -123,10 +123,10 @@ next_row(LsBatch *batch, Datum *contact)
 	{
 		LsDueRow   *row = &work->rows[work->current++];
 
-		/* what is pending of one that has failed stays, and is tried again after a while */
+		/* what is pending of a contact that failed is not retried at once */
 		if (batch->failed && row->at == DT_NOEND && ls_worker_error_waits(batch->model, row->contact))
 			continue;
-		/* one that was put off may have two rows: what was just written is seen */
+		/* a retried contact may have two rows: the second sees what the first wrote */
 		if (work->current > 1 && by_contact(row - 1, row, &batch->model->key) == 0)
 			CommandCounterIncrement();
 		*contact = row->contact;
@@ -135,7 +135,7 @@ next_row(LsBatch *batch, Datum *contact)
 	return false;
 }
 
-/* change_row does what is to be done about one contact. */
+/* change_row changes the contact of the current row; see LsBatch. */
 static LsOutcome
 change_row(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 {
@@ -153,7 +153,10 @@ change_row(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	return ls_score_writer_change(writer, &change);
 }
 
-/* put_off records that a contact has failed; one that is due is looked at again after a while. */
+/*
+ * put_off records the error of a contact; the row of a contact that is due is moved to
+ * the instant of the retry.
+ */
 static void
 put_off(LsBatch *batch, Datum contact, const ErrorData *error)
 {
@@ -171,7 +174,7 @@ put_off(LsBatch *batch, Datum contact, const ErrorData *error)
 	ls_row_writer_close(table);
 }
 
-/* run_batch does what is to be done about the next contacts; how many there were. */
+/* run_batch runs one batch, and returns the number of contacts. */
 static int
 run_batch(LsPass *pass, LsModel *model, int limit, bool skip_locked)
 {
@@ -187,7 +190,7 @@ run_batch(LsPass *pass, LsModel *model, int limit, bool skip_locked)
 	last = work.rows[work.nrows - 1];
 	qsort_arg(work.rows, work.nrows, sizeof(LsDueRow), by_contact, &model->key);
 	ls_batch_run(&work.batch);
-	/* where it was cut, the next one begins at the same place */
+	/* the next batch begins where this one was cut */
 	if (!work.batch.cut)
 		stop_at(pass, model, &last);
 	pass->done += work.batch.done;
@@ -197,9 +200,9 @@ run_batch(LsPass *pass, LsModel *model, int limit, bool skip_locked)
 }
 
 /*
- * ls_contact_pass_batch does what is to be done about the next contacts, at most limit, in
- * the transaction that the caller has begun.  How many there were; 0 at the end, or
- * where the model is locked by a command that changes it.
+ * ls_contact_pass_batch runs the next batch, of at most limit contacts, in the caller's
+ * transaction.  Returns their number; 0 at the end, or if a command that changes the
+ * model has locked it.
  */
 int
 ls_contact_pass_batch(LsPass *pass, int limit, bool skip_locked)
@@ -228,7 +231,7 @@ ls_contact_pass_batch(LsPass *pass, int limit, bool skip_locked)
 
 /* ---------- at once ---------- */
 
-/* run_all runs a pass to its end, and gives the number of changes. */
+/* run_all runs a pass to its end, and returns the number of changes. */
 static int64
 run_all(LsPass *pass, bool skip_locked)
 {
@@ -238,9 +241,9 @@ run_all(LsPass *pass, bool skip_locked)
 }
 
 /*
- * ls_contact_pass_merge_all merges all that is pending, and gives the number of changes.
- * state_only is for a backfill of rules that comes after that: scores without them,
- * and stages that follow from such scores, are nobody's.
+ * ls_contact_pass_merge_all merges all that is pending, and returns the number of
+ * changes.  state_only leaves scores and stages to the backfill of rules that follows:
+ * without these rules they would be wrong.
  */
 int64
 ls_contact_pass_merge_all(const char *model, bool state_only)
@@ -249,7 +252,7 @@ ls_contact_pass_merge_all(const char *model, bool state_only)
 
 	if (ls_statement_under_way())
 		return 0;
-	/* what is pending of contacts that were merged becomes their targets' */
+	/* what is pending of merged contacts is enqueued for their targets */
 	for (int i = 0; i < 3; i++)
 	{
 		LsPass	   *pass = ls_contact_pass_begin(LS_PASS_PENDING, model);
@@ -263,25 +266,25 @@ ls_contact_pass_merge_all(const char *model, bool state_only)
 }
 
 /*
- * Contacts of one transaction: those of whom something is pending, and those that are
- * due, in the order of their key, read as they are needed.
+ * The contacts that are due and those of which something is pending, for one
+ * transaction, in the order of their key, read as they are needed.
  */
 typedef struct Everything
 {
 	LsBatch		batch;
 	LsDueCursor *cursor;
-	LsDueRow	due;			/* the next that is due ... */
+	LsDueRow	due;			/* the next row of due_<model> ... */
 	bool		has_due;		/* ... if there is one, ... */
-	bool		again;			/* ... of the contact of the one before */
+	bool		again;			/* ... of the same contact as the one before */
 	Datum		pending[PENDING_BATCH];
-	int			npending;		/* that were read; ... */
+	int			npending;		/* contacts that were read; ... */
 	int			current;		/* ... of which this one is the next */
 	bool		no_more;
-	int			order;			/* of the one in hand: it is due (> 0), pending, or both (0) */
+	int			order;			/* the current contact is due (> 0), pending, or both (0) */
 	bool		begun;
 } Everything;
 
-/* next_due goes on to the next row of what is due. */
+/* next_due advances to the next row of due_<model>. */
 static void
 next_due(Everything *all)
 {
@@ -315,7 +318,7 @@ next_pending(Everything *all)
 	return all->current < all->npending ? &all->pending[all->current] : NULL;
 }
 
-/* next_of_all gives the next contact of either kind. */
+/* next_of_all gives the next contact of either kind; see LsBatch. */
 static bool
 next_of_all(LsBatch *batch, Datum *contact)
 {
@@ -332,14 +335,17 @@ next_of_all(LsBatch *batch, Datum *contact)
 		return false;
 	all->order = pending == NULL ? 1 : !all->has_due ? -1 :
 		ls_key_compare(&batch->model->key, *pending, all->due.contact);
-	/* one that was put off may have two rows: what was just written is seen */
+	/* a retried contact may have two rows: the second sees what the first wrote */
 	if (all->order > 0 && all->again)
 		CommandCounterIncrement();
 	*contact = all->order <= 0 ? *pending : all->due.contact;
 	return true;
 }
 
-/* change_of_all changes one: where what is pending is merged, what is due is done as well. */
+/*
+ * change_of_all changes the current contact; a merge of what is pending includes what
+ * is due.
+ */
 static LsOutcome
 change_of_all(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 {
@@ -354,7 +360,10 @@ change_of_all(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	return ls_score_writer_change(writer, &change);
 }
 
-/* run_everything does all that there is to do for a model; how many contacts changed. */
+/*
+ * run_everything does all that is due or pending of a model, and returns the number of
+ * changes.
+ */
 static int64
 run_everything(const char *name)
 {
@@ -392,12 +401,12 @@ run_everything(const char *name)
 }
 
 /*
- * ls_contact_pass_all does all that is due, and merges all that is pending, at once, and
- * gives the number of changes.
+ * ls_contact_pass_all does all that is due or pending of a model at once, and returns
+ * the number of changes.
  *
- * What is pending of contacts that were merged becomes their targets', who may
- * come before them; these are not waited for, and left to a later pass where
- * another session has locked them.
+ * What is pending of merged contacts is enqueued for their targets, which may come
+ * before them in the order of the key.  So these are not waited for: if another session
+ * has locked one, it is left to a later pass.
  */
 int64
 ls_contact_pass_all(const char *model)

@@ -24,19 +24,19 @@ typedef enum LsPassKind
 
 /*
  * A pass in batches, each of which may be a transaction of its own.  Made by
- * ls_contact_pass_begin() in the current memory context, which has to outlive the batches.
+ * ls_contact_pass_begin() in the current memory context, which has to outlive the
+ * batches.
  */
 typedef struct LsPass
 {
 	LsPassKind	kind;
 	char	   *model;
 	TimestampTz until;
-	bool		state_only;		/* what is shown is left as it is */
-	bool		one_by_one;		/* after an error: a contact that fails is recorded
-								 * and put off, the others go on */
-	LsSlice		slice;			/* a batch ends early where it is over */
+	bool		state_only;		/* scores and stages are left as they are */
+	bool		one_by_one;		/* after an error: in subtransactions */
+	LsSlice		slice;			/* a batch ends early when it is over */
 	struct LsDueRow *place;		/* where the last batch ended, or NULL */
-	int64		done;			/* contacts looked at */
+	int64		done;			/* contacts processed */
 	int64		changed;		/* rows written */
 	int64		transitions;	/* of stage */
 } LsPass;
@@ -48,7 +48,7 @@ extern int64 ls_contact_pass_all(const char *model);
 
 /* the earliest due instant of a model; DT_NOEND: nothing will be due */
 extern TimestampTz ls_contact_pass_next_due(const char *model);
-/* how many are due now, counted up to a limit */
+/* the number of contacts that are due now, up to a limit */
 extern int64 ls_contact_pass_count(const char *model, int64 limit);
 
 #endif							/* LEADSCORE_CONTACT_PASS_H */

@@ -20,7 +20,7 @@
 #include "tables/rule_error.h"
 #include "tables/score_table.h"
 
-/* ---------- what conditions of stages look at ---------- */
+/* ---------- what conditions of stages read ---------- */
 
 /*
  * read_contact fills a slot with a contact's row, or with NULLs where there is
@@ -62,8 +62,8 @@ make_slot(LsModel *model)
 }
 
 /*
- * ls_contact_snapshot_fill_context puts a contact's row, as the active snapshot sees it, where
- * the conditions of stages look for it, if one of them does.
+ * ls_contact_snapshot_fill_context stores a contact's row, as the active snapshot sees
+ * it, where the conditions of stages read it, if one of them reads it.
  */
 void
 ls_contact_snapshot_fill_context(LsModel *model, Datum contact, ExprContext *econtext)
@@ -80,7 +80,10 @@ ls_contact_snapshot_fill_context(LsModel *model, Datum contact, ExprContext *eco
 	read_contact(model, contact, econtext->ecxt_scantuple);
 }
 
-/* ls_contact_snapshot_make_context gives the context in which a contact's are evaluated. */
+/*
+ * ls_contact_snapshot_make_context makes the context of the stages' conditions for a
+ * contact.
+ */
 ExprContext *
 ls_contact_snapshot_make_context(LsModel *model, EState *estate, Datum contact)
 {
@@ -92,7 +95,7 @@ ls_contact_snapshot_make_context(LsModel *model, EState *estate, Datum contact)
 
 /* ---------- what is pending ---------- */
 
-/* What is pending of a contact, and what a transition makes of it */
+/* What is pending of a contact, as input of a transition */
 typedef struct Pending
 {
 	LsPending	read;
@@ -101,9 +104,9 @@ typedef struct Pending
 } Pending;
 
 /*
- * read_pending reads what the active snapshot sees pending of a contact, as it is merged
- * with the state of a row, and moves the instant at which that is done past it.  False:
- * nothing is.
+ * read_pending reads what the active snapshot sees pending of a contact, as input of a
+ * transition of a row, and moves the transition's instant past it.  False: nothing is
+ * pending.
  */
 static bool
 read_pending(LsModel *model, LsScoreRow *row, Pending *pending, TimestampTz *now)
@@ -128,7 +131,7 @@ read_pending(LsModel *model, LsScoreRow *row, Pending *pending, TimestampTz *now
 	{
 		ls_recount_contact(model, row->contact, *now, &pending->computed);
 		counted->whole = &pending->computed;
-		/* of what was purged, by another clock */
+		/* purged events may be dated by another clock */
 		*now = Max(*now, pending->computed.last);
 	}
 	else if (read->count_profile)
@@ -141,8 +144,8 @@ read_pending(LsModel *model, LsScoreRow *row, Pending *pending, TimestampTz *now
 
 /*
  * ls_contact_snapshot_merge_state merges what the active snapshot sees pending of a
- * contact with the state of its row; the row's stage is left as it is.  True if there was
- * something.
+ * contact with the state of the contact's row, whose stage is left as it is.  True if
+ * something was pending.
  */
 bool
 ls_contact_snapshot_merge_state(LsModel *model, LsScoreRow *row)
@@ -153,7 +156,7 @@ ls_contact_snapshot_merge_state(LsModel *model, LsScoreRow *row)
 	if (!read_pending(model, row, &pending, &now))
 		return false;
 	ls_transition_merge(model, &row->state, &pending.counted, now);
-	/* when it is due is not known any more */
+	/* the due instant is unknown now */
 	row->state.due = DT_NOBEGIN;
 	return true;
 }
@@ -170,8 +173,8 @@ ls_contact_snapshot_any_pending(LsModel *model)
 }
 
 /*
- * find_or_start reads a contact's row, or makes one of a contact that has none.  False
- * where what is pending is to be told of another.
+ * find_or_start reads a contact's row, or starts one if it has none.  False if the
+ * contact counts for another, to which what is pending belongs.
  */
 static bool
 find_or_start(LsModel *model, Datum contact, LsScoreRow *row, bool *exists)
@@ -189,7 +192,7 @@ find_or_start(LsModel *model, Datum contact, LsScoreRow *row, bool *exists)
 
 /*
  * ls_contact_snapshot_find gives a contact's row with what is pending in its state.
- * False: it is not known.
+ * False: the contact is unknown.
  */
 bool
 ls_contact_snapshot_find(LsModel *model, Datum contact, LsScoreRow *row)
@@ -202,9 +205,9 @@ ls_contact_snapshot_find(LsModel *model, Datum contact, LsScoreRow *row)
 }
 
 /*
- * ls_contact_snapshot_recall gets ready to tell what was true of a contact at an instant.  Its
- * state is advanced to that; where it does not know what was before the last event, the
- * events are given.
+ * ls_contact_snapshot_recall prepares for questions about a contact at an instant.  The
+ * state is advanced to the instant; if that is before the state's last event, it
+ * returns a replay of the events.
  */
 LsReplay *
 ls_contact_snapshot_recall(LsModel *model, LsScoreRow *row, TimestampTz at)
@@ -223,7 +226,7 @@ ls_contact_snapshot_recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 	return replay;
 }
 
-/* prepare gets ready to take a contact to an instant; gives what is to be freed. */
+/* prepare sets up a transition of a row to an instant; returns what has to be freed. */
 static EState *
 prepare(LsTransition *tr, LsModel *model, LsScoreRow *row, TimestampTz now, bool exists)
 {
@@ -240,9 +243,9 @@ prepare(LsTransition *tr, LsModel *model, LsScoreRow *row, TimestampTz now, bool
 }
 
 /*
- * ls_contact_snapshot_merge makes a row, which exists or has just been started, what it
- * will be when what is pending has been merged, stage included.  False: nothing is left
- * of the contact then.
+ * ls_contact_snapshot_merge turns a row, which exists or has just been started, into
+ * what it will be after what is pending is merged, stage included.  False: the merge
+ * will delete the contact.
  */
 bool
 ls_contact_snapshot_merge(LsModel *model, LsScoreRow *row, bool exists)
@@ -265,7 +268,7 @@ ls_contact_snapshot_merge(LsModel *model, LsScoreRow *row, bool exists)
 
 /*
  * ls_contact_snapshot_find_current gives a contact's row with what is pending merged.
- * False: it is not known.
+ * False: the contact is unknown.
  */
 bool
 ls_contact_snapshot_find_current(LsModel *model, Datum contact, LsScoreRow *row)
@@ -285,7 +288,7 @@ ls_contact_snapshot_advance(LsModel *model, LsScoreRow *row, TimestampTz t)
 	LsTransition tr;
 	EState	   *estate = prepare(&tr, model, row, t, true);
 
-	/* most rows are not overdue, and need not know how they go on */
+	/* most rows are not overdue, and what follows need not be evaluated */
 	tr.score = row->state.due <= t ? ls_transition_score(model) :
 		ls_score_make(model, model->watches_rules);
 	ls_transition_read(&tr);
@@ -294,8 +297,8 @@ ls_contact_snapshot_advance(LsModel *model, LsScoreRow *row, TimestampTz t)
 
 /*
  * ls_contact_snapshot_forecast advances a row to now, and gives what time alone will do
- * to the contact until an instant: a list of LsTransitionEvent, of stages, and of grades
- * where these are asked for.
+ * to the contact until an instant: a list of LsTransitionEvent, of stages, and of
+ * grades if requested.
  */
 List *
 ls_contact_snapshot_forecast(LsModel *model, LsScoreRow *row, TimestampTz now,

@@ -3,14 +3,14 @@
  * event_reader.c
  *		Rows of event tables, contact table and score table, by contact.
  *
- * A reader runs one query for each table, as the model's owner and with the
- * active snapshot, and merges their results by contact: for one contact by
- * the index that users are told to make, for all of them sorted.  Queries name
- * only the columns that rules need, at the places where the table has them,
- * so that compiled expressions work on the result.
+ * A reader runs one query for each table, as the model's owner and with the active
+ * snapshot, and merges their results by contact: for one contact by the index that
+ * users are told to create, for all contacts sorted.  Queries name only the columns
+ * that rules need, at the attribute numbers that the table has them, so that compiled
+ * expressions work on the result.
  *
- * It is here that the rows of contacts that were merged, and of visitors who are
- * identified, become those of the contact for whom they count (identity_table.h).
+ * It is here that the rows of merged contacts and of identified visitors become rows of
+ * the contact for which they count (identity_table.h).
  *
  *-------------------------------------------------------------------------
  */
@@ -46,7 +46,7 @@ typedef struct Stream
 {
 	int			what;
 	LsSource   *source;			/* of events */
-	char	   *hidden;			/* its name, where the caller may not see it */
+	char	   *hidden;			/* its name, if hidden from the caller */
 	Portal		portal;
 	SPITupleTable *table;
 	uint64		rows;
@@ -54,9 +54,8 @@ typedef struct Stream
 	TupleTableSlot *slot;
 	Datum		key;			/* of the row in slot */
 	bool		key_is_copy;
-	bool		known;			/* whose rows it has, is known otherwise: that
-								 * of spec.contact, or in the last column */
-	Datum		param;			/* whose rows are asked for */
+	bool		known;			/* the contact is spec.contact or in the last column */
+	Datum		param;			/* the key whose rows are selected */
 	bool		ended;
 } Stream;
 
@@ -66,7 +65,7 @@ struct LsReader
 	MemoryContext context;
 	EState	   *estate;
 	ExprContext *econtext;		/* of rows */
-	ExprContext *keycontext;	/* of keys that wait in streams */
+	ExprContext *keycontext;	/* of the current keys of streams */
 	int			nstreams;
 	Stream	   *streams;
 	LsMatch    *matches;
@@ -100,8 +99,8 @@ table_name(Oid relation)
 }
 
 /*
- * append_key writes the column that holds the contact, as the key's type; for
- * a comparison that an index can serve (strategy), as it stands.  Gives the
+ * append_key writes the column that holds the contact, as the key's type; for a
+ * comparison that an index can serve (strategy), in the column's own type.  Returns the
  * operator of the comparison.
  */
 static Oid
@@ -147,8 +146,8 @@ append_bound(StringInfo sql, LsKeyType *key, Oid relation, const char *column,
 }
 
 /*
- * append_range restricts a query to the range of contacts that is asked for, and
- * gives the number of its parameters.
+ * append_range restricts a query to the reader's range of contacts, and returns the
+ * number of parameters.
  */
 static int
 append_range(StringInfo sql, const LsReaderSpec *spec, Oid relation, const char *column)
@@ -168,14 +167,14 @@ append_range(StringInfo sql, const LsReaderSpec *spec, Oid relation, const char 
 	return n;
 }
 
-/* ls_reader_append_range does so for a query of the score table. */
+/* ls_reader_append_range restricts a query of the score table to the reader's range. */
 void
 ls_reader_append_range(StringInfo sql, const LsReaderSpec *spec)
 {
 	(void) append_range(sql, spec, spec->model->score_table, "contact_id");
 }
 
-/* range_values gives these parameters, with their types. */
+/* range_values gives the parameters of append_range, with their types. */
 static void
 range_values(const LsReaderSpec *spec, Oid *types, Datum *values)
 {
@@ -189,8 +188,8 @@ range_values(const LsReaderSpec *spec, Oid *types, Datum *values)
 }
 
 /*
- * append_columns lists the needed columns of a table where the table has
- * them, and NULL in the place of the others.
+ * append_columns lists the needed columns of a table at their attribute numbers, and
+ * NULL in the place of the others.
  */
 static void
 append_columns(StringInfo sql, Oid layout, Bitmapset *needed)
@@ -212,25 +211,25 @@ append_columns(StringInfo sql, Oid layout, Bitmapset *needed)
 	relation_close(rel, AccessShareLock);
 }
 
-/* Whose rows count for the contacts that are read */
+/* Which rows, of those that count for the contacts that are read */
 typedef enum Whose
 {
 	LS_OWN_ROWS,
 	LS_ROWS_OF_MERGED,			/* of contacts that were merged into them */
-	LS_ROWS_OF_VISITORS,		/* of visitors that they are */
-	LS_ROWS_OF_MERGED_VISITORS	/* of visitors that the merged ones are */
+	LS_ROWS_OF_VISITORS,		/* of visitors identified as them */
+	LS_ROWS_OF_MERGED_VISITORS	/* of visitors identified as the merged ones */
 } Whose;
 
 /* What a stream reads */
 typedef struct TableQuery
 {
 	Whose		whose;
-	Oid			layout;			/* whose columns lie as compiled */
+	Oid			layout;			/* the columns are those of this table */
 	Oid			relation;
 	const char *key_column;
 	const char *time_column;	/* NULL: none */
 	const char *visitor_column; /* NULL: none */
-	const char *unless_column;	/* no rows that have this; or NULL */
+	const char *unless_column;	/* rows where this is not null are left out */
 	Bitmapset  *columns;
 } TableQuery;
 
@@ -246,7 +245,7 @@ append_equals(StringInfo sql, LsKeyType *key, Oid relation, const char *column,
 	appendStringInfo(sql, " %s", value);
 }
 
-/* query_one asks for the rows of one contact, or of one visitor. */
+/* query_one gives the query of the rows of one contact, or of one visitor. */
 static char *
 query_one(LsModel *model, const TableQuery *query)
 {
@@ -266,8 +265,9 @@ query_one(LsModel *model, const TableQuery *query)
 }
 
 /*
- * append_own is for the rows that count for those whom they name.  IS NOT NULL would
- * be false of a composite key with a null in it; IS DISTINCT FROM NULL asks for the value.
+ * append_own restricts a query to rows that count for the contact that they name.  IS
+ * NOT NULL would be false of a composite key with a null in it; IS DISTINCT FROM NULL
+ * tests the value.
  */
 static void
 append_own(StringInfo sql, LsReader *reader, const TableQuery *query)
@@ -290,8 +290,8 @@ append_own(StringInfo sql, LsReader *reader, const TableQuery *query)
 }
 
 /*
- * append_others is for the rows that count for others, and gives the expression
- * that says for whom.
+ * append_others restricts a query to rows that count for another contact, and gives the
+ * expression of that contact.
  */
 static const char *
 append_others(StringInfo sql, LsReader *reader, const TableQuery *query)
@@ -336,7 +336,10 @@ append_others(StringInfo sql, LsReader *reader, const TableQuery *query)
 	return whom;
 }
 
-/* query_all asks for the rows of all contacts, in the order of those for whom they count. */
+/*
+ * query_all gives the query of the rows of all contacts, in the order of those for
+ * which they count.
+ */
 static char *
 query_all(LsReader *reader, const TableQuery *query)
 {
@@ -366,8 +369,8 @@ query_all(LsReader *reader, const TableQuery *query)
 }
 
 /*
- * open_portal starts a query.  The plan for one contact is kept, as rows that
- * change one by one ask for it again and again.
+ * open_portal opens the cursor of a query.  The plan for one contact is saved, as it is
+ * needed for each row that is updated or deleted.
  */
 static void
 open_portal(LsReader *reader, Stream *stream, const TableQuery *query,
@@ -400,7 +403,7 @@ open_portal(LsReader *reader, Stream *stream, const TableQuery *query,
 									 NULL, true);
 }
 
-/* open_stream does so as the model's owner. */
+/* open_stream opens the cursor of a user's table, as the model's owner. */
 static void
 open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 			SPIPlanPtr *kept)
@@ -423,16 +426,16 @@ open_stream(LsReader *reader, Stream *stream, const TableQuery *query,
 	ls_user_restore(&saved);
 }
 
-/* is_our_own tells whether a stream reads tables of the model. */
+/* is_model_table tells whether a stream reads a table of the model. */
 static bool
-is_our_own(const Stream *stream)
+is_model_table(const Stream *stream)
 {
 	return (stream->what & (LS_READ_SCORES | LS_READ_PURGED)) != 0;
 }
 
-/* open_our_own reads tables of the model, as their owner. */
+/* open_model_table opens the cursor of a table of the model, as that table's owner. */
 static void
-open_our_own(LsReader *reader, Stream *stream)
+open_model_table(LsReader *reader, Stream *stream)
 {
 	LsModel    *model = reader->spec.model;
 	StringInfoData range;
@@ -460,16 +463,15 @@ open_our_own(LsReader *reader, Stream *stream)
 }
 
 /*
- * fetch reads the next rows of a stream.  A cast of the key is the function of
- * whoever made the cast, and is run as those who may read the table: as the
- * model's owner.
+ * fetch reads the next rows of a stream, as the role that may read the table: a cast of
+ * the key runs a function of another role.
  */
 static void
 fetch(const LsReader *reader, Stream *stream)
 {
 	LsUser		saved;
 
-	if (is_our_own(stream))
+	if (is_model_table(stream))
 		ls_user_switch_to_owner(ls_relation_owner(reader->spec.model->score_table), &saved);
 	else
 		ls_user_switch_to_compute(reader->spec.model->owner, &saved);
@@ -489,7 +491,7 @@ fetch(const LsReader *reader, Stream *stream)
 	stream->at = 0;
 }
 
-/* advance brings a stream to its next row that has a contact. */
+/* advance moves a stream to its next row that has a contact. */
 static void
 advance(LsReader *reader, Stream *stream)
 {
@@ -522,7 +524,7 @@ advance(LsReader *reader, Stream *stream)
 														&TTSOpsHeapTuple);
 		}
 		ExecStoreHeapTuple(stream->table->vals[stream->at++], stream->slot, false);
-		if (is_our_own(stream) || (stream->known && !reader->spec.one))
+		if (is_model_table(stream) || (stream->known && !reader->spec.one))
 		{
 			stream->key = slot_getattr(stream->slot, stream->known ?
 									   stream->slot->tts_tupleDescriptor->natts : 1,
@@ -539,8 +541,8 @@ advance(LsReader *reader, Stream *stream)
 		reader->keycontext->ecxt_scantuple = stream->slot;
 		isnull = !ls_match_contact(model, stream->source, reader->keycontext, &stream->key);
 	}
-	/* a converted key must outlive the context in which it was made */
-	if (!is_our_own(stream) && !stream->known && expr->attno == 0 &&
+	/* a converted key must outlive the context in which it was converted */
+	if (!is_model_table(stream) && !stream->known && expr->attno == 0 &&
 		!model->key.typbyval)
 	{
 		stream->key = datumCopy(stream->key, false, model->key.typlen);
@@ -550,8 +552,8 @@ advance(LsReader *reader, Stream *stream)
 }
 
 /*
- * add_stream starts to read a table.  of: whose rows are asked for, where they
- * are another's than the reader's contact; NULL: they are its own.
+ * add_stream opens a table.  of is the key whose rows are selected if the contact is
+ * known otherwise; NULL: that of the reader's contact.
  */
 static void
 add_stream(LsReader *reader, int what, LsSource *source, const TableQuery *query,
@@ -563,14 +565,14 @@ add_stream(LsReader *reader, int what, LsSource *source, const TableQuery *query
 	stream->source = source;
 	stream->known = of != NULL;
 	stream->param = of ? *of : reader->spec.contact;
-	if (is_our_own(stream))
-		open_our_own(reader, stream);
+	if (is_model_table(stream))
+		open_model_table(reader, stream);
 	else
 		open_stream(reader, stream, query, kept);
 	advance(reader, stream);
 }
 
-/* add_others adds the streams of rows that count for others, of all contacts. */
+/* add_others adds the streams of rows that count for other contacts, of all contacts. */
 static void
 add_others(LsReader *reader, LsSource *source, TableQuery *query)
 {
@@ -584,8 +586,8 @@ add_others(LsReader *reader, LsSource *source, TableQuery *query)
 }
 
 /*
- * name_now gives the name of a column of a table that is locked: whoever has waited
- * for it may find that the column was renamed after the model was compiled.
+ * name_now gives the present name of a column of a locked table: the column may have
+ * been renamed after the model was compiled, before the lock was granted.
  */
 static char *
 name_now(Oid relation, AttrNumber attno, char *name)
@@ -628,8 +630,8 @@ add_source(LsReader *reader, LsSource *source)
 }
 
 /*
- * find_identities finds out whose rows are to be read.  A contact that is not asked
- * for by itself may have others' in any of them.
+ * find_identities finds the merged contacts and visitors of the reader's contact.  A
+ * reader of all contacts joins them in its queries.
  */
 static int
 find_identities(LsReader *reader)
@@ -645,8 +647,8 @@ find_identities(LsReader *reader)
 }
 
 /*
- * ls_reader_open starts to read; the active snapshot decides what is seen.
- * Readers nest, the one opened last being closed first.
+ * ls_reader_open opens a reader, which sees what the active snapshot sees.  Readers
+ * nest: the one opened last is closed first.
  */
 LsReader *
 ls_reader_open(const LsReaderSpec *spec)
@@ -702,7 +704,7 @@ at_contact(LsReader *reader, Stream *stream)
 		ls_key_compare(&reader->spec.model->key, stream->key, reader->contact) == 0;
 }
 
-/* ls_reader_next goes on to the next contact, in the order of the key. */
+/* ls_reader_next advances to the next contact, in the order of the key. */
 bool
 ls_reader_next(LsReader *reader, Datum *contact)
 {
@@ -732,8 +734,8 @@ ls_reader_next(LsReader *reader, Datum *contact)
 }
 
 /*
- * ls_reader_event gives the next event of the contact, with the rules that it
- * matches.  It is good until the next call.
+ * ls_reader_event gives the next event of the contact, with the rules that it matches.
+ * It is valid until the next call.
  */
 bool
 ls_reader_event(LsReader *reader, LsEvent *event)
@@ -756,7 +758,7 @@ ls_reader_event(LsReader *reader, LsEvent *event)
 									  stream->slot, reader->econtext, event) :
 				ls_match_source(reader->spec.model, stream->source,
 								stream->slot, reader->econtext, event);
-			/* what the caller needs lies in matches, not in the row */
+			/* callers need the matches, not the row */
 			event->contact = reader->contact;
 			advance(reader, stream);
 		}
@@ -815,14 +817,14 @@ ls_reader_close(LsReader *reader)
 			ExecDropSingleTupleTableSlot(stream->slot);
 		SPI_cursor_close(stream->portal);
 	}
-	/* this goes back to the reader's own context, which ends here */
+	/* SPI_finish() switches to the reader's own context, which is deleted below */
 	SPI_finish();
 	MemoryContextSwitchTo(caller);
 	FreeExecutorState(reader->estate);
 	MemoryContextDelete(reader->context);
 }
 
-/* ls_reader_created reads when a contact began, from its row. */
+/* ls_reader_created reads from a contact's row when the contact was first seen. */
 TimestampTz
 ls_reader_created(LsModel *model, TupleTableSlot *slot)
 {

@@ -19,18 +19,18 @@
 #define LS_READ_EVENTS		0x01
 #define LS_READ_CONTACTS	0x02
 #define LS_READ_SCORES		0x04
-#define LS_READ_PURGED		0x08	/* only whose events were purged */
+#define LS_READ_PURGED		0x08	/* only the contacts that have purged events */
 
 typedef struct LsReaderSpec
 {
 	LsModel    *model;
 	int			what;			/* LS_READ_... */
 	int			source;			/* index, or -1: all */
-	Oid			relation;		/* one below the source's, or invalid */
-	bool		one;			/* only the rows of one contact ... */
-	Datum		contact;		/* ... namely of this one */
-	const Datum *after;			/* only contacts after this one, NULL: all ... */
-	const Datum *upto;			/* ... and not after this one, NULL: all */
+	Oid			relation;		/* a partition or child of the source, or invalid */
+	bool		one;			/* only the rows of this contact: */
+	Datum		contact;		/* read if one is set */
+	const Datum *after;			/* only contacts after this one, or NULL */
+	const Datum *upto;			/* only contacts up to this one, or NULL */
 } LsReaderSpec;
 
 typedef struct LsReader LsReader;

@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * local_rows.c
- *		The rows of a table that count, in a query.
+ *		The FROM item of a query, without rows of foreign tables.
  *
- * Rows of foreign tables are not seen when they change, so they do not count: a
- * query of a table from which something is counted leaves out the foreign tables
- * below it.  They are not even opened, as a server that is not there must make no
- * statement fail.
+ * leadscore does not see changes of rows of foreign tables, so these rows do not count:
+ * a query of events leaves out the foreign tables below its table.  They are not even
+ * opened, so that no statement fails because a foreign server is down.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,7 +22,7 @@
 #include "base/compat.h"
 #include "base/relation.h"
 
-/* append_columns lists the columns of a table, which those below it have too. */
+/* append_columns lists the columns of a table, which its descendants have too. */
 static void
 append_columns(StringInfo sql, Oid relation)
 {
@@ -53,7 +52,7 @@ may_read(Oid relation, Oid role)
 		ls_schema_aclcheck(get_rel_namespace(relation), role) == ACLCHECK_OK;
 }
 
-/* union_of gives the rows of tables, each without what is below it. */
+/* union_of gives the rows of tables, each without those of its descendants. */
 static char *
 union_of(Oid relation, List *tables)
 {
@@ -70,7 +69,7 @@ union_of(Oid relation, List *tables)
 		appendStringInfo(&sql, " FROM ONLY %s", ls_relation_qualified_name(lfirst_oid(lc)));
 		between = " UNION ALL ";
 	}
-	/* there are only foreign ones */
+	/* all are foreign tables */
 	if (tables == NIL)
 	{
 		appendStringInfoString(&sql, "SELECT ");
@@ -81,7 +80,10 @@ union_of(Oid relation, List *tables)
 	return sql.data;
 }
 
-/* filter gives the rows of a table but for those of some, which are opened all the same. */
+/*
+ * filter gives the rows of a table except those of some tables, which are opened
+ * nevertheless.
+ */
 static char *
 filter(Oid relation, List *foreign)
 {
@@ -100,10 +102,10 @@ filter(Oid relation, List *foreign)
 }
 
 /*
- * ls_local_rows gives what a query has after FROM, before an alias, for the rows of a
- * table that count, as a role reads them: its name, unless there are foreign tables
- * below it.  A role that may read the table may not need to be able to read its parts by
- * their own names: then the foreign ones are read, and left out.
+ * ls_local_rows gives the FROM item, before an alias, of the rows of a table that
+ * count, as a role reads them: the table's name, unless there are foreign tables below
+ * it.  A role that may read the table may have no privileges on its partitions: then
+ * the foreign ones are read, and filtered out.
  */
 char *
 ls_local_rows(Oid relation, Oid role)

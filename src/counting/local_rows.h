@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * local_rows.h
- *		The rows of a table that count, in a query.
+ *		The FROM item of a query, without rows of foreign tables.
  *
  *-------------------------------------------------------------------------
  */

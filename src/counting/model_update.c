@@ -3,9 +3,10 @@
  * model_update.c
  *		Models that a transaction has changed, brought up to date before it commits.
  *
- * However many statements have changed a model (model_change.c), its rules are counted
- * once and its stored rows evaluated once.  One model that cannot be brought up to date
- * does not stop the transaction, which may have changed no more than a table of others.
+ * However many statements have changed a model (model_change.c), its rules are
+ * backfilled once and its stored rows evaluated once.  If one model cannot be brought
+ * up to date, that does not stop the transaction, which may have changed only a table
+ * that belongs to other roles' models.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,8 +34,8 @@
 /* ---------- one of several models ---------- */
 
 /*
- * ls_model_update_stops tells whether an error ends the statement: it is not about the model
- * that was being worked on, or rules that fail are to end it.
+ * ls_model_update_stops tells whether an error ends the statement: it is not an error
+ * of the model, or leadscore.rule_error is error.
  */
 bool
 ls_model_update_stops(const ErrorData *error)
@@ -43,7 +44,7 @@ ls_model_update_stops(const ErrorData *error)
 		ls_error_class(error->sqlerrcode) == LS_ERROR_OF_STATEMENT;
 }
 
-/* ls_model_update_reason gives what the caller may be told of an error about a model. */
+/* ls_model_update_reason gives an error of a model as far as the caller may see it. */
 char *
 ls_model_update_reason(const char *model, const ErrorData *error)
 {
@@ -55,8 +56,8 @@ ls_model_update_reason(const char *model, const ErrorData *error)
 }
 
 /*
- * ls_model_update_try does something that brings the rows of a model up to date.  False, with
- * a warning, where that fails: it is undone then.
+ * ls_model_update_try runs body, which brings the rows of a model up to date, in a
+ * subtransaction.  False, with a warning, if it fails.
  */
 bool
 ls_model_update_try(const char *model, void (*body) (void *), void *arg)
@@ -84,7 +85,7 @@ read_model(void *arg)
 		ls_model_release(model);
 }
 
-/* ls_model_update_is_sound tells whether a model can be read, and says so where it cannot. */
+/* ls_model_update_is_sound tells whether a model can be loaded, and warns if not. */
 bool
 ls_model_update_is_sound(const char *model)
 {
@@ -93,9 +94,9 @@ ls_model_update_is_sound(const char *model)
 
 /* ---------- rules ---------- */
 
-/* count_one counts a model, for ls_model_update_try(). */
+/* backfill_one backfills a model, for ls_model_update_try(). */
 static void
-count_one(void *arg)
+backfill_one(void *arg)
 {
 	const LsBackfill *one = arg;
 
@@ -105,14 +106,14 @@ count_one(void *arg)
 		ls_recount_rules(one->model);
 }
 
-/* backfill counts what was left for later (model_change.c). */
+/* backfill backfills the rules that statements have deferred (model_change.c). */
 static void
 backfill(void)
 {
 	ListCell   *lc;
 	List	   *models;
 
-	/* the extension may have been dropped since */
+	/* the extension may have been dropped meanwhile */
 	if (!OidIsValid(ls_extension_base_table("lead_model", true)))
 		return;
 	models = ls_model_change_take();
@@ -122,17 +123,17 @@ backfill(void)
 		LsBackfill *one = lfirst(lc);
 
 		if (one->by_user)
-			count_one(one);
+			backfill_one(one);
 		else
-			(void) ls_model_update_try(one->model, count_one, one);
+			(void) ls_model_update_try(one->model, backfill_one, one);
 	}
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 }
 
 /*
- * ls_model_update_if_asked does so before a statement that looks at it, but not in the midst
- * of another, nor of something that leadscore or a rule does.
+ * ls_model_update_if_asked backfills before a statement that may read scores, except
+ * within another statement, or one of leadscore's own or of a rule.
  */
 void
 ls_model_update_if_asked(void)
@@ -144,15 +145,15 @@ ls_model_update_if_asked(void)
 
 /* ---------- rows ---------- */
 
-/* What is done about one changed model, for ls_model_update_try() */
+/* The refresh of one changed model, for ls_model_update_try() */
 typedef struct Refresh
 {
 	const char *model;
-	bool		small;			/* to be done now */
+	bool		small;			/* small enough not to be left to a job */
 	int64		changed;
 } Refresh;
 
-/* prepare_refresh locks what is read, or leaves it to a job. */
+/* prepare_refresh locks what the refresh reads, or leaves it to a job. */
 static void
 prepare_refresh(void *arg)
 {
@@ -178,12 +179,12 @@ do_refresh(void *arg)
 }
 
 /*
- * ls_model_update_refresh brings the stored rows of models that this
- * transaction has changed up to date, just before it commits.
+ * ls_model_update_refresh refreshes the stored rows of models that this transaction has
+ * changed, just before it commits.
  *
- * The lock makes it final: writers that evaluated with the old rules have
- * ended, and those that wait will see the new ones.  Where there are many rows it
- * is left to a job, and nobody waits.  Returns how many contacts changed.
+ * Its lock ensures that writers that evaluated with the old rules have ended, and that
+ * waiting writers will see the new ones.  Many rows are left to a job, so that no
+ * session waits.  Returns the number of changed contacts.
  */
 int64
 ls_model_update_refresh(void)
@@ -195,7 +196,7 @@ ls_model_update_refresh(void)
 
 	foreach(lc, models)
 		ls_model_change_refreshed(lfirst(lc));
-	/* the extension may have been dropped since */
+	/* the extension may have been dropped meanwhile */
 	if (!OidIsValid(ls_extension_base_table("lead_model", true)))
 		return 0;
 	list_sort(models, ls_lead_rank_order);	/* as writers lock them */
@@ -219,8 +220,8 @@ ls_model_update_refresh(void)
 }
 
 /*
- * ls_model_update_before_commit does both.  It is done before the commit, so that rules
- * can be changed, looked at and rolled back at no cost.
+ * ls_model_update_before_commit backfills and refreshes.  That is not done earlier, so
+ * that rules can be changed, looked at and rolled back at no cost.
  */
 void
 ls_model_update_before_commit(void)

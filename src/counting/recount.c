@@ -44,7 +44,7 @@
 
 /* ---------- one contact ---------- */
 
-/* ls_recount_read_profile fills in what a row of the contact table says. */
+/* ls_recount_read_profile fills a state from a row of the contact table. */
 void
 ls_recount_read_profile(LsModel *model, Datum contact, TupleTableSlot *slot,
 						ExprContext *econtext, LsState *profile)
@@ -61,7 +61,7 @@ ls_recount_read_profile(LsModel *model, Datum contact, TupleTableSlot *slot,
 	}
 }
 
-/* read_contact adds what a reader has of its contact to a state. */
+/* read_contact adds the reader's rows of its contact to a state. */
 static void
 read_contact(LsModel *model, LsReader *reader, Datum contact, TimestampTz now,
 			 LsState *state)
@@ -78,7 +78,7 @@ read_contact(LsModel *model, LsReader *reader, Datum contact, TimestampTz now,
 }
 
 static void
-count_one(LsModel *model, Datum contact, TimestampTz now, LsState *state, int what)
+compute_one(LsModel *model, Datum contact, TimestampTz now, LsState *state, int what)
 {
 	LsReaderSpec spec = {.model = model, .what = what,
 	.source = -1, .one = true, .contact = contact};
@@ -93,36 +93,35 @@ count_one(LsModel *model, Datum contact, TimestampTz now, LsState *state, int wh
 }
 
 /*
- * ls_recount_contact computes the state of one contact, purged events included:
- * what was purged by a clock that is ahead may be later than now.
+ * ls_recount_contact computes the state of one contact, purged events included: events
+ * purged under a clock that was ahead may be later than now.
  */
 void
 ls_recount_contact(LsModel *model, Datum contact, TimestampTz now, LsState *state)
 {
-	count_one(model, contact, now, state, LS_READ_EVENTS | LS_READ_CONTACTS);
+	compute_one(model, contact, now, state, LS_READ_EVENTS | LS_READ_CONTACTS);
 }
 
-/* ls_recount_profile looks at one contact's row. */
+/* ls_recount_profile computes the state of one contact from its row only. */
 void
 ls_recount_profile(LsModel *model, Datum contact, TimestampTz now, LsState *state)
 {
-	count_one(model, contact, now, state, LS_READ_CONTACTS);
+	compute_one(model, contact, now, state, LS_READ_CONTACTS);
 }
 
 /* ---------- many ---------- */
 
 /*
- * model_to_count gives the newest model, to recompute by it.  Its score
- * table is locked first: whoever changes the rules holds a stronger lock until
- * they are committed.
+ * acquire_newest gives the newest version of a model, to recompute with it.  Its score
+ * table is locked first: a session that changes the rules holds a stronger lock until
+ * it commits.
  *
- * Where relation is none, the lock keeps writers of other tables from being
- * between their rules and the rows that we change: they would take away what
- * their rules do not know.  Where one relation comes or goes the rules are what
- * they were.
+ * Without a relation the lock also keeps out writers of other tables, which may have
+ * read the former rules already: they would drop slots that these do not have.  For the
+ * rows of one relation the rules are unchanged.
  */
 static LsModel *
-model_to_count(const char *name, Oid relation)
+acquire_newest(const char *name, Oid relation)
 {
 	Oid			table = ls_lead_score_table(name, true);
 	LsModel    *model;
@@ -138,20 +137,19 @@ model_to_count(const char *name, Oid relation)
 }
 
 /*
- * A batch of the contacts that a reader finds.  counting is the model whose
- * rules are matched, which may leave some out; batch.model is the one that rows are
- * evaluated with.
+ * A batch of the contacts that a reader finds.  counting is the model whose rules are
+ * matched, which may skip some; rows are evaluated with batch.model.
  */
 typedef struct Recount
 {
 	LsBatch		batch;
 	LsModel    *counting;
-	int64	   *versions;		/* of the only rules that are backfilled, or NULL */
+	int64	   *versions;		/* the rules to backfill, or NULL: all */
 	int			nversions;
 	bool		whole;			/* what is read replaces the state */
 	bool		count_all;		/* every contact found is recomputed */
-	LsChunk    *chunk;			/* others write: these contacts are locked; or NULL */
-	bool		within_rows;	/* they have rows up to where the chunk ends */
+	LsChunk    *chunk;			/* beside writers: the locked contacts of a chunk; or NULL */
+	bool		within_rows;	/* the chunk ends with a locked row, before the range does */
 	Datum	   *locked;			/* ascending */
 	int			nlocked;
 	int			next_locked;
@@ -247,7 +245,7 @@ run(Recount *pass)
 		ls_rule_error_report(pass->counting);
 }
 
-/* recount_of gives a batch of all that is found of a kind, by a model's own rules. */
+/* recount_of gives a batch of the contacts that have rows of a kind, with all rules. */
 static Recount
 recount_of(LsModel *model, const char *cause, int what)
 {
@@ -258,22 +256,25 @@ recount_of(LsModel *model, const char *cause, int what)
 	return pass;
 }
 
-/* ls_recount_contact_table gives every contact of the contact table its row. */
+/* ls_recount_contact_table gives every contact of the contact table its score row. */
 void
 ls_recount_contact_table(const char *name, const char *cause)
 {
-	LsModel    *model = model_to_count(name, InvalidOid);
+	LsModel    *model = acquire_newest(name, InvalidOid);
 	Recount		pass = recount_of(model, cause, LS_READ_CONTACTS);
 
 	run(&pass);
 	ls_model_release(model);
 }
 
-/* recount_source adds the events of a source, or recomputes the contacts that occur in it. */
+/*
+ * recount_source adds the events of a source, or recomputes the contacts that have
+ * some.
+ */
 static void
 recount_source(const char *name, const char *source, Oid relation, const char *cause, bool count_all)
 {
-	LsModel    *model = model_to_count(name, relation);
+	LsModel    *model = acquire_newest(name, relation);
 	LsSource   *found = ls_model_source_by_name(model, source);
 	Recount		pass = recount_of(model, cause, LS_READ_EVENTS);
 
@@ -286,7 +287,7 @@ recount_source(const char *name, const char *source, Oid relation, const char *c
 	ls_model_release(model);
 }
 
-/* ls_recount_source adds the rows of a source, or of one table below it. */
+/* ls_recount_source adds the events of a source, or of one partition or child of it. */
 void
 ls_recount_source(const char *name, const char *source, Oid relation,
 				  const char *cause)
@@ -299,7 +300,7 @@ ls_recount_source(const char *name, const char *source, Oid relation,
 	recount_source(name, source, relation, cause, false);
 }
 
-/* ls_recount_relation recomputes the contacts that occur in a table. */
+/* ls_recount_relation recomputes the contacts that have rows in a table. */
 void
 ls_recount_relation(const char *name, const char *source, Oid relation)
 {
@@ -309,7 +310,10 @@ ls_recount_relation(const char *name, const char *source, Oid relation)
 
 /* ---------- rules ---------- */
 
-/* match_only has a batch count some rules only: those that a model, which leaves out others, has. */
+/*
+ * match_only restricts a batch to some rules: those that counting, which skips the
+ * others, matches.
+ */
 static void
 match_only(Recount *pass, LsModel *counting, List *versions)
 {
@@ -321,8 +325,8 @@ match_only(Recount *pass, LsModel *counting, List *versions)
 }
 
 /*
- * leave_out makes a model match the given versions only, and tells what has to
- * be read for them.
+ * leave_out makes a model match the given versions only, and returns what has to be
+ * read for them.
  */
 static int
 leave_out(LsModel *model, List *versions)
@@ -343,7 +347,7 @@ leave_out(LsModel *model, List *versions)
 			continue;
 		what |= rule->kind == LS_PROFILE ? LS_READ_CONTACTS : LS_READ_EVENTS;
 	}
-	/* a source none of whose rules are wanted is not read at all */
+	/* a source without wanted rules is not read at all */
 	for (int i = 0; i < model->nsources; i++)
 	{
 		LsSource   *source = &model->sources[i];
@@ -368,7 +372,7 @@ lock_for_rules(LsModel *model, int what)
 	ls_lock_tables(roots);
 }
 
-/* backfill_rules backfills the rules that were given these versions. */
+/* backfill_rules backfills the rules of these versions. */
 static void
 backfill_rules(const char *name, List *versions)
 {
@@ -378,13 +382,13 @@ backfill_rules(const char *name, List *versions)
 	lock_for_rules(counting, what);
 	if (what != 0)
 	{
-		LsModel    *model = model_to_count(name, InvalidOid);
+		LsModel    *model = acquire_newest(name, InvalidOid);
 		Recount		pass = recount_of(model, "rule", what);
 
-		/* contacts that are only pending have no row to which slots could be added */
+		/* contacts that have only pending changes have no row to add slots to */
 		(void) ls_contact_pass_merge_all(name, true);
 		match_only(&pass, counting, versions);
-		/* what a rule matched before may have been purged, with all else of a contact */
+		/* purged events may be all that a contact has */
 		if (what & LS_READ_EVENTS)
 			pass.batch.spec.what |= LS_READ_PURGED;
 		run(&pass);
@@ -394,11 +398,11 @@ backfill_rules(const char *name, List *versions)
 }
 
 /*
- * ls_recount_rules backfills the rules of a model that wait for it, for its visitors
- * as well.
+ * ls_recount_rules backfills the rules of a model, and of its visitors, that wait for
+ * it.
  *
- * What is shown in the score table stays as it is until the transaction
- * commits, so that it can be compared with what the new rules say.
+ * What the score table shows stays as it is until the transaction commits, so that it
+ * can be compared with what the new rules give.
  */
 void
 ls_recount_rules(const char *name)
@@ -419,8 +423,8 @@ ls_recount_rules(const char *name)
 /* ---------- chunks of jobs ---------- */
 
 /*
- * next_keys reads the next contacts that have a row, up to a number (0: all) or
- * a contact, and locks their rows where asked to.
+ * next_keys reads the next contacts that have a row, at most limit (0: all), in a
+ * range, and locks their rows if requested.
  */
 static Datum *
 next_keys(LsModel *model, const LsReaderSpec *range, int limit, const char *lock, int *n)
@@ -451,10 +455,10 @@ next_keys(LsModel *model, const LsReaderSpec *range, int limit, const char *lock
 }
 
 /*
- * lock_chunk chooses the contacts of a chunk and locks their rows: as many as
- * are free.  Who holds a row is waited for only where it is the first, so that
- * nobody waits for us meanwhile.  The chunk ends with the last that is locked, or
- * where all are, with the last that there is, or that it may come to.
+ * lock_chunk chooses the contacts of a chunk and locks their rows, as many as are free.
+ * Only the first row is waited for, so that no session waits meanwhile for a row that
+ * is locked here.  The chunk ends with the last contact before one that is locked by
+ * another session; if there is none, after limit contacts or at the end of the range.
  */
 static void
 lock_chunk(Recount *pass, LsChunk *chunk)
@@ -486,7 +490,7 @@ lock_chunk(Recount *pass, LsChunk *chunk)
 	chunk->ended = !pass->within_rows;
 }
 
-/* end_at records the contact with which a chunk ends, though there may be more. */
+/* end_at records the contact after which the next chunk begins. */
 static void
 end_at(LsChunk *chunk, LsBatch *batch, Datum contact)
 {
@@ -500,7 +504,7 @@ change_in_chunk(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	Recount    *pass = (Recount *) batch;
 	LsOutcome	outcome = change_contact(batch, writer, contact);
 
-	/* contacts that had no row come without number */
+	/* there may be any number of contacts without a row */
 	if (batch->done >= pass->chunk->limit * 4 && !pass->within_rows)
 	{
 		end_at(pass->chunk, batch, contact);
@@ -522,7 +526,7 @@ backfilling_versions(LsModel *model)
 	return versions;
 }
 
-/* key_of reads a contact where a chunk begins or has to end. */
+/* key_of reads the text of a contact that bounds a chunk. */
 static const Datum *
 key_of(LsModel *model, const char *contact)
 {
@@ -536,13 +540,14 @@ key_of(LsModel *model, const char *contact)
 }
 
 /*
- * ls_recount_chunk computes the next contacts of a job from their events: all of
- * them, or the rules that the job backfills.
+ * ls_recount_chunk computes the next contacts of a job from their events: all of the
+ * contact, or the rules that the job backfills.
  *
- * The rows are locked first, and the events read with a snapshot that is newer:
- * what is committed by then is counted, and what is not will be added by those
- * who wait for the row.  They know the rules, as the job has waited for those
- * who do not.  A row that comes meanwhile is recomputed by itself.
+ * The rows are locked first, and the events read with a newer snapshot: what is
+ * committed by then is included, and the rest is added by the sessions that wait for
+ * the rows. These have the rules that are backfilled, as the job has waited for writers
+ * that have not.  The state of a row that is inserted meanwhile is recomputed from the
+ * events.
  */
 void
 ls_recount_chunk(LsChunk *chunk)
@@ -554,7 +559,10 @@ ls_recount_chunk(LsChunk *chunk)
 	if (model == NULL)
 		return;
 	versions = chunk->whole ? NIL : backfilling_versions(model);
-	/* before the snapshot, as TRUNCATE minds none; who holds a table may want ours */
+	/*
+	 * before the snapshot, which TRUNCATE does not respect; without waiting, as a
+	 * session that has locked a table may wait for these rows
+	 */
 	if (!ls_lock_to_read_if_free(model))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
@@ -567,7 +575,7 @@ ls_recount_chunk(LsChunk *chunk)
 	{
 		match_only(&pass, ls_model_load(chunk->model, NULL), versions);
 		pass.batch.spec.what = leave_out(pass.counting, versions);
-		/* what it reads may have been purged meanwhile, with all else of a contact */
+		/* purged events may be all that a contact has */
 		if (pass.batch.spec.what != 0 && ls_purged_any(model))
 			pass.batch.spec.what |= LS_READ_SCORES;
 	}
@@ -586,8 +594,8 @@ ls_recount_chunk(LsChunk *chunk)
 }
 
 /*
- * drop_pending forgets what is pending of contacts of which nothing was found,
- * after all were recomputed, with writers kept away.
+ * drop_pending deletes what is pending of contacts of which nothing was found, after
+ * all were recomputed, under a lock that keeps writers away.
  */
 static void
 drop_pending(LsModel *model)
@@ -595,14 +603,14 @@ drop_pending(LsModel *model)
 	(void) ls_pending_clear(model);
 }
 
-/* rescore recomputes all contacts and gives their number. */
+/* rescore recomputes all contacts and returns their number. */
 static int64
 rescore(const char *name, const char *cause)
 {
-	LsModel    *model = model_to_count(name, InvalidOid);
+	LsModel    *model = acquire_newest(name, InvalidOid);
 	Recount		pass = recount_of(model, cause, READ_ALL);
 
-	/* nothing can be read of it, and what it has stays */
+	/* nothing can be read for it, and its scores stay as they are */
 	if (model->suspended)
 	{
 		ls_model_release(model);
@@ -610,7 +618,7 @@ rescore(const char *name, const char *cause)
 	}
 	pass.whole = true;
 	run(&pass);
-	/* what is pending of visitors who are identified is for others */
+	/* what is pending of identified visitors belongs to their contacts */
 	if (model->visitors_of)
 		(void) ls_contact_pass_merge_all(name, false);
 	drop_pending(model);
@@ -619,7 +627,10 @@ rescore(const char *name, const char *cause)
 	return pass.batch.done;
 }
 
-/* ls_recount_rescore does so for a model and its visitors, and gives that of the former. */
+/*
+ * ls_recount_rescore recomputes all contacts and visitors of a model, and returns the
+ * number of contacts.
+ */
 int64
 ls_recount_rescore(const char *name, const char *cause)
 {
@@ -640,16 +651,16 @@ ls_recount_rescore(const char *name, const char *cause)
 
 /* ---------- refresh ---------- */
 
-/* A batch of rows that are made true */
+/* A batch of rows that are refreshed */
 typedef struct Refresh
 {
 	LsBatch		batch;
-	LsChunk    *chunk;			/* beside writers; NULL: these are kept away */
+	LsChunk    *chunk;			/* beside writers; NULL: they are locked out */
 } Refresh;
 
 /*
- * refresh_contact makes one row true.  A chunk ends before one that another session
- * holds; where that is the first, it is waited for alone.
+ * refresh_contact refreshes one row.  A chunk ends before a row that another session
+ * has locked; if that is the first, it is waited for, and is the chunk.
  */
 static LsOutcome
 refresh_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
@@ -693,13 +704,13 @@ refresh_of(LsModel *model, const char *cause, LsChunk *chunk)
 }
 
 /*
- * ls_recount_refresh looks at every row of a model and writes those that are not true
- * any more, because the rules changed, or have to be looked at earlier.
+ * ls_recount_refresh evaluates every row of a model and writes those that are not true
+ * any more because the rules changed, or that are due earlier.
  */
 int64
 ls_recount_refresh(const char *name, const char *cause)
 {
-	LsModel    *model = model_to_count(name, InvalidOid);
+	LsModel    *model = acquire_newest(name, InvalidOid);
 	Refresh		refresh = refresh_of(model, cause, NULL);
 
 	ls_batch_run(&refresh.batch);
@@ -707,7 +718,7 @@ ls_recount_refresh(const char *name, const char *cause)
 	return refresh.batch.changed;
 }
 
-/* ls_recount_refresh_chunk makes the rows of the next contacts true. */
+/* ls_recount_refresh_chunk refreshes the rows of the next contacts. */
 void
 ls_recount_refresh_chunk(LsChunk *chunk)
 {

@@ -23,41 +23,42 @@ extern void ls_recount_profile(LsModel *model, Datum contact, TimestampTz now,
 extern void ls_recount_read_profile(LsModel *model, Datum contact, TupleTableSlot *slot,
 									ExprContext *econtext, LsState *profile);
 
-/* brings stored rows up to date; number of those that were not */
+/* refreshes stored rows; returns how many had changed */
 extern int64 ls_recount_refresh(const char *model, const char *cause);
 
 /*
- * All of these read the newest committed rows (and the transaction's own) and
- * expect the caller to hold locks that keep concurrent writers of the tables read
- * away: SHARE ROW EXCLUSIVE on event and contact tables.
- * cause is what lead_stage_history gets.
+ * The following read the newest committed rows (and the transaction's own).  The caller
+ * holds locks that keep concurrent writers of these tables away: SHARE ROW EXCLUSIVE on
+ * event and contact tables.  cause is that of changes of stage in lead_stage_history.
  */
 
-/* gives every contact of the contact table its row (create_model) */
+/* inserts the score row of every contact of the contact table (create_model) */
 extern void ls_recount_contact_table(const char *model, const char *cause);
 
-/* adds the rows of a source just attached, or of one relation below it
- * (a partition just attached) where relation is valid */
+/*
+ * adds the rows of a source that has been attached, or, if relation is valid, of a
+ * partition that has been attached to it
+ */
 extern void ls_recount_source(const char *model, const char *source,
 							  Oid relation, const char *cause);
 
-/* backfills rules whose backfilled_version is NULL; those that cannot be compiled
- * (source not attached, expression broken) get 0 */
+/*
+ * backfills rules whose backfilled_version is NULL; those that cannot be compiled
+ * (source not attached, expression broken) get 0
+ */
 extern void ls_recount_rules(const char *model);
 
 /*
- * A chunk of a job: the next contacts, beside writers, in the transaction that
- * the caller has begun.
+ * A chunk of a job: the next contacts, beside writers, in the caller's transaction.
  */
 typedef struct LsChunk
 {
 	const char *model;
 	const char *cause;
 	bool		whole;			/* all of a contact is recomputed, not only some rules */
-	int			limit;			/* how many contacts, about */
-	char	   *position;		/* contact with which the last one ended, or NULL;
-								 * then with which this one did */
-	const char *last;			/* not beyond this contact, or NULL */
+	int			limit;			/* how many contacts, approximately */
+	char	   *position;		/* last contact of the previous chunk or NULL, then of this */
+	const char *last;			/* does not go beyond this contact, or NULL */
 	bool		ended;			/* there are no more */
 	int64		contacts;
 } LsChunk;
@@ -65,10 +66,10 @@ typedef struct LsChunk
 extern void ls_recount_chunk(LsChunk *chunk);
 extern void ls_recount_refresh_chunk(LsChunk *chunk);
 
-/* rebuilds everything from the events; number of contacts */
+/* recomputes everything from the events; number of contacts */
 extern int64 ls_recount_rescore(const char *model, const char *cause);
 
-/* replays the contacts that occur in one relation (a partition detached) */
+/* recomputes the contacts that have rows in a relation (a detached partition) */
 extern void ls_recount_relation(const char *model, const char *source, Oid relation);
 
 #endif							/* LEADSCORE_RECOUNT_H */

@@ -4,14 +4,13 @@
  *		The score from the events alone: what verify compares with.
  *
  * Written from the meaning of a score (docs/reference/meaning.md) and not from the
- * engine: of the rest it uses only which rules a row matches, and the formulas
- * of decay.  It keeps every matching event and goes through all of them.  Only
- * categories and grades (ls_replay_evaluate, for days) are made as the engine
- * makes them.
+ * engine: of the rest it uses only which rules a row matches, and the formulas of
+ * decay.  It stores every matching event and evaluates all of them.  Only categories
+ * and grades (ls_replay_evaluate, for days) are computed as the engine computes them.
  *
- * Of events that were purged there are only contributions.  A contact
- * that has some is evaluated from a state, made of that and of the events that
- * are there: what is compared then is what was counted, and not how.
+ * Of purged events there are only contributions.  A contact that has some is evaluated
+ * from a state, made of these and of the events that still exist: then verify checks
+ * which events are counted, and not the formulas.
  *
  *-------------------------------------------------------------------------
  */
@@ -46,7 +45,7 @@ struct LsReplay
 {
 	LsModel    *model;
 	MemoryContext context;
-	bool		known;			/* there is a row of the contact somewhere */
+	bool		known;			/* the contact has a row somewhere */
 	TimestampTz created_at;
 	int			nall;			/* all events of the contact */
 	int			roomall;
@@ -64,7 +63,7 @@ bounded(double value)
 	return ls_decay_clamp(value, -DBL_MAX, DBL_MAX);
 }
 
-/* ls_replay_clear forgets a contact, before the next. */
+/* ls_replay_clear resets the replay for the next contact. */
 void
 ls_replay_clear(LsReplay *replay)
 {
@@ -137,7 +136,7 @@ read_purged(LsReplay *replay, Datum contact)
 	MemoryContextSwitchTo(old);
 }
 
-/* take_up takes up what a reader has of a contact. */
+/* take_up stores what a reader gives of a contact. */
 static void
 take_up(LsReplay *replay, LsReader *reader, Datum contact)
 {
@@ -164,7 +163,7 @@ take_up(LsReplay *replay, LsReader *reader, Datum contact)
 	MemoryContextSwitchTo(old);
 }
 
-/* ls_replay_read takes up what is known of a reader's contact. */
+/* ls_replay_read stores all that is known of a reader's contact. */
 void
 ls_replay_read(LsReplay *replay, LsReader *reader, Datum contact)
 {
@@ -172,7 +171,7 @@ ls_replay_read(LsReplay *replay, LsReader *reader, Datum contact)
 	take_up(replay, reader, contact);
 }
 
-/* ls_replay_contact reads one contact.  False if nothing is known of it. */
+/* ls_replay_contact reads one contact.  False if it is unknown. */
 bool
 ls_replay_contact(LsReplay *replay, Datum contact)
 {
@@ -192,7 +191,7 @@ ls_replay_contact(LsReplay *replay, Datum contact)
 	return replay->known;
 }
 
-/* ls_replay_recall has the contact's row be what it was, and not what it is. */
+/* ls_replay_recall replaces the contact's present row by a former one. */
 void
 ls_replay_recall(LsReplay *replay, bool has_contact, TimestampTz created_at)
 {
@@ -201,7 +200,9 @@ ls_replay_recall(LsReplay *replay, bool has_contact, TimestampTz created_at)
 	replay->created_at = created_at;
 }
 
-/* ls_replay_hold does so for what a profile rule, by its place, said of it. */
+/*
+ * ls_replay_hold replaces what a profile rule, given by its index, says of the contact.
+ */
 void
 ls_replay_hold(LsReplay *replay, int rule, bool holds, double weight)
 {
@@ -231,7 +232,10 @@ age_of(const LsRule *rule, const Matched *event, TimestampTz t, int64 bucket)
 	return Max(0, bucket - event->bucket) * rule->period;
 }
 
-/* in the order of time; by period first, as clocks that are set back repeat */
+/*
+ * by_period_and_instant orders events by time; by period first, as periods repeat when
+ * a clock is set back.
+ */
 static int
 by_period_and_instant(const void *a, const void *b)
 {
@@ -373,7 +377,7 @@ replay_rule(LsReplay *replay, int i, TimestampTz t)
 		replay_event(model, rule, &replay->matches[i], t, &c);
 	if (rule->draft)
 	{
-		/* told, but nothing of it counts */
+		/* listed, but contributes nothing */
 		c.in_force = false;
 		c.size = 0;
 	}
@@ -382,14 +386,14 @@ replay_rule(LsReplay *replay, int i, TimestampTz t)
 	return c;
 }
 
-/* come tells whether all events of a row had happened at t. */
+/* happened tells whether all events of purged contributions had happened at t. */
 static bool
-come(const LsPurged *purged, TimestampTz t)
+happened(const LsPurged *purged, TimestampTz t)
 {
 	return purged->state.events == 0 || purged->state.last <= t;
 }
 
-/* add_matches adds the events that are there to a state, as far as they were at t. */
+/* add_matches adds the existing events up to t to a state. */
 static void
 add_matches(LsReplay *replay, LsState *state, TimestampTz t)
 {
@@ -414,8 +418,8 @@ add_matches(LsReplay *replay, LsState *state, TimestampTz t)
 }
 
 /*
- * ls_replay_begins gives the latest purged event: before that it is not known what
- * was true.  DT_NOBEGIN: none was purged.
+ * ls_replay_begins gives the instant of the latest purged event, before which scores
+ * are not known exactly.  DT_NOBEGIN: none was purged.
  */
 TimestampTz
 ls_replay_begins(const LsReplay *replay)
@@ -428,7 +432,9 @@ ls_replay_begins(const LsReplay *replay)
 	return latest;
 }
 
-/* ls_replay_last gives the latest event that is known of up to t; DT_NOBEGIN: none. */
+/*
+ * ls_replay_last gives the instant of the latest known event up to t; DT_NOBEGIN: none.
+ */
 TimestampTz
 ls_replay_last(const LsReplay *replay, TimestampTz t)
 {
@@ -439,14 +445,14 @@ ls_replay_last(const LsReplay *replay, TimestampTz t)
 		if (replay->all[i] <= t)
 			last = Max(last, replay->all[i]);
 	foreach(lc, replay->purged)
-		if (come(lfirst(lc), t))
+		if (happened(lfirst(lc), t))
 			last = Max(last, ((const LsPurged *) lfirst(lc))->state.last);
 	return last;
 }
 
-/* with_kept gives what every rule contributes at t, purged events included. */
+/* rules_with_purged gives what every rule contributes at t, purged events included. */
 static LsContribution *
-with_kept(LsReplay *replay, TimestampTz t)
+rules_with_purged(LsReplay *replay, TimestampTz t)
 {
 	LsModel    *model = replay->model;
 	LsScore    *score = ls_score_make(model, true);
@@ -457,7 +463,7 @@ with_kept(LsReplay *replay, TimestampTz t)
 	state.has_contact = replay->has_contact;
 	state.created_at = replay->created_at;
 	foreach(lc, replay->purged)
-		if (come(lfirst(lc), t))
+		if (happened(lfirst(lc), t))
 			ls_state_merge(model, &state, &((LsPurged *) lfirst(lc))->state);
 	ls_state_advance(model, &state, t);
 	add_matches(replay, &state, t);
@@ -469,8 +475,8 @@ with_kept(LsReplay *replay, TimestampTz t)
 }
 
 /*
- * ls_replay_tell says what an answer for t lacks, or is made from beside the
- * events; always: also where it lacks nothing.
+ * ls_replay_tell reports purged events that a score at t lacks; with always, also those
+ * that it includes.
  */
 void
 ls_replay_tell(const LsReplay *replay, Datum contact, TimestampTz t, bool always)
@@ -485,7 +491,7 @@ ls_replay_tell(const LsReplay *replay, Datum contact, TimestampTz t, bool always
 
 		if (latest == NULL || purged->until > latest->until)
 			latest = purged;
-		if (!come(purged, t) && (lacking == NULL || purged->until > lacking->until))
+		if (!happened(purged, t) && (lacking == NULL || purged->until > lacking->until))
 			lacking = purged;
 	}
 	if (lacking)
@@ -509,14 +515,14 @@ ls_replay_rules(LsReplay *replay, TimestampTz t)
 	LsContribution *all;
 
 	if (replay->purged != NIL)
-		return with_kept(replay, t);
+		return rules_with_purged(replay, t);
 	all = palloc(sizeof(LsContribution) * Max(1, replay->model->nrules));
 	for (int i = 0; i < replay->model->nrules; i++)
 		all[i] = replay_rule(replay, i, t);
 	return all;
 }
 
-/* ls_replay_score gives the score at t, and how much went into it. */
+/* ls_replay_score gives the score at t, and the total size of the contributions. */
 double
 ls_replay_score(LsReplay *replay, TimestampTz t, double *size)
 {
@@ -546,8 +552,8 @@ ls_replay_score(LsReplay *replay, TimestampTz t, double *size)
 }
 
 /*
- * ls_replay_evaluate gives what was true at t, as ls_score_evaluate does, but for the
- * single contributions.
+ * ls_replay_evaluate evaluates the contact at t, as ls_score_evaluate does, except for
+ * the single contributions.
  */
 void
 ls_replay_evaluate(LsReplay *replay, TimestampTz t, LsScore *score)

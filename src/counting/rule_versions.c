@@ -3,10 +3,10 @@
  * rule_versions.c
  *		Which rules are backfilled, and under which versions.
  *
- * A rule whose backfilled_version is null waits to be backfilled; 0 says that it
- * cannot be.  Else it is the version under which states have its slots.  While a
- * job is backfilling it, backfilling_version is that version, and the rule contributes
- * nothing.
+ * A rule whose backfilled_version is null waits to be backfilled; 0 says that it cannot
+ * be compiled.  Else it is the version under which states have its slots.  While a job
+ * is backfilling the rule, backfilling_version is that version, and the rule
+ * contributes nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,7 +43,7 @@ rule_by_id(LsModel *model, int64 rule_id)
 	return NULL;
 }
 
-/* can_be_backfilled tells whether a rule can be backfilled, and warns where not. */
+/* can_be_backfilled tells whether a rule can be backfilled, and warns if not. */
 static bool
 can_be_backfilled(LsModel *model, const LsRuleRow *row)
 {
@@ -64,7 +64,10 @@ can_be_backfilled(LsModel *model, const LsRuleRow *row)
 	return false;
 }
 
-/* waits tells whether a rule is to be backfilled; again: or tried once more. */
+/*
+ * waits tells whether a rule waits to be backfilled; again: includes those that could
+ * not be.
+ */
 static bool
 waits(const LsRuleRow *row, bool again)
 {
@@ -81,10 +84,10 @@ is_of_visitors(const char *name)
 }
 
 /*
- * ls_rule_versions_publish gives the rules that wait to be backfilled a version under
- * which writers match them from now on, though they contribute nothing until a
- * job has backfilled what was there before.  again: also those that could not be.
- * Rules of visitors are those of their model, and get their versions there.
+ * ls_rule_versions_publish gives the rules that wait to be backfilled the version under
+ * which writers match them from now on; they contribute nothing until a job has
+ * backfilled the earlier events.  again: includes rules that could not be.  Rules of
+ * visitors are those of their model, and get their versions there.
  */
 void
 ls_rule_versions_publish(const char *name, bool again)
@@ -122,7 +125,7 @@ ls_rule_versions_publish(const char *name, bool again)
 
 /*
  * ls_rule_versions_size estimates how many rows have to be read to backfill the rules
- * that wait for it; or, where all is set, everything.
+ * that wait for it, or everything if all is set.
  */
 double
 ls_rule_versions_size(const char *name, bool all)
@@ -158,9 +161,9 @@ ls_rule_versions_size(const char *name, bool all)
 }
 
 /*
- * ls_rule_versions_assign gives the rules that wait to be backfilled a version of what
- * they match, or 0 where they cannot be backfilled: those that read a source, where
- * one is given.  again: try those with 0 too.  Returns the versions given.
+ * ls_rule_versions_assign gives the rules that wait to be backfilled a version, or 0 if
+ * they cannot be backfilled: those that read a source, if one is given.  again:
+ * includes rules that could not be.  Returns the versions.
  */
 List *
 ls_rule_versions_assign(const char *name, const char *source, bool again)

@@ -1,14 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * suspension.c
- *		Models that cannot go by their contact tables: what is left for later.
+ *		Suspended models: work that is deferred to a job.
  *
- * That a model is suspended is not stored: it follows from the tables (contact_table.c)
- * whenever its row is read.  Meanwhile nothing is counted and nothing evaluated; what
- * is deleted from sources that keep it, is kept.  What was missed is counted when the
- * model goes on, for which a job is left that waits so long.  Whoever sees first that
- * the model is suspended leaves it, a command that makes it so or a writer whose rows
- * are not counted: there is none where nothing was missed.
+ * That a model is suspended is not stored: it follows from the contact table
+ * (contact_table.c) whenever the model's row is read.  Meanwhile events are not counted
+ * and scores not evaluated; deleted rows of a source that keeps them become purged
+ * contributions.  What was missed is backfilled when the model is not suspended any
+ * more, by a job that waits for that.  The job is requested by the first session that
+ * finds the model suspended: a command that suspends it, or a writer whose rows are not
+ * counted.  There is no job if nothing was missed.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,11 +24,13 @@
 #include "definitions/job_table.h"
 #include "rules/model_compile.h"
 
-/* the jobs of suspended models: what they wait for is their error */
+/* the jobs of suspended models: the reason of the suspension is their error */
 #define WAITING_JOB \
 	" WHERE model = $1 AND phase = 'start' AND error IS NOT NULL AND retry_at IS NULL"
 
-/* ls_suspension_waits tells whether a job is left for a model. */
+/*
+ * ls_suspension_waits tells whether a job of a model waits for the end of a suspension.
+ */
 bool
 ls_suspension_waits(const char *model)
 {
@@ -39,7 +42,9 @@ ls_suspension_waits(const char *model)
 	return ls_extension_execute("SELECT FROM leadscore_internal.lead_job_range" WAITING_JOB " LIMIT 1", &args) > 0;
 }
 
-/* ls_suspension_record writes what the job of a model waits for, or that it waits no more. */
+/*
+ * ls_suspension_record records what the job of a model waits for; why is NULL: nothing.
+ */
 void
 ls_suspension_record(const char *model, int64 job, const char *why)
 {
@@ -53,8 +58,8 @@ ls_suspension_record(const char *model, int64 job, const char *why)
 }
 
 /*
- * ls_suspension_request leaves a job for a model that is suspended, where there is none
- * yet, and tells whether it has.
+ * ls_suspension_request requests a job for a suspended model, unless there is one
+ * already, and tells whether it has.
  */
 bool
 ls_suspension_request(const LsModelRow *row)
@@ -67,8 +72,8 @@ ls_suspension_request(const LsModelRow *row)
 }
 
 /*
- * ls_suspension_defers is for those who count or evaluate: where a model is suspended
- * it is left to the job.
+ * ls_suspension_defers tells whether a model is suspended, so that the caller must not
+ * count or evaluate, and requests the job.
  */
 bool
 ls_suspension_defers(const char *model)
@@ -82,9 +87,9 @@ ls_suspension_defers(const char *model)
 }
 
 /*
- * ls_suspension_missed is for a writer whose rows do not count for all rules, as roles
- * have changed and nobody has seen to the model since: they may change back before
- * somebody does, so a job is left that counts what was missed.
+ * ls_suspension_missed requests a job for a model some of whose rules did not see a
+ * writer's rows: memberships of roles have changed, and may change back before any
+ * session finds the model suspended.
  */
 void
 ls_suspension_missed(const char *model)
@@ -98,8 +103,8 @@ ls_suspension_missed(const char *model)
 }
 
 /*
- * ls_suspension_refuse is an error where a model is suspended, which says why.  What is
- * wrong with it may have been mended since it was loaded, and nobody have noticed.
+ * ls_suspension_refuse throws the reason of the suspension, if the model is still
+ * suspended: this may have ended since its row was read.
  */
 void
 ls_suspension_refuse(const LsModelRow *row)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * suspension.h
- *		Models that cannot go by their contact tables: what is left for later.
+ *		Suspended models: work that is deferred to a job.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * ddl.c
- *		Event triggers: what a command did, as far as models can mind it.
+ *		Event triggers: what a command did, as far as it concerns models.
  *
- * One looks at what a command made or altered, another at what it dropped;
- * sync_tables.c does what has to be done about it.  The first of all comes before the
- * command has locked anything: it locks the definitions of models that will be
- * changed for tables that the command is going to hold.
+ * One event trigger looks at what a command created or altered, another at what it
+ * dropped; sync_tables.c brings models in line.  The first one, ddl_command_start,
+ * fires before the command has locked anything: it locks the definitions of models that
+ * will be changed for tables that the command is going to lock.
  *
- * A command that has nothing to do with a model must not notice any of this:
- * nothing fails for it, and little is done.
+ * A command that does not concern a model never fails because of this, and little work
+ * is done for it.
  *
  *-------------------------------------------------------------------------
  */
@@ -63,14 +63,14 @@ PG_FUNCTION_INFO_V1(ls_ddl_start);
 PG_FUNCTION_INFO_V1(ls_ddl_command);
 PG_FUNCTION_INFO_V1(ls_ddl_drop);
 
-/* gives_values tells whether a part of ALTER TABLE fills a column again. */
+/* gives_values tells whether an ALTER TABLE subcommand rewrites the values of a column. */
 static bool
 gives_values(AlterTableType type)
 {
 	return type == AT_AlterColumnType || LS_AT_SET_EXPRESSION(type);
 }
 
-/* hides_rows tells whether a part of ALTER TABLE is about row security. */
+/* hides_rows tells whether an ALTER TABLE subcommand is about row security. */
 static bool
 hides_rows(AlterTableType type)
 {
@@ -79,8 +79,8 @@ hides_rows(AlterTableType type)
 }
 
 /*
- * is_concerned tells whether there is anything to look at: not where there are
- * no models, nor while leadscore itself is installed, updated or dropped.
+ * is_concerned tells whether commands have to be looked at: not where there are no
+ * models, nor while leadscore itself is installed, updated or dropped.
  */
 static bool
 is_concerned(void)
@@ -96,14 +96,14 @@ is_concerned(void)
 
 /* ---------- before a command ---------- */
 
-/* A list of models that a command will change */
+/* The models that a command will change */
 typedef struct Concerned
 {
 	List	   *models;			/* names */
-	bool		own;			/* it is not known which: all of the caller's */
+	bool		own;			/* any model of the caller may be changed */
 } Concerned;
 
-/* concern_table adds the models that a table of the caller's, or a part of it, feeds. */
+/* concern_table adds the models that a table of the caller, or a table below it, feeds. */
 static void
 concern_table(Concerned *concerned, Oid relation)
 {
@@ -127,7 +127,7 @@ concern_name(Concerned *concerned, const RangeVar *name)
 
 /*
  * concern_suspect adds the models that a table feeds where the owner of one must not
- * run code of the table's owner: they mind whatever the table has computed.
+ * run code of the table's owner: expressions of the table concern them.
  */
 static void
 concern_suspect(Concerned *concerned, const RangeVar *name)
@@ -148,7 +148,7 @@ concern_suspect(Concerned *concerned, const RangeVar *name)
 	}
 }
 
-/* concern_computed does so for commands that add to what a table has computed. */
+/* concern_computed adds models for commands that add an expression to a table. */
 static void
 concern_computed(Concerned *concerned, const Node *stmt)
 {
@@ -179,8 +179,8 @@ concern_computed(Concerned *concerned, const Node *stmt)
 }
 
 /*
- * changes_models tells whether a part of ALTER TABLE is one that models follow.
- * other gives the table that it names beside the altered one.
+ * changes_models tells whether models follow an ALTER TABLE subcommand.  other is the
+ * table that it names beside the altered one.
  */
 static bool
 changes_models(const AlterTableCmd *cmd, const RangeVar **other)
@@ -224,9 +224,9 @@ concern_altered(Concerned *concerned, const AlterTableStmt *stmt)
 }
 
 /*
- * concern adds the models that will be changed for tables that a command is going
- * to lock.  Where it is not known which, as with what CASCADE takes along, it is
- * those of the caller; others are locked when it turns out that they are changed.
+ * concern adds the models that will be changed for tables that a command is going to
+ * lock.  Where they are not known, as with CASCADE, all models of the caller are added;
+ * others are locked when they turn out to be changed.
  */
 static void
 concern(Concerned *concerned, const Node *stmt)
@@ -238,7 +238,7 @@ concern(Concerned *concerned, const Node *stmt)
 	switch (nodeTag(stmt))
 	{
 		case T_AlterTableStmt:
-			/* the columns of tables follow a composite type */
+			/* columns of a composite type are copied to its typed tables */
 			if (((const AlterTableStmt *) stmt)->objtype == OBJECT_TYPE)
 				concerned->own = true;
 			else
@@ -255,7 +255,7 @@ concern(Concerned *concerned, const Node *stmt)
 			concerned->own = true;
 			break;
 		case T_DropStmt:
-			/* which tables or columns others take with them is not known yet */
+			/* the objects that CASCADE drops are not known yet */
 			if (((const DropStmt *) stmt)->removeType != OBJECT_TABLE)
 				concerned->own = ((const DropStmt *) stmt)->behavior == DROP_CASCADE;
 			else
@@ -291,8 +291,8 @@ lock_concerned(const Node *stmt)
 }
 
 /*
- * detached gives a partition that ALTER TABLE detaches at once, of a table that
- * the current user may alter; or none.
+ * detached gives the partition that ALTER TABLE detaches without CONCURRENTLY from a
+ * table that the current user may alter, or InvalidOid.
  */
 static Oid
 detached(const AlterTableStmt *stmt)
@@ -328,8 +328,8 @@ drops_extension(const DropStmt *stmt)
 }
 
 /*
- * before_extension_is_dropped refuses that while there are models, and drops them
- * before where CASCADE asks for it: PostgreSQL would hold a lock for each trigger.
+ * before_extension_is_dropped refuses to drop the extension while there are models, and
+ * with CASCADE drops them first, as PostgreSQL would hold a lock for each trigger.
  */
 static void
 before_extension_is_dropped(const DropStmt *stmt)
@@ -337,7 +337,7 @@ before_extension_is_dropped(const DropStmt *stmt)
 	List	   *models = ls_lead_models(NULL);
 
 	if (!ls_extension_ownercheck(get_extension_oid("leadscore", true), GetUserId()))
-		return;					/* which PostgreSQL will say */
+		return;					/* PostgreSQL raises the error */
 	if (stmt->behavior == DROP_CASCADE)
 	{
 		ls_models_detach(models);
@@ -353,8 +353,8 @@ before_extension_is_dropped(const DropStmt *stmt)
 }
 
 /*
- * keep_contacts has contact tables that a command may be about to drop be depended on,
- * as those of a model that came with a dump are not yet.
+ * keep_contacts makes score tables depend on contact tables before a command that drops
+ * tables.  Those of a model that was restored do not yet.
  */
 static void
 keep_contacts(const Node *stmt)
@@ -380,8 +380,8 @@ altered_extension(const Node *stmt)
 }
 
 /*
- * check_extension_altered says who may alter leadscore itself: the owner of a
- * database manages its models, and does not own the extension.
+ * check_extension_altered refuses to alter leadscore itself unless the caller owns the
+ * extension: the owner of the database manages models, but does not own it.
  */
 static void
 check_extension_altered(const Node *stmt)
@@ -401,7 +401,7 @@ check_extension_altered(const Node *stmt)
 				 errhint("Have a superuser run the command: the extension has functions in C, which only superusers may make.")));
 }
 
-/* ls_ddl_start looks at what a command is about to do. */
+/* ls_ddl_start is the event trigger ddl_command_start. */
 Datum
 ls_ddl_start(PG_FUNCTION_ARGS)
 {
@@ -429,7 +429,7 @@ ls_ddl_start(PG_FUNCTION_ARGS)
 
 /* ---------- what a command did ---------- */
 
-/* change_of gives what is noted about a table. */
+/* change_of gives the recorded changes of a table. */
 static LsTableChange *
 change_of(Ddl *ddl, Oid relation)
 {
@@ -448,18 +448,18 @@ change_of(Ddl *ddl, Oid relation)
 	return change;
 }
 
-/* note_part notes that something was made which belongs to a table. */
+/* record_part records that an object was created that belongs to a table. */
 static void
-note_part(Ddl *ddl, Oid table)
+record_part(Ddl *ddl, Oid table)
 {
 	if (OidIsValid(table) && get_rel_persistence(table) != RELPERSISTENCE_TEMP &&
 		ls_source_relation_rows(table) != NIL)
 		(void) change_of(ddl, table);
 }
 
-/* note_joined notes that a table has become a part of another. */
+/* record_joined records that a table has become a partition or child of another. */
 static void
-note_joined(LsTableChange *change, Oid part, const RangeVar *name, Oid parent)
+record_joined(LsTableChange *change, Oid part, const RangeVar *name, Oid parent)
 {
 	LsNewPart  *new = palloc(sizeof(LsNewPart));
 
@@ -469,9 +469,9 @@ note_joined(LsTableChange *change, Oid part, const RangeVar *name, Oid parent)
 	change->joined = lappend(change->joined, new);
 }
 
-/* note_relation notes what was done to a table; subid is that of a column. */
+/* record_relation records what was done to a table; subid is that of a column. */
 static void
-note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
+record_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 {
 	char		relkind = get_rel_relkind(relid);
 	LsTableChange *change;
@@ -496,9 +496,9 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 	change = change_of(ddl, relid);
 	if (IsA(command->parsetree, CreateStmt))
 		foreach(lc, ls_relation_parents(relid))
-			note_joined(change, relid, NULL, lfirst_oid(lc));
+			record_joined(change, relid, NULL, lfirst_oid(lc));
 	change->renamed = change->renamed || subid > 0;
-	/* the schema may be one that the model's owner may not use */
+	/* the model's owner may lack USAGE on the schema */
 	change->rights = change->rights || IsA(command->parsetree, AlterObjectSchemaStmt);
 	if (command->type != SCT_AlterTable)
 		return;
@@ -513,15 +513,15 @@ note_relation(Ddl *ddl, Oid relid, int32 subid, CollectedCommand *command)
 		change->owner = change->owner || cmd->subtype == AT_ChangeOwner;
 		change->rights = change->rights || hides_rows(cmd->subtype);
 		if (cmd->subtype == AT_AttachPartition)
-			note_joined(change, InvalidOid, ((PartitionCmd *) cmd->def)->name, relid);
+			record_joined(change, InvalidOid, ((PartitionCmd *) cmd->def)->name, relid);
 		if (cmd->subtype == AT_AddInherit)
-			note_joined(change, relid, NULL, sub->address.objectId);
+			record_joined(change, relid, NULL, sub->address.objectId);
 		if (gives_values(cmd->subtype) && cmd->name)
 			change->columns = lappend(change->columns, pstrdup(cmd->name));
 	}
 }
 
-/* granted_catalog gives the catalog of objects on which rights are given. */
+/* granted_catalog gives the catalog of the objects of a GRANT. */
 static Oid
 granted_catalog(ObjectType type)
 {
@@ -543,9 +543,12 @@ granted_catalog(ObjectType type)
 	}
 }
 
-/* note_schema_closed notes the tables that feed models in a schema on which rights were taken. */
+/*
+ * record_schema_closed records the tables that feed models in a schema on which
+ * privileges were revoked.
+ */
 static void
-note_schema_closed(Ddl *ddl, Oid schema)
+record_schema_closed(Ddl *ddl, Oid schema)
 {
 	ListCell   *lc;
 
@@ -558,12 +561,9 @@ note_schema_closed(Ddl *ddl, Oid schema)
 	}
 }
 
-/*
- * note_grant notes rights that were given or taken.  Those on tables that
- * feed no model are of no interest.
- */
+/* record_grant records a GRANT or REVOKE.  Tables that feed no model are skipped. */
 static void
-note_grant(Ddl *ddl, InternalGrant *grant)
+record_grant(Ddl *ddl, InternalGrant *grant)
 {
 	Oid			classid = granted_catalog(grant->objtype);
 	ListCell   *lc;
@@ -583,13 +583,13 @@ note_grant(Ddl *ddl, InternalGrant *grant)
 		else
 			ls_ddl_object_note(ddl, classid, objid, NULL);
 		if (!grant->is_grant && classid == NamespaceRelationId)
-			note_schema_closed(ddl, objid);
+			record_schema_closed(ddl, objid);
 	}
 }
 
-/* note_command notes one row of pg_event_trigger_ddl_commands(). */
+/* record_command records one row of pg_event_trigger_ddl_commands(). */
 static void
-note_command(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
+record_command(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 {
 	bool		isnull;
 	bool		missing;
@@ -602,26 +602,29 @@ note_command(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 	if (missing)
 	{
 		if (command->type == SCT_Grant)
-			note_grant(ddl, command->d.grant.istmt);
+			record_grant(ddl, command->d.grant.istmt);
 	}
 	else if (command->parsetree &&
 			 (IsA(command->parsetree, CommentStmt) || IsA(command->parsetree, SecLabelStmt)))
-		;						/* they change nothing */
+		;						/* no model is affected */
 	else if (classid == RelationRelationId &&
 			 (get_rel_relkind(objid) == RELKIND_INDEX ||
 			  get_rel_relkind(objid) == RELKIND_PARTITIONED_INDEX))
-		note_part(ddl, IndexGetRelation(objid, true));
+		record_part(ddl, IndexGetRelation(objid, true));
 	else if (classid == PolicyRelationId || classid == StatisticExtRelationId)
-		note_part(ddl, ls_relation_part_table(classid, objid));
+		record_part(ddl, ls_relation_part_table(classid, objid));
 	else if (classid == RelationRelationId)
-		note_relation(ddl, objid, subid, command);
+		record_relation(ddl, objid, subid, command);
 	else
 		ls_ddl_object_note(ddl, classid, objid, command->parsetree);
 }
 
-/* note_trigger warns of one of our triggers being dropped by hand. */
+/*
+ * warn_of_trigger warns where a trigger of leadscore was dropped from a table that
+ * feeds a model.
+ */
 static void
-note_trigger(List *names)
+warn_of_trigger(List *names)
 {
 	Oid			schema;
 	Oid			relid;
@@ -638,9 +641,9 @@ note_trigger(List *names)
 				 errhint("Detach the table and attach it again, or drop the model.")));
 }
 
-/* note_dropped notes one row of pg_event_trigger_dropped_objects(). */
+/* record_dropped records one row of pg_event_trigger_dropped_objects(). */
 static void
-note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
+record_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 {
 	bool		isnull;
 	Oid			classid = DatumGetObjectId(SPI_getbinval(tuple, desc, 1, &isnull));
@@ -682,7 +685,7 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 										  (char *) lsecond(names) + 6);
 	}
 	else if (classid == TriggerRelationId && named)
-		note_trigger(names);
+		warn_of_trigger(names);
 	else if ((classid == PolicyRelationId || classid == StatisticExtRelationId ||
 			  classid == ConstraintRelationId) && named)
 		ddl->granted = true;
@@ -690,7 +693,7 @@ note_dropped(Ddl *ddl, HeapTuple tuple, TupleDesc desc)
 		ls_ddl_object_dropped(ddl, classid, objid, names);
 }
 
-/* read_ddl hands each row of a query to a function. */
+/* read_ddl calls a function for each row of a query. */
 static void
 read_ddl(Ddl *ddl, const char *sql,
 		 void (*note) (Ddl *, HeapTuple, TupleDesc))
@@ -705,7 +708,10 @@ read_ddl(Ddl *ddl, const char *sql,
 	ls_user_restore(&saved);
 }
 
-/* enables tells whether a part of ALTER TABLE has triggers fire, which may be ours. */
+/*
+ * enables tells whether an ALTER TABLE subcommand enables triggers, which may be those
+ * of leadscore.
+ */
 static bool
 enables(const AlterTableCmd *cmd)
 {
@@ -713,7 +719,10 @@ enables(const AlterTableCmd *cmd)
 		cmd->subtype == AT_EnableTrigUser;
 }
 
-/* disables tells whether a part of ALTER TABLE has triggers of ours not fire any more. */
+/*
+ * disables tells whether an ALTER TABLE subcommand disables triggers, which may be
+ * those of leadscore.
+ */
 static bool
 disables(const AlterTableCmd *cmd)
 {
@@ -723,7 +732,7 @@ disables(const AlterTableCmd *cmd)
 		strncmp(cmd->name, "leadscore_", 10) == 0;
 }
 
-/* altered_table gives the table of an ALTER TABLE that has such a part; or none. */
+/* altered_table gives the table of an ALTER TABLE with such a subcommand, or InvalidOid. */
 static Oid
 altered_table(const Node *command, bool (*is_such) (const AlterTableCmd *))
 {
@@ -739,8 +748,8 @@ altered_table(const Node *command, bool (*is_such) (const AlterTableCmd *))
 }
 
 /*
- * keep_triggers looks at ALTER TABLE ... ENABLE TRIGGER.  It comes at the end of a
- * restore, too, when models are not complete yet.
+ * keep_triggers follows ALTER TABLE ... ENABLE TRIGGER.  A dump has it at the end, too,
+ * when models are not complete yet.
  */
 static void
 keep_triggers(const Node *command)
@@ -767,7 +776,10 @@ feeds_complete(Oid relid)
 	return false;
 }
 
-/* tell_disabled warns of ALTER TABLE ... DISABLE TRIGGER, which may be about ours. */
+/*
+ * tell_disabled warns of ALTER TABLE ... DISABLE TRIGGER where it disables triggers of
+ * leadscore.
+ */
 static void
 tell_disabled(const Node *command)
 {
@@ -780,7 +792,7 @@ tell_disabled(const Node *command)
 				 errhint("Call leadscore.rescore() when they are enabled again.")));
 }
 
-/* ls_ddl_command looks at what a command has made or altered. */
+/* ls_ddl_command is the event trigger ddl_command_end. */
 Datum
 ls_ddl_command(PG_FUNCTION_ARGS)
 {
@@ -792,7 +804,7 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 	if (is_concerned())
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, command"
-				 " FROM pg_catalog.pg_event_trigger_ddl_commands()", note_command);
+				 " FROM pg_catalog.pg_event_trigger_ddl_commands()", record_command);
 		tell_disabled(stmt);
 		ls_rename_after(stmt, &ddl);
 		if (ddl.owners)
@@ -803,7 +815,7 @@ ls_ddl_command(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-/* ls_ddl_drop looks at what a command has dropped. */
+/* ls_ddl_drop is the event trigger sql_drop. */
 Datum
 ls_ddl_drop(PG_FUNCTION_ARGS)
 {
@@ -814,7 +826,7 @@ ls_ddl_drop(PG_FUNCTION_ARGS)
 	{
 		read_ddl(&ddl, "SELECT classid, objid, objsubid, original OR normal, address_names, original, object_type"
 				 " FROM pg_catalog.pg_event_trigger_dropped_objects()"
-				 " WHERE NOT is_temporary", note_dropped);
+				 " WHERE NOT is_temporary", record_dropped);
 		ls_contacts_undecided = true;
 		ls_sync_models(&ddl);
 	}

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * ddl.h
- *		What becomes of models when tables, functions and rights change.
+ *		What follows for models when tables, functions and privileges change.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,24 +17,24 @@
 
 #include "rules/dependency.h"
 
-/* What a command did, as far as models can mind it */
+/* What a command did, as far as it concerns models */
 typedef struct Ddl
 {
 	List	   *changes;		/* of LsTableChange */
-	List	   *objects;		/* of LsObject: what is no table */
-	LsUsers		users;			/* of these */
-	List	   *revoked;		/* OIDs of tables on which rights were taken */
-	bool		everything;		/* what any rule might use may have changed */
-	bool		owners;			/* of tables of models were changed */
-	bool		granted;		/* what a sleeping rule might have waited for */
-	bool		no_wait;		/* for locks of tables: a job does what needs them */
+	List	   *objects;		/* of LsObject: objects that are not tables */
+	LsUsers		users;			/* of the objects */
+	List	   *revoked;		/* OIDs of tables on which privileges were revoked */
+	bool		everything;		/* any rule may depend on what has changed */
+	bool		owners;			/* owners of tables of models were changed */
+	bool		granted;		/* a disabled rule may be waiting for what was granted */
+	bool		no_wait;		/* do not wait for locks of tables: a job does the rest */
 	List	   *dropped;		/* OIDs of relations */
 	List	   *dropped_models; /* whose score tables were dropped */
 	List	   *bereft;			/* OIDs of tables of models that lost a column to CASCADE */
 	List	   *recounted;		/* models with rules to be backfilled */
 } Ddl;
 
-/* what a command does to objects that are no tables, in ddl_object.c */
+/* objects that are not tables, in ddl_object.c */
 extern void ls_ddl_object_before(const Node *stmt);
 extern void ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stmt);
 extern void ls_ddl_object_dropped(Ddl *ddl, Oid classid, Oid objid, const List *names);

@@ -1,4 +1,5 @@
--- Changes of tables, functions and rights that models have to follow, also those of sessions that are replicas.
+-- Changes of tables, functions and privileges that models follow, also in sessions with
+-- session_replication_role = replica.
 
 CREATE FUNCTION leadscore_internal.ddl_command() RETURNS event_trigger
 	LANGUAGE c

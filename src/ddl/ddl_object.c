@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * ddl_object.c
- *		What a command does to functions, types, operators and their like.
+ *		What a command does to functions, types, operators and the like.
  *
- * What rules an object concerns is looked up in the lists of dependency.c, which are
- * made before the command where they are needed.  The name that an object has before
- * a command gives it another is remembered, to be told.
+ * Which rules an object concerns is looked up in the dependency lists of dependency.c,
+ * which are built before the command where they are needed.  The name of an object that
+ * a command renames or moves is remembered for the warning.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,18 +37,18 @@
 #include "definitions/extension.h"
 
 
-/* The object that the command under way gives another name or schema */
+/* The object that the current command renames or moves */
 static struct
 {
 	uint64		transaction;
 	Oid			classid;
 	Oid			objid;
 	char	   *was;
-	char	   *schema;			/* the new one; NULL: it stays in its own */
+	char	   *schema;			/* the new schema; NULL: not moved */
 	List	   *names;
 }			moving = {0};
 
-/* is_kind tells whether objects of a catalog can be parts of expressions. */
+/* is_kind tells whether objects of a catalog can be part of expressions. */
 static bool
 is_kind(Oid classid)
 {
@@ -60,8 +60,8 @@ is_kind(Oid classid)
 }
 
 /*
- * described gives the name of an object with its schema, for messages, and its kind
- * before it if asked.  Types of PostgreSQL itself are written as users do.
+ * described gives the qualified name of an object for messages, optionally with its
+ * kind before it.  Types of pg_catalog are written as in SQL.
  */
 static char *
 described(Oid classid, Oid objid, bool kind)
@@ -83,8 +83,8 @@ described(Oid classid, Oid objid, bool kind)
 /* ---------- before ---------- */
 
 /*
- * address_of finds an object that a command names.  What is wrong with the name, the
- * command itself will say.
+ * address_of finds an object that a command names.  Where the name is wrong, the
+ * command itself raises the error.
  */
 static ObjectAddress
 address_of(ObjectType type, Node *object)
@@ -116,7 +116,7 @@ address_of(ObjectType type, Node *object)
 	return get_object_address(type, object, &rel, AccessShareLock, true);
 }
 
-/* An object that a command names, to be found under guard */
+/* Arguments of find(), which runs in a subtransaction */
 typedef struct Find
 {
 	ObjectType	type;
@@ -147,7 +147,7 @@ found(List *objects, ObjectType type, Node *object)
 	return lappend(objects, result);
 }
 
-/* remember notes what an object is called before it gets another name or schema. */
+/* remember saves the name of an object before it is renamed or moved. */
 static void
 remember(const LsObject *object, const Node *stmt)
 {
@@ -163,7 +163,7 @@ remember(const LsObject *object, const Node *stmt)
 	MemoryContextSwitchTo(old);
 }
 
-/* renamed gives the object, no table, that a command gives another name. */
+/* renamed gives the object, other than a table, that a command renames. */
 static List *
 renamed(const RenameStmt *stmt)
 {
@@ -197,7 +197,10 @@ drops_unknown(const Node *stmt)
 	}
 }
 
-/* drops_tables tells whether a command drops tables and what belongs to them only. */
+/*
+ * drops_tables tells whether a command drops nothing but tables and objects that belong
+ * to them.
+ */
 static bool
 drops_tables(const Node *stmt)
 {
@@ -220,7 +223,10 @@ drops_tables(const Node *stmt)
 	}
 }
 
-/* ls_ddl_object_before looks at what a command is about to do to such objects. */
+/*
+ * ls_ddl_object_before looks at what a command is about to do to objects that are not
+ * tables.
+ */
 void
 ls_ddl_object_before(const Node *stmt)
 {
@@ -253,7 +259,7 @@ ls_ddl_object_before(const Node *stmt)
 
 /* ---------- after ---------- */
 
-/* redefines tells whether what an object gives may be another after a command. */
+/* redefines tells whether a command may change the values that an object gives. */
 static bool
 redefines(const Node *stmt)
 {
@@ -272,7 +278,7 @@ redefines(const Node *stmt)
 	}
 }
 
-/* cast_types fills in what a cast converts. */
+/* cast_types fills in the types of a cast. */
 static void
 cast_types(LsObject *object)
 {
@@ -287,7 +293,7 @@ cast_types(LsObject *object)
 	table_close(rel, AccessShareLock);
 }
 
-/* is_temporary tells whether an object of some names is a session's own. */
+/* is_temporary tells whether an object with some names is temporary. */
 static bool
 is_temporary(const List *names)
 {
@@ -297,9 +303,9 @@ is_temporary(const List *names)
 }
 
 /*
- * ls_ddl_object_moved says what the object is called now that the command has given
- * another name or schema: "function public.f(integer) is now public.g(integer)"; NULL
- * where there is none.
+ * ls_ddl_object_moved gives the old and new name of the object that the command has
+ * renamed or moved: "function public.f(integer) is now public.g(integer)"; NULL where
+ * there is none.
  */
 char *
 ls_ddl_object_moved(void)
@@ -315,7 +321,7 @@ ls_ddl_object_moved(void)
 	return now ? psprintf("%s is now %s", moving.was, now) : NULL;
 }
 
-/* ls_ddl_object_note notes that a command has made or altered an object. */
+/* ls_ddl_object_note records that a command has created or altered an object. */
 void
 ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stmt)
 {
@@ -324,7 +330,7 @@ ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stmt)
 
 	if (!is_kind(classid) || is_temporary(names) || (stmt && IsA(stmt, CreateSchemaStmt)))
 		return;
-	/* what an extension brings and changes is told by itself, but for its moving */
+	/* the members of an extension are reported one by one, unless it is moved */
 	if (classid == ExtensionRelationId &&
 		(stmt == NULL || !IsA(stmt, AlterObjectSchemaStmt)))
 		return;
@@ -345,7 +351,10 @@ ls_ddl_object_note(Ddl *ddl, Oid classid, Oid objid, const Node *stmt)
 	ddl->objects = lappend(ddl->objects, object);
 }
 
-/* ls_ddl_object_dropped notes that a command has dropped one; names are of its address. */
+/*
+ * ls_ddl_object_dropped records that a command has dropped an object; names are from
+ * its address.
+ */
 void
 ls_ddl_object_dropped(Ddl *ddl, Oid classid, Oid objid, const List *names)
 {

@@ -3,13 +3,12 @@
  * model_table_ddl.c
  *		What may not be put on the tables of a model.
  *
- * The tables of a model belong to its owner, and row triggers on them fire, as the
- * owner, whichever session writes.  But rows are written one by one, without a
- * statement of SQL around them, by sessions that write events: what waits for the
- * end of the transaction would make the statements of others fail at commit, as
- * whichever role they are; a transition table would have nothing in it; and a
- * foreign key would make those fail whose contact is not there, or is not to go.
- * So these are refused.
+ * The tables of a model belong to its owner, and row triggers on them fire as the
+ * owner, whichever session writes.  But rows are written one by one, without an SQL
+ * statement, by sessions that write events.  A deferred trigger would make the
+ * transactions of other roles fail at commit, and would run as those roles; a
+ * transition table would be empty; a foreign key would fail where the contact does not
+ * exist, or keep it from being deleted.  So these are refused.
  *
  *-------------------------------------------------------------------------
  */
@@ -54,7 +53,7 @@ model_of(Oid relation)
 	return NULL;
 }
 
-/* check_trigger refuses a trigger that waits, or has transition tables. */
+/* check_trigger refuses a trigger that is deferrable, or has transition tables. */
 static void
 check_trigger(HeapTuple tuple, TupleDesc desc)
 {
@@ -104,7 +103,7 @@ check_constraint(HeapTuple tuple)
 					 get_rel_name(to->contacts))));
 }
 
-/* check_catalog looks at rows of a catalog that belong to an object. */
+/* check_catalog checks the rows of a catalog that belong to an object. */
 static void
 check_catalog(Oid catalog, Oid index, AttrNumber attno, Oid object)
 {
@@ -126,7 +125,10 @@ check_catalog(Oid catalog, Oid index, AttrNumber attno, Oid object)
 	table_close(rel, AccessShareLock);
 }
 
-/* ls_model_table_ddl is leadscore_internal.model_table_ddl(), after a command. */
+/*
+ * ls_model_table_ddl is leadscore_internal.model_table_ddl(), an event trigger after a
+ * command.
+ */
 Datum
 ls_model_table_ddl(PG_FUNCTION_ARGS)
 {

@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * rename.c
- *		Columns, attributes and labels that are renamed, followed by what names them.
+ *		Texts and events follow renamed columns, attributes and labels.
  *
- * Models name columns of tables (keys, sources), and rules and stages have texts
- * that name columns, attributes of composite types, tables and labels of enums.
- * These are the owner's words, and stay words.  Before a command renames something,
- * what the words mean is noted; after it they are written so that they mean the
- * same (rename_text.c), in the versions of the past, too.  Nothing is recomputed:
- * the rule matches what it did, under the same version.
+ * Models name columns of tables (keys, sources), and rules and stages have texts that
+ * name columns, attributes of composite types, tables and labels of enums.  These are
+ * stored as the owner wrote them.  Before a command renames something, the meaning of
+ * each text is recorded; after it the text is rewritten to mean the same
+ * (expression_rename.c), in past versions, too.  Nothing is recomputed: the rule
+ * matches the same events, under the same version.
  *
- * What cannot be written so that it means the same disables its rule, with a warning that
- * tells the new name; so do rules that name a function, type, operator or schema
- * which has another name or place now.
+ * A text that cannot be rewritten to mean the same disables its rule, with a warning
+ * that has the new name; so does a function, type, operator or schema in a text that
+ * was renamed or moved.
  *
  * scenario								what is done
  * column of a table, or of its parent	names of sources and keys, texts
@@ -21,8 +21,8 @@
  *   values of a column					texts
  * table								texts that qualify columns
  * label of an enum						literals in texts; events of rules of sources whose
- *										event column has the type; keys that are kept as text
- * command fails, subtransaction aborts	the notes go with its memory
+ *										event column has the type; keys that are stored as text
+ * command fails, subtransaction aborts	the recorded meanings are freed with its memory
  *
  *-------------------------------------------------------------------------
  */
@@ -60,20 +60,20 @@ typedef struct Named
 	char	   *name;
 } Named;
 
-/* What is noted of a model before something is renamed */
-typedef struct Noted
+/* What is recorded of a model before something is renamed */
+typedef struct Recorded
 {
 	LsModelRow *row;
 	List	   *named;			/* of Named */
 	List	   *texts;			/* of LsRenamedText */
 	List	   *calls;			/* of functions by actions */
-	List	   *keys;			/* kept as text */
-	bool		keyed;			/* the label may be a part of these */
-	List	   *sources;		/* names of those whose events are labels of the type */
-	List	   *others;			/* names of those whose events are not */
-} Noted;
+	List	   *keys;			/* of the keys that are stored as text */
+	bool		keyed;			/* the label may be part of a key */
+	List	   *sources;		/* names of sources whose events are labels of the type */
+	List	   *others;			/* names of sources whose events are not */
+} Recorded;
 
-/* A command that renames something, between its beginning and its end */
+/* A command that renames something, while it runs */
 typedef struct Command
 {
 	struct Command *outer;
@@ -81,14 +81,14 @@ typedef struct Command
 	MemoryContext context;
 	MemoryContextCallback forget;
 	LsRename	rename;
-	List	   *models;			/* of Noted */
+	List	   *models;			/* of Recorded */
 } Command;
 
 static Command *commands = NULL;	/* the innermost first */
 
-/* ---------- which models mind ---------- */
+/* ---------- which models are concerned ---------- */
 
-/* leads_to tells whether values of a type may have parts of another. */
+/* leads_to tells whether values of a type may contain values of another. */
 static bool
 leads_to(Oid type, Oid part)
 {
@@ -98,7 +98,7 @@ leads_to(Oid type, Oid part)
 	return list_member_oid(reach.types, part);
 }
 
-/* event_type gives the base type of the column with the events of a source. */
+/* event_type gives the base type of the event column of a source. */
 static Oid
 event_type(const LsSourceRow *source)
 {
@@ -114,7 +114,7 @@ rule_mentions(const LsRuleRow *rule, const char *name)
 		ls_expr_mentions(rule->followed_condition, name);
 }
 
-/* texts_mention tells whether a text of a model may have a name in it. */
+/* texts_mention tells whether a text of a model may contain a name. */
 static bool
 texts_mention(const LsModelRow *row, const char *name)
 {
@@ -135,7 +135,7 @@ texts_mention(const LsModelRow *row, const char *name)
 	return false;
 }
 
-/* tables_lead_to tells whether a column of a table of a model has a type as a part. */
+/* tables_lead_to tells whether a column of a model's tables contains values of a type. */
 static bool
 tables_lead_to(const LsModelRow *row, Oid type)
 {
@@ -161,8 +161,9 @@ tables_lead_to(const LsModelRow *row, Oid type)
 }
 
 /*
- * uses_type tells whether texts of a model can have values of what is renamed, or of
- * what it is a part of.  Other models are not to be locked, however their texts read.
+ * uses_type tells whether texts of a model can use values of the renamed object, or of
+ * the object that it belongs to.  Models that cannot are not locked, whatever their
+ * texts mention.
  */
 static bool
 uses_type(const LsModelRow *row, const LsRename *rename)
@@ -180,7 +181,7 @@ uses_type(const LsModelRow *row, const LsRename *rename)
 	return false;
 }
 
-/* minds tells whether a model may have to follow what is renamed. */
+/* minds tells whether a model may have to follow a rename. */
 static bool
 minds(const LsModelRow *row, const LsRename *rename)
 {
@@ -205,7 +206,10 @@ minds(const LsModelRow *row, const LsRename *rename)
 		(rename->kind == LS_RENAME_OTHER || uses_type(row, rename));
 }
 
-/* rows_that_mind gives the rows of the models that do, in the order in which models are locked. */
+/*
+ * rows_that_mind gives the rows of the models that may have to follow a rename, in lock
+ * order.
+ */
 static List *
 rows_that_mind(const LsRename *rename)
 {
@@ -219,10 +223,7 @@ rows_that_mind(const LsRename *rename)
 	return rows;
 }
 
-/*
- * ls_rename_models gives the names of the models whose definitions a command will
- * change by renaming something.
- */
+/* ls_rename_models gives the names of the models whose definitions a rename will change. */
 List *
 ls_rename_models(const Node *stmt)
 {
@@ -239,9 +240,9 @@ ls_rename_models(const Node *stmt)
 
 /* ---------- before ---------- */
 
-/* note_column notes which column a name is that of. */
+/* record_column records which column a name stands for. */
 static void
-note_column(Noted *noted, const char *source, const char *column, Oid relid, const char *name)
+record_column(Recorded *recorded, const char *source, const char *column, Oid relid, const char *name)
 {
 	AttrNumber	attno = name ? get_attnum(relid, name) : InvalidAttrNumber;
 	Named	   *named;
@@ -254,36 +255,36 @@ note_column(Noted *noted, const char *source, const char *column, Oid relid, con
 	named->relid = relid;
 	named->attno = attno;
 	named->name = pstrdup(name);
-	noted->named = lappend(noted->named, named);
+	recorded->named = lappend(recorded->named, named);
 }
 
 static void
-note_columns(Noted *noted)
+record_columns(Recorded *recorded)
 {
-	const LsModelRow *row = noted->row;
+	const LsModelRow *row = recorded->row;
 	ListCell   *lc;
 
-	note_column(noted, NULL, "key", row->contacts, row->key);
-	note_column(noted, NULL, "created_at", row->contacts, row->created_at);
+	record_column(recorded, NULL, "key", row->contacts, row->key);
+	record_column(recorded, NULL, "created_at", row->contacts, row->created_at);
 	foreach(lc, ls_lead_sources(row->model, NULL))
 	{
 		const LsSourceRow *source = lfirst(lc);
 
-		note_column(noted, source->source, "contact", source->relation, source->contact);
-		note_column(noted, source->source, "occurred_at", source->relation, source->occurred_at);
-		note_column(noted, source->source, "event", source->relation, source->event);
-		note_column(noted, source->source, "visitor", source->relation, source->visitor);
+		record_column(recorded, source->source, "contact", source->relation, source->contact);
+		record_column(recorded, source->source, "occurred_at", source->relation, source->occurred_at);
+		record_column(recorded, source->source, "event", source->relation, source->event);
+		record_column(recorded, source->source, "visitor", source->relation, source->visitor);
 	}
 }
 
-/* same tells whether two names, either of which may be missing, are equal. */
+/* same tells whether two names, either of which may be NULL, are equal. */
 static bool
 same(const char *a, const char *b)
 {
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* make_spec tells as what a text is read; the table is to be opened. */
+/* make_spec tells how a text is parsed; the caller opens the table. */
 static void
 make_spec(const LsModelRow *row, const LsRenamedText *text, LsExprSpec *spec)
 {
@@ -301,9 +302,9 @@ make_spec(const LsModelRow *row, const LsRenamedText *text, LsExprSpec *spec)
 		spec->variables[spec->nvariables++] = ((LsCategoryRow *) lfirst(lc))->category;
 }
 
-/* note_text notes what a text means, unless the same stands elsewhere already. */
+/* record_text records what a text means, unless an equal text is recorded already. */
 static void
-note_text(Noted *noted, const LsRenamedText *like, const char *value)
+record_text(Recorded *recorded, const LsRenamedText *like, const char *value)
 {
 	LsRenamedText *text;
 	LsExprSpec	spec;
@@ -312,7 +313,7 @@ note_text(Noted *noted, const LsRenamedText *like, const char *value)
 
 	if (value == NULL || !OidIsValid(like->relid))
 		return;
-	foreach(lc, noted->texts)
+	foreach(lc, recorded->texts)
 	{
 		text = lfirst(lc);
 		if (strcmp(text->column, like->column) == 0 && text->profile == like->profile &&
@@ -325,13 +326,13 @@ note_text(Noted *noted, const LsRenamedText *like, const char *value)
 	text->source = like->source ? pstrdup(like->source) : NULL;
 	text->stage = like->stage ? pstrdup(like->stage) : NULL;
 	text->text = pstrdup(value);
-	make_spec(noted->row, text, &spec);
+	make_spec(recorded->row, text, &spec);
 	spec.rel = ls_relation_open(text->relid, &locked);
 	if (spec.rel == NULL)
 		return;
 	ls_expr_rename_read(&spec, text);
 	ls_relation_close(spec.rel, locked);
-	noted->texts = lappend(noted->texts, text);
+	recorded->texts = lappend(recorded->texts, text);
 }
 
 /* table_of gives the table of a source, or InvalidOid. */
@@ -346,7 +347,7 @@ table_of(const LsModelRow *row, const char *source)
 	return InvalidOid;
 }
 
-/* describe_text tells which texts of the same place a rule's column has. */
+/* describe_text tells how the text in a column of a rule is parsed. */
 static LsRenamedText
 describe_text(const LsModelRow *row, const LsRuleRow *rule, const char *column)
 {
@@ -374,29 +375,29 @@ text_in(const LsRuleRow *rule, int column)
 }
 
 static void
-note_rule(Noted *noted, const LsRuleRow *rule)
+record_rule(Recorded *recorded, const LsRuleRow *rule)
 {
 	for (int i = 0; i < (int) lengthof(text_columns); i++)
 	{
-		LsRenamedText like = describe_text(noted->row, rule, text_columns[i]);
+		LsRenamedText like = describe_text(recorded->row, rule, text_columns[i]);
 
-		note_text(noted, &like, text_in(rule, i));
+		record_text(recorded, &like, text_in(rule, i));
 	}
 }
 
-/* note_texts notes the texts of rules, as they are and were, and of stages. */
+/* record_texts records the texts of rules, in all versions, and of stages. */
 static void
-note_texts(Noted *noted)
+record_texts(Recorded *recorded)
 {
-	const LsModelRow *row = noted->row;
+	const LsModelRow *row = recorded->row;
 	ListCell   *lc;
 
 	if (row->visitors_of)
-		return;					/* which the model has whose visitors it scores */
+		return;					/* recorded with the model whose visitors it scores */
 	foreach(lc, ls_lead_rules(row->model, NULL))
-		note_rule(noted, lfirst(lc));
+		record_rule(recorded, lfirst(lc));
 	foreach(lc, ls_lead_rule_versions(row->model, NULL))
-		note_rule(noted, &((LsRuleVersion *) lfirst(lc))->rule);
+		record_rule(recorded, &((LsRuleVersion *) lfirst(lc))->rule);
 	foreach(lc, ls_lead_stages(row->model, NULL))
 	{
 		const LsStageRow *stage = lfirst(lc);
@@ -404,18 +405,19 @@ note_texts(Noted *noted)
 
 		like.stage = stage->stage;
 		like.relid = row->contacts;
-		note_text(noted, &like, stage->condition);
+		record_text(recorded, &like, stage->condition);
 	}
 }
 
 /*
- * note_labels notes what is told by the text of a label.  A session that is writing
- * events or counting them would see the new label with the old rules, so none is.
+ * record_labels records sources and keys that contain the label.  Event tables and
+ * score table are locked: a session that is writing events or backfilling rules would
+ * see the new label with the old rules.
  */
 static void
-note_labels(Noted *noted, Oid type)
+record_labels(Recorded *recorded, Oid type)
 {
-	const LsModelRow *row = noted->row;
+	const LsModelRow *row = recorded->row;
 	ListCell   *lc;
 
 	foreach(lc, ls_lead_sources(row->model, NULL))
@@ -423,20 +425,20 @@ note_labels(Noted *noted, Oid type)
 		const LsSourceRow *source = lfirst(lc);
 
 		if (event_type(source) == type)
-			noted->sources = lappend(noted->sources, pstrdup(source->source));
+			recorded->sources = lappend(recorded->sources, pstrdup(source->source));
 		else if (source->event)
-			noted->others = lappend(noted->others, pstrdup(source->source));
+			recorded->others = lappend(recorded->others, pstrdup(source->source));
 	}
-	noted->keyed = leads_to(get_atttype(ls_lead_score_table(row->model, false), 1), type);
-	if (noted->sources == NIL && !noted->keyed)
+	recorded->keyed = leads_to(get_atttype(ls_lead_score_table(row->model, false), 1), type);
+	if (recorded->sources == NIL && !recorded->keyed)
 		return;
 	ls_lock_sources(row->model);
 	LockRelationOid(ls_lead_score_table(row->model, false), ShareRowExclusiveLock);
-	if (noted->keyed)
-		noted->keys = ls_rename_keys_read(row);
+	if (recorded->keyed)
+		recorded->keys = ls_rename_keys_read(row);
 }
 
-/* forget_command takes a command from the list when its memory goes. */
+/* forget_command removes a command from the list when its memory is freed. */
 static void
 forget_command(void *arg)
 {
@@ -449,8 +451,8 @@ forget_command(void *arg)
 }
 
 /*
- * ls_rename_before notes what the texts of the models mean which may name what a
- * command is about to rename.  Their definitions are locked.
+ * ls_rename_before records what the texts mean that may name what a command is about to
+ * rename.  Their models' definitions are locked.
  */
 void
 ls_rename_before(const Node *stmt)
@@ -480,23 +482,23 @@ ls_rename_before(const Node *stmt)
 	command->rename.relations = list_copy(rename.relations);
 	foreach(lc, rows)
 	{
-		Noted	   *noted = palloc0(sizeof(Noted));
+		Recorded	   *recorded = palloc0(sizeof(Recorded));
 
 		if (rename.kind != LS_RENAME_OTHER)
 		{
 			ls_lock_definitions(((LsModelRow *) lfirst(lc))->model);
 			ls_definition_check_snapshot(((LsModelRow *) lfirst(lc))->model);
 		}
-		noted->row = ls_lead_model(((LsModelRow *) lfirst(lc))->model, NULL);
-		if (noted->row == NULL)
+		recorded->row = ls_lead_model(((LsModelRow *) lfirst(lc))->model, NULL);
+		if (recorded->row == NULL)
 			continue;
-		note_columns(noted);
-		note_texts(noted);
+		record_columns(recorded);
+		record_texts(recorded);
 		if (rename.kind == LS_RENAME_OTHER)
-			noted->calls = ls_rename_calls_read(noted->row->model);
+			recorded->calls = ls_rename_calls_read(recorded->row->model);
 		if (rename.kind == LS_RENAME_LABEL)
-			note_labels(noted, rename.object);
-		command->models = lappend(command->models, noted);
+			record_labels(recorded, rename.object);
+		command->models = lappend(command->models, recorded);
 	}
 	command->forget.func = forget_command;
 	command->forget.arg = command;
@@ -508,13 +510,13 @@ ls_rename_before(const Node *stmt)
 
 /* ---------- after ---------- */
 
-/* adopt_columns has a model and its sources name their columns as these are named now. */
+/* adopt_columns writes the new names of columns to a model and its sources. */
 static void
-adopt_columns(const Noted *noted)
+adopt_columns(const Recorded *recorded)
 {
 	ListCell   *lc;
 
-	foreach(lc, noted->named)
+	foreach(lc, recorded->named)
 	{
 		const Named *named = lfirst(lc);
 		char	   *name = get_attname(named->relid, named->attno, true);
@@ -522,7 +524,7 @@ adopt_columns(const Noted *noted)
 
 		if (name == NULL || strcmp(name, named->name) == 0)
 			continue;
-		ls_sql_add_text(&args, noted->row->model);
+		ls_sql_add_text(&args, recorded->row->model);
 		ls_sql_add_text(&args, name);
 		if (named->source)
 			ls_sql_add_text(&args, named->source);
@@ -532,19 +534,19 @@ adopt_columns(const Noted *noted)
 	}
 }
 
-/* write_texts finds out how texts are written now. */
+/* write_texts finds the new wording of texts. */
 static void
-write_texts(const Command *command, const Noted *noted)
+write_texts(const Command *command, const Recorded *recorded)
 {
 	ListCell   *lc;
 
-	foreach(lc, noted->texts)
+	foreach(lc, recorded->texts)
 	{
 		LsRenamedText *text = lfirst(lc);
 		LsExprSpec	spec;
 		bool		locked;
 
-		make_spec(noted->row, text, &spec);
+		make_spec(recorded->row, text, &spec);
 		spec.rel = ls_relation_open(text->relid, &locked);
 		if (spec.rel == NULL)
 			continue;
@@ -553,13 +555,13 @@ write_texts(const Command *command, const Noted *noted)
 	}
 }
 
-/* put_text writes a text into the rows of rules, or of versions, that have it. */
+/* put_text writes a text to all rules, or versions, that have it. */
 static void
-put_text(const Noted *noted, const char *table, const LsRenamedText *text)
+put_text(const Recorded *recorded, const char *table, const LsRenamedText *text)
 {
 	LsSqlArguments args = {0};
 
-	ls_sql_add_text(&args, noted->row->model);
+	ls_sql_add_text(&args, recorded->row->model);
 	ls_sql_add_text(&args, text->text);
 	ls_sql_add_text(&args, text->renamed);
 	ls_sql_add_text(&args, text->stage ? text->stage : text->source);
@@ -572,7 +574,7 @@ put_text(const Noted *noted, const char *table, const LsRenamedText *text)
 								  "source = $4"), &args);
 }
 
-/* is_renamed tells whether a text is written otherwise now. */
+/* is_renamed tells whether the rename changes a text. */
 static bool
 is_renamed(const LsRenamedText *text)
 {
@@ -580,35 +582,35 @@ is_renamed(const LsRenamedText *text)
 }
 
 static void
-put_texts(const Noted *noted)
+put_texts(const Recorded *recorded)
 {
 	ListCell   *lc;
 
-	foreach(lc, noted->texts)
+	foreach(lc, recorded->texts)
 	{
 		const LsRenamedText *text = lfirst(lc);
 
 		if (!is_renamed(text))
 			continue;
 		if (text->stage)
-			put_text(noted, "lead_stage", text);
+			put_text(recorded, "lead_stage", text);
 		else
 		{
-			put_text(noted, "lead_rule", text);
-			put_text(noted, "lead_rule_history", text);
+			put_text(recorded, "lead_rule", text);
+			put_text(recorded, "lead_rule_history", text);
 		}
 	}
 }
 
-/* text_of finds what was noted of the text that a rule has in a column, or NULL. */
+/* text_of finds the recorded text that a rule has in a column, or NULL. */
 static LsRenamedText *
-text_of(const Noted *noted, const LsRuleRow *rule, int column)
+text_of(const Recorded *recorded, const LsRuleRow *rule, int column)
 {
-	LsRenamedText like = describe_text(noted->row, rule, text_columns[column]);
+	LsRenamedText like = describe_text(recorded->row, rule, text_columns[column]);
 	char	   *value = text_in(rule, column);
 	ListCell   *lc;
 
-	foreach(lc, noted->texts)
+	foreach(lc, recorded->texts)
 	{
 		LsRenamedText *text = lfirst(lc);
 
@@ -633,25 +635,28 @@ is_among(const List *names, const char *name)
 	return false;
 }
 
-/* reads_labels tells whether events of a source are labels of the type; NULL: of all sources. */
+/*
+ * reads_labels tells whether events of a source are labels of the type; source NULL:
+ * events of any source.
+ */
 static bool
-reads_labels(const Noted *noted, const LsRuleRow *rule, const char *source)
+reads_labels(const Recorded *recorded, const LsRuleRow *rule, const char *source)
 {
 	if (strcmp(rule->kind, "profile") == 0)
 		return false;
-	return source ? is_among(noted->sources, source) : noted->sources != NIL;
+	return source ? is_among(recorded->sources, source) : recorded->sources != NIL;
 }
 
 /* reads_others tells whether a rule reads events of other sources as well. */
 static bool
-reads_others(const Noted *noted, const char *source)
+reads_others(const Recorded *recorded, const char *source)
 {
-	return source == NULL && noted->others != NIL;
+	return source == NULL && recorded->others != NIL;
 }
 
-/* put_event writes the new label into rules, or versions, that name the old one as their event. */
+/* put_event writes the new label into rules, or versions, whose event is the old one. */
 static void
-put_event(const Noted *noted, const LsRename *rename, const char *table, const char *source)
+put_event(const Recorded *recorded, const LsRename *rename, const char *table, const char *source)
 {
 	static const char *const columns[][2] = {
 		{"event", "source"}, {"followed_by", "COALESCE(followed_source, source)"}
@@ -661,7 +666,7 @@ put_event(const Noted *noted, const LsRename *rename, const char *table, const c
 	{
 		LsSqlArguments args = {0};
 
-		ls_sql_add_text(&args, noted->row->model);
+		ls_sql_add_text(&args, recorded->row->model);
 		ls_sql_add_text(&args, rename->old_name);
 		ls_sql_add_text(&args, rename->new_name);
 		ls_sql_add_text(&args, source);
@@ -673,73 +678,73 @@ put_event(const Noted *noted, const LsRename *rename, const char *table, const c
 }
 
 static void
-put_events(const Noted *noted, const LsRename *rename)
+put_events(const Recorded *recorded, const LsRename *rename)
 {
-	List	   *sources = list_copy(noted->sources);
+	List	   *sources = list_copy(recorded->sources);
 	ListCell   *lc;
 
-	if (sources != NIL && noted->others == NIL)
+	if (sources != NIL && recorded->others == NIL)
 		sources = lappend(sources, NULL);
 	foreach(lc, sources)
 	{
-		put_event(noted, rename, "lead_rule", lfirst(lc));
-		put_event(noted, rename, "lead_rule_history", lfirst(lc));
+		put_event(recorded, rename, "lead_rule", lfirst(lc));
+		put_event(recorded, rename, "lead_rule_history", lfirst(lc));
 	}
 }
 
-/* warn_of_event says that a rule matches other events than it did. */
+/* warn_of_event warns that a rule matches other events than before. */
 static void
-warn_of_event(const Noted *noted, const LsRename *rename, const LsRuleRow *rule)
+warn_of_event(const Recorded *recorded, const LsRename *rename, const LsRuleRow *rule)
 {
-	const char *source = rule->source ? rule->source : linitial(noted->sources);
+	const char *source = rule->source ? rule->source : linitial(recorded->sources);
 
 	if (strcmp(rule->event, rename->new_name) == 0)
 		ereport(WARNING,
 				(errmsg("rule \"%s\" of model \"%s\" matches events that it did not match before",
-						rule->name, noted->row->model),
+						rule->name, recorded->row->model),
 				 errdetail("Event \"%s\" of source \"%s\" is now named \"%s\", which the rule names.",
 						   rename->old_name, source, rename->new_name),
 				 errhint("Change the rule, or delete it, if these events are not meant.")));
 	else
 		ereport(WARNING,
 				(errmsg("rule \"%s\" of model \"%s\" no longer matches events of source \"%s\"",
-						rule->name, noted->row->model, source),
+						rule->name, recorded->row->model, source),
 				 errdetail("Event \"%s\" of source \"%s\" is now named \"%s\". The rule reads every source, and in source \"%s\" the event keeps its name.",
-						   rename->old_name, source, rename->new_name, (char *) linitial(noted->others)),
+						   rename->old_name, source, rename->new_name, (char *) linitial(recorded->others)),
 				 errhint("Write one rule for each source, with event \"%s\" for source \"%s\".",
 						 rename->new_name, source)));
 }
 
-/* counts_otherwise tells whether a rule matches other events now than before. */
+/* counts_otherwise tells whether a rule matches other events than before. */
 static bool
-counts_otherwise(const Noted *noted, const LsRename *rename, const LsRuleRow *rule)
+counts_otherwise(const Recorded *recorded, const LsRename *rename, const LsRuleRow *rule)
 {
 	if (rename->kind != LS_RENAME_LABEL || rule->event == NULL ||
-		!reads_labels(noted, rule, rule->source))
+		!reads_labels(recorded, rule, rule->source))
 		return false;
 	return strcmp(rule->event, rename->new_name) == 0 ||
-		(strcmp(rule->event, rename->old_name) == 0 && reads_others(noted, rule->source));
+		(strcmp(rule->event, rename->old_name) == 0 && reads_others(recorded, rule->source));
 }
 
-/* names_label tells whether the event of a rule is written otherwise now. */
+/* names_label tells whether the rename changes an event that a rule names. */
 static bool
-names_label(const Noted *noted, const LsRename *rename, const LsRuleRow *rule)
+names_label(const Recorded *recorded, const LsRename *rename, const LsRuleRow *rule)
 {
 	const char *followed = rule->followed_source ? rule->followed_source : rule->source;
 
 	if (rename->kind != LS_RENAME_LABEL)
 		return false;
-	return (same(rule->event, rename->old_name) && reads_labels(noted, rule, rule->source) &&
-			!reads_others(noted, rule->source)) ||
-		(same(rule->followed_by, rename->old_name) && reads_labels(noted, rule, followed) &&
-		 !reads_others(noted, followed));
+	return (same(rule->event, rename->old_name) && reads_labels(recorded, rule, rule->source) &&
+			!reads_others(recorded, rule->source)) ||
+		(same(rule->followed_by, rename->old_name) && reads_labels(recorded, rule, followed) &&
+		 !reads_others(recorded, followed));
 }
 
-/* ---------- rules, as they were before ---------- */
+/* ---------- rules ---------- */
 
-/* disable_rule disables a rule whose text cannot follow. */
+/* disable_rule disables a rule whose text cannot be rewritten. */
 static void
-disable_rule(const Noted *noted, const LsRename *rename, const LsRuleRow *rule,
+disable_rule(const Recorded *recorded, const LsRename *rename, const LsRuleRow *rule,
 			 const LsRenamedText *text)
 {
 	ErrorData	error = {.sqlerrcode = ERRCODE_UNDEFINED_OBJECT};
@@ -747,86 +752,86 @@ disable_rule(const Noted *noted, const LsRename *rename, const LsRuleRow *rule,
 	if (!rule->backfilled_version_null && rule->backfilled_version == 0)
 		return;
 	error.message = ls_rename_done(rename);
-	ls_rule_disable(noted->row, rule, text->relid, &error);
-	ls_model_change_record(noted->row->model);
+	ls_rule_disable(recorded->row, rule, text->relid, &error);
+	ls_model_change_record(recorded->row->model);
 }
 
-/* see_to_rule does what is to be done about a rule beside its texts. */
+/* see_to_rule disables, warns of or recomputes a rule after its texts are written. */
 static void
-see_to_rule(const Noted *noted, const LsRename *rename, const LsRuleRow *rule, Ddl *ddl)
+see_to_rule(const Recorded *recorded, const LsRename *rename, const LsRuleRow *rule, Ddl *ddl)
 {
-	bool		renamed = names_label(noted, rename, rule);
+	bool		renamed = names_label(recorded, rename, rule);
 
 	for (int i = 0; i < (int) lengthof(text_columns); i++)
 	{
-		LsRenamedText *text = text_of(noted, rule, i);
+		LsRenamedText *text = text_of(recorded, rule, i);
 
 		if (text && text->meaning == NULL && text->renamed == NULL)
-			ls_rename_warn_of_unread(noted->row->model, rule->name, text, rename);
+			ls_rename_warn_of_unread(recorded->row->model, rule->name, text, rename);
 		else if (text && text->renamed == NULL)
-			disable_rule(noted, rename, rule, text);
+			disable_rule(recorded, rename, rule, text);
 		else if (text)
 			renamed = renamed || is_renamed(text);
 	}
 	if (renamed)
-		ls_rule_renamed(noted->row->model, rule->rule_id);
-	if (!counts_otherwise(noted, rename, rule))
+		ls_rule_renamed(recorded->row->model, rule->rule_id);
+	if (!counts_otherwise(recorded, rename, rule))
 		return;
-	warn_of_event(noted, rename, rule);
+	warn_of_event(recorded, rename, rule);
 	if (rule->backfilled_version_null || rule->backfilled_version != 0)
 	{
 		ls_rule_recompute(rule);
-		ddl->recounted = lappend(ddl->recounted, noted->row->model);
+		ddl->recounted = lappend(ddl->recounted, recorded->row->model);
 	}
 }
 
-/* warn_of_stages says which conditions of stages cannot follow. */
+/* warn_of_stages warns of conditions of stages that cannot be rewritten. */
 static void
-warn_of_stages(const Noted *noted, const LsRename *rename)
+warn_of_stages(const Recorded *recorded, const LsRename *rename)
 {
 	ListCell   *lc;
 
-	foreach(lc, noted->texts)
+	foreach(lc, recorded->texts)
 	{
 		const LsRenamedText *text = lfirst(lc);
 
 		if (text->stage && text->meaning == NULL && text->renamed == NULL)
-			ls_rename_warn_of_unread(noted->row->model, NULL, text, rename);
+			ls_rename_warn_of_unread(recorded->row->model, NULL, text, rename);
 		else if (text->stage && text->renamed == NULL)
 			ereport(WARNING,
 					(errmsg("the condition of stage \"%s\" of model \"%s\" can no longer be evaluated: %s",
-							text->stage, noted->row->model, ls_rename_done(rename)),
+							text->stage, recorded->row->model, ls_rename_done(rename)),
 					 errdetail("It counts as false: contacts leave the stage, and do not enter it."),
 					 errhint("Correct it in leadscore.lead_stage.")));
 	}
 }
 
-/* follow has a model follow what a command has renamed. */
+/* follow brings a model in line with what a command has renamed. */
 static void
-follow(const Command *command, const Noted *noted, Ddl *ddl)
+follow(const Command *command, const Recorded *recorded, Ddl *ddl)
 {
-	const char *visitors = ls_lead_visitors_model(noted->row->model);
-	List	   *rules = noted->row->visitors_of ? NIL : ls_lead_rules(noted->row->model, NULL);
+	const char *visitors = ls_lead_visitors_model(recorded->row->model);
+	List	   *rules = recorded->row->visitors_of ? NIL : ls_lead_rules(recorded->row->model, NULL);
 	ListCell   *lc;
 
-	adopt_columns(noted);
-	write_texts(command, noted);
-	put_texts(noted);
-	if (noted->row->visitors_of == NULL)
-		put_events(noted, &command->rename);
+	adopt_columns(recorded);
+	write_texts(command, recorded);
+	put_texts(recorded);
+	if (recorded->row->visitors_of == NULL)
+		put_events(recorded, &command->rename);
 	CommandCounterIncrement();
 	foreach(lc, rules)
-		see_to_rule(noted, &command->rename, lfirst(lc), ddl);
-	warn_of_stages(noted, &command->rename);
-	ls_rename_calls_warn(noted->row->model, noted->calls, &command->rename);
-	ls_rename_keys_write(noted->row, noted->keys);
+		see_to_rule(recorded, &command->rename, lfirst(lc), ddl);
+	warn_of_stages(recorded, &command->rename);
+	ls_rename_calls_warn(recorded->row->model, recorded->calls, &command->rename);
+	ls_rename_keys_write(recorded->row, recorded->keys);
 	CommandCounterIncrement();
-	CacheInvalidateRelcacheByRelid(ls_lead_score_table(noted->row->model, false));
+	CacheInvalidateRelcacheByRelid(ls_lead_score_table(recorded->row->model, false));
 	if (visitors)
 		CacheInvalidateRelcacheByRelid(ls_lead_score_table(visitors, false));
 }
 
-/* ls_rename_after has models follow what a command has renamed. */
+/* ls_rename_after brings models in line with what a command has renamed. */
 void
 ls_rename_after(const Node *stmt, Ddl *ddl)
 {
@@ -838,7 +843,7 @@ ls_rename_after(const Node *stmt, Ddl *ddl)
 	if (command == NULL)
 		return;
 	foreach(lc, command->models)
-		if (OidIsValid(ls_lead_score_table(((Noted *) lfirst(lc))->row->model, true)))
+		if (OidIsValid(ls_lead_score_table(((Recorded *) lfirst(lc))->row->model, true)))
 			follow(command, lfirst(lc), ddl);
 	MemoryContextDelete(command->context);
 }

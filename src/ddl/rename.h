@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rename.h
- *		Columns, attributes and labels that are renamed, followed by what names them.
+ *		Texts and events follow renamed columns, attributes and labels.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,7 +3,7 @@
  * rename_command.c
  *		What a command renames.
  *
- * PostgreSQL refuses a session that may not rename it; nothing is done for it here.
+ * PostgreSQL checks whether the session may rename it; that is not checked here.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +27,10 @@
 #include "base/relation.h"
 #include "definitions/source_triggers.h"
 
-/* columns_of gives the tables that have a column of the same name by way of another. */
+/*
+ * columns_of gives the tables that have a column of the same name: a table and those
+ * below it, or the typed tables of a composite type.
+ */
 static List *
 columns_of(Oid relation)
 {
@@ -121,7 +124,10 @@ renames_label(const AlterEnumStmt *stmt, LsRename *rename)
 	return true;
 }
 
-/* renames_other looks at what texts do not follow: functions, types, schemas ... */
+/*
+ * renames_other looks at renamed objects that texts do not follow: functions, types,
+ * schemas ...
+ */
 static bool
 renames_other(const char *old_name, const char *new_name, bool schema, LsRename *rename)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rename_internal.h
- *		What the files share that have texts follow what is renamed.
+ *		Shared by the files that bring texts in line with renamed objects.
  *
  *-------------------------------------------------------------------------
  */

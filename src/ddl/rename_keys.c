@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * rename_keys.c
- *		Keys that are kept as text, when a label that they contain is renamed.
+ *		Keys that are stored as text, when a label that they contain is renamed.
  *
- * Keys stand in columns of their own type nearly everywhere, and have a new text by
- * themselves.  What is left are the positions of jobs, whose rows are locked while
- * the label changes, recorded errors, and what is to be told of contacts.
+ * Most keys are in columns of their own type, whose text changes with the label.  What
+ * is left are the positions of jobs, whose rows are locked while the label changes,
+ * recorded errors, and rows of the outbox.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,7 +18,7 @@
 #include "base/transaction.h"
 #include "definitions/extension.h"
 
-/* Where keys are kept as text */
+/* Where keys are stored as text */
 static const struct
 {
 	const char *table;			/* NULL: outbox_<model> */
@@ -39,10 +39,10 @@ typedef struct KeyText
 	int			place;
 	char	   *text;
 	Datum		key;
-	bool		known;			/* it is a key's */
+	bool		known;			/* it is the text of a key */
 } KeyText;
 
-/* A text that is being read, for ls_subtransaction_run() */
+/* Arguments of read_key(), which runs in a subtransaction */
 typedef struct Reading
 {
 	LsKeyType	type;
@@ -56,14 +56,17 @@ table_of(const LsModelRow *model, int place)
 	return places[place].table ? places[place].table : psprintf("leadscore.outbox_%s", model->model);
 }
 
-/* rows_of is the condition for the rows of the model $1 in a place. */
+/* rows_of is the condition for the rows of model $1 in a place. */
 static const char *
 rows_of(int place)
 {
 	return places[place].table ? "model = $1" : "$1 IS NOT NULL";
 }
 
-/* lock_ranges waits for sessions at work on a range, and keeps others from it. */
+/*
+ * lock_ranges locks the ranges of the model's job, waiting for sessions that work on
+ * them.
+ */
 static void
 lock_ranges(const char *model)
 {
@@ -73,7 +76,7 @@ lock_ranges(const char *model)
 	ls_extension_execute("SELECT FROM leadscore_internal.lead_job_range WHERE model = $1 FOR UPDATE", &args);
 }
 
-/* texts_of lists the texts that stand in a place. */
+/* texts_of lists the texts in a place. */
 static List *
 texts_of(const LsModelRow *model, int place)
 {
@@ -120,7 +123,7 @@ read_key(void *arg)
 	reading->text->known = true;
 }
 
-/* ls_rename_keys_read notes which keys the texts are, before the command. */
+/* ls_rename_keys_read reads the keys of all texts before the command, and returns them. */
 List *
 ls_rename_keys_read(const LsModelRow *model)
 {
@@ -140,7 +143,7 @@ ls_rename_keys_read(const LsModelRow *model)
 	return texts;
 }
 
-/* ls_rename_keys_write writes them as they are written after the command. */
+/* ls_rename_keys_write writes the new texts of these keys after the command. */
 void
 ls_rename_keys_write(const LsModelRow *model, List *texts)
 {

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * rename_warning.c
- *		What names something that was renamed, and is not followed.
+ *		Warnings about names of renamed objects that do not follow.
  *
- * Texts that could not be read before a command cannot be written so that they mean
- * the same after it.  They are of rules that are disabled, and keep what they say.  Actions
- * name a function, which is not followed, as with rules.
+ * A text that could not be parsed before a command cannot be rewritten to mean the same
+ * after it.  Its rule is disabled, and the text stays.  An action names a function,
+ * which does not follow, as in rules.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +22,10 @@ typedef struct Call
 	Oid			oid;
 } Call;
 
-/* ls_rename_done says what a command has renamed, with its kind and schema where that is known. */
+/*
+ * ls_rename_done describes what a command has renamed, with kind and schema where they
+ * are known.
+ */
 char *
 ls_rename_done(const LsRename *rename)
 {
@@ -33,7 +36,7 @@ ls_rename_done(const LsRename *rename)
 
 /* ---------- texts ---------- */
 
-/* may_name tells whether a text that cannot be read may name what was renamed. */
+/* may_name tells whether a text that cannot be parsed may name what was renamed. */
 static bool
 may_name(const LsRenamedText *text, const LsRename *rename)
 {
@@ -42,7 +45,10 @@ may_name(const LsRenamedText *text, const LsRename *rename)
 		(rename->kind != LS_RENAME_NAME || list_member_oid(rename->relations, text->relid));
 }
 
-/* ls_rename_warn_of_unread warns of the text of a rule or stage that could not be read. */
+/*
+ * ls_rename_warn_of_unread warns of the text of a rule or stage that could not be
+ * parsed.
+ */
 void
 ls_rename_warn_of_unread(const char *model, const char *rule, const LsRenamedText *text,
 						 const LsRename *rename)
@@ -65,7 +71,7 @@ ls_rename_warn_of_unread(const char *model, const char *rule, const LsRenamedTex
 
 /* ---------- actions ---------- */
 
-/* ls_rename_calls_read notes which functions the actions of a model call. */
+/* ls_rename_calls_read finds the functions that the actions of a model call. */
 List *
 ls_rename_calls_read(const char *model)
 {
@@ -91,7 +97,7 @@ ls_rename_calls_read(const char *model)
 	return calls;
 }
 
-/* ls_rename_calls_warn says which of them do not find their function any more. */
+/* ls_rename_calls_warn warns of actions that no longer find their function. */
 void
 ls_rename_calls_warn(const char *model, List *calls, const LsRename *rename)
 {

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * resume.c
- *		Models that are suspended, or resumed, when a transaction commits.
+ *		Models that are suspended or resumed when a transaction commits.
  *
- * What a command did is looked at when its transaction commits, as a restore with
- * --clean, and who swaps a key, drop the index on their way and make another.
+ * The effect of commands is determined at commit: a restore with --clean, or a
+ * transaction that replaces the key, drops the index for a while and creates another.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +26,7 @@
 #include "rules/model_compile.h"
 #include "tables/rule_error.h"
 
-/* begin says that a model is suspended from now on. */
+/* begin suspends a model. */
 static void
 begin(LsModelRow *row)
 {
@@ -44,8 +44,8 @@ begin(LsModelRow *row)
 }
 
 /*
- * end has a model go on: it is counted, or if that is much, or its tables are not free,
- * by the job that waits.
+ * end resumes a model.  It is recomputed by the waiting job, or at once where it is
+ * small and its tables are free.
  */
 static void
 end(LsModelRow *row)
@@ -70,7 +70,10 @@ decide(void *arg)
 		end(row);
 }
 
-/* ls_resume_before_commit looks at all models, if there was a command. */
+/*
+ * ls_resume_before_commit suspends and resumes models at commit, if the transaction had
+ * DDL.
+ */
 void
 ls_resume_before_commit(void)
 {
@@ -96,7 +99,7 @@ ls_resume_before_commit(void)
 			!ls_tables_complete(row->model))
 			continue;
 		if ((row->unreadable != NULL) == ls_suspension_waits(row->model))
-			continue;			/* which is known, one way or the other */
+			continue;			/* nothing has changed */
 		error = ls_subtransaction_run(decide, row);
 		if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 			ReThrowError(error);

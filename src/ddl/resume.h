@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * resume.h
- *		Models that are suspended, or resumed, when a transaction commits.
+ *		Models that are suspended or resumed when a transaction commits.
  *
  *-------------------------------------------------------------------------
  */

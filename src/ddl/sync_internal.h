@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * sync_internal.h
- *		What the files share that bring models in line with changed tables.
+ *		Shared by the files that bring models in line with changed tables.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,25 +14,25 @@
 #include "definitions/lead_tables.h"
 #include "rules/expression.h"
 
-/* A table that came to a source with rows, or left it with them */
+/* A table with rows that was added to a source, or removed from it */
 typedef struct Part
 {
 	char	   *source;
 	Oid			relation;
 } Part;
 
-/* What has to be done about one model */
+/* What has to be done for one model */
 typedef struct Work
 {
 	LsModelRow *row;
 	const Ddl  *ddl;
-	const LsDependencies *before;	/* the command; NULL: not known */
-	const LsDependencies *list; /* the same, or one made after it, or NULL */
-	bool		refusing;		/* an error is meant for the caller of the command */
+	const LsDependencies *before;	/* as of before the command; NULL: not known */
+	const LsDependencies *list; /* before, or a list made after the command, or NULL */
+	bool		refusing;		/* an error is meant to refuse the command */
 	bool		all;			/* every rule is concerned */
-	bool		contacts;		/* something happened to the contact table ... */
-	List	   *sources;		/* ... or to tables of these sources (of char *) */
-	bool		changed;		/* it means something else */
+	bool		contacts;		/* the contact table has changed ... */
+	List	   *sources;		/* ... or tables of these sources (of char *) */
+	bool		changed;		/* the model's meaning has changed */
 	bool		recount;		/* rules wait to be backfilled */
 	bool		rescore;		/* everything has to be recomputed */
 	List	   *come;			/* of Part */
@@ -42,7 +42,7 @@ typedef struct Work
 /* in sync_tables.c */
 extern bool ls_sync_affects(const Ddl *ddl, Oid relid, const LsExpr *expr);
 
-/* what objects that are no tables concern, in sync_objects.c */
+/* effect of objects that are not tables, in sync_objects.c */
 extern bool ls_sync_find_concerned(Work *work);
 extern bool ls_sync_concerns_rule(const Work *work, const LsRuleRow *rule);
 extern bool ls_sync_concerns_stage(const Work *work, const LsStageRow *stage);

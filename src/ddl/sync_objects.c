@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * sync_objects.c
- *		Which rules and stages of a model a command on other objects concerns.
+ *		Which rules and stages of a model are concerned by objects that are not tables.
  *
- * What a command made, altered, moved or dropped is looked up in the list of what the
- * model depends on (dependency.c), and by its names in the texts: what is new is in
- * no list.
+ * An object that a command created, altered, moved or dropped is looked up in the list
+ * of the model's dependencies (dependency.c), and by its names in the texts, as a new
+ * object is in no list.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,7 +13,7 @@
 
 #include "catalog/pg_cast.h"
 
-/* has_any tells whether one of the objects of a command is in a reach. */
+/* has_any tells whether a reach contains one of the objects of a command. */
 static bool
 has_any(const Ddl *ddl, const LsReach *reach)
 {
@@ -25,7 +25,7 @@ has_any(const Ddl *ddl, const LsReach *reach)
 	return false;
 }
 
-/* in_parts tells whether an object is in the reach of a rule or stage of a list. */
+/* in_parts tells whether the reach of a rule or stage contains an object. */
 static bool
 in_parts(const LsDependencies *list, const LsObject *object)
 {
@@ -37,7 +37,7 @@ in_parts(const LsDependencies *list, const LsObject *object)
 	return false;
 }
 
-/* waits tells whether a rule waits for what it uses. */
+/* waits tells whether a disabled rule may be waiting for an object that it uses. */
 static bool
 waits(const LsRuleRow *rule)
 {
@@ -45,8 +45,8 @@ waits(const LsRuleRow *rule)
 }
 
 /*
- * ls_sync_find_concerned finds out whether the objects of a command concern a model,
- * or a rule that is disabled may have waited for them.
+ * ls_sync_find_concerned tells whether the objects of a command concern a model, or may
+ * be what a disabled rule is waiting for.
  */
 bool
 ls_sync_find_concerned(Work *work)
@@ -62,7 +62,7 @@ ls_sync_find_concerned(Work *work)
 		work->list = ls_dependencies(work->row, true);
 		work->all = work->all || work->list == NULL;
 	}
-	/* what the key, a source or a table leads to is every rule's */
+	/* the key, sources and tables concern every rule */
 	foreach(lc, work->list ? ddl->objects : NIL)
 		if (ls_dependency_has(&work->list->reach, lfirst(lc)) && !in_parts(work->list, lfirst(lc)))
 			work->all = true;
@@ -77,7 +77,7 @@ ls_sync_find_concerned(Work *work)
 	return false;
 }
 
-/* touched tells whether something happened to a table that a rule reads. */
+/* touched tells whether a table that a rule reads has changed. */
 static bool
 touched(const Work *work, const LsRuleRow *rule)
 {
@@ -94,14 +94,17 @@ touched(const Work *work, const LsRuleRow *rule)
 	return false;
 }
 
-/* part_concerned tells whether a part of a list is concerned, as far as that tells. */
+/*
+ * part_concerned tells whether a rule or stage is concerned according to the dependency
+ * list.
+ */
 static bool
 part_concerned(const Work *work, const LsDependent *part)
 {
 	return work->list && (part == NULL || part->broken || has_any(work->ddl, &part->reach));
 }
 
-/* ls_sync_concerns_rule tells whether a rule has to be read again. */
+/* ls_sync_concerns_rule tells whether a rule has to be compiled again. */
 bool
 ls_sync_concerns_rule(const Work *work, const LsRuleRow *rule)
 {
@@ -113,7 +116,10 @@ ls_sync_concerns_rule(const Work *work, const LsRuleRow *rule)
 		part_concerned(work, work->list ? ls_dependencies_rule(work->list, rule->rule_id) : NULL);
 }
 
-/* ls_sync_concerns_stage does so for the condition of a stage. */
+/*
+ * ls_sync_concerns_stage tells whether the condition of a stage has to be compiled
+ * again.
+ */
 bool
 ls_sync_concerns_stage(const Work *work, const LsStageRow *stage)
 {
@@ -128,10 +134,8 @@ ls_sync_concerns_stage(const Work *work, const LsStageRow *stage)
 }
 
 /*
- * redefined tells whether an expression, named in the texts that names() looks at, may
- * give other values: something in it was redefined, or it leads to other objects than
- * before.  Where it is not known to which it led, one that it names and that is gone
- * has given its place to another.
+ * redefined tells whether an expression may give other values than before: an object
+ * that it uses was redefined, or it uses other objects now.
  */
 static bool
 redefined(const Work *work, const LsDependent *before, const LsReach *now)
@@ -150,7 +154,10 @@ redefined(const Work *work, const LsDependent *before, const LsReach *now)
 	return before && !before->broken && !ls_reach_equal(&before->reach, now);
 }
 
-/* gave_way tells whether a name in a text may be another object's than before. */
+/*
+ * gave_way tells whether a name in one of two texts may stand for another object than
+ * before.  That matters where the dependencies before the command are not known.
+ */
 static bool
 gave_way(const Work *work, const char *one, const char *other)
 {
@@ -169,7 +176,7 @@ gave_way(const Work *work, const char *one, const char *other)
 	return false;
 }
 
-/* ls_sync_redefined tells whether a rule that can be read means something else now. */
+/* ls_sync_redefined tells whether a rule that can be compiled means something else now. */
 bool
 ls_sync_redefined(const Work *work, const LsRuleRow *rule, const LsReach *now)
 {
@@ -179,7 +186,10 @@ ls_sync_redefined(const Work *work, const LsRuleRow *rule, const LsReach *now)
 	return redefined(work, before, now) || gave_way(work, rule->condition, rule->weight);
 }
 
-/* ls_sync_redefined_stage tells so of the condition of a stage. */
+/*
+ * ls_sync_redefined_stage tells whether the condition of a stage means something else
+ * now.
+ */
 bool
 ls_sync_redefined_stage(const Work *work, const LsStageRow *stage, const LsReach *now)
 {
@@ -189,7 +199,7 @@ ls_sync_redefined_stage(const Work *work, const LsStageRow *stage, const LsReach
 	return redefined(work, before, now) || gave_way(work, stage->condition, NULL);
 }
 
-/* ls_sync_moved gives the object that a command has given another name, or NULL. */
+/* ls_sync_moved gives the object that a command has renamed or moved, or NULL. */
 const LsObject *
 ls_sync_moved(const Work *work)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * sync_rules.c
- *		Rules and stages, read again after tables, functions or rights changed.
+ *		Rules and stages, compiled again after tables, functions or privileges changed.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,17 +29,17 @@ typedef struct Feed
 	ErrorData  *error;
 } Feed;
 
-/* What PostgreSQL makes of a rule now */
+/* The result of compiling a rule again */
 typedef struct Verdict
 {
-	bool		unattached;		/* it waits for a source */
+	bool		unattached;		/* it is waiting for a source */
 	bool		affected;		/* it uses what has changed */
-	LsReach		reach;			/* what it leads to */
+	LsReach		reach;			/* what it depends on */
 	Oid			relid;			/* the table that it reads; invalid: several */
-	ErrorData  *error;			/* why it cannot be read */
+	ErrorData  *error;			/* why it cannot be compiled */
 } Verdict;
 
-/* look_at_expression has PostgreSQL read one expression of a rule. */
+/* look_at_expression compiles one expression of a rule. */
 static void
 look_at_expression(const Work *work, Oid relid, LsExprUse use, const char *text,
 				   const LsRuleRow *rule, Verdict *verdict)
@@ -72,7 +72,7 @@ look_at_expression(const Work *work, Oid relid, LsExprUse use, const char *text,
 	relation_close(spec.rel, AccessShareLock);
 }
 
-/* read_feeds gives a model's sources, and whether they can be read. */
+/* read_feeds gives a model's sources, and the error of each that cannot be read. */
 static List *
 read_feeds(const LsModelRow *model)
 {
@@ -103,7 +103,7 @@ judge_contacts(const LsModelRow *model, Verdict *verdict)
 
 /*
  * judge_source finds the table of a source that a rule names.  A rule cannot be
- * read where its source cannot; one that names none needs all of them.
+ * compiled where its source cannot be read; one that names none needs all of them.
  */
 static Oid
 judge_source(List *feeds, const char *name, Verdict *verdict)
@@ -126,7 +126,7 @@ judge_source(List *feeds, const char *name, Verdict *verdict)
 	return relation;
 }
 
-/* judge finds out what has become of a rule. */
+/* judge compiles a rule again and fills in the verdict. */
 static void
 judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 {
@@ -151,7 +151,10 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 					   rule, verdict);
 }
 
-/* set_backfilled writes a rule's backfilled_version: NULL, to be backfilled, or 0, disabled. */
+/*
+ * set_backfilled sets a rule's backfilled_version: NULL to be backfilled, or 0 for
+ * disabled.
+ */
 static void
 set_backfilled(const LsRuleRow *rule, bool disabled)
 {
@@ -165,7 +168,7 @@ set_backfilled(const LsRuleRow *rule, bool disabled)
 								  disabled ? "0" : "NULL"), &args);
 }
 
-/* ls_rule_disable has a rule that cannot be read contribute nothing. */
+/* ls_rule_disable disables a rule that cannot be compiled: it contributes nothing. */
 void
 ls_rule_disable(const LsModelRow *model, const LsRuleRow *rule, Oid relid,
 				const ErrorData *error)
@@ -193,7 +196,7 @@ ls_rule_recompute(const LsRuleRow *rule)
 	set_backfilled(rule, false);
 }
 
-/* disable_rule disables a rule, and says what became of what it names. */
+/* disable_rule disables a rule, with the name that an object in it has now. */
 static void
 disable_rule(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *error)
 {
@@ -212,7 +215,10 @@ is_disabled(const LsRuleRow *rule)
 	return !rule->backfilled_version_null && rule->backfilled_version == 0;
 }
 
-/* ls_sync_rules sees which rules are to be disabled or enabled, or mean something else. */
+/*
+ * ls_sync_rules disables and enables rules, and has those backfilled that mean
+ * something else.
+ */
 void
 ls_sync_rules(Work *work, bool sleeping_only)
 {
@@ -233,7 +239,7 @@ ls_sync_rules(Work *work, bool sleeping_only)
 		bool		disabled = is_disabled(rule);
 		Verdict		verdict;
 
-		/* sequences cannot be backfilled yet, however well they read */
+		/* sequences stay disabled: they cannot be backfilled yet */
 		if (disabled ? strcmp(rule->kind, "sequence") == 0 :
 			sleeping_only || !ls_sync_concerns_rule(work, rule))
 			continue;
@@ -245,8 +251,8 @@ ls_sync_rules(Work *work, bool sleeping_only)
 		else if (verdict.error == NULL && disabled)
 		{
 			/*
-			 * Where its source could not be read, more went unnoticed than what
-			 * this rule asks about.  ls_recount_rescore() takes in all that are disabled.
+			 * While its source could not be read, events of other rules were missed,
+			 * too.  ls_recount_rescore() includes all disabled rules.
 			 */
 			work->rescore = true;
 		}
@@ -258,7 +264,10 @@ ls_sync_rules(Work *work, bool sleeping_only)
 	}
 }
 
-/* was_broken tells whether the condition of a stage could not be read before this command. */
+/*
+ * was_broken tells whether the condition of a stage could not be compiled before this
+ * command.
+ */
 static bool
 was_broken(const Work *work, const LsStageRow *stage)
 {
@@ -269,8 +278,9 @@ was_broken(const Work *work, const LsStageRow *stage)
 }
 
 /*
- * may_be_mended tells whether the condition of a stage may have waited for a column that
- * the contact table has now, where it is not known what it was like before.
+ * may_be_mended tells whether the condition of a stage may have been waiting for a
+ * column that the contact table has now, where the table before the command is not
+ * known.
  */
 static bool
 may_be_mended(const Work *work)
@@ -288,8 +298,8 @@ may_be_mended(const Work *work)
 }
 
 /*
- * is_told tells whether it was said already that the condition of a stage cannot be
- * read: before this command, or where what it names was renamed (rename.c).
+ * is_told tells whether a warning was given before that the condition of a stage cannot
+ * be compiled: by an earlier command, or for a rename (rename.c).
  */
 static bool
 is_told(const Work *work, const LsStageRow *stage)
@@ -299,7 +309,10 @@ is_told(const Work *work, const LsStageRow *stage)
 	return was_broken(work, stage) || (moved && ls_dependency_text_names(stage->condition, moved->names));
 }
 
-/* ls_sync_stages says which conditions of stages cannot be read any more, and looks for those that can again. */
+/*
+ * ls_sync_stages warns of conditions of stages that can no longer be compiled, and
+ * finds those that can be again.
+ */
 void
 ls_sync_stages(Work *work)
 {

@@ -3,17 +3,16 @@
  * sync_tables.c
  *		Models brought in line with changed tables, functions and rights.
  *
- * Whatever a command was, a model is brought in line by comparing, not by
- * doing what the command did: the tables that are below a source now with
- * those in lead_relation, the columns that a source names with those that are
- * there, each rule with what PostgreSQL makes of it now.
+ * Whatever a command was, a model is brought in line by comparing, not by repeating the
+ * command: the tables below a source with lead_relation, the columns that a source
+ * names with existing columns, each rule with the result of compiling it again.
  *
- * A rule that cannot be read any more is disabled (backfilled_version 0) and
- * woken when it can be read again.  A source whose own columns are gone is
- * detached.  The column that identifies contacts cannot be dropped.
+ * A rule that can no longer be compiled is disabled (backfilled_version 0), and enabled
+ * as soon as it can be.  A source whose own columns were dropped is detached.  The
+ * column that identifies contacts cannot be dropped.
  *
- * While a dump is restored, models are left alone until they are complete, and
- * their rules until it is over.
+ * While a dump is restored, models are left alone until they are complete, and their
+ * rules until the restore is over.
  *
  *-------------------------------------------------------------------------
  */
@@ -58,9 +57,9 @@
 #include "rules/expression.h"
 #include "rules/model_compile.h"
 
-/* ---------- which models it concerns ---------- */
+/* ---------- which models are concerned ---------- */
 
-/* exists tells whether a relation is there. */
+/* exists tells whether a relation exists. */
 static bool
 exists(Oid relid)
 {
@@ -83,9 +82,9 @@ tree_of(Oid relid)
 }
 
 /*
- * touched_rows gives the rows of lead_relation that a command may have made
- * wrong: those of the tables that it names, of what is below them (columns are
- * changed there too) and right above them (what they may have become a part of).
+ * touched_rows gives the rows of lead_relation that a command may have made wrong:
+ * those of the tables that it names, of the tables below (columns are inherited) and
+ * right above (the tables may have become their partitions or children).
  */
 static List *
 touched_rows(const Ddl *ddl)
@@ -107,14 +106,14 @@ touched_rows(const Ddl *ddl)
 	return rows;
 }
 
-/* is_below tells whether a table is another or a part of it. */
+/* is_below tells whether a table is another table, or is below it. */
 static bool
 is_below(Oid relid, Oid ancestor)
 {
 	return relid == ancestor || list_member_oid(tree_of(ancestor), relid);
 }
 
-/* column_changed tells whether a column of a table holds something else now. */
+/* column_changed tells whether the values of a column may have changed. */
 static bool
 column_changed(const Ddl *ddl, Oid relid, const char *column)
 {
@@ -159,9 +158,12 @@ ls_sync_affects(const Ddl *ddl, Oid relid, const LsExpr *expr)
 	return false;
 }
 
-/* ---------- tables that came and went ---------- */
+/* ---------- tables added and removed ---------- */
 
-/* refuse_overlap keeps a model from counting the rows of a table twice. */
+/*
+ * refuse_overlap refuses a command that would make a model count the rows of a table
+ * twice.
+ */
 static void
 refuse_overlap(Work *work, const char *source, Oid root, Oid relid)
 {
@@ -194,7 +196,7 @@ refuse_overlap(Work *work, const char *source, Oid root, Oid relid)
 	}
 }
 
-/* has_rows tells whether a table may have rows: none has none. */
+/* has_rows tells whether a table may have rows. */
 static bool
 has_rows(Oid relid)
 {
@@ -210,8 +212,8 @@ has_rows(Oid relid)
 }
 
 /*
- * may_read tells whether a model can read a part by itself.  Rights on the
- * table that it is a part of are enough to read it there.
+ * may_read tells whether a model's owner can read a partition directly.  Privileges on
+ * the table above are enough to read it through that table.
  */
 static bool
 may_read(const Work *work, Oid relid)
@@ -222,7 +224,7 @@ may_read(const Work *work, Oid relid)
 		ls_schema_aclcheck(get_rel_namespace(relid), role) == ACLCHECK_OK;
 }
 
-/* add_parts notes the topmost of some tables, whose rows include the others'. */
+/* add_parts adds the topmost of some tables, whose rows include those of the others. */
 static void
 add_parts(Work *work, List **parts, const char *source, List *relations)
 {
@@ -253,7 +255,7 @@ add_parts(Work *work, List **parts, const char *source, List *relations)
 	}
 }
 
-/* warn_of_foreign says that a foreign table cannot be watched. */
+/* warn_of_foreign warns that changes of a foreign table are not captured. */
 static void
 warn_of_foreign(Oid relid, Oid root)
 {
@@ -268,9 +270,9 @@ warn_of_foreign(Oid relid, Oid root)
 }
 
 /*
- * sync_tree compares the tables below a source, or below the contact table,
- * with those that are known, and sees to those that came and went.  A source
- * of which nothing is known is one that is being restored.
+ * sync_tree compares the tables below a source, or below the contact table, with
+ * lead_relation, and handles those added and removed.  A source without rows there is
+ * being restored.
  */
 static void
 sync_tree(Work *work, const char *source, Oid root)
@@ -284,7 +286,7 @@ sync_tree(Work *work, const char *source, Oid root)
 
 	if (known == NIL || now == NIL || (come == NIL && left == NIL))
 		return;
-	/* which queries name the tables below */
+	/* queries name the tables below */
 	CacheInvalidateRelcacheByRelid(root);
 	foreach(lc, come)
 	{
@@ -314,7 +316,7 @@ sync_tree(Work *work, const char *source, Oid root)
 
 /* ---------- columns ---------- */
 
-/* forget_created_at has a model do without its column of beginnings. */
+/* forget_created_at clears the created_at column of a model. */
 static void
 forget_created_at(Work *work)
 {
@@ -331,7 +333,7 @@ forget_created_at(Work *work)
 	work->changed = work->rescore = true;
 }
 
-/* look_at_contacts sees to the columns of the contact table that a model uses. */
+/* look_at_contacts checks the columns of the contact table that a model uses. */
 static void
 look_at_contacts(Work *work)
 {
@@ -366,7 +368,7 @@ look_at_contacts(Work *work)
 		work->rescore = true;
 }
 
-/* lose_source takes a source from a model that it cannot feed any more. */
+/* lose_source detaches a source that can no longer feed its model. */
 static void
 lose_source(Work *work, const LsSourceRow *source, int elevel, const char *why)
 {
@@ -386,9 +388,9 @@ lose_source(Work *work, const LsSourceRow *source, int elevel, const char *why)
 }
 
 /*
- * look_at_columns sees to the columns that sources and the model itself name.  A source
- * is lost that fits neither the key as it was nor as it is: where both types are altered,
- * one comes first, and its rules are disabled in between.
+ * look_at_columns checks the columns that sources and the model itself name.  A source
+ * is detached that fits neither the old key type nor the new one: where both types are
+ * altered, one comes first, and rules are disabled in between.
  */
 static void
 look_at_columns(Work *work)
@@ -423,7 +425,7 @@ look_at_columns(Work *work)
 
 /* ---------- all together ---------- */
 
-/* finish counts what has to be counted. */
+/* finish backfills, retracts or recomputes what the changes require. */
 static void
 finish(Work *work)
 {
@@ -431,7 +433,7 @@ finish(Work *work)
 	bool		deferred = ls_suspension_defers(model);
 	bool		holds_tables = work->ddl->changes != NIL || work->ddl->dropped != NIL ||
 		work->ddl->no_wait;
-	/* or the rows that came would count twice for the rules that are recounted */
+	/* else rows of a new table would count twice for the rules that are backfilled */
 	bool		all = work->rescore || (work->recount && work->come != NIL);
 	ListCell   *lc;
 
@@ -449,9 +451,9 @@ finish(Work *work)
 		return;
 
 	/*
-	 * Nobody else writes to what came or left.  The table that it is a part of
-	 * is not locked more than it is: those who write through it may be waiting
-	 * for another part that the command holds.
+	 * No other session writes to the tables added or removed.  The table above is not
+	 * locked more strongly: sessions that write through it may be waiting for another
+	 * partition that the command has locked.
 	 */
 	foreach(lc, work->left)
 		ls_recount_relation(model, ((Part *) lfirst(lc))->source,
@@ -461,7 +463,7 @@ finish(Work *work)
 						  ((Part *) lfirst(lc))->relation, "backfill");
 }
 
-/* sync_trees sees to the tables below those that a model reads. */
+/* sync_trees compares the trees of tables that a model reads. */
 static void
 sync_trees(Work *work)
 {
@@ -479,9 +481,9 @@ sync_trees(Work *work)
 	sync_tree(work, NULL, work->row->contacts);
 }
 
-/* note_touched notes which tables of a model a command may have made wrong. */
+/* record_touched records which tables of a model a command may have changed. */
 static void
-note_touched(Work *work, List *rows)
+record_touched(Work *work, List *rows)
 {
 	ListCell   *lc;
 
@@ -499,8 +501,8 @@ note_touched(Work *work, List *rows)
 }
 
 /*
- * follow_tables does what commands on tables make necessary beside reading rules, and
- * tells whether these have to be.
+ * follow_tables handles commands on tables, and tells whether rules have to be compiled
+ * again.
  */
 static bool
 follow_tables(Work *work)
@@ -529,8 +531,8 @@ follow_tables(Work *work)
 }
 
 /*
- * see_to_model brings a model in line.  rows are those of lead_relation that
- * the command may have made wrong, of this model and of others.
+ * see_to_model brings a model in line.  rows are those of lead_relation that the
+ * command may have made wrong, of this model and of others.
  */
 static void
 see_to_model(Work *work, List *rows)
@@ -541,28 +543,28 @@ see_to_model(Work *work, List *rows)
 	ListCell   *lc;
 	bool		concerned = row->visitors_of == NULL && ls_sync_find_concerned(work);
 
-	note_touched(work, rows);
+	record_touched(work, rows);
 	if (work->contacts || work->sources != NIL)
 		look = follow_tables(work) || look;
 	foreach(lc, ddl->revoked)
 	{
 		List	   *taken = ls_source_relation_rows(lfirst_oid(lc));
 
-		note_touched(work, taken);
+		record_touched(work, taken);
 		look = look || taken != NIL;
 	}
 	foreach(lc, ddl->recounted)
 		work->recount = work->recount || strcmp(lfirst(lc), row->model) == 0;
-	/* keys and times of all sources are what they have in common */
+	/* key and times concern all sources */
 	work->all = work->all || work->contacts;
 	look = look || work->all || work->recount;
 
 	/*
-	 * Functions and rights come in an order of their own when a dump is restored;
-	 * rules must not be disabled and backfilled for it.
+	 * While a dump is restored, functions and privileges come in an order of their own;
+	 * rules must not be disabled and backfilled because of that.
 	 */
 	if (row->suspended || row->unreadable || ls_restore_under_way(row))
-		;						/* they stay as they are */
+		;						/* left alone */
 	else if (look || concerned)
 	{
 		if (look)
@@ -596,13 +598,13 @@ lose_model(const Ddl *ddl, const LsModelRow *row)
 	ls_lock_definitions(row->model);
 	ls_model_drop(row);
 	if (row->visitors_of && list_member_oid(ddl->dropped, row->contacts))
-		return true;			/* which the model tells whose visitors it scores */
+		return true;			/* reported by the model whose visitors it scores */
 	ereport(NOTICE,
 			(errmsg("model \"%s\" was dropped with its table", row->model)));
 	return true;
 }
 
-/* What is to be done about one model, for ls_subtransaction_run() */
+/* What has to be done for one model, run in a subtransaction */
 typedef struct Turn
 {
 	Work	   *work;
@@ -627,9 +629,9 @@ lost_key(const Ddl *ddl, const LsModelRow *model)
 }
 
 /*
- * keep_key refuses to drop the column that identifies the contacts of a model,
- * and a type or collation that columns of the model's own tables went with, as
- * with DROP TYPE ... CASCADE.  The model has to be dropped first.
+ * keep_key refuses to drop the column that identifies the contacts of a model, or a
+ * type or collation with which columns of the model's own tables were dropped, as with
+ * DROP TYPE ... CASCADE.  The model has to be dropped first.
  */
 static void
 keep_key(const Ddl *ddl, const LsModelRow *model)
@@ -675,8 +677,8 @@ take_turn(void *arg)
 }
 
 /*
- * follow_one brings a model in line.  One that cannot be must not stop the command,
- * nor the others: what was done about it is undone.
+ * follow_one brings a model in line.  An error must not stop the command, nor the other
+ * models: the changes to this model are rolled back.
  */
 static void
 follow_one(const Ddl *ddl, LsModelRow *row, List *rows)
@@ -727,9 +729,9 @@ ls_sync_models(Ddl *ddl)
 	}
 }
 
-/* ---------- what no command tells ---------- */
+/* ---------- changes without an event trigger ---------- */
 
-/* is_out_of_step tells whether a model has rules that are to be disabled, or enabled. */
+/* is_out_of_step tells whether a model has rules that have to be disabled or enabled. */
 static bool
 is_out_of_step(const char *name)
 {
@@ -755,8 +757,8 @@ ls_sync_again(const char *name)
 
 /*
  * ls_sync_roles brings a model in line with roles, for which there are no event
- * triggers: GRANT and REVOKE of membership, ALTER ROLE, REASSIGN OWNED.  With
- * no_wait it is left for later where the locks are not free.
+ * triggers: GRANT and REVOKE of membership, ALTER ROLE, REASSIGN OWNED.  With no_wait
+ * it does nothing where locks are not free.
  */
 void
 ls_sync_roles(const char *name, bool no_wait)

@@ -12,13 +12,13 @@
  *
  * So where a source, or a contact table, has such ancestors:
  *	- leadscore_apply, the trigger for each row of the tables that have rows, is
- *	  enabled for all sessions, and ls_capture_row() takes up each row;
- *	- statement triggers pass over its rows (LsBinding's by_row);
+ *	  enabled for all sessions, and ls_capture_row() processes each row;
+ *	- statement triggers skip its rows (by_row of LsBinding);
  *	- the ancestors have triggers that count statements in and out, so that what
  *	  the rows add up to is applied when the statement ends.
  *
- * It is not attached so: attach() and create_model() refuse a table that is a part
- * of another.  A table that feeds a model may become one later.
+ * attach() and create_model() refuse a table that is a partition or child of
+ * another.  A table that feeds a model may become one later.
  *
  *-------------------------------------------------------------------------
  */
@@ -78,7 +78,7 @@ outer_parents(List *tree)
 	return outer;
 }
 
-/* tree_above gives a table, with what is below it as far as that may have other parents. */
+/* tree_above gives a table, and those below it if they may have other parents. */
 static List *
 tree_above(Oid root)
 {
@@ -87,8 +87,8 @@ tree_above(Oid root)
 }
 
 /*
- * written_from_above tells whether rows of a source's table, or of a contact table, or
- * of a part of it, may be written through a table that is no part of it.
+ * written_from_above tells whether rows of a source's table, or of a contact table,
+ * or of a partition or child of it, may be written through a table outside its tree.
  */
 static bool
 written_from_above(Oid root)
@@ -96,7 +96,7 @@ written_from_above(Oid root)
 	return outer_parents(tree_above(root)) != NIL;
 }
 
-/* row_trigger_fires tells for whom the trigger for each row of a table does; 0: there is none. */
+/* row_trigger_fires gives tgenabled of a table's row trigger; 0: there is none. */
 static char
 row_trigger_fires(Oid relation)
 {
@@ -122,8 +122,8 @@ row_trigger_fires(Oid relation)
 }
 
 /*
- * ls_ancestors_by_row tells whether the rows of such a table are taken up one by one:
- * where the command that made it a part of another was not noticed, they are not.
+ * ls_ancestors_by_row tells whether the rows of such a table are processed by the row
+ * trigger: not where the command that made it a part of another was not noticed.
  */
 bool
 ls_ancestors_by_row(Oid root)
@@ -199,7 +199,7 @@ root_of(const LsRelationRow *row)
 	return InvalidOid;
 }
 
-/* ls_ancestors_row_trigger tells whether a table's rows are taken up one by one. */
+/* ls_ancestors_row_trigger tells whether the row trigger processes a table's rows. */
 bool
 ls_ancestors_row_trigger(Oid relation)
 {
@@ -232,19 +232,7 @@ ls_ancestors_to_lock(List *roots)
 	return result;
 }
 
-/* ---------- before a table becomes a part of another, or is one no more ---------- */
-
-/* feeds tells whether a table, or a part of it, feeds a model. */
-static bool
-feeds(Oid relation)
-{
-	ListCell   *lc;
-
-	foreach(lc, ls_relation_tree(relation))
-		if (ls_source_relation_rows(lfirst_oid(lc)) != NIL)
-			return true;
-	return false;
-}
+/* ---------- before a table is attached to another, or detached ---------- */
 
 static Oid
 altered(const RangeVar *name)
@@ -287,7 +275,7 @@ ls_ancestors_lock_before(const Node *stmt)
 		}
 		else
 			continue;
-		if (OidIsValid(part) && OidIsValid(parent) && part != parent && feeds(part))
+		if (OidIsValid(part) && OidIsValid(parent) && part != parent && ls_source_feeds(part))
 			ls_lock_from_above(lappend_oid(ls_ancestors_to_lock(list_make1_oid(parent)), parent),
 							   part);
 	}
@@ -329,7 +317,7 @@ ls_ancestors_refuse(Oid root, bool contacts)
 
 /* ---------- afterwards ---------- */
 
-/* warn_of tells what becomes of one that feeds a model. */
+/* warn_of warns about one table that feeds a model and has become a part of another. */
 static void
 warn_of(const char *model, const char *source, Oid root, Oid parent)
 {
@@ -348,7 +336,10 @@ warn_of(const char *model, const char *source, Oid root, Oid parent)
 					 get_rel_name(parent))));
 }
 
-/* is_joined tells whether a command has made a table, or one above it, a part of another. */
+/*
+ * is_joined tells whether a command has made a table, or one above it, a part of
+ * another.
+ */
 static bool
 is_joined(const List *changes, Oid root, Oid *parent)
 {
@@ -370,7 +361,9 @@ is_joined(const List *changes, Oid root, Oid *parent)
 	return false;
 }
 
-/* ls_ancestors_warn says so where tables that feed models have become a part of others. */
+/*
+ * ls_ancestors_warn warns where tables that feed models have become a part of others.
+ */
 void
 ls_ancestors_warn(const List *changes)
 {
@@ -466,7 +459,7 @@ make_triggers(Oid relation)
 			ls_extension_execute(psprintf(sql[i], ls_relation_qualified_name(relation)), NULL);
 }
 
-/* keep_row_triggers has the trigger for each row fire for whom it should. */
+/* keep_row_triggers enables the row triggers of a tree in the way that it needs. */
 static void
 keep_row_triggers(List *by_row)
 {
@@ -477,7 +470,7 @@ keep_row_triggers(List *by_row)
 	{
 		Oid			relation = ((LsRelationRow *) lfirst(lc))->relation;
 
-		/* what sessions know of it; it may have been dropped */
+		/* sessions cache this; the table may have been dropped */
 		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
 			CacheInvalidateRelcacheByRelid(relation);
 		if (list_member_oid(done, relation) || get_rel_relkind(relation) != RELKIND_RELATION)
@@ -490,8 +483,8 @@ keep_row_triggers(List *by_row)
 }
 
 /*
- * ls_ancestors_sync has the tables above those that feed models have triggers, and
- * others not, after something has come or gone.
+ * ls_ancestors_sync makes the triggers of tables above those that feed models, and
+ * drops those no longer needed, after a table has come or gone.
  */
 void
 ls_ancestors_sync(void)

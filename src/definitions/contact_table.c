@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * contact_table.c
- *		Whether a model can go by its contact table.
+ *		Whether a model can rely on its contact table.
  *
  * A model reads its contact table as its owner.  Where the owner does not see all of
- * it, contacts would seem to be gone; where nothing keeps the key unique, one would
- * have two rows.  So such a model is suspended, which is found out whenever its row
- * is read (lead_tables.c): rights and indexes come and go in many ways, some of which
- * fire no event trigger.
+ * it, contacts would seem to be deleted; where nothing keeps the key unique, one
+ * would have two rows.  So such a model is suspended, which is checked whenever its
+ * row is read (lead_tables.c): privileges and indexes change in many ways, some of
+ * which fire no event trigger.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,15 +28,15 @@
 #include "base/relation.h"
 
 /*
- * Whether a command of this transaction may have changed what is found out here, so
- * that models have to be looked at before it commits (resume.c)
+ * Whether a command of this transaction may have changed whether models are
+ * suspended, so that they have to be looked at before it commits (resume.c)
  */
 bool		ls_contacts_undecided = false;
 
 /*
- * ls_contact_table_rows_hidden tells whether row security keeps rows of a table from a role that
- * reads it.  Unlike check_enable_rls() it does not ask in which context we are:
- * our own work does without row security that its owner is forced to.
+ * ls_contact_table_rows_hidden tells whether row security hides rows of a table from
+ * a role that reads it.  Unlike check_enable_rls() it does not depend on the context:
+ * our own statements bypass row security that is forced on its owner.
  */
 bool
 ls_contact_table_rows_hidden(Oid relation, Oid role)
@@ -93,8 +93,8 @@ is_unique(Oid indexid, const Form_pg_attribute column, Oid equality)
 }
 
 /*
- * ls_contact_table_column_unique tells whether a table has an index that keeps a column unique: valid,
- * on the plain column, neither partial nor deferrable.
+ * ls_contact_table_column_unique tells whether a table has an index that keeps a
+ * column unique: valid, on the plain column, neither partial nor deferrable.
  */
 bool
 ls_contact_table_column_unique(Relation rel, AttrNumber attno)
@@ -109,7 +109,7 @@ ls_contact_table_column_unique(Relation rel, AttrNumber attno)
 	return false;
 }
 
-/* problem makes the error; mend says what can be done. */
+/* problem makes the error; mend is the hint. */
 static ErrorData *
 problem(int code, char *message, const char *mend)
 {
@@ -132,7 +132,7 @@ may_read(Oid relation, const char *column, Oid role)
 		pg_attribute_aclcheck(relation, attno, role, ACL_SELECT) == ACLCHECK_OK;
 }
 
-/* rights_error says what keeps the owner of a model from reading its contact table. */
+/* rights_error says why the owner of a model cannot read its contact table. */
 static ErrorData *
 rights_error(const LsModelRow *model)
 {
@@ -189,8 +189,8 @@ key_error(const LsModelRow *model)
 }
 
 /*
- * ls_contacts_error says why a model cannot go by its contact table, or gives NULL: it
- * can, or it has none, or that is still being restored.
+ * ls_contacts_error says why a model cannot rely on its contact table, or gives NULL:
+ * it can, or it has none, or that is still being restored.
  */
 ErrorData *
 ls_contacts_error(const LsModelRow *model)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * contact_table.h
- *		Whether a model can go by its contact table.
+ *		Whether a model can rely on its contact table.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * current_names.c
- *		The newest words of definitions that are read with an older snapshot.
+ *		The newest texts of definitions that are read with an older snapshot.
  *
- * Tables, columns and labels are what they are for everybody as soon as a command
- * has renamed them, whatever a snapshot shows; the texts of rules that it shows may
- * have the old names.  A rule that is backfilled under the same version matches the same
- * rows, so its newest words are those to be read; lead_rule_history has them where the
+ * Once a command has renamed a table, column or label, every session sees the new
+ * name, whatever its snapshot; the texts of rules that the snapshot shows may have
+ * the old one.  A rule that is backfilled under the same version matches the same
+ * rows, so its newest texts are read instead; lead_rule_history has them where the
  * rule has been changed since.
  *
  *-------------------------------------------------------------------------
@@ -52,7 +52,9 @@ version_of(const LsRuleRow *rule)
 	return rule->backfilled_version_null ? 0 : rule->backfilled_version;
 }
 
-/* find finds the newest row of what a rule is, or was, under one of some versions. */
+/*
+ * find finds the newest row of a rule, or of its history, under one of some versions.
+ */
 static const LsRuleRow *
 find(const Newest *newest, int64 rule_id, const int64 *versions, int n)
 {
@@ -82,7 +84,7 @@ find(const Newest *newest, int64 rule_id, const int64 *versions, int n)
 	return found;
 }
 
-/* renew gives a rule the newest words of what it matches. */
+/* renew gives a rule the newest texts of its expressions. */
 static void
 renew(LsRuleRow *rule, const LsRuleRow *words)
 {
@@ -95,7 +97,7 @@ renew(LsRuleRow *rule, const LsRuleRow *words)
 	rule->followed_condition = words->followed_condition;
 }
 
-/* ls_current_names_of_rules does so with rules. */
+/* ls_current_names_of_rules gives rules their newest texts. */
 void
 ls_current_names_of_rules(const char *definer, List *rows)
 {
@@ -120,7 +122,7 @@ ls_current_names_of_rules(const char *definer, List *rows)
 	}
 }
 
-/* ls_current_names_of_versions does so with versions of rules. */
+/* ls_current_names_of_versions gives versions of rules their newest texts. */
 void
 ls_current_names_of_versions(const char *definer, List *versions)
 {
@@ -138,14 +140,17 @@ ls_current_names_of_versions(const char *definer, List *versions)
 
 /* ---------- the rest ---------- */
 
-/* column_now gives the newer name of a column where that of before is no column any more. */
+/*
+ * column_now gives the newer name of a column where the older one does not exist any
+ * more.
+ */
 static char *
 column_now(Oid relid, char *name, char *newest)
 {
 	return name && newest && get_attnum(relid, name) == InvalidAttrNumber ? newest : name;
 }
 
-/* ls_current_names_of_sources has sources name their columns as these are named now. */
+/* ls_current_names_of_sources gives sources the current names of their columns. */
 void
 ls_current_names_of_sources(const char *model, List *rows)
 {
@@ -172,8 +177,9 @@ ls_current_names_of_sources(const char *model, List *rows)
 }
 
 /*
- * ls_current_names_of_model does so with a model.  Where the version that a snapshot sees is
- * the newest, all of it is to be read as it is now, and *snapshot becomes NULL.
+ * ls_current_names_of_model gives a model the current names of its columns.  Where
+ * the version that a snapshot sees is the newest, all of it is read as it is now, and
+ * *snapshot is set to NULL.
  */
 LsModelRow *
 ls_current_names_of_model(LsModelRow *row, Snapshot *snapshot)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * current_names.h
- *		The newest words of definitions that are read with an older snapshot.
+ *		The newest texts of definitions that are read with an older snapshot.
  *
  *-------------------------------------------------------------------------
  */

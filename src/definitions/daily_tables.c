@@ -4,8 +4,8 @@
  *		Days of a model: its midnights, and the tables that days are written to.
  *
  * lead_day has the last day that is written.  funnel_daily_<model> is made with the
- * model, daily_<model> where it is asked for, with a partition for each month.  Both are
- * made again where their owner has dropped them.
+ * model, daily_<model> where it is asked for, with a partition for each month.  Both
+ * are re-created where their owner has dropped them.
  *
  *-------------------------------------------------------------------------
  */
@@ -123,7 +123,7 @@ ls_daily_needs(const char *model)
 
 /* ---------- tables ---------- */
 
-/* ls_daily_make_funnel makes funnel_daily_<model>, where it is not there. */
+/* ls_daily_make_funnel makes funnel_daily_<model> if it does not exist. */
 void
 ls_daily_make_funnel(const LsModelRow *row)
 {
@@ -167,7 +167,7 @@ ls_daily_begin(const LsModelRow *row)
 						 " ON CONFLICT (model) DO NOTHING", &args);
 }
 
-/* ls_daily_make_table makes daily_<model>, where it is not there. */
+/* ls_daily_make_table makes daily_<model> if it does not exist. */
 void
 ls_daily_make_table(const LsModelRow *row)
 {
@@ -211,7 +211,7 @@ ls_daily_make_table(const LsModelRow *row)
 	ls_tables_give_one(name, row->owner);
 }
 
-/* has_partition tells whether a row of a day has a partition to go to. */
+/* has_partition tells whether there is a partition for a row of a day. */
 static bool
 has_partition(Oid parent, DateADT day)
 {
@@ -240,7 +240,7 @@ has_partition(Oid parent, DateADT day)
 	return found;
 }
 
-/* copy_grants gives a partition the rights that others have on its parent. */
+/* copy_grants gives a partition the privileges granted on its parent. */
 static void
 copy_grants(Oid parent, Oid partition)
 {
@@ -271,7 +271,7 @@ copy_grants(Oid parent, Oid partition)
 	CommandCounterIncrement();
 }
 
-/* copy_checks gives a partition the check constraints that the owner has put on its parent. */
+/* copy_checks gives a partition the check constraints of its parent. */
 static void
 copy_checks(Oid parent, const char *partition)
 {
@@ -289,9 +289,8 @@ copy_checks(Oid parent, const char *partition)
 
 /*
  * ls_daily_make_partition makes the partition of daily_<model> that a day belongs to,
- * if there is none.  It is made by itself and then attached, so that those who
- * read others are not waited for.  Its name may be taken by the table of
- * another model.
+ * if there is none.  It is made by itself and then attached, which does not wait for
+ * readers of other partitions.  Its name may be taken by the table of another model.
  */
 void
 ls_daily_make_partition(const char *model, DateADT day)

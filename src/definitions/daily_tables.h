@@ -20,7 +20,10 @@ extern TimestampTz ls_daily_midnight(DateADT day, pg_tz *tz);
 extern DateADT ls_daily_date(TimestampTz t, pg_tz *tz);
 extern pg_tz *ls_daily_zone(const LsModelRow *row);
 
-/* the last day that is written; false: the model's days have not begun, as they do when it is made */
+/*
+ * the last day that is written; false: the days of a model that is being made have
+ * not begun
+ */
 extern bool ls_daily_written_to(const char *model, DateADT *day);
 extern bool ls_daily_begun(const char *model);
 
@@ -32,9 +35,9 @@ extern TimestampTz ls_daily_next(const char *model);
 extern TimestampTz ls_daily_needs(const char *model);
 
 /*
- * These are called as the extension's owner.  The first makes funnel_daily_<model> and
- * notes that the current day is the first to be written; the others make what is not
- * there.
+ * These are called as the extension's owner.  The first makes funnel_daily_<model>
+ * and records the current day as the first to be written; the others make what does
+ * not exist.
  */
 extern void ls_daily_begin(const LsModelRow *row);
 extern void ls_daily_make_funnel(const LsModelRow *row);

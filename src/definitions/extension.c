@@ -61,7 +61,7 @@ ls_extension_owner(void)
 	return ls_relation_owner(ls_extension_base_table("lead_model", false));
 }
 
-/* ls_extension_execute runs a statement on base tables, or that makes or drops tables, as their owner. */
+/* ls_extension_execute runs a statement on base tables, or DDL, as their owner. */
 uint64
 ls_extension_execute(const char *sql, LsSqlArguments *args)
 {
@@ -74,7 +74,10 @@ ls_extension_execute(const char *sql, LsSqlArguments *args)
 	return processed;
 }
 
-/* ls_extension_query does so for the rows that it returns, in the caller's memory context. */
+/*
+ * ls_extension_query runs a query on base tables as their owner; its rows live in the
+ * caller's memory context.
+ */
 SPITupleTable *
 ls_extension_query(const char *sql, LsSqlArguments *args)
 {
@@ -87,7 +90,10 @@ ls_extension_query(const char *sql, LsSqlArguments *args)
 	return rows;
 }
 
-/* ls_extension_version is the version of the extension's SQL, which need not be the library's. */
+/*
+ * ls_extension_version is the version of the extension's SQL, which may not be the
+ * library's.
+ */
 char *
 ls_extension_version(Oid extension)
 {

@@ -6,33 +6,33 @@
  *
  * Requesting a job only inserts rows, which waits for no lock.  Jobs of a model are
  * done one after the other, in the order of their numbers.  One that begins takes
- * over those that wait and ask for no more than it does: what they were asked for
- * has been committed, and it sees it.
+ * over the waiting jobs that ask for no more than it does: the changes for which they
+ * were requested are committed, and it sees them.
  *
- * A job that is open has one key range or more in its phase: one of all contacts,
- * or in the phases backfill and refresh, where that pays, several, which several
- * processes work through.  Progress, errors and retries are those of ranges; the
- * view lead_job adds them up.  Nobody owns a range: a chunk takes any that is free
- * and has not ended, goes on where the last chunk of it ended, and records how far
- * it came, all in one transaction.  So a process that dies, or is slow, leaves
- * nothing behind that others would have to find out about, and when few ranges are
- * left they still go to any process that is free.
+ * A job that is open has one key range or more in its phase: one of all contacts, or
+ * in the phases backfill and refresh, where that pays, several, which several
+ * processes work through.  Progress, errors and retries are those of ranges; the view
+ * lead_job adds them up.  No process owns a range: a chunk takes any that is free and
+ * has not ended, goes on where the last chunk of it ended, and records its progress,
+ * all in one transaction.  So a process that dies, or is slow, leaves nothing behind
+ * that other processes would have to detect, and when few ranges are left they still
+ * go to any process that is free.
  *
  * Locks, in the order in which a step takes them, and why there is no circle:
  *	- the tables, as each transaction of a worker does, without waiting;
- *	- the row of a range: SKIP LOCKED.  Nobody ever waits for one: who ends a job
- *	  keeps away, by a lock on the score table, all who could have taken one;
+ *	- the row of a range: SKIP LOCKED, so no process waits for one: a session that
+ *	  ends a job locks the score table against all that could have taken one;
  *	- the rows of contacts in that range, as any chunk (recount.c).  Ranges do not
  *	  overlap, so two chunks have no contact in common;
  *	- to move the job to its next phase, once all ranges have ended, the row of the
  *	  first range: SKIP LOCKED; and the row of the job, which only the holder of
  *	  that range writes.
- *	So two processes of a job never wait for each other; each alone waits for
+ *	So two processes of a job never wait for each other; each only waits for
  *	writers.
  *
  * A chunk that is still being done has its range locked and not ended, for all
- * others, until it commits; so none is under way when a job is moved.  Who has read
- * the job before it was moved finds no range of that phase any more.
+ * others, until it commits; so none is under way when a job is moved.  A process that
+ * has read the job before it was moved finds no range of that phase any more.
  *
  * What fails is one range: it is left alone until its retry_at, the others go on.
  *
@@ -86,7 +86,7 @@ ls_job_request(const char *model, const char *kind, const char *source)
 	ls_sql_add_text(&args, kind);
 	ls_sql_add_text(&args, source);
 	ls_sql_add_text(&args, GetUserNameFromId(GetUserId(), false));
-	/* one that this transaction has requested; whatever is done for a model ends with a refresh */
+	/* one of this transaction's own; all work on a model ends with a refresh */
 	job = query_number("SELECT job_id FROM leadscore_internal.lead_job WHERE model = $1"
 					   " AND ($2 = 'refresh' OR kind = $2 AND source IS NOT DISTINCT FROM $3)"
 					   " AND state = 'waiting' AND xmin = pg_current_xact_id()::xid LIMIT 1", &args);
@@ -130,10 +130,10 @@ ls_job_open(const char *model)
 	LsSqlArguments args = {0};
 	LsModelRow *row;
 
-	/* mostly there never was one, which costs next to nothing to see */
+	/* mostly there never was one, which is cheap to see */
 	if (!ls_relation_has_pages(ls_extension_base_table("lead_job", false)))
 		return NULL;
-	/* those of a suspended model wait until it goes on */
+	/* those of a suspended model wait until it is resumed */
 	row = ls_lead_model(model, NULL);
 	if (row && row->unreadable)
 		return NULL;
@@ -151,7 +151,7 @@ ls_job_read(int64 job_id)
 	return read_job("job_id = $1", &args);
 }
 
-/* ls_job_lock does so, and locks its row. */
+/* ls_job_lock reads a job by its number, and locks its row. */
 LsJob *
 ls_job_lock(int64 job_id)
 {
@@ -163,7 +163,7 @@ ls_job_lock(int64 job_id)
 
 /* ---------- from phase to phase ---------- */
 
-/* add_job adds what names a job and its phase: $1 and $2. */
+/* add_job adds the job's number and phase: $1 and $2. */
 static void
 add_job(LsSqlArguments *args, const LsJob *job)
 {
@@ -245,8 +245,8 @@ ls_job_advance(const LsJob *job, const char *phase, List *bounds)
 }
 
 /*
- * ls_job_take_over ends the waiting jobs that ask for no more than one which begins:
- * like one that has ended by itself, each was to do what it did.
+ * ls_job_take_over ends the waiting jobs that ask for no more than one that begins,
+ * which does their work, too.
  */
 void
 ls_job_take_over(const LsJob *job)
@@ -266,8 +266,8 @@ ls_job_take_over(const LsJob *job)
 }
 
 /*
- * ls_job_supersede ends the open jobs of a model for one who has done at once,
- * under locks, what they are for.
+ * ls_job_supersede ends the open jobs of a model for a caller that has done their
+ * work at once, under locks.
  */
 void
 ls_job_supersede(const char *model)
@@ -278,7 +278,10 @@ ls_job_supersede(const char *model)
 	ls_extension_execute(REMOVE_RANGES("j.model = $1") " " DONE OF_REMOVED, &args);
 }
 
-/* ls_job_cancel ends a job that is not done, for one who keeps away all who could be at it. */
+/*
+ * ls_job_cancel ends a job that is not done; the caller's locks keep away all that
+ * could run it.
+ */
 void
 ls_job_cancel(const LsJob *job)
 {
@@ -293,9 +296,9 @@ ls_job_cancel(const LsJob *job)
 #define IS_DUE		"(retry_at IS NULL OR retry_at <= clock_timestamp())"
 
 /*
- * take_range takes the first range of a job's phase that is free, to the end of the
- * transaction; unless at_once, none that failed just now.  What is read of it is what
- * the last chunk has committed.
+ * take_range takes the first free range of a job's phase until the transaction ends;
+ * unless at_once, none that has just failed.  It reads what the last chunk has
+ * committed.
  */
 static bool
 take_range(const LsJob *job, const char *condition, bool at_once, int avoid, LsJobRange *range)
@@ -318,8 +321,8 @@ take_range(const LsJob *job, const char *condition, bool at_once, int avoid, LsJ
 }
 
 /*
- * ls_job_range_take takes a range that has not ended; that which is to be avoided
- * only if there is no other.
+ * ls_job_range_take takes a range that has not ended; the one to be avoided only if
+ * there is no other.
  */
 bool
 ls_job_range_take(const LsJob *job, bool at_once, int avoid, LsJobRange *range)
@@ -339,7 +342,10 @@ ls_job_range_take_ended(const LsJob *job, bool at_once, LsJobRange *range)
 					  " WHERE " OF_PHASE " AND NOT ended)", at_once, 0, range);
 }
 
-/* ls_job_range_progress records how far the range is that this transaction has taken. */
+/*
+ * ls_job_range_progress records the progress of the range that this transaction has
+ * taken.
+ */
 void
 ls_job_range_progress(const LsJob *job, const LsJobRange *range, const char *position,
 					  bool ended, int64 contacts)
@@ -358,9 +364,9 @@ ls_job_range_progress(const LsJob *job, const LsJobRange *range, const char *pos
 }
 
 /*
- * ls_job_range_failed records why a range does not go on, or the job that has done
- * all, which is its first range's.  Another process that has taken it meanwhile will
- * see for itself.
+ * ls_job_range_failed records the error of a range, or, if all ranges have ended,
+ * that of the job in its first range.  A process that has taken it meanwhile will get
+ * the error itself.
  */
 void
 ls_job_range_failed(const LsJob *job, int number, const char *error)
@@ -385,7 +391,10 @@ ls_job_range_failed(const LsJob *job, int number, const char *error)
 						 " WHERE " OF_PHASE " AND range = $3", &args);
 }
 
-/* ls_job_ranges_due counts the ranges that have not ended nor failed just now, taken or not. */
+/*
+ * ls_job_ranges_due counts the ranges that have not ended nor just failed, taken or
+ * not.
+ */
 int64
 ls_job_ranges_due(const LsJob *job)
 {
@@ -397,9 +406,8 @@ ls_job_ranges_due(const LsJob *job)
 }
 
 /*
- * ls_job_left tells, as the active snapshot sees it, of which contacts a job has
- * still to compute all that is known.  What is stored of them may not be what the
- * events give.
+ * ls_job_left gives the contacts that a job has still to recompute in full, as the
+ * active snapshot sees it.  Their stored states may differ from what the events give.
  */
 List *
 ls_job_left(const char *model)

@@ -22,7 +22,7 @@
  *	wait	... until all writers have ended that do not know that
  *	backfill	contacts in the order of their key: computed from their events
  *	drain	the rules count from now on; until all writers have ended that do not know it
- *	refresh	contacts in the order of their key: what is shown is made true
+ *	refresh	contacts in the order of their key: stored rows are brought up to date
  *	end
  *
  * A refresh goes from start to drain.
@@ -33,7 +33,7 @@ typedef struct LsJob
 	char	   *model;
 	char	   *state;
 	char	   *kind;			/* backfill, refresh, attach, rescore */
-	char	   *source;			/* NULL: none in particular */
+	char	   *source;			/* NULL: no source in particular */
 	char	   *phase;
 } LsJob;
 
@@ -45,7 +45,7 @@ typedef struct LsJobRange
 	char	   *last;			/* contact with which it ends, NULL: the last */
 } LsJobRange;
 
-/* Contacts that a job has still to do: those after one, up to one, NULL: all */
+/* Contacts that a job has still to process: those after one, up to one, NULL: all */
 typedef struct LsJobLeft
 {
 	char	   *after;

@@ -1,4 +1,4 @@
--- What has to be counted from the events, or brought up to date, in the
+-- What has to be computed from the events, or brought up to date, in the
 -- background: by the worker, in chunks that commit.
 
 CREATE TABLE leadscore_internal.lead_job (

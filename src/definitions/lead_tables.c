@@ -28,7 +28,7 @@
 #include "definitions/current_names.h"
 #include "definitions/extension.h"
 
-/* a row under the eyes of the readers below */
+/* a row that is being read */
 typedef struct Row
 {
 	HeapTuple	tuple;
@@ -76,8 +76,8 @@ field(Row *row, int attno, Oid type, bool *isnull)
 }
 
 /*
- * check_required refuses a row in which something is null that never is.  It may be
- * in what a user writes, which is not read by scans.
+ * check_required refuses a row in which a column is null that is never null.  A row
+ * that a user is writing may have such a null; those are not read by scans.
  */
 static void
 check_required(Row *row, uint64 required)
@@ -178,8 +178,8 @@ interval_field(Row *row, int attno)
 }
 
 /*
- * scan_table gives what a reader makes of each row of one of our tables, of
- * one model where model is not NULL.
+ * scan_table gives the structs that a reader makes of the rows of one of our tables,
+ * of one model where model is not NULL.
  */
 static List *
 scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
@@ -214,11 +214,11 @@ scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
 }
 
 /*
- * read_owner finds the owner of a model.  The role that owned the contact table
- * when the model was made, or last accepted, wrote its rules and actions; they are
- * not run with the rights of another owner, unless those are rights that the writer
- * has, too.  This is asked whenever a row is read, as not every change of an owner
- * can be noticed: REASSIGN OWNED fires no event trigger.
+ * read_owner finds the owner of a model.  The role that owned the contact table when
+ * the model was made, or last accepted, wrote its rules and actions; they are not run
+ * with the rights of another owner, unless that role has the new owner's privileges.
+ * This is checked whenever a row is read, as not every change of an owner can be
+ * noticed: REASSIGN OWNED fires no event trigger.
  *
  * A dump has the contact table by name and OIDs of roles as numbers.  Where the
  * table is another one than that with which the owner was accepted, the row was
@@ -521,8 +521,8 @@ static const BaseTable *const base_tables[] = {
 };
 
 /*
- * ls_lead_check_row refuses a row that is there in which something is null that
- * never is, before it is compared with another.
+ * ls_lead_check_row refuses a row in which a column is null that is never null,
+ * before the row is compared with another.
  */
 void
 ls_lead_check_row(const char *table, HeapTuple tuple, TupleDesc desc)
@@ -615,9 +615,9 @@ ls_lead_visitors_model(const char *model)
 }
 
 /*
- * ls_lead_rank is the order in which models are locked: by score table, one of
- * visitors right before its definer, which gets what is said of visitors that are
- * identified.
+ * ls_lead_rank is the order in which models are locked: by score table, a model of
+ * visitors right before the model that defines it, to which events of identified
+ * visitors go.
  */
 uint64
 ls_lead_rank(const char *model)
@@ -682,8 +682,8 @@ ls_lead_rules(const char *model, Snapshot snapshot)
 }
 
 /*
- * ls_lead_rules_as_backfilled has rules be as if all were backfilled: ascending by version,
- * and those that have none under one that no state has ever heard of.
+ * ls_lead_rules_as_backfilled has rules be as if all were backfilled: ascending by
+ * version, and those that have none under versions that no state has.
  */
 void
 ls_lead_rules_as_backfilled(List *rows)
@@ -705,7 +705,7 @@ ls_lead_rules_as_backfilled(List *rows)
 	list_sort(rows, by_rule_version);
 }
 
-/* ls_lead_rule_versions gives all that the rules of a model are and were. */
+/* ls_lead_rule_versions gives the rules of a model and their former versions. */
 List *
 ls_lead_rule_versions(const char *model, Snapshot snapshot)
 {
@@ -717,7 +717,10 @@ ls_lead_rule_versions(const char *model, Snapshot snapshot)
 	return versions;
 }
 
-/* ls_lead_model_versions gives what else the model says and said. */
+/*
+ * ls_lead_model_versions gives the other settings of a model and their former
+ * versions.
+ */
 List *
 ls_lead_model_versions(const char *model, Snapshot snapshot)
 {
@@ -760,8 +763,8 @@ ls_lead_score_table(const char *model, bool missing_ok)
 }
 
 /*
- * ls_lead_interval_usec turns an interval into microseconds as the meaning of a
- * score has it: years of 365 days, months of 30.  False if out of range.
+ * ls_lead_interval_usec turns an interval into microseconds: years of 365 days,
+ * months of 30.  False if out of range.
  */
 bool
 ls_lead_interval_usec(const Interval *interval, int64 *usec)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * lead_tables.h
- *		The rows that a DBA writes, as they stand in the tables.
+ *		The rows that a DBA writes, as they are stored in the tables.
  *
  * Reading takes a snapshot: NULL is the newest committed state (and the
  * transaction's own), which is what writers of scores need; readers give the
@@ -24,9 +24,8 @@ typedef struct LsModelRow
 {
 	char	   *model;
 	Oid			owner;			/* of the contact table; InvalidOid: there is none */
-	Oid			accepted;		/* as whose its rules were written or accepted;
-								 * InvalidOid: the row was restored */
-	bool		suspended;		/* another owner's rules, which nobody has accepted */
+	Oid			accepted;		/* role of the accepted rules; InvalidOid: the row was restored */
+	bool		suspended;		/* the rules are another owner's, and not accepted */
 	Oid			contacts;
 	char	   *key;
 	char	   *created_at;		/* NULL: none */
@@ -35,7 +34,7 @@ typedef struct LsModelRow
 	double		max_drift_ratio;
 	double		min_score;		/* -infinity: none */
 	double		max_score;		/* infinity: none */
-	struct ErrorData *unreadable;	/* why it cannot go by its contact table; NULL: it can */
+	struct ErrorData *unreadable;	/* why it cannot rely on its contact table; NULL: it can */
 	bool		enabled;		/* and neither of these */
 	bool		switched_on;	/* suspended or not */
 	int64		rules_version;
@@ -64,8 +63,8 @@ typedef struct LsSourceRow
 	char	   *event;			/* NULL: none */
 	char	   *time_zone;		/* NULL: the model's */
 	char	   *visitor;		/* NULL: none */
-	bool		keep;			/* what is deleted stays in the scores */
-	bool		queued;			/* changes are put aside for the worker */
+	bool		keep;			/* events that are deleted stay in the scores */
+	bool		queued;			/* changes are enqueued for the worker */
 } LsSourceRow;
 
 /* NULL pointers stand for NULL; the nulls of numbers have flags */
@@ -119,7 +118,7 @@ typedef struct LsRuleVersion
 	TimestampTz from;
 	TimestampTz to;				/* DT_NOEND: it still is */
 	int			nversions;
-	int64	   *versions;		/* under which what it matches was backfilled */
+	int64	   *versions;		/* under which it was backfilled */
 } LsRuleVersion;
 
 /* What decides a score beside the rules, from when to when */

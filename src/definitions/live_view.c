@@ -3,10 +3,10 @@
  * live_view.c
  *		The view live_<model>: made, and re-created.
  *
- * What it shows when it is read is in live_scores.c.  Its columns come in the order in
- * which the score table has them, so that one which is added comes last, as
- * CREATE OR REPLACE VIEW wants it.  Where a column changes its type or goes, the
- * view is dropped and re-created, and roles that could read it can do so again.
+ * What it shows when it is read is in live_scores.c.  Its columns come in the order
+ * in which the score table has them, so that one which is added comes last, as CREATE
+ * OR REPLACE VIEW wants it.  Where a column changes its type or is dropped, the view
+ * is dropped and re-created, with the privileges granted on it.
  *
  *-------------------------------------------------------------------------
  */
@@ -58,7 +58,7 @@ append_columns(StringInfo sql, const LsModelTables *tables)
 	relation_close(rel, NoLock);
 }
 
-/* append_arm adds a table that tells of contacts; see live_scores.c. */
+/* append_arm adds a table that has rows of contacts; see live_scores.c. */
 static void
 append_arm(StringInfo sql, const char *prefix, const char *model)
 {
@@ -128,7 +128,8 @@ describe(const ObjectAddress *object)
 
 /*
  * ls_live_view_refuse_dependents refuses to go on where objects of others depend on a
- * relation, or on a column of it where one is given; what is to be done with it.
+ * relation, or on a column of it where one is given; what names the change for the
+ * message.
  */
 void
 ls_live_view_refuse_dependents(Oid relation, AttrNumber column, const char *what)
@@ -166,7 +167,7 @@ ls_live_view_refuse_dependents(Oid relation, AttrNumber column, const char *what
 
 /* ---------- re-created ---------- */
 
-/* the commands that give a view what it had, each with the column that it is about; $1 is the view */
+/* the commands that restore properties of a view ($1), each with its column */
 static const char commands_of[] =
 "SELECT NULL::pg_catalog.name, pg_catalog.format('GRANT %s ON leadscore.%I TO %s%s', a.privilege_type, c.relname,"
 " CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END,"
@@ -189,8 +190,8 @@ static const char commands_of[] =
 " FROM pg_catalog.pg_class c WHERE c.oid = $1 AND c.reloptions IS NOT NULL";
 
 /*
- * ls_live_view_drop drops the view of a model, and gives what it had beside its
- * columns.  Views of others that read it keep it from being dropped.
+ * ls_live_view_drop drops the view of a model, and gives what has to be restored with
+ * it.  It is refused where views of others read it.
  */
 LsLiveView *
 ls_live_view_drop(const char *model)

@@ -12,7 +12,7 @@
 
 #include "definitions/model_tables.h"
 
-/* What a view that was dropped had beside its columns */
+/* Properties of a dropped view, besides its columns */
 typedef struct LsLiveView
 {
 	List	   *commands;		/* of char *: give it that again ... */

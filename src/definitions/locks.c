@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * locks.c
- *		Locks, in an order that all keep.
+ *		Locks, in the order in which every session takes them.
  *
  * First the definitions of models, then event and contact tables, then score tables, then
  * rows; see docs/architecture.md.
@@ -45,9 +45,9 @@
 static uint64 locked_in = 0;
 
 /*
- * lock_definitions locks the definitions of a model: of the one that
- * defines it, as visitors are scored by another model's rules.  It is known by its score
- * table, since a name can be that of another model by the time it is locked.
+ * lock_definitions locks the definitions of a model: for visitors, of the model that
+ * defines theirs.  The lock is on the score table's OID, since the name can be that
+ * of another model by the time it is locked.
  */
 static bool
 lock_definitions(const char *model, bool wait)
@@ -60,7 +60,7 @@ lock_definitions(const char *model, bool wait)
 
 		CHECK_FOR_INTERRUPTS();
 		if (!OidIsValid(table))
-			return true;		/* the caller will find that it is gone */
+			return true;		/* the caller will find that it does not exist any more */
 		SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, table, 0);
 		if (LockAcquire(&tag, ExclusiveLock, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
 			return false;
@@ -73,15 +73,15 @@ lock_definitions(const char *model, bool wait)
 }
 
 /*
- * ls_lock_definitions is what everybody begins with who changes what a model is:
- * its rules, stages, sources, the model itself.  One transaction does so at a time,
- * so that two never hold rows or tables that the other goes on to.  Writers of
- * events and readers need it not.
+ * ls_lock_definitions is taken first by every command that changes a model: its
+ * rules, stages, sources, the model itself.  One transaction holds it at a time, so
+ * that two never wait for each other's rows or tables.  Writers of events and readers
+ * do not take it.
  *
- * It is taken by those only who may change the model, so that nobody can keep the
- * owner from it.  Models are locked in the order of their ranks, by who needs
- * several of them at once.  It is no lock on a table: a statement has locked the
- * table that it writes to, less strongly, before any trigger of ours could.
+ * Only roles that may change the model take it, so that no other role can keep its
+ * owner waiting.  A command that needs several models locks them in the order of
+ * their ranks.  It is no lock on a table: a statement has locked the table that it
+ * writes to, less strongly, before any trigger of ours could.
  */
 void
 ls_lock_definitions(const char *model)
@@ -89,14 +89,20 @@ ls_lock_definitions(const char *model)
 	(void) lock_definitions(model, true);
 }
 
-/* ls_lock_definitions_if_free does so for one who holds other locks already. */
+/*
+ * ls_lock_definitions_if_free locks definitions without waiting, for a caller that
+ * holds other locks already.
+ */
 bool
 ls_lock_definitions_if_free(const char *model)
 {
 	return lock_definitions(model, false);
 }
 
-/* ls_lock_own_definitions does so with all models that the caller manages. */
+/*
+ * ls_lock_own_definitions locks the definitions of all models that the caller
+ * manages.
+ */
 void
 ls_lock_own_definitions(void)
 {
@@ -134,9 +140,8 @@ ls_lock_model_name(const char *model)
 }
 
 /*
- * ls_lock_model gives the row of a model whose definitions a role is about to
- * change.  They are locked when it is known that it may do so, which is asked again
- * after it has waited.
+ * ls_lock_model locks the definitions of a model that a role is about to change, and
+ * gives its row.  The role's privileges are checked before it waits, and again after.
  */
 LsModelRow *
 ls_lock_model(const char *model, Oid role)
@@ -147,8 +152,8 @@ ls_lock_model(const char *model, Oid role)
 }
 
 /*
- * ls_lock_held_model gives the row of a model for one who adds something to it, which
- * is kept from being dropped until the transaction ends.
+ * ls_lock_held_model gives the row of a model to which the caller adds something, and
+ * keeps it from being dropped until the transaction ends.
  */
 LsModelRow *
 ls_lock_held_model(const char *model, Oid role)
@@ -165,15 +170,15 @@ ls_lock_held_model(const char *model, Oid role)
 /* ---------- several tables ---------- */
 
 /*
- * Statements write to several tables in any order, by cascades and triggers.  So
- * who needs several tables for himself had better not hold one of them while he
- * waits for another: the first is waited for, holding none; the others for a
- * moment only.  If one is not to be had in that time all are let go, and it is
- * the first in the next attempt.
+ * Statements write to several tables in any order, by cascades and triggers.  So a
+ * session that needs locks on several tables should not hold one of them while it
+ * waits for another: the first is waited for, holding none; the others for a moment
+ * only.  If one is not granted in that time, all are released, and it is the first in
+ * the next attempt.
  *
- * Somebody in whose transaction more is held already may find that no attempt
- * helps.  In the end each is waited for in its turn, so that a deadlock is
- * found, or the longest statement waited for.
+ * In a transaction that holds more locks already it may be that no attempt helps.  In
+ * the end each table is waited for in turn, so that a deadlock is detected, or the
+ * longest statement waited for.
  */
 typedef struct Wanted
 {
@@ -189,7 +194,7 @@ typedef struct Attempt
 	bool		patient;		/* the first is waited for as long as it takes */
 } Attempt;
 
-/* patience gives what is left of ours: it is over before somebody looks for a deadlock. */
+/* patience gives how long we still wait: for less than deadlock_timeout. */
 static int
 patience(TimestampTz since)
 {
@@ -225,7 +230,7 @@ lock_all(void *arg)
 	}
 }
 
-/* try_to_lock makes one attempt; the locks of one that fails are given back. */
+/* try_to_lock makes one attempt; if it fails, its locks are released. */
 static bool
 try_to_lock(Attempt *attempt, TimestampTz begun)
 {
@@ -244,8 +249,8 @@ try_to_lock(Attempt *attempt, TimestampTz begun)
 }
 
 /*
- * lock_wanted makes some attempts, and in the end waits for each; unless patient
- * it does not, and tells whether one of the attempts did.
+ * lock_wanted makes some attempts, and in the end waits for each table; if not
+ * patient it only makes the attempts, and tells whether one succeeded.
  */
 static bool
 lock_wanted(List *wanted, bool patient)
@@ -269,7 +274,7 @@ lock_wanted(List *wanted, bool patient)
 	return patient;
 }
 
-/* want adds a table to those wanted; a temporary one is nobody else's. */
+/* want adds a table to those wanted, unless it is temporary. */
 static List *
 want(List *list, Oid relation, LOCKMODE mode)
 {
@@ -320,8 +325,8 @@ ls_lock_with_parts(Oid relation, LOCKMODE mode)
 }
 
 /*
- * ls_lock_tables locks tables, with what is below them, so that nobody but us
- * writes to them.
+ * ls_lock_tables locks tables, with their partitions and children, against other
+ * writers.
  */
 void
 ls_lock_tables(List *roots)
@@ -329,12 +334,12 @@ ls_lock_tables(List *roots)
 	ListCell   *lc;
 
 	(void) lock_wanted(want_tree(roots), true);
-	/* parts that have come meanwhile */
+	/* partitions that were attached meanwhile */
 	foreach(lc, roots)
 		ls_lock_with_parts(lfirst_oid(lc), ShareRowExclusiveLock);
 }
 
-/* sources_of gives the tables that a model is counted from. */
+/* sources_of gives the tables that a model is computed from. */
 static List *
 sources_of(const char *name)
 {
@@ -349,14 +354,14 @@ sources_of(const char *name)
 	return roots;
 }
 
-/* ls_lock_sources locks all that a model is counted from. */
+/* ls_lock_sources locks all tables that a model is computed from. */
 void
 ls_lock_sources(const char *name)
 {
 	ls_lock_tables(sources_of(name));
 }
 
-/* ls_lock_sources_and locks a table that is to be one of them, too. */
+/* ls_lock_sources_and also locks a table that is to be one of them. */
 void
 ls_lock_sources_and(const char *name, Oid relation)
 {
@@ -364,8 +369,8 @@ ls_lock_sources_and(const char *name, Oid relation)
 }
 
 /*
- * ls_lock_sources_if_free does so for one who holds tables against everybody, for
- * which those may be waiting who hold the others.
+ * ls_lock_sources_if_free locks them without waiting, for a caller that has tables
+ * locked exclusively: sessions that hold the others may wait for those.
  */
 bool
 ls_lock_sources_if_free(const char *name)
@@ -374,8 +379,8 @@ ls_lock_sources_if_free(const char *name)
 }
 
 /*
- * ls_lock_for_removal locks all that a model is counted from before a source leaves
- * it, or, where source is NULL, the model goes with its score tables.
+ * ls_lock_for_removal locks all that a model is computed from before a source is
+ * detached, or, where source is NULL, the model is dropped with its score tables.
  */
 void
 ls_lock_for_removal(const char *model, const char *source)
@@ -385,12 +390,12 @@ ls_lock_for_removal(const char *model, const char *source)
 	List	   *wanted = NIL;
 	ListCell   *lc;
 
-	/* triggers go from the tables above, too */
+	/* triggers are dropped from the tables above, too */
 	foreach(lc, ls_ancestors_to_lock(sources))
 		wanted = want(wanted, lfirst_oid(lc), ShareRowExclusiveLock);
 	wanted = list_concat(wanted, want_tree(sources));
 
-	/* these go with the model, and may be read together with what it reads */
+	/* these are dropped with the model, and may be read in queries with its sources */
 	if (source == NULL && visitors)
 		wanted = want(wanted, ls_lead_score_table(visitors, true), AccessExclusiveLock);
 	if (source == NULL)
@@ -399,9 +404,9 @@ ls_lock_for_removal(const char *model, const char *source)
 }
 
 /*
- * ls_lock_against_all locks tables as DROP TABLE and DETACH PARTITION will, the one
- * that each is a partition of and what is below it included.  Those commands lock
- * the parent first, but who inserts straight into a partition asks for it second.
+ * ls_lock_against_all locks tables as DROP TABLE and DETACH PARTITION will, including
+ * the parent of a partition and what is below it.  Those commands lock the parent
+ * first, but an INSERT straight into a partition locks the parent second.
  */
 void
 ls_lock_against_all(List *relations)
@@ -422,8 +427,8 @@ ls_lock_against_all(List *relations)
 }
 
 /*
- * ls_lock_from_above locks tables that get triggers, or lose them, the topmost first,
- * and one that becomes a part of them, or is one no more.
+ * ls_lock_from_above locks tables whose triggers are made or dropped, the topmost
+ * first, and the table that is attached to them or detached.
  */
 void
 ls_lock_from_above(List *above, Oid part)

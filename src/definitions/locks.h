@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * locks.h
- *		Locks, in an order that all keep.
+ *		Locks, in the order in which every session takes them.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +15,7 @@
 
 #include "definitions/lead_tables.h"
 
-/* for all that change what a model is, before anything else */
+/* for all commands that change a model, before anything else */
 extern void ls_lock_definitions(const char *model);
 extern bool ls_lock_definitions_if_free(const char *model);
 extern void ls_lock_own_definitions(void);
@@ -31,11 +31,14 @@ extern void ls_lock_tables(List *roots);
 extern void ls_lock_sources(const char *model);
 extern void ls_lock_sources_and(const char *model, Oid relation);
 extern bool ls_lock_sources_if_free(const char *model);
-/* ... and stronger where triggers go: with a source, or (NULL) with the model */
+/*
+ * ... and stronger where triggers are dropped: with a source, or (NULL) with the
+ * model
+ */
 extern void ls_lock_for_removal(const char *model, const char *source);
 /* ACCESS EXCLUSIVE, as DROP TABLE and DETACH PARTITION take it */
 extern void ls_lock_against_all(List *relations);
-/* ... one that becomes a part of others, SHARE ROW EXCLUSIVE on those */
+/* ... one that is attached to others or detached, SHARE ROW EXCLUSIVE on those */
 extern void ls_lock_from_above(List *above, Oid part);
 
 #endif							/* LEADSCORE_LOCKS_H */

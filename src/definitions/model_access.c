@@ -3,16 +3,16 @@
  * model_access.c
  *		Tables of models that the caller may read, or take from.
  *
- * Rights on what is kept of a model's contacts are those on the model's tables, as
- * its owner grants them: with SELECT on history_<model> a role sees its rows in
- * lead_stage_history, with UPDATE on outbox_<model> it may take from it.  Members
- * of the owner may do all of it.
+ * Privileges on what is stored of a model's contacts are those on the model's tables,
+ * as its owner grants them: with SELECT on history_<model> a role sees its rows in
+ * lead_stage_history, with UPDATE on outbox_<model> it may take from it.  Members of
+ * the owner may do all of it.
  *
- * The views over all models also show rows to those who did not name a model.  So
- * nothing of a model's owner may run there, nor may the owner hold up others: a
- * table is scanned and not queried; one with row security that binds the caller is
- * left out, as its policies would have to be run; so is a table of somebody else's
- * that is locked.
+ * The views over all models also show rows to callers that did not name a model.  So
+ * nothing of a model's owner may run there, nor may the owner make callers wait: a
+ * table is scanned and not queried; one with row security that applies to the caller
+ * is left out, as its policies would have to be run; so is a locked table of another
+ * role.
  *
  *-------------------------------------------------------------------------
  */
@@ -62,7 +62,7 @@ may_use(const LsModelRow *model, Oid table, AclMode rights)
 		check_enable_rls(table, role, true) != RLS_ENABLED;
 }
 
-/* table_with gives a table of a model, with what its keys are; NULL: none. */
+/* table_with gives a table of a model, with the type of its keys; NULL: none. */
 static LsModelTable *
 table_with(const LsModelRow *model, const char *prefix)
 {
@@ -85,7 +85,8 @@ table_with(const LsModelRow *model, const char *prefix)
 
 /*
  * ls_model_tables_for gives the tables with a prefix on which the caller has
- * rights, of one model or of all; no rights: those that there are.
+ * privileges, of one model or of all; without privileges to ask for, those that
+ * exist.
  */
 List *
 ls_model_tables_for(const char *prefix, const char *model, AclMode rights)
@@ -106,8 +107,9 @@ ls_model_tables_for(const char *prefix, const char *model, AclMode rights)
 }
 
 /*
- * ls_model_table_lock locks a table, until the transaction ends.  False: it has never
- * had a row, has gone, or is locked by somebody for whom the caller does not wait.
+ * ls_model_table_lock locks a table until the transaction ends.  False: it has never
+ * had a row, has been dropped, or is locked by a session for which the caller does
+ * not wait.
  */
 bool
 ls_model_table_lock(const LsModelTable *table, LOCKMODE mode, bool wait)
@@ -122,7 +124,10 @@ ls_model_table_lock(const LsModelTable *table, LOCKMODE mode, bool wait)
 	return false;
 }
 
-/* ls_model_table_take does so for what the caller may use: a caller waits for its own only. */
+/*
+ * ls_model_table_take locks a table for the caller, which waits only if it is the
+ * caller's own.
+ */
 bool
 ls_model_table_take(const LsModelTable *table, LOCKMODE mode)
 {
@@ -202,7 +207,7 @@ show_rows(ReturnSetInfo *result, const LsTableLayout *layout, LsModelTable *tabl
 
 /*
  * rows is for functions that give the rows of a model's table, in the order of its
- * columns.  A caller sees what it may see, and else none.
+ * columns.  A caller sees the rows that its privileges allow, or none.
  */
 static Datum
 rows(FunctionCallInfo fcinfo, const char *prefix)

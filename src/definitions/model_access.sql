@@ -1,6 +1,6 @@
--- What is kept of contacts lies in a table of each model, by the key's own type.
--- These views show it of all models whose tables the caller may read, with the
--- text of keys.
+-- What is stored of contacts is in tables of each model, under keys of the model's
+-- own type.  These views show it for all models whose tables the caller may read,
+-- with the text of keys.
 
 CREATE FUNCTION leadscore_internal.readable_models(prefix text) RETURNS SETOF text
 	LANGUAGE c STABLE STRICT ROWS 10

@@ -3,11 +3,10 @@
  * model_change.c
  *		Models whose meaning this transaction has changed.
  *
- * Their stored rows are brought up to date before it commits.  Rules that match
- * something else by now are counted then as well, once for all statements that changed
- * some, or earlier where what they give is looked at: a statement that reads
- * scores, or calls a function that may, or writes events.  The tables that they are
- * counted from are locked from the first statement on.
+ * Their stored rows are brought up to date before it commits.  Changed rules are
+ * backfilled then as well, once for all statements that changed some, or earlier when
+ * a statement reads scores, calls a function that may, or writes events.  The tables
+ * that they are computed from are locked from the first statement on.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,8 +26,8 @@
 #include "definitions/lead_tables.h"
 
 /*
- * What was left to be done about models, and what was done: the last one of a model
- * holds.  So what was done in a subtransaction that aborts is to be done again.
+ * A step that was deferred, or one that was done: the last one of a model holds.  So
+ * what was done in a subtransaction that aborts has to be done again.
  */
 typedef struct Step
 {
@@ -38,7 +37,7 @@ typedef struct Step
 } Step;
 
 static LsTransactionList refreshes; /* of Step: stored rows to be brought up to date */
-static LsTransactionList counts;	/* of Step: rules or contacts to be counted */
+static LsTransactionList counts;	/* of Step: rules or contacts to be backfilled */
 
 /* last_step finds the last step of a model, or NULL. */
 static Step *
@@ -54,7 +53,7 @@ last_step(const LsTransactionList *steps, const char *model)
 	return NULL;
 }
 
-/* add_step records that something is to be done about a model, or done. */
+/* add_step records a step for a model, to be done or done. */
 static Step *
 add_step(LsTransactionList *steps, const char *model, bool done)
 {
@@ -111,8 +110,8 @@ ls_model_change_version(const char *model)
 }
 
 /*
- * ls_model_change_record does so where stored rows have to be brought up to date
- * before the transaction commits, or by a job.
+ * ls_model_change_record gives a model a new version, and records that its stored
+ * rows have to be brought up to date before the transaction commits, or by a job.
  */
 void
 ls_model_change_record(const char *model)
@@ -125,14 +124,14 @@ ls_model_change_record(const char *model)
 		(void) add_step(&refreshes, visitors, false);
 }
 
-/* ls_model_change_refreshed records that the rows of a model have been brought up to date. */
+/* ls_model_change_refreshed records that the rows of a model have been refreshed. */
 void
 ls_model_change_refreshed(const char *model)
 {
 	(void) add_step(&refreshes, model, true);
 }
 
-/* ls_model_change_stale are those whose stored rows may not be up to date. */
+/* ls_model_change_stale gives the models whose stored rows may not be up to date. */
 List *
 ls_model_change_stale(void)
 {
@@ -144,13 +143,13 @@ ls_model_change_stale(void)
 	return models;
 }
 
-/* ---------- what is to be counted ---------- */
+/* ---------- what is to be backfilled ---------- */
 
 /*
- * ls_model_change_backfill has a model counted later.  Statements of this session that were
- * planned before are planned again, which is where they are looked at
- * (definition_hooks.c).  by_user says that whoever asked changes the model itself: he is
- * told by an error where it cannot be counted.
+ * ls_model_change_backfill defers a backfill of a model.  Statements of this session
+ * that were planned before are planned again, when the planner hook runs the backfill
+ * (definition_hooks.c).  by_user: the caller changes the model itself, and gets an
+ * error where it cannot be backfilled.
  */
 void
 ls_model_change_backfill(const char *model, bool all, bool by_user)
@@ -164,7 +163,7 @@ ls_model_change_backfill(const char *model, bool all, bool by_user)
 	step->what.by_user |= by_user;
 }
 
-/* ls_model_change_waits tells whether a model is to be counted. */
+/* ls_model_change_waits tells whether a model is to be backfilled. */
 bool
 ls_model_change_waits(void)
 {
@@ -181,8 +180,8 @@ by_rank(const ListCell *a, const ListCell *b)
 }
 
 /*
- * ls_model_change_take gives what is to be counted (of LsBackfill), in the order in which models
- * are locked, and records that it is.
+ * ls_model_change_take gives the deferred backfills (of LsBackfill), in the order in
+ * which models are locked, and records them as done.
  */
 List *
 ls_model_change_take(void)

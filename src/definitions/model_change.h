@@ -22,13 +22,13 @@ extern void ls_model_change_refreshed(const char *model);
 extern List *ls_model_change_stale(void);
 
 /*
- * Models of which rules, or all contacts, are to be counted before the transaction
- * commits, or somebody looks.
+ * Models of which rules, or all contacts, are to be backfilled before the transaction
+ * commits, or a statement reads scores.
  */
 typedef struct LsBackfill
 {
 	const char *model;
-	bool		all;			/* every contact, not only what rules wait for */
+	bool		all;			/* all contacts, not only rules that wait for a backfill */
 	bool		by_user;		/* it fails where that cannot be done */
 } LsBackfill;
 

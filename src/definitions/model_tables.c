@@ -3,9 +3,9 @@
  * model_tables.c
  *		The tables and views of a model: how they are made, changed, dropped.
  *
- * They are made by plain SQL as the extension's owner, as nobody else may make
- * tables in its schema, and given to the owner of the contact table before anybody
- * can see them.  They are no members of the extension, so that dumps hold them.
+ * They are made by plain SQL as the extension's owner, as no other role may create
+ * tables in its schema, and given to the owner of the contact table in the same
+ * transaction.  They are no members of the extension, so that dumps contain them.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,7 +51,7 @@ static const struct
 {
 	const char *kind;
 	const char *prefix;
-	bool		always;			/* what scores needs it: every model has it */
+	bool		always;			/* scoring needs it: every model has it */
 }			parts[] = {
 	{"VIEW", "live_", false},
 	{"TABLE", "history_", true},
@@ -148,7 +148,7 @@ ls_tables_is_of(const char *name, const char *model)
 	return false;
 }
 
-/* ls_tables_check_free makes sure that the names made of a model's are free. */
+/* ls_tables_check_free makes sure that the names of a model's tables are free. */
 void
 ls_tables_check_free(const char *model)
 {
@@ -214,8 +214,8 @@ ls_tables_comment(const char *table, const char *column, const char *comment)
 }
 
 /*
- * ls_tables_publishable has rows of a table that has no key be deleted where it
- * is published, as FOR ALL TABLES does.
+ * ls_tables_publishable has rows of a table without a key be deleted where it is
+ * published, as by FOR ALL TABLES.
  */
 void
 ls_tables_publishable(const char *table)
@@ -273,7 +273,7 @@ ls_tables_comment_columns(const LsModelTables *new, const char *prefix, bool int
 			ls_tables_comment(name, columns[i].name, columns[i].comment);
 }
 
-/* create_guard has a table refuse what others than leadscore write. */
+/* create_guard has a table refuse writes by others than leadscore. */
 static void
 create_guard(const char *prefix, const char *model)
 {
@@ -374,8 +374,8 @@ create_table(const LsModelTables *new, const LsTableLayout *layout, const char *
 }
 
 /*
- * ls_tables_make_identity makes identity_<model>: visitors, by keys of their own
- * type, who are identified.
+ * ls_tables_make_identity makes identity_<model>: which visitors are identified, by
+ * keys of their own type.
  */
 void
 ls_tables_make_identity(const LsModelTables *model, Oid type, Oid collation)
@@ -396,8 +396,8 @@ drop_part(const char *kind, const char *prefix, const char *model)
 /* ---------- all of them ---------- */
 
 /*
- * has_table tells whether a model has a table of a kind from its beginning: those
- * of visitors come with the first of them, and visitors are not merged.
+ * has_table tells whether a model has a table of a kind from its beginning: those of
+ * visitors come with the first source of visitors, and visitors are not merged.
  */
 static bool
 has_table(const LsModelTables *model, const LsTableLayout *layout)
@@ -418,8 +418,8 @@ ls_tables_make(const LsModelTables *new)
 }
 
 /*
- * ls_tables_without_index gives a table of a model that has no key or index yet, as
- * those of a dump come after the rows; InvalidOid: none.  Nobody is waited for.
+ * ls_tables_without_index gives a table of a model that has no key or index yet, as a
+ * dump creates them after the rows; InvalidOid: none.  It waits for no lock.
  */
 Oid
 ls_tables_without_index(const char *model)
@@ -440,7 +440,7 @@ ls_tables_without_index(const char *model)
 	return InvalidOid;
 }
 
-/* ls_tables_read reads what those of an existing model are made from. */
+/* ls_tables_read reads from what the tables of an existing model are made. */
 void
 ls_tables_read(const LsModelRow *row, LsModelTables *tables)
 {
@@ -459,7 +459,7 @@ ls_tables_read(const LsModelRow *row, LsModelTables *tables)
 		tables->categories[tables->ncategories++] = ((LsCategoryRow *) lfirst(lc))->category;
 }
 
-/* rekey_table turns the key in a table of a model into another type. */
+/* rekey_table changes the type of the key in a table of a model. */
 static void
 rekey_table(const LsModelTables *new, const char *prefix, const char *column)
 {
@@ -474,9 +474,9 @@ rekey_table(const LsModelTables *new, const char *prefix, const char *column)
 }
 
 /*
- * ls_tables_rekey turns the key in all of them into the type that new has, and
- * re-creates the view.  Casts, and whatever the owner has put on the tables, are run
- * as the owner.
+ * ls_tables_rekey changes the type of the key in all of them to that of new, and
+ * re-creates the view.  Casts, and whatever the owner has put on the tables, run as
+ * the owner.
  */
 void
 ls_tables_rekey(const LsModelTables *new)
@@ -497,7 +497,7 @@ ls_tables_rekey(const LsModelTables *new)
 	ls_live_view_restore(new, view);
 }
 
-/* replace_view replaces the view of an existing model by what it was made as. */
+/* replace_view replaces the view of an existing model by its original definition. */
 static void
 replace_view(const LsModelRow *row)
 {
@@ -508,9 +508,9 @@ replace_view(const LsModelRow *row)
 }
 
 /*
- * ls_tables_give gives all of them to the owner of the model's contact table.  Those
- * that are the owner's already are left alone.  A view is replaced: what the former
- * owner had it show would be read as the new one.
+ * ls_tables_give gives all of them to the owner of the model's contact table, except
+ * those that are the owner's already.  A view is replaced: what the former owner had
+ * it show would be read as the new one.
  */
 void
 ls_tables_give(const LsModelRow *row)
@@ -537,7 +537,9 @@ ls_tables_give(const LsModelRow *row)
 	}
 }
 
-/* table_of_another gives a table of a model that is not its owner's; InvalidOid: none. */
+/*
+ * table_of_another gives a table of a model that another role owns; InvalidOid: none.
+ */
 static Oid
 table_of_another(const char *model, Oid owner)
 {
@@ -552,14 +554,17 @@ table_of_another(const char *model, Oid owner)
 	return InvalidOid;
 }
 
-/* ls_tables_belong tells whether all tables of a model are a role's. */
+/* ls_tables_belong tells whether a role owns all tables of a model. */
 bool
 ls_tables_belong(const char *model, Oid owner)
 {
 	return !OidIsValid(table_of_another(model, owner));
 }
 
-/* ls_tables_check_owner refuses what has given a table of a model to another role. */
+/*
+ * ls_tables_check_owner refuses a command that has given a table of a model to
+ * another role.
+ */
 void
 ls_tables_check_owner(void)
 {
@@ -586,7 +591,7 @@ ls_tables_check_owner(void)
 
 /*
  * ls_tables_check_made refuses a table or view that would be taken for one of another
- * role's model, which would be written to as that role.
+ * role's model, as it would be written to as that role.
  */
 void
 ls_tables_check_made(Oid relid)
@@ -612,7 +617,7 @@ ls_tables_check_made(Oid relid)
 	}
 }
 
-/* ls_tables_lock_if_free locks all of them, unless somebody is in the way. */
+/* ls_tables_lock_if_free locks all of them, unless another session has one locked. */
 bool
 ls_tables_lock_if_free(const char *model)
 {
@@ -626,7 +631,7 @@ ls_tables_lock_if_free(const char *model)
 	return true;
 }
 
-/* depends tells whether dropping one table is refused, or another goes with it. */
+/* depends tells whether pg_depend has one object depend on another. */
 static bool
 depends(const ObjectAddress *object, const ObjectAddress *on)
 {
@@ -654,9 +659,10 @@ depends(const ObjectAddress *object, const ObjectAddress *on)
 }
 
 /*
- * ls_tables_depend has the score table depend on the contact table, where it does
- * not yet: a dump knows nothing of that.  DROP TABLE is refused then, as for any table
- * that something depends on; with CASCADE the score table goes, and the model.
+ * ls_tables_depend has the score table depend on the contact table, where it does not
+ * yet: a dump does not have the dependency.  DROP TABLE is refused then, as for any
+ * table that something depends on; with CASCADE the score table is dropped, and the
+ * model.
  */
 void
 ls_tables_depend(const LsModelRow *row)
@@ -675,7 +681,7 @@ ls_tables_depend(const LsModelRow *row)
 }
 
 /*
- * ls_tables_drop drops all of them.  They are locked as those who use them do:
+ * ls_tables_drop drops all of them, locked in the order in which sessions use them:
  * views, the score table, the other tables.
  */
 void
@@ -691,7 +697,7 @@ ls_tables_drop(const char *model)
 	}
 }
 
-/* ls_tables_name_is_valid tells whether a word can be a part of the names that we make. */
+/* ls_tables_name_is_valid tells whether a word can be a part of the names of tables. */
 bool
 ls_tables_name_is_valid(const char *word)
 {
@@ -705,8 +711,8 @@ ls_tables_name_is_valid(const char *word)
 }
 
 /*
- * ls_tables_complete tells whether a model can be worked with.  While a dump is
- * restored there are moments when it cannot: the rows come before the keys.
+ * ls_tables_complete tells whether the tables of a model can be used.  While a dump
+ * is restored, at times they cannot: the rows come before the keys.
  */
 bool
 ls_tables_complete(const char *model)
@@ -717,7 +723,9 @@ ls_tables_complete(const char *model)
 		ls_source_recorded_relations(model, NULL) != NIL;
 }
 
-/* ls_tables_check_category refuses what cannot be a column of the score table. */
+/*
+ * ls_tables_check_category refuses a name that cannot be a column of the score table.
+ */
 void
 ls_tables_check_category(const char *name)
 {

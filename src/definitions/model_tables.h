@@ -38,10 +38,10 @@ extern void ls_tables_check_made(Oid relid);
 extern void ls_tables_give(const LsModelRow *row);
 extern void ls_tables_drop(const char *model);
 
-/* looks whether all of a dump is there; called as anybody */
+/* tells whether all of a dump is there; called as any role */
 extern Oid	ls_tables_without_index(const char *model);
 
-/* for those who make one of them */
+/* for callers that make one of them */
 extern void ls_tables_read(const LsModelRow *row, LsModelTables *tables);
 extern char *ls_tables_type(Oid type);
 extern char *ls_tables_collation(Oid type, Oid collation);

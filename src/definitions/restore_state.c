@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * restore_state.c
- *		Whether something of a model is being restored, and is to be left alone.
+ *		Whether something of a model is being restored, so that workers skip it.
  *
- * A dump brings tables in any order, keys and triggers after the rows.  Another session
- * that wrote to a model in between would have written what the dump still brings (a
- * row with its key would end the restore), or have worked with what is not all
- * there: a contact that is due and has no score yet, a day without contacts, a job
- * that finds nothing to count.
+ * A dump brings tables in any order, keys and triggers after the rows.  Another
+ * session that wrote to a model in between would write rows that the dump still
+ * brings (a duplicate key would end the restore), or work with incomplete data: a
+ * contact that is due and has no score yet, a day without contacts, a job that finds
+ * no events.
  *
  * Hence two conditions for a worker:
  *	- A session that brings rows of lead_model holds a lock until it ends, which a
@@ -15,7 +15,7 @@
  *	  a session that sees a model sees the lock.  A parallel restore has all its sessions
  *	  until everything is there.
  *	- A model is complete: what a dump brings after its rows is there, keys, triggers
- *	  and the number of a sequence.  So it is when a dump is restored in pieces, by
+ *	  and the number of a sequence.  This covers a dump that is restored in pieces, by
  *	  sessions that come and go.
  *
  * Until both hold for the first time, the model's row says that it is being restored.
@@ -50,7 +50,7 @@
 
 static bool session_restores = false;
 
-/* ls_restore_begin has workers keep away until the session ends. */
+/* ls_restore_begin keeps workers away until the session ends. */
 void
 ls_restore_begin(void)
 {
@@ -69,7 +69,7 @@ last_number(const char *sequence)
 									  0, 1, &isnull));
 }
 
-/* ls_restore_number has a sequence go on after a number. */
+/* ls_restore_number advances a sequence to a number. */
 void
 ls_restore_number(const char *name, int64 number)
 {
@@ -79,7 +79,7 @@ ls_restore_number(const char *name, int64 number)
 	if (number <= 0)
 		return;
 	ls_user_switch(ls_extension_owner(), &saved);
-	/* one at a time: none may set it back to what it has read */
+	/* one session at a time: none may set it back to what it has read */
 	LockRelationOid(sequence, ShareUpdateExclusiveLock);
 	if (last_number(name) < number)
 		DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence), Int64GetDatum(number));
@@ -93,7 +93,7 @@ ls_restore_keep_away(void)
 	return ls_advisory_hold(LS_LOCK_RESTORE, MyDatabaseId);
 }
 
-/* table_without_trigger gives a table that feeds the model and does not tell of it. */
+/* table_without_trigger gives a table that feeds the model and lacks our triggers. */
 static Oid
 table_without_trigger(const char *model)
 {
@@ -134,7 +134,7 @@ missing(const LsModelRow *row)
 	return NULL;
 }
 
-/* ls_restore_complete does not ask again about what has once been there in full. */
+/* ls_restore_complete checks a model until it has once been complete. */
 bool
 ls_restore_complete(const LsModelRow *row)
 {
@@ -166,7 +166,8 @@ ls_restore_complete(const LsModelRow *row)
 
 /*
  * ls_restore_under_way tells whether something of a model may still come from a
- * dump.  Where that is over it is noted, unless another session is at the model.
+ * dump.  When that is over it is recorded, unless another session has the model
+ * locked.
  */
 bool
 ls_restore_under_way(const LsModelRow *row)
@@ -181,7 +182,7 @@ ls_restore_under_way(const LsModelRow *row)
 	return false;
 }
 
-/* ls_restore_over notes that nothing of a model is to come any more. */
+/* ls_restore_over records that nothing of a model is to come any more. */
 void
 ls_restore_over(const char *model)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * restore_state.h
- *		Whether something of a model is being restored, and is to be left alone.
+ *		Whether something of a model is being restored, so that workers skip it.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,7 +21,7 @@ extern bool ls_restore_keep_away(void);
 /* tells whether all of a model is there; what is missing goes to the log once */
 extern bool ls_restore_complete(const LsModelRow *row);
 
-/* has a sequence of base tables go on after a number */
+/* advances a sequence of base tables to a number */
 extern void ls_restore_number(const char *name, int64 number);
 
 /* tells whether something of a model may still come from a dump */

@@ -4,8 +4,8 @@
  *		Which roles may change a model, and which may read it.
  *
  * A model is changed by roles with the privileges of its owner, and read by those
- * that may select from its score table.  What is kept of contacts in tables of the
- * model is shown by the rights on those: see model_access.c.
+ * that may select from its score table.  What other tables of the model store of
+ * contacts is shown by the privileges on those: see model_access.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -101,8 +101,8 @@ ls_managed_models(PG_FUNCTION_ARGS)
 }
 
 /*
- * ls_rights_may_manage_all tells whether the caller may do anything here.  Rows that were
- * restored without their model are for such callers.
+ * ls_rights_may_manage_all tells whether the caller may change all models.  Rows that
+ * were restored without their model are shown to such callers.
  */
 bool
 ls_rights_may_manage_all(void)
@@ -118,7 +118,10 @@ ls_rights_may_drop_table(Oid relation)
 		ls_namespace_ownercheck(get_rel_namespace(relation), GetUserId());
 }
 
-/* ls_rights_may_see_definitions tells whether the caller sees the definitions of a model. */
+/*
+ * ls_rights_may_see_definitions tells whether the caller sees the definitions of a
+ * model.
+ */
 bool
 ls_rights_may_see_definitions(const char *name)
 {
@@ -129,7 +132,7 @@ ls_rights_may_see_definitions(const char *name)
 	return ls_rights_may_manage_model(model, GetUserId()) || ls_rights_may_read_model(model, GetUserId());
 }
 
-/* What was last answered in a statement */
+/* The last answer in a statement */
 typedef struct Answer
 {
 	char	   *model;			/* NULL: nothing yet */
@@ -138,10 +141,10 @@ typedef struct Answer
 } Answer;
 
 /*
- * ls_may_dump tells which rows are dumped: those of models that the caller may
- * manage or read, as their tables are in the dump then; and those that were
- * restored without their model, by callers that may write anything here.  The rows
- * of a model come one after another, mostly, and are not looked up one by one.
+ * ls_may_dump tells which rows are dumped: those of models that the caller may manage
+ * or read, as their tables are in the dump then; and those that were restored without
+ * their model, by callers that may write anything here.  Mostly the rows of a model
+ * come one after another, so the last answer is cached.
  */
 Datum
 ls_may_dump(PG_FUNCTION_ARGS)

@@ -3,12 +3,12 @@
  * source_triggers.c
  *		Tables that feed models: which can, which do, and their triggers.
  *
- * Statement triggers see the rows that were named in the statement: a row
- * that is inserted through a partitioned table fires the triggers of that
- * table, one inserted straight into a partition those of the partition.  So
- * every table of a tree has the same triggers and each row is seen once.
+ * Statement triggers fire for the table that the statement names: a row that is
+ * inserted through a partitioned table fires the triggers of that table, one inserted
+ * straight into a partition those of the partition.  So every table of a tree has the
+ * same triggers and each row is seen once.
  *
- * The triggers are made with plain CREATE TRIGGER, so that dumps hold them.
+ * The triggers are made with plain CREATE TRIGGER, so that dumps contain them.
  *
  * Locks: a table is locked before its partitions and children, as statements
  * that go through it do, and before anything of ours.
@@ -122,8 +122,8 @@ ls_source_check_relation(Oid relid)
 }
 
 /*
- * ls_source_check_tree refuses tables whose partitions or children cannot be watched,
- * or whose rows a role would not all see.
+ * ls_source_check_tree refuses tables whose partitions or children cannot have
+ * triggers, or of which a role would not see all rows.
  */
 void
 ls_source_check_tree(Oid relid, List *tree, Oid role)
@@ -250,8 +250,8 @@ time_hint(const char *column, Oid type)
 }
 
 /*
- * ls_source_check_time_column refuses columns that do not hold times.  Those that are
- * computed when they are read are empty when triggers look at a row.
+ * ls_source_check_time_column refuses columns that do not hold times.  Virtual
+ * generated columns are null when triggers look at a row.
  */
 void
 ls_source_check_time_column(Oid relid, const char *column)
@@ -312,8 +312,8 @@ ls_source_check_time_zone(const char *name)
 
 /*
  * ls_source_lock_tree locks a table with all its partitions and children, and gives
- * them, the table first.  Children that are temporary are left out: nothing of
- * another session's can be watched.
+ * them, the table first.  Other sessions' temporary children are left out: they
+ * cannot have our triggers.
  */
 List *
 ls_source_lock_tree(Oid relid, LOCKMODE lockmode)
@@ -337,8 +337,8 @@ ls_source_lock_tree(Oid relid, LOCKMODE lockmode)
 /* ---------- triggers, and lead_relation ---------- */
 
 /*
- * ls_source_keep_triggers has those of our triggers that fire otherwise than triggers
- * do by default do so.  ENABLE TRIGGER ALL, with which a restore with
+ * ls_source_keep_triggers restores tgenabled of those of our triggers that fire
+ * otherwise than by default.  ENABLE TRIGGER ALL, with which a restore with
  * --disable-triggers ends, has made them ordinary ones.  by_row tells whether the
  * table may be written through others that feed nothing (ancestor.c).
  */
@@ -359,14 +359,14 @@ ls_source_keep_triggers(Oid relid, bool by_row)
 				strcmp(trigger->tgname, triggers[i].name) != 0)
 				continue;
 			ls_set_trigger_firing(rel, triggers[i].name, fires, ShareRowExclusiveLock);
-			/* which has the relation's triggers read again */
+			/* invalidates the relation's cached triggers */
 			CommandCounterIncrement();
 			break;
 		}
 	relation_close(rel, NoLock);
 }
 
-/* make_triggers puts those of our triggers on a table that it lacks. */
+/* make_triggers creates those of our triggers that a table lacks. */
 static void
 make_triggers(Oid relid)
 {
@@ -388,7 +388,10 @@ make_triggers(Oid relid)
 	ls_source_keep_triggers(relid, ls_ancestors_row_trigger(relid));
 }
 
-/* is_source_trigger tells whether a trigger has the name of one of a table that feeds. */
+/*
+ * is_source_trigger tells whether a name is that of a trigger of a table that feeds a
+ * model.
+ */
 static bool
 is_source_trigger(const char *name)
 {
@@ -407,11 +410,10 @@ is_ours(Form_pg_trigger trigger)
 }
 
 /*
- * ls_source_remove_triggers takes those of our triggers from a table whose name is one of
- * some.  DROP TRIGGER would lock each
- * trigger until the transaction ends, beside the table, and that against readers:
- * the lock table would be full where there are many partitions.  Nothing but the
- * table itself is made of these triggers, which nobody else refers to.
+ * ls_source_remove_triggers drops those of our triggers on a table whose name is
+ * selected.  DROP TRIGGER would also lock each trigger exclusively until the
+ * transaction ends, which would fill the lock table where there are many partitions.
+ * Nothing depends on these triggers but the table itself.
  */
 void
 ls_source_remove_triggers(Oid relid, bool (*is_one) (const char *name))
@@ -445,8 +447,8 @@ ls_source_remove_triggers(Oid relid, bool (*is_one) (const char *name))
 }
 
 /*
- * ls_source_remove_unused_triggers takes our triggers from a table that feeds no
- * model any more.  It may not exist any more either.
+ * ls_source_remove_unused_triggers drops our triggers on a table that feeds no model
+ * any more.  The table may not exist any more either.
  */
 void
 ls_source_remove_unused_triggers(Oid relid)
@@ -460,8 +462,8 @@ ls_source_remove_unused_triggers(Oid relid)
 
 /*
  * ls_source_relation_rows gives the rows of lead_relation about one relation, or all
- * of them.  As in lead_tables.c it sees the newest state, whatever the isolation
- * level: a table is locked when it is asked about.
+ * of them.  Like lead_tables.c it sees the newest state, whatever the isolation
+ * level: the table is locked.
  */
 List *
 ls_source_relation_rows(Oid relation)
@@ -527,7 +529,10 @@ change_relation(const char *sql, const char *model, const char *source, Oid reli
 	ls_extension_execute(sql, &args);
 }
 
-/* ls_source_record_relation records that a table feeds a model, through a source or as contacts. */
+/*
+ * ls_source_record_relation records that a table feeds a model: as a source, or
+ * contacts.
+ */
 void
 ls_source_record_relation(const char *model, const char *source, Oid relid)
 {
@@ -546,8 +551,8 @@ ls_source_forget_relation(const char *model, const char *source, Oid relid)
 }
 
 /*
- * ls_source_add_tree makes tables feed a model.  What sessions have noted about them
- * is forgotten, also where the triggers are there for another model already.
+ * ls_source_add_tree makes tables feed a model.  What sessions have cached about them
+ * is invalidated, also where the triggers are there for another model already.
  */
 void
 ls_source_add_tree(const char *model, const char *source, List *tree)
@@ -561,4 +566,16 @@ ls_source_add_tree(const char *model, const char *source, List *tree)
 		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
 	}
 	CommandCounterIncrement();
+}
+
+/* ls_source_feeds tells whether a table, or what is below it, feeds a model. */
+bool
+ls_source_feeds(Oid relation)
+{
+	ListCell   *lc;
+
+	foreach(lc, ls_relation_tree(relation))
+		if (ls_source_relation_rows(lfirst_oid(lc)) != NIL)
+			return true;
+	return false;
 }

@@ -3,10 +3,9 @@
  * source_triggers.h
  *		Tables that feed models: which can, which do, and their triggers.
  *
- * lead_relation lists every table that has our triggers for a model: the
- * contact table and those attached, each with its partitions and children.
- * It is what a change of tables is compared with, to see what has come and
- * what has gone.
+ * lead_relation lists every table that has our triggers for a model: the contact
+ * table and those attached, each with its partitions and children.  After a command
+ * the tables are compared with it, to find those that were added and removed.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +26,7 @@
 typedef struct LsRelationRow
 {
 	char	   *model;
-	char	   *source;			/* NULL: the contact table's side */
+	char	   *source;			/* NULL: contacts */
 	Oid			relation;
 } LsRelationRow;
 
@@ -50,5 +49,6 @@ extern void ls_source_check_time_column(Oid relid, const char *column);
 extern AttrNumber ls_source_find_column(Oid relid, const char *column);
 extern bool ls_source_column_has_index(Oid relid, AttrNumber attno);
 extern bool ls_source_is_time_type(Oid type);
+extern bool ls_source_feeds(Oid relation);
 
 #endif							/* LEADSCORE_SOURCE_TRIGGERS_H */

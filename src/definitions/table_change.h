@@ -30,7 +30,7 @@ typedef struct LsTableChange
 	bool		owner;			/* it has another owner */
 	bool		rights;			/* which roles see its rows may have changed */
 	List	   *joined;			/* of LsNewPart: tables that have become a part of another */
-	List	   *columns;		/* names of those that hold something else, or are gone */
+	List	   *columns;		/* names that now denote another column, or none */
 } LsTableChange;
 
 #endif							/* LEADSCORE_TABLE_CHANGE_H */

@@ -3,11 +3,10 @@
  * table_layout.c
  *		What the tables of a model look like.
  *
- * Whatever is kept about a contact is kept by its key in the key's own type, and
- * compared by the type's own operator: one key can have several texts.  A column
- * with the key's type is named here, so that it is turned into another type with
- * the contact table's (model_tables.c) and looked at when a person is erased
- * (erase.c).
+ * Whatever is stored about a contact is stored under its key, in the key's own type,
+ * and compared by the type's own operator: one key can have several texts.  A column
+ * with the key's type is listed here, so that its type is changed with the contact
+ * table's (model_tables.c) and its rows are found when a person is erased (erase.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -44,8 +43,8 @@ static const LsTableLayout due = {
 };
 
 /*
- * pending_<model>: what writers who must not wait for a contact's row put aside.
- * It is filled and emptied all the time.
+ * pending_<model>: changes that writers enqueue which must not wait for a contact's
+ * row.  It is filled and emptied all the time.
  */
 static const LsColumnLayout pending_columns[] = {
 	{"contact_id", LS_TYPE_KEY, " NOT NULL", CONTACT_COMMENT},
@@ -70,8 +69,8 @@ static const LsTableLayout pending = {
 };
 
 /*
- * profile_<model>: what the rows of contacts said from when on, as far as profile
- * rules look at them.  It is only added to.
+ * profile_<model>: what the rows of contacts said, and since when, as far as profile
+ * rules use it.  Rows are only added.
  */
 static const LsColumnLayout profile_columns[] = {
 	{"contact_id", LS_TYPE_KEY, "", CONTACT_COMMENT},
@@ -96,7 +95,7 @@ static const LsTableLayout profile = {
 	.key = "contact_id, since",
 };
 
-/* purged_<model>: what purged events contributed.  It is only added to. */
+/* purged_<model>: what purged events contributed.  Rows are only added. */
 static const LsColumnLayout purged_columns[] = {
 	{"contact_id", LS_TYPE_KEY, " NOT NULL", CONTACT_COMMENT},
 	{"source", TEXTOID, " COLLATE \"C\" NOT NULL", "source whose rows were purged"},
@@ -115,8 +114,9 @@ static const LsTableLayout purged = {
 };
 
 /*
- * merged_<model> and identity_<model>: those whose rows count for others, with
- * what they were before, to be given back to them.
+ * merged_<model> and identity_<model>: contacts and visitors whose rows count for
+ * another contact, with their former values, which are restored when they are
+ * separated.
  */
 #define BEFORE_COLUMNS \
 	{"stage", TEXTOID, "", \
@@ -166,8 +166,9 @@ static const LsTableLayout identity = {
 };
 
 /*
- * history_<model>: changes of stage.  It is only added to, but for what is
- * older than leadscore.history_retention: rows come in the order of recorded_at.
+ * history_<model>: changes of stage.  Rows are only added, except that those older
+ * than leadscore.history_retention are deleted: rows come in the order of
+ * recorded_at.
  */
 static const LsColumnLayout history_columns[] = {
 	{"contact_id", LS_TYPE_KEY, " NOT NULL", CONTACT_COMMENT},
@@ -195,10 +196,10 @@ static const LsTableLayout history = {
 };
 
 /*
- * outbox_<model>: what there is to be told.  What an action was when something
- * happened is copied, so that a later change of it leaves what has happened alone.
- * The indexes are of what waits: for consumers, for those of one action, which do
- * not read another one's backlog, and for the worker.
+ * outbox_<model>: what actions have to deliver.  An action is copied as it was when
+ * the event happened, so that a later change of it does not change what has
+ * happened.  The indexes are of pending rows: for consumers, for consumers of one
+ * action, which do not read another action's backlog, and for the worker.
  */
 static const LsColumnLayout outbox_columns[] = {
 	{"outbox_id", INT8OID, "",

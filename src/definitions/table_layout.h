@@ -28,7 +28,7 @@ typedef struct LsColumnLayout
 	const char *comment;
 } LsColumnLayout;
 
-/* An index, named after the table and its own name */
+/* An index, with its own part of the name */
 typedef struct LsIndexLayout
 {
 	const char *name;
@@ -42,9 +42,9 @@ typedef struct LsTableLayout
 	const LsColumnLayout *columns;	/* up to one without a name */
 	const char *key;			/* columns of the primary key; NULL: none */
 	const char *options;		/* storage parameters; NULL: none */
-	const char *external;		/* column that is compact as it is; NULL: none */
+	const char *external;		/* column that does not compress; NULL: none */
 	const LsIndexLayout *indexes;	/* up to one without a name; NULL: none */
-	bool		restored;		/* whether what is restored to it has to be looked at */
+	bool		restored;		/* whether restored rows have to be checked */
 } LsTableLayout;
 
 extern const LsTableLayout *const ls_table_layouts[];	/* up to NULL */

@@ -45,7 +45,7 @@ relation_changed(Datum arg, Oid relid)
 	ls_table_cache_forget(relid);
 }
 
-/* object_changed hears of functions and types that expressions reach. */
+/* object_changed handles invalidations of functions and types that expressions reach. */
 static void
 object_changed(Datum arg, LsSysCacheId cache, uint32 hash)
 {
@@ -53,7 +53,10 @@ object_changed(Datum arg, LsSysCacheId cache, uint32 hash)
 		ls_model_cache_forget_reach();
 }
 
-/* roles_changed hears of roles: one may have lost the privileges of another. */
+/*
+ * roles_changed handles invalidations of roles: one may have lost privileges of
+ * another.
+ */
 static void
 roles_changed(Datum arg, LsSysCacheId cache, uint32 hash)
 {
@@ -61,7 +64,10 @@ roles_changed(Datum arg, LsSysCacheId cache, uint32 hash)
 	ls_model_cache_forget_rights(false);
 }
 
-/* schemas_changed hears of schemas: somebody may not use one any more. */
+/*
+ * schemas_changed handles invalidations of schemas: a role may have lost its
+ * privileges.
+ */
 static void
 schemas_changed(Datum arg, LsSysCacheId cache, uint32 hash)
 {
@@ -117,7 +123,7 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 	}
 }
 
-/* what the writer of scores has read by those who use it */
+/* what the score writer reads through callbacks */
 static const LsScoreWriterCallbacks writer_callbacks = {
 	.count_all = ls_recount_contact,
 	.count_profile = ls_recount_profile,

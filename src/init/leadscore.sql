@@ -1,6 +1,6 @@
 \echo Use "CREATE EXTENSION leadscore" to load this file. \quit
 
--- Before anything is made: what the library is built for.
+-- Before any object is created: the versions that the library is built for.
 DO $$
 BEGIN
 	IF pg_catalog.current_setting('server_version_num')::pg_catalog.int4 OPERATOR(pg_catalog./) 10000 NOT BETWEEN 15 AND 19 THEN
@@ -11,14 +11,14 @@ BEGIN
 END
 $$;
 
--- The schema is made here, and not named in the control file, so that the
--- extension fails to install where another role's schema already stands.
+-- The schema is created here, and not named in the control file, so that CREATE
+-- EXTENSION fails if another role's schema of that name exists.
 CREATE SCHEMA leadscore;
 COMMENT ON SCHEMA leadscore IS 'lead scoring: models, rules and the scores kept from them';
 GRANT USAGE ON SCHEMA leadscore TO PUBLIC;
 
--- Base tables, and functions that nobody calls by name.  pg_dump by the owner
--- of the database has to name them.
+-- Base tables, and functions that are not called by users.  pg_dump by the owner of the
+-- database needs USAGE.
 CREATE SCHEMA leadscore_internal;
 COMMENT ON SCHEMA leadscore_internal IS 'what leadscore keeps for itself; use the views and functions of schema leadscore';
 GRANT USAGE ON SCHEMA leadscore_internal TO pg_database_owner;

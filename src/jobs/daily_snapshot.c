@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * daily_snapshot.c
- *		Days: what the scores were at each of the model's midnights.
+ *		Daily snapshots: what the scores were at each of the model's midnights.
  *
- * A day is written once, after it has ended: to funnel_daily_<model> how many
- * contacts stood in each stage with each grade at the midnight that ended it,
- * and to daily_<model>, where it is asked for, every contact.  lead_day knows
- * how far that has come; its row is locked while a day is written, and changed
- * in the same transaction, so that no day is written twice.
+ * A day is written once, after it has ended: to funnel_daily_<model> the number of
+ * contacts in each stage with each grade at the midnight that ended it, and to
+ * daily_<model>, if it is enabled, every contact.  lead_day has the last day that is
+ * written; its row is locked while a day is written, and updated in the same
+ * transaction, so that no day is written twice.
  *
- * However late that is done, what is written is what was true at the midnight:
- * a contact whose last event is not later is evaluated from its state, another
- * from its events.  The score table is only read, without locking rows.
+ * However late a day is written, it shows what was true at the midnight: a contact
+ * whose last event is not later is evaluated from its state, another from its events.
+ * The score table is only read, without locking rows.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,19 +60,19 @@ typedef struct Cell
 	LsSum		score_sum;
 } Cell;
 
-/* Rows that wait to be written to daily_<model>, column by column */
+/* Rows that are to be inserted into daily_<model>, column by column */
 typedef struct Batch
 {
 	MemoryContext context;
-	SPIPlanPtr	plan;			/* NULL: not asked for */
-	bool		arrays;			/* many rows at once; else one */
+	SPIPlanPtr	plan;			/* NULL: not enabled */
+	bool		arrays;			/* one INSERT for many rows; else for each row */
 	int			ncolumns;
 	int			n;
 	Datum	  **values;
 	bool	   *no_grade;
 } Batch;
 
-/* A day being written */
+/* The day that is being written */
 typedef struct Day
 {
 	LsModel    *model;
@@ -82,7 +82,7 @@ typedef struct Day
 	LsScore    *score;
 	char	   *grade;			/* of score; NULL: none */
 	LsReplay   *replay;
-	bool		merged;			/* the walk reads the events, too */
+	bool		merged;			/* events are read along with the scores */
 	MemoryContext context;		/* of the day */
 	MemoryContext one;			/* of one contact */
 	int			ncells;
@@ -91,21 +91,21 @@ typedef struct Day
 	Batch		batch;
 } Day;
 
-/* A contact's way through the stages during the day */
+/* The changes of a contact's stage during the day */
 typedef struct Moves
 {
 	int			n;
 	char	  **from;
 	char	  **to;
-	const char *stage;			/* that it is in when the day ends */
+	const char *stage;			/* at the end of the day */
 } Moves;
 
 /* ---------- rows of daily_<model> ---------- */
 
 /*
- * begin_batch prepares to write contacts.  Those with a key of a type that has
- * no arrays, being one, are written one by one: as text the key would have to be
- * cast, by whatever functions the type's owner has put there.
+ * begin_batch prepares to write contacts.  If the key's type has no array type,
+ * contacts are inserted one by one: as text the keys would have to be cast, by
+ * functions of the type's owner.
  */
 static void
 begin_batch(Batch *batch, LsModel *model)
@@ -163,7 +163,7 @@ array_of(Datum *values, bool *nulls, int n, Oid type)
 											  type, typlen, typbyval, typalign));
 }
 
-/* write_batch writes the rows that wait. */
+/* write_batch inserts the rows of the batch. */
 static void
 write_batch(Day *day)
 {
@@ -196,7 +196,7 @@ write_batch(Day *day)
 	batch->n = 0;
 }
 
-/* add_to_batch has a contact written, sooner or later. */
+/* add_to_batch adds a contact to the batch, and writes the batch when it is full. */
 static void
 add_to_batch(Day *day, Datum contact, const char *stage)
 {
@@ -231,7 +231,7 @@ compare_cell(const Cell *cell, const char *stage, const char *grade)
 	return strcmp(cell->grade ? cell->grade : "", grade ? grade : "");
 }
 
-/* cell_of gives the row of a stage and a grade (never an empty one). */
+/* cell_of finds or makes the row of a stage and a grade. */
 static Cell *
 cell_of(Day *day, const char *stage, const char *grade)
 {
@@ -296,9 +296,8 @@ write_cells(Day *day)
 /* ---------- one contact ---------- */
 
 /*
- * read_moves reads a contact's way through the stages from the history.  Its
- * row tells when it came into its stage: if that is before the day, it was
- * there all day.
+ * read_moves reads the changes of a contact's stage from the history.  If the contact
+ * entered its stage before the day, there were none.
  */
 static void
 read_moves(Day *day, const LsScoreRow *row, Moves *moves)
@@ -331,10 +330,10 @@ read_moves(Day *day, const LsScoreRow *row, Moves *moves)
 }
 
 /*
- * was_there tells whether there was a contact when the day ended: it had had an
- * event, or its row was made.  Where rows do not tell when they were made, one
- * that has not moved since it became known has been in its stage since then;
- * one that has is taken to be older.
+ * was_there tells whether a contact was known when the day ended: it had had an event,
+ * or its row existed.  If rows do not tell when they were created, a contact whose
+ * stage has never changed exists since it entered the stage; one whose stage has
+ * changed is taken to be older.
  */
 static bool
 was_there(const Day *day, const LsScoreRow *row)
@@ -350,14 +349,14 @@ was_there(const Day *day, const LsScoreRow *row)
 	return state->stage_recorded || row->stage_since < day->until;
 }
 
-/* tells_midnight tells whether a state says what was true when the day ended. */
+/* tells_midnight tells whether a state has what was true when the day ended. */
 static bool
 tells_midnight(const Day *day, const LsState *state)
 {
 	return state->events == 0 || state->last <= day->until;
 }
 
-/* evaluate gives what was true of a contact when the day ended. */
+/* evaluate evaluates a contact at the end of the day. */
 static void
 evaluate(Day *day, LsReader *reader, LsScoreRow *row)
 {
@@ -374,7 +373,7 @@ evaluate(Day *day, LsReader *reader, LsScoreRow *row)
 	}
 }
 
-/* take_contact counts one contact. */
+/* take_contact adds one contact to the day. */
 static void
 take_contact(Day *day, LsReader *reader)
 {
@@ -412,9 +411,9 @@ take_contact(Day *day, LsReader *reader)
 /* ---------- one day ---------- */
 
 /*
- * walk goes once through the score table.  A contact that had an event since
- * the midnight is replayed by itself, as there are few; but where more than a
- * day has passed there may be many, and all events are read along.
+ * walk scans the score table once.  A contact that had an event since the midnight is
+ * replayed by itself, as there are few; if more than a day has passed there may be
+ * many, and all events are read along.
  */
 static void
 walk(Day *day)
@@ -440,8 +439,8 @@ walk(Day *day)
 }
 
 /*
- * write_day writes a day of a model, by the rules that the rows it reads were
- * written by: as others may change them meanwhile, both are of one snapshot.
+ * write_day writes a day of a model.  Rules and rows are read with one snapshot, so
+ * that the rules are those by which the rows were written.
  */
 static void
 write_day(const LsModelRow *row, DateADT date, TimestampTz until)
@@ -495,11 +494,10 @@ write_day(const LsModelRow *row, DateADT date, TimestampTz until)
 }
 
 /*
- * take_turn locks a model's row of lead_day.  A worker does not wait; a session that asks
- * for days waits until the day that a worker is at is written.  The score
- * table comes first, as it does where a model is dropped.  NULL if it is not our
- * turn, or there is no such row: it is made with the model only,
- * as a dump brings it.
+ * take_turn locks a model's row of lead_day.  A worker does not wait for it; a session
+ * that calls for days waits until a worker has written the current one.  The score
+ * table is locked first, as by drop_model().  NULL if the row is locked or does not
+ * exist: it is inserted with the model or restored from a dump, and not here.
  */
 static LsModelRow *
 take_turn(const char *model, bool wait)
@@ -520,8 +518,8 @@ take_turn(const char *model, bool wait)
 }
 
 /*
- * ls_daily_write writes the earliest day of a model that has ended and is not
- * written.  It is all done in the caller's transaction.
+ * ls_daily_write writes the earliest day of a model that has ended and is not written,
+ * in the caller's transaction.
  */
 bool
 ls_daily_write(const char *model, bool wait)
@@ -550,7 +548,7 @@ ls_daily_write(const char *model, bool wait)
 	}
 	until = ls_daily_midnight(day + 1, tz);
 	if (until > ls_clock())
-		return false;			/* another session was faster */
+		return false;			/* another session has written it */
 	write_day(row, day, until);
 	return true;
 }

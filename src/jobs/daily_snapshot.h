@@ -11,9 +11,8 @@
 #include "postgres.h"
 
 /*
- * Writes the earliest midnight of a model that has passed and is not written.
- * False if there is none, or another session is at it: who calls it again naps
- * before.
+ * Writes the earliest midnight of a model that has passed and is not written.  False if
+ * there is none, or another session is writing it: callers wait before they try again.
  */
 extern bool ls_daily_write(const char *model, bool wait);
 

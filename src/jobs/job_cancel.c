@@ -22,7 +22,7 @@
 
 PG_FUNCTION_INFO_V1(ls_cancel_job);
 
-/* cancel_backfill has the rules that a job backfills wait until it is requested again. */
+/* cancel_backfill leaves the rules of a cancelled job waiting for the next backfill. */
 static void
 cancel_backfill(const LsJob *job)
 {
@@ -39,7 +39,8 @@ cancel_backfill(const LsJob *job)
 }
 
 /*
- * job_to_cancel checks that an open job was found which the caller may cancel.
+ * job_to_cancel ensures that the job exists, is open, and may be cancelled by the
+ * caller.
  */
 static LsJob *
 job_to_cancel(int64 job_id, LsJob *job)
@@ -57,7 +58,7 @@ job_to_cancel(int64 job_id, LsJob *job)
 	return job;
 }
 
-/* may_be_left_out tells whether scores are right if a job is not done. */
+/* may_be_left_out tells whether scores are right without a job. */
 static bool
 may_be_left_out(const LsJob *job)
 {
@@ -67,8 +68,8 @@ may_be_left_out(const LsJob *job)
 }
 
 /*
- * ls_cancel_job is leadscore.cancel_job().  A job that would leave scores wrong
- * if it did not end is not cancelled.
+ * ls_cancel_job is leadscore.cancel_job().  A job without which scores would be wrong
+ * is not cancelled.
  */
 Datum
 ls_cancel_job(PG_FUNCTION_ARGS)
@@ -81,7 +82,7 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 				 errmsg("job_id must not be NULL")));
 	PreventCommandIfReadOnly("cancel_job()");
 	job = job_to_cancel(PG_GETARG_INT64(0), ls_job_read(PG_GETARG_INT64(0)));
-	/* a step of it has the score table locked, and the job's row in the end */
+	/* the order of a step of the job: the score table, and the job's row last */
 	ls_lock_definitions(job->model);
 	ls_lock_before_writing(job->model);
 	LockRelationOid(ls_lead_score_table(job->model, false), ShareRowExclusiveLock);

@@ -1,28 +1,28 @@
 /*-------------------------------------------------------------------------
  *
  * job_run.c
- *		Jobs done: step by step in the worker, or all at once.
+ *		Runs jobs: step by step in the worker, or all at once.
  *
- * A job must not miss a writer that goes by rules which are not the newest: such a
- * writer adds nothing to the slots that are being backfilled, or writes a score that
- * is no longer true after the job has passed.  Writers lock the score table until
- * they end, and read the rules after that.  So after each change of the rules the job
- * asks which transactions hold that lock, and goes on when all of them have ended.
- * It takes no lock for that, so no other session waits for it or queues behind it.
+ * A job must not miss a writer that has older rules than the newest: such a writer adds
+ * nothing to the slots that are being backfilled, or writes a score that is no longer
+ * true after the job has passed.  Writers lock the score table until they end, and read
+ * the rules after that.  So after each change of the rules the job asks which
+ * transactions hold that lock, and goes on when all of them have ended.  It takes no
+ * lock for that, so no other session waits for it or queues behind it.
  *
  * The scenarios:
- *	- The process is killed in the middle of a chunk: what the chunk wrote, and how
- *	  far the job is, were to be committed together; the chunk is done again.
+ *	- The process is killed in the middle of a chunk: what the chunk wrote, and the
+ *	  job's position, were to be committed together; the chunk is repeated.
  *	- It is killed while it waits for writers: the next process asks again which
  *	  there are.  All that wrote then and still do are among them.
  *	- A rule that is being backfilled is changed: it waits for a backfill again
  *	  (validate_rule.c), what was computed of it is a slot that no rule has, and
  *	  another job has been requested.
  *	- A rule that is being backfilled is deleted, its source detached: likewise.
- *	- Rules change while rows are refreshed: the refresh goes by the newest rules,
- *	  and the change has requested a refresh of its own.
+ *	- Rules change while rows are refreshed: the refresh has the newest rules, and
+ *	  the change has requested a refresh of its own.
  *	- A contact is deleted or inserted, an event retracted, while a chunk computes it:
- *	  one waits for the contact's row, which the other has locked.  Whatever recomputes
+ *	  one waits for the contact's row, which the other has locked.  Any recompute of
  *	  the contact then includes the rules that a job backfills.
  *	- A dump is restored with a job in it: the scores are as the job left them, and it
  *	  goes on.
@@ -59,19 +59,19 @@
 
 PG_FUNCTION_INFO_V1(ls_run_job);
 
-/* How long a chunk is to take, as its contacts are locked until it ends */
+/* The duration of a chunk, whose contacts are locked until it ends */
 #define CHUNK_MS		40
 #define FIRST_LIMIT		100
 #define LEAST_LIMIT		10
 #define MOST_LIMIT		5000
-/* Where contacts are found by no index, a chunk reads whole tables */
+/* If a source has no index on contacts, each chunk scans it */
 #define FEW_CHUNKS		50
 
 /* Ranges that several processes share */
-#define RANGES_A_PROCESS	8	/* so that all end at about the same time */
-#define FEWEST_CONTACTS		2000	/* done before another process is there */
-#define RANGE_CONTACTS		250 /* in a range, at least */
-#define SAMPLE				10000	/* keys, to find bounds among */
+#define RANGES_A_PROCESS	8	/* many, so that all processes end at about the same time */
+#define FEWEST_CONTACTS		2000	/* fewer are done before another process has started */
+#define RANGE_CONTACTS		250 /* at least, in a range */
+#define SAMPLE				10000	/* keys from which bounds are chosen */
 
 typedef struct Remembered
 {
@@ -94,7 +94,7 @@ recomputes_all(const LsJob *job)
 
 /* ---------- waiting for writers ---------- */
 
-/* record_writers finds the transactions that hold the lock of writers on the score table. */
+/* record_writers finds the transactions that hold a writer's lock on the score table. */
 static void
 record_writers(LsJobRun *run, Oid score_table)
 {
@@ -113,7 +113,10 @@ record_writers(LsJobRun *run, Oid score_table)
 	run->looked = true;
 }
 
-/* writers_ended tells whether the transactions that wrote when the phase began have ended. */
+/*
+ * writers_ended tells whether the transactions that were writing when the phase began
+ * have ended.
+ */
 static bool
 writers_ended(LsJobRun *run, const LsJob *job)
 {
@@ -127,7 +130,7 @@ writers_ended(LsJobRun *run, const LsJob *job)
 
 /* ---------- phases ---------- */
 
-/* chunk_floor is how few contacts a chunk may have. */
+/* chunk_floor gives the smallest number of contacts in a chunk. */
 static int
 chunk_floor(const LsJob *job)
 {
@@ -145,12 +148,12 @@ chunk_floor(const LsJob *job)
 }
 
 /*
- * count_pending_again has contacts recomputed of which something is pending: the job
- * may find nothing of them, as their events have gone, and what was pending must not
- * come back.
+ * recompute_pending enqueues recomputes of contacts that have pending changes: if their
+ * events are deleted meanwhile the job does not find them, and the pending changes must
+ * not be merged after that.
  */
 static void
-count_pending_again(const char *name)
+recompute_pending(const char *name)
 {
 	LsModel    *model = ls_model_acquire_to_write(name);
 
@@ -160,7 +163,7 @@ count_pending_again(const char *name)
 	ls_model_release(model);
 }
 
-/* begin gives the rules that wait for a backfill the versions under which they get it. */
+/* begin gives the rules that wait for a backfill the versions of the backfill. */
 static void
 begin(LsJob *job)
 {
@@ -170,7 +173,7 @@ begin(LsJob *job)
 	ls_job_take_over(job);
 	ls_job_begin(job, only_refresh ? contacts : contacts * 2);
 	if (recomputes_all(job))
-		count_pending_again(job->model);
+		recompute_pending(job->model);
 	if (!only_refresh)
 	{
 		ls_rule_versions_publish(job->model, is(job->kind, "rescore"));
@@ -180,8 +183,8 @@ begin(LsJob *job)
 }
 
 /*
- * publish lets the rules that were backfilled count.  The model's visitors, who have
- * the same rules, are recomputed after that.
+ * publish sets the rules that were backfilled in force, and requests a rescore of the
+ * model's visitors, which have the same rules.
  */
 static void
 publish(LsJob *job)
@@ -199,9 +202,9 @@ publish(LsJob *job)
 }
 
 /*
- * find_bounds gives contacts, from a sample of the score table, between which there
- * are about as many each.  Contacts that have no row there are in a range like all
- * others: the first has no beginning, the last no end.
+ * find_bounds gives contacts that divide the score table into ranges of about the same
+ * size, from a sample.  Contacts without a row are in a range as well: the first has no
+ * lower bound, the last no upper one.
  */
 static List *
 find_bounds(const char *name, double contacts)
@@ -231,13 +234,13 @@ find_bounds(const char *name, double contacts)
 	return bounds;
 }
 
-/* start_phase begins to backfill, or to refresh, in several ranges where that pays. */
+/* start_phase begins the backfill or the refresh, in several ranges if that pays. */
 static void
 start_phase(const LsJob *job, const LsJobRun *run)
 {
 	bool		backfill = is(job->phase, "wait");
 	double		contacts = ls_relation_estimate_rows(ls_lead_score_table(job->model, false));
-	/* what is found by no index is read as a whole for each chunk, whichever process does it */
+	/* without an index every chunk scans all rows, in whichever process */
 	bool		shared = ls_job_workers > 1 && ls_job_rate == 0 && contacts >= FEWEST_CONTACTS &&
 		!(backfill && run->floor > LEAST_LIMIT);
 
@@ -245,9 +248,9 @@ start_phase(const LsJob *job, const LsJobRun *run)
 }
 
 /*
- * end_phase goes on from a phase if all of its ranges have ended.  One that another
- * process is doing has not, until that commits.  Where a transaction has locked the
- * definitions, the backfill is published by a later step.
+ * end_phase starts the next phase if all ranges of this one have ended; a range of
+ * another process has not ended until that commits.  If another transaction has locked
+ * the definitions, the backfill is published by a later step.
  */
 static bool
 end_phase(LsJob *job, LsJobRun *run, bool at_once)
@@ -267,7 +270,7 @@ end_phase(LsJob *job, LsJobRun *run, bool at_once)
 	return true;
 }
 
-/* do_chunk does the next contacts of a range. */
+/* do_chunk processes the next contacts of a range. */
 static void
 do_chunk(LsJob *job, LsJobRun *run, const LsJobRange *range, int64 *contacts)
 {
@@ -289,10 +292,7 @@ do_chunk(LsJob *job, LsJobRun *run, const LsJobRange *range, int64 *contacts)
 		(void) end_phase(job, run, true);
 }
 
-/*
- * ls_job_run_of gives what the process remembers of a model's job from one step
- * to the next.
- */
+/* ls_job_run_of gives what the process remembers of a model's job between steps. */
 LsJobRun *
 ls_job_run_of(const char *model)
 {
@@ -312,7 +312,7 @@ ls_job_run_of(const char *model)
 	return &one->run;
 }
 
-/* turn_to forgets what was remembered of another job, or of another phase. */
+/* turn_to resets what was remembered of another job, or of another phase. */
 static void
 turn_to(LsJobRun *run, const LsJob *job)
 {
@@ -329,7 +329,7 @@ turn_to(LsJobRun *run, const LsJob *job)
 	strlcpy(run->phase, job->phase, sizeof(run->phase));
 }
 
-/* do_step does the next step of a job, with the range that it takes. */
+/* do_step takes a range of a job and does the next step. */
 static LsJobNext
 do_step(LsJob *job, LsJobRun *run, bool at_once, int64 *contacts)
 {
@@ -341,7 +341,7 @@ do_step(LsJob *job, LsJobRun *run, bool at_once, int64 *contacts)
 	if (!ls_job_range_take(job, at_once, run->avoid, &range))
 		return !run->helper && end_phase(job, run, at_once) ? LS_JOB_MORE : LS_JOB_WAIT;
 	run->range = range.number;
-	/* a transaction that is changing the definitions comes first */
+	/* a transaction that has locked the definitions comes first */
 	if (is(job->phase, "start") ? !ls_lock_definitions_if_free(job->model) :
 		!chunks && !writers_ended(run, job))
 		return LS_JOB_WAIT;
@@ -355,9 +355,9 @@ do_step(LsJob *job, LsJobRun *run, bool at_once, int64 *contacts)
 }
 
 /*
- * ls_job_run_step does the next step of a model's job, in the transaction that the
- * caller has begun; the locks that a writer takes are held.  limit is how many
- * contacts it takes; 0: as the pace has it.
+ * ls_job_run_step does the next step of a model's job, in the caller's transaction,
+ * which holds a writer's locks.  limit is the number of contacts; 0: see
+ * ls_job_run_pace().
  */
 LsJobNext
 ls_job_run_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
@@ -366,7 +366,7 @@ ls_job_run_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
 	LsJobNext	next;
 
 	*contacts = 0;
-	/* that of a step that did not come to its end */
+	/* the range of a step that did not end, as an error was thrown */
 	if (run->range > 0)
 		run->avoid = run->range;
 	run->range = 0;
@@ -386,8 +386,8 @@ ls_job_run_step(const char *model, LsJobRun *run, int limit, int64 *contacts)
 }
 
 /*
- * ls_job_run_step_failed records why a step of a model's job failed.  What has no range
- * is that of all.
+ * ls_job_run_step_failed records the error of a step of a model's job, in the range
+ * that the step has taken, or else in the first.
  */
 void
 ls_job_run_step_failed(const char *model, const LsJobRun *run, const char *error)
@@ -399,8 +399,8 @@ ls_job_run_step_failed(const char *model, const LsJobRun *run, const char *error
 }
 
 /*
- * ls_job_run_pace chooses the size of the next chunk, by the time that the last one
- * took, and when it may begin.
+ * ls_job_run_pace chooses the size of the next chunk by the duration of the last, and
+ * when it may begin.
  */
 void
 ls_job_run_pace(LsJobRun *run, int64 contacts, int64 milliseconds)
@@ -417,8 +417,8 @@ ls_job_run_pace(LsJobRun *run, int64 contacts, int64 milliseconds)
 /* ---------- at once ---------- */
 
 /*
- * ls_job_run_all does at once what the jobs of a model are for, under locks that
- * keep writers away.  The definitions are locked.
+ * ls_job_run_all does at once what a model's job is to do, under locks that keep
+ * writers away.  The definitions are locked.
  */
 void
 ls_job_run_all(const char *model)
@@ -441,8 +441,9 @@ ls_job_run_all(const char *model)
 }
 
 /*
- * defer_backfill has a model backfilled before the transaction commits.  The tables that
- * are read are locked; its rows are from now on, as they would be meanwhile.
+ * defer_backfill defers a backfill of a model to the end of the transaction.  The
+ * tables that are read are locked already; the score tables are locked now, as by a
+ * backfill.
  */
 static void
 defer_backfill(const char *model, bool all, bool by_user)
@@ -456,11 +457,10 @@ defer_backfill(const char *model, bool all, bool by_user)
 }
 
 /*
- * ls_job_run_follow does what has become necessary by a command: recomputes all, or
- * backfills the rules that wait for it, and has the rows refreshed.  A command that
- * holds tables holds them in ACCESS EXCLUSIVE mode, and a session that waits for those
- * may hold others of the model.  So these are not waited for: what cannot be done at
- * once is left to a job.
+ * ls_job_run_follow does what a command entails: recomputes everything, or backfills
+ * the rules that wait for it, and has the rows refreshed.  A command that holds tables
+ * has locked them in ACCESS EXCLUSIVE mode, and a session that waits for these may hold
+ * others of the model.  So the others are not waited for: a job is requested instead.
  */
 void
 ls_job_run_follow(const char *model, bool all, bool backfill, bool holds_tables)
@@ -481,7 +481,7 @@ ls_job_run_follow(const char *model, bool all, bool backfill, bool holds_tables)
 		ls_job_run_announce(model, "backfill", NULL, rows);
 	else
 		(void) ls_job_request(model, "refresh", NULL);
-	/* nor is the score table, at the end of the transaction */
+	/* nor does the end of the transaction wait for the score table */
 	ls_model_change_refreshed(model);
 	if (visitors)
 	{
@@ -491,8 +491,8 @@ ls_job_run_follow(const char *model, bool all, bool backfill, bool holds_tables)
 }
 
 /*
- * ls_job_run_rescore recomputes a model from its events: at once, or where they are
- * many, by a job.
+ * ls_job_run_rescore recomputes a model from its events: at once, or by a job if there
+ * are many.
  */
 void
 ls_job_run_rescore(const char *model, const char *source)
@@ -506,8 +506,8 @@ ls_job_run_rescore(const char *model, const char *source)
 }
 
 /*
- * ls_job_run_backfill backfills the rules that wait for it: at once, under locks on what
- * they read, or by a job.  True if it is left to a job.
+ * ls_job_run_backfill backfills the rules that wait for it: before commit, under locks
+ * on what they read, or by a job.  True if a job was requested.
  */
 bool
 ls_job_run_backfill(const char *model)
@@ -520,14 +520,14 @@ ls_job_run_backfill(const char *model)
 		ls_job_run_announce(model, "backfill", NULL, rows);
 		return true;
 	}
-	/* tables are locked first, so that no session waits for us holding them */
+	/* tables are locked first, to avoid deadlocks with writers, which have locked them */
 	ls_lock_sources(model);
 	ls_model_change_record(model);
 	defer_backfill(model, false, true);
 	return false;
 }
 
-/* ls_job_run_announce requests a job, and says so. */
+/* ls_job_run_announce requests a job, with a notice. */
 void
 ls_job_run_announce(const char *model, const char *kind, const char *source, double rows)
 {

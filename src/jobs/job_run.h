@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * job_run.h
- *		Jobs done: step by step in the worker, or all at once.
+ *		Runs jobs: step by step in the worker, or all at once.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,29 +13,29 @@
 #include "storage/lock.h"
 
 
-/* How it goes on after a step */
+/* What follows a step */
 typedef enum LsJobNext
 {
 	LS_JOB_NONE,				/* there is no job */
-	LS_JOB_WAIT,				/* another transaction is waited for, or it is not yet time */
+	LS_JOB_WAIT,				/* waits for a transaction, or for its pace */
 	LS_JOB_MORE
 } LsJobNext;
 
-/* What a process remembers of a job between its steps; it can do without */
+/* What a process remembers of a job between its steps; all of it can be lost */
 typedef struct LsJobRun
 {
 	int64		job_id;
 	char		phase[16];
-	bool		looked;			/* writers are known */
+	bool		looked;			/* writers are recorded */
 	int			nwriters;
-	VirtualTransactionId *writers;	/* ... those when the phase began */
+	VirtualTransactionId *writers;	/* ... that were writing when the phase began */
 	int			limit;			/* contacts in a chunk */
 	int			floor;			/* ... at least */
 	TimestampTz not_before;		/* real time: of the next chunk */
 	bool		helper;			/* this process only works on ranges */
-	int			range;			/* that a step has taken and not done, 0: none */
-	int			avoid;			/* one that was held up, or failed: others first */
-	int64		ranges_due;		/* that any process could take before the last step */
+	int			range;			/* that a step has taken and not finished, 0: none */
+	int			avoid;			/* a locked or failed range, to be taken last */
+	int64		ranges_due;		/* ranges that any process could take before the last step */
 } LsJobRun;
 
 extern LsJobNext ls_job_run_step(const char *model, LsJobRun *run, int limit,

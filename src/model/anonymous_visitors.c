@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * anonymous_visitors.c
- *		The model that scores the visitors of another, by its rules.
+ *		The model that scores the visitors of another model, by its rules.
  *
- * Anonymous events have the key of a visitor instead of a contact.  Visitors are
- * scored as the contacts of a model of their own, <model>_visitors, which is made
- * when the first source with visitors is attached, and dropped with the model.
- * It has no rules, stages, grades and categories, but those of the model it
- * belongs to, with the same versions of what they match; nor a contact table, so
- * that profile rules give visitors nothing.  Its sources are the model's that
- * have visitors, of which it sees the rows without a contact.
+ * Anonymous events have the key of a visitor instead of a contact.  Visitors are scored
+ * as the contacts of a model of their own, <model>_visitors, which is created when the
+ * first source with visitors is attached, and dropped with the model.  It uses the
+ * rules, stages, grades and categories of the model that it belongs to, under the same
+ * versions.  It has no contact table, so profile rules give visitors no points.  Its
+ * sources are those of the model that have a visitor column, restricted to rows without
+ * a contact.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,7 +29,7 @@
 
 #define SUFFIX "_visitors"
 
-/* ls_visitors_refuse refuses to change a model of visitors by hand. */
+/* ls_visitors_refuse refuses to change a model of visitors directly. */
 void
 ls_visitors_refuse(const LsModelRow *model)
 {
@@ -42,7 +42,7 @@ ls_visitors_refuse(const LsModelRow *model)
 			 errhint("Change model \"%s\": what it says holds for its visitors.", model->visitors_of)));
 }
 
-/* ls_visitors_check refuses a column that visitors cannot be known by. */
+/* ls_visitors_check refuses a column that cannot identify visitors. */
 void
 ls_visitors_check(const LsModelRow *model, const LsSourceRow *source)
 {
@@ -77,7 +77,7 @@ ls_visitors_check(const LsModelRow *model, const LsSourceRow *source)
 				 errdetail("They are scored by a model \"%s%s\".", model->model, SUFFIX)));
 }
 
-/* write_row writes the row of lead_model. */
+/* write_row inserts the row of lead_model. */
 static void
 write_row(const LsModelRow *model, const char *name)
 {
@@ -93,9 +93,8 @@ write_row(const LsModelRow *model, const char *name)
 }
 
 /*
- * ls_visitors_make gives the name of the model that scores a model's visitors,
- * which is made where there is none.  The type of their key is that of the first
- * column that names them.
+ * ls_visitors_make gives the name of the model that scores a model's visitors, creating
+ * it where there is none.  The type of its key is that of the first visitor column.
  */
 char *
 ls_visitors_make(const LsModelRow *model, const LsSourceRow *source)
@@ -138,7 +137,10 @@ ls_visitors_make(const LsModelRow *model, const LsSourceRow *source)
 	return name;
 }
 
-/* ls_visitors_follow gives what is said of a model in its own row to its visitors'. */
+/*
+ * ls_visitors_follow copies limits, drift, enabled and the accepted owner of a model to
+ * the model of its visitors.
+ */
 void
 ls_visitors_follow(const char *model)
 {

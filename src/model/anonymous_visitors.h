@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * anonymous_visitors.h
- *		The model that scores the visitors of another, by its rules.
+ *		The model that scores the visitors of another model, by its rules.
  *
  *-------------------------------------------------------------------------
  */

@@ -44,7 +44,7 @@
 PG_FUNCTION_INFO_V1(ls_attach);
 PG_FUNCTION_INFO_V1(ls_detach);
 
-/* check_privilege lets callers attach a table that may put triggers on it. */
+/* check_privilege refuses a table on which the caller may not create triggers. */
 static void
 check_privilege(Oid relid)
 {
@@ -72,7 +72,7 @@ check_select(Oid relid, const char *column, Oid role)
 				 errhint("Grant it SELECT.")));
 }
 
-/* compile_column sees whether a column can be turned into a type. */
+/* compile_column checks that a column can be cast to a type. */
 static LsExpr *
 compile_column(Relation rel, const char *column, Oid type, Oid role,
 			   ErrorData **error)
@@ -104,7 +104,7 @@ contact_fits(Oid type, Oid key)
 	return can_coerce_type(1, &type, &key, COERCION_IMPLICIT);
 }
 
-/* check_visitor looks at the column with the visitors of a source. */
+/* check_visitor checks the visitor column of a source. */
 static void
 check_visitor(const LsModelRow *model, const LsSourceRow *source)
 {
@@ -144,8 +144,8 @@ schema_error(Oid relid, Oid role)
 }
 
 /*
- * reach_error is the error where a source may not be read, or where reading it would
- * run others' code, or NULL.
+ * reach_error is the error where the model's owner may not read a source, or where
+ * reading it would run code that the owner must not run; else NULL.
  */
 static ErrorData *
 reach_error(const LsModelRow *model, const LsSourceRow *source)
@@ -159,7 +159,7 @@ reach_error(const LsModelRow *model, const LsSourceRow *source)
 	return error ? error : ls_reach_table_error(&reach, source->relation, model->owner);
 }
 
-/* check_columns looks at the columns that a source names. */
+/* check_columns checks the columns that a source names. */
 static void
 check_columns(const LsModelRow *model, const LsSourceRow *source)
 {
@@ -194,7 +194,7 @@ check_columns(const LsModelRow *model, const LsSourceRow *source)
 	relation_close(rel, NoLock);
 }
 
-/* same tells whether two names, either of which may be missing, are equal. */
+/* same tells whether two names, either of which may be NULL, are equal. */
 static bool
 same(const char *a, const char *b)
 {
@@ -202,9 +202,9 @@ same(const char *a, const char *b)
 }
 
 /*
- * check_overlap refuses to count a row twice: the same columns under two
- * names, or a table beside the one that it is a part of.  is_attached: its name is
- * its own.
+ * check_overlap refuses a source whose rows would count twice: the same columns under
+ * another name, or a table and its partition or child.  With is_attached the source of
+ * the same name is the source itself.
  */
 static void
 check_overlap(const LsSourceRow *source, List *tree, bool is_attached)
@@ -251,8 +251,8 @@ check_overlap(const LsSourceRow *source, List *tree, bool is_attached)
 }
 
 /*
- * wake_rules has the rules that name a source recomputed.  True if there
- * are some that follow it and belong to another.
+ * wake_rules has the rules that name a source backfilled.  True if rules of other
+ * sources follow it.
  */
 static bool
 wake_rules(const LsSourceRow *source)
@@ -271,7 +271,7 @@ wake_rules(const LsSourceRow *source)
 	return followers;
 }
 
-/* add_source writes the row of lead_source and makes its tables feed the model. */
+/* add_source inserts the row of lead_source and puts triggers on the source's tables. */
 static void
 add_source(const LsSourceRow *source, List *tree)
 {
@@ -314,7 +314,7 @@ choice(FunctionCallInfo fcinfo, int n, const char *name, const char *first,
 	return strcmp(word, second) == 0;
 }
 
-/* purged_of tells whether something is kept of purged events of a source. */
+/* purged_of tells whether there are purged contributions of a source. */
 static bool
 purged_of(const char *model, const char *source)
 {
@@ -325,8 +325,8 @@ purged_of(const char *model, const char *source)
 }
 
 /*
- * tell_purged says that what purged events of a source gave counts again, as its
- * rows may be there again as well.  True where something was kept.
+ * tell_purged gives a NOTICE that purged contributions of a source count again: the
+ * rows that they stand for may be in the table again.  True where there are any.
  */
 static bool
 tell_purged(const LsSourceRow *source)
@@ -343,7 +343,7 @@ tell_purged(const LsSourceRow *source)
 	return true;
 }
 
-/* advise_index says that rows cannot be found by a column. */
+/* advise_index gives a NOTICE where no index serves a search by a column. */
 static void
 advise_index(const LsSourceRow *source, const char *column)
 {
@@ -360,8 +360,8 @@ advise_index(const LsSourceRow *source, const char *column)
 }
 
 /*
- * advise_event tells where the kind of event is of a type or collation whose own
- * comparison is not that of texts, which events are told apart by.
+ * advise_event gives a NOTICE where the event column has a type or collation whose
+ * equality is not that of text: events are told apart as text.
  */
 static void
 advise_event(const LsSourceRow *source)
@@ -395,7 +395,7 @@ advise_event(const LsSourceRow *source)
 			 errhint("To have others count as well, write a condition over the column in place of the event.")));
 }
 
-/* ls_attach_check looks at the columns that an attached source is to have. */
+/* ls_attach_check checks the new columns of an attached source. */
 void
 ls_attach_check(const LsModelRow *model, const LsSourceRow *source)
 {
@@ -408,8 +408,8 @@ ls_attach_check(const LsModelRow *model, const LsSourceRow *source)
 }
 
 /*
- * add_visitors has the table feed the model of the visitors as well, whose
- * contacts they are.  NULL where the source has no visitors.
+ * add_visitors attaches the table to the model of the visitors as well, with the
+ * visitor column as its contact.  NULL where the source has no visitors.
  */
 static char *
 add_visitors(const LsModelRow *model, const LsSourceRow *source, List *tree)
@@ -426,8 +426,8 @@ add_visitors(const LsModelRow *model, const LsSourceRow *source, List *tree)
 }
 
 /*
- * ls_attach is leadscore.attach(): from now on a table's rows count, and those
- * that are there are counted.
+ * ls_attach is leadscore.attach(): new rows of a table count from now on, and existing
+ * rows are backfilled.
  */
 Datum
 ls_attach(PG_FUNCTION_ARGS)
@@ -457,9 +457,9 @@ ls_attach(PG_FUNCTION_ARGS)
 	model = ls_lock_model(source.model, GetUserId());
 	ls_visitors_refuse(model);
 
-	/* asked again when it is locked, as it may have been changed until then */
+	/* checked again under the lock */
 	check_privilege(source.relation);
-	/* the others too: one who writes to them may go on to this one */
+	/* all sources: a session that writes to one of them may write to this one next */
 	ls_lock_sources_and(source.model, source.relation);
 	tree = ls_source_lock_tree(source.relation, ShareRowExclusiveLock);
 	check_privilege(source.relation);
@@ -495,7 +495,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	}
 	if (purged)
 	{
-		/* contacts with none but purged events are not found in the table */
+		/* contacts with nothing but purged contributions are not found in the table */
 		(void) ls_recount_rescore(source.model, "backfill");
 		PG_RETURN_VOID();
 	}
@@ -511,9 +511,7 @@ ls_attach(PG_FUNCTION_ARGS)
 
 /* ---------- detach ---------- */
 
-/*
- * ls_attach_problem says why a source cannot feed its model any more, or NULL.
- */
+/* ls_attach_problem gives the reason why a source can no longer feed its model, or NULL. */
 char *
 ls_attach_problem(const LsModelRow *model, const LsSourceRow *source)
 {
@@ -546,8 +544,8 @@ ls_attach_problem(const LsModelRow *model, const LsSourceRow *source)
 }
 
 /*
- * ls_attach_error is the error that reading a source's columns raises, such as
- * for want of rights, or NULL.  It may be over soon, so the source stays.
+ * ls_attach_error is the error that reading a source's columns raises, such as missing
+ * privileges, or NULL.  It may be temporary, so the source stays attached.
  */
 ErrorData *
 ls_attach_error(const LsModelRow *model, const LsSourceRow *source)
@@ -576,9 +574,9 @@ ls_attach_error(const LsModelRow *model, const LsSourceRow *source)
 }
 
 /*
- * ls_attach_remove takes a source from a model, and gives the number of rules
- * that are left without it.  The scores have to be rebuilt after that, and those
- * of the model's visitors, if the source has any.
+ * ls_attach_remove removes a source from a model, and gives the number of rules that
+ * are left without it.  The caller has to recompute the model, and the model of its
+ * visitors if the source has any.
  */
 uint64
 ls_attach_remove(const char *model, const char *source)
@@ -610,7 +608,10 @@ ls_attach_remove(const char *model, const char *source)
 	return rules;
 }
 
-/* forget_purged has what purged events of a source gave leave for good. */
+/*
+ * forget_purged deletes the purged contributions of a source.  True where there were
+ * any.
+ */
 static bool
 forget_purged(const char *model, const char *source)
 {
@@ -622,7 +623,10 @@ forget_purged(const char *model, const char *source)
 	return rows > 0;
 }
 
-/* ls_attach_tell_purged says that what purged events of a source gave waits for it. */
+/*
+ * ls_attach_tell_purged gives a NOTICE that purged contributions of a source remain for
+ * the next attach().
+ */
 void
 ls_attach_tell_purged(const char *model, const char *source)
 {
@@ -648,9 +652,9 @@ source_missing(const char *model, const char *source, List *names)
 }
 
 /*
- * ls_detach is leadscore.detach(): what a source contributed leaves the scores.
- * What is kept of its purged events stays for when it is attached again, unless it
- * is to be forgotten: also where the source was detached before.
+ * ls_detach is leadscore.detach(): what a source contributed leaves the scores.  Its
+ * purged contributions remain for the next attach(), or are deleted with purged =>
+ * 'forget', also where the source was detached before.
  */
 Datum
 ls_detach(PG_FUNCTION_ARGS)
@@ -671,13 +675,13 @@ ls_detach(PG_FUNCTION_ARGS)
 			break;
 	if (lc == NULL)
 	{
-		/* it counts for nothing */
+		/* not attached: it contributes nothing */
 		if (!forget || !forget_purged(model, source))
 			source_missing(model, source, names);
 		PG_RETURN_VOID();
 	}
 
-	/* all at once: a writer to another table may be about to read this one */
+	/* all sources at once: a writer to another table may be about to read this one */
 	ls_lock_for_removal(model, source);
 	rules = ls_attach_remove(model, source);
 	if (forget)

@@ -1,5 +1,5 @@
--- Tables that feed models, each with the partitions and children it has: what
--- has our triggers, and what a change of tables is compared with.
+-- Tables that feed models, each with its partitions and children: the tables that have
+-- leadscore's triggers, and what a change of tables is compared with.
 
 CREATE TABLE leadscore_internal.lead_relation (
 	model text COLLATE "C" NOT NULL,

@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * category.c
- *		Categories of models that are there: added, renamed, removed.
+ *		Categories of existing models: added, renamed, removed.
  *
- * A category is a column of score_<model>, of live_<model>, and of daily_<model>
- * where there is one; the model's visitors have the same.  These follow the row of
- * lead_category, in the same transaction: a new column has no points in any row, so
- * that nothing is read or written but the catalogs.
+ * A category is a column of score_<model>, of live_<model>, and of daily_<model> where
+ * there is one; the model of the visitors has the same.  The columns follow the row of
+ * lead_category in the same transaction.  A new column has a missing value in existing
+ * rows, so that only catalogs are read and written.
  *
- * Rules, grades and the conditions of stages name categories.  They follow one that
- * is renamed; one that is named is not removed.
+ * Rules, grades and the conditions of stages name categories.  They follow a category
+ * that is renamed; a category that is named is not removed.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,7 +36,7 @@
 #include "model/rule_history.h"
 #include "rules/expression_rename.h"
 
-/* has_days tells whether the contacts of a model, or its visitors, are kept by day. */
+/* has_days tells whether a model, or that of its visitors, has a daily_<model> table. */
 static bool
 has_days(const char *model)
 {
@@ -46,7 +46,7 @@ has_days(const char *model)
 		(visitors && OidIsValid(ls_extension_table(psprintf("daily_%s", visitors), true)));
 }
 
-/* check_free refuses the name of a category that the model cannot have. */
+/* check_free refuses a category name that the model cannot have. */
 static void
 check_free(const char *model, const char *category)
 {
@@ -69,8 +69,8 @@ check_free(const char *model, const char *category)
 /* ---------- conditions of stages ---------- */
 
 /*
- * The variables that a condition may use, before a change and after.  What is at
- * one place in both is the same variable.
+ * The variables that a condition may use, before a change and after it.  Variables at
+ * the same position are the same.
  */
 typedef struct Variables
 {
@@ -82,7 +82,10 @@ typedef struct Variables
 /* no condition can name this */
 static char nameless[] = "";
 
-/* variables_of gives them where a category gets another name; NULL: none. */
+/*
+ * variables_of lists a model's variables, with one category under another name (NULL:
+ * none).
+ */
 static Variables
 variables_of(const char *model, const char *from, const char *to)
 {
@@ -110,9 +113,9 @@ variables_of(const char *model, const char *from, const char *to)
 }
 
 /*
- * reread gives the condition of a stage as it has to be written under other names
- * of variables to mean the same, NULL where it cannot; one that cannot be read now is
- * left as it is.
+ * reread gives the text of a stage's condition that means the same under the new names
+ * of variables, NULL where there is none.  A condition that cannot be read now is left
+ * as it is.
  */
 static char *
 reread(const LsModelRow *model, const LsStageRow *stage, const Variables *v, LsRename *rename)
@@ -134,7 +137,7 @@ reread(const LsModelRow *model, const LsStageRow *stage, const Variables *v, LsR
 	return text.renamed;
 }
 
-/* stage_that_minds gives a stage whose condition would not mean the same; NULL: none. */
+/* stage_that_minds gives a stage whose condition would mean something else; NULL: none. */
 static const char *
 stage_that_minds(const LsModelRow *model, const char *from, const char *to)
 {
@@ -156,7 +159,7 @@ stage_that_minds(const LsModelRow *model, const char *from, const char *to)
 
 /* ---------- what is refused ---------- */
 
-/* ls_category_check_new looks at a category that is to be added. */
+/* ls_category_check_new checks a category that is to be added. */
 void
 ls_category_check_new(const LsModelRow *model, const char *category)
 {
@@ -176,7 +179,7 @@ ls_category_check_new(const LsModelRow *model, const char *category)
 				 errhint("Choose another name, or write the column with the name of its table.")));
 }
 
-/* ls_category_check_rename looks at a category that is to have another name. */
+/* ls_category_check_rename checks the new name of a category. */
 void
 ls_category_check_rename(const LsModelRow *model, const char *from, const char *to)
 {
@@ -193,7 +196,7 @@ ls_category_check_rename(const LsModelRow *model, const char *from, const char *
 				 errhint("Change the condition first.")));
 }
 
-/* named_by gives what names a category, for a message; NULL: nothing. */
+/* named_by describes what names a category, for a message; NULL: nothing. */
 static char *
 named_by(const LsModelRow *model, const char *category)
 {
@@ -210,7 +213,7 @@ named_by(const LsModelRow *model, const char *category)
 	return stage ? psprintf("the condition of stage \"%s\"", stage) : NULL;
 }
 
-/* ls_category_check_removal looks at a category that is to go. */
+/* ls_category_check_removal refuses to remove a category that is named. */
 void
 ls_category_check_removal(const char *name, const char *category)
 {
@@ -237,7 +240,7 @@ with_visitors(const char *model)
 	return visitors ? lcons(visitors, models) : models;
 }
 
-/* tables_of gives the tables that have a column a category, for all of these models. */
+/* tables_of gives the tables of all these models that have a column for each category. */
 static List *
 tables_of(List *models)
 {
@@ -255,14 +258,14 @@ tables_of(List *models)
 	return tables;
 }
 
-/* no_points gives what a category is worth where no rule gives it points. */
+/* no_points gives the value of a category without points. */
 static double
 no_points(const LsCategoryRow *category)
 {
 	return ls_decay_clamp(0, category->min_points, category->max_points);
 }
 
-/* make_views has live_<model> show the columns that the score tables have. */
+/* make_views recreates live_<model> with the columns of the score tables. */
 static void
 make_views(List *models)
 {
@@ -278,10 +281,11 @@ make_views(List *models)
 }
 
 /*
- * add_column gives a table a column, which has a value in the rows that are there though
- * none of them is written or read.  As a default that value would be refused: the view
- * uses the type of the rows.  It is stored as the missing value by itself then, as
- * pg_upgrade does, and the column cannot be NOT NULL without all rows being read.
+ * add_column adds a column to a table, with a value in existing rows, none of which is
+ * read or written.  ALTER TABLE ... ADD COLUMN with a default is refused, as a view
+ * uses the row type of the table.  So the value is stored as the column's missing
+ * value, as pg_upgrade does.  The column cannot be NOT NULL, as that would read all
+ * rows.
  */
 static void
 add_column(Oid table, const LsCategoryRow *category, bool days)
@@ -303,7 +307,7 @@ add_column(Oid table, const LsCategoryRow *category, bool days)
 	CommandCounterIncrement();
 }
 
-/* add_columns has all tables of some models have a column. */
+/* add_columns adds a column to all tables of some models. */
 static void
 add_columns(List *models, const LsCategoryRow *category)
 {
@@ -363,7 +367,7 @@ drop_columns(List *models, const char *category)
 
 /* ---------- what names a renamed category ---------- */
 
-/* rename_in_table has the rows of a base table name it. */
+/* rename_in_table renames the category in the rows of a base table. */
 static void
 rename_in_table(const char *table, const char *model, const char *from, const char *to)
 {
@@ -376,7 +380,7 @@ rename_in_table(const char *table, const char *model, const char *from, const ch
 								  " AND category = $2", table), &args);
 }
 
-/* rename_in_stages does so for the conditions of stages. */
+/* rename_in_stages renames the category in the conditions of stages. */
 static void
 rename_in_stages(const LsModelRow *model, const char *from, const char *to)
 {
@@ -406,7 +410,7 @@ rename_in_stages(const LsModelRow *model, const char *from, const char *to)
 	}
 }
 
-/* rename_everywhere has all that names a category name it otherwise. */
+/* rename_everywhere renames a category in everything that names it. */
 static void
 rename_everywhere(const LsModelRow *model, const char *from, const char *to)
 {
@@ -443,14 +447,14 @@ read_row(HeapTuple tuple, TupleDesc desc)
 	return row;
 }
 
-/* apply has the tables of a model follow what has become of a category. */
+/* apply changes the tables of a model after a category was added, renamed or removed. */
 static void
 apply(const LsModelRow *model, const LsCategoryRow *old, const LsCategoryRow *new)
 {
 	List	   *models = with_visitors(model->model);
 	LsUser		saved;
 
-	/* those who write rows are waited for, the visitors' first as they do */
+	/* waits for writers; the visitors' tables come first, as they do for writers */
 	ls_lock_against_all(tables_of(models));
 	if (old && new)
 	{
@@ -467,8 +471,8 @@ apply(const LsModelRow *model, const LsCategoryRow *old, const LsCategoryRow *ne
 }
 
 /*
- * ls_category_written does what follows from a row that was written.  Where no row
- * of the score table can have become untrue, none is looked at.
+ * ls_category_written changes tables and versions after a row of lead_category was
+ * written.  Where the change cannot affect a stored score, no score row is looked at.
  */
 void
 ls_category_written(const LsDefinition *change)
@@ -500,7 +504,7 @@ ls_category_written(const LsDefinition *change)
 	ls_model_change_record(model->model);
 }
 
-/* ls_category_changed looks at all of a model's when a statement is done. */
+/* ls_category_changed checks a model's categories at the end of a statement. */
 void
 ls_category_changed(const char *model)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * category.h
- *		Categories of models that are there: added, renamed, removed.
+ *		Categories of existing models: added, renamed, removed.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,7 +13,7 @@
 #include "definitions/lead_tables.h"
 #include "model/validate.h"
 
-/* what is refused before the row is written; the last is the model's own row */
+/* checks before the row is written; the last argument is the model's own row */
 extern void ls_category_check_new(const LsModelRow *model, const char *category);
 extern void ls_category_check_rename(const LsModelRow *model, const char *from, const char *to);
 extern void ls_category_check_removal(const char *model, const char *category);

@@ -1,23 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * definition_hooks.c
- *		What PostgreSQL would allow, or refuse in words that help nobody.
+ *		Statements on definitions that PostgreSQL would allow, or refuse with an
+ *		unhelpful message.
  *
  * INSERT ... ON CONFLICT into one of the views of definition_view.c is refused by the
- * planner for the lack of an index, or not at all where it names none.  It is looked
- * for where statements are planned: views over these views, rules and bodies of
- * functions have been expanded by then.
+ * planner because there is no index, or not at all where it names none.  The planner
+ * hook looks for it, as views over these views, rules and bodies of functions have been
+ * expanded by then.
  *
- * LOCK TABLE on a view asks for the right to delete from it, which everybody has
- * here.  A lock would not reach the base table, nor stop writers of events, but it
- * would stop the others who look at their rules or change them.  It is refused on
- * the view itself and on views over it, whose locks PostgreSQL hands down.
+ * LOCK TABLE on a view asks for the privilege to delete from it, which PUBLIC has here.
+ * The lock would not reach the base table, nor stop writers of events, but it would
+ * block other sessions that read or change their rules.  It is refused on the view
+ * itself and on views over it, as PostgreSQL locks the views below a view.
  *
- * What rules give that the transaction has changed is counted before a statement that
- * looks at it: that is where it is planned, too, as its snapshot is taken after that.
+ * Rules that the transaction has changed are backfilled before a statement that reads
+ * scores.  The planner hook is the place for this, as the statement's snapshot is taken
+ * afterwards.
  *
- * The hooks are there as soon as the library is loaded, which is at once where it is
- * preloaded.
+ * The hooks are installed when the library is loaded.
  *
  *-------------------------------------------------------------------------
  */
@@ -46,7 +47,7 @@ static ProcessUtility_hook_type previous_utility = NULL;
 
 /* ---------- ON CONFLICT ---------- */
 
-/* refuse_on_conflict looks at a statement and at those that WITH holds. */
+/* refuse_on_conflict looks at a statement and at those of its WITH clause. */
 static void
 refuse_on_conflict(const Query *query)
 {
@@ -72,9 +73,12 @@ refuse_on_conflict(const Query *query)
 	}
 }
 
-/* ---------- scores that are to be counted ---------- */
+/* ---------- scores whose rules are to be backfilled ---------- */
 
-/* is_asking_function tells whether a function may look at scores: any of users does. */
+/*
+ * is_asking_function tells whether a function may read scores: a function of a user
+ * always may.
+ */
 static bool
 is_asking_function(Oid function, void *context)
 {
@@ -83,8 +87,8 @@ is_asking_function(Oid function, void *context)
 }
 
 /*
- * asks tells whether a statement may look at scores, views over them and what it calls
- * included.  One that reads or writes definitions does not.
+ * asks tells whether a statement may read scores, also by way of views and functions.
+ * One that reads or writes definitions does not.
  */
 static bool
 asks(Node *node, void *context)
@@ -119,7 +123,7 @@ plan(LS_PLANNER_PARAMETERS)
 
 static bool refuse_lock_walker(Node *node, List *seen);
 
-/* refuse_lock looks at a view that is to be locked, and at those that it reads. */
+/* refuse_lock looks at a view that is to be locked, and at the views below it. */
 static void
 refuse_lock(Oid relation, List *seen)
 {
@@ -162,7 +166,7 @@ refuse_lock_walker(Node *node, List *seen)
 
 /*
  * runs_under_own_snapshot tells whether a command runs a statement under the snapshot
- * that was taken for the command, before the statement is planned.
+ * taken for the command, before the statement is planned.
  */
 static bool
 runs_under_own_snapshot(const Node *stmt)
@@ -198,7 +202,7 @@ utility(PlannedStmt *planned, const char *text, bool read_only, ProcessUtilityCo
 		PopActiveSnapshot();
 }
 
-/* ls_definitions_define has statements looked at. */
+/* ls_definitions_define installs the hooks. */
 void
 ls_definitions_define(void)
 {

@@ -3,24 +3,24 @@
  * definition_view.c
  *		Definitions as users see and write them.
  *
- * What models, rules, stages ... are is in base tables, which nobody writes but
- * this module and, with INSERT and COPY, a restore.  Users have a view of each,
- * over a function that gives the rows of the models that the caller manages, or
- * whose scores the caller may read.  Such a view is not updatable by itself, and a
- * lock on it does not reach the base table, which writers of events read.
+ * Models, rules, stages and so on are in base tables, which only this module writes
+ * and, with INSERT and COPY, a restore.  Users have a view of each, over a function
+ * that gives the rows of the models that the caller manages, or whose scores the caller
+ * may read.  Such a view is not automatically updatable, and a lock on it does not
+ * reach the base table, which writers of events read.
  *
  * A statement that writes to a view goes through three triggers:
  *
  * 1. before an UPDATE or DELETE, the definitions of the caller's own models are
  *    locked.  Only then is the view scanned, and it shows the newest rows: of two
  *    sessions that change the same rule, the second sees what the first wrote.
- * 2. INSTEAD OF each row, what has no meaning is refused, and the base row
+ * 2. INSTEAD OF each row, a row without meaning is refused, and the base row is
  *    written.  INSERT locks the definitions of the row's model here.
- * 3. after the statement, each model concerned gets a new version, and new rules
- *    are counted, once.
+ * 3. after the statement, each model concerned gets a new version, and new rules are
+ *    backfilled, once.
  *
- * A trigger of a view has no transition tables, hence the list of models that
- * the rows of a statement have changed.
+ * A trigger of a view has no transition tables, hence the list of models of which the
+ * statement has changed rows.
  *
  *-------------------------------------------------------------------------
  */
@@ -76,10 +76,10 @@ PG_FUNCTION_INFO_V1(ls_rule_period);
 typedef struct Kind
 {
 	const char *table;
-	int			nkey;			/* its first columns are the primary key */
-	int			writes;			/* what users may do */
-	const char *hint;			/* what to do instead of the rest */
-	const char *sequence;		/* numbers its first column; NULL: none */
+	int			nkey;			/* the primary key is the first nkey columns */
+	int			writes;			/* commands that users may run */
+	const char *hint;			/* what to do instead of other commands */
+	const char *sequence;		/* for the first column; NULL: none */
 	HeapTuple	(*check) (const LsDefinition *row);
 	void		(*written) (const LsDefinition *row);	/* may be NULL */
 	void		(*changed) (const char *model); /* once per statement; may be NULL */
@@ -106,7 +106,7 @@ static const Kind kinds[] = {
 	"lead_action_action_id_seq", ls_validate_action, NULL, ls_model_change_record, NULL},
 };
 
-/* A model of which the rows of a statement have changed something */
+/* A model of which a statement has changed rows */
 typedef struct Changed
 {
 	SubTransactionId subid;
@@ -119,7 +119,7 @@ typedef struct Changed
 
 static LsTransactionList changes;	/* of Changed */
 
-/* ---------- to be read ---------- */
+/* ---------- reading ---------- */
 
 /* What is known of a model, for the rows of one scan */
 typedef struct Seen
@@ -148,9 +148,10 @@ row_is_visible(List **seen, const char *name)
 }
 
 /*
- * reading_snapshot is what rows are read with: the statement's snapshot, but where
- * this transaction has locked definitions, which nobody else changes then.  Those
- * that it waited for are newer than the snapshot of the statement that did so.
+ * reading_snapshot is the snapshot that rows are read with: the statement's, or the
+ * latest where this transaction has locked definitions.  Other sessions do not change
+ * those then, but what they committed while the lock was waited for is newer than the
+ * statement's snapshot.
  */
 static Snapshot
 reading_snapshot(void)
@@ -161,7 +162,7 @@ reading_snapshot(void)
 
 	if (IsolationUsesXactSnapshot() || !ls_lock_definitions_held())
 		return RegisterSnapshot(snapshot);
-	/* what the statement itself has written is not seen by it */
+	/* not what the statement itself has written */
 	latest = RegisterSnapshot(GetLatestSnapshot());
 	latest->curcid = command;
 	return latest;
@@ -186,8 +187,8 @@ shown(Relation rel, HeapTuple tuple, const char *name)
 }
 
 /*
- * ls_definition_rows gives the rows of a base table that the caller may see.  It
- * finds the table from its result type, the table's row.
+ * ls_definition_rows gives the rows of a base table that the caller may see.  Its
+ * result type, the table's row type, tells which table.
  */
 Datum
 ls_definition_rows(PG_FUNCTION_ARGS)
@@ -231,7 +232,7 @@ ls_definition_rows(PG_FUNCTION_ARGS)
 
 #define ALL_CHANGES	(LS_FIRED_INSERT | LS_FIRED_UPDATE | LS_FIRED_DELETE)
 
-/* begin_trigger finds out to what a trigger belongs. */
+/* begin_trigger finds the table that a trigger belongs to. */
 static const Kind *
 begin_trigger(FunctionCallInfo fcinfo, TriggerEvent when, int commands,
 			  TriggerData **td)
@@ -249,8 +250,8 @@ begin_trigger(FunctionCallInfo fcinfo, TriggerEvent when, int commands,
 }
 
 /*
- * ls_enter_definitions is leadscore_internal.enter_definitions(), before a
- * statement that updates or deletes.
+ * ls_enter_definitions is leadscore_internal.enter_definitions(), the trigger before an
+ * UPDATE or DELETE.
  */
 Datum
 ls_enter_definitions(PG_FUNCTION_ARGS)
@@ -266,8 +267,8 @@ ls_enter_definitions(PG_FUNCTION_ARGS)
 /* ---------- a row ---------- */
 
 /*
- * convert gives a row its columns in another order, by their names.  What the
- * other has not is as in base, or NULL.
+ * convert gives a row with the columns of another row type, matched by name.  Columns
+ * that it lacks come from base, or are NULL.
  */
 static HeapTuple
 convert(HeapTuple tuple, TupleDesc from, TupleDesc to, HeapTuple base)
@@ -291,7 +292,7 @@ convert(HeapTuple tuple, TupleDesc from, TupleDesc to, HeapTuple base)
 	return heap_form_tuple(to, values, nulls);
 }
 
-/* refuse says what else to do. */
+/* refuse raises the error for a command that a view does not allow, with a hint. */
 static void
 refuse(const Kind *kind, const TriggerData *td)
 {
@@ -314,7 +315,7 @@ model_of(HeapTuple tuple, TupleDesc desc)
 	return isnull ? NULL : TextDatumGetCString(model);
 }
 
-/* changed_model finds or makes what is recorded of a model. */
+/* changed_model finds or adds the entry of a model in the list of changes. */
 static Changed *
 changed_model(const Kind *kind, const char *model)
 {
@@ -334,7 +335,7 @@ changed_model(const Kind *kind, const char *model)
 	return change;
 }
 
-/* record_change has the model of a row looked at when the statement is done. */
+/* record_change adds the model of a row to the list of changes. */
 static void
 record_change(const Kind *kind, const LsDefinition *row)
 {
@@ -358,7 +359,10 @@ record_change(const Kind *kind, const LsDefinition *row)
 	MemoryContextSwitchTo(old);
 }
 
-/* refuse_snapshot says that a model is not what the transaction's snapshot shows. */
+/*
+ * refuse_snapshot raises the error that a model is not what the transaction's snapshot
+ * shows.
+ */
 static void
 refuse_snapshot(const char *name)
 {
@@ -368,7 +372,10 @@ refuse_snapshot(const char *name)
 			 errhint(LS_RETRY_HINT)));
 }
 
-/* ls_definition_check_snapshot refuses to change what the transaction's snapshot does not show. */
+/*
+ * ls_definition_check_snapshot refuses to change a row that the transaction's snapshot
+ * does not show.
+ */
 void
 ls_definition_check_snapshot(const char *name)
 {
@@ -385,10 +392,10 @@ ls_definition_check_snapshot(const char *name)
 }
 
 /*
- * find_row looks for the row of the base table that is to be changed.  False where
- * it is gone or this very command has changed it: it was joined to several rows.  One
- * that was changed since the transaction began is not overwritten: what it names may
- * have been renamed.
+ * find_row looks for the row of the base table that is to be changed.  False where it
+ * is gone, or the same command has changed it, as where it is joined to several rows.
+ * A row that was changed since the transaction began is refused: names in it may have
+ * been changed.
  */
 static bool
 find_row(LsHeapWriter *rows, HeapTuple old, CommandId command)
@@ -421,7 +428,7 @@ put_row(LsHeapWriter *rows, HeapTuple tuple)
 	ExecStoreVirtualTuple(rows->written);
 }
 
-/* number_row gives a new row its number, whatever it came with. */
+/* number_row gives a new row its number, overriding a given one. */
 static HeapTuple
 number_row(const Kind *kind, HeapTuple tuple, TupleDesc desc)
 {
@@ -436,8 +443,8 @@ number_row(const Kind *kind, HeapTuple tuple, TupleDesc desc)
 }
 
 /*
- * read_rows makes of what a trigger is given rows of the base table.  False where
- * there is nothing to be done.
+ * read_rows converts the rows that a trigger is given into rows of the base table.
+ * False where there is nothing to do.
  */
 static bool
 read_rows(const TriggerData *td, const Kind *kind, LsHeapWriter *rows, LsDefinition *row)
@@ -487,8 +494,8 @@ write_row(const Kind *kind, LsDefinition *row, LsHeapWriter *rows)
 }
 
 /*
- * ls_write_definition is leadscore_internal.write_definition(), instead of each
- * row that a statement writes to a view.
+ * ls_write_definition is leadscore_internal.write_definition(), the INSTEAD OF trigger
+ * of the views.
  */
 Datum
 ls_write_definition(PG_FUNCTION_ARGS)
@@ -523,8 +530,8 @@ ls_write_definition(PG_FUNCTION_ARGS)
 /* ---------- a statement ---------- */
 
 /*
- * ls_leave_definitions is leadscore_internal.leave_definitions(), after each
- * statement that writes to a view.
+ * ls_leave_definitions is leadscore_internal.leave_definitions(), the trigger after
+ * each statement that writes to a view.
  */
 Datum
 ls_leave_definitions(PG_FUNCTION_ARGS)
@@ -579,8 +586,8 @@ interval_argument(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * ls_rule_period is leadscore_internal.rule_period(), for the view: how long the
- * periods of a rule with such columns are.
+ * ls_rule_period is leadscore_internal.rule_period(), for the view: the length of a
+ * rule's periods, computed from its columns.
  */
 Datum
 ls_rule_period(PG_FUNCTION_ARGS)

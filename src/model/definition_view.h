@@ -14,7 +14,7 @@
 extern bool ls_definition_is_view(Oid relation);
 extern void ls_definition_check_snapshot(const char *name);
 
-/* of definition_hooks.c */
+/* in definition_hooks.c */
 extern void ls_definitions_define(void);
 
 #endif							/* LEADSCORE_DEFINITION_VIEW_H */

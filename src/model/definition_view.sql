@@ -1,5 +1,5 @@
--- Definitions as users see and write them: views over functions that give the
--- rows of the models that the caller manages, or whose scores he may read.  See
+-- Definitions as users see and write them: views over functions that give the rows of
+-- the models that the caller manages, or whose scores the caller may read.  See
 -- definition_view.c.
 
 CREATE FUNCTION leadscore_internal.lead_model_rows() RETURNS SETOF leadscore_internal.lead_model

@@ -1,14 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * extension_schema.c
- *		What others may not put into the extension's schemas.
+ *		What other roles may not create in the extension's schemas.
  *
- * The owner of the database may create in schema leadscore, where a dump has the
- * tables of models.  A function, operator or type there could be taken for one of
- * the extension's by all that call those, so it is refused, however it gets there;
- * tables and views are refused where they could be taken for those of another role's
- * model.  The extension's own scripts, and others', are run by
- * those who may do anything.
+ * The owner of the database may create in schema leadscore, where a dump has the tables
+ * of models.  A function, operator or type there could be mistaken for one of the
+ * extension's, so it is refused, however it gets there.  Tables and views are refused
+ * where they could be mistaken for those of another role's model.  Scripts of
+ * extensions, leadscore's included, run as superuser and are not checked.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +26,7 @@
 PG_FUNCTION_INFO_V1(ls_own_schemas);
 PG_FUNCTION_INFO_V1(ls_own_tables);
 
-/* is_privileged tells whether a command is left alone, as its session may do anything. */
+/* is_privileged tells whether a command is not checked, as its session is a superuser's. */
 static bool
 is_privileged(FunctionCallInfo fcinfo)
 {
@@ -36,11 +35,14 @@ is_privileged(FunctionCallInfo fcinfo)
 		ls_rights_may_manage_all();
 }
 
-/* ls_own_schemas is leadscore_internal.own_schemas(), after a command. */
+/* ls_own_schemas is leadscore_internal.own_schemas(), an event trigger after a command. */
 Datum
 ls_own_schemas(PG_FUNCTION_ARGS)
 {
-	/* the multirange type of a range may be in another schema, which no command tells */
+	/*
+	 * the multirange type of a range type may be in another schema, which the command
+	 * does not report
+	 */
 	static const char sql[] =
 		"SELECT c.object_type, c.object_identity FROM pg_catalog.pg_event_trigger_ddl_commands() c"
 		" WHERE c.schema_name = ANY (ARRAY['" LEADSCORE_SCHEMA "', '" LEADSCORE_INTERNAL "'])"
@@ -63,7 +65,7 @@ ls_own_schemas(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-/* ls_own_tables is leadscore_internal.own_tables(), after a command. */
+/* ls_own_tables is leadscore_internal.own_tables(), an event trigger after a command. */
 Datum
 ls_own_tables(PG_FUNCTION_ARGS)
 {

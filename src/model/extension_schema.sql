@@ -1,5 +1,5 @@
--- Who owns the database restores tables of models in schema leadscore, and may put
--- nothing there that could be taken for one of the extension's functions.
+-- The owner of the database restores tables of models in schema leadscore, and may not
+-- create there what could be mistaken for one of the extension's functions.
 
 CREATE FUNCTION leadscore_internal.own_schemas() RETURNS event_trigger
 	LANGUAGE c

@@ -1,19 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * key_change.c
- *		Other columns for contacts and events, and types that keys cannot do without.
+ *		Other columns for contacts and events.
  *
- * A column gets another type online by a second one that is filled beside it, and
- * takes its name in the end.  Models follow the old column, which is renamed.  So
- * they are told of the new one:
+ * The type of a column is changed online with a second column, which is filled beside
+ * it and renamed to its name in the end.  Models follow the old column, which is
+ * renamed.  So the DBA points them at the new one:
  *
  *		UPDATE leadscore.lead_model SET key = 'id' ...
  *		UPDATE leadscore.lead_source SET contact = 'guest' ...
  *
- * Both columns are compared under locks that keep writers of the tables away.  The
- * key must have the same values: then the scores, and all else that is kept of a
- * contact, go on under keys of the new type, and nothing is counted.  A source
- * may have others, and the model is recomputed then.
+ * Both columns are compared under locks that keep writers of the tables away.  The key
+ * must have the same values: then the scores, and everything else stored for a contact,
+ * stay valid under keys of the new type, and nothing is recomputed.  Columns of a
+ * source may have other values; then the model is recomputed.
  *
  *-------------------------------------------------------------------------
  */
@@ -62,8 +62,8 @@ qualified_operator(Oid operator)
 }
 
 /*
- * equality gives the operator that compares values of two types: the one that a
- * type's index has, or that of pg_catalog.  NULL: they are compared as text.
+ * equality gives the operator that compares values of two types: that of the default
+ * btree operator family, or that of pg_catalog.  NULL: they are compared as text.
  */
 static char *
 equality(Oid left, Oid right)
@@ -115,15 +115,18 @@ other_values(Oid relation, const char *was, const char *is)
 					operator ? collation_of(relation, is_attno) : "", a, b);
 }
 
-/* What rows of two columns are like */
+/* How rows differ in two columns */
 typedef struct Compared
 {
 	int64		others;			/* rows whose values differ */
-	char	   *was;			/* values of one of them, NULL for null */
+	char	   *was;			/* a value of one of them; NULL for null */
 	char	   *is;
 } Compared;
 
-/* compare runs a query that gives that, as the owner of a model, on the newest rows. */
+/*
+ * compare runs a query that returns Compared, as the owner of a model, on the newest
+ * rows.
+ */
 static void
 compare(const LsModelRow *model, Oid relation, const char *sql, Compared *compared)
 {
@@ -154,14 +157,14 @@ compare(const LsModelRow *model, Oid relation, const char *sql, Compared *compar
 
 /* ---------- the key of contacts ---------- */
 
-/* shown writes a value for a message. */
+/* shown formats a value for a message. */
 static char *
 shown(const char *value)
 {
 	return value ? psprintf("\"%s\"", value) : "null";
 }
 
-/* check_same refuses a key that has other values than the one before. */
+/* check_same refuses a key column that has other values than the old one. */
 static void
 check_same(const LsModelRow *model, const char *key)
 {
@@ -191,8 +194,8 @@ check_same(const LsModelRow *model, const char *key)
 }
 
 /*
- * ls_key_check looks at a column that is to identify the contacts of a model from
- * now on, and locks what will be changed for it.
+ * ls_key_check checks a column that is to be the key of a model, and locks what is
+ * changed for it.
  */
 void
 ls_key_check(const LsModelRow *model, const char *key)
@@ -214,7 +217,7 @@ ls_key_check(const LsModelRow *model, const char *key)
 	check_same(model, key);
 }
 
-/* let_go takes sources from a model whose contacts do not fit its key any more. */
+/* let_go detaches sources whose contacts do not fit the new key of a model. */
 static void
 let_go(const LsModelRow *model)
 {
@@ -241,8 +244,8 @@ let_go(const LsModelRow *model)
 }
 
 /*
- * turn_keys has the tables of a model have keys of another type.  A job that goes
- * through contacts in the order of the old one begins again.
+ * turn_keys changes the type of the keys in a model's tables.  A job that goes through
+ * contacts in the order of the old type restarts.
  */
 static void
 turn_keys(const LsModelRow *model, Oid type, Oid was, Oid collation)
@@ -257,8 +260,8 @@ turn_keys(const LsModelRow *model, Oid type, Oid was, Oid collation)
 }
 
 /*
- * ls_key_written does what follows when another column has been written for the
- * key of a model.  Nothing is counted.
+ * ls_key_written changes the model's tables after another column was written for its
+ * key.  Nothing is recomputed.
  */
 void
 ls_key_written(const char *name)
@@ -299,7 +302,7 @@ same(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* refuse_attached refuses changes of what attach() was told but for columns. */
+/* refuse_attached refuses to change what attach() was told, columns excepted. */
 static void
 refuse_attached(const LsDefinition *change, const LsSourceRow *source)
 {
@@ -316,7 +319,7 @@ refuse_attached(const LsDefinition *change, const LsSourceRow *source)
 					 errhint("Detach the source with leadscore.detach(), and attach it again with leadscore.attach().")));
 }
 
-/* source_of gives the row of a source as it is to be. */
+/* source_of reads the new row of a source. */
 static LsSourceRow *
 source_of(const LsDefinition *change, LsSourceRow *was)
 {
@@ -342,7 +345,7 @@ source_of(const LsDefinition *change, LsSourceRow *was)
 	return source;
 }
 
-/* find_source gives the row of a source. */
+/* find_source reads the stored row of a source. */
 static LsSourceRow *
 find_source(const char *model, const char *name)
 {
@@ -357,7 +360,7 @@ find_source(const char *model, const char *name)
 	return NULL;				/* not reached */
 }
 
-/* ls_key_change_check_source looks at the columns that a source is to have from now on. */
+/* ls_key_change_check_source checks the new columns of a source. */
 HeapTuple
 ls_key_change_check_source(const LsDefinition *change)
 {
@@ -380,7 +383,7 @@ ls_key_change_check_source(const LsDefinition *change)
 	return change->new;
 }
 
-/* differs tells whether two columns of a source have other values in any row. */
+/* differs tells whether two columns of a source have different values in any row. */
 static bool
 differs(const LsModelRow *model, Oid relation, const char *was, const char *is)
 {
@@ -397,7 +400,7 @@ differs(const LsModelRow *model, Oid relation, const char *was, const char *is)
 	return compared.others > 0;
 }
 
-/* time_differs does so for times, which are read in a zone where the type has none. */
+/* time_differs is differs() for times: another type may mean another time zone. */
 static bool
 time_differs(const LsModelRow *model, Oid relation, const char *was, const char *is)
 {
@@ -407,7 +410,7 @@ time_differs(const LsModelRow *model, Oid relation, const char *was, const char 
 		 differs(model, relation, was, is));
 }
 
-/* tell_visitors has the model of the visitors read the same columns. */
+/* tell_visitors writes the columns of a source to the model of the visitors. */
 static void
 tell_visitors(const LsSourceRow *source)
 {
@@ -427,8 +430,8 @@ tell_visitors(const LsSourceRow *source)
 }
 
 /*
- * ls_key_change_source_written does what follows when other columns have been written for a
- * source: the model is recomputed unless they have the same values.
+ * ls_key_change_source_written has the model recomputed after other columns have been
+ * written for a source, unless they have the same values.
  */
 void
 ls_key_change_source_written(const LsDefinition *change)
@@ -452,5 +455,3 @@ ls_key_change_source_written(const LsDefinition *change)
 		differs(model, relation, visitor, source->visitor))
 		ls_job_run_rescore(model->model, source->source);
 }
-
-/* ---------- what keys cannot do without ---------- */

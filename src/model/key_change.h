@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * key_change.h
- *		Other columns for contacts and events, and types that keys cannot do without.
+ *		Other columns for contacts and events.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,14 +15,12 @@
 #include "definitions/lead_tables.h"
 #include "model/validate.h"
 
-/* another column of the contact table identifies the contacts of a model */
+/* another column of the contact table is the key of a model */
 extern void ls_key_check(const LsModelRow *model, const char *key);
 extern void ls_key_written(const char *model);
 
 /* a source has its contacts, times or events in another column */
 extern HeapTuple ls_key_change_check_source(const LsDefinition *row);
 extern void ls_key_change_source_written(const LsDefinition *row);
-
-/* refuses to drop what the contacts of a model are identified by */
 
 #endif							/* LEADSCORE_KEY_CHANGE_H */

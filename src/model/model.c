@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * model.c
- *		Models: made over contact tables, and dropped.
+ *		Models: created over contact tables, and dropped.
  *
- * What is asked for is looked at here; model_tables.c makes the tables.
+ * Arguments are checked here; model_tables.c creates the tables.
  *
  *-------------------------------------------------------------------------
  */
@@ -53,7 +53,7 @@ PG_FUNCTION_INFO_V1(ls_create_model);
 PG_FUNCTION_INFO_V1(ls_drop_model_sql);
 PG_FUNCTION_INFO_V1(ls_detach_all);
 
-/* ---------- what is asked for ---------- */
+/* ---------- arguments ---------- */
 
 /* read_categories reads the names of categories, in their order. */
 static void
@@ -88,7 +88,7 @@ read_categories(ArrayType *array, LsModelTables *new)
 	}
 }
 
-/* check_name makes sure that a model's name, and those made of it, are free. */
+/* check_name checks that a model's name, and the names derived from it, are free. */
 static void
 check_name(const char *model)
 {
@@ -105,7 +105,7 @@ check_name(const char *model)
 	ls_tables_check_free(model);
 }
 
-/* check_owner lets only the owner of the contact table make a model over it. */
+/* check_owner refuses callers that do not own the contact table. */
 static Oid
 check_owner(Oid contacts)
 {
@@ -153,7 +153,10 @@ primary_key_column(Relation rel)
 	return get_attname(RelationGetRelid(rel), attno, false);
 }
 
-/* ls_model_check_key finds out the key's type and refuses keys that do not identify. */
+/*
+ * ls_model_check_key gives the key's type and refuses a column that does not identify
+ * contacts.
+ */
 void
 ls_model_check_key(Relation rel, LsModelTables *new)
 {
@@ -195,11 +198,11 @@ ls_model_check_key(Relation rel, LsModelTables *new)
 					 quote_identifier(new->row.key))));
 }
 
-/* delete_rows deletes all that base tables hold about a model. */
+/* delete_rows deletes the rows of a model in all base tables. */
 static void
 delete_rows(const char *model)
 {
-	/* the model first: what the others' triggers protect is gone with it */
+	/* the model first: then the triggers of the other tables protect nothing */
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
 		"lead_rule_error", "lead_action", "lead_day", "lead_worker_error", "lead_job_range", "lead_job",
@@ -212,7 +215,7 @@ delete_rows(const char *model)
 									  " WHERE model = $1", tables[i]), &args);
 }
 
-/* write_rows writes what the catalog holds about a new model. */
+/* write_rows inserts the rows of a new model into the base tables. */
 static void
 write_rows(const LsModelTables *new)
 {
@@ -243,8 +246,8 @@ write_rows(const LsModelTables *new)
 }
 
 /*
- * ls_create_model is leadscore.create_model(): a model over a contact
- * table, with a row for every contact that there is.
+ * ls_create_model is leadscore.create_model(): it creates a model over a contact table,
+ * with a score row for each contact.
  */
 Datum
 ls_create_model(PG_FUNCTION_ARGS)
@@ -266,7 +269,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("create_model()");
 	read_categories(PG_GETARG_ARRAYTYPE_P(3), &new);
 
-	/* asked again when it is locked, as it may have been changed until then */
+	/* checked again under the lock */
 	(void) check_owner(row->contacts);
 	check_name(row->model);
 	ls_lock_model_name(row->model);
@@ -283,7 +286,7 @@ ls_create_model(PG_FUNCTION_ARGS)
 		ls_source_check_time_column(row->contacts, row->created_at);
 	relation_close(rel, NoLock);
 
-	/* what was restored without its model */
+	/* rows that were restored without their model */
 	delete_rows(row->model);
 	ls_tables_make(&new);
 	write_rows(&new);
@@ -299,11 +302,11 @@ ls_create_model(PG_FUNCTION_ARGS)
 	PG_RETURN_OID(ls_lead_score_table(row->model, false));
 }
 
-/* ---------- an end, and changes that the contact table goes through ---------- */
+/* ---------- drop_model, and changes of the contact table ---------- */
 
 /*
- * ls_model_drop drops a model.  What others have built on its tables is not
- * dropped with it, but is an error.
+ * ls_model_drop drops a model.  Objects that other roles have created on its tables are
+ * not dropped with it, but raise an error.
  */
 void
 ls_model_drop(const LsModelRow *model)
@@ -313,9 +316,9 @@ ls_model_drop(const LsModelRow *model)
 	ListCell   *lc;
 
 	if (ls_lead_model(model->model, NULL) == NULL)
-		return;					/* gone with the model whose visitors it scored */
+		return;					/* dropped with the model whose visitors it scored */
 	ls_lock_model_name(model->model);
-	/* all at once: a writer to one table may be about to read another */
+	/* all sources at once: a writer to one table may be about to read another */
 	ls_lock_for_removal(model->model, NULL);
 	visitors = ls_lead_visitors_model(model->model);
 	if (visitors)
@@ -352,8 +355,8 @@ ls_drop_model_sql(PG_FUNCTION_ARGS)
 }
 
 /*
- * ls_models_detach drops models, visitors' with those that they are of, and leaves
- * no trigger behind that would keep the extension from being dropped.
+ * ls_models_detach drops models, with the models of their visitors, and all triggers
+ * that would keep the extension from being dropped.
  */
 void
 ls_models_detach(List *rows)
@@ -401,8 +404,8 @@ ls_detach_all(PG_FUNCTION_ARGS)
 }
 
 /*
- * ls_model_rekey turns the key of a model's tables into another type, after
- * the contact table's was.
+ * ls_model_rekey changes the type of the key in a model's tables after that of the
+ * contact table's column was changed.
  */
 void
 ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
@@ -423,9 +426,9 @@ ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 }
 
 /*
- * ls_model_new_owner hands the tables of a model to the new owner of its contact
- * table, and says so where the rules of the former owner are not run any more.
- * From now on a model that goes on is the new owner's: the former owner may lose
+ * ls_model_new_owner gives the tables of a model to the new owner of its contact table,
+ * and warns where the former owner's rules do not run any more.  A model that is not
+ * suspended counts as accepted by the new owner, as the former owner may lose
  * privileges.
  */
 void
@@ -451,7 +454,10 @@ ls_model_new_owner(const LsModelRow *model)
 		ls_model_change_record(model->model);
 	}
 	CacheInvalidateRelcacheByRelid(ls_lead_score_table(model->model, false));
-	/* the owner of between may have changed rules, so whose they were has to accept them, too */
+	/*
+	 * an owner in between may have changed rules, so the first owner has to accept
+	 * them, too
+	 */
 	if (!model->suspended && !model->switched_on && model->visitors_of == NULL)
 		ereport(WARNING,
 				(errmsg("model \"%s\" is not enabled", model->model),
@@ -476,8 +482,8 @@ new_owner(void *arg)
 }
 
 /*
- * ls_model_accept_restored has a model that was restored while the triggers of base
- * tables were disabled be its owner's, before it may get another one.
+ * ls_model_accept_restored marks a model that was restored while the triggers of base
+ * tables were disabled as accepted by its owner, before it can get another owner.
  */
 void
 ls_model_accept_restored(const LsModelRow *model)
@@ -495,10 +501,10 @@ ls_model_accept_restored(const LsModelRow *model)
 }
 
 /*
- * ls_model_settle does for a model that is complete what could not be done when it became
- * so: the score table depends on the contact table; an owner who came by REASSIGN
- * OWNED, which nobody was told of, has all tables.  Nobody is waited for.  Tables that
- * must not be given to the owner stay where they are, and the model suspended.
+ * ls_model_settle completes a model after a restore or REASSIGN OWNED, for which there
+ * is no event trigger: the score table depends on the contact table, and the new owner
+ * gets all tables.  It does not wait for locks.  Tables that must not be given to the
+ * new owner keep theirs, and the model stays suspended.
  */
 void
 ls_model_settle(const LsModelRow *model)

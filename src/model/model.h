@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * model.h
- *		Models: made over contact tables, and dropped.
+ *		Models: created over contact tables, and dropped.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,10 +3,9 @@
  * rule_advice.c
  *		Notices about rules that are allowed but probably not meant.
  *
- * An event name with a slip of the pen is the commonest mistake in a
- * definition, and nothing else would ever show it.  What the rows that are there say
- * of rules is found out by rule_sample.c, when a statement is done and for all rules
- * that it has written at once.
+ * A misspelt event name is the commonest mistake in a definition, and nothing else
+ * would ever show it.  rule_sample.c reads existing rows for all rules of a statement
+ * at once, when the statement ends.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +15,7 @@
 
 #include "rules/model_compile.h"
 
-/* source_text says what a rule reads. */
+/* source_text describes what a rule reads. */
 static char *
 source_text(const LsRuleRow *row, const LsModelRow *model)
 {
@@ -30,8 +29,8 @@ source_text(const LsRuleRow *row, const LsModelRow *model)
 }
 
 /*
- * advise_period says to what a limit applies where that is not a day: the
- * period follows from decay and time frame, which few will expect of a limit.
+ * advise_period gives a NOTICE where the period of a limit is not a day: it follows
+ * from decay and time frame, which few expect of a limit.
  */
 static void
 advise_period(const LsRuleRow *row)
@@ -55,8 +54,8 @@ advise_period(const LsRuleRow *row)
 }
 
 /*
- * advise_alone gives the notices about a rule for which no row has to be looked
- * at.  False where that was all there is to say.
+ * advise_alone gives the notices about a rule that need no rows.  False where no others
+ * are needed.
  */
 static bool
 advise_alone(const LsRuleRow *row, const LsModelRow *model)
@@ -90,7 +89,7 @@ advise_alone(const LsRuleRow *row, const LsModelRow *model)
 	return false;
 }
 
-/* advise gives the notices about a rule of which the rows have been looked at. */
+/* advise gives the notices about a rule of which rows have been looked at. */
 static void
 advise(const LsSurvey *survey, const LsModelRow *model)
 {
@@ -129,8 +128,9 @@ by_rule_id(const ListCell *a, const ListCell *b)
 }
 
 /*
- * ls_rules_advise gives notices about the rules that a statement has written, by
- * their numbers.  One whose matches stay as they were has a backfilled_version.
+ * ls_rules_advise gives notices about the rules that a statement has written, by their
+ * numbers.  Rules with a backfilled_version are skipped: their matches have not
+ * changed.
  */
 void
 ls_rules_advise(const char *name, int64 *rule_ids, int n)
@@ -162,5 +162,3 @@ ls_rules_advise(const char *name, int64 *rule_ids, int n)
 	foreach(lc, surveys)
 		advise(lfirst(lc), model);
 }
-
-/* ---------- words ---------- */

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * rule_history.c
- *		Versions of rules and models, written down as they are changed.
+ *		Versions of rules and models, recorded when they change.
  *
  * A version is valid from the instant at which its transaction made its first
  * change of a definition.  Versions of one model never go back in time, even
  * where the clock does.
  *
- * That a rule is counted, or recomputed, is no version: the current one notes
- * under which versions of what it matches it was, as profile_<model> goes by them.
+ * A backfill makes no version: the current one records the versions of matches under
+ * which the rule was backfilled, as profile_<model> refers to them.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,7 +33,7 @@
 
 PG_FUNCTION_INFO_V1(ls_record_backfilled);
 
-/* The role that changes something of a model, and when */
+/* The role that changes a definition, and when */
 typedef struct Author
 {
 	const char *model;
@@ -43,7 +43,7 @@ typedef struct Author
 
 /* ---------- when ---------- */
 
-/* transaction_instant gives one instant to all that a transaction changes. */
+/* transaction_instant gives the same instant to all changes of a transaction. */
 static TimestampTz
 transaction_instant(void)
 {
@@ -58,7 +58,7 @@ transaction_instant(void)
 	return instant;
 }
 
-/* begin finds out which role changes something, and when. */
+/* begin determines which role changes a definition, and when. */
 static void
 begin(Author *author, const char *model)
 {
@@ -101,7 +101,7 @@ same_rule(HeapTuple a, HeapTuple b, TupleDesc desc)
 	return true;
 }
 
-/* matches_same tells whether what is known of the one holds for the other. */
+/* matches_same tells whether two rows match the same events. */
 static bool
 matches_same(HeapTuple a, HeapTuple b, TupleDesc desc)
 {
@@ -113,7 +113,7 @@ matches_same(HeapTuple a, HeapTuple b, TupleDesc desc)
 	return strcmp(ls_model_rule_signature(&x), ls_model_rule_signature(&y)) == 0;
 }
 
-/* column_list writes the columns of lead_rule, each after a prefix; not those of others. */
+/* column_list lists the columns of lead_rule, each after a prefix. */
 static char *
 column_list(TupleDesc desc, const char *prefix)
 {
@@ -128,8 +128,8 @@ column_list(TupleDesc desc, const char *prefix)
 }
 
 /*
- * The versions that a rule was backfilled under are those that its history knows
- * ($1 is the rule) and those that its row has.
+ * The versions that a rule was backfilled under are those in its history ($1 is the
+ * rule) and those in its row.
  */
 #define VERSIONS(known) \
 	"(SELECT COALESCE(array_agg(DISTINCT v.version), '{}')" \
@@ -137,7 +137,7 @@ column_list(TupleDesc desc, const char *prefix)
 	" SELECT r.backfilled_version UNION ALL SELECT r.backfilling_version) AS v (version)" \
 	" WHERE v.version > 0)"
 
-/* record_versions takes over how a rule is backfilled, as nothing else has changed. */
+/* record_versions records how a rule is backfilled, where nothing else has changed. */
 static void
 record_versions(int64 rule_id)
 {
@@ -151,7 +151,7 @@ record_versions(int64 rule_id)
 						 " WHERE h.rule_id = $1 AND h.valid_to IS NULL AND r.rule_id = $1", &args);
 }
 
-/* add_version writes down what a rule is from now on; known: as it was before. */
+/* add_version adds a version of a rule; known is the rule before the change. */
 static void
 add_version(const Author *author, TupleDesc desc, int64 rule_id,
 			const char *operation, bool known)
@@ -173,7 +173,7 @@ add_version(const Author *author, TupleDesc desc, int64 rule_id,
 								  VERSIONS("'{}'::pg_catalog.int8[]")), &args);
 }
 
-/* end_version ends what a rule was until now; true if something was. */
+/* end_version ends the current version of a rule; true if there was one. */
 static bool
 end_version(const Author *author, int64 rule_id)
 {
@@ -186,9 +186,9 @@ end_version(const Author *author, int64 rule_id)
 								&args) > 0;
 }
 
-/* note_deleted records which role deleted a rule; it is in force no more. */
+/* record_deleted records which role deleted a rule, whose last version has ended. */
 static void
-note_deleted(const Author *author, TupleDesc desc, int64 rule_id)
+record_deleted(const Author *author, TupleDesc desc, int64 rule_id)
 {
 	LsSqlArguments args = {0};
 
@@ -203,7 +203,7 @@ note_deleted(const Author *author, TupleDesc desc, int64 rule_id)
 								  column_list(desc, ""), column_list(desc, "h.")), &args);
 }
 
-/* ls_rule_written writes down each version of a rule that a user writes. */
+/* ls_rule_written records each version of a rule that a user writes. */
 void
 ls_rule_written(const LsDefinition *change)
 {
@@ -216,7 +216,7 @@ ls_rule_written(const LsDefinition *change)
 		begin(&author, row.model);
 		(void) end_version(&author, row.rule_id);
 		if (change->new == NULL)
-			note_deleted(&author, change->desc, row.rule_id);
+			record_deleted(&author, change->desc, row.rule_id);
 		else if (change->old)
 			add_version(&author, change->desc, row.rule_id, "UPDATE",
 						matches_same(change->old, change->new, change->desc));
@@ -226,8 +226,9 @@ ls_rule_written(const LsDefinition *change)
 }
 
 /*
- * ls_record_backfilled is leadscore_internal.record_backfilled(), after each update of a
- * row of the base table: leadscore itself says there how a rule is backfilled.
+ * ls_record_backfilled is leadscore_internal.record_backfilled(), a trigger after each
+ * update of a row of the base table, where leadscore itself records how a rule is
+ * backfilled.
  */
 Datum
 ls_record_backfilled(PG_FUNCTION_ARGS)
@@ -246,8 +247,8 @@ ls_record_backfilled(PG_FUNCTION_ARGS)
 }
 
 /*
- * ls_rule_renamed writes down that what a rule names is named otherwise: it matches
- * what it did.
+ * ls_rule_renamed records that names in a rule have changed, while it matches the same
+ * events.
  */
 void
 ls_rule_renamed(const char *model, int64 rule_id)
@@ -263,7 +264,7 @@ ls_rule_renamed(const char *model, int64 rule_id)
 
 /* ---------- the rest of a definition ---------- */
 
-/* what decides a score beside the rules of model $1, as now */
+/* what decides a score of model $1 beside its rules, as of now */
 #define MODEL_NOW \
 	"(SELECT m.model, m.min_score, m.max_score, m.time_zone, c.names, c.weights," \
 	" c.lowest, c.highest FROM leadscore_internal.lead_model m CROSS JOIN LATERAL" \
@@ -274,10 +275,7 @@ ls_rule_renamed(const char *model, int64 rule_id)
 	" FROM leadscore_internal.lead_category d WHERE d.model = m.model) c" \
 	" WHERE m.model = $1)"
 
-/*
- * ls_rule_history_record writes down what a model says beside its rules, if that has
- * changed.
- */
+/* ls_rule_history_record records the rest of a model's definition, if that has changed. */
 void
 ls_rule_history_record(const char *model)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rule_history.h
- *		Versions of rules and models, written down as they are changed.
+ *		Versions of rules and models, recorded when they change.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,9 +10,9 @@
 
 #include "postgres.h"
 
-/* writes down what a model says beside its rules, if that has changed */
+/* records a model's definition without its rules, if that has changed */
 extern void ls_rule_history_record(const char *model);
-/* ... that what a rule names is named otherwise */
+/* records that names in a rule have changed */
 extern void ls_rule_renamed(const char *model, int64 rule_id);
 
 #endif							/* LEADSCORE_RULE_HISTORY_H */

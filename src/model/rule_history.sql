@@ -1,8 +1,8 @@
--- What decided a score, from when to when: the versions of rules, and of what
--- else goes into a score.  Rows stay; those of a dropped model go with it.
+-- What decided a score, from when to when: the versions of rules, and of the rest of
+-- the definition.  Rows stay; those of a dropped model go with it.
 
--- The first columns are those of lead_rule, in its order: what reads a row of
--- the one reads a row of the other.
+-- The first columns are those of lead_rule, in its order, so that one reader reads rows
+-- of both.
 CREATE TABLE leadscore_internal.lead_rule_history (
 	LIKE leadscore_internal.lead_rule,
 	valid_from timestamptz NOT NULL,
@@ -83,8 +83,8 @@ COMMENT ON FUNCTION leadscore_internal.record_backfilled() IS
 CREATE TRIGGER record_backfilled AFTER UPDATE ON leadscore_internal.lead_rule
 	FOR EACH ROW EXECUTE FUNCTION leadscore_internal.record_backfilled();
 
--- Scores under the rules of another day.  The functions of three arguments stay
--- what they are.
+-- Scores under the rules of another day.  The functions with three arguments stay
+-- unchanged.
 
 CREATE FUNCTION leadscore.score(model text, contact anyelement, at timestamptz, rules_as_of timestamptz)
 	RETURNS float8

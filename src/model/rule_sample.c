@@ -1,16 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * rule_sample.c
- *		What the rows that are there say of rules that were just written.
+ *		What existing rows say of rules that were just written.
  *
- * The rules of a statement are surveyed together: each table that they read is
- * planned and read once, however many rules there are and however many partitions
- * it has.  Conditions are compiled and run as they are when rows are counted, and
- * fail one by one.
+ * The rules of a statement are surveyed together: each table that they read is planned
+ * and read once, however many rules there are and however many partitions it has.
+ * Conditions are compiled and run as in a backfill, and fail one by one.
  *
- * A survey must not cost more than the counting that follows it, nor make anything
- * fail: it looks at a limited number of rows, as the model's owner, and says nothing
- * of a rule where that fails.
+ * A survey must not cost more than the backfill that follows, nor make anything fail:
+ * it reads a limited number of rows, as the model's owner, and gives no notice about a
+ * rule where that fails.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,18 +31,18 @@
 #include "base/user.h"
 #include "counting/local_rows.h"
 
-/* how many rows are looked at, but for the search of events' names */
+/* how many rows are read, unless event names are searched for */
 #define MAX_ROWS	100000
 /* how many names are compared with one that was not found */
 #define MAX_NAMES	1000
 #define BATCH		1000
 
-/* A rule that asks for the rows of a table */
+/* A rule that reads the rows of a table */
 typedef struct Asking
 {
 	LsSurvey   *survey;
 	LsExpr	   *condition;		/* NULL: always */
-	bool		seen;			/* its event, in this table */
+	bool		seen;			/* the table has its event */
 	bool		open;			/* there is something left to look for */
 } Asking;
 
@@ -80,7 +79,7 @@ by_event(const void *a, const void *b)
 	return strcmp(x, y);
 }
 
-/* ask has a table asked for a rule. */
+/* ask adds a rule to those that read a table. */
 static void
 ask(Visit *visit, LsSurvey *survey, Relation rel)
 {
@@ -101,7 +100,7 @@ ask(Visit *visit, LsSurvey *survey, Relation rel)
 		survey->failed = true;
 }
 
-/* open_rows starts to read a table as far as it is looked at. */
+/* open_rows starts to read a table, up to the limit. */
 static Portal
 open_rows(const Visit *visit, TupleDesc desc)
 {
@@ -136,7 +135,7 @@ open_rows(const Visit *visit, TupleDesc desc)
 	return portal;
 }
 
-/* show_row shows a row to a rule that has something left to look for. */
+/* show_row evaluates a row for a rule that has something left to look for. */
 static void
 show_row(Visit *visit, Asking *asking)
 {
@@ -157,7 +156,7 @@ show_row(Visit *visit, Asking *asking)
 	visit->nopen--;
 }
 
-/* first_of finds the first rule that asks for an event. */
+/* first_of finds the first rule with an event. */
 static int
 first_of(const Visit *visit, const char *event)
 {
@@ -177,7 +176,7 @@ first_of(const Visit *visit, const char *event)
 	return low;
 }
 
-/* show_to_all shows a row to all rules that ask for it. */
+/* show_to_all evaluates a row for all rules with its event. */
 static void
 show_to_all(Visit *visit)
 {
@@ -244,7 +243,7 @@ read_rows(Visit *visit, TupleDesc desc)
 	SPI_cursor_close(portal);
 }
 
-/* mark_seen notes that there is an event. */
+/* mark_seen records that an event exists. */
 static void
 mark_seen(Visit *visit, const char *event)
 {
@@ -254,9 +253,9 @@ mark_seen(Visit *visit, const char *event)
 }
 
 /*
- * find_events looks for events beyond the rows that were read: all that were
- * not seen, in one query.  They are compared bytewise, and once more by the
- * column's own operator, for which there may be an index.
+ * find_events looks for events beyond the rows that were read: all that were not seen,
+ * in one query.  They are compared bytewise, and once more by the column's own
+ * operator, for which there may be an index.
  */
 static void
 find_events(Visit *visit)
@@ -286,7 +285,7 @@ find_events(Visit *visit)
 		mark_seen(visit, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
 }
 
-/* find_names gives names of events that there are, the commonest first. */
+/* find_names gives names of existing events, the commonest first. */
 static List *
 find_names(const Visit *visit)
 {
@@ -305,7 +304,7 @@ find_names(const Visit *visit)
 	return names;
 }
 
-/* visit_names finds out of which events there is none, and which names there are. */
+/* visit_names finds which events do not exist, and which names do. */
 static void
 visit_names(Visit *visit)
 {
@@ -365,7 +364,7 @@ reads(const LsSurvey *survey, const LsSourceRow *source)
 		(row->source == NULL || strcmp(row->source, source->source) == 0);
 }
 
-/* What is surveyed, for a subtransaction */
+/* Arguments of the survey, for a subtransaction */
 typedef struct Job
 {
 	const LsModelRow *model;
@@ -419,10 +418,9 @@ survey_all(void *arg)
 }
 
 /*
- * ls_rule_sample finds out what the rows that are there say of rules, of one model.
- * What goes wrong in it goes wrong again when the rows are counted, where it is
- * recorded; only what ends the statement anyway is passed on.  False: nothing was
- * found out.
+ * ls_rule_sample surveys existing rows for rules of one model.  An error in it recurs
+ * in the backfill, where it is recorded; only an error that ends the statement anyway
+ * is rethrown.  False: the survey failed.
  */
 bool
 ls_rule_sample(const LsModelRow *model, List *surveys)

@@ -3,9 +3,9 @@
  * validate.c
  *		What happens when a DBA writes models, categories, stages and grades.
  *
- * What has no meaning is refused, row by row; when a statement is done, the models
- * concerned get a new version and have new rules backfilled.  definition_view.c calls what is
- * here, for what users write.
+ * A row without meaning is refused; at the end of a statement the models concerned get
+ * a new version and have new rules backfilled.  definition_view.c calls these functions
+ * for what users write.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,7 +40,7 @@
 
 /* ---------- for all tables ---------- */
 
-/* ls_validate_word_list writes words for a message. */
+/* ls_validate_word_list joins words for a message. */
 char *
 ls_validate_word_list(List *words)
 {
@@ -75,9 +75,9 @@ ls_validate_category(const char *model, const char *category, const char *where)
 }
 
 /*
- * ls_validate_expression has PostgreSQL read an expression over a table; what is
- * wrong with it is an error.  The table is let go, as it may have to be locked for
- * good before long, together with others.
+ * ls_validate_expression parses an expression over a table and raises an error where it
+ * is wrong.  The table is unlocked, as it may have to be locked more strongly later,
+ * together with others.
  */
 void
 ls_validate_expression(LsExprSpec *spec, Oid relation)
@@ -93,8 +93,8 @@ ls_validate_expression(LsExprSpec *spec, Oid relation)
 }
 
 /*
- * ls_validate_finite refuses infinity, NaN, and numbers so large that what they are
- * multiplied and summed up with may become infinite.
+ * ls_validate_finite refuses infinity, NaN, and numbers so large that products and sums
+ * with them may become infinite.
  */
 void
 ls_validate_finite(const char *column, double value, const char *where)
@@ -156,8 +156,8 @@ int_value(const LsCheckedRow *row, const char *column)
 }
 
 /*
- * ls_validate_owner looks for the model of a new row, and whether the caller may
- * manage it; kind and name are those of the row.
+ * ls_validate_owner finds the model of a new row, and checks that the caller may manage
+ * it; kind and name are those of the row.
  */
 LsModelRow *
 ls_validate_owner(const LsDefinition *change, LsCheckedRow *row, const char *kind,
@@ -198,7 +198,7 @@ ls_validate_owner(const LsDefinition *change, LsCheckedRow *row, const char *kin
 	return found;
 }
 
-/* ls_validate_delete makes sure that the caller manages the model of a row. */
+/* ls_validate_delete checks that the caller manages the model of a row. */
 void
 ls_validate_delete(const LsDefinition *row)
 {
@@ -212,7 +212,7 @@ ls_validate_delete(const LsDefinition *row)
 	ls_visitors_refuse(ls_lock_held_model(model, GetUserId()));
 }
 
-/* check_bound refuses what no score ever reaches, and NaN. */
+/* check_bound refuses a bound that no score ever reaches, and NaN. */
 static void
 check_bound(const LsCheckedRow *row, const char *column)
 {
@@ -226,7 +226,7 @@ check_bound(const LsCheckedRow *row, const char *column)
 		ls_validate_finite(column, value, row->where);
 }
 
-/* check_limits looks at a pair of limits, each a finite number or NULL. */
+/* check_limits checks a pair of limits, each a finite number or NULL. */
 static void
 check_limits(const LsCheckedRow *row, const char *low, const char *high)
 {
@@ -272,8 +272,8 @@ is_open(const LsStageRow *stage)
 }
 
 /*
- * check_first_stage keeps a model's lowest stage one that every contact has
- * reached, since there is always a stage.
+ * check_first_stage makes sure that every contact has reached a model's lowest stage,
+ * since there is always a stage.
  */
 static void
 check_first_stage(const char *model)
@@ -347,7 +347,7 @@ ls_validate_stage(const LsDefinition *change)
 				 errmsg("leave_below of %s must not be above its enter_at", row.where),
 				 errhint("Leave leave_below NULL for a little below enter_at.")));
 
-	/* moves within a statement can be judged only when all are done */
+	/* the order of stages is checked at the end of the statement */
 	stages = update ? NIL : ls_lead_stages(model->model, NULL);
 	if (stages && int_value(&row, "position") < ((LsStageRow *) linitial(stages))->position)
 		ereport(ERROR,
@@ -357,7 +357,10 @@ ls_validate_stage(const LsDefinition *change)
 						   ((LsStageRow *) linitial(stages))->stage,
 						   ((LsStageRow *) linitial(stages))->position)));
 
-	/* what broke since it was written must not keep its row from being changed */
+	/*
+	 * a condition that broke since it was written must not keep its row from being
+	 * changed
+	 */
 	condition = text_value(&row, "condition");
 	if (condition && (!update || text_value(&old, "condition") == NULL ||
 					  strcmp(condition, text_value(&old, "condition")) != 0))
@@ -391,7 +394,7 @@ ls_validate_grade(const LsDefinition *change)
 	return row.tuple;
 }
 
-/* next_position gives a row its place after all others, where it was given none. */
+/* next_position gives a row without a position the one after all others. */
 static void
 next_position(LsCheckedRow *row, const char *model)
 {
@@ -438,7 +441,7 @@ ls_validate_category_row(const LsDefinition *change)
 	return row.tuple;
 }
 
-/* differs tells whether a column of two rows does. */
+/* differs tells whether two rows differ in a column. */
 static bool
 differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column)
 {
@@ -453,8 +456,8 @@ differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column)
 }
 
 /*
- * is_other tells whether a row of lead_model changed, but for its version and
- * other columns, or NULL.
+ * is_other tells whether a row of lead_model changed, apart from its version and two
+ * other columns, which may be NULL.
  */
 static bool
 is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but, const char *nor)
@@ -473,7 +476,7 @@ is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but, const char *
 	return false;
 }
 
-/* refuse_made refuses changes of what create_model was told. */
+/* refuse_made refuses to change what create_model() was told. */
 static void
 refuse_made(const LsCheckedRow *old, const LsCheckedRow *new)
 {
@@ -487,14 +490,14 @@ refuse_made(const LsCheckedRow *old, const LsCheckedRow *new)
 					 errhint("Drop the model with leadscore.drop_model(), and create it again with leadscore.create_model().")));
 }
 
-/* key_changed tells whether another column is to identify the contacts. */
+/* key_changed tells whether another column is to be the key. */
 static bool
 key_changed(const LsCheckedRow *old, const LsCheckedRow *new)
 {
 	return differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, "key"));
 }
 
-/* is_for_visitors tells whether a change is of what holds for a model's visitors too. */
+/* is_for_visitors tells whether a change also concerns the model of the visitors. */
 static bool
 is_for_visitors(const LsCheckedRow *old, const LsCheckedRow *new)
 {
@@ -506,8 +509,8 @@ is_for_visitors(const LsCheckedRow *old, const LsCheckedRow *new)
 }
 
 /*
- * accept_owner has a model that is suspended go on where it is enabled by somebody who has
- * its new owner's privileges, and gives the row with that.
+ * accept_owner gives the row with the new owner as accepted, where a member of the new
+ * owner's role enables a suspended model.
  */
 static void
 accept_owner(const LsModelRow *found, const LsCheckedRow *old, LsCheckedRow *row)
@@ -533,8 +536,8 @@ set_enabled(LsCheckedRow *row, bool enabled)
 }
 
 /*
- * leave_to_model has visitors go on as the model does that they belong to, where a statement
- * without WHERE enables both.
+ * leave_to_model has visitors stay enabled or disabled as their model is, where a
+ * statement without WHERE enables both.
  */
 static void
 leave_to_model(const LsModelRow *found, LsCheckedRow *old, LsCheckedRow *row)
@@ -607,7 +610,7 @@ has_waiting(const char *model)
 void
 ls_validate_rules_changed(const char *model)
 {
-	/* written by a trigger of an event table, in the midst of a statement */
+	/* a trigger of an event table wrote them, in the midst of a statement */
 	if (has_waiting(model) && !ls_deferred_recompute_model(model))
 		(void) ls_job_run_backfill(model);
 	else
@@ -621,7 +624,7 @@ ls_validate_stage_changed(const char *model)
 	ls_model_change_record(model);
 }
 
-/* keep_days makes the table in which contacts are kept by day, if wanted. */
+/* keep_days creates daily_<model>, if daily snapshots are on. */
 static void
 keep_days(const char *model)
 {
@@ -642,7 +645,7 @@ accepted(const LsCheckedRow *row)
 										 row->desc, &isnull));
 }
 
-/* take_over gives what may still be the former owner's to the one that was accepted. */
+/* take_over gives tables that the former owner still has to the accepted one. */
 static void
 take_over(const char *model)
 {
@@ -652,8 +655,9 @@ take_over(const char *model)
 }
 
 /*
- * ls_validate_model_written sees to what a changed row of lead_model says.  A model that was
- * switched off has missed events.  What is kept by day does not concern the scores.
+ * ls_validate_model_written does what follows from a changed row of lead_model.  A
+ * model that was disabled has missed events and is recomputed.  Daily snapshots do not
+ * concern the scores.
  */
 void
 ls_validate_model_written(const LsDefinition *change)

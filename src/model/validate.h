@@ -3,10 +3,10 @@
  * validate.h
  *		What is refused when a DBA writes models, rules, stages and grades.
  *
- * validate_rule.c looks at rules, validate_action.c at actions, validate.c at the rest of
- * a definition and at what follows from a change; rule_advice.c gives notices about
- * rules that are allowed but probably not meant, with what rule_sample.c finds out of
- * the rows that are there.  definition_view.c calls them.
+ * validate_rule.c checks rules, validate_action.c actions, validate.c the rest of a
+ * definition and what follows from a change; rule_advice.c gives notices about rules
+ * that are allowed but probably not meant, with what rule_sample.c finds in existing
+ * rows.  definition_view.c calls them.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,7 +21,7 @@
 #include "definitions/lead_tables.h"
 #include "rules/expression.h"
 
-/* A row of a small table under examination; its columns go by name. */
+/* A row of a small table under examination; columns are found by name */
 typedef struct LsCheckedRow
 {
 	HeapTuple	tuple;
@@ -37,20 +37,20 @@ typedef struct LsDefinition
 	HeapTuple	new;			/* NULL: it is deleted */
 } LsDefinition;
 
-/* What the rows that are there say of a rule */
+/* What existing rows say of a rule */
 typedef struct LsSurvey
 {
 	const LsRuleRow *row;
-	bool		rows;			/* there are some at all */
-	bool		seen;			/* one has the event */
+	bool		rows;			/* there are any rows */
+	bool		seen;			/* a row has the event */
 	bool		matched;		/* one has event and condition, or there are
 								 * too many to look */
-	bool		failed;			/* its condition does, on some row */
-	List	   *names;			/* of events, where it was not seen */
+	bool		failed;			/* its condition fails on some row */
+	List	   *names;			/* of events, where its own was not seen */
 	char	   *nearest;
 } LsSurvey;
 
-/* what is refused; what is written, with defaults filled in */
+/* checks; they give the row to be written, with defaults filled in */
 extern HeapTuple ls_validate_model(const LsDefinition *row);
 extern HeapTuple ls_validate_category_row(const LsDefinition *row);
 extern HeapTuple ls_validate_rule(const LsDefinition *row);
@@ -62,12 +62,12 @@ extern HeapTuple ls_validate_action(const LsDefinition *row);
 extern void ls_validate_model_written(const LsDefinition *row);
 extern void ls_rule_written(const LsDefinition *row);
 
-/* ... and, for each model, when a statement is done */
+/* ... and, for each model, at the end of a statement */
 extern void ls_rules_advise(const char *name, int64 *rule_ids, int n);
 extern void ls_validate_rules_changed(const char *model);
 extern void ls_validate_stage_changed(const char *model);
 
-/* for the files of this room */
+/* for the validate files only */
 extern bool ls_rule_sample(const LsModelRow *model, List *surveys);
 extern LsModelRow *ls_validate_owner(const LsDefinition *change, LsCheckedRow *row,
 									 const char *kind, const char *column);

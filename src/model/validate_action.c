@@ -3,10 +3,10 @@
  * validate_action.c
  *		What is refused when a DBA writes actions.
  *
- * An action that waits for a stage or rule that does not exist, or calls a
- * function that cannot be called, would be silent for ever: it is refused when
- * it is written.  What breaks later is not: such an action tells nobody, or its
- * rows become dead letters.
+ * An action that waits for a stage or rule that does not exist, or calls a function
+ * that cannot be called, would never do anything: it is refused when it is written.
+ * What breaks later is not refused: such an action is not taken, or its rows become
+ * dead letters.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,7 +60,7 @@ list_of(const char *const *words)
 	return list;
 }
 
-/* check_name refuses a word that is not one of a list, with the nearest. */
+/* check_name refuses a word that is not in a list, and names the nearest. */
 static void
 check_name(const char *what, const char *word, List *words, const char *where)
 {
@@ -78,7 +78,7 @@ check_name(const char *what, const char *word, List *words, const char *where)
 			 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
 }
 
-/* needs makes sure that a column is given. */
+/* needs checks that a column is given. */
 static void
 needs(const Check *check, const char *column, bool given, const char *because,
 	  const char *value)
@@ -90,7 +90,7 @@ needs(const Check *check, const char *column, bool given, const char *because,
 				 because ? errdetail("Its %s is \"%s\".", because, value) : 0));
 }
 
-/* refuse makes sure that a column is not given where it would mean nothing. */
+/* refuse checks that a column without meaning here is not given. */
 static void
 refuse(const Check *check, const char *column, bool given, const char *because,
 	   const char *value)
@@ -104,9 +104,8 @@ refuse(const Check *check, const char *column, bool given, const char *because,
 }
 
 /*
- * check_length refuses a name that could be written here, but not in the longer
- * keys of lead_outbox, where that would be an error of the sessions that write
- * events.
+ * check_length refuses a name that would be too long for the keys of lead_outbox, where
+ * it would be an error of the sessions that write events.
  */
 static void
 check_length(const Check *check)
@@ -119,7 +118,7 @@ check_length(const Check *check)
 				 errdetail("This one has %zu.", strlen(check->row.name))));
 }
 
-/* check_occasion looks at what the action waits for. */
+/* check_occasion checks the event that the action waits for. */
 static void
 check_occasion(const Check *check)
 {
@@ -163,7 +162,7 @@ check_occasion(const Check *check)
 	}
 }
 
-/* check_causes looks at what it must come of. */
+/* check_causes checks the causes that it waits for. */
 static void
 check_causes(const Check *check)
 {
@@ -202,7 +201,7 @@ callable_functions(void)
 	return names;
 }
 
-/* refuse_function says that a function cannot be found, and which was meant. */
+/* refuse_function raises the error that a function cannot be found, with the nearest. */
 static void
 refuse_function(const Check *check, const char *schema, const char *name)
 {
@@ -224,7 +223,7 @@ refuse_function(const Check *check, const char *schema, const char *name)
 			 errhint("Make it with CREATE FUNCTION first.")));
 }
 
-/* check_function makes sure that the worker will be able to call a function. */
+/* check_function checks that the worker will be able to call a function. */
 static void
 check_function(const Check *check)
 {
@@ -249,7 +248,7 @@ check_function(const Check *check)
 	ls_reach_check_call(function, owner);
 }
 
-/* check_delivery looks at how it is told. */
+/* check_delivery checks how the action is delivered. */
 static void
 check_delivery(const Check *check)
 {
@@ -288,8 +287,8 @@ check_delivery(const Check *check)
 }
 
 /*
- * ls_validate_action refuses actions that could never be taken.  What broke since it
- * was written must not keep its row from being changed.
+ * ls_validate_action refuses actions that could never be taken.  What broke since an
+ * action was written must not keep its row from being changed.
  */
 HeapTuple
 ls_validate_action(const LsDefinition *change)

@@ -3,10 +3,9 @@
  * validate_rule.c
  *		What is refused when a rule is written.
  *
- * A rule that gets into lead_rule can be evaluated: whatever would make it
- * meaningless is refused here, by name and with what to do about it.  Rows of a
- * dump go into the base table and pass unseen, since an error there would lose
- * every rule of the table.
+ * A rule that is in lead_rule can be evaluated: whatever would make it meaningless is
+ * refused here, by name and with a hint.  Rows of a dump go into the base table
+ * unchecked, since an error there would lose every rule of the table.
  *
  * This is the only place that knows which column goes with which kind; the
  * rest of the code relies on it.
@@ -89,7 +88,7 @@ typedef struct RuleCheck
 	bool		dormant;		/* its source is not attached any more */
 } RuleCheck;
 
-/* ---------- the words, defaults and columns of a rule ---------- */
+/* ---------- words, defaults and columns of a rule ---------- */
 
 static bool
 is_null(const RuleCheck *check, int column)
@@ -104,7 +103,7 @@ set_value(RuleCheck *check, int column, Datum value)
 	check->nulls[column - 1] = false;
 }
 
-/* read_row reads the new row again after it was changed. */
+/* read_row reads the new row again after a change. */
 static void
 read_row(RuleCheck *check)
 {
@@ -118,7 +117,10 @@ same_text(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-/* find_word gives a word's place in its list, or says which there are. */
+/*
+ * find_word gives a word's position in its list, or raises an error that lists the
+ * words.
+ */
 static int
 find_word(const RuleCheck *check, const char *column, const char *word,
 		  const char *const *words, int nwords)
@@ -163,7 +165,7 @@ set_defaults(RuleCheck *check)
 	read_row(check);
 }
 
-/* check_identity looks for the model, whose rule it is and how it is called. */
+/* check_identity checks model, owner and name of a rule. */
 static void
 check_identity(RuleCheck *check)
 {
@@ -196,7 +198,7 @@ check_identity(RuleCheck *check)
 				 errmsg("rule_id of %s cannot be changed", check->where)));
 }
 
-/* check_words looks at kind, award and decay. */
+/* check_words checks kind, award and decay. */
 static void
 check_words(RuleCheck *check)
 {
@@ -216,7 +218,7 @@ check_words(RuleCheck *check)
 		row->at_least > 1 || check->kind == LS_ABSENCE;
 }
 
-/* is_given tells whether a column says anything that its default does not. */
+/* is_given tells whether a column differs from its default. */
 static bool
 is_given(const RuleCheck *check, int column)
 {
@@ -254,7 +256,7 @@ kinds_text(int kinds)
 	return s.data;
 }
 
-/* refuse_unawarded refuses a column that an award once has no use for. */
+/* refuse_unawarded refuses a column that has no meaning with award once. */
 static void
 refuse_unawarded(const RuleCheck *check, const char *column)
 {
@@ -302,7 +304,7 @@ check_columns(const RuleCheck *check)
 
 /* ---------- numbers and times ---------- */
 
-/* check_limit looks at a number that is NULL, or 0 and more. */
+/* check_limit refuses a number that is negative. */
 static void
 check_limit(const RuleCheck *check, const char *column, bool null, double value)
 {
@@ -368,9 +370,8 @@ usec_text(int64 usec)
 }
 
 /*
- * check_interval gives an interval's microseconds, 0 for NULL.  A number without
- * a unit is read as seconds, which hardly anybody means: short ones are told, as
- * they come.
+ * check_interval gives an interval's microseconds, 0 for NULL.  A number without a unit
+ * is read as seconds, which is hardly ever meant: a NOTICE points out short ones.
  */
 static int64
 check_interval(const RuleCheck *check, const char *column, const Interval *interval,
@@ -426,7 +427,7 @@ check_times(RuleCheck *check)
 				 errmsg("events_from of %s must be before its events_before", check->where)));
 }
 
-/* check_decay wants decay_interval and decay_keep exactly where they count. */
+/* check_decay requires decay_interval and decay_keep exactly where they count. */
 static void
 check_decay(const RuleCheck *check)
 {
@@ -474,7 +475,7 @@ long_enough_period(int64 span)
 	return LS_WEEK * ls_decay_span_periods(ls_decay_span_periods(span, LS_MAX_PERIODS), LS_WEEK);
 }
 
-/* refuse_periods says that a span has too many periods, and what to do. */
+/* refuse_periods raises the error that a span has too many periods, with a hint. */
 static void
 refuse_periods(const RuleCheck *check, int64 span, int64 period)
 {
@@ -496,7 +497,7 @@ refuse_periods(const RuleCheck *check, int64 span, int64 period)
 					 usec_text(check->decay.interval))));
 }
 
-/* check_period looks at the period of a rule, given or chosen. */
+/* check_period checks the period of a rule, given or chosen. */
 static void
 check_period(const RuleCheck *check)
 {
@@ -555,7 +556,10 @@ find_source(const RuleCheck *check, const char *name)
 	return NULL;
 }
 
-/* refuse_source says that a rule has no source, or not one there is. */
+/*
+ * refuse_source raises the error that a rule names no source, or one that does not
+ * exist.
+ */
 static void
 refuse_source(const RuleCheck *check)
 {
@@ -580,7 +584,7 @@ refuse_source(const RuleCheck *check)
 			 errhint("Set source to the one whose rows the rule counts.")));
 }
 
-/* check_source finds the rows that a rule reads. */
+/* check_source finds the source of a rule. */
 static void
 check_source(RuleCheck *check)
 {
@@ -616,7 +620,7 @@ check_source(RuleCheck *check)
 				 errhint("Use leadscore.detach('%s', '%s').", row->model, row->source)));
 }
 
-/* check_event looks for a column with the names of events. */
+/* check_event checks that the source has an event column. */
 static void
 check_event(const RuleCheck *check)
 {
@@ -657,9 +661,9 @@ compile_one(const RuleCheck *check, LsExprUse use, const char *text, const char 
 }
 
 /*
- * check_expressions compiles condition and weight.  Those of a rule that was
- * written before and broke since (a column was dropped) must not keep it from
- * being disabled, or renamed.
+ * check_expressions compiles condition and weight.  An expression that broke since the
+ * rule was written (a column was dropped) must not keep the rule from being disabled,
+ * or renamed.
  */
 static void
 check_expressions(const RuleCheck *check)
@@ -684,11 +688,11 @@ check_expressions(const RuleCheck *check)
 	compile_one(check, LS_EXPR_WEIGHT, row->weight, "weight");
 }
 
-/* ---------- all of it ---------- */
+/* ---------- a rule ---------- */
 
 /*
- * set_backfilled_version decides whether what the state holds for a rule is
- * still right; if not it is backfilled at the end of the statement.
+ * set_backfilled_version decides whether what the states hold for a rule is still
+ * right; if not, the rule is backfilled at the end of the statement.
  */
 static void
 set_backfilled_version(RuleCheck *check)
@@ -710,7 +714,10 @@ set_backfilled_version(RuleCheck *check)
 	check->values[LS_RULE_BACKFILLING_VERSION - 1] = Int64GetDatum(old->backfilling_version);
 }
 
-/* ls_validate_rule fills in the defaults of a rule and refuses one that could not be evaluated. */
+/*
+ * ls_validate_rule fills in the defaults of a rule and refuses one that could not be
+ * evaluated.
+ */
 HeapTuple
 ls_validate_rule(const LsDefinition *change)
 {

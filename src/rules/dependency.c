@@ -3,18 +3,19 @@
  * dependency.c
  *		What each part of a model depends on, and which parts an object concerns.
  *
- * The list of a model has for each rule and each condition of a stage what running
- * it leads to (reachable_code.c), as its compilation has found it.  It is kept per session
- * under the version of the model's definition: a command that changes what a part
- * means gives the model a new version, whoever runs it, so a list of the newest
- * version is right for as long as it is the newest.  A command is looked up in the
- * list from before it, as what was dropped is in no list that is made after it.
+ * The list of a model has for each rule and each condition of a stage the objects
+ * that it reaches (reachable_code.c), as found when it was compiled.  Each session
+ * caches it under the version of the model's definition: a command that changes what
+ * a part means gives the model a new version, in every session, so a list of the
+ * newest version is right for as long as that is the newest.  The objects of a
+ * command are looked up in the list made before it, as a dropped object is in no list
+ * made after it.
  *
  * To make a list every rule is compiled.  Most commands need none: an object can be
- * used by a rule only if the rule's text names it, or names something that PostgreSQL
- * has down in pg_depend as using it, or an SQL function whose body is text and names
- * it.  Only where it is used by something that takes part without being named (a
- * type, a cast, a domain's constraint, an index) is the list made.
+ * used by a rule only if the rule's text names it, or names something that uses it
+ * according to pg_depend, or an SQL function whose body is text and names it.  Only
+ * where it is used by something that takes part without being named (a type, a cast,
+ * a domain's constraint, an index) is the list made.
  *
  *-------------------------------------------------------------------------
  */
@@ -80,7 +81,7 @@ add_part(LsDependencies *list, const LsExpr *one, const LsExpr *other, bool brok
 	return part;
 }
 
-/* take copies what a compiled model knows. */
+/* take copies what a compiled model depends on. */
 static LsDependencies *
 take(const LsModel *model)
 {
@@ -115,7 +116,7 @@ take(const LsModel *model)
 	return list;
 }
 
-/* A list being made under guard */
+/* A list being made in a subtransaction */
 typedef struct Make
 {
 	const char *name;
@@ -155,7 +156,7 @@ ls_dependencies_forget(const char *model)
 }
 
 /*
- * ls_dependencies gives the list of a model, which is made if asked to where there
+ * ls_dependencies gives the list of a model, which is made if make is true and there
  * is none; NULL where there is none, or the model cannot be compiled.
  */
 LsDependencies *
@@ -181,7 +182,7 @@ ls_dependencies(const LsModelRow *row, bool make)
 	return error ? NULL : arg.list;
 }
 
-/* ls_dependencies_rule gives what a rule depends on; NULL: it is not known. */
+/* ls_dependencies_rule gives what a rule depends on; NULL: not known. */
 LsDependent *
 ls_dependencies_rule(const LsDependencies *list, int64 rule_id)
 {
@@ -323,8 +324,8 @@ is_word(unsigned char c)
 }
 
 /*
- * has_word tells whether an identifier may be in a text, quoted or not.  It may say
- * so where it is not, as within a literal: what is found is looked at by PostgreSQL.
+ * has_word tells whether an identifier may be in a text, quoted or not.  A false
+ * positive, as within a literal, is ruled out by PostgreSQL afterwards.
  */
 static bool
 has_word(const char *text, const char *word)
@@ -352,7 +353,10 @@ names_one(const char *text, const LsObjectName *name)
 	return strstr(text, name->name) && (name->schema == NULL || has_word(text, "operator"));
 }
 
-/* ls_dependency_text_names tells whether a text may refer to an object by one of some names. */
+/*
+ * ls_dependency_text_names tells whether a text may refer to an object by one of some
+ * names.
+ */
 bool
 ls_dependency_text_names(const char *text, List *names)
 {
@@ -366,7 +370,10 @@ ls_dependency_text_names(const char *text, List *names)
 	return false;
 }
 
-/* ls_dependency_rule_names tells whether one of the texts of a rule may. */
+/*
+ * ls_dependency_rule_names tells whether one of the texts of a rule may refer to an
+ * object.
+ */
 bool
 ls_dependency_rule_names(const LsRuleRow *rule, List *names)
 {
@@ -374,7 +381,7 @@ ls_dependency_rule_names(const LsRuleRow *rule, List *names)
 		ls_dependency_text_names(rule->followed_condition, names);
 }
 
-/* ---------- who uses an object ---------- */
+/* ---------- what uses an object ---------- */
 
 static List *
 one_name(Oid schema, const NameData *name, bool is_operator)
@@ -385,8 +392,8 @@ one_name(Oid schema, const NameData *name, bool is_operator)
 }
 
 /*
- * ls_dependency_object_names gives the names by which texts refer to an object; NIL: it takes
- * part without being named, or is not there.
+ * ls_dependency_object_names gives the names by which texts refer to an object; NIL:
+ * it is used without being named, or does not exist.
  */
 List *
 ls_dependency_object_names(Oid classid, Oid objid)
@@ -429,14 +436,14 @@ typedef struct Search
 {
 	LsUsers    *users;
 	ObjectAddresses *seen;
-	List	   *fresh;			/* names that were not looked for in bodies yet */
+	List	   *fresh;			/* names that were not looked for in function bodies yet */
 } Search;
 
 static void search(Search *s, Oid classid, Oid objid);
 
 /*
  * bodies_naming gives the SQL functions of users whose body may name one of some
- * objects.  Of those whose body is text pg_depend knows nothing.
+ * objects: pg_depend has no entry for those whose body is text.
  */
 static List *
 bodies_naming(List *names)
@@ -471,7 +478,7 @@ bodies_naming(List *names)
 	return found;
 }
 
-/* search_table goes on with a table: one that feeds a model needs no name. */
+/* search_table continues with a table: one that feeds a model needs no name. */
 static void
 search_table(Search *s, Oid relid)
 {
@@ -485,7 +492,7 @@ search_table(Search *s, Oid relid)
 		search(s, TypeRelationId, get_rel_type_id(relid));
 }
 
-/* search_user goes on with one object that uses another. */
+/* search_user continues with one object that uses another. */
 static void
 search_user(Search *s, Oid classid, Oid objid)
 {
@@ -507,7 +514,7 @@ search_user(Search *s, Oid classid, Oid objid)
 		case LanguageRelationId:
 		case AccessMethodRelationId:
 		case ExtensionRelationId:
-			break;				/* no part of an expression */
+			break;				/* not a part of an expression */
 		default:
 			if (!ls_relation_part(classid, objid, &relid, &domain))
 				s->users->unnamed = true;
@@ -519,7 +526,7 @@ search_user(Search *s, Oid classid, Oid objid)
 	}
 }
 
-/* search_users goes on with what pg_depend has as using an object. */
+/* search_users continues with what uses an object according to pg_depend. */
 static void
 search_users(Search *s, Oid classid, Oid objid)
 {
@@ -555,7 +562,10 @@ search(Search *s, Oid classid, Oid objid)
 		search_users(s, classid, objid);
 }
 
-/* ls_dependency_object_users adds by what names some objects (of LsObject) may be used. */
+/*
+ * ls_dependency_object_users adds the names by which some objects (of LsObject) may
+ * be used.
+ */
 void
 ls_dependency_object_users(const List *objects, LsUsers *users)
 {
@@ -587,7 +597,7 @@ ls_dependency_object_users(const List *objects, LsUsers *users)
 
 /* ---------- before a command ---------- */
 
-/* may_use tells whether a rule or stage of a model may use what has these users. */
+/* may_use tells whether a rule or stage of a model may use objects with these users. */
 static bool
 may_use(const LsModelRow *row, const LsUsers *users)
 {
@@ -605,8 +615,8 @@ may_use(const LsModelRow *row, const LsUsers *users)
 }
 
 /*
- * ls_dependencies_prepare sees to it that there are lists of the models that may use
- * some objects (NIL: it is not known which), before these change.
+ * ls_dependencies_prepare makes the lists of the models that may use some objects
+ * (NIL: any), before these change.
  */
 void
 ls_dependencies_prepare(const List *objects)

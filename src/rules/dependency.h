@@ -21,7 +21,7 @@ typedef struct LsObjectName
 	bool		is_operator;
 } LsObjectName;
 
-/* What a command did to an object that is no table */
+/* What a command did to an object other than a table */
 typedef struct LsObject
 {
 	Oid			classid;
@@ -32,17 +32,17 @@ typedef struct LsObject
 	Oid			source;			/* of a cast */
 	Oid			target;
 	List	   *names;			/* of LsObjectName, former ones included */
-	char	   *became;			/* what is said of one that moved, or NULL */
+	char	   *became;			/* the message about one that moved, or NULL */
 } LsObject;
 
-/* What some objects are used by that has a name, or may be used without one */
+/* What uses some objects: by name, or without one */
 typedef struct LsUsers
 {
 	List	   *names;			/* of LsObjectName */
 	bool		unnamed;		/* types, casts, indexes ... use them */
 } LsUsers;
 
-/* A rule or the condition of a stage, and what it leads to */
+/* A rule or the condition of a stage, and what it reaches */
 typedef struct LsDependent
 {
 	int64		rule_id;		/* 0: a stage */

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * disclosure.c
- *		Who may be told what stands in the rows that a model reads.
+ *		Which sessions may be sent values of the rows that a model reads.
  *
- * An event is written by one role and evaluated as another, the model's owner.
- * The message of what fails then has values of the row, or of others that a
- * function has read.  It is meant for whoever manages the model, and for those
- * who may read these columns anyway; anybody else is told which rule it was, and
- * the SQLSTATE.  What is recorded is complete, and only shown to the former.
+ * An event is written by one role and evaluated as another, the model's owner.  An
+ * error message then has values of the row, or of others that a function has read.
+ * It is sent to roles that manage the model, and to those that may read these columns
+ * anyway; others get the name of the rule, and the SQLSTATE.  The recorded message is
+ * complete, and only shown to roles that manage the model.
  *
  * Messages go to the client, hence it is the session's role that counts, or the
  * one of SET ROLE; within a SECURITY DEFINER function, whose handler could catch
@@ -26,11 +26,11 @@
 
 #include "base/compat.h"
 
-/* What is to be shown: columns NULL means those of the whole table */
+/* What a message may show: columns NULL means those of the whole table */
 typedef struct Shown
 {
 	Oid			owner;			/* of the model */
-	Oid			relid;			/* InvalidOid: shown to who manages the model only */
+	Oid			relid;			/* InvalidOid: shown to roles that manage the model only */
 	const Bitmapset *columns;	/* offset by FirstLowInvalidHeapAttributeNumber */
 } Shown;
 
@@ -74,8 +74,8 @@ may_see(const Shown *shown)
 }
 
 /*
- * ls_disclosure_may_see_table tells whether the caller may be told what stands in the rows of
- * a table that a model of an owner reads.
+ * ls_disclosure_may_see_table tells whether the caller may see values of a table that
+ * a model of an owner reads.
  */
 bool
 ls_disclosure_may_see_table(Oid owner, Oid relid)
@@ -85,7 +85,7 @@ ls_disclosure_may_see_table(Oid owner, Oid relid)
 	return may_see(&shown);
 }
 
-/* add_columns adds those that an expression reads. */
+/* add_columns adds the columns that an expression reads. */
 static Bitmapset *
 add_columns(Bitmapset *columns, const LsExpr *expr)
 {
@@ -94,7 +94,7 @@ add_columns(Bitmapset *columns, const LsExpr *expr)
 	return expr ? bms_add_members(columns, expr->columns) : columns;
 }
 
-/* is_opaque tells whether an expression may read what is not in the row. */
+/* is_opaque tells whether an expression may read more than its row. */
 static bool
 is_opaque(const LsExpr *expr)
 {
@@ -102,8 +102,8 @@ is_opaque(const LsExpr *expr)
 }
 
 /*
- * ls_disclosure_may_see_rule tells whether the caller may be told how a rule failed, and on
- * whose row.  A function of users may have read anything as the model's owner.
+ * ls_disclosure_may_see_rule tells whether the caller may see how a rule failed, and
+ * on whose row.  A function of users may have read anything as the model's owner.
  */
 bool
 ls_disclosure_may_see_rule(const LsModel *model, const LsRule *rule)
@@ -128,7 +128,10 @@ ls_disclosure_may_see_rule(const LsModel *model, const LsRule *rule)
 	return may_see(&shown);
 }
 
-/* ls_disclosure_may_see_stage does so for the condition of a stage. */
+/*
+ * ls_disclosure_may_see_stage tells whether the caller may see how the condition of a
+ * stage failed.
+ */
 bool
 ls_disclosure_may_see_stage(const LsModel *model, const LsStage *stage)
 {
@@ -142,9 +145,9 @@ ls_disclosure_may_see_stage(const LsModel *model, const LsStage *stage)
 }
 
 /*
- * ls_disclosure_throw passes on, from PG_CATCH, the error of a query that was run
- * as the model's owner.  table is the name of what was read where the caller may
- * not see it, else NULL.  Nothing may be looked up here.
+ * ls_disclosure_throw rethrows, from PG_CATCH, the error of a query that was run as
+ * the model's owner.  table is the name of the table that was read if the caller may
+ * not see it, else NULL.  No catalog may be read here.
  */
 void
 ls_disclosure_throw(const char *table)
@@ -172,9 +175,9 @@ ls_disclosure_throw(const char *table)
 }
 
 /*
- * ls_disclosure_context is an error context callback for writes to the tables of
- * a model, whose constraints tell the row that fails.  arg is the model.  Core looks
- * up rights at this place as well.
+ * ls_disclosure_context is an error context callback for writes to the tables of a
+ * model, whose constraint violations show the row.  arg is the model.  Like core, it
+ * looks up privileges here.
  */
 void
 ls_disclosure_context(void *arg)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * disclosure.h
- *		Who may be told what stands in the rows that a model reads.
+ *		Which sessions may be sent values of the rows that a model reads.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,10 +3,10 @@
  * expression.c
  *		SQL expressions of rules: parsed, checked and run by PostgreSQL itself.
  *
- * A rule belongs to somebody, and is run by whoever inserts an event.  So it
- * is compiled and run with the rights of its owner, sees only pg_catalog
- * without naming a schema, and must mean the same in every session: it is
- * read under pinned settings and may use immutable functions only.
+ * A rule belongs to a role, and runs in every session that inserts an event.  So it
+ * is compiled and run with the rights of its owner, sees only pg_catalog without
+ * naming a schema, and must mean the same in every session: it is read with pinned
+ * settings and may use immutable functions only.
  *
  * What fails in it must not make the insert of an event fail.  There are
  * three ways to run an expression, the cheaper ones for those that can do
@@ -17,7 +17,7 @@
  *			hold nothing when they complain about their arguments: an error
  *			is caught without a subtransaction;
  * other	functions of users can do anything: a subtransaction, as in an
- *			exception block of PL/pgSQL, under the identity of the owner.
+ *			exception block of PL/pgSQL, as the owner.
  *
  * Errors that are not about the expression (ls_error_class) are never caught.
  *
@@ -40,7 +40,7 @@
 #include "base/user.h"
 #include "rules/expression_internal.h"
 
-/* One evaluation under guard. */
+/* One evaluation in a subtransaction */
 typedef struct LsRun
 {
 	LsExpr	   *expr;
@@ -50,7 +50,7 @@ typedef struct LsRun
 	bool		entered;
 } LsRun;
 
-/* One compilation under guard. */
+/* One compilation in a subtransaction */
 typedef struct LsTry
 {
 	const LsExprSpec *spec;
@@ -94,9 +94,8 @@ release_cached(void *arg)
 }
 
 /*
- * build plans the expression and puts together what is kept of it.  Until all
- * is well its context belongs to the transaction, which frees it after an
- * error.
+ * build plans the expression and assembles the result.  Until it has succeeded its
+ * context belongs to the transaction, which frees it after an error.
  */
 static LsExpr *
 build(LsCompile *c)
@@ -153,9 +152,9 @@ build(LsCompile *c)
 }
 
 /*
- * ls_expr_compile compiles an expression or raises an error that says what is
- * wrong with it.  The caller holds a lock on the relation; an active snapshot
- * is needed for functions of users.
+ * ls_expr_compile compiles an expression or raises an error that says what is wrong
+ * with it.  The caller holds a lock on the relation; functions of users need an
+ * active snapshot.
  */
 LsExpr *
 ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
@@ -195,12 +194,15 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	return expr;
 }
 
-/* how many errors were passed on, for whoever catches others of the same codes */
+/*
+ * how many errors were rethrown, for callers that catch other errors of the same
+ * codes
+ */
 uint64		ls_expr_passed_on = 0;
 
 /*
- * pass_on raises an error again that is not about the expression.  Where it came
- * up is told to those only who have the rights with which it was run.
+ * pass_on rethrows an error that is not about the expression.  Its detail, hint and
+ * context are for sessions that have the rights with which it was run.
  */
 static void
 pass_on(ErrorData *error, Oid role)
@@ -265,9 +267,8 @@ ls_expr_read(const LsExprSpec *spec, ErrorData **error)
 }
 
 /*
- * ls_expr_valid tells whether nothing that was built into an expression, such
- * as the body of a function, has changed.  Changes of the relation are for
- * the caller to notice.
+ * ls_expr_valid tells whether what was built into an expression, such as the body of
+ * a function, is unchanged.  The caller has to recognise changes of the relation.
  */
 bool
 ls_expr_valid(const LsExpr *expr)
@@ -285,7 +286,7 @@ ls_expr_free(LsExpr *expr)
 
 /* ---------- evaluating ---------- */
 
-/* for whoever watches how long an expression takes: a signal handler */
+/* whether an expression is running, for the signal handler that watches how long */
 volatile uint64 ls_expr_runs = 0;
 volatile bool ls_expr_running = false;
 
@@ -305,9 +306,9 @@ has_state(const LsExpr *expr)
 }
 
 /*
- * run_as_role makes the state of an expression, where it needs one, and runs
- * it as its role, for ls_subtransaction_run().  A state remembers what it is in the middle
- * of: it is run once at a time, and not again after an error.
+ * run_as_role makes the state of an expression, where it needs one, and runs it as
+ * its role, for ls_subtransaction_run().  A state holds the progress of an
+ * evaluation: it is run once at a time, and not again after an error.
  */
 static void
 run_as_role(void *arg)
@@ -341,9 +342,9 @@ run_as_role(void *arg)
 	expr->busy = false;
 }
 
-/* eval_guarded runs an expression, or only makes its state, under guard. */
+/* eval_in_subtransaction runs an expression, or only makes its state. */
 static ErrorData *
-eval_guarded(LsRun *run)
+eval_in_subtransaction(LsRun *run)
 {
 	bool		outer = ls_expr_running;
 	ErrorData  *error;
@@ -366,8 +367,8 @@ eval_guarded(LsRun *run)
 }
 
 /*
- * eval_builtin runs an expression that does no harm when it fails: the functions
- * of PostgreSQL itself hold nothing when they turn down their arguments.
+ * eval_builtin runs an expression that does no harm when it fails: PostgreSQL's own
+ * functions hold nothing when they raise an error about their arguments.
  */
 static ErrorData *
 eval_builtin(LsRun *run)
@@ -420,12 +421,12 @@ ls_expr_eval(LsExpr *expr, ExprContext *econtext,
 	error_context_stack = &callback;
 	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
 	if (expr->builtin && !has_state(expr))
-		failure = eval_guarded(&run);
+		failure = eval_in_subtransaction(&run);
 	run.econtext = econtext;
 	if (failure != NULL)
 		 /* cannot be run at all */ ;
 	else if (!expr->builtin)
-		failure = eval_guarded(&run);
+		failure = eval_in_subtransaction(&run);
 	else if (!expr->safe)
 		failure = eval_builtin(&run);
 	else

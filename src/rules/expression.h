@@ -30,12 +30,12 @@ typedef struct LsExprSpec
 	LsExprUse	use;
 	Relation	rel;			/* whose columns it may use */
 	const char *text;
-	Oid			role;			/* as whom it is checked and run */
+	Oid			role;			/* the role as which it is checked and run */
 	const char *where;			/* for messages: condition of rule "x" ... */
 	Oid			type;			/* LS_EXPR_COLUMN: the type it is turned into */
 	int			nvariables;		/* further float8 names that it may use ... */
 	char	  **variables;		/* ... which hide columns of these names */
-	bool		advise;			/* tell its author what it may not be meant to mean */
+	bool		advise;			/* warn its author of what may not be meant */
 } LsExprSpec;
 
 typedef struct LsExpr
@@ -43,18 +43,17 @@ typedef struct LsExpr
 	char	   *where;
 	Oid			role;
 	Node	   *planned;		/* what is run; NULL where attno is set */
-	CachedExpression *cached;	/* tells whether it is still valid */
-	CachedExpression *watched;	/* tells of functions that were folded into it */
+	CachedExpression *cached;	/* for checking that it is still valid */
+	CachedExpression *watched;	/* ... and the functions folded into it */
 	ExprState  *state;			/* made at the first evaluation ... */
 	MemoryContext state_context;	/* ... in here ... */
 	uint64		transaction;	/* ... of this transaction */
-	bool		busy;			/* being evaluated: a function of it may come back */
+	bool		busy;			/* being evaluated: a function may evaluate it again */
 	MemoryContext context;		/* its own, a child of the one asked for */
 	MemoryContextCallback release;	/* frees cached with it */
 	Bitmapset  *columns;		/* offset by FirstLowInvalidHeapAttributeNumber */
-	LsReach		reach;			/* what running it leads to */
-	bool		builtin;		/* only PostgreSQL's own functions: needs neither
-								 * another identity nor a subtransaction */
+	LsReach		reach;			/* what running it reaches */
+	bool		builtin;		/* only PostgreSQL's own functions, run without a subtransaction */
 	bool		safe;			/* nothing in it can fail: all leakproof */
 	AttrNumber	attno;			/* of a plain column without conversion, else 0 */
 } LsExpr;
@@ -74,7 +73,7 @@ extern void ls_expr_free(LsExpr *expr);
 extern LsExprResult ls_expr_eval(LsExpr *expr, ExprContext *econtext,
 								 Datum *value, bool *isnull, ErrorData **error);
 
-/* how many errors were passed on that are not about the expression */
+/* how many errors that are not about the expression were rethrown */
 extern uint64 ls_expr_passed_on;
 
 /* how many expressions that may call functions were run, and whether one is */

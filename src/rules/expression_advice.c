@@ -4,9 +4,10 @@
  *		What an expression means that its author may not have meant.
  *
  * Names without a schema are looked up in pg_catalog alone, so that an expression
- * means the same in every session.  A value of a type from elsewhere that can be
- * taken for one of PostgreSQL's own is so taken, silently: citext = 'pro' compares
- * text.  Whoever writes that is told, and what to write instead.
+ * means the same in every session.  A value of an extension's type that has an
+ * implicit cast to one of PostgreSQL's own is cast silently: citext = 'pro' compares
+ * text.  The author of such an expression gets a warning, with a hint on what to
+ * write instead.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,12 +27,12 @@
 
 #include "base/compat.h"
 
-/* What is found: the first value that is taken for another type's, and where */
+/* What is found: the first value that is implicitly cast, and where */
 typedef struct Found
 {
 	Node	   *value;
 	Oid			type;			/* its own */
-	Oid			taken;			/* what it is taken for */
+	Oid			taken;			/* the type to which it is cast */
 	List	   *instead;		/* names to write */
 } Found;
 
@@ -49,7 +50,7 @@ outside(Oid type)
 	return result;
 }
 
-/* implicit gives what a cast that nobody wrote is made of, or NULL. */
+/* implicit gives the argument of an implicit cast, or NULL. */
 static Node *
 implicit(Node *node)
 {
@@ -69,7 +70,7 @@ implicit(Node *node)
 }
 
 /*
- * taken_for finds an argument of a type from elsewhere that is taken for one of
+ * taken_for finds an argument of an extension's type that is cast to one of
  * PostgreSQL's own.  A domain is no type of its own here.
  */
 static Node *
@@ -126,7 +127,7 @@ has_operator(const char *schema, const char *name, Oid type)
 	return false;
 }
 
-/* has_function tells so of a function. */
+/* has_function tells whether a schema has a function of a name for a type. */
 static bool
 has_function(const char *schema, const char *name, Oid type)
 {
@@ -159,8 +160,8 @@ add(Found *found, Node *value, Oid type, Oid taken, char *instead)
 }
 
 /*
- * look_at_operator looks at the arguments of an operator; what stands after it is
- * for one of arrays, as IN cannot be given another.
+ * look_at_operator looks at the arguments of an operator; after follows the operator
+ * in the hint, as IN cannot be given another operator.
  */
 static void
 look_at_operator(Found *found, Oid operator, List *args, const char *after)
@@ -181,8 +182,8 @@ look_at_operator(Found *found, Oid operator, List *args, const char *after)
 }
 
 /*
- * look_at_function does so for a function: one that there is for text alone, such
- * as lower(), is most likely meant.
+ * look_at_function looks at the arguments of a function: if it exists for text alone,
+ * like lower(), it is most likely meant.
  */
 static void
 look_at_function(Found *found, Oid function, List *args)
@@ -267,9 +268,9 @@ list_of(List *names)
 }
 
 /*
- * ls_expr_advise looks for what is taken for another type than its own in an
- * expression; NULL: nothing.  It is told under the caller's own identity, which the
- * compiler has left for a while.
+ * ls_expr_advise looks for a value in an expression that is implicitly cast to
+ * another type; NULL: none.  It runs as the caller, to which the compiler has
+ * switched back.
  */
 LsExprAdvice *
 ls_expr_advise(const LsCompile *c)
@@ -290,7 +291,7 @@ ls_expr_advise(const LsCompile *c)
 	return advice;
 }
 
-/* ls_expr_tell tells of it. */
+/* ls_expr_tell raises the warning. */
 void
 ls_expr_tell(const LsExprAdvice *advice)
 {

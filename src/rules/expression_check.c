@@ -3,10 +3,10 @@
  * expression_check.c
  *		What gives the same result at any time, and what can go wrong on the way.
  *
- * Two questions about a planned expression, both asked of each function, cast
- * and operator in it: whether it is immutable, and if not, what the author of
- * the rule would write instead; and whose code it runs, which decides how it
- * must be guarded (see expression.c).
+ * Two questions about a planned expression, both asked of each function, cast and
+ * operator in it: whether it is immutable, and if not, what the author of the rule
+ * would write instead; and whose code it runs, which decides how it is run (see
+ * expression.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -25,16 +25,16 @@
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 
-/* What stands in the way of immutability. */
+/* What makes an expression not immutable */
 typedef struct LsMutable
 {
-	bool		column;			/* labels of an enum are taken as they are now */
+	bool		column;			/* labels of an enum are compared as they are now */
 	Oid			only;			/* look for this function alone */
 	Node	   *node;
 	Oid			function;
 } LsMutable;
 
-/* What to write instead of functions that are not immutable. */
+/* What to write instead of functions that are not immutable */
 #define CHANCE_HINT \
 	"The same events must always give the same score."
 #define TEXT_HINT \
@@ -94,8 +94,8 @@ is_mutable(Oid function, void *context)
 }
 
 /*
- * find_mutable finds what is not immutable, arguments before the functions
- * they are given to: in date_trunc('day', now()) the matter is now().
+ * find_mutable finds what is not immutable, arguments before the functions that take
+ * them: in date_trunc('day', now()) it is now().
  */
 static bool
 find_mutable(Node *node, void *context)
@@ -154,7 +154,7 @@ describe(const LsMutable *found)
 	return psprintf("function %s", format_procedure(found->function));
 }
 
-/* zone_hint says how to do without the time zone of the session. */
+/* zone_hint says how to write it without the time zone of the session. */
 static const char *
 zone_hint(Oid function)
 {
@@ -226,9 +226,9 @@ immutable_hint(const LsMutable *found)
 }
 
 /*
- * ls_expr_check_immutable refuses what could give another result tomorrow or
- * in another session.  It is asked of the planned expression, as inlining can
- * show a function to be better or worse than it is marked; but what is named
+ * ls_expr_check_immutable refuses an expression that could give another result
+ * tomorrow or in another session.  It checks the planned expression, as inlining can
+ * show a function to be better or worse than it is marked; but what the message names
  * must be in the text.
  */
 void
@@ -268,7 +268,7 @@ ls_expr_check_immutable(LsCompile *c, Node *planned)
 			 parser_errposition(c->pstate, location)));
 }
 
-/* ---------- what it takes to run it ---------- */
+/* ---------- what running it needs ---------- */
 
 /* is_foreign tells whether a function is not one of PostgreSQL itself. */
 static bool
@@ -306,8 +306,8 @@ is_foreign_type(Oid type)
 }
 
 /*
- * calls_foreign tells whether an expression may run other code than that of
- * PostgreSQL itself.  Nodes that it does not know may.
+ * calls_foreign tells whether an expression may run other code than PostgreSQL's
+ * own.  Unknown nodes may.
  */
 static bool
 calls_foreign(Node *node, void *context)
@@ -348,7 +348,7 @@ calls_foreign(Node *node, void *context)
 	}
 }
 
-/* is_leaky tells whether a function may complain about its arguments. */
+/* is_leaky tells whether a function may raise an error about its arguments. */
 static bool
 is_leaky(Oid function, void *context pg_attribute_unused())
 {
@@ -356,8 +356,8 @@ is_leaky(Oid function, void *context pg_attribute_unused())
 }
 
 /*
- * lacks_collation tells whether the arguments of a function do not agree on
- * the collation: then even a leakproof one complains.
+ * lacks_collation tells whether the arguments of a function have conflicting
+ * collations: then even a leakproof one raises an error.
  */
 static bool
 lacks_collation(Node *node, List *args)
@@ -422,7 +422,10 @@ can_fail(Node *node, void *context)
 		expression_tree_walker(node, can_fail, context);
 }
 
-/* ls_expr_classify sets how an expression is guarded when it is run. */
+/*
+ * ls_expr_classify sets how an expression is run: with errors caught, or a
+ * subtransaction.
+ */
 void
 ls_expr_classify(LsExpr *expr, Node *planned)
 {

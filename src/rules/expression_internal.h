@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * expression_internal.h
- *		What the rooms of expression.h share while an expression is compiled.
+ *		What the expression files share while an expression is compiled.
  *
  * expression_parse.c turns the text into an expression, expression_plan.c has it
- * planned, expression_check.c judges it; expression.c drives the three, and keeps and
- * runs what comes out.
+ * planned, expression_check.c checks it; expression.c calls the three, and stores and
+ * runs the result.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +26,7 @@ typedef struct LsCompile
 	ParseState *pstate;
 	Node	   *analysed;		/* before planning, which inlines functions */
 	List	   *functions;		/* that it calls */
-	LsReach		reach;			/* ... and all that these lead to */
+	LsReach		reach;			/* ... and all that these reach */
 	List	   *clock_words;	/* where literals like 'today' are */
 	bool		resolving;		/* names are being looked up */
 	bool		named;			/* the message says which expression it is */

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * expression_parse.c
- *		The text of an expression, parsed and checked for whom it belongs to.
+ *		The text of an expression, parsed and checked for its owner.
  *
- * PostgreSQL's own parser does the work.  What this knows is which constructs
- * have no place in a rule, which columns and functions the role may use, and
- * how an error is told: by the name of the expression, and with a position in
- * its text instead of in the statement that the client sent.
+ * PostgreSQL's own parser does the work.  This file knows which constructs have no
+ * place in a rule, which columns and functions the role may use, and how an error is
+ * reported: with the name of the expression, and a position in its text instead of in
+ * the statement that the client sent.
  *
  *-------------------------------------------------------------------------
  */
@@ -57,7 +57,7 @@ ls_expr_compile_error(void *arg)
 		errhint("You might need to add explicit type casts or, as names without a schema are looked up in pg_catalog only, to write the schema: my_schema.my_function(a), a OPERATOR(my_schema.=) b.");
 	if (c->resolving && geterrcode() == ERRCODE_UNDEFINED_OBJECT)
 		errhint("Names without a schema are looked up in pg_catalog only. You might need to write the schema.");
-	/* PostgreSQL's would be to change datestyle, which is pinned */
+	/* PostgreSQL's hint would be to change datestyle, which is pinned */
 	if (geterrcode() == ERRCODE_DATETIME_FIELD_OVERFLOW)
 		errhint("Write dates as in 2024-01-31: expressions are read with DateStyle ISO, YMD in every session.");
 	if (!c->named)
@@ -108,9 +108,7 @@ says_now(const char *literal)
 	return false;
 }
 
-/*
- * refuse_raw looks at what is better refused before its names are looked up.
- */
+/* refuse_raw refuses constructs that are better refused before names are looked up. */
 static bool
 refuse_raw(Node *node, void *context)
 {
@@ -136,9 +134,7 @@ refuse_raw(Node *node, void *context)
 	return raw_expression_tree_walker(node, refuse_raw, context);
 }
 
-/*
- * refuse_analysed looks for what only the types and functions tell apart.
- */
+/* refuse_analysed refuses constructs that only types and functions tell apart. */
 static bool
 refuse_analysed(Node *node, void *context)
 {
@@ -223,10 +219,7 @@ variable_ref(ParseState *pstate, ColumnRef *cref)
 	return NULL;
 }
 
-/*
- * nearest_variable looks at a name that is not a column: one of the names above
- * may have been meant.
- */
+/* nearest_variable looks for a variable whose name is like that of a missing column. */
 static Node *
 nearest_variable(ParseState *pstate, ColumnRef *cref, Node *found)
 {
@@ -252,8 +245,8 @@ nearest_variable(ParseState *pstate, ColumnRef *cref, Node *found)
 }
 
 /*
- * parse_single parses the text, which must not bring along a FROM clause or
- * anything else that could follow the expression in a SELECT.
+ * parse_single parses the text, which must not have a FROM clause or anything else
+ * that could follow the expression in a SELECT.
  */
 static Node *
 parse_single(LsCompile *c)
@@ -288,9 +281,9 @@ without_literals(Node *node, void *context)
 }
 
 /*
- * check_reach refuses an expression that would run code of others as its role.
- * Reading its literals may do that already, in the input functions of types; so
- * it is analysed first with NULLs in their place, which have the same type.
+ * check_reach refuses an expression that would run code of untrusted roles as its
+ * role.  Reading its literals may do that already, in the input functions of types;
+ * so it is analysed first with NULLs in their place, which have the same type.
  */
 static void
 check_reach(LsCompile *c, Node *raw)
@@ -414,8 +407,8 @@ analyse_column(LsCompile *c)
 }
 
 /*
- * analyse turns the text into an expression.  EXPR_KIND_OTHER allows all that
- * is refused here: the messages of core would speak of a trigger.
+ * analyse turns the text into an expression.  EXPR_KIND_OTHER allows what is refused
+ * here, as core's messages for the other kinds would name a trigger.
  */
 static void
 analyse(LsCompile *c)
@@ -449,8 +442,8 @@ role_name(const LsCompile *c)
 }
 
 /*
- * check_row_security refuses a role that would see through an expression rows
- * which a policy hides from it: an expression is given every row.
+ * check_row_security refuses an expression if a policy hides rows from its role: an
+ * expression is evaluated on every row.
  */
 static void
 check_row_security(LsCompile *c)
@@ -563,7 +556,10 @@ ls_expr_analyse(LsCompile *c)
 	ls_reach_expression(&c->reach, c->analysed);
 }
 
-/* ls_expr_read_text does so without asking who may use it. */
+/*
+ * ls_expr_read_text turns the text into an expression without checking whether its
+ * role may use it.
+ */
 void
 ls_expr_read_text(LsCompile *c)
 {

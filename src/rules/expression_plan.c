@@ -1,16 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * expression_plan.c
- *		An analysed expression, planned, and watched for what is built into it.
+ *		An analysed expression, planned, and invalidated with what is built into it.
  *
- * GetCachedExpression() plans an expression that stands by itself, and says
- * later whether a function that was inlined into it has been replaced.  It is
- * meant for expressions without columns: as the planner is given no query, it
- * cannot look up what it may want to know of a column (from 19 on whether it is
- * NOT NULL, for IS NULL, coalesce() and IS DISTINCT FROM), and fails with a
- * crash of the server.  So each column is a parameter while the expression is
- * planned, of whose value nothing is known, and a column again afterwards.
- * That is the same on every version.
+ * GetCachedExpression() plans an expression that stands by itself, and says later
+ * whether a function that was inlined into it has been replaced.  It is meant for
+ * expressions without columns: as the planner is given no query, it cannot look up
+ * what it may want to know of a column (from 19 on whether it is NOT NULL, for IS
+ * NULL, coalesce() and IS DISTINCT FROM), and fails with a crash of the server.  So
+ * each column is a parameter of unknown value while the expression is planned, and a
+ * column again afterwards, on every version.
  *
  *-------------------------------------------------------------------------
  */
@@ -54,7 +53,7 @@ hide(Node *node, void *context)
 	return expression_tree_mutator(node, hide, context);
 }
 
-/* show copies an expression with its columns in it again. */
+/* show copies an expression with its columns restored. */
 static Node *
 show(Node *node, void *context)
 {
@@ -68,8 +67,8 @@ show(Node *node, void *context)
 }
 
 /*
- * ls_expr_plan plans an expression; what is run of it is made in the memory
- * context given.  *cached is to be asked for its validity, and to be freed.
+ * ls_expr_plan plans an expression; the executable form is made in the given memory
+ * context.  *cached is for checks of its validity, and has to be freed.
  */
 Node *
 ls_expr_plan(Node *analysed, MemoryContext context, CachedExpression **cached)
@@ -86,9 +85,9 @@ ls_expr_plan(Node *analysed, MemoryContext context, CachedExpression **cached)
 }
 
 /*
- * ls_expr_watch_functions makes up for what a cached expression forgets: a
- * function of constants becomes a constant, and is not missed when it is
- * replaced.  So a second one is kept, of parameters in place of constants.
+ * ls_expr_watch_functions adds what a cached expression does not depend on: a
+ * function of constants is folded to a constant, and no invalidation of it arrives.
+ * So a second one is cached, with parameters in place of constants.
  */
 void
 ls_expr_watch_functions(LsCompile *c, CachedExpression **watched)

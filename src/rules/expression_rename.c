@@ -3,14 +3,14 @@
  * expression_rename.c
  *		One text of a rule or stage, rewritten when what it names is renamed.
  *
- * What a text means is read before the command, under the old names: a tree in
- * which columns are numbers and labels are OIDs.  After the command words of the
- * text that are the old name are replaced so that it means the same again, as
- * equal() tells, which does not look at places in the text.  So it does not matter
- * what else may be called like this: a function, a type, a variable, an alias.
+ * What a text means is read before the command, under the old names: a tree in which
+ * columns are numbers and labels are OIDs.  After the command words of the text that
+ * are the old name are replaced so that it means the same again, as equal() tells,
+ * which does not look at places in the text.  So it does not matter what else has
+ * this name: a function, a type, a variable, an alias.
  *
- * Literals are told by the constants that they have become: one whose text has
- * changed with the command, as that of an enum's label does, is written anew.
+ * Literals are recognised by their constants: one whose text has changed with the
+ * command, as that of an enum's label does, is rewritten.
  *
  *-------------------------------------------------------------------------
  */
@@ -93,7 +93,7 @@ typedef struct Writing
 	List	   *literals;
 } Writing;
 
-/* add_literal writes a constant as text; a null stands for those that have none. */
+/* add_literal writes a constant as text; a null stands for constants without a text. */
 static bool
 add_literal(Node *node, void *context)
 {
@@ -139,7 +139,7 @@ literals_of(Node *tree, Oid role)
 	return ls_subtransaction_try(write_literals, &writing) ? NIL : writing.literals;
 }
 
-/* ls_expr_rename_read notes what a text means before the command. */
+/* ls_expr_rename_read records what a text means before the command. */
 void
 ls_expr_rename_read(LsExprSpec *spec, LsRenamedText *text)
 {
@@ -182,7 +182,7 @@ tail_of(core_yy_extra_type *extra, core_yyscan_t scanner, int end, int *next, co
 	return end;
 }
 
-/* add_token notes a token if it is a literal or the old name. */
+/* add_token records a token if it is a literal or the old name. */
 static void
 add_token(Rewrite *rewrite, const Token *token, const char *word, const char *old_name)
 {
@@ -247,7 +247,7 @@ typedef struct Walk
 	int			n;
 } Walk;
 
-/* replace_literal has the token that a constant was made of be written anew. */
+/* replace_literal marks the token that a constant was made of to be rewritten. */
 static void
 replace_literal(Walk *walk, const Const *constant)
 {
@@ -267,7 +267,7 @@ replace_literal(Walk *walk, const Const *constant)
 	}
 }
 
-/* mark looks at what of a tree stands in the text: columns, and constants. */
+/* mark records the columns and constants of a tree, which are in the text. */
 static bool
 mark(Node *node, void *context)
 {
@@ -304,7 +304,7 @@ part_of_word(char c)
 		c == '&' || IS_HIGHBIT_SET(c);
 }
 
-/* replacement_of gives what stands in the place of a token, or NULL. */
+/* replacement_of gives the replacement of a token, or NULL. */
 static char *
 replacement_of(const Rewrite *rewrite, const Token *token, uint32 chosen, bool qualified)
 {

@@ -26,14 +26,14 @@ typedef enum LsRenameKind
 typedef struct LsRename
 {
 	LsRenameKind kind;
-	Oid			object;			/* table or type; InvalidOid where it is not followed */
+	Oid			object;			/* table or type; InvalidOid where texts do not follow */
 	List	   *relations;		/* of which a column is renamed, or which are renamed */
 	char	   *old_name;
 	char	   *new_name;
 	char	   *done;			/* for messages: what has been renamed to what */
 } LsRename;
 
-/* A text as it stands in the rows of one model, and what it means */
+/* A text in the rows of one model, and what it means */
 typedef struct LsRenamedText
 {
 	const char *column;			/* of lead_rule, or condition of lead_stage */

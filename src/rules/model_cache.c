@@ -3,12 +3,12 @@
  * model_cache.c
  *		The session's cache of compiled models.
  *
- * A compiled model is kept under its name and rules version.  Versions come
- * from a sequence, so one is never another's; a reader gets the version that
- * its snapshot sees, a writer the newest.  What else a compiled model depends
- * on (the tables' columns, the functions in expressions) makes it stale: an
- * invalidation of any of its relations sets a flag, and the next to ask for
- * the model compiles it anew.  A model in use is never freed: users count.
+ * A compiled model is kept under its name and rules version.  Versions come from a
+ * sequence, so one is never another's; a reader gets the version that its snapshot
+ * sees, a writer the newest.  What else a compiled model depends on (the tables'
+ * columns, the functions in expressions) makes it stale: an invalidation of any of
+ * its relations sets a flag, and the next to ask for the model compiles it again.  A
+ * model in use is never freed: uses are counted.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,13 +22,13 @@
 static List *cache = NIL;		/* of LsModel, in CacheMemoryContext */
 
 /*
- * Relations invalidated while a model is being loaded, which may have been
- * read before or after the change.  Too many to note means all.
+ * Relations invalidated while a model is being loaded, which may have been read
+ * before or after the change.  Too many to record means all.
  */
-#define MAX_NOTED 32
+#define MAX_INVALIDATED 32
 static int	loading = 0;
-static int	nnoted = 0;
-static Oid	noted[MAX_NOTED];
+static int	ninvalidated = 0;
+static Oid	invalidated[MAX_INVALIDATED];
 
 static bool
 expressions_valid(LsModel *model)
@@ -117,9 +117,9 @@ depends_on(LsModel *model, Oid relation)
 	return false;
 }
 
-/* load_noting loads a model, while it is noted what changes. */
+/* load_recording loads a model, while invalidations are recorded. */
 static LsModel *
-load_noting(const char *name, Snapshot snapshot)
+load_recording(const char *name, Snapshot snapshot)
 {
 	LsModel    *model = NULL;
 
@@ -137,8 +137,8 @@ load_noting(const char *name, Snapshot snapshot)
 }
 
 /*
- * load_current loads a model, again where one of its relations changed
- * meanwhile: an invalidation that comes while loading must not be lost.
+ * load_current loads a model, and again if one of its relations changed meanwhile: an
+ * invalidation that comes while loading must not be lost.
  */
 static LsModel *
 load_current(const char *name, Snapshot snapshot)
@@ -149,11 +149,11 @@ load_current(const char *name, Snapshot snapshot)
 		bool		changed;
 
 		if (loading == 0)
-			nnoted = 0;
-		model = load_noting(name, snapshot);
-		changed = nnoted > MAX_NOTED;
-		for (int i = 0; model && i < nnoted && !changed; i++)
-			changed = depends_on(model, noted[i]);
+			ninvalidated = 0;
+		model = load_recording(name, snapshot);
+		changed = ninvalidated > MAX_INVALIDATED;
+		for (int i = 0; model && i < ninvalidated && !changed; i++)
+			changed = depends_on(model, invalidated[i]);
 		if (model == NULL || !changed || attempt == 8)
 			return model;
 		free_model(model);
@@ -161,8 +161,8 @@ load_current(const char *name, Snapshot snapshot)
 }
 
 /*
- * ls_model_acquire gives the compiled model that a snapshot sees, NULL being
- * the newest; NULL if there is none of the name.  To be released.
+ * ls_model_acquire gives the compiled model that a snapshot sees, NULL being the
+ * newest; NULL if there is none of the name.  The caller releases it.
  */
 LsModel *
 ls_model_acquire(const char *name, Snapshot snapshot)
@@ -202,10 +202,10 @@ ls_model_acquire(const char *name, Snapshot snapshot)
 }
 
 /*
- * ls_model_acquire_to_write gives the newest model to one who will write its
- * scores.  The score table is locked first: whoever changes the rules holds a
- * stronger lock until they are committed, and old rules must not be applied to
- * what the new ones have counted.
+ * ls_model_acquire_to_write gives the newest model to a caller that will write its
+ * scores.  The score table is locked first: a transaction that changes the rules
+ * holds a stronger lock until it commits, and old rules must not be applied to states
+ * of the new ones.
  */
 LsModel *
 ls_model_acquire_to_write(const char *name)
@@ -219,8 +219,8 @@ ls_model_acquire_to_write(const char *name)
 }
 
 /*
- * ls_model_to_change does so for a function that was called for the model by
- * name: there must be one, and where it is asked for, an enabled one.
+ * ls_model_to_change gives the newest model to a function that was called for it by
+ * name: it must exist, and be enabled where enabled is true.
  */
 LsModel *
 ls_model_to_change(const char *name, bool enabled)
@@ -250,16 +250,19 @@ ls_model_release(LsModel *model)
 		free_model(model);
 }
 
-/* ls_model_cache_forget marks what depends on a relation; it reads nothing. */
+/*
+ * ls_model_cache_forget marks models that depend on a relation as stale; it reads no
+ * catalog.
+ */
 void
 ls_model_cache_forget(Oid relation)
 {
 	ListCell   *lc;
 
-	if (loading > 0 && (nnoted >= MAX_NOTED || relation == InvalidOid))
-		nnoted = MAX_NOTED + 1;
+	if (loading > 0 && (ninvalidated >= MAX_INVALIDATED || relation == InvalidOid))
+		ninvalidated = MAX_INVALIDATED + 1;
 	else if (loading > 0)
-		noted[nnoted++] = relation;
+		invalidated[ninvalidated++] = relation;
 	foreach(lc, cache)
 	{
 		LsModel    *model = lfirst(lc);
@@ -269,19 +272,19 @@ ls_model_cache_forget(Oid relation)
 	}
 }
 
-/* ls_model_cache_forget_rights marks what was read under roles and schemas as they were. */
+/* ls_model_cache_forget_rights marks models as stale when roles or schemas change. */
 void
 ls_model_cache_forget_rights(bool schemas)
 {
 	ListCell   *lc;
 
 	if (loading > 0)
-		nnoted = MAX_NOTED + 1;
+		ninvalidated = MAX_INVALIDATED + 1;
 	foreach(lc, cache)
 		((LsModel *) lfirst(lc))->stale |= schemas || ((LsModel *) lfirst(lc))->by_roles;
 }
 
-/* has_broken tells whether something of a model might be read, were it allowed. */
+/* has_broken tells whether something of a model might be read with other privileges. */
 static bool
 has_broken(const LsModel *model)
 {
@@ -295,8 +298,8 @@ has_broken(const LsModel *model)
 }
 
 /*
- * ls_model_cache_forget_reach marks what leads to functions or types of users, which
- * have changed, or may not run any more; it reads nothing.
+ * ls_model_cache_forget_reach marks models as stale that reach functions or types of
+ * users, which have changed or may not run any more; it reads no catalog.
  */
 void
 ls_model_cache_forget_reach(void)
@@ -304,7 +307,7 @@ ls_model_cache_forget_reach(void)
 	ListCell   *lc;
 
 	if (loading > 0)
-		nnoted = MAX_NOTED + 1;
+		ninvalidated = MAX_INVALIDATED + 1;
 	foreach(lc, cache)
 	{
 		LsModel    *model = lfirst(lc);

@@ -125,9 +125,9 @@ sign_text(StringInfo to, const char *value)
 }
 
 /*
- * ls_model_rule_signature says what a rule's slots depend on: rules of the same
- * signature match the same rows and keep the same sums, so that a change of
- * anything else needs no events.
+ * ls_model_rule_signature gives what a rule's slots depend on: rules of the same
+ * signature match the same rows and keep the same sums, so that a change of anything
+ * else needs no backfill.
  */
 char *
 ls_model_rule_signature(const LsRuleRow *row)
@@ -148,7 +148,7 @@ ls_model_rule_signature(const LsRuleRow *row)
 	if (rule.bucketed)
 		appendStringInfo(&s, INT64_FORMAT "," INT64_FORMAT ",",
 						 rule.period, rule.span);
-	/* a sum that is held decayed depends on how, and so does what is folded */
+	/* a decayed sum depends on how it decays, and so do compacted buckets */
 	if (rule.bucketed ? rule.span == 0 : rule.decay.kind != LS_DECAY_NONE)
 		appendStringInfo(&s, "%d," INT64_FORMAT ",%.17g,", rule.decay.kind,
 						 rule.decay.interval, rule.decay.keep);
@@ -181,7 +181,7 @@ simple_error(int code, const char *message)
 	return error;
 }
 
-/* reached has the model know what an expression of it leads to. */
+/* reached records what an expression of the model reaches. */
 static LsExpr *
 reached(LsModel *model, LsExpr *expr)
 {
@@ -249,8 +249,8 @@ time_column(Relation rel, const char *column, Oid *type)
 }
 
 /*
- * load_unless finds the column which says that a row has a contact: it is no
- * visitor's then.
+ * load_unless finds the column that is set on rows with a contact: these are not a
+ * visitor's.
  */
 static void
 load_unless(Load *load, LsSource *source)
@@ -274,7 +274,10 @@ load_unless(Load *load, LsSource *source)
 									  "its contact column no longer exists");
 }
 
-/* depends_on_roles tells whether what a role may read of a table may change with roles. */
+/*
+ * depends_on_roles tells whether changes of roles may change what a role may read of
+ * a table.
+ */
 static bool
 depends_on_roles(Relation rel, Oid role)
 {
@@ -382,7 +385,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 		rule->broken = simple_error(ERRCODE_INVALID_PARAMETER_VALUE,
 									"one of its intervals is not greater than 0");
 	if (model->visitors_of && row->source && source == NULL)
-		rule->skip = true;		/* no visitors come by it */
+		rule->skip = true;		/* visitors have no source for it */
 	else if (rule->category < 0 || (row->source && source == NULL))
 		rule->broken = simple_error(ERRCODE_UNDEFINED_OBJECT,
 									"its source is not attached");
@@ -396,7 +399,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 		(source == NULL && rule->kind != LS_PROFILE))
 		return;
 
-	/* nobody asks what it says of rows, and what it said stays */
+	/* it is not evaluated, and its stored result stays */
 	if (model->unreadable && rule->kind == LS_PROFILE)
 		return;
 	relid = rule->kind == LS_PROFILE ? model->contacts : source->relation;
@@ -423,8 +426,8 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 }
 
 /*
- * out_of_step tells whether a rule counts that cannot be read, or is disabled though it
- * can: roles may lose privileges, and get them, without a word.
+ * out_of_step tells whether a rule is enabled that cannot be read, or disabled though
+ * it can: roles lose and get privileges without an event trigger.
  */
 static bool
 out_of_step(const LsRuleRow *row, const LsRule *rule)
@@ -603,8 +606,8 @@ by_action_id(const ListCell *a, const ListCell *b)
 }
 
 /*
- * load_actions notes what actions wait for, so that nothing is looked for
- * where nobody does.
+ * load_actions records what actions wait for, so that transitions look for nothing
+ * else.
  */
 static void
 load_actions(Load *load)
@@ -637,7 +640,7 @@ load_actions(Load *load)
 
 /*
  * ls_model_source_index sorts a source's rules by the event that they name, so that
- * a row looks at those that may match it and no others.
+ * only those that may match a row are evaluated on it.
  */
 void
 ls_model_source_index(LsModel *model, LsSource *source)
@@ -666,9 +669,7 @@ ls_model_source_index(LsModel *model, LsSource *source)
 	MemoryContextSwitchTo(old);
 }
 
-/*
- * load_identity finds the tables which say who is whose, and who visitors are.
- */
+/* load_identity finds the tables for identity resolution. */
 static void
 load_identity(LsModel *model, const LsModelRow *row)
 {
@@ -696,8 +697,8 @@ load_identity(LsModel *model, const LsModelRow *row)
 }
 
 /*
- * load_trust sees whether keys may be compared, and contacts read, with the rights
- * of the model's owner: where not, nothing of the model is.
+ * load_trust checks whether the model's owner may compare keys and read contacts: if
+ * not, nothing of the model is run.
  */
 static void
 load_trust(LsModel *model)
@@ -710,7 +711,7 @@ load_trust(LsModel *model)
 											  InvalidOid, model->owner);
 }
 
-/* load_row takes over what a row of lead_model says, and earlier limits if given. */
+/* load_row copies a row of lead_model, and earlier limits if given. */
 static void
 load_row(LsModel *model, const LsModelRow *row, const LsModelVersion *limits)
 {
@@ -750,8 +751,8 @@ load_row(LsModel *model, const LsModelRow *row, const LsModelVersion *limits)
 }
 
 /*
- * ls_model_load compiles a model from the rows that a snapshot sees; the
- * caller owns it.  NULL if there is none of the name.
+ * ls_model_load compiles a model from the rows that a snapshot sees; the caller owns
+ * it.  NULL if there is none of the name.
  */
 LsModel *
 ls_model_load(const char *name, Snapshot snapshot)
@@ -759,7 +760,7 @@ ls_model_load(const char *name, Snapshot snapshot)
 	return ls_model_load_definition(name, snapshot, NULL);
 }
 
-/* ls_model_load_definition does so with another definition, or NULL. */
+/* ls_model_load_definition compiles a model from another definition; NULL: its own. */
 LsModel *
 ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefinition *definition)
 {

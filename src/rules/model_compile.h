@@ -34,7 +34,7 @@ typedef struct LsFailures
 	int64		number;			/* not yet reported */
 	int			code;
 	char	   *message;
-	char	   *contact;		/* on whose row, NULL: not known */
+	char	   *contact;		/* contact of the row, NULL: not known */
 } LsFailures;
 
 typedef struct LsRule
@@ -51,7 +51,7 @@ typedef struct LsRule
 	bool		once;
 	bool		enabled;
 	bool		disqualifies;
-	bool		draft;			/* shown, but counts nothing yet */
+	bool		draft;			/* shown, but gives no points yet */
 	int64		at_least;
 	LsDecay		decay;
 	bool		bucketed;
@@ -66,9 +66,9 @@ typedef struct LsRule
 	TimestampTz events_from;
 	TimestampTz events_before;
 	int64		version;		/* of what it matches: key of its slot; 0: none */
-	bool		skip;			/* matches no row: uncounted, broken, not asked */
-	bool		backfilling;	/* a job backfills it: it matches, and gives nothing */
-	bool		watched;		/* an action wants to know when it comes in force */
+	bool		skip;			/* matches no row: not backfilled, broken, not wanted */
+	bool		backfilling;	/* a job backfills it: it matches, but gives no points */
+	bool		watched;		/* an action waits for it to come into force */
 	ErrorData  *broken;			/* why it could not be compiled */
 	LsFailures	failures;
 } LsRule;
@@ -108,14 +108,14 @@ typedef struct LsSource
 	int			max_matches;
 	Bitmapset  *columns;		/* attribute numbers that rules need */
 	ErrorData  *broken;
-	LsFailures	failures;		/* rows that are nobody's, as they have no usable key */
+	LsFailures	failures;		/* rows without a usable key */
 	bool		unread;			/* nothing of it is wanted at present */
 	char	   *visitor_column; /* NULL: none */
-	char	   *unless_column;	/* of visitors: rows with this are not theirs */
+	char	   *unless_column;	/* of visitors: rows where it is set are not theirs */
 	AttrNumber	unless_attno;
-	bool		keep;			/* what is deleted stays in the scores */
-	bool		queued;			/* changes are put aside for the worker */
-	struct _SPI_plan *by_contact;	/* the reader's kept plans */
+	bool		keep;			/* events that are deleted stay in the scores */
+	bool		queued;			/* changes are enqueued for the worker */
+	struct _SPI_plan *by_contact;	/* the reader's saved plans */
 	struct _SPI_plan *by_visitor;
 } LsSource;
 
@@ -151,11 +151,11 @@ typedef struct LsModel
 	char	   *name;
 	Oid			owner;
 	struct ErrorData *suspended;	/* why no expression is run; NULL: they are */
-	bool		former;			/* ... as they are the former owner's */
+	bool		former;			/* ... as the rules are the former owner's */
 	struct ErrorData *fault;	/* an internal error came up: nothing is stored ... */
 	TimestampTz fault_at;		/* ... for a while since then */
 	bool		fault_reported;
-	bool		unreadable;		/* ... as it cannot go by its contact table */
+	bool		unreadable;		/* ... as it cannot rely on its contact table */
 	bool		by_roles;		/* whether its tables can be read depends on roles */
 	Oid			contacts;
 	Oid			score_table;
@@ -165,7 +165,7 @@ typedef struct LsModel
 	AttrNumber	created_attno;
 	Oid			created_type;
 	ErrorData  *contacts_broken;
-	LsReach		reach;			/* what its expressions, key and tables lead to */
+	LsReach		reach;			/* what its expressions, key and tables reach */
 	pg_tz	   *tz;
 	double		max_drift;
 	double		max_drift_ratio;
@@ -176,28 +176,28 @@ typedef struct LsModel
 	int64		version;
 	LsKeyType	key;
 	LsExpr	   *contact_key;	/* key column of the contact table */
-	LsFailures	key_failures;	/* its rows that are nobody's */
+	LsFailures	key_failures;	/* its rows without a usable key */
 	int			ncategories;
 	LsCategory *categories;
 	int			nsources;
 	LsSource   *sources;
 	int			nrules;
 	LsRule	   *rules;			/* ascending by version */
-	int			found;			/* by version, the last time */
+	int			found;			/* index of the last one found by version */
 	int			nabsences;
-	LsRule	  **absences;		/* rules that count where nothing happened */
+	LsRule	  **absences;		/* rules that give points for inactivity */
 	int			nprofiles;
 	LsRule	  **profiles;
 	int			nfailing;		/* rules and stages with failures to report */
 	bool		broken_reported;
-	uint64		warned_in;		/* transaction told that it does not decide what is kept */
+	uint64		warned_in;		/* transaction that was warned about purged contributions */
 	bool		out_of_step;	/* rules are to be disabled, or enabled */
 	int			nstages;
 	LsStage    *stages;			/* ascending by position */
 	bool		stages_read_contact;
-	bool		staged;			/* a contact can come into another stage */
+	bool		staged;			/* a contact can change its stage */
 	Bitmapset  *contact_columns;	/* that profile rules and stages need */
-	List	   *actions;		/* of LsActionRow *: who is told of what happens */
+	List	   *actions;		/* of LsActionRow *: wait for events of contacts */
 	bool		watches_rules;	/* ... of rules that come in force */
 	int			nlevels;		/* ... of scores that reach or leave these */
 	double	   *levels;			/* ascending */
@@ -209,12 +209,12 @@ typedef struct LsModel
 	uint64		rank;			/* in the order in which models are locked */
 	Oid			merged_table;	/* invalid: it scores visitors */
 	Oid			identity_table; /* of visitors, and the model they belong to */
-	Oid			visitors_table; /* what is pending of visitors; invalid: none */
+	Oid			visitors_table; /* pending_<model> of visitors; InvalidOid: none */
 	LsKeyType	visitor_key;	/* of the latter */
-	Oid			target_type;	/* of the key of those for whom visitors count */
-	struct _SPI_plan *contact_by_key;	/* the reader's kept plan */
+	Oid			target_type;	/* of the key of contacts that visitors are identified with */
+	struct _SPI_plan *contact_by_key;	/* the reader's saved plan */
 	int			score_natts;	/* columns of score_table, dropped ones included */
-	int		   *score_columns;	/* where it has those of categories, and the rest */
+	int		   *score_columns;	/* columns of the categories, and the rest */
 	int			score_nlive;	/* columns without the dropped ones ... */
 	int		   *score_live;		/* ... and where these are */
 	int			nformer;
@@ -222,9 +222,8 @@ typedef struct LsModel
 } LsModel;
 
 /*
- * A definition to be compiled in the place of the one in the catalog, for one
- * who evaluates events and not states: every rule matches rows, whether it is
- * backfilled or not.
+ * A definition to be compiled in the place of the stored one, for evaluating events
+ * and not states: every rule matches rows, whether it is backfilled or not.
  */
 typedef struct LsModelDefinition
 {

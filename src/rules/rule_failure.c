@@ -4,8 +4,8 @@
  *		Expressions that fail, and models that are suspended.
  *
  * A rule that fails on a row is skipped for the row, and the statement goes on.
- * While rows are looked at failures are only counted; tables/rule_error.c reports
- * them when a statement, or a batch, is done.
+ * While rows are matched failures are only counted; tables/rule_error.c reports them
+ * when a statement, or a batch, is done.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,7 +18,7 @@
 #include "base/leadscore.h"
 #include "rules/disclosure.h"
 
-/* ---------- noting ---------- */
+/* ---------- failures ---------- */
 
 static void
 set_text(LsModel *model, char **to, const char *text)
@@ -29,12 +29,12 @@ set_text(LsModel *model, char **to, const char *text)
 }
 
 /*
- * note_failure counts a failure, on the row of a contact (NULL: not known).  The
- * first is kept to be reported; the others must not cost anything, least of all
+ * count_failure counts a failure, on the row of a contact (NULL: not known).  The
+ * first is recorded to be reported; the others must not cost anything, least of all
  * memory.
  */
 static void
-note_failure(LsModel *model, LsFailures *failures, ErrorData *error, const Datum *contact)
+count_failure(LsModel *model, LsFailures *failures, ErrorData *error, const Datum *contact)
 {
 	if (failures->number++ > 0)
 		return;
@@ -46,15 +46,18 @@ note_failure(LsModel *model, LsFailures *failures, ErrorData *error, const Datum
 
 /* ---------- internal errors ---------- */
 
-/* how long nothing of a model is stored after one, unless it is compiled again */
+/*
+ * how long nothing of a model is stored after an internal error, unless it is
+ * compiled again
+ */
 #define FAULT_LASTS		(60 * LS_SECOND)
 
 /*
- * ls_rule_failure_set_fault notes that something is not as it should be in what a model is
- * made of, if that is what an error says.  What it computes is not trusted then: rows
- * that come are left to be counted later (pending_table.c), nothing is stored, until the
- * model is compiled again: when it, or a function of it, is changed, by another
- * session, and after a while by this one.
+ * ls_rule_failure_set_fault records an internal error in a model, if the error is
+ * one.  Its results are not trusted then: new rows are enqueued to be processed later
+ * (pending_table.c), and nothing is stored until the model is compiled again: when
+ * it, or a function of it, is changed, by another session, and after a while by this
+ * one.
  */
 void
 ls_rule_failure_set_fault(LsModel *model, const ErrorData *error)
@@ -71,7 +74,10 @@ ls_rule_failure_set_fault(LsModel *model, const ErrorData *error)
 	MemoryContextSwitchTo(old);
 }
 
-/* ls_rule_failure_fault_over tells whether a model is to be compiled again after one. */
+/*
+ * ls_rule_failure_fault_over tells whether to compile a model again after an internal
+ * error.
+ */
 bool
 ls_rule_failure_fault_over(const LsModel *model)
 {
@@ -83,7 +89,7 @@ ls_rule_failure_fault_over(const LsModel *model)
 	return now < model->fault_at || now - model->fault_at >= FAULT_LASTS;
 }
 
-/* ls_rule_failure_report_fault says so, as a warning or an error. */
+/* ls_rule_failure_report_fault reports an internal error, as a warning or an error. */
 void
 ls_rule_failure_report_fault(const LsModel *model, int level)
 {
@@ -98,7 +104,7 @@ ls_rule_failure_report_fault(const LsModel *model, int level)
 			 errhint("Rows that come meanwhile are counted later. It goes on when the model or a function of it is changed, and is tried again after a minute.")));
 }
 
-/* ls_rule_failed notes that a rule could not be evaluated on a row. */
+/* ls_rule_failed records that a rule could not be evaluated on a row. */
 void
 ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, const Datum *contact)
 {
@@ -112,34 +118,35 @@ ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error, const Datum *cont
 						rule->name, model->name, unpack_sql_state(error->sqlerrcode)),
 				 errhint("With leadscore.rule_error = 'warning' the rule is skipped for such rows.")));
 	ls_rule_failure_set_fault(model, error);
-	note_failure(model, &rule->failures, error, contact);
+	count_failure(model, &rule->failures, error, contact);
 }
 
 /*
- * ls_rule_failure_of_key notes a row of a source, or of the contact table where it is NULL, of
- * which no key can be made.  That is never an error either: it counts for no contact.
+ * ls_rule_failure_of_key records a row of a source, or of the contact table where it
+ * is NULL, of which no key can be made.  That is never an error: the row belongs to
+ * no contact.
  */
 void
 ls_rule_failure_of_key(LsModel *model, LsSource *source, ErrorData *error)
 {
 	ls_rule_failure_set_fault(model, error);
-	note_failure(model, source ? &source->failures : &model->key_failures, error, NULL);
+	count_failure(model, source ? &source->failures : &model->key_failures, error, NULL);
 }
 
 /*
- * ls_rule_failure_of_stage notes that a stage's condition could not be evaluated.  That
- * is never an error: it is looked at when rows are read, too.
+ * ls_rule_failure_of_stage records that a stage's condition could not be evaluated.
+ * That is never an error: conditions are evaluated for readers, too.
  */
 void
 ls_rule_failure_of_stage(LsModel *model, LsStage *stage, ErrorData *error)
 {
 	ls_rule_failure_set_fault(model, error);
-	note_failure(model, &stage->failures, error, NULL);
+	count_failure(model, &stage->failures, error, NULL);
 }
 
 /* ---------- suspended models ---------- */
 
-/* suspended_hint says what to do about a model of which nothing is run. */
+/* suspended_hint gives the hint for a model of which nothing is run. */
 static int
 suspended_hint(const LsModel *model)
 {
@@ -152,7 +159,7 @@ suspended_hint(const LsModel *model)
 				   model->visitors_of ? model->visitors_of : model->name);
 }
 
-/* suspended_detail says why, to those who may be told. */
+/* suspended_detail gives the reason, for callers that may see it. */
 static int
 suspended_detail(const LsModel *model)
 {
@@ -165,8 +172,8 @@ suspended_detail(const LsModel *model)
 }
 
 /*
- * ls_rule_failure_refuse_suspended refuses to compare what a model has stored with what its
- * rules give while they are not run.
+ * ls_rule_failure_refuse_suspended raises an error for a suspended model, whose rules
+ * are not run: what is stored must not be compared with them.
  */
 void
 ls_rule_failure_refuse_suspended(const LsModel *model)
@@ -192,8 +199,8 @@ report_suspended(const LsModel *model)
 }
 
 /*
- * ls_rule_failure_report_broken warns once that a model is suspended or has a fault, and counts
- * its rules and stages that could not be compiled as failures.
+ * ls_rule_failure_report_broken warns once that a model is suspended or has a fault,
+ * and counts its rules and stages that could not be compiled as failures.
  */
 void
 ls_rule_failure_report_broken(LsModel *model)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rule_match.c
- *		Which rules a row matches, when it occurred, and whose it is.
+ *		Which rules a row matches, its time and its contact.
  *
  *-------------------------------------------------------------------------
  */
@@ -239,7 +239,7 @@ try_rules(LsModel *model, LsRule **rules, int nrules, ExprContext *econtext,
 	}
 }
 
-/* column evaluates what can hardly fail; if it does the value is NULL. */
+/* column evaluates a column, which can hardly fail; if it does the value is NULL. */
 static Datum
 column(LsExpr *expr, ExprContext *econtext, bool *isnull)
 {
@@ -252,10 +252,10 @@ column(LsExpr *expr, ExprContext *econtext, bool *isnull)
 }
 
 /*
- * ls_match_contact tells whose a row in econtext is: of a source, or of the contact
- * table where source is NULL.  False where it is nobody's: it has no contact, or one
- * that cannot be a key, such as a cookie of several kilobytes.  Whatever looks at rows
- * asks here, so that all agree.
+ * ls_match_contact gives the contact of the row in econtext: of a source, or of the
+ * contact table where source is NULL.  False where it has no contact, or one that
+ * cannot be a key, such as a cookie of several kilobytes.  All code that reads rows
+ * calls this, so that all agree.
  */
 bool
 ls_match_contact(LsModel *model, LsSource *source, ExprContext *econtext, Datum *contact)
@@ -280,7 +280,7 @@ ls_match_contact(LsModel *model, LsSource *source, ExprContext *econtext, Datum 
 }
 
 /*
- * ls_match_source looks at one row of a source, whose columns lie as in the
+ * ls_match_source matches one row of a source, whose columns are those of the
  * source's own table.  False for a row that is not scored.
  */
 bool
@@ -297,8 +297,8 @@ ls_match_source(LsModel *model, LsSource *source, TupleTableSlot *slot,
 }
 
 /*
- * ls_match_source_known does so for a row of which it is known otherwise whose
- * it is: of a visitor who is identified, or of a contact that was merged.
+ * ls_match_source_known matches a row whose contact is already known: one of an
+ * identified visitor, or of a merged contact.
  */
 bool
 ls_match_source_known(LsModel *model, LsSource *source, TupleTableSlot *slot,

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * score_columns.c
- *		Where the columns of a compiled model stand in its score table.
+ *		Where the columns of a compiled model are in its score table.
  *
  * They are found by name: categories are added and removed.
  *
@@ -44,7 +44,10 @@ type_at(TupleDesc desc, int column)
 	return att->attisdropped ? InvalidOid : att->atttypid;
 }
 
-/* has_columns tells whether rows can be read, and written, as the model was mapped. */
+/*
+ * has_columns tells whether the table still has the columns that the model was mapped
+ * to.
+ */
 static bool
 has_columns(const LsModel *model, TupleDesc desc)
 {
@@ -62,8 +65,9 @@ has_columns(const LsModel *model, TupleDesc desc)
 
 /*
  * map_columns finds the columns of a model in its score table.  False where they are
- * not those of the model: where categories are gone or have come since the snapshot
- * that the model was read with, or the table or lead_category was changed by hand.
+ * not those of the model: where categories were added or removed since the snapshot
+ * that the model was read with, or the table or lead_category was changed by other
+ * means.
  */
 static bool
 map_columns(LsModel *model, TupleDesc desc)
@@ -102,7 +106,7 @@ refuse(const LsModel *model)
 			 errhint("Undo what was done to it or to the rows of leadscore.lead_category by hand, or drop the model.")));
 }
 
-/* ls_score_columns_check refuses them before rows are read or written. */
+/* ls_score_columns_check refuses such a table before rows are read or written. */
 void
 ls_score_columns_check(const LsModel *model, TupleDesc desc)
 {
@@ -111,8 +115,8 @@ ls_score_columns_check(const LsModel *model, TupleDesc desc)
 }
 
 /*
- * is_of_before tells whether a model was read as it was: its categories may not be
- * those that the score table has columns of.
+ * is_of_before tells whether a model was read with an older version: its categories
+ * may not be those of the score table's columns.
  */
 static bool
 is_of_before(const LsModel *model, Snapshot snapshot, int64 version)
@@ -123,9 +127,9 @@ is_of_before(const LsModel *model, Snapshot snapshot, int64 version)
 }
 
 /*
- * ls_score_columns_check_tables refuses tables that do not have the columns of the model, before
- * a writer is in the midst of something.  snapshot and version are those of the model,
- * whose categories may be of the past.
+ * ls_score_columns_check_tables refuses tables that do not have the columns of the
+ * model, before a writer begins.  snapshot and version are those of the model, whose
+ * categories may be older.
  */
 void
 ls_score_columns_check_tables(LsModel *model, Snapshot snapshot, int64 version, bool of_the_past)
@@ -158,8 +162,8 @@ ls_score_columns_check_tables(LsModel *model, Snapshot snapshot, int64 version, 
 }
 
 /*
- * ls_score_columns_spread puts the columns of a row where the table has them: the result of a query has
- * no places for those that were dropped.
+ * ls_score_columns_spread puts the values of a row at the table's column numbers: a
+ * query result has no places for dropped columns.
  */
 void
 ls_score_columns_spread(LsModel *model, TupleDesc desc, Datum *values, bool *nulls)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * score_columns.h
- *		Where the columns of a compiled model stand in its score table.
+ *		Where the columns of a compiled model are in its score table.
  *
  *-------------------------------------------------------------------------
  */

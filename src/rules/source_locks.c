@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * source_locks.c
- *		Locks on what a model is counted from, for those who read it.
+ *		Locks on what a model is computed from, for readers.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,9 +13,9 @@
 #include "definitions/locks.h"
 
 /*
- * ls_lock_to_read locks what a contact is counted from, against those who
- * would drop or empty it.  Done before contacts are locked: they take tables
- * first, too.
+ * ls_lock_to_read locks the tables that a contact is recomputed from, against being
+ * dropped or truncated.  This comes before locks on contacts, as statements lock
+ * tables first, too.
  */
 void
 ls_lock_to_read(LsModel *model)
@@ -26,8 +26,8 @@ ls_lock_to_read(LsModel *model)
 }
 
 /*
- * ls_lock_to_read_if_free does so without waiting, the contact table included.
- * False where somebody is in the way.
+ * ls_lock_to_read_if_free locks them, and the contact table, without waiting.  False
+ * where another session has one locked.
  */
 bool
 ls_lock_to_read_if_free(LsModel *model)
@@ -50,8 +50,8 @@ ls_lock_to_read_if_free(LsModel *model)
 }
 
 /*
- * ls_lock_before_writing does so for one who does not come from one of these
- * tables, before he locks a model's score table.
+ * ls_lock_before_writing locks them, and the contact table, for a caller that was not
+ * called by a trigger of one of them, before it locks the score table.
  */
 void
 ls_lock_before_writing(const char *name)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * source_locks.h
- *		Locks on what a model is counted from, for those who read it.
+ *		Locks on what a model is computed from, for readers.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,7 +11,7 @@
 #include "postgres.h"
 
 #include "rules/model_compile.h"
-/* ACCESS SHARE on a model's event tables, before contacts are counted */
+/* ACCESS SHARE on a model's event tables, before contacts are recomputed */
 extern void ls_lock_to_read(LsModel *model);
 extern bool ls_lock_to_read_if_free(LsModel *model);
 extern void ls_lock_before_writing(const char *name);

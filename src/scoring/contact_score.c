@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * contact_score.c
- *		From a state and the rules to what is true at an instant.
+ *		From a state and the rules to the score at an instant.
  *
- * Nothing is read here but the arguments, and nothing is changed but results:
- * the same state gives the score of any instant not before its last event.
+ * No table is read here, and nothing but the results is changed: the same state gives
+ * the score of any instant not before its last event.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,7 +31,7 @@ ls_score_make(LsModel *model, bool contributions)
 	return score;
 }
 
-/* ls_score_want_curve has evaluations tell how the score goes on, too. */
+/* ls_score_want_curve makes evaluations also give the curve of the score. */
 void
 ls_score_want_curve(LsModel *model, LsScore *score)
 {
@@ -81,13 +81,12 @@ ls_score_grade(LsModel *model, const LsScore *score)
 }
 
 /*
- * ls_score_evaluate gives what is true at t.  What is dated later than the clock was when
- * the state was written but not later than t must have been counted
- * (ls_state_advance).
+ * ls_score_evaluate gives the score at t.  Events that were in the future when the
+ * state was written, and are not at t, must have been added (ls_state_advance).
  *
- * A state does not tell what was before its last event: it is never evaluated
- * before that, which would have what decays grow.  Callers see to it that they ask
- * for no such instant; score->at has the one that the answer is of.
+ * A state is never evaluated before its last event: what decays would be worth more
+ * than it ever was.  Where t is earlier, the score is that of the last event;
+ * score->at has its instant.
  */
 void
 ls_score_evaluate(LsModel *model, const LsState *state, TimestampTz t, LsScore *score)
@@ -113,7 +112,7 @@ ls_score_evaluate(LsModel *model, const LsState *state, TimestampTz t, LsScore *
 		if (rule && rule->kind != LS_ABSENCE && rule->category >= 0)
 			ls_rule_points_add(model, state, rule, slot, t, score);
 	}
-	/* these count where nothing was ever seen */
+	/* these give points even without any event */
 	for (int i = 0; i < model->nabsences; i++)
 	{
 		LsRule	   *rule = model->absences[i];

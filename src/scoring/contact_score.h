@@ -36,8 +36,8 @@ typedef struct LsPiece
 } LsPiece;
 
 /*
- * How a score goes on from an instant: constant parts and pieces that lose a
- * half of their value with each half-life, until something jumps.
+ * How a score goes on from an instant: constant parts and pieces that lose a half of
+ * their value with each half-life, until the next jump.
  */
 typedef struct LsCurve
 {
@@ -58,10 +58,10 @@ typedef struct LsScore
 	int		   *bands;			/* by category: the grade reached, -1: none */
 	bool		disqualified;
 	double		size;			/* of all contributions together */
-	LsContribution *contributions;	/* by rule, or NULL where not asked for */
-	LsCurve    *curve;			/* or NULL where not asked for */
+	LsContribution *contributions;	/* by rule, or NULL if not wanted */
+	LsCurve    *curve;			/* or NULL if not wanted */
 	LsSum	   *sums;			/* for the evaluation itself */
-	TimestampTz at;				/* the instant of all this */
+	TimestampTz at;				/* the instant of these values */
 } LsScore;
 
 static inline double

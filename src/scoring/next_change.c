@@ -1,22 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * next_change.c
- *		The next instant at which time alone changes something of a contact.
+ *		The next instant at which time alone changes a contact.
  *
  * Between two jumps (a period begins, an idle time is complete, an event that was
- * dated later takes effect) a score is a sum of constants and of pieces that
- * lose a half of their value with each half-life.  What falls never falls
- * faster than it does at the start, and so with what rises: a bound of the
- * score cannot be reached before (distance / speed), however the pieces work
- * against each other.  Going on from there, with the distance and the speed
- * that are left, comes to the bound from below: never late, and where all
- * pieces fall with the accuracy of Newton's method.  Limits of rules and
- * categories hold a part still for a while that is known beforehand.
+ * dated later takes effect) a score is a sum of constants and of pieces that lose a
+ * half of their value with each half-life.  No piece falls or rises faster than at
+ * the start: a bound of the score cannot be reached before (distance / speed),
+ * whatever the signs of the pieces.  Repeating this with the remaining distance and
+ * speed approaches the bound: never late, and where all pieces fall with the accuracy
+ * of Newton's method.  Limits of rules and categories hold a part constant for a
+ * known time.
  *
- * At each jump the score is evaluated again, in memory.  A search that is asked
- * to bound its work stops early after some jumps, or when numbers only drift
- * and the rest of the time is a small part of it: the contact is looked at
- * once more then.
+ * At each jump the score is evaluated again, in memory.  A search with a bound on its
+ * work stops early after some jumps, or, when numbers only drift, shortly before the
+ * bound is reached: the contact is due once more then.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,29 +27,29 @@
 #define MAX_CATEGORIES	32
 #define LN2				0.69314718055994530942
 
-/* how early the instant of a drift may be, as a part of the time until it */
+/* how early the instant of a drift may be, as a fraction of the time until it */
 #define EARLY			0.01
 /* how many steps a search makes towards a bound that may be found early */
 #define MAX_STEPS		64
-/* how exactly a score is reckoned, as a part of all that goes into it */
+/* precision of a score, as a fraction of all that goes into it */
 #define ROUNDING		1e-15
 
-/* The bounds within which nothing is noticed */
+/* The bounds within which the contact does not change */
 typedef struct Watch
 {
 	LsBounds	score;
 	LsBounds	categories[MAX_CATEGORIES];
 } Watch;
 
-/* What is true at an instant of the curve, and how fast it changes */
+/* The score at an instant of the curve, and how fast it changes */
 typedef struct Motion
 {
 	double		value[MAX_CATEGORIES];	/* before the category's limits */
 	double		fall[MAX_CATEGORIES];	/* speed per microsecond */
 	double		rise[MAX_CATEGORIES];
-	double		fall_left[MAX_CATEGORIES];	/* how far it will ever fall */
+	double		fall_left[MAX_CATEGORIES];	/* how far it can fall */
 	double		rise_left[MAX_CATEGORIES];
-	double		kink;			/* microseconds until a limit ends to hold */
+	double		kink;			/* microseconds until a limit no longer applies */
 } Motion;
 
 typedef struct Search
@@ -73,8 +71,8 @@ no_bounds(LsBounds *bounds)
 }
 
 /*
- * drift_bounds says how far the exact number may go from a stored one, where
- * what is allowed grows with the exact number (ls_score_drift).
+ * drift_bounds gives the bounds of the exact number around a stored one, where the
+ * allowed drift grows with the exact number (ls_score_drift).
  */
 static void
 drift_bounds(const LsModel *model, double stored, LsBounds *bounds)
@@ -87,7 +85,7 @@ drift_bounds(const LsModel *model, double stored, LsBounds *bounds)
 	bounds->high = fmax(stored + model->max_drift, stored >= 0 ? further : nearer);
 }
 
-/* within takes away the bounds that limits keep a number from reaching. */
+/* within removes the bounds that limits keep a number from reaching. */
 static void
 within(LsBounds *bounds, double least, double most)
 {
@@ -106,7 +104,7 @@ grade_bounds(const LsCategory *category, int band, LsBounds *bounds)
 		bounds->high = ls_decay_threshold(category->grade_min[band + 1]);
 }
 
-/* watch sets the bounds from what is true at the start. */
+/* watch sets the bounds from the score at the start. */
 static void
 watch(Search *search)
 {
@@ -162,7 +160,7 @@ watch_notices(const Watch *watch, LsModel *model, const LsScore *score)
 	return false;
 }
 
-/* crosses tells whether something else is true than at the start. */
+/* crosses tells whether a score is outside the bounds. */
 static bool
 crosses(Search *search)
 {
@@ -180,7 +178,7 @@ crosses(Search *search)
 
 /* ---------- between two jumps ---------- */
 
-/* look tells what is true some time after the start of a curve. */
+/* look gives the score some time after the start of a curve. */
 static void
 look(LsModel *model, const LsCurve *curve, double offset, Motion *motion)
 {
@@ -208,7 +206,7 @@ look(LsModel *model, const LsCurve *curve, double offset, Motion *motion)
 	}
 }
 
-/* time_to gives the least time after which a distance can have been gone. */
+/* time_to gives the least time in which a distance can be covered. */
 static double
 time_to(double distance, double speed, double left)
 {
@@ -220,9 +218,9 @@ time_to(double distance, double speed, double left)
 }
 
 /*
- * score_speed adds up how fast the categories move the score, downwards or
- * upwards.  A category beyond its limits holds still until it comes back to
- * them, which motion->kink is told of.
+ * score_speed adds up how fast the categories move the score, downwards or upwards.
+ * A category beyond its limits does not move it until it comes back to them, which
+ * sets motion->kink.
  */
 static double
 score_speed(LsModel *model, Motion *motion, bool down, double *left)
@@ -249,8 +247,8 @@ score_speed(LsModel *model, Motion *motion, bool down, double *left)
 }
 
 /*
- * time_inside gives the least time for which all stays within the bounds, if
- * these lie further away by so much.
+ * time_inside gives the least time for which all stays within the bounds, widened by
+ * an amount.
  */
 static double
 time_inside(LsModel *model, const Watch *watch, Motion *motion, double further)
@@ -286,9 +284,9 @@ time_inside(LsModel *model, const Watch *watch, Motion *motion, double further)
 }
 
 /*
- * push gives how far to go from where a bound is reached but for rounding, as
- * it was not when the score was evaluated: at least as far as the score takes
- * to change noticeably.  Where it comes to a stand at a bound that can be days.
+ * push gives how far to go on from where a bound is reached but for rounding: at
+ * least as far as the score takes to change noticeably.  Where the score is almost
+ * constant at a bound that can be days.
  */
 static double
 push(Search *search, const LsCurve *curve, Motion *motion)
@@ -338,7 +336,7 @@ smooth(Search *search, TimestampTz start, TimestampTz end, bool *drift)
 		*drift = drifting < crossing;
 		if (motion.kink + 1 < time)
 		{
-			/* to just beyond the kink, where speeds are others */
+			/* to just beyond the kink, where speeds differ */
 			offset += motion.kink + 1;
 			if (offset >= length)
 				return end;
@@ -363,7 +361,7 @@ smooth(Search *search, TimestampTz start, TimestampTz end, bool *drift)
 
 /* ---------- over jumps ---------- */
 
-/* next_future is when the next event that is dated later takes effect. */
+/* next_future gives when the next event of the future takes effect. */
 static TimestampTz
 next_future(const LsState *state)
 {
@@ -377,9 +375,8 @@ next_future(const LsState *state)
 
 /*
  * ls_next_change_find gives the earliest instant after that of the score at which
- * something that is waited for is not as it is, or may not be; DT_NOEND where
- * that is later than until, or never.  drift tells whether it is about numbers
- * only.
+ * something watched changes, or may change; DT_NOEND where that is later than until,
+ * or never.  drift tells whether only numbers change.
  */
 TimestampTz
 ls_next_change_find(LsDue *due, bool *drift)
@@ -421,9 +418,10 @@ ls_next_change_find(LsDue *due, bool *drift)
 }
 
 /*
- * ls_next_change_advance goes on to the next instant not after until at which something
- * may change, and evaluates the score there; stage is the state that the contact is in.
- * False where nothing does; the path is where it was, but for the score.
+ * ls_next_change_advance goes on to the next instant not after until at which
+ * something may change, and evaluates the score there; stage is the state that the
+ * contact is in.  False where nothing does; then only the score of the path has
+ * changed.
  */
 bool
 ls_next_change_advance(LsPath *path, const LsStageState *stage, TimestampTz until)

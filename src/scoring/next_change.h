@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * next_change.h
- *		The next instant at which time alone changes something of a contact.
+ *		The next instant at which time alone changes a contact.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +14,7 @@
 #include "scoring/stage.h"
 #include "scoring/state.h"
 
-/* what is waited for */
+/* what is watched */
 #define LS_DUE_STAGE	0x01	/* stages, disqualification, levels, rules */
 #define LS_DUE_GRADE	0x02
 #define LS_DUE_DRIFT	0x04	/* numbers leave the drift around stored ones */
@@ -28,8 +28,8 @@ typedef struct LsDueRow
 } LsDueRow;
 
 /*
- * What is looked for, and from where.  score is what is true at from, with its
- * curve; the state has been advanced to from.
+ * What is watched, and from where.  score is evaluated at from, with its curve; the
+ * state has been advanced to from.
  */
 typedef struct LsDue
 {
@@ -40,22 +40,21 @@ typedef struct LsDue
 	int			what;
 	double		stored_score;	/* with LS_DUE_DRIFT */
 	const double *stored_categories;
-	TimestampTz until;			/* not interested in what is later */
-	int			max_jumps;		/* after which the search gives up, early; 0:
-								 * never, and instants are exact */
+	TimestampTz until;			/* later changes are not wanted */
+	int			max_jumps;		/* then the search stops, early; 0: never, exact instants */
 } LsDue;
 
 extern TimestampTz ls_next_change_find(LsDue *due, bool *drift);
 
 /*
- * A contact in time, from one change to the next.  The state is advanced and
- * the score evaluated at each.
+ * A contact from one change by time to the next.  The state is advanced and the score
+ * evaluated at each.
  */
 typedef struct LsPath
 {
 	LsModel    *model;
 	LsState    *state;
-	LsScore    *score;			/* with its curve; true at at */
+	LsScore    *score;			/* with its curve; evaluated at at */
 	int			what;
 	TimestampTz at;
 } LsPath;

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * rule_points.c
- *		What one rule gives at an instant: periods, limits, decay; and how that
- *		goes on.
+ *		The points of one rule at an instant: periods, limits, decay; and their
+ *		curve from there.
  *
  * The limit of a period (max_per_period) applies to each bucket, before its decay;
- * that of the rule (max_points) to what is left of all of them.
+ * that of the rule (max_points) to the sum of the decayed buckets.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,8 +17,8 @@
 #include "utils/memutils.h"
 
 /*
- * ls_rule_points_of_bucket gives what a bucket brings before its decay: points, where
- * a limit applies to each period, else the weights that points will multiply.
+ * ls_rule_points_of_bucket gives the value of a bucket before its decay: points,
+ * where a limit applies to each period, else the weights that points will multiply.
  */
 double
 ls_rule_points_of_bucket(const LsRule *rule, const LsBucket *bucket)
@@ -131,7 +131,7 @@ evaluate_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
 	}
 }
 
-/* absent_since tells since when there was no activity at t; DT_NOBEGIN: none is known. */
+/* absent_since tells since when there was no activity at t; DT_NOBEGIN: not known. */
 static TimestampTz
 absent_since(const LsState *state, const LsRule *rule, TimestampTz last_match,
 			 TimestampTz t)
@@ -175,7 +175,7 @@ evaluate_profile(const LsRule *rule, const LsSlot *slot, LsContribution *c)
 	c->size = fabs(c->raw);
 }
 
-/* ---------- how it goes on ---------- */
+/* ---------- the curve ---------- */
 
 static void
 add_jump(LsCurve *curve, TimestampTz at)
@@ -184,7 +184,7 @@ add_jump(LsCurve *curve, TimestampTz at)
 		curve->jump = Min(curve->jump, at);
 }
 
-/* add_jump_at_bucket notes the instant at which a period begins. */
+/* add_jump_at_bucket adds the instant at which a period begins. */
 static void
 add_jump_at_bucket(LsModel *model, const LsRule *rule, LsCurve *curve,
 				   int64 bucket)
@@ -197,7 +197,7 @@ add_jump_at_bucket(LsModel *model, const LsRule *rule, LsCurve *curve,
 		add_jump(curve, curve->zone_change);
 }
 
-/* next_step gives the age in periods at which step decay takes the next step. */
+/* next_step gives the age in periods of the next step of step decay. */
 static int64
 next_step(const LsRule *rule, int64 age)
 {
@@ -207,9 +207,8 @@ next_step(const LsRule *rule, int64 age)
 }
 
 /*
- * jump_of_buckets adds when a rule that counts by periods changes next, as far
- * as no event comes: where a period leaves the time frame, and where its value
- * falls.
+ * jump_of_buckets adds when a rule with periods changes next, if no event comes:
+ * where a period leaves the time frame, and where its value falls.
  */
 static void
 jump_of_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
@@ -238,13 +237,16 @@ jump_of_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
 		add_jump_at_bucket(model, rule, curve,
 						   phase + next_step(rule, now - phase));
 	}
-	/* its size, as what cancels out today need not tomorrow */
+	/* its size: parts that cancel out today may not tomorrow */
 	if (c->size != 0 &&
 		(rule->decay.kind == LS_DECAY_LINEAR || rule->decay.kind == LS_DECAY_HALF_LIFE))
 		add_jump_at_bucket(model, rule, curve, now + 1);
 }
 
-/* jump_of_latest does so for a rule that gives points for the latest event. */
+/*
+ * jump_of_latest adds when a rule that gives points for the latest event changes
+ * next.
+ */
 static void
 jump_of_latest(LsModel *model, const LsRule *rule, const LsSlot *slot,
 			   const LsContribution *c, LsCurve *curve)
@@ -291,7 +293,7 @@ add_piece(LsCurve *curve, const LsRule *rule, double value)
 	piece->limit = rule->max_points;
 }
 
-/* curve_of_event adds how the contribution of an event rule goes on. */
+/* curve_of_event adds the curve of an event rule. */
 static void
 curve_of_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
 			   const LsContribution *c, LsCurve *curve)
@@ -350,8 +352,8 @@ ls_rule_points_begin_curve(LsModel *model, const LsState *state, TimestampTz t,
 }
 
 /*
- * ls_rule_points_add adds what one rule brings to its category.  What a draft would
- * bring is only told.
+ * ls_rule_points_add adds the points of a rule to its category; those of a draft are
+ * only shown.
  */
 void
 ls_rule_points_add(LsModel *model, const LsState *state, LsRule *rule,

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rule_points.h
- *		What one rule gives at an instant: periods, limits, decay; and how that goes on.
+ *		The points of one rule at an instant: periods, limits, decay; and their curve.
  *
  *-------------------------------------------------------------------------
  */

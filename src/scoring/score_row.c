@@ -22,7 +22,7 @@ ls_score_row_start(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t
 	ls_state_init(&row->state);
 }
 
-/* ls_score_row_stage_state gives the stage state that a row says. */
+/* ls_score_row_stage_state gives the stage state of a row. */
 LsStageState
 ls_score_row_stage_state(const LsScoreRow *row)
 {
@@ -32,7 +32,7 @@ ls_score_row_stage_state(const LsScoreRow *row)
 	return state;
 }
 
-/* ls_score_row_set_stage_state puts one into a row. */
+/* ls_score_row_set_stage_state puts a stage state into a row. */
 void
 ls_score_row_set_stage_state(LsScoreRow *row, const LsStageState *state)
 {
@@ -42,7 +42,7 @@ ls_score_row_set_stage_state(LsScoreRow *row, const LsStageState *state)
 	row->state.override = state->override;
 }
 
-/* ls_score_row_take_score gives a row what was evaluated. */
+/* ls_score_row_take_score puts an evaluated score into a row. */
 void
 ls_score_row_take_score(LsModel *model, LsScoreRow *row, const LsScore *score)
 {
@@ -55,7 +55,7 @@ ls_score_row_take_score(LsModel *model, LsScoreRow *row, const LsScore *score)
 	row->scored_at = score->at;
 }
 
-/* differs compares stored numbers with what they should be. */
+/* differs compares stored numbers with evaluated ones. */
 static bool
 differs(double stored, double exact, double allowed)
 {
@@ -71,9 +71,9 @@ other_grade(LsModel *model, const LsScoreRow *row, const LsScore *now)
 }
 
 /*
- * ls_score_row_is_outdated tells whether a row's numbers are not what they should be any more:
- * because the rules changed, or because time moved them further than the
- * model's drift.  at_stored is what is true at the row's own instant.
+ * ls_score_row_is_outdated tells whether a row's numbers are outdated: because the
+ * rules changed, or because time moved them further than the model's drift.
+ * at_stored is the score at the row's own instant.
  */
 bool
 ls_score_row_is_outdated(LsModel *model, const LsScoreRow *row, const LsScore *at_stored,

@@ -29,8 +29,8 @@ typedef struct LsScoreRow
 } LsScoreRow;
 
 /*
- * ls_score_row_instant is the earliest instant that a row can tell of: its state may know
- * of later events than the score that it shows.
+ * ls_score_row_instant is the earliest instant at which a row can be evaluated: its
+ * state may have later events than the score that it shows.
  */
 static inline TimestampTz
 ls_score_row_instant(const LsScoreRow *row)

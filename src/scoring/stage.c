@@ -26,8 +26,8 @@
  *				 |									| reached
  *
  * A stage can be set above what the score (and the stage's condition) gives: that
- * override is kept until the score has once reached it.  Or below: it is kept
- * until the score has come down to it.
+ * override holds until the score has once reached it.  Or below: it holds until the
+ * score has come down to it.
  *
  *-------------------------------------------------------------------------
  */
@@ -83,7 +83,7 @@ stage_by_name(LsModel *model, const char *name)
 	return NULL;
 }
 
-/* lower_stage is the highest below one whose leave_below is reached. */
+/* lower_stage gives the highest stage below one whose leave_below is reached. */
 static LsStage *
 lower_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
 			LsStage *now)
@@ -95,14 +95,14 @@ lower_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
 	return &model->stages[0];
 }
 
-/* next_stage is the stage that follows from one, NULL being none yet. */
+/* next_stage gives the stage that follows from one, NULL being none yet. */
 static LsStage *
 next_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
 		   LsStage *now)
 {
 	int			place = now ? now - model->stages : -1;
 
-	/* what conditions ask about is not to be read */
+	/* conditions would read the contact table */
 	if (model->unreadable && now)
 		return now;
 	for (int i = model->nstages - 1; i > place; i--)
@@ -118,7 +118,7 @@ next_stage(LsModel *model, const LsScore *score, ExprContext *econtext,
 	return lower_stage(model, score, econtext, now);
 }
 
-/* override_of tells how a stage that is set compares with the score's own. */
+/* override_of compares a stage that is set with the score's own. */
 static LsStageOverride
 override_of(const LsStage *own, const LsStage *chosen)
 {
@@ -167,8 +167,8 @@ ls_stage_step(LsModel *model, const LsScore *score, ExprContext *econtext,
 }
 
 /*
- * ls_stage_set overrides the stage of a contact.  Where stage is NULL, one whose stage was
- * overridden, or is sticky, is put where its score alone would.
+ * ls_stage_set overrides the stage of a contact.  Where stage is NULL, an overridden
+ * or sticky stage is replaced by that of the score alone.
  */
 void
 ls_stage_set(LsModel *model, const LsScore *score, ExprContext *econtext,
@@ -200,9 +200,9 @@ bound(LsBounds *bounds, double score, double value)
 }
 
 /*
- * ls_stage_bounds narrows the bounds within which a score has to stay so that
- * no stage is entered or left, and no level is crossed that an action waits
- * for.  Conditions of stages are looked at when a bound is crossed.
+ * ls_stage_bounds narrows the bounds within which a score has to stay so that no
+ * stage is entered or left, and no level is crossed that an action waits for.
+ * Conditions of stages are evaluated when a bound is crossed.
  */
 void
 ls_stage_bounds(LsModel *model, double score, const LsStageState *state,

@@ -16,16 +16,16 @@
 
 #define LS_DISQUALIFIED "disqualified"
 
-/* What a stage depends on beside the score: where the contact was before */
+/* What a stage depends on besides the score: the stage before */
 typedef struct LsStageState
 {
 	char	   *stage;			/* NULL: none yet */
 	TimestampTz since;
 	char	   *prior_stage;	/* sticky stage before disqualification */
-	LsStageOverride override;	/* whether stage was set, and is kept */
+	LsStageOverride override;	/* whether the stage is overridden */
 } LsStageState;
 
-/* Bounds of a score: below low or at high and above, something changes */
+/* Bounds of a score: below low, or at high and above, something changes */
 typedef struct LsBounds
 {
 	double		low;

@@ -15,7 +15,7 @@
 #include "base/compat.h"
 #include "scoring/rule_points.h"
 
-/* slots that fit a chunk of memory without loss, more than most rules match */
+/* slots that fit a chunk of memory without waste, more than most rules match */
 #define FEW_SLOTS		10
 
 /* what slots without buckets, compacted sums and future events share */
@@ -42,7 +42,7 @@ ls_state_slot_init(LsSlot *slot, int64 version)
 	slot->more = &nothing_more;
 }
 
-/* ls_state_slot_more gives what may be written of a slot's rarer members. */
+/* ls_state_slot_more gives a slot's rarer members for writing. */
 LsSlotMore *
 ls_state_slot_more(LsSlot *slot)
 {
@@ -106,7 +106,10 @@ remove_slot(LsState *state, int64 version)
 	state->nslots--;
 }
 
-/* ls_state_needs_buckets: a count and the latest do without. */
+/*
+ * ls_state_needs_buckets tells whether a rule needs buckets besides its count and
+ * latest event.
+ */
 bool
 ls_state_needs_buckets(const LsRule *rule)
 {
@@ -114,8 +117,8 @@ ls_state_needs_buckets(const LsRule *rule)
 }
 
 /*
- * ls_state_slot_phases: for step decay, buckets whose numbers differ by a multiple
- * of this lose their value at the same instants.
+ * ls_state_slot_phases gives the number of phases of a rule with step decay: buckets
+ * whose numbers differ by a multiple of it lose their value at the same instants.
  */
 int64
 ls_state_slot_phases(const LsRule *rule)
@@ -190,7 +193,7 @@ add_decaying(const LsRule *rule, LsSlot *slot, TimestampTz at, const LsSum *sum)
 	}
 }
 
-/* add_to_slot counts one event of weight w. */
+/* add_to_slot adds one event of weight w. */
 static void
 add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w)
 {
@@ -256,7 +259,7 @@ add_event(LsState *state, TimestampTz at)
 	state->last = Max(state->last, at);
 }
 
-/* ls_state_add counts an event, or lets it wait where it is dated later. */
+/* ls_state_add adds an event, or lets it wait if it is in the future. */
 void
 ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 			 TimestampTz now)
@@ -279,7 +282,7 @@ ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 	}
 }
 
-/* ls_state_advance counts what was dated later than the clock and is not now. */
+/* ls_state_advance adds events of the future that have taken effect by the clock. */
 void
 ls_state_advance(LsModel *model, LsState *state, TimestampTz now)
 {
@@ -345,7 +348,7 @@ compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 			   ls_decay(&rule->decay, (purged_at - bucket->bucket) * rule->period));
 }
 
-/* compact_to moves the bucket at which compacted sums are kept. */
+/* compact_to moves the bucket up to which sums are compacted. */
 static void
 compact_to(const LsRule *rule, LsSlot *slot, int64 to)
 {
@@ -362,7 +365,10 @@ compact_to(const LsRule *rule, LsSlot *slot, int64 to)
 	slot->more->compacted_to = to;
 }
 
-/* compact_slot drops buckets out of the span, or compacts those that are far back. */
+/*
+ * compact_slot drops buckets outside of the span, or compacts those that are far
+ * back.
+ */
 static void
 compact_slot(const LsRule *rule, LsSlot *slot)
 {
@@ -402,9 +408,9 @@ ls_state_compact(LsModel *model, LsState *state)
 }
 
 /*
- * ls_state_can_merge tells whether the state of further events, if there are any, can be
- * merged.  Not where one of them belongs to a bucket that has been compacted after a
- * limit, which cannot be taken apart any more: the contact has to be recomputed.
+ * ls_state_can_merge tells whether the state of further events, if there are any, can
+ * be merged.  It cannot if one of them belongs to a bucket that was compacted after a
+ * limit, which is not invertible: the contact has to be recomputed.
  */
 bool
 ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta)
@@ -449,8 +455,8 @@ merge_buckets(const LsRule *rule, LsSlot *slot, const LsSlot *delta)
 }
 
 /*
- * ls_state_merge adds the state of further events.  A state that was compacted has to
- * be one that it can be merged with.
+ * ls_state_merge adds the state of further events.  A compacted state must be one
+ * that can be merged (ls_state_can_merge).
  */
 void
 ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
@@ -485,8 +491,8 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 }
 
 /*
- * ls_state_inherit takes over what events do not tell: the contact's stages, and when
- * it is due.
+ * ls_state_inherit takes over what does not follow from events: the contact's stages,
+ * and when it is due.
  */
 void
 ls_state_inherit(LsState *state, const LsState *before)
@@ -498,7 +504,7 @@ ls_state_inherit(LsState *state, const LsState *before)
 	state->due_drift = before->due_drift;
 }
 
-/* ls_state_replace puts the slots of some versions in the place of its own. */
+/* ls_state_replace replaces the slots of some versions by those of another state. */
 void
 ls_state_replace(LsState *state, const LsState *counted,
 				 const int64 *versions, int nversions)
@@ -511,12 +517,12 @@ ls_state_replace(LsState *state, const LsState *counted,
 		if (from == NULL)
 			continue;
 		*ls_state_slot(state, versions[i], true) = *from;
-		/* counted by a clock that is ahead, it has what waits in state still */
+		/* evaluated with a clock that is ahead, it has what still waits in state */
 		state->last = Max(state->last, from->last);
 	}
 }
 
-/* ls_state_drop_unknown forgets slots that no rule of the model has. */
+/* ls_state_drop_unknown removes slots of versions that no rule of the model has. */
 void
 ls_state_drop_unknown(LsModel *model, LsState *state)
 {
@@ -545,7 +551,7 @@ ls_state_set_profile(LsState *state, int64 version, bool holds, double weight)
 	slot->sum.lo = 0;
 }
 
-/* ls_state_take_profile puts what the contact's row says in the place of what it said. */
+/* ls_state_take_profile replaces the profile slots by what the contact's row says. */
 void
 ls_state_take_profile(LsModel *model, LsState *state, const LsState *profile)
 {

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * state.h
- *		What is remembered of a contact's events: accumulators that add up.
+ *		The state of a contact: accumulators of its events, which can be added.
  *
- * A state is a sum over events: adding the states of two sets of events gives
- * the state of both, in any order.  What is not additive (limits, minimum
- * counts, once, clamps) happens only in evaluation.
+ * A state is a sum over events: adding the states of two sets of events gives the
+ * state of both, in any order.  What is not additive (limits, minimum counts, once,
+ * clamps) is applied in evaluation only.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,15 +19,15 @@
 #include "base/decay.h"
 #include "rules/model_compile.h"
 
-/* First byte of the stored form; no other is read. */
+/* First byte of the stored form */
 #define LS_STATE_FORMAT 2
 
-/* Whether a stage was set that differs from what the score alone would give */
+/* Whether the stage is overridden, and how it compares with that of the score alone */
 typedef enum LsStageOverride
 {
 	LS_OVERRIDE_NONE,
-	LS_OVERRIDE_ABOVE,			/* above that: kept until it is reached */
-	LS_OVERRIDE_BELOW			/* below that: kept until the score is down to it */
+	LS_OVERRIDE_ABOVE,			/* above: until the score reaches it */
+	LS_OVERRIDE_BELOW			/* below: until the score has come down to it */
 } LsStageOverride;
 
 typedef struct LsBucket
@@ -37,7 +37,7 @@ typedef struct LsBucket
 	LsSum		sum;
 } LsBucket;
 
-/* What is dated later than the clock waits here */
+/* An event of the future, which waits here */
 typedef struct LsFuture
 {
 	TimestampTz at;
@@ -47,9 +47,9 @@ typedef struct LsFuture
 /*
  * What few slots have.
  *
- * buckets: ascending, where the rule needs them.  compacted: without a span, what
- * is older than the last 512 periods: a sum per phase, each kept at the last
- * bucket of its phase not after compacted_to.
+ * buckets: ascending, where the rule needs them.  compacted: without a span, what is
+ * older than the last 512 periods: a sum per phase, as of the last bucket of its
+ * phase not after compacted_to.
  */
 typedef struct LsSlotMore
 {
@@ -64,8 +64,8 @@ typedef struct LsSlotMore
 } LsSlotMore;
 
 /*
- * One rule's accumulator, under the version of what the rule matches.  Small,
- * as a statement keeps those of all of its contacts.
+ * One rule's accumulator, under the version of what the rule matches.  Small, as a
+ * statement has those of all of its contacts in memory.
  *
  * sum: of the weights; for a half-life, of the weights grown to the last
  * landmark not after last.  For profile rules the weight of the row.
@@ -76,23 +76,23 @@ typedef struct LsSlot
 	int64		count;
 	TimestampTz last;			/* DT_NOBEGIN: none */
 	LsSum		sum;
-	LsSlotMore *more;			/* never NULL: to be read only, until ls_state_slot_more() */
+	LsSlotMore *more;			/* never NULL: read-only, until ls_state_slot_more() */
 } LsSlot;
 
 typedef struct LsState
 {
 	bool		has_contact;	/* there is a row in the contact table */
-	bool		stage_recorded; /* its stage has changed once, and was recorded */
-	bool		due_drift;		/* what is due is about numbers only */
+	bool		stage_recorded; /* its first change of stage is recorded */
+	bool		due_drift;		/* at due only numbers change */
 	LsStageOverride override;	/* of the stage that the contact is in */
 	int			nfuture;
 	int			nslots;
 	int			maxslots;
-	int			next_slot;		/* the place after the one that was looked for last */
+	int			next_slot;		/* the place after the last one found */
 	TimestampTz created_at;		/* of the contact's row, DT_NOBEGIN: none */
 	int64		events;			/* of all sources, not later than the clock */
 	TimestampTz first;			/* DT_NOEND: none */
-	TimestampTz last;			/* DT_NOBEGIN: none; before it nothing is known */
+	TimestampTz last;			/* DT_NOBEGIN: none; nothing before it is known */
 	TimestampTz *future;		/* of events dated later, ascending */
 	char	   *prior_stage;	/* sticky stage to be restored, or NULL */
 	TimestampTz due;			/* the contact's row of due_<model>; DT_NOEND:

@@ -47,8 +47,8 @@
 #define LS_MAX_NUMBER	10		/* bytes that a number takes at most */
 
 /*
- * These write to a StringInfo as it has room, without the zero at its end: a
- * state is written for every event.
+ * These write to a StringInfo that has room, without the zero at its end: a state is
+ * written for every event.
  */
 static inline char *
 make_room(StringInfo to, int n)
@@ -86,14 +86,14 @@ put_unsigned(StringInfo to, uint64 value)
 	to->len = at - to->data;
 }
 
-/* small values of either sign become small unsigned ones */
+/* put_signed writes small values of either sign as small unsigned ones. */
 static inline void
 put_signed(StringInfo to, int64 value)
 {
 	put_unsigned(to, ((uint64) value << 1) ^ (uint64) (value >> 63));
 }
 
-/* what instants are written relative to, so that they are short */
+/* base gives the instant relative to which others are written, so that they are short. */
 static TimestampTz
 base(const LsState *state)
 {
@@ -184,7 +184,7 @@ ls_state_encode(const LsState *state)
 	int64		previous = 0;
 	int			flags = 0;
 
-	/* a row is only written when it is known when it is due */
+	/* a row is only written after due is computed */
 	Assert(state->due != DT_NOBEGIN);
 	initStringInfo(&to);
 	appendStringInfoSpaces(&to, VARHDRSZ);
@@ -242,9 +242,9 @@ ls_state_encode(const LsState *state)
 }
 
 /*
- * Reading trusts nothing: a state may have been forged or torn.  What it gives
- * is what might have been encoded: lists in their order, instants that exist,
- * numbers that are finite, text of the database's encoding.
+ * Reading trusts no bytes: a state may be forged or torn.  The result is one that
+ * could have been encoded: sorted lists, valid instants, finite numbers, text of the
+ * database's encoding.
  */
 typedef struct Cursor
 {
@@ -282,7 +282,7 @@ get_long(Cursor *from)
 	return 0;
 }
 
-/* most numbers take a byte */
+/* get_unsigned reads a number; most take a byte. */
 static inline uint64
 get_unsigned(Cursor *from)
 {
@@ -300,8 +300,8 @@ get_signed(Cursor *from)
 }
 
 /*
- * get_length reads a number of things that take at least so many bytes each,
- * and so many in memory.
+ * get_length reads the length of a list whose members take at least so many bytes
+ * each, and so many in memory.
  */
 static int
 get_length(Cursor *from, int bytes, Size size)
@@ -325,7 +325,7 @@ get_count(Cursor *from)
 	return (int64) n;
 }
 
-/* instant is one that a timestamp can have, so far from another. */
+/* instant gives the instant at an offset from another, if a timestamp can have it. */
 static TimestampTz
 instant(TimestampTz from, int64 difference)
 {

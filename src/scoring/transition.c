@@ -3,13 +3,13 @@
  * transition.c
  *		What happens to a contact in a change: from a row to the next, and events.
  *
- * A contact first catches up with the time since its row was written, with the
- * events that were known then: what time has changed meanwhile happened at its own
- * instant, in its order, whether it is the worker that comes or an event.  Then the
- * change is made, and the contact goes on from the change's own instant to the clock.
+ * A contact first catches up with the time since its row was written, with the events
+ * that were known then: what time has changed meanwhile is dated at its own instant,
+ * in order, whether the worker or an event causes the transition.  Then the change is
+ * made, and the contact goes on from the change's own instant to the clock.
  *
- * All of it is computed in memory, from a row, a change, what was counted for it and
- * the clock: the same for the writer, which writes the row and the events that are
+ * All of it is computed in memory, from a row, a change, what was read for it and the
+ * clock: in the same way for the writer, which writes the row and the events that are
  * returned, and for callers that only show a contact, forecast, or try rules out.
  *
  *-------------------------------------------------------------------------
@@ -38,7 +38,7 @@ ls_transition_score(LsModel *model)
 
 /* ---------- steps ---------- */
 
-/* evaluate_at brings the score to an instant. */
+/* evaluate_at evaluates the score at an instant. */
 static void
 evaluate_at(LsTransition *tr, TimestampTz at)
 {
@@ -46,7 +46,7 @@ evaluate_at(LsTransition *tr, TimestampTz at)
 	tr->at = at;
 }
 
-/* begin remembers what is true before the first step. */
+/* begin remembers the score and the rules in force before the first step. */
 static void
 begin(LsTransition *tr)
 {
@@ -94,7 +94,7 @@ crosses_level(const LsTransition *tr)
 	return false;
 }
 
-/* arrive gives the row the stage state of an instant, and adds what happened. */
+/* arrive puts the stage state of an instant into the row, and adds an event. */
 static void
 arrive(LsTransition *tr, const LsStageState *stage, TimestampTz at,
 	   const char *cause, const char *reason)
@@ -140,9 +140,9 @@ step(LsTransition *tr, TimestampTz at, const char *cause)
 }
 
 /*
- * catch_up goes from one instant to another, by time alone.  The score is true at
- * the last instant of something that happened then.  cause is time, but for
- * events that were backfilled: those must not be told as if they happened now.
+ * catch_up goes from one instant to another, by time alone.  The score is evaluated
+ * at the last instant at which something changed.  cause is time, unless events were
+ * backfilled: what follows from those must not be reported as happening now.
  */
 static void
 catch_up(LsTransition *tr, TimestampTz from, TimestampTz to, const char *cause)
@@ -171,8 +171,8 @@ catch_up_row(LsTransition *tr)
 /* ---------- the state ---------- */
 
 /*
- * ls_transition_merge makes the state at an instant of the one before and of what was
- * counted, which can be merged with it (ls_state_can_merge).
+ * ls_transition_merge merges the state at an instant with what was read, where that
+ * is possible (ls_state_can_merge).
  */
 void
 ls_transition_merge(LsModel *model, LsState *state, const LsCounted *counted, TimestampTz now)
@@ -199,10 +199,10 @@ ls_transition_merge(LsModel *model, LsState *state, const LsCounted *counted, Ti
 	ls_state_drop_unknown(model, state);
 }
 
-/* ---------- when it is due ---------- */
+/* ---------- due instants ---------- */
 
 /*
- * next_due tells when time will change the row, from where the score stands on;
+ * next_due gives when time will change the row next, from the score's instant;
  * DT_NOEND where that is later than until, or never.
  */
 static TimestampTz
@@ -224,8 +224,8 @@ next_due(LsTransition *tr, TimestampTz until, int max_jumps, bool *drift)
 }
 
 /*
- * set_due finds when the row has to be looked at next.  An instant that comes before
- * is left alone: the worker will move it then.
+ * set_due sets when the row is due next.  An earlier due instant is left unchanged:
+ * the worker will move it then.
  */
 static void
 set_due(LsTransition *tr, int max_jumps)
@@ -248,8 +248,8 @@ set_due(LsTransition *tr, int max_jumps)
 }
 
 /*
- * ls_transition_changes_nothing tells whether a row can be left as it is: none of its
- * readers would be told anything else by a new one.
+ * ls_transition_changes_nothing tells whether a row can be left as it is: a new one
+ * would show its readers nothing else.
  */
 bool
 ls_transition_changes_nothing(LsTransition *tr)
@@ -269,7 +269,7 @@ ls_transition_changes_nothing(LsTransition *tr)
 
 /* ---------- a change ---------- */
 
-/* only_if_changed tells whether a change leaves a row alone that is still true. */
+/* only_if_changed tells whether a change leaves a row unchanged that is up to date. */
 static bool
 only_if_changed(const LsChange *change)
 {
@@ -284,7 +284,7 @@ same_bytes(const bytea *a, const bytea *b)
 	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
 }
 
-/* set_stage overrides the contact's stage, or leaves it to the score again. */
+/* set_stage sets or removes a stage override. */
 static void
 set_stage(LsTransition *tr, const char *chosen, const char *reason)
 {
@@ -302,8 +302,8 @@ set_stage(LsTransition *tr, const char *chosen, const char *reason)
 }
 
 /*
- * is_in_order tells whether the latest event that a change brings is in order: not
- * before what the contact did last, nor before its stage last changed.
+ * is_in_order tells whether the latest event of a change is in order: not before the
+ * contact's latest event, nor before its last change of stage.
  */
 static bool
 is_in_order(const LsTransition *tr, TimestampTz at, TimestampTz last)
@@ -333,8 +333,8 @@ go_on(LsTransition *tr, const LsChange *change, TimestampTz latest, TimestampTz 
 }
 
 /*
- * ls_transition_run takes a contact through a change.  counted is what the change
- * brings, as it was read; nothing of what happens is written or read here.
+ * ls_transition_run runs the transition of a contact.  counted is what was read for
+ * the change; nothing is written or read here.
  */
 LsTransitionResult
 ls_transition_run(LsTransition *tr, const LsChange *change, const LsCounted *counted)
@@ -374,7 +374,7 @@ ls_transition_run(LsTransition *tr, const LsChange *change, const LsCounted *cou
 	else
 		go_on(tr, change, counted->latest, last);
 	ls_score_row_take_score(tr->model, row, tr->score);
-	/* a row for what was counted only is made true before the commit */
+	/* a row whose state alone has changed is brought up to date before the commit */
 	row->rules_version = state_only ? 0 : tr->model->version;
 	set_due(tr, change->kind == LS_CHANGE_DUE ? MANY_JUMPS : FEW_JUMPS);
 	return LS_TRANSITION_WRITE;
@@ -383,8 +383,8 @@ ls_transition_run(LsTransition *tr, const LsChange *change, const LsCounted *cou
 /* ---------- time alone ---------- */
 
 /*
- * ls_transition_read takes a contact whose row is in the table to what is true now, for
- * callers that only read.
+ * ls_transition_read brings a contact whose row is in the table up to now, in memory,
+ * for callers that only read.
  */
 void
 ls_transition_read(LsTransition *tr)
@@ -396,8 +396,8 @@ ls_transition_read(LsTransition *tr)
 }
 
 /*
- * ls_transition_forecast goes on from what is true of a contact now to what time alone
- * will make of it.  Only events from then on are left.
+ * ls_transition_forecast goes on from the contact's current row by time alone.  Only
+ * events from then on are returned.
  */
 void
 ls_transition_forecast(LsTransition *tr, TimestampTz until)

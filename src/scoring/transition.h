@@ -15,7 +15,7 @@
 #include "scoring/next_change.h"
 #include "scoring/score_row.h"
 
-/* ---------- what is done to a contact's row ---------- */
+/* ---------- changes of a contact's row ---------- */
 
 typedef enum LsChangeKind
 {
@@ -24,16 +24,16 @@ typedef enum LsChangeKind
 	LS_CHANGE_RECOMPUTE,		/* its state is computed from the tables */
 	LS_CHANGE_REPLACE,			/* its state was computed by the caller */
 	LS_CHANGE_RULES,			/* some rules were computed by the caller */
-	LS_CHANGE_REFRESH,			/* it is written where it is not true any more */
-	LS_CHANGE_DUE,				/* time has come, says a row of due_<model> */
-	LS_CHANGE_SET_STAGE,		/* its stage is overridden, or is so no more */
-	LS_CHANGE_REMOVE			/* it goes: it counts for another contact now */
+	LS_CHANGE_REFRESH,			/* it is written if it is outdated */
+	LS_CHANGE_DUE,				/* its row of due_<model> is due */
+	LS_CHANGE_SET_STAGE,		/* its stage is overridden, or the override removed */
+	LS_CHANGE_REMOVE			/* it is removed: its events belong to another contact now */
 } LsChangeKind;
 
 /* Whether a contact had a row, which was locked, when its events were read */
 typedef enum LsRowThen
 {
-	LS_ROW_HELD,				/* other sessions are kept away, it is as it was */
+	LS_ROW_HELD,				/* other sessions are locked out: it is as it was */
 	LS_ROW_THERE,
 	LS_ROW_NONE
 } LsRowThen;
@@ -42,28 +42,26 @@ typedef struct LsChange
 {
 	LsChangeKind kind;
 	Datum		contact;
-	bool		deferrable;		/* it is left for later where the model is
-								 * suspended, not an error */
+	bool		deferrable;		/* enqueued if the model is suspended, not an error */
 	bool		skip_locked;	/* do nothing where another session holds the row */
 	union
 	{
 		struct
 		{
 			const LsState *delta;	/* to be added, or NULL */
-			const LsState *profile; /* what the contact's row says now, or NULL */
+			const LsState *profile; /* profile according to the contact's row, or NULL */
 			bool		read_profile;	/* ... to be read */
 			bool		merge_pending;
-			bool		only_if_changed;	/* leave a row that is still true alone */
+			bool		only_if_changed;	/* leave a row unchanged that is up to date */
 		}			events;
 		struct
 		{
-			bool		state_only; /* leave what is shown alone: the transaction
-									 * may be trying rules out */
+			bool		state_only; /* leave the shown columns unchanged: rules may be tried out */
 		}			pending;
 		struct
 		{
-			const LsState *delta;	/* events that it is because of, or NULL */
-			const LsStageState *stage;	/* that a new row begins with, or NULL */
+			const LsState *delta;	/* new events that require it, or NULL */
+			const LsStageState *stage;	/* stage with which a new row begins, or NULL */
 		}			recompute;
 		struct
 		{
@@ -82,14 +80,14 @@ typedef struct LsChange
 		const LsDueRow *due;
 		struct
 		{
-			const char *stage;	/* NULL: leave it to the score again */
+			const char *stage;	/* NULL: remove the override */
 			const char *reason; /* NULL: none */
 			bool		merge_pending;
 		}			set_stage;
 	}			data;
 } LsChange;
 
-/* ls_change_is_state_only tells whether a change leaves alone what a row shows. */
+/* ls_change_is_state_only tells whether a change leaves the shown columns unchanged. */
 static inline bool
 ls_change_is_state_only(const LsChange *change)
 {
@@ -100,17 +98,17 @@ ls_change_is_state_only(const LsChange *change)
 /* What was read for a change: the new state is made of it */
 typedef struct LsCounted
 {
-	const LsState *whole;		/* in the place of what the state has, or NULL */
+	const LsState *whole;		/* replaces the state, or NULL */
 	const LsState *pending;		/* else: to be added, or NULL */
 	const LsState *delta;		/* likewise */
 	const LsState *slots;		/* some rules computed, or NULL: those of ... */
 	const int64 *versions;		/* ... these versions */
 	int			nversions;
-	const LsState *profile;		/* what the contact's row says, or NULL */
-	TimestampTz latest;			/* of what is new, DT_NOBEGIN: nothing */
+	const LsState *profile;		/* profile according to the contact's row, or NULL */
+	TimestampTz latest;			/* latest new event, DT_NOBEGIN: none */
 } LsCounted;
 
-/* ---------- what happens to the contact ---------- */
+/* ---------- events of a transition ---------- */
 
 /* What happened to a contact at one instant */
 typedef struct LsTransitionEvent
@@ -122,14 +120,14 @@ typedef struct LsTransitionEvent
 	double		score_before;
 	double		score;
 	TimestampTz at;				/* when it happened */
-	List	   *rules;			/* of LsRule *: came in force */
+	List	   *rules;			/* of LsRule *: those that came into force */
 	const char *cause;			/* as in lead_stage_history */
-	const char *reason;			/* of a stage that was set, or NULL */
+	const char *reason;			/* reason of a stage override, or NULL */
 } LsTransitionEvent;
 
 typedef enum LsTransitionResult
 {
-	LS_TRANSITION_NONE,			/* the row is still true */
+	LS_TRANSITION_NONE,			/* the row is up to date */
 	LS_TRANSITION_WRITE,
 	LS_TRANSITION_REMOVE		/* nothing is known of the contact */
 } LsTransitionResult;
@@ -137,16 +135,16 @@ typedef enum LsTransitionResult
 typedef struct LsTransition
 {
 	LsModel    *model;
-	LsScoreRow *row;			/* as it was, and then as it is */
+	LsScoreRow *row;			/* before the transition, and then after it */
 	bool		exists;			/* it was in the table */
 	const char *cause;			/* of the change */
-	TimestampTz now;			/* the row becomes true at it */
+	TimestampTz now;			/* the row is brought up to date to this */
 	ExprContext *econtext;		/* for conditions of stages */
-	LsScore    *score;			/* room; with its curve, unless time is only read */
+	LsScore    *score;			/* scratch space; with its curve, unless time is only read */
 	int			watch;			/* LS_DUE_GRADE: grades are, besides stages */
 	List	   *events;			/* of LsTransitionEvent, as they happened */
 	/* between its steps */
-	TimestampTz at;				/* when score was true; DT_NOBEGIN: never yet */
+	TimestampTz at;				/* instant of score; DT_NOBEGIN: not evaluated yet */
 	double		last_score;
 	char	   *last_grade;
 	bool	   *in_force;		/* by rule, where actions watch them */

@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * deferred.c
- *		What a transaction has still to do about contacts.
+ *		The changes of contacts that a transaction has deferred.
  *
- * There is one set for each model and what becomes of it (LsDeferredKind), in which
- * a contact is found by its key.  What is to be done about a contact belongs to the
- * subtransaction that has left it.  Where one within that leaves something as well,
- * the former is kept below the latter.  So a subtransaction that aborts drops what
- * is newer than it, and one that commits gives what it has to its parent, where it
- * is added to what is below.
+ * There is one set for each model and kind of change (LsDeferredKind), in which a
+ * contact is found by its key.  An item, the deferred change of a contact, belongs to
+ * the subtransaction that deferred it.  When a subtransaction within that one defers
+ * something about the same contact, the outer item is stored below the inner one.  So
+ * an aborted subtransaction drops the items that are its own, and a committed one gives
+ * them to its parent, where they are added to the items below.
  *
- * capture/flush_deferred.c does what is deferred.
+ * capture/flush_deferred.c applies what is deferred.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,7 +45,7 @@ typedef struct DeferredEntry
 
 static LsDeferredSet *sets = NULL;	/* in the order in which models are locked */
 
-/* use_model has a set go by another version of its model, and keep that. */
+/* use_model replaces the set's version of its model, and retains the new one. */
 static void
 use_model(LsDeferredSet *set, LsModel *model)
 {
@@ -56,7 +56,7 @@ use_model(LsDeferredSet *set, LsModel *model)
 	set->hash->private_data = &model->key;
 }
 
-/* make_set makes a set and puts it where its model is locked. */
+/* make_set makes a set, at its place in the lock order of models. */
 static LsDeferredSet *
 make_set(LsDeferredSet **at, LsModel *model, LsDeferredKind kind, const LsSource *source)
 {
@@ -75,7 +75,7 @@ make_set(LsDeferredSet **at, LsModel *model, LsDeferredKind kind, const LsSource
 	return set;
 }
 
-/* ls_deferred_set finds or makes one of a model; source is that of purged rows. */
+/* ls_deferred_set finds or makes a set; source is that of purged contributions. */
 LsDeferredSet *
 ls_deferred_set(LsModel *model, LsDeferredKind kind, const LsSource *source)
 {
@@ -95,7 +95,7 @@ ls_deferred_set(LsModel *model, LsDeferredKind kind, const LsSource *source)
 	return make_set(at, model, kind, source);
 }
 
-/* take_room gives room for one more. */
+/* take_room allocates one element from a chunk of many. */
 static void *
 take_room(LsDeferredRoom *room, Size size)
 {
@@ -109,7 +109,7 @@ take_room(LsDeferredRoom *room, Size size)
 	return room->unused + size * --room->n;
 }
 
-/* make_room makes sure that the list of items has room for one more. */
+/* make_room ensures that the list of items has room for one more. */
 static void
 make_room(LsDeferredSet *set)
 {
@@ -123,7 +123,7 @@ make_room(LsDeferredSet *set)
 	set->room = room;
 }
 
-/* begin_item begins what this subtransaction leaves about a contact. */
+/* begin_item starts an item of this subtransaction, above that of an outer one. */
 static void
 begin_item(LsDeferredSet *set, LsDeferred *item, SubTransactionId subid)
 {
@@ -142,8 +142,8 @@ begin_item(LsDeferredSet *set, LsDeferred *item, SubTransactionId subid)
 }
 
 /*
- * ls_deferred_contact gives what this subtransaction leaves to be done about a
- * contact, for the caller to add to; it is allocated in the set's context.
+ * ls_deferred_contact gives this subtransaction's item of a contact, for the caller to
+ * add to; it is allocated in the set's context.
  */
 LsDeferred *
 ls_deferred_contact(LsDeferredSet *set, Datum contact)
@@ -164,7 +164,7 @@ ls_deferred_contact(LsDeferredSet *set, Datum contact)
 		make_room(set);
 	if (item == NULL)
 	{
-		/* nothing may fail once it is in the hash */
+		/* nothing may fail once it is in the hash table */
 		item = take_room(&set->items_room, sizeof(LsDeferred));
 		item->contact = datumCopy(contact, key->typbyval, key->typlen);
 		item->subid = InvalidSubTransactionId;
@@ -176,7 +176,7 @@ ls_deferred_contact(LsDeferredSet *set, Datum contact)
 	return item;
 }
 
-/* ls_deferred_state gives a state of nothing, for events or a profile. */
+/* ls_deferred_state makes an empty state, for events or a profile. */
 LsState *
 ls_deferred_state(LsDeferredSet *set)
 {
@@ -189,9 +189,9 @@ ls_deferred_state(LsDeferredSet *set)
 }
 
 /*
- * ls_deferred_recompute has a contact recomputed when the outermost statement ends,
- * where one is under way: its rows may be in the tables already and will be added.
- * False where there is none.
+ * ls_deferred_recompute defers a recompute of a contact to the end of the outermost
+ * statement, as rows of that may be in the tables that are still to be added.  False if
+ * no statement is under way.
  */
 bool
 ls_deferred_recompute(LsModel *model, Datum contact)
@@ -202,7 +202,7 @@ ls_deferred_recompute(LsModel *model, Datum contact)
 	return true;
 }
 
-/* ls_deferred_recompute_model does so with all contacts of a model. */
+/* ls_deferred_recompute_model defers a recompute of all contacts of a model likewise. */
 bool
 ls_deferred_recompute_model(const char *name)
 {
@@ -221,7 +221,7 @@ ls_deferred_recompute_model(const char *name)
 	return true;
 }
 
-/* drop_item forgets what the innermost subtransaction has left about a contact. */
+/* drop_item drops the innermost item of a contact; the one below takes its place. */
 static void
 drop_item(LsDeferred *item)
 {
@@ -236,7 +236,7 @@ drop_item(LsDeferred *item)
 	pfree(below);
 }
 
-/* discard_item does so with what needs no more memory either. */
+/* discard_item drops an item and frees its events. */
 static void
 discard_item(LsDeferred *item)
 {
@@ -246,8 +246,8 @@ discard_item(LsDeferred *item)
 }
 
 /*
- * add_below adds what a subtransaction has left to what its parent had.  Where that
- * fails halfway, the contact is recomputed.
+ * add_below adds a subtransaction's item to the item below, that of its parent.  If
+ * that fails halfway, the contact is recomputed.
  */
 static void
 add_below(LsModel *model, LsDeferred *item)
@@ -272,8 +272,8 @@ add_below(LsModel *model, LsDeferred *item)
 }
 
 /*
- * give_to_parent gives the parent what a subtransaction has left.  Invalid: there is
- * none, and all levels become one.
+ * give_to_parent gives a subtransaction's items to its parent.  With an invalid parent
+ * all levels become one.
  */
 static void
 give_to_parent(LsDeferredSet *set, SubTransactionId mine, SubTransactionId parent)
@@ -284,7 +284,10 @@ give_to_parent(LsDeferredSet *set, SubTransactionId mine, SubTransactionId paren
 	{
 		LsDeferred *item = set->items[i];
 
-		/* elsewhere two rows do as well, and need not be mergeable */
+		/*
+		 * of the other kinds, two items of a contact may coexist, and need not be
+		 * mergeable
+		 */
 		if (set->kind == LS_DEFERRED_WRITE && item->below &&
 			(item->below->subid == parent || parent == InvalidSubTransactionId))
 		{
@@ -299,9 +302,9 @@ give_to_parent(LsDeferredSet *set, SubTransactionId mine, SubTransactionId paren
 	MemoryContextSwitchTo(old);
 }
 
-/* ---------- what is done ---------- */
+/* ---------- flushing ---------- */
 
-/* ls_deferred_first gives the first set; others follow. */
+/* ls_deferred_first gives the first set, from which the others are linked. */
 LsDeferredSet *
 ls_deferred_first(void)
 {
@@ -309,9 +312,9 @@ ls_deferred_first(void)
 }
 
 /*
- * ls_deferred_take takes the sets that are to be written to score tables off the
- * others: what comes to be deferred meanwhile goes to new ones.  They end with the
- * current memory context, or when the caller frees them.
+ * ls_deferred_take detaches the sets that are to be written to score tables.  What is
+ * deferred meanwhile goes to new sets.  The detached ones end with the current memory
+ * context, or when the caller frees them.
  */
 LsDeferredSet *
 ls_deferred_take(void)
@@ -346,8 +349,8 @@ ls_deferred_free(LsDeferredSet *set)
 }
 
 /*
- * ls_deferred_pop gives the newest item that this subtransaction has left in a set,
- * which forgets it.  False: there is no more.
+ * ls_deferred_pop removes the newest item of this subtransaction from a set, and gives
+ * it.  False: there is none.
  */
 bool
 ls_deferred_pop(LsDeferredSet *set, LsDeferred *item)
@@ -359,7 +362,7 @@ ls_deferred_pop(LsDeferredSet *set, LsDeferred *item)
 	return true;
 }
 
-/* ls_deferred_free_empty frees the sets of which nothing is left. */
+/* ls_deferred_free_empty frees the sets without items. */
 void
 ls_deferred_free_empty(void)
 {
@@ -385,7 +388,7 @@ ls_deferred_end_transaction(void)
 	sets = NULL;
 }
 
-/* truncate_set forgets what is newer than the beginning of a subtransaction. */
+/* truncate_set drops the items that are newer than the start of a subtransaction. */
 static void
 truncate_set(LsDeferredSet *set, SubTransactionId mine)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * deferred.h
- *		What a transaction has still to do about contacts.
+ *		The changes of contacts that a transaction has deferred.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,7 +13,7 @@
 #include "rules/model_compile.h"
 #include "scoring/state.h"
 
-/* What becomes of it */
+/* Where a deferred change goes */
 typedef enum LsDeferredKind
 {
 	LS_DEFERRED_WRITE,			/* score_<model>, when the outermost statement ends */
@@ -21,20 +21,20 @@ typedef enum LsDeferredKind
 	LS_DEFERRED_PURGED			/* purged contributions of a source, likewise */
 } LsDeferredKind;
 
-/* What is to be done about one contact.  Small, as a statement may have many of them. */
+/* The deferred change of one contact.  Small, as a statement may have many of them. */
 typedef struct LsDeferred
 {
 	Datum		contact;
-	struct LsDeferred *below;	/* what a subtransaction around has left, or NULL */
+	struct LsDeferred *below;	/* that of an outer subtransaction, or NULL */
 	LsState    *events;			/* to be added, or NULL */
-	LsState    *profile;		/* what its row says, or NULL */
-	SubTransactionId subid;		/* that has left this; invalid: none, it is void */
+	LsState    *profile;		/* what the contact's row says, or NULL */
+	SubTransactionId subid;		/* the one that deferred it; invalid: void */
 	bool		recompute;		/* from its events */
 	bool		recompute_profile;	/* from its row */
-	bool		merge_pending;	/* if no lock is in the way */
+	bool		merge_pending;	/* if that does not wait for locks */
 } LsDeferred;
 
-/* Room for more of what is small, taken by the hundred */
+/* Small elements, allocated in chunks */
 typedef struct LsDeferredRoom
 {
 	char	   *unused;
@@ -42,17 +42,17 @@ typedef struct LsDeferredRoom
 	int			batch;
 } LsDeferredRoom;
 
-/* ... and about those of one model, in which the order they came in */
+/* The deferred changes of one model and kind, in the order in which they came */
 typedef struct LsDeferredSet
 {
-	struct LsDeferredSet *next; /* of a model that is locked later */
+	struct LsDeferredSet *next; /* its model is locked later */
 	LsModel    *model;
 	LsDeferredKind kind;
 	const char *source;			/* of purged contributions */
-	SubTransactionId whole;		/* that has left all contacts to be recomputed */
+	SubTransactionId whole;		/* the one that deferred a recompute of all contacts */
 	MemoryContext context;
 	struct deferred_hash *hash;
-	LsDeferred **items;			/* one twice, if it has something below */
+	LsDeferred **items;			/* one is listed again for each item below it */
 	int			n;
 	int			room;
 	LsDeferredRoom items_room;
@@ -66,7 +66,7 @@ extern LsState *ls_deferred_state(LsDeferredSet *set);
 extern bool ls_deferred_recompute(LsModel *model, Datum contact);
 extern bool ls_deferred_recompute_model(const char *model);
 
-/* for those who do it */
+/* for flushing */
 extern LsDeferredSet *ls_deferred_first(void);
 extern LsDeferredSet *ls_deferred_take(void);
 extern void ls_deferred_free(LsDeferredSet *set);

@@ -1,17 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * due_table.c
- *		The rows of due_<model>: which contact is to be looked at when.
+ *		The rows of due_<model>: when each contact is next to be evaluated.
  *
- * A contact that time will change has one row, whose instant its state knows,
- * too: so the row is found by the primary key (due_at, drift, contact_id), in
- * the order of which it is worked off, and no second index is needed.  It is
- * changed only under the lock of the contact's row in score_<model>, and only
- * together with that row: where the one may be updated so may the other, at any
- * isolation level.
+ * A contact that time will change has one row.  The row's instant is in the contact's
+ * state, too: so the row is found by the primary key (due_at, drift, contact_id), whose
+ * order is that in which rows are processed, and no second index is needed.  It is
+ * changed only under the lock of the contact's row in score_<model>, and only together
+ * with that row: where one may be updated so may the other, at any isolation level.
  *
- * A row that its state does not know (a dump restored in part) does no harm:
- * the worker finds that the contact is not due, and deletes it.
+ * A row that does not match its contact's state (a dump restored in part) does no harm:
+ * the worker finds that the contact is not due, and deletes the row.
  *
  *-------------------------------------------------------------------------
  */
@@ -46,7 +45,7 @@ enum
 
 /* ---------- changes ---------- */
 
-/* ls_due_table_open gets ready to change rows. */
+/* ls_due_table_open opens the table to change rows. */
 LsRowWriter *
 ls_due_table_open(LsModel *model)
 {
@@ -64,7 +63,7 @@ fill(TupleTableSlot *slot, const LsDueRow *row)
 	ExecStoreVirtualTuple(slot);
 }
 
-/* ls_due_table_move puts one row in the place of another, or of none. */
+/* ls_due_table_move replaces one row by another; either may be none. */
 void
 ls_due_table_move(LsRowWriter *table, const LsDueRow *from, const LsDueRow *to)
 {
@@ -98,7 +97,7 @@ enum
 	NRANGES
 };
 
-/* add_range restricts a scan to one of them, up to an instant. */
+/* add_range restricts a scan to one of these ranges, up to an instant. */
 static void
 add_range(LsTableScan *scan, const LsDueRow *after, int range, TimestampTz until)
 {
@@ -141,7 +140,7 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 	if (!OidIsValid(relid) || !ls_table_scan_try_open(&scan, relid, AccessShareLock, NULL))
 		return 0;
 	ls_table_layout_check(scan.rel, "due_", get_atttype(ls_lead_score_table(model, false), 1));
-	/* without an index nothing is counted, and nothing can be done, which says why */
+	/* without the index nothing is counted; processing the rows reports that */
 	index = rows ? ls_table_scan_key_index_required(scan.rel, DUE_NCOLUMNS) :
 		ls_table_scan_key_index(scan.rel, DUE_NCOLUMNS);
 	for (int i = after ? 0 : LATER; i < NRANGES && OidIsValid(index); i++)
@@ -157,8 +156,8 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 }
 
 /*
- * ls_due_table_read gives rows in the order in which they are worked off, after
- * one that was read, or from the first; how many they are.
+ * ls_due_table_read gives rows in the order in which they are processed, after a given
+ * one or from the first, and returns their number.
  */
 int
 ls_due_table_read(const char *model, const LsDueRow *after, TimestampTz until,
@@ -167,7 +166,7 @@ ls_due_table_read(const char *model, const LsDueRow *after, TimestampTz until,
 	return (int) read_table(model, after, until, limit, rows);
 }
 
-/* ls_due_table_count counts the rows up to an instant, but not beyond a limit. */
+/* ls_due_table_count counts the rows up to an instant, at most a limit. */
 int64
 ls_due_table_count(const char *model, TimestampTz until, int64 limit)
 {
@@ -178,7 +177,7 @@ ls_due_table_count(const char *model, TimestampTz until, int64 limit)
 
 #define CURSOR_BATCH	1000
 
-/* Rows that are read a batch at a time, however many there are */
+/* Rows that are fetched in batches */
 struct LsDueCursor
 {
 	LsModel    *model;
@@ -189,9 +188,9 @@ struct LsDueCursor
 };
 
 /*
- * ls_due_cursor_open starts to read the rows up to an instant that the active
- * snapshot sees, in the order in which contacts are locked.  It is closed before
- * whatever was connected to SPI before it.
+ * ls_due_cursor_open opens a cursor on the rows up to an instant that the active
+ * snapshot sees, in the order in which contacts are locked.  It has to be closed before
+ * SPI connections that are older than it.
  */
 LsDueCursor *
 ls_due_cursor_open(LsModel *model, TimestampTz until)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * due_table.h
- *		The rows of due_<model>: which contact is to be looked at when.
+ *		The rows of due_<model>: when each contact is next to be evaluated.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * identity_table.c
- *		Identity resolution: contacts that were merged, visitors that are identified.
+ *		Identity resolution: merged contacts and identified visitors.
  *
- * merged_<model> says for a contact that was merged for which its rows count;
- * identity_<model> says so for a visitor.  Neither has a row of its own in its
- * score table as long as it does.  In the order in which contacts are locked,
- * the row that says so takes the place of the one that is not there: a session
- * that brings something to such a contact holds it (FOR KEY SHARE) until its
- * transaction ends, and one that changes it waits.
+ * A row of merged_<model> says for which contact the events of a merged contact count,
+ * one of identity_<model> says that of an identified visitor.  While there is such a
+ * row, the contact or visitor has no row in its score table.  In the order in which
+ * contacts are locked, this row takes the place of the missing one: a session that
+ * writes events of such a contact locks it (FOR KEY SHARE) until its transaction ends,
+ * and a session that changes it waits.
  *
- * What it brings is not added anywhere: that the contact for which it counts has to
- * be recomputed is enqueued in pending_<model>.  That locks nothing, so the other's
- * place in the order does not matter.
+ * The events are not added to any score.  Instead a recompute of the target contact is
+ * enqueued in pending_<model>.  That locks nothing, so the target's place in the lock
+ * order does not matter.
  *
  *-------------------------------------------------------------------------
  */
@@ -47,8 +47,9 @@ ls_identity_has_visitors(LsModel *model)
 }
 
 /*
- * ls_identity_place names the row that says for whom a contact, or a visitor where the
- * model is of visitors, counts: "table WHERE column = $1".
+ * ls_identity_place gives the condition that finds the row which says for which contact
+ * a contact, or a visitor if the model is of visitors, counts: "table WHERE column =
+ * $1".
  */
 char *
 ls_identity_place(LsModel *model)
@@ -58,7 +59,7 @@ ls_identity_place(LsModel *model)
 					model->visitors_of ? "visitor" : "source_id", ls_key_equals(&model->key));
 }
 
-/* begin starts to read rows by one of the two key columns, of types that are checked. */
+/* begin starts a scan by one of the two key columns, after checking their types. */
 static void
 begin(LsModel *model, LsTableScan *scan, Oid table, LOCKMODE mode, int column, Datum key)
 {
@@ -79,7 +80,7 @@ begin(LsModel *model, LsTableScan *scan, Oid table, LOCKMODE mode, int column, D
 	ls_table_scan_by(scan, column, BTEqualStrategyNumber, &key);
 }
 
-/* copy gives a key of the row that was read. */
+/* copy copies a key of the current row. */
 static Datum
 copy(const LsTableScan *scan, int column)
 {
@@ -89,8 +90,8 @@ copy(const LsTableScan *scan, int column)
 }
 
 /*
- * ls_identity_find tells for whom the rows of a contact, or of a visitor where the
- * model is of visitors, count.  False: for itself.  A visitor's target is the
+ * ls_identity_find finds for which contact the rows of a contact, or of a visitor if
+ * the model is of visitors, count.  False: for itself.  A visitor's target is the
  * contact as which it was identified, which may have been merged itself.
  */
 bool
@@ -116,7 +117,7 @@ ls_identity_find(LsModel *model, Datum contact, LsIdentityLook look, Datum *targ
 	return found;
 }
 
-/* add_all adds the first columns of rows that have a contact in the second. */
+/* add_all collects the first columns of rows that have a contact in the second. */
 static void
 add_all(LsModel *model, Oid table, Datum contact, Datum **keys, int *n)
 {
@@ -142,8 +143,8 @@ add_all(LsModel *model, Oid table, Datum contact, Datum **keys, int *n)
 }
 
 /*
- * ls_identity_of tells whose rows count for a contact beside its own, as the active
- * snapshot sees it.
+ * ls_identity_of gives the merged contacts and the visitors whose rows count for a
+ * contact beside its own, as the active snapshot sees it.
  */
 void
 ls_identity_of(LsModel *model, Datum contact, LsIdentities *identities)
@@ -165,8 +166,8 @@ ls_identity_of(LsModel *model, Datum contact, LsIdentities *identities)
 }
 
 /*
- * ls_identity_enqueue has a contact recomputed: something has happened to one whose
- * rows count for it.
+ * ls_identity_enqueue enqueues a recompute of a contact, after a change of a contact or
+ * visitor whose rows count for it.
  */
 void
 ls_identity_enqueue(LsModel *model, Datum target)
@@ -185,7 +186,10 @@ ls_identity_enqueue(LsModel *model, Datum target)
 	ls_model_release(owner);
 }
 
-/* ls_identity_may_be_pending tells, once for all contacts, whether visitors may be concerned. */
+/*
+ * ls_identity_may_be_pending tells, once for all contacts, whether something may be
+ * pending of identified visitors.
+ */
 bool
 ls_identity_may_be_pending(LsModel *model)
 {
@@ -208,8 +212,8 @@ is_pending(LsModel *model, Datum visitor)
 }
 
 /*
- * ls_identity_pending tells whether the active snapshot sees anything pending of
- * those whose rows count for a contact.
+ * ls_identity_pending tells whether the active snapshot sees anything pending of merged
+ * contacts or visitors whose rows count for a contact.
  */
 bool
 ls_identity_pending(LsModel *model, Datum contact)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * identity_table.h
- *		Identity resolution: contacts that were merged, visitors that are identified.
+ *		Identity resolution: merged contacts and identified visitors.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,7 +12,7 @@
 
 #include "rules/model_compile.h"
 
-/* How the row which says whose a contact is, is looked for */
+/* How the row that says for which contact another counts is looked up */
 typedef enum LsIdentityLook
 {
 	LS_IDENTITY_SEEN,			/* as the active snapshot sees it */
@@ -20,13 +20,13 @@ typedef enum LsIdentityLook
 	LS_IDENTITY_LOCKED			/* ... and locked until the transaction ends */
 } LsIdentityLook;
 
-/* All that is counted for one contact beside its own rows */
+/* All whose rows count for one contact, beside the contact itself */
 typedef struct LsIdentities
 {
 	bool		taken;			/* nothing: its rows count for another */
 	int			nsources;		/* contacts that were merged into it */
 	Datum	   *sources;
-	int			nvisitors;		/* of it and of these */
+	int			nvisitors;		/* of the contact and of those merged into it */
 	Datum	   *visitors;
 } LsIdentities;
 

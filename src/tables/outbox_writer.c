@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * outbox_writer.c
- *		Writes down in outbox_<model> what there is to be told of a contact.
+ *		Rows of outbox_<model>: the actions that events of transitions trigger.
  *
- * It is a part of the writer's statement, so what is wrong with an action must
- * not be an error here; and what is written does not depend on the writer's
- * settings.
+ * Rows are inserted by the statement that changes the score, so an action that is
+ * defined badly must not be an error here, and the payload does not depend on the
+ * session's settings.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +26,7 @@
 #include "definitions/extension.h"
 #include "definitions/restore_state.h"
 
-/* numbers of rows, which are one to one with rows of all models */
+/* numbers of rows, which are unique across all models */
 #define SEQUENCE "outbox_id_seq"
 
 /* columns of outbox_<model>, as table_layout.c has them */
@@ -59,7 +59,7 @@ enum
 	OUTBOX_FINISHED_AT
 };
 
-/* A row in the making */
+/* A row to be inserted */
 typedef struct Told
 {
 	const LsModel *model;
@@ -67,13 +67,13 @@ typedef struct Told
 	const LsTransitionEvent *event;
 	int64		id;
 	const char *contact;
-	const char *stage;			/* of the event that it tells of */
-	const char *from_stage;		/* NULL: it stayed */
+	const char *stage;			/* that triggered the action */
+	const char *from_stage;		/* NULL: the stage did not change */
 	const char *to_stage;
 	TimestampTz recorded_at;
 } Told;
 
-/* ---------- which action waits for what ---------- */
+/* ---------- which action an event triggers ---------- */
 
 /* moved tells whether an event changed the stage. */
 static bool
@@ -83,7 +83,7 @@ moved(const LsTransitionEvent *event)
 		strcmp(event->from_stage, event->to_stage) != 0;
 }
 
-/* crossed tells whether a score has reached a level that another has not. */
+/* crossed tells whether one score has reached a level and another has not. */
 static bool
 crossed(double level, double score, double other)
 {
@@ -112,14 +112,14 @@ names_cause(const List *causes, const char *cause)
 	return false;
 }
 
-/* is_stage tells whether an action waits for a stage: it may wait for any. */
+/* is_stage tells whether a stage is that of an action, which may be any stage. */
 static bool
 is_stage(const LsActionRow *action, const char *stage)
 {
 	return stage && (action->stage == NULL || strcmp(action->stage, stage) == 0);
 }
 
-/* waits tells whether an action waits for what happened. */
+/* waits tells whether an event triggers an action. */
 static bool
 waits(const LsActionRow *action, const LsTransitionEvent *event)
 {
@@ -140,7 +140,7 @@ waits(const LsActionRow *action, const LsTransitionEvent *event)
 	return names_rule(event->rules, action->rule);
 }
 
-/* ls_outbox_writer_concerns tells whether an action waits for what happened. */
+/* ls_outbox_writer_concerns tells whether an event triggers an action. */
 bool
 ls_outbox_writer_concerns(const LsModel *model, const LsTransitionEvent *event)
 {
@@ -154,7 +154,7 @@ ls_outbox_writer_concerns(const LsModel *model, const LsTransitionEvent *event)
 
 /* ---------- the payload ---------- */
 
-/* add_text adds a member of the payload, where it is there. */
+/* add_text adds a member of the payload, unless it is NULL. */
 static void
 add_text(StringInfo json, const char *name, const char *value)
 {
@@ -216,7 +216,7 @@ payload(const Told *told)
 
 /* ---------- rows ---------- */
 
-/* add_row writes a row for one action. */
+/* add_row inserts a row for one action. */
 static void
 add_row(LsRowWriter *outbox, Datum contact, const Told *told)
 {
@@ -250,7 +250,7 @@ add_row(LsRowWriter *outbox, Datum contact, const Told *told)
 	ls_row_writer_add(outbox);
 }
 
-/* ls_outbox_writer_add writes what is to be told of what happened to a contact. */
+/* ls_outbox_writer_add inserts the rows of all actions that an event triggers. */
 void
 ls_outbox_writer_add(LsRowWriter *outbox, Datum contact, const LsTransitionEvent *event)
 {
@@ -281,7 +281,7 @@ ls_outbox_writer_add(LsRowWriter *outbox, Datum contact, const LsTransitionEvent
 
 /* ---------- numbers ---------- */
 
-/* highest_id gives the highest number of a row of a table; 0: it has none. */
+/* highest_id gives the highest number of a row of a table; 0: the table is empty. */
 static int64
 highest_id(Oid table)
 {
@@ -292,8 +292,9 @@ highest_id(Oid table)
 }
 
 /*
- * ls_outbox_writer_pass_ids moves the sequence of numbers past those of the rows that were
- * restored to a table: it is not dumped, and no number may be given twice.
+ * ls_outbox_writer_pass_ids advances the sequence of numbers past those of rows that
+ * were restored to a table: the sequence is not dumped, and no number may be assigned
+ * twice.
  */
 void
 ls_outbox_writer_pass_ids(Oid table)

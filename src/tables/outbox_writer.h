@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * outbox_writer.h
- *		Writes down in outbox_<model> what there is to be told of a contact.
+ *		Rows of outbox_<model>: the actions that events of transitions trigger.
  *
  *-------------------------------------------------------------------------
  */

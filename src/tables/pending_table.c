@@ -3,18 +3,18 @@
  * pending_table.c
  *		The rows of pending_<model>: changes enqueued, to be merged later.
  *
- * A session that must not wait for the row of a contact, or may not write it (under
- * a transaction snapshot, where another transaction has written it since), enqueues
- * its change: a state of events to be added, or that the contact has to be
- * recomputed.  As states add up in any order, nothing is lost by that, and scores
- * that are asked for include what is pending.
+ * A session that must not wait for the row of a contact, or cannot write it (under a
+ * transaction snapshot, when another transaction has written it since), enqueues its
+ * change: a state of events to be added, or a recompute of the contact.  States add up
+ * in any order, so nothing is lost by that, and queries of scores include what is
+ * pending.
  *
- * What a snapshot sees of pending_<model> fits what it sees of the events: both
- * were committed together.  Hence the rule for all that recompute a contact from
- * its events: what the same snapshot sees pending of it is counted with them,
- * and must be taken away.  Rows are taken away only under the lock of the
- * contact's row, those that this snapshot sees; where there is no row yet, two
- * sessions that take the same rows wait for each other, and the second finds none.
+ * What a snapshot sees of pending_<model> fits what it sees of the events: both were
+ * committed together.  Hence the rule for every recompute of a contact from its events:
+ * what the same snapshot sees pending of it is included in the result, and must be
+ * deleted.  Pending rows are deleted only under the lock of the contact's row, and only
+ * those that this snapshot sees.  Where there is no row yet, of two sessions that
+ * delete the same rows the second waits for the first, and finds none.
  *
  *-------------------------------------------------------------------------
  */
@@ -46,7 +46,7 @@ enum
 	PENDING_DELTA
 };
 
-/* open_to_read opens the table to read it. */
+/* open_to_read opens the table for a scan. */
 static void
 open_to_read(LsModel *model, LsTableScan *scan)
 {
@@ -56,7 +56,7 @@ open_to_read(LsModel *model, LsTableScan *scan)
 
 /* ---------- enqueueing ---------- */
 
-/* ls_pending_open gets ready to enqueue changes. */
+/* ls_pending_open opens the table to enqueue changes. */
 LsRowWriter *
 ls_pending_open(LsModel *model)
 {
@@ -64,8 +64,8 @@ ls_pending_open(LsModel *model)
 }
 
 /*
- * ls_pending_add enqueues what happened to a contact: events, or, where delta
- * is NULL, something after which it, or its profile, has to be recomputed.
+ * ls_pending_add enqueues a change of a contact: events or, where delta is NULL, a
+ * recompute of the contact, or of its profile only.
  */
 void
 ls_pending_add(LsRowWriter *table, Datum contact, const LsState *delta,
@@ -96,9 +96,10 @@ ls_pending_add_one(LsModel *model, Datum contact, const LsState *delta, bool pro
 }
 
 /*
- * ls_pending_replaces tells whether a contact was enqueued instead of being written, as
- * an internal error has come up, maybe while it was counted (rule_failure.c).  An
- * application's statement is not to fail for that (deferrable); any other is told.
+ * ls_pending_replaces tells whether a change was enqueued instead of being written,
+ * because an internal error has occurred, maybe in the evaluation of this contact
+ * (rule_failure.c).  A change of an application's statement (deferrable) must not fail
+ * for that; for others the error is thrown.
  */
 bool
 ls_pending_replaces(LsModel *model, Datum contact, bool deferrable)
@@ -121,7 +122,7 @@ ls_pending_init(LsPending *pending)
 	ls_state_init(&pending->delta);
 }
 
-/* add_row adds the row that was read to what is pending. */
+/* add_row adds the scanned row to what is pending. */
 static void
 add_row(LsModel *model, LsPending *pending, const LsTableScan *scan)
 {
@@ -152,8 +153,8 @@ ls_pending_none(const char *model)
 }
 
 /*
- * ls_pending_read adds up what the active snapshot sees pending about a contact,
- * and leaves it there.
+ * ls_pending_read adds up what the active snapshot sees pending of a contact, and
+ * deletes nothing.
  */
 void
 ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
@@ -170,7 +171,7 @@ ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 	ls_table_scan_close(&scan, AccessShareLock);
 }
 
-/* What is remembered of a table of pending rows */
+/* What is remembered about a table of pending rows */
 typedef struct Known
 {
 	Oid			table;
@@ -204,8 +205,8 @@ sees_any(LsModel *model, Oid table, Known *known)
 }
 
 /*
- * ls_pending_any tells whether the active snapshot sees anything pending.  It is
- * asked once for each row that a query reads, hence it remembers.
+ * ls_pending_any tells whether the active snapshot sees anything pending.  It is called
+ * for each row that a query reads, hence the answer is remembered.
  */
 bool
 ls_pending_any(LsModel *model)
@@ -215,7 +216,10 @@ ls_pending_any(LsModel *model)
 	return sees_any(model, model->pending_table, &known);
 }
 
-/* ls_pending_any_visitors tells so of the model's visitors. */
+/*
+ * ls_pending_any_visitors tells whether the active snapshot sees anything pending of
+ * the model's visitors.
+ */
 bool
 ls_pending_any_visitors(LsModel *model)
 {
@@ -225,9 +229,9 @@ ls_pending_any_visitors(LsModel *model)
 }
 
 /*
- * ls_pending_contacts gives the next contacts of which something is pending, in
- * the order of their key, as the active snapshot sees it.  A contact with many
- * rows is passed over by one descent of the index.
+ * ls_pending_contacts gives the next contacts of which something is pending, in the
+ * order of their key, as the active snapshot sees it.  One descent of the index skips
+ * the rest of a contact's rows.
  */
 int
 ls_pending_contacts(LsModel *model, const Datum *after, int limit, Datum *contacts)
@@ -249,9 +253,9 @@ ls_pending_contacts(LsModel *model, const Datum *after, int limit, Datum *contac
 	return n;
 }
 
-/* ---------- taking away ---------- */
+/* ---------- deleting ---------- */
 
-/* is_empty looks without a scan, and locks the table to be written to. */
+/* is_empty checks the table's size without a scan, and takes a writer's lock on it. */
 static bool
 is_empty(LsModel *model)
 {
@@ -260,8 +264,8 @@ is_empty(LsModel *model)
 }
 
 /*
- * ls_pending_take adds up what the active snapshot sees pending about a contact
- * and takes it away.
+ * ls_pending_take adds up what the active snapshot sees pending of a contact and
+ * deletes it.
  */
 void
 ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
@@ -286,8 +290,8 @@ ls_pending_take(LsModel *model, Datum contact, LsPending *pending)
 }
 
 /*
- * ls_pending_clear takes away all that is pending, for a recompute of every
- * contact under a lock that keeps writers away.
+ * ls_pending_clear deletes all that is pending, for a recompute of every contact under
+ * a lock that keeps writers away.
  */
 int64
 ls_pending_clear(LsModel *model)
@@ -302,8 +306,8 @@ ls_pending_clear(LsModel *model)
 }
 
 /*
- * ls_pending_again has the contacts recomputed of which something is pending,
- * where that may be true no more.
+ * ls_pending_again enqueues a recompute of each contact of which something is pending,
+ * as that may not be true any more.
  */
 void
 ls_pending_again(LsModel *model)
@@ -322,9 +326,9 @@ ls_pending_again(LsModel *model)
 }
 
 /*
- * ls_pending_restored is for rows that were restored from a dump into a model that is
- * there.  Events that were enqueued then may have been counted since, and rows without a
- * key cannot be refused; so their contacts are recomputed instead.
+ * ls_pending_restored is for rows that were restored from a dump into a model that
+ * exists.  Events that were pending in the dump may have been merged since, and rows
+ * without a key cannot be refused; so their contacts are recomputed instead.
  */
 void
 ls_pending_restored(Oid table)

@@ -15,16 +15,15 @@
 #include "tables/row_writer.h"
 
 
-/* What is pending about one contact, all together */
+/* All that is pending of one contact */
 typedef struct LsPending
 {
 	int64		nrows;
-	bool		count_all;		/* it has to be recomputed */
-	bool		count_profile;	/* its row has to be looked at again */
+	bool		count_all;		/* the contact has to be recomputed */
+	bool		count_profile;	/* the contact's row has to be evaluated again */
 	bool		has_delta;
 	LsState		delta;			/* events to be added */
-	TimestampTz instant;		/* by the clocks that it was enqueued by, the
-								 * latest; DT_NOBEGIN: nothing is pending */
+	TimestampTz instant;		/* when last enqueued; DT_NOBEGIN: nothing is pending */
 } LsPending;
 
 /* Rows are only inserted, so no session waits for another. */
@@ -32,11 +31,11 @@ extern LsRowWriter *ls_pending_open(LsModel *model);
 extern void ls_pending_add(LsRowWriter *table, Datum contact,
 						   const LsState *delta, bool profile);
 
-/* where the table is open for a moment only */
+/* opens and closes the table */
 extern void ls_pending_add_one(LsModel *model, Datum contact,
 							   const LsState *delta, bool profile);
 
-/* enqueued where nothing can be stored at present */
+/* true: enqueued, as the row cannot be written at present */
 extern bool ls_pending_replaces(LsModel *model, Datum contact, bool deferrable);
 
 extern void ls_pending_init(LsPending *pending);

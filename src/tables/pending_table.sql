@@ -1,4 +1,4 @@
--- What is pending, to be merged by the worker: how much, and for how long.
+-- What waits to be merged by the worker: how much, and since when.
 
 CREATE FUNCTION leadscore.pending(INOUT model text DEFAULT NULL, OUT changes bigint, OUT contacts bigint,
 		OUT oldest timestamptz, OUT lag interval)

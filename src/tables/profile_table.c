@@ -3,10 +3,10 @@
  * profile_table.c
  *		The rows of profile_<model>: what profile rules said, and from when on.
  *
- * A state knows what the contact's row says now.  What it said before is
- * written here whenever that changes, so that scores of the past are exact.  A
- * contact has as many rows as its profile has changed, and none where it never
- * did while there were profile rules: then all that is known is how it is.
+ * A state has what the contact's row says now.  What it said before is recorded here
+ * whenever it changes, so that scores of the past are exact.  A contact has as many
+ * rows as its profile has changed, and none if it has never changed since there are
+ * profile rules: then only the present profile is known.
  *
  * Rows are written under the lock of the contact's row in score_<model>.
  *
@@ -40,8 +40,8 @@ enum
 /* ---------- what a row says ---------- */
 
 /*
- * ls_profile_is_recorded tells whether what the contact's row says is written down:
- * where there are rules that look at it, or at when the contact began.
+ * ls_profile_is_recorded tells whether a model records what the contact's row says: it
+ * has rules that read it, or that read the instant at which the contact was first seen.
  */
 bool
 ls_profile_is_recorded(const LsModel *model)
@@ -50,7 +50,7 @@ ls_profile_is_recorded(const LsModel *model)
 		(model->created_column != NULL && model->nabsences > 0);
 }
 
-/* ls_profile_of_state tells what a state says of the contact's row. */
+/* ls_profile_of_state gives what a state says of the contact's row. */
 void
 ls_profile_of_state(const LsModel *model, const LsState *state, LsProfile *profile)
 {
@@ -121,7 +121,7 @@ fill(TupleTableSlot *slot, Datum contact, const LsProfileRow *row)
 	ExecStoreVirtualTuple(slot);
 }
 
-/* put writes a row, over the one of the same instant where there is one. */
+/* put writes a row, over that of the same instant if there is one. */
 static void
 put(LsRowWriter *table, Datum contact, const LsProfileRow *row)
 {
@@ -137,7 +137,7 @@ put(LsRowWriter *table, Datum contact, const LsProfileRow *row)
 		ls_heap_writer_insert(rows);
 }
 
-/* is_first tells whether nothing was ever written about a contact. */
+/* is_first tells whether a contact has no rows yet. */
 static bool
 is_first(LsRowWriter *table, Datum contact)
 {
@@ -150,9 +150,8 @@ is_first(LsRowWriter *table, Datum contact)
 }
 
 /*
- * ls_profile_table_add writes down what a contact's row says from now on.  What
- * it said before was never written where it has not changed since there are
- * profile rules, or since before such tables were kept.
+ * ls_profile_table_add records what a contact's row says from now on.  If this is the
+ * contact's first row, what the contact's row said before is recorded as well.
  */
 void
 ls_profile_table_add(LsRowWriter *table, Datum contact,
@@ -209,7 +208,7 @@ read_row(const LsTableScan *scan)
 	return row;
 }
 
-/* ls_profile_rows gives what was written about a contact, in the order of time. */
+/* ls_profile_rows gives the rows of a contact, in the order of time. */
 List *
 ls_profile_rows(LsModel *model, Datum contact)
 {

@@ -30,7 +30,7 @@ typedef struct LsProfile
 typedef struct LsProfileRow
 {
 	TimestampTz since;			/* DT_NOBEGIN: always, as far as is known */
-	bool		backfilled;		/* not the contact changed, but rules were backfilled */
+	bool		backfilled;		/* the rules were backfilled, the contact did not change */
 	LsProfile	profile;
 } LsProfileRow;
 

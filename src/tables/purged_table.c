@@ -3,25 +3,24 @@
  * purged_table.c
  *		The rows of purged_<model>: what purged events contributed.
  *
- * Where what is deleted is to stay in the scores, what the deleted rows add up
- * to is written here: a state, a row for each contact and source of a statement.
- * The contact's own row already has it and is not touched, so there is nothing to
- * lock.  A contact that is recomputed from its events gets it added.
+ * Where deleted events are to stay in the scores, the sum of what they contributed is
+ * inserted here: a state for each contact and source of a statement.  The contact's
+ * score includes it already and is not touched, so nothing has to be locked.  A contact
+ * that is recomputed from its events gets it added.
  *
- * What a snapshot sees here fits what it sees of the events: a row went and its
- * contribution came with the same commit.
+ * What a snapshot sees here fits what it sees of the events: a row was deleted and its
+ * contribution inserted by the same commit.
  *
  * States are never compacted, so that they can be added to any state in any order,
- * limits per period included.  Slots go by what a rule matched then; what rules
- * that are written later match is not there.
+ * limits per period included.  Slots are those of what the rules matched at the purge;
+ * rules that are written later find nothing there.
  *
- * A rule that is backfilled has another version, though it matches what it did:
- * a column got another type, or its source was attached again.  The history of
- * rules has all versions under which a rule was backfilled as it reads, and slots of
- * these are taken for those of the present one.
+ * A rule that is backfilled gets another version, even if it matches the same events: a
+ * column got another type, or its source was attached again.  The history of rules has
+ * all versions under which a rule was backfilled as it reads, and slots of these are
+ * taken for those of the present version.
  *
- * Rows outlast their source: they count for nothing while it is not attached, and
- * again when it is.
+ * Rows outlast their source: while it is not attached they count for nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -58,8 +57,8 @@ enum
 };
 
 /*
- * warn_ignored says once a transaction that the setting is not for the caller: of a
- * model, and with it of its visitors.
+ * warn_ignored warns, once a transaction for a model and its visitors, that the
+ * caller's setting is ignored.
  */
 static void
 warn_ignored(LsModel *model)
@@ -75,8 +74,9 @@ warn_ignored(LsModel *model)
 }
 
 /*
- * ls_purged_is_kept tells whether what is deleted from a source stays in the scores.  Any
- * role that may delete may set leadscore.on_delete, but the owner of the model decides.
+ * ls_purged_is_kept tells whether what is deleted from a source becomes purged
+ * contributions. Any role that may delete may set leadscore.on_delete, but it is
+ * ignored unless that role is a member of the role that owns the model.
  */
 bool
 ls_purged_is_kept(const LsModel *model, const LsSource *source)
@@ -99,7 +99,7 @@ ls_purged_open(LsModel *model)
 	return ls_row_writer_open(model, "purged_", model->purged_table, 0);
 }
 
-/* until gives the latest event of a state, dated later than the clock or not. */
+/* until gives the latest event of a state, even one dated after the clock. */
 static TimestampTz
 until(const LsState *state)
 {
@@ -110,7 +110,7 @@ until(const LsState *state)
 	return latest;
 }
 
-/* ls_purged_add writes what events of a contact add up to. */
+/* ls_purged_add inserts the purged contributions of a contact. */
 void
 ls_purged_add(LsRowWriter *table, Datum contact, const char *source,
 			  const LsState *state)
@@ -129,7 +129,10 @@ ls_purged_add(LsRowWriter *table, Datum contact, const char *source,
 	pfree(name);
 }
 
-/* of_source runs a statement on the contributions of a source; number of rows. */
+/*
+ * of_source executes a statement about the contributions of a source, and returns the
+ * number of rows.
+ */
 static int64
 of_source(const char *sql, const char *model, const char *source)
 {
@@ -176,8 +179,8 @@ by_version(const void *a, const void *b)
 }
 
 /*
- * says_of tells whether a row of the history is of a rule as the model has it.
- * One that waits to be backfilled is what the history has last.
+ * says_of tells whether a row of the history is of a rule as it reads now.  A rule that
+ * waits to be backfilled reads as in its last row.
  */
 static bool
 says_of(const LsRuleVersion *row, const LsRule *rule, int nrules)
@@ -192,7 +195,10 @@ says_of(const LsRuleVersion *row, const LsRule *rule, int nrules)
 	return false;
 }
 
-/* load_former finds all versions under which the rules of a model were backfilled before. */
+/*
+ * load_former loads the former versions under which the rules of a model were
+ * backfilled.
+ */
 static void
 load_former(LsModel *model)
 {
@@ -235,7 +241,7 @@ by_slot_version(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* adopt_slots has slots of former versions of rules be those of the present ones. */
+/* adopt_slots turns slots of former versions of rules into slots of the present ones. */
 static void
 adopt_slots(LsModel *model, LsState *state)
 {
@@ -295,7 +301,7 @@ append_attached(StringInfo sql, const LsModel *model)
 	appendStringInfoString(sql, "]::pg_catalog.text[])");
 }
 
-/* append_contacts is for contributions under the keys of contacts. */
+/* append_contacts restricts rows to the keys of contacts. */
 static void
 append_contacts(StringInfo sql, LsModel *model, const char *visitors)
 {
@@ -317,9 +323,9 @@ append_contacts(StringInfo sql, LsModel *model, const char *visitors)
 }
 
 /*
- * ls_purged_query gives the contacts that have contributions; rest is what follows
- * WHERE and restricts and orders t.contact_id.  Those of a contact that was merged,
- * or of a visitor that is identified, are another's.
+ * ls_purged_query gives the query of contacts that have contributions; rest is what
+ * follows WHERE and restricts and orders t.contact_id.  Contributions of a merged
+ * contact, or of an identified visitor, are those of the contact for which it counts.
  */
 char *
 ls_purged_query(LsModel *model, const char *rest)
@@ -343,7 +349,7 @@ ls_purged_query(LsModel *model, const char *rest)
 	return sql.data;
 }
 
-/* rows_of gives what the active snapshot sees under one key. */
+/* rows_of gives the rows with one key that the active snapshot sees. */
 static List *
 rows_of(LsModel *model, Datum contact)
 {
@@ -366,8 +372,8 @@ rows_of(LsModel *model, Datum contact)
 }
 
 /*
- * ls_purged_rows gives what the active snapshot sees of a contact, and of those whose
- * events count for it.
+ * ls_purged_rows gives the rows that the active snapshot sees of a contact, and of
+ * those whose events count for it.
  */
 List *
 ls_purged_rows(LsModel *model, Datum contact)
@@ -394,7 +400,10 @@ ls_purged_rows(LsModel *model, Datum contact)
 	return rows;
 }
 
-/* ls_purged_merge adds the contributions of a contact to a state that was never compacted. */
+/*
+ * ls_purged_merge adds the contributions of a contact to a state that was never
+ * compacted.
+ */
 void
 ls_purged_merge(LsModel *model, Datum contact, LsState *state)
 {
@@ -407,8 +416,9 @@ ls_purged_merge(LsModel *model, Datum contact, LsState *state)
 /* ---------- notices ---------- */
 
 /*
- * purged gives, for each attached source that has contributions, its name and
- * the latest event, as the active snapshot sees it: pairs, in two lists.
+ * purged gives, for each attached source that has contributions, its name and the
+ * instant of the latest purged event, as the active snapshot sees it: pairs, in two
+ * lists.
  */
 static void
 purged(LsModel *model, List **sources, List **latest)
@@ -435,7 +445,7 @@ purged(LsModel *model, List **sources, List **latest)
 	}
 }
 
-/* ls_purged_report says up to when events of a model may not be there any more. */
+/* ls_purged_report reports up to which instant events of a model may have been purged. */
 void
 ls_purged_report(LsModel *model, const char *detail)
 {
@@ -451,7 +461,7 @@ ls_purged_report(LsModel *model, const char *detail)
 				 errdetail("%s", detail)));
 }
 
-/* backfilled_before tells whether a rule was backfilled already as it reads now. */
+/* backfilled_before tells whether a rule was backfilled before as it reads now. */
 static bool
 backfilled_before(LsModel *model, const LsRule *rule)
 {
@@ -468,8 +478,8 @@ backfilled_before(LsModel *model, const LsRule *rule)
 }
 
 /*
- * ls_purged_report_rule says which events a rule that matches something new does
- * not count.
+ * ls_purged_report_rule reports which events are not counted by a rule that matches
+ * something new.
  */
 void
 ls_purged_report_rule(LsModel *model, const LsRule *rule)

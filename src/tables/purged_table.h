@@ -19,7 +19,7 @@
 /* leadscore.on_delete */
 typedef enum LsOnDelete
 {
-	LS_ON_DELETE_SOURCE,		/* as the source says */
+	LS_ON_DELETE_SOURCE,		/* as the source is attached */
 	LS_ON_DELETE_RETRACT,
 	LS_ON_DELETE_KEEP
 } LsOnDelete;
@@ -47,12 +47,12 @@ extern bool ls_purged_any(LsModel *model);
 extern List *ls_purged_rows(LsModel *model, Datum contact);
 extern void ls_purged_merge(LsModel *model, Datum contact, LsState *state);
 
-/* contributions of a source that is not attached count for nothing meanwhile */
+/* those of a source that is not attached are ignored */
 extern bool ls_purged_of_source(const char *model, const char *source);
 extern int64 ls_purged_forget_source(const char *model, const char *source);
 extern char *ls_purged_query(LsModel *model, const char *rest);
 
-/* notices of what is not there any more */
+/* notices about purged events */
 extern void ls_purged_report(LsModel *model, const char *detail);
 extern void ls_purged_report_rule(LsModel *model, const LsRule *rule);
 

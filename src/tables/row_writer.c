@@ -3,9 +3,9 @@
  * row_writer.c
  *		A table of a model, open to be written to.
  *
- * A pass may change thousands of contacts.  SQL would set up an executor for each
- * row, which takes as long as all else that is done about a contact: so the table
- * is opened once, and rows are written without SQL (base/heap_writer.c).
+ * A pass may change thousands of contacts.  SQL would set up an executor for each row,
+ * which takes as long as the rest of the change: so the table is opened once, and rows
+ * are written without SQL (base/heap_writer.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -16,8 +16,8 @@
 #include "definitions/table_layout.h"
 
 /*
- * ls_row_writer_open gets ready to write to the table of a model that has a prefix.
- * Rows are found by its first nkey columns; 0: they are only inserted.
+ * ls_row_writer_open opens the table of a model that has a given prefix.  Rows are
+ * found by its first nkey columns; 0: they are only inserted.
  */
 LsRowWriter *
 ls_row_writer_open(LsModel *model, const char *prefix, Oid table, int nkey)
@@ -37,7 +37,7 @@ ls_row_writer_close(LsRowWriter *writer)
 	pfree(writer);
 }
 
-/* ls_row_writer_clear begins a row, all of whose columns are null. */
+/* ls_row_writer_clear starts a row, all of whose columns are null. */
 void
 ls_row_writer_clear(LsRowWriter *writer)
 {
@@ -53,7 +53,7 @@ ls_row_writer_set_text(LsRowWriter *writer, int column, const char *value)
 		ls_row_writer_set(writer, column, CStringGetTextDatum(value));
 }
 
-/* ls_row_writer_add adds the row that was set. */
+/* ls_row_writer_add inserts the row that was set. */
 void
 ls_row_writer_add(LsRowWriter *writer)
 {

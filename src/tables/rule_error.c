@@ -3,10 +3,10 @@
  * rule_error.c
  *		Failures of expressions, reported and recorded.
  *
- * While rows are looked at failures are only counted (rule_failure.c);
- * ls_rule_error_report() reports them when a statement, or a batch, is done: as a
- * warning, and as a row of lead_rule_error, of each at most one a minute for each
- * rule and session, until the model is changed.
+ * While rows are evaluated failures are only counted (rule_failure.c).
+ * ls_rule_error_report() reports them at the end of a statement or a batch: as a
+ * warning, and as a row of lead_rule_error, each at most once a minute for each rule
+ * and session, until the model is changed.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,10 +26,10 @@
 #include "scoring/score_row.h"
 #include "tables/score_table.h"
 
-/* how often one session warns of what still fails, and writes it down */
+/* how often one session reports and records the same failure */
 #define REPORT_EVERY	(60 * LS_SECOND)
 
-/* how many old rows are deleted on such an occasion */
+/* how many old rows are deleted when one is recorded */
 #define PURGE_ROWS		100
 
 typedef enum What
@@ -40,7 +40,7 @@ typedef enum What
 	KEYS						/* of a source, or of the contact table */
 } What;
 
-/* What failed, for all the time that a session lives */
+/* What one session has reported, for as long as it lives */
 typedef struct ReportKey
 {
 	Oid			score_table;	/* of the model */
@@ -55,15 +55,15 @@ typedef struct Report
 	int64		version;		/* of the model */
 	TimestampTz warned_at;
 	TimestampTz recorded_at;
-	int64		unwarned;		/* failures since then */
+	int64		unwarned;		/* failures not recorded yet */
 	int64		unrecorded;
 } Report;
 
 static HTAB *reports = NULL;
 
 /*
- * report_of finds what the session has told already of something.  When the model
- * was changed, the session that changed it is to know whether it still fails.
+ * report_of finds what the session has reported about something.  A change of the model
+ * resets it, so that the session that changed it is told if it still fails.
  */
 static Report *
 report_of(const LsModel *model, What what, int64 rule_id, const char *name)
@@ -93,13 +93,13 @@ report_of(const LsModel *model, What what, int64 rule_id, const char *name)
 	return report;
 }
 
-/* is_time tells whether something is to be told again, and notes that it is. */
+/* is_time tells whether a failure is to be reported again, and remembers when. */
 static bool
 is_time(TimestampTz *told_at)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	/* the clock may have been put back */
+	/* the clock may have been set back */
 	if (*told_at != 0 && now >= *told_at && now - *told_at < REPORT_EVERY)
 		return false;
 	*told_at = now;
@@ -107,8 +107,8 @@ is_time(TimestampTz *told_at)
 }
 
 /*
- * stored_text gives the text of a contact's key as the score table has it, where it has
- * a row: of several texts that the key can have, this is the one that is shown.
+ * stored_text gives the text of a contact's key as in the contact's row of the score
+ * table, if there is one: several texts may be equal as keys, and that one is shown.
  */
 static const char *
 stored_text(LsModel *model, const char *text)
@@ -123,8 +123,9 @@ stored_text(LsModel *model, const char *text)
 }
 
 /*
- * ls_rule_error_write writes failures down for the view rule_errors; rule_id is 0 for
- * what is not a rule.  They have the time of the day, by which they are deleted.
+ * ls_rule_error_write inserts a row of lead_rule_error, which the view rule_errors
+ * shows; rule_id is 0 for what is not a rule.  Its instant is the real time, by which
+ * it is deleted.
  */
 void
 ls_rule_error_write(const char *model, int64 rule_id, const char *name, int64 number,
@@ -146,9 +147,9 @@ ls_rule_error_write(const char *model, int64 rule_id, const char *name, int64 nu
 }
 
 /*
- * ls_rule_error_purge deletes rows of lead_rule_error that are no longer to be kept, but
- * none that another session is deleting, nor what tells why a rule that still is disabled was
- * disabled.
+ * ls_rule_error_purge deletes rows of lead_rule_error that are older than the
+ * retention, except rows that another session is deleting, and errors of a rule that is
+ * still disabled.
  */
 int64
 ls_rule_error_purge(int limit)
@@ -170,7 +171,7 @@ ls_rule_error_purge(int limit)
 								" ORDER BY e.failed_at LIMIT $2 FOR UPDATE OF e SKIP LOCKED))", &args);
 }
 
-/* record writes failures down, where this transaction may write. */
+/* record records failures, unless the transaction is read-only. */
 static void
 record(LsModel *model, const LsFailures *failures, Report *report, int64 rule_id, const char *name)
 {
@@ -184,14 +185,17 @@ record(LsModel *model, const LsFailures *failures, Report *report, int64 rule_id
 	ls_rule_error_write(model->name, rule_id, name, report->unrecorded, &error,
 						stored_text(model, failures->contact));
 	report->unrecorded = 0;
-	/* there may be no worker; a transaction snapshot may not see what is deleted already */
+	/*
+	 * there may be no worker; under a transaction snapshot the DELETE could fail with
+	 * 40001
+	 */
 	if (!IsolationUsesXactSnapshot())
 		(void) ls_rule_error_purge(PURGE_ROWS);
 }
 
 /*
- * warn_of_rule warns of a rule that failed, or cannot be evaluated at all.  What it
- * read is told to those only who may read it as well.
+ * warn_of_rule warns of a rule that failed, or cannot be evaluated at all.  The values
+ * that it read are shown only to a role that may read them.
  */
 static void
 warn_of_rule(LsModel *model, LsRule *rule, int64 number)
@@ -225,7 +229,7 @@ report_rule(LsModel *model, LsRule *rule)
 	Report	   *report = report_of(model, rule->broken ? BROKEN_RULE : RULE, rule->rule_id, "");
 
 	report->unwarned += rule->failures.number;
-	/* of a suspended model report_suspended has said it of all */
+	/* for a suspended model report_suspended has warned of all rules */
 	if (model->suspended == NULL && is_time(&report->warned_at))
 	{
 		warn_of_rule(model, rule, report->unwarned);
@@ -258,7 +262,7 @@ report_stage(LsModel *model, LsStage *stage)
 	record(model, failures, report, 0, psprintf("stage %s", stage->name));
 }
 
-/* report_keys warns of rows that count for no contact. */
+/* report_keys warns of rows that have no contact. */
 static void
 report_keys(LsModel *model, LsSource *source)
 {
@@ -293,7 +297,7 @@ report_keys(LsModel *model, LsSource *source)
 void
 ls_rule_error_report(LsModel *model)
 {
-	/* it may be mended before the transaction commits, and is told then */
+	/* it may be corrected before the transaction commits, and is reported then */
 	if (model->unreadable && ls_contacts_undecided)
 		return;
 	ls_rule_failure_report_broken(model);

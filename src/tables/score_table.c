@@ -29,8 +29,8 @@ PG_FUNCTION_INFO_V1(ls_guard);
 #define AT(model, column) LS_SCORE_AT(model, LS_SCORE_##column)
 
 /*
- * ls_guard refuses what others write to the tables of models, but for INSERT and COPY
- * by members of the role that owns the table: they are of a restore.
+ * ls_guard refuses writes of users to the tables of models, except INSERT and COPY by
+ * members of the role that owns the table: these restore a dump.
  */
 Datum
 ls_guard(PG_FUNCTION_ARGS)
@@ -53,7 +53,7 @@ ls_guard(PG_FUNCTION_ARGS)
 
 /* ---------- rows ---------- */
 
-/* damaged refuses a row that was changed by hand. */
+/* damaged refuses a row that leadscore has not written like that. */
 static void
 damaged(LsModel *model, const Datum *values, const bool *nulls, int column,
 		const char *what)
@@ -77,7 +77,10 @@ check_number(LsModel *model, const Datum *values, const bool *nulls, int column)
 		damaged(model, values, nulls, column, "not finite");
 }
 
-/* check_values looks at what is in a row, as ls_score_columns_check at its columns. */
+/*
+ * check_values checks the values of a row, as ls_score_columns_check checks its
+ * columns.
+ */
 static void
 check_values(LsModel *model, const Datum *values, const bool *nulls)
 {
@@ -127,8 +130,8 @@ read_values(LsModel *model, const Datum *values, const bool *nulls,
 }
 
 /*
- * try_read reads a row, or gives the error where it is damaged.  There is nothing
- * to be undone where reading fails, as it is done in memory only.
+ * try_read reads a row, or gives the error if it is damaged.  Reading is done in memory
+ * only, so nothing has to be undone when it fails.
  */
 static ErrorData *
 try_read(LsModel *model, Datum *values, const bool *nulls, LsScoreRow *row)
@@ -152,7 +155,7 @@ try_read(LsModel *model, Datum *values, const bool *nulls, LsScoreRow *row)
 		FlushErrorState();
 	}
 	PG_END_TRY();
-	/* an error in a state does not say whose it is */
+	/* an error in a state does not name the contact */
 	if (error && error->detail == NULL && !nulls[0])
 	{
 		error->detail = psprintf("%s.", error->message);
@@ -162,7 +165,7 @@ try_read(LsModel *model, Datum *values, const bool *nulls, LsScoreRow *row)
 	return error;
 }
 
-/* ls_score_table_read_tuple reads a row that a query gave, or the table. */
+/* ls_score_table_read_tuple reads a row of a query's result, or of the table. */
 void
 ls_score_table_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 						  LsScoreRow *row)
@@ -214,14 +217,14 @@ ls_score_table_values(LsModel *model, const LsScoreRow *row, Datum *values, bool
 
 /* ---------- the table ---------- */
 
-/* ls_score_table_open gets ready to write rows. */
+/* ls_score_table_open opens the table to write rows. */
 void
 ls_score_table_open(LsScoreTable *table, LsModel *model)
 {
 	table->model = model;
 	ls_heap_writer_open(&table->rows, model->score_table, 1);
 	ls_score_columns_check(model, RelationGetDescr(table->rows.rel));
-	/* rows that this transaction has written before must be seen as such */
+	/* rows that this transaction has written before must be visible */
 	CommandCounterIncrement();
 }
 
@@ -232,7 +235,7 @@ ls_score_table_close(LsScoreTable *table)
 	CommandCounterIncrement();
 }
 
-/* look_for puts a contact where its row is looked for by. */
+/* look_for sets the key of the row to find. */
 static void
 look_for(LsScoreTable *table, Datum contact)
 {
@@ -246,9 +249,9 @@ look_for(LsScoreTable *table, Datum contact)
 }
 
 /*
- * ls_score_table_lock locks the row of a contact, where there is one.  Under a
- * transaction snapshot a row that is newer cannot be changed; that there is none
- * must not be taken from that, as nothing would be done about the contact.
+ * ls_score_table_lock locks the row of a contact, if there is one.  Under a transaction
+ * snapshot a newer row cannot be updated and is an error: it must not be taken for a
+ * missing row, as the change would be lost.
  */
 bool
 ls_score_table_lock(LsScoreTable *table, Datum contact)
@@ -259,8 +262,8 @@ ls_score_table_lock(LsScoreTable *table, Datum contact)
 }
 
 /*
- * ls_score_table_lock_free locks it without waiting, at READ COMMITTED.  False where
- * another transaction holds it.
+ * ls_score_table_lock_free locks the row without waiting, at READ COMMITTED.  False if
+ * another transaction has locked it.
  */
 bool
 ls_score_table_lock_free(LsScoreTable *table, Datum contact, bool *exists)
@@ -269,7 +272,7 @@ ls_score_table_lock_free(LsScoreTable *table, Datum contact, bool *exists)
 	return ls_heap_writer_find_free(&table->rows, exists);
 }
 
-/* ls_score_table_read reads the row that was locked; the error where it is damaged. */
+/* ls_score_table_read reads the locked row, and gives the error if it is damaged. */
 ErrorData *
 ls_score_table_read(LsScoreTable *table, LsScoreRow *row)
 {
@@ -279,7 +282,7 @@ ls_score_table_read(LsScoreTable *table, LsScoreRow *row)
 	return try_read(table->model, found->tts_values, found->tts_isnull, row);
 }
 
-/* put_row puts a row into the slot from which it is written. */
+/* put_row stores a row in the slot from which it is written. */
 static void
 put_row(LsScoreTable *table, const LsScoreRow *row)
 {
@@ -290,7 +293,7 @@ put_row(LsScoreTable *table, const LsScoreRow *row)
 	ExecStoreVirtualTuple(written);
 }
 
-/* ls_score_table_insert writes a new row.  False where there is one already. */
+/* ls_score_table_insert inserts a new row.  False if there is one already. */
 bool
 ls_score_table_insert(LsScoreTable *table, const LsScoreRow *row)
 {
@@ -298,7 +301,7 @@ ls_score_table_insert(LsScoreTable *table, const LsScoreRow *row)
 	return ls_heap_writer_insert_new(&table->rows);
 }
 
-/* ls_score_table_update writes the row that was locked. */
+/* ls_score_table_update updates the locked row. */
 void
 ls_score_table_update(LsScoreTable *table, const LsScoreRow *row)
 {
@@ -306,7 +309,10 @@ ls_score_table_update(LsScoreTable *table, const LsScoreRow *row)
 	ls_heap_writer_update(&table->rows);
 }
 
-/* ls_score_table_delete deletes the row of a contact, which this transaction has locked or made. */
+/*
+ * ls_score_table_delete deletes the row of a contact, which this transaction has locked
+ * or inserted.
+ */
 void
 ls_score_table_delete(LsScoreTable *table, Datum contact)
 {
@@ -331,7 +337,7 @@ ls_score_table_find(LsModel *model, Datum contact, LsScoreRow *row)
 	return found;
 }
 
-/* ls_score_table_find_newest reads the row that is there now, whatever the snapshot. */
+/* ls_score_table_find_newest reads the newest committed row, whatever the snapshot. */
 bool
 ls_score_table_find_newest(LsModel *model, Datum contact, LsScoreRow *row)
 {
@@ -343,13 +349,13 @@ ls_score_table_find_newest(LsModel *model, Datum contact, LsScoreRow *row)
 	return found;
 }
 
-/* After how many attempts a row of another transaction is not taken for the reason */
+/* After how many attempts something else than concurrent transactions is the reason */
 #define MAX_ATTEMPTS	100
 
 /*
- * ls_score_table_attempt is called before each attempt to write, or take away, the rows of a
- * contact in a table.  Each but the last is explained by another transaction that
- * made such a row, or took it away, of which there are not so many.
+ * ls_score_table_attempt is called before each attempt to write or delete the rows of a
+ * contact in a table.  Attempts are repeated because another transaction has inserted
+ * or deleted such a row, which does not happen this often.
  */
 void
 ls_score_table_attempt(LsModel *model, Datum contact, Oid table, int attempts)

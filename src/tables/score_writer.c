@@ -3,15 +3,15 @@
  * score_writer.c
  *		Reads and writes score_<model>: the only writer.
  *
- * A change locks the contact's row first, reads the clock after that, then what the
- * change brings, and writes once what the transition makes of it: the row, true at the
- * clock's instant or a later one of what is handled (count), its due instant, and the
- * events.  Contacts have to come in the order of their key, so that statements never
- * wait for each other in a circle.
+ * A change locks the contact's row first, reads the clock after that, then the input of
+ * the change, and writes the result of the transition once: the row, true at the
+ * clock's instant or a later one of the input (see read_input), the row of due_<model>,
+ * and the events of the transition.  Contacts have to come in the order of their key,
+ * so that there is no deadlock between statements.
  *
  * A row that does not exist is inserted as ON CONFLICT DO NOTHING does: if another
- * transaction was faster the change starts again, and then, under a transaction
- * snapshot, fails with 40001.
+ * transaction has inserted it first, the change starts again, and then, under a
+ * transaction snapshot, fails with 40001.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,14 +45,14 @@ struct LsScoreWriter
 	MemoryContext context;		/* of one change */
 	LsScoreTable table;
 	LsScore    *score;
-	bool		exists;			/* the row of the change in hand */
-	bool		locked_to_read; /* the tables that contacts are counted from */
+	bool		exists;			/* the contact has a row */
+	bool		locked_to_read; /* the tables that contacts are recomputed from */
 	ExprContext *stage_context; /* where conditions of stages need the contact's row */
 	LsRowWriter *due;			/* opened when it is first needed */
 	LsStageHistory *history;
-	LsRowWriter *profiles;		/* and so is this */
+	LsRowWriter *profiles;		/* likewise */
 	int64		transitions;	/* of stage, of all changes */
-	LsPending	taken;			/* what was pending, of the change in hand ... */
+	LsPending	taken;			/* what was pending, of this change ... */
 	MemoryContext taken_context;	/* ... which may need several attempts */
 	LsState		whole;			/* room for what an attempt computes */
 	LsState		profile;
@@ -60,7 +60,7 @@ struct LsScoreWriter
 
 static const LsScoreWriterCallbacks *callbacks;
 
-/* ls_score_writer_define makes known what the writer has others read. */
+/* ls_score_writer_define sets the callbacks that read events and the contact table. */
 void
 ls_score_writer_define(const LsScoreWriterCallbacks *defined)
 {
@@ -69,7 +69,7 @@ ls_score_writer_define(const LsScoreWriterCallbacks *defined)
 
 /* ---------- the executor ---------- */
 
-/* ls_score_writer_open gets ready to change scores of a model. */
+/* ls_score_writer_open opens a writer of a model's scores. */
 LsScoreWriter *
 ls_score_writer_open(LsModel *model, const char *cause)
 {
@@ -106,7 +106,10 @@ ls_score_writer_close(LsScoreWriter *writer)
 
 /* ---------- changes ---------- */
 
-/* stage_context gives the context of conditions of stages, with the newest row. */
+/*
+ * stage_context gives the context of the stages' conditions, with the contact's newest
+ * row.
+ */
 static ExprContext *
 stage_context(LsScoreWriter *writer, Datum contact)
 {
@@ -120,7 +123,7 @@ stage_context(LsScoreWriter *writer, Datum contact)
 	return writer->stage_context;
 }
 
-/* take_pending takes away what the active snapshot sees pending of a contact. */
+/* take_pending deletes and adds up what the active snapshot sees pending of a contact. */
 static void
 take_pending(LsScoreWriter *writer, Datum contact)
 {
@@ -131,9 +134,9 @@ take_pending(LsScoreWriter *writer, Datum contact)
 }
 
 /*
- * compute fills in a state from the tables.  The snapshot is taken under the row's
- * lock: a session that comes later waits for us and adds to what we wrote.  What the
- * snapshot sees pending is counted with the events.
+ * compute reads a state from the tables.  The snapshot is taken under the row's lock: a
+ * session that commits later waits for the lock and adds to what is written here.  What
+ * the snapshot sees pending is included with the events.
  */
 static const LsState *
 compute(LsScoreWriter *writer, Datum contact, TimestampTz t, LsState *state,
@@ -142,8 +145,8 @@ compute(LsScoreWriter *writer, Datum contact, TimestampTz t, LsState *state,
 	ls_state_init(state);
 
 	/*
-	 * TRUNCATE and DROP are no matter of snapshots: with one that is older than
-	 * the lock, purged events and what they contributed would both be missing.
+	 * TRUNCATE and DROP TABLE do not respect snapshots: with a snapshot older than the
+	 * lock, purged events and their contributions would both be missing.
 	 */
 	if (counter == callbacks->count_all && !writer->locked_to_read)
 	{
@@ -159,7 +162,7 @@ compute(LsScoreWriter *writer, Datum contact, TimestampTz t, LsState *state,
 	return state;
 }
 
-/* take_newest_pending takes away what is pending of a contact now. */
+/* take_newest_pending deletes and adds up what is pending of a contact now. */
 static void
 take_newest_pending(LsScoreWriter *writer, Datum contact)
 {
@@ -178,7 +181,10 @@ merges_pending(const LsChange *change)
 		(change->kind == LS_CHANGE_SET_STAGE && change->data.set_stage.merge_pending);
 }
 
-/* missed_events tells whether a row came or went after the caller read the events. */
+/*
+ * missed_events tells whether a row was inserted or deleted after the caller read the
+ * events.
+ */
 static bool
 missed_events(const LsScoreWriter *writer, LsRowThen row_then)
 {
@@ -193,8 +199,8 @@ last_event(const LsState *state)
 }
 
 /*
- * read_change gives what a change says, and takes what is pending with it.  False
- * where the contact has to be recomputed.
+ * read_change reads the input of a change, together with what is pending.  False if the
+ * contact has to be recomputed.
  */
 static bool
 read_change(LsScoreWriter *writer, const LsChange *change, LsCounted *counted)
@@ -234,7 +240,7 @@ read_change(LsScoreWriter *writer, const LsChange *change, LsCounted *counted)
 	return writer->damage == NULL || counted->whole;
 }
 
-/* latest_of gives the latest instant of what was counted, where that is after t. */
+/* latest_of gives the latest instant of the input, if that is after t. */
 static TimestampTz
 latest_of(const LsCounted *counted, TimestampTz t)
 {
@@ -249,16 +255,16 @@ latest_of(const LsCounted *counted, TimestampTz t)
 }
 
 /*
- * count gives what a change brings to a row (NULL: there is none), and the instant at
- * which it is made.  That is the clock's, read under the row's lock, but never one
- * before what is handled was noted.  A row, events to be added and what is pending may
- * come from a process whose clock is ahead, or from before the clock was set back.
- * Merged at the clock's instant they would be evaluated at one before their own, at
- * which what decays has a higher value than it ever had.
+ * read_input collects what a change adds to a row (NULL: there is none), and returns
+ * the instant at which the change is made.  That is the clock's, read under the row's
+ * lock, but never one before an instant of the input.  A row, events to be added and
+ * what is pending may come from a process whose clock is ahead, or from before the
+ * clock was set back.  Merged at the clock's instant they would be evaluated before
+ * their own, when what decays has a higher value than it ever had.
  */
 static TimestampTz
-count(LsScoreWriter *writer, const LsChange *change, LsScoreRow *row, TimestampTz t,
-	  LsCounted *counted)
+read_input(LsScoreWriter *writer, const LsChange *change, LsScoreRow *row, TimestampTz t,
+		   LsCounted *counted)
 {
 	const LsPending *taken = &writer->taken;
 	bool		counts = read_change(writer, change, counted);
@@ -285,8 +291,8 @@ count(LsScoreWriter *writer, const LsChange *change, LsScoreRow *row, TimestampT
 }
 
 /*
- * ls_score_writer_would_change tells beforehand, without a lock, whether a row that
- * was read may not be true any more.
+ * ls_score_writer_would_change tells, without a lock, whether a row that was read may
+ * not be true any more.
  */
 bool
 ls_score_writer_would_change(LsScoreWriter *writer, LsScoreRow *row)
@@ -310,23 +316,23 @@ write_row(LsScoreWriter *writer, const LsScoreRow *row)
 }
 
 /*
- * was_missed tells whether there is a row of a contact after all.  One that
- * moves to another page while its index entry is read is not found when it is
- * to be locked: an INSERT would tell, but here there is nothing to write.
+ * was_missed tells whether a contact has a row after all.  A row that moves to another
+ * page while its index entry is read is not found by the scan that locks it: an INSERT
+ * would conflict with it, but here there is nothing to write.
  */
 static bool
 was_missed(LsScoreWriter *writer, Datum contact)
 {
 	LsScoreRow	row;
 
-	/* under a transaction snapshot ls_score_table_lock() has looked */
+	/* under a transaction snapshot ls_score_table_lock() has checked that */
 	return !IsolationUsesXactSnapshot() &&
 		ls_score_table_find_newest(writer->model, contact, &row);
 }
 
 /* ---------- due instants ---------- */
 
-/* move_due puts the contact's row of due_<model> where its state says. */
+/* move_due moves the contact's row of due_<model> to the instant in its state. */
 static void
 move_due(LsScoreWriter *writer, Datum contact, const LsDueRow *from, const LsState *to)
 {
@@ -345,8 +351,8 @@ move_due(LsScoreWriter *writer, Datum contact, const LsDueRow *from, const LsSta
 }
 
 /*
- * not_due deals with a row of due_<model> of a contact that is not due: its
- * state does not know the row, or another was faster.
+ * not_due tells whether the contact of a row of due_<model> is not due: the row does
+ * not match its state, and is deleted, or another session was faster.
  */
 static bool
 not_due(LsScoreWriter *writer, const LsChange *change, const LsScoreRow *row,
@@ -364,7 +370,7 @@ not_due(LsScoreWriter *writer, const LsChange *change, const LsScoreRow *row,
 
 /* ---------- one change ---------- */
 
-/* refuse_unknown refuses to set the stage of one of whom nothing is known. */
+/* refuse_unknown refuses to set the stage of an unknown contact. */
 static void
 refuse_unknown(const LsScoreWriter *writer, const LsChange *change)
 {
@@ -375,10 +381,7 @@ refuse_unknown(const LsScoreWriter *writer, const LsChange *change)
 			 errhint("A contact has a score when the contact table or an attached table has a row of it.")));
 }
 
-/*
- * record_profile writes down what the contact's row says from t on, where that
- * is not what it said.
- */
+/* record_profile records what the contact's row says from t on, if that has changed. */
 static void
 record_profile(LsScoreWriter *writer, const LsChange *change, const LsProfile *before,
 			   const LsState *state, TimestampTz t)
@@ -403,11 +406,12 @@ record_profile(LsScoreWriter *writer, const LsChange *change, const LsProfile *b
 /* ---------- contacts that count for another ---------- */
 
 /*
- * forward leaves word for whom a contact counts, where it counts for another.
- * There is no row of it then, and it gets none.
+ * enqueue_target enqueues a recompute of the contact for which another counts, and
+ * tells whether it counts for another.  There is no row of it then, and none is
+ * inserted.
  */
 static bool
-forward(LsScoreWriter *writer, const LsChange *change)
+enqueue_target(LsScoreWriter *writer, const LsChange *change)
 {
 	Datum		target;
 
@@ -424,8 +428,9 @@ forward(LsScoreWriter *writer, const LsChange *change)
 }
 
 /*
- * was_taken looks, when a row has been made, whether the contact counts for
- * another since: the transaction that saw to that made us wait while we made it.
+ * was_taken checks, after a row was inserted, whether the contact has been merged or
+ * the visitor identified meanwhile: the INSERT waits for such a transaction.  The row
+ * is deleted then.
  */
 static bool
 was_taken(LsScoreWriter *writer, Datum contact)
@@ -441,9 +446,9 @@ was_taken(LsScoreWriter *writer, Datum contact)
 /* ---------- all together ---------- */
 
 /*
- * report_damage warns of a row that cannot be read.  One that was changed by hand must
- * not stop sessions that write events.  All that it says follows from the events and from
- * purged contributions, but for the stage: so the session that comes to it recomputes it.
+ * report_damage warns of a row that cannot be read.  Such a row must not stop sessions
+ * that write events.  All but the stage follows from the events and from purged
+ * contributions: so the session that finds it damaged recomputes it.
  */
 static void
 report_damage(LsModel *model, Datum contact, const ErrorData *damage)
@@ -460,8 +465,9 @@ report_damage(LsModel *model, Datum contact, const ErrorData *damage)
 }
 
 /*
- * take_row locks the row of a contact, where there is one, and reads it.  False where
- * that is all for now.  One that cannot be read is recomputed by another change.
+ * take_row locks the row of a contact, if there is one, and reads it.  False if there
+ * is nothing more to do now.  If the row is damaged, the change is replaced by a
+ * recompute.
  */
 static bool
 take_row(LsScoreWriter *writer, const LsChange **change, LsChange *repair, LsScoreRow *row,
@@ -469,7 +475,7 @@ take_row(LsScoreWriter *writer, const LsChange **change, LsChange *repair, LsSco
 {
 	Datum		contact = (*change)->contact;
 	LsChangeKind kind = (*change)->kind;
-	/* what an attempt before this one has taken away must not be left */
+	/* what an earlier attempt has deleted from pending_<model> must not be lost */
 	bool		skip = (*change)->skip_locked && writer->taken.nrows == 0;
 
 	writer->damage = NULL;
@@ -483,7 +489,7 @@ take_row(LsScoreWriter *writer, const LsChange **change, LsChange *repair, LsSco
 	*outcome = LS_UNCHANGED;
 	if (!writer->exists || writer->damage == NULL)
 		return true;
-	/* events of a statement under way are not all there */
+	/* events of a statement under way may not all be in the tables */
 	if (kind != LS_CHANGE_RECOMPUTE && kind != LS_CHANGE_REPLACE &&
 		ls_deferred_recompute(writer->model, contact))
 		return false;
@@ -533,10 +539,10 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 	tr.now = Max(ls_clock(), earliest(writer, change, &row));
 	if (change->kind == LS_CHANGE_DUE && not_due(writer, change, &row, tr.now))
 		return true;
-	if (!tr.exists && forward(writer, change))
+	if (!tr.exists && enqueue_target(writer, change))
 		return true;
 	if (!removes)
-		tr.now = count(writer, change, tr.exists ? &row : NULL, tr.now, &counted);
+		tr.now = read_input(writer, change, tr.exists ? &row : NULL, tr.now, &counted);
 	if (!tr.exists)
 		ls_score_row_start(model, change->contact, &row, tr.now);
 	due = (LsDueRow) {row.state.due, row.state.due_drift, change->contact};
@@ -568,7 +574,7 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 	move_due(writer, change->contact, &due, &row.state);
 	if (!removes)
 		record_profile(writer, change, &profile, &row.state, tr.now);
-	/* what time has done to a contact of which nothing is left is not told */
+	/* events of time are not reported of a contact that is deleted */
 	if (removes || result == LS_TRANSITION_WRITE)
 		foreach(lc, tr.events)
 			writer->transitions += ls_stage_history_add(writer->history, row.contact, lfirst(lc));
@@ -576,8 +582,8 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 }
 
 /*
- * ls_score_writer_change changes one contact's row, making it where there is none and
- * deleting it where nothing is left.  Tells whether anything was written.
+ * ls_score_writer_change changes one contact's row, inserting it if there is none and
+ * deleting it if nothing is left.  Tells whether anything was written.
  */
 LsOutcome
 ls_score_writer_change(LsScoreWriter *writer, const LsChange *change)

@@ -16,21 +16,21 @@ typedef enum LsOutcome
 {
 	LS_UNCHANGED,
 	LS_CHANGED,
-	LS_SKIPPED					/* another session held the row */
+	LS_SKIPPED					/* another session has locked the row */
 } LsOutcome;
 
-/* fills in a state from the tables; what is dated after now waits in it */
+/* fills in a state from the tables, as of now */
 typedef void (*LsCounter) (LsModel *model, Datum contact, TimestampTz now, LsState *state);
 
 /*
- * What has to be read under a row's lock, with a snapshot newer than the lock, is
- * read by others, who use the writer: they are made known when the module is loaded.
+ * What has to be read under a row's lock, with a snapshot newer than the lock, is read
+ * by callbacks, which are set when the module is loaded.
  */
 typedef struct LsScoreWriterCallbacks
 {
 	LsCounter	count_all;		/* events and profile */
 	LsCounter	count_profile;
-	/* gives conditions of stages the contact's row */
+	/* gives the stages' conditions the contact's row */
 	void		(*stage_context) (LsModel *model, Datum contact, ExprContext *econtext);
 } LsScoreWriterCallbacks;
 

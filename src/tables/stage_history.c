@@ -3,7 +3,7 @@
  * stage_history.c
  *		Events of transitions, written: changes of stage, and triggered actions.
  *
- * The tables are opened when there is first something to write.
+ * A table is opened when the first row is written to it.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,7 +39,7 @@ struct LsStageHistory
 	LsRowWriter *outbox;		/* likewise */
 };
 
-/* ls_stage_history_open gets ready to write about the contacts of a model. */
+/* ls_stage_history_open prepares to write events of transitions of a model. */
 LsStageHistory *
 ls_stage_history_open(LsModel *model)
 {
@@ -60,7 +60,7 @@ ls_stage_history_close(LsStageHistory *history)
 	pfree(history);
 }
 
-/* writer gives one of the two, opened. */
+/* writer gives one of the two tables, opened. */
 static LsRowWriter *
 writer(LsStageHistory *history, LsRowWriter **place, const char *prefix)
 {
@@ -75,7 +75,7 @@ writer(LsStageHistory *history, LsRowWriter **place, const char *prefix)
 	return *place;
 }
 
-/* add_change writes a change of stage. */
+/* add_change inserts a change of stage. */
 static void
 add_change(LsRowWriter *rows, Datum contact, const LsTransitionEvent *event)
 {
@@ -93,7 +93,7 @@ add_change(LsRowWriter *rows, Datum contact, const LsTransitionEvent *event)
 }
 
 /*
- * ls_stage_history_add writes what happened to a contact, and gives the number of
+ * ls_stage_history_add writes an event of a transition, and returns the number of
  * changes of stage.
  */
 int
@@ -110,7 +110,7 @@ ls_stage_history_add(LsStageHistory *history, Datum contact, const LsTransitionE
 
 /* ---------- reading ---------- */
 
-/* ls_stage_history_compare orders changes of stage as they happened, and were written. */
+/* ls_stage_history_compare orders changes of stage as they happened, then as written. */
 int
 ls_stage_history_compare(const void *a, const void *b)
 {

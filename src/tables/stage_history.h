@@ -23,14 +23,14 @@ extern void ls_stage_history_close(LsStageHistory *history);
 /* A change of stage that was written */
 typedef struct LsStageChange
 {
-	char	   *from_stage;		/* NULL: its first */
+	char	   *from_stage;		/* NULL: the contact had none */
 	char	   *to_stage;
 	double		score;
 	TimestampTz changed_at;
 	TimestampTz recorded_at;
 	char	   *cause;
 	char	   *reason;			/* NULL: none */
-	uint64		place;			/* in the table: the order in which they were written */
+	uint64		place;			/* in the table, in the order of insertion */
 } LsStageChange;
 
 extern LsStageChange *ls_stage_history_read(LsModel *model, Datum contact, TimestampTz from, int *n);

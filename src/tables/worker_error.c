@@ -1,10 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * worker_error.c
- *		What failed in a worker, written down, and when it is tried again.
+ *		Errors of workers, recorded, and when the work is retried.
  *
- * All times here are real ones: a held clock must not keep what has failed from
- * being tried again.
+ * All times here are real ones: leadscore.clock must not delay a retry.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,7 +17,7 @@
 #include "definitions/extension.h"
 #include "definitions/model_access.h"
 
-/* What has failed: a model as a whole, or a contact of one, in a table of its own */
+/* What has failed: a model as a whole, or a contact of one; each has a table */
 typedef struct Place
 {
 	const char *table;
@@ -47,7 +46,7 @@ place_of_contact(LsModel *model, Datum contact)
 	return place;
 }
 
-/* execute runs a statement whose first argument is the place's own. */
+/* execute runs a statement whose first argument is the key of the place. */
 static uint64
 execute(const Place *place, const char *sql, LsSqlArguments *args)
 {
@@ -56,7 +55,7 @@ execute(const Place *place, const char *sql, LsSqlArguments *args)
 		ls_extension_execute(sql, args);
 }
 
-/* failures_so_far counts those that are recorded already. */
+/* failures_so_far gives the number of failures recorded before. */
 static int
 failures_so_far(const Place *place)
 {
@@ -72,10 +71,7 @@ failures_so_far(const Place *place)
 	return rows->numvals == 1 ? DatumGetInt32(ls_sql_value(rows, 0, 1, NULL)) : 0;
 }
 
-/*
- * record writes down that something failed, and gives how long it is to be left
- * alone, in microseconds.
- */
+/* record records a failure, and returns the delay of the retry, in microseconds. */
 static int64
 record(const Place *place, int sqlerrcode, const char *message)
 {
@@ -117,7 +113,7 @@ ls_worker_error_record_contact(LsModel *model, Datum contact, int sqlerrcode,
 	return record(&place, sqlerrcode, message);
 }
 
-/* ls_worker_error_waits tells whether a contact failed too recently. */
+/* ls_worker_error_waits tells whether a contact failed too recently to be retried. */
 bool
 ls_worker_error_waits(LsModel *model, Datum contact)
 {
@@ -130,7 +126,7 @@ ls_worker_error_waits(LsModel *model, Datum contact)
 									place.table, place.column, place.equals), &args) > 0;
 }
 
-/* ls_worker_error_clear forgets that a model has failed: all is well again. */
+/* ls_worker_error_clear deletes the recorded error of a model. */
 void
 ls_worker_error_clear(const char *model)
 {
@@ -143,8 +139,8 @@ ls_worker_error_clear(const char *model)
 }
 
 /*
- * ls_worker_error_forget forgets contacts that were to be tried again before an
- * instant: had they failed once more, they would have a later one.
+ * ls_worker_error_forget deletes the errors of contacts that were to be retried before
+ * an instant: had they failed once more, they would have a later one.
  */
 void
 ls_worker_error_forget(const char *model, TimestampTz before)
@@ -157,7 +153,7 @@ ls_worker_error_forget(const char *model, TimestampTz before)
 									 " WHERE retry_at OPERATOR(pg_catalog.<) $1", model), &args);
 }
 
-/* earliest_contact gives when a contact of a model is to be tried again; 0: none. */
+/* earliest_contact gives when a contact of a model is to be retried; 0: never. */
 static TimestampTz
 earliest_contact(const LsModelTable *table)
 {
@@ -171,7 +167,7 @@ earliest_contact(const LsModelTable *table)
 											0, 1, NULL));
 }
 
-/* error_of finds what has failed in a model among others, or adds it. */
+/* error_of finds the entry of a model in a list of errors, or adds it. */
 static LsWorkerError *
 error_of(List **errors, const char *model)
 {
@@ -188,8 +184,8 @@ error_of(List **errors, const char *model)
 }
 
 /*
- * ls_worker_errors gives the models in which something has failed, in the
- * current memory context.
+ * ls_worker_errors gives the models that have recorded errors, in the current memory
+ * context.
  */
 List *
 ls_worker_errors(void)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * worker_error.h
- *		What failed in a worker, written down, and when it is tried again.
+ *		Errors of workers, recorded, and when the work is retried.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,14 +23,16 @@ typedef struct LsWorkerError
 	TimestampTz contact_retry_at;	/* of a contact, the earliest */
 } LsWorkerError;
 
-/* in the current transaction: how long it is to be left alone, in microseconds */
+/*
+ * records the error in the current transaction; the delay of the retry, in microseconds
+ */
 extern int64 ls_worker_error_record(const char *model, int sqlerrcode, const char *message);
 extern int64 ls_worker_error_record_contact(LsModel *model, Datum contact, int sqlerrcode,
 											const char *message);
 extern bool ls_worker_error_waits(LsModel *model, Datum contact);
 extern void ls_worker_error_clear(const char *model);
 
-/* contacts that were to be tried again before, and have not failed since */
+/* of contacts whose retry was due before, and that have not failed since */
 extern void ls_worker_error_forget(const char *model, TimestampTz before);
 
 /* of LsWorkerError * */

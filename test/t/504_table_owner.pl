@@ -338,7 +338,7 @@ ALTER TABLE app.person OWNER TO chief;
 SELECT model, owner, enabled FROM leadscore.lead_model ORDER BY 1;
 SQL
 	"m|chief|f\nm_visitors|chief|fpsql:<stdin>:1: WARNING:  model \"m\" is suspended
-DETAIL:  Table \"person\" belongs to role \"chief\" now."
+DETAIL:  Table \"person\" now belongs to role \"chief\"."
 	. "  The rules, stages and actions of its former owner would run with privileges that the former owner does not have.
 HINT:  Look at them, and accept them with UPDATE leadscore.lead_model SET enabled = true WHERE model = 'm'.",
 'a new owner with more privileges than the former: the model is suspended');
