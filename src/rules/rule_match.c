@@ -21,6 +21,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "base/compat.h"
+
 /* ---------- event names ---------- */
 
 static inline bool

@@ -16,6 +16,8 @@
  */
 #include "scoring/transition.h"
 
+#include "base/compat.h"
+
 /*
  * After how many jumps a search for the next due instant stops, early: in a
  * statement that has a writer waiting, and in the worker.
