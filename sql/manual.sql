@@ -84,6 +84,13 @@ SELECT count(*) = count(DISTINCT contact_id) AS once FROM leadscore.due_hand;
 -- what is refused, and changes nothing
 SELECT leadscore.set_stage('hadn', 1, 'mql');
 SELECT leadscore.set_stage('hand', 99, 'mql');
+-- also where a row is still there, but nothing that is known, when what is pending has been merged
+INSERT INTO event (contact, what) VALUES (98, 'form');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+DELETE FROM event WHERE contact = 98;
+SELECT leadscore.set_stage('hand', 98, 'mql');
+ROLLBACK;
+DELETE FROM event WHERE contact = 98;
 SELECT leadscore.set_stage('hand', 'x', 'mql');
 SELECT leadscore.set_stage('hand', 1.5, 'mql');
 SELECT leadscore.set_stage('hand', 1, 'mqls');

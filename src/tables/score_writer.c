@@ -555,14 +555,13 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 		return true;
 	if (result == LS_TRANSITION_NONE)
 		return true;
+	if (result == LS_TRANSITION_REMOVE && !removes && !tr.exists &&
+		was_missed(writer, change->contact))
+		return false;
+	if (result == LS_TRANSITION_REMOVE && change->kind == LS_CHANGE_SET_STAGE)
+		refuse_unknown(writer, change);
 	if (result == LS_TRANSITION_REMOVE && !tr.exists)
-	{
-		if (!removes && was_missed(writer, change->contact))
-			return false;
-		if (change->kind == LS_CHANGE_SET_STAGE)
-			refuse_unknown(writer, change);
 		return true;
-	}
 	*outcome = LS_CHANGED;
 	if (result == LS_TRANSITION_REMOVE)
 	{
