@@ -86,6 +86,18 @@ SELECT leadscore.refresh('fired') >= 0 AS refreshed;
 SELECT contact_id, score FROM leadscore.score_fired ORDER BY 1;
 SELECT contact, status FROM leadscore.verify('fired');
 DROP TRIGGER more ON leadscore.score_fired;
+-- also for the same contact, whose one due instant is the last that is known
+CREATE FUNCTION same() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO model_triggers.act VALUES (NEW.contact_id, NULL, '2026-03-11', 1); RETURN NULL; END $$;
+CREATE TRIGGER same AFTER INSERT ON leadscore.score_fired FOR EACH ROW WHEN (NEW.contact_id = 'x') EXECUTE FUNCTION same();
+INSERT INTO leadscore.lead_rule (model, name, points, time_frame) VALUES ('fired', 'lately', 10, '3 days');
+SELECT count(*) > 0 AS changed FROM take_seen();
+INSERT INTO act VALUES ('x', NULL, '2026-03-12', 1);
+SELECT * FROM take_seen();
+SELECT count(*) FROM leadscore.due_fired WHERE contact_id = 'x';
+DROP TRIGGER same ON leadscore.score_fired;
+DELETE FROM leadscore.lead_rule WHERE model = 'fired' AND name = 'lately';
+DELETE FROM act WHERE person = 'x';
+SELECT count(*) > 0 AS changed FROM take_seen();
 -- functions with settings or rights of their own, which keep something from one row to the next
 CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = model_triggers AS $$
 BEGIN

@@ -118,6 +118,7 @@ ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 	writer->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
 	writer->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->info, writer->rel, 0, NULL, 0);
+	writer->holds = false;
 	writer->queues_triggers = queues_triggers(writer);
 	writer->runs_code = runs_code(writer);
 	/* expressions of indexes are simplified, by which functions are run */
@@ -176,30 +177,61 @@ begin_write(LsHeapWriter *writer, Write *write)
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &write->saved);
 		MemoryContextSwitchTo(writer->estate->es_query_cxt);
 	}
-	if (writer->queues_triggers)
+	if (writer->queues_triggers && !writer->holds)
 		AfterTriggerBeginQuery();
 	writer->estate->es_output_cid = GetCurrentCommandId(true);
+}
+
+/* fire fires queued triggers. */
+static void
+fire(LsHeapWriter *writer)
+{
+	bool		snapshot = !ActiveSnapshotSet();
+
+	if (snapshot)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	AfterTriggerEndQuery(writer->estate);
+	if (snapshot)
+		PopActiveSnapshot();
 }
 
 /* end_write fires queued triggers, and restores the user. */
 static void
 end_write(LsHeapWriter *writer, const Write *write)
 {
-	if (writer->queues_triggers)
-	{
-		bool		snapshot = !ActiveSnapshotSet();
-
-		if (snapshot)
-			PushActiveSnapshot(GetTransactionSnapshot());
-		AfterTriggerEndQuery(writer->estate);
-		if (snapshot)
-			PopActiveSnapshot();
-	}
+	if (writer->queues_triggers && !writer->holds)
+		fire(writer);
 	ResetPerTupleExprContext(writer->estate);
 	MemoryContextSwitchTo(write->caller);
 	if (writer->runs_code)
 		ls_user_restore(&write->saved);
 	error_context_stack = write->context.previous;
+}
+
+/*
+ * ls_heap_writer_hold keeps AFTER triggers back until ls_heap_writer_release, so that
+ * what they write finds all that belongs to a row.
+ */
+void
+ls_heap_writer_hold(LsHeapWriter *writer)
+{
+	writer->holds = true;
+	if (writer->queues_triggers)
+		AfterTriggerBeginQuery();
+}
+
+void
+ls_heap_writer_release(LsHeapWriter *writer)
+{
+	Write		write;
+
+	if (writer->queues_triggers)
+	{
+		begin_write(writer, &write);
+		writer->holds = false;
+		end_write(writer, &write);
+	}
+	writer->holds = false;
 }
 
 /* ---------- finding ---------- */

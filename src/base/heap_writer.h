@@ -22,6 +22,7 @@ typedef struct LsHeapWriter
 {
 	Relation	rel;
 	bool		runs_code;		/* functions of the owner may run when a row is written */
+	bool		holds;			/* AFTER triggers wait */
 	bool		queues_triggers;	/* AFTER triggers for each row */
 	Oid			key_index;		/* invalid where rows are only inserted */
 	ScanKeyData keys[LS_HEAP_WRITER_KEYS];	/* to find rows by it; made ... */
@@ -34,6 +35,8 @@ typedef struct LsHeapWriter
 } LsHeapWriter;
 
 extern void ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey);
+extern void ls_heap_writer_hold(LsHeapWriter *writer);
+extern void ls_heap_writer_release(LsHeapWriter *writer);
 extern void ls_heap_writer_close(LsHeapWriter *writer);
 extern bool ls_heap_writer_find(LsHeapWriter *writer);
 extern bool ls_heap_writer_find_seen(LsHeapWriter *writer);

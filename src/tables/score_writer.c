@@ -530,6 +530,7 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 	LsTransitionResult result;
 	LsDueRow	due;
 	LsProfile	profile = {0};
+	bool		written = true;
 	ListCell   *lc;
 
 	if (!take_row(writer, &change, &repair, &row, outcome))
@@ -563,14 +564,20 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 	if (result == LS_TRANSITION_REMOVE && !tr.exists)
 		return true;
 	*outcome = LS_CHANGED;
+	/* triggers of the owner's may write events of the same contact */
+	ls_heap_writer_hold(&writer->table.rows);
 	if (result == LS_TRANSITION_REMOVE)
 	{
 		ls_score_table_delete(&writer->table, change->contact);
 		ls_state_init(&row.state);
 	}
-	else if (!write_row(writer, &row) || (!tr.exists && was_taken(writer, change->contact)))
+	else
+		written = write_row(writer, &row) && (tr.exists || !was_taken(writer, change->contact));
+	if (written)
+		move_due(writer, change->contact, &due, &row.state);
+	ls_heap_writer_release(&writer->table.rows);
+	if (!written)
 		return false;
-	move_due(writer, change->contact, &due, &row.state);
 	if (!removes)
 		record_profile(writer, change, &profile, &row.state, tr.now);
 	/* events of time are not reported of a contact that is deleted */
