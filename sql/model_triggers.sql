@@ -87,7 +87,8 @@ SELECT contact_id, score FROM leadscore.score_fired ORDER BY 1;
 SELECT contact, status FROM leadscore.verify('fired');
 DROP TRIGGER more ON leadscore.score_fired;
 -- also for the same contact, whose one due instant is the last that is known
-CREATE FUNCTION same() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO model_triggers.act VALUES (NEW.contact_id, NULL, '2026-03-11', 1); RETURN NULL; END $$;
+CREATE FUNCTION same() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO model_triggers.act VALUES (NEW.contact_id, NULL, '2026-03-11', 1); RETURN NULL; END $$;
 CREATE TRIGGER same AFTER INSERT ON leadscore.score_fired FOR EACH ROW WHEN (NEW.contact_id = 'x') EXECUTE FUNCTION same();
 INSERT INTO leadscore.lead_rule (model, name, points, time_frame) VALUES ('fired', 'lately', 10, '3 days');
 SELECT count(*) > 0 AS changed FROM take_seen();
