@@ -103,6 +103,20 @@ queues_triggers(const LsHeapWriter *writer)
 }
 
 /*
+ * look_up_triggers looks up the functions of triggers.  PostgreSQL would at the first
+ * call, and what they keep from one call to the next would be in the memory of one row.
+ */
+static void
+look_up_triggers(LsHeapWriter *writer)
+{
+	const TriggerDesc *triggers = writer->info->ri_TrigDesc;
+
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+		fmgr_info_cxt(triggers->triggers[i].tgfoid, &writer->info->ri_TrigFunctions[i],
+					  writer->estate->es_query_cxt);
+}
+
+/*
  * ls_heap_writer_open gets ready to write to a table.  Rows are found by the primary
  * key, which is its first nkey columns; 0 where none has to be found.
  */
@@ -118,9 +132,13 @@ ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 	writer->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
 	writer->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->info, writer->rel, 0, NULL, 0);
+	/* AFTER triggers look for it there */
+	writer->estate->es_opened_result_relations = list_make1(writer->info);
 	writer->holds = false;
 	writer->queues_triggers = queues_triggers(writer);
 	writer->runs_code = runs_code(writer);
+	if (writer->runs_code)
+		look_up_triggers(writer);
 	/* expressions of indexes are simplified, by which functions are run */
 	if (writer->runs_code)
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
@@ -141,7 +159,6 @@ ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 void
 ls_heap_writer_close(LsHeapWriter *writer)
 {
-	ExecCloseIndices(writer->info);
 	if (writer->search)
 		ExecDropSingleTupleTableSlot(writer->search);
 	if (writer->found)
@@ -159,24 +176,18 @@ typedef struct Write
 {
 	LsUser		saved;
 	ErrorContextCallback context;
-	MemoryContext caller;
 } Write;
 
 /*
  * begin_write switches to the table's owner, as whom triggers, constraints and
- * expressions of indexes run.  Where there are none, settings do not matter.  What
- * functions keep from one call to the next lasts as long as the executor.
+ * expressions of indexes run.  Where there are none, settings do not matter.
  */
 static void
 begin_write(LsHeapWriter *writer, Write *write)
 {
 	ls_error_hint_retry(&write->context);
-	write->caller = CurrentMemoryContext;
 	if (writer->runs_code)
-	{
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &write->saved);
-		MemoryContextSwitchTo(writer->estate->es_query_cxt);
-	}
 	if (writer->queues_triggers && !writer->holds)
 		AfterTriggerBeginQuery();
 	writer->estate->es_output_cid = GetCurrentCommandId(true);
@@ -202,7 +213,6 @@ end_write(LsHeapWriter *writer, const Write *write)
 	if (writer->queues_triggers && !writer->holds)
 		fire(writer);
 	ResetPerTupleExprContext(writer->estate);
-	MemoryContextSwitchTo(write->caller);
 	if (writer->runs_code)
 		ls_user_restore(&write->saved);
 	error_context_stack = write->context.previous;
