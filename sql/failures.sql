@@ -38,6 +38,23 @@ DELETE FROM leadscore.lead_rule WHERE name LIKE 'ratio%' AND model = 'failures';
 DELETE FROM leadscore.lead_stage WHERE stage = 'hot' AND model = 'failures';
 
 --
+-- the contact that is told of is the one for whom the row counts, also where the row names a merged one
+--
+CREATE TABLE member (email text PRIMARY KEY);
+CREATE TABLE sale (member text, at timestamptz, n float8);
+CREATE INDEX ON sale (member, at);
+SELECT leadscore.create_model('merged_failures', 'member');
+SELECT leadscore.attach('merged_failures', 'sale', 'member', 'at');
+INSERT INTO member VALUES ('mary@example.org'), ('polly@example.org');
+INSERT INTO sale VALUES ('polly@example.org', '2026-03-01', 0);
+INSERT INTO leadscore.lead_rule (model, name, points, weight) VALUES ('merged_failures', 'ratio', 1, '12 / n');
+INSERT INTO leadscore.lead_rule (model, name, points) VALUES ('merged_failures', 'any', 1);
+SELECT leadscore.merge_contacts('merged_failures', 'mary@example.org', 'polly@example.org');
+SELECT leadscore.unmerge('merged_failures', 'polly@example.org');
+SELECT leadscore.drop_model('merged_failures');
+DROP TABLE member, sale;
+
+--
 -- failures are kept for so many days, by whoever records one too
 --
 SHOW leadscore.rule_error_retention;

@@ -755,7 +755,8 @@ ls_reader_event(LsReader *reader, LsEvent *event)
 			event->matches = reader->matches;
 			found = stream->known ?
 				ls_match_source_known(reader->spec.model, stream->source,
-									  stream->slot, reader->econtext, event) :
+									  stream->slot, reader->econtext,
+									  reader->contact, event) :
 				ls_match_source(reader->spec.model, stream->source,
 								stream->slot, reader->econtext, event);
 			/* callers need the matches, not the row */

@@ -265,7 +265,7 @@ extern bool ls_match_source(LsModel *model, LsSource *source,
 							LsEvent *event);
 extern bool ls_match_source_known(LsModel *model, LsSource *source,
 								  TupleTableSlot *slot, ExprContext *econtext,
-								  LsEvent *event);
+								  Datum contact, LsEvent *event);
 extern bool ls_match_contact(LsModel *model, LsSource *source, ExprContext *econtext,
 							 Datum *contact);
 extern bool ls_match_profile(LsModel *model, LsRule *rule, Datum contact,

@@ -289,13 +289,15 @@ bool
 ls_match_source(LsModel *model, LsSource *source, TupleTableSlot *slot,
 				ExprContext *econtext, LsEvent *event)
 {
+	Datum		contact;
+
 	event->nmatches = 0;
 	if (source->broken ||
 		(source->unless_column && !slot_attisnull(slot, source->unless_attno)))
 		return false;
 	econtext->ecxt_scantuple = slot;
-	return ls_match_contact(model, source, econtext, &event->contact) &&
-		ls_match_source_known(model, source, slot, econtext, event);
+	return ls_match_contact(model, source, econtext, &contact) &&
+		ls_match_source_known(model, source, slot, econtext, contact, event);
 }
 
 /*
@@ -304,11 +306,12 @@ ls_match_source(LsModel *model, LsSource *source, TupleTableSlot *slot,
  */
 bool
 ls_match_source_known(LsModel *model, LsSource *source, TupleTableSlot *slot,
-					  ExprContext *econtext, LsEvent *event)
+					  ExprContext *econtext, Datum contact, LsEvent *event)
 {
 	bool		isnull;
 	Datum		value;
 
+	event->contact = contact;
 	event->nmatches = 0;
 	if (source->broken)
 		return false;
