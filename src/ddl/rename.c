@@ -68,7 +68,6 @@ typedef struct Recorded
 	List	   *texts;			/* of LsRenamedText */
 	List	   *calls;			/* of functions by actions */
 	List	   *keys;			/* of the keys that are stored as text */
-	bool		keyed;			/* the label may be part of a key */
 	List	   *sources;		/* names of sources whose events are labels of the type */
 	List	   *others;			/* names of sources whose events are not */
 } Recorded;
@@ -302,6 +301,24 @@ make_spec(const LsModelRow *row, const LsRenamedText *text, LsExprSpec *spec)
 		spec->variables[spec->nvariables++] = ((LsCategoryRow *) lfirst(lc))->category;
 }
 
+/* find_text finds the recorded text that is parsed like another, or NULL. */
+static LsRenamedText *
+find_text(const Recorded *recorded, const LsRenamedText *like, const char *value)
+{
+	ListCell   *lc;
+
+	foreach(lc, recorded->texts)
+	{
+		LsRenamedText *text = lfirst(lc);
+
+		if (strcmp(text->column, like->column) == 0 && text->profile == like->profile &&
+			same(text->source, like->source) && same(text->stage, like->stage) &&
+			same(text->text, value))
+			return text;
+	}
+	return NULL;
+}
+
 /* record_text records what a text means, unless an equal text is recorded already. */
 static void
 record_text(Recorded *recorded, const LsRenamedText *like, const char *value)
@@ -309,18 +326,9 @@ record_text(Recorded *recorded, const LsRenamedText *like, const char *value)
 	LsRenamedText *text;
 	LsExprSpec	spec;
 	bool		locked;
-	ListCell   *lc;
 
-	if (value == NULL || !OidIsValid(like->relid))
+	if (value == NULL || !OidIsValid(like->relid) || find_text(recorded, like, value))
 		return;
-	foreach(lc, recorded->texts)
-	{
-		text = lfirst(lc);
-		if (strcmp(text->column, like->column) == 0 && text->profile == like->profile &&
-			same(text->source, like->source) && same(text->stage, like->stage) &&
-			strcmp(text->text, value) == 0)
-			return;
-	}
 	text = palloc(sizeof(LsRenamedText));
 	*text = *like;
 	text->source = like->source ? pstrdup(like->source) : NULL;
@@ -418,6 +426,8 @@ static void
 record_labels(Recorded *recorded, Oid type)
 {
 	const LsModelRow *row = recorded->row;
+	Oid			scores = ls_lead_score_table(row->model, false);
+	bool		keyed = leads_to(get_atttype(scores, 1), type);
 	ListCell   *lc;
 
 	foreach(lc, ls_lead_sources(row->model, NULL))
@@ -429,12 +439,11 @@ record_labels(Recorded *recorded, Oid type)
 		else if (source->event)
 			recorded->others = lappend(recorded->others, pstrdup(source->source));
 	}
-	recorded->keyed = leads_to(get_atttype(ls_lead_score_table(row->model, false), 1), type);
-	if (recorded->sources == NIL && !recorded->keyed)
+	if (recorded->sources == NIL && !keyed)
 		return;
 	ls_lock_sources(row->model);
-	LockRelationOid(ls_lead_score_table(row->model, false), ShareRowExclusiveLock);
-	if (recorded->keyed)
+	LockRelationOid(scores, ShareRowExclusiveLock);
+	if (keyed)
 		recorded->keys = ls_rename_keys_read(row);
 }
 
@@ -607,19 +616,8 @@ static LsRenamedText *
 text_of(const Recorded *recorded, const LsRuleRow *rule, int column)
 {
 	LsRenamedText like = describe_text(recorded->row, rule, text_columns[column]);
-	char	   *value = text_in(rule, column);
-	ListCell   *lc;
 
-	foreach(lc, recorded->texts)
-	{
-		LsRenamedText *text = lfirst(lc);
-
-		if (value && text->stage == NULL && strcmp(text->column, like.column) == 0 &&
-			text->profile == like.profile && same(text->source, like.source) &&
-			strcmp(text->text, value) == 0)
-			return text;
-	}
-	return NULL;
+	return find_text(recorded, &like, text_in(rule, column));
 }
 
 /* ---------- events that are labels ---------- */
