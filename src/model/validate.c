@@ -441,9 +441,9 @@ ls_validate_category_row(const LsDefinition *change)
 	return row.tuple;
 }
 
-/* differs tells whether two rows differ in a column. */
-static bool
-differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column)
+/* ls_validate_differs tells whether two rows differ in a column. */
+bool
+ls_validate_differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column)
 {
 	Form_pg_attribute attr = TupleDescAttr(desc, column - 1);
 	bool		anull,
@@ -470,7 +470,7 @@ is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but, const char *
 			(but && strcmp(NameStr(attr->attname), but) == 0) ||
 			(nor && strcmp(NameStr(attr->attname), nor) == 0))
 			continue;
-		if (differs(a, b, desc, i))
+		if (ls_validate_differs(a, b, desc, i))
 			return true;
 	}
 	return false;
@@ -483,7 +483,7 @@ refuse_made(const LsCheckedRow *old, const LsCheckedRow *new)
 	static const char *const columns[] = {"contacts", "created_at", "time_zone", "visitors_of"};
 
 	for (int i = 0; i < (int) lengthof(columns); i++)
-		if (differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, columns[i])))
+		if (ls_validate_differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, columns[i])))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("%s of %s cannot be changed", columns[i], new->where),
@@ -494,7 +494,7 @@ refuse_made(const LsCheckedRow *old, const LsCheckedRow *new)
 static bool
 key_changed(const LsCheckedRow *old, const LsCheckedRow *new)
 {
-	return differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, "key"));
+	return ls_validate_differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, "key"));
 }
 
 /* is_for_visitors tells whether a change also concerns the model of the visitors. */

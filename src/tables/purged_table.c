@@ -27,14 +27,11 @@
 #include "tables/purged_table.h"
 
 #include "access/stratnum.h"
-#include "access/table.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/rel.h"
 
 #include "base/relation.h"
 #include "base/sql.h"
@@ -282,12 +279,7 @@ read_row(LsModel *model, const LsTableScan *scan)
 bool
 ls_purged_any(LsModel *model)
 {
-	Relation	rel = table_open(model->purged_table, AccessShareLock);
-	bool		any;
-
-	any = RelationGetNumberOfBlocks(rel) > 0;
-	table_close(rel, AccessShareLock);
-	return any;
+	return ls_relation_has_pages(model->purged_table);
 }
 
 /* append_attached restricts rows to those of sources that are attached. */
