@@ -67,7 +67,7 @@ check_model(FunctionCallInfo fcinfo)
 
 	ls_visitors_refuse(row);
 	ls_lock_before_writing(row->model);
-	return ls_lock_held_model(row->model, GetUserId());
+	return ls_lock_held_model(row->model);
 }
 
 static void

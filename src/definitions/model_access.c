@@ -159,10 +159,10 @@ ls_readable_models(PG_FUNCTION_ARGS)
 
 /* is_other_status tells whether a row of outbox_<model> is not of a status. */
 static bool
-is_other_status(Relation rel, TupleTableSlot *slot, const char *status)
+is_other_status(TupleTableSlot *slot, AttrNumber column, const char *status)
 {
 	bool		isnull;
-	Datum		value = slot_getattr(slot, get_attnum(RelationGetRelid(rel), "status"), &isnull);
+	Datum		value = slot_getattr(slot, column, &isnull);
 
 	return isnull || strcmp(TextDatumGetCString(value), status) != 0;
 }
@@ -175,6 +175,7 @@ show_rows(ReturnSetInfo *result, const LsTableLayout *layout, LsModelTable *tabl
 	Relation	rel = table_open(table->table, NoLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan;
+	AttrNumber	column = status ? get_attnum(table->table, "status") : InvalidAttrNumber;
 	int			n = RelationGetDescr(rel)->natts;
 	Datum	   *values = palloc(sizeof(Datum) * result->setDesc->natts);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row",
@@ -187,7 +188,7 @@ show_rows(ReturnSetInfo *result, const LsTableLayout *layout, LsModelTable *tabl
 		MemoryContext old = MemoryContextSwitchTo(context);
 
 		CHECK_FOR_INTERRUPTS();
-		if (status == NULL || !is_other_status(rel, slot, status))
+		if (status == NULL || !is_other_status(slot, column, status))
 		{
 			slot_getallattrs(slot);
 			for (int i = 0; i < n; i++)

@@ -454,7 +454,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	source.keep = choice(fcinfo, 8, "on_delete", "retract", "keep");
 	source.queued = choice(fcinfo, 9, "mode", "immediate", "queued");
 	PreventCommandIfReadOnly("attach()");
-	model = ls_lock_model(source.model, GetUserId());
+	model = ls_lock_model(source.model);
 	ls_visitors_refuse(model);
 
 	/* checked again under the lock */
@@ -667,7 +667,7 @@ ls_detach(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	PreventCommandIfReadOnly("detach()");
-	ls_visitors_refuse(ls_lock_model(model, GetUserId()));
+	ls_visitors_refuse(ls_lock_model(model));
 	foreach(lc, ls_lead_sources(model, NULL))
 		names = lappend(names, ((LsSourceRow *) lfirst(lc))->source);
 	foreach(lc, names)

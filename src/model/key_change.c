@@ -22,7 +22,6 @@
 #include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "parser/parse_oper.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -369,8 +368,8 @@ ls_key_change_check_source(const LsDefinition *change)
 	LsSourceRow *was;
 	LsSourceRow *source;
 
-	(void) ls_lock_model(name, GetUserId());
-	model = ls_lock_held_model(name, GetUserId());
+	(void) ls_lock_model(name);
+	model = ls_lock_held_model(name);
 	was = find_source(name, text_of(change->old, change->desc, "source"));
 	refuse_attached(change, was);
 	source = source_of(change, was);

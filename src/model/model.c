@@ -348,7 +348,7 @@ ls_drop_model_sql(PG_FUNCTION_ARGS)
 	LsModelRow *row;
 
 	PreventCommandIfReadOnly("drop_model()");
-	row = ls_lock_model(model, GetUserId());
+	row = ls_lock_model(model);
 	ls_visitors_refuse(row);
 	ls_model_drop(row);
 	PG_RETURN_VOID();

@@ -17,7 +17,6 @@
 #include "access/relation.h"
 #include "catalog/namespace.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -173,8 +172,8 @@ ls_validate_owner(const LsDefinition *change, LsCheckedRow *row, const char *kin
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
 				 errmsg("%s %s needs a model", article, kind),
 				 errhint("Set model to the name given to leadscore.create_model().")));
-	(void) ls_lock_model(model, GetUserId());
-	found = ls_lock_held_model(model, GetUserId());
+	(void) ls_lock_model(model);
+	found = ls_lock_held_model(model);
 	ls_visitors_refuse(found);
 	if (name == NULL || name[strspn(name, " \t\r\n")] == '\0')
 		ereport(ERROR,
@@ -208,8 +207,8 @@ ls_validate_delete(const LsDefinition *row)
 	/* rows that were restored without their model */
 	if (ls_lead_model(model, NULL) == NULL && ls_rights_may_manage_all())
 		return;
-	(void) ls_lock_model(model, GetUserId());
-	ls_visitors_refuse(ls_lock_held_model(model, GetUserId()));
+	(void) ls_lock_model(model);
+	ls_visitors_refuse(ls_lock_held_model(model));
 }
 
 /* check_bound refuses a bound that no score ever reaches, and NaN. */
@@ -562,8 +561,8 @@ ls_validate_model(const LsDefinition *change)
 	double		drift = float_value(&row, "max_drift", 0);
 	double		ratio = float_value(&row, "max_drift_ratio", 0);
 
-	(void) ls_lock_model(model, GetUserId());
-	found = ls_lock_held_model(model, GetUserId());
+	(void) ls_lock_model(model);
+	found = ls_lock_held_model(model);
 	if (!is_other(old.tuple, row.tuple, row.desc, NULL, NULL) && !found->suspended)
 		return row.tuple;
 	accept_owner(found, &old, &row);

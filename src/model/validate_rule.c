@@ -18,7 +18,6 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -182,8 +181,8 @@ check_identity(RuleCheck *check)
 				 errmsg("rule \"%s\" cannot be moved from model \"%s\" to model \"%s\"",
 						check->old.name, check->old.model, row->model),
 				 errhint("Delete the rule and insert it for the other model.")));
-	(void) ls_lock_model(row->model, GetUserId());
-	check->model = ls_lock_held_model(row->model, GetUserId());
+	(void) ls_lock_model(row->model);
+	check->model = ls_lock_held_model(row->model);
 	ls_visitors_refuse(check->model);
 	if (row->name == NULL || row->name[strspn(row->name, " \t\r\n")] == '\0')
 		ereport(ERROR,
