@@ -13,10 +13,12 @@
 
 #include <math.h>
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "common/int.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -335,7 +337,6 @@ ls_lead_read_rule(HeapTuple tuple, TupleDesc desc, LsRuleRow *rule)
 	rule->enabled = bool_field(&row, LS_RULE_ENABLED, true);
 	rule->events_from = instant_field(&row, LS_RULE_EVENTS_FROM, DT_NOBEGIN);
 	rule->events_before = instant_field(&row, LS_RULE_EVENTS_BEFORE, DT_NOEND);
-	rule->description = text_field(&row, LS_RULE_DESCRIPTION);
 	rule->backfilled_version = bigint_field(&row, LS_RULE_BACKFILLED_VERSION, 0,
 											&rule->backfilled_version_null);
 	rule->draft = bool_field(&row, LS_RULE_DRAFT, false);
@@ -645,6 +646,20 @@ ls_lead_row_order(const ListCell *a, const ListCell *b)
 	uint64		y = ls_lead_rank(((LsModelRow *) lfirst(b))->model);
 
 	return (x > y) - (x < y);
+}
+
+/* ls_lead_row_differs tells whether two rows of a base table differ in a column. */
+bool
+ls_lead_row_differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column)
+{
+	Form_pg_attribute attr = TupleDescAttr(desc, column - 1);
+	bool		anull,
+				bnull;
+	Datum		x = heap_getattr(a, column, desc, &anull);
+	Datum		y = heap_getattr(b, column, desc, &bnull);
+
+	return anull != bnull ||
+		(!anull && !datum_image_eq(x, y, attr->attbyval, attr->attlen));
 }
 
 /* ls_lead_categories gives a model's categories in their order. */

@@ -85,7 +85,7 @@ same_rule(HeapTuple a, HeapTuple b, TupleDesc desc)
 		if (TupleDescAttr(desc, i - 1)->attisdropped || i == LS_RULE_BACKFILLED_VERSION ||
 			i == LS_RULE_BACKFILLING_VERSION)
 			continue;
-		if (ls_validate_differs(a, b, desc, i))
+		if (ls_lead_row_differs(a, b, desc, i))
 			return false;
 	}
 	return true;

@@ -19,7 +19,6 @@
 #include "executor/spi.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -440,20 +439,6 @@ ls_validate_category_row(const LsDefinition *change)
 	return row.tuple;
 }
 
-/* ls_validate_differs tells whether two rows differ in a column. */
-bool
-ls_validate_differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column)
-{
-	Form_pg_attribute attr = TupleDescAttr(desc, column - 1);
-	bool		anull,
-				bnull;
-	Datum		x = heap_getattr(a, column, desc, &anull);
-	Datum		y = heap_getattr(b, column, desc, &bnull);
-
-	return anull != bnull ||
-		(!anull && !datum_image_eq(x, y, attr->attbyval, attr->attlen));
-}
-
 /*
  * is_other tells whether a row of lead_model changed, apart from its version and two
  * other columns, which may be NULL.
@@ -469,7 +454,7 @@ is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but, const char *
 			(but && strcmp(NameStr(attr->attname), but) == 0) ||
 			(nor && strcmp(NameStr(attr->attname), nor) == 0))
 			continue;
-		if (ls_validate_differs(a, b, desc, i))
+		if (ls_lead_row_differs(a, b, desc, i))
 			return true;
 	}
 	return false;
@@ -482,7 +467,7 @@ refuse_made(const LsCheckedRow *old, const LsCheckedRow *new)
 	static const char *const columns[] = {"contacts", "created_at", "time_zone", "visitors_of"};
 
 	for (int i = 0; i < (int) lengthof(columns); i++)
-		if (ls_validate_differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, columns[i])))
+		if (ls_lead_row_differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, columns[i])))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("%s of %s cannot be changed", columns[i], new->where),
@@ -493,7 +478,7 @@ refuse_made(const LsCheckedRow *old, const LsCheckedRow *new)
 static bool
 key_changed(const LsCheckedRow *old, const LsCheckedRow *new)
 {
-	return ls_validate_differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, "key"));
+	return ls_lead_row_differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, "key"));
 }
 
 /* is_for_visitors tells whether a change also concerns the model of the visitors. */

@@ -67,8 +67,6 @@ extern void ls_rules_advise(const char *name, int64 *rule_ids, int n);
 extern void ls_validate_rules_changed(const char *model);
 extern void ls_validate_stage_changed(const char *model);
 
-extern bool ls_validate_differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column);
-
 /* for the validate files only */
 extern bool ls_rule_sample(const LsModelRow *model, List *surveys);
 extern LsModelRow *ls_validate_owner(const LsDefinition *change, LsCheckedRow *row,
