@@ -104,7 +104,6 @@ typedef struct LsRuleRow
 	bool		enabled;
 	TimestampTz events_from;	/* DT_NOBEGIN: none */
 	TimestampTz events_before;	/* DT_NOEND: none */
-	char	   *description;
 	int64		backfilled_version; /* 0: to be backfilled, or cannot be */
 	bool		backfilled_version_null;
 	bool		draft;
@@ -236,6 +235,7 @@ extern const char *ls_lead_defining_model(const char *model, Snapshot snapshot);
 extern uint64 ls_lead_rank(const char *model);
 extern int	ls_lead_rank_order(const ListCell *a, const ListCell *b);
 extern int	ls_lead_row_order(const ListCell *a, const ListCell *b);
+extern bool ls_lead_row_differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column);
 extern char *ls_lead_visitors_model(const char *model);
 extern bool ls_lead_interval_usec(const Interval *interval, int64 *usec);
 extern List *ls_lead_category_names(const char *model);
