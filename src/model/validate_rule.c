@@ -31,7 +31,6 @@
 #include "rules/model_compile.h"
 
 /* in the order of LsKind, LsDecayKind; LS_EACH and LS_ONCE */
-static const char *const kind_words[] = {"event", "absence", "sequence", "profile"};
 static const char *const decay_words[] = {"none", "half_life", "linear", "step"};
 static const char *const award_words[] = {"each", "once"};
 
@@ -131,7 +130,7 @@ find_word(const RuleCheck *check, const char *column, const char *word,
 	{
 		if (strcmp(words[i], word) == 0)
 			return i;
-		if (words != kind_words || i != LS_SEQUENCE)
+		if (words != ls_model_kind_names || i != LS_SEQUENCE)
 			allowed = lappend(allowed, unconstify(char *, words[i]));
 	}
 	nearest = ls_suggest_word(word, allowed);
@@ -204,7 +203,7 @@ check_words(RuleCheck *check)
 	LsRuleRow  *row = &check->row;
 
 	check->kind = find_word(check, "kind", row->kind,
-							kind_words, lengthof(kind_words));
+							ls_model_kind_names, LS_NKINDS);
 	if (check->kind == LS_SEQUENCE)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -241,15 +240,15 @@ kinds_text(int kinds)
 	StringInfoData s;
 	int			left = 0;
 
-	for (int i = 0; i < (int) lengthof(kind_words); i++)
+	for (int i = 0; i < LS_NKINDS; i++)
 		left += (kinds >> i) & 1;
 	initStringInfo(&s);
-	for (int i = 0; i < (int) lengthof(kind_words); i++)
+	for (int i = 0; i < LS_NKINDS; i++)
 	{
 		if (!(kinds & (1 << i)))
 			continue;
 		left--;
-		appendStringInfo(&s, "%s%s", kind_words[i],
+		appendStringInfo(&s, "%s%s", ls_model_kind_names[i],
 						 left == 0 ? "" : left == 1 ? " and " : ", ");
 	}
 	return s.data;
@@ -284,7 +283,7 @@ check_columns(const RuleCheck *check)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("column \"%s\" is not allowed in a rule of kind %s",
-						name, kind_words[check->kind]),
+						name, ls_model_kind_names[check->kind]),
 				 errdetail("It is set in %s, but belongs to rules of kind %s.",
 						   check->where, kinds_text(kind_columns[i].kinds)),
 				 column == LS_RULE_AT_LEAST ? errhint("Leave it at 1.") :

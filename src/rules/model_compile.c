@@ -47,16 +47,16 @@ usec(const Interval *interval)
 	return result;
 }
 
+const char *const ls_model_kind_names[LS_NKINDS] = {"event", "absence", "sequence", "profile"};
+
 static LsKind
 kind_of(const char *kind)
 {
-	if (strcmp(kind, "absence") == 0)
-		return LS_ABSENCE;
-	if (strcmp(kind, "profile") == 0)
-		return LS_PROFILE;
-	if (strcmp(kind, "sequence") == 0)
-		return LS_SEQUENCE;
-	return LS_EVENT;
+	LsKind		found = LS_NKINDS - 1;
+
+	while (found > LS_EVENT && strcmp(kind, ls_model_kind_names[found]) != 0)
+		found--;
+	return found;
 }
 
 static LsDecayKind
@@ -732,7 +732,6 @@ load_row(LsModel *model, const LsModelRow *row, const LsModelVersion *limits)
 	model->max_drift_ratio = row->max_drift_ratio;
 	model->min_score = limits ? limits->min_score : row->min_score;
 	model->max_score = limits ? limits->max_score : row->max_score;
-	model->enabled = row->enabled;
 	model->restoring = row->restoring;
 	if (!ls_tables_belong(row->model, row->owner))
 		model->suspended = simple_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -746,7 +745,7 @@ load_row(LsModel *model, const LsModelRow *row, const LsModelVersion *limits)
 		model->suspended = row->unreadable;
 		model->unreadable = true;
 	}
-	model->enabled = model->enabled && model->suspended == NULL;
+	model->enabled = row->enabled && model->suspended == NULL;
 	model->version = row->rules_version;
 }
 
