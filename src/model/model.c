@@ -35,7 +35,6 @@
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/transaction.h"
-#include "base/user.h"
 #include "counting/recount.h"
 #include "definitions/ancestor.h"
 #include "definitions/contact_table.h"
@@ -411,14 +410,11 @@ void
 ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 {
 	LsModelTables new;
-	LsUser		saved;
 
 	ls_tables_read(model, &new);
 	new.key_type = type;
 	new.key_collation = collation;
-	ls_user_switch(ls_extension_owner(), &saved);
 	ls_tables_rekey(&new);
-	ls_user_restore(&saved);
 	ereport(NOTICE,
 			(errmsg("the key of model \"%s\" is now of type %s",
 					model->model, format_type_be(type)),
