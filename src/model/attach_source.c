@@ -395,16 +395,23 @@ advise_event(const LsSourceRow *source)
 			 errhint("To have others count as well, write a condition over the column in place of the event.")));
 }
 
+/* advise gives the NOTICEs about a new source, or new columns of one. */
+static void
+advise(const LsSourceRow *source)
+{
+	advise_event(source);
+	advise_index(source, source->contact);
+	if (source->visitor)
+		advise_index(source, source->visitor);
+}
+
 /* ls_attach_check checks the new columns of an attached source. */
 void
 ls_attach_check(const LsModelRow *model, const LsSourceRow *source)
 {
 	check_columns(model, source);
 	check_overlap(source, ls_relation_tree(source->relation), true);
-	advise_event(source);
-	advise_index(source, source->contact);
-	if (source->visitor)
-		advise_index(source, source->visitor);
+	advise(source);
 }
 
 /*
@@ -473,10 +480,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	ls_source_check_tree(source.relation, tree, model->owner);
 	check_overlap(&source, tree, false);
 	ls_ancestors_refuse(source.relation, false);
-	advise_event(&source);
-	advise_index(&source, source.contact);
-	if (source.visitor)
-		advise_index(&source, source.visitor);
+	advise(&source);
 
 	add_source(&source, tree);
 	visitors = add_visitors(model, &source, tree);

@@ -187,9 +187,9 @@ ls_transition_merge(LsModel *model, LsState *state, const LsCounted *counted, Ti
 	{
 		ls_state_advance(model, state, now);
 		if (counted->pending)
-			(void) ls_state_merge(model, state, counted->pending);
+			ls_state_merge(model, state, counted->pending);
 		if (counted->delta)
-			(void) ls_state_merge(model, state, counted->delta);
+			ls_state_merge(model, state, counted->delta);
 		if (counted->slots)
 			ls_state_replace(state, counted->slots, counted->versions, counted->nversions);
 	}

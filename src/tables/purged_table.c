@@ -41,7 +41,7 @@
 #include "definitions/table_layout.h"
 #include "tables/identity_table.h"
 
-int			ls_purged_on_delete = LS_ON_DELETE_SOURCE;
+static int	on_delete = LS_ON_DELETE_SOURCE;
 
 /* columns of purged_<model> */
 enum
@@ -78,9 +78,9 @@ warn_ignored(LsModel *model)
 bool
 ls_purged_is_kept(const LsModel *model, const LsSource *source)
 {
-	bool		keep = ls_purged_on_delete == LS_ON_DELETE_KEEP;
+	bool		keep = on_delete == LS_ON_DELETE_KEEP;
 
-	if (ls_purged_on_delete == LS_ON_DELETE_SOURCE || keep == source->keep)
+	if (on_delete == LS_ON_DELETE_SOURCE || keep == source->keep)
 		return source->keep;
 	if (has_privs_of_role(GetUserId(), model->owner))
 		return keep;
@@ -505,7 +505,7 @@ ls_purged_define(void)
 	DefineCustomEnumVariable("leadscore.on_delete",
 							 "What deleting events means for the scores.",
 							 "source: what attach() was told; retract: they never happened; keep: they happened, and are only not stored any longer.",
-							 &ls_purged_on_delete, LS_ON_DELETE_SOURCE,
+							 &on_delete, LS_ON_DELETE_SOURCE,
 							 on_delete_options, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 }
