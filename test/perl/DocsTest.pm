@@ -1,6 +1,6 @@
 # The documents are true: all SQL in them is run, what they show is what comes out,
 # on servers of each kind; the reference describes all that there is, and its index
-# leads there; links lead somewhere.
+# leads there; links lead somewhere; messages are those of the sources.
 #
 # A block ```sql is run, those of one document in order, in one psql and in a
 # database of their own.  A block ```text right after it is what psql -q
@@ -19,7 +19,7 @@ use IPC::Run;
 use LeadscoreNode;
 use Test::More;
 
-our @EXPORT = qw(docs_server run_documents reference_is_complete links_lead_somewhere);
+our @EXPORT = qw(docs_server run_documents reference_is_complete links_lead_somewhere messages_exist);
 
 my $top = "$FindBin::Bin/../..";
 my $reference_index = 'docs/reference/README.md';
@@ -122,6 +122,8 @@ sub run_documents
 	{
 		run_document($name) if blocks($name);
 	}
+	ok($was_run{$_}, "$_ has examples")
+		foreach 'README.md', map { "docs/$_.md" } qw(tutorial cheat-sheet operations reference/functions);
 	foreach my $name (documents())
 	{
 		my %languages = map { $_ => 1 } slurp($name) =~ /^[ ]*```[ ]*(\w+)/mg;
@@ -273,6 +275,26 @@ sub links_lead_somewhere
 	{
 		ok(-e "$top/$_", "$name: $_") foreach slurp($name) =~ m{\b((?:docs|src)/[\w/-]+\.md)\b}g;
 	}
+}
+
+# messages_exist checks that messages, quoted in documents for users as `four words or more`, with ... for
+# what varies, are in the sources.
+sub messages_exist
+{
+	my $sources = join('', map { slurp($_) } files_under('src', qr/\.(?:c|sql)$/)) =~ s/\\"/\0/gr =~ s/"\s+"//gr =~ tr/\0/"/r;
+	my $n = 0;
+
+	foreach my $name ('README.md', files_under('docs', qr/\.md$/))
+	{
+		foreach my $message ((slurp($name) =~ s/^[ ]*```.*?^[ ]*```//msgr) =~ /`([^`]+)`/g)
+		{
+			$message =~ s/\s+/ /g;
+			next if $message !~ /^(?:[a-z.'_-]+|"\.\.\.")(?: (?:[a-z.'_-]+|"\.\.\.")){3,}$/;
+			ok(index($sources, $message =~ s/\Q...\E/%s/gr) >= 0, "$name: $message");
+			$n++;
+		}
+	}
+	cmp_ok($n, '>', 5, 'documents quote messages');
 }
 
 # anchors gives the names by which GitHub and others link to the headings of a file.
