@@ -171,8 +171,7 @@ SELECT NOT EXISTS (SELECT FROM leadscore.lead_outbox WHERE deliver = 'notify' AN
 SQL
 # time goes on changing stages: nobody may act on it between the last take and the look at history
 $node->configure(enabled => 'off');
-$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'leadscore worker')")
-	or fail('the worker is gone');
+$node->poll_query_until('postgres', no_worker()) or fail('the worker is gone');
 $node->safe_psql('postgres', "INSERT INTO told SELECT outbox_id, 'last', contact, stage FROM leadscore.outbox_take('last', 1000000)");
 is($node->safe_psql('postgres', <<'SQL'), '', 'every change of stage was told, once');
 SELECT coalesce(h.contact, t.contact), h.stages, t.stages, h.last, h.causes,
