@@ -53,7 +53,7 @@ sub queued_clients
 	open(my $file, '>', "$dir/queued.sql") or die "could not write: $!\n";
 	print $file $script;
 	close($file);
-	my $out = `$optionspgbench $where -n -M prepared -c $clients -j 2 $how_long -f $dir/queued.sql postgres 2>&1`;
+	my $out = `${options}pgbench $where -n -M prepared -c $clients -j 2 $how_long -f $dir/queued.sql postgres 2>&1`;
 	my $errors = () = $out =~ /ERROR|FATAL|aborted|deadlock/g;
 	my ($rate) = $out =~ /^tps = ([\d.]+)/m or die "pgbench failed: $out";
 	return ($rate, $errors, $out);
