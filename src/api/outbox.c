@@ -425,10 +425,7 @@ ls_outbox_take(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_rows must be at least 1")));
-	if (PG_ARGISNULL(2))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("lease must not be NULL")));
+	ls_sql_require_argument(fcinfo, 2, "lease");
 	take.until = after(take.now, PG_GETARG_INTERVAL_P(2), true, "lease");
 	take.wanted = PG_GETARG_INT32(1);
 	tables = ls_model_tables_for("outbox_", model, ACL_UPDATE);

@@ -441,8 +441,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	double		rows;
 
 	source.model = ls_sql_text_argument(fcinfo, 0, "model");
-	if (PG_ARGISNULL(1))
-		(void) ls_sql_text_argument(fcinfo, 1, "events");
+	ls_sql_require_argument(fcinfo, 1, "events");
 	source.relation = PG_GETARG_OID(1);
 	source.contact = ls_sql_text_argument(fcinfo, 2, "contact");
 	source.occurred_at = ls_sql_text_argument(fcinfo, 3, "occurred_at");
