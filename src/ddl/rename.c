@@ -36,6 +36,7 @@
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
+#include "base/leadscore.h"
 #include "base/reachable_code.h"
 #include "base/relation.h"
 #include "base/sql.h"
@@ -277,13 +278,6 @@ record_columns(Recorded *recorded)
 	}
 }
 
-/* same tells whether two names, either of which may be NULL, are equal. */
-static bool
-same(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /* make_spec tells how a text is parsed; the caller opens the table. */
 static void
 make_spec(const LsModelRow *row, const LsRenamedText *text, LsExprSpec *spec)
@@ -317,7 +311,7 @@ record_text(Recorded *recorded, const LsRenamedText *like, const char *value)
 	{
 		text = lfirst(lc);
 		if (strcmp(text->column, like->column) == 0 && text->profile == like->profile &&
-			same(text->source, like->source) && same(text->stage, like->stage) &&
+			ls_same_text(text->source, like->source) && ls_same_text(text->stage, like->stage) &&
 			strcmp(text->text, value) == 0)
 			return;
 	}
@@ -615,7 +609,7 @@ text_of(const Recorded *recorded, const LsRuleRow *rule, int column)
 		LsRenamedText *text = lfirst(lc);
 
 		if (value && text->stage == NULL && strcmp(text->column, like.column) == 0 &&
-			text->profile == like.profile && same(text->source, like.source) &&
+			text->profile == like.profile && ls_same_text(text->source, like.source) &&
 			strcmp(text->text, value) == 0)
 			return text;
 	}
@@ -734,9 +728,9 @@ names_label(const Recorded *recorded, const LsRename *rename, const LsRuleRow *r
 
 	if (rename->kind != LS_RENAME_LABEL)
 		return false;
-	return (same(rule->event, rename->old_name) && reads_labels(recorded, rule, rule->source) &&
+	return (ls_same_text(rule->event, rename->old_name) && reads_labels(recorded, rule, rule->source) &&
 			!reads_others(recorded, rule->source)) ||
-		(same(rule->followed_by, rename->old_name) && reads_labels(recorded, rule, followed) &&
+		(ls_same_text(rule->followed_by, rename->old_name) && reads_labels(recorded, rule, followed) &&
 		 !reads_others(recorded, followed));
 }
 

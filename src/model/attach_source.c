@@ -25,6 +25,7 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "base/leadscore.h"
 #include "base/reachable_code.h"
 #include "base/relation.h"
 #include "base/sql.h"
@@ -194,13 +195,6 @@ check_columns(const LsModelRow *model, const LsSourceRow *source)
 	relation_close(rel, NoLock);
 }
 
-/* same tells whether two names, either of which may be NULL, are equal. */
-static bool
-same(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /*
  * check_overlap refuses a source whose rows would count twice: the same columns under
  * another name, or a table and its partition or child.  With is_attached the source of
@@ -228,9 +222,9 @@ check_overlap(const LsSourceRow *source, List *tree, bool is_attached)
 		}
 		if (other->relation == source->relation)
 		{
-			if (same(other->contact, source->contact) &&
-				same(other->occurred_at, source->occurred_at) &&
-				same(other->event, source->event))
+			if (ls_same_text(other->contact, source->contact) &&
+				ls_same_text(other->occurred_at, source->occurred_at) &&
+				ls_same_text(other->event, source->event))
 				ereport(ERROR,
 						(errcode(ERRCODE_DUPLICATE_OBJECT),
 						 errmsg("\"%s\" already feeds model \"%s\" with these columns, as source \"%s\"",
