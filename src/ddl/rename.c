@@ -743,7 +743,7 @@ disable_rule(const Recorded *recorded, const LsRename *rename, const LsRuleRow *
 {
 	ErrorData	error = {.sqlerrcode = ERRCODE_UNDEFINED_OBJECT};
 
-	if (!rule->backfilled_version_null && rule->backfilled_version == 0)
+	if (ls_lead_rule_is_disabled(rule))
 		return;
 	error.message = ls_rename_done(rename);
 	ls_rule_disable(recorded->row, rule, text->relid, &error);
@@ -772,7 +772,7 @@ see_to_rule(const Recorded *recorded, const LsRename *rename, const LsRuleRow *r
 	if (!counts_otherwise(recorded, rename, rule))
 		return;
 	warn_of_event(recorded, rename, rule);
-	if (rule->backfilled_version_null || rule->backfilled_version != 0)
+	if (!ls_lead_rule_is_disabled(rule))
 	{
 		ls_rule_recompute(rule);
 		ddl->recounted = lappend(ddl->recounted, recorded->row->model);

@@ -209,12 +209,6 @@ disable_rule(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *erro
 	work->changed = true;
 }
 
-static bool
-is_disabled(const LsRuleRow *rule)
-{
-	return !rule->backfilled_version_null && rule->backfilled_version == 0;
-}
-
 /*
  * ls_sync_rules disables and enables rules, and has those backfilled that mean
  * something else.
@@ -228,7 +222,7 @@ ls_sync_rules(Work *work, bool sleeping_only)
 	bool		any = false;
 
 	foreach(lc, rules)
-		any = any || is_disabled(lfirst(lc)) ||
+		any = any || ls_lead_rule_is_disabled(lfirst(lc)) ||
 		(!sleeping_only && ls_sync_concerns_rule(work, lfirst(lc)));
 	if (!any)
 		return;
@@ -236,7 +230,7 @@ ls_sync_rules(Work *work, bool sleeping_only)
 	foreach(lc, rules)
 	{
 		LsRuleRow  *rule = lfirst(lc);
-		bool		disabled = is_disabled(rule);
+		bool		disabled = ls_lead_rule_is_disabled(rule);
 		Verdict		verdict;
 
 		/* sequences stay disabled: they cannot be backfilled yet */

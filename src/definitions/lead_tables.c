@@ -566,8 +566,8 @@ by_rule_version(const ListCell *a, const ListCell *b)
 {
 	const LsRuleRow *x = lfirst(a);
 	const LsRuleRow *y = lfirst(b);
-	int64		xv = x->backfilling_version ? x->backfilling_version : x->backfilled_version;
-	int64		yv = y->backfilling_version ? y->backfilling_version : y->backfilled_version;
+	int64		xv = ls_lead_rule_version(x);
+	int64		yv = ls_lead_rule_version(y);
 
 	if (xv != yv)
 		return xv > yv ? 1 : -1;
@@ -695,8 +695,7 @@ ls_lead_rules_as_backfilled(List *rows)
 	{
 		LsRuleRow  *row = lfirst(lc);
 
-		if (row->backfilling_version != 0)
-			row->backfilled_version = row->backfilling_version;
+		row->backfilled_version = ls_lead_rule_version(row);
 		row->backfilling_version = 0;
 		if (row->backfilled_version == 0)
 			row->backfilled_version = unheard--;

@@ -111,6 +111,20 @@ typedef struct LsRuleRow
 	int64		backfilling_version;	/* 0: no job is backfilling it */
 } LsRuleRow;
 
+/* ls_lead_rule_is_disabled tells whether a rule cannot be backfilled. */
+static inline bool
+ls_lead_rule_is_disabled(const LsRuleRow *rule)
+{
+	return !rule->backfilled_version_null && rule->backfilled_version == 0;
+}
+
+/* ls_lead_rule_version gives the version under which a rule is matched; 0: under none. */
+static inline int64
+ls_lead_rule_version(const LsRuleRow *rule)
+{
+	return rule->backfilling_version ? rule->backfilling_version : rule->backfilled_version;
+}
+
 /* A version of a rule, from when to when it was in force */
 typedef struct LsRuleVersion
 {

@@ -97,7 +97,7 @@ ls_model_derive_rule(const LsRuleRow *row, LsRule *rule)
 	rule->events_from = row->events_from;
 	rule->events_before = row->events_before;
 	rule->backfilling = row->backfilling_version != 0;
-	rule->version = rule->backfilling ? row->backfilling_version : row->backfilled_version;
+	rule->version = ls_lead_rule_version(row);
 
 	rule->bucketed = (rule->kind == LS_EVENT || rule->kind == LS_SEQUENCE) &&
 		(rule->time_frame > 0 || !isinf(rule->max_per_period) ||
@@ -432,7 +432,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 static bool
 out_of_step(const LsRuleRow *row, const LsRule *rule)
 {
-	bool		disabled = !row->backfilled_version_null && row->backfilled_version == 0;
+	bool		disabled = ls_lead_rule_is_disabled(row);
 
 	if (rule->broken)
 		return !disabled && rule->broken->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
