@@ -160,14 +160,16 @@ ls_model_rule_signature(const LsRuleRow *row)
 /* ---------- compiling ---------- */
 
 static void
-need_columns(Bitmapset **columns, LsExpr *expr)
+need_column(Bitmapset **columns, AttrNumber attno)
 {
-	if (expr == NULL)
-		return;
-	if (expr->attno != 0)
-		*columns = bms_add_member(*columns, expr->attno -
-								  FirstLowInvalidHeapAttributeNumber);
-	*columns = bms_add_members(*columns, expr->columns);
+	*columns = bms_add_member(*columns, attno - FirstLowInvalidHeapAttributeNumber);
+}
+
+static void
+need_columns(Bitmapset **columns, const LsExpr *expr)
+{
+	if (expr)
+		*columns = bms_add_members(*columns, expr->columns);
 }
 
 static ErrorData *
@@ -267,8 +269,7 @@ load_unless(Load *load, LsSource *source)
 		source->unless_attno = get_attnum(source->relation, row->contact);
 	}
 	if (source->unless_attno > 0)
-		source->columns = bms_add_member(source->columns, source->unless_attno -
-										 FirstLowInvalidHeapAttributeNumber);
+		need_column(&source->columns, source->unless_attno);
 	else if (source->broken == NULL)
 		source->broken = simple_error(ERRCODE_UNDEFINED_COLUMN,
 									  "its contact column no longer exists");
@@ -298,8 +299,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->event_column = row->event;
 	source->contact_attno = get_attnum(row->relation, row->contact);
 	source->visitor_attno = row->visitor ? get_attnum(row->relation, row->visitor) : InvalidAttrNumber;
-	if (row->visitor && get_attnum(row->relation, row->visitor) > 0 &&
-		OidIsValid(model->identity_table))
+	if (source->visitor_attno > 0 && OidIsValid(model->identity_table))
 		source->visitor_column = row->visitor;
 	source->keep = row->keep;
 	source->queued = row->queued;
@@ -341,14 +341,11 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 									  psprintf("column \"%s\" with the time of events no longer exists",
 											   row->occurred_at));
 	else
-		source->columns = bms_add_member(source->columns, source->time_attno -
-										 FirstLowInvalidHeapAttributeNumber);
+		need_column(&source->columns, source->time_attno);
 	need_columns(&source->columns, source->contact);
 	need_columns(&source->columns, source->event);
 	if (source->visitor_column)
-		source->columns = bms_add_member(source->columns,
-										 get_attnum(row->relation, row->visitor) -
-										 FirstLowInvalidHeapAttributeNumber);
+		need_column(&source->columns, source->visitor_attno);
 	if (model->visitors_of)
 		load_unless(load, source);
 	ls_relation_close(rel, locked);
@@ -553,9 +550,7 @@ load_contacts(Load *load, Relation contacts)
 		model->created_attno = time_column(contacts, model->created_column,
 										   &model->created_type);
 		if (model->created_attno != InvalidAttrNumber)
-			model->contact_columns = bms_add_member(model->contact_columns,
-													model->created_attno -
-													FirstLowInvalidHeapAttributeNumber);
+			need_column(&model->contact_columns, model->created_attno);
 	}
 }
 
