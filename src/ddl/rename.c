@@ -197,7 +197,7 @@ minds(const LsModelRow *row, const LsRename *rename)
 				return true;
 	if (rename->kind == LS_RENAME_LABEL)
 	{
-		if (leads_to(get_atttype(ls_lead_score_table(row->model, false), 1), rename->object))
+		if (leads_to(ls_lead_key_type(row->model), rename->object))
 			return true;
 		foreach(lc, ls_lead_sources(row->model, NULL))
 			if (event_type(lfirst(lc)) == rename->object)
@@ -333,12 +333,9 @@ record_text(Recorded *recorded, const LsRenamedText *like, const char *value)
 static Oid
 table_of(const LsModelRow *row, const char *source)
 {
-	ListCell   *lc;
+	const LsSourceRow *found = ls_lead_source(ls_lead_sources(row->model, NULL), source);
 
-	foreach(lc, ls_lead_sources(row->model, NULL))
-		if (source && strcmp(((LsSourceRow *) lfirst(lc))->source, source) == 0)
-			return ((LsSourceRow *) lfirst(lc))->relation;
-	return InvalidOid;
+	return found ? found->relation : InvalidOid;
 }
 
 /* describe_text tells how the text in a column of a rule is parsed. */
@@ -423,7 +420,7 @@ record_labels(Recorded *recorded, Oid type)
 		else if (source->event)
 			recorded->others = lappend(recorded->others, pstrdup(source->source));
 	}
-	recorded->keyed = leads_to(get_atttype(ls_lead_score_table(row->model, false), 1), type);
+	recorded->keyed = leads_to(ls_lead_key_type(row->model), type);
 	if (recorded->sources == NIL && !recorded->keyed)
 		return;
 	ls_lock_sources(row->model);

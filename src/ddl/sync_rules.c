@@ -11,7 +11,6 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 
 #include "base/reachable_code.h"
 #include "base/sql.h"
@@ -96,7 +95,7 @@ judge_contacts(const LsModelRow *model, Verdict *verdict)
 {
 	LsReach		reach = {NIL};
 
-	verdict->error = ls_reach_key_error(&reach, get_atttype(ls_lead_score_table(model->model, false), 1),
+	verdict->error = ls_reach_key_error(&reach, ls_lead_key_type(model->model),
 										model->contacts, model->owner);
 	return model->contacts;
 }

@@ -147,23 +147,18 @@ ls_current_names_of_sources(const char *model, List *rows)
 {
 	List	   *newest = ls_lead_sources(model, NULL);
 	ListCell   *lc;
-	ListCell   *nc;
 
 	foreach(lc, rows)
 	{
 		LsSourceRow *row = lfirst(lc);
+		const LsSourceRow *now = ls_lead_source(newest, row->source);
 
-		foreach(nc, newest)
-		{
-			const LsSourceRow *now = lfirst(nc);
-
-			if (strcmp(now->source, row->source) != 0 || now->relation != row->relation)
-				continue;
-			row->contact = column_now(row->relation, row->contact, now->contact);
-			row->occurred_at = column_now(row->relation, row->occurred_at, now->occurred_at);
-			row->event = column_now(row->relation, row->event, now->event);
-			row->visitor = column_now(row->relation, row->visitor, now->visitor);
-		}
+		if (now == NULL || now->relation != row->relation)
+			continue;
+		row->contact = column_now(row->relation, row->contact, now->contact);
+		row->occurred_at = column_now(row->relation, row->occurred_at, now->occurred_at);
+		row->event = column_now(row->relation, row->event, now->event);
+		row->visitor = column_now(row->relation, row->visitor, now->visitor);
 	}
 }
 

@@ -668,6 +668,18 @@ ls_lead_sources(const char *model, Snapshot snapshot)
 	return rows;
 }
 
+/* ls_lead_source gives the source of a name (NULL: none) among those of a model, or NULL. */
+LsSourceRow *
+ls_lead_source(const List *sources, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, sources)
+		if (ls_same_text(((LsSourceRow *) lfirst(lc))->source, name))
+			return lfirst(lc);
+	return NULL;
+}
+
 /* ls_lead_rules gives a model's rules ascending by the version of their slots. */
 List *
 ls_lead_rules(const char *model, Snapshot snapshot)
@@ -759,6 +771,13 @@ Oid
 ls_lead_score_table(const char *model, bool missing_ok)
 {
 	return ls_extension_table(psprintf("score_%s", model), missing_ok);
+}
+
+/* ls_lead_key_type gives the type of a model's contacts, as its score table has it. */
+Oid
+ls_lead_key_type(const char *model)
+{
+	return get_atttype(ls_lead_score_table(model, false), 1);
 }
 
 /*

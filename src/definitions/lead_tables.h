@@ -233,6 +233,7 @@ extern LsModelRow *ls_lead_model(const char *model, Snapshot snapshot);
 extern List *ls_lead_models(Snapshot snapshot);
 extern List *ls_lead_categories(const char *model, Snapshot snapshot);
 extern List *ls_lead_sources(const char *model, Snapshot snapshot);	/* NULL: all */
+extern LsSourceRow *ls_lead_source(const List *sources, const char *name);
 extern List *ls_lead_rules(const char *model, Snapshot snapshot);
 extern void ls_lead_rules_as_backfilled(List *rows);
 extern List *ls_lead_rule_versions(const char *model, Snapshot snapshot);
@@ -245,6 +246,7 @@ extern void ls_lead_check_row(const char *table, HeapTuple tuple, TupleDesc desc
 extern void ls_lead_read_rule(HeapTuple tuple, TupleDesc desc, LsRuleRow *row);
 
 extern Oid	ls_lead_score_table(const char *model, bool missing_ok);
+extern Oid	ls_lead_key_type(const char *model);
 
 extern const char *ls_lead_defining_model(const char *model, Snapshot snapshot);
 extern uint64 ls_lead_rank(const char *model);

@@ -91,13 +91,6 @@ compile_column(Relation rel, const char *column, Oid type, Oid role,
 		ls_expr_compile(&spec, CurrentMemoryContext);
 }
 
-/* key_type gives the type of a model's contacts, as its score table has it. */
-static Oid
-key_type(const char *model)
-{
-	return get_atttype(ls_lead_score_table(model, false), 1);
-}
-
 /* contact_fits tells whether a column's type casts to the key's implicitly. */
 static bool
 contact_fits(Oid type, Oid key)
@@ -114,12 +107,12 @@ check_visitor(const LsModelRow *model, const LsSourceRow *source)
 	Oid			type = get_atttype(source->relation, attno);
 
 	ls_visitors_check(model, source);
-	if (visitors && !contact_fits(type, key_type(visitors)))
+	if (visitors && !contact_fits(type, ls_lead_key_type(visitors)))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of relation \"%s\" is of type %s, visitors of model \"%s\" are of type %s",
 						source->visitor, get_rel_name(source->relation), format_type_be(type),
-						model->model, format_type_be(key_type(visitors))),
+						model->model, format_type_be(ls_lead_key_type(visitors))),
 				 errhint("Give the column that type, or have a generated column of that type name the visitors.")));
 	check_select(source->relation, source->visitor, model->owner);
 }
@@ -155,7 +148,7 @@ reach_error(const LsModelRow *model, const LsSourceRow *source)
 	ErrorData  *error = schema_error(source->relation, model->owner);
 
 	if (error == NULL)
-		error = ls_reach_key_error(&reach, key_type(model->model), model->contacts,
+		error = ls_reach_key_error(&reach, ls_lead_key_type(model->model), model->contacts,
 								   model->owner);
 	return error ? error : ls_reach_table_error(&reach, source->relation, model->owner);
 }
@@ -165,7 +158,7 @@ static void
 check_columns(const LsModelRow *model, const LsSourceRow *source)
 {
 	Oid			relid = source->relation;
-	Oid			key = key_type(model->model);
+	Oid			key = ls_lead_key_type(model->model);
 	Oid			type = get_atttype(relid, ls_source_find_column(relid, source->contact));
 	ErrorData  *error = reach_error(model, source);
 	Relation	rel;
@@ -525,7 +518,7 @@ ls_attach_problem(const LsModelRow *model, const LsSourceRow *source)
 	attno = get_attnum(source->relation, source->contact);
 	if (attno <= 0)
 		return psprintf("column \"%s\" no longer exists", source->contact);
-	key = key_type(model->model);
+	key = ls_lead_key_type(model->model);
 	if (!contact_fits(get_atttype(source->relation, attno), key))
 		return psprintf("column \"%s\" is of type %s, contacts are of type %s",
 						source->contact,
@@ -552,7 +545,7 @@ ls_attach_error(const LsModelRow *model, const LsSourceRow *source)
 		relation_close(rel, AccessShareLock);
 		return error;
 	}
-	expr = compile_column(rel, source->contact, key_type(model->model),
+	expr = compile_column(rel, source->contact, ls_lead_key_type(model->model),
 						  model->owner, &error);
 	if (expr)
 		ls_expr_free(expr);

@@ -344,15 +344,13 @@ source_of(const LsDefinition *change, LsSourceRow *was)
 static LsSourceRow *
 find_source(const char *model, const char *name)
 {
-	ListCell   *lc;
+	LsSourceRow *source = ls_lead_source(ls_lead_sources(model, NULL), name);
 
-	foreach(lc, ls_lead_sources(model, NULL))
-		if (strcmp(((LsSourceRow *) lfirst(lc))->source, name) == 0)
-			return lfirst(lc);
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("source \"%s\" of model \"%s\" does not exist", name, model)));
-	return NULL;				/* not reached */
+	if (source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("source \"%s\" of model \"%s\" does not exist", name, model)));
+	return source;
 }
 
 /* ls_key_change_check_source checks the new columns of a source. */

@@ -540,17 +540,6 @@ check_category(RuleCheck *check)
 	ls_validate_category(check->row.model, check->row.category, check->where);
 }
 
-static LsSourceRow *
-find_source(const RuleCheck *check, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, check->sources)
-		if (strcmp(((LsSourceRow *) lfirst(lc))->source, name) == 0)
-			return lfirst(lc);
-	return NULL;
-}
-
 /*
  * refuse_source raises the error that a rule names no source, or one that does not
  * exist.
@@ -598,7 +587,7 @@ check_source(RuleCheck *check)
 	if (row->source == NULL)
 		return;
 
-	check->source = find_source(check, row->source);
+	check->source = ls_lead_source(check->sources, row->source);
 	/* a rule outlives its source, and can still be changed */
 	check->dormant = check->update && ls_same_text(row->source, check->old.source) &&
 		(check->source == NULL ||

@@ -257,14 +257,11 @@ time_column(Relation rel, const char *column, Oid *type)
 static void
 load_unless(Load *load, LsSource *source)
 {
-	ListCell   *lc;
+	const LsSourceRow *row = ls_lead_source(ls_lead_sources(load->model->visitors_of, load->snapshot),
+											source->name);
 
-	foreach(lc, ls_lead_sources(load->model->visitors_of, load->snapshot))
+	if (row)
 	{
-		LsSourceRow *row = lfirst(lc);
-
-		if (strcmp(row->source, source->name) != 0)
-			continue;
 		source->unless_column = row->contact;
 		source->unless_attno = get_attnum(source->relation, row->contact);
 	}
@@ -688,7 +685,7 @@ load_identity(LsModel *model, const LsModelRow *row)
 		return;
 	get_atttypetypmodcoll(model->identity_table, 1, &type, &typmod, &collation);
 	ls_key_type(type, collation, row->owner, row->model, &model->visitor_key);
-	model->target_type = get_atttype(ls_lead_score_table(definer, false), 1);
+	model->target_type = ls_lead_key_type(definer);
 }
 
 /*
