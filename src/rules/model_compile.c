@@ -667,9 +667,6 @@ load_identity(LsModel *model, const LsModelRow *row)
 {
 	const char *definer = row->visitors_of ? row->visitors_of : row->model;
 	const char *visitors = row->visitors_of ? row->model : ls_lead_visitors_model(row->model);
-	Oid			type,
-				collation;
-	int32		typmod;
 
 	model->visitors_of = row->visitors_of;
 	model->rank = ls_lead_rank(row->model);
@@ -683,8 +680,7 @@ load_identity(LsModel *model, const LsModelRow *row)
 	}
 	if (!OidIsValid(model->identity_table))
 		return;
-	get_atttypetypmodcoll(model->identity_table, 1, &type, &typmod, &collation);
-	ls_key_type(type, collation, row->owner, row->model, &model->visitor_key);
+	ls_key_type(model->identity_table, 1, row->owner, row->model, &model->visitor_key);
 	model->target_type = ls_lead_key_type(definer);
 }
 
@@ -768,9 +764,6 @@ ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefin
 	bool		locked;
 	List	   *sources;
 	ListCell   *lc;
-	Oid			type,
-				collation;
-	int32		typmod;
 
 	if (row == NULL)
 	{
@@ -781,8 +774,7 @@ ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefin
 	model = palloc0(sizeof(LsModel));
 	model->context = context;
 	load_row(model, row, limits);
-	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
-	ls_key_type(type, collation, row->owner, name, &model->key);
+	ls_key_type(model->score_table, 1, row->owner, name, &model->key);
 	load_identity(model, row);
 	load_trust(model);
 
