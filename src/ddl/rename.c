@@ -282,18 +282,12 @@ record_columns(Recorded *recorded)
 static void
 make_spec(const LsModelRow *row, const LsRenamedText *text, LsExprSpec *spec)
 {
-	ListCell   *lc;
-
 	memset(spec, 0, sizeof(LsExprSpec));
 	spec->use = text->use;
 	spec->role = row->owner;
 	spec->where = psprintf("model \"%s\"", row->model);
-	if (text->stage == NULL)
-		return;
-	spec->variables = palloc(sizeof(char *) * (1 + list_length(ls_lead_categories(row->model, NULL))));
-	spec->variables[spec->nvariables++] = "score";
-	foreach(lc, ls_lead_categories(row->model, NULL))
-		spec->variables[spec->nvariables++] = ((LsCategoryRow *) lfirst(lc))->category;
+	if (text->stage)
+		spec->variables = ls_lead_stage_variables(row->model);
 }
 
 /* record_text records what a text means, unless an equal text is recorded already. */

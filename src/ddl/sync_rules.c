@@ -309,17 +309,12 @@ is_told(const Work *work, const LsStageRow *stage)
 void
 ls_sync_stages(Work *work)
 {
-	List	   *categories = ls_lead_categories(work->row->model, NULL);
-	char	  **names = palloc(sizeof(char *) * (list_length(categories) + 1));
 	LsExprSpec	spec = {0};
 	ListCell   *lc;
 
-	names[spec.nvariables++] = "score";
-	foreach(lc, categories)
-		names[spec.nvariables++] = ((LsCategoryRow *) lfirst(lc))->category;
 	spec.use = LS_EXPR_CONDITION;
 	spec.role = work->row->owner;
-	spec.variables = names;
+	spec.variables = ls_lead_stage_variables(work->row->model);
 	spec.rel = relation_open(work->row->contacts, AccessShareLock);
 	foreach(lc, ls_lead_stages(work->row->model, NULL))
 	{

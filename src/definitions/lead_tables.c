@@ -805,3 +805,13 @@ ls_lead_category_names(const char *model)
 		names = lappend(names, ((LsCategoryRow *) lfirst(lc))->category);
 	return names;
 }
+
+/*
+ * ls_lead_stage_variables gives the names that a stage's condition may use beside columns
+ * of the contact: the score, and the categories.
+ */
+List *
+ls_lead_stage_variables(const char *model)
+{
+	return lcons("score", ls_lead_category_names(model));
+}

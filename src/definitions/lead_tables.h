@@ -255,5 +255,6 @@ extern int	ls_lead_row_order(const ListCell *a, const ListCell *b);
 extern char *ls_lead_visitors_model(const char *model);
 extern bool ls_lead_interval_usec(const Interval *interval, int64 *usec);
 extern List *ls_lead_category_names(const char *model);
+extern List *ls_lead_stage_variables(const char *model);
 
 #endif							/* LEADSCORE_LEAD_TABLES_H */

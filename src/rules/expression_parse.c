@@ -202,17 +202,18 @@ static Node *
 variable_ref(ParseState *pstate, ColumnRef *cref)
 {
 	const LsExprSpec *spec = ((LsCompile *) pstate->p_ref_hook_state)->spec;
+	ListCell   *lc;
 
 	if (list_length(cref->fields) != 1 || !IsA(linitial(cref->fields), String))
 		return NULL;
-	for (int i = 0; i < spec->nvariables; i++)
+	foreach(lc, spec->variables)
 	{
-		if (strcmp(strVal(linitial(cref->fields)), spec->variables[i]) == 0)
+		if (strcmp(strVal(linitial(cref->fields)), lfirst(lc)) == 0)
 		{
 			Const		like = {.consttype = FLOAT8OID, .consttypmod = -1};
 
 			like.location = cref->location;
-			return ls_expr_param(i + 1, &like);
+			return ls_expr_param(foreach_current_index(lc) + 1, &like);
 		}
 	}
 	return NULL;
@@ -225,15 +226,12 @@ nearest_variable(ParseState *pstate, ColumnRef *cref, Node *found)
 	const LsExprSpec *spec = ((LsCompile *) pstate->p_ref_hook_state)->spec;
 	const char *name;
 	const char *nearest;
-	List	   *names = NIL;
 
 	if (found != NULL || list_length(cref->fields) != 1 ||
 		!IsA(linitial(cref->fields), String))
 		return NULL;
-	for (int i = 0; i < spec->nvariables; i++)
-		names = lappend(names, spec->variables[i]);
 	name = strVal(linitial(cref->fields));
-	nearest = ls_suggest_word(name, names);
+	nearest = ls_suggest_word(name, spec->variables);
 	if (nearest != NULL && get_attnum(RelationGetRelid(spec->rel), name) == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),

@@ -472,12 +472,11 @@ load_stages(Load *load, Relation contacts)
 {
 	LsModel    *model = load->model;
 	List	   *rows = ls_lead_stages(model->name, load->snapshot);
-	char	  **names = palloc(sizeof(char *) * (model->ncategories + 1));
+	List	   *names = list_make1("score");
 	ListCell   *lc;
 
-	names[0] = "score";
 	for (int i = 0; i < model->ncategories; i++)
-		names[i + 1] = model->categories[i].name;
+		names = lappend(names, model->categories[i].name);
 
 	model->stages = palloc0(sizeof(LsStage) * Max(1, list_length(rows)));
 	foreach(lc, rows)
@@ -504,7 +503,6 @@ load_stages(Load *load, Relation contacts)
 		spec.role = model->owner;
 		spec.where = psprintf("condition of stage \"%s\" of model \"%s\"",
 							  row->stage, model->name);
-		spec.nvariables = model->ncategories + 1;
 		spec.variables = names;
 		stage->condition = tried(model, &spec, &stage->broken);
 		if (stage->broken && load->snapshot &&
