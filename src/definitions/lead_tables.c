@@ -266,6 +266,17 @@ read_model(Row *row)
 	return m;
 }
 
+/* read_visitors reads only whose visitors a model scores. */
+static void *
+read_visitors(Row *row)
+{
+	LsModelRow *m = palloc0(sizeof(LsModelRow));
+
+	m->model = text_field(row, 1);
+	m->visitors_of = text_field(row, 14);
+	return m;
+}
+
 static void *
 read_category(Row *row)
 {
@@ -493,9 +504,12 @@ read_action(Row *row)
 	REQUIRED(LS_RULE_AT_LEAST) | REQUIRED(LS_RULE_DECAY) | REQUIRED(LS_RULE_NEGATED) | \
 	REQUIRED(LS_RULE_DISQUALIFIES) | REQUIRED(LS_RULE_ENABLED) | REQUIRED(LS_RULE_DRAFT))
 
-static const BaseTable model_table = {"lead_model", read_model,
-	REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(6) | REQUIRED(7) |
-REQUIRED(8) | REQUIRED(11) | REQUIRED(12) | REQUIRED(13)};
+#define REQUIRED_OF_MODEL \
+	(REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(6) | REQUIRED(7) | \
+	REQUIRED(8) | REQUIRED(11) | REQUIRED(12) | REQUIRED(13))
+
+static const BaseTable model_table = {"lead_model", read_model, REQUIRED_OF_MODEL};
+static const BaseTable visitors_table = {"lead_model", read_visitors, REQUIRED_OF_MODEL};
 static const BaseTable category_table = {"lead_category", read_category,
 REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4)};
 static const BaseTable source_table = {"lead_source", read_source,
@@ -593,7 +607,8 @@ ls_lead_models(Snapshot snapshot)
 const char *
 ls_lead_defining_model(const char *model, Snapshot snapshot)
 {
-	LsModelRow *row = ls_lead_model(model, snapshot);
+	List	   *rows = scan_table(&visitors_table, model, snapshot);
+	LsModelRow *row = rows == NIL ? NULL : linitial(rows);
 
 	return row && row->visitors_of ? row->visitors_of : model;
 }
@@ -604,11 +619,11 @@ ls_lead_visitors_model(const char *model)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_lead_models(NULL))
+	foreach(lc, scan_table(&visitors_table, NULL, NULL))
 	{
 		LsModelRow *row = lfirst(lc);
 
-		if (row->visitors_of && strcmp(row->visitors_of, model) == 0)
+		if (ls_same_text(row->visitors_of, model))
 			return row->model;
 	}
 	return NULL;
