@@ -105,10 +105,10 @@ endif
 
 ifneq ($(and $(PGXS),$(PG_HEADER)),)
 include $(PGXS)
-PG_PROVE_FLAGS += -I $(srcdir)/test/perl
+PG_PROVE_FLAGS += -I $(abspath $(srcdir))/test/perl
 else
-.PHONY: all install uninstall installcheck strict pgtapcheck clean
-all install uninstall installcheck strict pgtapcheck clean:
+.PHONY: all install uninstall installcheck strict layercheck pgtapcheck clean
+all install uninstall installcheck strict layercheck pgtapcheck clean:
 	@echo "leadscore needs pg_config: apt-get install postgresql-server-dev-15 (or PG_CONFIG=...), or run make demo / make test" >&2
 	@exit 1
 endif

@@ -192,13 +192,9 @@ check_rules(const Past *past, int elevel)
 		if (rule->broken && rule->enabled && !rule->draft)
 			ereport(elevel,
 					(errcode(rule->broken->sqlerrcode),
-					 ls_disclosure_may_see_rule(past->model, rule) ?
 					 errmsg("rule \"%s\" of model \"%s\" cannot be evaluated as it was at %s: %s",
 							rule->name, past->name, timestamptz_to_str(past->as_of),
-							rule->broken->message) :
-					 errmsg("rule \"%s\" of model \"%s\" cannot be evaluated as it was at %s: SQLSTATE %s",
-							rule->name, past->name, timestamptz_to_str(past->as_of),
-							unpack_sql_state(rule->broken->sqlerrcode)),
+							ls_disclosure_reason(ls_disclosure_may_see_rule(past->model, rule), rule->broken)),
 					 errhint("What it reads has changed since.  Call leadscore.explain() to see the other rules.")));
 	}
 }

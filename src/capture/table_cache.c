@@ -27,6 +27,7 @@
 #include "base/transaction.h"
 #include "counting/suspension.h"
 #include "definitions/ancestor.h"
+#include "rules/disclosure.h"
 
 /* how often an entry is loaded until it is used though invalidated */
 #define MAX_ATTEMPTS	20
@@ -182,7 +183,8 @@ sound(LsTable *table, Attempt *attempt, void (*body) (void *))
 {
 	uint64		passed_on = ls_expr_passed_on;
 	ErrorData  *error = ls_subtransaction_run(body, attempt);
-	const char *model = attempt->row ? attempt->row->model : NULL;
+	const LsModelRow *row = attempt->row;
+	bool		may_see;
 
 	if (error == NULL)
 		return true;
@@ -191,14 +193,15 @@ sound(LsTable *table, Attempt *attempt, void (*body) (void *))
 		ls_error_class(error->sqlerrcode) == LS_ERROR_OF_STATEMENT)
 		ReThrowError(error);
 	table->incomplete = true;
+	may_see = row == NULL || ls_disclosure_may_see_table(row->owner, row->contacts);
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 model ? errmsg("ignoring changes of table \"%s\" in model \"%s\": %s",
-							get_rel_name(attempt->relation), model, error->message) :
+			 row ? errmsg("ignoring changes of table \"%s\" in model \"%s\": %s",
+						  get_rel_name(attempt->relation), row->model, ls_disclosure_reason(may_see, error)) :
 			 errmsg("ignoring changes of table \"%s\" in all models: %s",
 					get_rel_name(attempt->relation), error->message),
-			 error->hint ? errdetail("%s", error->hint) : 0,
-			 model ? errhint("Call leadscore.rescore('%s') when that is done.", model) :
+			 may_see && error->hint ? errdetail("%s", error->hint) : 0,
+			 row ? errhint("Call leadscore.rescore('%s') when that is done.", row->model) :
 			 errhint("Call leadscore.rescore() when that is done.")));
 	return false;
 }

@@ -44,17 +44,6 @@ ls_model_update_stops(const ErrorData *error)
 		ls_error_class(error->sqlerrcode) == LS_ERROR_OF_STATEMENT;
 }
 
-/* ls_model_update_reason gives an error of a model as far as the caller may see it. */
-char *
-ls_model_update_reason(const char *model, const ErrorData *error)
-{
-	LsModelRow *row = ls_lead_model(model, NULL);
-
-	if (row && ls_disclosure_may_see_table(row->owner, row->contacts))
-		return error->message;
-	return psprintf("SQLSTATE %s", unpack_sql_state(error->sqlerrcode));
-}
-
 /*
  * ls_model_update_try runs body, which brings the rows of a model up to date, in a
  * subtransaction.  False, with a warning, if it fails.
@@ -63,14 +52,17 @@ bool
 ls_model_update_try(const char *model, void (*body) (void *), void *arg)
 {
 	ErrorData  *error = ls_subtransaction_run(body, arg);
+	LsModelRow *row;
 
 	if (error == NULL)
 		return true;
 	if (ls_model_update_stops(error))
 		ReThrowError(error);
+	row = ls_lead_model(model, NULL);
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 errmsg("could not bring model \"%s\" up to date: %s", model, ls_model_update_reason(model, error)),
+			 errmsg("could not bring model \"%s\" up to date: %s", model,
+					ls_disclosure_reason(row && ls_disclosure_may_see_table(row->owner, row->contacts), error)),
 			 errhint("Repair the model and call leadscore.rescore('%s'), or drop it with leadscore.drop_model('%s').",
 					 model, model)));
 	return false;

@@ -16,7 +16,6 @@ extern int64 ls_model_update_refresh(void);
 
 /* one of several models, which must not stop the others */
 extern bool ls_model_update_stops(const ErrorData *error);
-extern char *ls_model_update_reason(const char *model, const ErrorData *error);
 extern bool ls_model_update_try(const char *model, void (*body) (void *), void *arg);
 extern bool ls_model_update_is_sound(const char *model);
 

@@ -55,11 +55,8 @@ can_be_backfilled(LsModel *model, const LsRuleRow *row)
 		rule->source >= 0 && rule->broken)
 		ereport(WARNING,
 				(errcode(rule->broken->sqlerrcode),
-				 ls_disclosure_may_see_rule(model, rule) ?
-				 errmsg("rule \"%s\" of model \"%s\" is now disabled: %s",
-						rule->name, model->name, rule->broken->message) :
-				 errmsg("rule \"%s\" of model \"%s\" is now disabled: SQLSTATE %s",
-						rule->name, model->name, unpack_sql_state(rule->broken->sqlerrcode)),
+				 errmsg("rule \"%s\" of model \"%s\" is now disabled: %s", rule->name, model->name,
+						ls_disclosure_reason(ls_disclosure_may_see_rule(model, rule), rule->broken)),
 				 errhint("Correct that, and then call leadscore.rescore('%s').", model->name)));
 	return false;
 }

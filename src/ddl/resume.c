@@ -23,6 +23,7 @@
 #include "definitions/locks.h"
 #include "jobs/job_run.h"
 #include "model/model.h"
+#include "rules/disclosure.h"
 #include "rules/model_compile.h"
 #include "tables/rule_error.h"
 
@@ -106,7 +107,8 @@ ls_resume_before_commit(void)
 		if (error)
 			ereport(WARNING,
 					(errcode(error->sqlerrcode),
-					 errmsg("skipping model \"%s\": %s", row->model, error->message),
+					 errmsg("skipping model \"%s\": %s", row->model,
+							ls_disclosure_reason(ls_disclosure_may_see_table(row->owner, row->contacts), error)),
 					 errhint("Call leadscore.rescore('%s').", row->model)));
 	}
 	PopActiveSnapshot();

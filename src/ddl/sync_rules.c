@@ -330,12 +330,10 @@ ls_sync_stages(Work *work)
 		expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &error);
 		if (error && !is_told(work, stage))
 			ereport(WARNING,
-					(ls_disclosure_may_see_table(work->row->owner, work->row->contacts) ?
-					 errmsg("the condition of stage \"%s\" of model \"%s\" can no longer be evaluated: %s",
-							stage->stage, work->row->model, error->message) :
-					 errmsg("the condition of stage \"%s\" of model \"%s\" can no longer be evaluated: SQLSTATE %s",
+					(errmsg("the condition of stage \"%s\" of model \"%s\" can no longer be evaluated: %s",
 							stage->stage, work->row->model,
-							unpack_sql_state(error->sqlerrcode)),
+							ls_disclosure_reason(ls_disclosure_may_see_table(work->row->owner, work->row->contacts),
+												 error)),
 					 errdetail("It counts as false: contacts leave the stage, and do not enter it."),
 					 errhint("Correct it in leadscore.lead_stage.")));
 		if ((expr == NULL) != was_broken(work, stage) || may_be_mended(work))

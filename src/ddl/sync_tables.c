@@ -54,6 +54,7 @@
 #include "jobs/job_run.h"
 #include "model/attach_source.h"
 #include "model/model.h"
+#include "rules/disclosure.h"
 #include "rules/expression.h"
 #include "rules/model_compile.h"
 
@@ -695,7 +696,7 @@ follow_one(const Ddl *ddl, LsModelRow *row, List *rows)
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg("could not apply this command to model \"%s\": %s", row->model,
-					ls_model_update_reason(row->model, error)),
+					ls_disclosure_reason(ls_disclosure_may_see_table(row->owner, row->contacts), error)),
 			 errdetail("Its scores may miss what the command has changed."),
 			 errhint("Repair the model and call leadscore.rescore('%s'), or drop it with leadscore.drop_model('%s').",
 					 row->model, row->model)));

@@ -143,6 +143,17 @@ ls_disclosure_may_see_stage(const LsModel *model, const LsStage *stage)
 }
 
 /*
+ * ls_disclosure_reason gives an error as far as the caller may see it: its message, or
+ * its SQLSTATE.
+ */
+const char *
+ls_disclosure_reason(bool may_see, const ErrorData *error)
+{
+	return may_see ? error->message :
+		psprintf("SQLSTATE %s", unpack_sql_state(error->sqlerrcode));
+}
+
+/*
  * ls_disclosure_throw rethrows, from PG_CATCH, the error of a query that was run as
  * the model's owner.  table is the name of the table that was read if the caller may
  * not see it, else NULL.  No catalog may be read here.
