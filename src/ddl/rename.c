@@ -719,9 +719,11 @@ names_label(const Recorded *recorded, const LsRename *rename, const LsRuleRow *r
 
 	if (rename->kind != LS_RENAME_LABEL)
 		return false;
-	return (ls_same_text(rule->event, rename->old_name) && reads_labels(recorded, rule, rule->source) &&
+	return (ls_same_text(rule->event, rename->old_name) &&
+			reads_labels(recorded, rule, rule->source) &&
 			!reads_others(recorded, rule->source)) ||
-		(ls_same_text(rule->followed_by, rename->old_name) && reads_labels(recorded, rule, followed) &&
+		(ls_same_text(rule->followed_by, rename->old_name) &&
+		 reads_labels(recorded, rule, followed) &&
 		 !reads_others(recorded, followed));
 }
 

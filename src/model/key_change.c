@@ -367,7 +367,8 @@ ls_key_change_check_source(const LsDefinition *change)
 	was = find_source(name, text_of(change->old, change->desc, "source"));
 	refuse_attached(change, was);
 	source = source_of(change, was);
-	if (ls_same_text(source->contact, was->contact) && ls_same_text(source->occurred_at, was->occurred_at) &&
+	if (ls_same_text(source->contact, was->contact) &&
+		ls_same_text(source->occurred_at, was->occurred_at) &&
 		ls_same_text(source->event, was->event) && ls_same_text(source->visitor, was->visitor))
 		return change->new;
 	ls_visitors_refuse(model);
@@ -437,7 +438,8 @@ ls_key_change_source_written(const LsDefinition *change)
 	char	   *event = text_of(change->old, change->desc, "event");
 	char	   *visitor = text_of(change->old, change->desc, "visitor");
 
-	if (ls_same_text(source->contact, contact) && ls_same_text(source->occurred_at, occurred_at) &&
+	if (ls_same_text(source->contact, contact) &&
+		ls_same_text(source->occurred_at, occurred_at) &&
 		ls_same_text(source->event, event) && ls_same_text(source->visitor, visitor))
 		return;
 	tell_visitors(source);

@@ -76,7 +76,8 @@ advise_alone(const LsRuleRow *row, const LsModelRow *model)
 				 errdetail("It has neither event nor condition.")));
 		return false;
 	}
-	if (profile || row->source == NULL || ls_lead_source(ls_lead_sources(model->model, NULL), row->source))
+	if (profile || row->source == NULL ||
+		ls_lead_source(ls_lead_sources(model->model, NULL), row->source))
 		return true;
 	ereport(NOTICE,
 			(errmsg("rule \"%s\" of model \"%s\" contributes nothing for now",
