@@ -52,8 +52,10 @@ PG_CPPFLAGS = -I$(root)/src -MMD -MP -DLEADSCORE_VERSION='"$(EXTVERSION)"'
 ifdef STRICT
 PG_CFLAGS += -Wall -Wextra -Wno-unused-parameter -Werror
 endif
+# A variable that is read before it is set then holds a pattern, not what happens to be right.
 ifdef ASSERTS
-PG_CFLAGS += -DUSE_ASSERT_CHECKING
+PATTERN    = -ftrivial-auto-var-init=pattern
+PG_CFLAGS += -DUSE_ASSERT_CHECKING $(shell $(CC) $(PATTERN) -E -x c /dev/null >/dev/null 2>&1 && echo $(PATTERN))
 endif
 
 # Tests are found, not listed.  LEADSCORE_LONG adds the long ones.
@@ -105,10 +107,10 @@ endif
 
 ifneq ($(and $(PGXS),$(PG_HEADER)),)
 include $(PGXS)
-PG_PROVE_FLAGS += -I $(srcdir)/test/perl
+PG_PROVE_FLAGS += -I $(abspath $(srcdir))/test/perl
 else
-.PHONY: all install uninstall installcheck strict pgtapcheck clean
-all install uninstall installcheck strict pgtapcheck clean:
+.PHONY: all install uninstall installcheck strict layercheck pgtapcheck clean
+all install uninstall installcheck strict layercheck pgtapcheck clean:
 	@echo "leadscore needs pg_config: apt-get install postgresql-server-dev-15 (or PG_CONFIG=...), or run make demo / make test" >&2
 	@exit 1
 endif
@@ -173,7 +175,8 @@ help:
 	@echo ""
 	@echo "make test SUITES='layers regress isolation tap pgtap unit headers versions'     some suites only"
 	@echo "          REGRESS=name | ISOLATION=name | PROVE_TESTS=test/t/x.pl   some tests of their suite only"
-	@echo "          PROVE_FLAGS=-j1   ASSERTS=1 (build with assertions)   KEEP=1 (leave the build directory)"
+	@echo "          PROVE_FLAGS=-j1   ASSERTS=1 (build with assertions, and with a pattern in what is not"
+	@echo "          initialized)   KEEP=1 (leave the build directory)"
 	@echo "          VERSIONS='17'   for the suite versions (a part of make test-long; root only)"
 	@echo "test/bin/on-version NN              regress and isolation with PostgreSQL NN in a chroot; other"
 	@echo "                                    suites, pg_upgrade from 15, commands: see its usage"

@@ -234,6 +234,16 @@ BEGIN;
 DROP TABLE visit_7 CASCADE;
 ROLLBACK;
 SELECT * FROM leadscore.verify('p');
+BEGIN;
+SAVEPOINT s;
+DROP TABLE visit_7 CASCADE;
+ROLLBACK TO s;
+ALTER EVENT TRIGGER leadscore_ddl_start DISABLE;
+DROP TABLE visit_7 CASCADE;
+ALTER EVENT TRIGGER leadscore_ddl_start ENABLE ALWAYS;
+COMMIT;
+SELECT matched, points FROM leadscore.explain('p', 'contact-4') WHERE name = 'most';
+SELECT * FROM leadscore.verify('p');
 -- the table itself
 SELECT count(*) > 0 AS kept FROM leadscore.purged_p WHERE source = 'visit';
 DROP TABLE visit CASCADE;

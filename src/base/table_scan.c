@@ -390,8 +390,8 @@ ls_table_scan_next(LsTableScan *scan)
 
 /*
  * ls_table_scan_lock locks the row that was read.  False where it is gone.  Like
- * SELECT ... FOR UPDATE it locks the newest version, and at a transaction snapshot
- * fails where that is not the version that was read.
+ * SELECT ... FOR UPDATE it locks and gives the newest version, and at a transaction
+ * snapshot fails where that is not the version that was read.
  */
 bool
 ls_table_scan_lock(LsTableScan *scan, LockTupleMode mode)
@@ -405,6 +405,11 @@ ls_table_scan_lock(LsTableScan *scan, LockTupleMode mode)
 							  GetCurrentCommandId(false), mode, LockWaitBlock, flags, &failure);
 	if (IsolationUsesXactSnapshot() && (result == TM_Updated || result == TM_Deleted))
 		ls_error_serialization(result == TM_Deleted);
+	if (result == TM_Ok)
+	{
+		scan->tuple = ExecCopySlotHeapTuple(slot);
+		heap_deform_tuple(scan->tuple, RelationGetDescr(scan->rel), scan->values, scan->nulls);
+	}
 	ExecDropSingleTupleTableSlot(slot);
 	return result == TM_Ok;
 }

@@ -41,30 +41,34 @@
 #include "definitions/rights.h"
 #include "definitions/source_triggers.h"
 
-/* relations that were read before a command of this transaction dropped them */
-static List *read_before = NIL;
-static uint64 read_in = 0;
+/* A relation that was read before a command of this transaction dropped it */
+typedef struct ReadBefore
+{
+	SubTransactionId subid;
+	Oid			relation;
+} ReadBefore;
+
+static LsTransactionList read_before;
 
 /* ls_drop_purged tells whether a dropped table's rows became purged contributions. */
 bool
 ls_drop_purged(Oid relation)
 {
-	return read_in == ls_transaction_number() && list_member_oid(read_before, relation);
+	ListCell   *lc;
+
+	foreach(lc, read_before.members)
+		if (((ReadBefore *) lfirst(lc))->relation == relation)
+			return true;
+	return false;
 }
 
 static void
 remember(Oid relation)
 {
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	ReadBefore *read = MemoryContextAlloc(TopTransactionContext, sizeof(ReadBefore));
 
-	if (read_in != ls_transaction_number())
-	{
-		list_free(read_before);
-		read_before = NIL;
-		read_in = ls_transaction_number();
-	}
-	read_before = list_append_unique_oid(read_before, relation);
-	MemoryContextSwitchTo(old);
+	read->relation = relation;
+	ls_transaction_list_add(&read_before, read);
 }
 
 /*

@@ -39,8 +39,8 @@ insert_pending(LsRowWriter *table, const LsModel *model, const LsDeferred *item)
 }
 
 /*
- * insert_rows inserts what this subtransaction has deferred in a set.  INSERTs do not
- * wait, so their order does not matter.
+ * insert_rows inserts what is deferred in a set.  INSERTs do not wait, so their order
+ * does not matter.
  */
 static void
 insert_rows(LsDeferredSet *set)
@@ -77,16 +77,16 @@ insert_rows(LsDeferredSet *set)
 void
 ls_flush_rows(void)
 {
-	bool		any = false;
+	LsDeferredSet *set = ls_deferred_take(false);
 
-	for (LsDeferredSet *set = ls_deferred_first(); set; set = set->next)
-		if (set->kind != LS_DEFERRED_WRITE)
-		{
-			insert_rows(set);
-			any = true;
-		}
-	if (any)
-		ls_deferred_free_empty();
+	while (set)
+	{
+		LsDeferredSet *next = set->next;
+
+		insert_rows(set);
+		ls_deferred_free(set);
+		set = next;
+	}
 }
 
 /* ---------- scores ---------- */
@@ -196,11 +196,14 @@ write_set(LsDeferredSet *set)
 	}
 }
 
-/* write_scores applies all deferred changes of scores, when no statement is under way. */
+/*
+ * write_scores applies the changes of scores that this subtransaction has deferred, when
+ * no statement is under way.
+ */
 static void
 write_scores(void)
 {
-	LsDeferredSet *set = ls_deferred_take();
+	LsDeferredSet *set = ls_deferred_take(true);
 
 	while (set)
 	{
@@ -235,7 +238,7 @@ void
 ls_flush_before_commit(void)
 {
 	ls_statement_end_transaction();
-	if (ls_deferred_first() == NULL)
+	if (!ls_deferred_any())
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	ls_flush_rows();

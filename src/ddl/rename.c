@@ -36,6 +36,7 @@
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
+#include "base/leadscore.h"
 #include "base/reachable_code.h"
 #include "base/relation.h"
 #include "base/sql.h"
@@ -195,7 +196,7 @@ minds(const LsModelRow *row, const LsRename *rename)
 				return true;
 	if (rename->kind == LS_RENAME_LABEL)
 	{
-		if (leads_to(get_atttype(ls_lead_score_table(row->model, false), 1), rename->object))
+		if (leads_to(ls_lead_key_type(row->model), rename->object))
 			return true;
 		foreach(lc, ls_lead_sources(row->model, NULL))
 			if (event_type(lfirst(lc)) == rename->object)
@@ -276,29 +277,16 @@ record_columns(Recorded *recorded)
 	}
 }
 
-/* same tells whether two names, either of which may be NULL, are equal. */
-static bool
-same(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /* make_spec tells how a text is parsed; the caller opens the table. */
 static void
 make_spec(const LsModelRow *row, const LsRenamedText *text, LsExprSpec *spec)
 {
-	ListCell   *lc;
-
 	memset(spec, 0, sizeof(LsExprSpec));
 	spec->use = text->use;
 	spec->role = row->owner;
 	spec->where = psprintf("model \"%s\"", row->model);
-	if (text->stage == NULL)
-		return;
-	spec->variables = palloc(sizeof(char *) * (1 + list_length(ls_lead_categories(row->model, NULL))));
-	spec->variables[spec->nvariables++] = "score";
-	foreach(lc, ls_lead_categories(row->model, NULL))
-		spec->variables[spec->nvariables++] = ((LsCategoryRow *) lfirst(lc))->category;
+	if (text->stage)
+		spec->variables = ls_lead_stage_variables(row->model);
 }
 
 /* find_text finds the recorded text that is parsed like another, or NULL. */
@@ -312,8 +300,8 @@ find_text(const Recorded *recorded, const LsRenamedText *like, const char *value
 		LsRenamedText *text = lfirst(lc);
 
 		if (strcmp(text->column, like->column) == 0 && text->profile == like->profile &&
-			same(text->source, like->source) && same(text->stage, like->stage) &&
-			same(text->text, value))
+			ls_same_text(text->source, like->source) && ls_same_text(text->stage, like->stage) &&
+			ls_same_text(text->text, value))
 			return text;
 	}
 	return NULL;
@@ -347,12 +335,9 @@ record_text(Recorded *recorded, const LsRenamedText *like, const char *value)
 static Oid
 table_of(const LsModelRow *row, const char *source)
 {
-	ListCell   *lc;
+	const LsSourceRow *found = ls_lead_source(ls_lead_sources(row->model, NULL), source);
 
-	foreach(lc, ls_lead_sources(row->model, NULL))
-		if (source && strcmp(((LsSourceRow *) lfirst(lc))->source, source) == 0)
-			return ((LsSourceRow *) lfirst(lc))->relation;
-	return InvalidOid;
+	return found ? found->relation : InvalidOid;
 }
 
 /* describe_text tells how the text in a column of a rule is parsed. */
@@ -426,8 +411,7 @@ static void
 record_labels(Recorded *recorded, Oid type)
 {
 	const LsModelRow *row = recorded->row;
-	Oid			scores = ls_lead_score_table(row->model, false);
-	bool		keyed = leads_to(get_atttype(scores, 1), type);
+	bool		keyed = leads_to(ls_lead_key_type(row->model), type);
 	ListCell   *lc;
 
 	foreach(lc, ls_lead_sources(row->model, NULL))
@@ -442,7 +426,7 @@ record_labels(Recorded *recorded, Oid type)
 	if (recorded->sources == NIL && !keyed)
 		return;
 	ls_lock_sources(row->model);
-	LockRelationOid(scores, ShareRowExclusiveLock);
+	LockRelationOid(ls_lead_score_table(row->model, false), ShareRowExclusiveLock);
 	if (keyed)
 		recorded->keys = ls_rename_keys_read(row);
 }
@@ -732,9 +716,11 @@ names_label(const Recorded *recorded, const LsRename *rename, const LsRuleRow *r
 
 	if (rename->kind != LS_RENAME_LABEL)
 		return false;
-	return (same(rule->event, rename->old_name) && reads_labels(recorded, rule, rule->source) &&
+	return (ls_same_text(rule->event, rename->old_name) &&
+			reads_labels(recorded, rule, rule->source) &&
 			!reads_others(recorded, rule->source)) ||
-		(same(rule->followed_by, rename->old_name) && reads_labels(recorded, rule, followed) &&
+		(ls_same_text(rule->followed_by, rename->old_name) &&
+		 reads_labels(recorded, rule, followed) &&
 		 !reads_others(recorded, followed));
 }
 
@@ -747,7 +733,7 @@ disable_rule(const Recorded *recorded, const LsRename *rename, const LsRuleRow *
 {
 	ErrorData	error = {.sqlerrcode = ERRCODE_UNDEFINED_OBJECT};
 
-	if (!rule->backfilled_version_null && rule->backfilled_version == 0)
+	if (ls_lead_rule_is_disabled(rule))
 		return;
 	error.message = ls_rename_done(rename);
 	ls_rule_disable(recorded->row, rule, text->relid, &error);
@@ -776,7 +762,7 @@ see_to_rule(const Recorded *recorded, const LsRename *rename, const LsRuleRow *r
 	if (!counts_otherwise(recorded, rename, rule))
 		return;
 	warn_of_event(recorded, rename, rule);
-	if (rule->backfilled_version_null || rule->backfilled_version != 0)
+	if (!ls_lead_rule_is_disabled(rule))
 	{
 		ls_rule_recompute(rule);
 		ddl->recounted = lappend(ddl->recounted, recorded->row->model);

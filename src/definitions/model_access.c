@@ -69,17 +69,13 @@ table_with(const LsModelRow *model, const char *prefix)
 	Oid			table = ls_extension_table(psprintf("%s%s", prefix, model->model), true);
 	LsModelTable *result;
 	AttrNumber	column = OidIsValid(table) ? get_attnum(table, "contact_id") : InvalidAttrNumber;
-	Oid			type;
-	Oid			collation;
-	int32		typmod;
 
 	if (column == InvalidAttrNumber)
 		return NULL;
 	result = palloc0(sizeof(LsModelTable));
 	result->model = (LsModelRow *) model;
 	result->table = table;
-	get_atttypetypmodcoll(table, column, &type, &typmod, &collation);
-	ls_key_type(type, collation, model->owner, model->model, &result->key);
+	ls_key_type(table, column, model->owner, model->model, &result->key);
 	return result;
 }
 

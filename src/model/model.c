@@ -257,12 +257,10 @@ ls_create_model(PG_FUNCTION_ARGS)
 	Relation	rel;
 
 	row->model = ls_sql_text_argument(fcinfo, 0, "model");
-	if (PG_ARGISNULL(1))
-		(void) ls_sql_text_argument(fcinfo, 1, "contacts");
+	ls_sql_require_argument(fcinfo, 1, "contacts");
 	row->contacts = PG_GETARG_OID(1);
 	row->key = ls_sql_optional_argument(fcinfo, 2);
-	if (PG_ARGISNULL(3))
-		(void) ls_sql_text_argument(fcinfo, 3, "categories");
+	ls_sql_require_argument(fcinfo, 3, "categories");
 	row->created_at = ls_sql_optional_argument(fcinfo, 4);
 	row->time_zone = ls_source_check_time_zone(ls_sql_text_argument(fcinfo, 5, "time_zone"));
 	PreventCommandIfReadOnly("create_model()");

@@ -272,10 +272,9 @@ ls_rule_history_record(const char *model)
 	Author		author;
 	LsSqlArguments args = {0};
 	LsSqlArguments with_name;
-	LsModelRow *row = ls_lead_model(model, NULL);
 
 	/* visitors have the definition of their model */
-	if (row && row->visitors_of)
+	if (strcmp(ls_lead_defining_model(model, NULL), model) != 0)
 		return;
 	begin(&author, model);
 	ls_sql_add_text(&args, model);

@@ -248,17 +248,12 @@ static void
 check_stage_condition(const LsCheckedRow *row, const LsModelRow *model)
 {
 	LsExprSpec	spec = {0};
-	List	   *categories = ls_lead_category_names(model->model);
-	ListCell   *lc;
 
 	spec.use = LS_EXPR_CONDITION;
 	spec.text = text_value(row, "condition");
 	spec.role = model->owner;
 	spec.where = psprintf("condition of %s", row->where);
-	spec.variables = palloc(sizeof(char *) * (1 + list_length(categories)));
-	spec.variables[spec.nvariables++] = "score";
-	foreach(lc, categories)
-		spec.variables[spec.nvariables++] = lfirst(lc);
+	spec.variables = ls_lead_stage_variables(model->model);
 	ls_validate_expression(&spec, model->contacts);
 }
 

@@ -25,6 +25,7 @@
 #include "utils/rel.h"
 
 #include "base/decay.h"
+#include "base/leadscore.h"
 #include "base/suggest.h"
 #include "definitions/locks.h"
 #include "model/anonymous_visitors.h"
@@ -107,12 +108,6 @@ read_row(RuleCheck *check)
 {
 	ls_lead_read_rule(heap_form_tuple(check->desc, check->values, check->nulls),
 					  check->desc, &check->row);
-}
-
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
 /*
@@ -543,17 +538,6 @@ check_category(RuleCheck *check)
 	ls_validate_category(check->row.model, check->row.category, check->where);
 }
 
-static LsSourceRow *
-find_source(const RuleCheck *check, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, check->sources)
-		if (strcmp(((LsSourceRow *) lfirst(lc))->source, name) == 0)
-			return lfirst(lc);
-	return NULL;
-}
-
 /*
  * refuse_source raises the error that a rule names no source, or one that does not
  * exist.
@@ -601,9 +585,9 @@ check_source(RuleCheck *check)
 	if (row->source == NULL)
 		return;
 
-	check->source = find_source(check, row->source);
+	check->source = ls_lead_source(check->sources, row->source);
 	/* a rule outlives its source, and can still be changed */
-	check->dormant = check->update && same_text(row->source, check->old.source) &&
+	check->dormant = check->update && ls_same_text(row->source, check->old.source) &&
 		(check->source == NULL ||
 		 get_rel_relkind(check->source->relation) == '\0');
 	if (check->dormant)
@@ -679,8 +663,8 @@ check_expressions(const RuleCheck *check)
 	if (check->dormant)
 		return;
 	if (check->update && (old->enabled || !row->enabled) &&
-		same_text(old->kind, row->kind) && same_text(old->source, row->source) &&
-		same_text(old->condition, row->condition) && same_text(old->weight, row->weight))
+		ls_same_text(old->kind, row->kind) && ls_same_text(old->source, row->source) &&
+		ls_same_text(old->condition, row->condition) && ls_same_text(old->weight, row->weight))
 		return;
 	compile_one(check, LS_EXPR_CONDITION, row->condition, "condition");
 	compile_one(check, LS_EXPR_WEIGHT, row->weight, "weight");

@@ -271,10 +271,7 @@ add_below(LsModel *model, LsDeferred *item)
 	discard_item(item);
 }
 
-/*
- * give_to_parent gives a subtransaction's items to its parent.  With an invalid parent
- * all levels become one.
- */
+/* give_to_parent gives a subtransaction's items to its parent. */
 static void
 give_to_parent(LsDeferredSet *set, SubTransactionId mine, SubTransactionId parent)
 {
@@ -288,8 +285,7 @@ give_to_parent(LsDeferredSet *set, SubTransactionId mine, SubTransactionId paren
 		 * of the other kinds, two items of a contact may coexist, and need not be
 		 * mergeable
 		 */
-		if (set->kind == LS_DEFERRED_WRITE && item->below &&
-			(item->below->subid == parent || parent == InvalidSubTransactionId))
+		if (set->kind == LS_DEFERRED_WRITE && item->below && item->below->subid == parent)
 		{
 			add_below(set->model, item);
 			set->items[i] = set->items[--set->n];
@@ -297,27 +293,101 @@ give_to_parent(LsDeferredSet *set, SubTransactionId mine, SubTransactionId paren
 		else
 			item->subid = parent;
 	}
-	if (set->whole >= mine && parent != InvalidSubTransactionId)
+	if (set->whole >= mine)
 		set->whole = parent;
 	MemoryContextSwitchTo(old);
 }
 
 /* ---------- flushing ---------- */
 
-/* ls_deferred_first gives the first set, from which the others are linked. */
-LsDeferredSet *
-ls_deferred_first(void)
+/* ls_deferred_any tells whether anything is deferred. */
+bool
+ls_deferred_any(void)
 {
-	return sets;
+	return sets != NULL;
+}
+
+/* is_ours tells whether all of a set was deferred by this subtransaction. */
+static bool
+is_ours(const LsDeferredSet *set)
+{
+	SubTransactionId mine = GetCurrentSubTransactionId();
+
+	for (int i = 0; i < set->n; i++)
+		for (const LsDeferred *item = set->items[i]; item; item = item->below)
+			if (item->subid != mine)
+				return false;
+	return set->whole == InvalidSubTransactionId || set->whole == mine;
+}
+
+/* has_ours tells whether some of a set was. */
+static bool
+has_ours(const LsDeferredSet *set)
+{
+	SubTransactionId mine = GetCurrentSubTransactionId();
+
+	return (set->n > 0 && set->items[set->n - 1]->subid == mine) || set->whole == mine;
 }
 
 /*
- * ls_deferred_take detaches the sets that are to be written to score tables.  What is
- * deferred meanwhile goes to new sets.  The detached ones end with the current memory
- * context, or when the caller frees them.
+ * reconsider has what remains in a set recomputed.  An outer subtransaction has left it
+ * behind, and its rows are in the tables: what is written now may include it.
+ */
+static void
+reconsider(LsDeferredSet *set)
+{
+	for (int i = 0; i < set->n; i++)
+		for (LsDeferred *item = set->items[i]; item; item = item->below)
+		{
+			item->recompute |= item->events != NULL;
+			item->recompute_profile |= item->profile != NULL;
+			item->profile = NULL;
+		}
+}
+
+/*
+ * split_set moves what this subtransaction has deferred from a set to another, which it
+ * makes.  States remain in the memory of the first.
+ */
+static LsDeferredSet *
+split_set(LsDeferredSet *set)
+{
+	LsDeferredSet *split = NULL;
+	LsDeferred	item;
+	MemoryContext old;
+
+	(void) make_set(&split, set->model, set->kind, NULL);
+	split->source = set->source;
+	old = MemoryContextSwitchTo(split->context);
+	while (ls_deferred_pop(set, &item))
+	{
+		LsDeferred *copy = palloc(sizeof(LsDeferred));
+
+		*copy = item;
+		copy->below = NULL;
+		make_room(split);
+		split->items[split->n++] = copy;
+	}
+	MemoryContextSwitchTo(old);
+	if (set->whole == GetCurrentSubTransactionId())
+	{
+		split->whole = set->whole;
+		set->whole = InvalidSubTransactionId;
+	}
+	if (set->kind == LS_DEFERRED_WRITE)
+		reconsider(set);
+	return split;
+}
+
+/*
+ * ls_deferred_take detaches what this subtransaction has deferred and is to be written
+ * to score tables, or else inserted into other tables.  What outer subtransactions have
+ * deferred is left to them: it must not be lost if this one aborts.  What is deferred
+ * meanwhile goes to new sets.  The detached ones end with the current memory context,
+ * or when the caller frees them.
  */
 LsDeferredSet *
-ls_deferred_take(void)
+ls_deferred_take(bool scores)
 {
 	LsDeferredSet *taken = NULL;
 	LsDeferredSet **last = &taken;
@@ -325,18 +395,21 @@ ls_deferred_take(void)
 	for (LsDeferredSet **at = &sets; *at;)
 	{
 		LsDeferredSet *set = *at;
+		bool		wanted = (set->kind == LS_DEFERRED_WRITE) == scores;
 
-		if (set->kind != LS_DEFERRED_WRITE)
+		if (wanted && is_ours(set))
+			*at = set->next;
+		else
 		{
 			at = &set->next;
-			continue;
+			if (!wanted || !has_ours(set))
+				continue;
+			set = split_set(set);
 		}
-		*at = set->next;
 		set->next = NULL;
 		*last = set;
 		last = &set->next;
 		MemoryContextSetParent(set->context, CurrentMemoryContext);
-		give_to_parent(set, TopSubTransactionId, InvalidSubTransactionId);
 	}
 	return taken;
 }
@@ -362,9 +435,9 @@ ls_deferred_pop(LsDeferredSet *set, LsDeferred *item)
 	return true;
 }
 
-/* ls_deferred_free_empty frees the sets without items. */
-void
-ls_deferred_free_empty(void)
+/* free_empty frees the sets without items. */
+static void
+free_empty(void)
 {
 	for (LsDeferredSet **at = &sets; *at;)
 	{
@@ -409,5 +482,5 @@ ls_deferred_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
 		else
 			truncate_set(set, mine);
 	}
-	ls_deferred_free_empty();
+	free_empty();
 }

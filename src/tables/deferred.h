@@ -67,11 +67,10 @@ extern bool ls_deferred_recompute(LsModel *model, Datum contact);
 extern bool ls_deferred_recompute_model(const char *model);
 
 /* for flushing */
-extern LsDeferredSet *ls_deferred_first(void);
-extern LsDeferredSet *ls_deferred_take(void);
+extern bool ls_deferred_any(void);
+extern LsDeferredSet *ls_deferred_take(bool scores);
 extern void ls_deferred_free(LsDeferredSet *set);
 extern bool ls_deferred_pop(LsDeferredSet *set, LsDeferred *item);
-extern void ls_deferred_free_empty(void);
 
 extern void ls_deferred_end_transaction(void);
 extern void ls_deferred_end_subtransaction(SubTransactionId mine,

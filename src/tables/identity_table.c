@@ -106,11 +106,10 @@ ls_identity_find(LsModel *model, Datum contact, LsIdentityLook look, Datum *targ
 	if (look != LS_IDENTITY_SEEN)
 		PushActiveSnapshot(GetLatestSnapshot());
 	begin(model, &scan, table, look == LS_IDENTITY_LOCKED ? RowShareLock : AccessShareLock, 1, contact);
-	found = ls_table_scan_next(&scan);
+	found = ls_table_scan_next(&scan) &&
+		(look != LS_IDENTITY_LOCKED || ls_table_scan_lock(&scan, LockTupleKeyShare));
 	if (found)
 		*target = copy(&scan, 2);
-	if (found && look == LS_IDENTITY_LOCKED)
-		found = ls_table_scan_lock(&scan, LockTupleKeyShare);
 	ls_table_scan_close(&scan, NoLock);
 	if (look != LS_IDENTITY_SEEN)
 		PopActiveSnapshot();

@@ -22,8 +22,8 @@ my $node = LeadscoreNode->create('queued', library => 'session',
 sub run { return $node->safe_psql('postgres', $_[0]) }
 
 run(queued_setup());
-my %tps = queued_rounds(\&run, '-h ' . $node->host . ' -p ' . $node->port, PostgreSQL::Test::Utils::tempdir, $rounds,
-	"-T $seconds", $clients);
+my %tps = queued_rounds(\&run, '-h ' . $node->host . ' -p ' . $node->port, PostgreSQL::Test::Utils::tempdir,
+	rounds => $rounds, how_long => "-T $seconds", clients => $clients);
 for my $case (queued_cases())
 {
 	note(sprintf '%-16s %7.0f inserts a second (median of %d), %.2f of the bare table',

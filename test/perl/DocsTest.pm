@@ -1,6 +1,6 @@
 # The documents are true: all SQL in them is run, what they show is what comes out,
 # on servers of each kind; the reference describes all that there is, and its index
-# leads there; links lead somewhere.
+# leads there; links lead somewhere; messages are those of the sources.
 #
 # A block ```sql is run, those of one document in order, in one psql and in a
 # database of their own.  A block ```text right after it is what psql -q
@@ -19,7 +19,7 @@ use IPC::Run;
 use LeadscoreNode;
 use Test::More;
 
-our @EXPORT = qw(docs_server run_documents reference_is_complete links_lead_somewhere);
+our @EXPORT = qw(docs_server run_documents reference_is_complete links_lead_somewhere messages_exist);
 
 my $top = "$FindBin::Bin/../..";
 my $reference_index = 'docs/reference/README.md';
@@ -57,21 +57,13 @@ sub documents
 	return (map { s{^\Q$top/\E}{}r } sort glob("$top/*.md")), map { files_under($_, qr/\.md$/) } @folders;
 }
 
-sub slurp
-{
-	my ($name) = @_;
-	open(my $file, '<:encoding(UTF-8)', "$top/$name") or die "could not read $name: $!\n";
-	local $/;
-	return scalar <$file>;
-}
-
 # blocks gives the SQL of a document, each with its line and what it prints.
 sub blocks
 {
 	my ($name) = @_;
 	my ($number, $fence, @blocks) = (0);
 
-	foreach my $line (split /^/, slurp($name))
+	foreach my $line (split /^/, tree_file($name))
 	{
 		$number++;
 		if (!defined $fence && $line =~ /^(\s*)```\s*(\w*)/)
@@ -122,9 +114,11 @@ sub run_documents
 	{
 		run_document($name) if blocks($name);
 	}
+	ok($was_run{$_}, "$_ has examples")
+		foreach 'README.md', map { "docs/$_.md" } qw(tutorial cheat-sheet operations reference/functions);
 	foreach my $name (documents())
 	{
-		my %languages = map { $_ => 1 } slurp($name) =~ /^[ ]*```[ ]*(\w+)/mg;
+		my %languages = map { $_ => 1 } tree_file($name) =~ /^[ ]*```[ ]*(\w+)/mg;
 		delete @languages{qw(text sh python xml c)};
 		ok(!delete $languages{sql} || $was_run{$name}, "$name: its examples are run");
 		is(join(' ', sort keys %languages), '', "$name: no block in a language that nobody runs");
@@ -151,7 +145,7 @@ sub run_blocks
 sub run_document
 {
 	my ($name) = @_;
-	my $before = slurp($name) =~ /^<!-- after (\S+) -->$/m ? dirname($name) . "/$1" : undef;
+	my $before = tree_file($name) =~ /^<!-- after (\S+) -->$/m ? dirname($name) . "/$1" : undef;
 	my @blocks = ((map { { %$_, output => undef } } defined $before ? blocks($before) : ()), blocks($name));
 	my @got = run_blocks(lc($name =~ s{^docs/|\.md$}{}gr) =~ s/\W/_/gr, @blocks);
 
@@ -183,8 +177,8 @@ sub section
 
 sub reference_is_complete
 {
-	my $reference = join("\n", map { slurp($_) } @reference);
-	my $index = slurp($reference_index);
+	my $reference = join("\n", map { tree_file($_) } @reference);
+	my $index = tree_file($reference_index);
 	my $examples = join("\n", map { $_->{sql} } map { blocks($_) } @reference);
 	my $members = <<'SQL';
 SELECT objid FROM pg_depend d, pg_extension e
@@ -251,7 +245,7 @@ sub links_lead_somewhere
 
 	foreach my $name (documents())
 	{
-		my $text = slurp($name) =~ s/^[ ]*```.*?^[ ]*```//msgr;
+		my $text = tree_file($name) =~ s/^[ ]*```.*?^[ ]*```//msgr;
 
 		while ($text =~ /\]\(([^)\s]+)\)/g)
 		{
@@ -271,8 +265,28 @@ sub links_lead_somewhere
 	}
 	foreach my $name (map { files_under($_, qr/\.(?:[ch]|sql|spec|pl|pm)$/) } grep { -d "$top/$_" } qw(src sql test))
 	{
-		ok(-e "$top/$_", "$name: $_") foreach slurp($name) =~ m{\b((?:docs|src)/[\w/-]+\.md)\b}g;
+		ok(-e "$top/$_", "$name: $_") foreach tree_file($name) =~ m{\b((?:docs|src)/[\w/-]+\.md)\b}g;
 	}
+}
+
+# messages_exist checks that messages, quoted in documents for users as `four words or more`, with ... for
+# what varies, are in the sources.
+sub messages_exist
+{
+	my $sources = join('', map { tree_file($_) } files_under('src', qr/\.(?:c|sql)$/)) =~ s/\\"/\0/gr =~ s/"\s+"//gr =~ tr/\0/"/r;
+	my $n = 0;
+
+	foreach my $name ('README.md', files_under('docs', qr/\.md$/))
+	{
+		foreach my $message ((tree_file($name) =~ s/^[ ]*```.*?^[ ]*```//msgr) =~ /`([^`]+)`/g)
+		{
+			$message =~ s/\s+/ /g;
+			next if $message !~ /^(?:[a-z.'_-]+|"\.\.\.")(?: (?:[a-z.'_-]+|"\.\.\.")){3,}$/;
+			ok(index($sources, $message =~ s/\Q...\E/%s/gr) >= 0, "$name: $message");
+			$n++;
+		}
+	}
+	cmp_ok($n, '>', 5, 'documents quote messages');
 }
 
 # anchors gives the names by which GitHub and others link to the headings of a file.
@@ -281,7 +295,7 @@ sub anchors
 	my ($file) = @_;
 	my (%anchors, %times);
 
-	foreach my $heading (slurp($file) =~ s/^[ ]*```.*?^[ ]*```//msgr =~ /^#+ (.*)$/mg)
+	foreach my $heading (tree_file($file) =~ s/^[ ]*```.*?^[ ]*```//msgr =~ /^#+ (.*)$/mg)
 	{
 		$heading = lc $heading =~ s/\s+$//r;
 		$heading =~ s/[^\w\- ]//g;

@@ -476,7 +476,7 @@ sub forged
 # damage spoils what is stored, as the owner of the tables can, and uses it.
 sub damage
 {
-	my $table = one('score_m', 'score_m', 'score_m', 'pending_m', 'due_m', 'purged_m', 'purged_m', 'profile_m',
+	my $table = one('score_m', 'score_m', 'score_m', 'pending_m', 'due_m', 'purged_m', 'profile_m',
 		'merged_m', 'identity_m', 'history_m', 'outbox_m', 'daily_m');
 	my $column = one(@{ $known{columns} });
 	my $value = $column eq 'state' ? state()
@@ -499,7 +499,7 @@ sub damage
 			"UPDATE leadscore.score_m SET state = " . state() . ' WHERE contact_id < 6')
 		: $table eq 'pending_m' ? 'INSERT INTO leadscore.pending_m (contact_id, delta) VALUES (1, ' . state() . ')'
 		: $table eq 'due_m' ? 'UPDATE leadscore.due_m SET due_at = ' . one(@instants)
-		: $table =~ /kept|purged/ ? "UPDATE leadscore.$table SET state = " . state()
+		: $table eq 'purged_m' ? "UPDATE leadscore.$table SET state = " . state()
 		: $table eq 'profile_m' ? 'DELETE FROM leadscore.profile_m'
 		: one("DROP TABLE leadscore.$table CASCADE", "DELETE FROM leadscore.$table",
 			"ALTER TABLE leadscore.$table RENAME TO gone"),

@@ -32,6 +32,8 @@ package LeadscoreNode;
 use strict;
 use warnings;
 
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
 use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
 
@@ -69,7 +71,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @ISA = ('PostgreSQL::Test::Cluster');
-our @EXPORT = qw(need_long need_data data_file patience in_time same_rows median has_worker phase);
+our @EXPORT = qw(need_long need_data data_file tree_file patience in_time same_rows median pgbench_scripts has_worker no_worker phase);
 
 =pod
 
@@ -85,6 +87,10 @@ are to be had.
 =item data_file(name)
 
 The path of a file of the test data.
+
+=item tree_file(name)
+
+The text of a file of the source tree.
 
 =item patience(seconds)
 
@@ -104,6 +110,10 @@ Of an odd number of them.
 =item same_rows(got, wanted, what)
 
 Tests that two results of a query are the same, and shows where they differ.
+
+=item pgbench_scripts('name@weight' => script, ...)
+
+Arguments for pgbench to run such scripts.
 
 =back
 
@@ -126,6 +136,17 @@ sub data_file
 
 	die "no such test data: $path\n" unless -r $path;
 	return $path;
+}
+
+my $tree = dirname(abs_path(__FILE__)) . '/../..';
+
+sub tree_file
+{
+	my ($name) = @_;
+
+	open(my $file, '<:encoding(UTF-8)', "$tree/$name") or die "could not read $name: $!\n";
+	local $/;
+	return scalar <$file>;
 }
 
 my $hangs = 90;
@@ -155,6 +176,20 @@ sub same_rows
 	diag("-$_") for grep { defined } (grep { !$right{$_} } sort keys %left)[ 0 .. 4 ];
 	diag("+$_") for grep { defined } (grep { !$left{$_} } sort keys %right)[ 0 .. 4 ];
 	return 0;
+}
+
+sub pgbench_scripts
+{
+	my (%scripts) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir;
+	my @files;
+
+	foreach my $script (sort keys %scripts)
+	{
+		PostgreSQL::Test::Utils::append_to_file("$dir/" . $script =~ s/@.*//r, "$scripts{$script}\n");
+		push @files, '-f', "$dir/$script";
+	}
+	return @files;
 }
 
 =pod
@@ -333,10 +368,10 @@ sub wait_for_subscriptions
 
 =over
 
-=item has_worker(database), phase(database, phase)
+=item has_worker(database), no_worker(), phase(database, phase)
 
 Functions, which give questions for within() and wait_for(): whether a database has a
-worker; how things stand with it, which is asked in another database.
+worker, whether none has; how things stand with one, which is asked in another database.
 
 =item $node->workers, $node->worker_pid(database), $node->launcher_pid
 
@@ -350,6 +385,11 @@ sub has_worker
 {
 	my ($database) = @_;
 	return "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'leadscore worker' AND datname = '$database'";
+}
+
+sub no_worker
+{
+	return "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'";
 }
 
 sub phase

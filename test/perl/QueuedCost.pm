@@ -12,8 +12,6 @@ our @EXPORT = qw(queued_setup queued_cases queued_clients queued_rounds queued_p
 # the last one puts aside because of its transactions' level
 my @cases = qw(bare queued immediate bare_rr repeatable_read);
 
-chomp(my $bindir = `\${PG_CONFIG:-pg_config} --bindir`);
-
 sub queued_cases { return @cases }
 
 # Each case has its own table and model, so that none stands in another's way.
@@ -55,25 +53,26 @@ sub queued_clients
 	open(my $file, '>', "$dir/queued.sql") or die "could not write: $!\n";
 	print $file $script;
 	close($file);
-	my $out = `$options$bindir/pgbench $where -n -M prepared -c $clients -j 2 $how_long -f $dir/queued.sql postgres 2>&1`;
+	my $out = `${options}pgbench $where -n -M prepared -c $clients -j 2 $how_long -f $dir/queued.sql postgres 2>&1`;
 	my $errors = () = $out =~ /ERROR|FATAL|aborted|deadlock/g;
 	my ($rate) = $out =~ /^tps = ([\d.]+)/m or die "pgbench failed: $out";
 	return ($rate, $errors, $out);
 }
 
-# queued_rounds gives the rates of each case, a list in the order of rounds, and
-# under errors how many there were.
+# queued_rounds gives the rates of cases, a list in the order of rounds, and under
+# errors how many there were.  Options: rounds, how_long, clients, and cases (all).
 sub queued_rounds
 {
-	my ($run, $where, $dir, $rounds, $how_long, $clients) = @_;
+	my ($run, $where, $dir, %options) = @_;
+	my @cases = @{ $options{cases} // \@cases };
 	my %tps = (errors => { map { $_ => 0 } @cases });
 
-	for my $round (1 .. $rounds)
+	for my $round (1 .. $options{rounds})
 	{
 		my @order = $round % 2 ? @cases : reverse @cases;
 		for my $case (@order)
 		{
-			my ($rate, $errors) = queued_clients($where, $dir, $clients, $how_long,
+			my ($rate, $errors) = queued_clients($where, $dir, $options{clients}, $options{how_long},
 				"INSERT INTO event_$case (contact, what, amount) VALUES (7, 'e1', 3);\n",
 				$case =~ /rr$|repeatable/ ? 'repeatable read' : undef);
 			$tps{errors}{$case} += $errors;

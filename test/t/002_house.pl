@@ -5,17 +5,10 @@ use warnings;
 
 use File::Basename qw(basename);
 use FindBin;
+use LeadscoreNode;
 use Test::More;
 
 my $top = "$FindBin::Bin/../..";
-
-sub slurp
-{
-	my ($name) = @_;
-	open(my $file, '<:encoding(UTF-8)', "$top/$name") or die "could not read $name: $!\n";
-	local $/;
-	return scalar <$file>;
-}
 
 my %programs;
 foreach my $name (map { basename($_) } glob("$top/test/t/*.pl $top/test/t/long/*.pl"))
@@ -24,7 +17,7 @@ foreach my $name (map { basename($_) } glob("$top/test/t/*.pl $top/test/t/long/*
 	push @{ $programs{ $number // 'none' } }, $name;
 }
 my %listed;
-foreach my $range (slurp('test/README.md') =~ /^\| (\d{3} to \d{3}) \|/mg)
+foreach my $range (tree_file('test/README.md') =~ /^\| (\d{3} to \d{3}) \|/mg)
 {
 	my ($from, $to) = split / to /, $range;
 	$listed{$_} = 1 foreach $from .. $to;
@@ -49,7 +42,7 @@ foreach my $folder (qw(test/t test/t/long test/perl test/bench test/bin sql test
 	foreach my $file (grep { -f } glob("$top/$folder/*"))
 	{
 		my $n = 0;
-		foreach my $line (split /\n/, slurp($file =~ s{^\Q$top/\E}{}r))
+		foreach my $line (split /\n/, tree_file($file =~ s{^\Q$top/\E}{}r))
 		{
 			$n++;
 			push @long, basename($file) . ":$n" if columns($line) > 160;

@@ -11,6 +11,7 @@ my $node = docs_server('docs', library => 'session');
 run_documents();
 reference_is_complete();
 links_lead_somewhere();
+messages_exist();
 
 $node->stop;
 done_testing();

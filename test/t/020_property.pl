@@ -878,7 +878,7 @@ sub run_seed
 	run($w, 'extension', <<"SQL");
 CREATE EXTENSION IF NOT EXISTS leadscore;
 \\i $top/oracle.sql
-\\i $top/oracle_compare.sql;
+\\i $top/oracle_compare.sql
 SQL
 	run($w, 'tables', create_tables($w));
 	my @early = grep { chance(0.6) } @{ $w->{keys} };

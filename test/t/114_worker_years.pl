@@ -57,8 +57,7 @@ my @differ;
 for my $month (1 .. 24)
 {
 	my $clock = sprintf('%d-%02d-05 00:00:00+00', 2026 + int($month / 12), $month % 12 + 1);
-	$node->safe_psql('postgres', "ALTER SYSTEM SET leadscore.clock = '$clock'");
-	$node->reload;
+	$node->configure(clock => $clock);
 	$node->poll_query_until('postgres', <<"SQL") or die "$clock: the worker does not come to an end";
 SELECT leadscore.clock() = '$clock' AND NOT EXISTS (SELECT FROM leadscore.due_m WHERE due_at <= leadscore.clock())
 	AND written_to >= (leadscore.clock() AT TIME ZONE 'America/New_York')::date - 1 FROM leadscore.lead_day

@@ -295,9 +295,7 @@ INSERT INTO leadscore.lead_rule (model, name, points, decay, decay_interval) VAL
 SET leadscore.clock = '2020-01-01 00:00+00';
 INSERT INTO act VALUES (1, '2020-01-01 00:00+00');
 SQL
-$node->safe_psql('postgres', 'ALTER SYSTEM SET leadscore.enabled = on');
-$node->safe_psql('postgres', "ALTER SYSTEM SET leadscore.naptime = '1h'");
-$node->reload;
+$node->configure(enabled => 'on', naptime => '1h');
 my $napping = <<'SQL';
 SELECT count(*) = 1 FROM leadscore.activity
  WHERE database = 'work' AND role = 'worker' AND phase = 'napping' AND last_pass_at > started_at

@@ -5,7 +5,6 @@
 use strict;
 use warnings;
 
-use IPC::Run;
 use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -224,10 +223,8 @@ is($node->launcher_pid, $pid, 'and so does the launcher');
 ################################################################################
 # Settings
 
-$node->safe_psql('postgres', "ALTER SYSTEM SET leadscore.enabled = off");
-$node->reload;
-$node->within(3, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'",
-	'enabled = off: the workers leave');
+$node->configure(enabled => 'off');
+$node->within(3, no_worker(), 'enabled = off: the workers leave');
 $node->within(3, "SELECT phase = 'off' FROM leadscore.activity WHERE role = 'launcher'", 'the launcher idles');
 $node->configure(enabled => 'on');
 $node->within(5, has_worker('a'), 'enabled = on: they are back');

@@ -7,7 +7,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $node = LeadscoreNode->create('start_worker', library => 'none', streaming => 1,
+my $node = LeadscoreNode->create('start_worker', library => 'none',
 	conf => { restart_after_crash => 'on' });
 $node->safe_psql('postgres', "CREATE DATABASE $_") foreach qw(a b);
 $node->make_model($_) foreach qw(a b);

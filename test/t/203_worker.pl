@@ -3,7 +3,6 @@
 use strict;
 use warnings;
 
-use IPC::Run;
 use LeadscoreNode;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -290,7 +289,7 @@ $node->within(8, "SELECT count(*) = 3 FROM leadscore.lead_stage_history WHERE ca
 my $scores = 'SELECT contact_id, score, stage, scored_at FROM leadscore.score_m ORDER BY 1';
 $node->wait_for_catchup($standby);
 $node->configure(enabled => 'off');
-$node->within(5, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'", 'the worker leaves');
+$node->within(5, no_worker(), 'the worker leaves');
 $node->wait_for_catchup($standby);
 is($standby->safe_psql('crm', $scores), $node->safe_psql('crm', $scores), 'primary and standby show the same');
 $node->stop('immediate');

@@ -105,8 +105,7 @@ is(as('host', 'postgres', 'DROP DATABASE ended'), '', '... and drops it');
 # With helpers of a job at work
 
 make_host('helped');
-$node->safe_psql('postgres', "ALTER SYSTEM SET leadscore.batch_size = 5");
-$node->reload;
+$node->configure(batch_size => 5);
 as('host', 'helped', <<'SQL');
 SET client_min_messages = warning;
 CREATE FUNCTION slow(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM pg_catalog.pg_sleep(0.02); RETURN true; END';

@@ -3,7 +3,6 @@
 use strict;
 use warnings;
 
-use IPC::Run;
 use JobLoad;
 use LeadscoreNode;
 use Test::More;

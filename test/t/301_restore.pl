@@ -41,7 +41,7 @@ for my $round (1 .. 3)
 	$node->within(60, "SELECT next_due > now() AND lag = '0' FROM leadscore.activity WHERE database = 'copy$round'",
 		'the worker has done all that was due', "copy$round");
 	$node->configure(enabled => 'off');
-	$node->within(5, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'", 'it ends');
+	$node->within(5, no_worker(), 'it ends');
 	is($node->safe_psql("copy$round", "SELECT * FROM leadscore.verify('m') LIMIT 3"), '',
 		'what is stored is what the events give');
 	is($node->safe_psql("copy$round", <<'SQL'), 0, '... under the rules as they are');
@@ -60,7 +60,7 @@ SQL
 
 # Who calls himself pg_restore, but could not restore a model, holds nothing up.
 $node->configure(enabled => 'off');
-$node->within(5, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'", 'the worker ends');
+$node->within(5, no_worker(), 'the worker ends');
 $node->safe_psql('postgres', 'CREATE ROLE guest LOGIN');
 my $guest = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('copy3')
 	. ' user=guest application_name=pg_restore', '-c', 'SELECT pg_sleep(60)' ],

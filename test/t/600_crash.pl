@@ -10,7 +10,6 @@ use Test::More;
 
 my $node = LeadscoreNode->create('crash', worker => 1, streaming => 0,
 	conf => { max_prepared_transactions => 10, restart_after_crash => 'on', autovacuum => 'on' });
-my $dir = PostgreSQL::Test::Utils::tempdir;
 
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;
@@ -45,14 +44,14 @@ SELECT (random() * 120)::int, now() - random() * interval '40 days',
 	(ARRAY['open', 'buy', 'other'])[1 + (random() * 2)::int], random() * 9
   FROM generate_series(1, :n)
 SQL
-my %scripts = (
-	insert => "\\set n random(1, 30)\nINSERT INTO events (contact, at, what, amount) $rows;",
-	both => <<"SQL",
+my @files = pgbench_scripts(
+	'insert@6' => "\\set n random(1, 30)\nINSERT INTO events (contact, at, what, amount) $rows;",
+	'both@2' => <<"SQL",
 \\set n random(1, 10)
 WITH v AS (INSERT INTO visits SELECT (random() * 120)::int, now() - random() * interval '9 days'
 	  FROM generate_series(1, 5)) INSERT INTO events (contact, at, what, amount) $rows;
 SQL
-	upsert => <<"SQL",
+	'upsert@2' => <<"SQL",
 \\set n random(1, 10)
 \\set id random(1, 500)
 INSERT INTO events (id, contact, at, what, amount)
@@ -60,17 +59,17 @@ INSERT INTO events (id, contact, at, what, amount)
 	UNION ALL SELECT nextval('events_id_seq'), r.* FROM ($rows) r (contact, at, what, amount)
 	ON CONFLICT (id) DO UPDATE SET at = excluded.at, amount = 4;
 SQL
-	delete => "\\set id random(1, 500)\nDELETE FROM events WHERE id = :id;",
-	update => "\\set id random(1, 500)\n\\set c random(1, 120)\nUPDATE events SET contact = :c WHERE id = :id;",
-	contact => <<'SQL',
+	'delete@1' => "\\set id random(1, 500)\nDELETE FROM events WHERE id = :id;",
+	'update@1' => "\\set id random(1, 500)\n\\set c random(1, 120)\nUPDATE events SET contact = :c WHERE id = :id;",
+	'contact@1' => <<'SQL',
 \set c random(1, 110)
 UPDATE contacts SET country = CASE country WHEN 'DE' THEN 'FR' ELSE 'DE' END WHERE id = :c;
 SQL
-	newcomer => <<'SQL',
+	'newcomer@1' => <<'SQL',
 \set c random(101, 120)
 INSERT INTO contacts VALUES (:c, 'DE') ON CONFLICT (id) DO UPDATE SET country = 'FR';
 SQL
-	rolled => <<"SQL",
+	'rolled@2' => <<"SQL",
 \\set n random(1, 5)
 \\set c random(1, 120)
 BEGIN;
@@ -80,23 +79,13 @@ ROLLBACK TO a;
 INSERT INTO events (contact, at, what, amount) $rows;
 COMMIT;
 SQL
-	snapshot => <<"SQL");
+	'snapshot@2' => <<"SQL");
 \\set n random(1, 3)
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 INSERT INTO events (contact, at, what, amount) $rows;
 COMMIT;
 SQL
 
-my %weights = (insert => 6, both => 2, upsert => 2, delete => 1, update => 1, contact => 1, newcomer => 1,
-	rolled => 2, snapshot => 2);
-my @files;
-for my $name (sort keys %scripts)
-{
-	# as pgbench takes them: one statement a line
-	my $text = $scripts{$name} =~ s/\n\t+/ /gr;
-	PostgreSQL::Test::Utils::append_to_file("$dir/$name.pgbench", "$text\n");
-	push @files, '-f', "$dir/$name.pgbench\@$weights{$name}";
-}
 
 # Transactions under a snapshot may fail with 40001, and are tried again.
 sub bench

@@ -43,7 +43,7 @@ INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m',
 SQL
 
 my $some = 'generate_series(1, :n)';
-my %scripts = (
+my @files = pgbench_scripts(
 	'click@8' => <<"SQL",
 \\set n random(1, 9)
 INSERT INTO clicks (contact, part) SELECT (random() * 70)::int, (random() * 2)::int FROM $some;
@@ -79,14 +79,6 @@ INSERT INTO mails (contact) SELECT (random() * 70)::int FROM $some;
 COMMIT;
 SQL
 	'refresh@1' => "SELECT leadscore.refresh();");
-my $dir = PostgreSQL::Test::Utils::tempdir;
-my @files;
-for my $script (sort keys %scripts)
-{
-	my ($name, $weight) = split /@/, $script;
-	PostgreSQL::Test::Utils::append_to_file("$dir/$name.pgbench", "$scripts{$script}\n");
-	push @files, '-f', "$dir/$name.pgbench\@$weight";
-}
 my ($out, $err) = ('', '');
 IPC::Run::run([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 6, '-j', 1, '-T', $seconds, @files, 'postgres' ],
 	'>', \$out, '2>', \$err);

@@ -2,7 +2,6 @@
 use strict;
 use warnings;
 
-use IPC::Run;
 use JobLoad;
 use LeadscoreNode;
 use Test::More;

@@ -15,7 +15,6 @@ my $seconds = $ENV{LEADSCORE_SOAK} || 150;
 
 my $node = LeadscoreNode->create('soak', worker => 1, streaming => 0,
 	conf => { log_lock_waits => 'on', autovacuum => 'on' });
-my $dir = PostgreSQL::Test::Utils::tempdir;
 
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = warning;
@@ -57,7 +56,7 @@ SELECT nextval('ids') + 10000, (random() * 170)::int, now() - random() * interva
 	(ARRAY['open', 'buy', 'other'])[1 + (random() * 2)::int], random() * 9
   FROM generate_series(1, :n)
 SQL
-my %scripts = (
+my @files = pgbench_scripts(
 	'insert@6' => "\\set n random(1, 20)\nINSERT INTO events $rows;",
 	'visit@3' => <<'SQL',
 \set n random(1, 8)
@@ -104,13 +103,6 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 INSERT INTO events $rows;
 COMMIT;
 SQL
-my @files;
-for my $script (sort keys %scripts)
-{
-	my ($name, $weight) = split /@/, $script;
-	PostgreSQL::Test::Utils::append_to_file("$dir/$name.pgbench", "$scripts{$script}\n");
-	push @files, '-f', "$dir/$name.pgbench\@$weight";
-}
 
 # What is done meanwhile, each in a session of its own.
 my @changes = (

@@ -17,7 +17,6 @@ my $seconds = $ENV{LEADSCORE_SOAK} || 600;
 
 my $node = LeadscoreNode->create('time_soak', worker => 1, streaming => 0,
 	conf => { log_lock_waits => 'on', autovacuum => 'on' });
-my $dir = PostgreSQL::Test::Utils::tempdir;
 
 # Half-lives of seconds: contacts come into their stages and leave them all the time.
 $node->safe_psql('postgres', <<'SQL');
@@ -44,7 +43,7 @@ VALUES ('m', 'hot', 'score_rises', 100, 'notify', 'hot');
 CREATE TABLE told (outbox_id bigint PRIMARY KEY, consumer text, contact text, stage text);
 SQL
 
-my %scripts = (
+my @files = pgbench_scripts(
 	'form@4' => "\\set c random(1, 5000)\nINSERT INTO event (contact, what) VALUES (:c, 'form');",
 	'visits@3' => "INSERT INTO event (contact, what) SELECT (random() * 4999)::int + 1, 'visit' FROM generate_series(1, 20);",
 	'spam@1' => "\\set c random(1, 5000)\nINSERT INTO event (contact, what) VALUES (:c, 'spam');",
@@ -74,15 +73,7 @@ SQL
 \set c random(1, 5000)
 DELETE FROM event WHERE contact = :c AND at < now() - interval '2 minutes';
 SQL
-my @files;
-for my $script (sort keys %scripts)
-{
-	my ($name, $weight) = split /@/, $script;
-	PostgreSQL::Test::Utils::append_to_file("$dir/$name.pgbench", "$scripts{$script}\n");
-	push @files, '-f', "$dir/$name.pgbench\@$weight";
-}
-my $consume = "$dir/consume.pgbench";
-PostgreSQL::Test::Utils::append_to_file($consume, <<'SQL');
+my @consume = pgbench_scripts('consume@1' => <<'SQL');
 BEGIN;
 SELECT coalesce(array_agg(outbox_id), '{}') AS ids FROM leadscore.outbox_take('c:client_id', 50) \gset
 INSERT INTO told SELECT outbox_id, 'c:client_id', contact, stage FROM leadscore.lead_outbox WHERE outbox_id = ANY (':ids'::bigint[]);
@@ -115,7 +106,7 @@ my @connection = ('-h', $node->host, '-p', $node->port);
 my ($writers_out, $writers_err, $consumers_out, $consumers_err) = ('') x 4;
 my $writers = IPC::Run::start([ 'pgbench', '-n', @connection, '-c', 4, '-j', 1, '-T', $seconds, '-R', 150,
 	'--max-tries', 100, @files, 'postgres' ], '>', \$writers_out, '2>', \$writers_err);
-my $consumers = IPC::Run::start([ 'pgbench', '-n', @connection, '-c', 2, '-j', 1, '-T', $seconds, '-f', $consume, 'postgres' ],
+my $consumers = IPC::Run::start([ 'pgbench', '-n', @connection, '-c', 2, '-j', 1, '-T', $seconds, @consume, 'postgres' ],
 	'>', \$consumers_out, '2>', \$consumers_err);
 
 # kB of memory that is the process's own
@@ -180,8 +171,7 @@ SELECT NOT EXISTS (SELECT FROM leadscore.lead_outbox WHERE deliver = 'notify' AN
 SQL
 # time goes on changing stages: nobody may act on it between the last take and the look at history
 $node->configure(enabled => 'off');
-$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'leadscore worker')")
-	or fail('the worker is gone');
+$node->poll_query_until('postgres', no_worker()) or fail('the worker is gone');
 $node->safe_psql('postgres', "INSERT INTO told SELECT outbox_id, 'last', contact, stage FROM leadscore.outbox_take('last', 1000000)");
 is($node->safe_psql('postgres', <<'SQL'), '', 'every change of stage was told, once');
 SELECT coalesce(h.contact, t.contact), h.stages, t.stages, h.last, h.causes,

@@ -209,10 +209,8 @@ sub settled
 {
 	my ($db) = @_;
 	$node->within(120, "SELECT count(*) = 0 FROM leadscore.lead_job WHERE state IN ('waiting', 'running')", "$db: jobs end", $db);
-	$node->safe_psql('postgres', 'ALTER SYSTEM SET leadscore.enabled = off');
-	$node->reload;
-	$node->within(60, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'leadscore worker'",
-		"$db: the worker leaves");
+	$node->configure(enabled => 'off');
+	$node->within(60, no_worker(), "$db: the worker leaves");
 	is($node->safe_psql($db, "SELECT v.* FROM leadscore.verify('m') v WHERE status <> 'pending' LIMIT 5"), '',
 		"$db: nothing is wrong");
 	$node->safe_psql($db, "SELECT leadscore.refresh()");
@@ -282,8 +280,7 @@ sub begin
 	my ($db, $sql) = @_;
 	$node->safe_psql('postgres', "CREATE DATABASE $db");
 	$node->safe_psql($db, "$world $sql");
-	$node->safe_psql('postgres', 'ALTER SYSTEM SET leadscore.enabled = on');
-	$node->reload;
+	$node->configure(enabled => 'on');
 }
 
 ################################################################################
