@@ -416,6 +416,15 @@ ls_job_run_pace(LsJobRun *run, int64 contacts, int64 milliseconds)
 
 /* ---------- at once ---------- */
 
+/* refresh_at_once brings the rows of a model up to date, and keeps writers away. */
+static void
+refresh_at_once(const char *model)
+{
+	LockRelationOid(ls_lead_score_table(model, false), ShareRowExclusiveLock);
+	(void) ls_recount_refresh(model, "rule");
+	ls_model_change_refreshed(model);
+}
+
 /*
  * ls_job_run_all does at once what a model's job is to do, under locks that keep
  * writers away.  The definitions are locked.
@@ -424,6 +433,7 @@ void
 ls_job_run_all(const char *model)
 {
 	LsJob	   *job = ls_job_open(model);
+	const char *visitors = ls_lead_visitors_model(model);
 
 	if (job == NULL)
 		return;
@@ -434,9 +444,10 @@ ls_job_run_all(const char *model)
 		ls_lock_sources(model);
 		ls_recount_rules(model);
 	}
-	LockRelationOid(ls_lead_score_table(model, false), ShareRowExclusiveLock);
-	(void) ls_recount_refresh(model, "rule");
-	ls_model_change_refreshed(model);
+	/* rules are backfilled for visitors, too, whose rows only the commit would refresh */
+	if (visitors && !is(job->kind, "refresh"))
+		refresh_at_once(visitors);
+	refresh_at_once(model);
 	ls_job_supersede(model);
 }
 
