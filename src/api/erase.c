@@ -402,10 +402,9 @@ ls_erase_contact(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("erase_contact()");
 	row = ls_rights_model(ls_sql_text_argument(fcinfo, 0, "model"), GetUserId());
-	if (PG_ARGISNULL(1))
-		(void) ls_sql_text_argument(fcinfo, 1, "contact");
+	ls_sql_require_argument(fcinfo, 1, "contact");
 	ls_lock_before_writing(row->visitors_of ? row->visitors_of : row->model);
-	row = ls_lock_held_model(row->model, GetUserId());
+	row = ls_lock_held_model(row->model);
 	name = row->visitors_of ? row->model : ls_lead_visitors_model(row->model);
 	if (name)
 	{

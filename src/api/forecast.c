@@ -21,6 +21,7 @@
 
 #include "api/arguments.h"
 #include "base/clock.h"
+#include "base/leadscore.h"
 #include "counting/contact_snapshot.h"
 #include "scoring/next_change.h"
 #include "scoring/transition.h"
@@ -47,7 +48,7 @@ foretell(ReturnSetInfo *result, const LsTransitionEvent *event, const char *what
 	Datum		values[FORECAST_COLUMNS];
 	bool		nulls[FORECAST_COLUMNS] = {0};
 
-	if (strcmp(from ? from : "", to ? to : "") == 0)
+	if (ls_same_text(from, to))
 		return;
 	values[0] = TimestampTzGetDatum(event->at);
 	values[1] = CStringGetTextDatum(what);

@@ -67,7 +67,7 @@ check_model(FunctionCallInfo fcinfo)
 
 	ls_visitors_refuse(row);
 	ls_lock_before_writing(row->model);
-	return ls_lock_held_model(row->model, GetUserId());
+	return ls_lock_held_model(row->model);
 }
 
 static void
@@ -354,9 +354,8 @@ ls_merge_contacts(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("merge_contacts()");
 	model = ls_model_to_change(check_model(fcinfo)->model, true);
-	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
-		(void) ls_sql_text_argument(fcinfo, PG_ARGISNULL(1) ? 1 : 2,
-									PG_ARGISNULL(1) ? "target" : "source");
+	ls_sql_require_argument(fcinfo, 1, "target");
+	ls_sql_require_argument(fcinfo, 2, "source");
 	target = ls_argument_key(fcinfo, 1, model);
 	source = ls_argument_key(fcinfo, 2, model);
 	ls_key_require_fit(&model->key, target);
@@ -403,8 +402,7 @@ ls_unmerge(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("unmerge()");
 	model = ls_model_to_change(check_model(fcinfo)->model, true);
-	if (PG_ARGISNULL(1))
-		(void) ls_sql_text_argument(fcinfo, 1, "source");
+	ls_sql_require_argument(fcinfo, 1, "source");
 	source = ls_argument_key(fcinfo, 1, model);
 	if (!ls_identity_find(model, source, LS_IDENTITY_NEWEST, &target))
 		ereport(ERROR,
@@ -560,9 +558,8 @@ ls_identify(PG_FUNCTION_ARGS)
 	row = check_model(fcinfo);
 	visitors = open_visitors(row->model);
 	model = ls_model_to_change(row->model, true);
-	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
-		(void) ls_sql_text_argument(fcinfo, PG_ARGISNULL(1) ? 1 : 2,
-									PG_ARGISNULL(1) ? "visitor" : "contact");
+	ls_sql_require_argument(fcinfo, 1, "visitor");
+	ls_sql_require_argument(fcinfo, 2, "contact");
 	visitor = ls_argument_key(fcinfo, 1, visitors);
 	contact = ls_argument_key(fcinfo, 2, model);
 	ls_key_require_fit(&visitors->key, visitor);
@@ -592,8 +589,7 @@ ls_unidentify(PG_FUNCTION_ARGS)
 	row = check_model(fcinfo);
 	visitors = open_visitors(row->model);
 	model = ls_model_to_change(row->model, true);
-	if (PG_ARGISNULL(1))
-		(void) ls_sql_text_argument(fcinfo, 1, "visitor");
+	ls_sql_require_argument(fcinfo, 1, "visitor");
 	visitor = ls_argument_key(fcinfo, 1, visitors);
 	hold_identity(visitors, visitor);
 	if (!ls_identity_find(visitors, visitor, LS_IDENTITY_NEWEST, &contact))

@@ -64,7 +64,6 @@ enum
 /* A row that was taken */
 typedef struct Taken
 {
-	int64		id;
 	Datum		values[TAKE_NCOLUMNS];
 	bool		nulls[TAKE_NCOLUMNS];
 } Taken;
@@ -301,7 +300,7 @@ ls_outbox_waiting(List *tables, TimestampTz now, const char *deliver, const char
  * without attempts left come with status dead, and are left out.
  */
 static int
-keep(Take *take, const LsModelTable *table, const SPITupleTable *rows)
+keep(Take *take, LsModelTable *table, const SPITupleTable *rows)
 {
 	int			n = 0;
 
@@ -315,10 +314,12 @@ keep(Take *take, const LsModelTable *table, const SPITupleTable *rows)
 		if (strcmp(TextDatumGetCString(values[TAKE_STATUS]), "ready") != 0)
 			continue;
 		taken = palloc(sizeof(Taken));
-		taken->id = DatumGetInt64(values[TAKE_ID]);
 		memcpy(taken->values, values, sizeof(taken->values));
 		memcpy(taken->nulls, nulls, sizeof(taken->nulls));
 		taken->values[TAKE_MODEL] = CStringGetTextDatum(table->model->model);
+		taken->nulls[TAKE_MODEL] = false;
+		taken->values[TAKE_CONTACT] =
+			CStringGetTextDatum(ls_key_text(&table->key, taken->values[TAKE_CONTACT]));
 		take->taken = lappend(take->taken, taken);
 		n++;
 	}
@@ -369,8 +370,8 @@ take_from(Take *take, LsModelTable *table)
 static int
 by_id(const ListCell *a, const ListCell *b)
 {
-	int64		x = ((const Taken *) lfirst(a))->id;
-	int64		y = ((const Taken *) lfirst(b))->id;
+	int64		x = DatumGetInt64(((const Taken *) lfirst(a))->values[TAKE_ID]);
+	int64		y = DatumGetInt64(((const Taken *) lfirst(b))->values[TAKE_ID]);
 
 	return (x > y) - (x < y);
 }
@@ -385,23 +386,8 @@ take_all(Take *take, List *tables)
 		if (!ls_model_table_take(lfirst(lc), RowExclusiveLock))
 			tables = foreach_delete_current(tables, lc);
 	foreach(lc, ls_outbox_waiting(tables, take->now, "outbox", NULL))
-	{
-		LsModelTable *table = lfirst(lc);
-		int			n = list_length(take->taken);
-		ListCell   *tc;
-
-		if (take->wanted <= 0)
-			break;
-		take_from(take, table);
-		for_each_from(tc, take->taken, n)
-		{
-			Taken	   *taken = lfirst(tc);
-
-			taken->nulls[TAKE_MODEL] = false;
-			taken->values[TAKE_CONTACT] =
-				CStringGetTextDatum(ls_key_text(&table->key, taken->values[TAKE_CONTACT]));
-		}
-	}
+		if (take->wanted > 0)
+			take_from(take, lfirst(lc));
 	list_sort(take->taken, by_id);
 }
 
@@ -425,10 +411,7 @@ ls_outbox_take(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_rows must be at least 1")));
-	if (PG_ARGISNULL(2))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("lease must not be NULL")));
+	ls_sql_require_argument(fcinfo, 2, "lease");
 	take.until = after(take.now, PG_GETARG_INTERVAL_P(2), true, "lease");
 	take.wanted = PG_GETARG_INT32(1);
 	tables = ls_model_tables_for("outbox_", model, ACL_UPDATE);

@@ -47,8 +47,6 @@ PG_FUNCTION_INFO_V1(ls_state_text);
 #define EXPLAIN_COLUMNS 8
 #define VERIFY_COLUMNS 4
 
-static const char *const kind_names[] = {"event", "absence", "sequence", "profile"};
-
 /* A question about one contact */
 typedef struct Question
 {
@@ -139,7 +137,7 @@ explain_rule(ReturnSetInfo *result, LsModel *model, LsRule *rule,
 	nulls[2] = rule->category < 0;
 	values[2] = nulls[2] ? 0 :
 		CStringGetTextDatum(model->categories[rule->category].name);
-	values[3] = CStringGetTextDatum(kind_names[rule->kind]);
+	values[3] = CStringGetTextDatum(ls_model_kind_names[rule->kind]);
 	values[4] = Int64GetDatum(c->matched);
 	nulls[5] = c->last_match == DT_NOBEGIN;
 	values[5] = TimestampTzGetDatum(c->last_match);

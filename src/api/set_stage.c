@@ -62,10 +62,9 @@ override_stage(FunctionCallInfo fcinfo, const char *stage, const char *reason)
 	LsChange	change = {.kind = LS_CHANGE_SET_STAGE};
 	LsScoreWriter *writer;
 
-	if (PG_ARGISNULL(1))
-		(void) ls_sql_text_argument(fcinfo, 1, "contact");
+	ls_sql_require_argument(fcinfo, 1, "contact");
 	ls_lock_before_writing(row->model);
-	row = ls_lock_held_model(row->model, GetUserId());
+	row = ls_lock_held_model(row->model);
 	model = ls_model_to_change(row->model, true);
 	if (stage)
 		check_stage(model, stage);

@@ -17,6 +17,7 @@
 #include "api/arguments.h"
 #include "api/what_if_trial.h"
 #include "base/compat.h"
+#include "base/leadscore.h"
 #include "base/sql.h"
 #include "scoring/stage.h"
 
@@ -118,12 +119,6 @@ typedef struct Lines
 	List	   *lines;			/* of Line */
 } Lines;
 
-static bool
-same(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 /* find gives the line of a stage or grade, adding it where there is none. */
 static Line *
 find(Lines *lines, const char *part, const char *name)
@@ -135,7 +130,7 @@ find(Lines *lines, const char *part, const char *name)
 	foreach(lc, lines->lines)
 	{
 		line = lfirst(lc);
-		if (strcmp(line->part, part) == 0 && same(line->name, name))
+		if (strcmp(line->part, part) == 0 && ls_same_text(line->name, name))
 			return line;
 	}
 	old = MemoryContextSwitchTo(lines->context);
@@ -163,8 +158,8 @@ take_line(LsTrial *trial, const LsTried *tried, void *arg)
 {
 	Lines	   *lines = arg;
 	Line	   *all = find(lines, "all", NULL);
-	bool		stage = !same(tried->before.stage, tried->after.stage);
-	bool		grade = !same(tried->before.grade, tried->after.grade);
+	bool		stage = !ls_same_text(tried->before.stage, tried->after.stage);
+	bool		grade = !ls_same_text(tried->before.grade, tried->after.grade);
 
 	count(all, all, tried, stage || grade);
 	count(find(lines, "stage", tried->before.stage),
@@ -265,8 +260,8 @@ take_contact(LsTrial *trial, const LsTried *tried, void *arg)
 	Datum		values[7];
 	bool		nulls[7] = {0};
 
-	if (same(tried->before.stage, tried->after.stage) &&
-		same(tried->before.grade, tried->after.grade))
+	if (ls_same_text(tried->before.stage, tried->after.stage) &&
+		ls_same_text(tried->before.grade, tried->after.grade))
 		return;
 	values[0] = CStringGetTextDatum(ls_key_text(&ls_trial_model(trial)->key,
 												tried->contact));

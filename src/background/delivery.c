@@ -410,7 +410,7 @@ show_waiting(Work *work)
 static bool
 is_elsewhere(Work *work, const char *model)
 {
-	if (ls_shared_slot_count_slow(ls_shared_slot, model) == 0 || !ls_helpers_lane(model))
+	if (ls_shared_slot_count_slow(model) == 0 || !ls_helpers_lane(model))
 		return false;
 	show_waiting(work);
 	return true;

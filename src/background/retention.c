@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/sql.h"
 #include "definitions/daily_tables.h"
+#include "definitions/extension.h"
 #include "definitions/lead_tables.h"
 #include "definitions/model_access.h"
 #include "tables/rule_error.h"
@@ -81,10 +82,10 @@ purge_jobs(Work *work)
 	ls_sql_add(&args, TIMESTAMPTZOID,
 			   TimestampTzGetDatum(GetCurrentTimestamp() - JOB_RETENTION * USECS_PER_DAY));
 	ls_sql_add(&args, INT4OID, Int32GetDatum(PURGE_ROWS));
-	work->returned = ls_sql_execute("DELETE FROM leadscore_internal.lead_job"
-									" WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-									"SELECT ctid FROM leadscore_internal.lead_job"
-									" WHERE finished_at OPERATOR(pg_catalog.<) $1 LIMIT $2))", &args);
+	work->returned = ls_extension_execute("DELETE FROM leadscore_internal.lead_job"
+										  " WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+										  "SELECT ctid FROM leadscore_internal.lead_job"
+										  " WHERE finished_at OPERATOR(pg_catalog.<) $1 LIMIT $2))", &args);
 }
 
 static void

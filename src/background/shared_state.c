@@ -164,23 +164,23 @@ ls_shared_state_wake_up(Oid database)
 
 /* ls_shared_slot_phase shows the phase of a worker. */
 void
-ls_shared_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model)
+ls_shared_slot_phase(LsPhase phase, const char *model)
 {
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	slot->phase = phase;
-	strlcpy(slot->model, model ? model : "", sizeof(slot->model));
-	slot->done = 0;
-	slot->total = 0;
+	ls_shared_slot->phase = phase;
+	strlcpy(ls_shared_slot->model, model ? model : "", sizeof(ls_shared_slot->model));
+	ls_shared_slot->done = 0;
+	ls_shared_slot->total = 0;
 	LWLockRelease(&ls_shared_state->lock);
 }
 
 /* ls_shared_slot_progress shows the progress of a worker. */
 void
-ls_shared_slot_progress(LsWorkerSlot *slot, int64 done, int64 total)
+ls_shared_slot_progress(int64 done, int64 total)
 {
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	slot->done = done;
-	slot->total = total;
+	ls_shared_slot->done = done;
+	ls_shared_slot->total = total;
 	LWLockRelease(&ls_shared_state->lock);
 }
 
@@ -199,26 +199,26 @@ turn_minute(LsWorkerSlot *slot, TimestampTz now)
 
 /* ls_shared_slot_count adds to the counts of a worker. */
 void
-ls_shared_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions)
+ls_shared_slot_count(int64 contacts, int64 transitions)
 {
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	turn_minute(slot, GetCurrentTimestamp());
-	slot->contacts += contacts;
-	slot->transitions += transitions;
-	slot->this_minute += transitions;
+	turn_minute(ls_shared_slot, GetCurrentTimestamp());
+	ls_shared_slot->contacts += contacts;
+	ls_shared_slot->transitions += transitions;
+	ls_shared_slot->this_minute += transitions;
 	LWLockRelease(&ls_shared_state->lock);
 }
 
 /* ls_shared_slot_error records the latest error, for the view activity. */
 void
-ls_shared_slot_error(LsWorkerSlot *slot, const char *message)
+ls_shared_slot_error(const char *message)
 {
-	int			length = pg_mbcliplen(message, strlen(message), sizeof(slot->last_error) - 1);
+	int			length = pg_mbcliplen(message, strlen(message), sizeof(ls_shared_slot->last_error) - 1);
 
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
-	memcpy(slot->last_error, message, length);
-	slot->last_error[length] = '\0';
-	slot->last_error_at = GetCurrentTimestamp();
+	memcpy(ls_shared_slot->last_error, message, length);
+	ls_shared_slot->last_error[length] = '\0';
+	ls_shared_slot->last_error_at = GetCurrentTimestamp();
 	LWLockRelease(&ls_shared_state->lock);
 }
 
@@ -227,23 +227,23 @@ ls_shared_slot_error(LsWorkerSlot *slot, const char *message)
  * the one that has been slow for the longest time is forgotten.
  */
 void
-ls_shared_slot_set_slow(LsWorkerSlot *slot, const char *model)
+ls_shared_slot_set_slow(const char *model)
 {
 	LsSlow	   *place = NULL;
 
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < LS_MAX_SLOW; i++)
-		if (strcmp(slot->slow[i].model, model) == 0)
-			place = &slot->slow[i];
+		if (strcmp(ls_shared_slot->slow[i].model, model) == 0)
+			place = &ls_shared_slot->slow[i];
 	for (int i = 0; i < LS_MAX_SLOW && place == NULL; i++)
-		if (slot->slow[i].until < GetCurrentTimestamp())
-			place = &slot->slow[i];
+		if (ls_shared_slot->slow[i].until < GetCurrentTimestamp())
+			place = &ls_shared_slot->slow[i];
 	if (place == NULL)
 	{
-		place = &slot->slow[0];
+		place = &ls_shared_slot->slow[0];
 		for (int i = 1; i < LS_MAX_SLOW; i++)
-			if (slot->slow[i].until < place->until)
-				place = &slot->slow[i];
+			if (ls_shared_slot->slow[i].until < place->until)
+				place = &ls_shared_slot->slow[i];
 	}
 	strlcpy(place->model, model, sizeof(place->model));
 	place->until = GetCurrentTimestamp() + SLOW_FOR;
@@ -255,15 +255,15 @@ ls_shared_slot_set_slow(LsWorkerSlot *slot, const char *model)
  * NULL).
  */
 int
-ls_shared_slot_count_slow(LsWorkerSlot *slot, const char *model)
+ls_shared_slot_count_slow(const char *model)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int			n = 0;
 
 	LWLockAcquire(&ls_shared_state->lock, LW_SHARED);
 	for (int i = 0; i < LS_MAX_SLOW; i++)
-		n += slot->slow[i].until > now &&
-			(model == NULL || strcmp(slot->slow[i].model, model) == 0);
+		n += ls_shared_slot->slow[i].until > now &&
+			(model == NULL || strcmp(ls_shared_slot->slow[i].model, model) == 0);
 	LWLockRelease(&ls_shared_state->lock);
 	return n;
 }

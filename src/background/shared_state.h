@@ -131,12 +131,12 @@ extern LsSharedState *ls_shared_state_copy(void);
 extern LsWorkerSlot *ls_shared_slot;
 extern LsWorkerOrder ls_shared_order;
 
-extern void ls_shared_slot_phase(LsWorkerSlot *slot, LsPhase phase, const char *model);
-extern void ls_shared_slot_progress(LsWorkerSlot *slot, int64 done, int64 total);
-extern void ls_shared_slot_count(LsWorkerSlot *slot, int64 contacts, int64 transitions);
-extern void ls_shared_slot_error(LsWorkerSlot *slot, const char *message);
-extern void ls_shared_slot_set_slow(LsWorkerSlot *slot, const char *model);
-extern int	ls_shared_slot_count_slow(LsWorkerSlot *slot, const char *model);
+extern void ls_shared_slot_phase(LsPhase phase, const char *model);
+extern void ls_shared_slot_progress(int64 done, int64 total);
+extern void ls_shared_slot_count(int64 contacts, int64 transitions);
+extern void ls_shared_slot_error(const char *message);
+extern void ls_shared_slot_set_slow(const char *model);
+extern int	ls_shared_slot_count_slow(const char *model);
 extern double ls_shared_slot_per_minute(LsWorkerSlot *slot);
 
 #endif							/* LEADSCORE_SHARED_STATE_H */

@@ -111,7 +111,7 @@ static bool
 has_lane(Work *work, Task *task)
 {
 	work->alone = false;
-	if (ls_shared_slot_count_slow(ls_shared_slot, task->model) == 0)
+	if (ls_shared_slot_count_slow(task->model) == 0)
 		return false;
 	work->alone = !ls_helpers_lane(task->model);
 	return !work->alone;
@@ -260,8 +260,8 @@ nap(Work *work, const LsSlice *life)
 static bool
 is_done(Work *work, const char *model, const LsSlice *turn)
 {
-	return ls_shared_slot_count_slow(ls_shared_slot, model) == 0 ||
-		(ls_slice_over(turn) && ls_shared_slot_count_slow(ls_shared_slot, NULL) > LS_MAX_LANES);
+	return ls_shared_slot_count_slow(model) == 0 ||
+		(ls_slice_over(turn) && ls_shared_slot_count_slow(NULL) > LS_MAX_LANES);
 }
 
 /* run_alone handles one model, if it exists and is not postponed by an error. */

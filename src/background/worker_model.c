@@ -176,7 +176,7 @@ show_due(Work *work)
 	int64		done = progress->pass[LS_PASS_DUE]->done;
 
 	if (!work->lane)
-		ls_shared_slot_progress(ls_shared_slot, done, Max(progress->total, done));
+		ls_shared_slot_progress(done, Max(progress->total, done));
 	ls_worker_step_report(work, progress->total > 0 ?
 						  psprintf(INT64_FORMAT " of " INT64_FORMAT " due", done, Max(progress->total, done)) :
 						  psprintf(INT64_FORMAT " due", done));
@@ -199,7 +199,7 @@ run_batches(Work *work, LsPassKind kind, bool one_by_one)
 	ls_worker_step_report(work, kind == LS_PASS_DUE ? "looking for what is due" : "merging what is pending");
 	while (ls_worker_step_run(work, run_batch))
 	{
-		ls_shared_slot_count(ls_shared_slot, kind == LS_PASS_DUE ? (*pass)->done - done : 0,
+		ls_shared_slot_count(kind == LS_PASS_DUE ? (*pass)->done - done : 0,
 							 (*pass)->transitions - transitions);
 		done = (*pass)->done;
 		transitions = (*pass)->transitions;
@@ -352,11 +352,11 @@ record_outcome(Work *work, bool well)
 void
 ls_worker_model_leave_to_lane(const char *model)
 {
-	if (ls_shared_slot_count_slow(ls_shared_slot, model) == 0)
+	if (ls_shared_slot_count_slow(model) == 0)
 		ereport(LOG,
 				(errmsg("model \"%s\" is left to a worker process of its own for a while", model),
 				 errdetail("A step, or a call of a function, took so long that other models would have had to wait.")));
-	ls_shared_slot_set_slow(ls_shared_slot, model);
+	ls_shared_slot_set_slow(model);
 }
 
 /*

@@ -176,7 +176,7 @@ is_expected(void)
 static void
 record_offender(const char *model)
 {
-	ls_shared_slot_error(ls_shared_slot, watched.cancelled == EXPRESSION ?
+	ls_shared_slot_error(watched.cancelled == EXPRESSION ?
 						 "the worker had to end: " TOO_LONG : "the worker had to end: " TOO_SLOW);
 	LWLockAcquire(&ls_shared_state->lock, LW_EXCLUSIVE);
 	strlcpy(ls_shared_slot->offender, model, sizeof(ls_shared_slot->offender));
@@ -188,7 +188,7 @@ static void
 helper_at_exit(int code, Datum model)
 {
 	if (ls_worker_step_call_overran)
-		ls_shared_slot_error(ls_shared_slot, CALL_OVERRAN);
+		ls_shared_slot_error(CALL_OVERRAN);
 	if (watched.overran)
 		record_offender((const char *) DatumGetPointer(model));
 }
@@ -211,8 +211,8 @@ at_exit(int code, Datum arg)
 		/* the model is not at fault: the next worker starts soon */
 		end_phase = LS_PHASE_WAITING;
 		end_wait = USECS_PER_SEC;
-		ls_shared_slot_error(ls_shared_slot, CALL_OVERRAN);
-		ls_shared_slot_set_slow(ls_shared_slot, ls_shared_slot->model);
+		ls_shared_slot_error(CALL_OVERRAN);
+		ls_shared_slot_set_slow(ls_shared_slot->model);
 	}
 	if (watched.overran)
 	{
@@ -318,7 +318,7 @@ may_work(Work *work)
 
 	work->busy = !ls_restore_keep_away();
 	if (work->busy && !shown)
-		ls_shared_slot_error(ls_shared_slot, "a session restores models: nothing is done until it has ended");
+		ls_shared_slot_error("a session restores models: nothing is done until it has ended");
 	shown = work->busy;
 	return !work->busy;
 }
@@ -355,8 +355,7 @@ enter(Work *work)
 	version = ls_extension_version(extension);
 	if (strcmp(version, LEADSCORE_VERSION) != 0)
 	{
-		ls_shared_slot_error(ls_shared_slot,
-					  psprintf("the extension is of version %s, the library of %s: use ALTER EXTENSION leadscore UPDATE, or restart the server if the library is the older one",
+		ls_shared_slot_error(psprintf("the extension is of version %s, the library of %s: use ALTER EXTENSION leadscore UPDATE, or restart the server if the library is the older one",
 									  version, LEADSCORE_VERSION));
 		ls_worker_step_leave(work, LS_PHASE_OUTDATED, OUTDATED_WAIT);
 		return false;
@@ -496,7 +495,7 @@ ls_worker_step_record_error(const Work *work)
 {
 	if (!ls_worker_step_failed(work))
 		return;
-	ls_shared_slot_error(ls_shared_slot, work->task ?
+	ls_shared_slot_error(work->task ?
 						 psprintf("model \"%s\": %s", work->task->model, work->error->message) :
 						 work->error->message);
 }
@@ -506,7 +505,7 @@ void
 ls_worker_step_phase(const Work *work, LsPhase phase)
 {
 	if (!work->lane)
-		ls_shared_slot_phase(ls_shared_slot, phase, work->task ? work->task->model : work->model);
+		ls_shared_slot_phase(phase, work->task ? work->task->model : work->model);
 }
 
 /* ls_worker_step_report shows what the worker is doing in pg_stat_activity. */

@@ -152,17 +152,21 @@ compares_in_c(Oid type)
 }
 
 /*
- * ls_key_type looks up how keys of a type are compared, read and written, for a
- * model and its owner.
+ * ls_key_type looks up how the keys in a column of a table are compared, read and
+ * written, for a model and its owner.
  */
 void
-ls_key_type(Oid type, Oid collation, Oid owner, const char *model, LsKeyType *key)
+ls_key_type(Oid table, AttrNumber column, Oid owner, const char *model, LsKeyType *key)
 {
+	Oid			type,
+				collation;
+	int32		typmod;
 	Oid			base;
 	TypeCacheEntry *entry;
 	Oid			function;
 	bool		varlena;
 
+	get_atttypetypmodcoll(table, column, &type, &typmod, &collation);
 	/* the tables are the owner's, who may have dropped the column */
 	if (!OidIsValid(type))
 		ereport(ERROR,

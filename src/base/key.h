@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "access/attnum.h"
 #include "access/stratnum.h"
 #include "fmgr.h"
 
@@ -49,7 +50,7 @@ typedef struct LsKeyType
 	Oid			ioparam;
 } LsKeyType;
 
-extern void ls_key_type(Oid type, Oid collation, Oid owner, const char *model,
+extern void ls_key_type(Oid table, AttrNumber column, Oid owner, const char *model,
 						LsKeyType *key);
 extern int	ls_key_compare(LsKeyType *key, Datum a, Datum b);
 extern int	ls_key_order(const void *a, const void *b, void *arg);

@@ -32,4 +32,11 @@ typedef enum LsRuleError
 
 extern int	ls_rule_error;
 
+/* ls_same_text tells whether two texts are equal, where NULL equals NULL. */
+static inline bool
+ls_same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 #endif							/* LEADSCORE_H */

@@ -236,14 +236,21 @@ ls_sql_optional_argument(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
-/* ls_sql_text_argument gives a text argument that must not be NULL. */
-char *
-ls_sql_text_argument(FunctionCallInfo fcinfo, int n, const char *name)
+/* ls_sql_require_argument refuses an argument that is NULL. */
+void
+ls_sql_require_argument(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	if (PG_ARGISNULL(n))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be NULL", name)));
+}
+
+/* ls_sql_text_argument gives a text argument that must not be NULL. */
+char *
+ls_sql_text_argument(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	ls_sql_require_argument(fcinfo, n, name);
 	return ls_sql_optional_argument(fcinfo, n);
 }
 

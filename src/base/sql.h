@@ -45,6 +45,7 @@ extern char *ls_sql_text(const SPITupleTable *rows, uint64 row, int column);
 extern TriggerData *ls_sql_trigger_data(FunctionCallInfo fcinfo, TriggerEvent when,
 										int commands);
 extern Node *ls_sql_command(FunctionCallInfo fcinfo);
+extern void ls_sql_require_argument(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *ls_sql_text_argument(FunctionCallInfo fcinfo, int n, const char *name);
 extern char *ls_sql_optional_argument(FunctionCallInfo fcinfo, int n);
 extern Oid	ls_sql_function(const char *text, char **schema, char **name);

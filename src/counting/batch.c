@@ -26,14 +26,11 @@ typedef struct One
 	Datum		contact;
 } One;
 
-/* change changes a contact, and counts the outcome. */
+/* change changes a contact, and counts it if its row has changed. */
 static void
 change(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 {
-	LsOutcome	outcome = batch->change(batch, writer, contact);
-
-	batch->changed += outcome == LS_CHANGED;
-	batch->skipped += outcome == LS_SKIPPED;
+	batch->changed += batch->change(batch, writer, contact) == LS_CHANGED;
 }
 
 static void

@@ -40,7 +40,6 @@ typedef struct LsBatch
 	MemoryContext caller;		/* context for what outlives one contact */
 	int64		done;
 	int64		changed;
-	int64		skipped;		/* another session has locked the row */
 	int64		transitions;	/* of stage */
 } LsBatch;
 

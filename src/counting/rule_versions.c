@@ -75,9 +75,7 @@ waits(const LsRuleRow *row, bool again)
 static bool
 is_of_visitors(const char *name)
 {
-	LsModelRow *row = ls_lead_model(name, NULL);
-
-	return row && row->visitors_of;
+	return strcmp(ls_lead_defining_model(name, NULL), name) != 0;
 }
 
 /*

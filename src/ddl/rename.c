@@ -36,6 +36,7 @@
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
+#include "base/leadscore.h"
 #include "base/reachable_code.h"
 #include "base/relation.h"
 #include "base/sql.h"
@@ -68,7 +69,6 @@ typedef struct Recorded
 	List	   *texts;			/* of LsRenamedText */
 	List	   *calls;			/* of functions by actions */
 	List	   *keys;			/* of the keys that are stored as text */
-	bool		keyed;			/* the label may be part of a key */
 	List	   *sources;		/* names of sources whose events are labels of the type */
 	List	   *others;			/* names of sources whose events are not */
 } Recorded;
@@ -196,7 +196,7 @@ minds(const LsModelRow *row, const LsRename *rename)
 				return true;
 	if (rename->kind == LS_RENAME_LABEL)
 	{
-		if (leads_to(get_atttype(ls_lead_score_table(row->model, false), 1), rename->object))
+		if (leads_to(ls_lead_key_type(row->model), rename->object))
 			return true;
 		foreach(lc, ls_lead_sources(row->model, NULL))
 			if (event_type(lfirst(lc)) == rename->object)
@@ -277,29 +277,34 @@ record_columns(Recorded *recorded)
 	}
 }
 
-/* same tells whether two names, either of which may be NULL, are equal. */
-static bool
-same(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /* make_spec tells how a text is parsed; the caller opens the table. */
 static void
 make_spec(const LsModelRow *row, const LsRenamedText *text, LsExprSpec *spec)
 {
-	ListCell   *lc;
-
 	memset(spec, 0, sizeof(LsExprSpec));
 	spec->use = text->use;
 	spec->role = row->owner;
 	spec->where = psprintf("model \"%s\"", row->model);
-	if (text->stage == NULL)
-		return;
-	spec->variables = palloc(sizeof(char *) * (1 + list_length(ls_lead_categories(row->model, NULL))));
-	spec->variables[spec->nvariables++] = "score";
-	foreach(lc, ls_lead_categories(row->model, NULL))
-		spec->variables[spec->nvariables++] = ((LsCategoryRow *) lfirst(lc))->category;
+	if (text->stage)
+		spec->variables = ls_lead_stage_variables(row->model);
+}
+
+/* find_text finds the recorded text that is parsed like another, or NULL. */
+static LsRenamedText *
+find_text(const Recorded *recorded, const LsRenamedText *like, const char *value)
+{
+	ListCell   *lc;
+
+	foreach(lc, recorded->texts)
+	{
+		LsRenamedText *text = lfirst(lc);
+
+		if (strcmp(text->column, like->column) == 0 && text->profile == like->profile &&
+			ls_same_text(text->source, like->source) && ls_same_text(text->stage, like->stage) &&
+			ls_same_text(text->text, value))
+			return text;
+	}
+	return NULL;
 }
 
 /* record_text records what a text means, unless an equal text is recorded already. */
@@ -309,18 +314,9 @@ record_text(Recorded *recorded, const LsRenamedText *like, const char *value)
 	LsRenamedText *text;
 	LsExprSpec	spec;
 	bool		locked;
-	ListCell   *lc;
 
-	if (value == NULL || !OidIsValid(like->relid))
+	if (value == NULL || !OidIsValid(like->relid) || find_text(recorded, like, value))
 		return;
-	foreach(lc, recorded->texts)
-	{
-		text = lfirst(lc);
-		if (strcmp(text->column, like->column) == 0 && text->profile == like->profile &&
-			same(text->source, like->source) && same(text->stage, like->stage) &&
-			strcmp(text->text, value) == 0)
-			return;
-	}
 	text = palloc(sizeof(LsRenamedText));
 	*text = *like;
 	text->source = like->source ? pstrdup(like->source) : NULL;
@@ -339,12 +335,9 @@ record_text(Recorded *recorded, const LsRenamedText *like, const char *value)
 static Oid
 table_of(const LsModelRow *row, const char *source)
 {
-	ListCell   *lc;
+	const LsSourceRow *found = ls_lead_source(ls_lead_sources(row->model, NULL), source);
 
-	foreach(lc, ls_lead_sources(row->model, NULL))
-		if (source && strcmp(((LsSourceRow *) lfirst(lc))->source, source) == 0)
-			return ((LsSourceRow *) lfirst(lc))->relation;
-	return InvalidOid;
+	return found ? found->relation : InvalidOid;
 }
 
 /* describe_text tells how the text in a column of a rule is parsed. */
@@ -418,6 +411,7 @@ static void
 record_labels(Recorded *recorded, Oid type)
 {
 	const LsModelRow *row = recorded->row;
+	bool		keyed = leads_to(ls_lead_key_type(row->model), type);
 	ListCell   *lc;
 
 	foreach(lc, ls_lead_sources(row->model, NULL))
@@ -429,12 +423,11 @@ record_labels(Recorded *recorded, Oid type)
 		else if (source->event)
 			recorded->others = lappend(recorded->others, pstrdup(source->source));
 	}
-	recorded->keyed = leads_to(get_atttype(ls_lead_score_table(row->model, false), 1), type);
-	if (recorded->sources == NIL && !recorded->keyed)
+	if (recorded->sources == NIL && !keyed)
 		return;
 	ls_lock_sources(row->model);
 	LockRelationOid(ls_lead_score_table(row->model, false), ShareRowExclusiveLock);
-	if (recorded->keyed)
+	if (keyed)
 		recorded->keys = ls_rename_keys_read(row);
 }
 
@@ -607,19 +600,8 @@ static LsRenamedText *
 text_of(const Recorded *recorded, const LsRuleRow *rule, int column)
 {
 	LsRenamedText like = describe_text(recorded->row, rule, text_columns[column]);
-	char	   *value = text_in(rule, column);
-	ListCell   *lc;
 
-	foreach(lc, recorded->texts)
-	{
-		LsRenamedText *text = lfirst(lc);
-
-		if (value && text->stage == NULL && strcmp(text->column, like.column) == 0 &&
-			text->profile == like.profile && same(text->source, like.source) &&
-			strcmp(text->text, value) == 0)
-			return text;
-	}
-	return NULL;
+	return find_text(recorded, &like, text_in(rule, column));
 }
 
 /* ---------- events that are labels ---------- */
@@ -734,9 +716,11 @@ names_label(const Recorded *recorded, const LsRename *rename, const LsRuleRow *r
 
 	if (rename->kind != LS_RENAME_LABEL)
 		return false;
-	return (same(rule->event, rename->old_name) && reads_labels(recorded, rule, rule->source) &&
+	return (ls_same_text(rule->event, rename->old_name) &&
+			reads_labels(recorded, rule, rule->source) &&
 			!reads_others(recorded, rule->source)) ||
-		(same(rule->followed_by, rename->old_name) && reads_labels(recorded, rule, followed) &&
+		(ls_same_text(rule->followed_by, rename->old_name) &&
+		 reads_labels(recorded, rule, followed) &&
 		 !reads_others(recorded, followed));
 }
 
@@ -749,7 +733,7 @@ disable_rule(const Recorded *recorded, const LsRename *rename, const LsRuleRow *
 {
 	ErrorData	error = {.sqlerrcode = ERRCODE_UNDEFINED_OBJECT};
 
-	if (!rule->backfilled_version_null && rule->backfilled_version == 0)
+	if (ls_lead_rule_is_disabled(rule))
 		return;
 	error.message = ls_rename_done(rename);
 	ls_rule_disable(recorded->row, rule, text->relid, &error);
@@ -778,7 +762,7 @@ see_to_rule(const Recorded *recorded, const LsRename *rename, const LsRuleRow *r
 	if (!counts_otherwise(recorded, rename, rule))
 		return;
 	warn_of_event(recorded, rename, rule);
-	if (rule->backfilled_version_null || rule->backfilled_version != 0)
+	if (!ls_lead_rule_is_disabled(rule))
 	{
 		ls_rule_recompute(rule);
 		ddl->recounted = lappend(ddl->recounted, recorded->row->model);

@@ -12,7 +12,6 @@
 #include "ddl/rename_internal.h"
 
 #include "utils/datum.h"
-#include "utils/lsyscache.h"
 
 #include "base/key.h"
 #include "base/transaction.h"
@@ -104,12 +103,7 @@ texts_of(const LsModelRow *model, int place)
 static void
 key_type(const LsModelRow *model, LsKeyType *type)
 {
-	Oid			oid,
-				collation;
-	int32		typmod;
-
-	get_atttypetypmodcoll(ls_lead_score_table(model->model, false), 1, &oid, &typmod, &collation);
-	ls_key_type(oid, collation, model->owner, model->model, type);
+	ls_key_type(ls_lead_score_table(model->model, false), 1, model->owner, model->model, type);
 }
 
 static void

@@ -37,13 +37,6 @@ in_parts(const LsDependencies *list, const LsObject *object)
 	return false;
 }
 
-/* waits tells whether a disabled rule may be waiting for an object that it uses. */
-static bool
-waits(const LsRuleRow *rule)
-{
-	return !rule->backfilled_version_null && rule->backfilled_version == 0;
-}
-
 /*
  * ls_sync_find_concerned tells whether the objects of a command concern a model, or may
  * be what a disabled rule is waiting for.
@@ -68,8 +61,9 @@ ls_sync_find_concerned(Work *work)
 			work->all = true;
 	if (work->all)
 		return true;
+	/* a disabled rule may be waiting for an object that it uses */
 	foreach(lc, ls_lead_rules(work->row->model, NULL))
-		if (waits(lfirst(lc)) || ls_sync_concerns_rule(work, lfirst(lc)))
+		if (ls_lead_rule_is_disabled(lfirst(lc)) || ls_sync_concerns_rule(work, lfirst(lc)))
 			return true;
 	foreach(lc, ls_lead_stages(work->row->model, NULL))
 		if (ls_sync_concerns_stage(work, lfirst(lc)))

@@ -11,7 +11,6 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 
 #include "base/reachable_code.h"
 #include "base/sql.h"
@@ -96,7 +95,7 @@ judge_contacts(const LsModelRow *model, Verdict *verdict)
 {
 	LsReach		reach = {NIL};
 
-	verdict->error = ls_reach_key_error(&reach, get_atttype(ls_lead_score_table(model->model, false), 1),
+	verdict->error = ls_reach_key_error(&reach, ls_lead_key_type(model->model),
 										model->contacts, model->owner);
 	return model->contacts;
 }
@@ -209,12 +208,6 @@ disable_rule(Work *work, const LsRuleRow *rule, Oid relid, const ErrorData *erro
 	work->changed = true;
 }
 
-static bool
-is_disabled(const LsRuleRow *rule)
-{
-	return !rule->backfilled_version_null && rule->backfilled_version == 0;
-}
-
 /*
  * ls_sync_rules disables and enables rules, and has those backfilled that mean
  * something else.
@@ -228,7 +221,7 @@ ls_sync_rules(Work *work, bool sleeping_only)
 	bool		any = false;
 
 	foreach(lc, rules)
-		any = any || is_disabled(lfirst(lc)) ||
+		any = any || ls_lead_rule_is_disabled(lfirst(lc)) ||
 		(!sleeping_only && ls_sync_concerns_rule(work, lfirst(lc)));
 	if (!any)
 		return;
@@ -236,7 +229,7 @@ ls_sync_rules(Work *work, bool sleeping_only)
 	foreach(lc, rules)
 	{
 		LsRuleRow  *rule = lfirst(lc);
-		bool		disabled = is_disabled(rule);
+		bool		disabled = ls_lead_rule_is_disabled(rule);
 		Verdict		verdict;
 
 		/* sequences stay disabled: they cannot be backfilled yet */
@@ -316,17 +309,12 @@ is_told(const Work *work, const LsStageRow *stage)
 void
 ls_sync_stages(Work *work)
 {
-	List	   *categories = ls_lead_categories(work->row->model, NULL);
-	char	  **names = palloc(sizeof(char *) * (list_length(categories) + 1));
 	LsExprSpec	spec = {0};
 	ListCell   *lc;
 
-	names[spec.nvariables++] = "score";
-	foreach(lc, categories)
-		names[spec.nvariables++] = ((LsCategoryRow *) lfirst(lc))->category;
 	spec.use = LS_EXPR_CONDITION;
 	spec.role = work->row->owner;
-	spec.variables = names;
+	spec.variables = ls_lead_stage_variables(work->row->model);
 	spec.rel = relation_open(work->row->contacts, AccessShareLock);
 	foreach(lc, ls_lead_stages(work->row->model, NULL))
 	{

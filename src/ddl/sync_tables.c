@@ -19,19 +19,16 @@
 #include "ddl/ddl.h"
 
 #include "access/htup_details.h"
-#include "access/relation.h"
 #include "access/sysattr.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "nodes/bitmapset.h"
-#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "base/compat.h"
@@ -197,19 +194,11 @@ refuse_overlap(Work *work, const char *source, Oid root, Oid relid)
 	}
 }
 
-/* has_rows tells whether a table may have rows. */
+/* has_rows tells whether a table may have rows of its own. */
 static bool
 has_rows(Oid relid)
 {
-	Relation	rel;
-	bool		any;
-
-	if (get_rel_relkind(relid) != RELKIND_RELATION)
-		return false;
-	rel = relation_open(relid, AccessShareLock);
-	any = RelationGetNumberOfBlocks(rel) > 0;
-	relation_close(rel, AccessShareLock);
-	return any;
+	return get_rel_relkind(relid) == RELKIND_RELATION && ls_relation_has_pages(relid);
 }
 
 /*

@@ -43,15 +43,6 @@ share(const LsRuleVersion *a, const int64 *versions, int n)
 	return false;
 }
 
-/* version_of gives the version under which a rule is backfilled; 0: under none. */
-static int64
-version_of(const LsRuleRow *rule)
-{
-	if (rule->backfilling_version != 0)
-		return rule->backfilling_version;
-	return rule->backfilled_version_null ? 0 : rule->backfilled_version;
-}
-
 /*
  * find finds the newest row of a rule, or of its history, under one of some versions.
  */
@@ -66,8 +57,8 @@ find(const Newest *newest, int64 rule_id, const int64 *versions, int n)
 	{
 		const LsRuleRow *rule = lfirst(lc);
 
-		if (rule->rule_id == rule_id && version_of(rule) != 0 &&
-			is_among(version_of(rule), versions, n))
+		if (rule->rule_id == rule_id && ls_lead_rule_version(rule) != 0 &&
+			is_among(ls_lead_rule_version(rule), versions, n))
 			return rule;
 	}
 	foreach(lc, newest->versions)
@@ -107,7 +98,7 @@ ls_current_names_of_rules(const char *definer, List *rows)
 	foreach(lc, rows)
 	{
 		LsRuleRow  *rule = lfirst(lc);
-		int64		version = version_of(rule);
+		int64		version = ls_lead_rule_version(rule);
 		const LsRuleRow *words;
 
 		if (version == 0)
@@ -156,23 +147,18 @@ ls_current_names_of_sources(const char *model, List *rows)
 {
 	List	   *newest = ls_lead_sources(model, NULL);
 	ListCell   *lc;
-	ListCell   *nc;
 
 	foreach(lc, rows)
 	{
 		LsSourceRow *row = lfirst(lc);
+		const LsSourceRow *now = ls_lead_source(newest, row->source);
 
-		foreach(nc, newest)
-		{
-			const LsSourceRow *now = lfirst(nc);
-
-			if (strcmp(now->source, row->source) != 0 || now->relation != row->relation)
-				continue;
-			row->contact = column_now(row->relation, row->contact, now->contact);
-			row->occurred_at = column_now(row->relation, row->occurred_at, now->occurred_at);
-			row->event = column_now(row->relation, row->event, now->event);
-			row->visitor = column_now(row->relation, row->visitor, now->visitor);
-		}
+		if (now == NULL || now->relation != row->relation)
+			continue;
+		row->contact = column_now(row->relation, row->contact, now->contact);
+		row->occurred_at = column_now(row->relation, row->occurred_at, now->occurred_at);
+		row->event = column_now(row->relation, row->event, now->event);
+		row->visitor = column_now(row->relation, row->visitor, now->visitor);
 	}
 }
 

@@ -27,17 +27,18 @@ extern pg_tz *ls_daily_zone(const LsModelRow *row);
 extern bool ls_daily_written_to(const char *model, DateADT *day);
 extern bool ls_daily_begun(const char *model);
 
-/* the next midnight to be written, in the past where one is missing; DT_NOEND
- * where none ever will be */
+/*
+ * the next midnight to be written, in the past where one is missing; DT_NOEND where
+ * none ever will be
+ */
 extern TimestampTz ls_daily_next(const char *model);
 
 /* from when on the history is needed for days that are still to be written */
 extern TimestampTz ls_daily_needs(const char *model);
 
 /*
- * These are called as the extension's owner.  The first makes funnel_daily_<model>
- * and records the current day as the first to be written; the others make what does
- * not exist.
+ * The first makes funnel_daily_<model> and records the current day as the first to be
+ * written; the others make what does not exist.
  */
 extern void ls_daily_begin(const LsModelRow *row);
 extern void ls_daily_make_funnel(const LsModelRow *row);

@@ -53,15 +53,15 @@
 #include "definitions/extension.h"
 #include "definitions/lead_tables.h"
 
-int			ls_job_inline_limit = 100000;
 int			ls_job_rate = 0;
 int			ls_job_workers = 2;
+static int	inline_limit = 100000;
 
 /* ls_job_pays tells whether so many rows are left to a job. */
 bool
 ls_job_pays(double rows)
 {
-	return rows > ls_job_inline_limit;
+	return rows > inline_limit;
 }
 
 /* query_number gives the number that a query yields, or 0. */
@@ -441,7 +441,7 @@ ls_job_define(void)
 	DefineCustomIntVariable("leadscore.inline_limit",
 							"How many rows are counted at once when a rule changes; more are left to a job.",
 							"As estimated from the size of the tables.",
-							&ls_job_inline_limit, 100000, 0, INT_MAX,
+							&inline_limit, 100000, 0, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("leadscore.job_rate",
 							"How many contacts a second a job takes, at most.",

@@ -55,7 +55,6 @@ typedef struct LsJobLeft
 /* condition on rows of lead_job */
 #define LS_OPEN_JOBS "state = ANY (ARRAY['waiting', 'running'])"
 
-extern int	ls_job_inline_limit;
 extern int	ls_job_rate;
 extern int	ls_job_workers;
 

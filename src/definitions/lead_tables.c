@@ -13,10 +13,12 @@
 
 #include <math.h>
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "common/int.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -266,6 +268,17 @@ read_model(Row *row)
 	return m;
 }
 
+/* read_visitors reads only whose visitors a model scores. */
+static void *
+read_visitors(Row *row)
+{
+	LsModelRow *m = palloc0(sizeof(LsModelRow));
+
+	m->model = text_field(row, 1);
+	m->visitors_of = text_field(row, 14);
+	return m;
+}
+
 static void *
 read_category(Row *row)
 {
@@ -335,7 +348,6 @@ ls_lead_read_rule(HeapTuple tuple, TupleDesc desc, LsRuleRow *rule)
 	rule->enabled = bool_field(&row, LS_RULE_ENABLED, true);
 	rule->events_from = instant_field(&row, LS_RULE_EVENTS_FROM, DT_NOBEGIN);
 	rule->events_before = instant_field(&row, LS_RULE_EVENTS_BEFORE, DT_NOEND);
-	rule->description = text_field(&row, LS_RULE_DESCRIPTION);
 	rule->backfilled_version = bigint_field(&row, LS_RULE_BACKFILLED_VERSION, 0,
 											&rule->backfilled_version_null);
 	rule->draft = bool_field(&row, LS_RULE_DRAFT, false);
@@ -493,9 +505,12 @@ read_action(Row *row)
 	REQUIRED(LS_RULE_AT_LEAST) | REQUIRED(LS_RULE_DECAY) | REQUIRED(LS_RULE_NEGATED) | \
 	REQUIRED(LS_RULE_DISQUALIFIES) | REQUIRED(LS_RULE_ENABLED) | REQUIRED(LS_RULE_DRAFT))
 
-static const BaseTable model_table = {"lead_model", read_model,
-	REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(6) | REQUIRED(7) |
-REQUIRED(8) | REQUIRED(11) | REQUIRED(12) | REQUIRED(13)};
+#define REQUIRED_OF_MODEL \
+	(REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(6) | REQUIRED(7) | \
+	REQUIRED(8) | REQUIRED(11) | REQUIRED(12) | REQUIRED(13))
+
+static const BaseTable model_table = {"lead_model", read_model, REQUIRED_OF_MODEL};
+static const BaseTable visitors_table = {"lead_model", read_visitors, REQUIRED_OF_MODEL};
 static const BaseTable category_table = {"lead_category", read_category,
 REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4)};
 static const BaseTable source_table = {"lead_source", read_source,
@@ -566,8 +581,8 @@ by_rule_version(const ListCell *a, const ListCell *b)
 {
 	const LsRuleRow *x = lfirst(a);
 	const LsRuleRow *y = lfirst(b);
-	int64		xv = x->backfilling_version ? x->backfilling_version : x->backfilled_version;
-	int64		yv = y->backfilling_version ? y->backfilling_version : y->backfilled_version;
+	int64		xv = ls_lead_rule_version(x);
+	int64		yv = ls_lead_rule_version(y);
 
 	if (xv != yv)
 		return xv > yv ? 1 : -1;
@@ -593,7 +608,8 @@ ls_lead_models(Snapshot snapshot)
 const char *
 ls_lead_defining_model(const char *model, Snapshot snapshot)
 {
-	LsModelRow *row = ls_lead_model(model, snapshot);
+	List	   *rows = scan_table(&visitors_table, model, snapshot);
+	LsModelRow *row = rows == NIL ? NULL : linitial(rows);
 
 	return row && row->visitors_of ? row->visitors_of : model;
 }
@@ -604,11 +620,11 @@ ls_lead_visitors_model(const char *model)
 {
 	ListCell   *lc;
 
-	foreach(lc, ls_lead_models(NULL))
+	foreach(lc, scan_table(&visitors_table, NULL, NULL))
 	{
 		LsModelRow *row = lfirst(lc);
 
-		if (row->visitors_of && strcmp(row->visitors_of, model) == 0)
+		if (ls_same_text(row->visitors_of, model))
 			return row->model;
 	}
 	return NULL;
@@ -647,6 +663,20 @@ ls_lead_row_order(const ListCell *a, const ListCell *b)
 	return (x > y) - (x < y);
 }
 
+/* ls_lead_row_differs tells whether two rows of a base table differ in a column. */
+bool
+ls_lead_row_differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column)
+{
+	Form_pg_attribute attr = TupleDescAttr(desc, column - 1);
+	bool		anull,
+				bnull;
+	Datum		x = heap_getattr(a, column, desc, &anull);
+	Datum		y = heap_getattr(b, column, desc, &bnull);
+
+	return anull != bnull ||
+		(!anull && !datum_image_eq(x, y, attr->attbyval, attr->attlen));
+}
+
 /* ls_lead_categories gives a model's categories in their order. */
 List *
 ls_lead_categories(const char *model, Snapshot snapshot)
@@ -666,6 +696,18 @@ ls_lead_sources(const char *model, Snapshot snapshot)
 	if (snapshot && model && rows != NIL)
 		ls_current_names_of_sources(model, rows);
 	return rows;
+}
+
+/* ls_lead_source gives the source of a name (NULL: none) among those of a model, or NULL. */
+LsSourceRow *
+ls_lead_source(const List *sources, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, sources)
+		if (ls_same_text(((LsSourceRow *) lfirst(lc))->source, name))
+			return lfirst(lc);
+	return NULL;
 }
 
 /* ls_lead_rules gives a model's rules ascending by the version of their slots. */
@@ -695,8 +737,7 @@ ls_lead_rules_as_backfilled(List *rows)
 	{
 		LsRuleRow  *row = lfirst(lc);
 
-		if (row->backfilling_version != 0)
-			row->backfilled_version = row->backfilling_version;
+		row->backfilled_version = ls_lead_rule_version(row);
 		row->backfilling_version = 0;
 		if (row->backfilled_version == 0)
 			row->backfilled_version = unheard--;
@@ -762,6 +803,13 @@ ls_lead_score_table(const char *model, bool missing_ok)
 	return ls_extension_table(psprintf("score_%s", model), missing_ok);
 }
 
+/* ls_lead_key_type gives the type of a model's contacts, as its score table has it. */
+Oid
+ls_lead_key_type(const char *model)
+{
+	return get_atttype(ls_lead_score_table(model, false), 1);
+}
+
 /*
  * ls_lead_interval_usec turns an interval into microseconds: years of 365 days,
  * months of 30.  False if out of range.
@@ -786,4 +834,14 @@ ls_lead_category_names(const char *model)
 	foreach(lc, ls_lead_categories(model, NULL))
 		names = lappend(names, ((LsCategoryRow *) lfirst(lc))->category);
 	return names;
+}
+
+/*
+ * ls_lead_stage_variables gives the names that a stage's condition may use beside columns
+ * of the contact: the score, and the categories.
+ */
+List *
+ls_lead_stage_variables(const char *model)
+{
+	return lcons("score", ls_lead_category_names(model));
 }

@@ -104,12 +104,25 @@ typedef struct LsRuleRow
 	bool		enabled;
 	TimestampTz events_from;	/* DT_NOBEGIN: none */
 	TimestampTz events_before;	/* DT_NOEND: none */
-	char	   *description;
 	int64		backfilled_version; /* 0: to be backfilled, or cannot be */
 	bool		backfilled_version_null;
 	bool		draft;
 	int64		backfilling_version;	/* 0: no job is backfilling it */
 } LsRuleRow;
+
+/* ls_lead_rule_is_disabled tells whether a rule cannot be backfilled. */
+static inline bool
+ls_lead_rule_is_disabled(const LsRuleRow *rule)
+{
+	return !rule->backfilled_version_null && rule->backfilled_version == 0;
+}
+
+/* ls_lead_rule_version gives the version under which a rule is matched; 0: under none. */
+static inline int64
+ls_lead_rule_version(const LsRuleRow *rule)
+{
+	return rule->backfilling_version ? rule->backfilling_version : rule->backfilled_version;
+}
 
 /* A version of a rule, from when to when it was in force */
 typedef struct LsRuleVersion
@@ -219,6 +232,7 @@ extern LsModelRow *ls_lead_model(const char *model, Snapshot snapshot);
 extern List *ls_lead_models(Snapshot snapshot);
 extern List *ls_lead_categories(const char *model, Snapshot snapshot);
 extern List *ls_lead_sources(const char *model, Snapshot snapshot);	/* NULL: all */
+extern LsSourceRow *ls_lead_source(const List *sources, const char *name);
 extern List *ls_lead_rules(const char *model, Snapshot snapshot);
 extern void ls_lead_rules_as_backfilled(List *rows);
 extern List *ls_lead_rule_versions(const char *model, Snapshot snapshot);
@@ -231,13 +245,16 @@ extern void ls_lead_check_row(const char *table, HeapTuple tuple, TupleDesc desc
 extern void ls_lead_read_rule(HeapTuple tuple, TupleDesc desc, LsRuleRow *row);
 
 extern Oid	ls_lead_score_table(const char *model, bool missing_ok);
+extern Oid	ls_lead_key_type(const char *model);
 
 extern const char *ls_lead_defining_model(const char *model, Snapshot snapshot);
 extern uint64 ls_lead_rank(const char *model);
 extern int	ls_lead_rank_order(const ListCell *a, const ListCell *b);
 extern int	ls_lead_row_order(const ListCell *a, const ListCell *b);
+extern bool ls_lead_row_differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column);
 extern char *ls_lead_visitors_model(const char *model);
 extern bool ls_lead_interval_usec(const Interval *interval, int64 *usec);
 extern List *ls_lead_category_names(const char *model);
+extern List *ls_lead_stage_variables(const char *model);
 
 #endif							/* LEADSCORE_LEAD_TABLES_H */

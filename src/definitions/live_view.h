@@ -19,7 +19,6 @@ typedef struct LsLiveView
 	List	   *columns;		/* ... if it still has these, or NULL for any */
 } LsLiveView;
 
-/* all are called as the extension's owner */
 extern void ls_live_view_make(const LsModelTables *tables);
 extern LsLiveView *ls_live_view_drop(const char *model);
 extern void ls_live_view_restore(const LsModelTables *tables, const LsLiveView *view);

@@ -140,31 +140,30 @@ ls_lock_model_name(const char *model)
 }
 
 /*
- * ls_lock_model locks the definitions of a model that a role is about to change, and
- * gives its row.  The role's privileges are checked before it waits, and again after.
+ * ls_lock_model locks the definitions of a model that the caller is about to change,
+ * and gives its row.  The privileges are checked before it waits, and again after.
  */
 LsModelRow *
-ls_lock_model(const char *model, Oid role)
+ls_lock_model(const char *model)
 {
-	(void) ls_rights_model(model, role);
+	(void) ls_rights_model(model, GetUserId());
 	ls_lock_definitions(model);
-	return ls_rights_model(model, role);
+	return ls_rights_model(model, GetUserId());
 }
 
 /*
  * ls_lock_held_model gives the row of a model to which the caller adds something, and
- * keeps it from being dropped until the transaction ends.
+ * keeps it from being dropped until the transaction ends.  The privileges, which have
+ * been checked before, are checked again after it waits.
  */
 LsModelRow *
-ls_lock_held_model(const char *model, Oid role)
+ls_lock_held_model(const char *model)
 {
-	Oid			table;
+	Oid			table = ls_lead_score_table(model, true);
 
-	(void) ls_rights_model(model, role);
-	table = ls_lead_score_table(model, true);
 	if (OidIsValid(table))
 		LockRelationOid(table, AccessShareLock);
-	return ls_rights_model(model, role);
+	return ls_rights_model(model, GetUserId());
 }
 
 /* ---------- several tables ---------- */

@@ -20,8 +20,8 @@ extern void ls_lock_definitions(const char *model);
 extern bool ls_lock_definitions_if_free(const char *model);
 extern void ls_lock_own_definitions(void);
 extern bool ls_lock_definitions_held(void);
-extern LsModelRow *ls_lock_model(const char *model, Oid role);
-extern LsModelRow *ls_lock_held_model(const char *model, Oid role);
+extern LsModelRow *ls_lock_model(const char *model);
+extern LsModelRow *ls_lock_held_model(const char *model);
 extern void ls_lock_model_name(const char *model);
 /* on a table with its partitions and children */
 extern void ls_lock_with_parts(Oid relation, LOCKMODE mode);

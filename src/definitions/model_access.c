@@ -69,17 +69,13 @@ table_with(const LsModelRow *model, const char *prefix)
 	Oid			table = ls_extension_table(psprintf("%s%s", prefix, model->model), true);
 	LsModelTable *result;
 	AttrNumber	column = OidIsValid(table) ? get_attnum(table, "contact_id") : InvalidAttrNumber;
-	Oid			type;
-	Oid			collation;
-	int32		typmod;
 
 	if (column == InvalidAttrNumber)
 		return NULL;
 	result = palloc0(sizeof(LsModelTable));
 	result->model = (LsModelRow *) model;
 	result->table = table;
-	get_atttypetypmodcoll(table, column, &type, &typmod, &collation);
-	ls_key_type(type, collation, model->owner, model->model, &result->key);
+	ls_key_type(table, column, model->owner, model->model, &result->key);
 	return result;
 }
 
@@ -159,10 +155,10 @@ ls_readable_models(PG_FUNCTION_ARGS)
 
 /* is_other_status tells whether a row of outbox_<model> is not of a status. */
 static bool
-is_other_status(Relation rel, TupleTableSlot *slot, const char *status)
+is_other_status(TupleTableSlot *slot, AttrNumber column, const char *status)
 {
 	bool		isnull;
-	Datum		value = slot_getattr(slot, get_attnum(RelationGetRelid(rel), "status"), &isnull);
+	Datum		value = slot_getattr(slot, column, &isnull);
 
 	return isnull || strcmp(TextDatumGetCString(value), status) != 0;
 }
@@ -175,6 +171,7 @@ show_rows(ReturnSetInfo *result, const LsTableLayout *layout, LsModelTable *tabl
 	Relation	rel = table_open(table->table, NoLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan;
+	AttrNumber	column = status ? get_attnum(table->table, "status") : InvalidAttrNumber;
 	int			n = RelationGetDescr(rel)->natts;
 	Datum	   *values = palloc(sizeof(Datum) * result->setDesc->natts);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "leadscore row",
@@ -187,7 +184,7 @@ show_rows(ReturnSetInfo *result, const LsTableLayout *layout, LsModelTable *tabl
 		MemoryContext old = MemoryContextSwitchTo(context);
 
 		CHECK_FOR_INTERRUPTS();
-		if (status == NULL || !is_other_status(rel, slot, status))
+		if (status == NULL || !is_other_status(slot, column, status))
 		{
 			slot_getallattrs(slot);
 			for (int i = 0; i < n; i++)

@@ -11,12 +11,9 @@
  */
 #include "definitions/model_tables.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/heap.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_depend.h"
@@ -27,7 +24,6 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -38,7 +34,6 @@
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/trusted_code.h"
-#include "base/user.h"
 #include "definitions/extension.h"
 #include "definitions/live_view.h"
 #include "definitions/source_triggers.h"
@@ -463,14 +458,15 @@ ls_tables_read(const LsModelRow *row, LsModelTables *tables)
 static void
 rekey_table(const LsModelTables *new, const char *prefix, const char *column)
 {
+	Oid			table = find_part(prefix, new->row.model);
 	char	   *name = ls_tables_type(new->key_type);
 
-	if (OidIsValid(find_part(prefix, new->row.model)))
-		ls_sql_execute(psprintf("ALTER TABLE leadscore.%s%s ALTER COLUMN %s TYPE %s%s"
-								" USING %s::pg_catalog.text::%s",
-								prefix, new->row.model, column, name,
-								ls_tables_collation(new->key_type, new->key_collation),
-								column, name), NULL);
+	if (OidIsValid(table))
+		ls_sql_execute_as_owner(table, psprintf("ALTER TABLE leadscore.%s%s ALTER COLUMN %s TYPE %s%s"
+												" USING %s::pg_catalog.text::%s",
+												prefix, new->row.model, column, name,
+												ls_tables_collation(new->key_type, new->key_collation),
+												column, name), NULL);
 }
 
 /*
@@ -481,19 +477,14 @@ rekey_table(const LsModelTables *new, const char *prefix, const char *column)
 void
 ls_tables_rekey(const LsModelTables *new)
 {
-	const char *model = new->row.model;
-	LsLiveView *view;
-	LsUser		saved;
+	LsLiveView *view = ls_live_view_drop(new->row.model);
 
-	view = ls_live_view_drop(model);
-	ls_user_switch_to_owner(ls_relation_owner(ls_lead_score_table(model, false)), &saved);
 	rekey_table(new, "score_", "contact_id");
 	rekey_table(new, "daily_", "contact_id");
 	for (const LsTableLayout *const *layout = ls_table_layouts; *layout; layout++)
 		for (const LsColumnLayout *column = (*layout)->columns; column->name; column++)
 			if (column->type == LS_TYPE_KEY)
 				rekey_table(new, (*layout)->prefix, column->name);
-	ls_user_restore(&saved);
 	ls_live_view_restore(new, view);
 }
 
@@ -631,33 +622,6 @@ ls_tables_lock_if_free(const char *model)
 	return true;
 }
 
-/* depends tells whether pg_depend has one object depend on another. */
-static bool
-depends(const ObjectAddress *object, const ObjectAddress *on)
-{
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found = false;
-
-	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(object->classId));
-	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(object->objectId));
-	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, keys);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-
-		found = form->refclassid == on->classId && form->refobjid == on->objectId &&
-			form->refobjsubid == 0 && form->objsubid == 0;
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
-}
-
 /*
  * ls_tables_depend has the score table depend on the contact table, where it does not
  * yet: a dump does not have the dependency.  DROP TABLE is refused then, as for any
@@ -670,14 +634,22 @@ ls_tables_depend(const LsModelRow *row)
 	ObjectAddress scores;
 	ObjectAddress contacts;
 	Oid			table = ls_lead_score_table(row->model, true);
+	ListCell   *lc;
 
 	if (row->visitors_of || !OidIsValid(table) ||
 		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(row->contacts)))
 		return;
+	foreach(lc, ls_relation_dependents(RelationRelationId, row->contacts))
+	{
+		Form_pg_depend form = lfirst(lc);
+
+		if (form->classid == RelationRelationId && form->objid == table &&
+			form->objsubid == 0 && form->refobjsubid == 0)
+			return;
+	}
 	ObjectAddressSet(scores, RelationRelationId, table);
 	ObjectAddressSet(contacts, RelationRelationId, row->contacts);
-	if (!depends(&scores, &contacts))
-		recordDependencyOn(&scores, &contacts, DEPENDENCY_NORMAL);
+	recordDependencyOn(&scores, &contacts, DEPENDENCY_NORMAL);
 }
 
 /*

@@ -22,7 +22,6 @@ typedef struct LsModelTables
 	int			ncategories;
 } LsModelTables;
 
-/* all of these are called as the extension's owner, but for the first four */
 extern bool ls_tables_show_column(const char *name);
 extern bool ls_tables_is_of(const char *name, const char *model);
 extern void ls_tables_check_free(const char *model);
@@ -38,7 +37,7 @@ extern void ls_tables_check_made(Oid relid);
 extern void ls_tables_give(const LsModelRow *row);
 extern void ls_tables_drop(const char *model);
 
-/* tells whether all of a dump is there; called as any role */
+/* InvalidOid: all of a dump is there */
 extern Oid	ls_tables_without_index(const char *model);
 
 /* for callers that make one of them */

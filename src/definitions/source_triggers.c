@@ -509,9 +509,7 @@ ls_source_recorded_relations(const char *model, const char *source)
 	{
 		LsRelationRow *row = lfirst(lc);
 
-		if (strcmp(row->model, model) == 0 &&
-			(source && row->source ? strcmp(row->source, source) == 0 :
-			 source == row->source))
+		if (strcmp(row->model, model) == 0 && ls_same_text(row->source, source))
 			relations = lappend_oid(relations, row->relation);
 	}
 	return relations;

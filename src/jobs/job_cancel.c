@@ -76,10 +76,7 @@ ls_cancel_job(PG_FUNCTION_ARGS)
 {
 	LsJob	   *job;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("job_id must not be NULL")));
+	ls_sql_require_argument(fcinfo, 0, "job_id");
 	PreventCommandIfReadOnly("cancel_job()");
 	job = job_to_cancel(PG_GETARG_INT64(0), ls_job_read(PG_GETARG_INT64(0)));
 	/* the order of a step of the job: the score table, and the job's row last */

@@ -560,8 +560,7 @@ ls_run_job(PG_FUNCTION_ARGS)
 	int64		contacts;
 
 	PreventCommandIfReadOnly("run_job()");
-	if (PG_ARGISNULL(1))
-		(void) ls_sql_text_argument(fcinfo, 1, "contacts");
+	ls_sql_require_argument(fcinfo, 1, "contacts");
 	if (PG_GETARG_INT32(1) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -70,7 +70,7 @@ ls_visitors_check(const LsModelRow *model, const LsSourceRow *source)
 						source->visitor, format_type_be(type)),
 				 errdetail("The type has no default operator class for hash and btree.")));
 	if (ls_lead_visitors_model(model->model) == NULL &&
-		strlen(model->model) + strlen(SUFFIX) > 41)
+		strlen(model->model) + strlen(SUFFIX) > LS_MAX_NAME)
 		ereport(ERROR,
 				(errcode(ERRCODE_NAME_TOO_LONG),
 				 errmsg("the name of model \"%s\" is too long for one that has visitors", model->model),

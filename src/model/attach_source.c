@@ -25,6 +25,7 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "base/leadscore.h"
 #include "base/reachable_code.h"
 #include "base/relation.h"
 #include "base/sql.h"
@@ -90,13 +91,6 @@ compile_column(Relation rel, const char *column, Oid type, Oid role,
 		ls_expr_compile(&spec, CurrentMemoryContext);
 }
 
-/* key_type gives the type of a model's contacts, as its score table has it. */
-static Oid
-key_type(const char *model)
-{
-	return get_atttype(ls_lead_score_table(model, false), 1);
-}
-
 /* contact_fits tells whether a column's type casts to the key's implicitly. */
 static bool
 contact_fits(Oid type, Oid key)
@@ -113,12 +107,12 @@ check_visitor(const LsModelRow *model, const LsSourceRow *source)
 	Oid			type = get_atttype(source->relation, attno);
 
 	ls_visitors_check(model, source);
-	if (visitors && !contact_fits(type, key_type(visitors)))
+	if (visitors && !contact_fits(type, ls_lead_key_type(visitors)))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of relation \"%s\" is of type %s, visitors of model \"%s\" are of type %s",
 						source->visitor, get_rel_name(source->relation), format_type_be(type),
-						model->model, format_type_be(key_type(visitors))),
+						model->model, format_type_be(ls_lead_key_type(visitors))),
 				 errhint("Give the column that type, or have a generated column of that type name the visitors.")));
 	check_select(source->relation, source->visitor, model->owner);
 }
@@ -154,7 +148,7 @@ reach_error(const LsModelRow *model, const LsSourceRow *source)
 	ErrorData  *error = schema_error(source->relation, model->owner);
 
 	if (error == NULL)
-		error = ls_reach_key_error(&reach, key_type(model->model), model->contacts,
+		error = ls_reach_key_error(&reach, ls_lead_key_type(model->model), model->contacts,
 								   model->owner);
 	return error ? error : ls_reach_table_error(&reach, source->relation, model->owner);
 }
@@ -164,7 +158,7 @@ static void
 check_columns(const LsModelRow *model, const LsSourceRow *source)
 {
 	Oid			relid = source->relation;
-	Oid			key = key_type(model->model);
+	Oid			key = ls_lead_key_type(model->model);
 	Oid			type = get_atttype(relid, ls_source_find_column(relid, source->contact));
 	ErrorData  *error = reach_error(model, source);
 	Relation	rel;
@@ -194,13 +188,6 @@ check_columns(const LsModelRow *model, const LsSourceRow *source)
 	relation_close(rel, NoLock);
 }
 
-/* same tells whether two names, either of which may be NULL, are equal. */
-static bool
-same(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /*
  * check_overlap refuses a source whose rows would count twice: the same columns under
  * another name, or a table and its partition or child.  With is_attached the source of
@@ -228,9 +215,9 @@ check_overlap(const LsSourceRow *source, List *tree, bool is_attached)
 		}
 		if (other->relation == source->relation)
 		{
-			if (same(other->contact, source->contact) &&
-				same(other->occurred_at, source->occurred_at) &&
-				same(other->event, source->event))
+			if (ls_same_text(other->contact, source->contact) &&
+				ls_same_text(other->occurred_at, source->occurred_at) &&
+				ls_same_text(other->event, source->event))
 				ereport(ERROR,
 						(errcode(ERRCODE_DUPLICATE_OBJECT),
 						 errmsg("\"%s\" already feeds model \"%s\" with these columns, as source \"%s\"",
@@ -395,16 +382,23 @@ advise_event(const LsSourceRow *source)
 			 errhint("To have others count as well, write a condition over the column in place of the event.")));
 }
 
+/* advise gives the NOTICEs about a new source, or new columns of one. */
+static void
+advise(const LsSourceRow *source)
+{
+	advise_event(source);
+	advise_index(source, source->contact);
+	if (source->visitor)
+		advise_index(source, source->visitor);
+}
+
 /* ls_attach_check checks the new columns of an attached source. */
 void
 ls_attach_check(const LsModelRow *model, const LsSourceRow *source)
 {
 	check_columns(model, source);
 	check_overlap(source, ls_relation_tree(source->relation), true);
-	advise_event(source);
-	advise_index(source, source->contact);
-	if (source->visitor)
-		advise_index(source, source->visitor);
+	advise(source);
 }
 
 /*
@@ -441,8 +435,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	double		rows;
 
 	source.model = ls_sql_text_argument(fcinfo, 0, "model");
-	if (PG_ARGISNULL(1))
-		(void) ls_sql_text_argument(fcinfo, 1, "events");
+	ls_sql_require_argument(fcinfo, 1, "events");
 	source.relation = PG_GETARG_OID(1);
 	source.contact = ls_sql_text_argument(fcinfo, 2, "contact");
 	source.occurred_at = ls_sql_text_argument(fcinfo, 3, "occurred_at");
@@ -454,7 +447,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	source.keep = choice(fcinfo, 8, "on_delete", "retract", "keep");
 	source.queued = choice(fcinfo, 9, "mode", "immediate", "queued");
 	PreventCommandIfReadOnly("attach()");
-	model = ls_lock_model(source.model, GetUserId());
+	model = ls_lock_model(source.model);
 	ls_visitors_refuse(model);
 
 	/* checked again under the lock */
@@ -473,10 +466,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	ls_source_check_tree(source.relation, tree, model->owner);
 	check_overlap(&source, tree, false);
 	ls_ancestors_refuse(source.relation, false);
-	advise_event(&source);
-	advise_index(&source, source.contact);
-	if (source.visitor)
-		advise_index(&source, source.visitor);
+	advise(&source);
 
 	add_source(&source, tree);
 	visitors = add_visitors(model, &source, tree);
@@ -532,7 +522,7 @@ ls_attach_problem(const LsModelRow *model, const LsSourceRow *source)
 	attno = get_attnum(source->relation, source->contact);
 	if (attno <= 0)
 		return psprintf("column \"%s\" no longer exists", source->contact);
-	key = key_type(model->model);
+	key = ls_lead_key_type(model->model);
 	if (!contact_fits(get_atttype(source->relation, attno), key))
 		return psprintf("column \"%s\" is of type %s, contacts are of type %s",
 						source->contact,
@@ -559,7 +549,7 @@ ls_attach_error(const LsModelRow *model, const LsSourceRow *source)
 		relation_close(rel, AccessShareLock);
 		return error;
 	}
-	expr = compile_column(rel, source->contact, key_type(model->model),
+	expr = compile_column(rel, source->contact, ls_lead_key_type(model->model),
 						  model->owner, &error);
 	if (expr)
 		ls_expr_free(expr);
@@ -667,7 +657,7 @@ ls_detach(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	PreventCommandIfReadOnly("detach()");
-	ls_visitors_refuse(ls_lock_model(model, GetUserId()));
+	ls_visitors_refuse(ls_lock_model(model));
 	foreach(lc, ls_lead_sources(model, NULL))
 		names = lappend(names, ((LsSourceRow *) lfirst(lc))->source);
 	foreach(lc, names)

@@ -74,9 +74,8 @@ check_free(const char *model, const char *category)
  */
 typedef struct Variables
 {
-	int			n;
-	char	  **before;
-	char	  **after;
+	List	   *before;
+	List	   *after;
 } Variables;
 
 /* no condition can name this */
@@ -89,25 +88,19 @@ static char nameless[] = "";
 static Variables
 variables_of(const char *model, const char *from, const char *to)
 {
-	List	   *names = ls_lead_category_names(model);
-	Variables	v;
+	Variables	v = {ls_lead_stage_variables(model), NIL};
 	ListCell   *lc;
 
-	v.before = palloc(sizeof(char *) * (list_length(names) + 2));
-	v.after = palloc(sizeof(char *) * (list_length(names) + 2));
-	v.before[0] = v.after[0] = "score";
-	v.n = 1;
-	foreach(lc, names)
+	foreach(lc, v.before)
 	{
 		bool		changed = from && strcmp(lfirst(lc), from) == 0;
 
-		v.before[v.n] = lfirst(lc);
-		v.after[v.n++] = changed ? (to ? pstrdup(to) : nameless) : lfirst(lc);
+		v.after = lappend(v.after, changed ? (to ? pstrdup(to) : nameless) : lfirst(lc));
 	}
 	if (from == NULL)
 	{
-		v.before[v.n] = nameless;
-		v.after[v.n++] = pstrdup(to);
+		v.before = lappend(v.before, nameless);
+		v.after = lappend(v.after, pstrdup(to));
 	}
 	return v;
 }
@@ -122,7 +115,7 @@ reread(const LsModelRow *model, const LsStageRow *stage, const Variables *v, LsR
 {
 	LsRenamedText text = {.column = "condition", .use = LS_EXPR_CONDITION,
 		.relid = model->contacts, .stage = stage->stage, .text = stage->condition};
-	LsExprSpec	spec = {.use = LS_EXPR_CONDITION, .role = model->owner, .nvariables = v->n};
+	LsExprSpec	spec = {.use = LS_EXPR_CONDITION, .role = model->owner};
 
 	spec.where = psprintf("condition of stage \"%s\" of model \"%s\"", stage->stage, model->model);
 	spec.rel = relation_open(model->contacts, AccessShareLock);
@@ -386,7 +379,7 @@ rename_in_stages(const LsModelRow *model, const char *from, const char *to)
 {
 	Variables	v = variables_of(model->model, to, from);
 	LsRename	rename = {.kind = LS_RENAME_NAME};
-	char	  **was = v.after;
+	List	   *was = v.after;
 	ListCell   *lc;
 
 	/* the row is written already */

@@ -22,7 +22,6 @@
 #include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "parser/parse_oper.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -34,6 +33,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "base/leadscore.h"
 #include "base/sql.h"
 #include "base/user.h"
 #include "counting/local_rows.h"
@@ -296,12 +296,6 @@ text_of(HeapTuple tuple, TupleDesc desc, const char *column)
 	return SPI_getvalue(tuple, desc, SPI_fnumber(desc, column));
 }
 
-static bool
-same(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /* refuse_attached refuses to change what attach() was told, columns excepted. */
 static void
 refuse_attached(const LsDefinition *change, const LsSourceRow *source)
@@ -310,8 +304,8 @@ refuse_attached(const LsDefinition *change, const LsSourceRow *source)
 	"on_delete", "mode"};
 
 	for (int i = 0; i < (int) lengthof(columns); i++)
-		if (!same(text_of(change->old, change->desc, columns[i]),
-				  text_of(change->new, change->desc, columns[i])))
+		if (!ls_same_text(text_of(change->old, change->desc, columns[i]),
+						  text_of(change->new, change->desc, columns[i])))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("%s of source \"%s\" of model \"%s\" cannot be changed",
@@ -349,15 +343,13 @@ source_of(const LsDefinition *change, LsSourceRow *was)
 static LsSourceRow *
 find_source(const char *model, const char *name)
 {
-	ListCell   *lc;
+	LsSourceRow *source = ls_lead_source(ls_lead_sources(model, NULL), name);
 
-	foreach(lc, ls_lead_sources(model, NULL))
-		if (strcmp(((LsSourceRow *) lfirst(lc))->source, name) == 0)
-			return lfirst(lc);
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("source \"%s\" of model \"%s\" does not exist", name, model)));
-	return NULL;				/* not reached */
+	if (source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("source \"%s\" of model \"%s\" does not exist", name, model)));
+	return source;
 }
 
 /* ls_key_change_check_source checks the new columns of a source. */
@@ -369,13 +361,14 @@ ls_key_change_check_source(const LsDefinition *change)
 	LsSourceRow *was;
 	LsSourceRow *source;
 
-	(void) ls_lock_model(name, GetUserId());
-	model = ls_lock_held_model(name, GetUserId());
+	(void) ls_lock_model(name);
+	model = ls_lock_held_model(name);
 	was = find_source(name, text_of(change->old, change->desc, "source"));
 	refuse_attached(change, was);
 	source = source_of(change, was);
-	if (same(source->contact, was->contact) && same(source->occurred_at, was->occurred_at) &&
-		same(source->event, was->event) && same(source->visitor, was->visitor))
+	if (ls_same_text(source->contact, was->contact) &&
+		ls_same_text(source->occurred_at, was->occurred_at) &&
+		ls_same_text(source->event, was->event) && ls_same_text(source->visitor, was->visitor))
 		return change->new;
 	ls_visitors_refuse(model);
 	ls_lock_sources(name);
@@ -389,7 +382,7 @@ differs(const LsModelRow *model, Oid relation, const char *was, const char *is)
 {
 	Compared	compared;
 
-	if (same(was, is))
+	if (ls_same_text(was, is))
 		return false;
 	if (was == NULL || is == NULL || get_attnum(relation, was) <= 0)
 		return true;
@@ -404,7 +397,7 @@ differs(const LsModelRow *model, Oid relation, const char *was, const char *is)
 static bool
 time_differs(const LsModelRow *model, Oid relation, const char *was, const char *is)
 {
-	return !same(was, is) &&
+	return !ls_same_text(was, is) &&
 		(getBaseType(get_atttype(relation, get_attnum(relation, was))) !=
 		 getBaseType(get_atttype(relation, get_attnum(relation, is))) ||
 		 differs(model, relation, was, is));
@@ -444,8 +437,9 @@ ls_key_change_source_written(const LsDefinition *change)
 	char	   *event = text_of(change->old, change->desc, "event");
 	char	   *visitor = text_of(change->old, change->desc, "visitor");
 
-	if (same(source->contact, contact) && same(source->occurred_at, occurred_at) &&
-		same(source->event, event) && same(source->visitor, visitor))
+	if (ls_same_text(source->contact, contact) &&
+		ls_same_text(source->occurred_at, occurred_at) &&
+		ls_same_text(source->event, event) && ls_same_text(source->visitor, visitor))
 		return;
 	tell_visitors(source);
 	ls_model_change_version(model->model);

@@ -35,7 +35,6 @@
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/transaction.h"
-#include "base/user.h"
 #include "counting/recount.h"
 #include "definitions/ancestor.h"
 #include "definitions/contact_table.h"
@@ -258,12 +257,10 @@ ls_create_model(PG_FUNCTION_ARGS)
 	Relation	rel;
 
 	row->model = ls_sql_text_argument(fcinfo, 0, "model");
-	if (PG_ARGISNULL(1))
-		(void) ls_sql_text_argument(fcinfo, 1, "contacts");
+	ls_sql_require_argument(fcinfo, 1, "contacts");
 	row->contacts = PG_GETARG_OID(1);
 	row->key = ls_sql_optional_argument(fcinfo, 2);
-	if (PG_ARGISNULL(3))
-		(void) ls_sql_text_argument(fcinfo, 3, "categories");
+	ls_sql_require_argument(fcinfo, 3, "categories");
 	row->created_at = ls_sql_optional_argument(fcinfo, 4);
 	row->time_zone = ls_source_check_time_zone(ls_sql_text_argument(fcinfo, 5, "time_zone"));
 	PreventCommandIfReadOnly("create_model()");
@@ -348,7 +345,7 @@ ls_drop_model_sql(PG_FUNCTION_ARGS)
 	LsModelRow *row;
 
 	PreventCommandIfReadOnly("drop_model()");
-	row = ls_lock_model(model, GetUserId());
+	row = ls_lock_model(model);
 	ls_visitors_refuse(row);
 	ls_model_drop(row);
 	PG_RETURN_VOID();
@@ -411,14 +408,11 @@ void
 ls_model_rekey(const LsModelRow *model, Oid type, Oid collation)
 {
 	LsModelTables new;
-	LsUser		saved;
 
 	ls_tables_read(model, &new);
 	new.key_type = type;
 	new.key_collation = collation;
-	ls_user_switch(ls_extension_owner(), &saved);
 	ls_tables_rekey(&new);
-	ls_user_restore(&saved);
 	ereport(NOTICE,
 			(errmsg("the key of model \"%s\" is now of type %s",
 					model->model, format_type_be(type)),

@@ -62,7 +62,6 @@ advise_alone(const LsRuleRow *row, const LsModelRow *model)
 {
 	bool		profile = strcmp(row->kind, "profile") == 0;
 	const char *from = source_text(row, model);
-	ListCell   *lc;
 
 	advise_period(row);
 	if (row->event == NULL && row->condition == NULL)
@@ -77,11 +76,9 @@ advise_alone(const LsRuleRow *row, const LsModelRow *model)
 				 errdetail("It has neither event nor condition.")));
 		return false;
 	}
-	if (profile || row->source == NULL)
+	if (profile || row->source == NULL ||
+		ls_lead_source(ls_lead_sources(model->model, NULL), row->source))
 		return true;
-	foreach(lc, ls_lead_sources(model->model, NULL))
-		if (strcmp(((LsSourceRow *) lfirst(lc))->source, row->source) == 0)
-			return true;
 	ereport(NOTICE,
 			(errmsg("rule \"%s\" of model \"%s\" contributes nothing for now",
 					row->name, model->model),

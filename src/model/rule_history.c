@@ -21,7 +21,6 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/rel.h"
 
 #include "base/clock.h"
@@ -83,19 +82,10 @@ same_rule(HeapTuple a, HeapTuple b, TupleDesc desc)
 {
 	for (int i = 1; i <= LS_RULE_NCOLUMNS; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(desc, i - 1);
-		bool		anull,
-					bnull;
-		Datum		x,
-					y;
-
-		if (att->attisdropped || i == LS_RULE_BACKFILLED_VERSION ||
+		if (TupleDescAttr(desc, i - 1)->attisdropped || i == LS_RULE_BACKFILLED_VERSION ||
 			i == LS_RULE_BACKFILLING_VERSION)
 			continue;
-		x = heap_getattr(a, i, desc, &anull);
-		y = heap_getattr(b, i, desc, &bnull);
-		if (anull != bnull ||
-			(!anull && !datum_image_eq(x, y, att->attbyval, att->attlen)))
+		if (ls_lead_row_differs(a, b, desc, i))
 			return false;
 	}
 	return true;
@@ -282,10 +272,9 @@ ls_rule_history_record(const char *model)
 	Author		author;
 	LsSqlArguments args = {0};
 	LsSqlArguments with_name;
-	LsModelRow *row = ls_lead_model(model, NULL);
 
 	/* visitors have the definition of their model */
-	if (row && row->visitors_of)
+	if (strcmp(ls_lead_defining_model(model, NULL), model) != 0)
 		return;
 	begin(&author, model);
 	ls_sql_add_text(&args, model);

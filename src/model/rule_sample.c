@@ -26,6 +26,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "base/sql.h"
 #include "base/suggest.h"
 #include "base/transaction.h"
 #include "base/user.h"
@@ -261,8 +262,8 @@ static void
 find_events(Visit *visit)
 {
 	Datum	   *events = palloc(sizeof(Datum) * Max(1, visit->nasking));
-	Oid			type = TEXTARRAYOID;
-	Datum		array;
+	LsSqlArguments args = {.read_only = true};
+	SPITupleTable *rows;
 	int			n = 0;
 	const char *column = visit->event_column;
 
@@ -272,35 +273,34 @@ find_events(Visit *visit)
 			events[n++] = CStringGetTextDatum(event_of(&visit->asking[i]));
 	if (n == 0)
 		return;
-	array = PointerGetDatum(construct_array(events, n, TEXTOID, -1, false, TYPALIGN_INT));
-	if (SPI_execute_with_args(psprintf("SELECT e FROM pg_catalog.unnest($1) e WHERE EXISTS"
-									   " (SELECT FROM %s t WHERE"
-									   " t.%s::pg_catalog.text OPERATOR(pg_catalog.=) e AND"
-									   " t.%s::pg_catalog.text COLLATE pg_catalog.\"C\""
-									   " OPERATOR(pg_catalog.=) e)",
-									   visit->table, column, column),
-							  1, &type, &array, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for events");
-	for (uint64 i = 0; i < SPI_processed; i++)
-		mark_seen(visit, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+	ls_sql_add(&args, TEXTARRAYOID,
+			   PointerGetDatum(construct_array(events, n, TEXTOID, -1, false, TYPALIGN_INT)));
+	rows = ls_sql_query(psprintf("SELECT e FROM pg_catalog.unnest($1) e WHERE EXISTS"
+								 " (SELECT FROM %s t WHERE"
+								 " t.%s::pg_catalog.text OPERATOR(pg_catalog.=) e AND"
+								 " t.%s::pg_catalog.text COLLATE pg_catalog.\"C\""
+								 " OPERATOR(pg_catalog.=) e)",
+								 visit->table, column, column), &args);
+	for (uint64 i = 0; i < rows->numvals; i++)
+		mark_seen(visit, ls_sql_text(rows, i, 1));
 }
 
 /* find_names gives names of existing events, the commonest first. */
 static List *
 find_names(const Visit *visit)
 {
+	LsSqlArguments args = {.read_only = true};
+	SPITupleTable *rows;
 	List	   *names = NIL;
 
-	if (SPI_execute(psprintf("SELECT name FROM"
-							 " (SELECT t.%s::pg_catalog.text COLLATE pg_catalog.\"C\" AS name"
-							 " FROM %s t LIMIT %d) AS few"
-							 " WHERE name IS NOT NULL GROUP BY name"
-							 " ORDER BY pg_catalog.count(*) DESC, name LIMIT %d",
-							 visit->event_column, visit->table, MAX_ROWS, MAX_NAMES),
-					true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the names of events");
-	for (uint64 i = 0; i < SPI_processed; i++)
-		names = lappend(names, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+	rows = ls_sql_query(psprintf("SELECT name FROM"
+								 " (SELECT t.%s::pg_catalog.text COLLATE pg_catalog.\"C\" AS name"
+								 " FROM %s t LIMIT %d) AS few"
+								 " WHERE name IS NOT NULL GROUP BY name"
+								 " ORDER BY pg_catalog.count(*) DESC, name LIMIT %d",
+								 visit->event_column, visit->table, MAX_ROWS, MAX_NAMES), &args);
+	for (uint64 i = 0; i < rows->numvals; i++)
+		names = lappend(names, ls_sql_text(rows, i, 1));
 	return names;
 }
 

@@ -17,10 +17,8 @@
 #include "access/relation.h"
 #include "catalog/namespace.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -173,8 +171,8 @@ ls_validate_owner(const LsDefinition *change, LsCheckedRow *row, const char *kin
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
 				 errmsg("%s %s needs a model", article, kind),
 				 errhint("Set model to the name given to leadscore.create_model().")));
-	(void) ls_lock_model(model, GetUserId());
-	found = ls_lock_held_model(model, GetUserId());
+	(void) ls_lock_model(model);
+	found = ls_lock_held_model(model);
 	ls_visitors_refuse(found);
 	if (name == NULL || name[strspn(name, " \t\r\n")] == '\0')
 		ereport(ERROR,
@@ -208,8 +206,8 @@ ls_validate_delete(const LsDefinition *row)
 	/* rows that were restored without their model */
 	if (ls_lead_model(model, NULL) == NULL && ls_rights_may_manage_all())
 		return;
-	(void) ls_lock_model(model, GetUserId());
-	ls_visitors_refuse(ls_lock_held_model(model, GetUserId()));
+	(void) ls_lock_model(model);
+	ls_visitors_refuse(ls_lock_held_model(model));
 }
 
 /* check_bound refuses a bound that no score ever reaches, and NaN. */
@@ -250,17 +248,12 @@ static void
 check_stage_condition(const LsCheckedRow *row, const LsModelRow *model)
 {
 	LsExprSpec	spec = {0};
-	List	   *categories = ls_lead_category_names(model->model);
-	ListCell   *lc;
 
 	spec.use = LS_EXPR_CONDITION;
 	spec.text = text_value(row, "condition");
 	spec.role = model->owner;
 	spec.where = psprintf("condition of %s", row->where);
-	spec.variables = palloc(sizeof(char *) * (1 + list_length(categories)));
-	spec.variables[spec.nvariables++] = "score";
-	foreach(lc, categories)
-		spec.variables[spec.nvariables++] = lfirst(lc);
+	spec.variables = ls_lead_stage_variables(model->model);
 	ls_validate_expression(&spec, model->contacts);
 }
 
@@ -441,20 +434,6 @@ ls_validate_category_row(const LsDefinition *change)
 	return row.tuple;
 }
 
-/* differs tells whether two rows differ in a column. */
-static bool
-differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column)
-{
-	Form_pg_attribute attr = TupleDescAttr(desc, column - 1);
-	bool		anull,
-				bnull;
-	Datum		x = heap_getattr(a, column, desc, &anull);
-	Datum		y = heap_getattr(b, column, desc, &bnull);
-
-	return anull != bnull ||
-		(!anull && !datum_image_eq(x, y, attr->attbyval, attr->attlen));
-}
-
 /*
  * is_other tells whether a row of lead_model changed, apart from its version and two
  * other columns, which may be NULL.
@@ -470,7 +449,7 @@ is_other(HeapTuple a, HeapTuple b, TupleDesc desc, const char *but, const char *
 			(but && strcmp(NameStr(attr->attname), but) == 0) ||
 			(nor && strcmp(NameStr(attr->attname), nor) == 0))
 			continue;
-		if (differs(a, b, desc, i))
+		if (ls_lead_row_differs(a, b, desc, i))
 			return true;
 	}
 	return false;
@@ -483,7 +462,7 @@ refuse_made(const LsCheckedRow *old, const LsCheckedRow *new)
 	static const char *const columns[] = {"contacts", "created_at", "time_zone", "visitors_of"};
 
 	for (int i = 0; i < (int) lengthof(columns); i++)
-		if (differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, columns[i])))
+		if (ls_lead_row_differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, columns[i])))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("%s of %s cannot be changed", columns[i], new->where),
@@ -494,7 +473,7 @@ refuse_made(const LsCheckedRow *old, const LsCheckedRow *new)
 static bool
 key_changed(const LsCheckedRow *old, const LsCheckedRow *new)
 {
-	return differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, "key"));
+	return ls_lead_row_differs(old->tuple, new->tuple, new->desc, SPI_fnumber(new->desc, "key"));
 }
 
 /* is_for_visitors tells whether a change also concerns the model of the visitors. */
@@ -562,8 +541,8 @@ ls_validate_model(const LsDefinition *change)
 	double		drift = float_value(&row, "max_drift", 0);
 	double		ratio = float_value(&row, "max_drift_ratio", 0);
 
-	(void) ls_lock_model(model, GetUserId());
-	found = ls_lock_held_model(model, GetUserId());
+	(void) ls_lock_model(model);
+	found = ls_lock_held_model(model);
 	if (!is_other(old.tuple, row.tuple, row.desc, NULL, NULL) && !found->suspended)
 		return row.tuple;
 	accept_owner(found, &old, &row);

@@ -21,6 +21,7 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
+#include "base/leadscore.h"
 #include "base/reachable_code.h"
 #include "base/suggest.h"
 #include "definitions/extension.h"
@@ -44,12 +45,6 @@ static const char *const causes[] = {"event", "time", "rule", "profile", "manual
 "merge", "backfill", NULL};
 static const char *const deliveries[] = {"outbox", "notify", "function", NULL};
 
-static bool
-same(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 static List *
 list_of(const char *const *words)
 {
@@ -68,7 +63,7 @@ check_name(const char *what, const char *word, List *words, const char *where)
 	ListCell   *lc;
 
 	foreach(lc, words)
-		if (same(lfirst(lc), word))
+		if (ls_same_text(lfirst(lc), word))
 			return;
 	nearest = ls_suggest_word(word, words);
 	ereport(ERROR,
@@ -145,7 +140,7 @@ check_occasion(const Check *check)
 		needs(check, "score_level", !row->score_level_null, "occasion", row->occasion);
 		ls_validate_finite("score_level", row->score_level, check->where);
 	}
-	if (stage && row->stage && !same(row->stage, check->old.stage))
+	if (stage && row->stage && !ls_same_text(row->stage, check->old.stage))
 	{
 		foreach(lc, ls_lead_stages(row->model, NULL))
 			names = lappend(names, ((LsStageRow *) lfirst(lc))->stage);
@@ -154,7 +149,7 @@ check_occasion(const Check *check)
 	}
 	if (rule)
 		needs(check, "rule", row->rule != NULL, "occasion", row->occasion);
-	if (rule && !same(row->rule, check->old.rule))
+	if (rule && !ls_same_text(row->rule, check->old.rule))
 	{
 		foreach(lc, ls_lead_rules(row->model, NULL))
 			names = lappend(names, ((LsRuleRow *) lfirst(lc))->name);
@@ -257,9 +252,9 @@ check_delivery(const Check *check)
 
 	needs(check, "deliver", row->deliver != NULL, NULL, NULL);
 	check_name("deliver", row->deliver, list_of(deliveries), check->where);
-	if (!same(row->deliver, "notify"))
+	if (!ls_same_text(row->deliver, "notify"))
 		refuse(check, "channel", row->channel != NULL, "deliver", row->deliver);
-	if (!same(row->deliver, "function"))
+	if (!ls_same_text(row->deliver, "function"))
 		refuse(check, "function", row->function != NULL, "deliver", row->deliver);
 	if (row->channel && (*row->channel == '\0' || strlen(row->channel) >= NAMEDATALEN))
 		ereport(ERROR,
@@ -267,9 +262,9 @@ check_delivery(const Check *check)
 				 errmsg("channel of %s must have between 1 and %d bytes", check->where,
 						NAMEDATALEN - 1),
 				 errhint("Leave it NULL for channel leadscore.")));
-	if (same(row->deliver, "function"))
+	if (ls_same_text(row->deliver, "function"))
 		needs(check, "function", row->function != NULL, "deliver", row->deliver);
-	if (row->function && !same(row->function, check->old.function))
+	if (row->function && !ls_same_text(row->function, check->old.function))
 		check_function(check);
 	needs(check, "timeout", row->timeout != NULL, NULL, NULL);
 	if (!ls_lead_interval_usec(row->timeout, &usec))

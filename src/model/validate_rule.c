@@ -18,7 +18,6 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -26,13 +25,13 @@
 #include "utils/rel.h"
 
 #include "base/decay.h"
+#include "base/leadscore.h"
 #include "base/suggest.h"
 #include "definitions/locks.h"
 #include "model/anonymous_visitors.h"
 #include "rules/model_compile.h"
 
 /* in the order of LsKind, LsDecayKind; LS_EACH and LS_ONCE */
-static const char *const kind_words[] = {"event", "absence", "sequence", "profile"};
 static const char *const decay_words[] = {"none", "half_life", "linear", "step"};
 static const char *const award_words[] = {"each", "once"};
 
@@ -111,12 +110,6 @@ read_row(RuleCheck *check)
 					  check->desc, &check->row);
 }
 
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 /*
  * find_word gives a word's position in its list, or raises an error that lists the
  * words.
@@ -132,7 +125,7 @@ find_word(const RuleCheck *check, const char *column, const char *word,
 	{
 		if (strcmp(words[i], word) == 0)
 			return i;
-		if (words != kind_words || i != LS_SEQUENCE)
+		if (words != ls_model_kind_names || i != LS_SEQUENCE)
 			allowed = lappend(allowed, unconstify(char *, words[i]));
 	}
 	nearest = ls_suggest_word(word, allowed);
@@ -182,8 +175,8 @@ check_identity(RuleCheck *check)
 				 errmsg("rule \"%s\" cannot be moved from model \"%s\" to model \"%s\"",
 						check->old.name, check->old.model, row->model),
 				 errhint("Delete the rule and insert it for the other model.")));
-	(void) ls_lock_model(row->model, GetUserId());
-	check->model = ls_lock_held_model(row->model, GetUserId());
+	(void) ls_lock_model(row->model);
+	check->model = ls_lock_held_model(row->model);
 	ls_visitors_refuse(check->model);
 	if (row->name == NULL || row->name[strspn(row->name, " \t\r\n")] == '\0')
 		ereport(ERROR,
@@ -205,7 +198,7 @@ check_words(RuleCheck *check)
 	LsRuleRow  *row = &check->row;
 
 	check->kind = find_word(check, "kind", row->kind,
-							kind_words, lengthof(kind_words));
+							ls_model_kind_names, LS_NKINDS);
 	if (check->kind == LS_SEQUENCE)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -242,15 +235,15 @@ kinds_text(int kinds)
 	StringInfoData s;
 	int			left = 0;
 
-	for (int i = 0; i < (int) lengthof(kind_words); i++)
+	for (int i = 0; i < LS_NKINDS; i++)
 		left += (kinds >> i) & 1;
 	initStringInfo(&s);
-	for (int i = 0; i < (int) lengthof(kind_words); i++)
+	for (int i = 0; i < LS_NKINDS; i++)
 	{
 		if (!(kinds & (1 << i)))
 			continue;
 		left--;
-		appendStringInfo(&s, "%s%s", kind_words[i],
+		appendStringInfo(&s, "%s%s", ls_model_kind_names[i],
 						 left == 0 ? "" : left == 1 ? " and " : ", ");
 	}
 	return s.data;
@@ -285,7 +278,7 @@ check_columns(const RuleCheck *check)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("column \"%s\" is not allowed in a rule of kind %s",
-						name, kind_words[check->kind]),
+						name, ls_model_kind_names[check->kind]),
 				 errdetail("It is set in %s, but belongs to rules of kind %s.",
 						   check->where, kinds_text(kind_columns[i].kinds)),
 				 column == LS_RULE_AT_LEAST ? errhint("Leave it at 1.") :
@@ -545,17 +538,6 @@ check_category(RuleCheck *check)
 	ls_validate_category(check->row.model, check->row.category, check->where);
 }
 
-static LsSourceRow *
-find_source(const RuleCheck *check, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, check->sources)
-		if (strcmp(((LsSourceRow *) lfirst(lc))->source, name) == 0)
-			return lfirst(lc);
-	return NULL;
-}
-
 /*
  * refuse_source raises the error that a rule names no source, or one that does not
  * exist.
@@ -603,9 +585,9 @@ check_source(RuleCheck *check)
 	if (row->source == NULL)
 		return;
 
-	check->source = find_source(check, row->source);
+	check->source = ls_lead_source(check->sources, row->source);
 	/* a rule outlives its source, and can still be changed */
-	check->dormant = check->update && same_text(row->source, check->old.source) &&
+	check->dormant = check->update && ls_same_text(row->source, check->old.source) &&
 		(check->source == NULL ||
 		 get_rel_relkind(check->source->relation) == '\0');
 	if (check->dormant)
@@ -681,8 +663,8 @@ check_expressions(const RuleCheck *check)
 	if (check->dormant)
 		return;
 	if (check->update && (old->enabled || !row->enabled) &&
-		same_text(old->kind, row->kind) && same_text(old->source, row->source) &&
-		same_text(old->condition, row->condition) && same_text(old->weight, row->weight))
+		ls_same_text(old->kind, row->kind) && ls_same_text(old->source, row->source) &&
+		ls_same_text(old->condition, row->condition) && ls_same_text(old->weight, row->weight))
 		return;
 	compile_one(check, LS_EXPR_CONDITION, row->condition, "condition");
 	compile_one(check, LS_EXPR_WEIGHT, row->weight, "weight");

@@ -89,8 +89,6 @@ ls_disclosure_may_see_table(Oid owner, Oid relid)
 static Bitmapset *
 add_columns(Bitmapset *columns, const LsExpr *expr)
 {
-	if (expr && expr->attno != 0)
-		columns = bms_add_member(columns, expr->attno - FirstLowInvalidHeapAttributeNumber);
 	return expr ? bms_add_members(columns, expr->columns) : columns;
 }
 

@@ -33,8 +33,7 @@ typedef struct LsExprSpec
 	Oid			role;			/* the role as which it is checked and run */
 	const char *where;			/* for messages: condition of rule "x" ... */
 	Oid			type;			/* LS_EXPR_COLUMN: the type it is turned into */
-	int			nvariables;		/* further float8 names that it may use ... */
-	char	  **variables;		/* ... which hide columns of these names */
+	List	   *variables;		/* further float8 names that it may use, which hide columns */
 	bool		advise;			/* warn its author of what may not be meant */
 } LsExprSpec;
 

@@ -27,7 +27,6 @@
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/rls.h"
-#include "utils/varlena.h"
 
 #include "base/compat.h"
 #include "base/suggest.h"
@@ -203,17 +202,18 @@ static Node *
 variable_ref(ParseState *pstate, ColumnRef *cref)
 {
 	const LsExprSpec *spec = ((LsCompile *) pstate->p_ref_hook_state)->spec;
+	ListCell   *lc;
 
 	if (list_length(cref->fields) != 1 || !IsA(linitial(cref->fields), String))
 		return NULL;
-	for (int i = 0; i < spec->nvariables; i++)
+	foreach(lc, spec->variables)
 	{
-		if (strcmp(strVal(linitial(cref->fields)), spec->variables[i]) == 0)
+		if (strcmp(strVal(linitial(cref->fields)), lfirst(lc)) == 0)
 		{
 			Const		like = {.consttype = FLOAT8OID, .consttypmod = -1};
 
 			like.location = cref->location;
-			return ls_expr_param(i + 1, &like);
+			return ls_expr_param(foreach_current_index(lc) + 1, &like);
 		}
 	}
 	return NULL;
@@ -226,15 +226,12 @@ nearest_variable(ParseState *pstate, ColumnRef *cref, Node *found)
 	const LsExprSpec *spec = ((LsCompile *) pstate->p_ref_hook_state)->spec;
 	const char *name;
 	const char *nearest;
-	List	   *names = NIL;
 
 	if (found != NULL || list_length(cref->fields) != 1 ||
 		!IsA(linitial(cref->fields), String))
 		return NULL;
-	for (int i = 0; i < spec->nvariables; i++)
-		names = lappend(names, spec->variables[i]);
 	name = strVal(linitial(cref->fields));
-	nearest = ls_suggest_word(name, names);
+	nearest = ls_suggest_word(name, spec->variables);
 	if (nearest != NULL && get_attnum(RelationGetRelid(spec->rel), name) == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
@@ -332,38 +329,6 @@ analyse_text(LsCompile *c)
 	return result;
 }
 
-/* nearest_column gives the column whose name is most like a wrong one. */
-static const char *
-nearest_column(const char *name, TupleDesc desc)
-{
-	const char *nearest = NULL;
-	int			length = strlen(name);
-	int			distance = Min(3, length / 2);
-
-	if (length >= NAMEDATALEN)
-		return NULL;
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute attr = TupleDescAttr(desc, i);
-		int			d;
-
-		if (attr->attisdropped)
-			continue;
-		d = varstr_levenshtein_less_equal(name, length,
-										  NameStr(attr->attname),
-										  strlen(NameStr(attr->attname)),
-										  1, 1, 1, distance, true);
-		if (d <= distance)
-		{
-			nearest = NameStr(attr->attname);
-			distance = d - 1;
-		}
-		if (distance < 0)
-			break;
-	}
-	return nearest;
-}
-
 /* analyse_column makes the expression for a column that is only named. */
 static Node *
 analyse_column(LsCompile *c)
@@ -374,16 +339,10 @@ analyse_column(LsCompile *c)
 	Node	   *result;
 
 	if (attno == InvalidAttrNumber)
-	{
-		const char *nearest = nearest_column(spec->text,
-											 RelationGetDescr(spec->rel));
-
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of relation \"%s\" does not exist",
-						spec->text, RelationGetRelationName(spec->rel)),
-				 nearest ? errhint("Did you mean \"%s\"?", nearest) : 0));
-	}
+						spec->text, RelationGetRelationName(spec->rel))));
 	if (attno < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -47,16 +47,16 @@ usec(const Interval *interval)
 	return result;
 }
 
+const char *const ls_model_kind_names[LS_NKINDS] = {"event", "absence", "sequence", "profile"};
+
 static LsKind
 kind_of(const char *kind)
 {
-	if (strcmp(kind, "absence") == 0)
-		return LS_ABSENCE;
-	if (strcmp(kind, "profile") == 0)
-		return LS_PROFILE;
-	if (strcmp(kind, "sequence") == 0)
-		return LS_SEQUENCE;
-	return LS_EVENT;
+	LsKind		found = LS_NKINDS - 1;
+
+	while (found > LS_EVENT && strcmp(kind, ls_model_kind_names[found]) != 0)
+		found--;
+	return found;
 }
 
 static LsDecayKind
@@ -97,7 +97,7 @@ ls_model_derive_rule(const LsRuleRow *row, LsRule *rule)
 	rule->events_from = row->events_from;
 	rule->events_before = row->events_before;
 	rule->backfilling = row->backfilling_version != 0;
-	rule->version = rule->backfilling ? row->backfilling_version : row->backfilled_version;
+	rule->version = ls_lead_rule_version(row);
 
 	rule->bucketed = (rule->kind == LS_EVENT || rule->kind == LS_SEQUENCE) &&
 		(rule->time_frame > 0 || !isinf(rule->max_per_period) ||
@@ -160,14 +160,16 @@ ls_model_rule_signature(const LsRuleRow *row)
 /* ---------- compiling ---------- */
 
 static void
-need_columns(Bitmapset **columns, LsExpr *expr)
+need_column(Bitmapset **columns, AttrNumber attno)
 {
-	if (expr == NULL)
-		return;
-	if (expr->attno != 0)
-		*columns = bms_add_member(*columns, expr->attno -
-								  FirstLowInvalidHeapAttributeNumber);
-	*columns = bms_add_members(*columns, expr->columns);
+	*columns = bms_add_member(*columns, attno - FirstLowInvalidHeapAttributeNumber);
+}
+
+static void
+need_columns(Bitmapset **columns, const LsExpr *expr)
+{
+	if (expr)
+		*columns = bms_add_members(*columns, expr->columns);
 }
 
 static ErrorData *
@@ -255,20 +257,16 @@ time_column(Relation rel, const char *column, Oid *type)
 static void
 load_unless(Load *load, LsSource *source)
 {
-	ListCell   *lc;
+	const LsSourceRow *row = ls_lead_source(ls_lead_sources(load->model->visitors_of, load->snapshot),
+											source->name);
 
-	foreach(lc, ls_lead_sources(load->model->visitors_of, load->snapshot))
+	if (row)
 	{
-		LsSourceRow *row = lfirst(lc);
-
-		if (strcmp(row->source, source->name) != 0)
-			continue;
 		source->unless_column = row->contact;
 		source->unless_attno = get_attnum(source->relation, row->contact);
 	}
 	if (source->unless_attno > 0)
-		source->columns = bms_add_member(source->columns, source->unless_attno -
-										 FirstLowInvalidHeapAttributeNumber);
+		need_column(&source->columns, source->unless_attno);
 	else if (source->broken == NULL)
 		source->broken = simple_error(ERRCODE_UNDEFINED_COLUMN,
 									  "its contact column no longer exists");
@@ -298,8 +296,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->event_column = row->event;
 	source->contact_attno = get_attnum(row->relation, row->contact);
 	source->visitor_attno = row->visitor ? get_attnum(row->relation, row->visitor) : InvalidAttrNumber;
-	if (row->visitor && get_attnum(row->relation, row->visitor) > 0 &&
-		OidIsValid(model->identity_table))
+	if (source->visitor_attno > 0 && OidIsValid(model->identity_table))
 		source->visitor_column = row->visitor;
 	source->keep = row->keep;
 	source->queued = row->queued;
@@ -341,14 +338,11 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 									  psprintf("column \"%s\" with the time of events no longer exists",
 											   row->occurred_at));
 	else
-		source->columns = bms_add_member(source->columns, source->time_attno -
-										 FirstLowInvalidHeapAttributeNumber);
+		need_column(&source->columns, source->time_attno);
 	need_columns(&source->columns, source->contact);
 	need_columns(&source->columns, source->event);
 	if (source->visitor_column)
-		source->columns = bms_add_member(source->columns,
-										 get_attnum(row->relation, row->visitor) -
-										 FirstLowInvalidHeapAttributeNumber);
+		need_column(&source->columns, source->visitor_attno);
 	if (model->visitors_of)
 		load_unless(load, source);
 	ls_relation_close(rel, locked);
@@ -432,7 +426,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 static bool
 out_of_step(const LsRuleRow *row, const LsRule *rule)
 {
-	bool		disabled = !row->backfilled_version_null && row->backfilled_version == 0;
+	bool		disabled = ls_lead_rule_is_disabled(row);
 
 	if (rule->broken)
 		return !disabled && rule->broken->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
@@ -478,12 +472,11 @@ load_stages(Load *load, Relation contacts)
 {
 	LsModel    *model = load->model;
 	List	   *rows = ls_lead_stages(model->name, load->snapshot);
-	char	  **names = palloc(sizeof(char *) * (model->ncategories + 1));
+	List	   *names = list_make1("score");
 	ListCell   *lc;
 
-	names[0] = "score";
 	for (int i = 0; i < model->ncategories; i++)
-		names[i + 1] = model->categories[i].name;
+		names = lappend(names, model->categories[i].name);
 
 	model->stages = palloc0(sizeof(LsStage) * Max(1, list_length(rows)));
 	foreach(lc, rows)
@@ -510,7 +503,6 @@ load_stages(Load *load, Relation contacts)
 		spec.role = model->owner;
 		spec.where = psprintf("condition of stage \"%s\" of model \"%s\"",
 							  row->stage, model->name);
-		spec.nvariables = model->ncategories + 1;
 		spec.variables = names;
 		stage->condition = tried(model, &spec, &stage->broken);
 		if (stage->broken && load->snapshot &&
@@ -553,9 +545,7 @@ load_contacts(Load *load, Relation contacts)
 		model->created_attno = time_column(contacts, model->created_column,
 										   &model->created_type);
 		if (model->created_attno != InvalidAttrNumber)
-			model->contact_columns = bms_add_member(model->contact_columns,
-													model->created_attno -
-													FirstLowInvalidHeapAttributeNumber);
+			need_column(&model->contact_columns, model->created_attno);
 	}
 }
 
@@ -675,9 +665,6 @@ load_identity(LsModel *model, const LsModelRow *row)
 {
 	const char *definer = row->visitors_of ? row->visitors_of : row->model;
 	const char *visitors = row->visitors_of ? row->model : ls_lead_visitors_model(row->model);
-	Oid			type,
-				collation;
-	int32		typmod;
 
 	model->visitors_of = row->visitors_of;
 	model->rank = ls_lead_rank(row->model);
@@ -691,9 +678,8 @@ load_identity(LsModel *model, const LsModelRow *row)
 	}
 	if (!OidIsValid(model->identity_table))
 		return;
-	get_atttypetypmodcoll(model->identity_table, 1, &type, &typmod, &collation);
-	ls_key_type(type, collation, row->owner, row->model, &model->visitor_key);
-	model->target_type = get_atttype(ls_lead_score_table(definer, false), 1);
+	ls_key_type(model->identity_table, 1, row->owner, row->model, &model->visitor_key);
+	model->target_type = ls_lead_key_type(definer);
 }
 
 /*
@@ -732,7 +718,6 @@ load_row(LsModel *model, const LsModelRow *row, const LsModelVersion *limits)
 	model->max_drift_ratio = row->max_drift_ratio;
 	model->min_score = limits ? limits->min_score : row->min_score;
 	model->max_score = limits ? limits->max_score : row->max_score;
-	model->enabled = row->enabled;
 	model->restoring = row->restoring;
 	if (!ls_tables_belong(row->model, row->owner))
 		model->suspended = simple_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -746,7 +731,7 @@ load_row(LsModel *model, const LsModelRow *row, const LsModelVersion *limits)
 		model->suspended = row->unreadable;
 		model->unreadable = true;
 	}
-	model->enabled = model->enabled && model->suspended == NULL;
+	model->enabled = row->enabled && model->suspended == NULL;
 	model->version = row->rules_version;
 }
 
@@ -776,9 +761,6 @@ ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefin
 	bool		locked;
 	List	   *sources;
 	ListCell   *lc;
-	Oid			type,
-				collation;
-	int32		typmod;
 
 	if (row == NULL)
 	{
@@ -789,8 +771,7 @@ ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefin
 	model = palloc0(sizeof(LsModel));
 	model->context = context;
 	load_row(model, row, limits);
-	get_atttypetypmodcoll(model->score_table, 1, &type, &typmod, &collation);
-	ls_key_type(type, collation, row->owner, name, &model->key);
+	ls_key_type(model->score_table, 1, row->owner, name, &model->key);
 	load_identity(model, row);
 	load_trust(model);
 

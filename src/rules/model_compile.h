@@ -28,6 +28,9 @@ typedef enum LsKind
 	LS_PROFILE
 } LsKind;
 
+#define LS_NKINDS	(LS_PROFILE + 1)
+extern const char *const ls_model_kind_names[LS_NKINDS];
+
 /* How often an expression failed, and how it did the first time */
 typedef struct LsFailures
 {

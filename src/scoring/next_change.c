@@ -24,7 +24,8 @@
 
 #include "miscadmin.h"
 
-#define MAX_CATEGORIES	32
+#include "definitions/model_tables.h"
+
 #define LN2				0.69314718055994530942
 
 /* how early the instant of a drift may be, as a fraction of the time until it */
@@ -38,17 +39,17 @@
 typedef struct Watch
 {
 	LsBounds	score;
-	LsBounds	categories[MAX_CATEGORIES];
+	LsBounds	categories[LS_MAX_CATEGORIES];
 } Watch;
 
 /* The score at an instant of the curve, and how fast it changes */
 typedef struct Motion
 {
-	double		value[MAX_CATEGORIES];	/* before the category's limits */
-	double		fall[MAX_CATEGORIES];	/* speed per microsecond */
-	double		rise[MAX_CATEGORIES];
-	double		fall_left[MAX_CATEGORIES];	/* how far it can fall */
-	double		rise_left[MAX_CATEGORIES];
+	double		value[LS_MAX_CATEGORIES];	/* before the category's limits */
+	double		fall[LS_MAX_CATEGORIES];	/* speed per microsecond */
+	double		rise[LS_MAX_CATEGORIES];
+	double		fall_left[LS_MAX_CATEGORIES];	/* how far it can fall */
+	double		rise_left[LS_MAX_CATEGORIES];
 	double		kink;			/* microseconds until a limit no longer applies */
 } Motion;
 

@@ -52,13 +52,10 @@ evaluate_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
 	for (int i = 0; i < slot->more->ncompacted; i++)
 	{
 		const LsBucket *compacted = &slot->more->compacted[i];
-		int64		phases = ls_state_slot_phases(rule);
-		int64		past = slot->more->compacted_to - compacted->bucket;
-		int64		purged_at = slot->more->compacted_to -
-			(past - ls_decay_floor_div(past, phases) * phases);
+		int64		held_at = ls_state_slot_held(rule, slot->more->compacted_to, compacted->bucket);
 
 		decayed(&sum, c, points * ls_decay_sum_value(&compacted->sum),
-				ls_decay(&rule->decay, Max(0, now - purged_at) * rule->period));
+				ls_decay(&rule->decay, Max(0, now - held_at) * rule->period));
 	}
 	for (int i = 0; i < slot->more->nbuckets; i++)
 	{

@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+#include "base/leadscore.h"
+
 /* ls_score_row_start makes the row of a contact that has none yet. */
 void
 ls_score_row_start(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t)
@@ -65,9 +67,7 @@ differs(double stored, double exact, double allowed)
 static bool
 other_grade(LsModel *model, const LsScoreRow *row, const LsScore *now)
 {
-	char	   *grade = ls_score_grade(model, now);
-
-	return strcmp(row->grade ? row->grade : "", grade ? grade : "") != 0;
+	return !ls_same_text(row->grade, ls_score_grade(model, now));
 }
 
 /*

@@ -321,16 +321,25 @@ phase_of(const LsRule *rule, int64 bucket)
 	return bucket - ls_decay_floor_div(bucket, phases) * phases;
 }
 
+/*
+ * ls_state_slot_held gives the bucket as of which the sum of a phase is held: the last
+ * one of the phase that is not after compacted_to.
+ */
+int64
+ls_state_slot_held(const LsRule *rule, int64 compacted_to, int64 phase)
+{
+	return compacted_to - phase_of(rule, compacted_to - phase);
+}
+
 /* compact_bucket adds a bucket to the sum of its phase. */
 static void
 compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 {
 	int64		phase = phase_of(rule, bucket->bucket);
-	int64		purged_at = slot->more->compacted_to -
-		phase_of(rule, slot->more->compacted_to - phase);
+	int64		held_at = ls_state_slot_held(rule, slot->more->compacted_to, phase);
 	LsBucket   *compacted = NULL;
 
-	Assert(purged_at >= bucket->bucket);
+	Assert(held_at >= bucket->bucket);
 	for (int i = 0; i < slot->more->ncompacted; i++)
 		if (slot->more->compacted[i].bucket == phase)
 			compacted = &slot->more->compacted[i];
@@ -345,7 +354,7 @@ compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 	}
 	compacted->count += bucket->count;
 	ls_decay_sum_add(&compacted->sum, ls_rule_points_of_bucket(rule, bucket) *
-			   ls_decay(&rule->decay, (purged_at - bucket->bucket) * rule->period));
+			   ls_decay(&rule->decay, (held_at - bucket->bucket) * rule->period));
 }
 
 /* compact_to moves the bucket up to which sums are compacted. */
@@ -355,12 +364,10 @@ compact_to(const LsRule *rule, LsSlot *slot, int64 to)
 	for (int i = 0; i < slot->more->ncompacted; i++)
 	{
 		int64		phase = slot->more->compacted[i].bucket;
-		int64		from_held = slot->more->compacted_to -
-			phase_of(rule, slot->more->compacted_to - phase);
-		int64		to_held = to - phase_of(rule, to - phase);
+		int64		moved = ls_state_slot_held(rule, to, phase) -
+			ls_state_slot_held(rule, slot->more->compacted_to, phase);
 
-		ls_decay_sum_scale(&slot->more->compacted[i].sum,
-						   ls_decay(&rule->decay, (to_held - from_held) * rule->period));
+		ls_decay_sum_scale(&slot->more->compacted[i].sum, ls_decay(&rule->decay, moved * rule->period));
 	}
 	slot->more->compacted_to = to;
 }

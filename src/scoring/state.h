@@ -126,6 +126,7 @@ extern LsSlotMore *ls_state_slot_more(LsSlot *slot);
 
 /* shared with evaluation */
 extern int64 ls_state_slot_phases(const LsRule *rule);
+extern int64 ls_state_slot_held(const LsRule *rule, int64 compacted_to, int64 phase);
 extern bool ls_state_needs_buckets(const LsRule *rule);
 
 #endif							/* LEADSCORE_STATE_H */

@@ -17,6 +17,7 @@
 #include "scoring/transition.h"
 
 #include "base/compat.h"
+#include "base/leadscore.h"
 
 /*
  * After how many jumps a search for the next due instant stops, early: in a
@@ -106,7 +107,7 @@ arrive(LsTransition *tr, const LsStageState *stage, TimestampTz at,
 	bool		moved = strcmp(row->stage, stage->stage) != 0;
 	char	   *grade = tr->watch & LS_DUE_GRADE ? ls_score_grade(tr->model, tr->score) : NULL;
 
-	if (moved || rules != NIL || crosses_level(tr) || strcmp(grade ? grade : "", tr->last_grade ? tr->last_grade : "") != 0)
+	if (moved || rules != NIL || crosses_level(tr) || !ls_same_text(grade, tr->last_grade))
 	{
 		LsTransitionEvent *event = palloc(sizeof(LsTransitionEvent));
 
@@ -187,9 +188,9 @@ ls_transition_merge(LsModel *model, LsState *state, const LsCounted *counted, Ti
 	{
 		ls_state_advance(model, state, now);
 		if (counted->pending)
-			(void) ls_state_merge(model, state, counted->pending);
+			ls_state_merge(model, state, counted->pending);
 		if (counted->delta)
-			(void) ls_state_merge(model, state, counted->delta);
+			ls_state_merge(model, state, counted->delta);
 		if (counted->slots)
 			ls_state_replace(state, counted->slots, counted->versions, counted->nversions);
 	}

@@ -23,7 +23,6 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/datum.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "base/compat.h"
@@ -139,7 +138,7 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 	/* it may be dropped while we wait */
 	if (!OidIsValid(relid) || !ls_table_scan_try_open(&scan, relid, AccessShareLock, NULL))
 		return 0;
-	ls_table_layout_check(scan.rel, "due_", get_atttype(ls_lead_score_table(model, false), 1));
+	ls_table_layout_check(scan.rel, "due_", ls_lead_key_type(model));
 	/* without the index nothing is counted; processing the rows reports that */
 	index = rows ? ls_table_scan_key_index_required(scan.rel, DUE_NCOLUMNS) :
 		ls_table_scan_key_index(scan.rel, DUE_NCOLUMNS);

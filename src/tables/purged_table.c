@@ -27,14 +27,11 @@
 #include "tables/purged_table.h"
 
 #include "access/stratnum.h"
-#include "access/table.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/rel.h"
 
 #include "base/relation.h"
 #include "base/sql.h"
@@ -44,7 +41,7 @@
 #include "definitions/table_layout.h"
 #include "tables/identity_table.h"
 
-int			ls_purged_on_delete = LS_ON_DELETE_SOURCE;
+static int	on_delete = LS_ON_DELETE_SOURCE;
 
 /* columns of purged_<model> */
 enum
@@ -81,9 +78,9 @@ warn_ignored(LsModel *model)
 bool
 ls_purged_is_kept(const LsModel *model, const LsSource *source)
 {
-	bool		keep = ls_purged_on_delete == LS_ON_DELETE_KEEP;
+	bool		keep = on_delete == LS_ON_DELETE_KEEP;
 
-	if (ls_purged_on_delete == LS_ON_DELETE_SOURCE || keep == source->keep)
+	if (on_delete == LS_ON_DELETE_SOURCE || keep == source->keep)
 		return source->keep;
 	if (has_privs_of_role(GetUserId(), model->owner))
 		return keep;
@@ -282,12 +279,7 @@ read_row(LsModel *model, const LsTableScan *scan)
 bool
 ls_purged_any(LsModel *model)
 {
-	Relation	rel = table_open(model->purged_table, AccessShareLock);
-	bool		any;
-
-	any = RelationGetNumberOfBlocks(rel) > 0;
-	table_close(rel, AccessShareLock);
-	return any;
+	return ls_relation_has_pages(model->purged_table);
 }
 
 /* append_attached restricts rows to those of sources that are attached. */
@@ -513,7 +505,7 @@ ls_purged_define(void)
 	DefineCustomEnumVariable("leadscore.on_delete",
 							 "What deleting events means for the scores.",
 							 "source: what attach() was told; retract: they never happened; keep: they happened, and are only not stored any longer.",
-							 &ls_purged_on_delete, LS_ON_DELETE_SOURCE,
+							 &on_delete, LS_ON_DELETE_SOURCE,
 							 on_delete_options, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 }

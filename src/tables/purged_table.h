@@ -24,8 +24,6 @@ typedef enum LsOnDelete
 	LS_ON_DELETE_KEEP
 } LsOnDelete;
 
-extern int	ls_purged_on_delete;
-
 /* One row: contributions of events of one contact that were purged together */
 typedef struct LsPurged
 {
