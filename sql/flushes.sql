@@ -78,6 +78,23 @@ SELECT stored();
 ALTER TABLE whole ENABLE TRIGGER USER;
 ALTER TABLE other ENABLE TRIGGER USER;
 
+-- a trigger of the owner's on score_<model> that has a contact recomputed whose events are still to be added
+CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN UPDATE flushes.other SET at = at - interval '1 second' WHERE contact = 'd'; RETURN NULL; END $$;
+CREATE TRIGGER change AFTER UPDATE ON leadscore.score_flushes FOR EACH ROW WHEN (NEW.contact_id = 'c') EXECUTE FUNCTION change();
+INSERT INTO other (contact) VALUES ('c'), ('d');
+SELECT stored();
+DROP TRIGGER change ON leadscore.score_flushes;
+-- and one that never ends
+CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO flushes.other (contact) VALUES (NEW.contact_id); RETURN NULL; END $$;
+CREATE TRIGGER again AFTER UPDATE ON leadscore.score_flushes FOR EACH ROW EXECUTE FUNCTION again();
+\set VERBOSITY terse
+INSERT INTO other (contact) VALUES ('c');
+\set VERBOSITY default
+DROP TRIGGER again ON leadscore.score_flushes;
+SELECT stored();
+
 -- a trigger of the owner's on pending_<model>, within whose statements more is enqueued
 CREATE TABLE queued (k int PRIMARY KEY, contact text, at timestamptz DEFAULT '2026-03-10 00:00+00', what text DEFAULT 'x');
 CREATE TABLE queue (k int NOT NULL, contact text, at timestamptz DEFAULT '2026-03-10 00:00+00', what text DEFAULT 'x') PARTITION BY RANGE (k);

@@ -136,19 +136,6 @@ ls_check_index_constraints(ResultRelInfo *info, TupleTableSlot *slot, EState *es
 #endif
 }
 
-/* 19: says what was wrong with a name, which no caller needs */
-#if PG_VERSION_NUM < 190000
-#define ls_operator_candidates(names, kind) OpernameGetCandidates(names, kind, false)
-#else
-static inline FuncCandidateList
-ls_operator_candidates(List *names, char kind)
-{
-	int			details;
-
-	return OpernameGetCandidates(names, kind, false, &details);
-}
-#endif
-
 /* 19: strings are standard ones, whatever is set */
 #if PG_VERSION_NUM < 190000
 #define ls_scan_standard_strings(extra) \

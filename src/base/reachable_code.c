@@ -88,10 +88,7 @@ stored_expression(LsReach *reach, int cache, HeapTuple tuple, AttrNumber column)
 		ls_reach_expression(reach, stringToNode(TextDatumGetCString(value)));
 }
 
-/*
- * operator_class adds the support functions and operators of an operator class that
- * is not built in.
- */
+/* operator_class adds the support functions of an operator class that is not built in. */
 static void
 operator_class(LsReach *reach, Oid opclass)
 {

@@ -25,6 +25,9 @@
 #include "tables/rule_error.h"
 #include "tables/score_writer.h"
 
+/* how often triggers of the owner's may have more written */
+#define MAX_ROUNDS	1000
+
 /* ---------- rows that are inserted ---------- */
 
 static void
@@ -196,15 +199,10 @@ write_set(LsDeferredSet *set)
 	}
 }
 
-/*
- * write_scores applies the changes of scores that this subtransaction has deferred, when
- * no statement is under way.
- */
+/* write_sets applies the changes of sets that were taken. */
 static void
-write_scores(void)
+write_sets(LsDeferredSet *set)
 {
-	LsDeferredSet *set = ls_deferred_take(true);
-
 	while (set)
 	{
 		LsDeferredSet *next = set->next;
@@ -213,6 +211,32 @@ write_scores(void)
 		ls_deferred_free(set);
 		set = next;
 	}
+}
+
+/*
+ * write_scores applies the changes of scores that this subtransaction has deferred, when
+ * no statement is under way.  Until that is done it counts as one itself: a trigger of
+ * the owner's may write events of a contact whose change is still to come, and a
+ * recompute would include the events that this change then adds.
+ */
+static void
+write_scores(void)
+{
+	LsDeferredSet *set;
+	int			rounds = 0;
+
+	ls_statement_enter();
+	while ((set = ls_deferred_take(true)) != NULL)
+	{
+		if (++rounds > MAX_ROUNDS)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("could not write the scores of model \"%s\"", set->model->name),
+					 errhint("A trigger on table \"score_%s\" must not write new events each time.",
+							 set->model->name)));
+		write_sets(set);
+	}
+	ls_statement_leave();
 }
 
 /*

@@ -66,12 +66,17 @@ static const struct
 
 /*
  * move_sequences advances sequences past the numbers of a row.  It remembers the
- * highest numbers of the session, as most rows come in ascending order.
+ * highest numbers of the session, as most rows come in ascending order, and of which
+ * table they are: the extension may be dropped and made again.
  */
 static void
 move_sequences(Relation rel, HeapTuple tuple)
 {
-	static int64 highest[lengthof(numbers)];
+	static struct
+	{
+		Oid			table;
+		int64		number;
+	}			highest[lengthof(numbers)];
 
 	for (int i = 0; i < (int) lengthof(numbers); i++)
 	{
@@ -82,10 +87,11 @@ move_sequences(Relation rel, HeapTuple tuple)
 			continue;
 		number = DatumGetInt64(heap_getattr(tuple, SPI_fnumber(RelationGetDescr(rel), numbers[i].column),
 											RelationGetDescr(rel), &isnull));
-		if (isnull || number <= highest[i])
+		if (isnull || (highest[i].table == RelationGetRelid(rel) && number <= highest[i].number))
 			continue;
 		ls_restore_number(numbers[i].sequence, number);
-		highest[i] = number;
+		highest[i].table = RelationGetRelid(rel);
+		highest[i].number = number;
 	}
 }
 

@@ -91,13 +91,6 @@ append_operator(StringInfo sql, Oid operator)
 	ReleaseSysCache(tuple);
 }
 
-static char *
-table_name(Oid relation)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
-									  get_rel_name(relation));
-}
-
 /*
  * append_key writes the column that holds the contact, as the key's type; for a
  * comparison that an index can serve (strategy), in the column's own type.  Returns the
@@ -281,7 +274,7 @@ append_own(StringInfo sql, LsReader *reader, const TableQuery *query)
 	if (model->visitors_of ? reader->visitors : reader->merges)
 	{
 		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s a WHERE ",
-						 table_name(model->visitors_of ? model->identity_table : model->merged_table));
+						 ls_relation_qualified_name(model->visitors_of ? model->identity_table : model->merged_table));
 		append_equals(sql, &model->key, query->relation, query->key_column,
 					  model->visitors_of ? "a.visitor" : "a.source_id");
 		appendStringInfoChar(sql, ')');
@@ -304,14 +297,14 @@ append_others(StringInfo sql, LsReader *reader, const TableQuery *query)
 	appendStringInfo(sql, ", %s FROM %s t", whom, ls_local_rows(query->relation, model->owner));
 	if (query->whose != LS_ROWS_OF_MERGED)
 	{
-		appendStringInfo(sql, " JOIN %s i ON (", table_name(model->identity_table));
+		appendStringInfo(sql, " JOIN %s i ON (", ls_relation_qualified_name(model->identity_table));
 		append_equals(sql, &model->visitor_key, query->relation, query->visitor_column,
 					  "i.visitor");
 		appendStringInfoChar(sql, ')');
 	}
 	if (query->whose != LS_ROWS_OF_VISITORS)
 	{
-		appendStringInfo(sql, " JOIN %s m ON (", table_name(model->merged_table));
+		appendStringInfo(sql, " JOIN %s m ON (", ls_relation_qualified_name(model->merged_table));
 		if (query->whose == LS_ROWS_OF_MERGED)
 			append_equals(sql, &model->key, query->relation, query->key_column, "m.source_id");
 		else
@@ -323,7 +316,7 @@ append_others(StringInfo sql, LsReader *reader, const TableQuery *query)
 		appendStringInfo(sql, " AND t.%s IS NOT DISTINCT FROM NULL", quote_identifier(query->key_column));
 	if (query->whose == LS_ROWS_OF_VISITORS && reader->merges)
 		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s a WHERE a.source_id %s i.contact_id)",
-						 table_name(model->merged_table), equals);
+						 ls_relation_qualified_name(model->merged_table), equals);
 	for (int i = 0; i < 2; i++)
 	{
 		if (i == 0 ? reader->spec.after == NULL : reader->spec.upto == NULL)
@@ -453,7 +446,7 @@ open_model_table(LsReader *reader, Stream *stream)
 	range_values(&reader->spec, types, bounds);
 	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	sql = stream->what == LS_READ_PURGED ? ls_purged_query(model, range.data) :
-		psprintf("SELECT * FROM %s t WHERE true%s", table_name(model->score_table), range.data);
+		psprintf("SELECT * FROM %s t WHERE true%s", ls_relation_qualified_name(model->score_table), range.data);
 	plan = SPI_prepare(sql, n, types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a query of the tables of model \"%s\"",

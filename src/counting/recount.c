@@ -593,16 +593,6 @@ ls_recount_chunk(LsChunk *chunk)
 	ls_model_release(model);
 }
 
-/*
- * drop_pending deletes what is pending of contacts of which nothing was found, after
- * all were recomputed, under a lock that keeps writers away.
- */
-static void
-drop_pending(LsModel *model)
-{
-	(void) ls_pending_clear(model);
-}
-
 /* rescore recomputes all contacts and returns their number. */
 static int64
 rescore(const char *name, const char *cause)
@@ -621,7 +611,8 @@ rescore(const char *name, const char *cause)
 	/* what is pending of identified visitors belongs to their contacts */
 	if (model->visitors_of)
 		(void) ls_contact_pass_merge_all(name, false);
-	drop_pending(model);
+	/* of contacts of which nothing was found; the lock keeps writers away */
+	(void) ls_pending_clear(model);
 	ls_model_release(model);
 	ls_job_supersede(name);
 	return pass.batch.done;

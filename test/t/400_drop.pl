@@ -17,6 +17,16 @@ SHOW leadscore.clock;
 SQL
 pass('a server with the library alone');
 
+# What a session restores into an extension that it has made again is not taken for what it has restored before.
+my $restored = <<'SQL';
+CREATE EXTENSION leadscore;
+INSERT INTO leadscore_internal.lead_model_history (model, time_zone, categories, weights, min_points, max_points, valid_from, history_id)
+	VALUES ('m', 'UTC', '{}', '{}', '{}', '{}', now(), %d);
+SELECT last_value FROM leadscore_internal.lead_model_history_history_id_seq;
+DROP EXTENSION leadscore;
+SQL
+is($node->safe_psql('postgres', sprintf($restored, 100) . sprintf($restored, 50)), "100\n50", 'numbers of an extension that is made again');
+
 $node->safe_psql('postgres', 'CREATE ROLE sales; CREATE DATABASE base');
 $node->safe_psql('base', <<'SQL');
 SET client_min_messages = warning;
