@@ -225,8 +225,10 @@ write_scores(void)
 	LsDeferredSet *set;
 	int			rounds = 0;
 
+	if (!ls_deferred_any())
+		return;
 	ls_statement_enter();
-	while ((set = ls_deferred_take(true)) != NULL)
+	while (ls_deferred_any() && (set = ls_deferred_take(true)) != NULL)
 	{
 		if (++rounds > MAX_ROUNDS)
 			ereport(ERROR,

@@ -313,6 +313,9 @@ is_ours(const LsDeferredSet *set)
 {
 	SubTransactionId mine = GetCurrentSubTransactionId();
 
+	/* outside of subtransactions there is nothing else */
+	if (mine == TopSubTransactionId)
+		return true;
 	for (int i = 0; i < set->n; i++)
 		for (const LsDeferred *item = set->items[i]; item; item = item->below)
 			if (item->subid != mine)
