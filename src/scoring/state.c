@@ -85,8 +85,9 @@ ls_state_slot(LsState *state, int64 version, bool create)
 			repalloc(state->slots, sizeof(LsSlot) * state->maxslots) :
 			palloc(sizeof(LsSlot) * state->maxslots);
 	}
-	memmove(&state->slots[low + 1], &state->slots[low],
-			sizeof(LsSlot) * (state->nslots - low));
+	if (low < state->nslots)
+		memmove(&state->slots[low + 1], &state->slots[low],
+				sizeof(LsSlot) * (state->nslots - low));
 	state->nslots++;
 	ls_state_slot_init(&state->slots[low], version);
 	return &state->slots[low];
