@@ -151,6 +151,7 @@ sub insert_rule
 		@r{qw(decay decay_interval)} = ('half_life', pick('2 days', '30 days')) if chance(0.3);
 		$r{time_frame} = pick('7 days', '20 days') if chance(0.2);
 	}
+	$w->{ruled}{$name} = 1 if $r{kind} ne 'profile';
 	my @columns = sort keys %r;
 	return 'INSERT INTO leadscore.lead_rule (' . join(', ', @columns) . ') VALUES ('
 		. join(', ', map { quoted($r{$_}) } @columns) . ");\n";
@@ -454,10 +455,12 @@ sub revoke
 }
 
 # The same of a table with events: its rules sleep, and the rest of the model goes on.
+# Where it has no rules nothing is to be told.
 sub source_security
 {
 	my ($w) = @_;
 	my $t = $w->{tables}{visits}{name};
+	return () if !$w->{ruled}{visits};
 	return waiting($w, 'source', <<"SQL", <<"SQL");
 ALTER TABLE $t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 SQL
@@ -469,8 +472,9 @@ sub source_rights
 {
 	my ($w) = @_;
 	my $t = $w->{tables}{visits}{name};
-	return () if $w->{owner} ne 'crm';
-	return waiting($w, 'source rights', "REVOKE SELECT ON $t FROM crm;\n", "GRANT SELECT ON $t TO crm;\n");
+	return () if $w->{owner} ne 'crm' || !$w->{ruled}{visits};
+	# crm is a member of sales
+	return waiting($w, 'source rights', "REVOKE SELECT ON $t FROM crm, sales;\n", "GRANT SELECT ON $t TO crm;\n");
 }
 
 sub owner_of_strangers
