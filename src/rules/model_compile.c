@@ -203,12 +203,16 @@ tried(LsModel *model, const LsExprSpec *spec, ErrorData **error)
 	return expr;
 }
 
+/* compile gives an expression of a rule: a new one, or that of an earlier rule. */
 static LsExpr *
 compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
 		const char *where, ErrorData **error)
 {
+	LsExpr	   *expr = ls_shared_parts_expression(model, use, RelationGetRelid(rel), text);
 	LsExprSpec	spec = {0};
 
+	if (expr)
+		return expr;
 	spec.use = use;
 	spec.rel = rel;
 	spec.text = text;
@@ -575,6 +579,7 @@ load_rules(Load *load)
 		if (rule->kind == LS_PROFILE)
 			model->profiles[model->nprofiles++] = rule;
 	}
+	ls_shared_parts_set(model);
 }
 
 static int

@@ -72,9 +72,27 @@ typedef struct LsRule
 	bool		skip;			/* matches no row: not backfilled, broken, not wanted */
 	bool		backfilling;	/* a job backfills it: it matches, but gives no points */
 	bool		watched;		/* an action waits for it to come into force */
+	bool		plain;			/* each event adds points, without limits and periods */
+	int			half_life;		/* index, of a sum that decays; else -1 */
 	ErrorData  *broken;			/* why it could not be compiled */
 	LsFailures	failures;
 } LsRule;
+
+/*
+ * A half-life of rules of one category, and what it gives for the instants last asked
+ * for: several rules ask for the same ones.
+ */
+typedef struct LsHalfLife
+{
+	int			category;
+	int64		interval;
+	TimestampTz fall_at;
+	int64		number;			/* of the last landmark not after fall_at ... */
+	TimestampTz landmark;		/* ... and its instant */
+	double		fall;			/* ls_decay_half_life_fall(fall_at) */
+	TimestampTz rise_at;
+	double		rise;			/* ls_decay_half_life_rise(rise_at) */
+} LsHalfLife;
 
 typedef struct LsName
 {
@@ -187,6 +205,8 @@ typedef struct LsModel
 	int			nrules;
 	LsRule	   *rules;			/* ascending by version */
 	int			found;			/* index of the last one found by version */
+	int			nhalf_lives;
+	LsHalfLife *half_lives;		/* no two are of the same category and length */
 	int			nabsences;
 	LsRule	  **absences;		/* rules that give points for inactivity */
 	int			nprofiles;
@@ -275,6 +295,9 @@ extern bool ls_match_profile(LsModel *model, LsRule *rule, Datum contact,
 							 ExprContext *econtext, double *weight);
 extern struct lsevent_hash *ls_match_event_index(LsModel *model, LsRule **rules,
 												 int nrules);
+extern LsExpr *ls_shared_parts_expression(const LsModel *model, LsExprUse use, Oid relation,
+										   const char *text);
+extern void ls_shared_parts_set(LsModel *model);
 extern LsRule *ls_model_rule_by_version(LsModel *model, int64 version);
 extern LsSource *ls_model_source_by_name(LsModel *model, const char *name);
 extern void ls_model_source_index(LsModel *model, LsSource *source);

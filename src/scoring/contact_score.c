@@ -37,6 +37,7 @@ ls_score_want_curve(LsModel *model, LsScore *score)
 {
 	score->curve = palloc0(sizeof(LsCurve));
 	score->curve->base = palloc0(sizeof(double) * Max(1, model->ncategories));
+	score->curve->places = palloc0(sizeof(int) * 2 * Max(1, model->nhalf_lives));
 }
 
 /* ls_score_finish turns the sums of categories into a score and a grade. */
@@ -53,7 +54,7 @@ ls_score_finish(LsModel *model, LsScore *score)
 		int			band = category->ngrades - 1;
 
 		score->categories[i] = value;
-		ls_decay_sum_add(&total, ls_score_bounded(category->weight * value));
+		ls_decay_sum_add(&total, ls_decay_finite(category->weight * value));
 		while (band >= 0 && !ls_decay_reached(value, category->grade_min[band]))
 			band--;
 		score->bands[i] = band;

@@ -191,9 +191,13 @@ look(LsModel *model, const LsCurve *curve, double offset, Motion *motion)
 	{
 		const LsPiece *piece = &curve->pieces[i];
 		double		half_life = (double) piece->half_life;
-		double		size = fabs(piece->value) * exp2(-offset / half_life);
-		double		speed = size * LN2 / half_life;
+		double		size = fabs(piece->value);
+		double		speed;
 		int			c = piece->category;
+
+		if (offset > 0)
+			size *= exp2(-offset / half_life);
+		speed = size * LN2 / half_life;
 
 		if (size > piece->limit)
 		{
@@ -201,9 +205,18 @@ look(LsModel *model, const LsCurve *curve, double offset, Motion *motion)
 			size = piece->limit;
 			speed = 0;
 		}
-		motion->value[c] += piece->value > 0 ? size : -size;
-		*(piece->value > 0 ? &motion->fall[c] : &motion->rise[c]) += speed;
-		*(piece->value > 0 ? &motion->fall_left[c] : &motion->rise_left[c]) += size;
+		if (piece->value > 0)
+		{
+			motion->value[c] += size;
+			motion->fall[c] += speed;
+			motion->fall_left[c] += size;
+		}
+		else
+		{
+			motion->value[c] -= size;
+			motion->rise[c] += speed;
+			motion->rise_left[c] += size;
+		}
 	}
 }
 
@@ -362,18 +375,6 @@ smooth(Search *search, TimestampTz start, TimestampTz end, bool *drift)
 
 /* ---------- over jumps ---------- */
 
-/* next_future gives when the next event of the future takes effect. */
-static TimestampTz
-next_future(const LsState *state)
-{
-	TimestampTz next = state->nfuture > 0 ? state->future[0] : DT_NOEND;
-
-	for (int i = 0; i < state->nslots; i++)
-		if (state->slots[i].more->nfuture > 0)
-			next = Min(next, state->slots[i].more->future[0].at);
-	return next;
-}
-
 /*
  * ls_next_change_find gives the earliest instant after that of the score at which
  * something watched changes, or may change; DT_NOEND where that is later than until,
@@ -384,7 +385,7 @@ ls_next_change_find(LsDue *due, bool *drift)
 {
 	LsCurve    *curve = due->score->curve;
 	TimestampTz start = curve->from;
-	TimestampTz future = next_future(due->state);
+	TimestampTz future = curve->future;
 	TimestampTz last = Min(due->until, END_TIMESTAMP - 1);
 	Search		search;
 

@@ -34,6 +34,9 @@ my $twenty = <<'SQL';
 		  FROM generate_series(1, 20) n;
 SQL
 
+# A hundred rules, which one event all brings into force
+my $hundred = $twenty =~ s/generate_series\(1, 20\)/generate_series(1, 100)/r;
+
 # 980 more, of 299 other names
 my $thousand = <<'SQL';
 	INSERT INTO leadscore.lead_rule (model, name, event, condition, points, decay, decay_interval)
@@ -54,6 +57,7 @@ my %setup = (
 	bare => $tables,
 	plpgsql => $tables . $plpgsql,
 	rules_20 => $tables . $model . $twenty,
+	rules_100 => $tables . $model . $hundred,
 	queued => $tables . ($model =~ s/(event => 'what')/$1, mode => 'queued'/r) . $twenty,
 	rules_1000 => $tables . $model . $twenty . $thousand);
 
