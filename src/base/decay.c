@@ -43,28 +43,6 @@ ls_decay(const LsDecay *decay, int64_t age)
 	return 0.0;
 }
 
-/*
- * ls_decay_half_life_rise gives 2^((t - landmark) / interval) for the last landmark
- * not after t: the weight, from 1 up to below 2, with which an event at t
- * enters a sum that is held at that landmark.
- */
-double
-ls_decay_half_life_rise(int64_t t, int64_t interval)
-{
-	int64_t		past = t - ls_decay_floor_div(t, interval) * interval;
-
-	return exp2((double) past / (double) interval);
-}
-
-/* ls_decay_half_life_fall gives the value at t of one held at t's last landmark. */
-double
-ls_decay_half_life_fall(int64_t t, int64_t interval)
-{
-	int64_t		past = t - ls_decay_floor_div(t, interval) * interval;
-
-	return exp2(-(double) past / (double) interval);
-}
-
 /* ls_decay_bucket numbers the period in which an instant lies. */
 int64_t
 ls_decay_bucket(int64_t local, int64_t period)

@@ -61,8 +61,6 @@ typedef struct LsSum
 } LsSum;
 
 extern double ls_decay(const LsDecay *decay, int64_t age);
-extern double ls_decay_half_life_rise(int64_t t, int64_t interval);
-extern double ls_decay_half_life_fall(int64_t t, int64_t interval);
 extern int64_t ls_decay_bucket(int64_t local, int64_t period);
 extern int64_t ls_decay_default_period(const LsDecay *decay, int64_t time_frame);
 extern int64_t ls_decay_span(const LsDecay *decay, int64_t time_frame);
@@ -83,6 +81,28 @@ ls_decay_floor_div(int64_t a, int64_t b)
 	int64_t		q = a / b;
 
 	return (a % b < 0) ? q - 1 : q;
+}
+
+/*
+ * ls_decay_half_life_rise gives 2^((t - landmark) / interval) for the last landmark
+ * not after t: the weight, from 1 up to below 2, with which an event at t
+ * enters a sum that is held at that landmark.
+ */
+static inline double
+ls_decay_half_life_rise(int64_t t, int64_t interval)
+{
+	int64_t		past = t - ls_decay_floor_div(t, interval) * interval;
+
+	return exp2((double) past / (double) interval);
+}
+
+/* ls_decay_half_life_fall gives the value at t of one held at t's last landmark. */
+static inline double
+ls_decay_half_life_fall(int64_t t, int64_t interval)
+{
+	int64_t		past = t - ls_decay_floor_div(t, interval) * interval;
+
+	return exp2(-(double) past / (double) interval);
 }
 
 static inline double

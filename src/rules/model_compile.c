@@ -807,18 +807,13 @@ ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefin
 	return model;
 }
 
-/*
- * ls_model_rule_by_version finds the rule whose slot has this version, or NULL.
- * Slots are in the order of rules: mostly it is the one after the last found.
- */
+/* ls_model_search_rule is ls_model_rule_by_version() for any rule. */
 LsRule *
-ls_model_rule_by_version(LsModel *model, int64 version)
+ls_model_search_rule(LsModel *model, int64 version)
 {
 	int			low = 0,
 				high = model->nrules - 1;
 
-	if (model->found < high && model->rules[model->found + 1].version == version)
-		return &model->rules[++model->found];
 	while (low <= high)
 	{
 		int			middle = (low + high) / 2;

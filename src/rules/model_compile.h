@@ -298,7 +298,7 @@ extern struct lsevent_hash *ls_match_event_index(LsModel *model, LsRule **rules,
 extern LsExpr *ls_shared_parts_expression(const LsModel *model, LsExprUse use, Oid relation,
 										   const char *text);
 extern void ls_shared_parts_set(LsModel *model);
-extern LsRule *ls_model_rule_by_version(LsModel *model, int64 version);
+extern LsRule *ls_model_search_rule(LsModel *model, int64 version);
 extern LsSource *ls_model_source_by_name(LsModel *model, const char *name);
 extern void ls_model_source_index(LsModel *model, LsSource *source);
 extern void ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error,
@@ -316,6 +316,23 @@ extern int64 ls_rule_bucket(const LsModel *model, const LsRule *rule,
 extern TimestampTz ls_rule_bucket_start(const LsModel *model, const LsRule *rule,
 										int64 bucket);
 extern TimestampTz ls_match_next_zone_change(TimestampTz t, pg_tz *tz);
+
+/*
+ * ls_model_rule_by_version finds the rule whose slot has this version, or NULL.
+ * Slots are in the order of rules: mostly it is the one after the last found.
+ */
+static inline LsRule *
+ls_model_rule_by_version(LsModel *model, int64 version)
+{
+	int			next = model->found + 1;
+
+	if (likely(next < model->nrules && model->rules[next].version == version))
+	{
+		model->found = next;
+		return &model->rules[next];
+	}
+	return ls_model_search_rule(model, version);
+}
 
 extern void ls_rule_failure_define(void);
 

@@ -233,11 +233,12 @@ try_rules(LsModel *model, LsRule **rules, int nrules, uint64 row, ExprContext *e
 	for (int i = 0; i < nrules; i++)
 	{
 		LsRule	   *rule = rules[i];
-		double		weight;
+		double		weight = 1.0;
 
 		if (rule->skip || event->at < rule->events_from ||
 			event->at >= rule->events_before ||
-			!matches(model, rule, row, econtext, event->contact, &weight))
+			((rule->condition || rule->weight) &&
+			 !matches(model, rule, row, econtext, event->contact, &weight)))
 			continue;
 		event->matches[event->nmatches].rule = rule;
 		event->matches[event->nmatches++].weight = weight;

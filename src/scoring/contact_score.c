@@ -105,24 +105,7 @@ ls_score_evaluate(LsModel *model, const LsState *state, TimestampTz t, LsScore *
 		for (int i = 0; i < model->nrules; i++)
 			score->contributions[i].last_match = DT_NOBEGIN;
 	}
-	for (int i = 0; i < state->nslots; i++)
-	{
-		const LsSlot *slot = &state->slots[i];
-		LsRule	   *rule = ls_model_rule_by_version(model, slot->version);
-
-		if (rule && rule->kind != LS_ABSENCE && rule->category >= 0)
-			ls_rule_points_add(model, state, rule, slot, t, score);
-	}
-	/* these give points even without any event */
-	for (int i = 0; i < model->nabsences; i++)
-	{
-		LsRule	   *rule = model->absences[i];
-
-		if (rule->version != 0 && rule->category >= 0)
-			ls_rule_points_add(model, state, rule,
-							   ls_state_slot((LsState *) state, rule->version, false),
-							   t, score);
-	}
+	ls_rule_points_add(model, state, t, score);
 	ls_score_finish(model, score);
 }
 

@@ -179,6 +179,34 @@ crosses(Search *search)
 
 /* ---------- between two jumps ---------- */
 
+/* add_piece adds a piece of a curve, whose size without its limit is given. */
+static inline void
+add_piece(Motion *motion, const LsPiece *piece, double size)
+{
+	double		half_life = (double) piece->half_life;
+	double		speed = size * LN2 / half_life;
+	int			c = piece->category;
+
+	if (unlikely(size > piece->limit))
+	{
+		motion->kink = fmin(motion->kink, half_life * log2(size / piece->limit));
+		size = piece->limit;
+		speed = 0;
+	}
+	if (piece->value > 0)
+	{
+		motion->value[c] += size;
+		motion->fall[c] += speed;
+		motion->fall_left[c] += size;
+	}
+	else
+	{
+		motion->value[c] -= size;
+		motion->rise[c] += speed;
+		motion->rise_left[c] += size;
+	}
+}
+
 /* look gives the score some time after the start of a curve. */
 static void
 look(LsModel *model, const LsCurve *curve, double offset, Motion *motion)
@@ -190,33 +218,11 @@ look(LsModel *model, const LsCurve *curve, double offset, Motion *motion)
 	for (int i = 0; i < curve->npieces; i++)
 	{
 		const LsPiece *piece = &curve->pieces[i];
-		double		half_life = (double) piece->half_life;
 		double		size = fabs(piece->value);
-		double		speed;
-		int			c = piece->category;
 
 		if (offset > 0)
-			size *= exp2(-offset / half_life);
-		speed = size * LN2 / half_life;
-
-		if (size > piece->limit)
-		{
-			motion->kink = fmin(motion->kink, half_life * log2(size / piece->limit));
-			size = piece->limit;
-			speed = 0;
-		}
-		if (piece->value > 0)
-		{
-			motion->value[c] += size;
-			motion->fall[c] += speed;
-			motion->fall_left[c] += size;
-		}
-		else
-		{
-			motion->value[c] -= size;
-			motion->rise[c] += speed;
-			motion->rise_left[c] += size;
-		}
+			size *= exp2(-offset / (double) piece->half_life);
+		add_piece(motion, piece, size);
 	}
 }
 

@@ -387,7 +387,7 @@ ls_rule_points_begin_curve(LsModel *model, const LsState *state, TimestampTz t,
 }
 
 /*
- * add_plain is ls_rule_points_add() for an event rule that gives points for each
+ * add_plain is add_rule() for an event rule that gives points for each
  * event, without periods and limits (LsRule.plain): most rules are.
  */
 static inline void
@@ -420,22 +420,16 @@ add_plain(LsModel *model, const LsRule *rule, const LsSlot *slot, TimestampTz t,
 }
 
 /*
- * ls_rule_points_add adds the points of a rule to its category; those of a draft are
+ * add_rule adds the points of a rule to its category; those of a draft are
  * only shown.
  */
-void
-ls_rule_points_add(LsModel *model, const LsState *state, LsRule *rule,
-				   const LsSlot *slot, TimestampTz t, LsScore *score)
+static void
+add_rule(LsModel *model, const LsState *state, LsRule *rule,
+		 const LsSlot *slot, TimestampTz t, LsScore *score)
 {
 	bool		counts = rule->enabled && !rule->skip && !rule->backfilling;
-	LsContribution c;
+	LsContribution c = {0};
 
-	if (likely(rule->plain && counts))
-	{
-		add_plain(model, rule, slot, t, score);
-		return;
-	}
-	memset(&c, 0, sizeof(c));
 	c.last_match = DT_NOBEGIN;
 	if (counts)
 	{
@@ -468,5 +462,32 @@ ls_rule_points_add(LsModel *model, const LsState *state, LsRule *rule,
 			score->curve->base[rule->category] += c.points;
 		if (rule->kind == LS_ABSENCE)
 			jump_of_absence(state, rule, &c, score->curve);
+	}
+}
+
+/* ls_rule_points_add adds the points of all rules to their categories. */
+void
+ls_rule_points_add(LsModel *model, const LsState *state, TimestampTz t, LsScore *score)
+{
+	for (int i = 0; i < state->nslots; i++)
+	{
+		const LsSlot *slot = &state->slots[i];
+		LsRule	   *rule = ls_model_rule_by_version(model, slot->version);
+
+		if (rule == NULL || rule->kind == LS_ABSENCE || rule->category < 0)
+			continue;
+		if (rule->plain && !rule->skip)
+			add_plain(model, rule, slot, t, score);
+		else
+			add_rule(model, state, rule, slot, t, score);
+	}
+	/* these give points even without any event */
+	for (int i = 0; i < model->nabsences; i++)
+	{
+		LsRule	   *rule = model->absences[i];
+
+		if (rule->version != 0 && rule->category >= 0)
+			add_rule(model, state, rule,
+					 ls_state_slot((LsState *) state, rule->version, false), t, score);
 	}
 }

@@ -82,6 +82,15 @@ ls_state_slot(LsState *state, int64 version, bool create)
 	return &state->slots[low];
 }
 
+/* make_slot is ls_state_slot() for rules that come in the order of their slots. */
+static inline LsSlot *
+make_slot(LsState *state, int64 version)
+{
+	if (state->next_slot < state->nslots && state->slots[state->next_slot].version == version)
+		return &state->slots[state->next_slot++];
+	return ls_state_slot(state, version, true);
+}
+
 /* remove_slot forgets a rule's slot. */
 static void
 remove_slot(LsState *state, int64 version)
@@ -275,7 +284,7 @@ ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 	for (int i = 0; i < event->nmatches; i++)
 	{
 		const LsMatch *match = &event->matches[i];
-		LsSlot	   *slot = ls_state_slot(state, match->rule->version, true);
+		LsSlot	   *slot = make_slot(state, match->rule->version);
 
 		if (later)
 			add_future(slot, event->at, match->weight);
@@ -487,7 +496,7 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 
 		if (rule == NULL)
 			continue;
-		to = ls_state_slot(state, from->version, true);
+		to = make_slot(state, from->version);
 		merge_buckets(rule, to, from);
 		for (int f = 0; f < from->more->nfuture; f++)
 			add_future(to, from->more->future[f].at, from->more->future[f].weight);

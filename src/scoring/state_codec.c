@@ -164,13 +164,13 @@ put_lists(char *to, const LsSlotMore *more)
 static char *
 put_slots(char *to, const LsState *state)
 {
-	const TimestampTz from = base(state);
+	const LsSlot *end = state->slots + state->nslots;
+	TimestampTz from = base(state);
 	int64		previous = 0;
 
 	to = put_unsigned(to, state->nslots);
-	for (int i = 0; i < state->nslots; i++)
+	for (const LsSlot *slot = state->slots; slot < end; slot++)
 	{
-		const LsSlot *slot = &state->slots[i];
 		int			form = sum_form(&slot->sum, slot->count);
 		int			lists = ls_state_slot_is_short(slot) ? 0 : flags_of_lists(slot->more);
 
@@ -289,7 +289,7 @@ typedef struct Cursor
 	const unsigned char *end;
 } Cursor;
 
-static void
+static pg_noinline void
 malformed(void)
 {
 	ereport(ERROR,
@@ -298,12 +298,14 @@ malformed(void)
 			 errhint("Delete the row while the triggers of its table are disabled, and call leadscore.rescore(), which recomputes the contact from its events.")));
 }
 
-/* get_long reads a number of any length. */
-static uint64
-get_long(Cursor *from)
+/* get_unsigned reads a number; most take a byte. */
+static pg_attribute_always_inline uint64
+get_unsigned(Cursor *from)
 {
 	uint64		value = 0;
 
+	if (likely(from->at < from->end && *from->at < 0x80))
+		return *from->at++;
 	for (int shift = 0; shift < 64; shift += 7)
 	{
 		unsigned char byte;
@@ -319,16 +321,7 @@ get_long(Cursor *from)
 	return 0;
 }
 
-/* get_unsigned reads a number; most take a byte. */
-static inline uint64
-get_unsigned(Cursor *from)
-{
-	if (likely(from->at < from->end && *from->at < 0x80))
-		return *from->at++;
-	return get_long(from);
-}
-
-static inline int64
+static pg_attribute_always_inline int64
 get_signed(Cursor *from)
 {
 	uint64		value = get_unsigned(from);
@@ -352,7 +345,7 @@ get_length(Cursor *from, int bytes, Size size)
 }
 
 /* get_count reads a number of events. */
-static inline int64
+static pg_attribute_always_inline int64
 get_count(Cursor *from)
 {
 	uint64		n = get_unsigned(from);
@@ -363,7 +356,7 @@ get_count(Cursor *from)
 }
 
 /* instant gives the instant at an offset from another, if a timestamp can have it. */
-static inline TimestampTz
+static pg_attribute_always_inline TimestampTz
 instant(TimestampTz from, int64 difference)
 {
 	TimestampTz t;
@@ -373,7 +366,7 @@ instant(TimestampTz from, int64 difference)
 	return t;
 }
 
-static inline void
+static pg_attribute_always_inline void
 get_bytes(Cursor *from, void *to, int n)
 {
 	if (from->end - from->at < n)
@@ -382,7 +375,7 @@ get_bytes(Cursor *from, void *to, int n)
 	from->at += n;
 }
 
-static inline void
+static pg_attribute_always_inline void
 get_sum(Cursor *from, LsSum *sum, int form, int64 count)
 {
 	float		lo = 0;
@@ -472,29 +465,49 @@ get_lists(Cursor *from, int flags, LsSlot *slot)
 		get_slot_future(from, slot->more);
 }
 
-/* get_slot reads a slot, each of whose members is set. */
+/* get_slot reads a slot, with a cursor that can be kept in registers. */
 static inline void
 get_slot(Cursor *from, TimestampTz base, LsSlot *slot, int64 previous)
 {
+	Cursor		here = *from;
 	unsigned char flags;
-	int64		version = get_count(from);
+	int64		version = get_count(&here);
 
 	if (version == 0 || pg_add_s64_overflow(version, previous, &version))
 		malformed();
-	get_bytes(from, &flags, 1);
+	get_bytes(&here, &flags, 1);
 	ls_state_slot_init(slot, version);
-	slot->count = get_count(from);
+	slot->count = get_count(&here);
 	if (flags & SLOT_LAST)
 	{
-		int64		before = get_signed(from);
+		int64		before = get_signed(&here);
 
 		if (before == PG_INT64_MIN)
 			malformed();
 		slot->last = instant(base, -before);
 	}
-	get_sum(from, &slot->sum, flags & SUM_MASK, slot->count);
+	get_sum(&here, &slot->sum, flags & SUM_MASK, slot->count);
+	*from = here;
 	if (flags & (SLOT_BUCKETS | SLOT_FOLDED | SLOT_FUTURE))
 		get_lists(from, flags, slot);
+}
+
+static void
+get_slots(Cursor *from, LsState *state)
+{
+	TimestampTz last = base(state);
+	int			n = get_length(from, 3, sizeof(LsSlot));
+	LsSlot	   *slots = palloc(sizeof(LsSlot) * (n + LS_SPARE_SLOTS));
+	int64		previous = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		get_slot(from, last, &slots[i], previous);
+		previous = slots[i].version;
+	}
+	state->slots = slots;
+	state->nslots = n;
+	state->maxslots = n + LS_SPARE_SLOTS;
 }
 
 /* get_prior_stage reads the name of a stage. */
@@ -518,7 +531,6 @@ ls_state_decode(const bytea *bytes, LsState *state)
 	(const unsigned char *) VARDATA_ANY(bytes) + VARSIZE_ANY_EXHDR(bytes)};
 	unsigned char head[2];
 	unsigned char override = LS_OVERRIDE_NONE;
-	int64		previous = 0;
 
 	ls_state_init(state);
 	get_bytes(&from, head, 2);
@@ -556,14 +568,7 @@ ls_state_decode(const bytea *bytes, LsState *state)
 	if (override > LS_OVERRIDE_BELOW)
 		malformed();
 	state->override = override;
-	state->nslots = get_length(&from, 3, sizeof(LsSlot));
-	state->maxslots = state->nslots + LS_SPARE_SLOTS;
-	state->slots = palloc(sizeof(LsSlot) * state->maxslots);
-	for (int i = 0; i < state->nslots; i++)
-	{
-		get_slot(&from, base(state), &state->slots[i], previous);
-		previous = state->slots[i].version;
-	}
+	get_slots(&from, state);
 	if (from.at != from.end)
 		malformed();
 }
