@@ -39,6 +39,12 @@ ls_transition_score(LsModel *model)
 	return score;
 }
 
+static bool
+same_bytes(const bytea *a, const bytea *b)
+{
+	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
+}
+
 /* ---------- steps ---------- */
 
 /* evaluate_at evaluates the score at an instant. */
@@ -173,9 +179,38 @@ catch_up_row(LsTransition *tr)
 
 /* ---------- the state ---------- */
 
+#ifdef USE_ASSERT_CHECKING
+/* adds_as_delta tells whether an event was added as its delta would have been. */
+static bool
+adds_as_delta(LsModel *model, const bytea *before, const LsState *after, const LsEvent *event)
+{
+	LsState		state;
+	LsState		delta;
+
+	ls_state_decode(before, &state);
+	ls_state_init(&delta);
+	ls_state_add(model, &delta, event, event->at);
+	ls_state_merge(model, &state, &delta);
+	return same_bytes(ls_state_encode(&state), ls_state_encode(after));
+}
+#endif
+
+/* add_event adds the only event of a change to the state. */
+static void
+add_event(LsModel *model, LsState *state, const LsEvent *event, TimestampTz now)
+{
+#ifdef USE_ASSERT_CHECKING
+	bytea	   *before = ls_state_encode(state);
+#endif
+
+	Assert(event->at <= now);
+	ls_state_add(model, state, event, now);
+	Assert(adds_as_delta(model, before, state, event));
+}
+
 /*
  * ls_transition_merge merges the state at an instant with what was read, where that
- * is possible (ls_state_can_merge).
+ * is possible (ls_state_can_merge, ls_state_can_add).
  */
 void
 ls_transition_merge(LsModel *model, LsState *state, const LsCounted *counted, TimestampTz now)
@@ -191,6 +226,8 @@ ls_transition_merge(LsModel *model, LsState *state, const LsCounted *counted, Ti
 			ls_state_merge(model, state, counted->pending);
 		if (counted->delta)
 			ls_state_merge(model, state, counted->delta);
+		if (counted->event)
+			add_event(model, state, counted->event, now);
 		if (counted->slots)
 			ls_state_replace(state, counted->slots, counted->versions, counted->nversions);
 	}
@@ -206,13 +243,16 @@ ls_transition_merge(LsModel *model, LsState *state, const LsCounted *counted, Ti
 
 /*
  * next_due gives when time will change the row next, from the score's instant;
- * DT_NOEND where that is later than until, or never.
+ * DT_NOEND where that is later than until, or never.  In a series of events it is ahead
+ * of a drift.
  */
 static TimestampTz
 next_due(LsTransition *tr, TimestampTz until, int max_jumps, bool *drift)
 {
 	LsStageState stage = ls_score_row_stage_state(tr->row);
 	LsDue		due = {0};
+	TimestampTz at;
+	TimestampTz ahead;
 
 	due.model = tr->model;
 	due.state = &tr->row->state;
@@ -223,7 +263,12 @@ next_due(LsTransition *tr, TimestampTz until, int max_jumps, bool *drift)
 	due.stored_categories = tr->row->categories;
 	due.until = until;
 	due.max_jumps = max_jumps;
-	return ls_next_change_find(&due, drift);
+	at = ls_next_change_find(&due, drift);
+	if (at == DT_NOEND || !due.gradual || tr->previous == DT_NOBEGIN)
+		return at;
+	/* another event can be expected by then if the one before was as near */
+	ahead = ls_next_change_ahead(&due, tr->now, at);
+	return ahead - tr->now >= tr->now - tr->previous ? ahead : at;
 }
 
 /*
@@ -281,10 +326,11 @@ only_if_changed(const LsChange *change)
 		(change->kind == LS_CHANGE_EVENTS && change->data.events.only_if_changed);
 }
 
+/* adds_events tells whether a change is one of a series. */
 static bool
-same_bytes(const bytea *a, const bytea *b)
+adds_events(const LsChange *change)
 {
-	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
+	return change->kind == LS_CHANGE_EVENTS || change->kind == LS_CHANGE_PENDING;
 }
 
 /* set_stage sets or removes a stage override. */
@@ -350,6 +396,8 @@ ls_transition_run(LsTransition *tr, const LsChange *change, const LsCounted *cou
 	bytea	   *before = NULL;
 	TimestampTz last;
 
+	tr->previous = adds_events(change) && tr->exists && state->events > 0 ?
+		ls_score_row_instant(row) : DT_NOBEGIN;
 	if (begins_in_stage)
 	{
 		ls_score_row_set_stage_state(row, change->data.recompute.stage);
