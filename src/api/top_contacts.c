@@ -35,7 +35,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -231,57 +230,52 @@ ask_due(Search *search)
 		MemoryContextDelete(contexts[i]);
 }
 
-/* ask_pending offers the contacts of whom something is pending, row or none. */
+/* offer_visitor offers the contact as which a visitor is identified, if he is. */
 static void
-ask_pending(Search *search)
+offer_visitor(Search *search, Datum visitor)
+{
+	MemoryContext old = MemoryContextSwitchTo(search->kept);
+	Datum		contact;
+
+	if (ls_identity_of_visitor(search->model, visitor, &contact))
+		offer_by_key(search, contact);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * ask_pending offers the contacts of whom something is pending, row or none, or of whose
+ * visitors something is.
+ */
+static void
+ask_pending(Search *search, bool visitors)
 {
 	MemoryContext context = AllocSetContextCreate(search->kept, "leadscore top of pending",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	LsKeyType  *key = &search->model->key;
+	LsKeyType  *key = visitors ? &search->model->visitor_key : &search->model->key;
+	int			(*read) (LsModel *, const Datum *, int, Datum *) =
+	visitors ? ls_pending_visitors : ls_pending_contacts;
 	const Datum *after = NULL;
-	Datum		last = 0;
-	int			n = CHUNK;
+	Datum		last;
 
-	while (n == CHUNK)
+	for (;;)
 	{
-		Datum	   *contacts = palloc(sizeof(Datum) * CHUNK);
+		Datum	   *keys = palloc(sizeof(Datum) * CHUNK);
+		int			n = read(search->model, after, CHUNK, keys);
 
-		n = ls_pending_contacts(search->model, after, CHUNK, contacts);
 		for (int i = 0; i < n; i++)
-			offer_by_key(search, contacts[i]);
+			visitors ? offer_visitor(search, keys[i]) : offer_by_key(search, keys[i]);
 		if (n < CHUNK)
 			break;
-		/* of the chunk only its end is needed any more */
+		/* of a chunk only its end is needed any more */
 		MemoryContextSwitchTo(search->kept);
-		last = datumCopy(contacts[n - 1], key->typbyval, key->typlen);
+		last = datumCopy(keys[n - 1], key->typbyval, key->typlen);
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);
 		after = &last;
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	search->twice = true;
-}
-
-/*
- * ask_visitors offers the contacts whose visitors have something pending, who may have
- * no row.
- */
-static void
-ask_visitors(Search *search)
-{
-	LsTableScan scan;
-	Relation	rel;
-	AttrNumber	column;
-
-	ls_table_scan_open(&scan, search->model->identity_table, AccessShareLock, &search->model->key);
-	rel = scan.rel;
-	column = get_attnum(RelationGetRelid(rel), "contact_id");
-	ls_table_scan_by(&scan, column, BTGreaterStrategyNumber, NULL);
-	while (ls_table_scan_next(&scan))
-		offer_by_key(search, scan.values[column - 1]);
-	ls_table_scan_close(&scan, AccessShareLock);
 	search->twice = true;
 }
 
@@ -359,7 +353,7 @@ are_near(LsModel *model)
 {
 	ListCell   *lc;
 
-	if (!model->enabled || model->suspended || ls_model_change_waits() ||
+	if (!model->enabled || model->suspended || model->unreadable || ls_model_change_waits() ||
 		ls_job_is_seen(model->name))
 		return false;
 	foreach(lc, ls_model_change_stale())
@@ -385,10 +379,9 @@ search_best(Search *search)
 	if (search->near)
 		ask_due(search);
 	if (ls_pending_any(model))
-		ask_pending(search);
-	if (search->any_pending && OidIsValid(model->identity_table) && model->visitors_of == NULL &&
-		ls_identity_may_be_pending(model))
-		ask_visitors(search);
+		ask_pending(search, false);
+	if (ls_identity_may_be_pending(model))
+		ask_pending(search, true);
 	ls_table_scan_open(&scan, model->score_table, AccessShareLock, &model->key);
 	ls_score_columns_check(model, RelationGetDescr(scan.rel));
 	index = search->near && !ls_clock_is_held() && !RecoveryInProgress() ?
