@@ -37,6 +37,7 @@
 #include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "api/arguments.h"
 #include "api/live_scores.h"
