@@ -281,6 +281,9 @@ ls_heap_writer_release(LsHeapWriter *writer)
 
 /* ---------- finding ---------- */
 
+/* The page of the row found has not been looked at: it is not pruned */
+#define UNKNOWN_ROOM	((Size) -1)
+
 /*
  * fill_keys gives the key in search to the scan keys.  At first it opens the primary
  * key's index and makes them, in memory that lasts as long as they do.
@@ -304,13 +307,10 @@ fill_keys(LsHeapWriter *writer)
 		writer->keys[i].sk_argument = writer->search->tts_values[i];
 }
 
-/* By how many bytes a row grows at most in most updates */
-#define GROWTH(length)	Max((length) / 4, 256)
-
 /*
  * fetch_from_heap copies the newest version of the row at an index entry's place into
- * found, as heapam_index_fetch_tuple() does, but prunes the page only where it lacks
- * room for the next version.
+ * found, as heapam_index_fetch_tuple() does, but leaves it to replace() to prune the
+ * page.  What is in the page may be moved then, hence the copy.
  */
 static bool
 fetch_from_heap(LsHeapWriter *writer, IndexScanDesc scan, ItemPointer place)
@@ -319,26 +319,20 @@ fetch_from_heap(LsHeapWriter *writer, IndexScanDesc scan, ItemPointer place)
 	HeapTuple	tuple = &slot->base.tupdata;
 	Buffer		buffer = ReadBuffer(writer->rel, ItemPointerGetBlockNumber(place));
 	bool		all_dead = false;
-	bool		full = false;
 	bool		found;
 
 	ExecClearTuple(writer->found);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	found = heap_hot_search_buffer(place, writer->rel, buffer, scan->xs_snapshot, tuple,
 								   &all_dead, true);
-	if (found)
-		full = PageGetHeapFreeSpace(BufferGetPage(buffer)) <
-			MAXALIGN(tuple->t_len + GROWTH(tuple->t_len));
+	writer->room = PageGetHeapFreeSpace(BufferGetPage(buffer));
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (found)
 	{
 		tuple->t_self = *place;
 		writer->found->tts_tableOid = RelationGetRelid(writer->rel);
 		ExecStoreBufferHeapTuple(tuple, writer->found, buffer);
-		/* pruning moves what is in the page */
 		ExecMaterializeSlot(writer->found);
-		if (full)
-			ls_heap_page_prune(writer->rel, buffer);
 	}
 	else if (!scan->xactStartedInRecovery)
 		scan->kill_prior_tuple = all_dead;
@@ -415,6 +409,8 @@ lock_found(LsHeapWriter *writer)
 	PopActiveSnapshot();
 	if (result == TM_Invisible)
 		elog(ERROR, "attempted to lock invisible tuple");
+	if (result == TM_Ok)
+		ExecMaterializeSlot(writer->found);
 	return result == TM_Ok;
 }
 
@@ -471,6 +467,7 @@ find_in(LsHeapWriter *writer, Snapshot snapshot, LockWaitPolicy wait, int flags)
 
 	if (writer->runs_code)
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
+	writer->room = UNKNOWN_ROOM;
 	fill_keys(writer);
 	snapshot = RegisterSnapshot(snapshot);
 	scan = ls_index_beginscan(writer->rel, writer->index, snapshot, writer->nkeys);
@@ -532,6 +529,7 @@ ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place)
 	TM_FailureData failure;
 	TM_Result	result;
 
+	writer->room = UNKNOWN_ROOM;
 	if (writer->found == NULL)
 		writer->found = table_slot_create(writer->rel, NULL);
 	result = table_tuple_lock(writer->rel, place, GetActiveSnapshot(), writer->found,
@@ -633,6 +631,31 @@ ls_heap_writer_insert_new(LsHeapWriter *writer)
 	return inserted;
 }
 
+/* By how many bytes a row grows at most, as a rule */
+#define GROWTH	256
+
+/*
+ * make_room prunes the page of the row found if it has no room for what is in written:
+ * then the update may still be a HOT one.
+ */
+static void
+make_room(LsHeapWriter *writer)
+{
+	TupleDesc	desc = RelationGetDescr(writer->rel);
+	Size		length = ((HeapTupleTableSlot *) writer->found)->tuple->t_len;
+	Buffer		buffer;
+
+	if (writer->room == UNKNOWN_ROOM || writer->room >= length + GROWTH)
+		return;
+	length = MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(desc->natts)) +
+		heap_compute_data_size(desc, writer->written->tts_values, writer->written->tts_isnull);
+	if (writer->room >= MAXALIGN(length))
+		return;
+	buffer = ReadBuffer(writer->rel, ItemPointerGetBlockNumber(&writer->found->tts_tid));
+	ls_heap_page_prune(writer->rel, buffer);
+	ReleaseBuffer(buffer);
+}
+
 /*
  * replace replaces the version found of a plain row by the one in written, as
  * ExecSimpleRelationUpdate() does where there are no triggers, but leaves it to the
@@ -650,6 +673,7 @@ replace(LsHeapWriter *writer)
 	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
 	if (RelationGetDescr(rel)->constr)
 		ExecConstraints(writer->info, writer->written, writer->estate);
+	make_room(writer);
 	result = ls_table_tuple_update(rel, &writer->found->tts_tid, writer->written,
 								   writer->estate->es_output_cid, &updated);
 	if (result == TM_Ok && ls_has_updated_indexes(updated))

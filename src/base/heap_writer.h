@@ -33,6 +33,7 @@ typedef struct LsHeapWriter
 	int			nkeys;			/* ... with it, 0 until then */
 	EState	   *estate;
 	ResultRelInfo *info;
+	Size		room;			/* that the page of the row found had for more */
 	TupleTableSlot *search;		/* columns of the key, to look for; NULL, */
 	TupleTableSlot *found;		/* as is this, where rows are only inserted */
 	TupleTableSlot *written;
