@@ -43,7 +43,7 @@ SQL_PARTS = \
 INSTALL_SCRIPT_SQL = $(EXTENSION)--$(EXTVERSION).sql
 
 OBJS       = $(patsubst %.c,%.o,$(call within,src/*/*.c))
-# scripts from version to version, of which there are none before 0.6.0
+# scripts from version to version: the first is that from 0.6.0
 DATA       = $(call within,src/upgrade/$(EXTENSION)--*.sql)
 DATA_built = $(INSTALL_SCRIPT_SQL)
 

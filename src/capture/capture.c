@@ -141,16 +141,9 @@ ls_capture_add(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slo
 
 	event.matches = capture->matches;
 	if (ls_match_source(model, binding->source, slot, capture->econtext, &event))
-	{
-		LsDeferredSet *set = ls_deferred_set(model, kind, kind == LS_DEFERRED_PURGED ?
-											 binding->source : NULL);
-		LsDeferred *item = ls_deferred_contact(set, event.contact);
-
-		if (item->events == NULL)
-			item->events = ls_deferred_state(set);
-		MemoryContextSwitchTo(set->context);
-		ls_state_add(model, item->events, &event, capture->now);
-	}
+		ls_deferred_add(ls_deferred_set(model, kind, kind == LS_DEFERRED_PURGED ?
+										binding->source : NULL),
+						&event, capture->now);
 	MemoryContextSwitchTo(old);
 }
 

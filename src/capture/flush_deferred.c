@@ -106,7 +106,7 @@ static bool
 of_profile(const LsDeferred *item)
 {
 	return item->profile ||
-		(item->recompute_profile && !item->recompute && !item->events);
+		(item->recompute_profile && !item->recompute && !item->event && !item->events);
 }
 
 static void
@@ -117,11 +117,13 @@ write_contact(LsScoreWriter *writer, const LsDeferred *item)
 	if (item->recompute)
 	{
 		change.kind = LS_CHANGE_RECOMPUTE;
+		change.data.recompute.event = item->event;
 		change.data.recompute.delta = item->events;
 	}
-	else if (item->events || item->profile || item->recompute_profile)
+	else if (item->event || item->events || item->profile || item->recompute_profile)
 	{
 		change.kind = LS_CHANGE_EVENTS;
+		change.data.events.event = item->event;
 		change.data.events.delta = item->events;
 		change.data.events.profile = item->profile;
 		change.data.events.read_profile = item->recompute_profile;
@@ -194,6 +196,7 @@ write_set(LsDeferredSet *set)
 	model = ls_model_acquire_to_write(model->name);
 	if (model)
 	{
+		ls_deferred_sum_up(set);
 		write_contacts(model, set);
 		ls_model_release(model);
 	}

@@ -442,6 +442,28 @@ ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta)
 	return true;
 }
 
+/*
+ * ls_state_can_add tells whether an event can be added to a state that may be compacted.
+ * It cannot if it belongs to a bucket that was compacted.
+ */
+bool
+ls_state_can_add(LsModel *model, LsState *state, const LsEvent *event)
+{
+	for (int i = 0; i < event->nmatches; i++)
+	{
+		LsRule	   *rule = event->matches[i].rule;
+		const LsSlot *slot;
+
+		if (!ls_state_needs_buckets(rule))
+			continue;
+		slot = ls_state_slot(state, rule->version, false);
+		if (slot && slot->more->ncompacted > 0 &&
+			ls_rule_bucket(model, rule, event->at) <= slot->more->compacted_to)
+			return false;
+	}
+	return true;
+}
+
 /* merge_buckets adds buckets that were never compacted. */
 static void
 merge_buckets(const LsRule *rule, LsSlot *slot, const LsSlot *delta)

@@ -105,6 +105,7 @@ extern LsSlot *ls_state_slot(LsState *state, int64 version, bool create);
 extern void ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 						 TimestampTz now);
 extern bool ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta);
+extern bool ls_state_can_add(LsModel *model, LsState *state, const LsEvent *event);
 extern void ls_state_merge(LsModel *model, LsState *state, const LsState *delta);
 extern void ls_state_advance(LsModel *model, LsState *state, TimestampTz now);
 extern void ls_state_compact(LsModel *model, LsState *state);

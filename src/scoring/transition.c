@@ -39,6 +39,12 @@ ls_transition_score(LsModel *model)
 	return score;
 }
 
+static bool
+same_bytes(const bytea *a, const bytea *b)
+{
+	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
+}
+
 /* ---------- steps ---------- */
 
 /* evaluate_at evaluates the score at an instant. */
@@ -173,9 +179,38 @@ catch_up_row(LsTransition *tr)
 
 /* ---------- the state ---------- */
 
+#ifdef USE_ASSERT_CHECKING
+/* adds_as_delta tells whether an event was added as its delta would have been. */
+static bool
+adds_as_delta(LsModel *model, const bytea *before, const LsState *after, const LsEvent *event)
+{
+	LsState		state;
+	LsState		delta;
+
+	ls_state_decode(before, &state);
+	ls_state_init(&delta);
+	ls_state_add(model, &delta, event, event->at);
+	ls_state_merge(model, &state, &delta);
+	return same_bytes(ls_state_encode(&state), ls_state_encode(after));
+}
+#endif
+
+/* add_event adds the only event of a change to the state. */
+static void
+add_event(LsModel *model, LsState *state, const LsEvent *event, TimestampTz now)
+{
+#ifdef USE_ASSERT_CHECKING
+	bytea	   *before = ls_state_encode(state);
+#endif
+
+	Assert(event->at <= now);
+	ls_state_add(model, state, event, now);
+	Assert(adds_as_delta(model, before, state, event));
+}
+
 /*
  * ls_transition_merge merges the state at an instant with what was read, where that
- * is possible (ls_state_can_merge).
+ * is possible (ls_state_can_merge, ls_state_can_add).
  */
 void
 ls_transition_merge(LsModel *model, LsState *state, const LsCounted *counted, TimestampTz now)
@@ -191,6 +226,8 @@ ls_transition_merge(LsModel *model, LsState *state, const LsCounted *counted, Ti
 			ls_state_merge(model, state, counted->pending);
 		if (counted->delta)
 			ls_state_merge(model, state, counted->delta);
+		if (counted->event)
+			add_event(model, state, counted->event, now);
 		if (counted->slots)
 			ls_state_replace(state, counted->slots, counted->versions, counted->nversions);
 	}
@@ -279,12 +316,6 @@ only_if_changed(const LsChange *change)
 	return change->kind == LS_CHANGE_PENDING || change->kind == LS_CHANGE_REPLACE ||
 		change->kind == LS_CHANGE_RULES || change->kind == LS_CHANGE_REFRESH ||
 		(change->kind == LS_CHANGE_EVENTS && change->data.events.only_if_changed);
-}
-
-static bool
-same_bytes(const bytea *a, const bytea *b)
-{
-	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
 }
 
 /* set_stage sets or removes a stage override. */

@@ -48,7 +48,8 @@ typedef struct LsChange
 	{
 		struct
 		{
-			const LsState *delta;	/* to be added, or NULL */
+			const LsEvent *event;	/* the only one, matched with this model, or NULL */
+			const LsState *delta;	/* else: what events add up to, or NULL */
 			const LsState *profile; /* profile according to the contact's row, or NULL */
 			bool		read_profile;	/* ... to be read */
 			bool		merge_pending;
@@ -60,7 +61,8 @@ typedef struct LsChange
 		}			pending;
 		struct
 		{
-			const LsState *delta;	/* new events that require it, or NULL */
+			const LsEvent *event;	/* the only new event, which requires it, or NULL */
+			const LsState *delta;	/* else: of new events, or NULL */
 			const LsStageState *stage;	/* stage with which a new row begins, or NULL */
 		}			recompute;
 		struct
@@ -101,6 +103,7 @@ typedef struct LsCounted
 	const LsState *whole;		/* replaces the state, or NULL */
 	const LsState *pending;		/* else: to be added, or NULL */
 	const LsState *delta;		/* likewise */
+	const LsEvent *event;		/* likewise; not after the clock */
 	const LsState *slots;		/* some rules computed, or NULL: those of ... */
 	const int64 *versions;		/* ... these versions */
 	int			nversions;

@@ -10,6 +10,10 @@
  * an aborted subtransaction drops the items that are its own, and a committed one gives
  * them to its parent, where they are added to the items below.
  *
+ * What is to be written to a score table is mostly one event of a contact: an item holds
+ * that as it is, for the state of the contact's row, and a state of its own for what more
+ * events add up to.
+ *
  * capture/flush_deferred.c applies what is deferred.
  *
  *-------------------------------------------------------------------------
@@ -45,12 +49,114 @@ typedef struct DeferredEntry
 
 static LsDeferredSet *sets = NULL;	/* in the order in which models are locked */
 
+/* take_room allocates one element from a chunk of many. */
+static void *
+take_room(LsDeferredRoom *room, Size size)
+{
+	if (room->n == 0)
+	{
+		int			batch = Min(256, Max(1, room->batch * 4));
+
+		room->unused = palloc(size * batch);
+		room->n = room->batch = batch;
+	}
+	return room->unused + size * --room->n;
+}
+
+/* ls_deferred_state makes an empty state, for events or a profile. */
+LsState *
+ls_deferred_state(LsDeferredSet *set)
+{
+	MemoryContext old = MemoryContextSwitchTo(set->context);
+	LsState    *state = take_room(&set->states_room, sizeof(LsState));
+
+	MemoryContextSwitchTo(old);
+	ls_state_init(state);
+	return state;
+}
+
+/* ---------- events ---------- */
+
+/* keep_event copies an event; the contact is the item's. */
+static LsEvent *
+keep_event(const LsEvent *event)
+{
+	Size		size = sizeof(LsMatch) * event->nmatches;
+	LsEvent    *kept = palloc(sizeof(LsEvent) + size);
+
+	*kept = *event;
+	kept->matches = (LsMatch *) (kept + 1);
+	if (size > 0)
+		memcpy(kept->matches, event->matches, size);
+	return kept;
+}
+
+/* sum_up makes a state of an item's only event, to which others can be added. */
+static void
+sum_up(LsDeferredSet *set, LsDeferred *item)
+{
+	MemoryContext old = MemoryContextSwitchTo(set->context);
+	LsState    *state = ls_deferred_state(set);
+
+	if (item->event)
+	{
+		ls_state_add(set->model, state, item->event, item->event->at);
+		pfree(item->event);
+		item->event = NULL;
+	}
+	item->events = state;
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * ls_deferred_sum_up makes states of all events: those are kept with the rules of one
+ * version of the model, states know rules by what they match.
+ */
+void
+ls_deferred_sum_up(LsDeferredSet *set)
+{
+	for (int i = 0; i < set->n; i++)
+		for (LsDeferred *item = set->items[i]; item; item = item->below)
+			if (item->event)
+				sum_up(set, item);
+}
+
+/*
+ * ls_deferred_add defers an event, matched with the rules of the set's model.  One that
+ * is not known to have taken effect when it is written waits in a state.
+ */
+void
+ls_deferred_add(LsDeferredSet *set, const LsEvent *event, TimestampTz now)
+{
+	LsDeferred *item = ls_deferred_contact(set, event->contact);
+	MemoryContext old = MemoryContextSwitchTo(set->context);
+
+	if (set->kind == LS_DEFERRED_WRITE && event->at <= now &&
+		item->event == NULL && item->events == NULL)
+	{
+		item->event = keep_event(event);
+		item->event->contact = item->contact;
+	}
+	else
+	{
+		if (item->events == NULL)
+			sum_up(set, item);
+		ls_state_add(set->model, item->events, event, now);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* ---------- sets and items ---------- */
+
 /* use_model replaces the set's version of its model, and retains the new one. */
 static void
 use_model(LsDeferredSet *set, LsModel *model)
 {
 	if (set->model)
+	{
+		ls_deferred_sum_up(set);
 		ls_model_release(set->model);
+	}
 	set->model = model;
 	model->refcount++;
 	set->hash->private_data = &model->key;
@@ -95,20 +201,6 @@ ls_deferred_set(LsModel *model, LsDeferredKind kind, const LsSource *source)
 	return make_set(at, model, kind, source);
 }
 
-/* take_room allocates one element from a chunk of many. */
-static void *
-take_room(LsDeferredRoom *room, Size size)
-{
-	if (room->n == 0)
-	{
-		int			batch = Min(256, Max(1, room->batch * 4));
-
-		room->unused = palloc(size * batch);
-		room->n = room->batch = batch;
-	}
-	return room->unused + size * --room->n;
-}
-
 /* make_room ensures that the list of items has room for one more. */
 static void
 make_room(LsDeferredSet *set)
@@ -135,6 +227,7 @@ begin_item(LsDeferredSet *set, LsDeferred *item, SubTransactionId subid)
 		*below = *item;
 	}
 	item->below = below;
+	item->event = NULL;
 	item->events = item->profile = NULL;
 	item->recompute = item->recompute_profile = item->merge_pending = false;
 	item->subid = subid;
@@ -176,18 +269,6 @@ ls_deferred_contact(LsDeferredSet *set, Datum contact)
 	return item;
 }
 
-/* ls_deferred_state makes an empty state, for events or a profile. */
-LsState *
-ls_deferred_state(LsDeferredSet *set)
-{
-	MemoryContext old = MemoryContextSwitchTo(set->context);
-	LsState    *state = take_room(&set->states_room, sizeof(LsState));
-
-	MemoryContextSwitchTo(old);
-	ls_state_init(state);
-	return state;
-}
-
 /*
  * ls_deferred_recompute defers a recompute of a contact to the end of the outermost
  * statement, as rows of that may be in the tables that are still to be added.  False if
@@ -221,6 +302,12 @@ ls_deferred_recompute_model(const char *name)
 	return true;
 }
 
+static bool
+has_events(const LsDeferred *item)
+{
+	return item->event || item->events;
+}
+
 /* drop_item drops the innermost item of a contact; the one below takes its place. */
 static void
 drop_item(LsDeferred *item)
@@ -240,6 +327,8 @@ drop_item(LsDeferred *item)
 static void
 discard_item(LsDeferred *item)
 {
+	if (item->event)
+		pfree(item->event);
 	if (item->events && item->events->slots)
 		pfree(item->events->slots);
 	drop_item(item);
@@ -250,17 +339,25 @@ discard_item(LsDeferred *item)
  * that fails halfway, the contact is recomputed.
  */
 static void
-add_below(LsModel *model, LsDeferred *item)
+add_below(LsDeferredSet *set, LsDeferred *item)
 {
 	LsDeferred *below = item->below;
 	bool		recompute = item->recompute || below->recompute;
 
 	below->recompute = true;
-	if (below->events && item->events)
-		ls_state_merge(model, below->events, item->events);
-	else if (item->events)
+	if (has_events(below) && has_events(item))
 	{
+		if (below->event)
+			sum_up(set, below);
+		if (item->event)
+			sum_up(set, item);
+		ls_state_merge(set->model, below->events, item->events);
+	}
+	else if (has_events(item))
+	{
+		below->event = item->event;
 		below->events = item->events;
+		item->event = NULL;
 		item->events = NULL;
 	}
 	below->recompute = recompute;
@@ -287,7 +384,7 @@ give_to_parent(LsDeferredSet *set, SubTransactionId mine, SubTransactionId paren
 		 */
 		if (set->kind == LS_DEFERRED_WRITE && item->below && item->below->subid == parent)
 		{
-			add_below(set->model, item);
+			add_below(set, item);
 			set->items[i] = set->items[--set->n];
 		}
 		else
@@ -342,7 +439,7 @@ reconsider(LsDeferredSet *set)
 	for (int i = 0; i < set->n; i++)
 		for (LsDeferred *item = set->items[i]; item; item = item->below)
 		{
-			item->recompute |= item->events != NULL;
+			item->recompute |= has_events(item);
 			item->recompute_profile |= item->profile != NULL;
 			item->profile = NULL;
 		}

@@ -26,7 +26,8 @@ typedef struct LsDeferred
 {
 	Datum		contact;
 	struct LsDeferred *below;	/* that of an outer subtransaction, or NULL */
-	LsState    *events;			/* to be added, or NULL */
+	LsEvent    *event;			/* the only one, to be added, or NULL */
+	LsState    *events;			/* else: what several add up to, or NULL */
 	LsState    *profile;		/* what the contact's row says, or NULL */
 	SubTransactionId subid;		/* the one that deferred it; invalid: void */
 	bool		recompute;		/* from its events */
@@ -62,6 +63,7 @@ typedef struct LsDeferredSet
 extern LsDeferredSet *ls_deferred_set(LsModel *model, LsDeferredKind kind,
 									  const LsSource *source);
 extern LsDeferred *ls_deferred_contact(LsDeferredSet *set, Datum contact);
+extern void ls_deferred_add(LsDeferredSet *set, const LsEvent *event, TimestampTz now);
 extern LsState *ls_deferred_state(LsDeferredSet *set);
 extern bool ls_deferred_recompute(LsModel *model, Datum contact);
 extern bool ls_deferred_recompute_model(const char *model);
@@ -69,6 +71,7 @@ extern bool ls_deferred_recompute_model(const char *model);
 /* for flushing */
 extern bool ls_deferred_any(void);
 extern LsDeferredSet *ls_deferred_take(bool scores);
+extern void ls_deferred_sum_up(LsDeferredSet *set);
 extern void ls_deferred_free(LsDeferredSet *set);
 extern bool ls_deferred_pop(LsDeferredSet *set, LsDeferred *item);
 

@@ -206,6 +206,13 @@ last_event(const LsState *state)
 	return state && state->events > 0 ? state->last : DT_NOBEGIN;
 }
 
+/* latest_event gives the latest of new events: of the only one, or of a delta. */
+static TimestampTz
+latest_event(const LsEvent *event, const LsState *delta)
+{
+	return event ? event->at : last_event(delta);
+}
+
 /*
  * read_change reads the input of a change, together with what is pending.  False if the
  * contact has to be recomputed.
@@ -218,12 +225,14 @@ read_change(LsScoreWriter *writer, const LsChange *change, LsCounted *counted)
 	switch (change->kind)
 	{
 		case LS_CHANGE_EVENTS:
+			counted->event = change->data.events.event;
 			counted->delta = change->data.events.delta;
 			counted->profile = change->data.events.profile;
-			counted->latest = last_event(counted->delta);
+			counted->latest = latest_event(counted->event, counted->delta);
 			break;
 		case LS_CHANGE_RECOMPUTE:
-			counted->latest = last_event(change->data.recompute.delta);
+			counted->latest = latest_event(change->data.recompute.event,
+										   change->data.recompute.delta);
 			return false;
 		case LS_CHANGE_REPLACE:
 			if (change->data.replace.test_entry)
@@ -259,7 +268,27 @@ latest_of(const LsCounted *counted, TimestampTz t)
 	for (size_t i = 0; i < lengthof(states); i++)
 		if (states[i])
 			t = Max(t, states[i]->last);
-	return t;
+	return counted->event ? Max(t, counted->event->at) : t;
+}
+
+/*
+ * can_add tells whether events can be added to the state of a row.  One event of a
+ * period that is compacted is turned into a delta, which may be merged nevertheless.
+ */
+static bool
+can_add(LsScoreWriter *writer, LsState *state, LsCounted *counted)
+{
+	if (counted->event && !ls_state_can_add(writer->model, state, counted->event))
+	{
+		LsState    *delta = palloc(sizeof(LsState));
+
+		ls_state_init(delta);
+		ls_state_add(writer->model, delta, counted->event, counted->event->at);
+		counted->delta = delta;
+		counted->event = NULL;
+	}
+	return ls_state_can_merge(writer->model, state, counted->pending) &&
+		ls_state_can_merge(writer->model, state, counted->delta);
 }
 
 /*
@@ -293,9 +322,7 @@ read_input(LsScoreWriter *writer, const LsChange *change, LsScoreRow *row, Times
 	counted->pending = taken->has_delta ? &taken->delta : NULL;
 	if (counts && !counted->whole)
 		counts = !taken->count_all &&
-			(row == NULL ||
-			 (ls_state_can_merge(writer->model, &row->state, counted->pending) &&
-			  ls_state_can_merge(writer->model, &row->state, counted->delta)));
+			(row == NULL || can_add(writer, &row->state, counted));
 	if (!counts && lacks_lock(writer))
 		return t;
 	if (!counts)
@@ -464,7 +491,8 @@ enqueue_target(LsScoreWriter *writer, const LsChange *change)
 	if (merges_pending(change))
 		take_newest_pending(writer, change->contact);
 	if (change->kind == LS_CHANGE_RECOMPUTE ||
-		(change->kind == LS_CHANGE_EVENTS && change->data.events.delta) ||
+		(change->kind == LS_CHANGE_EVENTS &&
+		 (change->data.events.event || change->data.events.delta)) ||
 		writer->taken.has_delta || writer->taken.count_all)
 		ls_identity_enqueue(writer->model, target);
 	return true;

@@ -9,7 +9,7 @@ use Exporter 'import';
 use File::Temp qw(tempdir);
 use Test::More;
 
-our @EXPORT = qw(need_valgrind make_cluster instructions single use_server);
+our @EXPORT = qw(need_valgrind make_cluster spans annotated single use_server);
 
 chomp(my $bindir = `\${PG_CONFIG:-pg_config} --bindir`);
 my $scratch;
@@ -61,26 +61,49 @@ sub single
 	return $out;
 }
 
-# instructions gives what one statement costs in a session that has run it
-# before: (the cost of 3n runs - the cost of n runs) / 2n.  Statements are made
-# by a function of their number.
-sub instructions
-{
-	my ($database, $statement, $n, $annotate) = @_;
-	my @cost;
+# spans gives the instructions of each of some lists of statements, which one
+# session runs after what is in the first argument, which is not counted.
+# Between them stands a function of the server's that nothing else calls: callgrind
+# writes down what there was since its last call.  What a mark costs itself is
+# seen from two of them.
+my $mark = 'SELECT pg_conf_load_time();';
 
-	$n //= 50;
-	for my $runs ($n, 3 * $n)
-	{
-		# what is cold is made warm in both
-		single($database, join("\n", map { $statement->($_) } 1 .. $runs) . "\n\n",
-			"valgrind --tool=callgrind --callgrind-out-file=$scratch/out");
-		open(my $file, '<', "$scratch/out") or die "no counts: $!\n";
-		my ($total) = grep { s/^(?:totals|summary): // } <$file>;
-		push @cost, $total;
-	}
-	print run("callgrind_annotate --threshold=99 $scratch/out") if $annotate;
-	return ($cost[1] - $cost[0]) / (2 * $n);
+sub spans
+{
+	my ($database, $before, @lists) = @_;
+
+	unlink glob("$scratch/out*");
+	single($database, join("\n", @$before, $mark, $mark, (map { (@$_, $mark) } @lists), ''),
+		"valgrind --tool=callgrind --dump-before=pg_conf_load_time --compress-strings=no --callgrind-out-file=$scratch/out");
+	# parts: until the first mark, between the first two, the lists
+	my @counts = map { counted("$scratch/out." . ($_ + 1)) } 1 .. 1 + @lists;
+	my $of_mark = shift @counts;
+	return map { $_ - $of_mark } @counts;
+}
+
+sub counted
+{
+	my ($name) = @_;
+
+	open(my $file, '<', $name) or die "no counts: $!\n";
+	my ($total) = grep { s/^(?:totals|summary): // } <$file>;
+	return $total + 0;
+}
+
+# annotated gives callgrind's report of the list of that number, from 1.
+sub annotated
+{
+	my ($list) = @_;
+	my $name = "$scratch/out." . ($list + 2);
+
+	open(my $file, '<', $name) or die "no counts: $!\n";
+	my $text = do { local $/; <$file> };
+	# callgrind_annotate takes calls that have not ended for a function's own
+	$text =~ s/^calls=0 .*\n.*\n//mg;
+	open($file, '>', "$name.ended") or die "could not write: $!\n";
+	print $file $text;
+	close($file);
+	return run("callgrind_annotate --threshold=99 $name.ended");
 }
 
 1;

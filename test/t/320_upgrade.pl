@@ -1,7 +1,8 @@
 # An extension that was updated is the same as a fresh one: every member, every
 # comment and right, what dumps hold, the tables of models and what stands in
-# them.  As nothing has been released, the next version is made up here, in an
-# installation of our own.
+# them.  Twice: from each version that test/upgrade/ has, with the dump of a model
+# that it left; and to a next version that is made up here, which has news of every
+# kind.  In an installation of our own.
 use strict;
 use warnings;
 
@@ -9,6 +10,9 @@ use File::Basename qw(dirname);
 use File::Copy qw(copy);
 use File::Path qw(make_path);
 use File::Temp;
+use FindBin;
+use IO::Uncompress::Gunzip qw(gunzip $GunzipError);
+use Crm qw($rules crm_rows);
 use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -111,6 +115,19 @@ LOCK TABLE leadscore.lead_model IN ACCESS EXCLUSIVE MODE;
 $news$of_models
 SQL
 written("leadscore--$current--98.0.0.sql", "$news SELECT 1 / 0;");
+
+# the install scripts of former versions
+my $former = "$FindBin::Bin/../upgrade";
+my @former = map { /leadscore--([\d.]+)\.sql\.gz$/ } sort glob("$former/leadscore--*.sql.gz");
+
+sub unpacked
+{
+	my ($name) = @_;
+	my $text;
+	gunzip("$former/$name", \$text) or die "could not read $name: $GunzipError\n";
+	return $text;
+}
+written("leadscore--$_.sql", unpacked("leadscore--$_.sql.gz")) for @former;
 
 my $node = LeadscoreNode->create('upgrade', node => { install_path => dirname("$root$dir{bindir}") });
 is($node->safe_psql('postgres', <<"SQL"),
@@ -308,6 +325,84 @@ for my $at ('2026-03-02 12:00+00', '2026-03-20 00:00+00')
 	same(contents_of('updated'), $wanted, "$at: the same as without the update");
 }
 isnt($node->safe_psql('updated', "SELECT count(*) FROM leadscore.history_b2b WHERE cause = 'time'"), 0, 'time changed something');
+
+################################################################################
+# From former versions: the dump that one made has its tables and its states
+
+cmp_ok(scalar(@former), '>', 0, 'there are former versions');
+
+my @of_crm = (
+	[ scores => <<'SQL' ], [ live => 'SELECT * FROM leadscore.live_m ORDER BY contact_id' ],
+SELECT contact_id, score, fit, engagement, grade, stage, stage_since, disqualified, has_contact, last_event_at, rules_version
+  FROM leadscore.score_m ORDER BY 1
+SQL
+	[ points => 'SELECT c.id, e.* FROM contact c, leadscore.explain($$m$$, c.id) e ORDER BY c.id, e.name' ],
+	[ history => 'SELECT contact_id, from_stage, to_stage, changed_at, cause, reason FROM leadscore.history_m ORDER BY 4, 1, 3' ],
+	[ rules => 'SELECT * FROM leadscore.lead_rule ORDER BY rule_id' ],
+	[ pending => 'SELECT * FROM leadscore.pending_m' ],
+	[ verify => "SELECT * FROM leadscore.verify('m')" ]);
+
+# what comes after the update, each under a clock of its own
+my @later = (
+	[ '2026-02-16 12:00+00', 'SELECT leadscore.refresh()' ],
+	[ '2026-02-18 00:00+00', <<'SQL' ],
+INSERT INTO event VALUES (201, 3, '2026-02-17 08:00+00', 'buy', 9), (202, 3, '2026-01-20 08:00+00', 'open', 1),
+	(203, 99, '2026-02-17 09:00+00', 'open', 1);
+INSERT INTO visit VALUES (201, 4, '2026-02-17 10:00+00', 'prices');
+SQL
+	[ '2026-02-20 00:00+00', <<'SQL' ],
+DELETE FROM event WHERE id % 10 = 7;
+UPDATE event SET amount = amount + 1 WHERE contact = 5;
+UPDATE contact SET country = 'DE' WHERE id = 7;
+SQL
+	[ '2026-03-20 00:00+00', 'SELECT leadscore.refresh()' ],
+	[ '2026-03-21 00:00+00', <<'SQL' ]);
+UPDATE leadscore.lead_rule SET points = 5 WHERE name = 'prices';
+INSERT INTO event SELECT 300 + g, g, '2026-03-20 12:00+00', 'open', 1 FROM generate_series(1, 20) g;
+SQL
+
+sub crm_at
+{
+	my ($db, $sql) = @_;
+	clock($db, $later[0][0]);
+	$node->safe_psql('postgres', "ALTER DATABASE $db SET timezone = 'UTC'");
+	$node->safe_psql($db, $sql);
+}
+
+foreach my $version (@former)
+{
+	my ($db, $fresh) = ('from_' . $version =~ tr/./_/r, 'beside_' . $version =~ tr/./_/r);
+
+	$node->safe_psql('postgres', "CREATE DATABASE $_") for "alone_$db", $db, $fresh;
+	$node->safe_psql("alone_$db", "CREATE EXTENSION leadscore VERSION '$version'; ALTER EXTENSION leadscore UPDATE");
+	$node->safe_psql($fresh, 'CREATE EXTENSION leadscore');
+	same(all_of("alone_$db"), all_of($fresh), "from $version without models");
+
+	crm_at($fresh, $Crm::crm . $rules . crm_rows());
+	crm_at($db, unpacked("crm--$version.sql.gz") =~ s/(CREATE EXTENSION [^;]*leadscore\b[^;]*)/$1 VERSION '$version'/r);
+	like(all_of($db)->{version}, qr/\Q$version\E/, 'the dump is of that version');
+	my $states = $node->safe_psql($db, 'SELECT contact_id, state FROM leadscore.score_m ORDER BY 1');
+	$node->safe_psql($db, 'ALTER EXTENSION leadscore UPDATE');
+	is($node->safe_psql($db, 'SELECT contact_id, state FROM leadscore.score_m ORDER BY 1'), $states,
+		'states are those that it wrote');
+	same(all_of($db), all_of($fresh), "from $version with a model");
+	foreach my $step (@later)
+	{
+		my ($at, $sql) = @$step;
+		foreach my $where ($db, $fresh)
+		{
+			clock($where, $at);
+			$node->safe_psql($where, "SET client_min_messages = warning; $sql");
+		}
+		foreach my $what (@of_crm)
+		{
+			my ($name, $query) = @$what;
+			my $wanted = $node->safe_psql($fresh, $query);
+			same_rows($node->safe_psql($db, $query), $wanted, "from $version, at $at: $name");
+			is($wanted, '', "... and right") if $name eq 'verify';
+		}
+	}
+}
 
 ################################################################################
 # Workers keep away where library and extension do not fit
