@@ -42,6 +42,8 @@ BEGIN
 	RETURN n || ' evaluated';
 END $$;
 SELECT plan('SELECT p.name, l.score FROM person p JOIN leadscore.live_m l ON l.contact_id = p.id WHERE p.name = ''p7''');
+SELECT plan('SELECT * FROM leadscore.live_m WHERE contact_id = 7');
+SELECT plan('SELECT * FROM leadscore.live_m WHERE contact_id IN (7, 8, 4711)');
 SELECT evaluated('SELECT p.name, l.score FROM person p JOIN leadscore.live_m l ON l.contact_id = p.id WHERE p.name = ''p7''');
 SELECT p.name, l.score FROM person p JOIN leadscore.live_m l ON l.contact_id = p.id WHERE p.name = 'p7';
 SELECT evaluated('SELECT p.name, l.score FROM person p LEFT JOIN leadscore.live_m l ON l.contact_id = p.id WHERE p.name = ''p7''');
@@ -101,6 +103,27 @@ SELECT leadscore_internal.live(NULL::leadscore.score_m, 'leadscore.pending_m'::r
   FROM unnest('{"(0,0)", "(0,60000)", "(4294967294,1)"}'::tid[]) p;
 SELECT leadscore_internal.live(NULL::leadscore.score_m, NULL, NULL, NULL);
 SELECT leadscore_internal.live(NULL::leadscore.score_m, 'leadscore.score_m'::regclass, '(0,1)', 'infinity');
+-- nor is anything left of a row that failed, where the next is read by the same expression
+SET session_replication_role = replica;
+UPDATE leadscore.score_m SET state = '\xff' WHERE contact_id = 8;
+SET session_replication_role = origin;
+CREATE TABLE read_so (contact int, score float8, failed text);
+DO $$
+DECLARE
+	r record;
+	live leadscore.score_m;
+BEGIN
+	FOR r IN SELECT contact_id, ctid FROM leadscore.score_m WHERE contact_id IN (7, 8, 9) ORDER BY contact_id LOOP
+		BEGIN
+			live := leadscore_internal.live(NULL::leadscore.score_m, 'leadscore.score_m'::regclass, r.ctid, leadscore.clock());
+			INSERT INTO read_so VALUES (live.contact_id, live.score);
+		EXCEPTION WHEN data_corrupted THEN
+			INSERT INTO read_so VALUES (r.contact_id, NULL, SQLERRM);
+		END;
+	END LOOP;
+END $$;
+SELECT * FROM read_so;
+DROP TABLE read_so;
 DROP VIEW odd;
 SELECT leadscore.drop_model('m');
 DROP TABLE person, act;

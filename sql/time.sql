@@ -189,6 +189,38 @@ SELECT stage, count(*) FROM leadscore.score_stand GROUP BY 1;
 SELECT leadscore.drop_model('stand');
 SET leadscore.clock = '2027-11-20 00:00+00';
 
+-- In a series of events a drift moves the contact's row of due_ a few times, and not with
+-- each event; where nothing follows, a contact is due when its score has drifted
+SELECT leadscore.create_model('series', 't_contact', categories => '{points}');
+SELECT leadscore.attach('series', 't_event', 'contact', 'at', event => 'what');
+INSERT INTO leadscore.lead_rule (model, name, category, event, points, decay, decay_interval) VALUES
+	('series', 'click', 'points', 'click', 10, 'half_life', '7 days');
+INSERT INTO t_contact VALUES (21), (22);
+CREATE FUNCTION t_click(who int, n int, pause interval, OUT moves int, OUT left_of_it numeric) LANGUAGE plpgsql AS $$
+DECLARE
+	due timestamptz;
+	before timestamptz;
+	exact float8;
+BEGIN
+	moves := 0;
+	FOR i IN 1 .. n LOOP
+		PERFORM set_config('leadscore.clock', (leadscore.clock() + pause)::text, false);
+		INSERT INTO t_event VALUES (who, leadscore.clock(), 'click');
+		SELECT due_at INTO due FROM leadscore.due_series WHERE contact_id = who;
+		moves := moves + (due IS DISTINCT FROM before)::int;
+		before := due;
+	END LOOP;
+	SELECT 7 * 86400 * ln(score / least(score - 0.5, score / 1.005)) / ln(2) INTO exact FROM leadscore.score_series WHERE contact_id = who;
+	left_of_it := round((extract(epoch FROM due - leadscore.clock()) / exact)::numeric, 1);
+END $$;
+SELECT * FROM t_click(21, 1, '1 minute');
+SELECT * FROM t_click(21, 1, '1 minute');
+SELECT moves <= 2 AS seldom, left_of_it <= 1 AS not_late FROM t_click(21, 50, '1 minute');
+SELECT moves, left_of_it FROM t_click(22, 3, '20 days');
+SELECT leadscore.drop_model('series');
+DROP FUNCTION t_click;
+SET leadscore.clock = '2027-11-20 00:00+00';
+
 -- What is dated very much later is looked at before
 INSERT INTO t_event VALUES (8, '200000-01-01 00:00+00', 'form');
 SELECT contact_id, due_at < '40000-01-01' AS before, drift FROM t_due WHERE contact_id = 8;

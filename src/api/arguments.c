@@ -29,6 +29,7 @@ typedef struct Asked
 	char	   *name;
 	LsModel    *model;
 	LsStatement statement;
+	void	   *kept;			/* of the function's own */
 } Asked;
 
 static void
@@ -78,6 +79,18 @@ ls_argument_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 	asked->statement = statement;
 	fcinfo->flinfo->fn_extra = asked;
 	return model;
+}
+
+/*
+ * ls_argument_kept is where a function can keep something of its own beside the model
+ * that it has been called for; NULL before its first call.
+ */
+void **
+ls_argument_kept(FunctionCallInfo fcinfo)
+{
+	Asked	   *asked = fcinfo->flinfo->fn_extra;
+
+	return asked ? &asked->kept : NULL;
 }
 
 /* ls_argument_instant reads an argument that is an instant: NULL is now. */

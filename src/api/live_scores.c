@@ -26,15 +26,18 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
 #include "api/arguments.h"
+#include "base/statement.h"
 #include "base/table_scan.h"
 #include "counting/contact_snapshot.h"
 #include "counting/replay.h"
@@ -45,6 +48,33 @@
 #include "tables/score_table.h"
 
 PG_FUNCTION_INFO_V1(ls_live);
+
+/* A table of contacts whose rows are read by their ctid */
+typedef struct Place
+{
+	Oid			table;			/* InvalidOid: none yet */
+	AttrNumber	contact;		/* column of the key; InvalidAttrNumber: not of the key's type */
+	BlockNumber nblocks;		/* at least so many pages it has */
+	TupleTableSlot *slot;
+} Place;
+
+/*
+ * What is kept from row to row of a query: all that is the same for one model under one
+ * snapshot.  It is made again for another, and after an error in the midst of a row.
+ */
+typedef struct Live
+{
+	MemoryContext context;		/* its own, with all of it */
+	LsStatement statement;
+	bool		busy;
+	LsModel    *model;
+	TupleDesc	desc;			/* of the result */
+	Datum	   *values;
+	bool	   *nulls;
+	bool		any_pending;
+	LsAdvance  *advance;
+	Place		places[3];
+} Live;
 
 /* live_model gives the model whose score table has a row type. */
 static LsModel *
@@ -61,24 +91,111 @@ live_model(FunctionCallInfo fcinfo, Oid type)
 	return ls_argument_model(fcinfo, name + 6, psprintf("live_%s", name + 6));
 }
 
-/*
- * read_place gives a copy of the row at a ctid, if the active snapshot sees it.  A
- * forged ctid may point anywhere.
- */
-static HeapTuple
-read_place(Relation rel, ItemPointer place)
+/* make_live makes what is kept for the rows of one model under the active snapshot. */
+static Live *
+make_live(FunctionCallInfo fcinfo)
 {
-	TupleTableSlot *slot;
-	HeapTuple	tuple = NULL;
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+	LsModel    *model = live_model(fcinfo, type);
+	MemoryContext context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "leadscore live scores",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Live	   *live = palloc0(sizeof(Live));
 
-	if (!ItemPointerIsValid(place) ||
-		ItemPointerGetBlockNumber(place) >= RelationGetNumberOfBlocks(rel))
-		return NULL;
-	slot = table_slot_create(rel, NULL);
-	if (table_tuple_fetch_row_version(rel, place, GetActiveSnapshot(), slot))
-		tuple = ExecCopySlotHeapTuple(slot);
-	ExecDropSingleTupleTableSlot(slot);
-	return tuple;
+	live->context = context;
+	live->statement = ls_statement_active();
+	live->model = model;
+	live->desc = lookup_rowtype_tupdesc_copy(type, -1);
+	ls_score_columns_check(model, live->desc);
+	live->values = palloc(sizeof(Datum) * live->desc->natts);
+	live->nulls = palloc(sizeof(bool) * live->desc->natts);
+	live->any_pending = ls_contact_snapshot_any_pending(model);
+	live->advance = ls_contact_snapshot_advance_make(model);
+	MemoryContextSwitchTo(old);
+	return live;
+}
+
+/* get_live gives what is kept, and makes it where there is none that can be used. */
+static Live *
+get_live(FunctionCallInfo fcinfo)
+{
+	void	  **kept = ls_argument_kept(fcinfo);
+	LsStatement statement = ls_statement_active();
+	Live	   *live = kept ? *kept : NULL;
+
+	if (live && !live->busy && !live->model->stale &&
+		ls_statement_same_snapshot(&live->statement, &statement))
+		return live;
+	if (live)
+	{
+		*kept = NULL;
+		MemoryContextDelete(live->context);
+	}
+	live = make_live(fcinfo);
+	*ls_argument_kept(fcinfo) = live;
+	return live;
+}
+
+/*
+ * find_place finds a table among those whose rows are read, or adds it.  Its lock is
+ * held until the transaction ends, as that of a table which a query reads.
+ */
+static Place *
+find_place(Live *live, Oid table)
+{
+	LsModel    *model = live->model;
+	Place	   *place = live->places;
+	MemoryContext old;
+	Relation	rel;
+	TupleDesc	desc;
+
+	if (table != model->score_table && table != model->pending_table &&
+		(table != model->identity_table || model->visitors_of))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("relation \"%s\" has no rows of contacts of model \"%s\"",
+						get_rel_name(table) ? get_rel_name(table) : "", model->name)));
+	while (OidIsValid(place->table) && place->table != table)
+		place++;
+	if (place->table == table)
+		return place;
+	rel = table_open(table, AccessShareLock);
+	old = MemoryContextSwitchTo(live->context);
+	/* with the values of columns that were added later, which rows do not have */
+	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	if (table == model->score_table)
+		ls_score_columns_check(model, desc);
+	place->contact = get_attnum(table, "contact_id");
+	if (place->contact != InvalidAttrNumber &&
+		TupleDescAttr(desc, place->contact - 1)->atttypid != model->key.type)
+		place->contact = InvalidAttrNumber;
+	place->slot = MakeSingleTupleTableSlot(desc, table_slot_callbacks(rel));
+	place->nblocks = 0;
+	place->table = table;
+	MemoryContextSwitchTo(old);
+	table_close(rel, NoLock);
+	return place;
+}
+
+/*
+ * read_place reads the row at a ctid into the table's slot, if the active snapshot sees
+ * it.  A forged ctid may point anywhere.
+ */
+static bool
+read_place(Place *place, ItemPointer at)
+{
+	Relation	rel;
+	bool		found = false;
+
+	if (!ItemPointerIsValid(at))
+		return false;
+	rel = table_open(place->table, NoLock);
+	if (ItemPointerGetBlockNumber(at) >= place->nblocks)
+		place->nblocks = RelationGetNumberOfBlocks(rel);
+	if (ItemPointerGetBlockNumber(at) < place->nblocks)
+		found = table_tuple_fetch_row_version(rel, at, GetActiveSnapshot(), place->slot);
+	table_close(rel, NoLock);
+	return found;
 }
 
 /*
@@ -105,14 +222,12 @@ first_place(LsModel *model, Oid table, Datum contact, ItemPointer first)
 
 /* start_stored reads a contact's row of the score table; false: there is none. */
 static bool
-start_stored(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
+start_stored(Live *live, Place *place, ItemPointer at, LsScoreRow *row)
 {
-	HeapTuple	tuple = read_place(rel, place);
-
-	if (tuple == NULL)
+	if (!read_place(place, at))
 		return false;
-	ls_score_table_read_tuple(model, tuple, RelationGetDescr(rel), row);
-	return !ls_contact_snapshot_any_pending(model) || ls_contact_snapshot_merge(model, row, true);
+	ls_score_table_read_slot(live->model, place->slot, row);
+	return !live->any_pending || ls_contact_snapshot_merge(live->model, row, true);
 }
 
 /*
@@ -120,24 +235,21 @@ start_stored(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
  * ctid in the arms of the view.
  */
 static bool
-start_new(LsModel *model, Relation rel, ItemPointer place, LsScoreRow *row)
+start_new(LsModel *model, Place *place, ItemPointer at, LsScoreRow *row)
 {
-	HeapTuple	tuple = read_place(rel, place);
-	AttrNumber	column = get_attnum(RelationGetRelid(rel), "contact_id");
 	ItemPointerData first;
 	Datum		contact = 0;
 	bool		isnull = true;
 
-	if (tuple && column != InvalidAttrNumber &&
-		TupleDescAttr(RelationGetDescr(rel), column - 1)->atttypid == model->key.type)
-		contact = heap_getattr(tuple, column, RelationGetDescr(rel), &isnull);
+	if (read_place(place, at) && place->contact != InvalidAttrNumber)
+		contact = slot_getattr(place->slot, place->contact, &isnull);
 	if (isnull || first_place(model, model->score_table, contact, &first))
 		return false;
-	if (RelationGetRelid(rel) != model->pending_table &&
+	if (place->table != model->pending_table &&
 		first_place(model, model->pending_table, contact, &first))
 		return false;
-	return first_place(model, RelationGetRelid(rel), contact, &first) &&
-		ItemPointerEquals(&first, place) &&
+	return first_place(model, place->table, contact, &first) &&
+		ItemPointerEquals(&first, at) &&
 		ls_contact_snapshot_find_current(model, contact, row);
 }
 
@@ -164,52 +276,49 @@ recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 	ls_score_row_take_score(model, row, score);
 }
 
+/* evaluate makes the result for a row that was read. */
+static Datum
+evaluate(Live *live, LsScoreRow *row, TimestampTz at)
+{
+	if (at >= ls_score_row_instant(row))
+		ls_contact_snapshot_advance(live->advance, row, at);
+	else
+		recall(live->model, row, at);
+	ls_score_table_shown(live->model, row, live->values, live->nulls);
+	return HeapTupleGetDatum(heap_form_tuple(live->desc, live->values, live->nulls));
+}
+
 /*
  * ls_live evaluates, at an instant, the contact of a row in one of these tables, and
- * gives it as a row of the score table; NULL where another row shows the contact, or
- * there is none.  The first argument is a NULL of that row type.
+ * gives it as a row of the score table, without its state; NULL where another row shows
+ * the contact, or there is none.  The first argument is a NULL of that row type.
  */
 Datum
 ls_live(PG_FUNCTION_ARGS)
 {
-	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
-	LsModel    *model = live_model(fcinfo, type);
-	Oid			table = PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1);
+	Live	   *live = get_live(fcinfo);
+	LsModel    *model = live->model;
 	TimestampTz at = ls_argument_until(ls_argument_instant(fcinfo, 3));
-	Relation	rel;
+	ItemPointer where;
+	Place	   *place;
 	bool		known = false;
 	LsScoreRow	row;
-	TupleDesc	desc;
-	Datum	   *values;
-	bool	   *nulls;
-	HeapTuple	evaluated;
+	Datum		result = 0;
 
-	if (!OidIsValid(table) || PG_ARGISNULL(2))
+	if (PG_ARGISNULL(1) || !OidIsValid(PG_GETARG_OID(1)) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
-	if (table != model->score_table && table != model->pending_table &&
-		(table != model->identity_table || model->visitors_of))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("relation \"%s\" has no rows of contacts of model \"%s\"",
-						get_rel_name(table) ? get_rel_name(table) : "", model->name)));
-	rel = table_open(table, AccessShareLock);
-	if (table == model->score_table)
-		known = start_stored(model, rel, (ItemPointer) PG_GETARG_POINTER(2), &row);
-	else if (table == model->pending_table || ls_pending_any_visitors(model))
-		known = start_new(model, rel, (ItemPointer) PG_GETARG_POINTER(2), &row);
-	table_close(rel, AccessShareLock);
+	place = find_place(live, PG_GETARG_OID(1));
+	where = (ItemPointer) PG_GETARG_POINTER(2);
+	live->busy = true;
+	if (place->table == model->score_table)
+		known = start_stored(live, place, where, &row);
+	else if (place->table == model->pending_table || ls_pending_any_visitors(model))
+		known = start_new(model, place, where, &row);
+	if (known)
+		result = evaluate(live, &row, at);
+	ExecClearTuple(place->slot);
+	live->busy = false;
 	if (!known)
 		PG_RETURN_NULL();
-	desc = lookup_rowtype_tupdesc(type, -1);
-	ls_score_columns_check(model, desc);
-	values = palloc(sizeof(Datum) * desc->natts);
-	nulls = palloc(sizeof(bool) * desc->natts);
-	if (at >= ls_score_row_instant(&row))
-		ls_contact_snapshot_advance(model, &row, at);
-	else
-		recall(model, &row, at);
-	ls_score_table_values(model, &row, values, nulls);
-	evaluated = heap_form_tuple(desc, values, nulls);
-	ReleaseTupleDesc(desc);
-	PG_RETURN_DATUM(HeapTupleGetDatum(evaluated));
+	PG_RETURN_DATUM(result);
 }

@@ -53,6 +53,8 @@ struct LsTrial
 	TimestampTz now;
 	LsReplay   *replay;
 	LsScore    *score;			/* of the replay */
+	LsAdvance  *advance_before;
+	LsAdvance  *advance_after;
 	int			sample;			/* 0: all */
 	int64		population;
 	int64		tried;
@@ -145,6 +147,8 @@ ls_trial_make(LsModel *asked, const LsTrialSpec *spec)
 	if (trial->replayed)
 		trial->replay = ls_replay_make(trial->after);
 	trial->score = ls_score_make(trial->after, false);
+	trial->advance_before = ls_contact_snapshot_advance_make(trial->before);
+	trial->advance_after = ls_contact_snapshot_advance_make(trial->after);
 	return trial;
 }
 
@@ -192,9 +196,9 @@ read_item(LsModel *model, const Entry *item, LsScoreRow *row)
 
 /* see evaluates a contact now; pending changes are merged into its row. */
 static void
-see(const LsTrial *trial, LsModel *model, LsScoreRow *row, LsSeen *seen)
+see(const LsTrial *trial, LsAdvance *advance, LsScoreRow *row, LsSeen *seen)
 {
-	ls_contact_snapshot_advance(model, row, Max(trial->now, ls_score_row_instant(row)));
+	ls_contact_snapshot_advance(advance, row, Max(trial->now, ls_score_row_instant(row)));
 	seen->score = row->score;
 	seen->stage = row->stage;
 	seen->grade = row->grade;
@@ -223,7 +227,7 @@ see_before(LsTrial *trial, const Entry *item, LsSeen *seen)
 		if (trial->pending)
 			(void) ls_contact_snapshot_merge(trial->before, &row, true);
 	}
-	see(trial, trial->before, &row, seen);
+	see(trial, trial->advance_before, &row, seen);
 	return true;
 }
 
@@ -259,7 +263,7 @@ see_after(LsTrial *trial, const Entry *item, LsSeen *seen)
 	}
 	if (trial->pending)
 		(void) ls_contact_snapshot_merge(trial->after, &row, true);
-	see(trial, trial->after, &row, seen);
+	see(trial, trial->advance_after, &row, seen);
 	return true;
 }
 

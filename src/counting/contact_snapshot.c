@@ -280,19 +280,50 @@ ls_contact_snapshot_find_current(LsModel *model, Datum contact, LsScoreRow *row)
 }
 
 /*
+ * ls_contact_snapshot_advance_make makes what advances the contacts of a model, one
+ * after the other.  It lasts as long as the current memory context.
+ */
+LsAdvance *
+ls_contact_snapshot_advance_make(LsModel *model)
+{
+	LsAdvance  *advance = palloc0(sizeof(LsAdvance));
+
+	advance->model = model;
+	advance->econtext = CreateExprContext(CreateExecutorState());
+	advance->score = ls_score_make(model, model->watches_rules);
+	return advance;
+}
+
+/*
+ * score_with_curve gives the score of a contact that is due, whose curve is followed:
+ * most are not, and need no curve.
+ */
+static LsScore *
+score_with_curve(LsAdvance *advance)
+{
+	if (advance->curved == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(advance));
+
+		advance->curved = ls_transition_score(advance->model);
+		MemoryContextSwitchTo(old);
+	}
+	return advance->curved;
+}
+
+/*
  * ls_contact_snapshot_advance advances a row to t, which is not before its own instant.
  */
 void
-ls_contact_snapshot_advance(LsModel *model, LsScoreRow *row, TimestampTz t)
+ls_contact_snapshot_advance(LsAdvance *advance, LsScoreRow *row, TimestampTz t)
 {
-	LsTransition tr;
-	EState	   *estate = prepare(&tr, model, row, t, true);
+	LsTransition tr = {.model = advance->model, .row = row, .exists = true, .cause = "event",
+	.now = t, .econtext = advance->econtext};
 
-	/* most rows are not overdue, and what follows need not be evaluated */
-	tr.score = row->state.due <= t ? ls_transition_score(model) :
-		ls_score_make(model, model->watches_rules);
+	ResetExprContext(tr.econtext);
+	ls_contact_snapshot_fill_context(tr.model, row->contact, tr.econtext);
+	tr.score = row->state.due <= t ? score_with_curve(advance) : advance->score;
 	ls_transition_read(&tr);
-	FreeExecutorState(estate);
 }
 
 /*

@@ -14,7 +14,8 @@
  *
  * At each jump the score is evaluated again, in memory.  A search with a bound on its
  * work stops early after some jumps, or, when numbers only drift, shortly before the
- * bound is reached: the contact is due once more then.
+ * bound is reached: the contact is due once more then.  So it is where a series of
+ * events would move an instant of a drift again and again (ls_next_change_ahead).
  *
  *-------------------------------------------------------------------------
  */
@@ -30,6 +31,10 @@
 
 /* how early the instant of a drift may be, as a fraction of the time until it */
 #define EARLY			0.01
+/* in a series of events a part of the time until it, at least, ... */
+#define AHEAD			0.125
+/* ... and so much less than where the ratio counts, as what falls gets slower */
+#define NEARER			0.9
 /* how many steps a search makes towards a bound that may be found early */
 #define MAX_STEPS		64
 /* precision of a score, as a fraction of all that goes into it */
@@ -390,13 +395,17 @@ ls_next_change_find(LsDue *due, bool *drift)
 
 	search.due = due;
 	watch(&search);
+	due->gradual = false;
 	for (int jumps = 0;; jumps++)
 	{
 		TimestampTz end = Min(curve->jump, last + 1);
 		TimestampTz at = smooth(&search, start, end, drift);
 
 		if (at < end)
+		{
+			due->gradual = *drift;
 			return at;
+		}
 		if (end > last)
 			return DT_NOEND;
 		*drift = false;
@@ -416,6 +425,30 @@ ls_next_change_find(LsDue *due, bool *drift)
 		if (watch_notices(&search.drifting, due->model, due->score))
 			return end;
 	}
+}
+
+/*
+ * ls_next_change_ahead gives the instant from which on a contact is due for a gradual
+ * drift at an instant, where events follow each other.  While a number is so small that
+ * max_drift counts, and not max_drift_ratio, each event that adds to it makes it drift
+ * earlier, and the row of due_<model> would be moved each time: so the instant is as
+ * near as if the ratio counted already, whatever the events still add.  With the ratio
+ * it does not depend on the number, and remains as it is.
+ */
+TimestampTz
+ls_next_change_ahead(const LsDue *due, TimestampTz from, TimestampTz at)
+{
+	const LsModel *model = due->model;
+	const LsCurve *curve = due->score->curve;
+	double		least = fabs(due->stored_score);
+	double		part;
+
+	for (int i = 0; i < curve->npieces; i++)
+		least = fmin(least, fabs(due->stored_categories[curve->pieces[i].category]));
+	if (model->max_drift_ratio * least >= model->max_drift)
+		return at;
+	part = NEARER * model->max_drift_ratio * least / model->max_drift;
+	return from + Max((int64) ((double) (at - from) * fmax(part, AHEAD)), 1);
 }
 
 /*

@@ -42,9 +42,11 @@ typedef struct LsDue
 	const double *stored_categories;
 	TimestampTz until;			/* later changes are not wanted */
 	int			max_jumps;		/* then the search stops, early; 0: never, exact instants */
+	bool		gradual;		/* found: numbers drift there, and not at a jump */
 } LsDue;
 
 extern TimestampTz ls_next_change_find(LsDue *due, bool *drift);
+extern TimestampTz ls_next_change_ahead(const LsDue *due, TimestampTz from, TimestampTz at);
 
 /*
  * A contact from one change by time to the next.  The state is advanced and the score

@@ -243,13 +243,16 @@ ls_transition_merge(LsModel *model, LsState *state, const LsCounted *counted, Ti
 
 /*
  * next_due gives when time will change the row next, from the score's instant;
- * DT_NOEND where that is later than until, or never.
+ * DT_NOEND where that is later than until, or never.  In a series of events it is ahead
+ * of a drift.
  */
 static TimestampTz
 next_due(LsTransition *tr, TimestampTz until, int max_jumps, bool *drift)
 {
 	LsStageState stage = ls_score_row_stage_state(tr->row);
 	LsDue		due = {0};
+	TimestampTz at;
+	TimestampTz ahead;
 
 	due.model = tr->model;
 	due.state = &tr->row->state;
@@ -260,7 +263,12 @@ next_due(LsTransition *tr, TimestampTz until, int max_jumps, bool *drift)
 	due.stored_categories = tr->row->categories;
 	due.until = until;
 	due.max_jumps = max_jumps;
-	return ls_next_change_find(&due, drift);
+	at = ls_next_change_find(&due, drift);
+	if (at == DT_NOEND || !due.gradual || tr->previous == DT_NOBEGIN)
+		return at;
+	/* another event can be expected by then if the one before was as near */
+	ahead = ls_next_change_ahead(&due, tr->now, at);
+	return ahead - tr->now >= tr->now - tr->previous ? ahead : at;
 }
 
 /*
@@ -316,6 +324,13 @@ only_if_changed(const LsChange *change)
 	return change->kind == LS_CHANGE_PENDING || change->kind == LS_CHANGE_REPLACE ||
 		change->kind == LS_CHANGE_RULES || change->kind == LS_CHANGE_REFRESH ||
 		(change->kind == LS_CHANGE_EVENTS && change->data.events.only_if_changed);
+}
+
+/* adds_events tells whether a change is one of a series. */
+static bool
+adds_events(const LsChange *change)
+{
+	return change->kind == LS_CHANGE_EVENTS || change->kind == LS_CHANGE_PENDING;
 }
 
 /* set_stage sets or removes a stage override. */
@@ -381,6 +396,8 @@ ls_transition_run(LsTransition *tr, const LsChange *change, const LsCounted *cou
 	bytea	   *before = NULL;
 	TimestampTz last;
 
+	tr->previous = adds_events(change) && tr->exists && state->events > 0 ?
+		ls_score_row_instant(row) : DT_NOBEGIN;
 	if (begins_in_stage)
 	{
 		ls_score_row_set_stage_state(row, change->data.recompute.stage);

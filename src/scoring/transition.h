@@ -147,6 +147,8 @@ typedef struct LsTransition
 	int			watch;			/* LS_DUE_GRADE: grades are, besides stages */
 	List	   *events;			/* of LsTransitionEvent, as they happened */
 	/* between its steps */
+	TimestampTz previous;		/* in a series of events, when the row was written
+								 * last; DT_NOBEGIN: it is none */
 	TimestampTz at;				/* instant of score; DT_NOBEGIN: not evaluated yet */
 	double		last_score;
 	char	   *last_grade;

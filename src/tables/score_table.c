@@ -183,9 +183,20 @@ ls_score_table_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 	read_values(model, values, nulls, row);
 }
 
-/* ls_score_table_values gives the columns of a row. */
+/*
+ * ls_score_table_read_slot reads a row of the table, whose columns the caller has
+ * checked.  The contact may refer to the slot.
+ */
 void
-ls_score_table_values(LsModel *model, const LsScoreRow *row, Datum *values, bool *nulls)
+ls_score_table_read_slot(LsModel *model, TupleTableSlot *slot, LsScoreRow *row)
+{
+	slot_getallattrs(slot);
+	read_values(model, slot->tts_values, slot->tts_isnull, row);
+}
+
+/* ls_score_table_shown gives the columns of a row but for its state, which is NULL. */
+void
+ls_score_table_shown(LsModel *model, const LsScoreRow *row, Datum *values, bool *nulls)
 {
 	/* columns that were dropped */
 	memset(nulls, true, model->score_natts);
@@ -201,7 +212,7 @@ ls_score_table_values(LsModel *model, const LsScoreRow *row, Datum *values, bool
 		values[LS_SCORE_CATEGORY_AT(model, i)] = Float8GetDatum(row->categories[i]);
 	}
 	for (int i = 0; i < LS_SCORE_COLUMNS; i++)
-		nulls[LS_SCORE_AT(model, i)] = false;
+		nulls[LS_SCORE_AT(model, i)] = i == LS_SCORE_STATE;
 	nulls[AT(model, GRADE)] = row->grade == NULL;
 	values[AT(model, GRADE)] = row->grade ? CStringGetTextDatum(row->grade) : 0;
 	values[AT(model, STAGE)] = CStringGetTextDatum(row->stage);
@@ -212,7 +223,6 @@ ls_score_table_values(LsModel *model, const LsScoreRow *row, Datum *values, bool
 	values[AT(model, LAST_EVENT_AT)] = TimestampTzGetDatum(row->state.last);
 	values[AT(model, SCORED_AT)] = TimestampTzGetDatum(row->scored_at);
 	values[AT(model, RULES_VERSION)] = Int64GetDatum(row->rules_version);
-	values[AT(model, STATE)] = PointerGetDatum(ls_state_encode(&row->state));
 }
 
 /* ---------- the table ---------- */
@@ -307,7 +317,9 @@ put_row(LsScoreTable *table, const LsScoreRow *row)
 	TupleTableSlot *written = table->rows.written;
 
 	ExecClearTuple(written);
-	ls_score_table_values(table->model, row, written->tts_values, written->tts_isnull);
+	ls_score_table_shown(table->model, row, written->tts_values, written->tts_isnull);
+	written->tts_values[AT(table->model, STATE)] = PointerGetDatum(ls_state_encode(&row->state));
+	written->tts_isnull[AT(table->model, STATE)] = false;
 	ExecStoreVirtualTuple(written);
 }
 

@@ -16,8 +16,9 @@
 
 extern void ls_score_table_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 									  LsScoreRow *row);
-extern void ls_score_table_values(LsModel *model, const LsScoreRow *row,
-								  Datum *values, bool *nulls);
+extern void ls_score_table_read_slot(LsModel *model, TupleTableSlot *slot, LsScoreRow *row);
+extern void ls_score_table_shown(LsModel *model, const LsScoreRow *row,
+								 Datum *values, bool *nulls);
 
 /* score_<model>, open to be written to */
 typedef struct LsScoreTable

@@ -3,6 +3,7 @@
 # a file of comma-separated values where one is named.
 #
 #   PG_CONFIG=... perl -I test/perl test/bench/instructions.pl [--annotate=case] [--csv=file] [--n=50] [case ...]
+#   PG_CONFIG=... perl -I test/perl test/bench/instructions.pl --ratios >test/bench/ratios.csv
 #
 # not as root; leadscore must be installed.  --annotate shows where a case's
 # instructions go, by functions.
@@ -14,12 +15,20 @@ use Getopt::Long;
 use InsertCost;
 use Test::More;
 
-my ($annotate, $csv, $n) = (undef, undef, 50);
-GetOptions('annotate=s' => \$annotate, 'csv=s' => \$csv, 'n=i' => \$n) or die "see the head of $0\n";
+my ($annotate, $csv, $ratios, $n) = (undef, undef, 0, 50);
+GetOptions('annotate=s' => \$annotate, 'csv=s' => \$csv, 'ratios' => \$ratios, 'n=i' => \$n) or die "see the head of $0\n";
 my @names = @ARGV ? @ARGV : insert_cases();
 
 need_valgrind();
 $| = 1;
+if ($ratios)
+{
+	my ($major) = `\${PG_CONFIG:-pg_config} --version` =~ /(\d+)/;
+
+	print "# added / added by plpgsql, PostgreSQL $major: written by test/bench/instructions.pl --ratios, held by test/t/125_cost_ratio.pl\n";
+	printf "%s,%.3f\n", $_, insert_ratio($_, $n) foreach qw(rules_20 due_moves repeated_all);
+	exit 0;
+}
 printf "%-18s %12s  %-24s %6s  %6s\n", 'case', 'instructions', 'compared', 'ratio', 'wanted';
 my $file;
 if ($csv)
