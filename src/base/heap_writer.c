@@ -12,6 +12,20 @@
  * update; unless another lock tells that no other transaction has changed the row
  * since, or the caller sees to that (ls_heap_writer_find).
  *
+ * Where nothing has to be read under the lock, a plain row may be read without it
+ * (ls_heap_writer_read), and replaced provided that the version that was read is still
+ * the newest (ls_heap_writer_replace).  That saves a record of the lock in the page and
+ * in the WAL.
+ *
+ * A row of a heap is fetched here and not by index_getnext_slot(), which looks at each
+ * read whether the page can be pruned.  As a page has free space for several versions
+ * (fillfactor), it is pruned only where the next version would have no room: then the
+ * update stays a HOT one, and needs no index entries.  Indexes are opened when entries
+ * are inserted.
+ *
+ * What is made to write to a table is kept for the next statement that does: see
+ * "What is kept" below.
+ *
  * The tables of a model belong to its owner, who may have put triggers, check
  * constraints or indexes on them.  They run as the table's owner, as with what is
  * written to it by SQL (ls_user_switch_to_owner).
@@ -21,86 +35,27 @@
 #include "base/heap_writer.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
+#include "catalog/pg_am.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/relation.h"
 #include "base/table_scan.h"
 #include "base/user.h"
-
-/* has_expressions tells whether an index of a table has expressions or a predicate. */
-static bool
-has_expressions(Relation rel)
-{
-	List	   *indexes = RelationGetIndexList(rel);
-	bool		found = false;
-	ListCell   *lc;
-
-	foreach(lc, indexes)
-	{
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
-
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		found |= !heap_attisnull(tuple, Anum_pg_index_indexprs, NULL) ||
-			!heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
-		ReleaseSysCache(tuple);
-	}
-	list_free(indexes);
-	return found;
-}
-
-/* has_own_types tells whether keys are of a type that is not built in. */
-static bool
-has_own_types(Relation rel)
-{
-	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
-		if (TupleDescAttr(RelationGetDescr(rel), i)->atttypid >= FirstNormalObjectId)
-			return true;
-	return false;
-}
-
-/*
- * runs_code tells whether functions of the owner may run where rows are written, or
- * found to be written.
- */
-static bool
-runs_code(const LsHeapWriter *writer)
-{
-	const TriggerDesc *triggers = writer->rel->trigdesc;
-
-	if (writer->rel->rd_att->constr &&
-		(writer->rel->rd_att->constr->num_check > 0 ||
-		 writer->rel->rd_att->constr->has_generated_stored))
-		return true;
-	if (triggers &&
-		(triggers->trig_insert_before_row || triggers->trig_update_before_row ||
-		 triggers->trig_delete_before_row || writer->queues_triggers))
-		return true;
-	return has_own_types(writer->rel) || has_expressions(writer->rel);
-}
-
-/* queues_triggers tells whether there are AFTER triggers for each row. */
-static bool
-queues_triggers(const LsHeapWriter *writer)
-{
-	const TriggerDesc *triggers = writer->rel->trigdesc;
-
-	return triggers &&
-		(triggers->trig_insert_after_row || triggers->trig_update_after_row ||
-		 triggers->trig_delete_after_row);
-}
 
 /*
  * look_up_triggers looks up the functions of triggers.  PostgreSQL would at the first
@@ -116,6 +71,215 @@ look_up_triggers(LsHeapWriter *writer)
 					  writer->estate->es_query_cxt);
 }
 
+/* make_found makes the slot of the row that is found. */
+static void
+make_found(LsHeapWriter *writer)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+
+	writer->found = MakeSingleTupleTableSlot(writer->written->tts_tupleDescriptor,
+											 table_slot_callbacks(writer->rel));
+	MemoryContextSwitchTo(old);
+}
+
+/* make_writer makes all that lasts until the table is changed, in memory of its own. */
+static void
+make_writer(LsHeapWriter *writer, int nkey)
+{
+	Relation	rel = writer->rel;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "leadscore table writer",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	TupleDesc	desc;
+
+	memset(writer, 0, sizeof(LsHeapWriter));
+	writer->rel = rel;
+	writer->context = context;
+	writer->nkey = nkey;
+	writer->key_index = nkey > 0 ? ls_table_scan_key_index_required(rel, nkey) : InvalidOid;
+	writer->estate = CreateExecutorState();
+	writer->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->info, rel, 0, NULL, 0);
+	/* AFTER triggers look for it there */
+	MemoryContextSwitchTo(writer->estate->es_query_cxt);
+	writer->estate->es_opened_result_relations = list_make1(writer->info);
+	MemoryContextSwitchTo(context);
+	writer->queues_triggers = ls_relation_queues_triggers(rel);
+	writer->runs_code = ls_relation_runs_code(rel);
+	writer->heap = rel->rd_tableam == GetHeapamTableAmRoutine();
+	writer->plain = writer->heap && !writer->runs_code && !rel->rd_rel->relispartition;
+	/* a function of the owner's may be replaced, and may itself keep what it likes */
+	writer->keepable = writer->heap && !rel->rd_rel->relispartition && !ls_relation_runs_own_code(rel);
+	if (writer->runs_code)
+		look_up_triggers(writer);
+	/* with the defaults of columns that were added later */
+	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	if (nkey > 0)
+		writer->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	writer->written = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	if (nkey > 0)
+		make_found(writer);
+	MemoryContextSwitchTo(old);
+}
+
+/* ---------- what is kept ---------- */
+
+/*
+ * What is kept: the executor's state of a table, with constraints compiled, slots, and
+ * what is known of its indexes.  No relation is kept open, no buffer pinned, no
+ * descriptor of the relation cache referred to.  What is kept of a table is taken out of the list
+ * while it is used, and its memory is the user's then: nested statements take or make another,
+ * and an error frees it like anything else.  It goes back when the table is closed,
+ * unless the table, or any other, was changed meanwhile.
+ */
+typedef struct LsKeptWriter
+{
+	struct LsKeptWriter *next;
+	Oid			table;
+	LsHeapWriter writer;
+} LsKeptWriter;
+
+/* How many are kept; then it starts anew */
+#define MAX_KEPT	64
+
+static LsKeptWriter *kept = NULL;	/* the last used one first */
+static int	nkept = 0;
+static uint64 changes = 0;		/* invalidations of relations so far */
+
+/*
+ * ls_heap_writer_forget forgets what is kept of a table that has changed, or of all:
+ * InvalidOid.
+ */
+void
+ls_heap_writer_forget(Oid table)
+{
+	LsKeptWriter **place = &kept;
+
+	changes++;
+	while (*place)
+	{
+		LsKeptWriter *this = *place;
+
+		if (OidIsValid(table) && this->table != table)
+		{
+			place = &this->next;
+			continue;
+		}
+		*place = this->next;
+		nkept--;
+		MemoryContextDelete(this->writer.context);
+	}
+}
+
+/* take takes what is kept of the table. */
+static bool
+take(LsHeapWriter *writer, int nkey)
+{
+	Relation	rel = writer->rel;
+	LsKeptWriter **place = &kept;
+	LsKeptWriter *this;
+
+	while (*place && ((*place)->table != RelationGetRelid(rel) || (*place)->writer.nkey != nkey))
+		place = &(*place)->next;
+	this = *place;
+	if (this == NULL)
+		return false;
+	*place = this->next;
+	nkept--;
+	*writer = this->writer;
+	writer->kept = this;
+	writer->rel = rel;
+	MemoryContextSetParent(writer->context, CurrentMemoryContext);
+	return true;
+}
+
+/* give keeps what was made to write to a table, whose relations are closed. */
+static void
+give(LsHeapWriter *writer, Oid table)
+{
+	LsKeptWriter *this = writer->kept;
+
+	if (nkept >= MAX_KEPT)
+	{
+		uint64		before = changes;
+
+		ls_heap_writer_forget(InvalidOid);
+		changes = before;
+	}
+	if (this == NULL)
+		this = MemoryContextAlloc(writer->context, sizeof(LsKeptWriter));
+	writer->rel = writer->index = writer->info->ri_RelationDesc = NULL;
+	writer->estate->es_snapshot = NULL;
+	this->writer = *writer;
+	this->table = table;
+	this->next = kept;
+	kept = this;
+	nkept++;
+	MemoryContextSetParent(writer->context, CacheMemoryContext);
+}
+
+/* ---------- opening and closing ---------- */
+
+/* open_kept_indices opens the indexes that were open before. */
+static void
+open_kept_indices(LsHeapWriter *writer)
+{
+	for (int i = 0; i < writer->nindices; i++)
+		writer->info->ri_IndexRelationDescs[i] = index_open(writer->indices[i], RowExclusiveLock);
+	writer->info->ri_NumIndices = writer->nindices;
+}
+
+/*
+ * note_indices notes the indexes that were opened, to open them again.  Of other access
+ * methods than btree nothing is kept, as they may keep relations themselves.
+ */
+static void
+note_indices(LsHeapWriter *writer)
+{
+	bool		btrees = true;
+
+	writer->nindices = writer->info->ri_NumIndices;
+	writer->indices = palloc(sizeof(Oid) * Max(1, writer->nindices));
+	for (int i = 0; i < writer->nindices; i++)
+	{
+		Relation	index = writer->info->ri_IndexRelationDescs[i];
+
+		writer->indices[i] = RelationGetRelid(index);
+		btrees &= index->rd_rel->relam == BTREE_AM_OID;
+	}
+	writer->indices_kept = btrees;
+}
+
+/*
+ * open_indices opens the table's indexes, to insert entries.  Expressions of indexes
+ * are simplified, by which functions are run.
+ */
+static void
+open_indices(LsHeapWriter *writer)
+{
+	MemoryContext old;
+	LsUser		saved;
+
+	if (writer->indices_open)
+		return;
+	writer->indices_open = true;
+	if (writer->indices)
+	{
+		open_kept_indices(writer);
+		return;
+	}
+	writer->index_context = AllocSetContextCreate(writer->estate->es_query_cxt,
+												  "leadscore indexes", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(writer->index_context);
+	if (writer->runs_code)
+		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
+	ExecOpenIndices(writer->info, false);
+	if (writer->runs_code)
+		ls_user_restore(&saved);
+	note_indices(writer);
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * ls_heap_writer_open gets ready to write to a table.  Rows are found by the primary
  * key, which is its first nkey columns; 0 where none has to be found.
@@ -123,52 +287,65 @@ look_up_triggers(LsHeapWriter *writer)
 void
 ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 {
-	TupleDesc	desc;
-	LsUser		saved;
+	uint64		before;
 
 	writer->rel = table_open(relid, RowExclusiveLock);
-	writer->key_index = nkey > 0 ? ls_table_scan_key_index_required(writer->rel, nkey) : InvalidOid;
-	writer->estate = CreateExecutorState();
+	before = changes;
+	if (!take(writer, nkey))
+		make_writer(writer, nkey);
+	writer->changes = before;
+	writer->info->ri_RelationDesc = writer->rel;
 	writer->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
-	writer->info = makeNode(ResultRelInfo);
-	InitResultRelInfo(writer->info, writer->rel, 0, NULL, 0);
-	/* AFTER triggers look for it there */
-	writer->estate->es_opened_result_relations = list_make1(writer->info);
-	writer->holds = false;
-	writer->queues_triggers = queues_triggers(writer);
-	writer->runs_code = runs_code(writer);
-	if (writer->runs_code)
-		look_up_triggers(writer);
-	/* expressions of indexes are simplified, by which functions are run */
-	if (writer->runs_code)
-		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
-	ExecOpenIndices(writer->info, false);
-	if (writer->runs_code)
-		ls_user_restore(&saved);
-	desc = RelationGetDescr(writer->rel);
-	writer->nkeys = 0;
-	writer->search = writer->found = NULL;
-	if (nkey > 0)
-	{
-		writer->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-		writer->found = table_slot_create(writer->rel, NULL);
-	}
-	writer->written = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+}
+
+/* clear_slots lets go of what the slots refer to. */
+static void
+clear_slots(LsHeapWriter *writer)
+{
+	if (writer->search)
+		ExecClearTuple(writer->search);
+	if (writer->found)
+		ExecClearTuple(writer->found);
+	ExecClearTuple(writer->written);
+	/* slots that were made for triggers */
+	ExecResetTupleTable(writer->estate->es_tupleTable, false);
+}
+
+/* forget_indices forgets the closed indexes, except what is kept of them. */
+static void
+forget_indices(LsHeapWriter *writer)
+{
+	writer->info->ri_NumIndices = 0;
+	writer->indices_open = false;
+	if (writer->indices == NULL || writer->indices_kept)
+		return;
+	MemoryContextDelete(writer->index_context);
+	writer->indices = NULL;
 }
 
 void
 ls_heap_writer_close(LsHeapWriter *writer)
 {
-	if (writer->search)
-		ExecDropSingleTupleTableSlot(writer->search);
-	if (writer->found)
-		ExecDropSingleTupleTableSlot(writer->found);
-	ExecDropSingleTupleTableSlot(writer->written);
-	/* slots that were made for triggers */
-	ExecResetTupleTable(writer->estate->es_tupleTable, false);
-	ExecCloseResultRelations(writer->estate);
-	FreeExecutorState(writer->estate);
+	EState	   *estate = writer->estate;
+	Oid			table = RelationGetRelid(writer->rel);
+
+	clear_slots(writer);
+	if (writer->index)
+		index_close(writer->index, RowExclusiveLock);
+	ExecCloseResultRelations(estate);
+	forget_indices(writer);
 	table_close(writer->rel, NoLock);
+	if (writer->keepable && writer->changes == changes)
+	{
+		if (estate->es_per_tuple_exprcontext)
+			ReScanExprContext(estate->es_per_tuple_exprcontext);
+		give(writer, table);
+	}
+	else
+	{
+		FreeExecutorState(estate);
+		MemoryContextDelete(writer->context);
+	}
 }
 
 /* What is restored after a write */
@@ -246,31 +423,114 @@ ls_heap_writer_release(LsHeapWriter *writer)
 
 /* ---------- finding ---------- */
 
-/* key_index gives the primary key's index, which was opened with the others. */
-static Relation
-key_index(const LsHeapWriter *writer)
+/* The page of the row found has not been looked at: it is not pruned */
+#define UNKNOWN_ROOM	((Size) -1)
+
+/*
+ * fill_keys gives the key in search to the scan keys.  At first it opens the primary
+ * key's index and makes them, in memory that lasts as long as they do.
+ */
+static void
+fill_keys(LsHeapWriter *writer)
 {
-	for (int i = 0; i < writer->info->ri_NumIndices; i++)
-		if (RelationGetRelid(writer->info->ri_IndexRelationDescs[i]) == writer->key_index)
-			return writer->info->ri_IndexRelationDescs[i];
-	elog(ERROR, "index %u of table \"%s\" is not open", writer->key_index,
-		 RelationGetRelationName(writer->rel));
-	return NULL;				/* keep compiler quiet */
+	if (writer->index == NULL)
+		writer->index = index_open(writer->key_index, RowExclusiveLock);
+	if (writer->nkeys == 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+		int			n = IndexRelationGetNumberOfKeyAttributes(writer->index);
+
+		for (int i = 0; i < n; i++)
+			ls_table_scan_key(&writer->keys[i], writer->index, i, BTEqualStrategyNumber, i + 1);
+		writer->nkeys = n;
+		MemoryContextSwitchTo(old);
+	}
+	for (int i = 0; i < writer->nkeys; i++)
+		writer->keys[i].sk_argument = writer->search->tts_values[i];
 }
 
-/* fill_keys gives the key in search to the scan keys, which it makes at first. */
-static void
-fill_keys(LsHeapWriter *writer, Relation index)
+/*
+ * fetch_from_heap copies the newest version of the row at an index entry's place into
+ * found, as heapam_index_fetch_tuple() does, but leaves it to replace() to prune the
+ * page.  What is in the page may be moved then, hence the copy.
+ */
+static bool
+fetch_from_heap(LsHeapWriter *writer, IndexScanDesc scan, ItemPointer place)
 {
-	int			n = IndexRelationGetNumberOfKeyAttributes(index);
+	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) writer->found;
+	HeapTuple	tuple = &slot->base.tupdata;
+	Buffer		buffer = ReadBuffer(writer->rel, ItemPointerGetBlockNumber(place));
+	bool		all_dead = false;
+	bool		found;
 
-	for (int i = 0; i < n; i++)
+	ExecClearTuple(writer->found);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(place, writer->rel, buffer, scan->xs_snapshot, tuple,
+								   &all_dead, true);
+	writer->room = PageGetHeapFreeSpace(BufferGetPage(buffer));
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (found)
 	{
-		if (writer->nkeys == 0)
-			ls_table_scan_key(&writer->keys[i], index, i, BTEqualStrategyNumber, i + 1);
-		writer->keys[i].sk_argument = writer->search->tts_values[i];
+		tuple->t_self = *place;
+		writer->found->tts_tableOid = RelationGetRelid(writer->rel);
+		ExecStoreBufferHeapTuple(tuple, writer->found, buffer);
+		ExecMaterializeSlot(writer->found);
 	}
-	writer->nkeys = n;
+	else if (!scan->xactStartedInRecovery)
+		scan->kill_prior_tuple = all_dead;
+	ReleaseBuffer(buffer);
+	return found;
+}
+
+/* fetch copies the newest version of the row that is looked for into found. */
+static bool
+fetch(LsHeapWriter *writer, IndexScanDesc scan)
+{
+	ItemPointer place;
+
+	while ((place = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	{
+		if (writer->heap)
+		{
+			if (fetch_from_heap(writer, scan, place))
+				return true;
+		}
+		else if (index_fetch_heap(scan, writer->found))
+		{
+			ExecMaterializeSlot(writer->found);
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * look_up puts the newest version of the row with the key in search into found.  Each
+ * round waits for a transaction that has inserted, changed or deleted the row.
+ */
+static bool
+look_up(LsHeapWriter *writer)
+{
+	SnapshotData snapshot;
+	IndexScanDesc scan;
+	TransactionId other;
+	bool		found;
+
+	fill_keys(writer);
+	InitDirtySnapshot(snapshot);
+	scan = ls_index_beginscan(writer->rel, writer->index, &snapshot, writer->nkeys);
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		index_rescan(scan, writer->keys, writer->nkeys, NULL, 0);
+		found = fetch(writer, scan);
+		other = TransactionIdIsValid(snapshot.xmin) ? snapshot.xmin : snapshot.xmax;
+		if (!found || !TransactionIdIsValid(other))
+			break;
+		XactLockTableWait(other, NULL, NULL, XLTW_None);
+	}
+	index_endscan(scan);
+	return found;
 }
 
 /*
@@ -291,6 +551,8 @@ lock_found(LsHeapWriter *writer)
 	PopActiveSnapshot();
 	if (result == TM_Invisible)
 		elog(ERROR, "attempted to lock invisible tuple");
+	if (result == TM_Ok)
+		ExecMaterializeSlot(writer->found);
 	return result == TM_Ok;
 }
 
@@ -305,37 +567,32 @@ lock_found(LsHeapWriter *writer)
 bool
 ls_heap_writer_find(LsHeapWriter *writer)
 {
-	Relation	index = key_index(writer);
-	SnapshotData snapshot;
-	IndexScanDesc scan;
 	LsUser		saved;
-	bool		found = false;
+	bool		found;
 
 	if (writer->runs_code)
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
-	fill_keys(writer, index);
-	InitDirtySnapshot(snapshot);
-	scan = ls_index_beginscan(writer->rel, index, &snapshot, writer->nkeys);
-	/* each round waits for a transaction that has locked or changed the row */
-	while (!found)
-	{
-		TransactionId other;
-
-		CHECK_FOR_INTERRUPTS();
-		index_rescan(scan, writer->keys, writer->nkeys, NULL, 0);
-		if (!index_getnext_slot(scan, ForwardScanDirection, writer->found))
-			break;
-		ExecMaterializeSlot(writer->found);
-		other = TransactionIdIsValid(snapshot.xmin) ? snapshot.xmin : snapshot.xmax;
-		if (TransactionIdIsValid(other))
-			XactLockTableWait(other, NULL, NULL, XLTW_None);
-		else
-			found = lock_found(writer);
-	}
-	index_endscan(scan);
+	do
+		found = look_up(writer);
+	while (found && !lock_found(writer));
 	if (writer->runs_code)
 		ls_user_restore(&saved);
 	return found;
+}
+
+/*
+ * ls_heap_writer_read puts the newest version of the row with the key in search into
+ * found without locking the row.  It waits for a transaction that has changed the row,
+ * not for one that has locked it.  Only a plain row is read so.
+ *
+ * Until the row is replaced a snapshot has to be active: it keeps other sessions from
+ * pruning the version that was read, whose place might then be that of another row.
+ */
+bool
+ls_heap_writer_read(LsHeapWriter *writer)
+{
+	Assert(writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot());
+	return look_up(writer);
 }
 
 /*
@@ -345,7 +602,6 @@ ls_heap_writer_find(LsHeapWriter *writer)
 static TM_Result
 find_in(LsHeapWriter *writer, Snapshot snapshot, LockWaitPolicy wait, int flags)
 {
-	Relation	index = key_index(writer);
 	IndexScanDesc scan;
 	TM_FailureData failure;
 	TM_Result	result = TM_Invisible;
@@ -353,9 +609,10 @@ find_in(LsHeapWriter *writer, Snapshot snapshot, LockWaitPolicy wait, int flags)
 
 	if (writer->runs_code)
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
-	fill_keys(writer, index);
+	writer->room = UNKNOWN_ROOM;
+	fill_keys(writer);
 	snapshot = RegisterSnapshot(snapshot);
-	scan = ls_index_beginscan(writer->rel, index, snapshot, writer->nkeys);
+	scan = ls_index_beginscan(writer->rel, writer->index, snapshot, writer->nkeys);
 	index_rescan(scan, writer->keys, writer->nkeys, NULL, 0);
 	if (index_getnext_slot(scan, ForwardScanDirection, writer->found))
 		result = table_tuple_lock(writer->rel, &writer->found->tts_tid, snapshot,
@@ -414,8 +671,9 @@ ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place)
 	TM_FailureData failure;
 	TM_Result	result;
 
+	writer->room = UNKNOWN_ROOM;
 	if (writer->found == NULL)
-		writer->found = table_slot_create(writer->rel, NULL);
+		make_found(writer);
 	result = table_tuple_lock(writer->rel, place, GetActiveSnapshot(), writer->found,
 							  GetCurrentCommandId(false), LockTupleExclusive, LockWaitBlock,
 							  flags, &failure);
@@ -432,6 +690,7 @@ ls_heap_writer_insert(LsHeapWriter *writer)
 {
 	Write		write;
 
+	open_indices(writer);
 	begin_write(writer, &write);
 	ExecSimpleRelationInsert(writer->info, writer->estate, writer->written);
 	end_write(writer, &write);
@@ -474,7 +733,7 @@ static void
 prepare_arbiter(LsHeapWriter *writer)
 {
 	ResultRelInfo *info = writer->info;
-	MemoryContext old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+	MemoryContext old = MemoryContextSwitchTo(writer->index_context);
 
 	for (int i = 0; i < info->ri_NumIndices; i++)
 		if (RelationGetRelid(info->ri_IndexRelationDescs[i]) == writer->key_index &&
@@ -498,6 +757,7 @@ ls_heap_writer_insert_new(LsHeapWriter *writer)
 	bool		inserted = true;
 	Write		write;
 
+	open_indices(writer);
 	begin_write(writer, &write);
 	prepare_arbiter(writer);
 	if (triggers && triggers->trig_insert_before_row)
@@ -513,13 +773,87 @@ ls_heap_writer_insert_new(LsHeapWriter *writer)
 	return inserted;
 }
 
-/* ls_heap_writer_update replaces the row found by the one in written. */
+/* By how many bytes a row grows at most, as a rule */
+#define GROWTH	256
+
+/*
+ * make_room prunes the page of the row found if it has no room for what is in written:
+ * then the update may still be a HOT one.
+ */
+static void
+make_room(LsHeapWriter *writer)
+{
+	TupleDesc	desc = RelationGetDescr(writer->rel);
+	Size		length = ((HeapTupleTableSlot *) writer->found)->tuple->t_len;
+	Buffer		buffer;
+
+	if (writer->room == UNKNOWN_ROOM || writer->room >= length + GROWTH)
+		return;
+	length = MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(desc->natts)) +
+		heap_compute_data_size(desc, writer->written->tts_values, writer->written->tts_isnull);
+	if (writer->room >= MAXALIGN(length))
+		return;
+	buffer = ReadBuffer(writer->rel, ItemPointerGetBlockNumber(&writer->found->tts_tid));
+	ls_heap_page_prune(writer->rel, buffer);
+	ReleaseBuffer(buffer);
+}
+
+/*
+ * replace replaces the version found of a plain row by the one in written, as
+ * ExecSimpleRelationUpdate() does where there are no triggers, but leaves it to the
+ * caller what is to be done where it is not the newest.
+ */
+static TM_Result
+replace(LsHeapWriter *writer)
+{
+	Relation	rel = writer->rel;
+	LsUpdatedIndexes updated;
+	TM_Result	result;
+	Write		write;
+
+	begin_write(writer, &write);
+	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
+	if (RelationGetDescr(rel)->constr)
+		ExecConstraints(writer->info, writer->written, writer->estate);
+	make_room(writer);
+	result = ls_table_tuple_update(rel, &writer->found->tts_tid, writer->written,
+								   writer->estate->es_output_cid, &updated);
+	if (result == TM_Ok && ls_has_updated_indexes(updated))
+	{
+		open_indices(writer);
+		list_free(ls_update_index_tuples(writer->info, writer->written, writer->estate, updated));
+	}
+	else if (result == TM_SelfModified)
+		elog(ERROR, "tuple already updated by self");
+	end_write(writer, &write);
+	return result;
+}
+
+/*
+ * ls_heap_writer_replace replaces the row that ls_heap_writer_read has read.  False
+ * where another transaction has changed or deleted it since: nothing was written then.
+ */
+bool
+ls_heap_writer_replace(LsHeapWriter *writer)
+{
+	Assert(writer->plain && ActiveSnapshotSet());
+	return replace(writer) == TM_Ok;
+}
+
+/* ls_heap_writer_update replaces the row found, which is locked, by the one in written. */
 void
 ls_heap_writer_update(LsHeapWriter *writer)
 {
 	Write		write;
 	EPQState	epq;
 
+	if (writer->plain)
+	{
+		if (replace(writer) != TM_Ok)
+			elog(ERROR, "tuple concurrently updated");
+		return;
+	}
+	open_indices(writer);
 	begin_write(writer, &write);
 	ls_eval_plan_qual_init(&epq, writer->estate);
 	ExecSimpleRelationUpdate(writer->info, writer->estate, &epq,

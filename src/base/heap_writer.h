@@ -21,29 +21,46 @@
 typedef struct LsHeapWriter
 {
 	Relation	rel;
+	MemoryContext context;		/* of the rest, which may be kept when the table is closed */
+	struct LsKeptWriter *kept;	/* where it was kept before, or NULL */
+	bool		keepable;
+	uint64		changes;		/* of relations, until the table was opened */
+	int			nkey;			/* as it was opened */
 	bool		runs_code;		/* functions of the owner may run when a row is written */
 	bool		holds;			/* AFTER triggers wait */
 	bool		queues_triggers;	/* AFTER triggers for each row */
+	bool		heap;			/* the access method of the table */
+	bool		plain;			/* rows can be read without a lock, and replaced */
+	Oid		   *indices;		/* those that were opened to insert entries; NULL: never */
+	int			nindices;
+	bool		indices_open;	/* they are open now */
+	bool		indices_kept;	/* they may be opened again with what was found out about them, ... */
+	MemoryContext index_context;	/* ... which is here */
 	Oid			key_index;		/* invalid where rows are only inserted */
+	Relation	index;			/* the same, open since a row was looked for; or NULL */
 	ScanKeyData keys[LS_HEAP_WRITER_KEYS];	/* to find rows by it; made ... */
-	int			nkeys;			/* ... when a row is first looked for, 0 until then */
+	int			nkeys;			/* ... with it, 0 until then */
 	EState	   *estate;
 	ResultRelInfo *info;
+	Size		room;			/* that the page of the row found had for more */
 	TupleTableSlot *search;		/* columns of the key, to look for; NULL, */
 	TupleTableSlot *found;		/* as is this, where rows are only inserted */
 	TupleTableSlot *written;
 } LsHeapWriter;
 
+extern void ls_heap_writer_forget(Oid table);
 extern void ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey);
 extern void ls_heap_writer_hold(LsHeapWriter *writer);
 extern void ls_heap_writer_release(LsHeapWriter *writer);
 extern void ls_heap_writer_close(LsHeapWriter *writer);
 extern bool ls_heap_writer_find(LsHeapWriter *writer);
+extern bool ls_heap_writer_read(LsHeapWriter *writer);
 extern bool ls_heap_writer_find_seen(LsHeapWriter *writer);
 extern bool ls_heap_writer_find_free(LsHeapWriter *writer, bool *exists);
 extern bool ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place);
 extern void ls_heap_writer_insert(LsHeapWriter *writer);
 extern bool ls_heap_writer_insert_new(LsHeapWriter *writer);
+extern bool ls_heap_writer_replace(LsHeapWriter *writer);
 extern void ls_heap_writer_update(LsHeapWriter *writer);
 extern void ls_heap_writer_delete(LsHeapWriter *writer);
 
