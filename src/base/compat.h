@@ -18,6 +18,8 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
+#include "access/tableam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
@@ -25,6 +27,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
+#include "storage/bufmgr.h"
 #include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
@@ -119,6 +122,62 @@ ls_insert_index_tuples(ResultRelInfo *info, TupleTableSlot *slot, EState *estate
 	return ExecInsertIndexTuples(info, slot, estate, false, true, conflicts, arbiters, false);
 #else
 	return ExecInsertIndexTuples(info, estate, EIIT_NO_DUPE_ERROR, slot, arbiters, conflicts);
+#endif
+}
+
+/* 16: which index entries an updated row needs; 19: options */
+#if PG_VERSION_NUM < 160000
+typedef bool LsUpdatedIndexes;
+#define ls_has_updated_indexes(updated) (updated)
+#else
+typedef TU_UpdateIndexes LsUpdatedIndexes;
+#define ls_has_updated_indexes(updated) ((updated) != TU_None)
+#endif
+
+static inline TM_Result
+ls_table_tuple_update(Relation rel, ItemPointer place, TupleTableSlot *slot, CommandId command,
+					  LsUpdatedIndexes *updated)
+{
+	TM_FailureData failure;
+	LockTupleMode mode;
+
+#if PG_VERSION_NUM < 190000
+	return table_tuple_update(rel, place, slot, command, InvalidSnapshot, InvalidSnapshot,
+							  true, &failure, &mode, updated);
+#else
+	return table_tuple_update(rel, place, slot, command, 0, InvalidSnapshot, InvalidSnapshot,
+							  true, &failure, &mode, updated);
+#endif
+}
+
+static inline List *
+ls_update_index_tuples(ResultRelInfo *info, TupleTableSlot *slot, EState *estate,
+					   LsUpdatedIndexes updated)
+{
+#if PG_VERSION_NUM < 160000
+	return ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL);
+#elif PG_VERSION_NUM < 190000
+	return ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL,
+								 updated == TU_Summarizing);
+#else
+	return ExecInsertIndexTuples(info, estate, EIIT_IS_UPDATE |
+								 (updated == TU_Summarizing ? EIIT_ONLY_SUMMARIZING : 0),
+								 slot, NIL, NULL);
+#endif
+}
+
+/* 19: the visibility map is looked at, too */
+static inline void
+ls_heap_page_prune(Relation rel, Buffer buffer)
+{
+#if PG_VERSION_NUM < 190000
+	heap_page_prune_opt(rel, buffer);
+#else
+	Buffer		map = InvalidBuffer;
+
+	heap_page_prune_opt(rel, buffer, &map, false);
+	if (BufferIsValid(map))
+		ReleaseBuffer(map);
 #endif
 }
 

@@ -12,6 +12,17 @@
  * update; unless another lock tells that no other transaction has changed the row
  * since, or the caller sees to that (ls_heap_writer_find).
  *
+ * Where nothing has to be read under the lock, a plain row may be read without it
+ * (ls_heap_writer_read), and replaced provided that the version that was read is still
+ * the newest (ls_heap_writer_replace).  That saves a record of the lock in the page and
+ * in the WAL.
+ *
+ * A row of a heap is fetched here and not by index_getnext_slot(), which looks at each
+ * read whether the page can be pruned.  As a page has free space for several versions
+ * (fillfactor), it is pruned only where the next version would have no room: then the
+ * update stays a HOT one, and needs no index entries.  Indexes are opened when entries
+ * are inserted.
+ *
  * The tables of a model belong to its owner, who may have put triggers, check
  * constraints or indexes on them.  They run as the table's owner, as with what is
  * written to it by SQL (ls_user_switch_to_owner).
@@ -21,7 +32,9 @@
 #include "base/heap_writer.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
@@ -30,6 +43,7 @@
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -117,6 +131,28 @@ look_up_triggers(LsHeapWriter *writer)
 }
 
 /*
+ * open_indices opens the table's indexes, to insert entries.  Expressions of indexes
+ * are simplified, by which functions are run.
+ */
+static void
+open_indices(LsHeapWriter *writer)
+{
+	MemoryContext old;
+	LsUser		saved;
+
+	if (writer->indices_open)
+		return;
+	old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+	if (writer->runs_code)
+		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
+	ExecOpenIndices(writer->info, false);
+	if (writer->runs_code)
+		ls_user_restore(&saved);
+	MemoryContextSwitchTo(old);
+	writer->indices_open = true;
+}
+
+/*
  * ls_heap_writer_open gets ready to write to a table.  Rows are found by the primary
  * key, which is its first nkey columns; 0 where none has to be found.
  */
@@ -124,7 +160,6 @@ void
 ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 {
 	TupleDesc	desc;
-	LsUser		saved;
 
 	writer->rel = table_open(relid, RowExclusiveLock);
 	writer->key_index = nkey > 0 ? ls_table_scan_key_index_required(writer->rel, nkey) : InvalidOid;
@@ -137,15 +172,13 @@ ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 	writer->holds = false;
 	writer->queues_triggers = queues_triggers(writer);
 	writer->runs_code = runs_code(writer);
+	writer->heap = writer->rel->rd_tableam == GetHeapamTableAmRoutine();
+	writer->plain = writer->heap && !writer->runs_code && !writer->rel->rd_rel->relispartition;
+	writer->indices_open = false;
 	if (writer->runs_code)
 		look_up_triggers(writer);
-	/* expressions of indexes are simplified, by which functions are run */
-	if (writer->runs_code)
-		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
-	ExecOpenIndices(writer->info, false);
-	if (writer->runs_code)
-		ls_user_restore(&saved);
 	desc = RelationGetDescr(writer->rel);
+	writer->index = NULL;
 	writer->nkeys = 0;
 	writer->search = writer->found = NULL;
 	if (nkey > 0)
@@ -159,6 +192,8 @@ ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 void
 ls_heap_writer_close(LsHeapWriter *writer)
 {
+	if (writer->index)
+		index_close(writer->index, RowExclusiveLock);
 	if (writer->search)
 		ExecDropSingleTupleTableSlot(writer->search);
 	if (writer->found)
@@ -246,31 +281,114 @@ ls_heap_writer_release(LsHeapWriter *writer)
 
 /* ---------- finding ---------- */
 
-/* key_index gives the primary key's index, which was opened with the others. */
-static Relation
-key_index(const LsHeapWriter *writer)
+/* The page of the row found has not been looked at: it is not pruned */
+#define UNKNOWN_ROOM	((Size) -1)
+
+/*
+ * fill_keys gives the key in search to the scan keys.  At first it opens the primary
+ * key's index and makes them, in memory that lasts as long as they do.
+ */
+static void
+fill_keys(LsHeapWriter *writer)
 {
-	for (int i = 0; i < writer->info->ri_NumIndices; i++)
-		if (RelationGetRelid(writer->info->ri_IndexRelationDescs[i]) == writer->key_index)
-			return writer->info->ri_IndexRelationDescs[i];
-	elog(ERROR, "index %u of table \"%s\" is not open", writer->key_index,
-		 RelationGetRelationName(writer->rel));
-	return NULL;				/* keep compiler quiet */
+	if (writer->nkeys == 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+		int			n;
+
+		writer->index = index_open(writer->key_index, RowExclusiveLock);
+		n = IndexRelationGetNumberOfKeyAttributes(writer->index);
+		for (int i = 0; i < n; i++)
+			ls_table_scan_key(&writer->keys[i], writer->index, i, BTEqualStrategyNumber, i + 1);
+		writer->nkeys = n;
+		MemoryContextSwitchTo(old);
+	}
+	for (int i = 0; i < writer->nkeys; i++)
+		writer->keys[i].sk_argument = writer->search->tts_values[i];
 }
 
-/* fill_keys gives the key in search to the scan keys, which it makes at first. */
-static void
-fill_keys(LsHeapWriter *writer, Relation index)
+/*
+ * fetch_from_heap copies the newest version of the row at an index entry's place into
+ * found, as heapam_index_fetch_tuple() does, but leaves it to replace() to prune the
+ * page.  What is in the page may be moved then, hence the copy.
+ */
+static bool
+fetch_from_heap(LsHeapWriter *writer, IndexScanDesc scan, ItemPointer place)
 {
-	int			n = IndexRelationGetNumberOfKeyAttributes(index);
+	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) writer->found;
+	HeapTuple	tuple = &slot->base.tupdata;
+	Buffer		buffer = ReadBuffer(writer->rel, ItemPointerGetBlockNumber(place));
+	bool		all_dead = false;
+	bool		found;
 
-	for (int i = 0; i < n; i++)
+	ExecClearTuple(writer->found);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(place, writer->rel, buffer, scan->xs_snapshot, tuple,
+								   &all_dead, true);
+	writer->room = PageGetHeapFreeSpace(BufferGetPage(buffer));
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (found)
 	{
-		if (writer->nkeys == 0)
-			ls_table_scan_key(&writer->keys[i], index, i, BTEqualStrategyNumber, i + 1);
-		writer->keys[i].sk_argument = writer->search->tts_values[i];
+		tuple->t_self = *place;
+		writer->found->tts_tableOid = RelationGetRelid(writer->rel);
+		ExecStoreBufferHeapTuple(tuple, writer->found, buffer);
+		ExecMaterializeSlot(writer->found);
 	}
-	writer->nkeys = n;
+	else if (!scan->xactStartedInRecovery)
+		scan->kill_prior_tuple = all_dead;
+	ReleaseBuffer(buffer);
+	return found;
+}
+
+/* fetch copies the newest version of the row that is looked for into found. */
+static bool
+fetch(LsHeapWriter *writer, IndexScanDesc scan)
+{
+	ItemPointer place;
+
+	while ((place = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	{
+		if (writer->heap)
+		{
+			if (fetch_from_heap(writer, scan, place))
+				return true;
+		}
+		else if (index_fetch_heap(scan, writer->found))
+		{
+			ExecMaterializeSlot(writer->found);
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * look_up puts the newest version of the row with the key in search into found.  Each
+ * round waits for a transaction that has inserted, changed or deleted the row.
+ */
+static bool
+look_up(LsHeapWriter *writer)
+{
+	SnapshotData snapshot;
+	IndexScanDesc scan;
+	TransactionId other;
+	bool		found;
+
+	fill_keys(writer);
+	InitDirtySnapshot(snapshot);
+	scan = ls_index_beginscan(writer->rel, writer->index, &snapshot, writer->nkeys);
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		index_rescan(scan, writer->keys, writer->nkeys, NULL, 0);
+		found = fetch(writer, scan);
+		other = TransactionIdIsValid(snapshot.xmin) ? snapshot.xmin : snapshot.xmax;
+		if (!found || !TransactionIdIsValid(other))
+			break;
+		XactLockTableWait(other, NULL, NULL, XLTW_None);
+	}
+	index_endscan(scan);
+	return found;
 }
 
 /*
@@ -291,6 +409,8 @@ lock_found(LsHeapWriter *writer)
 	PopActiveSnapshot();
 	if (result == TM_Invisible)
 		elog(ERROR, "attempted to lock invisible tuple");
+	if (result == TM_Ok)
+		ExecMaterializeSlot(writer->found);
 	return result == TM_Ok;
 }
 
@@ -305,37 +425,32 @@ lock_found(LsHeapWriter *writer)
 bool
 ls_heap_writer_find(LsHeapWriter *writer)
 {
-	Relation	index = key_index(writer);
-	SnapshotData snapshot;
-	IndexScanDesc scan;
 	LsUser		saved;
-	bool		found = false;
+	bool		found;
 
 	if (writer->runs_code)
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
-	fill_keys(writer, index);
-	InitDirtySnapshot(snapshot);
-	scan = ls_index_beginscan(writer->rel, index, &snapshot, writer->nkeys);
-	/* each round waits for a transaction that has locked or changed the row */
-	while (!found)
-	{
-		TransactionId other;
-
-		CHECK_FOR_INTERRUPTS();
-		index_rescan(scan, writer->keys, writer->nkeys, NULL, 0);
-		if (!index_getnext_slot(scan, ForwardScanDirection, writer->found))
-			break;
-		ExecMaterializeSlot(writer->found);
-		other = TransactionIdIsValid(snapshot.xmin) ? snapshot.xmin : snapshot.xmax;
-		if (TransactionIdIsValid(other))
-			XactLockTableWait(other, NULL, NULL, XLTW_None);
-		else
-			found = lock_found(writer);
-	}
-	index_endscan(scan);
+	do
+		found = look_up(writer);
+	while (found && !lock_found(writer));
 	if (writer->runs_code)
 		ls_user_restore(&saved);
 	return found;
+}
+
+/*
+ * ls_heap_writer_read puts the newest version of the row with the key in search into
+ * found without locking the row.  It waits for a transaction that has changed the row,
+ * not for one that has locked it.  Only a plain row is read so.
+ *
+ * Until the row is replaced a snapshot has to be active: it keeps other sessions from
+ * pruning the version that was read, whose place might then be that of another row.
+ */
+bool
+ls_heap_writer_read(LsHeapWriter *writer)
+{
+	Assert(writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot());
+	return look_up(writer);
 }
 
 /*
@@ -345,7 +460,6 @@ ls_heap_writer_find(LsHeapWriter *writer)
 static TM_Result
 find_in(LsHeapWriter *writer, Snapshot snapshot, LockWaitPolicy wait, int flags)
 {
-	Relation	index = key_index(writer);
 	IndexScanDesc scan;
 	TM_FailureData failure;
 	TM_Result	result = TM_Invisible;
@@ -353,9 +467,10 @@ find_in(LsHeapWriter *writer, Snapshot snapshot, LockWaitPolicy wait, int flags)
 
 	if (writer->runs_code)
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
-	fill_keys(writer, index);
+	writer->room = UNKNOWN_ROOM;
+	fill_keys(writer);
 	snapshot = RegisterSnapshot(snapshot);
-	scan = ls_index_beginscan(writer->rel, index, snapshot, writer->nkeys);
+	scan = ls_index_beginscan(writer->rel, writer->index, snapshot, writer->nkeys);
 	index_rescan(scan, writer->keys, writer->nkeys, NULL, 0);
 	if (index_getnext_slot(scan, ForwardScanDirection, writer->found))
 		result = table_tuple_lock(writer->rel, &writer->found->tts_tid, snapshot,
@@ -414,6 +529,7 @@ ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place)
 	TM_FailureData failure;
 	TM_Result	result;
 
+	writer->room = UNKNOWN_ROOM;
 	if (writer->found == NULL)
 		writer->found = table_slot_create(writer->rel, NULL);
 	result = table_tuple_lock(writer->rel, place, GetActiveSnapshot(), writer->found,
@@ -432,6 +548,7 @@ ls_heap_writer_insert(LsHeapWriter *writer)
 {
 	Write		write;
 
+	open_indices(writer);
 	begin_write(writer, &write);
 	ExecSimpleRelationInsert(writer->info, writer->estate, writer->written);
 	end_write(writer, &write);
@@ -498,6 +615,7 @@ ls_heap_writer_insert_new(LsHeapWriter *writer)
 	bool		inserted = true;
 	Write		write;
 
+	open_indices(writer);
 	begin_write(writer, &write);
 	prepare_arbiter(writer);
 	if (triggers && triggers->trig_insert_before_row)
@@ -513,13 +631,87 @@ ls_heap_writer_insert_new(LsHeapWriter *writer)
 	return inserted;
 }
 
-/* ls_heap_writer_update replaces the row found by the one in written. */
+/* By how many bytes a row grows at most, as a rule */
+#define GROWTH	256
+
+/*
+ * make_room prunes the page of the row found if it has no room for what is in written:
+ * then the update may still be a HOT one.
+ */
+static void
+make_room(LsHeapWriter *writer)
+{
+	TupleDesc	desc = RelationGetDescr(writer->rel);
+	Size		length = ((HeapTupleTableSlot *) writer->found)->tuple->t_len;
+	Buffer		buffer;
+
+	if (writer->room == UNKNOWN_ROOM || writer->room >= length + GROWTH)
+		return;
+	length = MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(desc->natts)) +
+		heap_compute_data_size(desc, writer->written->tts_values, writer->written->tts_isnull);
+	if (writer->room >= MAXALIGN(length))
+		return;
+	buffer = ReadBuffer(writer->rel, ItemPointerGetBlockNumber(&writer->found->tts_tid));
+	ls_heap_page_prune(writer->rel, buffer);
+	ReleaseBuffer(buffer);
+}
+
+/*
+ * replace replaces the version found of a plain row by the one in written, as
+ * ExecSimpleRelationUpdate() does where there are no triggers, but leaves it to the
+ * caller what is to be done where it is not the newest.
+ */
+static TM_Result
+replace(LsHeapWriter *writer)
+{
+	Relation	rel = writer->rel;
+	LsUpdatedIndexes updated;
+	TM_Result	result;
+	Write		write;
+
+	begin_write(writer, &write);
+	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
+	if (RelationGetDescr(rel)->constr)
+		ExecConstraints(writer->info, writer->written, writer->estate);
+	make_room(writer);
+	result = ls_table_tuple_update(rel, &writer->found->tts_tid, writer->written,
+								   writer->estate->es_output_cid, &updated);
+	if (result == TM_Ok && ls_has_updated_indexes(updated))
+	{
+		open_indices(writer);
+		list_free(ls_update_index_tuples(writer->info, writer->written, writer->estate, updated));
+	}
+	else if (result == TM_SelfModified)
+		elog(ERROR, "tuple already updated by self");
+	end_write(writer, &write);
+	return result;
+}
+
+/*
+ * ls_heap_writer_replace replaces the row that ls_heap_writer_read has read.  False
+ * where another transaction has changed or deleted it since: nothing was written then.
+ */
+bool
+ls_heap_writer_replace(LsHeapWriter *writer)
+{
+	Assert(writer->plain && ActiveSnapshotSet());
+	return replace(writer) == TM_Ok;
+}
+
+/* ls_heap_writer_update replaces the row found, which is locked, by the one in written. */
 void
 ls_heap_writer_update(LsHeapWriter *writer)
 {
 	Write		write;
 	EPQState	epq;
 
+	if (writer->plain)
+	{
+		if (replace(writer) != TM_Ok)
+			elog(ERROR, "tuple concurrently updated");
+		return;
+	}
+	open_indices(writer);
 	begin_write(writer, &write);
 	ls_eval_plan_qual_init(&epq, writer->estate);
 	ExecSimpleRelationUpdate(writer->info, writer->estate, &epq,

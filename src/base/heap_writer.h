@@ -24,11 +24,16 @@ typedef struct LsHeapWriter
 	bool		runs_code;		/* functions of the owner may run when a row is written */
 	bool		holds;			/* AFTER triggers wait */
 	bool		queues_triggers;	/* AFTER triggers for each row */
+	bool		heap;			/* the access method of the table */
+	bool		plain;			/* rows can be read without a lock, and replaced */
+	bool		indices_open;	/* those of info */
 	Oid			key_index;		/* invalid where rows are only inserted */
+	Relation	index;			/* the same, opened when a row is first looked for; NULL until then */
 	ScanKeyData keys[LS_HEAP_WRITER_KEYS];	/* to find rows by it; made ... */
-	int			nkeys;			/* ... when a row is first looked for, 0 until then */
+	int			nkeys;			/* ... with it, 0 until then */
 	EState	   *estate;
 	ResultRelInfo *info;
+	Size		room;			/* that the page of the row found had for more */
 	TupleTableSlot *search;		/* columns of the key, to look for; NULL, */
 	TupleTableSlot *found;		/* as is this, where rows are only inserted */
 	TupleTableSlot *written;
@@ -39,11 +44,13 @@ extern void ls_heap_writer_hold(LsHeapWriter *writer);
 extern void ls_heap_writer_release(LsHeapWriter *writer);
 extern void ls_heap_writer_close(LsHeapWriter *writer);
 extern bool ls_heap_writer_find(LsHeapWriter *writer);
+extern bool ls_heap_writer_read(LsHeapWriter *writer);
 extern bool ls_heap_writer_find_seen(LsHeapWriter *writer);
 extern bool ls_heap_writer_find_free(LsHeapWriter *writer, bool *exists);
 extern bool ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place);
 extern void ls_heap_writer_insert(LsHeapWriter *writer);
 extern bool ls_heap_writer_insert_new(LsHeapWriter *writer);
+extern bool ls_heap_writer_replace(LsHeapWriter *writer);
 extern void ls_heap_writer_update(LsHeapWriter *writer);
 extern void ls_heap_writer_delete(LsHeapWriter *writer);
 

@@ -272,6 +272,24 @@ ls_score_table_lock(LsScoreTable *table, Datum contact)
 }
 
 /*
+ * ls_score_table_can_replace tells whether a row can be read without a lock now, and
+ * then replaced.
+ */
+bool
+ls_score_table_can_replace(const LsScoreTable *table)
+{
+	return table->rows.plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot();
+}
+
+/* ls_score_table_look_up looks for the row of a contact without locking it. */
+bool
+ls_score_table_look_up(LsScoreTable *table, Datum contact)
+{
+	look_for(table, contact);
+	return ls_heap_writer_read(&table->rows);
+}
+
+/*
  * ls_score_table_lock_free locks the row without waiting, at READ COMMITTED.  False if
  * another transaction has locked it.
  */
@@ -282,7 +300,7 @@ ls_score_table_lock_free(LsScoreTable *table, Datum contact, bool *exists)
 	return ls_heap_writer_find_free(&table->rows, exists);
 }
 
-/* ls_score_table_read reads the locked row, and gives the error if it is damaged. */
+/* ls_score_table_read reads the row that was found, and gives the error if it is damaged. */
 ErrorData *
 ls_score_table_read(LsScoreTable *table, LsScoreRow *row)
 {
@@ -311,6 +329,17 @@ ls_score_table_insert(LsScoreTable *table, const LsScoreRow *row)
 {
 	put_row(table, row);
 	return ls_heap_writer_insert_new(&table->rows);
+}
+
+/*
+ * ls_score_table_replace updates the row that was read without a lock.  False where
+ * another transaction has changed or deleted it since.
+ */
+bool
+ls_score_table_replace(LsScoreTable *table, const LsScoreRow *row)
+{
+	put_row(table, row);
+	return ls_heap_writer_replace(&table->rows);
 }
 
 /* ls_score_table_update updates the locked row. */

@@ -30,8 +30,11 @@ typedef struct LsScoreTable
 extern void ls_score_table_open(LsScoreTable *table, LsModel *model);
 extern bool ls_score_table_lock(LsScoreTable *table, Datum contact);
 extern bool ls_score_table_lock_free(LsScoreTable *table, Datum contact, bool *exists);
+extern bool ls_score_table_can_replace(const LsScoreTable *table);
+extern bool ls_score_table_look_up(LsScoreTable *table, Datum contact);
 extern ErrorData *ls_score_table_read(LsScoreTable *table, LsScoreRow *row);
 extern bool ls_score_table_insert(LsScoreTable *table, const LsScoreRow *row);
+extern bool ls_score_table_replace(LsScoreTable *table, const LsScoreRow *row);
 extern void ls_score_table_update(LsScoreTable *table, const LsScoreRow *row);
 extern void ls_score_table_delete(LsScoreTable *table, Datum contact);
 extern void ls_score_table_close(LsScoreTable *table);

@@ -9,6 +9,12 @@
  * and the events of the transition.  Contacts have to come in the order of their key,
  * so that there is no deadlock between statements.
  *
+ * Where nothing is read for a change but the contact's row, the row is not locked: it is
+ * read, the clock after that, and then it is replaced if it is still the newest
+ * version.  If it is not, the change starts again, and nothing was written.  What tells
+ * two changes of a contact apart is so, as with the lock, which of them has read what
+ * the other has written.
+ *
  * A row that does not exist is inserted as ON CONFLICT DO NOTHING does: if another
  * transaction has inserted it first, the change starts again, and then, under a
  * transaction snapshot, fails with 40001.
@@ -45,7 +51,9 @@ struct LsScoreWriter
 	MemoryContext context;		/* of one change */
 	LsScoreTable table;
 	LsScore    *score;
-	bool		exists;			/* the contact has a row */
+	bool		exists;			/* the contact has a row, ... */
+	bool		unlocked;		/* ... which was read without a lock, ... */
+	bool		must_lock;		/* ... but this change needs the lock after all */
 	bool		locked_to_read; /* the tables that contacts are recomputed from */
 	ExprContext *stage_context; /* where conditions of stages need the contact's row */
 	LsRowWriter *due;			/* opened when it is first needed */
@@ -284,6 +292,19 @@ can_add(LsScoreWriter *writer, LsState *state, LsCounted *counted)
 }
 
 /*
+ * lacks_lock tells whether the row was read without the lock that is needed after all.
+ * The change has to start again then.
+ */
+static bool
+lacks_lock(LsScoreWriter *writer)
+{
+	if (!writer->unlocked || !writer->exists)
+		return false;
+	writer->must_lock = true;
+	return true;
+}
+
+/*
  * read_input collects what a change adds to a row (NULL: there is none), and returns
  * the instant at which the change is made.  That is the clock's, read under the row's
  * lock, but never one before an instant of the input.  A row, events to be added and
@@ -302,6 +323,8 @@ read_input(LsScoreWriter *writer, const LsChange *change, LsScoreRow *row, Times
 	if (counts && !counted->whole)
 		counts = !taken->count_all &&
 			(row == NULL || can_add(writer, &row->state, counted));
+	if (!counts && lacks_lock(writer))
+		return t;
 	if (!counts)
 	{
 		counted->whole = compute(writer, change->contact, t, &writer->whole,
@@ -332,12 +355,32 @@ ls_score_writer_would_change(LsScoreWriter *writer, LsScoreRow *row)
 		!ls_transition_changes_nothing(&tr);
 }
 
+/* How often a change tries to replace a row before it locks it */
+#define UNLOCKED_ATTEMPTS	3
+
+/*
+ * needs_no_lock tells whether a change reads nothing but the contact's row.  Conditions
+ * of stages that read the contact table need the lock: whoever changes that table may
+ * find nothing to write in the row.  So does a change that may write nothing: what has
+ * let it be would be changed by another transaction.
+ */
+static bool
+needs_no_lock(const LsScoreWriter *writer, const LsChange *change)
+{
+	return change->kind == LS_CHANGE_EVENTS && !change->data.events.read_profile &&
+		!change->data.events.merge_pending && !change->data.events.only_if_changed &&
+		!change->skip_locked && writer->taken.nrows == 0 &&
+		!writer->model->stages_read_contact && ls_score_table_can_replace(&writer->table);
+}
+
 /* write_row writes a row.  False to start again. */
 static bool
 write_row(LsScoreWriter *writer, const LsScoreRow *row)
 {
 	if (!writer->exists)
 		return ls_score_table_insert(&writer->table, row);
+	if (writer->unlocked)
+		return ls_score_table_replace(&writer->table, row);
 	ls_score_table_update(&writer->table, row);
 	return true;
 }
@@ -492,6 +535,14 @@ report_damage(LsModel *model, Datum contact, const ErrorData *damage)
 	ls_rule_error_write(model->name, 0, "row", 1, damage, ls_key_text(&model->key, contact));
 }
 
+/* find_row looks for the row of a contact, and locks it if need be. */
+static bool
+find_row(LsScoreWriter *writer, Datum contact)
+{
+	return writer->unlocked ? ls_score_table_look_up(&writer->table, contact) :
+		ls_score_table_lock(&writer->table, contact);
+}
+
 /*
  * take_row locks the row of a contact, if there is one, and reads it.  False if there
  * is nothing more to do now.  If the row is damaged, the change is replaced by a
@@ -511,11 +562,11 @@ take_row(LsScoreWriter *writer, const LsChange **change, LsChange *repair, LsSco
 	if (skip && !ls_score_table_lock_free(&writer->table, contact, &writer->exists))
 		return false;
 	if (!skip)
-		writer->exists = ls_score_table_lock(&writer->table, contact);
+		writer->exists = find_row(writer, contact);
 	if (writer->exists)
 		writer->damage = ls_score_table_read(&writer->table, row);
 	*outcome = LS_UNCHANGED;
-	if (!writer->exists || writer->damage == NULL)
+	if (!writer->exists || writer->damage == NULL || lacks_lock(writer))
 		return true;
 	/* events of a statement under way may not all be in the tables */
 	if (kind != LS_CHANGE_RECOMPUTE && kind != LS_CHANGE_REPLACE &&
@@ -544,7 +595,8 @@ earliest(const LsScoreWriter *writer, const LsChange *change, const LsScoreRow *
 }
 
 /*
- * try_change makes one attempt.  False: another transaction made the row.
+ * try_change makes one attempt.  False: another transaction has written the row, or it
+ * has to be locked.
  */
 static bool
 try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
@@ -563,6 +615,8 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 
 	if (!take_row(writer, &change, &repair, &row, outcome))
 		return true;
+	if (writer->must_lock && writer->unlocked)
+		return false;
 	removes = change->kind == LS_CHANGE_REMOVE;
 	tr.exists = writer->exists;
 	tr.now = Max(ls_clock(), earliest(writer, change, &row));
@@ -572,6 +626,8 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 		return true;
 	if (!removes)
 		tr.now = read_input(writer, change, tr.exists ? &row : NULL, tr.now, &counted);
+	if (writer->must_lock && writer->unlocked)
+		return false;
 	if (!tr.exists)
 		ls_score_row_start(model, change->contact, &row, tr.now);
 	due = (LsDueRow) {row.state.due, row.state.due_drift, change->contact};
@@ -582,6 +638,8 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 	result = ls_transition_run(&tr, change, &counted);
 	if (!removes && ls_pending_replaces(model, change->contact, change->deferrable))
 		return true;
+	if (result != LS_TRANSITION_WRITE && lacks_lock(writer))
+		return false;
 	if (result == LS_TRANSITION_NONE)
 		return true;
 	if (result == LS_TRANSITION_REMOVE && !removes && !tr.exists &&
@@ -627,8 +685,11 @@ ls_score_writer_change(LsScoreWriter *writer, const LsChange *change)
 	LsOutcome	outcome;
 
 	error_context_stack = &callback;
+	writer->must_lock = false;
 	for (int attempts = 0;; attempts++)
 	{
+		writer->unlocked = !writer->must_lock && attempts < UNLOCKED_ATTEMPTS &&
+			needs_no_lock(writer, change);
 		ls_score_table_attempt(writer->model, change->contact, writer->model->score_table, attempts);
 		if (try_change(writer, change, &outcome))
 			break;
