@@ -178,6 +178,7 @@ ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 	if (writer->runs_code)
 		look_up_triggers(writer);
 	desc = RelationGetDescr(writer->rel);
+	writer->all_key = nkey == desc->natts;
 	writer->index = NULL;
 	writer->nkeys = 0;
 	writer->search = writer->found = NULL;
@@ -439,6 +440,16 @@ ls_heap_writer_find(LsHeapWriter *writer)
 }
 
 /*
+ * ls_heap_writer_can_replace tells whether a row can be read without a lock now, and
+ * then replaced.
+ */
+bool
+ls_heap_writer_can_replace(const LsHeapWriter *writer)
+{
+	return writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot();
+}
+
+/*
  * ls_heap_writer_read puts the newest version of the row with the key in search into
  * found without locking the row.  It waits for a transaction that has changed the row,
  * not for one that has locked it.  Only a plain row is read so.
@@ -645,7 +656,7 @@ make_room(LsHeapWriter *writer)
 	Size		length = ((HeapTupleTableSlot *) writer->found)->tuple->t_len;
 	Buffer		buffer;
 
-	if (writer->room == UNKNOWN_ROOM || writer->room >= length + GROWTH)
+	if (writer->all_key || writer->room == UNKNOWN_ROOM || writer->room >= length + GROWTH)
 		return;
 	length = MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(desc->natts)) +
 		heap_compute_data_size(desc, writer->written->tts_values, writer->written->tts_isnull);
@@ -679,7 +690,8 @@ replace(LsHeapWriter *writer)
 	if (result == TM_Ok && ls_has_updated_indexes(updated))
 	{
 		open_indices(writer);
-		list_free(ls_update_index_tuples(writer->info, writer->written, writer->estate, updated));
+		list_free(ls_update_index_tuples(writer->info, writer->written, writer->estate,
+										 !writer->all_key, updated));
 	}
 	else if (result == TM_SelfModified)
 		elog(ERROR, "tuple already updated by self");

@@ -26,6 +26,7 @@ typedef struct LsHeapWriter
 	bool		queues_triggers;	/* AFTER triggers for each row */
 	bool		heap;			/* the access method of the table */
 	bool		plain;			/* rows can be read without a lock, and replaced */
+	bool		all_key;		/* a row has no columns but the key: each version needs its entries */
 	bool		indices_open;	/* those of info */
 	Oid			key_index;		/* invalid where rows are only inserted */
 	Relation	index;			/* the same, opened when a row is first looked for; NULL until then */
@@ -44,6 +45,7 @@ extern void ls_heap_writer_hold(LsHeapWriter *writer);
 extern void ls_heap_writer_release(LsHeapWriter *writer);
 extern void ls_heap_writer_close(LsHeapWriter *writer);
 extern bool ls_heap_writer_find(LsHeapWriter *writer);
+extern bool ls_heap_writer_can_replace(const LsHeapWriter *writer);
 extern bool ls_heap_writer_read(LsHeapWriter *writer);
 extern bool ls_heap_writer_find_seen(LsHeapWriter *writer);
 extern bool ls_heap_writer_find_free(LsHeapWriter *writer, bool *exists);

@@ -62,6 +62,23 @@ fill(TupleTableSlot *slot, const LsDueRow *row)
 	ExecStoreVirtualTuple(slot);
 }
 
+/*
+ * replace replaces one row by another.  False where it has to be locked first, or there
+ * is none.  Whoever has written the contact's row of score_<model> has no need to lock
+ * this one.
+ */
+static bool
+replace(LsHeapWriter *rows, const LsDueRow *from, const LsDueRow *to)
+{
+	if (!ls_heap_writer_can_replace(rows))
+		return false;
+	fill(rows->search, from);
+	if (!ls_heap_writer_read(rows))
+		return false;
+	fill(rows->written, to);
+	return ls_heap_writer_replace(rows);
+}
+
 /* ls_due_table_move replaces one row by another; either may be none. */
 void
 ls_due_table_move(LsRowWriter *table, const LsDueRow *from, const LsDueRow *to)
@@ -70,6 +87,8 @@ ls_due_table_move(LsRowWriter *table, const LsDueRow *from, const LsDueRow *to)
 	bool		exists = false;
 
 	if (from->at == to->at && (from->at == DT_NOEND || from->drift == to->drift))
+		return;
+	if (from->at != DT_NOEND && to->at != DT_NOEND && replace(rows, from, to))
 		return;
 	if (from->at != DT_NOEND)
 	{

@@ -370,7 +370,7 @@ needs_no_lock(const LsScoreWriter *writer, const LsChange *change)
 	return change->kind == LS_CHANGE_EVENTS && !change->data.events.read_profile &&
 		!change->data.events.merge_pending && !change->data.events.only_if_changed &&
 		!change->skip_locked && writer->taken.nrows == 0 &&
-		!writer->model->stages_read_contact && ls_score_table_can_replace(&writer->table);
+		!writer->model->stages_read_contact && ls_heap_writer_can_replace(&writer->table.rows);
 }
 
 /* write_row writes a row.  False to start again. */
