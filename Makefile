@@ -49,6 +49,8 @@ DATA_built = $(INSTALL_SCRIPT_SQL)
 
 # -MMD writes a .d beside each .o, read below: a changed header rebuilds what includes it.
 PG_CPPFLAGS = -I$(root)/src -MMD -MP -DLEADSCORE_VERSION='"$(EXTVERSION)"'
+# without it exp2() is one of an old version of the library, with a wrapper
+SHLIB_LINK += -lm
 ifdef STRICT
 PG_CFLAGS += -Wall -Wextra -Wno-unused-parameter -Werror
 endif

@@ -19,15 +19,7 @@
 
 #include <float.h>
 #include <math.h>
-
-/* ls_decay_floor_div divides, rounding towards minus infinity; b is positive. */
-int64_t
-ls_decay_floor_div(int64_t a, int64_t b)
-{
-	int64_t		q = a / b;
-
-	return (a % b < 0) ? q - 1 : q;
-}
+#include <string.h>
 
 /* ls_decay gives the value that is left of one point at an age >= 0. */
 double
@@ -49,28 +41,6 @@ ls_decay(const LsDecay *decay, int64_t age)
 					   (double) ls_decay_floor_div(age, decay->interval));
 	}
 	return 0.0;
-}
-
-/*
- * ls_decay_half_life_rise gives 2^((t - landmark) / interval) for the last landmark
- * not after t: the weight, from 1 up to below 2, with which an event at t
- * enters a sum that is held at that landmark.
- */
-double
-ls_decay_half_life_rise(int64_t t, int64_t interval)
-{
-	int64_t		past = t - ls_decay_floor_div(t, interval) * interval;
-
-	return exp2((double) past / (double) interval);
-}
-
-/* ls_decay_half_life_fall gives the value at t of one held at t's last landmark. */
-double
-ls_decay_half_life_fall(int64_t t, int64_t interval)
-{
-	int64_t		past = t - ls_decay_floor_div(t, interval) * interval;
-
-	return exp2(-(double) past / (double) interval);
 }
 
 /* ls_decay_bucket numbers the period in which an instant lies. */
@@ -134,57 +104,38 @@ ls_decay_default_period(const LsDecay *decay, int64_t time_frame)
 	return LS_SECOND;
 }
 
-/* saturate replaces an infinite sum by the largest finite number. */
+/* power_of_two gives 2^n for an exponent that a normal number has. */
 static double
-saturate(double value)
+power_of_two(int n)
 {
-	if (value > DBL_MAX)
-		return DBL_MAX;
-	if (value < -DBL_MAX)
-		return -DBL_MAX;
-	return value;
+	uint64_t	bits = (uint64_t) (DBL_MAX_EXP - 1 + n) << (DBL_MANT_DIG - 1);
+	double		power;
+
+	memcpy(&power, &bits, sizeof(power));
+	return power;
 }
 
-/* ls_decay_sum_add adds one value. */
+/*
+ * ls_decay_sum_halve is ls_decay_sum_shift() for a number of halvings that is not 0.
+ * A product with a power of two is rounded as ldexp() rounds, for less.
+ */
 void
-ls_decay_sum_add(LsSum *sum, double value)
+ls_decay_sum_halve(LsSum *sum, int64_t halvings)
 {
-	double		hi = saturate(sum->hi + value);
-	double		lost;
-	float		lo;
+	if (halvings > -DBL_MAX_EXP && halvings < DBL_MAX_EXP - 1)
+	{
+		double		factor = power_of_two(-(int) halvings);
 
-	if (fabs(sum->hi) >= fabs(value))
-		lost = (sum->hi - hi) + value;
+		sum->hi = ls_decay_finite(sum->hi * factor);
+		sum->lo = (float) (sum->lo * factor);
+	}
 	else
-		lost = (value - hi) + sum->hi;
-	lost += sum->lo;
+	{
+		int			n = halvings > 4000 ? 4000 : halvings < -4000 ? -4000 : (int) halvings;
 
-	/* renormalise, so that lo stays small beside hi */
-	sum->hi = saturate(hi + lost);
-	lo = (float) (lost - (sum->hi - hi));
-	sum->lo = isfinite(lo) ? lo : 0.0;
-}
-
-/* ls_decay_sum_merge adds another sum. */
-void
-ls_decay_sum_merge(LsSum *sum, const LsSum *other)
-{
-	ls_decay_sum_add(sum, other->hi);
-	if (other->lo != 0.0)
-		ls_decay_sum_add(sum, other->lo);
-}
-
-/* ls_decay_sum_shift halves a sum so many times, or doubles it where negative. */
-void
-ls_decay_sum_shift(LsSum *sum, int64_t halvings)
-{
-	int			n;
-
-	if (halvings == 0)
-		return;
-	n = halvings > 4000 ? 4000 : halvings < -4000 ? -4000 : (int) halvings;
-	sum->hi = saturate(ldexp(sum->hi, -n));
-	sum->lo = (float) ldexp(sum->lo, -n);
+		sum->hi = ls_decay_finite(ldexp(sum->hi, -n));
+		sum->lo = (float) ldexp(sum->lo, -n);
+	}
 	if (!isfinite(sum->lo))
 		sum->lo = 0.0;
 }
@@ -195,20 +146,8 @@ ls_decay_sum_scale(LsSum *sum, double factor)
 {
 	float		lo = (float) (sum->lo * factor);
 
-	sum->hi = saturate(sum->hi * factor);
+	sum->hi = ls_decay_finite(sum->hi * factor);
 	sum->lo = isfinite(lo) ? lo : 0.0;
-}
-
-double
-ls_decay_sum_value(const LsSum *sum)
-{
-	return saturate(sum->hi + sum->lo);
-}
-
-double
-ls_decay_clamp(double value, double low, double high)
-{
-	return value < low ? low : value > high ? high : value;
 }
 
 /* ls_decay_threshold is from where on a bound counts as reached, with room for rounding. */

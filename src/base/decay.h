@@ -11,6 +11,8 @@
 #ifndef LEADSCORE_DECAY_H
 #define LEADSCORE_DECAY_H
 
+#include <float.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -58,23 +60,105 @@ typedef struct LsSum
 	double		lo;
 } LsSum;
 
-extern int64_t ls_decay_floor_div(int64_t a, int64_t b);
 extern double ls_decay(const LsDecay *decay, int64_t age);
-extern double ls_decay_half_life_rise(int64_t t, int64_t interval);
-extern double ls_decay_half_life_fall(int64_t t, int64_t interval);
 extern int64_t ls_decay_bucket(int64_t local, int64_t period);
 extern int64_t ls_decay_default_period(const LsDecay *decay, int64_t time_frame);
 extern int64_t ls_decay_span(const LsDecay *decay, int64_t time_frame);
 extern int64_t ls_decay_span_periods(int64_t span, int64_t period);
 
-extern void ls_decay_sum_add(LsSum *sum, double value);
-extern void ls_decay_sum_merge(LsSum *sum, const LsSum *other);
-extern void ls_decay_sum_shift(LsSum *sum, int64_t halvings);
+extern void ls_decay_sum_halve(LsSum *sum, int64_t halvings);
 extern void ls_decay_sum_scale(LsSum *sum, double factor);
-extern double ls_decay_sum_value(const LsSum *sum);
 
-extern double ls_decay_clamp(double value, double low, double high);
 extern double ls_decay_threshold(double bound);
 extern bool ls_decay_reached(double value, double bound);
+
+/* ---------- what is done for each rule and event ---------- */
+
+/* ls_decay_floor_div divides, rounding towards minus infinity; b is positive. */
+static inline int64_t
+ls_decay_floor_div(int64_t a, int64_t b)
+{
+	int64_t		q = a / b;
+
+	return (a % b < 0) ? q - 1 : q;
+}
+
+/*
+ * ls_decay_half_life_rise gives 2^((t - landmark) / interval) for the last landmark
+ * not after t: the weight, from 1 up to below 2, with which an event at t
+ * enters a sum that is held at that landmark.
+ */
+static inline double
+ls_decay_half_life_rise(int64_t t, int64_t interval)
+{
+	int64_t		past = t - ls_decay_floor_div(t, interval) * interval;
+
+	return exp2((double) past / (double) interval);
+}
+
+/* ls_decay_half_life_fall gives the value at t of one held at t's last landmark. */
+static inline double
+ls_decay_half_life_fall(int64_t t, int64_t interval)
+{
+	int64_t		past = t - ls_decay_floor_div(t, interval) * interval;
+
+	return exp2(-(double) past / (double) interval);
+}
+
+static inline double
+ls_decay_clamp(double value, double low, double high)
+{
+	return value < low ? low : value > high ? high : value;
+}
+
+/* ls_decay_finite replaces an infinite number by the largest finite one. */
+static inline double
+ls_decay_finite(double value)
+{
+	return ls_decay_clamp(value, -DBL_MAX, DBL_MAX);
+}
+
+/* ls_decay_sum_add adds one value. */
+static inline void
+ls_decay_sum_add(LsSum *sum, double value)
+{
+	double		hi = ls_decay_finite(sum->hi + value);
+	double		lost;
+	float		lo;
+
+	if (fabs(sum->hi) >= fabs(value))
+		lost = (sum->hi - hi) + value;
+	else
+		lost = (value - hi) + sum->hi;
+	lost += sum->lo;
+
+	/* renormalise, so that lo stays small beside hi */
+	sum->hi = ls_decay_finite(hi + lost);
+	lo = (float) (lost - (sum->hi - hi));
+	sum->lo = isfinite(lo) ? lo : 0.0;
+}
+
+/* ls_decay_sum_merge adds another sum. */
+static inline void
+ls_decay_sum_merge(LsSum *sum, const LsSum *other)
+{
+	ls_decay_sum_add(sum, other->hi);
+	if (other->lo != 0.0)
+		ls_decay_sum_add(sum, other->lo);
+}
+
+/* ls_decay_sum_shift halves a sum so many times, or doubles it where negative. */
+static inline void
+ls_decay_sum_shift(LsSum *sum, int64_t halvings)
+{
+	if (halvings != 0)
+		ls_decay_sum_halve(sum, halvings);
+}
+
+static inline double
+ls_decay_sum_value(const LsSum *sum)
+{
+	return ls_decay_finite(sum->hi + sum->lo);
+}
 
 #endif							/* LEADSCORE_DECAY_H */

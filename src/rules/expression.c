@@ -26,6 +26,7 @@
 #include "rules/expression.h"
 
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "utils/acl.h"
@@ -119,6 +120,10 @@ build(LsCompile *c)
 
 	old = MemoryContextSwitchTo(own);
 	expr->where = pstrdup(c->spec->where);
+	expr->text = pstrdup(c->spec->text);
+	expr->text_hash = hash_bytes((const unsigned char *) expr->text, strlen(expr->text));
+	expr->relation = RelationGetRelid(c->spec->rel);
+	expr->users = 1;
 	expr->role = c->spec->role;
 	pull_varattnos(c->analysed, 1, &expr->columns);
 	pull_varattnos(planned, 1, &expr->columns);
@@ -277,11 +282,15 @@ ls_expr_valid(const LsExpr *expr)
 		(expr->watched == NULL || expr->watched->is_valid);
 }
 
-/* ls_expr_free frees an expression; so does deleting the caller's context. */
+/*
+ * ls_expr_free frees an expression when its last user does; so does deleting the
+ * caller's context.
+ */
 void
 ls_expr_free(LsExpr *expr)
 {
-	MemoryContextDelete(expr->context);
+	if (--expr->users == 0)
+		MemoryContextDelete(expr->context);
 }
 
 /* ---------- evaluating ---------- */
@@ -441,4 +450,34 @@ ls_expr_eval(LsExpr *expr, ExprContext *econtext,
 		return LS_EXPR_OK;
 	*error = failure;
 	return LS_EXPR_FAILED;
+}
+
+/*
+ * ls_expr_eval_on_row is ls_expr_eval() for an expression that rules may share: what
+ * came of it is remembered for the row, whose number no other row ever has, and which
+ * goes on to be the one of econtext until all rules have been tried.
+ */
+LsExprResult
+ls_expr_eval_on_row(LsExpr *expr, uint64 row, ExprContext *econtext,
+					Datum *value, bool *isnull, ErrorData **error)
+{
+	LsExprResult result;
+
+	if (expr->users == 1)
+		return ls_expr_eval(expr, econtext, value, isnull, error);
+	if (expr->row == row)
+	{
+		*value = expr->value;
+		*isnull = expr->isnull;
+		*error = expr->error;
+		return expr->result;
+	}
+	result = ls_expr_eval(expr, econtext, value, isnull, error);
+	/* only now: a function in it may have matched other rows */
+	expr->row = row;
+	expr->result = result;
+	expr->value = *value;
+	expr->isnull = *isnull;
+	expr->error = result == LS_EXPR_FAILED ? *error : NULL;
+	return result;
 }

@@ -37,9 +37,24 @@ typedef struct LsExprSpec
 	bool		advise;			/* warn its author of what may not be meant */
 } LsExprSpec;
 
+typedef enum LsExprResult
+{
+	LS_EXPR_OK,
+	LS_EXPR_FAILED				/* *error says how; nothing else is changed */
+} LsExprResult;
+
 typedef struct LsExpr
 {
 	char	   *where;
+	char	   *text;			/* what was compiled ... */
+	uint32		text_hash;
+	Oid			relation;		/* ... for this table */
+	int			users;			/* rules that share it */
+	uint64		row;			/* on which it was evaluated last, if they do ... */
+	LsExprResult result;		/* ... and what came of it */
+	Datum		value;
+	bool		isnull;
+	ErrorData  *error;			/* in the row's memory */
 	Oid			role;
 	Node	   *planned;		/* what is run; NULL where attno is set */
 	CachedExpression *cached;	/* for checking that it is still valid */
@@ -57,12 +72,6 @@ typedef struct LsExpr
 	AttrNumber	attno;			/* of a plain column without conversion, else 0 */
 } LsExpr;
 
-typedef enum LsExprResult
-{
-	LS_EXPR_OK,
-	LS_EXPR_FAILED				/* *error says how; nothing else is changed */
-} LsExprResult;
-
 extern LsExpr *ls_expr_compile(const LsExprSpec *spec, MemoryContext context);
 extern LsExpr *ls_expr_try_compile(const LsExprSpec *spec, MemoryContext context,
 								   ErrorData **error);
@@ -71,6 +80,8 @@ extern bool ls_expr_valid(const LsExpr *expr);
 extern void ls_expr_free(LsExpr *expr);
 extern LsExprResult ls_expr_eval(LsExpr *expr, ExprContext *econtext,
 								 Datum *value, bool *isnull, ErrorData **error);
+extern LsExprResult ls_expr_eval_on_row(LsExpr *expr, uint64 row, ExprContext *econtext,
+										Datum *value, bool *isnull, ErrorData **error);
 
 /* how many errors that are not about the expression were rethrown */
 extern uint64 ls_expr_passed_on;

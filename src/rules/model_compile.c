@@ -203,12 +203,16 @@ tried(LsModel *model, const LsExprSpec *spec, ErrorData **error)
 	return expr;
 }
 
+/* compile gives an expression of a rule: a new one, or that of an earlier rule. */
 static LsExpr *
 compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
 		const char *where, ErrorData **error)
 {
+	LsExpr	   *expr = ls_shared_parts_expression(model, use, RelationGetRelid(rel), text);
 	LsExprSpec	spec = {0};
 
+	if (expr)
+		return expr;
 	spec.use = use;
 	spec.rel = rel;
 	spec.text = text;
@@ -575,6 +579,7 @@ load_rules(Load *load)
 		if (rule->kind == LS_PROFILE)
 			model->profiles[model->nprofiles++] = rule;
 	}
+	ls_shared_parts_set(model);
 }
 
 static int
@@ -802,18 +807,13 @@ ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefin
 	return model;
 }
 
-/*
- * ls_model_rule_by_version finds the rule whose slot has this version, or NULL.
- * Slots are in the order of rules: mostly it is the one after the last found.
- */
+/* ls_model_search_rule is ls_model_rule_by_version() for any rule. */
 LsRule *
-ls_model_rule_by_version(LsModel *model, int64 version)
+ls_model_search_rule(LsModel *model, int64 version)
 {
 	int			low = 0,
 				high = model->nrules - 1;
 
-	if (model->found < high && model->rules[model->found + 1].version == version)
-		return &model->rules[++model->found];
 	while (low <= high)
 	{
 		int			middle = (low + high) / 2;

@@ -72,9 +72,27 @@ typedef struct LsRule
 	bool		skip;			/* matches no row: not backfilled, broken, not wanted */
 	bool		backfilling;	/* a job backfills it: it matches, but gives no points */
 	bool		watched;		/* an action waits for it to come into force */
+	bool		plain;			/* each event adds points, without limits and periods */
+	int			half_life;		/* index, of a sum that decays; else -1 */
 	ErrorData  *broken;			/* why it could not be compiled */
 	LsFailures	failures;
 } LsRule;
+
+/*
+ * A half-life of rules of one category, and what it gives for the instants last asked
+ * for: several rules ask for the same ones.
+ */
+typedef struct LsHalfLife
+{
+	int			category;
+	int64		interval;
+	TimestampTz fall_at;
+	int64		number;			/* of the last landmark not after fall_at ... */
+	TimestampTz landmark;		/* ... and its instant */
+	double		fall;			/* ls_decay_half_life_fall(fall_at) */
+	TimestampTz rise_at;
+	double		rise;			/* ls_decay_half_life_rise(rise_at) */
+} LsHalfLife;
 
 typedef struct LsName
 {
@@ -187,6 +205,8 @@ typedef struct LsModel
 	int			nrules;
 	LsRule	   *rules;			/* ascending by version */
 	int			found;			/* index of the last one found by version */
+	int			nhalf_lives;
+	LsHalfLife *half_lives;		/* no two are of the same category and length */
 	int			nabsences;
 	LsRule	  **absences;		/* rules that give points for inactivity */
 	int			nprofiles;
@@ -275,7 +295,10 @@ extern bool ls_match_profile(LsModel *model, LsRule *rule, Datum contact,
 							 ExprContext *econtext, double *weight);
 extern struct lsevent_hash *ls_match_event_index(LsModel *model, LsRule **rules,
 												 int nrules);
-extern LsRule *ls_model_rule_by_version(LsModel *model, int64 version);
+extern LsExpr *ls_shared_parts_expression(const LsModel *model, LsExprUse use, Oid relation,
+										   const char *text);
+extern void ls_shared_parts_set(LsModel *model);
+extern LsRule *ls_model_search_rule(LsModel *model, int64 version);
 extern LsSource *ls_model_source_by_name(LsModel *model, const char *name);
 extern void ls_model_source_index(LsModel *model, LsSource *source);
 extern void ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error,
@@ -293,6 +316,23 @@ extern int64 ls_rule_bucket(const LsModel *model, const LsRule *rule,
 extern TimestampTz ls_rule_bucket_start(const LsModel *model, const LsRule *rule,
 										int64 bucket);
 extern TimestampTz ls_match_next_zone_change(TimestampTz t, pg_tz *tz);
+
+/*
+ * ls_model_rule_by_version finds the rule whose slot has this version, or NULL.
+ * Slots are in the order of rules: mostly it is the one after the last found.
+ */
+static inline LsRule *
+ls_model_rule_by_version(LsModel *model, int64 version)
+{
+	int			next = model->found + 1;
+
+	if (likely(next < model->nrules && model->rules[next].version == version))
+	{
+		model->found = next;
+		return &model->rules[next];
+	}
+	return ls_model_search_rule(model, version);
+}
 
 extern void ls_rule_failure_define(void);
 

@@ -175,12 +175,15 @@ ls_match_next_zone_change(TimestampTz t, pg_tz *tz)
 
 /* ---------- matching ---------- */
 
+/* rows that were matched so far, so that each has a number of its own */
+static uint64 rows = 0;
+
 /*
  * matches evaluates a rule's condition and weight on the row in econtext, and
  * gives the weight where the rule matches.
  */
 static bool
-matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
+matches(LsModel *model, LsRule *rule, uint64 row, ExprContext *econtext, Datum contact,
 		double *weight)
 {
 	ErrorData  *error = NULL;
@@ -190,8 +193,8 @@ matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
 	*weight = 1.0;
 	if (rule->condition)
 	{
-		if (ls_expr_eval(rule->condition, econtext, &value, &isnull,
-						 &error) != LS_EXPR_OK)
+		if (ls_expr_eval_on_row(rule->condition, row, econtext, &value, &isnull,
+								&error) != LS_EXPR_OK)
 		{
 			ls_rule_failed(model, rule, error, &contact);
 			return false;
@@ -201,8 +204,8 @@ matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
 	}
 	if (rule->weight)
 	{
-		if (ls_expr_eval(rule->weight, econtext, &value, &isnull,
-						 &error) != LS_EXPR_OK)
+		if (ls_expr_eval_on_row(rule->weight, row, econtext, &value, &isnull,
+								&error) != LS_EXPR_OK)
 		{
 			ls_rule_failed(model, rule, error, &contact);
 			return false;
@@ -224,17 +227,18 @@ matches(LsModel *model, LsRule *rule, ExprContext *econtext, Datum contact,
 }
 
 static void
-try_rules(LsModel *model, LsRule **rules, int nrules, ExprContext *econtext,
+try_rules(LsModel *model, LsRule **rules, int nrules, uint64 row, ExprContext *econtext,
 		  LsEvent *event)
 {
 	for (int i = 0; i < nrules; i++)
 	{
 		LsRule	   *rule = rules[i];
-		double		weight;
+		double		weight = 1.0;
 
 		if (rule->skip || event->at < rule->events_from ||
 			event->at >= rule->events_before ||
-			!matches(model, rule, econtext, event->contact, &weight))
+			((rule->condition || rule->weight) &&
+			 !matches(model, rule, row, econtext, event->contact, &weight)))
 			continue;
 		event->matches[event->nmatches].rule = rule;
 		event->matches[event->nmatches++].weight = weight;
@@ -308,6 +312,7 @@ bool
 ls_match_source_known(LsModel *model, LsSource *source, TupleTableSlot *slot,
 					  ExprContext *econtext, Datum contact, LsEvent *event)
 {
+	uint64		row = ++rows;
 	bool		isnull;
 	Datum		value;
 
@@ -320,7 +325,7 @@ ls_match_source_known(LsModel *model, LsSource *source, TupleTableSlot *slot,
 	if (isnull || !ls_match_instant(value, source->time_type, source->tz, &event->at))
 		return false;
 
-	try_rules(model, source->anonymous, source->nanonymous, econtext, event);
+	try_rules(model, source->anonymous, source->nanonymous, row, econtext, event);
 	if (source->event && source->max_matches > source->nanonymous)
 	{
 		value = column(source->event, econtext, &isnull);
@@ -331,7 +336,7 @@ ls_match_source_known(LsModel *model, LsSource *source, TupleTableSlot *slot,
 			LsEventName *entry = lsevent_lookup(source->by_event, name);
 
 			if (entry)
-				try_rules(model, entry->rules, entry->nrules, econtext, event);
+				try_rules(model, entry->rules, entry->nrules, row, econtext, event);
 		}
 	}
 	return true;
@@ -342,5 +347,5 @@ bool
 ls_match_profile(LsModel *model, LsRule *rule, Datum contact,
 				 ExprContext *econtext, double *weight)
 {
-	return !rule->skip && matches(model, rule, econtext, contact, weight);
+	return !rule->skip && matches(model, rule, ++rows, econtext, contact, weight);
 }

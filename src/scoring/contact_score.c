@@ -37,6 +37,7 @@ ls_score_want_curve(LsModel *model, LsScore *score)
 {
 	score->curve = palloc0(sizeof(LsCurve));
 	score->curve->base = palloc0(sizeof(double) * Max(1, model->ncategories));
+	score->curve->places = palloc0(sizeof(int) * 2 * Max(1, model->nhalf_lives));
 }
 
 /* ls_score_finish turns the sums of categories into a score and a grade. */
@@ -53,7 +54,7 @@ ls_score_finish(LsModel *model, LsScore *score)
 		int			band = category->ngrades - 1;
 
 		score->categories[i] = value;
-		ls_decay_sum_add(&total, ls_score_bounded(category->weight * value));
+		ls_decay_sum_add(&total, ls_decay_finite(category->weight * value));
 		while (band >= 0 && !ls_decay_reached(value, category->grade_min[band]))
 			band--;
 		score->bands[i] = band;
@@ -104,24 +105,7 @@ ls_score_evaluate(LsModel *model, const LsState *state, TimestampTz t, LsScore *
 		for (int i = 0; i < model->nrules; i++)
 			score->contributions[i].last_match = DT_NOBEGIN;
 	}
-	for (int i = 0; i < state->nslots; i++)
-	{
-		const LsSlot *slot = &state->slots[i];
-		LsRule	   *rule = ls_model_rule_by_version(model, slot->version);
-
-		if (rule && rule->kind != LS_ABSENCE && rule->category >= 0)
-			ls_rule_points_add(model, state, rule, slot, t, score);
-	}
-	/* these give points even without any event */
-	for (int i = 0; i < model->nabsences; i++)
-	{
-		LsRule	   *rule = model->absences[i];
-
-		if (rule->version != 0 && rule->category >= 0)
-			ls_rule_points_add(model, state, rule,
-							   ls_state_slot((LsState *) state, rule->version, false),
-							   t, score);
-	}
+	ls_rule_points_add(model, state, t, score);
 	ls_score_finish(model, score);
 }
 

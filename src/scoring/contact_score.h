@@ -10,8 +10,6 @@
 
 #include "postgres.h"
 
-#include <float.h>
-
 #include "rules/model_compile.h"
 #include "scoring/state.h"
 
@@ -30,6 +28,7 @@ typedef struct LsContribution
 typedef struct LsPiece
 {
 	int			category;
+	int			place;			/* in curve->places; -1: it has none */
 	int64		half_life;
 	double		value;			/* at that instant, before the rule's limit */
 	double		limit;			/* max_points */
@@ -43,12 +42,15 @@ typedef struct LsCurve
 {
 	TimestampTz from;
 	TimestampTz jump;			/* the first after from; DT_NOEND: none */
+	TimestampTz future;			/* when an event dated later takes effect; DT_NOEND: none */
 	TimestampTz zone_change;	/* of the model's time zone; DT_NOBEGIN: not
 								 * looked for */
 	double	   *base;			/* by category */
 	int			npieces;
 	int			maxpieces;
 	LsPiece    *pieces;
+	int		   *places;			/* by half-life of the model, falling and rising: where
+								 * the piece of rules without a limit is, plus 1 */
 } LsCurve;
 
 typedef struct LsScore
@@ -63,12 +65,6 @@ typedef struct LsScore
 	LsSum	   *sums;			/* for the evaluation itself */
 	TimestampTz at;				/* the instant of these values */
 } LsScore;
-
-static inline double
-ls_score_bounded(double value)
-{
-	return ls_decay_clamp(value, -DBL_MAX, DBL_MAX);
-}
 
 extern LsScore *ls_score_make(LsModel *model, bool contributions);
 extern void ls_score_want_curve(LsModel *model, LsScore *score);

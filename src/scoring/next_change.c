@@ -184,6 +184,34 @@ crosses(Search *search)
 
 /* ---------- between two jumps ---------- */
 
+/* add_piece adds a piece of a curve, whose size without its limit is given. */
+static inline void
+add_piece(Motion *motion, const LsPiece *piece, double size)
+{
+	double		half_life = (double) piece->half_life;
+	double		speed = size * LN2 / half_life;
+	int			c = piece->category;
+
+	if (unlikely(size > piece->limit))
+	{
+		motion->kink = fmin(motion->kink, half_life * log2(size / piece->limit));
+		size = piece->limit;
+		speed = 0;
+	}
+	if (piece->value > 0)
+	{
+		motion->value[c] += size;
+		motion->fall[c] += speed;
+		motion->fall_left[c] += size;
+	}
+	else
+	{
+		motion->value[c] -= size;
+		motion->rise[c] += speed;
+		motion->rise_left[c] += size;
+	}
+}
+
 /* look gives the score some time after the start of a curve. */
 static void
 look(LsModel *model, const LsCurve *curve, double offset, Motion *motion)
@@ -195,20 +223,11 @@ look(LsModel *model, const LsCurve *curve, double offset, Motion *motion)
 	for (int i = 0; i < curve->npieces; i++)
 	{
 		const LsPiece *piece = &curve->pieces[i];
-		double		half_life = (double) piece->half_life;
-		double		size = fabs(piece->value) * exp2(-offset / half_life);
-		double		speed = size * LN2 / half_life;
-		int			c = piece->category;
+		double		size = fabs(piece->value);
 
-		if (size > piece->limit)
-		{
-			motion->kink = fmin(motion->kink, half_life * log2(size / piece->limit));
-			size = piece->limit;
-			speed = 0;
-		}
-		motion->value[c] += piece->value > 0 ? size : -size;
-		*(piece->value > 0 ? &motion->fall[c] : &motion->rise[c]) += speed;
-		*(piece->value > 0 ? &motion->fall_left[c] : &motion->rise_left[c]) += size;
+		if (offset > 0)
+			size *= exp2(-offset / (double) piece->half_life);
+		add_piece(motion, piece, size);
 	}
 }
 
@@ -367,18 +386,6 @@ smooth(Search *search, TimestampTz start, TimestampTz end, bool *drift)
 
 /* ---------- over jumps ---------- */
 
-/* next_future gives when the next event of the future takes effect. */
-static TimestampTz
-next_future(const LsState *state)
-{
-	TimestampTz next = state->nfuture > 0 ? state->future[0] : DT_NOEND;
-
-	for (int i = 0; i < state->nslots; i++)
-		if (state->slots[i].more->nfuture > 0)
-			next = Min(next, state->slots[i].more->future[0].at);
-	return next;
-}
-
 /*
  * ls_next_change_find gives the earliest instant after that of the score at which
  * something watched changes, or may change; DT_NOEND where that is later than until,
@@ -389,7 +396,7 @@ ls_next_change_find(LsDue *due, bool *drift)
 {
 	LsCurve    *curve = due->score->curve;
 	TimestampTz start = curve->from;
-	TimestampTz future = next_future(due->state);
+	TimestampTz future = curve->future;
 	TimestampTz last = Min(due->until, END_TIMESTAMP - 1);
 	Search		search;
 

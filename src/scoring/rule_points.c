@@ -35,9 +35,9 @@ ls_rule_points_of_bucket(const LsRule *rule, const LsBucket *bucket)
 static void
 decayed(LsSum *sum, LsContribution *c, double value, double factor)
 {
-	value = ls_score_bounded(value * factor);
+	value = ls_decay_finite(value * factor);
 	ls_decay_sum_add(sum, value);
-	c->size = ls_score_bounded(c->size + fabs(value));
+	c->size = ls_decay_finite(c->size + fabs(value));
 }
 
 static void
@@ -72,21 +72,47 @@ evaluate_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
 	c->raw = ls_decay_sum_value(&sum);
 }
 
+/*
+ * half_life_at gives a rule's half-life, with what it gives for t.
+ */
+static inline const LsHalfLife *
+half_life_at(LsModel *model, const LsRule *rule, TimestampTz t)
+{
+	LsHalfLife *half_life = &model->half_lives[rule->half_life];
+
+	if (half_life->fall_at != t)
+	{
+		half_life->fall_at = t;
+		half_life->number = ls_decay_floor_div(t, half_life->interval);
+		half_life->landmark = half_life->number * half_life->interval;
+		half_life->fall = ls_decay_half_life_fall(t, half_life->interval);
+	}
+	return half_life;
+}
+
+/* continuous gives the points at t of a sum that is no buckets. */
+static inline double
+continuous(LsModel *model, const LsRule *rule, const LsSlot *slot, TimestampTz t)
+{
+	const LsHalfLife *half_life;
+	LsSum		sum = slot->sum;
+
+	if (rule->half_life < 0)
+		return ls_decay_finite(rule->points * ls_decay_sum_value(&sum));
+	half_life = half_life_at(model, rule, t);
+	/* mostly the latest event came after the last landmark */
+	if (unlikely((uint64) slot->last - (uint64) half_life->landmark >= (uint64) half_life->interval))
+		ls_decay_sum_shift(&sum, half_life->number -
+						   ls_decay_floor_div(slot->last, half_life->interval));
+	return ls_decay_finite(rule->points * ls_decay_sum_value(&sum) * half_life->fall);
+}
+
 static void
-evaluate_continuous(const LsRule *rule, const LsSlot *slot, TimestampTz t,
+evaluate_continuous(LsModel *model, const LsRule *rule, const LsSlot *slot, TimestampTz t,
 					LsContribution *c)
 {
-	LsSum		sum = slot->sum;
-	double		fall = 1.0;
-
 	c->matched = slot->count;
-	if (rule->decay.kind == LS_DECAY_HALF_LIFE)
-	{
-		ls_decay_sum_shift(&sum, ls_decay_floor_div(t, rule->decay.interval) -
-					 ls_decay_floor_div(slot->last, rule->decay.interval));
-		fall = ls_decay_half_life_fall(t, rule->decay.interval);
-	}
-	c->raw = ls_score_bounded(rule->points * ls_decay_sum_value(&sum) * fall);
+	c->raw = continuous(model, rule, slot, t);
 	c->size = fabs(c->raw);
 }
 
@@ -110,7 +136,7 @@ evaluate_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
 	if (ls_state_needs_buckets(rule))
 		evaluate_buckets(model, rule, slot, t, c);
 	else if (!rule->once)
-		evaluate_continuous(rule, slot, t, c);
+		evaluate_continuous(model, rule, slot, t, c);
 	else
 		c->matched = slot->count;
 
@@ -157,7 +183,7 @@ evaluate_absence(const LsState *state, const LsRule *rule, const LsSlot *slot,
 	if (c->matched == 0)
 		return;
 	c->in_force = true;
-	c->raw = ls_score_bounded(rule->points * (rule->once ? 1.0 : (double) c->matched));
+	c->raw = ls_decay_finite(rule->points * (rule->once ? 1.0 : (double) c->matched));
 	c->size = fabs(c->raw);
 }
 
@@ -168,7 +194,7 @@ evaluate_profile(const LsRule *rule, const LsSlot *slot, LsContribution *c)
 		return;
 	c->matched = 1;
 	c->in_force = true;
-	c->raw = ls_score_bounded(rule->points * ls_decay_sum_value(&slot->sum));
+	c->raw = ls_decay_finite(rule->points * ls_decay_sum_value(&slot->sum));
 	c->size = fabs(c->raw);
 }
 
@@ -259,22 +285,10 @@ jump_of_latest(LsModel *model, const LsRule *rule, const LsSlot *slot,
 		add_jump_at_bucket(model, rule, curve, now + 1);
 }
 
-static void
-add_piece(LsCurve *curve, const LsRule *rule, double value)
+/* new_piece makes room for a piece. */
+static LsPiece *
+new_piece(LsCurve *curve)
 {
-	LsPiece    *piece;
-
-	for (int i = 0; i < curve->npieces; i++)
-	{
-		piece = &curve->pieces[i];
-		if (piece->category == rule->category && isinf(piece->limit) &&
-			piece->half_life == rule->decay.interval && isinf(rule->max_points) &&
-			(piece->value > 0) == (value > 0))
-		{
-			piece->value = ls_score_bounded(piece->value + value);
-			return;
-		}
-	}
 	if (curve->npieces >= curve->maxpieces)
 	{
 		curve->maxpieces = curve->maxpieces ? curve->maxpieces * 2 : 8;
@@ -283,8 +297,30 @@ add_piece(LsCurve *curve, const LsRule *rule, double value)
 			MemoryContextAlloc(GetMemoryChunkContext(curve),
 							   sizeof(LsPiece) * curve->maxpieces);
 	}
-	piece = &curve->pieces[curve->npieces++];
+	return &curve->pieces[curve->npieces++];
+}
+
+/*
+ * add_piece adds what decays.  Rules without a limit go on together, by category and
+ * half-life, those that fall and those that rise.
+ */
+static inline void
+add_piece(LsCurve *curve, const LsRule *rule, double value)
+{
+	int			place = isinf(rule->max_points) ? 2 * rule->half_life + (value > 0) : -1;
+	LsPiece    *piece;
+
+	if (place >= 0 && curve->places[place] > 0)
+	{
+		piece = &curve->pieces[curve->places[place] - 1];
+		piece->value = ls_decay_finite(piece->value + value);
+		return;
+	}
+	piece = new_piece(curve);
+	if (place >= 0)
+		curve->places[place] = curve->npieces;
 	piece->category = rule->category;
+	piece->place = place;
 	piece->half_life = rule->decay.interval;
 	piece->value = value;
 	piece->limit = rule->max_points;
@@ -301,7 +337,7 @@ curve_of_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
 		jump_of_buckets(model, rule, slot, c, curve);
 	if (rule->bucketed && rule->once)
 		jump_of_latest(model, rule, slot, c, curve);
-	if (!rule->bucketed && rule->decay.kind == LS_DECAY_HALF_LIFE && c->raw != 0)
+	if (rule->half_life >= 0 && c->raw != 0)
 		add_piece(curve, rule, c->raw);
 	else
 		curve->base[rule->category] += c->points;
@@ -338,26 +374,61 @@ ls_rule_points_begin_curve(LsModel *model, const LsState *state, TimestampTz t,
 	curve->from = t;
 	curve->jump = DT_NOEND;
 	curve->zone_change = DT_NOBEGIN;
+	curve->future = state->nfuture > 0 ? state->future[0] : DT_NOEND;
+	for (int i = 0; i < curve->npieces; i++)
+		if (curve->pieces[i].place >= 0)
+			curve->places[curve->pieces[i].place] = 0;
 	curve->npieces = 0;
 	memset(curve->base, 0, sizeof(double) * model->ncategories);
-	/* events dated later take effect */
-	if (state->nfuture > 0)
-		add_jump(curve, state->future[0]);
 	for (int i = 0; i < state->nslots; i++)
 		if (state->slots[i].more->nfuture > 0)
-			add_jump(curve, state->slots[i].more->future[0].at);
+			curve->future = Min(curve->future, state->slots[i].more->future[0].at);
+	add_jump(curve, curve->future);
 }
 
 /*
- * ls_rule_points_add adds the points of a rule to its category; those of a draft are
+ * add_plain is add_rule() for an event rule that gives points for each
+ * event, without periods and limits (LsRule.plain): most rules are.
+ */
+static inline void
+add_plain(LsModel *model, const LsRule *rule, const LsSlot *slot, TimestampTz t,
+		  LsScore *score)
+{
+	double		points;
+
+	if (slot->count == 0)
+		return;
+	points = continuous(model, rule, slot, t);
+	ls_decay_sum_add(&score->sums[rule->category], points);
+	score->size = ls_decay_finite(score->size + fabs(points));
+	if (score->contributions)
+	{
+		LsContribution *c = &score->contributions[rule - model->rules];
+
+		c->matched = slot->count;
+		c->last_match = slot->last;
+		c->raw = c->points = points;
+		c->size = fabs(points);
+		c->in_force = true;
+	}
+	if (score->curve == NULL)
+		return;
+	if (rule->half_life >= 0 && points != 0)
+		add_piece(score->curve, rule, points);
+	else
+		score->curve->base[rule->category] += points;
+}
+
+/*
+ * add_rule adds the points of a rule to its category; those of a draft are
  * only shown.
  */
-void
-ls_rule_points_add(LsModel *model, const LsState *state, LsRule *rule,
-				   const LsSlot *slot, TimestampTz t, LsScore *score)
+static void
+add_rule(LsModel *model, const LsState *state, LsRule *rule,
+		 const LsSlot *slot, TimestampTz t, LsScore *score)
 {
-	LsContribution c = {0};
 	bool		counts = rule->enabled && !rule->skip && !rule->backfilling;
+	LsContribution c = {0};
 
 	c.last_match = DT_NOBEGIN;
 	if (counts)
@@ -378,7 +449,7 @@ ls_rule_points_add(LsModel *model, const LsState *state, LsRule *rule,
 	else
 		c.points = ls_decay_clamp(c.raw, -rule->max_points, rule->max_points);
 	ls_decay_sum_add(&score->sums[rule->category], c.points);
-	score->size = ls_score_bounded(score->size + c.size);
+	score->size = ls_decay_finite(score->size + c.size);
 	if (c.in_force && rule->disqualifies)
 		score->disqualified = true;
 	if (score->contributions)
@@ -391,5 +462,32 @@ ls_rule_points_add(LsModel *model, const LsState *state, LsRule *rule,
 			score->curve->base[rule->category] += c.points;
 		if (rule->kind == LS_ABSENCE)
 			jump_of_absence(state, rule, &c, score->curve);
+	}
+}
+
+/* ls_rule_points_add adds the points of all rules to their categories. */
+void
+ls_rule_points_add(LsModel *model, const LsState *state, TimestampTz t, LsScore *score)
+{
+	for (int i = 0; i < state->nslots; i++)
+	{
+		const LsSlot *slot = &state->slots[i];
+		LsRule	   *rule = ls_model_rule_by_version(model, slot->version);
+
+		if (rule == NULL || rule->kind == LS_ABSENCE || rule->category < 0)
+			continue;
+		if (rule->plain && !rule->skip)
+			add_plain(model, rule, slot, t, score);
+		else
+			add_rule(model, state, rule, slot, t, score);
+	}
+	/* these give points even without any event */
+	for (int i = 0; i < model->nabsences; i++)
+	{
+		LsRule	   *rule = model->absences[i];
+
+		if (rule->version != 0 && rule->category >= 0)
+			add_rule(model, state, rule,
+					 ls_state_slot((LsState *) state, rule->version, false), t, score);
 	}
 }

@@ -15,7 +15,7 @@
 extern double ls_rule_points_of_bucket(const LsRule *rule, const LsBucket *bucket);
 extern void ls_rule_points_begin_curve(LsModel *model, const LsState *state, TimestampTz t,
 									   LsCurve *curve);
-extern void ls_rule_points_add(LsModel *model, const LsState *state, LsRule *rule,
-							   const LsSlot *slot, TimestampTz t, LsScore *score);
+extern void ls_rule_points_add(LsModel *model, const LsState *state, TimestampTz t,
+							   LsScore *score);
 
 #endif							/* LEADSCORE_RULE_POINTS_H */

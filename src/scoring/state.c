@@ -18,8 +18,7 @@
 /* slots that fit a chunk of memory without waste, more than most rules match */
 #define FEW_SLOTS		10
 
-/* what slots without buckets, compacted sums and future events share */
-static LsSlotMore nothing_more;
+LsSlotMore	ls_state_nothing_more;
 
 /* ls_state_init makes the state of no events. */
 void
@@ -32,21 +31,11 @@ ls_state_init(LsState *state)
 	state->due = DT_NOEND;
 }
 
-/* ls_state_slot_init makes the slot of no events. */
-void
-ls_state_slot_init(LsSlot *slot, int64 version)
-{
-	memset(slot, 0, sizeof(LsSlot));
-	slot->version = version;
-	slot->last = DT_NOBEGIN;
-	slot->more = &nothing_more;
-}
-
 /* ls_state_slot_more gives a slot's rarer members for writing. */
 LsSlotMore *
 ls_state_slot_more(LsSlot *slot)
 {
-	if (slot->more == &nothing_more)
+	if (ls_state_slot_is_short(slot))
 		slot->more = palloc0(sizeof(LsSlotMore));
 	return slot->more;
 }
@@ -91,6 +80,15 @@ ls_state_slot(LsState *state, int64 version, bool create)
 	state->nslots++;
 	ls_state_slot_init(&state->slots[low], version);
 	return &state->slots[low];
+}
+
+/* make_slot is ls_state_slot() for rules that come in the order of their slots. */
+static inline LsSlot *
+make_slot(LsState *state, int64 version)
+{
+	if (state->next_slot < state->nslots && state->slots[state->next_slot].version == version)
+		return &state->slots[state->next_slot++];
+	return ls_state_slot(state, version, true);
 }
 
 /* remove_slot forgets a rule's slot. */
@@ -166,32 +164,44 @@ find_bucket(LsSlot *slot, int64 bucket)
 }
 
 /*
- * align brings a half-life sum from one event's landmark to another's.
+ * add_decaying adds a half-life sum that is held at the landmark of at.  The sum of
+ * both is held at that of the later one.
  */
-static void
-align(const LsRule *rule, LsSum *sum, TimestampTz from, TimestampTz to)
-{
-	ls_decay_sum_shift(sum, ls_decay_floor_div(to, rule->decay.interval) -
-				 ls_decay_floor_div(from, rule->decay.interval));
-}
-
 static void
 add_decaying(const LsRule *rule, LsSlot *slot, TimestampTz at, const LsSum *sum)
 {
 	LsSum		grown = *sum;
+	int64		landmarks;
 
 	if (slot->last == DT_NOBEGIN)
+	{
 		slot->sum = grown;
-	else if (at > slot->last)
-	{
-		align(rule, &slot->sum, slot->last, at);
-		ls_decay_sum_merge(&slot->sum, &grown);
+		return;
 	}
+	landmarks = ls_decay_floor_div(at, rule->decay.interval) -
+		ls_decay_floor_div(slot->last, rule->decay.interval);
+	if (landmarks > 0)
+		ls_decay_sum_shift(&slot->sum, landmarks);
 	else
+		ls_decay_sum_shift(&grown, -landmarks);
+	ls_decay_sum_merge(&slot->sum, &grown);
+}
+
+/* rise_at gives the weight with which an event at an instant enters a rule's sum. */
+static inline double
+rise_at(LsModel *model, const LsRule *rule, TimestampTz at)
+{
+	LsHalfLife *half_life;
+
+	if (rule->half_life < 0)
+		return ls_decay_half_life_rise(at, rule->decay.interval);
+	half_life = &model->half_lives[rule->half_life];
+	if (half_life->rise_at != at)
 	{
-		align(rule, &grown, at, slot->last);
-		ls_decay_sum_merge(&slot->sum, &grown);
+		half_life->rise_at = at;
+		half_life->rise = ls_decay_half_life_rise(at, half_life->interval);
 	}
+	return half_life->rise;
 }
 
 /* add_to_slot adds one event of weight w. */
@@ -210,9 +220,9 @@ add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w
 	{
 		if (rule->decay.kind == LS_DECAY_HALF_LIFE)
 		{
-			LsSum		grown = {0, 0};
+			/* 0 and not -0 */
+			LsSum		grown = {ls_decay_finite(0.0 + w * rise_at(model, rule, at)), 0};
 
-			ls_decay_sum_add(&grown, w * ls_decay_half_life_rise(at, rule->decay.interval));
 			add_decaying(rule, slot, at, &grown);
 		}
 		else
@@ -274,7 +284,7 @@ ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 	for (int i = 0; i < event->nmatches; i++)
 	{
 		const LsMatch *match = &event->matches[i];
-		LsSlot	   *slot = ls_state_slot(state, match->rule->version, true);
+		LsSlot	   *slot = make_slot(state, match->rule->version);
 
 		if (later)
 			add_future(slot, event->at, match->weight);
@@ -408,9 +418,12 @@ ls_state_compact(LsModel *model, LsState *state)
 	for (int i = 0; i < state->nslots; i++)
 	{
 		LsSlot	   *slot = &state->slots[i];
-		LsRule	   *rule = ls_model_rule_by_version(model, slot->version);
+		LsRule	   *rule;
 
-		if (rule && slot->more->nbuckets > 1)
+		if (slot->more->nbuckets <= 1)
+			continue;
+		rule = ls_model_rule_by_version(model, slot->version);
+		if (rule)
 			compact_slot(rule, slot);
 	}
 }
@@ -505,7 +518,7 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 
 		if (rule == NULL)
 			continue;
-		to = ls_state_slot(state, from->version, true);
+		to = make_slot(state, from->version);
 		merge_buckets(rule, to, from);
 		for (int f = 0; f < from->more->nfuture; f++)
 			add_future(to, from->more->future[f].at, from->more->future[f].weight);
@@ -559,8 +572,13 @@ ls_state_drop_unknown(LsModel *model, LsState *state)
 	int			kept = 0;
 
 	for (int i = 0; i < state->nslots; i++)
-		if (ls_model_rule_by_version(model, state->slots[i].version) != NULL)
-			state->slots[kept++] = state->slots[i];
+	{
+		if (ls_model_rule_by_version(model, state->slots[i].version) == NULL)
+			continue;
+		if (kept < i)
+			state->slots[kept] = state->slots[i];
+		kept++;
+	}
 	state->nslots = kept;
 }
 

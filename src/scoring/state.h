@@ -122,8 +122,29 @@ extern bytea *ls_state_encode(const LsState *state);
 extern void ls_state_decode(const bytea *bytes, LsState *state);
 
 /* shared with state_codec.c */
-extern void ls_state_slot_init(LsSlot *slot, int64 version);
 extern LsSlotMore *ls_state_slot_more(LsSlot *slot);
+
+/* what slots without buckets, compacted sums and future events share, read-only */
+extern LsSlotMore ls_state_nothing_more;
+
+/* ls_state_slot_init makes the slot of no events. */
+static inline void
+ls_state_slot_init(LsSlot *slot, int64 version)
+{
+	slot->version = version;
+	slot->count = 0;
+	slot->last = DT_NOBEGIN;
+	slot->sum.hi = 0;
+	slot->sum.lo = 0;
+	slot->more = &ls_state_nothing_more;
+}
+
+/* ls_state_slot_is_short tells whether a slot never had any of these. */
+static inline bool
+ls_state_slot_is_short(const LsSlot *slot)
+{
+	return slot->more == &ls_state_nothing_more;
+}
 
 /* shared with evaluation */
 extern int64 ls_state_slot_phases(const LsRule *rule);

@@ -13,7 +13,6 @@
 
 #include "access/detoast.h"
 #include "common/int.h"
-#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
@@ -46,61 +45,49 @@
 
 #define LS_MAX_NUMBER	10		/* bytes that a number takes at most */
 
+/* bytes that a sum, a bucket and a slot without lists take at most */
+#define LS_MAX_SUM		((int) (sizeof(double) + sizeof(float)))
+#define LS_MAX_BUCKET	(2 * LS_MAX_NUMBER + LS_MAX_SUM)
+#define LS_MAX_SLOT		(3 * LS_MAX_NUMBER + 1 + LS_MAX_SUM)
+
 /*
- * These write to a StringInfo that has room, without the zero at its end: a state is
- * written for every event.
+ * These write where there is room (largest_size), and give the place after what they
+ * wrote: a state is written for every event.
  */
 static inline char *
-make_room(StringInfo to, int n)
+put_bytes(char *to, const void *from, int n)
 {
-	if (to->maxlen - to->len <= n)
-		enlargeStringInfo(to, n);
-	return to->data + to->len;
+	memcpy(to, from, n);
+	return to + n;
 }
 
-static inline void
-put_byte(StringInfo to, int value)
+static inline char *
+put_unsigned(char *to, uint64 value)
 {
-	*make_room(to, 1) = (char) value;
-	to->len++;
-}
-
-static inline void
-put_bytes(StringInfo to, const void *from, int n)
-{
-	memcpy(make_room(to, n), from, n);
-	to->len += n;
-}
-
-static inline void
-put_unsigned(StringInfo to, uint64 value)
-{
-	char	   *at = make_room(to, LS_MAX_NUMBER);
-
 	while (value >= 0x80)
 	{
-		*at++ = (char) (value | 0x80);
+		*to++ = (char) (value | 0x80);
 		value >>= 7;
 	}
-	*at++ = (char) value;
-	to->len = at - to->data;
+	*to++ = (char) value;
+	return to;
 }
 
 /* put_signed writes small values of either sign as small unsigned ones. */
-static inline void
-put_signed(StringInfo to, int64 value)
+static inline char *
+put_signed(char *to, int64 value)
 {
-	put_unsigned(to, ((uint64) value << 1) ^ (uint64) (value >> 63));
+	return put_unsigned(to, ((uint64) value << 1) ^ (uint64) (value >> 63));
 }
 
 /* base gives the instant relative to which others are written, so that they are short. */
-static TimestampTz
+static inline TimestampTz
 base(const LsState *state)
 {
 	return state->events > 0 ? state->last : 0;
 }
 
-static int
+static inline int
 sum_form(const LsSum *sum, int64 count)
 {
 	if (sum->lo != 0)
@@ -110,84 +97,124 @@ sum_form(const LsSum *sum, int64 count)
 	return sum->hi == (double) count ? SUM_COUNT : SUM_HI;
 }
 
-static void
-put_sum(StringInfo to, const LsSum *sum, int form)
+static inline char *
+put_sum(char *to, const LsSum *sum, int form)
 {
-	float		lo = (float) sum->lo;
-
 	if (form == SUM_HI || form == SUM_HI_LO)
-		put_bytes(to, &sum->hi, sizeof(double));
+		to = put_bytes(to, &sum->hi, sizeof(double));
 	if (form == SUM_HI_LO)
-		put_bytes(to, &lo, sizeof(float));
+	{
+		float		lo = (float) sum->lo;
+
+		to = put_bytes(to, &lo, sizeof(float));
+	}
+	return to;
 }
 
-static void
-put_buckets(StringInfo to, const LsBucket *buckets, int n)
+static char *
+put_buckets(char *to, const LsBucket *buckets, int n)
 {
 	int64		previous = 0;
 
-	put_unsigned(to, n);
+	to = put_unsigned(to, n);
 	for (int i = 0; i < n; i++)
 	{
 		int			form = sum_form(&buckets[i].sum, buckets[i].count);
 
-		put_signed(to, buckets[i].bucket - previous);
+		to = put_signed(to, buckets[i].bucket - previous);
 		previous = buckets[i].bucket;
-		put_unsigned(to, ((uint64) buckets[i].count << 2) | form);
-		put_sum(to, &buckets[i].sum, form);
+		to = put_unsigned(to, ((uint64) buckets[i].count << 2) | form);
+		to = put_sum(to, &buckets[i].sum, form);
 	}
+	return to;
 }
 
-static void
-put_slot(StringInfo to, const LsState *state, const LsSlot *slot, int64 previous)
+/* flags_of_lists tells which lists of a slot follow it. */
+static int
+flags_of_lists(const LsSlotMore *more)
 {
-	int			form = sum_form(&slot->sum, slot->count);
-	int			flags = form;
+	return (more->nbuckets > 0 ? SLOT_BUCKETS : 0) |
+		(more->ncompacted > 0 ? SLOT_FOLDED : 0) |
+		(more->nfuture > 0 ? SLOT_FUTURE : 0);
+}
 
-	if (slot->last != DT_NOBEGIN)
-		flags |= SLOT_LAST;
-	if (slot->more->nbuckets > 0)
-		flags |= SLOT_BUCKETS;
-	if (slot->more->ncompacted > 0)
-		flags |= SLOT_FOLDED;
-	if (slot->more->nfuture > 0)
-		flags |= SLOT_FUTURE;
-	put_unsigned(to, slot->version - previous);
-	put_byte(to, flags);
-	put_unsigned(to, slot->count);
-	if (flags & SLOT_LAST)
-		put_signed(to, base(state) - slot->last);
-	put_sum(to, &slot->sum, form);
-	if (flags & SLOT_BUCKETS)
-		put_buckets(to, slot->more->buckets, slot->more->nbuckets);
-	if (flags & SLOT_FOLDED)
+static char *
+put_lists(char *to, const LsSlotMore *more)
+{
+	if (more->nbuckets > 0)
+		to = put_buckets(to, more->buckets, more->nbuckets);
+	if (more->ncompacted > 0)
 	{
-		put_signed(to, slot->more->compacted_to);
-		put_buckets(to, slot->more->compacted, slot->more->ncompacted);
+		to = put_signed(to, more->compacted_to);
+		to = put_buckets(to, more->compacted, more->ncompacted);
 	}
-	if (flags & SLOT_FUTURE)
+	if (more->nfuture > 0)
 	{
-		put_unsigned(to, slot->more->nfuture);
-		for (int i = 0; i < slot->more->nfuture; i++)
+		to = put_unsigned(to, more->nfuture);
+		for (int i = 0; i < more->nfuture; i++)
 		{
-			put_signed(to, slot->more->future[i].at);
-			put_bytes(to, &slot->more->future[i].weight, sizeof(double));
+			to = put_signed(to, more->future[i].at);
+			to = put_bytes(to, &more->future[i].weight, sizeof(double));
 		}
 	}
+	return to;
 }
 
-/* ls_state_encode gives the bytes that are stored. */
-bytea *
-ls_state_encode(const LsState *state)
+/* put_slots writes all slots; those without lists, which most are, in a few steps. */
+static char *
+put_slots(char *to, const LsState *state)
 {
-	StringInfoData to;
+	const LsSlot *end = state->slots + state->nslots;
+	TimestampTz from = base(state);
 	int64		previous = 0;
+
+	to = put_unsigned(to, state->nslots);
+	for (const LsSlot *slot = state->slots; slot < end; slot++)
+	{
+		int			form = sum_form(&slot->sum, slot->count);
+		int			lists = ls_state_slot_is_short(slot) ? 0 : flags_of_lists(slot->more);
+
+		to = put_unsigned(to, slot->version - previous);
+		previous = slot->version;
+		*to++ = (char) (form | lists | (slot->last != DT_NOBEGIN ? SLOT_LAST : 0));
+		to = put_unsigned(to, slot->count);
+		if (slot->last != DT_NOBEGIN)
+			to = put_signed(to, from - slot->last);
+		to = put_sum(to, &slot->sum, form);
+		if (lists != 0)
+			to = put_lists(to, slot->more);
+	}
+	return to;
+}
+
+/* largest_size gives how many bytes a state takes at most. */
+static Size
+largest_size(const LsState *state)
+{
+	/* two bytes, the override, and the numbers that ls_state_encode writes */
+	Size		size = VARHDRSZ + 3 + 8 * LS_MAX_NUMBER +
+		(Size) state->nfuture * LS_MAX_NUMBER + (Size) state->nslots * LS_MAX_SLOT +
+		(state->prior_stage ? strlen(state->prior_stage) : 0);
+
+	for (int i = 0; i < state->nslots; i++)
+	{
+		const LsSlotMore *more = state->slots[i].more;
+
+		if (ls_state_slot_is_short(&state->slots[i]))
+			continue;
+		size += 4 * LS_MAX_NUMBER +
+			((Size) more->nbuckets + more->ncompacted) * LS_MAX_BUCKET +
+			(Size) more->nfuture * (LS_MAX_NUMBER + sizeof(double));
+	}
+	return size;
+}
+
+/* flags_of gives the flags of a state. */
+static int
+flags_of(const LsState *state)
+{
 	int			flags = 0;
 
-	/* a row is only written after due is computed */
-	Assert(state->due != DT_NOBEGIN);
-	initStringInfo(&to);
-	appendStringInfoSpaces(&to, VARHDRSZ);
 	if (state->has_contact)
 		flags |= HAS_CONTACT;
 	if (state->created_at != DT_NOBEGIN)
@@ -204,41 +231,51 @@ ls_state_encode(const LsState *state)
 		flags |= HAS_DUE;
 	if (state->override != LS_OVERRIDE_NONE)
 		flags |= HAS_OVERRIDE;
-	put_byte(&to, LS_STATE_FORMAT);
-	put_byte(&to, flags);
+	return flags;
+}
+
+/* ls_state_encode gives the bytes that are stored. */
+bytea *
+ls_state_encode(const LsState *state)
+{
+	Size		size = largest_size(state);
+	bytea	   *bytes = palloc(size);
+	char	   *to = VARDATA(bytes);
+	int			flags = flags_of(state);
+
+	/* a row is only written after due is computed */
+	Assert(state->due != DT_NOBEGIN);
+	*to++ = LS_STATE_FORMAT;
+	*to++ = (char) flags;
 	if (flags & HAS_CREATED)
-		put_signed(&to, state->created_at);
+		to = put_signed(to, state->created_at);
 	if (flags & HAS_EVENTS)
 	{
-		put_unsigned(&to, state->events);
-		put_signed(&to, state->last);
-		put_unsigned(&to, state->last - state->first);
+		to = put_unsigned(to, state->events);
+		to = put_signed(to, state->last);
+		to = put_unsigned(to, state->last - state->first);
 	}
 	if (flags & HAS_FUTURE)
 	{
-		put_unsigned(&to, state->nfuture);
+		to = put_unsigned(to, state->nfuture);
 		for (int i = 0; i < state->nfuture; i++)
-			put_signed(&to, state->future[i]);
+			to = put_signed(to, state->future[i]);
 	}
 	if (flags & HAS_PRIOR)
 	{
 		int			length = strlen(state->prior_stage);
 
-		put_unsigned(&to, length);
-		put_bytes(&to, state->prior_stage, length);
+		to = put_unsigned(to, length);
+		to = put_bytes(to, state->prior_stage, length);
 	}
 	if (flags & HAS_DUE)
-		put_signed(&to, (state->due - base(state)) * 2 + state->due_drift);
+		to = put_signed(to, (state->due - base(state)) * 2 + state->due_drift);
 	if (flags & HAS_OVERRIDE)
-		put_byte(&to, state->override);
-	put_unsigned(&to, state->nslots);
-	for (int i = 0; i < state->nslots; i++)
-	{
-		put_slot(&to, state, &state->slots[i], previous);
-		previous = state->slots[i].version;
-	}
-	SET_VARSIZE(to.data, to.len);
-	return (bytea *) to.data;
+		*to++ = (char) state->override;
+	to = put_slots(to, state);
+	Assert(to <= (char *) bytes + size);
+	SET_VARSIZE(bytes, to - (char *) bytes);
+	return bytes;
 }
 
 /*
@@ -252,7 +289,7 @@ typedef struct Cursor
 	const unsigned char *end;
 } Cursor;
 
-static void
+static pg_noinline void
 malformed(void)
 {
 	ereport(ERROR,
@@ -261,12 +298,14 @@ malformed(void)
 			 errhint("Delete the row while the triggers of its table are disabled, and call leadscore.rescore(), which recomputes the contact from its events.")));
 }
 
-/* get_long reads a number of any length. */
-static uint64
-get_long(Cursor *from)
+/* get_unsigned reads a number; most take a byte. */
+static pg_attribute_always_inline uint64
+get_unsigned(Cursor *from)
 {
 	uint64		value = 0;
 
+	if (likely(from->at < from->end && *from->at < 0x80))
+		return *from->at++;
 	for (int shift = 0; shift < 64; shift += 7)
 	{
 		unsigned char byte;
@@ -282,16 +321,7 @@ get_long(Cursor *from)
 	return 0;
 }
 
-/* get_unsigned reads a number; most take a byte. */
-static inline uint64
-get_unsigned(Cursor *from)
-{
-	if (likely(from->at < from->end && *from->at < 0x80))
-		return *from->at++;
-	return get_long(from);
-}
-
-static inline int64
+static pg_attribute_always_inline int64
 get_signed(Cursor *from)
 {
 	uint64		value = get_unsigned(from);
@@ -315,7 +345,7 @@ get_length(Cursor *from, int bytes, Size size)
 }
 
 /* get_count reads a number of events. */
-static int64
+static pg_attribute_always_inline int64
 get_count(Cursor *from)
 {
 	uint64		n = get_unsigned(from);
@@ -326,7 +356,7 @@ get_count(Cursor *from)
 }
 
 /* instant gives the instant at an offset from another, if a timestamp can have it. */
-static TimestampTz
+static pg_attribute_always_inline TimestampTz
 instant(TimestampTz from, int64 difference)
 {
 	TimestampTz t;
@@ -336,7 +366,7 @@ instant(TimestampTz from, int64 difference)
 	return t;
 }
 
-static inline void
+static pg_attribute_always_inline void
 get_bytes(Cursor *from, void *to, int n)
 {
 	if (from->end - from->at < n)
@@ -345,7 +375,7 @@ get_bytes(Cursor *from, void *to, int n)
 	from->at += n;
 }
 
-static inline void
+static pg_attribute_always_inline void
 get_sum(Cursor *from, LsSum *sum, int form, int64 count)
 {
 	float		lo = 0;
@@ -418,28 +448,9 @@ get_slot_future(Cursor *from, LsSlotMore *more)
 }
 
 static void
-get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
+get_lists(Cursor *from, int flags, LsSlot *slot)
 {
-	unsigned char flags;
-	int64		version;
-
-	version = get_count(from);
-	if (version == 0 || pg_add_s64_overflow(version, previous, &version))
-		malformed();
-	ls_state_slot_init(slot, version);
-	get_bytes(from, &flags, 1);
-	slot->count = get_count(from);
-	if (flags & SLOT_LAST)
-	{
-		int64		before = get_signed(from);
-
-		if (before == PG_INT64_MIN)
-			malformed();
-		slot->last = instant(base(state), -before);
-	}
-	get_sum(from, &slot->sum, flags & SUM_MASK, slot->count);
-	if (flags & (SLOT_BUCKETS | SLOT_FOLDED | SLOT_FUTURE))
-		ls_state_slot_more(slot);
+	ls_state_slot_more(slot);
 	if (flags & SLOT_BUCKETS)
 	{
 		slot->more->buckets = get_buckets(from, false, &slot->more->nbuckets);
@@ -452,6 +463,51 @@ get_slot(Cursor *from, const LsState *state, LsSlot *slot, int64 previous)
 	}
 	if (flags & SLOT_FUTURE)
 		get_slot_future(from, slot->more);
+}
+
+/* get_slot reads a slot, with a cursor that can be kept in registers. */
+static inline void
+get_slot(Cursor *from, TimestampTz base, LsSlot *slot, int64 previous)
+{
+	Cursor		here = *from;
+	unsigned char flags;
+	int64		version = get_count(&here);
+
+	if (version == 0 || pg_add_s64_overflow(version, previous, &version))
+		malformed();
+	get_bytes(&here, &flags, 1);
+	ls_state_slot_init(slot, version);
+	slot->count = get_count(&here);
+	if (flags & SLOT_LAST)
+	{
+		int64		before = get_signed(&here);
+
+		if (before == PG_INT64_MIN)
+			malformed();
+		slot->last = instant(base, -before);
+	}
+	get_sum(&here, &slot->sum, flags & SUM_MASK, slot->count);
+	*from = here;
+	if (flags & (SLOT_BUCKETS | SLOT_FOLDED | SLOT_FUTURE))
+		get_lists(from, flags, slot);
+}
+
+static void
+get_slots(Cursor *from, LsState *state)
+{
+	TimestampTz last = base(state);
+	int			n = get_length(from, 3, sizeof(LsSlot));
+	LsSlot	   *slots = palloc(sizeof(LsSlot) * (n + LS_SPARE_SLOTS));
+	int64		previous = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		get_slot(from, last, &slots[i], previous);
+		previous = slots[i].version;
+	}
+	state->slots = slots;
+	state->nslots = n;
+	state->maxslots = n + LS_SPARE_SLOTS;
 }
 
 /* get_prior_stage reads the name of a stage. */
@@ -475,7 +531,6 @@ ls_state_decode(const bytea *bytes, LsState *state)
 	(const unsigned char *) VARDATA_ANY(bytes) + VARSIZE_ANY_EXHDR(bytes)};
 	unsigned char head[2];
 	unsigned char override = LS_OVERRIDE_NONE;
-	int64		previous = 0;
 
 	ls_state_init(state);
 	get_bytes(&from, head, 2);
@@ -513,14 +568,7 @@ ls_state_decode(const bytea *bytes, LsState *state)
 	if (override > LS_OVERRIDE_BELOW)
 		malformed();
 	state->override = override;
-	state->nslots = get_length(&from, 3, sizeof(LsSlot));
-	state->maxslots = state->nslots + LS_SPARE_SLOTS;
-	state->slots = palloc(sizeof(LsSlot) * state->maxslots);
-	for (int i = 0; i < state->nslots; i++)
-	{
-		get_slot(&from, state, &state->slots[i], previous);
-		previous = state->slots[i].version;
-	}
+	get_slots(&from, state);
 	if (from.at != from.end)
 		malformed();
 }

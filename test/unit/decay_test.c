@@ -145,6 +145,25 @@ test_sums(void **state)
 	near(ls_decay_sum_value(&sum), 6.0);
 }
 
+/* a sum is moved by any number of landmarks as ldexp() moves its parts */
+static void
+test_shift(void **state)
+{
+	static const double values[] = {0.0, 1.0, -3.0, 0.1, 1e100, -1e-100, DBL_MAX, DBL_MIN, DBL_MIN / 8, 1e16 + 2};
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++)
+		for (int n = -2200; n <= 2200; n++)
+		{
+			LsSum		sum = {values[i], (float) fmin(values[i] / 3e17, 1e30)};
+			double		hi = ldexp(sum.hi, -n);
+			double		lo = (float) ldexp(sum.lo, -n);
+
+			ls_decay_sum_shift(&sum, n);
+			assert_true(sum.hi == fmin(fmax(hi, -DBL_MAX), DBL_MAX));
+			assert_true(sum.lo == (isfinite(lo) ? lo : 0.0));
+		}
+}
+
 static void
 test_reached(void **state)
 {
@@ -166,6 +185,7 @@ main(void)
 		cmocka_unit_test(test_buckets),
 		cmocka_unit_test(test_default_period),
 		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_shift),
 		cmocka_unit_test(test_reached),
 	};
 
