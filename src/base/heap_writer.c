@@ -23,6 +23,9 @@
  * update stays a HOT one, and needs no index entries.  Indexes are opened when entries
  * are inserted.
  *
+ * What is made to write to a table is kept for the next statement that does: see
+ * "What is kept" below.
+ *
  * The tables of a model belong to its owner, who may have put triggers, check
  * constraints or indexes on them.  They run as the table's owner, as with what is
  * written to it by SQL (ls_user_switch_to_owner).
@@ -37,84 +40,22 @@
 #include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
+#include "catalog/pg_am.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/relation.h"
 #include "base/table_scan.h"
 #include "base/user.h"
-
-/* has_expressions tells whether an index of a table has expressions or a predicate. */
-static bool
-has_expressions(Relation rel)
-{
-	List	   *indexes = RelationGetIndexList(rel);
-	bool		found = false;
-	ListCell   *lc;
-
-	foreach(lc, indexes)
-	{
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
-
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		found |= !heap_attisnull(tuple, Anum_pg_index_indexprs, NULL) ||
-			!heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
-		ReleaseSysCache(tuple);
-	}
-	list_free(indexes);
-	return found;
-}
-
-/* has_own_types tells whether keys are of a type that is not built in. */
-static bool
-has_own_types(Relation rel)
-{
-	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
-		if (TupleDescAttr(RelationGetDescr(rel), i)->atttypid >= FirstNormalObjectId)
-			return true;
-	return false;
-}
-
-/*
- * runs_code tells whether functions of the owner may run where rows are written, or
- * found to be written.
- */
-static bool
-runs_code(const LsHeapWriter *writer)
-{
-	const TriggerDesc *triggers = writer->rel->trigdesc;
-
-	if (writer->rel->rd_att->constr &&
-		(writer->rel->rd_att->constr->num_check > 0 ||
-		 writer->rel->rd_att->constr->has_generated_stored))
-		return true;
-	if (triggers &&
-		(triggers->trig_insert_before_row || triggers->trig_update_before_row ||
-		 triggers->trig_delete_before_row || writer->queues_triggers))
-		return true;
-	return has_own_types(writer->rel) || has_expressions(writer->rel);
-}
-
-/* queues_triggers tells whether there are AFTER triggers for each row. */
-static bool
-queues_triggers(const LsHeapWriter *writer)
-{
-	const TriggerDesc *triggers = writer->rel->trigdesc;
-
-	return triggers &&
-		(triggers->trig_insert_after_row || triggers->trig_update_after_row ||
-		 triggers->trig_delete_after_row);
-}
 
 /*
  * look_up_triggers looks up the functions of triggers.  PostgreSQL would at the first
@@ -130,6 +71,180 @@ look_up_triggers(LsHeapWriter *writer)
 					  writer->estate->es_query_cxt);
 }
 
+/* make_found makes the slot of the row that is found. */
+static void
+make_found(LsHeapWriter *writer)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+
+	writer->found = MakeSingleTupleTableSlot(writer->written->tts_tupleDescriptor,
+											 table_slot_callbacks(writer->rel));
+	MemoryContextSwitchTo(old);
+}
+
+/* make_writer makes all that lasts until the table is changed, in memory of its own. */
+static void
+make_writer(LsHeapWriter *writer, int nkey)
+{
+	Relation	rel = writer->rel;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "leadscore table writer",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	TupleDesc	desc;
+
+	memset(writer, 0, sizeof(LsHeapWriter));
+	writer->rel = rel;
+	writer->context = context;
+	writer->nkey = nkey;
+	writer->key_index = nkey > 0 ? ls_table_scan_key_index_required(rel, nkey) : InvalidOid;
+	writer->estate = CreateExecutorState();
+	writer->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->info, rel, 0, NULL, 0);
+	/* AFTER triggers look for it there */
+	MemoryContextSwitchTo(writer->estate->es_query_cxt);
+	writer->estate->es_opened_result_relations = list_make1(writer->info);
+	MemoryContextSwitchTo(context);
+	writer->queues_triggers = ls_relation_queues_triggers(rel);
+	writer->runs_code = ls_relation_runs_code(rel);
+	writer->heap = rel->rd_tableam == GetHeapamTableAmRoutine();
+	writer->plain = writer->heap && !writer->runs_code && !rel->rd_rel->relispartition;
+	/* a function of the owner's may be replaced, and may itself keep what it likes */
+	writer->keepable = writer->heap && !rel->rd_rel->relispartition && !ls_relation_runs_own_code(rel);
+	if (writer->runs_code)
+		look_up_triggers(writer);
+	/* with the defaults of columns that were added later */
+	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	writer->all_key = nkey == desc->natts;
+	if (nkey > 0)
+		writer->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	writer->written = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	if (nkey > 0)
+		make_found(writer);
+	MemoryContextSwitchTo(old);
+}
+
+/* ---------- what is kept ---------- */
+
+/*
+ * What is kept: the executor's state of a table, with constraints compiled, slots, and
+ * what is known of its indexes.  No relation is kept open, no buffer pinned, no
+ * descriptor of the relation cache referred to.  What is kept of a table is taken out of the list
+ * while it is used, and its memory is the user's then: nested statements take or make another,
+ * and an error frees it like anything else.  It goes back when the table is closed,
+ * unless the table, or any other, was changed meanwhile.
+ */
+typedef struct LsKeptWriter
+{
+	struct LsKeptWriter *next;
+	Oid			table;
+	LsHeapWriter writer;
+} LsKeptWriter;
+
+/* How many are kept; then it starts anew */
+#define MAX_KEPT	64
+
+static LsKeptWriter *kept = NULL;	/* the last used one first */
+static int	nkept = 0;
+static uint64 changes = 0;		/* invalidations of relations so far */
+
+/*
+ * ls_heap_writer_forget forgets what is kept of a table that has changed, or of all:
+ * InvalidOid.
+ */
+void
+ls_heap_writer_forget(Oid table)
+{
+	LsKeptWriter **place = &kept;
+
+	changes++;
+	while (*place)
+	{
+		LsKeptWriter *this = *place;
+
+		if (OidIsValid(table) && this->table != table)
+		{
+			place = &this->next;
+			continue;
+		}
+		*place = this->next;
+		nkept--;
+		MemoryContextDelete(this->writer.context);
+	}
+}
+
+/* take takes what is kept of the table. */
+static bool
+take(LsHeapWriter *writer, int nkey)
+{
+	Relation	rel = writer->rel;
+	LsKeptWriter **place = &kept;
+	LsKeptWriter *this;
+
+	while (*place && ((*place)->table != RelationGetRelid(rel) || (*place)->writer.nkey != nkey))
+		place = &(*place)->next;
+	this = *place;
+	if (this == NULL)
+		return false;
+	*place = this->next;
+	nkept--;
+	*writer = this->writer;
+	writer->kept = this;
+	writer->rel = rel;
+	MemoryContextSetParent(writer->context, CurrentMemoryContext);
+	return true;
+}
+
+/* give keeps what was made to write to a table, whose relations are closed. */
+static void
+give(LsHeapWriter *writer, Oid table)
+{
+	LsKeptWriter *this = writer->kept;
+
+	if (nkept >= MAX_KEPT)
+	{
+		uint64		before = changes;
+
+		ls_heap_writer_forget(InvalidOid);
+		changes = before;
+	}
+	if (this == NULL)
+		this = MemoryContextAlloc(writer->context, sizeof(LsKeptWriter));
+	writer->rel = writer->index = writer->info->ri_RelationDesc = NULL;
+	writer->estate->es_snapshot = NULL;
+	this->writer = *writer;
+	this->table = table;
+	this->next = kept;
+	kept = this;
+	nkept++;
+	MemoryContextSetParent(writer->context, CacheMemoryContext);
+}
+
+/* ---------- opening and closing ---------- */
+
+/* open_kept_indices opens the indexes that were open before. */
+static void
+open_kept_indices(LsHeapWriter *writer)
+{
+	for (int i = 0; i < writer->nindices; i++)
+		writer->info->ri_IndexRelationDescs[i] = index_open(writer->indices[i], RowExclusiveLock);
+	writer->info->ri_NumIndices = writer->nindices;
+}
+
+/* note_indices notes the indexes that were opened.  Others than btrees keep more. */
+static void
+note_indices(LsHeapWriter *writer)
+{
+	writer->nindices = writer->info->ri_NumIndices;
+	writer->indices = palloc(sizeof(Oid) * Max(1, writer->nindices));
+	for (int i = 0; i < writer->nindices; i++)
+	{
+		Relation	index = writer->info->ri_IndexRelationDescs[i];
+
+		writer->indices[i] = RelationGetRelid(index);
+		writer->keepable &= index->rd_rel->relam == BTREE_AM_OID;
+	}
+}
+
 /*
  * open_indices opens the table's indexes, to insert entries.  Expressions of indexes
  * are simplified, by which functions are run.
@@ -142,14 +257,20 @@ open_indices(LsHeapWriter *writer)
 
 	if (writer->indices_open)
 		return;
+	writer->indices_open = true;
+	if (writer->indices)
+	{
+		open_kept_indices(writer);
+		return;
+	}
 	old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
 	if (writer->runs_code)
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
 	ExecOpenIndices(writer->info, false);
 	if (writer->runs_code)
 		ls_user_restore(&saved);
+	note_indices(writer);
 	MemoryContextSwitchTo(old);
-	writer->indices_open = true;
 }
 
 /*
@@ -159,52 +280,51 @@ open_indices(LsHeapWriter *writer)
 void
 ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 {
-	TupleDesc	desc;
-
 	writer->rel = table_open(relid, RowExclusiveLock);
-	writer->key_index = nkey > 0 ? ls_table_scan_key_index_required(writer->rel, nkey) : InvalidOid;
-	writer->estate = CreateExecutorState();
+	if (!take(writer, nkey))
+		make_writer(writer, nkey);
+	writer->changes = changes;
+	writer->info->ri_RelationDesc = writer->rel;
 	writer->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
-	writer->info = makeNode(ResultRelInfo);
-	InitResultRelInfo(writer->info, writer->rel, 0, NULL, 0);
-	/* AFTER triggers look for it there */
-	writer->estate->es_opened_result_relations = list_make1(writer->info);
-	writer->holds = false;
-	writer->queues_triggers = queues_triggers(writer);
-	writer->runs_code = runs_code(writer);
-	writer->heap = writer->rel->rd_tableam == GetHeapamTableAmRoutine();
-	writer->plain = writer->heap && !writer->runs_code && !writer->rel->rd_rel->relispartition;
-	writer->indices_open = false;
-	if (writer->runs_code)
-		look_up_triggers(writer);
-	desc = RelationGetDescr(writer->rel);
-	writer->all_key = nkey == desc->natts;
-	writer->index = NULL;
-	writer->nkeys = 0;
-	writer->search = writer->found = NULL;
-	if (nkey > 0)
-	{
-		writer->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-		writer->found = table_slot_create(writer->rel, NULL);
-	}
-	writer->written = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+}
+
+/* clear_slots lets go of what the slots refer to. */
+static void
+clear_slots(LsHeapWriter *writer)
+{
+	if (writer->search)
+		ExecClearTuple(writer->search);
+	if (writer->found)
+		ExecClearTuple(writer->found);
+	ExecClearTuple(writer->written);
+	/* slots that were made for triggers */
+	ExecResetTupleTable(writer->estate->es_tupleTable, false);
 }
 
 void
 ls_heap_writer_close(LsHeapWriter *writer)
 {
+	EState	   *estate = writer->estate;
+	Oid			table = RelationGetRelid(writer->rel);
+
+	clear_slots(writer);
 	if (writer->index)
 		index_close(writer->index, RowExclusiveLock);
-	if (writer->search)
-		ExecDropSingleTupleTableSlot(writer->search);
-	if (writer->found)
-		ExecDropSingleTupleTableSlot(writer->found);
-	ExecDropSingleTupleTableSlot(writer->written);
-	/* slots that were made for triggers */
-	ExecResetTupleTable(writer->estate->es_tupleTable, false);
-	ExecCloseResultRelations(writer->estate);
-	FreeExecutorState(writer->estate);
+	ExecCloseResultRelations(estate);
+	writer->info->ri_NumIndices = 0;
+	writer->indices_open = false;
 	table_close(writer->rel, NoLock);
+	if (writer->keepable && writer->changes == changes)
+	{
+		if (estate->es_per_tuple_exprcontext)
+			ReScanExprContext(estate->es_per_tuple_exprcontext);
+		give(writer, table);
+	}
+	else
+	{
+		FreeExecutorState(estate);
+		MemoryContextDelete(writer->context);
+	}
 }
 
 /* What is restored after a write */
@@ -292,13 +412,13 @@ ls_heap_writer_release(LsHeapWriter *writer)
 static void
 fill_keys(LsHeapWriter *writer)
 {
+	if (writer->index == NULL)
+		writer->index = index_open(writer->key_index, RowExclusiveLock);
 	if (writer->nkeys == 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
-		int			n;
+		int			n = IndexRelationGetNumberOfKeyAttributes(writer->index);
 
-		writer->index = index_open(writer->key_index, RowExclusiveLock);
-		n = IndexRelationGetNumberOfKeyAttributes(writer->index);
 		for (int i = 0; i < n; i++)
 			ls_table_scan_key(&writer->keys[i], writer->index, i, BTEqualStrategyNumber, i + 1);
 		writer->nkeys = n;
@@ -542,7 +662,7 @@ ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place)
 
 	writer->room = UNKNOWN_ROOM;
 	if (writer->found == NULL)
-		writer->found = table_slot_create(writer->rel, NULL);
+		make_found(writer);
 	result = table_tuple_lock(writer->rel, place, GetActiveSnapshot(), writer->found,
 							  GetCurrentCommandId(false), LockTupleExclusive, LockWaitBlock,
 							  flags, &failure);

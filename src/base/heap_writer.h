@@ -21,15 +21,22 @@
 typedef struct LsHeapWriter
 {
 	Relation	rel;
+	MemoryContext context;		/* of the rest, which may be kept when the table is closed */
+	struct LsKeptWriter *kept;	/* where it was kept before, or NULL */
+	bool		keepable;
+	uint64		changes;		/* of relations, until the table was opened */
+	int			nkey;			/* as it was opened */
 	bool		runs_code;		/* functions of the owner may run when a row is written */
 	bool		holds;			/* AFTER triggers wait */
 	bool		queues_triggers;	/* AFTER triggers for each row */
 	bool		heap;			/* the access method of the table */
 	bool		plain;			/* rows can be read without a lock, and replaced */
 	bool		all_key;		/* a row has no columns but the key: each version needs its entries */
-	bool		indices_open;	/* those of info */
+	Oid		   *indices;		/* those that were opened to insert entries; NULL: never */
+	int			nindices;
+	bool		indices_open;	/* they are open now */
 	Oid			key_index;		/* invalid where rows are only inserted */
-	Relation	index;			/* the same, opened when a row is first looked for; NULL until then */
+	Relation	index;			/* the same, open since a row was looked for; or NULL */
 	ScanKeyData keys[LS_HEAP_WRITER_KEYS];	/* to find rows by it; made ... */
 	int			nkeys;			/* ... with it, 0 until then */
 	EState	   *estate;
@@ -40,6 +47,7 @@ typedef struct LsHeapWriter
 	TupleTableSlot *written;
 } LsHeapWriter;
 
+extern void ls_heap_writer_forget(Oid table);
 extern void ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey);
 extern void ls_heap_writer_hold(LsHeapWriter *writer);
 extern void ls_heap_writer_release(LsHeapWriter *writer);

@@ -11,7 +11,8 @@
  * that transaction commits, whose invalidations then have every session compile
  * again.
  *
- * What an object is a part of, and what depends on it, is found here, too.
+ * What an object is a part of, what depends on it, and what code runs when rows of a
+ * table are written is found here, too.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,15 +21,18 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_policy.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_trigger.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/plancat.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
@@ -36,7 +40,10 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/relcache.h"
+#include "utils/reltrigger.h"
 #include "utils/syscache.h"
+
+#include "base/compat.h"
 
 /*
  * ls_relation_open opens a table to look at its columns; NULL where there is none.
@@ -323,4 +330,109 @@ ls_relation_estimate_rows(Oid relation)
 		ls_relation_close(rel, locked);
 	}
 	return rows;
+}
+
+/* ---------- code that runs when rows are written ---------- */
+
+/* has_expressions tells whether an index of a table has expressions or a predicate. */
+static bool
+has_expressions(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		found |= !heap_attisnull(tuple, Anum_pg_index_indexprs, NULL) ||
+			!heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+		ReleaseSysCache(tuple);
+	}
+	list_free(indexes);
+	return found;
+}
+
+/* has_own_types tells whether a column is of a type that is not built in. */
+static bool
+has_own_types(Relation rel)
+{
+	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
+		if (TupleDescAttr(RelationGetDescr(rel), i)->atttypid >= FirstNormalObjectId)
+			return true;
+	return false;
+}
+
+/* ls_relation_queues_triggers tells whether there are AFTER triggers for each row. */
+bool
+ls_relation_queues_triggers(Relation rel)
+{
+	const TriggerDesc *triggers = rel->trigdesc;
+
+	return triggers &&
+		(triggers->trig_insert_after_row || triggers->trig_update_after_row ||
+		 triggers->trig_delete_after_row);
+}
+
+/* is_own tells whether initdb has not made a function. */
+static bool
+is_own(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+static bool
+calls_own(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return IsA(node, CoerceToDomain) || check_functions_in_node(node, is_own, context) ||
+		expression_tree_walker(node, calls_own, context);
+}
+
+/* has_own_checks tells whether a check constraint calls a function that initdb has not made. */
+static bool
+has_own_checks(Relation rel)
+{
+	const TupleConstr *constraints = RelationGetDescr(rel)->constr;
+
+	for (int i = 0; constraints && i < constraints->num_check; i++)
+		if (calls_own(stringToNode(constraints->check[i].ccbin), NULL))
+			return true;
+	return false;
+}
+
+/*
+ * ls_relation_runs_own_code tells whether functions of the owner may run where rows of
+ * a table are written or found to be written.
+ */
+bool
+ls_relation_runs_own_code(Relation rel)
+{
+	const TriggerDesc *triggers = rel->trigdesc;
+	const TupleConstr *constraints = RelationGetDescr(rel)->constr;
+
+	if (ls_has_virtual_columns(RelationGetDescr(rel)) ||
+		(constraints && constraints->has_generated_stored))
+		return true;
+	if (triggers &&
+		(triggers->trig_insert_before_row || triggers->trig_update_before_row ||
+		 triggers->trig_delete_before_row || ls_relation_queues_triggers(rel)))
+		return true;
+	return has_own_types(rel) || has_expressions(rel) || has_own_checks(rel);
+}
+
+/*
+ * ls_relation_runs_code tells the same, or whether the owner has chosen by a check
+ * constraint what runs.
+ */
+bool
+ls_relation_runs_code(Relation rel)
+{
+	const TupleConstr *constraints = RelationGetDescr(rel)->constr;
+
+	return (constraints && constraints->num_check > 0) || ls_relation_runs_own_code(rel);
 }

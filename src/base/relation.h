@@ -27,4 +27,8 @@ extern double ls_relation_estimate_rows(Oid relation);
 extern bool ls_relation_has_index(Oid table);
 extern char *ls_relation_qualified_name(Oid relid);
 
+extern bool ls_relation_queues_triggers(Relation rel);
+extern bool ls_relation_runs_own_code(Relation rel);
+extern bool ls_relation_runs_code(Relation rel);
+
 #endif							/* LEADSCORE_RELATION_H */

@@ -17,6 +17,7 @@
 #include "background/shared_state.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/heap_writer.h"
 #include "base/reachable_code.h"
 #include "base/statement.h"
 #include "base/transaction.h"
@@ -43,6 +44,7 @@ relation_changed(Datum arg, Oid relid)
 {
 	ls_model_cache_forget(relid);
 	ls_table_cache_forget(relid);
+	ls_heap_writer_forget(relid);
 }
 
 /* object_changed handles invalidations of functions and types that expressions reach. */

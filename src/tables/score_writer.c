@@ -103,6 +103,8 @@ ls_score_writer_close(LsScoreWriter *writer)
 {
 	if (writer->due)
 		ls_row_writer_close(writer->due);
+	if (writer->stage_context)
+		FreeExprContext(writer->stage_context, true);
 	ls_stage_history_close(writer->history);
 	if (writer->profiles)
 		ls_row_writer_close(writer->profiles);
