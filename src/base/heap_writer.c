@@ -230,10 +230,15 @@ open_kept_indices(LsHeapWriter *writer)
 	writer->info->ri_NumIndices = writer->nindices;
 }
 
-/* note_indices notes the indexes that were opened.  Others than btrees keep more. */
+/*
+ * note_indices notes the indexes that were opened, to open them again.  Of other access
+ * methods than btree nothing is kept, as they may keep relations themselves.
+ */
 static void
 note_indices(LsHeapWriter *writer)
 {
+	bool		btrees = true;
+
 	writer->nindices = writer->info->ri_NumIndices;
 	writer->indices = palloc(sizeof(Oid) * Max(1, writer->nindices));
 	for (int i = 0; i < writer->nindices; i++)
@@ -241,8 +246,9 @@ note_indices(LsHeapWriter *writer)
 		Relation	index = writer->info->ri_IndexRelationDescs[i];
 
 		writer->indices[i] = RelationGetRelid(index);
-		writer->keepable &= index->rd_rel->relam == BTREE_AM_OID;
+		btrees &= index->rd_rel->relam == BTREE_AM_OID;
 	}
+	writer->indices_kept = btrees;
 }
 
 /*
@@ -263,7 +269,9 @@ open_indices(LsHeapWriter *writer)
 		open_kept_indices(writer);
 		return;
 	}
-	old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+	writer->index_context = AllocSetContextCreate(writer->estate->es_query_cxt,
+												  "leadscore indexes", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(writer->index_context);
 	if (writer->runs_code)
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
 	ExecOpenIndices(writer->info, false);
@@ -280,10 +288,13 @@ open_indices(LsHeapWriter *writer)
 void
 ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 {
+	uint64		before;
+
 	writer->rel = table_open(relid, RowExclusiveLock);
+	before = changes;
 	if (!take(writer, nkey))
 		make_writer(writer, nkey);
-	writer->changes = changes;
+	writer->changes = before;
 	writer->info->ri_RelationDesc = writer->rel;
 	writer->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
 }
@@ -301,6 +312,18 @@ clear_slots(LsHeapWriter *writer)
 	ExecResetTupleTable(writer->estate->es_tupleTable, false);
 }
 
+/* forget_indices forgets the closed indexes, except what is kept of them. */
+static void
+forget_indices(LsHeapWriter *writer)
+{
+	writer->info->ri_NumIndices = 0;
+	writer->indices_open = false;
+	if (writer->indices == NULL || writer->indices_kept)
+		return;
+	MemoryContextDelete(writer->index_context);
+	writer->indices = NULL;
+}
+
 void
 ls_heap_writer_close(LsHeapWriter *writer)
 {
@@ -311,8 +334,7 @@ ls_heap_writer_close(LsHeapWriter *writer)
 	if (writer->index)
 		index_close(writer->index, RowExclusiveLock);
 	ExecCloseResultRelations(estate);
-	writer->info->ri_NumIndices = 0;
-	writer->indices_open = false;
+	forget_indices(writer);
 	table_close(writer->rel, NoLock);
 	if (writer->keepable && writer->changes == changes)
 	{
@@ -722,7 +744,7 @@ static void
 prepare_arbiter(LsHeapWriter *writer)
 {
 	ResultRelInfo *info = writer->info;
-	MemoryContext old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+	MemoryContext old = MemoryContextSwitchTo(writer->index_context);
 
 	for (int i = 0; i < info->ri_NumIndices; i++)
 		if (RelationGetRelid(info->ri_IndexRelationDescs[i]) == writer->key_index &&

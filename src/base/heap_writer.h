@@ -35,6 +35,8 @@ typedef struct LsHeapWriter
 	Oid		   *indices;		/* those that were opened to insert entries; NULL: never */
 	int			nindices;
 	bool		indices_open;	/* they are open now */
+	bool		indices_kept;	/* they may be opened again with what was found out about them, ... */
+	MemoryContext index_context;	/* ... which is here */
 	Oid			key_index;		/* invalid where rows are only inserted */
 	Relation	index;			/* the same, open since a row was looked for; or NULL */
 	ScanKeyData keys[LS_HEAP_WRITER_KEYS];	/* to find rows by it; made ... */
