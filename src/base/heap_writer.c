@@ -456,18 +456,16 @@ fill_keys(LsHeapWriter *writer)
  * page.  What is in the page may be moved then, hence the copy.
  */
 static bool
-fetch_from_heap(LsHeapWriter *writer, IndexScanDesc scan, ItemPointer place)
+fetch_from_heap(LsHeapWriter *writer, Snapshot snapshot, ItemPointer place, bool *all_dead)
 {
 	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) writer->found;
 	HeapTuple	tuple = &slot->base.tupdata;
 	Buffer		buffer = ReadBuffer(writer->rel, ItemPointerGetBlockNumber(place));
-	bool		all_dead = false;
 	bool		found;
 
 	ExecClearTuple(writer->found);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	found = heap_hot_search_buffer(place, writer->rel, buffer, scan->xs_snapshot, tuple,
-								   &all_dead, true);
+	found = heap_hot_search_buffer(place, writer->rel, buffer, snapshot, tuple, all_dead, true);
 	writer->room = PageGetHeapFreeSpace(BufferGetPage(buffer));
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (found)
@@ -477,8 +475,6 @@ fetch_from_heap(LsHeapWriter *writer, IndexScanDesc scan, ItemPointer place)
 		ExecStoreBufferHeapTuple(tuple, writer->found, buffer);
 		ExecMaterializeSlot(writer->found);
 	}
-	else if (!scan->xactStartedInRecovery)
-		scan->kill_prior_tuple = all_dead;
 	ReleaseBuffer(buffer);
 	return found;
 }
@@ -493,8 +489,12 @@ fetch(LsHeapWriter *writer, IndexScanDesc scan)
 	{
 		if (writer->heap)
 		{
-			if (fetch_from_heap(writer, scan, place))
+			bool		all_dead = false;
+
+			if (fetch_from_heap(writer, scan->xs_snapshot, place, &all_dead))
 				return true;
+			if (!scan->xactStartedInRecovery)
+				scan->kill_prior_tuple = all_dead;
 		}
 		else if (index_fetch_heap(scan, writer->found))
 		{
@@ -604,6 +604,24 @@ ls_heap_writer_read(LsHeapWriter *writer)
 {
 	Assert(writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot());
 	return look_up(writer);
+}
+
+/*
+ * ls_heap_writer_read_at does the same with a row that the active snapshot has seen at a
+ * place.  False where it is no longer there, or another transaction is changing it.
+ */
+bool
+ls_heap_writer_read_at(LsHeapWriter *writer, ItemPointer place)
+{
+	ItemPointerData at = *place;
+	SnapshotData snapshot;
+	bool		all_dead;
+
+	Assert(writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot());
+	InitDirtySnapshot(snapshot);
+	return fetch_from_heap(writer, &snapshot, &at, &all_dead) &&
+		ItemPointerEquals(&at, place) &&
+		!TransactionIdIsValid(snapshot.xmin) && !TransactionIdIsValid(snapshot.xmax);
 }
 
 /*

@@ -57,6 +57,7 @@ extern void ls_heap_writer_close(LsHeapWriter *writer);
 extern bool ls_heap_writer_find(LsHeapWriter *writer);
 extern bool ls_heap_writer_can_replace(const LsHeapWriter *writer);
 extern bool ls_heap_writer_read(LsHeapWriter *writer);
+extern bool ls_heap_writer_read_at(LsHeapWriter *writer, ItemPointer place);
 extern bool ls_heap_writer_find_seen(LsHeapWriter *writer);
 extern bool ls_heap_writer_find_free(LsHeapWriter *writer, bool *exists);
 extern bool ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place);
