@@ -25,6 +25,7 @@ SQL_PARTS = \
 	src/api/score.sql \
 	src/api/what_if.sql \
 	src/api/forecast.sql \
+	src/api/top_contacts.sql \
 	src/api/set_stage.sql \
 	src/api/identity.sql \
 	src/background/delivery.sql \

@@ -407,6 +407,35 @@ COMMIT;
 SELECT leadscore.refresh('st') > 0 AS merged;
 SELECT * FROM events;
 SELECT * FROM leadscore.verify('st');
+--
+-- a table whose columns change between the statements of a session: rows that were stored before have the new ones, too;
+-- statements within statements of the same table, of which one fails
+--
+CREATE FUNCTION altered() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	BEGIN
+		INSERT INTO event (id, contact, what) VALUES (NEW.id + 1, NEW.contact, 'v'), (NEW.id + 1, NEW.contact, 'v');
+	EXCEPTION WHEN unique_violation THEN
+		INSERT INTO event (id, contact, what) VALUES (NEW.id + 2, NEW.contact, 'v');
+	END;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER altered AFTER INSERT ON event FOR EACH ROW WHEN (NEW.what = 'altered') EXECUTE FUNCTION altered();
+INSERT INTO event VALUES (50, 16, 'v');
+ALTER TABLE event ADD COLUMN gone text, ADD COLUMN worth int DEFAULT 7;
+ALTER TABLE event DROP COLUMN gone;
+INSERT INTO leadscore.lead_rule (model, name, event, weight, points) VALUES ('st', 'worth', 'v', 'worth', 1000000);
+INSERT INTO event VALUES (51, 16, 'v'), (52, 16, 'altered'), (55, 17, 'altered');
+SET leadscore.on_delete = keep;
+DELETE FROM event WHERE id IN (50, 54);
+RESET leadscore.on_delete;
+INSERT INTO event VALUES (58, 16, 'altered');
+-- 16: four, of which two are gone; 17: one
+SELECT * FROM events WHERE contact_id IN (16, 17);
+ALTER TABLE event ALTER worth TYPE numeric USING worth + 1;
+INSERT INTO event VALUES (61, 17, 'v', DEFAULT, 0.5);
+SELECT * FROM events WHERE contact_id IN (16, 17);
+SELECT * FROM leadscore.verify('st');
 DROP VIEW now, told, events;
 SELECT leadscore.drop_model('st');
 DROP SCHEMA statements CASCADE;

@@ -3,7 +3,7 @@
 --   oracle.differences(model, instants)    score() and replay() of every known contact at every instant
 --   oracle.stored_differences(model)       rows of score_<model>, each at its own scored_at
 --   oracle.drift_differences(model)        rows of score_<model> at the clock, after a refresh: within the model's drift
---   oracle.live_differences(model)         live_<model> and score() without an instant, at the clock
+--   oracle.live_differences(model)         live_<model> and score() without an instant, at the clock; top() against these rows
 --   oracle.explain_differences(model, contacts, instants)    points of each rule; in pairs
 --
 -- No row means no difference.
@@ -153,6 +153,25 @@ BEGIN
 END
 $$;
 
+-- top() has the best of these rows: which of equal scores is left to the order of keys
+CREATE FUNCTION oracle.top_differences(model_name text, k int, live jsonb)
+RETURNS TABLE (contact text, found text, wanted text) LANGUAGE sql AS $$
+	WITH best AS MATERIALIZED (SELECT * FROM leadscore.top(model_name, k)),
+	here AS MATERIALIZED (
+		SELECT key, (value->>'score')::float8 AS score, value->>'grade' AS grade, value->>'stage' AS stage
+		FROM jsonb_each(live) WHERE NOT (value->>'disqualified')::boolean)
+	SELECT b.contact, b::text, h::text
+	FROM best b LEFT JOIN here h ON h.key = b.contact
+	WHERE (h.score, h.grade, h.stage) IS DISTINCT FROM (b.score, b.grade, b.stage)
+	UNION ALL
+	SELECT b.contact, b::text, 'once' FROM best b GROUP BY b.contact, b HAVING count(*) > 1
+	UNION ALL
+	SELECT h.key, NULL, h::text
+	FROM here h
+	WHERE h.key NOT IN (SELECT b.contact FROM best b)
+		AND ((SELECT count(*) FROM best) < k OR h.score > (SELECT min(b.score) FROM best b))
+$$;
+
 CREATE FUNCTION oracle.live_differences(model_name text) RETURNS SETOF oracle.difference
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -171,7 +190,10 @@ BEGIN
 	SELECT 'a live row', l.key, leadscore.clock(), 'a row', 'nobody known', NULL::float8
 	FROM jsonb_each(live) l
 	WHERE l.key NOT IN (SELECT contact FROM oracle.known_contacts(model_name))
-		AND NOT EXISTS (SELECT FROM oracle.edge e WHERE e.model = model_name AND e.key = l.key);
+		AND NOT EXISTS (SELECT FROM oracle.edge e WHERE e.model = model_name AND e.key = l.key)
+	UNION ALL
+	SELECT 'top ' || k, d.contact, leadscore.clock(), d.found, d.wanted, NULL::float8
+	FROM unnest(ARRAY[1, 3, 10000]) k, LATERAL oracle.top_differences(model_name, k, live) d;
 END
 $$;
 

@@ -19,7 +19,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "postgres.h"
+#include "api/live_scores.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -39,7 +39,6 @@
 #include "api/arguments.h"
 #include "base/statement.h"
 #include "base/table_scan.h"
-#include "counting/contact_snapshot.h"
 #include "counting/replay.h"
 #include "definitions/lead_tables.h"
 #include "rules/model_compile.h"
@@ -276,14 +275,21 @@ recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 	ls_score_row_take_score(model, row, score);
 }
 
+/* ls_live_advance gives a row what the contact is at an instant. */
+void
+ls_live_advance(LsAdvance *advance, LsScoreRow *row, TimestampTz at)
+{
+	if (at >= ls_score_row_instant(row))
+		ls_contact_snapshot_advance(advance, row, at);
+	else
+		recall(advance->model, row, at);
+}
+
 /* evaluate makes the result for a row that was read. */
 static Datum
 evaluate(Live *live, LsScoreRow *row, TimestampTz at)
 {
-	if (at >= ls_score_row_instant(row))
-		ls_contact_snapshot_advance(live->advance, row, at);
-	else
-		recall(live->model, row, at);
+	ls_live_advance(live->advance, row, at);
 	ls_score_table_shown(live->model, row, live->values, live->nulls);
 	return HeapTupleGetDatum(heap_form_tuple(live->desc, live->values, live->nulls));
 }

@@ -75,6 +75,13 @@ ls_clock(void)
 	return held_clock != DT_NOBEGIN ? held_clock : GetCurrentTimestamp();
 }
 
+/* ls_clock_is_held tells whether the clock is held, and does not run. */
+bool
+ls_clock_is_held(void)
+{
+	return held_clock != DT_NOBEGIN;
+}
+
 /*
  * ls_clock_of_statement gives one instant to everything that a statement asks.
  *

@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 extern TimestampTz ls_clock(void);
+extern bool ls_clock_is_held(void);
 extern TimestampTz ls_clock_of_statement(void);
 extern int64 ls_clock_back_off(int failures);
 extern int64 ls_clock_local(TimestampTz t, pg_tz *tz);

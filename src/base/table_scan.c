@@ -235,6 +235,19 @@ column_index(Relation rel, AttrNumber column)
 }
 
 /*
+ * ls_table_scan_column_index finds an index that sorts by a column; InvalidOid: there is
+ * none.
+ */
+Oid
+ls_table_scan_column_index(Relation rel, AttrNumber column)
+{
+	Wanted		wanted = {.rel = rel, .first = column, .ncolumns = 1};
+	Oid			invalid;
+
+	return find(&wanted, &invalid);
+}
+
+/*
  * ls_table_scan_check_index makes sure that a table has its index: of the primary
  * key, which is its first nkey columns, or of the first column where it has none.
  */
@@ -367,7 +380,7 @@ ls_table_scan_by(LsTableScan *scan, AttrNumber column, StrategyNumber strategy,
 		ls_table_scan_add(scan, column, strategy, *value);
 }
 
-/* ls_table_scan_next reads the next row, in the order of the index. */
+/* ls_table_scan_next reads the next row, in the order of the index, or backward. */
 bool
 ls_table_scan_next(LsTableScan *scan)
 {
@@ -379,7 +392,8 @@ ls_table_scan_next(LsTableScan *scan)
 	if (scan->scan == NULL)
 		scan->scan = systable_beginscan_ordered(scan->rel, scan->index, GetActiveSnapshot(),
 												scan->nconditions, scan->conditions);
-	scan->tuple = systable_getnext_ordered(scan->scan, ForwardScanDirection);
+	scan->tuple = systable_getnext_ordered(scan->scan,
+										   scan->backward ? BackwardScanDirection : ForwardScanDirection);
 	if (scan->key)
 		ls_key_leave(scan->key, &saved);
 	if (scan->tuple == NULL)

@@ -27,6 +27,7 @@ typedef struct LsTableScan
 	const LsKeyType *key;		/* whose comparison may run code of the owner; NULL: runs as the owner */
 	Relation	index;			/* NULL: not begun */
 	SysScanDesc scan;
+	bool		backward;
 	int			nconditions;
 	ScanKeyData conditions[LS_TABLE_SCAN_KEYS];
 	HeapTuple	tuple;			/* the row, and ... */
@@ -37,6 +38,7 @@ typedef struct LsTableScan
 /* the indexes by which rows are found */
 extern Oid	ls_table_scan_key_index(Relation rel, int ncolumns);
 extern Oid	ls_table_scan_key_index_required(Relation rel, int ncolumns);
+extern Oid	ls_table_scan_column_index(Relation rel, AttrNumber column);
 extern void ls_table_scan_check_index(Oid table, int nkey);
 
 /*

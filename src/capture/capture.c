@@ -65,6 +65,9 @@ PG_FUNCTION_INFO_V1(ls_enter);
 PG_FUNCTION_INFO_V1(ls_capture);
 PG_FUNCTION_INFO_V1(ls_leave);
 
+/* how many captures are kept with a table */
+#define MAX_KEPT	4
+
 /* of LsCapture: tables with row triggers whose rows were captured */
 static LsTransactionList row_captures;
 
@@ -79,24 +82,84 @@ is_restored(const LsModel *model)
 	return row && ls_restore_under_way(row);
 }
 
-/* ls_capture_begin prepares to capture rows of a table, in the current memory context. */
-void
-ls_capture_begin(LsCapture *capture, Relation rel, bool replica)
+/* make_capture makes what it takes to capture rows of a table. */
+static LsCapture *
+make_capture(LsTable *table)
 {
-	LsTable    *table = ls_table_cache_acquire(rel);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "leadscore capture",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	LsCapture  *capture = palloc0(sizeof(LsCapture));
 	int			most = 1;
 
-	capture->rel = rel;
+	for (int i = 0; i < table->nbindings; i++)
+		if (table->bindings[i].source)
+			most = Max(most, table->bindings[i].source->max_matches);
+	capture->context = context;
 	capture->table = table;
+	capture->econtext = CreateStandaloneExprContext();
+	capture->models = palloc(sizeof(LsCapturedModel) * Max(1, table->nmodels));
+	capture->matches = palloc(sizeof(LsMatch) * most);
+	MemoryContextSwitchTo(old);
+	return capture;
+}
+
+/*
+ * take_capture gives a capture that is kept with a table, or makes one: each level of
+ * nested statements on the table has its own.  While it is in use it belongs to the
+ * current memory context: so it goes with that if an error ends its use.
+ */
+static LsCapture *
+take_capture(LsTable *table)
+{
+	LsCapture  *capture = table->captures;
+
+	if (capture == NULL)
+		return make_capture(table);
+	table->captures = capture->next;
+	table->ncaptures--;
+	MemoryContextSetParent(capture->context, CurrentMemoryContext);
+	return capture;
+}
+
+/* keep_capture gives a capture back to its table, without anything of its rows. */
+static void
+keep_capture(LsCapture *capture)
+{
+	LsTable    *table = capture->table;
+
+	if (table->ncaptures >= MAX_KEPT)
+	{
+		MemoryContextDelete(capture->context);
+		return;
+	}
+	for (size_t i = 0; i < lengthof(capture->slots); i++)
+		if (capture->slots[i])
+			ExecClearTuple(capture->slots[i]);
+	ReScanExprContext(capture->econtext);
+	capture->rel = NULL;
+	MemoryContextSetParent(capture->context, table->context);
+	capture->next = table->captures;
+	table->captures = capture;
+	table->ncaptures++;
+}
+
+/* ls_capture_begin prepares to capture rows of a table, in the current memory context. */
+LsCapture *
+ls_capture_begin(Relation rel, bool replica)
+{
+	LsTable    *table = ls_table_cache_acquire(rel);
+	LsCapture  *capture = take_capture(table);
+
+	capture->rel = rel;
 	capture->replica = replica;
 	capture->now = ls_clock();
-	capture->estate = CreateExecutorState();
-	capture->econtext = CreateExprContext(capture->estate);
-	capture->models = palloc0(sizeof(LsCapturedModel) * Max(1, table->nmodels));
 	for (int i = 0; i < table->nmodels; i++)
 	{
 		LsCapturedModel *model = &capture->models[i];
 
+		model->reads = false;
 		model->recompute = table->models[i]->fault ||
 			(table->models[i]->restoring && is_restored(table->models[i]));
 		model->pending = replica || model->recompute || IsolationUsesXactSnapshot();
@@ -105,22 +168,22 @@ ls_capture_begin(LsCapture *capture, Relation rel, bool replica)
 	{
 		const LsSource *source = table->bindings[i].source;
 
-		if (source == NULL)
-			continue;
-		most = Max(most, source->max_matches);
-		capture->models[table->bindings[i].model].pending |= source->queued;
+		if (source)
+			capture->models[table->bindings[i].model].pending |= source->queued;
 	}
-	capture->matches = palloc(sizeof(LsMatch) * most);
+	return capture;
 }
 
 /* ls_capture_end reports failures of rules, and releases the table. */
 void
 ls_capture_end(LsCapture *capture)
 {
-	for (int i = 0; i < capture->table->nmodels; i++)
-		ls_rule_error_report(capture->table->models[i]);
-	FreeExecutorState(capture->estate);
-	ls_table_cache_release(capture->table);
+	LsTable    *table = capture->table;
+
+	for (int i = 0; i < table->nmodels; i++)
+		ls_rule_error_report(table->models[i]);
+	keep_capture(capture);
+	ls_table_cache_release(table);
 }
 
 /* kind_of tells where the changes that rows cause go. */
@@ -261,12 +324,31 @@ typedef struct Rows
 	TupleTableSlot *slot;
 } Rows;
 
+/*
+ * row_slot gives a slot for rows of a transition table.  Its descriptor is a copy, which
+ * no transaction owns: if the table's columns change, so does its entry in the cache.
+ */
+static TupleTableSlot *
+row_slot(LsCapture *capture, int which)
+{
+	MemoryContext old;
+
+	if (capture->slots[which] == NULL)
+	{
+		old = MemoryContextSwitchTo(capture->context);
+		capture->slots[which] =
+			MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(capture->rel)),
+									 &TTSOpsMinimalTuple);
+		MemoryContextSwitchTo(old);
+	}
+	return capture->slots[which];
+}
+
 static void
-open_rows(Rows *rows, LsCapture *capture, Tuplestorestate *store)
+open_rows(Rows *rows, LsCapture *capture, Tuplestorestate *store, int which)
 {
 	rows->store = store;
-	rows->slot = MakeSingleTupleTableSlot(RelationGetDescr(capture->rel),
-										  &TTSOpsMinimalTuple);
+	rows->slot = row_slot(capture, which);
 	rows->pointer = tuplestore_alloc_read_pointer(store, EXEC_FLAG_REWIND);
 	tuplestore_select_read_pointer(store, rows->pointer);
 	tuplestore_rescan(store);
@@ -287,7 +369,7 @@ show_all(LsCapture *capture, Tuplestorestate *store,
 {
 	Rows		rows;
 
-	open_rows(&rows, capture, store);
+	open_rows(&rows, capture, store, 0);
 	while (next_row(&rows))
 		for (int i = 0; i < capture->table->nbindings; i++)
 			if (!capture->table->bindings[i].by_row)
@@ -295,7 +377,6 @@ show_all(LsCapture *capture, Tuplestorestate *store,
 				ResetExprContext(capture->econtext);
 				show(capture, &capture->table->bindings[i], rows.slot);
 			}
-	ExecDropSingleTupleTableSlot(rows.slot);
 }
 
 /*
@@ -315,8 +396,8 @@ show_updates(LsCapture *capture, Tuplestorestate *old_store, Tuplestorestate *ne
 		show_all(capture, new_store, recompute_row);
 		return;
 	}
-	open_rows(&old_rows, capture, old_store);
-	open_rows(&new_rows, capture, new_store);
+	open_rows(&old_rows, capture, old_store, 0);
+	open_rows(&new_rows, capture, new_store, 1);
 	while (next_row(&old_rows) && next_row(&new_rows))
 		for (int i = 0; i < capture->table->nbindings; i++)
 			if (!capture->table->bindings[i].by_row)
@@ -324,8 +405,6 @@ show_updates(LsCapture *capture, Tuplestorestate *old_store, Tuplestorestate *ne
 				ResetExprContext(capture->econtext);
 				show_update(capture, &capture->table->bindings[i], old_rows.slot, new_rows.slot);
 			}
-	ExecDropSingleTupleTableSlot(old_rows.slot);
-	ExecDropSingleTupleTableSlot(new_rows.slot);
 }
 
 /* ---------- rows of row triggers ---------- */
@@ -351,10 +430,8 @@ row_capture(TriggerData *trigger)
 			return capture;
 		}
 	}
-	old = MemoryContextSwitchTo(AllocSetContextCreate(CurTransactionContext, "leadscore rows",
-													  ALLOCSET_DEFAULT_SIZES));
-	capture = palloc0(sizeof(LsCapture));
-	ls_capture_begin(capture, trigger->tg_relation, false);
+	old = MemoryContextSwitchTo(CurTransactionContext);
+	capture = ls_capture_begin(trigger->tg_relation, false);
 	ls_transaction_list_add(&row_captures, capture);
 	MemoryContextSwitchTo(old);
 	return capture;
@@ -374,7 +451,6 @@ end_row_captures(void)
 			continue;
 		row_captures.members = foreach_delete_current(row_captures.members, lc);
 		ls_capture_end(capture);
-		MemoryContextDelete(GetMemoryChunkContext(capture));
 	}
 }
 
@@ -417,14 +493,14 @@ ls_capture_row(TriggerData *trigger)
 void
 ls_capture_replicated(TriggerData *trigger)
 {
-	LsCapture	capture = {0};
+	LsCapture  *capture = ls_capture_begin(trigger->tg_relation, true);
+	const LsTable *table = capture->table;
 
-	ls_capture_begin(&capture, trigger->tg_relation, true);
-	for (int i = 0; i < capture.table->nbindings; i++)
-		if (OidIsValid(capture.table->models[capture.table->bindings[i].model]->pending_table))
-			show_row(&capture, &capture.table->bindings[i], trigger);
+	for (int i = 0; i < table->nbindings; i++)
+		if (OidIsValid(table->models[table->bindings[i].model]->pending_table))
+			show_row(capture, &table->bindings[i], trigger);
 	ls_flush_rows();
-	ls_capture_end(&capture);
+	ls_capture_end(capture);
 }
 
 /* ---------- triggers ---------- */
@@ -478,20 +554,20 @@ Datum
 ls_capture(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = ls_sql_trigger_data(fcinfo, TRIGGER_EVENT_AFTER, ALL_COMMANDS);
-	LsCapture	capture = {0};
+	LsCapture  *capture;
 
 	if (no_rows(trigger))
 		return leave();
-	ls_capture_begin(&capture, trigger->tg_relation, false);
+	capture = ls_capture_begin(trigger->tg_relation, false);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		show_all(&capture, trigger->tg_newtable, show_insert);
+		show_all(capture, trigger->tg_newtable, show_insert);
 	else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		show_all(&capture, trigger->tg_oldtable, show_delete);
+		show_all(capture, trigger->tg_oldtable, show_delete);
 	else
-		show_updates(&capture, trigger->tg_oldtable, trigger->tg_newtable);
-	lock_to_read(&capture);
+		show_updates(capture, trigger->tg_oldtable, trigger->tg_newtable);
+	lock_to_read(capture);
 	(void) leave();
-	ls_capture_end(&capture);
+	ls_capture_end(capture);
 	return PointerGetDatum(NULL);
 }
 

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "commands/trigger.h"
+#include "executor/tuptable.h"
 #include "nodes/execnodes.h"
 
 #include "capture/table_cache.h"
@@ -24,7 +25,7 @@ typedef struct LsCapturedModel
 	bool		reads;			/* a contact is to be recomputed from its events */
 } LsCapturedModel;
 
-/* The capture of rows of a table */
+/* The capture of rows of a table; one that has ended is kept with the table's entry */
 typedef struct LsCapture
 {
 	SubTransactionId subid;		/* of the rows of row triggers */
@@ -33,12 +34,14 @@ typedef struct LsCapture
 	LsTable    *table;
 	LsCapturedModel *models;	/* as in the table */
 	LsMatch    *matches;
-	EState	   *estate;
 	ExprContext *econtext;
 	TimestampTz now;
+	TupleTableSlot *slots[2];	/* of rows of transition tables, or NULL */
+	MemoryContext context;		/* in which all of it is */
+	struct LsCapture *next;		/* kept with the same table */
 } LsCapture;
 
-extern void ls_capture_begin(LsCapture *capture, Relation rel, bool replica);
+extern LsCapture *ls_capture_begin(Relation rel, bool replica);
 extern void ls_capture_add(LsCapture *capture, const LsBinding *binding,
 						   TupleTableSlot *slot, LsDeferredKind kind);
 extern void ls_capture_recompute(LsCapture *capture, const LsBinding *binding,

@@ -121,7 +121,7 @@ ls_purge_read(Relation rel, const List *dropped)
 												  "leadscore table that goes",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
-	LsCapture	capture = {0};
+	LsCapture  *capture;
 	Fate	   *fates;
 	bool		any = false;
 	bool		all = true;
@@ -129,19 +129,19 @@ ls_purge_read(Relation rel, const List *dropped)
 	if (rel->rd_rel->relkind != RELKIND_RELATION)
 		return rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 	old = MemoryContextSwitchTo(context);
-	ls_capture_begin(&capture, rel, false);
-	fates = palloc(sizeof(Fate) * Max(1, capture.table->nbindings));
-	for (int i = 0; i < capture.table->nbindings; i++)
+	capture = ls_capture_begin(rel, false);
+	fates = palloc(sizeof(Fate) * Max(1, capture->table->nbindings));
+	for (int i = 0; i < capture->table->nbindings; i++)
 	{
-		fates[i] = fate_of(&capture, &capture.table->bindings[i], dropped);
+		fates[i] = fate_of(capture, &capture->table->bindings[i], dropped);
 		any |= fates[i] != FATE_NONE;
-		all &= fates[i] != FATE_NONE || capture.table->bindings[i].source == NULL;
+		all &= fates[i] != FATE_NONE || capture->table->bindings[i].source == NULL;
 	}
 	if (any)
-		show_rows(&capture, fates);
-	merge_few(&capture);
+		show_rows(capture, fates);
+	merge_few(capture);
 	ls_flush_rows();
-	ls_capture_end(&capture);
+	ls_capture_end(capture);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return all;

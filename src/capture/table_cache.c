@@ -34,6 +34,7 @@
 
 static HTAB *tables = NULL;		/* of Entry, by relation */
 static List *orphans = NIL;		/* of LsTable: invalid but in use */
+static int	nused = 0;			/* uses of all entries */
 
 typedef struct Entry
 {
@@ -277,12 +278,16 @@ drop(Entry *entry)
 	MemoryContextSwitchTo(old);
 }
 
+/* find_entry finds or makes the entry of a table; entries are never removed. */
 static Entry *
 find_entry(Oid relation)
 {
+	static Entry *last = NULL;
 	Entry	   *entry;
 	bool		found;
 
+	if (last && last->relation == relation)
+		return last;
 	if (tables == NULL)
 	{
 		HASHCTL		ctl = {0};
@@ -296,6 +301,7 @@ find_entry(Oid relation)
 	entry = hash_search(tables, &relation, HASH_ENTER, &found);
 	if (!found)
 		entry->table = NULL;
+	last = entry;
 	return entry;
 }
 
@@ -334,6 +340,7 @@ ls_table_cache_acquire(Relation rel)
 		if (current(table) || attempts == MAX_ATTEMPTS)
 		{
 			table->uses++;
+			nused++;
 			for (int i = 0; i < table->nmodels; i++)
 				if (table->models[i]->unreadable)
 					(void) ls_suspension_defers(table->models[i]->name);
@@ -350,6 +357,7 @@ void
 ls_table_cache_release(LsTable *table)
 {
 	table->uses--;
+	nused--;
 	if (table->uses == 0 && list_member_ptr(orphans, table))
 	{
 		orphans = list_delete_ptr(orphans, table);
@@ -387,8 +395,9 @@ ls_table_cache_end_transaction(void)
 	Entry	   *entry;
 	ListCell   *lc;
 
-	if (tables == NULL)
+	if (nused == 0)
 		return;
+	nused = 0;
 	foreach(lc, orphans)
 		free_table(lfirst(lc));
 	list_free(orphans);

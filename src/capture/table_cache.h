@@ -39,6 +39,8 @@ typedef struct LsTable
 	LsModel   **models;
 	int			nbindings;
 	LsBinding  *bindings;
+	struct LsCapture *captures; /* kept for the next statements, in its memory */
+	int			ncaptures;
 } LsTable;
 
 extern LsTable *ls_table_cache_acquire(Relation rel);

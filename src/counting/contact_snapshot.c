@@ -155,7 +155,7 @@ ls_contact_snapshot_merge_state(LsModel *model, LsScoreRow *row)
 
 	if (!read_pending(model, row, &pending, &now))
 		return false;
-	ls_transition_merge(model, &row->state, &pending.counted, now);
+	ls_transition_merge(model, row, &pending.counted, now);
 	/* the due instant is unknown now */
 	row->state.due = DT_NOBEGIN;
 	return true;

@@ -141,6 +141,22 @@ ls_job_open(const char *model)
 	return read_job("model = $1 AND " LS_OPEN_JOBS " ORDER BY job_id LIMIT 1", &args);
 }
 
+/*
+ * ls_job_is_seen tells whether the active snapshot sees a job of a model that is open:
+ * stored rows may not be as its rules want them yet.
+ */
+bool
+ls_job_is_seen(const char *model)
+{
+	LsSqlArguments args = {.read_only = true};
+
+	if (!ls_relation_has_pages(ls_extension_base_table("lead_job", false)))
+		return false;
+	ls_sql_add_text(&args, model);
+	return ls_extension_query("SELECT 1 FROM leadscore_internal.lead_job WHERE model = $1 AND " LS_OPEN_JOBS
+							  " LIMIT 1", &args)->numvals > 0;
+}
+
 /* ls_job_read reads a job by its number; NULL: there is none. */
 LsJob *
 ls_job_read(int64 job_id)

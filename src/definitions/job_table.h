@@ -61,6 +61,7 @@ extern int	ls_job_workers;
 extern bool ls_job_pays(double rows);
 extern int64 ls_job_request(const char *model, const char *kind, const char *source);
 extern LsJob *ls_job_open(const char *model);
+extern bool ls_job_is_seen(const char *model);
 extern LsJob *ls_job_lock(int64 job_id);
 extern LsJob *ls_job_read(int64 job_id);
 extern void ls_job_begin(const LsJob *job, double total);

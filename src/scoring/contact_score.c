@@ -115,3 +115,16 @@ ls_score_drift(const LsModel *model, double score)
 {
 	return Max(model->max_drift, model->max_drift_ratio * fabs(score));
 }
+
+/*
+ * ls_score_highest is the highest that an exact score can be, but for rounding, while a
+ * stored one is within the drift of it.
+ */
+double
+ls_score_highest(const LsModel *model, double stored)
+{
+	double		ratio = model->max_drift_ratio;
+	double		highest = fmax(stored + model->max_drift, stored >= 0 ? stored / (1 - ratio) : stored / (1 + ratio));
+
+	return highest + 1e-9 * fmax(1, fabs(highest));
+}

@@ -209,12 +209,14 @@ add_event(LsModel *model, LsState *state, const LsEvent *event, TimestampTz now)
 }
 
 /*
- * ls_transition_merge merges the state at an instant with what was read, where that
- * is possible (ls_state_can_merge, ls_state_can_add).
+ * ls_transition_merge merges the state of a row at an instant with what was read, where
+ * that is possible (ls_state_can_merge, ls_state_can_add).  A state that was written with
+ * the same rules has no slots of others, nor do events bring any.
  */
 void
-ls_transition_merge(LsModel *model, LsState *state, const LsCounted *counted, TimestampTz now)
+ls_transition_merge(LsModel *model, LsScoreRow *row, const LsCounted *counted, TimestampTz now)
 {
+	LsState    *state = &row->state;
 	LsState		before = *state;
 
 	if (counted->whole)
@@ -234,9 +236,13 @@ ls_transition_merge(LsModel *model, LsState *state, const LsCounted *counted, Ti
 	if (counted->profile)
 		ls_state_take_profile(model, state, counted->profile);
 	ls_state_inherit(state, &before);
-	ls_state_advance(model, state, now);
+	/* the only event is not of the future */
+	if (counted->whole || counted->pending || counted->delta || counted->slots)
+		ls_state_advance(model, state, now);
 	ls_state_compact(model, state);
-	ls_state_drop_unknown(model, state);
+	if (counted->whole || counted->slots || counted->profile ||
+		row->rules_version != model->version)
+		ls_state_drop_unknown(model, state);
 }
 
 /* ---------- due instants ---------- */
@@ -410,7 +416,7 @@ ls_transition_run(LsTransition *tr, const LsChange *change, const LsCounted *cou
 	last = state->last;
 	if (tr->exists && only_if_changed(change))
 		before = ls_state_encode(state);
-	ls_transition_merge(tr->model, state, counted, tr->now);
+	ls_transition_merge(tr->model, row, counted, tr->now);
 	if (!ls_score_row_is_known(row))
 		return LS_TRANSITION_REMOVE;
 	if (!tr->exists && !begins_in_stage && counted->latest != DT_NOBEGIN)

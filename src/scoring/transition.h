@@ -160,7 +160,7 @@ extern LsTransitionResult ls_transition_run(LsTransition *tr, const LsChange *ch
 											const LsCounted *counted);
 extern void ls_transition_read(LsTransition *tr);
 extern void ls_transition_forecast(LsTransition *tr, TimestampTz until);
-extern void ls_transition_merge(LsModel *model, LsState *state,
+extern void ls_transition_merge(LsModel *model, LsScoreRow *row,
 								const LsCounted *counted, TimestampTz now);
 extern bool ls_transition_changes_nothing(LsTransition *tr);
 

@@ -159,7 +159,8 @@ use_model(LsDeferredSet *set, LsModel *model)
 	}
 	set->model = model;
 	model->refcount++;
-	set->hash->private_data = &model->key;
+	if (set->hash)
+		set->hash->private_data = &model->key;
 }
 
 /* make_set makes a set, at its place in the lock order of models. */
@@ -174,7 +175,6 @@ make_set(LsDeferredSet **at, LsModel *model, LsDeferredKind kind, const LsSource
 	set->context = context;
 	set->kind = kind;
 	set->source = source ? MemoryContextStrdup(context, source->name) : NULL;
-	set->hash = deferred_create(context, 16, NULL);
 	use_model(set, model);
 	set->next = *at;
 	*at = set;
@@ -234,6 +234,44 @@ begin_item(LsDeferredSet *set, LsDeferred *item, SubTransactionId subid)
 	set->items[set->n++] = item;
 }
 
+/* hash_few makes the hash table of a set that gets more than a few contacts. */
+static void
+hash_few(LsDeferredSet *set)
+{
+	deferred_hash *hash = deferred_create(set->context, 16, NULL);
+	bool		found;
+
+	hash->private_data = &set->model->key;
+	for (int i = 0; i < set->nfew; i++)
+		(void) deferred_insert(hash, set->few[i], &found);
+	set->hash = hash;
+}
+
+/*
+ * find_item finds the item of a contact, which may be void.  Else, if a hash table is to
+ * have it, its hash.
+ */
+static LsDeferred *
+find_item(LsDeferredSet *set, Datum contact, uint32 *hash)
+{
+	LsDeferred	probe;
+	DeferredEntry *entry;
+
+	if (set->hash == NULL)
+	{
+		for (int i = 0; i < set->nfew; i++)
+			if (ls_key_compare(&set->model->key, set->few[i]->contact, contact) == 0)
+				return set->few[i];
+		if (set->nfew < LS_DEFERRED_FEW)
+			return NULL;
+		hash_few(set);
+	}
+	*hash = ls_key_hash(&set->model->key, contact);
+	probe.contact = contact;
+	entry = deferred_lookup_hash(set->hash, &probe, *hash);
+	return entry ? entry->item : NULL;
+}
+
 /*
  * ls_deferred_contact gives this subtransaction's item of a contact, for the caller to
  * add to; it is allocated in the set's context.
@@ -244,24 +282,22 @@ ls_deferred_contact(LsDeferredSet *set, Datum contact)
 	LsKeyType  *key = &set->model->key;
 	SubTransactionId subid = GetCurrentSubTransactionId();
 	MemoryContext old = MemoryContextSwitchTo(set->context);
-	LsDeferred	probe;
-	DeferredEntry *entry;
-	LsDeferred *item;
-	uint32		hash = ls_key_hash(key, contact);
+	uint32		hash = 0;
+	LsDeferred *item = find_item(set, contact, &hash);
 	bool		found;
 
-	probe.contact = contact;
-	entry = deferred_lookup_hash(set->hash, &probe, hash);
-	item = entry ? entry->item : NULL;
 	if (item == NULL || item->subid != subid)
 		make_room(set);
 	if (item == NULL)
 	{
-		/* nothing may fail once it is in the hash table */
+		/* nothing may fail once it can be found */
 		item = take_room(&set->items_room, sizeof(LsDeferred));
 		item->contact = datumCopy(contact, key->typbyval, key->typlen);
 		item->subid = InvalidSubTransactionId;
-		(void) deferred_insert_hash(set->hash, item, hash, &found);
+		if (set->hash)
+			(void) deferred_insert_hash(set->hash, item, hash, &found);
+		else
+			set->few[set->nfew++] = item;
 	}
 	if (item->subid != subid)
 		begin_item(set, item, subid);

@@ -35,6 +35,9 @@ typedef struct LsDeferred
 	bool		merge_pending;	/* if that does not wait for locks */
 } LsDeferred;
 
+/* how many contacts a set finds without a hash table */
+#define LS_DEFERRED_FEW	4
+
 /* Small elements, allocated in chunks */
 typedef struct LsDeferredRoom
 {
@@ -52,7 +55,9 @@ typedef struct LsDeferredSet
 	const char *source;			/* of purged contributions */
 	SubTransactionId whole;		/* the one that deferred a recompute of all contacts */
 	MemoryContext context;
-	struct deferred_hash *hash;
+	LsDeferred *few[LS_DEFERRED_FEW];	/* the first contacts ... */
+	int			nfew;
+	struct deferred_hash *hash; /* ... and where there are more, all */
 	LsDeferred **items;			/* one is listed again for each item below it */
 	int			n;
 	int			room;

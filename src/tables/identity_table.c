@@ -196,6 +196,24 @@ ls_identity_may_be_pending(LsModel *model)
 		ls_pending_any_visitors(model);
 }
 
+/*
+ * ls_identity_of_visitor finds the contact as which a visitor of the model is identified,
+ * as the active snapshot sees it.  False: none.
+ */
+bool
+ls_identity_of_visitor(LsModel *model, Datum visitor, Datum *contact)
+{
+	LsTableScan scan;
+	bool		found;
+
+	begin(model, &scan, model->identity_table, AccessShareLock, IDENTITY_VISITOR, visitor);
+	found = ls_table_scan_next(&scan);
+	if (found)
+		*contact = copy(&scan, IDENTITY_CONTACT);
+	ls_table_scan_close(&scan, NoLock);
+	return found;
+}
+
 /* is_pending tells whether the active snapshot sees anything pending of a visitor. */
 static bool
 is_pending(LsModel *model, Datum visitor)

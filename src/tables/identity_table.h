@@ -38,6 +38,7 @@ extern bool ls_identity_find(LsModel *model, Datum contact, LsIdentityLook look,
 extern void ls_identity_of(LsModel *model, Datum contact, LsIdentities *identities);
 extern void ls_identity_enqueue(LsModel *model, Datum target);
 extern bool ls_identity_may_be_pending(LsModel *model);
+extern bool ls_identity_of_visitor(LsModel *model, Datum visitor, Datum *contact);
 extern bool ls_identity_pending(LsModel *model, Datum contact);
 
 #endif							/* LEADSCORE_IDENTITY_TABLE_H */

@@ -229,28 +229,51 @@ ls_pending_any_visitors(LsModel *model)
 }
 
 /*
+ * read_keys gives the next keys of a table of pending rows, in their order.  One descent
+ * of the index skips the rest of a key's rows.
+ */
+static int
+read_keys(LsTableScan *scan, const LsKeyType *key, const Datum *after, int limit, Datum *keys)
+{
+	int			n = 0;
+
+	while (n < limit && !ls_table_scan_empty(scan))
+	{
+		ls_table_scan_by(scan, PENDING_CONTACT + 1, BTGreaterStrategyNumber, after);
+		if (!ls_table_scan_next(scan))
+			break;
+		keys[n] = datumCopy(scan->values[PENDING_CONTACT], key->typbyval, key->typlen);
+		after = &keys[n++];
+	}
+	ls_table_scan_close(scan, AccessShareLock);
+	return n;
+}
+
+/*
  * ls_pending_contacts gives the next contacts of which something is pending, in the
- * order of their key, as the active snapshot sees it.  One descent of the index skips
- * the rest of a contact's rows.
+ * order of their key, as the active snapshot sees it.
  */
 int
 ls_pending_contacts(LsModel *model, const Datum *after, int limit, Datum *contacts)
 {
-	LsKeyType  *key = &model->key;
 	LsTableScan scan;
-	int			n = 0;
 
 	open_to_read(model, &scan);
-	while (n < limit && !ls_table_scan_empty(&scan))
-	{
-		ls_table_scan_by(&scan, PENDING_CONTACT + 1, BTGreaterStrategyNumber, after);
-		if (!ls_table_scan_next(&scan))
-			break;
-		contacts[n] = datumCopy(scan.values[PENDING_CONTACT], key->typbyval, key->typlen);
-		after = &contacts[n++];
-	}
-	ls_table_scan_close(&scan, AccessShareLock);
-	return n;
+	return read_keys(&scan, &model->key, after, limit, contacts);
+}
+
+/*
+ * ls_pending_visitors gives the next of the model's visitors of which something is
+ * pending, in the same way.
+ */
+int
+ls_pending_visitors(LsModel *model, const Datum *after, int limit, Datum *visitors)
+{
+	LsTableScan scan;
+
+	ls_table_scan_open(&scan, model->visitors_table, AccessShareLock, &model->visitor_key);
+	ls_table_layout_check(scan.rel, "pending_", model->visitor_key.type);
+	return read_keys(&scan, &model->visitor_key, after, limit, visitors);
 }
 
 /* ---------- deleting ---------- */

@@ -46,6 +46,8 @@ extern bool ls_pending_any_visitors(LsModel *model);
 extern bool ls_pending_none(const char *model);
 extern int	ls_pending_contacts(LsModel *model, const Datum *after, int limit,
 								Datum *contacts);
+extern int	ls_pending_visitors(LsModel *model, const Datum *after, int limit,
+								Datum *visitors);
 extern int64 ls_pending_clear(LsModel *model);
 extern void ls_pending_again(LsModel *model);
 extern void ls_pending_restored(Oid table);

@@ -142,6 +142,7 @@ SELECT count(*) FROM leadscore.verify('m');
 SELECT count(*) FROM leadscore.forecast('m', '1');
 SELECT count(*) FROM leadscore.forecast('m', 1);
 SELECT count(*) FROM leadscore.upcoming('m', now() + interval '30 days');
+SELECT count(*) FROM leadscore.top('m');
 SELECT count(*) FROM leadscore.history_of('m', '1');
 SELECT count(*) FROM leadscore.live_m;
 SELECT count(*) FROM leadscore.live_pairs;
@@ -512,6 +513,7 @@ sub damage
 			"SELECT leadscore.set_stage('m', 1, 'hot')",
 			"SELECT leadscore.merge_contacts('m', 1, 2)", "SELECT count(*) FROM leadscore.forecast('m', 3)",
 			"SELECT count(*) FROM leadscore.upcoming('m', now() + interval '1 year')",
+			"SELECT count(*) FROM leadscore.top('m', 2)",
 			"SELECT leadscore.write_days('m')", "SELECT count(*) FROM leadscore.what_if_contacts('m')",
 			"SELECT leadscore.rescore('m')", "SELECT leadscore.rescore('m', true)",
 			"SELECT leadscore.run_job('m', 3)", "SELECT count(*) FROM leadscore.identities('m', 1)",

@@ -40,6 +40,7 @@ SQL
 	verify => "SELECT * FROM leadscore.verify('m') ORDER BY 1",
 	forecast => "SELECT c.id, f.* FROM contact c, leadscore.forecast('m', c.id, '2026-05-01') f ORDER BY c.id, f::text",
 	upcoming => "SELECT * FROM leadscore.upcoming('m', '2026-05-01') u ORDER BY u::text",
+	top => "SELECT * FROM leadscore.top('m', 3)",
 	history => 'SELECT * FROM leadscore.history_m h ORDER BY h::text',
 	due => 'SELECT * FROM leadscore.due_m ORDER BY 1, 2, 3',
 	rules => 'SELECT * FROM leadscore.lead_rule ORDER BY rule_id');

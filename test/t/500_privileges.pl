@@ -121,6 +121,7 @@ my %calls = (
 	'what_if_contacts(text, integer, boolean, boolean)' => "'m'",
 	'what_if_distribution(text, integer, integer, boolean, boolean)' => "'m'",
 	'upcoming(text, timestamptz)' => "'m', now() + interval '1 year'",
+	'top(text, integer)' => "'m', 2",
 	'unidentify(text, text)' => "'m', 'v1'",
 	'history_of(text, text)' => "'m', '3'",
 	'outbox_take(text, integer, interval, text, text)' => "'d', 1",

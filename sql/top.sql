@@ -1,0 +1,144 @@
+-- The contacts with the highest scores
+\set VERBOSITY terse
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
+SET leadscore.clock = '2026-03-02 00:00+00';
+CREATE TABLE lead (id int PRIMARY KEY, country text);
+CREATE TABLE act (id int PRIMARY KEY, lead int, visitor text, at timestamptz DEFAULT leadscore.clock(), what text);
+CREATE INDEX ON act (lead, at);
+CREATE INDEX ON act (visitor, at);
+INSERT INTO lead SELECT g, 'DE' FROM generate_series(1, 2000) g;
+SELECT leadscore.create_model('m', 'lead');
+SELECT leadscore.attach('m', 'act', 'lead', 'at', event => 'what', visitor => 'visitor');
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'hot', 1, 100);
+INSERT INTO leadscore.lead_grade (model, category, grade, min_points) SELECT 'm', 'engagement', 'A', 60;
+INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval, disqualifies) VALUES
+	('m', 'slow', 'slow', 10, 'half_life', '30 days', false),
+	('m', 'fast', 'fast', 90, 'half_life', '1 day', false),
+	('m', 'spam', 'spam', 0, NULL, NULL, true);
+INSERT INTO leadscore.lead_rule (model, name, kind, points, idle) VALUES ('m', 'silent', 'absence', -40, '3 days');
+INSERT INTO act (id, lead, what) SELECT g * 100 + n, g, 'slow' FROM generate_series(1, 2000) g, generate_series(1, 1 + g % 7) n;
+INSERT INTO act (id, lead, what) VALUES (1, 11, 'fast'), (2, 12, 'fast'), (3, 13, 'fast'), (4, 13, 'spam'), (5, 14, 'slow'), (6, 14, 'fast');
+
+-- what differs from live_m; of equal scores the lowest keys
+CREATE FUNCTION different(k int) RETURNS TABLE (place bigint, contact text, score float8, grade text, stage text) LANGUAGE sql AS $$
+	WITH best AS (
+		SELECT row_number() OVER () AS place, t.contact, t.score, t.grade, t.stage FROM leadscore.top('m', k) t),
+	wanted AS (
+		SELECT row_number() OVER (ORDER BY score DESC, contact_id) AS place, contact_id::text AS contact, score, grade, stage
+		  FROM leadscore.live_m WHERE NOT disqualified ORDER BY 1 LIMIT k)
+	(TABLE best EXCEPT TABLE wanted) UNION ALL (TABLE wanted EXCEPT TABLE best) $$;
+CREATE FUNCTION wrong(ks int[] DEFAULT '{1,3,20,300,10000}') RETURNS TABLE (k int, n bigint, example text) LANGUAGE sql AS $$
+	SELECT k, count(*), min(d::text) FROM unnest(ks) k, different(k) d GROUP BY k ORDER BY k $$;
+SELECT * FROM leadscore.top('m', 5);
+SELECT count(*), min(score) FROM leadscore.top('m');
+SELECT count(*), min(score) FROM leadscore.top('m', 10000);
+SELECT * FROM wrong(ARRAY[1, 3, 20, 300, 1999, 10000]);
+
+-- time: what has drifted, what is due, what is worth more again
+SET leadscore.clock = '2026-03-02 01:00+00';
+SELECT * FROM wrong();
+SET leadscore.clock = '2026-03-04 23:59+00';
+SELECT * FROM leadscore.top('m', 4);
+SELECT * FROM wrong();
+SET leadscore.clock = '2026-03-05 00:01+00';
+INSERT INTO act (id, lead, what) VALUES (7, 21, 'slow'), (8, 22, 'slow');
+SELECT * FROM leadscore.top('m', 4);
+SELECT * FROM wrong();
+SELECT leadscore.refresh('m') > 0 AS refreshed;
+SELECT * FROM wrong();
+-- an event that takes effect later
+INSERT INTO act (id, lead, what, at) VALUES (9, 31, 'fast', '2026-03-06 00:00+00');
+SELECT * FROM leadscore.top('m', 1);
+SET leadscore.clock = '2026-03-06 00:01+00';
+SELECT * FROM leadscore.top('m', 1);
+-- a clock that is set back
+SET leadscore.clock = '2026-03-02 00:30+00';
+SELECT * FROM wrong();
+SET leadscore.clock = '2026-03-06 00:01+00';
+
+-- what is pending: of those who have a row, and of those who have none, of merged contacts and visitors
+SELECT leadscore.merge_contacts('m', 41, 42), leadscore.identify('m', 'v1', 43), leadscore.identify('m', 'v2', 3001);
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+INSERT INTO act (id, lead, what) VALUES (60, 51, 'fast'), (61, 3000, 'fast'), (62, 42, 'fast'), (64, 11, 'spam'), (65, 31, 'fast');
+SELECT contact, score FROM leadscore.top('m', 5);
+COMMIT;
+SELECT * FROM wrong(ARRAY[1, 3, 4, 20, 300, 10000]);
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+INSERT INTO act (id, visitor, what) VALUES (66, 'v1', 'fast'), (67, 'v2', 'fast'), (68, 'v2', 'fast');
+COMMIT;
+SELECT contact, score FROM leadscore.top('m', 7);
+SELECT * FROM wrong(ARRAY[1, 3, 4, 20, 300, 10000]);
+SELECT count(*) > 0 AS pending FROM leadscore.pending_m;
+SELECT leadscore.refresh('m') > 0 AS refreshed;
+SELECT contact, score FROM leadscore.top('m', 7);
+SELECT * FROM wrong(ARRAY[1, 3, 4, 20, 300, 10000]);
+
+-- rules that have changed: in the same transaction, for a job to come, of a model that is off
+BEGIN;
+UPDATE leadscore.lead_rule SET points = -points WHERE name = 'slow';
+SELECT * FROM wrong();
+ROLLBACK;
+SET leadscore.inline_limit = 0;
+UPDATE leadscore.lead_rule SET points = 5 WHERE name = 'slow';
+SELECT state, kind FROM leadscore.lead_job;
+SELECT * FROM wrong();
+SELECT leadscore.refresh('m') > 0 AS refreshed;
+SELECT state, kind FROM leadscore.lead_job;
+SELECT * FROM wrong();
+RESET leadscore.inline_limit;
+UPDATE leadscore.lead_model SET enabled = false WHERE model = 'm';
+UPDATE leadscore.lead_rule SET points = 7 WHERE name = 'slow';
+SELECT * FROM wrong();
+UPDATE leadscore.lead_model SET enabled = true WHERE model = 'm';
+SELECT * FROM leadscore.verify('m');
+SELECT * FROM wrong();
+
+-- by an index on the score, with the running clock: the rows were written before it
+CREATE INDEX score_m_score ON leadscore.score_m (score);
+RESET leadscore.clock;
+SELECT leadscore.refresh('m') > 0 AS refreshed;
+INSERT INTO act (id, lead, what, at) SELECT 500000 + g, g, 'slow', now() - g * interval '1 minute' FROM generate_series(1, 2000) g;
+INSERT INTO act (id, lead, what, at) SELECT 600000 + g, g, 'fast', now() - g * interval '1 hour' FROM generate_series(1, 2000, 50) g;
+SELECT * FROM wrong(ARRAY[1, 3, 20, 300, 1999, 10000]);
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+INSERT INTO act (id, lead, what) VALUES (700000, 1777, 'fast'), (700001, 1778, 'fast'), (700002, 3002, 'fast'), (700003, 1, 'spam');
+COMMIT;
+SELECT * FROM wrong();
+SELECT leadscore.refresh('m') > 0 AS refreshed;
+-- how many rows are read
+SELECT pg_stat_force_next_flush();
+SELECT pg_stat_reset_single_table_counters('leadscore.score_m_score'::regclass);
+SELECT count(*) FROM leadscore.top('m', 3);
+SELECT pg_stat_force_next_flush();
+SELECT idx_scan, idx_tup_read BETWEEN 3 AND 200 AS few FROM pg_stat_user_indexes WHERE indexrelname = 'score_m_score';
+DROP INDEX leadscore.score_m_score;
+
+-- a row that is damaged, at the top or where its number is none
+SET session_replication_role = replica;
+UPDATE leadscore.score_m SET score = 'NaN' WHERE contact_id = 7;
+SET session_replication_role = origin;
+SELECT * FROM leadscore.top('m', 3);
+
+-- arguments and rights
+SELECT * FROM leadscore.top(NULL);
+SELECT * FROM leadscore.top('mm');
+SELECT * FROM leadscore.top('m', 0);
+SELECT * FROM leadscore.top('m', NULL);
+\set VERBOSITY default
+SELECT * FROM leadscore.top('m', 10001);
+SELECT * FROM leadscore.top('n');
+\set VERBOSITY terse
+CREATE ROLE top_reader;
+CREATE ROLE top_other;
+GRANT SELECT ON leadscore.live_m TO top_reader;
+SET ROLE top_reader;
+SELECT count(*) FROM leadscore.top('m', 3);
+SET ROLE top_other;
+SELECT count(*) FROM leadscore.top('m', 3);
+RESET ROLE;
+SELECT leadscore.drop_model('m');
+DROP FUNCTION wrong, different;
+DROP TABLE lead, act;
+DROP ROLE top_reader, top_other;
