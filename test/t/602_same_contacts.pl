@@ -1,6 +1,6 @@
 # Two and eight sessions write the events of the same three contacts, whose rows they
-# read without a lock: with savepoints, rollbacks, waits that are given up and statements that
-# are cancelled, also in the midst of writing.  What is stored is right in the end.
+# read without a lock: with savepoints, rollbacks, waits that are given up and statements
+# that are cancelled, also in the midst of writing.  What is stored is right in the end.
 use strict;
 use warnings;
 
@@ -35,7 +35,8 @@ CREATE FUNCTION try(sql text) RETURNS boolean LANGUAGE plpgsql AS $$
 	END $$;
 CREATE FUNCTION cancel_one() RETURNS boolean LANGUAGE sql AS $$
 	SELECT pg_cancel_backend(pid) FROM pg_stat_activity
-	 WHERE query LIKE '%try(%' AND state = 'active' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1 $$;
+	 WHERE query LIKE '%try(%' AND state = 'active' AND pid <> pg_backend_pid() AND (wait_event_type = 'Lock' OR random() < 0.02)
+	 ORDER BY random() LIMIT 1 $$;
 SQL
 
 my $event = "INSERT INTO events SELECT c, now() - random() * interval ''3 days'', ''open'' FROM generate_series(:c, :d) c";
@@ -43,6 +44,14 @@ my @files = pgbench_scripts(
 	'one@6' => <<'SQL',
 \set c random(1, 3)
 INSERT INTO events VALUES (:c, now(), 'open');
+SQL
+	# who waits for this one has read the row before
+	'holds@3' => <<'SQL',
+\set c random(1, 3)
+BEGIN;
+SELECT contact_id FROM leadscore.score_m WHERE contact_id = :c FOR NO KEY UPDATE;
+INSERT INTO events VALUES (:c, now(), 'open');
+COMMIT;
 SQL
 	'several@3' => <<"SQL",
 \\set c random(1, 3)
