@@ -582,16 +582,6 @@ ls_heap_writer_find(LsHeapWriter *writer)
 }
 
 /*
- * ls_heap_writer_can_replace tells whether a row can be read without a lock now, and
- * then replaced.
- */
-bool
-ls_heap_writer_can_replace(const LsHeapWriter *writer)
-{
-	return writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot();
-}
-
-/*
  * ls_heap_writer_read puts the newest version of the row with the key in search into
  * found without locking the row.  It waits for a transaction that has changed the row,
  * not for one that has locked it.  Only a plain row is read so.
