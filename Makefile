@@ -102,7 +102,7 @@ PG_MAJOR  := $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL 
 SUPPORTED  = 15 16 17 18 19
 
 # said before anything is compiled, and before anything is installed
-ifneq ($(and $(PG_MAJOR),$(filter-out clean help demo test test-long,$(or $(MAKECMDGOALS),all))),)
+ifneq ($(and $(PG_MAJOR),$(filter-out clean help demo test test-long bench bench-instructions,$(or $(MAKECMDGOALS),all))),)
 ifeq ($(filter $(PG_MAJOR),$(SUPPORTED)),)
 $(error leadscore supports PostgreSQL 15 to 19, and $(PG_CONFIG) is of version $(PG_MAJOR): name another server by PG_CONFIG=...)
 endif
@@ -166,6 +166,13 @@ test-long:
 demo:
 	@$(root)/test/bin/demo
 
+.PHONY: bench bench-instructions
+bench:
+	@$(root)/test/bin/bench times
+
+bench-instructions:
+	@$(root)/test/bin/bench instructions
+
 help:
 	@echo "make, make install     build, and install into the server of PG_CONFIG ($(PG_CONFIG))"
 	@echo "make installcheck      regress, isolation and TAP tests of what is installed, in instances of"
@@ -175,6 +182,9 @@ help:
 	@echo "make demo              a demonstration on a throw-away server"
 	@echo "make test              install what is missing, build, install, run every suite"
 	@echo "make test-long         the same with the long tests"
+	@echo "make bench             times beside plpgsql triggers, a nightly UPDATE and pg_ivm, on a throw-away server: a table,"
+	@echo "                       CSV and plots in bench-results; LEADSCORE_SCALE=1 in full (three quarters of an hour)"
+	@echo "make bench-instructions    instructions of an INSERT, counted by callgrind"
 	@echo ""
 	@echo "make test SUITES='layers regress isolation tap pgtap unit headers versions'     some suites only"
 	@echo "          REGRESS=name | ISOLATION=name | PROVE_TESTS=test/t/x.pl   some tests of their suite only"

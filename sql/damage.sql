@@ -66,3 +66,18 @@ SELECT leadscore.drop_model('m');
 SELECT leadscore.drop_model('o');
 DROP FUNCTION f();
 DROP TABLE guest, act, other;
+
+-- the row of due_<model> that a damaged row had is there when it is written again
+CREATE TABLE quiet (id int PRIMARY KEY, born timestamptz); CREATE TABLE sign (quiet int, at timestamptz); CREATE INDEX ON sign (quiet, at);
+SELECT leadscore.create_model('q','quiet',created_at => 'born'); SELECT leadscore.attach('q','sign','quiet','at');
+INSERT INTO leadscore.lead_rule (model,name,kind,points,idle) VALUES ('q','silent','absence',-5,'7 days');
+INSERT INTO sign VALUES (1, '2026-03-09 12:00+00'); INSERT INTO quiet VALUES (1, '2026-03-09 00:00+00');
+SELECT * FROM leadscore.due_q;
+SET session_replication_role = replica;
+UPDATE leadscore.score_q SET score = 'NaN';
+SET session_replication_role = origin;
+INSERT INTO sign VALUES (1, '2026-03-09 11:00+00');
+SELECT * FROM leadscore.due_q;
+SELECT * FROM leadscore.verify('q');
+SELECT leadscore.drop_model('q');
+DROP TABLE quiet, sign;

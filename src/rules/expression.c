@@ -26,7 +26,6 @@
 #include "rules/expression.h"
 
 #include "access/xact.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "utils/acl.h"
@@ -120,9 +119,6 @@ build(LsCompile *c)
 
 	old = MemoryContextSwitchTo(own);
 	expr->where = pstrdup(c->spec->where);
-	expr->text = pstrdup(c->spec->text);
-	expr->text_hash = hash_bytes((const unsigned char *) expr->text, strlen(expr->text));
-	expr->relation = RelationGetRelid(c->spec->rel);
 	expr->users = 1;
 	expr->role = c->spec->role;
 	pull_varattnos(c->analysed, 1, &expr->columns);

@@ -46,9 +46,6 @@ typedef enum LsExprResult
 typedef struct LsExpr
 {
 	char	   *where;
-	char	   *text;			/* what was compiled ... */
-	uint32		text_hash;
-	Oid			relation;		/* ... for this table */
 	int			users;			/* rules that share it */
 	uint64		row;			/* on which it was evaluated last, if they do ... */
 	LsExprResult result;		/* ... and what came of it */

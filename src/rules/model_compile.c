@@ -208,17 +208,17 @@ static LsExpr *
 compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
 		const char *where, ErrorData **error)
 {
-	LsExpr	   *expr = ls_shared_parts_expression(model, use, RelationGetRelid(rel), text);
+	LsExpr	  **shared = ls_shared_parts_expression(model, use, RelationGetRelid(rel), text);
 	LsExprSpec	spec = {0};
 
-	if (expr)
-		return expr;
+	if (*shared)
+		return *shared;
 	spec.use = use;
 	spec.rel = rel;
 	spec.text = text;
 	spec.role = model->owner;
 	spec.where = where;
-	return tried(model, &spec, error);
+	return *shared = tried(model, &spec, error);
 }
 
 static LsExpr *

@@ -205,6 +205,7 @@ typedef struct LsModel
 	int			nrules;
 	LsRule	   *rules;			/* ascending by version */
 	int			found;			/* index of the last one found by version */
+	struct lsshared_hash *shared;	/* expressions, while it is compiled */
 	int			nhalf_lives;
 	LsHalfLife *half_lives;		/* no two are of the same category and length */
 	int			nabsences;
@@ -295,8 +296,8 @@ extern bool ls_match_profile(LsModel *model, LsRule *rule, Datum contact,
 							 ExprContext *econtext, double *weight);
 extern struct lsevent_hash *ls_match_event_index(LsModel *model, LsRule **rules,
 												 int nrules);
-extern LsExpr *ls_shared_parts_expression(const LsModel *model, LsExprUse use, Oid relation,
-										   const char *text);
+extern LsExpr **ls_shared_parts_expression(LsModel *model, LsExprUse use, Oid relation,
+											const char *text);
 extern void ls_shared_parts_set(LsModel *model);
 extern LsRule *ls_model_search_rule(LsModel *model, int64 version);
 extern LsSource *ls_model_source_by_name(LsModel *model, const char *name);

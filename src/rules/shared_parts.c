@@ -16,36 +16,54 @@
 
 #include "common/hashfn.h"
 
-/* same_expression tells whether a compiled expression means the same as a text. */
-static bool
-same_expression(const LsExpr *expr, Oid relation, uint32 hash, const char *text)
+/* An expression by its text, while a model is compiled */
+typedef struct ExpressionKey
 {
-	return expr != NULL && expr->text_hash == hash && expr->relation == relation &&
-		strcmp(expr->text, text) == 0;
-}
+	LsExprUse	use;
+	Oid			relation;
+	const char *text;
+} ExpressionKey;
+
+typedef struct SharedExpression
+{
+	ExpressionKey key;
+	char		status;			/* simplehash */
+	LsExpr	   *expr;			/* NULL: not compiled, or it cannot be */
+} SharedExpression;
+
+#define SH_PREFIX lsshared
+#define SH_ELEMENT_TYPE SharedExpression
+#define SH_KEY_TYPE ExpressionKey
+#define SH_KEY key
+#define SH_HASH_KEY(tb, key) \
+	(hash_bytes((const unsigned char *) (key).text, strlen((key).text)) ^ (key).relation ^ (uint32) (key).use)
+#define SH_EQUAL(tb, a, b) \
+	((a).use == (b).use && (a).relation == (b).relation && strcmp((a).text, (b).text) == 0)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
 
 /*
- * ls_shared_parts_expression finds what an earlier rule has compiled from the same
- * text for the same table, to be used once more; NULL: none has.
+ * ls_shared_parts_expression gives the place for what is compiled from a text for a
+ * table.  Until another is asked for, the caller may set it if it is NULL; else it is
+ * what an earlier rule has compiled, to be used once more.
  */
-LsExpr *
-ls_shared_parts_expression(const LsModel *model, LsExprUse use, Oid relation,
-						   const char *text)
+LsExpr **
+ls_shared_parts_expression(LsModel *model, LsExprUse use, Oid relation, const char *text)
 {
-	uint32		hash = hash_bytes((const unsigned char *) text, strlen(text));
+	ExpressionKey key = {use, relation, text};
+	SharedExpression *shared;
+	bool		found;
 
-	for (int i = 0; i < model->nrules; i++)
-	{
-		const LsRule *rule = &model->rules[i];
-		LsExpr	   *expr = use == LS_EXPR_CONDITION ? rule->condition : rule->weight;
-
-		if (same_expression(expr, relation, hash, text))
-		{
-			expr->users++;
-			return expr;
-		}
-	}
-	return NULL;
+	if (model->shared == NULL)
+		model->shared = lsshared_create(model->context, 32, NULL);
+	shared = lsshared_insert(model->shared, key, &found);
+	if (!found)
+		shared->expr = NULL;
+	if (shared->expr)
+		shared->expr->users++;
+	return &shared->expr;
 }
 
 /* half_life gives the index of a rule's half-life, added if it is the first. */
@@ -77,10 +95,16 @@ is_plain(const LsRule *rule)
 		isinf(rule->max_points) && !rule->broken;
 }
 
-/* ls_shared_parts_set finds the half-lives of a model, and its plain rules. */
+/*
+ * ls_shared_parts_set finds the half-lives of a model whose rules are compiled, and its
+ * plain rules.
+ */
 void
 ls_shared_parts_set(LsModel *model)
 {
+	if (model->shared)
+		lsshared_destroy(model->shared);
+	model->shared = NULL;
 	model->half_lives = palloc0(sizeof(LsHalfLife) * Max(1, model->nrules));
 	for (int i = 0; i < model->nrules; i++)
 	{

@@ -91,7 +91,7 @@ half_life_at(LsModel *model, const LsRule *rule, TimestampTz t)
 }
 
 /* continuous gives the points at t of a sum that is no buckets. */
-static inline double
+static pg_attribute_always_inline double
 continuous(LsModel *model, const LsRule *rule, const LsSlot *slot, TimestampTz t)
 {
 	const LsHalfLife *half_life;

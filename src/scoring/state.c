@@ -106,16 +106,6 @@ remove_slot(LsState *state, int64 version)
 }
 
 /*
- * ls_state_needs_buckets tells whether a rule needs buckets besides its count and
- * latest event.
- */
-bool
-ls_state_needs_buckets(const LsRule *rule)
-{
-	return rule->bucketed && !(rule->once && rule->time_frame == 0);
-}
-
-/*
  * ls_state_slot_phases gives the number of phases of a rule with step decay: buckets
  * whose numbers differ by a multiple of it lose their value at the same instants.
  */
@@ -167,7 +157,7 @@ find_bucket(LsSlot *slot, int64 bucket)
  * add_decaying adds a half-life sum that is held at the landmark of at.  The sum of
  * both is held at that of the later one.
  */
-static void
+static inline void
 add_decaying(const LsRule *rule, LsSlot *slot, TimestampTz at, const LsSum *sum)
 {
 	LsSum		grown = *sum;
@@ -205,7 +195,7 @@ rise_at(LsModel *model, const LsRule *rule, TimestampTz at)
 }
 
 /* add_to_slot adds one event of weight w. */
-static void
+static inline void
 add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w)
 {
 	if (ls_state_needs_buckets(rule))

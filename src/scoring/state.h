@@ -149,6 +149,15 @@ ls_state_slot_is_short(const LsSlot *slot)
 /* shared with evaluation */
 extern int64 ls_state_slot_phases(const LsRule *rule);
 extern int64 ls_state_slot_held(const LsRule *rule, int64 compacted_to, int64 phase);
-extern bool ls_state_needs_buckets(const LsRule *rule);
+
+/*
+ * ls_state_needs_buckets tells whether a rule needs buckets besides its count and
+ * latest event.
+ */
+static inline bool
+ls_state_needs_buckets(const LsRule *rule)
+{
+	return rule->bucketed && !(rule->once && rule->time_frame == 0);
+}
 
 #endif							/* LEADSCORE_STATE_H */

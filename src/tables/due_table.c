@@ -101,6 +101,14 @@ replace(LsHeapWriter *rows, const LsDueRow *from, const LsDueRow *to)
 	return ls_heap_writer_replace(rows);
 }
 
+/* ls_due_table_has tells whether the table has a row, and locks it. */
+bool
+ls_due_table_has(LsRowWriter *table, const LsDueRow *row)
+{
+	fill(table->rows.search, row);
+	return ls_heap_writer_find(&table->rows);
+}
+
 /* ls_due_table_move replaces one row by another; either may be none. */
 void
 ls_due_table_move(LsRowWriter *table, const LsDueRow *from, const LsDueRow *to)

@@ -16,6 +16,7 @@
 typedef struct LsDueCursor LsDueCursor;
 
 extern LsRowWriter *ls_due_table_open(LsModel *model);
+extern bool ls_due_table_has(LsRowWriter *table, const LsDueRow *row);
 extern void ls_due_table_move(LsRowWriter *table, const LsDueRow *from,
 							  const LsDueRow *to);
 

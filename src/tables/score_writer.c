@@ -419,6 +419,9 @@ move_due(LsScoreWriter *writer, Datum contact, const LsDueRow *from, const LsSta
 		writer->due = ls_due_table_open(writer->model);
 		MemoryContextSwitchTo(old);
 	}
+	/* a damaged row does not tell where its own is: that may be this one */
+	if (writer->damage && row.at != DT_NOEND && ls_due_table_has(writer->due, &row))
+		return;
 	ls_due_table_move(writer->due, from, &row);
 }
 
