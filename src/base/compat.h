@@ -150,17 +150,21 @@ ls_table_tuple_update(Relation rel, ItemPointer place, TupleTableSlot *slot, Com
 #endif
 }
 
+/*
+ * same_keys tells that most indexes have an entry with the same keys already, which may
+ * be dead: room is looked for among such entries before a page is split.
+ */
 static inline List *
 ls_update_index_tuples(ResultRelInfo *info, TupleTableSlot *slot, EState *estate,
-					   LsUpdatedIndexes updated)
+					   bool same_keys, LsUpdatedIndexes updated)
 {
 #if PG_VERSION_NUM < 160000
-	return ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL);
+	return ExecInsertIndexTuples(info, slot, estate, same_keys, false, NULL, NIL);
 #elif PG_VERSION_NUM < 190000
-	return ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL,
+	return ExecInsertIndexTuples(info, slot, estate, same_keys, false, NULL, NIL,
 								 updated == TU_Summarizing);
 #else
-	return ExecInsertIndexTuples(info, estate, EIIT_IS_UPDATE |
+	return ExecInsertIndexTuples(info, estate, (same_keys ? EIIT_IS_UPDATE : 0) |
 								 (updated == TU_Summarizing ? EIIT_ONLY_SUMMARIZING : 0),
 								 slot, NIL, NULL);
 #endif

@@ -114,6 +114,7 @@ make_writer(LsHeapWriter *writer, int nkey)
 		look_up_triggers(writer);
 	/* with the defaults of columns that were added later */
 	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	writer->all_key = nkey == desc->natts;
 	if (nkey > 0)
 		writer->search = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	writer->written = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
@@ -455,18 +456,16 @@ fill_keys(LsHeapWriter *writer)
  * page.  What is in the page may be moved then, hence the copy.
  */
 static bool
-fetch_from_heap(LsHeapWriter *writer, IndexScanDesc scan, ItemPointer place)
+fetch_from_heap(LsHeapWriter *writer, Snapshot snapshot, ItemPointer place, bool *all_dead)
 {
 	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) writer->found;
 	HeapTuple	tuple = &slot->base.tupdata;
 	Buffer		buffer = ReadBuffer(writer->rel, ItemPointerGetBlockNumber(place));
-	bool		all_dead = false;
 	bool		found;
 
 	ExecClearTuple(writer->found);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	found = heap_hot_search_buffer(place, writer->rel, buffer, scan->xs_snapshot, tuple,
-								   &all_dead, true);
+	found = heap_hot_search_buffer(place, writer->rel, buffer, snapshot, tuple, all_dead, true);
 	writer->room = PageGetHeapFreeSpace(BufferGetPage(buffer));
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (found)
@@ -476,8 +475,6 @@ fetch_from_heap(LsHeapWriter *writer, IndexScanDesc scan, ItemPointer place)
 		ExecStoreBufferHeapTuple(tuple, writer->found, buffer);
 		ExecMaterializeSlot(writer->found);
 	}
-	else if (!scan->xactStartedInRecovery)
-		scan->kill_prior_tuple = all_dead;
 	ReleaseBuffer(buffer);
 	return found;
 }
@@ -492,8 +489,12 @@ fetch(LsHeapWriter *writer, IndexScanDesc scan)
 	{
 		if (writer->heap)
 		{
-			if (fetch_from_heap(writer, scan, place))
+			bool		all_dead = false;
+
+			if (fetch_from_heap(writer, scan->xs_snapshot, place, &all_dead))
 				return true;
+			if (!scan->xactStartedInRecovery)
+				scan->kill_prior_tuple = all_dead;
 		}
 		else if (index_fetch_heap(scan, writer->found))
 		{
@@ -593,6 +594,24 @@ ls_heap_writer_read(LsHeapWriter *writer)
 {
 	Assert(writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot());
 	return look_up(writer);
+}
+
+/*
+ * ls_heap_writer_read_at does the same with a row that the active snapshot has seen at a
+ * place.  False where it is no longer there, or another transaction is changing it.
+ */
+bool
+ls_heap_writer_read_at(LsHeapWriter *writer, ItemPointer place)
+{
+	ItemPointerData at = *place;
+	SnapshotData snapshot;
+	bool		all_dead;
+
+	Assert(writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot());
+	InitDirtySnapshot(snapshot);
+	return fetch_from_heap(writer, &snapshot, &at, &all_dead) &&
+		ItemPointerEquals(&at, place) &&
+		!TransactionIdIsValid(snapshot.xmin) && !TransactionIdIsValid(snapshot.xmax);
 }
 
 /*
@@ -787,7 +806,7 @@ make_room(LsHeapWriter *writer)
 	Size		length = ((HeapTupleTableSlot *) writer->found)->tuple->t_len;
 	Buffer		buffer;
 
-	if (writer->room == UNKNOWN_ROOM || writer->room >= length + GROWTH)
+	if (writer->all_key || writer->room == UNKNOWN_ROOM || writer->room >= length + GROWTH)
 		return;
 	length = MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(desc->natts)) +
 		heap_compute_data_size(desc, writer->written->tts_values, writer->written->tts_isnull);
@@ -821,7 +840,8 @@ replace(LsHeapWriter *writer)
 	if (result == TM_Ok && ls_has_updated_indexes(updated))
 	{
 		open_indices(writer);
-		list_free(ls_update_index_tuples(writer->info, writer->written, writer->estate, updated));
+		list_free(ls_update_index_tuples(writer->info, writer->written, writer->estate,
+										 !writer->all_key, updated));
 	}
 	else if (result == TM_SelfModified)
 		elog(ERROR, "tuple already updated by self");

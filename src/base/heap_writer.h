@@ -11,9 +11,11 @@
 #include "postgres.h"
 
 #include "access/skey.h"
+#include "access/xact.h"
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 /* Columns of the key by which rows are found, at most */
 #define LS_HEAP_WRITER_KEYS 3
@@ -31,6 +33,7 @@ typedef struct LsHeapWriter
 	bool		queues_triggers;	/* AFTER triggers for each row */
 	bool		heap;			/* the access method of the table */
 	bool		plain;			/* rows can be read without a lock, and replaced */
+	bool		all_key;		/* a row has no columns but the key: each version needs its entries */
 	Oid		   *indices;		/* those that were opened to insert entries; NULL: never */
 	int			nindices;
 	bool		indices_open;	/* they are open now */
@@ -55,6 +58,7 @@ extern void ls_heap_writer_release(LsHeapWriter *writer);
 extern void ls_heap_writer_close(LsHeapWriter *writer);
 extern bool ls_heap_writer_find(LsHeapWriter *writer);
 extern bool ls_heap_writer_read(LsHeapWriter *writer);
+extern bool ls_heap_writer_read_at(LsHeapWriter *writer, ItemPointer place);
 extern bool ls_heap_writer_find_seen(LsHeapWriter *writer);
 extern bool ls_heap_writer_find_free(LsHeapWriter *writer, bool *exists);
 extern bool ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place);
@@ -63,5 +67,15 @@ extern bool ls_heap_writer_insert_new(LsHeapWriter *writer);
 extern bool ls_heap_writer_replace(LsHeapWriter *writer);
 extern void ls_heap_writer_update(LsHeapWriter *writer);
 extern void ls_heap_writer_delete(LsHeapWriter *writer);
+
+/*
+ * ls_heap_writer_can_replace tells whether a row can be read without a lock now, and
+ * then replaced.
+ */
+static inline bool
+ls_heap_writer_can_replace(const LsHeapWriter *writer)
+{
+	return writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot();
+}
 
 #endif							/* LEADSCORE_HEAP_WRITER_H */

@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "storage/itemptr.h"
+
 #include "scoring/contact_score.h"
 #include "scoring/stage.h"
 #include "scoring/state.h"
@@ -25,6 +27,8 @@ typedef struct LsDueRow
 	TimestampTz at;				/* DT_NOEND: no row */
 	bool		drift;
 	Datum		contact;
+	ItemPointerData place;		/* where a snapshot that is still active has seen it;
+								 * invalid: not known */
 } LsDueRow;
 
 /*

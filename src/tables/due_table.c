@@ -39,7 +39,8 @@ enum
 	DUE_AT = 1,
 	DUE_DRIFT,
 	DUE_CONTACT,
-	DUE_NCOLUMNS = DUE_CONTACT
+	DUE_NCOLUMNS = DUE_CONTACT,
+	DUE_PLACE					/* where the row is, read by SQL */
 };
 
 /* ---------- changes ---------- */
@@ -62,6 +63,44 @@ fill(TupleTableSlot *slot, const LsDueRow *row)
 	ExecStoreVirtualTuple(slot);
 }
 
+/* is_there reads a row at the place where it was seen, if it is still there. */
+static bool
+is_there(LsHeapWriter *rows, const LsDueRow *row)
+{
+	TupleTableSlot *found = rows->found;
+	ItemPointerData place = row->place;
+	Form_pg_attribute contact;
+
+	if (!ItemPointerIsValid(&place) || !ls_heap_writer_read_at(rows, &place))
+		return false;
+	slot_getallattrs(found);
+	contact = TupleDescAttr(found->tts_tupleDescriptor, DUE_CONTACT - 1);
+	return DatumGetTimestampTz(found->tts_values[DUE_AT - 1]) == row->at &&
+		DatumGetBool(found->tts_values[DUE_DRIFT - 1]) == row->drift &&
+		datumIsEqual(found->tts_values[DUE_CONTACT - 1], row->contact,
+					 contact->attbyval, contact->attlen);
+}
+
+/*
+ * replace replaces one row by another.  False where it has to be locked first, or there
+ * is none.  Whoever has written the contact's row of score_<model> has no need to lock
+ * this one.
+ */
+static bool
+replace(LsHeapWriter *rows, const LsDueRow *from, const LsDueRow *to)
+{
+	if (!ls_heap_writer_can_replace(rows))
+		return false;
+	if (!is_there(rows, from))
+	{
+		fill(rows->search, from);
+		if (!ls_heap_writer_read(rows))
+			return false;
+	}
+	fill(rows->written, to);
+	return ls_heap_writer_replace(rows);
+}
+
 /* ls_due_table_has tells whether the table has a row, and locks it. */
 bool
 ls_due_table_has(LsRowWriter *table, const LsDueRow *row)
@@ -78,6 +117,8 @@ ls_due_table_move(LsRowWriter *table, const LsDueRow *from, const LsDueRow *to)
 	bool		exists = false;
 
 	if (from->at == to->at && (from->at == DT_NOEND || from->drift == to->drift))
+		return;
+	if (from->at != DT_NOEND && to->at != DT_NOEND && replace(rows, from, to))
 		return;
 	if (from->at != DT_NOEND)
 	{
@@ -131,6 +172,7 @@ read_row(const LsTableScan *scan, LsDueRow *row)
 	row->at = DatumGetTimestampTz(scan->values[DUE_AT - 1]);
 	row->drift = DatumGetBool(scan->values[DUE_DRIFT - 1]);
 	row->contact = datumCopy(scan->values[DUE_CONTACT - 1], att->attbyval, att->attlen);
+	row->place = scan->tuple->t_self;
 }
 
 /* read_table reads rows in the order of the key, or counts them where rows is NULL. */
@@ -158,7 +200,8 @@ read_table(const char *model, const LsDueRow *after, TimestampTz until,
 			if (rows)
 				read_row(&scan, &rows[n]);
 	}
-	ls_table_scan_close(&scan, AccessShareLock);
+	/* rows are to be found where they are now: until then they must not be moved */
+	ls_table_scan_close(&scan, rows ? NoLock : AccessShareLock);
 	return n;
 }
 
@@ -215,7 +258,7 @@ ls_due_cursor_open(LsModel *model, TimestampTz until)
 	cursor->model = model;
 	SPI_connect();
 	ls_user_switch_to_owner(ls_relation_owner(model->due_table), &saved);
-	plan = SPI_prepare(psprintf("SELECT t.due_at, t.drift, t.contact_id FROM %s t"
+	plan = SPI_prepare(psprintf("SELECT t.due_at, t.drift, t.contact_id, t.ctid FROM %s t"
 								" WHERE t.due_at OPERATOR(pg_catalog.<=) $1"
 								" ORDER BY t.contact_id, t.due_at, t.drift",
 								ls_relation_qualified_name(model->due_table)), 1, &type);
@@ -263,6 +306,7 @@ ls_due_cursor_next(LsDueCursor *cursor, LsDueRow *row)
 	row->drift = DatumGetBool(heap_getattr(tuple, DUE_DRIFT, desc, &isnull));
 	row->contact = datumCopy(heap_getattr(tuple, DUE_CONTACT, desc, &isnull),
 							 key->typbyval, key->typlen);
+	row->place = *(ItemPointer) DatumGetPointer(heap_getattr(tuple, DUE_PLACE, desc, &isnull));
 	return true;
 }
 

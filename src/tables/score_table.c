@@ -271,16 +271,6 @@ ls_score_table_lock(LsScoreTable *table, Datum contact)
 		ls_heap_writer_find(&table->rows);
 }
 
-/*
- * ls_score_table_can_replace tells whether a row can be read without a lock now, and
- * then replaced.
- */
-bool
-ls_score_table_can_replace(const LsScoreTable *table)
-{
-	return table->rows.plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot();
-}
-
 /* ls_score_table_look_up looks for the row of a contact without locking it. */
 bool
 ls_score_table_look_up(LsScoreTable *table, Datum contact)

@@ -30,7 +30,6 @@ typedef struct LsScoreTable
 extern void ls_score_table_open(LsScoreTable *table, LsModel *model);
 extern bool ls_score_table_lock(LsScoreTable *table, Datum contact);
 extern bool ls_score_table_lock_free(LsScoreTable *table, Datum contact, bool *exists);
-extern bool ls_score_table_can_replace(const LsScoreTable *table);
 extern bool ls_score_table_look_up(LsScoreTable *table, Datum contact);
 extern ErrorData *ls_score_table_read(LsScoreTable *table, LsScoreRow *row);
 extern bool ls_score_table_insert(LsScoreTable *table, const LsScoreRow *row);

@@ -372,7 +372,7 @@ needs_no_lock(const LsScoreWriter *writer, const LsChange *change)
 	return change->kind == LS_CHANGE_EVENTS && !change->data.events.read_profile &&
 		!change->data.events.merge_pending && !change->data.events.only_if_changed &&
 		!change->skip_locked && writer->taken.nrows == 0 &&
-		!writer->model->stages_read_contact && ls_score_table_can_replace(&writer->table);
+		!writer->model->stages_read_contact && ls_heap_writer_can_replace(&writer->table.rows);
 }
 
 /* write_row writes a row.  False to start again. */
@@ -408,7 +408,7 @@ was_missed(LsScoreWriter *writer, Datum contact)
 static void
 move_due(LsScoreWriter *writer, Datum contact, const LsDueRow *from, const LsState *to)
 {
-	LsDueRow	row = {to->due, to->due_drift, contact};
+	LsDueRow	row = {.at = to->due, .drift = to->due_drift, .contact = contact};
 
 	if (from->at == row.at && from->drift == row.drift)
 		return;
@@ -635,7 +635,9 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 		return false;
 	if (!tr.exists)
 		ls_score_row_start(model, change->contact, &row, tr.now);
-	due = (LsDueRow) {row.state.due, row.state.due_drift, change->contact};
+	due = (LsDueRow) {.at = row.state.due, .drift = row.state.due_drift, .contact = change->contact};
+	if (change->kind == LS_CHANGE_DUE)
+		due.place = change->data.due->place;
 	if (ls_profile_is_recorded(model))
 		ls_profile_of_state(model, &row.state, &profile);
 	if (!ls_change_is_state_only(change))
