@@ -194,6 +194,17 @@ read_item(LsModel *model, const Entry *item, LsScoreRow *row)
 	return true;
 }
 
+/* read_current reads a contact's row, and merges what is pending of it. */
+static bool
+read_current(const LsTrial *trial, LsModel *model, const Entry *item, LsScoreRow *row)
+{
+	if (!read_item(model, item, row))
+		return false;
+	if (trial->pending)
+		(void) ls_contact_snapshot_merge(model, row, true);
+	return true;
+}
+
 /* see evaluates a contact now; pending changes are merged into its row. */
 static void
 see(const LsTrial *trial, LsAdvance *advance, LsScoreRow *row, LsSeen *seen)
@@ -215,18 +226,11 @@ see_before(LsTrial *trial, const Entry *item, LsSeen *seen)
 	if (trial->recounted)
 	{
 		PushActiveSnapshot(trial->committed);
-		found = read_item(trial->before, &unread, &row);
-		if (found && trial->pending)
-			(void) ls_contact_snapshot_merge(trial->before, &row, true);
+		found = read_current(trial, trial->before, &unread, &row);
 		PopActiveSnapshot();
 	}
-	if (!found)
-	{
-		if (!read_item(trial->before, item, &row))
-			return false;
-		if (trial->pending)
-			(void) ls_contact_snapshot_merge(trial->before, &row, true);
-	}
+	if (!found && !read_current(trial, trial->before, item, &row))
+		return false;
 	see(trial, trial->advance_before, &row, seen);
 	return true;
 }
@@ -254,15 +258,15 @@ see_after(LsTrial *trial, const Entry *item, LsSeen *seen)
 {
 	LsScoreRow	row;
 
-	if (!read_item(trial->after, item, &row))
-		return false;
 	if (trial->replayed)
 	{
+		if (!read_item(trial->after, item, &row))
+			return false;
 		see_replayed(trial, &row, seen);
 		return true;
 	}
-	if (trial->pending)
-		(void) ls_contact_snapshot_merge(trial->after, &row, true);
+	if (!read_current(trial, trial->after, item, &row))
+		return false;
 	see(trial, trial->advance_after, &row, seen);
 	return true;
 }

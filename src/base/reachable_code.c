@@ -669,7 +669,7 @@ object_error(const LsReach *reach, Oid role)
 	{
 		if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_VIEW)
 			continue;
-		owner = ls_trust_table_owner(lfirst_oid(lc));
+		owner = ls_relation_find_owner(lfirst_oid(lc));
 		if (OidIsValid(owner) && !ls_trust_role(owner, role))
 			object = psprintf("view \"%s\"", get_rel_name(lfirst_oid(lc)));
 	}
@@ -781,7 +781,7 @@ ls_reach_table_error(LsReach *reach, Oid relid, Oid role)
 	ListCell   *lc;
 
 	foreach(lc, ls_relation_tree(relid))
-		if (!ls_trust_role(ls_trust_table_owner(lfirst_oid(lc)), role))
+		if (!ls_trust_role(ls_relation_find_owner(lfirst_oid(lc)), role))
 			suspects = lappend_oid(suspects, lfirst_oid(lc));
 	if (suspects == NIL)
 		return NULL;

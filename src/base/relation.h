@@ -21,6 +21,7 @@ extern List *ls_relation_parents(Oid relation);
 extern bool ls_relation_part(Oid classid, Oid objid, Oid *relid, Oid *domain);
 extern Oid	ls_relation_part_table(Oid classid, Oid objid);
 extern List *ls_relation_dependents(Oid classid, Oid objid);
+extern Oid	ls_relation_find_owner(Oid relid);
 extern Oid	ls_relation_owner(Oid relid);
 extern bool ls_relation_has_pages(Oid table);
 extern double ls_relation_estimate_rows(Oid relation);

@@ -14,7 +14,6 @@
 #include "base/trusted_code.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "miscadmin.h"
@@ -79,20 +78,5 @@ ls_trust_function_owner(Oid function)
 				owner;
 
 	read_function(function, &language, &owner);
-	return owner;
-}
-
-/* ls_trust_table_owner gives the owner of a table; InvalidOid where it is gone. */
-Oid
-ls_trust_table_owner(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
 	return owner;
 }

@@ -14,6 +14,5 @@ extern bool ls_trust_role(Oid other, Oid role);
 extern bool ls_trust_function_builtin(Oid function);
 extern bool ls_trust_function(Oid function, Oid role);
 extern Oid	ls_trust_function_owner(Oid function);
-extern Oid	ls_trust_table_owner(Oid relid);
 
 #endif							/* LEADSCORE_TRUSTED_CODE_H */

@@ -21,7 +21,6 @@
 
 #include "access/table.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "commands/event_trigger.h"
@@ -36,6 +35,7 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "base/relation.h"
 #include "base/transaction.h"
 #include "definitions/locks.h"
 #include "definitions/rights.h"
@@ -119,14 +119,11 @@ names_schema(const DropStmt *stmt, Oid relation)
 static bool
 owner_goes(const DropOwnedStmt *stmt, Oid relation)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-	Oid			owner;
+	Oid			owner = ls_relation_find_owner(relation);
 	ListCell   *lc;
 
-	if (!HeapTupleIsValid(tuple))
+	if (!OidIsValid(owner))
 		return false;
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
 	foreach(lc, stmt->roles)
 		if (get_rolespec_oid(lfirst(lc), true) == owner)
 			return has_privs_of_role(GetUserId(), owner);

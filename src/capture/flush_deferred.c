@@ -73,6 +73,20 @@ insert_rows(LsDeferredSet *set)
 		ls_row_writer_close(purged);
 }
 
+/* apply_each applies sets that were taken, one after the other. */
+static void
+apply_each(LsDeferredSet *set, void (*apply) (LsDeferredSet *))
+{
+	while (set)
+	{
+		LsDeferredSet *next = set->next;
+
+		apply(set);
+		ls_deferred_free(set);
+		set = next;
+	}
+}
+
 /*
  * ls_flush_rows inserts the rows of pending_<model> and the purged contributions that
  * this subtransaction has deferred.
@@ -80,16 +94,7 @@ insert_rows(LsDeferredSet *set)
 void
 ls_flush_rows(void)
 {
-	LsDeferredSet *set = ls_deferred_take(false);
-
-	while (set)
-	{
-		LsDeferredSet *next = set->next;
-
-		insert_rows(set);
-		ls_deferred_free(set);
-		set = next;
-	}
+	apply_each(ls_deferred_take(false), insert_rows);
 }
 
 /* ---------- scores ---------- */
@@ -202,20 +207,6 @@ write_set(LsDeferredSet *set)
 	}
 }
 
-/* write_sets applies the changes of sets that were taken. */
-static void
-write_sets(LsDeferredSet *set)
-{
-	while (set)
-	{
-		LsDeferredSet *next = set->next;
-
-		write_set(set);
-		ls_deferred_free(set);
-		set = next;
-	}
-}
-
 /*
  * write_scores applies the changes of scores that this subtransaction has deferred, when
  * no statement is under way.  Until that is done it counts as one itself: a trigger of
@@ -231,7 +222,7 @@ write_scores(void)
 	if (!ls_deferred_any())
 		return;
 	ls_statement_enter();
-	while (ls_deferred_any() && (set = ls_deferred_take(true)) != NULL)
+	while ((set = ls_deferred_take(true)) != NULL)
 	{
 		if (++rounds > MAX_ROUNDS)
 			ereport(ERROR,
@@ -239,7 +230,7 @@ write_scores(void)
 					 errmsg("could not write the scores of model \"%s\"", set->model->name),
 					 errhint("A trigger on table \"score_%s\" must not write new events each time.",
 							 set->model->name)));
-		write_sets(set);
+		apply_each(set, write_set);
 	}
 	ls_statement_leave();
 }

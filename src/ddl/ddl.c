@@ -141,7 +141,7 @@ concern_suspect(Concerned *concerned, const RangeVar *name)
 	{
 		LsModelRow *row = ls_lead_model(((LsRelationRow *) lfirst(lc))->model, NULL);
 
-		if (row == NULL || ls_trust_role(ls_trust_table_owner(relation), row->owner))
+		if (row == NULL || ls_trust_role(ls_relation_find_owner(relation), row->owner))
 			continue;
 		concern_table(concerned, relation);
 		return;

@@ -514,7 +514,7 @@ follow_tables(Work *work)
 		look = look || change->renamed || change->added || change->rights ||
 			change->owner || change->columns != NIL ||
 			(exists(change->relation) &&
-			 !ls_trust_role(ls_trust_table_owner(change->relation), row->owner));
+			 !ls_trust_role(ls_relation_find_owner(change->relation), row->owner));
 	}
 	sync_trees(work);
 	return look;

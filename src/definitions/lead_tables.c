@@ -26,6 +26,7 @@
 #include "base/compat.h"
 #include "base/decay.h"
 #include "base/leadscore.h"
+#include "base/relation.h"
 #include "definitions/contact_table.h"
 #include "definitions/current_names.h"
 #include "definitions/extension.h"
@@ -230,15 +231,9 @@ scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
 static void
 read_owner(LsModelRow *m, Oid accepted, Oid accepted_contacts)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(m->contacts));
-
-	m->owner = InvalidOid;
+	m->owner = ls_relation_find_owner(m->contacts);
 	m->accepted = accepted_contacts == m->contacts ? accepted : InvalidOid;
-	if (!HeapTupleIsValid(tuple))
-		return;
-	m->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	m->suspended = OidIsValid(m->accepted) && accepted != m->owner &&
+	m->suspended = OidIsValid(m->owner) && OidIsValid(m->accepted) && accepted != m->owner &&
 		!has_privs_of_role(accepted, m->owner);
 }
 

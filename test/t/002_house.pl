@@ -1,5 +1,6 @@
 # Rules of the house for the tests: a program's number is its own, and stands in
-# test/README.md; no line is longer than 160 columns.
+# test/README.md; no line is longer than 160 columns.  And one for the sources:
+# what stands twice is listed in src/README.md.
 use strict;
 use warnings;
 
@@ -50,5 +51,25 @@ foreach my $folder (qw(test/t test/t/long test/perl test/bench test/bin sql test
 	}
 	is(join(' ', @long), '', "no line of $folder is longer than 160 columns");
 }
+
+# six lines of code that stand in two files of the sources, but for comments and space
+my (%first, %twice);
+foreach my $file (map { s{^\Q$top/\E}{}r } glob("$top/src/*/*.[ch]"))
+{
+	my $text = tree_file($file) =~ s{/\*.*?\*/}{}gsr;
+	my @lines = grep { !/^(?:[{}]?|#include .*)$/ } map { s/^\s+|\s+$//gr =~ s/\s+/ /gr } split /\n/, $text;
+	foreach my $i (0 .. $#lines - 5)
+	{
+		my $run = join("\n", @lines[ $i .. $i + 5 ]);
+		my $other = $first{$run} //= $file;
+		$twice{ join(' ', sort $other, $file) } = $run if $other ne $file;
+	}
+}
+my ($reason) = tree_file('src/README.md') =~ /^(Lines that stand twice, and why: .*?)(?:\n\n|\z)/ms;
+my %reason = map { ("src/$_" => 1) } ($reason // '') =~ /`([\w\/]+\.[ch])`/g;
+is(join("\n", map { "$_:\n$twice{$_}" } grep { grep { !$reason{$_} } split / / } sort keys %twice), '',
+	'no six lines of the sources stand twice without a reason');
+is(join(' ', grep { my $file = $_; !grep { /(?:^| )\Q$file\E(?: |$)/ } keys %twice } sort keys %reason), '',
+	'... and no reason is told for lines that do not');
 
 done_testing();
