@@ -39,14 +39,22 @@
 
 /* ---------- indexes ---------- */
 
-/* The index that is wanted: over columns of a table that lie side by side */
+/* The index that is wanted: over columns of a table that lie side by side, or two others */
 typedef struct Wanted
 {
 	Relation	rel;
 	AttrNumber	first;
+	AttrNumber	second;			/* 0: the one beside the first */
 	int			ncolumns;
 	bool		key;			/* one row for each value, and no further columns */
 } Wanted;
+
+/* column_of gives the i-th column that is wanted. */
+static AttrNumber
+column_of(const Wanted *wanted, int i)
+{
+	return i == 1 && wanted->second != 0 ? wanted->second : wanted->first + i;
+}
 
 /*
  * sorts_by tells whether the i-th key column of an index is the i-th that is wanted,
@@ -56,7 +64,7 @@ static bool
 sorts_by(const Wanted *wanted, HeapTuple tuple, int i)
 {
 	Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
-	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(wanted->rel), wanted->first + i - 1);
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(wanted->rel), column_of(wanted, i) - 1);
 	oidvector  *collations;
 	oidvector  *classes;
 	int2vector *options;
@@ -69,7 +77,7 @@ sorts_by(const Wanted *wanted, HeapTuple tuple, int i)
 															Anum_pg_index_indclass, &isnull));
 	options = (int2vector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
 															 Anum_pg_index_indoption, &isnull));
-	return form->indkey.values[i] == wanted->first + i && options->values[i] == 0 &&
+	return form->indkey.values[i] == column_of(wanted, i) && options->values[i] == 0 &&
 		collations->values[i] == att->attcollation && OidIsValid(standard) &&
 		get_opclass_family(classes->values[i]) == get_opclass_family(standard);
 }
@@ -172,7 +180,7 @@ refuse(const Wanted *wanted, Oid invalid)
 	initStringInfo(&columns);
 	for (int i = 0; i < wanted->ncolumns; i++)
 		appendStringInfo(&columns, "%s%s", i > 0 ? ", " : "",
-						 quote_identifier(NameStr(TupleDescAttr(desc, wanted->first + i - 1)->attname)));
+						 quote_identifier(NameStr(TupleDescAttr(desc, column_of(wanted, i) - 1)->attname)));
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 wanted->key ? errmsg("table \"%s\" has no valid primary key", RelationGetRelationName(rel)) :
@@ -242,6 +250,19 @@ Oid
 ls_table_scan_column_index(Relation rel, AttrNumber column)
 {
 	Wanted		wanted = {.rel = rel, .first = column, .ncolumns = 1};
+	Oid			invalid;
+
+	return find(&wanted, &invalid);
+}
+
+/*
+ * ls_table_scan_pair_index finds an index that sorts by a column and then by another;
+ * InvalidOid: there is none.
+ */
+Oid
+ls_table_scan_pair_index(Relation rel, AttrNumber column, AttrNumber then)
+{
+	Wanted		wanted = {.rel = rel, .first = column, .second = then, .ncolumns = 2};
 	Oid			invalid;
 
 	return find(&wanted, &invalid);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * table_scan.h
- *		Rows of a table of the extension's, read by an index with the active snapshot.
+ *		Rows of a table, mostly the extension's, read by an index with the active snapshot.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,6 +39,7 @@ typedef struct LsTableScan
 extern Oid	ls_table_scan_key_index(Relation rel, int ncolumns);
 extern Oid	ls_table_scan_key_index_required(Relation rel, int ncolumns);
 extern Oid	ls_table_scan_column_index(Relation rel, AttrNumber column);
+extern Oid	ls_table_scan_pair_index(Relation rel, AttrNumber column, AttrNumber then);
 extern void ls_table_scan_check_index(Oid table, int nkey);
 
 /*

@@ -159,7 +159,7 @@ ls_capture_begin(Relation rel, bool replica)
 	{
 		LsCapturedModel *model = &capture->models[i];
 
-		model->reads = false;
+		model->reads = model->asked = false;
 		model->recompute = table->models[i]->fault ||
 			(table->models[i]->restoring && is_restored(table->models[i]));
 		model->pending = replica || model->recompute || IsolationUsesXactSnapshot();
@@ -264,6 +264,110 @@ recompute_row(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 						 kind_of(capture, binding));
 }
 
+/* is_fixed tells whether an expression gives for a row what it has always given. */
+static bool
+is_fixed(const LsExpr *expr)
+{
+	return expr == NULL || (expr->builtin && expr->watched == NULL);
+}
+
+/*
+ * matches_as_before tells whether rows of a table match now what they matched when they
+ * came: PostgreSQL's own functions are not replaced, and no rule of the model is broken
+ * or still to be backfilled.
+ */
+static bool
+matches_as_before(const LsCapture *capture, int number)
+{
+	const LsTable *table = capture->table;
+	const LsModel *model = table->models[number];
+
+	if (model->visitors_of || OidIsValid(model->identity_table) || model->suspended ||
+		ls_has_virtual_columns(RelationGetDescr(capture->rel)))
+		return false;
+	for (int i = 0; i < table->nbindings; i++)
+	{
+		const LsSource *source = table->bindings[i].source;
+
+		if (table->bindings[i].model == number && source &&
+			(source->broken || source->unread || !is_fixed(source->contact) || !is_fixed(source->event)))
+			return false;
+	}
+	for (int i = 0; i < model->nrules; i++)
+	{
+		const LsRule *rule = &model->rules[i];
+
+		if (rule->kind != LS_PROFILE &&
+			(rule->broken || rule->backfilling || !is_fixed(rule->condition) || !is_fixed(rule->weight)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * can_subtract tells whether events of rows that go may be subtracted: when they are
+ * added as well at the end of the outermost statement.
+ */
+static bool
+can_subtract(LsCapture *capture, const LsBinding *binding)
+{
+	LsCapturedModel *model = &capture->models[binding->model];
+
+	if (binding->source == NULL || binding->purges_only || binding->by_row || model->pending)
+		return false;
+	if (!model->asked)
+		model->subtracts = matches_as_before(capture, binding->model);
+	model->asked = true;
+	return model->subtracts;
+}
+
+/*
+ * match_changed matches a row that goes, or comes in the place of another one.  False if
+ * its contact has to be recomputed: a rule that fails may not have failed before.
+ */
+static bool
+match_changed(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slot, LsEvent *event)
+{
+	LsModel    *model = capture->table->models[binding->model];
+	MemoryContext old = MemoryContextSwitchTo(capture->econtext->ecxt_per_tuple_memory);
+	uint64		failed = model->nfailed;
+	bool		matched;
+
+	event->matches = capture->matches;
+	matched = ls_match_source(model, binding->source, slot, capture->econtext, event);
+	MemoryContextSwitchTo(old);
+	return matched && model->nfailed == failed;
+}
+
+/* subtract_row defers that the event of a row goes. */
+static bool
+subtract_row(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
+{
+	LsModel    *model = capture->table->models[binding->model];
+	LsEvent		event;
+
+	if (!can_subtract(capture, binding) ||
+		!match_changed(capture, binding, ls_table_cache_row(binding, slot), &event))
+		return false;
+	ls_deferred_subtract(ls_deferred_set(model, LS_DEFERRED_WRITE, NULL), &event);
+	/* it may turn out that the contact has to be recomputed */
+	capture->models[binding->model].reads = true;
+	return true;
+}
+
+/* replace_row defers that the event of a row comes in the place of one that goes. */
+static bool
+replace_row(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
+{
+	LsModel    *model = capture->table->models[binding->model];
+	LsEvent		event;
+
+	if (!match_changed(capture, binding, ls_table_cache_row(binding, slot), &event))
+		return false;
+	ls_deferred_replace(ls_deferred_set(model, LS_DEFERRED_WRITE, NULL), &event, capture->now);
+	return true;
+}
+
 /* lock_to_read locks the tables from which deferred contacts will be recomputed. */
 static void
 lock_to_read(LsCapture *capture)
@@ -295,7 +399,7 @@ show_delete(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 	if (binding->source &&
 		ls_purged_is_kept(capture->table->models[binding->model], binding->source))
 		ls_capture_add(capture, binding, ls_table_cache_row(binding, slot), LS_DEFERRED_PURGED);
-	else
+	else if (!subtract_row(capture, binding, slot))
 		recompute_row(capture, binding, slot);
 }
 
@@ -306,8 +410,10 @@ show_update(LsCapture *capture, LsBinding *binding, TupleTableSlot *old, TupleTa
 	if (!ls_has_virtual_columns(RelationGetDescr(capture->rel)) &&
 		ls_table_cache_same(binding, capture->table->models[binding->model], old, new))
 		return;
-	recompute_row(capture, binding, old);
-	recompute_row(capture, binding, new);
+	if (!subtract_row(capture, binding, old))
+		recompute_row(capture, binding, old);
+	if (!can_subtract(capture, binding) || !replace_row(capture, binding, new))
+		recompute_row(capture, binding, new);
 }
 
 /* ---------- statements ---------- */

@@ -22,7 +22,9 @@ typedef struct LsCapturedModel
 {
 	bool		pending;		/* enqueued: queued source, transaction snapshot, replica */
 	bool		recompute;		/* contacts are recomputed: restore or model fault */
-	bool		reads;			/* a contact is to be recomputed from its events */
+	bool		reads;			/* a contact is to be recomputed from its events, or may be */
+	bool		asked;			/* it is known whether ... */
+	bool		subtracts;		/* ... events that go can be subtracted */
 } LsCapturedModel;
 
 /* The capture of rows of a table; one that has ended is kept with the table's entry */

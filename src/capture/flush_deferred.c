@@ -111,7 +111,8 @@ static bool
 of_profile(const LsDeferred *item)
 {
 	return item->profile ||
-		(item->recompute_profile && !item->recompute && !item->event && !item->events);
+		(item->recompute_profile && !item->recompute && !item->event && !item->events &&
+		 !item->gone_event && !item->gone);
 }
 
 static void
@@ -122,14 +123,18 @@ write_contact(LsScoreWriter *writer, const LsDeferred *item)
 	if (item->recompute)
 	{
 		change.kind = LS_CHANGE_RECOMPUTE;
-		change.data.recompute.event = item->event;
-		change.data.recompute.delta = item->events;
+		change.data.recompute.event = item->updates ? NULL : item->event;
+		change.data.recompute.delta = item->updates ? NULL : item->events;
 	}
-	else if (item->event || item->events || item->profile || item->recompute_profile)
+	else if (item->event || item->events || item->gone_event || item->gone ||
+			 item->profile || item->recompute_profile)
 	{
 		change.kind = LS_CHANGE_EVENTS;
 		change.data.events.event = item->event;
 		change.data.events.delta = item->events;
+		change.data.events.gone_event = item->gone_event;
+		change.data.events.gone = item->gone;
+		change.data.events.updates = item->updates;
 		change.data.events.profile = item->profile;
 		change.data.events.read_profile = item->recompute_profile;
 		change.data.events.merge_pending = item->merge_pending;
@@ -286,8 +291,7 @@ ls_flush_lock(LsModel *model)
 
 		if (item->subid != GetCurrentSubTransactionId())
 			break;
-		if (item->recompute)
+		if (ls_deferred_leave_recompute(item))
 			ls_deferred_contact(pending, item->contact)->recompute = true;
-		item->recompute = false;
 	}
 }

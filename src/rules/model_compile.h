@@ -136,6 +136,8 @@ typedef struct LsSource
 	AttrNumber	unless_attno;
 	bool		keep;			/* events that are deleted stay in the scores */
 	bool		queued;			/* changes are enqueued for the worker */
+	bool		index_known;	/* that of its first events was looked for: */
+	Oid			first_index;	/* by contact and time; invalid: none */
 	struct _SPI_plan *by_contact;	/* the reader's saved plans */
 	struct _SPI_plan *by_visitor;
 } LsSource;
@@ -213,6 +215,7 @@ typedef struct LsModel
 	int			nprofiles;
 	LsRule	  **profiles;
 	int			nfailing;		/* rules and stages with failures to report */
+	uint64		nfailed;		/* failures so far */
 	bool		broken_reported;
 	uint64		warned_in;		/* transaction that was warned about purged contributions */
 	bool		out_of_step;	/* rules are to be disabled, or enabled */

@@ -36,6 +36,7 @@ set_text(LsModel *model, char **to, const char *text)
 static void
 count_failure(LsModel *model, LsFailures *failures, ErrorData *error, const Datum *contact)
 {
+	model->nfailed++;
 	if (failures->number++ > 0)
 		return;
 	model->nfailing++;

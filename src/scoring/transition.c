@@ -336,7 +336,8 @@ only_if_changed(const LsChange *change)
 static bool
 adds_events(const LsChange *change)
 {
-	return change->kind == LS_CHANGE_EVENTS || change->kind == LS_CHANGE_PENDING;
+	return change->kind == LS_CHANGE_PENDING ||
+		(change->kind == LS_CHANGE_EVENTS && !change->data.events.gone_event && !change->data.events.gone);
 }
 
 /* set_stage sets or removes a stage override. */

@@ -19,7 +19,7 @@
 
 typedef enum LsChangeKind
 {
-	LS_CHANGE_EVENTS,			/* events are added, its profile is set */
+	LS_CHANGE_EVENTS,			/* events are added or subtracted, its profile is set */
 	LS_CHANGE_PENDING,			/* what is pending is merged */
 	LS_CHANGE_RECOMPUTE,		/* its state is computed from the tables */
 	LS_CHANGE_REPLACE,			/* its state was computed by the caller */
@@ -50,6 +50,9 @@ typedef struct LsChange
 		{
 			const LsEvent *event;	/* the only one, matched with this model, or NULL */
 			const LsState *delta;	/* else: what events add up to, or NULL */
+			const LsEvent *gone_event;	/* the only one that goes, or NULL */
+			const LsState *gone;	/* else: what those that go add up to, or NULL */
+			bool		updates;	/* those added are not new, but were changed */
 			const LsState *profile; /* profile according to the contact's row, or NULL */
 			bool		read_profile;	/* ... to be read */
 			bool		merge_pending;

@@ -91,44 +91,95 @@ keep_event(const LsEvent *event)
 	return kept;
 }
 
-/* sum_up makes a state of an item's only event, to which others can be added. */
+/* sum_up_event makes a state of the only event, or of none, to which others can be added. */
 static void
-sum_up(LsDeferredSet *set, LsDeferred *item)
+sum_up_event(LsDeferredSet *set, LsEvent **event, LsState **events)
 {
 	MemoryContext old = MemoryContextSwitchTo(set->context);
 	LsState    *state = ls_deferred_state(set);
 
-	if (item->event)
+	if (*event)
 	{
-		ls_state_add(set->model, state, item->event, item->event->at);
-		pfree(item->event);
-		item->event = NULL;
+		ls_state_add(set->model, state, *event, (*event)->at);
+		pfree(*event);
+		*event = NULL;
 	}
-	item->events = state;
+	*events = state;
 	MemoryContextSwitchTo(old);
+}
+
+static void
+sum_up(LsDeferredSet *set, LsDeferred *item)
+{
+	sum_up_event(set, &item->event, &item->events);
+}
+
+static bool
+has_gone(const LsDeferred *item)
+{
+	return item->gone_event || item->gone;
+}
+
+/* forget_gone has a contact recomputed instead of events subtracted. */
+static void
+forget_gone(LsDeferred *item)
+{
+	if (!has_gone(item))
+		return;
+	item->recompute = true;
+	item->gone_event = NULL;
+	item->gone = NULL;
+}
+
+/* forget_updates forgets the events of updated rows: the contact is recomputed. */
+static void
+forget_updates(LsDeferred *item)
+{
+	if (!item->updates)
+		return;
+	item->recompute = true;
+	item->updates = false;
+	item->event = NULL;
+	item->events = NULL;
 }
 
 /*
  * ls_deferred_sum_up makes states of all events: those are kept with the rules of one
- * version of the model, states know rules by what they match.
+ * version of the model, states know rules by what they match.  Events that go are to be
+ * matched as they were when they came: with other rules their contacts are recomputed.
  */
 void
 ls_deferred_sum_up(LsDeferredSet *set)
 {
 	for (int i = 0; i < set->n; i++)
 		for (LsDeferred *item = set->items[i]; item; item = item->below)
+		{
 			if (item->event)
 				sum_up(set, item);
+			forget_gone(item);
+		}
 }
 
 /*
- * ls_deferred_add defers an event, matched with the rules of the set's model.  One that
- * is not known to have taken effect when it is written waits in a state.
+ * ls_deferred_leave_recompute tells whether a contact is, or may be, recomputed, for
+ * which the caller provides: the item adds new events only.
  */
-void
-ls_deferred_add(LsDeferredSet *set, const LsEvent *event, TimestampTz now)
+bool
+ls_deferred_leave_recompute(LsDeferred *item)
 {
-	LsDeferred *item = ls_deferred_contact(set, event->contact);
+	bool		recompute;
+
+	forget_gone(item);
+	forget_updates(item);
+	recompute = item->recompute;
+	item->recompute = false;
+	return recompute;
+}
+
+/* add_event adds an event to an item. */
+static void
+add_event(LsDeferredSet *set, LsDeferred *item, const LsEvent *event, TimestampTz now)
+{
 	MemoryContext old = MemoryContextSwitchTo(set->context);
 
 	if (set->kind == LS_DEFERRED_WRITE && event->at <= now &&
@@ -142,6 +193,63 @@ ls_deferred_add(LsDeferredSet *set, const LsEvent *event, TimestampTz now)
 		if (item->events == NULL)
 			sum_up(set, item);
 		ls_state_add(set->model, item->events, event, now);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * ls_deferred_add defers an event, matched with the rules of the set's model.  One that
+ * is not known to have taken effect when it is written waits in a state.
+ */
+void
+ls_deferred_add(LsDeferredSet *set, const LsEvent *event, TimestampTz now)
+{
+	LsDeferred *item = ls_deferred_contact(set, event->contact);
+
+	/* stages are tested at new events only, so these are not mixed with others */
+	forget_updates(item);
+	add_event(set, item, event, now);
+}
+
+/* ls_deferred_replace defers the event of an updated row. */
+void
+ls_deferred_replace(LsDeferredSet *set, const LsEvent *event, TimestampTz now)
+{
+	LsDeferred *item = ls_deferred_contact(set, event->contact);
+
+	if (!item->updates && (item->event || item->events))
+		item->recompute = true;
+	if (item->recompute)
+		return;
+	item->updates = true;
+	add_event(set, item, event, now);
+}
+
+/*
+ * ls_deferred_subtract defers that an event goes.  A contact that is recomputed anyway
+ * needs none of them.
+ */
+void
+ls_deferred_subtract(LsDeferredSet *set, const LsEvent *event)
+{
+	LsDeferred *item = ls_deferred_contact(set, event->contact);
+	MemoryContext old = MemoryContextSwitchTo(set->context);
+
+	for (int i = 0; i < event->nmatches; i++)
+		if (!(event->matches[i].weight >= 0))
+			item->recompute = true;
+	if (item->recompute)
+		forget_gone(item);
+	else if (!has_gone(item))
+	{
+		item->gone_event = keep_event(event);
+		item->gone_event->contact = item->contact;
+	}
+	else
+	{
+		if (item->gone == NULL)
+			sum_up_event(set, &item->gone_event, &item->gone);
+		ls_state_add(set->model, item->gone, event, event->at);
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -227,9 +335,9 @@ begin_item(LsDeferredSet *set, LsDeferred *item, SubTransactionId subid)
 		*below = *item;
 	}
 	item->below = below;
-	item->event = NULL;
-	item->events = item->profile = NULL;
-	item->recompute = item->recompute_profile = item->merge_pending = false;
+	item->event = item->gone_event = NULL;
+	item->events = item->gone = item->profile = NULL;
+	item->recompute = item->recompute_profile = item->merge_pending = item->updates = false;
 	item->subid = subid;
 	set->items[set->n++] = item;
 }
@@ -367,6 +475,10 @@ discard_item(LsDeferred *item)
 		pfree(item->event);
 	if (item->events && item->events->slots)
 		pfree(item->events->slots);
+	if (item->gone_event)
+		pfree(item->gone_event);
+	if (item->gone && item->gone->slots)
+		pfree(item->gone->slots);
 	drop_item(item);
 }
 
@@ -378,8 +490,14 @@ static void
 add_below(LsDeferredSet *set, LsDeferred *item)
 {
 	LsDeferred *below = item->below;
-	bool		recompute = item->recompute || below->recompute;
+	bool		recompute;
 
+	/* what goes is subtracted where all of it was deferred at one level */
+	forget_gone(item);
+	forget_gone(below);
+	forget_updates(item);
+	forget_updates(below);
+	recompute = item->recompute || below->recompute;
 	below->recompute = true;
 	if (has_events(below) && has_events(item))
 	{
@@ -475,7 +593,7 @@ reconsider(LsDeferredSet *set)
 	for (int i = 0; i < set->n; i++)
 		for (LsDeferred *item = set->items[i]; item; item = item->below)
 		{
-			item->recompute |= has_events(item);
+			item->recompute |= has_events(item) || has_gone(item);
 			item->recompute_profile |= item->profile != NULL;
 			item->profile = NULL;
 		}
@@ -501,6 +619,9 @@ split_set(LsDeferredSet *set)
 
 		*copy = item;
 		copy->below = NULL;
+		/* what goes may have come with what outer subtransactions have deferred */
+		forget_updates(copy);
+		forget_gone(copy);
 		make_room(split);
 		split->items[split->n++] = copy;
 	}

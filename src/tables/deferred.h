@@ -28,11 +28,14 @@ typedef struct LsDeferred
 	struct LsDeferred *below;	/* that of an outer subtransaction, or NULL */
 	LsEvent    *event;			/* the only one, to be added, or NULL */
 	LsState    *events;			/* else: what several add up to, or NULL */
+	LsEvent    *gone_event;		/* the only one to be subtracted, or NULL */
+	LsState    *gone;			/* else: what several add up to, or NULL */
 	LsState    *profile;		/* what the contact's row says, or NULL */
 	SubTransactionId subid;		/* the one that deferred it; invalid: void */
 	bool		recompute;		/* from its events */
 	bool		recompute_profile;	/* from its row */
 	bool		merge_pending;	/* if that does not wait for locks */
+	bool		updates;		/* events are of updated rows, not of new ones */
 } LsDeferred;
 
 /* how many contacts a set finds without a hash table */
@@ -69,6 +72,9 @@ extern LsDeferredSet *ls_deferred_set(LsModel *model, LsDeferredKind kind,
 									  const LsSource *source);
 extern LsDeferred *ls_deferred_contact(LsDeferredSet *set, Datum contact);
 extern void ls_deferred_add(LsDeferredSet *set, const LsEvent *event, TimestampTz now);
+extern void ls_deferred_subtract(LsDeferredSet *set, const LsEvent *event);
+extern void ls_deferred_replace(LsDeferredSet *set, const LsEvent *event, TimestampTz now);
+extern bool ls_deferred_leave_recompute(LsDeferred *item);
 extern LsState *ls_deferred_state(LsDeferredSet *set);
 extern bool ls_deferred_recompute(LsModel *model, Datum contact);
 extern bool ls_deferred_recompute_model(const char *model);

@@ -31,8 +31,10 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/relation.h"
 #include "rules/disclosure.h"
 #include "rules/source_locks.h"
+#include "scoring/state_subtract.h"
 #include "scoring/transition.h"
 #include "tables/deferred.h"
 #include "tables/due_table.h"
@@ -230,7 +232,8 @@ read_change(LsScoreWriter *writer, const LsChange *change, LsCounted *counted)
 			counted->event = change->data.events.event;
 			counted->delta = change->data.events.delta;
 			counted->profile = change->data.events.profile;
-			counted->latest = latest_event(counted->event, counted->delta);
+			if (!change->data.events.updates)
+				counted->latest = latest_event(counted->event, counted->delta);
 			break;
 		case LS_CHANGE_RECOMPUTE:
 			counted->latest = latest_event(change->data.recompute.event,
@@ -257,6 +260,90 @@ read_change(LsScoreWriter *writer, const LsChange *change, LsCounted *counted)
 			break;
 	}
 	return writer->damage == NULL || counted->whole;
+}
+
+/* subtracts tells whether events go. */
+static bool
+subtracts(const LsChange *change)
+{
+	return change->kind == LS_CHANGE_EVENTS &&
+		(change->data.events.gone_event || change->data.events.gone);
+}
+
+/* state_of gives the state of an event, which is not later than the clock, or NULL. */
+static LsState *
+state_of(LsModel *model, const LsEvent *event)
+{
+	LsState    *state;
+
+	if (event == NULL)
+		return NULL;
+	state = palloc(sizeof(LsState));
+	ls_state_init(state);
+	ls_state_add(model, state, event, event->at);
+	return state;
+}
+
+/*
+ * read_first reads what a snapshot newer than the row has to tell before events of the
+ * contact are subtracted: that nothing is pending of it, so that the row has all events
+ * that are in the tables; and the earliest of these, unless state has it.
+ */
+static bool
+read_first(LsScoreWriter *writer, Datum contact, bool known, LsState *state)
+{
+	LsModel    *model = writer->model;
+	LsPending	pending;
+	bool		found;
+
+	if (known && !ls_relation_has_pages(model->pending_table))
+		return true;
+	ls_pending_init(&pending);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	ls_pending_read(model, contact, &pending);
+	found = pending.nrows == 0 &&
+		(known || callbacks->first_event(model, contact, &state->first));
+	PopActiveSnapshot();
+	return found && (known || state->first <= state->last);
+}
+
+/*
+ * subtract takes the events that go out of the state of the row, after those that come
+ * were added, and has the result replace it.  False if the contact has to be recomputed.
+ *
+ * The row has an event that is deleted, unless that is pending still: whoever inserted
+ * it has committed, and written the row, or enqueued it, in the same transaction.  If the
+ * row was read without a lock, and what was pending is merged with it meanwhile, it is
+ * not the newest version any more.
+ */
+static bool
+subtract(LsScoreWriter *writer, const LsChange *change, const LsScoreRow *row, TimestampTz t,
+		 LsCounted *counted)
+{
+	LsModel    *model = writer->model;
+	const LsState *gone = change->data.events.gone;
+	const LsState *added = counted->delta;
+	LsState    *left = palloc(sizeof(LsState));
+	LsSubtraction result;
+
+	if (row == NULL || writer->taken.nrows > 0 || row->rules_version != model->version ||
+		model->fault)
+		return false;
+	if (gone == NULL)
+		gone = state_of(model, change->data.events.gone_event);
+	if (counted->event)
+		added = state_of(model, counted->event);
+	if (gone->last > t)
+		return false;
+	result = ls_state_subtract(model, left, &row->state, added, gone);
+	if (result == LS_SUBTRACT_NOT ||
+		!read_first(writer, change->contact, result == LS_SUBTRACT_DONE, left))
+		return false;
+	counted->whole = left;
+	counted->event = NULL;
+	counted->delta = NULL;
+	return true;
 }
 
 /* latest_of gives the latest instant of the input, if that is after t. */
@@ -322,7 +409,9 @@ read_input(LsScoreWriter *writer, const LsChange *change, LsScoreRow *row, Times
 	bool		counts = read_change(writer, change, counted);
 
 	counted->pending = taken->has_delta ? &taken->delta : NULL;
-	if (counts && !counted->whole)
+	if (counts && subtracts(change))
+		counts = subtract(writer, change, row, t, counted);
+	else if (counts && !counted->whole)
 		counts = !taken->count_all &&
 			(row == NULL || can_add(writer, &row->state, counted));
 	if (!counts && lacks_lock(writer))
@@ -497,7 +586,7 @@ enqueue_target(LsScoreWriter *writer, const LsChange *change)
 		take_newest_pending(writer, change->contact);
 	if (change->kind == LS_CHANGE_RECOMPUTE ||
 		(change->kind == LS_CHANGE_EVENTS &&
-		 (change->data.events.event || change->data.events.delta)) ||
+		 (change->data.events.event || change->data.events.delta || subtracts(change))) ||
 		writer->taken.has_delta || writer->taken.count_all)
 		ls_identity_enqueue(writer->model, target);
 	return true;

@@ -30,6 +30,8 @@ typedef struct LsScoreWriterCallbacks
 {
 	LsCounter	count_all;		/* events and profile */
 	LsCounter	count_profile;
+	/* gives the earliest event of a contact; false: it is not known */
+	bool		(*first_event) (LsModel *model, Datum contact, TimestampTz *first);
 	/* gives the stages' conditions the contact's row */
 	void		(*stage_context) (LsModel *model, Datum contact, ExprContext *econtext);
 } LsScoreWriterCallbacks;
