@@ -134,6 +134,17 @@ typedef TU_UpdateIndexes LsUpdatedIndexes;
 #define ls_has_updated_indexes(updated) ((updated) != TU_None)
 #endif
 
+/* 16: the name of a relation's files */
+static inline bool
+ls_read_recent_buffer(Relation rel, BlockNumber block, Buffer buffer)
+{
+#if PG_VERSION_NUM < 160000
+	return ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, block, buffer);
+#else
+	return ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, block, buffer);
+#endif
+}
+
 static inline TM_Result
 ls_table_tuple_update(Relation rel, ItemPointer place, TupleTableSlot *slot, CommandId command,
 					  LsUpdatedIndexes *updated)

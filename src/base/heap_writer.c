@@ -96,6 +96,7 @@ make_writer(LsHeapWriter *writer, int nkey)
 	writer->rel = rel;
 	writer->context = context;
 	writer->nkey = nkey;
+	writer->leaf = writer->page = (LsRecentPage) {InvalidBlockNumber, InvalidBuffer};
 	writer->key_index = nkey > 0 ? ls_table_scan_key_index_required(rel, nkey) : InvalidOid;
 	writer->estate = CreateExecutorState();
 	writer->info = makeNode(ResultRelInfo);
@@ -221,15 +222,6 @@ give(LsHeapWriter *writer, Oid table)
 
 /* ---------- opening and closing ---------- */
 
-/* open_kept_indices opens the indexes that were open before. */
-static void
-open_kept_indices(LsHeapWriter *writer)
-{
-	for (int i = 0; i < writer->nindices; i++)
-		writer->info->ri_IndexRelationDescs[i] = index_open(writer->indices[i], RowExclusiveLock);
-	writer->info->ri_NumIndices = writer->nindices;
-}
-
 /*
  * note_indices notes the indexes that were opened, to open them again.  Of other access
  * methods than btree nothing is kept, as they may keep relations themselves.
@@ -264,9 +256,12 @@ open_indices(LsHeapWriter *writer)
 	if (writer->indices_open)
 		return;
 	writer->indices_open = true;
+	/* those that were open before */
+	for (int i = 0; writer->indices && i < writer->nindices; i++)
+		writer->info->ri_IndexRelationDescs[i] = index_open(writer->indices[i], RowExclusiveLock);
 	if (writer->indices)
 	{
-		open_kept_indices(writer);
+		writer->info->ri_NumIndices = writer->nindices;
 		return;
 	}
 	writer->index_context = AllocSetContextCreate(writer->estate->es_query_cxt,
@@ -331,6 +326,7 @@ ls_heap_writer_close(LsHeapWriter *writer)
 	Oid			table = RelationGetRelid(writer->rel);
 
 	clear_slots(writer);
+	writer->leaf = writer->page = (LsRecentPage) {InvalidBlockNumber, InvalidBuffer};
 	if (writer->index)
 		index_close(writer->index, RowExclusiveLock);
 	ExecCloseResultRelations(estate);
@@ -427,10 +423,7 @@ ls_heap_writer_release(LsHeapWriter *writer)
 /* The page of the row found has not been looked at: it is not pruned */
 #define UNKNOWN_ROOM	((Size) -1)
 
-/*
- * fill_keys gives the key in search to the scan keys.  At first it opens the primary
- * key's index and makes them, in memory that lasts as long as they do.
- */
+/* fill_keys gives the key in search to the scan keys, which it makes at first. */
 static void
 fill_keys(LsHeapWriter *writer)
 {
@@ -439,44 +432,20 @@ fill_keys(LsHeapWriter *writer)
 	if (writer->nkeys == 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
-		int			n = IndexRelationGetNumberOfKeyAttributes(writer->index);
 
-		for (int i = 0; i < n; i++)
-			ls_table_scan_key(&writer->keys[i], writer->index, i, BTEqualStrategyNumber, i + 1);
-		writer->nkeys = n;
+		writer->nkeys = ls_table_scan_keys(writer->keys, writer->index);
 		MemoryContextSwitchTo(old);
 	}
 	for (int i = 0; i < writer->nkeys; i++)
 		writer->keys[i].sk_argument = writer->search->tts_values[i];
 }
 
-/*
- * fetch_from_heap copies the newest version of the row at an index entry's place into
- * found, as heapam_index_fetch_tuple() does, but leaves it to replace() to prune the
- * page.  What is in the page may be moved then, hence the copy.
- */
+/* fetch_from_heap copies the newest version of the row at an index entry's place into found. */
 static bool
 fetch_from_heap(LsHeapWriter *writer, Snapshot snapshot, ItemPointer place, bool *all_dead)
 {
-	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) writer->found;
-	HeapTuple	tuple = &slot->base.tupdata;
-	Buffer		buffer = ReadBuffer(writer->rel, ItemPointerGetBlockNumber(place));
-	bool		found;
-
-	ExecClearTuple(writer->found);
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	found = heap_hot_search_buffer(place, writer->rel, buffer, snapshot, tuple, all_dead, true);
-	writer->room = PageGetHeapFreeSpace(BufferGetPage(buffer));
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	if (found)
-	{
-		tuple->t_self = *place;
-		writer->found->tts_tableOid = RelationGetRelid(writer->rel);
-		ExecStoreBufferHeapTuple(tuple, writer->found, buffer);
-		ExecMaterializeSlot(writer->found);
-	}
-	ReleaseBuffer(buffer);
-	return found;
+	return ls_table_scan_fetch(&writer->page, writer->rel, snapshot, place, all_dead, writer->found,
+							   &writer->room);
 }
 
 /* fetch copies the newest version of the row that is looked for into found. */
@@ -505,19 +474,15 @@ fetch(LsHeapWriter *writer, IndexScanDesc scan)
 	return false;
 }
 
-/*
- * look_up puts the newest version of the row with the key in search into found.  Each
- * round waits for a transaction that has inserted, changed or deleted the row.
- */
+/* descend scans the index for look_up(), and again after each wait. */
 static bool
-look_up(LsHeapWriter *writer)
+descend(LsHeapWriter *writer)
 {
 	SnapshotData snapshot;
 	IndexScanDesc scan;
 	TransactionId other;
 	bool		found;
 
-	fill_keys(writer);
 	InitDirtySnapshot(snapshot);
 	scan = ls_index_beginscan(writer->rel, writer->index, &snapshot, writer->nkeys);
 	for (;;)
@@ -530,8 +495,45 @@ look_up(LsHeapWriter *writer)
 			break;
 		XactLockTableWait(other, NULL, NULL, XLTW_None);
 	}
+	if (found && writer->heap && writer->nkeys == 1)
+		ls_table_scan_remember(&writer->leaf, scan);
 	index_endscan(scan);
 	return found;
+}
+
+/*
+ * look_up_near looks on the leaf page of the index where the last row was found.  False
+ * where that does not tell of the row, or there is something to wait for.
+ */
+static bool
+look_up_near(LsHeapWriter *writer)
+{
+	ItemPointerData places[LS_TABLE_SCAN_PLACES];
+	SnapshotData snapshot;
+	Buffer		leaf;
+	int			n = ls_table_scan_look_near(&writer->leaf, writer->index,
+											writer->keys[0].sk_argument, places, &leaf);
+	bool		found = false;
+	bool		all_dead = false;
+
+	if (n == 0)
+		return false;
+	InitDirtySnapshot(snapshot);
+	for (int i = 0; i < n && !found && !all_dead; i++)
+		found = fetch_from_heap(writer, &snapshot, &places[i], &all_dead);
+	ReleaseBuffer(leaf);
+	return found && !TransactionIdIsValid(snapshot.xmin) && !TransactionIdIsValid(snapshot.xmax);
+}
+
+/*
+ * look_up puts the newest version of the row with the key in search into found.  It
+ * waits for a transaction that has inserted, changed or deleted the row.
+ */
+static bool
+look_up(LsHeapWriter *writer)
+{
+	fill_keys(writer);
+	return look_up_near(writer) || descend(writer);
 }
 
 /*

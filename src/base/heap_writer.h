@@ -17,6 +17,8 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/table_scan.h"
+
 /* Columns of the key by which rows are found, at most */
 #define LS_HEAP_WRITER_KEYS 3
 
@@ -43,6 +45,8 @@ typedef struct LsHeapWriter
 	Relation	index;			/* the same, open since a row was looked for; or NULL */
 	ScanKeyData keys[LS_HEAP_WRITER_KEYS];	/* to find rows by it; made ... */
 	int			nkeys;			/* ... with it, 0 until then */
+	LsRecentPage leaf;			/* of the index, where a row was found, while the table is open */
+	LsRecentPage page;			/* of the table, likewise */
 	EState	   *estate;
 	ResultRelInfo *info;
 	Size		room;			/* that the page of the row found had for more */

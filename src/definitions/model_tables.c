@@ -299,7 +299,7 @@ create_score_table(const LsModelTables *new)
 			appendStringInfo(&sql, ", %s pg_catalog.float8 NOT NULL",
 							 quote_identifier(new->categories[j]));
 	}
-	appendStringInfoString(&sql, ") WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05,"
+	appendStringInfoString(&sql, ") WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.05,"
 						   " autovacuum_vacuum_insert_scale_factor = 0.1,"
 						   " autovacuum_analyze_scale_factor = 0.05)");
 	ls_extension_execute(sql.data, NULL);
