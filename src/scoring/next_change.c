@@ -5,12 +5,12 @@
  *
  * Between two jumps (a period begins, an idle time is complete, an event that was
  * dated later takes effect) a score is a sum of constants and of pieces that lose a
- * half of their value with each half-life.  No piece falls or rises faster than at
- * the start: a bound of the score cannot be reached before (distance / speed),
- * whatever the signs of the pieces.  Repeating this with the remaining distance and
- * speed approaches the bound: never late, and where all pieces fall with the accuracy
- * of Newton's method.  Limits of rules and categories hold a part constant for a
- * known time.
+ * half of their value with each half-life.  Nothing falls or rises faster than if all
+ * pieces that do were one, which halves at their speed at the start: a bound of the
+ * score cannot be reached earlier than so, whatever the signs of the pieces.  Repeating
+ * this with the remaining distance and speed approaches the bound: never late, and where
+ * all pieces fall with the accuracy of Newton's method, at once where their half-lives
+ * are the same.  Limits of rules and categories hold a part constant for a known time.
  *
  * At each jump the score is evaluated again, in memory.  A search with a bound on its
  * work stops early after some jumps, or, when numbers only drift, shortly before the
@@ -29,8 +29,14 @@
 
 #define LN2				0.69314718055994530942
 
-/* how early the instant of a drift may be, as a fraction of the time until it */
+/*
+ * How early the instant of a drift may be, as a fraction of the time until it; and where
+ * all pieces of a curve fall, or all rise, what the last step may be: as a fraction of
+ * that time, as what is left after it is a fraction of its square, or of the shortest
+ * half-life, as it is early by less than log(2) / 2 of that
+ */
 #define EARLY			0.01
+#define LAST_STEP		0.1
 /* in a series of events a part of the time until it, at least, ... */
 #define AHEAD			0.125
 /* ... and so much less than where the ratio counts, as what falls gets slower */
@@ -231,7 +237,12 @@ look(LsModel *model, const LsCurve *curve, double offset, Motion *motion)
 	}
 }
 
-/* time_to gives the least time in which a distance can be covered. */
+/*
+ * time_to gives the least time in which a distance can be covered by what has a speed
+ * now and no more left than that.  What is left is a sum of parts that halve, whose
+ * logarithm falls the slower the longer it falls: so it takes at least as long as one
+ * part with that speed, and so long where there is but one.
+ */
 static double
 time_to(double distance, double speed, double left)
 {
@@ -239,7 +250,7 @@ time_to(double distance, double speed, double left)
 		return INFINITY;
 	if (distance <= 0)
 		return 0;
-	return speed > 0 ? distance / speed : INFINITY;
+	return speed > 0 ? -log1p(-distance / left) * (left / speed) : INFINITY;
 }
 
 /*
@@ -331,6 +342,31 @@ push(Search *search, const LsCurve *curve, Motion *motion)
 }
 
 /*
+ * last_step tells whether a step towards a drift is short enough to be the last one;
+ * shortest is the shortest half-life where all pieces fall, or all rise, else 0.
+ */
+static bool
+last_step(double time, double until, double shortest)
+{
+	return time <= fmax(until * (shortest > 0 ? LAST_STEP : EARLY), shortest * LAST_STEP);
+}
+
+/* shortest_half_life gives that of a curve's pieces; 0: some fall and some rise. */
+static double
+shortest_half_life(const LsCurve *curve)
+{
+	double		shortest = INFINITY;
+
+	for (int i = 0; i < curve->npieces; i++)
+	{
+		if ((curve->pieces[i].value > 0) != (curve->pieces[0].value > 0))
+			return 0;
+		shortest = fmin(shortest, (double) curve->pieces[i].half_life);
+	}
+	return shortest;
+}
+
+/*
  * smooth looks for the first instant of a curve at which a bound is reached;
  * end where there is none before it.
  */
@@ -342,6 +378,7 @@ smooth(Search *search, TimestampTz start, TimestampTz end, bool *drift)
 	bool		exact = due->max_jumps == 0;
 	double		length = (double) end - (double) curve->from;
 	double		before = (double) (curve->from - start);
+	double		shortest = shortest_half_life(curve);
 	double		offset = 0;
 
 	if (curve->npieces == 0)
@@ -376,7 +413,7 @@ smooth(Search *search, TimestampTz start, TimestampTz end, bool *drift)
 		}
 		offset += time;
 		if (time < 1 || (!exact && steps >= MAX_STEPS) ||
-			(!exact && *drift && time <= EARLY * (before + offset)))
+			(!exact && *drift && last_step(time, before + offset, shortest)))
 			return curve->from + Max((int64) offset, 1) +
 				(time < 1 && offset >= 1 ? 1 : 0);
 		if (steps % 1000 == 0)
@@ -432,6 +469,38 @@ ls_next_change_find(LsDue *due, bool *drift)
 		if (watch_notices(&search.drifting, due->model, due->score))
 			return end;
 	}
+}
+
+/*
+ * ls_next_change_was_none tells whether time can have changed nothing but numbers from
+ * an earlier instant, with its score and stage, to that of a score with its curve, where
+ * there was no jump between them.  So it is if all that has changed the score has
+ * changed it in one direction: then it was within its bounds if it is at either end.
+ * False where that is not known.
+ */
+bool
+ls_next_change_was_none(LsModel *model, double before, bool disqualified,
+						const LsStageState *stage, const LsScore *score)
+{
+	const LsCurve *curve = score->curve;
+	double		direction = 0;
+	LsBounds	bounds;
+
+	if (disqualified != score->disqualified)
+		return false;
+	for (int i = 0; i < curve->npieces; i++)
+	{
+		const LsPiece *piece = &curve->pieces[i];
+		double		moves = (piece->value > 0) == (model->categories[piece->category].weight > 0) ? 1 : -1;
+
+		if (moves * direction < 0)
+			return false;
+		direction = moves;
+	}
+	no_bounds(&bounds);
+	ls_stage_bounds(model, before, stage, &bounds);
+	within(&bounds, model->min_score, model->max_score);
+	return !outside(&bounds, before) && !outside(&bounds, score->score);
 }
 
 /*
