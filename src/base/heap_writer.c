@@ -256,11 +256,10 @@ open_indices(LsHeapWriter *writer)
 	if (writer->indices_open)
 		return;
 	writer->indices_open = true;
-	/* those that were open before */
-	for (int i = 0; writer->indices && i < writer->nindices; i++)
-		writer->info->ri_IndexRelationDescs[i] = index_open(writer->indices[i], RowExclusiveLock);
 	if (writer->indices)
 	{
+		for (int i = 0; i < writer->nindices; i++)
+			writer->info->ri_IndexRelationDescs[i] = index_open(writer->indices[i], RowExclusiveLock);
 		writer->info->ri_NumIndices = writer->nindices;
 		return;
 	}
@@ -290,6 +289,7 @@ ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 	if (!take(writer, nkey))
 		make_writer(writer, nkey);
 	writer->changes = before;
+	writer->nowait = false;
 	writer->info->ri_RelationDesc = writer->rel;
 	writer->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
 }
@@ -418,6 +418,18 @@ ls_heap_writer_release(LsHeapWriter *writer)
 	writer->holds = false;
 }
 
+/* ls_heap_writer_run has a function write, with the indexes open. */
+void
+ls_heap_writer_run(LsHeapWriter *writer, void (*function) (LsHeapWriter *writer, void *arg), void *arg)
+{
+	Write		write;
+
+	open_indices(writer);
+	begin_write(writer, &write);
+	function(writer, arg);
+	end_write(writer, &write);
+}
+
 /* ---------- finding ---------- */
 
 /* The page of the row found has not been looked at: it is not pruned */
@@ -476,7 +488,7 @@ fetch(LsHeapWriter *writer, IndexScanDesc scan)
 
 /* descend scans the index for look_up(), and again after each wait. */
 static bool
-descend(LsHeapWriter *writer)
+descend(LsHeapWriter *writer, bool nowait)
 {
 	SnapshotData snapshot;
 	IndexScanDesc scan;
@@ -491,7 +503,8 @@ descend(LsHeapWriter *writer)
 		index_rescan(scan, writer->keys, writer->nkeys, NULL, 0);
 		found = fetch(writer, scan);
 		other = TransactionIdIsValid(snapshot.xmin) ? snapshot.xmin : snapshot.xmax;
-		if (!found || !TransactionIdIsValid(other))
+		writer->busy = found && TransactionIdIsValid(other);
+		if (!writer->busy || nowait)
 			break;
 		XactLockTableWait(other, NULL, NULL, XLTW_None);
 	}
@@ -526,20 +539,20 @@ look_up_near(LsHeapWriter *writer)
 }
 
 /*
- * look_up puts the newest version of the row with the key in search into found.  It
- * waits for a transaction that has inserted, changed or deleted the row.
+ * look_up puts the newest version of the row with the key in search into found.  It waits for
+ * a transaction that has changed the row, unless nowait: then there may be another version.
  */
 static bool
-look_up(LsHeapWriter *writer)
+look_up(LsHeapWriter *writer, bool nowait)
 {
 	fill_keys(writer);
-	return look_up_near(writer) || descend(writer);
+	writer->busy = false;
+	return look_up_near(writer) || descend(writer, nowait);
 }
 
 /*
  * lock_found locks the row in found, of which no running transaction has a version.
- * False where another transaction has been faster, and the newest version has to be
- * looked for again.
+ * False where another transaction has been faster: it has to be looked for again.
  */
 static bool
 lock_found(LsHeapWriter *writer)
@@ -563,9 +576,7 @@ lock_found(LsHeapWriter *writer)
  * ls_heap_writer_find locks the row with the key in search, where there is one, and
  * puts its newest version into found.  It waits for a transaction that holds the row.
  *
- * RelationFindReplTupleByIndex() would be the same, but it compares all the columns
- * of a row unless the index is the table's replica identity (16), or the caller asks
- * for the key only (19).
+ * RelationFindReplTupleByIndex() may compare all the columns of a row.
  */
 bool
 ls_heap_writer_find(LsHeapWriter *writer)
@@ -576,7 +587,7 @@ ls_heap_writer_find(LsHeapWriter *writer)
 	if (writer->runs_code)
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
 	do
-		found = look_up(writer);
+		found = look_up(writer, false);
 	while (found && !lock_found(writer));
 	if (writer->runs_code)
 		ls_user_restore(&saved);
@@ -586,7 +597,8 @@ ls_heap_writer_find(LsHeapWriter *writer)
 /*
  * ls_heap_writer_read puts the newest version of the row with the key in search into
  * found without locking the row.  It waits for a transaction that has changed the row,
- * not for one that has locked it.  Only a plain row is read so.
+ * not for one that has locked it; with nowait it is busy then.  Only a plain row is read
+ * so.
  *
  * Until the row is replaced a snapshot has to be active: it keeps other sessions from
  * pruning the version that was read, whose place might then be that of another row.
@@ -595,25 +607,7 @@ bool
 ls_heap_writer_read(LsHeapWriter *writer)
 {
 	Assert(writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot());
-	return look_up(writer);
-}
-
-/*
- * ls_heap_writer_read_at does the same with a row that the active snapshot has seen at a
- * place.  False where it is no longer there, or another transaction is changing it.
- */
-bool
-ls_heap_writer_read_at(LsHeapWriter *writer, ItemPointer place)
-{
-	ItemPointerData at = *place;
-	SnapshotData snapshot;
-	bool		all_dead;
-
-	Assert(writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot());
-	InitDirtySnapshot(snapshot);
-	return fetch_from_heap(writer, &snapshot, &at, &all_dead) &&
-		ItemPointerEquals(&at, place) &&
-		!TransactionIdIsValid(snapshot.xmin) && !TransactionIdIsValid(snapshot.xmax);
+	return look_up(writer, writer->nowait) && !writer->busy;
 }
 
 /*
@@ -838,7 +832,7 @@ replace(LsHeapWriter *writer)
 		ExecConstraints(writer->info, writer->written, writer->estate);
 	make_room(writer);
 	result = ls_table_tuple_update(rel, &writer->found->tts_tid, writer->written,
-								   writer->estate->es_output_cid, &updated);
+								   writer->estate->es_output_cid, !writer->nowait, &updated);
 	if (result == TM_Ok && ls_has_updated_indexes(updated))
 	{
 		open_indices(writer);
@@ -854,12 +848,17 @@ replace(LsHeapWriter *writer)
 /*
  * ls_heap_writer_replace replaces the row that ls_heap_writer_read has read.  False
  * where another transaction has changed or deleted it since: nothing was written then.
+ * With nowait it is busy, too, where one has locked it.
  */
 bool
 ls_heap_writer_replace(LsHeapWriter *writer)
 {
+	TM_Result	result;
+
 	Assert(writer->plain && ActiveSnapshotSet());
-	return replace(writer) == TM_Ok;
+	result = replace(writer);
+	writer->busy = result == TM_BeingModified;
+	return result == TM_Ok;
 }
 
 /* ls_heap_writer_update replaces the row found, which is locked, by the one in written. */
