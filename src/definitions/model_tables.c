@@ -299,9 +299,10 @@ create_score_table(const LsModelTables *new)
 			appendStringInfo(&sql, ", %s pg_catalog.float8 NOT NULL",
 							 quote_identifier(new->categories[j]));
 	}
-	appendStringInfoString(&sql, ") WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.05,"
+	/* a statement about all rows of a page has room there for another version of each */
+	appendStringInfoString(&sql, ") WITH (autovacuum_vacuum_scale_factor = 0.05,"
 						   " autovacuum_vacuum_insert_scale_factor = 0.1,"
-						   " autovacuum_analyze_scale_factor = 0.05)");
+						   " autovacuum_analyze_scale_factor = 0.05, fillfactor = 45)");
 	ls_extension_execute(sql.data, NULL);
 	ls_extension_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN state SET STORAGE EXTERNAL",
 								  model), NULL);
