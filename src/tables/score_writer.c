@@ -360,18 +360,28 @@ ls_score_writer_would_change(LsScoreWriter *writer, LsScoreRow *row)
 /* How often a change tries to replace a row before it locks it */
 #define UNLOCKED_ATTEMPTS	3
 
+/* is_held tells whether the caller keeps others away from the contact's row, if it has one. */
+static bool
+is_held(const LsChange *change)
+{
+	return (change->kind == LS_CHANGE_REPLACE && change->data.replace.row_then != LS_ROW_NONE) ||
+		(change->kind == LS_CHANGE_RULES && change->data.rules.row_then != LS_ROW_NONE);
+}
+
 /*
- * needs_no_lock tells whether a change reads nothing but the contact's row.  Conditions
- * of stages that read the contact table need the lock: whoever changes that table may
- * find nothing to write in the row.  So does a change that may write nothing: what has
- * let it be would be changed by another transaction.
+ * needs_no_lock tells whether a change reads nothing but the contact's row, or whether
+ * that is locked already.  Conditions of stages that read the contact table need the
+ * lock: whoever changes that table may find nothing to write in the row.  So does a
+ * change that may write nothing: what has let it be would be changed by another
+ * transaction.
  */
 static bool
 needs_no_lock(const LsScoreWriter *writer, const LsChange *change)
 {
-	return change->kind == LS_CHANGE_EVENTS && !change->data.events.read_profile &&
-		!change->data.events.merge_pending && !change->data.events.only_if_changed &&
-		!change->skip_locked && writer->taken.nrows == 0 &&
+	bool		adds = change->kind == LS_CHANGE_EVENTS && !change->data.events.read_profile &&
+		!change->data.events.merge_pending && !change->data.events.only_if_changed;
+
+	return (adds || is_held(change)) && !change->skip_locked && writer->taken.nrows == 0 &&
 		!writer->model->stages_read_contact && ls_heap_writer_can_replace(&writer->table.rows);
 }
 
