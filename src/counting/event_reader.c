@@ -375,7 +375,9 @@ query_all(LsReader *reader, const TableQuery *query)
 
 /*
  * open_portal opens the cursor of a query.  The plan for one contact is saved, as it is
- * needed for each row that is updated or deleted.
+ * needed for each row that is updated or deleted.  Rows of a range are better read in
+ * the order of an index than sorted, which the planner finds where it expects that they
+ * are not all wanted.
  */
 static void
 open_portal(LsReader *reader, Stream *stream, const TableQuery *query,
@@ -383,6 +385,7 @@ open_portal(LsReader *reader, Stream *stream, const TableQuery *query,
 {
 	LsModel    *model = reader->spec.model;
 	bool		one = reader->spec.one;
+	int			nbounds = (reader->spec.after != NULL) + (reader->spec.upto != NULL);
 	SPIPlanPtr	plan = one && kept ? *kept : NULL;
 	Oid			types[2];
 	Datum		bounds[2];
@@ -392,9 +395,9 @@ open_portal(LsReader *reader, Stream *stream, const TableQuery *query,
 		types[0] = model->visitor_key.type;
 	if (plan == NULL)
 	{
-		plan = SPI_prepare(one ? query_one(model, query) : query_all(reader, query),
-						   one ? 1 : (reader->spec.after != NULL) + (reader->spec.upto != NULL),
-						   types);
+		plan = SPI_prepare_cursor(one ? query_one(model, query) : query_all(reader, query),
+								  one ? 1 : nbounds, types,
+								  one || nbounds == 0 ? 0 : CURSOR_OPT_FAST_PLAN);
 		if (plan == NULL)
 			elog(ERROR, "could not prepare a query of table \"%s\": %s",
 				 get_rel_name(query->relation), SPI_result_code_string(SPI_result));
