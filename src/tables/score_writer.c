@@ -31,6 +31,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/relation.h"
 #include "rules/disclosure.h"
 #include "rules/source_locks.h"
 #include "scoring/transition.h"
@@ -55,6 +56,8 @@ struct LsScoreWriter
 	bool		unlocked;		/* ... which was read without a lock, ... */
 	bool		must_lock;		/* ... but this change needs the lock after all */
 	bool		locked_to_read; /* the tables that contacts are recomputed from */
+	bool		asked;			/* the caller's snapshot was asked ... */
+	bool		none_pending;	/* ... and sees nothing that is pending of any contact */
 	ExprContext *stage_context; /* where conditions of stages need the contact's row */
 	LsRowWriter *due;			/* opened when it is first needed */
 	LsStageHistory *history;
@@ -172,6 +175,22 @@ compute(LsScoreWriter *writer, Datum contact, TimestampTz t, LsState *state,
 	return state;
 }
 
+/*
+ * take_seen_pending deletes and adds up what is pending of a contact as its events were
+ * seen.  All contacts are read with one snapshot: if the table has no pages after the
+ * first one, that sees nothing.
+ */
+static void
+take_seen_pending(LsScoreWriter *writer, Datum contact)
+{
+	if (writer->none_pending)
+		return;
+	take_pending(writer, contact);
+	if (!writer->asked)
+		writer->none_pending = !ls_relation_has_pages(writer->model->pending_table);
+	writer->asked = true;
+}
+
 /* take_newest_pending deletes and adds up what is pending of a contact now. */
 static void
 take_newest_pending(LsScoreWriter *writer, Datum contact)
@@ -241,14 +260,14 @@ read_change(LsScoreWriter *writer, const LsChange *change, LsCounted *counted)
 				counted->latest = last_event(change->data.replace.state);
 			if (missed_events(writer, change->data.replace.row_then))
 				return false;
-			take_pending(writer, change->contact);	/* as the events were seen */
+			take_seen_pending(writer, change->contact);
 			counted->whole = change->data.replace.state;
 			break;
 		case LS_CHANGE_RULES:
 			if (missed_events(writer, change->data.rules.row_then))
 				return false;
 			if (!change->data.rules.state_only)
-				take_pending(writer, change->contact);	/* likewise */
+				take_seen_pending(writer, change->contact);
 			counted->slots = change->data.rules.slots;
 			counted->versions = change->data.rules.versions;
 			counted->nversions = change->data.rules.nversions;
