@@ -397,7 +397,7 @@ open_portal(LsReader *reader, Stream *stream, const TableQuery *query,
 	{
 		plan = SPI_prepare_cursor(one ? query_one(model, query) : query_all(reader, query),
 								  one ? 1 : nbounds, types,
-								  one || nbounds == 0 ? 0 : CURSOR_OPT_FAST_PLAN);
+								  one || nbounds == 0 || query->whose != LS_OWN_ROWS ? 0 : CURSOR_OPT_FAST_PLAN);
 		if (plan == NULL)
 			elog(ERROR, "could not prepare a query of table \"%s\": %s",
 				 get_rel_name(query->relation), SPI_result_code_string(SPI_result));
