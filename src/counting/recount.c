@@ -683,8 +683,9 @@ refresh_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	LsScoreRow	row;
 
 	ls_score_table_read_tuple(batch->model, tuple, desc, &row);
-	change.data.refresh.known = ls_score_writer_would_change(writer, &row);
-	if (change.data.refresh.known)
+	/* what the contact's row or the future will say is not known without the lock */
+	change.data.refresh.known = !batch->model->stages_read_contact && row.state.nfuture == 0;
+	if (ls_score_writer_would_change(writer, &row))
 		outcome = ls_score_writer_change(writer, &change);
 	if (outcome == LS_SKIPPED)
 	{
