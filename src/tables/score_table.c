@@ -194,6 +194,28 @@ ls_score_table_read_slot(LsModel *model, TupleTableSlot *slot, LsScoreRow *row)
 	read_values(model, slot->tts_values, slot->tts_isnull, row);
 }
 
+/*
+ * ls_score_table_read_values reads the values of a row of the table, whose columns the
+ * caller has checked.  The contact may refer to them.
+ */
+void
+ls_score_table_read_values(LsModel *model, const Datum *values, const bool *nulls, LsScoreRow *row)
+{
+	read_values(model, values, nulls, row);
+}
+
+/*
+ * ls_score_table_read_state reads of the values of a row what its score follows from,
+ * its state, into slots that are kept; the rest of the row is left to the caller.
+ */
+void
+ls_score_table_read_state(LsModel *model, const Datum *values, const bool *nulls,
+						  LsState *state, LsSlotRoom *room)
+{
+	check_values(model, values, nulls);
+	ls_state_decode_in(DatumGetByteaPP(values[AT(model, STATE)]), state, room);
+}
+
 /* ls_score_table_shown gives the columns of a row but for its state, which is NULL. */
 void
 ls_score_table_shown(LsModel *model, const LsScoreRow *row, Datum *values, bool *nulls)
