@@ -202,7 +202,9 @@ sub insert_cost
 
 	return $known{$name} if $known{$name} && !$annotate;
 	prepare($case->{setup});
-	my $cost = $shape->{days} ? due_cost($case, $shape, $annotate) : $shape->{rows} > 1 ? rows_cost($case, $shape, $annotate) : row_cost($case, $shape, $n // 50, $annotate);
+	my $cost = $shape->{days} ? due_cost($case, $shape, $annotate)
+	  : $shape->{rows} > 1 ? rows_cost($case, $shape, $annotate)
+	  : row_cost($case, $shape, $n // 50, $annotate);
 	return $known{$name} = $cost;
 }
 
