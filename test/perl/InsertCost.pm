@@ -210,7 +210,8 @@ sub insert_cost
 	return $known{$name} if $known{$name} && !$annotate;
 	prepare($case->{setup});
 	my $cost = $shape->{query} ? query_cost($case, $shape, $n // 50, $annotate) :
-	  $shape->{days} ? due_cost($case, $shape, $annotate) : $shape->{rows} > 1 ? rows_cost($case, $shape, $annotate) : row_cost($case, $shape, $n // 50, $annotate);
+	  $shape->{days} ? due_cost($case, $shape, $annotate) :
+	  $shape->{rows} > 1 ? rows_cost($case, $shape, $annotate) : row_cost($case, $shape, $n // 50, $annotate);
 	return $known{$name} = $cost;
 }
 
