@@ -22,8 +22,6 @@
 #include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
-#include "catalog/pg_opclass.h"
-#include "commands/defrem.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -32,6 +30,7 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "base/compat.h"
 #include "base/error.h"
@@ -60,7 +59,8 @@ sorts_by(const Wanted *wanted, HeapTuple tuple, int i)
 	oidvector  *collations;
 	oidvector  *classes;
 	int2vector *options;
-	Oid			standard = GetDefaultOpClass(att->atttypid, BTREE_AM_OID);
+	/* unlike the default class of operators, its family is kept */
+	Oid			family = lookup_type_cache(att->atttypid, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 	bool		isnull;
 
 	collations = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
@@ -70,8 +70,8 @@ sorts_by(const Wanted *wanted, HeapTuple tuple, int i)
 	options = (int2vector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
 															 Anum_pg_index_indoption, &isnull));
 	return form->indkey.values[i] == wanted->first + i && options->values[i] == 0 &&
-		collations->values[i] == att->attcollation && OidIsValid(standard) &&
-		get_opclass_family(classes->values[i]) == get_opclass_family(standard);
+		collations->values[i] == att->attcollation && OidIsValid(family) &&
+		get_opclass_family(classes->values[i]) == family;
 }
 
 static bool
