@@ -257,21 +257,37 @@ SQL
 ################################################################################
 # Reading
 
+# looked_up looks up a thousand contacts, each by a join, planned each time.
+sub looked_up
+{
+	my ($prefix) = @_;
+	return <<"SQL" =~ s/\n\t*/ /gr;
+DO \$\$ BEGIN FOR i IN 1 .. 1000 LOOP
+	EXECUTE 'SELECT c.id, s.score FROM contact_leadscore c JOIN leadscore.${prefix}_leadscore s ON s.contact_id = c.id WHERE c.id = ' || i;
+END LOOP; END \$\$;
+SQL
+}
+
 if ($parts{reading})
 {
 	my $many = 5 * $contacts;
 	fresh($many, 'leadscore');
 	run("CREATE TABLE looked_up AS SELECT id FROM contact_leadscore WHERE id % 100 = 7; ANALYZE looked_up");
 	my %query = (
+		stored_average => 'SELECT avg(score) FROM leadscore.score_leadscore;',
+		live_average => 'SELECT avg(score) FROM leadscore.live_leadscore;',
 		stored => 'SELECT stage, sum(score) FROM leadscore.score_leadscore GROUP BY 1;',
 		live => 'SELECT stage, sum(score) FROM leadscore.live_leadscore GROUP BY 1;',
 		stored_join => 'SELECT sum(score) FROM looked_up JOIN leadscore.score_leadscore ON contact_id = id;',
 		live_join => 'SELECT sum(score) FROM looked_up JOIN leadscore.live_leadscore ON contact_id = id;',
+		stored_look_up => looked_up('score'),
+		live_look_up => looked_up('live'),
 		stored_top => 'SELECT contact_id FROM leadscore.score_leadscore ORDER BY score DESC LIMIT 20;',
 		live_top => 'SELECT contact_id FROM leadscore.live_leadscore ORDER BY score DESC LIMIT 20;',
 		top => "SELECT * FROM leadscore.top('leadscore', 20);");
 	my $has_top = run("SELECT count(*) FROM pg_proc WHERE proname = 'top' AND pronamespace = 'leadscore'::regnamespace");
-	foreach my $what ([ aggregate => qw(stored live) ], [ join => qw(stored_join live_join) ],
+	foreach my $what ([ average => qw(stored_average live_average) ], [ aggregate => qw(stored live) ],
+		[ join => qw(stored_join live_join) ], [ '1000 look-ups' => qw(stored_look_up live_look_up) ],
 		[ 'best 20' => qw(stored_top live_top), $has_top ? 'top' : () ])
 	{
 		my ($x, @variants) = @$what;
