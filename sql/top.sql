@@ -71,6 +71,18 @@ COMMIT;
 SELECT contact, score FROM leadscore.top('m', 7);
 SELECT * FROM wrong(ARRAY[1, 3, 4, 20, 300, 10000]);
 SELECT count(*) > 0 AS pending FROM leadscore.pending_m;
+-- two visitors that are one contact, the only ones of whom something is pending, while rules are tried out
+SELECT leadscore.identify('m', 'v3', 43);
+SELECT leadscore.refresh('m') > 0 AS refreshed;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+INSERT INTO act (id, visitor, what) VALUES (69, 'v1', 'fast'), (70, 'v3', 'fast');
+COMMIT;
+BEGIN;
+UPDATE leadscore.lead_rule SET points = points + 1 WHERE name = 'fast';
+SELECT contact, score FROM leadscore.top('m', 3);
+SELECT * FROM wrong();
+ROLLBACK;
+SELECT * FROM wrong();
 SELECT leadscore.refresh('m') > 0 AS refreshed;
 SELECT contact, score FROM leadscore.top('m', 7);
 SELECT * FROM wrong(ARRAY[1, 3, 4, 20, 300, 10000]);

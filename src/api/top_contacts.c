@@ -222,9 +222,9 @@ ask_due(Search *search)
 		rows = palloc(sizeof(LsDueRow) * CHUNK);
 		n = ls_due_table_read(search->model->name, last, search->at, CHUNK, rows);
 		MemoryContextSwitchTo(old);
+		search->twice |= n > 0;
 		for (int i = 0; i < n; i++)
 			offer_by_key(search, rows[i].contact);
-		search->twice |= n > 0;
 		last = n > 0 ? &rows[n - 1] : NULL;
 	}
 	for (int i = 0; i < 2; i++)
@@ -259,6 +259,8 @@ ask_pending(Search *search, bool visitors)
 	const Datum *after = NULL;
 	Datum		last;
 
+	/* already here: several contacts or visitors may count for one */
+	search->twice = true;
 	for (;;)
 	{
 		Datum	   *keys = palloc(sizeof(Datum) * CHUNK);
@@ -277,7 +279,6 @@ ask_pending(Search *search, bool visitors)
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	search->twice = true;
 }
 
 /* ask_from_above offers rows from the highest stored score down. */
