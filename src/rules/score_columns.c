@@ -60,7 +60,7 @@ has_columns(const LsModel *model, TupleDesc desc)
 	for (int i = 0; i < LS_SCORE_COLUMNS; i++)
 		if (LS_SCORE_AT(model, i) == LS_SCORE_NOWHERE || type_at(desc, LS_SCORE_AT(model, i)) != ls_score_columns[i].type)
 			return false;
-	return true;
+	return model->score_top == LS_SCORE_NOWHERE || type_at(desc, model->score_top) == FLOAT4OID;
 }
 
 /*
@@ -92,6 +92,10 @@ map_columns(LsModel *model, TupleDesc desc)
 		if (!TupleDescAttr(desc, i)->attisdropped)
 			model->score_live[live++] = i;
 	model->score_nlive = live;
+	/* a table that a dump of 0.6.0 has does not have it; a category may be called so there */
+	model->score_top = find_column(desc, "top_score", FLOAT4OID);
+	if (model->score_top != LS_SCORE_NOWHERE)
+		n++;
 	return all && live == n + 2 && has_columns(model, desc);
 }
 

@@ -23,6 +23,8 @@
 #include "base/sql.h"
 #include "base/table_scan.h"
 #include "rules/score_columns.h"
+#include "scoring/contact_score.h"
+#include "tables/top_scores.h"
 
 PG_FUNCTION_INFO_V1(ls_guard);
 
@@ -48,6 +50,8 @@ ls_guard(PG_FUNCTION_ARGS)
 				 strncmp(RelationGetRelationName(trigger->tg_relation), "outbox_", 7) == 0 ?
 				 errhint("Use leadscore.outbox_take(), outbox_done(), outbox_failed(), outbox_retry() or outbox_discard().") :
 				 errhint("Scores follow from events and rules: change those, or use leadscore.rescore().")));
+	if (!ls_sql_is_writing() && strncmp(RelationGetRelationName(trigger->tg_relation), "score_", 6) == 0)
+		ls_top_scores_forget(RelationGetRelationName(trigger->tg_relation) + 6);
 	return PointerGetDatum(NULL);
 }
 
@@ -300,6 +304,23 @@ ls_score_table_read(LsScoreTable *table, LsScoreRow *row)
 	return try_read(table->model, found->tts_values, found->tts_isnull, row);
 }
 
+/*
+ * put_top gives a row in the slot from which it is written its top_score, where its score
+ * is high enough.
+ */
+static void
+put_top(LsScoreTable *table, double score)
+{
+	const LsModel *model = table->model;
+	TupleTableSlot *written = table->rows.written;
+
+	/* infinite for nearly all scores */
+	if (likely(score < model->top_from) || model->score_top == LS_SCORE_NOWHERE)
+		return;
+	written->tts_values[model->score_top] = Float4GetDatum(ls_score_grid(model, score));
+	written->tts_isnull[model->score_top] = false;
+}
+
 /* put_row stores a row in the slot from which it is written. */
 static void
 put_row(LsScoreTable *table, const LsScoreRow *row)
@@ -310,6 +331,7 @@ put_row(LsScoreTable *table, const LsScoreRow *row)
 	ls_score_table_shown(table->model, row, written->tts_values, written->tts_isnull);
 	written->tts_values[AT(table->model, STATE)] = PointerGetDatum(ls_state_encode(&row->state));
 	written->tts_isnull[AT(table->model, STATE)] = false;
+	put_top(table, row->score);
 	ExecStoreVirtualTuple(written);
 }
 
@@ -330,6 +352,29 @@ ls_score_table_replace(LsScoreTable *table, const LsScoreRow *row)
 {
 	put_row(table, row);
 	return ls_heap_writer_replace(&table->rows);
+}
+
+/*
+ * ls_score_table_set_top gives the locked row its top_score, if it lacks it, and leaves
+ * the rest as it is.
+ */
+void
+ls_score_table_set_top(LsScoreTable *table)
+{
+	TupleTableSlot *found = table->rows.found;
+	TupleTableSlot *written = table->rows.written;
+	int			natts = written->tts_tupleDescriptor->natts;
+
+	slot_getallattrs(found);
+	if (found->tts_isnull[1] || !found->tts_isnull[table->model->score_top])
+		return;
+	ExecClearTuple(written);
+	memcpy(written->tts_values, found->tts_values, sizeof(Datum) * natts);
+	memcpy(written->tts_isnull, found->tts_isnull, sizeof(bool) * natts);
+	put_top(table, DatumGetFloat8(found->tts_values[1]));
+	ExecStoreVirtualTuple(written);
+	if (!written->tts_isnull[table->model->score_top])
+		ls_heap_writer_update(&table->rows);
 }
 
 /* ls_score_table_update updates the locked row. */
