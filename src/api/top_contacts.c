@@ -202,9 +202,27 @@ offer_by_key(Search *search, Datum contact)
 
 /* ---------- where contacts come from ---------- */
 
+/* offer_due offers a contact that is due: such a contact has a row. */
+static void
+offer_due(Search *search, LsTableScan *scan, Datum contact)
+{
+	MemoryContext old = MemoryContextSwitchTo(search->kept);
+	LsScoreRow	row;
+
+	ls_table_scan_by(scan, 1, BTEqualStrategyNumber, &contact);
+	if (ls_table_scan_next(scan))
+	{
+		MemoryContextSwitchTo(search->one);
+		ls_score_table_read_tuple(search->model, scan->tuple, RelationGetDescr(scan->rel), &row);
+		offer_stored(search, &row);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(search->one);
+}
+
 /* ask_due offers the contacts that are due. */
 static void
-ask_due(Search *search)
+ask_due(Search *search, LsTableScan *scan)
 {
 	MemoryContext contexts[2];
 	LsDueRow   *last = NULL;
@@ -226,7 +244,7 @@ ask_due(Search *search)
 		MemoryContextSwitchTo(old);
 		search->twice |= n > 0;
 		for (int i = 0; i < n; i++)
-			offer_by_key(search, rows[i].contact);
+			offer_due(search, scan, rows[i].contact);
 		last = n > 0 ? &rows[n - 1] : NULL;
 	}
 	for (int i = 0; i < 2; i++)
@@ -421,14 +439,14 @@ search_best(Search *search)
 	Oid			index;
 
 	search->any_pending = ls_contact_snapshot_any_pending(model);
+	ls_table_scan_open(&scan, model->score_table, AccessShareLock, &model->key);
+	ls_score_columns_check(model, RelationGetDescr(scan.rel));
 	if (search->near)
-		ask_due(search);
+		ask_due(search, &scan);
 	if (ls_pending_any(model))
 		ask_pending(search, false);
 	if (ls_identity_may_be_pending(model))
 		ask_pending(search, true);
-	ls_table_scan_open(&scan, model->score_table, AccessShareLock, &model->key);
-	ls_score_columns_check(model, RelationGetDescr(scan.rel));
 	index = index_of_highest(search, scan.rel);
 	if (!OidIsValid(index) || !ask_highest(search, &scan, index))
 		ask_all(search, scan.rel);

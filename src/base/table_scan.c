@@ -23,7 +23,6 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_opclass.h"
-#include "commands/defrem.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -32,6 +31,7 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "base/compat.h"
 #include "base/error.h"
@@ -61,7 +61,7 @@ sorts_by(const Wanted *wanted, HeapTuple tuple, int i)
 	oidvector  *collations;
 	oidvector  *classes;
 	int2vector *options;
-	Oid			standard = GetDefaultOpClass(att->atttypid, BTREE_AM_OID);
+	Oid			standard = lookup_type_cache(att->atttypid, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 	bool		isnull;
 
 	collations = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
@@ -72,7 +72,7 @@ sorts_by(const Wanted *wanted, HeapTuple tuple, int i)
 															 Anum_pg_index_indoption, &isnull));
 	return form->indkey.values[i] == wanted->first + i && options->values[i] == 0 &&
 		collations->values[i] == att->attcollation && OidIsValid(standard) &&
-		get_opclass_family(classes->values[i]) == get_opclass_family(standard);
+		get_opclass_family(classes->values[i]) == standard;
 }
 
 static bool
@@ -228,9 +228,13 @@ static Oid
 column_index(Relation rel, AttrNumber column)
 {
 	Wanted		wanted = {.rel = rel, .first = column, .ncolumns = 1};
+	Oid			primary = column == 1 ? ls_primary_key_index(rel) : InvalidOid;
 	Oid			invalid;
-	Oid			found = find(&wanted, &invalid);
+	Oid			found;
 
+	if (is_key(primary, 1))
+		return primary;
+	found = find(&wanted, &invalid);
 	if (!OidIsValid(found))
 		refuse(&wanted, invalid);
 	return found;
