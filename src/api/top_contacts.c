@@ -328,7 +328,9 @@ ask_highest(Search *search, LsTableScan *scan, Oid index)
 		search->offered_above = DatumGetFloat4(scan->values[search->model->score_top]);
 		if (!has_room(search, search->offered_above))
 			break;
-		if (!scan->nulls[SCORE - 1] && !has_room(search, DatumGetFloat8(scan->values[SCORE - 1])))
+		/* an infinite one is of a row that was written under a clock that was ahead */
+		if (!isinf(search->offered_above) && !scan->nulls[SCORE - 1] &&
+			!has_room(search, DatumGetFloat8(scan->values[SCORE - 1])))
 			continue;
 		MemoryContextSwitchTo(search->one);
 		ls_score_table_read_tuple(search->model, scan->tuple, RelationGetDescr(scan->rel), &row);

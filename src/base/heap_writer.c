@@ -295,6 +295,7 @@ ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 	if (!take(writer, nkey))
 		make_writer(writer, nkey);
 	writer->changes = before;
+	writer->nowait = false;
 	writer->info->ri_RelationDesc = writer->rel;
 	writer->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
 }
@@ -422,6 +423,18 @@ ls_heap_writer_release(LsHeapWriter *writer)
 	writer->holds = false;
 }
 
+/* ls_heap_writer_run has a function write, with the indexes open. */
+void
+ls_heap_writer_run(LsHeapWriter *writer, void (*function) (LsHeapWriter *writer, void *arg), void *arg)
+{
+	Write		write;
+
+	open_indices(writer);
+	begin_write(writer, &write);
+	function(writer, arg);
+	end_write(writer, &write);
+}
+
 /* ---------- finding ---------- */
 
 /* The page of the row found has not been looked at: it is not pruned */
@@ -507,10 +520,11 @@ fetch(LsHeapWriter *writer, IndexScanDesc scan)
 
 /*
  * look_up puts the newest version of the row with the key in search into found.  Each
- * round waits for a transaction that has inserted, changed or deleted the row.
+ * round waits for a transaction that has inserted, changed or deleted the row, unless
+ * nowait: then there may be another version.
  */
 static bool
-look_up(LsHeapWriter *writer)
+look_up(LsHeapWriter *writer, bool nowait)
 {
 	SnapshotData snapshot;
 	IndexScanDesc scan;
@@ -526,7 +540,8 @@ look_up(LsHeapWriter *writer)
 		index_rescan(scan, writer->keys, writer->nkeys, NULL, 0);
 		found = fetch(writer, scan);
 		other = TransactionIdIsValid(snapshot.xmin) ? snapshot.xmin : snapshot.xmax;
-		if (!found || !TransactionIdIsValid(other))
+		writer->busy = found && TransactionIdIsValid(other);
+		if (!writer->busy || nowait)
 			break;
 		XactLockTableWait(other, NULL, NULL, XLTW_None);
 	}
@@ -574,7 +589,7 @@ ls_heap_writer_find(LsHeapWriter *writer)
 	if (writer->runs_code)
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
 	do
-		found = look_up(writer);
+		found = look_up(writer, false);
 	while (found && !lock_found(writer));
 	if (writer->runs_code)
 		ls_user_restore(&saved);
@@ -584,7 +599,8 @@ ls_heap_writer_find(LsHeapWriter *writer)
 /*
  * ls_heap_writer_read puts the newest version of the row with the key in search into
  * found without locking the row.  It waits for a transaction that has changed the row,
- * not for one that has locked it.  Only a plain row is read so.
+ * not for one that has locked it; with nowait it is busy then.  Only a plain row is read
+ * so.
  *
  * Until the row is replaced a snapshot has to be active: it keeps other sessions from
  * pruning the version that was read, whose place might then be that of another row.
@@ -593,25 +609,7 @@ bool
 ls_heap_writer_read(LsHeapWriter *writer)
 {
 	Assert(writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot());
-	return look_up(writer);
-}
-
-/*
- * ls_heap_writer_read_at does the same with a row that the active snapshot has seen at a
- * place.  False where it is no longer there, or another transaction is changing it.
- */
-bool
-ls_heap_writer_read_at(LsHeapWriter *writer, ItemPointer place)
-{
-	ItemPointerData at = *place;
-	SnapshotData snapshot;
-	bool		all_dead;
-
-	Assert(writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot());
-	InitDirtySnapshot(snapshot);
-	return fetch_from_heap(writer, &snapshot, &at, &all_dead) &&
-		ItemPointerEquals(&at, place) &&
-		!TransactionIdIsValid(snapshot.xmin) && !TransactionIdIsValid(snapshot.xmax);
+	return look_up(writer, writer->nowait) && !writer->busy;
 }
 
 /*
@@ -836,7 +834,7 @@ replace(LsHeapWriter *writer)
 		ExecConstraints(writer->info, writer->written, writer->estate);
 	make_room(writer);
 	result = ls_table_tuple_update(rel, &writer->found->tts_tid, writer->written,
-								   writer->estate->es_output_cid, &updated);
+								   writer->estate->es_output_cid, !writer->nowait, &updated);
 	if (result == TM_Ok && ls_has_updated_indexes(updated))
 	{
 		open_indices(writer);
@@ -852,12 +850,17 @@ replace(LsHeapWriter *writer)
 /*
  * ls_heap_writer_replace replaces the row that ls_heap_writer_read has read.  False
  * where another transaction has changed or deleted it since: nothing was written then.
+ * With nowait it is busy, too, where one has locked it.
  */
 bool
 ls_heap_writer_replace(LsHeapWriter *writer)
 {
+	TM_Result	result;
+
 	Assert(writer->plain && ActiveSnapshotSet());
-	return replace(writer) == TM_Ok;
+	result = replace(writer);
+	writer->busy = result == TM_BeingModified;
+	return result == TM_Ok;
 }
 
 /* ls_heap_writer_update replaces the row found, which is locked, by the one in written. */

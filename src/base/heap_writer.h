@@ -45,6 +45,8 @@ typedef struct LsHeapWriter
 	int			nkeys;			/* ... with it, 0 until then */
 	EState	   *estate;
 	ResultRelInfo *info;
+	bool		nowait;			/* what is read without a lock is not waited for; ... */
+	bool		busy;			/* ... another transaction has it, so it was not read or replaced */
 	Size		room;			/* that the page of the row found had for more */
 	TupleTableSlot *search;		/* columns of the key, to look for; NULL, */
 	TupleTableSlot *found;		/* as is this, where rows are only inserted */
@@ -56,9 +58,10 @@ extern void ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey);
 extern void ls_heap_writer_hold(LsHeapWriter *writer);
 extern void ls_heap_writer_release(LsHeapWriter *writer);
 extern void ls_heap_writer_close(LsHeapWriter *writer);
+extern void ls_heap_writer_run(LsHeapWriter *writer,
+							   void (*function) (LsHeapWriter *writer, void *arg), void *arg);
 extern bool ls_heap_writer_find(LsHeapWriter *writer);
 extern bool ls_heap_writer_read(LsHeapWriter *writer);
-extern bool ls_heap_writer_read_at(LsHeapWriter *writer, ItemPointer place);
 extern bool ls_heap_writer_find_seen(LsHeapWriter *writer);
 extern bool ls_heap_writer_find_free(LsHeapWriter *writer, bool *exists);
 extern bool ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place);

@@ -5,7 +5,8 @@
  *
  * Column top_score has a partial index, by which top() finds the highest stored scores.
  * It is null but for a few thousand rows, so that nearly all updates stay HOT, and it
- * is the score rounded up on a grid, so that it seldom changes where it is not.
+ * is the score rounded up on a grid, so that it seldom changes where it is not.  A row
+ * that is true at an instant to come has the highest of all.
  *
  * top_scores has two scores for a model.  A row is written with a top_score if its score
  * is at least written_from; a row that was written before keeps what it has.  From
@@ -40,6 +41,7 @@
 #include "utils/datum.h"
 #include "utils/inval.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/relation.h"
@@ -230,22 +232,24 @@ find_lacking(LsModel *model, Relation rel, int *n)
 {
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan = ls_table_beginscan(rel, GetActiveSnapshot());
+	TimestampTz now = GetCurrentTimestamp();
 	int			room = 1024;
 	Datum	   *keys = palloc(sizeof(Datum) * room);
 
 	*n = 0;
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		bool		nulls[3];
+		bool		nulls[4];
 		Datum		score = slot_getattr(slot, SCORE, &nulls[0]);
+		Datum		scored_at = slot_getattr(slot, LS_SCORE_AT(model, LS_SCORE_SCORED_AT) + 1, &nulls[1]);
 		Datum		key;
 
 		CHECK_FOR_INTERRUPTS();
-		if (nulls[0] || DatumGetFloat8(score) < model->top_from)
+		if (nulls[0] || nulls[1] || (DatumGetFloat8(score) < model->top_from && DatumGetTimestampTz(scored_at) <= now))
 			continue;
-		(void) slot_getattr(slot, model->score_top + 1, &nulls[1]);
-		key = slot_getattr(slot, 1, &nulls[2]);
-		if (!nulls[1] || nulls[2])
+		(void) slot_getattr(slot, model->score_top + 1, &nulls[2]);
+		key = slot_getattr(slot, 1, &nulls[3]);
+		if (!nulls[2] || nulls[3])
 			continue;
 		if (*n == room)
 			keys = repalloc_huge(keys, sizeof(Datum) * (room *= 2));
