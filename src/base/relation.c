@@ -123,6 +123,23 @@ ls_relation_parents(Oid relation)
 }
 
 /*
+ * may_have_parts tells whether a table has, or had, partitions or children.
+ */
+static bool
+may_have_parts(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	bool		may = true;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		may = ((Form_pg_class) GETSTRUCT(tuple))->relhassubclass;
+		ReleaseSysCache(tuple);
+	}
+	return may;
+}
+
+/*
  * ls_relation_tree gives a table with its partitions and children, the table first.
  * find_all_inheritors() wants them locked: it fails on one that is dropped
  * meanwhile.
@@ -130,9 +147,12 @@ ls_relation_parents(Oid relation)
 List *
 ls_relation_tree(Oid relation)
 {
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
 	List	   *tree = list_make1_oid(relation);
+	Relation	inherits;
 
+	if (!may_have_parts(relation))
+		return tree;
+	inherits = table_open(InheritsRelationId, AccessShareLock);
 	for (int i = 0; i < list_length(tree); i++)
 		tree = list_concat_unique_oid(tree, children_of(inherits, list_nth_oid(tree, i)));
 	table_close(inherits, AccessShareLock);

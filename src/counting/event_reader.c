@@ -654,6 +654,8 @@ ls_reader_open(const LsReaderSpec *spec)
 	LsReader   *reader = palloc0(sizeof(LsReader));
 	int			most = 1;
 
+	/* the queries have the columns that rules read */
+	ls_rule_compile_rest(model);
 	reader->spec = *spec;
 	reader->context = context;
 	reader->estate = CreateExecutorState();

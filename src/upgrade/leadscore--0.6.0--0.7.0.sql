@@ -44,6 +44,9 @@ BEGIN
 			m.model);
 		EXECUTE pg_catalog.format('COMMENT ON COLUMN leadscore.score_%s.top_score IS %L', m.model,
 			'internal: at or a little above the score where that is among the highest of the model, for leadscore.top()');
+	END LOOP;
+END
+$$;
 
 CREATE FUNCTION leadscore_internal.live_support(internal) RETURNS internal
 	LANGUAGE c STRICT
