@@ -308,7 +308,7 @@ ask_pending(Search *search, bool visitors)
 static bool
 ask_highest(Search *search, LsTableScan *scan, Oid index)
 {
-	double		complete_from = ls_lead_top_scores(search->model->name, GetActiveSnapshot()).complete_from;
+	double		complete_from = ls_score_columns_top(search->model->name, GetActiveSnapshot()).complete_from;
 	MemoryContext old = MemoryContextSwitchTo(search->kept);
 
 	if (isinf(complete_from))

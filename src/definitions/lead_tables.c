@@ -309,16 +309,6 @@ read_visitors(Row *row)
 }
 
 static void *
-read_top_scores(Row *row)
-{
-	LsTopScores *t = palloc(sizeof(LsTopScores));
-
-	t->written_from = float_field(row, 2, INFINITY, NULL);
-	t->complete_from = float_field(row, 3, INFINITY, NULL);
-	return t;
-}
-
-static void *
 read_category(Row *row)
 {
 	LsCategoryRow *c = palloc0(sizeof(LsCategoryRow));
@@ -562,7 +552,6 @@ read_action(Row *row)
 
 static const BaseTable model_table = {"lead_model", read_model, REQUIRED_OF_MODEL};
 static const BaseTable visitors_table = {"lead_model", read_visitors, REQUIRED_OF_MODEL};
-static const BaseTable top_scores_table = {"top_scores", read_top_scores, REQUIRED(1) | REQUIRED(2) | REQUIRED(3)};
 static const BaseTable category_table = {"lead_category", read_category,
 REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4)};
 static const BaseTable source_table = {"lead_source", read_source,
@@ -654,19 +643,6 @@ List *
 ls_lead_models(Snapshot snapshot)
 {
 	return scan_table(&model_table, NULL, snapshot);
-}
-
-/* ls_lead_top_scores gives which rows of a model have their top_score. */
-LsTopScores
-ls_lead_top_scores(const char *model, Snapshot snapshot)
-{
-	LsTopScores none = {INFINITY, INFINITY};
-	List	   *rows = NIL;
-
-	/* until the extension is updated it does not have the table */
-	if (OidIsValid(ls_extension_base_table(top_scores_table.name, true)))
-		rows = scan_table(&top_scores_table, model, snapshot);
-	return rows == NIL ? none : *(LsTopScores *) linitial(rows);
 }
 
 /* ls_lead_defining_model names the model whose definitions a model has. */

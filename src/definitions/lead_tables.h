@@ -225,16 +225,6 @@ enum LsRuleColumn
 };
 
 /*
- * From which stored score on rows of a score table are written with their top_score, and
- * from which on all have it; infinity: none.
- */
-typedef struct LsTopScores
-{
-	double		written_from;
-	double		complete_from;
-} LsTopScores;
-
-/*
  * Lists of pointers to the rows above, palloc'd in the current context.  A model
  * of visitors has the categories, rules, stages and grades of the model it belongs to.
  */
@@ -254,7 +244,6 @@ extern void ls_lead_read_action(HeapTuple tuple, TupleDesc desc, LsActionRow *ro
 extern void ls_lead_check_row(const char *table, HeapTuple tuple, TupleDesc desc);
 extern void ls_lead_read_rule(HeapTuple tuple, TupleDesc desc, LsRuleRow *row);
 
-extern LsTopScores ls_lead_top_scores(const char *model, Snapshot snapshot);
 extern Oid	ls_lead_score_table(const char *model, bool missing_ok);
 extern Oid	ls_lead_key_type(const char *model);
 

@@ -9,9 +9,19 @@
  */
 #include "rules/score_columns.h"
 
+#include <math.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
 #include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
 
 #include "base/relation.h"
+#include "definitions/extension.h"
 #include "definitions/table_layout.h"
 
 /* the columns after the categories */
@@ -192,4 +202,36 @@ ls_score_columns_spread(LsModel *model, TupleDesc desc, Datum *values, bool *nul
 									ls_score_columns[i - model->ncategories].type))
 			refuse(model);
 	}
+}
+
+/* ls_score_columns_top gives which rows of a model have their top_score. */
+LsTopScores
+ls_score_columns_top(const char *model, Snapshot snapshot)
+{
+	LsTopScores kept = {INFINITY, INFINITY};
+	Oid			table = ls_extension_base_table("top_scores", true);
+	Relation	rel;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	/* until the extension is updated it does not have the table */
+	if (!OidIsValid(table))
+		return kept;
+	rel = table_open(table, AccessShareLock);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
+	scan = systable_beginscan(rel, InvalidOid, false, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		nulls[2];
+		double		written = DatumGetFloat8(heap_getattr(tuple, 2, RelationGetDescr(rel), &nulls[0]));
+		double		complete = DatumGetFloat8(heap_getattr(tuple, 3, RelationGetDescr(rel), &nulls[1]));
+
+		if (!nulls[0] && !nulls[1])
+			kept = (LsTopScores) {written, complete};
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return kept;
 }

@@ -172,7 +172,7 @@ count_rows(LsModel *model, LsTableScan *scan, Oid index, double from, int most)
 LsTopStep
 ls_top_scores_choose(LsModel *model, int wanted, double *from, bool *read)
 {
-	LsTopScores kept = ls_lead_top_scores(model->name, NULL);
+	LsTopScores kept = ls_score_columns_top(model->name, NULL);
 	LsTopStep	step = LS_TOP_NOTHING;
 	LsTableScan scan;
 	Oid			index;
@@ -214,7 +214,7 @@ ls_top_scores_choose(LsModel *model, int wanted, double *from, bool *read)
 void
 ls_top_scores_begin(const char *model, double from)
 {
-	LsTopScores kept = ls_lead_top_scores(model, NULL);
+	LsTopScores kept = ls_score_columns_top(model, NULL);
 
 	if (from < kept.written_from)
 		set_scores(model, from, kept.complete_from);
