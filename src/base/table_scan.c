@@ -22,7 +22,6 @@
 #include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
-#include "catalog/pg_opclass.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -61,7 +60,8 @@ sorts_by(const Wanted *wanted, HeapTuple tuple, int i)
 	oidvector  *collations;
 	oidvector  *classes;
 	int2vector *options;
-	Oid			standard = lookup_type_cache(att->atttypid, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+	/* unlike the default class of operators, its family is kept */
+	Oid			family = lookup_type_cache(att->atttypid, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 	bool		isnull;
 
 	collations = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
@@ -71,8 +71,8 @@ sorts_by(const Wanted *wanted, HeapTuple tuple, int i)
 	options = (int2vector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
 															 Anum_pg_index_indoption, &isnull));
 	return form->indkey.values[i] == wanted->first + i && options->values[i] == 0 &&
-		collations->values[i] == att->attcollation && OidIsValid(standard) &&
-		get_opclass_family(classes->values[i]) == standard;
+		collations->values[i] == att->attcollation && OidIsValid(family) &&
+		get_opclass_family(classes->values[i]) == family;
 }
 
 static bool

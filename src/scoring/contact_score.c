@@ -32,6 +32,18 @@ ls_score_make(LsModel *model, bool contributions)
 	return score;
 }
 
+/* ls_score_free frees what ls_score_make has made. */
+void
+ls_score_free(LsScore *score)
+{
+	pfree(score->categories);
+	pfree(score->bands);
+	pfree(score->sums);
+	if (score->contributions)
+		pfree(score->contributions);
+	pfree(score);
+}
+
 /* ls_score_want_curve makes evaluations also give the curve of the score. */
 void
 ls_score_want_curve(LsModel *model, LsScore *score)

@@ -67,6 +67,7 @@ typedef struct LsScore
 } LsScore;
 
 extern LsScore *ls_score_make(LsModel *model, bool contributions);
+extern void ls_score_free(LsScore *score);
 extern void ls_score_want_curve(LsModel *model, LsScore *score);
 extern void ls_score_evaluate(LsModel *model, const LsState *state, TimestampTz t,
 							  LsScore *score);

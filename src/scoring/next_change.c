@@ -601,29 +601,21 @@ pass_over(Search *search, TimestampTz last, TimestampTz future)
 
 /* ---------- over jumps ---------- */
 
-/*
- * ls_next_change_find gives the earliest instant after that of the score at which
- * something watched changes, or may change; DT_NOEND where that is later than until,
- * or never.  drift tells whether only numbers change.
- */
-TimestampTz
-ls_next_change_find(LsDue *due, bool *drift)
+/* find is ls_next_change_find() once it is known what is watched. */
+static TimestampTz
+find(Search *search, bool *drift)
 {
+	LsDue	   *due = search->due;
 	LsCurve    *curve = due->score->curve;
 	TimestampTz start = curve->from;
 	TimestampTz future = curve->future;
 	TimestampTz last = Min(due->until, END_TIMESTAMP - 1);
-	Search		search;
-	int			next;
+	int			next = search->wait;
 
-	search.due = due;
-	watch(&search);
-	next = search.wait;
-	due->gradual = false;
 	for (int jumps = 0;; jumps++)
 	{
 		TimestampTz end = Min(curve->jump, last + 1);
-		TimestampTz at = smooth(&search, start, end, drift);
+		TimestampTz at = smooth(search, start, end, drift);
 
 		if (at < end)
 		{
@@ -643,16 +635,41 @@ ls_next_change_find(LsDue *due, bool *drift)
 		if (jumps % 1000 == 999)
 			CHECK_FOR_INTERRUPTS();
 		ls_score_evaluate(due->model, due->state, end, due->score);
-		if (crosses(&search))
+		if (crosses(search))
 			return end;
 		*drift = true;
-		if (watch_notices(&search.drifting, due->model, due->score))
+		if (watch_notices(&search->drifting, due->model, due->score))
 			return end;
 		if (jumps < next)
 			continue;
-		pass_over(&search, last, future);
-		next = jumps + search.wait;
+		pass_over(search, last, future);
+		next = jumps + search->wait;
 	}
+}
+
+/*
+ * ls_next_change_find gives the earliest instant after that of the score at which
+ * something watched changes, or may change; DT_NOEND where that is later than until,
+ * or never.  drift tells whether only numbers change.
+ */
+TimestampTz
+ls_next_change_find(LsDue *due, bool *drift)
+{
+	Search		search;
+	TimestampTz at;
+
+	search.due = due;
+	watch(&search);
+	due->gradual = false;
+	at = find(&search, drift);
+	if (search.here)
+	{
+		ls_score_free(search.here);
+		ls_score_free(search.there);
+	}
+	if (search.in_force)
+		pfree(search.in_force);
+	return at;
 }
 
 /*

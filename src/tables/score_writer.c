@@ -99,11 +99,23 @@ ls_score_writer_open(LsModel *model, const char *cause)
 	return writer;
 }
 
+/* flush_moves makes the moves of due rows that wait. */
+static void
+flush_moves(LsScoreWriter *writer)
+{
+	ErrorContextCallback callback = {error_context_stack, ls_disclosure_context, writer->model};
+
+	if (writer->moves == NULL)
+		return;
+	error_context_stack = &callback;
+	ls_due_moves_flush(writer->moves);
+	error_context_stack = callback.previous;
+}
+
 void
 ls_score_writer_close(LsScoreWriter *writer)
 {
-	if (writer->moves)
-		ls_due_moves_flush(writer->moves);
+	flush_moves(writer);
 	if (writer->due)
 		ls_row_writer_close(writer->due);
 	if (writer->stage_context)
@@ -724,8 +736,8 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 	if (!removes)
 		record_profile(writer, change, &profile, &row.state, tr.now);
 	/* the tables that they go to may have triggers */
-	if (tr.events != NIL && writer->moves)
-		ls_due_moves_flush(writer->moves);
+	if (tr.events != NIL)
+		flush_moves(writer);
 	/* events of time are not reported of a contact that is deleted */
 	if (removes || result == LS_TRANSITION_WRITE)
 		foreach(lc, tr.events)

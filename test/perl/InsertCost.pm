@@ -202,7 +202,8 @@ sub insert_cost
 
 	return $known{$name} if $known{$name} && !$annotate;
 	prepare($case->{setup});
-	my $cost = $shape->{days} ? due_cost($case, $shape, $annotate) : $shape->{rows} > 1 ? rows_cost($case, $shape, $annotate) : row_cost($case, $shape, $n // 50, $annotate);
+	my $cost = $shape->{days} ? due_cost($case, $shape, $annotate) :
+	  $shape->{rows} > 1 ? rows_cost($case, $shape, $annotate) : row_cost($case, $shape, $n // 50, $annotate);
 	return $known{$name} = $cost;
 }
 
@@ -304,18 +305,18 @@ sub due_cost
 	my $setup = $case->{setup};
 	my $copy = $case->{shape} eq 'update';
 	my @rounds = map {
-		my $days = $shape->{days} * ++$made->{"days $case->{shape}"};
+		my $clock = begin($setup) + 86400 * $shape->{days} * ++$made->{"days $case->{shape}"};
 		$copy ? "UPDATE score_copy SET score = score * 0.99, scored_at = scored_at + interval '1 day';"
-		  : "SET leadscore.clock = '${\(POSIX::strftime('%Y-%m-%d %H:%M:%S+00', gmtime(begin($setup) + 86400 * $days)))}';"
-		  . "\nSELECT leadscore.refresh('m');"
-	} 1 .. 3;
+		  : "SET leadscore.clock = '" . POSIX::strftime('%Y-%m-%d %H:%M:%S+00', gmtime($clock)) . "';\nSELECT leadscore.refresh('m');";
+	} 1 .. 4;
 
 	single($setup, <<'SQL') if $copy;
 	CREATE TABLE score_copy (LIKE leadscore.score_m INCLUDING ALL) WITH (fillfactor = 70);
 	INSERT INTO score_copy SELECT * FROM leadscore.score_m WHERE last_event_at IS NOT NULL;
 SQL
 	single($setup, "VACUUM ANALYZE;\n");
-	my @costs = spans($setup, [ $rounds[0], 'VACUUM;' ], [ $rounds[1] ], ['VACUUM;'], [ $rounds[2] ]);
+	# by the clock of the first round nothing is due yet; on the day of the second contacts came
+	my @costs = spans($setup, [ $rounds[0], $rounds[1], 'VACUUM;' ], [ $rounds[2] ], ['VACUUM;'], [ $rounds[3] ]);
 	print annotated(3) if $annotate;
 	unless ($copy)
 	{

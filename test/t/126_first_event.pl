@@ -99,6 +99,7 @@ is(session("SET ROLE app;\n$call"),
 	qq(WARNING:  rule "named" of model "m" failed with SQLSTATE 42501 and was skipped
 HINT:  Members of the role that owns the model find more in the view leadscore.rule_errors.
 ), 'a role that may not read the table is not told why');
+is(session("INSERT INTO act (person, what) VALUES (1, 'view');\n$call"), $warning, 'it is told after other events, too');
 like(session("SET leadscore.rule_error = 'error';\nINSERT INTO act (person, what) VALUES (1, 'view');\n$call"),
 	qr/\AERROR:  rule "named" of model "m" failed: permission denied for function length\(text\)\n/,
 	'with rule_error = error it fails, and others do not');
