@@ -9,6 +9,7 @@
 
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/guc.h"
 
 #include "background/helper_start.h"
 #include "base/clock.h"
@@ -26,6 +27,22 @@ job_step(Work *work)
 	work->returned = 0;
 	if (ls_worker_step_lock_model(work))
 		work->next_step = ls_job_run_step(work->task->model, work->job_run, 0, &work->returned);
+}
+
+/*
+ * run_job_step runs a step of the job, which does not wait until its commit is on disk.
+ * A chunk that a crash undoes is repeated, as its position is undone with it; steps
+ * that are more than that ask for the wait (job_run.c).
+ */
+static bool
+run_job_step(Work *work)
+{
+	bool		done;
+
+	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_SESSION);
+	done = ls_worker_step_run(work, job_step);
+	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_SESSION);
+	return done;
 }
 
 static void
@@ -48,7 +65,7 @@ ls_worker_job_steps(Work *work)
 	{
 		int64		before = ls_slice_elapsed(&slice);
 
-		if (!ls_worker_step_run(work, job_step))
+		if (!run_job_step(work))
 		{
 			/* what can be divided need not be left to a process of its own */
 			if (work->slow && work->job_run->limit > work->job_run->floor)

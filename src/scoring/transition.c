@@ -348,9 +348,10 @@ ls_transition_changes_nothing(LsTransition *tr)
 	bool		drift;
 
 	ls_score_evaluate(tr->model, &row->state, ls_score_row_instant(row), at_stored);
+	if (row->state.due <= tr->now || ls_score_row_is_of_other_rules(tr->model, row, at_stored))
+		return false;
 	ls_score_evaluate(tr->model, &row->state, tr->now, tr->score);
-	return row->state.due > tr->now &&
-		!ls_score_row_is_outdated(tr->model, row, at_stored, tr->score) &&
+	return !ls_score_row_is_outdated(tr->model, row, tr->score) &&
 		!ls_stage_step(tr->model, tr->score, tr->econtext, &stage, tr->now) &&
 		next_due(tr, row->state.due - 1, FEW_JUMPS, &drift) == DT_NOEND;
 }
@@ -362,7 +363,8 @@ static bool
 only_if_changed(const LsChange *change)
 {
 	return change->kind == LS_CHANGE_PENDING || change->kind == LS_CHANGE_REPLACE ||
-		change->kind == LS_CHANGE_RULES || change->kind == LS_CHANGE_REFRESH ||
+		change->kind == LS_CHANGE_RULES ||
+		(change->kind == LS_CHANGE_REFRESH && !change->data.refresh.known) ||
 		(change->kind == LS_CHANGE_EVENTS && change->data.events.only_if_changed);
 }
 

@@ -31,6 +31,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/relation.h"
 #include "rules/disclosure.h"
 #include "rules/source_locks.h"
 #include "scoring/transition.h"
@@ -55,6 +56,8 @@ struct LsScoreWriter
 	bool		unlocked;		/* ... which was read without a lock, ... */
 	bool		must_lock;		/* ... but this change needs the lock after all */
 	bool		locked_to_read; /* the tables that contacts are recomputed from */
+	bool		asked;			/* the caller's snapshot was asked ... */
+	bool		none_pending;	/* ... and sees nothing that is pending of any contact */
 	ExprContext *stage_context; /* where conditions of stages need the contact's row */
 	LsRowWriter *due;			/* opened when it is first needed */
 	LsDueMoves *moves;			/* of due rows, to be made together; likewise */
@@ -187,6 +190,22 @@ compute(LsScoreWriter *writer, Datum contact, TimestampTz t, LsState *state,
 	return state;
 }
 
+/*
+ * take_seen_pending deletes and adds up what is pending of a contact as its events were
+ * seen.  All contacts are read with one snapshot: if the table has no pages after the
+ * first one, that sees nothing.
+ */
+static void
+take_seen_pending(LsScoreWriter *writer, Datum contact)
+{
+	if (writer->none_pending)
+		return;
+	take_pending(writer, contact);
+	if (!writer->asked)
+		writer->none_pending = !ls_relation_has_pages(writer->model->pending_table);
+	writer->asked = true;
+}
+
 /* take_newest_pending deletes and adds up what is pending of a contact now. */
 static void
 take_newest_pending(LsScoreWriter *writer, Datum contact)
@@ -256,14 +275,14 @@ read_change(LsScoreWriter *writer, const LsChange *change, LsCounted *counted)
 				counted->latest = last_event(change->data.replace.state);
 			if (missed_events(writer, change->data.replace.row_then))
 				return false;
-			take_pending(writer, change->contact);	/* as the events were seen */
+			take_seen_pending(writer, change->contact);
 			counted->whole = change->data.replace.state;
 			break;
 		case LS_CHANGE_RULES:
 			if (missed_events(writer, change->data.rules.row_then))
 				return false;
 			if (!change->data.rules.state_only)
-				take_pending(writer, change->contact);	/* likewise */
+				take_seen_pending(writer, change->contact);
 			counted->slots = change->data.rules.slots;
 			counted->versions = change->data.rules.versions;
 			counted->nversions = change->data.rules.nversions;
@@ -375,17 +394,25 @@ ls_score_writer_would_change(LsScoreWriter *writer, LsScoreRow *row)
 /* How often a change tries to replace a row before it locks it */
 #define UNLOCKED_ATTEMPTS	3
 
+/* is_held tells whether the caller keeps others away from the contact's row, if it has one. */
+static bool
+is_held(const LsChange *change)
+{
+	return (change->kind == LS_CHANGE_REPLACE && change->data.replace.row_then != LS_ROW_NONE) ||
+		(change->kind == LS_CHANGE_RULES && change->data.rules.row_then != LS_ROW_NONE);
+}
+
 /*
- * needs_no_lock tells whether a change reads nothing but the contact's row.  Conditions
- * of stages that read the contact table need the lock: whoever changes that table may
- * find nothing to write in the row.  So does a change that may write nothing: what has
- * let it be would be changed by another transaction.  A row that is due is written, or
- * locked after all.
+ * needs_no_lock tells whether a change reads nothing but the contact's row, or whether
+ * that is locked already.  Conditions of stages that read the contact table need the
+ * lock: whoever changes that table may find nothing to write in the row.  So does a
+ * change that may write nothing: what has let it be would be changed by another
+ * transaction.  A row that is due is written, or locked after all.
  */
 static bool
 needs_no_lock(const LsScoreWriter *writer, const LsChange *change)
 {
-	bool		alone = change->kind == LS_CHANGE_DUE ||
+	bool		alone = change->kind == LS_CHANGE_DUE || is_held(change) ||
 		(change->kind == LS_CHANGE_EVENTS && !change->data.events.read_profile &&
 		 !change->data.events.merge_pending && !change->data.events.only_if_changed &&
 		 !change->skip_locked);

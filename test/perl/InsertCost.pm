@@ -121,7 +121,8 @@ my %setup = (
 
 # How statements come: single rows for contacts far from each other, 50 for one,
 # the first of a session, or many rows a statement; or contacts that are all due after
-# so many days, and as many rows of a copy of their table.
+# so many days, and as many rows of a copy of their table.  Or queries: over all
+# contacts, or for one.
 my %shapes = (
 	single => { rows => 1 },
 	burst => { rows => 1 },
@@ -129,7 +130,9 @@ my %shapes = (
 	repeated => { rows => 2000, each => 10 },
 	distinct => { rows => 2000, each => 1 },
 	due => { days => 1 },
-	update => { days => 1 });
+	update => { days => 1 },
+	average => { query => 'SELECT avg(score) FROM leadscore.%s_m;', of => $contacts },
+	look_up => { query => 'SELECT c.id, s.score FROM contact c JOIN leadscore.%s_m s ON s.contact_id = c.id WHERE c.id = ' });
 
 # The cases: a setup, a shape (single unless said), what it is compared with, how,
 # and at most what is wanted.
@@ -156,6 +159,10 @@ my @cases = (
 	[ distinct_spread => 'spread', shape => 'distinct', beside => 'distinct_bare', peer => 'distinct_plpgsql', most => 2.6 ],
 	[ midnight_update => 'midnight', shape => 'update' ],
 	[ midnight_refresh => 'midnight', shape => 'due', beside => 'midnight_update', most => 2 ],
+	[ average_stored => 'rules_20', shape => 'average', of => 'score' ],
+	[ average_live => 'rules_20', shape => 'average', of => 'live', beside => 'average_stored', most => 4 ],
+	[ look_up_stored => 'rules_20', shape => 'look_up', of => 'score' ],
+	[ look_up_live => 'rules_20', shape => 'look_up', of => 'live', beside => 'look_up_stored', most => 1.5 ],
 	[ first_bare => 'bare', shape => 'first' ],
 	[ first_plpgsql => 'plpgsql', shape => 'first', beside => 'first_bare' ],
 	[ first_20 => 'rules_20', shape => 'first', beside => 'first_bare' ],
@@ -202,7 +209,8 @@ sub insert_cost
 
 	return $known{$name} if $known{$name} && !$annotate;
 	prepare($case->{setup});
-	my $cost = $shape->{days} ? due_cost($case, $shape, $annotate) :
+	my $cost = $shape->{query} ? query_cost($case, $shape, $n // 50, $annotate) :
+	  $shape->{days} ? due_cost($case, $shape, $annotate) :
 	  $shape->{rows} > 1 ? rows_cost($case, $shape, $annotate) : row_cost($case, $shape, $n // 50, $annotate);
 	return $known{$name} = $cost;
 }
@@ -325,6 +333,18 @@ SQL
 		die "$n contacts were due of $due\n" if $n != $due;
 	}
 	return ($costs[0] + $costs[2]) / 2 / $due;
+}
+
+# query_cost gives the instructions of a query for a contact, or of one for all by contact.
+sub query_cost
+{
+	my ($case, $shape, $n, $annotate) = @_;
+	my $query = sprintf $shape->{query}, $case->{of};
+	my @queries = map { $shape->{of} ? $query : "$query$_;" } 101 .. 100 + ($shape->{of} ? 1 : $n);
+	my ($cost) = spans($case->{setup}, [ $shape->{of} ? $query : map { "$query$_;" } 1 .. 12 ], \@queries);
+
+	print annotated(1) if $annotate;
+	return $cost / ($shape->{of} // @queries);
 }
 
 # insert_ratio gives what a case adds to a bare table, beside what plpgsql adds.
