@@ -274,8 +274,37 @@ ls_relation_has_pages(Oid table)
 }
 
 /*
- * ls_relation_has_index tells whether a table has an index: a dump creates it after
- * the rows.  It does not wait for a lock: it is asked of all models, and a table that
+ * ls_relation_index_not_null gives the column of which an index (a row of pg_index) has
+ * all rows where it is not null, and no others; InvalidAttrNumber: it has all rows, or
+ * those that another predicate says.
+ */
+AttrNumber
+ls_relation_index_not_null(HeapTuple index)
+{
+	bool		isnull;
+	Datum		stored = SysCacheGetAttr(INDEXRELID, index, Anum_pg_index_indpred, &isnull);
+	Node	   *predicate = isnull ? NULL : stringToNode(TextDatumGetCString(stored));
+	NullTest   *test = predicate && IsA(predicate, NullTest) ? (NullTest *) predicate : NULL;
+
+	return test && test->nulltesttype == IS_NOT_NULL && IsA(test->arg, Var) ?
+		((Var *) test->arg)->varattno : InvalidAttrNumber;
+}
+
+/* has_all_rows tells whether an index is not a partial one. */
+static bool
+has_all_rows(Oid index)
+{
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	bool		all = HeapTupleIsValid(tuple) && heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return all;
+}
+
+/*
+ * ls_relation_has_index tells whether a table has an index of all rows: a dump creates it
+ * after the rows.  It does not wait for a lock: it is asked of all models, and a table that
  * its owner has locked exclusively must not make other sessions wait.
  */
 bool
@@ -283,14 +312,19 @@ ls_relation_has_index(Oid table)
 {
 	Relation	rel;
 	bool		locked;
-	bool		any;
+	bool		any = false;
+	List	   *indexes;
+	ListCell   *lc;
 
 	if (get_rel_relkind(table) != RELKIND_RELATION)
 		return false;
 	rel = ls_relation_open(table, &locked);
 	if (rel == NULL)
 		return false;
-	any = RelationGetIndexList(rel) != NIL;
+	indexes = RelationGetIndexList(rel);
+	foreach(lc, indexes)
+		any |= has_all_rows(lfirst_oid(lc));
+	list_free(indexes);
 	ls_relation_close(rel, locked);
 	return any;
 }
@@ -366,7 +400,10 @@ ls_relation_estimate_rows(Oid relation)
 
 /* ---------- code that runs when rows are written ---------- */
 
-/* has_expressions tells whether an index of a table has expressions or a predicate. */
+/*
+ * has_expressions tells whether an index of a table has expressions, or a predicate that
+ * may call a function.
+ */
 static bool
 has_expressions(Relation rel)
 {
@@ -381,7 +418,8 @@ has_expressions(Relation rel)
 		if (!HeapTupleIsValid(tuple))
 			continue;
 		found |= !heap_attisnull(tuple, Anum_pg_index_indexprs, NULL) ||
-			!heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+			(!heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
+			 ls_relation_index_not_null(tuple) == InvalidAttrNumber);
 		ReleaseSysCache(tuple);
 	}
 	list_free(indexes);

@@ -47,6 +47,7 @@ typedef struct Wanted
 	AttrNumber	first;
 	int			ncolumns;
 	bool		key;			/* one row for each value, and no further columns */
+	bool		values;			/* the rows where the column is not null, and no others */
 } Wanted;
 
 /*
@@ -101,7 +102,8 @@ fits(const Wanted *wanted, Oid index, bool *valid)
 	form = (Form_pg_index) GETSTRUCT(tuple);
 	*valid = form->indisvalid;
 	result = form->indnkeyatts >= wanted->ncolumns && is_btree(index) &&
-		heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+		(wanted->values ? ls_relation_index_not_null(tuple) == wanted->first :
+		 heap_attisnull(tuple, Anum_pg_index_indpred, NULL));
 	if (wanted->key)
 		result = result && form->indnkeyatts == wanted->ncolumns && form->indisunique &&
 			form->indimmediate;
@@ -228,22 +230,26 @@ static Oid
 column_index(Relation rel, AttrNumber column)
 {
 	Wanted		wanted = {.rel = rel, .first = column, .ncolumns = 1};
+	Oid			primary = column == 1 ? ls_primary_key_index(rel) : InvalidOid;
 	Oid			invalid;
-	Oid			found = find(&wanted, &invalid);
+	Oid			found;
 
+	if (is_key(primary, 1))
+		return primary;
+	found = find(&wanted, &invalid);
 	if (!OidIsValid(found))
 		refuse(&wanted, invalid);
 	return found;
 }
 
 /*
- * ls_table_scan_column_index finds an index that sorts by a column; InvalidOid: there is
- * none.
+ * ls_table_scan_value_index finds an index of the rows in which a column is not null,
+ * which sorts by it; InvalidOid: there is none.
  */
 Oid
-ls_table_scan_column_index(Relation rel, AttrNumber column)
+ls_table_scan_value_index(Relation rel, AttrNumber column)
 {
-	Wanted		wanted = {.rel = rel, .first = column, .ncolumns = 1};
+	Wanted		wanted = {.rel = rel, .first = column, .ncolumns = 1, .values = true};
 	Oid			invalid;
 
 	return find(&wanted, &invalid);

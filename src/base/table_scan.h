@@ -41,7 +41,7 @@ typedef struct LsTableScan
 /* the indexes by which rows are found */
 extern Oid	ls_table_scan_key_index(Relation rel, int ncolumns);
 extern Oid	ls_table_scan_key_index_required(Relation rel, int ncolumns);
-extern Oid	ls_table_scan_column_index(Relation rel, AttrNumber column);
+extern Oid	ls_table_scan_value_index(Relation rel, AttrNumber column);
 extern void ls_table_scan_check_index(Oid table, int nkey);
 
 /*

@@ -39,6 +39,7 @@
 #include "tables/purged_table.h"
 #include "tables/rule_error.h"
 #include "tables/score_table.h"
+#include "tables/top_scores.h"
 #include "tables/score_writer.h"
 
 #define READ_ALL	(LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES | LS_READ_PURGED)
@@ -634,6 +635,7 @@ rescore(const char *name, const char *cause)
 	(void) ls_pending_clear(model);
 	ls_model_release(model);
 	ls_job_supersede(name);
+	ls_top_scores_keep(name, LS_TOP_SCORES_WANTED);
 	return pass.batch.done;
 }
 
@@ -727,6 +729,7 @@ ls_recount_refresh(const char *name, const char *cause)
 
 	ls_batch_run(&refresh.batch);
 	ls_model_release(model);
+	ls_top_scores_keep(name, LS_TOP_SCORES_WANTED);
 	return refresh.batch.changed;
 }
 

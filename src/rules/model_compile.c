@@ -652,6 +652,7 @@ load_row(LsModel *model, const LsModelRow *row, const LsModelVersion *limits)
 		model->tz = pg_tzset("GMT");
 	model->max_drift = row->max_drift;
 	model->max_drift_ratio = row->max_drift_ratio;
+	model->top_from = ls_score_columns_top(row->model, NULL).written_from;
 	model->min_score = limits ? limits->min_score : row->min_score;
 	model->max_score = limits ? limits->max_score : row->max_score;
 	model->restoring = row->restoring;

@@ -247,6 +247,8 @@ typedef struct LsModel
 	struct _SPI_plan *contact_by_key;	/* the reader's saved plan */
 	int			score_natts;	/* columns of score_table, dropped ones included */
 	int		   *score_columns;	/* columns of the categories, and the rest */
+	int			score_top;		/* column top_score, or LS_SCORE_NOWHERE */
+	double		top_from;		/* scores from which rows are written with it; infinity: none */
 	int			score_nlive;	/* columns without the dropped ones ... */
 	int		   *score_live;		/* ... and where these are */
 	int			nformer;

@@ -74,6 +74,7 @@ extern void ls_score_evaluate(LsModel *model, const LsState *state, TimestampTz 
 extern void ls_score_finish(LsModel *model, LsScore *score);
 extern char *ls_score_grade(LsModel *model, const LsScore *score);
 extern double ls_score_drift(const LsModel *model, double score);
+extern float4 ls_score_grid(const LsModel *model, double score);
 extern double ls_score_highest(const LsModel *model, double stored);
 
 #endif							/* LEADSCORE_CONTACT_SCORE_H */

@@ -38,6 +38,7 @@ extern bool ls_score_table_look_up(LsScoreTable *table, Datum contact);
 extern ErrorData *ls_score_table_read(LsScoreTable *table, LsScoreRow *row);
 extern bool ls_score_table_insert(LsScoreTable *table, const LsScoreRow *row);
 extern bool ls_score_table_replace(LsScoreTable *table, const LsScoreRow *row);
+extern void ls_score_table_set_top(LsScoreTable *table);
 extern void ls_score_table_update(LsScoreTable *table, const LsScoreRow *row);
 extern void ls_score_table_delete(LsScoreTable *table, Datum contact);
 extern void ls_score_table_close(LsScoreTable *table);

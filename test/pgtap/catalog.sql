@@ -46,7 +46,7 @@ SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_class c JOIN pg_att
 SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c JOIN pg_depend ON classid = 'pg_class'::regclass AND objid = c.oid
 	WHERE relname LIKE '%\_catalog' AND relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND deptype = 'e'$$,
 	'tables and views of a model are no members of the extension');
-SELECT columns_are('leadscore', 'score_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at,rules_version,state}'::name[]);
+SELECT columns_are('leadscore', 'score_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at,rules_version,state,top_score}'::name[]);
 SELECT columns_are('leadscore', 'live_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at}'::name[]);
 SELECT columns_are('leadscore', 'history_catalog', '{contact_id,from_stage,to_stage,score,changed_at,recorded_at,cause,reason}'::name[]);
 SELECT columns_are('leadscore', 'funnel_daily_catalog', '{day,stage,grade,contacts,entered,left,score_sum}'::name[]);
