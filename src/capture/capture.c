@@ -4,9 +4,9 @@
  *		Triggers on event and contact tables: rows in, changes out.
  *
  * What a statement inserts is added to the scores when its AFTER trigger fires.  What
- * it updates, deletes or truncates cannot be added: the contacts concerned are
- * deferred, and recomputed from their events when the outermost statement has fired all
- * of its triggers.  Recomputing them at once would be wrong: INSERT ... ON CONFLICT DO
+ * it updates or deletes is subtracted where that is exact; else, and where it truncates,
+ * the contacts concerned are deferred, and recomputed from their events when the
+ * outermost statement has fired all of its triggers.  Recomputing them at once would be wrong: INSERT ... ON CONFLICT DO
  * UPDATE and MERGE fire the UPDATE trigger before the INSERT trigger, so that rows
  * already in the table would be counted and then added.
  *
@@ -54,6 +54,7 @@
 #include "capture/table_cache.h"
 #include "counting/model_update.h"
 #include "counting/recount.h"
+#include "counting/suspension.h"
 #include "definitions/model_change.h"
 #include "definitions/restore_state.h"
 #include "rules/model_compile.h"
@@ -160,6 +161,7 @@ ls_capture_begin(Relation rel, bool replica)
 		LsCapturedModel *model = &capture->models[i];
 
 		model->reads = model->asked = false;
+		model->out_of_step = table->models[i]->out_of_step;
 		model->recompute = table->models[i]->fault ||
 			(table->models[i]->restoring && is_restored(table->models[i]));
 		model->pending = replica || model->recompute || IsolationUsesXactSnapshot();
@@ -181,7 +183,12 @@ ls_capture_end(LsCapture *capture)
 	LsTable    *table = capture->table;
 
 	for (int i = 0; i < table->nmodels; i++)
+	{
+		/* a rule was found to be broken when an event reached it */
+		if (table->models[i]->out_of_step && !capture->models[i].out_of_step)
+			ls_suspension_missed(table->models[i]->name);
 		ls_rule_error_report(table->models[i]);
+	}
 	keep_capture(capture);
 	ls_table_cache_release(table);
 }
@@ -280,7 +287,7 @@ static bool
 matches_as_before(const LsCapture *capture, int number)
 {
 	const LsTable *table = capture->table;
-	const LsModel *model = table->models[number];
+	LsModel    *model = table->models[number];
 
 	if (model->visitors_of || OidIsValid(model->identity_table) || model->suspended ||
 		ls_has_virtual_columns(RelationGetDescr(capture->rel)))
@@ -293,6 +300,7 @@ matches_as_before(const LsCapture *capture, int number)
 			(source->broken || source->unread || !is_fixed(source->contact) || !is_fixed(source->event)))
 			return false;
 	}
+	ls_rule_compile_rest(model);
 	for (int i = 0; i < model->nrules; i++)
 	{
 		const LsRule *rule = &model->rules[i];

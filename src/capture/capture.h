@@ -25,6 +25,7 @@ typedef struct LsCapturedModel
 	bool		reads;			/* a contact is to be recomputed from its events, or may be */
 	bool		asked;			/* it is known whether ... */
 	bool		subtracts;		/* ... events that go can be subtracted */
+	bool		out_of_step;	/* of the model, when the capture began */
 } LsCapturedModel;
 
 /* The capture of rows of a table; one that has ended is kept with the table's entry */

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "scoring/transition.h"
+#include "tables/subtract_events.h"
 
 typedef enum LsOutcome
 {
@@ -30,8 +31,7 @@ typedef struct LsScoreWriterCallbacks
 {
 	LsCounter	count_all;		/* events and profile */
 	LsCounter	count_profile;
-	/* gives the earliest event of a contact; false: it is not known */
-	bool		(*first_event) (LsModel *model, Datum contact, TimestampTz *first);
+	LsFirstEvent first_event;
 	/* gives the stages' conditions the contact's row */
 	void		(*stage_context) (LsModel *model, Datum contact, ExprContext *econtext);
 } LsScoreWriterCallbacks;
