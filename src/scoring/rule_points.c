@@ -16,6 +16,8 @@
 #include "common/int.h"
 #include "utils/memutils.h"
 
+#include "base/clock.h"
+
 /*
  * ls_rule_points_of_bucket gives the value of a bucket before its decay: points,
  * where a limit applies to each period, else the weights that points will multiply.
@@ -212,8 +214,12 @@ static void
 add_jump_at_bucket(LsModel *model, const LsRule *rule, LsCurve *curve,
 				   int64 bucket)
 {
-	add_jump(curve, ls_rule_bucket_start(model, rule, bucket));
+	TimestampTz start = ls_rule_bucket_start(model, rule, bucket);
+
 	/* where clocks are put back over midnight, a day may begin twice */
+	if (rule->local && start <= curve->from)
+		start = curve->from + (bucket * rule->period + LS_ORIGIN - ls_clock_local(curve->from, model->tz));
+	add_jump(curve, start);
 	if (rule->local && curve->zone_change == DT_NOBEGIN)
 		curve->zone_change = ls_match_next_zone_change(curve->from, model->tz);
 	if (rule->local)

@@ -523,6 +523,45 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 	}
 }
 
+/* copy_more copies what few slots have. */
+static LsSlotMore *
+copy_more(const LsSlotMore *more)
+{
+	LsSlotMore *copy = palloc(sizeof(LsSlotMore));
+
+	*copy = *more;
+	copy->maxbuckets = more->nbuckets;
+	copy->buckets = palloc(sizeof(LsBucket) * Max(1, more->nbuckets));
+	copy->compacted = palloc(sizeof(LsBucket) * Max(1, more->ncompacted));
+	copy->future = palloc(sizeof(LsFuture) * Max(1, more->nfuture));
+	if (more->nbuckets > 0)
+		memcpy(copy->buckets, more->buckets, sizeof(LsBucket) * more->nbuckets);
+	if (more->ncompacted > 0)
+		memcpy(copy->compacted, more->compacted, sizeof(LsBucket) * more->ncompacted);
+	if (more->nfuture > 0)
+		memcpy(copy->future, more->future, sizeof(LsFuture) * more->nfuture);
+	return copy;
+}
+
+/* ls_state_copy copies a state, so that nothing of it changes with the copy. */
+void
+ls_state_copy(LsState *to, const LsState *from)
+{
+	*to = *from;
+	to->next_slot = 0;
+	to->maxslots = Max(FEW_SLOTS, from->nslots);
+	to->slots = palloc(sizeof(LsSlot) * to->maxslots);
+	for (int i = 0; i < from->nslots; i++)
+	{
+		to->slots[i] = from->slots[i];
+		if (!ls_state_slot_is_short(&from->slots[i]))
+			to->slots[i].more = copy_more(from->slots[i].more);
+	}
+	to->future = palloc(sizeof(TimestampTz) * Max(1, from->nfuture));
+	if (from->nfuture > 0)
+		memcpy(to->future, from->future, sizeof(TimestampTz) * from->nfuture);
+}
+
 /*
  * ls_state_inherit takes over what does not follow from events: the contact's stages,
  * and when it is due.
@@ -545,11 +584,15 @@ ls_state_replace(LsState *state, const LsState *counted,
 	for (int i = 0; i < nversions; i++)
 	{
 		LsSlot	   *from = ls_state_slot((LsState *) counted, versions[i], false);
+		LsSlot	   *to;
 
 		remove_slot(state, versions[i]);
 		if (from == NULL)
 			continue;
-		*ls_state_slot(state, versions[i], true) = *from;
+		to = ls_state_slot(state, versions[i], true);
+		*to = *from;
+		if (!ls_state_slot_is_short(from))
+			to->more = copy_more(from->more);
 		/* evaluated with a clock that is ahead, it has what still waits in state */
 		state->last = Max(state->last, from->last);
 	}

@@ -31,42 +31,6 @@
 /* ... and those of which less than this part of what goes would be left */
 #define SMALLEST_REST	1e-6
 
-/* copy_more copies what few slots have. */
-static LsSlotMore *
-copy_more(const LsSlotMore *more)
-{
-	LsSlotMore *copy = palloc(sizeof(LsSlotMore));
-
-	*copy = *more;
-	copy->maxbuckets = more->nbuckets;
-	copy->buckets = palloc(sizeof(LsBucket) * Max(1, more->nbuckets));
-	copy->compacted = palloc(sizeof(LsBucket) * Max(1, more->ncompacted));
-	copy->future = palloc(sizeof(LsFuture) * Max(1, more->nfuture));
-	if (more->nbuckets > 0)
-		memcpy(copy->buckets, more->buckets, sizeof(LsBucket) * more->nbuckets);
-	if (more->ncompacted > 0)
-		memcpy(copy->compacted, more->compacted, sizeof(LsBucket) * more->ncompacted);
-	if (more->nfuture > 0)
-		memcpy(copy->future, more->future, sizeof(LsFuture) * more->nfuture);
-	return copy;
-}
-
-/* copy_state copies a state without future events, so that its slots can be changed. */
-static void
-copy_state(LsState *to, const LsState *from)
-{
-	*to = *from;
-	to->next_slot = 0;
-	to->maxslots = from->nslots;
-	to->slots = palloc(sizeof(LsSlot) * Max(1, from->nslots));
-	for (int i = 0; i < from->nslots; i++)
-	{
-		to->slots[i] = from->slots[i];
-		if (!ls_state_slot_is_short(&from->slots[i]))
-			to->slots[i].more = copy_more(from->slots[i].more);
-	}
-}
-
 /*
  * keeps_latest tells whether the latest of some events stays when ngone of them go, the
  * latest of those at gone.  The events come from two sets with the given latest ones.
@@ -250,7 +214,7 @@ ls_state_subtract(LsModel *model, LsState *to, const LsState *state,
 	if (state->events + (added ? added->events : 0) < gone->events ||
 		!keeps_latest_events(state, added, gone))
 		return LS_SUBTRACT_NOT;
-	copy_state(to, state);
+	ls_state_copy(to, state);
 	if (added && !ls_state_can_merge(model, to, added))
 		return LS_SUBTRACT_NOT;
 	if (added)

@@ -253,8 +253,9 @@ ls_transition_merge(LsModel *model, LsScoreRow *row, const LsCounted *counted, T
 	LsState    *state = &row->state;
 	LsState		before = *state;
 
+	/* another attempt may need what was read once more */
 	if (counted->whole)
-		*state = *counted->whole;
+		ls_state_copy(state, counted->whole);
 	else
 	{
 		ls_state_advance(model, state, now);
