@@ -537,6 +537,46 @@ ls_state_inherit(LsState *state, const LsState *before)
 	state->due_drift = before->due_drift;
 }
 
+/* copy_list copies a list of a slot. */
+static void *
+copy_list(const void *from, int n, Size size)
+{
+	return n > 0 ? memcpy(palloc(n * size), from, n * size) : NULL;
+}
+
+/* own_lists gives a copy of a slot its own lists. */
+static void
+own_lists(LsSlot *slot)
+{
+	const LsSlotMore *from = slot->more;
+	LsSlotMore *more;
+
+	if (ls_state_slot_is_short(slot))
+		return;
+	more = palloc(sizeof(LsSlotMore));
+	*more = *from;
+	more->maxbuckets = more->nbuckets;
+	more->buckets = copy_list(from->buckets, from->nbuckets, sizeof(LsBucket));
+	more->compacted = copy_list(from->compacted, from->ncompacted, sizeof(LsBucket));
+	more->future = copy_list(from->future, from->nfuture, sizeof(LsFuture));
+	slot->more = more;
+}
+
+/*
+ * ls_state_copy copies a state, so that what changes the copy leaves the other as it is.
+ * The prior stage is never changed in place.
+ */
+void
+ls_state_copy(LsState *to, const LsState *from)
+{
+	*to = *from;
+	to->maxslots = from->nslots;
+	to->slots = copy_list(from->slots, from->nslots, sizeof(LsSlot));
+	to->future = copy_list(from->future, from->nfuture, sizeof(TimestampTz));
+	for (int i = 0; i < to->nslots; i++)
+		own_lists(&to->slots[i]);
+}
+
 /* ls_state_replace replaces the slots of some versions by those of another state. */
 void
 ls_state_replace(LsState *state, const LsState *counted,
@@ -545,11 +585,14 @@ ls_state_replace(LsState *state, const LsState *counted,
 	for (int i = 0; i < nversions; i++)
 	{
 		LsSlot	   *from = ls_state_slot((LsState *) counted, versions[i], false);
+		LsSlot	   *to;
 
 		remove_slot(state, versions[i]);
 		if (from == NULL)
 			continue;
-		*ls_state_slot(state, versions[i], true) = *from;
+		to = ls_state_slot(state, versions[i], true);
+		*to = *from;
+		own_lists(to);
 		/* evaluated with a clock that is ahead, it has what still waits in state */
 		state->last = Max(state->last, from->last);
 	}
